@@ -1,0 +1,159 @@
+//! What can go wrong with the world, as opposed to the mail.
+//!
+//! Bad mail is never an error: it is a [`finding`](super::finding). An error says what was being
+//! done, to which path, and whether trying again can help.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::shown;
+
+/// The result of everything that touches files.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an operation could not run or could not finish. Nothing is half-published when one is
+/// returned.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A system call failed.
+    #[error("{}: cannot {action}: {}", shown(path), cause(source))]
+    Io {
+        /// What was being done, as a verb phrase: `open`, `write`, `create the directory`.
+        action: &'static str,
+        /// The file or directory it was done to.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The input is not a mailbox; it is refused by name and nothing is written.
+    #[error("{}: not a mailbox: {reason}", shown(path))]
+    NotAMailbox {
+        /// The input.
+        path: PathBuf,
+        /// What it looks like instead.
+        reason: String,
+        /// What the user can do, a phrase.
+        mend: Option<String>,
+    },
+    /// Somebody else holds a lock that we need.
+    #[error("{}: locked by {holder}; gave up after {} s", shown(path), waited.as_secs())]
+    Locked {
+        /// The locked file or directory.
+        path: PathBuf,
+        /// Who has it, as far as can be known.
+        holder: String,
+        /// How long we waited.
+        waited: Duration,
+    },
+    /// The source grew, shrank or was rewritten while it was read.
+    #[error("{}: changed while it was read: {how}; nothing was published, run the same command again", shown(path))]
+    Changed {
+        /// The source.
+        path: PathBuf,
+        /// In which way, with the sizes.
+        how: String,
+    },
+    /// The destination cannot be what it would have to be.
+    #[error("{}: {reason}", shown(path))]
+    Destination {
+        /// The destination.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
+    /// Compressed data that ends early or does not decode.
+    #[error("{}: damaged {format} data after {decoded} decoded bytes: {source}", shown(path))]
+    Compressed {
+        /// The source.
+        path: PathBuf,
+        /// `gzip`, `zstd`, `bzip2` or `xz`.
+        format: &'static str,
+        /// How many bytes came out before the damage.
+        decoded: u64,
+        /// What the decoder said.
+        source: io::Error,
+    },
+    /// The preflight found too little room.
+    #[error("{}: not enough room: {need} {unit} needed, {free} free", shown(path))]
+    NoRoom {
+        /// A directory on the file system in question.
+        path: PathBuf,
+        /// `bytes` or `inodes`.
+        unit: &'static str,
+        /// How many are needed.
+        need: u64,
+        /// How many are free for us.
+        free: u64,
+    },
+    /// A file given by an option says something impossible.
+    #[error("{}: line {line}: {reason}", shown(path))]
+    Boundaries {
+        /// The boundaries file.
+        path: PathBuf,
+        /// Its line, counted from 1.
+        line: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The user asked for something that this version does not do.
+    #[error("{}: {reason}", shown(path))]
+    Unsupported {
+        /// What it was asked for.
+        path: PathBuf,
+        /// What is not done, and what to do instead.
+        reason: String,
+    },
+    /// SIGINT, SIGTERM or SIGHUP.
+    #[error("interrupted; nothing was published")]
+    Interrupted,
+}
+
+impl Error {
+    /// Puts path and action to what the system said.
+    pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Error {
+        let path = path.as_ref().to_owned();
+        move |source| Error::Io { action, path, source }
+    }
+
+    /// Whether the same command may succeed later without anything being mended.
+    pub fn retry_helps(&self) -> bool {
+        match self {
+            Error::Io { source, .. } => !matches!(
+                source.kind(),
+                io::ErrorKind::NotFound
+                    | io::ErrorKind::PermissionDenied
+                    | io::ErrorKind::ReadOnlyFilesystem
+                    | io::ErrorKind::NotADirectory
+                    | io::ErrorKind::IsADirectory
+            ),
+            Error::Locked { .. } | Error::Changed { .. } | Error::NoRoom { .. } | Error::Interrupted => true,
+            Error::NotAMailbox { .. }
+            | Error::Destination { .. }
+            | Error::Compressed { .. }
+            | Error::Boundaries { .. }
+            | Error::Unsupported { .. } => false,
+        }
+    }
+
+    /// What the user can do about it, where we know.
+    pub fn mend(&self) -> Option<&str> {
+        match self {
+            Error::NotAMailbox { mend, .. } => mend.as_deref(),
+            Error::NoRoom { .. } => Some("free some space or choose another destination; nothing was written"),
+            Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                Some("free some space and run the same command again; nothing was published")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The system's sentence without Rust's `(os error N)`, which says nothing to a person.
+fn cause(source: &io::Error) -> String {
+    let text = source.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_lowercase(),
+        None => text,
+    }
+}

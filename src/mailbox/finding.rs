@@ -1,0 +1,146 @@
+//! What was noticed in the mail: never an end, always said.
+
+use std::borrow::Cow;
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Worth knowing; normal mail has it.
+    Info,
+    /// Something is odd and a decision was made; look at it.
+    Warning,
+    /// Mail was skipped or is damaged.
+    Error,
+}
+
+impl Severity {
+    /// The word in reports and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Info => "info",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        }
+    }
+}
+
+macro_rules! codes {
+    ($($variant:ident $name:literal $severity:ident $doc:literal),* $(,)?) => {
+        /// The stable codes. A code is never renamed and never reused.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code { $(#[doc = $doc] $variant),* }
+
+        impl Code {
+            /// Every code, in the order of the manual.
+            pub const ALL: &[Code] = &[$(Code::$variant),*];
+            /// The stable name, as in JSON and the manual.
+            pub fn name(self) -> &'static str { match self { $(Code::$variant => $name),* } }
+            /// How much it matters.
+            pub fn severity(self) -> Severity { match self { $(Code::$variant => Severity::$severity),* } }
+            /// One line for the manual.
+            pub fn meaning(self) -> &'static str { match self { $(Code::$variant => $doc),* } }
+        }
+    };
+}
+
+codes! {
+    NotAMailbox "not-a-mailbox" Error "The input holds no mailbox of a known format; nothing was written.",
+    MboxVariant "mbox-variant" Info "Which mbox variant the file is, and by what evidence.",
+    MboxVotesSplit "mbox-votes-split" Warning "The quoted lines disagree about the variant; the majority was followed.",
+    MboxJunk "mbox-junk" Warning "Bytes before the first separator (or between frames) that belong to no message.",
+    MboxBom "mbox-bom" Warning "A byte order mark at the start of the file.",
+    MboxBlankLead "mbox-blank-lead" Info "Blank lines before the first separator.",
+    MboxNoBlankLine "mbox-no-blank-line" Warning "A separator without a blank line before it.",
+    MboxNoHeader "mbox-no-header" Warning "A separator followed by a blank line: a message without header, or empty.",
+    MboxDoubledFrom "mbox-doubled-from" Warning "A From_ line directly after a From_ line: taken as a second envelope, not as a message.",
+    MboxUndated "mbox-undated" Warning "A From_ line without a date, taken as a separator.",
+    MboxFromInBody "mbox-from-in-body" Warning "A line that could have been a separator was left in the body.",
+    MboxAttachedFrom "mbox-attached-from" Warning "A From_ line at the head of an attached message, left in the body.",
+    MboxCoveredFrom "mbox-covered-from" Warning "A From_ line inside a frame or under a validated Content-Length, left in the body.",
+    MboxContentLength "mbox-content-length" Warning "A Content-Length that does not end at a separator; it was ignored.",
+    MboxLengthNoBlank "mbox-length-no-blank" Warning "A Content-Length that ends at a From_ line without a blank line between.",
+    MmdfUnclosed "mmdf-unclosed" Warning "An MMDF frame that is never closed; it was read up to the end of the file.",
+    MboxPseudo "mbox-pseudo" Info "UW-IMAP's pseudo message: not mail, skipped.",
+    MboxCrOnly "mbox-cr-only" Warning "Every line ends in CR; the messages were turned to LF.",
+    MboxLoneCr "mbox-lone-cr" Warning "Lone CRs in a file of LF lines; they were kept.",
+    MboxNul "mbox-nul" Warning "NUL bytes; they were kept.",
+    MboxHeaderCut "mbox-header-cut" Warning "The file ends inside the header of its last message.",
+    MboxUserBoundary "mbox-user-boundary" Info "A boundary was decided by --boundaries.",
+    DateMissing "date-missing" Warning "A message has no date that is real; its time is that of the source file, or 0.",
+    LockUnwritable "lock-unwritable" Warning "The dot-lock could not be written; the source was read without it.",
+    StageRemoved "stage-removed" Info "An unfinished conversion of an earlier run was removed.",
+}
+
+/// One thing that was noticed, where, and what can be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What kind of thing.
+    pub code: Code,
+    /// Byte offset in the (uncompressed) source, counted from 0.
+    pub offset: Option<u64>,
+    /// Line in the source, counted from 1; filled in by [`number_lines`].
+    pub line: Option<u64>,
+    /// One plain sentence.
+    pub message: Cow<'static, str>,
+    /// The command or step that mends it, where one exists.
+    pub mend: Option<Cow<'static, str>>,
+}
+
+impl Finding {
+    /// A finding about the file as a whole.
+    pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Finding {
+        Finding { code, offset: None, line: None, message: message.into(), mend: None }
+    }
+
+    /// A finding at a byte of the source.
+    pub fn at(code: Code, offset: u64, message: impl Into<Cow<'static, str>>) -> Finding {
+        Finding { offset: Some(offset), ..Finding::new(code, message) }
+    }
+
+    /// Adds what can be done about it.
+    pub fn mend(mut self, mend: impl Into<Cow<'static, str>>) -> Finding {
+        self.mend = Some(mend.into());
+        self
+    }
+}
+
+/// Puts findings into the order of the source and gives those with an offset their line number.
+/// `text` is the source with LF line ends.
+pub fn number_lines(findings: &mut [Finding], text: &[u8]) {
+    findings.sort_by_key(|f| f.offset);
+    let (mut line, mut counted) = (1u64, 0usize);
+    for finding in findings {
+        let Some(offset) = finding.offset else { continue };
+        let offset = (offset as usize).min(text.len());
+        line += memchr::memchr_iter(b'\n', &text[counted..offset]).count() as u64;
+        counted = offset;
+        finding.line = Some(line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_spelled_alike() {
+        let mut names: Vec<_> = Code::ALL.iter().map(|c| c.name()).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), Code::ALL.len());
+        assert!(names.iter().all(|n| n.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')));
+    }
+
+    #[test]
+    fn lines_count_from_one_and_findings_come_in_file_order() {
+        let text = b"a\nb\nc\n";
+        let mut findings = vec![
+            Finding::at(Code::MboxNul, 4, "third line"),
+            Finding::at(Code::MboxNul, 0, "first line"),
+            Finding::new(Code::MboxVariant, "the file"),
+        ];
+        number_lines(&mut findings, text);
+        let lines: Vec<_> = findings.iter().map(|f| f.line).collect();
+        assert_eq!(lines, [None, Some(1), Some(3)]);
+    }
+}
