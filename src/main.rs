@@ -1,2 +1,20 @@
-#![allow(missing_docs)]
-fn main() {}
+//! The mailferry command: parse, run, outcome → exit code.
+
+// The binary is the edge: it reads the environment and the clock, prints and ends the process.
+#![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // A panic is a bug of ours. Nothing is published before all is written, so it loses no mail; but
+    // a script must not read the code that Rust would give.
+    match std::panic::catch_unwind(cli::run) {
+        Ok(exit) => exit.into(),
+        Err(_) => {
+            eprintln!("mailferry: this is a bug in mailferry; nothing was half-published. Please report it");
+            cli::exit::Exit::CouldNotFinish.into()
+        }
+    }
+}

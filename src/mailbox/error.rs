@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::finding::Code;
 use super::shown;
 
 /// The result of everything that touches files.
@@ -47,7 +48,10 @@ pub enum Error {
         waited: Duration,
     },
     /// The source grew, shrank or was rewritten while it was read.
-    #[error("{}: changed while it was read: {how}; nothing was published, run the same command again", shown(path))]
+    #[error(
+        "{}: changed while it was read: {how}; nothing was published, run the same command again",
+        shown(path)
+    )]
     Changed {
         /// The source.
         path: PathBuf,
@@ -136,11 +140,45 @@ impl Error {
         }
     }
 
+    /// The code under which reports tell it.
+    pub fn code(&self) -> Code {
+        match self {
+            Error::Io { .. } => Code::IoError,
+            Error::NotAMailbox { .. } => Code::NotAMailbox,
+            Error::Locked { .. } => Code::Locked,
+            Error::Changed { .. } => Code::SourceChanged,
+            Error::Destination { .. } => Code::DestinationRefused,
+            Error::Compressed { .. } => Code::DamagedCompression,
+            Error::NoRoom { .. } => Code::NoRoom,
+            Error::Boundaries { .. } => Code::BoundariesFile,
+            Error::Unsupported { .. } => Code::Unsupported,
+            Error::Interrupted => Code::Interrupted,
+        }
+    }
+
+    /// The file or directory it is about.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Error::Io { path, .. }
+            | Error::NotAMailbox { path, .. }
+            | Error::Locked { path, .. }
+            | Error::Changed { path, .. }
+            | Error::Destination { path, .. }
+            | Error::Compressed { path, .. }
+            | Error::NoRoom { path, .. }
+            | Error::Boundaries { path, .. }
+            | Error::Unsupported { path, .. } => Some(path),
+            Error::Interrupted => None,
+        }
+    }
+
     /// What the user can do about it, where we know.
     pub fn mend(&self) -> Option<&str> {
         match self {
             Error::NotAMailbox { mend, .. } => mend.as_deref(),
-            Error::NoRoom { .. } => Some("free some space or choose another destination; nothing was written"),
+            Error::NoRoom { .. } => {
+                Some("free some space or choose another destination; nothing was written")
+            }
             Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Some("free some space and run the same command again; nothing was published")
             }

@@ -67,8 +67,20 @@ codes! {
     MboxHeaderCut "mbox-header-cut" Warning "The file ends inside the header of its last message.",
     MboxUserBoundary "mbox-user-boundary" Info "A boundary was decided by --boundaries.",
     DateMissing "date-missing" Warning "A message has no date that is real; its time is that of the source file, or 0.",
+    DateFromMtime "date-from-mtime" Info "Messages without a date that is real; they are dated as the source file.",
+    DateZone "date-zone" Info "From_ lines without a zone; theirs was found by the Received fields.",
     LockUnwritable "lock-unwritable" Warning "The dot-lock could not be written; the source was read without it.",
+    LockUnsupported "lock-unsupported" Warning "The file system has no lock of that kind; the source was read without it.",
     StageRemoved "stage-removed" Info "An unfinished conversion of an earlier run was removed.",
+    IoError "io-error" Error "The system refused a read or a write; nothing was half-published.",
+    Locked "locked" Error "Somebody else holds a lock.",
+    SourceChanged "source-changed" Error "The source grew, shrank or was rewritten while it was read.",
+    DestinationRefused "destination-refused" Error "The destination cannot be what it would have to be.",
+    DamagedCompression "damaged-compression" Error "Compressed data that ends early or does not decode.",
+    NoRoom "no-room" Error "Too few free bytes or inodes; found before anything was written.",
+    BoundariesFile "boundaries-file" Error "The file given with --boundaries says something impossible.",
+    Unsupported "unsupported" Error "Asked for by name, and not done by this version.",
+    Interrupted "interrupted" Error "SIGINT, SIGTERM or SIGHUP; the same command continues.",
 }
 
 /// One thing that was noticed, where, and what can be done.

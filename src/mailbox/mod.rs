@@ -1,7 +1,14 @@
 //! The shared core: what a mailbox is, in bytes. No terminal, no environment, no clock, no network.
 
+pub mod date;
+pub mod durable;
 pub mod error;
 pub mod finding;
+pub mod header;
+pub mod lock;
+pub mod maildir;
+pub mod mbox;
+pub mod source;
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;

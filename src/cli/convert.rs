@@ -1,0 +1,326 @@
+//! `mailferry convert`.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use clap::{Args, ValueEnum};
+use mailferry::convert::dates::Origin;
+use mailferry::convert::render::Eol;
+use mailferry::convert::{self, Input, Options, Outcome, Sums};
+use mailferry::mailbox::error::{Error, Result};
+use mailferry::mailbox::maildir::write::Fsync;
+use mailferry::mailbox::mbox::overrule;
+use mailferry::mailbox::mbox::read::Ask;
+use mailferry::mailbox::shown;
+use serde_json::json;
+
+use super::exit::{self, Exit};
+use super::mailbox_arg::{Format, Mailbox};
+use super::open::OpenArgs;
+use super::progress::Watcher;
+use super::report::{Reporter, grouped};
+use super::{Common, signals};
+
+/// Convert mboxes into a Maildir, in parallel and durably
+///
+/// Every SOURCE is an mbox (mboxo, mboxrd, mboxcl, mboxcl2 or MMDF; found out by content, or named by
+/// a prefix such as mboxrd:PATH), compressed or not, or - for standard input. A new Maildir is built
+/// beside its name and appears whole; into an existing one each message is moved, never over another
+/// name. When the command returns 0, all of it is on stable storage. Sources are never changed.
+#[derive(Args, Debug)]
+#[command(after_help = help())]
+pub struct ConvertArgs {
+    /// Sources, then the Maildir
+    #[arg(required = true, num_args = 2.., value_names = ["SOURCE", "DESTINATION"])]
+    mailboxes: Vec<OsString>,
+    /// Write nothing, report what would be done
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// When to flush: once for all, each message, or not at all
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = FsyncArg::Batch)]
+    fsync: FsyncArg,
+    /// Line ends of the messages written
+    #[arg(long, value_enum, value_name = "EOL", default_value_t = EolArg::Keep)]
+    eol: EolArg,
+    /// The received date is looked for here first
+    #[arg(long, value_enum, value_name = "ORIGIN", default_value_t = DateArg::From)]
+    date: DateArg,
+    /// Zone of From_ lines that name none: +0100, UTC, Europe/Berlin; default: what the Received
+    /// fields show, else UTC
+    #[arg(long, value_name = "ZONE", value_parser = parse_zone)]
+    from_zone: Option<jiff::tz::TimeZone>,
+    /// The last part of the names
+    #[arg(long, value_name = "WORD", default_value = "mailferry")]
+    host: String,
+    /// What stands before the flags in a name: some file systems cannot say the colon
+    #[arg(long, value_name = "CHAR", default_value = ":", value_parser = [":", ";", "!"])]
+    info_sep: String,
+    /// Decide boundaries as this list says, which inspect --boundaries printed and you edited
+    #[arg(long, value_name = "FILE")]
+    boundaries: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    open: OpenArgs,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn help() -> String {
+    format!(
+        "\
+Examples:
+  mailferry convert inbox.mbox ~/Maildir
+  zcat old.gz | mailferry convert - ~/Maildir/.Old
+  mailferry convert -n archive.mbox.zst ~/Maildir
+
+{}",
+        exit::HELP
+    )
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FsyncArg {
+    Batch,
+    Each,
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum EolArg {
+    Keep,
+    Lf,
+    Crlf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DateArg {
+    /// The From_ line
+    From,
+    /// The topmost Received field
+    Received,
+    /// The Date field
+    Header,
+    /// The source file
+    Mtime,
+}
+
+fn parse_zone(text: &str) -> Result<jiff::tz::TimeZone, String> {
+    let zone = match jiff::fmt::temporal::DateTimeParser::new().parse_time_zone(text) {
+        Ok(zone) => Ok(zone),
+        // +0100 without the colon is what mail writes.
+        Err(first) => match text.len() {
+            5 => jiff::fmt::temporal::DateTimeParser::new()
+                .parse_time_zone(format!("{}:{}", &text[..3], &text[3..]))
+                .map_err(|_| first),
+            _ => Err(first),
+        },
+    };
+    zone.map_err(|e| e.to_string())
+}
+
+/// Runs the command.
+pub fn run(args: ConvertArgs) -> Exit {
+    let started = Instant::now();
+    let mut reporter = Reporter::new(&args.common);
+    let watcher = Watcher::new(&args.common);
+    let outcome = match args.common.set_up_workers() {
+        Ok(()) => convert(&args, &watcher),
+        Err(error) => {
+            let path = Path::new("--jobs").to_owned();
+            let unsupported = Error::Unsupported { path, reason: error.to_string() };
+            Outcome { reports: Vec::new(), sums: Sums::default(), error: Some(unsupported) }
+        }
+    };
+    watcher.finish();
+    report(&args, &outcome, started.elapsed(), &mut reporter)
+}
+
+fn convert(args: &ConvertArgs, watcher: &Watcher) -> Outcome {
+    let interrupted = signals::interruption();
+    let (sources, destination) = mailboxes(args);
+    let opened = refuse_destination(&destination).and_then(|()| refuse_twice(&sources)).and_then(|()| {
+        sources.iter().map(|source| open(args, source, sources.len(), &interrupted, watcher)).collect()
+    });
+    let inputs = match opened {
+        Ok(inputs) => inputs,
+        Err(error) => {
+            let sums = Sums { sources: sources.len() as u64, ..Sums::default() };
+            return Outcome { reports: Vec::new(), sums, error: Some(error) };
+        }
+    };
+    let options = Options {
+        destination: &destination.path,
+        eol: match args.eol {
+            EolArg::Keep => Eol::Keep,
+            EolArg::Lf => Eol::Lf,
+            EolArg::Crlf => Eol::Crlf,
+        },
+        fsync: match args.fsync {
+            FsyncArg::Batch => Fsync::Batch,
+            FsyncArg::Each => Fsync::Each,
+            FsyncArg::None => Fsync::None,
+        },
+        host: &args.host,
+        info_separator: args.info_sep.as_bytes()[0],
+        dry_run: args.dry_run,
+        lock_timeout: Duration::from_secs(args.open.lock_timeout),
+        now: now(),
+        from_zone: args.from_zone.clone(),
+        date: match args.date {
+            DateArg::From => None,
+            DateArg::Received => Some(Origin::Received),
+            DateArg::Header => Some(Origin::Header),
+            DateArg::Mtime => Some(Origin::Mtime),
+        },
+        interrupted: &interrupted,
+    };
+    convert::convert(inputs, &options, watcher)
+}
+
+/// Seconds since 1970.
+pub fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |d| d.as_secs() as i64)
+}
+
+fn mailboxes(args: &ConvertArgs) -> (Vec<Mailbox>, Mailbox) {
+    let mut all: Vec<Mailbox> = args.mailboxes.iter().map(|arg| Mailbox::parse(arg)).collect();
+    let destination = all.pop().unwrap_or_else(|| unreachable!("clap asks for two"));
+    (all, destination)
+}
+
+fn refuse_destination(destination: &Mailbox) -> Result<()> {
+    let reason = match destination.format {
+        None | Some(Format::Maildir) if !destination.is_standard_stream() => return Ok(()),
+        _ => "this version writes Maildirs; it does not yet write mbox",
+    };
+    Err(Error::Unsupported { path: destination.path.clone(), reason: reason.into() })
+}
+
+fn refuse_twice(sources: &[Mailbox]) -> Result<()> {
+    for (n, source) in sources.iter().enumerate() {
+        if sources[..n].iter().any(|other| other.path == source.path) {
+            let reason = "is named twice as a source; its mail would be there twice".into();
+            return Err(Error::Unsupported { path: source.path.clone(), reason });
+        }
+    }
+    Ok(())
+}
+
+fn open(
+    args: &ConvertArgs,
+    mailbox: &Mailbox,
+    count: usize,
+    interrupted: &std::sync::atomic::AtomicBool,
+    watcher: &Watcher,
+) -> Result<Input> {
+    let source = args.open.open(mailbox, interrupted, watcher, args.dry_run)?;
+    let overrules = match &args.boundaries {
+        None => Default::default(),
+        Some(path) if count > 1 => {
+            let reason = "--boundaries is for one source; convert the sources one by one".into();
+            return Err(Error::Boundaries { path: path.clone(), line: 1, reason });
+        }
+        Some(path) => {
+            let list = std::fs::read(path).map_err(Error::io("read", path))?;
+            overrule::parse(&list, path, source.text())?
+        }
+    };
+    Ok(Input { ask: Ask { variant: mailbox.variant(), overrules }, source })
+}
+
+fn report(args: &ConvertArgs, outcome: &Outcome, elapsed: Duration, reporter: &mut Reporter) -> Exit {
+    for report in &outcome.reports {
+        if let Some(variant) = report.variant {
+            reporter.line(&format!("{}: {variant} ({})", shown(&report.path), report.evidence));
+        }
+        reporter.findings(&report.path, &report.findings);
+    }
+    if let Some(error) = &outcome.error {
+        reporter.error(error);
+    }
+    let exit = match &outcome.error {
+        Some(error) => Exit::of(error),
+        None => Exit::finished(reporter.errors, reporter.warnings, args.common.strict),
+    };
+    reporter.object(&summary(args, outcome, elapsed, reporter));
+    if outcome.error.is_none() {
+        for line in sums_as_text(&outcome.sums, args.dry_run) {
+            reporter.line(&line);
+        }
+    }
+    reporter.flush();
+    exit
+}
+
+fn summary(
+    args: &ConvertArgs,
+    outcome: &Outcome,
+    elapsed: Duration,
+    reporter: &Reporter,
+) -> serde_json::Value {
+    let sums = &outcome.sums;
+    let variants: Vec<&str> = outcome.reports.iter().filter_map(|r| r.variant).map(|v| v.name()).collect();
+    let variant = match variants[..] {
+        [] => None,
+        [one] => Some(one),
+        [first, ..] if variants.iter().all(|v| *v == first) => Some(first),
+        _ => Some("mixed"),
+    };
+    json!({
+        "type": "summary",
+        "command": "convert",
+        "dry_run": args.dry_run,
+        "sources": sums.sources,
+        "folders": u64::from(outcome.error.is_none()),
+        "messages_found": sums.messages_found,
+        "written": sums.written,
+        "already_present": sums.already_present,
+        "duplicates": sums.duplicates,
+        "skipped": sums.skipped,
+        "variant": variant,
+        "bytes_source": sums.bytes_source,
+        "bytes_messages": sums.bytes_messages,
+        "bytes_from_lines": sums.bytes_from_lines,
+        "bytes_quoting": sums.bytes_quoting,
+        "bytes_separators": sums.bytes_separators,
+        "bytes_junk": sums.bytes_junk,
+        "bytes_not_reached": sums.bytes_not_reached,
+        "line_ends_changed": sums.line_ends_changed,
+        "warnings": reporter.warnings,
+        "errors": reporter.errors,
+        "seconds": (elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
+    })
+}
+
+fn sums_as_text(sums: &Sums, dry_run: bool) -> Vec<String> {
+    let byte_counts = [
+        (sums.bytes_messages, "messages"),
+        (sums.bytes_from_lines, "From_ lines"),
+        (sums.bytes_quoting, "quoting"),
+        (sums.bytes_separators, "separators"),
+        (sums.bytes_junk, "junk"),
+    ];
+    let terms: Vec<String> = byte_counts.iter().map(|(n, what)| format!("{} {what}", grouped(*n))).collect();
+    let mut lines = vec![format!("bytes: {} = {}", grouped(sums.bytes_source), terms.join(" + "))];
+    if sums.line_ends_changed > 0 {
+        lines.push(format!("{} line ends changed", grouped(sums.line_ends_changed)));
+    }
+    let mut sentence = format!(
+        "{} messages found, {} {}",
+        grouped(sums.messages_found),
+        grouped(sums.written),
+        if dry_run { "would be written" } else { "written" }
+    );
+    for (count, what) in [
+        (sums.already_present, "there already"),
+        (sums.duplicates, "duplicates left out"),
+        (sums.skipped, "skipped"),
+    ] {
+        if count > 0 {
+            sentence.push_str(&format!(", {} {what}", grouped(count)));
+        }
+    }
+    lines.push(format!("{sentence}; every byte of {} accounted for.", grouped(sums.bytes_source)));
+    lines
+}

@@ -1,0 +1,53 @@
+//! Hidden: man pages and completions from the command line's own description, so that they cannot
+//! say anything else. A test holds the files that are checked in against this.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+use super::{Cli, exit::Exit};
+
+/// Where to.
+#[derive(Args, Debug)]
+pub struct GenerateArgs {
+    /// Gets the directories man and completions
+    directory: PathBuf,
+}
+
+/// Runs the command.
+pub fn run(args: &GenerateArgs) -> Exit {
+    match generate(&args.directory) {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            eprintln!("mailferry: {error:#}");
+            Exit::CouldNotFinish
+        }
+    }
+}
+
+fn generate(directory: &Path) -> anyhow::Result<()> {
+    let (man, completions) = (directory.join("man"), directory.join("completions"));
+    std::fs::create_dir_all(&man)?;
+    std::fs::create_dir_all(&completions)?;
+    let mut command = Cli::command();
+    command.build();
+    page(&command, "mailferry", &man)?;
+    for sub in command.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help") {
+        page(sub, &format!("mailferry-{}", sub.get_name()), &man)?;
+    }
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::Elvish, Shell::PowerShell] {
+        clap_complete::generate_to(shell, &mut Cli::command(), "mailferry", &completions)?;
+    }
+    Ok(())
+}
+
+fn page(command: &clap::Command, name: &str, directory: &Path) -> anyhow::Result<()> {
+    let mut text = Vec::new();
+    // The binary's own name would give every page the title of the first; the date would change by
+    // the day.
+    let command = command.clone().display_name(name.to_owned());
+    clap_mangen::Man::new(command).title(name.to_uppercase()).render(&mut text)?;
+    std::fs::write(directory.join(format!("{name}.1")), text)?;
+    Ok(())
+}

@@ -1,0 +1,275 @@
+//! `mailferry inspect`.
+
+use std::ffi::OsString;
+use std::sync::atomic::AtomicBool;
+
+use clap::Args;
+use mailferry::convert::dates::Rules;
+use mailferry::inspect::{self, At, Row};
+use mailferry::mailbox::error::{Error, Result};
+use mailferry::mailbox::finding::{self, Code, Finding};
+use mailferry::mailbox::maildir::read::is_maildir;
+use mailferry::mailbox::mbox::boundary::Reason;
+use mailferry::mailbox::mbox::read::{self, Ask, Mbox};
+use mailferry::mailbox::source::Source;
+use mailferry::mailbox::{escaped, shown};
+use serde_json::json;
+
+use super::exit::{self, Exit};
+use super::mailbox_arg::{Format, Mailbox};
+use super::open::OpenArgs;
+use super::progress::Watcher;
+use super::report::{Reporter, grouped};
+use super::{Common, signals};
+
+/// Show what is in a mailbox, and why each boundary is where it is
+///
+/// Without a number: a line a message (number, byte offset or file, length, received date and its
+/// origin, flags, From, Subject, Message-ID), separated by tabs. With a number: that message, raw, as
+/// convert would write it.
+#[derive(Args, Debug)]
+#[command(after_help = help())]
+pub struct InspectArgs {
+    /// An mbox, a Maildir, or - for an mbox on standard input
+    mailbox: OsString,
+    /// Write this message to standard output, raw
+    #[arg(value_name = "N")]
+    number: Option<usize>,
+    /// With N: its bytes as they lie in the mbox, From_ line and quoting included
+    #[arg(long, requires = "number")]
+    source: bool,
+    /// Print every line that could begin a message, and why it does or does not
+    #[arg(long, conflicts_with = "number")]
+    boundaries: bool,
+    #[command(flatten)]
+    open: OpenArgs,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn help() -> String {
+    format!(
+        "\
+Examples:
+  mailferry inspect inbox.mbox
+  mailferry inspect inbox.mbox 17 | less
+  mailferry inspect --boundaries inbox.mbox > list
+
+{}",
+        exit::HELP
+    )
+}
+
+/// Runs the command.
+pub fn run(args: InspectArgs) -> Exit {
+    let mut reporter = Reporter::new(&args.common);
+    let done = args
+        .common
+        .set_up_workers()
+        .map_err(|e| Error::Unsupported { path: "--jobs".into(), reason: e.to_string() })
+        .and_then(|()| show(&args, &mut reporter));
+    let (messages, exit) = match done {
+        Ok(messages) => (messages, Exit::finished(reporter.errors, reporter.warnings, args.common.strict)),
+        Err(error) => {
+            reporter.error(&error);
+            (0, Exit::of(&error))
+        }
+    };
+    if args.number.is_none() {
+        let summary = json!({
+            "type": "summary",
+            "command": "inspect",
+            "messages_found": messages,
+            "warnings": reporter.warnings,
+            "errors": reporter.errors,
+        });
+        reporter.object(&summary);
+    }
+    reporter.flush();
+    exit
+}
+
+/// The number of messages.
+fn show(args: &InspectArgs, reporter: &mut Reporter) -> Result<usize> {
+    let mailbox = Mailbox::parse(&args.mailbox);
+    if mailbox.format == Some(Format::Maildir) || (mailbox.format.is_none() && is_maildir(&mailbox.path)) {
+        return show_maildir(args, &mailbox, reporter);
+    }
+    let interrupted = signals::interruption();
+    let watcher = Watcher::new(&args.common);
+    // Looking leaves nothing behind, not even for a moment.
+    let mut source = args.open.open(&mailbox, &interrupted, &watcher, true)?;
+    let lock_findings = source.findings();
+    let ask = Ask { variant: mailbox.variant(), ..Ask::default() };
+    let read = read::read(source.text(), &ask, &|range| source.release(range));
+    watcher.finish();
+    let mut mbox = read.map_err(|not| Error::NotAMailbox {
+        path: mailbox.path.clone(),
+        reason: not.reason,
+        mend: not.mend,
+    })?;
+    stop_if(&interrupted)?;
+    let mut findings = std::mem::take(&mut mbox.findings);
+    findings.extend(lock_findings);
+    if let Some(number) = args.number {
+        write_message(args, &source, &mbox, number, reporter)?;
+    } else if args.boundaries {
+        show_boundaries(&mbox, reporter);
+    } else {
+        list(args, &source, &mbox, findings, reporter);
+    }
+    source.check_unchanged()?;
+    Ok(mbox.messages().len())
+}
+
+fn stop_if(interrupted: &AtomicBool) -> Result<()> {
+    if interrupted.load(std::sync::atomic::Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+}
+
+fn write_message(
+    args: &InspectArgs,
+    source: &Source,
+    mbox: &Mbox<'_>,
+    number: usize,
+    reporter: &mut Reporter,
+) -> Result<()> {
+    if args.source {
+        reporter.data(inspect::source_bytes(source, mbox, number)?);
+    } else {
+        for piece in inspect::message(mbox, source.path(), number)?.pieces {
+            reporter.data(&piece);
+        }
+    }
+    Ok(())
+}
+
+fn list(
+    args: &InspectArgs,
+    source: &Source,
+    mbox: &Mbox<'_>,
+    mut findings: Vec<Finding>,
+    reporter: &mut Reporter,
+) {
+    let rules = Rules { now: super::convert::now(), mtime: source.mtime(), from_zone: None, first: None };
+    let (rows, dates) = inspect::list_mbox(source, mbox, &rules);
+    findings.extend(dates);
+    if source.is_cr_only() {
+        findings.push(Finding::new(Code::MboxCrOnly, "every line ends in CR, as on a classic Mac"));
+    }
+    finding::number_lines(&mut findings, source.text());
+    rows.iter().for_each(|row| show_row(row, reporter));
+    if reporter.is_json() || args.common.verbose {
+        reporter.findings(source.path(), &findings);
+    } else {
+        tell_on_stderr(source, mbox, &findings, rows.len(), args.common.quiet);
+    }
+    let warnings = findings.iter().filter(|f| f.code.severity() == finding::Severity::Warning).count() as u64;
+    reporter.warnings = warnings;
+}
+
+/// The listing is data that people pipe into other programs, so what else there is to say goes aside.
+fn tell_on_stderr(source: &Source, mbox: &Mbox<'_>, findings: &[Finding], messages: usize, quiet: bool) {
+    if quiet {
+        return;
+    }
+    let warnings = findings.iter().filter(|f| f.code.severity() >= finding::Severity::Warning).count();
+    let path = shown(source.path());
+    eprintln!("{path}: {} messages, {} ({})", grouped(messages as u64), mbox.variant, mbox.evidence);
+    if warnings > 0 {
+        eprintln!("{path}: {} warnings; inspect -v lists them", grouped(warnings as u64));
+    }
+}
+
+fn show_maildir(args: &InspectArgs, mailbox: &Mailbox, reporter: &mut Reporter) -> Result<usize> {
+    let maildir = &mailbox.path;
+    if args.boundaries || args.source {
+        let reason = "is a Maildir; boundaries and source bytes are an mbox's".into();
+        return Err(Error::Unsupported { path: maildir.clone(), reason });
+    }
+    if let Some(number) = args.number {
+        reporter.data(&inspect::maildir_message(maildir, number)?);
+        return Ok(1);
+    }
+    let rows = inspect::list_maildir(maildir)?;
+    rows.iter().for_each(|row| show_row(row, reporter));
+    Ok(rows.len())
+}
+
+fn show_row(row: &Row, reporter: &mut Reporter) {
+    let date = jiff::Timestamp::from_second(row.epoch).map(|t| t.to_string()).unwrap_or_default();
+    let mut flags = row.flags.to_string();
+    if row.is_new {
+        flags.push('N');
+    }
+    if reporter.is_json() {
+        let mut object = json!({
+            "type": "message",
+            "number": row.number,
+            "length": row.length,
+            "date": date,
+            "epoch": row.epoch,
+            "origin": row.origin.name(),
+            "flags": row.flags.to_string(),
+            "new": row.is_new,
+            "pseudo": row.is_pseudo,
+            "from": row.from,
+            "subject": row.subject,
+            "message_id": row.message_id,
+        });
+        match &row.at {
+            At::Offset(offset) => object["offset"] = json!(offset),
+            At::File(file) => object["file"] = json!(shown(file)),
+        }
+        reporter.object(&object);
+        return;
+    }
+    let at = match &row.at {
+        At::Offset(offset) => offset.to_string(),
+        At::File(file) => shown(file),
+    };
+    let flags = match (row.is_pseudo, flags.is_empty()) {
+        (true, _) => "pseudo",
+        (false, true) => "-",
+        (false, false) => &flags,
+    };
+    let text = |s: &str| escaped(s.as_bytes());
+    reporter.line(&format!(
+        "{}\t{at}\t{}\t{date}\t{}\t{flags}\t{}\t{}\t{}",
+        row.number,
+        row.length,
+        row.origin.name(),
+        text(&row.from),
+        text(&row.subject),
+        text(&row.message_id)
+    ));
+}
+
+fn show_boundaries(mbox: &Mbox<'_>, reporter: &mut Reporter) {
+    let text = mbox.text();
+    reporter.line(inspect::boundary_list_head(text.len() as u64).trim_end());
+    let (mut line, mut counted) = (1, 0);
+    for decided in &mbox.boundaries.decided {
+        let offset = decided.candidate.offset as usize;
+        line += memchr::memchr_iter(b'\n', &text[counted..offset]).count() as u64;
+        counted = offset;
+        if reporter.is_json() {
+            let bytes = &text[offset..decided.candidate.end() as usize];
+            let row = match decided.reason {
+                Reason::Row(row) => json!(row),
+                Reason::User => json!("user"),
+            };
+            reporter.object(&json!({
+                "type": "boundary",
+                "offset": offset,
+                "line": line,
+                "class": decided.candidate.class(),
+                "row": row,
+                "verdict": decided.verdict.name(),
+                "spelling": decided.candidate.spelling.name(),
+                "text": escaped(bytes.trim_ascii_end()),
+            }));
+        } else {
+            reporter.line(&inspect::boundary_line(text, decided, line));
+        }
+    }
+}

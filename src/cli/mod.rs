@@ -1,0 +1,104 @@
+//! The command line: arguments in, a report and an exit code out. What the library may not touch
+//! (terminal, environment, clock, signals) is touched here.
+
+mod convert;
+pub mod exit;
+mod generate;
+mod inspect;
+mod mailbox_arg;
+mod open;
+mod progress;
+mod report;
+mod signals;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use exit::Exit;
+
+/// A Maildir and mbox toolkit in qmail's tradition: it loses nothing, and proves it.
+#[derive(Parser, Debug)]
+#[command(name = "mailferry", version, propagate_version = true, after_help = MAIN_HELP)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const MAIN_HELP: &str = "\
+Example:
+  mailferry convert inbox.mbox ~/Maildir
+  mailferry inspect inbox.mbox
+
+See mailferry-formats(5) for the formats and what is believed of them.";
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Convert(convert::ConvertArgs),
+    Inspect(inspect::InspectArgs),
+    /// Write man pages and completions into a directory
+    #[command(hide = true)]
+    Generate(generate::GenerateArgs),
+}
+
+/// What every command takes.
+#[derive(Args, Debug, Clone)]
+pub struct Common {
+    /// Report as JSON Lines: findings, then one summary
+    #[arg(long, help_heading = "Report")]
+    pub json: bool,
+    /// Say nothing but errors
+    #[arg(short, long, conflicts_with = "verbose", help_heading = "Report")]
+    pub quiet: bool,
+    /// List every finding, infos too
+    #[arg(short, long, help_heading = "Report")]
+    pub verbose: bool,
+    /// Let warnings count for the exit code (1)
+    #[arg(long, help_heading = "Report")]
+    pub strict: bool,
+    /// Colour the report
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = When::Auto, help_heading = "Report")]
+    pub color: When,
+    /// Show progress on standard error; auto: on a terminal, after 250 ms
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = When::Auto, help_heading = "Report")]
+    pub progress: When,
+    /// Number of worker threads; default: all cores
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub jobs: Option<u16>,
+}
+
+/// For things that go by whether there is a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// If there is a terminal
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// Parses and runs.
+pub fn run() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors; a closed pipe behind them is none either.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+        }
+    };
+    signals::catch_bus_error();
+    match cli.command {
+        Command::Convert(args) => convert::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Generate(args) => generate::run(&args),
+    }
+}
+
+impl Common {
+    /// Gives rayon its number of threads. Must come before any parallel work.
+    pub fn set_up_workers(&self) -> anyhow::Result<()> {
+        let Some(jobs) = self.jobs else { return Ok(()) };
+        rayon::ThreadPoolBuilder::new().num_threads(jobs.into()).build_global()?;
+        Ok(())
+    }
+}

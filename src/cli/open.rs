@@ -1,0 +1,75 @@
+//! Opening the sources of a command: what the environment has to say about it.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use clap::Args;
+use mailferry::mailbox::error::{Error, Result};
+use mailferry::mailbox::lock::{Method, Wanted};
+use mailferry::mailbox::maildir::read::is_maildir;
+use mailferry::mailbox::source::{Source, Spooling};
+
+use super::mailbox_arg::{Format, Mailbox};
+use super::progress::Watcher;
+
+/// How sources are opened.
+#[derive(Args, Debug, Clone)]
+pub struct OpenArgs {
+    /// Locks to take on a source, in this order: dotlock, fcntl, flock; or none
+    #[arg(long, value_name = "LIST", default_value = "dotlock,fcntl", value_parser = parse_locks, help_heading = "Source")]
+    pub lock: Locks,
+    /// How long to wait for a lock
+    #[arg(long, value_name = "SECS", default_value_t = 30, help_heading = "Source")]
+    pub lock_timeout: u64,
+    /// Where standard input and compressed sources are unpacked; default: $TMPDIR, or /tmp
+    #[arg(long, value_name = "DIR", help_heading = "Source")]
+    pub spool_dir: Option<PathBuf>,
+    /// Most bytes to unpack there; default: what is free less 64 MiB
+    #[arg(long, value_name = "BYTES", help_heading = "Source")]
+    pub spool_limit: Option<u64>,
+}
+
+/// The value of `--lock`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Locks(Vec<Method>);
+
+fn parse_locks(text: &str) -> Result<Locks, String> {
+    Wanted::parse_list(text).map(Locks)
+}
+
+impl OpenArgs {
+    /// Opens one source. With `leave_no_trace` no dot-lock is made: it would be a file.
+    pub fn open(
+        &self,
+        mailbox: &Mailbox,
+        interrupted: &AtomicBool,
+        watcher: &Watcher,
+        leave_no_trace: bool,
+    ) -> Result<Source> {
+        let spool_dir = self.spool_dir.clone().unwrap_or_else(std::env::temp_dir);
+        let progress = |bytes| watcher.spooled(bytes);
+        let spooling =
+            Spooling { dir: &spool_dir, limit: self.spool_limit, interrupted, progress: &progress };
+        if mailbox.is_standard_stream() {
+            return Source::from_reader(Path::new("standard input"), &mut std::io::stdin().lock(), &spooling);
+        }
+        if mailbox.format == Some(Format::Maildir) || is_maildir(&mailbox.path) {
+            return Err(Error::Unsupported {
+                path: mailbox.path.clone(),
+                reason: "is a Maildir; this version converts mbox files into Maildirs, not yet back".into(),
+            });
+        }
+        Source::open(&mailbox.path, &self.locks(leave_no_trace), &spooling)
+    }
+
+    fn locks(&self, leave_no_trace: bool) -> Wanted {
+        let methods = self.lock.0.iter().copied().filter(|&m| !(leave_no_trace && m == Method::Dotlock));
+        Wanted {
+            methods: methods.collect(),
+            timeout: Duration::from_secs(self.lock_timeout),
+            pid: std::process::id(),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Reports: findings and sums as text or as JSON Lines. The only place that prints.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use anstream::{AutoStream, ColorChoice};
+use mailferry::mailbox::error::Error;
+use mailferry::mailbox::finding::{Code, Finding, Severity};
+use mailferry::mailbox::shown;
+use serde_json::{Value, json};
+
+use super::{Common, When};
+
+/// Findings of one code that are told one by one without `-v`.
+const TOLD: u64 = 20;
+
+/// Where a report goes, and in which shape.
+pub struct Reporter {
+    out: io::BufWriter<io::Stdout>,
+    colour: bool,
+    json: bool,
+    quiet: bool,
+    verbose: bool,
+    /// Errors told.
+    pub errors: u64,
+    /// Warnings told, or left untold for being too many of a kind.
+    pub warnings: u64,
+    closed: bool,
+}
+
+impl Reporter {
+    /// A report on standard output.
+    pub fn new(common: &Common) -> Reporter {
+        let choice = match common.color {
+            When::Auto => AutoStream::choice(&io::stdout()),
+            When::Always => ColorChoice::Always,
+            When::Never => ColorChoice::Never,
+        };
+        Reporter {
+            out: io::BufWriter::new(io::stdout()),
+            colour: choice != ColorChoice::Never,
+            json: common.json,
+            quiet: common.quiet,
+            verbose: common.verbose,
+            errors: 0,
+            warnings: 0,
+            closed: false,
+        }
+    }
+
+    /// Whether the report is JSON.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// A line of text, unless the report is JSON or quiet.
+    pub fn line(&mut self, text: &str) {
+        if !self.json && !self.quiet {
+            self.print(text);
+        }
+    }
+
+    /// A JSON object, if the report is JSON.
+    pub fn object(&mut self, object: &Value) {
+        if self.json {
+            self.print(&object.to_string());
+        }
+    }
+
+    /// All findings about one file, in their order.
+    pub fn findings(&mut self, path: &Path, findings: &[Finding]) {
+        let mut told = std::collections::HashMap::<Code, u64>::new();
+        let mut untold = std::collections::BTreeMap::<Code, u64>::new();
+        for finding in findings {
+            match finding.code.severity() {
+                Severity::Info => {}
+                Severity::Warning => self.warnings += 1,
+                Severity::Error => self.errors += 1,
+            }
+            let count = told.entry(finding.code).or_default();
+            *count += 1;
+            let held_back = match finding.code.severity() {
+                Severity::Info => !self.verbose,
+                Severity::Warning => !self.verbose && *count > TOLD,
+                Severity::Error => false,
+            };
+            if self.json {
+                self.object(&finding_object(path, finding));
+            } else if !held_back {
+                self.finding_line(path, finding);
+            } else if finding.code.severity() == Severity::Warning {
+                *untold.entry(finding.code).or_default() += 1;
+            }
+        }
+        for (code, count) in untold {
+            self.line(&format!(
+                "{}: {count} more warnings of the kind {}; -v lists them",
+                shown(path),
+                code.name()
+            ));
+        }
+    }
+
+    fn finding_line(&mut self, path: &Path, finding: &Finding) {
+        let severity = finding.code.severity();
+        if self.quiet && severity != Severity::Error {
+            return;
+        }
+        let (style, reset) = match severity {
+            _ if !self.colour => ("", ""),
+            Severity::Info => ("\x1b[36m", "\x1b[0m"),
+            Severity::Warning => ("\x1b[33m", "\x1b[0m"),
+            Severity::Error => ("\x1b[31m", "\x1b[0m"),
+        };
+        let place = match (finding.line, finding.offset) {
+            (Some(line), Some(offset)) => format!(":{line} (byte {offset})"),
+            (None, Some(offset)) => format!(" (byte {offset})"),
+            _ => String::new(),
+        };
+        let mut text = format!(
+            "{style}{}{reset}: {}{place}: {} [{}]",
+            severity.name(),
+            shown(path),
+            finding.message,
+            finding.code.name()
+        );
+        if let Some(mend) = &finding.mend {
+            text.push_str(&format!("; {mend}"));
+        }
+        self.print(&text);
+    }
+
+    /// An error that ended the run: to standard error for people, as a finding for programs.
+    pub fn error(&mut self, error: &Error) {
+        self.errors += 1;
+        let mend = error.mend().map(|m| format!("; {m}")).unwrap_or_default();
+        let _ = writeln!(anstream::stderr(), "mailferry: {error}{mend}");
+        self.object(&json!({
+            "type": "finding",
+            "code": error.code().name(),
+            "severity": "error",
+            "path": error.path().map(shown),
+            "message": error.to_string(),
+            "mend": error.mend(),
+            "retry": error.retry_helps(),
+        }));
+    }
+
+    /// Bytes that are data, not a report: as they are.
+    pub fn data(&mut self, bytes: &[u8]) {
+        if self.closed {
+            return;
+        }
+        if let Err(error) = self.out.write_all(bytes) {
+            self.out_failed(&error);
+        }
+    }
+
+    fn print(&mut self, text: &str) {
+        if self.closed {
+            return;
+        }
+        if let Err(error) = writeln!(self.out, "{text}") {
+            self.out_failed(&error);
+        }
+    }
+
+    /// A closed pipe is the reader's decision and no error; anything else is.
+    fn out_failed(&mut self, error: &io::Error) {
+        self.closed = true;
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            self.errors += 1;
+            let _ = writeln!(io::stderr(), "mailferry: cannot write to standard output: {error}");
+        }
+    }
+
+    /// Flushes what is buffered.
+    pub fn flush(&mut self) {
+        if !self.closed
+            && let Err(error) = self.out.flush()
+        {
+            self.out_failed(&error);
+        }
+    }
+}
+
+fn finding_object(path: &Path, finding: &Finding) -> Value {
+    let mut object = json!({
+        "type": "finding",
+        "code": finding.code.name(),
+        "severity": finding.code.severity().name(),
+        "path": shown(path),
+        "message": finding.message,
+    });
+    let optional = [
+        ("offset", finding.offset.map(Value::from)),
+        ("line", finding.line.map(Value::from)),
+        ("mend", finding.mend.as_deref().map(Value::from)),
+    ];
+    for (key, value) in optional {
+        if let Some(value) = value {
+            object[key] = value;
+        }
+    }
+    object
+}
+
+/// A number as people read it: `39,031`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::grouped;
+
+    #[test]
+    fn thousands_are_grouped() {
+        assert_eq!(
+            ["7", "999", "1,000", "200,033,902"],
+            [7, 999, 1000, 200_033_902].map(grouped).each_ref().map(|s| s.as_str())
+        );
+    }
+}

@@ -1,0 +1,431 @@
+//! convert: mboxes into a Maildir. Sources are read and planned whole before the first byte is
+//! written; what is written is published only when all of it is safe.
+
+pub mod dates;
+pub mod plan;
+pub mod render;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rayon::prelude::*;
+
+use crate::mailbox::durable::Dir;
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::{self, Code, Finding};
+use crate::mailbox::header;
+use crate::mailbox::maildir::name::{self, BaseName, Unique};
+use crate::mailbox::maildir::read;
+use crate::mailbox::maildir::write::{self, Filling, Fsync, Incoming, Opening, Place, Standing};
+use crate::mailbox::mbox::read::{Ask, Mbox};
+use crate::mailbox::mbox::{self};
+use crate::mailbox::source::Source;
+use dates::{Origin, Rules};
+use plan::{Fate, Plan, Planned, Taken};
+use render::{Eol, render};
+
+/// What to convert, and how.
+#[derive(Debug)]
+pub struct Options<'a> {
+    /// The Maildir.
+    pub destination: &'a Path,
+    /// Line ends of the messages written.
+    pub eol: Eol,
+    /// When to flush.
+    pub fsync: Fsync,
+    /// The last part of the names.
+    pub host: &'a str,
+    /// Stands before the info: `:`, `;` or `!`.
+    pub info_separator: u8,
+    /// Write nothing.
+    pub dry_run: bool,
+    /// How long to wait for another one who writes to the destination.
+    pub lock_timeout: Duration,
+    /// Now, in seconds since 1970.
+    pub now: i64,
+    /// The zone of From_ lines that name none.
+    pub from_zone: Option<jiff::tz::TimeZone>,
+    /// The date to look at first.
+    pub date: Option<Origin>,
+    /// Set by a signal.
+    pub interrupted: &'a AtomicBool,
+}
+
+/// An opened source with what the user said about it.
+#[derive(Debug)]
+pub struct Input {
+    /// Its bytes.
+    pub source: Source,
+    /// The variant named, the verdicts given.
+    pub ask: Ask,
+}
+
+/// Hears how far the work is. Nothing else of the library knows that somebody watches.
+pub trait Progress: Sync {
+    /// A phase of the work begins; `total` is its size in bytes.
+    fn begin(&self, phase: Phase, total: u64);
+    /// So many bytes and messages more are done.
+    fn advance(&self, bytes: u64, messages: u64);
+}
+
+/// The phases of a conversion that take time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Standard input or a compressed file is taken in.
+    Spooling,
+    /// Boundaries are looked for.
+    Reading,
+    /// Dates, flags and names are made.
+    Planning,
+    /// Messages are written.
+    Writing,
+    /// Everything is brought to stable storage.
+    Flushing,
+}
+
+/// What became of one source.
+#[derive(Debug)]
+pub struct Report {
+    /// The source.
+    pub path: PathBuf,
+    /// What it was read as; None where it could not be read.
+    pub variant: Option<mbox::variant::Variant>,
+    /// Why.
+    pub evidence: String,
+    /// What was noticed, in file order.
+    pub findings: Vec<Finding>,
+}
+
+/// The sums. Every byte of the sources is in exactly one of the byte counts.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Sums {
+    /// How many sources.
+    pub sources: u64,
+    /// Messages found, pseudo messages among them.
+    pub messages_found: u64,
+    /// Written, or with a dry run to be written.
+    pub written: u64,
+    /// In the destination already.
+    pub already_present: u64,
+    /// Left out as duplicates.
+    pub duplicates: u64,
+    /// Left out for another reason.
+    pub skipped: u64,
+    /// All of the sources, uncompressed.
+    pub bytes_source: u64,
+    /// Of messages, less quoting.
+    pub bytes_messages: u64,
+    /// Of From_ lines.
+    pub bytes_from_lines: u64,
+    /// `>` taken off.
+    pub bytes_quoting: u64,
+    /// Blank lines and frames between messages.
+    pub bytes_separators: u64,
+    /// Of no message.
+    pub bytes_junk: u64,
+    /// Not dealt with, because the run ended early.
+    pub bytes_not_reached: u64,
+    /// Line ends changed by `--eol` or because the source has CRs only.
+    pub line_ends_changed: u64,
+}
+
+impl Sums {
+    /// Conservation: nothing is counted twice and nothing is missing.
+    pub fn add_up(&self) -> bool {
+        self.messages_found == self.written + self.already_present + self.duplicates + self.skipped
+            && self.bytes_source
+                == self.bytes_messages
+                    + self.bytes_from_lines
+                    + self.bytes_quoting
+                    + self.bytes_separators
+                    + self.bytes_junk
+                    + self.bytes_not_reached
+    }
+}
+
+/// All that a conversion has to say.
+#[derive(Debug)]
+pub struct Outcome {
+    /// A report a source.
+    pub reports: Vec<Report>,
+    /// The sums over all sources.
+    pub sums: Sums,
+    /// Why it ended early.
+    pub error: Option<Error>,
+}
+
+/// Converts. Never half: with an error nothing new is visible in the destination, except, into an
+/// existing Maildir, the whole messages that the sums count as written.
+pub fn convert(mut inputs: Vec<Input>, options: &Options<'_>, progress: &dyn Progress) -> Outcome {
+    let mut reports = Vec::with_capacity(inputs.len());
+    let sums = run(&mut inputs, options, progress, &mut reports);
+    let bytes_source = inputs.iter().map(|i| i.source.raw().len() as u64).sum();
+    let (sums, error) = match sums {
+        Ok(sums) => (sums, None),
+        Err(Stopped { error, published }) => {
+            let not_reached = Sums {
+                sources: inputs.len() as u64,
+                bytes_source,
+                bytes_not_reached: bytes_source,
+                messages_found: published,
+                written: published,
+                ..Sums::default()
+            };
+            (not_reached, Some(error))
+        }
+    };
+    // A wrong sum is a bug of ours, and a migration must not be told that all is well.
+    assert!(sums.add_up(), "the sums do not add up: {sums:?}");
+    for report in &mut reports {
+        let text =
+            inputs.iter().find(|i| i.source.path() == report.path).map_or(&[][..], |i| i.source.text());
+        finding::number_lines(&mut report.findings, text);
+    }
+    Outcome { reports, sums, error }
+}
+
+/// An early end, and how many messages had become visible by then.
+struct Stopped {
+    error: Error,
+    published: u64,
+}
+
+impl From<Error> for Stopped {
+    fn from(error: Error) -> Stopped {
+        Stopped { error, published: 0 }
+    }
+}
+
+fn run(
+    inputs: &mut [Input],
+    options: &Options<'_>,
+    progress: &dyn Progress,
+    reports: &mut Vec<Report>,
+) -> Result<Sums, Stopped> {
+    let mut standing = write::look(options.destination)?;
+    let lock_findings: Vec<_> = inputs.iter_mut().map(|i| i.source.findings()).collect();
+    let mut mboxes = Vec::with_capacity(inputs.len());
+    progress.begin(Phase::Reading, inputs.iter().map(|i| i.source.text().len() as u64).sum());
+    for (input, findings) in inputs.iter().zip(lock_findings) {
+        let mbox = read_source(input, findings, options, progress, reports)?;
+        mboxes.push(mbox);
+    }
+
+    let filling = if options.dry_run {
+        None
+    } else {
+        let opening = Opening {
+            path: options.destination,
+            fsync: options.fsync,
+            lock_timeout: options.lock_timeout,
+            interrupted: options.interrupted,
+        };
+        let (filling, removed) = Filling::open(opening)?;
+        if removed && let Some(report) = reports.first_mut() {
+            let message = "an unfinished conversion of an earlier run was removed";
+            report.findings.push(Finding::new(Code::StageRemoved, message));
+        }
+        // Somebody else may have made it while we waited.
+        standing = write::look(options.destination)?;
+        Some(filling)
+    };
+
+    let mut taken = Taken::of(present(options.destination, &standing)?);
+    let mut plans = Vec::with_capacity(mboxes.len());
+    progress.begin(Phase::Planning, mboxes.iter().map(|m| m.text().len() as u64).sum());
+    for ((input, mbox), report) in inputs.iter().zip(&mboxes).zip(reports.iter_mut()) {
+        let rules = Rules {
+            now: options.now,
+            mtime: input.source.mtime(),
+            from_zone: options.from_zone.clone(),
+            first: options.date,
+        };
+        let mut plan = plan::plan(&input.source, mbox, options.eol, &rules, &mut taken);
+        report.findings.append(&mut plan.findings);
+        progress.advance(mbox.text().len() as u64, 0);
+        stop_if(options.interrupted)?;
+        plans.push(plan);
+    }
+    let sums = sum_up(inputs, &mboxes, &plans);
+    check_room(options.destination, &standing, &plans)?;
+    if let Some(filling) = filling {
+        progress.begin(Phase::Writing, sums.bytes_messages);
+        for ((input, mbox), plan) in inputs.iter().zip(&mboxes).zip(&plans) {
+            write_all(&filling, &input.source, mbox, plan, options, progress)?;
+        }
+        for input in inputs.iter() {
+            input.source.check_unchanged()?;
+        }
+        progress.begin(Phase::Flushing, 0);
+        stop_if(options.interrupted)?;
+        let mut published = 0;
+        filling.publish(&mut published).map_err(|error| Stopped { error, published })?;
+    }
+    Ok(sums)
+}
+
+/// Reads one source and reports on it, whether or not it is a mailbox.
+fn read_source<'a>(
+    input: &'a Input,
+    findings: Vec<Finding>,
+    options: &Options<'_>,
+    progress: &dyn Progress,
+    reports: &mut Vec<Report>,
+) -> Result<Mbox<'a>, Stopped> {
+    let source = &input.source;
+    let path = source.path().to_owned();
+    let mut report = Report { path: path.clone(), variant: None, evidence: String::new(), findings };
+    let read = mbox::read::read(source.text(), &input.ask, &|range| {
+        progress.advance(range.len() as u64, 0);
+        source.release(range);
+    });
+    stop_if(options.interrupted)?;
+    match read {
+        Ok(mut mbox) => {
+            report.variant = Some(mbox.variant);
+            report.evidence = mbox.evidence.clone();
+            report.findings.append(&mut mbox.findings);
+            if source.is_cr_only() {
+                let message = "every line ends in CR, as on a classic Mac; the messages get LF";
+                report.findings.push(Finding::new(Code::MboxCrOnly, message));
+            }
+            reports.push(report);
+            Ok(mbox)
+        }
+        Err(not) => {
+            reports.push(report);
+            Err(Error::NotAMailbox { path, reason: not.reason, mend: not.mend }.into())
+        }
+    }
+}
+
+fn stop_if(interrupted: &AtomicBool) -> Result<()> {
+    if interrupted.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+}
+
+/// The unique parts that the destination's names hold.
+fn present(destination: &Path, standing: &Standing) -> Result<std::collections::HashSet<(Unique, u32)>> {
+    if *standing != Standing::Maildir {
+        return Ok(Default::default());
+    }
+    let entries = read::list(destination)?;
+    Ok(entries.iter().filter_map(|e| e.parsed().unique()).collect())
+}
+
+fn sum_up(inputs: &[Input], mboxes: &[Mbox<'_>], plans: &[Plan]) -> Sums {
+    let mut sums = Sums { sources: inputs.len() as u64, ..Sums::default() };
+    for ((input, mbox), plan) in inputs.iter().zip(mboxes).zip(plans) {
+        let size = mbox.text().len() as u64;
+        let junk: u64 = mbox.boundaries.junk.iter().map(|r| r.end - r.start).sum();
+        let (mut from_lines, mut messages, mut quoting) = (0, 0, 0);
+        for message in &plan.messages {
+            let Planned { extent, quotes, fate, .. } = message;
+            from_lines += extent.start - extent.at;
+            quoting += u64::from(*quotes);
+            messages += extent.end - extent.start - u64::from(*quotes);
+            sums.line_ends_changed += u64::from(message.eols);
+            match fate {
+                Fate::Write => sums.written += 1,
+                Fate::Present => sums.already_present += 1,
+                Fate::Pseudo => sums.skipped += 1,
+            }
+        }
+        if input.source.is_cr_only() {
+            sums.line_ends_changed += memchr::memchr_iter(b'\n', mbox.text()).count() as u64;
+        }
+        sums.messages_found += plan.messages.len() as u64;
+        sums.bytes_source += size;
+        sums.bytes_junk += junk;
+        sums.bytes_from_lines += from_lines;
+        sums.bytes_messages += messages;
+        sums.bytes_quoting += quoting;
+        sums.bytes_separators += separators(mbox, &plan.messages) - junk;
+    }
+    sums
+}
+
+/// Bytes between messages, counted where they are and not as what is left over: a wrong extent must
+/// not vanish in a subtraction.
+fn separators(mbox: &Mbox<'_>, messages: &[Planned]) -> u64 {
+    let ends = messages.iter().map(|m| m.extent.end);
+    let starts = messages.iter().skip(1).map(|m| m.extent.at).chain([mbox.text().len() as u64]);
+    let before_first = messages.first().map_or(mbox.text().len() as u64, |m| m.extent.at);
+    let between: u64 = ends.zip(starts).map(|(end, next)| next - end).sum();
+    before_first + between
+}
+
+/// Refuses before the first byte what cannot fit.
+fn check_room(destination: &Path, standing: &Standing, plans: &[Plan]) -> Result<()> {
+    let directory = match standing {
+        Standing::Nothing => write::parent_of(destination),
+        _ => destination,
+    };
+    let room = Dir::open(directory)?.room()?;
+    let written = || plans.iter().flat_map(|p| &p.messages).filter(|m| m.fate == Fate::Write);
+    let blocks: u64 = written().map(|m| m.size.div_ceil(room.block)).sum();
+    let too_little = |unit, need, free| Error::NoRoom { path: directory.to_owned(), unit, need, free };
+    let need = blocks * room.block;
+    if need > room.bytes {
+        return Err(too_little("bytes", need, room.bytes));
+    }
+    let files = written().count() as u64 + 4;
+    match room.inodes {
+        Some(free) if files > free => Err(too_little("inodes", files, free)),
+        _ => Ok(()),
+    }
+}
+
+fn write_all(
+    filling: &Filling,
+    source: &Source,
+    mbox: &Mbox<'_>,
+    plan: &Plan,
+    options: &Options<'_>,
+    progress: &dyn Progress,
+) -> Result<()> {
+    plan.messages.par_chunks(plan::CHUNK).try_for_each(|chunk| {
+        stop_if(options.interrupted)?;
+        let rendered: Vec<_> = chunk
+            .iter()
+            .filter(|planned| planned.fate == Fate::Write)
+            .map(|planned| {
+                let message = planned.extent.message(mbox.text());
+                let body_at = header::split(message).body_at(message);
+                (planned, render(message, body_at, mbox.variant.quoting(), options.eol))
+            })
+            .collect();
+        let batch: Vec<Incoming<'_>> =
+            rendered.iter().map(|(planned, rendered)| incoming(planned, rendered, options)).collect();
+        filling.write(&batch)?;
+        if let (Some(first), Some(last)) = (chunk.first(), chunk.last()) {
+            source.release(first.extent.at as usize..last.extent.end as usize);
+        }
+        progress
+            .advance(batch.iter().flat_map(|m| &m.pieces).map(|p| p.len() as u64).sum(), batch.len() as u64);
+        Ok(())
+    })
+}
+
+fn incoming<'a>(
+    planned: &Planned,
+    rendered: &'a render::Rendered<'_>,
+    options: &Options<'_>,
+) -> Incoming<'a> {
+    let base = BaseName {
+        epoch: planned.epoch,
+        unique: planned.unique,
+        copy: planned.copy,
+        host: options.host,
+        size: planned.size,
+        wire_size: planned.wire_size,
+    }
+    .to_bytes();
+    let place = if planned.status.goes_to_cur() { Place::Cur } else { Place::New };
+    let name = match place {
+        Place::Cur => name::with_info(&base, options.info_separator, planned.status.flags),
+        Place::New => name::bare(&base),
+    };
+    let pieces = rendered.pieces.iter().map(|p| &p[..]).collect();
+    Incoming { place, base, name, pieces, mtime: planned.epoch }
+}

@@ -1,0 +1,184 @@
+//! inspect: what is in a mailbox, and why each boundary is where it is.
+
+use std::path::{Path, PathBuf};
+
+use crate::convert::dates::{Origin, Rules};
+use crate::convert::plan::{self, Fate, Taken};
+use crate::convert::render::{Eol, Rendered, render};
+use crate::mailbox::date;
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::Finding;
+use crate::mailbox::header;
+use crate::mailbox::maildir::flags::Flags;
+use crate::mailbox::maildir::read::{self, Entry};
+use crate::mailbox::maildir::write::Place;
+use crate::mailbox::mbox::boundary::{Decided, Reason};
+use crate::mailbox::mbox::read::Mbox;
+use crate::mailbox::source::Source;
+
+/// One line of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Counted from 1.
+    pub number: usize,
+    /// Where it lies.
+    pub at: At,
+    /// Bytes of the message, without From_ line and quoting.
+    pub length: u64,
+    /// Received date, seconds since 1970.
+    pub epoch: i64,
+    /// Where the date comes from.
+    pub origin: Origin,
+    /// Its flags.
+    pub flags: Flags,
+    /// Whether nobody has seen that it is there.
+    pub is_new: bool,
+    /// Whether it is UW-IMAP's pseudo message.
+    pub is_pseudo: bool,
+    /// From, decoded.
+    pub from: String,
+    /// Subject, decoded.
+    pub subject: String,
+    /// Message-ID as it stands, with its brackets.
+    pub message_id: String,
+}
+
+/// Where a listed message lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum At {
+    /// Byte of its From_ line in the mbox.
+    Offset(u64),
+    /// Its file in the Maildir, relative to it.
+    File(PathBuf),
+}
+
+/// Lists the messages of an mbox. The findings are those of dates and pseudo messages.
+pub fn list_mbox(source: &Source, mbox: &Mbox<'_>, rules: &Rules) -> (Vec<Row>, Vec<Finding>) {
+    let plan = plan::plan(source, mbox, Eol::Keep, rules, &mut Taken::default());
+    let rows = plan.messages.iter().enumerate().map(|(n, planned)| Row {
+        number: n + 1,
+        at: At::Offset(planned.extent.at),
+        length: planned.size,
+        epoch: planned.epoch,
+        origin: planned.origin,
+        flags: planned.status.flags,
+        is_new: !planned.status.goes_to_cur(),
+        is_pseudo: planned.fate == Fate::Pseudo,
+        ..Row::said_by(planned.extent.message(mbox.text()))
+    });
+    (rows.collect(), plan.findings)
+}
+
+/// Lists the messages of a Maildir.
+pub fn list_maildir(maildir: &Path) -> Result<Vec<Row>> {
+    let entries = read::list(maildir)?;
+    entries.iter().enumerate().map(|(n, entry)| Row::of_entry(maildir, n + 1, entry)).collect()
+}
+
+impl Row {
+    /// What the header says; the rest is for the caller to fill in.
+    fn said_by(message: &[u8]) -> Row {
+        let mut row = Row {
+            number: 0,
+            at: At::Offset(0),
+            length: 0,
+            epoch: 0,
+            origin: Origin::None,
+            flags: Flags::default(),
+            is_new: false,
+            is_pseudo: false,
+            from: String::new(),
+            subject: String::new(),
+            message_id: String::new(),
+        };
+        for field in header::fields(header::split(message).header) {
+            let text = match () {
+                () if field.is("From") => &mut row.from,
+                () if field.is("Subject") => &mut row.subject,
+                () if field.is("Message-ID") => &mut row.message_id,
+                () => continue,
+            };
+            if text.is_empty() {
+                *text = header::decoded_text(field.value);
+            }
+        }
+        row
+    }
+
+    fn of_entry(maildir: &Path, number: usize, entry: &Entry) -> Result<Row> {
+        let (entry, bytes) = read::open_moved(maildir, entry)?;
+        let parsed = entry.parsed();
+        let (epoch, origin) = match parsed.epoch() {
+            Some(epoch) => (epoch, Origin::Name),
+            None => date_field(&bytes).map_or((0, Origin::None), |epoch| (epoch, Origin::Header)),
+        };
+        Ok(Row {
+            number,
+            at: At::File(Path::new(entry.place.dir()).join(&entry.name)),
+            length: bytes.len() as u64,
+            epoch,
+            origin,
+            flags: parsed.flags(),
+            is_new: entry.place == Place::New,
+            ..Row::said_by(&bytes)
+        })
+    }
+}
+
+fn date_field(message: &[u8]) -> Option<i64> {
+    let field = header::fields(header::split(message).header).find(|f| f.is("Date"))?;
+    date::parse_header_date(field.value).map(|stamp| stamp.epoch(0))
+}
+
+/// Message `number` of an mbox, counted from 1, as convert would write it.
+pub fn message<'a>(mbox: &Mbox<'a>, path: &Path, number: usize) -> Result<Rendered<'a>> {
+    let extent = nth(mbox.messages(), path, number)?;
+    let message = extent.message(mbox.text());
+    let body_at = header::split(message).body_at(message);
+    Ok(render(message, body_at, mbox.variant.quoting(), Eol::Keep))
+}
+
+/// Message `number` as it lies in the source: From_ lines and quoting with it, the blank line after
+/// it not.
+pub fn source_bytes<'a>(source: &'a Source, mbox: &Mbox<'_>, number: usize) -> Result<&'a [u8]> {
+    let extent = nth(mbox.messages(), source.path(), number)?;
+    Ok(&source.raw()[extent.at as usize..extent.end as usize])
+}
+
+/// Message `number` of a Maildir, in the order of [`list_maildir`].
+pub fn maildir_message(maildir: &Path, number: usize) -> Result<Vec<u8>> {
+    let entries = read::list(maildir)?;
+    let entry = nth(&entries, maildir, number)?;
+    Ok(read::open_moved(maildir, entry)?.1)
+}
+
+fn nth<'a, T>(all: &'a [T], path: &Path, number: usize) -> Result<&'a T> {
+    number.checked_sub(1).and_then(|n| all.get(n)).ok_or_else(|| Error::Unsupported {
+        path: path.to_owned(),
+        reason: format!("has {} messages, no number {number}", all.len()),
+    })
+}
+
+/// The head of a boundary list: it names the source's size, so that a list is not used on another
+/// file.
+pub fn boundary_list_head(size: u64) -> String {
+    format!(
+        "# mailferry boundaries of {size} bytes\n\
+         # change separator to body or body to separator, then: mailferry convert --boundaries THIS FILE …\n\
+         # offset\tline\tclass\trow\tverdict\tthe line\n"
+    )
+}
+
+/// One line of a boundary list, without its line end. `line` is counted from 1.
+pub fn boundary_line(text: &[u8], decided: &Decided, line: u64) -> String {
+    const SHOWN: usize = 200;
+    let candidate = &decided.candidate;
+    let row = match decided.reason {
+        Reason::Row(row) => row.to_string(),
+        Reason::User => "user".into(),
+    };
+    let bytes = text[candidate.offset as usize..candidate.end() as usize].trim_ascii_end();
+    let shown = crate::mailbox::escaped(&bytes[..bytes.len().min(SHOWN)]);
+    let (offset, class, verdict) = (candidate.offset, candidate.class(), decided.verdict.name());
+    format!("{offset}\t{line}\t{class}\t{row}\t{verdict}\t{shown}")
+}

@@ -1,0 +1,184 @@
+//! Headers as bytes: where they end and which fields they hold. Nothing is decoded and nothing is
+//! refused; RFC 5322 §2.2 with what real mail does to it.
+
+/// A message cut in two. `header` and `body` are slices of it; the empty line between is in neither.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Split<'a> {
+    /// The header with the line end of its last line.
+    pub header: &'a [u8],
+    /// All after the empty line.
+    pub body: &'a [u8],
+    /// Whether there was an empty line at all. Where there is none, `body` is empty.
+    pub closed: bool,
+}
+
+impl Split<'_> {
+    /// Byte offset of the body in the message.
+    pub fn body_at(&self, message: &[u8]) -> usize {
+        message.len() - self.body.len()
+    }
+}
+
+/// Cuts a message at its first empty line (LF or CRLF).
+pub fn split(message: &[u8]) -> Split<'_> {
+    let mut at = 0;
+    loop {
+        let rest = &message[at..];
+        let empty = match rest {
+            [b'\n', ..] => 1,
+            [b'\r', b'\n', ..] => 2,
+            _ => 0,
+        };
+        if empty > 0 {
+            return Split { header: &message[..at], body: &rest[empty..], closed: true };
+        }
+        match memchr::memchr(b'\n', rest) {
+            Some(end) => at += end + 1,
+            None => return Split { header: message, body: &[], closed: false },
+        }
+    }
+}
+
+/// One field, as it lies in the header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// The name, without the blanks some writers put before the colon.
+    pub name: &'a [u8],
+    /// All after the colon, continuation lines included, without the last line end; still folded.
+    pub value: &'a [u8],
+}
+
+impl Field<'_> {
+    /// Field names compare without case (RFC 5322 §1.2.2).
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name.as_bytes())
+    }
+}
+
+/// The fields of a header in their order. Lines that are no field (`>From `, a stray line) are
+/// passed over, with their continuation lines.
+pub fn fields(header: &[u8]) -> Fields<'_> {
+    Fields { rest: header }
+}
+
+/// See [`fields`].
+#[derive(Debug, Clone)]
+pub struct Fields<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Field<'a>;
+
+    fn next(&mut self) -> Option<Field<'a>> {
+        while !self.rest.is_empty() {
+            let (whole, rest) = self.rest.split_at(field_len(self.rest));
+            self.rest = rest;
+            if let Some(field) = field(whole) {
+                return Some(field);
+            }
+        }
+        None
+    }
+}
+
+/// Length of the first line and its continuation lines, line ends included.
+fn field_len(bytes: &[u8]) -> usize {
+    let mut end = 0;
+    loop {
+        match memchr::memchr(b'\n', &bytes[end..]) {
+            None => return bytes.len(),
+            Some(lf) => end += lf + 1,
+        }
+        if !matches!(bytes.get(end), Some(b' ' | b'\t')) {
+            return end;
+        }
+    }
+}
+
+fn field(whole: &[u8]) -> Option<Field<'_>> {
+    let name_len = name_len(whole)?;
+    let colon = name_len + whole[name_len..].iter().position(|&b| b == b':')?;
+    let mut value = &whole[colon + 1..];
+    value = value.strip_suffix(b"\n").unwrap_or(value);
+    value = value.strip_suffix(b"\r").unwrap_or(value);
+    Some(Field { name: &whole[..name_len], value })
+}
+
+/// Whether a line begins a header field: a name of bytes 33–126 other than the colon, blanks
+/// allowed before the colon (RFC 5322 §3.6.8, §4.5).
+pub fn is_field_line(line: &[u8]) -> bool {
+    name_len(line).is_some()
+}
+
+fn name_len(line: &[u8]) -> Option<usize> {
+    let len = line.iter().position(|&b| b == b':' || !(33..=126).contains(&b))?;
+    let after = line[len..].iter().find(|&&b| b != b' ' && b != b'\t');
+    (len > 0 && after == Some(&b':')).then_some(len)
+}
+
+/// The value on one line: folding taken out (RFC 5322 §2.2.3), outer blanks trimmed.
+pub fn unfold(value: &[u8]) -> Vec<u8> {
+    let flat: Vec<u8> = value.iter().copied().filter(|&b| b != b'\n' && b != b'\r').collect();
+    flat.trim_ascii().to_vec()
+}
+
+/// A field's text for people: unfolded, encoded words decoded (RFC 2047).
+pub fn decoded_text(value: &[u8]) -> String {
+    // The decoder reads whole messages only, so the value is given to it as a Subject.
+    let message = [b"Subject: ", &unfold(value)[..], b"\n\n"].concat();
+    let parsed = mail_parser::MessageParser::new().with_minimal_headers().parse_headers(&message);
+    let subject = parsed.as_ref().and_then(|m| m.subject());
+    subject.map_or_else(|| String::from_utf8_lossy(value.trim_ascii()).into_owned(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_first_empty_line_ends_the_header_whatever_the_line_ends() {
+        for (message, header, body) in [
+            (&b"A: 1\n\nbody\n"[..], &b"A: 1\n"[..], &b"body\n"[..]),
+            (b"A: 1\r\n\r\nbody\r\n", b"A: 1\r\n", b"body\r\n"),
+            (b"A: 1\r\n\nbody", b"A: 1\r\n", b"body"),
+            (b"\nbody only\n", b"", b"body only\n"),
+            (b"\n\nblank first\n", b"", b"\nblank first\n"),
+        ] {
+            let split = split(message);
+            assert_eq!((split.header, split.body, split.closed), (header, body, true));
+        }
+        assert!(!split(b"A: 1\nSubj").closed);
+    }
+
+    #[test]
+    fn fields_keep_their_bytes_and_odd_lines_do_not_end_the_header() {
+        let header = b"Subject : one\n two\n>From a@b Mon\nStatus:RO\r\nno field\n  continued\nX:\n";
+        let got: Vec<_> = fields(header).map(|f| (f.name, f.value)).collect();
+        let want: [(&[u8], &[u8]); 3] = [(b"Subject", b" one\n two"), (b"Status", b"RO"), (b"X", b"")];
+        assert_eq!(got, want);
+    }
+
+    #[test]
+    fn a_line_of_prose_is_no_field() {
+        assert!(is_field_line(b"Subject: x") && is_field_line(b"X-A\t : y"));
+        assert!(
+            !is_field_line(b"see here: there") && !is_field_line(b": x") && !is_field_line(b"caf\xe9: x")
+        );
+        assert!(!is_field_line(b"NoColon\n"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_split_into_slices_that_cover_them(message: Vec<u8>) {
+            let split = split(&message);
+            let gap = message.len() - split.header.len() - split.body.len();
+            prop_assert!(if split.closed { gap == 1 || gap == 2 } else { gap == 0 });
+            prop_assert!(message.starts_with(split.header) && message.ends_with(split.body));
+            for field in fields(split.header) {
+                prop_assert!(is_field_line(field.name) || !field.name.is_empty());
+            }
+        }
+    }
+}

@@ -1,0 +1,659 @@
+//! Locks on a mailbox file, in one order (dot-lock, fcntl, flock) and with one time limit.
+//!
+//! A fixed order keeps two programs of ours from waiting for each other. Locks of the kernel are
+//! polled, not waited for: waiting would need a signal to end it.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+
+use super::durable::{self, Dir, Identity};
+use super::error::{Error, Result};
+use super::finding::{Code, Finding};
+use super::{escaped, shown};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// As much of a foreign lock file as is shown.
+const SHOWN_BYTES: u64 = 80;
+
+/// A way to lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// A file `PATH.lock`.
+    Dotlock,
+    /// fcntl(2), the kind that belongs to the process, as Dovecot and Postfix use it.
+    Fcntl,
+    /// flock(2).
+    Flock,
+}
+
+/// What to lock with, how long to try, and who we are.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The methods; they are always taken in the order dot-lock, fcntl, flock.
+    pub methods: Vec<Method>,
+    /// For all of them together.
+    pub timeout: Duration,
+    /// Our process id, for the dot-lock.
+    pub pid: u32,
+    /// Our host's name, for the dot-lock.
+    pub host: String,
+}
+
+/// What the lock is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// A lock that cannot be had for want of permission or support is a finding.
+    Read,
+    /// The same is an error. The file must be open for writing.
+    Write,
+}
+
+/// Holds the locks; dropping it releases them, last taken first.
+#[derive(Debug)]
+pub struct Guard {
+    // One second descriptor for all: closing it releases the fcntl lock, so it must not be closed
+    // before all is to be released. The fields are dropped in this order.
+    file: File,
+    flocked: bool,
+    _dotlock: Option<Dotlock>,
+}
+
+impl Wanted {
+    /// Reads a list such as `dotlock,fcntl`, or `none`. The error is a sentence about the word.
+    pub fn parse_list(text: &str) -> Result<Vec<Method>, String> {
+        if text == "none" {
+            return Ok(Vec::new());
+        }
+        text.split(',').map(Method::parse).collect()
+    }
+}
+
+impl Method {
+    fn parse(word: &str) -> Result<Method, String> {
+        match word.trim() {
+            "dotlock" => Ok(Method::Dotlock),
+            "fcntl" => Ok(Method::Fcntl),
+            "flock" => Ok(Method::Flock),
+            other => Err(format!(
+                "`{}` is no way to lock; known are dotlock, fcntl and flock, and none alone",
+                escaped(other.as_bytes())
+            )),
+        }
+    }
+}
+
+/// Locks the mailbox `path`, open as `file`, and says what was left out.
+///
+/// fcntl locks belong to the process, and are lost when *any* descriptor of that file is closed in
+/// it: until the guard is dropped the caller opens the file once, as `file`, and does not close it.
+///
+/// A dot-lock that lies there is waited for, never taken over, but for one case: it has our
+/// format, names our host, and its process is gone. (Not seen: a process of a container that bears
+/// the same host name. Dovecot in its turn takes over a dot-lock that is two minutes old.)
+///
+/// # Errors
+/// [`Error::Locked`] when the time is up, [`Error::Interrupted`], or [`Error::Io`].
+pub fn acquire(
+    path: &Path,
+    file: &File,
+    mode: Mode,
+    wanted: &Wanted,
+    interrupted: &AtomicBool,
+) -> Result<(Guard, Vec<Finding>)> {
+    let patience = Patience::new(wanted.timeout, interrupted);
+    let asked = |method| wanted.methods.contains(&method);
+    let mut findings = Vec::new();
+    let file = file.try_clone().map_err(Error::io("lock", path))?;
+    let mut guard = Guard { file, flocked: false, _dotlock: None };
+    if asked(Method::Dotlock) {
+        let lock = Dotlock::acquire(path, wanted, &patience);
+        guard._dotlock = forgive(lock, mode, cannot_write, Code::LockUnwritable, &mut findings)?;
+    }
+    let mut fcntl = None;
+    if asked(Method::Fcntl) {
+        let lock = fcntl_acquire(path, &guard.file, mode, &patience);
+        fcntl = forgive(lock, mode, is_unsupported, Code::LockUnsupported, &mut findings)?;
+    }
+    // On NFS flock is an fcntl lock in disguise, of another owner: the two would exclude each other.
+    if asked(Method::Flock) && !(fcntl.is_some() && durable::is_nfs(&guard.file)) {
+        let lock = flock_acquire(path, &guard.file, mode, &patience);
+        guard.flocked = forgive(lock, mode, is_unsupported, Code::LockUnsupported, &mut findings)?.is_some();
+    }
+    Ok((guard, findings))
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // flock belongs to the open file, not to a descriptor, and the caller's descriptor lives on.
+        if self.flocked {
+            let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+        }
+    }
+}
+
+/// For a reader, turns an error of the harmless kind into a finding.
+fn forgive<T>(
+    lock: Result<T>,
+    mode: Mode,
+    harmless: fn(&io::Error) -> bool,
+    code: Code,
+    findings: &mut Vec<Finding>,
+) -> Result<Option<T>> {
+    match lock {
+        Ok(lock) => Ok(Some(lock)),
+        Err(ref error @ Error::Io { ref source, .. }) if mode == Mode::Read && harmless(source) => {
+            let finding = Finding::new(code, format!("{error}; it is read without this lock"));
+            findings.push(finding.mend("make sure that nothing writes to it meanwhile"));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A full disk is among them: it is when mail is moved away from it.
+fn cannot_write(error: &io::Error) -> bool {
+    [Errno::ACCESS, Errno::PERM, Errno::ROFS, Errno::NAMETOOLONG, Errno::NOSPC, Errno::DQUOT]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    [Errno::NOLCK, Errno::OPNOTSUPP, Errno::NOSYS]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+/// The time limit, and the wish to stop.
+struct Patience<'a> {
+    start: Instant,
+    timeout: Duration,
+    interrupted: &'a AtomicBool,
+}
+
+impl<'a> Patience<'a> {
+    fn new(timeout: Duration, interrupted: &'a AtomicBool) -> Patience<'a> {
+        Patience { start: Instant::now(), timeout, interrupted }
+    }
+
+    /// Tries until it succeeds; `Ok(None)` when the time is up. Tries once at least.
+    fn exert<T>(&self, mut attempt: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            if self.interrupted.load(Ordering::Relaxed) {
+                return Err(Error::Interrupted);
+            }
+            if let Some(lock) = attempt()? {
+                return Ok(Some(lock));
+            }
+            let left = self.timeout.saturating_sub(self.start.elapsed());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            std::thread::sleep(pause.min(left));
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn exhausted(&self, path: &Path, holder: impl Into<String>) -> Error {
+        Error::Locked { path: path.to_owned(), holder: holder.into(), waited: self.start.elapsed() }
+    }
+}
+
+/// A `PATH.lock` of ours.
+#[derive(Debug)]
+struct Dotlock {
+    dir: Dir,
+    name: OsString,
+    identity: Identity,
+}
+
+impl Dotlock {
+    fn acquire(mailbox: &Path, wanted: &Wanted, patience: &Patience<'_>) -> Result<Dotlock> {
+        let (dir, name) = beside(mailbox)?;
+        let made = patience.exert(|| match Dotlock::create(&dir, &name, wanted)? {
+            Some(identity) => Ok(Some(identity)),
+            // A stale lock that was removed is not slept over.
+            None if remove_if_stale(&dir, &name, wanted) => Dotlock::create(&dir, &name, wanted),
+            None => Ok(None),
+        })?;
+        match made {
+            Some(identity) => Ok(Dotlock { dir, name, identity }),
+            None => Err(patience.exhausted(mailbox, describe(&dir, &name))),
+        }
+    }
+
+    fn create(dir: &Dir, name: &OsStr, wanted: &Wanted) -> Result<Option<Identity>> {
+        let fd = match dir.create_file(name, 0o644) {
+            Ok(fd) => fd,
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        Dotlock::sign(&fd, wanted).map(Some).map_err(|source| {
+            let _ = dir.unlink(name);
+            Error::io("write the lock file", dir.path().join(name))(source)
+        })
+    }
+
+    fn sign(fd: &OwnedFd, wanted: &Wanted) -> io::Result<Identity> {
+        durable::write_all(fd, format!("{} {} mailferry\n", wanted.pid, wanted.host).as_bytes())?;
+        Ok(Identity::of(&rustix::fs::fstat(fd)?))
+    }
+}
+
+impl Drop for Dotlock {
+    fn drop(&mut self) {
+        // Somebody may have thought it stale and put his own there, which is not ours to remove.
+        // Nobody is left to hear of an error: the lock file then names us and is found stale.
+        if let Ok(Some(identity)) = self.dir.identity(&self.name)
+            && identity == self.identity
+        {
+            let _ = self.dir.unlink(&self.name);
+        }
+    }
+}
+
+/// The directory of the mailbox, and the name of its dot-lock.
+fn beside(mailbox: &Path) -> Result<(Dir, OsString)> {
+    let parent = match mailbox.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let mut name = mailbox.file_name().unwrap_or(mailbox.as_os_str()).to_owned();
+    name.push(".lock");
+    Ok((Dir::open(parent)?, name))
+}
+
+/// Removes a dot-lock that one of us left behind; says whether it did.
+///
+/// Two of us may find it stale at once, and the slower one must not remove the lock that the
+/// quicker one has made since: so it is removed only under flock, and only while the name still
+/// stands for the file that was judged.
+fn remove_if_stale(dir: &Dir, name: &OsStr, wanted: &Wanted) -> bool {
+    let Ok(file) = dir.open_file(name) else { return false };
+    let judged = is_stale(&first_bytes(&file), wanted)
+        && rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+    let same = || {
+        let now = rustix::fs::fstat(&file).ok().map(|stat| Identity::of(&stat));
+        now.is_some() && dir.identity(name).ok().flatten() == now
+    };
+    judged && same() && dir.unlink(name).is_ok()
+}
+
+/// Whether this is the signature of a mailferry on our host whose process is gone.
+fn is_stale(signature: &[u8], wanted: &Wanted) -> bool {
+    let Ok(text) = std::str::from_utf8(signature) else { return false };
+    let fields: Vec<&str> = text.trim_end_matches('\n').split(' ').collect();
+    let [pid, host, "mailferry"] = fields[..] else { return false };
+    // Pid::from_raw panics at a negative number, which kill(2) would take for a process group.
+    let pid = pid.parse().ok().filter(|pid: &i32| *pid > 0).and_then(rustix::process::Pid::from_raw);
+    host == wanted.host && pid.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(Errno::SRCH))
+}
+
+/// What can be said of a foreign lock file. Its time, not its age: the library has no clock.
+fn describe(dir: &Dir, name: &OsStr) -> String {
+    let path = shown(&dir.path().join(name));
+    let Ok(file) = dir.open_file(name) else { return format!("the lock file {path}") };
+    let made = file.metadata().and_then(|meta| meta.modified()).ok();
+    let made = made.and_then(|time| jiff::Timestamp::try_from(time).ok());
+    let made = made.map_or(String::new(), |time| format!(" of {}", time.strftime("%Y-%m-%d %H:%M:%S UTC")));
+    match first_bytes(&file).trim_ascii_end() {
+        b"" => format!("the lock file {path}{made}, which is empty"),
+        content => format!("the lock file {path}{made}, which says \"{}\"", escaped(content)),
+    }
+}
+
+fn first_bytes(file: &File) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let _ = file.take(SHOWN_BYTES).read_to_end(&mut bytes);
+    bytes
+}
+
+/// Takes an fcntl lock on the whole file.
+fn fcntl_acquire(path: &Path, file: &File, mode: Mode, patience: &Patience<'_>) -> Result<()> {
+    let kind = match mode {
+        Mode::Read => libc::F_RDLCK,
+        Mode::Write => libc::F_WRLCK,
+    };
+    let locked = patience.exert(|| match fcntl_lock(file, libc::F_SETLK, kind) {
+        Ok(_) => Ok(Some(())),
+        Err(e) if is_busy(&e) => Ok(None),
+        Err(e) => Err(Error::io("lock (fcntl)", path)(e)),
+    })?;
+    locked.ok_or_else(|| patience.exhausted(path, fcntl_holder(file, kind)))
+}
+
+/// POSIX leaves the choice between these two.
+fn is_busy(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EACCES | libc::EAGAIN))
+}
+
+fn fcntl_holder(file: &File, kind: libc::c_int) -> String {
+    match fcntl_lock(file, libc::F_GETLK, kind) {
+        // A lock held over NFS, or by an open file description, has no pid here.
+        Ok(lock) if lock.l_type as libc::c_int != libc::F_UNLCK && lock.l_pid > 0 => {
+            format!("process {} (fcntl lock)", lock.l_pid)
+        }
+        _ => "another process (fcntl lock)".to_owned(),
+    }
+}
+
+/// fcntl(2) on the whole file with one of the commands that take a `struct flock`. rustix has no
+/// F_GETLK.
+#[allow(unsafe_code)]
+fn fcntl_lock(file: &File, command: libc::c_int, kind: libc::c_int) -> io::Result<libc::flock> {
+    // SAFETY: `struct flock` is plain integers, for which all zeros are a value; zero start and
+    // length mean the whole file.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = kind as libc::c_short;
+    lock.l_whence = libc::SEEK_SET as libc::c_short;
+    loop {
+        // SAFETY: the descriptor is open while `file` is borrowed, and both commands read and
+        // write no more than the one `struct flock` that is lent to them for the call.
+        if unsafe { libc::fcntl(file.as_raw_fd(), command, &raw mut lock) } == 0 {
+            return Ok(lock);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+fn flock_acquire(path: &Path, file: &File, mode: Mode, patience: &Patience<'_>) -> Result<()> {
+    let operation = match mode {
+        Mode::Read => FlockOperation::NonBlockingLockShared,
+        Mode::Write => FlockOperation::NonBlockingLockExclusive,
+    };
+    flock_poll(path, file, operation, patience)?
+        .ok_or_else(|| patience.exhausted(path, "another process (flock)"))
+}
+
+fn flock_poll(
+    path: &Path,
+    fd: impl AsFd,
+    operation: FlockOperation,
+    patience: &Patience<'_>,
+) -> Result<Option<()>> {
+    patience.exert(|| match rustix::fs::flock(&fd, operation) {
+        Ok(()) => Ok(Some(())),
+        Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(None),
+        Err(e) => Err(Error::io("lock (flock)", path)(e.into())),
+    })
+}
+
+/// Keeps other mailferries out of a directory; dropping it lets them in.
+#[derive(Debug)]
+pub struct DirLock {
+    fd: OwnedFd,
+    held: bool,
+}
+
+impl DirLock {
+    /// False where the file system locks no directories (NFS): nobody is kept out then, and that
+    /// nothing is published over another name is all that protects the mail.
+    pub fn is_held(&self) -> bool {
+        self.held
+    }
+}
+
+impl Drop for DirLock {
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(&self.fd, FlockOperation::Unlock);
+    }
+}
+
+/// Locks a directory by flock(2) on its handle, which leaves no file behind, even when we are
+/// killed. Two handles exclude each other within one process too.
+pub fn lock_dir(dir: &Dir, timeout: Duration, interrupted: &AtomicBool) -> Result<DirLock> {
+    let patience = Patience::new(timeout, interrupted);
+    let path = dir.path();
+    let fd = dir.as_fd().try_clone_to_owned().map_err(Error::io("lock (flock)", path))?;
+    match flock_poll(path, &fd, FlockOperation::NonBlockingLockExclusive, &patience) {
+        Ok(Some(())) => Ok(DirLock { fd, held: true }),
+        Ok(None) => Err(patience.exhausted(path, "another mailferry")),
+        Err(Error::Io { ref source, .. }) if is_unlockable_dir(source) => Ok(DirLock { fd, held: false }),
+        Err(error) => Err(error),
+    }
+}
+
+/// NFS wants a descriptor open for writing, which no directory can have, and says EBADF.
+fn is_unlockable_dir(error: &io::Error) -> bool {
+    is_unsupported(error) || error.raw_os_error() == Some(libc::EBADF)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::{BufRead, BufReader, Write};
+    use std::path::PathBuf;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    static GO_ON: AtomicBool = AtomicBool::new(false);
+
+    fn mailbox() -> (tempfile::TempDir, PathBuf) {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("inbox");
+        fs::write(&path, "From a\n").unwrap();
+        (temp, path)
+    }
+
+    fn wanted(methods: &[Method]) -> Wanted {
+        let timeout = Duration::from_millis(120);
+        Wanted { methods: methods.to_vec(), timeout, pid: std::process::id(), host: "here".into() }
+    }
+
+    fn open(path: &Path) -> File {
+        File::options().read(true).write(true).open(path).unwrap()
+    }
+
+    fn lock(path: &Path, mode: Mode, methods: &[Method]) -> Result<(Guard, Vec<Finding>)> {
+        acquire(path, &open(path), mode, &wanted(methods), &GO_ON)
+    }
+
+    fn held(result: Result<(Guard, Vec<Finding>)>) -> String {
+        match result {
+            Err(error @ Error::Locked { .. }) => error.to_string(),
+            other => panic!("not locked: {other:?}"),
+        }
+    }
+
+    /// A pid that was alive a moment ago.
+    fn dead_pid() -> u32 {
+        let mut child = Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        child.id()
+    }
+
+    #[test]
+    fn lists_are_read() {
+        use Method::*;
+        assert_eq!(Wanted::parse_list("dotlock,fcntl"), Ok(vec![Dotlock, Fcntl]));
+        assert_eq!(Wanted::parse_list("flock, dotlock"), Ok(vec![Flock, Dotlock]));
+        assert_eq!(Wanted::parse_list("none"), Ok(vec![]));
+        for bad in ["", "lockf", "dotlock,none", "dotlock,,fcntl"] {
+            assert!(Wanted::parse_list(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_dotlock_excludes_and_goes_away() {
+        let (_temp, path) = mailbox();
+        let lockfile = path.with_extension("lock");
+        let (guard, findings) = lock(&path, Mode::Read, &[Method::Dotlock]).unwrap();
+        assert_eq!(findings, []);
+        let signature = format!("{} here mailferry", std::process::id());
+        assert_eq!(fs::read_to_string(&lockfile).unwrap(), format!("{signature}\n"));
+        let message = held(lock(&path, Mode::Read, &[Method::Dotlock]));
+        assert!(message.contains("inbox.lock") && message.contains(&signature), "{message}");
+        drop(guard);
+        assert!(!lockfile.exists());
+        lock(&path, Mode::Write, &[Method::Dotlock]).unwrap();
+    }
+
+    #[test]
+    fn a_dotlock_is_waited_for() {
+        let (_temp, path) = mailbox();
+        let (guard, _) = lock(&path, Mode::Write, &[Method::Dotlock]).unwrap();
+        let patient = Wanted { timeout: Duration::from_secs(20), ..wanted(&[Method::Dotlock]) };
+        std::thread::scope(|scope| {
+            let waiting =
+                scope.spawn(|| acquire(&path, &open(&path), Mode::Write, &patient, &GO_ON).map(drop));
+            std::thread::sleep(Duration::from_millis(80));
+            drop(guard);
+            waiting.join().unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn only_a_dotlock_of_a_dead_mailferry_here_is_removed() {
+        let (_temp, path) = mailbox();
+        let lockfile = path.with_extension("lock");
+        let dead = dead_pid();
+        let alive = std::process::id();
+        for (content, stale) in [
+            (format!("{dead} here mailferry\n"), true),
+            (format!("{dead} there mailferry\n"), false),
+            (format!("{alive} here mailferry\n"), false),
+            (format!("{dead}\n"), false),
+            ("0 here mailferry\n".to_owned(), false),
+            ("-1 here mailferry\n".to_owned(), false),
+            (String::new(), false),
+        ] {
+            fs::write(&lockfile, &content).unwrap();
+            let result = lock(&path, Mode::Write, &[Method::Dotlock]);
+            assert_eq!(result.is_ok(), stale, "{content:?}");
+            drop(result);
+            assert_eq!(lockfile.exists(), !stale, "{content:?}");
+        }
+        fs::write(&lockfile, "\x1b[2J\n").unwrap();
+        let message = held(lock(&path, Mode::Write, &[Method::Dotlock]));
+        assert!(message.contains("\\u{1b}[2J"), "{message}");
+    }
+
+    #[test]
+    fn a_dotlock_that_another_put_in_place_of_ours_stays() {
+        let (_temp, path) = mailbox();
+        let (guard, _) = lock(&path, Mode::Read, &[Method::Dotlock]).unwrap();
+        let lockfile = path.with_extension("lock");
+        fs::rename(&lockfile, path.with_extension("moved")).unwrap();
+        fs::write(&lockfile, "4711").unwrap();
+        drop(guard);
+        assert_eq!(fs::read(&lockfile).unwrap(), b"4711");
+    }
+
+    #[test]
+    fn a_dotlock_that_cannot_be_written_stops_only_writers() {
+        let temp = tempfile::tempdir().unwrap();
+        // The only refusal that root meets too: the name with .lock is too long.
+        let path = temp.path().join("n".repeat(255));
+        fs::write(&path, "").unwrap();
+        let (_guard, findings) = lock(&path, Mode::Read, &[Method::Dotlock, Method::Flock]).unwrap();
+        assert_eq!(findings.iter().map(|f| f.code).collect::<Vec<_>>(), [Code::LockUnwritable]);
+        assert!(matches!(lock(&path, Mode::Write, &[Method::Dotlock]), Err(Error::Io { .. })));
+    }
+
+    #[test]
+    fn flock_excludes_writers_and_lets_readers_share() {
+        let (_temp, path) = mailbox();
+        let reader = lock(&path, Mode::Read, &[Method::Flock]).unwrap();
+        let second = lock(&path, Mode::Read, &[Method::Flock]).unwrap();
+        held(lock(&path, Mode::Write, &[Method::Flock]));
+        drop((reader, second));
+        let (guard, _) = lock(&path, Mode::Write, &[Method::Flock]).unwrap();
+        held(lock(&path, Mode::Read, &[Method::Flock]));
+        drop(guard);
+    }
+
+    #[test]
+    fn flock_is_given_back_while_the_callers_file_stays_open() {
+        let (_temp, path) = mailbox();
+        let file = open(&path);
+        drop(acquire(&path, &file, Mode::Write, &wanted(&[Method::Flock]), &GO_ON).unwrap());
+        lock(&path, Mode::Write, &[Method::Flock]).unwrap();
+        drop(file);
+    }
+
+    #[test]
+    fn locks_of_an_earlier_kind_are_given_back_when_a_later_one_is_refused() {
+        let (_temp, path) = mailbox();
+        let (_guard, _) = lock(&path, Mode::Write, &[Method::Flock]).unwrap();
+        held(lock(&path, Mode::Write, &[Method::Flock, Method::Fcntl, Method::Dotlock]));
+        assert!(!path.with_extension("lock").exists());
+    }
+
+    /// The other process of the test below: locks what it is told to until its input ends.
+    #[test]
+    #[ignore = "run by fcntl_excludes_another_process"]
+    fn other_process() {
+        let mut line = String::new();
+        io::stdin().read_line(&mut line).unwrap();
+        let file = open(Path::new(line.trim_end()));
+        let _guard =
+            acquire(Path::new(line.trim_end()), &file, Mode::Write, &wanted(&[Method::Fcntl]), &GO_ON)
+                .unwrap();
+        io::stdout().write_all(b"\nlocked\n").unwrap();
+        io::stdin().read_line(&mut line).unwrap();
+    }
+
+    #[test]
+    fn fcntl_excludes_another_process() {
+        let (_temp, path) = mailbox();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "mailbox::lock::tests::other_process", "--ignored", "--nocapture"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        writeln!(child.stdin.as_mut().unwrap(), "{}", path.display()).unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap() == "locked"));
+        let message = held(lock(&path, Mode::Read, &[Method::Fcntl]));
+        assert!(message.contains(&format!("process {}", child.id())), "{message}");
+        drop(child.stdin.take());
+        lines.for_each(drop);
+        assert!(child.wait().unwrap().success());
+        let (_guard, findings) = lock(&path, Mode::Write, &[Method::Fcntl]).unwrap();
+        assert_eq!(findings, []);
+    }
+
+    #[test]
+    fn an_interruption_ends_the_wait() {
+        let (_temp, path) = mailbox();
+        let (_guard, _) = lock(&path, Mode::Read, &[Method::Dotlock]).unwrap();
+        let interrupted = AtomicBool::new(false);
+        let patient = Wanted { timeout: Duration::from_secs(60), ..wanted(&[Method::Dotlock]) };
+        std::thread::scope(|scope| {
+            let waiting =
+                scope.spawn(|| acquire(&path, &open(&path), Mode::Read, &patient, &interrupted).map(drop));
+            std::thread::sleep(Duration::from_millis(30));
+            interrupted.store(true, Ordering::Relaxed);
+            assert!(matches!(waiting.join().unwrap(), Err(Error::Interrupted)));
+        });
+    }
+
+    #[test]
+    fn a_directory_is_locked_by_one_handle_at_a_time() {
+        let (temp, _) = mailbox();
+        let (one, two) = (Dir::open(temp.path()).unwrap(), Dir::open(temp.path()).unwrap());
+        let short = Duration::from_millis(60);
+        let lock = lock_dir(&one, short, &GO_ON).unwrap();
+        assert!(lock.is_held());
+        let Err(Error::Locked { holder, .. }) = lock_dir(&two, short, &GO_ON) else { panic!() };
+        assert_eq!(holder, "another mailferry");
+        drop(lock);
+        assert!(lock_dir(&two, short, &GO_ON).unwrap().is_held());
+    }
+}

@@ -1,0 +1,6 @@
+//! Maildir: a message a file, its metadata in the name.
+
+pub mod flags;
+pub mod name;
+pub mod read;
+pub mod write;

@@ -1,0 +1,199 @@
+//! The name of a message: `time.unique.host,S=…,W=…`, then in cur/ the info `:2,` and its flags.
+
+use std::ffi::OsString;
+use std::fmt::Write;
+use std::os::unix::ffi::OsStringExt;
+
+use super::flags::Flags;
+
+/// The unique part: 96 bits of BLAKE3(From_ line ‖ source bytes), so that the same message of the
+/// same source has the same name on any machine, with any number of workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Unique(pub [u8; 12]);
+
+impl Unique {
+    /// Of a From_ line (with its line end, empty where there is none) and the bytes as they lie in
+    /// the source.
+    pub fn of(from_line: &[u8], message: &[u8]) -> Unique {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(from_line);
+        hasher.update(message);
+        let mut bits = [0; 12];
+        bits.copy_from_slice(&hasher.finalize().as_bytes()[..12]);
+        Unique(bits)
+    }
+}
+
+/// What stands before the info. The identity of the message to every reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BaseName<'a> {
+    /// Received date, seconds since 1970.
+    pub epoch: i64,
+    /// See [`Unique`].
+    pub unique: Unique,
+    /// 0 for the first message with these bytes, k for the k-th further one.
+    pub copy: u32,
+    /// Any word; `/`, `:` and the control characters are escaped as maildir(5) says.
+    pub host: &'a str,
+    /// Size of the file in bytes.
+    pub size: u64,
+    /// Size with every line end counted as CRLF.
+    pub wire_size: u64,
+}
+
+impl BaseName<'_> {
+    /// The bytes of the name, without info.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut name = format!("{}.", self.epoch);
+        for byte in self.unique.0 {
+            let _ = write!(name, "{byte:02x}");
+        }
+        if self.copy > 0 {
+            let _ = write!(name, "_{}", self.copy);
+        }
+        name.push('.');
+        for c in self.host.bytes() {
+            match c {
+                b'/' | b':' | b'!' | b';' | b',' | 0..=32 | 127 => {
+                    let _ = write!(name, "\\{c:03o}");
+                }
+                _ if c.is_ascii() => name.push(c as char),
+                // Other than ASCII would be bytes of which no reader knows the encoding.
+                _ => {
+                    let _ = write!(name, "\\{c:03o}");
+                }
+            }
+        }
+        let _ = write!(name, ",S={},W={}", self.size, self.wire_size);
+        name.into_bytes()
+    }
+}
+
+/// The whole file name in cur/: base name, separator, `2,` and the flags.
+pub fn with_info(base: &[u8], separator: u8, flags: Flags) -> OsString {
+    let mut name = base.to_vec();
+    name.push(separator);
+    name.extend_from_slice(format!("2,{flags}").as_bytes());
+    OsString::from_vec(name)
+}
+
+/// The file name in new/: no info.
+pub fn bare(base: &[u8]) -> OsString {
+    OsString::from_vec(base.to_vec())
+}
+
+/// A name as found on disk, taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parsed<'a> {
+    /// Up to the info: the identity.
+    pub base: &'a [u8],
+    /// The letters after `2,`; None where there is no info.
+    pub info: Option<&'a [u8]>,
+}
+
+/// Takes any file name apart. Total: a name of another make is all base. Readers accept `;` and `!`
+/// as well as `:`, since some file systems cannot say the colon.
+pub fn parse(name: &[u8]) -> Parsed<'_> {
+    let separator = name
+        .windows(3)
+        .rposition(|w| matches!(w[0], b':' | b';' | b'!') && &w[1..] == b"2,")
+        .filter(|&at| at > 0);
+    match separator {
+        Some(at) => Parsed { base: &name[..at], info: Some(&name[at + 3..]) },
+        None => Parsed { base: name, info: None },
+    }
+}
+
+impl<'a> Parsed<'a> {
+    /// The leading seconds.
+    pub fn epoch(&self) -> Option<i64> {
+        let digits = self.base.split(|&b| b == b'.').next()?;
+        std::str::from_utf8(digits).ok()?.parse().ok()
+    }
+
+    /// The unique part and copy number, if the name is one of ours.
+    pub fn unique(&self) -> Option<(Unique, u32)> {
+        let part = self.base.split(|&b| b == b'.').nth(1)?;
+        let (hex, copy) = match part.iter().position(|&b| b == b'_') {
+            Some(at) => (&part[..at], std::str::from_utf8(&part[at + 1..]).ok()?.parse().ok()?),
+            None => (part, 0),
+        };
+        let mut bits = [0; 12];
+        if hex.len() != 2 * bits.len() {
+            return None;
+        }
+        for (bits, hex) in bits.iter_mut().zip(hex.chunks(2)) {
+            *bits = u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()?;
+        }
+        Some((Unique(bits), copy))
+    }
+
+    /// The number in a field such as `,S=`.
+    pub fn field(&self, letter: u8) -> Option<u64> {
+        let mut fields = self.base.split(|&b| b == b',').skip(1);
+        let value = fields.find_map(|f| f.strip_prefix(&[letter, b'='][..]))?;
+        std::str::from_utf8(value).ok()?.parse().ok()
+    }
+
+    /// The flags, none where there is no info.
+    pub fn flags(&self) -> Flags {
+        Flags::parse(self.info.unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn base(host: &str) -> BaseName<'_> {
+        BaseName { epoch: 978343201, unique: Unique::of(b"", b"x"), copy: 0, host, size: 4, wire_size: 5 }
+    }
+
+    #[test]
+    fn the_name_is_the_one_the_manual_promises() {
+        let name = String::from_utf8(base("mailferry").to_bytes()).unwrap();
+        let hex = blake3::hash(b"x").to_hex();
+        assert_eq!(name, format!("978343201.{}.mailferry,S=4,W=5", &hex[..24]));
+        let second = BaseName { copy: 1, ..base("mailferry") }.to_bytes();
+        assert_eq!(
+            String::from_utf8(second).unwrap(),
+            format!("978343201.{}_1.mailferry,S=4,W=5", &hex[..24])
+        );
+        let in_cur = with_info(&base("h").to_bytes(), b':', Flags::SEEN | Flags::FLAGGED);
+        assert!(in_cur.to_str().unwrap().ends_with(".h,S=4,W=5:2,FS"));
+    }
+
+    #[test]
+    fn a_host_cannot_break_out_of_the_name() {
+        let name = String::from_utf8(base("a/b:2,S").to_bytes()).unwrap();
+        assert!(name.contains(".a\\057b\\0722\\054S,S=4"), "{name}");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(
+            epoch in 0i64..1 << 33, copy in 0u32..9, host in "\\PC{0,8}", size: u64, wire: u64,
+            letters in "D?F?P?R?S?T?", sep in prop_oneof![Just(b':'), Just(b';'), Just(b'!')],
+        ) {
+            let base = BaseName {
+                epoch, unique: Unique([7; 12]), copy, host: &host, size, wire_size: wire,
+            }.to_bytes();
+            prop_assert!(!base.contains(&b'/') && !base.contains(&b':'));
+            let name = with_info(&base, sep, Flags::parse(letters.as_bytes())).into_vec();
+            let parsed = parse(&name);
+            prop_assert_eq!(parsed.base, &base[..]);
+            prop_assert_eq!(parsed.info, Some(letters.as_bytes()));
+            prop_assert_eq!(parsed.epoch(), Some(epoch));
+            prop_assert_eq!(parsed.unique(), Some((Unique([7; 12]), copy)));
+            prop_assert_eq!((parsed.field(b'S'), parsed.field(b'W')), (Some(size), Some(wire)));
+        }
+
+        #[test]
+        fn any_name_can_be_taken_apart(name: Vec<u8>) {
+            let parsed = parse(&name);
+            prop_assert!(name.starts_with(parsed.base));
+            let _ = (parsed.epoch(), parsed.field(b'S'), parsed.flags(), parsed.unique());
+        }
+    }
+}

@@ -1,0 +1,494 @@
+//! The second pass: which candidates begin a message. The decision table, row by row; what decided
+//! is kept, so that `inspect --boundaries` can show it and a person can overrule it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
+
+use memchr::memmem;
+
+use super::from_line::{Line, Spelling};
+use super::length::{self, Length};
+use super::scan::{self, Candidate, Next};
+use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::header;
+
+/// What became of a candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// A message begins after this line.
+    Separator,
+    /// A From_ line that begins no message of its own, directly below one that does (or below the
+    /// line that opens an MMDF frame).
+    Doubled,
+    /// Text of the message it stands in.
+    Body,
+}
+
+impl Verdict {
+    /// The word in boundary lists.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Separator => "separator",
+            Verdict::Doubled => "doubled",
+            Verdict::Body => "body",
+        }
+    }
+}
+
+/// Why: a row of the table, or a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Row 1 to 11 of the decision table.
+    Row(u8),
+    /// `--boundaries`.
+    User,
+}
+
+/// A candidate with its verdict and the reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decided {
+    /// The line.
+    pub candidate: Candidate,
+    /// What it is.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Where a message lies. Everything between one message's `end` and the next one's `at` is separator
+/// or junk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// The first byte of its From_ line; the first byte of the message where there is none.
+    pub at: u64,
+    /// The first byte of the message, after its From_ lines.
+    pub start: u64,
+    /// The byte after its last.
+    pub end: u64,
+}
+
+impl Extent {
+    /// The From_ lines in the source.
+    pub fn from_lines<'a>(&self, text: &'a [u8]) -> &'a [u8] {
+        &text[self.at as usize..self.start as usize]
+    }
+
+    /// The message as it lies in the source.
+    pub fn message<'a>(&self, text: &'a [u8]) -> &'a [u8] {
+        &text[self.start as usize..self.end as usize]
+    }
+}
+
+/// The whole file, divided.
+#[derive(Debug, Default, Clone)]
+pub struct Boundaries {
+    /// The messages in file order.
+    pub messages: Vec<Extent>,
+    /// Every candidate.
+    pub decided: Vec<Decided>,
+    /// Stretches outside of every message that are not separators.
+    pub junk: Vec<Range<u64>>,
+    /// Messages with a validated Content-Length.
+    pub lengths: u64,
+    /// Unquoted From_ lines under such a length.
+    pub raw_under_length: u64,
+    /// Whether the file is framed (MMDF).
+    pub framed: bool,
+    /// What was odd.
+    pub findings: Vec<Finding>,
+}
+
+/// Verdicts of a person by offset.
+pub type Overrules = BTreeMap<u64, Verdict>;
+
+/// Decides all candidates of `text`. `framed` says whether to look for MMDF frames.
+pub fn decide(text: &[u8], candidates: &[Candidate], framed: bool, overrules: &Overrules) -> Boundaries {
+    let frames = if framed { find_frames(text) } else { Vec::new() };
+    let confident = candidates.iter().filter(|c| c.is_confident());
+    let mut pass = Pass {
+        text,
+        candidates,
+        overrules,
+        confident: confident.map(|c| c.spelling).collect(),
+        undated: undated_spellings(candidates),
+        open: None,
+        out: Boundaries { framed, ..Boundaries::default() },
+    };
+    pass.out.decided.reserve_exact(candidates.len());
+    let mut next = 0;
+    for frame in frames {
+        let before = candidates.partition_point(|c| c.offset < frame.open);
+        pass.stretch(next..before);
+        pass.close(frame.open);
+        let inside = candidates.partition_point(|c| c.offset < frame.end);
+        pass.frame(&frame, before..inside);
+        next = inside;
+    }
+    pass.stretch(next..candidates.len());
+    pass.close(text.len() as u64);
+    pass.out.junk = junk(text, &pass.out, framed);
+    report_junk(text, &mut pass.out);
+    pass.out
+}
+
+/// How undated separators of this file are spelled: those between a blank line and a header.
+fn undated_spellings(candidates: &[Candidate]) -> HashSet<Spelling> {
+    let known = |c: &&Candidate| c.line == Line::Known && c.next == Next::Header && c.blank_before;
+    candidates.iter().filter(known).map(|c| c.spelling).collect()
+}
+
+/// The message that is being read.
+struct Open {
+    at: u64,
+    start: u64,
+    /// Its Content-Length; looked at once the From_ lines are known to be over.
+    length: Option<Option<Length>>,
+}
+
+struct Pass<'a> {
+    text: &'a [u8],
+    candidates: &'a [Candidate],
+    overrules: &'a Overrules,
+    confident: HashSet<Spelling>,
+    undated: HashSet<Spelling>,
+    open: Option<Open>,
+    out: Boundaries,
+}
+
+impl Pass<'_> {
+    /// Candidates outside of frames.
+    fn stretch(&mut self, range: Range<usize>) {
+        for n in range {
+            let mut candidate = self.candidates[n];
+            // Before the first separator there is only junk, and junk is as good as a blank line.
+            candidate.blank_before |= self.open.is_none() && self.out.messages.is_empty();
+            let (verdict, reason) = match self.overrules.get(&candidate.offset) {
+                Some(&verdict) => (verdict, Reason::User),
+                None => {
+                    let (row, verdict) = self.row(&candidate, n);
+                    (verdict, Reason::Row(row))
+                }
+            };
+            self.carry_out(candidate, verdict, reason);
+        }
+    }
+
+    /// The table: the first row that fits.
+    fn row(&mut self, c: &Candidate, n: usize) -> (u8, Verdict) {
+        use {Line::*, Next::*, Verdict::*};
+        if self.open.as_ref().is_some_and(|open| open.start == c.offset) {
+            return (1, Doubled);
+        }
+        if let Some(length) = self.length() {
+            if c.offset < length.separator {
+                return (2, Body);
+            }
+            if c.offset == length.separator {
+                return (3, Separator);
+            }
+        }
+        if c.line == Dated && self.is_attached(c, n) {
+            return (4, Body);
+        }
+        let blank = c.blank_before;
+        match (c.line, c.next) {
+            (Dated, Header) => (5, Separator),
+            (Dated, Empty) if blank => (6, Separator),
+            (Dated, Empty) if self.confident.contains(&c.spelling) => (7, Separator),
+            (Dated, Empty) => (7, Body),
+            (Dated, Text) => (8, Body),
+            // Without a confident one in the file the undated ones are all there is to go by.
+            (Known, Header) if blank && self.confident.is_empty() => (9, Separator),
+            (Known, Header) if blank => (9, Body),
+            (Known, Header) if self.confident.is_empty() && self.undated.contains(&c.spelling) => {
+                (10, Separator)
+            }
+            (Known, Header) => (10, Body),
+            _ => (11, Body),
+        }
+    }
+
+    fn carry_out(&mut self, c: Candidate, verdict: Verdict, reason: Reason) {
+        self.report(&c, verdict, reason);
+        match verdict {
+            Verdict::Separator => {
+                self.close(c.offset);
+                self.open = Some(Open { at: c.offset, start: c.end(), length: None });
+            }
+            Verdict::Doubled => {
+                if let Some(open) = &mut self.open {
+                    open.start = c.end();
+                    open.length = None;
+                }
+            }
+            Verdict::Body if reason == Reason::Row(2) => self.out.raw_under_length += 1,
+            Verdict::Body => {}
+        }
+        self.out.decided.push(Decided { candidate: c, verdict, reason });
+    }
+
+    /// The validated Content-Length of the open message.
+    fn length(&mut self) -> Option<Length> {
+        let open = self.open.as_mut()?;
+        if let Some(known) = open.length {
+            return known;
+        }
+        let (length, finding) = length::validate(self.text, open.start, self.candidates);
+        open.length = Some(length);
+        self.out.lengths += u64::from(length.is_some());
+        self.out.findings.extend(finding);
+        length
+    }
+
+    /// Row 4: the From_ line that some writers leave at the head of an attached message.
+    fn is_attached(&self, c: &Candidate, n: usize) -> bool {
+        let Some(open) = &self.open else { return false };
+        let until = self.candidates.get(n + 1).map_or(self.text.len() as u64, |next| next.offset);
+        let message = &self.text[open.start as usize..c.offset as usize];
+        let rest = &self.text[c.end() as usize..until as usize];
+        heads_attached_message(message, rest)
+    }
+
+    /// Ends the open message, if there is one.
+    fn close(&mut self, at: u64) {
+        self.length();
+        let Some(open) = self.open.take() else { return };
+        let region = &self.text[open.start as usize..at as usize];
+        let at_file_end = at == self.text.len() as u64;
+        if at_file_end && !region.is_empty() && !header::split(region).closed {
+            self.out.findings.push(
+                Finding::at(Code::MboxHeaderCut, open.at, "the file ends inside the header of this message")
+                    .mend("look for the rest of it in a backup"),
+            );
+        }
+        let message_end = at - closing_blank(region) as u64;
+        self.out.messages.push(Extent { at: open.at, start: open.start, end: message_end });
+    }
+
+    /// A frame's message: its From_ line, if it has one, then all up to the closing line.
+    fn frame(&mut self, frame: &Frame, inside: Range<usize>) {
+        let (at, mut start) = (frame.start, frame.start);
+        for n in inside {
+            let candidate = self.candidates[n];
+            let is_envelope = candidate.offset == start && candidate.line != Line::Unknown;
+            let (row, verdict) = if is_envelope { (1, Verdict::Doubled) } else { (2, Verdict::Body) };
+            if is_envelope {
+                start = candidate.end().min(frame.end);
+            } else {
+                self.report(&candidate, verdict, Reason::Row(row));
+            }
+            self.out.decided.push(Decided { candidate, verdict, reason: Reason::Row(row) });
+        }
+        if !frame.closed {
+            let message = "this MMDF frame is never closed; read up to the end of the file";
+            self.out.findings.push(Finding::at(Code::MmdfUnclosed, frame.open, message));
+        }
+        self.out.messages.push(Extent { at, start, end: frame.end });
+    }
+
+    fn report(&mut self, c: &Candidate, verdict: Verdict, reason: Reason) {
+        let Reason::Row(row) = reason else {
+            let message = format!("decided by --boundaries: {}", verdict.name());
+            self.out.findings.push(Finding::at(Code::MboxUserBoundary, c.offset, message));
+            return;
+        };
+        let finding = match (row, verdict) {
+            (1, _) => Some((Code::MboxDoubledFrom, "a second From_ line directly below the first: no message of its own".into())),
+            (2, _) if c.is_confident() => Some((Code::MboxCoveredFrom, self.covering())),
+            (3, _) if !c.blank_before => Some((
+                Code::MboxLengthNoBlank,
+                "the Content-Length ends exactly here, but no blank line stands before this From_ line".into(),
+            )),
+            (4, _) => Some((
+                Code::MboxAttachedFrom,
+                "this From_ line heads an attached message whose multipart is closed below: left in the body".into(),
+            )),
+            (5, _) if !c.blank_before => Some((
+                Code::MboxNoBlankLine,
+                "no blank line before this From_ line; it has a date and a header follows, so a message begins here".into(),
+            )),
+            (6, _) => Some((Code::MboxNoHeader, "this message has no header, or is empty".into())),
+            (7, Verdict::Separator) => Some((
+                Code::MboxNoHeader,
+                "no blank line before this From_ line and no header after it; it is spelled like the others, so a message begins here".into(),
+            )),
+            (7, _) => Some((
+                Code::MboxFromInBody,
+                "has a date, but no blank line before it, no header after it, and no other separator is spelled so: left in the body".into(),
+            )),
+            (8, _) => Some((
+                Code::MboxFromInBody,
+                "has a date, but no header follows: left in the body".into(),
+            )),
+            (9 | 10, Verdict::Separator) => Some((
+                Code::MboxUndated,
+                "a From_ line without a date; a header follows and the file has no dated ones, so a message begins here".into(),
+            )),
+            (9 | 10, _) => Some((
+                Code::MboxFromInBody,
+                "a header follows, but the line has no date and the file's other separators have: left in the body".into(),
+            )),
+            (11, _) if c.next == Next::Header => Some((
+                Code::MboxFromInBody,
+                "a header follows, but the line is no known form of a From_ line: left in the body".into(),
+            )),
+            _ => None,
+        };
+        if let Some((code, message)) = finding {
+            let finding = Finding::at(code, c.offset, message);
+            self.out.findings.push(if code == Code::MboxFromInBody || code == Code::MboxUndated {
+                finding.mend(
+                    "mailferry inspect --boundaries, then convert --boundaries FILE, decides it otherwise",
+                )
+            } else {
+                finding
+            });
+        }
+    }
+
+    fn covering(&self) -> std::borrow::Cow<'static, str> {
+        match self.open.as_ref().and_then(|open| Some((open.at, open.length??))) {
+            Some((at, length)) => format!(
+                "looks like a separator, but the message at byte {at} has a Content-Length that ends rightly at byte {}: left in the body",
+                length.end
+            )
+            .into(),
+            None => "looks like a separator, but stands inside an MMDF frame: left in the body".into(),
+        }
+    }
+}
+
+/// Length of the blank line that ends a stretch: the separator's, no part of the message.
+fn closing_blank(region: &[u8]) -> usize {
+    let Some(rest) = region.strip_suffix(b"\n") else { return 0 };
+    let above = rest.strip_suffix(b"\r").unwrap_or(rest);
+    let is_blank = above.is_empty() || above.ends_with(b"\n");
+    if is_blank { region.len() - above.len() } else { 0 }
+}
+
+/// See [`Pass::is_attached`]. `message` ends directly before the candidate.
+fn heads_attached_message(message: &[u8], rest: &[u8]) -> bool {
+    // The header block of the part: the lines between the blank line above the candidate and the
+    // boundary line that opens the part. Part headers are short; prose is not searched for long.
+    const MOST: usize = 8 * 1024;
+    let Some(block_end) =
+        message.len().checked_sub(closing_blank(message)).filter(|&end| end < message.len())
+    else {
+        return false;
+    };
+    let block = &message[block_end.saturating_sub(MOST)..block_end];
+    let Some(open_at) = memmem::rfind(block, b"\n--") else { return false };
+    let opening = &block[open_at + 1..];
+    let line = &opening[2..scan::line_end(opening, 0)];
+    let boundary = line.trim_ascii_end();
+    let part = &opening[2 + line.len()..];
+    !boundary.is_empty()
+        && !header::split(part).closed
+        && header::fields(part).any(|f| {
+            f.is("Content-Type")
+                && f.value.trim_ascii_start().to_ascii_lowercase().starts_with(b"message/rfc822")
+        })
+        && declares(message, boundary)
+        && memmem::find(rest, &[b"\n--", boundary, b"--"].concat()).is_some()
+}
+
+/// Whether `boundary=` with this value stands in the message.
+fn declares(message: &[u8], boundary: &[u8]) -> bool {
+    memmem::find_iter(message, boundary).any(|at| {
+        let before = message[..at].strip_suffix(b"\"").unwrap_or(&message[..at]);
+        let word = &before[before.len().saturating_sub(9)..];
+        word.eq_ignore_ascii_case(b"boundary=")
+    })
+}
+
+/// One framed message.
+struct Frame {
+    /// The opening line.
+    open: u64,
+    /// After the opening line.
+    start: u64,
+    /// The closing line, or the end of the file.
+    end: u64,
+    closed: bool,
+}
+
+/// Pairs the lines of four ^A: each opens a frame or closes the open one (mmdf(5)).
+fn find_frames(text: &[u8]) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    let mut open: Option<Range<u64>> = None;
+    for at in memmem::find_iter(text, scan::FRAME) {
+        let end = scan::line_end(text, at);
+        let at_start = at == 0 || text[at - 1] == b'\n';
+        if !at_start || text[at..end].trim_ascii_end() != scan::FRAME {
+            continue;
+        }
+        match open.take() {
+            None => open = Some(at as u64..end as u64),
+            Some(opening) => {
+                frames.push(Frame { open: opening.start, start: opening.end, end: at as u64, closed: true });
+            }
+        }
+    }
+    if let Some(opening) = open {
+        frames.push(Frame { open: opening.start, start: opening.end, end: text.len() as u64, closed: false });
+    }
+    frames
+}
+
+/// What lies before and between messages and is neither a blank line nor a frame line.
+fn junk(text: &[u8], found: &Boundaries, framed: bool) -> Vec<Range<u64>> {
+    let mut junk = Vec::new();
+    let first = found.messages.first().map_or(text.len() as u64, |m| m.at);
+    if !framed {
+        if first > 0 {
+            junk.push(0..first);
+        }
+        return junk;
+    }
+    let mut from = 0;
+    let ends = found.messages.iter().map(|m| (m.at, m.end)).chain([(text.len() as u64, text.len() as u64)]);
+    for (at, end) in ends {
+        let gap = &text[from as usize..at as usize];
+        let mut offset = from;
+        for line in gap.split_inclusive(|&b| b == b'\n') {
+            let trimmed = line.trim_ascii_end();
+            if !trimmed.is_empty() && trimmed != scan::FRAME {
+                match junk.last_mut() {
+                    Some(Range { end, .. }) if *end == offset => *end = offset + line.len() as u64,
+                    _ => junk.push(offset..offset + line.len() as u64),
+                }
+            }
+            offset += line.len() as u64;
+        }
+        from = end;
+    }
+    junk
+}
+
+fn report_junk(text: &[u8], found: &mut Boundaries) {
+    for range in &found.junk {
+        let bytes = &text[range.start as usize..range.end as usize];
+        let (mark, rest) = match bytes.strip_prefix(scan::BOM) {
+            Some(rest) if range.start == 0 => (true, rest),
+            _ => (false, bytes),
+        };
+        if mark {
+            found.findings.push(Finding::at(
+                Code::MboxBom,
+                0,
+                "the file begins with a UTF-8 byte order mark",
+            ));
+        }
+        if rest.is_empty() {
+            continue;
+        }
+        let offset = range.end - rest.len() as u64;
+        found.findings.push(if rest.trim_ascii().is_empty() {
+            let message = format!("{} bytes of blank lines before the first message", rest.len());
+            Finding::at(Code::MboxBlankLead, offset, message)
+        } else {
+            let message = format!("{} bytes that belong to no message; they are not converted", rest.len());
+            Finding::at(Code::MboxJunk, offset, message)
+        });
+    }
+}

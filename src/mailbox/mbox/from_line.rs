@@ -1,0 +1,397 @@
+//! The From_ line: `From `, a sender, and a date in one of too many spellings.
+//!
+//! RFC 4155 allows one of them, asctime in UTC. What is read here is what writers have written.
+//! Whether a From_ line begins a message is for its neighbours to say, not for this module.
+
+use std::fmt;
+
+use crate::mailbox::date::{self, Form, Order, Stamp, Weekday, Written, ZonePlace};
+
+/// How far from its end a line is searched for the start of a date. The longest date, with a
+/// written-out zone in a comment, takes about 80 bytes; a sender may be as long as it likes.
+const DATE_WINDOW: usize = 200;
+
+/// A line that begins with `From `, taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FromLine<'a> {
+    /// What kind of line it is.
+    pub class: Line,
+    /// What stands before the date, without the blanks around it; empty in an unknown line.
+    pub sender: &'a [u8],
+    /// The date; `None` also for one that is well spelled and impossible.
+    pub stamp: Option<Stamp>,
+    /// How it is spelled.
+    pub spelling: Spelling,
+}
+
+/// The classes of lines by which boundaries are decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Line {
+    /// A sender, possibly empty, and a date to the end of the line. D in the decision table.
+    Dated,
+    /// A known form without date: `From ` alone or with a single token. K in the decision table.
+    Known,
+    /// Anything else. U in the decision table.
+    Unknown,
+}
+
+/// How a From_ line is spelled, so that it can be asked whether two were written by the same hand.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Spelling(u16);
+
+/// Parses a line; its line end (LF, CRLF, CR) may or may not be still on it. A line that does not
+/// begin with `From ` is [`Line::Unknown`].
+pub fn parse(line: &[u8]) -> FromLine<'_> {
+    let Some(rest) = line.strip_prefix(b"From ") else {
+        return FromLine::undated(Line::Unknown, &line[..0], Spelling::UNKNOWN);
+    };
+    let rest = without_remote(trimmed(rest));
+    dated(rest).unwrap_or_else(|| undated(rest))
+}
+
+/// The longest run of tokens at the end that is a date, and the sender before it.
+fn dated(rest: &[u8]) -> Option<FromLine<'_>> {
+    let window = rest.len().saturating_sub(DATE_WINDOW);
+    (window..rest.len()).filter(|&i| begins_token(rest, i)).find_map(|start| {
+        let Written { stamp, form, rest: after } = date::written(&rest[start..])?;
+        // `From joe Jan 1 10:00 2001`: the only word before a date is the sender, not a weekday in
+        // some language.
+        let is_sender = start == 0 && form.weekday == Weekday::Word;
+        (after.is_empty() && !is_sender).then(|| FromLine {
+            class: Line::Dated,
+            sender: trimmed(&rest[..start]),
+            stamp,
+            spelling: Spelling::dated(form),
+        })
+    })
+}
+
+fn undated(rest: &[u8]) -> FromLine<'_> {
+    if rest.iter().any(is_blank) {
+        return FromLine::undated(Line::Unknown, &rest[..0], Spelling::UNKNOWN);
+    }
+    let spelling = match rest {
+        [] => Spelling::BARE,
+        token if token.contains(&b'@') => Spelling::ADDRESS,
+        _ => Spelling::WORD,
+    };
+    FromLine::undated(Line::Known, rest, spelling)
+}
+
+/// UUCP's ` remote from HOST`, which rmail added behind the date (RFC 976), is taken off.
+fn without_remote(rest: &[u8]) -> &[u8] {
+    let stripped = || {
+        let (rest, _host) = split_last_token(rest)?;
+        let (rest, from) = split_last_token(rest)?;
+        let (rest, remote) = split_last_token(rest)?;
+        (remote == b"remote" && from == b"from").then_some(rest)
+    };
+    stripped().unwrap_or(rest)
+}
+
+/// The last token, and what stands before it without trailing blanks; `None` if nothing does.
+fn split_last_token(rest: &[u8]) -> Option<(&[u8], &[u8])> {
+    let blank = rest.iter().rposition(is_blank)?;
+    Some((trimmed(&rest[..blank]), &rest[blank + 1..]))
+}
+
+fn begins_token(rest: &[u8], at: usize) -> bool {
+    !is_blank(&rest[at]) && (at == 0 || is_blank(&rest[at - 1]))
+}
+
+fn trimmed(mut bytes: &[u8]) -> &[u8] {
+    while let [inner @ .., last] = bytes
+        && (is_blank(last) || matches!(last, b'\r' | b'\n'))
+    {
+        bytes = inner;
+    }
+    while let [first, inner @ ..] = bytes
+        && is_blank(first)
+    {
+        bytes = inner;
+    }
+    bytes
+}
+
+fn is_blank(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+impl<'a> FromLine<'a> {
+    fn undated(class: Line, sender: &'a [u8], spelling: Spelling) -> FromLine<'a> {
+        FromLine { class, sender, stamp: None, spelling }
+    }
+}
+
+/// Bits 0–3 say the kind, the rest how a date of that kind is varied.
+impl Spelling {
+    const KIND: u16 = 0b1111;
+    const NO_WEEKDAY: u16 = 1 << 4;
+    const NO_SECONDS: u16 = 1 << 5;
+    const ZONE_BEFORE_YEAR: u16 = 1 << 6;
+    const ZONE_AT_END: u16 = 1 << 7;
+
+    const UNKNOWN: Spelling = Spelling(0);
+    const BARE: Spelling = Spelling(1);
+    const ADDRESS: Spelling = Spelling(2);
+    const WORD: Spelling = Spelling(3);
+
+    /// Indexed by the kind.
+    const KINDS: [&str; 10] = [
+        "unknown",
+        "no date, no sender",
+        "no date, address only",
+        "no date, sender only",
+        "asctime",
+        "asctime, day before the month",
+        "asctime, year before the time",
+        "RFC 822 order",
+        "day-month-year",
+        "ISO 8601",
+    ];
+
+    fn dated(form: Form) -> Spelling {
+        let mut bits = match form.order {
+            Order::Asctime => 4,
+            Order::AsctimeDayFirst => 5,
+            Order::AsctimeYearFirst => 6,
+            Order::Rfc822 => 7,
+            Order::Dashed => 8,
+            Order::Iso => 9,
+        };
+        if form.weekday == Weekday::Missing && form.order != Order::Iso {
+            bits |= Self::NO_WEEKDAY;
+        }
+        if !form.seconds {
+            bits |= Self::NO_SECONDS;
+        }
+        bits |= match form.zone {
+            ZonePlace::Missing => 0,
+            ZonePlace::BeforeYear => Self::ZONE_BEFORE_YEAR,
+            ZonePlace::AtEnd => Self::ZONE_AT_END,
+        };
+        Spelling(bits)
+    }
+
+    /// What to call it in a report: `asctime`, `asctime, zone before the year`, `no date, sender
+    /// only`.
+    pub fn name(self) -> String {
+        let mut name = Self::KINDS[usize::from(self.0 & Self::KIND)].to_owned();
+        for (bit, words) in [
+            (Self::NO_WEEKDAY, ", no weekday"),
+            (Self::NO_SECONDS, ", no seconds"),
+            (Self::ZONE_BEFORE_YEAR, ", zone before the year"),
+            (Self::ZONE_AT_END, ", zone at the end"),
+        ] {
+            if self.0 & bit != 0 {
+                name.push_str(words);
+            }
+        }
+        name
+    }
+}
+
+impl fmt::Debug for Spelling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Spelling({})", self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::mailbox::date::asctime_utc;
+
+    /// 2001-01-01 10:00:00 UTC.
+    const TEN: i64 = 978_343_200;
+    const HOUR: i64 = 3600;
+
+    #[track_caller]
+    fn check_dated(line: &[u8], sender: &[u8], epoch: Option<i64>, spelling: &str) {
+        let found = parse(line);
+        let shown = crate::mailbox::escaped(line);
+        assert_eq!(found.class, Line::Dated, "{shown}");
+        assert_eq!(crate::mailbox::escaped(found.sender), crate::mailbox::escaped(sender), "{shown}");
+        assert_eq!(found.stamp.map(|s| s.epoch(0)), epoch, "{shown}");
+        assert_eq!(found.spelling.name(), spelling, "{shown}");
+    }
+
+    #[test]
+    #[rustfmt::skip] // a row a line
+    fn every_dated_spelling() {
+        for (line, sender, epoch, spelling) in [
+            // asctime, its blanks and its line ends
+            ("From a@b Mon Jan  1 10:00:05 2001", "a@b", TEN + 5, "asctime"),
+            ("From a@b Mon Jan 1 10:00:05 2001\n", "a@b", TEN + 5, "asctime"),
+            ("From a@b Mon Jan 01 10:00:05 2001\r\n", "a@b", TEN + 5, "asctime"),
+            ("From a@b  Mon Jan  1 10:00:05 2001 \t \r", "a@b", TEN + 5, "asctime"),
+            ("From  a@b\tMon\tJan  1 10:00:05  2001", "a@b", TEN + 5, "asctime"),
+            ("From a@b Mon Jan  1 9:00:05 2001", "a@b", TEN - HOUR + 5, "asctime"),
+            ("From a@b Mon Jan  1 10:00 2001", "a@b", TEN, "asctime, no seconds"),
+            ("From a@b Mon Jan  1 10:00:05 01", "a@b", TEN + 5, "asctime"),
+            ("From a@b MON JAN  1 10:00:05 2001", "a@b", TEN + 5, "asctime"),
+            ("From a@b Monday January  1 10:00:05 2001", "a@b", TEN + 5, "asctime"),
+            ("From a@b Tue Sept  4 00:00:00 2001", "a@b", 999_561_600, "asctime"),
+            ("From a@b Sun Dec 31 23:59:60 2000", "a@b", TEN - 10 * HOUR, "asctime"),
+            // zones
+            ("From a@b Mon Jan  1 10:00:05 2001 +0100", "a@b", TEN + 5 - HOUR, "asctime, zone at the end"),
+            ("From a@b Mon Jan  1 10:00:05 +0100 2001", "a@b", TEN + 5 - HOUR, "asctime, zone before the year"),
+            ("From a@b Mon Jan  1 10:00:05 GMT 2001", "a@b", TEN + 5, "asctime, zone before the year"),
+            ("From a@b Mon Jan  1 10:00:05 EST 2001", "a@b", TEN + 5 + 5 * HOUR, "asctime, zone before the year"),
+            ("From a@b Mon Jan  1 10:00 EST 2001", "a@b", TEN + 5 * HOUR, "asctime, no seconds, zone before the year"),
+            ("From a@b Mon Jan  1 10:00:05 2001 EST", "a@b", TEN + 5 + 5 * HOUR, "asctime, zone at the end"),
+            ("From a@b Mon Jan  1 10:00:05 2001 GMT+0100", "a@b", TEN + 5 - HOUR, "asctime, zone at the end"),
+            ("From a@b Mon Jan  1 10:00:05 2001 -0800 (PST)", "a@b", TEN + 5 + 8 * HOUR, "asctime, zone at the end"),
+            ("From a@b Mon Jan  1 10:00:05 +0100 (CET) 2001", "a@b", TEN + 5 - HOUR, "asctime, zone before the year"),
+            ("From a@b Mon Jan  1 10:00:05 2001 (CET)", "a@b", TEN + 5 - HOUR, "asctime, zone at the end"),
+            ("From a@b Mon Jan  1 10:00:05 MET DST 2001", "a@b", TEN + 5 - 2 * HOUR, "asctime, zone before the year"),
+            ("From a@b Mon Jan  1 10:00:05 2001 WETDST", "a@b", TEN + 5 - HOUR, "asctime, zone at the end"),
+            ("From a@b Mon Jan  1 10:00:05 2001 XYZ", "a@b", TEN + 5, "asctime, zone at the end"),
+            // the weekday
+            ("From a@b Mo Jan  1 10:00:05 2001", "a@b", TEN + 5, "asctime"),
+            ("From a@b lun. Jan  1 10:00:05 2001", "a@b", TEN + 5, "asctime"),
+            ("From a@b mar Jan  1 10:00:05 2001", "a@b", TEN + 5, "asctime"),
+            ("From a@b mån Jan  1 10:00:05 2001", "a@b", TEN + 5, "asctime"),
+            ("From a@b пн Jan  1 10:00:05 2001", "a@b", TEN + 5, "asctime"),
+            ("From a@b Jan  1 10:00:05 2001", "a@b", TEN + 5, "asctime, no weekday"),
+            ("From joe Jan  1 10:00:05 2001", "joe", TEN + 5, "asctime, no weekday"),
+            ("From Jan 1 10:00:00 2001", "", TEN, "asctime, no weekday"),
+            // other orders
+            ("From a@b Mon, 1 Jan 2001 10:00:05 +0100", "a@b", TEN + 5 - HOUR, "RFC 822 order, zone at the end"),
+            ("From a@b Mon, 01 Jan 2001 10:00:05 -0400 (EDT)", "a@b", TEN + 5 + 4 * HOUR, "RFC 822 order, zone at the end"),
+            ("From a@b 1 Jan 01 10:00", "a@b", TEN, "RFC 822 order, no weekday, no seconds"),
+            ("From a@b Mon, 1 Jan 2001 10:00:05 +0000 (Greenwich Mean Time)", "a@b", TEN + 5, "RFC 822 order, zone at the end"),
+            ("From a@b Mon  1 Jan 10:00:05 GMT 2001", "a@b", TEN + 5, "asctime, day before the month, zone before the year"),
+            ("From a@b Mon Jan 1, 2001 10:00:05", "a@b", TEN + 5, "asctime, year before the time"),
+            ("From a@b Mon Jan  1 10:00:05 PM UTC 2001", "a@b", TEN + 5 + 12 * HOUR, "asctime, zone before the year"),
+            ("From a@b 1-Jan-2001 10:00:05 +0100", "a@b", TEN + 5 - HOUR, "day-month-year, no weekday, zone at the end"),
+            ("From a@b Monday, 01-Jan-01 10:00:05 GMT", "a@b", TEN + 5, "day-month-year, zone at the end"),
+            ("From a@b 2001-01-01T10:00:05Z", "a@b", TEN + 5, "ISO 8601, zone at the end"),
+            ("From a@b 2001-01-01 10:00:05", "a@b", TEN + 5, "ISO 8601"),
+            ("From a@b 2001-01-01 10:00:05 +01:00", "a@b", TEN + 5 - HOUR, "ISO 8601, zone at the end"),
+            ("From a@b 2001-01-01 10:00:05+01:00", "a@b", TEN + 5 - HOUR, "ISO 8601, zone at the end"),
+            // senders
+            ("From - Mon Jan  1 10:00:05 2001", "-", TEN + 5, "asctime"),
+            ("From - Mon, 01 Jan 2001 10:00:05 GMT", "-", TEN + 5, "RFC 822 order, zone at the end"),
+            ("From  Mon Jan  1 10:00:05 2001", "", TEN + 5, "asctime"),
+            ("From Mon Jan  1 10:00:05 2001", "", TEN + 5, "asctime"),
+            ("From joe at b.example Mon Jan  1 10:00:05 2001", "joe at b.example", TEN + 5, "asctime"),
+            ("From joe at b.example  Mon Jan  1 10:00:05 2001", "joe at b.example", TEN + 5, "asctime"),
+            ("From \"joe doe\"@b Mon Jan  1 10:00:05 2001", "\"joe doe\"@b", TEN + 5, "asctime"),
+            ("From Joe Doe <a@b> Mon Jan  1 10:00:05 2001", "Joe Doe <a@b>", TEN + 5, "asctime"),
+            ("From a@b (Joe Doe) Mon Jan  1 10:00:05 2001", "a@b (Joe Doe)", TEN + 5, "asctime"),
+            ("From a@b (Joe) Jan  1 10:00:05 2001", "a@b (Joe)", TEN + 5, "asctime, no weekday"),
+            ("From <> Mon Jan  1 10:00:05 2001", "<>", TEN + 5, "asctime"),
+            ("From Mon Mon Jan  1 10:00:05 2001", "Mon", TEN + 5, "asctime"),
+            ("From joe Mon Jan  1 10:00:05 2001 Mon Jan  1 10:00:05 2001", "joe Mon Jan  1 10:00:05 2001", TEN + 5, "asctime"),
+            // UUCP
+            ("From joe Mon Jan  1 10:00:05 2001 remote from host", "joe", TEN + 5, "asctime"),
+            ("From joe Mon Jan  1 10:00 EST 2001 remote from h \n", "joe", TEN + 5 * HOUR, "asctime, no seconds, zone before the year"),
+        ] {
+            check_dated(line.as_bytes(), sender.as_bytes(), Some(epoch), spelling);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text() {
+        check_dated(b"From \xff\0@b m\xe5n Jan  1 10:00:05 2001", b"\xff\0@b", Some(TEN + 5), "asctime");
+    }
+
+    #[test]
+    fn an_impossible_date_is_still_a_date() {
+        for line in [
+            "From a@b Fri Feb 30 10:00:00 2001",
+            "From a@b Mon Jan  1 25:00:00 2001",
+            "From a@b Thu Jan  0 00:00:00 1970",
+        ] {
+            check_dated(line.as_bytes(), b"a@b", None, "asctime");
+        }
+    }
+
+    #[test]
+    fn known_forms_without_a_date() {
+        for (line, sender, spelling) in [
+            ("From ", "", "no date, no sender"),
+            ("From  \t \r\n", "", "no date, no sender"),
+            ("From a@b\n", "a@b", "no date, address only"),
+            ("From  <a@b> ", "<a@b>", "no date, address only"),
+            ("From -", "-", "no date, sender only"),
+            ("From joe\r", "joe", "no date, sender only"),
+            ("From joe remote from host", "joe", "no date, sender only"),
+        ] {
+            let found = parse(line.as_bytes());
+            assert_eq!((found.class, found.stamp), (Line::Known, None), "{line}");
+            assert_eq!(found.sender, sender.as_bytes(), "{line}");
+            assert_eq!(found.spelling.name(), spelling, "{line}");
+        }
+    }
+
+    #[test]
+    fn prose_is_prose() {
+        for line in [
+            "From the beginning",
+            "From the beginning of Jan 2001, at 10:00",
+            "From Monday to Friday 10:00",
+            "From 10:00 to 11:00 2001",
+            "From Jan 5 2001 onwards",
+            "From Jan 5 2001",
+            "From Mon Jan  1 2001 to Tue Jan  2 2001",
+            "From a@b Mon Jan  1 10:00:05 2001 until now",
+            "From a@b Mon Jan  1 10:00:05 2001.",
+            "From a@b Mon Jan  1 10:00:05 2001,",
+            "From a@b Mon Foo  1 10:00:05 2001",
+            "From a@b Mon Jan  1 10:00:05",
+            "From a@b Mon Jan  1 2001",
+            "From remote from here",
+            "From\ta@b Mon Jan  1 10:00:05 2001",
+            "From: a@b",
+            ">From a@b Mon Jan  1 10:00:05 2001",
+            "from a@b Mon Jan  1 10:00:05 2001",
+            "From",
+            "",
+        ] {
+            let found = parse(line.as_bytes());
+            assert_eq!((found.class, found.sender), (Line::Unknown, &b""[..]), "{line}");
+            assert_eq!(found.spelling.name(), "unknown", "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_of_ten_megabytes() {
+        for filler in ["a", "a ", "(", "\"", "1:", " "] {
+            let sender = filler.repeat(10_000_000 / filler.len());
+            let line = format!("From {sender}x Mon Jan  1 10:00:05 2001");
+            let found = parse(line.as_bytes());
+            assert_eq!(
+                (found.class, found.sender.len()),
+                (Line::Dated, format!("{sender}x").trim_start().len())
+            );
+            parse(&line.as_bytes()[..line.len() - 1]);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_at_all(tail in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let line = [&b"From "[..], &tail].concat();
+            let found = parse(&line);
+            prop_assert!(line.as_ptr_range().start <= found.sender.as_ptr());
+            prop_assert!(found.sender.as_ptr_range().end <= line.as_ptr_range().end);
+            found.spelling.name();
+            parse(&tail);
+        }
+
+        /// Any sender without blanks, from 1971 to 2099.
+        #[test]
+        fn what_we_write_we_read(sender in "[!-~]{1,40}", epoch in 31_536_000i64..4_102_444_800) {
+            let line = format!("From {sender} {}", asctime_utc(epoch));
+            let found = parse(line.as_bytes());
+            prop_assert_eq!(found.class, Line::Dated);
+            prop_assert_eq!(found.sender, sender.as_bytes());
+            prop_assert_eq!(found.stamp, Some(Stamp { local: epoch, zone: None }));
+            prop_assert_eq!(found.spelling.name(), "asctime");
+        }
+    }
+}

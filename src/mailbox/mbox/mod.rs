@@ -1,0 +1,11 @@
+//! mbox: many messages in one file, and the question where each begins.
+
+pub mod boundary;
+pub mod from_line;
+mod length;
+pub mod overrule;
+pub mod quote;
+pub mod read;
+pub mod scan;
+pub mod status;
+pub mod variant;

@@ -1,0 +1,209 @@
+//! A whole mbox: recognised, scanned, divided, its variant judged. From here on a message is a slice.
+
+use std::ops::Range;
+
+use super::boundary::{self, Boundaries, Extent, Overrules};
+use super::quote::{self, Quoting};
+use super::scan::{self, Scan};
+use super::variant::{Evidence, Variant, judge};
+use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::header;
+
+/// What to do differently from the file's own evidence.
+#[derive(Debug, Default, Clone)]
+pub struct Ask {
+    /// The variant the user named.
+    pub variant: Option<Variant>,
+    /// Verdicts the user gave.
+    pub overrules: Overrules,
+}
+
+/// An mbox, divided into messages. All offsets are bytes of the uncompressed source.
+#[derive(Debug)]
+pub struct Mbox<'a> {
+    text: &'a [u8],
+    /// Which kind of mbox.
+    pub variant: Variant,
+    /// Why it is taken for that, a phrase.
+    pub evidence: String,
+    /// Where the messages lie, and every candidate with its verdict.
+    pub boundaries: Boundaries,
+    /// What was noticed, without line numbers yet.
+    pub findings: Vec<Finding>,
+    /// Whether any line ends in CRLF or holds a CR: messages without need no second look.
+    pub has_cr: bool,
+}
+
+/// The input is no mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotAMailbox {
+    /// What it looks like, a phrase.
+    pub reason: String,
+    /// What can be done.
+    pub mend: Option<String>,
+}
+
+/// Reads `text` (LF line ends, see `Source::text`). `done` hears of ranges whose pages can be handed
+/// back.
+pub fn read<'a>(
+    text: &'a [u8],
+    ask: &Ask,
+    done: &(dyn Fn(Range<usize>) + Sync),
+) -> Result<Mbox<'a>, NotAMailbox> {
+    if ask.variant == Some(Variant::Rfc822) {
+        return Ok(bare_message(text));
+    }
+    if let Some(other) = name_other_format(text) {
+        return Err(other);
+    }
+    let framed = match ask.variant {
+        Some(asked) => asked == Variant::Mmdf,
+        None => begins_with_frame(text),
+    };
+    let scan = scan::scan(text, done);
+    let mut boundaries = boundary::decide(text, &scan.candidates, framed, &ask.overrules);
+    if boundaries.messages.is_empty() && !text.trim_ascii().is_empty() && text.trim_ascii() != scan::BOM {
+        return Err(no_separator(text, &scan));
+    }
+    let evidence = weigh(text, &scan, &boundaries);
+    let (variant, why) = match ask.variant {
+        Some(asked) => (asked, "named by the user".to_string()),
+        None if framed => (Variant::Mmdf, "its first line is a frame of four ^A".to_string()),
+        None => judge(evidence),
+    };
+    let mut findings = std::mem::take(&mut boundaries.findings);
+    findings.push(Finding::new(Code::MboxVariant, format!("{variant}: {why}")));
+    if ask.variant.is_none() && evidence.is_split() && variant.quoting() != Quoting::None {
+        findings.push(split_votes(evidence, variant));
+    }
+    findings.extend(odd_bytes(&scan));
+    let has_cr = scan.crlf > 0 || scan.lone_cr > 0;
+    Ok(Mbox { text, variant, evidence: why, boundaries, findings, has_cr })
+}
+
+impl<'a> Mbox<'a> {
+    /// The messages in file order.
+    pub fn messages(&self) -> &[Extent] {
+        &self.boundaries.messages
+    }
+
+    /// The source with LF line ends.
+    pub fn text(&self) -> &'a [u8] {
+        self.text
+    }
+
+    /// The pieces of a message as it was before quoting, and how many `>` are left out.
+    pub fn pieces(&self, extent: &Extent, pieces: &mut Vec<&'a [u8]>) -> usize {
+        let message = extent.message(self.text);
+        let body_at = header::split(message).body_at(message);
+        quote::unquoted(message, body_at, self.variant.quoting(), pieces)
+    }
+}
+
+fn bare_message(text: &[u8]) -> Mbox<'_> {
+    let whole = Extent { at: 0, start: 0, end: text.len() as u64 };
+    let messages = if text.is_empty() { Vec::new() } else { vec![whole] };
+    Mbox {
+        text,
+        variant: Variant::Rfc822,
+        evidence: "named by the user".into(),
+        boundaries: Boundaries { messages, ..Boundaries::default() },
+        findings: Vec::new(),
+        has_cr: true,
+    }
+}
+
+fn begins_with_frame(text: &[u8]) -> bool {
+    let text = text.strip_prefix(scan::BOM).unwrap_or(text).trim_ascii_start();
+    text.starts_with(scan::FRAME) && text[..scan::line_end(text, 0)].trim_ascii_end() == scan::FRAME
+}
+
+/// Formats that people meet under the name of a mailbox, and what reads them.
+fn name_other_format(text: &[u8]) -> Option<NotAMailbox> {
+    let named = [
+        (&b"BABYL OPTIONS"[..], "a Babyl file", Some("convert it to mbox with Emacs: M-x unrmail")),
+        (b"*mbx*\r\n", "a UW-IMAP mbx file", Some("convert it to mbox with mailutil copy")),
+        (b"!BDN", "an Outlook PST file", Some("convert it to mbox with readpst")),
+        (b"\xcf\xad\x12\xfe", "an Outlook Express DBX file", Some("convert it to mbox with undbx")),
+        (b"\xff\xfeF\0r\0o\0m\0", "UTF-16 text", Some("turn it into bytes with iconv -f UTF-16 -t UTF-8")),
+        (b"\xfe\xff\0F\0r\0o\0m", "UTF-16 text", Some("turn it into bytes with iconv -f UTF-16 -t UTF-8")),
+        (b"PK\x03\x04", "a zip archive", Some("unpack it first")),
+        (b"\x89PNG", "a PNG image", None),
+        (b"\xff\xd8\xff", "a JPEG image", None),
+        (b"GIF8", "a GIF image", None),
+        (b"%PDF", "a PDF document", None),
+    ];
+    let (_, reason, mend) = named.iter().find(|(magic, ..)| text.starts_with(magic))?;
+    Some(NotAMailbox { reason: format!("it is {reason}"), mend: mend.map(str::to_owned) })
+}
+
+fn no_separator(text: &[u8], scan: &Scan) -> NotAMailbox {
+    let bytes = text.len();
+    if text.iter().all(|&b| b == 0) {
+        return NotAMailbox { reason: format!("{bytes} bytes, all of them NUL"), mend: None };
+    }
+    let first = &text[..scan::line_end(text, 0)];
+    if header::is_field_line(first) {
+        return NotAMailbox {
+            reason: "it has no From_ line; it looks like one bare message".into(),
+            mend: Some("to take it as one message, write rfc822: before the path".into()),
+        };
+    }
+    let reason = match scan.candidates.len() {
+        0 => format!("no line of its {bytes} bytes begins with \"From \""),
+        n => format!("none of its {n} lines that begin with \"From \" is a separator"),
+    };
+    let mend = (!scan.candidates.is_empty()).then(|| {
+        "mailferry inspect --boundaries shows them; convert --boundaries FILE decides otherwise".into()
+    });
+    NotAMailbox { reason, mend }
+}
+
+fn weigh(text: &[u8], scan: &Scan, boundaries: &Boundaries) -> Evidence {
+    Evidence {
+        messages: boundaries.messages.len() as u64,
+        lengths: boundaries.lengths,
+        raw_under_length: boundaries.raw_under_length,
+        quoted_once: scan.quoted_once,
+        deeper_than_text: scan.deeper_than_text,
+        deep_as_text: scan.deep_as_text,
+        server_fields: boundaries.messages.iter().take(8).any(|m| has_server_fields(m.message(text))),
+    }
+}
+
+fn has_server_fields(message: &[u8]) -> bool {
+    header::fields(header::split(message).header).any(|f| f.is("X-UID") || f.is("X-IMAPbase"))
+}
+
+fn split_votes(evidence: Evidence, variant: Variant) -> Finding {
+    let message = format!(
+        "{} deeper quoted lines speak for mboxrd and {} for mboxo; read as {variant}",
+        evidence.deeper_than_text, evidence.deep_as_text
+    );
+    Finding::new(Code::MboxVotesSplit, message).mend("mboxo: or mboxrd: before the path decides it")
+}
+
+fn odd_bytes(scan: &Scan) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = scan
+        .nul_runs
+        .iter()
+        .map(|run| {
+            Finding::at(
+                Code::MboxNul,
+                run.start,
+                format!("{} NUL bytes; they were kept", run.end - run.start),
+            )
+        })
+        .collect();
+    let told: u64 = scan.nul_runs.iter().map(|run| run.end - run.start).sum();
+    if scan.nul_bytes > told {
+        let message = format!("{} more NUL bytes further on; they were kept", scan.nul_bytes - told);
+        findings.push(Finding::new(Code::MboxNul, message));
+    }
+    if let Some(at) = scan.first_lone_cr {
+        let message =
+            format!("{} CRs without an LF in the file, the first here; they were kept", scan.lone_cr);
+        findings.push(Finding::at(Code::MboxLoneCr, at, message));
+    }
+    findings
+}

@@ -1,0 +1,160 @@
+//! Which mbox this is. Found per file and said with the evidence; a prefix overrides it.
+
+use std::fmt;
+
+use super::quote::Quoting;
+
+/// The members of the family (FORMATS, RFC 4155, mmdf(5)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Variant {
+    /// `From ` → `>From `; not reversible.
+    Mboxo,
+    /// One more `>` before every `>*From `; reversible.
+    Mboxrd,
+    /// As mboxo, with Content-Length.
+    Mboxcl,
+    /// No quoting; Content-Length alone says where a message ends.
+    Mboxcl2,
+    /// Messages between lines of four ^A.
+    Mmdf,
+    /// No mailbox at all: one bare message.
+    Rfc822,
+}
+
+impl Variant {
+    /// The name as in a prefix (`mboxrd:path`) and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Variant::Mboxo => "mboxo",
+            Variant::Mboxrd => "mboxrd",
+            Variant::Mboxcl => "mboxcl",
+            Variant::Mboxcl2 => "mboxcl2",
+            Variant::Mmdf => "mmdf",
+            Variant::Rfc822 => "rfc822",
+        }
+    }
+
+    /// What a reader takes off body lines.
+    pub fn quoting(self) -> Quoting {
+        match self {
+            Variant::Mboxo | Variant::Mboxcl => Quoting::One,
+            Variant::Mboxrd => Quoting::Any,
+            Variant::Mboxcl2 | Variant::Mmdf | Variant::Rfc822 => Quoting::None,
+        }
+    }
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What was counted in a file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// Messages in the file.
+    pub messages: u64,
+    /// Messages whose Content-Length was validated.
+    pub lengths: u64,
+    /// From_ lines that stand unquoted under such a length.
+    pub raw_under_length: u64,
+    /// Lines beginning `>From `.
+    pub quoted_once: u64,
+    /// `>>From ` and deeper, deeper than the text around: an mboxrd writer's.
+    pub deeper_than_text: u64,
+    /// `>>From ` and deeper, as deep as the text around: a reply's.
+    pub deep_as_text: u64,
+    /// X-UID or X-IMAPbase fields: Dovecot or UW-IMAP wrote the file, and Dovecot never quotes.
+    pub server_fields: bool,
+}
+
+/// The variant and one sentence that says why.
+pub fn judge(evidence: Evidence) -> (Variant, String) {
+    let Evidence { quoted_once, deeper_than_text, deep_as_text, lengths, .. } = evidence;
+    let quoted = quoted_once + deeper_than_text + deep_as_text;
+    if let Some(judgement) = judge_by_length(evidence, quoted) {
+        return judgement;
+    }
+    match (deeper_than_text, deep_as_text) {
+        (0, 0) if quoted == 0 => {
+            let stray = if lengths > 0 { "few right Content-Lengths" } else { "no Content-Length" };
+            (Variant::Mboxrd, format!("{stray} and no quoted line; mboxo and mboxrd read it alike"))
+        }
+        (0, 0) => (
+            Variant::Mboxrd,
+            format!("{quoted_once} lines quoted once and none deeper; mboxo and mboxrd read them alike"),
+        ),
+        (rd, o) if rd > o => (
+            Variant::Mboxrd,
+            format!("{rd} of {} deeper quoted lines are deeper than the text around", rd + o),
+        ),
+        (rd, o) => (
+            Variant::Mboxo,
+            format!("{o} of {} deeper quoted lines are as deep as the reply around them", rd + o),
+        ),
+    }
+}
+
+/// Lengths speak only where at least half of the messages carry a right one: in every large archive
+/// some message brought its own from elsewhere, and it happens to fit.
+fn judge_by_length(evidence: Evidence, quoted: u64) -> Option<(Variant, String)> {
+    let Evidence { messages, lengths, raw_under_length, server_fields, .. } = evidence;
+    if lengths == 0 || lengths * 2 < messages {
+        return None;
+    }
+    Some(if raw_under_length > 0 {
+        (
+            Variant::Mboxcl2,
+            format!("{raw_under_length} unquoted From_ lines stand in bodies whose Content-Length is right"),
+        )
+    } else if server_fields {
+        (
+            Variant::Mboxcl2,
+            format!(
+                "{lengths} right Content-Lengths, and X-UID or X-IMAPbase: Dovecot's, which never quotes"
+            ),
+        )
+    } else if quoted > 0 {
+        (Variant::Mboxcl, format!("{lengths} right Content-Lengths and {quoted} quoted lines"))
+    } else {
+        (Variant::Mboxcl2, format!("{lengths} right Content-Lengths and no quoted line"))
+    })
+}
+
+impl Evidence {
+    /// Whether the quoted lines speak for two variants at once.
+    pub fn is_split(&self) -> bool {
+        self.deeper_than_text > 0 && self.deep_as_text > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_evidence_leads_to_its_variant() {
+        let none = Evidence { messages: 4, ..Evidence::default() };
+        let judged = |evidence| judge(evidence).0;
+        assert_eq!(judged(none), Variant::Mboxrd);
+        assert_eq!(judged(Evidence { quoted_once: 9, ..none }), Variant::Mboxrd);
+        assert_eq!(judged(Evidence { deeper_than_text: 2, deep_as_text: 1, ..none }), Variant::Mboxrd);
+        assert_eq!(judged(Evidence { deeper_than_text: 1, deep_as_text: 2, ..none }), Variant::Mboxo);
+        assert_eq!(judged(Evidence { lengths: 3, quoted_once: 1, ..none }), Variant::Mboxcl);
+        assert_eq!(
+            judged(Evidence { lengths: 3, quoted_once: 1, server_fields: true, ..none }),
+            Variant::Mboxcl2
+        );
+        assert_eq!(
+            judged(Evidence { lengths: 2, raw_under_length: 1, quoted_once: 1, ..none }),
+            Variant::Mboxcl2
+        );
+    }
+
+    #[test]
+    fn a_stray_length_that_fits_does_not_make_an_archive_mboxcl() {
+        let stray = Evidence { messages: 1000, lengths: 3, deeper_than_text: 5, ..Evidence::default() };
+        assert_eq!(judge(stray).0, Variant::Mboxrd);
+    }
+}
