@@ -226,7 +226,7 @@ fn open(
             overrule::parse(&list, path, source.text())?
         }
     };
-    Ok(Input { ask: Ask { variant: mailbox.variant(), overrules }, source })
+    Ok(Input { ask: Ask { variant: mailbox.variant(), overrules, accept_none: false }, source })
 }
 
 fn report(args: &ConvertArgs, outcome: &Outcome, elapsed: Duration, reporter: &mut Reporter) -> Exit {

@@ -100,7 +100,7 @@ fn show(args: &InspectArgs, reporter: &mut Reporter) -> Result<usize> {
     // Looking leaves nothing behind, not even for a moment.
     let mut source = args.open.open(&mailbox, &interrupted, &watcher, true)?;
     let lock_findings = source.findings();
-    let ask = Ask { variant: mailbox.variant(), ..Ask::default() };
+    let ask = Ask { variant: mailbox.variant(), accept_none: args.boundaries, ..Ask::default() };
     let read = read::read(source.text(), &ask, &|range| source.release(range));
     watcher.finish();
     let mut mbox = read.map_err(|not| Error::NotAMailbox {

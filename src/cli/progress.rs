@@ -149,7 +149,7 @@ impl Lines {
 
     fn print(&self, phase: Phase, elapsed: Duration) {
         let (done, total) = (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed));
-        let percent = if total > 0 { done * 100 / total } else { 0 };
+        let percent = (done * 100).checked_div(total).unwrap_or(0);
         let rate = done as f64 / 1e6 / elapsed.as_secs_f64().max(0.001);
         let left = if done > 0 {
             elapsed.as_secs_f64() * (total.saturating_sub(done)) as f64 / done as f64

@@ -101,14 +101,31 @@ pub struct Boundaries {
 /// Verdicts of a person by offset.
 pub type Overrules = BTreeMap<u64, Verdict>;
 
-/// Decides all candidates of `text`. `framed` says whether to look for MMDF frames.
-pub fn decide(text: &[u8], candidates: &[Candidate], framed: bool, overrules: &Overrules) -> Boundaries {
+/// What is known of a file before its candidates are decided.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// Whether to look for MMDF frames.
+    pub framed: bool,
+    /// Whether the writer quoted every From_ line in a body, as an mboxrd writer does: then one that
+    /// stands unquoted is none of a body, also where row 4 would say so. (Seen in an archive whose
+    /// messages had been split at the From_ line of an attachment before they were written as mboxrd.)
+    pub quotes_all: bool,
+    /// The user's verdicts.
+    pub overrules: &'a Overrules,
+}
+
+/// Decides all candidates of `text`.
+pub fn decide(text: &[u8], candidates: &[Candidate], known: Known<'_>) -> Boundaries {
+    let Known { framed, quotes_all, overrules } = known;
     let frames = if framed { find_frames(text) } else { Vec::new() };
     let confident = candidates.iter().filter(|c| c.is_confident());
+    let mozilla = |c: &Candidate| text[c.offset as usize..].starts_with(b"From - ");
     let mut pass = Pass {
         text,
         candidates,
         overrules,
+        quotes_all,
+        mozilla: confident.clone().any(mozilla),
         confident: confident.map(|c| c.spelling).collect(),
         undated: undated_spellings(candidates),
         open: None,
@@ -149,8 +166,10 @@ struct Pass<'a> {
     text: &'a [u8],
     candidates: &'a [Candidate],
     overrules: &'a Overrules,
+    quotes_all: bool,
     confident: HashSet<Spelling>,
     undated: HashSet<Spelling>,
+    mozilla: bool,
     open: Option<Open>,
     out: Boundaries,
 }
@@ -187,7 +206,7 @@ impl Pass<'_> {
                 return (3, Separator);
             }
         }
-        if c.line == Dated && self.is_attached(c, n) {
+        if c.line == Dated && !self.quotes_all && self.is_attached(c, n) {
             return (4, Body);
         }
         let blank = c.blank_before;
@@ -198,12 +217,14 @@ impl Pass<'_> {
             (Dated, Empty) => (7, Body),
             (Dated, Text) => (8, Body),
             // Without a confident one in the file the undated ones are all there is to go by.
-            (Known, Header) if blank && self.confident.is_empty() => (9, Separator),
-            (Known, Header) if blank => (9, Body),
-            (Known, Header) if self.confident.is_empty() && self.undated.contains(&c.spelling) => {
-                (10, Separator)
+            (Known, Header) if blank => {
+                let separator = self.confident.is_empty() || self.is_mozilla(c) || self.names_its_sender(c);
+                (9, if separator { Separator } else { Body })
             }
-            (Known, Header) => (10, Body),
+            (Known, Header) => {
+                let spelled_so = self.confident.is_empty() && self.undated.contains(&c.spelling);
+                (10, if spelled_so || self.is_mozilla(c) { Separator } else { Body })
+            }
             _ => (11, Body),
         }
     }
@@ -213,6 +234,9 @@ impl Pass<'_> {
         match verdict {
             Verdict::Separator => {
                 self.close(c.offset);
+                if c.line == Line::Known {
+                    self.undated.insert(c.spelling);
+                }
                 self.open = Some(Open { at: c.offset, start: c.end(), length: None });
             }
             Verdict::Doubled => {
@@ -247,6 +271,30 @@ impl Pass<'_> {
         let message = &self.text[open.start as usize..c.offset as usize];
         let rest = &self.text[c.end() as usize..until as usize];
         heads_attached_message(message, rest)
+    }
+
+    /// Mozilla writes `From - ` and a date, and at times leaves the date out: in a file of its making
+    /// the one is spelled like the other.
+    fn is_mozilla(&self, c: &Candidate) -> bool {
+        self.mozilla && self.line(c).trim_ascii() == b"From -"
+    }
+
+    /// An undated line whose one word is the very address that the header below it names as sender:
+    /// no prose does that.
+    fn names_its_sender(&self, c: &Candidate) -> bool {
+        const MOST: usize = 16 * 1024;
+        let address = self.line(c)[5..].trim_ascii();
+        let below = &self.text[c.end() as usize..];
+        let header = header::split(&below[..below.len().min(MOST)]).header;
+        address.contains(&b'@')
+            && header::fields(header).any(|f| {
+                (f.is("From") || f.is("Sender") || f.is("Return-Path"))
+                    && memmem::find(f.value, address).is_some()
+            })
+    }
+
+    fn line(&self, c: &Candidate) -> &[u8] {
+        &self.text[c.offset as usize..c.end() as usize]
     }
 
     /// Ends the open message, if there is one.
@@ -320,9 +368,17 @@ impl Pass<'_> {
                 Code::MboxFromInBody,
                 "has a date, but no header follows: left in the body".into(),
             )),
-            (9 | 10, Verdict::Separator) => Some((
+            (9 | 10, Verdict::Separator) if self.confident.is_empty() => Some((
                 Code::MboxUndated,
                 "a From_ line without a date; a header follows and the file has no dated ones, so a message begins here".into(),
+            )),
+            (9 | 10, Verdict::Separator) if self.is_mozilla(c) => Some((
+                Code::MboxUndated,
+                "a From_ line without a date, as Mozilla writes it at times; a message begins here".into(),
+            )),
+            (9 | 10, Verdict::Separator) => Some((
+                Code::MboxUndated,
+                "a From_ line without a date; the header below names the same sender, so a message begins here".into(),
             )),
             (9 | 10, _) => Some((
                 Code::MboxFromInBody,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::boundary::{self, Boundaries, Extent, Overrules};
+use super::boundary::{self, Boundaries, Extent, Known, Overrules};
 use super::quote::{self, Quoting};
 use super::scan::{self, Scan};
 use super::variant::{Evidence, Variant, judge};
@@ -16,6 +16,8 @@ pub struct Ask {
     pub variant: Option<Variant>,
     /// Verdicts the user gave.
     pub overrules: Overrules,
+    /// Go on where no candidate is a separator: `inspect --boundaries` shows why.
+    pub accept_none: bool,
 }
 
 /// An mbox, divided into messages. All offsets are bytes of the uncompressed source.
@@ -61,8 +63,14 @@ pub fn read<'a>(
         None => begins_with_frame(text),
     };
     let scan = scan::scan(text, done);
-    let mut boundaries = boundary::decide(text, &scan.candidates, framed, &ask.overrules);
-    if boundaries.messages.is_empty() && !text.trim_ascii().is_empty() && text.trim_ascii() != scan::BOM {
+    let quotes_all = match ask.variant {
+        Some(asked) => asked == Variant::Mboxrd,
+        None => scan.deeper_than_text > scan.deep_as_text,
+    };
+    let known = Known { framed, quotes_all, overrules: &ask.overrules };
+    let mut boundaries = boundary::decide(text, &scan.candidates, known);
+    let is_blank = text.trim_ascii().is_empty() || text.trim_ascii() == scan::BOM;
+    if boundaries.messages.is_empty() && !is_blank && !(ask.accept_none && !scan.candidates.is_empty()) {
         return Err(no_separator(text, &scan));
     }
     let evidence = weigh(text, &scan, &boundaries);
@@ -185,17 +193,15 @@ fn split_votes(evidence: Evidence, variant: Variant) -> Finding {
 
 fn odd_bytes(scan: &Scan) -> Vec<Finding> {
     let mut findings: Vec<Finding> = scan
-        .nul_runs
+        .nul_stretches
         .iter()
-        .map(|run| {
-            Finding::at(
-                Code::MboxNul,
-                run.start,
-                format!("{} NUL bytes; they were kept", run.end - run.start),
-            )
+        .map(|nuls| {
+            let length = nuls.range.end - nuls.range.start;
+            let message = format!("{} NUL bytes within {length} bytes; they were kept", nuls.count);
+            Finding::at(Code::MboxNul, nuls.range.start, message)
         })
         .collect();
-    let told: u64 = scan.nul_runs.iter().map(|run| run.end - run.start).sum();
+    let told: u64 = scan.nul_stretches.iter().map(|nuls| nuls.count).sum();
     if scan.nul_bytes > told {
         let message = format!("{} more NUL bytes further on; they were kept", scan.nul_bytes - told);
         findings.push(Finding::new(Code::MboxNul, message));

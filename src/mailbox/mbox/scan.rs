@@ -89,14 +89,25 @@ pub struct Scan {
     pub lone_cr: u64,
     /// Where the first lone CR is.
     pub first_lone_cr: Option<u64>,
-    /// The first runs of NUL bytes, [`NUL_RUNS`] at most: a UTF-16 file has millions.
-    pub nul_runs: Vec<Range<u64>>,
+    /// The first stretches with NUL bytes, [`NUL_STRETCHES`] at most.
+    pub nul_stretches: Vec<Nuls>,
     /// All NUL bytes.
     pub nul_bytes: u64,
 }
 
-/// How many runs of NULs are told one by one.
-pub const NUL_RUNS: usize = 100;
+/// NUL bytes, with at most [`NUL_GAP`] other bytes between one and the next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nuls {
+    /// From the first to behind the last.
+    pub range: Range<u64>,
+    /// How many.
+    pub count: u64,
+}
+
+/// How many stretches of NULs are told one by one.
+pub const NUL_STRETCHES: usize = 100;
+/// NULs come in heaps, in a damaged block or a binary attachment: one finding a heap.
+pub const NUL_GAP: u64 = 4096;
 
 /// Scans `text` in parallel windows; `done` hears of each window's range when it will not be read
 /// again soon, so that its pages can be handed back.
@@ -129,13 +140,18 @@ impl Scan {
         self.lone_cr += part.lone_cr;
         self.first_lone_cr = self.first_lone_cr.or(part.first_lone_cr);
         self.nul_bytes += part.nul_bytes;
-        for run in part.nul_runs {
-            let full = self.nul_runs.len() == NUL_RUNS;
-            match self.nul_runs.last_mut() {
-                Some(last) if last.end == run.start => last.end = run.end,
-                _ if full => break,
-                _ => self.nul_runs.push(run),
+        part.nul_stretches.into_iter().for_each(|nuls| self.note_nuls(nuls));
+    }
+
+    fn note_nuls(&mut self, nuls: Nuls) {
+        let full = self.nul_stretches.len() == NUL_STRETCHES;
+        match self.nul_stretches.last_mut() {
+            Some(last) if nuls.range.start - last.range.end <= NUL_GAP => {
+                last.range.end = nuls.range.end;
+                last.count += nuls.count;
             }
+            _ if full => {}
+            _ => self.nul_stretches.push(nuls),
         }
     }
 
@@ -187,9 +203,8 @@ fn scan_window(text: &[u8], window: Range<usize>) -> Scan {
         let start = rest + at;
         let len = bytes[start..].iter().take_while(|&&b| b == 0).count();
         scan.nul_bytes += len as u64;
-        if scan.nul_runs.len() < NUL_RUNS {
-            scan.nul_runs.push((window.start + start) as u64..(window.start + start + len) as u64);
-        }
+        let at = (window.start + start) as u64;
+        scan.note_nuls(Nuls { range: at..at + len as u64, count: len as u64 });
         rest = start + len;
     }
     scan
@@ -305,7 +320,7 @@ mod tests {
             let scan = scan(&text, &|_| ());
             assert_eq!(scan.candidates.len(), 1, "shift {shift}");
             assert_eq!(scan.candidates[0].class(), "DHB");
-            assert_eq!(scan.nul_runs.len(), 1);
+            assert_eq!(scan.nul_stretches.len(), 1);
             assert_eq!(scan.crlf, 1);
         }
     }

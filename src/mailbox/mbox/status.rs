@@ -34,10 +34,11 @@ impl Status {
 
     /// mbox(5) of mutt, UW-IMAP and Dovecot: R read, O old.
     fn take_status(&mut self, value: &[u8]) {
-        if value.contains(&b'R') {
+        let has = |letter| value.iter().any(|b| b.eq_ignore_ascii_case(&letter));
+        if has(b'R') {
             self.flags |= Flags::SEEN;
         }
-        self.old |= value.contains(&b'R') || value.contains(&b'O');
+        self.old |= has(b'R') || has(b'O');
     }
 
     /// A answered, F flagged, T draft, D deleted.
@@ -45,7 +46,7 @@ impl Status {
         let letters =
             [(b'A', Flags::REPLIED), (b'F', Flags::FLAGGED), (b'T', Flags::DRAFT), (b'D', Flags::TRASHED)];
         for (letter, flag) in letters {
-            if value.contains(&letter) {
+            if value.iter().any(|b| b.eq_ignore_ascii_case(&letter)) {
                 self.flags |= flag;
             }
         }
@@ -153,6 +154,7 @@ mod tests {
             ("Subject: x\n", "", false),
             ("Status: O\n", "", true),
             ("status:RO\nX-Status: AFTD\n", "DFRST", true),
+            ("status: ro\nx-status: af\n", "FRS", true),
             ("X-Status: F\n", "F", true),
             ("X-Keywords:   \n", "", false),
             ("X-Keywords: Work\n", "", true),
