@@ -101,7 +101,7 @@ fn show(args: &InspectArgs, reporter: &mut Reporter) -> Result<usize> {
     let mut source = args.open.open(&mailbox, &interrupted, &watcher, true)?;
     let lock_findings = source.findings();
     let ask = Ask { variant: mailbox.variant(), accept_none: args.boundaries, ..Ask::default() };
-    let read = read::read(source.text(), &ask, &|range| source.release(range));
+    let read = read::read(source.text(), &ask, &|_| (), &|range| source.release(range));
     watcher.finish();
     let mut mbox = read.map_err(|not| Error::NotAMailbox {
         path: mailbox.path.clone(),
@@ -156,7 +156,7 @@ fn list(
     if source.is_cr_only() {
         findings.push(Finding::new(Code::MboxCrOnly, "every line ends in CR, as on a classic Mac"));
     }
-    finding::number_lines(&mut findings, source.text());
+    finding::number_lines(&mut findings, source.text(), &|range| source.release(range));
     rows.iter().for_each(|row| show_row(row, reporter));
     if reporter.is_json() || args.common.verbose {
         reporter.findings(source.path(), &findings);

@@ -178,9 +178,10 @@ pub fn convert(mut inputs: Vec<Input>, options: &Options<'_>, progress: &dyn Pro
     // A wrong sum is a bug of ours, and a migration must not be told that all is well.
     assert!(sums.add_up(), "the sums do not add up: {sums:?}");
     for report in &mut reports {
-        let text =
-            inputs.iter().find(|i| i.source.path() == report.path).map_or(&[][..], |i| i.source.text());
-        finding::number_lines(&mut report.findings, text);
+        if let Some(input) = inputs.iter().find(|i| i.source.path() == report.path) {
+            let release = |range| input.source.release(range);
+            finding::number_lines(&mut report.findings, input.source.text(), &release);
+        }
     }
     Outcome { reports, sums, error }
 }
@@ -251,9 +252,12 @@ fn run(
     check_room(options.destination, &standing, &plans)?;
     if let Some(filling) = filling {
         progress.begin(Phase::Writing, sums.bytes_messages);
-        for ((input, mbox), plan) in inputs.iter().zip(&mboxes).zip(&plans) {
-            write_all(&filling, &input.source, mbox, plan, options, progress)?;
-        }
+        filling.flush_while(|| {
+            let mut all = inputs.iter().zip(&mboxes).zip(&plans);
+            all.try_for_each(|((input, mbox), plan)| {
+                write_all(&filling, &input.source, mbox, plan, options, progress)
+            })
+        })?;
         for input in inputs.iter() {
             input.source.check_unchanged()?;
         }
@@ -276,10 +280,8 @@ fn read_source<'a>(
     let source = &input.source;
     let path = source.path().to_owned();
     let mut report = Report { path: path.clone(), variant: None, evidence: String::new(), findings };
-    let read = mbox::read::read(source.text(), &input.ask, &|range| {
-        progress.advance(range.len() as u64, 0);
-        source.release(range);
-    });
+    let scanned = |range: std::ops::Range<usize>| progress.advance(range.len() as u64, 0);
+    let read = mbox::read::read(source.text(), &input.ask, &scanned, &|range| source.release(range));
     stop_if(options.interrupted)?;
     match read {
         Ok(mut mbox) => {

@@ -1,6 +1,7 @@
 //! What was noticed in the mail: never an end, always said.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -117,15 +118,21 @@ impl Finding {
 }
 
 /// Puts findings into the order of the source and gives those with an offset their line number.
-/// `text` is the source with LF line ends.
-pub fn number_lines(findings: &mut [Finding], text: &[u8]) {
+/// `text` is the source with LF line ends; `release` hears of the ranges that were read.
+pub fn number_lines(findings: &mut [Finding], text: &[u8], release: &dyn Fn(Range<usize>)) {
     findings.sort_by_key(|f| f.offset);
+    const WINDOW: usize = 8 << 20;
     let (mut line, mut counted) = (1u64, 0usize);
     for finding in findings {
         let Some(offset) = finding.offset else { continue };
         let offset = (offset as usize).min(text.len());
-        line += memchr::memchr_iter(b'\n', &text[counted..offset]).count() as u64;
-        counted = offset;
+        for window in text[counted..offset].chunks(WINDOW) {
+            line += memchr::memchr_iter(b'\n', window).count() as u64;
+            counted += window.len();
+            if window.len() == WINDOW {
+                release(counted - WINDOW..counted);
+            }
+        }
         finding.line = Some(line);
     }
 }
@@ -151,7 +158,7 @@ mod tests {
             Finding::at(Code::MboxNul, 0, "first line"),
             Finding::new(Code::MboxVariant, "the file"),
         ];
-        number_lines(&mut findings, text);
+        number_lines(&mut findings, text, &|_| ());
         let lines: Vec<_> = findings.iter().map(|f| f.line).collect();
         assert_eq!(lines, [None, Some(1), Some(3)]);
     }

@@ -11,6 +11,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use crate::mailbox::durable::{self, Dir};
@@ -247,6 +248,29 @@ impl Filling {
             }
         }
         Ok(())
+    }
+
+    /// Runs `work`, which writes, and has the disk begin with what is written already: the last flush
+    /// then finds little left to do. An error that such an early flush hears of is not heard again by
+    /// the last one, so it counts here.
+    pub fn flush_while(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        const APART: Duration = Duration::from_millis(300);
+        if self.fsync != Fsync::Batch || !self.one_flush {
+            return work();
+        }
+        std::thread::scope(|scope| {
+            let (done, ended) = std::sync::mpsc::channel::<()>();
+            let flusher = scope.spawn(move || {
+                while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(APART) {
+                    self.new.sync_fs()?;
+                }
+                Ok(())
+            });
+            let worked = work();
+            drop(done);
+            let flushed = flusher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            worked.and(flushed)
+        })
     }
 
     fn create(&self, batch: &[Incoming<'_>]) -> Result<Vec<OwnedFd>> {

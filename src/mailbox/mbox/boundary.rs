@@ -114,21 +114,27 @@ pub struct Known<'a> {
     pub overrules: &'a Overrules,
 }
 
-/// Decides all candidates of `text`.
-pub fn decide(text: &[u8], candidates: &[Candidate], known: Known<'_>) -> Boundaries {
+/// Decides all candidates of `text`. `done` hears of ranges that will not be read again soon.
+pub fn decide(
+    text: &[u8],
+    candidates: &[Candidate],
+    known: Known<'_>,
+    done: &dyn Fn(Range<usize>),
+) -> Boundaries {
     let Known { framed, quotes_all, overrules } = known;
     let frames = if framed { find_frames(text) } else { Vec::new() };
     let confident = candidates.iter().filter(|c| c.is_confident());
-    let mozilla = |c: &Candidate| text[c.offset as usize..].starts_with(b"From - ");
     let mut pass = Pass {
         text,
         candidates,
         overrules,
         quotes_all,
-        mozilla: confident.clone().any(mozilla),
+        mozilla: confident.clone().any(|c| c.dash),
         confident: confident.map(|c| c.spelling).collect(),
         undated: undated_spellings(candidates),
         open: None,
+        done,
+        handed_back: 0,
         out: Boundaries { framed, ..Boundaries::default() },
     };
     pass.out.decided.reserve_exact(candidates.len());
@@ -171,6 +177,8 @@ struct Pass<'a> {
     undated: HashSet<Spelling>,
     mozilla: bool,
     open: Option<Open>,
+    done: &'a dyn Fn(Range<usize>),
+    handed_back: usize,
     out: Boundaries,
 }
 
@@ -276,7 +284,7 @@ impl Pass<'_> {
     /// Mozilla writes `From - ` and a date, and at times leaves the date out: in a file of its making
     /// the one is spelled like the other.
     fn is_mozilla(&self, c: &Candidate) -> bool {
-        self.mozilla && self.line(c).trim_ascii() == b"From -"
+        self.mozilla && c.dash
     }
 
     /// An undated line whose one word is the very address that the header below it names as sender:
@@ -309,8 +317,18 @@ impl Pass<'_> {
                     .mend("look for the rest of it in a backup"),
             );
         }
+        self.hand_back(open.at as usize);
         let message_end = at - closing_blank(region) as u64;
         self.out.messages.push(Extent { at: open.at, start: open.start, end: message_end });
+    }
+
+    /// Headers were read up to here: their pages need not stay ours.
+    fn hand_back(&mut self, until: usize) {
+        const STEP: usize = 8 << 20;
+        if until >= self.handed_back + STEP {
+            (self.done)(self.handed_back..until);
+            self.handed_back = until;
+        }
     }
 
     /// A frame's message: its From_ line, if it has one, then all up to the closing line.

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use super::boundary::{Overrules, Verdict};
+use super::scan;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::escaped;
 
@@ -22,10 +23,7 @@ pub fn parse(list: &[u8], path: &Path, text: &[u8]) -> Result<Overrules> {
             continue;
         }
         let (offset, verdict) = entry(line).map_err(refuse)?;
-        let begins = |at: usize| {
-            text[at..].starts_with(b"From ")
-                && (at == 0 || text[at - 1] == b'\n' || (at == 3 && text.starts_with(super::scan::BOM)))
-        };
+        let begins = |at: usize| text[at..].starts_with(b"From ") && scan::is_line_start(text, at);
         if !usize::try_from(offset).is_ok_and(|at| at < text.len() && begins(at)) {
             return Err(refuse(format!("no line of the source begins with \"From \" at byte {offset}")));
         }

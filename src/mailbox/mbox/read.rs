@@ -45,12 +45,13 @@ pub struct NotAMailbox {
     pub mend: Option<String>,
 }
 
-/// Reads `text` (LF line ends, see `Source::text`). `done` hears of ranges whose pages can be handed
-/// back.
+/// Reads `text` (LF line ends, see `Source::text`). `scanned` hears of each range once it has been
+/// scanned, `release` of ranges whose pages can be handed back.
 pub fn read<'a>(
     text: &'a [u8],
     ask: &Ask,
-    done: &(dyn Fn(Range<usize>) + Sync),
+    scanned: &(dyn Fn(Range<usize>) + Sync),
+    release: &(dyn Fn(Range<usize>) + Sync),
 ) -> Result<Mbox<'a>, NotAMailbox> {
     if ask.variant == Some(Variant::Rfc822) {
         return Ok(bare_message(text));
@@ -62,13 +63,16 @@ pub fn read<'a>(
         Some(asked) => asked == Variant::Mmdf,
         None => begins_with_frame(text),
     };
-    let scan = scan::scan(text, done);
+    let scan = scan::scan(text, &|range| {
+        scanned(range.clone());
+        release(range);
+    });
     let quotes_all = match ask.variant {
         Some(asked) => asked == Variant::Mboxrd,
         None => scan.deeper_than_text > scan.deep_as_text,
     };
     let known = Known { framed, quotes_all, overrules: &ask.overrules };
-    let mut boundaries = boundary::decide(text, &scan.candidates, known);
+    let mut boundaries = boundary::decide(text, &scan.candidates, known, &|range| release(range));
     let is_blank = text.trim_ascii().is_empty() || text.trim_ascii() == scan::BOM;
     if boundaries.messages.is_empty() && !is_blank && !(ask.accept_none && !scan.candidates.is_empty()) {
         return Err(no_separator(text, &scan));

@@ -43,6 +43,8 @@ pub struct Candidate {
     pub next: Next,
     /// Whether a blank line, the start of the file or a frame comes directly before.
     pub blank_before: bool,
+    /// Whether the sender is a mere `-`, as Mozilla writes it.
+    pub dash: bool,
 }
 
 impl Candidate {
@@ -210,9 +212,10 @@ fn scan_window(text: &[u8], window: Range<usize>) -> Scan {
     scan
 }
 
-/// Whether a line begins here. A byte order mark before the first line does not count as text.
-fn is_line_start(text: &[u8], at: usize) -> bool {
-    at == 0 || text[at - 1] == b'\n' || (at == BOM.len() && text.starts_with(BOM))
+/// Whether a line begins here. A byte order mark before the first line does not count as text, and
+/// neither does a NUL: the hole that a crash left in a file ends where the next block of mail begins.
+pub(super) fn is_line_start(text: &[u8], at: usize) -> bool {
+    at == 0 || matches!(text[at - 1], b'\n' | 0) || (at == BOM.len() && text.starts_with(BOM))
 }
 
 fn classify(text: &[u8], at: usize) -> Candidate {
@@ -225,6 +228,7 @@ fn classify(text: &[u8], at: usize) -> Candidate {
         line: parsed.class,
         next: next_line(&text[end..]),
         blank_before: blank_before(text, at),
+        dash: text[at..end].trim_ascii() == b"From -" || parsed.sender == b"-",
     }
 }
 
