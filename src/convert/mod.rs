@@ -250,6 +250,9 @@ fn run(
     }
     let sums = sum_up(inputs, &mboxes, &plans);
     check_room(options.destination, &standing, &plans)?;
+    if filling.is_none() {
+        inputs.iter().try_for_each(|input| input.source.check_unchanged())?;
+    }
     if let Some(filling) = filling {
         progress.begin(Phase::Writing, sums.bytes_messages);
         filling.flush_while(|| {

@@ -113,6 +113,12 @@ impl Dir {
             .map_err(|e| failed("remove", self.join(name))(e))
     }
 
+    /// Removes a directory if nothing is in it.
+    pub fn remove_empty(&self, name: &OsStr) -> Result<()> {
+        rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)
+            .map_err(|e| failed("remove the directory", self.join(name))(e))
+    }
+
     /// Whether the name is taken, if only by a dangling symbolic link.
     pub fn exists(&self, name: &OsStr) -> Result<bool> {
         Ok(self.identity(name)?.is_some())

@@ -138,12 +138,19 @@ pub struct Filling {
 #[derive(Debug)]
 enum Kind {
     Staged(Staged),
-    Through { tmp: Dir, made: Mutex<Vec<Made>>, _lock: DirLock },
+    Through { tmp: Dir, waiting: Mutex<Vec<Waiting>>, made: MadeDirs, _lock: DirLock },
+}
+
+/// Which of a Maildir's directories were missing and made: they go again unless messages come.
+#[derive(Debug)]
+struct MadeDirs {
+    root: Dir,
+    names: Vec<&'static str>,
 }
 
 /// A message that waits in tmp/.
 #[derive(Debug)]
-struct Made {
+struct Waiting {
     base: OsString,
     name: OsString,
     place: Place,
@@ -219,14 +226,15 @@ impl Filling {
     fn through(opening: Opening<'_>) -> Result<Filling> {
         let root = Dir::open(opening.path)?;
         let lock = lock::lock_dir(&root, opening.lock_timeout, opening.interrupted)?;
-        let tmp = subdir(&root, "tmp")?;
-        let new = subdir(&root, "new")?;
-        let cur = subdir(&root, "cur")?;
+        let mut made = MadeDirs { root, names: Vec::new() };
+        let tmp = made.open_or_make("tmp")?;
+        let new = made.open_or_make("new")?;
+        let cur = made.open_or_make("cur")?;
         if opening.fsync != Fsync::None {
-            root.sync()?;
+            made.root.sync()?;
         }
-        let one_flush = root.syncfs_is_honest();
-        let kind = Kind::Through { tmp, made: Mutex::new(Vec::new()), _lock: lock };
+        let one_flush = made.root.syncfs_is_honest();
+        let kind = Kind::Through { tmp, waiting: Mutex::new(Vec::new()), made, _lock: lock };
         Ok(Filling { kind, new, cur, fsync: opening.fsync, one_flush, creating: Mutex::new(()) })
     }
 
@@ -279,14 +287,14 @@ impl Filling {
             Kind::Staged(_) => {
                 batch.iter().map(|m| self.place(m.place).create_file(&m.name, FILE_MODE)).collect()
             }
-            Kind::Through { tmp, made, .. } => {
-                let mut made = made.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            Kind::Through { tmp, waiting, .. } => {
+                let mut waiting = waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
                 batch
                     .iter()
                     .map(|m| {
                         let base = OsString::from_vec(m.base.clone());
                         let file = create_in_tmp(tmp, &base)?;
-                        made.push(Made { base, name: m.name.clone(), place: m.place });
+                        waiting.push(Waiting { base, name: m.name.clone(), place: m.place });
                         Ok(file)
                     })
                     .collect()
@@ -321,9 +329,10 @@ impl Filling {
         }
         match &mut self.kind {
             Kind::Staged(staged) => staged.publish(flush),
-            Kind::Through { tmp, made, .. } => {
-                let made = made.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
-                while let Some(message) = made.last() {
+            Kind::Through { tmp, waiting, made, .. } => {
+                let waiting = waiting.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
+                made.names.clear();
+                while let Some(message) = waiting.last() {
                     let to = match message.place {
                         Place::New => &self.new,
                         Place::Cur => &self.cur,
@@ -334,7 +343,7 @@ impl Filling {
                             reason: "appeared while we were writing; run the same command again".into(),
                         });
                     }
-                    made.pop();
+                    waiting.pop();
                     *published += 1;
                 }
                 if flush {
@@ -350,8 +359,8 @@ impl Filling {
 impl Drop for Filling {
     /// What is not published goes: a rerun starts from nothing or from whole messages.
     fn drop(&mut self) {
-        if let Kind::Through { tmp, made, .. } = &mut self.kind {
-            for message in made.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()) {
+        if let Kind::Through { tmp, waiting, .. } = &mut self.kind {
+            for message in waiting.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()) {
                 // The error that brought us here has been told; a file left in tmp/ is no mail.
                 let _ = tmp.unlink(&message.base);
             }
@@ -359,9 +368,30 @@ impl Drop for Filling {
     }
 }
 
+impl MadeDirs {
+    fn open_or_make(&mut self, name: &'static str) -> Result<Dir> {
+        if self.root.exists(OsStr::new(name))? {
+            return self.root.open_child(OsStr::new(name));
+        }
+        let dir = self.root.create_dir(OsStr::new(name), DIR_MODE)?;
+        self.names.push(name);
+        Ok(dir)
+    }
+}
+
+impl Drop for MadeDirs {
+    fn drop(&mut self) {
+        for name in &self.names {
+            // Somebody may have put mail there meanwhile: only an empty one goes.
+            let _ = self.root.remove_empty(OsStr::new(name));
+        }
+    }
+}
+
 impl Staged {
     fn publish(&mut self, flush: bool) -> Result<()> {
         if flush {
+            self.root.open_child(OsStr::new("tmp"))?.sync()?;
             self.root.sync()?;
         }
         if !self.parent.publish(&self.stage_name, &self.parent, &self.final_name)? {
@@ -400,11 +430,6 @@ fn remove_stale(parent: &Dir, name: &OsStr, timeout: Duration, interrupted: &Ato
     let _lock = lock::lock_dir(&left, timeout, interrupted)?;
     parent.remove_tree(name)?;
     Ok(true)
-}
-
-fn subdir(root: &Dir, name: &str) -> Result<Dir> {
-    let name = OsStr::new(name);
-    if root.exists(name)? { root.open_child(name) } else { root.create_dir(name, DIR_MODE) }
 }
 
 fn make_subdirs(root: &Dir, path: &Path) -> Result<(Dir, Dir)> {

@@ -74,7 +74,8 @@ pub fn read<'a>(
     let known = Known { framed, quotes_all, overrules: &ask.overrules };
     let mut boundaries = boundary::decide(text, &scan.candidates, known, &|range| release(range));
     let is_blank = text.trim_ascii().is_empty() || text.trim_ascii() == scan::BOM;
-    if boundaries.messages.is_empty() && !is_blank && !(ask.accept_none && !scan.candidates.is_empty()) {
+    let shows_why = ask.accept_none && !scan.candidates.is_empty();
+    if boundaries.messages.is_empty() && !is_blank && !shows_why {
         return Err(no_separator(text, &scan));
     }
     let evidence = weigh(text, &scan, &boundaries);
