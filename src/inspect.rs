@@ -53,8 +53,8 @@ pub enum At {
 }
 
 /// Lists the messages of an mbox. The findings are those of dates and pseudo messages.
-pub fn list_mbox(source: &Source, mbox: &Mbox<'_>, rules: &Rules) -> (Vec<Row>, Vec<Finding>) {
-    let plan = plan::plan(source, mbox, Eol::Keep, rules, &mut Taken::default());
+pub fn list_mbox(source: &Source, mbox: &Mbox<'_>, rules: &Rules) -> Result<(Vec<Row>, Vec<Finding>)> {
+    let plan = plan::plan(source, mbox, Eol::Keep, rules, &mut Taken::default(), &|_| Ok(()))?;
     let rows = plan.messages.iter().enumerate().map(|(n, planned)| Row {
         number: n + 1,
         at: At::Offset(planned.extent.at),
@@ -66,7 +66,7 @@ pub fn list_mbox(source: &Source, mbox: &Mbox<'_>, rules: &Rules) -> (Vec<Row>, 
         is_pseudo: planned.fate == Fate::Pseudo,
         ..Row::said_by(planned.extent.message(mbox.text()))
     });
-    (rows.collect(), plan.findings)
+    Ok((rows.collect(), plan.findings))
 }
 
 /// Lists the messages of a Maildir.

@@ -10,7 +10,7 @@ use mailferry::mailbox::error::{Error, Result};
 use mailferry::mailbox::finding::{self, Code, Finding};
 use mailferry::mailbox::maildir::read::is_maildir;
 use mailferry::mailbox::mbox::boundary::Reason;
-use mailferry::mailbox::mbox::read::{self, Ask, Mbox};
+use mailferry::mailbox::mbox::read::{self, Ask, Mbox, Watch};
 use mailferry::mailbox::source::Source;
 use mailferry::mailbox::{escaped, shown};
 use serde_json::json;
@@ -101,14 +101,16 @@ fn show(args: &InspectArgs, reporter: &mut Reporter) -> Result<usize> {
     let mut source = args.open.open(&mailbox, &interrupted, &watcher, true)?;
     let lock_findings = source.findings();
     let ask = Ask { variant: mailbox.variant(), accept_none: args.boundaries, ..Ask::default() };
-    let read = read::read(source.text(), &ask, &|_| (), &|range| source.release(range));
+    let watch =
+        Watch { scanned: &|_| (), release: &|range| source.release(range), interrupted: &interrupted };
+    let read = read::read(source.text(), &ask, watch);
     watcher.finish();
+    stop_if(&interrupted)?;
     let mut mbox = read.map_err(|not| Error::NotAMailbox {
         path: mailbox.path.clone(),
         reason: not.reason,
         mend: not.mend,
     })?;
-    stop_if(&interrupted)?;
     let mut findings = std::mem::take(&mut mbox.findings);
     findings.extend(lock_findings);
     if let Some(number) = args.number {
@@ -116,7 +118,7 @@ fn show(args: &InspectArgs, reporter: &mut Reporter) -> Result<usize> {
     } else if args.boundaries {
         show_boundaries(&mbox, reporter);
     } else {
-        list(args, &source, &mbox, findings, reporter);
+        list(args, &source, &mbox, findings, reporter)?;
     }
     source.check_unchanged()?;
     Ok(mbox.messages().len())
@@ -149,9 +151,9 @@ fn list(
     mbox: &Mbox<'_>,
     mut findings: Vec<Finding>,
     reporter: &mut Reporter,
-) {
+) -> Result<()> {
     let rules = Rules { now: super::convert::now(), mtime: source.mtime(), from_zone: None, first: None };
-    let (rows, dates) = inspect::list_mbox(source, mbox, &rules);
+    let (rows, dates) = inspect::list_mbox(source, mbox, &rules)?;
     findings.extend(dates);
     if source.is_cr_only() {
         findings.push(Finding::new(Code::MboxCrOnly, "every line ends in CR, as on a classic Mac"));
@@ -165,6 +167,7 @@ fn list(
     }
     let warnings = findings.iter().filter(|f| f.code.severity() == finding::Severity::Warning).count() as u64;
     reporter.warnings = warnings;
+    Ok(())
 }
 
 /// The listing is data that people pipe into other programs, so what else there is to say goes aside.

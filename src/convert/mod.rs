@@ -18,7 +18,7 @@ use crate::mailbox::header;
 use crate::mailbox::maildir::name::{self, BaseName, Unique};
 use crate::mailbox::maildir::read;
 use crate::mailbox::maildir::write::{self, Filling, Fsync, Incoming, Opening, Place, Standing};
-use crate::mailbox::mbox::read::{Ask, Mbox};
+use crate::mailbox::mbox::read::{Ask, Mbox, Watch};
 use crate::mailbox::mbox::{self};
 use crate::mailbox::source::Source;
 use dates::{Origin, Rules};
@@ -242,10 +242,12 @@ fn run(
             from_zone: options.from_zone.clone(),
             first: options.date,
         };
-        let mut plan = plan::plan(&input.source, mbox, options.eol, &rules, &mut taken);
+        let planned = |bytes| {
+            progress.advance(bytes, 0);
+            stop_if(options.interrupted)
+        };
+        let mut plan = plan::plan(&input.source, mbox, options.eol, &rules, &mut taken, &planned)?;
         report.findings.append(&mut plan.findings);
-        progress.advance(mbox.text().len() as u64, 0);
-        stop_if(options.interrupted)?;
         plans.push(plan);
     }
     let sums = sum_up(inputs, &mboxes, &plans);
@@ -283,8 +285,12 @@ fn read_source<'a>(
     let source = &input.source;
     let path = source.path().to_owned();
     let mut report = Report { path: path.clone(), variant: None, evidence: String::new(), findings };
-    let scanned = |range: std::ops::Range<usize>| progress.advance(range.len() as u64, 0);
-    let read = mbox::read::read(source.text(), &input.ask, &scanned, &|range| source.release(range));
+    let watch = Watch {
+        scanned: &|range| progress.advance(range.len() as u64, 0),
+        release: &|range| source.release(range),
+        interrupted: options.interrupted,
+    };
+    let read = mbox::read::read(source.text(), &input.ask, watch);
     stop_if(options.interrupted)?;
     match read {
         Ok(mut mbox) => {

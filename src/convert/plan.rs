@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::dates::{self, FromDates, Offered, Origin, Rules};
 use super::render::{Eol, render};
 use crate::mailbox::date;
+use crate::mailbox::error::Result;
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::header;
 use crate::mailbox::maildir::name::Unique;
@@ -76,19 +77,27 @@ pub struct Taken {
     present: HashSet<(Unique, u32)>,
 }
 
-/// Plans every message of a source.
-pub fn plan(source: &Source, mbox: &Mbox<'_>, eol: Eol, rules: &Rules, taken: &mut Taken) -> Plan {
-    let facts: Vec<Facts> = mbox
+/// Plans every message of a source. `planned` hears of the bytes that are done, and may end it.
+pub fn plan(
+    source: &Source,
+    mbox: &Mbox<'_>,
+    eol: Eol,
+    rules: &Rules,
+    taken: &mut Taken,
+    planned: &(dyn Fn(u64) -> Result<()> + Sync),
+) -> Result<Plan> {
+    let facts: Vec<Vec<Facts>> = mbox
         .messages()
         .par_chunks(CHUNK)
-        .flat_map_iter(|chunk| {
-            let facts: Vec<Facts> = chunk.iter().map(|extent| Facts::of(source, mbox, extent, eol)).collect();
-            if let (Some(first), Some(last)) = (chunk.first(), chunk.last()) {
-                source.release(first.at as usize..last.end as usize);
-            }
-            facts
+        .map(|chunk| {
+            let facts = chunk.iter().map(|extent| Facts::of(source, mbox, extent, eol)).collect();
+            let range = span(chunk);
+            source.release(range.clone());
+            planned(range.len() as u64)?;
+            Ok(facts)
         })
-        .collect();
+        .collect::<Result<_>>()?;
+    let facts: Vec<Facts> = facts.into_iter().flatten().collect();
     let mut findings = Vec::new();
     let from_dates = FromDates::learn(facts.iter().map(|f| &f.offered), rules);
     if let Some(seconds) = from_dates.found_offset {
@@ -134,7 +143,15 @@ pub fn plan(source: &Source, mbox: &Mbox<'_>, eol: Eol, rules: &Rules, taken: &m
         let message = format!("{from_mtime} messages have no date that is real; dated as the source file");
         findings.push(Finding::new(Code::DateFromMtime, message));
     }
-    Plan { messages, findings }
+    Ok(Plan { messages, findings })
+}
+
+/// From the first byte of the first message to behind the last of the last.
+fn span(messages: &[Extent]) -> std::ops::Range<usize> {
+    match (messages.first(), messages.last()) {
+        (Some(first), Some(last)) => first.at as usize..last.end as usize,
+        _ => 0..0,
+    }
 }
 
 impl Taken {

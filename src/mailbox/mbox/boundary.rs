@@ -8,6 +8,7 @@ use memchr::memmem;
 
 use super::from_line::{Line, Spelling};
 use super::length::{self, Length};
+use super::read::Watch;
 use super::scan::{self, Candidate, Next};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::header;
@@ -114,13 +115,8 @@ pub struct Known<'a> {
     pub overrules: &'a Overrules,
 }
 
-/// Decides all candidates of `text`. `done` hears of ranges that will not be read again soon.
-pub fn decide(
-    text: &[u8],
-    candidates: &[Candidate],
-    known: Known<'_>,
-    done: &dyn Fn(Range<usize>),
-) -> Boundaries {
+/// Decides all candidates of `text`.
+pub fn decide(text: &[u8], candidates: &[Candidate], known: Known<'_>, watch: Watch<'_>) -> Boundaries {
     let Known { framed, quotes_all, overrules } = known;
     let frames = if framed { find_frames(text) } else { Vec::new() };
     let confident = candidates.iter().filter(|c| c.is_confident());
@@ -133,7 +129,7 @@ pub fn decide(
         confident: confident.map(|c| c.spelling).collect(),
         undated: undated_spellings(candidates),
         open: None,
-        done,
+        watch,
         handed_back: 0,
         out: Boundaries { framed, ..Boundaries::default() },
     };
@@ -177,7 +173,7 @@ struct Pass<'a> {
     undated: HashSet<Spelling>,
     mozilla: bool,
     open: Option<Open>,
-    done: &'a dyn Fn(Range<usize>),
+    watch: Watch<'a>,
     handed_back: usize,
     out: Boundaries,
 }
@@ -186,6 +182,9 @@ impl Pass<'_> {
     /// Candidates outside of frames.
     fn stretch(&mut self, range: Range<usize>) {
         for n in range {
+            if self.watch.is_interrupted() {
+                return;
+            }
             let mut candidate = self.candidates[n];
             // Before the first separator there is only junk, and junk is as good as a blank line.
             candidate.blank_before |= self.open.is_none() && self.out.messages.is_empty();
@@ -326,7 +325,7 @@ impl Pass<'_> {
     fn hand_back(&mut self, until: usize) {
         const STEP: usize = 8 << 20;
         if until >= self.handed_back + STEP {
-            (self.done)(self.handed_back..until);
+            (self.watch.release)(self.handed_back..until);
             self.handed_back = until;
         }
     }

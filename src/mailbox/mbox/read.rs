@@ -1,6 +1,7 @@
 //! A whole mbox: recognised, scanned, divided, its variant judged. From here on a message is a slice.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::boundary::{self, Boundaries, Extent, Known, Overrules};
 use super::quote::{self, Quoting};
@@ -45,14 +46,31 @@ pub struct NotAMailbox {
     pub mend: Option<String>,
 }
 
-/// Reads `text` (LF line ends, see `Source::text`). `scanned` hears of each range once it has been
-/// scanned, `release` of ranges whose pages can be handed back.
-pub fn read<'a>(
-    text: &'a [u8],
-    ask: &Ask,
-    scanned: &(dyn Fn(Range<usize>) + Sync),
-    release: &(dyn Fn(Range<usize>) + Sync),
-) -> Result<Mbox<'a>, NotAMailbox> {
+/// Who looks on while a source is read.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    /// Hears of each range once it has been scanned.
+    pub scanned: &'a (dyn Fn(Range<usize>) + Sync),
+    /// Hears of ranges that will not be read again soon, so that their pages can be handed back.
+    pub release: &'a (dyn Fn(Range<usize>) + Sync),
+    /// Set by a signal: the reading ends soon, with a result that is not to be used.
+    pub interrupted: &'a AtomicBool,
+}
+
+impl Watch<'_> {
+    /// Nobody looks on.
+    pub fn nobody() -> Watch<'static> {
+        static NEVER: AtomicBool = AtomicBool::new(false);
+        Watch { scanned: &|_| (), release: &|_| (), interrupted: &NEVER }
+    }
+
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+}
+
+/// Reads `text` (LF line ends, see `Source::text`).
+pub fn read<'a>(text: &'a [u8], ask: &Ask, watch: Watch<'_>) -> Result<Mbox<'a>, NotAMailbox> {
     if ask.variant == Some(Variant::Rfc822) {
         return Ok(bare_message(text));
     }
@@ -63,16 +81,13 @@ pub fn read<'a>(
         Some(asked) => asked == Variant::Mmdf,
         None => begins_with_frame(text),
     };
-    let scan = scan::scan(text, &|range| {
-        scanned(range.clone());
-        release(range);
-    });
+    let scan = scan::scan(text, watch);
     let quotes_all = match ask.variant {
         Some(asked) => asked == Variant::Mboxrd,
         None => scan.deeper_than_text > scan.deep_as_text,
     };
     let known = Known { framed, quotes_all, overrules: &ask.overrules };
-    let mut boundaries = boundary::decide(text, &scan.candidates, known, &|range| release(range));
+    let mut boundaries = boundary::decide(text, &scan.candidates, known, watch);
     let is_blank = text.trim_ascii().is_empty() || text.trim_ascii() == scan::BOM;
     let shows_why = ask.accept_none && !scan.candidates.is_empty();
     if boundaries.messages.is_empty() && !is_blank && !shows_why {

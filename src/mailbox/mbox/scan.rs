@@ -8,6 +8,7 @@ use memchr::{memchr, memmem};
 use rayon::prelude::*;
 
 use super::from_line::{self, Line, Spelling};
+use super::read::Watch;
 use crate::mailbox::header;
 
 /// A window is small enough to stay in the cache between the searches over it.
@@ -111,16 +112,19 @@ pub const NUL_STRETCHES: usize = 100;
 /// NULs come in heaps, in a damaged block or a binary attachment: one finding a heap.
 pub const NUL_GAP: u64 = 4096;
 
-/// Scans `text` in parallel windows; `done` hears of each window's range when it will not be read
-/// again soon, so that its pages can be handed back.
-pub fn scan(text: &[u8], done: &(dyn Fn(Range<usize>) + Sync)) -> Scan {
+/// Scans `text` in parallel windows.
+pub fn scan(text: &[u8], watch: Watch<'_>) -> Scan {
     let windows = text.len().div_ceil(WINDOW);
     let parts: Vec<Scan> = (0..windows)
         .into_par_iter()
         .map(|n| {
+            if watch.is_interrupted() {
+                return Scan::default();
+            }
             let range = n * WINDOW..((n + 1) * WINDOW).min(text.len());
             let part = scan_window(text, range.clone());
-            done(range);
+            (watch.scanned)(range.clone());
+            (watch.release)(range);
             part
         })
         .collect();
@@ -298,7 +302,7 @@ mod tests {
     use super::*;
 
     fn classes(text: &str) -> Vec<String> {
-        scan(text.as_bytes(), &|_| ()).candidates.iter().map(Candidate::class).collect()
+        scan(text.as_bytes(), Watch::nobody()).candidates.iter().map(Candidate::class).collect()
     }
 
     #[test]
@@ -321,7 +325,7 @@ mod tests {
             text.extend_from_slice(b"\n\nFrom a@b Mon Jan  1 10:00:00 2001\nA: 1\n\0\0");
             text.resize(2 * WINDOW - 1, 0);
             text.extend_from_slice(b"\0\0\r\n");
-            let scan = scan(&text, &|_| ());
+            let scan = scan(&text, Watch::nobody());
             assert_eq!(scan.candidates.len(), 1, "shift {shift}");
             assert_eq!(scan.candidates[0].class(), "DHB");
             assert_eq!(scan.nul_stretches.len(), 1);
@@ -332,7 +336,7 @@ mod tests {
     #[test]
     fn deep_quoting_is_weighed_against_the_text_around_it() {
         let votes = |text: &str| {
-            let scan = scan(text.as_bytes(), &|_| ());
+            let scan = scan(text.as_bytes(), Watch::nobody());
             (scan.quoted_once, scan.deeper_than_text, scan.deep_as_text)
         };
         assert_eq!(votes("a\n>>From x\nb\n"), (0, 1, 0));

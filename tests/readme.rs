@@ -1,0 +1,45 @@
+//! Every console block of README.md does what it says.
+#![allow(missing_docs)]
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+
+/// The `console` blocks, each a list of commands.
+fn blocks(readme: &str) -> Vec<Vec<&str>> {
+    let inside = readme.split("```").skip(1).step_by(2).filter_map(|b| b.strip_prefix("console\n"));
+    inside.map(|block| block.lines().filter_map(|line| line.strip_prefix("$ ")).collect()).collect()
+}
+
+#[test]
+fn every_console_block_of_the_readme_works_as_it_stands() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(top.join("README.md")).unwrap();
+    let blocks = blocks(&readme);
+    assert!(blocks.len() > 8, "the blocks were not found");
+    let programs = Path::new(env!("CARGO_BIN_EXE_mailferry")).parent().unwrap();
+    for block in blocks {
+        // This is what is running now; the CI takes the command from README and runs it.
+        if block == ["cargo test --locked"] {
+            continue;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        symlink(top.join("tests"), dir.path().join("tests")).unwrap();
+        std::fs::create_dir(dir.path().join("target")).unwrap();
+        for command in block {
+            let command = command.replace("cargo run --release --quiet --", "mailferry");
+            let path = format!("{}:/usr/local/bin:/usr/bin:/bin", programs.display());
+            let run = Command::new("bash")
+                .args(["-o", "pipefail", "-c", &command])
+                .current_dir(dir.path())
+                .env_clear()
+                .env("PATH", path)
+                .env("HOME", dir.path())
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&run.stdout);
+            assert!(run.status.success(), "{command}\n{said}{}", String::from_utf8_lossy(&run.stderr));
+            assert!(!said.contains("failed with"), "{command}\n{said}");
+        }
+    }
+}
