@@ -111,15 +111,16 @@ impl<'a> Parsed<'a> {
         std::str::from_utf8(digits).ok()?.parse().ok()
     }
 
-    /// The unique part and copy number, if the name is one of ours.
+    /// The unique part and copy number, if the name is one of ours: in the one spelling that we write,
+    /// since what another program called `_01` is not the message that we would call `_1`.
     pub fn unique(&self) -> Option<(Unique, u32)> {
         let part = self.base.split(|&b| b == b'.').nth(1)?;
         let (hex, copy) = match part.iter().position(|&b| b == b'_') {
-            Some(at) => (&part[..at], std::str::from_utf8(&part[at + 1..]).ok()?.parse().ok()?),
+            Some(at) => (&part[..at], copy_number(&part[at + 1..])?),
             None => (part, 0),
         };
         let mut bits = [0; 12];
-        if hex.len() != 2 * bits.len() {
+        if hex.len() != 2 * bits.len() || !hex.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
             return None;
         }
         for (bits, hex) in bits.iter_mut().zip(hex.chunks(2)) {
@@ -139,6 +140,12 @@ impl<'a> Parsed<'a> {
     pub fn flags(&self) -> Flags {
         Flags::parse(self.info.unwrap_or_default())
     }
+}
+
+/// A number from 1, without a sign or leading zeros.
+fn copy_number(digits: &[u8]) -> Option<u32> {
+    let plain = matches!(digits, [b'1'..=b'9', ..]);
+    std::str::from_utf8(digits).ok().filter(|_| plain)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -168,6 +175,19 @@ mod tests {
     fn a_host_cannot_break_out_of_the_name() {
         let name = String::from_utf8(base("a/b:2,S").to_bytes()).unwrap();
         assert!(name.contains(".a\\057b\\0722\\054S,S=4"), "{name}");
+    }
+
+    #[test]
+    fn only_what_we_write_is_taken_for_ours() {
+        let unique = |part: &str| parse(format!("1.{part}.h").as_bytes()).unique();
+        assert_eq!(unique("070707070707070707070707"), Some((Unique([7; 12]), 0)));
+        assert_eq!(unique("070707070707070707070707_10"), Some((Unique([7; 12]), 10)));
+        for copy in ["_0", "_01", "_+1", "_", "_1_1", "_4294967296"] {
+            assert_eq!(unique(&format!("070707070707070707070707{copy}")), None, "{copy}");
+        }
+        for hex in ["+70707070707070707070707", "0A0707070707070707070707", "0707"] {
+            assert_eq!(unique(hex), None, "{hex}");
+        }
     }
 
     proptest! {
