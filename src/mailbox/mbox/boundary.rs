@@ -189,6 +189,10 @@ impl Pass<'_> {
             // Before the first separator there is only junk, and junk is as good as a blank line.
             candidate.blank_before |= self.open.is_none() && self.out.messages.is_empty();
             let (verdict, reason) = match self.overrules.get(&candidate.offset) {
+                // Anywhere else it would make a From_ line of all the mail above it.
+                Some(Verdict::Doubled) if !self.is_directly_below(&candidate) => {
+                    (Verdict::Body, Reason::User)
+                }
                 Some(&verdict) => (verdict, Reason::User),
                 None => {
                     let (row, verdict) = self.row(&candidate, n);
@@ -202,7 +206,7 @@ impl Pass<'_> {
     /// The table: the first row that fits.
     fn row(&mut self, c: &Candidate, n: usize) -> (u8, Verdict) {
         use {Line::*, Next::*, Verdict::*};
-        if self.open.as_ref().is_some_and(|open| open.start == c.offset) {
+        if self.is_directly_below(c) {
             return (1, Doubled);
         }
         if let Some(length) = self.length() {
@@ -269,6 +273,11 @@ impl Pass<'_> {
         self.out.lengths += u64::from(length.is_some());
         self.out.findings.extend(finding);
         length
+    }
+
+    /// Whether the line before is the open message's From_ line.
+    fn is_directly_below(&self, c: &Candidate) -> bool {
+        self.open.as_ref().is_some_and(|open| open.start == c.offset)
     }
 
     /// Row 4: the From_ line that some writers leave at the head of an attached message.
@@ -353,6 +362,11 @@ impl Pass<'_> {
 
     fn report(&mut self, c: &Candidate, verdict: Verdict, reason: Reason) {
         let Reason::Row(row) = reason else {
+            if verdict == Verdict::Body && self.overrules.get(&c.offset) == Some(&Verdict::Doubled) {
+                let message = "--boundaries calls this doubled, but it is not directly below a From_ line: left in the body";
+                self.out.findings.push(Finding::at(Code::MboxFromInBody, c.offset, message));
+                return;
+            }
             let message = format!("decided by --boundaries: {}", verdict.name());
             self.out.findings.push(Finding::at(Code::MboxUserBoundary, c.offset, message));
             return;
@@ -563,5 +577,272 @@ fn report_junk(text: &[u8], found: &mut Boundaries) {
             let message = format!("{} bytes that belong to no message; they are not converted", rest.len());
             Finding::at(Code::MboxJunk, offset, message)
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mailbox::mbox::read::{self, Ask};
+
+    /// What a text is decided to be: a line a candidate, the number of messages, what is said of it.
+    fn decided(text: &str, overrules: Overrules) -> (Vec<String>, usize, Vec<&'static str>) {
+        let ask = Ask { accept_none: true, overrules, ..Ask::default() };
+        let mbox = read::read(text.as_bytes(), &ask, &|_| ()).unwrap();
+        let line = |d: &Decided| match d.reason {
+            Reason::Row(row) => format!("{} {row} {}", d.candidate.class(), d.verdict.name()),
+            Reason::User => format!("{} user {}", d.candidate.class(), d.verdict.name()),
+        };
+        let lines = mbox.boundaries.decided.iter().map(line).collect();
+        let said = mbox.findings.iter().map(|f| f.code).filter(|&c| c != Code::MboxVariant);
+        (lines, mbox.messages().len(), said.map(Code::name).collect())
+    }
+
+    /// In the texts: `@` at the start of a line is a From_ line with a date, `%` one with a date in
+    /// another spelling, `~` Mozilla's; `^` is a frame.
+    fn spelled_out(text: &str) -> String {
+        let lines = text.split_inclusive('\n').map(|line| match line {
+            "@\n" => "From a@b.example Mon Jan  1 10:00:05 2001\n",
+            "%\n" => "From a@b.example Mon, 1 Jan 2001 10:00:05 +0100\n",
+            "~\n" => "From - Mon Jan  1 10:00:05 2001\n",
+            "^\n" => "\u{1}\u{1}\u{1}\u{1}\n",
+            _ => line,
+        });
+        lines.collect()
+    }
+
+    #[track_caller]
+    fn check(text: &str, lines: &[&str], messages: usize, codes: &[&str]) {
+        let found = decided(&spelled_out(text), Overrules::new());
+        assert_eq!((&found.0[..], found.1, &found.2[..]), (&strings(lines)[..], messages, codes), "{text:?}");
+    }
+
+    fn strings(lines: &[&str]) -> Vec<String> {
+        lines.iter().map(|&l| l.to_owned()).collect()
+    }
+
+    #[test]
+    fn row_1_a_from_line_below_a_from_line_is_its_double() {
+        check("@\n@\nA: 1\n\nx\n", &["DHB 5 separator", "DHN 1 doubled"], 1, &["mbox-doubled-from"]);
+        check(
+            "@\nFrom over here\nFrom over there\nA: 1\n\nx\n",
+            &["DHB 5 separator", "UHN 1 doubled", "UHN 1 doubled"],
+            1,
+            &["mbox-doubled-from", "mbox-doubled-from"],
+        );
+        // One line of header between them, and it is a message of its own.
+        check("@\nA: 1\n@\nA: 2\n\nx\n", &["DHB 5 separator", "DHN 5 separator"], 2, &["mbox-no-blank-line"]);
+    }
+
+    #[test]
+    fn row_2_what_a_frame_or_a_right_length_covers_is_body() {
+        let covered = "x\n\n@\nB: 2\n\ny\n";
+        let length = spelled_out(covered).len();
+        let text = |length| format!("@\nContent-Length: {length}\n\n{covered}\n@\nC: 3\n\nz\n");
+        check(
+            &text(length),
+            &["DHB 5 separator", "DHB 2 body", "DHB 3 separator"],
+            2,
+            &["mbox-covered-from"],
+        );
+        check(
+            &text(length - 3),
+            &["DHB 5 separator", "DHB 5 separator", "DHB 5 separator"],
+            3,
+            &["mbox-content-length"],
+        );
+        // Only what would have been a separator is told.
+        check(
+            "@\nContent-Length: 17\n\nFrom the bottom\n\n\n@\nC: 3\n",
+            &["DHB 5 separator", "UEB 2 body", "DHB 3 separator"],
+            2,
+            &["mbox-header-cut"],
+        );
+        check(
+            "^\n@\nA: 1\n\nx\n\n@\nB: 2\n^\n^\nC: 3\n\n@\ny\n^\n",
+            &["DHB 1 doubled", "DHB 2 body", "DTB 2 body"],
+            2,
+            &["mbox-covered-from"],
+        );
+        check(
+            "^\n@\nA: 1\n\n@\nB: 2\n",
+            &["DHB 1 doubled", "DHB 2 body"],
+            1,
+            &["mbox-covered-from", "mmdf-unclosed"],
+        );
+    }
+
+    #[test]
+    fn row_3_where_a_right_length_ends_a_message_begins() {
+        check("@\nContent-Length: 2\n\nx\n\n@\nB: 2\n\ny\n", &["DHB 5 separator", "DHB 3 separator"], 2, &[]);
+        check(
+            "@\nContent-Length: 2\n\nx\n@\nB: 2\n\ny\n",
+            &["DHB 5 separator", "DHN 3 separator"],
+            2,
+            &["mbox-length-no-blank"],
+        );
+        check(
+            "@\nContent-Length: 1\n\nxyz\n\n@\nB: 2\n\ny\n",
+            &["DHB 5 separator", "DHB 5 separator"],
+            2,
+            &["mbox-content-length"],
+        );
+    }
+
+    #[test]
+    fn row_4_the_from_line_of_an_attached_message_is_body_if_its_multipart_is_closed_below() {
+        let text = |boundary: &str, part: &str, below: &str| {
+            format!(
+                "@\nContent-Type: multipart/mixed; boundary=\"{boundary}\"\n\n--b\nContent-Type: {part}\n\n@\nA: 1\n\nx\n{below}"
+            )
+        };
+        let body = |text: &str| {
+            check(text, &["DHB 5 separator", "DHB 4 body"], 1, &["mbox-attached-from"]);
+        };
+        let separator = |text: &str| check(text, &["DHB 5 separator", "DHB 5 separator"], 2, &[]);
+        body(&text("b", "message/rfc822", "\n--b--\n"));
+        body(&text("b", "Message/RFC822; name=x", "\n--b--\n"));
+        separator(&text("b", "message/rfc822", ""));
+        separator(&text("b", "message/rfc822", "\n--c--\n"));
+        separator(&text("b", "text/plain", "\n--b--\n"));
+        separator(&text("c", "message/rfc822", "\n--b--\n"));
+        // The closing line has to come before the next candidate.
+        check(
+            &text("b", "message/rfc822", "\n@\nB: 2\n\n--b--\n"),
+            &["DHB 5 separator", "DHB 5 separator", "DHB 5 separator"],
+            3,
+            &[],
+        );
+        // A writer who quotes every From_ line has left none of them in a body.
+        separator(&text("b", "message/rfc822", "\n--b--\n\ny\n>>From here\ny\n"));
+    }
+
+    #[test]
+    fn row_5_a_date_above_and_a_header_below_make_a_separator() {
+        check("@\nA: 1\n\nx\n\n@\nB: 2\n\ny\n", &["DHB 5 separator", "DHB 5 separator"], 2, &[]);
+        check("@\n>From uucp\nA: 1\n\nx\n", &["DHB 5 separator"], 1, &[]);
+        check(
+            "@\nA: 1\n\nx\n@\nB: 2\n\ny\n",
+            &["DHB 5 separator", "DHN 5 separator"],
+            2,
+            &["mbox-no-blank-line"],
+        );
+        // Junk before the first separator is as good as a blank line.
+        check("junk\n@\nA: 1\n\nx\n", &["DHB 5 separator"], 1, &["mbox-junk"]);
+    }
+
+    #[test]
+    fn row_6_a_message_without_header_needs_a_blank_line_before() {
+        check("@\nA: 1\n\nx\n\n@\n\ny\n", &["DHB 5 separator", "DEB 6 separator"], 2, &["mbox-no-header"]);
+        check("@\n", &["DEB 6 separator"], 1, &["mbox-no-header"]);
+        check(
+            "@\n\n@\n\n",
+            &["DEB 6 separator", "DEB 6 separator"],
+            2,
+            &["mbox-no-header", "mbox-no-header"],
+        );
+    }
+
+    #[test]
+    fn row_7_without_blank_line_and_header_the_spelling_decides() {
+        check("@\nA: 1\n\nx\n@\n\ny\n", &["DHB 5 separator", "DEN 7 separator"], 2, &["mbox-no-header"]);
+        check("@\nA: 1\n\nx\n%\n\ny\n", &["DHB 5 separator", "DEN 7 body"], 1, &["mbox-from-in-body"]);
+    }
+
+    #[test]
+    fn row_8_a_date_with_text_below_is_a_quotation() {
+        for blank in ["", "\n"] {
+            let class = if blank.is_empty() { "DTN 8 body" } else { "DTB 8 body" };
+            check(
+                &format!("@\nA: 1\n\nx\n{blank}@\nwrote this\n"),
+                &["DHB 5 separator", class],
+                1,
+                &["mbox-from-in-body"],
+            );
+        }
+    }
+
+    #[test]
+    fn row_9_an_undated_line_counts_where_it_is_all_there_is_or_has_a_witness() {
+        let undated = ["mbox-undated"];
+        check(
+            "From a@b\nA: 1\n\nx\n\nFrom joe\nB: 2\n\ny\n",
+            &["KHB 9 separator", "KHB 9 separator"],
+            2,
+            &["mbox-undated", "mbox-undated"],
+        );
+        let separator = ["DHB 5 separator", "KHB 9 separator"];
+        let body = ["DHB 5 separator", "KHB 9 body"];
+        // A confident one in the file, and nothing that speaks for the undated one.
+        check("@\nA: 1\n\nx\n\nFrom c@d\nB: 2\n\ny\n", &body, 1, &["mbox-from-in-body"]);
+        // Its address is the sender's.
+        for field in ["From: C <c@d>", "Sender: c@d", "Return-Path: <c@d>"] {
+            check(&format!("@\nA: 1\n\nx\n\nFrom c@d\n{field}\n\ny\n"), &separator, 2, &undated);
+        }
+        check("@\nA: 1\n\nx\n\nFrom c@d\nTo: c@d\n\ny\n", &body, 1, &["mbox-from-in-body"]);
+        check("@\nA: 1\n\nx\n\nFrom joe\nFrom: joe\n\ny\n", &body, 1, &["mbox-from-in-body"]);
+        check("@\nA: 1\n\nx\n\nFrom c@d\nB: 2\n\nFrom: c@d\n", &body, 1, &["mbox-from-in-body"]);
+        // Mozilla forgot the date.
+        check("~\nA: 1\n\nx\n\nFrom -\nB: 2\n\ny\n", &separator, 2, &undated);
+        check("~\nA: 1\n\nx\n\nFrom - \nB: 2\n\ny\n", &separator, 2, &undated);
+        check("@\nA: 1\n\nx\n\nFrom -\nB: 2\n\ny\n", &body, 1, &["mbox-from-in-body"]);
+    }
+
+    #[test]
+    fn row_10_without_a_blank_line_others_must_be_spelled_so() {
+        let undated = ["mbox-undated", "mbox-undated"];
+        check(
+            "From a@b\nA: 1\n\nx\nFrom c@d\nB: 2\n\ny\n",
+            &["KHB 9 separator", "KHN 10 separator"],
+            2,
+            &undated,
+        );
+        check(
+            "From a@b\nA: 1\n\nx\nFrom joe\nB: 2\n\ny\n",
+            &["KHB 9 separator", "KHN 10 body"],
+            1,
+            &["mbox-undated", "mbox-from-in-body"],
+        );
+        check(
+            "@\nA: 1\n\nx\nFrom c@d\nFrom: c@d\n\ny\n",
+            &["DHB 5 separator", "KHN 10 body"],
+            1,
+            &["mbox-from-in-body"],
+        );
+        check(
+            "~\nA: 1\n\nx\nFrom -\nB: 2\n\ny\n",
+            &["DHB 5 separator", "KHN 10 separator"],
+            2,
+            &["mbox-undated"],
+        );
+    }
+
+    #[test]
+    fn row_11_all_else_is_body_and_told_only_if_a_header_follows() {
+        check(
+            "@\nA: 1\n\nx\n\nFrom the beginning\nto the end\n",
+            &["DHB 5 separator", "UTB 11 body"],
+            1,
+            &[],
+        );
+        check("@\nA: 1\n\nx\n\nFrom a@b\n\n", &["DHB 5 separator", "KEB 11 body"], 1, &[]);
+        check(
+            "@\nA: 1\n\nx\n\nFrom the beginning\nto: the end\n",
+            &["DHB 5 separator", "UHB 11 body"],
+            1,
+            &["mbox-from-in-body"],
+        );
+    }
+
+    #[test]
+    fn a_person_decides_anything_but_that_mail_is_a_from_line() {
+        let text = spelled_out("@\nA: 1\n\nx\n\nFrom the beginning\nto the end\n\n@\nB: 2\n\ny\n");
+        let (first, second) = (text.find("From the").unwrap() as u64, text.rfind("From a").unwrap() as u64);
+        let found = decided(&text, [(first, Verdict::Separator), (second, Verdict::Body)].into());
+        assert_eq!(found.0, ["DHB 5 separator", "UTB user separator", "DHB user body"]);
+        assert_eq!((found.1, found.2), (2, vec!["mbox-user-boundary", "mbox-user-boundary"]));
+        let found = decided(&text, [(first, Verdict::Doubled)].into());
+        assert_eq!(found.0, ["DHB 5 separator", "UTB user body", "DHB 5 separator"]);
+        assert_eq!((found.1, found.2), (2, vec!["mbox-from-in-body"]));
     }
 }
