@@ -85,3 +85,110 @@ fn separator_after(text: &[u8], end: u64, candidates: &[Candidate]) -> Option<u6
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mailbox::mbox::scan;
+
+    const FROM: &str = "From a@b Mon Jan  1 10:00:05 2001\n";
+
+    /// Validates the first message: where its length ends and where that leads to, counted from the
+    /// start of its body; or why it was not believed.
+    fn validated(field: &str, rest: &str) -> Result<(u64, u64), String> {
+        let head = format!("{FROM}{field}\nA: 1\n\n");
+        let text = format!("{head}{rest}");
+        let candidates = scan::scan(text.as_bytes(), &|_| ()).candidates;
+        let body = head.len() as u64;
+        match validate(text.as_bytes(), FROM.len() as u64, &candidates) {
+            (Some(length), None) => Ok((length.end - body, length.separator - body)),
+            (None, Some(finding)) => {
+                assert_eq!(
+                    (finding.code, finding.offset),
+                    (Code::MboxContentLength, Some(FROM.len() as u64))
+                );
+                Err(finding.message.into_owned())
+            }
+            (None, None) => Err(String::new()),
+            (Some(_), Some(_)) => unreachable!(),
+        }
+    }
+
+    #[track_caller]
+    fn lies(field: &str, rest: &str, why: &str) {
+        let message = validated(field, rest).unwrap_err();
+        assert!(message.contains(why) && message.ends_with("it was ignored"), "{message}");
+    }
+
+    #[test]
+    fn a_length_that_leads_to_a_separator_is_believed() {
+        let next = format!("{FROM}B: 2\n\nlast\n");
+        for (length, body, want) in [
+            (6, "12345\n\n", (6, 7)),
+            (6, "12345\n\r\n", (6, 8)),
+            // It counts the blank line too.
+            (7, "12345\n\n", (7, 7)),
+            // The blank line is missing.
+            (6, "12345\n", (6, 6)),
+            // A body without a final newline, whose writer added one and did not count it.
+            (5, "12345\n\n", (5, 7)),
+            (0, "\n", (0, 1)),
+            (0, "", (0, 0)),
+        ] {
+            let rest = format!("{body}{next}");
+            assert_eq!(validated(&format!("Content-Length: {length}"), &rest), Ok(want), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn a_length_that_leads_to_the_end_of_the_file_is_believed() {
+        for (length, body, want) in [
+            (6, "12345\n", (6, 6)),
+            (6, "12345\n\n", (6, 7)),
+            (5, "12345", (5, 5)),
+            (5, "12345\n\n", (5, 7)),
+            (0, "", (0, 0)),
+        ] {
+            assert_eq!(validated(&format!("Content-Length: {length}"), body), Ok(want), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn a_length_that_leads_nowhere_is_ignored_and_said() {
+        let rest = format!("123\n5\n\n{FROM}B: 2\n\nlast\n");
+        let ends = "does not end at a separator (byte ";
+        // Too short, into the middle; or too long, into the separator or the message after it.
+        for length in ["1", "3", "4", "8", "40", "50"] {
+            lies(&format!("Content-Length: {length}"), &rest, ends);
+        }
+        lies("Content-Length: 4", &format!("123\n\n\n\n{FROM}B: 2\n\nlast\n"), ends);
+        lies("Content-Length: 4", "123\n\nFrom here to there\nB: 2\n\n", ends);
+        lies("Content-Length: 4", "123\n\nFrom a@b\nB: 2\n\n", ends);
+        lies("Content-Length: 4", &format!("123\n\n{FROM}wrote this\n"), ends);
+        lies("Content-Length: 4", &format!("123\n>{FROM}B: 2\n\n"), ends);
+    }
+
+    #[test]
+    fn a_length_that_is_none_is_ignored_and_said() {
+        for value in ["-1", "18446744073709551616", "99999999999999999999999", "", "0x10", "4 bytes", "4.0"] {
+            lies(&format!("Content-Length: {value}"), "123\n", "is no number of bytes");
+        }
+        for value in ["5", "18446744073709551615"] {
+            lies(
+                &format!("Content-Length: {value}"),
+                "123\n",
+                "goes beyond the end of the file, 4 bytes away",
+            );
+        }
+    }
+
+    #[test]
+    fn it_is_looked_for_in_the_header_only_and_the_first_counts() {
+        assert_eq!(validated("content-length : 4 ", "123\n"), Ok((4, 4)));
+        assert_eq!(validated("Content-Length: 4\nContent-Length: 9", "123\n"), Ok((4, 4)));
+        assert_eq!(validated("X: y", "Content-Length: 4\n"), Err(String::new()));
+        // The header has no end before the next From_ line.
+        assert_eq!(validated(&format!("Content-Length: 4\n{FROM}"), "123\n"), Err(String::new()));
+        assert_eq!(validated("Content-Lengths: 4", "123\n"), Err(String::new()));
+    }
+}
