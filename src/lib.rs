@@ -8,3 +8,6 @@ pub mod mailbox;
 
 pub mod convert;
 pub mod inspect;
+
+#[cfg(any(test, fuzzing))]
+pub mod promises;

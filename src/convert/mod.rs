@@ -327,6 +327,7 @@ fn present(destination: &Path, standing: &Standing) -> Result<std::collections::
 fn sum_up(inputs: &[Input], mboxes: &[Mbox<'_>], plans: &[Plan]) -> Sums {
     let mut sums = Sums { sources: inputs.len() as u64, ..Sums::default() };
     for ((input, mbox), plan) in inputs.iter().zip(mboxes).zip(plans) {
+        mbox.check_conservation().unwrap_or_else(|why| panic!("{}: {why}", input.source.path().display()));
         let size = mbox.text().len() as u64;
         let junk: u64 = mbox.boundaries.junk.iter().map(|r| r.end - r.start).sum();
         let (mut from_lines, mut messages, mut quoting) = (0, 0, 0);

@@ -120,6 +120,31 @@ impl<'a> Mbox<'a> {
         self.text
     }
 
+    /// Conservation, as far as numbers show it: messages and junk lie in the file, in order and apart,
+    /// so that what is between them is separator and every byte is in one place. The error says where
+    /// not, and is a bug of ours. Looks at no byte of the text: convert asks when its pages have been
+    /// handed back.
+    pub fn check_conservation(&self) -> Result<(), String> {
+        let size = self.text.len() as u64;
+        let end_of_file = Extent { at: size, start: size, end: size };
+        let mut junk = self.boundaries.junk.iter().peekable();
+        let mut accounted = 0;
+        for extent in self.messages().iter().chain([&end_of_file]) {
+            let Extent { at, start, end } = *extent;
+            while let Some(junk) = junk.next_if(|junk| junk.start < at) {
+                if junk.start < accounted || junk.is_empty() || junk.end > at {
+                    return Err(format!("junk {junk:?} overlaps {accounted} or {extent:?}"));
+                }
+                accounted = junk.end;
+            }
+            if accounted > at || at > start || start > end || end > size {
+                return Err(format!("{extent:?} is out of order: {accounted} of {size} bytes before it"));
+            }
+            accounted = end;
+        }
+        junk.next().map_or(Ok(()), |junk| Err(format!("junk {junk:?} beyond the end")))
+    }
+
     /// The pieces of a message as it was before quoting, and how many `>` are left out.
     pub fn pieces(&self, extent: &Extent, pieces: &mut Vec<&'a [u8]>) -> usize {
         let message = extent.message(self.text);
@@ -232,4 +257,136 @@ fn odd_bytes(scan: &Scan) -> Vec<Finding> {
         findings.push(Finding::at(Code::MboxLoneCr, at, message));
     }
     findings
+}
+
+#[cfg(test)]
+mod tests {
+    use bstr::BString;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::promises;
+
+    /// The parts of which mailboxes are made, and what is confused with them. Any bytes at all would
+    /// rarely hold one of them.
+    fn part() -> impl Strategy<Value = Vec<u8>> {
+        let common = proptest::sample::select(&[
+            "From a@b Mon Jan  1 10:00:05 2001",
+            "From - Mon Jan  1 10:00:05 2001",
+            "From joe at b.example  Mon Jan  1 10:00 EST 2001",
+            "Subject: hello",
+            "",
+            "text",
+        ]);
+        let odd = proptest::sample::select(&[
+            "From ",
+            "From -",
+            "From a@b",
+            "From the beginning to the end",
+            ">From a@b Mon Jan  1 10:00:05 2001",
+            ">>From there",
+            "> >From there",
+            "From: a@b",
+            "Status: RO",
+            " folded",
+            "Content-Type: multipart/mixed; boundary=\"x\"",
+            "Content-Type: message/rfc822",
+            "--x",
+            "--x--",
+            "\u{1}\u{1}\u{1}\u{1}",
+            "\u{1}\u{1}",
+            "\u{feff}",
+            "\0\0\0",
+            "Subject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA",
+            "X-IMAPbase: 1 2",
+        ]);
+        let length = prop_oneof![
+            (0u64..60).prop_map(|n| format!("Content-Length: {n}")),
+            any::<u64>().prop_map(|n| format!("Content-Length: {n}0")),
+            Just("Content-Length: -1".to_owned()),
+        ];
+        let line = prop_oneof![
+            6 => common.prop_map(str::as_bytes).prop_map(<[u8]>::to_vec),
+            3 => odd.prop_map(str::as_bytes).prop_map(<[u8]>::to_vec),
+            1 => length.prop_map(String::into_bytes),
+            1 => proptest::collection::vec(any::<u8>(), 0..8),
+        ];
+        let eol = proptest::sample::select(&["\n", "\n", "\n", "\n", "\n\n", "\r\n", "\r", ""]);
+        (line, eol).prop_map(|(line, eol)| [&line, eol.as_bytes()].concat())
+    }
+
+    /// A message that says its length, now and then a wrong one.
+    fn counted() -> impl Strategy<Value = Vec<u8>> {
+        let body = proptest::collection::vec(part(), 0..6).prop_map(|parts| parts.concat());
+        (body, proptest::sample::select(&[0i64, 0, 0, 1, -1, 7]), any::<bool>()).prop_map(
+            |(body, wrong, blank)| {
+                let length = body.len() as i64 + wrong;
+                let head = format!("From a@b Mon Jan  1 10:00:05 2001\nContent-Length: {length}\nA: 1\n\n");
+                [head.as_bytes(), &body, if blank { b"\n" } else { b"" }].concat()
+            },
+        )
+    }
+
+    fn framed() -> impl Strategy<Value = Vec<u8>> {
+        proptest::collection::vec(part(), 0..6)
+            .prop_map(|parts| [b"\x01\x01\x01\x01\n", &parts.concat()[..], b"\x01\x01\x01\x01\n"].concat())
+    }
+
+    fn mail_like() -> impl Strategy<Value = BString> {
+        let mailbox =
+            |stretch| proptest::collection::vec(stretch, 0..6).prop_map(|s: Vec<Vec<u8>>| s.concat());
+        let parts = || proptest::collection::vec(part(), 0..12).prop_map(|parts| parts.concat());
+        prop_oneof![
+            3 => parts(),
+            2 => mailbox(prop_oneof![counted(), parts()].boxed()),
+            1 => mailbox(prop_oneof![4 => framed(), 1 => parts()].boxed()),
+        ]
+        .prop_map(BString::from)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1024))]
+
+        #[test]
+        fn mail_is_divided_and_nothing_is_lost(text in mail_like()) {
+            promises::reader(&text);
+        }
+
+        #[test]
+        fn whatever_a_person_decides_nothing_is_lost(
+            text in mail_like(),
+            verdicts in proptest::collection::vec(0usize..3, 0..12),
+        ) {
+            let ask = Ask { accept_none: true, ..Ask::default() };
+            let Ok(mbox) = read(&text, &ask, &|_| ()) else { return Ok(()) };
+            let mut list = Vec::new();
+            for (decided, verdict) in mbox.boundaries.decided.iter().zip(verdicts) {
+                let verdict = ["separator", "doubled", "body"][verdict];
+                let line = format!("{}\t1\tDHB\t5\t{verdict}\tFrom\n", decided.candidate.offset);
+                list.extend(line.into_bytes());
+            }
+            list.push(0);
+            promises::overrule(&[&list[..], &text].concat());
+        }
+    }
+
+    #[test]
+    fn conservation_is_broken_by_every_kind_of_wrong_extent() {
+        let text = b"junk\n\nFrom a@b Mon Jan  1 10:00:05 2001\nA: 1\n\nbody\n\n";
+        let mbox = || read(text, &Ask::default(), &|_| ()).unwrap();
+        assert_eq!(mbox().check_conservation(), Ok(()));
+        let breaks: [fn(&mut Boundaries); 6] = [
+            |b| b.messages[0].at = 0,
+            |b| b.messages[0].start = b.messages[0].at - 1,
+            |b| b.messages[0].end = b.messages[0].start - 1,
+            |b| b.messages[0].end += 9,
+            |b| b.messages.push(b.messages[0]),
+            |b| b.junk.push(7..9),
+        ];
+        for (n, break_it) in breaks.iter().enumerate() {
+            let mut broken = mbox();
+            break_it(&mut broken.boundaries);
+            assert!(broken.check_conservation().is_err(), "{n}");
+        }
+    }
 }

@@ -1,0 +1,202 @@
+//! What holds for any bytes, stated once. Property tests ask here with text that looks like mail, the
+//! fuzz targets with whatever they find; no other build has this module. Each function panics where
+//! its promise is broken.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::convert::render::{Eol, render};
+use crate::inspect;
+use crate::mailbox::date::{self, Stamp};
+use crate::mailbox::finding::{self, Finding};
+use crate::mailbox::header::{self, decoded_text};
+use crate::mailbox::maildir::name;
+use crate::mailbox::mbox::boundary::{Extent, Overrules};
+use crate::mailbox::mbox::from_line::{self, Line};
+use crate::mailbox::mbox::overrule as list;
+use crate::mailbox::mbox::quote::{self, Quoting};
+use crate::mailbox::mbox::read::{self, Ask, Mbox};
+use crate::mailbox::mbox::status;
+use crate::mailbox::mbox::variant::Variant;
+
+/// Any bytes are divided, and nothing is lost: as every variant, and as the one they seem to be.
+/// What has no message is refused by name, never read as a mailbox without mail.
+pub fn reader(text: &[u8]) {
+    use Variant::*;
+    for variant in [None, Some(Mboxo), Some(Mboxrd), Some(Mboxcl), Some(Mboxcl2), Some(Mmdf), Some(Rfc822)] {
+        match read::read(text, &Ask { variant, ..Ask::default() }, &|_| ()) {
+            Ok(mbox) => {
+                let nothing = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii().is_empty();
+                assert!(!mbox.messages().is_empty() || nothing, "mail was read as nothing");
+                divided(&mbox);
+            }
+            Err(not) => assert!(!not.reason.is_empty() && !text.is_empty()),
+        }
+    }
+    list_is_read_back(text);
+}
+
+/// Every byte is in one place, and is what that place says.
+fn divided(mbox: &Mbox<'_>) {
+    mbox.check_conservation().unwrap();
+    let text = mbox.text();
+    let mut accounted = 0;
+    for extent in mbox.messages() {
+        let lines = extent.from_lines(text).split_inclusive(|&b| b == b'\n');
+        assert!({ lines }.all(|line| line.starts_with(b"From ")), "mail was taken for a From_ line");
+        separated(mbox, accounted..extent.at);
+        accounted = extent.end;
+        message(mbox, extent);
+    }
+    separated(mbox, accounted..text.len() as u64);
+    let mut findings: Vec<Finding> = mbox.findings.clone();
+    finding::number_lines(&mut findings, text);
+    assert!(findings.iter().all(|f| f.offset.is_none_or(|at| at < text.len() as u64)));
+}
+
+/// Outside of messages there are blank lines, frames, and what is reported as junk.
+fn separated(mbox: &Mbox<'_>, gap: std::ops::Range<u64>) {
+    let junk = &mbox.boundaries.junk;
+    for at in gap {
+        let byte = mbox.text()[at as usize];
+        let is_separator = byte.is_ascii_whitespace() || byte == 1;
+        assert!(is_separator || junk.iter().any(|j| j.contains(&at)), "byte {at} is nowhere");
+    }
+}
+
+/// A message is a slice of the source less the quoting of its body, however its lines are to end, and
+/// the sizes in its name are true.
+fn message(mbox: &Mbox<'_>, extent: &Extent) {
+    let message = extent.message(mbox.text());
+    let (header, quoting) = (header::split(message), mbox.variant.quoting());
+    let mut pieces = Vec::new();
+    let removed = mbox.pieces(extent, &mut pieces);
+    assert!(pieces.concat().starts_with(header.header), "quoting was taken off a header");
+    are_slices_in_order(pieces.iter().copied(), message);
+    assert_eq!(pieces.iter().map(|p| p.len()).sum::<usize>() + removed, message.len());
+    for eol in [Eol::Keep, Eol::Lf, Eol::Crlf] {
+        let rendered = render(message, header.body_at(message), quoting, eol);
+        let file = rendered.pieces.concat();
+        let bare = (0..file.len()).filter(|&n| file[n] == b'\n' && (n == 0 || file[n - 1] != b'\r')).count();
+        let sizes = (file.len() as u64, (file.len() + bare) as u64);
+        assert_eq!(rendered.sizes(mbox.has_cr || eol == Eol::Crlf), sizes);
+        assert!(eol != Eol::Keep || file == pieces.concat());
+        assert!(eol != Eol::Crlf || bare == 0);
+    }
+}
+
+/// A list as it was printed changes nothing.
+fn list_is_read_back(text: &[u8]) {
+    let ask = Ask { accept_none: true, ..Ask::default() };
+    let Ok(mbox) = read::read(text, &ask, &|_| ()) else { return };
+    let mut printed = inspect::boundary_list_head(text.len() as u64);
+    for decided in &mbox.boundaries.decided {
+        printed += &inspect::boundary_line(text, decided, 1);
+        printed.push('\n');
+    }
+    let overrules: Overrules = list::parse(printed.as_bytes(), Path::new("list"), text).unwrap();
+    let again = read::read(text, &Ask { overrules, ..ask }, &|_| ()).unwrap();
+    assert_eq!(again.messages(), mbox.messages());
+}
+
+/// `data` is a list and, behind the first NUL, the text it may or may not be for.
+pub fn overrule(data: &[u8]) {
+    let nul = data.iter().position(|&b| b == 0).unwrap_or(data.len());
+    let (edited, text) = (&data[..nul], data.get(nul + 1..).unwrap_or_default());
+    let Ok(overrules) = list::parse(edited, Path::new("list"), text) else { return };
+    if let Ok(mbox) = read::read(text, &Ask { overrules, ..Ask::default() }, &|_| ()) {
+        divided(&mbox);
+    }
+}
+
+/// A sender is a part of its line.
+pub fn from_line(line: &[u8]) {
+    for line in [line, &[b"From ", line].concat()] {
+        let found = from_line::parse(line);
+        are_slices_in_order([found.sender].into_iter(), line);
+        assert!(found.class != Line::Unknown || (found.sender.is_empty() && found.stamp.is_none()));
+        assert!(!found.spelling.name().is_empty());
+    }
+}
+
+/// Unquoting takes off `>` and nothing else, and as mboxrd it is the inverse of quoting.
+pub fn quote(body: &[u8]) {
+    let quoted = quote::quoted_rd(body);
+    assert!(!quoted.starts_with(b"From ") && memchr::memmem::find(&quoted, b"\nFrom ").is_none());
+    for text in [body, &quoted] {
+        for quoting in [Quoting::None, Quoting::One, Quoting::Any] {
+            let mut pieces = Vec::new();
+            let removed = quote::unquoted(text, 0, quoting, &mut pieces);
+            are_slices_in_order(pieces.iter().copied(), text);
+            assert_eq!(pieces.iter().map(|p| p.len()).sum::<usize>() + removed, text.len());
+            assert!(quoting != Quoting::None || removed == 0);
+        }
+    }
+    let mut pieces = Vec::new();
+    quote::unquoted(&quoted, 0, Quoting::Any, &mut pieces);
+    assert_eq!(pieces.concat(), body);
+}
+
+/// Header and body cover the message but for the empty line; fields are parts of the header.
+pub fn header(message: &[u8]) {
+    let split = header::split(message);
+    let gap = message.len() - split.header.len() - split.body.len();
+    assert!(if split.closed { 1..=2 } else { 0..=0 }.contains(&gap));
+    assert!(message.starts_with(split.header) && message.ends_with(split.body));
+    assert_eq!(&message[split.body_at(message)..], split.body);
+    for field in header::fields(split.header) {
+        assert!(!field.name.is_empty());
+        are_slices_in_order([field.name, field.value].into_iter(), split.header);
+        assert!(!header::unfold(field.value).contains(&b'\n'));
+        decoded_text(field.value);
+        status::gmail_labels(field.value);
+        date::parse_header_date(field.value);
+    }
+    status::of(split.header);
+    status::is_pseudo(split.header);
+}
+
+/// Any file name can be taken apart, and put together again with other flags it is the same message.
+/// A unique part is only taken for ours in the one spelling that we write.
+pub fn maildir_name(name: &[u8]) {
+    let parsed = name::parse(name);
+    assert!(name.starts_with(parsed.base) && name.ends_with(parsed.info.unwrap_or_default()));
+    let _ = (parsed.epoch(), parsed.field(b'S'), parsed.field(b'W'));
+    if !parsed.base.is_empty() {
+        for separator in [b':', b';', b'!'] {
+            let whole = name::with_info(parsed.base, separator, parsed.flags());
+            let again = name::parse(whole.as_bytes());
+            assert_eq!((again.base, again.flags()), (parsed.base, parsed.flags()));
+        }
+    }
+    if let Some((unique, copy)) = parsed.unique() {
+        let base = name::BaseName { epoch: 0, unique, copy, host: "", size: 0, wire_size: 0 }.to_bytes();
+        assert_eq!(base.split(|&b| b == b'.').nth(1), parsed.base.split(|&b| b == b'.').nth(1));
+    }
+}
+
+/// No bytes and no number are too odd for a date, and the one that we write is read back.
+pub fn dates(data: &[u8]) {
+    if let Some(stamp) = date::parse_header_date(data) {
+        for zone in [i32::MIN, 0, i32::MAX] {
+            date::asctime_utc(stamp.epoch(zone));
+        }
+    }
+    let mut bytes = [0; 8];
+    bytes.iter_mut().zip(data).for_each(|(byte, &d)| *byte = d);
+    let epoch = i64::from_le_bytes(bytes);
+    let (written, year_9999) = (date::asctime_utc(epoch), 253_402_300_800);
+    if (0..year_9999).contains(&epoch) {
+        assert_eq!(date::parse_header_date(written.as_bytes()), Some(Stamp { local: epoch, zone: None }));
+    }
+}
+
+/// Each part lies in `whole`, behind the one before it. Empty ones lie nowhere.
+fn are_slices_in_order<'a>(parts: impl Iterator<Item = &'a [u8]>, whole: &[u8]) {
+    let mut from = whole.as_ptr();
+    for part in parts.filter(|p| !p.is_empty()) {
+        let range = part.as_ptr_range();
+        assert!(from <= range.start && range.end <= whole.as_ptr_range().end, "no slice of the source");
+        from = range.end;
+    }
+}
