@@ -1,0 +1,15 @@
+//! End to end: the real binary, a clean environment, and promises that a user would recognise.
+//!
+//! Mail that is not ours lies beside the project in `../shared` (`MAILFERRY_SHARED` names another
+//! place). A test that needs it, or root, or strace, says `skipped:` where it is absent, and passes.
+
+// Tests print, read the environment and the clock.
+#![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
+
+mod convert;
+mod corpus;
+mod failures;
+mod hard;
+mod inspect;
+mod linux_mips;
+mod support;

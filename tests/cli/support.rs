@@ -1,0 +1,357 @@
+//! Running the binary, and looking at what it did.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+pub const BINARY: &str = env!("CARGO_BIN_EXE_mailferry");
+
+/// No command of ours may hang. Generous, since the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// `mailferry ARGS…` in an environment that is the same everywhere.
+pub fn mailferry<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
+    wrapped("exec \"$@\"", [BINARY], args)
+}
+
+/// The same through a shell script, which gets the command as `"$@"`.
+pub fn wrapped<P: AsRef<OsStr>, S: AsRef<OsStr>>(
+    script: &str,
+    program: impl IntoIterator<Item = P>,
+    args: impl IntoIterator<Item = S>,
+) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", &format!("umask 022; {script}"), "sh"]).args(program).args(args);
+    command.env_clear().envs([
+        ("HOME", "/nonexistent"),
+        ("TZ", "UTC"),
+        ("LANG", "C"),
+        ("PATH", "/usr/bin:/bin:/usr/sbin:/sbin"),
+    ]);
+    // Where the tests' own temporary files go, spools may go too.
+    command.env("TMPDIR", std::env::temp_dir()).stdin(Stdio::null());
+    command
+}
+
+/// What a command did.
+#[derive(Debug)]
+pub struct Run {
+    /// The exit code; a signal gives None.
+    pub code: Option<i32>,
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+}
+
+/// Runs to the end.
+pub fn run(command: Command) -> Run {
+    finish(assert_cmd::Command::from_std(command))
+}
+
+/// Runs to the end, with these bytes on standard input.
+pub fn run_with_stdin(command: Command, input: impl Into<Vec<u8>>) -> Run {
+    let mut command = assert_cmd::Command::from_std(command);
+    command.write_stdin(input);
+    finish(command)
+}
+
+fn finish(mut command: assert_cmd::Command) -> Run {
+    Run::of(command.timeout(PATIENCE).output().expect("the command runs"))
+}
+
+impl Run {
+    pub fn of(output: std::process::Output) -> Run {
+        let stderr = String::from_utf8(output.stderr).expect("messages are text");
+        Run { code: output.status.code(), stdout: output.stdout, stderr }
+    }
+
+    /// Asserts the exit code.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Run {
+        assert_eq!(self.code, Some(code), "stderr: {}\nstdout: {}", self.stderr, self.text());
+        self
+    }
+
+    /// Asserts that standard error is one line with all these words in it.
+    #[track_caller]
+    pub fn complains(self, words: &[&str]) -> Run {
+        assert!(self.stderr.ends_with('\n') && self.stderr.lines().count() == 1, "{self:?}");
+        for word in words {
+            assert!(self.stderr.contains(word), "{word:?} is not in {:?}", self.stderr);
+        }
+        self
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    pub fn last_line(&self) -> String {
+        self.text().lines().last().unwrap_or_default().to_owned()
+    }
+
+    /// The report of `--json`.
+    #[track_caller]
+    pub fn json(&self) -> Vec<Value> {
+        let parse = |line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line:?}"));
+        self.text().lines().map(parse).collect()
+    }
+
+    /// The one summary of a convert. That it is the last line and its sums hold is asserted for every
+    /// run that is looked at.
+    #[track_caller]
+    pub fn summary(&self) -> Value {
+        let mut report = self.json();
+        let summary = report.pop().unwrap_or_else(|| panic!("no report; stderr: {}", self.stderr));
+        assert_eq!(summary["type"], "summary");
+        assert!(report.iter().all(|object| object["type"] == "finding"), "one summary, and last");
+        let sum = |keys: &[&str]| keys.iter().map(|key| count(&summary, key)).sum::<u64>();
+        let messages = sum(&["written", "already_present", "duplicates", "skipped"]);
+        assert_eq!(count(&summary, "messages_found"), messages, "{summary}");
+        let bytes = sum(&[
+            "bytes_messages",
+            "bytes_from_lines",
+            "bytes_quoting",
+            "bytes_separators",
+            "bytes_junk",
+            "bytes_not_reached",
+        ]);
+        assert_eq!(count(&summary, "bytes_source"), bytes, "{summary}");
+        summary
+    }
+
+    /// The findings of `--json`.
+    #[track_caller]
+    pub fn findings(&self) -> Vec<Value> {
+        self.json().into_iter().filter(|object| object["type"] == "finding").collect()
+    }
+
+    /// The codes of all warnings and errors, sorted, each once.
+    #[track_caller]
+    pub fn complaints(&self) -> Vec<String> {
+        let findings = self.findings();
+        let codes = findings.iter().filter(|f| f["severity"] != "info").map(|f| &f["code"]);
+        let mut codes: Vec<String> = codes.map(|c| c.as_str().unwrap().to_owned()).collect();
+        codes.sort();
+        codes.dedup();
+        codes
+    }
+}
+
+#[track_caller]
+pub fn count(summary: &Value, key: &str) -> u64 {
+    summary[key].as_u64().unwrap_or_else(|| panic!("no count {key} in {summary}"))
+}
+
+/// `mailferry convert --json OPTIONS… SOURCE… DESTINATION`, which must succeed.
+#[track_caller]
+pub fn convert<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Run {
+    run(convert_command(args)).exits(0)
+}
+
+pub fn convert_command<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
+    let mut command = mailferry(["convert", "--json"]);
+    command.args(args);
+    command
+}
+
+/// A scratch directory that every user may enter.
+pub fn scratch() -> TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    tempfile::Builder::new()
+        .prefix("mailferry-test-")
+        .permissions(fs::Permissions::from_mode(0o755))
+        .tempdir()
+        .expect("a scratch directory")
+}
+
+/// A scratch directory with one file, and the file's path.
+pub fn file(name: &str, content: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
+    let scratch = scratch();
+    let path = scratch.path().join(name);
+    fs::write(&path, content).unwrap();
+    (scratch, path)
+}
+
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// A file or directory as it lies there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lying {
+    pub mode: u32,
+    /// Seconds and nanoseconds; of a directory that changes with what is in it 0.
+    pub mtime: (i64, i64),
+    pub inode: u64,
+    /// SHA-256; empty for a directory.
+    pub digest: String,
+}
+
+/// All that lies in a directory and below, by relative path.
+pub fn tree(root: &Path) -> BTreeMap<PathBuf, Lying> {
+    let mut all = BTreeMap::new();
+    let mut open = vec![root.to_owned()];
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            let meta = fs::symlink_metadata(&path).unwrap();
+            let lying = if meta.is_dir() {
+                open.push(path.clone());
+                Lying { mode: meta.mode(), mtime: (0, 0), inode: meta.ino(), digest: String::new() }
+            } else {
+                let digest = if meta.is_file() { sha256(&fs::read(&path).unwrap()) } else { "other".into() };
+                let mtime = (meta.mtime(), meta.mtime_nsec());
+                Lying { mode: meta.mode(), mtime, inode: meta.ino(), digest }
+            };
+            all.insert(path.strip_prefix(root).unwrap().to_owned(), lying);
+        }
+    }
+    all
+}
+
+/// The same without inodes: what two runs of the same conversion share.
+pub fn tree_alike(root: &Path) -> BTreeMap<PathBuf, Lying> {
+    let mut tree = tree(root);
+    tree.values_mut().for_each(|lying| lying.inode = 0);
+    tree
+}
+
+/// The relative paths in a directory and below, sorted.
+pub fn paths(root: &Path) -> Vec<String> {
+    tree(root).keys().map(|path| path.to_str().unwrap().to_owned()).collect()
+}
+
+/// A message file of a Maildir with its name taken apart, by another hand than the program's.
+#[derive(Debug, Clone)]
+pub struct Message {
+    pub path: PathBuf,
+    pub place: &'static str,
+    pub name: String,
+    pub epoch: i64,
+    pub unique: String,
+    pub host: String,
+    pub size: u64,
+    pub wire_size: u64,
+    pub flags: Option<String>,
+    pub bytes: Vec<u8>,
+    pub meta: fs::Metadata,
+}
+
+/// All messages of a Maildir written with the default `--info-sep`, in the order of their names.
+pub fn messages(maildir: &Path) -> Vec<Message> {
+    let mut all: Vec<Message> =
+        ["new", "cur"].into_iter().flat_map(|place| in_place(maildir, place)).collect();
+    all.sort_by(|a, b| (&a.name, a.place).cmp(&(&b.name, b.place)));
+    all
+}
+
+fn in_place(maildir: &Path, place: &'static str) -> Vec<Message> {
+    let entries = fs::read_dir(maildir.join(place)).unwrap();
+    entries.map(|entry| Message::of(entry.unwrap().path(), place)).collect()
+}
+
+impl Message {
+    fn of(path: PathBuf, place: &'static str) -> Message {
+        let name = std::str::from_utf8(path.file_name().unwrap().as_bytes()).unwrap().to_owned();
+        let (base, flags) = match name.split_once(":2,") {
+            Some((base, flags)) => (base, Some(flags.to_owned())),
+            None => (&name[..], None),
+        };
+        let parsed = || {
+            let (head, sizes) = base.split_once(",S=")?;
+            let (size, wire_size) = sizes.split_once(",W=")?;
+            let mut parts = head.splitn(3, '.');
+            Some((
+                parts.next()?.parse().ok()?,
+                parts.next()?.to_owned(),
+                parts.next()?.to_owned(),
+                size.parse().ok()?,
+                wire_size.parse().ok()?,
+            ))
+        };
+        let (epoch, unique, host, size, wire_size) =
+            parsed().unwrap_or_else(|| panic!("{name:?} is no name as the manual promises"));
+        let (bytes, meta) = (fs::read(&path).unwrap(), fs::metadata(&path).unwrap());
+        Message { path, place, epoch, unique, host, size, wire_size, flags, bytes, meta, name }
+    }
+
+    /// The value of the first field of this name in the header.
+    pub fn field(&self, name: &str) -> Option<String> {
+        let text = String::from_utf8_lossy(self.header());
+        let prefix = format!("{}:", name.to_ascii_lowercase());
+        let line = text.lines().find(|line| line.to_ascii_lowercase().starts_with(&prefix))?;
+        Some(line[prefix.len()..].trim().to_owned())
+    }
+
+    pub fn subject(&self) -> String {
+        self.field("Subject").unwrap_or_default()
+    }
+
+    /// Up to the empty line.
+    fn header(&self) -> &[u8] {
+        &self.bytes[..self.bytes.len() - self.body().len()]
+    }
+
+    /// After the first empty line, be its end LF, CRLF or CR.
+    pub fn body(&self) -> &[u8] {
+        let ends = [&b"\n\n"[..], b"\n\r\n", b"\r\r"];
+        if self.bytes.starts_with(b"\n") {
+            return &self.bytes[1..];
+        }
+        let find =
+            |end: &&[u8]| self.bytes.windows(end.len()).position(|w| w == *end).map(|at| at + end.len());
+        match ends.iter().filter_map(find).min() {
+            Some(at) => &self.bytes[at..],
+            None => &[],
+        }
+    }
+}
+
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A file or directory of the mail that lies beside the project.
+pub fn shared(path: &str) -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
+    let root = std::env::var_os("MAILFERRY_SHARED").map_or_else(beside, PathBuf::from);
+    if root.is_dir() {
+        return Some(root.join(path));
+    }
+    skipped("../shared is not here");
+    None
+}
+
+/// Says aloud that a test could not prove its promise here.
+pub fn skipped(why: &str) {
+    let thread = std::thread::current();
+    // Not eprintln, which the test harness captures: a skipped test must not look like a passed one.
+    let _ = writeln!(std::io::stderr(), "skipped: {why} ({})", thread.name().unwrap_or_default());
+}
+
+/// An mbox of so many small messages, each different.
+pub fn many(count: u32) -> Vec<u8> {
+    let mut mbox = Vec::new();
+    for n in 0..count {
+        let (hour, minute, second) = (n / 3600 % 24, n / 60 % 60, n % 60);
+        mbox.extend_from_slice(
+            format!(
+                "From ada@example.org Mon Mar  2 {hour:02}:{minute:02}:{second:02} 1998\n\
+                 From: Ada <ada@example.org>\nSubject: number {n}\nStatus: RO\n\n{}\n\n",
+                "word ".repeat(n as usize % 90)
+            )
+            .as_bytes(),
+        );
+    }
+    mbox
+}
