@@ -1,1 +1,212 @@
+//! What `inspect` shows, and that its lists are obeyed.
 
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use expect_test::expect;
+
+use crate::support::*;
+
+fn inspect<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
+    let mut command = mailferry(["inspect"]);
+    command.args(args);
+    command
+}
+
+/// The inbox of the README in a Maildir, its message files in the order of the mbox.
+fn inbox_in_maildir() -> (tempfile::TempDir, PathBuf, Vec<Message>) {
+    let scratch = scratch();
+    let maildir = scratch.path().join("Maildir");
+    convert([&fixture("inbox.mbox"), &maildir]);
+    let mut files = messages(&maildir);
+    // The fixture is in the order of its dates.
+    files.sort_by_key(|message| message.epoch);
+    (scratch, maildir, files)
+}
+
+#[test]
+fn the_list_shows_every_message_with_its_date_flags_and_decoded_subject() {
+    let run = run(inspect([fixture("inbox.mbox")])).exits(0);
+    expect![[r#"
+        1	0	389	1998-03-02T08:15:00Z	from	S	Ada Lindqvist <ada@example.org>	The library gets its first terminal	<19980302081452.ada@example.org>
+        2	436	453	1998-03-02T19:40:31Z	from	RS	Bertil Brandt <bertil@example.org>	Re: The library gets its first terminal	<19980302194012.bertil@example.org>
+        3	940	482	1999-12-31T23:58:07Z	from	FS	Carmen Ruiz <carmen.ruiz@example.org>	Grüße zum neuen Jahr	<19991231235801.carmen@example.org>
+        4	1477	654	2001-07-17T06:02:44Z	from	-	"Dilip Rao" <dilip@example.org>	The catalogue as a table	<20010717060240.dilip@example.org>
+        5	2180	328	2001-07-17T09:30:00Z	from	D	Ada Lindqvist <ada@example.org>	Re: The catalogue as a table (draft)	<20010717092941.ada@example.org>
+        6	2555	415	2004-02-29T12:00:00Z	from	ST	The Reading Circle <readers@lists.example.org>	A meeting on the day that is not there next year	<20040229115958.list@lists.example.org>
+        7	3032	263	2012-11-08T17:21:09Z	from	N	Bertil Brandt <bertil@example.org>	Keys	<20121108172100.bertil@example.org>
+        8	3345	364	2025-05-14T20:05:55Z	from	N	Eeva Korhonen <eeva@example.org>	Do you still have these mails?	<20250514200550.eeva@example.org>
+    "#]].assert_eq(&run.text());
+    assert!(run.stderr.ends_with("inbox.mbox: 8 messages, mboxrd (1 lines quoted once and none deeper; mboxo and mboxrd read them alike)\n"), "{}", run.stderr);
+}
+
+#[test]
+fn a_message_by_number_is_what_convert_writes_and_its_source_is_what_lies_in_the_mbox() {
+    let (_scratch, maildir, files) = inbox_in_maildir();
+    let mbox = fs::read(fixture("inbox.mbox")).unwrap();
+    let mut lies = Vec::new();
+    for (n, file) in files.iter().enumerate() {
+        let number = (n + 1).to_string();
+        let mbox = fixture("inbox.mbox").into_os_string();
+        let raw = run(inspect([&mbox, OsStr::new(&number)])).exits(0);
+        assert_eq!(raw.stdout, file.bytes, "{number}");
+        lies.push(run(inspect([&mbox, OsStr::new(&number), OsStr::new("--source")])).exits(0).stdout);
+    }
+    assert!(lies.join(&b"\n"[..]) == mbox, "the source bytes and the blank lines between are the mbox");
+    // In a Maildir the numbers go by the names.
+    for (n, file) in messages(&maildir).iter().enumerate() {
+        let raw = run(inspect([maildir.as_os_str(), OsStr::new(&(n + 1).to_string())])).exits(0);
+        let listed = run(inspect([&maildir])).exits(0).text();
+        let line = listed.lines().nth(n).unwrap().to_owned();
+        let shown = files.iter().find(|f| f.bytes == raw.stdout).unwrap_or_else(|| panic!("{n} of {file:?}"));
+        assert!(line.contains(&shown.name), "{line}");
+    }
+}
+
+#[test]
+fn a_maildir_is_listed_like_the_mbox_it_came_from() {
+    let (_scratch, maildir, _) = inbox_in_maildir();
+    let of = |path: &Path| {
+        let report = run(inspect([OsStr::new("--json"), path.as_os_str()])).exits(0).json();
+        let messages = report.iter().filter(|object| object["type"] == "message");
+        let facts = ["length", "epoch", "flags", "new", "from", "subject", "message_id"];
+        let rows = messages.map(|m| facts.map(|fact| m[fact].to_string()));
+        let mut rows: Vec<_> = rows.collect();
+        rows.sort();
+        rows
+    };
+    let listed = of(&fixture("inbox.mbox"));
+    assert_eq!(listed.len(), 8);
+    assert_eq!(of(&maildir), listed);
+}
+
+#[test]
+fn json_is_a_message_a_line_and_one_summary_at_the_end() {
+    let report = run(inspect([OsStr::new("--json"), fixture("broken.mbox").as_os_str()])).exits(0).json();
+    let summary = report.last().unwrap();
+    assert_eq!(
+        (&summary["type"], count(summary, "messages_found"), count(summary, "warnings")),
+        (&"summary".into(), 4, 6)
+    );
+    let of_type = |name: &str| report.iter().filter(|object| object["type"] == name).count();
+    assert_eq!((of_type("message"), of_type("summary")), (4, 1));
+    let first = &report[0];
+    assert_eq!((count(first, "offset"), count(first, "number")), (76, 1));
+    assert_eq!(first["subject"], "With two envelopes");
+    assert_eq!(first["message_id"], "<1.broken@example.org>");
+    let failed = run(inspect(["--json", "/nonexistent/mbox"])).exits(3);
+    assert_eq!(failed.json().last().unwrap()["type"], "summary");
+}
+
+#[test]
+fn every_candidate_is_shown_with_the_row_of_the_table_that_decided_it() {
+    let run = run(inspect([OsStr::new("--boundaries"), fixture("broken.mbox").as_os_str()])).exits(0);
+    expect![[r#"
+        # mailferry boundaries of 1104 bytes
+        # change separator to body or body to separator, then: mailferry convert --boundaries THIS FILE …
+        # offset	line	class	row	verdict	the line
+        76	4	DHB	5	separator	From ada@example.org Mon Mar  2 08:15:00 1998
+        122	5	DHN	1	doubled	From ada@example.org Mon Mar  2 08:14:00 1998
+        382	13	DHB	5	separator	From bertil@example.org Mon Mar  2 19:40:31 1998
+        635	22	UHB	11	body	From here on only prose follows, though the next line has a colon.
+        726	24	DHN	5	separator	From carmen.ruiz@example.org Fri Dec 31 23:58:07 1999
+        976	32	DHB	5	separator	From dilip@example.org Tue Jul 17 06:02:44 2001
+    "#]]
+    .assert_eq(&run.text());
+}
+
+#[test]
+fn a_list_of_boundaries_that_was_edited_is_obeyed() {
+    let scratch = scratch();
+    let broken = fixture("broken.mbox");
+    let printed = run(inspect([OsStr::new("--boundaries"), broken.as_os_str()])).exits(0).text();
+    let edit = |from: &str, to: &str, line: &str| {
+        let edited =
+            printed.lines().map(|l| if l.contains(line) { l.replace(from, to) } else { l.to_owned() });
+        let edited: Vec<String> = edited.collect();
+        assert_ne!(edited.join("\n"), printed.trim_end(), "{line}");
+        edited.join("\n")
+    };
+    let lists = [
+        ("as-printed", printed.clone(), 4),
+        ("merged", edit("separator", "body", "carmen"), 3),
+        ("split", edit("body", "separator", "only prose"), 5),
+    ];
+    for (name, list, expected) in lists {
+        let (file, maildir) = (scratch.path().join(format!("{name}.list")), scratch.path().join(name));
+        fs::write(&file, list).unwrap();
+        let args = [OsStr::new("--boundaries"), file.as_os_str(), broken.as_os_str(), maildir.as_os_str()];
+        let summary = convert(args).summary();
+        assert_eq!(
+            (count(&summary, "written"), messages(&maildir).len()),
+            (expected, expected as usize),
+            "{name}"
+        );
+    }
+    let merged = messages(&scratch.path().join("merged"));
+    assert!(
+        merged
+            .iter()
+            .any(|m| String::from_utf8_lossy(m.body()).contains("\nFrom carmen.ruiz@example.org Fri"))
+    );
+
+    let maildir = scratch.path().join("refused");
+    for (list, source, words) in [
+        (printed.clone(), "inbox.mbox", "3756"),
+        (edit("separator", "perhaps", "carmen"), "broken.mbox", "perhaps"),
+        (edit("726", "727", "carmen"), "broken.mbox", "727"),
+    ] {
+        let file = scratch.path().join("wrong.list");
+        fs::write(&file, list).unwrap();
+        let source = fixture(source);
+        let args = [OsStr::new("--boundaries"), file.as_os_str(), source.as_os_str(), maildir.as_os_str()];
+        run(convert_command(args)).exits(2).complains(&["wrong.list", "line ", words]);
+        assert!(!maildir.exists());
+    }
+}
+
+#[test]
+fn compressed_mail_and_standard_input_are_listed_too_and_nothing_is_left_behind() {
+    let mbox = fs::read(fixture("inbox.mbox")).unwrap();
+    let listed = run(inspect([fixture("inbox.mbox")])).exits(0).text();
+    let packed = zstd::encode_all(&mbox[..], 1).unwrap();
+    let (scratch, path) = file("inbox", &packed);
+    let before = tree(scratch.path());
+    for input in [mbox, packed] {
+        assert_eq!(run_with_stdin(inspect(["-"]), input).exits(0).text(), listed);
+    }
+    assert_eq!(run(inspect([&path])).exits(0).text(), listed);
+    assert_eq!(
+        run(inspect([path.as_os_str(), OsStr::new("--boundaries")])).exits(0).text().lines().count(),
+        3 + 8
+    );
+    assert_eq!(tree(scratch.path()), before);
+}
+
+#[test]
+fn what_cannot_be_shown_is_refused_by_name() {
+    let inbox = fixture("inbox.mbox");
+    let inbox = inbox.to_str().unwrap();
+    let (_scratch, picture) = file("picture.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR");
+    for (args, code, words) in [
+        (vec![inbox, "9"], 3, ["inbox.mbox", "8 messages"]),
+        (vec![inbox, "0"], 3, ["inbox.mbox", "number 0"]),
+        (vec!["/nonexistent/mbox"], 3, ["/nonexistent/mbox", "no such file"]),
+        (vec![picture.to_str().unwrap()], 3, ["picture.png", "PNG"]),
+    ] {
+        let refused = run(inspect(args)).exits(code).complains(&words);
+        assert_eq!(refused.text(), "");
+    }
+    run(inspect([inbox, "--source"])).exits(2);
+}
+
+#[test]
+fn a_pipe_closed_early_is_no_error() {
+    let (_scratch, path) = file("many", many(5000));
+    let mut child = inspect([&path]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let closed = Run::of(child.wait_with_output().unwrap()).exits(0);
+    assert!(!closed.stderr.contains("pipe"), "{}", closed.stderr);
+}
