@@ -249,8 +249,7 @@ fn report(args: &ConvertArgs, outcome: &Outcome, elapsed: Duration, reporter: &m
             reporter.line(&line);
         }
     }
-    reporter.flush();
-    exit
+    reporter.finish(exit)
 }
 
 fn summary(

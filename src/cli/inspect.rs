@@ -85,8 +85,7 @@ pub fn run(args: InspectArgs) -> Exit {
         });
         reporter.object(&summary);
     }
-    reporter.flush();
-    exit
+    reporter.finish(exit)
 }
 
 /// The number of messages.

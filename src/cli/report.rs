@@ -9,6 +9,7 @@ use mailferry::mailbox::finding::{Code, Finding, Severity};
 use mailferry::mailbox::shown;
 use serde_json::{Value, json};
 
+use super::exit::Exit;
 use super::{Common, When};
 
 /// Findings of one code that are told one by one without `-v`.
@@ -26,6 +27,8 @@ pub struct Reporter {
     /// Warnings told, or left untold for being too many of a kind.
     pub warnings: u64,
     closed: bool,
+    /// Whether what was to be said or shown could not be written.
+    lost: bool,
 }
 
 impl Reporter {
@@ -45,6 +48,7 @@ impl Reporter {
             errors: 0,
             warnings: 0,
             closed: false,
+            lost: false,
         }
     }
 
@@ -169,18 +173,20 @@ impl Reporter {
     fn out_failed(&mut self, error: &io::Error) {
         self.closed = true;
         if error.kind() != io::ErrorKind::BrokenPipe {
-            self.errors += 1;
+            self.lost = true;
             let _ = writeln!(io::stderr(), "mailferry: cannot write to standard output: {error}");
         }
     }
 
-    /// Flushes what is buffered.
-    pub fn flush(&mut self) {
+    /// Flushes what is buffered. Whoever redirects a message or a report to a full disk must not be
+    /// told that it is there.
+    pub fn finish(&mut self, exit: Exit) -> Exit {
         if !self.closed
             && let Err(error) = self.out.flush()
         {
             self.out_failed(&error);
         }
+        if self.lost && exit != Exit::Interrupted { Exit::CouldNotFinish } else { exit }
     }
 }
 

@@ -203,7 +203,12 @@ fn what_cannot_be_shown_is_refused_by_name() {
 }
 
 #[test]
-fn a_pipe_closed_early_is_no_error() {
+fn a_full_disk_behind_standard_output_is_an_error_and_a_closed_pipe_is_none() {
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = inspect([fixture("inbox.mbox").as_os_str(), OsStr::new("1")]);
+    command.stdout(full).stderr(Stdio::piped());
+    Run::of(command.output().unwrap()).exits(3).complains(&["standard output"]);
+
     let (_scratch, path) = file("many", many(5000));
     let mut child = inspect([&path]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
