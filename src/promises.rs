@@ -15,7 +15,7 @@ use crate::mailbox::mbox::boundary::{Extent, Overrules};
 use crate::mailbox::mbox::from_line::{self, Line};
 use crate::mailbox::mbox::overrule as list;
 use crate::mailbox::mbox::quote::{self, Quoting};
-use crate::mailbox::mbox::read::{self, Ask, Mbox};
+use crate::mailbox::mbox::read::{self, Ask, Mbox, Watch};
 use crate::mailbox::mbox::status;
 use crate::mailbox::mbox::variant::Variant;
 
@@ -24,7 +24,7 @@ use crate::mailbox::mbox::variant::Variant;
 pub fn reader(text: &[u8]) {
     use Variant::*;
     for variant in [None, Some(Mboxo), Some(Mboxrd), Some(Mboxcl), Some(Mboxcl2), Some(Mmdf), Some(Rfc822)] {
-        match read::read(text, &Ask { variant, ..Ask::default() }, &|_| ()) {
+        match read::read(text, &Ask { variant, ..Ask::default() }, Watch::nobody()) {
             Ok(mbox) => {
                 let nothing = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii().is_empty();
                 assert!(!mbox.messages().is_empty() || nothing, "mail was read as nothing");
@@ -50,7 +50,7 @@ fn divided(mbox: &Mbox<'_>) {
     }
     separated(mbox, accounted..text.len() as u64);
     let mut findings: Vec<Finding> = mbox.findings.clone();
-    finding::number_lines(&mut findings, text);
+    finding::number_lines(&mut findings, text, &|_| ());
     assert!(findings.iter().all(|f| f.offset.is_none_or(|at| at < text.len() as u64)));
 }
 
@@ -88,14 +88,14 @@ fn message(mbox: &Mbox<'_>, extent: &Extent) {
 /// A list as it was printed changes nothing.
 fn list_is_read_back(text: &[u8]) {
     let ask = Ask { accept_none: true, ..Ask::default() };
-    let Ok(mbox) = read::read(text, &ask, &|_| ()) else { return };
+    let Ok(mbox) = read::read(text, &ask, Watch::nobody()) else { return };
     let mut printed = inspect::boundary_list_head(text.len() as u64);
     for decided in &mbox.boundaries.decided {
         printed += &inspect::boundary_line(text, decided, 1);
         printed.push('\n');
     }
     let overrules: Overrules = list::parse(printed.as_bytes(), Path::new("list"), text).unwrap();
-    let again = read::read(text, &Ask { overrules, ..ask }, &|_| ()).unwrap();
+    let again = read::read(text, &Ask { overrules, ..ask }, Watch::nobody()).unwrap();
     assert_eq!(again.messages(), mbox.messages());
 }
 
@@ -104,7 +104,7 @@ pub fn overrule(data: &[u8]) {
     let nul = data.iter().position(|&b| b == 0).unwrap_or(data.len());
     let (edited, text) = (&data[..nul], data.get(nul + 1..).unwrap_or_default());
     let Ok(overrules) = list::parse(edited, Path::new("list"), text) else { return };
-    if let Ok(mbox) = read::read(text, &Ask { overrules, ..Ask::default() }, &|_| ()) {
+    if let Ok(mbox) = read::read(text, &Ask { overrules, ..Ask::default() }, Watch::nobody()) {
         divided(&mbox);
     }
 }

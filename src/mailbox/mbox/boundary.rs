@@ -588,7 +588,7 @@ mod tests {
     /// What a text is decided to be: a line a candidate, the number of messages, what is said of it.
     fn decided(text: &str, overrules: Overrules) -> (Vec<String>, usize, Vec<&'static str>) {
         let ask = Ask { accept_none: true, overrules, ..Ask::default() };
-        let mbox = read::read(text.as_bytes(), &ask, &|_| ()).unwrap();
+        let mbox = read::read(text.as_bytes(), &ask, Watch::nobody()).unwrap();
         let line = |d: &Decided| match d.reason {
             Reason::Row(row) => format!("{} {row} {}", d.candidate.class(), d.verdict.name()),
             Reason::User => format!("{} user {}", d.candidate.class(), d.verdict.name()),

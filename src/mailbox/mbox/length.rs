@@ -89,6 +89,7 @@ fn separator_after(text: &[u8], end: u64, candidates: &[Candidate]) -> Option<u6
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mailbox::mbox::read::Watch;
     use crate::mailbox::mbox::scan;
 
     const FROM: &str = "From a@b Mon Jan  1 10:00:05 2001\n";
@@ -98,7 +99,7 @@ mod tests {
     fn validated(field: &str, rest: &str) -> Result<(u64, u64), String> {
         let head = format!("{FROM}{field}\nA: 1\n\n");
         let text = format!("{head}{rest}");
-        let candidates = scan::scan(text.as_bytes(), &|_| ()).candidates;
+        let candidates = scan::scan(text.as_bytes(), Watch::nobody()).candidates;
         let body = head.len() as u64;
         match validate(text.as_bytes(), FROM.len() as u64, &candidates) {
             (Some(length), None) => Ok((length.end - body, length.separator - body)),

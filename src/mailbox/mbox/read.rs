@@ -358,7 +358,7 @@ mod tests {
             verdicts in proptest::collection::vec(0usize..3, 0..12),
         ) {
             let ask = Ask { accept_none: true, ..Ask::default() };
-            let Ok(mbox) = read(&text, &ask, &|_| ()) else { return Ok(()) };
+            let Ok(mbox) = read(&text, &ask, Watch::nobody()) else { return Ok(()) };
             let mut list = Vec::new();
             for (decided, verdict) in mbox.boundaries.decided.iter().zip(verdicts) {
                 let verdict = ["separator", "doubled", "body"][verdict];
@@ -373,7 +373,7 @@ mod tests {
     #[test]
     fn conservation_is_broken_by_every_kind_of_wrong_extent() {
         let text = b"junk\n\nFrom a@b Mon Jan  1 10:00:05 2001\nA: 1\n\nbody\n\n";
-        let mbox = || read(text, &Ask::default(), &|_| ()).unwrap();
+        let mbox = || read(text, &Ask::default(), Watch::nobody()).unwrap();
         assert_eq!(mbox().check_conservation(), Ok(()));
         let breaks: [fn(&mut Boundaries); 6] = [
             |b| b.messages[0].at = 0,
