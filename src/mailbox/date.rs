@@ -53,7 +53,8 @@ pub fn parse_header_date(value: &[u8]) -> Option<Stamp> {
 
 /// The date of a From_ line as asctime(3) writes it, in UTC: `Mon Jan  1 10:00:00 2001`.
 ///
-/// Seconds outside the years -9999 to 9999 give the nearest date inside.
+/// Seconds outside the years -9999 to 9999 (less the 26 hours at either end that could be another year
+/// in another zone) give the nearest date inside.
 pub fn asctime_utc(epoch: i64) -> String {
     let epoch = epoch.clamp(Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
     let time = Timestamp::from_second(epoch).unwrap_or_default();
@@ -757,7 +758,7 @@ mod tests {
         }
 
         #[test]
-        fn asctime_is_read_back(epoch in 0i64..253_402_300_800) {
+        fn asctime_is_read_back(epoch in 0i64..250_000_000_000) {
             crate::promises::dates(&epoch.to_le_bytes());
         }
     }
