@@ -47,7 +47,8 @@ fn page(command: &clap::Command, name: &str, directory: &Path) -> anyhow::Result
     // The binary's own name would give every page the title of the first; the date would change by
     // the day.
     let command = command.clone().display_name(name.to_owned());
-    clap_mangen::Man::new(command).title(name.to_uppercase()).render(&mut text)?;
+    let source = format!("mailferry {}", env!("CARGO_PKG_VERSION"));
+    clap_mangen::Man::new(command).title(name.to_uppercase()).source(source).render(&mut text)?;
     std::fs::write(directory.join(format!("{name}.1")), text)?;
     Ok(())
 }
