@@ -1,0 +1,103 @@
+
+use builtin;
+use str;
+
+set edit:completion:arg-completer[mailferry] = {|@words|
+    fn spaces {|n|
+        builtin:repeat $n ' ' | str:join ''
+    }
+    fn cand {|text desc|
+        edit:complex-candidate $text &display=$text' '(spaces (- 14 (wcswidth $text)))$desc
+    }
+    var command = 'mailferry'
+    for word $words[1..-1] {
+        if (str:has-prefix $word '-') {
+            break
+        }
+        set command = $command';'$word
+    }
+    var completions = [
+        &'mailferry'= {
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand -V 'Print version'
+            cand --version 'Print version'
+            cand convert 'Convert mboxes into a Maildir, in parallel and durably'
+            cand inspect 'Show what is in a mailbox, and why each boundary is where it is'
+            cand generate 'Write man pages and completions into a directory'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'mailferry;convert'= {
+            cand --fsync 'When to flush: once for all, each message, or not at all'
+            cand --eol 'Line ends of the messages written'
+            cand --date 'The received date is looked for here first'
+            cand --from-zone 'Zone of From_ lines that name none: +0100, UTC, Europe/Berlin; default: what the Received fields show, else UTC'
+            cand --host 'The last part of the names'
+            cand --info-sep 'What stands before the flags in a name: some file systems cannot say the colon'
+            cand --boundaries 'Decide boundaries as this list says, which inspect --boundaries printed and you edited'
+            cand --lock 'Locks to take on a source, in this order: dotlock, fcntl, flock; or none'
+            cand --lock-timeout 'How long to wait for a lock'
+            cand --spool-dir 'Where standard input and compressed sources are unpacked; default: $TMPDIR, or /tmp'
+            cand --spool-limit 'Most bytes to unpack there; default: what is free less 64 MiB'
+            cand --color 'Colour the report'
+            cand --progress 'Show progress on standard error; auto: on a terminal, after 250 ms'
+            cand -j 'Number of worker threads; default: all cores'
+            cand --jobs 'Number of worker threads; default: all cores'
+            cand -n 'Write nothing, report what would be done'
+            cand --dry-run 'Write nothing, report what would be done'
+            cand --json 'Report as JSON Lines: findings, then one summary'
+            cand -q 'Say nothing but errors'
+            cand --quiet 'Say nothing but errors'
+            cand -v 'List every finding, infos too'
+            cand --verbose 'List every finding, infos too'
+            cand --strict 'Let warnings count for the exit code (1)'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+        &'mailferry;inspect'= {
+            cand --lock 'Locks to take on a source, in this order: dotlock, fcntl, flock; or none'
+            cand --lock-timeout 'How long to wait for a lock'
+            cand --spool-dir 'Where standard input and compressed sources are unpacked; default: $TMPDIR, or /tmp'
+            cand --spool-limit 'Most bytes to unpack there; default: what is free less 64 MiB'
+            cand --color 'Colour the report'
+            cand --progress 'Show progress on standard error; auto: on a terminal, after 250 ms'
+            cand -j 'Number of worker threads; default: all cores'
+            cand --jobs 'Number of worker threads; default: all cores'
+            cand --source 'With N: its bytes as they lie in the mbox, From_ line and quoting included'
+            cand --boundaries 'Print every line that could begin a message, and why it does or does not'
+            cand --json 'Report as JSON Lines: findings, then one summary'
+            cand -q 'Say nothing but errors'
+            cand --quiet 'Say nothing but errors'
+            cand -v 'List every finding, infos too'
+            cand --verbose 'List every finding, infos too'
+            cand --strict 'Let warnings count for the exit code (1)'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+        &'mailferry;generate'= {
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+        &'mailferry;help'= {
+            cand convert 'Convert mboxes into a Maildir, in parallel and durably'
+            cand inspect 'Show what is in a mailbox, and why each boundary is where it is'
+            cand generate 'Write man pages and completions into a directory'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'mailferry;help;convert'= {
+        }
+        &'mailferry;help;inspect'= {
+        }
+        &'mailferry;help;generate'= {
+        }
+        &'mailferry;help;help'= {
+        }
+    ]
+    $completions[$command]
+}

@@ -1,0 +1,91 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_mailferry_global_optspecs
+    string join \n h/help V/version
+end
+
+function __fish_mailferry_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_mailferry_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_mailferry_using_subcommand
+    set -l cmd (__fish_mailferry_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c mailferry -n "__fish_mailferry_needs_command" -s h -l help -d 'Print help'
+complete -c mailferry -n "__fish_mailferry_needs_command" -s V -l version -d 'Print version'
+complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "convert" -d 'Convert mboxes into a Maildir, in parallel and durably'
+complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "inspect" -d 'Show what is in a mailbox, and why each boundary is where it is'
+complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "generate" -d 'Write man pages and completions into a directory'
+complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l fsync -d 'When to flush: once for all, each message, or not at all' -r -f -a "batch\t''
+each\t''
+none\t''"
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l eol -d 'Line ends of the messages written' -r -f -a "keep\t''
+lf\t''
+crlf\t''"
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l date -d 'The received date is looked for here first' -r -f -a "from\t'The From_ line'
+received\t'The topmost Received field'
+header\t'The Date field'
+mtime\t'The source file'"
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l from-zone -d 'Zone of From_ lines that name none: +0100, UTC, Europe/Berlin; default: what the Received fields show, else UTC' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l host -d 'The last part of the names' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l info-sep -d 'What stands before the flags in a name: some file systems cannot say the colon' -r -f -a ":\t''
+;\t''
+!\t''"
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l boundaries -d 'Decide boundaries as this list says, which inspect --boundaries printed and you edited' -r -F
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l lock -d 'Locks to take on a source, in this order: dotlock, fcntl, flock; or none' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l lock-timeout -d 'How long to wait for a lock' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l spool-dir -d 'Where standard input and compressed sources are unpacked; default: $TMPDIR, or /tmp' -r -F
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l spool-limit -d 'Most bytes to unpack there; default: what is free less 64 MiB' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l color -d 'Colour the report' -r -f -a "auto\t'If there is a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l progress -d 'Show progress on standard error; auto: on a terminal, after 250 ms' -r -f -a "auto\t'If there is a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s j -l jobs -d 'Number of worker threads; default: all cores' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s n -l dry-run -d 'Write nothing, report what would be done'
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l json -d 'Report as JSON Lines: findings, then one summary'
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s q -l quiet -d 'Say nothing but errors'
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s v -l verbose -d 'List every finding, infos too'
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l strict -d 'Let warnings count for the exit code (1)'
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s V -l version -d 'Print version'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l lock -d 'Locks to take on a source, in this order: dotlock, fcntl, flock; or none' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l lock-timeout -d 'How long to wait for a lock' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l spool-dir -d 'Where standard input and compressed sources are unpacked; default: $TMPDIR, or /tmp' -r -F
+complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l spool-limit -d 'Most bytes to unpack there; default: what is free less 64 MiB' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l color -d 'Colour the report' -r -f -a "auto\t'If there is a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l progress -d 'Show progress on standard error; auto: on a terminal, after 250 ms' -r -f -a "auto\t'If there is a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -s j -l jobs -d 'Number of worker threads; default: all cores' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l source -d 'With N: its bytes as they lie in the mbox, From_ line and quoting included'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l boundaries -d 'Print every line that could begin a message, and why it does or does not'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l json -d 'Report as JSON Lines: findings, then one summary'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -s q -l quiet -d 'Say nothing but errors'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -s v -l verbose -d 'List every finding, infos too'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l strict -d 'Let warnings count for the exit code (1)'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -s V -l version -d 'Print version'
+complete -c mailferry -n "__fish_mailferry_using_subcommand generate" -s h -l help -d 'Print help'
+complete -c mailferry -n "__fish_mailferry_using_subcommand generate" -s V -l version -d 'Print version'
+complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert inspect generate help" -f -a "convert" -d 'Convert mboxes into a Maildir, in parallel and durably'
+complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert inspect generate help" -f -a "inspect" -d 'Show what is in a mailbox, and why each boundary is where it is'
+complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert inspect generate help" -f -a "generate" -d 'Write man pages and completions into a directory'
+complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert inspect generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
