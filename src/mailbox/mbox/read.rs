@@ -345,8 +345,6 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(1024))]
-
         #[test]
         fn mail_is_divided_and_nothing_is_lost(text in mail_like()) {
             promises::reader(&text);
