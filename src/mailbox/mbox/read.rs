@@ -297,6 +297,7 @@ mod tests {
             "\u{1}\u{1}",
             "\u{feff}",
             "\0\0\0",
+            "From a@b Mon Jan  1 10:00:05 2001\0\0From c@d",
             "Subject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA",
             "X-IMAPbase: 1 2",
         ]);

@@ -223,7 +223,7 @@ pub(super) fn is_line_start(text: &[u8], at: usize) -> bool {
 }
 
 fn classify(text: &[u8], at: usize) -> Candidate {
-    let end = line_end(text, at);
+    let end = from_line_end(text, at);
     let parsed = from_line::parse(&text[at..end]);
     Candidate {
         offset: at as u64,
@@ -234,6 +234,15 @@ fn classify(text: &[u8], at: usize) -> Candidate {
         blank_before: blank_before(text, at),
         dash: text[at..end].trim_ascii() == b"From -" || parsed.sender == b"-",
     }
+}
+
+/// The byte after a candidate. A hole may have swallowed its line end: where the next candidate begins,
+/// it is over. Stops there, so that a line with a million of them is looked through once.
+fn from_line_end(text: &[u8], at: usize) -> usize {
+    memchr::memchr2_iter(b'\n', 0, &text[at..])
+        .map(|n| at + n + 1)
+        .find(|&end| text[end - 1] == b'\n' || text[end..].starts_with(b"From "))
+        .unwrap_or(text.len())
 }
 
 /// The byte after the line that `at` is in.
@@ -331,6 +340,24 @@ mod tests {
             assert_eq!(scan.nul_stretches.len(), 1);
             assert_eq!(scan.crlf, 1);
         }
+    }
+
+    #[test]
+    fn a_candidate_whose_line_end_a_hole_swallowed_ends_where_the_next_begins() {
+        let date = "Mon Jan  1 10:00:05 2001";
+        let text = format!("From a@b {date}\0\0\0From c@d {date}\nA: 1\n\0From\0\0From x");
+        let scan = scan(text.as_bytes(), Watch::nobody());
+        let found: Vec<_> = scan.candidates.iter().map(|c| (c.offset, c.end(), c.class())).collect();
+        let (second, third) = (text.find("From c").unwrap() as u64, text.find("From x").unwrap() as u64);
+        let first_line = text.find('\n').unwrap() as u64 + 1;
+        assert_eq!(
+            found,
+            [
+                (0, second, "UHB".into()),
+                (second, first_line, "DHN".into()),
+                (third, text.len() as u64, "KEN".into()),
+            ]
+        );
     }
 
     #[test]
