@@ -1,1 +1,605 @@
+//! What cannot work, is in the way, or is broken off: the exit code, one clear line, nothing
+//! half-published, nothing left lying beside.
 
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
+use tempfile::TempDir;
+
+use crate::support::*;
+
+const MAIL: &str = "From ada@example.org Mon Mar  2 08:15:00 1998\nSubject: one\nStatus: RO\n\nfirst\n";
+/// Enough messages for a conversion to be caught at work.
+const MANY: u32 = 8_000;
+const NOBODY: &str = "65534";
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn have(program: &str, args: &[&str]) -> bool {
+    Command::new(program)
+        .args(args)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|s| s.success())
+}
+
+/// Asserts that converting fails with 3 and one line with these words on standard error, and that all
+/// of `around` is afterwards as it was before.
+#[track_caller]
+fn refused(command: Command, around: &Path, words: &[&str]) -> Run {
+    let before = tree(around);
+    let run = run(command).exits(3).complains(words);
+    assert_eq!(tree(around), before, "nothing is written and nothing left");
+    run
+}
+
+#[test]
+fn what_is_no_mailbox_is_refused_by_name() {
+    let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0";
+    let letter =
+        "Date: Mon, 2 Mar 1998 08:15:00 +0000\nFrom: Ada <ada@example.org>\nSubject: alone\n\nbody\n";
+    let cases: [(&str, &[u8], &[&str]); 8] = [
+        ("zeros", &[0; 1 << 20], &["zero"]),
+        ("letter.eml", letter.as_bytes(), &["one bare message", "rfc822:"]),
+        ("picture.png", png, &["PNG"]),
+        ("RMAIL", b"BABYL OPTIONS: -*- rmail -*-\nVersion: 5\n\x1f\x0c\n1,,\n", &["Babyl"]),
+        ("notes.txt", b"Milk\nBread\n", &[]),
+        ("prose.txt", b"Dear diary,\n\nFrom here on I write daily.\n", &[]),
+        ("noise", &[0xff, 0xfe, 0x80, 0x00, 0x0a, 0x0d, 0x01], &[]),
+        ("old.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 From \n", &[]),
+    ];
+    for (name, content, words) in cases {
+        let (scratch, source) = file(name, content);
+        let words = [&[name, "not a mailbox"], words].concat();
+        let command = convert_command([&source, &scratch.path().join("Maildir")]);
+        let run = refused(command, scratch.path(), &words);
+        assert_eq!(run.complaints(), ["not-a-mailbox"], "{name}");
+        assert_eq!(count(&run.summary(), "messages_found"), 0);
+    }
+    let (scratch, source) = file("letter.eml", letter);
+    let maildir = scratch.path().join("Maildir");
+    convert([format!("rfc822:{}", source.display()), maildir.display().to_string()]);
+    let written = messages(&maildir);
+    assert_eq!(
+        (written.len(), &written[0].bytes[..]),
+        (1, letter.as_bytes()),
+        "asked for by name it is a message"
+    );
+}
+
+#[test]
+fn a_directory_without_mail_a_fifo_and_a_device_are_refused_at_once() {
+    let scratch = scratch();
+    fs::create_dir(scratch.path().join("photos")).unwrap();
+    fs::write(scratch.path().join("photos/summer.jpg"), b"\xff\xd8\xff").unwrap();
+    let fifo = scratch.path().join("fifo");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o644.into(), 0).unwrap();
+    for (source, what) in [
+        (scratch.path().join("photos"), "directory"),
+        (fifo, "FIFO"),
+        ("/dev/zero".into(), "character device"),
+        (scratch.path().join("absent"), "no such file"),
+    ] {
+        let start = Instant::now();
+        let command = convert_command([&source, &scratch.path().join("Maildir")]);
+        refused(command, scratch.path(), &[source.to_str().unwrap(), what]);
+        assert!(start.elapsed() < Duration::from_secs(10), "{what}: waited for nothing");
+    }
+}
+
+#[test]
+fn an_empty_file_is_an_empty_mailbox() {
+    let (scratch, source) = file("empty", "");
+    let maildir = scratch.path().join("Maildir");
+    let summary = convert([&source, &maildir]).summary();
+    assert_eq!((count(&summary, "messages_found"), count(&summary, "bytes_source")), (0, 0));
+    assert_eq!(paths(&maildir), ["cur", "new", "tmp"]);
+}
+
+#[test]
+fn damaged_compression_is_not_taken_for_the_end_of_the_mail() {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(&many(2000)).unwrap();
+    let packed = packer.finish().unwrap();
+    let (scratch, source) = file("mail.gz", &packed[..packed.len() / 2]);
+    let maildir = scratch.path().join("Maildir");
+    let words = ["mail.gz", "damaged gzip data"];
+    let run = refused(convert_command([&source, &maildir]), scratch.path(), &words);
+    assert_eq!(run.complaints(), ["damaged-compression"]);
+}
+
+#[test]
+fn a_destination_that_cannot_be_one_is_refused_by_name() {
+    let (scratch, source) = file("source", MAIL);
+    let at = |name: &str| scratch.path().join(name);
+    fs::write(at("file"), "no Maildir").unwrap();
+    fs::create_dir(at("letters")).unwrap();
+    fs::write(at("letters/to-ada.odt"), "PK").unwrap();
+    std::os::unix::fs::symlink("nowhere", at("dangling")).unwrap();
+    for (destination, words) in [
+        ("file", &["file", "no directory"][..]),
+        ("letters", &["letters", "no Maildir"]),
+        ("dangling", &["dangling", "symbolic link"]),
+        ("absent/Maildir", &["absent", "does not exist"]),
+        ("file/Maildir", &["file", "directory"]),
+    ] {
+        refused(convert_command([&source, &at(destination)]), scratch.path(), words);
+        let mut dry = convert_command(["-n"]);
+        dry.args([&source, &at(destination)]);
+        refused(dry, scratch.path(), words);
+    }
+    let twice = convert_command([&source, &source, &at("Maildir")]);
+    refused(twice, scratch.path(), &["source", "twice"]);
+}
+
+/// The command as a user who owns nothing; None, and said so, where that cannot be.
+fn as_nobody(scratch: &Path, args: &[&OsStr]) -> Option<Command> {
+    if !is_root() {
+        return Some(convert_command(args));
+    }
+    // Where the binary lies nobody may be allowed to look.
+    let copy = scratch.join("mailferry");
+    fs::copy(BINARY, &copy).unwrap();
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    let become_nobody = ["setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--"];
+    if !have(become_nobody[0], &[&become_nobody[1..], &[copy.to_str().unwrap(), "--version"]].concat()) {
+        skipped("cannot become another user and run the binary");
+        return None;
+    }
+    let program: Vec<&OsStr> = become_nobody.iter().map(OsStr::new).chain([copy.as_os_str()]).collect();
+    let options = ["convert".as_ref(), "--json".as_ref()].into_iter().chain(args.iter().copied());
+    Some(wrapped("exec \"$@\"", program, options))
+}
+
+#[test]
+fn what_we_may_not_read_or_write_is_said_by_name() {
+    let (scratch, source) = file("source", MAIL);
+    let secret = scratch.path().join("secret");
+    fs::write(&secret, MAIL).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0)).unwrap();
+    // Somebody's own place to write to, and one that is closed.
+    let (open, closed) = (scratch.path().join("open"), scratch.path().join("closed"));
+    for (dir, mode) in [(&open, 0o777), (&closed, 0o555)] {
+        fs::create_dir(dir).unwrap();
+        fs::set_permissions(dir, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    for (source, destination, words) in [
+        (&secret, open.join("Maildir"), ["secret", "permission denied"]),
+        (&source, closed.join("Maildir"), ["closed", "permission denied"]),
+    ] {
+        let args = [source.as_os_str(), destination.as_os_str()];
+        let Some(command) = as_nobody(scratch.path(), &args) else { return };
+        let run = refused(command, &scratch.path().join("closed"), &words);
+        assert!(run.complaints().contains(&"io-error".to_owned()));
+        assert_eq!(paths(&open), [""; 0]);
+    }
+}
+
+#[test]
+fn a_source_that_cannot_be_dot_locked_is_read_with_a_warning() {
+    let (scratch, source) = file("source", MAIL);
+    let open = scratch.path().join("open");
+    fs::create_dir(&open).unwrap();
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+    let closed = fs::Permissions::from_mode(0o555);
+    let Some(command) = as_nobody(scratch.path(), &[source.as_os_str(), open.join("Maildir").as_os_str()])
+    else {
+        return;
+    };
+    fs::set_permissions(scratch.path(), closed).unwrap();
+    let run = run(command);
+    fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let run = run.exits(0);
+    assert_eq!(run.complaints(), ["lock-unwritable"]);
+    assert_eq!(count(&run.summary(), "written"), 1);
+}
+
+/// A small file system of its own, gone with the value.
+struct Disk {
+    _scratch: TempDir,
+    path: PathBuf,
+}
+
+impl Disk {
+    fn of(size: &str) -> Option<Disk> {
+        let scratch = scratch();
+        let path = scratch.path().join("disk");
+        fs::create_dir(&path).unwrap();
+        let option = format!("size={size}");
+        if !is_root()
+            || !have("mount", &["-t", "tmpfs", "-o", &option, "mailferry-test", path.to_str().unwrap()])
+        {
+            skipped("cannot mount a tmpfs");
+            return None;
+        }
+        Some(Disk { _scratch: scratch, path })
+    }
+
+    fn make_read_only(&self) {
+        assert!(have("mount", &["-o", "remount,ro", self.path.to_str().unwrap()]));
+    }
+
+    /// Takes all the room that is left.
+    fn fill(&self) {
+        let mut file = fs::File::create(self.path.join("filler")).unwrap();
+        while file.write_all(&[1; 4096]).is_ok() {}
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        have("umount", &["-l", self.path.to_str().unwrap()]);
+    }
+}
+
+#[test]
+fn a_disk_too_small_is_found_before_the_first_byte() {
+    let Some(disk) = Disk::of("2m") else { return };
+    let (scratch, source) = file("source", many(2000));
+    let destination = disk.path.join("Maildir");
+    let words = [disk.path.to_str().unwrap(), "not enough room"];
+    let run = refused(convert_command([&source, &destination]), &disk.path, &words);
+    assert_eq!(run.complaints(), ["no-room"]);
+    assert_eq!(count(&run.summary(), "bytes_not_reached"), fs::metadata(&source).unwrap().len());
+    assert_eq!(paths(scratch.path()), ["source"]);
+}
+
+#[test]
+fn a_disk_that_fills_up_meanwhile_leaves_nothing_half_done_new_or_existing() {
+    let (_scratch, source) = file("source", many(2000));
+    for existing in [false, true] {
+        let Some(disk) = Disk::of("16m") else { return };
+        let destination = disk.path.join("Maildir");
+        if existing {
+            make_maildir(&destination);
+        }
+        let before = tree(&disk.path);
+        let stopped = AtWork::stop(one_worker(&source, &destination), &destination);
+        disk.fill();
+        let run =
+            stopped.go_on().exits(3).complains(&["Maildir", "no space left", "run the same command again"]);
+        assert_eq!(run.complaints(), ["io-error"]);
+        assert_eq!(run.summary()["written"], 0);
+        fs::remove_file(disk.path.join("filler")).unwrap();
+        assert_eq!(tree(&disk.path), before, "existing: {existing}");
+        assert_eq!(count(&again(&source, &destination), "written"), 2000);
+    }
+}
+
+#[test]
+fn a_read_only_destination_is_refused() {
+    let Some(disk) = Disk::of("2m") else { return };
+    make_maildir(&disk.path.join("existing"));
+    disk.make_read_only();
+    let (_scratch, source) = file("source", MAIL);
+    for name in ["new", "existing"] {
+        let destination = disk.path.join(name);
+        refused(convert_command([&source, &destination]), &disk.path, &[name, "read-only file system"]);
+    }
+}
+
+#[test]
+fn a_write_or_flush_that_fails_is_an_error_and_the_mail_does_not_appear() {
+    if !have("strace", &["-f", "-o", "/dev/null", "true"]) {
+        return skipped("strace does not work here");
+    }
+    let (scratch, source) = file("source", many(500));
+    let log = scratch.path().join("strace.log");
+    for (fault, option) in [
+        ("writev:error=ENOSPC:when=5+", "--fsync=batch"),
+        ("writev:error=EIO:when=100", "--fsync=batch"),
+        ("syncfs:error=EIO", "--fsync=batch"),
+        ("fsync:error=EIO:when=20", "--fsync=each"),
+        ("fsync:error=EIO", "--fsync=batch"),
+        ("utimensat:error=EIO:when=3", "--fsync=batch"),
+        ("openat:error=EMFILE:when=60", "--fsync=batch"),
+    ] {
+        for existing in [false, true] {
+            let destination = scratch.path().join("destination");
+            fs::create_dir(&destination).unwrap();
+            let maildir = destination.join("Maildir");
+            if existing {
+                make_maildir(&maildir);
+            }
+            let before = tree(&destination);
+            let (trace, inject) =
+                (format!("trace={}", fault.split(':').next().unwrap()), format!("inject={fault}"));
+            let strace =
+                ["strace", "-f", "-qq", "-o", log.to_str().unwrap(), "-e", &trace, "-e", &inject, BINARY];
+            // strace counts by thread: one worker makes it the same everywhere.
+            let mut command = wrapped("exec \"$@\"", strace, ["convert", "--json", "-j1", option]);
+            command.args([&source, &maildir]);
+            let run = run(command).exits(3);
+            let what = format!("{fault}, existing: {existing}: {}", run.stderr);
+            assert!(fs::read_to_string(&log).unwrap().contains("(INJECTED)"), "{what}");
+            assert_eq!(run.complaints(), ["io-error"], "{what}");
+            assert_eq!(run.stderr.lines().count(), 1, "{what}");
+            assert!(run.stderr.contains("Maildir"), "{what}");
+            assert_eq!(count(&run.summary(), "written"), 0, "{what}");
+            assert!(tree(&destination) == before, "{what}: {:?}", paths(&destination));
+            fs::remove_dir_all(destination).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_source_that_somebody_holds_is_waited_for_and_then_the_holder_named() {
+    let (scratch, source) = file("source", MAIL);
+    let lock_file = scratch.path().join("source.lock");
+    let with = |option: &str| {
+        let destination = scratch.path().join("Maildir");
+        let mut command = convert_command([option, "--lock-timeout=1"]);
+        command.args([&source, &destination]);
+        command
+    };
+    fs::write(&lock_file, "4711 elsewhere").unwrap();
+    let words = ["source", "source.lock", "4711 elsewhere"];
+    let waited = refused(with("--lock=dotlock,fcntl"), scratch.path(), &words);
+    assert_eq!(waited.complaints(), ["locked"]);
+    fs::remove_file(&lock_file).unwrap();
+
+    // Such a lock is gone when its process closes any descriptor of the file: nothing may look into it.
+    let held = fs::File::options().read(true).write(true).open(&source).unwrap();
+    rustix::fs::fcntl_lock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let us = std::process::id().to_string();
+    run(with("--lock=dotlock,fcntl")).exits(3).complains(&["source", "locked by", &us]);
+    assert_eq!(names(scratch.path()), ["source"]);
+    drop(held);
+
+    let held = fs::File::open(&source).unwrap();
+    held.lock().unwrap();
+    refused(with("--lock=flock"), scratch.path(), &["source", "locked by"]);
+    drop(held);
+    run(with("--lock=dotlock,fcntl,flock")).exits(0);
+}
+
+#[test]
+fn a_lock_that_is_given_up_in_time_is_no_error() {
+    let (scratch, source) = file("source", MAIL);
+    let lock_file = scratch.path().join("source.lock");
+    fs::write(&lock_file, "4711 elsewhere").unwrap();
+    let child = convert_command([&source, &scratch.path().join("Maildir")])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    fs::write(&source, MAIL.repeat(2)).unwrap();
+    fs::remove_file(&lock_file).unwrap();
+    let run = Run::of(child.wait_with_output().unwrap()).exits(0);
+    assert_eq!(count(&run.summary(), "bytes_source"), 2 * MAIL.len() as u64, "read after the wait");
+}
+
+/// One with mail in it. Where nothing is to be lost by a power cut, no test waits for a flush.
+fn make_maildir(path: &Path) {
+    convert([OsStr::new("--fsync=none"), fixture("inbox.mbox").as_os_str(), path.as_os_str()]);
+}
+
+/// The same command once more.
+#[track_caller]
+fn again(source: &Path, destination: &Path) -> serde_json::Value {
+    convert([OsStr::new("--fsync=none"), source.as_os_str(), destination.as_os_str()]).summary()
+}
+
+fn one_worker(source: &Path, destination: &Path) -> Command {
+    let mut command = convert_command(["-j1", "--fsync=none"]);
+    command.args([source, destination]);
+    command
+}
+
+fn staging(destination: &Path) -> PathBuf {
+    let name = destination.file_name().unwrap().to_str().unwrap();
+    destination.with_file_name(format!(".{name}.mailferry-partial"))
+}
+
+/// A conversion stopped in the middle of writing.
+struct AtWork(Child);
+
+impl AtWork {
+    /// Starts it and stops it once messages lie in its staging directory, or in the tmp/ of an
+    /// existing Maildir.
+    #[track_caller]
+    fn stop(mut command: Command, destination: &Path) -> AtWork {
+        let at_work =
+            if destination.exists() { destination.join("tmp") } else { staging(destination).join("cur") };
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stopped = AtWork(child);
+        wait_for("it to write", || fs::read_dir(&at_work).is_ok_and(|mut dir| dir.next().is_some()));
+        stopped.send(Signal::STOP);
+        // Until it does not run any more, whatever it has begun.
+        wait_for("it to stop", || stopped.state().contains("T (stopped)"));
+        assert!(
+            fs::read_dir(&at_work).is_ok_and(|mut dir| dir.next().is_some()),
+            "it was quicker than we are"
+        );
+        stopped
+    }
+
+    fn state(&self) -> String {
+        fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap_or_default()
+    }
+
+    fn send(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.0.id() as i32).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    fn end(self) -> Run {
+        Run::of(self.0.wait_with_output().unwrap())
+    }
+
+    fn go_on(self) -> Run {
+        self.send(Signal::CONT);
+        self.end()
+    }
+}
+
+/// What lies in a directory itself, sorted.
+fn names(dir: &Path) -> Vec<String> {
+    let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
+}
+
+#[track_caller]
+fn wait_for(what: &str, mut happened: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !happened() {
+        assert!(start.elapsed() < Duration::from_secs(60), "waited in vain for {what}");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+#[test]
+fn a_source_that_changes_while_it_is_read_publishes_nothing() {
+    for (existing, how, word) in [
+        (false, "grow", "grew"),
+        (true, "grow", "grew"),
+        (false, "replace", "another file"),
+        (true, "remove", "removed"),
+    ] {
+        let (scratch, source) = file("source", many(MANY));
+        let destination = scratch.path().join("Maildir");
+        if existing {
+            make_maildir(&destination);
+        }
+        let before = paths(scratch.path());
+        let stopped = AtWork::stop(one_worker(&source, &destination), &destination);
+        match how {
+            "grow" => fs::File::options().append(true).open(&source).unwrap().write_all(b"\nx").unwrap(),
+            "replace" => {
+                fs::copy(&source, scratch.path().join("copy")).unwrap();
+                fs::rename(scratch.path().join("copy"), &source).unwrap();
+            }
+            _ => fs::remove_file(&source).unwrap(),
+        }
+        let run = stopped.go_on().exits(3).complains(&["source", "changed while it was read", word]);
+        assert_eq!(run.complaints(), ["source-changed"]);
+        let left = before.into_iter().filter(|path| how != "remove" || path != "source");
+        assert_eq!(paths(scratch.path()), left.collect::<Vec<_>>(), "{how}");
+    }
+}
+
+#[test]
+fn a_signal_ends_cleanly_and_the_same_command_continues() {
+    for (existing, signal) in
+        [(false, Signal::INT), (false, Signal::TERM), (false, Signal::HUP), (true, Signal::INT)]
+    {
+        let (scratch, source) = file("source", many(MANY));
+        let destination = scratch.path().join("Maildir");
+        if existing {
+            make_maildir(&destination);
+        }
+        let before = tree(scratch.path());
+        let stopped = AtWork::stop(one_worker(&source, &destination), &destination);
+        stopped.send(signal);
+        let run = stopped.go_on().exits(4).complains(&["interrupted", "nothing was published"]);
+        assert_eq!(run.complaints(), ["interrupted"]);
+        assert_eq!(count(&run.summary(), "bytes_not_reached"), fs::metadata(&source).unwrap().len());
+        assert!(tree(scratch.path()) == before, "{signal:?}, existing: {existing}");
+        assert_eq!(count(&again(&source, &destination), "written"), u64::from(MANY));
+    }
+}
+
+#[test]
+fn what_nohup_set_to_be_ignored_stays_ignored() {
+    let (scratch, source) = file("source", many(MANY));
+    let destination = scratch.path().join("Maildir");
+    let args = [
+        "convert".as_ref(),
+        "--json".as_ref(),
+        "-j1".as_ref(),
+        "--fsync=none".as_ref(),
+        source.as_os_str(),
+        destination.as_os_str(),
+    ];
+    let command = wrapped("trap '' HUP; exec \"$@\"", [BINARY], args);
+    let stopped = AtWork::stop(command, &destination);
+    stopped.send(Signal::HUP);
+    assert_eq!(count(&stopped.go_on().exits(0).summary(), "written"), u64::from(MANY));
+}
+
+#[test]
+fn an_interruption_is_heard_while_standard_input_is_silent() {
+    let scratch = scratch();
+    let mut command = convert_command([Path::new("-"), &scratch.path().join("Maildir")]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut waiting = AtWork(command.spawn().unwrap());
+    // Kept open: nothing comes in, and nothing ends.
+    let mut input = waiting.0.stdin.take().unwrap();
+    input.write_all(MAIL.as_bytes()).unwrap();
+    // SIGTERM is caught after SIGINT. The shell before it may catch some of its own.
+    let listens = |status: String| {
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0");
+        let caught = u64::from_str_radix(mask.trim(), 16).unwrap_or(0);
+        status.starts_with("Name:\tmailferry\n") && caught & 1 << (Signal::TERM.as_raw() - 1) != 0
+    };
+    wait_for("it to listen", || listens(waiting.state()));
+    waiting.send(Signal::INT);
+    waiting.end().exits(4).complains(&["interrupted"]);
+    drop(input);
+    assert_eq!(paths(scratch.path()), [""; 0]);
+}
+
+#[test]
+fn what_a_killed_run_left_is_hidden_and_the_same_command_completes_and_removes_it() {
+    for existing in [false, true] {
+        let (scratch, source) = file("source", many(MANY));
+        let destination = scratch.path().join("Maildir");
+        if existing {
+            make_maildir(&destination);
+        }
+        let stopped = AtWork::stop(one_worker(&source, &destination), &destination);
+        stopped.send(Signal::KILL);
+        assert_eq!(stopped.end().code, None);
+        assert_eq!(destination.exists(), existing);
+        assert_eq!(staging(&destination).exists(), !existing);
+        if existing {
+            assert_eq!(messages(&destination).len(), 8, "nothing is half-published");
+        }
+        let summary = again(&source, &destination);
+        assert_eq!(count(&summary, "written"), u64::from(MANY));
+        assert_eq!(names(scratch.path()), ["Maildir", "source"], "existing: {existing}");
+        assert_eq!(names(&destination.join("tmp")), [""; 0]);
+        let written = messages(&destination);
+        assert_eq!(written.len(), MANY as usize + if existing { 8 } else { 0 });
+        assert!(written.iter().all(|m| m.size == m.bytes.len() as u64));
+    }
+}
+
+#[test]
+fn of_two_conversions_into_one_destination_the_second_waits_or_names_the_lock() {
+    for existing in [false, true] {
+        let (scratch, source) = file("source", many(MANY));
+        let destination = scratch.path().join("Maildir");
+        if existing {
+            make_maildir(&destination);
+        }
+        // The source is not what they wait for.
+        let with = |timeout: &str| {
+            let mut command = convert_command(["-j1", "--fsync=none", "--lock=none", timeout]);
+            command.args([&source, &destination]);
+            command
+        };
+        let first = AtWork::stop(with("--lock-timeout=30"), &destination);
+        let hasty = run(with("--lock-timeout=1")).exits(3).complains(&["Maildir", "locked by"]);
+        assert_eq!(hasty.complaints(), ["locked"]);
+        let patient =
+            with("--lock-timeout=60").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let first = first.go_on().exits(0).summary();
+        let second = Run::of(patient.wait_with_output().unwrap()).exits(0).summary();
+        assert_eq!((count(&first, "written"), count(&second, "written")), (u64::from(MANY), 0));
+        assert_eq!(count(&second, "already_present"), u64::from(MANY));
+        assert!(!staging(&destination).exists());
+    }
+}
