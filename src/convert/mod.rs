@@ -261,6 +261,7 @@ fn run(
             let mut all = inputs.iter().zip(&mboxes).zip(&plans);
             all.try_for_each(|((input, mbox), plan)| {
                 write_all(&filling, &input.source, mbox, plan, options, progress)
+                    .map_err(|error| blame_source(error, &input.source))
             })
         })?;
         for input in inputs.iter() {
@@ -385,6 +386,17 @@ fn check_room(destination: &Path, standing: &Standing, plans: &[Plan]) -> Result
     match room.inodes {
         Some(free) if files > free => Err(too_little("inodes", files, free)),
         _ => Ok(()),
+    }
+}
+
+/// The kernel calls it a bad address when what it is to write is no longer behind our mapping:
+/// somebody has truncated the source, and it is not the destination that is to be named.
+fn blame_source(error: Error, source: &Source) -> Error {
+    match &error {
+        Error::Io { source: cause, .. } if cause.raw_os_error() == Some(libc::EFAULT) => {
+            source.check_unchanged().err().unwrap_or(error)
+        }
+        _ => error,
     }
 }
 

@@ -491,6 +491,24 @@ fn a_source_that_changes_while_it_is_read_publishes_nothing() {
 }
 
 #[test]
+fn a_source_that_is_truncated_while_it_is_read_publishes_nothing() {
+    // To less than what is being written at the moment, and to more.
+    for left in [MAIL.len(), 256 << 10] {
+        let (scratch, source) = file("source", many(MANY));
+        let destination = scratch.path().join("Maildir");
+        let stopped = AtWork::stop(one_worker(&source, &destination), &destination);
+        fs::File::options().write(true).open(&source).unwrap().set_len(left as u64).unwrap();
+        let run = stopped.go_on().exits(3);
+        assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
+        let says = ["was truncated by somebody else", "it shrank from"];
+        assert!(says.iter().any(|words| run.stderr.contains(words)), "{}", run.stderr);
+        assert!(!destination.exists());
+        assert!(count(&again(&source, &destination), "written") > 0, "the same command does it");
+        assert_eq!(names(scratch.path()), ["Maildir", "source"]);
+    }
+}
+
+#[test]
 fn a_signal_ends_cleanly_and_the_same_command_continues() {
     for (existing, signal) in
         [(false, Signal::INT), (false, Signal::TERM), (false, Signal::HUP), (true, Signal::INT)]
