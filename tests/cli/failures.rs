@@ -165,7 +165,7 @@ fn what_we_may_not_read_or_write_is_said_by_name() {
     let (scratch, source) = file("source", MAIL);
     let secret = scratch.path().join("secret");
     fs::write(&secret, MAIL).unwrap();
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).unwrap();
     // Somebody's own place to write to, and one that is closed.
     let (open, closed) = (scratch.path().join("open"), scratch.path().join("closed"));
     for (dir, mode) in [(&open, 0o777), (&closed, 0o555)] {
