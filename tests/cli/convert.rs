@@ -20,7 +20,7 @@ const HOUR: i64 = 3600;
 fn a_new_maildir_has_the_names_modes_dates_and_flags_that_the_manual_promises() {
     let scratch = scratch();
     let maildir = scratch.path().join("Maildir");
-    let run = convert([&fixture("inbox.mbox"), &maildir]);
+    let run = convert_fixture("inbox.mbox", &maildir);
     assert_eq!(run.complaints(), [""; 0]);
     let expected = [
         (888_826_500, "cur", "S", "The library gets its first terminal"),
@@ -160,7 +160,7 @@ fn the_fixtures_of_other_makes_are_read_as_what_they_are() {
 #[test]
 fn a_broken_mbox_is_told_line_by_line() {
     let scratch = scratch();
-    let run = convert([&fixture("broken.mbox"), &scratch.path().join("Maildir")]);
+    let run = convert_fixture("broken.mbox", &scratch.path().join("Maildir"));
     let mbox = String::from_utf8(fs::read(fixture("broken.mbox")).unwrap()).unwrap();
     let at = |text: &str| mbox.find(text).unwrap_or_else(|| panic!("{text:?}")) as u64;
     let expected = [
@@ -206,7 +206,7 @@ fn compressed_mail_is_known_by_its_content_and_standard_input_is_a_source() {
     };
     let scratch = scratch();
     let plain = scratch.path().join("plain");
-    convert([&fixture("inbox.mbox"), &plain]);
+    convert_fixture("inbox.mbox", &plain);
     for (name, packed) in [
         ("inbox.gz", mbox.clone()),
         ("inbox.txt", gzip(&mbox)),
@@ -248,7 +248,8 @@ fn a_prefix_overrides_the_evidence() {
 fn several_sources_go_into_one_maildir_and_the_same_command_again_touches_nothing() {
     let scratch = scratch();
     let maildir = scratch.path().join("Maildir");
-    let command = [fixture("inbox.mbox"), fixture("crlf.mbox"), fixture("broken.mbox"), maildir.clone()];
+    let fixtures = ["inbox.mbox", "crlf.mbox", "broken.mbox"].map(fixture);
+    let command = [&["--lock=none".into()], &fixtures[..], std::slice::from_ref(&maildir)].concat();
     let summary = convert(&command).summary();
     assert_eq!((count(&summary, "sources"), count(&summary, "written")), (3, 14));
     assert_eq!(messages(&maildir).len(), 14);
@@ -256,7 +257,13 @@ fn several_sources_go_into_one_maildir_and_the_same_command_again_touches_nothin
     let summary = convert(&command).summary();
     assert_eq!((count(&summary, "written"), count(&summary, "already_present")), (0, 14));
     assert!(tree(&maildir) == before);
-    let text = run(mailferry(["convert".as_ref(), command[0].as_os_str(), maildir.as_os_str()])).exits(0);
+    let text = run(mailferry([
+        "convert".as_ref(),
+        "--lock=none".as_ref(),
+        fixtures[0].as_os_str(),
+        maildir.as_os_str(),
+    ]))
+    .exits(0);
     assert_eq!(
         text.last_line(),
         "8 messages found, 0 written, 8 there already; every byte of 3,756 accounted for."
@@ -267,11 +274,11 @@ fn several_sources_go_into_one_maildir_and_the_same_command_again_touches_nothin
 fn mail_that_its_user_has_read_since_is_not_written_again() {
     let scratch = scratch();
     let maildir = scratch.path().join("Maildir");
-    convert([&fixture("inbox.mbox"), &maildir]);
+    convert_fixture("inbox.mbox", &maildir);
     let new = messages(&maildir).into_iter().find(|m| m.place == "new").unwrap();
     fs::rename(&new.path, maildir.join("cur").join(format!("{}:2,RS", new.name))).unwrap();
     let before = tree(&maildir);
-    let summary = convert([&fixture("inbox.mbox"), &maildir]).summary();
+    let summary = convert_fixture("inbox.mbox", &maildir).summary();
     assert_eq!((count(&summary, "written"), count(&summary, "already_present")), (0, 8));
     assert!(tree(&maildir) == before);
 }
@@ -404,7 +411,7 @@ fn dates_that_are_not_real_give_way_to_those_that_are() {
 fn a_dry_run_writes_nothing_anywhere_and_counts_the_same() {
     let (scratch, source) = file("source", format!("{ADA}{BERTIL}"));
     let existing = scratch.path().join("existing");
-    convert([fixture("inbox.mbox"), existing.clone()]);
+    convert_fixture("inbox.mbox", &existing);
     let before = tree(scratch.path());
     for destination in ["existing", "new"] {
         let destination = scratch.path().join(destination);
@@ -436,9 +443,9 @@ fn a_source_is_never_changed_and_no_lock_is_left_on_it() {
 fn a_folder_of_a_maildir_is_marked_as_one() {
     let scratch = scratch();
     let maildir = scratch.path().join("Maildir");
-    convert([fixture("inbox.mbox"), maildir.clone()]);
+    convert_fixture("inbox.mbox", &maildir);
     assert!(!maildir.join("maildirfolder").exists());
-    convert([fixture("crlf.mbox"), maildir.join(".Old")]);
+    convert_fixture("crlf.mbox", &maildir.join(".Old"));
     assert_eq!(fs::metadata(maildir.join(".Old/maildirfolder")).unwrap().len(), 0);
     assert_eq!(messages(&maildir.join(".Old")).len(), 2);
 }
@@ -457,7 +464,7 @@ fn the_summary_has_every_key_of_the_contract_whatever_happens() {
         (fixture("../cli/main.rs"), scratch.path().join("Maildir3"), 3),
     ];
     for (source, destination, code) in outcomes {
-        let run = run(convert_command([source, destination])).exits(code);
+        let run = run(convert_command(["--lock=none".into(), source, destination])).exits(code);
         let summary = run.summary();
         for key in keys.split_whitespace() {
             assert!(summary.get(key).is_some(), "{key} is not in {summary}");
@@ -475,8 +482,13 @@ fn the_summary_has_every_key_of_the_contract_whatever_happens() {
 fn the_last_line_for_a_person_is_a_plain_sentence() {
     let scratch = scratch();
     let maildir = scratch.path().join("Maildir");
-    let run =
-        run(mailferry(["convert".as_ref(), fixture("inbox.mbox").as_os_str(), maildir.as_os_str()])).exits(0);
+    let run = run(mailferry([
+        "convert".as_ref(),
+        "--lock=none".as_ref(),
+        fixture("inbox.mbox").as_os_str(),
+        maildir.as_os_str(),
+    ]))
+    .exits(0);
     assert_eq!(run.last_line(), "8 messages found, 8 written; every byte of 3,756 accounted for.");
     assert_eq!(run.stderr, "");
 }
@@ -486,7 +498,7 @@ fn quiet_says_nothing_strict_counts_warnings_and_a_wrong_command_is_2() {
     let scratch = scratch();
     let broken = fixture("broken.mbox");
     let with = |options: &[&str], n: u32| {
-        let mut command = mailferry(["convert"]);
+        let mut command = mailferry(["convert", "--lock=none"]);
         command.args(options).args([&broken, &scratch.path().join(format!("Maildir{n}"))]);
         run(command)
     };
@@ -500,7 +512,7 @@ fn quiet_says_nothing_strict_counts_warnings_and_a_wrong_command_is_2() {
         &["--nonsense"][..],
         &["--eol=cr"],
         &["--jobs=0"],
-        &["--lock=hope"],
+        &["--lock=hope,none"],
         &["--from-zone=Mars"],
         &["-q", "-v"],
     ] {
@@ -517,7 +529,7 @@ fn a_pipe_closed_early_is_no_error_and_the_mail_is_there() {
     let scratch = scratch();
     for (n, options) in [&["-v"][..], &["--json"]].into_iter().enumerate() {
         let maildir = scratch.path().join(format!("Maildir{n}"));
-        let mut command = mailferry(["convert"]);
+        let mut command = mailferry(["convert", "--lock=none"]);
         command.args(options).args([&fixture("inbox.mbox"), &maildir]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());

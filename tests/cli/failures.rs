@@ -16,7 +16,7 @@ use crate::support::*;
 
 const MAIL: &str = "From ada@example.org Mon Mar  2 08:15:00 1998\nSubject: one\nStatus: RO\n\nfirst\n";
 /// Enough messages for a conversion to be caught at work.
-const MANY: u32 = 8_000;
+const MANY: u32 = 16_000;
 const NOBODY: &str = "65534";
 
 fn is_root() -> bool {
@@ -141,13 +141,15 @@ fn a_destination_that_cannot_be_one_is_refused_by_name() {
     refused(twice, scratch.path(), &["source", "twice"]);
 }
 
-/// The command as a user who owns nothing; None, and said so, where that cannot be.
-fn as_nobody(scratch: &Path, args: &[&OsStr]) -> Option<Command> {
+/// The command as a user who owns nothing, and the place of its binary; None, and said so, where that
+/// cannot be.
+fn as_nobody(args: &[&OsStr]) -> Option<(TempDir, Command)> {
+    // Where the binary lies nobody may be allowed to look, and from memory to run it.
+    let place = scratch_in(&std::env::temp_dir());
     if !is_root() {
-        return Some(convert_command(args));
+        return Some((place, convert_command(args)));
     }
-    // Where the binary lies nobody may be allowed to look.
-    let copy = scratch.join("mailferry");
+    let copy = place.path().join("mailferry");
     fs::copy(BINARY, &copy).unwrap();
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
     let become_nobody = ["setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--"];
@@ -157,7 +159,8 @@ fn as_nobody(scratch: &Path, args: &[&OsStr]) -> Option<Command> {
     }
     let program: Vec<&OsStr> = become_nobody.iter().map(OsStr::new).chain([copy.as_os_str()]).collect();
     let options = ["convert".as_ref(), "--json".as_ref()].into_iter().chain(args.iter().copied());
-    Some(wrapped("exec \"$@\"", program, options))
+    let command = wrapped("exec \"$@\"", program, options);
+    Some((place, command))
 }
 
 #[test]
@@ -177,7 +180,7 @@ fn what_we_may_not_read_or_write_is_said_by_name() {
         (&source, closed.join("Maildir"), ["closed", "permission denied"]),
     ] {
         let args = [source.as_os_str(), destination.as_os_str()];
-        let Some(command) = as_nobody(scratch.path(), &args) else { return };
+        let Some((_binary, command)) = as_nobody(&args) else { return };
         let run = refused(command, &scratch.path().join("closed"), &words);
         assert!(run.complaints().contains(&"io-error".to_owned()));
         assert_eq!(paths(&open), [""; 0]);
@@ -191,8 +194,7 @@ fn a_source_that_cannot_be_dot_locked_is_read_with_a_warning() {
     fs::create_dir(&open).unwrap();
     fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
     let closed = fs::Permissions::from_mode(0o555);
-    let Some(command) = as_nobody(scratch.path(), &[source.as_os_str(), open.join("Maildir").as_os_str()])
-    else {
+    let Some((_binary, command)) = as_nobody(&[source.as_os_str(), open.join("Maildir").as_os_str()]) else {
         return;
     };
     fs::set_permissions(scratch.path(), closed).unwrap();
@@ -381,7 +383,8 @@ fn a_lock_that_is_given_up_in_time_is_no_error() {
 
 /// One with mail in it. Where nothing is to be lost by a power cut, no test waits for a flush.
 fn make_maildir(path: &Path) {
-    convert([OsStr::new("--fsync=none"), fixture("inbox.mbox").as_os_str(), path.as_os_str()]);
+    let options = ["--fsync=none", "--lock=none"].map(OsStr::new);
+    convert(options.into_iter().chain([fixture("inbox.mbox").as_os_str(), path.as_os_str()]));
 }
 
 /// The same command once more.

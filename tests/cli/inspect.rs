@@ -19,7 +19,7 @@ fn inspect<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
 fn inbox_in_maildir() -> (tempfile::TempDir, PathBuf, Vec<Message>) {
     let scratch = scratch();
     let maildir = scratch.path().join("Maildir");
-    convert([&fixture("inbox.mbox"), &maildir]);
+    convert_fixture("inbox.mbox", &maildir);
     let mut files = messages(&maildir);
     // The fixture is in the order of its dates.
     files.sort_by_key(|message| message.epoch);
@@ -137,7 +137,13 @@ fn a_list_of_boundaries_that_was_edited_is_obeyed() {
     for (name, list, expected) in lists {
         let (file, maildir) = (scratch.path().join(format!("{name}.list")), scratch.path().join(name));
         fs::write(&file, list).unwrap();
-        let args = [OsStr::new("--boundaries"), file.as_os_str(), broken.as_os_str(), maildir.as_os_str()];
+        let args = [
+            OsStr::new("--lock=none"),
+            OsStr::new("--boundaries"),
+            file.as_os_str(),
+            broken.as_os_str(),
+            maildir.as_os_str(),
+        ];
         let summary = convert(args).summary();
         assert_eq!(
             (count(&summary, "written"), messages(&maildir).len()),

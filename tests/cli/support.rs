@@ -164,13 +164,29 @@ pub fn convert_command<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Co
     command
 }
 
+/// Where scratch directories are made. In memory where there is room and nobody asks for another
+/// place: ext4 lets those wait who create files where thousands have just been removed.
+fn scratch_root() -> PathBuf {
+    const ROOM: u64 = 2 << 30;
+    let memory = PathBuf::from("/dev/shm");
+    let roomy = |stat: rustix::fs::StatVfs| stat.f_bavail * stat.f_frsize > ROOM;
+    if std::env::var_os("TMPDIR").is_none() && rustix::fs::statvfs(&memory).is_ok_and(roomy) {
+        return memory;
+    }
+    std::env::temp_dir()
+}
+
 /// A scratch directory that every user may enter.
 pub fn scratch() -> TempDir {
+    scratch_in(&scratch_root())
+}
+
+pub fn scratch_in(root: &Path) -> TempDir {
     use std::os::unix::fs::PermissionsExt;
     tempfile::Builder::new()
         .prefix("mailferry-test-")
         .permissions(fs::Permissions::from_mode(0o755))
-        .tempdir()
+        .tempdir_in(root)
         .expect("a scratch directory")
 }
 
@@ -184,6 +200,13 @@ pub fn file(name: &str, content: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
 
 pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+/// Converts a fixture as it lies there, where a lock file would be in the way of other tests and of
+/// those who may not write to it.
+#[track_caller]
+pub fn convert_fixture(name: &str, maildir: &Path) -> Run {
+    convert([OsStr::new("--lock=none"), fixture(name).as_os_str(), maildir.as_os_str()])
 }
 
 /// A file or directory as it lies there.
