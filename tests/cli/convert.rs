@@ -412,7 +412,10 @@ fn a_dry_run_writes_nothing_anywhere_and_counts_the_same() {
     let (scratch, source) = file("source", format!("{ADA}{BERTIL}"));
     let existing = scratch.path().join("existing");
     convert_fixture("inbox.mbox", &existing);
-    let before = tree(scratch.path());
+    // A directory's time tells even what was there for a moment, such as a lock.
+    let touched = |name: &str| fs::metadata(scratch.path().join(name)).unwrap().modified().unwrap();
+    let times = || ["", "existing", "existing/tmp", "existing/new", "existing/cur"].map(touched);
+    let (before, times_before) = (tree(scratch.path()), times());
     for destination in ["existing", "new"] {
         let destination = scratch.path().join(destination);
         let mut command = convert_command(["-n"]);
@@ -420,7 +423,7 @@ fn a_dry_run_writes_nothing_anywhere_and_counts_the_same() {
         let run = run(command).exits(0);
         assert_eq!(count(&run.summary(), "written"), 2);
         assert_eq!(run.summary()["dry_run"], true);
-        assert_eq!(tree(scratch.path()), before);
+        assert_eq!((tree(scratch.path()), times()), (before.clone(), times_before));
     }
     let text = run(mailferry(["convert".as_ref(), "-n".as_ref(), source.as_os_str(), existing.as_os_str()]))
         .exits(0);

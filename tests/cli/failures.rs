@@ -289,10 +289,63 @@ fn a_read_only_destination_is_refused() {
     }
 }
 
+/// strace, if it works here.
+fn have_strace() -> bool {
+    let have = have("strace", &["-f", "-o", "/dev/null", "true"]);
+    if !have {
+        skipped("strace does not work here");
+    }
+    have
+}
+
+#[test]
+fn what_is_visible_was_flushed_before_and_its_name_is_flushed_after() {
+    if !have_strace() {
+        return;
+    }
+    for existing in [false, true] {
+        for (fsync, least) in [("batch", 2), ("each", 8 + 2), ("none", 0)] {
+            let scratch = scratch();
+            let (maildir, log) = (scratch.path().join("Maildir"), scratch.path().join("strace.log"));
+            if existing {
+                convert_fixture("crlf.mbox", &maildir);
+            }
+            let trace = "trace=fsync,fdatasync,syncfs,renameat2";
+            let strace = ["strace", "-f", "-qq", "-y", "-o", log.to_str().unwrap(), "-e", trace, BINARY];
+            let option = format!("--fsync={fsync}");
+            let mut command = wrapped("exec \"$@\"", strace, ["convert", "--lock=none", &option]);
+            command.args([&fixture("inbox.mbox"), &maildir]);
+            run(command).exits(0);
+            let log = fs::read_to_string(&log).unwrap();
+            let calls: Vec<&str> = log.lines().filter(|line| line.contains("sync")).collect();
+            assert!(calls.len() >= least && (calls.is_empty() || least > 0), "{fsync}, {existing}: {log}");
+            let at = |line: Option<usize>| line.unwrap_or_else(|| panic!("{fsync}, {existing}: {log}"));
+            let lines: Vec<&str> = log.lines().collect();
+            let first = at(lines.iter().position(|line| line.contains("renameat2(")));
+            let last = at(lines.iter().rposition(|line| line.contains("renameat2(")));
+            if fsync == "none" {
+                continue;
+            }
+            assert!(lines[..first].iter().any(|line| line.contains("sync")), "{fsync}, {existing}: {log}");
+            // The directories that hold the new names.
+            let holders = if existing {
+                vec![maildir.join("new"), maildir.join("cur")]
+            } else {
+                vec![scratch.path().into()]
+            };
+            for holder in holders {
+                let flushed = format!("<{}>", holder.display());
+                let flush = |line: &&str| line.contains("fsync(") && line.contains(&flushed);
+                assert!(lines[last..].iter().any(flush), "{fsync}, {existing}: {log}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_write_or_flush_that_fails_is_an_error_and_the_mail_does_not_appear() {
-    if !have("strace", &["-f", "-o", "/dev/null", "true"]) {
-        return skipped("strace does not work here");
+    if !have_strace() {
+        return;
     }
     let (scratch, source) = file("source", many(500));
     let log = scratch.path().join("strace.log");
