@@ -78,7 +78,7 @@ pub fn judge(evidence: Evidence) -> (Variant, String) {
     }
     match (deeper_than_text, deep_as_text) {
         (0, 0) if quoted == 0 => {
-            let stray = if lengths > 0 { "few right Content-Lengths" } else { "no Content-Length" };
+            let stray = if lengths > 0 { "few right Content-Lengths" } else { "no right Content-Length" };
             (Variant::Mboxrd, format!("{stray} and no quoted line; mboxo and mboxrd read it alike"))
         }
         (0, 0) => (
