@@ -203,7 +203,7 @@ impl Facts {
         let rendered = render(message, split.body_at(message), mbox.variant.quoting(), eol);
         let (size, wire_size) = rendered.sizes(mbox.has_cr || eol == Eol::Crlf);
         Facts {
-            unique: Unique::of(extent.from_lines(source.raw()), extent.message(source.raw())),
+            unique: Unique::of(&source.raw()[extent.at as usize..extent.end as usize]),
             offered,
             status,
             pseudo: status::is_pseudo(split.header),

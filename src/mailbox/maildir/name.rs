@@ -12,14 +12,11 @@ use super::flags::Flags;
 pub struct Unique(pub [u8; 12]);
 
 impl Unique {
-    /// Of a From_ line (with its line end, empty where there is none) and the bytes as they lie in
-    /// the source.
-    pub fn of(from_line: &[u8], message: &[u8]) -> Unique {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(from_line);
-        hasher.update(message);
+    /// Of a message as it lies in the source, from the first byte of its From_ lines to its last. In one
+    /// piece: hashing a From_ line and then the rest costs half as much again.
+    pub fn of(from_line_and_message: &[u8]) -> Unique {
         let mut bits = [0; 12];
-        bits.copy_from_slice(&hasher.finalize().as_bytes()[..12]);
+        bits.copy_from_slice(&blake3::hash(from_line_and_message).as_bytes()[..12]);
         Unique(bits)
     }
 }
@@ -154,7 +151,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn base(host: &str) -> BaseName<'_> {
-        BaseName { epoch: 978343201, unique: Unique::of(b"", b"x"), copy: 0, host, size: 4, wire_size: 5 }
+        BaseName { epoch: 978343201, unique: Unique::of(b"x"), copy: 0, host, size: 4, wire_size: 5 }
     }
 
     #[test]

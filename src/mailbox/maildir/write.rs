@@ -262,7 +262,7 @@ impl Filling {
     /// then finds little left to do. An error that such an early flush hears of is not heard again by
     /// the last one, so it counts here.
     pub fn flush_while(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
-        const APART: Duration = Duration::from_millis(300);
+        const APART: Duration = Duration::from_millis(150);
         if self.fsync != Fsync::Batch || !self.one_flush {
             return work();
         }
