@@ -84,6 +84,14 @@ impl Dir {
             .map_err(|e| failed("create", self.join(name))(e))
     }
 
+    /// Opens a file to read and to append to; makes it if there is none.
+    pub fn open_append(&self, name: &OsStr, mode: u32) -> Result<File> {
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode)))
+            .map(File::from)
+            .map_err(|e| failed("open", self.join(name))(e))
+    }
+
     /// Opens a file for reading. Neither a symbolic link is followed nor a FIFO waited for.
     pub fn open_file(&self, name: &OsStr) -> Result<File> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -105,6 +113,17 @@ impl Dir {
             Err(Errno::INVAL | Errno::NOSYS) => self.publish_without_noreplace(from, to, name),
             Err(e) => Err(failed("rename", self.join(from))(e)),
         }
+    }
+
+    /// Gives a file the name of another one here, which is replaced: only where the user said so.
+    pub fn replace(&self, from: &OsStr, name: &OsStr) -> Result<()> {
+        rustix::fs::renameat(&self.fd, from, &self.fd, name).map_err(failed("rename", self.join(from)))
+    }
+
+    /// A second handle of the same directory.
+    pub fn try_clone(&self) -> Result<Dir> {
+        let fd = self.fd.try_clone().map_err(Error::io("open the directory", &self.path))?;
+        Ok(Dir { fd, path: self.path.clone() })
     }
 
     /// Removes a name that is no directory.

@@ -100,6 +100,16 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The manifest is not what we wrote.
+    #[error("{}: line {line} {reason}", shown(path))]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// Its line, counted from 1.
+        line: u64,
+        /// What is wrong, continuing "line N".
+        reason: String,
+    },
     /// The user asked for something that this version does not do.
     #[error("{}: {reason}", shown(path))]
     Unsupported {
@@ -136,6 +146,7 @@ impl Error {
             | Error::Destination { .. }
             | Error::Compressed { .. }
             | Error::Boundaries { .. }
+            | Error::Manifest { .. }
             | Error::Unsupported { .. } => false,
         }
     }
@@ -151,6 +162,7 @@ impl Error {
             Error::Compressed { .. } => Code::DamagedCompression,
             Error::NoRoom { .. } => Code::NoRoom,
             Error::Boundaries { .. } => Code::BoundariesFile,
+            Error::Manifest { .. } => Code::ManifestDamaged,
             Error::Unsupported { .. } => Code::Unsupported,
             Error::Interrupted => Code::Interrupted,
         }
@@ -167,6 +179,7 @@ impl Error {
             | Error::Compressed { path, .. }
             | Error::NoRoom { path, .. }
             | Error::Boundaries { path, .. }
+            | Error::Manifest { path, .. }
             | Error::Unsupported { path, .. } => Some(path),
             Error::Interrupted => None,
         }
@@ -176,6 +189,9 @@ impl Error {
     pub fn mend(&self) -> Option<&str> {
         match self {
             Error::NotAMailbox { mend, .. } => mend.as_deref(),
+            Error::Manifest { .. } => {
+                Some("restore it from a backup, or move it away: then names alone say what is there already")
+            }
             Error::NoRoom { .. } => {
                 Some("free some space or choose another destination; nothing was written")
             }

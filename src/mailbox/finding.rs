@@ -80,6 +80,13 @@ codes! {
     DamagedCompression "damaged-compression" Error "Compressed data that ends early or does not decode.",
     NoRoom "no-room" Error "Too few free bytes or inodes; found before anything was written.",
     BoundariesFile "boundaries-file" Error "The file given with --boundaries says something impossible.",
+    ManifestDamaged "manifest-damaged" Error "The manifest of the destination was changed or is of another version.",
+    SourceKnown "source-known" Info "A source of these bytes was converted before; nothing was left to do.",
+    SourceGrown "source-grown" Info "A source that has grown since it was converted: only what is new was written.",
+    SourceRewritten "source-rewritten" Info "A source that was rewritten since it was converted: its messages were matched by content.",
+    SourceResumed "source-resumed" Info "A conversion that was killed was completed.",
+    MessageGone "message-gone" Error "A message that the manifest names is not in the Maildir.",
+    MessageChanged "message-changed" Error "A message is not the bytes that the manifest names.",
     Unsupported "unsupported" Error "Asked for by name, and not done by this version.",
     Interrupted "interrupted" Error "SIGINT, SIGTERM or SIGHUP; the same command continues.",
 }

@@ -55,6 +55,30 @@ impl Field<'_> {
     }
 }
 
+/// Whether readers rewrite this field as they go: it is no part of what a message says.
+fn is_volatile(field: &Field<'_>) -> bool {
+    const VOLATILE: [&str; 7] =
+        ["Status", "X-Status", "X-Keywords", "X-UID", "X-IMAPbase", "Content-Length", "Lines"];
+    VOLATILE.iter().any(|name| field.is(name))
+}
+
+/// The header without the fields that readers rewrite (Status, X-Status, X-Keywords, X-UID,
+/// X-IMAPbase, Content-Length, Lines); None where it has none of them.
+pub fn without_volatile(header: &[u8]) -> Option<Vec<u8>> {
+    fields(header).any(|f| is_volatile(&f)).then(|| {
+        let mut kept = Vec::with_capacity(header.len());
+        let mut rest = header;
+        while !rest.is_empty() {
+            let (whole, after) = rest.split_at(field_len(rest));
+            rest = after;
+            if !field(whole).is_some_and(|f| is_volatile(&f)) {
+                kept.extend_from_slice(whole);
+            }
+        }
+        kept
+    })
+}
+
 /// The fields of a header in their order. Lines that are no field (`>From `, a stray line) are
 /// passed over, with their continuation lines.
 pub fn fields(header: &[u8]) -> Fields<'_> {

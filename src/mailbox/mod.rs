@@ -7,6 +7,7 @@ pub mod finding;
 pub mod header;
 pub mod lock;
 pub mod maildir;
+pub mod manifest;
 pub mod mbox;
 pub mod source;
 

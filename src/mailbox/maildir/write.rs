@@ -17,6 +17,7 @@ use std::time::Duration;
 use crate::mailbox::durable::{self, Dir};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::lock::{self, DirLock};
+use crate::mailbox::manifest::{Appending, End, FILE_NAME};
 
 /// When bytes are brought to stable storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -258,6 +259,20 @@ impl Filling {
         Ok(())
     }
 
+    /// Opens the Maildir's manifest to append to.
+    pub fn manifest(&self, end: End) -> Result<Appending> {
+        let root = match &self.kind {
+            Kind::Staged(staged) => &staged.root,
+            Kind::Through { made, .. } => &made.root,
+        };
+        Appending::open(root, OsStr::new(FILE_NAME), end)
+    }
+
+    /// Whether all appears at once.
+    pub fn is_staged(&self) -> bool {
+        matches!(self.kind, Kind::Staged(_))
+    }
+
     /// Runs `work`, which writes, and has the disk begin with what is written already: the last flush
     /// then finds little left to do. An error that such an early flush hears of is not heard again by
     /// the last one, so it counts here.
@@ -318,8 +333,8 @@ impl Filling {
 
     /// Makes all that was written visible, and returns when it is on stable storage. An error leaves
     /// no message half there; into an existing Maildir the messages before it may be there, whole:
-    /// `published` counts them.
-    pub fn publish(mut self, published: &mut u64) -> Result<()> {
+    /// `published` counts them. The Maildir stays locked until the `Filling` goes.
+    pub fn publish(&mut self, published: &mut u64) -> Result<()> {
         let flush = self.fsync != Fsync::None;
         if flush && self.one_flush && self.fsync == Fsync::Batch {
             self.new.sync_fs()?;
@@ -349,6 +364,7 @@ impl Filling {
                 if flush {
                     self.new.sync()?;
                     self.cur.sync()?;
+                    made.root.sync()?;
                 }
                 Ok(())
             }

@@ -14,7 +14,7 @@ pub enum Quoting {
 }
 
 /// Offsets in `body` of the `>` bytes that `quoting` takes off, in order.
-pub fn quotes(body: &[u8], quoting: Quoting) -> impl Iterator<Item = usize> + '_ {
+pub fn quotes<'a>(body: &'a [u8], quoting: Quoting) -> impl Iterator<Item = usize> + use<'a> {
     // The needle has a rare byte pair, so that text full of `>` replies costs nothing.
     let finder = memmem::find_iter(body, b">From ");
     finder.take_while(move |_| quoting != Quoting::None).filter_map(move |at| {

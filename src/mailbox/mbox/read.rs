@@ -145,6 +145,13 @@ impl<'a> Mbox<'a> {
         junk.next().map_or(Ok(()), |junk| Err(format!("junk {junk:?} beyond the end")))
     }
 
+    /// Offsets in a message, as it lies in the source, of the `>` that are taken off.
+    pub fn quote_offsets(&self, extent: &Extent) -> impl Iterator<Item = usize> + use<'a> {
+        let message = extent.message(self.text);
+        let body_at = header::split(message).body_at(message);
+        quote::quotes(&message[body_at..], self.variant.quoting()).map(move |at| body_at + at)
+    }
+
     /// The pieces of a message as it was before quoting, and how many `>` are left out.
     pub fn pieces(&self, extent: &Extent, pieces: &mut Vec<&'a [u8]>) -> usize {
         let message = extent.message(self.text);
