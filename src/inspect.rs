@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::convert::dates::{Origin, Rules};
-use crate::convert::plan::{self, Fate, Taken};
+use crate::convert::plan::{self, Dedupe, Earlier, Fate, Lineage, Memory};
 use crate::convert::render::{Eol, Rendered, render};
 use crate::mailbox::date;
 use crate::mailbox::error::{Error, Result};
@@ -54,7 +54,8 @@ pub enum At {
 
 /// Lists the messages of an mbox. The findings are those of dates and pseudo messages.
 pub fn list_mbox(source: &Source, mbox: &Mbox<'_>, rules: &Rules) -> Result<(Vec<Row>, Vec<Finding>)> {
-    let plan = plan::plan(source, mbox, Eol::Keep, rules, &mut Taken::default(), &|_| Ok(()))?;
+    let nothing = Earlier { lineage: Lineage::default(), dedupe: Dedupe::No };
+    let plan = plan::plan(source, mbox, Eol::Keep, rules, &mut Memory::default(), nothing, &|_| Ok(()))?;
     let rows = plan.messages.iter().enumerate().map(|(n, planned)| Row {
         number: n + 1,
         at: At::Offset(planned.extent.at),

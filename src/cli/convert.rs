@@ -6,8 +6,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use clap::{Args, ValueEnum};
 use mailferry::convert::dates::Origin;
+use mailferry::convert::exact::{self, Destination, Which};
+use mailferry::convert::plan::Dedupe;
 use mailferry::convert::render::Eol;
-use mailferry::convert::{self, Input, Options, Outcome, Sums};
+use mailferry::convert::{self, Input, Keeping, Options, Outcome, Sums};
 use mailferry::mailbox::error::{Error, Result};
 use mailferry::mailbox::maildir::write::Fsync;
 use mailferry::mailbox::mbox::overrule;
@@ -59,6 +61,28 @@ pub struct ConvertArgs {
     /// Decide boundaries as this list says, which inspect --boundaries printed and you edited
     #[arg(long, value_name = "FILE")]
     boundaries: Option<std::path::PathBuf>,
+    /// Leave messages out that are there already: the same content (less Status and the like), or the
+    /// same Message-ID
+    #[arg(long, value_enum, value_name = "BY")]
+    dedupe: Option<DedupeArg>,
+    /// Take a path that was converted before for another mailbox, though it begins otherwise now
+    #[arg(long)]
+    new_source: bool,
+    /// Keep the manifest in this file; default: mailferry.manifest in the Maildir
+    #[arg(long, value_name = "PATH", conflicts_with = "no_manifest")]
+    manifest: Option<std::path::PathBuf>,
+    /// Keep no manifest: --exact, growth and deletions are not known to later runs then
+    #[arg(long)]
+    no_manifest: bool,
+    /// Give a source back byte for byte, from a Maildir and its manifest, into a file or -
+    #[arg(long, conflicts_with_all = ["dedupe", "new_source", "no_manifest", "boundaries", "dry_run"])]
+    exact: bool,
+    /// With --exact: which source, by its path or its number
+    #[arg(long, value_name = "PATH|N", requires = "exact")]
+    source: Option<OsString>,
+    /// With --exact: replace a file that exists
+    #[arg(long, requires = "exact")]
+    force: bool,
     #[command(flatten)]
     open: OpenArgs,
     #[command(flatten)]
@@ -72,6 +96,7 @@ Examples:
   mailferry convert inbox.mbox ~/Maildir
   zcat old.gz | mailferry convert - ~/Maildir/.Old
   mailferry convert -n archive.mbox.zst ~/Maildir
+  mailferry convert --exact ~/Maildir inbox.mbox
 
 {}",
         exit::HELP
@@ -90,6 +115,12 @@ enum EolArg {
     Keep,
     Lf,
     Crlf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DedupeArg {
+    Content,
+    MessageId,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -123,6 +154,9 @@ pub fn run(args: ConvertArgs) -> Exit {
     let started = Instant::now();
     let mut reporter = Reporter::new(&args.common);
     let watcher = Watcher::new(&args.common);
+    if args.exact {
+        return restore(&args, &watcher, &mut reporter, started);
+    }
     let outcome = match args.common.set_up_workers() {
         Ok(()) => convert(&args, &watcher),
         Err(error) => {
@@ -133,6 +167,83 @@ pub fn run(args: ConvertArgs) -> Exit {
     };
     watcher.finish();
     report(&args, &outcome, started.elapsed(), &mut reporter)
+}
+
+/// `--exact`.
+fn restore(args: &ConvertArgs, watcher: &Watcher, reporter: &mut Reporter, started: Instant) -> Exit {
+    let mut findings = Vec::new();
+    let restored = args
+        .common
+        .set_up_workers()
+        .map_err(|e| Error::Unsupported { path: "--jobs".into(), reason: e.to_string() })
+        .and_then(|()| restore_one(args, watcher, &mut findings));
+    watcher.finish();
+    let (sources, destination) = mailboxes(args);
+    let to_stream = destination.is_standard_stream();
+    reporter.findings(&sources[0].path, &findings);
+    let (messages, bytes, exit) = match &restored {
+        Ok(restored) => {
+            let sentence = format!(
+                "{} messages of {} written, byte for byte the {} bytes that were converted.",
+                grouped(restored.messages),
+                shown(&restored.source),
+                grouped(restored.bytes)
+            );
+            if to_stream {
+                eprintln!("{sentence}")
+            } else {
+                reporter.line(&sentence)
+            }
+            (restored.messages, restored.bytes, Exit::Done)
+        }
+        Err(error) => {
+            reporter.error(error);
+            (0, 0, Exit::of(error))
+        }
+    };
+    reporter.object(&json!({
+        "type": "summary",
+        "command": "convert",
+        "exact": true,
+        "written": messages,
+        "bytes_source": bytes,
+        "warnings": reporter.warnings,
+        "errors": reporter.errors,
+        "seconds": seconds(started.elapsed()),
+    }));
+    reporter.finish(exit)
+}
+
+fn restore_one(
+    args: &ConvertArgs,
+    watcher: &Watcher,
+    findings: &mut Vec<mailferry::mailbox::finding::Finding>,
+) -> Result<exact::Restored> {
+    let interrupted = signals::interruption();
+    let (sources, destination) = mailboxes(args);
+    let [maildir] = &sources[..] else {
+        let reason = "--exact takes one Maildir and one file to write".into();
+        return Err(Error::Unsupported { path: destination.path, reason });
+    };
+    let which = args.source.as_ref().map(|which| match which.to_str().and_then(|w| w.parse().ok()) {
+        Some(number) => Which::Number(number),
+        None => Which::Path(which.into()),
+    });
+    let mut stdout = std::io::stdout().lock();
+    let to = if destination.is_standard_stream() {
+        Destination::Stream(&mut stdout)
+    } else {
+        Destination::File(&destination.path)
+    };
+    let mut options = exact::Options {
+        maildir: &maildir.path,
+        manifest: args.manifest.as_deref(),
+        source: which.as_ref(),
+        destination: to,
+        force: args.force,
+        interrupted: &interrupted,
+    };
+    exact::restore(&mut options, watcher, findings)
 }
 
 fn convert(args: &ConvertArgs, watcher: &Watcher) -> Outcome {
@@ -171,6 +282,17 @@ fn convert(args: &ConvertArgs, watcher: &Watcher) -> Outcome {
             DateArg::Received => Some(Origin::Received),
             DateArg::Header => Some(Origin::Header),
             DateArg::Mtime => Some(Origin::Mtime),
+        },
+        dedupe: match args.dedupe {
+            None => Dedupe::No,
+            Some(DedupeArg::Content) => Dedupe::Content,
+            Some(DedupeArg::MessageId) => Dedupe::MessageId,
+        },
+        new_source: args.new_source,
+        manifest: match &args.manifest {
+            _ if args.no_manifest => Keeping::None,
+            Some(path) => Keeping::At(path),
+            None => Keeping::InMaildir,
         },
         interrupted: &interrupted,
     };
@@ -226,7 +348,8 @@ fn open(
             overrule::parse(&list, path, source.text())?
         }
     };
-    Ok(Input { ask: Ask { variant: mailbox.variant(), overrules, accept_none: false }, source })
+    let name = mailbox.path.clone();
+    Ok(Input { name, ask: Ask { variant: mailbox.variant(), overrules, accept_none: false }, source })
 }
 
 fn report(args: &ConvertArgs, outcome: &Outcome, elapsed: Duration, reporter: &mut Reporter) -> Exit {
@@ -288,8 +411,13 @@ fn summary(
         "line_ends_changed": sums.line_ends_changed,
         "warnings": reporter.warnings,
         "errors": reporter.errors,
-        "seconds": (elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
+        "seconds": seconds(elapsed),
     })
+}
+
+/// To the millisecond.
+fn seconds(elapsed: Duration) -> f64 {
+    (elapsed.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 fn sums_as_text(sums: &Sums, dry_run: bool) -> Vec<String> {

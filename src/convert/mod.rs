@@ -2,9 +2,14 @@
 //! written; what is written is published only when all of it is safe.
 
 pub mod dates;
+pub mod exact;
+mod identity;
+mod past;
 pub mod plan;
+mod record;
 pub mod render;
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,14 +20,17 @@ use crate::mailbox::durable::Dir;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{self, Code, Finding};
 use crate::mailbox::header;
-use crate::mailbox::maildir::name::{self, BaseName, Unique};
-use crate::mailbox::maildir::read;
+use crate::mailbox::maildir::name;
 use crate::mailbox::maildir::write::{self, Filling, Fsync, Incoming, Opening, Place, Standing};
+use crate::mailbox::manifest::{Appending, End, Tail};
 use crate::mailbox::mbox::read::{Ask, Mbox, Watch};
 use crate::mailbox::mbox::{self};
 use crate::mailbox::source::Source;
 use dates::{Origin, Rules};
-use plan::{Fate, Plan, Planned, Taken};
+use identity::{Fingerprint, Identity};
+use past::Past;
+use plan::{Dedupe, Earlier, Fate, Plan, Planned};
+use record::Recorder;
 use render::{Eol, render};
 
 /// What to convert, and how.
@@ -48,8 +56,25 @@ pub struct Options<'a> {
     pub from_zone: Option<jiff::tz::TimeZone>,
     /// The date to look at first.
     pub date: Option<Origin>,
+    /// Which messages are left out as the same.
+    pub dedupe: Dedupe,
+    /// Take a path that the manifest names for another source where the file begins otherwise.
+    pub new_source: bool,
+    /// Where the manifest is kept.
+    pub manifest: Keeping<'a>,
     /// Set by a signal.
     pub interrupted: &'a AtomicBool,
+}
+
+/// Where the manifest is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeping<'a> {
+    /// In the Maildir itself.
+    InMaildir,
+    /// In this file.
+    At(&'a Path),
+    /// Nowhere.
+    None,
 }
 
 /// An opened source with what the user said about it.
@@ -57,6 +82,8 @@ pub struct Options<'a> {
 pub struct Input {
     /// Its bytes.
     pub source: Source,
+    /// Its path as it was given, `-` for standard input: the name in the manifest.
+    pub name: PathBuf,
     /// The variant named, the verdicts given.
     pub ask: Ask,
 }
@@ -131,6 +158,19 @@ pub struct Sums {
 }
 
 impl Sums {
+    /// Adds a source that was converted before.
+    fn add_known(&mut self, size: u64, tail: &Tail) {
+        self.messages_found += tail.messages;
+        self.already_present += tail.mail;
+        self.skipped += tail.messages - tail.mail;
+        self.bytes_source += size;
+        self.bytes_messages += tail.bytes_messages;
+        self.bytes_from_lines += tail.bytes_from_lines;
+        self.bytes_quoting += tail.bytes_quoting;
+        self.bytes_separators += tail.bytes_separators;
+        self.bytes_junk += tail.bytes_junk;
+    }
+
     /// Conservation: nothing is counted twice and nothing is missing.
     pub fn add_up(&self) -> bool {
         self.messages_found == self.written + self.already_present + self.duplicates + self.skipped
@@ -204,38 +244,113 @@ fn run(
     progress: &dyn Progress,
     reports: &mut Vec<Report>,
 ) -> Result<Sums, Stopped> {
-    let mut standing = write::look(options.destination)?;
+    let standing = write::look(options.destination)?;
     let lock_findings: Vec<_> = inputs.iter_mut().map(|i| i.source.findings()).collect();
+    if let Some(sums) = all_known(inputs, options, &standing, reports)? {
+        return Ok(sums);
+    }
     let mut mboxes = Vec::with_capacity(inputs.len());
     progress.begin(Phase::Reading, inputs.iter().map(|i| i.source.text().len() as u64).sum());
     for (input, findings) in inputs.iter().zip(lock_findings) {
         let mbox = read_source(input, findings, options, progress, reports)?;
         mboxes.push(mbox);
     }
-
-    let filling = if options.dry_run {
-        None
-    } else {
-        let opening = Opening {
-            path: options.destination,
-            fsync: options.fsync,
-            lock_timeout: options.lock_timeout,
-            interrupted: options.interrupted,
-        };
-        let (filling, removed) = Filling::open(opening)?;
-        if removed && let Some(report) = reports.first_mut() {
-            let message = "an unfinished conversion of an earlier run was removed";
-            report.findings.push(Finding::new(Code::StageRemoved, message));
+    let filling = if options.dry_run { None } else { Some(open_destination(options, reports)?) };
+    // Read under the lock: somebody else may have written it while we waited.
+    let standing = write::look(options.destination)?;
+    let manifest = past::read(options, &standing)?;
+    let past = manifest.as_ref().map_or_else(|| Ok(Past::default()), Past::of)?;
+    let (plans, identities) = plan_all(inputs, &mboxes, options, &standing, &past, progress, reports)?;
+    let sums = sum_up(inputs, &mboxes, &plans);
+    check_room(options.destination, &standing, &plans)?;
+    match filling {
+        None => inputs.iter().try_for_each(|input| input.source.check_unchanged())?,
+        Some(filling) => {
+            let sources = inputs.iter().zip(&mboxes).zip(plans.iter().zip(&identities));
+            let recorders: Vec<Recorder<'_>> = sources
+                .map(|((input, mbox), (plan, known))| {
+                    let name = input.name.as_os_str().as_bytes();
+                    Recorder::new(&input.source, name, known.1, mbox, &plan.messages, options.eol)
+                })
+                .collect();
+            let work = Work {
+                inputs,
+                mboxes: &mboxes,
+                plans: &plans,
+                recorders: &recorders,
+                identities: &identities,
+                manifest: past.end(),
+            };
+            fill(filling, &work, options, &sums, progress)?;
         }
-        // Somebody else may have made it while we waited.
-        standing = write::look(options.destination)?;
-        Some(filling)
-    };
+    }
+    Ok(sums)
+}
 
-    let mut taken = Taken::of(present(options.destination, &standing)?);
-    let mut plans = Vec::with_capacity(mboxes.len());
+/// Where every source was converted before, byte for byte, there is nothing to do, and nothing is
+/// touched: not even a lock.
+fn all_known(
+    inputs: &[Input],
+    options: &Options<'_>,
+    standing: &Standing,
+    reports: &mut Vec<Report>,
+) -> Result<Option<Sums>> {
+    let Some(manifest) = past::read(options, standing)? else { return Ok(None) };
+    let past = Past::of(&manifest)?;
+    let mut sums = Sums { sources: inputs.len() as u64, ..Sums::default() };
+    let mut found = Vec::new();
+    for input in inputs {
+        let (identity, _) = past.identify(input, options)?;
+        stop_if(options.interrupted)?;
+        let Identity::Same(n) = identity else { return Ok(None) };
+        let outline = &past.outlines[n];
+        let Some(tail) = &outline.tail else { return Ok(None) };
+        sums.add_known(outline.head.size, tail);
+        found.push(Report {
+            path: input.source.path().to_owned(),
+            variant: None,
+            evidence: String::new(),
+            findings: vec![Finding::new(
+                Code::SourceKnown,
+                "these very bytes were converted before: nothing to do",
+            )],
+        });
+    }
+    inputs.iter().try_for_each(|input| input.source.check_unchanged())?;
+    reports.append(&mut found);
+    Ok(Some(sums))
+}
+
+fn open_destination(options: &Options<'_>, reports: &mut [Report]) -> Result<Filling> {
+    let opening = Opening {
+        path: options.destination,
+        fsync: options.fsync,
+        lock_timeout: options.lock_timeout,
+        interrupted: options.interrupted,
+    };
+    let (filling, removed) = Filling::open(opening)?;
+    if removed && let Some(report) = reports.first_mut() {
+        let message = "an unfinished conversion of an earlier run was removed";
+        report.findings.push(Finding::new(Code::StageRemoved, message));
+    }
+    Ok(filling)
+}
+
+type Known = (Identity, Fingerprint);
+
+fn plan_all(
+    inputs: &[Input],
+    mboxes: &[Mbox<'_>],
+    options: &Options<'_>,
+    standing: &Standing,
+    past: &Past<'_>,
+    progress: &dyn Progress,
+    reports: &mut [Report],
+) -> Result<(Vec<Plan>, Vec<Known>)> {
+    let mut memory = past::memory(options, standing, past)?;
+    let (mut plans, mut identities) = (Vec::new(), Vec::new());
     progress.begin(Phase::Planning, mboxes.iter().map(|m| m.text().len() as u64).sum());
-    for ((input, mbox), report) in inputs.iter().zip(&mboxes).zip(reports.iter_mut()) {
+    for ((input, mbox), report) in inputs.iter().zip(mboxes).zip(reports) {
         let rules = Rules {
             now: options.now,
             mtime: input.source.mtime(),
@@ -246,33 +361,82 @@ fn run(
             progress.advance(bytes, 0);
             stop_if(options.interrupted)
         };
-        let mut plan = plan::plan(&input.source, mbox, options.eol, &rules, &mut taken, &planned)?;
+        let (identity, fingerprint) = match options.manifest {
+            Keeping::None => (Identity::New, Fingerprint::NONE),
+            _ => past.identify(input, options)?,
+        };
+        report.findings.extend(past::finding(identity));
+        let earlier = Earlier { lineage: past.lineage(identity)?, dedupe: options.dedupe };
+        let mut plan = plan::plan(&input.source, mbox, options.eol, &rules, &mut memory, earlier, &planned)?;
         report.findings.append(&mut plan.findings);
         plans.push(plan);
+        identities.push((identity, fingerprint));
     }
-    let sums = sum_up(inputs, &mboxes, &plans);
-    check_room(options.destination, &standing, &plans)?;
-    if filling.is_none() {
-        inputs.iter().try_for_each(|input| input.source.check_unchanged())?;
-    }
-    if let Some(filling) = filling {
-        progress.begin(Phase::Writing, sums.bytes_messages);
-        filling.flush_while(|| {
-            let mut all = inputs.iter().zip(&mboxes).zip(&plans);
-            all.try_for_each(|((input, mbox), plan)| {
-                write_all(&filling, &input.source, mbox, plan, options, progress)
-                    .map_err(|error| blame_source(error, &input.source))
-            })
-        })?;
-        for input in inputs.iter() {
-            input.source.check_unchanged()?;
+    Ok((plans, identities))
+}
+
+/// All that is written from.
+struct Work<'a> {
+    inputs: &'a [Input],
+    mboxes: &'a [Mbox<'a>],
+    plans: &'a [Plan],
+    recorders: &'a [Recorder<'a>],
+    identities: &'a [Known],
+    /// Where the manifest is to be appended to.
+    manifest: End,
+}
+
+/// Writes, flushes, publishes; the manifest's sections stand open before the first message is visible
+/// and are closed after the last one is safe.
+fn fill(
+    mut filling: Filling,
+    work: &Work<'_>,
+    options: &Options<'_>,
+    sums: &Sums,
+    progress: &dyn Progress,
+) -> Result<(), Stopped> {
+    let mut manifest = match options.manifest {
+        Keeping::None => None,
+        Keeping::InMaildir => Some(filling.manifest(work.manifest)?),
+        Keeping::At(path) => Some(past::manifest_at(path, work.manifest)?),
+    };
+    progress.begin(Phase::Writing, sums.bytes_messages);
+    let mut ends = Vec::new();
+    filling.flush_while(|| {
+        for (n, recorder) in work.recorders.iter().enumerate() {
+            // A source that is known to the last byte has its section.
+            let recorded = !matches!(work.identities[n].0, Identity::Same(_));
+            let section = manifest.as_mut().filter(|_| recorded);
+            let source = (&work.inputs[n].source, &work.mboxes[n], &work.plans[n]);
+            let end = write_all(&filling, source, recorder, section, options, progress);
+            ends.extend(end.map_err(|error| blame_source(error, source.0))?);
         }
-        progress.begin(Phase::Flushing, 0);
-        stop_if(options.interrupted)?;
-        let mut published = 0;
-        filling.publish(&mut published).map_err(|error| Stopped { error, published })?;
+        Ok(())
+    })?;
+    for input in work.inputs {
+        input.source.check_unchanged()?;
     }
-    Ok(sums)
+    progress.begin(Phase::Flushing, 0);
+    stop_if(options.interrupted)?;
+    let sync = |manifest: &Appending| if options.fsync == Fsync::None { Ok(()) } else { manifest.sync() };
+    let whole_at_once = filling.is_staged();
+    if let Some(manifest) = &mut manifest {
+        if whole_at_once {
+            ends.drain(..).try_for_each(|tail| manifest.close(&tail))?;
+            if let Some(epoch) = work.inputs.iter().filter_map(|i| i.source.mtime()).max() {
+                manifest.date_new(epoch)?;
+            }
+        }
+        sync(manifest)?;
+        manifest.keep();
+    }
+    let mut published = 0;
+    filling.publish(&mut published).map_err(|error| Stopped { error, published })?;
+    if let Some(manifest) = &mut manifest {
+        let closed = ends.drain(..).try_for_each(|tail| manifest.close(&tail));
+        closed.and_then(|()| sync(manifest)).map_err(|error| Stopped { error, published })?;
+    }
+    Ok(())
 }
 
 /// Reads one source and reports on it, whether or not it is a mailbox.
@@ -316,15 +480,6 @@ fn stop_if(interrupted: &AtomicBool) -> Result<()> {
     if interrupted.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
 }
 
-/// The unique parts that the destination's names hold.
-fn present(destination: &Path, standing: &Standing) -> Result<std::collections::HashSet<(Unique, u32)>> {
-    if *standing != Standing::Maildir {
-        return Ok(Default::default());
-    }
-    let entries = read::list(destination)?;
-    Ok(entries.iter().filter_map(|e| e.parsed().unique()).collect())
-}
-
 fn sum_up(inputs: &[Input], mboxes: &[Mbox<'_>], plans: &[Plan]) -> Sums {
     let mut sums = Sums { sources: inputs.len() as u64, ..Sums::default() };
     for ((input, mbox), plan) in inputs.iter().zip(mboxes).zip(plans) {
@@ -341,6 +496,7 @@ fn sum_up(inputs: &[Input], mboxes: &[Mbox<'_>], plans: &[Plan]) -> Sums {
             match fate {
                 Fate::Write => sums.written += 1,
                 Fate::Present => sums.already_present += 1,
+                Fate::Duplicate => sums.duplicates += 1,
                 Fate::Pseudo => sums.skipped += 1,
             }
         }
@@ -376,9 +532,12 @@ fn check_room(destination: &Path, standing: &Standing, plans: &[Plan]) -> Result
     };
     let room = Dir::open(directory)?.room()?;
     let written = || plans.iter().flat_map(|p| &p.messages).filter(|m| m.fate == Fate::Write);
+    /// What the manifest takes for a message, at most for all but odd ones.
+    const MANIFEST_LINE: u64 = 300;
+    let lines = plans.iter().map(|p| p.messages.len() as u64 * MANIFEST_LINE).sum::<u64>();
     let blocks: u64 = written().map(|m| m.size.div_ceil(room.block)).sum();
     let too_little = |unit, need, free| Error::NoRoom { path: directory.to_owned(), unit, need, free };
-    let need = blocks * room.block;
+    let need = blocks * room.block + lines;
     if need > room.bytes {
         return Err(too_little("bytes", need, room.bytes));
     }
@@ -400,35 +559,77 @@ fn blame_source(error: Error, source: &Source) -> Error {
     }
 }
 
+/// Writes one source, and the lines of its section beside it; the section's tail is for later.
 fn write_all(
     filling: &Filling,
-    source: &Source,
-    mbox: &Mbox<'_>,
-    plan: &Plan,
+    (source, mbox, plan): (&Source, &Mbox<'_>, &Plan),
+    recorder: &Recorder<'_>,
+    mut section: Option<&mut Appending>,
     options: &Options<'_>,
     progress: &dyn Progress,
-) -> Result<()> {
-    plan.messages.par_chunks(plan::CHUNK).try_for_each(|chunk| {
-        stop_if(options.interrupted)?;
-        let rendered: Vec<_> = chunk
-            .iter()
-            .filter(|planned| planned.fate == Fate::Write)
-            .map(|planned| {
-                let message = planned.extent.message(mbox.text());
-                let body_at = header::split(message).body_at(message);
-                (planned, render(message, body_at, mbox.variant.quoting(), options.eol))
+) -> Result<Option<Tail>> {
+    /// Lines are held back until those before them are written: so many messages at most.
+    const AHEAD: usize = 64 * plan::CHUNK;
+    if let Some(section) = &mut section {
+        section.begin(recorder.head())?;
+    }
+    let is_recorded = section.is_some();
+    for first in (0..plan.messages.len()).step_by(AHEAD) {
+        let ahead = &plan.messages[first..plan.messages.len().min(first + AHEAD)];
+        let lines: Vec<Vec<u8>> = ahead
+            .par_chunks(plan::CHUNK)
+            .enumerate()
+            .map(|(n, chunk)| {
+                let first = first + n * plan::CHUNK;
+                let recorder = is_recorded.then_some(recorder);
+                write_chunk(filling, (source, mbox), (first, chunk), recorder, options, progress)
             })
-            .collect();
-        let batch: Vec<Incoming<'_>> =
-            rendered.iter().map(|(planned, rendered)| incoming(planned, rendered, options)).collect();
-        filling.write(&batch)?;
-        if let (Some(first), Some(last)) = (chunk.first(), chunk.last()) {
-            source.release(first.extent.at as usize..last.extent.end as usize);
+            .collect::<Result<_>>()?;
+        if let Some(section) = &mut section {
+            lines.iter().try_for_each(|lines| section.extend(lines))?;
         }
-        progress
-            .advance(batch.iter().flat_map(|m| &m.pieces).map(|p| p.len() as u64).sum(), batch.len() as u64);
-        Ok(())
-    })
+    }
+    let Some(section) = section else { return Ok(None) };
+    let mut last = Vec::new();
+    recorder.last_gap(&mut last);
+    section.extend(&last)?;
+    Ok(Some(section.sealed(recorder.tail())))
+}
+
+fn write_chunk(
+    filling: &Filling,
+    (source, mbox): (&Source, &Mbox<'_>),
+    (first, chunk): (usize, &[Planned]),
+    recorder: Option<&Recorder<'_>>,
+    options: &Options<'_>,
+    progress: &dyn Progress,
+) -> Result<Vec<u8>> {
+    stop_if(options.interrupted)?;
+    let rendered: Vec<_> = chunk
+        .iter()
+        .map(|planned| {
+            let message = planned.extent.message(mbox.text());
+            let body_at = header::split(message).body_at(message);
+            (planned, render(message, body_at, mbox.variant.quoting(), options.eol))
+        })
+        .collect();
+    let new = rendered.iter().filter(|(planned, _)| planned.fate == Fate::Write);
+    let batch: Vec<Incoming<'_>> =
+        new.map(|(planned, rendered)| incoming(planned, rendered, options)).collect();
+    filling.write(&batch)?;
+    let mut lines = Vec::new();
+    if let Some(recorder) = recorder {
+        lines.reserve(chunk.len() * 300);
+        for (n, (planned, rendered)) in rendered.iter().enumerate() {
+            recorder.lines(first + n, rendered, &planned.base_name(options.host), &mut lines);
+        }
+    }
+    if let (Some(first), Some(last)) = (chunk.first(), chunk.last()) {
+        source.release(first.extent.at as usize..last.extent.end as usize);
+    }
+    let bytes = batch.iter().flat_map(|m| &m.pieces).map(|p| p.len() as u64).sum();
+    progress.advance(bytes, batch.len() as u64);
+    Ok(lines)
 }
 
 fn incoming<'a>(
@@ -436,15 +637,7 @@ fn incoming<'a>(
     rendered: &'a render::Rendered<'_>,
     options: &Options<'_>,
 ) -> Incoming<'a> {
-    let base = BaseName {
-        epoch: planned.epoch,
-        unique: planned.unique,
-        copy: planned.copy,
-        host: options.host,
-        size: planned.size,
-        wire_size: planned.wire_size,
-    }
-    .to_bytes();
+    let base = planned.base_name(options.host);
     let place = if planned.status.goes_to_cur() { Place::Cur } else { Place::New };
     let name = match place {
         Place::Cur => name::with_info(&base, options.info_separator, planned.status.flags),

@@ -1,17 +1,18 @@
 //! What becomes of each message: its name, date, flags and place. The only policy; no byte is
 //! written here.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use rayon::prelude::*;
 
 use super::dates::{self, FromDates, Offered, Origin, Rules};
-use super::render::{Eol, render};
+use super::render::{Eol, Rendered, render};
 use crate::mailbox::date;
 use crate::mailbox::error::Result;
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::header;
-use crate::mailbox::maildir::name::Unique;
+use crate::mailbox::maildir::name::{self, BaseName, Unique};
+use crate::mailbox::manifest::{Digest, Section};
 use crate::mailbox::mbox::boundary::Extent;
 use crate::mailbox::mbox::from_line;
 use crate::mailbox::mbox::read::Mbox;
@@ -23,14 +24,36 @@ use crate::mailbox::source::Source;
 pub enum Fate {
     /// It is written.
     Write,
-    /// It is in the destination already, under the same unique part.
+    /// It is in the destination already, or was and the user took it away.
     Present,
+    /// It is the same as one that is in the destination, and `--dedupe` leaves it out.
+    Duplicate,
     /// It is UW-IMAP's pseudo message: no mail.
     Pseudo,
 }
 
+/// What is the same, for `--dedupe`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dedupe {
+    /// Nothing: every message counts.
+    No,
+    /// Messages whose bytes are the same, less the fields that readers rewrite.
+    Content,
+    /// Messages with the same Message-ID.
+    MessageId,
+}
+
+/// A message that has its name already: from an earlier run, or as the duplicate of another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Its base name.
+    pub name: Vec<u8>,
+    /// BLAKE3 of the file of that name, where it is known.
+    pub file: Option<Digest>,
+}
+
 /// A message with all that its file needs.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Planned {
     /// Where it lies in the source.
     pub extent: Extent,
@@ -54,6 +77,8 @@ pub struct Planned {
     pub eols: u32,
     /// What is done with it.
     pub fate: Fate,
+    /// Its name, if it does not get a new one.
+    pub kept: Option<Box<Kept>>,
 }
 
 /// All messages of one source.
@@ -69,12 +94,131 @@ pub struct Plan {
 /// handing its pages back costs nothing.
 pub(super) const CHUNK: usize = 64;
 
-/// Copies seen so far in this run, and what the destination holds: one source's names depend on the
-/// sources before it.
+/// What is known before a source is planned, and grows with each: names given, names on disk, the
+/// messages of earlier runs.
 #[derive(Debug, Default)]
-pub struct Taken {
+pub struct Memory {
+    /// The last part of new names.
+    host: String,
+    /// Names that a manifest holds or that this run gave: nobody else gets them.
+    claimed: HashSet<(Unique, u32)>,
+    /// The next copy number to try.
     copies: HashMap<Unique, u32>,
-    present: HashSet<(Unique, u32)>,
+    /// Base names of ours on disk.
+    on_disk: HashMap<(Unique, u32), Vec<u8>>,
+    /// For `--dedupe`: what is there, and under which name.
+    originals: HashMap<Digest, Kept>,
+}
+
+/// The messages of one source as earlier runs left them, by content.
+#[derive(Debug, Default)]
+pub struct Lineage(HashMap<Digest, VecDeque<Ancestor>>);
+
+/// A message of an earlier run.
+#[derive(Debug, Clone)]
+struct Ancestor {
+    name: Vec<u8>,
+    file: Digest,
+    /// Whether its section was closed: then a file that is gone was taken away by the user.
+    closed: bool,
+}
+
+impl Lineage {
+    /// Of all sections that tell of this source, oldest first: a later one says the same names again.
+    pub fn of(sections: &[Section]) -> Lineage {
+        let mut known = HashSet::new();
+        let mut lineage = Lineage::default();
+        for section in sections.iter().rev() {
+            for message in section.messages.iter().filter(|m| !m.duplicate) {
+                if known.insert(&message.name.0) {
+                    let ancestor = Ancestor {
+                        name: message.name.0.clone(),
+                        file: message.file_digest(),
+                        closed: section.tail.is_some(),
+                    };
+                    lineage.0.entry(message.content_digest()).or_default().push_back(ancestor);
+                }
+            }
+        }
+        lineage
+    }
+
+    fn take(&mut self, content: &Digest) -> Option<Ancestor> {
+        self.0.get_mut(content)?.pop_front()
+    }
+}
+
+impl Memory {
+    /// Of the base names on disk and the sections of the manifest; `host` ends the names to come.
+    pub fn of(base_names: impl Iterator<Item = Vec<u8>>, sections: &[Section], host: &str) -> Memory {
+        let mut memory = Memory { host: host.to_owned(), ..Memory::default() };
+        for name in base_names {
+            if let Some(unique) = name::parse(&name).unique() {
+                memory.on_disk.insert(unique, name);
+            }
+        }
+        for message in sections.iter().flat_map(|s| &s.messages) {
+            if let Some(unique) = name::parse(&message.name.0).unique() {
+                memory.claimed.insert(unique);
+            }
+        }
+        memory
+    }
+
+    /// Remembers a message that is there, for `--dedupe`.
+    pub fn know(&mut self, key: Digest, name: Vec<u8>, file: Digest) {
+        self.originals.entry(key).or_insert(Kept { name, file: Some(file) });
+    }
+
+    /// Gives a message its fate and its name.
+    fn place(&mut self, message: &mut Planned, lineage: &mut Lineage, digests: Option<&Digests>) {
+        if let Some(ancestor) = digests.and_then(|digests| lineage.take(&digests.content)) {
+            let is_there =
+                name::parse(&ancestor.name).unique().is_some_and(|u| self.on_disk.contains_key(&u));
+            // The name holds the size: another rendering than that of the killed run needs another.
+            let same_file = digests.is_some_and(|digests| digests.file == ancestor.file);
+            if is_there || ancestor.closed || same_file {
+                message.fate = if is_there || ancestor.closed { Fate::Present } else { Fate::Write };
+                message.kept = Some(Box::new(Kept { name: ancestor.name, file: Some(ancestor.file) }));
+                return;
+            }
+        }
+        let key = digests.and_then(|digests| digests.key);
+        if let Some(original) = key.and_then(|key| self.originals.get(&key)) {
+            message.fate = Fate::Duplicate;
+            message.kept = Some(Box::new(original.clone()));
+            return;
+        }
+        self.name(message);
+        if let (Some(key), Some(digests)) = (key, digests) {
+            let name = message.base_name(&self.host);
+            self.originals.insert(key, Kept { name, file: Some(digests.file) });
+        }
+    }
+
+    /// The first copy number that nobody has. A file on disk that no manifest claims, with our name for
+    /// these very bytes, was written by a run without a manifest: it is this message.
+    fn name(&mut self, message: &mut Planned) {
+        let mut copy = self.copies.get(&message.unique).copied().unwrap_or(0);
+        while !self.claimed.insert((message.unique, copy)) {
+            copy += 1;
+        }
+        self.copies.insert(message.unique, copy + 1);
+        message.copy = copy;
+        if let Some(name) = self.on_disk.get(&(message.unique, copy)) {
+            message.fate = Fate::Present;
+            message.kept = Some(Box::new(Kept { name: name.clone(), file: None }));
+        }
+    }
+}
+
+/// What was there before.
+#[derive(Debug)]
+pub struct Earlier {
+    /// The messages of this source from earlier runs.
+    pub lineage: Lineage,
+    /// Which messages of other sources, and of this one, are left out as the same.
+    pub dedupe: Dedupe,
 }
 
 /// Plans every message of a source. `planned` hears of the bytes that are done, and may end it.
@@ -83,14 +227,17 @@ pub fn plan(
     mbox: &Mbox<'_>,
     eol: Eol,
     rules: &Rules,
-    taken: &mut Taken,
+    memory: &mut Memory,
+    earlier: Earlier,
     planned: &(dyn Fn(u64) -> Result<()> + Sync),
 ) -> Result<Plan> {
+    let Earlier { mut lineage, dedupe } = earlier;
+    let wanted = (!lineage.0.is_empty() || dedupe != Dedupe::No).then_some(dedupe);
     let facts: Vec<Vec<Facts>> = mbox
         .messages()
         .par_chunks(CHUNK)
         .map(|chunk| {
-            let facts = chunk.iter().map(|extent| Facts::of(source, mbox, extent, eol)).collect();
+            let facts = chunk.iter().map(|extent| Facts::of(source, mbox, extent, eol, wanted)).collect();
             let range = span(chunk);
             source.release(range.clone());
             planned(range.len() as u64)?;
@@ -131,11 +278,12 @@ pub fn plan(
             )),
             _ => {}
         }
+        let digests = facts.digests;
         let mut planned = facts.planned(*extent, epoch, origin);
         if pseudo {
             planned.fate = Fate::Pseudo;
         } else {
-            taken.place(&mut planned);
+            memory.place(&mut planned, &mut lineage, digests.as_ref());
         }
         messages.push(planned);
     }
@@ -154,22 +302,6 @@ fn span(messages: &[Extent]) -> std::ops::Range<usize> {
     }
 }
 
-impl Taken {
-    /// `present`: unique parts with their copy numbers, as they stand in the destination's names.
-    pub fn of(present: HashSet<(Unique, u32)>) -> Taken {
-        Taken { copies: HashMap::new(), present }
-    }
-
-    fn place(&mut self, message: &mut Planned) {
-        let next = self.copies.entry(message.unique).or_insert(0);
-        message.copy = *next;
-        *next += 1;
-        if self.present.contains(&(message.unique, message.copy)) {
-            message.fate = Fate::Present;
-        }
-    }
-}
-
 /// What a message alone says.
 struct Facts {
     unique: Unique,
@@ -180,10 +312,53 @@ struct Facts {
     wire_size: u64,
     quotes: u32,
     eols: u32,
+    digests: Option<Digests>,
+}
+
+/// What a message is known again by; made only where there is something to know again.
+#[derive(Debug, Clone, Copy)]
+struct Digests {
+    content: Digest,
+    file: Digest,
+    key: Option<Digest>,
+}
+
+impl Digests {
+    fn of(source: &Source, extent: &Extent, rendered: &Rendered<'_>, dedupe: Dedupe) -> Digests {
+        let raw = extent.message(source.raw());
+        let content = content_digest(raw).unwrap_or_else(|| Digest::of(raw));
+        Digests { content, file: rendered.digest(), key: dedupe.key(raw, content) }
+    }
+}
+
+impl Dedupe {
+    /// By what a message counts as the same.
+    pub fn key(self, message: &[u8], content: Digest) -> Option<Digest> {
+        match self {
+            Dedupe::No => None,
+            Dedupe::Content => Some(content),
+            Dedupe::MessageId => {
+                let header = header::split(message).header;
+                let id = header::fields(header).find(|f| f.is("Message-ID"))?;
+                let id = header::unfold(id.value);
+                (!id.is_empty()).then(|| Digest::of(&id))
+            }
+        }
+    }
+}
+
+/// BLAKE3 of a message less the fields that readers rewrite; None where it has none of them.
+pub fn content_digest(message: &[u8]) -> Option<Digest> {
+    let split = header::split(message);
+    let header = header::without_volatile(split.header)?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&header);
+    hasher.update(&message[split.header.len()..]);
+    Some(hasher.finalize().into())
 }
 
 impl Facts {
-    fn of(source: &Source, mbox: &Mbox<'_>, extent: &Extent, eol: Eol) -> Facts {
+    fn of(source: &Source, mbox: &Mbox<'_>, extent: &Extent, eol: Eol, wanted: Option<Dedupe>) -> Facts {
         let text = mbox.text();
         let message = extent.message(text);
         let split = header::split(message);
@@ -211,6 +386,7 @@ impl Facts {
             wire_size,
             quotes: rendered.quotes,
             eols: rendered.eols,
+            digests: wanted.map(|dedupe| Digests::of(source, extent, &rendered, dedupe)),
         }
     }
 
@@ -228,7 +404,19 @@ impl Facts {
             quotes,
             eols,
             fate: Fate::Write,
+            kept: None,
         }
+    }
+}
+
+impl Planned {
+    /// Its name up to the info: the one it has, or a new one that ends with `host`.
+    pub fn base_name(&self, host: &str) -> Vec<u8> {
+        if let Some(kept) = &self.kept {
+            return kept.name.clone();
+        }
+        let Planned { epoch, unique, copy, size, wire_size, .. } = *self;
+        BaseName { epoch, unique, copy, host, size, wire_size }.to_bytes()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::mailbox::manifest::Digest;
 use crate::mailbox::mbox::quote::{self, Quoting};
 
 /// Line ends of the messages written.
@@ -16,6 +17,17 @@ pub enum Eol {
     Crlf,
 }
 
+impl Eol {
+    /// The word on the command line and in the manifest.
+    pub fn name(self) -> &'static str {
+        match self {
+            Eol::Keep => "keep",
+            Eol::Lf => "lf",
+            Eol::Crlf => "crlf",
+        }
+    }
+}
+
 /// A message in pieces, most of them slices of the source.
 #[derive(Debug)]
 pub struct Rendered<'a> {
@@ -25,6 +37,8 @@ pub struct Rendered<'a> {
     pub quotes: u32,
     /// How many line ends were changed.
     pub eols: u32,
+    /// Runs of lines, as the manifest has them.
+    pub eol_runs: Vec<u64>,
 }
 
 /// Renders a message whose body begins at `body_at`.
@@ -32,13 +46,45 @@ pub fn render(message: &[u8], body_at: usize, quoting: Quoting, eol: Eol) -> Ren
     let mut slices = Vec::new();
     let quotes = quote::unquoted(message, body_at, quoting, &mut slices) as u32;
     if eol == Eol::Keep {
-        return Rendered { pieces: slices.into_iter().map(Cow::Borrowed).collect(), quotes, eols: 0 };
+        let pieces = slices.into_iter().map(Cow::Borrowed).collect();
+        return Rendered { pieces, quotes, eols: 0, eol_runs: Vec::new() };
     }
-    let (mut out, mut eols) = (Vec::with_capacity(message.len() + message.len() / 32), 0);
+    let (mut out, mut runs) = (Vec::with_capacity(message.len() + message.len() / 32), Runs::default());
     for line in slices.concat().split_inclusive(|&b| b == b'\n') {
-        eols += push_line(line, eol, &mut out);
+        let changed = push_line(line, eol, &mut out);
+        runs.push(changed > 0);
     }
-    Rendered { pieces: vec![Cow::Owned(out)], quotes, eols }
+    Rendered { pieces: vec![Cow::Owned(out)], quotes, eols: runs.changed, eol_runs: runs.finish() }
+}
+
+/// Counts runs of changed and unchanged lines, beginning with changed ones.
+#[derive(Default)]
+struct Runs {
+    runs: Vec<u64>,
+    changed: u32,
+}
+
+impl Runs {
+    fn push(&mut self, changed: bool) {
+        self.changed += u32::from(changed);
+        let in_changed_run = self.runs.len() % 2 == 1;
+        match self.runs.last_mut() {
+            Some(last) if in_changed_run == changed => *last += 1,
+            Some(_) => self.runs.push(1),
+            None if changed => self.runs.push(1),
+            None => self.runs.extend([0, 1]),
+        }
+    }
+
+    fn finish(mut self) -> Vec<u64> {
+        if self.runs.len().is_multiple_of(2) {
+            self.runs.pop();
+        }
+        if self.changed == 0 {
+            self.runs.clear();
+        }
+        self.runs
+    }
 }
 
 fn push_line(line: &[u8], eol: Eol, out: &mut Vec<u8>) -> u32 {
@@ -62,6 +108,15 @@ fn push_line(line: &[u8], eol: Eol, out: &mut Vec<u8>) -> u32 {
 }
 
 impl Rendered<'_> {
+    /// BLAKE3 of the file.
+    pub fn digest(&self) -> Digest {
+        let mut hasher = blake3::Hasher::new();
+        self.pieces.iter().for_each(|piece| {
+            hasher.update(piece);
+        });
+        hasher.finalize().into()
+    }
+
     /// Size of the file, and its size with every bare LF counted as CRLF (`S=` and `W=`).
     pub fn sizes(&self, may_have_crlf: bool) -> (u64, u64) {
         let (mut size, mut bare) = (0, 0);

@@ -1,0 +1,363 @@
+//! convert --exact: a source back, byte for byte, from the Maildir it became and the manifest. Or a
+//! refusal that names every message that is gone or changed.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use data_encoding::BASE64;
+use rayon::prelude::*;
+
+use super::{Phase, Progress, stop_if};
+use crate::mailbox::durable::{self, Dir};
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::maildir::read::{self, Entry};
+use crate::mailbox::maildir::write::{FILE_MODE, parent_of};
+use crate::mailbox::manifest::{self, Digest, FILE_NAME, Gap, Message, Outline, Section};
+use crate::mailbox::shown;
+
+/// What to give back, and where to.
+#[derive(Debug)]
+pub struct Options<'a> {
+    /// The Maildir.
+    pub maildir: &'a Path,
+    /// Its manifest, where it is not in the Maildir.
+    pub manifest: Option<&'a Path>,
+    /// Which source, where there are several.
+    pub source: Option<&'a Which>,
+    /// The file to write.
+    pub destination: Destination<'a>,
+    /// Whether a file that exists may be replaced.
+    pub force: bool,
+    /// Set by a signal.
+    pub interrupted: &'a AtomicBool,
+}
+
+/// A source named by the user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    /// By its path, as it was given to convert.
+    Path(PathBuf),
+    /// By its number, from 1, in the order of the manifest.
+    Number(usize),
+}
+
+/// Where the bytes go.
+pub enum Destination<'a> {
+    /// A file, which appears whole.
+    File(&'a Path),
+    /// A stream.
+    Stream(&'a mut dyn Write),
+}
+
+impl std::fmt::Debug for Destination<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Destination::File(path) => f.debug_tuple("File").field(path).finish(),
+            Destination::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
+
+/// What was given back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// The source as the manifest names it.
+    pub source: PathBuf,
+    /// Its messages.
+    pub messages: u64,
+    /// Its bytes.
+    pub bytes: u64,
+}
+
+/// Gives a source back. The findings name what is gone or changed.
+pub fn restore(
+    options: &mut Options<'_>,
+    progress: &dyn Progress,
+    findings: &mut Vec<Finding>,
+) -> Result<Restored> {
+    let path = options.manifest.map_or_else(|| options.maildir.join(FILE_NAME), Path::to_owned);
+    let text = std::fs::read(&path).map_err(Error::io("read the manifest", &path))?;
+    let outlines = manifest::outline(&text, &path)?;
+    let section = choose(&outlines, options.source, &path)?.read()?;
+    let entries = read::list(options.maildir)?;
+    let files = entries.iter().map(|e| (e.parsed().base, e)).collect();
+    let store = Store { maildir: options.maildir, files, section: &section };
+
+    progress.begin(Phase::Reading, section.head.size);
+    findings.extend(store.check(progress, options.interrupted)?);
+    if !findings.is_empty() {
+        let reason = format!(
+            "cannot be given back byte for byte: {} of {} messages are gone or changed, each is listed",
+            findings.len(),
+            section.messages.len()
+        );
+        return Err(Error::Destination { path: section.source(), reason });
+    }
+    progress.begin(Phase::Writing, section.head.size);
+    match &mut options.destination {
+        Destination::Stream(stream) => {
+            let name = Path::new("standard output");
+            store.write(progress, options.interrupted, &path, &mut |bytes| {
+                stream.write_all(bytes).map_err(Error::io("write", name))
+            })?;
+        }
+        Destination::File(file) => {
+            write_file(file, options.force, |out| store.write(progress, options.interrupted, &path, out))?;
+        }
+    }
+    Ok(Restored {
+        source: section.source(),
+        messages: section.messages.len() as u64,
+        bytes: section.head.size,
+    })
+}
+
+/// The sections that tell of a source as it was last: one that grew or was rewritten has older ones.
+fn choose<'a, 'b>(
+    outlines: &'b [Outline<'a>],
+    which: Option<&Which>,
+    path: &Path,
+) -> Result<&'b Outline<'a>> {
+    let is_superseded = |n: usize| {
+        let head = &outlines[n].head;
+        outlines[n + 1..].iter().any(|later| {
+            later.tail.is_some()
+                && later.head.source == head.source
+                && (later.head.lead, later.head.lead_blake3) == (head.lead, head.lead_blake3)
+        })
+    };
+    let newest: Vec<&Outline<'_>> =
+        (0..outlines.len()).filter(|&n| !is_superseded(n)).map(|n| &outlines[n]).collect();
+    let refuse = |reason: String| Error::Destination { path: path.to_owned(), reason };
+    let names = || {
+        let names = newest.iter().enumerate().map(|(n, o)| format!("{} {}", n + 1, o.head.source.shown()));
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let chosen = match which {
+        None if newest.len() == 1 => newest[0],
+        None => {
+            return Err(refuse(format!(
+                "tells of {} sources; name one with --source: {}",
+                newest.len(),
+                names()
+            )));
+        }
+        Some(Which::Number(n)) => match n.checked_sub(1).and_then(|n| newest.get(n)) {
+            Some(outline) => outline,
+            None => return Err(refuse(format!("has no source number {n}: {}", names()))),
+        },
+        Some(Which::Path(wanted)) => {
+            let found = newest.iter().rev().find(|o| o.head.source.is_path(wanted));
+            found.ok_or_else(|| refuse(format!("has no source {}: {}", shown(wanted), names())))?
+        }
+    };
+    if chosen.tail.is_none() {
+        let source = chosen.head.source.shown();
+        return Err(refuse(format!("the conversion of {source} was not finished; run it again first")));
+    }
+    Ok(chosen)
+}
+
+/// A section and the files it tells of.
+struct Store<'a> {
+    maildir: &'a Path,
+    files: HashMap<&'a [u8], &'a Entry>,
+    section: &'a Section,
+}
+
+impl Store<'_> {
+    /// Names every message that is not there as it was.
+    fn check(&self, progress: &dyn Progress, interrupted: &AtomicBool) -> Result<Vec<Finding>> {
+        let findings = self.section.messages.par_iter().map(|message| {
+            stop_if(interrupted)?;
+            progress.advance(message.len, 1);
+            Ok(self.bytes(message)?.err())
+        });
+        Ok(findings.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    }
+
+    /// The bytes of a message as they were in the source, or what is wrong with its file.
+    fn bytes(&self, message: &Message) -> Result<Result<Vec<u8>, Finding>> {
+        let name = message.name.shown();
+        let source = match &message.verbatim {
+            Some(verbatim) => BASE64.decode(verbatim.as_bytes()).unwrap_or_default(),
+            None => {
+                let Some(entry) = self.files.get(&message.name.0[..]) else {
+                    let text = format!("{name} is gone from {}", shown(self.maildir));
+                    return Ok(Err(Finding::at(Code::MessageGone, message.at, text)));
+                };
+                let (_, file) = read::open_moved(self.maildir, entry)?;
+                as_in_source(message, &file, &self.section.head.eol, self.section.head.cr_only)
+            }
+        };
+        Ok(if Digest::of(&source) == message.source {
+            Ok(source)
+        } else {
+            let text = format!("{name} in {} is not what was written there", shown(self.maildir));
+            Err(Finding::at(Code::MessageChanged, message.at, text))
+        })
+    }
+
+    /// Writes the source. What comes out is hashed, and another hash than the head's is an error.
+    fn write(
+        &self,
+        progress: &dyn Progress,
+        interrupted: &AtomicBool,
+        manifest: &Path,
+        out: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        const AHEAD: usize = 256;
+        let head = &self.section.head;
+        let mut position = Position { at: 0, gaps: &self.section.gaps, usual: &head.separator.0 };
+        let mut hasher = blake3::Hasher::new();
+        let mut put = |bytes: &[u8]| {
+            hasher.update(bytes);
+            out(bytes)
+        };
+        for messages in self.section.messages.chunks(AHEAD) {
+            stop_if(interrupted)?;
+            let sources: Vec<_> = messages.par_iter().map(|m| self.bytes(m)).collect::<Result<_>>()?;
+            for (message, source) in messages.iter().zip(sources) {
+                let changed =
+                    |f: Finding| Error::Changed { path: self.maildir.to_owned(), how: f.message.into() };
+                let source = source.map_err(changed)?;
+                position.advance_to(message.at - message.from.0.len() as u64, &mut put)?;
+                put(&message.from.0)?;
+                put(&source)?;
+                position.at = message.at + message.len;
+                progress.advance(message.len, 1);
+            }
+        }
+        position.advance_to(head.size, &mut put)?;
+        if Digest::from(hasher.finalize()) != head.blake3 {
+            let reason = "begins a section whose parts do not add up to its source".into();
+            return Err(Error::Manifest { path: manifest.to_owned(), line: 1, reason });
+        }
+        Ok(())
+    }
+}
+
+/// How far the source is written.
+struct Position<'a> {
+    at: u64,
+    gaps: &'a [Gap],
+    usual: &'a [u8],
+}
+
+impl Position<'_> {
+    /// Writes what lies between messages: the gaps that have a line, else the usual separator.
+    fn advance_to(&mut self, end: u64, put: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        while self.at < end {
+            let bytes = match self.gaps.split_first() {
+                Some((gap, rest)) if gap.at == self.at => {
+                    self.gaps = rest;
+                    gap.bytes().unwrap_or_default()
+                }
+                _ => self.usual.to_vec(),
+            };
+            if bytes.is_empty() {
+                // The hash at the end will say that something is missing.
+                return Ok(());
+            }
+            put(&bytes)?;
+            self.at += bytes.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+/// A message's file turned back into what it was in the source: line ends, then quoting.
+fn as_in_source(message: &Message, file: &[u8], eol: &str, cr_only: bool) -> Vec<u8> {
+    let ends = if message.eols.is_empty() { None } else { Some(with_line_ends(file, &message.eols, eol)) };
+    let text = ends.as_deref().unwrap_or(file);
+    let mut source = Vec::with_capacity(text.len() + message.quotes.len());
+    let (mut taken, mut at) = (0, 0);
+    for distance in &message.quotes {
+        at += *distance as usize;
+        let until = (taken + at.saturating_sub(source.len())).min(text.len());
+        source.extend_from_slice(&text[taken..until]);
+        source.push(b'>');
+        taken = until;
+    }
+    source.extend_from_slice(&text[taken..]);
+    if cr_only {
+        source.iter_mut().filter(|b| **b == b'\n').for_each(|b| *b = b'\r');
+    }
+    source
+}
+
+/// Changes the line ends back that `eol` changed: `runs` are lengths of runs of changed and unchanged
+/// lines in turn.
+fn with_line_ends(file: &[u8], runs: &[u64], eol: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(file.len() + file.len() / 32);
+    let mut runs = runs.iter().copied();
+    let (mut changed, mut left) = (true, runs.next().unwrap_or(0));
+    for line in file.split_inclusive(|&b| b == b'\n') {
+        while left == 0 {
+            let next = runs.next();
+            changed = next.is_some() && !changed;
+            left = next.unwrap_or(u64::MAX);
+        }
+        left -= 1;
+        match (changed, line.strip_suffix(b"\n")) {
+            (true, Some(text)) if eol == "lf" => out.extend_from_slice(&[text, b"\r\n"].concat()),
+            (true, Some(text)) => {
+                out.extend_from_slice(text.strip_suffix(b"\r").unwrap_or(text));
+                out.push(b'\n');
+            }
+            _ => out.extend_from_slice(line),
+        }
+    }
+    out
+}
+
+/// Writes a file beside its name, flushes it and gives it the name: it appears whole or not at all.
+fn write_file(
+    path: &Path,
+    force: bool,
+    write: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
+) -> Result<()> {
+    let refuse = |reason: &str| Error::Destination { path: path.to_owned(), reason: reason.into() };
+    let name = path.file_name().ok_or_else(|| refuse("is no name for a file"))?;
+    let dir = Dir::open(parent_of(path))?;
+    if dir.exists(name)? && !force {
+        return Err(refuse("exists; --force replaces it"));
+    }
+    let mut partial = OsString::from(".");
+    partial.push(name);
+    partial.push(".mailferry-partial");
+    dir.remove_tree(&partial)?;
+    let file = dir.create_file(&partial, FILE_MODE)?;
+    let mut buffer = Vec::with_capacity(1 << 20);
+    let failed = || Error::io("write", path);
+    let mut put = |bytes: &[u8]| {
+        buffer.extend_from_slice(bytes);
+        if buffer.len() >= 1 << 20 {
+            durable::write_all(&file, &buffer).map_err(failed())?;
+            buffer.clear();
+        }
+        Ok(())
+    };
+    let written = write(&mut put)
+        .and_then(|()| durable::write_all(&file, &buffer).map_err(failed()))
+        .and_then(|()| durable::sync_file(&file).map_err(Error::io("flush", path)))
+        .and_then(|()| {
+            if force { dir.replace(&partial, name).map(|()| true) } else { dir.publish(&partial, &dir, name) }
+        });
+    match written {
+        Ok(true) => dir.sync(),
+        Ok(false) => {
+            dir.unlink(&partial)?;
+            Err(refuse("appeared while we were writing; --force replaces it"))
+        }
+        Err(error) => {
+            // The first error is the one to tell.
+            let _ = dir.unlink(&partial);
+            Err(error)
+        }
+    }
+}

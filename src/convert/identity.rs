@@ -1,0 +1,130 @@
+//! Which source is this? What the manifest knows of it, by its bytes and not by its name.
+
+use std::path::Path;
+
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::manifest::{Digest, LEAD, Outline};
+use crate::mailbox::source::Source;
+
+/// The hashes by which a source is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// Of all of it.
+    pub whole: Digest,
+    /// Of its first [`LEAD`] bytes.
+    pub lead: Digest,
+}
+
+impl Fingerprint {
+    /// Where nobody asks for it.
+    pub const NONE: Fingerprint = Fingerprint { whole: Digest([0; 32]), lead: Digest([0; 32]) };
+}
+
+/// What a manifest knows of a source. The numbers are places in its list of sections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// Nothing.
+    New,
+    /// It was converted, these very bytes.
+    Same(usize),
+    /// These very bytes were being converted when the run was killed.
+    Unfinished(usize),
+    /// It was converted when it was shorter.
+    Grown(usize),
+    /// It was converted before it was rewritten: same path, same leading bytes.
+    Rewritten(usize),
+}
+
+impl Identity {
+    /// The section that tells of this source as it was.
+    pub fn section(self) -> Option<usize> {
+        match self {
+            Identity::New => None,
+            Identity::Same(n) | Identity::Unfinished(n) | Identity::Grown(n) | Identity::Rewritten(n) => {
+                Some(n)
+            }
+        }
+    }
+}
+
+/// Looks a source up. `path` is its path as it was given, None for standard input.
+///
+/// # Errors
+/// [`Error::Destination`] where a section names the path and the file begins otherwise, unless
+/// `new_source`.
+pub fn identify(
+    sections: &[Outline<'_>],
+    source: &Source,
+    path: Option<&Path>,
+    new_source: bool,
+) -> Result<(Identity, Fingerprint)> {
+    let raw = source.raw();
+    let size = raw.len() as u64;
+    let lead = Digest::of(&raw[..raw.len().min(LEAD as usize)]);
+    let begins_alike = |n: &usize| {
+        let head = &sections[*n].head;
+        head.lead <= size && Digest::of(&raw[..head.lead as usize]) == head.lead_blake3
+    };
+    let shorter: Vec<usize> = (0..sections.len())
+        .filter(|&n| sections[n].head.size < size && sections[n].head.size > 0)
+        .filter(begins_alike)
+        .collect();
+    let cuts: Vec<u64> = shorter.iter().map(|&n| sections[n].head.size).collect();
+    let (whole, at_cuts) = digests(source, &cuts);
+    let fingerprint = Fingerprint { whole, lead };
+    // The newest word counts: sections of one source follow each other.
+    let same = (0..sections.len()).rev().find(|&n| {
+        let head = &sections[n].head;
+        head.size == size && head.blake3 == whole
+    });
+    if let Some(n) = same {
+        let closed = sections[n].tail.is_some();
+        return Ok((if closed { Identity::Same(n) } else { Identity::Unfinished(n) }, fingerprint));
+    }
+    let grown = shorter.iter().zip(at_cuts).rev().find(|(n, digest)| sections[**n].head.blake3 == *digest);
+    if let Some((n, _)) = grown {
+        return Ok((Identity::Grown(*n), fingerprint));
+    }
+    let Some(path) = path.filter(|_| !new_source) else { return Ok((Identity::New, fingerprint)) };
+    match (0..sections.len()).rev().find(|&n| names(&sections[n], path)) {
+        None => Ok((Identity::New, fingerprint)),
+        Some(n) if begins_alike(&n) => Ok((Identity::Rewritten(n), fingerprint)),
+        Some(_) => Err(Error::Destination {
+            path: path.to_owned(),
+            reason:
+                "was converted into this Maildir before and begins otherwise now; if it is another mailbox, \
+                     say so with --new-source"
+                    .into(),
+        }),
+    }
+}
+
+fn names(section: &Outline<'_>, path: &Path) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    section.head.source.0 == path.as_os_str().as_bytes()
+}
+
+/// BLAKE3 of all of a source, and of its beginnings up to each of `cuts`.
+fn digests(source: &Source, cuts: &[u64]) -> (Digest, Vec<Digest>) {
+    const WINDOW: usize = 16 << 20;
+    let raw = source.raw();
+    let mut order: Vec<usize> = (0..cuts.len()).collect();
+    order.sort_by_key(|&n| cuts[n]);
+    let mut at_cuts = vec![Digest([0; 32]); cuts.len()];
+    let mut hasher = blake3::Hasher::new();
+    let mut at = 0;
+    let mut advance = |hasher: &mut blake3::Hasher, until: usize| {
+        while at < until {
+            let end = (at + WINDOW).min(until);
+            hasher.update_rayon(&raw[at..end]);
+            source.release(at..end);
+            at = end;
+        }
+    };
+    for n in order {
+        advance(&mut hasher, cuts[n] as usize);
+        at_cuts[n] = hasher.finalize().into();
+    }
+    advance(&mut hasher, raw.len());
+    (hasher.finalize().into(), at_cuts)
+}

@@ -1,0 +1,121 @@
+//! What the destination and its manifest tell of earlier runs.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::identity::{self, Fingerprint, Identity};
+use super::plan::{Dedupe, Lineage, Memory, content_digest};
+use super::{Input, Keeping, Options};
+use crate::mailbox::durable::Dir;
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::maildir::read::{self, Entry};
+use crate::mailbox::maildir::write::{Standing, parent_of};
+use crate::mailbox::manifest::{self, Appending, Digest, End, FILE_NAME, Outline, Section};
+
+/// The bytes of the manifest and where they come from; None where there is none.
+pub fn read(options: &Options<'_>, standing: &Standing) -> Result<Option<(PathBuf, Vec<u8>)>> {
+    let path = match options.manifest {
+        Keeping::None => return Ok(None),
+        Keeping::InMaildir if *standing != Standing::Maildir => return Ok(None),
+        Keeping::InMaildir => options.destination.join(FILE_NAME),
+        Keeping::At(path) => path.to_owned(),
+    };
+    match std::fs::read(&path) {
+        Ok(text) => Ok(Some((path, text))),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io("read", &path)(e)),
+    }
+}
+
+/// Opens a manifest that is kept outside of the Maildir.
+pub fn manifest_at(path: &Path, end: End) -> Result<Appending> {
+    let name = path.file_name().ok_or_else(|| Error::Destination {
+        path: path.to_owned(),
+        reason: "is no name for a manifest".into(),
+    })?;
+    Appending::open(&Dir::open(parent_of(path))?, name, end)
+}
+
+/// The sections of a manifest.
+#[derive(Debug, Default)]
+pub struct Past<'a> {
+    /// Their heads and tails.
+    pub outlines: Vec<Outline<'a>>,
+    /// Bytes of the whole lines.
+    whole: u64,
+}
+
+impl<'a> Past<'a> {
+    /// Of a manifest's bytes.
+    pub fn of((path, text): &'a (PathBuf, Vec<u8>)) -> Result<Past<'a>> {
+        let whole = memchr::memrchr(b'\n', text).map_or(0, |lf| lf as u64 + 1);
+        Ok(Past { outlines: manifest::outline(text, path)?, whole })
+    }
+
+    /// Where a new section goes.
+    pub fn end(&self) -> End {
+        End { sections: self.outlines.len(), whole: self.whole }
+    }
+
+    /// What is known of a source.
+    pub fn identify(&self, input: &Input, options: &Options<'_>) -> Result<(Identity, Fingerprint)> {
+        let path = (input.name.as_os_str() != OsStr::new("-")).then_some(&*input.name);
+        identity::identify(&self.outlines, &input.source, path, options.new_source)
+    }
+
+    /// The messages of a source as earlier runs left them: those of the section that tells of it, and
+    /// of all others that name the same path.
+    pub fn lineage(&self, identity: Identity) -> Result<Lineage> {
+        let Some(n) = identity.section() else { return Ok(Lineage::default()) };
+        let path = &self.outlines[n].head.source;
+        let kin = self.outlines.iter().enumerate().filter(|(k, o)| *k == n || o.head.source == *path);
+        Ok(Lineage::of(&kin.map(|(_, outline)| outline.read()).collect::<Result<Vec<Section>>>()?))
+    }
+}
+
+/// What is remembered before the first source is planned.
+pub fn memory(options: &Options<'_>, standing: &Standing, past: &Past<'_>) -> Result<Memory> {
+    let entries = if *standing == Standing::Maildir { read::list(options.destination)? } else { Vec::new() };
+    let sections: Vec<Section> = past.outlines.iter().map(Outline::read).collect::<Result<_>>()?;
+    let names = entries.iter().map(|e| e.parsed().base.to_vec());
+    let mut memory = Memory::of(names, &sections, options.host);
+    if options.dedupe != Dedupe::No {
+        // What lies there counts, whoever put it there.
+        for (name, key, file) in contents(options, &entries)? {
+            memory.know(key, name, file);
+        }
+    }
+    Ok(memory)
+}
+
+type Content = (Vec<u8>, Digest, Digest);
+
+fn contents(options: &Options<'_>, entries: &[Entry]) -> Result<Vec<Content>> {
+    let contents = entries.par_iter().map(|entry| {
+        let (entry, bytes) = read::open_moved(options.destination, entry)?;
+        let file = Digest::of(&bytes);
+        let content = content_digest(&bytes).unwrap_or(file);
+        let key = options.dedupe.key(&bytes, content);
+        Ok(key.map(|key| (entry.parsed().base.to_vec(), key, file)))
+    });
+    Ok(contents.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+/// What a person is told of it.
+pub fn finding(identity: Identity) -> Option<Finding> {
+    let (code, message) = match identity {
+        Identity::New => return None,
+        Identity::Same(_) => (Code::SourceKnown, "these very bytes were converted before: nothing to do"),
+        Identity::Unfinished(_) => (Code::SourceResumed, "a run that was killed is being completed"),
+        Identity::Grown(_) => {
+            (Code::SourceGrown, "it has grown since it was converted: only what is new is written")
+        }
+        Identity::Rewritten(_) => {
+            (Code::SourceRewritten, "it was rewritten since it was converted: matched by content")
+        }
+    };
+    Some(Finding::new(code, message))
+}

@@ -1,0 +1,160 @@
+//! The manifest's section of one source, line by line beside the writing.
+
+use std::collections::HashMap;
+
+use data_encoding::BASE64;
+
+use super::identity::Fingerprint;
+use super::plan::{Fate, Planned, content_digest};
+use super::render::{Eol, Rendered};
+use crate::mailbox::manifest::{Bytes, Digest, Gap, Head, LEAD, Message, Tail, VERSION};
+use crate::mailbox::mbox::read::Mbox;
+use crate::mailbox::source::Source;
+
+/// Makes the lines of a section.
+#[derive(Debug)]
+pub struct Recorder<'a> {
+    raw: &'a [u8],
+    mbox: &'a Mbox<'a>,
+    messages: &'a [Planned],
+    separator: Vec<u8>,
+    head: Head,
+}
+
+impl<'a> Recorder<'a> {
+    /// Of a planned source. `name` is its path as it was given.
+    pub fn new(
+        source: &'a Source,
+        name: &[u8],
+        fingerprint: Fingerprint,
+        mbox: &'a Mbox<'a>,
+        messages: &'a [Planned],
+        eol: Eol,
+    ) -> Recorder<'a> {
+        let raw = source.raw();
+        let separator = usual_separator(raw, messages);
+        let head = Head {
+            section: VERSION,
+            program: concat!("mailferry ", env!("CARGO_PKG_VERSION")).into(),
+            source: Bytes(name.to_vec()),
+            size: raw.len() as u64,
+            blake3: fingerprint.whole,
+            lead: (raw.len() as u64).min(LEAD),
+            lead_blake3: fingerprint.lead,
+            variant: mbox.variant.name().into(),
+            evidence: mbox.evidence.clone(),
+            separator: Bytes(separator.clone()),
+            cr_only: source.is_cr_only(),
+            eol: eol.name().into(),
+        };
+        Recorder { raw, mbox, messages, separator, head }
+    }
+
+    /// The section's head.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The lines of message `n`: what comes before it, and itself.
+    pub fn lines(&self, n: usize, rendered: &Rendered<'_>, base_name: &[u8], out: &mut Vec<u8>) {
+        let planned = &self.messages[n];
+        let before = n.checked_sub(1).map_or(0, |n| self.messages[n].extent.end);
+        self.gap(before, planned.extent.at, n > 0, out);
+        if planned.fate == Fate::Pseudo {
+            let (at, end) = (planned.extent.at, planned.extent.end);
+            push(out, &Gap::new("pseudo", at, &self.raw[at as usize..end as usize]));
+        } else {
+            push(out, &self.message(planned, rendered, base_name));
+        }
+    }
+
+    /// The line of what comes after the last message.
+    pub fn last_gap(&self, out: &mut Vec<u8>) {
+        let end = self.messages.last().map_or(0, |m| m.extent.end);
+        self.gap(end, self.raw.len() as u64, !self.messages.is_empty(), out);
+    }
+
+    fn gap(&self, from: u64, to: u64, may_be_usual: bool, out: &mut Vec<u8>) {
+        let bytes = &self.raw[from as usize..to as usize];
+        let is_usual = may_be_usual && bytes == self.separator;
+        if !is_usual && !bytes.is_empty() {
+            let junk = self.mbox.boundaries.junk.iter().any(|j| j.start < to && from < j.end);
+            push(out, &Gap::new(if junk { "junk" } else { "separator" }, from, bytes));
+        }
+    }
+
+    fn message(&self, planned: &Planned, rendered: &Rendered<'_>, base_name: &[u8]) -> Message {
+        let raw = planned.extent.message(self.raw);
+        let source = Digest::of(raw);
+        let is_source = rendered.quotes == 0 && rendered.eols == 0 && !self.head.cr_only;
+        let rendering = if is_source { source } else { rendered.digest() };
+        let file = planned.kept.as_ref().and_then(|kept| kept.file).unwrap_or(rendering);
+        let rebuilt = file == rendering;
+        Message {
+            at: planned.extent.start,
+            len: planned.extent.end - planned.extent.start,
+            from: Bytes(planned.extent.from_lines(self.raw).to_vec()),
+            name: Bytes(base_name.to_vec()),
+            source,
+            file: (file != source).then_some(file),
+            content: content_digest(raw),
+            quotes: if rebuilt { self.quotes(planned) } else { Vec::new() },
+            eols: if rebuilt { rendered.eol_runs.clone() } else { Vec::new() },
+            date: planned.origin.name().into(),
+            flags: planned.status.flags.to_string(),
+            duplicate: planned.fate == Fate::Duplicate,
+            verbatim: (!rebuilt).then(|| BASE64.encode(raw)),
+        }
+    }
+
+    /// Distances between the quoting `>` that were taken off.
+    fn quotes(&self, planned: &Planned) -> Vec<u64> {
+        if planned.quotes == 0 {
+            return Vec::new();
+        }
+        let mut last = 0;
+        let offsets = self.mbox.quote_offsets(&planned.extent);
+        offsets.map(|at| at as u64 - std::mem::replace(&mut last, at as u64)).collect()
+    }
+
+    /// The section's tail.
+    pub fn tail(&self) -> Tail {
+        let mut tail = Tail {
+            closes: 0,
+            messages: self.messages.len() as u64,
+            mail: 0,
+            bytes_messages: 0,
+            bytes_from_lines: 0,
+            bytes_quoting: 0,
+            bytes_separators: 0,
+            bytes_junk: self.mbox.boundaries.junk.iter().map(|j| j.end - j.start).sum(),
+            end: Digest([0; 32]),
+        };
+        for Planned { extent, quotes, fate, .. } in self.messages {
+            tail.mail += u64::from(*fate != Fate::Pseudo);
+            tail.bytes_from_lines += extent.start - extent.at;
+            tail.bytes_quoting += u64::from(*quotes);
+            tail.bytes_messages += extent.end - extent.start - u64::from(*quotes);
+        }
+        let counted = tail.bytes_messages + tail.bytes_from_lines + tail.bytes_quoting + tail.bytes_junk;
+        tail.bytes_separators = self.raw.len() as u64 - counted;
+        tail
+    }
+}
+
+fn push(out: &mut Vec<u8>, line: &impl serde::Serialize) {
+    // None of our types can fail to be written into memory.
+    let written = serde_json::to_writer(&mut *out, line);
+    debug_assert!(written.is_ok());
+    out.push(b'\n');
+}
+
+/// What stands most often between the first messages.
+fn usual_separator(raw: &[u8], messages: &[Planned]) -> Vec<u8> {
+    let mut counts = HashMap::<&[u8], usize>::new();
+    for pair in messages.windows(2).take(64) {
+        *counts.entry(&raw[pair[0].extent.end as usize..pair[1].extent.at as usize]).or_default() += 1;
+    }
+    let most = counts.into_iter().max_by_key(|&(bytes, n)| (n, std::cmp::Reverse(bytes)));
+    most.map_or_else(|| b"\n".to_vec(), |(bytes, _)| bytes.to_vec())
+}
