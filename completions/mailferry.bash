@@ -61,7 +61,7 @@ _mailferry() {
             return 0
             ;;
         mailferry__subcmd__convert)
-            opts="-n -q -v -j -h -V --dry-run --fsync --eol --date --from-zone --host --info-sep --boundaries --lock --lock-timeout --spool-dir --spool-limit --json --quiet --verbose --strict --color --progress --jobs --help --version"
+            opts="-n -q -v -j -h -V --dry-run --fsync --eol --date --from-zone --host --info-sep --boundaries --dedupe --new-source --manifest --no-manifest --exact --source --force --lock --lock-timeout --spool-dir --spool-limit --json --quiet --verbose --strict --color --progress --jobs --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -92,6 +92,18 @@ _mailferry() {
                     return 0
                     ;;
                 --boundaries)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dedupe)
+                    COMPREPLY=($(compgen -W "content message-id" -- "${cur}"))
+                    return 0
+                    ;;
+                --manifest)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --source)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -46,6 +46,10 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l info-sep
 ;\t''
 !\t''"
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l boundaries -d 'Decide boundaries as this list says, which inspect --boundaries printed and you edited' -r -F
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l dedupe -d 'Leave messages out that are there already: the same content (less Status and the like), or the same Message-ID' -r -f -a "content\t''
+message-id\t''"
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l manifest -d 'Keep the manifest in this file; default: mailferry.manifest in the Maildir' -r -F
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l source -d 'With --exact: which source, by its path or its number' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l lock -d 'Locks to take on a source, in this order: dotlock, fcntl, flock; or none' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l lock-timeout -d 'How long to wait for a lock' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l spool-dir -d 'Where standard input and compressed sources are unpacked; default: $TMPDIR, or /tmp' -r -F
@@ -58,6 +62,10 @@ always\t'Always'
 never\t'Never'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s j -l jobs -d 'Number of worker threads; default: all cores' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s n -l dry-run -d 'Write nothing, report what would be done'
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l new-source -d 'Take a path that was converted before for another mailbox, though it begins otherwise now'
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l no-manifest -d 'Keep no manifest: --exact, growth and deletions are not known to later runs then'
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l exact -d 'Give a source back byte for byte, from a Maildir and its manifest, into a file or -'
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l force -d 'With --exact: replace a file that exists'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l json -d 'Report as JSON Lines: findings, then one summary'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s q -l quiet -d 'Say nothing but errors'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s v -l verbose -d 'List every finding, infos too'

@@ -36,9 +36,9 @@ fn have(program: &str, args: &[&str]) -> bool {
 /// of `around` is afterwards as it was before.
 #[track_caller]
 fn refused(command: Command, around: &Path, words: &[&str]) -> Run {
-    let before = tree(around);
+    let before = lasting(around);
     let run = run(command).exits(3).complains(words);
-    assert_eq!(tree(around), before, "nothing is written and nothing left");
+    assert_eq!(lasting(around), before, "nothing is written and nothing left");
     run
 }
 
@@ -102,7 +102,7 @@ fn an_empty_file_is_an_empty_mailbox() {
     let maildir = scratch.path().join("Maildir");
     let summary = convert([&source, &maildir]).summary();
     assert_eq!((count(&summary, "messages_found"), count(&summary, "bytes_source")), (0, 0));
-    assert_eq!(paths(&maildir), ["cur", "new", "tmp"]);
+    assert_eq!(paths(&maildir), ["cur", "mailferry.manifest", "new", "tmp"]);
 }
 
 #[test]
@@ -264,7 +264,7 @@ fn a_disk_that_fills_up_meanwhile_leaves_nothing_half_done_new_or_existing() {
         if existing {
             make_maildir(&destination);
         }
-        let before = tree(&disk.path);
+        let before = lasting(&disk.path);
         let stopped = AtWork::stop(one_worker(&source, &destination), &destination);
         disk.fill();
         let run =
@@ -272,7 +272,7 @@ fn a_disk_that_fills_up_meanwhile_leaves_nothing_half_done_new_or_existing() {
         assert_eq!(run.complaints(), ["io-error"]);
         assert_eq!(run.summary()["written"], 0);
         fs::remove_file(disk.path.join("filler")).unwrap();
-        assert_eq!(tree(&disk.path), before, "existing: {existing}");
+        assert_eq!(lasting(&disk.path), before, "existing: {existing}");
         assert_eq!(count(&again(&source, &destination), "written"), 2000);
     }
 }
@@ -365,7 +365,7 @@ fn a_write_or_flush_that_fails_is_an_error_and_the_mail_does_not_appear() {
             if existing {
                 make_maildir(&maildir);
             }
-            let before = tree(&destination);
+            let before = lasting(&destination);
             let (trace, inject) =
                 (format!("trace={}", fault.split(':').next().unwrap()), format!("inject={fault}"));
             let strace =
@@ -380,7 +380,7 @@ fn a_write_or_flush_that_fails_is_an_error_and_the_mail_does_not_appear() {
             assert_eq!(run.stderr.lines().count(), 1, "{what}");
             assert!(run.stderr.contains("Maildir"), "{what}");
             assert_eq!(count(&run.summary(), "written"), 0, "{what}");
-            assert!(tree(&destination) == before, "{what}: {:?}", paths(&destination));
+            assert!(lasting(&destination) == before, "{what}: {:?}", paths(&destination));
             fs::remove_dir_all(destination).unwrap();
         }
     }
@@ -574,13 +574,13 @@ fn a_signal_ends_cleanly_and_the_same_command_continues() {
         if existing {
             make_maildir(&destination);
         }
-        let before = tree(scratch.path());
+        let before = lasting(scratch.path());
         let stopped = AtWork::stop(one_worker(&source, &destination), &destination);
         stopped.send(signal);
         let run = stopped.go_on().exits(4).complains(&["interrupted", "nothing was published"]);
         assert_eq!(run.complaints(), ["interrupted"]);
         assert_eq!(count(&run.summary(), "bytes_not_reached"), fs::metadata(&source).unwrap().len());
-        assert!(tree(scratch.path()) == before, "{signal:?}, existing: {existing}");
+        assert!(lasting(scratch.path()) == before, "{signal:?}, existing: {existing}");
         assert_eq!(count(&again(&source, &destination), "written"), u64::from(MANY));
     }
 }

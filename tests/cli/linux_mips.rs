@@ -54,11 +54,13 @@ fn every_message_of_a_real_list_is_there_byte_for_byte_whatever_the_number_of_wo
     converted(&packed, &two, &["-j2"]);
 
     let (one, two) = (tree_alike(&one), tree_alike(&two));
-    assert_eq!(one.len() as u64, MESSAGES + 3);
+    assert_eq!(one.len() as u64, MESSAGES + 3 + 1);
     let mut known = BTreeMap::new();
     index.iter().for_each(|message| *known.entry(&message.digest).or_insert(0) += 1);
     let mut written = BTreeMap::new();
-    one.values().filter(|l| !l.digest.is_empty()).for_each(|l| *written.entry(&l.digest).or_insert(0) += 1);
+    let messages =
+        one.iter().filter(|(path, l)| !l.digest.is_empty() && !path.ends_with("mailferry.manifest"));
+    messages.for_each(|(_, l)| *written.entry(&l.digest).or_insert(0) += 1);
     let lost = known.iter().filter(|(digest, n)| written.get(*digest) != Some(n)).count();
     assert!(known == written, "{lost} digests of the index are not there as often as they should be");
     let differ = one.iter().find(|(path, lying)| two.get(*path) != Some(lying));

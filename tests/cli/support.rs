@@ -249,6 +249,24 @@ pub fn tree_alike(root: &Path) -> BTreeMap<PathBuf, Lying> {
     tree
 }
 
+/// The same without manifests, which name their source.
+pub fn mail_alike(root: &Path) -> BTreeMap<PathBuf, Lying> {
+    let mut tree = tree_alike(root);
+    tree.retain(|path, _| path.file_name() != Some(OsStr::new("mailferry.manifest")));
+    tree
+}
+
+/// What lies there, but for the time at which a manifest was written to and cut back again.
+pub fn lasting(root: &Path) -> BTreeMap<PathBuf, Lying> {
+    let mut tree = tree(root);
+    for (path, lying) in &mut tree {
+        if path.ends_with("mailferry.manifest") {
+            lying.mtime = (0, 0);
+        }
+    }
+    tree
+}
+
 /// The relative paths in a directory and below, sorted.
 pub fn paths(root: &Path) -> Vec<String> {
     tree(root).keys().map(|path| path.to_str().unwrap().to_owned()).collect()
