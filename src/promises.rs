@@ -15,9 +15,10 @@ use crate::mailbox::mbox::boundary::{Extent, Overrules};
 use crate::mailbox::mbox::from_line::{self, Line};
 use crate::mailbox::mbox::overrule as list;
 use crate::mailbox::mbox::quote::{self, Quoting};
-use crate::mailbox::mbox::read::{self, Ask, Mbox, Watch};
+use crate::mailbox::mbox::read::{self, Ask, Mbox};
 use crate::mailbox::mbox::status;
 use crate::mailbox::mbox::variant::Variant;
+use crate::mailbox::mbox::watch::Watch;
 
 /// Any bytes are divided, and nothing is lost: as every variant, and as the one they seem to be.
 /// What has no message is refused by name, never read as a mailbox without mail.

@@ -4,7 +4,8 @@
 
 use std::path::Path;
 
-use mailferry::mailbox::mbox::read::{Ask, Watch, read};
+use mailferry::mailbox::mbox::read::{Ask, read};
+use mailferry::mailbox::mbox::watch::Watch;
 
 /// Offsets of our From_ lines, and where each message's stretch of the file ends for mbox-reader.
 fn offsets(path: &Path) -> (Vec<usize>, Vec<usize>) {

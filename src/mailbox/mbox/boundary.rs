@@ -8,8 +8,8 @@ use memchr::memmem;
 
 use super::from_line::{Line, Spelling};
 use super::length::{self, Length};
-use super::read::Watch;
 use super::scan::{self, Candidate, Next};
+use super::watch::Watch;
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::header;
 

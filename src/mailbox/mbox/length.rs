@@ -89,8 +89,8 @@ fn separator_after(text: &[u8], end: u64, candidates: &[Candidate]) -> Option<u6
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mailbox::mbox::read::Watch;
     use crate::mailbox::mbox::scan;
+    use crate::mailbox::mbox::watch::Watch;
 
     const FROM: &str = "From a@b Mon Jan  1 10:00:05 2001\n";
 

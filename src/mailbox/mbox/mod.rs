@@ -9,3 +9,4 @@ pub mod read;
 pub mod scan;
 pub mod status;
 pub mod variant;
+pub mod watch;

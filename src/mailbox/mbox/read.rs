@@ -1,12 +1,10 @@
 //! A whole mbox: recognised, scanned, divided, its variant judged. From here on a message is a slice.
 
-use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use super::boundary::{self, Boundaries, Extent, Known, Overrules};
 use super::quote::{self, Quoting};
 use super::scan::{self, Scan};
 use super::variant::{Evidence, Variant, judge};
+use super::watch::Watch;
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::header;
 
@@ -44,29 +42,6 @@ pub struct NotAMailbox {
     pub reason: String,
     /// What can be done.
     pub mend: Option<String>,
-}
-
-/// Who looks on while a source is read.
-#[derive(Clone, Copy)]
-pub struct Watch<'a> {
-    /// Hears of each range once it has been scanned.
-    pub scanned: &'a (dyn Fn(Range<usize>) + Sync),
-    /// Hears of ranges that will not be read again soon, so that their pages can be handed back.
-    pub release: &'a (dyn Fn(Range<usize>) + Sync),
-    /// Set by a signal: the reading ends soon, with a result that is not to be used.
-    pub interrupted: &'a AtomicBool,
-}
-
-impl Watch<'_> {
-    /// Nobody looks on.
-    pub fn nobody() -> Watch<'static> {
-        static NEVER: AtomicBool = AtomicBool::new(false);
-        Watch { scanned: &|_| (), release: &|_| (), interrupted: &NEVER }
-    }
-
-    pub(super) fn is_interrupted(&self) -> bool {
-        self.interrupted.load(Ordering::Relaxed)
-    }
 }
 
 /// Reads `text` (LF line ends, see `Source::text`).

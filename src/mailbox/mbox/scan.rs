@@ -8,7 +8,7 @@ use memchr::{memchr, memmem};
 use rayon::prelude::*;
 
 use super::from_line::{self, Line, Spelling};
-use super::read::Watch;
+use super::watch::Watch;
 use crate::mailbox::header;
 
 /// A window is small enough to stay in the cache between the searches over it.

@@ -1,0 +1,27 @@
+//! Who looks on while a source is read: progress, memory and signals, handed down.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Who looks on while a source is read.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    /// Hears of each range once it has been scanned.
+    pub scanned: &'a (dyn Fn(Range<usize>) + Sync),
+    /// Hears of ranges that will not be read again soon, so that their pages can be handed back.
+    pub release: &'a (dyn Fn(Range<usize>) + Sync),
+    /// Set by a signal: the reading ends soon, with a result that is not to be used.
+    pub interrupted: &'a AtomicBool,
+}
+
+impl Watch<'_> {
+    /// Nobody looks on.
+    pub fn nobody() -> Watch<'static> {
+        static NEVER: AtomicBool = AtomicBool::new(false);
+        Watch { scanned: &|_| (), release: &|_| (), interrupted: &NEVER }
+    }
+
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+}
