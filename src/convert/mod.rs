@@ -271,7 +271,7 @@ fn run(
             let recorders: Vec<Recorder<'_>> = sources
                 .map(|((input, mbox), (plan, known))| {
                     let name = input.name.as_os_str().as_bytes();
-                    Recorder::new(&input.source, name, known.1, mbox, &plan.messages, options.eol)
+                    Recorder::new(&input.source, name, *known, mbox, &plan.messages, options.eol)
                 })
                 .collect();
             let work = Work {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use data_encoding::BASE64;
 
-use super::identity::Fingerprint;
+use super::identity::{Fingerprint, Identity};
 use super::plan::{Fate, Planned, content_digest};
 use super::render::{Eol, Rendered};
 use crate::mailbox::manifest::{Bytes, Digest, Gap, Head, LEAD, Message, Tail, VERSION};
@@ -26,7 +26,7 @@ impl<'a> Recorder<'a> {
     pub fn new(
         source: &'a Source,
         name: &[u8],
-        fingerprint: Fingerprint,
+        (identity, fingerprint): (Identity, Fingerprint),
         mbox: &'a Mbox<'a>,
         messages: &'a [Planned],
         eol: Eol,
@@ -41,6 +41,7 @@ impl<'a> Recorder<'a> {
             blake3: fingerprint.whole,
             lead: (raw.len() as u64).min(LEAD),
             lead_blake3: fingerprint.lead,
+            follows: identity.section().map(|n| n + 1),
             variant: mbox.variant.name().into(),
             evidence: mbox.evidence.clone(),
             separator: Bytes(separator.clone()),

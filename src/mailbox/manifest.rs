@@ -120,6 +120,9 @@ pub struct Head {
     pub lead: u64,
     /// BLAKE3 of these.
     pub lead_blake3: Digest,
+    /// Which section of the file, from 1, tells of the same source as it was before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<usize>,
     /// The mbox variant.
     pub variant: String,
     /// The evidence for it.
@@ -235,8 +238,24 @@ pub struct Tail {
     pub bytes_separators: u64,
     /// Bytes of junk.
     pub bytes_junk: u64,
-    /// BLAKE3 of the lines of the section, from its head on.
+    /// BLAKE3 of the lines of the section, from its head on, and of this one up to the first digit of
+    /// the hash.
     pub end: Digest,
+}
+
+impl Tail {
+    /// The tail with the hash that seals it. `lines` has hashed the lines of the section.
+    fn sealed(self, lines: &blake3::Hasher) -> Tail {
+        let line = line(&self);
+        let end = lines.clone().update(before_end(line.trim_ascii_end())).finalize().into();
+        Tail { end, ..self }
+    }
+}
+
+/// A tail's line up to its hash, which is its last value.
+fn before_end(line: &[u8]) -> &[u8] {
+    const HASH: usize = 64 + "\"}".len();
+    &line[..line.len().saturating_sub(HASH)]
 }
 
 /// One section, read.
@@ -300,8 +319,9 @@ pub fn outline<'a>(text: &'a [u8], path: &'a Path) -> Result<Vec<Outline<'a>>> {
             let Some(section) = open.filter(|s| s.tail.is_none()) else {
                 return Err(damaged(number, "closes a section that is not open"));
             };
-            if Digest::of(section.lines) != tail.end {
-                return Err(damaged(number, "closes a section whose lines were changed since"));
+            let mut hasher = blake3::Hasher::new();
+            if Digest::from(hasher.update(section.lines).update(before_end(line)).finalize()) != tail.end {
+                return Err(damaged(number, "closes a section that was changed since"));
             }
             section.tail = Some(tail);
         } else if let Some(section) = sections.last_mut().filter(|s| s.tail.is_none()) {
@@ -404,7 +424,7 @@ impl Appending {
 
     /// The tail that closes the section which was begun last: which one it is, and the hash of its lines.
     pub fn sealed(&self, tail: Tail) -> Tail {
-        Tail { closes: self.sections, end: self.hasher.finalize().into(), ..tail }
+        Tail { closes: self.sections, ..tail }.sealed(&self.hasher)
     }
 
     /// Closes a section.
@@ -465,6 +485,7 @@ mod tests {
             blake3: Digest::of(b"whole"),
             lead: 10,
             lead_blake3: Digest::of(b"whole"),
+            follows: None,
             variant: "mboxrd".into(),
             evidence: "named".into(),
             separator: Bytes(b"\n".to_vec()),
@@ -508,7 +529,7 @@ mod tests {
     /// A section without and with its tail.
     fn section() -> (Vec<u8>, Vec<u8>) {
         let open = [line(&head()), line(&Gap::new("junk", 0, b"\0x")), line(&message(7))].concat();
-        let closed = [&open[..], &line(&Tail { end: Digest::of(&open), ..tail() })].concat();
+        let closed = [&open[..], &line(&tail().sealed(blake3::Hasher::new().update(&open)))].concat();
         (open, closed)
     }
 
