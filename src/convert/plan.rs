@@ -327,7 +327,15 @@ impl Digests {
     fn of(source: &Source, extent: &Extent, rendered: &Rendered<'_>, dedupe: Dedupe) -> Digests {
         let raw = extent.message(source.raw());
         let content = content_digest(raw).unwrap_or_else(|| Digest::of(raw));
-        Digests { content, file: rendered.digest(), key: dedupe.key(raw, content) }
+        let key = match dedupe {
+            Dedupe::No => None,
+            // As its file has it, since it is compared with files.
+            _ => {
+                let file = rendered.pieces.concat();
+                dedupe.key(&file, content_digest(&file).unwrap_or_else(|| Digest::of(&file)))
+            }
+        };
+        Digests { content, file: rendered.digest(), key }
     }
 }
 
