@@ -180,7 +180,13 @@ fn restore(args: &ConvertArgs, watcher: &Watcher, reporter: &mut Reporter, start
     watcher.finish();
     let (sources, destination) = mailboxes(args);
     let to_stream = destination.is_standard_stream();
-    reporter.findings(&sources[0].path, &findings);
+    if to_stream {
+        // Standard output is the file.
+        findings.iter().for_each(|f| eprintln!("mailferry: {}", f.message));
+        reporter.errors += findings.len() as u64;
+    } else {
+        reporter.findings(&sources[0].path, &findings);
+    }
     let (messages, bytes, exit) = match &restored {
         Ok(restored) => {
             let sentence = format!(
