@@ -10,6 +10,7 @@ mod convert;
 mod corpus;
 mod failures;
 mod hard;
+mod identity;
 mod inspect;
 mod linux_mips;
 mod support;

@@ -1,0 +1,724 @@
+//! A conversion has an identity: run again, killed, grown, rewritten, it gives the same mail, and the
+//! original back byte for byte.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use data_encoding::BASE64;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::*;
+
+const MANIFEST: &str = "mailferry.manifest";
+
+/// A message without the blank line behind it. Some have a quoted line, some another Status.
+fn mail(n: u32) -> String {
+    let quoted = if n.is_multiple_of(3) { ">From here on prose\n" } else { "" };
+    // As long as the headers of mail that has travelled: what a mailer rewrites does not stand first.
+    let way = format!("Received: by {} for ada\n", "x".repeat(250));
+    let status = if n.is_multiple_of(2) { "Status: RO\n" } else { "" };
+    format!(
+        "From ada@example.org Mon Mar  2 08:{:02}:{:02} 1998\n{way}From: Ada <ada@example.org>\n\
+         Message-ID: <{n}@example.org>\n{status}Subject: number {n}\n\n{quoted}text {n}\n",
+        n / 60 % 60,
+        n % 60
+    )
+}
+
+fn mbox(numbers: Range<u32>) -> String {
+    numbers.map(|n| mail(n) + "\n").collect()
+}
+
+/// A scratch directory with a Maildir in it that is made by converting.
+struct Ground {
+    scratch: TempDir,
+}
+
+impl Ground {
+    fn new() -> Ground {
+        Ground { scratch: scratch() }
+    }
+
+    /// A file with this content, new or rewritten.
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    fn maildir(&self) -> PathBuf {
+        self.path("Maildir")
+    }
+
+    fn manifest(&self) -> PathBuf {
+        self.maildir().join(MANIFEST)
+    }
+
+    /// `convert OPTIONS… SOURCES… Maildir`, whatever comes of it.
+    fn try_convert(&self, options: &[&str], sources: &[&Path]) -> Run {
+        let mut command = convert_command(["--lock=none"]);
+        command.args(options).args(sources).arg(self.maildir());
+        run(command)
+    }
+
+    /// What of the messages was written, there already and a duplicate.
+    #[track_caller]
+    fn convert(&self, options: &[&str], sources: &[&Path]) -> [u64; 3] {
+        let summary = self.try_convert(options, sources).exits(0).summary();
+        ["written", "already_present", "duplicates"].map(|key| count(&summary, key))
+    }
+
+    fn try_exact(&self, options: &[&OsStr]) -> Run {
+        let mut command = convert_command(["--exact"]);
+        command.args(options).args([self.maildir(), self.path("back")]);
+        run(command)
+    }
+
+    /// `convert --exact`, which must succeed.
+    #[track_caller]
+    fn exact(&self, options: &[&OsStr]) -> Vec<u8> {
+        self.try_exact(options).exits(0);
+        let bytes = fs::read(self.path("back")).unwrap();
+        fs::remove_file(self.path("back")).unwrap();
+        bytes
+    }
+
+    /// That a source comes back as it lies there.
+    #[track_caller]
+    fn comes_back(&self, source: &Path) {
+        let got = self.exact(&["--source".as_ref(), source.as_os_str()]);
+        same(&got, &fs::read(source).unwrap(), &source.display().to_string());
+    }
+
+    fn messages(&self) -> Vec<Message> {
+        messages(&self.maildir())
+    }
+
+    fn subjects(&self) -> Vec<String> {
+        let mut subjects: Vec<_> = self.messages().iter().map(Message::subject).collect();
+        subjects.sort();
+        subjects
+    }
+
+    /// The message `number n`.
+    #[track_caller]
+    fn message(&self, n: u32) -> Message {
+        let subject = format!("number {n}");
+        self.messages().into_iter().find(|m| m.subject() == subject).expect("it is there")
+    }
+}
+
+#[track_caller]
+fn same(got: &[u8], expected: &[u8], what: &str) {
+    let differs = || got.iter().zip(expected).position(|(a, b)| a != b);
+    assert!(
+        got == expected,
+        "{what}: {} bytes, not {}; they differ at {:?}",
+        got.len(),
+        expected.len(),
+        differs()
+    );
+}
+
+/// Files that are not the manifest, which may have grown.
+fn mail_files(maildir: &Path) -> Vec<(PathBuf, Lying)> {
+    tree(maildir).into_iter().filter(|(path, _)| path.parent() != Some(Path::new(""))).collect()
+}
+
+#[test]
+fn the_same_bytes_again_under_any_name_touch_nothing() {
+    let ground = Ground::new();
+    let inbox = ground.file("inbox", mbox(0..20));
+    let sent = ground.file("sent", mbox(30..40));
+    assert_eq!(ground.convert(&[], &[&inbox, &sent]), [30, 0, 0]);
+    let before = tree(&ground.maildir());
+    let copy = ground.file("copy", mbox(0..20));
+    let cases: [(&[&Path], u64); 5] = [
+        (&[&inbox, &sent], 30),
+        (&[&sent, &inbox], 30),
+        (&[&inbox], 20),
+        (&[&copy], 20),
+        (&[&copy, &sent], 30),
+    ];
+    for (sources, present) in cases {
+        assert_eq!(ground.convert(&[], sources), [0, present, 0], "{sources:?}");
+        assert!(tree(&ground.maildir()) == before, "{sources:?}");
+    }
+    let mut command = convert_command([OsStr::new("-"), ground.maildir().as_os_str()]);
+    command.env("TMPDIR", ground.scratch.path());
+    let piped = run_with_stdin(command, mbox(0..20)).exits(0).summary();
+    assert_eq!(count(&piped, "already_present"), 20);
+    assert!(tree(&ground.maildir()) == before, "from standard input");
+}
+
+#[test]
+fn a_source_that_has_grown_gives_only_its_new_messages() {
+    // The last message as it ends before somebody appends, and what the delivery agent puts between.
+    let cases = [("a blank line", "\n", ""), ("a newline", "", "\n"), ("no blank line at all", "", "")];
+    for (what, end, glue) in cases {
+        for count in [1, 2, 30] {
+            let ground = Ground::new();
+            let last = count - 1;
+            let source = ground.file("inbox", mbox(0..last) + &mail(last) + end);
+            assert_eq!(ground.convert(&[], &[&source]), [count.into(), 0, 0], "{what}");
+            let before = mail_files(&ground.maildir());
+            let grown = fs::read_to_string(&source).unwrap() + glue + &mbox(count..count + 3);
+            ground.file("inbox", &grown);
+            assert_eq!(ground.convert(&[], &[&source]), [3, count.into(), 0], "{what}, {count}");
+            let after = mail_files(&ground.maildir());
+            assert!(before.iter().all(|file| after.contains(file)), "{what}, {count}");
+            assert_eq!(after.len(), before.len() + 3);
+            ground.comes_back(&source);
+            same(&ground.exact(&[]), grown.as_bytes(), "one source, however often it grew");
+            let before = tree(&ground.maildir());
+            assert_eq!(ground.convert(&[], &[&source]), [0, u64::from(count) + 3, 0], "{what}, {count}");
+            assert!(tree(&ground.maildir()) == before);
+        }
+    }
+}
+
+#[test]
+fn a_source_that_grows_from_next_to_nothing_stays_one_source() {
+    let ground = Ground::new();
+    let short = |n| format!("From a@example.org Mon Mar  2 08:15:00 1998\nSubject: {n}\n\nx\n\n");
+    let mut mail = String::new();
+    let source = ground.file("inbox", &mail);
+    for n in 0..8u64 {
+        assert_eq!(ground.convert(&[], &[&source]), [u64::from(n > 0), n.saturating_sub(1), 0]);
+        same(&ground.exact(&[]), mail.as_bytes(), "one source");
+        ground.comes_back(&source);
+        mail += &short(n);
+        ground.file("inbox", &mail);
+    }
+}
+
+#[test]
+fn what_its_user_did_to_the_mail_since_stays_done() {
+    let ground = Ground::new();
+    let source = ground.file("inbox", mbox(0..10));
+    ground.convert(&[], &[&source]);
+    let folder = ground.maildir().join(".Kept");
+    for place in ["tmp", "new", "cur"] {
+        fs::create_dir_all(folder.join(place)).unwrap();
+    }
+    let (deleted, moved, flagged) = (ground.message(1), ground.message(2), ground.message(3));
+    fs::remove_file(&deleted.path).unwrap();
+    fs::rename(&moved.path, folder.join("cur").join(&moved.name)).unwrap();
+    let base = flagged.name.split(":2,").next().unwrap();
+    fs::rename(&flagged.path, ground.maildir().join("cur").join(format!("{base}:2,FRS"))).unwrap();
+    let (after, everything) = (ground.subjects(), tree(&ground.maildir()));
+    assert_eq!(after.len(), 8);
+    assert_eq!(ground.convert(&[], &[&source]), [0, 10, 0]);
+    assert!(tree(&ground.maildir()) == everything);
+    for end in [12, 13] {
+        ground.file("inbox", mbox(0..end));
+        let new = if end == 12 { 2 } else { 1 };
+        assert_eq!(ground.convert(&[], &[&source]), [new, u64::from(end) - new, 0]);
+        assert_eq!(ground.subjects().len(), end as usize - 2, "{:?}", ground.subjects());
+    }
+    let subjects = ground.subjects();
+    assert!(after.iter().all(|subject| subjects.contains(subject)));
+    assert!(!subjects.contains(&"number 1".into()) && !subjects.contains(&"number 2".into()));
+    assert_eq!(ground.message(3).flags.as_deref(), Some("FRS"));
+}
+
+#[test]
+fn a_rewritten_source_is_matched_by_content_and_comes_back_as_it_is_now() {
+    let whole: Vec<String> = (0..12).map(|n| mail(n) + "\n").collect();
+    let read =
+        |n: u32| mail(n).replace("Status: RO\n", "").replace("Subject", "Status: RO\nX-Status: A\nSubject");
+    let expunged = || [&whole[..5], &whole[6..]].concat();
+    let mut restated = expunged();
+    restated[4] = read(4) + "\n";
+    restated[7] = read(8) + "\n";
+    let mut swapped = whole.clone();
+    swapped.swap(3, 9);
+    let mut first = whole.clone();
+    first[0] = read(0) + "\n";
+    let renewed = [restated.clone(), vec![mail(20) + "\n"]].concat();
+    let cases = [
+        ("one expunged", expunged(), 0),
+        ("expunged and read", restated, 0),
+        ("in another order", swapped, 0),
+        ("the first one read", first, 0),
+        ("and a new one", renewed, 1),
+    ];
+    for (what, now, written) in cases {
+        let ground = Ground::new();
+        let source = ground.file("inbox", whole.concat());
+        ground.convert(&[], &[&source]);
+        let before = mail_files(&ground.maildir());
+        ground.file("inbox", now.concat());
+        let run = ground.try_convert(&[], &[&source]).exits(0);
+        let counts = ["written", "already_present"].map(|key| count(&run.summary(), key));
+        assert_eq!(counts, [written, now.len() as u64 - written], "{what}");
+        assert!(run.findings().iter().any(|f| f["code"] == "source-rewritten"), "{what}");
+        let after = mail_files(&ground.maildir());
+        assert!(before.iter().all(|file| after.contains(file)), "{what}");
+        ground.comes_back(&source);
+        same(&ground.exact(&[]), now.concat().as_bytes(), what);
+    }
+}
+
+#[test]
+fn another_mailbox_under_the_same_path_is_refused_until_its_user_says_that_it_is_one() {
+    let ground = Ground::new();
+    let source = ground.file("inbox", mbox(0..5));
+    ground.convert(&[], &[&source]);
+    let before = tree(&ground.maildir());
+    ground.file("inbox", mbox(50..54));
+    let refused = ground.try_convert(&[], &[&source]).exits(3);
+    let refused = refused.complains(&[source.to_str().unwrap(), "--new-source"]);
+    assert_eq!(refused.complaints(), ["destination-refused"]);
+    assert!(tree(&ground.maildir()) == before);
+    assert_eq!(ground.convert(&["--new-source"], &[&source]), [4, 0, 0]);
+    assert_eq!(ground.messages().len(), 9);
+    for (number, mail) in [("1", mbox(0..5)), ("2", mbox(50..54))] {
+        same(&ground.exact(&["--source".as_ref(), number.as_ref()]), mail.as_bytes(), number);
+    }
+    let which = ground.try_exact(&[]).exits(3).complains(&["--source", source.to_str().unwrap()]);
+    assert_eq!(which.complaints(), ["destination-refused"]);
+    ground.try_exact(&["--source".as_ref(), "3".as_ref()]).exits(3);
+    assert_eq!(ground.convert(&[], &[&source]), [0, 4, 0], "it is known now");
+}
+
+#[test]
+fn two_sources_that_share_messages_are_both_whole_unless_duplicates_are_left_out() {
+    for together in [true, false] {
+        for (option, kept) in [("--dedupe=none", 70), ("--dedupe=content", 50), ("--dedupe=message-id", 50)] {
+            let ground = Ground::new();
+            // What one mailbox says of a message is not what the other says.
+            let other = mbox(20..50).replace("Status: RO\n", "X-UID: 7\n");
+            let (one, other) = (ground.file("one", mbox(0..40)), ground.file("other", other));
+            let options: &[&str] = if kept == 70 { &[] } else { &[option] };
+            let duplicates = 70 - kept;
+            if together {
+                assert_eq!(ground.convert(options, &[&one, &other]), [kept, 0, duplicates], "{option}");
+            } else {
+                assert_eq!(ground.convert(options, &[&one]), [40, 0, 0], "{option}");
+                let second = [30 - duplicates, 0, duplicates];
+                assert_eq!(ground.convert(options, &[&other]), second, "{option}, in a second run");
+            }
+            assert_eq!(ground.messages().len() as u64, kept);
+            let before = tree(&ground.maildir());
+            assert_eq!(ground.convert(options, &[&other, &one])[0], 0, "{option}");
+            assert!(tree(&ground.maildir()) == before);
+            ground.comes_back(&one);
+            ground.comes_back(&other);
+        }
+    }
+}
+
+#[test]
+fn a_duplicate_is_one_however_its_source_spells_it() {
+    let shared =
+        "From a@example.org Mon Mar  2 08:15:00 1998\nMessage-ID: <1@x>\nSubject: s\n\n>From me\nx\n\n";
+    let cr = |mbox: &str| mbox.replace('\n', "\r");
+    let crlf = |mbox: &str| mbox.replace('\n', "\r\n");
+    type Spelling<'a> = &'a dyn Fn(&str) -> String;
+    let cases: [(&str, Spelling<'_>, Spelling<'_>); 4] = [
+        ("quoted in both", &str::to_owned, &str::to_owned),
+        ("CRs only in both", &cr, &cr),
+        ("CRs only in one", &cr, &str::to_owned),
+        ("CRLF in one, made LF", &crlf, &str::to_owned),
+    ];
+    for option in ["--dedupe=content", "--dedupe=message-id"] {
+        for (what, one, other) in &cases {
+            for together in [true, false] {
+                let ground = Ground::new();
+                let one = ground.file("one", one(shared));
+                let other = ground.file("other", other(&(mail(1) + "\n" + shared)));
+                let options = [option, "--eol=lf"];
+                if together {
+                    assert_eq!(ground.convert(&options, &[&one, &other]), [2, 0, 1], "{what}, {option}");
+                } else {
+                    assert_eq!(ground.convert(&options, &[&one]), [1, 0, 0], "{what}, {option}");
+                    assert_eq!(ground.convert(&options, &[&other]), [1, 0, 1], "{what}, {option}, then");
+                }
+                ground.comes_back(&one);
+                ground.comes_back(&other);
+            }
+        }
+    }
+}
+
+/// Mailboxes of every make.
+fn makes() -> Vec<(String, Vec<u8>)> {
+    let plain = mbox(0..4);
+    let pseudo = "From MAILER-DAEMON Mon Mar  2 08:00:00 1998\nFrom: Mail System Internal Data <MAILER-DAEMON@x>\n\
+                  Subject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\nX-IMAP: 0888826400 0000000002\n\
+                  Status: RO\n\nThis text is part of the internal format of your mail folder.\n\n";
+    let frame = "\x01\x01\x01\x01\n";
+    let mut makes: Vec<(String, Vec<u8>)> = [
+        ("plain", plain.clone()),
+        ("CRLF", plain.replace('\n', "\r\n")),
+        ("mixed line ends", plain.replace("text 1\n", "text 1\r\n").replace("text 2\n", "text\r2\r\r\n")),
+        ("CR only", plain.replace('\n', "\r")),
+        ("MMDF", [frame, &mail(0), frame, frame, &mail(1), frame, "\n", frame, &mail(3), frame].concat()),
+        ("byte order mark", format!("\u{feff}{plain}")),
+        ("junk", format!("lost\nand found\n\n{plain}")),
+        ("doubled From_ line", format!("From ada@example.org Mon Mar  2 08:15:00 1998\n{plain}")),
+        ("pseudo message", format!("{pseudo}{plain}")),
+        ("no final newline", plain.trim_end().to_owned()),
+        ("no blank line", mail(0) + &mail(3) + &mail(6)),
+        ("blank tail", format!("{plain}\n\n\n")),
+        ("deep quoting", plain.replace("\n>From", "\n>>>From a\n>>From b\n>From")),
+        ("NULs", format!("{plain}\0\0\0\n")),
+        ("identical messages", mail(3).repeat(3)),
+        ("empty", String::new()),
+    ]
+    .map(|(what, mbox)| (what.to_owned(), mbox.into_bytes()))
+    .into();
+    makes.push((
+        "8 bit".to_owned(),
+        plain.replace("text", "Gr\u{fc}\u{df}e").chars().map(|c| c as u8).collect(),
+    ));
+    for name in ["inbox.mbox", "crlf.mbox", "mmdf.mbox", "broken.mbox"] {
+        makes.push((name.to_owned(), fs::read(fixture(name)).unwrap()));
+    }
+    makes
+}
+
+#[track_caller]
+fn is_given_back(what: &str, mail: &[u8], prefix: &str) {
+    for options in [&[][..], &["--eol=lf"], &["--eol=crlf"]] {
+        let ground = Ground::new();
+        let source = ground.file("source", mail);
+        let mut named = OsString::from(prefix);
+        named.push(&source);
+        if ground.try_convert(options, &[Path::new(&named)]).code == Some(3) {
+            assert!(!ground.maildir().exists(), "{what}");
+            continue;
+        }
+        same(&ground.exact(&[]), mail, &format!("{what} {options:?}"));
+        lines_cover_the_source(&fs::read_to_string(ground.manifest()).unwrap(), mail, what);
+    }
+}
+
+/// By another hand than the program's: heads, messages and gaps lie end to end.
+#[track_caller]
+fn lines_cover_the_source(manifest: &str, mail: &[u8], what: &str) {
+    let lines: Vec<Value> = manifest.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (head, tail) = (&lines[0], lines.last().unwrap());
+    assert_eq!((count(head, "section"), count(head, "size")), (1, mail.len() as u64), "{what}");
+    assert_eq!(head["blake3"], blake3::hash(mail).to_hex().to_string(), "{what}");
+    let text = |value: &Value| match value.as_str() {
+        Some(text) => text.as_bytes().to_vec(),
+        None if value.is_null() => Vec::new(),
+        None => BASE64.decode(value["base64"].as_str().unwrap().as_bytes()).unwrap(),
+    };
+    let separator = text(&head["separator"]);
+    let (mut at, mut messages) = (0, 0);
+    for line in &lines[1..lines.len() - 1] {
+        let gap = line["bytes"].as_str().map(|bytes| BASE64.decode(bytes.as_bytes()).unwrap());
+        let from = text(&line["from"]);
+        let begins = count(line, "at") as usize - from.len();
+        if at != begins {
+            same(&mail[at..begins], &separator, what);
+        }
+        let until = |length: usize| begins + length;
+        at = match gap {
+            Some(bytes) => {
+                same(&mail[begins..until(bytes.len())], &bytes, what);
+                until(bytes.len())
+            }
+            None => {
+                messages += 1;
+                same(&mail[begins..until(from.len())], &from, what);
+                let end = until(from.len()) + count(line, "len") as usize;
+                let hash = blake3::hash(&mail[until(from.len())..end]).to_hex().to_string();
+                assert_eq!(line["source"], hash, "{what}");
+                end
+            }
+        };
+    }
+    if at != mail.len() {
+        same(&mail[at..], &separator, what);
+    }
+    assert_eq!((count(tail, "closes"), count(tail, "mail")), (1, messages), "{what}");
+    let sums = ["bytes_messages", "bytes_from_lines", "bytes_quoting", "bytes_separators", "bytes_junk"];
+    assert_eq!(sums.iter().map(|key| count(tail, key)).sum::<u64>(), mail.len() as u64, "{what}");
+}
+
+#[test]
+fn every_make_of_mailbox_comes_back_byte_for_byte() {
+    for (what, mail) in makes() {
+        is_given_back(&what, &mail, "");
+        for prefix in ["mboxo:", "mboxrd:", "mboxcl2:", "rfc822:"] {
+            is_given_back(&format!("{what} as {prefix}"), &mail, prefix);
+        }
+    }
+}
+
+#[test]
+fn every_hostile_mbox_comes_back_byte_for_byte() {
+    let Some(hard) = shared("hard") else { return };
+    let mut mboxes = 0;
+    for entry in fs::read_dir(hard).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension() == Some("mbox".as_ref()) {
+            is_given_back(&path.display().to_string(), &fs::read(&path).unwrap(), "");
+            mboxes += 1;
+        }
+    }
+    assert!(mboxes > 20);
+}
+
+#[test]
+fn a_source_comes_back_to_standard_output_and_never_over_a_file() {
+    let ground = Ground::new();
+    let source = ground.file("inbox", mbox(0..5));
+    ground.convert(&[], &[&source]);
+    let mut command = mailferry(["convert", "--exact"]);
+    command.arg(ground.maildir()).arg("-");
+    same(&run(command).exits(0).stdout, mbox(0..5).as_bytes(), "standard output");
+    let back = ground.file("back", "precious");
+    let refused = ground.try_exact(&[]).exits(3).complains(&["back", "--force"]);
+    assert_eq!(refused.complaints(), ["destination-refused"]);
+    assert_eq!(fs::read(&back).unwrap(), b"precious");
+    same(&ground.exact(&["--force".as_ref()]), mbox(0..5).as_bytes(), "--force");
+    assert_eq!(names(ground.scratch.path()), ["Maildir", "inbox"]);
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_is_gone_or_changed_is_named_and_nothing_is_written() {
+    let ground = Ground::new();
+    let source = ground.file("inbox", mbox(0..10));
+    ground.convert(&[], &[&source]);
+    let (gone, longer, shorter, other) =
+        (ground.message(1), ground.message(3), ground.message(4), ground.message(6));
+    let flagged = ground.message(5);
+    fs::remove_file(&gone.path).unwrap();
+    fs::write(&longer.path, [&longer.bytes[..], b"more\n"].concat()).unwrap();
+    fs::write(&shorter.path, b"").unwrap();
+    fs::write(&other.path, String::from_utf8(other.bytes.clone()).unwrap().replace("text", "tExt")).unwrap();
+    let base = flagged.name.split(":2,").next().unwrap();
+    fs::rename(&flagged.path, ground.maildir().join("cur").join(format!("{base}:2,FT"))).unwrap();
+    let refused = ground.try_exact(&[]).exits(3);
+    let base = |message: &Message| message.name.split(":2,").next().unwrap().to_owned();
+    for (message, code) in [
+        (&gone, "message-gone"),
+        (&longer, "message-changed"),
+        (&shorter, "message-changed"),
+        (&other, "message-changed"),
+    ] {
+        let findings = refused.findings();
+        let named: Vec<_> =
+            findings.iter().filter(|f| f["message"].as_str().unwrap().contains(&base(message))).collect();
+        let [finding] = named[..] else { panic!("{code}: {named:?}") };
+        assert_eq!((&finding["code"], &finding["severity"]), (&code.into(), &"error".into()));
+    }
+    let codes = ["destination-refused", "message-changed", "message-gone"];
+    assert_eq!(refused.complaints(), codes, "and no more than these are named");
+    assert_eq!(names(ground.scratch.path()), ["Maildir", "inbox"]);
+    let mut command = mailferry(["convert", "--exact"]);
+    command.arg(ground.maildir()).arg("-");
+    assert_eq!(run(command).exits(3).text(), "");
+}
+
+#[test]
+fn a_changed_byte_in_a_closed_section_is_recognised_and_nothing_is_built_on_it() {
+    let ground = Ground::new();
+    let source = ground.file("inbox", mbox(0..5));
+    ground.convert(&[], &[&source]);
+    let manifest = fs::read(ground.manifest()).unwrap();
+    let last_line = manifest[..manifest.len() - 1].iter().rposition(|&b| b == b'\n').unwrap();
+    let closed = &manifest[..last_line];
+    // Each line's beginning, middle and end; and in the tail, every digit of a sum.
+    let ends: Vec<usize> = closed.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(n, _)| n).collect();
+    let spots =
+        ends.iter().flat_map(|&end| [end.saturating_sub(120), end - 30, end - 2, end]).collect::<Vec<_>>();
+    let sums = manifest.iter().enumerate().skip(last_line).filter(|(_, b)| b.is_ascii_digit());
+    let spots = [spots, sums.map(|(n, _)| n).collect()].concat();
+    assert!(spots.len() > 50);
+    for (n, at) in spots.into_iter().enumerate() {
+        let mut changed = manifest.clone();
+        changed[at] ^= 1;
+        fs::write(ground.manifest(), &changed).unwrap();
+        // What it would do with the source as it was, and grown.
+        ground.file("inbox", mbox(0..if n % 2 == 0 { 5 } else { 6 }));
+        let before = tree(&ground.maildir());
+        let refused = ground.try_convert(&[], &[&source]);
+        assert_eq!(refused.code, Some(3), "byte {at} of {}: {}", manifest.len(), refused.stderr);
+        assert_eq!(refused.complaints(), ["manifest-damaged"], "byte {at}");
+        assert!(refused.stderr.contains(MANIFEST), "{}", refused.stderr);
+        assert!(tree(&ground.maildir()) == before, "byte {at}");
+        let refused = ground.try_exact(&[]).exits(3);
+        assert_eq!(refused.complaints(), ["manifest-damaged"], "byte {at}");
+    }
+}
+
+#[test]
+fn a_torn_manifest_is_an_unfinished_one_and_the_next_run_completes_it() {
+    let original = mbox(0..6);
+    for deleted in [false, true] {
+        for cut in [1, 30, 200, 700, 1200] {
+            let ground = Ground::new();
+            let source = ground.file("inbox", &original);
+            ground.convert(&[], &[&source]);
+            let manifest = fs::read(ground.manifest()).unwrap();
+            fs::write(ground.manifest(), &manifest[..manifest.len() - cut]).unwrap();
+            let before = mail_files(&ground.maildir());
+            if deleted {
+                fs::remove_file(ground.message(2).path).unwrap();
+            }
+            let unfinished = ground.try_exact(&[]).exits(3);
+            assert_eq!(unfinished.complaints(), ["destination-refused"], "{}", unfinished.stderr);
+            let written = u64::from(deleted);
+            assert_eq!(ground.convert(&[], &[&source]), [written, 6 - written, 0], "cut by {cut}");
+            let names = |files: Vec<(PathBuf, Lying)>| files.into_iter().map(|(p, l)| (p, l.digest));
+            assert!(names(mail_files(&ground.maildir())).eq(names(before)), "cut by {cut}");
+            same(&ground.exact(&[]), original.as_bytes(), "it is whole again");
+        }
+    }
+}
+
+#[test]
+fn the_manifest_lies_where_its_user_wants_it_or_nowhere() {
+    let ground = Ground::new();
+    let source = ground.file("inbox", mbox(0..5));
+    assert_eq!(ground.convert(&["--no-manifest"], &[&source]), [5, 0, 0]);
+    assert_eq!(names(&ground.maildir()), ["cur", "new", "tmp"]);
+    assert_eq!(ground.convert(&["--no-manifest"], &[&source]), [0, 5, 0], "known by the names");
+    ground.try_exact(&[]).exits(3).complains(&[MANIFEST]);
+
+    let ground = Ground::new();
+    let source = ground.file("inbox", mbox(0..5));
+    let place = ground.path("elsewhere.manifest");
+    let option = format!("--manifest={}", place.display());
+    assert_eq!(ground.convert(&[&option], &[&source]), [5, 0, 0]);
+    assert_eq!(names(&ground.maildir()), ["cur", "new", "tmp"]);
+    lines_cover_the_source(&fs::read_to_string(&place).unwrap(), mbox(0..5).as_bytes(), "elsewhere");
+    let before = tree(ground.scratch.path());
+    assert_eq!(ground.convert(&[&option], &[&source]), [0, 5, 0]);
+    assert!(tree(ground.scratch.path()) == before);
+    fs::remove_file(ground.message(1).path).unwrap();
+    ground.file("inbox", mbox(0..7));
+    assert_eq!(ground.convert(&[&option], &[&source]), [2, 5, 0]);
+    assert_eq!(ground.messages().len(), 6);
+    ground.try_exact(&[option.as_ref()]).exits(3);
+    ground.file("inbox", mbox(0..7).replacen(&(mail(1) + "\n"), "", 1));
+    assert_eq!(ground.convert(&[&option], &[&source]), [0, 6, 0]);
+    let got = ground.exact(&[option.as_ref()]);
+    same(&got, &fs::read(&source).unwrap(), "elsewhere");
+}
+
+const KILLED: u32 = 3000;
+
+/// Place, name and content of all messages.
+fn content(maildir: &Path) -> Vec<(String, String)> {
+    let all = messages(maildir).into_iter();
+    all.map(|m| (format!("{}/{}", m.place, m.name), sha256(&m.bytes))).collect()
+}
+
+#[test]
+fn a_conversion_killed_at_any_moment_is_completed_by_the_same_command() {
+    let mail = many(KILLED);
+    let undisturbed = Ground::new();
+    let started = Instant::now();
+    undisturbed.convert(&[], &[&undisturbed.file("inbox", &mail)]);
+    let time = started.elapsed();
+    let mut caught = 0;
+    for existing in [true, false] {
+        for moment in 1..=8u32 {
+            let ground = Ground::new();
+            let source = ground.file("inbox", &mail);
+            if existing {
+                for place in ["tmp", "new", "cur"] {
+                    fs::create_dir_all(ground.maildir().join(place)).unwrap();
+                }
+            }
+            // Twice, so that what the first one left is in the way of the second one, too.
+            for part in [8, 9] {
+                let mut command = convert_command([
+                    "--lock=none".as_ref(),
+                    source.as_os_str(),
+                    ground.maildir().as_os_str(),
+                ]);
+                let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+                std::thread::sleep(time * moment / part);
+                child.kill().unwrap();
+                caught += u32::from(!child.wait().unwrap().success());
+            }
+            if ground.maildir().exists() {
+                let visible = ground.messages();
+                assert!(visible.iter().all(|m| m.size == m.bytes.len() as u64), "nothing is half there");
+            }
+            let [written, present, _] = ground.convert(&[], &[&source]);
+            assert_eq!(written + present, u64::from(KILLED));
+            assert!(content(&ground.maildir()) == content(&undisturbed.maildir()), "at {moment}/8");
+            assert_eq!(names(&ground.maildir().join("tmp")), [""; 0]);
+            assert_eq!(names(&ground.maildir()), ["cur", MANIFEST, "new", "tmp"]);
+            assert_eq!(names(ground.scratch.path()), ["Maildir", "inbox"]);
+            same(&ground.exact(&[]), &mail, "after a kill");
+        }
+    }
+    assert!(caught >= 8, "only {caught} of 32 kills came in time");
+    assert!(time < Duration::from_secs(60));
+}
+
+#[test]
+fn a_source_that_grew_after_a_kill_is_completed_and_brought_up_to_date() {
+    let (mail, grown) = (many(KILLED), many(KILLED + 10));
+    let undisturbed = Ground::new();
+    let started = Instant::now();
+    undisturbed.convert(&[], &[&undisturbed.file("inbox", &grown)]);
+    let time = started.elapsed();
+    for moment in [4, 6, 7] {
+        let ground = Ground::new();
+        let source = ground.file("inbox", &mail);
+        ground.convert(&[], &[&ground.file("other", mbox(0..1))]);
+        let mut command =
+            convert_command(["--lock=none".as_ref(), source.as_os_str(), ground.maildir().as_os_str()]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(time * moment / 8);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        ground.file("inbox", &grown);
+        ground.convert(&[], &[&source]);
+        let expected = content(&undisturbed.maildir());
+        let got = content(&ground.maildir());
+        assert_eq!(got.len(), expected.len() + 1, "at {moment}/8");
+        assert!(expected.iter().all(|message| got.contains(message)), "at {moment}/8");
+        ground.comes_back(&source);
+    }
+}
+
+#[test]
+fn the_number_of_jobs_changes_nothing() {
+    let trees = ["-j1", "-j2", "-j7"].map(|jobs| {
+        let ground = Ground::new();
+        // The manifest names the source as it was given: a relative path is the same everywhere.
+        ground.file("one", many(900));
+        ground.file("two", mbox(0..300));
+        fs::write(ground.path("three"), fs::read(fixture("broken.mbox")).unwrap()).unwrap();
+        let date = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        for name in ["one", "two", "three"] {
+            fs::File::open(ground.path(name)).unwrap().set_modified(date).unwrap();
+        }
+        let mut command = convert_command([jobs, "--eol=crlf", "one", "two", "three", "Maildir"]);
+        command.current_dir(ground.scratch.path());
+        run(command).exits(0);
+        tree_alike(&ground.maildir())
+    });
+    assert!(trees[0].contains_key(Path::new(MANIFEST)));
+    assert!(trees.iter().all(|tree| *tree == trees[0]));
+}
