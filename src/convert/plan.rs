@@ -121,6 +121,8 @@ struct Ancestor {
     file: Digest,
     /// Whether its section was closed: then a file that is gone was taken away by the user.
     closed: bool,
+    /// Whether it has no file of its own.
+    duplicate: bool,
 }
 
 impl Lineage {
@@ -129,12 +131,18 @@ impl Lineage {
         let mut known = HashSet::new();
         let mut lineage = Lineage::default();
         for section in sections.iter().rev() {
-            for message in section.messages.iter().filter(|m| !m.duplicate) {
-                if known.insert(&message.name.0) {
+            let closed = section.tail.is_some();
+            // Duplicates have the name of their original.
+            let mut named = HashMap::<&[u8], u32>::new();
+            for message in section.messages.iter().filter(|m| closed || !m.duplicate) {
+                let nth = named.entry(&message.name.0).or_default();
+                *nth += 1;
+                if known.insert((&message.name.0, *nth)) {
                     let ancestor = Ancestor {
                         name: message.name.0.clone(),
                         file: message.file_digest(),
-                        closed: section.tail.is_some(),
+                        closed,
+                        duplicate: message.duplicate,
                     };
                     lineage.0.entry(message.content_digest()).or_default().push_back(ancestor);
                 }
@@ -178,8 +186,16 @@ impl Memory {
             // The name holds the size: another rendering than that of the killed run needs another.
             let same_file = digests.is_some_and(|digests| digests.file == ancestor.file);
             if is_there || ancestor.closed || same_file {
-                message.fate = if is_there || ancestor.closed { Fate::Present } else { Fate::Write };
-                message.kept = Some(Box::new(Kept { name: ancestor.name, file: Some(ancestor.file) }));
+                message.fate = match ancestor {
+                    Ancestor { duplicate: true, .. } => Fate::Duplicate,
+                    _ if is_there || ancestor.closed => Fate::Present,
+                    _ => Fate::Write,
+                };
+                let kept = Kept { name: ancestor.name, file: Some(ancestor.file) };
+                if let Some(key) = digests.and_then(|digests| digests.key) {
+                    self.originals.entry(key).or_insert_with(|| kept.clone());
+                }
+                message.kept = Some(Box::new(kept));
                 return;
             }
         }
