@@ -351,6 +351,39 @@ fn a_duplicate_is_one_however_its_source_spells_it() {
     }
 }
 
+#[test]
+fn a_duplicate_stays_one_after_a_kill_and_after_its_user_deleted_the_mail() {
+    // Of the same source, and of another one.
+    for other in ["", "other"] {
+        for (killed, again) in
+            [(true, "--dedupe=content"), (false, "--dedupe=content"), (false, "--eol=keep")]
+        {
+            let ground = Ground::new();
+            let twice = if other.is_empty() { mbox(0..3) + &mbox(0..3) } else { mbox(5..8) + &mbox(0..3) };
+            if !other.is_empty() {
+                ground.convert(&[], &[&ground.file(other, mbox(0..3))]);
+            }
+            let source = ground.file("inbox", &twice);
+            assert_eq!(ground.convert(&["--dedupe=content"], &[&source]), [3, 0, 3]);
+            let subjects = ground.subjects();
+            if killed {
+                let manifest = fs::read(ground.manifest()).unwrap();
+                fs::write(ground.manifest(), &manifest[..manifest.len() - 1]).unwrap();
+                let ours = if other.is_empty() { 1 } else { 6 };
+                fs::remove_file(ground.message(ours).path).unwrap();
+                assert_eq!(ground.convert(&[again], &[&source]), [1, 2, 3], "{other}");
+                assert_eq!(ground.subjects(), subjects);
+                ground.comes_back(&source);
+            } else {
+                fs::remove_file(ground.message(1).path).unwrap();
+                ground.file("inbox", twice + &mbox(20..21));
+                assert_eq!(ground.convert(&[again], &[&source]), [1, 3, 3], "{other}, {again}");
+                assert!(!ground.subjects().contains(&"number 1".into()), "it was deleted");
+            }
+        }
+    }
+}
+
 /// Mailboxes of every make.
 fn makes() -> Vec<(String, Vec<u8>)> {
     let plain = mbox(0..4);
