@@ -122,7 +122,6 @@ fn choose<'a, 'b>(
     which: Option<&Which>,
     path: &Path,
 ) -> Result<&'b Outline<'a>> {
-    let before = |n: usize| outlines[n].head.follows.and_then(|k| k.checked_sub(1)).filter(|&k| k < n);
     let is_superseded = |n: usize| {
         let is_later = |later: &usize| {
             let (head, later) = (&outlines[n].head, &outlines[*later]);
@@ -130,9 +129,7 @@ fn choose<'a, 'b>(
             let completed = outlines[n].tail.is_none() && later.head.blake3 == head.blake3;
             later.tail.is_some() && (later.head.source == head.source || completed)
         };
-        (n + 1..outlines.len())
-            .filter(is_later)
-            .any(|later| std::iter::successors(before(later), |&k| before(k)).any(|k| k == n))
+        (n + 1..outlines.len()).filter(is_later).any(|later| manifest::follows(outlines, later, n))
     };
     let newest: Vec<&Outline<'_>> =
         (0..outlines.len()).filter(|&n| !is_superseded(n)).map(|n| &outlines[n]).collect();

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::manifest::{Digest, LEAD, Outline};
+use crate::mailbox::manifest::{self, Digest, LEAD, Outline};
 use crate::mailbox::source::Source;
 
 /// The hashes by which a source is known.
@@ -79,6 +79,12 @@ pub fn identify(
     });
     if let Some(n) = same {
         let closed = sections[n].tail.is_some();
+        // What its path holds now is an earlier state of it: that is the newest one again.
+        let newer = (n + 1..sections.len()).rev().find(|&later| manifest::follows(sections, later, n));
+        let newer = newer.filter(|&later| path.is_some_and(|path| names(&sections[later], path)));
+        if let Some(newer) = newer.filter(|_| closed) {
+            return Ok((Identity::Rewritten(newer), fingerprint));
+        }
         return Ok((if closed { Identity::Same(n) } else { Identity::Unfinished(n) }, fingerprint));
     }
     let grown = shorter.iter().zip(at_cuts).rev().find(|(n, digest)| sections[**n].head.blake3 == *digest);

@@ -334,6 +334,13 @@ pub fn outline<'a>(text: &'a [u8], path: &'a Path) -> Result<Vec<Outline<'a>>> {
     Ok(sections)
 }
 
+/// Whether section `later` tells of the same source as `earlier` did, as it was afterwards. Both count
+/// from 0.
+pub fn follows(sections: &[Outline<'_>], later: usize, earlier: usize) -> bool {
+    let before = |n: usize| sections[n].head.follows.and_then(|k| k.checked_sub(1)).filter(|&k| k < n);
+    std::iter::successors(before(later), |&n| before(n)).any(|n| n == earlier)
+}
+
 impl Outline<'_> {
     /// All lines of the section, parsed. In an open section whatever follows a line that does not
     /// parse was torn by the kill and is passed over.

@@ -266,6 +266,13 @@ fn a_rewritten_source_is_matched_by_content_and_comes_back_as_it_is_now() {
         assert!(before.iter().all(|file| after.contains(file)), "{what}");
         ground.comes_back(&source);
         same(&ground.exact(&[]), now.concat().as_bytes(), what);
+        // As it was, from a backup.
+        ground.file("inbox", whole.concat());
+        assert_eq!(ground.convert(&[], &[&source]), [0, 12, 0], "{what}, and back");
+        same(&ground.exact(&[]), whole.concat().as_bytes(), what);
+        let before = tree(&ground.maildir());
+        assert_eq!(ground.convert(&[], &[&source]), [0, 12, 0], "{what}, and back, again");
+        assert!(tree(&ground.maildir()) == before, "{what}");
     }
 }
 
