@@ -47,7 +47,8 @@ impl Identity {
     }
 }
 
-/// Looks a source up. `path` is its path as it was given, None for standard input.
+/// Looks a source up. `path` is its path as it was given, None for standard input; `whole` its hash, if
+/// it is known.
 ///
 /// # Errors
 /// [`Error::Destination`] where a section names the path and the file begins otherwise, unless
@@ -56,6 +57,7 @@ pub fn identify(
     sections: &[Outline<'_>],
     source: &Source,
     path: Option<&Path>,
+    whole: Option<Digest>,
     new_source: bool,
 ) -> Result<(Identity, Fingerprint)> {
     let raw = source.raw();
@@ -70,7 +72,10 @@ pub fn identify(
         .filter(begins_alike)
         .collect();
     let cuts: Vec<u64> = shorter.iter().map(|&n| sections[n].head.size).collect();
-    let (whole, at_cuts) = digests(source, &cuts);
+    let (whole, at_cuts) = match whole {
+        Some(whole) if cuts.is_empty() => (whole, Vec::new()),
+        _ => digests(source, &cuts),
+    };
     let fingerprint = Fingerprint { whole, lead };
     // The newest word counts: sections of one source follow each other.
     let same = (0..sections.len()).rev().find(|&n| {
@@ -108,6 +113,11 @@ pub fn identify(
 fn names(section: &Outline<'_>, path: &Path) -> bool {
     use std::os::unix::ffi::OsStrExt;
     section.head.source.0 == path.as_os_str().as_bytes()
+}
+
+/// BLAKE3 of all of a source.
+pub fn whole(source: &Source) -> Digest {
+    digests(source, &[]).0
 }
 
 /// BLAKE3 of all of a source, and of its beginnings up to each of `cuts`.

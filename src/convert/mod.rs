@@ -22,7 +22,7 @@ use crate::mailbox::finding::{self, Code, Finding};
 use crate::mailbox::header;
 use crate::mailbox::maildir::name;
 use crate::mailbox::maildir::write::{self, Filling, Fsync, Incoming, Opening, Place, Standing};
-use crate::mailbox::manifest::{Appending, End, Tail};
+use crate::mailbox::manifest::{Appending, Digest, End, Tail};
 use crate::mailbox::mbox::read::{Ask, Mbox};
 use crate::mailbox::mbox::watch::Watch;
 use crate::mailbox::mbox::{self};
@@ -250,18 +250,27 @@ fn run(
     if let Some(sums) = all_known(inputs, options, &standing, reports)? {
         return Ok(sums);
     }
-    let mut mboxes = Vec::with_capacity(inputs.len());
+    let (mut mboxes, mut wholes) = (Vec::with_capacity(inputs.len()), Vec::with_capacity(inputs.len()));
     progress.begin(Phase::Reading, inputs.iter().map(|i| i.source.text().len() as u64).sum());
     for (input, findings) in inputs.iter().zip(lock_findings) {
-        let mbox = read_source(input, findings, options, progress, reports)?;
-        mboxes.push(mbox);
+        // Deciding boundaries takes one core; the other hashes meanwhile.
+        let wanted = options.manifest != Keeping::None;
+        let (mbox, whole) = rayon::join(
+            || read_source(input, findings, options, progress),
+            || wanted.then(|| identity::whole(&input.source)),
+        );
+        let (mbox, report) = mbox;
+        reports.push(report);
+        mboxes.push(mbox?);
+        wholes.push(whole);
     }
     let filling = if options.dry_run { None } else { Some(open_destination(options, reports)?) };
     // Read under the lock: somebody else may have written it while we waited.
     let standing = write::look(options.destination)?;
     let manifest = past::read(options, &standing)?;
     let past = manifest.as_ref().map_or_else(|| Ok(Past::default()), Past::of)?;
-    let (plans, identities) = plan_all(inputs, &mboxes, options, &standing, &past, progress, reports)?;
+    let (plans, identities) =
+        plan_all((inputs, &mboxes, &wholes), options, &standing, &past, progress, reports)?;
     let sums = sum_up(inputs, &mboxes, &plans);
     check_room(options.destination, &standing, &plans)?;
     match filling {
@@ -301,7 +310,7 @@ fn all_known(
     let mut sums = Sums { sources: inputs.len() as u64, ..Sums::default() };
     let mut found = Vec::new();
     for input in inputs {
-        let (identity, _) = past.identify(input, options)?;
+        let (identity, _) = past.identify(input, options, None)?;
         stop_if(options.interrupted)?;
         let Identity::Same(n) = identity else { return Ok(None) };
         let outline = &past.outlines[n];
@@ -340,8 +349,7 @@ fn open_destination(options: &Options<'_>, reports: &mut [Report]) -> Result<Fil
 type Known = (Identity, Fingerprint);
 
 fn plan_all(
-    inputs: &[Input],
-    mboxes: &[Mbox<'_>],
+    (inputs, mboxes, wholes): (&[Input], &[Mbox<'_>], &[Option<Digest>]),
     options: &Options<'_>,
     standing: &Standing,
     past: &Past<'_>,
@@ -351,7 +359,7 @@ fn plan_all(
     let mut memory = past::memory(options, standing, past)?;
     let (mut plans, mut identities) = (Vec::new(), Vec::new());
     progress.begin(Phase::Planning, mboxes.iter().map(|m| m.text().len() as u64).sum());
-    for ((input, mbox), report) in inputs.iter().zip(mboxes).zip(reports) {
+    for (((input, mbox), whole), report) in inputs.iter().zip(mboxes).zip(wholes).zip(reports) {
         let rules = Rules {
             now: options.now,
             mtime: input.source.mtime(),
@@ -362,9 +370,9 @@ fn plan_all(
             progress.advance(bytes, 0);
             stop_if(options.interrupted)
         };
-        let (identity, fingerprint) = match options.manifest {
-            Keeping::None => (Identity::New, Fingerprint::NONE),
-            _ => past.identify(input, options)?,
+        let (identity, fingerprint) = match whole {
+            None => (Identity::New, Fingerprint::NONE),
+            whole => past.identify(input, options, *whole)?,
         };
         report.findings.extend(past::finding(identity));
         let earlier = Earlier { lineage: past.lineage(identity)?, dedupe: options.dedupe };
@@ -429,10 +437,13 @@ fn fill(
             }
         }
         sync(manifest)?;
-        manifest.keep();
     }
     let mut published = 0;
-    filling.publish(&mut published).map_err(|error| Stopped { error, published })?;
+    let done = filling.publish(&mut published);
+    if let Some(manifest) = manifest.as_mut().filter(|_| done.is_ok() || published > 0) {
+        manifest.keep();
+    }
+    done.map_err(|error| Stopped { error, published })?;
     if let Some(manifest) = &mut manifest {
         let closed = ends.drain(..).try_for_each(|tail| manifest.close(&tail));
         closed.and_then(|()| sync(manifest)).map_err(|error| Stopped { error, published })?;
@@ -446,8 +457,7 @@ fn read_source<'a>(
     findings: Vec<Finding>,
     options: &Options<'_>,
     progress: &dyn Progress,
-    reports: &mut Vec<Report>,
-) -> Result<Mbox<'a>, Stopped> {
+) -> (Result<Mbox<'a>>, Report) {
     let source = &input.source;
     let path = source.path().to_owned();
     let mut report = Report { path: path.clone(), variant: None, evidence: String::new(), findings };
@@ -457,7 +467,9 @@ fn read_source<'a>(
         interrupted: options.interrupted,
     };
     let read = mbox::read::read(source.text(), &input.ask, watch);
-    stop_if(options.interrupted)?;
+    if let Err(error) = stop_if(options.interrupted) {
+        return (Err(error), report);
+    }
     match read {
         Ok(mut mbox) => {
             report.variant = Some(mbox.variant);
@@ -467,13 +479,9 @@ fn read_source<'a>(
                 let message = "every line ends in CR, as on a classic Mac; the messages get LF";
                 report.findings.push(Finding::new(Code::MboxCrOnly, message));
             }
-            reports.push(report);
-            Ok(mbox)
+            (Ok(mbox), report)
         }
-        Err(not) => {
-            reports.push(report);
-            Err(Error::NotAMailbox { path, reason: not.reason, mend: not.mend }.into())
-        }
+        Err(not) => (Err(Error::NotAMailbox { path, reason: not.reason, mend: not.mend }), report),
     }
 }
 
@@ -570,7 +578,7 @@ fn write_all(
     progress: &dyn Progress,
 ) -> Result<Option<Tail>> {
     /// Lines are held back until those before them are written: so many messages at most.
-    const AHEAD: usize = 64 * plan::CHUNK;
+    const AHEAD: usize = 256 * plan::CHUNK;
     if let Some(section) = &mut section {
         section.begin(recorder.head())?;
     }

@@ -60,10 +60,15 @@ impl<'a> Past<'a> {
         End { sections: self.outlines.len(), whole: self.whole }
     }
 
-    /// What is known of a source.
-    pub fn identify(&self, input: &Input, options: &Options<'_>) -> Result<(Identity, Fingerprint)> {
+    /// What is known of a source. `whole` is its hash, if somebody has it already.
+    pub fn identify(
+        &self,
+        input: &Input,
+        options: &Options<'_>,
+        whole: Option<Digest>,
+    ) -> Result<(Identity, Fingerprint)> {
         let path = (input.name.as_os_str() != OsStr::new("-")).then_some(&*input.name);
-        identity::identify(&self.outlines, &input.source, path, options.new_source)
+        identity::identify(&self.outlines, &input.source, path, whole, options.new_source)
     }
 
     /// The messages of a source as earlier runs left them: those of the section that tells of it, and
