@@ -29,8 +29,8 @@ const CHUNK: usize = 1 << 20;
 const COMPRESSED_CHUNK: usize = 1 << 17;
 /// How much is looked at, and may be resident, between two hand-backs of pages.
 const WINDOW: usize = 4 << 20;
-/// A multiple of every page size of Linux.
-const PAGES: usize = 1 << 16;
+/// Pages are handed back by so many bytes: each time costs an interrupt on every core we run on.
+const BLOCK: usize = 4 << 20;
 /// A spool leaves this much of its file system to others, unless a limit is given.
 const LEFT_FREE: u64 = 64 << 20;
 /// The longest magic number.
@@ -374,8 +374,8 @@ fn map(file: &File, size: u64, path: &Path) -> Result<Option<Mmap>> {
 /// whole if the range reaches it.
 #[allow(unsafe_code)]
 fn hand_back(map: &Mmap, range: Range<usize>) {
-    let start = range.start.min(map.len()).next_multiple_of(PAGES);
-    let end = if range.end >= map.len() { map.len() } else { range.end / PAGES * PAGES };
+    let start = range.start.min(map.len()) / BLOCK * BLOCK;
+    let end = if range.end >= map.len() { map.len() } else { range.end / BLOCK * BLOCK };
     if start < end {
         // SAFETY: MADV_DONTNEED loses what was written to private or anonymous pages. This is a
         // shared read-only mapping of a file: the next access reads the same bytes from it again.
