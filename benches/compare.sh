@@ -20,7 +20,7 @@ trap clean_up EXIT
 if [ -z "$dir" ]; then
     image=$(mktemp -d -p /dev/shm); dir=$(mktemp -d)
     truncate -s $(($(stat -c %s "$mbox") * 8 + 536870912)) "$image/fs"
-    mkfs.ext4 -q -i 2048 "$image/fs"
+    mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0 -i 2048 "$image/fs"
     mount -o loop "$image/fs" "$dir"
 fi
 
@@ -45,6 +45,7 @@ run(f'sync -f {dir}')
 count = sum(len(os.listdir(f'{ref}/{d}')) for d in ('new', 'cur'))
 commands = {
     'mailferry convert (durable)': f'{bin} convert -q {mbox} {out}',
+    'the same with --no-manifest': f'{bin} convert -q --no-manifest {mbox} {out}',
     'cp -r of the result': f'cp -r {ref} {out}',
     'cp -r and sync': f'cp -r {ref} {out} && sync -f {dir}',
     'tar | tar of the result': f'mkdir {out} && tar -C {ref} -c . | tar -C {out} -x',
