@@ -67,7 +67,7 @@ codes! {
     MboxNul "mbox-nul" Warning "NUL bytes; they were kept.",
     MboxHeaderCut "mbox-header-cut" Warning "The file ends inside the header of its last message.",
     MboxUserBoundary "mbox-user-boundary" Info "A boundary was decided by --boundaries.",
-    DateMissing "date-missing" Warning "A message has no date that is real; its time is that of the source file, or 0.",
+    DateMissing "date-missing" Warning "A message has no date that is real, and its source has no modification time; it is dated 0.",
     DateFromMtime "date-from-mtime" Info "Messages without a date that is real; they are dated as the source file.",
     DateZone "date-zone" Info "From_ lines without a zone; theirs was found by the Received fields.",
     LockUnwritable "lock-unwritable" Warning "The dot-lock could not be written; the source was read without it.",

@@ -370,8 +370,8 @@ fn map(file: &File, size: u64, path: &Path) -> Result<Option<Mmap>> {
     unsafe { MmapOptions::new().len(size).map(file) }.map(Some).map_err(failed)
 }
 
-/// madvise(MADV_DONTNEED) for the whole pages in the range; the last, partial page of the map is
-/// whole if the range reaches it.
+/// madvise(MADV_DONTNEED) for every block that ends in the range, so that ranges handed back one after
+/// the other hand back all; the last, partial block of the map is whole if the range reaches its end.
 #[allow(unsafe_code)]
 fn hand_back(map: &Mmap, range: Range<usize>) {
     let start = range.start.min(map.len()) / BLOCK * BLOCK;
