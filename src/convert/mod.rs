@@ -3,36 +3,38 @@
 
 pub mod dates;
 pub mod exact;
+mod fill;
 mod identity;
+mod load;
 mod past;
 pub mod plan;
 mod record;
 pub mod render;
+mod resume;
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rayon::prelude::*;
-
 use crate::mailbox::durable::Dir;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{self, Code, Finding};
-use crate::mailbox::header;
-use crate::mailbox::maildir::name;
-use crate::mailbox::maildir::write::{self, Filling, Fsync, Incoming, Opening, Place, Standing};
-use crate::mailbox::manifest::{Appending, Digest, End, Tail};
+use crate::mailbox::maildir::write::{self, Filling, Fsync, Left, Opening, Standing};
+use crate::mailbox::manifest::{Digest, Tail};
 use crate::mailbox::mbox::read::{Ask, Mbox};
 use crate::mailbox::mbox::watch::Watch;
 use crate::mailbox::mbox::{self};
 use crate::mailbox::source::Source;
 use dates::{Origin, Rules};
+use fill::fill;
 use identity::{Fingerprint, Identity};
+use load::Load;
 use past::Past;
 use plan::{Dedupe, Earlier, Fate, Plan, Planned};
 use record::Recorder;
-use render::{Eol, render};
+use render::Eol;
+use resume::{Done, Resumed};
 
 /// What to convert, and how.
 #[derive(Debug)]
@@ -264,7 +266,7 @@ fn run(
         mboxes.push(mbox?);
         wholes.push(whole);
     }
-    let filling = if options.dry_run { None } else { Some(open_destination(options, reports)?) };
+    let filling = if options.dry_run { None } else { Some(Filling::open(opening(options))?) };
     // Read under the lock: somebody else may have written it while we waited.
     let standing = write::look(options.destination)?;
     let manifest = past::read(options, &standing)?;
@@ -272,29 +274,85 @@ fn run(
     let (plans, identities) =
         plan_all((inputs, &mboxes, &wholes), options, &standing, &past, progress, reports)?;
     let sums = sum_up(inputs, &mboxes, &plans);
-    check_room(options.destination, &standing, &plans)?;
-    match filling {
-        None => inputs.iter().try_for_each(|input| input.source.check_unchanged())?,
-        Some(filling) => {
-            let sources = inputs.iter().zip(&mboxes).zip(plans.iter().zip(&identities));
-            let recorders: Vec<Recorder<'_>> = sources
-                .map(|((input, mbox), (plan, known))| {
-                    let name = input.name.as_os_str().as_bytes();
-                    Recorder::new(&input.source, name, *known, mbox, &plan.messages, options.eol)
-                })
-                .collect();
-            let work = Work {
-                inputs,
-                mboxes: &mboxes,
-                plans: &plans,
-                recorders: &recorders,
-                identities: &identities,
-                manifest: past.end(),
-            };
-            fill(filling, &work, options, &sums, progress)?;
-        }
-    }
+    let Some((filling, left)) = filling else {
+        check_room(options.destination, &standing, plans.iter().flat_map(|p| &p.messages))?;
+        inputs.iter().try_for_each(|input| input.source.check_unchanged())?;
+        return Ok(sums);
+    };
+    let mut loads: Vec<Load<'_>> = inputs
+        .iter()
+        .zip(&mboxes)
+        .zip(&plans)
+        .map(|((input, mbox), plan)| Load::new(&input.source, mbox, plan, options))
+        .collect();
+    let resumed = resume(&filling, &left, &mut loads, (inputs, &identities), &past, options)?;
+    reports.iter_mut().take(1).for_each(|report| report.findings.extend(resumed.finding(&left)));
+    let is_there = |n: usize| if resumed.has_messages { resumed.done[n].messages } else { 0 };
+    let missing = plans.iter().enumerate().flat_map(|(n, p)| &p.messages[is_there(n)..]);
+    check_room(options.destination, &standing, missing)?;
+    let manifest = match options.manifest {
+        Keeping::None => None,
+        Keeping::InMaildir => Some(filling.manifest(resumed.end)?),
+        Keeping::At(path) => Some(past::manifest_at(path, resumed.end)?),
+    };
+    fill(filling, &loads, &resumed, manifest, options, progress)?;
     Ok(sums)
+}
+
+fn opening<'a>(options: &Options<'a>) -> Opening<'a> {
+    Opening {
+        path: options.destination,
+        fsync: options.fsync,
+        lock_timeout: options.lock_timeout,
+        // Without the list in it nothing can be said of its messages.
+        take_over: options.manifest == Keeping::InMaildir,
+        interrupted: options.interrupted,
+    }
+}
+
+/// Gives every load that is to be recorded its recorder, and finds out how far an earlier run had come.
+fn resume(
+    filling: &Filling,
+    left: &Left,
+    loads: &mut [Load<'_>],
+    (inputs, identities): (&[Input], &[Known]),
+    past: &Past<'_>,
+    options: &Options<'_>,
+) -> Result<Resumed> {
+    let is_recorded =
+        |identity: &Identity| options.manifest != Keeping::None && !matches!(identity, Identity::Same(_));
+    let record = |loads: &mut [Load<'_>], follows: &dyn Fn(Identity) -> Option<usize>| {
+        for ((load, input), (identity, fingerprint)) in loads.iter_mut().zip(inputs).zip(identities) {
+            let name = input.name.as_os_str().as_bytes();
+            let new = || {
+                let Load { source, mbox, plan, eol, .. } = *load;
+                Recorder::new(source, name, *fingerprint, follows(*identity), mbox, &plan.messages, eol)
+            };
+            load.recorder = is_recorded(identity).then(new);
+        }
+    };
+    record(loads, &|identity| identity.section().map(|n| n + 1));
+    if let Left::Behind(text) = left {
+        let agreed = resume::take_over(filling, text, loads)?;
+        let end = agreed.bytes as u64;
+        return Ok(Resumed { done: agreed.done, has_messages: true, sections: 0, end });
+    }
+    let recorded: Vec<Identity> = identities.iter().map(|(i, _)| *i).filter(is_recorded).collect();
+    if let Some((first, text)) = past.unfinished(&recorded) {
+        record(loads, &|identity| identity.section().and_then(|n| past.outlines.get(n)?.head.follows));
+        let agreed = resume::agree(text, loads, &|_, _| Ok(true))?;
+        if agreed.wholly {
+            let is_cut =
+                loads.iter().zip(&agreed.done).any(|(l, done)| l.recorder.is_some() && !done.complete);
+            let cut = (past.outlines[first].at + agreed.bytes) as u64;
+            let (done, end) = (agreed.done, if is_cut { cut } else { past.end() });
+            return Ok(Resumed { done, has_messages: false, sections: first, end });
+        }
+        record(loads, &|identity| identity.section().map(|n| n + 1));
+    }
+    let done = vec![Done::default(); loads.len()];
+    let (sections, end) = (past.outlines.len(), past.end());
+    Ok(Resumed { done, has_messages: false, sections, end })
 }
 
 /// Where every source was converted before, byte for byte, there is nothing to do, and nothing is
@@ -327,23 +385,11 @@ fn all_known(
         });
     }
     inputs.iter().try_for_each(|input| input.source.check_unchanged())?;
+    if options.fsync != Fsync::None && !options.dry_run {
+        write::flush_name(options.destination)?;
+    }
     reports.append(&mut found);
     Ok(Some(sums))
-}
-
-fn open_destination(options: &Options<'_>, reports: &mut [Report]) -> Result<Filling> {
-    let opening = Opening {
-        path: options.destination,
-        fsync: options.fsync,
-        lock_timeout: options.lock_timeout,
-        interrupted: options.interrupted,
-    };
-    let (filling, removed) = Filling::open(opening)?;
-    if removed && let Some(report) = reports.first_mut() {
-        let message = "an unfinished conversion of an earlier run was removed";
-        report.findings.push(Finding::new(Code::StageRemoved, message));
-    }
-    Ok(filling)
 }
 
 type Known = (Identity, Fingerprint);
@@ -382,73 +428,6 @@ fn plan_all(
         identities.push((identity, fingerprint));
     }
     Ok((plans, identities))
-}
-
-/// All that is written from.
-struct Work<'a> {
-    inputs: &'a [Input],
-    mboxes: &'a [Mbox<'a>],
-    plans: &'a [Plan],
-    recorders: &'a [Recorder<'a>],
-    identities: &'a [Known],
-    /// Where the manifest is to be appended to.
-    manifest: End,
-}
-
-/// Writes, flushes, publishes; the manifest's sections stand open before the first message is visible
-/// and are closed after the last one is safe.
-fn fill(
-    mut filling: Filling,
-    work: &Work<'_>,
-    options: &Options<'_>,
-    sums: &Sums,
-    progress: &dyn Progress,
-) -> Result<(), Stopped> {
-    let mut manifest = match options.manifest {
-        Keeping::None => None,
-        Keeping::InMaildir => Some(filling.manifest(work.manifest)?),
-        Keeping::At(path) => Some(past::manifest_at(path, work.manifest)?),
-    };
-    progress.begin(Phase::Writing, sums.bytes_messages);
-    let mut ends = Vec::new();
-    filling.flush_while(|| {
-        for (n, recorder) in work.recorders.iter().enumerate() {
-            // A source that is known to the last byte has its section.
-            let recorded = !matches!(work.identities[n].0, Identity::Same(_));
-            let section = manifest.as_mut().filter(|_| recorded);
-            let source = (&work.inputs[n].source, &work.mboxes[n], &work.plans[n]);
-            let end = write_all(&filling, source, recorder, section, options, progress);
-            ends.extend(end.map_err(|error| blame_source(error, source.0))?);
-        }
-        Ok(())
-    })?;
-    for input in work.inputs {
-        input.source.check_unchanged()?;
-    }
-    progress.begin(Phase::Flushing, 0);
-    stop_if(options.interrupted)?;
-    let sync = |manifest: &Appending| if options.fsync == Fsync::None { Ok(()) } else { manifest.sync() };
-    let whole_at_once = filling.is_staged();
-    if let Some(manifest) = &mut manifest {
-        if whole_at_once {
-            ends.drain(..).try_for_each(|tail| manifest.close(&tail))?;
-            if let Some(epoch) = work.inputs.iter().filter_map(|i| i.source.mtime()).max() {
-                manifest.date_new(epoch)?;
-            }
-        }
-        sync(manifest)?;
-    }
-    let mut published = 0;
-    let done = filling.publish(&mut published);
-    if let Some(manifest) = manifest.as_mut().filter(|_| done.is_ok() || published > 0) {
-        manifest.keep();
-    }
-    done.map_err(|error| Stopped { error, published })?;
-    if let Some(manifest) = &mut manifest {
-        let closed = ends.drain(..).try_for_each(|tail| manifest.close(&tail));
-        closed.and_then(|()| sync(manifest)).map_err(|error| Stopped { error, published })?;
-    }
-    Ok(())
 }
 
 /// Reads one source and reports on it, whether or not it is a mailbox.
@@ -534,124 +513,33 @@ fn separators(mbox: &Mbox<'_>, messages: &[Planned]) -> u64 {
 }
 
 /// Refuses before the first byte what cannot fit.
-fn check_room(destination: &Path, standing: &Standing, plans: &[Plan]) -> Result<()> {
+fn check_room<'a>(
+    destination: &Path,
+    standing: &Standing,
+    messages: impl Iterator<Item = &'a Planned>,
+) -> Result<()> {
     let directory = match standing {
         Standing::Nothing => write::parent_of(destination),
         _ => destination,
     };
     let room = Dir::open(directory)?.room()?;
-    let written = || plans.iter().flat_map(|p| &p.messages).filter(|m| m.fate == Fate::Write);
     /// What the manifest takes for a message, at most for all but odd ones.
     const MANIFEST_LINE: u64 = 300;
-    let lines = plans.iter().map(|p| p.messages.len() as u64 * MANIFEST_LINE).sum::<u64>();
-    let blocks: u64 = written().map(|m| m.size.div_ceil(room.block)).sum();
+    let (mut files, mut blocks, mut lines) = (4, 0, 0);
+    for message in messages {
+        lines += MANIFEST_LINE;
+        if message.fate == Fate::Write {
+            files += 1;
+            blocks += message.size.div_ceil(room.block);
+        }
+    }
     let too_little = |unit, need, free| Error::NoRoom { path: directory.to_owned(), unit, need, free };
     let need = blocks * room.block + lines;
     if need > room.bytes {
         return Err(too_little("bytes", need, room.bytes));
     }
-    let files = written().count() as u64 + 4;
     match room.inodes {
         Some(free) if files > free => Err(too_little("inodes", files, free)),
         _ => Ok(()),
     }
-}
-
-/// The kernel calls it a bad address when what it is to write is no longer behind our mapping:
-/// somebody has truncated the source, and it is not the destination that is to be named.
-fn blame_source(error: Error, source: &Source) -> Error {
-    match &error {
-        Error::Io { source: cause, .. } if cause.raw_os_error() == Some(libc::EFAULT) => {
-            source.check_unchanged().err().unwrap_or(error)
-        }
-        _ => error,
-    }
-}
-
-/// Writes one source, and the lines of its section beside it; the section's tail is for later.
-fn write_all(
-    filling: &Filling,
-    (source, mbox, plan): (&Source, &Mbox<'_>, &Plan),
-    recorder: &Recorder<'_>,
-    mut section: Option<&mut Appending>,
-    options: &Options<'_>,
-    progress: &dyn Progress,
-) -> Result<Option<Tail>> {
-    /// Lines are held back until those before them are written: so many messages at most.
-    const AHEAD: usize = 256 * plan::CHUNK;
-    if let Some(section) = &mut section {
-        section.begin(recorder.head())?;
-    }
-    let is_recorded = section.is_some();
-    for first in (0..plan.messages.len()).step_by(AHEAD) {
-        let ahead = &plan.messages[first..plan.messages.len().min(first + AHEAD)];
-        let lines: Vec<Vec<u8>> = ahead
-            .par_chunks(plan::CHUNK)
-            .enumerate()
-            .map(|(n, chunk)| {
-                let first = first + n * plan::CHUNK;
-                let recorder = is_recorded.then_some(recorder);
-                write_chunk(filling, (source, mbox), (first, chunk), recorder, options, progress)
-            })
-            .collect::<Result<_>>()?;
-        if let Some(section) = &mut section {
-            lines.iter().try_for_each(|lines| section.extend(lines))?;
-        }
-    }
-    let Some(section) = section else { return Ok(None) };
-    let mut last = Vec::new();
-    recorder.last_gap(&mut last);
-    section.extend(&last)?;
-    Ok(Some(section.sealed(recorder.tail())))
-}
-
-fn write_chunk(
-    filling: &Filling,
-    (source, mbox): (&Source, &Mbox<'_>),
-    (first, chunk): (usize, &[Planned]),
-    recorder: Option<&Recorder<'_>>,
-    options: &Options<'_>,
-    progress: &dyn Progress,
-) -> Result<Vec<u8>> {
-    stop_if(options.interrupted)?;
-    let rendered: Vec<_> = chunk
-        .iter()
-        .map(|planned| {
-            let message = planned.extent.message(mbox.text());
-            let body_at = header::split(message).body_at(message);
-            (planned, render(message, body_at, mbox.variant.quoting(), options.eol))
-        })
-        .collect();
-    let new = rendered.iter().filter(|(planned, _)| planned.fate == Fate::Write);
-    let batch: Vec<Incoming<'_>> =
-        new.map(|(planned, rendered)| incoming(planned, rendered, options)).collect();
-    filling.write(&batch)?;
-    let mut lines = Vec::new();
-    if let Some(recorder) = recorder {
-        lines.reserve(chunk.len() * 300);
-        for (n, (planned, rendered)) in rendered.iter().enumerate() {
-            recorder.lines(first + n, rendered, &planned.base_name(options.host), &mut lines);
-        }
-    }
-    if let (Some(first), Some(last)) = (chunk.first(), chunk.last()) {
-        source.release(first.extent.at as usize..last.extent.end as usize);
-    }
-    let bytes = batch.iter().flat_map(|m| &m.pieces).map(|p| p.len() as u64).sum();
-    progress.advance(bytes, batch.len() as u64);
-    Ok(lines)
-}
-
-fn incoming<'a>(
-    planned: &Planned,
-    rendered: &'a render::Rendered<'_>,
-    options: &Options<'_>,
-) -> Incoming<'a> {
-    let base = planned.base_name(options.host);
-    let place = if planned.status.goes_to_cur() { Place::Cur } else { Place::New };
-    let name = match place {
-        Place::Cur => name::with_info(&base, options.info_separator, planned.status.flags),
-        Place::New => name::bare(&base),
-    };
-    let pieces = rendered.pieces.iter().map(|p| &p[..]).collect();
-    Incoming { place, base, name, pieces, mtime: planned.epoch }
 }

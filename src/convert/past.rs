@@ -13,7 +13,7 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::maildir::read::{self, Entry};
 use crate::mailbox::maildir::write::{Standing, parent_of};
-use crate::mailbox::manifest::{self, Appending, Digest, End, FILE_NAME, Outline, Section};
+use crate::mailbox::manifest::{self, Appending, Digest, FILE_NAME, Outline, Section};
 
 /// The bytes of the manifest and where they come from; None where there is none.
 pub fn read(options: &Options<'_>, standing: &Standing) -> Result<Option<(PathBuf, Vec<u8>)>> {
@@ -31,7 +31,7 @@ pub fn read(options: &Options<'_>, standing: &Standing) -> Result<Option<(PathBu
 }
 
 /// Opens a manifest that is kept outside of the Maildir.
-pub fn manifest_at(path: &Path, end: End) -> Result<Appending> {
+pub fn manifest_at(path: &Path, end: u64) -> Result<Appending> {
     let name = path.file_name().ok_or_else(|| Error::Destination {
         path: path.to_owned(),
         reason: "is no name for a manifest".into(),
@@ -44,20 +44,32 @@ pub fn manifest_at(path: &Path, end: End) -> Result<Appending> {
 pub struct Past<'a> {
     /// Their heads and tails.
     pub outlines: Vec<Outline<'a>>,
-    /// Bytes of the whole lines.
-    whole: u64,
+    /// Its whole lines.
+    text: &'a [u8],
 }
 
 impl<'a> Past<'a> {
     /// Of a manifest's bytes.
     pub fn of((path, text): &'a (PathBuf, Vec<u8>)) -> Result<Past<'a>> {
-        let whole = memchr::memrchr(b'\n', text).map_or(0, |lf| lf as u64 + 1);
-        Ok(Past { outlines: manifest::outline(text, path)?, whole })
+        let whole = memchr::memrchr(b'\n', text).map_or(0, |lf| lf + 1);
+        Ok(Past { outlines: manifest::outline(text, path)?, text: &text[..whole] })
     }
 
-    /// Where a new section goes.
-    pub fn end(&self) -> End {
-        End { sections: self.outlines.len(), whole: self.whole }
+    /// Where a new section goes: the end of the last whole line.
+    pub fn end(&self) -> u64 {
+        self.text.len() as u64
+    }
+
+    /// If the last sections were left open by a run that converted just these sources, perhaps with
+    /// others behind them: which is the first of them, and the lines from its head on.
+    pub fn unfinished(&self, sources: &[Identity]) -> Option<(usize, &'a [u8])> {
+        let open = self.outlines.iter().rev().take_while(|outline| outline.tail.is_none()).count();
+        let first = self.outlines.len() - open;
+        let sources = sources.get(..open)?;
+        let mut each = sources.iter().enumerate();
+        let outline = self.outlines.get(first)?;
+        each.all(|(n, identity)| *identity == Identity::Unfinished(first + n))
+            .then(|| (first, &self.text[outline.at..]))
     }
 
     /// What is known of a source. `whole` is its hash, if somebody has it already.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use data_encoding::BASE64;
 
-use super::identity::{Fingerprint, Identity};
+use super::identity::Fingerprint;
 use super::plan::{Fate, Planned, content_digest};
 use super::render::{Eol, Rendered};
 use crate::mailbox::manifest::{Bytes, Digest, Gap, Head, LEAD, Message, Tail, VERSION};
@@ -22,11 +22,13 @@ pub struct Recorder<'a> {
 }
 
 impl<'a> Recorder<'a> {
-    /// Of a planned source. `name` is its path as it was given.
+    /// Of a planned source. `name` is its path as it was given, `follows` the section, from 1, that
+    /// tells of it as it was.
     pub fn new(
         source: &'a Source,
         name: &[u8],
-        (identity, fingerprint): (Identity, Fingerprint),
+        fingerprint: Fingerprint,
+        follows: Option<usize>,
         mbox: &'a Mbox<'a>,
         messages: &'a [Planned],
         eol: Eol,
@@ -41,7 +43,7 @@ impl<'a> Recorder<'a> {
             blake3: fingerprint.whole,
             lead: (raw.len() as u64).min(LEAD),
             lead_blake3: fingerprint.lead,
-            follows: identity.section().map(|n| n + 1),
+            follows,
             variant: mbox.variant.name().into(),
             evidence: mbox.evidence.clone(),
             separator: Bytes(separator.clone()),

@@ -143,6 +143,23 @@ impl Dir {
         Ok(self.identity(name)?.is_some())
     }
 
+    /// The size of the regular file of this name; `None` if there is none.
+    pub fn file_size(&self, name: &OsStr) -> Result<Option<u64>> {
+        match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
+                Ok(Some(stat.st_size as u64))
+            }
+            Ok(_) | Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(failed("look up", self.join(name))(e)),
+        }
+    }
+
+    /// Which directory this is.
+    pub fn own_identity(&self) -> Result<Identity> {
+        let stat = rustix::fs::fstat(&self.fd).map_err(failed("look up", &self.path))?;
+        Ok(Identity::of(&stat))
+    }
+
     /// Which file the name stands for (a symbolic link stands for itself); `None` if for none.
     pub fn identity(&self, name: &OsStr) -> Result<Option<Identity>> {
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -315,6 +332,11 @@ pub fn set_mtime(fd: impl AsFd, epoch: i64) -> io::Result<()> {
         last_modification: Timespec { tv_sec: epoch, tv_nsec: 0 },
     };
     Ok(rustix::fs::futimens(fd, &times)?)
+}
+
+/// Cuts a file, or what was appended to it.
+pub fn truncate(fd: impl AsFd, length: u64) -> io::Result<()> {
+    Ok(retry_on_intr(|| rustix::fs::ftruncate(&fd, length))?)
 }
 
 /// Brings a file's bytes and metadata to stable storage.

@@ -245,7 +245,7 @@ pub struct Tail {
 
 impl Tail {
     /// The tail with the hash that seals it. `lines` has hashed the lines of the section.
-    fn sealed(self, lines: &blake3::Hasher) -> Tail {
+    pub fn sealed(self, lines: &blake3::Hasher) -> Tail {
         let line = line(&self);
         let end = lines.clone().update(before_end(line.trim_ascii_end())).finalize().into();
         Tail { end, ..self }
@@ -286,6 +286,8 @@ pub struct Outline<'a> {
     pub head: Head,
     /// Its tail; None while it is open.
     pub tail: Option<Tail>,
+    /// Where its head stands in the manifest.
+    pub at: usize,
     /// Its lines from the head on, without the tail.
     lines: &'a [u8],
     path: &'a Path,
@@ -312,7 +314,7 @@ pub fn outline<'a>(text: &'a [u8], path: &'a Path) -> Result<Vec<Outline<'a>>> {
                     "is of a version of the format that this mailferry does not know",
                 ));
             }
-            sections.push(Outline { head, tail: None, lines: &text[at..end], path, first_line: number });
+            sections.push(Outline { head, tail: None, at, lines: &text[at..end], path, first_line: number });
         } else if line.starts_with(b"{\"closes\":") {
             let tail: Tail = serde_json::from_slice(line).map_err(|e| damaged(number, &e.to_string()))?;
             let open = tail.closes.checked_sub(1).and_then(|n| sections.get_mut(n));
@@ -324,8 +326,8 @@ pub fn outline<'a>(text: &'a [u8], path: &'a Path) -> Result<Vec<Outline<'a>>> {
                 return Err(damaged(number, "closes a section that was changed since"));
             }
             section.tail = Some(tail);
-        } else if let Some(section) = sections.last_mut().filter(|s| s.tail.is_none()) {
-            section.lines = &text[at - section.lines.len()..end];
+        } else if let Some(section) = sections.last_mut().filter(|s| s.at + s.lines.len() == at) {
+            section.lines = &text[section.at..end];
         } else {
             return Err(damaged(number, "stands in no section"));
         }
@@ -366,15 +368,6 @@ impl Outline<'_> {
     }
 }
 
-/// Where a manifest ends.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct End {
-    /// How many sections it has.
-    pub sections: usize,
-    /// Bytes of its whole lines.
-    pub whole: u64,
-}
-
 /// A manifest being appended to. Dropped before [`Appending::keep`] it takes back what it wrote.
 #[derive(Debug)]
 pub struct Appending {
@@ -385,58 +378,26 @@ pub struct Appending {
     /// How long it was before.
     before: u64,
     kept: bool,
-    /// How many sections it has.
-    sections: usize,
-    hasher: blake3::Hasher,
 }
 
 impl Appending {
-    /// Opens a manifest to append to. The caller holds the lock of its Maildir. What a killed run left
-    /// behind the last whole line is cut off: ours begin on a line of their own.
-    pub fn open(dir: &Dir, name: &OsStr, end: End) -> Result<Appending> {
+    /// Opens a manifest to append to. The caller holds the lock of its Maildir. What stands behind byte
+    /// `end`, the end of a line, was left by a killed run and is cut off, for good before this returns:
+    /// nothing must be listed that is about to be removed.
+    pub fn open(dir: &Dir, name: &OsStr, end: u64) -> Result<Appending> {
         let path = dir.path().join(name);
         let file = dir.open_append(name, 0o600)?;
         let length = file.metadata().map_err(Error::io("look at", &path))?.len();
-        if length > end.whole {
-            file.set_len(end.whole).map_err(Error::io("cut the torn end of", &path))?;
+        if length > end {
+            durable::truncate(&file, end).map_err(Error::io("cut the torn end of", &path))?;
+            durable::sync_file(&file).map_err(Error::io("flush", &path))?;
         }
-        Ok(Appending {
-            dir: dir.try_clone()?,
-            name: name.to_owned(),
-            file,
-            path,
-            before: end.whole,
-            kept: false,
-            sections: end.sections,
-            hasher: blake3::Hasher::new(),
-        })
+        Ok(Appending { dir: dir.try_clone()?, name: name.to_owned(), file, path, before: end, kept: false })
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        durable::write_all(&self.file, bytes).map_err(Error::io("write", &self.path))
-    }
-
-    /// Begins a section.
-    pub fn begin(&mut self, head: &Head) -> Result<()> {
-        self.sections += 1;
-        self.hasher = blake3::Hasher::new();
-        self.extend(&line(head))
-    }
-
-    /// Adds whole lines of messages and gaps, in file order.
-    pub fn extend(&mut self, lines: &[u8]) -> Result<()> {
-        self.hasher.update(lines);
-        self.write(lines)
-    }
-
-    /// The tail that closes the section which was begun last: which one it is, and the hash of its lines.
-    pub fn sealed(&self, tail: Tail) -> Tail {
-        Tail { closes: self.sections, ..tail }.sealed(&self.hasher)
-    }
-
-    /// Closes a section.
-    pub fn close(&mut self, sealed: &Tail) -> Result<()> {
-        self.write(&line(sealed))
+    /// Adds whole lines.
+    pub fn append(&mut self, lines: &[u8]) -> Result<()> {
+        durable::write_all(&self.file, lines).map_err(Error::io("write", &self.path))
     }
 
     /// From here on what was written stays, however the run ends.
@@ -444,12 +405,9 @@ impl Appending {
         self.kept = true;
     }
 
-    /// Dates a manifest that nobody wrote to before: the same conversion gives the same tree, times
-    /// included. (When it ran is no part of what it says.)
-    pub fn date_new(&self, epoch: i64) -> Result<()> {
-        if self.before > 0 {
-            return Ok(());
-        }
+    /// Dates a manifest that is new: the same conversion gives the same tree, times included. (When it
+    /// ran is no part of what it says.)
+    pub fn date(&self, epoch: i64) -> Result<()> {
         durable::set_mtime(&self.file, epoch).map_err(Error::io("set the time of", &self.path))
     }
 
@@ -466,13 +424,14 @@ impl Drop for Appending {
             // which says no more than that a run ended early.
             let _ = match self.before {
                 0 => self.dir.unlink(&self.name).is_ok(),
-                before => self.file.set_len(before).is_ok(),
+                before => durable::truncate(&self.file, before).is_ok(),
             };
         }
     }
 }
 
-fn line(line: &impl Serialize) -> Vec<u8> {
+/// A head, a tail, a message or a gap as its line.
+pub fn line(line: &impl Serialize) -> Vec<u8> {
     // None of our types can fail to be written into memory.
     let mut text = serde_json::to_vec(line).unwrap_or_default();
     text.push(b'\n');

@@ -257,9 +257,10 @@ fn a_disk_too_small_is_found_before_the_first_byte() {
 
 #[test]
 fn a_disk_that_fills_up_meanwhile_leaves_nothing_half_done_new_or_existing() {
-    let (_scratch, source) = file("source", many(2000));
+    // Enough for the run to be caught at work on a busy machine.
+    let (_scratch, source) = file("source", many(MANY));
     for existing in [false, true] {
-        let Some(disk) = Disk::of("16m") else { return };
+        let Some(disk) = Disk::of("256m") else { return };
         let destination = disk.path.join("Maildir");
         if existing {
             make_maildir(&destination);
@@ -273,7 +274,7 @@ fn a_disk_that_fills_up_meanwhile_leaves_nothing_half_done_new_or_existing() {
         assert_eq!(run.summary()["written"], 0);
         fs::remove_file(disk.path.join("filler")).unwrap();
         assert_eq!(lasting(&disk.path), before, "existing: {existing}");
-        assert_eq!(count(&again(&source, &destination), "written"), 2000);
+        assert_eq!(count(&again(&source, &destination), "written"), u64::from(MANY));
     }
 }
 

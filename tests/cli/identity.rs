@@ -661,6 +661,124 @@ fn the_manifest_lies_where_its_user_wants_it_or_nowhere() {
     same(&got, &fs::read(&source).unwrap(), "elsewhere");
 }
 
+/// What a run leaves that was killed while `lines` lines were in its manifest: all messages are there,
+/// those that are not listed cut short.
+fn leave_stage(ground: &Ground, lines: usize) -> PathBuf {
+    let stage = ground.path(".Maildir.mailferry-partial");
+    fs::rename(ground.maildir(), &stage).unwrap();
+    let manifest = fs::read(stage.join(MANIFEST)).unwrap();
+    let listed: Vec<&[u8]> = manifest.split_inclusive(|&b| b == b'\n').take(lines).collect();
+    let listed = listed.concat();
+    fs::write(stage.join(MANIFEST), &listed).unwrap();
+    let text = String::from_utf8(listed).unwrap();
+    for message in messages(&stage) {
+        if !text.contains(message.name.split(":2,").next().unwrap()) {
+            fs::write(&message.path, "cut sho").unwrap();
+        }
+    }
+    stage
+}
+
+/// How many messages are the very files of an earlier tree.
+fn same_files(earlier: &[(PathBuf, Lying)], maildir: &Path) -> usize {
+    let inodes: Vec<u64> = earlier.iter().map(|(_, lying)| lying.inode).collect();
+    mail_files(maildir).iter().filter(|(_, lying)| inodes.contains(&lying.inode)).count()
+}
+
+#[test]
+fn a_new_maildir_that_was_killed_while_it_grew_is_continued() {
+    // Lines that were safe when it was killed, and messages that a later run keeps: whole chunks of 64.
+    for (lines, kept) in [(0, 0), (1, 0), (64, 0), (65, 64), (150, 128), (301, 300), (302, 300)] {
+        let ground = Ground::new();
+        let source = ground.file("inbox", mbox(0..300));
+        ground.convert(&[], &[&source]);
+        let undisturbed = tree_alike(ground.scratch.path());
+        let before = mail_files(&ground.maildir());
+        leave_stage(&ground, lines);
+        assert_eq!(ground.convert(&["-v"], &[&source]), [300, 0, 0]);
+        assert!(tree_alike(ground.scratch.path()) == undisturbed, "{lines} lines");
+        assert_eq!(same_files(&before, &ground.maildir()), kept, "{lines} lines");
+        ground.comes_back(&source);
+    }
+}
+
+#[test]
+fn of_a_killed_run_nothing_is_continued_that_this_run_would_not_write() {
+    type Change<'a> = &'a dyn Fn(&Ground, &Path);
+    let file = |stage: &Path, subject: &str| {
+        messages(stage).into_iter().find(|m| m.subject() == subject).unwrap().path
+    };
+    let cases: [(&str, &[&str], usize, Change<'_>); 9] = [
+        ("nothing", &[], 192, &|_, _| {}),
+        ("other line ends", &["--eol=crlf"], 0, &|_, _| {}),
+        ("another host", &["--host=here"], 0, &|_, _| {}),
+        ("another separator", &["--info-sep=;"], 0, &|_, _| {}),
+        ("no manifest", &["--no-manifest"], 0, &|_, _| {}),
+        ("the source", &[], 0, &|ground, _| drop(ground.file("inbox", mbox(0..299)))),
+        ("a line", &[], 64, &|_, stage| {
+            let listed = fs::read_to_string(stage.join(MANIFEST)).unwrap();
+            let mut lines: Vec<String> = listed.split_inclusive('\n').map(str::to_owned).collect();
+            lines[100] = lines[100].replace("\"date\":\"from\"", "\"date\":\"mtime\"");
+            fs::write(stage.join(MANIFEST), lines.concat()).unwrap();
+        }),
+        ("a file is gone", &[], 64, &|_, stage| fs::remove_file(file(stage, "number 100")).unwrap()),
+        ("a file is short", &[], 128, &|_, stage| fs::write(file(stage, "number 128"), "cut").unwrap()),
+    ];
+    for (what, options, kept, change) in cases {
+        let ground = Ground::new();
+        let source = ground.file("inbox", mbox(0..300));
+        let date = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        ground.convert(&[], &[&source]);
+        let before = mail_files(&ground.maildir());
+        let stage = leave_stage(&ground, 200);
+        change(&ground, &stage);
+        fs::write(stage.join("cur/stray"), "").unwrap();
+        fs::File::open(&source).unwrap().set_modified(date).unwrap();
+        ground.convert(options, &[&source]);
+        assert_eq!(same_files(&before, &ground.maildir()), kept, "{what}");
+        let got = tree_alike(ground.scratch.path());
+        fs::remove_dir_all(ground.maildir()).unwrap();
+        ground.convert(options, &[&source]);
+        assert!(got == tree_alike(ground.scratch.path()), "{what}");
+    }
+}
+
+#[test]
+fn an_unfinished_section_is_continued_and_closed_as_if_nothing_had_happened() {
+    for existing in ["", "other"] {
+        for lines in [0, 1, 20, 100, 201, 202] {
+            let ground = Ground::new();
+            for place in ["tmp", "new", "cur"] {
+                fs::create_dir_all(ground.maildir().join(place)).unwrap();
+            }
+            if !existing.is_empty() {
+                ground.convert(&[], &[&ground.file(existing, mbox(500..510))]);
+            }
+            let own = fs::read(ground.manifest()).unwrap_or_default();
+            let (one, two) = (ground.file("one", mbox(0..100)), ground.file("two", mbox(200..300)));
+            ground.convert(&[], &[&one, &two]);
+            let undisturbed = mail_alike(&ground.maildir());
+            let manifest = fs::read(ground.manifest()).unwrap();
+            // Each third message is visible, the rest was not published yet.
+            let kept: Vec<&[u8]> =
+                manifest[own.len()..].split_inclusive(|&b| b == b'\n').take(lines).collect();
+            let torn = if lines < 202 { &b"{\"at\":7"[..] } else { b"" };
+            fs::write(ground.manifest(), [&own, &kept.concat(), torn].concat()).unwrap();
+            for message in ground.messages() {
+                let number: u32 = message.subject()[7..].parse().unwrap();
+                if number < 500 && !number.is_multiple_of(3) || lines < 202 && number < 500 {
+                    fs::remove_file(message.path).unwrap();
+                }
+            }
+            ground.convert(&[], &[&one, &two]);
+            assert!(mail_alike(&ground.maildir()) == undisturbed, "{lines} lines");
+            same(&fs::read(ground.manifest()).unwrap(), &manifest, &format!("{existing}, {lines} lines"));
+            ground.comes_back(&one);
+            ground.comes_back(&two);
+        }
+    }
+}
+
 const KILLED: u32 = 3000;
 
 /// Place, name and content of all messages.

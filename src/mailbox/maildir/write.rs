@@ -1,23 +1,24 @@
 //! Messages into a Maildir. A final name appears only after the bytes are safe.
 //!
 //! Into a new Maildir: it grows beside its name, in `.NAME.mailferry-partial`, and appears whole by
-//! one rename. Into an existing one: through its tmp/, then each message by a rename that never
+//! one rename; what a killed run left there is taken over. Into an existing one: through its tmp/, then each message by a rename that never
 //! replaces. Either way the flush is one for all, unless each message is asked to be flushed alone.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use crate::mailbox::durable::{self, Dir};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::lock::{self, DirLock};
-use crate::mailbox::manifest::{Appending, End, FILE_NAME};
+use crate::mailbox::manifest::{Appending, FILE_NAME};
 
 /// When bytes are brought to stable storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -37,7 +38,7 @@ pub const FILE_MODE: u32 = 0o600;
 pub const DIR_MODE: u32 = 0o700;
 
 /// The two places a message can end up in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Place {
     /// new/: nobody has seen it.
     New,
@@ -134,6 +135,8 @@ pub struct Filling {
     /// One thread creates files at a time: two in one directory only wait for each other inside the
     /// kernel, and dearly.
     creating: Mutex<()>,
+    /// How many messages it holds that are not published.
+    held: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -167,6 +170,18 @@ struct Staged {
     _lock: DirLock,
 }
 
+/// What an earlier run, which was killed, left of a new Maildir.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing.
+    Nothing,
+    /// What tells nothing of itself; it was removed.
+    Removed,
+    /// Messages and the manifest that lists them; these are its bytes. What is not wanted of it is for
+    /// [`Filling::keep_only`] to remove.
+    Behind(Vec<u8>),
+}
+
 /// What [`Filling::open`] needs to know.
 #[derive(Debug, Clone, Copy)]
 pub struct Opening<'a> {
@@ -176,22 +191,23 @@ pub struct Opening<'a> {
     pub fsync: Fsync,
     /// How long to wait for another one who writes there.
     pub lock_timeout: Duration,
+    /// Whether what a killed run left of a new Maildir can be of use.
+    pub take_over: bool,
     /// Set by a signal.
     pub interrupted: &'a AtomicBool,
 }
 
 impl Filling {
-    /// Prepares a Maildir for messages. The second value says whether an unfinished conversion of an
-    /// earlier run was removed.
-    pub fn open(opening: Opening<'_>) -> Result<(Filling, bool)> {
+    /// Prepares a Maildir for messages, and says what an earlier run left of it.
+    pub fn open(opening: Opening<'_>) -> Result<(Filling, Left)> {
         match look(opening.path)? {
             Standing::Nothing => Filling::stage(opening),
-            Standing::EmptyDirectory | Standing::Maildir => Ok((Filling::through(opening)?, false)),
+            Standing::EmptyDirectory | Standing::Maildir => Ok((Filling::through(opening)?, Left::Nothing)),
         }
     }
 
-    fn stage(opening: Opening<'_>) -> Result<(Filling, bool)> {
-        let Opening { path, fsync, lock_timeout, interrupted } = opening;
+    fn stage(opening: Opening<'_>) -> Result<(Filling, Left)> {
+        let Opening { path, fsync, lock_timeout, interrupted, .. } = opening;
         let parent = Dir::open(parent_of(path))?;
         let final_name = path.file_name().ok_or_else(|| Error::Destination {
             path: path.to_owned(),
@@ -199,29 +215,75 @@ impl Filling {
         })?;
         let stage_name = stage_name(final_name);
         // Between making the directory and locking it nobody may take it for a killed run's.
-        let entering = lock::lock_dir(&parent, lock_timeout, interrupted)?;
-        let removed = remove_stale(&parent, &stage_name, lock_timeout, interrupted)?;
-        if look(path)? != Standing::Nothing {
-            // The one we waited for has made it.
-            return Ok((Filling::through(opening)?, removed));
-        }
-        let root = parent.create_dir(&stage_name, DIR_MODE)?;
-        let lock = lock::lock_dir(&root, lock_timeout, interrupted)?;
-        drop(entering);
-        let staged = Staged {
-            stage_name,
-            final_name: final_name.to_owned(),
-            root,
-            published: false,
-            _lock: lock,
-            parent,
+        let mut entering = lock::lock_dir(&parent, lock_timeout, interrupted)?;
+        let mut left = Left::Nothing;
+        let (root, lock) = loop {
+            if look(path)? != Standing::Nothing {
+                // The one we waited for has made it.
+                return Ok((Filling::through(opening)?, left));
+            }
+            if !parent.exists(&stage_name)? {
+                let root = parent.create_dir(&stage_name, DIR_MODE)?;
+                let lock = lock::lock_dir(&root, lock_timeout, interrupted)?;
+                break (root, lock);
+            }
+            let root = parent.open_child(&stage_name)?;
+            match lock::lock_dir(&root, Duration::ZERO, interrupted) {
+                Ok(lock) if !lock.is_held() => return Err(cannot_tell(&root)),
+                Ok(lock) => match behind(&root).filter(|_| opening.take_over) {
+                    Some(manifest) => {
+                        left = Left::Behind(manifest);
+                        break (root, lock);
+                    }
+                    None => {
+                        parent.remove_tree(&stage_name)?;
+                        left = Left::Removed;
+                    }
+                },
+                Err(Error::Locked { .. }) => {
+                    // Others may enter the parent while we wait for the one who works in there.
+                    drop(entering);
+                    drop(lock::lock_dir(&root, lock_timeout, interrupted)?);
+                    entering = lock::lock_dir(&parent, lock_timeout, interrupted)?;
+                }
+                Err(error) => return Err(error),
+            }
         };
-        let (new, cur) = make_subdirs(&staged.root, path)?;
+        drop(entering);
+        let final_name = final_name.to_owned();
+        let staged = Staged { stage_name, final_name, root, published: false, _lock: lock, parent };
+        let (new, cur) = subdirs(&staged.root, path)?;
         let one_flush = staged.root.syncfs_is_honest();
-        Ok((
-            Filling { kind: Kind::Staged(staged), new, cur, fsync, one_flush, creating: Mutex::new(()) },
-            removed,
-        ))
+        let filling = Filling {
+            kind: Kind::Staged(staged),
+            new,
+            cur,
+            fsync,
+            one_flush,
+            creating: Mutex::new(()),
+            held: AtomicU64::new(0),
+        };
+        Ok((filling, left))
+    }
+
+    /// Whether a message that an earlier run left is there, with its size.
+    pub fn holds(&self, place: Place, name: &OsStr, size: u64) -> Result<bool> {
+        Ok(self.place(place).file_size(name)? == Some(size))
+    }
+
+    /// Of what an earlier run left, removes all messages but these.
+    pub fn keep_only(&self, wanted: &HashSet<(Place, OsString)>) -> Result<()> {
+        for place in [Place::New, Place::Cur] {
+            let dir = self.place(place);
+            for name in dir.names()? {
+                let key = (place, name);
+                if !wanted.contains(&key) {
+                    dir.remove_tree(&key.1)?;
+                }
+            }
+        }
+        self.held.store(wanted.len() as u64, Ordering::Relaxed);
+        Ok(())
     }
 
     fn through(opening: Opening<'_>) -> Result<Filling> {
@@ -236,17 +298,21 @@ impl Filling {
         }
         let one_flush = made.root.syncfs_is_honest();
         let kind = Kind::Through { tmp, waiting: Mutex::new(Vec::new()), made, _lock: lock };
-        Ok(Filling { kind, new, cur, fsync: opening.fsync, one_flush, creating: Mutex::new(()) })
+        Ok(Filling {
+            kind,
+            new,
+            cur,
+            fsync: opening.fsync,
+            one_flush,
+            creating: Mutex::new(()),
+            held: AtomicU64::new(0),
+        })
     }
 
     /// Writes messages under names nobody sees yet. Several threads may call this at once.
     pub fn write(&self, batch: &[Incoming<'_>]) -> Result<()> {
         let files = self.create(batch)?;
-        let flush_each = match self.fsync {
-            Fsync::Each => true,
-            Fsync::Batch => !self.one_flush,
-            Fsync::None => false,
-        };
+        let flush_each = self.flushes_each();
         for (message, file) in batch.iter().zip(files) {
             let failed = |action| Error::io(action, self.path_of(message));
             let mut slices: Vec<IoSlice<'_>> = message.pieces.iter().map(|p| IoSlice::new(p)).collect();
@@ -256,11 +322,21 @@ impl Filling {
                 durable::sync_file(&file).map_err(failed("flush"))?;
             }
         }
+        self.held.fetch_add(batch.len() as u64, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Opens the Maildir's manifest to append to.
-    pub fn manifest(&self, end: End) -> Result<Appending> {
+    /// Whether what [`Filling::write`] wrote is on stable storage when it returns.
+    pub fn flushes_each(&self) -> bool {
+        match self.fsync {
+            Fsync::Each => true,
+            Fsync::Batch => !self.one_flush,
+            Fsync::None => false,
+        }
+    }
+
+    /// Opens the Maildir's manifest to append to behind byte `end`.
+    pub fn manifest(&self, end: u64) -> Result<Appending> {
         let root = match &self.kind {
             Kind::Staged(staged) => &staged.root,
             Kind::Through { made, .. } => &made.root,
@@ -274,18 +350,24 @@ impl Filling {
     }
 
     /// Runs `work`, which writes, and has the disk begin with what is written already: the last flush
-    /// then finds little left to do. An error that such an early flush hears of is not heard again by
-    /// the last one, so it counts here.
-    pub fn flush_while(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    /// then finds little left to do. Each such early flush is made by `checkpoint`, which is handed it
+    /// and knows what is safe once it has succeeded. An error that it hears of is not heard again by the
+    /// last one, so it counts here.
+    pub fn flush_while(
+        &self,
+        checkpoint: impl Fn(&dyn Fn() -> Result<()>) -> Result<()> + Sync,
+        work: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
         const APART: Duration = Duration::from_millis(150);
         if self.fsync != Fsync::Batch || !self.one_flush {
             return work();
         }
         std::thread::scope(|scope| {
             let (done, ended) = std::sync::mpsc::channel::<()>();
+            let checkpoint = &checkpoint;
             let flusher = scope.spawn(move || {
                 while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(APART) {
-                    self.new.sync_fs()?;
+                    checkpoint(&|| self.new.sync_fs())?;
                 }
                 Ok(())
             });
@@ -294,6 +376,18 @@ impl Filling {
             let flushed = flusher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             worked.and(flushed)
         })
+    }
+
+    /// Brings all that was written to stable storage, under the names that nobody sees yet.
+    pub fn flush(&self) -> Result<()> {
+        match self.fsync {
+            Fsync::None => Ok(()),
+            Fsync::Batch if self.one_flush => self.new.sync_fs(),
+            Fsync::Batch | Fsync::Each => match &self.kind {
+                Kind::Staged(_) => self.new.sync().and_then(|()| self.cur.sync()),
+                Kind::Through { tmp, .. } => tmp.sync(),
+            },
+        }
     }
 
     fn create(&self, batch: &[Incoming<'_>]) -> Result<Vec<OwnedFd>> {
@@ -331,19 +425,17 @@ impl Filling {
         }
     }
 
-    /// Makes all that was written visible, and returns when it is on stable storage. An error leaves
-    /// no message half there; into an existing Maildir the messages before it may be there, whole:
-    /// `published` counts them. The Maildir stays locked until the `Filling` goes.
+    /// Makes all that was flushed visible, and returns when the names are on stable storage. An error
+    /// leaves no message half there; `published` counts those that are there, whole, all the same. The
+    /// Maildir stays locked until the `Filling` goes.
     pub fn publish(&mut self, published: &mut u64) -> Result<()> {
         let flush = self.fsync != Fsync::None;
-        if flush && self.one_flush && self.fsync == Fsync::Batch {
-            self.new.sync_fs()?;
-        } else if flush {
-            self.new.sync()?;
-            self.cur.sync()?;
-        }
         match &mut self.kind {
-            Kind::Staged(staged) => staged.publish(flush),
+            Kind::Staged(staged) => {
+                staged.publish(flush)?;
+                *published = self.held.load(Ordering::Relaxed);
+                if flush { staged.parent.sync() } else { Ok(()) }
+            }
             Kind::Through { tmp, waiting, made, .. } => {
                 let waiting = waiting.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
                 made.names.clear();
@@ -417,7 +509,7 @@ impl Staged {
             });
         }
         self.published = true;
-        if flush { self.parent.sync() } else { Ok(()) }
+        Ok(())
     }
 }
 
@@ -437,25 +529,46 @@ fn stage_name(final_name: &OsStr) -> OsString {
     name
 }
 
-/// What a killed run left is removed once its lock is free.
-fn remove_stale(parent: &Dir, name: &OsStr, timeout: Duration, interrupted: &AtomicBool) -> Result<bool> {
-    if !parent.exists(name)? {
-        return Ok(false);
-    }
-    let left = parent.open_child(name)?;
-    let _lock = lock::lock_dir(&left, timeout, interrupted)?;
-    parent.remove_tree(name)?;
-    Ok(true)
+/// The manifest in what a killed run left. It is a help and no more: where it cannot be read there is
+/// nothing to go by.
+fn behind(root: &Dir) -> Option<Vec<u8>> {
+    let mut manifest = Vec::new();
+    root.open_file(OsStr::new(FILE_NAME)).ok()?.read_to_end(&mut manifest).ok()?;
+    Some(manifest).filter(|manifest| !manifest.is_empty())
 }
 
-fn make_subdirs(root: &Dir, path: &Path) -> Result<(Dir, Dir)> {
-    root.create_dir(OsStr::new("tmp"), DIR_MODE)?;
-    let new = root.create_dir(OsStr::new("new"), DIR_MODE)?;
-    let cur = root.create_dir(OsStr::new("cur"), DIR_MODE)?;
-    if is_maildirpp_subfolder(path) {
-        root.create_file(OsStr::new("maildirfolder"), FILE_MODE)?;
+fn cannot_tell(stage: &Dir) -> Error {
+    Error::Destination {
+        path: stage.path().to_owned(),
+        reason: "is what another run left or is still writing, and the file system has no locks to tell \
+                 which; remove it if no other mailferry is at work there"
+            .into(),
+    }
+}
+
+/// The directories of a new Maildir, as far as an earlier run has not made them.
+fn subdirs(root: &Dir, path: &Path) -> Result<(Dir, Dir)> {
+    let make = |name: &str| {
+        let name = OsStr::new(name);
+        if root.exists(name)? { root.open_child(name) } else { root.create_dir(name, DIR_MODE) }
+    };
+    make("tmp")?;
+    let (new, cur) = (make("new")?, make("cur")?);
+    let folder = OsStr::new("maildirfolder");
+    if is_maildirpp_subfolder(path) && !root.exists(folder)? {
+        root.create_file(folder, FILE_MODE)?;
     }
     Ok((new, cur))
+}
+
+/// Brings the name of a Maildir to stable storage: a run that was killed between renaming and flushing
+/// may have left that to us. Where its directory cannot be read it was not made by us.
+pub fn flush_name(path: &Path) -> Result<()> {
+    match Dir::open(parent_of(path)) {
+        Ok(parent) => parent.sync(),
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// A dot directory inside a Maildir is a Maildir++ folder, which carries an empty `maildirfolder`.

@@ -1,0 +1,208 @@
+//! Writing, flushing, publishing: the order in which messages and the lines of the manifest become safe
+//! and visible. No policy.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use rayon::prelude::*;
+
+use super::load::{Chunk, Load};
+use super::resume::{Done, Resumed};
+use super::{Keeping, Options, Phase, Progress, Stopped, stop_if};
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::maildir::write::{Filling, Fsync, Incoming};
+use crate::mailbox::manifest::{Appending, Tail, line};
+use crate::mailbox::source::Source;
+
+/// Writes, flushes, publishes; the manifest's sections stand open before the first message is visible
+/// and are closed after the last one is safe.
+pub fn fill(
+    mut filling: Filling,
+    loads: &[Load<'_>],
+    resumed: &Resumed,
+    manifest: Option<Appending>,
+    options: &Options<'_>,
+    progress: &dyn Progress,
+) -> Result<(), Stopped> {
+    let lines = Lines { waiting: Mutex::default(), manifest: manifest.map(Mutex::new) };
+    let bytes = loads.iter().flat_map(|l| &l.plan.messages).map(|m| m.size).sum();
+    progress.begin(Phase::Writing, bytes);
+    let mut tails = Vec::new();
+    filling.flush_while(
+        |flush| {
+            let before = lines.take();
+            flush()?;
+            lines.append(&before)
+        },
+        || {
+            for (load, done) in loads.iter().zip(&resumed.done) {
+                let hash = write(&filling, load, done, resumed.has_messages, &lines, options, progress)
+                    .map_err(|error| blame_source(error, load.source))?;
+                tails.extend(load.recorder.as_ref().map(|recorder| {
+                    let closes = resumed.sections + tails.len() + 1;
+                    Tail { closes, ..recorder.tail() }.sealed(&hash)
+                }));
+            }
+            Ok(())
+        },
+    )?;
+    for load in loads {
+        load.source.check_unchanged()?;
+    }
+    progress.begin(Phase::Flushing, 0);
+    stop_if(options.interrupted)?;
+    filling.flush()?;
+    let whole_at_once = filling.is_staged();
+    let mut manifest = lines.finish()?;
+    let sync = |manifest: &Appending| if options.fsync == Fsync::None { Ok(()) } else { manifest.sync() };
+    if let Some(manifest) = &mut manifest {
+        if whole_at_once {
+            tails.drain(..).try_for_each(|tail| manifest.append(&line(&tail)))?;
+            let is_new = options.manifest == Keeping::InMaildir || resumed.end == 0;
+            if let Some(epoch) = loads.iter().filter_map(|l| l.source.mtime()).max().filter(|_| is_new) {
+                manifest.date(epoch)?;
+            }
+        }
+        sync(manifest)?;
+    }
+    let mut published = 0;
+    let done = filling.publish(&mut published);
+    if let Some(manifest) = manifest.as_mut().filter(|_| done.is_ok() || published > 0) {
+        manifest.keep();
+    }
+    done.map_err(|error| Stopped { error, published })?;
+    if let Some(manifest) = &mut manifest {
+        let closed = tails.drain(..).try_for_each(|tail| manifest.append(&line(&tail)));
+        closed.and_then(|()| sync(manifest)).map_err(|error| Stopped { error, published })?;
+    }
+    Ok(())
+}
+
+/// Lines of the manifest. They wait until the messages they tell of are safe.
+struct Lines {
+    waiting: Mutex<Vec<u8>>,
+    manifest: Option<Mutex<Appending>>,
+}
+
+impl Lines {
+    /// Adds lines whose messages are written, and safe already if `safe`.
+    fn push(&self, lines: &[u8], safe: bool) -> Result<()> {
+        if safe {
+            return self.append(lines);
+        }
+        self.waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).extend_from_slice(lines);
+        Ok(())
+    }
+
+    /// What waits.
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+
+    fn append(&self, lines: &[u8]) -> Result<()> {
+        match &self.manifest {
+            Some(manifest) if !lines.is_empty() => {
+                manifest.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).append(lines)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// All messages are safe: so are all lines.
+    fn finish(self) -> Result<Option<Appending>> {
+        self.append(&self.take())?;
+        Ok(self.manifest.map(|manifest| manifest.into_inner().unwrap_or_else(|p| p.into_inner())))
+    }
+}
+
+/// Writes one source, and the lines of its section beside it; returns their hash. The tail is for later.
+fn write(
+    filling: &Filling,
+    load: &Load<'_>,
+    done: &Done,
+    has_messages: bool,
+    lines: &Lines,
+    options: &Options<'_>,
+    progress: &dyn Progress,
+) -> Result<blake3::Hasher> {
+    let mut hash = done.lines.clone();
+    let mut push = |new: &[u8]| {
+        hash.update(new);
+        lines.push(new, filling.flushes_each())
+    };
+    if let Some(recorder) = load.recorder.as_ref().filter(|_| !done.begun) {
+        push(&line(recorder.head()))?;
+    }
+    let in_order = Mutex::new(InOrder { push: &mut push, early: BTreeMap::new(), next: 0 });
+    // Not a parallel iterator over a range, which begins in several places at once: lines would wait for
+    // those before them until half of all is written.
+    load.chunks().enumerate().par_bridge().try_for_each(|(n, chunk)| {
+        stop_if(options.interrupted)?;
+        let is_listed = chunk.end() <= done.messages;
+        let is_there = has_messages && is_listed;
+        let lines = write_chunk(filling, load, chunk, !is_there, !is_listed, progress)?;
+        in_order.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).add(n, lines)
+    })?;
+    if let Some(recorder) = load.recorder.as_ref().filter(|_| !done.complete) {
+        let mut last = Vec::new();
+        recorder.last_gap(&mut last);
+        push(&last)?;
+    }
+    Ok(hash)
+}
+
+/// Lines of chunks as they come, into the order of the file.
+struct InOrder<'a> {
+    push: &'a mut (dyn FnMut(&[u8]) -> Result<()> + Send),
+    /// Of chunks that were done before an earlier one.
+    early: BTreeMap<usize, Vec<u8>>,
+    /// The chunk that is waited for.
+    next: usize,
+}
+
+impl InOrder<'_> {
+    fn add(&mut self, n: usize, lines: Vec<u8>) -> Result<()> {
+        self.early.insert(n, lines);
+        while let Some(lines) = self.early.remove(&self.next) {
+            (self.push)(&lines)?;
+            self.next += 1;
+        }
+        Ok(())
+    }
+}
+
+fn write_chunk(
+    filling: &Filling,
+    load: &Load<'_>,
+    chunk: Chunk<'_>,
+    is_written: bool,
+    is_recorded: bool,
+    progress: &dyn Progress,
+) -> Result<Vec<u8>> {
+    let mut lines = Vec::new();
+    if is_written || is_recorded {
+        let rendered = load.render(chunk);
+        if is_written {
+            let messages = rendered.iter().filter_map(|(planned, rendered)| load.incoming(planned, rendered));
+            filling.write(&messages.collect::<Vec<Incoming<'_>>>())?;
+        }
+        if is_recorded {
+            lines = load.lines(chunk, &rendered);
+        }
+        load.release(chunk);
+    }
+    let bytes = chunk.messages.iter().map(|m| m.size).sum();
+    progress.advance(bytes, chunk.messages.len() as u64);
+    Ok(lines)
+}
+
+/// The kernel calls it a bad address when what it is to write is no longer behind our mapping:
+/// somebody has truncated the source, and it is not the destination that is to be named.
+fn blame_source(error: Error, source: &Source) -> Error {
+    match &error {
+        Error::Io { source: cause, .. } if cause.raw_os_error() == Some(libc::EFAULT) => {
+            source.check_unchanged().err().unwrap_or(error)
+        }
+        _ => error,
+    }
+}

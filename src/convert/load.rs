@@ -1,0 +1,110 @@
+//! One source, planned, with all that is written from it: messages and the lines that tell of them.
+
+use std::ffi::OsString;
+
+use super::Options;
+use super::plan::{CHUNK, Fate, Plan, Planned};
+use super::record::Recorder;
+use super::render::{Eol, Rendered, render};
+use crate::mailbox::header;
+use crate::mailbox::maildir::name;
+use crate::mailbox::maildir::write::{Incoming, Place};
+use crate::mailbox::mbox::read::Mbox;
+use crate::mailbox::source::Source;
+
+/// One source with its plan.
+#[derive(Debug)]
+pub struct Load<'a> {
+    /// Its bytes.
+    pub source: &'a Source,
+    /// Its messages.
+    pub mbox: &'a Mbox<'a>,
+    /// What becomes of them.
+    pub plan: &'a Plan,
+    /// Makes its section; None for a source that has one, being known to the last byte, and where no
+    /// manifest is kept.
+    pub recorder: Option<Recorder<'a>>,
+    /// Line ends of the messages written.
+    pub eol: Eol,
+    /// The last part of new names.
+    pub host: &'a str,
+    /// Stands before the info.
+    pub info_separator: u8,
+}
+
+/// Messages that a worker takes at once, a multiple of [`CHUNK`] from the beginning.
+#[derive(Debug, Clone, Copy)]
+pub struct Chunk<'a> {
+    /// Which message of the source is the first.
+    pub first: usize,
+    /// The messages.
+    pub messages: &'a [Planned],
+}
+
+impl Chunk<'_> {
+    /// The number of the message behind the last.
+    pub fn end(&self) -> usize {
+        self.first + self.messages.len()
+    }
+}
+
+impl<'a> Load<'a> {
+    /// With nothing to record yet.
+    pub fn new(source: &'a Source, mbox: &'a Mbox<'a>, plan: &'a Plan, options: &Options<'a>) -> Load<'a> {
+        let Options { eol, host, info_separator, .. } = *options;
+        Load { source, mbox, plan, recorder: None, eol, host, info_separator }
+    }
+
+    /// Its messages in chunks, in file order.
+    pub fn chunks(&self) -> impl Iterator<Item = Chunk<'_>> + Send {
+        let chunks = self.plan.messages.chunks(CHUNK).enumerate();
+        chunks.map(|(n, messages)| Chunk { first: n * CHUNK, messages })
+    }
+
+    /// The files of a chunk, whether or not they are to be written.
+    pub fn render(&self, chunk: Chunk<'a>) -> Vec<(&'a Planned, Rendered<'a>)> {
+        let render = |planned: &'a Planned| {
+            let message = planned.extent.message(self.mbox.text());
+            let body_at = header::split(message).body_at(message);
+            (planned, render(message, body_at, self.mbox.variant.quoting(), self.eol))
+        };
+        chunk.messages.iter().map(render).collect()
+    }
+
+    /// The lines of a chunk; none where nothing is recorded.
+    pub fn lines(&self, chunk: Chunk<'_>, rendered: &[(&Planned, Rendered<'_>)]) -> Vec<u8> {
+        let Some(recorder) = &self.recorder else { return Vec::new() };
+        let mut lines = Vec::with_capacity(chunk.messages.len() * 300);
+        for (n, (planned, rendered)) in rendered.iter().enumerate() {
+            recorder.lines(chunk.first + n, rendered, &planned.base_name(self.host), &mut lines);
+        }
+        lines
+    }
+
+    /// Says that the bytes of a chunk are not needed soon.
+    pub fn release(&self, chunk: Chunk<'_>) {
+        if let (Some(first), Some(last)) = (chunk.messages.first(), chunk.messages.last()) {
+            self.source.release(first.extent.at as usize..last.extent.end as usize);
+        }
+    }
+
+    /// Where a message goes, and its whole name.
+    pub fn place(&self, planned: &Planned) -> (Place, OsString) {
+        let base = planned.base_name(self.host);
+        if planned.status.goes_to_cur() {
+            (Place::Cur, name::with_info(&base, self.info_separator, planned.status.flags))
+        } else {
+            (Place::New, name::bare(&base))
+        }
+    }
+
+    /// A message on its way in; None if it is not to be written.
+    pub fn incoming<'b>(&self, planned: &Planned, rendered: &'b Rendered<'_>) -> Option<Incoming<'b>> {
+        if planned.fate != Fate::Write {
+            return None;
+        }
+        let (place, name) = self.place(planned);
+        let pieces = rendered.pieces.iter().map(|p| &p[..]).collect();
+        Some(Incoming { place, base: planned.base_name(self.host), name, pieces, mtime: planned.epoch })
+    }
+}

@@ -1,0 +1,181 @@
+//! How far a run had come that was killed: as far as its manifest says what this run would say.
+//!
+//! Nothing of it is believed but by comparison: each line is made anew from the source and has to be the
+//! one that stands. So it does not matter what has changed since, the source, the options or the program:
+//! what differs is not continued.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+
+use rayon::prelude::*;
+
+use super::load::{Chunk, Load};
+use super::plan::{Fate, Planned};
+use crate::mailbox::error::Result;
+use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::maildir::write::{Filling, Left, Place};
+use crate::mailbox::manifest::line;
+
+/// What of one source need not be done again.
+#[derive(Debug, Clone, Default)]
+pub struct Done {
+    /// Hash of the lines that stand.
+    pub lines: blake3::Hasher,
+    /// Whether the head is among them.
+    pub begun: bool,
+    /// So many messages are: whole chunks.
+    pub messages: usize,
+    /// Whether the line behind the last message is, too.
+    pub complete: bool,
+}
+
+/// Where this run goes on.
+#[derive(Debug)]
+pub struct Resumed {
+    /// What need not be done again, a source each.
+    pub done: Vec<Done>,
+    /// Whether the messages of what is done are where they belong; else their lines alone are.
+    pub has_messages: bool,
+    /// How many sections the manifest has before those of these sources.
+    pub sections: usize,
+    /// Where new lines go in the manifest.
+    pub end: u64,
+}
+
+impl Resumed {
+    /// What a person is told of what an earlier run left.
+    pub fn finding(&self, left: &Left) -> Option<Finding> {
+        let kept: usize = self.done.iter().map(|done| done.messages).sum();
+        match left {
+            Left::Nothing => None,
+            Left::Behind(_) if kept > 0 => {
+                let message =
+                    format!("a run that was killed is being completed: {kept} messages are safe already");
+                Some(Finding::new(Code::SourceResumed, message))
+            }
+            Left::Behind(_) | Left::Removed => {
+                let message = "an unfinished conversion of an earlier run was removed";
+                Some(Finding::new(Code::StageRemoved, message))
+            }
+        }
+    }
+}
+
+/// What need not be done again.
+#[derive(Debug, Default)]
+pub struct Agreed {
+    /// A source each.
+    pub done: Vec<Done>,
+    /// Bytes of the lines that stand.
+    pub bytes: usize,
+    /// Whether nothing stands there that this run would not say; a run that was killed a little later
+    /// would have said more.
+    pub wholly: bool,
+}
+
+/// Compares `text`, lines of the sections of these sources, with what this run would write. `is_safe` is
+/// asked whether a message that is listed is there.
+pub fn agree(
+    text: &[u8],
+    loads: &[Load<'_>],
+    is_safe: &(dyn Fn(&Load<'_>, &Planned) -> Result<bool> + Sync),
+) -> Result<Agreed> {
+    let mut agreed = Agreed { done: vec![Done::default(); loads.len()], bytes: 0, wholly: false };
+    for (load, done) in loads.iter().zip(&mut agreed.done) {
+        let Some(recorder) = &load.recorder else { continue };
+        let mut standing = Standing { rest: &text[agreed.bytes..], differs: false };
+        done.begun = standing.take(&line(recorder.head()), done);
+        if done.begun {
+            agree_on_messages(&mut standing, load, done, is_safe)?;
+        }
+        if done.begun && done.messages == load.plan.messages.len() {
+            let mut last = Vec::new();
+            recorder.last_gap(&mut last);
+            done.complete = standing.take(&last, done);
+        }
+        agreed.bytes = text.len() - standing.rest.len();
+        if !done.complete {
+            agreed.wholly = !standing.differs;
+            return Ok(agreed);
+        }
+    }
+    // Behind the last line there may be tails.
+    agreed.wholly =
+        text[agreed.bytes..].split_inclusive(|&b| b == b'\n').all(|l| l.starts_with(b"{\"closes\":"));
+    Ok(agreed)
+}
+
+fn agree_on_messages(
+    standing: &mut Standing<'_>,
+    load: &Load<'_>,
+    done: &mut Done,
+    is_safe: &(dyn Fn(&Load<'_>, &Planned) -> Result<bool> + Sync),
+) -> Result<()> {
+    /// Lines made before the first of them is compared: few, since most of them may be in vain.
+    const AHEAD: usize = 64;
+    let chunks: Vec<Chunk<'_>> = load.chunks().collect();
+    for group in chunks.chunks(AHEAD) {
+        let made: Vec<(Chunk<'_>, Vec<u8>, bool)> = group
+            .par_iter()
+            .map(|&chunk| {
+                let lines = load.lines(chunk, &load.render(chunk));
+                load.release(chunk);
+                let mut written = chunk.messages.iter().filter(|planned| planned.fate == Fate::Write);
+                let safe = written.try_fold(true, |safe, planned| Ok(safe && is_safe(load, planned)?))?;
+                Ok((chunk, lines, safe))
+            })
+            .collect::<Result<_>>()?;
+        for (chunk, lines, safe) in made {
+            if !safe || !standing.take(&lines, done) {
+                return Ok(());
+            }
+            done.messages = chunk.end();
+        }
+    }
+    Ok(())
+}
+
+/// What is left to compare.
+struct Standing<'a> {
+    rest: &'a [u8],
+    differs: bool,
+}
+
+impl Standing<'_> {
+    /// Whether these lines are the next ones. Where they are cut off nothing differs yet.
+    fn take(&mut self, lines: &[u8], done: &mut Done) -> bool {
+        match self.rest.strip_prefix(lines) {
+            Some(rest) => {
+                self.rest = rest;
+                done.lines.update(lines);
+                true
+            }
+            None => {
+                self.differs = !lines.starts_with(self.rest);
+                false
+            }
+        }
+    }
+}
+
+/// Takes over what a killed run left of a new Maildir: what its manifest, `text`, lists stays as far as
+/// this run would write it, all else is removed.
+pub fn take_over(filling: &Filling, text: &[u8], loads: &[Load<'_>]) -> Result<Agreed> {
+    let is_safe = |load: &Load<'_>, planned: &Planned| {
+        let (place, name) = load.place(planned);
+        filling.holds(place, &name, planned.size)
+    };
+    let agreed = agree(text, loads, &is_safe)?;
+    // First the list, then what it lists: nothing must be listed that is removed and half written again.
+    filling.manifest(agreed.bytes as u64)?.keep();
+    filling.keep_only(&kept(loads, &agreed.done))?;
+    Ok(agreed)
+}
+
+fn kept(loads: &[Load<'_>], done: &[Done]) -> HashSet<(Place, OsString)> {
+    let kept = loads.iter().zip(done).flat_map(|(load, done)| {
+        let messages = load.plan.messages[..done.messages].iter();
+        messages.filter(|planned| planned.fate == Fate::Write).map(|planned| load.place(planned))
+    });
+    kept.collect()
+}
