@@ -766,7 +766,7 @@ fn an_unfinished_section_is_continued_and_closed_as_if_nothing_had_happened() {
             fs::write(ground.manifest(), [&own, &kept.concat(), torn].concat()).unwrap();
             for message in ground.messages() {
                 let number: u32 = message.subject()[7..].parse().unwrap();
-                if number < 500 && !number.is_multiple_of(3) || lines < 202 && number < 500 {
+                if number < 500 && (lines < 202 || !number.is_multiple_of(3)) {
                     fs::remove_file(message.path).unwrap();
                 }
             }
