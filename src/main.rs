@@ -12,6 +12,11 @@ fn main() -> ExitCode {
     // a script must not read the code that Rust would give.
     match std::panic::catch_unwind(cli::run) {
         Ok(exit) => exit.into(),
+        // Bytes that were looked at twice were not the same: that is no bug.
+        Err(_) if cli::signals::source_was_truncated() => {
+            eprintln!("mailferry: a source was truncated by somebody else while it was read");
+            cli::exit::Exit::CouldNotFinish.into()
+        }
         Err(_) => {
             eprintln!("mailferry: this is a bug in mailferry; nothing was half-published. Please report it");
             cli::exit::Exit::CouldNotFinish.into()

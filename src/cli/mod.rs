@@ -9,7 +9,7 @@ mod mailbox_arg;
 mod open;
 mod progress;
 mod report;
-mod signals;
+pub mod signals;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 

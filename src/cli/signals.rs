@@ -1,10 +1,12 @@
-//! Signals: the catchable ones end the work cleanly; SIGBUS, which a source truncated under our
-//! mapping raises, ends it with a sentence.
+//! Signals: the catchable ones end the work cleanly; so does, a little later, SIGBUS, which a source
+//! truncated under our mapping raises.
 #![allow(unsafe_code)]
 
+use std::ffi::c_void;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use mailferry::mailbox::mapped;
 use signal_hook::consts::{SIGBUS, SIGHUP, SIGINT, SIGTERM};
 
 /// A flag that SIGINT, SIGTERM and SIGHUP set. The second one of a kind ends the process at once:
@@ -36,20 +38,49 @@ fn is_ignored(signal: i32) -> bool {
 const TRUNCATED: &[u8] =
     b"mailferry: a source was truncated by somebody else while it was read; nothing was published\n";
 
+static PAGE: AtomicUsize = AtomicUsize::new(0);
+static TRUNCATION: AtomicBool = AtomicBool::new(false);
+
 /// Installs the SIGBUS handler.
+///
+/// What was truncated under our mapping reads as zeros from then on: the work goes on to where it looks
+/// whether the source is still what it was, and there it ends as for any source that changes, with its
+/// path, its report and without a trace.
 pub fn catch_bus_error() {
-    // SAFETY: the action is zeroed plain data with a handler of the right signature; the handler
-    // calls nothing but write(2) and _exit(2), which are async-signal-safe.
+    // SAFETY: sysconf(3) reads a number.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    PAGE.store(usize::try_from(page).unwrap_or(4096), Ordering::SeqCst);
+    // SAFETY: the action is zeroed plain data with a handler of the signature that SA_SIGINFO asks for;
+    // the handler calls nothing but mmap(2), write(2) and _exit(2), which are system calls and no more.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = on_bus_error as extern "C" fn(i32) as usize;
+        action.sa_sigaction = on_bus_error as extern "C" fn(i32, *mut libc::siginfo_t, *mut c_void) as usize;
+        action.sa_flags = libc::SA_SIGINFO;
         libc::sigaction(SIGBUS, &action, std::ptr::null_mut());
     }
 }
 
-extern "C" fn on_bus_error(_signal: i32) {
-    // SAFETY: both calls are async-signal-safe, and the bytes are static.
+/// Whether a source was truncated while it was read: what was made of it since means nothing.
+pub fn source_was_truncated() -> bool {
+    TRUNCATION.load(Ordering::SeqCst)
+}
+
+extern "C" fn on_bus_error(_signal: i32, info: *mut libc::siginfo_t, _context: *mut c_void) {
+    // SAFETY: the kernel hands a handler installed with SA_SIGINFO a valid siginfo_t, and for SIGBUS it
+    // has an address. What is mapped over lies from the page of that address to the end of a mapping of
+    // ours, which is read-only, so nothing else of the program is there; zeros are as good there as any
+    // bytes. All three calls are async-signal-safe, and the sentence is static.
     unsafe {
+        let address = (*info).si_addr().addr();
+        if let Some(end) = mapped::end_of(address) {
+            TRUNCATION.store(true, Ordering::SeqCst);
+            let start = address & !(PAGE.load(Ordering::SeqCst) - 1);
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+            let place = std::ptr::without_provenance_mut(start);
+            if libc::mmap(place, end - start, libc::PROT_READ, flags, -1, 0) != libc::MAP_FAILED {
+                return;
+            }
+        }
         libc::write(2, TRUNCATED.as_ptr().cast(), TRUNCATED.len());
         libc::_exit(i32::from(super::exit::Exit::CouldNotFinish.code()));
     }

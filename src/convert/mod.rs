@@ -202,7 +202,7 @@ pub struct Outcome {
 /// existing Maildir, the whole messages that the sums count as written.
 pub fn convert(mut inputs: Vec<Input>, options: &Options<'_>, progress: &dyn Progress) -> Outcome {
     let mut reports = Vec::with_capacity(inputs.len());
-    let sums = run(&mut inputs, options, progress, &mut reports);
+    let sums = run(&mut inputs, options, progress, &mut reports).map_err(|stopped| stopped.blame(&inputs));
     let bytes_source = inputs.iter().map(|i| i.source.raw().len() as u64).sum();
     let (sums, error) = match sums {
         Ok(sums) => (sums, None),
@@ -233,6 +233,17 @@ pub fn convert(mut inputs: Vec<Input>, options: &Options<'_>, progress: &dyn Pro
 struct Stopped {
     error: Error,
     published: u64,
+}
+
+impl Stopped {
+    /// What looks like no mailbox may be one that somebody is rewriting.
+    fn blame(self, inputs: &[Input]) -> Stopped {
+        let changed = || inputs.iter().find_map(|input| input.source.check_unchanged().err());
+        match &self.error {
+            Error::NotAMailbox { .. } => Stopped { error: changed().unwrap_or(self.error), ..self },
+            _ => self,
+        }
+    }
 }
 
 impl From<Error> for Stopped {

@@ -8,6 +8,7 @@ pub mod header;
 pub mod lock;
 pub mod maildir;
 pub mod manifest;
+pub mod mapped;
 pub mod mbox;
 pub mod source;
 

@@ -12,7 +12,6 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use memmap2::{Mmap, MmapOptions, UncheckedAdvice};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FileType, OFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
@@ -21,6 +20,7 @@ use super::durable::{self, Dir, Identity};
 use super::error::{Error, Result};
 use super::finding::Finding;
 use super::lock::{self, Guard, Wanted};
+use super::mapped::Mapped;
 use super::shown;
 
 /// One read, one write: large enough for system calls not to count.
@@ -29,8 +29,6 @@ const CHUNK: usize = 1 << 20;
 const COMPRESSED_CHUNK: usize = 1 << 17;
 /// How much is looked at, and may be resident, between two hand-backs of pages.
 const WINDOW: usize = 4 << 20;
-/// Pages are handed back by so many bytes: each time costs an interrupt on every core we run on.
-const BLOCK: usize = 4 << 20;
 /// A spool leaves this much of its file system to others, unless a limit is given.
 const LEFT_FREE: u64 = 64 << 20;
 /// The longest magic number.
@@ -71,12 +69,12 @@ pub struct Spooling<'a> {
 ///
 /// The mapping shows the file as it is *now*. Others may write to it in spite of the locks, so what
 /// was read counts only after [`check_unchanged`](Source::check_unchanged). If somebody truncates it
-/// the next access beyond its end is a SIGBUS, which the binary turns into exit 3.
+/// the next access beyond its end is a SIGBUS, upon which the binary puts zeros there.
 #[derive(Debug)]
 pub struct Source {
     path: PathBuf,
-    raw: Option<Mmap>,
-    translated: Option<Mmap>,
+    raw: Option<Mapped>,
+    translated: Option<Mapped>,
     compression: Option<Format>,
     findings: Vec<Finding>,
     origin: Option<Origin>,
@@ -136,7 +134,7 @@ impl Source {
         let (origin, findings) = Origin::open(path, lock, spooling.interrupted)?;
         let compression = Format::recognise(&origin.head(path)?);
         let raw = match compression {
-            None => map(&origin.file, origin.first.size, path)?,
+            None => Mapped::of(&origin.file, origin.first.size, path)?,
             Some(format) => {
                 let halt = Halt::default();
                 let input = Input { reader: &origin.file, name: path, spooling, halt: &halt };
@@ -205,7 +203,7 @@ impl Source {
     /// read as before, at the price of a page fault.
     pub fn release(&self, range: Range<usize>) {
         for map in [&self.raw, &self.translated].into_iter().flatten() {
-            hand_back(map, range.clone());
+            map.hand_back(range.clone());
         }
     }
 
@@ -248,7 +246,7 @@ impl Source {
         Ok(has_cr)
     }
 
-    fn spool_translated(&self, spooling: &Spooling<'_>) -> Result<Option<Mmap>> {
+    fn spool_translated(&self, spooling: &Spooling<'_>) -> Result<Option<Mapped>> {
         // Unless the source is a file of its own it has used up some of the limit.
         let is_file = self.origin.is_some() && self.compression.is_none();
         let mut spool = Spool::new(spooling, if is_file { 0 } else { self.raw().len() as u64 })?;
@@ -355,35 +353,6 @@ fn refuse_irregular(path: &Path, stat: &Stat) -> Result<()> {
     Err(Error::NotAMailbox { path: path.to_owned(), reason: format!("it is a {what}"), mend: Some(mend) })
 }
 
-#[allow(unsafe_code)]
-fn map(file: &File, size: u64, path: &Path) -> Result<Option<Mmap>> {
-    if size == 0 {
-        return Ok(None);
-    }
-    let failed = Error::io("map", path);
-    let Ok(size) = usize::try_from(size) else { return Err(failed(io::ErrorKind::FileTooLarge.into())) };
-    // SAFETY: the mapping is read-only and all that is behind it is bytes, for which any value is
-    // valid. Our spools nobody else can open. A source others may change under us against the locks:
-    // that bytes seen twice may differ is what every user of a mapping accepts (nothing here trusts
-    // a byte it has checked before to index with it unchecked), and check_unchanged rejects the
-    // result; that it is truncated is a SIGBUS, upon which the binary ends with exit 3.
-    unsafe { MmapOptions::new().len(size).map(file) }.map(Some).map_err(failed)
-}
-
-/// madvise(MADV_DONTNEED) for every block that ends in the range, so that ranges handed back one after
-/// the other hand back all; the last, partial block of the map is whole if the range reaches its end.
-#[allow(unsafe_code)]
-fn hand_back(map: &Mmap, range: Range<usize>) {
-    let start = range.start.min(map.len()) / BLOCK * BLOCK;
-    let end = if range.end >= map.len() { map.len() } else { range.end / BLOCK * BLOCK };
-    if start < end {
-        // SAFETY: MADV_DONTNEED loses what was written to private or anonymous pages. This is a
-        // shared read-only mapping of a file: the next access reads the same bytes from it again.
-        // It is advice, so that it is refused is no error.
-        let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start) };
-    }
-}
-
 fn windows(size: usize) -> impl Iterator<Item = Range<usize>> {
     (0..size).step_by(WINDOW).map(move |start| start..size.min(start + WINDOW))
 }
@@ -468,7 +437,7 @@ fn spool(
     name: &Path,
     spooling: &Spooling<'_>,
     halt: &Halt,
-) -> Result<Option<Mmap>> {
+) -> Result<Option<Mapped>> {
     let mut spool = Spool::new(spooling, 0)?;
     let failed = |decoded, source| {
         halt.or(match compression {
@@ -540,8 +509,8 @@ impl<'a> Spool<'a> {
         Ok(())
     }
 
-    fn map(self) -> Result<Option<Mmap>> {
-        map(&self.file, self.written, self.spooling.dir)
+    fn map(self) -> Result<Option<Mapped>> {
+        Mapped::of(&self.file, self.written, self.spooling.dir)
     }
 }
 
