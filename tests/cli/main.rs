@@ -13,4 +13,5 @@ mod hard;
 mod identity;
 mod inspect;
 mod linux_mips;
+mod power;
 mod support;
