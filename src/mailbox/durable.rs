@@ -66,11 +66,15 @@ impl Dir {
         self.open_child_with(name, OFlags::empty())
     }
 
-    /// Makes a directory, which must not exist, and opens it. `mode` is subject to the umask.
+    /// Makes a directory, which must not exist, and opens it: where that fails it does not stay.
+    /// `mode` is subject to the umask.
     pub fn create_dir(&self, name: &OsStr, mode: u32) -> Result<Dir> {
         rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(mode))
             .map_err(failed("create the directory", self.join(name)))?;
-        self.open_child_with(name, OFlags::NOFOLLOW)
+        self.open_child_with(name, OFlags::NOFOLLOW).inspect_err(|_| {
+            // The error that is told is the first one.
+            let _ = self.remove_empty(name);
+        })
     }
 
     /// Makes a file for writing; one that exists, a symbolic link too, is an error
