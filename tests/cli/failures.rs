@@ -291,7 +291,7 @@ fn a_read_only_destination_is_refused() {
 }
 
 /// strace, if it works here.
-fn have_strace() -> bool {
+pub fn have_strace() -> bool {
     let have = have("strace", &["-f", "-o", "/dev/null", "true"]);
     if !have {
         skipped("strace does not work here");

@@ -788,52 +788,6 @@ fn content(maildir: &Path) -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_conversion_killed_at_any_moment_is_completed_by_the_same_command() {
-    let mail = many(KILLED);
-    let undisturbed = Ground::new();
-    let started = Instant::now();
-    undisturbed.convert(&[], &[&undisturbed.file("inbox", &mail)]);
-    let time = started.elapsed();
-    let mut caught = 0;
-    for existing in [true, false] {
-        for moment in 1..=8u32 {
-            let ground = Ground::new();
-            let source = ground.file("inbox", &mail);
-            if existing {
-                for place in ["tmp", "new", "cur"] {
-                    fs::create_dir_all(ground.maildir().join(place)).unwrap();
-                }
-            }
-            // Twice, so that what the first one left is in the way of the second one, too.
-            for part in [8, 9] {
-                let mut command = convert_command([
-                    "--lock=none".as_ref(),
-                    source.as_os_str(),
-                    ground.maildir().as_os_str(),
-                ]);
-                let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-                std::thread::sleep(time * moment / part);
-                child.kill().unwrap();
-                caught += u32::from(!child.wait().unwrap().success());
-            }
-            if ground.maildir().exists() {
-                let visible = ground.messages();
-                assert!(visible.iter().all(|m| m.size == m.bytes.len() as u64), "nothing is half there");
-            }
-            let [written, present, _] = ground.convert(&[], &[&source]);
-            assert_eq!(written + present, u64::from(KILLED));
-            assert!(content(&ground.maildir()) == content(&undisturbed.maildir()), "at {moment}/8");
-            assert_eq!(names(&ground.maildir().join("tmp")), [""; 0]);
-            assert_eq!(names(&ground.maildir()), ["cur", MANIFEST, "new", "tmp"]);
-            assert_eq!(names(ground.scratch.path()), ["Maildir", "inbox"]);
-            same(&ground.exact(&[]), &mail, "after a kill");
-        }
-    }
-    assert!(caught >= 8, "only {caught} of 32 kills came in time");
-    assert!(time < Duration::from_secs(60));
-}
-
-#[test]
 fn a_source_that_grew_after_a_kill_is_completed_and_brought_up_to_date() {
     let (mail, grown) = (many(KILLED), many(KILLED + 10));
     let undisturbed = Ground::new();

@@ -9,9 +9,12 @@
 mod convert;
 mod corpus;
 mod failures;
+mod faults;
 mod hard;
 mod identity;
 mod inspect;
+mod kills;
 mod linux_mips;
 mod power;
 mod support;
+mod undisturbed;

@@ -376,8 +376,18 @@ pub fn shared(path: &str) -> Option<PathBuf> {
 /// Says aloud that a test could not prove its promise here.
 pub fn skipped(why: &str) {
     let thread = std::thread::current();
-    // Not eprintln, which the test harness captures: a skipped test must not look like a passed one.
-    let _ = writeln!(std::io::stderr(), "skipped: {why} ({})", thread.name().unwrap_or_default());
+    // A skipped test must not look like a passed one.
+    said(&format!("skipped: {why} ({})", thread.name().unwrap_or_default()));
+}
+
+/// Says something aloud. Not by eprintln, which the test harness captures.
+pub fn said(what: &str) {
+    let _ = writeln!(std::io::stderr(), "{what}");
+}
+
+/// Whether campaigns are to be run whole, which take minutes, and not sampled.
+pub fn full() -> bool {
+    std::env::var_os("MAILFERRY_FULL").is_some()
 }
 
 /// An mbox of so many small messages, each different.

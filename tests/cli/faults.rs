@@ -1,0 +1,332 @@
+//! One system call fails, or is the last one: at every call that touches the destination, whatever
+//! the fault. The exit code is honest, nothing half is visible, and the same command completes it.
+//!
+//! The calls are taken from a trace and not from a list, so that a call added later is tried too.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tempfile::TempDir;
+
+use crate::failures::have_strace;
+use crate::support::*;
+use crate::undisturbed::{ANYWHERE, Conversion, Ground, a_maildir, mixed, nothing, random};
+
+const MESSAGES: u64 = 100;
+const ONE_WORKER: &str = "-j1";
+
+/// A system call of the trace, and what it works on.
+#[derive(Debug)]
+struct Call {
+    thread: String,
+    name: String,
+    /// The paths of its descriptors, and the names that it gives to the kernel.
+    operands: Vec<String>,
+    takes_room: bool,
+}
+
+/// The n-th call of a name on an operand. strace counts those by thread: another thread may come to
+/// the same number, on the same file then, which is no less a fault at the destination.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Point {
+    call: String,
+    operand: String,
+    nth: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// Once, with this error.
+    Error(&'static str),
+    /// A disk that is full from here on.
+    Full,
+    Kill,
+}
+
+const FAULTS: [Fault; 5] =
+    [Fault::Error("ENOSPC"), Fault::Error("EIO"), Fault::Error("EDQUOT"), Fault::Error("EINTR"), Fault::Kill];
+
+/// One run to be disturbed.
+struct Case<'a> {
+    conversion: &'a Conversion,
+    jobs: &'static str,
+    fault: Fault,
+    /// Of a full disk all that would take room from here on, else one.
+    points: Vec<Point>,
+}
+
+/// What became of the runs.
+#[derive(Debug, Default)]
+struct Tally {
+    completed: u32,
+    told: u32,
+    killed: u32,
+    missed: u32,
+}
+
+#[test]
+fn a_fault_at_any_system_call_is_told_harmless_and_mended_by_the_same_command() {
+    if !have_strace() {
+        return;
+    }
+    let mail = mixed(MESSAGES as u32);
+    let new = Conversion::new("into a new Maildir", mail.clone(), MESSAGES, nothing());
+    let existing = Conversion::new("into an existing Maildir", mail, MESSAGES, a_maildir());
+    // The run that goes on where a killed one ended.
+    let staged = new.continued("into a stage that a kill left", killed_midway(&new, "writev"));
+    let begun =
+        existing.continued("into a Maildir half filled by a kill", killed_midway(&existing, "renameat2"));
+    let conversions = [&new, &existing, &staged, &begun];
+
+    let traces = conversions.map(|conversion| (conversion, trace(&conversion.ground())));
+    let points = traces.each_ref().map(|(conversion, calls)| (*conversion, points(calls)));
+    let all = points.iter().map(|(_, points)| points.len()).sum::<usize>();
+    let mut cases = Vec::new();
+    for (conversion, points) in &points {
+        cases.extend(one_by_one(conversion, points));
+    }
+    for (conversion, calls) in &traces {
+        cases.extend(full_disks(conversion, calls));
+    }
+    for (conversion, points) in &points {
+        cases.extend(with_several_workers(conversion, points));
+    }
+    let (done, failed) = try_all(&cases);
+    said(&format!(
+        "{all} system calls at the destination, {} faults tried: {} runs told of it, {} completed all the same, \
+         {} were killed, {} ended before it",
+        cases.len(),
+        done.told,
+        done.completed,
+        done.killed,
+        done.missed
+    ));
+    assert!(failed.is_empty(), "{} of {} fail:\n{}", failed.len(), cases.len(), failed.join("\n"));
+    assert!(all > 1000 && cases.len() > 500, "{all} points, {} cases", cases.len());
+    assert!(done.told > 200 && done.killed > 50 && done.missed < 10 + all as u32 / 50, "{done:?}");
+}
+
+/// Every fault at every point; or, where there is little time, now this fault and now that: one at every
+/// point of the few, and at some of those that every message comes by.
+fn one_by_one<'a>(conversion: &'a Conversion, points: &[Point]) -> Vec<Case<'a>> {
+    let mut cases = Vec::new();
+    for (n, point) in points.iter().enumerate() {
+        let of_a_message = point.operand.contains(",S=");
+        let apart = match of_a_message {
+            _ if full() => 1,
+            true => 43,
+            false => FAULTS.len(),
+        };
+        let faults = FAULTS.into_iter().enumerate().filter(|(k, _)| (n + 9 * k) % apart == 0);
+        cases.extend(faults.map(|(_, fault)| Case {
+            conversion,
+            jobs: ONE_WORKER,
+            fault,
+            points: vec![point.clone()],
+        }));
+    }
+    cases
+}
+
+/// A disk that is full from some instant on.
+fn full_disks<'a>(conversion: &'a Conversion, calls: &[Call]) -> Vec<Case<'a>> {
+    let takers = (0..calls.len()).filter(|n| calls[*n].takes_room);
+    let takers: Vec<Point> = takers.map(|n| point(calls, n)).collect();
+    let from =
+        |n: usize| Case { conversion, jobs: ONE_WORKER, fault: Fault::Full, points: takers[n..].to_vec() };
+    (0..takers.len()).step_by(if full() { 1 } else { 29 }).map(from).collect()
+}
+
+/// The same with four workers, where it is not known who does what when.
+fn with_several_workers<'a>(conversion: &'a Conversion, points: &[Point]) -> Vec<Case<'a>> {
+    let cases = if full() { 400 } else { 12 };
+    let some = |n| {
+        let point = points[random(conversion.what, n, points.len() as u64) as usize].clone();
+        let fault = FAULTS[random("fault", n, FAULTS.len() as u64) as usize];
+        Case { conversion, jobs: "-j4", fault, points: vec![point] }
+    };
+    (0..cases).map(some).collect()
+}
+
+/// Two at a time. Returns a line for each case that breaks a promise.
+fn try_all(cases: &[Case<'_>]) -> (Tally, Vec<String>) {
+    let (next, tally) = (AtomicUsize::new(0), Mutex::default());
+    let failed = Mutex::new(Vec::new());
+    let work = || {
+        while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let tried = catch_unwind(AssertUnwindSafe(|| case.run(&tally)));
+            if let Err(panic) = tried {
+                let formatted = panic.downcast_ref::<String>().map(String::as_str);
+                let why = formatted.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default();
+                failed.lock().unwrap().push(format!("{}: {why}", case.what()));
+            }
+        }
+    };
+    std::thread::scope(|scope| (0..2).for_each(|_| drop(scope.spawn(work))));
+    (tally.into_inner().unwrap(), failed.into_inner().unwrap())
+}
+
+impl Case<'_> {
+    fn what(&self) -> String {
+        let Point { call, operand, nth } = &self.points[0];
+        format!("{:?} at {call} {nth} of {operand}, {}, {}", self.fault, self.conversion.what, self.jobs)
+    }
+
+    fn run(&self, tally: &Mutex<Tally>) {
+        let ground = self.conversion.ground();
+        let (run, log) = self.disturb(&ground);
+        let faults = log.matches("(INJECTED)").count();
+        let new = ground.is_harmless();
+        let tally_of = |count: fn(&mut Tally) -> &mut u32| *count(&mut tally.lock().unwrap()) += 1;
+        match run.code {
+            None => {
+                assert!(self.fault == Fault::Kill && log.contains("killed by SIGKILL"), "{run:?}");
+                tally_of(|tally| &mut tally.killed);
+            }
+            Some(code) => {
+                let happened = faults > 0;
+                assert!(happened || self.jobs != ONE_WORKER, "nothing was injected: {log}");
+                let summary = run.summary();
+                assert_eq!(count(&summary, "written"), new, "{summary}");
+                // Two faults may hit the work and the cleaning up after it.
+                if faults < 2 || self.fault == Fault::Full {
+                    ground.leaves_nothing();
+                }
+                if new == 0 {
+                    ground.keeps_its_manifest();
+                }
+                if code == 0 {
+                    assert_eq!(run.stderr, "");
+                    ground.is_whole();
+                    tally_of(if happened { |tally| &mut tally.completed } else { |tally| &mut tally.missed });
+                } else {
+                    let run = run.exits(3).complains(&[ground.dest().to_str().unwrap()]);
+                    assert_eq!(run.complaints(), ["io-error"]);
+                    tally_of(|tally| &mut tally.told);
+                }
+            }
+        }
+        ground.again();
+        ground.is_whole();
+        ground.leaves_nothing();
+        ground.comes_back();
+    }
+
+    /// Runs the conversion with the fault. Returns what strace saw of it, too.
+    fn disturb(&self, ground: &Ground<'_>) -> (Run, String) {
+        let mut calls: BTreeMap<&str, usize> = BTreeMap::new();
+        for point in &self.points {
+            let first = calls.entry(&point.call).or_insert(point.nth);
+            *first = point.nth.min(*first);
+        }
+        let names: Vec<&str> = calls.keys().copied().collect();
+        let mut options = vec!["-e".to_owned(), format!("trace={}", names.join(","))];
+        for (call, first) in calls {
+            let fault = match self.fault {
+                Fault::Error(error) => format!("error={error}:when={first}"),
+                Fault::Full => format!("error=ENOSPC:when={first}+"),
+                Fault::Kill => format!("signal=KILL:when={first}"),
+            };
+            options.extend(["-e".to_owned(), format!("inject={call}:{fault}")]);
+        }
+        let operands: BTreeSet<_> = self.points.iter().map(|point| ground.here(&point.operand)).collect();
+        options.extend(operands.into_iter().flat_map(|operand| ["-P".to_owned(), operand]));
+        traced(ground, self.jobs, &options)
+    }
+}
+
+/// The conversion under strace.
+fn traced(ground: &Ground<'_>, jobs: &str, options: &[String]) -> (Run, String) {
+    let log = ground.aside("log");
+    let strace = ["strace", "-f", "-qq", "-y", "-o", log.to_str().unwrap()].map(str::to_owned);
+    let run = run(ground.command(&[&strace[..], options].concat(), &[jobs]));
+    (run, fs::read_to_string(log).unwrap())
+}
+
+/// What is left by a run that was killed in the middle of its calls of this name.
+fn killed_midway(conversion: &Conversion, call: &str) -> TempDir {
+    let mut points = points(&trace(&conversion.ground()));
+    points.retain(|point| point.call == call);
+    let points = vec![points.swap_remove(points.len() / 2)];
+    let ground = conversion.ground();
+    let case = Case { conversion, jobs: ONE_WORKER, fault: Fault::Kill, points };
+    assert_eq!(case.disturb(&ground).0.code, None);
+    ground.leave()
+}
+
+/// All system calls of an undisturbed run that touch the destination.
+fn trace(ground: &Ground<'_>) -> Vec<Call> {
+    let (run, log) = traced(ground, ONE_WORKER, &[]);
+    run.exits(0);
+    log.lines().filter_map(|line| Call::parse(line, ground)).collect()
+}
+
+impl Call {
+    /// `THREAD NAME(ARGUMENTS) = RESULT`; a call that lasts is cut off, and its end no call.
+    fn parse(line: &str, ground: &Ground<'_>) -> Option<Call> {
+        let (thread, call) = line.split_once(' ')?;
+        let (name, rest) = call.trim_start().split_once('(')?;
+        let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let arguments = rest.rsplit_once(") = ").map_or(rest, |(arguments, _)| arguments);
+        let arguments = arguments.trim_end_matches("<unfinished ...>");
+        // The standard library's own doubts, in a debug build.
+        let checks = arguments.contains("F_GETFD");
+        if !is_name || name == "execve" || checks {
+            return None;
+        }
+        let has_data = name.contains("read") || name.contains("write");
+        let operands = strings(arguments, !has_data).iter().map(|o| ground.anywhere(o)).collect::<Vec<_>>();
+        if !operands.iter().any(|operand| is_at_destination(operand)) {
+            return None;
+        }
+        let takes_room = arguments.contains("O_CREAT") || ["mkdirat", "write", "writev"].contains(&name);
+        Some(Call { thread: thread.into(), name: name.into(), operands, takes_room })
+    }
+
+    /// What to know it by: the name it gives, since a directory is the same for many.
+    fn operand(&self) -> &str {
+        let is_name = |operand: &&String| !operand.starts_with('/') && *operand != ".";
+        let name = self.operands.iter().find(is_name);
+        name.or_else(|| self.operands.iter().find(|o| is_at_destination(o))).unwrap()
+    }
+}
+
+fn is_at_destination(operand: &str) -> bool {
+    operand.starts_with(ANYWHERE)
+}
+
+/// The paths in angle brackets, and if asked for the names in quotes.
+fn strings(arguments: &str, names: bool) -> Vec<String> {
+    let mut strings = Vec::new();
+    let mut rest = arguments;
+    while let Some(at) = rest.find(['<', '"']) {
+        let (end, wanted) = if rest.as_bytes()[at] == b'<' { ('>', true) } else { ('"', names) };
+        let Some((string, after)) = rest[at + 1..].split_once(end) else { break };
+        if wanted && !string.is_empty() {
+            strings.push(string.to_owned());
+        }
+        rest = after;
+    }
+    strings
+}
+
+fn points(calls: &[Call]) -> Vec<Point> {
+    let points = (0..calls.len()).map(|n| point(calls, n));
+    // How often the disk is told to begin early is a matter of time.
+    let points = points.filter(|point| point.call != "syncfs" || point.nth == 1);
+    points.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// Which of the calls of its name, its thread and its operand the n-th is, as strace counts.
+fn point(calls: &[Call], n: usize) -> Point {
+    let (call, operand) = (&calls[n], calls[n].operand());
+    let alike = |other: &&Call| {
+        (&other.thread, &other.name) == (&call.thread, &call.name)
+            && other.operands.iter().any(|o| o == operand)
+    };
+    let nth = calls[..=n].iter().filter(alike).count();
+    Point { call: call.name.clone(), operand: operand.into(), nth }
+}
