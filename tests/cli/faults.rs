@@ -217,9 +217,12 @@ impl Case<'_> {
     }
 
     /// Whether no run may succeed with it: without this call mail would not be there, or not be safe.
+    /// (A stage whose manifest cannot be opened is begun anew.)
     fn must_be_told(&self) -> bool {
-        let calls = ["fsync", "mkdirat", "openat", "renameat2", "syncfs", "utimensat", "write", "writev"];
-        self.fault != Fault::Error("EINTR") && calls.contains(&&self.points[0].call[..])
+        let Point { call, operand, .. } = &self.points[0];
+        let calls = ["fsync", "mkdirat", "renameat2", "syncfs", "utimensat", "write", "writev"];
+        let needed = calls.contains(&&call[..]) || (call == "openat" && operand != "mailferry.manifest");
+        self.fault != Fault::Error("EINTR") && needed
     }
 
     /// Runs the conversion with the fault. Returns what strace saw of it, too.
