@@ -77,9 +77,10 @@ fn a_fault_at_any_system_call_is_told_harmless_and_mended_by_the_same_command() 
     let existing = Conversion::new("into an existing Maildir", mail, MESSAGES, a_maildir());
     // The run that goes on where a killed one ended.
     let staged = new.continued("into a stage that a kill left", killed_midway(&new, "writev"));
+    let ready = new.continued("into a stage all but published", killed_midway(&new, "renameat2"));
     let begun =
         existing.continued("into a Maildir half filled by a kill", killed_midway(&existing, "renameat2"));
-    let conversions = [&new, &existing, &staged, &begun];
+    let conversions = [&new, &existing, &staged, &ready, &begun];
 
     let traces = conversions.map(|conversion| (conversion, trace(&conversion.ground())));
     let points = traces.each_ref().map(|(conversion, calls)| (*conversion, points(calls)));
