@@ -224,7 +224,10 @@ impl Filling {
             }
             if !parent.exists(&stage_name)? {
                 let root = parent.create_dir(&stage_name, DIR_MODE)?;
-                let lock = lock::lock_dir(&root, lock_timeout, interrupted)?;
+                let lock = lock::lock_dir(&root, lock_timeout, interrupted).inspect_err(|_| {
+                    // That it could not be locked is what is told.
+                    let _ = parent.remove_empty(&stage_name);
+                })?;
                 break (root, lock);
             }
             let root = parent.open_child(&stage_name)?;
