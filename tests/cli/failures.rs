@@ -23,15 +23,6 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-fn have(program: &str, args: &[&str]) -> bool {
-    Command::new(program)
-        .args(args)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|s| s.success())
-}
-
 /// Asserts that converting fails with 3 and one line with these words on standard error, and that all
 /// of `around` is afterwards as it was before.
 #[track_caller]
@@ -290,15 +281,6 @@ fn a_read_only_destination_is_refused() {
     }
 }
 
-/// strace, if it works here.
-pub fn have_strace() -> bool {
-    let have = have("strace", &["-f", "-o", "/dev/null", "true"]);
-    if !have {
-        skipped("strace does not work here");
-    }
-    have
-}
-
 #[test]
 fn what_is_visible_was_flushed_before_and_its_name_is_flushed_after() {
     if !have_strace() {
@@ -501,13 +483,6 @@ impl AtWork {
 }
 
 /// What lies in a directory itself, sorted.
-fn names(dir: &Path) -> Vec<String> {
-    let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<String> = names.collect();
-    names.sort();
-    names
-}
-
 #[track_caller]
 fn wait_for(what: &str, mut happened: impl FnMut() -> bool) {
     let start = Instant::now();

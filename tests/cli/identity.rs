@@ -10,128 +10,11 @@ use std::time::{Duration, Instant};
 
 use data_encoding::BASE64;
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::support::*;
 
-const MANIFEST: &str = "mailferry.manifest";
-
-/// A message without the blank line behind it. Some have a quoted line, some another Status.
-fn mail(n: u32) -> String {
-    let quoted = if n.is_multiple_of(3) { ">From here on prose\n" } else { "" };
-    // As long as the headers of mail that has travelled: what a mailer rewrites does not stand first.
-    let way = format!("Received: by {} for ada\n", "x".repeat(250));
-    let status = if n.is_multiple_of(2) { "Status: RO\n" } else { "" };
-    format!(
-        "From ada@example.org Mon Mar  2 08:{:02}:{:02} 1998\n{way}From: Ada <ada@example.org>\n\
-         Message-ID: <{n}@example.org>\n{status}Subject: number {n}\n\n{quoted}text {n}\n",
-        n / 60 % 60,
-        n % 60
-    )
-}
-
 fn mbox(numbers: Range<u32>) -> String {
     numbers.map(|n| mail(n) + "\n").collect()
-}
-
-/// A scratch directory with a Maildir in it that is made by converting.
-struct Ground {
-    scratch: TempDir,
-}
-
-impl Ground {
-    fn new() -> Ground {
-        Ground { scratch: scratch() }
-    }
-
-    /// A file with this content, new or rewritten.
-    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.path(name);
-        fs::write(&path, content).unwrap();
-        path
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.scratch.path().join(name)
-    }
-
-    fn maildir(&self) -> PathBuf {
-        self.path("Maildir")
-    }
-
-    fn manifest(&self) -> PathBuf {
-        self.maildir().join(MANIFEST)
-    }
-
-    /// `convert OPTIONS… SOURCES… Maildir`, whatever comes of it.
-    fn try_convert(&self, options: &[&str], sources: &[&Path]) -> Run {
-        let mut command = convert_command(["--lock=none"]);
-        command.args(options).args(sources).arg(self.maildir());
-        run(command)
-    }
-
-    /// What of the messages was written, there already and a duplicate.
-    #[track_caller]
-    fn convert(&self, options: &[&str], sources: &[&Path]) -> [u64; 3] {
-        let summary = self.try_convert(options, sources).exits(0).summary();
-        ["written", "already_present", "duplicates"].map(|key| count(&summary, key))
-    }
-
-    fn try_exact(&self, options: &[&OsStr]) -> Run {
-        let mut command = convert_command(["--exact"]);
-        command.args(options).args([self.maildir(), self.path("back")]);
-        run(command)
-    }
-
-    /// `convert --exact`, which must succeed.
-    #[track_caller]
-    fn exact(&self, options: &[&OsStr]) -> Vec<u8> {
-        self.try_exact(options).exits(0);
-        let bytes = fs::read(self.path("back")).unwrap();
-        fs::remove_file(self.path("back")).unwrap();
-        bytes
-    }
-
-    /// That a source comes back as it lies there.
-    #[track_caller]
-    fn comes_back(&self, source: &Path) {
-        let got = self.exact(&["--source".as_ref(), source.as_os_str()]);
-        same(&got, &fs::read(source).unwrap(), &source.display().to_string());
-    }
-
-    fn messages(&self) -> Vec<Message> {
-        messages(&self.maildir())
-    }
-
-    fn subjects(&self) -> Vec<String> {
-        let mut subjects: Vec<_> = self.messages().iter().map(Message::subject).collect();
-        subjects.sort();
-        subjects
-    }
-
-    /// The message `number n`.
-    #[track_caller]
-    fn message(&self, n: u32) -> Message {
-        let subject = format!("number {n}");
-        self.messages().into_iter().find(|m| m.subject() == subject).expect("it is there")
-    }
-}
-
-#[track_caller]
-fn same(got: &[u8], expected: &[u8], what: &str) {
-    let differs = || got.iter().zip(expected).position(|(a, b)| a != b);
-    assert!(
-        got == expected,
-        "{what}: {} bytes, not {}; they differ at {:?}",
-        got.len(),
-        expected.len(),
-        differs()
-    );
-}
-
-/// Files that are not the manifest, which may have grown.
-fn mail_files(maildir: &Path) -> Vec<(PathBuf, Lying)> {
-    tree(maildir).into_iter().filter(|(path, _)| path.parent() != Some(Path::new(""))).collect()
 }
 
 #[test]
@@ -527,15 +410,6 @@ fn a_source_comes_back_to_standard_output_and_never_over_a_file() {
     assert_eq!(fs::read(&back).unwrap(), b"precious");
     same(&ground.exact(&["--force".as_ref()]), mbox(0..5).as_bytes(), "--force");
     assert_eq!(names(ground.scratch.path()), ["Maildir", "inbox"]);
-}
-
-fn names(directory: &Path) -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
 }
 
 #[test]

@@ -326,6 +326,11 @@ impl Message {
         Message { path, place, epoch, unique, host, size, wire_size, flags, bytes, meta, name }
     }
 
+    /// Its name up to the info.
+    pub fn base(&self) -> &str {
+        self.name.split(":2,").next().expect("split gives one part at least")
+    }
+
     /// The value of the first field of this name in the header.
     pub fn field(&self, name: &str) -> Option<String> {
         let text = String::from_utf8_lossy(self.header());
@@ -405,4 +410,152 @@ pub fn many(count: u32) -> Vec<u8> {
         );
     }
     mbox
+}
+
+/// A message without the blank line behind it. Some have a quoted line, some another Status.
+pub fn mail(n: u32) -> String {
+    mail_with(n, if n.is_multiple_of(2) { "Status: RO\n" } else { "" })
+}
+
+/// The same with these fields, which its mailer rewrites.
+pub fn mail_with(n: u32, status: &str) -> String {
+    let quoted = if n.is_multiple_of(3) { ">From here on prose\n" } else { "" };
+    // As long as the headers of mail that has travelled: what a mailer rewrites does not stand first.
+    let way = format!("Received: by {} for ada\n", "x".repeat(250));
+    format!(
+        "From ada@example.org Mon Mar  2 08:{:02}:{:02} 1998\n{way}From: Ada <ada@example.org>\n\
+         Message-ID: <{n}@example.org>\n{status}Subject: number {n}\n\n{quoted}text {n}\n",
+        n / 60 % 60,
+        n % 60
+    )
+}
+
+pub const MANIFEST: &str = "mailferry.manifest";
+
+/// A scratch directory with a Maildir in it that is made by converting.
+pub struct Ground {
+    pub scratch: TempDir,
+}
+
+impl Ground {
+    pub fn new() -> Ground {
+        Ground { scratch: scratch() }
+    }
+
+    /// A file with this content, new or rewritten.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    pub fn maildir(&self) -> PathBuf {
+        self.path("Maildir")
+    }
+
+    pub fn manifest(&self) -> PathBuf {
+        self.maildir().join(MANIFEST)
+    }
+
+    /// `convert OPTIONS… SOURCES… Maildir`, whatever comes of it.
+    pub fn try_convert(&self, options: &[&str], sources: &[&Path]) -> Run {
+        let mut command = convert_command(["--lock=none"]);
+        command.args(options).args(sources).arg(self.maildir());
+        run(command)
+    }
+
+    /// What of the messages was written, there already and a duplicate.
+    #[track_caller]
+    pub fn convert(&self, options: &[&str], sources: &[&Path]) -> [u64; 3] {
+        let summary = self.try_convert(options, sources).exits(0).summary();
+        ["written", "already_present", "duplicates"].map(|key| count(&summary, key))
+    }
+
+    pub fn try_exact(&self, options: &[&OsStr]) -> Run {
+        let mut command = convert_command(["--exact"]);
+        command.args(options).args([self.maildir(), self.path("back")]);
+        run(command)
+    }
+
+    /// `convert --exact`, which must succeed.
+    #[track_caller]
+    pub fn exact(&self, options: &[&OsStr]) -> Vec<u8> {
+        self.try_exact(options).exits(0);
+        let bytes = fs::read(self.path("back")).unwrap();
+        fs::remove_file(self.path("back")).unwrap();
+        bytes
+    }
+
+    /// That a source comes back as it lies there.
+    #[track_caller]
+    pub fn comes_back(&self, source: &Path) {
+        let got = self.exact(&["--source".as_ref(), source.as_os_str()]);
+        same(&got, &fs::read(source).unwrap(), &source.display().to_string());
+    }
+
+    pub fn messages(&self) -> Vec<Message> {
+        messages(&self.maildir())
+    }
+
+    pub fn subjects(&self) -> Vec<String> {
+        let mut subjects: Vec<_> = self.messages().iter().map(Message::subject).collect();
+        subjects.sort();
+        subjects
+    }
+
+    /// The message `number n`.
+    #[track_caller]
+    pub fn message(&self, n: u32) -> Message {
+        let subject = format!("number {n}");
+        self.messages().into_iter().find(|m| m.subject() == subject).expect("it is there")
+    }
+}
+
+#[track_caller]
+pub fn same(got: &[u8], expected: &[u8], what: &str) {
+    let differs = || got.iter().zip(expected).position(|(a, b)| a != b);
+    assert!(
+        got == expected,
+        "{what}: {} bytes, not {}; they differ at {:?}",
+        got.len(),
+        expected.len(),
+        differs()
+    );
+}
+
+/// Files that are not the manifest, which may have grown.
+pub fn mail_files(maildir: &Path) -> Vec<(PathBuf, Lying)> {
+    tree(maildir).into_iter().filter(|(path, _)| path.parent() != Some(Path::new(""))).collect()
+}
+
+pub fn names(directory: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Whether this command works here.
+pub fn have(program: &str, args: &[&str]) -> bool {
+    Command::new(program)
+        .args(args)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|s| s.success())
+}
+
+/// strace, if it works here.
+pub fn have_strace() -> bool {
+    let have = have("strace", &["-f", "-o", "/dev/null", "true"]);
+    if !have {
+        skipped("strace does not work here");
+    }
+    have
 }
