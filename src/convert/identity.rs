@@ -82,19 +82,20 @@ pub fn identify(
         let head = &sections[n].head;
         head.size == size && head.blake3 == whole
     });
-    if let Some(n) = same {
-        let closed = sections[n].tail.is_some();
-        // What its path holds now is an earlier state of it: that is the newest one again.
-        let newer = (n + 1..sections.len()).rev().find(|&later| manifest::follows(sections, later, n));
-        let newer = newer.filter(|&later| path.is_some_and(|path| names(&sections[later], path)));
-        if let Some(newer) = newer.filter(|_| closed) {
-            return Ok((Identity::Rewritten(newer), fingerprint));
-        }
-        return Ok((if closed { Identity::Same(n) } else { Identity::Unfinished(n) }, fingerprint));
-    }
     let grown = shorter.iter().zip(at_cuts).rev().find(|(n, digest)| sections[**n].head.blake3 == *digest);
-    if let Some((n, _)) = grown {
-        return Ok((Identity::Grown(*n), fingerprint));
+    let found = match (same, grown) {
+        (Some(n), _) if sections[n].tail.is_some() => Some(Identity::Same(n)),
+        (Some(n), _) => Some(Identity::Unfinished(n)),
+        (None, Some((n, _))) => Some(Identity::Grown(*n)),
+        (None, None) => None,
+    };
+    if let Some((n, found)) = found.and_then(|found| Some((found.section()?, found))) {
+        // What its path holds now is an earlier state of it, or goes on from one: it follows the newest
+        // one all the same, so that the sections of a source make one line and the last one counts.
+        let newer = (n + 1..sections.len()).rev().find(|&later| {
+            path.is_some_and(|path| names(&sections[later], path)) && manifest::follows(sections, later, n)
+        });
+        return Ok((newer.map_or(found, Identity::Rewritten), fingerprint));
     }
     let Some(path) = path.filter(|_| !new_source) else { return Ok((Identity::New, fingerprint)) };
     match (0..sections.len()).rev().find(|&n| names(&sections[n], path)) {

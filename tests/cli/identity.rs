@@ -209,6 +209,29 @@ fn two_sources_that_share_messages_are_both_whole_unless_duplicates_are_left_out
 }
 
 #[test]
+fn a_source_that_goes_on_from_an_earlier_state_is_still_one_source() {
+    let ground = Ground::new();
+    let source = ground.file("inbox", mbox(0..3));
+    ground.convert(&[], &[&source]);
+    let grown = mbox(0..5);
+    ground.file("inbox", &grown);
+    ground.convert(&[], &[&source]);
+    // It begins as it was at first, but number 3 was expunged.
+    let expunged = mbox(0..3) + &mbox(4..5);
+    for (now, counts) in [
+        (expunged.clone(), [0, 4, 0]),
+        (grown.clone(), [0, 5, 0]),
+        (expunged + &mbox(5..6), [1, 4, 0]),
+        (grown, [0, 5, 0]),
+    ] {
+        ground.file("inbox", &now);
+        assert_eq!(ground.convert(&[], &[&source]), counts);
+        same(&ground.exact(&[]), now.as_bytes(), "one source");
+        ground.comes_back(&source);
+    }
+}
+
+#[test]
 fn a_duplicate_is_one_however_its_source_spells_it() {
     let shared =
         "From a@example.org Mon Mar  2 08:15:00 1998\nMessage-ID: <1@x>\nSubject: s\n\n>From me\nx\n\n";
