@@ -127,10 +127,13 @@ struct Ancestor {
 
 impl Lineage {
     /// Of all sections that tell of this source, oldest first: a later one says the same names again.
+    /// What one closed section names is settled, whatever a later open one says of it.
     pub fn of(sections: &[Section]) -> Lineage {
         let mut known = HashSet::new();
         let mut lineage = Lineage::default();
-        for section in sections.iter().rev() {
+        let (closed, open): (Vec<&Section>, Vec<&Section>) =
+            sections.iter().rev().partition(|section| section.tail.is_some());
+        for section in closed.into_iter().chain(open) {
             let closed = section.tail.is_some();
             // Duplicates have the name of their original.
             let mut named = HashMap::<&[u8], u32>::new();
@@ -149,6 +152,14 @@ impl Lineage {
             }
         }
         lineage
+    }
+
+    /// Of several with the same content those come first that are there: they can be given back. Those
+    /// that their user took away come before those that only a killed run named.
+    fn prefer(&mut self, is_there: impl Fn(&[u8]) -> bool) {
+        for same in self.0.values_mut().filter(|same| same.len() > 1) {
+            same.make_contiguous().sort_by_cached_key(|a| (!is_there(&a.name), !a.closed));
+        }
     }
 
     fn take(&mut self, content: &Digest) -> Option<Ancestor> {
@@ -178,11 +189,14 @@ impl Memory {
         self.originals.entry(key).or_insert(Kept { name, file: Some(file) });
     }
 
+    fn has_on_disk(&self, name: &[u8]) -> bool {
+        name::parse(name).unique().is_some_and(|unique| self.on_disk.contains_key(&unique))
+    }
+
     /// Gives a message its fate and its name.
     fn place(&mut self, message: &mut Planned, lineage: &mut Lineage, digests: Option<&Digests>) {
         if let Some(ancestor) = digests.and_then(|digests| lineage.take(&digests.content)) {
-            let is_there =
-                name::parse(&ancestor.name).unique().is_some_and(|u| self.on_disk.contains_key(&u));
+            let is_there = self.has_on_disk(&ancestor.name);
             // The name holds the size: another rendering than that of the killed run needs another.
             let same_file = digests.is_some_and(|digests| digests.file == ancestor.file);
             if is_there || ancestor.closed || same_file {
@@ -248,6 +262,7 @@ pub fn plan(
     planned: &(dyn Fn(u64) -> Result<()> + Sync),
 ) -> Result<Plan> {
     let Earlier { mut lineage, dedupe } = earlier;
+    lineage.prefer(|name| memory.has_on_disk(name));
     let wanted = (!lineage.0.is_empty() || dedupe != Dedupe::No).then_some(dedupe);
     let facts: Vec<Vec<Facts>> = mbox
         .messages()

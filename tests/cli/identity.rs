@@ -1,6 +1,7 @@
 //! A conversion has an identity: run again, killed, grown, rewritten, it gives the same mail, and the
 //! original back byte for byte.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::ops::Range;
@@ -205,6 +206,67 @@ fn two_sources_that_share_messages_are_both_whole_unless_duplicates_are_left_out
             ground.comes_back(&one);
             ground.comes_back(&other);
         }
+    }
+}
+
+#[test]
+fn two_sources_that_share_a_thousand_messages_are_both_whole_and_both_come_back() {
+    for together in [true, false] {
+        for (options, kept) in [(&[][..], 3000), (&["--dedupe=content"], 2000)] {
+            let ground = Ground::new();
+            let (one, other) = (ground.file("one", mbox(0..1500)), ground.file("other", mbox(500..2000)));
+            if together {
+                assert_eq!(ground.convert(options, &[&one, &other]), [kept, 0, 3000 - kept], "{options:?}");
+            } else {
+                assert_eq!(ground.convert(options, &[&one]), [1500, 0, 0], "{options:?}");
+                let second = [kept - 1500, 0, 3000 - kept];
+                assert_eq!(ground.convert(options, &[&other]), second, "{options:?}, in a second run");
+            }
+            let mut copies = BTreeMap::new();
+            ground.subjects().into_iter().for_each(|subject| *copies.entry(subject).or_insert(0) += 1);
+            for n in 0..2000 {
+                let is_shared = (500..1500).contains(&n) && kept == 3000;
+                assert_eq!(
+                    copies[&format!("number {n}")],
+                    1 + u32::from(is_shared),
+                    "{options:?}, number {n}"
+                );
+            }
+            assert_eq!(copies.len(), 2000);
+            ground.comes_back(&one);
+            ground.comes_back(&other);
+        }
+    }
+}
+
+#[test]
+fn what_its_user_deleted_stays_deleted_when_a_later_run_is_killed() {
+    let ground = Ground::new();
+    let source = ground.file("inbox", mbox(0..5));
+    ground.convert(&[], &[&source]);
+    fs::remove_file(ground.message(1).path).unwrap();
+    ground.file("inbox", mbox(0..7));
+    ground.convert(&[], &[&source]);
+    // The second run was killed: it published one message, which its user deleted too, and not the other.
+    let manifest = fs::read(ground.manifest()).unwrap();
+    fs::write(ground.manifest(), &manifest[..manifest.len() - 1]).unwrap();
+    fs::remove_file(ground.message(5).path).unwrap();
+    fs::remove_file(ground.message(6).path).unwrap();
+    assert_eq!(ground.convert(&[], &[&source]), [2, 5, 0]);
+    assert_eq!(ground.subjects(), [0, 2, 3, 4, 5, 6].map(|n| format!("number {n}")));
+}
+
+#[test]
+fn of_two_messages_with_the_same_words_the_one_that_is_there_stays_when_one_is_expunged() {
+    for deleted in [0, 1] {
+        let ground = Ground::new();
+        let source = ground.file("inbox", mbox(0..2) + &mbox(1..2));
+        ground.convert(&[], &[&source]);
+        let twice: Vec<_> = ground.messages().into_iter().filter(|m| m.subject() == "number 1").collect();
+        fs::remove_file(&twice[deleted].path).unwrap();
+        ground.file("inbox", mbox(0..2));
+        assert_eq!(ground.convert(&[], &[&source]), [0, 2, 0]);
+        ground.comes_back(&source);
     }
 }
 
