@@ -16,5 +16,6 @@ mod inspect;
 mod kills;
 mod linux_mips;
 mod power;
+mod model;
 mod support;
 mod undisturbed;

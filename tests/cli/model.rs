@@ -1,0 +1,635 @@
+//! Names, manifest, resume, deletion, growth and several sources are one model: whatever happens to the
+//! mailboxes, to the Maildir and to our runs, in any order, a conversion gives what the model says.
+//!
+//! The model: a *letter* has a number, which stands for all that it says, and a state, which its mailer
+//! rewrites. A mailbox is a list of letters. What a conversion gave for a letter is *settled* when the
+//! conversion was finished, and *pending* when it was killed and only showed the file. Of a mailbox that
+//! is converted every letter wants a file; of one number these count, in this order:
+//!
+//! 1. settled files, 2. pending files that are there, 3. settled ones that their user took away.
+//!
+//! What then is still wanted is written. So nothing that was settled comes back, and a file that a
+//! killed run showed and its user took away does. (The contract leaves the order open. It matters for
+//! two letters with the same words only: what is there comes first, so that `--exact` can use it.)
+//! Pending files that no letter wants any more stay where they are: nothing is ever deleted.
+//!
+//! A mailbox whose conversion was killed is unfinished: `--exact` refuses it, though an earlier section
+//! may tell of it as it was before, and says how to finish it.
+//!
+//! The model is told which file is whose by the manifest, read as mailferry-formats(5) has it; how many
+//! there are, and whether they are settled, it knows by itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use serde_json::Value;
+
+use crate::support::*;
+
+/// What a mailer makes of a letter.
+const STATES: [&str; 4] = ["", "Status: O\n", "Status: RO\n", "Status: RO\nX-Status: AF\n"];
+/// Where a run may be killed.
+const CALLS: [&str; 8] =
+    ["openat", "write", "writev", "utimensat", "renameat2", "fsync", "syncfs", "mkdirat"];
+const MAILBOXES: usize = 3;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Letter {
+    number: u32,
+    state: usize,
+}
+
+impl Letter {
+    /// As it lies in an mbox.
+    fn source(self) -> String {
+        mail_with(self.number, STATES[self.state]) + "\n"
+    }
+
+    /// Its file.
+    fn file(self) -> String {
+        let mail = mail_with(self.number, STATES[self.state]);
+        mail.split_once('\n').expect("a From_ line").1.replace("\n>From", "\nFrom")
+    }
+}
+
+/// Numbers are taken modulo what there is: any sequence means something, and so does any part of it.
+#[derive(Debug, Clone)]
+enum Step {
+    /// One more mailbox.
+    Begin {
+        letters: Vec<Added>,
+    },
+    /// New mail.
+    Grow {
+        mailbox: usize,
+        letters: Vec<Added>,
+    },
+    /// Its mailer rewrites the state of a letter.
+    Mark {
+        mailbox: usize,
+        letter: usize,
+        state: usize,
+    },
+    /// A letter goes from the mailbox; never the first one, by which the mailbox is known.
+    Expunge {
+        mailbox: usize,
+        letter: usize,
+    },
+    /// Two letters change their places.
+    Swap {
+        mailbox: usize,
+        letters: (usize, usize),
+    },
+    /// The mailbox as it was at an earlier time.
+    Restore {
+        mailbox: usize,
+        version: usize,
+    },
+    /// The user puts a message into another Maildir.
+    Move {
+        message: usize,
+    },
+    /// The user's mail reader sets flags.
+    Flag {
+        message: usize,
+        flags: &'static str,
+    },
+    Delete {
+        message: usize,
+    },
+    Convert {
+        mailboxes: Vec<usize>,
+        jobs: usize,
+    },
+    /// The same with one worker, killed at the n-th such system call, if there are so many.
+    Kill {
+        mailboxes: Vec<usize>,
+        call: &'static str,
+        nth: usize,
+    },
+}
+
+/// A letter that comes into a mailbox.
+#[derive(Debug, Clone, Copy)]
+struct Added {
+    /// Whether it is none of those that some mailbox has or had.
+    new: bool,
+    which: usize,
+    state: usize,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let nth = || 0..12usize;
+    let letters = || {
+        let added = (any::<bool>(), nth(), 0..STATES.len());
+        prop::collection::vec(added.prop_map(|(new, which, state)| Added { new, which, state }), 1..5)
+    };
+    let mailboxes = || prop::collection::vec(0..MAILBOXES, 1..=MAILBOXES);
+    let flags = prop::sample::select(&["", "S", "FS", "RST"][..]);
+    prop_oneof![
+        2 => letters().prop_map(|letters| Step::Begin { letters }),
+        4 => (nth(), letters()).prop_map(|(mailbox, letters)| Step::Grow { mailbox, letters }),
+        2 => (nth(), nth(), 0..STATES.len())
+            .prop_map(|(mailbox, letter, state)| Step::Mark { mailbox, letter, state }),
+        2 => (nth(), nth()).prop_map(|(mailbox, letter)| Step::Expunge { mailbox, letter }),
+        1 => (nth(), (nth(), nth())).prop_map(|(mailbox, letters)| Step::Swap { mailbox, letters }),
+        2 => (nth(), nth()).prop_map(|(mailbox, version)| Step::Restore { mailbox, version }),
+        1 => nth().prop_map(|message| Step::Move { message }),
+        1 => (nth(), flags).prop_map(|(message, flags)| Step::Flag { message, flags }),
+        2 => nth().prop_map(|message| Step::Delete { message }),
+        6 => (mailboxes(), 1..4usize).prop_map(|(mailboxes, jobs)| Step::Convert { mailboxes, jobs }),
+        4 => (mailboxes(), prop::sample::select(&CALLS[..]), 1..40usize)
+            .prop_map(|(mailboxes, call, nth)| Step::Kill { mailboxes, call, nth }),
+    ]
+}
+
+#[derive(Debug)]
+struct Mailbox {
+    path: PathBuf,
+    now: Vec<Letter>,
+    /// As it was before each change.
+    backups: Vec<Vec<Letter>>,
+    /// As it was at its last conversion that was finished.
+    converted: Option<Vec<Letter>>,
+    /// Whether a conversion of it was killed since.
+    unfinished: bool,
+}
+
+impl Mailbox {
+    fn text(letters: &[Letter]) -> String {
+        letters.iter().map(|letter| letter.source()).collect()
+    }
+
+    fn write(&self) {
+        fs::write(&self.path, Mailbox::text(&self.now)).unwrap();
+    }
+
+    /// How many letters of each number it has.
+    fn numbers(&self) -> BTreeMap<u32, u64> {
+        let mut numbers = BTreeMap::new();
+        self.now.iter().for_each(|letter| *numbers.entry(letter.number).or_default() += 1);
+        numbers
+    }
+
+    /// Whether its conversion has nothing to do.
+    fn is_known(&self) -> bool {
+        !self.unfinished && self.converted.as_ref() == Some(&self.now)
+    }
+}
+
+/// A file that a conversion gave.
+#[derive(Debug, Clone, Copy)]
+struct Given {
+    mailbox: usize,
+    number: u32,
+    settled: bool,
+    /// Whether its user left it where it was. What is pending and gone is forgotten.
+    is_there: bool,
+}
+
+/// What a conversion has to do for the letters of one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Due {
+    /// Pending files that it takes.
+    pending: u64,
+    /// Settled files that it takes although they are gone.
+    gone: u64,
+    written: u64,
+}
+
+/// A section of the manifest.
+#[derive(Debug, PartialEq, Eq)]
+struct Section {
+    mailbox: usize,
+    closed: bool,
+    /// The names, and whether the message's bytes stand there too.
+    names: Vec<(String, bool)>,
+}
+
+struct World {
+    ground: Ground,
+    mailboxes: Vec<Mailbox>,
+    /// By base name.
+    given: BTreeMap<String, Given>,
+    /// The next number that no letter has.
+    next: u32,
+    strace: bool,
+    /// Whether a mailbox lost a letter after its conversion was killed. What was in tmp/ of that letter
+    /// then stays there: a fault that is not mended yet.
+    litter: bool,
+}
+
+impl World {
+    fn new(strace: bool) -> World {
+        let mut world = World {
+            ground: Ground::new(),
+            mailboxes: Vec::new(),
+            given: BTreeMap::new(),
+            next: 0,
+            strace,
+            litter: false,
+        };
+        fs::create_dir(world.ground.path("outside")).unwrap();
+        world.begin(&[]);
+        world
+    }
+
+    fn letter(&mut self, added: Added) -> Letter {
+        let Added { new, which, state } = added;
+        if new {
+            self.next += 1;
+            return Letter { number: self.next - 1, state };
+        }
+        Letter { number: which as u32 % self.next, state }
+    }
+
+    fn begin(&mut self, letters: &[Added]) {
+        let path = self.ground.path(["one", "two", "three"][self.mailboxes.len()]);
+        // No mailbox begins as another one does or did: it would be the same one, by the contract.
+        let first = Added { new: true, which: 0, state: 0 };
+        let now = [&[first], letters].concat().into_iter().map(|added| self.letter(added)).collect();
+        let mailbox = Mailbox { path, now, backups: Vec::new(), converted: None, unfinished: false };
+        mailbox.write();
+        self.mailboxes.push(mailbox);
+    }
+
+    fn change(&mut self, mailbox: usize, change: impl FnOnce(&mut Vec<Letter>)) {
+        let mailbox = &mut self.mailboxes[mailbox];
+        let before = mailbox.now.clone();
+        change(&mut mailbox.now);
+        mailbox.write();
+        self.litter |= mailbox.unfinished && before.iter().any(|letter| !mailbox.now.contains(letter));
+        mailbox.backups.push(before);
+    }
+
+    fn messages(&self) -> Vec<Message> {
+        if self.ground.maildir().exists() { self.ground.messages() } else { Vec::new() }
+    }
+
+    /// A message for its user to do something to, if there is one.
+    fn message(&self, nth: usize) -> Option<Message> {
+        let mut messages = self.messages();
+        (!messages.is_empty()).then(|| messages.swap_remove(nth % messages.len()))
+    }
+
+    fn took_away(&mut self, message: &Message) {
+        let given = self.given.get_mut(message.base()).expect("all that is there was given");
+        given.is_there = false;
+        if !given.settled {
+            self.given.remove(message.base());
+        }
+    }
+
+    fn take(&mut self, step: &Step) {
+        let count = self.mailboxes.len();
+        // Any letter but the first.
+        let later = |letters: &[Letter], n: usize| 1 + n % (letters.len() - 1).max(1);
+        match step {
+            Step::Begin { letters } => {
+                if count < MAILBOXES {
+                    self.begin(letters);
+                }
+            }
+            Step::Grow { mailbox, letters } => {
+                let letters: Vec<_> = letters.iter().map(|added| self.letter(*added)).collect();
+                self.change(mailbox % count, |now| now.extend(letters));
+            }
+            Step::Mark { mailbox, letter, state } => {
+                self.change(mailbox % count, |now| {
+                    let nth = letter % now.len();
+                    now[nth].state = *state;
+                });
+            }
+            Step::Expunge { mailbox, letter } => self.change(mailbox % count, |now| {
+                if now.len() > 1 {
+                    now.remove(later(now, *letter));
+                }
+            }),
+            Step::Swap { mailbox, letters: (a, b) } => self.change(mailbox % count, |now| {
+                if now.len() > 1 {
+                    let (a, b) = (later(now, *a), later(now, *b));
+                    now.swap(a, b);
+                }
+            }),
+            Step::Restore { mailbox, version } => {
+                let backups = self.mailboxes[mailbox % count].backups.clone();
+                if !backups.is_empty() {
+                    self.change(mailbox % count, |now| now.clone_from(&backups[version % backups.len()]));
+                }
+            }
+            Step::Move { message } => {
+                if let Some(message) = self.message(*message) {
+                    fs::rename(&message.path, self.ground.path("outside").join(&message.name)).unwrap();
+                    self.took_away(&message);
+                }
+            }
+            Step::Delete { message } => {
+                if let Some(message) = self.message(*message) {
+                    fs::remove_file(&message.path).unwrap();
+                    self.took_away(&message);
+                }
+            }
+            Step::Flag { message, flags } => {
+                if let Some(message) = self.message(*message) {
+                    let name = format!("{}:2,{flags}", message.base());
+                    fs::rename(&message.path, self.ground.maildir().join("cur").join(name)).unwrap();
+                }
+            }
+            Step::Convert { mailboxes, jobs } => self.convert(&self.chosen(mailboxes), *jobs),
+            Step::Kill { mailboxes, call, nth } => self.kill(&self.chosen(mailboxes), call, *nth),
+        }
+    }
+
+    /// Each mailbox once.
+    fn chosen(&self, mailboxes: &[usize]) -> Vec<usize> {
+        let mut chosen = Vec::new();
+        for mailbox in mailboxes.iter().map(|n| n % self.mailboxes.len()) {
+            if !chosen.contains(&mailbox) {
+                chosen.push(mailbox);
+            }
+        }
+        chosen
+    }
+
+    fn due(&self, mailbox: usize) -> BTreeMap<u32, Due> {
+        let known = self.mailboxes[mailbox].is_known();
+        let due = |(number, wanted): (u32, u64)| {
+            let count = |settled, is_there| {
+                let like = |g: &&Given| (g.settled, g.is_there) == (settled, is_there);
+                let of_it = self.given.values().filter(|g| (g.mailbox, g.number) == (mailbox, number));
+                of_it.filter(like).count() as u64
+            };
+            let left = wanted.saturating_sub(count(true, true));
+            // Of a mailbox that is known to the last byte nothing is looked at.
+            let pending = if known { 0 } else { left.min(count(false, true)) };
+            let gone = (left - pending).min(count(true, false));
+            (number, Due { pending, gone, written: left - pending - gone })
+        };
+        self.mailboxes[mailbox].numbers().into_iter().map(due).collect()
+    }
+
+    fn paths(&self, chosen: &[usize]) -> Vec<&Path> {
+        chosen.iter().map(|&n| &*self.mailboxes[n].path).collect()
+    }
+
+    fn convert(&mut self, chosen: &[usize], jobs: usize) {
+        let before = self.mail_files();
+        let sections = self.sections();
+        let jobs = format!("-j{jobs}");
+        let run = self.ground.try_convert(&[&jobs], &self.paths(chosen)).exits(0);
+        self.finished(chosen, &run, &before, &sections);
+        let lying = tree(self.ground.scratch.path());
+        let wanted = chosen.iter().map(|&n| self.mailboxes[n].now.len() as u64).sum::<u64>();
+        let again = self.ground.convert(&[&jobs], &self.paths(chosen));
+        assert_eq!(again, [0, wanted, 0], "the same command again");
+        assert!(tree(self.ground.scratch.path()) == lying, "the same command again touches nothing");
+        (0..self.mailboxes.len()).for_each(|n| self.comes_back(n));
+    }
+
+    fn kill(&mut self, chosen: &[usize], call: &str, nth: usize) {
+        let before = self.mail_files();
+        let sections = self.sections();
+        let arguments = ["convert", "--json", "--lock=none", "-j1"];
+        let inject = format!("inject={call}:signal=KILL:when={nth}");
+        let trace = format!("trace={call}");
+        let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject, BINARY];
+        let mut command =
+            if self.strace { wrapped("exec \"$@\"", strace, arguments) } else { mailferry(arguments) };
+        command.args(self.paths(chosen)).arg(self.ground.maildir());
+        let run = if self.strace { run(command) } else { killed_after(command, nth) };
+        match run.code {
+            Some(0) => self.finished(chosen, &run, &before, &sections),
+            None => self.killed(chosen, &before, &sections),
+            Some(_) => panic!("{run:?}"),
+        }
+    }
+
+    /// After a run that ended well.
+    fn finished(&mut self, chosen: &[usize], run: &Run, before: &Files, sections: &[Section]) {
+        let due: Vec<Due> = chosen.iter().flat_map(|&n| self.due(n).into_values()).collect();
+        let wanted = chosen.iter().map(|&n| self.mailboxes[n].now.len() as u64).sum::<u64>();
+        let written = due.iter().map(|due| due.written).sum::<u64>();
+        let counts = ["written", "already_present", "duplicates", "skipped"];
+        let counts = counts.map(|key| count(&run.summary(), key));
+        assert_eq!(counts, [written, wanted - written, 0, 0], "{due:?}\n{:?}", self.given);
+        let (new, all) = self.new_files(before);
+        for &mailbox in chosen {
+            let is_new = newest(sections, mailbox) != newest(&all, mailbox);
+            assert_eq!(is_new, !self.mailboxes[mailbox].is_known(), "it is recorded, if there is news");
+            let (_, section) = newest(&all, mailbox).expect("it is recorded");
+            assert!(section.closed);
+            self.settle(mailbox, is_new.then_some(section), &new);
+        }
+        assert!(new.values().all(|g| chosen.contains(&g.mailbox)));
+        let maildir = self.ground.maildir();
+        assert_eq!(names(&maildir), ["cur", MANIFEST, "new", "tmp"]);
+        // What the killed conversion of another mailbox left in tmp/ goes when that one is finished.
+        if !self.litter && self.mailboxes.iter().all(|m| !m.unfinished) {
+            assert_eq!(names(&maildir.join("tmp")), [""; 0]);
+        }
+        let mut beside: Vec<_> =
+            self.mailboxes.iter().map(|m| m.path.file_name().unwrap().to_str().unwrap()).collect();
+        beside.extend(["Maildir", "outside"]);
+        beside.sort();
+        assert_eq!(names(self.ground.scratch.path()), beside);
+    }
+
+    /// After a run that was killed.
+    fn killed(&mut self, chosen: &[usize], before: &Files, sections: &[Section]) {
+        if !self.ground.maildir().exists() {
+            assert!(before.is_empty());
+            return;
+        }
+        let (new, all) = self.new_files(before);
+        for &mailbox in chosen {
+            let now = newest(&all, mailbox);
+            let Some((_, section)) =
+                now.filter(|now| Some(*now) != newest(sections, mailbox) || !now.1.closed)
+            else {
+                continue;
+            };
+            if section.closed {
+                self.settle(mailbox, Some(section), &new);
+                continue;
+            }
+            self.mailboxes[mailbox].unfinished = true;
+            let due = self.due(mailbox);
+            for (name, given) in new.iter().filter(|(_, given)| given.mailbox == mailbox) {
+                let shown = new.values().filter(|g| (g.mailbox, g.number) == (mailbox, given.number));
+                assert!(shown.count() as u64 <= due[&given.number].written, "no more than is due");
+                self.given.insert(name.clone(), *given);
+            }
+        }
+        assert!(new.keys().all(|name| self.given.contains_key(name)), "nothing else is shown");
+    }
+
+    /// A mailbox is converted: what is due was done, and the section says so.
+    fn settle(&mut self, mailbox: usize, section: Option<&Section>, new: &BTreeMap<String, Given>) {
+        let due = self.due(mailbox);
+        let ours = |number: u32| new.iter().filter(move |(_, g)| (g.mailbox, g.number) == (mailbox, number));
+        for (&number, due) in &due {
+            assert_eq!(ours(number).count() as u64, due.written, "files with number {number}");
+            self.given.extend(ours(number).map(|(name, g)| (name.clone(), Given { settled: true, ..*g })));
+        }
+        assert!(new.values().all(|g| g.mailbox != mailbox || due.contains_key(&g.number)));
+        if let Some(section) = section {
+            let (mut pending, mut gone) = (BTreeMap::<u32, u64>::new(), BTreeMap::<u32, u64>::new());
+            for (name, _) in &section.names {
+                let given = self.given.get_mut(name).expect("a name that was given");
+                assert_eq!(given.mailbox, mailbox, "a name has one owner");
+                *pending.entry(given.number).or_default() += u64::from(!given.settled);
+                *gone.entry(given.number).or_default() += u64::from(!given.is_there);
+                given.settled = true;
+            }
+            for (number, due) in due {
+                assert_eq!((pending[&number], gone[&number]), (due.pending, due.gone), "number {number}");
+            }
+        }
+        let mailbox = &mut self.mailboxes[mailbox];
+        mailbox.converted = Some(mailbox.now.clone());
+        mailbox.unfinished = false;
+    }
+
+    /// The files that a run gave, none of them settled yet, and the sections after it. What was there is
+    /// there as it was.
+    fn new_files(&self, before: &Files) -> (BTreeMap<String, Given>, Vec<Section>) {
+        let after = self.mail_files();
+        assert!(before.iter().all(|(path, lying)| after.get(path) == Some(lying)), "what was there");
+        let sections = self.sections();
+        let mut owners = BTreeMap::new();
+        for section in &sections {
+            owners.extend(section.names.iter().map(|(name, _)| (name.as_str(), section.mailbox)));
+        }
+        let shown = self.messages();
+        assert!(shown.iter().all(|m| owners.contains_key(m.base())), "whatever is shown is recorded");
+        let new = shown.into_iter().filter(|message| {
+            let path = message.path.strip_prefix(self.ground.maildir()).unwrap();
+            !before.contains_key(path)
+        });
+        let given = new.map(|message| {
+            let number = message.subject().strip_prefix("number ").unwrap().parse().unwrap();
+            let states = 0..STATES.len();
+            let is_whole = |state| Letter { number, state }.file().as_bytes() == message.bytes;
+            assert!(states.into_iter().any(is_whole), "{} is whole", message.name);
+            let mailbox = owners[message.base()];
+            (message.base().to_owned(), Given { mailbox, number, settled: false, is_there: true })
+        });
+        (given.collect(), sections)
+    }
+
+    fn mail_files(&self) -> Files {
+        if self.ground.maildir().exists() { shown_files(&self.ground.maildir()) } else { Files::new() }
+    }
+
+    /// The manifest, by another hand than the program's.
+    fn sections(&self) -> Vec<Section> {
+        let Ok(text) = fs::read_to_string(self.ground.manifest()) else { return Vec::new() };
+        let whole = &text[..text.rfind('\n').map_or(0, |lf| lf + 1)];
+        let mut sections = Vec::<Section>::new();
+        for line in whole.lines() {
+            let line: Value = serde_json::from_str(line).unwrap();
+            if let Some(path) = line["source"].as_str().filter(|_| line["section"].is_u64()) {
+                let mailbox = self.mailboxes.iter().position(|m| m.path.as_os_str() == path).unwrap();
+                sections.push(Section { mailbox, closed: false, names: Vec::new() });
+            } else if let Some(nth) = line["closes"].as_u64() {
+                sections[nth as usize - 1].closed = true;
+            } else if let Some(name) = line["name"].as_str() {
+                let name = (name.to_owned(), line["verbatim"].is_string());
+                sections.last_mut().unwrap().names.push(name);
+            }
+        }
+        sections
+    }
+
+    /// `--exact` gives a mailbox back as it was when it was converted last, or names what is gone.
+    fn comes_back(&self, mailbox: usize) {
+        let (sections, there) = (self.sections(), self.messages());
+        let Some((_, newest)) = newest(&sections, mailbox) else { return };
+        let mailbox = &self.mailboxes[mailbox];
+        let which = ["--source".as_ref(), mailbox.path.as_os_str()];
+        if mailbox.unfinished {
+            let refused = self.ground.try_exact(&which).exits(3);
+            assert!(refused.stderr.contains("not finished"), "{}", refused.stderr);
+            return;
+        }
+        let there: BTreeSet<&str> = there.iter().map(Message::base).collect();
+        let needed = newest.names.iter().filter(|(_, verbatim)| !verbatim);
+        let gone: Vec<&str> =
+            needed.map(|(name, _)| name.as_str()).filter(|name| !there.contains(name)).collect();
+        if gone.is_empty() {
+            let text = Mailbox::text(mailbox.converted.as_ref().expect("it has a closed section"));
+            same(&self.ground.exact(&which), text.as_bytes(), "--exact");
+            let only = sections.iter().all(|s| self.mailboxes[s.mailbox].path == mailbox.path);
+            if only {
+                same(&self.ground.exact(&[]), text.as_bytes(), "--exact of the only source");
+            }
+        } else {
+            let findings = self.ground.try_exact(&which).exits(3).findings();
+            let gone_by = |f: &&Value| f["code"] == "message-gone";
+            let named: Vec<&str> =
+                findings.iter().filter(gone_by).map(|f| f["message"].as_str().unwrap()).collect();
+            assert_eq!(named.len(), gone.len(), "{named:?}, {gone:?}");
+            assert!(gone.iter().all(|name| named.iter().any(|message| message.contains(name))));
+        }
+    }
+}
+
+/// The last section of a mailbox, and its place.
+fn newest(sections: &[Section], mailbox: usize) -> Option<(usize, &Section)> {
+    sections.iter().enumerate().rfind(|(_, section)| section.mailbox == mailbox)
+}
+
+/// By path in the Maildir.
+type Files = BTreeMap<PathBuf, Lying>;
+
+/// All messages that are to be seen.
+fn shown_files(maildir: &Path) -> Files {
+    let is_shown =
+        |path: &Path| path.parent().is_some_and(|p| p == Path::new("new") || p == Path::new("cur"));
+    tree(maildir).into_iter().filter(|(path, _)| is_shown(path)).collect()
+}
+
+/// Where there is no strace: at some moment.
+fn killed_after(mut command: std::process::Command, moment: usize) -> Run {
+    use std::process::Stdio;
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_micros(500 * moment as u64));
+    child.kill().unwrap();
+    Run::of(child.wait_with_output().unwrap())
+}
+
+fn play(steps: &[Step], strace: bool) {
+    let mut world = World::new(strace);
+    steps.iter().for_each(|step| world.take(step));
+    // Whatever it was, it ends well.
+    let all: Vec<usize> = (0..world.mailboxes.len()).collect();
+    world.convert(&all, 2);
+}
+
+/// A case is dozens of processes: `MAILFERRY_FULL` gives hundreds of them and not the thousands that
+/// properties in memory have, else `PROPTEST_CASES` says how many.
+fn config() -> ProptestConfig {
+    let cases = match std::env::var_os("PROPTEST_CASES") {
+        _ if std::env::var_os("MAILFERRY_FULL").is_some() => 400,
+        Some(_) => ProptestConfig::default().cases,
+        None => 25,
+    };
+    // What fails becomes a plain test, and no seed.
+    ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 400, ..ProptestConfig::default() }
+}
+
+#[test]
+fn whatever_happens_in_any_order_a_conversion_gives_what_the_model_says() {
+    let strace = have_strace();
+    let steps = prop::collection::vec(step(), 1..=12);
+    TestRunner::new(config())
+        .run(&steps, |steps| {
+            play(&steps, strace);
+            Ok(())
+        })
+        .unwrap_or_else(|failure| panic!("{failure}"));
+}
