@@ -77,28 +77,38 @@ pub fn identify(
         _ => digests(source, &cuts),
     };
     let fingerprint = Fingerprint { whole, lead };
-    // The newest word counts: sections of one source follow each other.
-    let same = (0..sections.len()).rev().find(|&n| {
-        let head = &sections[n].head;
-        head.size == size && head.blake3 == whole
-    });
-    let grown = shorter.iter().zip(at_cuts).rev().find(|(n, digest)| sections[**n].head.blake3 == *digest);
+    let is_own = |n: usize| path.is_some_and(|path| names(&sections[n], path));
+    // What one path gave up half-way a copy under another may have completed.
+    let is_completed = |n: usize| {
+        let is_end = |later: usize| {
+            let later = &sections[later];
+            later.tail.is_some() && later.head.blake3 == sections[n].head.blake3
+        };
+        let open = sections[n].tail.is_none();
+        open && (n + 1..sections.len()).any(|later| is_end(later) && manifest::follows(sections, later, n))
+    };
+    // Mailboxes that are or were the same go on each with its own. Else the newest word counts.
+    let choose = |n: &usize| (is_own(*n) && !is_completed(*n), *n);
+    let is_same = |n: &usize| sections[*n].head.size == size && sections[*n].head.blake3 == whole;
+    let same = (0..sections.len()).filter(is_same).max_by_key(choose);
+    let is_grown = |(n, digest): (&usize, Digest)| (sections[*n].head.blake3 == digest).then_some(*n);
+    let grown = shorter.iter().zip(at_cuts).filter_map(is_grown).max_by_key(choose);
     let found = match (same, grown) {
         (Some(n), _) if sections[n].tail.is_some() => Some(Identity::Same(n)),
         (Some(n), _) => Some(Identity::Unfinished(n)),
-        (None, Some((n, _))) => Some(Identity::Grown(*n)),
+        (None, Some(n)) => Some(Identity::Grown(n)),
         (None, None) => None,
     };
     if let Some((n, found)) = found.and_then(|found| Some((found.section()?, found))) {
         // What its path holds now is an earlier state of it, or goes on from one: it follows the newest
         // one all the same, so that the sections of a source make one line and the last one counts.
-        let newer = (n + 1..sections.len()).rev().find(|&later| {
-            path.is_some_and(|path| names(&sections[later], path)) && manifest::follows(sections, later, n)
-        });
+        let newer = (n + 1..sections.len())
+            .rev()
+            .find(|&later| is_own(later) && manifest::follows(sections, later, n));
         return Ok((newer.map_or(found, Identity::Rewritten), fingerprint));
     }
     let Some(path) = path.filter(|_| !new_source) else { return Ok((Identity::New, fingerprint)) };
-    match (0..sections.len()).rev().find(|&n| names(&sections[n], path)) {
+    match (0..sections.len()).rev().find(|&n| is_own(n)) {
         None => Ok((Identity::New, fingerprint)),
         Some(n) if begins_alike(&n) => Ok((Identity::Rewritten(n), fingerprint)),
         Some(_) => Err(Error::Destination {

@@ -294,6 +294,60 @@ fn a_source_that_goes_on_from_an_earlier_state_is_still_one_source() {
 }
 
 #[test]
+fn two_sources_that_were_once_the_same_each_go_on_with_their_own() {
+    let ground = Ground::new();
+    let sources = [ground.file("one", mbox(0..2)), ground.file("copy", mbox(0..2))];
+    let [one, copy] = &sources;
+    assert_eq!(ground.convert(&[], &[one, copy]), [4, 0, 0]);
+    for (source, own) in [(one, 2), (copy, 3)] {
+        fs::write(source, mbox(0..2) + &mbox(own..own + 1)).unwrap();
+        assert_eq!(ground.convert(&[], &[source]), [1, 2, 0]);
+    }
+    for (number, source) in ["1", "2"].into_iter().zip(&sources) {
+        ground.comes_back(source);
+        same(&ground.exact(&["--source".as_ref(), number.as_ref()]), &fs::read(source).unwrap(), number);
+    }
+    let which = ground.try_exact(&[]).exits(3);
+    assert!(which.stderr.contains("2 sources"), "{}", which.stderr);
+}
+
+#[test]
+fn two_sources_that_are_the_same_are_both_completed_after_a_kill() {
+    for (closed, missing) in [(0, 0..4), (0, 1..3), (1, 2..4), (1, 0..0)] {
+        let ground = Ground::new();
+        let [one, copy] = [ground.file("one", mbox(0..2)), ground.file("copy", mbox(0..2))];
+        assert_eq!(ground.convert(&[], &[&one, &copy]), [4, 0, 0]);
+        let manifest = fs::read_to_string(ground.manifest()).unwrap();
+        let lines: Vec<&str> = manifest.split_inclusive('\n').collect();
+        fs::write(ground.manifest(), lines[..lines.len() - 2 + closed].concat()).unwrap();
+        // Those of the second source come behind those of the first.
+        let mut messages = ground.messages();
+        messages.sort_by_key(|m| m.unique.contains('_'));
+        let before = content(&ground.maildir());
+        messages[missing.clone()].iter().for_each(|m| fs::remove_file(&m.path).unwrap());
+        let written = missing.len() as u64;
+        assert_eq!(ground.convert(&[], &[&one, &copy]), [written, 4 - written, 0], "{closed}, {missing:?}");
+        assert!(content(&ground.maildir()) == before);
+        ground.comes_back(&one);
+        ground.comes_back(&copy);
+    }
+}
+
+#[test]
+fn what_a_copy_of_a_source_completed_is_completed() {
+    let ground = Ground::new();
+    let [one, copy] = [ground.file("one", mbox(0..4)), ground.file("copy", mbox(0..4))];
+    ground.convert(&[], &[&one]);
+    let manifest = fs::read(ground.manifest()).unwrap();
+    fs::write(ground.manifest(), &manifest[..manifest.len() - 1]).unwrap();
+    assert_eq!(ground.convert(&[], &[&copy]), [0, 4, 0]);
+    fs::remove_file(ground.message(1).path).unwrap();
+    assert_eq!(ground.convert(&[], &[&one]), [0, 4, 0], "it was deleted after it was settled");
+    ground.file("one", mbox(0..5));
+    assert_eq!(ground.convert(&[], &[&one]), [1, 4, 0], "it was deleted after it was settled");
+}
+
+#[test]
 fn a_duplicate_is_one_however_its_source_spells_it() {
     let shared =
         "From a@example.org Mon Mar  2 08:15:00 1998\nMessage-ID: <1@x>\nSubject: s\n\n>From me\nx\n\n";
