@@ -154,16 +154,23 @@ impl Lineage {
         lineage
     }
 
-    /// Of several with the same content those come first that are there: they can be given back. Those
-    /// that their user took away come before those that only a killed run named.
-    fn prefer(&mut self, is_there: impl Fn(&[u8]) -> bool) {
-        for same in self.0.values_mut().filter(|same| same.len() > 1) {
+    /// Of several with the same content as many stay as the source has now. Those that are there come
+    /// first: they can be given back. Those that their user took away come before those that only a
+    /// killed run named.
+    fn prefer<'a>(&mut self, now: impl Iterator<Item = &'a Digests>, is_there: impl Fn(&[u8]) -> bool) {
+        let mut wanted = HashMap::<&Digest, usize>::new();
+        now.for_each(|digests| *wanted.entry(&digests.content).or_default() += 1);
+        for (content, same) in self.0.iter_mut().filter(|(_, same)| same.len() > 1) {
             same.make_contiguous().sort_by_cached_key(|a| (!is_there(&a.name), !a.closed));
+            same.truncate(wanted.get(content).copied().unwrap_or(0));
         }
     }
 
-    fn take(&mut self, content: &Digest) -> Option<Ancestor> {
-        self.0.get_mut(content)?.pop_front()
+    /// One with this content, and if there is one, with the very bytes.
+    fn take(&mut self, digests: &Digests) -> Option<Ancestor> {
+        let same = self.0.get_mut(&digests.content)?;
+        let alike = same.iter().position(|ancestor| ancestor.file == digests.file);
+        same.remove(alike.unwrap_or(0))
     }
 }
 
@@ -195,7 +202,7 @@ impl Memory {
 
     /// Gives a message its fate and its name.
     fn place(&mut self, message: &mut Planned, lineage: &mut Lineage, digests: Option<&Digests>) {
-        if let Some(ancestor) = digests.and_then(|digests| lineage.take(&digests.content)) {
+        if let Some(ancestor) = digests.and_then(|digests| lineage.take(digests)) {
             let is_there = self.has_on_disk(&ancestor.name);
             // The name holds the size: another rendering than that of the killed run needs another.
             let same_file = digests.is_some_and(|digests| digests.file == ancestor.file);
@@ -262,7 +269,6 @@ pub fn plan(
     planned: &(dyn Fn(u64) -> Result<()> + Sync),
 ) -> Result<Plan> {
     let Earlier { mut lineage, dedupe } = earlier;
-    lineage.prefer(|name| memory.has_on_disk(name));
     let wanted = (!lineage.0.is_empty() || dedupe != Dedupe::No).then_some(dedupe);
     let facts: Vec<Vec<Facts>> = mbox
         .messages()
@@ -276,6 +282,7 @@ pub fn plan(
         })
         .collect::<Result<_>>()?;
     let facts: Vec<Facts> = facts.into_iter().flatten().collect();
+    lineage.prefer(facts.iter().filter_map(|f| f.digests.as_ref()), |name| memory.has_on_disk(name));
     let mut findings = Vec::new();
     let from_dates = FromDates::learn(facts.iter().map(|f| &f.offered), rules);
     if let Some(seconds) = from_dates.found_offset {

@@ -271,6 +271,25 @@ fn of_two_messages_with_the_same_words_the_one_that_is_there_stays_when_one_is_e
 }
 
 #[test]
+fn of_two_messages_with_the_same_words_a_kill_mixes_up_none() {
+    let ground = Ground::new();
+    let new = |n| mail_with(n, "") + "\n";
+    let read = |n| mail_with(n, "Status: RO\n") + "\n";
+    let source = ground.file("inbox", new(1));
+    ground.convert(&[], &[&source]);
+    ground.file("inbox", new(1) + &read(1) + &new(1));
+    ground.convert(&[], &[&source]);
+    let before = content(&ground.maildir());
+    let manifest = fs::read(ground.manifest()).unwrap();
+    fs::write(ground.manifest(), &manifest[..manifest.len() - 1]).unwrap();
+    let unpublished = ground.messages().into_iter().find(|m| m.place == "cur").unwrap();
+    fs::remove_file(unpublished.path).unwrap();
+    assert_eq!(ground.convert(&[], &[&source]), [1, 2, 0]);
+    assert!(content(&ground.maildir()) == before);
+    ground.comes_back(&source);
+}
+
+#[test]
 fn a_source_that_goes_on_from_an_earlier_state_is_still_one_source() {
     let ground = Ground::new();
     let source = ground.file("inbox", mbox(0..3));
