@@ -164,8 +164,10 @@ struct Mailbox {
     backups: Vec<Vec<Letter>>,
     /// As it was at its last conversion that was finished.
     converted: Option<Vec<Letter>>,
-    /// Whether a conversion of it was killed since.
+    /// Whether a section that a killed conversion left open tells of it.
     unfinished: bool,
+    /// Whether a conversion of it was killed since, be it before the section began.
+    killed: bool,
 }
 
 impl Mailbox {
@@ -227,8 +229,8 @@ struct World {
     /// The next number that no letter has.
     next: u32,
     strace: bool,
-    /// Whether a mailbox lost a letter after its conversion was killed. What was in tmp/ of that letter
-    /// then stays there: a fault that is not mended yet.
+    /// Whether a mailbox was rewritten after its conversion was killed. What was in tmp/ of a letter that
+    /// it no longer has then stays there: a fault that is not mended yet.
     litter: bool,
 }
 
@@ -261,7 +263,8 @@ impl World {
         // No mailbox begins as another one does or did: it would be the same one, by the contract.
         let first = Added { new: true, which: 0, state: 0 };
         let now = [&[first], letters].concat().into_iter().map(|added| self.letter(added)).collect();
-        let mailbox = Mailbox { path, now, backups: Vec::new(), converted: None, unfinished: false };
+        let mailbox =
+            Mailbox { path, now, backups: Vec::new(), converted: None, unfinished: false, killed: false };
         mailbox.write();
         self.mailboxes.push(mailbox);
     }
@@ -271,7 +274,7 @@ impl World {
         let before = mailbox.now.clone();
         change(&mut mailbox.now);
         mailbox.write();
-        self.litter |= mailbox.unfinished && before.iter().any(|letter| !mailbox.now.contains(letter));
+        self.litter |= mailbox.killed && !mailbox.now.starts_with(&before);
         mailbox.backups.push(before);
     }
 
@@ -437,7 +440,7 @@ impl World {
         let maildir = self.ground.maildir();
         assert_eq!(names(&maildir), ["cur", MANIFEST, "new", "tmp"]);
         // What the killed conversion of another mailbox left in tmp/ goes when that one is finished.
-        if !self.litter && self.mailboxes.iter().all(|m| !m.unfinished) {
+        if !self.litter && self.mailboxes.iter().all(|m| !m.killed) {
             assert_eq!(names(&maildir.join("tmp")), [""; 0]);
         }
         let mut beside: Vec<_> =
@@ -449,6 +452,7 @@ impl World {
 
     /// After a run that was killed.
     fn killed(&mut self, chosen: &[usize], before: &Files, sections: &[Section]) {
+        chosen.iter().for_each(|&mailbox| self.mailboxes[mailbox].killed = true);
         if !self.ground.maildir().exists() {
             assert!(before.is_empty());
             return;
@@ -501,6 +505,7 @@ impl World {
         let mailbox = &mut self.mailboxes[mailbox];
         mailbox.converted = Some(mailbox.now.clone());
         mailbox.unfinished = false;
+        mailbox.killed = false;
     }
 
     /// The files that a run gave, none of them settled yet, and the sections after it. What was there is
