@@ -395,6 +395,9 @@ fn all_known(
             )],
         });
     }
+    if write::has_left(options.destination)? {
+        return Ok(None);
+    }
     inputs.iter().try_for_each(|input| input.source.check_unchanged())?;
     if options.fsync != Fsync::None && !options.dry_run {
         write::flush_name(options.destination)?;

@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 
-use crate::failures::have_strace;
 use crate::support::*;
 use crate::undisturbed::{ANYWHERE, Conversion, Ground, a_maildir, mixed, nothing, random};
 

@@ -693,6 +693,34 @@ fn the_manifest_lies_where_its_user_wants_it_or_nowhere() {
     same(&got, &fs::read(&source).unwrap(), "elsewhere");
 }
 
+#[test]
+fn nothing_that_a_killed_run_left_stays_lying_about() {
+    let ground = Ground::new();
+    let source = ground.file("inbox", mbox(0..5));
+    ground.convert(&[], &[&source]);
+    let undisturbed = tree_alike(ground.scratch.path());
+    // Messages of a state of the source that is no more; a new Maildir that somebody made meanwhile.
+    let left = ground.maildir().join("tmp/888826400.0123456789abcdef01234567_2.mailferry,S=3,W=4");
+    let stage = ground.path(".Maildir.mailferry-partial");
+    let foreign = ground.maildir().join("tmp/888826400.M1P2.example,S=3,W=4");
+    for grown in [false, true] {
+        fs::write(&left, "cut").unwrap();
+        fs::create_dir_all(stage.join("cur")).unwrap();
+        fs::write(&foreign, "somebody delivers").unwrap();
+        let end = if grown { 6 } else { 5 };
+        ground.file("inbox", mbox(0..end));
+        ground.convert(&[], &[&source]);
+        assert!(!left.exists() && !stage.exists() && foreign.exists(), "{grown}");
+        fs::remove_file(&foreign).unwrap();
+        if !grown {
+            let names = |tree: &std::collections::BTreeMap<PathBuf, Lying>| {
+                tree.iter().map(|(path, lying)| (path.clone(), lying.digest.clone())).collect::<Vec<_>>()
+            };
+            assert_eq!(names(&tree_alike(ground.scratch.path())), names(&undisturbed));
+        }
+    }
+}
+
 /// What a run leaves that was killed while `lines` lines were in its manifest: all messages are there,
 /// those that are not listed cut short.
 fn leave_stage(ground: &Ground, lines: usize) -> PathBuf {

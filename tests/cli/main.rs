@@ -15,7 +15,7 @@ mod identity;
 mod inspect;
 mod kills;
 mod linux_mips;
-mod power;
 mod model;
+mod power;
 mod support;
 mod undisturbed;

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
+use super::name;
 use crate::mailbox::durable::{self, Dir};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::lock::{self, DirLock};
@@ -202,7 +203,10 @@ impl Filling {
     pub fn open(opening: Opening<'_>) -> Result<(Filling, Left)> {
         match look(opening.path)? {
             Standing::Nothing => Filling::stage(opening),
-            Standing::EmptyDirectory | Standing::Maildir => Ok((Filling::through(opening)?, Left::Nothing)),
+            Standing::EmptyDirectory | Standing::Maildir => {
+                let removed = remove_stage_beside(opening)?;
+                Ok((Filling::through(opening)?, if removed { Left::Removed } else { Left::Nothing }))
+            }
         }
     }
 
@@ -294,10 +298,14 @@ impl Filling {
         let lock = lock::lock_dir(&root, opening.lock_timeout, opening.interrupted)?;
         let mut made = MadeDirs { root, names: Vec::new() };
         let tmp = made.open_or_make("tmp")?;
+        if lock.is_held() {
+            remove_left(&tmp)?;
+        }
         let new = made.open_or_make("new")?;
         let cur = made.open_or_make("cur")?;
         if opening.fsync != Fsync::None {
             made.root.sync()?;
+            flush_name(opening.path)?;
         }
         let one_flush = made.root.syncfs_is_honest();
         let kind = Kind::Through { tmp, waiting: Mutex::new(Vec::new()), made, _lock: lock };
@@ -405,7 +413,7 @@ impl Filling {
                     .iter()
                     .map(|m| {
                         let base = OsString::from_vec(m.base.clone());
-                        let file = create_in_tmp(tmp, &base)?;
+                        let file = tmp.create_file(&base, FILE_MODE)?;
                         waiting.push(Waiting { base, name: m.name.clone(), place: m.place });
                         Ok(file)
                     })
@@ -580,14 +588,48 @@ fn is_maildirpp_subfolder(path: &Path) -> bool {
     dotted && parent_of(path).join("cur").is_dir() && parent_of(path).join("new").is_dir()
 }
 
-/// A file of this name in tmp/ is what a killed run of ours left: the name holds the hash of its
-/// bytes, and we hold the Maildir's lock.
-fn create_in_tmp(tmp: &Dir, base: &OsStr) -> Result<OwnedFd> {
-    match tmp.create_file(base, FILE_MODE) {
-        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
-            tmp.unlink(base)?;
-            tmp.create_file(base, FILE_MODE)
+/// Whether a killed run of ours left something in the tmp/ of a Maildir, or beside it, that goes with the
+/// next run.
+pub fn has_left(path: &Path) -> Result<bool> {
+    let stage = path.file_name().map(|name| parent_of(path).join(stage_name(name)));
+    if stage.is_some_and(|stage| std::fs::symlink_metadata(stage).is_ok()) {
+        return Ok(true);
+    }
+    match Dir::open(&path.join("tmp")) {
+        Ok(tmp) => Ok(tmp.names()?.iter().any(|name| is_ours(name))),
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes what a killed run of ours left in tmp/: whoever is at work here holds the lock that we hold. It
+/// was never mail to any reader, and its source still has it.
+fn remove_left(tmp: &Dir) -> Result<()> {
+    tmp.names()?.iter().filter(|name| is_ours(name)).try_for_each(|name| tmp.unlink(name))
+}
+
+/// Whether a name is one that converting gives: of a form that nothing else gives.
+fn is_ours(name: &OsStr) -> bool {
+    name::parse(name.as_bytes()).unique().is_some()
+}
+
+/// Removes a stage whose Maildir somebody has made since, unless somebody is at work there.
+fn remove_stage_beside(opening: Opening<'_>) -> Result<bool> {
+    let Some(stage) = opening.path.file_name().map(stage_name) else { return Ok(false) };
+    let beside = match Dir::open(parent_of(opening.path)) {
+        Ok(parent) => parent,
+        // Then nobody has put anything there.
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
+            return Ok(false);
         }
-        done => done,
+        Err(error) => return Err(error),
+    };
+    if !beside.exists(&stage)? {
+        return Ok(false);
+    }
+    match lock::lock_dir(&beside.open_child(&stage)?, Duration::ZERO, opening.interrupted) {
+        Ok(lock) if lock.is_held() => beside.remove_tree(&stage).map(|()| true),
+        Ok(_) | Err(Error::Locked { .. }) => Ok(false),
+        Err(error) => Err(error),
     }
 }
