@@ -8,6 +8,7 @@ pub mod mailbox;
 
 pub mod convert;
 pub mod inspect;
+pub mod verify;
 
 #[cfg(any(test, fuzzing))]
 pub mod promises;

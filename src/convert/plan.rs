@@ -471,7 +471,7 @@ fn first_line(lines: &[u8]) -> &[u8] {
 }
 
 /// The date of a Received field stands behind its last semicolon (RFC 5322 §3.6.7).
-fn received_date(value: &[u8]) -> Option<date::Stamp> {
+pub(crate) fn received_date(value: &[u8]) -> Option<date::Stamp> {
     let semicolon = memchr::memrchr(b';', value)?;
     date::parse_header_date(&value[semicolon + 1..])
 }

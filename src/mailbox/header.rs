@@ -1,6 +1,8 @@
 //! Headers as bytes: where they end and which fields they hold. Nothing is decoded and nothing is
 //! refused; RFC 5322 §2.2 with what real mail does to it.
 
+use std::ops::Range;
+
 /// A message cut in two. `header` and `body` are slices of it; the empty line between is in neither.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Split<'a> {
@@ -62,21 +64,33 @@ fn is_volatile(field: &Field<'_>) -> bool {
     VOLATILE.iter().any(|name| field.is(name))
 }
 
-/// The header without the fields that readers rewrite (Status, X-Status, X-Keywords, X-UID,
-/// X-IMAPbase, Content-Length, Lines); None where it has none of them.
-pub fn without_volatile(header: &[u8]) -> Option<Vec<u8>> {
-    fields(header).any(|f| is_volatile(&f)).then(|| {
-        let mut kept = Vec::with_capacity(header.len());
-        let mut rest = header;
-        while !rest.is_empty() {
-            let (whole, after) = rest.split_at(field_len(rest));
-            rest = after;
-            if !field(whole).is_some_and(|f| is_volatile(&f)) {
-                kept.extend_from_slice(whole);
+/// Where in a header the fields stand that readers rewrite (Status, X-Status, X-Keywords, X-UID,
+/// X-IMAPbase, Content-Length, Lines), in order, each with its continuation lines and last line end.
+pub fn volatile(header: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        while at < header.len() {
+            let start = at;
+            at += field_len(&header[start..]);
+            if field(&header[start..at]).is_some_and(|f| is_volatile(&f)) {
+                return Some(start..at);
             }
         }
-        kept
+        None
     })
+}
+
+/// The header without the fields that readers rewrite, see [`volatile`]; None where it has none of them.
+pub fn without_volatile(header: &[u8]) -> Option<Vec<u8>> {
+    let mut cuts = volatile(header).peekable();
+    cuts.peek()?;
+    let (mut kept, mut from) = (Vec::with_capacity(header.len()), 0);
+    for cut in cuts {
+        kept.extend_from_slice(&header[from..cut.start]);
+        from = cut.end;
+    }
+    kept.extend_from_slice(&header[from..]);
+    Some(kept)
 }
 
 /// The fields of a header in their order. Lines that are no field (`>From `, a stray line) are

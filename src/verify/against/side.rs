@@ -1,0 +1,383 @@
+//! One side of a comparison: its messages in one row, whatever they lie in, looked at and read again.
+
+use std::borrow::Cow;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::text::{Digest, Text};
+use super::{Options, stop_if};
+use crate::convert::Progress;
+use crate::convert::dates::{self, FromDates, Offered, Origin, Rules};
+use crate::convert::plan::received_date;
+use crate::mailbox::date::{self, Stamp};
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::header;
+use crate::mailbox::maildir::read::{self, Entry};
+use crate::mailbox::maildir::write::Place;
+use crate::mailbox::mbox::boundary::Extent;
+use crate::mailbox::mbox::from_line;
+use crate::mailbox::mbox::quote::Quoting;
+use crate::mailbox::mbox::read::Mbox;
+use crate::mailbox::mbox::status::{self, Status};
+use crate::mailbox::source::Source;
+
+/// Messages a worker takes at once.
+pub(super) const CHUNK: usize = 64;
+/// A date that is not known.
+pub(super) const NO_DATE: i64 = i64::MIN;
+
+/// A mailbox to compare.
+#[derive(Debug, Clone, Copy)]
+pub enum Mailbox<'a> {
+    /// An mbox of any variant, opened and read.
+    Mbox {
+        /// Its bytes.
+        source: &'a Source,
+        /// The same, divided.
+        mbox: &'a Mbox<'a>,
+    },
+    /// A Maildir, without its folders: each of them is one of its own.
+    Maildir(&'a Path),
+}
+
+/// All messages of one side, numbered through from 0.
+pub(super) struct Side<'a>(Vec<Part<'a>>);
+
+struct Part<'a> {
+    /// The number of its first message.
+    first: usize,
+    len: usize,
+    lies: Lies<'a>,
+}
+
+enum Lies<'a> {
+    InMbox {
+        source: &'a Source,
+        mbox: &'a Mbox<'a>,
+        /// Of its messages: 1 where the first one is UW-IMAP's pseudo message.
+        skipped: usize,
+    },
+    InMaildir {
+        path: &'a Path,
+        entries: Vec<Entry>,
+        /// Of all files.
+        bytes: u64,
+    },
+}
+
+/// What is kept of each message while all are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Marks {
+    /// Hash of the fields that readers rewrite; 0 where there are none.
+    pub fields: u64,
+    /// Received, seconds since 1970. [`NO_DATE`] where it is not known or not wanted.
+    pub date: i64,
+    /// Flags; the default where they are not wanted.
+    pub status: Flagged,
+    /// Bytes in the file, at most 4 GiB: for progress.
+    pub size: u32,
+}
+
+/// What flags say, as it shows in a Maildir: letters, and whether it is in cur/.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Flagged {
+    pub flags: crate::mailbox::maildir::flags::Flags,
+    pub seen_there: bool,
+}
+
+impl From<Status> for Flagged {
+    fn from(status: Status) -> Flagged {
+        Flagged { flags: status.flags, seen_there: status.goes_to_cur() }
+    }
+}
+
+/// A message read again.
+pub(super) struct Message<'a> {
+    pub text: Text<'a>,
+    pub lies: At<'a>,
+}
+
+/// Where a message lies.
+pub(super) enum At<'a> {
+    Mbox { path: &'a Path, number: usize, extent: Extent, from_line: &'a [u8] },
+    File { path: PathBuf, entry: Entry },
+}
+
+impl<'a> Side<'a> {
+    /// Lists the Maildirs; messages of mboxes are listed already.
+    ///
+    /// # Errors
+    /// [`Error::NotAMailbox`] for a directory without cur/ and new/, [`Error::Io`].
+    pub fn of(mailboxes: &[Mailbox<'a>]) -> Result<Side<'a>> {
+        let (mut parts, mut first) = (Vec::with_capacity(mailboxes.len()), 0);
+        for mailbox in mailboxes {
+            let (lies, len) = match *mailbox {
+                Mailbox::Mbox { source, mbox } => {
+                    let skipped = usize::from(begins_with_pseudo(mbox));
+                    (Lies::InMbox { source, mbox, skipped }, mbox.messages().len() - skipped)
+                }
+                Mailbox::Maildir(path) => {
+                    let (entries, bytes) = list(path)?;
+                    let len = entries.len();
+                    (Lies::InMaildir { path, entries, bytes }, len)
+                }
+            };
+            parts.push(Part { first, len, lies });
+            first += len;
+        }
+        Ok(Side(parts))
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.last().map_or(0, |part| part.first + part.len)
+    }
+
+    /// Bytes of all mailboxes.
+    pub fn bytes(&self) -> u64 {
+        let bytes = self.0.iter().map(|part| match &part.lies {
+            Lies::InMbox { mbox, .. } => mbox.text().len() as u64,
+            Lies::InMaildir { bytes, .. } => *bytes,
+        });
+        bytes.sum()
+    }
+
+    /// UW-IMAP's pseudo messages, which are no mail and left out.
+    pub fn pseudo(&self) -> u64 {
+        let skipped = self.0.iter().map(|part| match part.lies {
+            Lies::InMbox { skipped, .. } => skipped as u64,
+            Lies::InMaildir { .. } => 0,
+        });
+        skipped.sum()
+    }
+
+    /// Whether a source of CR line ends is read as if they were LF.
+    pub fn is_translated(&self) -> bool {
+        self.sources().any(Source::is_cr_only)
+    }
+
+    fn sources(&self) -> impl Iterator<Item = &'a Source> {
+        self.0.iter().filter_map(|part| match part.lies {
+            Lies::InMbox { source, .. } => Some(source),
+            Lies::InMaildir { .. } => None,
+        })
+    }
+
+    /// Whether the files still are what they were when they were opened.
+    pub fn check_unchanged(&self) -> Result<()> {
+        self.sources().try_for_each(Source::check_unchanged)
+    }
+
+    /// Looks at every message once.
+    pub fn look(&self, options: &Options<'_>, progress: &dyn Progress) -> Result<(Vec<Digest>, Vec<Marks>)> {
+        let (mut digests, mut marks) = (Vec::with_capacity(self.len()), Vec::with_capacity(self.len()));
+        for part in &self.0 {
+            let looked: Vec<Vec<(Digest, Marks)>> =
+                part.chunks(|chunk| part.look(chunk, options, progress)).collect::<Result<_>>()?;
+            for (digest, mark) in looked.into_iter().flatten() {
+                digests.push(digest);
+                marks.push(mark);
+            }
+            if options.metadata
+                && let Lies::InMbox { mbox, skipped, .. } = &part.lies
+            {
+                let dates = received(mbox, options).skip(*skipped);
+                marks[part.first..].iter_mut().zip(dates).for_each(|(marks, date)| marks.date = date);
+            }
+        }
+        Ok((digests, marks))
+    }
+
+    /// Reads a message again.
+    pub fn message(&self, number: usize) -> Result<Message<'_>> {
+        let part = self.part(number);
+        part.message(number - part.first)
+    }
+
+    fn part(&self, number: usize) -> &Part<'a> {
+        &self.0[self.0.partition_point(|part| part.first + part.len <= number)]
+    }
+
+    /// Says that a message is not needed soon.
+    pub fn release(&self, number: usize) {
+        let part = self.part(number);
+        if let Lies::InMbox { source, mbox, skipped } = part.lies {
+            let extent = mbox.messages()[number - part.first + skipped];
+            source.release(extent.at as usize..extent.end as usize);
+        }
+    }
+
+    /// The lines of the files in which these messages begin, counted from 1. The numbers are sorted;
+    /// those of messages in Maildirs are left out.
+    pub fn lines(&self, numbers: &[usize], options: &Options<'_>) -> Result<Vec<(usize, u64)>> {
+        let mut lines = Vec::new();
+        for part in &self.0 {
+            let Lies::InMbox { source, mbox, skipped } = part.lies else { continue };
+            let own = part.first..part.first + part.len;
+            let numbers = &numbers[numbers.partition_point(|&n| n < own.start)..];
+            let numbers = &numbers[..numbers.partition_point(|&n| n < own.end)];
+            let (mut line, mut counted) = (1, 0);
+            for &number in numbers {
+                let at = mbox.messages()[number - part.first + skipped].at as usize;
+                while counted < at {
+                    const WINDOW: usize = 8 << 20;
+                    stop_if(options.interrupted)?;
+                    let window = counted..at.min(counted + WINDOW);
+                    line += memchr::memchr_iter(b'\n', &mbox.text()[window.clone()]).count() as u64;
+                    counted = window.end;
+                    source.release(window);
+                }
+                lines.push((number, line));
+            }
+        }
+        Ok(lines)
+    }
+}
+
+impl<'a> Part<'a> {
+    fn chunks<'s, T: Send>(
+        &'s self,
+        look: impl Fn(std::ops::Range<usize>) -> T + Sync + Send + 's,
+    ) -> impl IndexedParallelIterator<Item = T> + 's {
+        let len = self.len;
+        (0..len.div_ceil(CHUNK)).into_par_iter().map(move |n| look(n * CHUNK..len.min((n + 1) * CHUNK)))
+    }
+
+    fn look(
+        &self,
+        chunk: std::ops::Range<usize>,
+        options: &Options<'_>,
+        progress: &dyn Progress,
+    ) -> Result<Vec<(Digest, Marks)>> {
+        stop_if(options.interrupted)?;
+        let (mut looked, mut bytes) = (Vec::with_capacity(chunk.len()), 0);
+        for n in chunk.clone() {
+            let Message { text, lies } = self.message(n)?;
+            let mut marks = Marks {
+                fields: text.volatile_hash(),
+                date: NO_DATE,
+                status: Flagged::default(),
+                size: text.raw_len().try_into().unwrap_or(u32::MAX),
+            };
+            if options.metadata {
+                marks.status = lies.flags(text.header());
+                if let At::File { path, entry } = &lies {
+                    marks.date = date_of_file(path, entry);
+                }
+            }
+            bytes += text.raw_len() as u64;
+            looked.push((text.digest(), marks));
+        }
+        if let Lies::InMbox { source, mbox, skipped } = self.lies {
+            let extents = &mbox.messages()[chunk.start + skipped..chunk.end + skipped];
+            if let (Some(first), Some(last)) = (extents.first(), extents.last()) {
+                source.release(first.at as usize..last.end as usize);
+            }
+        }
+        progress.advance(bytes, looked.len() as u64);
+        Ok(looked)
+    }
+
+    fn message(&self, n: usize) -> Result<Message<'_>> {
+        match &self.lies {
+            Lies::InMbox { source, mbox, skipped } => {
+                let extent = mbox.messages()[n + skipped];
+                let raw = extent.message(mbox.text());
+                let from_line = extent.from_lines(mbox.text());
+                Ok(Message {
+                    text: Text::new(Cow::Borrowed(raw), extent.start, mbox.variant.quoting()),
+                    lies: At::Mbox { path: source.path(), number: n + skipped + 1, extent, from_line },
+                })
+            }
+            Lies::InMaildir { path, entries, .. } => {
+                let (entry, raw) = read::open_moved(path, &entries[n])?;
+                Ok(Message {
+                    text: Text::new(Cow::Owned(raw), 0, Quoting::None),
+                    lies: At::File { path: entry.path(path), entry },
+                })
+            }
+        }
+    }
+}
+
+impl At<'_> {
+    /// Flags as convert takes them: a Maildir has them in the name, an mbox in the header.
+    pub fn flags(&self, header: &[u8]) -> Flagged {
+        match self {
+            At::Mbox { .. } => status::of(header).into(),
+            At::File { entry, .. } => {
+                Status { flags: entry.parsed().flags(), old: entry.place == Place::Cur }.into()
+            }
+        }
+    }
+
+    /// The date of the From_ line, of the first one if there are several.
+    pub fn stamp(&self) -> Option<Stamp> {
+        match self {
+            At::Mbox { from_line, .. } => from_line::parse(first_line(from_line)).stamp,
+            At::File { .. } => None,
+        }
+    }
+}
+
+fn first_line(lines: &[u8]) -> &[u8] {
+    lines.split_inclusive(|&b| b == b'\n').next().unwrap_or_default()
+}
+
+fn begins_with_pseudo(mbox: &Mbox<'_>) -> bool {
+    let first = mbox.messages().first();
+    first.is_some_and(|extent| status::is_pseudo(header::split(extent.message(mbox.text())).header))
+}
+
+/// The messages of a Maildir and their bytes. A directory or a FIFO under a message's name is none,
+/// and reading the FIFO would wait for ever.
+fn list(maildir: &Path) -> Result<(Vec<Entry>, u64)> {
+    let has = |place: Place| maildir.join(place.dir()).is_dir();
+    if maildir.is_dir() && !has(Place::New) && !has(Place::Cur) {
+        let reason = "it is a directory without cur/ and new/".into();
+        return Err(Error::NotAMailbox { path: maildir.to_owned(), reason, mend: None });
+    }
+    let entries = read::list(maildir)?.into_par_iter().filter_map(|entry| {
+        match fs::metadata(entry.path(maildir)) {
+            Ok(found) => found.is_file().then_some((entry, found.len())),
+            // It may have moved to cur/ meanwhile: whoever reads it looks again.
+            Err(_) => Some((entry, 0)),
+        }
+    });
+    let (entries, sizes): (Vec<Entry>, Vec<u64>) = entries.unzip();
+    Ok((entries, sizes.iter().sum()))
+}
+
+/// Convert puts the received date into name and mtime; other programs may have other names.
+fn date_of_file(path: &Path, entry: &Entry) -> i64 {
+    use std::os::unix::fs::MetadataExt;
+    let mtime = || fs::metadata(path).map_or(NO_DATE, |found| found.mtime());
+    entry.parsed().epoch().unwrap_or_else(mtime)
+}
+
+/// The received dates of all messages of an mbox as convert takes them. One that it would take from
+/// the mtime of the file, or from nowhere, is not known.
+fn received(mbox: &Mbox<'_>, options: &Options<'_>) -> impl Iterator<Item = i64> + use<> {
+    let rules = Rules { now: options.now, mtime: None, from_zone: options.from_zone.clone(), first: None };
+    let extents = mbox.messages().par_iter();
+    let offered: Vec<Offered> = extents.map(|extent| offered(extent, mbox.text())).collect();
+    let from_dates = FromDates::learn(offered.iter(), &rules);
+    offered.into_iter().map(move |offered| match dates::received(&offered, &from_dates, &rules) {
+        (_, Origin::None) => NO_DATE,
+        (date, _) => date,
+    })
+}
+
+fn offered(extent: &Extent, text: &[u8]) -> Offered {
+    let from = from_line::parse(first_line(extent.from_lines(text))).stamp;
+    let mut offered = Offered { from, ..Offered::default() };
+    for field in header::fields(header::split(extent.message(text)).header) {
+        if offered.received.is_none() && field.is("Received") {
+            offered.received = received_date(field.value);
+        } else if offered.header.is_none() && field.is("Date") {
+            offered.header = date::parse_header_date(field.value);
+        }
+    }
+    offered
+}
