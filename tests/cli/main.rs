@@ -6,6 +6,7 @@
 // Tests print, read the environment and the clock.
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
 
+mod against;
 mod convert;
 mod corpus;
 mod failures;

@@ -307,8 +307,8 @@ impl Sides<'_> {
                 let message = side.message(number)?;
                 bytes += message.text.raw_len() as u64;
                 keys.push(keys_of(&message.text));
-                side.release(number);
             }
+            side.release(chunk.iter().copied());
             self.progress.advance(bytes, chunk.len() as u64);
             Ok(keys)
         });
@@ -344,6 +344,8 @@ impl Sides<'_> {
                 Ok(differences)
             });
             let differences: Vec<Vec<Difference>> = differences.collect::<Result<_>>()?;
+            self.here.release(cases.iter().filter_map(|case| case.numbers().0));
+            self.there.release(cases.iter().filter_map(|case| case.numbers().1));
             for difference in differences.into_iter().flatten() {
                 verdict.count(difference.code);
                 tell(difference);

@@ -107,8 +107,6 @@ pub(super) fn differences(
     }
     let sighting = Sighting::of(&message, line_of(&lines.here, number));
     let other_sighting = Sighting::of(&counterpart, line_of(&lines.there, other));
-    here.release(number);
-    there.release(other);
     let differences = told.into_iter().map(|(code, detail)| Difference {
         code,
         here: Some(sighting.clone()),

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -78,6 +79,16 @@ pub(super) struct Marks {
     pub status: Flagged,
     /// Bytes in the file, at most 4 GiB: for progress.
     pub size: u32,
+}
+
+/// What a first look at some messages gave.
+#[derive(Default)]
+struct Looked {
+    digests: Vec<Digest>,
+    marks: Vec<Marks>,
+    /// The dates that messages of an mbox offer, where dates are wanted: which one counts, all of them
+    /// together decide.
+    offered: Vec<Offered>,
 }
 
 /// What flags say, as it shows in a Maildir: letters, and whether it is in cur/.
@@ -173,18 +184,19 @@ impl<'a> Side<'a> {
     pub fn look(&self, options: &Options<'_>, progress: &dyn Progress) -> Result<(Vec<Digest>, Vec<Marks>)> {
         let (mut digests, mut marks) = (Vec::with_capacity(self.len()), Vec::with_capacity(self.len()));
         for part in &self.0 {
-            let looked: Vec<Vec<(Digest, Marks)>> =
+            let looked: Vec<Looked> =
                 part.chunks(|chunk| part.look(chunk, options, progress)).collect::<Result<_>>()?;
-            for (digest, mark) in looked.into_iter().flatten() {
-                digests.push(digest);
-                marks.push(mark);
+            // What From_ lines have in common is asked of all of them, as convert does.
+            let pseudo = part.pseudo().filter(|_| options.metadata);
+            let mut offered: Vec<Offered> = pseudo.iter().map(Message::offered).collect();
+            let left_out = offered.len();
+            for looked in looked {
+                digests.extend(looked.digests);
+                marks.extend(looked.marks);
+                offered.extend(looked.offered);
             }
-            if options.metadata
-                && let Lies::InMbox { mbox, skipped, .. } = &part.lies
-            {
-                let dates = received(mbox, options).skip(*skipped);
-                marks[part.first..].iter_mut().zip(dates).for_each(|(marks, date)| marks.date = date);
-            }
+            let dates = received(&offered, options).skip(left_out);
+            marks[part.first..].iter_mut().zip(dates).for_each(|(marks, date)| marks.date = date);
         }
         Ok((digests, marks))
     }
@@ -199,12 +211,17 @@ impl<'a> Side<'a> {
         &self.0[self.0.partition_point(|part| part.first + part.len <= number)]
     }
 
-    /// Says that a message is not needed soon.
-    pub fn release(&self, number: usize) {
-        let part = self.part(number);
-        if let Lies::InMbox { source, mbox, skipped } = part.lies {
-            let extent = mbox.messages()[number - part.first + skipped];
-            source.release(extent.at as usize..extent.end as usize);
+    /// Says that nothing from the first to the last of these messages is needed soon. Many at a time:
+    /// pages are handed back in large blocks.
+    pub fn release(&self, numbers: impl Iterator<Item = usize> + Clone) {
+        let (Some(first), Some(last)) = (numbers.clone().min(), numbers.max()) else { return };
+        for part in &self.0 {
+            let Lies::InMbox { source, mbox, skipped } = part.lies else { continue };
+            let own = first.max(part.first)..(last + 1).min(part.first + part.len);
+            if own.start < own.end {
+                let extent = |n: usize| mbox.messages()[n - part.first + skipped];
+                source.release(extent(own.start).at as usize..extent(own.end - 1).end as usize);
+            }
         }
     }
 
@@ -238,22 +255,18 @@ impl<'a> Side<'a> {
 impl<'a> Part<'a> {
     fn chunks<'s, T: Send>(
         &'s self,
-        look: impl Fn(std::ops::Range<usize>) -> T + Sync + Send + 's,
+        look: impl Fn(Range<usize>) -> T + Sync + Send + 's,
     ) -> impl IndexedParallelIterator<Item = T> + 's {
         let len = self.len;
         (0..len.div_ceil(CHUNK)).into_par_iter().map(move |n| look(n * CHUNK..len.min((n + 1) * CHUNK)))
     }
 
-    fn look(
-        &self,
-        chunk: std::ops::Range<usize>,
-        options: &Options<'_>,
-        progress: &dyn Progress,
-    ) -> Result<Vec<(Digest, Marks)>> {
+    fn look(&self, chunk: Range<usize>, options: &Options<'_>, progress: &dyn Progress) -> Result<Looked> {
         stop_if(options.interrupted)?;
-        let (mut looked, mut bytes) = (Vec::with_capacity(chunk.len()), 0);
+        let (mut looked, mut bytes) = (Looked::default(), 0);
         for n in chunk.clone() {
-            let Message { text, lies } = self.message(n)?;
+            let message = self.message(n)?;
+            let Message { text, lies } = &message;
             let mut marks = Marks {
                 fields: text.volatile_hash(),
                 date: NO_DATE,
@@ -262,12 +275,14 @@ impl<'a> Part<'a> {
             };
             if options.metadata {
                 marks.status = lies.flags(text.header());
-                if let At::File { path, entry } = &lies {
-                    marks.date = date_of_file(path, entry);
+                match lies {
+                    At::File { path, entry } => marks.date = date_of_file(path, entry),
+                    At::Mbox { .. } => looked.offered.push(message.offered()),
                 }
             }
             bytes += text.raw_len() as u64;
-            looked.push((text.digest(), marks));
+            looked.digests.push(text.digest());
+            looked.marks.push(marks);
         }
         if let Lies::InMbox { source, mbox, skipped } = self.lies {
             let extents = &mbox.messages()[chunk.start + skipped..chunk.end + skipped];
@@ -275,21 +290,21 @@ impl<'a> Part<'a> {
                 source.release(first.at as usize..last.end as usize);
             }
         }
-        progress.advance(bytes, looked.len() as u64);
+        progress.advance(bytes, looked.digests.len() as u64);
         Ok(looked)
+    }
+
+    /// The pseudo message.
+    fn pseudo(&self) -> Option<Message<'_>> {
+        match self.lies {
+            Lies::InMbox { source, mbox, skipped: 1 } => Some(in_mbox(source, mbox, 0)),
+            _ => None,
+        }
     }
 
     fn message(&self, n: usize) -> Result<Message<'_>> {
         match &self.lies {
-            Lies::InMbox { source, mbox, skipped } => {
-                let extent = mbox.messages()[n + skipped];
-                let raw = extent.message(mbox.text());
-                let from_line = extent.from_lines(mbox.text());
-                Ok(Message {
-                    text: Text::new(Cow::Borrowed(raw), extent.start, mbox.variant.quoting()),
-                    lies: At::Mbox { path: source.path(), number: n + skipped + 1, extent, from_line },
-                })
-            }
+            Lies::InMbox { source, mbox, skipped } => Ok(in_mbox(source, mbox, n + skipped)),
             Lies::InMaildir { path, entries, .. } => {
                 let (entry, raw) = read::open_moved(path, &entries[n])?;
                 Ok(Message {
@@ -298,6 +313,21 @@ impl<'a> Part<'a> {
                 })
             }
         }
+    }
+}
+
+impl Message<'_> {
+    /// The dates that it offers.
+    fn offered(&self) -> Offered {
+        let mut offered = Offered { from: self.lies.stamp(), ..Offered::default() };
+        for field in header::fields(self.text.header()) {
+            if offered.received.is_none() && field.is("Received") {
+                offered.received = received_date(field.value);
+            } else if offered.header.is_none() && field.is("Date") {
+                offered.header = date::parse_header_date(field.value);
+            }
+        }
+        offered
     }
 }
 
@@ -318,6 +348,15 @@ impl At<'_> {
             At::Mbox { from_line, .. } => from_line::parse(first_line(from_line)).stamp,
             At::File { .. } => None,
         }
+    }
+}
+
+fn in_mbox<'a>(source: &'a Source, mbox: &'a Mbox<'_>, n: usize) -> Message<'a> {
+    let extent = mbox.messages()[n];
+    let (raw, from_line) = (extent.message(mbox.text()), extent.from_lines(mbox.text()));
+    Message {
+        text: Text::new(Cow::Borrowed(raw), extent.start, mbox.variant.quoting()),
+        lies: At::Mbox { path: source.path(), number: n + 1, extent, from_line },
     }
 }
 
@@ -358,26 +397,11 @@ fn date_of_file(path: &Path, entry: &Entry) -> i64 {
 
 /// The received dates of all messages of an mbox as convert takes them. One that it would take from
 /// the mtime of the file, or from nowhere, is not known.
-fn received(mbox: &Mbox<'_>, options: &Options<'_>) -> impl Iterator<Item = i64> + use<> {
+fn received(offered: &[Offered], options: &Options<'_>) -> impl Iterator<Item = i64> {
     let rules = Rules { now: options.now, mtime: None, from_zone: options.from_zone.clone(), first: None };
-    let extents = mbox.messages().par_iter();
-    let offered: Vec<Offered> = extents.map(|extent| offered(extent, mbox.text())).collect();
     let from_dates = FromDates::learn(offered.iter(), &rules);
-    offered.into_iter().map(move |offered| match dates::received(&offered, &from_dates, &rules) {
+    offered.iter().map(move |offered| match dates::received(offered, &from_dates, &rules) {
         (_, Origin::None) => NO_DATE,
         (date, _) => date,
     })
-}
-
-fn offered(extent: &Extent, text: &[u8]) -> Offered {
-    let from = from_line::parse(first_line(extent.from_lines(text))).stamp;
-    let mut offered = Offered { from, ..Offered::default() };
-    for field in header::fields(header::split(extent.message(text)).header) {
-        if offered.received.is_none() && field.is("Received") {
-            offered.received = received_date(field.value);
-        } else if offered.header.is_none() && field.is("Date") {
-            offered.header = date::parse_header_date(field.value);
-        }
-    }
-    offered
 }
