@@ -110,7 +110,8 @@ pub fn identify(
     let Some(path) = path.filter(|_| !new_source) else { return Ok((Identity::New, fingerprint)) };
     match (0..sections.len()).rev().find(|&n| is_own(n)) {
         None => Ok((Identity::New, fingerprint)),
-        Some(n) if begins_alike(&n) => Ok((Identity::Rewritten(n), fingerprint)),
+        // An emptied mailbox has no beginning that could be another.
+        Some(n) if size == 0 || begins_alike(&n) => Ok((Identity::Rewritten(n), fingerprint)),
         Some(_) => Err(Error::Destination {
             path: path.to_owned(),
             reason:

@@ -161,6 +161,20 @@ fn a_rewritten_source_is_matched_by_content_and_comes_back_as_it_is_now() {
 }
 
 #[test]
+fn an_emptied_mailbox_takes_nothing_away_and_may_be_filled_again() {
+    let ground = Ground::new();
+    let source = ground.file("inbox", mbox(0..5));
+    ground.convert(&[], &[&source]);
+    ground.file("inbox", "");
+    assert_eq!(ground.convert(&[], &[&source]), [0, 0, 0]);
+    same(&ground.exact(&[]), b"", "as it is now");
+    ground.file("inbox", mbox(3..8));
+    assert_eq!(ground.convert(&[], &[&source]), [3, 2, 0]);
+    assert_eq!(ground.messages().len(), 8);
+    ground.comes_back(&source);
+}
+
+#[test]
 fn another_mailbox_under_the_same_path_is_refused_until_its_user_says_that_it_is_one() {
     let ground = Ground::new();
     let source = ground.file("inbox", mbox(0..5));
