@@ -1,19 +1,22 @@
 //! `mailferry convert`.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::{Args, ValueEnum};
+use mailferry::convert::back::{self, To, Writing};
 use mailferry::convert::dates::Origin;
 use mailferry::convert::exact::{self, Destination, Which};
 use mailferry::convert::plan::Dedupe;
 use mailferry::convert::render::Eol;
 use mailferry::convert::{self, Input, Keeping, Options, Outcome, Sums};
 use mailferry::mailbox::error::{Error, Result};
+use mailferry::mailbox::maildir::read::is_maildir;
 use mailferry::mailbox::maildir::write::Fsync;
 use mailferry::mailbox::mbox::overrule;
 use mailferry::mailbox::mbox::read::Ask;
+use mailferry::mailbox::mbox::variant::Variant;
 use mailferry::mailbox::shown;
 use serde_json::json;
 
@@ -24,16 +27,19 @@ use super::progress::Watcher;
 use super::report::{Reporter, grouped};
 use super::{Common, signals};
 
-/// Convert mboxes into a Maildir, in parallel and durably
+/// Convert mboxes into a Maildir, in parallel and durably, and back
 ///
-/// Every SOURCE is an mbox (mboxo, mboxrd, mboxcl, mboxcl2 or MMDF; found out by content, or named by
-/// a prefix such as mboxrd:PATH), compressed or not, or - for standard input. A new Maildir is built
-/// beside its name and appears whole; into an existing one each message is moved, never over another
-/// name. When the command returns 0, all of it is on stable storage. Sources are never changed.
+/// A SOURCE is an mbox (mboxo, mboxrd, mboxcl, mboxcl2 or MMDF; found out by content, or named by a
+/// prefix such as mboxrd:PATH), compressed or not, or - for standard input; or it is a Maildir. The
+/// DESTINATION is of the other kind unless a prefix says otherwise; an mbox is written as mboxrd, or as
+/// the prefix says (mboxcl2:PATH), and to standard output for -. A new Maildir or mbox is built beside its
+/// name and appears whole; into an existing Maildir each message is moved, never over another name; an
+/// existing file is left alone without --append or --force. When the command returns 0, all of it is on
+/// stable storage. Sources are never changed.
 #[derive(Args, Debug)]
 #[command(after_help = help())]
 pub struct ConvertArgs {
-    /// Sources, then the Maildir
+    /// Sources, then the destination
     #[arg(required = true, num_args = 2.., value_names = ["SOURCE", "DESTINATION"])]
     mailboxes: Vec<OsString>,
     /// Write nothing, report what would be done
@@ -80,9 +86,12 @@ pub struct ConvertArgs {
     /// With --exact: which source, by its path or its number
     #[arg(long, value_name = "PATH|N", requires = "exact")]
     source: Option<OsString>,
-    /// With --exact: replace a file that exists
-    #[arg(long, requires = "exact")]
+    /// Into an mbox, and with --exact: replace a file that exists
+    #[arg(long)]
     force: bool,
+    /// Into an mbox: write behind what is there, under its locks; on any error it is cut back
+    #[arg(long, conflicts_with_all = ["force", "exact"])]
+    append: bool,
     #[command(flatten)]
     open: OpenArgs,
     #[command(flatten)]
@@ -96,6 +105,8 @@ Examples:
   mailferry convert inbox.mbox ~/Maildir
   zcat old.gz | mailferry convert - ~/Maildir/.Old
   mailferry convert -n archive.mbox.zst ~/Maildir
+  mailferry convert ~/Maildir out.mbox
+  mailferry convert --append ~/Maildir/.Old mboxcl2:archive
   mailferry convert --exact ~/Maildir inbox.mbox
 
 {}",
@@ -152,21 +163,134 @@ fn parse_zone(text: &str) -> Result<jiff::tz::TimeZone, String> {
 /// Runs the command.
 pub fn run(args: ConvertArgs) -> Exit {
     let started = Instant::now();
-    let mut reporter = Reporter::new(&args.common);
+    let (sources, destination) = mailboxes(&args);
+    let mut reporter = match destination.is_standard_stream() {
+        true => Reporter::beside(&args.common),
+        false => Reporter::new(&args.common),
+    };
     let watcher = Watcher::new(&args.common);
     if args.exact {
         return restore(&args, &watcher, &mut reporter, started);
     }
-    let outcome = match args.common.set_up_workers() {
-        Ok(()) => convert(&args, &watcher),
-        Err(error) => {
-            let path = Path::new("--jobs").to_owned();
-            let unsupported = Error::Unsupported { path, reason: error.to_string() };
-            Outcome { reports: Vec::new(), sums: Sums::default(), error: Some(unsupported) }
-        }
+    let failed = |error| {
+        let sums = Sums { sources: sources.len() as u64, ..Sums::default() };
+        (Outcome { reports: Vec::new(), sums, error: Some(error) }, None)
+    };
+    let kind = args
+        .common
+        .set_up_workers()
+        .map_err(|e| Error::Unsupported { path: "--jobs".into(), reason: e.to_string() })
+        .and_then(|()| kind(&args, &sources, &destination));
+    let (outcome, written) = match kind {
+        Ok(Kind::Maildir) => (convert(&args, &watcher), None),
+        Ok(Kind::Mbox) => into_mbox(&args, &watcher).unwrap_or_else(failed),
+        Err(error) => failed(error),
     };
     watcher.finish();
-    report(&args, &outcome, started.elapsed(), &mut reporter)
+    if let (Some(variant), None) = (written, &outcome.error) {
+        reporter.line(&format!("{}: written as {variant}", shown(&destination.path)));
+    }
+    report(&args, &outcome, written, started.elapsed(), &mut reporter)
+}
+
+/// What is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Maildir,
+    Mbox,
+}
+
+/// The destination's format is the other one, unless a prefix names it.
+fn kind(args: &ConvertArgs, sources: &[Mailbox], destination: &Mailbox) -> Result<Kind> {
+    let refuse =
+        |reason: &str| Err(Error::Unsupported { path: destination.path.clone(), reason: reason.to_owned() });
+    let maildirs = sources.iter().filter(|s| is_a_maildir(s)).count();
+    let kind = match destination.format {
+        Some(Format::Maildir) => Kind::Maildir,
+        Some(Format::Variant(Variant::Rfc822)) => {
+            return refuse("an rfc822 file holds one message; name an mbox");
+        }
+        Some(Format::Mbox | Format::Variant(_)) => Kind::Mbox,
+        None if maildirs == 0 => Kind::Maildir,
+        None if maildirs == sources.len() => Kind::Mbox,
+        None => return refuse("is to come from mboxes and Maildirs; say mbox: or maildir: before it"),
+    };
+    match kind {
+        Kind::Maildir if destination.is_standard_stream() => {
+            refuse("a Maildir cannot be written to standard output; an mbox can, with mbox: before the -")
+        }
+        Kind::Maildir if maildirs > 0 => {
+            refuse("this version does not write a Maildir from a Maildir; write an mbox, or copy it")
+        }
+        Kind::Maildir if args.append || args.force => {
+            refuse("--append and --force are for an mbox; into a Maildir messages only ever go beside others")
+        }
+        Kind::Mbox if is_maildir(&destination.path) => {
+            refuse("is a Maildir; this version does not write one from another, and an mbox is a file")
+        }
+        Kind::Mbox => refuse_for_mbox(args, sources, destination).map(|()| kind),
+        Kind::Maildir => Ok(kind),
+    }
+}
+
+fn is_a_maildir(mailbox: &Mailbox) -> bool {
+    match mailbox.format {
+        None => !mailbox.is_standard_stream() && is_maildir(&mailbox.path),
+        Some(format) => format == Format::Maildir,
+    }
+}
+
+/// Options that say something about a Maildir only, and an mbox that would be appended to itself.
+fn refuse_for_mbox(args: &ConvertArgs, sources: &[Mailbox], destination: &Mailbox) -> Result<()> {
+    let options = [
+        (args.dedupe.is_some(), "--dedupe"),
+        (args.new_source, "--new-source"),
+        (args.host != "mailferry", "--host"),
+        (args.info_sep != ":", "--info-sep"),
+        (args.date != DateArg::From, "--date"),
+    ];
+    if let Some((_, option)) = options.iter().find(|(given, _)| *given) {
+        let reason = "is for what goes into a Maildir, not into an mbox".into();
+        return Err(Error::Unsupported { path: option.into(), reason });
+    }
+    let file = |mailbox: &Mailbox| std::fs::canonicalize(&mailbox.path).ok();
+    if args.append && sources.iter().any(|s| file(s).is_some() && file(s) == file(destination)) {
+        let reason = "is a source too; an mbox cannot be appended to itself".into();
+        return Err(Error::Unsupported { path: destination.path.clone(), reason });
+    }
+    Ok(())
+}
+
+/// Maildirs, and mboxes of other variants, into an mbox.
+fn into_mbox(args: &ConvertArgs, watcher: &Watcher) -> Result<(Outcome, Option<Variant>)> {
+    let interrupted = signals::interruption();
+    let (sources, destination) = mailboxes(args);
+    refuse_twice(&sources)?;
+    let mailboxes = sources.iter().map(|source| {
+        if is_a_maildir(source) {
+            return Ok(back::Mailbox::Maildir(source.path.clone()));
+        }
+        open(args, source, sources.len(), &interrupted, watcher)
+            .map(|input| back::Mailbox::Mbox(Box::new(input)))
+    });
+    let mailboxes = mailboxes.collect::<Result<_>>()?;
+    let wanted = args.open.locks(args.dry_run);
+    let mut stdout = std::io::stdout();
+    let to = match destination.is_standard_stream() {
+        true => To::Stream(&mut stdout),
+        false if args.append => To::Behind(&wanted),
+        false if args.force => To::Instead,
+        false => To::New,
+    };
+    let writing = Writing { variant: destination.variant(), to };
+    let options = options(args, &destination, &interrupted);
+    let (mut outcome, variant) = back::convert(mailboxes, &options, writing, watcher);
+    // A closed pipe is its reader's decision and no error.
+    let is_closed = |error: &Error| matches!(error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe);
+    if destination.is_standard_stream() && outcome.error.as_ref().is_some_and(is_closed) {
+        outcome.error = None;
+    }
+    Ok((outcome, Some(variant)))
 }
 
 /// `--exact`.
@@ -255,7 +379,7 @@ fn restore_one(
 fn convert(args: &ConvertArgs, watcher: &Watcher) -> Outcome {
     let interrupted = signals::interruption();
     let (sources, destination) = mailboxes(args);
-    let opened = refuse_destination(&destination).and_then(|()| refuse_twice(&sources)).and_then(|()| {
+    let opened = refuse_twice(&sources).and_then(|()| {
         sources.iter().map(|source| open(args, source, sources.len(), &interrupted, watcher)).collect()
     });
     let inputs = match opened {
@@ -265,7 +389,11 @@ fn convert(args: &ConvertArgs, watcher: &Watcher) -> Outcome {
             return Outcome { reports: Vec::new(), sums, error: Some(error) };
         }
     };
-    let options = Options {
+    convert::convert(inputs, &options(args, &destination, &interrupted), watcher)
+}
+
+fn options<'a>(args: &'a ConvertArgs, destination: &'a Mailbox, interrupted: &'a AtomicBool) -> Options<'a> {
+    Options {
         destination: &destination.path,
         eol: match args.eol {
             EolArg::Keep => Eol::Keep,
@@ -300,9 +428,8 @@ fn convert(args: &ConvertArgs, watcher: &Watcher) -> Outcome {
             Some(path) => Keeping::At(path),
             None => Keeping::InMaildir,
         },
-        interrupted: &interrupted,
-    };
-    convert::convert(inputs, &options, watcher)
+        interrupted,
+    }
 }
 
 /// Seconds since 1970.
@@ -315,14 +442,6 @@ fn mailboxes(args: &ConvertArgs) -> (Vec<Mailbox>, Mailbox) {
     let mut all: Vec<Mailbox> = args.mailboxes.iter().map(|arg| Mailbox::parse(arg)).collect();
     let destination = all.pop().unwrap_or_else(|| unreachable!("clap asks for two"));
     (all, destination)
-}
-
-fn refuse_destination(destination: &Mailbox) -> Result<()> {
-    let reason = match destination.format {
-        None | Some(Format::Maildir) if !destination.is_standard_stream() => return Ok(()),
-        _ => "this version writes Maildirs; it does not yet write mbox",
-    };
-    Err(Error::Unsupported { path: destination.path.clone(), reason: reason.into() })
 }
 
 fn refuse_twice(sources: &[Mailbox]) -> Result<()> {
@@ -339,7 +458,7 @@ fn open(
     args: &ConvertArgs,
     mailbox: &Mailbox,
     count: usize,
-    interrupted: &std::sync::atomic::AtomicBool,
+    interrupted: &AtomicBool,
     watcher: &Watcher,
 ) -> Result<Input> {
     let source = args.open.open(mailbox, interrupted, watcher, args.dry_run)?;
@@ -358,7 +477,13 @@ fn open(
     Ok(Input { name, ask: Ask { variant: mailbox.variant(), overrules, accept_none: false }, source })
 }
 
-fn report(args: &ConvertArgs, outcome: &Outcome, elapsed: Duration, reporter: &mut Reporter) -> Exit {
+fn report(
+    args: &ConvertArgs,
+    outcome: &Outcome,
+    written: Option<Variant>,
+    elapsed: Duration,
+    reporter: &mut Reporter,
+) -> Exit {
     for report in &outcome.reports {
         if let Some(variant) = report.variant {
             reporter.line(&format!("{}: {variant} ({})", shown(&report.path), report.evidence));
@@ -372,7 +497,7 @@ fn report(args: &ConvertArgs, outcome: &Outcome, elapsed: Duration, reporter: &m
         Some(error) => Exit::of(error),
         None => Exit::finished(reporter.errors, reporter.warnings, args.common.strict),
     };
-    reporter.object(&summary(args, outcome, elapsed, reporter));
+    reporter.object(&summary(args, outcome, written, elapsed, reporter));
     if outcome.error.is_none() {
         for line in sums_as_text(&outcome.sums, args.dry_run) {
             reporter.line(&line);
@@ -384,13 +509,14 @@ fn report(args: &ConvertArgs, outcome: &Outcome, elapsed: Duration, reporter: &m
 fn summary(
     args: &ConvertArgs,
     outcome: &Outcome,
+    written: Option<Variant>,
     elapsed: Duration,
     reporter: &Reporter,
 ) -> serde_json::Value {
     let sums = &outcome.sums;
     let variants: Vec<&str> = outcome.reports.iter().filter_map(|r| r.variant).map(|v| v.name()).collect();
     let variant = match variants[..] {
-        [] => None,
+        [] => written.map(Variant::name),
         [one] => Some(one),
         [first, ..] if variants.iter().all(|v| *v == first) => Some(first),
         _ => Some("mixed"),

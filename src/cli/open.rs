@@ -16,7 +16,7 @@ use super::progress::Watcher;
 /// How sources are opened.
 #[derive(Args, Debug, Clone)]
 pub struct OpenArgs {
-    /// Locks to take on a source, in this order: dotlock, fcntl, flock; or none
+    /// Locks to take on a source, and on an mbox that is appended to, in this order: dotlock, fcntl, flock; or none
     #[arg(long, value_name = "LIST", default_value = "dotlock,fcntl", value_parser = parse_locks, help_heading = "Source")]
     pub lock: Locks,
     /// How long to wait for a lock
@@ -55,15 +55,15 @@ impl OpenArgs {
             return Source::from_reader(Path::new("standard input"), &mut std::io::stdin().lock(), &spooling);
         }
         if mailbox.format == Some(Format::Maildir) || is_maildir(&mailbox.path) {
-            return Err(Error::Unsupported {
-                path: mailbox.path.clone(),
-                reason: "is a Maildir; this version converts mbox files into Maildirs, not yet back".into(),
-            });
+            let reason =
+                "is a Maildir; this version converts one into an mbox, not into another Maildir".into();
+            return Err(Error::Unsupported { path: mailbox.path.clone(), reason });
         }
         Source::open(&mailbox.path, &self.locks(leave_no_trace), &spooling)
     }
 
-    fn locks(&self, leave_no_trace: bool) -> Wanted {
+    /// The locks that were asked for. A dot-lock leaves a trace: it is a file.
+    pub fn locks(&self, leave_no_trace: bool) -> Wanted {
         let methods = self.lock.0.iter().copied().filter(|&m| !(leave_no_trace && m == Method::Dotlock));
         Wanted {
             methods: methods.collect(),

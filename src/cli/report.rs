@@ -17,7 +17,7 @@ const TOLD: u64 = 20;
 
 /// Where a report goes, and in which shape.
 pub struct Reporter {
-    out: io::BufWriter<io::Stdout>,
+    out: io::BufWriter<Box<dyn Write>>,
     colour: bool,
     json: bool,
     quiet: bool,
@@ -34,13 +34,22 @@ pub struct Reporter {
 impl Reporter {
     /// A report on standard output.
     pub fn new(common: &Common) -> Reporter {
+        Reporter::on(Box::new(io::stdout()), AutoStream::choice(&io::stdout()), common)
+    }
+
+    /// A report on standard error, where standard output carries the mail.
+    pub fn beside(common: &Common) -> Reporter {
+        Reporter::on(Box::new(io::stderr()), AutoStream::choice(&io::stderr()), common)
+    }
+
+    fn on(out: Box<dyn Write>, auto: ColorChoice, common: &Common) -> Reporter {
         let choice = match common.color {
-            When::Auto => AutoStream::choice(&io::stdout()),
+            When::Auto => auto,
             When::Always => ColorChoice::Always,
             When::Never => ColorChoice::Never,
         };
         Reporter {
-            out: io::BufWriter::new(io::stdout()),
+            out: io::BufWriter::new(out),
             colour: choice != ColorChoice::Never,
             json: common.json,
             quiet: common.quiet,

@@ -2,22 +2,22 @@
 //! refusal that names every message that is gone or changed.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use data_encoding::BASE64;
 use rayon::prelude::*;
 
 use super::{Phase, Progress, stop_if};
-use crate::mailbox::durable::{self, Dir};
+use crate::mailbox::durable;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::maildir::read::{self, Entry};
-use crate::mailbox::maildir::write::{FILE_MODE, parent_of};
 use crate::mailbox::manifest::{self, Digest, FILE_NAME, Gap, Message, Outline, Section};
 use crate::mailbox::shown;
+use crate::mailbox::whole::Growing;
 
 /// What to give back, and where to.
 #[derive(Debug)]
@@ -106,7 +106,9 @@ pub fn restore(
             })?;
         }
         Destination::File(file) => {
-            write_file(file, options.force, |out| store.write(progress, options.interrupted, &path, out))?;
+            write_file(file, options.force, options.interrupted, |out| {
+                store.write(progress, options.interrupted, &path, out)
+            })?;
         }
     }
     Ok(Restored {
@@ -316,49 +318,25 @@ fn with_line_ends(file: &[u8], runs: &[u64], eol: &str) -> Vec<u8> {
     out
 }
 
-/// Writes a file beside its name, flushes it and gives it the name: it appears whole or not at all.
+/// Writes a file that appears whole or not at all.
 fn write_file(
     path: &Path,
     force: bool,
+    interrupted: &AtomicBool,
     write: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
 ) -> Result<()> {
-    let refuse = |reason: &str| Error::Destination { path: path.to_owned(), reason: reason.into() };
-    let name = path.file_name().ok_or_else(|| refuse("is no name for a file"))?;
-    let dir = Dir::open(parent_of(path))?;
-    if dir.exists(name)? && !force {
-        return Err(refuse("exists; --force replaces it"));
-    }
-    let mut partial = OsString::from(".");
-    partial.push(name);
-    partial.push(".mailferry-partial");
-    dir.remove_tree(&partial)?;
-    let file = dir.create_file(&partial, FILE_MODE)?;
-    let mut buffer = Vec::with_capacity(1 << 20);
+    let growing = Growing::create(path, force, Duration::ZERO, interrupted)?;
     let failed = || Error::io("write", path);
+    let mut buffer = Vec::with_capacity(1 << 20);
     let mut put = |bytes: &[u8]| {
         buffer.extend_from_slice(bytes);
         if buffer.len() >= 1 << 20 {
-            durable::write_all(&file, &buffer).map_err(failed())?;
+            durable::write_all(&growing.file, &buffer).map_err(failed())?;
             buffer.clear();
         }
         Ok(())
     };
-    let written = write(&mut put)
-        .and_then(|()| durable::write_all(&file, &buffer).map_err(failed()))
-        .and_then(|()| durable::sync_file(&file).map_err(Error::io("flush", path)))
-        .and_then(|()| {
-            if force { dir.replace(&partial, name).map(|()| true) } else { dir.publish(&partial, &dir, name) }
-        });
-    match written {
-        Ok(true) => dir.sync(),
-        Ok(false) => {
-            dir.unlink(&partial)?;
-            Err(refuse("appeared while we were writing; --force replaces it"))
-        }
-        Err(error) => {
-            // The first error is the one to tell.
-            let _ = dir.unlink(&partial);
-            Err(error)
-        }
-    }
+    write(&mut put)?;
+    durable::write_all(&growing.file, &buffer).map_err(failed())?;
+    growing.publish(true)
 }

@@ -1,6 +1,7 @@
 //! convert: mboxes into a Maildir. Sources are read and planned whole before the first byte is
 //! written; what is written is published only when all of it is safe.
 
+pub mod back;
 pub mod dates;
 pub mod exact;
 mod fill;

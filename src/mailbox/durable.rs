@@ -96,6 +96,23 @@ impl Dir {
             .map_err(|e| failed("open", self.join(name))(e))
     }
 
+    /// Opens a message to read. A symbolic link is followed, since users do link messages; a FIFO is not
+    /// waited for.
+    pub fn open_message(&self, name: &OsStr) -> Result<File> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::empty()))
+            .map(File::from)
+            .map_err(|e| failed("open", self.join(name))(e))
+    }
+
+    /// Opens a file to read and to write, at any offset; makes it if there is none.
+    pub fn open_or_create(&self, name: &OsStr, mode: u32) -> Result<File> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode)))
+            .map(File::from)
+            .map_err(|e| failed("open", self.join(name))(e))
+    }
+
     /// Opens a file for reading. Neither a symbolic link is followed nor a FIFO waited for.
     pub fn open_file(&self, name: &OsStr) -> Result<File> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -308,6 +325,20 @@ pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
         match retry_on_intr(|| rustix::io::write(&fd, bytes))? {
             0 => return Err(io::ErrorKind::WriteZero.into()),
             written => bytes = &bytes[written..],
+        }
+    }
+    Ok(())
+}
+
+/// Writes all of `bytes` at an offset; several threads may, each at its own.
+pub fn write_all_at(fd: impl AsFd, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match retry_on_intr(|| rustix::io::pwrite(&fd, bytes, at))? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => {
+                bytes = &bytes[written..];
+                at += written as u64;
+            }
         }
     }
     Ok(())

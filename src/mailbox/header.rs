@@ -93,30 +93,48 @@ pub fn without_volatile(header: &[u8]) -> Option<Vec<u8>> {
     Some(kept)
 }
 
+/// A header in pieces: each line with its continuation lines, and the field it is, if it is one. The
+/// concatenation of the lines is the header.
+pub fn parts(header: &[u8]) -> Parts<'_> {
+    Parts { rest: header }
+}
+
+/// See [`parts`].
+#[derive(Debug, Clone)]
+pub struct Parts<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = (&'a [u8], Option<Field<'a>>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let (lines, rest) = self.rest.split_at(field_len(self.rest));
+        self.rest = rest;
+        Some((lines, field(lines)))
+    }
+}
+
 /// The fields of a header in their order. Lines that are no field (`>From `, a stray line) are
 /// passed over, with their continuation lines.
 pub fn fields(header: &[u8]) -> Fields<'_> {
-    Fields { rest: header }
+    Fields { parts: parts(header) }
 }
 
 /// See [`fields`].
 #[derive(Debug, Clone)]
 pub struct Fields<'a> {
-    rest: &'a [u8],
+    parts: Parts<'a>,
 }
 
 impl<'a> Iterator for Fields<'a> {
     type Item = Field<'a>;
 
     fn next(&mut self) -> Option<Field<'a>> {
-        while !self.rest.is_empty() {
-            let (whole, rest) = self.rest.split_at(field_len(self.rest));
-            self.rest = rest;
-            if let Some(field) = field(whole) {
-                return Some(field);
-            }
-        }
-        None
+        self.parts.find_map(|(_, field)| field)
     }
 }
 

@@ -392,7 +392,7 @@ fn flock_poll(
     })
 }
 
-/// Keeps other mailferries out of a directory; dropping it lets them in.
+/// Keeps other mailferries out of a directory, or a file that grows; dropping it lets them in.
 #[derive(Debug)]
 pub struct DirLock {
     fd: OwnedFd,
@@ -416,9 +416,18 @@ impl Drop for DirLock {
 /// Locks a directory by flock(2) on its handle, which leaves no file behind, even when we are
 /// killed. Two handles exclude each other within one process too.
 pub fn lock_dir(dir: &Dir, timeout: Duration, interrupted: &AtomicBool) -> Result<DirLock> {
+    lock_growing(dir.path(), dir, timeout, interrupted)
+}
+
+/// The same for a file that grows under a name of ours.
+pub fn lock_growing(
+    path: &Path,
+    fd: impl AsFd,
+    timeout: Duration,
+    interrupted: &AtomicBool,
+) -> Result<DirLock> {
     let patience = Patience::new(timeout, interrupted);
-    let path = dir.path();
-    let fd = dir.as_fd().try_clone_to_owned().map_err(Error::io("lock (flock)", path))?;
+    let fd = fd.as_fd().try_clone_to_owned().map_err(Error::io("lock (flock)", path))?;
     match flock_poll(path, &fd, FlockOperation::NonBlockingLockExclusive, &patience) {
         Ok(Some(())) => Ok(DirLock { fd, held: true }),
         Ok(None) => Err(patience.exhausted(path, "another mailferry")),

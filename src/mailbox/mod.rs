@@ -11,6 +11,7 @@ pub mod manifest;
 pub mod mapped;
 pub mod mbox;
 pub mod source;
+pub mod whole;
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;

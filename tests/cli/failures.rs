@@ -197,13 +197,13 @@ fn a_source_that_cannot_be_dot_locked_is_read_with_a_warning() {
 }
 
 /// A small file system of its own, gone with the value.
-struct Disk {
+pub struct Disk {
     _scratch: TempDir,
-    path: PathBuf,
+    pub path: PathBuf,
 }
 
 impl Disk {
-    fn of(size: &str) -> Option<Disk> {
+    pub fn of(size: &str) -> Option<Disk> {
         let scratch = scratch();
         let path = scratch.path().join("disk");
         fs::create_dir(&path).unwrap();

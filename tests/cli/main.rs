@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
 
 mod against;
+mod back;
 mod convert;
 mod corpus;
 mod failures;

@@ -446,7 +446,7 @@ impl Pass<'_> {
 }
 
 /// Length of the blank line that ends a stretch: the separator's, no part of the message.
-fn closing_blank(region: &[u8]) -> usize {
+pub(super) fn closing_blank(region: &[u8]) -> usize {
     let Some(rest) = region.strip_suffix(b"\n") else { return 0 };
     let above = rest.strip_suffix(b"\r").unwrap_or(rest);
     let is_blank = above.is_empty() || above.ends_with(b"\n");
@@ -499,16 +499,20 @@ struct Frame {
     closed: bool,
 }
 
+/// The lines of four ^A, with their line ends.
+pub fn frame_lines(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    memmem::find_iter(text, scan::FRAME).filter_map(|at| {
+        let end = scan::line_end(text, at);
+        let at_start = at == 0 || text[at - 1] == b'\n';
+        (at_start && text[at..end].trim_ascii_end() == scan::FRAME).then_some(at..end)
+    })
+}
+
 /// Pairs the lines of four ^A: each opens a frame or closes the open one (mmdf(5)).
 fn find_frames(text: &[u8]) -> Vec<Frame> {
     let mut frames = Vec::new();
     let mut open: Option<Range<u64>> = None;
-    for at in memmem::find_iter(text, scan::FRAME) {
-        let end = scan::line_end(text, at);
-        let at_start = at == 0 || text[at - 1] == b'\n';
-        if !at_start || text[at..end].trim_ascii_end() != scan::FRAME {
-            continue;
-        }
+    for Range { start: at, end } in frame_lines(text) {
         match open.take() {
             None => open = Some(at as u64..end as u64),
             Some(opening) => {

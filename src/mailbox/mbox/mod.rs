@@ -1,5 +1,6 @@
 //! mbox: many messages in one file, and the question where each begins.
 
+pub mod append;
 pub mod boundary;
 pub mod from_line;
 mod length;
@@ -10,3 +11,4 @@ pub mod scan;
 pub mod status;
 pub mod variant;
 pub mod watch;
+pub mod write;

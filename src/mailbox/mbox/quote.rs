@@ -20,9 +20,24 @@ pub fn quotes<'a>(body: &'a [u8], quoting: Quoting) -> impl Iterator<Item = usiz
     finder.take_while(move |_| quoting != Quoting::None).filter_map(move |at| {
         let depth = body[..at].iter().rev().take_while(|&&b| b == b'>').count();
         let start = at - depth;
-        let at_line_start = start == 0 || body[start - 1] == b'\n';
-        (at_line_start && (depth == 0 || quoting == Quoting::Any)).then_some(start)
+        (is_line_start(body, start) && (depth == 0 || quoting == Quoting::Any)).then_some(start)
     })
+}
+
+/// Where a writer puts a `>` so that [`quotes`] finds it there: before `From ` at the start of a line,
+/// and with [`Quoting::Any`] before each `>From `, `>>From ` too.
+pub fn to_quote<'a>(body: &'a [u8], quoting: Quoting) -> impl Iterator<Item = usize> + use<'a> {
+    let finder = memmem::find_iter(body, b"From ");
+    finder.take_while(move |_| quoting != Quoting::None).filter_map(move |at| {
+        let depth = body[..at].iter().rev().take_while(|&&b| b == b'>').count();
+        (is_line_start(body, at - depth) && (depth == 0 || quoting == Quoting::Any)).then_some(at - depth)
+    })
+}
+
+/// Whether a line begins here to those who look for From_ lines: also behind a NUL, see
+/// [`scan`](super::scan).
+pub(super) fn is_line_start(text: &[u8], at: usize) -> bool {
+    at == 0 || matches!(text[at - 1], b'\n' | 0)
 }
 
 /// The pieces of a message (header and body) as they are without quoting: slices of it, in order.
@@ -45,18 +60,15 @@ pub fn unquoted<'a>(
     removed
 }
 
-/// The body as an mboxrd writer lays it down: one more `>` before every `>*From ` line.
-/// [`unquoted`] with [`Quoting::Any`] is its inverse.
-pub fn quoted_rd(body: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(body.len() + 16);
-    for line in body.split_inclusive(|&b| b == b'\n') {
-        let depth = line.iter().take_while(|&&b| b == b'>').count();
-        if line[depth..].starts_with(b"From ") {
-            out.push(b'>');
-        }
-        out.extend_from_slice(line);
+/// Appends `text` with a `>` before each of these offsets.
+pub fn push_quoted(text: &[u8], at: impl IntoIterator<Item = usize>, out: &mut Vec<u8>) {
+    let mut from = 0;
+    for at in at {
+        out.extend_from_slice(&text[from..at]);
+        out.push(b'>');
+        from = at;
     }
-    out
+    out.extend_from_slice(&text[from..]);
 }
 
 #[cfg(test)]
@@ -89,6 +101,7 @@ mod tests {
         let word = prop_oneof![
             Just(b"From ".to_vec()),
             Just(b">".to_vec()),
+            Just(b"\0".to_vec()),
             Just(b"\n".to_vec()),
             Just(b"\r\n".to_vec()),
             proptest::collection::vec(any::<u8>(), 0..4),

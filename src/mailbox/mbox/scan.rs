@@ -8,6 +8,7 @@ use memchr::{memchr, memmem};
 use rayon::prelude::*;
 
 use super::from_line::{self, Line, Spelling};
+use super::quote;
 use super::watch::Watch;
 use crate::mailbox::header;
 
@@ -219,7 +220,7 @@ fn scan_window(text: &[u8], window: Range<usize>) -> Scan {
 /// Whether a line begins here. A byte order mark before the first line does not count as text, and
 /// neither does a NUL: the hole that a crash left in a file ends where the next block of mail begins.
 pub(super) fn is_line_start(text: &[u8], at: usize) -> bool {
-    at == 0 || matches!(text[at - 1], b'\n' | 0) || (at == BOM.len() && text.starts_with(BOM))
+    quote::is_line_start(text, at) || (at == BOM.len() && text.starts_with(BOM))
 }
 
 fn classify(text: &[u8], at: usize) -> Candidate {

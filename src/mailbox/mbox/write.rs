@@ -1,0 +1,415 @@
+//! The bytes of a message in an mbox, for each variant: its From_ line, its header with the fields that
+//! an mbox keeps there, its body quoted, and what separates it from the next one.
+//!
+//! Total over any bytes: what is written is read back as the same message, whatever it begins and ends
+//! with (`promises::writer`). The one thing that cannot be said is refused: a line of four ^A in MMDF.
+
+use std::borrow::Cow;
+
+use super::boundary;
+use super::from_line::{self, Line};
+use super::quote::{self, Quoting};
+use super::status::Status;
+use super::variant::Variant;
+use crate::mailbox::date;
+use crate::mailbox::header::{self, Field};
+use crate::mailbox::maildir::flags::Flags;
+
+/// A message to write.
+#[derive(Debug, Clone, Copy)]
+pub struct Letter<'a> {
+    /// Its bytes, unquoted.
+    pub message: &'a [u8],
+    /// What stands above it.
+    pub envelope: Envelope<'a>,
+    /// Its flags, where a Maildir has them; None: the fields of the header say them already.
+    pub status: Option<Status>,
+}
+
+/// The From_ line.
+#[derive(Debug, Clone, Copy)]
+pub enum Envelope<'a> {
+    /// As an mbox had it, line end included. The first of these lines has a date.
+    AsItWas(&'a [u8]),
+    /// `From SENDER DATE`, the date in UTC.
+    Made {
+        /// The envelope sender; empty for none, which is written MAILER-DAEMON.
+        sender: &'a [u8],
+        /// The received date, seconds since 1970.
+        epoch: i64,
+    },
+}
+
+/// What was done to a message beyond what its reader undoes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// It had no final newline and got one.
+    pub final_newline: bool,
+    /// Lines `From ` in its header that got a `>` for good: readers take none off a header.
+    pub header_quotes: u32,
+    /// Lines of its body that were quoted already: mboxo and mboxcl cannot tell them from their own.
+    pub ambiguous: u32,
+    /// Its From_ line stands there twice, since its first line is the continuation of none.
+    pub doubled: bool,
+}
+
+/// The message has a line of four ^A, which would end its MMDF frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unsayable;
+
+/// Appends a message to `out`.
+pub fn write(variant: Variant, letter: &Letter<'_>, out: &mut Vec<u8>) -> Result<Changes, Unsayable> {
+    let eol = line_end(letter.message);
+    let message = terminated(letter.message, eol);
+    let framed = variant == Variant::Mmdf;
+    if framed && boundary::frame_lines(&message).next().is_some() {
+        return Err(Unsayable);
+    }
+    let split = header::split(&message);
+    let quoting = variant.quoting();
+    let quotes: Vec<usize> = quote::to_quote(split.body, quoting).collect();
+    let fields = Fields {
+        status: letter.status.map(status_values),
+        length: has_length(variant).then_some(split.body.len() + quotes.len()),
+        lines: memchr::memchr_iter(b'\n', split.body).count(),
+    };
+    let mut header = Header::edited(split.header, &fields, eol);
+    let doubled = header.place_first_line(eol);
+
+    if framed {
+        out.extend_from_slice(&[b"\x01\x01\x01\x01", eol].concat());
+    }
+    let from_line = from_line(letter.envelope, eol);
+    for _ in 0..1 + usize::from(doubled) {
+        out.extend_from_slice(&from_line);
+    }
+    for part in [&header.before, &header.kept, &header.after] {
+        out.extend_from_slice(part);
+    }
+    out.extend_from_slice(&message[split.header.len()..split.body_at(&message)]);
+    quote::push_quoted(split.body, quotes, out);
+    out.extend_from_slice(if framed { b"\x01\x01\x01\x01" } else { b"" });
+    out.extend_from_slice(eol);
+    Ok(Changes {
+        final_newline: message.len() > letter.message.len(),
+        header_quotes: header.quotes,
+        ambiguous: match quoting {
+            Quoting::One => quote::quotes(split.body, quoting).count() as u32,
+            Quoting::Any | Quoting::None => 0,
+        },
+        doubled,
+    })
+}
+
+/// Whether Content-Length says where a message of this variant ends.
+fn has_length(variant: Variant) -> bool {
+    matches!(variant, Variant::Mboxcl | Variant::Mboxcl2)
+}
+
+/// The line end of a message: that of its first line.
+pub fn line_end(message: &[u8]) -> &'static [u8] {
+    match memchr::memchr(b'\n', message) {
+        Some(lf) if message[..lf].ends_with(b"\r") => b"\r\n",
+        _ => b"\n",
+    }
+}
+
+/// The message with a final newline, unless it is empty.
+fn terminated<'a>(message: &'a [u8], eol: &[u8]) -> Cow<'a, [u8]> {
+    if message.is_empty() || message.ends_with(b"\n") {
+        Cow::Borrowed(message)
+    } else {
+        Cow::Owned([message, eol].concat())
+    }
+}
+
+/// The From_ line with its line end. What is in the sender must not break the line: blanks and control
+/// characters become `-`, as qmail-local has it.
+fn from_line<'a>(envelope: Envelope<'a>, eol: &[u8]) -> Cow<'a, [u8]> {
+    let (sender, epoch) = match envelope {
+        Envelope::AsItWas(lines) if lines.ends_with(b"\n") => return Cow::Borrowed(lines),
+        Envelope::AsItWas(line) => return Cow::Owned([line, eol].concat()),
+        Envelope::Made { sender, epoch } => (sender, epoch),
+    };
+    let mut line = b"From ".to_vec();
+    match sender {
+        b"" => line.extend_from_slice(b"MAILER-DAEMON"),
+        _ => line.extend(sender.iter().map(|&b| if b <= b' ' || b == 127 { b'-' } else { b })),
+    }
+    line.push(b' ');
+    line.extend_from_slice(date::asctime_utc(epoch.clamp(0, LATEST)).as_bytes());
+    line.extend_from_slice(eol);
+    Cow::Owned(line)
+}
+
+/// The last second of the year 9999: a From_ line has room for four digits.
+const LATEST: i64 = 253_402_300_799;
+
+/// The envelope sender in a message's first Return-Path: the address without its brackets, empty for
+/// that of a bounce; None where there is no such field.
+pub fn return_path(header: &[u8]) -> Option<&[u8]> {
+    let value = header::fields(header).find(|f| f.is("Return-Path"))?.value;
+    let inside = || {
+        let open = memchr::memchr(b'<', value)? + 1;
+        let close = open + memchr::memchr(b'>', &value[open..])?;
+        Some(&value[open..close])
+    };
+    Some(inside().unwrap_or(value).trim_ascii())
+}
+
+/// What the fields are to say that an mbox keeps in the header.
+struct Fields {
+    /// The values of Status and X-Status; empty: no such field.
+    status: Option<(String, String)>,
+    /// The value of Content-Length; None: no such field.
+    length: Option<usize>,
+    /// The only value that a field Lines may have.
+    lines: usize,
+}
+
+/// mbox(5) of mutt, UW-IMAP and Dovecot; see [`Status::take`]. P has no letter.
+fn status_values(status: Status) -> (String, String) {
+    let letters = |all: &[(bool, char)]| all.iter().filter(|(set, _)| *set).map(|(_, l)| l).collect();
+    let has = |flag| status.flags.has(flag);
+    (
+        letters(&[(has(Flags::SEEN), 'R'), (status.old, 'O')]),
+        letters(&[
+            (has(Flags::REPLIED), 'A'),
+            (has(Flags::FLAGGED), 'F'),
+            (has(Flags::DRAFT), 'T'),
+            (has(Flags::TRASHED), 'D'),
+        ]),
+    )
+}
+
+/// A header with its fields edited.
+#[derive(Default)]
+struct Header {
+    /// Fields that stand before it.
+    before: Vec<u8>,
+    /// The header, with new fields in the place of old ones and `From ` lines quoted.
+    kept: Vec<u8>,
+    /// Fields that had no place in it.
+    after: Vec<u8>,
+    quotes: u32,
+}
+
+impl Header {
+    fn edited(header: &[u8], fields: &Fields, eol: &[u8]) -> Header {
+        let mut out = Header { kept: Vec::with_capacity(header.len() + 80), ..Header::default() };
+        let (status, x_status) = fields.status.clone().unzip();
+        // A Content-Length that is not ours may not stay even where it fits: with enough of them a file
+        // of quoted lines looks like one whose lengths say where a message ends.
+        let mut ours = [
+            ("Status", status),
+            ("X-Status", x_status),
+            ("Content-Length", Some(fields.length.map(|n| n.to_string()).unwrap_or_default())),
+        ];
+        // Once for the whole header: most have none.
+        let has_from = quote::to_quote(header, Quoting::One).next().is_some();
+        for (lines, field) in header::parts(header) {
+            let set = field.and_then(|f| ours.iter_mut().find(|(name, value)| value.is_some() && f.is(name)));
+            match (set, field) {
+                (Some((name, value)), _) => {
+                    push_field(name, value.replace(String::new()), eol, &mut out.kept)
+                }
+                (None, Some(field)) if field.is("Lines") && !says(&field, fields.lines) => {}
+                _ if has_from => out.keep(lines, fields.length.is_some()),
+                _ => out.kept.extend_from_slice(lines),
+            }
+        }
+        for (name, value) in ours {
+            push_field(name, value, eol, &mut out.after);
+        }
+        out
+    }
+
+    /// Keeps a field. A line of it that begins `From ` is quoted, since readers split there, and for
+    /// good, since they take no `>` off a header. Spared is a field `From :`, which is no less a sender
+    /// for its blank and which our reader takes for nothing else (where it has no length to look for).
+    fn keep(&mut self, lines: &[u8], has_length: bool) {
+        let at: Vec<usize> = quote::to_quote(lines, Quoting::One)
+            .filter(|&at| {
+                let line = &lines[at..];
+                let end = memchr::memchr(b'\n', line).map_or(line.len(), |lf| lf + 1);
+                let spared =
+                    header::is_field_line(line) && from_line::parse(&line[..end]).class == Line::Unknown;
+                has_length || at > 0 || !spared
+            })
+            .collect();
+        self.quotes += at.len() as u32;
+        quote::push_quoted(lines, at, &mut self.kept);
+    }
+
+    /// Behind a From_ line a reader wants a header field. Where the message does not begin with one, the
+    /// fields that would follow come first; an empty one where there are none. Where it begins with a
+    /// continuation line it would continue these: then the From_ line is to stand there twice, which is
+    /// as good as a field. Says whether.
+    fn place_first_line(&mut self, eol: &[u8]) -> bool {
+        let first = match &self.kept[..] {
+            [] => return false,
+            [b' ' | b'\t', ..] => return true,
+            first => first,
+        };
+        let quoted = first.starts_with(b">From ");
+        if !quoted && (!header::is_field_line(first) || first.starts_with(b"From ")) {
+            self.before = std::mem::take(&mut self.after);
+            if self.before.is_empty() {
+                self.before = [b"X-Status: ", eol].concat();
+            }
+        }
+        false
+    }
+}
+
+fn says(field: &Field<'_>, number: usize) -> bool {
+    std::str::from_utf8(field.value.trim_ascii()).is_ok_and(|value| value.parse() == Ok(number))
+}
+
+/// A field, if it has a value.
+fn push_field(name: &str, value: Option<String>, eol: &[u8], out: &mut Vec<u8>) {
+    if let Some(value) = value.filter(|value| !value.is_empty()) {
+        out.extend_from_slice(format!("{name}: {value}").as_bytes());
+        out.extend_from_slice(eol);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ENVELOPE: Envelope<'static> = Envelope::Made { sender: b"a@b", epoch: 978_343_205 };
+    const FROM: &str = "From a@b Mon Jan  1 10:00:05 2001\n";
+
+    fn written_as(variant: Variant, message: &str, letters: &str, old: bool) -> String {
+        let status = Some(Status { flags: Flags::parse(letters.as_bytes()), old });
+        let letter = Letter { message: message.as_bytes(), envelope: ENVELOPE, status };
+        let mut out = Vec::new();
+        write(variant, &letter, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[track_caller]
+    fn is_written(message: &str, letters: &str, expected: &str) {
+        let written = written_as(Variant::Mboxrd, message, letters, !letters.is_empty());
+        assert_eq!(written, format!("{FROM}{expected}\n"));
+    }
+
+    #[test]
+    fn flags_replace_old_ones_in_their_place_or_stand_at_the_end_of_the_header() {
+        is_written("A: 1\n\nx\n", "", "A: 1\n\nx\n");
+        is_written("A: 1\n\nx\n", "RS", "A: 1\nStatus: RO\nX-Status: A\n\nx\n");
+        is_written(
+            "status : O\n more\nA: 1\nX-Status: D\nStatus: R\n\n",
+            "DFS",
+            "Status: RO\nA: 1\nX-Status: FT\n\n",
+        );
+        is_written("Status: RO\nX-Status: F\nX-Mozilla-Status: 0001\n\n", "", "X-Mozilla-Status: 0001\n\n");
+        is_written("A: 1\n", "T", "A: 1\nStatus: O\nX-Status: D\n");
+        is_written("", "S", "Status: RO\n");
+    }
+
+    #[test]
+    fn from_lines_are_quoted_as_the_variant_has_it_and_in_headers_for_good() {
+        let message = "A: 1\nFrom b\n\nFrom c\n>From d\n>>From e\n\0From f\nx From g\n";
+        let header = format!("{FROM}A: 1\n>From b\n");
+        let body = |c: &str, d: &str, e: &str, f: &str| {
+            format!("\n{c}From c\n{d}>From d\n{e}>>From e\n\0{f}From f\nx From g\n\n")
+        };
+        for (variant, length, body) in [
+            (Variant::Mboxrd, "", body(">", ">", ">", ">")),
+            (Variant::Mboxo, "", body(">", "", "", ">")),
+            (Variant::Mboxcl, "Content-Length: 43\n", body(">", "", "", ">")),
+            (Variant::Mboxcl2, "Content-Length: 41\n", body("", "", "", "")),
+        ] {
+            assert_eq!(written_as(variant, message, "", false), format!("{header}{length}{body}"));
+        }
+    }
+
+    #[test]
+    fn lengths_that_no_longer_fit_go() {
+        let message = "Content-Length: 99\nLines: 1\nA: 1\nlines: 7\ncontent-length:2\n\nx\n";
+        is_written(message, "", "Lines: 1\nA: 1\n\nx\n");
+        let written = written_as(Variant::Mboxcl2, message, "", false);
+        assert_eq!(written, format!("{FROM}Content-Length: 2\nLines: 1\nA: 1\n\nx\n\n"));
+    }
+
+    #[test]
+    fn a_message_that_begins_with_no_field_gets_one_or_its_from_line_twice() {
+        is_written("hello\n\nx\n", "S", "Status: RO\nhello\n\nx\n");
+        is_written("hello\n", "", "X-Status: \nhello\n");
+        is_written(" folded\n\n", "S", &format!("{FROM} folded\nStatus: RO\n\n"));
+        is_written("From : a@b\n\n", "S", "Status: RO\nFrom : a@b\n\n");
+        is_written("\nx\n", "", "\nx\n");
+    }
+
+    #[test]
+    fn line_ends_are_those_of_the_message_and_mmdf_has_frames() {
+        let crlf = written_as(Variant::Mboxrd, "A: 1\r\n\r\nx", "S", true);
+        assert_eq!(crlf, format!("{FROM}A: 1\nStatus: RO\n\nx\n\n").replace('\n', "\r\n"));
+        let mmdf = written_as(Variant::Mmdf, "A: 1\n\nFrom x", "", false);
+        assert_eq!(mmdf, format!("\x01\x01\x01\x01\n{FROM}A: 1\n\nFrom x\n\x01\x01\x01\x01\n"));
+        let framed = Letter { message: b"A: 1\n\n\x01\x01\x01\x01 ", envelope: ENVELOPE, status: None };
+        assert_eq!(write(Variant::Mmdf, &framed, &mut Vec::new()), Err(Unsayable));
+    }
+
+    #[test]
+    fn a_sender_cannot_break_its_line() {
+        for (sender, shown) in [("", "MAILER-DAEMON"), ("a b\n@c\0", "a-b-@c-"), ("ä@c", "ä@c")] {
+            let envelope = Envelope::Made { sender: sender.as_bytes(), epoch: -5 };
+            let line = from_line(envelope, b"\n").into_owned();
+            assert_eq!(String::from_utf8(line).unwrap(), format!("From {shown} Thu Jan  1 00:00:00 1970\n"));
+        }
+        assert_eq!(return_path(b"A: 1\nreturn-path : <a@b> (x)\n"), Some(&b"a@b"[..]));
+        assert_eq!(return_path(b"Return-Path:\n a@b\n"), Some(&b"a@b"[..]));
+        assert_eq!(return_path(b"Return-Path: <>\n"), Some(&b""[..]));
+        assert_eq!(return_path(b"A: 1\n"), None);
+    }
+
+    /// Of what is confused with the parts of an mbox; a byte 255 ends a message, as the promise has it.
+    fn messages() -> impl Strategy<Value = Vec<u8>> {
+        let words = proptest::sample::select(&[
+            "From ",
+            "From : x",
+            "From a@b Mon Jan  1 10:00:05 2001",
+            ">",
+            "\n",
+            "\n",
+            "\n\n",
+            "\r\n",
+            "\r",
+            "\0",
+            " folded",
+            "\t",
+            "A: 1\n",
+            "Status: RO\n",
+            "X-Status: F\n",
+            "Content-Length: 4\n",
+            "Lines: 1\n",
+            "Content-Length",
+            "Content-Type: multipart/mixed; boundary=x\n",
+            "Content-Type: message/rfc822\n",
+            "--x\n",
+            "--x--\n",
+            "\u{1}\u{1}\u{1}\u{1}",
+            "text",
+            "Return-Path: <c d>\n",
+        ]);
+        let word = prop_oneof![
+            12 => words.prop_map(|word| word.as_bytes().to_vec()),
+            3 => Just(vec![255]),
+            1 => proptest::collection::vec(any::<u8>(), 0..4),
+        ];
+        proptest::collection::vec(word, 0..40).prop_map(|words| words.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn what_is_written_is_read_back(data in messages()) {
+            crate::promises::writer(&data);
+        }
+    }
+}
