@@ -267,9 +267,10 @@ struct Listed {
 
 impl Store {
     fn open(path: &Path, options: &Options<'_>) -> Result<(Store, Report)> {
-        let (files, entries) = (Files::open(path)?, read::list(path)?);
-        let mut findings = Vec::new();
-        let known = match known(path, options) {
+        let files = Files::open(path)?;
+        let (entries, known) = rayon::join(|| read::list(path), || known(path, options));
+        let (entries, mut findings) = (entries?, Vec::new());
+        let known = match known {
             Err(error @ Error::Manifest { .. }) => {
                 let message = format!("{error}; the messages are in the order of their dates");
                 findings.push(Finding::new(Code::ManifestDamaged, message));
@@ -565,8 +566,9 @@ impl Work<'_> {
         let mut tally = Tally::default();
         match &self.ready[job.source] {
             Ready::Maildir(store) => {
+                let mut file = Vec::new();
                 for listed in &store.letters[job.messages.clone()] {
-                    self.render_file(store, listed, out, &mut tally)?;
+                    self.render_file(store, listed, &mut file, out, &mut tally)?;
                 }
             }
             Ready::Mbox { input, mbox, plan } => {
@@ -587,18 +589,19 @@ impl Work<'_> {
         &self,
         store: &Store,
         listed: &Listed,
+        bytes: &mut Vec<u8>,
         out: &mut Vec<u8>,
         tally: &mut Tally,
     ) -> Result<()> {
-        let read::Letter { entry, bytes, mtime } = store.files.read(&listed.entry)?;
+        let read::Found { entry, mtime } = store.files.read(&listed.entry, bytes)?;
         let parsed = entry.parsed();
         let status = Status { flags: parsed.flags(), old: entry.place == Place::Cur };
-        let header = header::split(&bytes).header;
+        let header = header::split(bytes).header;
         let unsaid = unsaid(parsed.info.unwrap_or_default(), header);
         let sender = write::return_path(header).or(listed.sender.as_deref()).unwrap_or_default();
         let envelope = Envelope::Made { sender, epoch: self.received(&entry, mtime, header) };
         let name = || escaped(entry.name.as_bytes());
-        let message = self.with_line_ends(&bytes, Quoting::None, tally);
+        let message = self.with_line_ends(bytes, Quoting::None, tally);
         let letter = Letter { message: &message, envelope, status: Some(status) };
         let changes = write::write(self.variant, &letter, out)
             .map_err(|write::Unsayable| unsayable(store.files.path(&entry)))?;

@@ -1,10 +1,14 @@
 //! The messages of a Maildir, listed.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use rustix::buffer::spare_capacity;
+use rustix::fs::FileType;
+use rustix::io::retry_on_intr;
 
 use super::name;
 use super::write::Place;
@@ -69,14 +73,12 @@ pub struct Files {
     cur: Option<Dir>,
 }
 
-/// A message's file, read.
+/// Where a message was found, and its file's time.
 #[derive(Debug)]
-pub struct Letter {
-    /// Where it was in the end, see [`open_moved`].
-    pub entry: Entry,
-    /// Its bytes.
-    pub bytes: Vec<u8>,
-    /// Its modification time, seconds since 1970.
+pub struct Found<'a> {
+    /// It may have moved since it was listed, see [`open_moved`].
+    pub entry: Cow<'a, Entry>,
+    /// Modification time, seconds since 1970.
     pub mtime: i64,
 }
 
@@ -91,14 +93,15 @@ impl Files {
         Ok(Files { maildir: maildir.to_owned(), new: child("new")?, cur: child("cur")? })
     }
 
-    /// Reads a listed message, wherever it has moved since.
-    pub fn read(&self, entry: &Entry) -> Result<Letter> {
-        match self.read_here(entry) {
+    /// Reads a listed message, wherever it has moved since, into `bytes`.
+    pub fn read<'a>(&self, entry: &'a Entry, bytes: &mut Vec<u8>) -> Result<Found<'a>> {
+        match self.read_here(entry, bytes) {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-            read => return read,
+            read => return Ok(Found { mtime: read?, entry: Cow::Borrowed(entry) }),
         }
         let moved = list(&self.maildir)?.into_iter().find(|e| e.parsed().base == entry.parsed().base);
-        self.read_here(moved.as_ref().unwrap_or(entry))
+        let entry = moved.map_or(Cow::Borrowed(entry), Cow::Owned);
+        Ok(Found { mtime: self.read_here(&entry, bytes)?, entry })
     }
 
     /// How many bytes a message has: what `S=` says, else the file. For an estimate.
@@ -112,22 +115,30 @@ impl Files {
         entry.path(&self.maildir)
     }
 
-    fn read_here(&self, entry: &Entry) -> Result<Letter> {
+    fn read_here(&self, entry: &Entry, bytes: &mut Vec<u8>) -> Result<i64> {
+        let failed = |error: io::Error| Error::io("read", self.path(entry))(error);
         let dir = match entry.place {
             Place::New => &self.new,
             Place::Cur => &self.cur,
         };
-        let failed = || Error::io("read", entry.path(&self.maildir));
-        let Some(dir) = dir else { return Err(failed()(io::ErrorKind::NotFound.into())) };
-        let mut file = dir.open_message(&entry.name)?;
-        let meta = file.metadata().map_err(failed())?;
-        if !meta.is_file() {
-            return Err(failed()(io::Error::other("it is no regular file")));
+        let dir = dir.as_ref().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+        let file = dir.open_message(&entry.name)?;
+        let stat = rustix::fs::fstat(&file).map_err(|e| failed(e.into()))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(failed(io::Error::other("it is no regular file")));
         }
-        // One byte more than it has, so that the read that finds the end is the first.
-        let mut bytes = Vec::with_capacity(meta.len() as usize + 1);
-        file.read_to_end(&mut bytes).map_err(failed())?;
-        Ok(Letter { entry: entry.clone(), bytes, mtime: meta.mtime() })
+        // A message does not grow: the read that fills its size is the last, and there is no second one to
+        // find the end.
+        let size = stat.st_size as usize;
+        bytes.clear();
+        bytes.reserve(size);
+        while bytes.len() < size {
+            let read = || rustix::io::read(&file, spare_capacity(bytes));
+            if retry_on_intr(read).map_err(|e| failed(e.into()))? == 0 {
+                break;
+            }
+        }
+        Ok(stat.st_mtime as i64)
     }
 }
 
@@ -148,9 +159,31 @@ pub fn list(maildir: &Path) -> Result<Vec<Entry>> {
         let visible = names.into_iter().filter(|n| !n.as_bytes().starts_with(b"."));
         entries.extend(visible.map(|name| Entry { place, name }));
     }
-    entries.sort_by(|a, b| {
-        let key = |e: &Entry| e.parsed().epoch().unwrap_or(i64::MAX);
-        key(a).cmp(&key(b)).then_with(|| a.name.cmp(&b.name))
-    });
-    Ok(entries)
+    let key = |entry: Entry| (entry.parsed().epoch().unwrap_or(i64::MAX), entry);
+    let mut dated: Vec<(i64, Entry)> = entries.into_iter().map(key).collect();
+    dated.sort_by(|(a, one), (b, other)| a.cmp(b).then_with(|| one.name.cmp(&other.name)));
+    Ok(dated.into_iter().map(|(_, entry)| entry).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_moves_between_listing_and_opening_is_found() {
+        let temp = tempfile::tempdir().unwrap();
+        for name in ["new", "cur"] {
+            std::fs::create_dir(temp.path().join(name)).unwrap();
+        }
+        std::fs::write(temp.path().join("new/1.a.h"), "one").unwrap();
+        let (files, listed) = (Files::open(temp.path()).unwrap(), list(temp.path()).unwrap());
+        let moved = temp.path().join("cur/1.a.h:2,FS");
+        std::fs::rename(temp.path().join("new/1.a.h"), &moved).unwrap();
+        let mut bytes = b"left over".to_vec();
+        let found = files.read(&listed[0], &mut bytes).unwrap();
+        assert_eq!((found.entry.path(temp.path()), &bytes[..]), (moved.clone(), &b"one"[..]));
+        std::fs::remove_file(moved).unwrap();
+        let gone = files.read(&listed[0], &mut bytes).unwrap_err().to_string();
+        assert!(gone.contains("new/1.a.h"), "{gone}");
+    }
 }

@@ -91,7 +91,9 @@ impl Extending {
 
 impl Drop for Extending {
     fn drop(&mut self) {
-        if !self.kept {
+        // A run that wrote nothing leaves its time alone, too.
+        let is_longer = self.file.metadata().map_or(true, |meta| meta.len() > self.length);
+        if !self.kept && is_longer {
             // If even this fails the error that led here has been told, and what was appended is whole
             // messages but the last.
             let _ = self.file.set_len(self.length);

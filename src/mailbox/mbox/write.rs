@@ -71,7 +71,7 @@ pub fn write(variant: Variant, letter: &Letter<'_>, out: &mut Vec<u8>) -> Result
     let fields = Fields {
         status: letter.status.map(status_values),
         length: has_length(variant).then_some(split.body.len() + quotes.len()),
-        lines: memchr::memchr_iter(b'\n', split.body).count(),
+        body: split.body,
     };
     let mut header = Header::edited(split.header, &fields, eol);
     let doubled = header.place_first_line(eol);
@@ -158,13 +158,13 @@ pub fn return_path(header: &[u8]) -> Option<&[u8]> {
 }
 
 /// What the fields are to say that an mbox keeps in the header.
-struct Fields {
+struct Fields<'a> {
     /// The values of Status and X-Status; empty: no such field.
     status: Option<(String, String)>,
     /// The value of Content-Length; None: no such field.
     length: Option<usize>,
-    /// The only value that a field Lines may have.
-    lines: usize,
+    /// Whose number of lines a field Lines may tell.
+    body: &'a [u8],
 }
 
 /// mbox(5) of mutt, UW-IMAP and Dovecot; see [`Status::take`]. P has no letter.
@@ -195,7 +195,7 @@ struct Header {
 }
 
 impl Header {
-    fn edited(header: &[u8], fields: &Fields, eol: &[u8]) -> Header {
+    fn edited(header: &[u8], fields: &Fields<'_>, eol: &[u8]) -> Header {
         let mut out = Header { kept: Vec::with_capacity(header.len() + 80), ..Header::default() };
         let (status, x_status) = fields.status.clone().unzip();
         // A Content-Length that is not ours may not stay even where it fits: with enough of them a file
@@ -213,7 +213,7 @@ impl Header {
                 (Some((name, value)), _) => {
                     push_field(name, value.replace(String::new()), eol, &mut out.kept)
                 }
-                (None, Some(field)) if field.is("Lines") && !says(&field, fields.lines) => {}
+                (None, Some(field)) if field.is("Lines") && !says_lines(&field, fields.body) => {}
                 _ if has_from => out.keep(lines, fields.length.is_some()),
                 _ => out.kept.extend_from_slice(lines),
             }
@@ -262,7 +262,8 @@ impl Header {
     }
 }
 
-fn says(field: &Field<'_>, number: usize) -> bool {
+fn says_lines(field: &Field<'_>, body: &[u8]) -> bool {
+    let number = memchr::memchr_iter(b'\n', body).count();
     std::str::from_utf8(field.value.trim_ascii()).is_ok_and(|value| value.parse() == Ok(number))
 }
 
