@@ -25,7 +25,7 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
-            [CompletionResult]::new('convert', 'convert', [CompletionResultType]::ParameterValue, 'Convert mboxes into a Maildir, in parallel and durably')
+            [CompletionResult]::new('convert', 'convert', [CompletionResultType]::ParameterValue, 'Convert mboxes into a Maildir, in parallel and durably, and back')
             [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what is in a mailbox, and why each boundary is where it is')
             [CompletionResult]::new('generate', 'generate', [CompletionResultType]::ParameterValue, 'Write man pages and completions into a directory')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
@@ -42,7 +42,7 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             [CompletionResult]::new('--dedupe', '--dedupe', [CompletionResultType]::ParameterName, 'Leave messages out that are there already: the same content (less Status and the like), or the same Message-ID')
             [CompletionResult]::new('--manifest', '--manifest', [CompletionResultType]::ParameterName, 'Keep the manifest in this file; default: mailferry.manifest in the Maildir')
             [CompletionResult]::new('--source', '--source', [CompletionResultType]::ParameterName, 'With --exact: which source, by its path or its number')
-            [CompletionResult]::new('--lock', '--lock', [CompletionResultType]::ParameterName, 'Locks to take on a source, in this order: dotlock, fcntl, flock; or none')
+            [CompletionResult]::new('--lock', '--lock', [CompletionResultType]::ParameterName, 'Locks to take on a source, and on an mbox that is appended to, in this order: dotlock, fcntl, flock; or none')
             [CompletionResult]::new('--lock-timeout', '--lock-timeout', [CompletionResultType]::ParameterName, 'How long to wait for a lock')
             [CompletionResult]::new('--spool-dir', '--spool-dir', [CompletionResultType]::ParameterName, 'Where standard input and compressed sources are unpacked; default: $TMPDIR, or /tmp')
             [CompletionResult]::new('--spool-limit', '--spool-limit', [CompletionResultType]::ParameterName, 'Most bytes to unpack there; default: what is free less 64 MiB')
@@ -55,7 +55,8 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             [CompletionResult]::new('--new-source', '--new-source', [CompletionResultType]::ParameterName, 'Take a path that was converted before for another mailbox, though it begins otherwise now')
             [CompletionResult]::new('--no-manifest', '--no-manifest', [CompletionResultType]::ParameterName, 'Keep no manifest: --exact, growth and deletions are not known to later runs then')
             [CompletionResult]::new('--exact', '--exact', [CompletionResultType]::ParameterName, 'Give a source back byte for byte, from a Maildir and its manifest, into a file or -')
-            [CompletionResult]::new('--force', '--force', [CompletionResultType]::ParameterName, 'With --exact: replace a file that exists')
+            [CompletionResult]::new('--force', '--force', [CompletionResultType]::ParameterName, 'Into an mbox, and with --exact: replace a file that exists')
+            [CompletionResult]::new('--append', '--append', [CompletionResultType]::ParameterName, 'Into an mbox: write behind what is there, under its locks; on any error it is cut back')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Report as JSON Lines: findings, then one summary')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say nothing but errors')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say nothing but errors')
@@ -69,7 +70,7 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             break
         }
         'mailferry;inspect' {
-            [CompletionResult]::new('--lock', '--lock', [CompletionResultType]::ParameterName, 'Locks to take on a source, in this order: dotlock, fcntl, flock; or none')
+            [CompletionResult]::new('--lock', '--lock', [CompletionResultType]::ParameterName, 'Locks to take on a source, and on an mbox that is appended to, in this order: dotlock, fcntl, flock; or none')
             [CompletionResult]::new('--lock-timeout', '--lock-timeout', [CompletionResultType]::ParameterName, 'How long to wait for a lock')
             [CompletionResult]::new('--spool-dir', '--spool-dir', [CompletionResultType]::ParameterName, 'Where standard input and compressed sources are unpacked; default: $TMPDIR, or /tmp')
             [CompletionResult]::new('--spool-limit', '--spool-limit', [CompletionResultType]::ParameterName, 'Most bytes to unpack there; default: what is free less 64 MiB')
@@ -99,7 +100,7 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             break
         }
         'mailferry;help' {
-            [CompletionResult]::new('convert', 'convert', [CompletionResultType]::ParameterValue, 'Convert mboxes into a Maildir, in parallel and durably')
+            [CompletionResult]::new('convert', 'convert', [CompletionResultType]::ParameterValue, 'Convert mboxes into a Maildir, in parallel and durably, and back')
             [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what is in a mailbox, and why each boundary is where it is')
             [CompletionResult]::new('generate', 'generate', [CompletionResultType]::ParameterValue, 'Write man pages and completions into a directory')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')

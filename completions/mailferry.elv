@@ -22,7 +22,7 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand --help 'Print help'
             cand -V 'Print version'
             cand --version 'Print version'
-            cand convert 'Convert mboxes into a Maildir, in parallel and durably'
+            cand convert 'Convert mboxes into a Maildir, in parallel and durably, and back'
             cand inspect 'Show what is in a mailbox, and why each boundary is where it is'
             cand generate 'Write man pages and completions into a directory'
             cand help 'Print this message or the help of the given subcommand(s)'
@@ -38,7 +38,7 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand --dedupe 'Leave messages out that are there already: the same content (less Status and the like), or the same Message-ID'
             cand --manifest 'Keep the manifest in this file; default: mailferry.manifest in the Maildir'
             cand --source 'With --exact: which source, by its path or its number'
-            cand --lock 'Locks to take on a source, in this order: dotlock, fcntl, flock; or none'
+            cand --lock 'Locks to take on a source, and on an mbox that is appended to, in this order: dotlock, fcntl, flock; or none'
             cand --lock-timeout 'How long to wait for a lock'
             cand --spool-dir 'Where standard input and compressed sources are unpacked; default: $TMPDIR, or /tmp'
             cand --spool-limit 'Most bytes to unpack there; default: what is free less 64 MiB'
@@ -51,7 +51,8 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand --new-source 'Take a path that was converted before for another mailbox, though it begins otherwise now'
             cand --no-manifest 'Keep no manifest: --exact, growth and deletions are not known to later runs then'
             cand --exact 'Give a source back byte for byte, from a Maildir and its manifest, into a file or -'
-            cand --force 'With --exact: replace a file that exists'
+            cand --force 'Into an mbox, and with --exact: replace a file that exists'
+            cand --append 'Into an mbox: write behind what is there, under its locks; on any error it is cut back'
             cand --json 'Report as JSON Lines: findings, then one summary'
             cand -q 'Say nothing but errors'
             cand --quiet 'Say nothing but errors'
@@ -64,7 +65,7 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand --version 'Print version'
         }
         &'mailferry;inspect'= {
-            cand --lock 'Locks to take on a source, in this order: dotlock, fcntl, flock; or none'
+            cand --lock 'Locks to take on a source, and on an mbox that is appended to, in this order: dotlock, fcntl, flock; or none'
             cand --lock-timeout 'How long to wait for a lock'
             cand --spool-dir 'Where standard input and compressed sources are unpacked; default: $TMPDIR, or /tmp'
             cand --spool-limit 'Most bytes to unpack there; default: what is free less 64 MiB'
@@ -92,7 +93,7 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand --version 'Print version'
         }
         &'mailferry;help'= {
-            cand convert 'Convert mboxes into a Maildir, in parallel and durably'
+            cand convert 'Convert mboxes into a Maildir, in parallel and durably, and back'
             cand inspect 'Show what is in a mailbox, and why each boundary is where it is'
             cand generate 'Write man pages and completions into a directory'
             cand help 'Print this message or the help of the given subcommand(s)'

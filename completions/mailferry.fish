@@ -26,7 +26,7 @@ end
 
 complete -c mailferry -n "__fish_mailferry_needs_command" -s h -l help -d 'Print help'
 complete -c mailferry -n "__fish_mailferry_needs_command" -s V -l version -d 'Print version'
-complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "convert" -d 'Convert mboxes into a Maildir, in parallel and durably'
+complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "convert" -d 'Convert mboxes into a Maildir, in parallel and durably, and back'
 complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "inspect" -d 'Show what is in a mailbox, and why each boundary is where it is'
 complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "generate" -d 'Write man pages and completions into a directory'
 complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -50,7 +50,7 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l dedupe -
 message-id\t''"
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l manifest -d 'Keep the manifest in this file; default: mailferry.manifest in the Maildir' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l source -d 'With --exact: which source, by its path or its number' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l lock -d 'Locks to take on a source, in this order: dotlock, fcntl, flock; or none' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l lock -d 'Locks to take on a source, and on an mbox that is appended to, in this order: dotlock, fcntl, flock; or none' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l lock-timeout -d 'How long to wait for a lock' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l spool-dir -d 'Where standard input and compressed sources are unpacked; default: $TMPDIR, or /tmp' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l spool-limit -d 'Most bytes to unpack there; default: what is free less 64 MiB' -r
@@ -65,14 +65,15 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s n -l dry
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l new-source -d 'Take a path that was converted before for another mailbox, though it begins otherwise now'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l no-manifest -d 'Keep no manifest: --exact, growth and deletions are not known to later runs then'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l exact -d 'Give a source back byte for byte, from a Maildir and its manifest, into a file or -'
-complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l force -d 'With --exact: replace a file that exists'
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l force -d 'Into an mbox, and with --exact: replace a file that exists'
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l append -d 'Into an mbox: write behind what is there, under its locks; on any error it is cut back'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l json -d 'Report as JSON Lines: findings, then one summary'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s q -l quiet -d 'Say nothing but errors'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s v -l verbose -d 'List every finding, infos too'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l strict -d 'Let warnings count for the exit code (1)'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s V -l version -d 'Print version'
-complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l lock -d 'Locks to take on a source, in this order: dotlock, fcntl, flock; or none' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l lock -d 'Locks to take on a source, and on an mbox that is appended to, in this order: dotlock, fcntl, flock; or none' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l lock-timeout -d 'How long to wait for a lock' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l spool-dir -d 'Where standard input and compressed sources are unpacked; default: $TMPDIR, or /tmp' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l spool-limit -d 'Most bytes to unpack there; default: what is free less 64 MiB' -r
@@ -93,7 +94,7 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -s h -l hel
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -s V -l version -d 'Print version'
 complete -c mailferry -n "__fish_mailferry_using_subcommand generate" -s h -l help -d 'Print help'
 complete -c mailferry -n "__fish_mailferry_using_subcommand generate" -s V -l version -d 'Print version'
-complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert inspect generate help" -f -a "convert" -d 'Convert mboxes into a Maildir, in parallel and durably'
+complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert inspect generate help" -f -a "convert" -d 'Convert mboxes into a Maildir, in parallel and durably, and back'
 complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert inspect generate help" -f -a "inspect" -d 'Show what is in a mailbox, and why each boundary is where it is'
 complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert inspect generate help" -f -a "generate" -d 'Write man pages and completions into a directory'
 complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert inspect generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
