@@ -322,7 +322,7 @@ fn known(maildir: &Path, options: &Options<'_>) -> Result<HashMap<Vec<u8>, Known
     order.sort_by_key(|&n| is_superseded(n));
     let mut known = HashMap::new();
     for n in order {
-        for message in outlines[n].read()?.messages {
+        for message in outlines[n].names() {
             let rank = known.len();
             let line = message.from.0.split_inclusive(|&b| b == b'\n').next().unwrap_or_default();
             let sender = Some(from_line::parse(line).sender).filter(|s| !s.is_empty()).map(Box::from);
@@ -530,13 +530,13 @@ impl<'b> Queue<'b> {
     /// so that nobody waits for a job that nobody has.
     fn work(&self, work: &Work<'_>, file: Option<&std::fs::File>) -> Result<()> {
         let failed = || Error::io("write", work.options.destination);
-        let mut bytes = Vec::new();
+        let (mut file_bytes, mut bytes) = (Vec::new(), Vec::new());
         loop {
             let n = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(job) = work.jobs.get(n) else { return Ok(()) };
             stop_if(work.options.interrupted)?;
             bytes.clear();
-            let tally = work.render(job, &mut bytes)?;
+            let tally = work.render(job, &mut file_bytes, &mut bytes)?;
             let mut turn = self.turn();
             while turn.job != n && !turn.failed {
                 turn = self.moved.wait(turn).unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -562,13 +562,13 @@ impl<'b> Queue<'b> {
 }
 
 impl Work<'_> {
-    fn render(&self, job: &Job, out: &mut Vec<u8>) -> Result<Tally> {
+    /// Appends a job's messages to `out`; `file` is room for one of them.
+    fn render(&self, job: &Job, file: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<Tally> {
         let mut tally = Tally::default();
         match &self.ready[job.source] {
             Ready::Maildir(store) => {
-                let mut file = Vec::new();
                 for listed in &store.letters[job.messages.clone()] {
-                    self.render_file(store, listed, &mut file, out, &mut tally)?;
+                    self.render_file(store, listed, file, out, &mut tally)?;
                 }
             }
             Ready::Mbox { input, mbox, plan } => {

@@ -15,6 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::mailbox::durable::{self, Dir};
@@ -366,6 +367,24 @@ impl Outline<'_> {
         }
         Ok(Section { head: self.head.clone(), messages, gaps, tail: self.tail.clone() })
     }
+
+    /// The messages' names with their From_ lines and nothing else, for those who need no more: in
+    /// parallel, and at a third of the work. Lines that do not parse are passed over.
+    pub fn names(&self) -> Vec<Named> {
+        let lines: Vec<&[u8]> = self.lines.split(|&b| b == b'\n').skip(1).collect();
+        let messages = lines.par_iter().filter(|line| line.starts_with(b"{\"at\":"));
+        messages.filter_map(|line| serde_json::from_slice(line).ok()).collect()
+    }
+}
+
+/// See [`Outline::names`].
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Named {
+    /// The base name of its file.
+    pub name: Bytes,
+    /// Its From_ lines, verbatim.
+    #[serde(default)]
+    pub from: Bytes,
 }
 
 /// A manifest being appended to. Dropped before [`Appending::keep`] it takes back what it wrote.

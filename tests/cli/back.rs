@@ -82,7 +82,9 @@ fn mail(maildir: &Path) -> BTreeMap<(String, String), u32> {
         let mut bytes = lasting(&message.bytes);
         // An mbox has no message without a final newline.
         if !bytes.is_empty() && !bytes.ends_with(b"\n") {
-            bytes.extend_from_slice(if bytes.contains(&b'\r') { b"\r\n" } else { b"\n" });
+            let first = message.bytes.split(|&b| b == b'\n').next().unwrap_or_default();
+            let is_crlf = first.len() < message.bytes.len() && first.ends_with(b"\r");
+            bytes.extend_from_slice(if is_crlf { b"\r\n" } else { b"\n" });
         }
         let text = bytes.escape_ascii().to_string();
         *mail.entry((text, message.flags.unwrap_or_default())).or_insert(0) += 1;

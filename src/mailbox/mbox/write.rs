@@ -233,7 +233,7 @@ impl Header {
                 let line = &lines[at..];
                 let end = memchr::memchr(b'\n', line).map_or(line.len(), |lf| lf + 1);
                 let spared =
-                    header::is_field_line(line) && from_line::parse(&line[..end]).class == Line::Unknown;
+                    header::is_field_line(line) && from_line::parse(&line[..end]).class != Line::Dated;
                 has_length || at > 0 || !spared
             })
             .collect();
@@ -343,6 +343,11 @@ mod tests {
         is_written("hello\n", "", "X-Status: \nhello\n");
         is_written(" folded\n\n", "S", &format!("{FROM} folded\nStatus: RO\n\n"));
         is_written("From : a@b\n\n", "S", "Status: RO\nFrom : a@b\n\n");
+        is_written(
+            "A: 1\nFrom  :a@b\nFrom : Mon Jan  1 10:00:05 2001\n\n",
+            "",
+            "A: 1\nFrom  :a@b\n>From : Mon Jan  1 10:00:05 2001\n\n",
+        );
         is_written("\nx\n", "", "\nx\n");
     }
 
