@@ -555,6 +555,9 @@ impl<'b> Queue<'b> {
             self.moved.notify_all();
             if let Some(file) = file {
                 durable::write_all_at(file, &bytes, at).map_err(failed())?;
+                if work.options.fsync != Fsync::None {
+                    durable::begin_writeback(file, at, bytes.len() as u64);
+                }
             }
             work.progress.advance(job.size, job.messages.len() as u64);
         }

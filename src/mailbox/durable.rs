@@ -344,6 +344,20 @@ pub fn write_all_at(fd: impl AsFd, mut bytes: &[u8], mut at: u64) -> io::Result<
     Ok(())
 }
 
+/// Has the disk begin with these bytes: the flush at the end then finds little left to do. It is a wish,
+/// so that it is refused is no error; and it is no flush.
+#[allow(unsafe_code)]
+pub fn begin_writeback(file: &File, at: u64, length: u64) {
+    #[cfg(target_os = "linux")]
+    if let (Ok(at), Ok(length)) = (at.try_into(), length.try_into()) {
+        use std::os::fd::AsRawFd;
+        // SAFETY: the descriptor is open while `file` is borrowed; no memory is handed over.
+        unsafe { libc::sync_file_range(file.as_raw_fd(), at, length, libc::SYNC_FILE_RANGE_WRITE) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, at, length);
+}
+
 /// Writes all of `slices`, however many there are; they are used up.
 pub fn write_vectored_all(fd: impl AsFd, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
     // Drops empty slices at the head: a writev of nothing but them would look like a full disk.
