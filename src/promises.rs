@@ -125,8 +125,7 @@ pub fn from_line(line: &[u8]) {
 
 /// Unquoting takes off `>` and nothing else, and as mboxrd it is the inverse of quoting.
 pub fn quote(body: &[u8]) {
-    let mut quoted = Vec::new();
-    quote::push_quoted(body, quote::to_quote(body, Quoting::Any), &mut quoted);
+    let quoted = quote::quoted_rd(body);
     let begins = [&b"\nFrom "[..], b"\0From "].iter().any(|s| memchr::memmem::find(&quoted, s).is_some());
     assert!(!quoted.starts_with(b"From ") && !begins);
     for text in [body, &quoted] {

@@ -60,6 +60,14 @@ pub fn unquoted<'a>(
     removed
 }
 
+/// The body as an mboxrd writer lays it down: one more `>` before every `>*From ` line.
+/// [`unquoted`] with [`Quoting::Any`] is its inverse.
+pub fn quoted_rd(body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(body.len() + 16);
+    push_quoted(body, to_quote(body, Quoting::Any), &mut out);
+    out
+}
+
 /// Appends `text` with a `>` before each of these offsets.
 pub fn push_quoted(text: &[u8], at: impl IntoIterator<Item = usize>, out: &mut Vec<u8>) {
     let mut from = 0;
