@@ -548,7 +548,7 @@ fn summary(
 }
 
 /// To the millisecond.
-fn seconds(elapsed: Duration) -> f64 {
+pub fn seconds(elapsed: Duration) -> f64 {
     (elapsed.as_secs_f64() * 1000.0).round() / 1000.0
 }
 

@@ -10,6 +10,7 @@ mod open;
 mod progress;
 mod report;
 pub mod signals;
+mod verify;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -26,6 +27,7 @@ pub struct Cli {
 const MAIN_HELP: &str = "\
 Example:
   mailferry convert inbox.mbox ~/Maildir
+  mailferry verify ~/Maildir
   mailferry inspect inbox.mbox
 
 See mailferry-formats(5) for the formats and what is believed of them.";
@@ -33,6 +35,7 @@ See mailferry-formats(5) for the formats and what is believed of them.";
 #[derive(Subcommand, Debug)]
 enum Command {
     Convert(convert::ConvertArgs),
+    Verify(verify::VerifyArgs),
     Inspect(inspect::InspectArgs),
     /// Write man pages and completions into a directory
     #[command(hide = true)]
@@ -89,6 +92,7 @@ pub fn run() -> Exit {
     signals::catch_bus_error();
     match cli.command {
         Command::Convert(args) => convert::run(args),
+        Command::Verify(args) => verify::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Generate(args) => generate::run(&args),
     }

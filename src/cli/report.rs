@@ -115,6 +115,7 @@ impl Reporter {
     }
 
     fn finding_line(&mut self, path: &Path, finding: &Finding) {
+        let path = finding.path.as_deref().unwrap_or(path);
         let severity = finding.code.severity();
         if self.quiet && severity != Severity::Error {
             return;
@@ -200,6 +201,7 @@ impl Reporter {
 }
 
 fn finding_object(path: &Path, finding: &Finding) -> Value {
+    let path = finding.path.as_deref().unwrap_or(path);
     let mut object = json!({
         "type": "finding",
         "code": finding.code.name(),

@@ -141,6 +141,19 @@ impl Dir {
         rustix::fs::renameat(&self.fd, from, &self.fd, name).map_err(failed("rename", self.join(from)))
     }
 
+    /// Changes the mode of a file or a directory in this one. A symbolic link is refused: what it leads
+    /// to may be anybody's.
+    pub fn set_mode(&self, name: &OsStr, mode: u32) -> Result<()> {
+        let path = self.join(name);
+        let stat = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(failed("look up", &path))?;
+        let done = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Symlink => Err(Errno::LOOP),
+            _ => rustix::fs::chmodat(&self.fd, name, Mode::from_raw_mode(mode), AtFlags::empty()),
+        };
+        done.map_err(failed("change the mode of", path))
+    }
+
     /// A second handle of the same directory.
     pub fn try_clone(&self) -> Result<Dir> {
         let fd = self.fd.try_clone().map_err(Error::io("open the directory", &self.path))?;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::path::PathBuf;
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,6 +103,45 @@ codes! {
     FlagsDiffer "flags-differ" Error "The flags of a message differ, or only one side has seen that it is there.",
     DateDiffers "date-differs" Error "The received dates of a message differ.",
     FieldsDiffer "fields-differ" Warning "The fields of a message differ that readers rewrite: Status, X-UID, Content-Length and the like.",
+    MessageSwapped "message-swapped" Error "Two messages that the manifest names have each other's bytes.",
+    MessageRenamed "message-renamed" Error "A message that the manifest names is there, under another base name.",
+    MessageCopied "message-copied" Error "A second file has the bytes of a message that the manifest names.",
+    MessageMoved "message-moved" Info "A message lies in another folder, or back in new/, since it was converted.",
+    MessageReflagged "message-reflagged" Info "A message has other flags than when it was converted.",
+    MessageAdded "message-added" Info "Messages that came after the conversion.",
+    ConversionUnfinished "conversion-unfinished" Error "The manifest has a section that was never closed: the conversion was killed.",
+    SourceCompared "source-compared" Info "The source as it is now beside what was converted: the same, grown, another, or gone.",
+    MessageEmpty "message-empty" Error "A message file without a byte in it, by a name that does not say so.",
+    MessageNoHeader "message-no-header" Warning "A message that does not begin with a header, or is empty as its name says.",
+    MessageHeaderLine "message-header-line" Warning "A line in a header that is no field: readers end the header there, or pass over it.",
+    MessageHeaderCut "message-header-cut" Warning "A message file that ends in the middle of a header line.",
+    MessageNul "message-nul" Warning "NUL bytes in a message file, as a crash leaves them.",
+    MessageFromLine "message-from-line" Warning "A message file that begins with a From_ line: an mbox remains in it.",
+    MessageFromInside "message-from-inside" Warning "A From_ line with a header behind it inside a message file: two messages may be in it.",
+    MessageLongLine "message-long-line" Info "Lines of more than 998 bytes (RFC 5322).",
+    MessageCompressed "message-compressed" Warning "A message file that a server has compressed; its contents were not looked at.",
+    MboxUnquotedFrom "mbox-unquoted-from" Warning "A line of a body that begins with \"From \" unquoted; other readers may begin a message there.",
+    MboxNoFinalNewline "mbox-no-final-newline" Warning "The mbox does not end with a line end: what is appended carelessly sticks to its last line.",
+    MboxNoFinalBlank "mbox-no-final-blank" Info "The mbox does not end with a blank line.",
+    MaildirNoDirectory "maildir-no-directory" Error "One of tmp/, new/ and cur/ is missing.",
+    MaildirMode "maildir-mode" Warning "Directories or messages that their own owner may not use.",
+    MaildirOpen "maildir-open" Warning "Directories with mail that every user of the machine may enter or list.",
+    MaildirLooseMode "maildir-loose-mode" Info "Messages whose modes allow more than their owner; their directories keep others out.",
+    MaildirOwner "maildir-owner" Warning "Files or directories that belong to another user than the Maildir.",
+    MaildirBadInfo "maildir-bad-info" Warning "A file name whose info is not :2, and flags in ASCII order, each once.",
+    MaildirDuplicate "maildir-duplicate" Error "Two files with one base name: to a reader they are the same message.",
+    MaildirUntrueSize "maildir-untrue-size" Error "A file whose size is not the S= or W= in its name.",
+    MaildirStaleTmp "maildir-stale-tmp" Warning "A file in tmp/ that nobody has touched for 36 hours: a delivery that was cut off.",
+    MaildirFlagsInNew "maildir-flags-in-new" Info "Messages with flags in new/.",
+    MaildirMtime "maildir-mtime" Info "Messages whose modification time is not the date in their name; IMAP's APPEND makes such.",
+    MaildirsizeDrift "maildirsize-drift" Warning "The file maildirsize does not add up to what is there.",
+    MaildirFolderName "maildir-folder-name" Warning "A folder whose name is not the modified UTF-7 of IMAP.",
+    MaildirNoMarker "maildir-no-marker" Warning "A folder without its file maildirfolder.",
+    MaildirForeignFile "maildir-foreign-file" Warning "A file that belongs to no Maildir that we know of.",
+    MaildirNotAFile "maildir-not-a-file" Error "A link, a directory or a device where messages lie; nothing in it was looked at.",
+    MaildirUnfinished "maildir-unfinished" Warning "What an unfinished conversion left beside the Maildir.",
+    RepairPlanned "repair-planned" Info "What --repair would do.",
+    RepairDone "repair-done" Info "What --repair did.",
     Unsupported "unsupported" Error "Asked for by name, and not done by this version.",
     Interrupted "interrupted" Error "SIGINT, SIGTERM or SIGHUP; the same command continues.",
 }
@@ -111,6 +151,8 @@ codes! {
 pub struct Finding {
     /// What kind of thing.
     pub code: Code,
+    /// The file it is about, where that is not the mailbox that the report is about.
+    pub path: Option<PathBuf>,
     /// Byte offset in the (uncompressed) source, counted from 0.
     pub offset: Option<u64>,
     /// Line in the source, counted from 1; filled in by [`number_lines`].
@@ -124,12 +166,18 @@ pub struct Finding {
 impl Finding {
     /// A finding about the file as a whole.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Finding {
-        Finding { code, offset: None, line: None, message: message.into(), mend: None }
+        Finding { code, path: None, offset: None, line: None, message: message.into(), mend: None }
     }
 
     /// A finding at a byte of the source.
     pub fn at(code: Code, offset: u64, message: impl Into<Cow<'static, str>>) -> Finding {
         Finding { offset: Some(offset), ..Finding::new(code, message) }
+    }
+
+    /// Says which file it is about.
+    pub fn in_file(mut self, path: impl Into<PathBuf>) -> Finding {
+        self.path = Some(path.into());
+        self
     }
 
     /// Adds what can be done about it.

@@ -102,7 +102,7 @@ impl Format {
     /// Knows the compression by the first bytes. bzip2's own magic, `BZh9`, could begin a line of
     /// text; the number of the first block after it (pi, or the square root of pi at an empty file's
     /// end) could not.
-    pub(super) fn recognise(head: &[u8]) -> Option<Format> {
+    pub fn recognise(head: &[u8]) -> Option<Format> {
         match head {
             [0x1f, 0x8b, 8, ..] => Some(Format::Gzip),
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Format::Zstd),

@@ -1,3 +1,147 @@
-//! verify: is a mailbox sound, and is it the same mail as another one?
+//! verify: is a mailbox sound, is it the mail that was converted, is it the same mail as another one?
+//! Looking changes nothing; [`repair`] alone does, and only what loses nothing.
 
 pub mod against;
+pub mod maildir;
+pub mod manifest;
+pub mod mbox;
+mod message;
+pub mod repair;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::mbox::variant::Variant;
+use crate::mailbox::source::Source;
+use manifest::Proof;
+use repair::Step;
+
+/// How much is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Framing, names, sizes, modes; the names that the manifest holds.
+    Structure,
+    /// All bytes.
+    Contents,
+}
+
+/// Opens a source that a manifest names; None where nothing is there.
+pub type OpenSource<'a> = &'a (dyn Fn(&Path) -> Result<Option<Source>> + Sync);
+
+/// How to verify.
+pub struct Options<'a> {
+    /// How much to look at.
+    pub depth: Depth,
+    /// Now, in seconds since 1970: what is stale goes by it.
+    pub now: i64,
+    /// The manifest, where it is not in the Maildir.
+    pub manifest: Option<&'a Path>,
+    /// Where the source is now, if not where the manifest says.
+    pub source: Option<&'a Path>,
+    /// How sources are opened.
+    pub open_source: OpenSource<'a>,
+    /// Set by a signal.
+    pub interrupted: &'a AtomicBool,
+}
+
+/// What was found in one mailbox.
+#[derive(Debug)]
+pub struct Report {
+    /// The mailbox.
+    pub path: PathBuf,
+    /// Its folders, the mailbox itself first; an mbox has no other.
+    pub folders: Vec<Folder>,
+    /// What is to be said, in the order of the mailbox.
+    pub findings: Vec<Finding>,
+    /// What [`repair`] can do about it.
+    pub steps: Vec<Step>,
+    /// What became of each source that a manifest tells of.
+    pub proofs: Vec<Proof>,
+}
+
+/// One folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Messages; UW-IMAP's pseudo message is none.
+    pub messages: u64,
+    /// Bytes: of an mbox all, of a Maildir those of its messages.
+    pub bytes: u64,
+    /// Which kind of mbox and why; None for a Maildir.
+    pub kind: Option<(Variant, String)>,
+}
+
+/// What a verification may say, in the order of the manual. (Errors of the system are said too, as every
+/// command does.) Each has a fixture in tests/cli/verify.rs.
+pub const CODES: &[Code] = &[
+    Code::NotAMailbox,
+    Code::MboxVariant,
+    Code::MboxVotesSplit,
+    Code::MboxJunk,
+    Code::MboxBom,
+    Code::MboxBlankLead,
+    Code::MboxNoBlankLine,
+    Code::MboxNoHeader,
+    Code::MboxDoubledFrom,
+    Code::MboxUndated,
+    Code::MboxFromInBody,
+    Code::MboxUnquotedFrom,
+    Code::MboxAttachedFrom,
+    Code::MboxCoveredFrom,
+    Code::MboxContentLength,
+    Code::MboxLengthNoBlank,
+    Code::MmdfUnclosed,
+    Code::MboxPseudo,
+    Code::MboxCrOnly,
+    Code::MboxLoneCr,
+    Code::MboxNul,
+    Code::MboxHeaderCut,
+    Code::MboxNoFinalNewline,
+    Code::MboxNoFinalBlank,
+    Code::MaildirNoDirectory,
+    Code::MaildirMode,
+    Code::MaildirOpen,
+    Code::MaildirLooseMode,
+    Code::MaildirOwner,
+    Code::MaildirBadInfo,
+    Code::MaildirDuplicate,
+    Code::MaildirUntrueSize,
+    Code::MaildirStaleTmp,
+    Code::MaildirFlagsInNew,
+    Code::MaildirMtime,
+    Code::MaildirsizeDrift,
+    Code::MaildirFolderName,
+    Code::MaildirNoMarker,
+    Code::MaildirForeignFile,
+    Code::MaildirNotAFile,
+    Code::MaildirUnfinished,
+    Code::MessageEmpty,
+    Code::MessageNoHeader,
+    Code::MessageHeaderLine,
+    Code::MessageHeaderCut,
+    Code::MessageNul,
+    Code::MessageFromLine,
+    Code::MessageFromInside,
+    Code::MessageLongLine,
+    Code::MessageCompressed,
+    Code::MessageGone,
+    Code::MessageChanged,
+    Code::MessageSwapped,
+    Code::MessageRenamed,
+    Code::MessageCopied,
+    Code::MessageMoved,
+    Code::MessageReflagged,
+    Code::MessageAdded,
+    Code::ConversionUnfinished,
+    Code::ManifestDamaged,
+    Code::SourceCompared,
+    Code::RepairPlanned,
+    Code::RepairDone,
+];
+
+fn stop_if(interrupted: &AtomicBool) -> Result<()> {
+    if interrupted.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+}

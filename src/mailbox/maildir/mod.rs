@@ -1,6 +1,7 @@
 //! Maildir: a message a file, its metadata in the name.
 
 pub mod flags;
+pub mod folders;
 pub mod name;
 pub mod read;
 pub mod write;

@@ -1,0 +1,339 @@
+//! `mailferry verify`.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use clap::Args;
+use mailferry::mailbox::error::{Error, Result};
+use mailferry::mailbox::finding::{Code, Finding, Severity};
+use mailferry::mailbox::mbox::read::Ask;
+use mailferry::mailbox::shown;
+use mailferry::verify::manifest::Proof;
+use mailferry::verify::{self, Depth, Options, Report};
+use serde_json::json;
+
+use super::exit::{self, Exit};
+use super::mailbox_arg::{Format, Mailbox};
+use super::open::OpenArgs;
+use super::progress::Watcher;
+use super::report::{Reporter, grouped};
+use super::{Common, signals};
+
+/// Say whether mailboxes are sound, and whether they still hold the mail that was converted
+///
+/// An mbox: where messages begin and on what evidence, lengths that lie, junk, NULs, damaged headers, a
+/// cut end. A Maildir, and the folders in it: directories, modes, names, sizes, tmp/, mbox remains, the
+/// quota's sums. A Maildir with a manifest: every message that was converted, unchanged, moved,
+/// re-flagged, changed or gone, without the source. Nothing is changed, but by --repair.
+#[derive(Args, Debug)]
+#[command(after_help = help())]
+pub struct VerifyArgs {
+    /// mboxes, Maildirs, or - for an mbox on standard input
+    #[arg(required = true, value_name = "MAILBOX")]
+    mailboxes: Vec<OsString>,
+    /// Look at the structure only: framing, names, sizes, modes; not at what messages contain
+    #[arg(long)]
+    quick: bool,
+    /// The manifest of the Maildir; default: mailferry.manifest in it
+    #[arg(long, value_name = "PATH")]
+    manifest: Option<PathBuf>,
+    /// Where the source that was converted lies now; default: where the manifest says
+    #[arg(long, value_name = "PATH")]
+    source: Option<PathBuf>,
+    /// Mend what can be mended without touching a message: missing directories, modes, the end of an
+    /// mbox; stale files of tmp/ are moved to mailferry-lost/
+    #[arg(long)]
+    repair: bool,
+    /// Write nothing: with --repair, report what it would do
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    #[command(flatten)]
+    open: OpenArgs,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn help() -> String {
+    format!(
+        "\
+Examples:
+  mailferry verify inbox.mbox
+  mailferry verify ~/Maildir
+  mailferry verify --quick --strict ~/Maildir archive/*.mbox
+  mailferry verify --repair -n ~/Maildir
+
+{}",
+        exit::HELP
+    )
+}
+
+/// What `--json` has in its summary, for the manual.
+pub const SUMMARY: &[(&str, &str)] = &[
+    ("command", "verify"),
+    ("dry_run", "whether -n was given"),
+    ("mailboxes", "how many were named"),
+    ("sound", "how many of them have no errors"),
+    ("folders", "folders looked at; an mbox is one"),
+    ("messages_found", "messages in them"),
+    ("bytes_source", "bytes of mboxes and of the messages in Maildirs"),
+    ("sources", "sources that manifests tell of"),
+    ("converted", "messages of these sources"),
+    ("kept", "of these, how many are there byte for byte (with --quick: by name)"),
+    ("moved", "of the kept ones, how many lie in another folder, or in new/ again"),
+    ("reflagged", "of the kept ones, how many have other flags"),
+    ("renamed", "of the kept ones, how many have another base name"),
+    ("changed", "how many have other bytes"),
+    ("gone", "how many are not there"),
+    ("repairs", "what --repair did; with -n, what it would do"),
+    ("warnings", "warnings told"),
+    ("errors", "errors told"),
+    ("verdict", "the last sentence of the report as text"),
+    ("seconds", "how long it took"),
+];
+
+/// The sums over all mailboxes.
+#[derive(Default)]
+struct Sums {
+    sound: u64,
+    folders: u64,
+    messages: u64,
+    bytes: u64,
+    repairs: u64,
+    proofs: Vec<Proof>,
+}
+
+/// Runs the command.
+pub fn run(args: VerifyArgs) -> Exit {
+    let started = Instant::now();
+    let mut reporter = Reporter::new(&args.common);
+    let mut sums = Sums::default();
+    let mut verdict = String::new();
+    let exit = match check(&args) {
+        Ok(()) => verify_all(&args, &mut reporter, &mut sums, &mut verdict),
+        Err(error) => {
+            reporter.error(&error);
+            Exit::Usage
+        }
+    };
+    reporter.object(&summary(&args, &sums, &verdict, started, &reporter));
+    reporter.finish(exit)
+}
+
+/// What clap cannot say.
+fn check(args: &VerifyArgs) -> Result<()> {
+    args.common
+        .set_up_workers()
+        .map_err(|e| Error::Unsupported { path: "--jobs".into(), reason: e.to_string() })?;
+    if let Some(path) = args.manifest.as_ref().or(args.source.as_ref()).filter(|_| args.mailboxes.len() > 1) {
+        let reason = "is for one mailbox; verify them one by one".into();
+        return Err(Error::Unsupported { path: path.clone(), reason });
+    }
+    Ok(())
+}
+
+/// One mailbox after the other; a bad one does not keep the others from being looked at.
+fn verify_all(args: &VerifyArgs, reporter: &mut Reporter, sums: &mut Sums, verdict: &mut String) -> Exit {
+    let interrupted = signals::interruption();
+    let mut unfinished = None;
+    for argument in &args.mailboxes {
+        let mailbox = Mailbox::parse(argument);
+        match one(args, &mailbox, &interrupted, reporter, sums) {
+            Ok(sentence) => *verdict = sentence,
+            Err(error) => {
+                reporter.error(&error);
+                let exit = Exit::of(&error);
+                unfinished = Some(exit);
+                if exit == Exit::Interrupted {
+                    return exit;
+                }
+            }
+        }
+    }
+    let count = args.mailboxes.len() as u64;
+    if count > 1 {
+        *verdict = format!("{} of {} mailboxes are sound.", grouped(sums.sound), grouped(count));
+        reporter.line(verdict);
+    }
+    unfinished.unwrap_or(Exit::finished(reporter.errors, reporter.warnings, args.common.strict))
+}
+
+/// Verifies a mailbox, mends it if that is asked for, and reports. Returns the verdict.
+fn one(
+    args: &VerifyArgs,
+    mailbox: &Mailbox,
+    interrupted: &AtomicBool,
+    reporter: &mut Reporter,
+    sums: &mut Sums,
+) -> Result<String> {
+    let mut report = look(args, mailbox, interrupted)?;
+    if args.repair && !report.steps.is_empty() {
+        let steps = std::mem::take(&mut report.steps);
+        sums.repairs += steps.len() as u64;
+        for step in steps {
+            if !args.dry_run {
+                step.carry_out(&args.open.locks(false), interrupted)?;
+            }
+            tell_step(args, &step, reporter);
+        }
+        if !args.dry_run {
+            // What is told is what is left.
+            report = look(args, mailbox, interrupted)?;
+        }
+    }
+    Ok(tell(&report, reporter, sums))
+}
+
+fn look(args: &VerifyArgs, mailbox: &Mailbox, interrupted: &AtomicBool) -> Result<Report> {
+    let watcher = Watcher::new(&args.common);
+    let open_source = |path: &Path| match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        _ => {
+            let mailbox = Mailbox { format: Some(Format::Mbox), path: path.to_owned() };
+            args.open.open(&mailbox, interrupted, &watcher, true).map(Some)
+        }
+    };
+    let options = Options {
+        depth: if args.quick { Depth::Structure } else { Depth::Contents },
+        now: super::convert::now(),
+        manifest: args.manifest.as_deref(),
+        source: args.source.as_deref(),
+        open_source: &open_source,
+        interrupted,
+    };
+    let is_directory = mailbox.path.is_dir() && !mailbox.is_standard_stream();
+    let report = if mailbox.format == Some(Format::Maildir) || is_directory {
+        verify::maildir::verify(&mailbox.path, &options, &watcher)
+    } else {
+        let ask = Ask { variant: mailbox.variant(), ..Ask::default() };
+        // Looking leaves nothing behind, not even for a moment.
+        args.open
+            .open(mailbox, interrupted, &watcher, true)
+            .and_then(|mut source| verify::mbox::verify(&mut source, &ask, &options, &watcher))
+    };
+    watcher.finish();
+    report
+}
+
+fn tell_step(args: &VerifyArgs, step: &verify::repair::Step, reporter: &mut Reporter) {
+    let (code, verb) =
+        if args.dry_run { (Code::RepairPlanned, "would") } else { (Code::RepairDone, "done:") };
+    let path = step.path();
+    let text = format!("{verb} {}", step.phrase());
+    if reporter.is_json() {
+        reporter.findings(&path, &[Finding::new(code, text)]);
+    } else {
+        reporter.line(&format!("repair: {}: {text}", shown(&path)));
+    }
+}
+
+/// Reports on one mailbox, the verdict last.
+fn tell(report: &Report, reporter: &mut Reporter, sums: &mut Sums) -> String {
+    reporter.findings(&report.path, &report.findings);
+    let of = |severity| report.findings.iter().filter(|f| f.code.severity() == severity).count() as u64;
+    let (errors, warnings) = (of(Severity::Error), of(Severity::Warning));
+    let path = shown(&report.path);
+    for folder in &report.folders {
+        match &folder.kind {
+            Some((variant, why)) => reporter.line(&format!("{path}: {variant} ({why})")),
+            None if report.folders.len() > 1 => reporter.line(&format!(
+                "{}: {} in {}",
+                shown(&folder.path),
+                counted(folder.messages, "message"),
+                counted(folder.bytes, "byte")
+            )),
+            None => {}
+        }
+    }
+    let messages = report.folders.iter().map(|f| f.messages).sum();
+    let bytes = report.folders.iter().map(|f| f.bytes).sum();
+    let state = match (errors, warnings) {
+        (0, 0) => "sound".to_owned(),
+        (0, warnings) => format!("sound, {}", counted(warnings, "warning")),
+        (errors, 0) => counted(errors, "error"),
+        (errors, warnings) => format!("{}, {}", counted(errors, "error"), counted(warnings, "warning")),
+    };
+    let mut verdict =
+        format!("{path}: {} in {}; {state}.", counted(messages, "message"), counted(bytes, "byte"));
+    reporter.line(&verdict);
+    for proof in &report.proofs {
+        verdict = proved(proof);
+        reporter.line(&verdict);
+    }
+    sums.sound += u64::from(errors == 0);
+    sums.folders += report.folders.len() as u64;
+    sums.messages += messages;
+    sums.bytes += bytes;
+    sums.proofs.extend(report.proofs.iter().cloned());
+    verdict
+}
+
+/// The sentence about one source.
+fn proved(proof: &Proof) -> String {
+    let mut sentence = format!(
+        "{} of {} of {} are in {}",
+        grouped(proof.kept),
+        counted(proof.messages, "message"),
+        shown(&proof.source),
+        shown(&proof.maildir),
+    );
+    sentence.push_str(match proof.depth {
+        Depth::Contents => ", byte for byte",
+        Depth::Structure => ", by their names",
+    });
+    let besides: Vec<String> = [
+        (proof.changed, "changed"),
+        (proof.gone, "gone"),
+        (proof.renamed, "renamed"),
+        (proof.moved, "moved"),
+        (proof.reflagged, "with other flags"),
+    ]
+    .iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!("{} {what}", grouped(*count)))
+    .collect();
+    if !besides.is_empty() {
+        sentence.push_str(&format!("; {}", besides.join(", ")));
+    }
+    sentence.push('.');
+    sentence
+}
+
+/// `1 message`, `39,031 messages`.
+fn counted(count: u64, what: &str) -> String {
+    format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
+}
+
+fn summary(
+    args: &VerifyArgs,
+    sums: &Sums,
+    verdict: &str,
+    started: Instant,
+    reporter: &Reporter,
+) -> serde_json::Value {
+    let of = |count: fn(&Proof) -> u64| sums.proofs.iter().map(count).sum::<u64>();
+    json!({
+        "type": "summary",
+        "command": "verify",
+        "dry_run": args.dry_run,
+        "mailboxes": args.mailboxes.len(),
+        "sound": sums.sound,
+        "folders": sums.folders,
+        "messages_found": sums.messages,
+        "bytes_source": sums.bytes,
+        "sources": sums.proofs.len(),
+        "converted": of(|p| p.messages),
+        "kept": of(|p| p.kept),
+        "moved": of(|p| p.moved),
+        "reflagged": of(|p| p.reflagged),
+        "renamed": of(|p| p.renamed),
+        "changed": of(|p| p.changed),
+        "gone": of(|p| p.gone),
+        "repairs": sums.repairs,
+        "warnings": reporter.warnings,
+        "errors": reporter.errors,
+        "verdict": verdict,
+        "seconds": super::convert::seconds(started.elapsed()),
+    })
+}

@@ -1,0 +1,496 @@
+//! Is it the mail that was converted? Each message that a manifest names, years later: unchanged, moved,
+//! re-flagged, changed, under another name, or gone. The source is not needed; where it is at hand, it is
+//! compared too.
+//!
+//! What a user or a server does every day (flags, new/ to cur/, another folder) is an info. Whatever leaves
+//! the manifest's claim untrue is an error: bytes that changed, a message that is gone, and also one that
+//! got another base name, since that is another message to every IMAP client and to `convert --exact`.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::maildir::{self, Found};
+use super::{Depth, Options, stop_if};
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::maildir::write::Place;
+use crate::mailbox::manifest::{self, Digest, FILE_NAME, Outline, Section};
+use crate::mailbox::shown;
+use crate::mailbox::source::Source;
+
+/// What became of the messages of one source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// The source, as the manifest names it.
+    pub source: PathBuf,
+    /// The Maildir it was converted into.
+    pub maildir: PathBuf,
+    /// Whether bytes were compared, or names only.
+    pub depth: Depth,
+    /// Its messages.
+    pub messages: u64,
+    /// Those that are there, byte for byte; under another name too.
+    pub kept: u64,
+    /// Of these: in another folder, or back in new/.
+    pub moved: u64,
+    /// Of these: with other flags.
+    pub reflagged: u64,
+    /// Of these: under another base name.
+    pub renamed: u64,
+    /// Those whose file has other bytes now.
+    pub changed: u64,
+    /// Those that are not there.
+    pub gone: u64,
+}
+
+/// A manifest that was found and holds.
+#[derive(Debug)]
+pub(super) struct Manifest {
+    path: PathBuf,
+    /// The folder it lies in, by its number.
+    folder: usize,
+    sections: Vec<Section>,
+    /// Which of them tell of a source as it was last.
+    newest: Vec<bool>,
+}
+
+/// Reads the manifests of all folders. What is damaged is a finding, and nothing is judged by it.
+pub(super) fn find(
+    folders: &[Found],
+    options: &Options<'_>,
+    findings: &mut Vec<Finding>,
+) -> Result<Vec<Manifest>> {
+    let mut manifests = Vec::new();
+    for (folder, found) in folders.iter().enumerate() {
+        let path = match options.manifest {
+            Some(path) if folder == 0 => path.to_owned(),
+            _ => found.path.join(FILE_NAME),
+        };
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && options.manifest != Some(&*path) => {
+                continue;
+            }
+            Err(error) => return Err(Error::io("read the manifest", &path)(error)),
+        };
+        match parse(&text, &path) {
+            Ok((sections, newest)) => manifests.push(Manifest { path, folder, sections, newest }),
+            Err(error @ Error::Manifest { .. }) => {
+                let mut finding = Finding::new(Code::ManifestDamaged, error.to_string()).in_file(&path);
+                if let Error::Manifest { line, .. } = error {
+                    finding.line = Some(line);
+                }
+                findings.push(finding.mend("restore it from a backup; without it nothing says what was converted"));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(manifests)
+}
+
+fn parse(text: &[u8], path: &Path) -> Result<(Vec<Section>, Vec<bool>)> {
+    let outlines = manifest::outline(text, path)?;
+    if outlines.iter().any(|o| o.tail.is_none()) {
+        check_lines(text, path)?;
+    }
+    let newest = (0..outlines.len()).map(|n| is_newest(&outlines, n)).collect();
+    let sections = outlines.iter().map(Outline::read).collect::<Result<_>>()?;
+    Ok((sections, newest))
+}
+
+/// An open section has no hash to hold its lines to. A kill tears the last line and no other, so that each
+/// whole one still is an object of ours.
+fn check_lines(text: &[u8], path: &Path) -> Result<()> {
+    for (n, line) in text.split_inclusive(|&b| b == b'\n').enumerate() {
+        let whole = line.strip_suffix(b"\n");
+        let parsed = whole.map(serde_json::from_slice::<HashMap<&str, serde::de::IgnoredAny>>);
+        if let Some(Err(error)) = parsed {
+            let line = n as u64 + 1;
+            return Err(Error::Manifest { path: path.to_owned(), line, reason: format!("is torn: {error}") });
+        }
+    }
+    Ok(())
+}
+
+/// Whether no closed section tells of the same source as it was later.
+fn is_newest(outlines: &[Outline<'_>], n: usize) -> bool {
+    let later = n + 1..outlines.len();
+    !later.into_iter().any(|later| outlines[later].tail.is_some() && manifest::follows(outlines, later, n))
+}
+
+/// Holds the manifests against what was found.
+pub(super) fn judge(
+    manifests: &[Manifest],
+    folders: &[Found],
+    messages: &mut [maildir::Message],
+    options: &Options<'_>,
+    findings: &mut Vec<Finding>,
+) -> Result<Vec<Proof>> {
+    let mut proofs = Vec::new();
+    let mut vouched = Vec::new();
+    let files = Files::of(manifests, messages);
+    let mut judges: Vec<Judge<'_>> =
+        manifests.iter().map(|manifest| Judge::of(manifest, folders, messages, &files, options)).collect();
+    let mut taken = HashSet::new();
+    for judge in &mut judges {
+        stop_if(options.interrupted)?;
+        judge.named(&mut taken);
+    }
+    for (mut judge, manifest) in judges.into_iter().zip(manifests) {
+        stop_if(options.interrupted)?;
+        judge.unnamed(&taken);
+        proofs.extend(judge.proofs());
+        findings.append(&mut judge.findings);
+        vouched.append(&mut judge.vouched);
+        if options.depth == Depth::Contents {
+            findings.extend(sources(manifest, options)?);
+        }
+    }
+    vouched.into_iter().for_each(|n| messages[n].vouched = true);
+    Ok(proofs)
+}
+
+/// The files of all folders, by what they are known by.
+struct Files {
+    by_name: HashMap<Vec<u8>, Vec<usize>>,
+    /// Those whose name is in no manifest.
+    unnamed: HashMap<Digest, Vec<usize>>,
+}
+
+impl Files {
+    fn of(manifests: &[Manifest], messages: &[maildir::Message]) -> Files {
+        let names: HashSet<&[u8]> = manifests
+            .iter()
+            .flat_map(|m| &m.sections)
+            .flat_map(|s| &s.messages)
+            .map(|m| &m.name.0[..])
+            .collect();
+        let mut files = Files { by_name: HashMap::new(), unnamed: HashMap::new() };
+        for (n, message) in messages.iter().enumerate() {
+            let base = message.parsed().base;
+            if names.contains(base) {
+                files.by_name.entry(base.to_owned()).or_default().push(n);
+            } else if let Some(digest) = message.digest {
+                files.unnamed.entry(digest).or_default().push(n);
+            }
+        }
+        files
+    }
+}
+
+/// What became of a name.
+#[derive(Debug, Clone, Copy, Default)]
+struct Fate {
+    kept: bool,
+    moved: bool,
+    reflagged: bool,
+    renamed: bool,
+    changed: bool,
+}
+
+/// A name of the manifest, and what the section that gave it says.
+#[derive(Clone, Copy)]
+struct Named<'a> {
+    name: &'a [u8],
+    message: &'a manifest::Message,
+    section: &'a Section,
+    /// What an open section names may never have been written.
+    promised: bool,
+}
+
+struct Judge<'a> {
+    manifest: &'a Manifest,
+    folders: &'a [Found],
+    messages: &'a [maildir::Message],
+    files: &'a Files,
+    options: &'a Options<'a>,
+    /// Each name of the manifest with what its file should be, in order.
+    names: Vec<Named<'a>>,
+    /// Which name has these bytes.
+    by_digest: HashMap<Digest, &'a [u8]>,
+    fates: HashMap<&'a [u8], Fate>,
+    findings: Vec<Finding>,
+    vouched: Vec<usize>,
+}
+
+impl<'a> Judge<'a> {
+    fn of(
+        manifest: &'a Manifest,
+        folders: &'a [Found],
+        messages: &'a [maildir::Message],
+        files: &'a Files,
+        options: &'a Options<'a>,
+    ) -> Judge<'a> {
+        let mut names = Vec::new();
+        let mut seen = HashSet::new();
+        let mut by_digest = HashMap::new();
+        for (section, &newest) in manifest.sections.iter().zip(&manifest.newest) {
+            let promised = section.tail.is_some() || !newest;
+            for message in &section.messages {
+                let name = &message.name.0[..];
+                if seen.insert(name) {
+                    names.push(Named { name, message, section, promised });
+                    by_digest.entry(message.file_digest()).or_insert(name);
+                }
+            }
+        }
+        Judge {
+            manifest,
+            folders,
+            messages,
+            files,
+            options,
+            names,
+            by_digest,
+            fates: HashMap::new(),
+            findings: Vec::new(),
+            vouched: Vec::new(),
+        }
+    }
+
+    fn home(&self) -> &'a Path {
+        &self.folders[self.manifest.folder].path
+    }
+
+    fn note(&mut self, code: Code, path: PathBuf, message: String) {
+        self.findings.push(Finding::new(code, message).in_file(path));
+    }
+
+    /// Every name of the manifest.
+    fn named(&mut self, taken: &mut HashSet<usize>) {
+        for named in std::mem::take(&mut self.names) {
+            let fate = match self.file_named(named.name, named.message) {
+                Some(n) => self.compare(named.name, named.message, n),
+                None => self.look_elsewhere(named, taken),
+            };
+            self.fates.insert(named.name, fate);
+        }
+    }
+
+    /// The file of this name: in its folder before others, with its bytes before others.
+    fn file_named(&self, name: &[u8], message: &manifest::Message) -> Option<usize> {
+        let files = self.files.by_name.get(name)?;
+        let differs = |n: usize| {
+            let file = &self.messages[n];
+            (file.digest != Some(message.file_digest()), file.folder != self.manifest.folder)
+        };
+        files.iter().copied().min_by_key(|&n| differs(n))
+    }
+
+    fn compare(&mut self, name: &[u8], message: &manifest::Message, n: usize) -> Fate {
+        let file = &self.messages[n];
+        let path = file.path(self.folders);
+        if self.options.depth == Depth::Contents && file.digest != Some(message.file_digest()) {
+            return self.differs(name, message, n);
+        }
+        let mut fate = Fate { kept: true, ..Fate::default() };
+        self.vouched.push(n);
+        if file.folder != self.manifest.folder {
+            let folder = shown(&self.folders[file.folder].path);
+            self.note(Code::MessageMoved, path.clone(), format!("was converted into {}, and lies in {folder} now", shown(self.home())));
+            fate.moved = true;
+        } else if file.place == Place::New && !message.flags.is_empty() {
+            self.note(Code::MessageMoved, path.clone(), "was converted into cur/, and lies in new/ now".into());
+            fate.moved = true;
+        }
+        let letters = file.parsed().info.unwrap_or_default();
+        if letters != message.flags.as_bytes() {
+            let or_none = |flags: &str| if flags.is_empty() { "none".to_owned() } else { flags.to_owned() };
+            let now = or_none(&crate::mailbox::escaped(letters));
+            self.note(Code::MessageReflagged, path, format!("has the flags {now}, and had {}", or_none(&message.flags)));
+            fate.reflagged = true;
+        }
+        fate
+    }
+
+    /// A file by the right name with other bytes.
+    fn differs(&mut self, name: &[u8], message: &manifest::Message, n: usize) -> Fate {
+        let file = &self.messages[n];
+        let path = file.path(self.folders);
+        let Some(digest) = file.digest else {
+            // It could not be read, which has been said.
+            return Fate { changed: true, ..Fate::default() };
+        };
+        let other = self.by_digest.get(&digest).copied().filter(|other| *other != name);
+        let holds_ours = |other: &[u8]| {
+            let files = self.files.by_name.get(other);
+            files.is_some_and(|f| f.iter().any(|&n| self.messages[n].digest == Some(message.file_digest())))
+        };
+        let finding = match other {
+            Some(other) if holds_ours(other) => Finding::new(
+                Code::MessageSwapped,
+                format!("has the bytes of {}, which has those of this one", crate::mailbox::escaped(other)),
+            ),
+            Some(other) => Finding::new(
+                Code::MessageChanged,
+                format!("has the bytes of {} and not its own", crate::mailbox::escaped(other)),
+            ),
+            None => Finding::new(Code::MessageChanged, how_changed(message, file)),
+        };
+        self.findings.push(finding.in_file(path));
+        Fate { changed: true, ..Fate::default() }
+    }
+
+    /// A message without a file of its name: by its bytes, among files that no manifest names.
+    fn look_elsewhere(&mut self, named: Named<'a>, taken: &mut HashSet<usize>) -> Fate {
+        let Named { name, message, section, promised } = named;
+        let home = self.manifest.folder;
+        let free = |n: &usize| !taken.contains(n);
+        let files = self.files.unnamed.get(&message.file_digest()).into_iter().flatten().copied();
+        let found = files.filter(free).min_by_key(|&n| self.messages[n].folder != home);
+        let shown_name = crate::mailbox::escaped(name);
+        let Some(n) = found else {
+            if promised {
+                let how = match self.options.depth {
+                    Depth::Contents => "is gone",
+                    Depth::Structure => "is gone, or has another name now, which its contents would tell",
+                };
+                let (at, source) = (message.at, section.head.source.shown());
+                let path = self.home().join(OsStr::from_bytes(name));
+                self.note(Code::MessageGone, path, format!("{how}; it was at byte {at} of {source}"));
+            }
+            return Fate::default();
+        };
+        taken.insert(n);
+        self.vouched.push(n);
+        let file = &self.messages[n];
+        let path = file.path(self.folders);
+        if file.folder != home {
+            self.note(Code::MessageMoved, path, format!("was converted into {} as {shown_name}", shown(self.home())));
+            return Fate { kept: true, moved: true, ..Fate::default() };
+        }
+        // Flags are in the way of nothing: only what is before them makes it another message.
+        let info = &file.name.as_bytes()[file.parsed().base.len()..];
+        let back = path.with_file_name(OsStr::from_bytes(&[name, info].concat()));
+        let finding = Finding::new(Code::MessageRenamed, format!("was converted as {shown_name}")).in_file(&path);
+        self.findings.push(finding.mend(format!("mv '{}' '{}'", shown(&path), shown(&back))));
+        Fate { kept: true, renamed: true, ..Fate::default() }
+    }
+
+    /// Files that no manifest names: copies, and what came since.
+    fn unnamed(&mut self, taken: &HashSet<usize>) {
+        let (mut added, mut first) = (0u64, None::<PathBuf>);
+        let files = self.files.unnamed.iter().flat_map(|(digest, files)| files.iter().map(move |&n| (digest, n)));
+        for (digest, n) in files {
+            let file = &self.messages[n];
+            if file.folder != self.manifest.folder || taken.contains(&n) {
+                continue;
+            }
+            let path = file.path(self.folders);
+            match self.by_digest.get(digest) {
+                Some(name) => {
+                    let text = format!("is a second copy of {}", crate::mailbox::escaped(name));
+                    self.findings.push(Finding::new(Code::MessageCopied, text).in_file(path));
+                }
+                None => {
+                    added += 1;
+                    first = Some(first.map_or(path.clone(), |first| first.min(path)));
+                }
+            }
+        }
+        if let Some(first) = first {
+            self.note(Code::MessageAdded, first, format!("{added} messages are in no manifest, the first here"));
+        }
+    }
+
+    /// A proof a source, and a finding for each section that was never closed.
+    fn proofs(&mut self) -> Vec<Proof> {
+        let mut proofs = Vec::new();
+        for (section, _) in self.manifest.sections.iter().zip(&self.manifest.newest).filter(|(_, newest)| **newest) {
+            let mut proof = Proof {
+                source: section.source(),
+                maildir: self.home().to_owned(),
+                depth: self.options.depth,
+                messages: section.messages.len() as u64,
+                kept: 0,
+                moved: 0,
+                reflagged: 0,
+                renamed: 0,
+                changed: 0,
+                gone: 0,
+            };
+            for message in &section.messages {
+                let fate = self.fates.get(&message.name.0[..]).copied().unwrap_or_default();
+                proof.kept += u64::from(fate.kept);
+                proof.moved += u64::from(fate.moved);
+                proof.reflagged += u64::from(fate.reflagged);
+                proof.renamed += u64::from(fate.renamed);
+                proof.changed += u64::from(fate.changed);
+                proof.gone += u64::from(!fate.kept && !fate.changed);
+            }
+            if section.tail.is_none() {
+                let text = format!(
+                    "the conversion of {} was cut off: {} of its messages are known here, and {} of them are there",
+                    section.head.source.shown(),
+                    proof.messages,
+                    proof.kept
+                );
+                let finding = Finding::new(Code::ConversionUnfinished, text).in_file(&self.manifest.path);
+                self.findings.push(finding.mend("the same convert command again completes it"));
+            }
+            proofs.push(proof);
+        }
+        proofs
+    }
+}
+
+/// The first thing that a changed file shows, without its old bytes.
+fn how_changed(message: &manifest::Message, file: &maildir::Message) -> String {
+    let before = file.parsed().field(b'S');
+    match before {
+        Some(before) if file.size < before => format!(
+            "is not what was converted: cut off after {} of {before} bytes, or rewritten",
+            file.size
+        ),
+        Some(before) if file.size > before => {
+            format!("is not what was converted: {} bytes, and had {before}", file.size)
+        }
+        _ => {
+            let expected = blake3::Hash::from_bytes(message.file_digest().0).to_hex();
+            format!("is not what was converted: as many bytes, but not the same (BLAKE3 was {}…)", &expected[..16])
+        }
+    }
+}
+
+/// The sources as they are now beside what was converted.
+fn sources(manifest: &Manifest, options: &Options<'_>) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for (section, _) in manifest.sections.iter().zip(&manifest.newest).filter(|(_, newest)| **newest) {
+        let named = section.source();
+        let path = match options.source {
+            Some(path) => path,
+            None if named.as_os_str() == "-" => continue,
+            None => &named,
+        };
+        let text = match (options.open_source)(path) {
+            Ok(Some(source)) => compare_source(section, &source, options)?,
+            Ok(None) => "is gone; what was converted is known by the manifest alone".to_owned(),
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(error) => format!("could not be compared: {error}"),
+        };
+        findings.push(Finding::new(Code::SourceCompared, text).in_file(path));
+    }
+    Ok(findings)
+}
+
+fn compare_source(section: &Section, source: &Source, options: &Options<'_>) -> Result<String> {
+    let (raw, before) = (source.raw(), section.head.size as usize);
+    if raw.len() < before {
+        return Ok(format!("is another or shorter now: {} bytes, and had {before}", raw.len()));
+    }
+    const WINDOW: usize = 8 << 20;
+    let mut hasher = blake3::Hasher::new();
+    for (n, window) in raw[..before].chunks(WINDOW).enumerate() {
+        stop_if(options.interrupted)?;
+        hasher.update_rayon(window);
+        source.release(n * WINDOW..n * WINDOW + window.len());
+    }
+    let same = Digest::from(hasher.finalize()) == section.head.blake3;
+    Ok(match (same, raw.len() - before) {
+        (true, 0) => "is the same as when it was converted".into(),
+        (true, more) => format!("has grown by {more} bytes since it was converted; its beginning is the same"),
+        (false, _) => "is another than when it was converted".into(),
+    })
+}

@@ -1,0 +1,199 @@
+//! Is an mbox sound? The reader's findings, and what a reader need not care about: how the file ends,
+//! From lines that another reader would split at, damaged headers.
+
+use std::collections::HashSet;
+
+use rayon::prelude::*;
+
+use super::message::{self, HeaderFault};
+use super::repair::{self, Step};
+use super::{Depth, Folder, Options, Report, stop_if};
+use crate::convert::{Phase, Progress};
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::{self, Code, Finding};
+use crate::mailbox::header;
+use crate::mailbox::mbox::boundary::{Extent, Reason, Verdict};
+use crate::mailbox::mbox::read::{self, Ask, Mbox};
+use crate::mailbox::mbox::scan::Next;
+use crate::mailbox::mbox::status;
+use crate::mailbox::mbox::variant::Variant;
+use crate::mailbox::mbox::watch::Watch;
+use crate::mailbox::source::Source;
+
+/// Bytes of messages that a worker takes at once.
+const CHUNK: u64 = 1 << 20;
+
+/// Verifies an mbox.
+///
+/// # Errors
+/// [`Error::NotAMailbox`], [`Error::Changed`] if it did not keep still, [`Error::Interrupted`].
+pub fn verify(
+    source: &mut Source,
+    ask: &Ask,
+    options: &Options<'_>,
+    progress: &dyn Progress,
+) -> Result<Report> {
+    let mut findings = source.findings();
+    let source = &*source;
+    let text = source.text();
+    progress.begin(Phase::Reading, text.len() as u64);
+    let watch = Watch {
+        scanned: &|range| progress.advance(range.len() as u64, 0),
+        release: &|range| source.release(range),
+        interrupted: options.interrupted,
+    };
+    let read = read::read(text, ask, watch);
+    stop_if(options.interrupted)?;
+    let path = source.path().to_owned();
+    let mut mbox =
+        read.map_err(|not| Error::NotAMailbox { path: path.clone(), reason: not.reason, mend: not.mend })?;
+    mbox.check_conservation().unwrap_or_else(|why| panic!("{}: {why}", path.display()));
+    findings.append(&mut mbox.findings);
+    if source.is_cr_only() {
+        findings.push(Finding::new(Code::MboxCrOnly, "every line ends in CR, as on a classic Mac"));
+    }
+    let pseudo = pseudo(&mbox);
+    findings.extend(pseudo.map(|at| {
+        Finding::at(Code::MboxPseudo, at, "UW-IMAP's pseudo message: no mail, not counted")
+    }));
+    let mut steps = Vec::new();
+    if let Some((finding, step)) = end(source, mbox.variant) {
+        findings.push(finding);
+        steps.extend(step);
+    }
+    findings.extend(unquoted(&mbox));
+    if options.depth == Depth::Contents {
+        findings.extend(contents(source, &mbox, &findings, options)?);
+    }
+    finding::number_lines(&mut findings, text, &|range| source.release(range));
+    source.check_unchanged()?;
+    let folder = Folder {
+        path: path.clone(),
+        messages: mbox.messages().len() as u64 - u64::from(pseudo.is_some()),
+        bytes: text.len() as u64,
+        kind: Some((mbox.variant, mbox.evidence.clone())),
+    };
+    Ok(Report { path, folders: vec![folder], findings, steps, proofs: Vec::new() })
+}
+
+/// Where the pseudo message is, if the first one is that.
+fn pseudo(mbox: &Mbox<'_>) -> Option<u64> {
+    let first = mbox.messages().first()?;
+    status::is_pseudo(header::split(first.message(mbox.text())).header).then_some(first.at)
+}
+
+/// What is wrong with how the file ends, and what is to be appended to it. Only where messages end in a
+/// blank line: frames have their own end, and so has a bare message.
+fn end(source: &Source, variant: Variant) -> Option<(Finding, Option<Step>)> {
+    let text = source.text();
+    if text.is_empty() || matches!(variant, Variant::Mmdf | Variant::Rfc822) {
+        return None;
+    }
+    let missing = repair::missing_at_end(text);
+    let (code, message) = match missing {
+        [] => return None,
+        [.., b'\n'] if text.ends_with(b"\n") => {
+            (Code::MboxNoFinalBlank, "the file does not end with a blank line")
+        }
+        _ => (Code::MboxNoFinalNewline, "the file does not end with a line end: cut off, or written so"),
+    };
+    let finding = Finding::at(code, text.len() as u64, message);
+    // What is unpacked or was translated is not the file itself.
+    if source.compression().is_some() || source.is_cr_only() || source.mtime().is_none() {
+        return Some((finding, None));
+    }
+    let path = source.path().to_owned();
+    Some((finding.mend("mailferry verify --repair appends it"), Some(Step::EndMbox { path })))
+}
+
+/// The lines that only the strictness of the table keeps in a body, as far as the reader has not said so.
+fn unquoted(mbox: &Mbox<'_>) -> Vec<Finding> {
+    if mbox.variant == Variant::Mboxcl2 {
+        return Vec::new();
+    }
+    let prose = mbox.boundaries.decided.iter().filter(|d| {
+        d.verdict == Verdict::Body && d.reason == Reason::Row(11) && d.candidate.next != Next::Header
+    });
+    let message = "begins with \"From \" and is not quoted: left in the body, other readers may split here";
+    prose.map(|d| Finding::at(Code::MboxUnquotedFrom, d.candidate.offset, message)).collect()
+}
+
+/// What the messages themselves show.
+fn contents(
+    source: &Source,
+    mbox: &Mbox<'_>,
+    known: &[Finding],
+    options: &Options<'_>,
+) -> Result<Vec<Finding>> {
+    let headless: HashSet<u64> =
+        known.iter().filter(|f| f.code == Code::MboxNoHeader).filter_map(|f| f.offset).collect();
+    let chunks = chunks(mbox.messages());
+    let seen = chunks.par_iter().map(|chunk| {
+        stop_if(options.interrupted)?;
+        let mut seen = Contents::default();
+        for extent in *chunk {
+            seen.look(extent, mbox.text(), &headless);
+        }
+        if let (Some(first), Some(last)) = (chunk.first(), chunk.last()) {
+            source.release(first.at as usize..last.end as usize);
+        }
+        Ok(seen)
+    });
+    let seen: Vec<Contents> = seen.collect::<Result<_>>()?;
+    let mut findings = Vec::new();
+    let (mut long, mut first) = (0, None);
+    for mut part in seen {
+        findings.append(&mut part.findings);
+        long += part.long;
+        first = first.or(part.first_long);
+    }
+    if let Some(at) = first {
+        let message = format!("{long} lines of more than 998 bytes, the first here");
+        findings.push(Finding::at(Code::MessageLongLine, at, message));
+    }
+    Ok(findings)
+}
+
+/// Messages in stretches of about [`CHUNK`] bytes.
+fn chunks(messages: &[Extent]) -> Vec<&[Extent]> {
+    let mut chunks = Vec::new();
+    let mut rest = messages;
+    while let Some(first) = rest.first() {
+        let length = rest.partition_point(|m| m.at < first.at + CHUNK);
+        let (chunk, after) = rest.split_at(length);
+        chunks.push(chunk);
+        rest = after;
+    }
+    chunks
+}
+
+#[derive(Default)]
+struct Contents {
+    findings: Vec<Finding>,
+    long: u64,
+    first_long: Option<u64>,
+}
+
+impl Contents {
+    fn look(&mut self, extent: &Extent, text: &[u8], headless: &HashSet<u64>) {
+        let message = extent.message(text);
+        match message::header_fault(message) {
+            Some(HeaderFault::NoField(at)) => self.findings.push(Finding::at(
+                Code::MessageHeaderLine,
+                extent.start + at as u64,
+                "a line in the header is no field: readers end the header here, or pass over the line",
+            )),
+            Some(HeaderFault::None) if !headless.contains(&extent.at) => self.findings.push(Finding::at(
+                Code::MessageNoHeader,
+                extent.at,
+                "this message does not begin with a header",
+            )),
+            // How the file ends is said already.
+            Some(HeaderFault::None | HeaderFault::Cut) | None => {}
+        }
+        if let Some((count, at)) = message::long_lines(message) {
+            self.long += count;
+            self.first_long.get_or_insert(extent.start + at as u64);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What can be wrong with one message, whatever holds it.
+
+use crate::mailbox::header;
+
+/// RFC 5322 §2.1.1: no line of a message is longer, its line end not counted.
+const LONGEST_LINE: usize = 998;
+
+/// What is wrong with a header; the first thing that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HeaderFault {
+    /// The message begins with an empty line, or with a line that is no field.
+    None,
+    /// A line that is no field and continues none; its offset in the message.
+    NoField(usize),
+    /// The message ends in the middle of a header line.
+    Cut,
+}
+
+/// Looks through the header. A message of no bytes has none and nothing wrong with it: it is for the
+/// caller to say.
+///
+/// Not faults: `>From ` lines, which UUCP left in headers; a From_ line as the first one, which is said
+/// otherwise; a header without an empty line behind it, which is a message without a body.
+pub(super) fn header_fault(message: &[u8]) -> Option<HeaderFault> {
+    let mut at = 0;
+    let mut fault = None;
+    while at < message.len() {
+        let rest = &message[at..];
+        if matches!(rest, [b'\n', ..] | [b'\r', b'\n', ..]) {
+            return if at == 0 { Some(HeaderFault::None) } else { fault };
+        }
+        let continues = at > 0 && matches!(rest[0], b' ' | b'\t');
+        let from = rest.starts_with(b">From ") || (at == 0 && rest.starts_with(b"From "));
+        let end = memchr::memchr(b'\n', rest);
+        if !continues && !from && !header::is_field_line(rest) {
+            match (at, end) {
+                (0, _) => return Some(HeaderFault::None),
+                (_, Some(_)) => fault = fault.or(Some(HeaderFault::NoField(at))),
+                // A piece of a line: it is said below that the end is missing.
+                (_, None) => {}
+            }
+        }
+        match end {
+            Some(end) => at += end + 1,
+            None => return fault.or(Some(HeaderFault::Cut)),
+        }
+    }
+    fault
+}
+
+/// How many lines are too long, and where the first one begins.
+pub(super) fn long_lines(text: &[u8]) -> Option<(u64, usize)> {
+    let (mut count, mut first) = (0, 0);
+    let mut at = 0;
+    // From the last line end within reach to the next: where lines are short, most are never looked at.
+    while text.len() - at > LONGEST_LINE {
+        let reach = &text[at..(at + LONGEST_LINE + 1).min(text.len())];
+        if let Some(end) = memchr::memrchr(b'\n', reach) {
+            at += end + 1;
+            continue;
+        }
+        let end = memchr::memchr(b'\n', &text[at + reach.len()..]).map_or(text.len(), |lf| at + reach.len() + lf);
+        // The CR of a line end is no part of the line.
+        let line = &text[at..end];
+        if line.strip_suffix(b"\r").unwrap_or(line).len() > LONGEST_LINE {
+            if count == 0 {
+                first = at;
+            }
+            count += 1;
+        }
+        at = (end + 1).min(text.len());
+    }
+    (count > 0).then_some((count, first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_fault_of_a_header_is_found_and_what_mail_has_is_none() {
+        for (message, want) in [
+            (&b"A: 1\n\nno field here\n"[..], None),
+            (b"A: 1\n folded\n\tmore\n>From a b\nB: 2\r\n\r\nbody", None),
+            (b"From a@b\nA: 1\n\nbody", None),
+            (b"A: 1\n", None),
+            (b"", None),
+            (b"\nbody\n", Some(HeaderFault::None)),
+            (b"\r\nbody\n", Some(HeaderFault::None)),
+            (b"Dear all,\n\nbody\n", Some(HeaderFault::None)),
+            (b" folded first\n\nbody\n", Some(HeaderFault::None)),
+            (b"A: 1\nstray line\n also stray\nB: 2\nanother\n\n", Some(HeaderFault::NoField(5))),
+            (b"A: 1\nSubje", Some(HeaderFault::Cut)),
+            (b"A: 1\nSubject: hel", Some(HeaderFault::Cut)),
+        ] {
+            assert_eq!(header_fault(message), want, "{:?}", String::from_utf8_lossy(message));
+        }
+    }
+
+    #[test]
+    fn a_line_is_too_long_from_the_999th_byte_on() {
+        let of = |lengths: &[usize], eol: &str| {
+            let text: String = lengths.iter().map(|&n| format!("{}{eol}", "x".repeat(n))).collect();
+            long_lines(text.as_bytes())
+        };
+        for eol in ["\n", "\r\n"] {
+            assert_eq!(of(&[998, 1, 998, 998], eol), None);
+            assert_eq!(of(&[5, 999, 3, 5000, 2], eol), Some((2, 5 + eol.len())));
+            assert_eq!(of(&[999], eol), Some((1, 0)));
+        }
+        assert_eq!(long_lines(&[b'x'; 998]), None);
+        assert_eq!(long_lines(&[b'x'; 999]), Some((1, 0)));
+    }
+}
