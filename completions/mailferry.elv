@@ -22,7 +22,8 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand --help 'Print help'
             cand -V 'Print version'
             cand --version 'Print version'
-            cand convert 'Convert mboxes into a Maildir, in parallel and durably, and back'
+            cand convert 'Convert mboxes into a Maildir, in parallel and durably'
+            cand verify 'Say whether mailboxes are sound, and whether they still hold the mail that was converted'
             cand inspect 'Show what is in a mailbox, and why each boundary is where it is'
             cand generate 'Write man pages and completions into a directory'
             cand help 'Print this message or the help of the given subcommand(s)'
@@ -64,6 +65,32 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand -V 'Print version'
             cand --version 'Print version'
         }
+        &'mailferry;verify'= {
+            cand --manifest 'The manifest of the Maildir; default: mailferry.manifest in it'
+            cand --source 'Where the source that was converted lies now; default: where the manifest says'
+            cand --lock 'Locks to take on a source, in this order: dotlock, fcntl, flock; or none'
+            cand --lock-timeout 'How long to wait for a lock'
+            cand --spool-dir 'Where standard input and compressed sources are unpacked; default: $TMPDIR, or /tmp'
+            cand --spool-limit 'Most bytes to unpack there; default: what is free less 64 MiB'
+            cand --color 'Colour the report'
+            cand --progress 'Show progress on standard error; auto: on a terminal, after 250 ms'
+            cand -j 'Number of worker threads; default: all cores'
+            cand --jobs 'Number of worker threads; default: all cores'
+            cand --quick 'Look at the structure only: framing, names, sizes, modes; not at what messages contain'
+            cand --repair 'Mend what can be mended without touching a message: missing directories, modes, the end of an mbox; stale files of tmp/ are moved to mailferry-lost/'
+            cand -n 'Write nothing: with --repair, report what it would do'
+            cand --dry-run 'Write nothing: with --repair, report what it would do'
+            cand --json 'Report as JSON Lines: findings, then one summary'
+            cand -q 'Say nothing but errors'
+            cand --quiet 'Say nothing but errors'
+            cand -v 'List every finding, infos too'
+            cand --verbose 'List every finding, infos too'
+            cand --strict 'Let warnings count for the exit code (1)'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
         &'mailferry;inspect'= {
             cand --lock 'Locks to take on a source, and on an mbox that is appended to, in this order: dotlock, fcntl, flock; or none'
             cand --lock-timeout 'How long to wait for a lock'
@@ -93,12 +120,15 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand --version 'Print version'
         }
         &'mailferry;help'= {
-            cand convert 'Convert mboxes into a Maildir, in parallel and durably, and back'
+            cand convert 'Convert mboxes into a Maildir, in parallel and durably'
+            cand verify 'Say whether mailboxes are sound, and whether they still hold the mail that was converted'
             cand inspect 'Show what is in a mailbox, and why each boundary is where it is'
             cand generate 'Write man pages and completions into a directory'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'mailferry;help;convert'= {
+        }
+        &'mailferry;help;verify'= {
         }
         &'mailferry;help;inspect'= {
         }

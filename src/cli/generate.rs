@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
+use mailferry::verify;
 
 use super::{Cli, exit::Exit};
 
@@ -32,9 +33,10 @@ fn generate(directory: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(&completions)?;
     let mut command = Cli::command();
     command.build();
-    page(&command, "mailferry", &man)?;
+    page(&command, "mailferry", "", &man)?;
     for sub in command.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help") {
-        page(sub, &format!("mailferry-{}", sub.get_name()), &man)?;
+        let more = if sub.get_name() == "verify" { verify_tables() } else { String::new() };
+        page(sub, &format!("mailferry-{}", sub.get_name()), &more, &man)?;
     }
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::Elvish, Shell::PowerShell] {
         clap_complete::generate_to(shell, &mut Cli::command(), "mailferry", &completions)?;
@@ -42,13 +44,42 @@ fn generate(directory: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn page(command: &clap::Command, name: &str, directory: &Path) -> anyhow::Result<()> {
+fn page(command: &clap::Command, name: &str, more: &str, directory: &Path) -> anyhow::Result<()> {
     let mut text = Vec::new();
     // The binary's own name would give every page the title of the first; the date would change by
     // the day.
     let command = command.clone().display_name(name.to_owned());
     let source = format!("mailferry {}", env!("CARGO_PKG_VERSION"));
     clap_mangen::Man::new(command).title(name.to_uppercase()).source(source).render(&mut text)?;
+    text.extend_from_slice(more.as_bytes());
     std::fs::write(directory.join(format!("{name}.1")), text)?;
     Ok(())
+}
+
+/// What verify can find and what its summary holds, as sections of its page.
+fn verify_tables() -> String {
+    let mut text = String::from(
+        ".SH FINDINGS\nErrors count for the exit code, warnings do with\n.BR \\-\\-strict .\n\
+         mailferry\\-formats(5) has the findings of all commands.\n",
+    );
+    for code in verify::CODES {
+        text.push_str(&item(code.name(), code.severity().name(), code.meaning()));
+    }
+    text.push_str(
+        ".SH JSON\n\\-\\-json gives an object a finding (type, code, severity, path, message; offset, line and mend \
+         where there are), then one summary:\n",
+    );
+    for (key, meaning) in super::verify::SUMMARY {
+        text.push_str(&item(key, "", meaning));
+    }
+    text
+}
+
+fn item(name: &str, kind: &str, meaning: &str) -> String {
+    let kind = if kind.is_empty() { String::new() } else { format!(" \" (\" {kind} )") };
+    format!(".TP\n.BR {}{kind}\n{}\n", roff(name), roff(meaning))
+}
+
+fn roff(text: &str) -> String {
+    text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq").replace('"', "\\(dq")
 }

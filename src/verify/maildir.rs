@@ -54,6 +54,10 @@ pub(super) struct Message {
 }
 
 impl Message {
+    fn new(folder: usize, place: Place, name: OsString, size: u64) -> Message {
+        Message { folder, place, name, size, digest: None, inside: None, vouched: false }
+    }
+
     pub fn parsed(&self) -> name::Parsed<'_> {
         name::parse(self.name.as_bytes())
     }
@@ -533,43 +537,26 @@ impl Part {
         look: &Look<'_>,
         buffer: &mut Vec<u8>,
     ) {
-        let opened = match open(dirs, place, name) {
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                match moved(root, name) {
-                    // Another mailer has it deleted, since it was listed.
-                    None => return,
-                    Some(entry) => open(dirs, entry.place, &entry.name).map(|f| (entry.place, entry.name, f)),
-                }
-            }
-            other => other.map(|file| (place, name.to_owned(), file)),
+        let (place, name, file) = match find(dirs, root, place, name) {
+            Ok(Some(found)) => found,
+            // Somebody has deleted it since it was listed.
+            Ok(None) => return,
+            Err(error) => return self.unreadable((folder, root), (place, name), &error),
         };
-        let path = |place: Place, name: &OsStr| root.join(place.dir()).join(name);
-        let (place, name, file, meta) = match opened.and_then(|(place, name, file)| {
-            let meta = file.metadata().map_err(Error::io("look at", path(place, &name)))?;
-            Ok((place, name, file, meta))
-        }) {
-            Ok(opened) => opened,
+        let path = root.join(place.dir()).join(&name);
+        let meta = match file.metadata() {
+            Ok(meta) => meta,
             Err(error) => {
-                let path = path(place, name);
-                match path.is_symlink() {
-                    true => self.note(Code::MaildirNotAFile, path, "is a symbolic link; what it leads to was not looked at"),
-                    false => {
-                        let message = Message { folder, place, name: name.to_owned(), size: 0, digest: None, inside: None, vouched: false };
-                        self.messages.push(message);
-                        self.note(Code::IoError, path, error.to_string());
-                    }
-                }
-                return;
+                let error = Error::io("look at", &path)(error);
+                return self.unreadable((folder, root), (place, &name), &error);
             }
         };
-        let path = path(place, &name);
         if !meta.is_file() {
             let what = if meta.is_dir() { "is a directory" } else { "is no regular file" };
             self.note(Code::MaildirNotAFile, path, format!("{what}; nothing in it was looked at"));
             return;
         }
-        let mut message =
-            Message { folder, place, name, size: meta.len(), digest: None, inside: None, vouched: false };
+        let mut message = Message::new(folder, place, name, meta.len());
         self.name(&message, &path);
         self.metadata(&message, &meta, &path, look);
         if let Err(error) = self.contents(&mut message, &file, &path, look, buffer) {
@@ -579,6 +566,17 @@ impl Part {
             *buffer = Vec::new();
         }
         self.messages.push(message);
+    }
+
+    /// A message that is there and cannot be opened; what a link leads to is none.
+    fn unreadable(&mut self, (folder, root): (usize, &Path), (place, name): (Place, &OsStr), error: &Error) {
+        let path = root.join(place.dir()).join(name);
+        if path.is_symlink() {
+            self.note(Code::MaildirNotAFile, path, "is a symbolic link; what it leads to was not looked at");
+        } else {
+            self.messages.push(Message::new(folder, place, name.to_owned(), 0));
+            self.note(Code::IoError, path, error.to_string());
+        }
     }
 
     fn name(&mut self, message: &Message, path: &Path) {
@@ -716,17 +714,23 @@ fn second_message(bytes: &[u8]) -> Option<u64> {
     candidates.iter().find(meant).map(|c| c.offset)
 }
 
-fn open(dirs: &Dirs, place: Place, name: &OsStr) -> Result<File> {
-    match dirs.of(place) {
+/// Opens a listed message. It may have moved from new/ to cur/ and changed its flags meanwhile: before it is
+/// called gone (None) it is looked for by its base name.
+fn find(dirs: &Dirs, folder: &Path, place: Place, name: &OsStr) -> Result<Option<(Place, OsString, File)>> {
+    let open = |place: Place, name: &OsStr| match dirs.of(place) {
         Some(dir) => dir.open_file(name),
-        None => Err(Error::io("open", Path::new(name))(io::ErrorKind::NotFound.into())),
+        None => Err(Error::io("open", folder.join(place.dir()))(io::ErrorKind::NotFound.into())),
+    };
+    match open(place, name) {
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+        other => return other.map(|file| Some((place, name.to_owned(), file))),
     }
-}
-
-/// Where a message is that was listed under another name.
-fn moved(folder: &Path, name: &OsStr) -> Option<read::Entry> {
     let base = name::parse(name.as_bytes()).base;
-    read::list(folder).ok()?.into_iter().find(|e| e.parsed().base == base)
+    let Some(entry) = read::list(folder)?.into_iter().find(|e| e.parsed().base == base) else {
+        return Ok(None);
+    };
+    let file = open(entry.place, &entry.name)?;
+    Ok(Some((entry.place, entry.name, file)))
 }
 
 /// What is wrong with what stands behind the base name.

@@ -16,7 +16,7 @@ use super::{Depth, Options, stop_if};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::maildir::write::Place;
-use crate::mailbox::manifest::{self, Digest, FILE_NAME, Outline, Section};
+use crate::mailbox::manifest::{self, Digest, FILE_NAME, Gap, Head, Outline, Section, Tail};
 use crate::mailbox::shown;
 use crate::mailbox::source::Source;
 
@@ -101,14 +101,19 @@ fn parse(text: &[u8], path: &Path) -> Result<(Vec<Section>, Vec<bool>)> {
 }
 
 /// An open section has no hash to hold its lines to. A kill tears the last line and no other, so that each
-/// whole one still is an object of ours.
+/// whole one still is one of ours, and the last one the beginning of one.
 fn check_lines(text: &[u8], path: &Path) -> Result<()> {
     for (n, line) in text.split_inclusive(|&b| b == b'\n').enumerate() {
-        let whole = line.strip_suffix(b"\n");
-        let parsed = whole.map(serde_json::from_slice::<HashMap<&str, serde::de::IgnoredAny>>);
-        if let Some(Err(error)) = parsed {
-            let line = n as u64 + 1;
-            return Err(Error::Manifest { path: path.to_owned(), line, reason: format!("is torn: {error}") });
+        let parsed = match () {
+            () if line.starts_with(b"{\"section\":") => serde_json::from_slice::<Head>(line).err(),
+            () if line.starts_with(b"{\"closes\":") => serde_json::from_slice::<Tail>(line).err(),
+            () if line.starts_with(b"{\"gap\":") => serde_json::from_slice::<Gap>(line).err(),
+            () => serde_json::from_slice::<manifest::Message>(line).err(),
+        };
+        let is_torn = !line.ends_with(b"\n");
+        if let Some(error) = parsed.filter(|error| !(is_torn && error.is_eof())) {
+            let reason = format!("is none of ours: {error}");
+            return Err(Error::Manifest { path: path.to_owned(), line: n as u64 + 1, reason });
         }
     }
     Ok(())
@@ -142,11 +147,11 @@ pub(super) fn judge(
         stop_if(options.interrupted)?;
         judge.unnamed(&taken);
         proofs.extend(judge.proofs());
+        if options.depth == Depth::Contents {
+            sources(manifest, &mut judge, options)?;
+        }
         findings.append(&mut judge.findings);
         vouched.append(&mut judge.vouched);
-        if options.depth == Depth::Contents {
-            findings.extend(sources(manifest, options)?);
-        }
     }
     vouched.into_iter().for_each(|n| messages[n].vouched = true);
     Ok(proofs)
@@ -212,6 +217,8 @@ struct Judge<'a> {
     by_digest: HashMap<Digest, &'a [u8]>,
     fates: HashMap<&'a [u8], Fate>,
     findings: Vec<Finding>,
+    /// Messages that changed, and which finding says so.
+    changed: Vec<(usize, Named<'a>, PathBuf)>,
     vouched: Vec<usize>,
 }
 
@@ -246,6 +253,7 @@ impl<'a> Judge<'a> {
             by_digest,
             fates: HashMap::new(),
             findings: Vec::new(),
+            changed: Vec::new(),
             vouched: Vec::new(),
         }
     }
@@ -262,7 +270,7 @@ impl<'a> Judge<'a> {
     fn named(&mut self, taken: &mut HashSet<usize>) {
         for named in std::mem::take(&mut self.names) {
             let fate = match self.file_named(named.name, named.message) {
-                Some(n) => self.compare(named.name, named.message, n),
+                Some(n) => self.compare(named, n),
                 None => self.look_elsewhere(named, taken),
             };
             self.fates.insert(named.name, fate);
@@ -279,11 +287,12 @@ impl<'a> Judge<'a> {
         files.iter().copied().min_by_key(|&n| differs(n))
     }
 
-    fn compare(&mut self, name: &[u8], message: &manifest::Message, n: usize) -> Fate {
+    fn compare(&mut self, named: Named<'a>, n: usize) -> Fate {
+        let message = named.message;
         let file = &self.messages[n];
         let path = file.path(self.folders);
         if self.options.depth == Depth::Contents && file.digest != Some(message.file_digest()) {
-            return self.differs(name, message, n);
+            return self.differs(named, n);
         }
         let mut fate = Fate { kept: true, ..Fate::default() };
         self.vouched.push(n);
@@ -306,7 +315,8 @@ impl<'a> Judge<'a> {
     }
 
     /// A file by the right name with other bytes.
-    fn differs(&mut self, name: &[u8], message: &manifest::Message, n: usize) -> Fate {
+    fn differs(&mut self, named: Named<'a>, n: usize) -> Fate {
+        let Named { name, message, .. } = named;
         let file = &self.messages[n];
         let path = file.path(self.folders);
         let Some(digest) = file.digest else {
@@ -329,8 +339,31 @@ impl<'a> Judge<'a> {
             ),
             None => Finding::new(Code::MessageChanged, how_changed(message, file)),
         };
+        if other.is_none() {
+            self.changed.push((self.findings.len(), named, path.clone()));
+        }
         self.findings.push(finding.in_file(path));
         Fate { changed: true, ..Fate::default() }
+    }
+
+    /// With the source at hand: the first byte in which a changed file differs.
+    fn locate(&mut self, section: &Section, raw: &[u8]) {
+        for (finding, named, path) in self.changed.iter().filter(|(_, n, _)| std::ptr::eq(n.section, section)) {
+            let expected = as_written(named.message, section, raw);
+            let (Some(expected), Ok(file)) = (expected, std::fs::read(path)) else { continue };
+            let differs = |(a, b)| a != b;
+            let common = expected.len().min(file.len());
+            let at = expected.iter().zip(&file).position(differs).unwrap_or(common);
+            let (before, now) = (expected.len(), file.len());
+            let finding = &mut self.findings[*finding];
+            finding.offset = Some(at as u64);
+            finding.line = Some(memchr::memchr_iter(b'\n', &file[..at]).count() as u64 + 1);
+            finding.message = match before == now {
+                true => format!("is not what was converted: other bytes from {at} on"),
+                false => format!("is not what was converted: other from byte {at} on, {now} bytes and had {before}"),
+            }
+            .into();
+        }
     }
 
     /// A message without a file of its name: by its bytes, among files that no manifest names.
@@ -455,8 +488,7 @@ fn how_changed(message: &manifest::Message, file: &maildir::Message) -> String {
 }
 
 /// The sources as they are now beside what was converted.
-fn sources(manifest: &Manifest, options: &Options<'_>) -> Result<Vec<Finding>> {
-    let mut findings = Vec::new();
+fn sources<'a>(manifest: &'a Manifest, judge: &mut Judge<'a>, options: &Options<'_>) -> Result<()> {
     for (section, _) in manifest.sections.iter().zip(&manifest.newest).filter(|(_, newest)| **newest) {
         let named = section.source();
         let path = match options.source {
@@ -465,20 +497,48 @@ fn sources(manifest: &Manifest, options: &Options<'_>) -> Result<Vec<Finding>> {
             None => &named,
         };
         let text = match (options.open_source)(path) {
-            Ok(Some(source)) => compare_source(section, &source, options)?,
+            Ok(Some(source)) => {
+                let (same, text) = compare_source(section, &source, options)?;
+                if same {
+                    judge.locate(section, source.raw());
+                }
+                text
+            }
             Ok(None) => "is gone; what was converted is known by the manifest alone".to_owned(),
             Err(Error::Interrupted) => return Err(Error::Interrupted),
             Err(error) => format!("could not be compared: {error}"),
         };
-        findings.push(Finding::new(Code::SourceCompared, text).in_file(path));
+        judge.findings.push(Finding::new(Code::SourceCompared, text).in_file(path));
     }
-    Ok(findings)
+    Ok(())
 }
 
-fn compare_source(section: &Section, source: &Source, options: &Options<'_>) -> Result<String> {
+/// The bytes of a message's file as they were written, made from the source; None where its line ends
+/// were changed, or the source is not the one that the section tells of.
+fn as_written(message: &manifest::Message, section: &Section, raw: &[u8]) -> Option<Vec<u8>> {
+    let at = message.at as usize;
+    let mut bytes = raw.get(at..at.checked_add(message.len as usize)?)?.to_vec();
+    let mut quotes: Vec<usize> = Vec::new();
+    for distance in &message.quotes {
+        quotes.push(quotes.last().unwrap_or(&0) + *distance as usize);
+    }
+    let mut quotes = quotes.into_iter().peekable();
+    let mut n = 0;
+    bytes.retain(|_| {
+        n += 1;
+        quotes.next_if_eq(&(n - 1)).is_none()
+    });
+    if section.head.cr_only {
+        bytes.iter_mut().filter(|b| **b == b'\r').for_each(|b| *b = b'\n');
+    }
+    (Digest::of(&bytes) == message.file_digest()).then_some(bytes)
+}
+
+/// Whether the source still begins as the one that was converted, and a phrase about it.
+fn compare_source(section: &Section, source: &Source, options: &Options<'_>) -> Result<(bool, String)> {
     let (raw, before) = (source.raw(), section.head.size as usize);
     if raw.len() < before {
-        return Ok(format!("is another or shorter now: {} bytes, and had {before}", raw.len()));
+        return Ok((false, format!("is another or shorter now: {} bytes, and had {before}", raw.len())));
     }
     const WINDOW: usize = 8 << 20;
     let mut hasher = blake3::Hasher::new();
@@ -488,9 +548,10 @@ fn compare_source(section: &Section, source: &Source, options: &Options<'_>) -> 
         source.release(n * WINDOW..n * WINDOW + window.len());
     }
     let same = Digest::from(hasher.finalize()) == section.head.blake3;
-    Ok(match (same, raw.len() - before) {
+    let text = match (same, raw.len() - before) {
         (true, 0) => "is the same as when it was converted".into(),
         (true, more) => format!("has grown by {more} bytes since it was converted; its beginning is the same"),
         (false, _) => "is another than when it was converted".into(),
-    })
+    };
+    Ok((same, text))
 }

@@ -57,7 +57,9 @@ pub fn verify(
         Finding::at(Code::MboxPseudo, at, "UW-IMAP's pseudo message: no mail, not counted")
     }));
     let mut steps = Vec::new();
-    if let Some((finding, step)) = end(source, mbox.variant) {
+    // Behind a header that is cut off nothing is appended: it would look whole.
+    let is_cut = findings.iter().any(|f| f.code == Code::MboxHeaderCut);
+    if let Some((finding, step)) = end(source, mbox.variant).filter(|_| !is_cut) {
         findings.push(finding);
         steps.extend(step);
     }
@@ -92,9 +94,7 @@ fn end(source: &Source, variant: Variant) -> Option<(Finding, Option<Step>)> {
     let missing = repair::missing_at_end(text);
     let (code, message) = match missing {
         [] => return None,
-        [.., b'\n'] if text.ends_with(b"\n") => {
-            (Code::MboxNoFinalBlank, "the file does not end with a blank line")
-        }
+        _ if text.ends_with(b"\n") => (Code::MboxNoFinalBlank, "the file does not end with a blank line"),
         _ => (Code::MboxNoFinalNewline, "the file does not end with a line end: cut off, or written so"),
     };
     let finding = Finding::at(code, text.len() as u64, message);
