@@ -156,7 +156,12 @@ fn is_folder(path: &Path) -> bool {
 }
 
 impl Notes {
-    fn note(&mut self, code: Code, path: impl Into<PathBuf>, message: impl Into<std::borrow::Cow<'static, str>>) {
+    fn note(
+        &mut self,
+        code: Code,
+        path: impl Into<PathBuf>,
+        message: impl Into<std::borrow::Cow<'static, str>>,
+    ) {
         self.findings.push(Finding::new(code, message).in_file(path));
     }
 
@@ -275,10 +280,16 @@ impl Notes {
                 Err(error) => return Err(error),
             };
             match place {
-                None => names.iter().for_each(|name| self.in_tmp(&folder.path, &path, name, look.options.now)),
+                None => {
+                    names.iter().for_each(|name| self.in_tmp(&folder.path, &path, name, look.options.now))
+                }
                 Some(place) => {
                     for name in names {
                         if name.as_bytes().starts_with(b".") {
+                            // Empty ones keep a directory in an archive (.keep), or nothing at all.
+                            if path.join(&name).symlink_metadata().is_ok_and(|m| m.len() == 0) {
+                                continue;
+                            }
                             let message = "begins with a dot: no reader shows it";
                             self.note(Code::MaildirForeignFile, path.join(&name), message);
                         } else {
@@ -309,7 +320,8 @@ impl Notes {
     fn open_to_all(&mut self, path: &Path, meta: &Metadata) {
         let mode = meta.mode() & 0o7777;
         if mode & 0o007 != 0 {
-            let message = format!("has the mode {mode:04o}: every user of this machine can get at the mail in it");
+            let message =
+                format!("has the mode {mode:04o}: every user of this machine can get at the mail in it");
             let finding = Finding::new(Code::MaildirOpen, message).in_file(path);
             self.mendable(finding, Step::SetMode { path: path.to_owned(), from: mode, to: mode & !0o007 });
         }
@@ -371,7 +383,9 @@ impl Notes {
     /// Names that are the same up to the info.
     fn duplicates(&mut self, folders: &[Found], messages: &[Message]) {
         let mut sorted: Vec<&Message> = messages.iter().collect();
-        sorted.sort_by(|a, b| (a.parsed().base, a.place.dir(), &a.name).cmp(&(b.parsed().base, b.place.dir(), &b.name)));
+        sorted.sort_by(|a, b| {
+            (a.parsed().base, a.place.dir(), &a.name).cmp(&(b.parsed().base, b.place.dir(), &b.name))
+        });
         for pair in sorted.windows(2) {
             if pair[0].parsed().base == pair[1].parsed().base {
                 let message = format!("has the same base name as {}", shown(&pair[0].path(folders)));
@@ -397,10 +411,9 @@ impl Notes {
         let less = trash.fold(all, |(b, n), m| (b - size(m), n - 1));
         let message = match sums(&text) {
             Ok(sums) if sums == all || sums == less => return Ok(()),
-            Ok((bytes, count)) => format!(
-                "says {count} messages in {bytes} bytes; there are {} in {} bytes",
-                all.1, all.0
-            ),
+            Ok((bytes, count)) => {
+                format!("says {count} messages in {bytes} bytes; there are {} in {} bytes", all.1, all.0)
+            }
             Err(line) => format!("line {line} is not two numbers"),
         };
         let finding = Finding::new(Code::MaildirsizeDrift, message).in_file(&path);
@@ -417,9 +430,10 @@ fn sums(text: &[u8]) -> std::result::Result<(i64, i64), usize> {
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let mut numbers = line.split(|b| b.is_ascii_whitespace()).filter(|w| !w.is_empty()).map(|word| {
-            std::str::from_utf8(word).ok().and_then(|w| w.parse::<i64>().ok())
-        });
+        let mut numbers = line
+            .split(|b| b.is_ascii_whitespace())
+            .filter(|w| !w.is_empty())
+            .map(|word| std::str::from_utf8(word).ok().and_then(|w| w.parse::<i64>().ok()));
         match (numbers.next(), numbers.next(), numbers.next()) {
             (Some(Some(b)), Some(Some(c)), None) => {
                 (bytes, count) = (bytes.saturating_add(b), count.saturating_add(c));
@@ -486,8 +500,14 @@ struct Many([Option<(u64, PathBuf)>; 5]);
 impl Many {
     const CODES: [(Code, &str); 5] = [
         (Code::MaildirFlagsInNew, "messages in new/ have flags, the first here"),
-        (Code::MaildirMtime, "messages have another modification time than the date in their name, the first here"),
-        (Code::MaildirLooseMode, "messages allow more than their owner to read or write them, the first here"),
+        (
+            Code::MaildirMtime,
+            "messages have another modification time than the date in their name, the first here",
+        ),
+        (
+            Code::MaildirLooseMode,
+            "messages allow more than their owner to read or write them, the first here",
+        ),
         (Code::MaildirOwner, "messages belong to another user than the Maildir, the first here"),
         (Code::MessageLongLine, "messages have lines of more than 998 bytes, the first here"),
     ];
@@ -674,7 +694,11 @@ impl Part {
     fn bytes(&mut self, message: &mut Message, path: &Path, bytes: &[u8], look: &Look<'_>) {
         let at = |code, at: usize, text: &'static str| Finding::at(code, at as u64, text).in_file(path);
         if bytes.starts_with(b"From ") {
-            self.findings.push(at(Code::MessageFromLine, 0, "begins with a From_ line: an mbox remains in it"));
+            self.findings.push(at(
+                Code::MessageFromLine,
+                0,
+                "begins with a From_ line: an mbox remains in it",
+            ));
         }
         match message::header_fault(bytes) {
             Some(HeaderFault::None) => {
@@ -686,13 +710,20 @@ impl Part {
                 "a line in the header is no field: readers end the header here, or pass over the line",
             )),
             Some(HeaderFault::Cut) => {
-                self.findings.push(at(Code::MessageHeaderCut, bytes.len(), "ends in the middle of a header line"));
+                self.findings.push(at(
+                    Code::MessageHeaderCut,
+                    bytes.len(),
+                    "ends in the middle of a header line",
+                ));
             }
             None => {}
         }
         if let Some(first) = memchr::memchr(0, bytes) {
             let count = memchr::memchr_iter(0, bytes).count();
-            self.findings.push(Finding::at(Code::MessageNul, first as u64, format!("{count} NUL bytes, the first here")).in_file(path));
+            self.findings.push(
+                Finding::at(Code::MessageNul, first as u64, format!("{count} NUL bytes, the first here"))
+                    .in_file(path),
+            );
         }
         if message::long_lines(bytes).is_some() {
             self.many.add(Code::MessageLongLine, || path.to_owned());
@@ -759,7 +790,8 @@ mod tests {
         for name in ["1.a.b", "1.a.b:2,", "1.a.b:2,FRS", "1.a.b;2,Sab", "1.a.b!2,S", "1.a.b,S=1:2,SZ"] {
             assert_eq!(bad(name), None, "{name}");
         }
-        for name in ["1.a.b:2,SR", "1.a.b:2,SS", "1.a.b:2,X", "1.a.b:1,S", "1.a.b:S", "1.a.b:", "1.a.b:2,S,R"] {
+        for name in ["1.a.b:2,SR", "1.a.b:2,SS", "1.a.b:2,X", "1.a.b:1,S", "1.a.b:S", "1.a.b:", "1.a.b:2,S,R"]
+        {
             assert!(bad(name).is_some(), "{name}");
         }
     }

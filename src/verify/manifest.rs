@@ -70,7 +70,9 @@ pub(super) fn find(
         };
         let text = match std::fs::read(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && options.manifest != Some(&*path) => {
+            Err(error)
+                if error.kind() == std::io::ErrorKind::NotFound && options.manifest != Some(&*path) =>
+            {
                 continue;
             }
             Err(error) => return Err(Error::io("read the manifest", &path)(error)),
@@ -82,7 +84,9 @@ pub(super) fn find(
                 if let Error::Manifest { line, .. } = error {
                     finding.line = Some(line);
                 }
-                findings.push(finding.mend("restore it from a backup; without it nothing says what was converted"));
+                findings.push(
+                    finding.mend("restore it from a backup; without it nothing says what was converted"),
+                );
             }
             Err(error) => return Err(error),
         }
@@ -298,17 +302,29 @@ impl<'a> Judge<'a> {
         self.vouched.push(n);
         if file.folder != self.manifest.folder {
             let folder = shown(&self.folders[file.folder].path);
-            self.note(Code::MessageMoved, path.clone(), format!("was converted into {}, and lies in {folder} now", shown(self.home())));
+            self.note(
+                Code::MessageMoved,
+                path.clone(),
+                format!("was converted into {}, and lies in {folder} now", shown(self.home())),
+            );
             fate.moved = true;
         } else if file.place == Place::New && !message.flags.is_empty() {
-            self.note(Code::MessageMoved, path.clone(), "was converted into cur/, and lies in new/ now".into());
+            self.note(
+                Code::MessageMoved,
+                path.clone(),
+                "was converted into cur/, and lies in new/ now".into(),
+            );
             fate.moved = true;
         }
         let letters = file.parsed().info.unwrap_or_default();
         if letters != message.flags.as_bytes() {
             let or_none = |flags: &str| if flags.is_empty() { "none".to_owned() } else { flags.to_owned() };
             let now = or_none(&crate::mailbox::escaped(letters));
-            self.note(Code::MessageReflagged, path, format!("has the flags {now}, and had {}", or_none(&message.flags)));
+            self.note(
+                Code::MessageReflagged,
+                path,
+                format!("has the flags {now}, and had {}", or_none(&message.flags)),
+            );
             fate.reflagged = true;
         }
         fate
@@ -348,7 +364,8 @@ impl<'a> Judge<'a> {
 
     /// With the source at hand: the first byte in which a changed file differs.
     fn locate(&mut self, section: &Section, raw: &[u8]) {
-        for (finding, named, path) in self.changed.iter().filter(|(_, n, _)| std::ptr::eq(n.section, section)) {
+        for (finding, named, path) in self.changed.iter().filter(|(_, n, _)| std::ptr::eq(n.section, section))
+        {
             let expected = as_written(named.message, section, raw);
             let (Some(expected), Ok(file)) = (expected, std::fs::read(path)) else { continue };
             let differs = |(a, b)| a != b;
@@ -360,7 +377,9 @@ impl<'a> Judge<'a> {
             finding.line = Some(memchr::memchr_iter(b'\n', &file[..at]).count() as u64 + 1);
             finding.message = match before == now {
                 true => format!("is not what was converted: other bytes from {at} on"),
-                false => format!("is not what was converted: other from byte {at} on, {now} bytes and had {before}"),
+                false => format!(
+                    "is not what was converted: other from byte {at} on, {now} bytes and had {before}"
+                ),
             }
             .into();
         }
@@ -391,13 +410,18 @@ impl<'a> Judge<'a> {
         let file = &self.messages[n];
         let path = file.path(self.folders);
         if file.folder != home {
-            self.note(Code::MessageMoved, path, format!("was converted into {} as {shown_name}", shown(self.home())));
+            self.note(
+                Code::MessageMoved,
+                path,
+                format!("was converted into {} as {shown_name}", shown(self.home())),
+            );
             return Fate { kept: true, moved: true, ..Fate::default() };
         }
         // Flags are in the way of nothing: only what is before them makes it another message.
         let info = &file.name.as_bytes()[file.parsed().base.len()..];
         let back = path.with_file_name(OsStr::from_bytes(&[name, info].concat()));
-        let finding = Finding::new(Code::MessageRenamed, format!("was converted as {shown_name}")).in_file(&path);
+        let finding =
+            Finding::new(Code::MessageRenamed, format!("was converted as {shown_name}")).in_file(&path);
         self.findings.push(finding.mend(format!("mv '{}' '{}'", shown(&path), shown(&back))));
         Fate { kept: true, renamed: true, ..Fate::default() }
     }
@@ -405,7 +429,8 @@ impl<'a> Judge<'a> {
     /// Files that no manifest names: copies, and what came since.
     fn unnamed(&mut self, taken: &HashSet<usize>) {
         let (mut added, mut first) = (0u64, None::<PathBuf>);
-        let files = self.files.unnamed.iter().flat_map(|(digest, files)| files.iter().map(move |&n| (digest, n)));
+        let files =
+            self.files.unnamed.iter().flat_map(|(digest, files)| files.iter().map(move |&n| (digest, n)));
         for (digest, n) in files {
             let file = &self.messages[n];
             if file.folder != self.manifest.folder || taken.contains(&n) {
@@ -424,14 +449,20 @@ impl<'a> Judge<'a> {
             }
         }
         if let Some(first) = first {
-            self.note(Code::MessageAdded, first, format!("{added} messages are in no manifest, the first here"));
+            self.note(
+                Code::MessageAdded,
+                first,
+                format!("{added} messages are in no manifest, the first here"),
+            );
         }
     }
 
     /// A proof a source, and a finding for each section that was never closed.
     fn proofs(&mut self) -> Vec<Proof> {
         let mut proofs = Vec::new();
-        for (section, _) in self.manifest.sections.iter().zip(&self.manifest.newest).filter(|(_, newest)| **newest) {
+        for (section, _) in
+            self.manifest.sections.iter().zip(&self.manifest.newest).filter(|(_, newest)| **newest)
+        {
             let mut proof = Proof {
                 source: section.source(),
                 maildir: self.home().to_owned(),
@@ -473,16 +504,18 @@ impl<'a> Judge<'a> {
 fn how_changed(message: &manifest::Message, file: &maildir::Message) -> String {
     let before = file.parsed().field(b'S');
     match before {
-        Some(before) if file.size < before => format!(
-            "is not what was converted: cut off after {} of {before} bytes, or rewritten",
-            file.size
-        ),
+        Some(before) if file.size < before => {
+            format!("is not what was converted: cut off after {} of {before} bytes, or rewritten", file.size)
+        }
         Some(before) if file.size > before => {
             format!("is not what was converted: {} bytes, and had {before}", file.size)
         }
         _ => {
             let expected = blake3::Hash::from_bytes(message.file_digest().0).to_hex();
-            format!("is not what was converted: as many bytes, but not the same (BLAKE3 was {}…)", &expected[..16])
+            format!(
+                "is not what was converted: as many bytes, but not the same (BLAKE3 was {}…)",
+                &expected[..16]
+            )
         }
     }
 }
@@ -550,7 +583,9 @@ fn compare_source(section: &Section, source: &Source, options: &Options<'_>) -> 
     let same = Digest::from(hasher.finalize()) == section.head.blake3;
     let text = match (same, raw.len() - before) {
         (true, 0) => "is the same as when it was converted".into(),
-        (true, more) => format!("has grown by {more} bytes since it was converted; its beginning is the same"),
+        (true, more) => {
+            format!("has grown by {more} bytes since it was converted; its beginning is the same")
+        }
         (false, _) => "is another than when it was converted".into(),
     };
     Ok((same, text))

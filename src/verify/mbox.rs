@@ -53,9 +53,9 @@ pub fn verify(
         findings.push(Finding::new(Code::MboxCrOnly, "every line ends in CR, as on a classic Mac"));
     }
     let pseudo = pseudo(&mbox);
-    findings.extend(pseudo.map(|at| {
-        Finding::at(Code::MboxPseudo, at, "UW-IMAP's pseudo message: no mail, not counted")
-    }));
+    findings.extend(
+        pseudo.map(|at| Finding::at(Code::MboxPseudo, at, "UW-IMAP's pseudo message: no mail, not counted")),
+    );
     let mut steps = Vec::new();
     // Behind a header that is cut off nothing is appended: it would look whole.
     let is_cut = findings.iter().any(|f| f.code == Code::MboxHeaderCut);

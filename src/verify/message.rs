@@ -59,7 +59,8 @@ pub(super) fn long_lines(text: &[u8]) -> Option<(u64, usize)> {
             at += end + 1;
             continue;
         }
-        let end = memchr::memchr(b'\n', &text[at + reach.len()..]).map_or(text.len(), |lf| at + reach.len() + lf);
+        let end =
+            memchr::memchr(b'\n', &text[at + reach.len()..]).map_or(text.len(), |lf| at + reach.len() + lf);
         // The CR of a line end is no part of the line.
         let line = &text[at..end];
         if line.strip_suffix(b"\r").unwrap_or(line).len() > LONGEST_LINE {

@@ -53,7 +53,9 @@ impl Step {
     /// The file or directory it is about.
     pub fn path(&self) -> PathBuf {
         match self {
-            Step::MakeDirectory { path } | Step::SetMode { path, .. } | Step::EndMbox { path } => path.clone(),
+            Step::MakeDirectory { path } | Step::SetMode { path, .. } | Step::EndMbox { path } => {
+                path.clone()
+            }
             Step::MoveStale { maildir, name } => maildir.join("tmp").join(name),
         }
     }

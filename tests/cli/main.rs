@@ -21,3 +21,4 @@ mod model;
 mod power;
 mod support;
 mod undisturbed;
+mod verify;

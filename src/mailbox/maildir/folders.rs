@@ -7,9 +7,7 @@ use std::sync::LazyLock;
 /// Base64 with a comma for the slash and without padding.
 static BASE64: LazyLock<Encoding> = LazyLock::new(|| {
     let mut specification = Specification::new();
-    specification
-        .symbols
-        .push_str("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,");
+    specification.symbols.push_str("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,");
     // None of what it can be specified wrongly with is here.
     specification.encoding().unwrap_or(data_encoding::BASE64_NOPAD)
 });
@@ -85,8 +83,21 @@ mod tests {
     #[test]
     fn what_no_server_would_write_is_refused() {
         for name in [
-            &b".A..B"[..], b".", b".A.", b".Entw\xc3\xbcrfe", b".&", b".&APw", b".&A-", b".&AP-", b".&AGE-",
-            b".&2D0-", b".&!!-", b".&AP\xff-", b".a\tb", b"Sent", b".&APx-",
+            &b".A..B"[..],
+            b".",
+            b".A.",
+            b".Entw\xc3\xbcrfe",
+            b".&",
+            b".&APw",
+            b".&A-",
+            b".&AP-",
+            b".&AGE-",
+            b".&2D0-",
+            b".&!!-",
+            b".&AP\xff-",
+            b".a\tb",
+            b"Sent",
+            b".&APx-",
         ] {
             assert!(levels(name).is_err(), "{}", String::from_utf8_lossy(name));
         }

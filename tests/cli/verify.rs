@@ -1,0 +1,750 @@
+//! verify: each finding by its right name and no other, nothing found where nothing is wrong, any single
+//! fault in a converted tree noticed, and repairs that mend what they say and touch no mail.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::{self, FileTimes, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use mailferry::mailbox::finding::Code;
+use mailferry::verify::CODES;
+use serde_json::Value;
+
+use crate::support::*;
+
+const FROM: &str = "From ada@example.org Mon Mar  2 08:15:00 1998\n";
+const EPOCH: u64 = 888_826_500;
+
+fn verify<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Run {
+    let mut command = mailferry(["verify", "--json", "--lock=none"]);
+    command.args(args);
+    run(command)
+}
+
+/// The codes of a report, without those that every mailbox and every manifest has.
+fn codes(run: &Run) -> BTreeSet<String> {
+    let codes = run.findings().into_iter().map(|f| f["code"].as_str().unwrap().to_owned());
+    codes.filter(|code| code != "mbox-variant" && code != "source-compared").collect()
+}
+
+fn set_times(path: &Path, time: SystemTime) {
+    let times = FileTimes::new().set_modified(time).set_accessed(time);
+    fs::File::open(path).unwrap().set_times(times).unwrap();
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+fn epoch() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(EPOCH)
+}
+
+/// Where a case puts its mailboxes.
+struct Desk<'a>(&'a Path);
+
+impl Desk<'_> {
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// An mbox with this text.
+    fn mbox(&self, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path("box");
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// A Maildir with nothing in it.
+    fn maildir(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        for directory in ["", "tmp", "new", "cur"] {
+            fs::create_dir(path.join(directory)).unwrap();
+            set_mode(&path.join(directory), 0o700);
+        }
+        path
+    }
+
+    /// A Maildir with a message by this name.
+    fn with(&self, place: &str, info: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let maildir = self.maildir("Maildir");
+        put(&maildir, place, &format!("{EPOCH}.1.host{info}"), bytes.as_ref());
+        maildir
+    }
+
+    /// A Maildir that was converted from an mbox of three messages, and its messages.
+    fn converted(&self) -> (PathBuf, Vec<Message>) {
+        let (source, maildir) = (self.path("source.mbox"), self.path("Maildir"));
+        fs::write(&source, many(3)).unwrap();
+        convert([&source, &maildir]);
+        let messages = messages(&maildir);
+        (maildir, messages)
+    }
+}
+
+/// A file as a delivery writes it.
+fn put(maildir: &Path, place: &str, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = maildir.join(place).join(name);
+    write(&path, bytes);
+    path
+}
+
+/// Writes a file, with the mode and the time that it should have.
+fn write(path: &Path, bytes: &[u8]) {
+    fs::write(path, bytes).unwrap();
+    set_mode(path, 0o600);
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let seconds = name.split('.').next().and_then(|n| n.parse().ok()).unwrap_or(EPOCH);
+    set_times(path, SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+}
+
+const MESSAGE: &str = "Subject: one\n\nbody\n";
+
+/// What a case hands to verify; None where it cannot be made here.
+type Made = Option<Vec<OsString>>;
+type Case = (Code, &'static [Code], fn(&Desk<'_>) -> Made);
+
+fn args(paths: impl IntoIterator<Item = PathBuf>) -> Made {
+    Some(paths.into_iter().map(OsString::from).collect())
+}
+
+fn mbox(desk: &Desk<'_>, text: impl AsRef<[u8]>) -> Made {
+    args([desk.mbox(text)])
+}
+
+/// A fixture for each code: what it has to be found in, and what goes with it of necessity.
+const CASES: &[Case] = &[
+    (Code::NotAMailbox, &[], |d| mbox(d, "no mail in here\n")),
+    (Code::MboxVariant, &[], |d| mbox(d, format!("{FROM}{MESSAGE}\n"))),
+    (Code::MboxVotesSplit, &[], |d| {
+        mbox(d, format!("{FROM}A: 1\n\n>> a\n>>From b\n>> c\nplain\n>>From d\nplain\n>>From e\nplain\n\n"))
+    }),
+    (Code::MboxJunk, &[], |d| mbox(d, format!("left over\n\n{FROM}{MESSAGE}\n"))),
+    (Code::MboxBom, &[], |d| mbox(d, format!("\u{feff}{FROM}{MESSAGE}\n"))),
+    (Code::MboxBlankLead, &[], |d| mbox(d, format!("\n\n{FROM}{MESSAGE}\n"))),
+    (Code::MboxNoBlankLine, &[], |d| mbox(d, format!("{FROM}{MESSAGE}{FROM}{MESSAGE}\n"))),
+    (Code::MboxNoHeader, &[], |d| mbox(d, format!("{FROM}{MESSAGE}\n{FROM}\nbody\n\n"))),
+    (Code::MboxDoubledFrom, &[], |d| mbox(d, format!("{FROM}{FROM}{MESSAGE}\n"))),
+    (Code::MboxUndated, &[], |d| mbox(d, format!("From ada@example.org\n{MESSAGE}\n"))),
+    (Code::MboxFromInBody, &[], |d| mbox(d, format!("{FROM}{MESSAGE}\n{FROM}said this\n\n"))),
+    (Code::MboxUnquotedFrom, &[], |d| mbox(d, format!("{FROM}A: 1\n\nFrom here to there\nit is far\n\n"))),
+    (Code::MboxAttachedFrom, &[], |d| {
+        let part = format!("--x\nContent-Type: message/rfc822\n\n{FROM}{MESSAGE}\n--x--\n");
+        mbox(d, format!("{FROM}Content-Type: multipart/mixed; boundary=x\n\n{part}\n"))
+    }),
+    (Code::MboxCoveredFrom, &[], |d| {
+        let body = format!("text\n\n{FROM}{MESSAGE}");
+        mbox(d, format!("{FROM}Content-Length: {}\n\n{body}\n", body.len()))
+    }),
+    (Code::MboxContentLength, &[], |d| mbox(d, format!("{FROM}Content-Length: 2\n\nbody\n\n"))),
+    (Code::MboxLengthNoBlank, &[], |d| {
+        mbox(d, format!("{FROM}Content-Length: 5\n\nbody\n{FROM}Content-Length: 5\n\nbody\n\n"))
+    }),
+    (Code::MmdfUnclosed, &[], |d| mbox(d, format!("\u{1}\u{1}\u{1}\u{1}\n{MESSAGE}"))),
+    (Code::MboxPseudo, &[], |d| {
+        let pseudo = "Subject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\nX-IMAP: 1 2\n\ndata\n\n";
+        mbox(d, format!("{FROM}{pseudo}{FROM}{MESSAGE}\n"))
+    }),
+    (Code::MboxCrOnly, &[], |d| mbox(d, format!("{FROM}{MESSAGE}\n").replace('\n', "\r"))),
+    (Code::MboxLoneCr, &[], |d| mbox(d, format!("{FROM}A: 1\n\nbo\rdy\n\n"))),
+    (Code::MboxNul, &[], |d| mbox(d, format!("{FROM}A: 1\n\nbo\0\0dy\n\n"))),
+    (Code::MboxHeaderCut, &[], |d| mbox(d, format!("{FROM}{MESSAGE}\n{FROM}Subject: cu"))),
+    (Code::MboxNoFinalNewline, &[], |d| mbox(d, format!("{FROM}A: 1\n\nbody"))),
+    (Code::MboxNoFinalBlank, &[], |d| mbox(d, format!("{FROM}A: 1\n\nbody\n"))),
+    (Code::MaildirNoDirectory, &[], |d| {
+        let maildir = d.with("cur", ":2,S", MESSAGE);
+        fs::remove_dir(maildir.join("tmp")).unwrap();
+        args([maildir])
+    }),
+    (Code::MaildirMode, &[], |d| {
+        let maildir = d.with("cur", ":2,S", MESSAGE);
+        set_mode(&maildir.join("new"), 0o500);
+        args([maildir])
+    }),
+    (Code::MaildirOpen, &[], |d| {
+        let maildir = d.with("cur", ":2,S", MESSAGE);
+        set_mode(&maildir, 0o755);
+        set_mode(&maildir.join("cur"), 0o755);
+        args([maildir])
+    }),
+    (Code::MaildirLooseMode, &[], |d| {
+        let maildir = d.with("cur", ":2,S", MESSAGE);
+        set_mode(&maildir.join(format!("cur/{EPOCH}.1.host:2,S")), 0o644);
+        args([maildir])
+    }),
+    (Code::MaildirOwner, &[], |d| {
+        let maildir = d.with("cur", ":2,S", MESSAGE);
+        let message = maildir.join(format!("cur/{EPOCH}.1.host:2,S"));
+        if std::os::unix::fs::chown(&message, Some(65534), None).is_err() {
+            skipped("only root can give a file away");
+            return None;
+        }
+        args([maildir])
+    }),
+    (Code::MaildirBadInfo, &[], |d| args([d.with("cur", ":2,SR", MESSAGE)])),
+    (Code::MaildirDuplicate, &[], |d| {
+        let maildir = d.with("cur", ":2,S", MESSAGE);
+        put(&maildir, "new", &format!("{EPOCH}.1.host"), b"Subject: two\n\nother\n");
+        args([maildir])
+    }),
+    (Code::MaildirUntrueSize, &[], |d| args([d.with("cur", ",S=17:2,S", MESSAGE)])),
+    (Code::MaildirStaleTmp, &[], |d| {
+        let maildir = d.with("cur", ":2,S", MESSAGE);
+        put(&maildir, "tmp", "1.2.host", b"Subject: ha");
+        args([maildir])
+    }),
+    (Code::MaildirFlagsInNew, &[], |d| args([d.with("new", ":2,S", MESSAGE)])),
+    (Code::MaildirMtime, &[], |d| {
+        let maildir = d.with("cur", ":2,S", MESSAGE);
+        set_times(&maildir.join(format!("cur/{EPOCH}.1.host:2,S")), SystemTime::UNIX_EPOCH);
+        args([maildir])
+    }),
+    (Code::MaildirsizeDrift, &[], |d| {
+        let maildir = d.with("cur", ":2,S", MESSAGE);
+        fs::write(maildir.join("maildirsize"), format!("1000S\n{} 2\n", MESSAGE.len())).unwrap();
+        args([maildir])
+    }),
+    (Code::MaildirFolderName, &[], |d| {
+        d.maildir("Maildir");
+        let folder = d.maildir("Maildir/.Entw\u{fc}rfe");
+        fs::write(folder.join("maildirfolder"), "").unwrap();
+        args([d.path("Maildir")])
+    }),
+    (Code::MaildirNoMarker, &[], |d| {
+        d.maildir("Maildir");
+        d.maildir("Maildir/.Sent");
+        args([d.path("Maildir")])
+    }),
+    (Code::MaildirForeignFile, &[], |d| {
+        let maildir = d.with("cur", ":2,S", MESSAGE);
+        fs::write(maildir.join("holiday.jpg"), "").unwrap();
+        args([maildir])
+    }),
+    (Code::MaildirNotAFile, &[], |d| {
+        let maildir = d.with("cur", ":2,S", MESSAGE);
+        symlink("/etc/passwd", maildir.join("cur/1.2.host:2,S")).unwrap();
+        args([maildir])
+    }),
+    (Code::MaildirUnfinished, &[], |d| {
+        fs::create_dir(d.path(".Maildir.mailferry-partial")).unwrap();
+        args([d.with("cur", ":2,S", MESSAGE)])
+    }),
+    (Code::MessageEmpty, &[], |d| args([d.with("cur", ":2,S", "")])),
+    (Code::MessageNoHeader, &[], |d| args([d.with("cur", ":2,S", "Dear all,\n\nhello\n")])),
+    (Code::MessageHeaderLine, &[], |d| args([d.with("cur", ":2,S", "A: 1\nno field here\n\nbody\n")])),
+    (Code::MessageHeaderCut, &[], |d| args([d.with("cur", ":2,S", "A: 1\nSubject: hel")])),
+    (Code::MessageNul, &[], |d| args([d.with("cur", ":2,S", "A: 1\n\nbo\0\0dy\n")])),
+    (Code::MessageFromLine, &[], |d| args([d.with("cur", ":2,S", format!("{FROM}{MESSAGE}"))])),
+    (Code::MessageFromInside, &[], |d| args([d.with("cur", ":2,S", format!("{MESSAGE}\n{FROM}{MESSAGE}"))])),
+    (Code::MessageLongLine, &[], |d| args([d.with("cur", ":2,S", format!("A: 1\n\n{}\n", "x".repeat(999)))])),
+    (Code::MessageCompressed, &[], |d| args([d.with("cur", ",S=99:2,S", b"\x1f\x8b\x08 and so on")])),
+    (Code::MessageGone, &[], |d| {
+        let (maildir, messages) = d.converted();
+        fs::remove_file(&messages[1].path).unwrap();
+        args([maildir])
+    }),
+    (Code::MessageChanged, &[], |d| {
+        let (maildir, messages) = d.converted();
+        let mut bytes = messages[1].bytes.clone();
+        bytes[0] = b'G';
+        write(&messages[1].path, &bytes);
+        // Without its source all that is known is that it is not the same.
+        fs::remove_file(d.path("source.mbox")).unwrap();
+        args([maildir])
+    }),
+    (Code::MessageSwapped, &[Code::MaildirUntrueSize], |d| {
+        let (maildir, messages) = d.converted();
+        write(&messages[0].path, &messages[1].bytes);
+        write(&messages[1].path, &messages[0].bytes);
+        args([maildir])
+    }),
+    (Code::MessageRenamed, &[], |d| {
+        let (maildir, messages) = d.converted();
+        fs::rename(&messages[1].path, maildir.join(format!("cur/{}.M1P2.host:2,S", messages[1].epoch)))
+            .unwrap();
+        args([maildir])
+    }),
+    (Code::MessageCopied, &[], |d| {
+        let (maildir, messages) = d.converted();
+        put(&maildir, "cur", &format!("{}.M1P2.host:2,S", messages[1].epoch), &messages[1].bytes);
+        args([maildir])
+    }),
+    (Code::MessageMoved, &[], |d| {
+        let (maildir, messages) = d.converted();
+        let folder = d.maildir("Maildir/.Sent");
+        fs::write(folder.join("maildirfolder"), "").unwrap();
+        fs::rename(&messages[1].path, folder.join("cur").join(&messages[1].name)).unwrap();
+        args([maildir])
+    }),
+    (Code::MessageReflagged, &[], |d| {
+        let (maildir, messages) = d.converted();
+        fs::rename(
+            &messages[1].path,
+            messages[1].path.with_file_name(messages[1].name.replace(":2,S", ":2,FS")),
+        )
+        .unwrap();
+        args([maildir])
+    }),
+    (Code::MessageAdded, &[], |d| {
+        let (maildir, _) = d.converted();
+        put(&maildir, "new", &format!("{EPOCH}.M1P2.host"), MESSAGE.as_bytes());
+        args([maildir])
+    }),
+    (Code::ConversionUnfinished, &[], |d| {
+        let (maildir, _) = d.converted();
+        let manifest = maildir.join("mailferry.manifest");
+        let text = fs::read_to_string(&manifest).unwrap();
+        let tail = text.find("{\"closes\"").unwrap();
+        fs::write(&manifest, &text[..tail]).unwrap();
+        args([maildir])
+    }),
+    (Code::ManifestDamaged, &[], |d| {
+        let (maildir, _) = d.converted();
+        let manifest = maildir.join("mailferry.manifest");
+        let text = fs::read_to_string(&manifest).unwrap().replace("\"flags\":\"S\"", "\"flags\":\"R\"");
+        fs::write(&manifest, text).unwrap();
+        args([maildir])
+    }),
+    (Code::SourceCompared, &[], |d| args([d.converted().0])),
+    (Code::RepairPlanned, &[Code::MboxNoFinalBlank], |d| {
+        Some(vec!["--repair".into(), "-n".into(), d.mbox(format!("{FROM}{MESSAGE}")).into()])
+    }),
+    (Code::RepairDone, &[], |d| Some(vec!["--repair".into(), d.mbox(format!("{FROM}{MESSAGE}")).into()])),
+];
+
+#[test]
+fn every_finding_has_a_mailbox_in_which_it_and_nothing_else_is_found() {
+    let covered: Vec<Code> = CASES.iter().map(|(code, ..)| *code).collect();
+    assert_eq!(covered, CODES, "a case for every code that verify knows, in its order");
+    for (code, besides, make) in CASES {
+        let scratch = scratch();
+        let Some(args) = make(&Desk(scratch.path())) else { continue };
+        let run = verify(args);
+        let found = codes(&run);
+        let all = run.findings();
+        let told = all.iter().find(|f| f["code"] == code.name());
+        let told = told.unwrap_or_else(|| panic!("{} was not found in {}", code.name(), run.text()));
+        assert_eq!(told["severity"], code.severity().name());
+        let message = told["message"].as_str().unwrap();
+        assert!(!message.is_empty() && !message.contains('\n'), "{message}");
+        let mut want: BTreeSet<String> = besides.iter().map(|c| c.name().to_owned()).collect();
+        want.insert(code.name().to_owned());
+        want.retain(|c| c != "mbox-variant" && c != "source-compared");
+        assert_eq!(found, want, "{}", run.text());
+        let errors = run.json().last().unwrap()["errors"].as_u64().unwrap();
+        let want = if *code == Code::NotAMailbox { 3 } else { i32::from(errors > 0) };
+        assert_eq!(run.code, Some(want), "{}: {}", code.name(), run.text());
+    }
+}
+
+#[test]
+fn a_finding_says_the_place() {
+    let scratch = scratch();
+    let desk = Desk(scratch.path());
+    let path = desk.mbox(format!("{FROM}{MESSAGE}\n{FROM}A: 1\nno field\n\nbody\n\n"));
+    let run = verify([&path]);
+    let odd = &run.findings().into_iter().find(|f| f["code"] == "message-header-line").unwrap();
+    let at = FROM.len() * 2 + MESSAGE.len() + 1 + "A: 1\n".len();
+    assert_eq!((count(odd, "offset"), count(odd, "line")), (at as u64, 8));
+    assert_eq!(odd["path"], path.to_str().unwrap());
+
+    // With the source at hand it is known which byte of a message is another.
+    let (maildir, messages) = desk.converted();
+    let mut bytes = messages[2].bytes.clone();
+    let last = bytes.len() - 3;
+    bytes[last] ^= 1;
+    write(&messages[2].path, &bytes);
+    let run = verify([&maildir]).exits(1);
+    let changed = &run.findings().into_iter().find(|f| f["code"] == "message-changed").unwrap();
+    assert_eq!(count(changed, "offset"), last as u64);
+    assert_eq!(changed["path"], messages[2].path.to_str().unwrap());
+}
+
+/// The findings of a Maildir that a server has used, with the files that Dovecot and Courier keep.
+#[test]
+fn where_nothing_is_wrong_nothing_is_found() {
+    let scratch = scratch();
+    let desk = Desk(scratch.path());
+    for name in ["inbox.mbox", "crlf.mbox", "mmdf.mbox"] {
+        let maildir = scratch.path().join(name);
+        convert_fixture(name, &maildir);
+        for depth in [&[][..], &["--quick"]] {
+            let found = |mailbox: &Path| {
+                let run = verify(depth.iter().map(|d| d.as_ref()).chain([mailbox.as_os_str()])).exits(0);
+                codes(&run)
+            };
+            assert_eq!(found(&maildir), BTreeSet::new());
+            // Not every writer ends a file with a blank line.
+            assert!(found(&fixture(name)).iter().all(|code| code == "mbox-no-final-blank"));
+        }
+    }
+    let maildir = desk.with("cur", ",S=19,W=22:2,FSa", MESSAGE);
+    for file in ["dovecot-uidlist", "dovecot-keywords", "dovecot.index.log", "subscriptions", ".uidvalidity"]
+    {
+        fs::write(maildir.join(file), "").unwrap();
+    }
+    fs::write(maildir.join("maildirsize"), "100000S,10C\n30 2\n-11 -1\n").unwrap();
+    for folder in [".Sent", ".A.B", ".Entw&APw-rfe"] {
+        let folder = desk.maildir(&format!("Maildir/{folder}"));
+        fs::write(folder.join("maildirfolder"), "").unwrap();
+        fs::write(folder.join("dovecot-acl"), "").unwrap();
+    }
+    fs::write(maildir.join("tmp").join("a.delivery.just-now"), "Subject: ha").unwrap();
+    let run = verify([&maildir]).exits(0);
+    assert_eq!(codes(&run), BTreeSet::new(), "{}", run.text());
+    assert_eq!(count(&run.json().pop().unwrap(), "folders"), 4);
+}
+
+#[test]
+fn the_verdict_is_the_last_sentence() {
+    let scratch = scratch();
+    let maildir = scratch.path().join("Maildir");
+    fs::write(scratch.path().join("inbox.mbox"), many(1200)).unwrap();
+    let within = |args: &[&str]| {
+        let mut command = mailferry(["verify"]);
+        command.args(args).current_dir(scratch.path());
+        run(command)
+    };
+    let mut command = mailferry(["convert", "-q", "inbox.mbox", "Maildir"]);
+    command.current_dir(scratch.path());
+    run(command).exits(0);
+    assert_eq!(
+        within(&["Maildir"]).exits(0).last_line(),
+        "1,200 of 1,200 messages of inbox.mbox are in Maildir, byte for byte."
+    );
+    fs::remove_file(&messages(&maildir)[7].path).unwrap();
+    assert_eq!(
+        within(&["Maildir"]).exits(1).last_line(),
+        "1,199 of 1,200 messages of inbox.mbox are in Maildir, byte for byte; 1 gone."
+    );
+    let size = fs::metadata(scratch.path().join("inbox.mbox")).unwrap().len();
+    let run = within(&["inbox.mbox"]).exits(0);
+    let bytes = size.to_string();
+    let grouped = format!("{},{}", &bytes[..bytes.len() - 3], &bytes[bytes.len() - 3..]);
+    assert_eq!(run.last_line(), format!("inbox.mbox: 1,200 messages in {grouped} bytes; sound."));
+    // One that cannot be read does not keep the others from being looked at.
+    let run = within(&["absent", "inbox.mbox", "Maildir"]).exits(3);
+    assert_eq!(run.last_line(), "1 of 3 mailboxes are sound.");
+    assert!(run.text().contains("inbox.mbox: 1,200 messages"), "{}", run.text());
+}
+
+#[test]
+fn hostile_and_real_mail_is_verified_without_a_stumble() {
+    let (Some(hard), Some(archive)) = (shared("hard"), shared("corpus/open.tar.zst")) else { return };
+    let scratch = scratch();
+    let unpacked = scratch.path().join("corpus");
+    let packed = zstd::Decoder::new(fs::File::open(archive).unwrap()).unwrap();
+    tar::Archive::new(packed).unpack(&unpacked).unwrap();
+    for root in [hard, unpacked] {
+        let files: Vec<PathBuf> = tree(&root)
+            .into_iter()
+            .filter(|(_, l)| !l.digest.is_empty())
+            .map(|(path, _)| root.join(path))
+            .collect();
+        let run = verify(&files);
+        assert!(!run.stderr.contains("a bug in mailferry"), "{}", run.stderr);
+        let report = run.json();
+        assert_eq!(count(report.last().unwrap(), "mailboxes"), files.len() as u64);
+        assert!(count(report.last().unwrap(), "sound") > 10);
+        // Whatever is found is in the manual page of verify.
+        let known: BTreeSet<&str> =
+            CODES.iter().map(|c| c.name()).chain(["io-error", "damaged-compression"]).collect();
+        for finding in run.findings() {
+            assert!(known.contains(finding["code"].as_str().unwrap()), "{finding}");
+        }
+    }
+}
+
+/// A generator that is the same everywhere (splitmix64).
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % sides as u64) as usize
+    }
+}
+
+/// What is done to a converted Maildir, and under which name it has to be reported.
+fn fault(dice: &mut Dice, maildir: &Path, messages: &[Message]) -> (&'static str, PathBuf, String) {
+    let message = &messages[dice.roll(messages.len())];
+    let path = message.path.clone();
+    let (epoch, info) = (message.epoch, message.flags.clone().map_or(String::new(), |f| format!(":2,{f}")));
+    let elsewhere =
+        maildir.join(message.place).join(format!("{epoch}.M{}P7.host{info}", dice.roll(1_000_000)));
+    match dice.roll(9) {
+        0 => {
+            let at = dice.roll(message.bytes.len());
+            let mut bytes = message.bytes.clone();
+            bytes[at] ^= 1 << dice.roll(8);
+            write(&path, &bytes);
+            ("message-changed", path, format!("a byte flipped at {at}"))
+        }
+        1 => {
+            let length = dice.roll(message.bytes.len());
+            write(&path, &message.bytes[..length]);
+            ("message-changed", path, format!("cut off at {length}"))
+        }
+        2 => {
+            fs::remove_file(&path).unwrap();
+            let base = message.name.split(":2,").next().unwrap();
+            ("message-gone", maildir.join(base), "removed".into())
+        }
+        3 => {
+            write(&elsewhere, &message.bytes);
+            ("message-copied", elsewhere, "copied under another name".into())
+        }
+        4 => {
+            let base = message.name.split(":2,").next().unwrap();
+            let (other, told) = match message.place {
+                "new" => (maildir.join("cur").join(format!("{base}:2,")), "new"),
+                _ => (maildir.join("new").join(base), "new"),
+            };
+            write(&other, &message.bytes);
+            let told = if told == message.place { path } else { other };
+            ("maildir-duplicate", told, "twice by one name".into())
+        }
+        5 => {
+            fs::rename(&path, &elsewhere).unwrap();
+            ("message-renamed", elsewhere, "renamed".into())
+        }
+        6 => {
+            let flags = ["D", "FS", "PRT", "Sb"][dice.roll(4)];
+            let base = message.name.split(":2,").next().unwrap();
+            let flagged = maildir.join("cur").join(format!("{base}:2,{flags}"));
+            fs::rename(&path, &flagged).unwrap();
+            ("message-reflagged", flagged, format!("flagged {flags}"))
+        }
+        7 => {
+            let others: Vec<&Message> = messages.iter().filter(|m| m.bytes != message.bytes).collect();
+            let other = others[dice.roll(others.len())];
+            write(&path, &other.bytes);
+            write(&other.path, &message.bytes);
+            ("message-swapped", path, format!("swapped with {}", other.name))
+        }
+        _ => {
+            let manifest = maildir.join("mailferry.manifest");
+            let mut text = fs::read(&manifest).unwrap();
+            let how = match dice.roll(3) {
+                0 => {
+                    let at = dice.roll(text.len());
+                    text[at] ^= 1 << dice.roll(8);
+                    format!("byte {at} of the manifest flipped")
+                }
+                1 => {
+                    let mut lines: Vec<&[u8]> = text.split_inclusive(|&b| b == b'\n').collect();
+                    // Without its last line it is the manifest of a conversion that was killed.
+                    let n = dice.roll(lines.len() - 1);
+                    lines.remove(n);
+                    text = lines.concat();
+                    format!("line {n} of the manifest removed")
+                }
+                _ => {
+                    let lines: Vec<&[u8]> = text.split_inclusive(|&b| b == b'\n').collect();
+                    let n = dice.roll(lines.len());
+                    let twice = [&lines[..=n], &lines[n..]].concat();
+                    text = twice.concat();
+                    format!("line {n} of the manifest twice")
+                }
+            };
+            fs::write(&manifest, text).unwrap();
+            ("manifest-damaged", manifest, how)
+        }
+    }
+}
+
+/// Every single fault of a converted tree is found under its right name. All of them are errors, but for
+/// flags: those are for the user to change.
+#[test]
+fn any_single_fault_in_a_converted_tree_is_reported_under_its_name() {
+    let faults = if std::env::var_os("MAILFERRY_FULL").is_some() { 1000 } else { 100 };
+    let scratch = scratch();
+    let (source, maildir) = (scratch.path().join("source.mbox"), scratch.path().join("Maildir"));
+    let mut mbox = many(30);
+    for n in 0..30 {
+        let from = format!("From bob@example.org Tue Mar  3 09:{n:02}:00 1998\n");
+        mbox.extend_from_slice(format!("{from}Subject: new {n}\n\n>From the {n}th of {n}\n\n").as_bytes());
+    }
+    fs::write(&source, mbox).unwrap();
+    convert([&source, &maildir]);
+    let messages = messages(&maildir);
+    let before = tree(&maildir);
+    let whole: Vec<(PathBuf, Vec<u8>)> = before
+        .iter()
+        .filter(|(_, lying)| !lying.digest.is_empty())
+        .map(|(path, _)| (maildir.join(path), fs::read(maildir.join(path)).unwrap()))
+        .collect();
+    let mut dice = Dice(1998);
+    for n in 0..faults {
+        let (code, place, how) = fault(&mut dice, &maildir, &messages);
+        let run = verify([&maildir]);
+        let found =
+            run.findings().into_iter().any(|f| f["code"] == code && f["path"] == place.to_str().unwrap());
+        assert!(found, "fault {n}, {how}: no {code} at {}: {}", place.display(), run.text());
+        let want = i32::from(code != "message-reflagged");
+        assert_eq!(run.code, Some(want), "fault {n}, {how}: {}", run.text());
+        // The tree as it was.
+        for path in paths(&maildir) {
+            let path = maildir.join(path);
+            if path.is_file() && !whole.iter().any(|(was, _)| *was == path) {
+                fs::remove_file(path).unwrap();
+            }
+        }
+        for (path, bytes) in &whole {
+            if fs::read(path).ok().as_ref() != Some(bytes) {
+                write(path, bytes);
+            }
+        }
+    }
+    let run = verify([&maildir]).exits(0);
+    assert_eq!(codes(&run), BTreeSet::new(), "{}", run.text());
+}
+
+/// A Maildir and an mbox with everything that can be mended.
+fn broken(desk: &Desk<'_>) -> (PathBuf, PathBuf) {
+    let maildir = desk.with("cur", ":2,S", MESSAGE);
+    fs::remove_dir(maildir.join("new")).unwrap();
+    set_mode(&maildir.join("cur"), 0o500);
+    put(&maildir, "tmp", "1.2.host", b"Subject: may be mail");
+    put(&maildir, "tmp", "1.3.host", b"Subject: this too");
+    // The name is taken already.
+    fs::create_dir(maildir.join("mailferry-lost")).unwrap();
+    fs::write(maildir.join("mailferry-lost/1.3.host"), "of another time").unwrap();
+    (maildir, desk.mbox(format!("{FROM}{MESSAGE}\n{FROM}A: 1\n\nno end")))
+}
+
+#[test]
+fn repair_shows_first_then_mends_and_touches_no_message() {
+    let scratch = scratch();
+    let (maildir, mbox) = broken(&Desk(scratch.path()));
+    let before = tree(scratch.path());
+    // Whoever reads a file has touched it.
+    let age = || ["1.2.host", "1.3.host"].map(|name| set_times(&maildir.join("tmp").join(name), epoch()));
+    age();
+    let run = verify(["--repair".as_ref(), "-n".as_ref(), maildir.as_os_str(), mbox.as_os_str()]).exits(1);
+    let after = tree(scratch.path());
+    assert_eq!(after.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
+    let same = |(path, lying): (&PathBuf, &Lying)| path.starts_with("Maildir/tmp") || before[path] == *lying;
+    assert!(after.iter().all(same), "-n changes nothing");
+    age();
+    let planned = run.findings().into_iter().filter(|f| f["code"] == "repair-planned").count();
+    assert_eq!(planned, 5, "{}", run.text());
+
+    let run = verify(["--repair".as_ref(), maildir.as_os_str(), mbox.as_os_str()]).exits(0);
+    assert_eq!(codes(&run), BTreeSet::from(["repair-done".to_owned()]), "{}", run.text());
+    assert_eq!(count(&run.json().pop().unwrap(), "repairs"), 5);
+    let mended = verify([&maildir, &mbox]).exits(0);
+    assert_eq!(codes(&mended), BTreeSet::new(), "{}", mended.text());
+
+    let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
+    assert_eq!((mode(&maildir.join("new")), mode(&maildir.join("cur"))), (0o700, 0o700));
+    let lost = |name: &str| fs::read_to_string(maildir.join("mailferry-lost").join(name)).unwrap();
+    assert_eq!(lost("1.2.host"), "Subject: may be mail");
+    assert_eq!(
+        (lost("1.3.host"), lost("1.3.host.1")),
+        ("of another time".into(), "Subject: this too".into())
+    );
+    assert_eq!(fs::read_to_string(&mbox).unwrap(), format!("{FROM}{MESSAGE}\n{FROM}A: 1\n\nno end\n\n"));
+    let name = format!("Maildir/cur/{EPOCH}.1.host:2,S");
+    assert_eq!(tree(scratch.path())[Path::new(&name)], before[Path::new(&name)], "the message is as it was");
+
+    let after = tree(scratch.path());
+    verify(["--repair".as_ref(), maildir.as_os_str(), mbox.as_os_str()]).exits(0);
+    assert_eq!(tree(scratch.path()), after, "there is nothing left to mend");
+}
+
+/// Killed at any system call that changes something, or refused there, a repair has lost nothing, and the
+/// next one completes it.
+#[test]
+fn a_repair_that_is_cut_off_or_refused_harms_nothing() {
+    const CALLS: [&str; 7] = ["mkdirat", "fchmodat", "renameat2", "write", "fsync", "openat", "ftruncate"];
+    let works = std::process::Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status();
+    if !works.is_ok_and(|status| status.success()) {
+        return skipped("strace does not work here");
+    }
+    let mut injected = 0;
+    for call in CALLS {
+        for (effect, when) in
+            ["signal=KILL", "error=EIO", "error=ENOSPC"].iter().flat_map(|e| (1..5).map(move |n| (e, n)))
+        {
+            let scratch = scratch();
+            let (maildir, mbox) = broken(&Desk(scratch.path()));
+            let log = scratch.path().join("log");
+            // The loader's and the report's own calls are passed over.
+            let only = [
+                &maildir,
+                &maildir.join("tmp"),
+                &maildir.join("mailferry-lost"),
+                &mbox,
+                &scratch.path().to_owned(),
+            ];
+            let mut strace = vec!["strace".into(), "-qq".into(), "-o".into(), log.clone().into_os_string()];
+            for path in only {
+                strace.extend(["-P".into(), path.clone().into_os_string()]);
+            }
+            strace.extend(["-e".into(), format!("trace={call}").into()]);
+            strace.extend(["-e".into(), format!("inject={call}:{effect}:when={when}").into(), BINARY.into()]);
+            let mut command = wrapped("exec \"$@\"", strace, ["verify", "--repair", "-j1"]);
+            command.args([&maildir, &mbox]);
+            let broken_off = run(command);
+            assert!(
+                !broken_off.stderr.contains("bug in mailferry"),
+                "{call} {effect}: {}",
+                broken_off.stderr
+            );
+            injected += usize::from(fs::read_to_string(&log).unwrap().contains("INJECTED"));
+            let text = fs::read_to_string(&mbox).unwrap();
+            let whole = format!("{FROM}{MESSAGE}\n{FROM}A: 1\n\nno end");
+            assert!(
+                text.starts_with(&whole) && "\n\n".starts_with(&text[whole.len()..]),
+                "{call} {effect}: {text}"
+            );
+            fs::remove_file(&log).unwrap();
+            let lock = scratch.path().join("box.lock");
+            let _ = fs::remove_file(lock);
+            let run = verify(["--repair".as_ref(), maildir.as_os_str(), mbox.as_os_str()]).exits(0);
+            let left = codes(&run);
+            assert!(left.iter().all(|c| c == "repair-done"), "{call} {effect} {when}: {}", run.text());
+            let mail: BTreeSet<Vec<u8>> = tree(&maildir)
+                .into_iter()
+                .filter(|(_, lying)| !lying.digest.is_empty())
+                .map(|(path, _)| fs::read(maildir.join(path)).unwrap())
+                .collect();
+            for text in [MESSAGE, "Subject: may be mail", "Subject: this too", "of another time"] {
+                assert!(mail.contains(text.as_bytes()), "{call} {effect} {when}: {text:?} is lost");
+            }
+        }
+    }
+    assert!(injected > 20, "{injected} faults were injected");
+}
+
+#[test]
+fn sources_that_grew_and_folders_that_took_mail_are_told_and_are_no_fault() {
+    let scratch = scratch();
+    let (source, maildir) = (scratch.path().join("inbox.mbox"), scratch.path().join("Maildir"));
+    fs::write(&source, many(5)).unwrap();
+    convert([&source, &maildir]);
+    fs::write(&source, many(7)).unwrap();
+    let told = |run: &Run| -> String {
+        let all: Vec<Value> = run.findings().into_iter().filter(|f| f["code"] == "source-compared").collect();
+        all.iter().map(|f| f["message"].as_str().unwrap()).collect::<Vec<_>>().join("|")
+    };
+    assert!(told(&verify([&maildir]).exits(0)).contains("has grown by"));
+    convert([&source, &maildir]);
+    let run = verify([&maildir]).exits(0);
+    assert_eq!((codes(&run), told(&run)), (BTreeSet::new(), "is the same as when it was converted".into()));
+    assert_eq!(count(&run.json().pop().unwrap(), "converted"), 7);
+    let moved = scratch.path().join("elsewhere.mbox");
+    fs::rename(&source, &moved).unwrap();
+    assert!(told(&verify([&maildir]).exits(0)).contains("is gone"));
+    let run = verify(["--source".as_ref(), moved.as_os_str(), maildir.as_os_str()]).exits(0);
+    assert_eq!(told(&run), "is the same as when it was converted");
+    fs::write(&moved, &many(7)[1..]).unwrap();
+    let run = verify(["--source".as_ref(), moved.as_os_str(), maildir.as_os_str()]).exits(0);
+    assert!(told(&run).contains("another or shorter"), "{}", run.text());
+}
