@@ -110,6 +110,7 @@ codes! {
     MessageReflagged "message-reflagged" Info "A message has other flags than when it was converted.",
     MessageAdded "message-added" Info "Messages that came after the conversion.",
     ConversionUnfinished "conversion-unfinished" Error "The manifest has a section that was never closed: the conversion was killed.",
+    ManifestMissing "manifest-missing" Warning "Messages bear names that convert gave, and there is no manifest.",
     SourceCompared "source-compared" Info "The source as it is now beside what was converted: the same, grown, another, or gone.",
     MessageEmpty "message-empty" Error "A message file without a byte in it, by a name that does not say so.",
     MessageNoHeader "message-no-header" Warning "A message that does not begin with a header, or is empty as its name says.",

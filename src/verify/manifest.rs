@@ -11,7 +11,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::maildir::{self, Found};
+use super::file;
+use super::maildir::Found;
 use super::{Depth, Options, stop_if};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
@@ -96,6 +97,9 @@ pub(super) fn find(
 
 fn parse(text: &[u8], path: &Path) -> Result<(Vec<Section>, Vec<bool>)> {
     let outlines = manifest::outline(text, path)?;
+    if outlines.is_empty() {
+        return Err(Error::Manifest { path: path.to_owned(), line: 1, reason: "begins no section".into() });
+    }
     if outlines.iter().any(|o| o.tail.is_none()) {
         check_lines(text, path)?;
     }
@@ -133,7 +137,7 @@ fn is_newest(outlines: &[Outline<'_>], n: usize) -> bool {
 pub(super) fn judge(
     manifests: &[Manifest],
     folders: &[Found],
-    messages: &mut [maildir::Message],
+    messages: &mut [file::Message],
     options: &Options<'_>,
     findings: &mut Vec<Finding>,
 ) -> Result<Vec<Proof>> {
@@ -169,7 +173,7 @@ struct Files {
 }
 
 impl Files {
-    fn of(manifests: &[Manifest], messages: &[maildir::Message]) -> Files {
+    fn of(manifests: &[Manifest], messages: &[file::Message]) -> Files {
         let names: HashSet<&[u8]> = manifests
             .iter()
             .flat_map(|m| &m.sections)
@@ -212,7 +216,7 @@ struct Named<'a> {
 struct Judge<'a> {
     manifest: &'a Manifest,
     folders: &'a [Found],
-    messages: &'a [maildir::Message],
+    messages: &'a [file::Message],
     files: &'a Files,
     options: &'a Options<'a>,
     /// Each name of the manifest with what its file should be, in order.
@@ -230,7 +234,7 @@ impl<'a> Judge<'a> {
     fn of(
         manifest: &'a Manifest,
         folders: &'a [Found],
-        messages: &'a [maildir::Message],
+        messages: &'a [file::Message],
         files: &'a Files,
         options: &'a Options<'a>,
     ) -> Judge<'a> {
@@ -486,7 +490,7 @@ impl<'a> Judge<'a> {
             }
             if section.tail.is_none() {
                 let text = format!(
-                    "the conversion of {} was cut off: {} of its messages are known here, and {} of them are there",
+                    "the conversion of {} was cut off, or is running: {} of its messages are known here, and {} of them are there",
                     section.head.source.shown(),
                     proof.messages,
                     proof.kept
@@ -501,7 +505,7 @@ impl<'a> Judge<'a> {
 }
 
 /// The first thing that a changed file shows, without its old bytes.
-fn how_changed(message: &manifest::Message, file: &maildir::Message) -> String {
+fn how_changed(message: &manifest::Message, file: &file::Message) -> String {
     let before = file.parsed().field(b'S');
     match before {
         Some(before) if file.size < before => {

@@ -2,6 +2,7 @@
 //! Looking changes nothing; [`repair`] alone does, and only what loses nothing.
 
 pub mod against;
+mod file;
 pub mod maildir;
 pub mod manifest;
 pub mod mbox;
@@ -137,6 +138,7 @@ pub const CODES: &[Code] = &[
     Code::MessageAdded,
     Code::ConversionUnfinished,
     Code::ManifestDamaged,
+    Code::ManifestMissing,
     Code::SourceCompared,
     Code::RepairPlanned,
     Code::RepairDone,

@@ -307,6 +307,11 @@ const CASES: &[Case] = &[
         fs::write(&manifest, text).unwrap();
         args([maildir])
     }),
+    (Code::ManifestMissing, &[], |d| {
+        let (maildir, _) = d.converted();
+        fs::remove_file(maildir.join("mailferry.manifest")).unwrap();
+        args([maildir])
+    }),
     (Code::SourceCompared, &[], |d| args([d.converted().0])),
     (Code::RepairPlanned, &[Code::MboxNoFinalBlank], |d| {
         Some(vec!["--repair".into(), "-n".into(), d.mbox(format!("{FROM}{MESSAGE}")).into()])
@@ -530,6 +535,17 @@ fn fault(dice: &mut Dice, maildir: &Path, messages: &[Message]) -> (&'static str
         _ => {
             let manifest = maildir.join("mailferry.manifest");
             let mut text = fs::read(&manifest).unwrap();
+            if dice.roll(4) == 0 {
+                // Cut off at the end of a line it is that of a conversion that was killed.
+                let length = dice.roll(text.len() - 1);
+                fs::write(&manifest, &text[..length]).unwrap();
+                let code = if text[..length].contains(&b'\n') {
+                    "conversion-unfinished"
+                } else {
+                    "manifest-damaged"
+                };
+                return (code, manifest, format!("manifest cut off at {length}"));
+            }
             let how = match dice.roll(3) {
                 0 => {
                     let at = dice.roll(text.len());

@@ -3,5 +3,6 @@
 pub mod flags;
 pub mod folders;
 pub mod name;
+pub mod quota;
 pub mod read;
 pub mod write;
