@@ -71,6 +71,7 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             break
         }
         'mailferry;verify' {
+            [CompletionResult]::new('--against', '--against', [CompletionResultType]::ParameterName, 'Instead: is it the same mail as in OTHER, message by message, whatever the two lie in? Several mailboxes are taken together')
             [CompletionResult]::new('--manifest', '--manifest', [CompletionResultType]::ParameterName, 'The manifest of the Maildir; default: mailferry.manifest in it')
             [CompletionResult]::new('--source', '--source', [CompletionResultType]::ParameterName, 'Where the source that was converted lies now; default: where the manifest says')
             [CompletionResult]::new('--lock', '--lock', [CompletionResultType]::ParameterName, 'Locks to take on a source, in this order: dotlock, fcntl, flock; or none')
@@ -82,6 +83,7 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             [CompletionResult]::new('-j', '-j', [CompletionResultType]::ParameterName, 'Number of worker threads; default: all cores')
             [CompletionResult]::new('--jobs', '--jobs', [CompletionResultType]::ParameterName, 'Number of worker threads; default: all cores')
             [CompletionResult]::new('--quick', '--quick', [CompletionResultType]::ParameterName, 'Look at the structure only: framing, names, sizes, modes; not at what messages contain')
+            [CompletionResult]::new('--metadata', '--metadata', [CompletionResultType]::ParameterName, 'With --against: compare flags, received dates and the fields that readers rewrite as well')
             [CompletionResult]::new('--repair', '--repair', [CompletionResultType]::ParameterName, 'Mend what can be mended without touching a message: missing directories, modes, the end of an mbox; stale files of tmp/ are moved to mailferry-lost/')
             [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Write nothing: with --repair, report what it would do')
             [CompletionResult]::new('--dry-run', '--dry-run', [CompletionResultType]::ParameterName, 'Write nothing: with --repair, report what it would do')

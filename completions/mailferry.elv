@@ -66,6 +66,7 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand --version 'Print version'
         }
         &'mailferry;verify'= {
+            cand --against 'Instead: is it the same mail as in OTHER, message by message, whatever the two lie in? Several mailboxes are taken together'
             cand --manifest 'The manifest of the Maildir; default: mailferry.manifest in it'
             cand --source 'Where the source that was converted lies now; default: where the manifest says'
             cand --lock 'Locks to take on a source, in this order: dotlock, fcntl, flock; or none'
@@ -77,6 +78,7 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand -j 'Number of worker threads; default: all cores'
             cand --jobs 'Number of worker threads; default: all cores'
             cand --quick 'Look at the structure only: framing, names, sizes, modes; not at what messages contain'
+            cand --metadata 'With --against: compare flags, received dates and the fields that readers rewrite as well'
             cand --repair 'Mend what can be mended without touching a message: missing directories, modes, the end of an mbox; stale files of tmp/ are moved to mailferry-lost/'
             cand -n 'Write nothing: with --repair, report what it would do'
             cand --dry-run 'Write nothing: with --repair, report what it would do'

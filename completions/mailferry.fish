@@ -74,6 +74,7 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s v -l ver
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l strict -d 'Let warnings count for the exit code (1)'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s V -l version -d 'Print version'
+complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l against -d 'Instead: is it the same mail as in OTHER, message by message, whatever the two lie in? Several mailboxes are taken together' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l manifest -d 'The manifest of the Maildir; default: mailferry.manifest in it' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l source -d 'Where the source that was converted lies now; default: where the manifest says' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l lock -d 'Locks to take on a source, in this order: dotlock, fcntl, flock; or none' -r
@@ -88,6 +89,7 @@ always\t'Always'
 never\t'Never'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s j -l jobs -d 'Number of worker threads; default: all cores' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l quick -d 'Look at the structure only: framing, names, sizes, modes; not at what messages contain'
+complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l metadata -d 'With --against: compare flags, received dates and the fields that readers rewrite as well'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l repair -d 'Mend what can be mended without touching a message: missing directories, modes, the end of an mbox; stale files of tmp/ are moved to mailferry-lost/'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s n -l dry-run -d 'Write nothing: with --repair, report what it would do'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l json -d 'Report as JSON Lines: findings, then one summary'

@@ -1,6 +1,7 @@
 //! The command line: arguments in, a report and an exit code out. What the library may not touch
 //! (terminal, environment, clock, signals) is touched here.
 
+mod against;
 mod convert;
 pub mod exit;
 mod generate;

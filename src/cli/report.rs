@@ -1,5 +1,6 @@
 //! Reports: findings and sums as text or as JSON Lines. The only place that prints.
 
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -29,6 +30,13 @@ pub struct Reporter {
     closed: bool,
     /// Whether what was to be said or shown could not be written.
     lost: bool,
+}
+
+/// How many findings of each kind were told, and how many were too many.
+#[derive(Default)]
+pub struct Told {
+    told: HashMap<Code, u64>,
+    untold: BTreeMap<Code, u64>,
 }
 
 impl Reporter {
@@ -82,30 +90,44 @@ impl Reporter {
 
     /// All findings about one file, in their order.
     pub fn findings(&mut self, path: &Path, findings: &[Finding]) {
-        let mut told = std::collections::HashMap::<Code, u64>::new();
-        let mut untold = std::collections::BTreeMap::<Code, u64>::new();
+        let mut told = Told::default();
         for finding in findings {
-            match finding.code.severity() {
-                Severity::Info => {}
-                Severity::Warning => self.warnings += 1,
-                Severity::Error => self.errors += 1,
-            }
-            let count = told.entry(finding.code).or_default();
-            *count += 1;
-            let held_back = match finding.code.severity() {
-                Severity::Info => !self.verbose,
-                Severity::Warning => !self.verbose && *count > TOLD,
-                Severity::Error => false,
-            };
-            if self.json {
-                self.object(&finding_object(path, finding));
-            } else if !held_back {
-                self.finding_line(path, finding);
-            } else if finding.code.severity() == Severity::Warning {
-                *untold.entry(finding.code).or_default() += 1;
-            }
+            self.finding(path, finding, Value::Null, &mut told);
         }
-        for (code, count) in untold {
+        self.untold(path, told);
+    }
+
+    /// One finding of many; `more` is an object with further keys for programs. The last one is to be
+    /// followed by [`untold`](Reporter::untold).
+    pub fn finding(&mut self, path: &Path, finding: &Finding, more: Value, told: &mut Told) {
+        match finding.code.severity() {
+            Severity::Info => {}
+            Severity::Warning => self.warnings += 1,
+            Severity::Error => self.errors += 1,
+        }
+        let count = told.told.entry(finding.code).or_default();
+        *count += 1;
+        let held_back = match finding.code.severity() {
+            Severity::Info => !self.verbose,
+            Severity::Warning => !self.verbose && *count > TOLD,
+            Severity::Error => false,
+        };
+        if self.json {
+            let mut object = finding_object(path, finding);
+            if let (Value::Object(object), Value::Object(more)) = (&mut object, more) {
+                object.extend(more);
+            }
+            self.object(&object);
+        } else if !held_back {
+            self.finding_line(path, finding);
+        } else if finding.code.severity() == Severity::Warning {
+            *told.untold.entry(finding.code).or_default() += 1;
+        }
+    }
+
+    /// Says how many warnings were too many of a kind to be told.
+    pub fn untold(&mut self, path: &Path, told: Told) {
+        for (code, count) in told.untold {
             self.line(&format!(
                 "{}: {count} more warnings of the kind {}; -v lists them",
                 shown(path),

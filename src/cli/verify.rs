@@ -1,6 +1,6 @@
 //! `mailferry verify`.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -10,6 +10,7 @@ use mailferry::mailbox::error::{Error, Result};
 use mailferry::mailbox::finding::{Code, Finding, Severity};
 use mailferry::mailbox::mbox::read::Ask;
 use mailferry::mailbox::shown;
+use mailferry::verify::against::Verdict;
 use mailferry::verify::manifest::Proof;
 use mailferry::verify::{self, Depth, Options, Report};
 use serde_json::json;
@@ -19,7 +20,7 @@ use super::mailbox_arg::{Format, Mailbox};
 use super::open::OpenArgs;
 use super::progress::Watcher;
 use super::report::{Reporter, grouped};
-use super::{Common, signals};
+use super::{Common, against, signals};
 
 /// Say whether mailboxes are sound, and whether they still hold the mail that was converted
 ///
@@ -36,6 +37,13 @@ pub struct VerifyArgs {
     /// Look at the structure only: framing, names, sizes, modes; not at what messages contain
     #[arg(long)]
     quick: bool,
+    /// Instead: is it the same mail as in OTHER, message by message, whatever the two lie in? Several
+    /// mailboxes are taken together
+    #[arg(long, value_name = "OTHER", conflicts_with_all = ["quick", "manifest", "source", "repair"])]
+    against: Option<OsString>,
+    /// With --against: compare flags, received dates and the fields that readers rewrite as well
+    #[arg(long, requires = "against")]
+    metadata: bool,
     /// The manifest of the Maildir; default: mailferry.manifest in it
     #[arg(long, value_name = "PATH")]
     manifest: Option<PathBuf>,
@@ -62,6 +70,7 @@ Examples:
   mailferry verify inbox.mbox
   mailferry verify ~/Maildir
   mailferry verify --quick --strict ~/Maildir archive/*.mbox
+  mailferry verify --against old.mbox ~/Maildir
   mailferry verify --repair -n ~/Maildir
 
 {}",
@@ -77,7 +86,7 @@ pub const SUMMARY: &[(&str, &str)] = &[
     ("sound", "how many of them have no errors"),
     ("folders", "folders looked at; an mbox is one"),
     ("messages_found", "messages in them"),
-    ("bytes_source", "bytes of mboxes and of the messages in Maildirs"),
+    ("bytes_source", "bytes of mboxes and of the messages in Maildirs; 0 with --against"),
     ("sources", "sources that manifests tell of"),
     ("converted", "messages of these sources"),
     ("kept", "of these, how many are there byte for byte (with --quick: by name)"),
@@ -86,6 +95,16 @@ pub const SUMMARY: &[(&str, &str)] = &[
     ("renamed", "of the kept ones, how many have another base name"),
     ("changed", "how many have other bytes"),
     ("gone", "how many are not there"),
+    ("same", "with --against: messages of the same content on both sides"),
+    ("line_ends", "pairs that differ only in line ends"),
+    ("final_newline", "pairs that differ only in the newline at the end"),
+    ("quoting", "pairs that differ only in the > before From"),
+    ("differ", "pairs that differ otherwise"),
+    ("missing", "messages that OTHER does not have"),
+    ("extra", "messages that only OTHER has"),
+    ("flags", "with --metadata: pairs whose flags differ"),
+    ("dates", "pairs whose received dates differ"),
+    ("fields", "pairs whose fields that readers rewrite differ"),
     ("repairs", "what --repair did; with -n, what it would do"),
     ("warnings", "warnings told"),
     ("errors", "errors told"),
@@ -102,6 +121,7 @@ struct Sums {
     bytes: u64,
     repairs: u64,
     proofs: Vec<Proof>,
+    compared: Verdict,
 }
 
 /// Runs the command.
@@ -111,7 +131,10 @@ pub fn run(args: VerifyArgs) -> Exit {
     let mut sums = Sums::default();
     let mut verdict = String::new();
     let exit = match check(&args) {
-        Ok(()) => verify_all(&args, &mut reporter, &mut sums, &mut verdict),
+        Ok(()) => match &args.against {
+            Some(other) => verify_against(&args, other, &mut reporter, &mut sums, &mut verdict),
+            None => verify_all(&args, &mut reporter, &mut sums, &mut verdict),
+        },
         Err(error) => {
             reporter.error(&error);
             Exit::Usage
@@ -131,6 +154,36 @@ fn check(args: &VerifyArgs) -> Result<()> {
         return Err(Error::Unsupported { path: path.clone(), reason });
     }
     Ok(())
+}
+
+/// `--against`.
+fn verify_against(
+    args: &VerifyArgs,
+    other: &OsStr,
+    reporter: &mut Reporter,
+    sums: &mut Sums,
+    verdict: &mut String,
+) -> Exit {
+    let interrupted = signals::interruption();
+    let watcher = Watcher::new(&args.common);
+    let mailboxes: Vec<Mailbox> = args.mailboxes.iter().map(|arg| Mailbox::parse(arg)).collect();
+    let sides = (&mailboxes[..], &Mailbox::parse(other));
+    let compared = against::compare(sides, args.metadata, &args.open, (&watcher, &interrupted), reporter);
+    watcher.finish();
+    match compared {
+        Ok((compared, sentence)) => {
+            sums.messages = compared.here;
+            sums.sound = if compared.nothing_lost() { mailboxes.len() as u64 } else { 0 };
+            sums.compared = compared;
+            reporter.line(&sentence);
+            *verdict = sentence;
+            Exit::finished(reporter.errors, reporter.warnings, args.common.strict)
+        }
+        Err(error) => {
+            reporter.error(&error);
+            Exit::of(&error)
+        }
+    }
 }
 
 /// One mailbox after the other; a bad one does not keep the others from being looked at.
@@ -330,6 +383,16 @@ fn summary(
         "renamed": of(|p| p.renamed),
         "changed": of(|p| p.changed),
         "gone": of(|p| p.gone),
+        "same": sums.compared.same,
+        "line_ends": sums.compared.line_ends,
+        "final_newline": sums.compared.final_newline,
+        "quoting": sums.compared.quoting,
+        "differ": sums.compared.differ,
+        "missing": sums.compared.missing,
+        "extra": sums.compared.extra,
+        "flags": sums.compared.flags,
+        "dates": sums.compared.dates,
+        "fields": sums.compared.fields,
         "repairs": sums.repairs,
         "warnings": reporter.warnings,
         "errors": reporter.errors,

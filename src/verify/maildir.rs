@@ -1,5 +1,5 @@
 //! Is a Maildir sound? Its directories and what lies in them; its folders of the same kind (Maildir++)
-//! and the nested ones (layout fs) with it. What its files show is for [`file`](super::file).
+//! and the nested ones (layout fs) with it. What its files show is for `file.rs`.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
@@ -19,7 +19,7 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::maildir::flags::Flags;
 use crate::mailbox::maildir::write::{Place, parent_of};
-use crate::mailbox::maildir::{folders, name, quota};
+use crate::mailbox::maildir::{folders as names, name, quota};
 use crate::mailbox::manifest::FILE_NAME;
 use crate::mailbox::shown;
 
@@ -99,6 +99,15 @@ pub fn verify(path: &Path, options: &Options<'_>, progress: &dyn Progress) -> Re
 struct Notes {
     findings: Vec<Finding>,
     steps: Vec<Step>,
+}
+
+/// A Maildir and the folders in it, the Maildir first.
+///
+/// # Errors
+/// [`Error::NotAMailbox`] for a directory that is none, [`Error::Io`].
+pub fn folders(path: &Path) -> Result<Vec<PathBuf>> {
+    let found = Notes::default().find_folders(path)?;
+    Ok(found.into_iter().map(|folder| folder.path).collect())
 }
 
 /// Whether a directory has what makes a Maildir of it.
@@ -183,7 +192,7 @@ impl Notes {
     }
 
     fn folder_name(&mut self, path: &Path, name: &[u8]) {
-        if let Err(why) = folders::levels(name) {
+        if let Err(why) = names::levels(name) {
             let message = format!("the folder's name {why}: IMAP clients cannot name it");
             self.note(Code::MaildirFolderName, path, message);
         }

@@ -114,6 +114,17 @@ fn mbox(desk: &Desk<'_>, text: impl AsRef<[u8]>) -> Made {
     args([desk.mbox(text)])
 }
 
+/// Two Maildirs with these messages, one to be held against the other.
+fn against(desk: &Desk<'_>, here: &[&str], there: &[&str]) -> Made {
+    for (name, messages) in [("here", here), ("other", there)] {
+        let maildir = desk.maildir(name);
+        for (n, message) in messages.iter().enumerate() {
+            put(&maildir, "cur", &format!("{EPOCH}.{n}.host:2,"), message.as_bytes());
+        }
+    }
+    args(["--against".into(), desk.path("other"), desk.path("here")])
+}
+
 /// A fixture for each code: what it has to be found in, and what goes with it of necessity.
 const CASES: &[Case] = &[
     (Code::NotAMailbox, &[], |d| mbox(d, "no mail in here\n")),
@@ -313,6 +324,34 @@ const CASES: &[Case] = &[
         args([maildir])
     }),
     (Code::SourceCompared, &[], |d| args([d.converted().0])),
+    (Code::MessageMissing, &[], |d| against(d, &[MESSAGE, "Subject: two\n\nmore\n"], &[MESSAGE])),
+    (Code::MessageExtra, &[], |d| against(d, &[MESSAGE], &[MESSAGE, "Subject: two\n\nmore\n"])),
+    (Code::MessageDiffers, &[], |d| {
+        against(d, &["Message-ID: <1@a>\n\nbody\n"], &["Message-ID: <1@a>\n\nBody\n"])
+    }),
+    (Code::MessageQuoting, &[], |d| against(d, &["A: 1\n\n>From a\n"], &["A: 1\n\nFrom a\n"])),
+    (Code::MessageLineEnds, &[], |d| against(d, &["A: 1\r\n\r\nb\r\n"], &["A: 1\n\nb\n"])),
+    (Code::MessageFinalNewline, &[], |d| {
+        args(["--against".into(), d.mbox(format!("{FROM}A: 1\n\nb\n\n")), d.with("cur", ":2,", "A: 1\n\nb")])
+    }),
+    (Code::FlagsDiffer, &[], |d| {
+        let args = against(d, &[MESSAGE], &[MESSAGE])?;
+        let name = format!("{EPOCH}.0.host:2,");
+        let cur = d.path("other").join("cur");
+        fs::rename(cur.join(&name), cur.join(format!("{name}F"))).unwrap();
+        Some([vec!["--metadata".into()], args].concat())
+    }),
+    (Code::DateDiffers, &[], |d| {
+        let args = against(d, &[MESSAGE], &[MESSAGE])?;
+        let cur = d.path("other").join("cur");
+        fs::rename(cur.join(format!("{EPOCH}.0.host:2,")), cur.join("1.0.host:2,")).unwrap();
+        set_times(&cur.join("1.0.host:2,"), SystemTime::UNIX_EPOCH);
+        Some([vec!["--metadata".into()], args].concat())
+    }),
+    (Code::FieldsDiffer, &[], |d| {
+        let args = against(d, &["A: 1\nStatus: RO\n\nb\n"], &["A: 1\nStatus: R\n\nb\n"])?;
+        Some([vec!["--metadata".into()], args].concat())
+    }),
     (Code::RepairPlanned, &[Code::MboxNoFinalBlank], |d| {
         Some(vec!["--repair".into(), "-n".into(), d.mbox(format!("{FROM}{MESSAGE}")).into()])
     }),
@@ -433,6 +472,31 @@ fn the_verdict_is_the_last_sentence() {
     let run = within(&["absent", "inbox.mbox", "Maildir"]).exits(3);
     assert_eq!(run.last_line(), "1 of 3 mailboxes are sound.");
     assert!(run.text().contains("inbox.mbox: 1,200 messages"), "{}", run.text());
+}
+
+#[test]
+fn what_was_converted_is_the_same_mail_also_by_comparison() {
+    let scratch = scratch();
+    let (one, two) = (scratch.path().join("one.mbox"), scratch.path().join("two.mbox"));
+    let maildir = scratch.path().join("Maildir");
+    fs::write(&one, many(20)).unwrap();
+    fs::write(&two, format!("{FROM}{MESSAGE}\n{FROM}A: 1\n\n>From me to you\n\n")).unwrap();
+    convert([&one, &two, &maildir]);
+    let run = verify(["--against".as_ref(), maildir.as_os_str(), one.as_os_str(), two.as_os_str()]).exits(0);
+    let summary = run.json().pop().unwrap();
+    assert_eq!((count(&summary, "messages_found"), count(&summary, "same")), (22, 22));
+    // What is missing is told with its place and what it is called.
+    let run = verify(["--against".as_ref(), one.as_os_str(), maildir.as_os_str()]).exits(1);
+    let missing: Vec<Value> = run.findings().into_iter().filter(|f| f["code"] == "message-missing").collect();
+    assert_eq!(missing.len(), 2);
+    assert!(missing.iter().any(|f| f["subject"] == "one"), "{}", run.text());
+    assert_eq!(count(&run.json().pop().unwrap(), "missing"), 2);
+    // A folder's mail counts.
+    let folder = maildir.join(".Moved");
+    convert([&two, &folder]);
+    verify(["--against".as_ref(), maildir.as_os_str(), one.as_os_str(), two.as_os_str(), two.as_os_str()])
+        .exits(0);
+    verify(["--against".as_ref(), scratch.path().join("absent").as_os_str(), one.as_os_str()]).exits(3);
 }
 
 #[test]

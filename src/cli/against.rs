@@ -1,0 +1,116 @@
+//! `mailferry verify --against`.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use mailferry::mailbox::error::{Error, Result};
+use mailferry::mailbox::mbox::read::{self, Ask, Mbox};
+use mailferry::mailbox::mbox::watch::Watch;
+use mailferry::mailbox::shown;
+use mailferry::mailbox::source::Source;
+use mailferry::verify::against::{self, Difference, Options, Verdict};
+use mailferry::verify::maildir;
+use serde_json::{Value, json};
+
+use super::mailbox_arg::{Format, Mailbox};
+use super::open::OpenArgs;
+use super::progress::Watcher;
+use super::report::{Reporter, Told, grouped};
+
+/// Compares the mailboxes, taken together, with another one, and tells every difference. Returns the
+/// verdict and its sentence.
+pub fn compare(
+    (mailboxes, other): (&[Mailbox], &Mailbox),
+    metadata: bool,
+    open: &OpenArgs,
+    (watcher, interrupted): (&Watcher, &AtomicBool),
+    reporter: &mut Reporter,
+) -> Result<(Verdict, String)> {
+    let read = |mailbox: &Mailbox| Opened::of(mailbox, open, watcher, interrupted);
+    let here = mailboxes.iter().map(read).collect::<Result<Vec<_>>>()?;
+    let there = [read(other)?];
+    let (here_mboxes, there_mboxes) = (divided(&here, interrupted)?, divided(&there, interrupted)?);
+    let (ours, theirs) = (side(&here, &here_mboxes), side(&there, &there_mboxes));
+    let names = match mailboxes {
+        [one] => (shown(&one.path), shown(&other.path)),
+        several => (format!("the {} mailboxes", several.len()), shown(&other.path)),
+    };
+    let options = Options { metadata, now: super::convert::now(), from_zone: None, interrupted };
+    let mut told = Told::default();
+    let mut tell = |difference: Difference| {
+        let finding = difference.finding(&names.0, &names.1);
+        reporter.finding(difference.path(), &finding, keys(&difference), &mut told);
+    };
+    let verdict = against::compare(&ours, &theirs, &options, watcher, &mut tell);
+    reporter.untold(&other.path, told);
+    let verdict = verdict?;
+    let sentence = verdict.sentence(&names.0, &names.1, grouped);
+    Ok((verdict, sentence))
+}
+
+/// What a difference has for programs beyond its finding.
+fn keys(difference: &Difference) -> Value {
+    let sighting = difference.sighting();
+    let other = difference.here.as_ref().and(difference.there.as_ref());
+    json!({
+        "message_id": sighting.message_id,
+        "subject": sighting.subject,
+        "number": sighting.number,
+        "other_path": other.map(|o| shown(&o.path)),
+        "other_offset": other.and_then(|o| o.offset),
+        "other_line": other.and_then(|o| o.line),
+    })
+}
+
+/// A mailbox that is at hand: an mbox, or the folders of a Maildir.
+struct Opened {
+    path: PathBuf,
+    source: Option<Source>,
+    ask: Ask,
+    folders: Vec<PathBuf>,
+}
+
+impl Opened {
+    fn of(mailbox: &Mailbox, open: &OpenArgs, watcher: &Watcher, interrupted: &AtomicBool) -> Result<Opened> {
+        let path = mailbox.path.clone();
+        let ask = Ask { variant: mailbox.variant(), ..Ask::default() };
+        let is_directory = path.is_dir() && !mailbox.is_standard_stream();
+        Ok(if mailbox.format == Some(Format::Maildir) || is_directory {
+            Opened { folders: maildir::folders(&path)?, source: None, ask, path }
+        } else {
+            // Looking leaves nothing behind, not even for a moment.
+            let source = open.open(mailbox, interrupted, watcher, true)?;
+            Opened { folders: Vec::new(), source: Some(source), ask, path }
+        })
+    }
+
+    /// The messages of an mbox.
+    fn divided(&self, interrupted: &AtomicBool) -> Result<Option<Mbox<'_>>> {
+        let Some(source) = &self.source else { return Ok(None) };
+        let watch = Watch { scanned: &|_| (), release: &|range| source.release(range), interrupted };
+        let read = read::read(source.text(), &self.ask, watch);
+        if interrupted.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(Error::Interrupted);
+        }
+        read.map(Some).map_err(|not| Error::NotAMailbox {
+            path: self.path.clone(),
+            reason: not.reason,
+            mend: not.mend,
+        })
+    }
+}
+
+fn divided<'a>(opened: &'a [Opened], interrupted: &AtomicBool) -> Result<Vec<Option<Mbox<'a>>>> {
+    opened.iter().map(|opened| opened.divided(interrupted)).collect()
+}
+
+fn side<'a>(opened: &'a [Opened], mboxes: &'a [Option<Mbox<'a>>]) -> Vec<against::Mailbox<'a>> {
+    let mut side = Vec::new();
+    for (opened, mbox) in opened.iter().zip(mboxes) {
+        match (&opened.source, mbox) {
+            (Some(source), Some(mbox)) => side.push(against::Mailbox::Mbox { source, mbox }),
+            _ => side.extend(opened.folders.iter().map(|f| against::Mailbox::Maildir(f))),
+        }
+    }
+    side
+}
