@@ -12,7 +12,7 @@ use memchr::memmem::Finder;
 use super::maildir::Found;
 use super::message::{self, HeaderFault};
 use super::repair::Step;
-use super::{Depth, Options};
+use super::{Depth, Options, said};
 use crate::mailbox::durable::Dir;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::escaped;
@@ -189,7 +189,8 @@ impl Part {
         self.name(&message, &path);
         self.metadata(&message, &meta, &path, look);
         if let Err(error) = self.contents(&mut message, &file, &path, look, buffer) {
-            self.note(Code::IoError, path.clone(), Error::io("read", &path)(error).to_string());
+            let text = said(&Error::io("read", &path)(error), &path);
+            self.note(Code::IoError, path.clone(), text);
         }
         if buffer.capacity() > BUFFER {
             *buffer = Vec::new();
@@ -204,7 +205,8 @@ impl Part {
             self.note(Code::MaildirNotAFile, path, "is a symbolic link; what it leads to was not looked at");
         } else {
             self.messages.push(Message::new(folder, place, name.to_owned(), 0));
-            self.note(Code::IoError, path, error.to_string());
+            let text = said(error, &path);
+            self.note(Code::IoError, path, text);
         }
     }
 

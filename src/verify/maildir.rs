@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use super::file::{Dirs, Look, Many, Message, Part};
 use super::repair::{LOST, Step};
-use super::{Folder, Options, Report, manifest, stop_if};
+use super::{Folder, Options, Report, manifest, said, stop_if};
 use crate::convert::{Phase, Progress};
 use crate::mailbox::durable::Dir;
 use crate::mailbox::error::{Error, Result};
@@ -158,7 +158,7 @@ impl Notes {
     fn tell_unfinished(&mut self, path: PathBuf) {
         let message = "left by a conversion that was cut off, or one is running";
         let finding = Finding::new(Code::MaildirUnfinished, message).in_file(path);
-        self.findings.push(finding.mend("the same convert command again removes it and goes on"));
+        self.findings.push(finding.mend("the same convert command again completes it"));
     }
 
     /// Looks at all names of a folder but its three directories.
@@ -234,7 +234,8 @@ impl Notes {
                 Ok(names) => names,
                 // The other directories can still be looked at.
                 Err(error @ Error::Io { .. }) => {
-                    self.note(Code::IoError, path, error.to_string());
+                    let text = said(&error, &path);
+                    self.note(Code::IoError, path, text);
                     continue;
                 }
                 Err(error) => return Err(error),

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::file;
 use super::maildir::Found;
-use super::{Depth, Options, stop_if};
+use super::{Depth, Options, said, stop_if};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::maildir::write::Place;
@@ -80,11 +80,9 @@ pub(super) fn find(
         };
         match parse(&text, &path) {
             Ok((sections, newest)) => manifests.push(Manifest { path, folder, sections, newest }),
-            Err(error @ Error::Manifest { .. }) => {
-                let mut finding = Finding::new(Code::ManifestDamaged, error.to_string()).in_file(&path);
-                if let Error::Manifest { line, .. } = error {
-                    finding.line = Some(line);
-                }
+            Err(Error::Manifest { line, reason, .. }) => {
+                let text = format!("line {line} {reason}");
+                let finding = Finding::new(Code::ManifestDamaged, text).in_file(&path);
                 findings.push(
                     finding.mend("restore it from a backup; without it nothing says what was converted"),
                 );
@@ -534,16 +532,19 @@ fn sources<'a>(manifest: &'a Manifest, judge: &mut Judge<'a>, options: &Options<
             None => &named,
         };
         let text = match (options.open_source)(path) {
-            Ok(Some(source)) => {
-                let (same, text) = compare_source(section, &source, options)?;
-                if same {
-                    judge.locate(section, source.raw());
+            Ok(Some(source)) => match compare_source(section, &source, options) {
+                Ok((same, text)) => {
+                    if same {
+                        judge.locate(section, source.raw());
+                    }
+                    text
                 }
-                text
-            }
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                Err(error) => format!("could not be compared: {}", said(&error, path)),
+            },
             Ok(None) => "is gone; what was converted is known by the manifest alone".to_owned(),
             Err(Error::Interrupted) => return Err(Error::Interrupted),
-            Err(error) => format!("could not be compared: {error}"),
+            Err(error) => format!("could not be compared: {}", said(&error, path)),
         };
         judge.findings.push(Finding::new(Code::SourceCompared, text).in_file(path));
     }
@@ -584,6 +585,7 @@ fn compare_source(section: &Section, source: &Source, options: &Options<'_>) -> 
         hasher.update_rayon(window);
         source.release(n * WINDOW..n * WINDOW + window.len());
     }
+    source.check_unchanged()?;
     let same = Digest::from(hasher.finalize()) == section.head.blake3;
     let text = match (same, raw.len() - before) {
         (true, 0) => "is the same as when it was converted".into(),

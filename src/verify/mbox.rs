@@ -45,8 +45,14 @@ pub fn verify(
     let read = read::read(text, ask, watch);
     stop_if(options.interrupted)?;
     let path = source.path().to_owned();
-    let mut mbox =
-        read.map_err(|not| Error::NotAMailbox { path: path.clone(), reason: not.reason, mend: not.mend })?;
+    let mut mbox = match read {
+        Ok(mbox) => mbox,
+        Err(not) => {
+            // What somebody truncates meanwhile may look like no mailbox.
+            source.check_unchanged()?;
+            return Err(Error::NotAMailbox { path, reason: not.reason, mend: not.mend });
+        }
+    };
     mbox.check_conservation().unwrap_or_else(|why| panic!("{}: {why}", path.display()));
     findings.append(&mut mbox.findings);
     if source.is_cr_only() {

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::mbox::variant::Variant;
+use crate::mailbox::shown;
 use crate::mailbox::source::Source;
 use manifest::Proof;
 use repair::Step;
@@ -152,6 +153,12 @@ pub const CODES: &[Code] = &[
     Code::RepairPlanned,
     Code::RepairDone,
 ];
+
+/// What an error says of a path that is named beside it.
+fn said(error: &Error, path: &Path) -> String {
+    let text = error.to_string();
+    text.strip_prefix(&format!("{}: ", shown(path))).map_or_else(|| text.clone(), str::to_owned)
+}
 
 fn stop_if(interrupted: &AtomicBool) -> Result<()> {
     if interrupted.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
