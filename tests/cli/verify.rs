@@ -406,6 +406,36 @@ fn a_finding_says_the_place() {
     assert_eq!(changed["path"], messages[2].path.to_str().unwrap());
 }
 
+#[test]
+fn a_quick_look_is_at_names_and_sizes_and_a_thorough_one_at_bytes() {
+    let found = |name: &str, quick: bool| {
+        let scratch = scratch();
+        let maildir = Desk(scratch.path()).maildir("Maildir");
+        put(&maildir, "cur", &format!("{EPOCH}.1.host{name}"), MESSAGE.as_bytes());
+        let run = verify(quick.then_some("--quick".into()).into_iter().chain([maildir.into_os_string()]));
+        codes(&run).contains("maildir-untrue-size")
+    };
+    for (name, quick, thorough) in [
+        (",S=19,W=22:2,S", false, false),
+        (",S=18,W=22:2,S", true, true),
+        (",S=19,W=21:2,S", false, true),
+        (",W=23:2,", false, true),
+    ] {
+        assert_eq!((found(name, true), found(name, false)), (quick, thorough), "{name}");
+    }
+    // A manifest is asked for names alone.
+    let scratch = scratch();
+    let (maildir, messages) = Desk(scratch.path()).converted();
+    let mut bytes = messages[0].bytes.clone();
+    bytes[0] ^= 1;
+    write(&messages[0].path, &bytes);
+    verify(["--quick".as_ref(), maildir.as_os_str()]).exits(0);
+    verify([&maildir]).exits(1);
+    fs::remove_file(&messages[1].path).unwrap();
+    let run = verify(["--quick".as_ref(), maildir.as_os_str()]).exits(1);
+    assert_eq!(codes(&run), BTreeSet::from(["message-gone".to_owned()]), "{}", run.text());
+}
+
 /// The findings of a Maildir that a server has used, with the files that Dovecot and Courier keep.
 #[test]
 fn where_nothing_is_wrong_nothing_is_found() {
