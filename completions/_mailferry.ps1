@@ -25,7 +25,7 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
-            [CompletionResult]::new('convert', 'convert', [CompletionResultType]::ParameterValue, 'Convert mboxes into a Maildir, in parallel and durably')
+            [CompletionResult]::new('convert', 'convert', [CompletionResultType]::ParameterValue, 'Convert mboxes into a Maildir, in parallel and durably, and back')
             [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Say whether mailboxes are sound, and whether they still hold the mail that was converted')
             [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what is in a mailbox, and why each boundary is where it is')
             [CompletionResult]::new('generate', 'generate', [CompletionResultType]::ParameterValue, 'Write man pages and completions into a directory')
@@ -74,7 +74,7 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             [CompletionResult]::new('--against', '--against', [CompletionResultType]::ParameterName, 'Instead: is it the same mail as in OTHER, message by message, whatever the two lie in? Several mailboxes are taken together')
             [CompletionResult]::new('--manifest', '--manifest', [CompletionResultType]::ParameterName, 'The manifest of the Maildir; default: mailferry.manifest in it')
             [CompletionResult]::new('--source', '--source', [CompletionResultType]::ParameterName, 'Where the source that was converted lies now; default: where the manifest says')
-            [CompletionResult]::new('--lock', '--lock', [CompletionResultType]::ParameterName, 'Locks to take on a source, in this order: dotlock, fcntl, flock; or none')
+            [CompletionResult]::new('--lock', '--lock', [CompletionResultType]::ParameterName, 'Locks to take on a source, and on an mbox that is appended to, in this order: dotlock, fcntl, flock; or none')
             [CompletionResult]::new('--lock-timeout', '--lock-timeout', [CompletionResultType]::ParameterName, 'How long to wait for a lock')
             [CompletionResult]::new('--spool-dir', '--spool-dir', [CompletionResultType]::ParameterName, 'Where standard input and compressed sources are unpacked; default: $TMPDIR, or /tmp')
             [CompletionResult]::new('--spool-limit', '--spool-limit', [CompletionResultType]::ParameterName, 'Most bytes to unpack there; default: what is free less 64 MiB')
@@ -130,7 +130,7 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             break
         }
         'mailferry;help' {
-            [CompletionResult]::new('convert', 'convert', [CompletionResultType]::ParameterValue, 'Convert mboxes into a Maildir, in parallel and durably')
+            [CompletionResult]::new('convert', 'convert', [CompletionResultType]::ParameterValue, 'Convert mboxes into a Maildir, in parallel and durably, and back')
             [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Say whether mailboxes are sound, and whether they still hold the mail that was converted')
             [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what is in a mailbox, and why each boundary is where it is')
             [CompletionResult]::new('generate', 'generate', [CompletionResultType]::ParameterValue, 'Write man pages and completions into a directory')

@@ -22,7 +22,7 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand --help 'Print help'
             cand -V 'Print version'
             cand --version 'Print version'
-            cand convert 'Convert mboxes into a Maildir, in parallel and durably'
+            cand convert 'Convert mboxes into a Maildir, in parallel and durably, and back'
             cand verify 'Say whether mailboxes are sound, and whether they still hold the mail that was converted'
             cand inspect 'Show what is in a mailbox, and why each boundary is where it is'
             cand generate 'Write man pages and completions into a directory'
@@ -69,7 +69,7 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand --against 'Instead: is it the same mail as in OTHER, message by message, whatever the two lie in? Several mailboxes are taken together'
             cand --manifest 'The manifest of the Maildir; default: mailferry.manifest in it'
             cand --source 'Where the source that was converted lies now; default: where the manifest says'
-            cand --lock 'Locks to take on a source, in this order: dotlock, fcntl, flock; or none'
+            cand --lock 'Locks to take on a source, and on an mbox that is appended to, in this order: dotlock, fcntl, flock; or none'
             cand --lock-timeout 'How long to wait for a lock'
             cand --spool-dir 'Where standard input and compressed sources are unpacked; default: $TMPDIR, or /tmp'
             cand --spool-limit 'Most bytes to unpack there; default: what is free less 64 MiB'
@@ -122,7 +122,7 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand --version 'Print version'
         }
         &'mailferry;help'= {
-            cand convert 'Convert mboxes into a Maildir, in parallel and durably'
+            cand convert 'Convert mboxes into a Maildir, in parallel and durably, and back'
             cand verify 'Say whether mailboxes are sound, and whether they still hold the mail that was converted'
             cand inspect 'Show what is in a mailbox, and why each boundary is where it is'
             cand generate 'Write man pages and completions into a directory'

@@ -26,7 +26,7 @@ end
 
 complete -c mailferry -n "__fish_mailferry_needs_command" -s h -l help -d 'Print help'
 complete -c mailferry -n "__fish_mailferry_needs_command" -s V -l version -d 'Print version'
-complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "convert" -d 'Convert mboxes into a Maildir, in parallel and durably'
+complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "convert" -d 'Convert mboxes into a Maildir, in parallel and durably, and back'
 complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "verify" -d 'Say whether mailboxes are sound, and whether they still hold the mail that was converted'
 complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "inspect" -d 'Show what is in a mailbox, and why each boundary is where it is'
 complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "generate" -d 'Write man pages and completions into a directory'
@@ -77,7 +77,7 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s V -l ver
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l against -d 'Instead: is it the same mail as in OTHER, message by message, whatever the two lie in? Several mailboxes are taken together' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l manifest -d 'The manifest of the Maildir; default: mailferry.manifest in it' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l source -d 'Where the source that was converted lies now; default: where the manifest says' -r -F
-complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l lock -d 'Locks to take on a source, in this order: dotlock, fcntl, flock; or none' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l lock -d 'Locks to take on a source, and on an mbox that is appended to, in this order: dotlock, fcntl, flock; or none' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l lock-timeout -d 'How long to wait for a lock' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l spool-dir -d 'Where standard input and compressed sources are unpacked; default: $TMPDIR, or /tmp' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l spool-limit -d 'Most bytes to unpack there; default: what is free less 64 MiB' -r
@@ -98,7 +98,7 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s v -l verb
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l strict -d 'Let warnings count for the exit code (1)'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s V -l version -d 'Print version'
-complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l lock -d 'Locks to take on a source, in this order: dotlock, fcntl, flock; or none' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l lock -d 'Locks to take on a source, and on an mbox that is appended to, in this order: dotlock, fcntl, flock; or none' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l lock-timeout -d 'How long to wait for a lock' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l spool-dir -d 'Where standard input and compressed sources are unpacked; default: $TMPDIR, or /tmp' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l spool-limit -d 'Most bytes to unpack there; default: what is free less 64 MiB' -r
@@ -119,7 +119,7 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -s h -l hel
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -s V -l version -d 'Print version'
 complete -c mailferry -n "__fish_mailferry_using_subcommand generate" -s h -l help -d 'Print help'
 complete -c mailferry -n "__fish_mailferry_using_subcommand generate" -s V -l version -d 'Print version'
-complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify inspect generate help" -f -a "convert" -d 'Convert mboxes into a Maildir, in parallel and durably'
+complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify inspect generate help" -f -a "convert" -d 'Convert mboxes into a Maildir, in parallel and durably, and back'
 complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify inspect generate help" -f -a "verify" -d 'Say whether mailboxes are sound, and whether they still hold the mail that was converted'
 complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify inspect generate help" -f -a "inspect" -d 'Show what is in a mailbox, and why each boundary is where it is'
 complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify inspect generate help" -f -a "generate" -d 'Write man pages and completions into a directory'
