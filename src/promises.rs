@@ -157,6 +157,8 @@ pub fn header(message: &[u8]) {
         status::gmail_labels(field.value);
         date::parse_header_date(field.value);
     }
+    let is_volatile = header::fields(split.header).any(|field| header::is_volatile(&field));
+    assert_eq!(header::volatile(split.header).next().is_some(), is_volatile);
     status::of(split.header);
     status::is_pseudo(split.header);
 }

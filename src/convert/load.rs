@@ -90,11 +90,14 @@ impl<'a> Load<'a> {
 
     /// Where a message goes, and its whole name.
     pub fn place(&self, planned: &Planned) -> (Place, OsString) {
-        let base = planned.base_name(self.host);
+        self.place_of(planned, &planned.base_name(self.host))
+    }
+
+    fn place_of(&self, planned: &Planned, base: &[u8]) -> (Place, OsString) {
         if planned.status.goes_to_cur() {
-            (Place::Cur, name::with_info(&base, self.info_separator, planned.status.flags))
+            (Place::Cur, name::with_info(base, self.info_separator, planned.status.flags))
         } else {
-            (Place::New, name::bare(&base))
+            (Place::New, name::bare(base))
         }
     }
 
@@ -103,8 +106,9 @@ impl<'a> Load<'a> {
         if planned.fate != Fate::Write {
             return None;
         }
-        let (place, name) = self.place(planned);
+        let base = planned.base_name(self.host);
+        let (place, name) = self.place_of(planned, &base);
         let pieces = rendered.pieces.iter().map(|p| &p[..]).collect();
-        Some(Incoming { place, base: planned.base_name(self.host), name, pieces, mtime: planned.epoch })
+        Some(Incoming { place, base, name, pieces, mtime: planned.epoch })
     }
 }

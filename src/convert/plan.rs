@@ -75,6 +75,8 @@ pub struct Planned {
     pub quotes: u32,
     /// How many line ends are changed.
     pub eols: u32,
+    /// Whether it has fields that readers rewrite.
+    pub volatile: bool,
     /// What is done with it.
     pub fate: Fate,
     /// Its name, if it does not get a new one.
@@ -350,6 +352,7 @@ struct Facts {
     wire_size: u64,
     quotes: u32,
     eols: u32,
+    volatile: bool,
     digests: Option<Digests>,
 }
 
@@ -413,8 +416,10 @@ impl Facts {
             from: from_line::parse(first_line(extent.from_lines(text))).stamp,
             ..Offered::default()
         };
+        let mut volatile = false;
         for field in header::fields(split.header) {
             status.take(&field);
+            volatile |= header::is_volatile(&field);
             if offered.received.is_none() && field.is("Received") {
                 offered.received = received_date(field.value);
             } else if offered.header.is_none() && field.is("Date") {
@@ -432,12 +437,13 @@ impl Facts {
             wire_size,
             quotes: rendered.quotes,
             eols: rendered.eols,
+            volatile,
             digests: wanted.map(|dedupe| Digests::of(source, extent, &rendered, dedupe)),
         }
     }
 
     fn planned(self, extent: Extent, epoch: i64, origin: Origin) -> Planned {
-        let Facts { unique, status, size, wire_size, quotes, eols, .. } = self;
+        let Facts { unique, status, size, wire_size, quotes, eols, volatile, .. } = self;
         Planned {
             extent,
             unique,
@@ -449,6 +455,7 @@ impl Facts {
             wire_size,
             quotes,
             eols,
+            volatile,
             fate: Fate::Write,
             kept: None,
         }

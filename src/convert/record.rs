@@ -100,7 +100,7 @@ impl<'a> Recorder<'a> {
             name: Bytes(base_name.to_vec()),
             source,
             file: (file != source).then_some(file),
-            content: content_digest(raw),
+            content: planned.volatile.then(|| content_digest(raw)).flatten(),
             quotes: if rebuilt { self.quotes(planned) } else { Vec::new() },
             eols: if rebuilt { rendered.eol_runs.clone() } else { Vec::new() },
             date: planned.origin.name().into(),

@@ -58,7 +58,7 @@ impl Field<'_> {
 }
 
 /// Whether readers rewrite this field as they go: it is no part of what a message says.
-fn is_volatile(field: &Field<'_>) -> bool {
+pub fn is_volatile(field: &Field<'_>) -> bool {
     const VOLATILE: [&str; 7] =
         ["Status", "X-Status", "X-Keywords", "X-UID", "X-IMAPbase", "Content-Length", "Lines"];
     VOLATILE.iter().any(|name| field.is(name))

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::fmt::Write;
 use std::os::unix::ffi::OsStringExt;
 
+use data_encoding::HEXLOWER;
+
 use super::flags::Flags;
 
 /// The unique part: 96 bits of BLAKE3(From_ line ‖ source bytes), so that the same message of the
@@ -42,9 +44,7 @@ impl BaseName<'_> {
     /// The bytes of the name, without info.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut name = format!("{}.", self.epoch);
-        for byte in self.unique.0 {
-            let _ = write!(name, "{byte:02x}");
-        }
+        HEXLOWER.encode_append(&self.unique.0, &mut name);
         if self.copy > 0 {
             let _ = write!(name, "_{}", self.copy);
         }
