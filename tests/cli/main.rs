@@ -18,6 +18,7 @@ mod inspect;
 mod kills;
 mod linux_mips;
 mod model;
+mod peers;
 mod power;
 mod support;
 mod undisturbed;

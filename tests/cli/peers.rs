@@ -1,0 +1,453 @@
+//! Readers that users have: Dovecot shows over IMAP, and mutt copies, the mail that was written here.
+//!
+//! Both run as a user's own process on scratch directories: no service, no port, nothing to be ended
+//! but what has a time limit. Neither is asked to be right about what it may read as it likes: mutt
+//! knows three flags, and both leave the quoting of an mbox in place.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::support::*;
+
+/// Dovecot's IMAP on standard input and output, as its login process would start it.
+const IMAP: &str = "/usr/lib/dovecot/imap";
+
+const NOBODY: u32 = 65534;
+
+/// Every flag that mbox has a field for, and From_ dates with and without zone; what IMAP is to say.
+const FLAGS_AND_DATES: [(&str, &str, &str, &str); 12] = [
+    ("Mon Mar  2 08:15:00 1998", "", "", "02-Mar-1998 08:15:00 +0000"),
+    ("Mon Mar  2 08:15:00 1998 +0100", "Status: O\n", "", "02-Mar-1998 07:15:00 +0000"),
+    ("Mon Mar  2 08:15:00 EST 1998", "Status: R\n", "\\Seen", "02-Mar-1998 13:15:00 +0000"),
+    ("Sun Feb 29 23:59:59 -0800 2004", "Status: RO\n", "\\Seen", "01-Mar-2004 07:59:59 +0000"),
+    ("Thu Feb 29 12:00 1996", "X-Status: A\n", "\\Answered", "29-Feb-1996 12:00:00 +0000"),
+    ("Thu Dec 31 23:59:59 1998", "X-Status: F\n", "\\Flagged", "31-Dec-1998 23:59:59 +0000"),
+    ("Sat Jan  1 00:00:00 2000", "X-Status: T\n", "\\Draft", "01-Jan-2000 00:00:00 +0000"),
+    ("Sun, 26 Mar 2000 02:30:00 +0200", "X-Status: D\n", "\\Deleted", "26-Mar-2000 00:30:00 +0000"),
+    (
+        "Wed Sep 12 01:46:40 2001 GMT",
+        "Status: RO\nX-Status: AFTD\n",
+        "\\Answered \\Deleted \\Draft \\Flagged \\Seen",
+        "12-Sep-2001 01:46:40 +0000",
+    ),
+    (
+        "2003-04-05T06:07:08Z",
+        "X-Mozilla-Status: 0007\n",
+        "\\Answered \\Flagged \\Seen",
+        "05-Apr-2003 06:07:08 +0000",
+    ),
+    ("Tue May  6 07:08:09 2003", "X-Mozilla-Status: 0008\n", "\\Deleted", "06-May-2003 07:08:09 +0000"),
+    ("Wed May  7 07:08:09 2003", "X-Mozilla-Status: 1001\n", "\\Seen", "07-May-2003 07:08:09 +0000"),
+];
+
+fn flags_and_dates() -> String {
+    let message = |(n, (date, fields, ..)): (usize, &(&str, &str, &str, &str))| {
+        format!(
+            "From ada@example.org {date}\nFrom: ada@example.org\nSubject: number {n}\n{fields}\ntext {n}\n\n"
+        )
+    };
+    FLAGS_AND_DATES.iter().enumerate().map(message).collect()
+}
+
+/// Bytes that readers count differently, or not at all.
+fn odd_bytes() -> Vec<u8> {
+    let odd: [&[u8]; 11] = [
+        b"Subject: nul\n\na\0b\n\0\0\0\n",
+        b"Subject: 8-bit \xe4\xff\n\n\xfe\x80 \xc3\xa4\n",
+        b"Subject: CRLF\r\n\r\nall of it\r\n\r\nso\r\n",
+        b"Subject: some CRLF\n\none\r\ntwo\nthree\r\r\nfour\n",
+        b"Subject: lone CR\n\na\rb\r\rc\n",
+        b"Subject: quoted\n\n>From here\n>>From there\n> From nowhere\n",
+        b"Subject: blank lines\n\nx\n\n\n\n",
+        b"Subject: only a header\n",
+        b"Subject: empty body\n\n",
+        b"",
+        b"Subject: no final newline\n\nlast line",
+    ];
+    let mut mbox = Vec::new();
+    for (n, message) in odd.iter().enumerate() {
+        if n > 0 {
+            mbox.push(b'\n');
+        }
+        mbox.extend_from_slice(format!("From ada@example.org Mon Mar  2 08:15:{n:02} 1998\n").as_bytes());
+        mbox.extend_from_slice(message);
+    }
+    mbox
+}
+
+/// Real mail: a list that keeps its Received fields, and one without blank lines between messages.
+const REAL: [&str; 2] = ["tool-made/lei/slice.mboxrd", "twisted-pipermail/twisted-web/2005-November.txt"];
+
+/// mboxes of all kinds in this directory.
+fn mboxes(directory: &Path) -> Vec<PathBuf> {
+    let mut mboxes = Vec::new();
+    for name in ["inbox.mbox", "crlf.mbox", "mmdf.mbox", "broken.mbox"] {
+        fs::copy(fixture(name), directory.join(name)).unwrap();
+        mboxes.push(directory.join(name));
+    }
+    for (name, content) in [("flags.mbox", flags_and_dates().into_bytes()), ("bytes.mbox", odd_bytes())] {
+        fs::write(directory.join(name), content).unwrap();
+        mboxes.push(directory.join(name));
+    }
+    if let Some(packed) = shared("corpus/open.tar.zst") {
+        let packed = zstd::Decoder::new(fs::File::open(packed).unwrap()).unwrap();
+        for entry in tar::Archive::new(packed).entries().unwrap() {
+            let mut entry = entry.unwrap();
+            if REAL.iter().any(|real| Path::new(real) == entry.path().unwrap()) {
+                let path = directory.join(entry.path().unwrap().file_name().unwrap());
+                entry.unpack(&path).unwrap();
+                mboxes.push(path);
+            }
+        }
+        assert_eq!(mboxes.len(), 6 + REAL.len(), "{REAL:?} is not in the archive");
+    }
+    mboxes
+}
+
+/// A peer's program as it runs for a user at home there. As root, who has no mail in Dovecot, for
+/// somebody else, to whom all that lies there is given. It ends by itself or is ended.
+fn peer(program: &str, home: &Path) -> Command {
+    let mut command = Command::new("timeout");
+    command.args(["60", program]);
+    command.env_clear().envs([("TZ", "UTC"), ("LANG", "C"), ("TERM", "dumb"), ("USER", "ada")]);
+    command.env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin").env("HOME", home);
+    command.current_dir(home).stdin(Stdio::null());
+    if rustix::process::geteuid().is_root() {
+        let paths = tree(home).into_keys().map(|path| home.join(path));
+        for path in paths.chain([home.to_owned()]) {
+            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    command
+}
+
+/// A message as Dovecot shows it.
+#[derive(Debug)]
+struct Shown {
+    uid: u32,
+    /// The name of its file less the info, where it lies in a Maildir.
+    guid: String,
+    flags: BTreeSet<String>,
+    is_recent: bool,
+    internal_date: String,
+    size: u64,
+    body: Vec<u8>,
+}
+
+/// Dovecot over the mail at one location.
+struct Dovecot {
+    home: PathBuf,
+    configuration: PathBuf,
+}
+
+impl Dovecot {
+    /// None, and said so, where it is absent.
+    fn over(location: &str, home: &Path) -> Option<Dovecot> {
+        if !Path::new(IMAP).exists() {
+            skipped("dovecot is not here");
+            return None;
+        }
+        let version = run(wrapped("exec \"$@\"", ["dovecot"], ["--version"])).text();
+        if !version.starts_with("2.3.") {
+            skipped(&format!("dovecot is {}, and its settings here are those of 2.3", version.trim()));
+            return None;
+        }
+        let configuration = home.join("dovecot.conf");
+        let home = home.to_owned();
+        let at = home.display();
+        let settings = format!(
+            "base_dir = {at}/run\nstate_dir = {at}/run\nprotocols = imap\nssl = no\nmail_location = {location}\n"
+        );
+        fs::write(&configuration, settings).unwrap();
+        Some(Dovecot { home, configuration })
+    }
+
+    /// Opens the INBOX as a mail reader does and looks at everything, sizes before bytes: then it takes
+    /// W= at its word, and complains when the bytes differ.
+    #[track_caller]
+    fn shows(&self) -> Vec<Shown> {
+        let mut command = peer(IMAP, &self.home);
+        command.arg("-c").arg(&self.configuration);
+        let session = "1 SELECT INBOX\r\n\
+                       2 FETCH 1:* (UID X-GUID FLAGS INTERNALDATE RFC822.SIZE)\r\n\
+                       3 FETCH 1:* (BODY.PEEK[])\r\n\
+                       4 LOGOUT\r\n";
+        let run = conversation(command, session).exits(0);
+        let complaints: Vec<&str> = run.stderr.lines().filter(|line| !line.contains(": Info: ")).collect();
+        assert!(complaints.is_empty(), "{complaints:#?}");
+        let replies = replies(&run.stdout);
+        for tag in 1..=4 {
+            let is_ok = |reply: &Reply| reply.text.starts_with(&format!("{tag} OK "));
+            assert!(replies.iter().any(is_ok), "{tag}: {:#?}", run.text());
+        }
+        let bodies: Vec<&Reply> = replies.iter().filter(|r| r.text.contains(" FETCH (BODY[] ")).collect();
+        let shown = replies.iter().filter(|r| r.text.contains(" FETCH (UID ")).zip(&bodies);
+        let shown: Vec<Shown> = shown.map(|(said, body)| Shown::of(&said.text, &body.literal)).collect();
+        let exists = replies.iter().find_map(|r| r.text.strip_prefix("* ")?.strip_suffix(" EXISTS"));
+        assert_eq!(exists.unwrap().parse(), Ok(shown.len()), "{} bodies", bodies.len());
+        shown
+    }
+}
+
+/// Runs to the end of what is asked. Whoever hangs up earlier does not get all answers.
+fn conversation(mut command: Command, asked: &str) -> Run {
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().expect("the command runs");
+    let mut line = child.stdin.take().expect("it is piped");
+    line.write_all(asked.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(line);
+    Run::of(output)
+}
+
+/// A line of a session, and the literal in it.
+struct Reply {
+    text: String,
+    literal: Vec<u8>,
+}
+
+/// What a server said; see RFC 3501, section 4.3 for the literals.
+fn replies(mut rest: &[u8]) -> Vec<Reply> {
+    let mut replies = Vec::new();
+    while !rest.is_empty() {
+        let (mut text, mut literal) = (String::new(), Vec::new());
+        loop {
+            let end = rest.windows(2).position(|w| w == b"\r\n").expect("a line has an end");
+            let line = std::str::from_utf8(&rest[..end]).expect("outside of literals all is text");
+            rest = &rest[end + 2..];
+            text += line;
+            let size = line.strip_suffix('}').and_then(|line| line.rsplit_once('{')?.1.parse().ok());
+            let Some(size) = size else { break };
+            let (bytes, after) = rest.split_at(size);
+            (literal, rest) = (bytes.to_vec(), after);
+        }
+        replies.push(Reply { text, literal });
+    }
+    replies
+}
+
+impl Shown {
+    #[track_caller]
+    fn of(said: &str, body: &[u8]) -> Shown {
+        let between = |before: &str, after: &[char]| {
+            let value = said.split_once(before).and_then(|(_, value)| value.split(after).next());
+            value.unwrap_or_else(|| panic!("no {before} in {said}"))
+        };
+        let number = |name| between(name, &[' ', ')']).parse::<u64>().expect("a number");
+        let mut flags = words(between("FLAGS (", &[')']));
+        Shown {
+            uid: number("UID ").try_into().expect("32 bits"),
+            guid: between("X-GUID ", &[' ']).to_owned(),
+            is_recent: flags.remove("\\Recent"),
+            flags,
+            internal_date: between("INTERNALDATE \"", &['"']).to_owned(),
+            size: number("RFC822.SIZE "),
+            body: body.to_vec(),
+        }
+    }
+}
+
+fn words(text: &str) -> BTreeSet<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// A Maildir's letters as IMAP has them. It has no word for P.
+fn imap_flags(letters: &str) -> BTreeSet<String> {
+    let name = |letter| match letter {
+        'D' => Some("\\Draft"),
+        'F' => Some("\\Flagged"),
+        'R' => Some("\\Answered"),
+        'S' => Some("\\Seen"),
+        'T' => Some("\\Deleted"),
+        'P' => None,
+        other => panic!("no flag has the letter {other:?}"),
+    };
+    letters.chars().filter_map(name).map(str::to_owned).collect()
+}
+
+fn imap_date(epoch: i64) -> String {
+    let time = jiff::Timestamp::from_second(epoch).unwrap();
+    time.strftime("%d-%b-%Y %H:%M:%S +0000").to_string()
+}
+
+/// A message as it goes over the wire: every line ends in CRLF, and NUL, which IMAP cannot say, is
+/// what Dovecot puts in its place.
+fn on_the_wire(message: &[u8]) -> Vec<u8> {
+    let mut wire = Vec::new();
+    for (at, &byte) in message.iter().enumerate() {
+        match byte {
+            b'\n' if at == 0 || message[at - 1] != b'\r' => wire.extend_from_slice(b"\r\n"),
+            b'\0' => wire.push(0x80),
+            _ => wire.push(byte),
+        }
+    }
+    wire
+}
+
+/// What `inspect` lists of a Maildir: file, epoch, flags, length.
+#[track_caller]
+fn listed(maildir: &Path) -> BTreeSet<(String, i64, String, u64)> {
+    let list = run(mailferry(["inspect".as_ref(), "--json".as_ref(), maildir.as_os_str()])).exits(0).json();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let rows = list.iter().filter(|object| object["type"] == "message").map(|row| {
+        (text(&row["file"]), row["epoch"].as_i64().unwrap(), text(&row["flags"]), count(row, "length"))
+    });
+    rows.collect()
+}
+
+/// A Maildir made of this mbox.
+#[track_caller]
+fn converted(mbox: &Path) -> Ground {
+    let ground = Ground::new();
+    ground.convert(&[], &[mbox]);
+    ground
+}
+
+#[test]
+fn dovecot_shows_each_message_of_a_maildir_as_mailferry_lists_it() {
+    let mail = scratch();
+    for mbox in mboxes(mail.path()) {
+        let ground = converted(&mbox);
+        let Some(dovecot) = Dovecot::over("maildir:~/Maildir", ground.scratch.path()) else { return };
+        let (written, before) = (ground.messages(), tree(&ground.maildir()));
+        let on_disk = written.iter().map(|m| {
+            let flags = m.flags.clone().unwrap_or_default();
+            (format!("{}/{}", m.place, m.name), m.meta.mtime(), flags, m.meta.size())
+        });
+        assert_eq!(listed(&ground.maildir()), on_disk.collect(), "{mbox:?}");
+
+        let shown = dovecot.shows();
+        assert_eq!(shown.len(), written.len(), "{mbox:?}");
+        for message in &written {
+            let what = format!("{} of {mbox:?}", message.base());
+            let shown = shown.iter().find(|s| s.guid == message.base()).expect(&what);
+            let letters = message.flags.as_deref().unwrap_or_default();
+            assert_eq!(shown.flags, imap_flags(letters), "{what}");
+            assert!(shown.is_recent, "no session has seen it: {what}");
+            assert_eq!(shown.internal_date, imap_date(message.epoch), "{what}");
+            let wire = on_the_wire(&message.bytes);
+            assert_eq!((shown.size, message.wire_size), (wire.len() as u64, wire.len() as u64), "{what}");
+            same(&shown.body, &wire, &what);
+        }
+        assert!(left_by_dovecot(&ground.maildir()) == taken_by_dovecot(before), "{mbox:?}");
+    }
+}
+
+type Tree = std::collections::BTreeMap<PathBuf, Lying>;
+
+/// A Maildir less Dovecot's own files.
+fn left_by_dovecot(maildir: &Path) -> Tree {
+    let own = |path: &Path| path.to_str().is_some_and(|path| path.starts_with("dovecot"));
+    let mut tree = tree(maildir);
+    tree.retain(|path, _| !own(path));
+    tree
+}
+
+/// A Maildir when a session has begun: what was in new/ is in cur/.
+fn taken_by_dovecot(tree: Tree) -> Tree {
+    let taken = |(path, lying): (PathBuf, Lying)| match path.strip_prefix("new") {
+        Ok(name) if name != Path::new("") => {
+            (Path::new("cur").join(format!("{}:2,", name.to_str().unwrap())), lying)
+        }
+        _ => (path, lying),
+    };
+    tree.into_iter().map(taken).collect()
+}
+
+#[test]
+fn dovecot_shows_the_flags_and_dates_that_an_mbox_states() {
+    let ground = Ground::new();
+    let mbox = ground.file("flags.mbox", flags_and_dates());
+    ground.convert(&[], &[&mbox]);
+    let Some(dovecot) = Dovecot::over("maildir:~/Maildir", ground.scratch.path()) else { return };
+    let shown = dovecot.shows();
+    assert_eq!(shown.len(), FLAGS_AND_DATES.len());
+    for (n, (date, fields, flags, internal_date)) in FLAGS_AND_DATES.iter().enumerate() {
+        let subject = format!("\r\nSubject: number {n}\r\n");
+        let shown = shown.iter().find(|s| String::from_utf8_lossy(&s.body).contains(&subject)).unwrap();
+        let expected = (words(flags), (*internal_date).to_owned());
+        assert_eq!((shown.flags.clone(), shown.internal_date.clone()), expected, "{date} {fields:?}");
+    }
+}
+
+#[test]
+fn dovecot_keeps_its_uids_when_a_source_has_grown_and_the_new_mail_is_recent() {
+    let ground = Ground::new();
+    let mbox = |count| (0..count).map(|n| mail(n) + "\n").collect::<String>();
+    let source = ground.file("inbox", mbox(20));
+    assert_eq!(ground.convert(&[], &[&source]), [20, 0, 0]);
+    let Some(dovecot) = Dovecot::over("maildir:~/Maildir", ground.scratch.path()) else { return };
+    let uids = |shown: &[Shown]| shown.iter().map(|s| (s.uid, s.guid.clone())).collect::<Vec<_>>();
+    let before = dovecot.shows();
+    assert!(before.iter().all(|s| s.is_recent));
+
+    ground.file("inbox", mbox(26));
+    assert_eq!(ground.convert(&[], &[&source]), [6, 20, 0]);
+    let after = dovecot.shows();
+    assert_eq!(uids(&after[..20]), uids(&before));
+    let recent: Vec<bool> = after.iter().map(|s| s.is_recent).collect();
+    assert_eq!(recent, [[false; 20].as_slice(), &[true; 6]].concat());
+    // Every message is as it was, wherever Dovecot has moved it.
+    assert_eq!(ground.convert(&[], &[&source]), [0, 26, 0]);
+    ground.comes_back(&source);
+}
+
+/// The text of a message as an mbox of this variant shows it to those who undo no quoting, in a form
+/// that can be printed.
+fn text(message: &[u8], variant: &str) -> String {
+    let ends = [&b"\n\n"[..], b"\n\r\n"];
+    let end = |end: &&[u8]| message.windows(end.len()).position(|w| w == *end).map(|at| at + end.len());
+    let body = if message.starts_with(b"\n") { Some(1) } else { ends.iter().filter_map(end).min() };
+    let mut text = String::new();
+    for line in message[body.unwrap_or(message.len())..].split_inclusive(|&b| b == b'\n') {
+        let depth = line.iter().take_while(|&&b| b == b'>').count();
+        if variant == "mboxrd" && line[depth..].starts_with(b"From ") {
+            text.push('>');
+        }
+        text += &line.escape_ascii().to_string();
+    }
+    text
+}
+
+/// Each mbox there is, converted into a Maildir and from there into an mbox of this variant.
+fn there_and_back(variant: &str, mut look: impl FnMut(&str, &Ground, Vec<Message>)) {
+    let mail = scratch();
+    for mbox in mboxes(mail.path()) {
+        let ground = converted(&mbox);
+        let out = format!("{variant}:{}", ground.path("out.mbox").display());
+        convert([ground.maildir().as_os_str(), out.as_ref()]);
+        look(&format!("{variant} of {}", mbox.display()), &ground, ground.messages());
+    }
+}
+
+#[test]
+fn dovecot_reads_the_mbox_that_a_maildir_becomes() {
+    for variant in ["mboxrd", "mboxcl2"] {
+        there_and_back(variant, |what, ground, written| {
+            let location = "mbox:~/folders:INBOX=~/out.mbox";
+            let Some(dovecot) = Dovecot::over(location, ground.scratch.path()) else { return };
+            let mut expected: Vec<(String, BTreeSet<String>, String)> = written
+                .iter()
+                .map(|m| {
+                    let letters = m.flags.as_deref().unwrap_or_default();
+                    (imap_date(m.epoch), imap_flags(letters), text(&on_the_wire(&m.bytes), variant))
+                })
+                .collect();
+            let shown = dovecot.shows();
+            let mut shown: Vec<_> =
+                shown.into_iter().map(|s| (s.internal_date, s.flags, text(&s.body, ""))).collect();
+            expected.sort();
+            shown.sort();
+            assert_eq!(shown.len(), expected.len(), "{what}");
+            for (shown, expected) in shown.iter().zip(&expected) {
+                assert_eq!(shown, expected, "{what}");
+            }
+        });
+    }
+}
