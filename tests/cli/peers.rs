@@ -432,22 +432,112 @@ fn dovecot_reads_the_mbox_that_a_maildir_becomes() {
         there_and_back(variant, |what, ground, written| {
             let location = "mbox:~/folders:INBOX=~/out.mbox";
             let Some(dovecot) = Dovecot::over(location, ground.scratch.path()) else { return };
-            let mut expected: Vec<(String, BTreeSet<String>, String)> = written
-                .iter()
-                .map(|m| {
-                    let letters = m.flags.as_deref().unwrap_or_default();
-                    (imap_date(m.epoch), imap_flags(letters), text(&on_the_wire(&m.bytes), variant))
-                })
-                .collect();
-            let shown = dovecot.shows();
-            let mut shown: Vec<_> =
-                shown.into_iter().map(|s| (s.internal_date, s.flags, text(&s.body, ""))).collect();
-            expected.sort();
-            shown.sort();
-            assert_eq!(shown.len(), expected.len(), "{what}");
-            for (shown, expected) in shown.iter().zip(&expected) {
-                assert_eq!(shown, expected, "{what}");
-            }
+            let expected = written.iter().map(|m| {
+                let mut wire = on_the_wire(&m.bytes);
+                if !wire.ends_with(b"\n") {
+                    wire.extend_from_slice(b"\r\n");
+                }
+                (imap_date(m.epoch), imap_flags(m.flags.as_deref().unwrap_or_default()), text(&wire, variant))
+            });
+            let shown = dovecot.shows().into_iter().map(|s| (s.internal_date, s.flags, text(&s.body, "")));
+            same_mail(shown, expected, what);
         });
+    }
+}
+
+/// Asserts that these are the same messages in any order.
+#[track_caller]
+fn same_mail<M: Ord + std::fmt::Debug>(
+    got: impl Iterator<Item = M>,
+    expected: impl Iterator<Item = M>,
+    what: &str,
+) {
+    let (mut got, mut expected) = (got.collect::<Vec<M>>(), expected.collect::<Vec<M>>());
+    got.sort();
+    expected.sort();
+    for (got, expected) in got.iter().zip(&expected) {
+        assert_eq!(got, expected, "{what}");
+    }
+    assert_eq!(got.len(), expected.len(), "{what}");
+}
+
+/// What mutt finds in a mailbox of its home: when received, the flags of F, R and S, and the text less
+/// the line ends behind it, of which it takes off one too few in CRLF. None, and said so, where it is
+/// absent. It copies all messages into another Maildir, on a terminal, since it works on no other.
+#[track_caller]
+fn mutt_finds(mailbox: &str, home: &Path) -> Option<Vec<(i64, String, String)>> {
+    for needed in ["mutt", "script"] {
+        if !have(needed, &[if needed == "mutt" { "-v" } else { "--version" }]) {
+            skipped(&format!("{needed} is not here"));
+            return None;
+        }
+    }
+    let settings = "set mbox_type=Maildir folder=. spoolfile=none record=\"\" header_cache=\"\"\n\
+                    set move=no delete=no confirmappend=no confirmcreate=no wait_key=no auto_tag=no\n\
+                    push <tag-pattern>~A<enter><tag-prefix><copy-message>copy<enter><exit>\n";
+    fs::write(home.join("muttrc"), settings).unwrap();
+    let mut command = peer("script", home);
+    command.args(["-qec", &format!("exec mutt -n -F muttrc -R -f {mailbox}"), "/dev/null"]);
+    run(command).exits(0);
+
+    let copy = home.join("copy");
+    let files = ["new", "cur"].into_iter().flat_map(|place| fs::read_dir(copy.join(place)).unwrap());
+    let found = files.map(|file| {
+        let file = file.unwrap();
+        let name = file.file_name().into_string().unwrap();
+        let flags = name.split_once(":2,").map_or("", |(_, flags)| flags);
+        (file.metadata().unwrap().mtime(), three_flags(flags), trimmed(&fs::read(file.path()).unwrap(), ""))
+    });
+    let found = found.collect();
+    fs::remove_dir_all(copy).unwrap();
+    Some(found)
+}
+
+fn known_to_mutt(message: &Message) -> String {
+    three_flags(message.flags.as_deref().unwrap_or_default())
+}
+
+fn three_flags(flags: &str) -> String {
+    flags.chars().filter(|letter| "FRS".contains(*letter)).collect()
+}
+
+fn trimmed(message: &[u8], variant: &str) -> String {
+    let mut text = text(message, variant);
+    while let Some(shorter) = text.strip_suffix("\\n").or(text.strip_suffix("\\r")) {
+        text.truncate(shorter.len());
+    }
+    text
+}
+
+#[test]
+fn mutt_finds_the_same_mail_in_the_mbox_that_a_maildir_becomes() {
+    for variant in ["mboxrd", "mboxcl2"] {
+        there_and_back(variant, |what, ground, written| {
+            let Some(found) = mutt_finds("out.mbox", ground.scratch.path()) else { return };
+            let expected = written.iter().map(|m| (m.epoch, known_to_mutt(m), trimmed(&m.bytes, variant)));
+            // Where a header breaks off amid a field, it takes that line and all behind it for text.
+            let text = |text: String| if text.starts_with("Subj") { String::new() } else { text };
+            let found = found.into_iter().map(|(received, flags, t)| (received, flags, text(t)));
+            same_mail(found, expected, what);
+        });
+    }
+}
+
+#[test]
+fn mutt_finds_the_same_mail_in_a_maildir() {
+    let mail = scratch();
+    for mbox in mboxes(mail.path()) {
+        let ground = converted(&mbox);
+        let (empty, written): (Vec<_>, Vec<_>) =
+            ground.messages().into_iter().partition(|m| m.bytes.is_empty());
+        // It copies no more where it meets an empty file.
+        empty.iter().for_each(|m| fs::remove_file(&m.path).unwrap());
+        let before = tree(&ground.maildir());
+        let Some(found) = mutt_finds("Maildir", ground.scratch.path()) else { return };
+        // It takes the Date field for the date received, whatever the file says.
+        let found = found.into_iter().map(|(_, flags, text)| (flags, text));
+        let expected = written.iter().map(|m| (known_to_mutt(m), trimmed(&m.bytes, "maildir")));
+        same_mail(found, expected, &mbox.display().to_string());
+        assert!(tree(&ground.maildir()) == before, "{mbox:?}");
     }
 }
