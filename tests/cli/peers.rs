@@ -407,6 +407,7 @@ fn dovecot_keeps_its_uids_when_a_source_has_grown_and_the_new_mail_is_recent() {
     let recent: Vec<bool> = after.iter().map(|s| s.is_recent).collect();
     assert_eq!(recent, [[false; 20].as_slice(), &[true; 6]].concat());
     // Every message is as it was, wherever Dovecot has moved it.
+    run(mailferry(["verify".as_ref(), ground.maildir().as_os_str()])).exits(0);
     assert_eq!(ground.convert(&[], &[&source]), [0, 26, 0]);
     ground.comes_back(&source);
 }
