@@ -16,11 +16,10 @@ use std::slice::from_ref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 
-use super::dates::Rules;
+use super::dates::{Offered, Rules};
 use super::plan::{self, Dedupe, Earlier, Fate, Lineage, Memory, Plan, Planned};
 use super::render::{Eol, render};
 use super::{Input, Keeping, Options, Outcome, Phase, Progress, Report, Sums, read_source, stop_if, sum_up};
-use crate::mailbox::date;
 use crate::mailbox::durable::{self, Dir};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::escaped;
@@ -668,17 +667,9 @@ impl Work<'_> {
         if name.unique().is_some() || epoch.abs_diff(mtime) <= APART as u64 {
             return epoch;
         }
-        let mut fields = header::fields(header);
-        let date = |f: header::Field<'_>| {
-            let received = f.value.iter().rposition(|&b| b == b';').map_or(f.value, |at| &f.value[at + 1..]);
-            date::parse_header_date(received).map(|stamp| stamp.epoch(0))
-        };
-        let header_date = fields
-            .clone()
-            .find(|f| f.is("Received"))
-            .and_then(date)
-            .or_else(|| fields.find(|f| f.is("Date")).and_then(date));
-        match header_date {
+        let mut offered = Offered::default();
+        header::fields(header).for_each(|field| offered.take(&field));
+        match offered.received.or(offered.header).map(|stamp| stamp.epoch(0)) {
             Some(date) if date.abs_diff(mtime) < date.abs_diff(epoch) => mtime,
             _ => epoch,
         }

@@ -3,7 +3,8 @@
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use crate::mailbox::date::Stamp;
+use crate::mailbox::date::{self, Stamp};
+use crate::mailbox::header::Field;
 
 /// Where a received date comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,6 +46,23 @@ pub struct Offered {
     pub received: Option<Stamp>,
     /// Of its Date field.
     pub header: Option<Stamp>,
+}
+
+impl Offered {
+    /// What one field of the header has to offer: the topmost one of a name counts, if it has a date.
+    pub fn take(&mut self, field: &Field<'_>) {
+        if self.received.is_none() && field.is("Received") {
+            self.received = received_date(field.value);
+        } else if self.header.is_none() && field.is("Date") {
+            self.header = date::parse_header_date(field.value);
+        }
+    }
+}
+
+/// The date of a Received field stands behind its last semicolon (RFC 5322 §3.6.7).
+fn received_date(value: &[u8]) -> Option<Stamp> {
+    let semicolon = memchr::memrchr(b';', value)?;
+    date::parse_header_date(&value[semicolon + 1..])
 }
 
 /// What the dates of a source are judged by.

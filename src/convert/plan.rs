@@ -7,7 +7,6 @@ use rayon::prelude::*;
 
 use super::dates::{self, FromDates, Offered, Origin, Rules};
 use super::render::{Eol, Rendered, render};
-use crate::mailbox::date;
 use crate::mailbox::error::Result;
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::header;
@@ -419,12 +418,8 @@ impl Facts {
         let mut volatile = false;
         for field in header::fields(split.header) {
             status.take(&field);
+            offered.take(&field);
             volatile |= header::is_volatile(&field);
-            if offered.received.is_none() && field.is("Received") {
-                offered.received = received_date(field.value);
-            } else if offered.header.is_none() && field.is("Date") {
-                offered.header = date::parse_header_date(field.value);
-            }
         }
         let rendered = render(message, split.body_at(message), mbox.variant.quoting(), eol);
         let (size, wire_size) = rendered.sizes(mbox.has_cr || eol == Eol::Crlf);
@@ -475,10 +470,4 @@ impl Planned {
 
 fn first_line(lines: &[u8]) -> &[u8] {
     &lines[..memchr::memchr(b'\n', lines).map_or(lines.len(), |lf| lf + 1)]
-}
-
-/// The date of a Received field stands behind its last semicolon (RFC 5322 §3.6.7).
-pub(crate) fn received_date(value: &[u8]) -> Option<date::Stamp> {
-    let semicolon = memchr::memrchr(b';', value)?;
-    date::parse_header_date(&value[semicolon + 1..])
 }

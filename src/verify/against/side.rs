@@ -11,8 +11,7 @@ use super::text::{Digest, Text};
 use super::{Options, stop_if};
 use crate::convert::Progress;
 use crate::convert::dates::{self, FromDates, Offered, Origin, Rules};
-use crate::convert::plan::received_date;
-use crate::mailbox::date::{self, Stamp};
+use crate::mailbox::date::Stamp;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::header;
 use crate::mailbox::maildir::read::{self, Entry};
@@ -320,13 +319,7 @@ impl Message<'_> {
     /// The dates that it offers.
     fn offered(&self) -> Offered {
         let mut offered = Offered { from: self.lies.stamp(), ..Offered::default() };
-        for field in header::fields(self.text.header()) {
-            if offered.received.is_none() && field.is("Received") {
-                offered.received = received_date(field.value);
-            } else if offered.header.is_none() && field.is("Date") {
-                offered.header = date::parse_header_date(field.value);
-            }
-        }
+        header::fields(self.text.header()).for_each(|field| offered.take(&field));
         offered
     }
 }
