@@ -32,8 +32,8 @@ pub fn compare(
     let (here_mboxes, there_mboxes) = (divided(&here, interrupted)?, divided(&there, interrupted)?);
     let (ours, theirs) = (side(&here, &here_mboxes), side(&there, &there_mboxes));
     let names = match mailboxes {
-        [one] => (shown(&one.path), shown(&other.path)),
-        several => (format!("the {} mailboxes", several.len()), shown(&other.path)),
+        [one] => (one.name(), other.name()),
+        several => (format!("the {} mailboxes", several.len()), other.name()),
     };
     let options = Options { metadata, now: super::convert::now(), from_zone: None, interrupted };
     let mut told = Told::default();

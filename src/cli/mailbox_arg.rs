@@ -5,6 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use mailferry::mailbox::mbox::variant::Variant;
+use mailferry::mailbox::shown;
 
 /// A format named before the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +46,11 @@ impl Mailbox {
     /// Whether standard input or output is meant.
     pub fn is_standard_stream(&self) -> bool {
         self.path.as_os_str() == "-"
+    }
+
+    /// What it is called in a report.
+    pub fn name(&self) -> String {
+        if self.is_standard_stream() { "standard input".into() } else { shown(&self.path) }
     }
 
     /// The variant that was named.

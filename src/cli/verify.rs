@@ -153,6 +153,11 @@ fn check(args: &VerifyArgs) -> Result<()> {
         let reason = "is for one mailbox; verify them one by one".into();
         return Err(Error::Unsupported { path: path.clone(), reason });
     }
+    let named = args.mailboxes.iter().chain(&args.against).map(|arg| Mailbox::parse(arg));
+    if named.filter(Mailbox::is_standard_stream).count() > 1 {
+        let reason = "standard input can be read but once".into();
+        return Err(Error::Unsupported { path: "-".into(), reason });
+    }
     Ok(())
 }
 

@@ -287,9 +287,9 @@ impl Spot {
     fn shown(&self) -> String {
         let Spot { line, offset, before, after, .. } = self;
         if after.is_empty() {
-            return format!("line {line}, byte {offset} \"{before}\" is the end");
+            return format!("its line {line}, byte {offset} \"{before}\" is the end");
         }
-        format!("line {line}, byte {offset} \"{before}[{after}\"")
+        format!("its line {line}, byte {offset} \"{before}[{after}\"")
     }
 }
 
