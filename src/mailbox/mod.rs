@@ -22,6 +22,24 @@ pub fn shown(path: &Path) -> String {
     escaped(path.as_os_str().as_bytes())
 }
 
+/// A path as a word of a command that a person may paste into a shell. Control characters and bytes that are
+/// no UTF-8 are shown escaped: such a command names no file, and does no harm.
+pub fn quoted(path: &Path) -> String {
+    let shown = shown(path);
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,=:@%".contains(c);
+    // What begins with a dash would be an option.
+    let dash = if shown.starts_with('-') { "./" } else { "" };
+    if !shown.is_empty() && shown.chars().all(plain) {
+        return format!("{dash}{shown}");
+    }
+    format!("'{dash}{}'", shown.replace('\'', r"'\''"))
+}
+
+/// `1 byte`, `2 bytes`: a count with its noun.
+pub fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Bytes for the screen: valid UTF-8 as it is, control characters and all else as escapes.
 pub fn escaped(bytes: &[u8]) -> String {
     use std::fmt::Write;
@@ -42,12 +60,26 @@ pub fn escaped(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::escaped;
+    use super::*;
 
     #[test]
     fn nothing_that_moves_a_cursor_reaches_the_screen() {
         assert_eq!(escaped(b"In\x1b[2Jbox\n"), "In\\u{1b}[2Jbox\\n");
         assert_eq!(escaped("Entwürfe".as_bytes()), "Entwürfe");
         assert_eq!(escaped(b"Entw\xfcrfe"), "Entw\\xfcrfe");
+    }
+
+    #[test]
+    fn a_path_in_a_command_is_one_word_and_no_option() {
+        for (path, want) in [
+            ("/var/mail/ada.2", "/var/mail/ada.2"),
+            ("Old Mail/.Sent", "'Old Mail/.Sent'"),
+            ("it's $HOME", r"'it'\''s $HOME'"),
+            ("-rf", "./-rf"),
+            ("-r f", "'./-r f'"),
+            ("", "''"),
+        ] {
+            assert_eq!(quoted(Path::new(path)), want);
+        }
     }
 }

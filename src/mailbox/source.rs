@@ -21,7 +21,7 @@ use super::error::{Error, Result};
 use super::finding::Finding;
 use super::lock::{self, Guard, Wanted};
 use super::mapped::Mapped;
-use super::shown;
+use super::quoted;
 
 /// One read, one write: large enough for system calls not to count.
 const CHUNK: usize = 1 << 20;
@@ -340,7 +340,7 @@ impl Stamp {
 }
 
 fn refuse_irregular(path: &Path, stat: &Stat) -> Result<()> {
-    let piped = || format!("read it from standard input: mailferry convert - DESTINATION < {}", shown(path));
+    let piped = || format!("read it from standard input: name it - and add < {}", quoted(path));
     let (what, mend) = match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => return Ok(()),
         FileType::Directory => ("directory", "name a file in it".to_owned()),

@@ -107,22 +107,33 @@ pub(super) struct Part {
 pub(super) struct Many([Option<(u64, PathBuf)>; 5]);
 
 impl Many {
-    const CODES: [(Code, &str); 5] = [
-        (Code::MaildirFlagsInNew, "messages in new/ have flags, the first here"),
+    /// What is said of one message, and what of several, behind their number.
+    const CODES: [(Code, &str, &str); 5] = [
+        (Code::MaildirFlagsInNew, "lies in new/ and has flags", "messages in new/ have flags"),
         (
             Code::MaildirMtime,
-            "messages have another modification time than the date in their name, the first here",
+            "has another modification time than the date in its name",
+            "messages have another modification time than the date in their name",
         ),
         (
             Code::MaildirLooseMode,
-            "messages allow more than their owner to read or write them, the first here",
+            "allows more than its owner to read or write it",
+            "messages allow more than their owner to read or write them",
         ),
-        (Code::MaildirOwner, "messages belong to another user than the Maildir, the first here"),
-        (Code::MessageLongLine, "messages have lines of more than 998 bytes, the first here"),
+        (
+            Code::MaildirOwner,
+            "belongs to another user than the Maildir",
+            "messages belong to another user than the Maildir",
+        ),
+        (
+            Code::MessageLongLine,
+            "has lines of more than 998 bytes",
+            "messages have lines of more than 998 bytes",
+        ),
     ];
 
     fn add(&mut self, code: Code, path: impl FnOnce() -> PathBuf) {
-        let slot = Many::CODES.iter().position(|(c, _)| *c == code);
+        let slot = Many::CODES.iter().position(|(c, ..)| *c == code);
         if let Some(slot) = slot.map(|n| &mut self.0[n]) {
             slot.get_or_insert_with(|| (0, path())).0 += 1;
         }
@@ -145,9 +156,13 @@ impl Many {
 
     pub fn findings(self) -> impl Iterator<Item = Finding> {
         let told = self.0.into_iter().zip(Many::CODES);
-        told.filter_map(|(seen, (code, what))| {
+        told.filter_map(|(seen, (code, one, several))| {
             let (count, path) = seen?;
-            Some(Finding::new(code, format!("{count} {what}")).in_file(path))
+            let message = match count {
+                1 => one.to_owned(),
+                count => format!("{count} {several}, the first here"),
+            };
+            Some(Finding::new(code, message).in_file(path))
         })
     }
 }
@@ -229,13 +244,16 @@ impl Part {
             self.findings.push(finding.mend("mailferry verify --repair mends it"));
             self.steps.push(Step::SetMode { path: path.to_owned(), from: mode, to: mode | 0o600 });
         }
-        if mode & 0o077 != 0 {
+        if mode & 0o066 != 0 {
             self.many.add(Code::MaildirLooseMode, || path.to_owned());
         }
         if meta.uid() != look.owner {
             self.many.add(Code::MaildirOwner, || path.to_owned());
         }
-        let epoch = message.parsed().epoch().unwrap_or(meta.mtime());
+        let parsed = message.parsed();
+        // A number that is all of the name is no date: MH and archives of mail count so.
+        let dated = parsed.base.contains(&b'.');
+        let epoch = parsed.epoch().filter(|_| dated).unwrap_or(meta.mtime());
         if epoch.abs_diff(meta.mtime()) > APART as u64 {
             self.many.add(Code::MaildirMtime, || path.to_owned());
         }
@@ -331,10 +349,11 @@ impl Part {
         }
         if let Some(first) = memchr::memchr(0, bytes) {
             let count = memchr::memchr_iter(0, bytes).count();
-            self.findings.push(
-                Finding::at(Code::MessageNul, first as u64, format!("{count} NUL bytes, the first here"))
-                    .in_file(path),
-            );
+            let text = match count {
+                1 => "a NUL byte".to_owned(),
+                _ => format!("{count} NUL bytes, the first here"),
+            };
+            self.findings.push(Finding::at(Code::MessageNul, first as u64, text).in_file(path));
         }
         if message::long_lines(bytes).is_some() {
             self.many.add(Code::MessageLongLine, || path.to_owned());

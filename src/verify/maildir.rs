@@ -21,7 +21,7 @@ use crate::mailbox::maildir::flags::Flags;
 use crate::mailbox::maildir::write::{Place, parent_of};
 use crate::mailbox::maildir::{folders as names, name, quota};
 use crate::mailbox::manifest::FILE_NAME;
-use crate::mailbox::shown;
+use crate::mailbox::{counted, quoted, shown};
 
 /// What nobody has touched for so long in tmp/ is no delivery any more (maildir(5)).
 const STALE: i64 = 36 * 3600;
@@ -57,7 +57,7 @@ pub fn verify(path: &Path, options: &Options<'_>, progress: &dyn Progress) -> Re
     let look = Look {
         options,
         owner: root.uid(),
-        reachable: root.mode() & 0o001 != 0,
+        reachable: root.mode() & 0o001 != 0 && others_come_to(path)?,
         hashes: !manifests.is_empty(),
         second: memchr::memmem::Finder::new(b"\nFrom "),
     };
@@ -92,6 +92,18 @@ pub fn verify(path: &Path, options: &Options<'_>, progress: &dyn Progress) -> Re
     let Notes { mut findings, steps } = notes;
     findings.sort_by(|a, b| (&a.path, a.offset).cmp(&(&b.path, b.offset)));
     Ok(Report { path: path.to_owned(), folders: report_folders, findings, steps, proofs })
+}
+
+/// Whether other users get as far as this directory: a home directory mostly keeps them out.
+fn others_come_to(path: &Path) -> Result<bool> {
+    let whole = path.canonicalize().map_err(Error::io("look up", path))?;
+    for above in whole.ancestors().skip(1) {
+        let meta = std::fs::metadata(above).map_err(Error::io("look at", above))?;
+        if meta.mode() & 0o001 == 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// What is noticed.
@@ -132,12 +144,14 @@ impl Notes {
 
     /// The Maildir and the folders in it, sorted; and what lies there besides.
     fn find_folders(&mut self, root: &Path) -> Result<Vec<Found>> {
+        let meta = std::fs::metadata(root).map_err(Error::io("open", root))?;
         if !is_folder(root) {
-            return Err(Error::NotAMailbox {
-                path: root.to_owned(),
-                reason: "it is a directory without cur/ and new/".into(),
-                mend: None,
-            });
+            let reason = if meta.is_dir() {
+                "it is a directory without cur/ and new/"
+            } else {
+                "it is no directory, and no Maildir"
+            };
+            return Err(Error::NotAMailbox { path: root.to_owned(), reason: reason.into(), mend: None });
         }
         self.unfinished(parent_of(root), root.file_name());
         let mut folders = vec![Found { path: root.to_owned() }];
@@ -175,8 +189,8 @@ impl Notes {
             if bytes.ends_with(b".mailferry-partial") && hidden {
                 self.tell_unfinished(path);
             } else if hidden && kind == Kind::Root && path.is_dir() {
-                // A broken one may have but the file that says what it is.
-                if is_folder(&path) || path.join("maildirfolder").exists() {
+                // A broken one may have but tmp/ or the file that says what it is.
+                if is_folder(&path) || ["maildirfolder", "tmp"].iter().any(|it| path.join(it).exists()) {
                     self.look_around(&path, Kind::Plus, folders)?;
                     self.folder_name(&path, bytes);
                     folders.push(Found { path });
@@ -185,7 +199,11 @@ impl Notes {
                 self.look_around(&path, Kind::Nested, folders)?;
                 folders.push(Found { path });
             } else if !hidden && !is_known(bytes) {
-                self.note(Code::MaildirForeignFile, path, "belongs to no Maildir that we know of");
+                self.note(
+                    Code::MaildirForeignFile,
+                    path,
+                    "is nothing that is known beside cur/; if it is mail, no reader shows it",
+                );
             }
         }
         Ok(())
@@ -200,7 +218,7 @@ impl Notes {
         if !marker.exists() {
             let message = "this folder has no file maildirfolder: a delivery to it forgets the quota";
             let finding = Finding::new(Code::MaildirNoMarker, message).in_file(path);
-            self.findings.push(finding.mend(format!("touch {}", shown(&marker))));
+            self.findings.push(finding.mend(format!("touch {}", quoted(&marker))));
         }
     }
 
@@ -377,21 +395,26 @@ impl Notes {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(Error::io("read", &path)(error)),
         };
-        let counted = |m: &&Message| !m.parsed().flags().has(Flags::TRASHED);
+        let counts = |m: &&Message| !m.parsed().flags().has(Flags::TRASHED);
         let in_trash = |m: &&Message| folders[m.folder].path.file_name() == Some(OsStr::new(".Trash"));
         let size = |m: &Message| m.parsed().field(b'S').unwrap_or(m.size) as i64;
-        let all = messages.iter().filter(counted).fold((0, 0), |(b, n), m| (b + size(m), n + 1));
-        let trash = messages.iter().filter(counted).filter(in_trash);
+        let all = messages.iter().filter(counts).fold((0, 0), |(b, n), m| (b + size(m), n + 1));
+        let trash = messages.iter().filter(counts).filter(in_trash);
         let less = trash.fold(all, |(b, n), m| (b - size(m), n - 1));
         let message = match quota::sums(&text) {
             Ok(sums) if sums == all || sums == less => return Ok(()),
             Ok((bytes, count)) => {
-                format!("says {count} messages in {bytes} bytes; there are {} in {} bytes", all.1, all.0)
+                let count = counted(count.unsigned_abs(), "message");
+                format!("sums up to {bytes} bytes in {count}; there are {} bytes in {}", all.0, all.1)
             }
             Err(line) => format!("line {line} is not two numbers"),
         };
         let finding = Finding::new(Code::MaildirsizeDrift, message).in_file(&path);
-        self.findings.push(finding.mend(format!("rm {}; the next delivery writes it anew", shown(&path))));
+        // With the file goes its first line, and where nobody else knows the quota, there is none then.
+        self.findings.push(finding.mend(format!(
+            "rm {} has the next delivery count anew; but if the quota in its first line is set nowhere else, keep that",
+            quoted(&path)
+        )));
         Ok(())
     }
 }

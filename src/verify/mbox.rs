@@ -154,7 +154,10 @@ fn contents(
         first = first.or(part.first_long);
     }
     if let Some(at) = first {
-        let message = format!("{long} lines of more than 998 bytes, the first here");
+        let message = match long {
+            1 => "a line of more than 998 bytes".to_owned(),
+            _ => format!("{long} lines of more than 998 bytes, the first here"),
+        };
         findings.push(Finding::at(Code::MessageLongLine, at, message));
     }
     Ok(findings)
@@ -183,6 +186,9 @@ struct Contents {
 impl Contents {
     fn look(&mut self, extent: &Extent, text: &[u8], headless: &HashSet<u64>) {
         let message = extent.message(text);
+        if message.is_empty() && !headless.contains(&extent.at) {
+            self.findings.push(Finding::at(Code::MessageNoHeader, extent.at, "this message is empty"));
+        }
         match message::header_fault(message) {
             Some(HeaderFault::NoField(at)) => self.findings.push(Finding::at(
                 Code::MessageHeaderLine,

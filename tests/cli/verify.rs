@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, FileTimes, Permissions};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -176,6 +177,11 @@ const CASES: &[Case] = &[
     }),
     (Code::MaildirOpen, &[], |d| {
         let maildir = d.with("cur", ":2,S", MESSAGE);
+        set_mode(d.0, 0o755);
+        if d.0.ancestors().any(|above| fs::metadata(above).unwrap().mode() & 0o001 == 0) {
+            skipped("other users cannot get as far as the directory of tests");
+            return None;
+        }
         set_mode(&maildir, 0o755);
         set_mode(&maildir.join("cur"), 0o755);
         args([maildir])
@@ -404,6 +410,138 @@ fn a_finding_says_the_place() {
     let changed = &run.findings().into_iter().find(|f| f["code"] == "message-changed").unwrap();
     assert_eq!(count(changed, "offset"), last as u64);
     assert_eq!(changed["path"], messages[2].path.to_str().unwrap());
+}
+
+#[test]
+fn a_home_directory_that_keeps_others_out_keeps_them_out_of_the_mail() {
+    let scratch = scratch();
+    let maildir = Desk(scratch.path()).with("cur", ":2,S", MESSAGE);
+    for directory in ["", "tmp", "new", "cur"] {
+        set_mode(&maildir.join(directory), 0o755);
+    }
+    set_mode(scratch.path(), 0o700);
+    let run = verify([&maildir]).exits(0);
+    assert_eq!(codes(&run), BTreeSet::new(), "{}", run.text());
+}
+
+#[test]
+fn a_number_is_no_date_and_one_message_is_not_several() {
+    let scratch = scratch();
+    let desk = Desk(scratch.path());
+    let maildir = desk.maildir("Maildir");
+    // As MH and some archives name messages.
+    let message = put(&maildir, "cur", "27:2,S", MESSAGE.as_bytes());
+    set_times(&message, epoch());
+    assert_eq!(codes(&verify([&maildir])), BTreeSet::new());
+    for (name, want) in
+        [("1.1.host:2,S", "has another modification time than"), ("1.2.host:2,S", "2 messages have another")]
+    {
+        set_times(&put(&maildir, "cur", name, MESSAGE.as_bytes()), epoch());
+        let findings = verify([&maildir]).findings();
+        let told = findings[0]["message"].as_str().unwrap();
+        assert!(findings[0]["code"] == "maildir-mtime" && told.starts_with(want), "{told}");
+    }
+}
+
+/// What is between the frames or behind the From_ line is not a byte: some mail was there once.
+#[test]
+fn a_message_of_no_bytes_is_told_in_an_mbox_too() {
+    let scratch = scratch();
+    let desk = Desk(scratch.path());
+    let frame = "\u{1}\u{1}\u{1}\u{1}\n";
+    for (text, at) in [
+        (format!("{frame}{frame}{frame}{MESSAGE}{frame}"), 5),
+        (format!("{FROM}{MESSAGE}\n{FROM}{FROM}\n"), FROM.len() + MESSAGE.len() + 1),
+    ] {
+        let run = verify([desk.mbox(text)]).exits(0);
+        let findings = run.findings();
+        let told = findings.iter().find(|f| f["code"] == "message-no-header");
+        assert_eq!(told.map(|f| count(f, "offset")), Some(at as u64), "{}", run.text());
+    }
+}
+
+#[test]
+fn a_bare_message_is_looked_at_like_any_other() {
+    let scratch = scratch();
+    let desk = Desk(scratch.path());
+    let found = |text: &str| {
+        let path = desk.mbox(text);
+        codes(&verify([[b"rfc822:", path.as_os_str().as_encoded_bytes()].concat()].map(OsString::from_vec)))
+    };
+    assert_eq!(found(MESSAGE), BTreeSet::new());
+    // All header, and whole: there are messages without a body.
+    assert_eq!(found("A: 1\nSubject: hello\n"), BTreeSet::new());
+    for (text, code) in [
+        ("A: 1\n\nbo\0\0dy\n", "mbox-nul"),
+        ("A: 1\n\nbo\rdy\n", "mbox-lone-cr"),
+        ("A: 1\nSubject: he", "mbox-header-cut"),
+    ] {
+        assert_eq!(found(text), BTreeSet::from([code.to_owned()]));
+    }
+}
+
+#[test]
+fn a_header_that_was_cut_is_told_from_one_that_may_be_whole() {
+    let scratch = scratch();
+    let desk = Desk(scratch.path());
+    for (end, cut) in [("Subject: he", true), ("Subject: hello\n", false)] {
+        let findings = verify([desk.mbox(format!("{FROM}{MESSAGE}\n{FROM}{end}"))]).exits(0).findings();
+        let told = findings.iter().find(|f| f["code"] == "mbox-header-cut").unwrap();
+        assert_eq!(told["message"].as_str().unwrap().contains("inside"), cut, "{told}");
+        assert_eq!(told.get("mend").is_some(), cut, "{told}");
+    }
+}
+
+/// A message with an attached one that kept its From_ line looks like junk and a message.
+#[test]
+fn the_way_to_read_a_bare_message_is_told_where_it_looks_like_junk() {
+    let scratch = scratch();
+    let path = Desk(scratch.path()).mbox(format!("{MESSAGE}\n{FROM}{MESSAGE}\n"));
+    let findings = verify([&path]).exits(0).findings();
+    let junk = findings.iter().find(|f| f["code"] == "mbox-junk").unwrap();
+    assert!(junk["mend"].as_str().unwrap().contains("rfc822:"), "{junk}");
+}
+
+#[test]
+fn what_is_no_maildir_is_refused_for_what_it_is() {
+    let scratch = scratch();
+    let desk = Desk(scratch.path());
+    let refused = |path: PathBuf| {
+        let argument = OsString::from_vec([b"maildir:", path.as_os_str().as_encoded_bytes()].concat());
+        let finding = verify([argument]).exits(3).findings().remove(0);
+        (finding["code"].as_str().unwrap().to_owned(), finding["message"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(refused(desk.path("absent")).0, "io-error");
+    let (code, message) = refused(desk.mbox(format!("{FROM}{MESSAGE}\n")));
+    assert!(code == "not-a-mailbox" && message.contains("no directory"), "{message}");
+    // A folder that has lost all but tmp/ is one still.
+    desk.maildir("Maildir");
+    fs::create_dir_all(desk.path("Maildir/.Sent/tmp")).unwrap();
+    let found = codes(&verify([desk.path("Maildir")]).exits(1));
+    assert!(found.contains("maildir-no-directory"), "{found:?}");
+}
+
+/// A person pastes it, at night: `rm Old Mail/maildirsize` would remove another file.
+#[test]
+fn a_command_that_mends_names_its_file_as_one_word() {
+    let scratch = scratch();
+    let desk = Desk(scratch.path());
+    let maildir = desk.maildir("Old Mail");
+    let folder = desk.maildir("Old Mail/.Sent");
+    fs::write(maildir.join("maildirsize"), "1000S\n5 1\n").unwrap();
+    let findings = verify([&maildir]).findings();
+    let mend = |code: &str| findings.iter().find(|f| f["code"] == code).unwrap()["mend"].as_str().unwrap();
+    let quoted = |path: PathBuf| format!("'{}'", path.display());
+    assert_eq!(mend("maildir-no-marker"), format!("touch {}", quoted(folder.join("maildirfolder"))));
+    assert!(mend("maildirsize-drift").contains(&quoted(maildir.join("maildirsize"))));
+}
+
+#[test]
+fn standard_input_is_read_but_once() {
+    for args in [&["-", "-"][..], &["-", "--against", "-"]] {
+        let run = verify(args).exits(2);
+        assert!(run.text().contains("standard input can be read but once"), "{}", run.text());
+    }
 }
 
 #[test]

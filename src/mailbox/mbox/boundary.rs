@@ -11,7 +11,7 @@ use super::length::{self, Length};
 use super::scan::{self, Candidate, Next};
 use super::watch::Watch;
 use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::header;
+use crate::mailbox::{counted, header};
 
 /// What became of a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -320,10 +320,7 @@ impl Pass<'_> {
         let region = &self.text[open.start as usize..at as usize];
         let at_file_end = at == self.text.len() as u64;
         if at_file_end && !region.is_empty() && !header::split(region).closed {
-            self.out.findings.push(
-                Finding::at(Code::MboxHeaderCut, open.at, "the file ends inside the header of this message")
-                    .mend("look for the rest of it in a backup"),
-            );
+            self.out.findings.push(header_cut(open.at, region));
         }
         self.hand_back(open.at as usize);
         let message_end = at - closing_blank(region) as u64;
@@ -443,6 +440,17 @@ impl Pass<'_> {
             None => "looks like a separator, but stands inside an MMDF frame: left in the body".into(),
         }
     }
+}
+
+/// A header that no empty line ends, at the end of the file. Where its last line is whole, it may be all there
+/// ever was.
+pub(super) fn header_cut(at: u64, message: &[u8]) -> Finding {
+    if message.ends_with(b"\n") {
+        let text = "the file ends with the header of this message: it has no body, or that is cut off";
+        return Finding::at(Code::MboxHeaderCut, at, text);
+    }
+    let text = "the file ends inside the header of this message";
+    Finding::at(Code::MboxHeaderCut, at, text).mend("look for the rest of it in a backup")
 }
 
 /// Length of the blank line that ends a stretch: the separator's, no part of the message.
@@ -575,11 +583,19 @@ fn report_junk(text: &[u8], found: &mut Boundaries) {
         }
         let offset = range.end - rest.len() as u64;
         found.findings.push(if rest.trim_ascii().is_empty() {
-            let message = format!("{} bytes of blank lines before the first message", rest.len());
+            let bytes = counted(rest.len() as u64, "byte");
+            let message = format!("{bytes} of blank lines before the first message");
             Finding::at(Code::MboxBlankLead, offset, message)
         } else {
-            let message = format!("{} bytes that belong to no message; they are not converted", rest.len());
-            Finding::at(Code::MboxJunk, offset, message)
+            let bytes = counted(rest.len() as u64, "byte");
+            let message = format!("{bytes} that belong to no message; they are not converted");
+            let finding = Finding::at(Code::MboxJunk, offset, message);
+            // A bare message to which one is attached with its From_ line, say.
+            if range.start == 0 && header::is_field_line(rest) {
+                finding.mend("if the whole file is one message, write rfc822: before the path")
+            } else {
+                finding
+            }
         });
     }
 }

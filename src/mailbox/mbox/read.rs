@@ -6,7 +6,7 @@ use super::scan::{self, Scan};
 use super::variant::{Evidence, Variant, judge};
 use super::watch::Watch;
 use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::header;
+use crate::mailbox::{counted, header};
 
 /// What to do differently from the file's own evidence.
 #[derive(Debug, Default, Clone)]
@@ -47,7 +47,7 @@ pub struct NotAMailbox {
 /// Reads `text` (LF line ends, see `Source::text`).
 pub fn read<'a>(text: &'a [u8], ask: &Ask, watch: Watch<'_>) -> Result<Mbox<'a>, NotAMailbox> {
     if ask.variant == Some(Variant::Rfc822) {
-        return Ok(bare_message(text));
+        return Ok(bare_message(text, watch));
     }
     if let Some(other) = name_other_format(text) {
         return Err(other);
@@ -135,15 +135,20 @@ impl<'a> Mbox<'a> {
     }
 }
 
-fn bare_message(text: &[u8]) -> Mbox<'_> {
+fn bare_message<'a>(text: &'a [u8], watch: Watch<'_>) -> Mbox<'a> {
     let whole = Extent { at: 0, start: 0, end: text.len() as u64 };
     let messages = if text.is_empty() { Vec::new() } else { vec![whole] };
+    let mut findings = odd_bytes(&scan::scan(text, watch));
+    // What ends with a whole line is a message without a body, and there are many.
+    if !text.is_empty() && !text.ends_with(b"\n") && !header::split(text).closed {
+        findings.push(boundary::header_cut(0, text));
+    }
     Mbox {
         text,
         variant: Variant::Rfc822,
         evidence: "named by the user".into(),
         boundaries: Boundaries { messages, ..Boundaries::default() },
-        findings: Vec::new(),
+        findings,
         has_cr: true,
     }
 }
@@ -224,18 +229,24 @@ fn odd_bytes(scan: &Scan) -> Vec<Finding> {
         .iter()
         .map(|nuls| {
             let length = nuls.range.end - nuls.range.start;
-            let message = format!("{} NUL bytes within {length} bytes; they were kept", nuls.count);
+            let message = match nuls.count {
+                1 => "a NUL byte; it was kept".to_owned(),
+                count => format!("{count} NUL bytes within {length} bytes; they were kept"),
+            };
             Finding::at(Code::MboxNul, nuls.range.start, message)
         })
         .collect();
     let told: u64 = scan.nul_stretches.iter().map(|nuls| nuls.count).sum();
     if scan.nul_bytes > told {
-        let message = format!("{} more NUL bytes further on; they were kept", scan.nul_bytes - told);
+        let more = counted(scan.nul_bytes - told, "more NUL byte");
+        let message = format!("{more} further on; kept, too");
         findings.push(Finding::new(Code::MboxNul, message));
     }
     if let Some(at) = scan.first_lone_cr {
-        let message =
-            format!("{} CRs without an LF in the file, the first here; they were kept", scan.lone_cr);
+        let message = match scan.lone_cr {
+            1 => "a CR without an LF; it was kept".to_owned(),
+            count => format!("{count} CRs without an LF in the file, the first here; they were kept"),
+        };
         findings.push(Finding::at(Code::MboxLoneCr, at, message));
     }
     findings
