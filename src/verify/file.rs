@@ -12,7 +12,7 @@ use memchr::memmem::Finder;
 use super::maildir::Found;
 use super::message::{self, HeaderFault};
 use super::repair::Step;
-use super::{Depth, Options, said};
+use super::{BY_REPAIR, Depth, Options, said};
 use crate::mailbox::durable::Dir;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::escaped;
@@ -241,7 +241,7 @@ impl Part {
         if mode & NEEDED != NEEDED {
             let text = format!("has the mode {mode:04o}: its owner cannot read it");
             let finding = Finding::new(Code::MaildirMode, text).in_file(path);
-            self.findings.push(finding.mend("mailferry verify --repair mends it"));
+            self.findings.push(finding.mend(BY_REPAIR));
             self.steps.push(Step::SetMode { path: path.to_owned(), from: mode, to: mode | 0o600 });
         }
         if mode & 0o066 != 0 {

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use super::file::{Dirs, Look, Many, Message, Part};
 use super::repair::{LOST, Step};
-use super::{Folder, Options, Report, manifest, said, stop_if};
+use super::{BY_REPAIR, Folder, Options, Report, manifest, said, stop_if};
 use crate::convert::{Phase, Progress};
 use crate::mailbox::durable::Dir;
 use crate::mailbox::error::{Error, Result};
@@ -91,6 +91,10 @@ pub fn verify(path: &Path, options: &Options<'_>, progress: &dyn Progress) -> Re
     }));
     let Notes { mut findings, steps } = notes;
     findings.sort_by(|a, b| (&a.path, a.offset).cmp(&(&b.path, b.offset)));
+    // It is the mailbox that is repaired, not the file in it.
+    for finding in findings.iter_mut().filter(|finding| finding.mend.as_deref() == Some(BY_REPAIR)) {
+        finding.mend = Some(format!("{BY_REPAIR} {}", quoted(path)).into());
+    }
     Ok(Report { path: path.to_owned(), folders: report_folders, findings, steps, proofs })
 }
 
@@ -138,7 +142,7 @@ impl Notes {
     }
 
     fn mendable(&mut self, finding: Finding, step: Step) {
-        self.findings.push(finding.mend("mailferry verify --repair mends it"));
+        self.findings.push(finding.mend(BY_REPAIR));
         self.steps.push(step);
     }
 

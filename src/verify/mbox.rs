@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::message::{self, HeaderFault};
 use super::repair::{self, Step};
-use super::{Depth, Folder, Options, Report, stop_if};
+use super::{BY_REPAIR, Depth, Folder, Options, Report, stop_if};
 use crate::convert::{Phase, Progress};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{self, Code, Finding};
@@ -18,6 +18,7 @@ use crate::mailbox::mbox::scan::Next;
 use crate::mailbox::mbox::status;
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::mbox::watch::Watch;
+use crate::mailbox::quoted;
 use crate::mailbox::source::Source;
 
 /// Bytes of messages that a worker takes at once.
@@ -109,7 +110,8 @@ fn end(source: &Source, variant: Variant) -> Option<(Finding, Option<Step>)> {
         return Some((finding, None));
     }
     let path = source.path().to_owned();
-    Some((finding.mend("mailferry verify --repair appends it"), Some(Step::EndMbox { path })))
+    let mend = format!("{BY_REPAIR} {}", quoted(&path));
+    Some((finding.mend(mend), Some(Step::EndMbox { path })))
 }
 
 /// The lines that only the strictness of the table keeps in a body, as far as the reader has not said so.

@@ -154,6 +154,9 @@ pub const CODES: &[Code] = &[
     Code::RepairDone,
 ];
 
+/// Before the name of the mailbox: what mends a finding that has a [`Step`].
+const BY_REPAIR: &str = "mailferry verify --repair";
+
 /// What an error says of a path that is named beside it.
 fn said(error: &Error, path: &Path) -> String {
     let text = error.to_string();
