@@ -159,6 +159,8 @@ fn choose<'a, 'b>(
         }
     };
     if chosen.tail.is_none() {
+        // A tail that was changed is no unfinished run.
+        chosen.read()?;
         let source = chosen.head.source.shown();
         return Err(refuse(format!("the conversion of {source} was not finished; run it again first")));
     }

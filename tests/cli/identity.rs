@@ -633,7 +633,8 @@ fn a_changed_byte_in_a_closed_section_is_recognised_and_nothing_is_built_on_it()
     let spots =
         ends.iter().flat_map(|&end| [end.saturating_sub(120), end - 30, end - 2, end]).collect::<Vec<_>>();
     let sums = manifest.iter().enumerate().skip(last_line).filter(|(_, b)| b.is_ascii_digit());
-    let spots = [spots, sums.map(|(n, _)| n).collect()].concat();
+    let closes = last_line..last_line + 12;
+    let spots = [spots, sums.map(|(n, _)| n).collect(), closes.collect()].concat();
     assert!(spots.len() > 50);
     for (n, at) in spots.into_iter().enumerate() {
         let mut changed = manifest.clone();

@@ -30,8 +30,10 @@ pub fn wrapped<P: AsRef<OsStr>, S: AsRef<OsStr>>(
     program: impl IntoIterator<Item = P>,
     args: impl IntoIterator<Item = S>,
 ) -> Command {
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", &format!("umask 022; {script}"), "sh"]).args(program).args(args);
+    // Whoever started the tests in the background or with nohup has us ignore signals, and so our children.
+    let mut command = Command::new("/usr/bin/env");
+    command.args(["--default-signal", "/bin/sh", "-c", &format!("umask 022; {script}"), "sh"]);
+    command.args(program).args(args);
     command.env_clear().envs([
         ("HOME", "/nonexistent"),
         ("TZ", "UTC"),
