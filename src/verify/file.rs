@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use memchr::memmem::Finder;
 
-use super::maildir::Found;
 use super::message::{self, HeaderFault};
 use super::repair::Step;
 use super::{BY_REPAIR, Depth, Options, said};
@@ -28,6 +27,12 @@ use crate::mailbox::source;
 const APART: i64 = 60;
 /// A buffer that one large message made larger than this is not kept.
 const BUFFER: usize = 8 << 20;
+
+/// A folder: the Maildir itself is the first.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub path: PathBuf,
+}
 
 /// What holds for all messages of a run.
 pub(super) struct Look<'a> {

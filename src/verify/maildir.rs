@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::file::{Dirs, Look, Many, Message, Part};
+use super::file::{Dirs, Found, Look, Many, Message, Part};
 use super::repair::{LOST, Step};
 use super::{BY_REPAIR, Folder, Options, Report, manifest, said, stop_if};
 use crate::convert::{Phase, Progress};
@@ -27,12 +27,6 @@ use crate::mailbox::{counted, quoted, shown};
 const STALE: i64 = 36 * 3600;
 /// Messages that a worker takes at once.
 const CHUNK: usize = 64;
-
-/// A folder: the Maildir itself is the first.
-#[derive(Debug)]
-pub(super) struct Found {
-    pub path: PathBuf,
-}
 
 /// Where a folder lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

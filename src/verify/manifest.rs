@@ -12,7 +12,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::file;
-use super::maildir::Found;
 use super::{Depth, Options, said, stop_if};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
@@ -59,7 +58,7 @@ pub(super) struct Manifest {
 
 /// Reads the manifests of all folders. What is damaged is a finding, and nothing is judged by it.
 pub(super) fn find(
-    folders: &[Found],
+    folders: &[file::Found],
     options: &Options<'_>,
     findings: &mut Vec<Finding>,
 ) -> Result<Vec<Manifest>> {
@@ -134,7 +133,7 @@ fn is_newest(outlines: &[Outline<'_>], n: usize) -> bool {
 /// Holds the manifests against what was found.
 pub(super) fn judge(
     manifests: &[Manifest],
-    folders: &[Found],
+    folders: &[file::Found],
     messages: &mut [file::Message],
     options: &Options<'_>,
     findings: &mut Vec<Finding>,
@@ -213,7 +212,7 @@ struct Named<'a> {
 
 struct Judge<'a> {
     manifest: &'a Manifest,
-    folders: &'a [Found],
+    folders: &'a [file::Found],
     messages: &'a [file::Message],
     files: &'a Files,
     options: &'a Options<'a>,
@@ -231,7 +230,7 @@ struct Judge<'a> {
 impl<'a> Judge<'a> {
     fn of(
         manifest: &'a Manifest,
-        folders: &'a [Found],
+        folders: &'a [file::Found],
         messages: &'a [file::Message],
         files: &'a Files,
         options: &'a Options<'a>,
