@@ -52,14 +52,14 @@ pub fn fill(
     progress.begin(Phase::Flushing, 0);
     stop_if(options.interrupted)?;
     filling.flush()?;
-    let whole_at_once = filling.is_staged();
+    // A manifest elsewhere does not appear with the Maildir: it must not say more than is visible.
+    let whole_at_once = filling.is_staged() && options.manifest == Keeping::InMaildir;
     let mut manifest = lines.finish()?;
     let sync = |manifest: &Appending| if options.fsync == Fsync::None { Ok(()) } else { manifest.sync() };
     if let Some(manifest) = &mut manifest {
         if whole_at_once {
             tails.drain(..).try_for_each(|tail| manifest.append(&line(&tail)))?;
-            let is_new = options.manifest == Keeping::InMaildir || resumed.end == 0;
-            if let Some(epoch) = loads.iter().filter_map(|l| l.source.mtime()).max().filter(|_| is_new) {
+            if let Some(epoch) = loads.iter().filter_map(|l| l.source.mtime()).max() {
                 manifest.date(epoch)?;
             }
         }

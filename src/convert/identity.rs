@@ -47,8 +47,20 @@ impl Identity {
     }
 }
 
-/// Looks a source up. `path` is its path as it was given, None for standard input; `whole` its hash, if
-/// it is known.
+/// What is asked about a source.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// Its path as it was given; None for standard input.
+    pub path: Option<&'a Path>,
+    /// Its hash, if it is known.
+    pub whole: Option<Digest>,
+    /// Whether a path may be that of another mailbox than before.
+    pub new_source: bool,
+    /// What the other sources of this run are: what one of them left unfinished is not another's.
+    pub taken: &'a [Identity],
+}
+
+/// Looks a source up.
 ///
 /// # Errors
 /// [`Error::Destination`] where a section names the path and the file begins otherwise, unless
@@ -56,10 +68,9 @@ impl Identity {
 pub fn identify(
     sections: &[Outline<'_>],
     source: &Source,
-    path: Option<&Path>,
-    whole: Option<Digest>,
-    new_source: bool,
+    asked: Asked<'_>,
 ) -> Result<(Identity, Fingerprint)> {
+    let Asked { path, whole, new_source, taken } = asked;
     let raw = source.raw();
     let size = raw.len() as u64;
     let lead = Digest::of(&raw[..raw.len().min(LEAD as usize)]);
@@ -89,7 +100,9 @@ pub fn identify(
     };
     // Mailboxes that are or were the same go on each with its own. Else the newest word counts.
     let choose = |n: &usize| (is_own(*n) && !is_completed(*n), *n);
-    let is_same = |n: &usize| sections[*n].head.size == size && sections[*n].head.blake3 == whole;
+    let is_free = |n: &usize| sections[*n].tail.is_some() || taken.iter().all(|t| t.section() != Some(*n));
+    let is_same =
+        |n: &usize| sections[*n].head.size == size && sections[*n].head.blake3 == whole && is_free(n);
     let same = (0..sections.len()).filter(is_same).max_by_key(choose);
     let is_grown = |(n, digest): (&usize, Digest)| (sections[*n].head.blake3 == digest).then_some(*n);
     let grown = shorter.iter().zip(at_cuts).filter_map(is_grown).max_by_key(choose);

@@ -281,8 +281,14 @@ fn run(
     let filling = if options.dry_run { None } else { Some(Filling::open(opening(options))?) };
     // Read under the lock: somebody else may have written it while we waited.
     let standing = write::look(options.destination)?;
+    // One that is kept elsewhere may be that of several Maildirs, each with a lock of its own.
+    let _lock = match options.manifest {
+        Keeping::At(path) if !options.dry_run => Some(past::lock(path, options)?),
+        _ => None,
+    };
     let manifest = past::read(options, &standing)?;
     let past = manifest.as_ref().map_or_else(|| Ok(Past::default()), Past::of)?;
+    past.check_destination(options, &standing)?;
     let (plans, identities) =
         plan_all((inputs, &mboxes, &wholes), options, &standing, &past, progress, reports)?;
     let sums = sum_up(inputs, &mboxes, &plans);
@@ -351,7 +357,10 @@ fn resume(
     }
     let recorded: Vec<Identity> = identities.iter().map(|(i, _)| *i).filter(is_recorded).collect();
     if let Some((first, text)) = past.unfinished(&recorded) {
-        record(loads, &|identity| identity.section().and_then(|n| past.outlines.get(n)?.head.follows));
+        record(loads, &|identity| match identity {
+            Identity::Unfinished(n) => past.outlines[n].head.follows,
+            other => other.section().map(|n| n + 1),
+        });
         let agreed = resume::agree(text, loads, &|_, _| Ok(true))?;
         if agreed.wholly {
             let is_cut =
@@ -380,9 +389,10 @@ fn all_known(
     let mut sums = Sums { sources: inputs.len() as u64, ..Sums::default() };
     let mut found = Vec::new();
     for input in inputs {
-        let (identity, _) = past.identify(input, options, None)?;
+        let (identity, _) = past.identify(input, options, None, &[])?;
         stop_if(options.interrupted)?;
         let Identity::Same(n) = identity else { return Ok(None) };
+        past.check_destination(options, standing)?;
         let outline = &past.outlines[n];
         let Some(tail) = &outline.tail else { return Ok(None) };
         sums.add_known(outline.head.size, tail);
@@ -401,6 +411,8 @@ fn all_known(
     }
     inputs.iter().try_for_each(|input| input.source.check_unchanged())?;
     if options.fsync != Fsync::None && !options.dry_run {
+        // A run that was killed may have left this to us.
+        past.flush()?;
         write::flush_name(options.destination)?;
     }
     reports.append(&mut found);
@@ -433,7 +445,10 @@ fn plan_all(
         };
         let (identity, fingerprint) = match whole {
             None => (Identity::New, Fingerprint::NONE),
-            whole => past.identify(input, options, *whole)?,
+            whole => {
+                let taken: Vec<Identity> = identities.iter().map(|(identity, _)| *identity).collect();
+                past.identify(input, options, *whole, &taken)?
+            }
         };
         report.findings.extend(past::finding(identity));
         let earlier = Earlier { lineage: past.lineage(identity)?, dedupe: options.dedupe };

@@ -1,6 +1,6 @@
 //! What the destination and its manifest tell of earlier runs.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -8,9 +8,10 @@ use rayon::prelude::*;
 use super::identity::{self, Fingerprint, Identity};
 use super::plan::{Dedupe, Lineage, Memory, content_digest};
 use super::{Input, Keeping, Options};
-use crate::mailbox::durable::Dir;
+use crate::mailbox::durable::{self, Dir, Identity as File};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::lock::{self, DirLock};
 use crate::mailbox::maildir::read::{self, Entry};
 use crate::mailbox::maildir::write::{Standing, parent_of};
 use crate::mailbox::manifest::{self, Appending, Digest, FILE_NAME, Outline, Section};
@@ -24,18 +25,66 @@ pub fn read(options: &Options<'_>, standing: &Standing) -> Result<Option<(PathBu
         Keeping::At(path) => path.to_owned(),
     };
     match std::fs::read(&path) {
+        // What lies in a Maildir under our name is ours, whatever a power cut made of it; a file that
+        // somebody names may be anything.
+        Ok(text) if options.manifest != Keeping::InMaildir && !manifest::may_be_one(&text) => {
+            Err(Error::Manifest { path, line: 1, reason: "is no line of a manifest".into() })
+        }
         Ok(text) => Ok(Some((path, text))),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Error::io("read", &path)(e)),
     }
 }
 
+/// Holds a manifest that is kept outside of the Maildir.
+#[derive(Debug)]
+pub struct Lock {
+    dir: Dir,
+    name: OsString,
+    file: std::fs::File,
+    _lock: DirLock,
+}
+
+/// Locks a manifest that is kept outside of the Maildir; makes it if there is none.
+pub fn lock(path: &Path, options: &Options<'_>) -> Result<Lock> {
+    let name = path.file_name().ok_or_else(|| no_name(path))?;
+    let dir = Dir::open(parent_of(path))?;
+    loop {
+        let file = dir.open_append(name, 0o600)?;
+        let _lock = lock::lock_growing(path, &file, options.lock_timeout, options.interrupted)?;
+        let held = Lock { dir: dir.try_clone()?, name: name.to_owned(), file, _lock };
+        // Whoever held it may have removed it, having written nothing.
+        if held.is_named()? {
+            return Ok(held);
+        }
+    }
+}
+
+fn no_name(path: &Path) -> Error {
+    Error::Destination { path: path.to_owned(), reason: "is no name for a manifest".into() }
+}
+
+impl Lock {
+    fn is_named(&self) -> Result<bool> {
+        let stat =
+            rustix::fs::fstat(&self.file).map_err(|e| Error::io("look up", self.dir.path())(e.into()))?;
+        Ok(self.dir.identity(&self.name)? == Some(File::of(&stat)))
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // One that was made for the lock and never written goes again.
+        let is_empty = self.file.metadata().is_ok_and(|meta| meta.len() == 0);
+        if is_empty && self.is_named().unwrap_or(false) {
+            let _ = self.dir.unlink(&self.name);
+        }
+    }
+}
+
 /// Opens a manifest that is kept outside of the Maildir.
 pub fn manifest_at(path: &Path, end: u64) -> Result<Appending> {
-    let name = path.file_name().ok_or_else(|| Error::Destination {
-        path: path.to_owned(),
-        reason: "is no name for a manifest".into(),
-    })?;
+    let name = path.file_name().ok_or_else(|| no_name(path))?;
     Appending::open(&Dir::open(parent_of(path))?, name, end)
 }
 
@@ -46,13 +95,37 @@ pub struct Past<'a> {
     pub outlines: Vec<Outline<'a>>,
     /// Its whole lines.
     text: &'a [u8],
+    path: Option<&'a Path>,
 }
 
 impl<'a> Past<'a> {
     /// Of a manifest's bytes.
     pub fn of((path, text): &'a (PathBuf, Vec<u8>)) -> Result<Past<'a>> {
         let whole = memchr::memrchr(b'\n', text).map_or(0, |lf| lf + 1);
-        Ok(Past { outlines: manifest::outline(text, path)?, text: &text[..whole] })
+        let outlines = manifest::outline(text, path)?;
+        Ok(Past { outlines, text: &text[..whole], path: Some(path) })
+    }
+
+    /// A manifest that is kept elsewhere does not say which Maildir it tells of: where there is none, it
+    /// must not be taken for what it says of another one.
+    pub fn check_destination(&self, options: &Options<'_>, standing: &Standing) -> Result<()> {
+        let (Some(path), Keeping::At(_)) = (self.path, options.manifest) else { return Ok(()) };
+        let is_there = *standing == Standing::Maildir;
+        if is_there || self.outlines.iter().all(|outline| outline.tail.is_none()) {
+            return Ok(());
+        }
+        let maildir = crate::mailbox::shown(options.destination);
+        let reason = format!(
+            "tells of mail that was converted, and {maildir} is no Maildir; name a manifest of its own for a new one"
+        );
+        Err(Error::Destination { path: path.to_owned(), reason })
+    }
+
+    /// Brings it to stable storage.
+    pub fn flush(&self) -> Result<()> {
+        let Some(path) = self.path else { return Ok(()) };
+        let file = std::fs::File::open(path).map_err(Error::io("open", path))?;
+        durable::sync_file(&file).map_err(Error::io("flush", path))
     }
 
     /// Where a new section goes: the end of the last whole line.
@@ -72,24 +145,27 @@ impl<'a> Past<'a> {
             .then(|| (first, &self.text[outline.at..]))
     }
 
-    /// What is known of a source. `whole` is its hash, if somebody has it already.
+    /// What is known of a source. `whole` is its hash, if somebody has it already; `taken` is what the other
+    /// sources of this run are.
     pub fn identify(
         &self,
         input: &Input,
         options: &Options<'_>,
         whole: Option<Digest>,
+        taken: &[Identity],
     ) -> Result<(Identity, Fingerprint)> {
         let path = (input.name.as_os_str() != OsStr::new("-")).then_some(&*input.name);
-        identity::identify(&self.outlines, &input.source, path, whole, options.new_source)
+        let asked = identity::Asked { path, whole, new_source: options.new_source, taken };
+        identity::identify(&self.outlines, &input.source, asked)
     }
 
-    /// The messages of a source as earlier runs left them: those of the section that tells of it, and
-    /// of all others that name the same path.
+    /// The messages of a source as earlier runs left them: those of the section that tells of it, and of
+    /// all that it follows.
     pub fn lineage(&self, identity: Identity) -> Result<Lineage> {
         let Some(n) = identity.section() else { return Ok(Lineage::default()) };
-        let path = &self.outlines[n].head.source;
-        let kin = self.outlines.iter().enumerate().filter(|(k, o)| *k == n || o.head.source == *path);
-        Ok(Lineage::of(&kin.map(|(_, outline)| outline.read()).collect::<Result<Vec<Section>>>()?))
+        let is_kin = |k: usize| k == n || manifest::follows(&self.outlines, n, k);
+        let kin = (0..self.outlines.len()).filter(|&k| is_kin(k)).map(|k| self.outlines[k].read());
+        Ok(Lineage::of(&kin.collect::<Result<Vec<Section>>>()?))
     }
 }
 

@@ -107,6 +107,8 @@ pub struct Memory {
     copies: HashMap<Unique, u32>,
     /// Base names of ours on disk.
     on_disk: HashMap<(Unique, u32), Vec<u8>>,
+    /// Names of an unfinished run that this run has given again.
+    given: HashSet<Vec<u8>>,
     /// For `--dedupe`: what is there, and under which name.
     originals: HashMap<Digest, Kept>,
 }
@@ -203,7 +205,12 @@ impl Memory {
 
     /// Gives a message its fate and its name.
     fn place(&mut self, message: &mut Planned, lineage: &mut Lineage, digests: Option<&Digests>) {
-        if let Some(ancestor) = digests.and_then(|digests| lineage.take(digests)) {
+        let ancestor = digests.and_then(|digests| {
+            // A name that another source of this run goes by is not this one's.
+            std::iter::from_fn(|| lineage.take(digests))
+                .find(|ancestor| ancestor.closed || self.given.insert(ancestor.name.clone()))
+        });
+        if let Some(ancestor) = ancestor {
             let is_there = self.has_on_disk(&ancestor.name);
             // The name holds the size: another rendering than that of the killed run needs another.
             let same_file = digests.is_some_and(|digests| digests.file == ancestor.file);

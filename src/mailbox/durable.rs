@@ -66,6 +66,18 @@ impl Dir {
         self.open_child_with(name, OFlags::empty())
     }
 
+    /// Opens a directory in this one that we have made: no symbolic link is followed, and one that belongs
+    /// to somebody else is refused.
+    pub fn open_own_child(&self, name: &OsStr) -> Result<Dir> {
+        let child = self.open_child_with(name, OFlags::NOFOLLOW)?;
+        let stat = rustix::fs::fstat(&child.fd).map_err(failed("look up", &child.path))?;
+        if stat.st_uid != rustix::process::geteuid().as_raw() {
+            let reason = "belongs to another user; look what it is, and remove it".into();
+            return Err(Error::Destination { path: child.path, reason });
+        }
+        Ok(child)
+    }
+
     /// Makes a directory, which must not exist, and opens it: where that fails it does not stay.
     /// `mode` is subject to the umask.
     pub fn create_dir(&self, name: &OsStr, mode: u32) -> Result<Dir> {

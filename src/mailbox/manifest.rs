@@ -245,6 +245,18 @@ pub struct Tail {
 }
 
 impl Tail {
+    fn adds_up(&self, size: u64) -> bool {
+        let parts = [
+            self.bytes_messages,
+            self.bytes_from_lines,
+            self.bytes_quoting,
+            self.bytes_separators,
+            self.bytes_junk,
+        ];
+        let sum = parts.iter().try_fold(0u64, |sum, &part| sum.checked_add(part));
+        sum == Some(size) && self.mail <= self.messages
+    }
+
     /// The tail with the hash that seals it. `lines` has hashed the lines of the section.
     pub fn sealed(self, lines: &blake3::Hasher) -> Tail {
         let line = line(&self);
@@ -326,6 +338,9 @@ pub fn outline<'a>(text: &'a [u8], path: &'a Path) -> Result<Vec<Outline<'a>>> {
             if Digest::from(hasher.update(section.lines).update(before_end(line)).finalize()) != tail.end {
                 return Err(damaged(number, "closes a section that was changed since"));
             }
+            if !tail.adds_up(section.head.size) {
+                return Err(damaged(number, "has sums that cannot be"));
+            }
             section.tail = Some(tail);
         } else if let Some(section) = sections.last_mut().filter(|s| s.at + s.lines.len() == at) {
             if !is_line_of_section(line) && !is_torn(line) {
@@ -348,6 +363,12 @@ fn is_line_of_section(line: &[u8]) -> bool {
 /// what lay there before. What begins or ends like one of ours was changed by somebody.
 fn is_torn(line: &[u8]) -> bool {
     !line.starts_with(b"{\"") && !line.ends_with(b"}")
+}
+
+/// Whether this begins as a manifest does, perhaps cut off in its first line, or is nothing at all.
+pub fn may_be_one(text: &[u8]) -> bool {
+    const HEAD: &[u8] = b"{\"section\":";
+    HEAD.starts_with(text) || text.starts_with(HEAD) || text.iter().all(|&b| b == 0)
 }
 
 /// Whether section `later` tells of the same source as `earlier` did, as it was afterwards. Both count

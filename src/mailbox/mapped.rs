@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::ops::{Deref, Range};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use memmap2::{Mmap, MmapOptions, UncheckedAdvice};
 
@@ -38,6 +38,12 @@ impl Mapped {
         let map = unsafe { MmapOptions::new().len(size).map(file) }.map_err(failed)?;
         let slot = Slot::take(&map);
         Ok(Some(Mapped { map, slot }))
+    }
+
+    /// Whether some of the bytes could not be had when they were looked at, because the file was truncated
+    /// or the disk is bad: what was seen in their place is not what the file says.
+    pub fn is_lost(&self) -> bool {
+        self.slot.is_some_and(|slot| slot.lost.load(Ordering::SeqCst))
     }
 
     /// Hands back every block that ends in the range, so that ranges handed back one after the other hand
@@ -79,14 +85,17 @@ struct Slot {
     /// Its address, [`FREE`] or [`TAKEN`].
     start: AtomicUsize,
     length: AtomicUsize,
+    /// Whether the handler was called for it.
+    lost: AtomicBool,
 }
 
 const FREE: usize = 0;
 /// By somebody who has not said yet where he is.
 const TAKEN: usize = 1;
 
-static SLOTS: [Slot; 512] =
-    [const { Slot { start: AtomicUsize::new(FREE), length: AtomicUsize::new(0) } }; 512];
+static SLOTS: [Slot; 512] = [const {
+    Slot { start: AtomicUsize::new(FREE), length: AtomicUsize::new(0), lost: AtomicBool::new(false) }
+}; 512];
 
 impl Slot {
     fn take(map: &Mmap) -> Option<&'static Slot> {
@@ -94,17 +103,22 @@ impl Slot {
             slot.start.compare_exchange(FREE, TAKEN, Ordering::SeqCst, Ordering::SeqCst).is_ok()
         };
         let slot = SLOTS.iter().find(take)?;
+        slot.lost.store(false, Ordering::SeqCst);
         slot.length.store(map.len(), Ordering::SeqCst);
         slot.start.store(map.as_ptr().addr(), Ordering::SeqCst);
         Some(slot)
     }
 }
 
-/// The end of the mapping of ours that this address lies in. Async-signal-safe.
-pub fn end_of(address: usize) -> Option<usize> {
+/// Notes that the bytes at this address cannot be had, and gives the end of the mapping of ours that it
+/// lies in. Async-signal-safe.
+pub fn lose(address: usize) -> Option<usize> {
     SLOTS.iter().find_map(|slot| {
         let (start, length) = (slot.start.load(Ordering::SeqCst), slot.length.load(Ordering::SeqCst));
         let is_in = start > TAKEN && (start..start + length).contains(&address);
-        is_in.then_some(start + length)
+        is_in.then(|| {
+            slot.lost.store(true, Ordering::SeqCst);
+            start + length
+        })
     })
 }

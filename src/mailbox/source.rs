@@ -214,13 +214,17 @@ impl Source {
     /// milliseconds) of the opening.
     ///
     /// # Errors
-    /// [`Error::Changed`], which says how.
+    /// [`Error::Changed`], which says how; [`Error::Io`] where some of it could not be read.
     pub fn check_unchanged(&self) -> Result<()> {
-        let Some(origin) = &self.origin else { return Ok(()) };
-        match origin.difference(&self.path)? {
-            None => Ok(()),
-            Some(how) => Err(Error::Changed { path: self.path.clone(), how }),
+        if let Some(how) = self.origin.as_ref().map_or(Ok(None), |origin| origin.difference(&self.path))? {
+            return Err(Error::Changed { path: self.path.clone(), how });
         }
+        // It looks as it did, and all the same some of it could not be read: a bad disk.
+        if [&self.raw, &self.translated].into_iter().flatten().any(Mapped::is_lost) {
+            let error = io::Error::from_raw_os_error(libc::EIO);
+            return Err(Error::io("read all of", &self.path)(error));
+        }
+        Ok(())
     }
 
     /// Makes the translated copy if there is an LF nowhere and a CR somewhere.

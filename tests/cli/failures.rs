@@ -539,6 +539,84 @@ fn a_source_that_is_truncated_while_it_is_read_publishes_nothing() {
     }
 }
 
+/// A loop device with an ext4 on it, mounted.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn of(image: &Path, at: &Path, options: &str) -> Option<Mounted> {
+        let (image, place) = (image.to_str().unwrap(), at.to_str().unwrap());
+        have("mount", &["-t", "ext4", "-o", options, image, place]).then(|| Mounted(at.to_owned()))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        have("umount", &["-l", self.0.to_str().unwrap()]);
+    }
+}
+
+#[test]
+fn a_source_on_a_bad_disk_is_an_error_and_never_mail_of_zeros() {
+    let scratch = scratch();
+    let (image, disk) = (scratch.path().join("image"), scratch.path().join("disk"));
+    fs::create_dir(&disk).unwrap();
+    fs::File::create(&image).unwrap().set_len(48 << 20).unwrap();
+    let made = is_root() && have("mkfs.ext4", &["-q", "-F", "-b", "4096", image.to_str().unwrap()]);
+    let Some(mounted) = made.then(|| Mounted::of(&image, &disk, "loop")).flatten() else {
+        skipped("cannot mount an ext4");
+        return;
+    };
+    let source = disk.join("source");
+    fs::write(&source, many(MANY)).unwrap();
+    fs::File::open(&source).unwrap().sync_all().unwrap();
+    assert!(have("umount", &[disk.to_str().unwrap()]));
+    drop(mounted);
+    let blocks = Command::new("debugfs")
+        .args(["-R", "blocks /source", image.to_str().unwrap()])
+        .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
+        .output()
+        .unwrap();
+    let blocks = String::from_utf8(blocks.stdout).unwrap();
+    let blocks: Vec<u64> = blocks.split_whitespace().map(|block| block.parse().unwrap()).collect();
+    let Some(_mounted) = Mounted::of(&image, &disk, "loop,ro,noload") else {
+        panic!("it was mounted before")
+    };
+    let size = fs::metadata(&source).unwrap().len();
+    // From here on the disk cannot be read: in the midst of the mail.
+    let image = fs::File::options().write(true).open(&image).unwrap();
+    image.set_len(blocks[blocks.len() / 2] * 4096).unwrap();
+    if fs::read(&source).is_ok() {
+        skipped("the disk is read all the same");
+        return;
+    }
+    let path = source.to_str().unwrap();
+    let words = [path, "cannot read all of", "input/output error"];
+    for maildir in ["Maildir", "Existing"].map(|name| scratch.path().join(name)) {
+        if maildir.ends_with("Existing") {
+            make_maildir(&maildir);
+        }
+        let before = lasting(scratch.path());
+        let mut command = convert_command(["--lock=none"]);
+        command.args([&source, &maildir]);
+        let run = run(command).exits(3).complains(&words);
+        assert_eq!(run.complaints().last().unwrap(), "io-error");
+        assert_eq!(count(&run.summary(), "bytes_not_reached"), size);
+        assert!(lasting(scratch.path()) == before);
+    }
+    for command in [&["verify", "--lock=none"][..], &["inspect", "--lock=none"]] {
+        let mut command = mailferry(command);
+        command.arg(&source);
+        let run = run(command).exits(3);
+        assert!(words.iter().all(|word| run.stderr.contains(word)), "{}", run.stderr);
+    }
+    let mut to = std::ffi::OsString::from("mboxcl2:");
+    to.push(scratch.path().join("out"));
+    let mut command = convert_command(["--lock=none"]);
+    command.args([source.as_os_str(), &to]);
+    run(command).exits(3).complains(&words);
+    assert!(!scratch.path().join("out").exists());
+}
+
 #[test]
 fn a_signal_ends_cleanly_and_the_same_command_continues() {
     for (existing, signal) in

@@ -736,6 +736,165 @@ fn nothing_that_a_killed_run_left_stays_lying_about() {
     }
 }
 
+/// Takes the tails of the last sections away, and `lines` lines before them.
+fn tear(manifest: &Path, lines: usize) {
+    let text = fs::read_to_string(manifest).unwrap();
+    let all: Vec<&str> = text.split_inclusive('\n').collect();
+    fs::write(manifest, all[..all.len() - lines].concat()).unwrap();
+}
+
+#[test]
+fn a_manifest_elsewhere_never_says_more_than_is_there() {
+    let ground = Ground::new();
+    let source = ground.file("inbox", mbox(0..5));
+    let place = ground.path("manifest");
+    let option = format!("--manifest={}", place.display());
+    if have_strace() {
+        // Killed when all is written and nothing is visible.
+        let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=renameat2"];
+        let inject = ["-e", "inject=renameat2:signal=KILL:when=1", BINARY, "convert", "--lock=none"];
+        let mut command = wrapped("exec \"$@\"", strace, inject);
+        command.args([option.as_ref(), source.as_os_str(), ground.maildir().as_os_str()]);
+        run(command);
+        assert!(place.exists() && !ground.maildir().exists());
+    }
+    assert_eq!(ground.convert(&[&option], &[&source]), [5, 0, 0]);
+    assert_eq!(ground.messages().len(), 5);
+    // It does not tell of another Maildir.
+    let other = ground.path("Other");
+    let mut command = convert_command(["--lock=none", &option]);
+    command.args([&source, &other]);
+    let refused = run(command).exits(3).complains(&[place.to_str().unwrap(), "Other"]);
+    assert_eq!(refused.complaints(), ["destination-refused"]);
+    assert!(!other.exists());
+}
+
+#[test]
+fn a_manifest_elsewhere_is_locked_and_no_foreign_file_is_taken_for_one() {
+    let ground = Ground::new();
+    let source = ground.file("inbox", mbox(0..5));
+    let note = ground.file("note", "precious");
+    let option = format!("--manifest={}", note.display());
+    let refused = ground.try_convert(&[&option], &[&source]).exits(3);
+    assert_eq!(refused.complaints(), ["manifest-damaged"]);
+    assert_eq!(fs::read_to_string(&note).unwrap(), "precious");
+    assert_eq!(names(ground.scratch.path()), ["inbox", "note"]);
+
+    let place = ground.file("manifest", "");
+    let option = format!("--manifest={}", place.display());
+    let held = fs::File::open(&place).unwrap();
+    held.lock().unwrap();
+    let refused = ground.try_convert(&[&option, "--lock-timeout=1"], &[&source]).exits(3);
+    assert_eq!(refused.complaints(), ["locked"]);
+    assert_eq!(names(ground.scratch.path()), ["inbox", "manifest", "note"]);
+    drop(held);
+    assert_eq!(ground.convert(&[&option], &[&source]), [5, 0, 0]);
+}
+
+#[test]
+fn a_stage_that_is_not_ours_is_not_entered() {
+    let ground = Ground::new();
+    let source = ground.file("inbox", mbox(0..5));
+    ground.convert(&[], &[&source]);
+    let victim = ground.path("victim");
+    fs::rename(ground.maildir(), &victim).unwrap();
+    let before = tree(&victim);
+    std::os::unix::fs::symlink(&victim, ground.path(".Maildir.mailferry-partial")).unwrap();
+    let other = ground.file("other", mbox(7..9));
+    ground.try_convert(&[], &[&other]).exits(3).complains(&[".Maildir.mailferry-partial"]);
+    assert!(tree(&victim) == before && !ground.maildir().exists());
+}
+
+#[test]
+fn what_one_source_left_unfinished_is_not_another_ones() {
+    let ground = Ground::new();
+    for place in ["tmp", "new", "cur"] {
+        fs::create_dir_all(ground.maildir().join(place)).unwrap();
+    }
+    let (one, two) = (ground.file("one", mbox(0..5)), ground.file("two", mbox(0..5)));
+    assert_eq!(ground.convert(&[], &[&one, &two]), [10, 0, 0]);
+    // Killed before the last five were visible, and both files renamed since.
+    tear(&ground.manifest(), 2);
+    let gone: Vec<PathBuf> = ground.messages().into_iter().map(|m| m.path).step_by(2).collect();
+    gone.iter().for_each(|path| fs::remove_file(path).unwrap());
+    let (first, second) = (ground.path("first"), ground.path("second"));
+    fs::rename(&one, &first).unwrap();
+    fs::rename(&two, &second).unwrap();
+    assert_eq!(ground.convert(&[], &[&first, &second]), [5, 5, 0]);
+    assert_eq!(ground.messages().len(), 10);
+    ground.comes_back(&first);
+    ground.comes_back(&second);
+
+    let ground = Ground::new();
+    let one = ground.file("one", mbox(0..5));
+    ground.convert(&[], &[&one]);
+    tear(&ground.manifest(), 1);
+    ground.message(2).path.to_str().map(fs::remove_file).unwrap().unwrap();
+    let copy = ground.file("copy", mbox(0..5));
+    assert_eq!(ground.convert(&[], &[&one, &copy]), [6, 4, 0]);
+    assert_eq!(ground.messages().len(), 10);
+}
+
+#[test]
+fn mail_of_another_mailbox_of_that_path_does_not_stand_in_for_what_a_kill_left_out() {
+    let ground = Ground::new();
+    let source = ground.file("inbox", mbox(0..5));
+    ground.convert(&[], &[&source]);
+    ground.file("inbox", mbox(10..13) + &mbox(0..5));
+    assert_eq!(ground.convert(&["--new-source"], &[&source]), [8, 0, 0]);
+    let whole = content(&ground.maildir());
+    tear(&ground.manifest(), 1);
+    for message in ground.messages() {
+        if message.unique.contains('_') {
+            fs::remove_file(message.path).unwrap();
+        }
+    }
+    assert_eq!(ground.convert(&["--new-source"], &[&source]), [5, 3, 0]);
+    assert!(content(&ground.maildir()) == whole);
+}
+
+#[test]
+fn a_source_that_grew_is_told_to_follow_also_behind_one_that_was_left_unfinished() {
+    let ground = Ground::new();
+    let (one, two) = (ground.file("one", mbox(0..5)), ground.file("two", mbox(10..15)));
+    ground.convert(&[], &[&two]);
+    ground.file("two", mbox(10..18));
+    ground.convert(&[], &[&one, &two]);
+    let manifest = fs::read(ground.manifest()).unwrap();
+    // The tails, and all of the second section.
+    tear(&ground.manifest(), 2 + 1 + 8);
+    ground.convert(&[], &[&one, &two]);
+    same(&fs::read(ground.manifest()).unwrap(), &manifest, "the manifest");
+    ground.comes_back(&two);
+}
+
+#[test]
+fn two_runs_that_make_one_maildir_both_have_their_mail_in_it() {
+    if !have_strace() {
+        return;
+    }
+    let ground = Ground::new();
+    let (one, two) = (ground.file("one", mbox(0..50)), ground.file("two", mbox(100..150)));
+    let start = |inject: &str, source: &Path| {
+        let trace = format!("trace={}", inject.split(':').next().unwrap());
+        let inject = format!("inject={inject}");
+        let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject, BINARY];
+        let mut command = wrapped("exec \"$@\"", strace, ["convert", "--lock=none", "-j1"]);
+        command.args([source, &ground.maildir()]).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    // The first one publishes while the second one is about to lock what it found.
+    let first = start("renameat2:delay_enter=1500000", &one);
+    std::thread::sleep(Duration::from_millis(700));
+    let second = start("flock:delay_enter=2000000:when=2", &two);
+    for child in [first, second] {
+        Run::of(child.wait_with_output().unwrap()).exits(0);
+    }
+    assert_eq!(ground.messages().len(), 100);
+    ground.comes_back(&one);
+    ground.comes_back(&two);
+}
+
 /// What a run leaves that was killed while `lines` lines were in its manifest: all messages are there,
 /// those that are not listed cut short.
 fn leave_stage(ground: &Ground, lines: usize) -> PathBuf {
@@ -837,7 +996,7 @@ fn an_unfinished_section_is_continued_and_closed_as_if_nothing_had_happened() {
             // Each third message is visible, the rest was not published yet.
             let kept: Vec<&[u8]> =
                 manifest[own.len()..].split_inclusive(|&b| b == b'\n').take(lines).collect();
-            let torn = if lines < 202 { &b"{\"at\":7"[..] } else { b"" };
+            let torn = if lines < 202 { &b"{\"section\":1,"[..] } else { b"" };
             fs::write(ground.manifest(), [&own, &kept.concat(), torn].concat()).unwrap();
             for message in ground.messages() {
                 let number: u32 = message.subject()[7..].parse().unwrap();

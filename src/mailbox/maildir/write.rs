@@ -234,9 +234,11 @@ impl Filling {
                 })?;
                 break (root, lock);
             }
-            let root = parent.open_child(&stage_name)?;
+            let root = parent.open_own_child(&stage_name)?;
             match lock::lock_dir(&root, Duration::ZERO, interrupted) {
                 Ok(lock) if !lock.is_held() => return Err(cannot_tell(&root)),
+                // Whoever held it has published it meanwhile: it is a Maildir, and no stage any more.
+                Ok(_) if parent.identity(&stage_name)? != Some(root.own_identity()?) => {}
                 Ok(lock) => match behind(&root).filter(|_| opening.take_over) {
                     Some(manifest) => {
                         left = Left::Behind(manifest);
@@ -278,7 +280,8 @@ impl Filling {
         Ok(self.place(place).file_size(name)? == Some(size))
     }
 
-    /// Of what an earlier run left, removes all messages but these.
+    /// Of what an earlier run left, removes all messages but these. Where each message is to be flushed by
+    /// itself these are, too: that run may have been told not to.
     pub fn keep_only(&self, wanted: &HashSet<(Place, OsString)>) -> Result<()> {
         for place in [Place::New, Place::Cur] {
             let dir = self.place(place);
@@ -286,6 +289,9 @@ impl Filling {
                 let key = (place, name);
                 if !wanted.contains(&key) {
                     dir.remove_tree(&key.1)?;
+                } else if self.flushes_each() {
+                    let file = dir.open_file(&key.1)?;
+                    durable::sync_file(&file).map_err(Error::io("flush", dir.path().join(&key.1)))?;
                 }
             }
         }
@@ -597,20 +603,24 @@ pub fn has_left(path: &Path) -> Result<bool> {
     }
     match Dir::open(&path.join("tmp")) {
         Ok(tmp) => Ok(tmp.names()?.iter().any(|name| is_ours(name))),
-        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
+        // There is no tmp/, or we could not have written there.
+        Err(_) => Ok(false),
     }
 }
 
 /// Removes what a killed run of ours left in tmp/: whoever is at work here holds the lock that we hold. It
 /// was never mail to any reader, and its source still has it.
 fn remove_left(tmp: &Dir) -> Result<()> {
-    tmp.names()?.iter().filter(|name| is_ours(name)).try_for_each(|name| tmp.unlink(name))
+    let ours = tmp.names()?.into_iter().filter(|name| is_ours(name));
+    ours.filter(|name| tmp.file_size(name).is_ok_and(|size| size.is_some()))
+        .try_for_each(|name| tmp.remove_tree(&name))
 }
 
 /// Whether a name is one that converting gives: of a form that nothing else gives.
 fn is_ours(name: &OsStr) -> bool {
-    name::parse(name.as_bytes()).unique().is_some()
+    let parsed = name::parse(name.as_bytes());
+    let has = |part: &[u8]| parsed.base.windows(part.len()).any(|window| window == part);
+    parsed.unique().is_some() && parsed.epoch().is_some() && has(b",S=") && has(b",W=")
 }
 
 /// Removes a stage whose Maildir somebody has made since, unless somebody is at work there.
@@ -624,11 +634,21 @@ fn remove_stage_beside(opening: Opening<'_>) -> Result<bool> {
         }
         Err(error) => return Err(error),
     };
+    let is_directory =
+        parent_of(opening.path).join(&stage).symlink_metadata().is_ok_and(|meta| meta.is_dir());
+    if !is_directory {
+        return Ok(false);
+    }
+    // Nobody is between making one and locking it.
+    let _entering = lock::lock_dir(&beside, opening.lock_timeout, opening.interrupted)?;
     if !beside.exists(&stage)? {
         return Ok(false);
     }
-    match lock::lock_dir(&beside.open_child(&stage)?, Duration::ZERO, opening.interrupted) {
-        Ok(lock) if lock.is_held() => beside.remove_tree(&stage).map(|()| true),
+    let root = beside.open_own_child(&stage)?;
+    match lock::lock_dir(&root, Duration::ZERO, opening.interrupted) {
+        Ok(lock) if lock.is_held() && beside.identity(&stage)? == Some(root.own_identity()?) => {
+            beside.remove_tree(&stage).map(|()| true)
+        }
         Ok(_) | Err(Error::Locked { .. }) => Ok(false),
         Err(error) => Err(error),
     }
