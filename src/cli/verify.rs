@@ -9,7 +9,7 @@ use clap::Args;
 use mailferry::mailbox::error::{Error, Result};
 use mailferry::mailbox::finding::{Code, Finding, Severity};
 use mailferry::mailbox::mbox::read::Ask;
-use mailferry::mailbox::shown;
+use mailferry::mailbox::{is_or_are, shown};
 use mailferry::verify::against::Verdict;
 use mailferry::verify::manifest::Proof;
 use mailferry::verify::{self, Depth, Options, Report};
@@ -86,7 +86,7 @@ pub const SUMMARY: &[(&str, &str)] = &[
     ("sound", "how many of them have no errors"),
     ("folders", "folders looked at; an mbox is one"),
     ("messages_found", "messages in them"),
-    ("bytes_source", "bytes of mboxes and of the messages in Maildirs; 0 with --against"),
+    ("bytes_source", "bytes of mboxes and of the messages in Maildirs; with --against not those of OTHER"),
     ("sources", "sources that manifests tell of"),
     ("converted", "messages of these sources"),
     ("kept", "of these, how many are there byte for byte (with --quick: by name)"),
@@ -177,7 +177,9 @@ fn verify_against(
     watcher.finish();
     match compared {
         Ok((compared, sentence)) => {
+            sums.folders = compared.folders;
             sums.messages = compared.here;
+            sums.bytes = compared.bytes;
             sums.sound = if compared.nothing_lost() { mailboxes.len() as u64 } else { 0 };
             sums.compared = compared;
             reporter.line(&sentence);
@@ -211,7 +213,8 @@ fn verify_all(args: &VerifyArgs, reporter: &mut Reporter, sums: &mut Sums, verdi
     }
     let count = args.mailboxes.len() as u64;
     if count > 1 {
-        *verdict = format!("{} of {} mailboxes are sound.", grouped(sums.sound), grouped(count));
+        let (sound, verb) = (grouped(sums.sound), is_or_are(sums.sound, count));
+        *verdict = format!("{sound} of {} mailboxes {verb} sound.", grouped(count));
         reporter.line(verdict);
     }
     unfinished.unwrap_or(Exit::finished(reporter.errors, reporter.warnings, args.common.strict))
@@ -330,10 +333,11 @@ fn tell(report: &Report, reporter: &mut Reporter, sums: &mut Sums) -> String {
 /// The sentence about one source.
 fn proved(proof: &Proof) -> String {
     let mut sentence = format!(
-        "{} of {} of {} are in {}",
+        "{} of {} of {} {} in {}",
         grouped(proof.kept),
         counted(proof.messages, "message"),
         shown(&proof.source),
+        is_or_are(proof.kept, proof.messages),
         shown(&proof.maildir),
     );
     sentence.push_str(match proof.depth {

@@ -40,6 +40,11 @@ pub fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
+/// The verb of `1 of 3 messages is` and `2 of 3 messages are`.
+pub fn is_or_are(count: u64, of: u64) -> &'static str {
+    if count == 1 || of == 1 { "is" } else { "are" }
+}
+
 /// Bytes for the screen: valid UTF-8 as it is, control characters and all else as escapes.
 pub fn escaped(bytes: &[u8]) -> String {
     use std::fmt::Write;

@@ -192,6 +192,8 @@ impl Notes {
                     self.look_around(&path, Kind::Plus, folders)?;
                     self.folder_name(&path, bytes);
                     folders.push(Found { path });
+                } else {
+                    self.stranger(path);
                 }
             } else if !hidden && kind != Kind::Plus && !is_link && is_folder(&path) {
                 self.look_around(&path, Kind::Nested, folders)?;
@@ -205,6 +207,28 @@ impl Notes {
             }
         }
         Ok(())
+    }
+
+    /// A directory that is named like a folder and is none. What other programs keep beside the mail
+    /// (.notmuch, .snapshot) has directories in it, and files that begin with a dot; mail has neither.
+    fn stranger(&mut self, path: PathBuf) {
+        let names = match Dir::open(&path).and_then(|dir| dir.names()) {
+            Ok(names) => names,
+            Err(error) => {
+                let text = said(&error, &path);
+                return self.note(Code::IoError, path, text);
+            }
+        };
+        let is_file = |name: &OsString| !name.as_bytes().starts_with(b".") && path.join(name).is_file();
+        let files = names.iter().filter(|name| is_file(name)).count() as u64;
+        if files > 0 {
+            let message = format!(
+                "{} in what is named like a folder and has none of cur/, new/ and tmp/; if it is mail, no \
+                 reader shows it",
+                counted(files, "file")
+            );
+            self.note(Code::MaildirForeignFile, path, message);
+        }
     }
 
     fn folder_name(&mut self, path: &Path, name: &[u8]) {

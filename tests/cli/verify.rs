@@ -521,6 +521,26 @@ fn what_is_no_maildir_is_refused_for_what_it_is() {
     assert!(found.contains("maildir-no-directory"), "{found:?}");
 }
 
+#[test]
+fn mail_in_a_folder_without_its_directories_is_not_passed_over() {
+    let scratch = scratch();
+    let desk = Desk(scratch.path());
+    let maildir = desk.with("cur", ":2,S", MESSAGE);
+    // What notmuch keeps, and what a file server shows.
+    fs::create_dir_all(maildir.join(".notmuch/xapian")).unwrap();
+    fs::create_dir_all(maildir.join(".snapshot/hourly.0/cur")).unwrap();
+    assert_eq!(codes(&verify([&maildir]).exits(0)), BTreeSet::new());
+    let stray = maildir.join(".Sent");
+    fs::create_dir(&stray).unwrap();
+    fs::write(stray.join(format!("{EPOCH}.2.host:2,S")), MESSAGE).unwrap();
+    let run = verify([&maildir]).exits(0);
+    assert_eq!(codes(&run), BTreeSet::from(["maildir-foreign-file".to_owned()]));
+    let told = &run.findings()[0];
+    assert_eq!(told["path"], stray.to_str().unwrap());
+    assert!(told["message"].as_str().unwrap().starts_with("1 file in "), "{told}");
+    verify([Path::new("--strict"), &maildir]).exits(1);
+}
+
 /// A person pastes it, at night: `rm Old Mail/maildirsize` would remove another file.
 #[test]
 fn a_command_that_mends_names_its_file_as_one_word() {
@@ -631,6 +651,12 @@ fn the_verdict_is_the_last_sentence() {
         within(&["Maildir"]).exits(1).last_line(),
         "1,199 of 1,200 messages of inbox.mbox are in Maildir, byte for byte; 1 gone."
     );
+    fs::write(scratch.path().join("single.mbox"), many(1)).unwrap();
+    fs::write(scratch.path().join("other.mbox"), format!("{FROM}{MESSAGE}\n")).unwrap();
+    assert_eq!(
+        within(&["--against", "other.mbox", "single.mbox"]).exits(1).last_line(),
+        "0 of 1 message of single.mbox is in other.mbox, byte for byte; 1 is missing; other.mbox has 1 more."
+    );
     let size = fs::metadata(scratch.path().join("inbox.mbox")).unwrap().len();
     let run = within(&["inbox.mbox"]).exits(0);
     let bytes = size.to_string();
@@ -638,7 +664,7 @@ fn the_verdict_is_the_last_sentence() {
     assert_eq!(run.last_line(), format!("inbox.mbox: 1,200 messages in {grouped} bytes; sound."));
     // One that cannot be read does not keep the others from being looked at.
     let run = within(&["absent", "inbox.mbox", "Maildir"]).exits(3);
-    assert_eq!(run.last_line(), "1 of 3 mailboxes are sound.");
+    assert_eq!(run.last_line(), "1 of 3 mailboxes is sound.");
     assert!(run.text().contains("inbox.mbox: 1,200 messages"), "{}", run.text());
 }
 
@@ -653,6 +679,8 @@ fn what_was_converted_is_the_same_mail_also_by_comparison() {
     let run = verify(["--against".as_ref(), maildir.as_os_str(), one.as_os_str(), two.as_os_str()]).exits(0);
     let summary = run.json().pop().unwrap();
     assert_eq!((count(&summary, "messages_found"), count(&summary, "same")), (22, 22));
+    let bytes = |path: &Path| fs::metadata(path).unwrap().len();
+    assert_eq!((count(&summary, "folders"), count(&summary, "bytes_source")), (2, bytes(&one) + bytes(&two)));
     // What is missing is told with its place and what it is called.
     let run = verify(["--against".as_ref(), one.as_os_str(), maildir.as_os_str()]).exits(1);
     let missing: Vec<Value> = run.findings().into_iter().filter(|f| f["code"] == "message-missing").collect();
@@ -691,19 +719,6 @@ fn hostile_and_real_mail_is_verified_without_a_stumble() {
         for finding in run.findings() {
             assert!(known.contains(finding["code"].as_str().unwrap()), "{finding}");
         }
-    }
-}
-
-/// A generator that is the same everywhere (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % sides as u64) as usize
     }
 }
 

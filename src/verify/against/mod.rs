@@ -30,7 +30,7 @@ use rayon::prelude::*;
 use crate::convert::{Phase, Progress};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Code;
-use crate::mailbox::header;
+use crate::mailbox::{header, is_or_are};
 use pair::Unpaired;
 use report::Lines;
 pub use report::{Detail, Difference, Sighting};
@@ -55,6 +55,10 @@ pub struct Options<'a> {
 /// What came out. Every message of either side is counted once in `same` to `extra`.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
+    /// Folders of this side; an mbox is one.
+    pub folders: u64,
+    /// Bytes of this side: of mboxes all, of Maildirs those of their messages.
+    pub bytes: u64,
     /// Messages of this side.
     pub here: u64,
     /// Messages of the other one.
@@ -116,7 +120,6 @@ impl Verdict {
     /// The last line of a report. `here` and `there` name the mailboxes; `grouped` writes numbers as
     /// people read them.
     pub fn sentence(&self, here: &str, there: &str, grouped: fn(u64) -> String) -> String {
-        let are = |n| format!("{} {}", grouped(n), if n == 1 { "is" } else { "are" });
         if self.here + self.there == 0 {
             return format!("There is no message in {here}, and none in {there}.");
         }
@@ -124,7 +127,7 @@ impl Verdict {
             "{} of {} of {here} {} in {there}, byte for byte",
             grouped(self.same),
             if self.here == 1 { "1 message".into() } else { format!("{} messages", grouped(self.here)) },
-            if self.same == 1 { "is" } else { "are" },
+            is_or_are(self.same, self.here),
         );
         if self.rewritten > 0 {
             let which =
@@ -145,7 +148,7 @@ impl Verdict {
             text += &format!("; {} differ{}{how}", grouped(count), if count == 1 { "s" } else { "" });
         }
         if self.missing > 0 {
-            text += &format!("; {} missing", are(self.missing));
+            text += &format!("; {} {} missing", grouped(self.missing), is_or_are(self.missing, self.here));
         }
         if self.extra > 0 {
             text += &format!("; {there} has {} more", grouped(self.extra));
@@ -178,6 +181,8 @@ pub fn compare(
 ) -> Result<Verdict> {
     let sides = Sides { here: Side::of(here)?, there: Side::of(there)?, options, progress };
     let mut verdict = Verdict {
+        folders: here.len() as u64,
+        bytes: sides.here.bytes(),
         here: sides.here.len() as u64,
         there: sides.there.len() as u64,
         pseudo: sides.here.pseudo() + sides.there.pseudo(),
