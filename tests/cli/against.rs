@@ -1,9 +1,11 @@
 //! Is it the same mail? What convert has written is; and any two mailboxes at all can be compared.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use mailferry::convert::{Phase, Progress};
 use mailferry::mailbox::lock::Wanted;
@@ -11,6 +13,7 @@ use mailferry::mailbox::mbox::read::{self, Ask};
 use mailferry::mailbox::mbox::watch::Watch;
 use mailferry::mailbox::source::{Source, Spooling};
 use mailferry::verify::against::{Mailbox, Options, Verdict, compare};
+use serde_json::Value;
 
 use crate::support::*;
 
@@ -94,4 +97,530 @@ fn any_two_hostile_mailboxes_can_be_compared_and_every_message_counts_once() {
             assert!(here != there || told.is_empty(), "{}: {told:?}", here.display());
         }
     }
+}
+
+/// Messages of the campaign.
+const LETTERS: usize = 42;
+/// What is told and is no error.
+const WARNINGS: [&str; 3] = ["message-line-ends", "message-final-newline", "fields-differ"];
+
+/// The message `number n`. Some have no Message-ID, some no Date, a few neither; some have lines that an
+/// mbox quotes, once and twice, and some a line that ends in CRLF.
+fn letter(n: usize) -> Vec<u8> {
+    let (second, minute) = (n % 60, n / 60);
+    let mut text = "Received: by there.example.org for ada\nFrom: Ada <ada@example.org>\n".to_owned();
+    if !n.is_multiple_of(5) {
+        text += &format!("Message-ID: <{n}@example.org>\n");
+    }
+    if !n.is_multiple_of(7) {
+        text += &format!("Date: Mon, 2 Mar 1998 08:{minute:02}:{second:02} +0000\n");
+    }
+    text += ["Status: RO\n", "", "Status: O\n"][n % 3];
+    text += &format!("Subject: number {n}\n\n");
+    text += ["From here on prose\n", ">From a reply\n", "No quotes\n\n", "One line\r\nFrom then on\n"][n % 4];
+    text += &"word ".repeat(n % 11);
+    text += &format!("\ntext {n}\n");
+    text.into_bytes()
+}
+
+/// Its From_ line.
+fn from_line(n: usize) -> Vec<u8> {
+    format!("From ada@example.org Mon Mar  2 08:{:02}:{:02} 1998\n", n / 60, n % 60).into_bytes()
+}
+
+/// A message with its From_ line and the separator, as it lies in an mbox.
+type Piece = (usize, Vec<u8>);
+
+fn piece(n: usize) -> Piece {
+    let mut bytes = from_line(n);
+    for line in letter(n).split_inclusive(|&b| b == b'\n') {
+        if is_quoted(line) || line.starts_with(b"From ") && bytes.contains(&b':') {
+            bytes.push(b'>');
+        }
+        bytes.extend(line);
+    }
+    bytes.push(b'\n');
+    (n, bytes)
+}
+
+/// Whether a line has a `>` that an mboxrd gave it.
+fn is_quoted(line: &[u8]) -> bool {
+    let depth = line.iter().take_while(|&&b| b == b'>').count();
+    depth > 0 && line[depth..].starts_with(b"From ")
+}
+
+/// What a piece says, by another hand than the program's: without From_ line, separator and quoting.
+fn message_of((n, piece): &Piece) -> Vec<u8> {
+    let mut text = &piece[from_line(*n).len()..];
+    for separator in ["\n", "\r\n"] {
+        let blank = format!("\n{separator}");
+        if text.ends_with(blank.as_bytes()) {
+            text = &text[..text.len() - separator.len()];
+            break;
+        }
+    }
+    let (header, body) = text.split_at(header_of(text).end);
+    let mut message = header.to_vec();
+    for line in body.split_inclusive(|&b| b == b'\n') {
+        message.extend(&line[usize::from(is_quoted(line))..]);
+    }
+    message
+}
+
+/// Whether a message begins with what is no field: by the decision table a From_ line above it begins no
+/// message but belongs to the one before.
+fn begins_as_prose(message: &[u8]) -> bool {
+    fields(message).first().is_some_and(|(_, name, _)| name.is_empty())
+}
+
+/// Up to the first empty line.
+fn header_of(message: &[u8]) -> Range<usize> {
+    let mut end = 0;
+    for line in message.split_inclusive(|&b| b == b'\n') {
+        if line == b"\n" || line == b"\r\n" {
+            break;
+        }
+        end += line.len();
+    }
+    0..end
+}
+
+/// The fields of a header: where each stands, its name in small letters, its value.
+fn fields(message: &[u8]) -> Vec<(Range<usize>, String, Vec<u8>)> {
+    let (mut fields, mut at): (Vec<(Range<usize>, String, Vec<u8>)>, _) = (Vec::new(), 0);
+    for line in message[header_of(message)].split_inclusive(|&b| b == b'\n') {
+        let place = at..at + line.len();
+        at = place.end;
+        if let (b' ' | b'\t', Some(folded)) = (line[0], fields.last_mut()) {
+            folded.0.end = place.end;
+            folded.2.extend(line);
+            continue;
+        }
+        let colon = line.iter().position(|&b| b == b':').unwrap_or(0);
+        let name = line[..colon].trim_ascii_end();
+        // Without a name it is no field, but lines may continue it.
+        let name = if name.iter().all(u8::is_ascii_graphic) { name } else { b"" };
+        let value = &line[if name.is_empty() { line.len() } else { colon + 1 }..];
+        fields.push((place, String::from_utf8_lossy(name).to_lowercase(), value.to_vec()));
+    }
+    for (_, _, value) in &mut fields {
+        value.retain(|b| !b"\r\n".contains(b));
+        *value = value.trim_ascii().to_vec();
+    }
+    fields
+}
+
+fn field(message: &[u8], name: &str) -> Vec<u8> {
+    fields(message).into_iter().find(|f| f.1 == name).map(|f| f.2).unwrap_or_default()
+}
+
+/// Content with the offset of each byte: all but the Status, the one field here that readers rewrite.
+fn content(message: &[u8]) -> Vec<(usize, u8)> {
+    let cuts: Vec<_> = fields(message).into_iter().filter(|f| f.1 == "status").map(|f| f.0).collect();
+    let bytes = message.iter().copied().enumerate();
+    bytes.filter(|(at, _)| !cuts.iter().any(|cut| cut.contains(at))).collect()
+}
+
+/// Content less differences that are none of words: line ends, quoting, the newline at the end.
+fn plain(message: &[u8], ends: bool, quoting: bool, newline: bool) -> Vec<u8> {
+    let content: Vec<u8> = content(message).into_iter().map(|(_, byte)| byte).collect();
+    let mut plain = Vec::new();
+    for line in content.split_inclusive(|&b| b == b'\n') {
+        let depth = line.iter().take_while(|&&b| b == b'>').count();
+        plain.extend(if quoting && is_quoted(line) { &line[depth..] } else { line });
+        if ends && plain.ends_with(b"\r\n") {
+            plain.truncate(plain.len() - 2);
+            plain.push(b'\n');
+        }
+    }
+    if newline && plain.ends_with(b"\n") {
+        plain.truncate(plain.len() - if plain.ends_with(b"\r\n") { 2 } else { 1 });
+    }
+    plain
+}
+
+/// Whether enough is left of a message to know it again.
+fn is_known(here: &[u8], there: &[u8]) -> bool {
+    let same = |name| !field(here, name).is_empty() && field(here, name) == field(there, name);
+    let header = |message: &[u8]| plain(&message[header_of(message)], true, true, true);
+    let named = |message| !field(message, "message-id").is_empty() || !field(message, "date").is_empty();
+    plain(here, true, true, true) == plain(there, true, true, true)
+        || named(here) && named(there) && header(here) == header(there)
+        || same("message-id")
+        || same("date")
+            && field(here, "from") == field(there, "from")
+            && field(here, "subject") == field(there, "subject")
+}
+
+/// Under which name the difference of two messages has to be reported, here in an mbox, there in a file.
+fn kind(here: &[u8], there: &[u8]) -> &'static str {
+    let differ =
+        |ends, quoting, newline| plain(here, ends, quoting, newline) != plain(there, ends, quoting, newline);
+    if differ(true, true, true) || differ(true, true, false) && !here.ends_with(b"\n") {
+        "message-differs"
+    } else if differ(true, false, true) {
+        "message-quoting"
+    } else if differ(false, true, true) {
+        "message-line-ends"
+    } else {
+        "message-final-newline"
+    }
+}
+
+/// What has to be told of a letter.
+#[derive(Debug)]
+struct Told {
+    code: &'static str,
+    letter: usize,
+    subject: Vec<u8>,
+    /// In these words: where the two part.
+    words: String,
+}
+
+fn told(code: &'static str, letter: usize) -> Told {
+    Told { code, letter, subject: format!("number {letter}").into(), words: String::new() }
+}
+
+/// What has to be told of a letter that is these bytes here and those there.
+fn changed(n: usize, here: &[u8], there: &[u8], metadata: bool) -> Vec<Told> {
+    let (ours, theirs) = (content(here), content(there));
+    let bytes = |content: &[(usize, u8)]| content.iter().map(|c| c.1).collect::<Vec<u8>>();
+    let mut all = Vec::new();
+    if bytes(&ours) != bytes(&theirs) {
+        if !is_known(here, there) {
+            let told = |code, message| Told { subject: field(message, "subject"), ..told(code, n) };
+            return vec![told("message-missing", here), told("message-extra", there)];
+        }
+        let at = ours.iter().zip(&theirs).take_while(|(a, b)| a.1 == b.1).count();
+        let place = |message: &[u8], content: &[(usize, u8)]| {
+            let at = content.get(at).map_or(message.len(), |c| c.0);
+            let line = message[..at].iter().filter(|&&b| b == b'\n').count() + 1;
+            format!("its line {line}, byte {at} \"")
+        };
+        let subject = field(here, "subject");
+        let (here_words, there_words) = (place(here, &ours), place(there, &theirs));
+        all.push(Told {
+            subject,
+            words: format!("{here_words}|{there_words}"),
+            ..told(kind(here, there), n)
+        });
+    }
+    if metadata {
+        let status = |message: &[u8]| {
+            let status = String::from_utf8_lossy(&field(message, "status")).to_uppercase();
+            (status.contains('R'), status.contains(['R', 'O']))
+        };
+        let values = |message: &[u8]| {
+            let fields = fields(message).into_iter();
+            fields.filter(|f| f.1 == "status").map(|f| f.2).collect::<Vec<_>>()
+        };
+        let subject = field(here, "subject");
+        // A file has its flags in its name.
+        if status(here) != status(&letter(n)) {
+            all.push(Told { subject: subject.clone(), ..told("flags-differ", n) });
+        }
+        if values(here) != values(there) {
+            all.push(Told { subject, ..told("fields-differ", n) });
+        }
+    }
+    all
+}
+
+/// An mbox and its Maildir.
+struct Pair {
+    mbox: PathBuf,
+    maildir: PathBuf,
+    /// The letters' files.
+    files: Vec<Message>,
+}
+
+/// What was done to a pair.
+struct Fault {
+    how: String,
+    /// The mbox as it is now.
+    pieces: Vec<Piece>,
+    /// A file that was not there before, and which letter it has.
+    new_file: Option<(PathBuf, usize)>,
+    /// What has to be told without metadata and with it.
+    told: [Vec<Told>; 2],
+}
+
+/// Another byte, another line end, or fewer bytes.
+fn spoiled(dice: &mut Dice, bytes: &[u8], part: Range<usize>) -> (Vec<u8>, String) {
+    let mut spoiled = bytes.to_vec();
+    let how = match dice.roll(6) {
+        0..3 => {
+            let (at, bit) = (part.start + dice.roll(part.len()), dice.roll(8));
+            spoiled[at] ^= 1 << bit;
+            format!("bit {bit} of byte {at} flipped")
+        }
+        _ => {
+            let ends: Vec<usize> = part.filter(|&at| bytes[at] == b'\n').collect();
+            let at = ends[dice.roll(ends.len())];
+            let other = [&b"\r"[..], b"\r\n", b"", b"\n\n", b" "][dice.roll(5)];
+            spoiled.splice(at..=at, other.iter().copied());
+            format!("the LF at {at} made {other:?}")
+        }
+    };
+    (spoiled, how)
+}
+
+/// One `>` more or less before a `From `; None where there is none.
+fn requoted(dice: &mut Dice, bytes: &[u8]) -> Option<(Vec<u8>, String)> {
+    let at = 1 + bytes.windows(2).rposition(|pair| pair[0] == b'\n' && b">F".contains(&pair[1]))?;
+    let mut requoted = bytes.to_vec();
+    let off = bytes[at] == b'>' && dice.roll(2) == 0;
+    if off {
+        requoted.remove(at);
+    } else {
+        requoted.insert(at, b'>');
+    }
+    Some((requoted, format!("a > {} at {at}", if off { "taken off" } else { "put" })))
+}
+
+impl Pair {
+    fn fault(&self, dice: &mut Dice) -> Fault {
+        let n = dice.roll(LETTERS);
+        let mut pieces: Vec<Piece> = (0..LETTERS).map(piece).collect();
+        let file = &self.files[n];
+        let (message, path, lying) = (letter(n), file.path.as_path(), pieces[n].1.clone());
+        // In which bytes of the file, and in which of the piece.
+        let header = header_of(&message);
+        let (parts, head) = ([header.clone(), header.end..message.len()], from_line(n).len());
+        let pieces_parts = [head..head + header.end, head + header.end..lying.len() - 1];
+        let done = |how: &str, pieces, told| Fault { how: how.to_owned(), pieces, new_file: None, told };
+        let in_file = |bytes: &[u8], how: String, pieces| {
+            fs::write(path, bytes).unwrap();
+            done(&format!("the file: {how}"), pieces, [false, true].map(|m| changed(n, &message, bytes, m)))
+        };
+        let in_mbox = |bytes: Vec<u8>, how: String, mut pieces: Vec<Piece>| {
+            pieces[n].1 = bytes;
+            let here = message_of(&pieces[n]);
+            if n > 0 && begins_as_prose(&here) {
+                let (_, tail) = pieces.remove(n);
+                pieces[n - 1].1.extend(tail);
+                let grown = message_of(&pieces[n - 1]);
+                let told = [false, true].map(|m| {
+                    let mut told_now = changed(n - 1, &grown, &letter(n - 1), m);
+                    told_now.push(told("message-extra", n));
+                    told_now
+                });
+                return done(&format!("the mbox: {how}"), pieces, told);
+            }
+            let told = [false, true].map(|m| changed(n, &here, &message, m));
+            done(&format!("the mbox: {how}"), pieces, told)
+        };
+        let renamed = |name: &str, copied: bool| {
+            let (new, bytes) = (self.maildir.join(name), fs::read(path).unwrap());
+            if !copied {
+                fs::remove_file(path).unwrap();
+            }
+            fs::write(&new, bytes).unwrap();
+            new
+        };
+        let info = file.flags.as_ref().map_or(String::new(), |flags| format!(":2,{flags}"));
+        let (place, number) = (file.place, dice.roll(1_000_000));
+        match dice.roll(18) {
+            kind @ (0 | 1) => {
+                let (bytes, how) = spoiled(dice, &message, parts[kind].clone());
+                in_file(&bytes, how, pieces)
+            }
+            kind @ (2 | 3) => {
+                let (bytes, how) = spoiled(dice, &lying, pieces_parts[kind - 2].clone());
+                in_mbox(bytes, how, pieces)
+            }
+            4 => match requoted(dice, &message) {
+                Some((bytes, how)) => in_file(&bytes, how, pieces),
+                None => in_file(&message, "as it was".into(), pieces),
+            },
+            5 => match requoted(dice, &lying) {
+                Some((bytes, how)) => in_mbox(bytes, how, pieces),
+                None => in_mbox(lying, "as it was".into(), pieces),
+            },
+            6 => {
+                let length = dice.roll(message.len());
+                in_file(&message[..length], format!("cut off at {length}"), pieces)
+            }
+            7 => in_file(&message[..message.len() - 1], "its final newline lost".into(), pieces),
+            8 => {
+                fs::remove_file(path).unwrap();
+                let told = [0, 1].map(|_| vec![told("message-missing", n)]);
+                done("the file removed", pieces, told)
+            }
+            9 => {
+                let new = renamed(&format!("{place}/{}.M{number}P7.host{info}", file.epoch), true);
+                let told = [0, 1].map(|_| vec![told("message-extra", n)]);
+                Fault { new_file: Some((new, n)), ..done("the file twice", pieces, told) }
+            }
+            10 => {
+                let new = renamed(&format!("{place}/{}.M{number}P7.host{info}", file.epoch), false);
+                Fault { new_file: Some((new, n)), ..done("the file renamed", pieces, [vec![], vec![]]) }
+            }
+            11 => {
+                let flags = ["D", "FS", "PRT", "RS"][dice.roll(4)];
+                let new = renamed(&format!("cur/{}:2,{flags}", file.base()), false);
+                let told = [vec![], vec![told("flags-differ", n)]];
+                Fault { new_file: Some((new, n)), ..done(&format!("flagged {flags}"), pieces, told) }
+            }
+            12 => {
+                let new = renamed(&format!("{place}/{}.M{number}P7.host{info}", 1 + number), false);
+                let told = [vec![], vec![told("date-differs", n)]];
+                Fault { new_file: Some((new, n)), ..done("another date in the name", pieces, told) }
+            }
+            13 => {
+                // Where the name has a date, the file's own says nothing.
+                let nameless = dice.roll(2) == 0;
+                let new = nameless.then(|| renamed(&format!("{place}/msg-{number}{info}"), false));
+                let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1 + number as u64);
+                let open = fs::File::open(new.as_deref().unwrap_or(path)).unwrap();
+                open.set_times(fs::FileTimes::new().set_modified(time)).unwrap();
+                let with_metadata = if nameless { vec![told("date-differs", n)] } else { vec![] };
+                let how = format!("another mtime, {} date in the name", if nameless { "no" } else { "a" });
+                Fault { new_file: new.map(|new| (new, n)), ..done(&how, pieces, [vec![], with_metadata]) }
+            }
+            14 => {
+                let m = (n + 1 + dice.roll(LETTERS - 1)) % LETTERS;
+                let other = &self.files[m];
+                fs::write(path, &other.bytes).unwrap();
+                fs::write(&other.path, &message).unwrap();
+                let mut codes = vec!["date-differs"];
+                if (file.place, &file.flags) != (other.place, &other.flags) {
+                    codes.push("flags-differ");
+                }
+                let both = codes.into_iter().flat_map(|code| [told(code, n), told(code, m)]).collect();
+                // Which letter the findings name, their Subject says.
+                done(&format!("swapped with number {m}"), pieces, [vec![], both])
+            }
+            15 => {
+                pieces.remove(n);
+                let told = [0, 1].map(|_| vec![told("message-extra", n)]);
+                done("removed from the mbox", pieces, told)
+            }
+            16 => {
+                pieces.insert(dice.roll(LETTERS), piece(n));
+                let told = [0, 1].map(|_| vec![told("message-missing", n)]);
+                done("twice in the mbox", pieces, told)
+            }
+            _ => {
+                pieces.truncate(n + 1);
+                // One in four times only the end is lost; and of the first message no more, or it is no mbox.
+                let most = if n == 0 || dice.roll(4) == 0 { 2 } else { lying.len() - head };
+                let lost = 1 + dice.roll(most);
+                let mut fault = in_mbox(
+                    lying[..lying.len() - lost].to_vec(),
+                    format!("cut, {lost} bytes of {n} lost"),
+                    pieces,
+                );
+                for told_now in &mut fault.told {
+                    told_now.extend((n + 1..LETTERS).map(|lost| told("message-extra", lost)));
+                }
+                fault
+            }
+        }
+    }
+
+    /// The files as they were.
+    fn restore(&self) {
+        for place in ["cur", "new"] {
+            for name in names(&self.maildir.join(place)) {
+                let path = self.maildir.join(place).join(name);
+                if !self.files.iter().any(|file| file.path == path) {
+                    fs::remove_file(path).unwrap();
+                }
+            }
+        }
+        for file in &self.files {
+            fs::write(&file.path, &file.bytes).unwrap();
+        }
+    }
+
+    fn verify(&self, metadata: bool) -> Run {
+        let mut command = mailferry(["verify", "--json", "--lock=none"]);
+        command.arg(&self.mbox).arg("--against").arg(&self.maildir).args(metadata.then_some("--metadata"));
+        run(command)
+    }
+
+    /// Whether a finding is what has to be told, about this letter, at its place.
+    fn is_told(&self, fault: &Fault, finding: &Value, told: &Told) -> bool {
+        let letter_of = |path: &Value| {
+            let is_it = |file: &Path| path == file.to_str().unwrap();
+            let new = fault.new_file.as_ref().filter(|(file, _)| is_it(file)).map(|(_, letter)| *letter);
+            new.or_else(|| self.files.iter().position(|file| is_it(&file.path)))
+        };
+        let message = finding["message"].as_str().unwrap();
+        let is_here = || {
+            let Some(number) = finding["number"].as_u64() else { return false };
+            let number = number as usize - 1;
+            let before: Vec<u8> = fault.pieces[..number].iter().flat_map(|piece| piece.1.clone()).collect();
+            let line = before.iter().filter(|&&b| b == b'\n').count() + 1;
+            finding["path"] == self.mbox.to_str().unwrap()
+                && finding["offset"] == before.len()
+                && finding["line"] == line
+                && fault.pieces[number].0 == told.letter
+        };
+        let other = letter_of(&finding["other_path"]);
+        let swapped = fault.how.starts_with("swapped");
+        let placed = match told.code {
+            "message-extra" => letter_of(&finding["path"]) == Some(told.letter),
+            "message-missing" => is_here() && finding["other_path"].is_null(),
+            _ => is_here() && (other == Some(told.letter) || swapped && other.is_some()),
+        };
+        let subject = finding["subject"].as_str().unwrap_or_default();
+        finding["code"] == told.code
+            && placed
+            && (!told.subject.is_ascii() || subject.as_bytes() == told.subject)
+            && told.words.split('|').all(|words| message.contains(words))
+    }
+}
+
+/// Every single fault in a Maildir or in the mbox it was made from is told by comparing the two: under its
+/// right name, of the right message, with the first byte that differs; and nothing else is told. What is
+/// no difference of content is none.
+#[test]
+fn any_single_fault_in_one_of_two_mailboxes_is_reported_under_its_name_and_no_other() {
+    let faults = if full() { 2000 } else { 200 };
+    let scratch = scratch();
+    let (mbox, maildir) = (scratch.path().join("inbox.mbox"), scratch.path().join("Maildir"));
+    let whole: Vec<u8> = (0..LETTERS).flat_map(|n| piece(n).1).collect();
+    fs::write(&mbox, &whole).unwrap();
+    convert([Path::new("--no-manifest"), &mbox, &maildir]);
+    let mut files: Vec<Option<Message>> = (0..LETTERS).map(|_| None).collect();
+    for message in messages(&maildir) {
+        let n: usize = message.subject().strip_prefix("number ").unwrap().parse().unwrap();
+        assert_eq!(message.bytes, letter(n), "the files are the letters");
+        files[n] = Some(message);
+    }
+    let files = files.into_iter().map(|file| file.expect("each letter has a file")).collect();
+    let pair = Pair { mbox, maildir, files };
+    let mut dice = Dice(822);
+    let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
+    for n in 0..faults {
+        let fault = pair.fault(&mut dice);
+        let lying: Vec<u8> = fault.pieces.iter().flat_map(|piece| piece.1.clone()).collect();
+        fs::write(&pair.mbox, lying).unwrap();
+        for (metadata, told) in [false, true].into_iter().zip(&fault.told) {
+            let run = pair.verify(metadata);
+            let mut findings = run.findings();
+            for told in told {
+                let found = findings.iter().position(|finding| pair.is_told(&fault, finding, told));
+                let found = found.unwrap_or_else(|| {
+                    panic!("fault {n}, {}, metadata {metadata}: no {told:?}: {}", fault.how, run.text())
+                });
+                findings.remove(found);
+                *seen.entry(told.code).or_default() += 1;
+            }
+            let what = format!("fault {n}, {}, metadata {metadata}", fault.how);
+            assert!(findings.is_empty(), "{what}: told besides: {findings:?}");
+            let errors = told.iter().any(|told| !WARNINGS.contains(&told.code));
+            assert_eq!(run.code, Some(i32::from(errors)), "{what}: {}", run.text());
+        }
+        pair.restore();
+    }
+    fs::write(&pair.mbox, &whole).unwrap();
+    for metadata in [false, true] {
+        let run = pair.verify(metadata).exits(0);
+        assert!(run.findings().is_empty(), "{}", run.text());
+        assert_eq!(count(run.json().last().unwrap(), "same"), LETTERS as u64);
+    }
+    assert_eq!(seen.len(), 9, "each kind of difference was among them: {seen:?}");
 }
