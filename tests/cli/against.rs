@@ -185,9 +185,12 @@ fn header_of(message: &[u8]) -> Range<usize> {
     0..end
 }
 
-/// The fields of a header: where each stands, its name in small letters, its value.
-fn fields(message: &[u8]) -> Vec<(Range<usize>, String, Vec<u8>)> {
-    let (mut fields, mut at): (Vec<(Range<usize>, String, Vec<u8>)>, _) = (Vec::new(), 0);
+/// Where a field stands, its name in small letters, its value.
+type Field = (Range<usize>, String, Vec<u8>);
+
+/// The fields of a header.
+fn fields(message: &[u8]) -> Vec<Field> {
+    let (mut fields, mut at) = (Vec::<Field>::new(), 0);
     for line in message[header_of(message)].split_inclusive(|&b| b == b'\n') {
         let place = at..at + line.len();
         at = place.end;
