@@ -540,7 +540,7 @@ mod tests {
             bytes_from_lines: 0,
             bytes_quoting: 0,
             bytes_separators: 0,
-            bytes_junk: 0,
+            bytes_junk: 7,
             end: Digest::of(b""),
         }
     }
