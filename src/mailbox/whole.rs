@@ -43,7 +43,7 @@ impl Growing {
             let ours = rustix::fs::fstat(&file).map_err(|e| Error::io("look at", path)(e.into()))?;
             // While we waited another one may have published what we have opened.
             if dir.identity(&partial)? == Some(Identity::of(&ours)) {
-                file.set_len(0).map_err(Error::io("write", path))?;
+                durable::truncate(&file, 0).map_err(Error::io("write", path))?;
                 let path = path.to_owned();
                 return Ok(Growing {
                     file,

@@ -136,7 +136,7 @@ fn end_mbox(path: &Path, wanted: &Wanted, interrupted: &AtomicBool) -> Result<()
     let written = durable::write_all(&file, missing).and_then(|()| durable::sync_file(&file));
     written.map_err(|error| {
         // The error that brought us here is the one to tell.
-        let _ = file.set_len(before);
+        let _ = durable::truncate(&file, before);
         Error::io("write", path)(error)
     })
 }

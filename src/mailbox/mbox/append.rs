@@ -96,7 +96,7 @@ impl Drop for Extending {
         if !self.kept && is_longer {
             // If even this fails the error that led here has been told, and what was appended is whole
             // messages but the last.
-            let _ = self.file.set_len(self.length);
+            let _ = durable::truncate(&self.file, self.length);
             let _ = durable::sync_file(&self.file);
         }
     }
