@@ -7,6 +7,7 @@
 pub mod mailbox;
 
 pub mod convert;
+pub mod deliver;
 pub mod inspect;
 pub mod verify;
 

@@ -5,6 +5,7 @@ pub mod durable;
 pub mod error;
 pub mod finding;
 pub mod header;
+pub mod input;
 pub mod lock;
 pub mod maildir;
 pub mod manifest;

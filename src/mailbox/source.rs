@@ -12,13 +12,13 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FileType, OFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::durable::{self, Dir, Identity};
 use super::error::{Error, Result};
 use super::finding::Finding;
+use super::input::Input;
 use super::lock::{self, Guard, Wanted};
 use super::mapped::Mapped;
 use super::quoted;
@@ -35,8 +35,6 @@ const LEFT_FREE: u64 = 64 << 20;
 const MAGIC: usize = 10;
 /// What decoding xz may take, in KiB: `xz -9` needs 65 MiB, and a header can ask for 4 GiB.
 const XZ_MEMORY: u32 = 1 << 20;
-/// How long an interruption may go unnoticed while nothing comes in.
-const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// How a source is compressed; known by its content, never by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,7 +135,7 @@ impl Source {
             None => Mapped::of(&origin.file, origin.first.size, path)?,
             Some(format) => {
                 let halt = Halt::default();
-                let input = Input { reader: &origin.file, name: path, spooling, halt: &halt };
+                let input = Halting::new(&origin.file, path, spooling, &halt);
                 spool(input, Some(format), path, spooling, &halt)?
             }
         };
@@ -155,7 +153,7 @@ impl Source {
         spooling: &Spooling<'_>,
     ) -> Result<Source> {
         let halt = Halt::default();
-        let mut input = Input { reader: input, name, spooling, halt: &halt };
+        let mut input = Halting::new(input, name, spooling, &halt);
         let head = first_bytes(&mut input).map_err(|e| halt.or(Error::io("read", name)(e)))?;
         let compression = Format::recognise(&head);
         let raw = spool(Cursor::new(head).chain(input), compression, name, spooling, &halt)?;
@@ -377,46 +375,24 @@ impl Halt {
     }
 }
 
-/// A reader that can be interrupted while it waits, and that keeps its own errors apart from the
-/// decoder's.
-struct Input<'a, R> {
-    reader: R,
-    name: &'a Path,
-    spooling: &'a Spooling<'a>,
+/// A reader that keeps its own errors apart from the decoder's.
+struct Halting<'a, R> {
+    input: Input<'a, R>,
     halt: &'a Halt,
 }
 
-impl<R: Read + AsFd> Read for Input<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.read_when_ready(buffer).map_err(|error| {
-            *self.halt.0.borrow_mut() = Some(error);
-            io::Error::other("the input stopped")
-        })
+impl<'a, R: Read + AsFd> Halting<'a, R> {
+    fn new(reader: R, name: &'a Path, spooling: &Spooling<'a>, halt: &'a Halt) -> Halting<'a, R> {
+        Halting { input: Input { reader, name, limit: None, interrupted: spooling.interrupted }, halt }
     }
 }
 
-impl<R: Read + AsFd> Input<'_, R> {
-    fn read_when_ready(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        loop {
-            self.spooling.check_interrupted()?;
-            if !self.is_ready()? {
-                continue;
-            }
-            match self.reader.read(buffer) {
-                // WouldBlock: somebody shares the pipe, made it non-blocking, and was quicker.
-                Err(e) if matches!(e.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
-                result => return result.map_err(Error::io("read", self.name)),
-            }
-        }
-    }
-
-    fn is_ready(&self) -> Result<bool> {
-        let mut polled = [PollFd::new(&self.reader, PollFlags::IN)];
-        match rustix::event::poll(&mut polled, Some(&PATIENCE)) {
-            Ok(ready) => Ok(ready > 0),
-            Err(Errno::INTR) => Ok(false),
-            Err(e) => Err(Error::io("wait for", self.name)(e.into())),
-        }
+impl<R: Read + AsFd> Read for Halting<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.input.read(buffer).map_err(|error| {
+            *self.halt.0.borrow_mut() = Some(error);
+            io::Error::other("the input stopped")
+        })
     }
 }
 

@@ -1,0 +1,4 @@
+//! Delivery of one message: safe on disk in every target, or in none and the reason why.
+
+pub mod failure;
+pub mod letter;
