@@ -27,6 +27,7 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('convert', 'convert', [CompletionResultType]::ParameterValue, 'Convert mboxes into a Maildir, in parallel and durably, and back')
             [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Say whether mailboxes are sound, and whether they still hold the mail that was converted')
+            [CompletionResult]::new('deliver', 'deliver', [CompletionResultType]::ParameterValue, 'Deliver the message on standard input into a Maildir or mbox, safely')
             [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what is in a mailbox, and why each boundary is where it is')
             [CompletionResult]::new('generate', 'generate', [CompletionResultType]::ParameterValue, 'Write man pages and completions into a directory')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
@@ -99,6 +100,38 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
             break
         }
+        'mailferry;deliver' {
+            [CompletionResult]::new('-f', '-f', [CompletionResultType]::ParameterName, 'Envelope sender, empty for the null sender; default: $SENDER. Written as Return-Path')
+            [CompletionResult]::new('--sender', '--sender', [CompletionResultType]::ParameterName, 'Envelope sender, empty for the null sender; default: $SENDER. Written as Return-Path')
+            [CompletionResult]::new('-r', '-r', [CompletionResultType]::ParameterName, 'Envelope recipient; default: $RECIPIENT, or $LOCAL@$DOMAIN and what Exim and qmail call them. Written as Delivered-To; a message that has been delivered to it before is refused as looping')
+            [CompletionResult]::new('--recipient', '--recipient', [CompletionResultType]::ParameterName, 'Envelope recipient; default: $RECIPIENT, or $LOCAL@$DOMAIN and what Exim and qmail call them. Written as Delivered-To; a message that has been delivered to it before is refused as looping')
+            [CompletionResult]::new('--flags', '--flags', [CompletionResultType]::ParameterName, 'Flags of the message, letters of DFPRST; with any, it goes to cur/')
+            [CompletionResult]::new('--max-size', '--max-size', [CompletionResultType]::ParameterName, 'Refuse a message with more bytes')
+            [CompletionResult]::new('--umask', '--umask', [CompletionResultType]::ParameterName, 'What is taken off the modes 0666 and 0777 of files and directories')
+            [CompletionResult]::new('--lock', '--lock', [CompletionResultType]::ParameterName, 'Locks to take on an mbox, in this order: dotlock, fcntl, flock; or none')
+            [CompletionResult]::new('--lock-timeout', '--lock-timeout', [CompletionResultType]::ParameterName, 'How long to wait for a lock')
+            [CompletionResult]::new('--spool-dir', '--spool-dir', [CompletionResultType]::ParameterName, 'Where a message of more than 8 MiB is kept meanwhile; default: $TMPDIR, or /tmp')
+            [CompletionResult]::new('--exit-codes', '--exit-codes', [CompletionResultType]::ParameterName, 'Exit codes: those of sysexits(3), or qmail''s 0, 100 and 111')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colour the report')
+            [CompletionResult]::new('--progress', '--progress', [CompletionResultType]::ParameterName, 'Show progress on standard error; auto: on a terminal, after 250 ms')
+            [CompletionResult]::new('-j', '-j', [CompletionResultType]::ParameterName, 'Number of worker threads; default: all cores')
+            [CompletionResult]::new('--jobs', '--jobs', [CompletionResultType]::ParameterName, 'Number of worker threads; default: all cores')
+            [CompletionResult]::new('--create', '--create', [CompletionResultType]::ParameterName, 'Make what is missing: the mailbox, the folder')
+            [CompletionResult]::new('--once', '--once', [CompletionResultType]::ParameterName, 'Leave a mailbox alone that has just this message already, so that a repeat doubles nothing')
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Deliver nothing: say what would be done')
+            [CompletionResult]::new('--dry-run', '--dry-run', [CompletionResultType]::ParameterName, 'Deliver nothing: say what would be done')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Report as JSON Lines: findings, then one summary')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say nothing but errors')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say nothing but errors')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'List every finding, infos too')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'List every finding, infos too')
+            [CompletionResult]::new('--strict', '--strict', [CompletionResultType]::ParameterName, 'Let warnings count for the exit code (1)')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            break
+        }
         'mailferry;inspect' {
             [CompletionResult]::new('--lock', '--lock', [CompletionResultType]::ParameterName, 'Locks to take on a source, and on an mbox that is appended to, in this order: dotlock, fcntl, flock; or none')
             [CompletionResult]::new('--lock-timeout', '--lock-timeout', [CompletionResultType]::ParameterName, 'How long to wait for a lock')
@@ -132,6 +165,7 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
         'mailferry;help' {
             [CompletionResult]::new('convert', 'convert', [CompletionResultType]::ParameterValue, 'Convert mboxes into a Maildir, in parallel and durably, and back')
             [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Say whether mailboxes are sound, and whether they still hold the mail that was converted')
+            [CompletionResult]::new('deliver', 'deliver', [CompletionResultType]::ParameterValue, 'Deliver the message on standard input into a Maildir or mbox, safely')
             [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what is in a mailbox, and why each boundary is where it is')
             [CompletionResult]::new('generate', 'generate', [CompletionResultType]::ParameterValue, 'Write man pages and completions into a directory')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
@@ -141,6 +175,9 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             break
         }
         'mailferry;help;verify' {
+            break
+        }
+        'mailferry;help;deliver' {
             break
         }
         'mailferry;help;inspect' {

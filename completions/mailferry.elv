@@ -24,6 +24,7 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand --version 'Print version'
             cand convert 'Convert mboxes into a Maildir, in parallel and durably, and back'
             cand verify 'Say whether mailboxes are sound, and whether they still hold the mail that was converted'
+            cand deliver 'Deliver the message on standard input into a Maildir or mbox, safely'
             cand inspect 'Show what is in a mailbox, and why each boundary is where it is'
             cand generate 'Write man pages and completions into a directory'
             cand help 'Print this message or the help of the given subcommand(s)'
@@ -93,6 +94,37 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand -V 'Print version'
             cand --version 'Print version'
         }
+        &'mailferry;deliver'= {
+            cand -f 'Envelope sender, empty for the null sender; default: $SENDER. Written as Return-Path'
+            cand --sender 'Envelope sender, empty for the null sender; default: $SENDER. Written as Return-Path'
+            cand -r 'Envelope recipient; default: $RECIPIENT, or $LOCAL@$DOMAIN and what Exim and qmail call them. Written as Delivered-To; a message that has been delivered to it before is refused as looping'
+            cand --recipient 'Envelope recipient; default: $RECIPIENT, or $LOCAL@$DOMAIN and what Exim and qmail call them. Written as Delivered-To; a message that has been delivered to it before is refused as looping'
+            cand --flags 'Flags of the message, letters of DFPRST; with any, it goes to cur/'
+            cand --max-size 'Refuse a message with more bytes'
+            cand --umask 'What is taken off the modes 0666 and 0777 of files and directories'
+            cand --lock 'Locks to take on an mbox, in this order: dotlock, fcntl, flock; or none'
+            cand --lock-timeout 'How long to wait for a lock'
+            cand --spool-dir 'Where a message of more than 8 MiB is kept meanwhile; default: $TMPDIR, or /tmp'
+            cand --exit-codes 'Exit codes: those of sysexits(3), or qmail''s 0, 100 and 111'
+            cand --color 'Colour the report'
+            cand --progress 'Show progress on standard error; auto: on a terminal, after 250 ms'
+            cand -j 'Number of worker threads; default: all cores'
+            cand --jobs 'Number of worker threads; default: all cores'
+            cand --create 'Make what is missing: the mailbox, the folder'
+            cand --once 'Leave a mailbox alone that has just this message already, so that a repeat doubles nothing'
+            cand -n 'Deliver nothing: say what would be done'
+            cand --dry-run 'Deliver nothing: say what would be done'
+            cand --json 'Report as JSON Lines: findings, then one summary'
+            cand -q 'Say nothing but errors'
+            cand --quiet 'Say nothing but errors'
+            cand -v 'List every finding, infos too'
+            cand --verbose 'List every finding, infos too'
+            cand --strict 'Let warnings count for the exit code (1)'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
         &'mailferry;inspect'= {
             cand --lock 'Locks to take on a source, and on an mbox that is appended to, in this order: dotlock, fcntl, flock; or none'
             cand --lock-timeout 'How long to wait for a lock'
@@ -124,6 +156,7 @@ set edit:completion:arg-completer[mailferry] = {|@words|
         &'mailferry;help'= {
             cand convert 'Convert mboxes into a Maildir, in parallel and durably, and back'
             cand verify 'Say whether mailboxes are sound, and whether they still hold the mail that was converted'
+            cand deliver 'Deliver the message on standard input into a Maildir or mbox, safely'
             cand inspect 'Show what is in a mailbox, and why each boundary is where it is'
             cand generate 'Write man pages and completions into a directory'
             cand help 'Print this message or the help of the given subcommand(s)'
@@ -131,6 +164,8 @@ set edit:completion:arg-completer[mailferry] = {|@words|
         &'mailferry;help;convert'= {
         }
         &'mailferry;help;verify'= {
+        }
+        &'mailferry;help;deliver'= {
         }
         &'mailferry;help;inspect'= {
         }

@@ -28,6 +28,7 @@ complete -c mailferry -n "__fish_mailferry_needs_command" -s h -l help -d 'Print
 complete -c mailferry -n "__fish_mailferry_needs_command" -s V -l version -d 'Print version'
 complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "convert" -d 'Convert mboxes into a Maildir, in parallel and durably, and back'
 complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "verify" -d 'Say whether mailboxes are sound, and whether they still hold the mail that was converted'
+complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "deliver" -d 'Deliver the message on standard input into a Maildir or mbox, safely'
 complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "inspect" -d 'Show what is in a mailbox, and why each boundary is where it is'
 complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "generate" -d 'Write man pages and completions into a directory'
 complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -98,6 +99,32 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s v -l verb
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l strict -d 'Let warnings count for the exit code (1)'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s V -l version -d 'Print version'
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s f -l sender -d 'Envelope sender, empty for the null sender; default: $SENDER. Written as Return-Path' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s r -l recipient -d 'Envelope recipient; default: $RECIPIENT, or $LOCAL@$DOMAIN and what Exim and qmail call them. Written as Delivered-To; a message that has been delivered to it before is refused as looping' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l flags -d 'Flags of the message, letters of DFPRST; with any, it goes to cur/' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l max-size -d 'Refuse a message with more bytes' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l umask -d 'What is taken off the modes 0666 and 0777 of files and directories' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l lock -d 'Locks to take on an mbox, in this order: dotlock, fcntl, flock; or none' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l lock-timeout -d 'How long to wait for a lock' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l spool-dir -d 'Where a message of more than 8 MiB is kept meanwhile; default: $TMPDIR, or /tmp' -r -F
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l exit-codes -d 'Exit codes: those of sysexits(3), or qmail\'s 0, 100 and 111' -r -f -a "sysexits\t'sysexits(3)'
+qmail\t'qmail-command(8)'"
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l color -d 'Colour the report' -r -f -a "auto\t'If there is a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l progress -d 'Show progress on standard error; auto: on a terminal, after 250 ms' -r -f -a "auto\t'If there is a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s j -l jobs -d 'Number of worker threads; default: all cores' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l create -d 'Make what is missing: the mailbox, the folder'
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l once -d 'Leave a mailbox alone that has just this message already, so that a repeat doubles nothing'
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s n -l dry-run -d 'Deliver nothing: say what would be done'
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l json -d 'Report as JSON Lines: findings, then one summary'
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s q -l quiet -d 'Say nothing but errors'
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s v -l verbose -d 'List every finding, infos too'
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l strict -d 'Let warnings count for the exit code (1)'
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s V -l version -d 'Print version'
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l lock -d 'Locks to take on a source, and on an mbox that is appended to, in this order: dotlock, fcntl, flock; or none' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l lock-timeout -d 'How long to wait for a lock' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l spool-dir -d 'Where standard input and compressed sources are unpacked; default: $TMPDIR, or /tmp' -r -F
@@ -119,8 +146,9 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -s h -l hel
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -s V -l version -d 'Print version'
 complete -c mailferry -n "__fish_mailferry_using_subcommand generate" -s h -l help -d 'Print help'
 complete -c mailferry -n "__fish_mailferry_using_subcommand generate" -s V -l version -d 'Print version'
-complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify inspect generate help" -f -a "convert" -d 'Convert mboxes into a Maildir, in parallel and durably, and back'
-complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify inspect generate help" -f -a "verify" -d 'Say whether mailboxes are sound, and whether they still hold the mail that was converted'
-complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify inspect generate help" -f -a "inspect" -d 'Show what is in a mailbox, and why each boundary is where it is'
-complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify inspect generate help" -f -a "generate" -d 'Write man pages and completions into a directory'
-complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify inspect generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inspect generate help" -f -a "convert" -d 'Convert mboxes into a Maildir, in parallel and durably, and back'
+complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inspect generate help" -f -a "verify" -d 'Say whether mailboxes are sound, and whether they still hold the mail that was converted'
+complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inspect generate help" -f -a "deliver" -d 'Deliver the message on standard input into a Maildir or mbox, safely'
+complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inspect generate help" -f -a "inspect" -d 'Show what is in a mailbox, and why each boundary is where it is'
+complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inspect generate help" -f -a "generate" -d 'Write man pages and completions into a directory'
+complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inspect generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

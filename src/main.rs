@@ -19,7 +19,10 @@ fn main() -> ExitCode {
         }
         Err(_) => {
             eprintln!("mailferry: this is a bug in mailferry; nothing was half-published. Please report it");
-            cli::exit::Exit::CouldNotFinish.into()
+            match cli::unusable() {
+                cli::exit::Exit::Usage => cli::exit::Exit::CouldNotFinish.into(),
+                try_again => try_again.into(),
+            }
         }
     }
 }

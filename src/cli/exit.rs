@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use clap::ValueEnum;
+use mailferry::deliver::failure::Reason;
 use mailferry::mailbox::error::Error;
 
 /// How a command ended.
@@ -17,10 +19,24 @@ pub enum Exit {
     CouldNotFinish,
     /// A signal; the same command continues.
     Interrupted,
+    /// A message was not delivered.
+    NotDelivered(Reason, Codes),
 }
 
+/// Whose codes tell what became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Codes {
+    /// sysexits(3)
+    Sysexits,
+    /// qmail-command(8)
+    Qmail,
+}
+
+/// Try again later, in sysexits(3): the one code that Postfix, Exim and qmail all understand so.
+pub const TRY_AGAIN: u8 = 75;
+
 impl Exit {
-    /// The exit code of convert, verify and inspect.
+    /// The exit code.
     pub fn code(self) -> u8 {
         match self {
             Exit::Done => 0,
@@ -28,12 +44,32 @@ impl Exit {
             Exit::Usage => 2,
             Exit::CouldNotFinish => 3,
             Exit::Interrupted => 4,
+            Exit::NotDelivered(reason, Codes::Qmail) if reason.is_temporary() => 111,
+            Exit::NotDelivered(_, Codes::Qmail) => 100,
+            // 73 is never used: Postfix bounces it, Exim defers.
+            Exit::NotDelivered(reason, Codes::Sysexits) => match reason {
+                Reason::BadMessage => 65,
+                Reason::NoSuchMailbox | Reason::BadAddress => 67,
+                Reason::TooLarge | Reason::Looping | Reason::Refused => 69,
+                Reason::OverQuota => 77,
+                Reason::TryAgain
+                | Reason::DiskFull
+                | Reason::Locked
+                | Reason::OverQuotaForNow
+                | Reason::Interrupted
+                | Reason::Configuration => TRY_AGAIN,
+            },
         }
     }
 
     /// Of a run that finished with these counts.
     pub fn finished(errors: u64, warnings: u64, strict: bool) -> Exit {
         if errors > 0 || (strict && warnings > 0) { Exit::Flawed } else { Exit::Done }
+    }
+
+    /// Of a delivery, by why it failed, if it did.
+    pub fn of_delivery(failed: Option<Reason>, codes: Codes) -> Exit {
+        failed.map_or(Exit::Done, |reason| Exit::NotDelivered(reason, codes))
     }
 
     /// Of a run that ended with an error.
@@ -62,3 +98,14 @@ Exit codes:
   2  usage
   3  could not run or finish; nothing half-published
   4  interrupted; the same command continues";
+
+/// The table of deliver.
+pub const DELIVERY_HELP: &str = "\
+Exit codes (sysexits(3)); on failure the first line begins with an enhanced status code, by which Postfix goes:
+  0   the message is safe on disk
+  65  there is no message, or the mailbox's format cannot hold it
+  67  no such recipient
+  69  refused for good: too large, looping, or a program says so
+  75  try again later: I/O, disk full, locked, a missing mailbox, a wrong option, a bug
+  77  over quota
+With --exit-codes qmail: 0, 100 for what is for good, 111 for what is not.";

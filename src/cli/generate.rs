@@ -35,7 +35,11 @@ fn generate(directory: &Path) -> anyhow::Result<()> {
     command.build();
     page(&command, "mailferry", "", &man)?;
     for sub in command.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help") {
-        let more = if sub.get_name() == "verify" { verify_tables() } else { String::new() };
+        let more = match sub.get_name() {
+            "verify" => verify_tables(),
+            "deliver" => summary_table(super::deliver::SUMMARY),
+            _ => String::new(),
+        };
         page(sub, &format!("mailferry-{}", sub.get_name()), &more, &man)?;
     }
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::Elvish, Shell::PowerShell] {
@@ -65,11 +69,16 @@ fn verify_tables() -> String {
     for code in verify::CODES {
         text.push_str(&item(code.name(), code.severity().name(), code.meaning()));
     }
-    text.push_str(
+    text.push_str(&summary_table(super::verify::SUMMARY));
+    text
+}
+
+fn summary_table(keys: &[(&str, &str)]) -> String {
+    let mut text = String::from(
         ".SH JSON\n\\-\\-json gives an object a finding (type, code, severity, path, message; offset, line and mend \
          where there are), then one summary:\n",
     );
-    for (key, meaning) in super::verify::SUMMARY {
+    for (key, meaning) in keys {
         text.push_str(&item(key, "", meaning));
     }
     text

@@ -3,6 +3,7 @@
 
 mod against;
 mod convert;
+mod deliver;
 pub mod exit;
 mod generate;
 mod inspect;
@@ -15,7 +16,8 @@ mod verify;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use exit::Exit;
+use exit::{Codes, Exit};
+use mailferry::deliver::failure::Reason;
 
 /// A Maildir and mbox toolkit in qmail's tradition: it loses nothing, and proves it.
 #[derive(Parser, Debug)]
@@ -29,6 +31,7 @@ const MAIN_HELP: &str = "\
 Example:
   mailferry convert inbox.mbox ~/Maildir
   mailferry verify ~/Maildir
+  mailferry deliver ~/Maildir/ < message
   mailferry inspect inbox.mbox
 
 See mailferry-formats(5) for the formats and what is believed of them.";
@@ -37,6 +40,7 @@ See mailferry-formats(5) for the formats and what is believed of them.";
 enum Command {
     Convert(convert::ConvertArgs),
     Verify(verify::VerifyArgs),
+    Deliver(deliver::DeliverArgs),
     Inspect(inspect::InspectArgs),
     /// Write man pages and completions into a directory
     #[command(hide = true)]
@@ -80,6 +84,13 @@ pub enum When {
     Never,
 }
 
+/// What a usage error, or a bug, is for who called: mail must not bounce for a typing error in the table of
+/// an MTA.
+pub fn unusable() -> Exit {
+    let is_delivery = deliver::is_meant(std::env::args_os());
+    if is_delivery { Exit::NotDelivered(Reason::Configuration, Codes::Sysexits) } else { Exit::Usage }
+}
+
 /// Parses and runs.
 pub fn run() -> Exit {
     let cli = match Cli::try_parse() {
@@ -87,13 +98,14 @@ pub fn run() -> Exit {
         Err(error) => {
             // Help and version are no errors; a closed pipe behind them is none either.
             let _ = error.print();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            return if error.use_stderr() { unusable() } else { Exit::Done };
         }
     };
     signals::catch_bus_error();
     match cli.command {
         Command::Convert(args) => convert::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Deliver(args) => deliver::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Generate(args) => generate::run(&args),
     }

@@ -34,7 +34,8 @@ pub struct OpenArgs {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Locks(Vec<Method>);
 
-fn parse_locks(text: &str) -> Result<Locks, String> {
+/// Reads the value of `--lock`.
+pub fn parse_locks(text: &str) -> Result<Locks, String> {
     Wanted::parse_list(text).map(Locks)
 }
 
@@ -65,9 +66,16 @@ impl OpenArgs {
     /// The locks that were asked for. A dot-lock leaves a trace: it is a file.
     pub fn locks(&self, leave_no_trace: bool) -> Wanted {
         let methods = self.lock.0.iter().copied().filter(|&m| !(leave_no_trace && m == Method::Dotlock));
+        Locks(methods.collect()).wanted(Duration::from_secs(self.lock_timeout))
+    }
+}
+
+impl Locks {
+    /// These locks, and who wants them.
+    pub fn wanted(&self, timeout: Duration) -> Wanted {
         Wanted {
-            methods: methods.collect(),
-            timeout: Duration::from_secs(self.lock_timeout),
+            methods: self.0.clone(),
+            timeout,
             pid: std::process::id(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anstream::{AutoStream, ColorChoice};
+use mailferry::deliver::failure::Failure;
 use mailferry::mailbox::error::Error;
 use mailferry::mailbox::finding::{Code, Finding, Severity};
 use mailferry::mailbox::shown;
@@ -179,6 +180,20 @@ impl Reporter {
             "message": error.to_string(),
             "mend": error.mend(),
             "retry": error.retry_helps(),
+        }));
+    }
+
+    /// Why a message was not delivered. Its status comes first, without our name: so Postfix reads it.
+    pub fn failure(&mut self, code: Code, failure: &Failure) {
+        self.errors += 1;
+        let _ = writeln!(anstream::stderr(), "{failure}");
+        self.object(&json!({
+            "type": "finding",
+            "code": code.name(),
+            "severity": "error",
+            "path": Value::Null,
+            "message": failure.to_string(),
+            "retry": failure.reason.is_temporary(),
         }));
     }
 

@@ -12,14 +12,18 @@ use signal_hook::consts::{SIGBUS, SIGHUP, SIGINT, SIGTERM};
 /// A flag that SIGINT, SIGTERM and SIGHUP set. The second one of a kind ends the process at once:
 /// whoever presses Ctrl-C twice does not want to wait for our cleaning up.
 pub fn interruption() -> Arc<AtomicBool> {
+    interruption_with(super::exit::Exit::Interrupted.code())
+}
+
+/// The same, where the second one ends the process with this code.
+pub fn interruption_with(code: u8) -> Arc<AtomicBool> {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         // What nohup set to be ignored stays ignored.
         if is_ignored(signal) {
             continue;
         }
-        let code = i32::from(super::exit::Exit::Interrupted.code());
-        let hard = signal_hook::flag::register_conditional_shutdown(signal, code, flag.clone());
+        let hard = signal_hook::flag::register_conditional_shutdown(signal, code.into(), flag.clone());
         let soft = signal_hook::flag::register(signal, flag.clone());
         debug_assert!(hard.is_ok() && soft.is_ok());
     }

@@ -148,6 +148,20 @@ impl Dir {
         }
     }
 
+    /// Gives a file a second name in `to`; where the file system knows no links, its only name there.
+    /// `Ok(false)`: the name is taken by another file.
+    pub fn link(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<bool> {
+        match retry_on_intr(|| rustix::fs::linkat(&self.fd, from, &to.fd, name, AtFlags::empty())) {
+            Ok(()) => Ok(true),
+            // Over NFS the answer to the first try may have been lost.
+            Err(Errno::EXIST) => Ok(self
+                .identity(from)?
+                .is_some_and(|ours| to.identity(name).is_ok_and(|theirs| theirs == Some(ours)))),
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK | Errno::NOSYS) => self.publish(from, to, name),
+            Err(e) => Err(failed("link", to.join(name))(e)),
+        }
+    }
+
     /// Gives a file the name of another one here, which is replaced: only where the user said so.
     pub fn replace(&self, from: &OsStr, name: &OsStr) -> Result<()> {
         rustix::fs::renameat(&self.fd, from, &self.fd, name).map_err(failed("rename", self.join(from)))
@@ -176,6 +190,16 @@ impl Dir {
     pub fn unlink(&self, name: &OsStr) -> Result<()> {
         rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())
             .map_err(|e| failed("remove", self.join(name))(e))
+    }
+
+    /// The same, where that there is no such name is no error, and tried again should it fail: for what must
+    /// not be left behind.
+    pub fn unlink_surely(&self, name: &OsStr) -> Result<()> {
+        let unlink = || match retry_on_intr(|| rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(e) => Err(failed("remove", self.join(name))(e)),
+        };
+        unlink().or_else(|_| unlink())
     }
 
     /// Removes a directory if nothing is in it.
@@ -416,6 +440,20 @@ pub fn truncate(fd: impl AsFd, length: u64) -> io::Result<()> {
 /// Brings a file's bytes and metadata to stable storage.
 pub fn sync_file(fd: impl AsFd) -> io::Result<()> {
     Ok(retry_on_intr(|| rustix::fs::fsync(&fd))?)
+}
+
+/// Closes a file and says what the file system had kept back until now (NFS).
+#[allow(unsafe_code)]
+pub fn close(fd: OwnedFd) -> io::Result<()> {
+    use std::os::fd::IntoRawFd;
+    // SAFETY: the descriptor is ours alone and is given up here; on EINTR, too, Linux has closed it.
+    match unsafe { libc::close(fd.into_raw_fd()) } {
+        0 => Ok(()),
+        _ => match io::Error::last_os_error() {
+            e if e.kind() == io::ErrorKind::Interrupted => Ok(()),
+            e => Err(e),
+        },
+    }
 }
 
 /// A file in `dir` for reading and writing that has no name, or has lost it by the time it is

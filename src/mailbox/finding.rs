@@ -144,6 +144,7 @@ codes! {
     RepairPlanned "repair-planned" Info "What --repair would do.",
     RepairDone "repair-done" Info "What --repair did.",
     Unsupported "unsupported" Error "Asked for by name, and not done by this version.",
+    NotDelivered "not-delivered" Error "A message was not delivered; its enhanced status code says why, and whether trying again can help.",
     Interrupted "interrupted" Error "SIGINT, SIGTERM or SIGHUP; the same command continues.",
 }
 

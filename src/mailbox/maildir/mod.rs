@@ -1,5 +1,6 @@
 //! Maildir: a message a file, its metadata in the name.
 
+pub mod delivery;
 pub mod flags;
 pub mod folders;
 pub mod name;

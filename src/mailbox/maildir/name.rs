@@ -49,21 +49,29 @@ impl BaseName<'_> {
             let _ = write!(name, "_{}", self.copy);
         }
         name.push('.');
-        for c in self.host.bytes() {
-            match c {
-                b'/' | b':' | b'!' | b';' | b',' | 0..=32 | 127 => {
-                    let _ = write!(name, "\\{c:03o}");
-                }
-                _ if c.is_ascii() => name.push(c as char),
-                // Other than ASCII would be bytes of which no reader knows the encoding.
-                _ => {
-                    let _ = write!(name, "\\{c:03o}");
-                }
-            }
-        }
-        let _ = write!(name, ",S={},W={}", self.size, self.wire_size);
-        name.into_bytes()
+        let mut name = name.into_bytes();
+        push_host(self.host, &mut name);
+        push_sizes(self.size, self.wire_size, &mut name);
+        name
     }
+}
+
+/// A host as it stands in a name: what would end the name or one of its parts is escaped as maildir(5) says.
+pub(super) fn push_host(host: &str, name: &mut Vec<u8>) {
+    for c in host.bytes() {
+        match c {
+            // Other than ASCII would be bytes of which no reader knows the encoding.
+            b'/' | b':' | b'!' | b';' | b',' | 0..=32 | 127.. => {
+                name.extend_from_slice(format!("\\{c:03o}").as_bytes());
+            }
+            _ => name.push(c),
+        }
+    }
+}
+
+/// The sizes by which readers and quotas go.
+pub(super) fn push_sizes(size: u64, wire_size: u64, name: &mut Vec<u8>) {
+    name.extend_from_slice(format!(",S={size},W={wire_size}").as_bytes());
 }
 
 /// The whole file name in cur/: base name, separator, `2,` and the flags.

@@ -1,0 +1,263 @@
+//! `mailferry deliver`.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use mailferry::deliver::draft::Draft;
+use mailferry::deliver::envelope::{self, Envelope};
+use mailferry::deliver::failure::{Failure, Reason};
+use mailferry::deliver::letter::Letter;
+use mailferry::deliver::{self, Delivered, Rules, Target};
+use mailferry::mailbox::finding::Code;
+use mailferry::mailbox::input::Input;
+use mailferry::mailbox::lock::Wanted;
+use mailferry::mailbox::maildir::flags::Flags;
+use mailferry::mailbox::mbox::variant::Variant;
+use mailferry::mailbox::shown;
+use serde_json::json;
+
+use super::exit::{self, Codes, Exit};
+use super::mailbox_arg::{Format, Mailbox};
+use super::open::Locks;
+use super::report::Reporter;
+use super::{Common, signals};
+
+/// Deliver the message on standard input into a Maildir or mbox, safely
+///
+/// Success is said when the message and its directory are on stable storage, and not before; otherwise no
+/// mailbox has it. Sender and recipient come from the options or from the environment of Postfix, Exim and
+/// qmail; a From_ line on top is understood. A mailbox that is missing is refused: it is made with --create
+/// alone.
+#[derive(Args, Debug)]
+#[command(after_help = help())]
+pub struct DeliverArgs {
+    /// Maildirs and mboxes, perhaps with their FORMAT (maildir:, mbox:, mmdf:) before the path. A path that ends in / is a
+    /// Maildir. With several, all of them have the message in the end, or none
+    #[arg(value_name = "MAILBOX", required = true)]
+    mailboxes: Vec<OsString>,
+    /// Envelope sender, empty for the null sender; default: $SENDER. Written as Return-Path
+    #[arg(short = 'f', long, value_name = "ADDRESS", help_heading = "Envelope")]
+    sender: Option<OsString>,
+    /// Envelope recipient; default: $RECIPIENT, or $LOCAL@$DOMAIN and what Exim and qmail call them. Written as
+    /// Delivered-To; a message that has been delivered to it before is refused as looping
+    #[arg(short = 'r', long, value_name = "ADDRESS", help_heading = "Envelope")]
+    recipient: Option<OsString>,
+    /// Make what is missing: the mailbox, the folder
+    #[arg(long, help_heading = "Mailbox")]
+    create: bool,
+    /// Flags of the message, letters of DFPRST; with any, it goes to cur/
+    #[arg(long, value_name = "LETTERS", value_parser = parse_flags, default_value = "", hide_default_value = true, help_heading = "Mailbox")]
+    flags: Flags,
+    /// Leave a mailbox alone that has just this message already, so that a repeat doubles nothing
+    #[arg(long, help_heading = "Mailbox")]
+    once: bool,
+    /// Refuse a message with more bytes
+    #[arg(long, value_name = "BYTES", help_heading = "Mailbox")]
+    max_size: Option<u64>,
+    /// What is taken off the modes 0666 and 0777 of files and directories
+    #[arg(long, value_name = "OCTAL", value_parser = parse_umask, default_value = "077", help_heading = "Mailbox")]
+    umask: u32,
+    /// Locks to take on an mbox, in this order: dotlock, fcntl, flock; or none
+    #[arg(long, value_name = "LIST", default_value = "dotlock,fcntl", value_parser = super::open::parse_locks, help_heading = "Mailbox")]
+    lock: Locks,
+    /// How long to wait for a lock
+    #[arg(long, value_name = "SECS", default_value_t = 30, help_heading = "Mailbox")]
+    lock_timeout: u64,
+    /// Where a message of more than 8 MiB is kept meanwhile; default: $TMPDIR, or /tmp
+    #[arg(long, value_name = "DIR", help_heading = "Mailbox")]
+    spool_dir: Option<PathBuf>,
+    /// Exit codes: those of sysexits(3), or qmail's 0, 100 and 111
+    #[arg(long, value_enum, value_name = "KIND", default_value_t = Codes::Sysexits, help_heading = "Report")]
+    exit_codes: Codes,
+    /// Deliver nothing: say what would be done
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn help() -> String {
+    format!(
+        "\
+Examples:
+  mailferry deliver ~/Maildir/ < message
+  mailferry deliver -f ann@example.org -r joe@example.net --folder Lists.qmail --create ~/Maildir/
+  mailferry deliver mbox:/var/mail/joe
+
+{}",
+        exit::DELIVERY_HELP
+    )
+}
+
+fn parse_flags(letters: &str) -> Result<Flags, String> {
+    let flags = Flags::parse(letters.as_bytes());
+    match letters.chars().all(|c| flags.to_string().contains(c)) {
+        true => Ok(flags),
+        false => Err("letters of DFPRST: draft, flagged, passed, replied, seen, trashed".into()),
+    }
+}
+
+fn parse_umask(text: &str) -> Result<u32, String> {
+    let mask = u32::from_str_radix(text, 8).ok().filter(|mask| *mask <= 0o777);
+    mask.ok_or_else(|| "an octal number up to 777".into())
+}
+
+/// What `--json` has in its summary, for the manual.
+pub const SUMMARY: &[(&str, &str)] = &[
+    ("command", "deliver"),
+    ("dry_run", "whether -n was given"),
+    ("mailboxes", "how many were named"),
+    ("bytes_source", "bytes of the message as it came in"),
+    ("delivered", "the files that have it now; with -n, the mailboxes that would"),
+    ("already_present", "how many of them had it before (--once)"),
+    ("status", "the enhanced status code (RFC 3463)"),
+    ("warnings", "warnings told"),
+    ("errors", "errors told"),
+    ("seconds", "how long it took"),
+];
+
+/// Runs the command.
+pub fn run(args: DeliverArgs) -> Exit {
+    let started = std::time::Instant::now();
+    let mut reporter = Reporter::new(&args.common);
+    let mut bytes = 0;
+    let done = deliver_one(&args, &mut bytes);
+    let status = match &done {
+        Ok(_) => "2.0.0",
+        Err(failure) => failure.reason.status(),
+    };
+    let delivered = done.as_deref().unwrap_or_default();
+    if args.common.verbose {
+        for one in delivered {
+            reporter.line(&format!(
+                "{}{}",
+                shown(&one.path),
+                if one.already { " (was there already)" } else { "" }
+            ));
+        }
+    }
+    if let Err(failure) = &done {
+        reporter.failure(Code::NotDelivered, failure);
+    }
+    reporter.object(&json!({
+        "type": "summary",
+        "command": "deliver",
+        "dry_run": args.dry_run,
+        "mailboxes": args.mailboxes.len(),
+        "bytes_source": bytes,
+        "delivered": delivered.iter().map(|one| shown(&one.path)).collect::<Vec<_>>(),
+        "already_present": delivered.iter().filter(|one| one.already).count(),
+        "status": status,
+        "warnings": reporter.warnings,
+        "errors": reporter.errors,
+        "seconds": started.elapsed().as_secs_f64(),
+    }));
+    // What is delivered stays so, whatever becomes of the report.
+    reporter.finish(Exit::Done);
+    Exit::of_delivery(done.err().map(|failure| failure.reason), args.exit_codes)
+}
+
+fn deliver_one(args: &DeliverArgs, bytes: &mut u64) -> Result<Vec<Delivered>, Failure> {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(args.umask));
+    let interrupted = signals::interruption_with(exit::TRY_AGAIN);
+    // Before the message is read: a typing error is told at once.
+    let targets = targets(args)?;
+    let letter = read_letter(args, &interrupted)?;
+    *bytes = letter.length();
+    let draft = Draft::new(&letter, &envelope(args), from_mta())?;
+    let locks = locks(args);
+    let rules = Rules {
+        create: args.create,
+        flags: args.flags,
+        once: args.once,
+        locks: &locks,
+        now: now(),
+        interrupted: &interrupted,
+    };
+    if args.dry_run {
+        return Ok(targets.iter().map(|t| Delivered { path: t.path().to_owned(), already: false }).collect());
+    }
+    deliver::deliver(&draft, &targets, &rules)
+}
+
+fn targets(args: &DeliverArgs) -> Result<Vec<Target>, Failure> {
+    args.mailboxes.iter().map(|arg| target(&Mailbox::parse(arg))).collect()
+}
+
+/// The target that a person has named.
+fn target(mailbox: &Mailbox) -> Result<Target, Failure> {
+    let refuse = |why: String| Err(Failure::new(Reason::Configuration, format!("{}: {why}", mailbox.name())));
+    if mailbox.is_standard_stream() {
+        return refuse("a message is delivered into a mailbox; name one".into());
+    }
+    match mailbox.format {
+        None => Target::at(mailbox.path.clone()),
+        Some(Format::Maildir) => Ok(Target::Maildir(mailbox.path.clone())),
+        Some(Format::Mbox | Format::Variant(Variant::Mboxrd | Variant::Mmdf)) => {
+            Ok(Target::Mbox(mailbox.path.clone()))
+        }
+        Some(Format::Variant(variant)) => {
+            refuse(format!("deliver writes mboxrd and MMDF, not {variant}: mbox: continues what is there"))
+        }
+    }
+}
+
+fn read_letter(args: &DeliverArgs, interrupted: &AtomicBool) -> Result<Letter, Failure> {
+    let reader = std::io::stdin().lock();
+    let input = Input { reader, name: Path::new("standard input"), limit: None, interrupted };
+    let spool_dir = args.spool_dir.clone().unwrap_or_else(env::temp_dir);
+    Letter::read(input, &spool_dir, args.max_size)
+}
+
+/// The options, else what the environment says: qmail's, Postfix's local(8) and Exim's pipe name these
+/// alike for the most part.
+fn envelope(args: &DeliverArgs) -> Envelope {
+    let sender = args.sender.clone().or_else(|| env::var_os("SENDER"));
+    let recipient = args.recipient.clone().or_else(recipient_of_environment);
+    Envelope {
+        sender: sender.map(|sender| match sender.as_bytes() {
+            // Postfix's pipe(8) says it for the null sender unless it is told otherwise.
+            b"MAILER-DAEMON" => Vec::new(),
+            address => envelope::unquoted(address),
+        }),
+        recipient: recipient.map(|recipient| envelope::unquoted(recipient.as_bytes())),
+    }
+}
+
+fn recipient_of_environment() -> Option<OsString> {
+    let said = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+    said("RECIPIENT").or_else(|| {
+        let exim = || {
+            let part = |name: &str| env::var_os(name).unwrap_or_default();
+            let [prefix, local, suffix] = ["LOCAL_PART_PREFIX", "LOCAL_PART", "LOCAL_PART_SUFFIX"].map(part);
+            (!local.is_empty()).then(|| [prefix.as_bytes(), local.as_bytes(), suffix.as_bytes()].concat())
+        };
+        let local = said("LOCAL").map(OsString::into_vec).or_else(exim)?;
+        let domain = said("DOMAIN").or_else(|| said("HOST"))?;
+        Some(OsString::from_vec([&local[..], b"@", domain.as_bytes()].concat()))
+    })
+}
+
+/// Whether Postfix runs us: it sets this for all its children.
+fn from_mta() -> bool {
+    env::var_os("MAIL_CONFIG").is_some()
+}
+
+fn locks(args: &DeliverArgs) -> Wanted {
+    args.lock.wanted(Duration::from_secs(args.lock_timeout))
+}
+
+/// Since 1970.
+pub fn now() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Whether a command line is one of ours, by its words: for the exit code where it cannot be read.
+pub fn is_meant(mut args: impl Iterator<Item = OsString>) -> bool {
+    args.nth(1).is_some_and(|word| word.as_os_str() == OsStr::new("deliver"))
+}
