@@ -10,6 +10,7 @@ mod against;
 mod back;
 mod convert;
 mod corpus;
+mod deliver;
 mod failures;
 mod faults;
 mod hard;

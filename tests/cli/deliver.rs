@@ -1,0 +1,376 @@
+//! One message on standard input: safe in every mailbox that was named, or in none of them and a code that
+//! a script and an MTA understand.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::support::*;
+
+/// A scratch directory with an empty Maildir in it.
+fn ground() -> (TempDir, PathBuf) {
+    let scratch = scratch();
+    let maildir = scratch.path().join("Maildir");
+    make_maildir(&maildir);
+    (scratch, maildir)
+}
+
+fn make_maildir(maildir: &Path) {
+    ["tmp", "new", "cur"].iter().for_each(|place| fs::create_dir_all(maildir.join(place)).unwrap());
+}
+
+fn deliver(options: &[&str], targets: &[&Path], message: impl Into<Vec<u8>>) -> Run {
+    deliver_in(&[], options, targets, message)
+}
+
+/// In an environment with these variables.
+fn deliver_in(
+    environment: &[(&str, &str)],
+    options: &[&str],
+    targets: &[&Path],
+    message: impl Into<Vec<u8>>,
+) -> Run {
+    let mut command = mailferry(["deliver"]);
+    command.args(options).args(targets).envs(environment.iter().copied());
+    run_with_stdin(command, message)
+}
+
+/// What the one message holds, and that there is nothing besides.
+#[track_caller]
+fn the_one(maildir: &Path) -> Vec<u8> {
+    let all = messages(maildir);
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert_eq!(names(&maildir.join("tmp")), [""; 0]);
+    all[0].bytes.clone()
+}
+
+#[track_caller]
+fn is_empty(maildir: &Path) {
+    for place in ["tmp", "new", "cur"] {
+        assert_eq!(names(&maildir.join(place)), [""; 0], "{place}");
+    }
+}
+
+#[test]
+fn every_byte_of_a_message_is_kept() {
+    let long = [b"Subject: x\n\n".to_vec(), vec![b'y'; 300_000], b"\nlast".to_vec()].concat();
+    for message in [
+        &b"Subject: x\n\nbody\n"[..],
+        b"Subject: x\n\nno newline at the end",
+        b"Subject: x\r\n\r\nCRLF\r\nand LF\n",
+        b"\0\0Subject: \0x\n\n\0",
+        b"Subject: caf\xe9\n\n\xff\xfe\n",
+        b"From here to eternity\n\nFrom there\n",
+        b"no header at all",
+        b"\n",
+        b"A: 1\nFrom b\n>From c\n\n>From d\n",
+        &long,
+    ] {
+        let (_scratch, maildir) = ground();
+        deliver(&[], &[&maildir], message).exits(0);
+        same(&the_one(&maildir), message, "the message");
+        let all = messages(&maildir);
+        assert_eq!(all[0].size, message.len() as u64);
+        let crs =
+            message.iter().enumerate().filter(|&(n, &b)| b == b'\n' && (n == 0 || message[n - 1] != b'\r'));
+        assert_eq!(all[0].wire_size, all[0].size + crs.count() as u64);
+        assert_eq!((all[0].place, all[0].meta.mode() & 0o777), ("new", 0o600));
+    }
+}
+
+/// Runs with a file on standard input, and tells how much memory it took at most, in KiB.
+fn peak_memory(command: &[&str], input: &Path) -> (i32, u64) {
+    let script = "import resource, subprocess, sys\n\
+                  code = subprocess.run(sys.argv[2:], stdin=open(sys.argv[1])).returncode\n\
+                  print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
+    let output =
+        Command::new("python3").args(["-c", script]).arg(input).arg(BINARY).args(command).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (code, memory) = text.trim().split_once(' ').unwrap_or_else(|| panic!("{text:?}"));
+    (code.parse().unwrap(), memory.parse().unwrap())
+}
+
+#[test]
+fn a_message_of_100_mb_and_an_endless_line_take_little_memory() {
+    if !have("python3", &["-c", ""]) {
+        return skipped("python3 is not here");
+    }
+    let mut mail = b"Subject: large\n\n".to_vec();
+    let line = [&[b'x'; 70][..], b"\n"].concat();
+    while mail.len() < 100_000_000 {
+        mail.extend_from_slice(&line);
+    }
+    for message in [mail, vec![b'z'; 100_000_000]] {
+        let (scratch, maildir) = ground();
+        let input = scratch.path().join("input");
+        fs::write(&input, &message).unwrap();
+        let (code, memory) = peak_memory(&["deliver", "-fs@x", maildir.to_str().unwrap()], &input);
+        assert_eq!(code, 0);
+        assert!(memory < 64 << 10, "{memory} KiB");
+        same(&the_one(&maildir), &[b"Return-Path: <s@x>\n", &message[..]].concat(), "the message");
+    }
+}
+
+#[test]
+fn each_mail_systems_environment_tells_the_envelope() {
+    let from_line = "From ann@b.example  Sat Feb  3 04:05:06 2001\n";
+    let told = "Return-Path: <ann@b.example>\nDelivered-To: joe-list@h.example\n";
+    let bounce = "Return-Path: <>\nDelivered-To: joe@h.example\n";
+    let message = "Received: by h\nSubject: x\n\nbody\n";
+    let with = |lines: &str| format!("{lines}{message}");
+    let postfix_local = [
+        ("SENDER", "ann@b.example"),
+        ("RECIPIENT", "joe-list@h.example"),
+        ("LOCAL", "joe-list"),
+        ("EXTENSION", "list"),
+        ("DOMAIN", "h.example"),
+        ("USER", "joe"),
+    ];
+    let exim = [
+        ("SENDER", "ann@b.example"),
+        ("LOCAL_PART", "joe"),
+        ("LOCAL_PART_SUFFIX", "-list"),
+        ("DOMAIN", "h.example"),
+    ];
+    let qmail = [("SENDER", ""), ("LOCAL", "joe"), ("HOST", "h.example"), ("EXT", "")];
+    let pipe = [("MAIL_CONFIG", "/etc/postfix")];
+    let pipe_options = ["-f", "ann@b.example", "-r", "joe-list@h.example"];
+    for (what, environment, options, stdin, header) in [
+        ("nothing known", &[][..], &[][..], with(""), ""),
+        ("Postfix local(8)", &postfix_local, &[], with(&format!("{from_line}{told}")), told),
+        ("Exim's pipe", &exim, &[], with(&format!("{from_line}Return-Path: <ann@b.example>\n")), ""),
+        ("qmail-local", &qmail, &[], with(""), bounce),
+        ("Postfix pipe(8)", &pipe, &pipe_options, with(""), told),
+        ("with flags=DR", &pipe, &pipe_options, with(told), told),
+        ("a From_ line alone", &[], &[], with(from_line), "Return-Path: <ann@b.example>\n"),
+        (
+            "options beat the environment",
+            &postfix_local,
+            &["-f", "", "-r", "joe@h.example"],
+            with(""),
+            bounce,
+        ),
+        ("null sender of pipe(8)", &pipe, &["-f", "MAILER-DAEMON", "-r", "joe@h.example"], with(""), bounce),
+        ("null sender in brackets", &[], &["-f", "<>", "-r", "joe@h.example"], with(""), bounce),
+    ] {
+        let (_scratch, maildir) = ground();
+        deliver_in(environment, options, &[&maildir], stdin).exits(0);
+        let got = String::from_utf8(the_one(&maildir)).unwrap();
+        // Delivered-To goes on top of what is there.
+        let want = match what {
+            "Exim's pipe" => with("Delivered-To: joe-list@h.example\nReturn-Path: <ann@b.example>\n"),
+            _ => with(header),
+        };
+        assert_eq!(got, want, "{what}");
+    }
+}
+
+#[test]
+fn a_message_that_was_here_before_is_refused_for_good() {
+    let (_scratch, maildir) = ground();
+    let options = ["-r", "joe@h.example"];
+    deliver(&options, &[&maildir], "Subject: x\n\n").exits(0);
+    let delivered = the_one(&maildir);
+    let run = deliver(&options, &[&maildir], delivered.clone()).exits(69);
+    run.complains(&["5.4.6 ", "looping", "joe@h.example"]);
+    // Even for an MTA that says who it is for itself, once it has travelled.
+    let travelled = [b"Received: by relay\n", &delivered[..]].concat();
+    deliver_in(&[("MAIL_CONFIG", "/etc/postfix")], &options, &[&maildir], travelled).exits(69);
+    deliver(&["-r", "jim@h.example"], &[&maildir], delivered).exits(0);
+    assert_eq!(messages(&maildir).len(), 2);
+}
+
+#[test]
+fn what_is_no_message_is_refused_for_good() {
+    let (_scratch, maildir) = ground();
+    deliver(&[], &[&maildir], "").exits(65).complains(&["5.6.0 ", "empty"]);
+    deliver(&[], &[&maildir], "From a@b Sat Feb  3 04:05:06 2001\n")
+        .exits(65)
+        .complains(&["5.6.0 ", "From_ line"]);
+    deliver(&["--max-size", "10"], &[&maildir], "0123456789\n").exits(69).complains(&["5.3.4 ", "11 bytes"]);
+    is_empty(&maildir);
+    deliver(&["--max-size", "10"], &[&maildir], "0123456789").exits(0);
+}
+
+#[test]
+fn nothing_is_made_of_a_mailbox_that_is_missing() {
+    let scratch = scratch();
+    for missing in ["Maildir", "Maildir/", "no/such/Maildir/"] {
+        let path = scratch.path().join("").join(missing);
+        let run = deliver(&[], &[&path], "Subject: x\n\n").exits(75);
+        run.complains(&["4.3.5 ", path.to_str().unwrap()]);
+        assert_eq!(names(scratch.path()), [""; 0], "{missing}");
+    }
+    // A directory that is no Maildir is none.
+    deliver(&[], &[scratch.path()], "Subject: x\n\n").exits(75).complains(&["4.3.5 "]);
+    assert_eq!(names(scratch.path()), [""; 0]);
+}
+
+#[test]
+fn all_of_several_mailboxes_have_it_or_none() {
+    let (scratch, one) = ground();
+    let (two, broken) = (scratch.path().join("two"), scratch.path().join("broken"));
+    make_maildir(&two);
+    deliver(&[], &[&one, &two], "Subject: x\n\n").exits(0);
+    assert_eq!(the_one(&one), the_one(&two));
+    make_maildir(&broken);
+    fs::remove_dir(broken.join("new")).unwrap();
+    for targets in [[&one, &two, &broken], [&broken, &one, &two]] {
+        deliver(&[], &targets.map(PathBuf::as_path), "Subject: y\n\n")
+            .exits(75)
+            .complains(&["4.3.5 ", "broken/new"]);
+        the_one(&one);
+        the_one(&two);
+        assert_eq!(names(&broken.join("tmp")), [""; 0]);
+    }
+    deliver(&[], &[&one, &one], "Subject: y\n\n").exits(75).complains(&["named twice"]);
+}
+
+#[test]
+fn a_repeat_doubles_nothing_if_that_is_asked_for() {
+    let (_scratch, maildir) = ground();
+    let (options, message) = (["--once", "-v", "-f", "a@b"], "Subject: x\n\nbody\n");
+    deliver(&options, &[&maildir], message).exits(0);
+    let mut there = messages(&maildir).remove(0);
+    for _ in 0..2 {
+        let run = deliver(&options, &[&maildir], message).exits(0);
+        assert_eq!(run.text(), format!("{} (was there already)\n", there.path.display()));
+        // Somebody reads it.
+        let read = maildir.join("cur").join(format!("{}:2,S", there.name));
+        fs::rename(&there.path, &read).unwrap();
+        there.path = read;
+    }
+    // As long, and not the same.
+    deliver(&options, &[&maildir], message.replace("body", "BODY")).exits(0);
+    deliver(&["--once", "-f", "c@d"], &[&maildir], message).exits(0);
+    deliver(&[], &[&maildir], message).exits(0);
+    assert_eq!(messages(&maildir).len(), 4);
+}
+
+#[test]
+fn flags_and_umask_are_as_asked_for() {
+    let (_scratch, maildir) = ground();
+    let run = deliver(&["--flags", "SF", "--umask", "007", "-v"], &[&maildir], "Subject: x\n\n").exits(0);
+    let all = messages(&maildir);
+    assert_eq!(
+        (all[0].place, all[0].flags.as_deref(), all[0].meta.mode() & 0o777),
+        ("cur", Some("FS"), 0o660)
+    );
+    assert_eq!(run.text(), format!("{}\n", all[0].path.display()));
+    for wrong in [&["--flags", "X"][..], &["--umask", "8"], &["--umask", "1000"], &["--flags", "SS x"]] {
+        deliver(wrong, &[&maildir], "Subject: x\n\n").exits(75);
+    }
+}
+
+#[test]
+fn what_would_be_done_is_said_and_not_done() {
+    let (_scratch, maildir) = ground();
+    let before = tree(&maildir);
+    deliver(&["-n"], &[&maildir], "Subject: x\n\n").exits(0);
+    deliver(&["-n"], &[&maildir], "").exits(65);
+    deliver(&["-n"], &[&maildir.join("cur").join("x")], "Subject: x\n\n").exits(75);
+    assert_eq!(tree(&maildir), before);
+}
+
+#[test]
+fn a_typing_error_never_makes_mail_bounce() {
+    for words in [&["deliver"][..], &["deliver", "--no-such"], &["deliver", "--flags"], &["deliver", "-f"]] {
+        run(mailferry(words)).exits(75);
+    }
+    let (_scratch, maildir) = ground();
+    deliver(&["--exit-codes", "qmail", "-r", "a@b"], &[&maildir], "Delivered-To: a@b\n\n").exits(100);
+    deliver(&["--exit-codes", "qmail"], &[&maildir.join("x")], "Subject: x\n\n").exits(111);
+    deliver(&["--exit-codes", "qmail"], &[&maildir], "Subject: x\n\n").exits(0);
+}
+
+#[test]
+fn programs_are_told_in_json() {
+    let (_scratch, maildir) = ground();
+    let report = deliver(&["--json"], &[&maildir], "Subject: x\n\n").exits(0).json();
+    let [summary] = &report[..] else { panic!("{report:?}") };
+    assert_eq!(summary["type"], "summary");
+    assert_eq!(summary["delivered"][0], messages(&maildir)[0].path.to_str().unwrap());
+    assert_eq!((&summary["status"], &summary["bytes_source"]), (&"2.0.0".into(), &12.into()));
+    let report = deliver(&["--json"], &[&maildir.join("x")], "Subject: x\n\n").exits(75).json();
+    let [finding, summary] = &report[..] else { panic!("{report:?}") };
+    assert_eq!((&finding["code"], &finding["retry"]), (&"not-delivered".into(), &true.into()));
+    assert_eq!((&summary["status"], &summary["errors"]), (&"4.3.5".into(), &1.into()));
+}
+
+#[test]
+fn a_signal_while_the_message_comes_in_leaves_nothing() {
+    for signal in ["TERM", "INT", "HUP"] {
+        let (_scratch, maildir) = ground();
+        let mut command = mailferry(["deliver", maildir.to_str().unwrap()]);
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.as_mut().unwrap().write_all(b"Subject: half").unwrap();
+        catches_signals(child.id());
+        let kill =
+            Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status().unwrap();
+        assert!(kill.success());
+        let stdin = child.stdin.take();
+        let run = Run::of(child.wait_with_output().unwrap()).exits(75);
+        drop(stdin);
+        run.complains(&["4.3.2 ", "interrupted"]);
+        is_empty(&maildir);
+    }
+}
+
+/// Waits until a process has set up its handlers, SIGTERM's for one.
+fn catches_signals(pid: u32) {
+    for _ in 0..1000 {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t"));
+        if caught.and_then(|mask| u64::from_str_radix(mask, 16).ok()).is_some_and(|mask| mask & 1 << 14 != 0)
+        {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("it never caught signals");
+}
+
+#[test]
+fn a_full_disk_is_told_and_leaves_nothing() {
+    let scratch = scratch();
+    let disk = scratch.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    let mount = ["-t", "tmpfs", "-o", "size=128k", "tmpfs", disk.to_str().unwrap()];
+    if !have("mount", &mount) {
+        return skipped("not allowed to mount");
+    }
+    let maildir = disk.join("Maildir");
+    make_maildir(&maildir);
+    let message = [b"Subject: x\n\n".to_vec(), vec![b'x'; 284_000]].concat();
+    let run = deliver(&[], &[&maildir], message);
+    let clean = ["tmp", "new", "cur"].map(|place| names(&maildir.join(place)).len());
+    let small = deliver(&[], &[&maildir], "Subject: small\n\n");
+    assert!(have("umount", &[disk.to_str().unwrap()]));
+    run.exits(75).complains(&["4.3.1 ", "disk/Maildir/tmp/", "no space"]);
+    assert_eq!(clean, [0; 3]);
+    small.exits(0);
+}
+
+#[test]
+fn what_root_alone_may_enter_is_tried_again_later() {
+    let (scratch, maildir) = ground();
+    let user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    if !have(user[0], &[&user[1..], &["true"]].concat()) {
+        return skipped("not allowed to become another user");
+    }
+    fs::set_permissions(maildir.join("tmp"), fs::Permissions::from_mode(0o755)).unwrap();
+    // The binary may lie where another user cannot go.
+    let binary = scratch.path().join("mailferry");
+    fs::copy(BINARY, &binary).unwrap();
+    let mut program: Vec<&str> = user.to_vec();
+    program.push(binary.to_str().unwrap());
+    let command = wrapped("exec \"$@\"", program, ["deliver", maildir.to_str().unwrap()]);
+    run_with_stdin(command, "Subject: x\n\n").exits(75).complains(&["4.3.5 ", "permission denied"]);
+    is_empty(&maildir);
+}
