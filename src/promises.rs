@@ -20,7 +20,7 @@ use crate::mailbox::mbox::read::{self, Ask, Mbox};
 use crate::mailbox::mbox::status::{self, Status};
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::mbox::watch::Watch;
-use crate::mailbox::mbox::write::{self, Envelope, Letter};
+use crate::mailbox::mbox::write::{self, Envelope, Head, Header, Letter, Writing};
 
 /// Any bytes are divided, and nothing is lost: as every variant, and as the one they seem to be.
 /// What has no message is refused by name, never read as a mailbox without mail.
@@ -142,6 +142,24 @@ pub fn quote(body: &[u8]) {
     assert_eq!(pieces.concat(), body);
 }
 
+/// A text in chunks is quoted as the whole is, and but for the letters of one `From ` nothing is held back.
+pub fn quoter(body: &[u8], cuts: &[usize]) {
+    for quoting in [Quoting::None, Quoting::One, Quoting::Any] {
+        let mut whole = Vec::new();
+        quote::push_quoted(body, quote::to_quote(body, quoting), &mut whole);
+        let (mut quoter, mut out, mut rest) = (quote::Quoter::new(quoting), Vec::new(), body);
+        for &cut in cuts {
+            let (chunk, more) = rest.split_at(cut.min(rest.len()));
+            quoter.push(chunk, &mut out);
+            assert!(whole.starts_with(&out) && body.len() - more.len() <= out.len() + 4);
+            rest = more;
+        }
+        quoter.push(rest, &mut out);
+        quoter.finish(&mut out);
+        assert_eq!(out, whole);
+    }
+}
+
 /// Header and body cover the message but for the empty line; fields are parts of the header.
 pub fn header(message: &[u8]) {
     let split = header::split(message);
@@ -215,6 +233,57 @@ pub fn writer(data: &[u8]) {
             let Envelope::Made { epoch, .. } = envelope else { unreachable!() };
             assert_eq!((line.class, line.stamp), (Line::Dated, Some(Stamp { local: epoch, zone: None })));
         }
+    }
+}
+
+/// A message in chunks is written as the whole one is. Where not even all of its header is at hand it is
+/// still read back.
+pub fn writer_in_chunks(message: &[u8], cuts: &[usize]) {
+    use Variant::*;
+    let (split, eol) = (header::split(message), write::line_end(message));
+    let envelope = Envelope::Made { sender: b"a@b", epoch: 1_000_000_000 };
+    let in_chunks = |variant, header: Header<'_>, mut rest: &[u8]| {
+        let mut out = Vec::new();
+        let mut writing = Writing::begin(variant, &Head { envelope, header, eol }, &mut out)?;
+        for &cut in cuts {
+            let (chunk, more) = rest.split_at(cut.min(rest.len()));
+            writing.push(chunk, &mut out)?;
+            rest = more;
+        }
+        writing.push(rest, &mut out)?;
+        writing.finish(&mut out).map(|changes| (out, changes))
+    };
+    for variant in [Mboxo, Mboxrd, Mmdf] {
+        for status in [None, Some(Status { flags: Flags::parse(b"S"), old: true })] {
+            let mut whole = Vec::new();
+            let letter = Letter { message, envelope, status };
+            let changes = write::write(variant, &letter, &mut whole);
+            let (lines, body) = (split.header, Some(split.body));
+            let header = Header::Edited { lines, complete: true, status, length: None, body };
+            match in_chunks(variant, header, &message[lines.len()..]) {
+                Ok((out, ours)) => {
+                    assert_eq!(bstr::BStr::new(&out), bstr::BStr::new(&whole));
+                    assert_eq!(Ok(write::Changes { ambiguous: 0, ..changes.unwrap() }), Ok::<_, ()>(ours));
+                }
+                Err(write::Unsayable) => assert_eq!(changes, Err(write::Unsayable)),
+            }
+        }
+        let held = first_line(split.header).len().max(cuts.iter().sum()).min(split.header.len());
+        if held == 0 {
+            continue;
+        }
+        let lines = &message[..held];
+        let header = Header::Edited { lines, complete: false, status: None, length: None, body: None };
+        let Ok((out, changes)) = in_chunks(variant, header, &message[held..]) else { continue };
+        let mbox =
+            read::read(&out, &Ask { variant: Some(variant), ..Ask::default() }, Watch::nobody()).unwrap();
+        let mut pieces = Vec::new();
+        assert_eq!(mbox.messages().len(), 1);
+        mbox.pieces(&mbox.messages()[0], &mut pieces);
+        let mut expected = Vec::new();
+        quote::unquoted(message, split.body_at(message), lossy(variant), &mut expected);
+        let (expected, got) = (lasting(&expected.concat()), lasting(&pieces.concat()));
+        assert!(got == expected || changes.final_newline && is_ended(&expected, &got));
     }
 }
 

@@ -68,6 +68,89 @@ pub fn quoted_rd(body: &[u8]) -> Vec<u8> {
     out
 }
 
+/// A quoter of a text that comes in chunks: for any chunking it gives what [`to_quote`] and [`push_quoted`]
+/// give for the whole. The `>` that is added may stand anywhere in a line's run of `>`, so that no run has to
+/// be waited for: what is held back between two chunks is at most four letters of a `From `.
+#[derive(Debug)]
+pub struct Quoter {
+    quoting: Quoting,
+    /// Where we are in a line that may yet be one to quote; None: past that, in the middle of a line.
+    head: Option<LineHead>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct LineHead {
+    /// Whether a `>` was seen; with [`Quoting::One`] the line is not ours then.
+    quoted: bool,
+    /// How many bytes of `From ` were seen; these are held back.
+    held: usize,
+}
+
+const FROM: &[u8] = b"From ";
+
+impl Quoter {
+    /// At the beginning of a text.
+    pub fn new(quoting: Quoting) -> Quoter {
+        Quoter { quoting, head: Some(LineHead::START) }
+    }
+
+    /// Appends `chunk` as it is to be written, with what was held back before it, less what is held back now.
+    pub fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
+        if self.quoting == Quoting::None {
+            return out.extend_from_slice(chunk);
+        }
+        let mut at = 0;
+        while let Some(head) = self.head {
+            let Some(&byte) = chunk.get(at) else { return };
+            self.head = self.step(head, byte, out);
+            at += 1;
+        }
+        // From the middle of a line on whole lines are looked at, which is many times faster.
+        let rest = &chunk[at..];
+        self.head = LineHead::at_end_of(rest);
+        let text = &rest[..rest.len() - self.head.map_or(0, |head| head.held)];
+        push_quoted(text, to_quote(text, self.quoting).filter(|&at| at > 0), out);
+    }
+
+    /// Ends the text: what is held back was no `From `.
+    pub fn finish(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&FROM[..self.head.map_or(0, |head| head.held)]);
+    }
+
+    /// Takes one byte in the head of a line.
+    fn step(&self, head: LineHead, byte: u8, out: &mut Vec<u8>) -> Option<LineHead> {
+        let LineHead { quoted, held } = head;
+        if byte == FROM[held] && !(quoted && self.quoting == Quoting::One) {
+            if held + 1 < FROM.len() {
+                return Some(LineHead { quoted, held: held + 1 });
+            }
+            out.extend_from_slice(b">From ");
+            return None;
+        }
+        out.extend_from_slice(&FROM[..held]);
+        out.push(byte);
+        match byte {
+            b'\n' | 0 => Some(LineHead::START),
+            b'>' if held == 0 => Some(LineHead { quoted: true, held }),
+            _ => None,
+        }
+    }
+}
+
+impl LineHead {
+    const START: LineHead = LineHead { quoted: false, held: 0 };
+
+    /// The head of a line that `text` ends with; its first byte is in the middle of one.
+    fn at_end_of(text: &[u8]) -> Option<LineHead> {
+        (0..FROM.len()).rev().find_map(|held| {
+            let before = text.strip_suffix(&FROM[..held])?;
+            let quotes = before.iter().rev().take_while(|&&b| b == b'>').count();
+            let start = before.len() - quotes;
+            (start > 0 && is_line_start(before, start)).then_some(LineHead { quoted: quotes > 0, held })
+        })
+    }
+}
+
 /// Appends `text` with a `>` before each of these offsets.
 pub fn push_quoted(text: &[u8], at: impl IntoIterator<Item = usize>, out: &mut Vec<u8>) {
     let mut from = 0;
@@ -118,6 +201,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_text_in_chunks_is_quoted_like_the_whole(
+            body in mail_like(),
+            cuts in proptest::collection::vec(0usize..12, 0..40),
+        ) {
+            crate::promises::quoter(&body, &cuts);
+        }
+
         #[test]
         fn unquoting_is_the_inverse_of_quoting_and_takes_off_nothing_else(body in mail_like()) {
             crate::promises::quote(&body);

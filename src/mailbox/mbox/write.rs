@@ -6,9 +6,9 @@
 
 use std::borrow::Cow;
 
-use super::boundary;
 use super::from_line::{self, Line};
-use super::quote::{self, Quoting};
+use super::quote::{self, Quoter, Quoting};
+use super::scan::FRAME;
 use super::status::Status;
 use super::variant::Variant;
 use crate::mailbox::date;
@@ -59,46 +59,248 @@ pub struct Unsayable;
 
 /// Appends a message to `out`.
 pub fn write(variant: Variant, letter: &Letter<'_>, out: &mut Vec<u8>) -> Result<Changes, Unsayable> {
-    let eol = line_end(letter.message);
-    let message = terminated(letter.message, eol);
-    let framed = variant == Variant::Mmdf;
-    if framed && boundary::frame_lines(&message).next().is_some() {
-        return Err(Unsayable);
-    }
-    let split = header::split(&message);
+    let (split, eol) = (header::split(letter.message), line_end(letter.message));
     let quoting = variant.quoting();
-    let quotes: Vec<usize> = quote::to_quote(split.body, quoting).collect();
-    let fields = Fields {
-        status: letter.status.map(status_values),
-        length: has_length(variant).then_some(split.body.len() + quotes.len()),
-        body: split.body,
-    };
-    let mut header = Header::edited(split.header, &fields, eol);
-    let doubled = header.place_first_line(eol);
-
-    if framed {
-        out.extend_from_slice(&[b"\x01\x01\x01\x01", eol].concat());
-    }
-    let from_line = from_line(letter.envelope, eol);
-    for _ in 0..1 + usize::from(doubled) {
-        out.extend_from_slice(&from_line);
-    }
-    for part in [&header.before, &header.kept, &header.after] {
-        out.extend_from_slice(part);
-    }
-    out.extend_from_slice(&message[split.header.len()..split.body_at(&message)]);
-    quote::push_quoted(split.body, quotes, out);
-    out.extend_from_slice(if framed { b"\x01\x01\x01\x01" } else { b"" });
-    out.extend_from_slice(eol);
-    Ok(Changes {
-        final_newline: message.len() > letter.message.len(),
-        header_quotes: header.quotes,
-        ambiguous: match quoting {
-            Quoting::One => quote::quotes(split.body, quoting).count() as u32,
-            Quoting::Any | Quoting::None => 0,
+    let ended = || split.body.len() + missing_line_end(split.body.last(), eol).len();
+    let head = Head {
+        envelope: letter.envelope,
+        header: Header::Edited {
+            lines: split.header,
+            complete: true,
+            status: letter.status,
+            length: has_length(variant).then(|| ended() + quote::to_quote(split.body, quoting).count()),
+            body: Some(split.body),
         },
-        doubled,
-    })
+        eol,
+    };
+    let before = out.len();
+    let written = write_whole(variant, &head, &letter.message[split.header.len()..], out);
+    let changes = written.inspect_err(|Unsayable| out.truncate(before))?;
+    let ambiguous = match quoting {
+        Quoting::One => quote::quotes(split.body, quoting).count() as u32,
+        Quoting::Any | Quoting::None => 0,
+    };
+    Ok(Changes { ambiguous, ..changes })
+}
+
+fn write_whole(
+    variant: Variant,
+    head: &Head<'_>,
+    rest: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<Changes, Unsayable> {
+    let mut writing = Writing::begin(variant, head, out)?;
+    writing.push(rest, out)?;
+    writing.finish(out)
+}
+
+/// What is known of a message before its body, which comes in chunks.
+#[derive(Debug, Clone, Copy)]
+pub struct Head<'a> {
+    /// The From_ line.
+    pub envelope: Envelope<'a>,
+    /// The header, and what is to be done with it.
+    pub header: Header<'a>,
+    /// How the lines end that are added, see [`line_end`].
+    pub eol: &'static [u8],
+}
+
+/// The header of a message that comes in chunks.
+#[derive(Debug, Clone, Copy)]
+pub enum Header<'a> {
+    /// The fields that an mbox keeps in a header are edited, and only the body is quoted.
+    Edited {
+        /// The header without the empty line. The chunks go on behind it: with the empty line, or with
+        /// nothing where the message has none.
+        lines: &'a [u8],
+        /// False where `lines` is but the beginning of a header (the name of its first field at least)
+        /// that was too long to be held: the chunks go on with the rest of it, which is quoted as a header
+        /// is, and not edited.
+        complete: bool,
+        /// Flags to write; None: the fields of the header say them already.
+        status: Option<Status>,
+        /// The value of Content-Length; None: there is to be no such field.
+        length: Option<usize>,
+        /// The body, where it is at hand: a field Lines stays that tells its number of lines.
+        body: Option<&'a [u8]>,
+    },
+    /// As qmail-local writes: these lines, then the chunks, which are the message from its first byte on.
+    /// Each line `>*From ` of them is quoted, in the header too, and nothing else is touched.
+    Faithful(&'a [u8]),
+}
+
+/// A message that is written as its chunks come in.
+#[derive(Debug)]
+pub struct Writing {
+    variant: Variant,
+    eol: &'static [u8],
+    /// While the chunks are still in the header.
+    header: Option<HeaderEnd>,
+    quoter: Quoter,
+    frames: FrameLines,
+    /// The last byte of the message; None while there is none.
+    last: Option<u8>,
+    changes: Changes,
+}
+
+impl Writing {
+    /// Appends to `out` what stands before the first chunk.
+    pub fn begin(variant: Variant, head: &Head<'_>, out: &mut Vec<u8>) -> Result<Writing, Unsayable> {
+        let eol = head.eol;
+        if variant == Variant::Mmdf {
+            out.extend_from_slice(&[FRAME, eol].concat());
+        }
+        let mut writing = Writing {
+            variant,
+            eol,
+            header: None,
+            quoter: Quoter::new(variant.quoting()),
+            frames: FrameLines::default(),
+            last: None,
+            changes: Changes::default(),
+        };
+        let from_line = from_line(head.envelope, eol);
+        match head.header {
+            Header::Faithful(lines) => {
+                writing.look_at(lines)?;
+                for part in [&from_line, lines] {
+                    out.extend_from_slice(part);
+                }
+            }
+            Header::Edited { lines, complete: true, status, length, body } => {
+                let ended = [lines, missing_line_end(lines.last(), eol)].concat();
+                // With that line end the last line may have become the empty one.
+                let split = header::split(&ended);
+                let fields = Fields { status: status.map(status_values), length, body };
+                writing.changes.final_newline = ended.len() > lines.len();
+                writing.push_header(&from_line, Edited::new(split.header, &fields, eol), &[], out);
+                writing.look_at(&ended)?;
+                out.extend_from_slice(&ended[split.header.len()..]);
+            }
+            Header::Edited { lines, complete: false, status, length, body } => {
+                // The field in which it is cut off is passed on as it is.
+                let cut = lines.len() - header::parts(lines).last().map_or(0, |(last, _)| last.len());
+                let (lines, rest) = lines.split_at(cut);
+                let fields = Fields { status: status.map(status_values), length, body };
+                writing.push_header(&from_line, Edited::new(lines, &fields, eol), rest, out);
+                writing.look_at(lines)?;
+                writing.push(rest, out)?;
+            }
+        }
+        Ok(writing)
+    }
+
+    fn push_header(&mut self, from_line: &[u8], mut header: Edited, rest: &[u8], out: &mut Vec<u8>) {
+        let doubled = header.place_first_line(rest, self.eol);
+        for _ in 0..1 + usize::from(doubled) {
+            out.extend_from_slice(from_line);
+        }
+        for part in [&header.before, &header.kept, &header.after] {
+            out.extend_from_slice(part);
+        }
+        self.changes = Changes { header_quotes: header.quotes, doubled, ..self.changes };
+        self.header = Some(HeaderEnd::LineStart);
+        self.quoter = Quoter::new(Quoting::One);
+    }
+
+    /// Appends a chunk to `out`, as it is to be written.
+    pub fn push(&mut self, mut chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Unsayable> {
+        self.look_at(chunk)?;
+        if let Some(header) = &mut self.header
+            && let Some(end) = header.find(chunk)
+        {
+            self.quoter.push(&chunk[..end], out);
+            chunk = &chunk[end..];
+            self.header = None;
+            self.quoter = Quoter::new(self.variant.quoting());
+        }
+        self.quoter.push(chunk, out);
+        Ok(())
+    }
+
+    /// Appends to `out` what stands behind the last chunk. Says what was changed, but for what only who has
+    /// the whole body can know: which lines are ambiguous.
+    pub fn finish(self, out: &mut Vec<u8>) -> Result<Changes, Unsayable> {
+        let mut changes = self.changes;
+        self.quoter.finish(out);
+        let missing = missing_line_end(self.last.as_ref(), self.eol);
+        changes.final_newline |= !missing.is_empty();
+        out.extend_from_slice(missing);
+        if self.variant == Variant::Mmdf {
+            self.frames.finish()?;
+            out.extend_from_slice(FRAME);
+        }
+        out.extend_from_slice(self.eol);
+        Ok(changes)
+    }
+
+    /// Looks at bytes of the message, in order.
+    fn look_at(&mut self, bytes: &[u8]) -> Result<(), Unsayable> {
+        self.last = bytes.last().copied().or(self.last);
+        if self.variant == Variant::Mmdf { self.frames.look_at(bytes) } else { Ok(()) }
+    }
+}
+
+/// Looks for the empty line in the chunks of a header: what the line at hand is so far.
+#[derive(Debug)]
+enum HeaderEnd {
+    LineStart,
+    Cr,
+    InLine,
+}
+
+impl HeaderEnd {
+    /// The offset behind the empty line, if it ends in this chunk.
+    fn find(&mut self, chunk: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        while let Some(&byte) = chunk.get(at) {
+            at += 1;
+            *self = match (&*self, byte) {
+                (HeaderEnd::LineStart | HeaderEnd::Cr, b'\n') => return Some(at),
+                (HeaderEnd::LineStart, b'\r') => HeaderEnd::Cr,
+                (HeaderEnd::InLine, b'\n') => HeaderEnd::LineStart,
+                _ => {
+                    at += memchr::memchr(b'\n', &chunk[at..]).unwrap_or(chunk.len() - at);
+                    HeaderEnd::InLine
+                }
+            };
+        }
+        None
+    }
+}
+
+/// Looks for a line of four ^A in the chunks of a message: how many the line at hand has so far, if it has
+/// nothing else but blanks behind them. The same as [`boundary::frame_lines`](super::boundary::frame_lines).
+#[derive(Debug)]
+struct FrameLines(Option<usize>);
+
+impl Default for FrameLines {
+    fn default() -> FrameLines {
+        FrameLines(Some(0))
+    }
+}
+
+impl FrameLines {
+    fn look_at(&mut self, mut bytes: &[u8]) -> Result<(), Unsayable> {
+        while let [byte, rest @ ..] = bytes {
+            bytes = rest;
+            self.0 = match (self.0, byte) {
+                (Some(4), b'\n') => return Err(Unsayable),
+                (_, b'\n') => Some(0),
+                (Some(seen @ 0..4), 1) => Some(seen + 1),
+                (Some(4), blank) if blank.is_ascii_whitespace() => Some(4),
+                _ => {
+                    bytes = &rest[memchr::memchr(b'\n', rest).unwrap_or(rest.len())..];
+                    None
+                }
+            };
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), Unsayable> {
+        if self.0 == Some(4) { Err(Unsayable) } else { Ok(()) }
+    }
 }
 
 /// Whether Content-Length says where a message of this variant ends.
@@ -114,12 +316,11 @@ pub fn line_end(message: &[u8]) -> &'static [u8] {
     }
 }
 
-/// The message with a final newline, unless it is empty.
-fn terminated<'a>(message: &'a [u8], eol: &[u8]) -> Cow<'a, [u8]> {
-    if message.is_empty() || message.ends_with(b"\n") {
-        Cow::Borrowed(message)
-    } else {
-        Cow::Owned([message, eol].concat())
+/// What a text with this last byte lacks at its end; an empty one lacks nothing.
+fn missing_line_end(last: Option<&u8>, eol: &'static [u8]) -> &'static [u8] {
+    match last {
+        None | Some(b'\n') => b"",
+        Some(_) => eol,
     }
 }
 
@@ -164,7 +365,7 @@ struct Fields<'a> {
     /// The value of Content-Length; None: no such field.
     length: Option<usize>,
     /// Whose number of lines a field Lines may tell.
-    body: &'a [u8],
+    body: Option<&'a [u8]>,
 }
 
 /// mbox(5) of mutt, UW-IMAP and Dovecot; see [`Status::take`]. P has no letter.
@@ -184,7 +385,7 @@ fn status_values(status: Status) -> (String, String) {
 
 /// A header with its fields edited.
 #[derive(Default)]
-struct Header {
+struct Edited {
     /// Fields that stand before it.
     before: Vec<u8>,
     /// The header, with new fields in the place of old ones and `From ` lines quoted.
@@ -194,9 +395,9 @@ struct Header {
     quotes: u32,
 }
 
-impl Header {
-    fn edited(header: &[u8], fields: &Fields<'_>, eol: &[u8]) -> Header {
-        let mut out = Header { kept: Vec::with_capacity(header.len() + 80), ..Header::default() };
+impl Edited {
+    fn new(header: &[u8], fields: &Fields<'_>, eol: &[u8]) -> Edited {
+        let mut out = Edited { kept: Vec::with_capacity(header.len() + 80), ..Edited::default() };
         let (status, x_status) = fields.status.clone().unzip();
         // A Content-Length that is not ours may not stay even where it fits: with enough of them a file
         // of quoted lines looks like one whose lengths say where a message ends.
@@ -244,9 +445,10 @@ impl Header {
     /// Behind a From_ line a reader wants a header field. Where the message does not begin with one, the
     /// fields that would follow come first; an empty one where there are none. Where it begins with a
     /// continuation line it would continue these: then the From_ line is to stand there twice, which is
-    /// as good as a field. Says whether.
-    fn place_first_line(&mut self, eol: &[u8]) -> bool {
-        let first = match &self.kept[..] {
+    /// as good as a field. Says whether. `rest` is the line that follows without being edited.
+    fn place_first_line(&mut self, rest: &[u8], eol: &[u8]) -> bool {
+        let first = if self.kept.is_empty() { rest } else { &self.kept };
+        let first = match first {
             [] => return false,
             [b' ' | b'\t', ..] => return true,
             first => first,
@@ -262,9 +464,10 @@ impl Header {
     }
 }
 
-fn says_lines(field: &Field<'_>, body: &[u8]) -> bool {
-    let number = memchr::memchr_iter(b'\n', body).count();
-    std::str::from_utf8(field.value.trim_ascii()).is_ok_and(|value| value.parse() == Ok(number))
+fn says_lines(field: &Field<'_>, body: Option<&[u8]>) -> bool {
+    let number = body.map(|body| memchr::memchr_iter(b'\n', body).count());
+    let said = std::str::from_utf8(field.value.trim_ascii()).ok().and_then(|value| value.parse().ok());
+    number.is_some() && said == number
 }
 
 /// A field, if it has a value.
@@ -416,6 +619,14 @@ mod tests {
         #[test]
         fn what_is_written_is_read_back(data in messages()) {
             crate::promises::writer(&data);
+        }
+
+        #[test]
+        fn a_message_in_chunks_is_written_like_the_whole(
+            message in messages(),
+            cuts in proptest::collection::vec(0usize..24, 0..20),
+        ) {
+            crate::promises::writer_in_chunks(&message, &cuts);
         }
     }
 }
