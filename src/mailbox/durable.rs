@@ -100,6 +100,14 @@ impl Dir {
             .map_err(|e| failed("create", self.join(name))(e))
     }
 
+    /// The same for reading and writing: an mbox that one delivers into.
+    pub fn create_new(&self, name: &OsStr, mode: u32) -> Result<File> {
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode)))
+            .map(File::from)
+            .map_err(|e| failed("create", self.join(name))(e))
+    }
+
     /// Opens a file to read and to append to; makes it if there is none.
     pub fn open_append(&self, name: &OsStr, mode: u32) -> Result<File> {
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;

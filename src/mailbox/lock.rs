@@ -109,15 +109,28 @@ pub fn acquire(
     wanted: &Wanted,
     interrupted: &AtomicBool,
 ) -> Result<(Guard, Vec<Finding>)> {
+    let open = || file.try_clone().map_err(Error::io("lock", path));
+    acquire_opening(path, open, mode, wanted, interrupted)
+}
+
+/// The same, where the mailbox is opened by `open`, once the dot-lock is had: so it can be made and, should
+/// all fail, be removed while nobody else who keeps to the dot-lock looks at it. The guard has the file.
+pub fn acquire_opening(
+    path: &Path,
+    open: impl FnOnce() -> Result<File>,
+    mode: Mode,
+    wanted: &Wanted,
+    interrupted: &AtomicBool,
+) -> Result<(Guard, Vec<Finding>)> {
     let patience = Patience::new(wanted.timeout, interrupted);
     let asked = |method| wanted.methods.contains(&method);
     let mut findings = Vec::new();
-    let file = file.try_clone().map_err(Error::io("lock", path))?;
-    let mut guard = Guard { file, flocked: false, _dotlock: None };
+    let mut dotlock = None;
     if asked(Method::Dotlock) {
         let lock = Dotlock::acquire(path, wanted, &patience);
-        guard._dotlock = forgive(lock, mode, cannot_write, Code::LockUnwritable, &mut findings)?;
+        dotlock = forgive(lock, mode, cannot_write, Code::LockUnwritable, &mut findings)?;
     }
+    let mut guard = Guard { file: open()?, flocked: false, _dotlock: dotlock };
     let mut fcntl = None;
     if asked(Method::Fcntl) {
         let lock = fcntl_acquire(path, &guard.file, mode, &patience);
@@ -129,6 +142,14 @@ pub fn acquire(
         guard.flocked = forgive(lock, mode, is_unsupported, Code::LockUnsupported, &mut findings)?.is_some();
     }
     Ok((guard, findings))
+}
+
+impl Guard {
+    /// The locked file, as the same open file that was locked. Closing what is returned before the guard is
+    /// dropped would release an fcntl lock.
+    pub fn file(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
 }
 
 impl Drop for Guard {

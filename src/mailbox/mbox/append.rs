@@ -1,21 +1,35 @@
 //! Appending to an mbox: locked, its end repaired and never glued to, and cut back to what it was unless
 //! all went well.
 
+use std::ffi::OsString;
 use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::boundary;
-use super::read::{self, Ask};
+use super::read::{self, Ask, NotAMailbox};
+use super::scan::FRAME;
 use super::variant::Variant;
 use super::watch::Watch;
-use super::write::line_end;
-use crate::mailbox::durable::{self, Identity};
+use super::write::{Changes, Head, Unsayable, Writing, line_end};
+use crate::mailbox::durable::{self, Dir, Identity};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Finding;
 use crate::mailbox::lock::{self, Guard, Mode, Wanted};
+use crate::mailbox::maildir::write::{FILE_MODE, parent_of};
 use crate::mailbox::mapped::Mapped;
 use crate::mailbox::source::Format;
+
+/// How much of an mbox is looked at from either end before one message is appended: the header of its first
+/// message, and frames that are closed or not.
+const WINDOW: usize = 64 << 10;
+/// What is rendered before it is written: a message of the usual size is one write(2), so that a kill leaves
+/// none of it or all.
+const BUFFER: usize = 1 << 20;
+/// How often a mailbox is opened that others make and remove, or replace, while we wait for its lock.
+const ATTEMPTS: usize = 10;
 
 /// An mbox that is being appended to. Dropped before [`Extending::keep`] it is as long as it was.
 #[derive(Debug)]
@@ -31,6 +45,8 @@ pub struct Extending {
     /// Locks that could not be had.
     pub findings: Vec<Finding>,
     path: PathBuf,
+    /// The name under which it was made, if it was.
+    made: Option<(Dir, OsString)>,
     kept: bool,
     // Released before the file is closed: fields are dropped in this order.
     _guard: Guard,
@@ -44,8 +60,8 @@ struct End {
 }
 
 impl Extending {
-    /// Opens, locks and looks at the mbox. `asked` is the variant to write, where the user named one;
-    /// otherwise it is what the mbox is.
+    /// Opens, locks and looks at the mbox, at all of it. `asked` is the variant to write, where the user
+    /// named one; otherwise it is what the mbox is.
     ///
     /// # Errors
     /// [`Error::Destination`] for what cannot be continued, [`Error::NotAMailbox`], [`Error::Locked`],
@@ -56,100 +72,302 @@ impl Extending {
         wanted: &Wanted,
         interrupted: &AtomicBool,
     ) -> Result<Extending> {
-        // No FIFO is waited for: a mailbox is a regular file.
-        let meta = std::fs::metadata(path).map_err(Error::io("open", path))?;
-        let refuse = |reason: &str| Error::Destination { path: path.to_owned(), reason: reason.into() };
-        if !meta.is_file() {
-            return Err(refuse("is no regular file; nothing can be appended to it"));
-        }
-        let file = File::options().read(true).write(true).open(path).map_err(Error::io("open", path))?;
-        let (guard, findings) = lock::acquire(path, &file, Mode::Write, wanted, interrupted)?;
-        let length = same_file(path, &file)?;
-        let old = Mapped::of(&file, length, path)?;
-        let End { variant, repair } = look(old.as_deref().unwrap_or_default(), path, asked, interrupted)?;
-        Ok(Extending {
-            file,
-            length,
-            variant,
-            repair,
-            findings,
-            path: path.to_owned(),
-            kept: false,
-            _guard: guard,
-        })
+        let mut extending = Extending::lock(path, false, wanted, interrupted)?;
+        let old = Mapped::of(&extending.file, extending.length, path)?;
+        let end = look(old.as_deref().unwrap_or_default(), path, asked, interrupted)?;
+        extending.continue_as(end);
+        Ok(extending)
     }
 
-    /// Flushes what was appended, which stays from here on.
+    /// The same for one message: only the two ends of the mbox are looked at, so that one of 4 GB costs no
+    /// more than a small one. What has no lengths and no frames is continued as mboxrd. With `create` it is
+    /// made where it is missing; it is then gone again unless it is kept.
+    ///
+    /// # Errors
+    /// As [`Extending::open`]; [`Error::Unsupported`] for a variant that says how long a message is.
+    pub fn open_end(
+        path: &Path,
+        asked: Option<Variant>,
+        create: bool,
+        wanted: &Wanted,
+        interrupted: &AtomicBool,
+    ) -> Result<Extending> {
+        if let Some(asked @ (Variant::Mboxcl | Variant::Mboxcl2 | Variant::Rfc822)) = asked {
+            let reason = format!("a message cannot be delivered as {asked}; mboxrd, mboxo and mmdf can");
+            return Err(Error::Unsupported { path: path.to_owned(), reason });
+        }
+        let mut extending = Extending::lock(path, create, wanted, interrupted)?;
+        let end = look_at_ends(&extending.file, extending.length, path, asked)?;
+        extending.continue_as(end);
+        Ok(extending)
+    }
+
+    fn continue_as(&mut self, end: End) {
+        self.variant = end.variant;
+        self.repair = end.repair;
+    }
+
+    /// Opens and locks it. Nothing is known of its contents yet.
+    fn lock(path: &Path, create: bool, wanted: &Wanted, interrupted: &AtomicBool) -> Result<Extending> {
+        for _ in 0..ATTEMPTS {
+            let mut made = None;
+            let there = open(path, create)?;
+            let open = || match there {
+                Some(file) => Ok(file),
+                None => make(path, &mut made),
+            };
+            let locked = lock::acquire_opening(path, open, Mode::Write, wanted, interrupted);
+            let (guard, findings) = match locked {
+                // Another one was quicker in making it.
+                Err(Error::Io { source, .. }) if create && source.kind() == io::ErrorKind::AlreadyExists => {
+                    continue;
+                }
+                locked => locked?,
+            };
+            let file = guard.file().map_err(Error::io("open", path))?;
+            let Some(length) = length_if_same(path, &file)? else { continue };
+            // Who was quicker with the lock may have delivered into what we have made.
+            let made = made.filter(|_| length == 0);
+            return Ok(Extending {
+                file,
+                length,
+                variant: Variant::Mboxrd,
+                repair: Vec::new(),
+                findings,
+                path: path.to_owned(),
+                made,
+                kept: false,
+                _guard: guard,
+            });
+        }
+        let how = "another file was put in its place, again and again".into();
+        Err(Error::Changed { path: path.to_owned(), how })
+    }
+
+    /// Writes one message behind what is there; `chunks` hands it over in pieces, see [`Head`]. It is in the
+    /// file then, and [`Extending::flush`] makes it safe.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for a message that an MMDF file cannot hold, [`Error::Io`],
+    /// [`Error::Interrupted`], and those of `chunks`. The mbox is cut back when this is dropped.
+    pub fn append(
+        &mut self,
+        head: &Head<'_>,
+        interrupted: &AtomicBool,
+        chunks: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
+    ) -> Result<Changes> {
+        let unsayable = |Unsayable| Error::Unsupported {
+            path: self.path.clone(),
+            reason: "the message has a line of four ^A, which would end its frame in an MMDF file".into(),
+        };
+        let mut at = self.length;
+        let mut flush = |out: &mut Vec<u8>| {
+            if interrupted.load(Ordering::Relaxed) {
+                return Err(Error::Interrupted);
+            }
+            durable::write_all_at(&self.file, out, at).map_err(Error::io("write", &self.path))?;
+            at += out.len() as u64;
+            out.clear();
+            Ok(())
+        };
+        let mut out = self.repair.clone();
+        let mut writing = Writing::begin(self.variant, head, &mut out).map_err(unsayable)?;
+        chunks(&mut |chunk| {
+            for chunk in chunk.chunks(BUFFER) {
+                writing.push(chunk, &mut out).map_err(unsayable)?;
+                if out.len() >= BUFFER {
+                    flush(&mut out)?;
+                }
+            }
+            Ok(())
+        })?;
+        let changes = writing.finish(&mut out).map_err(unsayable)?;
+        flush(&mut out)?;
+        Ok(changes)
+    }
+
+    /// Brings what was appended to stable storage, and the name of an mbox that was empty: it may be new.
+    pub fn flush(&self) -> Result<()> {
+        durable::sync_file(&self.file).map_err(Error::io("flush", &self.path))?;
+        if self.length > 0 {
+            return Ok(());
+        }
+        let real = self.path.canonicalize().map_err(Error::io("look up", &self.path))?;
+        Dir::open(parent_of(&real))?.sync()
+    }
+
+    /// What was appended stays from here on; with `flush` it is on stable storage.
     pub fn keep(mut self, flush: bool) -> Result<()> {
         if flush {
-            durable::sync_file(&self.file).map_err(Error::io("flush", &self.path))?;
+            self.flush()?;
         }
         self.kept = true;
         Ok(())
+    }
+
+    /// Takes back what was appended: all of it, and the file if it was made for it.
+    fn take_back(&self) {
+        // A run that wrote nothing leaves its time alone, too.
+        if self.file.metadata().map_or(true, |meta| meta.len() > self.length) {
+            // If even the second try fails: the error that led here has been told, and what was appended is
+            // whole messages but the last.
+            let cut = || durable::truncate(&self.file, self.length);
+            let _ = cut().or_else(|_| cut());
+            let _ = durable::sync_file(&self.file);
+        }
+        let Some((dir, name)) = &self.made else { return };
+        let ours = rustix::fs::fstat(&self.file).map(|stat| (Identity::of(&stat), stat.st_size));
+        // Not what others have put there, nor what could not be cut.
+        if let Ok((ours, 0)) = ours
+            && dir.identity(name).ok().flatten() == Some(ours)
+        {
+            let _ = dir.unlink(name).or_else(|_| dir.unlink(name));
+        }
     }
 }
 
 impl Drop for Extending {
     fn drop(&mut self) {
-        // A run that wrote nothing leaves its time alone, too.
-        let is_longer = self.file.metadata().map_or(true, |meta| meta.len() > self.length);
-        if !self.kept && is_longer {
-            // If even this fails the error that led here has been told, and what was appended is whole
-            // messages but the last.
-            let _ = durable::truncate(&self.file, self.length);
-            let _ = durable::sync_file(&self.file);
+        if !self.kept {
+            self.take_back();
         }
     }
 }
 
-/// The length of the file, which is to be the one that has the name: another may have been put in its
-/// place before it was locked.
-fn same_file(path: &Path, file: &File) -> Result<u64> {
-    let looked = || Ok::<_, rustix::io::Errno>((rustix::fs::fstat(file)?, rustix::fs::stat(path)?));
-    let (ours, theirs) = looked().map_err(|e| Error::io("look at", path)(e.into()))?;
-    if Identity::of(&ours) != Identity::of(&theirs) {
-        let how = "another file was put in its place".into();
-        return Err(Error::Changed { path: path.to_owned(), how });
+/// Opens an mbox; None where it is missing and is to be made.
+fn open(path: &Path, create: bool) -> Result<Option<File>> {
+    let refuse = |reason: &str| Error::Destination { path: path.to_owned(), reason: reason.into() };
+    // No FIFO is waited for: a mailbox is a regular file.
+    let opened = std::fs::metadata(path).and_then(|meta| match meta.is_file() {
+        true => File::options().read(true).write(true).open(path).map(Some),
+        false => Ok(None),
+    });
+    match opened {
+        Ok(Some(file)) => Ok(Some(file)),
+        Ok(None) => Err(refuse("is no regular file; nothing can be appended to it")),
+        Err(e) if create && e.kind() == io::ErrorKind::NotFound && path.is_symlink() => {
+            Err(refuse("is a symbolic link to a file that does not exist"))
+        }
+        Err(e) if create && e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io("open", path)(e)),
     }
-    Ok(ours.st_size as u64)
+}
+
+/// Makes an mbox. Where the locks that follow cannot be had an empty one stays: others may be at it already.
+fn make(path: &Path, made: &mut Option<(Dir, OsString)>) -> Result<File> {
+    let refuse = || Error::Destination { path: path.to_owned(), reason: "is no name for a file".into() };
+    let name = path.file_name().ok_or_else(refuse)?.to_owned();
+    let dir = Dir::open(parent_of(path))?;
+    let file = dir.create_new(&name, FILE_MODE)?;
+    *made = Some((dir, name));
+    Ok(file)
+}
+
+/// The length of the file, if it is the one that has the name: another may have been put in its place before
+/// it was locked, or it may have been removed.
+fn length_if_same(path: &Path, file: &File) -> Result<Option<u64>> {
+    let failed = |e: rustix::io::Errno| Error::io("look at", path)(e.into());
+    let ours = rustix::fs::fstat(file).map_err(failed)?;
+    let theirs = match rustix::fs::stat(path) {
+        Err(rustix::io::Errno::NOENT) => return Ok(None),
+        theirs => theirs.map_err(failed)?,
+    };
+    Ok((Identity::of(&ours) == Identity::of(&theirs)).then_some(ours.st_size as u64))
+}
+
+/// Looks at both ends of an mbox, as far as [`WINDOW`] reaches.
+fn look_at_ends(file: &File, length: u64, path: &Path, asked: Option<Variant>) -> Result<End> {
+    let failed = || Error::io("read", path);
+    let size = length.min(WINDOW as u64) as usize;
+    let mut head = vec![0; size];
+    file.read_exact_at(&mut head, 0).map_err(failed())?;
+    let mut tail = head.clone();
+    if length > size as u64 {
+        file.read_exact_at(&mut tail, length - size as u64).map_err(failed())?;
+        // A line that is cut off is not judged.
+        head.truncate(memchr::memrchr(b'\n', &head).map_or(size, |lf| lf + 1));
+    }
+    end_of(&head, &tail, length, path, asked)
+}
+
+/// The end of an mbox of this length whose first and last bytes these are: the same where it is short.
+fn end_of(head: &[u8], tail: &[u8], length: u64, path: &Path, asked: Option<Variant>) -> Result<End> {
+    let refuse = |reason| Error::Destination { path: path.to_owned(), reason };
+    check_lines(head).map_err(refuse)?;
+    let framed = read::is_framed(head).map_err(|not| not_a_mailbox(not, path))?;
+    let is_blank = length == head.len() as u64 && head.trim_ascii().is_empty();
+    let variant = match asked {
+        Some(asked) if is_blank || (asked == Variant::Mmdf) == framed => asked,
+        None if framed => Variant::Mmdf,
+        None => Variant::Mboxrd,
+        Some(asked) => return Err(refuse(other_kind(framed, asked))),
+    };
+    if framed && !closes_frame(tail, length) {
+        return Err(refuse(UNCLOSED.into()));
+    }
+    Ok(End { variant, repair: repair(line_end(head), tail, framed) })
+}
+
+/// Whether a framed file that ends like this has all frames closed. Which of the lines of four ^A open and
+/// which close is known from the first line on; in a window, by the text before the last of them: that is in
+/// a frame, so that the next one closes it.
+fn closes_frame(tail: &[u8], length: u64) -> bool {
+    if length == tail.len() as u64 {
+        let (count, end) = boundary::frame_lines(tail).fold((0u64, 0), |(n, _), line| (n + 1, line.end));
+        return count.is_multiple_of(2) && tail[end..].trim_ascii().is_empty();
+    }
+    let lines = tail.trim_ascii_end().rsplit(|&b| b == b'\n');
+    lines.take_while(|line| line.trim_ascii_end() == FRAME).count() % 2 == 1
 }
 
 fn look(text: &[u8], path: &Path, asked: Option<Variant>, interrupted: &AtomicBool) -> Result<End> {
-    let refuse = |reason: String| Err(Error::Destination { path: path.to_owned(), reason });
-    if let Some(format) = Format::recognise(&text[..text.len().min(16)]) {
-        return refuse(format!("is compressed ({}); nothing can be appended to it", format.name()));
-    }
-    let lf = memchr::memchr(b'\n', text).is_some();
-    if !lf && memchr::memchr(b'\r', text).is_some() {
-        return refuse("has lines that end in CR alone; convert it into a new file instead".into());
-    }
+    let refuse = |reason| Error::Destination { path: path.to_owned(), reason };
+    check_lines(text).map_err(refuse)?;
     let watch = Watch { scanned: &|_| (), release: &|_| (), interrupted };
     let mbox = read::read(text, &Ask { variant: asked, ..Ask::default() }, watch);
     if interrupted.load(Ordering::Relaxed) {
         return Err(Error::Interrupted);
     }
-    let mbox = mbox.map_err(|not| Error::NotAMailbox {
-        path: path.to_owned(),
-        reason: format!("{}; nothing was appended", not.reason),
-        mend: not.mend,
-    })?;
+    let mbox = mbox.map_err(|not| not_a_mailbox(not, path))?;
     let blank = text.trim_ascii().is_empty();
     let framed =
         boundary::frame_lines(text).next().is_some_and(|line| text[..line.start].trim_ascii().is_empty());
     let variant = mbox.variant;
     if !blank && framed != (variant == Variant::Mmdf) {
-        let is = if framed { "MMDF" } else { "no MMDF" };
-        return refuse(format!("is {is} file; {variant} cannot be appended to it"));
+        return Err(refuse(other_kind(framed, variant)));
     }
     if framed && boundary::frame_lines(text).count() % 2 == 1 {
-        return refuse("ends in an MMDF frame that is never closed; close it first".into());
+        return Err(refuse(UNCLOSED.into()));
     }
-    Ok(End { variant, repair: repair(text, framed) })
+    Ok(End { variant, repair: repair(line_end(text), text, framed) })
 }
 
-/// What must be written behind `text` before the next From_ line, or MMDF's next frame.
-fn repair(text: &[u8], framed: bool) -> Vec<u8> {
-    let eol = line_end(text);
+const UNCLOSED: &str = "ends in an MMDF frame that is never closed; close it first";
+
+/// Refuses what has no lines to append to.
+fn check_lines(text: &[u8]) -> Result<(), String> {
+    if let Some(format) = Format::recognise(&text[..text.len().min(16)]) {
+        return Err(format!("is compressed ({}); nothing can be appended to it", format.name()));
+    }
+    let lf = memchr::memchr(b'\n', text).is_some();
+    if !lf && memchr::memchr(b'\r', text).is_some() {
+        return Err("has lines that end in CR alone; convert it into a new file instead".into());
+    }
+    Ok(())
+}
+
+fn not_a_mailbox(not: NotAMailbox, path: &Path) -> Error {
+    let reason = format!("{}; nothing was appended", not.reason);
+    Error::NotAMailbox { path: path.to_owned(), reason, mend: not.mend }
+}
+
+fn other_kind(framed: bool, asked: Variant) -> String {
+    let is = if framed { "an MMDF file" } else { "no MMDF file" };
+    format!("is {is}; {asked} cannot be appended to it")
+}
+
+/// What must be written behind a text that ends so before the next From_ line, or MMDF's next frame.
+fn repair(eol: &[u8], text: &[u8], framed: bool) -> Vec<u8> {
     let mut repair = Vec::new();
     if !text.is_empty() && !text.ends_with(b"\n") {
         repair.extend_from_slice(eol);
@@ -162,7 +380,13 @@ fn repair(text: &[u8], framed: bool) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::time::Duration;
+
     use super::*;
+    use crate::mailbox::lock::Method;
+    use crate::mailbox::mbox::write::{Envelope, Header};
 
     #[test]
     fn what_the_end_lacks_is_put_there_with_the_line_ends_of_the_file() {
@@ -178,9 +402,145 @@ mod tests {
             ("\n", ""),
             ("From a\n\nx\n\0\0", "\n\n"),
         ] {
-            assert_eq!(repair(text.as_bytes(), false), missing.as_bytes(), "{text:?}");
+            assert_eq!(
+                repair(line_end(text.as_bytes()), text.as_bytes(), false),
+                missing.as_bytes(),
+                "{text:?}"
+            );
         }
-        assert_eq!(repair(b"\x01\x01\x01\x01\nx\n\x01\x01\x01\x01", true), b"\n");
-        assert_eq!(repair(b"\x01\x01\x01\x01\nx\n\x01\x01\x01\x01\n", true), b"");
+        assert_eq!(repair(b"\n", b"\x01\x01\x01\x01\nx\n\x01\x01\x01\x01", true), b"\n");
+        assert_eq!(repair(b"\n", b"\x01\x01\x01\x01\nx\n\x01\x01\x01\x01\n", true), b"");
+    }
+
+    static GO_ON: AtomicBool = AtomicBool::new(false);
+    const LINE: &str = "From a@b Mon Jan  1 10:00:05 2001\n";
+
+    fn wanted(methods: &[Method]) -> Wanted {
+        let timeout = Duration::from_secs(20);
+        Wanted { methods: methods.to_vec(), timeout, pid: std::process::id(), host: "here".into() }
+    }
+
+    fn deliver(path: &Path, create: bool, message: &str, fail: bool) -> Result<()> {
+        let wanted = wanted(&[Method::Dotlock, Method::Fcntl]);
+        let mut extending = Extending::open_end(path, None, create, &wanted, &GO_ON)?;
+        let (header, rest) = Header::of(message.as_bytes(), true, None);
+        let envelope = Envelope::Made { sender: b"a@b", epoch: 978_343_205 };
+        let head = Head { envelope, header, eol: line_end(message.as_bytes()) };
+        extending.append(&head, &GO_ON, |chunk| {
+            chunk(rest)?;
+            if fail { Err(Error::Interrupted) } else { Ok(()) }
+        })?;
+        extending.keep(true)
+    }
+
+    /// What an mbox with this text becomes; the error, where it must be as it was.
+    fn delivered_into(text: &str) -> Result<String> {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("inbox");
+        fs::write(&path, text).unwrap();
+        deliver(&path, false, "A: 1\n\nFrom x\n", true).unwrap_err();
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        let delivered = deliver(&path, false, "A: 1\n\nFrom x\n", false);
+        let now = fs::read_to_string(&path).unwrap();
+        assert!(now.starts_with(text) && fs::read_dir(temp.path()).unwrap().count() == 1);
+        delivered.map(|()| now[text.len()..].to_owned())
+    }
+
+    #[test]
+    fn one_message_goes_behind_what_is_there_and_is_never_glued_to_it() {
+        let old = format!("{LINE}A: 0\n\nold\n\n");
+        let long = old.repeat(3000);
+        let crlf = old.replace('\n', "\r\n").repeat(3000);
+        let appended = format!("{LINE}A: 1\n\n>From x\n\n");
+        for (text, repair) in [
+            ("", ""),
+            ("\n\n", ""),
+            (&old, ""),
+            (old.trim_end_matches('\n'), "\n\n"),
+            (old.strip_suffix('\n').unwrap(), "\n"),
+            (&format!("\u{feff}\n\n{old}"), ""),
+            (&format!("junk before the first one\n\n{old}"), ""),
+            (&long, ""),
+            (long.trim_end_matches('\n'), "\n\n"),
+            (crlf.trim_end_matches("\r\n"), "\r\n\r\n"),
+            // Cut off in the middle, as a kill may leave it.
+            (&format!("{old}{LINE}A: 0\n\nha"), "\n\n"),
+        ] {
+            assert_eq!(delivered_into(text).unwrap(), format!("{repair}{appended}"), "{text:.80?}");
+        }
+        let frame = format!("\u{1}\u{1}\u{1}\u{1}\n{LINE}A: 1\n\nFrom x\n\u{1}\u{1}\u{1}\u{1}\n");
+        for (text, repair) in [
+            (&frame[..], ""),
+            (frame.trim_end(), "\n"),
+            (&frame.repeat(2000), ""),
+            (&format!("{frame}\n"), ""),
+        ] {
+            assert_eq!(delivered_into(text).unwrap(), format!("{repair}{frame}"), "{text:.80?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_mailbox_or_cannot_be_continued_is_refused() {
+        let frame = "\u{1}\u{1}\u{1}\u{1}\n";
+        let framed = format!("{frame}A: 1\n\nx\n{frame}");
+        for (text, why) in [
+            ("hello\n", "no line of its 6 bytes begins"),
+            ("From here on it is prose\nand so on\n", "is a separator"),
+            ("A: 1\n\nx\n", "one bare message"),
+            ("BABYL OPTIONS: x\n", "Babyl"),
+            ("From a\rA: 1\r", "CR alone"),
+            ("\u{1f}\u{8b}\u{8}", "not a mailbox"),
+            (&format!("{framed}{frame}"), "never closed"),
+            (&format!("{frame}A: 1\n\nx\n"), "never closed"),
+            (&format!("{framed}junk\n"), "never closed"),
+            (&format!("{}{frame}", framed.repeat(6000)), "never closed"),
+            (&framed.repeat(6000)[..89_000], "never closed"),
+        ] {
+            let refused = delivered_into(text).unwrap_err().to_string();
+            assert!(refused.contains(why), "{text:.80?}: {refused}");
+        }
+        let temp = tempfile::tempdir().unwrap();
+        let refused = |path: &Path, create| deliver(path, create, "A: 1\n", false).unwrap_err().to_string();
+        assert!(refused(temp.path(), true).contains("no regular file"));
+        assert!(refused(&temp.path().join("none"), false).contains("cannot open: no such file"));
+        assert!(refused(&temp.path().join("none/none"), true).contains("no such file"));
+        std::os::unix::fs::symlink("nowhere", temp.path().join("link")).unwrap();
+        assert!(refused(&temp.path().join("link"), true).contains("symbolic link to a file"));
+    }
+
+    #[test]
+    fn an_mbox_that_was_made_for_a_message_goes_with_it() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("inbox");
+        deliver(&path, true, "A: 1\n", true).unwrap_err();
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0);
+        std::thread::scope(|scope| {
+            for n in 0..8 {
+                let path = &path;
+                scope.spawn(move || deliver(path, true, "A: 1\n", n % 2 == 0).is_ok() == (n % 2 == 1));
+            }
+        });
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{LINE}A: 1\n\n").repeat(4));
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_qmail_local_writes_is_the_message_with_every_from_line_quoted() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("inbox");
+        let wanted = wanted(&[]);
+        let mut extending = Extending::open_end(&path, None, true, &wanted, &GO_ON).unwrap();
+        let head = Head {
+            envelope: Envelope::AsItWas(b"From a-b Sat Feb 03 04:05:06 2001\n"),
+            header: Header::Faithful(b"Return-Path: <a b>\nDelivered-To: c@d\n"),
+            eol: b"\n",
+        };
+        let chunks = [&b"Status: RO\nFro"[..], b"m x\n>From y\n\n>>F", b"rom z\r"];
+        extending.append(&head, &GO_ON, |chunk| chunks.iter().try_for_each(|bytes| chunk(bytes))).unwrap();
+        extending.keep(true).unwrap();
+        let written = "From a-b Sat Feb 03 04:05:06 2001\nReturn-Path: <a b>\nDelivered-To: c@d\n\
+            Status: RO\n>From x\n>>From y\n\n>>>From z\r\n\n";
+        assert_eq!(fs::read_to_string(&path).unwrap(), written);
     }
 }

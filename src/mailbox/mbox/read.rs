@@ -63,9 +63,8 @@ pub fn read<'a>(text: &'a [u8], ask: &Ask, watch: Watch<'_>) -> Result<Mbox<'a>,
     };
     let known = Known { framed, quotes_all, overrules: &ask.overrules };
     let mut boundaries = boundary::decide(text, &scan.candidates, known, watch);
-    let is_blank = text.trim_ascii().is_empty() || text.trim_ascii() == scan::BOM;
     let shows_why = ask.accept_none && !scan.candidates.is_empty();
-    if boundaries.messages.is_empty() && !is_blank && !shows_why {
+    if boundaries.messages.is_empty() && !is_blank(text) && !shows_why {
         return Err(no_separator(text, &scan));
     }
     let evidence = weigh(text, &scan, &boundaries);
@@ -151,6 +150,30 @@ fn bare_message<'a>(text: &'a [u8], watch: Watch<'_>) -> Mbox<'a> {
         findings,
         has_cr: true,
     }
+}
+
+/// Whether what begins like this is framed (MMDF), asked of the first part of a file; as [`read()`] takes it,
+/// but without looking through the rest.
+///
+/// # Errors
+/// It is no mailbox: it is another format, or no message begins in this part.
+pub(super) fn is_framed(head: &[u8]) -> Result<bool, NotAMailbox> {
+    if let Some(other) = name_other_format(head) {
+        return Err(other);
+    }
+    let framed = begins_with_frame(head);
+    let scan = scan::scan_window(head, 0..head.len());
+    let known = Known { framed, quotes_all: false, overrules: &Overrules::default() };
+    let boundaries = boundary::decide(head, &scan.candidates, known, Watch::nobody());
+    if boundaries.messages.is_empty() && !is_blank(head) {
+        return Err(no_separator(head, &scan));
+    }
+    Ok(framed)
+}
+
+/// Blanks, or the byte order mark of an editor that saved an empty file.
+fn is_blank(text: &[u8]) -> bool {
+    text.trim_ascii().is_empty() || text.trim_ascii() == scan::BOM
 }
 
 fn begins_with_frame(text: &[u8]) -> bool {

@@ -181,7 +181,8 @@ impl Scan {
     }
 }
 
-fn scan_window(text: &[u8], window: Range<usize>) -> Scan {
+/// Scans one window.
+pub(super) fn scan_window(text: &[u8], window: Range<usize>) -> Scan {
     let mut scan = Scan::default();
     // A needle that begins in this window may end in the next.
     let reach = &text[window.start..(window.end + 4).min(text.len())];

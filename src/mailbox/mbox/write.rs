@@ -129,6 +129,17 @@ pub enum Header<'a> {
     Faithful(&'a [u8]),
 }
 
+impl<'a> Header<'a> {
+    /// Of a message without a Content-Length that begins with `start`, which is `whole` or all that can be
+    /// held of it. Says what of `start` is the first chunk.
+    pub fn of(start: &'a [u8], whole: bool, status: Option<Status>) -> (Header<'a>, &'a [u8]) {
+        let split = header::split(start);
+        let complete = whole || split.closed;
+        let (lines, body) = (split.header, whole.then_some(split.body));
+        (Header::Edited { lines, complete, status, length: None, body }, &start[lines.len()..])
+    }
+}
+
 /// A message that is written as its chunks come in.
 #[derive(Debug)]
 pub struct Writing {
