@@ -17,7 +17,6 @@ use mailferry::mailbox::finding::Code;
 use mailferry::mailbox::input::Input;
 use mailferry::mailbox::lock::Wanted;
 use mailferry::mailbox::maildir::flags::Flags;
-use mailferry::mailbox::mbox::variant::Variant;
 use mailferry::mailbox::shown;
 use serde_json::json;
 
@@ -132,8 +131,9 @@ pub fn run(args: DeliverArgs) -> Exit {
         Err(failure) => failure.reason.status(),
     };
     let delivered = done.as_deref().unwrap_or_default();
-    if args.common.verbose {
-        for one in delivered {
+    for one in delivered {
+        reporter.findings(&one.path, &one.findings);
+        if args.common.verbose {
             reporter.line(&format!(
                 "{}{}",
                 shown(&one.path),
@@ -180,7 +180,10 @@ fn deliver_one(args: &DeliverArgs, bytes: &mut u64) -> Result<Vec<Delivered>, Fa
         interrupted: &interrupted,
     };
     if args.dry_run {
-        return Ok(targets.iter().map(|t| Delivered { path: t.path().to_owned(), already: false }).collect());
+        return Ok(targets
+            .iter()
+            .map(|t| Delivered { path: t.path().to_owned(), already: false, findings: Vec::new() })
+            .collect());
     }
     deliver::deliver(&draft, &targets, &rules)
 }
@@ -198,12 +201,8 @@ fn target(mailbox: &Mailbox) -> Result<Target, Failure> {
     match mailbox.format {
         None => Target::at(mailbox.path.clone()),
         Some(Format::Maildir) => Ok(Target::Maildir(mailbox.path.clone())),
-        Some(Format::Mbox | Format::Variant(Variant::Mboxrd | Variant::Mmdf)) => {
-            Ok(Target::Mbox(mailbox.path.clone()))
-        }
-        Some(Format::Variant(variant)) => {
-            refuse(format!("deliver writes mboxrd and MMDF, not {variant}: mbox: continues what is there"))
-        }
+        Some(Format::Mbox) => Ok(Target::Mbox(mailbox.path.clone(), None)),
+        Some(Format::Variant(variant)) => Ok(Target::Mbox(mailbox.path.clone(), Some(variant))),
     }
 }
 

@@ -10,8 +10,9 @@ use super::failure::{Failure, Reason};
 use super::letter::Letter;
 use crate::mailbox::error::Result;
 use crate::mailbox::mbox::from_line::{self, Line};
-use crate::mailbox::mbox::write::{self, line_end};
-use crate::mailbox::{escaped, header};
+use crate::mailbox::mbox::status::Status;
+use crate::mailbox::mbox::write::{self, Head, Header, line_end};
+use crate::mailbox::{escaped, header, mbox};
 
 /// A message as it will lie in a mailbox: lines on top, and the letter without what is cut.
 #[derive(Debug)]
@@ -22,12 +23,16 @@ pub struct Draft<'a> {
     cuts: Vec<Range<usize>>,
     /// The envelope sender, empty for the null sender; for a From_ line.
     sender: Vec<u8>,
+    /// The From_ line, where it is to be another one than we would write, and an mbox's bytes with it: as
+    /// qmail-local writes them.
+    from_line: Option<Vec<u8>>,
 }
 
 impl<'a> Draft<'a> {
-    /// A letter with these bytes above it and nothing else changed.
-    pub fn verbatim(letter: &'a Letter, top: Vec<u8>, sender: Vec<u8>) -> Draft<'a> {
-        Draft { letter, top, cuts: Vec::new(), sender }
+    /// A letter with these lines above it and nothing else changed, as qmail-local delivers it: in an mbox
+    /// under this From_ line, with every line quoted that needs it, those of the header, too.
+    pub fn verbatim(letter: &'a Letter, from_line: Vec<u8>, top: Vec<u8>) -> Draft<'a> {
+        Draft { letter, top, cuts: Vec::new(), sender: Vec::new(), from_line: Some(from_line) }
     }
 
     /// The letter with its envelope told once: a From_ line on top is taken off and understood, one
@@ -53,7 +58,8 @@ impl<'a> Draft<'a> {
         let from_mta = from_mta || from_line.is_some();
         let header = header::split(&head[start..]).header;
         let sender = envelope.sender.clone().or(from_line.map(|line| line.sender));
-        let mut draft = Draft { letter, top: Vec::new(), cuts: Vec::new(), sender: Vec::new() };
+        let mut draft =
+            Draft { letter, top: Vec::new(), cuts: Vec::new(), sender: Vec::new(), from_line: None };
         if start > 0 {
             draft.cuts.push(0..start);
         }
@@ -111,6 +117,24 @@ impl<'a> Draft<'a> {
         let head = self.letter.head();
         let cut: u64 = self.cuts.iter().map(|cut| bare_newlines(&head[cut.clone()])).sum();
         self.size() + self.letter.bare_newlines() - cut + bare_newlines(&self.top)
+    }
+
+    /// How an mbox has it, and what of `head`, which is [`Draft::head`], is the first chunk. `epoch` is the
+    /// time of delivery.
+    pub fn mbox_head<'h>(
+        &'h self,
+        head: &'h [u8],
+        status: Option<Status>,
+        epoch: i64,
+    ) -> (Head<'h>, &'h [u8]) {
+        let eol = line_end(head);
+        if let Some(line) = &self.from_line {
+            let (header, first) = (Header::Faithful(&self.top), &head[self.top.len()..]);
+            return (Head { envelope: mbox::write::Envelope::AsItWas(line), header, eol }, first);
+        }
+        let (header, first) = Header::of(head, head.len() as u64 == self.size(), status);
+        let envelope = mbox::write::Envelope::Made { sender: &self.sender, epoch };
+        (Head { envelope, header, eol }, first)
     }
 
     /// What of it is held in memory: all, or its first 8 MiB. Its header is in there, unless that is longer.

@@ -18,9 +18,13 @@ use failure::{Failure, Reason};
 
 use crate::mailbox::durable::Dir;
 use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::Finding;
 use crate::mailbox::lock::{DirLock, Wanted};
 use crate::mailbox::maildir::delivery::{Content, Delivery, Stamp};
 use crate::mailbox::maildir::flags::Flags;
+use crate::mailbox::mbox::append::Extending;
+use crate::mailbox::mbox::status::Status;
+use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::{quoted, shown};
 
 /// Where a message is to go.
@@ -28,8 +32,8 @@ use crate::mailbox::{quoted, shown};
 pub enum Target {
     /// A Maildir, or a folder of one.
     Maildir(PathBuf),
-    /// An mbox, of a variant if one was named.
-    Mbox(PathBuf),
+    /// An mbox, and the variant to write, if one was named.
+    Mbox(PathBuf, Option<Variant>),
 }
 
 /// How to deliver.
@@ -56,13 +60,15 @@ pub struct Delivered {
     pub path: PathBuf,
     /// Whether it was there before.
     pub already: bool,
+    /// Locks that could not be had.
+    pub findings: Vec<Finding>,
 }
 
 impl Target {
     /// The path that was named.
     pub fn path(&self) -> &Path {
         match self {
-            Target::Maildir(path) | Target::Mbox(path) => path,
+            Target::Maildir(path) | Target::Mbox(path, _) => path,
         }
     }
 
@@ -72,7 +78,7 @@ impl Target {
         let is_slashed = path.as_os_str().as_encoded_bytes().ends_with(b"/");
         match std::fs::metadata(&path) {
             Ok(meta) if meta.is_dir() || is_slashed => Ok(Target::Maildir(path)),
-            Ok(_) => Ok(Target::Mbox(path)),
+            Ok(_) => Ok(Target::Mbox(path, None)),
             Err(_) if is_slashed => Ok(Target::Maildir(path)),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 let text = format!(
@@ -116,7 +122,7 @@ pub fn deliver(draft: &Draft<'_>, targets: &[Target], rules: &Rules<'_>) -> Resu
         one.flush()?;
     }
     for (n, one) in pending {
-        flushed.push((n, one.keep()));
+        flushed.push((n, one.keep()?));
     }
     flushed.sort_by_key(|(n, _)| *n);
     Ok(flushed.into_iter().map(|(_, delivered)| delivered).collect())
@@ -126,22 +132,21 @@ pub fn deliver(draft: &Draft<'_>, targets: &[Target], rules: &Rules<'_>) -> Resu
 enum Pending {
     Already(PathBuf),
     Maildir { delivery: Delivery, _lock: Option<DirLock> },
+    Mbox { path: PathBuf, extending: Extending },
 }
 
 impl Pending {
     fn prepare(draft: &Draft<'_>, target: &Target, rules: &Rules<'_>) -> Result<Pending, Failure> {
         match target {
             Target::Maildir(path) => Pending::into_maildir(draft, path, rules),
-            Target::Mbox(path) => {
-                Err(Failure::new(Reason::Configuration, format!("{}: is an mbox", shown(path))))
-            }
+            Target::Mbox(path, variant) => Pending::into_mbox(draft, path, *variant, rules),
         }
     }
 
     fn into_maildir(draft: &Draft<'_>, path: &Path, rules: &Rules<'_>) -> Result<Pending, Failure> {
         let maildir = Dir::open(path)?;
         let (lock, already) = match rules.once {
-            true => once::look(&maildir, draft, rules)?,
+            true => once::in_maildir(&maildir, draft, rules)?,
             false => (None, None),
         };
         if let Some(path) = already {
@@ -158,9 +163,34 @@ impl Pending {
         Ok(Pending::Maildir { delivery, _lock: lock })
     }
 
+    fn into_mbox(
+        draft: &Draft<'_>,
+        path: &Path,
+        variant: Option<Variant>,
+        rules: &Rules<'_>,
+    ) -> Result<Pending, Failure> {
+        let mut extending = Extending::open_end(path, variant, rules.create, rules.locks, rules.interrupted)?;
+        let head = draft.head();
+        let status = (!rules.flags.is_empty()).then_some(Status { flags: rules.flags, old: true });
+        let (head, first) = draft.mbox_head(&head, status, rules.now.as_secs() as i64);
+        if rules.once && once::in_mbox(path, &extending, &head, first, draft, rules.interrupted)? {
+            return Ok(Pending::Already(path.to_owned()));
+        }
+        let written = extending.append(&head, rules.interrupted, |chunk| {
+            chunk(first)?;
+            draft.each_chunk_behind_head(chunk)
+        });
+        match written {
+            Ok(_) => Ok(Pending::Mbox { path: path.to_owned(), extending }),
+            // No other mailbox of this format will take it, either.
+            Err(error @ Error::Unsupported { .. }) => Err(Failure::new(Reason::BadMessage, error)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn publish(&mut self) -> Result<(), Failure> {
         match self {
-            Pending::Already(_) => Ok(()),
+            Pending::Already(_) | Pending::Mbox { .. } => Ok(()),
             Pending::Maildir { delivery, .. } => Ok(delivery.publish()?),
         }
     }
@@ -169,13 +199,22 @@ impl Pending {
         match self {
             Pending::Already(_) => Ok(()),
             Pending::Maildir { delivery, .. } => Ok(delivery.flush()?),
+            Pending::Mbox { extending, .. } => Ok(extending.flush()?),
         }
     }
 
-    fn keep(self) -> Delivered {
-        match self {
-            Pending::Already(path) => Delivered { path, already: true },
-            Pending::Maildir { delivery, .. } => Delivered { path: delivery.keep(), already: false },
-        }
+    fn keep(self) -> Result<Delivered, Failure> {
+        Ok(match self {
+            Pending::Already(path) => Delivered { path, already: true, findings: Vec::new() },
+            Pending::Maildir { delivery, .. } => {
+                Delivered { path: delivery.keep(), already: false, findings: Vec::new() }
+            }
+            Pending::Mbox { path, mut extending } => {
+                let findings = std::mem::take(&mut extending.findings);
+                // It is flushed already: there is nothing left that can fail.
+                extending.keep(false)?;
+                Delivered { path, already: false, findings }
+            }
+        })
     }
 }

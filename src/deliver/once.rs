@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Rules;
 use super::draft::Draft;
@@ -10,10 +11,15 @@ use crate::mailbox::durable::Dir;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::lock::{self, DirLock};
 use crate::mailbox::maildir::name;
+use crate::mailbox::mapped::Mapped;
+use crate::mailbox::mbox::append::Extending;
+use crate::mailbox::mbox::read::{self, Ask};
+use crate::mailbox::mbox::watch::Watch;
+use crate::mailbox::mbox::write::{Head, Unsayable, Writing};
 
 /// Looks for the message in a Maildir, and keeps out others who look, too, until the lock is dropped.
 /// Where the file system locks no directories two who deliver at the same time may both find nothing.
-pub(super) fn look(
+pub(super) fn in_maildir(
     maildir: &Dir,
     draft: &Draft<'_>,
     rules: &Rules<'_>,
@@ -41,6 +47,58 @@ pub(super) fn look(
         }
     }
     Ok((Some(lock), None))
+}
+
+/// Looks for the message in an mbox, whose lock keeps out all others. It is there if one of its messages has
+/// the very bytes that would be written, but for the From_ line, which has the time.
+pub(super) fn in_mbox(
+    path: &Path,
+    extending: &Extending,
+    head: &Head<'_>,
+    first: &[u8],
+    draft: &Draft<'_>,
+    interrupted: &AtomicBool,
+) -> Result<bool> {
+    let unsayable =
+        |Unsayable| Error::Unsupported { path: path.to_owned(), reason: "cannot hold the message".into() };
+    let (mut hasher, mut size, mut out) = (blake3::Hasher::new(), 0u64, Vec::new());
+    let mut writing = Writing::begin(extending.variant, head, &mut out).map_err(unsayable)?;
+    // What stands above the message: the From_ line, and before it a frame.
+    let from_line = memchr::memmem::find(&out, b"From ").unwrap_or_default();
+    let above = memchr::memchr(b'\n', &out[from_line..]).map_or(out.len(), |lf| from_line + lf + 1);
+    out.drain(..above);
+    let mut take = |out: &mut Vec<u8>| {
+        hasher.update(out);
+        size += out.len() as u64;
+        out.clear();
+    };
+    let mut push = |bytes: &[u8]| {
+        writing.push(bytes, &mut out).map_err(unsayable)?;
+        take(&mut out);
+        Ok(())
+    };
+    push(first)?;
+    draft.each_chunk_behind_head(&mut push)?;
+    writing.finish(&mut out).map_err(unsayable)?;
+    take(&mut out);
+    let wanted = hasher.finalize();
+
+    let Some(text) = Mapped::of(&extending.file, extending.length, path)? else { return Ok(false) };
+    let watch = Watch { scanned: &|_| (), release: &|range| text.hand_back(range), interrupted };
+    let ask = Ask { variant: Some(extending.variant), ..Ask::default() };
+    // That it is an mbox was seen when it was opened.
+    let Ok(mbox) = read::read(&text, &ask, watch) else { return Ok(false) };
+    let mut starts = mbox.messages().iter();
+    let is_there = starts.any(|message| {
+        let end = message.start.saturating_add(size);
+        let range = message.start as usize..end.min(text.len() as u64) as usize;
+        // As long as it would be, to the separator and what closes a frame.
+        message.end < end && end <= text.len() as u64 && blake3::hash(&text[range]) == wanted
+    });
+    match interrupted.load(Ordering::Relaxed) {
+        true => Err(Error::Interrupted),
+        false => Ok(is_there),
+    }
 }
 
 /// Whether a file holds just the bytes of the message.

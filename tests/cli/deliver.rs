@@ -253,6 +253,54 @@ fn a_repeat_doubles_nothing_if_that_is_asked_for() {
 }
 
 #[test]
+fn a_repeat_into_an_mbox_doubles_nothing_either() {
+    let quoted = "Subject: x\nStatus: R\n\nFrom here on\n>From there\nno newline at the end";
+    for (name, message) in [("mbox", quoted), ("mmdf", quoted), ("mbox", "\n\n"), ("mbox", "no header")] {
+        let scratch = scratch();
+        let path = scratch.path().join("inbox");
+        let target = PathBuf::from(format!("{name}:{}", path.display()));
+        let once = |options: &[&str], message: &str| {
+            let options = [&["--once", "--create", "-v"], options].concat();
+            deliver(&options, &[&target], message).exits(0).text()
+        };
+        let (new, there) =
+            (format!("{}\n", path.display()), format!("{} (was there already)\n", path.display()));
+        assert_eq!(once(&[], message), new);
+        let before = fs::read(&path).unwrap();
+        assert_eq!(once(&[], message), there, "{message:?}");
+        assert_eq!(fs::read(&path).unwrap(), before);
+        assert_eq!(once(&[], &format!("{message}\nmore")), new);
+        assert_eq!(once(&["-f", "a@b"], message), new);
+        assert_eq!(once(&["-f", "a@b"], message), there);
+    }
+}
+
+#[test]
+fn an_mbox_and_a_maildir_have_it_together_or_not_at_all() {
+    let (scratch, maildir) = ground();
+    let mbox = scratch.path().join("inbox");
+    fs::write(&mbox, "From a@b Sat Feb  3 04:05:06 2001\nSubject: old\n\nno newline").unwrap();
+    let before = fs::read(&mbox).unwrap();
+    fs::rename(maildir.join("new"), maildir.join("away")).unwrap();
+    let message = "Subject: new\n\nFrom here on\n";
+    for targets in [[&mbox, &maildir], [&maildir, &mbox]] {
+        deliver(&[], &targets.map(PathBuf::as_path), message).exits(75);
+        assert_eq!(fs::read(&mbox).unwrap(), before);
+    }
+    fs::rename(maildir.join("away"), maildir.join("new")).unwrap();
+    deliver(&["-f", "c@d"], &[&mbox, &maildir], message).exits(0);
+    assert_eq!(the_one(&maildir), format!("Return-Path: <c@d>\n{message}").as_bytes());
+    let text = String::from_utf8(fs::read(&mbox).unwrap()).unwrap();
+    let added = text
+        .strip_prefix("From a@b Sat Feb  3 04:05:06 2001\nSubject: old\n\nno newline\n\nFrom c@d ")
+        .unwrap();
+    assert!(added.ends_with("\nReturn-Path: <c@d>\nSubject: new\n\n>From here on\n\n"), "{text}");
+    let mut left = names(scratch.path());
+    left.sort();
+    assert_eq!(left, ["Maildir", "inbox"]);
+}
+
+#[test]
 fn flags_and_umask_are_as_asked_for() {
     let (_scratch, maildir) = ground();
     let run = deliver(&["--flags", "SF", "--umask", "007", "-v"], &[&maildir], "Subject: x\n\n").exits(0);
