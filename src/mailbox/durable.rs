@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -106,6 +106,32 @@ impl Dir {
         retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode)))
             .map(File::from)
             .map_err(|e| failed("create", self.join(name))(e))
+    }
+
+    /// Makes a file that has these bytes from the moment it has its name: a kill leaves no file or a whole
+    /// one. (Where the file system knows no files without a name it may be an empty one.) A name that is
+    /// taken is an error, as for [`Dir::create_file`].
+    pub fn create_filled(&self, name: &OsStr, mode: u32, bytes: &[u8]) -> Result<OwnedFd> {
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        let written = |fd: &OwnedFd| write_all(fd, bytes).map_err(Error::io("write", self.join(name)));
+        if let Ok(fd) = retry_on_intr(|| rustix::fs::openat(&self.fd, ".", flags, Mode::from_raw_mode(mode)))
+        {
+            written(&fd)?;
+            let own = format!("/proc/self/fd/{}", fd.as_raw_fd());
+            let link = || rustix::fs::linkat(CWD, &own, &self.fd, name, AtFlags::SYMLINK_FOLLOW);
+            match retry_on_intr(link) {
+                Ok(()) => return Ok(fd),
+                Err(Errno::EXIST) => return Err(failed("create", self.join(name))(Errno::EXIST)),
+                // No /proc, or no links: made the old way.
+                Err(_) => {}
+            }
+        }
+        let fd = self.create_file(name, mode)?;
+        written(&fd).inspect_err(|_| {
+            // The error that is told is the first one.
+            let _ = self.unlink(name);
+        })?;
+        Ok(fd)
     }
 
     /// Opens a file to read and to append to; makes it if there is none.

@@ -252,23 +252,22 @@ impl Dotlock {
         }
     }
 
+    /// None: there is one. Ours is signed from the first moment: an empty one, which a kill would leave
+    /// behind, nobody could ever call stale.
     fn create(dir: &Dir, name: &OsStr, wanted: &Wanted) -> Result<Option<Identity>> {
-        let fd = match dir.create_file(name, 0o644) {
+        let signature = format!("{} {} mailferry\n", wanted.pid, wanted.host);
+        let fd = match dir.create_filled(name, 0o644, signature.as_bytes()) {
             Ok(fd) => fd,
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
                 return Ok(None);
             }
             Err(error) => return Err(error),
         };
-        Dotlock::sign(&fd, wanted).map(Some).map_err(|source| {
+        let stat = rustix::fs::fstat(&fd).map_err(|e| {
             let _ = dir.unlink(name);
-            Error::io("write the lock file", dir.path().join(name))(source)
-        })
-    }
-
-    fn sign(fd: &OwnedFd, wanted: &Wanted) -> io::Result<Identity> {
-        durable::write_all(fd, format!("{} {} mailferry\n", wanted.pid, wanted.host).as_bytes())?;
-        Ok(Identity::of(&rustix::fs::fstat(fd)?))
+            Error::io("look at the lock file", dir.path().join(name))(e.into())
+        })?;
+        Ok(Some(Identity::of(&stat)))
     }
 }
 
