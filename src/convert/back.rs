@@ -454,7 +454,13 @@ impl<'a> Output<'a> {
     fn finish(self, options: &Options<'_>) -> Result<()> {
         match self.to {
             Target::Whole(growing) => growing.publish(options.fsync != Fsync::None),
-            Target::Behind(extending) => extending.keep(options.fsync != Fsync::None),
+            Target::Behind(extending) => {
+                if options.fsync != Fsync::None {
+                    extending.flush()?;
+                }
+                extending.keep();
+                Ok(())
+            }
             Target::Stream(stream) => stream.flush().map_err(Error::io("write", options.destination)),
             Target::Nowhere => Ok(()),
         }

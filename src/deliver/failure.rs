@@ -94,6 +94,7 @@ impl From<Error> for Failure {
             Error::Locked { .. } => Reason::Locked,
             Error::Interrupted => Reason::Interrupted,
             Error::Changed { .. } => Reason::TryAgain,
+            Error::Unsayable { .. } => Reason::BadMessage,
             _ => Reason::Configuration,
         };
         let text = match &error {

@@ -122,7 +122,7 @@ pub fn deliver(draft: &Draft<'_>, targets: &[Target], rules: &Rules<'_>) -> Resu
         one.flush()?;
     }
     for (n, one) in pending {
-        flushed.push((n, one.keep()?));
+        flushed.push((n, one.keep()));
     }
     flushed.sort_by_key(|(n, _)| *n);
     Ok(flushed.into_iter().map(|(_, delivered)| delivered).collect())
@@ -176,16 +176,13 @@ impl Pending {
         if rules.once && once::in_mbox(path, &extending, &head, first, draft, rules.interrupted)? {
             return Ok(Pending::Already(path.to_owned()));
         }
-        let written = extending.append(&head, rules.interrupted, |chunk| {
+        extending.append(&head, rules.interrupted, |chunk| {
             chunk(first)?;
             draft.each_chunk_behind_head(chunk)
-        });
-        match written {
-            Ok(_) => Ok(Pending::Mbox { path: path.to_owned(), extending }),
-            // No other mailbox of this format will take it, either.
-            Err(error @ Error::Unsupported { .. }) => Err(Failure::new(Reason::BadMessage, error)),
-            Err(error) => Err(error.into()),
-        }
+        })?;
+        // Now, while it can be taken back: whoever keeps to the lock sees nothing of it yet.
+        extending.flush()?;
+        Ok(Pending::Mbox { path: path.to_owned(), extending })
     }
 
     fn publish(&mut self) -> Result<(), Failure> {
@@ -197,24 +194,22 @@ impl Pending {
 
     fn flush(&mut self) -> Result<(), Failure> {
         match self {
-            Pending::Already(_) => Ok(()),
+            Pending::Already(_) | Pending::Mbox { .. } => Ok(()),
             Pending::Maildir { delivery, .. } => Ok(delivery.flush()?),
-            Pending::Mbox { extending, .. } => Ok(extending.flush()?),
         }
     }
 
-    fn keep(self) -> Result<Delivered, Failure> {
-        Ok(match self {
+    fn keep(self) -> Delivered {
+        match self {
             Pending::Already(path) => Delivered { path, already: true, findings: Vec::new() },
             Pending::Maildir { delivery, .. } => {
                 Delivered { path: delivery.keep(), already: false, findings: Vec::new() }
             }
             Pending::Mbox { path, mut extending } => {
                 let findings = std::mem::take(&mut extending.findings);
-                // It is flushed already: there is nothing left that can fail.
-                extending.keep(false)?;
+                extending.keep();
                 Delivered { path, already: false, findings }
             }
-        })
+        }
     }
 }

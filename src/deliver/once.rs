@@ -59,8 +59,7 @@ pub(super) fn in_mbox(
     draft: &Draft<'_>,
     interrupted: &AtomicBool,
 ) -> Result<bool> {
-    let unsayable =
-        |Unsayable| Error::Unsupported { path: path.to_owned(), reason: "cannot hold the message".into() };
+    let unsayable = |Unsayable| Error::unsayable(path);
     let (mut hasher, mut size, mut out) = (blake3::Hasher::new(), 0u64, Vec::new());
     let mut writing = Writing::begin(extending.variant, head, &mut out).map_err(unsayable)?;
     // What stands above the message: the From_ line, and before it a frame.

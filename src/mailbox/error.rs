@@ -118,6 +118,14 @@ pub enum Error {
         /// What is not done, and what to do instead.
         reason: String,
     },
+    /// A message that the mailbox's format cannot hold.
+    #[error("{}: {reason}", shown(path))]
+    Unsayable {
+        /// The mailbox.
+        path: PathBuf,
+        /// What of the message cannot be said there.
+        reason: &'static str,
+    },
     /// SIGINT, SIGTERM or SIGHUP.
     #[error("interrupted; nothing was published")]
     Interrupted,
@@ -128,6 +136,12 @@ impl Error {
     pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Error {
         let path = path.as_ref().to_owned();
         move |source| Error::Io { action, path, source }
+    }
+
+    /// A message that an MMDF file cannot hold.
+    pub fn unsayable(path: &Path) -> Error {
+        let reason = "the message has a line of four ^A, which would end its frame in an MMDF file";
+        Error::Unsayable { path: path.to_owned(), reason }
     }
 
     /// Whether the same command may succeed later without anything being mended.
@@ -147,7 +161,8 @@ impl Error {
             | Error::Compressed { .. }
             | Error::Boundaries { .. }
             | Error::Manifest { .. }
-            | Error::Unsupported { .. } => false,
+            | Error::Unsupported { .. }
+            | Error::Unsayable { .. } => false,
         }
     }
 
@@ -163,7 +178,7 @@ impl Error {
             Error::NoRoom { .. } => Code::NoRoom,
             Error::Boundaries { .. } => Code::BoundariesFile,
             Error::Manifest { .. } => Code::ManifestDamaged,
-            Error::Unsupported { .. } => Code::Unsupported,
+            Error::Unsupported { .. } | Error::Unsayable { .. } => Code::Unsupported,
             Error::Interrupted => Code::Interrupted,
         }
     }
@@ -180,7 +195,8 @@ impl Error {
             | Error::NoRoom { path, .. }
             | Error::Boundaries { path, .. }
             | Error::Manifest { path, .. }
-            | Error::Unsupported { path, .. } => Some(path),
+            | Error::Unsupported { path, .. }
+            | Error::Unsayable { path, .. } => Some(path),
             Error::Interrupted => None,
         }
     }

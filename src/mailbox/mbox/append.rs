@@ -148,7 +148,7 @@ impl Extending {
     /// file then, and [`Extending::flush`] makes it safe.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for a message that an MMDF file cannot hold, [`Error::Io`],
+    /// [`Error::Unsayable`] for a message that an MMDF file cannot hold, [`Error::Io`],
     /// [`Error::Interrupted`], and those of `chunks`. The mbox is cut back when this is dropped.
     pub fn append(
         &mut self,
@@ -156,10 +156,7 @@ impl Extending {
         interrupted: &AtomicBool,
         chunks: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
     ) -> Result<Changes> {
-        let unsayable = |Unsayable| Error::Unsupported {
-            path: self.path.clone(),
-            reason: "the message has a line of four ^A, which would end its frame in an MMDF file".into(),
-        };
+        let unsayable = |Unsayable| Error::unsayable(&self.path);
         let mut at = self.length;
         let mut flush = |out: &mut Vec<u8>| {
             if interrupted.load(Ordering::Relaxed) {
@@ -196,13 +193,9 @@ impl Extending {
         Dir::open(parent_of(&real))?.sync()
     }
 
-    /// What was appended stays from here on; with `flush` it is on stable storage.
-    pub fn keep(mut self, flush: bool) -> Result<()> {
-        if flush {
-            self.flush()?;
-        }
+    /// What was appended stays from here on, and the locks are given back.
+    pub fn keep(mut self) {
         self.kept = true;
-        Ok(())
     }
 
     /// Takes back what was appended: all of it, and the file if it was made for it.
@@ -430,7 +423,9 @@ mod tests {
             chunk(rest)?;
             if fail { Err(Error::Interrupted) } else { Ok(()) }
         })?;
-        extending.keep(true)
+        extending.flush()?;
+        extending.keep();
+        Ok(())
     }
 
     /// What an mbox with this text becomes; the error, where it must be as it was.
@@ -538,7 +533,7 @@ mod tests {
         };
         let chunks = [&b"Status: RO\nFro"[..], b"m x\n>From y\n\n>>F", b"rom z\r"];
         extending.append(&head, &GO_ON, |chunk| chunks.iter().try_for_each(|bytes| chunk(bytes))).unwrap();
-        extending.keep(true).unwrap();
+        extending.keep();
         let written = "From a-b Sat Feb 03 04:05:06 2001\nReturn-Path: <a b>\nDelivered-To: c@d\n\
             Status: RO\n>From x\n>>From y\n\n>>>From z\r\n\n";
         assert_eq!(fs::read_to_string(&path).unwrap(), written);
