@@ -89,6 +89,22 @@ impl Dir {
         })
     }
 
+    /// Opens a directory in this one; where there is none it is made, and several may try at once. Says
+    /// whether it was made by us. `mode` is subject to the umask.
+    pub fn open_or_create_dir(&self, name: &OsStr, mode: u32) -> Result<(Dir, bool)> {
+        match rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(mode)) {
+            Ok(()) => {
+                let made = self.open_child_with(name, OFlags::NOFOLLOW).inspect_err(|_| {
+                    // The error that is told is the first one.
+                    let _ = self.remove_empty(name);
+                });
+                Ok((made?, true))
+            }
+            Err(Errno::EXIST) => Ok((self.open_child(name)?, false)),
+            Err(e) => Err(failed("create the directory", self.join(name))(e)),
+        }
+    }
+
     /// Makes a file for writing; one that exists, a symbolic link too, is an error
     /// ([`io::ErrorKind::AlreadyExists`]).
     ///
@@ -140,6 +156,17 @@ impl Dir {
         retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode)))
             .map(File::from)
             .map_err(|e| failed("open", self.join(name))(e))
+    }
+
+    /// Opens a file, which must be there, to read and to append to; None if there is none. A FIFO is not
+    /// waited for.
+    pub fn open_to_append(&self, name: &OsStr) -> Result<Option<File>> {
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        match retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::empty())) {
+            Ok(fd) => Ok(Some(File::from(fd))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(failed("open", self.join(name))(e)),
+        }
     }
 
     /// Opens a message to read. A symbolic link is followed, since users do link messages; a FIFO is not
@@ -199,6 +226,23 @@ impl Dir {
     /// Gives a file the name of another one here, which is replaced: only where the user said so.
     pub fn replace(&self, from: &OsStr, name: &OsStr) -> Result<()> {
         rustix::fs::renameat(&self.fd, from, &self.fd, name).map_err(failed("rename", self.join(from)))
+    }
+
+    /// Puts a file with these bytes in the place of the one that has the name in `to`, if one has: it is
+    /// written here, flushed, and renamed. Whoever reads the name sees the old bytes or the new ones.
+    pub fn write_over(&self, to: &Dir, name: &OsStr, bytes: &[u8], mode: u32) -> Result<()> {
+        let mut temporary = name.to_owned();
+        temporary.push(format!(".{:016x}", random()));
+        let file = self.create_file(&temporary, mode)?;
+        let written = write_all(&file, bytes).and_then(|()| sync_file(&file));
+        let done = written.map_err(Error::io("write", self.join(&temporary))).and_then(|()| {
+            rustix::fs::renameat(&self.fd, &temporary, &to.fd, name)
+                .map_err(failed("rename", self.join(&temporary)))
+        });
+        done.inspect_err(|_| {
+            // The error that is told is the first one.
+            let _ = self.unlink(&temporary);
+        })
     }
 
     /// Changes the mode of a file or a directory in this one. A symbolic link is refused: what it leads
@@ -507,14 +551,18 @@ fn unlinked_file(dir: &Path) -> Result<File> {
     let dir = Dir::open(dir)?;
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     loop {
-        // The keys of a RandomState are the standard library's only public randomness.
-        let name = OsString::from(format!(".mailferry-{:016x}", RandomState::new().build_hasher().finish()));
+        let name = OsString::from(format!(".mailferry-{:016x}", random()));
         match retry_on_intr(|| rustix::fs::openat(&dir.fd, &name, flags, Mode::RUSR | Mode::WUSR)) {
             Ok(fd) => return dir.unlink(&name).map(|()| File::from(fd)),
             Err(Errno::EXIST) => {}
             Err(e) => return Err(failed("create a temporary file in", &dir.path)(e)),
         }
     }
+}
+
+/// The keys of a RandomState are the standard library's only public randomness.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 /// Whether a file lies on NFS, where flock(2) is a lock of the fcntl(2) kind in disguise.

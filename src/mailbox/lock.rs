@@ -19,7 +19,8 @@ use super::error::{Error, Result};
 use super::finding::{Code, Finding};
 use super::{escaped, shown};
 
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// A delivery holds the lock on a quota for less than this.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// As much of a foreign lock file as is shown.
 const SHOWN_BYTES: u64 = 80;

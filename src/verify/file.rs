@@ -21,7 +21,6 @@ use crate::mailbox::maildir::{name, read};
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::mbox::scan;
 use crate::mailbox::mbox::watch::Watch;
-use crate::mailbox::source;
 
 /// So far a file's time may be from the one in its name: a delivery takes a while.
 const APART: i64 = 60;
@@ -54,6 +53,8 @@ pub(super) struct Message {
     pub place: Place,
     pub name: OsString,
     pub size: u64,
+    /// A server has compressed it.
+    pub compressed: bool,
     /// BLAKE3 of the file, where a manifest asks for it and the file could be read.
     pub digest: Option<Digest>,
     /// Where a second message seems to begin.
@@ -64,7 +65,7 @@ pub(super) struct Message {
 
 impl Message {
     fn new(folder: usize, place: Place, name: OsString, size: u64) -> Message {
-        Message { folder, place, name, size, digest: None, inside: None, vouched: false }
+        Message { folder, place, name, size, compressed: false, digest: None, inside: None, vouched: false }
     }
 
     pub fn parsed(&self) -> name::Parsed<'_> {
@@ -285,10 +286,9 @@ impl Part {
             return Ok(());
         }
         buffer.clear();
-        // A server's compressed file says how long it is when it is unpacked.
-        const MAGIC: u64 = 16;
-        file.take(if quick { MAGIC } else { message.size }).read_to_end(buffer)?;
-        if source::Format::recognise(buffer).is_some() || buffer.starts_with(b"Dovecot-LZ4\r*\x9b\xc5") {
+        file.take(if quick { read::MAGIC } else { message.size }).read_to_end(buffer)?;
+        if read::is_compressed(buffer) {
+            message.compressed = true;
             if !quick {
                 message.digest = look.hashes.then(|| Digest::of(buffer));
             }

@@ -409,29 +409,41 @@ impl Notes {
     }
 
     /// The quota's sums beside what is there (Maildir++). Messages flagged T do not count; whether those
-    /// in .Trash do is for each server to say, so either sum is right.
+    /// in .Trash do is for each server to say, and most believe an S= that is not true: either sum is right.
     fn maildirsize(&mut self, root: &Path, folders: &[Found], messages: &[Message]) -> Result<()> {
-        let path = root.join("maildirsize");
+        let path = root.join(quota::FILE);
         let text = match std::fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(Error::io("read", &path)(error)),
         };
-        let counts = |m: &&Message| !m.parsed().flags().has(Flags::TRASHED);
-        let in_trash = |m: &&Message| folders[m.folder].path.file_name() == Some(OsStr::new(".Trash"));
-        let size = |m: &Message| m.parsed().field(b'S').unwrap_or(m.size) as i64;
-        let all = messages.iter().filter(counts).fold((0, 0), |(b, n), m| (b + size(m), n + 1));
-        let trash = messages.iter().filter(counts).filter(in_trash);
-        let less = trash.fold(all, |(b, n), m| (b - size(m), n - 1));
+        let in_trash = |m: &Message| folders[m.folder].path.file_name() == Some(OsStr::new(quota::TRASH));
+        let sum = |trash_counts: bool, believing: bool| {
+            let counts =
+                |m: &&Message| !m.parsed().flags().has(Flags::TRASHED) && (trash_counts || !in_trash(m));
+            let said = |m: &Message| m.parsed().field(b'S').filter(|_| believing || m.compressed);
+            let size = |m: &Message| said(m).unwrap_or(m.size) as i64;
+            messages.iter().filter(counts).fold((0, 0), |(b, n), m| (b + size(m), n + 1))
+        };
+        let is_right = |sums: (i64, i64)| {
+            [(false, false), (true, false), (false, true), (true, true)]
+                .iter()
+                .any(|&(t, b)| sum(t, b) == sums)
+        };
         let message = match quota::sums(&text) {
-            Ok(sums) if sums == all || sums == less => return Ok(()),
+            Ok(sums) if is_right(sums) => return Ok(()),
             Ok((bytes, count)) => {
-                let count = counted(count.unsigned_abs(), "message");
-                format!("sums up to {bytes} bytes in {count}; there are {} bytes in {}", all.0, all.1)
+                let (count, there) = (counted(count.unsigned_abs(), "message"), sum(true, false));
+                format!("sums up to {bytes} bytes in {count}; there are {} bytes in {}", there.0, there.1)
             }
             Err(line) => format!("line {line} is not two numbers"),
         };
         let finding = Finding::new(Code::MaildirsizeDrift, message).in_file(&path);
+        if root.join(quota::MARKER).exists() {
+            self.findings
+                .push(finding.mend("a delivery was cut off between the two; the next one counts anew"));
+            return Ok(());
+        }
         // With the file goes its first line, and where nobody else knows the quota, there is none then.
         self.findings.push(finding.mend(format!(
             "rm {} has the next delivery count anew; but if the quota in its first line is set nowhere else, keep that",
@@ -446,7 +458,8 @@ fn is_known(name: &[u8]) -> bool {
     const NAMES: &[&[u8]] = &[
         FILE_NAME.as_bytes(),
         LOST.as_bytes(),
-        b"maildirsize",
+        quota::FILE.as_bytes(),
+        quota::MARKER.as_bytes(),
         b"maildirfolder",
         b"subscriptions",
         b"sieve",

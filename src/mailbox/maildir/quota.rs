@@ -1,4 +1,533 @@
-//! The quota of a Maildir++: the file `maildirsize`.
+//! The quota of a Maildir++: the file `maildirsize`, and how a delivery keeps it true.
+//!
+//! Its first line is the limits, each further one `bytes messages` to be summed up; a delivery appends one
+//! (Courier's maildirquota.txt). Other programs write it without any lock, so among them it is an estimate.
+//! Among deliveries of ours it is exact, even when they are killed at any moment:
+//!
+//! * From the check to the link into new/ a delivery holds flock(2) on the tmp/ of the Maildir. The Maildir
+//!   itself is not what is locked: a conversion holds that for as long as it runs.
+//! * Meanwhile the file [`MARKER`] stands beside `maildirsize`. Whoever gets the lock and finds it knows that
+//!   its maker is dead, and counts what is there instead of believing the sum.
+//!
+//! Where a file system has no flock(2) for directories (NFS) there is neither lock nor marker, and it is the
+//! estimate that it is with other programs. It is an estimate after a power cut, too: the file is flushed
+//! when it is written anew, not with each line. What an estimate is wrong by goes with the next count.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::fs::{AtFlags, Stat};
+use rustix::io::Errno;
+
+use super::flags::Flags;
+use super::write::{FILE_MODE, Place, parent_of};
+use super::{name, read};
+use crate::mailbox::counted;
+use crate::mailbox::durable::{self, Dir, Identity};
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::lock::{self, DirLock};
+
+/// The file's name, in the Maildir itself and never in a folder of it.
+pub const FILE: &str = "maildirsize";
+/// Stands beside it while a delivery is between its line and its message. Not in tmp/: there it would go
+/// after 36 hours, and with it the only word that the sum may be wrong.
+pub const MARKER: &str = "mailferry.counting";
+/// The folder whose messages are as good as deleted and count for nothing.
+pub const TRASH: &str = ".Trash";
+
+/// A longer file is counted anew, so that summing up stays cheap.
+const LONGEST: u64 = 5120;
+/// So long, in seconds, a count is believed by which the Maildir is full.
+const STALE: i64 = 15 * 60;
+/// How often a count is made again because another program wrote meanwhile.
+const COUNTS: usize = 3;
+
+/// What a Maildir may hold. None is no limit, and so is 0 to all programs that know the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Bytes in messages.
+    pub bytes: Option<u64>,
+    /// Messages.
+    pub messages: Option<u64>,
+}
+
+/// What a Maildir holds, as far as it counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Used {
+    /// Bytes in messages.
+    pub bytes: i64,
+    /// Messages.
+    pub messages: i64,
+}
+
+/// The message does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Over {
+    /// What is there.
+    pub used: Used,
+    /// What may be.
+    pub limits: Limits,
+    /// Bytes of the message.
+    pub size: u64,
+}
+
+/// The quota of a Maildir.
+#[derive(Debug)]
+pub struct Quota {
+    root: Dir,
+    tmp: Dir,
+    asked: Option<Limits>,
+}
+
+/// A message that is in the sum already. Between getting this and saying [`Entered::done`] it is to be
+/// linked; dropped without that word, it is taken out of the sum again.
+#[derive(Debug)]
+pub struct Entered<'a> {
+    window: Window<'a>,
+    file: File,
+    size: u64,
+}
+
+/// Lock and marker.
+#[derive(Debug)]
+struct Window<'a> {
+    quota: &'a Quota,
+    /// Whether the file adds up to what is there: if not, the marker stays for the next one to see.
+    is_true: bool,
+    lock: DirLock,
+}
+
+/// What stands in the file.
+#[derive(Debug, PartialEq, Eq)]
+struct Content {
+    first_line: Vec<u8>,
+    used: Used,
+    /// Behind the first.
+    lines: usize,
+}
+
+impl Limits {
+    /// Reads `1000S,10C`, either alone too; as an option has it.
+    ///
+    /// # Errors
+    /// A sentence for a person.
+    pub fn parse(text: &str) -> Result<Limits, String> {
+        let mut limits = Limits::default();
+        let mut seen = HashSet::new();
+        for part in text.split(',') {
+            let (slot, digits) = match (part.strip_suffix('S'), part.strip_suffix('C')) {
+                (Some(digits), _) => (&mut limits.bytes, digits),
+                (_, Some(digits)) => (&mut limits.messages, digits),
+                _ => return Err(unclear(text, part)),
+            };
+            if !digits.bytes().all(|b| b.is_ascii_digit()) || !seen.insert(part.ends_with('S')) {
+                return Err(unclear(text, part));
+            }
+            let number: i64 = digits.parse().map_err(|_| unclear(text, part))?;
+            *slot = Some(number.unsigned_abs()).filter(|&n| n > 0);
+        }
+        Ok(limits)
+    }
+
+    /// The limits in a first line; what else it says is passed over.
+    fn of_line(line: &[u8]) -> Limits {
+        let mut limits = Limits::default();
+        for part in parts(line) {
+            match part {
+                Part::Bytes(limit) => limits.bytes = limit,
+                Part::Messages(limit) => limits.messages = limit,
+                Part::Other(_) => {}
+            }
+        }
+        limits
+    }
+
+    /// A first line with these limits that keeps what else `old` says.
+    fn line(self, old: &[u8]) -> Vec<u8> {
+        let others = parts(old).filter_map(|part| match part {
+            Part::Other(other) if !other.is_empty() => Some(other),
+            _ => None,
+        });
+        others.fold(self.to_string().into_bytes(), |line, other| [&line[..], b",", other].concat())
+    }
+
+    /// Whether so much may be there.
+    fn allow(self, bytes: i64, messages: i64) -> bool {
+        let within = |limit: Option<u64>, n: i64| limit.is_none_or(|limit| n.max(0).unsigned_abs() <= limit);
+        within(self.bytes, bytes) && within(self.messages, messages)
+    }
+}
+
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.bytes, self.messages) {
+            (Some(bytes), Some(messages)) => write!(f, "{bytes}S,{messages}C"),
+            (None, Some(messages)) => write!(f, "{messages}C"),
+            (bytes, None) => write!(f, "{}S", bytes.unwrap_or(0)),
+        }
+    }
+}
+
+impl fmt::Display for Over {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Over { used, limits, size } = self;
+        let bytes = limits.bytes.map(|limit| format!("{} of {}", used.bytes, counted(limit, "byte")));
+        let messages =
+            limits.messages.map(|limit| format!("{} of {}", used.messages, counted(limit, "message")));
+        let both: Vec<String> = bytes.into_iter().chain(messages).collect();
+        write!(f, "over quota: {} used; this message has {}", both.join(" and "), counted(*size, "byte"))
+    }
+}
+
+impl Quota {
+    /// The quota that a delivery into a Maildir, or a folder of one, has to keep. None where there is none:
+    /// neither asked for nor with a maildirsize; and for the trash, which does not count.
+    ///
+    /// A message that gets the flag T does not count either: it is the caller's to ask for no quota then.
+    pub fn find(maildir: &Dir, asked: Option<Limits>) -> Result<Option<Quota>> {
+        let root = match folder_of(maildir)? {
+            Some((_, name)) if name.as_bytes() == TRASH.as_bytes() => return Ok(None),
+            Some((root, _)) => root,
+            None => maildir.try_clone()?,
+        };
+        if asked.is_none() && !root.exists(OsStr::new(FILE))? {
+            return Ok(None);
+        }
+        let tmp = root.open_child(OsStr::new("tmp"))?;
+        Ok(Some(Quota { root, tmp, asked }))
+    }
+
+    /// Whether a message of `size` bytes would fit; nothing is written, nobody is waited for.
+    pub fn look(&self, size: u64, now: i64, interrupted: &AtomicBool) -> Result<Option<Over>> {
+        let (first_line, used) = match self.read(size, now)? {
+            Ok((_, content)) => (content.first_line, content.used),
+            Err(first_line) => (self.first_line(&first_line), count(&self.root, interrupted)?),
+        };
+        Ok(self.over(&first_line, used, size))
+    }
+
+    /// Adds a message of `size` bytes to the sum, if it fits. `now` is seconds since 1970.
+    ///
+    /// Others wait until [`Entered::done`]: to be called when all but the link is done, and for one message
+    /// after the other.
+    ///
+    /// # Errors
+    /// [`Error::Locked`], [`Error::Interrupted`], [`Error::Io`].
+    pub fn enter(
+        &self,
+        size: u64,
+        now: i64,
+        wait: Duration,
+        interrupted: &AtomicBool,
+    ) -> Result<Result<Entered<'_>, Over>> {
+        let mut window = Window::open(self, wait, interrupted)?;
+        loop {
+            let read = if window.is_true { self.read(size, now)? } else { Err(self.read_first_line()?) };
+            let (file, content) = match read {
+                Ok(found) => found,
+                Err(first_line) => self.rebuild(&first_line, interrupted)?,
+            };
+            window.is_true = true;
+            if let Some(over) = self.over(&content.first_line, content.used, size) {
+                return Ok(Err(over));
+            }
+            // From here on whoever finds the marker has to count.
+            window.is_true = false;
+            durable::write_all(&file, format!("{size} 1\n").as_bytes())
+                .map_err(Error::io("write", self.path()))?;
+            if self.root.identity(OsStr::new(FILE))? == Some(identity(&file, &self.path())?) {
+                return Ok(Ok(Entered { window, file, size }));
+            }
+            // Another program has put its own count in the file's place: our line is not in there, and our
+            // message was not there to be counted.
+            window.is_true = true;
+        }
+    }
+
+    fn over(&self, first_line: &[u8], used: Used, size: u64) -> Option<Over> {
+        let limits = Limits::of_line(first_line);
+        let size_too = i64::try_from(size).unwrap_or(i64::MAX);
+        let fits = limits.allow(used.bytes.saturating_add(size_too), used.messages.saturating_add(1));
+        (!fits).then_some(Over { used, limits, size })
+    }
+
+    /// The file to append to and what it says. The error is its first line, where what follows is not to be
+    /// believed.
+    fn read(&self, size: u64, now: i64) -> Result<Result<(File, Content), Vec<u8>>> {
+        let Some(file) = self.root.open_to_append(OsStr::new(FILE))? else { return Ok(Err(Vec::new())) };
+        let (text, meta) = self.read_text(&file)?;
+        let content = match Content::of(&text) {
+            Ok(content) if meta.len() <= LONGEST => content,
+            Ok(Content { first_line, .. }) | Err(first_line) => return Ok(Err(first_line)),
+        };
+        let is_other = self.asked.is_some_and(|asked| asked != Limits::of_line(&content.first_line));
+        // A Maildir is not called full because of what may not be there any more: who deletes a message
+        // need not know of this file. So only a fresh count is believed, that nothing was added to.
+        let is_doubtful = content.lines > 1 || now.saturating_sub(meta.mtime()) > STALE;
+        let is_over = self.over(&content.first_line, content.used, size).is_some();
+        if is_other || (is_over && is_doubtful) {
+            return Ok(Err(content.first_line));
+        }
+        Ok(Ok((file, content)))
+    }
+
+    fn read_first_line(&self) -> Result<Vec<u8>> {
+        let Some(file) = self.root.open_to_append(OsStr::new(FILE))? else { return Ok(Vec::new()) };
+        Ok(first_line(&self.read_text(&file)?.0).to_vec())
+    }
+
+    fn read_text(&self, file: &File) -> Result<(Vec<u8>, std::fs::Metadata)> {
+        let meta = file.metadata().map_err(Error::io("look at", self.path()))?;
+        if !meta.is_file() {
+            let reason = "is no regular file, and can hold no quota; remove it".into();
+            return Err(Error::Destination { path: self.path(), reason });
+        }
+        let mut text = Vec::new();
+        file.take(LONGEST + 1).read_to_end(&mut text).map_err(Error::io("read", self.path()))?;
+        Ok((text, meta))
+    }
+
+    /// The first line as it is to be from now on.
+    fn first_line(&self, old: &[u8]) -> Vec<u8> {
+        match self.asked {
+            Some(asked) if asked != Limits::of_line(old) || old.is_empty() => asked.line(old),
+            None if old.is_empty() => Limits::default().line(old),
+            _ => old.to_vec(),
+        }
+    }
+
+    /// Counts what is there and puts a new file in the place of the old one.
+    fn rebuild(&self, old: &[u8], interrupted: &AtomicBool) -> Result<(File, Content)> {
+        let mut before = self.stat()?;
+        let mut used = count(&self.root, interrupted)?;
+        for _ in 1..COUNTS {
+            // What another program appends while we count would be lost with the old file.
+            let now = self.stat()?;
+            let same = |stat: &Stat| (Identity::of(stat), stat.st_size);
+            if now.as_ref().map(same) == before.as_ref().map(same) {
+                break;
+            }
+            before = now;
+            used = count(&self.root, interrupted)?;
+        }
+        let content = Content { first_line: self.first_line(old), used, lines: 1 };
+        let mode = before.map_or(FILE_MODE, |stat| stat.st_mode & 0o777);
+        self.tmp.write_over(&self.root, OsStr::new(FILE), &content.to_bytes(), mode)?;
+        match self.root.open_to_append(OsStr::new(FILE))? {
+            Some(file) => Ok((file, content)),
+            None => Err(Error::io("open", self.path())(io::ErrorKind::NotFound.into())),
+        }
+    }
+
+    fn stat(&self) -> Result<Option<Stat>> {
+        match rustix::fs::statat(&self.root, FILE, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(Error::io("look up", self.path())(e.into())),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.root.path().join(FILE)
+    }
+}
+
+impl Entered<'_> {
+    /// The message has its name: it counts.
+    pub fn done(mut self) {
+        self.window.is_true = true;
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        if !self.window.is_true {
+            // Where this fails the marker stays, and the next delivery counts.
+            self.window.is_true =
+                durable::write_all(&self.file, format!("-{} -1\n", self.size).as_bytes()).is_ok();
+        }
+    }
+}
+
+impl<'a> Window<'a> {
+    fn open(quota: &'a Quota, wait: Duration, interrupted: &AtomicBool) -> Result<Window<'a>> {
+        let lock = lock::lock_dir(&quota.tmp, wait, interrupted)?;
+        let is_true = match lock.is_held() {
+            true => match quota.root.create_file(OsStr::new(MARKER), FILE_MODE) {
+                Ok(_) => true,
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => false,
+                Err(error) => return Err(error),
+            },
+            // Others are in there with us, so a marker would say nothing.
+            false => true,
+        };
+        Ok(Window { quota, is_true, lock })
+    }
+}
+
+impl Drop for Window<'_> {
+    fn drop(&mut self) {
+        if self.is_true && self.lock.is_held() {
+            // One that stays costs the next delivery a count, and no more.
+            let _ = self.quota.root.unlink(OsStr::new(MARKER));
+        }
+    }
+}
+
+impl Content {
+    /// The error is the first line, where the rest cannot be summed up or is not there.
+    fn of(text: &[u8]) -> Result<Content, Vec<u8>> {
+        let first_line = first_line(text).to_vec();
+        let lines = text.split(|&b| b == b'\n').skip(1).filter(|line| !line.trim_ascii().is_empty()).count();
+        match sums(text) {
+            Ok((bytes, messages)) if bytes >= 0 && messages >= 0 && lines > 0 && text.ends_with(b"\n") => {
+                Ok(Content { first_line, used: Used { bytes, messages }, lines })
+            }
+            _ => Err(first_line),
+        }
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let Used { bytes, messages } = self.used;
+        [&self.first_line[..], format!("\n{bytes} {messages}\n").as_bytes()].concat()
+    }
+}
+
+/// The first line; empty where it is longer than any that a program writes.
+fn first_line(text: &[u8]) -> &[u8] {
+    const LONGEST: usize = 1024;
+    let line = text.split(|&b| b == b'\n').next().unwrap_or_default();
+    if line.len() > LONGEST { b"" } else { line.trim_ascii() }
+}
+
+/// A part of a first line.
+enum Part<'a> {
+    Bytes(Option<u64>),
+    Messages(Option<u64>),
+    Other(&'a [u8]),
+}
+
+fn parts(line: &[u8]) -> impl Iterator<Item = Part<'_>> {
+    line.split(|&b| b == b',').map(|part| {
+        let part = part.trim_ascii();
+        let limit = |digits: &[u8]| {
+            let number: i64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+            u64::try_from(number).ok().map(|n| Some(n).filter(|&n| n > 0))
+        };
+        match part {
+            [digits @ .., b'S'] => limit(digits).map(Part::Bytes),
+            [digits @ .., b'C'] => limit(digits).map(Part::Messages),
+            _ => None,
+        }
+        .unwrap_or(Part::Other(part))
+    })
+}
+
+fn unclear(text: &str, part: &str) -> String {
+    format!("`{part}` in `{text}` is no limit; a quota is written 1000S,10C: bytes, messages or both")
+}
+
+/// The Maildir in which this one is a folder, and the folder's name. A folder says so by its file
+/// maildirfolder; Dovecot writes one into the Maildir itself too, which has no Maildir around it.
+fn folder_of(maildir: &Dir) -> Result<Option<(Dir, OsString)>> {
+    let path = match maildir.path().file_name() {
+        Some(_) => Cow::Borrowed(maildir.path()),
+        // `.` and the like, of which the name does not tell.
+        None => Cow::Owned(maildir.path().canonicalize().map_err(Error::io("look up", maildir.path()))?),
+    };
+    let dotted = path.file_name().filter(|name| name.as_bytes().starts_with(b"."));
+    match dotted {
+        Some(name) if maildir.exists(OsStr::new("maildirfolder"))? && read::is_maildir(parent_of(&path)) => {
+            Ok(Some((Dir::open(parent_of(&path))?, name.to_owned())))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// All that counts in a Maildir and the folders in it.
+fn count(root: &Dir, interrupted: &AtomicBool) -> Result<Used> {
+    let mut used = Used::default();
+    count_folder(root, &mut used, interrupted)?;
+    for name in root.names()? {
+        let bytes = name.as_bytes();
+        // What a conversion is making is not there yet.
+        if !bytes.starts_with(b".") || bytes == TRASH.as_bytes() || bytes.ends_with(b".mailferry-partial") {
+            continue;
+        }
+        if let Some(folder) = there(root.open_child(&name))? {
+            count_folder(&folder, &mut used, interrupted)?;
+        }
+    }
+    Ok(used)
+}
+
+fn count_folder(folder: &Dir, used: &mut Used, interrupted: &AtomicBool) -> Result<()> {
+    let mut seen = HashSet::new();
+    for place in [Place::New, Place::Cur] {
+        let Some(dir) = there(folder.open_child(OsStr::new(place.dir())))? else { continue };
+        for name in dir.names()? {
+            if interrupted.load(Ordering::Relaxed) {
+                return Err(Error::Interrupted);
+            }
+            let parsed = name::parse(name.as_bytes());
+            let counts = !name.as_bytes().starts_with(b".") && !parsed.flags().has(Flags::TRASHED);
+            // One that moves to cur/ meanwhile is seen in both.
+            if counts
+                && seen.insert(parsed.base.to_vec())
+                && let Some(size) = size(&dir, &name)?
+            {
+                used.bytes = used.bytes.saturating_add_unsigned(size);
+                used.messages += 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a message counts for: its bytes. S= in its name is believed only of one that a server has compressed,
+/// where it says how long the message is.
+fn size(dir: &Dir, name: &OsStr) -> Result<Option<u64>> {
+    let Some(size) = dir.file_size(name)? else { return Ok(None) };
+    let said = name::parse(name.as_bytes()).field(b'S').filter(|&said| said != size);
+    Ok(Some(match said {
+        Some(said) if is_compressed(dir, name) => said,
+        _ => size,
+    }))
+}
+
+fn is_compressed(dir: &Dir, name: &OsStr) -> bool {
+    let mut head = Vec::new();
+    let read = dir.open_message(name).map(|file| file.take(read::MAGIC).read_to_end(&mut head));
+    // What cannot be read is as long as it is.
+    matches!(read, Ok(Ok(_))) && read::is_compressed(&head)
+}
+
+/// None where there is no such directory.
+fn there(opened: Result<Dir>) -> Result<Option<Dir>> {
+    match opened {
+        Ok(dir) => Ok(Some(dir)),
+        Err(Error::Io { source, .. })
+            if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn identity(file: &File, path: &Path) -> Result<Identity> {
+    let stat = rustix::fs::fstat(file).map_err(|e| Error::io("look at", path)(e.into()))?;
+    Ok(Identity::of(&stat))
+}
 
 /// The sums of a maildirsize: bytes and messages. The first line is the quota. The error is the number of
 /// a line that says something else.
@@ -24,7 +553,96 @@ pub fn sums(text: &[u8]) -> Result<(i64, i64), usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::sums;
+    use std::fs;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000;
+    static GO_ON: AtomicBool = AtomicBool::new(false);
+
+    /// A Maildir with 300 bytes in new/, 20 in a folder, and with what does not count.
+    struct Box(tempfile::TempDir);
+
+    impl Box {
+        fn new() -> Box {
+            let temp = tempfile::tempdir().unwrap();
+            for folder in ["", ".A.B", ".Trash", "..A.mailferry-partial"] {
+                for place in ["tmp", "new", "cur"] {
+                    fs::create_dir_all(temp.path().join(folder).join(place)).unwrap();
+                }
+            }
+            let this = Box(temp);
+            for (name, size) in [
+                ("new/1.a.h,S=300", 300),
+                (".A.B/maildirfolder", 0),
+                (".A.B/cur/1.b.h,S=5:2,FS", 20),
+                (".A.B/cur/1.c.h:2,ST", 1000),
+                (".Trash/maildirfolder", 0),
+                (".Trash/new/1.d.h", 1000),
+                ("..A.mailferry-partial/new/1.e.h", 1000),
+                ("cur/.hidden", 1000),
+                ("tmp/1.f.h", 1000),
+                (".file", 1000),
+            ] {
+                fs::write(this.path(name), vec![b'x'; size]).unwrap();
+            }
+            this
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.path().join(name)
+        }
+
+        /// Writes a maildirsize as long ago as said, in seconds.
+        fn says(&self, text: impl AsRef<[u8]>, age: i64) {
+            fs::write(self.path(FILE), text).unwrap();
+            let file = fs::File::open(self.path(FILE)).unwrap();
+            durable::set_mtime(&file, NOW - age).unwrap();
+        }
+
+        fn text(&self) -> String {
+            assert!(!self.path(MARKER).exists(), "the marker stays");
+            assert_eq!(fs::read_dir(self.path("tmp")).unwrap().count(), 1, "something stays in tmp/");
+            fs::read_to_string(self.path(FILE)).unwrap()
+        }
+
+        fn quota(&self, asked: Option<&str>) -> Option<Quota> {
+            let asked = asked.map(|text| Limits::parse(text).unwrap());
+            Quota::find(&Dir::open(self.0.path()).unwrap(), asked).unwrap()
+        }
+
+        /// Delivers so many bytes, as far as the quota is asked; or says why not.
+        fn deliver(&self, asked: Option<&str>, size: u64) -> Result<(), Over> {
+            let quota = self.quota(asked).expect("there is a quota");
+            let looked = quota.look(size, NOW, &GO_ON).unwrap();
+            let entered = quota.enter(size, NOW, Duration::ZERO, &GO_ON).unwrap();
+            assert_eq!(looked, entered.as_ref().err().copied());
+            entered.map(Entered::done)
+        }
+    }
+
+    #[test]
+    fn limits_are_read_and_printed() {
+        for (text, bytes, messages) in [
+            ("1000S,10C", Some(1000), Some(10)),
+            ("1000S", Some(1000), None),
+            ("10C", None, Some(10)),
+            ("0S", None, None),
+        ] {
+            let limits = Limits { bytes, messages };
+            assert_eq!(Limits::parse(text), Ok(limits));
+            assert_eq!(Limits::of_line(text.as_bytes()), limits);
+            assert_eq!(limits.to_string(), text);
+        }
+        assert_eq!(Limits::parse("10C,1000S").unwrap().to_string(), "1000S,10C");
+        for wrong in
+            ["", "1000", "S", "1000s", "-1S", "+1S", "1S,", "1S,2S", "1M", "1S 2C", "99999999999999999999S"]
+        {
+            assert!(Limits::parse(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_maildirsize_is_added_up() {
@@ -32,5 +650,215 @@ mod tests {
         assert_eq!(sums(b"1000S"), Ok((0, 0)));
         assert_eq!(sums(b"0S\n1 2\nx 3\n"), Err(3));
         assert_eq!(sums(b"0S\n1 2 3\n"), Err(2));
+    }
+
+    #[test]
+    fn nobody_asks_for_a_quota_where_there_is_none() {
+        let maildir = Box::new();
+        assert!(maildir.quota(None).is_none());
+        assert!(maildir.quota(Some("1S")).is_some());
+        maildir.says("1S\n0 0\n", 0);
+        assert!(maildir.quota(None).is_some());
+    }
+
+    #[test]
+    fn a_folder_is_in_the_quota_of_its_maildir_and_the_trash_in_none() {
+        let maildir = Box::new();
+        maildir.says("1000S\n320 2\n", 0);
+        let of =
+            |folder: &str, asked| Quota::find(&Dir::open(&maildir.path(folder)).unwrap(), asked).unwrap();
+        let quota = of(".A.B", None).unwrap();
+        quota.enter(7, NOW, Duration::ZERO, &GO_ON).unwrap().unwrap().done();
+        assert_eq!(maildir.text(), "1000S\n320 2\n7 1\n");
+        assert!(of(".Trash", None).is_none());
+        assert!(of(".Trash", Some(Limits::default())).is_none());
+        // Without the file that says so it is a Maildir of its own.
+        fs::remove_file(maildir.path(".A.B/maildirfolder")).unwrap();
+        assert!(of(".A.B", None).is_none());
+        // Dovecot puts that file into the Maildir itself, too.
+        let hidden = tempfile::tempdir().unwrap();
+        let home = hidden.path().join(".maildir");
+        ["tmp", "new", "cur"].iter().for_each(|place| fs::create_dir_all(home.join(place)).unwrap());
+        fs::write(home.join("maildirfolder"), "").unwrap();
+        fs::write(home.join(FILE), "1S\n0 0\n").unwrap();
+        assert!(Quota::find(&Dir::open(&home).unwrap(), None).unwrap().is_some());
+    }
+
+    #[test]
+    fn each_delivery_adds_a_line_and_what_is_too_much_does_not() {
+        let maildir = Box::new();
+        // As maildrop pads it.
+        maildir.says("1000S,4C\n         320            2\n", 0);
+        assert_eq!(maildir.deliver(None, 600), Ok(()));
+        assert_eq!(maildir.text(), "1000S,4C\n         320            2\n600 1\n");
+        fs::write(maildir.path("new/2.a.h"), [b'x'; 600]).unwrap();
+        let over = maildir.deliver(None, 100).unwrap_err();
+        // A sum that says no is counted again if something was added to it.
+        assert_eq!(maildir.text(), "1000S,4C\n920 3\n");
+        assert_eq!(over.used, Used { bytes: 920, messages: 3 });
+        assert_eq!(maildir.deliver(None, 80), Ok(()));
+        assert!(maildir.deliver(None, 0).is_ok(), "the line of 80 bytes has no message");
+    }
+
+    #[test]
+    fn over_quota_says_how_much_of_what() {
+        let maildir = Box::new();
+        maildir.says("1000S,10C\n939 3\n", 0);
+        assert_eq!(maildir.deliver(None, 61), Ok(()));
+        maildir.says("1000S,10C\n939 3\n", 0);
+        let over = maildir.deliver(None, 62).unwrap_err();
+        assert_eq!(
+            over.to_string(),
+            "over quota: 939 of 1000 bytes and 3 of 10 messages used; this message has 62 bytes"
+        );
+        maildir.says("3C\n939 3\n", 0);
+        let over = maildir.deliver(None, 1).unwrap_err();
+        assert_eq!(over.to_string(), "over quota: 3 of 3 messages used; this message has 1 byte");
+        assert_eq!(maildir.text(), "3C\n939 3\n");
+    }
+
+    #[test]
+    fn what_a_sum_cannot_be_believed_for_is_counted() {
+        let maildir = Box::new();
+        let lines = format!("1000S\n{}", "0 0\n".repeat(1300));
+        for (text, age, why) in [
+            ("", 0, "empty"),
+            ("1000S", 0, "cut off in its first line"),
+            ("1000S\n", 0, "never summed up"),
+            ("1000S\n1 1\n2", 0, "cut off"),
+            ("1000S\n1 one\n", 0, "no number"),
+            ("1000S\n1 1\n\0\0\0\0\n", 0, "as a crash leaves it"),
+            ("1000S\n-1 0\n", 0, "less than nothing"),
+            (&lines, 0, "too long"),
+            ("1000S\n999 9\n", 15 * 60 + 1, "full, and that is long ago"),
+            ("1000S\n998 9\n1 1\n", 0, "full, as far as is known"),
+        ] {
+            maildir.says(text, age);
+            assert_eq!(maildir.deliver(None, 10), Ok(()), "{why}");
+            let limits = if text.is_empty() { "0S" } else { "1000S" };
+            assert_eq!(maildir.text(), format!("{limits}\n320 2\n10 1\n"), "{why}");
+        }
+        maildir.says("1000S\n999 9\n", 15 * 60);
+        assert!(maildir.deliver(None, 10).is_err());
+        assert_eq!(maildir.text(), "1000S\n999 9\n");
+    }
+
+    #[test]
+    fn what_a_dead_delivery_left_is_counted() {
+        let maildir = Box::new();
+        for text in ["1000S,7X\n333 3\n", "1000S,7X\n320 2\n13", "1000S,7X\n"] {
+            maildir.says(text, 0);
+            fs::write(maildir.path(MARKER), "").unwrap();
+            assert_eq!(maildir.deliver(None, 10), Ok(()));
+            assert_eq!(maildir.text(), "1000S,7X\n320 2\n10 1\n");
+        }
+        maildir.says("400S\n", 0);
+        fs::write(maildir.path(MARKER), "").unwrap();
+        assert!(maildir.deliver(None, 100).is_err());
+        assert_eq!(maildir.text(), "400S\n320 2\n");
+    }
+
+    #[test]
+    fn a_quota_that_is_asked_for_is_the_first_line_from_then_on() {
+        let maildir = Box::new();
+        assert_eq!(maildir.deliver(Some("1000S"), 10), Ok(()));
+        assert_eq!(maildir.text(), "1000S\n320 2\n10 1\n");
+        // What is the same needs no count.
+        assert_eq!(maildir.deliver(Some("1000S"), 11), Ok(()));
+        assert_eq!(maildir.text(), "1000S\n320 2\n10 1\n11 1\n");
+        maildir.says("1000S,10C,5X\n0 0\n", 0);
+        assert_eq!(maildir.deliver(Some("500S"), 12), Ok(()));
+        assert_eq!(maildir.text(), "500S,5X\n320 2\n12 1\n");
+        assert!(maildir.deliver(Some("300S"), 13).is_err());
+        assert_eq!(maildir.text(), "300S,5X\n320 2\n");
+        assert_eq!(maildir.deliver(Some("0S"), 13), Ok(()));
+        assert_eq!(maildir.text(), "0S,5X\n320 2\n13 1\n");
+    }
+
+    #[test]
+    fn what_is_not_linked_is_taken_back() {
+        let maildir = Box::new();
+        maildir.says("1000S\n320 2\n", 0);
+        let quota = maildir.quota(None).unwrap();
+        drop(quota.enter(13, NOW, Duration::ZERO, &GO_ON).unwrap());
+        assert_eq!(maildir.text(), "1000S\n320 2\n13 1\n-13 -1\n");
+    }
+
+    #[test]
+    fn another_ones_count_is_not_written_past() {
+        let maildir = Box::new();
+        maildir.says("1000S\n320 2\n", 0);
+        let quota = maildir.quota(None).unwrap();
+        let entered = quota.enter(13, NOW, Duration::ZERO, &GO_ON).unwrap().unwrap();
+        // Dovecot counts before the message is linked, and it is not linked.
+        fs::write(maildir.path("other"), "1000S\n320 2\n").unwrap();
+        fs::rename(maildir.path("other"), maildir.path(FILE)).unwrap();
+        drop(entered);
+        assert_eq!(maildir.text(), "1000S\n320 2\n");
+    }
+
+    #[test]
+    fn one_at_a_time_is_let_in() {
+        let maildir = Box::new();
+        maildir.says("1000S\n320 2\n", 0);
+        let quota = maildir.quota(None).unwrap();
+        let entered = quota.enter(13, NOW, Duration::ZERO, &GO_ON).unwrap().unwrap();
+        let second = maildir.quota(None).unwrap();
+        let second = second.enter(13, NOW, Duration::from_millis(5), &GO_ON).unwrap_err();
+        assert!(matches!(second, Error::Locked { .. }), "{second}");
+        let marked = fs::read(maildir.path(MARKER)).unwrap();
+        assert!(marked.is_empty());
+        entered.done();
+        assert_eq!(maildir.deliver(None, 14), Ok(()));
+        assert_eq!(maildir.text(), "1000S\n320 2\n13 1\n14 1\n");
+    }
+
+    #[test]
+    fn the_mode_of_the_file_stays() {
+        use std::os::unix::fs::PermissionsExt;
+        let maildir = Box::new();
+        maildir.says("1000S\n", 0);
+        fs::set_permissions(maildir.path(FILE), fs::Permissions::from_mode(0o640)).unwrap();
+        assert_eq!(maildir.deliver(None, 1), Ok(()));
+        assert_eq!(fs::metadata(maildir.path(FILE)).unwrap().permissions().mode() & 0o777, 0o640);
+    }
+
+    #[test]
+    fn a_compressed_message_counts_for_what_its_name_says() {
+        let maildir = Box::new();
+        fs::write(maildir.path("cur/2.a.h,S=500:2,S"), b"\x1f\x8b\x08 and so on").unwrap();
+        assert_eq!(maildir.deliver(Some("9000S"), 1), Ok(()));
+        assert_eq!(maildir.text(), "9000S\n820 3\n1 1\n");
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_by_name() {
+        let maildir = Box::new();
+        fs::create_dir(maildir.path(FILE)).unwrap();
+        let error = maildir.quota(None).unwrap().enter(1, NOW, Duration::ZERO, &GO_ON).unwrap_err();
+        assert!(error.to_string().contains(FILE), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_file_is_read_and_the_next_delivery_makes_it_a_sound_one(text: Vec<u8>) {
+            let maildir = Box::new();
+            maildir.says(&text, 0);
+            let _ = maildir.deliver(None, 3);
+            let after = fs::read(maildir.path(FILE)).unwrap();
+            prop_assert!(sums(&after).is_ok());
+        }
+
+        #[test]
+        fn a_first_line_keeps_what_it_says(bytes in 0u64..1 << 40, messages in 0u64..1 << 40) {
+            let limits = Limits {
+                bytes: Some(bytes).filter(|&n| n > 0),
+                messages: Some(messages).filter(|&n| n > 0),
+            };
+            prop_assert_eq!(Limits::of_line(limits.to_string().as_bytes()), limits);
+            let line = limits.line(b"7S,some,9C, thing");
+            prop_assert_eq!(Limits::of_line(&line), limits);
+            prop_assert!(line.ends_with(b",some,thing"));
+        }
     }
 }

@@ -14,6 +14,7 @@ use super::name;
 use super::write::Place;
 use crate::mailbox::durable::Dir;
 use crate::mailbox::error::{Error, Result};
+use crate::mailbox::source;
 
 /// A message as it lies in new/ or cur/.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,6 +141,15 @@ impl Files {
         }
         Ok(stat.st_mtime as i64)
     }
+}
+
+/// So many bytes of a message tell whether it is compressed.
+pub const MAGIC: u64 = 16;
+
+/// Whether a message that begins so was compressed by a server. `S=` in its name says how long it is when it
+/// is unpacked.
+pub fn is_compressed(head: &[u8]) -> bool {
+    source::Format::recognise(head).is_some() || head.starts_with(b"Dovecot-LZ4\r*\x9b\xc5")
 }
 
 /// Whether a path is a Maildir: it has cur/ and new/.
