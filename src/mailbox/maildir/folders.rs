@@ -1,8 +1,10 @@
 //! The names of Maildir++ folders: `.A.B` beside cur/ is B in A, each in the modified UTF-7 of IMAP
 //! (RFC 3501 §5.1.3).
 
-use data_encoding::{Encoding, Specification};
+use std::ffi::OsString;
 use std::sync::LazyLock;
+
+use data_encoding::{Encoding, Specification};
 
 /// Base64 with a comma for the slash and without padding.
 static BASE64: LazyLock<Encoding> = LazyLock::new(|| {
@@ -61,8 +63,66 @@ fn shifted(base64: &[u8]) -> Result<String, String> {
     }
 }
 
+/// One level of a folder's name in modified UTF-7: the inverse of [`decode`].
+pub fn encode(level: &str) -> String {
+    let mut encoded = String::new();
+    let mut rest = level;
+    while let Some(first) = rest.chars().next() {
+        let end = rest.find(|c| is_plain(c) != is_plain(first)).unwrap_or(rest.len());
+        let (run, after) = rest.split_at(end);
+        if is_plain(first) {
+            encoded.push_str(&run.replace('&', "&-"));
+        } else {
+            let utf16: Vec<u8> = run.encode_utf16().flat_map(u16::to_be_bytes).collect();
+            encoded.push('&');
+            BASE64.encode_append(&utf16, &mut encoded);
+            encoded.push('-');
+        }
+        rest = after;
+    }
+    encoded
+}
+
+/// What stands for itself; the `&` does, doubled by a dash.
+fn is_plain(c: char) -> bool {
+    matches!(c, ' '..='~')
+}
+
+/// The directory of a folder that a person names by its levels, as in `Lists.qmail`. The error is a phrase
+/// that says what is wrong with the name.
+pub fn directory_of(levels: &str) -> Result<OsString, String> {
+    if levels.eq_ignore_ascii_case("INBOX") {
+        return Err("is the Maildir itself, which has no other name".into());
+    }
+    let mut directory = String::new();
+    for level in levels.split('.') {
+        if level.is_empty() {
+            return Err("has a level without a name; levels have one dot between them".into());
+        }
+        if level.contains('/') {
+            return Err(
+                "has a /, which no folder can have in its name; levels have a dot between them".into()
+            );
+        }
+        if level.chars().any(char::is_control) {
+            return Err("has control characters".into());
+        }
+        directory.push('.');
+        directory.push_str(&encode(level));
+    }
+    if directory.len() > LONGEST {
+        return Err(format!("is too long: {} bytes as a directory, {LONGEST} are possible", directory.len()));
+    }
+    Ok(directory.into())
+}
+
+/// What a file system takes as a name (NAME_MAX).
+const LONGEST: usize = 255;
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -77,6 +137,7 @@ mod tests {
             (".&2D3eAA-", vec!["😀"]),
         ] {
             assert_eq!(levels(name.as_bytes()).unwrap(), want, "{name}");
+            assert_eq!(directory_of(&want.join(".")).unwrap(), name);
         }
     }
 
@@ -100,6 +161,37 @@ mod tests {
             b".&APx-",
         ] {
             assert!(levels(name).is_err(), "{}", String::from_utf8_lossy(name));
+        }
+    }
+
+    #[test]
+    fn a_name_that_no_folder_can_have_is_refused() {
+        let long = "ä".repeat(100);
+        let (longest, too_long) = ("a".repeat(254), "a".repeat(255));
+        for name in
+            ["", ".", "A.", ".A", "A..B", "A/B", "..", "A\0", "A\u{7f}", "A\n.B", "inbox", &long, &too_long]
+        {
+            assert!(directory_of(name).is_err(), "{name}");
+        }
+        assert_eq!(directory_of(&longest).unwrap().len(), 255);
+        assert_eq!(directory_of("INBOX.Sent").unwrap(), ".INBOX.Sent");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded_again(level in prop_oneof![".{1,12}", "[&a-c+,äöü台😀\\-]{1,12}", any::<String>()]) {
+            prop_assume!(!level.is_empty());
+            let encoded = encode(&level);
+            prop_assert!(encoded.bytes().all(|b| matches!(b, b' '..=b'~')));
+            prop_assert_eq!(decode(encoded.as_bytes()), Ok(level));
+        }
+
+        #[test]
+        fn a_folder_that_can_be_made_is_read_back(name: String) {
+            if let Ok(directory) = directory_of(&name) {
+                let read = levels(directory.as_encoded_bytes()).unwrap();
+                prop_assert_eq!(read.join("."), name);
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod delivery;
 pub mod flags;
 pub mod folders;
+pub mod make;
 pub mod name;
 pub mod quota;
 pub mod read;

@@ -29,7 +29,7 @@ use rustix::fs::{AtFlags, Stat};
 use rustix::io::Errno;
 
 use super::flags::Flags;
-use super::write::{FILE_MODE, Place, parent_of};
+use super::write::{Place, parent_of};
 use super::{name, read};
 use crate::mailbox::counted;
 use crate::mailbox::durable::{self, Dir, Identity};
@@ -44,6 +44,8 @@ pub const MARKER: &str = "mailferry.counting";
 /// The folder whose messages are as good as deleted and count for nothing.
 pub const TRASH: &str = ".Trash";
 
+/// The mode of the files, subject to the umask.
+const FILE_MODE: u32 = 0o666;
 /// A longer file is counted anew, so that summing up stays cheap.
 const LONGEST: u64 = 5120;
 /// So long, in seconds, a count is believed by which the Maildir is full.
@@ -253,6 +255,25 @@ impl Quota {
         }
     }
 
+    /// Takes a message out of the sum for which [`Entered::done`] was said; `unlink` removes it. Nothing
+    /// interrupts this. Where the lock cannot be had in this time it is done without.
+    pub fn take_back(&self, size: u64, wait: Duration, unlink: impl FnOnce() -> Result<()>) -> Result<()> {
+        static GO_ON: AtomicBool = AtomicBool::new(false);
+        let mut window = Window::open(self, wait, &GO_ON).ok();
+        let was_true = window.as_mut().is_some_and(|window| std::mem::replace(&mut window.is_true, false));
+        let unlinked = unlink();
+        let mut is_true = was_true;
+        if unlinked.is_ok()
+            && let Some(file) = self.root.open_to_append(OsStr::new(FILE))?
+        {
+            is_true &= subtract(&file, size).is_ok();
+        }
+        if let Some(window) = &mut window {
+            window.is_true = is_true;
+        }
+        unlinked
+    }
+
     fn over(&self, first_line: &[u8], used: Used, size: u64) -> Option<Over> {
         let limits = Limits::of_line(first_line);
         let size_too = i64::try_from(size).unwrap_or(i64::MAX);
@@ -352,10 +373,13 @@ impl Drop for Entered<'_> {
     fn drop(&mut self) {
         if !self.window.is_true {
             // Where this fails the marker stays, and the next delivery counts.
-            self.window.is_true =
-                durable::write_all(&self.file, format!("-{} -1\n", self.size).as_bytes()).is_ok();
+            self.window.is_true = subtract(&self.file, self.size).is_ok();
         }
     }
+}
+
+fn subtract(file: &File, size: u64) -> io::Result<()> {
+    durable::write_all(file, format!("-{size} -1\n").as_bytes())
 }
 
 impl<'a> Window<'a> {
@@ -782,6 +806,24 @@ mod tests {
         let quota = maildir.quota(None).unwrap();
         drop(quota.enter(13, NOW, Duration::ZERO, &GO_ON).unwrap());
         assert_eq!(maildir.text(), "1000S\n320 2\n13 1\n-13 -1\n");
+    }
+
+    #[test]
+    fn what_was_linked_is_taken_back_with_its_link() {
+        let maildir = Box::new();
+        maildir.says("1000S\n320 2\n", 0);
+        let quota = maildir.quota(None).unwrap();
+        quota.enter(13, NOW, Duration::ZERO, &GO_ON).unwrap().unwrap().done();
+        quota.take_back(13, Duration::ZERO, || Ok(())).unwrap();
+        assert_eq!(maildir.text(), "1000S\n320 2\n13 1\n-13 -1\n");
+        // What cannot be removed is there, and counts.
+        let stays = || Err(Error::Interrupted);
+        quota.take_back(13, Duration::ZERO, stays).unwrap_err();
+        assert_eq!(maildir.text(), "1000S\n320 2\n13 1\n-13 -1\n");
+        // A doubt that was there before stays.
+        fs::write(maildir.path(MARKER), "").unwrap();
+        quota.take_back(13, Duration::ZERO, || Ok(())).unwrap();
+        assert!(maildir.path(MARKER).exists());
     }
 
     #[test]

@@ -495,11 +495,10 @@ impl Drop for Filling {
 
 impl MadeDirs {
     fn open_or_make(&mut self, name: &'static str) -> Result<Dir> {
-        if self.root.exists(OsStr::new(name))? {
-            return self.root.open_child(OsStr::new(name));
+        let (dir, made) = self.root.open_or_create_dir(OsStr::new(name), DIR_MODE)?;
+        if made {
+            self.names.push(name);
         }
-        let dir = self.root.create_dir(OsStr::new(name), DIR_MODE)?;
-        self.names.push(name);
         Ok(dir)
     }
 }
@@ -565,10 +564,7 @@ fn cannot_tell(stage: &Dir) -> Error {
 
 /// The directories of a new Maildir, as far as an earlier run has not made them.
 fn subdirs(root: &Dir, path: &Path) -> Result<(Dir, Dir)> {
-    let make = |name: &str| {
-        let name = OsStr::new(name);
-        if root.exists(name)? { root.open_child(name) } else { root.create_dir(name, DIR_MODE) }
-    };
+    let make = |name: &str| root.open_or_create_dir(OsStr::new(name), DIR_MODE).map(|(dir, _)| dir);
     make("tmp")?;
     let (new, cur) = (make("new")?, make("cur")?);
     let folder = OsStr::new("maildirfolder");
@@ -589,7 +585,7 @@ pub fn flush_name(path: &Path) -> Result<()> {
 }
 
 /// A dot directory inside a Maildir is a Maildir++ folder, which carries an empty `maildirfolder`.
-fn is_maildirpp_subfolder(path: &Path) -> bool {
+pub(super) fn is_maildirpp_subfolder(path: &Path) -> bool {
     let dotted = path.file_name().is_some_and(|n| n.as_bytes().starts_with(b"."));
     dotted && parent_of(path).join("cur").is_dir() && parent_of(path).join("new").is_dir()
 }

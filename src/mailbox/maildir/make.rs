@@ -1,0 +1,119 @@
+//! A new Maildir, or a folder of one, for a delivery. What a killed one left half made is completed, and
+//! several may make the same at once.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+
+use super::write::{flush_name, is_maildirpp_subfolder, look, parent_of};
+use crate::mailbox::durable::Dir;
+use crate::mailbox::error::{Error, Result};
+
+/// The modes of directories and files, subject to the umask.
+const DIR_MODE: u32 = 0o777;
+const FILE_MODE: u32 = 0o666;
+
+/// Opens a Maildir; what is missing of it is made: its directory, tmp/, new/ and cur/, and where it is a
+/// folder `.A.B` of a Maildir the file maildirfolder. All of it is on stable storage then. The directory that
+/// it lies in must exist.
+///
+/// # Errors
+/// [`Error::Destination`] for what is no directory, or has other things in it; [`Error::Io`].
+pub fn make(path: &Path) -> Result<Dir> {
+    let dir = match Dir::open(path) {
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => make_directory(path)?,
+        opened => opened?,
+    };
+    // Not among somebody's photographs.
+    look(path)?;
+    for name in ["tmp", "new"] {
+        dir.open_or_create_dir(OsStr::new(name), DIR_MODE)?;
+    }
+    // Only now: a directory with nothing but this file in it would be somebody else's the next time.
+    if is_maildirpp_subfolder(path) {
+        match dir.create_file(OsStr::new("maildirfolder"), FILE_MODE) {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
+            made => drop(made?),
+        }
+    }
+    dir.open_or_create_dir(OsStr::new("cur"), DIR_MODE)?;
+    // Also where nothing was missing: whoever made it may have been killed before this, or be not there yet.
+    dir.sync()?;
+    flush_name(path)?;
+    Ok(dir)
+}
+
+fn make_directory(path: &Path) -> Result<Dir> {
+    let name = path.file_name().ok_or_else(|| Error::Destination {
+        path: path.to_owned(),
+        reason: "has no last part that could be the name of a Maildir".into(),
+    })?;
+    Ok(Dir::open(parent_of(path))?.open_or_create_dir(name, DIR_MODE)?.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::mailbox::maildir::read::is_maildir;
+
+    #[test]
+    fn a_maildir_and_its_folder_are_made() {
+        let temp = tempfile::tempdir().unwrap();
+        let maildir = temp.path().join("Maildir");
+        for _ in 0..2 {
+            make(&maildir).unwrap();
+            assert!(is_maildir(&maildir) && maildir.join("tmp").is_dir());
+            assert!(!maildir.join("maildirfolder").exists());
+            make(&maildir.join(".A.B")).unwrap();
+            assert!(is_maildir(&maildir.join(".A.B")) && maildir.join(".A.B/maildirfolder").is_file());
+        }
+        // A dot does not make a folder of a Maildir that lies in none.
+        make(&temp.path().join(".maildir")).unwrap();
+        assert!(!temp.path().join(".maildir/maildirfolder").exists());
+    }
+
+    #[test]
+    fn what_a_killed_one_left_is_completed() {
+        let made = ["", "tmp", "new", "maildirfolder", "cur"];
+        for survived in 0..made.len() {
+            let temp = tempfile::tempdir().unwrap();
+            make(temp.path()).unwrap();
+            let folder = temp.path().join(".A");
+            for name in &made[..=survived] {
+                match *name {
+                    "maildirfolder" => fs::write(folder.join(name), "").unwrap(),
+                    name => fs::create_dir_all(folder.join(name)).unwrap(),
+                }
+            }
+            make(&folder).unwrap();
+            assert!(
+                is_maildir(&folder) && folder.join("tmp").is_dir() && folder.join("maildirfolder").is_file()
+            );
+        }
+    }
+
+    #[test]
+    fn several_make_the_same_at_once() {
+        for _ in 0..20 {
+            let temp = tempfile::tempdir().unwrap();
+            make(temp.path()).unwrap();
+            let folder = temp.path().join(".A");
+            std::thread::scope(|scope| {
+                let all: Vec<_> = (0..8).map(|_| scope.spawn(|| make(&folder).map(drop))).collect();
+                all.into_iter().for_each(|one| one.join().unwrap().unwrap());
+            });
+        }
+    }
+
+    #[test]
+    fn nothing_is_made_among_other_things_or_in_the_void() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::write(temp.path().join("photograph.jpg"), "").unwrap();
+        assert!(matches!(make(temp.path()), Err(Error::Destination { .. })));
+        assert!(matches!(make(&temp.path().join("photograph.jpg")), Err(Error::Io { .. })));
+        assert!(make(&temp.path().join("absent/Maildir")).is_err());
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
+    }
+}
