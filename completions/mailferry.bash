@@ -159,7 +159,7 @@ _mailferry() {
             return 0
             ;;
         mailferry__subcmd__deliver)
-            opts="-f -r -n -q -v -j -h -V --sender --recipient --create --flags --once --max-size --umask --lock --lock-timeout --spool-dir --exit-codes --dry-run --json --quiet --verbose --strict --color --progress --jobs --help --version"
+            opts="-f -r -n -q -v -j -h -V --sender --recipient --folder --quota --quota-temp --create --flags --once --max-size --umask --lock --lock-timeout --spool-dir --exit-codes --dry-run --json --quiet --verbose --strict --color --progress --jobs --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -178,6 +178,14 @@ _mailferry() {
                     return 0
                     ;;
                 -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --folder)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --quota)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -101,6 +101,8 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s h -l help
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s V -l version -d 'Print version'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s f -l sender -d 'Envelope sender, empty for the null sender; default: $SENDER. Written as Return-Path' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s r -l recipient -d 'Envelope recipient; default: $RECIPIENT, or $LOCAL@$DOMAIN and what Exim and qmail call them. Written as Delivered-To; a message that has been delivered to it before is refused as looping' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l folder -d 'A folder of the Maildirs that are named, its levels with dots between them: Lists.qmail' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l quota -d 'What a Maildir may hold, as 1000000S,500C: bytes, messages or both; default: what its maildirsize says. Over quota is for good (77)' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l flags -d 'Flags of the message, letters of DFPRST; with any, it goes to cur/' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l max-size -d 'Refuse a message with more bytes' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l umask -d 'What is taken off the modes 0666 and 0777 of files and directories' -r
@@ -116,6 +118,7 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l progress
 always\t'Always'
 never\t'Never'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s j -l jobs -d 'Number of worker threads; default: all cores' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l quota-temp -d 'Over quota, ask to try again later (75)'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l create -d 'Make what is missing: the mailbox, the folder'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l once -d 'Leave a mailbox alone that has just this message already, so that a repeat doubles nothing'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s n -l dry-run -d 'Deliver nothing: say what would be done'

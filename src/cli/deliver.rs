@@ -17,6 +17,8 @@ use mailferry::mailbox::finding::Code;
 use mailferry::mailbox::input::Input;
 use mailferry::mailbox::lock::Wanted;
 use mailferry::mailbox::maildir::flags::Flags;
+use mailferry::mailbox::maildir::folders;
+use mailferry::mailbox::maildir::quota::Limits;
 use mailferry::mailbox::shown;
 use serde_json::json;
 
@@ -46,6 +48,16 @@ pub struct DeliverArgs {
     /// Delivered-To; a message that has been delivered to it before is refused as looping
     #[arg(short = 'r', long, value_name = "ADDRESS", help_heading = "Envelope")]
     recipient: Option<OsString>,
+    /// A folder of the Maildirs that are named, its levels with dots between them: Lists.qmail
+    #[arg(long, value_name = "NAME", value_parser = parse_folder, help_heading = "Mailbox")]
+    folder: Option<Folder>,
+    /// What a Maildir may hold, as 1000000S,500C: bytes, messages or both; default: what its maildirsize
+    /// says. Over quota is for good (77)
+    #[arg(long, value_name = "LIMITS", value_parser = Limits::parse, help_heading = "Mailbox")]
+    quota: Option<Limits>,
+    /// Over quota, ask to try again later (75)
+    #[arg(long, help_heading = "Mailbox")]
+    quota_temp: bool,
     /// Make what is missing: the mailbox, the folder
     #[arg(long, help_heading = "Mailbox")]
     create: bool,
@@ -99,6 +111,14 @@ fn parse_flags(letters: &str) -> Result<Flags, String> {
         true => Ok(flags),
         false => Err("letters of DFPRST: draft, flagged, passed, replied, seen, trashed".into()),
     }
+}
+
+/// A folder by the name of its directory.
+#[derive(Debug, Clone)]
+struct Folder(OsString);
+
+fn parse_folder(levels: &str) -> Result<Folder, String> {
+    folders::directory_of(levels).map(Folder)
 }
 
 fn parse_umask(text: &str) -> Result<u32, String> {
@@ -174,22 +194,33 @@ fn deliver_one(args: &DeliverArgs, bytes: &mut u64) -> Result<Vec<Delivered>, Fa
     let rules = Rules {
         create: args.create,
         flags: args.flags,
+        quota: args.quota,
+        quota_is_temporary: args.quota_temp,
         once: args.once,
         locks: &locks,
         now: now(),
         interrupted: &interrupted,
     };
-    if args.dry_run {
-        return Ok(targets
-            .iter()
-            .map(|t| Delivered { path: t.path().to_owned(), already: false, findings: Vec::new() })
-            .collect());
+    match args.dry_run {
+        true => deliver::look(&draft, &targets, &rules),
+        false => deliver::deliver(&draft, &targets, &rules),
     }
-    deliver::deliver(&draft, &targets, &rules)
 }
 
 fn targets(args: &DeliverArgs) -> Result<Vec<Target>, Failure> {
-    args.mailboxes.iter().map(|arg| target(&Mailbox::parse(arg))).collect()
+    let named = args.mailboxes.iter().map(|arg| target(&Mailbox::parse(arg)));
+    named.map(|named| in_folder(named?, args.folder.as_ref())).collect()
+}
+
+fn in_folder(target: Target, folder: Option<&Folder>) -> Result<Target, Failure> {
+    match (target, folder) {
+        (target, None) => Ok(target),
+        (Target::Maildir(path), Some(Folder(name))) => Ok(Target::Folder(path.join(name))),
+        (target, Some(_)) => {
+            let text = format!("{}: --folder is for Maildirs", shown(target.path()));
+            Err(Failure::new(Reason::Configuration, text))
+        }
+    }
 }
 
 /// The target that a person has named.

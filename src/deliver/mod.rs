@@ -22,6 +22,9 @@ use crate::mailbox::finding::Finding;
 use crate::mailbox::lock::{DirLock, Wanted};
 use crate::mailbox::maildir::delivery::{Content, Delivery, Stamp};
 use crate::mailbox::maildir::flags::Flags;
+use crate::mailbox::maildir::make;
+use crate::mailbox::maildir::quota::{Limits, Over, Quota};
+use crate::mailbox::maildir::write::parent_of;
 use crate::mailbox::mbox::append::Extending;
 use crate::mailbox::mbox::status::Status;
 use crate::mailbox::mbox::variant::Variant;
@@ -32,6 +35,8 @@ use crate::mailbox::{quoted, shown};
 pub enum Target {
     /// A Maildir, or a folder of one.
     Maildir(PathBuf),
+    /// A folder `.A.B` of the Maildir that it lies in; that one is made, too, where it is missing.
+    Folder(PathBuf),
     /// An mbox, and the variant to write, if one was named.
     Mbox(PathBuf, Option<Variant>),
 }
@@ -43,6 +48,10 @@ pub struct Rules<'a> {
     pub create: bool,
     /// The flags of the message.
     pub flags: Flags,
+    /// What a Maildir may hold; None: as much as its own maildirsize says.
+    pub quota: Option<Limits>,
+    /// Whether to try again later where it holds that already.
+    pub quota_is_temporary: bool,
     /// Leave a target alone that has this message already.
     pub once: bool,
     /// The locks of an mbox, and how long to wait for any lock.
@@ -68,7 +77,7 @@ impl Target {
     /// The path that was named.
     pub fn path(&self) -> &Path {
         match self {
-            Target::Maildir(path) | Target::Mbox(path, _) => path,
+            Target::Maildir(path) | Target::Folder(path) | Target::Mbox(path, _) => path,
         }
     }
 
@@ -115,7 +124,7 @@ pub fn deliver(draft: &Draft<'_>, targets: &[Target], rules: &Rules<'_>) -> Resu
         return Err(Error::Interrupted.into());
     }
     for (_, one) in &mut pending {
-        one.publish()?;
+        one.publish(rules)?;
     }
     let mut flushed = Vec::new();
     for (_, one) in &mut pending {
@@ -128,10 +137,47 @@ pub fn deliver(draft: &Draft<'_>, targets: &[Target], rules: &Rules<'_>) -> Resu
     Ok(flushed.into_iter().map(|(_, delivered)| delivered).collect())
 }
 
+/// What [`deliver`] would do, as far as it can be known without writing anything.
+///
+/// # Errors
+/// Those of them that would stop it: what is missing, or over quota.
+pub fn look(draft: &Draft<'_>, targets: &[Target], rules: &Rules<'_>) -> Result<Vec<Delivered>, Failure> {
+    let look = |target: &Target| {
+        let path = target.path();
+        let is_there = std::fs::metadata(path).is_ok();
+        match target {
+            _ if !is_there && rules.create => {}
+            Target::Maildir(_) | Target::Folder(_) => {
+                let maildir = open_maildir(path)?;
+                for place in ["tmp", "new", "cur"] {
+                    maildir.open_child(place.as_ref())?;
+                }
+                if let Some(quota) = Quota::find(&maildir, rules.quota)?
+                    && let now = rules.now.as_secs() as i64
+                    && let Some(over) = quota.look(draft.size(), now, rules.interrupted)?
+                {
+                    return Err(over_quota(&quota, over, rules));
+                }
+            }
+            Target::Mbox(..) => {
+                let opened = std::fs::File::options().append(true).open(path);
+                opened.map_err(Error::io("open", path))?;
+            }
+        }
+        Ok(Delivered { path: path.to_owned(), already: false, findings: Vec::new() })
+    };
+    targets.iter().map(look).collect()
+}
+
+fn over_quota(quota: &Quota, over: Over, rules: &Rules<'_>) -> Failure {
+    let reason = if rules.quota_is_temporary { Reason::OverQuotaForNow } else { Reason::OverQuota };
+    Failure::new(reason, format_args!("{}: {over}", shown(quota.maildir())))
+}
+
 /// A message on its way into one target. Dropped, it takes back what it did.
 enum Pending {
     Already(PathBuf),
-    Maildir { delivery: Delivery, _lock: Option<DirLock> },
+    Maildir(IntoMaildir),
     Mbox { path: PathBuf, extending: Extending },
 }
 
@@ -139,12 +185,23 @@ impl Pending {
     fn prepare(draft: &Draft<'_>, target: &Target, rules: &Rules<'_>) -> Result<Pending, Failure> {
         match target {
             Target::Maildir(path) => Pending::into_maildir(draft, path, rules),
+            Target::Folder(path) => {
+                if rules.create {
+                    make::make(parent_of(path))?;
+                }
+                Pending::into_maildir(draft, path, rules)
+            }
             Target::Mbox(path, variant) => Pending::into_mbox(draft, path, *variant, rules),
         }
     }
 
     fn into_maildir(draft: &Draft<'_>, path: &Path, rules: &Rules<'_>) -> Result<Pending, Failure> {
-        let maildir = Dir::open(path)?;
+        let maildir = if rules.create { make::make(path)? } else { open_maildir(path)? };
+        // A message that is as good as deleted does not count.
+        let quota = match rules.flags.has(Flags::TRASHED) {
+            true => None,
+            false => Quota::find(&maildir, rules.quota)?,
+        };
         let (lock, already) = match rules.once {
             true => once::in_maildir(&maildir, draft, rules)?,
             false => (None, None),
@@ -160,7 +217,8 @@ impl Pending {
                 false => pieces(bytes),
             })
         })?;
-        Ok(Pending::Maildir { delivery, _lock: lock })
+        let (size, wait) = (content.size, rules.locks.timeout);
+        Ok(Pending::Maildir(IntoMaildir { delivery, quota, size, wait, is_counted: false, _lock: lock }))
     }
 
     fn into_mbox(
@@ -185,25 +243,26 @@ impl Pending {
         Ok(Pending::Mbox { path: path.to_owned(), extending })
     }
 
-    fn publish(&mut self) -> Result<(), Failure> {
+    fn publish(&mut self, rules: &Rules<'_>) -> Result<(), Failure> {
         match self {
             Pending::Already(_) | Pending::Mbox { .. } => Ok(()),
-            Pending::Maildir { delivery, .. } => Ok(delivery.publish()?),
+            Pending::Maildir(one) => one.publish(rules),
         }
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
         match self {
             Pending::Already(_) | Pending::Mbox { .. } => Ok(()),
-            Pending::Maildir { delivery, .. } => Ok(delivery.flush()?),
+            Pending::Maildir(one) => Ok(one.delivery.flush()?),
         }
     }
 
     fn keep(self) -> Delivered {
         match self {
             Pending::Already(path) => Delivered { path, already: true, findings: Vec::new() },
-            Pending::Maildir { delivery, .. } => {
-                Delivered { path: delivery.keep(), already: false, findings: Vec::new() }
+            Pending::Maildir(mut one) => {
+                one.is_counted = false;
+                Delivered { path: one.delivery.keep(), already: false, findings: Vec::new() }
             }
             Pending::Mbox { path, mut extending } => {
                 let findings = std::mem::take(&mut extending.findings);
@@ -212,4 +271,48 @@ impl Pending {
             }
         }
     }
+}
+
+/// A message that waits in a Maildir's tmp/, or is in its place and not yet kept.
+struct IntoMaildir {
+    delivery: Delivery,
+    quota: Option<Quota>,
+    size: u64,
+    wait: Duration,
+    /// Whether the quota has it, and would have to be told.
+    is_counted: bool,
+    /// Of those who look whether the message is there already.
+    _lock: Option<DirLock>,
+}
+
+impl IntoMaildir {
+    fn publish(&mut self, rules: &Rules<'_>) -> Result<(), Failure> {
+        let Some(quota) = &self.quota else { return Ok(self.delivery.publish()?) };
+        let now = rules.now.as_secs() as i64;
+        let entered = quota.enter(self.size, now, self.wait, rules.interrupted)?;
+        let entered = entered.map_err(|over| over_quota(quota, over, rules))?;
+        self.delivery.publish()?;
+        entered.done();
+        self.is_counted = true;
+        Ok(())
+    }
+}
+
+impl Drop for IntoMaildir {
+    fn drop(&mut self) {
+        if let Some(quota) = self.quota.as_ref().filter(|_| self.is_counted) {
+            // What led here is what is told.
+            let _ = quota.take_back(self.size, self.wait, || self.delivery.take_back());
+        }
+    }
+}
+
+fn open_maildir(path: &Path) -> Result<Dir, Failure> {
+    Dir::open(path).map_err(|error| match &error {
+        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            let text = format!("{}: there is no such Maildir; --create makes it", shown(path));
+            Failure::new(Reason::Configuration, text)
+        }
+        _ => error.into(),
+    })
 }

@@ -212,6 +212,33 @@ fn nothing_is_made_of_a_mailbox_that_is_missing() {
 }
 
 #[test]
+fn what_is_missing_is_made_if_that_is_asked_for() {
+    let scratch = scratch();
+    let path = |name: &str| scratch.path().join(name);
+    let created = |options: &[&str], target: &Path| {
+        deliver(&[&["--create"], options].concat(), &[target], "Subject: x\n\n").exits(0);
+    };
+    created(&[], &path("Maildir/"));
+    the_one(&path("Maildir"));
+    created(&["--folder", "Lists.qmail"], &path("Maildir/"));
+    the_one(&path("Maildir/.Lists.qmail"));
+    assert!(path("Maildir/.Lists.qmail/maildirfolder").is_file());
+    created(&["--folder", "Entwürfe"], &path("other/"));
+    the_one(&path("other/.Entw&APw-rfe"));
+    created(&[], &PathBuf::from(format!("mbox:{}", path("inbox").display())));
+    assert!(fs::read_to_string(path("inbox")).unwrap().starts_with("From MAILER-DAEMON "));
+    // Neither is guessed.
+    let run = deliver(&["--create"], &[&path("Either")], "Subject: x\n\n").exits(75);
+    run.complains(&["maildir:", "mbox:"]);
+    deliver(&["--folder", "No"], &[&path("Maildir/")], "Subject: x\n\n").exits(75).complains(&["--create"]);
+    for bad in ["..", "A/B", "A..B", ".A", ""] {
+        deliver(&["--create", "--folder", bad], &[&path("Maildir/")], "Subject: x\n\n").exits(75);
+    }
+    deliver(&["--folder", "A"], &[&path("inbox")], "Subject: x\n\n").exits(75).complains(&["--folder"]);
+    assert_eq!(names(scratch.path()), ["Maildir", "inbox", "other"]);
+}
+
+#[test]
 fn all_of_several_mailboxes_have_it_or_none() {
     let (scratch, one) = ground();
     let (two, broken) = (scratch.path().join("two"), scratch.path().join("broken"));

@@ -102,13 +102,22 @@ impl Delivery {
         Ok(())
     }
 
+    /// Makes it invisible again.
+    pub fn take_back(&mut self) -> Result<()> {
+        if self.state == State::Linked {
+            self.place.unlink_surely(&self.name)?;
+            self.state = State::Waiting;
+        }
+        Ok(())
+    }
+
     /// Brings its name to stable storage.
     pub fn flush(&mut self) -> Result<()> {
         self.place.sync()
     }
 
     /// From here on it stays. Returns its path.
-    pub fn keep(mut self) -> PathBuf {
+    pub fn keep(&mut self) -> PathBuf {
         self.state = State::Kept;
         self.path()
     }
@@ -122,9 +131,7 @@ impl Delivery {
 impl Drop for Delivery {
     fn drop(&mut self) {
         // What led here has been told, and of a message that is safe a second name in tmp/ is no harm.
-        if self.state == State::Linked {
-            let _ = self.place.unlink_surely(&self.name);
-        }
+        let _ = self.take_back();
         let _ = self.tmp.unlink_surely(&self.waiting);
     }
 }

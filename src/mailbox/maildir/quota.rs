@@ -208,6 +208,11 @@ impl Quota {
         Ok(Some(Quota { root, tmp, asked }))
     }
 
+    /// The Maildir whose quota it is.
+    pub fn maildir(&self) -> &Path {
+        self.root.path()
+    }
+
     /// Whether a message of `size` bytes would fit; nothing is written, nobody is waited for.
     pub fn look(&self, size: u64, now: i64, interrupted: &AtomicBool) -> Result<Option<Over>> {
         let (first_line, used) = match self.read(size, now)? {

@@ -18,7 +18,7 @@ use crate::mailbox::durable::{self, Dir, Identity};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Finding;
 use crate::mailbox::lock::{self, Guard, Mode, Wanted};
-use crate::mailbox::maildir::write::{FILE_MODE, parent_of};
+use crate::mailbox::maildir::write::parent_of;
 use crate::mailbox::mapped::Mapped;
 use crate::mailbox::source::Format;
 
@@ -28,6 +28,8 @@ const WINDOW: usize = 64 << 10;
 /// What is rendered before it is written: a message of the usual size is one write(2), so that a kill leaves
 /// none of it or all.
 const BUFFER: usize = 1 << 20;
+/// The mode of an mbox that is made, subject to the umask.
+const MODE: u32 = 0o666;
 /// How often a mailbox is opened that others make and remove, or replace, while we wait for its lock.
 const ATTEMPTS: usize = 10;
 
@@ -251,7 +253,7 @@ fn make(path: &Path, made: &mut Option<(Dir, OsString)>) -> Result<File> {
     let refuse = || Error::Destination { path: path.to_owned(), reason: "is no name for a file".into() };
     let name = path.file_name().ok_or_else(refuse)?.to_owned();
     let dir = Dir::open(parent_of(path))?;
-    let file = dir.create_new(&name, FILE_MODE)?;
+    let file = dir.create_new(&name, MODE)?;
     *made = Some((dir, name));
     Ok(file)
 }
