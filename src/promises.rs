@@ -3,9 +3,19 @@
 //! its promise is broken.
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Component, Path};
+use std::sync::atomic::AtomicBool;
+use std::{fmt, io};
 
 use crate::convert::render::{Eol, render};
+use crate::deliver;
+use crate::deliver::failure::{Failure, Reason as Fate};
+use crate::deliver::lmtp::Recipients;
+use crate::deliver::lmtp::address::Address;
+use crate::deliver::lmtp::command::{self, Command};
+use crate::deliver::lmtp::data::Unstuffing;
+use crate::deliver::lmtp::session::{self, Ending, Peer};
+use crate::deliver::lmtp::template::{Parts, Template};
 use crate::inspect;
 use crate::mailbox::date::{self, Stamp};
 use crate::mailbox::finding::{self, Finding};
@@ -362,4 +372,202 @@ fn are_slices_in_order<'a>(parts: impl Iterator<Item = &'a [u8]>, whole: &[u8]) 
         assert!(from <= range.start && range.end <= whole.as_ptr_range().end, "no slice of the source");
         from = range.end;
     }
+}
+
+/// Any text is the same after stuffing and unstuffing, but for a line end at its end, in whatever chunks the
+/// wire brings it; what follows it is left. `cuts` are lengths of chunks.
+pub fn lmtp_data(text: &[u8], cuts: &[usize]) {
+    // As bytes from the wire: no chunking changes what becomes of them.
+    let whole = unstuffed(text, &[]);
+    assert_eq!(unstuffed(text, cuts), whole);
+    // As a text that is to be sent.
+    let ended = if text.is_empty() || text.ends_with(b"\n") { text.to_vec() } else { [text, b"\n"].concat() };
+    let mut wire = Vec::new();
+    for line in ended.split_inclusive(|&b| b == b'\n') {
+        if line.starts_with(b".") {
+            wire.push(b'.');
+        }
+        wire.extend_from_slice(&line[..line.len() - 1]);
+        wire.extend_from_slice(b"\r\n");
+    }
+    wire.extend_from_slice(b".\r\nQUIT\r\n");
+    let (out, taken) = unstuffed(&wire, cuts);
+    assert_eq!((out, &wire[taken..]), (ended, &b"QUIT\r\n"[..]));
+}
+
+fn unstuffed(wire: &[u8], cuts: &[usize]) -> (Vec<u8>, usize) {
+    let (mut unstuffing, mut out, mut taken) = (Unstuffing::default(), Vec::new(), 0);
+    let mut cuts = cuts.iter();
+    while taken < wire.len() && !unstuffing.is_at_end() {
+        let end = cuts.next().map_or(wire.len(), |&cut| wire.len().min(taken + cut.max(1)));
+        let before = out.len();
+        let took = unstuffing.take(&wire[taken..end], &mut out);
+        assert!(out.len() - before <= took + 1);
+        assert!(took == end - taken || unstuffing.is_at_end());
+        taken += took;
+    }
+    (out, taken)
+}
+
+/// Any line is a command or has a reply. A recipient that was understood can be written so that it is
+/// understood again, and no part of it leads a path elsewhere.
+pub fn lmtp_command(line: &[u8]) {
+    let Ok(Command::Rcpt(address) | Command::Mail { sender: Some(address), .. }) = command::parse(line)
+    else {
+        return;
+    };
+    let mut quoted = b"RCPT TO:<\"".to_vec();
+    quoted.extend(address.local.iter().flat_map(|&b| [b'\\', b]));
+    quoted.push(b'"');
+    if let Some(domain) = &address.domain {
+        quoted.push(b'@');
+        quoted.extend_from_slice(domain);
+    }
+    quoted.push(b'>');
+    assert_eq!(command::parse(&quoted), Ok(Command::Rcpt(address.clone())));
+    let template = Template::parse(b"/srv/%d/%u/.%e/").unwrap();
+    for delimiters in [&b""[..], b"-+"] {
+        let Ok(path) = template.expand(&Parts::of(&address, delimiters)) else { continue };
+        assert!(path.components().all(|c| !matches!(c, Component::ParentDir | Component::CurDir)));
+        assert!((4..=5).contains(&path.components().count()));
+    }
+}
+
+/// A peer that sends these chunks one after the other, and keeps what it hears.
+pub struct Script {
+    chunks: Vec<Vec<u8>>,
+    /// What it does in the end; `None`: it closes.
+    pub end: Option<io::ErrorKind>,
+    heard: Vec<u8>,
+    writes: usize,
+}
+
+impl Script {
+    /// Sends `wire` in chunks of these lengths, and then the rest.
+    pub fn of(mut wire: &[u8], cuts: &[usize]) -> Script {
+        let mut chunks = Vec::new();
+        for &cut in cuts {
+            let (chunk, rest) = wire.split_at(cut.clamp(1, wire.len().max(1)).min(wire.len()));
+            chunks.push(chunk.to_vec());
+            wire = rest;
+        }
+        chunks.push(wire.to_vec());
+        chunks.retain(|chunk| !chunk.is_empty());
+        chunks.reverse();
+        Script { chunks, end: None, heard: Vec::new(), writes: 0 }
+    }
+}
+
+impl Peer for Script {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(mut chunk) = self.chunks.pop() else {
+            return self.end.map_or(Ok(0), |kind| Err(kind.into()));
+        };
+        if chunk.len() > buffer.len() {
+            self.chunks.push(chunk.split_off(buffer.len()));
+        }
+        buffer[..chunk.len()].copy_from_slice(&chunk);
+        Ok(chunk.len())
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.heard.extend_from_slice(bytes);
+        self.writes += 1;
+        Ok(())
+    }
+
+    fn start_clock(&mut self) {}
+}
+
+/// A session as its peer saw it, and the mail that came of it.
+#[derive(Debug)]
+pub struct Spoken {
+    /// The lines it heard.
+    pub heard: Vec<String>,
+    /// In how many pieces.
+    pub writes: usize,
+    /// Sender, recipient and text of each delivery.
+    pub delivered: Vec<(String, String, Vec<u8>)>,
+    /// How it ended.
+    pub ending: Ending,
+}
+
+impl fmt::Display for Spoken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.heard.iter().try_for_each(|line| writeln!(f, "{line}"))?;
+        for (sender, recipient, text) in &self.delivered {
+            writeln!(f, "<{sender}> to {recipient}: {:?}", bstr::BStr::new(text))?;
+        }
+        writeln!(f, "{:?}", self.ending)
+    }
+}
+
+/// Who is there depends on the name alone: `nobody` is not, `full` is over quota, `busy` is locked.
+struct Village(Vec<(String, String, Vec<u8>)>);
+
+impl Recipients for Village {
+    type Mailbox = ();
+
+    fn look_up(&mut self, recipient: &Address) -> Result<(), Failure> {
+        match &recipient.local[..] {
+            b"nobody" => Err(Failure::new(Fate::NoSuchMailbox, "there is no nobody")),
+            _ => Ok(()),
+        }
+    }
+
+    fn deliver(
+        &mut self,
+        letter: &deliver::letter::Letter,
+        sender: Option<&Address>,
+        mailboxes: &[(Address, ())],
+    ) -> Vec<Result<String, Failure>> {
+        let outcome = |(recipient, ()): &(Address, ())| match &recipient.local[..] {
+            b"full" => Err(Failure::new(Fate::OverQuota, "full is over quota")),
+            b"busy" => Err(Failure::new(Fate::Locked, "busy is locked")),
+            _ => {
+                let mut text = Vec::new();
+                let keep = &mut |bytes: &[u8]| {
+                    text.extend_from_slice(bytes);
+                    Ok(())
+                };
+                letter.each_chunk(0, keep)?;
+                let sender = sender.map(Address::shown).unwrap_or_default();
+                self.0.push((sender, recipient.shown(), text));
+                Ok(format!("{} has it", recipient.shown()))
+            }
+        };
+        mailboxes.iter().map(outcome).collect()
+    }
+}
+
+/// Plays a session.
+pub fn lmtp_spoken(script: Script, max_size: Option<u64>) -> Spoken {
+    lmtp_spoken_until(script, max_size, &AtomicBool::new(false))
+}
+
+/// Plays a session that ends when it is `interrupted`.
+pub fn lmtp_spoken_until(mut script: Script, max_size: Option<u64>, interrupted: &AtomicBool) -> Spoken {
+    let mut village = Village(Vec::new());
+    let options =
+        session::Options { host: "mx.example", max_size, spool_dir: Path::new("/tmp"), interrupted };
+    let ending = session::converse(&mut script, &mut village, &options);
+    let heard = String::from_utf8(script.heard).expect("replies are ASCII");
+    assert!(heard.is_empty() || heard.ends_with("\r\n"));
+    let heard: Vec<String> = heard.split_terminator("\r\n").map(str::to_owned).collect();
+    for line in &heard {
+        assert!(line.len() <= 510 && line.bytes().all(|b| b.is_ascii_graphic() || b == b' '), "{line:?}");
+        assert!(line.len() > 4 && line.as_bytes()[..3].iter().all(u8::is_ascii_digit), "{line:?}");
+    }
+    Spoken { heard, writes: script.writes, delivered: village.0, ending }
+}
+
+/// However the wire divides what a peer sends, it hears the same and the same is delivered; and if the wire is
+/// cut after `until` bytes, what is delivered is the beginning of that, message by message.
+pub fn lmtp_session(wire: &[u8], cuts: &[usize], until: usize) {
+    let max_size = Some(100);
+    let whole = lmtp_spoken(Script::of(wire, &[]), max_size);
+    let divided = lmtp_spoken(Script::of(wire, cuts), max_size);
+    assert_eq!(divided.to_string(), whole.to_string());
+    let cut = lmtp_spoken(Script::of(&wire[..until], &[]), max_size);
+    assert!(whole.delivered.starts_with(&cut.delivered) && whole.heard.starts_with(&cut.heard));
 }

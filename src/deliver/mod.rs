@@ -7,6 +7,7 @@ pub mod draft;
 pub mod envelope;
 pub mod failure;
 pub mod letter;
+pub mod lmtp;
 mod once;
 
 use std::path::{Path, PathBuf};

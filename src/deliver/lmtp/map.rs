@@ -1,0 +1,128 @@
+//! A file of recipients and their mailboxes: `ADDRESS MAILBOX`, a line each.
+//!
+//! Blanks divide the two; the mailbox is the rest of the line. `@domain` stands for all of a domain that have
+//! no line of their own. Empty lines and those that begin with `#` say nothing.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::address::Address;
+use super::template::Parts;
+use crate::mailbox::{escaped, shown};
+
+/// Who gets mail where; `M` is what a mailbox is to the caller.
+#[derive(Debug)]
+pub struct Map<M> {
+    entries: HashMap<Vec<u8>, M>,
+}
+
+impl<M> Map<M> {
+    /// Reads the text of the file at `path`; `mailbox` understands what a line says behind its address.
+    ///
+    /// # Errors
+    /// A sentence with path and line: half a map would bounce the mail of the other half.
+    pub fn parse(
+        text: &[u8],
+        path: &Path,
+        mailbox: impl Fn(&[u8]) -> Result<M, String>,
+    ) -> Result<Map<M>, String> {
+        let mut entries = HashMap::new();
+        for (n, line) in text.split(|&b| b == b'\n').enumerate() {
+            let line = line.trim_ascii();
+            if line.is_empty() || line.starts_with(b"#") {
+                continue;
+            }
+            let wrong = |why: String| format!("{}: line {}: {why}", shown(path), n + 1);
+            let end = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
+            let address = line[..end].to_ascii_lowercase();
+            check(&address).map_err(|why| wrong(format!("{}: {why}", escaped(&address))))?;
+            if end == line.len() {
+                return Err(wrong(format!("{} has no mailbox behind it", escaped(&address))));
+            }
+            let mailbox = mailbox(line[end..].trim_ascii_start()).map_err(wrong)?;
+            let shown = escaped(&address);
+            if entries.insert(address, mailbox).is_some() {
+                return Err(wrong(format!("{shown} has a mailbox already")));
+            }
+        }
+        Ok(Map { entries })
+    }
+
+    /// The mailbox of a recipient: that of the address; else, if it is `for_extensions`, of the address without
+    /// its extension; else of its domain. `delimiters` divide user and extension.
+    pub fn find(
+        &self,
+        address: &Address,
+        delimiters: &[u8],
+        for_extensions: impl Fn(&M) -> bool,
+    ) -> Option<&M> {
+        let parts = Parts::of(address, delimiters);
+        let of = |local: &[u8]| self.entries.get(&[local, b"@", &parts.domain].concat());
+        // Without a domain there is nothing that a line could be about: `@` begins no line's domain.
+        of(&address.local.to_ascii_lowercase())
+            .or_else(|| of(&parts.user).filter(|mailbox| !parts.user.is_empty() && for_extensions(mailbox)))
+            .or_else(|| of(b""))
+    }
+}
+
+fn check(address: &[u8]) -> Result<(), &'static str> {
+    match address.iter().rposition(|&b| b == b'@') {
+        None => Err("an address has an @ in it"),
+        Some(at) if at + 1 == address.len() => Err("an address has a domain behind its @"),
+        Some(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(text: &str) -> Result<Map<String>, String> {
+        Map::parse(text.as_bytes(), Path::new("map"), |mailbox| {
+            Ok(String::from_utf8_lossy(mailbox).into_owned())
+        })
+    }
+
+    fn find<'a>(map: &'a Map<String>, local: &str, domain: &str, delimiters: &str) -> &'a str {
+        let address = Address { local: local.into(), domain: Some(domain.into()) };
+        let found = map.find(&address, delimiters.as_bytes(), |mailbox| mailbox.contains("%e"));
+        found.map_or("nothing", |mailbox| mailbox)
+    }
+
+    #[test]
+    fn exact_beats_user_beats_domain() {
+        let text = "# who\tgets what\n\n joe@h.example\t maildir:/a b/ \r\nJoe-X@H.example /x\nann@h.example /ann/.%e/\n\
+                    @h.example /rest/%u\n";
+        let map = map(text).unwrap();
+        for (local, domain, want) in [
+            ("joe", "h.example", "maildir:/a b/"),
+            ("JOE", "H.EXAMPLE", "maildir:/a b/"),
+            ("joe-x", "h.example", "/x"),
+            ("joe-y", "h.example", "/rest/%u"),
+            ("ann", "h.example", "/ann/.%e/"),
+            ("ann-y", "h.example", "/ann/.%e/"),
+            ("ann+y", "h.example", "/rest/%u"),
+            ("-y", "h.example", "/rest/%u"),
+            ("joe", "other.example", "nothing"),
+        ] {
+            assert_eq!(find(&map, local, domain, "-"), want, "{local}@{domain}");
+        }
+        let nobody = Address { local: b"postmaster".to_vec(), domain: None };
+        assert_eq!(map.find(&nobody, b"-", |_| true), None);
+    }
+
+    #[test]
+    fn a_malformed_line_is_told_with_its_place() {
+        for (text, want) in [
+            ("\njoe /x", "map: line 2: joe: an address has an @ in it"),
+            ("joe@ /x", "map: line 1: joe@: an address has a domain behind its @"),
+            ("joe@h", "map: line 1: joe@h has no mailbox behind it"),
+            ("joe@h /x\nJOE@H /y", "map: line 2: joe@h has a mailbox already"),
+        ] {
+            assert_eq!(map(text).unwrap_err(), want);
+        }
+        let refuse = |_: &[u8]| -> Result<(), String> { Err("%x is unknown".into()) };
+        let told = Map::parse(b"a@b /%x", Path::new("map"), refuse).unwrap_err();
+        assert_eq!(told, "map: line 1: %x is unknown");
+    }
+}

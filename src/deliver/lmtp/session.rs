@@ -1,0 +1,564 @@
+//! The conversation: commands in, replies out, in order, and the limits on both.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use memchr::memchr;
+
+use super::Recipients;
+use super::address::Address;
+use super::command::{self, Command};
+use super::data::Unstuffing;
+use super::reply::Reply;
+use crate::deliver::failure::{Failure, Reason};
+use crate::deliver::letter::{Arriving, Letter};
+
+/// The longest line of a command, with its end: eight times what RFC 5321 asks for.
+pub const LONGEST_LINE: usize = 4096;
+/// How many recipients a message may have: ten times what RFC 5321 asks for.
+pub const MOST_RECIPIENTS: usize = 1000;
+/// One read.
+const CHUNK: usize = 1 << 16;
+
+/// Who speaks to us, however the two are connected.
+pub trait Peer {
+    /// Some bytes; none when the peer has closed. [`io::ErrorKind::TimedOut`]: longer than the limit has
+    /// passed since [`Peer::start_clock`]. [`io::ErrorKind::Interrupted`]: look at the flag, and ask again.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+    /// Sends all of it.
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// From now on the peer has its time again.
+    fn start_clock(&mut self);
+}
+
+/// What a session goes by.
+#[derive(Debug, Clone, Copy)]
+pub struct Options<'a> {
+    /// What we call ourselves.
+    pub host: &'a str,
+    /// The largest message, in bytes: as it is announced, and as it is counted with LF as line end.
+    pub max_size: Option<u64>,
+    /// For messages that are longer than memory should hold.
+    pub spool_dir: &'a Path,
+    /// Set when we are to end.
+    pub interrupted: &'a AtomicBool,
+}
+
+/// How a session ended. All that was told to be delivered is delivered, however it was.
+#[derive(Debug)]
+pub enum Ending {
+    /// QUIT, or closed between two messages.
+    Orderly,
+    /// Closed in the middle of a command, of a message or of the commands before it.
+    Cut,
+    /// The peer said nothing for too long.
+    TimedOut,
+    /// We were told to end.
+    Interrupted,
+    /// Reading or writing failed.
+    Broken(io::Error),
+}
+
+/// Speaks until one of the two ends it.
+pub fn converse<R: Recipients>(peer: &mut dyn Peer, recipients: &mut R, options: &Options<'_>) -> Ending {
+    let mut session = Session {
+        wire: Wire { peer, options: *options, unread: Vec::new(), at: 0, unsent: Vec::new() },
+        recipients,
+        greeted: false,
+        transaction: None,
+    };
+    let ending = match session.run() {
+        Ok(()) => Ending::Orderly,
+        Err(ending) => ending,
+    };
+    match &ending {
+        Ending::TimedOut => session.wire.say(421, "4.4.2 nothing came for too long; closing"),
+        Ending::Interrupted => session.wire.say(421, "4.3.2 told to end; try again"),
+        Ending::Orderly | Ending::Cut | Ending::Broken(_) => {}
+    }
+    // Nothing that matters is left to say: outcomes are sent as soon as they are known.
+    let _ = session.wire.flush();
+    ending
+}
+
+struct Session<'a, R: Recipients> {
+    wire: Wire<'a>,
+    recipients: &'a mut R,
+    greeted: bool,
+    transaction: Option<Transaction<R::Mailbox>>,
+}
+
+/// A message that is being handed over: what came since MAIL.
+struct Transaction<M> {
+    sender: Option<Address>,
+    mailboxes: Vec<(Address, M)>,
+}
+
+impl<R: Recipients> Session<'_, R> {
+    fn run(&mut self) -> Result<(), Ending> {
+        let greeting = format!("{} mailferry LMTP", self.wire.options.host);
+        self.wire.say(220, &greeting);
+        let mut line = Vec::new();
+        loop {
+            let command = match self.wire.line(&mut line)? {
+                Line::Whole => command::parse(&line),
+                Line::TooLong => Err(Reply::new(500, "5.5.2 the line is too long")),
+                Line::Closed if self.transaction.is_none() => return Ok(()),
+                Line::Closed => return Err(Ending::Cut),
+            };
+            let reply = match command {
+                Ok(Command::Quit) => {
+                    self.transaction = None;
+                    self.wire.say(221, "2.0.0 bye");
+                    return Ok(());
+                }
+                Ok(Command::Lhlo) => {
+                    self.greet();
+                    continue;
+                }
+                Ok(Command::Data) => match self.transaction.take() {
+                    Some(transaction) if !transaction.mailboxes.is_empty() => {
+                        self.data(&transaction)?;
+                        continue;
+                    }
+                    // RFC 2033, 4.2. A sender without recipients is kept.
+                    kept => {
+                        self.transaction = kept;
+                        Reply::new(503, "5.5.1 no recipients: RCPT first")
+                    }
+                },
+                Ok(Command::Mail { sender, size }) => self.mail(sender, size),
+                Ok(Command::Rcpt(recipient)) => self.rcpt(recipient),
+                Ok(Command::Rset) => {
+                    self.transaction = None;
+                    Reply::new(250, "2.0.0 forgotten")
+                }
+                Ok(Command::Noop) => Reply::new(250, "2.0.0 ok"),
+                Ok(Command::Vrfy) => Reply::new(252, "2.0.0 try RCPT"),
+                Ok(Command::Help) => Reply::new(214, "2.0.0 LHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT"),
+                Err(reply) => reply,
+            };
+            self.wire.reply(&reply);
+        }
+    }
+
+    fn greet(&mut self) {
+        (self.greeted, self.transaction) = (true, None);
+        let size = match self.wire.options.max_size {
+            Some(max) => format!("SIZE {max}"),
+            None => "SIZE".to_owned(),
+        };
+        for word in [self.wire.options.host, "PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES"] {
+            self.wire.unsent.extend_from_slice(format!("250-{word}\r\n").as_bytes());
+        }
+        self.wire.say(250, &size);
+    }
+
+    fn mail(&mut self, sender: Option<Address>, size: Option<u64>) -> Reply {
+        if !self.greeted {
+            return Reply::new(503, "5.5.1 say LHLO first");
+        }
+        if self.transaction.is_some() {
+            return Reply::new(503, "5.5.1 there is a sender already: RSET forgets it");
+        }
+        if let (Some(size), Some(max)) = (size, self.wire.options.max_size)
+            && size > max
+        {
+            return Reply::new(552, &format!("5.3.4 {size} bytes are announced, {max} are allowed"));
+        }
+        self.transaction = Some(Transaction { sender, mailboxes: Vec::new() });
+        Reply::new(250, "2.1.0 ok")
+    }
+
+    fn rcpt(&mut self, recipient: Address) -> Reply {
+        let Some(transaction) = &mut self.transaction else {
+            return Reply::new(503, "5.5.1 no sender: MAIL first");
+        };
+        if transaction.mailboxes.len() == MOST_RECIPIENTS {
+            return Reply::new(
+                452,
+                &format!("4.5.3 {MOST_RECIPIENTS} recipients are enough for one message"),
+            );
+        }
+        match self.recipients.look_up(&recipient) {
+            Ok(mailbox) => {
+                transaction.mailboxes.push((recipient, mailbox));
+                Reply::new(250, "2.1.5 ok")
+            }
+            Err(failure) => Reply::of(&failure),
+        }
+    }
+
+    /// The message, and a reply for each recipient that was taken: in their order, twice for one that was
+    /// named twice (RFC 2033, 4.2).
+    fn data(&mut self, transaction: &Transaction<R::Mailbox>) -> Result<(), Ending> {
+        self.wire.say(354, "end with a dot on a line by itself");
+        let mailboxes = &transaction.mailboxes;
+        let outcomes = match self.receive()? {
+            Ok(letter) => self.recipients.deliver(&letter, transaction.sender.as_ref(), mailboxes),
+            Err(failure) => vec![Err(failure); mailboxes.len()],
+        };
+        for n in 0..mailboxes.len() {
+            let unknown = || Err(Failure::new(Reason::TryAgain, "nobody knows how it went"));
+            let reply = match outcomes.get(n).cloned().unwrap_or_else(unknown) {
+                Ok(text) => Reply::new(250, &format!("2.0.0 {text}")),
+                Err(failure) => Reply::of(&failure),
+            };
+            self.wire.reply(&reply);
+        }
+        // At once, even if more has come already: what happens with the next message must not cost the peer
+        // the outcome of this one.
+        self.wire.flush()
+    }
+
+    /// Takes the message, to its end even if it cannot be kept: only then does the peer listen.
+    fn receive(&mut self) -> Result<Result<Letter, Failure>, Ending> {
+        let mut arriving = Ok(Arriving::new(self.wire.options.spool_dir, self.wire.options.max_size));
+        let mut unstuffing = Unstuffing::default();
+        let mut text = Vec::with_capacity(CHUNK + 1);
+        loop {
+            if self.wire.is_empty() {
+                self.wire.peer.start_clock();
+                if self.wire.fill()? == 0 {
+                    return Err(Ending::Cut);
+                }
+            }
+            let taken = unstuffing.take(self.wire.unread(), &mut text);
+            self.wire.at += taken;
+            if let Ok(letter) = &mut arriving
+                && let Err(error) = letter.push(&text)
+            {
+                arriving = Err(Failure::from(error));
+            }
+            text.clear();
+            if unstuffing.is_at_end() {
+                return Ok(arriving.and_then(Arriving::finish));
+            }
+        }
+    }
+}
+
+/// What came and is not looked at yet, and what is said and not sent yet.
+struct Wire<'a> {
+    peer: &'a mut dyn Peer,
+    options: Options<'a>,
+    unread: Vec<u8>,
+    at: usize,
+    unsent: Vec<u8>,
+}
+
+enum Line {
+    /// Without its end.
+    Whole,
+    /// It was passed over.
+    TooLong,
+    /// The peer has closed at the start of a line.
+    Closed,
+}
+
+impl Wire<'_> {
+    fn unread(&self) -> &[u8] {
+        &self.unread[self.at..]
+    }
+
+    fn is_empty(&self) -> bool {
+        self.at == self.unread.len()
+    }
+
+    /// The next line, up to LF or CR LF. The peer has its time for the whole of it.
+    fn line(&mut self, line: &mut Vec<u8>) -> Result<Line, Ending> {
+        line.clear();
+        let mut length = 0;
+        if self.is_empty() {
+            self.peer.start_clock();
+        }
+        loop {
+            if self.is_empty() && self.fill()? == 0 {
+                return if length == 0 { Ok(Line::Closed) } else { Err(Ending::Cut) };
+            }
+            let unread = self.unread();
+            let lf = memchr(b'\n', unread);
+            let end = lf.map_or(unread.len(), |lf| lf + 1);
+            length += end;
+            if length <= LONGEST_LINE {
+                line.extend_from_slice(&unread[..end]);
+            }
+            self.at += end;
+            if lf.is_some() {
+                break;
+            }
+        }
+        if length > LONGEST_LINE {
+            return Ok(Line::TooLong);
+        }
+        line.pop();
+        line.pop_if(|last| *last == b'\r');
+        Ok(Line::Whole)
+    }
+
+    /// Waits for more, when all that came is looked at; how much came. Only then are replies sent: a peer that
+    /// sends many commands at once gets the replies at once (RFC 2920).
+    fn fill(&mut self) -> Result<usize, Ending> {
+        self.flush()?;
+        self.unread.resize(CHUNK, 0);
+        self.at = 0;
+        let came = loop {
+            if self.options.interrupted.load(Ordering::Relaxed) {
+                break Err(Ending::Interrupted);
+            }
+            match self.peer.read(&mut self.unread) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::TimedOut => break Err(Ending::TimedOut),
+                other => break other.map_err(Ending::Broken),
+            }
+        };
+        self.unread.truncate(*came.as_ref().unwrap_or(&0));
+        came
+    }
+
+    fn flush(&mut self) -> Result<(), Ending> {
+        let sent = if self.unsent.is_empty() { Ok(()) } else { self.peer.write_all(&self.unsent) };
+        self.unsent.clear();
+        sent.map_err(Ending::Broken)
+    }
+
+    fn say(&mut self, code: u16, text: &str) {
+        self.reply(&Reply::new(code, text));
+    }
+
+    fn reply(&mut self, reply: &Reply) {
+        reply.write(&mut self.unsent);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::promises::{self, Script};
+
+    /// Plays what a client sends, and looks at what it hears and at what became mail.
+    fn check(sent: &str, max_size: Option<u64>, want: Expect) {
+        let sent = sent.replace('\n', "\r\n");
+        want.assert_eq(&promises::lmtp_spoken(Script::of(sent.as_bytes(), &[]), max_size).to_string());
+    }
+
+    #[test]
+    fn a_message_for_several_has_an_outcome_for_each() {
+        check(
+            "LHLO mx\nMAIL FROM:<ann@a.example> SIZE=20 BODY=8BITMIME\nRCPT TO:<joe@h>\nRCPT TO:<nobody@h>\n\
+             RCPT TO:<full@h>\nRCPT TO:<joe@h>\nRCPT TO:<busy@h>\nDATA\nSubject: x\n\n..\n...\nbye\n.\nQUIT\n",
+            None,
+            expect![[r#"
+                220 mx.example mailferry LMTP
+                250-mx.example
+                250-PIPELINING
+                250-8BITMIME
+                250-ENHANCEDSTATUSCODES
+                250 SIZE
+                250 2.1.0 ok
+                250 2.1.5 ok
+                550 5.1.1 there is no nobody
+                250 2.1.5 ok
+                250 2.1.5 ok
+                250 2.1.5 ok
+                354 end with a dot on a line by itself
+                250 2.0.0 joe@h has it
+                552 5.2.2 full is over quota
+                250 2.0.0 joe@h has it
+                451 4.2.0 busy is locked
+                221 2.0.0 bye
+                <ann@a.example> to joe@h: "Subject: x\n\n.\n..\nbye\n"
+                <ann@a.example> to joe@h: "Subject: x\n\n.\n..\nbye\n"
+                Orderly
+            "#]],
+        );
+    }
+
+    #[test]
+    fn two_messages_in_one_session() {
+        check(
+            "LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h>\nDATA\n1\n.\n\
+             MAIL FROM:<b@b>\nRCPT TO:<ann@h>\nRSET\nMAIL FROM:<c@c>\nRCPT TO:<eve@h>\nDATA\n2\n.\n",
+            None,
+            expect![[r#"
+                220 mx.example mailferry LMTP
+                250-mx.example
+                250-PIPELINING
+                250-8BITMIME
+                250-ENHANCEDSTATUSCODES
+                250 SIZE
+                250 2.1.0 ok
+                250 2.1.5 ok
+                354 end with a dot on a line by itself
+                250 2.0.0 joe@h has it
+                250 2.1.0 ok
+                250 2.1.5 ok
+                250 2.0.0 forgotten
+                250 2.1.0 ok
+                250 2.1.5 ok
+                354 end with a dot on a line by itself
+                250 2.0.0 eve@h has it
+                <> to joe@h: "1\n"
+                <c@c> to eve@h: "2\n"
+                Orderly
+            "#]],
+        );
+    }
+
+    #[test]
+    fn commands_have_an_order() {
+        check(
+            "MAIL FROM:<>\nEHLO mx\nLHLO mx\nRCPT TO:<joe@h>\nDATA\nMAIL FROM:<>\nMAIL FROM:<>\n\
+             RCPT TO:<nobody@h>\nDATA\nRCPT TO:<joe@h>\nLHLO mx\nDATA\nVRFY joe\nHELP\nNOOP x\nQUIT\nNOOP\n",
+            Some(1000),
+            expect![[r#"
+                220 mx.example mailferry LMTP
+                503 5.5.1 say LHLO first
+                500 5.5.1 this is LMTP: say LHLO
+                250-mx.example
+                250-PIPELINING
+                250-8BITMIME
+                250-ENHANCEDSTATUSCODES
+                250 SIZE 1000
+                503 5.5.1 no sender: MAIL first
+                503 5.5.1 no recipients: RCPT first
+                250 2.1.0 ok
+                503 5.5.1 there is a sender already: RSET forgets it
+                550 5.1.1 there is no nobody
+                503 5.5.1 no recipients: RCPT first
+                250 2.1.5 ok
+                250-mx.example
+                250-PIPELINING
+                250-8BITMIME
+                250-ENHANCEDSTATUSCODES
+                250 SIZE 1000
+                503 5.5.1 no recipients: RCPT first
+                252 2.0.0 try RCPT
+                214 2.0.0 LHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT
+                250 2.0.0 ok
+                221 2.0.0 bye
+                Orderly
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_size_is_refused_when_it_is_told_and_when_it_comes() {
+        check(
+            "LHLO mx\nMAIL FROM:<> SIZE=11\nMAIL FROM:<> SIZE=10\nRCPT TO:<joe@h>\nRCPT TO:<ann@h>\nDATA\n\
+             0123456789\nMAIL FROM:<x@y>\n.\nMAIL FROM:<>\nRCPT TO:<joe@h>\nDATA\n012345678\n.\nQUIT\n",
+            Some(10),
+            expect![[r#"
+                220 mx.example mailferry LMTP
+                250-mx.example
+                250-PIPELINING
+                250-8BITMIME
+                250-ENHANCEDSTATUSCODES
+                250 SIZE 10
+                552 5.3.4 11 bytes are announced, 10 are allowed
+                250 2.1.0 ok
+                250 2.1.5 ok
+                250 2.1.5 ok
+                354 end with a dot on a line by itself
+                552 5.3.4 the message has 27 bytes, 10 are allowed
+                552 5.3.4 the message has 27 bytes, 10 are allowed
+                250 2.1.0 ok
+                250 2.1.5 ok
+                354 end with a dot on a line by itself
+                250 2.0.0 joe@h has it
+                221 2.0.0 bye
+                <> to joe@h: "012345678\n"
+                Orderly
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_line_too_long_is_passed_over() {
+        let noop = |length: usize| format!("NOOP {}\n", "x".repeat(length - 7));
+        check(&format!("{}{}QUIT\n", noop(LONGEST_LINE), noop(LONGEST_LINE + 1)), None, expect![[r#"
+            220 mx.example mailferry LMTP
+            250 2.0.0 ok
+            500 5.5.2 the line is too long
+            221 2.0.0 bye
+            Orderly
+        "#]]);
+        check(&format!("{}\nQUIT\n", "y".repeat(1 << 20)), None, expect![[r#"
+            220 mx.example mailferry LMTP
+            500 5.5.2 the line is too long
+            221 2.0.0 bye
+            Orderly
+        "#]]);
+    }
+
+    #[test]
+    fn recipients_are_limited() {
+        let many = "RCPT TO:<joe@h>\n".repeat(MOST_RECIPIENTS + 2);
+        let sent = format!("LHLO mx\nMAIL FROM:<>\n{many}DATA\nx\n.\nQUIT\n").replace('\n', "\r\n");
+        let spoken = promises::lmtp_spoken(Script::of(sent.as_bytes(), &[]), None);
+        let told = |start: &str| spoken.heard.iter().filter(|line| line.starts_with(start)).count();
+        assert_eq!((told("250 2.1.5"), told("452 4.5.3"), told("250 2.0.0")), (1000, 2, 1000));
+    }
+
+    #[test]
+    fn a_message_that_is_cut_is_no_message() {
+        for (sent, want) in [
+            ("", "Orderly"),
+            ("LHLO mx\n", "Orderly"),
+            ("LHLO mx", "Cut"),
+            ("LHLO mx\nMAIL FROM:<>\n", "Cut"),
+            ("LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h>\nDATA\na\n.", "Cut"),
+            ("LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h>\nDATA\na\n.\n", "Orderly"),
+        ] {
+            let sent = sent.replace('\n', "\r\n");
+            let spoken = promises::lmtp_spoken(Script::of(sent.as_bytes(), &[]), None);
+            assert_eq!(format!("{:?}", spoken.ending), want, "{sent:?}");
+            assert_eq!(spoken.delivered.len(), usize::from(sent.ends_with("a\r\n.\r\n")));
+        }
+    }
+
+    #[test]
+    fn silence_and_signals_end_a_session_by_name() {
+        let sent = b"LHLO mx\r\nMAIL FROM:<>\r\nRCPT TO:<joe@h>\r\nDATA\r\nhalf";
+        for (kind, told) in [(io::ErrorKind::TimedOut, "421 4.4.2"), (io::ErrorKind::Other, "354 ")] {
+            let mut script = Script::of(sent, &[]);
+            script.end = Some(kind);
+            let spoken = promises::lmtp_spoken(script, None);
+            assert!(spoken.heard.last().unwrap().starts_with(told), "{:?}", spoken.heard);
+            assert!(spoken.delivered.is_empty());
+        }
+        let interrupted = AtomicBool::new(true);
+        let spoken = promises::lmtp_spoken_until(Script::of(b"NOOP\r\n", &[]), None, &interrupted);
+        assert!(spoken.heard.last().unwrap().starts_with("421 4.3.2"), "{:?}", spoken.heard);
+        assert!(matches!(spoken.ending, Ending::Interrupted));
+    }
+
+    #[test]
+    fn replies_go_out_when_all_that_came_is_looked_at() {
+        let sent = b"LHLO mx\r\nMAIL FROM:<>\r\nRCPT TO:<joe@h>\r\nNOOP\r\n";
+        // The greeting goes before anything is read.
+        assert_eq!(promises::lmtp_spoken(Script::of(sent, &[]), None).writes, 2);
+        let byte_by_byte = promises::lmtp_spoken(Script::of(sent, &vec![1; sent.len()]), None);
+        assert_eq!(byte_by_byte.writes, 5);
+    }
+
+    proptest! {
+        #[test]
+        fn chunks_change_nothing_and_a_cut_delivers_nothing_partial(
+            lines in proptest::collection::vec(prop_oneof![
+                Just("LHLO mx"), Just("MAIL FROM:<a@b>"), Just("RCPT TO:<joe@h>"), Just("RCPT TO:<full@h>"),
+                Just("DATA"), Just("."), Just(".."), Just("RSET"), Just("text\r\n\r\0"), Just("\n.\n"),
+            ], 0..12),
+            cuts in proptest::collection::vec(1usize..20, 0..30),
+            until in any::<proptest::sample::Index>(),
+        ) {
+            let mut wire = b"LHLO mx\r\nMAIL FROM:<>\r\nRCPT TO:<joe@h>\r\n".to_vec();
+            lines.iter().for_each(|line| wire.extend(format!("{line}\r\n").bytes()));
+            promises::lmtp_session(&wire, &cuts, until.index(wire.len()));
+        }
+    }
+}
