@@ -23,6 +23,7 @@ use mailferry::mailbox::shown;
 use serde_json::json;
 
 use super::exit::{self, Codes, Exit};
+use super::lmtp::{self, LmtpArgs};
 use super::mailbox_arg::{Format, Mailbox};
 use super::open::Locks;
 use super::report::Reporter;
@@ -39,7 +40,7 @@ use super::{Common, signals};
 pub struct DeliverArgs {
     /// Maildirs and mboxes, perhaps with their FORMAT (maildir:, mbox:, mmdf:) before the path. A path that ends in / is a
     /// Maildir. With several, all of them have the message in the end, or none
-    #[arg(value_name = "MAILBOX", required = true)]
+    #[arg(value_name = "MAILBOX", required_unless_present = "protocol")]
     mailboxes: Vec<OsString>,
     /// Envelope sender, empty for the null sender; default: $SENDER. Written as Return-Path
     #[arg(short = 'f', long, value_name = "ADDRESS", help_heading = "Envelope")]
@@ -88,6 +89,8 @@ pub struct DeliverArgs {
     /// Deliver nothing: say what would be done
     #[arg(short = 'n', long)]
     dry_run: bool,
+    #[command(flatten)]
+    lmtp: LmtpArgs,
     #[command(flatten)]
     common: Common,
 }
@@ -142,6 +145,9 @@ pub const SUMMARY: &[(&str, &str)] = &[
 
 /// Runs the command.
 pub fn run(args: DeliverArgs) -> Exit {
+    if args.lmtp.protocol.is_some() {
+        return speak(&args);
+    }
     let started = std::time::Instant::now();
     let mut reporter = Reporter::new(&args.common);
     let mut bytes = 0;
@@ -205,6 +211,34 @@ fn deliver_one(args: &DeliverArgs, bytes: &mut u64) -> Result<Vec<Delivered>, Fa
         true => deliver::look(&draft, &targets, &rules),
         false => deliver::deliver(&draft, &targets, &rules),
     }
+}
+
+/// A whole session instead of one message. Its outcomes are told in it; the exit code says how it ended.
+fn speak(args: &DeliverArgs) -> Exit {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(args.umask));
+    let interrupted = signals::interruption_with(exit::TRY_AGAIN);
+    let locks = locks(args);
+    let rules = Rules {
+        create: args.create,
+        flags: args.flags,
+        once: args.once,
+        locks: &locks,
+        now: now(),
+        interrupted: &interrupted,
+    };
+    let spool_dir = args.spool_dir.clone().unwrap_or_else(env::temp_dir);
+    let setting = lmtp::Setting {
+        rules,
+        max_size: args.max_size,
+        spool_dir: &spool_dir,
+        delimiter: None,
+        target: &target,
+    };
+    let done = lmtp::run(&args.lmtp, &setting);
+    if let Err(failure) = &done {
+        lmtp::complain(failure);
+    }
+    Exit::of_delivery(done.err().map(|failure| failure.reason), args.exit_codes)
 }
 
 fn targets(args: &DeliverArgs) -> Result<Vec<Target>, Failure> {

@@ -7,6 +7,7 @@ mod deliver;
 pub mod exit;
 mod generate;
 mod inspect;
+mod lmtp;
 mod mailbox_arg;
 mod open;
 mod progress;

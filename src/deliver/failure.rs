@@ -38,6 +38,23 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    pub const ALL: [Reason; 13] = [
+        Reason::TryAgain,
+        Reason::DiskFull,
+        Reason::Locked,
+        Reason::OverQuotaForNow,
+        Reason::Interrupted,
+        Reason::Configuration,
+        Reason::OverQuota,
+        Reason::NoSuchMailbox,
+        Reason::BadAddress,
+        Reason::BadMessage,
+        Reason::TooLarge,
+        Reason::Looping,
+        Reason::Refused,
+    ];
+
     /// The enhanced status code (RFC 3463): Postfix goes by it when the output begins with it.
     pub fn status(self) -> &'static str {
         match self {

@@ -92,8 +92,11 @@ fn after_keyword<'a>(arguments: &'a [u8], keyword: &[u8]) -> Option<&'a [u8]> {
     first.eq_ignore_ascii_case(keyword).then(|| rest.trim_ascii_start())
 }
 
-/// `NAME` and `NAME=value`, each behind a blank.
-fn parameters(text: &[u8]) -> Result<Vec<(&[u8], Option<&[u8]>)>, Reply> {
+/// `NAME` or `NAME=value`.
+type Parameter<'a> = (&'a [u8], Option<&'a [u8]>);
+
+/// Each behind a blank.
+fn parameters(text: &[u8]) -> Result<Vec<Parameter<'_>>, Reply> {
     if !text.is_empty() && !text.starts_with(b" ") {
         return Err(Reply::new(501, "5.5.4 something follows the address"));
     }

@@ -7,11 +7,13 @@
 //! reply        code, enhanced code, sentence
 //! template     `/srv/mail/%d/%u/`: the path of a recipient's mailbox; nothing leads out of it
 //! map          a file of recipients and their mailboxes
+//! child        delivery by a process for each recipient
 //! ```
 //!
 //! With SIZE, PIPELINING, 8BITMIME and ENHANCEDSTATUSCODES.
 
 pub mod address;
+pub mod child;
 pub mod command;
 pub mod data;
 pub mod map;

@@ -480,19 +480,27 @@ mod tests {
     #[test]
     fn a_line_too_long_is_passed_over() {
         let noop = |length: usize| format!("NOOP {}\n", "x".repeat(length - 7));
-        check(&format!("{}{}QUIT\n", noop(LONGEST_LINE), noop(LONGEST_LINE + 1)), None, expect![[r#"
+        check(
+            &format!("{}{}QUIT\n", noop(LONGEST_LINE), noop(LONGEST_LINE + 1)),
+            None,
+            expect![[r#"
             220 mx.example mailferry LMTP
             250 2.0.0 ok
             500 5.5.2 the line is too long
             221 2.0.0 bye
             Orderly
-        "#]]);
-        check(&format!("{}\nQUIT\n", "y".repeat(1 << 20)), None, expect![[r#"
+        "#]],
+        );
+        check(
+            &format!("{}\nQUIT\n", "y".repeat(1 << 20)),
+            None,
+            expect![[r#"
             220 mx.example mailferry LMTP
             500 5.5.2 the line is too long
             221 2.0.0 bye
             Orderly
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]

@@ -1,0 +1,310 @@
+//! `mailferry deliver --protocol lmtp`.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use mailferry::deliver::draft::Draft;
+use mailferry::deliver::envelope::Envelope;
+use mailferry::deliver::failure::{Failure, Reason};
+use mailferry::deliver::letter::Letter;
+use mailferry::deliver::lmtp::Recipients;
+use mailferry::deliver::lmtp::address::Address;
+use mailferry::deliver::lmtp::child::Programs;
+use mailferry::deliver::lmtp::map::Map;
+use mailferry::deliver::lmtp::reply::Reply;
+use mailferry::deliver::lmtp::session::{self, Ending, Options, Peer};
+use mailferry::deliver::lmtp::template::{Parts, Template};
+use mailferry::deliver::{self, Rules, Target};
+use mailferry::mailbox::error::Error;
+use mailferry::mailbox::shown;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::deliver::now;
+use super::mailbox_arg::{Format, Mailbox};
+
+/// How long a peer may take for a command, and between two pieces of a message; and to hear us out. RFC 5321
+/// asks for at least this (4.5.3.2.7).
+const PATIENCE: Duration = Duration::from_secs(300);
+/// How often is looked whether we are to end.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// As much as a pipe that can be written to takes at once (PIPE_BUF).
+const PIECE: usize = 4096;
+
+/// The options of a session; everything else is said for each message.
+#[derive(Args, Debug)]
+pub struct LmtpArgs {
+    /// Speak with an MTA on standard input and output instead: several messages, several recipients, an outcome
+    /// for each
+    #[arg(long, value_enum, value_name = "NAME", requires = "recipients", help_heading = "LMTP",
+        conflicts_with_all = ["sender", "recipient", "dry_run", "json", "verbose"])]
+    pub protocol: Option<Protocol>,
+    /// The mailbox of a recipient: %u is the local part, %d the domain, %e the extension, in lower case; %% is a
+    /// percent sign. With %e the local part is divided at its first delimiter, and `/.%e` goes where there is no
+    /// extension
+    #[arg(
+        long,
+        value_name = "TEMPLATE",
+        requires = "protocol",
+        group = "recipients",
+        help_heading = "LMTP",
+        conflicts_with = "mailboxes"
+    )]
+    pub mailbox: Option<OsString>,
+    /// A file of lines ADDRESS MAILBOX; @DOMAIN stands for the others of a domain. A mailbox may have %u, %d and %e
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "protocol",
+        group = "recipients",
+        help_heading = "LMTP",
+        conflicts_with = "mailboxes"
+    )]
+    pub map: Option<PathBuf>,
+}
+
+/// What `--protocol` may say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Protocol {
+    /// RFC 2033
+    Lmtp,
+}
+
+/// What a session needs of the other options.
+pub struct Setting<'a> {
+    /// How to deliver; the time is that of each message.
+    pub rules: Rules<'a>,
+    /// The largest message.
+    pub max_size: Option<u64>,
+    /// Where a long message is kept meanwhile.
+    pub spool_dir: &'a Path,
+    /// Divides user and extension, if that was said.
+    pub delimiter: Option<u8>,
+    /// What a mailbox stands for that was found to be there.
+    pub target: &'a dyn Fn(&Mailbox) -> Result<Target, Failure>,
+}
+
+/// Speaks. `Err`: the session was not ended by the peer between two messages.
+pub fn run(args: &LmtpArgs, setting: &Setting<'_>) -> Result<(), Failure> {
+    let delimiters = setting.delimiter.map_or_else(|| vec![b'-'], |delimiter| vec![delimiter]);
+    let routes = Routes::of(args).map_err(refuse_to_speak)?;
+    let is_divided = setting.delimiter.is_some();
+    speak(&mut Mailboxes { routes, delimiters, is_divided, setting }, setting)
+}
+
+/// Speaks for recipients who are served by `deliver --dot-qmail`, a process for each. `arguments` and
+/// `last_arguments` are those of all of them, before and behind what is said of one.
+pub fn run_dot_qmail(
+    home: &OsStr,
+    user: Option<&OsStr>,
+    arguments: Vec<OsString>,
+    last_arguments: Vec<OsString>,
+    setting: &Setting<'_>,
+) -> Result<(), Failure> {
+    let template = |option: &str, text: &OsStr| {
+        let wrong = |why| Failure::new(Reason::Configuration, format_args!("{option}: {why}"));
+        Template::parse(text.as_bytes()).map_err(wrong).map_err(refuse_to_speak)
+    };
+    let program = std::env::current_exe().map_err(|e| Error::io("find", "our own program")(e).into());
+    // `-` divides in any case, as in the names of the files.
+    let delimiters: Vec<u8> = [b'-'].into_iter().chain(setting.delimiter).collect();
+    let mut programs = Programs {
+        program: program.map_err(refuse_to_speak)?,
+        arguments,
+        last_arguments,
+        home: template("--home", home)?,
+        user: template("--user", user.unwrap_or(OsStr::new("%u")))?,
+        delimiters: &delimiters,
+        interrupted: setting.rules.interrupted,
+    };
+    speak(&mut programs, setting)
+}
+
+fn speak(recipients: &mut impl Recipients, setting: &Setting<'_>) -> Result<(), Failure> {
+    let host = Some(setting.rules.locks.host.as_str()).filter(|host| !host.is_empty());
+    let options = Options {
+        host: host.unwrap_or("localhost"),
+        max_size: setting.max_size,
+        spool_dir: setting.spool_dir,
+        interrupted: setting.rules.interrupted,
+    };
+    let mut peer = StandardStreams { deadline: Instant::now() + PATIENCE };
+    let failed = |reason, text: &str| Err(Failure::new(reason, text));
+    match session::converse(&mut peer, recipients, &options) {
+        Ending::Orderly => Ok(()),
+        Ending::Cut => failed(Reason::TryAgain, "the peer has closed in the middle of a command or message"),
+        Ending::TimedOut => failed(Reason::TryAgain, "the peer said nothing for 300 seconds"),
+        Ending::Interrupted => failed(Reason::Interrupted, "interrupted; what was told to be delivered is"),
+        Ending::Broken(e) => Err(Error::io("speak over", "standard input and output")(e).into()),
+    }
+}
+
+/// The peer shall hear at once why nobody takes its mail, and try again.
+fn refuse_to_speak(failure: Failure) -> Failure {
+    let mut line = Vec::new();
+    Reply::new(421, &failure.to_string()).write(&mut line);
+    // The failure that is told is the first one.
+    let _ = StandardStreams { deadline: Instant::now() }.write_all(&line);
+    failure
+}
+
+/// Tells those who look after this machine how a session ended. Under inetd and systemd standard error is the
+/// peer's socket, too, unless it is told otherwise: nothing is said there that is no reply.
+pub fn complain(failure: &Failure) {
+    let same = |a: &rustix::fs::Stat, b: &rustix::fs::Stat| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
+    let stats = (rustix::fs::fstat(io::stdout()), rustix::fs::fstat(io::stderr()));
+    if !matches!(stats, (Ok(out), Ok(err)) if same(&out, &err)) {
+        eprintln!("{failure}");
+    }
+}
+
+/// Where the mail of somebody goes.
+struct Route {
+    format: Option<Format>,
+    template: Template,
+}
+
+enum Routes {
+    Same(Route),
+    Map(Map<Route>),
+}
+
+impl Route {
+    fn parse(text: &[u8]) -> Result<Route, String> {
+        let Mailbox { format, path } = Mailbox::parse(OsStr::from_bytes(text));
+        Ok(Route { format, template: Template::parse(path.as_os_str().as_bytes())? })
+    }
+}
+
+impl Routes {
+    fn of(args: &LmtpArgs) -> Result<Routes, Failure> {
+        let wrong = |why: String| Failure::new(Reason::Configuration, why);
+        if let Some(path) = &args.map {
+            let text = std::fs::read(path).map_err(Error::io("read", path))?;
+            return Map::parse(&text, path, Route::parse).map(Routes::Map).map_err(wrong);
+        }
+        let template = args.mailbox.as_deref().unwrap_or_default();
+        let route = Route::parse(template.as_bytes()).map_err(|why| wrong(format!("--mailbox: {why}")))?;
+        Ok(Routes::Same(route))
+    }
+}
+
+/// Recipients whose mailboxes are found by their addresses.
+struct Mailboxes<'a> {
+    routes: Routes,
+    delimiters: Vec<u8>,
+    /// Whether a local part is divided although its mailbox has no place for the extension.
+    is_divided: bool,
+    setting: &'a Setting<'a>,
+}
+
+impl Recipients for Mailboxes<'_> {
+    type Mailbox = Target;
+
+    fn look_up(&mut self, recipient: &Address) -> Result<Target, Failure> {
+        let is_divided = |route: &Route| self.is_divided || route.template.has_extension();
+        let route = match &self.routes {
+            Routes::Same(route) => Some(route),
+            Routes::Map(map) => map.find(recipient, &self.delimiters, is_divided),
+        };
+        let Some(Route { format, template }) = route else {
+            let text = format_args!("{}: no mailbox by that name", recipient.shown());
+            return Err(Failure::new(Reason::NoSuchMailbox, text));
+        };
+        let delimiters: &[u8] = if route.is_some_and(is_divided) { &self.delimiters } else { b"" };
+        let path = template.expand(&Parts::of(recipient, delimiters))?;
+        match std::fs::metadata(&path) {
+            Ok(_) => {}
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                let is_made = self.setting.rules.create && template.fixed_directory().is_dir();
+                if !is_made {
+                    return Err(template.missing(&path));
+                }
+            }
+            Err(e) => return Err(Error::io("look up", &path)(e).into()),
+        }
+        (self.setting.target)(&Mailbox { format: *format, path })
+    }
+
+    fn deliver(
+        &mut self,
+        letter: &Letter,
+        sender: Option<&Address>,
+        mailboxes: &[(Address, Target)],
+    ) -> Vec<Result<String, Failure>> {
+        let one = |(recipient, target): &(Address, Target)| {
+            let envelope = Envelope {
+                sender: Some(sender.map(Address::to_bytes).unwrap_or_default()),
+                recipient: Some(recipient.to_bytes()),
+            };
+            // Whoever speaks LMTP puts a Received field on top of what it takes in: a Delivered-To above it is
+            // of this delivery.
+            let draft = Draft::new(letter, &envelope, true)?;
+            let rules = Rules { now: now(), ..self.setting.rules };
+            let delivered = deliver::deliver(&draft, std::slice::from_ref(target), &rules)?;
+            Ok(delivered.iter().map(|one| shown(&one.path)).collect::<Vec<_>>().join(", "))
+        };
+        mailboxes.iter().map(one).collect()
+    }
+}
+
+/// Standard input and output: pipes, or one socket.
+struct StandardStreams {
+    deadline: Instant,
+}
+
+impl Peer for StandardStreams {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let stdin = io::stdin();
+        // So often the flag is looked at: a signal may have come just before we began to wait.
+        if !is_ready(&mut [PollFd::new(&stdin, PollFlags::IN)], left.min(LOOK_EVERY))? {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        match rustix::io::read(&stdin, buffer) {
+            // Not blocking, and somebody else was quicker.
+            Err(rustix::io::Errno::AGAIN) => Err(io::ErrorKind::Interrupted.into()),
+            other => Ok(other?),
+        }
+    }
+
+    fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        let stdout = io::stdout();
+        let deadline = Instant::now() + PATIENCE;
+        while !bytes.is_empty() {
+            if Instant::now() > deadline {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            let piece = &bytes[..bytes.len().min(PIECE)];
+            match is_ready(&mut [PollFd::new(&stdout, PollFlags::OUT)], LOOK_EVERY) {
+                Ok(false) => continue,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                other => other?,
+            };
+            match rustix::io::write(&stdout, piece) {
+                Ok(n) => bytes = &bytes[n..],
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn start_clock(&mut self) {
+        self.deadline = Instant::now() + PATIENCE;
+    }
+}
+
+fn is_ready(fds: &mut [PollFd<'_>], at_most: Duration) -> io::Result<bool> {
+    let at_most = Timespec {
+        tv_sec: at_most.as_secs().try_into().unwrap_or(i64::MAX),
+        tv_nsec: at_most.subsec_nanos().into(),
+    };
+    Ok(poll(fds, Some(&at_most))? > 0)
+}

@@ -1,0 +1,309 @@
+//! Recipients whose mail another program delivers: one process for each, with the message on its standard input.
+//! So the rights of one user are never those of another, and what goes wrong with one does so alone.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::Recipients;
+use super::address::Address;
+use super::template::{Parts, Template};
+use crate::deliver::failure::{Failure, Reason};
+use crate::deliver::letter::Letter;
+use crate::mailbox::error::Error;
+use crate::mailbox::escaped;
+
+/// What is kept of what a program says: it has a line for us.
+const KEPT: usize = 4096;
+/// How often is looked whether the program has ended, or we are to end.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Who tells us to end tells our children for the most part, too (systemd, a terminal); a second signal would
+/// have them end without cleaning up. So they have this long to end by themselves.
+const BEFORE_TELLING: Duration = Duration::from_secs(2);
+
+/// Delivery by a program that takes `--home`, `--user`, `--recipient`, `--sender` and `-n`, and whose exit codes
+/// are those of sysexits(3): `mailferry deliver --dot-qmail`.
+#[derive(Debug)]
+pub struct Programs<'a> {
+    /// The program, and arguments that are the same for all.
+    pub program: PathBuf,
+    /// Before what is said of a recipient.
+    pub arguments: Vec<OsString>,
+    /// Behind it.
+    pub last_arguments: Vec<OsString>,
+    /// The home directory of a recipient.
+    pub home: Template,
+    /// Its user; `%u` is the local part up to the delimiter.
+    pub user: Template,
+    /// What divides user and extension.
+    pub delimiters: &'a [u8],
+    /// Set when we are to end: then the program is told to.
+    pub interrupted: &'a AtomicBool,
+}
+
+impl Recipients for Programs<'_> {
+    /// Arguments.
+    type Mailbox = Vec<OsString>;
+
+    fn look_up(&mut self, recipient: &Address) -> Result<Vec<OsString>, Failure> {
+        let parts = Parts::of(recipient, self.delimiters);
+        let home = self.home.expand(&parts)?;
+        match std::fs::metadata(&home) {
+            Ok(_) => {}
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Err(self.home.missing(&home));
+            }
+            Err(e) => return Err(Error::io("look up", &home)(e).into()),
+        }
+        let user = self.user.expand(&parts)?;
+        let arguments = vec![
+            joined("--home=", home.into_os_string()),
+            joined("--user=", user.into_os_string()),
+            joined("--recipient=", OsString::from_vec(recipient.to_bytes())),
+        ];
+        self.run(&arguments, &["-n".into()], Stdio::null())?;
+        Ok(arguments)
+    }
+
+    fn deliver(
+        &mut self,
+        letter: &Letter,
+        sender: Option<&Address>,
+        mailboxes: &[(Address, Vec<OsString>)],
+    ) -> Vec<Result<String, Failure>> {
+        let sender = OsString::from_vec(sender.map(Address::to_bytes).unwrap_or_default());
+        let told = [joined("--sender=", sender)];
+        let one = |file: &mut File, arguments: &[OsString]| {
+            let failed = || Error::io("read again", "the message");
+            file.rewind().map_err(failed())?;
+            let stdin = file.try_clone().map_err(failed())?;
+            self.run(arguments, &told, stdin.into())
+        };
+        match letter.file(&[], 0) {
+            Ok(mut file) => {
+                let outcome = |(recipient, arguments): &(Address, Vec<OsString>)| {
+                    one(&mut file, arguments)?;
+                    Ok(format!("delivered to {}", recipient.shown()))
+                };
+                mailboxes.iter().map(outcome).collect()
+            }
+            Err(error) => vec![Err(Failure::from(error)); mailboxes.len()],
+        }
+    }
+}
+
+fn joined(option: &str, value: OsString) -> OsString {
+    let mut argument = OsString::from(option);
+    argument.push(value);
+    argument
+}
+
+impl Programs<'_> {
+    /// Runs the program to its end.
+    fn run(&self, recipient: &[OsString], more: &[OsString], stdin: Stdio) -> Result<(), Failure> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).args(recipient).args(more).args(&self.last_arguments);
+        command.stdin(stdin).stdout(Stdio::null()).stderr(Stdio::piped());
+        let failed = |action| Error::io(action, &self.program);
+        let mut child = command.spawn().map_err(failed("run"))?;
+        let (status, said) = self.attend(&mut child).map_err(failed("wait for"))?;
+        if status.success() { Ok(()) } else { Err(outcome(status, &said)) }
+    }
+
+    /// Waits for the program, and hears what it has to say.
+    fn attend(&self, child: &mut Child) -> io::Result<(ExitStatus, Vec<u8>)> {
+        let mut said = Vec::new();
+        let mut stderr = child.stderr.take();
+        if let Some(pipe) = &stderr {
+            // What it started may hold the other end for longer than it lives.
+            rustix::fs::fcntl_setfl(pipe, OFlags::NONBLOCK)?;
+        }
+        let mut interrupted_at = None;
+        let mut is_told = false;
+        loop {
+            let status = child.try_wait()?;
+            if let Some(pipe) = &mut stderr
+                && hear(pipe, &mut said)?
+            {
+                stderr = None;
+            }
+            if let Some(status) = status {
+                return Ok((status, said));
+            }
+            if self.interrupted.load(Ordering::Relaxed) && !is_told {
+                let since = *interrupted_at.get_or_insert_with(Instant::now);
+                if since.elapsed() > BEFORE_TELLING
+                    && let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw)
+                {
+                    kill_process(pid, Signal::TERM)?;
+                    is_told = true;
+                }
+            }
+            match &stderr {
+                Some(pipe) => {
+                    let every = Timespec { tv_sec: 0, tv_nsec: LOOK_EVERY.subsec_nanos().into() };
+                    // A signal: the more reason to look.
+                    let _ = poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&every));
+                }
+                None => std::thread::sleep(LOOK_EVERY),
+            }
+        }
+    }
+}
+
+/// Takes what is there; whether that was the end.
+fn hear(pipe: &mut ChildStderr, said: &mut Vec<u8>) -> io::Result<bool> {
+    let mut buffer = [0; KEPT];
+    loop {
+        match pipe.read(&mut buffer) {
+            Ok(0) => return Ok(true),
+            Ok(n) => said.extend_from_slice(&buffer[..n.min(KEPT - said.len())]),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// What an exit code and the first line on standard error say. The code decides whether trying again can help,
+/// an enhanced status at the start of the line says more, where the two agree.
+fn outcome(status: ExitStatus, said: &[u8]) -> Failure {
+    let by_code = match status.code() {
+        Some(65) => Reason::BadMessage,
+        Some(67) => Reason::NoSuchMailbox,
+        Some(69) => Reason::Refused,
+        Some(77) => Reason::OverQuota,
+        Some(_) | None => Reason::TryAgain,
+    };
+    let line = said.split(|&b| b == b'\n').next().unwrap_or_default().trim_ascii();
+    if line.is_empty() {
+        return Failure::new(by_code, format_args!("the delivery ended with {status} and said nothing"));
+    }
+    let (first, rest) = line.split_at(line.iter().position(|&b| b == b' ').unwrap_or(line.len()));
+    let by_line = Reason::ALL.into_iter().find(|reason| reason.status().as_bytes() == first);
+    match by_line {
+        Some(reason) if reason.is_temporary() == by_code.is_temporary() => {
+            Failure::new(reason, escaped(rest.trim_ascii()))
+        }
+        _ => Failure::new(by_code, escaped(line)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    use super::*;
+    use crate::deliver::letter::Arriving;
+
+    /// Runs `script` for joe-lists@h.example, who has a home: what is said at RCPT, and after DATA.
+    fn delivered(
+        script: &str,
+        interrupted: &AtomicBool,
+    ) -> (Result<(), Failure>, Option<Result<String, Failure>>, String) {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("joe")).unwrap();
+        let program = dir.path().join("program");
+        // Executed by sh, so that nobody is in the way who has just forked while it was written.
+        fs::write(&program, format!("out={}/out\n{script}", dir.path().display())).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let home = [dir.path().as_os_str().as_encoded_bytes(), b"/%u"].concat();
+        let mut programs = Programs {
+            program: "/bin/sh".into(),
+            arguments: vec![program.into()],
+            last_arguments: vec!["--".into(), "./Maildir/".into()],
+            home: Template::parse(&home).unwrap(),
+            user: Template::parse(b"%u").unwrap(),
+            delimiters: b"-",
+            interrupted,
+        };
+        let joe = Address { local: b"Joe-Lists".to_vec(), domain: Some(b"h.example".to_vec()) };
+        let mut arriving = Arriving::new(dir.path(), None);
+        arriving.push(b"text\n").unwrap();
+        let letter = arriving.finish().unwrap();
+        let found = programs.look_up(&joe);
+        let outcome = found.clone().ok().map(|mailbox| {
+            programs.deliver(&letter, None, &[(joe.clone(), mailbox.clone()), (joe, mailbox)]).pop().unwrap()
+        });
+        let out = fs::read_to_string(dir.path().join("out")).unwrap_or_default();
+        (found.map(drop), outcome, out.replace(dir.path().to_str().unwrap(), "DIR"))
+    }
+
+    static NOT_YET: AtomicBool = AtomicBool::new(false);
+
+    #[test]
+    fn a_program_gets_envelope_and_message_each_time() {
+        let (found, outcome, out) = delivered("echo \"$@\" >> $out; cat >> $out", &NOT_YET);
+        assert!(found.is_ok() && outcome.unwrap().unwrap().contains("Joe-Lists@h.example"));
+        let told = "--home=DIR/joe --user=joe --recipient=Joe-Lists@h.example";
+        let last = "-- ./Maildir/";
+        let each = format!("{told} --sender= {last}\ntext\n");
+        assert_eq!(out, format!("{told} -n {last}\n{each}{each}"));
+    }
+
+    #[test]
+    fn what_a_program_says_becomes_the_outcome() {
+        use Reason::*;
+        for (script, reason, text) in [
+            ("echo '5.1.1 no such file' >&2; exit 67", NoSuchMailbox, "no such file"),
+            ("echo '5.4.6 looping' >&2; exit 69", Looping, "looping"),
+            ("echo 'go away' >&2; echo 'far away' >&2; exit 69", Refused, "go away"),
+            ("echo '4.2.2 over quota' >&2; exit 75", OverQuotaForNow, "over quota"),
+            // The code has the last word on whether to try again.
+            ("echo '5.1.1 is wrong' >&2; exit 75", TryAgain, "5.1.1 is wrong"),
+            ("echo '4.2.2 is wrong' >&2; exit 77", OverQuota, "4.2.2 is wrong"),
+            ("exit 65", BadMessage, "said nothing"),
+            ("exit 1", TryAgain, "exit status: 1"),
+            ("kill -9 $$", TryAgain, "signal: 9"),
+            ("yes >&2 & exec sleep 0.1", TryAgain, ""),
+        ] {
+            let ended = "case \"$*\" in *' -n '*) exit 0;; esac; cat > /dev/null";
+            let (found, outcome, _) = delivered(&format!("{ended}\n{script}"), &NOT_YET);
+            assert!(found.is_ok());
+            let Err(failure) = outcome.unwrap() else {
+                assert!(script.starts_with("yes"), "{script}");
+                continue;
+            };
+            assert!(failure.reason == reason && failure.text.contains(text), "{script}: {failure}");
+            let (found, outcome, _) = delivered(script, &NOT_YET);
+            assert_eq!((found.map_err(|f| f.reason), outcome), (Err(reason), None));
+        }
+    }
+
+    #[test]
+    fn who_has_no_home_is_nobody() {
+        let mut programs = Programs {
+            program: "/bin/false".into(),
+            arguments: Vec::new(),
+            last_arguments: Vec::new(),
+            home: Template::parse(b"/usr/%u/nothing").unwrap(),
+            user: Template::parse(b"%u").unwrap(),
+            delimiters: b"-",
+            interrupted: &NOT_YET,
+        };
+        let address = |local: &[u8]| Address { local: local.to_vec(), domain: None };
+        assert_eq!(programs.look_up(&address(b"joe")).unwrap_err().reason, Reason::NoSuchMailbox);
+        assert_eq!(programs.look_up(&address(b"../etc")).unwrap_err().reason, Reason::BadAddress);
+        programs.home = Template::parse(b"/nonexistent/%u").unwrap();
+        assert_eq!(programs.look_up(&address(b"joe")).unwrap_err().reason, Reason::TryAgain);
+        assert!(!Path::new("/nonexistent").exists());
+    }
+
+    #[test]
+    fn a_program_is_told_to_end_when_we_are() {
+        let script = "trap 'echo 4.3.2 told >&2; exit 75' TERM; while :; do sleep 0.05; done";
+        let (found, _, _) = delivered(script, &AtomicBool::new(true));
+        assert_eq!(found.unwrap_err(), Failure::new(Reason::Interrupted, "told"));
+    }
+}
