@@ -18,6 +18,7 @@ mod identity;
 mod inspect;
 mod kills;
 mod linux_mips;
+mod lmtp;
 mod model;
 mod peers;
 mod power;

@@ -1,0 +1,402 @@
+//! An MTA hands messages over on standard input, and hears of each recipient how it went.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::support::*;
+
+/// Users of one domain, each with an empty Maildir.
+struct Town(TempDir);
+
+impl Town {
+    fn of(users: &[&str]) -> Town {
+        let town = Town(scratch());
+        users.iter().for_each(|user| town.build(&format!("{user}/Maildir")));
+        town
+    }
+
+    fn build(&self, maildir: &str) {
+        for place in ["tmp", "new", "cur"] {
+            fs::create_dir_all(self.path(maildir).join(place)).unwrap();
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join("h.example").join(name)
+    }
+
+    /// `%d/%u/Maildir/` here, and more.
+    fn command(&self, options: &[&str]) -> Command {
+        self.command_for("%d/%u/Maildir/", options)
+    }
+
+    fn command_for(&self, template: &str, options: &[&str]) -> Command {
+        let mailbox = format!("--mailbox={}/{template}", self.0.path().display());
+        let mut command = mailferry(["deliver", "--protocol", "lmtp", &mailbox]);
+        command.args(options);
+        command
+    }
+
+    /// What lies in the Maildir of a user; nothing half-done is there.
+    #[track_caller]
+    fn mail(&self, user: &str) -> Vec<String> {
+        let maildir = self.path(user).join("Maildir");
+        assert_eq!(fs::read_dir(maildir.join("tmp")).unwrap().count(), 0, "{user}");
+        messages(&maildir).into_iter().map(|m| String::from_utf8(m.bytes).unwrap()).collect()
+    }
+}
+
+/// Lines of a client, each with the end it has on the wire.
+fn wire(text: &str) -> Vec<u8> {
+    text.replace('\n', "\r\n").into_bytes()
+}
+
+/// The replies to a whole session sent at once, without what differs from run to run.
+fn replies(run: &Run) -> Vec<String> {
+    let text = run.text();
+    assert!(text.ends_with("\r\n"), "{run:?}");
+    let line = |line: &str| match line.split_once("/new/") {
+        Some((_, name)) => format!("250 2.0.0 NEW {}", name.len() > 40),
+        None => line.to_owned(),
+    };
+    text.split_terminator("\r\n").map(line).collect()
+}
+
+/// The replies behind those to LHLO.
+#[track_caller]
+fn later_replies(run: &Run) -> Vec<String> {
+    let all = replies(run);
+    let start = all.iter().position(|line| line.starts_with("250 SIZE")).expect("LHLO was answered");
+    all[start + 1..].to_vec()
+}
+
+const SESSION: &str = "LHLO mx\nMAIL FROM:<ann@a.example>\nRCPT TO:<joe@h.example>\nRCPT TO:<nobody@h.example>\n\
+                       RCPT TO:<Eve@H.Example>\nDATA\nSubject: x\n\n.. dots\n...\nlast\n.\nQUIT\n";
+
+#[test]
+fn each_recipient_has_the_message_and_a_reply() {
+    let town = Town::of(&["joe", "eve"]);
+    let run = run_with_stdin(town.command(&[]), wire(SESSION)).exits(0);
+    assert_eq!(run.stderr, "");
+    let nobody = format!("550 5.1.1 {}/: there is no such mailbox", town.path("nobody/Maildir").display());
+    assert_eq!(
+        later_replies(&run),
+        [
+            "250 2.1.0 ok",
+            "250 2.1.5 ok",
+            &nobody,
+            "250 2.1.5 ok",
+            "354 end with a dot on a line by itself",
+            "250 2.0.0 NEW true",
+            "250 2.0.0 NEW true",
+            "221 2.0.0 bye",
+        ]
+    );
+    let mail = |to: &str| {
+        format!("Return-Path: <ann@a.example>\nDelivered-To: {to}\nSubject: x\n\n. dots\n..\nlast\n")
+    };
+    assert_eq!(town.mail("joe"), [mail("joe@h.example")]);
+    assert_eq!(town.mail("eve"), [mail("Eve@H.Example")]);
+}
+
+#[test]
+fn what_is_wrong_with_one_mailbox_is_told_of_it_alone() {
+    let town = Town::of(&["joe", "eve", "odd"]);
+    fs::remove_dir(town.path("odd/Maildir/new")).unwrap();
+    let session = "LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nRCPT TO:<odd@h.example>\nRCPT TO:<eve@h.example>\n\
+                   DATA\nx: y\n.\nMAIL FROM:<>\nRCPT TO:<eve@h.example>\nDATA\nx: z\n.\nQUIT\n";
+    let run = run_with_stdin(town.command(&[]), wire(session)).exits(0);
+    let codes: Vec<String> = later_replies(&run).iter().map(|line| line[..9].to_owned()).collect();
+    let want = "250 2.1.0,250 2.1.5,250 2.1.5,250 2.1.5,354 end w,250 2.0.0,451 4.3.5,250 2.0.0,\
+                250 2.1.0,250 2.1.5,354 end w,250 2.0.0,221 2.0.0";
+    assert_eq!(codes.join(","), want);
+    assert_eq!(town.mail("joe"), ["Return-Path: <>\nDelivered-To: joe@h.example\nx: y\n"]);
+    assert_eq!(town.mail("eve").len(), 2);
+    assert_eq!(fs::read_dir(town.path("odd/Maildir/tmp")).unwrap().count(), 0);
+}
+
+#[test]
+fn it_does_not_matter_how_a_session_is_divided() {
+    let town = Town::of(&["joe", "eve"]);
+    let whole = replies(&run_with_stdin(town.command(&[]), wire(SESSION)).exits(0));
+    let child = start(town.command(&[]));
+    for byte in wire(SESSION) {
+        child.stdin.as_ref().unwrap().write_all(&[byte]).unwrap();
+    }
+    assert_eq!(replies(&Run::of(child.wait_with_output().unwrap()).exits(0)), whole);
+    // And by a client that waits for each reply.
+    let mut child = start(town.command(&[]));
+    let (mut to, mut from) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut heard = reply(&mut from);
+    let commands = SESSION.split_inclusive('\n');
+    for line in commands.clone().take(6) {
+        to.write_all(&wire(line)).unwrap();
+        heard += &reply(&mut from);
+    }
+    let rest: String = commands.skip(6).collect();
+    to.write_all(&wire(&rest)).unwrap();
+    from.read_to_string(&mut heard).unwrap();
+    let run = Run { code: child.wait().unwrap().code(), stdout: heard.into(), stderr: String::new() };
+    assert_eq!(replies(&run.exits(0)), whole);
+    assert_eq!((town.mail("joe").len(), town.mail("eve").len()), (3, 3));
+}
+
+fn start(mut command: Command) -> Child {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// One reply, of one line or several.
+fn reply(from: &mut impl Read) -> String {
+    let mut text = Vec::new();
+    loop {
+        let mut byte = [0];
+        from.read_exact(&mut byte)
+            .unwrap_or_else(|e| panic!("{e} after {:?}", String::from_utf8_lossy(&text)));
+        text.push(byte[0]);
+        let line = text.rsplitn(3, |&b| b == b'\n').nth(1).unwrap_or_default();
+        if byte == [b'\n'] && line.get(3) == Some(&b' ') {
+            return String::from_utf8(text).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_session_cut_anywhere_delivers_whole_messages_or_none() {
+    let session = wire(
+        "LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nDATA\na: b\n\n..\n.\nMAIL FROM:<>\nRCPT TO:<eve@h.example>\n\
+         DATA\nc: d\n.\nQUIT\n",
+    );
+    let ends: Vec<usize> = (0..session.len()).filter(|&n| session[..n].ends_with(b"\r\n.\r\n")).collect();
+    for cut in 0..=session.len() {
+        let town = Town::of(&["joe", "eve"]);
+        let run = run_with_stdin(town.command(&[]), &session[..cut]);
+        let promised = replies(&run).iter().filter(|line| line.contains("NEW true")).count();
+        let (joe, eve) = (town.mail("joe"), town.mail("eve"));
+        let whole = ends.iter().filter(|&&end| end <= cut).count();
+        assert_eq!((joe.len(), eve.len(), promised), (whole.min(1), whole / 2, whole), "cut at {cut}");
+        assert!(joe.iter().all(|text| text.ends_with("\na: b\n\n.\n")), "{joe:?}");
+        assert!(eve.iter().all(|text| text.ends_with("\nc: d\n")), "{eve:?}");
+        // In the middle of something, or between two messages.
+        let before = &session[..cut];
+        let is_between = cut == 0
+            || before.ends_with(b"mx\r\n")
+            || before.ends_with(b"\r\n.\r\n")
+            || before.ends_with(b"QUIT\r\n");
+        assert_eq!(run.code, Some(if is_between { 0 } else { 75 }), "cut at {cut}");
+    }
+}
+
+#[test]
+fn no_name_leads_out_of_the_template() {
+    let town = Town::of(&["joe"]);
+    let inbox = town.0.path().join("Maildir");
+    for place in ["tmp", "new", "cur"] {
+        fs::create_dir_all(inbox.join(place)).unwrap();
+    }
+    let before = tree(town.0.path());
+    for (address, status) in [
+        ("..@h.example", "550 5.1.3"),
+        ("joe@..", "501 5.1.3"),
+        ("\"../h.example/joe\"@h.example", "550 5.1.3"),
+        ("../h.example/joe@h.example", "550 5.1.3"),
+        (".joe@h.example", "550 5.1.3"),
+        ("\"joe\\\u{0}\"@h.example", "501 5.1.3"),
+        ("joe", "550 5.1.3"),
+    ] {
+        let session = format!("LHLO mx\nMAIL FROM:<>\nRCPT TO:<{address}>\nDATA\nQUIT\n");
+        let run = run_with_stdin(town.command(&["--create"]), wire(&session)).exits(0);
+        let heard = later_replies(&run);
+        assert!(heard[1].starts_with(status) && heard[2].starts_with("503 5.5.1"), "{address}: {heard:?}");
+    }
+    assert_eq!(tree(town.0.path()), before);
+}
+
+#[test]
+fn an_extension_is_a_folder_or_a_part_of_the_name() {
+    let town = Town::of(&["joe", "joe-lists"]);
+    town.build("joe/Maildir/.lists");
+    let said = |template: &str, options: &[&str], address: &str| {
+        let session = format!("LHLO mx\nMAIL FROM:<>\nRCPT TO:<{address}@h.example>\nDATA\nx: y\n.\nQUIT\n");
+        let run = run_with_stdin(town.command_for(template, options), wire(&session)).exits(0);
+        let heard = run.text();
+        let at = |what: &str| {
+            heard.find(what).map(|at| heard[at + what.len()..].split("/new/").next().unwrap().to_owned())
+        };
+        at("2.0.0 ").filter(|path| path.starts_with('/')).or_else(|| at("\n550 ")).unwrap()
+    };
+    let here = |name: &str| town.path(name).display().to_string();
+    let folders = "%d/%u/Maildir/.%e/";
+    assert_eq!(said(folders, &[], "joe"), here("joe/Maildir"));
+    assert_eq!(said(folders, &[], "joe-Lists"), here("joe/Maildir/.lists"));
+    assert!(said(folders, &[], "joe-other").starts_with("5.1.1 "));
+    assert!(said(folders, &[], "joe-..").starts_with("5.1.3 "));
+    // Without a place for it, the extension is part of the name.
+    assert_eq!(said("%d/%u/Maildir/", &[], "joe-lists"), here("joe-lists/Maildir"));
+}
+
+#[test]
+fn a_map_says_who_gets_mail_and_where() {
+    let town = Town::of(&["joe", "rest"]);
+    let map = town.0.path().join("map");
+    let at = |name: &str| town.path(name).display().to_string();
+    let text = format!(
+        "# people\nJoe@h.example  maildir:{}\nmissing@h.example {}/\n@other.example {}/Maildir/\n@h.example {}/%u/Maildir/\n",
+        at("joe/Maildir"),
+        at("gone"),
+        at("rest"),
+        town.0.path().join("h.example").display(),
+    );
+    fs::write(&map, text).unwrap();
+    let speak = |session: &str| {
+        let mut command = mailferry(["deliver", "--protocol", "lmtp", "--map"]);
+        command.arg(&map);
+        run_with_stdin(command, wire(session))
+    };
+    let run = speak(
+        "LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nRCPT TO:<anybody@other.example>\nRCPT TO:<rest@H.example>\n\
+         RCPT TO:<anybody@h.example>\nRCPT TO:<missing@h.example>\nRCPT TO:<joe@third.example>\nDATA\nx: y\n.\nQUIT\n",
+    );
+    let codes: Vec<String> = later_replies(&run).iter().map(|line| line[..9].to_owned()).collect();
+    let want = "250 2.1.0,250 2.1.5,250 2.1.5,250 2.1.5,550 5.1.1,451 4.3.5,550 5.1.1,354 end w,250 2.0.0,250 2.0.0,\
+                250 2.0.0,221 2.0.0";
+    assert_eq!(codes.join(","), want);
+    assert_eq!((town.mail("joe").len(), town.mail("rest").len()), (1, 2));
+
+    fs::write(&map, "joe@h.example /x\njoe /y\n").unwrap();
+    let run =
+        speak("LHLO mx\n").exits(75).complains(&["4.3.5 ", "map: line 2: joe: an address has an @ in it"]);
+    assert!(run.text().starts_with("421 4.3.5 ") && run.text().lines().count() == 1, "{run:?}");
+}
+
+#[test]
+fn what_is_missing_is_a_missing_recipient_unless_all_is_missing() {
+    let town = Town::of(&["joe"]);
+    let rcpt = "LHLO mx\nMAIL FROM:<>\nRCPT TO:<eve@h.example>\nQUIT\n";
+    let said = |command: Command| later_replies(&run_with_stdin(command, wire(rcpt)).exits(0))[1].clone();
+    assert!(said(town.command(&[])).starts_with("550 5.1.1 "));
+    assert!(said(town.command_for("gone/%d/%u/", &[])).starts_with("451 4.3.0 "));
+    assert!(said(town.command_for("gone/%d/%u/", &["--create"])).starts_with("451 4.3.0 "));
+    // What a mount point is for may come back.
+    std::os::unix::fs::symlink("/nonexistent/eve", town.path("eve")).unwrap();
+    assert!(said(town.command(&[])).starts_with("451 4.3.0 "));
+}
+
+#[test]
+fn a_message_too_large_is_refused_and_the_session_goes_on() {
+    let town = Town::of(&["joe"]);
+    let session = format!(
+        "LHLO mx\nMAIL FROM:<> SIZE=1001\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nDATA\n{}\n.\n\
+         MAIL FROM:<> SIZE=1000 BODY=8BITMIME\nRCPT TO:<joe@h.example>\nDATA\nx: y\n.\nQUIT\n",
+        "x".repeat(1000)
+    );
+    let run = run_with_stdin(town.command(&["--max-size", "1000"]), wire(&session)).exits(0);
+    assert!(run.text().contains("\r\n250 SIZE 1000\r\n"));
+    let codes: Vec<String> = later_replies(&run).iter().map(|line| line[..9].to_owned()).collect();
+    let want =
+        "552 5.3.4,250 2.1.0,250 2.1.5,354 end w,552 5.3.4,250 2.1.0,250 2.1.5,354 end w,250 2.0.0,221 2.0.0";
+    assert_eq!(codes.join(","), want);
+    assert_eq!(town.mail("joe").len(), 1);
+}
+
+#[test]
+fn a_message_of_100_mb_and_an_endless_line_take_little_memory() {
+    let town = Town::of(&["joe", "eve"]);
+    for is_one_line in [false, true] {
+        let mut child = start(town.command(&["--spool-dir", town.0.path().to_str().unwrap()]));
+        let mut to = child.stdin.take().unwrap();
+        let opening =
+            "LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nRCPT TO:<eve@h.example>\nDATA\nx: y\n\n";
+        to.write_all(&wire(opening)).unwrap();
+        let end = if is_one_line { "x" } else { "\n" };
+        let line = wire(&format!("{}{end}", ". 234567".repeat(9)));
+        let chunk = line.repeat((1 << 20) / line.len());
+        for _ in 0..100 {
+            to.write_all(&chunk).unwrap();
+        }
+        to.write_all(b"\r\n.\r\n").unwrap();
+        let mut from = child.stdout.take().unwrap();
+        // Greeting, LHLO, MAIL, RCPT twice, DATA, and the two outcomes.
+        let heard: Vec<String> = (0..8).map(|_| reply(&mut from)).collect();
+        assert!(heard[6].starts_with("250 2.0.0") && heard[7].starts_with("250 2.0.0"), "{heard:?}");
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        said(&format!("peak memory of an LMTP session with 100 MB: {kib} KiB"));
+        assert!(kib < 64 << 10, "{kib} KiB");
+        drop(to);
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+    for user in ["joe", "eve"] {
+        let maildir = town.path(user).join("Maildir");
+        let sizes: Vec<u64> = messages(&maildir).iter().map(|m| m.bytes.len() as u64).collect();
+        assert!(sizes.len() == 2 && sizes.iter().all(|&size| size > 95 << 20), "{sizes:?}");
+    }
+}
+
+#[test]
+fn a_signal_while_a_message_comes_in_leaves_nothing() {
+    let town = Town::of(&["joe"]);
+    let mut child = start(town.command(&[]));
+    let (mut to, mut from) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    to.write_all(&wire("LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nDATA\nhalf a mess")).unwrap();
+    let heard: Vec<String> = (0..5).map(|_| reply(&mut from)).collect();
+    assert!(heard[4].starts_with("354 "), "{heard:?}");
+    let kill = Command::new("/bin/kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    assert!(reply(&mut from).starts_with("421 4.3.2 "));
+    assert_eq!(child.wait().unwrap().code(), Some(75));
+    assert_eq!(town.mail("joe"), [""; 0]);
+}
+
+#[test]
+fn nothing_but_replies_is_said_on_a_socket() {
+    let town = Town::of(&["joe"]);
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let end = || Stdio::from(OwnedFd::from(theirs.try_clone().unwrap()));
+    let mut command = town.command(&[]);
+    let mut child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
+    drop((command, theirs));
+    (&ours).write_all(&wire("LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nDATA\nhalf")).unwrap();
+    ours.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut heard = String::new();
+    (&ours).read_to_string(&mut heard).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(75));
+    assert!(heard.ends_with("354 end with a dot on a line by itself\r\n"), "{heard:?}");
+}
+
+#[test]
+fn a_spool_that_cannot_be_had_is_told_when_the_message_has_come() {
+    let town = Town::of(&["joe"]);
+    let session = format!(
+        "LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nDATA\n{}.\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nDATA\nx: y\n.\nQUIT\n",
+        "0123456789\n".repeat(1 << 20)
+    );
+    let run = run_with_stdin(town.command(&["--spool-dir", "/nonexistent"]), wire(&session)).exits(0);
+    let heard = later_replies(&run);
+    assert!(heard[3].starts_with("451 4.3") && heard[7] == "250 2.0.0 NEW true", "{heard:?}");
+    assert_eq!(town.mail("joe").len(), 1);
+}
+
+#[test]
+fn what_makes_no_sense_in_a_session_is_a_typing_error() {
+    let town = Town::of(&["joe"]);
+    for options in [&["-n"][..], &["--json"], &["-f", "x"], &["-r", "x"], &["/tmp/x/"], &["--map", "x"]] {
+        let run = run_with_stdin(town.command(options), "").exits(75);
+        assert!(run.stdout.is_empty() && run.stderr.contains("cannot be used with"), "{run:?}");
+    }
+    run(mailferry(["deliver", "--protocol", "lmtp"])).exits(75);
+    let unknown = run_with_stdin(town.command_for("%x/", &[]), "").exits(75);
+    assert!(unknown.text().starts_with("421 4.3.5 --mailbox: %x is unknown"), "{unknown:?}");
+    for (word, reply) in
+        [("EHLO mx", "500 5.5.1 this is LMTP: say LHLO"), ("HELO mx", "500 5.5.1 this is LMTP: say LHLO")]
+    {
+        let run = run_with_stdin(town.command(&[]), wire(&format!("{word}\n"))).exits(0);
+        assert_eq!(replies(&run)[1], reply);
+    }
+}
