@@ -1,6 +1,7 @@
 //! `mailferry deliver --protocol lmtp`.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -151,13 +152,13 @@ fn refuse_to_speak(failure: Failure) -> Failure {
     failure
 }
 
-/// Tells those who look after this machine how a session ended. Under inetd and systemd standard error is the
-/// peer's socket, too, unless it is told otherwise: nothing is said there that is no reply.
-pub fn complain(failure: &Failure) {
+/// Tells those who look after this machine how a session ended, and what was odd. Under inetd and systemd
+/// standard error is the peer's socket, too, unless it is told otherwise: nothing is said there that is no reply.
+pub fn complain(what: impl Display) {
     let same = |a: &rustix::fs::Stat, b: &rustix::fs::Stat| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
     let stats = (rustix::fs::fstat(io::stdout()), rustix::fs::fstat(io::stderr()));
     if !matches!(stats, (Ok(out), Ok(err)) if same(&out, &err)) {
-        eprintln!("{failure}");
+        eprintln!("{what}");
     }
 }
 
@@ -245,6 +246,11 @@ impl Recipients for Mailboxes<'_> {
             let draft = Draft::new(letter, &envelope, true)?;
             let rules = Rules { now: now(), ..self.setting.rules };
             let delivered = deliver::deliver(&draft, std::slice::from_ref(target), &rules)?;
+            for one in &delivered {
+                one.findings
+                    .iter()
+                    .for_each(|odd| complain(format_args!("{}: {}", shown(&one.path), odd.message)));
+            }
             Ok(delivered.iter().map(|one| shown(&one.path)).collect::<Vec<_>>().join(", "))
         };
         mailboxes.iter().map(one).collect()
