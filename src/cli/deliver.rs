@@ -197,16 +197,7 @@ fn deliver_one(args: &DeliverArgs, bytes: &mut u64) -> Result<Vec<Delivered>, Fa
     *bytes = letter.length();
     let draft = Draft::new(&letter, &envelope(args), from_mta())?;
     let locks = locks(args);
-    let rules = Rules {
-        create: args.create,
-        flags: args.flags,
-        quota: args.quota,
-        quota_is_temporary: args.quota_temp,
-        once: args.once,
-        locks: &locks,
-        now: now(),
-        interrupted: &interrupted,
-    };
+    let rules = rules(args, &locks, &interrupted);
     match args.dry_run {
         true => deliver::look(&draft, &targets, &rules),
         false => deliver::deliver(&draft, &targets, &rules),
@@ -218,27 +209,33 @@ fn speak(args: &DeliverArgs) -> Exit {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(args.umask));
     let interrupted = signals::interruption_with(exit::TRY_AGAIN);
     let locks = locks(args);
-    let rules = Rules {
-        create: args.create,
-        flags: args.flags,
-        once: args.once,
-        locks: &locks,
-        now: now(),
-        interrupted: &interrupted,
-    };
+    let rules = rules(args, &locks, &interrupted);
     let spool_dir = args.spool_dir.clone().unwrap_or_else(env::temp_dir);
     let setting = lmtp::Setting {
         rules,
         max_size: args.max_size,
         spool_dir: &spool_dir,
         delimiter: None,
-        target: &target,
+        target: &|mailbox| in_folder(target(mailbox)?, args.folder.as_ref()),
     };
     let done = lmtp::run(&args.lmtp, &setting);
     if let Err(failure) = &done {
         lmtp::complain(failure);
     }
     Exit::of_delivery(done.err().map(|failure| failure.reason), args.exit_codes)
+}
+
+fn rules<'a>(args: &DeliverArgs, locks: &'a Wanted, interrupted: &'a AtomicBool) -> Rules<'a> {
+    Rules {
+        create: args.create,
+        flags: args.flags,
+        quota: args.quota,
+        quota_is_temporary: args.quota_temp,
+        once: args.once,
+        locks,
+        now: now(),
+        interrupted,
+    }
 }
 
 fn targets(args: &DeliverArgs) -> Result<Vec<Target>, Failure> {
