@@ -150,7 +150,7 @@ pub fn look(draft: &Draft<'_>, targets: &[Target], rules: &Rules<'_>) -> Result<
             _ if !is_there && rules.create => {}
             Target::Maildir(_) | Target::Folder(_) => {
                 let maildir = open_maildir(path)?;
-                for place in ["tmp", "new", "cur"] {
+                for place in ["tmp", if rules.flags.is_empty() { "new" } else { "cur" }] {
                     maildir.open_child(place.as_ref())?;
                 }
                 if let Some(quota) = Quota::find(&maildir, rules.quota)?
