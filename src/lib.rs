@@ -9,6 +9,7 @@ pub mod mailbox;
 pub mod convert;
 pub mod deliver;
 pub mod inspect;
+pub mod transport;
 pub mod verify;
 
 #[cfg(any(test, fuzzing))]

@@ -571,3 +571,25 @@ pub fn lmtp_session(wire: &[u8], cuts: &[usize], until: usize) {
     let cut = lmtp_spoken(Script::of(&wire[..until], &[]), max_size);
     assert!(whole.delivered.starts_with(&cut.delivered) && whole.heard.starts_with(&cut.heard));
 }
+/// Any bytes are a `.qmail` file: each line is one instruction, and says again what it says when it is
+/// written down.
+pub fn dot_qmail(text: &[u8]) {
+    use crate::deliver::dot_qmail::line::{self, Instruction};
+    let lines = line::parse(text);
+    assert!(!lines.is_empty());
+    let newlines = text.iter().filter(|&&b| b == b'\n').count();
+    assert_eq!(lines.len(), newlines + usize::from(!text.ends_with(b"\n")));
+    let _ = line::check(&lines, false);
+    for line in lines {
+        let written = match &line.what {
+            Instruction::Comment => b"#".to_vec(),
+            Instruction::Blank => Vec::new(),
+            Instruction::Unknown => b"+".to_vec(),
+            Instruction::ForwardOnly => b"+list".to_vec(),
+            Instruction::Program(text) => [b"|", &text[..]].concat(),
+            Instruction::Mbox(path) | Instruction::Maildir(path) => path.clone(),
+            Instruction::Forward(address) => [b"&", &address[..]].concat(),
+        };
+        assert_eq!(line::parse(&written)[0].what, line.what);
+    }
+}

@@ -22,6 +22,7 @@ use mailferry::mailbox::maildir::quota::Limits;
 use mailferry::mailbox::shown;
 use serde_json::json;
 
+use super::dot_qmail::{self, DotQmailArgs};
 use super::exit::{self, Codes, Exit};
 use super::lmtp::{self, LmtpArgs};
 use super::mailbox_arg::{Format, Mailbox};
@@ -40,7 +41,7 @@ use super::{Common, signals};
 pub struct DeliverArgs {
     /// Maildirs and mboxes, perhaps with their FORMAT (maildir:, mbox:, mmdf:) before the path. A path that ends in / is a
     /// Maildir. With several, all of them have the message in the end, or none
-    #[arg(value_name = "MAILBOX", required_unless_present = "protocol")]
+    #[arg(value_name = "MAILBOX", required_unless_present_any = ["protocol", "dot_qmail"])]
     mailboxes: Vec<OsString>,
     /// Envelope sender, empty for the null sender; default: $SENDER. Written as Return-Path
     #[arg(short = 'f', long, value_name = "ADDRESS", help_heading = "Envelope")]
@@ -89,6 +90,8 @@ pub struct DeliverArgs {
     /// Deliver nothing: say what would be done
     #[arg(short = 'n', long)]
     dry_run: bool,
+    #[command(flatten)]
+    dot_qmail: DotQmailArgs,
     #[command(flatten)]
     lmtp: LmtpArgs,
     #[command(flatten)]
@@ -151,7 +154,7 @@ pub fn run(args: DeliverArgs) -> Exit {
     let started = std::time::Instant::now();
     let mut reporter = Reporter::new(&args.common);
     let mut bytes = 0;
-    let done = deliver_one(&args, &mut bytes);
+    let done = deliver_one(&args, &mut bytes, &mut reporter);
     let status = match &done {
         Ok(_) => "2.0.0",
         Err(failure) => failure.reason.status(),
@@ -188,16 +191,37 @@ pub fn run(args: DeliverArgs) -> Exit {
     Exit::of_delivery(done.err().map(|failure| failure.reason), args.exit_codes)
 }
 
-fn deliver_one(args: &DeliverArgs, bytes: &mut u64) -> Result<Vec<Delivered>, Failure> {
+fn deliver_one(
+    args: &DeliverArgs,
+    bytes: &mut u64,
+    reporter: &mut Reporter,
+) -> Result<Vec<Delivered>, Failure> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(args.umask));
     let interrupted = signals::interruption_with(exit::TRY_AGAIN);
+    let envelope = envelope(args);
+    let locks = locks(args);
+    let rules = rules(args, &locks, &interrupted);
+    if args.dot_qmail.dot_qmail {
+        let order = dot_qmail::Order {
+            args: &args.dot_qmail,
+            mailboxes: &args.mailboxes,
+            envelope: &envelope,
+            rules,
+            from_mta: from_mta(),
+        };
+        // A route depends on the recipient alone; no message is waited for.
+        if args.dry_run {
+            return dot_qmail::explain(&order, reporter).map(|()| Vec::new());
+        }
+        let letter = read_letter(args, &interrupted)?;
+        *bytes = letter.length();
+        return dot_qmail::run(&order, &letter, reporter);
+    }
     // Before the message is read: a typing error is told at once.
     let targets = targets(args)?;
     let letter = read_letter(args, &interrupted)?;
     *bytes = letter.length();
-    let draft = Draft::new(&letter, &envelope(args), from_mta())?;
-    let locks = locks(args);
-    let rules = rules(args, &locks, &interrupted);
+    let draft = Draft::new(&letter, &envelope, from_mta())?;
     match args.dry_run {
         true => deliver::look(&draft, &targets, &rules),
         false => deliver::deliver(&draft, &targets, &rules),
@@ -215,10 +239,16 @@ fn speak(args: &DeliverArgs) -> Exit {
         rules,
         max_size: args.max_size,
         spool_dir: &spool_dir,
-        delimiter: None,
+        delimiter: args.dot_qmail.delimiter,
         target: &|mailbox| in_folder(target(mailbox)?, args.folder.as_ref()),
     };
-    let done = lmtp::run(&args.lmtp, &setting);
+    let done = match &args.dot_qmail {
+        DotQmailArgs { dot_qmail: true, home: Some(home), user, .. } => {
+            let (arguments, last) = dot_qmail::arguments_of_each(env::args_os().skip(1));
+            lmtp::run_dot_qmail(home, user.as_deref(), arguments, last, &setting)
+        }
+        _ => lmtp::run(&args.lmtp, &setting),
+    };
     if let Err(failure) = &done {
         lmtp::complain(failure);
     }

@@ -37,7 +37,9 @@ fn generate(directory: &Path) -> anyhow::Result<()> {
     for sub in command.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help") {
         let more = match sub.get_name() {
             "verify" => verify_tables(),
-            "deliver" => summary_table(super::deliver::SUMMARY),
+            "deliver" => {
+                format!("{}{}", super::dot_qmail::MANUAL, summary_table(super::deliver::SUMMARY))
+            }
             _ => String::new(),
         };
         page(sub, &format!("mailferry-{}", sub.get_name()), &more, &man)?;

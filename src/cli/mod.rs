@@ -4,13 +4,16 @@
 mod against;
 mod convert;
 mod deliver;
+mod dot_qmail;
 pub mod exit;
 mod generate;
 mod inspect;
 mod lmtp;
 mod mailbox_arg;
 mod open;
+mod owner;
 mod progress;
+mod qmail_local;
 mod report;
 pub mod signals;
 mod verify;
@@ -88,12 +91,18 @@ pub enum When {
 /// What a usage error, or a bug, is for who called: mail must not bounce for a typing error in the table of
 /// an MTA.
 pub fn unusable() -> Exit {
+    if qmail_local::is_meant(std::env::args_os()) {
+        return Exit::NotDelivered(Reason::Configuration, Codes::Qmail);
+    }
     let is_delivery = deliver::is_meant(std::env::args_os());
     if is_delivery { Exit::NotDelivered(Reason::Configuration, Codes::Sysexits) } else { Exit::Usage }
 }
 
 /// Parses and runs.
 pub fn run() -> Exit {
+    if qmail_local::is_meant(std::env::args_os()) {
+        return qmail_local::run(std::env::args_os().skip(1));
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -71,6 +71,11 @@ impl OpenArgs {
 }
 
 impl Locks {
+    /// All there are.
+    pub fn all() -> Locks {
+        Locks(vec![Method::Dotlock, Method::Fcntl, Method::Flock])
+    }
+
     /// These locks, and who wants them.
     pub fn wanted(&self, timeout: Duration) -> Wanted {
         Wanted {

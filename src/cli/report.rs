@@ -82,6 +82,13 @@ impl Reporter {
         }
     }
 
+    /// A line of text for those who want to know more: with `-v`.
+    pub fn detail(&mut self, text: &str) {
+        if self.verbose {
+            self.line(text);
+        }
+    }
+
     /// A JSON object, if the report is JSON.
     pub fn object(&mut self, object: &Value) {
         if self.json {

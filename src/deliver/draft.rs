@@ -106,6 +106,13 @@ impl<'a> Draft<'a> {
         &self.sender
     }
 
+    /// Where in the letter the message itself begins: behind a From_ line on top.
+    pub fn starts_at(&self) -> u64 {
+        let first =
+            self.cuts.first().filter(|cut| cut.start == 0 && self.letter.head().starts_with(b"From "));
+        first.map_or(0, |cut| cut.end as u64)
+    }
+
     /// Size in bytes.
     pub fn size(&self) -> u64 {
         self.letter.length() - self.cuts.iter().map(|cut| cut.len() as u64).sum::<u64>()

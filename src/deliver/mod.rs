@@ -3,6 +3,7 @@
 //! First the message is written and flushed in all targets where nobody sees it, then it is made visible in
 //! all. What fails before the last directory is flushed takes everything back.
 
+pub mod dot_qmail;
 pub mod draft;
 pub mod envelope;
 pub mod failure;

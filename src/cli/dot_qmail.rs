@@ -1,0 +1,497 @@
+//! `mailferry deliver --dot-qmail`.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use mailferry::deliver::dot_qmail::find::{Tried, WhyNot};
+use mailferry::deliver::dot_qmail::home::Editing;
+use mailferry::deliver::dot_qmail::line::{Instruction, Line};
+use mailferry::deliver::dot_qmail::program::Output;
+use mailferry::deliver::dot_qmail::{self, Address, Caller, How, Route};
+use mailferry::deliver::draft::Draft;
+use mailferry::deliver::envelope::{self, Envelope};
+use mailferry::deliver::failure::{Failure, Reason};
+use mailferry::deliver::letter::Letter;
+use mailferry::deliver::{self, Delivered, Rules, Target};
+use mailferry::mailbox::{escaped, shown};
+use mailferry::transport::child::Limits;
+use serde_json::{Value, json};
+
+use super::mailbox_arg::{Format, Mailbox};
+use super::owner;
+use super::report::Reporter;
+
+/// The options of `.qmail` delivery.
+#[derive(Args, Debug)]
+pub struct DotQmailArgs {
+    /// Deliver as the .qmail files in --home say: dot-qmail(5). The MAILBOXes, relative to it, are the default
+    /// delivery, for an address without a file and for an empty file; without any it is ./Maildir/
+    #[arg(
+        long,
+        requires = "home",
+        group = "recipients",
+        conflicts_with = "folder",
+        help_heading = ".qmail files"
+    )]
+    pub dot_qmail: bool,
+    /// The home directory. As root, deliver becomes its owner before it looks inside, unless that is root. With
+    /// --protocol it and --user may have %u, %d and %e
+    #[arg(long, value_name = "DIR", requires = "dot_qmail", help_heading = ".qmail files")]
+    pub home: Option<OsString>,
+    /// Whose home it is: what follows this name and a delimiter in the local part is the extension, and all of it
+    /// where it begins otherwise. Default: $USER, or the local part up to its first delimiter
+    #[arg(long, value_name = "NAME", requires = "dot_qmail", help_heading = ".qmail files")]
+    pub user: Option<OsString>,
+    /// A second delimiter beside `-`, such as `+`; in the names of files it is a `-`
+    #[arg(long, value_name = "C", value_parser = parse_delimiter, help_heading = ".qmail files")]
+    pub delimiter: Option<u8>,
+    /// How long a program may run, the queue program, too; then it is killed with all that it has started
+    #[arg(long, value_name = "SECS", default_value_t = 900, help_heading = ".qmail files")]
+    pub program_timeout: u64,
+    /// The queue program for forwards, with qmail-queue's interface: queue:PATH. Default: $QMAILQUEUE, or
+    /// bin/qmail-queue in $QMAILHOME, which is /var/qmail
+    #[arg(long, value_name = "URL", requires = "dot_qmail", help_heading = ".qmail files")]
+    pub via: Option<OsString>,
+}
+
+/// A part of the manual page of deliver.
+pub const MANUAL: &str = r#".SH ".QMAIL FILES"
+With \-\-dot\-qmail a message goes where the recipient's file in the home directory says, as with qmail:
+dot\-qmail(5). For the recipient joe\-lists\-rust of the user joe the extension is lists\-rust, and the first of
+these that is a regular file is taken:
+.IP
+\&.qmail\-lists\-rust, .qmail\-lists\-default, .qmail\-default
+.PP
+In these names the extension is in lower case and has a colon for each dot. For joe himself it is .qmail, or there is
+none and the MAILBOXes are the default delivery; so they are for an empty file. An address without a file is no
+mailbox (67). \-n shows each file that is looked for, and what each line of the one that is taken does.
+.PP
+A line is, by how it begins:
+.TP
+.B #
+a comment. A blank line does nothing, either; it may not be the first.
+.TP
+.B |
+a command for /bin/sh, in the home directory, with the message on its standard input. It exits with 0 when it is
+done; with 99, and the lines behind it are left out; with 64, 65, 70, 76, 77, 78, 100 or 112 when it refuses the
+message for good (69); with anything else when it is to be tried again (75).
+.TP
+.BR / " or " .
+a Maildir, if it ends in a slash, or else an mbox, which is made if it is not there.
+.TP
+.B &
+an address to forward to; so is a line that begins with a letter or a digit. All forwards go last and as one message,
+with a Delivered\-To on top, through the queue program. It has qmail\-queue(8)'s interface; that it exits with 0
+counts only if it has read the message and the envelope.
+.TP
+.B +list
+From here on there may only be forwards; so in a file that its owner may execute.
+.PP
+A home directory or a file that anybody may write to is not believed, and a home directory with the sticky bit is
+being edited: mail waits. With a file .qmail\-EXTENSION\-owner what is forwarded has the sender LOCAL\-owner@HOST;
+with .qmail\-EXTENSION\-owner\-default, too, LOCAL\-owner\-@HOST\-@[].
+.PP
+Programs find in their environment USER, HOME, LOCAL, HOST, RECIPIENT, SENDER, NEWSENDER, EXT, EXT2, EXT3, EXT4, HOST2,
+HOST3, HOST4, DEFAULT, DTLINE, RPLINE and UFLINE, as qmail\-command(8) has them. What they write is kept and told if they
+fail, its first 1000 bytes.
+.PP
+With \-\-json each file that is looked for is an object of the type tried (path, taken, message), and each line one of
+the type instruction (file, line, does, what, message).
+.PP
+The first instruction that fails ends the delivery. What stands above it has been done, and is done again when the
+message comes again; so a program that may fail belongs at the top.
+.SH QMAIL\-LOCAL
+Through a link of the name qmail\-local the program takes the arguments of qmail\-local(8), and has its output and its
+exit codes. It differs in that it looks through the whole file before it does anything, so that a line that may not be
+followed costs no repeated deliveries; in that an mbox that lacks its final newline gets one first, and is locked with
+a dot\-lock and fcntl(2), too; and in that it flushes directories and keeps a Maildir's quota.
+"#;
+
+fn parse_delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        [byte] if byte.is_ascii_punctuation() && !b"/@\"".contains(byte) => Ok(*byte),
+        _ => Err("one character, such as +".into()),
+    }
+}
+
+/// The queue program that the environment names, or qmail's own.
+pub fn queue_program() -> PathBuf {
+    let said = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = said("QMAILHOME").unwrap_or_else(|| "/var/qmail".into());
+    // A relative one is relative to qmail's home, as it is to all that call it.
+    home.join(said("QMAILQUEUE").unwrap_or_else(|| "bin/qmail-queue".into()))
+}
+
+/// What deliver knows.
+pub struct Order<'a> {
+    /// The options.
+    pub args: &'a DotQmailArgs,
+    /// The default delivery.
+    pub mailboxes: &'a [OsString],
+    /// Sender and recipient.
+    pub envelope: &'a Envelope,
+    /// How to deliver into a mailbox.
+    pub rules: Rules<'a>,
+    /// Whether an MTA has written trace fields already.
+    pub from_mta: bool,
+}
+
+/// Says what would be done with a message: each file that is looked for, and what each line does.
+pub fn explain(order: &Order<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
+    let route = Prepared::new(order)?;
+    let mut tried = Vec::new();
+    let found = route.find(&mut tried);
+    for one in &tried {
+        tell_tried(&route, one, reporter);
+    }
+    let found = found?;
+    tell_route(&route, &found, reporter);
+    if found.editing == Editing::Now {
+        reporter.line("the home directory is sticky: until chmod -t all of this waits");
+    }
+    Ok(())
+}
+
+/// Delivers a message. What comes back are the mailboxes that have it.
+pub fn run(order: &Order<'_>, letter: &Letter, reporter: &mut Reporter) -> Result<Vec<Delivered>, Failure> {
+    let mut prepared = Prepared::new(order)?;
+    let sender = order.envelope.sender.clone();
+    let told = Envelope { sender, recipient: Some(prepared.address.recipient()) };
+    let draft = Draft::new(letter, &told, order.from_mta)?;
+    // The message itself may say it: in a From_ line, or a Return-Path.
+    prepared.address.sender = draft.sender().to_vec();
+    let route = prepared.find(&mut Vec::new())?;
+    let Rules { now, interrupted, .. } = order.rules;
+    let time = Duration::from_secs(order.args.program_timeout);
+    let how = How {
+        epoch: now.as_secs() as i64,
+        output: Output::Kept,
+        program: Limits { time, interrupted },
+        queue: &prepared.queue,
+        queueing: Limits { time, interrupted },
+    };
+    let mut native = Native {
+        home: &prepared.home,
+        draft: &draft,
+        letter,
+        rules: order.rules,
+        delivered_to: [&envelope::delivered_to(&prepared.address.recipient())[..], b"\n"].concat(),
+        delivered: Vec::new(),
+    };
+    let done = dot_qmail::run(&route, &prepared.address, &how, &mut native)?;
+    if let Some(process) = done.queued {
+        reporter.detail(&format!("forwarded to {} by process {process}", done.forwards));
+    }
+    if done.programs > 0 {
+        reporter.detail(&format!("programs run: {}", done.programs));
+    }
+    Ok(native.delivered)
+}
+
+/// What each delivery of an LMTP session is told, before and behind what is its own: all that we were told, but
+/// for what is the session's.
+pub fn arguments_of_each(ours: impl Iterator<Item = OsString>) -> (Vec<OsString>, Vec<OsString>) {
+    const OF_THE_SESSION: [&[u8]; 4] = [b"--protocol", b"--home", b"--user", b"--exit-codes"];
+    let mut ours = ours.peekable();
+    let mut first = Vec::new();
+    while let Some(word) = ours.next_if(|word| word != "--") {
+        let name = word.as_bytes().split(|&b| b == b'=').next().unwrap_or_default();
+        match OF_THE_SESSION.contains(&name) {
+            // The value may be the next word.
+            true if name.len() == word.len() => drop(ours.next()),
+            true => {}
+            false => first.push(word),
+        }
+    }
+    (first, ours.collect())
+}
+
+/// What is known before a file is looked for.
+struct Prepared {
+    home: PathBuf,
+    address: Address,
+    default: Vec<u8>,
+    queue: PathBuf,
+}
+
+impl Prepared {
+    /// Becomes the home's owner, too.
+    fn new(order: &Order<'_>) -> Result<Prepared, Failure> {
+        let DotQmailArgs { home, user, delimiter, via, .. } = order.args;
+        let wrong = |text: &str| Failure::new(Reason::Configuration, text);
+        let home = home.as_ref().ok_or_else(|| wrong("--dot-qmail needs --home"))?;
+        // Programs are told where it is, and each runs in it.
+        let home = std::path::absolute(home).map_err(|e| wrong(&format!("--home: {e}")))?;
+        let recipient = order.envelope.recipient.as_deref().filter(|recipient| !recipient.is_empty());
+        let recipient = recipient.ok_or_else(|| {
+            wrong("--dot-qmail goes by the recipient; say -r, or RECIPIENT in the environment")
+        })?;
+        let user = user.clone().or_else(|| env::var_os("USER").filter(|user| !user.is_empty()));
+        let sender = order.envelope.sender.clone().unwrap_or_default();
+        let host = order.rules.locks.host.as_bytes();
+        let address = address(recipient, user.as_deref().map(OsStr::as_bytes), sender, *delimiter, host);
+        let queue = match via {
+            Some(url) => queue_of(url)?,
+            None => queue_program(),
+        };
+        owner::become_owner_of(&home)?;
+        let default = default_delivery(order.mailboxes, &home)?;
+        Ok(Prepared { home, address, default, queue })
+    }
+
+    fn find(&self, tried: &mut Vec<Tried>) -> Result<Route, Failure> {
+        Ok(Route::find(&self.home, &self.address, &self.default, tried)?)
+    }
+}
+
+/// Divides a recipient into user and extension.
+fn address(
+    recipient: &[u8],
+    user: Option<&[u8]>,
+    sender: Vec<u8>,
+    delimiter: Option<u8>,
+    here: &[u8],
+) -> Address {
+    let (local, domain) = envelope::split(recipient);
+    let host = domain.strip_prefix(b"@").unwrap_or(here).to_vec();
+    let is_delimiter = |&b: &u8| b == b'-' || Some(b) == delimiter;
+    let first = || local.split(is_delimiter).next().unwrap_or_default();
+    let user = user.unwrap_or_else(first);
+    let rest = local.split_at_checked(user.len()).filter(|(own, _)| own.eq_ignore_ascii_case(user));
+    let (dash, extension) = match rest {
+        Some((_, [])) => (&b""[..], &b""[..]),
+        Some((_, [delimiter, extension @ ..])) if is_delimiter(delimiter) => (&b"-"[..], extension),
+        // Of a domain that is all this user's.
+        _ => (&b"-"[..], local),
+    };
+    Address {
+        user: user.to_vec(),
+        local: local.to_vec(),
+        dash: dash.to_vec(),
+        extension: extension.to_vec(),
+        host,
+        sender,
+        delimiter,
+    }
+}
+
+/// `queue:PATH`.
+fn queue_of(url: &OsStr) -> Result<PathBuf, Failure> {
+    let path = url.as_bytes().strip_prefix(b"queue:").filter(|path| !path.is_empty());
+    let path = path.map(|path| PathBuf::from(OsStr::from_bytes(path)));
+    path.and_then(|path| std::path::absolute(path).ok()).ok_or_else(|| {
+        let text =
+            format!("--via {}: forwards go through a queue program, queue:PATH", escaped(url.as_bytes()));
+        Failure::new(Reason::Configuration, text)
+    })
+}
+
+/// The mailboxes as lines of a `.qmail` file.
+fn default_delivery(mailboxes: &[OsString], home: &Path) -> Result<Vec<u8>, Failure> {
+    let mut lines = Vec::new();
+    for arg in mailboxes {
+        let mailbox = Mailbox::parse(arg);
+        let refuse = |why: &str| Failure::new(Reason::Configuration, format!("{}: {why}", mailbox.name()));
+        let named = mailbox.path.as_os_str().as_bytes();
+        if named.is_empty() || named.contains(&b'\n') || mailbox.is_standard_stream() {
+            return Err(refuse("is no mailbox for a default delivery"));
+        }
+        let is_maildir = match mailbox.format {
+            Some(Format::Maildir) => true,
+            Some(_) => false,
+            None if named.ends_with(b"/") => true,
+            None => matches!(Target::at(home.join(&mailbox.path))?, Target::Maildir(_)),
+        };
+        let below = if mailbox.path.is_absolute() || named.starts_with(b"./") { &b""[..] } else { b"./" };
+        let slash = if is_maildir && !named.ends_with(b"/") { &b"/"[..] } else { b"" };
+        lines.extend_from_slice(&[below, named, slash, b"\n"].concat());
+    }
+    Ok(if lines.is_empty() { b"./Maildir/\n".to_vec() } else { lines })
+}
+
+fn tell_tried(prepared: &Prepared, tried: &Tried, reporter: &mut Reporter) {
+    let path = prepared.home.join(&tried.name);
+    let why = match tried.why_not {
+        None => "taken",
+        Some(WhyNot::Missing) => "there is none",
+        Some(WhyNot::NotAFile) => "is no regular file",
+    };
+    reporter.line(&format!("{}: {why}", shown(&path)));
+    reporter.object(&json!({
+        "type": "tried", "path": shown(&path), "taken": tried.why_not.is_none(), "message": why,
+    }));
+}
+
+fn tell_route(prepared: &Prepared, route: &Route, reporter: &mut Reporter) {
+    let address = &prepared.address;
+    let part = |bytes: &[u8]| format!("`{}`", escaped(bytes));
+    if let Some(rest) = route.default_at.and_then(|at| address.extension.get(at..)) {
+        reporter.line(&format!("`default` stands for {}", part(rest)));
+    }
+    match (&route.file, route.by_default) {
+        (None, _) => reporter.line("no file: the default delivery"),
+        (Some(_), true) => reporter.line("it is empty: the default delivery"),
+        (Some(_), false) if route.forward_only => reporter.line("it is executable: it may only forward"),
+        (Some(_), false) => {}
+    }
+    if route.new_sender != address.sender {
+        let text = format!("what is forwarded has the sender {}", part(&route.new_sender));
+        reporter.line(&text);
+    }
+    for Line { number, what } in &route.lines {
+        let (does, text, sentence) = meaning(what, &prepared.home);
+        reporter.line(&format!("line {number}: {sentence}"));
+        reporter.object(&json!({
+            "type": "instruction",
+            "file": route.file.as_ref().filter(|_| !route.by_default).map(|name| shown(&route.home.join(name))),
+            "line": number,
+            "does": does,
+            "what": text,
+            "message": sentence,
+        }));
+    }
+}
+
+/// A word for programs, what it is about, and a sentence for people.
+fn meaning(what: &Instruction, home: &Path) -> (&'static str, Value, String) {
+    let path = |path: &[u8]| shown(&at(home, path));
+    // A file that was saved with another system's line ends.
+    let cr = |text: &[u8]| match text.ends_with(b"\r") {
+        true => "; the CR at its end belongs to it: was this file saved with CRLF?",
+        false => "",
+    };
+    match what {
+        Instruction::Comment => ("comment", Value::Null, "a comment".into()),
+        Instruction::Blank => ("blank", Value::Null, "blank".into()),
+        Instruction::Unknown => ("unknown", Value::Null, "nothing that is known; passed over".into()),
+        Instruction::ForwardOnly => ("forward-only", Value::Null, "from here on only forwards".into()),
+        Instruction::Program(command) => {
+            ("program", json!(escaped(command)), format!("runs {}{}", escaped(command), cr(command)))
+        }
+        Instruction::Mbox(name) => {
+            ("mbox", json!(path(name)), format!("into the mbox {}{}", path(name), cr(name)))
+        }
+        Instruction::Maildir(name) => {
+            ("maildir", json!(path(name)), format!("into the Maildir {}", path(name)))
+        }
+        Instruction::Forward(to) => {
+            ("forward", json!(escaped(to)), format!("forwards to {}{}", escaped(to), cr(to)))
+        }
+    }
+}
+
+/// The path of an instruction: `./` would be in the way in what people and programs read.
+fn at(home: &Path, name: &[u8]) -> PathBuf {
+    home.join(OsStr::from_bytes(name.strip_prefix(b"./").unwrap_or(name)))
+}
+
+/// The deliveries of one run.
+struct Native<'a> {
+    home: &'a Path,
+    draft: &'a Draft<'a>,
+    letter: &'a Letter,
+    rules: Rules<'a>,
+    delivered_to: Vec<u8>,
+    delivered: Vec<Delivered>,
+}
+
+impl Caller for Native<'_> {
+    fn deliver(&mut self, what: &Instruction) -> Result<(), Failure> {
+        let target = match what {
+            Instruction::Maildir(name) => Target::Maildir(at(self.home, name)),
+            Instruction::Mbox(name) => Target::Mbox(at(self.home, name), None),
+            _ => return Ok(()),
+        };
+        // Who writes down an mbox wants it made; a Maildir that is missing is a typing error, or a disk that
+        // is not mounted.
+        let create = self.rules.create || matches!(target, Target::Mbox(..));
+        let delivered = deliver::deliver(self.draft, &[target], &Rules { create, ..self.rules })?;
+        self.delivered.extend(delivered);
+        Ok(())
+    }
+
+    fn for_program(&self) -> Result<File, Failure> {
+        Ok(self.letter.file(b"", self.draft.starts_at())?)
+    }
+
+    fn for_queue(&self) -> Result<File, Failure> {
+        // An MTA may have written it already.
+        let is_ours = memchr::memmem::find(self.draft.top(), b"Delivered-To: ").is_some();
+        let top = if is_ours { &self.delivered_to[..] } else { b"" };
+        Ok(self.letter.file(top, self.draft.starts_at())?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn divides(recipient: &str, user: Option<&str>, delimiter: Option<u8>, want: [&str; 3]) {
+        let user = user.map(str::as_bytes);
+        let got = address(recipient.as_bytes(), user, Vec::new(), delimiter, b"here.example");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        assert_eq!([text(got.user), text(got.dash), text(got.extension)], want, "{recipient}");
+    }
+
+    #[test]
+    fn a_recipient_is_a_user_and_an_extension() {
+        divides("joe@h", None, None, ["joe", "", ""]);
+        divides("joe-a-b@h", None, None, ["joe", "-", "a-b"]);
+        divides("joe-@h", None, None, ["joe", "-", ""]);
+        divides("joe+a@h", None, None, ["joe+a", "", ""]);
+        divides("joe+a-b@h", None, Some(b'+'), ["joe", "-", "a-b"]);
+        divides("Joe-a@h", Some("joe"), None, ["joe", "-", "a"]);
+        divides("j-doe-a@h", Some("j-doe"), None, ["j-doe", "-", "a"]);
+        divides("sales@h", Some("joe"), None, ["joe", "-", "sales"]);
+        divides("joey@h", Some("joe"), None, ["joe", "-", "joey"]);
+        divides("joe", Some("joe"), None, ["joe", "", ""]);
+        divides("\"@h", None, None, ["\"", "", ""]);
+    }
+
+    #[test]
+    fn a_recipient_without_a_domain_is_one_of_this_machine() {
+        assert_eq!(address(b"joe", None, Vec::new(), None, b"here").recipient(), b"joe@here");
+        assert_eq!(address(b"a@b@c", None, Vec::new(), None, b"here").host, b"c");
+    }
+
+    #[test]
+    fn each_delivery_of_a_session_is_told_what_the_session_was_told() {
+        let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        let ours =
+            "deliver --dot-qmail --protocol lmtp --home=/h/%u --user %u --once --delimiter + -- --home x";
+        let (first, last) = arguments_of_each(words(ours).into_iter());
+        assert_eq!(first, words("deliver --dot-qmail --once --delimiter +"));
+        assert_eq!(last, words("-- --home x"));
+    }
+
+    #[test]
+    fn mailboxes_become_lines() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("dir")).unwrap();
+        std::fs::write(home.path().join("file"), "").unwrap();
+        let lines = |args: &[&str]| {
+            let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+            default_delivery(&args, home.path()).map(|lines| String::from_utf8(lines).unwrap())
+        };
+        assert_eq!(lines(&[]).unwrap(), "./Maildir/\n");
+        assert_eq!(lines(&["dir", "file", "./x/", "/y/"]).unwrap(), "./dir/\n./file\n./x/\n/y/\n");
+        assert_eq!(lines(&["maildir:m", "mbox:new"]).unwrap(), "./m/\n./new\n");
+        for wrong in ["absent", "-", "mbox:", "a\nb/"] {
+            assert_eq!(lines(&[wrong]).unwrap_err().reason, Reason::Configuration, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn forwards_go_through_a_queue_program_only() {
+        assert_eq!(queue_of(OsStr::new("queue:/q")).unwrap(), Path::new("/q"));
+        for url in ["queue:", "smtp://h", "/q"] {
+            assert!(queue_of(OsStr::new(url)).unwrap_err().text.contains(url));
+        }
+    }
+}

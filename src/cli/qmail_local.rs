@@ -1,0 +1,375 @@
+//! What happens when the program is called `qmail-local`: the arguments, output and exit codes of that
+//! program (qmail-local(8)), for qmail-lspawn and for scripts that know no other.
+//!
+//! It does not what qmail-local does wrong: an mbox without a final newline gets one before the next message.
+//! And it looks through the whole `.qmail` file before it does anything, where qmail-local follows a file up
+//! to the line that it may not follow.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use mailferry::deliver::dot_qmail::find::shown;
+use mailferry::deliver::dot_qmail::home::Editing;
+use mailferry::deliver::dot_qmail::line::{Fault, Instruction};
+use mailferry::deliver::dot_qmail::program::{Ended, Output};
+use mailferry::deliver::dot_qmail::trouble::Trouble;
+use mailferry::deliver::dot_qmail::{self, Address, Caller, Done, How, Route, environment};
+use mailferry::deliver::draft::Draft;
+use mailferry::deliver::envelope;
+use mailferry::deliver::failure::{Failure, Reason};
+use mailferry::deliver::letter::Letter;
+use mailferry::deliver::{self, Rules, Target};
+use mailferry::mailbox::durable::Dir;
+use mailferry::mailbox::error::{Error, Result};
+use mailferry::mailbox::input::Input;
+use mailferry::mailbox::maildir::flags::Flags;
+use mailferry::mailbox::mbox::append::Extending;
+use mailferry::mailbox::mbox::write::{Envelope, Head, Header};
+use mailferry::transport::child::Limits;
+
+use super::deliver::now;
+use super::dot_qmail::queue_program;
+use super::exit::{Codes, Exit};
+use super::open::Locks;
+use super::signals;
+
+const NAME: &str = "qmail-local";
+const USAGE: &str =
+    "qmail-local: usage: qmail-local [ -nN ] user homedir local dash ext domain sender aliasempty";
+/// qmail-local sets no limit to a program, and a day to everything else.
+const A_DAY: Duration = Duration::from_secs(86400);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Whether it is this program that is meant: by the last part of the name that we are called by.
+pub fn is_meant(mut args: impl Iterator<Item = OsString>) -> bool {
+    let name = args.next().unwrap_or_default();
+    Path::new(&name).file_name() == Some(OsStr::new(NAME))
+}
+
+/// Runs it with these arguments, the name excepted.
+pub fn run(args: impl Iterator<Item = OsString>) -> Exit {
+    let said = match Arguments::parse(args) {
+        Some(arguments) => deliver(&arguments),
+        None => Err(Said { reason: Reason::Refused, text: USAGE.into() }),
+    };
+    match said {
+        Ok(report) => {
+            // What is delivered stays so, whoever listens.
+            let _ = io::stdout().write_all(&report);
+            Exit::Done
+        }
+        Err(Said { reason, text }) => {
+            if !text.is_empty() {
+                let _ = io::stderr().write_all(&[text.as_bytes(), b"\n"].concat());
+            }
+            Exit::NotDelivered(reason, Codes::Qmail)
+        }
+    }
+}
+
+/// Why it failed, in the words of qmail-local.
+struct Said {
+    reason: Reason,
+    text: String,
+}
+
+impl Said {
+    fn not_now(text: String) -> Said {
+        Said { reason: Reason::TryAgain, text }
+    }
+
+    fn never(text: &str) -> Said {
+        Said { reason: Reason::Refused, text: text.into() }
+    }
+}
+
+struct Arguments {
+    /// `-n`: say what would be done.
+    tell: bool,
+    home: PathBuf,
+    address: Address,
+    default: Vec<u8>,
+}
+
+impl Arguments {
+    /// getopt(3)'s rules; there are eight arguments, and the second is an absolute path.
+    fn parse(args: impl Iterator<Item = OsString>) -> Option<Arguments> {
+        let mut args = args.map(OsString::into_vec).peekable();
+        let mut tell = false;
+        while let Some(options) = args.next_if(|arg| arg.len() > 1 && arg[0] == b'-') {
+            if options == b"--" {
+                break;
+            }
+            for option in &options[1..] {
+                tell = match option {
+                    b'n' => true,
+                    b'N' => false,
+                    _ => return None,
+                };
+            }
+        }
+        let all: [Vec<u8>; 8] = args.collect::<Vec<_>>().try_into().ok()?;
+        let [user, home, local, dash, extension, host, sender, default] = all;
+        let home = PathBuf::from(OsString::from_vec(home));
+        let address = Address { user, local, dash, extension, host, sender, delimiter: None };
+        home.is_absolute().then_some(Arguments { tell, home, address, default })
+    }
+}
+
+/// Delivers, or says what would be done; what goes to standard output comes back.
+fn deliver(arguments: &Arguments) -> Result<Vec<u8>, Said> {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let Arguments { tell, home, address, default } = arguments;
+    // The paths of mailboxes are as the .qmail file has them.
+    env::set_current_dir(home).map_err(|e| unable("switch to", home.as_os_str().as_bytes(), &e, "4.3.0"))?;
+    let interrupted = signals::interruption_with(111);
+    // Looked at in this order: what is wrong with the home says nothing of the message.
+    let home_is_fine = dot_qmail::home::check(home).map_err(|trouble| say(&trouble))?;
+    if home_is_fine == Editing::Now && *tell {
+        eprintln!("Warning: home directory is sticky.");
+    } else if home_is_fine == Editing::Now {
+        return Err(say(&Trouble::Editing { home: home.clone() }));
+    }
+    let letter = if *tell { None } else { Some(read(&interrupted)?) };
+    if letter.as_ref().is_some_and(|letter| is_looping(letter, address)) {
+        return Err(Said::never("This message is looping: it already has my Delivered-To line. (#5.4.6)"));
+    }
+    let route = Route::find(home, address, default, &mut Vec::new()).map_err(|trouble| say(&trouble))?;
+    let Some(letter) = letter else { return Ok(told(&route)) };
+    let epoch = now();
+    let locks = Locks::all().wanted(LOCK_TIMEOUT);
+    let how = How {
+        epoch: epoch.as_secs() as i64,
+        output: Output::Inherited,
+        program: Limits { time: A_DAY, interrupted: &interrupted },
+        queue: &queue_program(),
+        queueing: Limits { time: A_DAY, interrupted: &interrupted },
+    };
+    let rules = Rules {
+        create: false,
+        flags: Flags::default(),
+        quota: None,
+        quota_is_temporary: false,
+        once: false,
+        locks: &locks,
+        now: epoch,
+        interrupted: &interrupted,
+    };
+    let line = |line: Vec<u8>| [&line[..], b"\n"].concat();
+    let mut local = Local {
+        letter: &letter,
+        rules,
+        from_line: line(environment::from_line(&address.sender, how.epoch)),
+        return_path: line(envelope::return_path(&address.sender)),
+        delivered_to: line(envelope::delivered_to(&address.recipient())),
+    };
+    let done = dot_qmail::run(&route, address, &how, &mut local).map_err(|trouble| say(&trouble))?;
+    Ok(did(&done))
+}
+
+fn read(interrupted: &AtomicBool) -> Result<Letter, Said> {
+    let stdin = io::stdin();
+    // qmail-lspawn hands over a file, which may have been read; a pipe has no beginning to go back to.
+    let _ = rustix::fs::seek(&stdin, rustix::fs::SeekFrom::Start(0));
+    let input = Input { reader: stdin.lock(), name: Path::new("standard input"), limit: None, interrupted };
+    Letter::read(input, &env::temp_dir(), None)
+        .map_err(|failure| Said::not_now(format!("Unable to read message: {}. (#4.3.0)", failure.text)))
+}
+
+/// A line of the header that is ours, byte for byte; the header ends at a line of one byte, or at none.
+fn is_looping(letter: &Letter, address: &Address) -> bool {
+    let ours = [&envelope::delivered_to(&address.recipient())[..], b"\n"].concat();
+    let lines = letter.head().split_inclusive(|&b| b == b'\n');
+    lines.take_while(|line| line.len() > 1).any(|line| line == ours)
+}
+
+/// What `-n` prints.
+fn told(route: &Route) -> Vec<u8> {
+    let mut report = Vec::new();
+    let mut done = Done::default();
+    for line in &route.lines {
+        let (word, what) = match &line.what {
+            Instruction::Mbox(path) => ("mbox", path),
+            Instruction::Maildir(path) => ("maildir", path),
+            Instruction::Program(command) => ("program", command),
+            Instruction::Forward(address) => ("forward", address),
+            _ => continue,
+        };
+        match word {
+            "program" => done.programs += 1,
+            "forward" => done.forwards += 1,
+            _ => done.files += 1,
+        }
+        report.extend_from_slice(&[word.as_bytes(), b" ", what, b"\n"].concat());
+    }
+    report.extend_from_slice(&did(&done));
+    report
+}
+
+fn did(done: &Done) -> Vec<u8> {
+    let Done { files, forwards, programs, queued } = done;
+    let queued = queued.map_or(String::new(), |process| format!("qp {process}\n"));
+    format!("did {files}+{forwards}+{programs}\n{queued}").into_bytes()
+}
+
+/// The deliveries of one run.
+struct Local<'a> {
+    letter: &'a Letter,
+    rules: Rules<'a>,
+    from_line: Vec<u8>,
+    return_path: Vec<u8>,
+    delivered_to: Vec<u8>,
+}
+
+impl Caller for Local<'_> {
+    fn deliver(&mut self, what: &Instruction) -> Result<(), Failure> {
+        let said = match what {
+            Instruction::Maildir(path) => self.into_maildir(path),
+            Instruction::Mbox(path) => self.into_mbox(path),
+            _ => Ok(()),
+        };
+        said.map_err(|Said { reason, text }| Failure { reason, text })
+    }
+
+    fn for_program(&self) -> Result<File, Failure> {
+        Ok(self.letter.file(b"", 0)?)
+    }
+
+    fn for_queue(&self) -> Result<File, Failure> {
+        Ok(self.letter.file(&self.delivered_to, 0)?)
+    }
+}
+
+impl Local<'_> {
+    fn top(&self) -> Vec<u8> {
+        [&self.return_path[..], &self.delivered_to].concat()
+    }
+
+    fn into_maildir(&self, path: &[u8]) -> Result<(), Said> {
+        let path = Path::new(OsStr::from_bytes(path));
+        let failed = || Said::not_now("Temporary error on maildir delivery. (#4.3.0)".into());
+        match Dir::open(path) {
+            Err(error) if error.retry_helps() => return Err(failed()),
+            Err(_) => return Err(Said::not_now("Unable to chdir to maildir. (#4.2.1)".into())),
+            Ok(_) => {}
+        }
+        let draft = Draft::verbatim(self.letter, self.from_line.clone(), self.top());
+        match deliver::deliver(&draft, &[Target::Maildir(path.to_owned())], &self.rules) {
+            Ok(_) => Ok(()),
+            // A quota is nothing that qmail-local would know; who set one wants it told.
+            Err(failure) if !failure.reason.is_temporary() => Err(Said {
+                reason: failure.reason,
+                text: format!("{} (#{})", failure.text, failure.reason.status()),
+            }),
+            Err(_) => Err(failed()),
+        }
+    }
+
+    fn into_mbox(&self, name: &[u8]) -> Result<(), Said> {
+        let path = Path::new(OsStr::from_bytes(name));
+        // The system would say so of a file to be written, and ours is not opened for that at first.
+        if path.is_dir() {
+            return Err(unable("open", name, &io::ErrorKind::IsADirectory.into(), "4.2.1"));
+        }
+        self.append(path).map_err(|error| match error {
+            Error::Locked { .. } => {
+                Said::not_now("File has been locked for 30 seconds straight. (#4.3.0)".into())
+            }
+            Error::Io { action: "write" | "flush", source, .. } => unable("write", name, &source, "4.3.0"),
+            Error::Io { source, .. } => unable("open", name, &source, "4.2.1"),
+            error => Said::not_now(format!("{error} (#4.2.1)")),
+        })
+    }
+
+    fn append(&self, path: &Path) -> Result<()> {
+        let Rules { locks, interrupted, .. } = self.rules;
+        let mut mbox = Extending::open_end(path, None, true, locks, interrupted)?;
+        let top = self.top();
+        let head =
+            Head { envelope: Envelope::AsItWas(&self.from_line), header: Header::Faithful(&top), eol: b"\n" };
+        mbox.append(&head, interrupted, |chunk| self.letter.each_chunk(0, chunk))?;
+        mbox.flush()?;
+        mbox.keep();
+        Ok(())
+    }
+}
+
+/// `Unable to DO WHAT: why. (#status)`.
+fn unable(to: &str, what: &[u8], error: &io::Error, status: &str) -> Said {
+    let what = String::from_utf8_lossy(what);
+    Said::not_now(format!("Unable to {to} {what}: {}. (#{status})", why(error)))
+}
+
+/// What the system said, in the words of qmail where it has words of its own.
+fn why(error: &io::Error) -> String {
+    use io::ErrorKind::*;
+    let words = match error.kind() {
+        NotFound => "file does not exist",
+        PermissionDenied if error.raw_os_error() == Some(libc::EPERM) => "permission denied",
+        PermissionDenied => "access denied",
+        AlreadyExists => "file already exists",
+        IsADirectory => "is a directory",
+        NotADirectory => "not a directory",
+        StorageFull => "out of disk space",
+        QuotaExceeded => "disk quota exceeded",
+        FileTooLarge => "file too big",
+        ReadOnlyFilesystem => "file system is read-only",
+        OutOfMemory => "out of memory",
+        TimedOut => "timed out",
+        InvalidFilename => "file name too long",
+        _ if error.raw_os_error() == Some(libc::EIO) => "input/output error",
+        _ if error.raw_os_error() == Some(libc::ELOOP) => "symbolic link loop",
+        _ => return error.to_string(),
+    };
+    words.into()
+}
+
+/// What qmail-local says of it.
+fn say(trouble: &Trouble) -> Said {
+    let not_now = |text: &str| Said::not_now(text.into());
+    match trouble {
+        Trouble::HomeWritable { .. } => not_now("Uh-oh: home directory is writable. (#4.7.0)"),
+        Trouble::Editing { .. } => {
+            not_now("Home directory is sticky: user is editing his .qmail file. (#4.2.1)")
+        }
+        Trouble::Home { source, .. } => {
+            Said::not_now(format!("Unable to stat home directory: {}. (#4.3.0)", why(source)))
+        }
+        Trouble::Unreadable { path, source } => {
+            let name = path.file_name().map(shown).unwrap_or_default();
+            unable("open", name.as_bytes(), source, "4.3.0")
+        }
+        Trouble::FileWritable { .. } => not_now("Uh-oh: .qmail file is writable. (#4.7.0)"),
+        Trouble::NoMailbox { .. } => Said::never("Sorry, no mailbox here by that name. (#5.1.1)"),
+        Trouble::Line { fault: Fault::FirstLineBlank, .. } => {
+            not_now("Uh-oh: first line of .qmail file is blank. (#4.2.1)")
+        }
+        Trouble::Line { fault: Fault::MailboxInForwardOnly, .. } => {
+            not_now("Uh-oh: .qmail has file delivery but has x bit set. (#4.7.0)")
+        }
+        Trouble::Line { fault: Fault::ProgramInForwardOnly, .. } => {
+            not_now("Uh-oh: .qmail has prog delivery but has x bit set. (#4.7.0)")
+        }
+        Trouble::Line { fault: Fault::Nul, .. } => not_now("Uh-oh: .qmail file has a NUL. (#4.2.1)"),
+        Trouble::Program { ended, .. } => match ended {
+            // It has told what it had to say.
+            Ended::Refused(_) => Said::never(""),
+            Ended::Crashed(_) => not_now("Aack, child crashed. (#4.3.0)"),
+            Ended::TimeLimit => not_now("Program took too long. (#4.3.0)"),
+            Ended::Interrupted => not_now("Interrupted. (#4.3.2)"),
+            _ => not_now(""),
+        },
+        Trouble::NotRun { source, .. } => unable("run", b"/bin/sh", source, "4.3.0"),
+        Trouble::Queue(refusal) => Said {
+            reason: if refusal.permanent { Reason::Refused } else { Reason::TryAgain },
+            text: format!("Unable to forward message: {refusal}."),
+        },
+        Trouble::Delivery(Failure { reason, text }) => Said { reason: *reason, text: text.clone() },
+    }
+}

@@ -1,0 +1,39 @@
+//! May the `.qmail` files of this home directory be believed now?
+
+use std::path::Path;
+
+use rustix::fs::Stat;
+
+use super::trouble::Trouble;
+
+/// Writable by everybody: then anybody may have written it. Group-writable is allowed, since many systems
+/// have a group for each user (qmail's conf-patrn is 002 there).
+pub const NOT_ALLOWED: u32 = 0o002;
+const STICKY: u32 = 0o1000;
+
+/// What there is to say of the home directory before anything in it is looked at.
+///
+/// # Errors
+/// [`Trouble::HomeWritable`], [`Trouble::Unreadable`].
+pub fn check(home: &Path) -> Result<Editing, Trouble> {
+    let stat = rustix::fs::stat(home).map_err(|e| Trouble::home(home, e.into()))?;
+    let mode = mode(&stat);
+    if mode & NOT_ALLOWED != 0 {
+        return Err(Trouble::HomeWritable { home: home.to_owned(), mode });
+    }
+    Ok(if mode & STICKY != 0 { Editing::Now } else { Editing::No })
+}
+
+/// A sticky home directory says that its owner is at work on the `.qmail` files: mail waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Editing {
+    /// The directory is not sticky.
+    No,
+    /// It is.
+    Now,
+}
+
+#[allow(clippy::unnecessary_cast)] // the type differs between architectures
+pub(super) fn mode(stat: &Stat) -> u32 {
+    stat.st_mode as u32 & 0o7777
+}

@@ -1,0 +1,218 @@
+//! Delivery as a user's `.qmail` files say: dot-qmail(5), qmail-command(8).
+//!
+//! First the [`Route`]: which file is this address's, and what do its lines say? Then the run: its lines in
+//! their order, all forwards last and in one message.
+
+pub mod environment;
+pub mod find;
+pub mod home;
+pub mod line;
+pub mod program;
+pub mod trouble;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use environment::Variables;
+use find::{Found, Tried};
+use home::Editing;
+use line::{Instruction, Line};
+use program::{Ended, Output};
+use trouble::{Place, Trouble};
+
+use crate::deliver::failure::Failure;
+use crate::mailbox::durable::Dir;
+use crate::transport::child::Limits;
+use crate::transport::{self, Envelope, queue};
+
+/// Whom a message is for. All are bytes; a recipient is `LOCAL@HOST`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Address {
+    /// Whose home it is.
+    pub user: Vec<u8>,
+    /// The local part, whole.
+    pub local: Vec<u8>,
+    /// What stands before the extension in the name of a file: `-`, or nothing.
+    pub dash: Vec<u8>,
+    /// What the user may use for himself.
+    pub extension: Vec<u8>,
+    /// The domain.
+    pub host: Vec<u8>,
+    /// The envelope sender; empty for the null sender.
+    pub sender: Vec<u8>,
+    /// A byte that counts as `-` in the extension.
+    pub delimiter: Option<u8>,
+}
+
+impl Address {
+    /// `LOCAL@HOST`.
+    pub fn recipient(&self) -> Vec<u8> {
+        [&self.local[..], b"@", &self.host].concat()
+    }
+}
+
+/// What is to be done with a message.
+#[derive(Debug)]
+pub struct Route {
+    /// The home directory.
+    pub home: PathBuf,
+    /// The file, in the home directory; None: there is none, and the address needs none.
+    pub file: Option<OsString>,
+    /// Whether the lines are the default delivery: there is no file, or an empty one.
+    pub by_default: bool,
+    /// Whether the file's owner may execute it: then it may only forward.
+    pub forward_only: bool,
+    /// Where in the extension `default` stands for the rest.
+    pub default_at: Option<usize>,
+    /// The lines.
+    pub lines: Vec<Line>,
+    /// The sender of what is forwarded.
+    pub new_sender: Vec<u8>,
+    /// Whether the owner says that he is at work on his files.
+    pub editing: Editing,
+}
+
+impl Route {
+    /// Finds the file and reads it. `default` is the default delivery, lines of the same kind. Every file that
+    /// was looked for is added to `tried`, whatever comes of it.
+    ///
+    /// # Errors
+    /// All of [`Trouble`] that can be known before anything is done; [`Trouble::Editing`] is left to the run.
+    pub fn find(
+        home: &Path,
+        address: &Address,
+        default: &[u8],
+        tried: &mut Vec<Tried>,
+    ) -> Result<Route, Trouble> {
+        let editing = home::check(home)?;
+        let dir = Dir::open(home).map_err(|e| Trouble::Delivery(e.into()))?;
+        let safe = find::safe(&address.extension, address.delimiter);
+        let found = find::find(&dir, &address.dash, &safe, tried)?;
+        if found.is_none() && !address.dash.is_empty() {
+            let last = tried.last().map(|tried| find::shown(&tried.name)).unwrap_or_default();
+            return Err(Trouble::NoMailbox { home: home.to_owned(), last });
+        }
+        let owners = find::owners(&dir, &address.dash, &safe)?;
+        let new_sender = environment::new_sender(address, owners);
+        let mut route = Route {
+            home: home.to_owned(),
+            file: None,
+            by_default: true,
+            forward_only: false,
+            default_at: None,
+            lines: Vec::new(),
+            new_sender,
+            editing,
+        };
+        let mut text = Vec::new();
+        if let Some(Found { name, mut file, forward_only, default_at }) = found {
+            let path = home.join(&name);
+            file.read_to_end(&mut text).map_err(|source| Trouble::Unreadable { path, source })?;
+            route.by_default = text.is_empty();
+            route.forward_only = forward_only && !text.is_empty();
+            route.default_at = default_at;
+            route.file = Some(name);
+        }
+        route.lines = line::parse(if text.is_empty() { default } else { &text });
+        let checked = line::check(&route.lines, route.forward_only);
+        checked.map_err(|(line, fault)| Trouble::Line { place: route.place(line), fault })?;
+        Ok(route)
+    }
+
+    /// Where a line stands.
+    pub fn place(&self, line: usize) -> Place {
+        let file = self.file.as_ref().filter(|_| !self.by_default);
+        Place { file: file.map(|name| self.home.join(name)), line }
+    }
+}
+
+/// What a run needs of its caller.
+pub trait Caller {
+    /// Delivers into the mailbox that `what` names, a [`Instruction::Mbox`] or a [`Instruction::Maildir`];
+    /// its path is relative to the home directory.
+    fn deliver(&mut self, what: &Instruction) -> Result<(), Failure>;
+    /// The message for a program: a file of its own, standing at its beginning, without any line added.
+    fn for_program(&self) -> Result<File, Failure>;
+    /// The message to forward: the same with a Delivered-To on top.
+    fn for_queue(&self) -> Result<File, Failure>;
+}
+
+/// How a run goes about it.
+#[derive(Debug, Clone, Copy)]
+pub struct How<'a> {
+    /// The time of delivery, in seconds since 1970.
+    pub epoch: i64,
+    /// What becomes of the output of programs.
+    pub output: Output,
+    /// For each program.
+    pub program: Limits<'a>,
+    /// The queue program.
+    pub queue: &'a Path,
+    /// For the queue program.
+    pub queueing: Limits<'a>,
+}
+
+/// What a run has done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Deliveries into mailboxes.
+    pub files: usize,
+    /// Addresses that the message was forwarded to.
+    pub forwards: usize,
+    /// Programs.
+    pub programs: usize,
+    /// The process id of the queue program.
+    pub queued: Option<u32>,
+}
+
+/// Does what the lines say, in their order. The first that fails ends it, and what was done before stays
+/// done: the same again will do it again.
+///
+/// # Errors
+/// [`Trouble`]; [`Trouble::Editing`] before anything is done.
+pub fn run(
+    route: &Route,
+    address: &Address,
+    how: &How<'_>,
+    caller: &mut dyn Caller,
+) -> Result<Done, Trouble> {
+    if route.editing == Editing::Now {
+        return Err(Trouble::Editing { home: route.home.clone() });
+    }
+    let variables = Variables::of(address, &route.home, &route.new_sender, route.default_at, how.epoch);
+    let mut done = Done::default();
+    let mut recipients = Vec::new();
+    for Line { number, what } in &route.lines {
+        match what {
+            Instruction::Comment | Instruction::Blank | Instruction::Unknown | Instruction::ForwardOnly => {}
+            Instruction::Mbox(_) | Instruction::Maildir(_) => {
+                caller.deliver(what)?;
+                done.files += 1;
+            }
+            Instruction::Program(command) => {
+                let message = caller.for_program()?;
+                let place = || route.place(*number);
+                let (ended, output) =
+                    program::run(command, &route.home, &variables, message, how.output, how.program)
+                        .map_err(|source| Trouble::NotRun { place: place(), source })?;
+                match ended {
+                    Ended::Done | Ended::DoneAndStop => done.programs += 1,
+                    ended => return Err(Trouble::Program { place: place(), ended, output }),
+                }
+                if ended == Ended::DoneAndStop {
+                    break;
+                }
+            }
+            Instruction::Forward(recipient) => recipients.push(recipient.clone()),
+        }
+    }
+    done.forwards = recipients.len();
+    if !recipients.is_empty() {
+        let envelope: Envelope = transport::Envelope { sender: route.new_sender.clone(), recipients };
+        let sent = queue::send(how.queue, caller.for_queue()?, &envelope, how.queueing);
+        done.queued = Some(sent.map_err(Trouble::Queue)?);
+    }
+    Ok(done)
+}

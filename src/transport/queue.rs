@@ -1,0 +1,418 @@
+//! A queue program with qmail-queue's interface: the message on its descriptor 0, the envelope on 1, and its
+//! exit code says what came of it (qmail-queue(8)). With the exit code 82 it has said why on descriptor 6.
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io::{self, PipeReader, PipeWriter, Read};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+
+use super::child::{End, Limits, Running};
+use super::{Envelope, Refusal};
+use crate::mailbox::escaped;
+
+/// Where a queue program may write an error's text.
+const ERRORS_FD: i32 = 6;
+/// As much of that text as is read.
+const ERRORS_READ: usize = 255;
+/// What it exits with when it has written one.
+const SAYS_WHY: i32 = 82;
+
+/// Hands a message to a queue program, from where `message` stands to its end. The process id of the program
+/// comes back: qmail calls it qp and writes it into its log.
+///
+/// It is accepted only if the program exits with 0 and has read all of the message and of the envelope: what
+/// did not even look at the message cannot have kept it.
+///
+/// # Errors
+/// A [`Refusal`]; one of a program that could not be started, was killed or ran out of time is temporary.
+pub fn send(program: &Path, message: File, envelope: &Envelope, limits: Limits<'_>) -> Result<u32, Refusal> {
+    let envelope = encode(envelope)?;
+    let could_not = |e: io::Error| temporary(&format!("unable to run {}: {e} (#4.3.0)", program.display()));
+    let mut hands = Hands::new(message, envelope).map_err(could_not)?;
+    let running = hands.start(program).map_err(could_not)?;
+    let process = running.id();
+    let end = running.attend(limits, |time| hands.serve(time)).map_err(could_not)?;
+    match end {
+        End::Exit(0) if hands.all_was_read() => Ok(process),
+        // What qmail's own tools say of a program that left before the end.
+        End::Exit(0) => Err(temporary("qq read error (#4.3.0)")),
+        End::Exit(SAYS_WHY) => Err(said(&hands.errors.read)),
+        End::Exit(code) => Err(meaning(code)),
+        End::Signal(_) => Err(temporary("qq crashed (#4.3.0)")),
+        End::TimeLimit => Err(temporary("qq timeout (#4.3.0)")),
+        End::Interrupted => Err(temporary("interrupted (#4.3.2)")),
+    }
+}
+
+/// `F` and the sender, `T` and each recipient, each with a NUL behind it, and one NUL more.
+fn encode(envelope: &Envelope) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = Vec::new();
+    let marked = envelope.recipients.iter().map(|recipient| (b'T', recipient));
+    for (mark, address) in [(b'F', &envelope.sender)].into_iter().chain(marked) {
+        if address.contains(&0) {
+            return Err(Refusal { permanent: true, text: "an address has a NUL in it (#5.1.3)".into() });
+        }
+        bytes.push(mark);
+        bytes.extend_from_slice(address);
+        bytes.push(0);
+    }
+    bytes.push(0);
+    Ok(bytes)
+}
+
+fn temporary(text: &str) -> Refusal {
+    Refusal { permanent: false, text: text.into() }
+}
+
+/// What an exit code other than 0 says, in the words of qmail.
+fn meaning(code: i32) -> Refusal {
+    let text = match code {
+        11 | 115 => "envelope address too long for qq (#5.1.3)",
+        31 => "mail server permanently rejected message (#5.3.0)",
+        51 => "qq out of memory (#4.3.0)",
+        52 => "qq timeout (#4.3.0)",
+        53 => "qq write error or disk full (#4.3.0)",
+        54 => "qq read error (#4.3.0)",
+        55 => "qq unable to read configuration (#4.3.0)",
+        56 => "qq trouble making network connection (#4.3.0)",
+        61 => "qq trouble in home directory (#4.3.0)",
+        62..=66 => "qq trouble creating files in queue (#4.3.0)",
+        71 => "mail server temporarily rejected message (#4.3.0)",
+        72 => "connection to mail server timed out (#4.4.1)",
+        73 => "connection to mail server rejected (#4.4.1)",
+        74 => "communication with mail server failed (#4.4.2)",
+        81 | 91 => "qq internal bug (#4.3.0)",
+        120 => "unable to exec qq (#4.3.0)",
+        12..=40 => "qq permanent problem (#5.3.0)",
+        _ => "qq temporary problem (#4.3.0)",
+    };
+    Refusal { permanent: matches!(code, 11..=40 | 115), text: text.into() }
+}
+
+/// What a program wrote on descriptor 6: `D` for good or `Z` for now, and a text.
+fn said(bytes: &[u8]) -> Refusal {
+    let permanent = match bytes.first() {
+        Some(b'D') => true,
+        Some(b'Z') => false,
+        _ => return meaning(SAYS_WHY),
+    };
+    match escaped(bytes[1..].trim_ascii_end()) {
+        text if text.is_empty() => Refusal { permanent, ..meaning(SAYS_WHY) },
+        text => Refusal { permanent, text },
+    }
+}
+
+/// The three pipes to a program. All ends of ours are served in one loop: a program may read the envelope
+/// first, or nothing, or write more than anybody reads.
+struct Hands {
+    message: Giving,
+    envelope: Giving,
+    errors: Taking,
+    theirs: Option<PipeWriter>,
+}
+
+impl Hands {
+    fn new(message: File, envelope: Vec<u8>) -> io::Result<Hands> {
+        let (reader, theirs) = io::pipe()?;
+        rustix::io::ioctl_fionbio(&reader, true)?;
+        Ok(Hands {
+            message: Giving::new(Left::File(message))?,
+            envelope: Giving::new(Left::Bytes(envelope))?,
+            errors: Taking { pipe: Some(reader), read: Vec::new() },
+            theirs: Some(theirs),
+        })
+    }
+
+    fn start(&mut self, program: &Path) -> io::Result<Running> {
+        // The lowest free number from 6 on: if it is not 6, then 6 is in use, here and in the child until
+        // it is put there, and no descriptor that the standard library needs on its way can be 6.
+        let errors = match self.theirs.take() {
+            Some(theirs) => rustix::io::fcntl_dupfd_cloexec(&theirs, ERRORS_FD)?,
+            None => return Err(io::ErrorKind::Other.into()),
+        };
+        let mut command = Command::new(program);
+        command.stdin(self.message.for_child()?).stdout(self.envelope.for_child()?);
+        let fd = errors.as_raw_fd();
+        // SAFETY: the closure runs between fork and exec and calls dup2(2) and fcntl(2) only, which are
+        // async-signal-safe, on a descriptor that is open until `errors` is dropped below.
+        unsafe {
+            command.pre_exec(move || {
+                let done = match fd {
+                    // dup2 onto itself would leave it to be closed on exec.
+                    ERRORS_FD => libc::fcntl(fd, libc::F_SETFD, 0),
+                    _ => libc::dup2(fd, ERRORS_FD),
+                };
+                if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+            });
+        }
+        Running::start(&mut command)
+    }
+
+    /// Moves what can be moved, or waits for that.
+    fn serve(&mut self, time: Duration) -> io::Result<()> {
+        let mut polled = Vec::with_capacity(3);
+        for pipe in [&self.message, &self.envelope].into_iter().filter_map(|giving| giving.writer.as_ref()) {
+            polled.push(PollFd::new(pipe, PollFlags::OUT));
+        }
+        if let Some(pipe) = &self.errors.pipe {
+            polled.push(PollFd::new(pipe, PollFlags::IN));
+        }
+        if polled.is_empty() {
+            std::thread::sleep(time);
+            return Ok(());
+        }
+        let time = Timespec { tv_sec: 0, tv_nsec: i64::from(time.subsec_nanos()) };
+        match rustix::event::poll(&mut polled, Some(&time)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+        self.message.give()?;
+        self.envelope.give()?;
+        self.errors.take()
+    }
+
+    fn all_was_read(&self) -> bool {
+        self.message.was_read() && self.envelope.was_read()
+    }
+}
+
+/// What is still to be read and given.
+enum Left {
+    File(File),
+    Bytes(Vec<u8>),
+}
+
+/// A pipe that we write to.
+struct Giving {
+    left: Left,
+    /// Read, and not written yet.
+    pending: Vec<u8>,
+    /// Closed when all is written.
+    writer: Option<PipeWriter>,
+    /// The child's end. We keep one too: so we see what nobody has read, and no write fails.
+    reader: PipeReader,
+}
+
+impl Giving {
+    fn new(left: Left) -> io::Result<Giving> {
+        let (reader, writer) = io::pipe()?;
+        rustix::io::ioctl_fionbio(&writer, true)?;
+        Ok(Giving { left, pending: Vec::new(), writer: Some(writer), reader })
+    }
+
+    fn for_child(&self) -> io::Result<Stdio> {
+        Ok(OwnedFd::from(self.reader.try_clone()?).into())
+    }
+
+    /// Writes as much as goes in; at the end of all, closes.
+    fn give(&mut self) -> io::Result<()> {
+        loop {
+            let Some(writer) = &self.writer else { return Ok(()) };
+            if self.pending.is_empty() {
+                self.pending = self.left.next()?;
+            }
+            if self.pending.is_empty() {
+                self.writer = None;
+                return Ok(());
+            }
+            match rustix::io::write(writer.as_fd(), &self.pending) {
+                Ok(written) => drop(self.pending.drain(..written)),
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    /// Of an ended program: whether it has taken everything.
+    fn was_read(&self) -> bool {
+        self.writer.is_none() && rustix::io::ioctl_fionread(&self.reader).is_ok_and(|unread| unread == 0)
+    }
+}
+
+impl Left {
+    /// The next bytes; none at the end.
+    fn next(&mut self) -> io::Result<Vec<u8>> {
+        match self {
+            Left::Bytes(bytes) => Ok(std::mem::take(bytes)),
+            Left::File(file) => {
+                let mut bytes = Vec::new();
+                file.take(1 << 16).read_to_end(&mut bytes)?;
+                Ok(bytes)
+            }
+        }
+    }
+}
+
+/// The pipe that we read from.
+struct Taking {
+    pipe: Option<PipeReader>,
+    read: Vec<u8>,
+}
+
+impl Taking {
+    /// Reads what is there. What is more than anybody wants is read and dropped.
+    fn take(&mut self) -> io::Result<()> {
+        let mut buffer = [0; 4096];
+        // So often, and then there is other work: somebody in the background may write on and on.
+        for _ in 0..16 {
+            let Some(pipe) = &mut self.pipe else { return Ok(()) };
+            match pipe.read(&mut buffer) {
+                Ok(0) => self.pipe = None,
+                Ok(n) => {
+                    let room = ERRORS_READ - self.read.len();
+                    self.read.extend_from_slice(&buffer[..n.min(room)]);
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::{Seek, Write};
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    struct Stub {
+        scratch: tempfile::TempDir,
+    }
+
+    impl Stub {
+        fn new(script: &str) -> Stub {
+            let scratch = tempfile::tempdir().unwrap();
+            let stub = Stub { scratch };
+            let dir = stub.scratch.path().display();
+            fs::write(stub.path("queue"), format!("#!/bin/sh\ncd {dir} || exit 1\n{script}\n")).unwrap();
+            fs::set_permissions(stub.path("queue"), fs::Permissions::from_mode(0o700)).unwrap();
+            stub
+        }
+
+        fn path(&self, name: &str) -> std::path::PathBuf {
+            self.scratch.path().join(name)
+        }
+
+        /// Once more where another test's child, not yet at its exec, still has the script open for writing.
+        fn send(&self, message: &[u8], recipients: &[&str], time: Duration) -> Result<u32, Refusal> {
+            loop {
+                match self.try_send(message, recipients, time) {
+                    Err(refusal) if refusal.text.contains("Text file busy") => {}
+                    sent => return sent,
+                }
+            }
+        }
+
+        fn try_send(&self, message: &[u8], recipients: &[&str], time: Duration) -> Result<u32, Refusal> {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(message).unwrap();
+            file.rewind().unwrap();
+            let recipients = recipients.iter().map(|r| r.as_bytes().to_vec()).collect();
+            let envelope = Envelope { sender: b"s@x.example".to_vec(), recipients };
+            let limits = Limits { time, interrupted: &AtomicBool::new(false) };
+            send(&self.path("queue"), file, &envelope, limits)
+        }
+    }
+
+    const LONG: Duration = Duration::from_secs(300);
+
+    #[test]
+    fn message_and_envelope_arrive_as_they_are_in_either_order() {
+        let message = b"A: 1\n\n\0\xff no end".repeat(20_000);
+        let recipients: Vec<String> = (0..9000).map(|n| format!("r{n}@h.example")).collect();
+        let recipients: Vec<&str> = recipients.iter().map(String::as_str).collect();
+        let want = format!("Fs@x.example\0T{}\0\0", recipients.join("\0T"));
+        for script in ["cat > message; cat <&1 > envelope", "cat <&1 > envelope; cat > message"] {
+            let stub = Stub::new(script);
+            assert!(stub.send(&message, &recipients, LONG).unwrap() > 1);
+            assert!(fs::read(stub.path("message")).unwrap() == message);
+            assert!(fs::read(stub.path("envelope")).unwrap() == want.as_bytes());
+        }
+    }
+
+    #[test]
+    fn exit_codes_mean_what_qmail_queue_means_by_them() {
+        for (code, permanent, word) in [
+            (1, false, "temporary problem"),
+            (11, true, "(#5.1.3)"),
+            (31, true, "(#5.3.0)"),
+            (40, true, "permanent problem"),
+            (41, false, "temporary problem"),
+            (53, false, "disk full"),
+            (71, false, "temporarily rejected"),
+            (82, false, "temporary problem"),
+            (111, false, "temporary problem"),
+            (115, true, "(#5.1.3)"),
+            (127, false, "temporary problem"),
+        ] {
+            let stub = Stub::new(&format!("cat >/dev/null; cat <&1 >/dev/null; exit {code}"));
+            let refusal = stub.send(b"x", &["a@b"], LONG).unwrap_err();
+            assert_eq!(refusal.permanent, permanent, "{code}: {refusal}");
+            assert!(refusal.text.contains(word), "{code}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn what_a_program_says_on_descriptor_6_is_heard() {
+        for (text, permanent, heard) in [
+            ("Dno such luck (#5.7.1)\\n", true, "no such luck (#5.7.1)"),
+            ("Ztry later (#4.3.0)", false, "try later (#4.3.0)"),
+            ("hello", false, "qq temporary problem (#4.3.0)"),
+            ("D", true, "qq temporary problem (#4.3.0)"),
+        ] {
+            let stub = Stub::new(&format!("cat >/dev/null; printf '{text}' >&6; exit 82"));
+            assert_eq!(stub.send(b"x", &["a@b"], LONG), Err(Refusal { permanent, text: heard.into() }));
+        }
+        // More than anybody reads does not hold it up, and more than a pipe holds neither.
+        let stub = Stub::new("printf D >&6; head -c 1000000 /dev/zero | tr '\\0' x >&6; exit 82");
+        let refusal = stub.send(b"x", &["a@b"], LONG).unwrap_err();
+        assert_eq!((refusal.permanent, refusal.text.len()), (true, ERRORS_READ - 1));
+    }
+
+    #[test]
+    fn what_was_not_read_was_not_accepted() {
+        for (script, size) in [
+            ("exit 0", 1),
+            ("cat >/dev/null; exit 0", 1),
+            ("cat <&1 >/dev/null; exit 0", 1),
+            ("exec <&-; cat <&1 >/dev/null; exit 0", 1_000_000),
+            ("head -c 10 >/dev/null; cat <&1 >/dev/null; exit 0", 1_000_000),
+        ] {
+            let refusal = Stub::new(script).send(&vec![b'x'; size], &["a@b"], LONG).unwrap_err();
+            assert_eq!(refusal, temporary("qq read error (#4.3.0)"), "{script}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_dies_hangs_or_is_not_there_has_accepted_nothing() {
+        let all = "cat >/dev/null; cat <&1 >/dev/null;";
+        let crash = Stub::new(&format!("{all} kill -9 $$")).send(b"x", &["a@b"], LONG);
+        assert_eq!(crash, Err(temporary("qq crashed (#4.3.0)")));
+        let hang =
+            Stub::new(&format!("{all} exec sleep 600")).send(b"x", &["a@b"], Duration::from_millis(50));
+        assert_eq!(hang, Err(temporary("qq timeout (#4.3.0)")));
+        let stub = Stub::new("");
+        fs::remove_file(stub.path("queue")).unwrap();
+        let absent = stub.send(b"x", &["a@b"], LONG).unwrap_err();
+        assert!(!absent.permanent && absent.text.starts_with("unable to run"), "{absent}");
+    }
+
+    #[test]
+    fn an_address_with_a_nul_would_be_two() {
+        let refusal = Stub::new("exit 0").send(b"x", &["a\0Tb"], LONG).unwrap_err();
+        assert!(refusal.permanent);
+    }
+}

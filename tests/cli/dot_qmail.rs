@@ -1,0 +1,491 @@
+//! `deliver --dot-qmail`: the route of an address, and the mail that takes it.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use expect_test::{Expect, expect};
+
+use crate::support::*;
+
+/// A home directory with a Maildir, and a queue program.
+struct House {
+    scratch: tempfile::TempDir,
+}
+
+const MESSAGE: &str = "Received: x\nSubject: s\n\nFrom here\n";
+
+impl House {
+    fn new() -> House {
+        let house = House { scratch: scratch() };
+        for place in ["tmp", "new", "cur"] {
+            fs::create_dir_all(house.home().join("Maildir").join(place)).unwrap();
+        }
+        house.queue("exit 0");
+        house
+    }
+
+    /// With these files.
+    fn with(files: &[(&str, &str)]) -> House {
+        let house = House::new();
+        files.iter().for_each(|(name, text)| house.file(name, text));
+        house
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    fn home(&self) -> PathBuf {
+        self.path("home")
+    }
+
+    fn file(&self, name: &str, text: &str) {
+        fs::write(self.home().join(name), text).unwrap();
+    }
+
+    fn set_mode(&self, name: &str, mode: u32) {
+        fs::set_permissions(self.home().join(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// A queue program that takes what it is given, and then does this.
+    fn queue(&self, then: &str) {
+        let script = format!(
+            "#!/bin/sh\ncd {} || exit 1\ncat > message; cat <&1 > envelope\n{then}\n",
+            self.scratch.path().display()
+        );
+        fs::write(self.path("queue"), script).unwrap();
+        fs::set_permissions(self.path("queue"), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn command(&self, options: &[&str]) -> Command {
+        let mut command = mailferry(["deliver", "--dot-qmail", "--home"]);
+        command.arg(self.home()).args(options).env("QMAILQUEUE", self.path("queue"));
+        command
+    }
+
+    /// For joe-list@h.example, from s@x.example.
+    fn deliver(&self, options: &[&str]) -> Run {
+        self.deliver_to("joe-list@h.example", options)
+    }
+
+    fn deliver_to(&self, recipient: &str, options: &[&str]) -> Run {
+        let all = [&["-f", "s@x.example", "-r", recipient], options].concat();
+        run_with_stdin(self.command(&all), MESSAGE)
+    }
+
+    /// What `-n` says, with HOME for the home directory.
+    #[track_caller]
+    fn explains(&self, recipient: &str, options: &[&str], code: i32, want: Expect) {
+        let all = [&["-n", "-f", "s@x.example", "-r", recipient], options].concat();
+        let before = tree(&self.home());
+        let run = run(self.command(&all)).exits(code);
+        assert_eq!(tree(&self.home()), before, "-n changes nothing");
+        // The summary says how long it took.
+        let text = run.text() + &run.stderr;
+        let lines = text.lines().filter(|line| !line.contains("\"type\":\"summary\""));
+        let text: String = lines.map(|line| format!("{line}\n")).collect();
+        want.assert_eq(&text.replace(self.home().to_str().unwrap(), "HOME"));
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.home().join(name)).unwrap()
+    }
+
+    fn queued(&self) -> (String, String) {
+        let read = |name: &str| fs::read_to_string(self.path(name)).unwrap();
+        (read("message"), read("envelope").replace('\0', " "))
+    }
+
+    fn mail(&self) -> Vec<Message> {
+        messages(&self.home().join("Maildir"))
+    }
+}
+
+#[test]
+fn the_lines_of_a_file_are_followed_and_forwards_go_last_in_one_message() {
+    let house = House::with(&[(
+        ".qmail-list",
+        "# all of them\n&one@x.example\n./Maildir/\n./box\n|cat > got; env > vars; pwd > where\ntwo@x.example\n",
+    )]);
+    house.deliver(&[]).exits(0);
+    let top = "Return-Path: <s@x.example>\nDelivered-To: joe-list@h.example\n";
+    assert_eq!(house.mail()[0].bytes, format!("{top}{MESSAGE}").as_bytes());
+    let mbox = house.read("box");
+    let quoted = MESSAGE.replace("\nFrom", "\n>From");
+    assert!(
+        mbox.starts_with("From s@x.example ") && mbox.ends_with(&format!("\n{top}{quoted}\n")),
+        "{mbox:?}"
+    );
+    assert_eq!(house.read("got"), MESSAGE);
+    assert_eq!(house.read("where").trim_end(), house.home().to_str().unwrap());
+    let vars = house.read("vars");
+    for var in ["USER=joe", "EXT=list", "LOCAL=joe-list", "HOST2=h", "SENDER=s@x.example"] {
+        assert!(vars.lines().any(|line| line == var), "{var} is not in {vars}");
+    }
+    let want = format!("Delivered-To: joe-list@h.example\n{MESSAGE}");
+    assert_eq!(house.queued(), (want, "Fs@x.example Tone@x.example Ttwo@x.example  ".into()));
+    assert_eq!(fs::metadata(house.home().join("box")).unwrap().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_route_is_explained_and_not_taken() {
+    let house = House::with(&[
+        (
+            ".qmail-list-default",
+            "# hello\n|preline cmd\n\n./Maildir/\n/var/mail/x\n&a@b.example\n+list\nc@d\r\n+what\n",
+        ),
+        (".qmail-list-bob-owner", ""),
+        (".qmail", ""),
+    ]);
+    house.explains(
+        "joe-List-Bob@h.example",
+        &[],
+        0,
+        expect![[r#"
+        HOME/.qmail-list-bob: there is none
+        HOME/.qmail-list-default: taken
+        `default` stands for `Bob`
+        what is forwarded has the sender `joe-List-Bob-owner@h.example`
+        line 1: a comment
+        line 2: runs preline cmd
+        line 3: blank
+        line 4: into the Maildir HOME/Maildir/
+        line 5: into the mbox /var/mail/x
+        line 6: forwards to a@b.example
+        line 7: from here on only forwards
+        line 8: forwards to c@d\r; the CR at its end belongs to it: was this file saved with CRLF?
+        line 9: nothing that is known; passed over
+    "#]],
+    );
+    house.explains(
+        "joe@h.example",
+        &["./Maildir/"],
+        0,
+        expect![[r#"
+        HOME/.qmail: taken
+        it is empty: the default delivery
+        line 1: into the Maildir HOME/Maildir/
+    "#]],
+    );
+    house.explains(
+        "joe-other@h.example",
+        &[],
+        67,
+        expect![[r#"
+        HOME/.qmail-other: there is none
+        HOME/.qmail-default: there is none
+        5.1.1 no mailbox here by that name: HOME has no .qmail-default
+    "#]],
+    );
+    house.set_mode(".qmail-list-default", 0o744);
+    house.explains("joe-list-@h.example", &[], 75, expect![[r#"
+        HOME/.qmail-list-: there is none
+        HOME/.qmail-list-default: taken
+        4.3.5 HOME/.qmail-list-default: line 2: a program, where only forwards are allowed (the file is executable, or +list stands above)
+    "#]]);
+    house.set_mode(".", 0o1755);
+    house.file(".qmail-x", "&you@there");
+    house.explains(
+        "joe+x@h.example",
+        &["--delimiter=+"],
+        0,
+        expect![[r#"
+        HOME/.qmail-x: taken
+        line 1: forwards to you@there
+        the home directory is sticky: until chmod -t all of this waits
+    "#]],
+    );
+    house.explains("joe+x@h.example", &["--delimiter=+", "--json"], 0, expect![[r#"
+        {"message":"taken","path":"HOME/.qmail-x","taken":true,"type":"tried"}
+        {"does":"forward","file":"HOME/.qmail-x","line":1,"message":"forwards to you@there","type":"instruction","what":"you@there"}
+    "#]]);
+}
+
+#[test]
+fn an_address_without_a_file_is_nobodys_and_the_bare_user_has_a_default_delivery() {
+    let house = House::with(&[(".qmail", "")]);
+    house.deliver(&[]).exits(67).complains(&["5.1.1 ", ".qmail-default"]);
+    house.deliver_to("joe@h.example", &[]).exits(0);
+    assert_eq!(house.mail().len(), 1);
+    fs::remove_file(house.home().join(".qmail")).unwrap();
+    house.deliver_to("joe@h.example", &["mbox:box", "./Maildir/"]).exits(0);
+    assert_eq!(house.mail().len(), 2);
+    assert!(house.read("box").contains("Delivered-To: joe@h.example\n"));
+    // What is missing is not invented.
+    fs::remove_dir_all(house.home().join("Maildir")).unwrap();
+    house.deliver_to("joe@h.example", &[]).exits(75).complains(&["4.3.5 ", "Maildir"]);
+    house.deliver_to("joe@h.example", &["--create"]).exits(0);
+    assert_eq!(house.mail().len(), 1);
+}
+
+#[test]
+fn exit_codes_of_programs_are_understood() {
+    for (code, exit, status) in [
+        (64, 69, "5.3.0"),
+        (77, 69, "5.3.0"),
+        (100, 69, "5.3.0"),
+        (112, 69, "5.3.0"),
+        (1, 75, "4.3.0"),
+        (67, 75, "4.3.0"),
+        (75, 75, "4.3.0"),
+        (111, 75, "4.3.0"),
+        (127, 75, "4.3.0"),
+    ] {
+        let text = format!("|echo; echo 'No thanks'; echo really >&2; exit {code}\n./Maildir/\n");
+        let house = House::with(&[(".qmail-list", &text)]);
+        let first = [status, ".qmail-list: line 1", &format!("exit {code}"), "No thanks / really"];
+        let run = house.deliver(&[]).exits(exit).complains(&first);
+        assert!(run.stderr.starts_with(status), "{}", run.stderr);
+        let codes = if exit == 69 { 100 } else { 111 };
+        house.deliver(&["--exit-codes", "qmail"]).exits(codes);
+        assert!(house.mail().is_empty());
+    }
+    let house = House::with(&[(".qmail-list", "|kill -9 $$\n")]);
+    house.deliver(&[]).exits(75).complains(&["4.3.0 ", "signal 9"]);
+    let house = House::with(&[(".qmail-list", "&a@b\n|exit 99\n&c@d\n./Maildir/\n")]);
+    house.deliver(&[]).exits(0);
+    assert!(house.mail().is_empty());
+    assert_eq!(house.queued().1, "Fs@x.example Ta@b  ");
+}
+
+#[test]
+fn what_the_queue_program_says_is_what_becomes_of_a_forward() {
+    let house = House::with(&[(".qmail-list", "&a@b\n")]);
+    for (then, exit, words) in [
+        ("exit 31", 69, "5.3.0 unable to forward"),
+        ("exit 71", 75, "4.3.0 unable to forward"),
+        ("printf 'Dgo away (#5.7.1)' >&6; exit 82", 69, "go away (#5.7.1)"),
+        ("printf 'Zlater (#4.7.1)' >&6; exit 82", 75, "later (#4.7.1)"),
+        ("kill -9 $$", 75, "crashed"),
+    ] {
+        house.queue(then);
+        house.deliver(&[]).exits(exit).complains(&[words]);
+    }
+    // Not even looked at.
+    fs::write(house.path("queue"), "#!/bin/sh\nexit 0\n").unwrap();
+    house.deliver(&[]).exits(75).complains(&["4.3.0 ", "read error"]);
+    fs::remove_file(house.path("queue")).unwrap();
+    house.deliver(&[]).exits(75).complains(&["4.3.0 ", "unable to run"]);
+    house.queue("exit 0");
+    fs::rename(house.path("queue"), house.path("other")).unwrap();
+    house.deliver(&["--via", &format!("queue:{}", house.path("other").display())]).exits(0);
+    house.deliver(&["--via", "smtp://localhost"]).exits(75).complains(&["4.3.5 ", "smtp://localhost"]);
+}
+
+#[test]
+fn a_list_sends_bounces_to_its_owner() {
+    let house = House::with(&[(".qmail-list", "&a@b\n"), (".qmail-list-owner", "./Maildir/\n")]);
+    let sender = |house: &House| house.queued().1.split(' ').next().unwrap().to_owned();
+    house.deliver(&[]).exits(0);
+    assert_eq!(sender(&house), "Fjoe-list-owner@h.example");
+    house.file(".qmail-list-owner-default", "./Maildir/\n");
+    house.deliver(&[]).exits(0);
+    assert_eq!(sender(&house), "Fjoe-list-owner-@h.example-@[]");
+    house.deliver(&["-f", ""]);
+    let bounce = run_with_stdin(house.command(&["-f", "", "-r", "joe-list@h.example"]), MESSAGE);
+    bounce.exits(0);
+    assert_eq!(sender(&house), "F");
+}
+
+#[test]
+fn mail_does_not_go_round_in_circles() {
+    let house = House::with(&[(".qmail-list", "&joe-list@h.example\n")]);
+    // A mail system that delivers at once, and has no Received fields.
+    house.queue(&format!(
+        "{BINARY} deliver --dot-qmail --home {} -f s@x.example -r joe-list@h.example < message 2> said\n\
+         echo $? >> codes; exit 31",
+        house.home().display()
+    ));
+    house.deliver(&[]).exits(69);
+    assert_eq!(fs::read_to_string(house.path("codes")).unwrap(), "69\n");
+    let said = fs::read_to_string(house.path("said")).unwrap();
+    assert!(said.starts_with("5.4.6 ") && said.contains("joe-list@h.example"), "{said}");
+}
+
+#[test]
+fn what_anybody_may_have_written_is_not_believed() {
+    let house = House::with(&[(".qmail-list", "./Maildir/\n")]);
+    house.set_mode(".", 0o757);
+    house.deliver(&[]).exits(75).complains(&["4.3.5 ", "chmod o-w"]);
+    house.set_mode(".", 0o1755);
+    house.deliver(&[]).exits(75).complains(&["4.3.0 ", "sticky"]);
+    house.set_mode(".", 0o775);
+    house.set_mode(".qmail-list", 0o646);
+    house.deliver(&[]).exits(75).complains(&["4.3.5 ", ".qmail-list", "chmod o-w"]);
+    house.set_mode(".qmail-list", 0o664);
+    house.deliver(&[]).exits(0);
+    assert_eq!(house.mail().len(), 1);
+}
+
+#[test]
+fn a_file_that_may_not_be_followed_is_not_begun() {
+    for (text, mode, words) in [
+        ("./Maildir/\n+list\n|cat\n", 0o644, "line 3"),
+        ("&a@b\n./Maildir/\n", 0o744, "line 2"),
+        ("\n./Maildir/\n", 0o644, "line 1"),
+        ("./Maildir/\n&a\0b\n", 0o644, "line 2"),
+    ] {
+        let house = House::with(&[(".qmail-list", text)]);
+        house.set_mode(".qmail-list", mode);
+        house.deliver(&[]).exits(75).complains(&["4.3.5 ", words]);
+        assert!(house.mail().is_empty() && !house.path("message").exists());
+    }
+}
+
+#[test]
+fn a_program_that_takes_too_long_is_killed_with_all_that_it_started() {
+    let house = House::with(&[(".qmail-list", "|sleep 600 & echo $! > pid; wait\n./Maildir/\n")]);
+    house.deliver(&["--program-timeout=1"]).exits(75).complains(&["4.3.0 ", "line 1", "too long"]);
+    is_gone(&house.home().join("pid"));
+    assert!(house.mail().is_empty());
+}
+
+#[test]
+fn a_signal_ends_the_program_too() {
+    let house = House::with(&[(".qmail-list", "|sleep 600 & echo $! > new; mv new pid; wait\n")]);
+    let mut command = house.command(&["-f", "s@x.example", "-r", "joe-list@h.example"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(MESSAGE.as_bytes()).unwrap();
+    let pid = house.home().join("pid");
+    while !pid.exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // SAFETY is std's: the child has not been waited for.
+    let us = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(us, rustix::process::Signal::TERM).unwrap();
+    let run = Run::of(child.wait_with_output().unwrap()).exits(75);
+    assert!(run.stderr.starts_with("4.3.2 "), "{}", run.stderr);
+    is_gone(&pid);
+}
+
+/// A zombie that init has not taken note of yet is gone, too.
+fn is_gone(file: &Path) {
+    let pid: u32 = fs::read_to_string(file).unwrap().trim().parse().unwrap();
+    let stat = || fs::read_to_string(format!("/proc/{pid}/stat")).ok();
+    while stat().is_some_and(|stat| !stat.contains(") Z ")) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_program_need_not_read_and_may_write_as_it_likes() {
+    let large = [MESSAGE.as_bytes(), &b"x".repeat(10_000_000)].concat();
+    for line in [
+        "|true",
+        "|exec <&-; head -c 1000000 /dev/zero",
+        "|head -c 1000000 /dev/zero >&2; cat > got",
+        "|exec >&- 2>&-; cat > got",
+        // Something that stays in the background, with our pipe in its hands.
+        "|sleep 3 &",
+    ] {
+        let house = House::with(&[(".qmail-list", &format!("{line}\n"))]);
+        let command = house.command(&["-f", "s@x.example", "-r", "joe-list@h.example"]);
+        run_with_stdin(command, large.clone()).exits(0);
+        if line.ends_with("got") {
+            same(&fs::read(house.home().join("got")).unwrap(), &large, line);
+        }
+    }
+}
+
+#[test]
+fn every_program_sees_the_whole_message() {
+    let house = House::with(&[(".qmail-list", "|head -1 > one\n|cat > two\n")]);
+    let mbox = format!("From s@x.example Sat Feb  3 04:05:06 2001\n{MESSAGE}");
+    run_with_stdin(house.command(&["-r", "joe-list@h.example"]), mbox).exits(0);
+    assert_eq!(house.read("one"), "Received: x\n");
+    assert_eq!(house.read("two"), MESSAGE);
+}
+
+#[test]
+fn the_recipient_is_found_where_mail_systems_put_it() {
+    for environment in [
+        &[("RECIPIENT", "joe-list@h.example")][..],
+        &[("LOCAL", "joe-list"), ("DOMAIN", "h.example")],
+        &[("LOCAL", "joe-list"), ("HOST", "h.example")],
+        &[("LOCAL_PART", "joe"), ("LOCAL_PART_SUFFIX", "-list"), ("DOMAIN", "h.example")],
+        &[("RECIPIENT", "joe-list@h.example"), ("USER", "joe")],
+    ] {
+        let house = House::with(&[(".qmail-list", "|printf '%s %s %s' $USER $RECIPIENT $EXT > got\n")]);
+        let mut command = house.command(&[]);
+        command.envs(environment.iter().copied());
+        run_with_stdin(command, MESSAGE).exits(0);
+        assert_eq!(house.read("got"), "joe joe-list@h.example list");
+    }
+    // Of a domain that is all joe's, the whole local part is the extension.
+    let house = House::with(&[(".qmail-sales-default", "|printf '%s %s' $EXT $DEFAULT > got\n")]);
+    house.deliver_to("sales-eu@joe.example", &["--user=joe"]).exits(0);
+    assert_eq!(house.read("got"), "sales-eu eu");
+    house.deliver_to("joe+sales-eu@joe.example", &["--delimiter=+"]).exits(0);
+    run_with_stdin(house.command(&[]), MESSAGE).exits(75).complains(&["4.3.5 ", "recipient"]);
+}
+
+#[test]
+fn root_becomes_the_owner_of_the_home_before_it_looks_inside() {
+    if !rustix::process::geteuid().is_root() {
+        return skipped("not root");
+    }
+    const NOBODY: u32 = 65534;
+    let house =
+        House::with(&[(".qmail-list", "./Maildir/\n./box\n|id -u > got; id -G >> got; touch made\n")]);
+    for path in ["home", "home/Maildir", "home/Maildir/tmp", "home/Maildir/new", "home/.qmail-list"] {
+        chown(house.path(path), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    house.deliver(&[]).exits(0);
+    assert_eq!(house.read("got"), "65534\n65534\n");
+    for path in [&house.home().join("made"), &house.home().join("box"), &house.mail()[0].path] {
+        let meta = fs::metadata(path).unwrap();
+        assert_eq!((meta.uid(), meta.gid()), (NOBODY, NOBODY), "{}", path.display());
+    }
+    // What the owner may not read is not read for him.
+    chown(house.home().join(".qmail-list"), Some(0), Some(0)).unwrap();
+    house.set_mode(".qmail-list", 0o600);
+    house.deliver(&[]).exits(75).complains(&["4.3.5 ", ".qmail-list", "permission denied"]);
+}
+
+#[test]
+fn an_lmtp_session_takes_the_route_of_each_recipient() {
+    let house = House::with(&[
+        (".qmail-list", "|cat > got; echo $SENDER $DEFAULT > sender\n"),
+        (".qmail-full", "|echo 'no room'; exit 111\n"),
+        (".qmail-no-default", "|echo 'go away'; exit 100\n"),
+    ]);
+    let home = house.path("%u");
+    let mut command = mailferry(["deliver", "--dot-qmail", "--protocol=lmtp", "--delimiter", "+", "--home"]);
+    command.arg(home).args(["--", "./Maildir/"]);
+    let recipients = ["home+list", "home-nobody", "home-full", "home", "home-no-way", "stranger"];
+    let mut session = "LHLO there\r\nMAIL FROM:<s@x.example>\r\n".to_owned();
+    recipients.iter().for_each(|name| session += &format!("RCPT TO:<{name}@h.example>\r\n"));
+    session += "DATA\r\nSubject: s\r\n\r\ntext\r\n.\r\nQUIT\r\n";
+    let said = run_with_stdin(command, session).exits(0).text();
+    let replies: Vec<&str> = said.lines().filter(|line| line.as_bytes()[3] == b' ').collect();
+    let status = |line: &&str| line.split(' ').take(2).collect::<Vec<_>>().join(" ");
+    let heard: Vec<String> = replies[2..].iter().map(status).collect();
+    let want = [
+        "250 2.1.0",
+        "250 2.1.5",
+        "550 5.1.1",
+        "250 2.1.5",
+        "250 2.1.5",
+        "250 2.1.5",
+        "550 5.1.1",
+        "354 end",
+        "250 2.0.0",
+        "451 4.3.0",
+        "250 2.0.0",
+        "554 5.3.0",
+        "221 2.0.0",
+    ];
+    assert_eq!(heard.len(), want.len(), "{said}");
+    for (heard, want) in heard.iter().zip(want) {
+        assert_eq!(heard.split(' ').next(), want.split(' ').next(), "{said}");
+    }
+    assert!(said.contains("4.3.0") && said.contains("no room") && said.contains("go away"), "{said}");
+    assert_eq!(house.read("got"), "Subject: s\n\ntext\n");
+    assert_eq!(house.read("sender"), "s@x.example\n");
+    assert_eq!(house.mail().len(), 1);
+}
