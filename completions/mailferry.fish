@@ -111,6 +111,14 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l lock-tim
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l spool-dir -d 'Where a message of more than 8 MiB is kept meanwhile; default: $TMPDIR, or /tmp' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l exit-codes -d 'Exit codes: those of sysexits(3), or qmail\'s 0, 100 and 111' -r -f -a "sysexits\t'sysexits(3)'
 qmail\t'qmail-command(8)'"
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l home -d 'The home directory. As root, deliver becomes its owner before it looks inside, unless that is root. With --protocol it and --user may have %u, %d and %e' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l user -d 'Whose home it is: what follows this name and a delimiter in the local part is the extension, and all of it where it begins otherwise. Default: $USER, or the local part up to its first delimiter' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l delimiter -d 'A second delimiter beside `-`, such as `+`; in the names of files it is a `-`' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l program-timeout -d 'How long a program may run, the queue program, too; then it is killed with all that it has started' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l via -d 'The queue program for forwards, with qmail-queue\'s interface: queue:PATH. Default: $QMAILQUEUE, or bin/qmail-queue in $QMAILHOME, which is /var/qmail' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l protocol -d 'Speak with an MTA on standard input and output instead: several messages, several recipients, an outcome for each' -r -f -a "lmtp\t'RFC 2033'"
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l mailbox -d 'The mailbox of a recipient: %u is the local part, %d the domain, %e the extension, in lower case; %% is a percent sign. With %e the local part is divided at its first delimiter, and `/.%e` goes where there is no extension' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l map -d 'A file of lines ADDRESS MAILBOX; @DOMAIN stands for the others of a domain. A mailbox may have %u, %d and %e' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l color -d 'Colour the report' -r -f -a "auto\t'If there is a terminal'
 always\t'Always'
 never\t'Never'"
@@ -122,6 +130,7 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l quota-te
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l create -d 'Make what is missing: the mailbox, the folder'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l once -d 'Leave a mailbox alone that has just this message already, so that a repeat doubles nothing'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s n -l dry-run -d 'Deliver nothing: say what would be done'
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l dot-qmail -d 'Deliver as the .qmail files in --home say: dot-qmail(5). The MAILBOXes, relative to it, are the default delivery, for an address without a file and for an empty file; without any it is ./Maildir/'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l json -d 'Report as JSON Lines: findings, then one summary'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s q -l quiet -d 'Say nothing but errors'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s v -l verbose -d 'List every finding, infos too'

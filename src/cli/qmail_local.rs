@@ -230,8 +230,8 @@ struct Local<'a> {
 impl Caller for Local<'_> {
     fn deliver(&mut self, what: &Instruction) -> Result<(), Failure> {
         let said = match what {
-            Instruction::Maildir(path) => self.into_maildir(path),
-            Instruction::Mbox(path) => self.into_mbox(path),
+            Instruction::Maildir(path) => self.fill_maildir(path),
+            Instruction::Mbox(path) => self.fill_mbox(path),
             _ => Ok(()),
         };
         said.map_err(|Said { reason, text }| Failure { reason, text })
@@ -251,7 +251,7 @@ impl Local<'_> {
         [&self.return_path[..], &self.delivered_to].concat()
     }
 
-    fn into_maildir(&self, path: &[u8]) -> Result<(), Said> {
+    fn fill_maildir(&self, path: &[u8]) -> Result<(), Said> {
         let path = Path::new(OsStr::from_bytes(path));
         let failed = || Said::not_now("Temporary error on maildir delivery. (#4.3.0)".into());
         match Dir::open(path) {
@@ -271,7 +271,7 @@ impl Local<'_> {
         }
     }
 
-    fn into_mbox(&self, name: &[u8]) -> Result<(), Said> {
+    fn fill_mbox(&self, name: &[u8]) -> Result<(), Said> {
         let path = Path::new(OsStr::from_bytes(name));
         // The system would say so of a file to be written, and ours is not opened for that at first.
         if path.is_dir() {

@@ -211,12 +211,9 @@ mod tests {
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         }
 
-        fn find(&self, extension: &str) -> (Result<Option<(String, bool)>, Trouble>, Vec<Tried>) {
-            let mut tried = Vec::new();
+        fn find(&self, extension: &str, tried: &mut Vec<Tried>) -> Result<Option<Found>, Trouble> {
             let dir = Dir::open(self.scratch.path()).unwrap();
-            let found = find(&dir, b"-", extension.as_bytes(), &mut tried);
-            let told = |found: Found| (found.name.into_string().unwrap(), found.forward_only);
-            (found.map(|found| found.map(told)), tried)
+            find(&dir, b"-", extension.as_bytes(), tried)
         }
     }
 
@@ -226,12 +223,13 @@ mod tests {
         fs::create_dir(home.scratch.path().join(".qmail-a-b")).unwrap();
         symlink("nowhere", home.scratch.path().join(".qmail-a-default")).unwrap();
         home.file(".qmail-default", 0o744);
-        let (found, tried) = home.find("a-b");
-        assert_eq!(found.unwrap(), Some((".qmail-default".into(), true)));
-        let why: Vec<_> = tried.into_iter().map(|tried| tried.why_not).collect();
+        let mut tried = Vec::new();
+        let found = home.find("a-b", &mut tried).unwrap().unwrap();
+        assert_eq!((found.name.to_str(), found.forward_only), (Some(".qmail-default"), true));
+        let why: Vec<_> = tried.iter().map(|tried| tried.why_not).collect();
         assert_eq!(why, [Some(WhyNot::NotAFile), Some(WhyNot::Missing), None]);
-        assert!(home.find(&"x".repeat(400)).0.unwrap().is_some());
-        assert!(Home::new().find("a").0.unwrap().is_none());
+        assert!(home.find(&"x".repeat(400), &mut tried).unwrap().is_some());
+        assert!(Home::new().find("a", &mut tried).unwrap().is_none());
     }
 
     #[test]
@@ -239,8 +237,8 @@ mod tests {
         let home = Home::new();
         home.file(".qmail-a", 0o646);
         home.file(".qmail-default", 0o664);
-        assert!(matches!(home.find("a").0, Err(Trouble::FileWritable { mode: 0o646, .. })));
-        assert!(home.find("b").0.unwrap().is_some());
+        assert!(matches!(home.find("a", &mut Vec::new()), Err(Trouble::FileWritable { mode: 0o646, .. })));
+        assert!(home.find("b", &mut Vec::new()).unwrap().is_some());
     }
 
     #[test]
