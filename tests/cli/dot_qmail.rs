@@ -53,12 +53,11 @@ impl House {
 
     /// A queue program that takes what it is given, and then does this.
     fn queue(&self, then: &str) {
-        let script = format!(
-            "#!/bin/sh\ncd {} || exit 1\ncat > message; cat <&1 > envelope\n{then}\n",
-            self.scratch.path().display()
+        let dir = self.scratch.path().display();
+        script(
+            &self.path("queue"),
+            &format!("cd {dir} || exit 1\ncat > message; cat <&1 > envelope\n{then}"),
         );
-        fs::write(self.path("queue"), script).unwrap();
-        fs::set_permissions(self.path("queue"), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     fn command(&self, options: &[&str]) -> Command {
@@ -266,7 +265,7 @@ fn what_the_queue_program_says_is_what_becomes_of_a_forward() {
         house.deliver(&[]).exits(exit).complains(&[words]);
     }
     // Not even looked at.
-    fs::write(house.path("queue"), "#!/bin/sh\nexit 0\n").unwrap();
+    script(&house.path("queue"), "exit 0");
     house.deliver(&[]).exits(75).complains(&["4.3.0 ", "read error"]);
     fs::remove_file(house.path("queue")).unwrap();
     house.deliver(&[]).exits(75).complains(&["4.3.0 ", "unable to run"]);

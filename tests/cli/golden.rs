@@ -144,14 +144,10 @@ impl House {
 
     /// A queue program that ends like this.
     fn queue(&self, exit: i64, said: &str) {
-        let path = self.path("queue");
-        let script = format!(
-            "#!/bin/sh\ncd {}\ncat > queued_message\ncat <&1 > queued_envelope\necho $$ >> queued\n\
-             printf '%s' '{said}' >&6\nexit {exit}\n",
-            self.scratch.path().display()
-        );
-        fs::write(&path, script).unwrap();
-        set_mode(&path, 0o755);
+        let dir = self.scratch.path().display();
+        let take = "cat > queued_message; cat <&1 > queued_envelope; echo $$ >> queued";
+        let end = format!("printf '%s' '{said}' >&6; exit {exit}");
+        script(&self.path("queue"), &format!("cd {dir}; {take}; {end}"));
     }
 
     fn arguments(&self, args: &[&str]) -> Vec<String> {

@@ -562,6 +562,15 @@ pub fn have_strace() -> bool {
     have
 }
 
+/// Makes a shell script that may be run. By a child: a file that is open for writing cannot be run, and what
+/// we have open is so in each child of another test until its exec.
+pub fn script(path: &Path, text: &str) {
+    let make = "cat > \"$0\" && chmod 755 \"$0\"";
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", make]).arg(path);
+    run_with_stdin(command, format!("#!/bin/sh\n{text}\n")).exits(0);
+}
+
 /// A generator that is the same everywhere (splitmix64).
 pub struct Dice(pub u64);
 
