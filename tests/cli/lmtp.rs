@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -399,4 +400,70 @@ fn what_makes_no_sense_in_a_session_is_a_typing_error() {
         let run = run_with_stdin(town.command(&[]), wire(&format!("{word}\n"))).exits(0);
         assert_eq!(replies(&run)[1], reply);
     }
+}
+
+/// As inetd does it: a process for each connection, the socket as its standard input and output.
+#[test]
+fn postfixs_own_client_hands_over_all_it_has() {
+    let town = Town::of(&["joe"]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let options =
+        ["-L", "-s", "4", "-m", "40", "-r", "3", "-l", "5000", "-f", "ann@a.example", "-t", "joe@h.example"];
+    let client = Command::new("smtp-source").args(options).arg(format!("127.0.0.1:{port}")).spawn();
+    let Ok(mut client) = client else { return skipped("smtp-source is not here") };
+    let sessions = listener.incoming().take(40).map(|stream| {
+        let stream = OwnedFd::from(stream.unwrap());
+        let mut command = town.command_for("%d/joe/Maildir/", &[]);
+        command.stdin(stream.try_clone().unwrap()).stdout(stream).spawn().unwrap()
+    });
+    for mut session in sessions.collect::<Vec<Child>>() {
+        assert_eq!(session.wait().unwrap().code(), Some(0));
+    }
+    assert_eq!(client.wait().unwrap().code(), Some(0));
+    let mail = town.mail("joe");
+    assert_eq!(mail.len(), 120);
+    // It names its recipients 1joe, 2joe and so on.
+    let to =
+        |text: &String| text.lines().find_map(|line| line.strip_prefix("Delivered-To: ").map(str::to_owned));
+    assert!(mail.iter().all(|text| text.starts_with("Return-Path: <ann@a.example>\n") && to(text).is_some()));
+    assert!(mail.iter().all(|text| text.len() > 5000 && !text.contains('\r')), "{:?}", mail[0]);
+}
+
+#[test]
+fn pythons_client_finds_its_text_again() {
+    let script = r#"
+import smtplib, socket, subprocess, sys
+ours, theirs = socket.socketpair()
+child = subprocess.Popen(sys.argv[1:], stdin=theirs, stdout=theirs)
+theirs.close()
+client = smtplib.LMTP()
+client.sock, client.file = ours, None
+assert client.getreply()[0] == 220
+client.ehlo("mx.example")  # It says LHLO.
+assert client.has_extn("pipelining") and client.has_extn("8bitmime") and client.has_extn("size")
+for text in [b"a: b\r\n\r\n.\r\n..\r\n.x\r\n\r\n", b"a: b\r\n\r\n\xe9\r\n"]:
+    assert client.sendmail("", ["joe@h.example"], text) == {}
+try:
+    client.sendmail("ann@a.example", ["nobody@h.example"], b"x")
+    sys.exit("nobody has mail")
+except smtplib.SMTPRecipientsRefused as refused:
+    code, why = refused.recipients["nobody@h.example"]
+    assert code == 550 and why.startswith(b"5.1.1 "), why
+client.quit()
+sys.exit(child.wait())
+"#;
+    let town = Town::of(&["joe"]);
+    let session = town.command(&[]);
+    let mut command = Command::new("python3");
+    command.args(["-c", script]).arg(session.get_program()).args(session.get_args());
+    if !have("python3", &["-c", ""]) {
+        return skipped("python3 is not here");
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let maildir = town.path("joe").join("Maildir");
+    let mut bodies: Vec<Vec<u8>> = messages(&maildir).iter().map(|m| m.body().to_vec()).collect();
+    bodies.sort();
+    assert_eq!(bodies, [&b".\n..\n.x\n\n"[..], b"\xe9\n"]);
 }
