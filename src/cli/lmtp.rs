@@ -21,6 +21,8 @@ use mailferry::deliver::lmtp::session::{self, Ending, Options, Peer};
 use mailferry::deliver::lmtp::template::{Parts, Template};
 use mailferry::deliver::{self, Rules, Target};
 use mailferry::mailbox::error::Error;
+use mailferry::mailbox::maildir::make::make_parents;
+use mailferry::mailbox::maildir::write::parent_of;
 use mailferry::mailbox::shown;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -202,10 +204,17 @@ struct Mailboxes<'a> {
     setting: &'a Setting<'a>,
 }
 
-impl Recipients for Mailboxes<'_> {
-    type Mailbox = Target;
+/// The mailbox of a recipient.
+struct Place {
+    target: Target,
+    /// A directory that is there, if the mailbox and what lies between is to be made.
+    make_below: Option<PathBuf>,
+}
 
-    fn look_up(&mut self, recipient: &Address) -> Result<Target, Failure> {
+impl Recipients for Mailboxes<'_> {
+    type Mailbox = Place;
+
+    fn look_up(&mut self, recipient: &Address) -> Result<Place, Failure> {
         let is_divided = |route: &Route| self.is_divided || route.template.has_extension();
         let route = match &self.routes {
             Routes::Same(route) => Some(route),
@@ -217,26 +226,33 @@ impl Recipients for Mailboxes<'_> {
         };
         let delimiters: &[u8] = if route.is_some_and(is_divided) { &self.delimiters } else { b"" };
         let path = template.expand(&Parts::of(recipient, delimiters))?;
-        match std::fs::metadata(&path) {
-            Ok(_) => {}
+        let make_below = match std::fs::metadata(&path) {
+            Ok(_) => None,
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                let is_made = self.setting.rules.create && template.fixed_directory().is_dir();
-                if !is_made {
+                let fixed = template.fixed_directory();
+                if !self.setting.rules.create || !fixed.is_dir() {
                     return Err(template.missing(&path));
                 }
+                Some(fixed)
             }
             Err(e) => return Err(Error::io("look up", &path)(e).into()),
-        }
-        (self.setting.target)(&Mailbox { format: *format, path })
+        };
+        let is_folder = path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"."));
+        let target = match (self.setting.target)(&Mailbox { format: *format, path })? {
+            // With the folder the Maildir that it is in is made.
+            Target::Maildir(path) if is_folder && make_below.is_some() => Target::Folder(path),
+            target => target,
+        };
+        Ok(Place { target, make_below })
     }
 
     fn deliver(
         &mut self,
         letter: &Letter,
         sender: Option<&Address>,
-        mailboxes: &[(Address, Target)],
+        mailboxes: &[(Address, Place)],
     ) -> Vec<Result<String, Failure>> {
-        let one = |(recipient, target): &(Address, Target)| {
+        let one = |(recipient, place): &(Address, Place)| {
             let envelope = Envelope {
                 sender: Some(sender.map(Address::to_bytes).unwrap_or_default()),
                 recipient: Some(recipient.to_bytes()),
@@ -245,7 +261,12 @@ impl Recipients for Mailboxes<'_> {
             // of this delivery.
             let draft = Draft::new(letter, &envelope, true)?;
             let rules = Rules { now: now(), ..self.setting.rules };
-            let delivered = deliver::deliver(&draft, std::slice::from_ref(target), &rules)?;
+            if let Some(from) = &place.make_below {
+                let made_with_it = matches!(place.target, Target::Folder(_));
+                let path = place.target.path();
+                make_parents(if made_with_it { parent_of(path) } else { path }, from)?;
+            }
+            let delivered = deliver::deliver(&draft, std::slice::from_ref(&place.target), &rules)?;
             for one in &delivered {
                 one.findings
                     .iter()

@@ -289,6 +289,44 @@ fn what_is_missing_is_a_missing_recipient_unless_all_is_missing() {
 }
 
 #[test]
+fn what_is_missing_is_made_if_that_is_asked_for() {
+    let town = Town(scratch());
+    let session = |address: &str| {
+        wire(&format!("LHLO mx\nMAIL FROM:<>\nRCPT TO:<{address}@h.example>\nDATA\nx: y\n.\nQUIT\n"))
+    };
+    for (template, address) in
+        [("%d/%u/Maildir/.%e/", "joe-a.b"), ("%d/%u/Maildir/", "eve"), ("%d/box/%u", "ann")]
+    {
+        let run = run_with_stdin(town.command_for(template, &["--create"]), session(address)).exits(0);
+        // Of what is there nobody can say what ann's mailbox should be.
+        let want = if address == "ann" { "451 4.3.5 " } else { "250 2.1.5 ok" };
+        assert!(later_replies(&run)[1].starts_with(want), "{run:?}");
+    }
+    assert_eq!(town.mail("eve").len(), 1);
+    assert_eq!(town.mail("joe"), [""; 0]);
+    let folder = town.path("joe/Maildir/.a.b");
+    assert!(messages(&folder).len() == 1 && folder.join("maildirfolder").is_file());
+    let mut command = mailferry(["deliver", "--protocol", "lmtp", "--create"]);
+    command.arg(format!("--mailbox=mbox:{}/%d/box/%u", town.0.path().display()));
+    let run = run_with_stdin(command, session("ann")).exits(0);
+    let mbox = fs::read_to_string(town.path("box/ann")).unwrap();
+    assert!(mbox.starts_with("From MAILER-DAEMON ") && mbox.ends_with("\nx: y\n\n"), "{mbox:?} {run:?}");
+}
+
+#[test]
+fn who_is_over_quota_is_told_of_that_and_the_others_have_the_message() {
+    let town = Town::of(&["joe", "eve"]);
+    fs::write(town.path("joe/Maildir/maildirsize"), "10S\n").unwrap();
+    let session =
+        "LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nRCPT TO:<eve@h.example>\nDATA\nx: y\n.\nQUIT\n";
+    for (options, want) in [(&[][..], "552 5.2.2 "), (&["--quota-temp"], "452 4.2.2 ")] {
+        let heard = later_replies(&run_with_stdin(town.command(options), wire(session)).exits(0));
+        assert!(heard[4].starts_with(want) && heard[5] == "250 2.0.0 NEW true", "{heard:?}");
+    }
+    assert_eq!((town.mail("joe").len(), town.mail("eve").len()), (0, 2));
+}
+
+#[test]
 fn a_message_too_large_is_refused_and_the_session_goes_on() {
     let town = Town::of(&["joe"]);
     let session = format!(
@@ -412,15 +450,27 @@ fn postfixs_own_client_hands_over_all_it_has() {
         ["-L", "-s", "4", "-m", "40", "-r", "3", "-l", "5000", "-f", "ann@a.example", "-t", "joe@h.example"];
     let client = Command::new("smtp-source").args(options).arg(format!("127.0.0.1:{port}")).spawn();
     let Ok(mut client) = client else { return skipped("smtp-source is not here") };
-    let sessions = listener.incoming().take(40).map(|stream| {
-        let stream = OwnedFd::from(stream.unwrap());
-        let mut command = town.command_for("%d/joe/Maildir/", &[]);
-        command.stdin(stream.try_clone().unwrap()).stdout(stream).spawn().unwrap()
-    });
-    for mut session in sessions.collect::<Vec<Child>>() {
+    listener.set_nonblocking(true).unwrap();
+    let mut sessions = Vec::new();
+    let ended = loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false).unwrap();
+                let stream = OwnedFd::from(stream);
+                let mut command = town.command_for("%d/joe/Maildir/", &[]);
+                command.stdin(stream.try_clone().unwrap()).stdout(stream);
+                sessions.push(command.spawn().unwrap());
+            }
+            Err(_) => match client.try_wait().unwrap() {
+                Some(ended) => break ended,
+                None => std::thread::sleep(std::time::Duration::from_millis(1)),
+            },
+        }
+    };
+    assert_eq!((ended.code(), sessions.len()), (Some(0), 40));
+    for mut session in sessions {
         assert_eq!(session.wait().unwrap().code(), Some(0));
     }
-    assert_eq!(client.wait().unwrap().code(), Some(0));
     let mail = town.mail("joe");
     assert_eq!(mail.len(), 120);
     // It names its recipients 1joe, 2joe and so on.

@@ -3,11 +3,12 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use super::write::{flush_name, is_maildirpp_subfolder, look, parent_of};
 use crate::mailbox::durable::Dir;
 use crate::mailbox::error::{Error, Result};
+use crate::mailbox::shown;
 
 /// The modes of directories and files, subject to the umask.
 const DIR_MODE: u32 = 0o777;
@@ -43,6 +44,28 @@ pub fn make(path: &Path) -> Result<Dir> {
     Ok(dir)
 }
 
+/// Makes the directories that are missing between `from`, which must exist, and what `path` names in the last
+/// of them. They are on stable storage then.
+///
+/// # Errors
+/// [`Error::Destination`] for a path that is not below `from`; [`Error::Io`].
+pub fn make_parents(path: &Path, from: &Path) -> Result<()> {
+    let below = if from == Path::new(".") { path } else { path.strip_prefix(from).unwrap_or(path) };
+    let mut dir = Dir::open(from)?;
+    for part in below.parent().into_iter().flat_map(Path::components) {
+        let Component::Normal(name) = part else {
+            let reason = format!("is not below {}", shown(from));
+            return Err(Error::Destination { path: path.to_owned(), reason });
+        };
+        let (child, is_new) = dir.open_or_create_dir(name, DIR_MODE)?;
+        if is_new {
+            dir.sync()?;
+        }
+        dir = child;
+    }
+    Ok(())
+}
+
 fn make_directory(path: &Path) -> Result<Dir> {
     let name = path.file_name().ok_or_else(|| Error::Destination {
         path: path.to_owned(),
@@ -72,6 +95,18 @@ mod tests {
         // A dot does not make a folder of a Maildir that lies in none.
         make(&temp.path().join(".maildir")).unwrap();
         assert!(!temp.path().join(".maildir/maildirfolder").exists());
+    }
+
+    #[test]
+    fn parents_are_made_below_what_is_there_and_nowhere_else() {
+        let temp = tempfile::tempdir().unwrap();
+        for _ in 0..2 {
+            make_parents(&temp.path().join("a/b/Maildir/"), temp.path()).unwrap();
+            assert!(temp.path().join("a/b").is_dir() && !temp.path().join("a/b/Maildir").exists());
+        }
+        assert!(make_parents(&temp.path().join("c/../../d/x"), temp.path()).is_err());
+        assert!(make_parents(Path::new("/elsewhere/x"), temp.path()).is_err());
+        assert!(make_parents(&temp.path().join("gone/a/b"), &temp.path().join("gone")).is_err());
     }
 
     #[test]
