@@ -211,6 +211,11 @@ impl Pending {
         if let Some(path) = already {
             return Ok(Pending::Already(path));
         }
+        if let Some(quota) = &quota
+            && let Some(over) = quota.refuses(draft.size(), rules.now.as_secs() as i64)?
+        {
+            return Err(over_quota(quota, over, rules));
+        }
         let stamp = Stamp { now: rules.now, pid: rules.locks.pid, host: &rules.locks.host };
         let content = Content { size: draft.size(), wire_size: draft.wire_size(), flags: rules.flags };
         let delivery = Delivery::write(&maildir, stamp, content, |pieces| {

@@ -11,6 +11,8 @@ mod back;
 mod convert;
 mod corpus;
 mod deliver;
+mod deliver_crowd;
+mod deliver_quota;
 mod dot_qmail;
 mod failures;
 mod faults;

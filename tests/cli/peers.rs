@@ -129,24 +129,24 @@ fn peer(program: &str, home: &Path) -> Command {
 
 /// A message as Dovecot shows it.
 #[derive(Debug)]
-struct Shown {
+pub struct Shown {
     uid: u32,
     /// The name of its file less the info, where it lies in a Maildir.
-    guid: String,
-    flags: BTreeSet<String>,
+    pub guid: String,
+    pub flags: BTreeSet<String>,
     is_recent: bool,
     internal_date: String,
-    size: u64,
+    pub size: u64,
     body: Vec<u8>,
 }
 
 /// Dovecot over the mail at one location.
-struct Dovecot {
+pub struct Dovecot {
     home: PathBuf,
     configuration: PathBuf,
 }
 
-fn have_dovecot() -> bool {
+pub fn have_dovecot() -> bool {
     if !Path::new(IMAP).exists() {
         skipped("dovecot is not here");
         return false;
@@ -160,7 +160,7 @@ fn have_dovecot() -> bool {
 }
 
 impl Dovecot {
-    fn over(location: &str, home: &Path) -> Dovecot {
+    pub fn over(location: &str, home: &Path) -> Dovecot {
         let configuration = home.join("dovecot.conf");
         let home = home.to_owned();
         let at = home.display();
@@ -171,24 +171,53 @@ impl Dovecot {
         Dovecot { home, configuration }
     }
 
-    /// Opens the INBOX as a mail reader does and looks at everything, sizes before bytes: then it takes
-    /// W= at its word, and complains when the bytes differ.
+    /// With the quota that the Maildir's file maildirsize states.
+    pub fn with_quota(self) -> Dovecot {
+        let settings = "mail_plugins = quota imap_quota\nplugin {\n  quota = maildir:User quota\n}\n";
+        let before = fs::read_to_string(&self.configuration).unwrap();
+        fs::write(&self.configuration, before + settings).unwrap();
+        self
+    }
+
+    /// What it says in a session in which every command succeeds.
     #[track_caller]
-    fn shows(&self) -> Vec<Shown> {
+    fn answers(&self, session: &str) -> Vec<Reply> {
         let mut command = peer(IMAP, &self.home);
         command.arg("-c").arg(&self.configuration);
-        let session = "1 SELECT INBOX\r\n\
-                       2 FETCH 1:* (UID X-GUID FLAGS INTERNALDATE RFC822.SIZE)\r\n\
-                       3 FETCH 1:* (BODY.PEEK[])\r\n\
-                       4 LOGOUT\r\n";
         let run = conversation(command, session).exits(0);
         let complaints: Vec<&str> = run.stderr.lines().filter(|line| !line.contains(": Info: ")).collect();
         assert!(complaints.is_empty(), "{complaints:#?}");
         let replies = replies(&run.stdout);
-        for tag in 1..=4 {
+        for tag in 1..=session.lines().count() {
             let is_ok = |reply: &Reply| reply.text.starts_with(&format!("{tag} OK "));
             assert!(replies.iter().any(is_ok), "{tag}: {:#?}", run.text());
         }
+        replies
+    }
+
+    /// What it says of the quota: storage in units of 1024 bytes and messages, each with its limit.
+    #[track_caller]
+    pub fn quota(&self) -> String {
+        let replies = self.answers("1 GETQUOTAROOT INBOX\r\n2 LOGOUT\r\n");
+        let quota = replies.iter().find_map(|reply| reply.text.strip_prefix("* QUOTA \"User quota\" "));
+        quota.unwrap_or_else(|| panic!("no quota")).to_owned()
+    }
+
+    /// Deletes all messages in the INBOX.
+    #[track_caller]
+    pub fn expunges_all(&self) {
+        self.answers("1 SELECT INBOX\r\n2 STORE 1:* +FLAGS (\\Deleted)\r\n3 EXPUNGE\r\n4 LOGOUT\r\n");
+    }
+
+    /// Opens the INBOX as a mail reader does and looks at everything, sizes before bytes: then it takes
+    /// W= at its word, and complains when the bytes differ.
+    #[track_caller]
+    pub fn shows(&self) -> Vec<Shown> {
+        let session = "1 SELECT INBOX\r\n\
+                       2 FETCH 1:* (UID X-GUID FLAGS INTERNALDATE RFC822.SIZE)\r\n\
+                       3 FETCH 1:* (BODY.PEEK[])\r\n\
+                       4 LOGOUT\r\n";
+        let replies = self.answers(session);
         let bodies: Vec<&Reply> = replies.iter().filter(|r| r.text.contains(" FETCH (BODY[] ")).collect();
         let shown = replies.iter().filter(|r| r.text.contains(" FETCH (UID ")).zip(&bodies);
         let shown: Vec<Shown> = shown.map(|(said, body)| Shown::of(&said.text, &body.literal)).collect();

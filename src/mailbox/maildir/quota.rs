@@ -213,6 +213,13 @@ impl Quota {
         self.root.path()
     }
 
+    /// Whether it is plain without any counting that a message of `size` bytes does not fit: then it need not
+    /// be written first. None is no promise.
+    pub fn refuses(&self, size: u64, now: i64) -> Result<Option<Over>> {
+        let read = self.read(size, now)?;
+        Ok(read.ok().and_then(|(_, content)| self.over(&content.first_line, content.used, size)))
+    }
+
     /// Whether a message of `size` bytes would fit; nothing is written, nobody is waited for.
     pub fn look(&self, size: u64, now: i64, interrupted: &AtomicBool) -> Result<Option<Over>> {
         let (first_line, used) = match self.read(size, now)? {
@@ -645,9 +652,11 @@ mod tests {
         /// Delivers so many bytes, as far as the quota is asked; or says why not.
         fn deliver(&self, asked: Option<&str>, size: u64) -> Result<(), Over> {
             let quota = self.quota(asked).expect("there is a quota");
+            let plain = quota.refuses(size, NOW).unwrap();
             let looked = quota.look(size, NOW, &GO_ON).unwrap();
             let entered = quota.enter(size, NOW, Duration::ZERO, &GO_ON).unwrap();
             assert_eq!(looked, entered.as_ref().err().copied());
+            assert!(plain.is_none() || plain == looked);
             entered.map(Entered::done)
         }
     }
@@ -768,6 +777,7 @@ mod tests {
             assert_eq!(maildir.text(), format!("{limits}\n320 2\n10 1\n"), "{why}");
         }
         maildir.says("1000S\n999 9\n", 15 * 60);
+        assert!(maildir.quota(None).unwrap().refuses(10, NOW).unwrap().is_some());
         assert!(maildir.deliver(None, 10).is_err());
         assert_eq!(maildir.text(), "1000S\n999 9\n");
     }

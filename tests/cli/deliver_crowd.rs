@@ -1,0 +1,206 @@
+//! Many deliver into one Maildir at once, and a third of them is killed at a random moment: whoever was told
+//! that a message is safe finds it, once and whole; nothing else lies about; the quota's sum is what is there.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::deliver_quota::{new_maildir, sums};
+use crate::support::*;
+use crate::undisturbed::random;
+
+const AT_ONCE: usize = 16;
+/// Messages are smaller than a pipe, so that one is handed over before its delivery is waited for.
+const LARGEST: u64 = 30_000;
+
+/// How a delivery ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum End {
+    Exit(i32),
+    Killed,
+}
+
+/// Message n: its number and then bytes that are those of no other.
+fn message(n: usize) -> Vec<u8> {
+    let mut message = format!("Subject: {n}\n\n").into_bytes();
+    let size = 40 + random("size", n, LARGEST);
+    let mut words = blake3::Hasher::new().update(&n.to_le_bytes()).finalize_xof();
+    let mut word = [0; 16];
+    while (message.len() as u64) < size {
+        words.fill(&mut word);
+        writeln!(message, "{:032x}", u128::from_le_bytes(word)).unwrap();
+    }
+    message
+}
+
+/// The number of a message that is whole.
+fn number(bytes: &[u8]) -> Option<usize> {
+    let line = bytes.strip_prefix(b"Subject: ")?.split(|&b| b == b'\n').next()?;
+    let n = std::str::from_utf8(line).ok()?.parse().ok()?;
+    (bytes == message(n)).then_some(n)
+}
+
+fn begin(maildir: &Path, quota: &str, n: usize) -> Child {
+    let mut command = mailferry(["deliver", "--quota", quota]);
+    command.arg(maildir).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(&message(n)).unwrap();
+    child
+}
+
+/// Delivers so many messages; returns how each ended.
+fn crowd(maildir: &Path, quota: &str, count: usize) -> Vec<End> {
+    let next = AtomicUsize::new(0);
+    let ends = Mutex::new(vec![End::Killed; count]);
+    // How long one takes among the others, in microseconds.
+    let usual = AtomicU64::new(20_000);
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    if n >= count {
+                        return;
+                    }
+                    let started = Instant::now();
+                    let mut child = begin(maildir, quota, n);
+                    if random("victim", n, 3) == 0 {
+                        let within = usual.load(Ordering::Relaxed);
+                        std::thread::sleep(Duration::from_micros(random("moment", n, within)));
+                        child.kill().unwrap();
+                    }
+                    let output = child.wait_with_output().unwrap();
+                    let end = output.status.code().map_or(End::Killed, End::Exit);
+                    if end == End::Exit(0) {
+                        let (took, before) =
+                            (started.elapsed().as_micros() as u64, usual.load(Ordering::Relaxed));
+                        usual.store((before * 7 + took) / 8, Ordering::Relaxed);
+                    }
+                    let said = String::from_utf8_lossy(&output.stderr);
+                    assert!(matches!(end, End::Killed | End::Exit(0 | 77)), "{end:?}: {said}");
+                    ends.lock().unwrap()[n] = end;
+                }
+            });
+        }
+    });
+    ends.into_inner().unwrap()
+}
+
+/// What lies in a Maildir after all.
+struct After {
+    maildir: PathBuf,
+    /// How often each message is there.
+    there: BTreeMap<usize, usize>,
+    bytes: i64,
+}
+
+impl After {
+    /// Every file in new/ is a message of ours, whole.
+    fn of(maildir: &Path) -> After {
+        let (mut there, mut bytes) = (BTreeMap::new(), 0);
+        for file in fs::read_dir(maildir.join("new")).unwrap() {
+            let path = file.unwrap().path();
+            let content = fs::read(&path).unwrap();
+            let n =
+                number(&content).unwrap_or_else(|| panic!("{path:?} is not whole: {} bytes", content.len()));
+            *there.entry(n).or_default() += 1;
+            bytes += content.len() as i64;
+        }
+        After { maildir: maildir.to_owned(), there, bytes }
+    }
+
+    #[track_caller]
+    fn is_true_to(&self, ends: &[End]) {
+        let twice: Vec<_> = self.there.iter().filter(|(_, times)| **times > 1).collect();
+        assert!(twice.is_empty(), "there twice: {twice:?}");
+        for (n, end) in ends.iter().enumerate() {
+            let is_there = self.there.contains_key(&n);
+            assert!(is_there || *end != End::Exit(0), "message {n} was said to be safe and is not there");
+            assert!(!is_there || *end != End::Exit(77), "message {n} was refused and is there");
+        }
+        assert!(self.there.len() <= ends.len());
+        let killed = ends.iter().filter(|end| **end == End::Killed).count();
+        let left = fs::read_dir(self.maildir.join("tmp")).unwrap().count();
+        assert!(left <= killed, "{left} files in tmp/, {killed} were killed");
+        assert_eq!(fs::read_dir(self.maildir.join("cur")).unwrap().count(), 0);
+    }
+
+    /// The sum is what is there, unless the last to touch it was killed at it and has left word of that.
+    #[track_caller]
+    fn is_what_the_quota_says(&self) {
+        let text = fs::read_to_string(self.maildir.join("maildirsize")).unwrap();
+        let (_, bytes, messages) = sums(&text);
+        assert_eq!((bytes, messages), (self.bytes, self.there.len() as i64), "{text}");
+        let mut verify = mailferry(["verify", "--json", "--quick"]);
+        verify.arg(&self.maildir);
+        let findings = run(verify).exits(0).findings();
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    fn is_marked(&self) -> bool {
+        self.maildir.join("mailferry.counting").exists()
+    }
+}
+
+fn tell(what: &str, ends: &[End], after: &After, started: Instant) {
+    let times = |end: End| ends.iter().filter(|e| **e == end).count();
+    let (safe, refused, killed) = (times(End::Exit(0)), times(End::Exit(77)), times(End::Killed));
+    let left = fs::read_dir(after.maildir.join("tmp")).unwrap().count();
+    said(&format!(
+        "{what}: {} deliveries, {AT_ONCE} at once: {safe} safe, {refused} refused, {killed} killed, of which {} had \
+         delivered and {left} left a file in tmp/; {:.1} s",
+        ends.len(),
+        after.there.len() - safe,
+        started.elapsed().as_secs_f64()
+    ));
+    assert!(killed * 6 > ends.len(), "too few were killed in time: {killed}");
+}
+
+#[test]
+fn a_crowd_of_which_a_third_is_killed_leaves_whole_messages_and_a_true_sum() {
+    let count = if full() { 20_000 } else { 1500 };
+    let (scratch, started) = (scratch(), Instant::now());
+    let maildir = scratch.path().join("Maildir");
+    new_maildir(&maildir);
+    let quota = "100000000000S,1000000C";
+    let mut ends = crowd(&maildir, quota, count);
+    let after = After::of(&maildir);
+    after.is_true_to(&ends);
+    if !after.is_marked() {
+        after.is_what_the_quota_says();
+    }
+    tell("a large quota", &ends, &after, started);
+    // The next one mends what the last one left.
+    let last = begin(&maildir, quota, count).wait_with_output().unwrap();
+    assert!(last.status.success());
+    ends.push(End::Exit(0));
+    let after = After::of(&maildir);
+    after.is_true_to(&ends);
+    assert!(!after.is_marked());
+    after.is_what_the_quota_says();
+}
+
+#[test]
+fn a_crowd_fills_a_small_quota_to_its_last_message_and_not_beyond() {
+    let count = if full() { 3000 } else { 300 };
+    let room = count / 3;
+    let (scratch, started) = (scratch(), Instant::now());
+    let maildir = scratch.path().join("Maildir");
+    new_maildir(&maildir);
+    let quota = format!("{room}C");
+    let ends = crowd(&maildir, &quota, count);
+    let after = After::of(&maildir);
+    after.is_true_to(&ends);
+    tell("a small quota", &ends, &after, started);
+    assert_eq!(after.there.len(), room);
+    assert!(ends.contains(&End::Exit(77)));
+    let last = begin(&maildir, &quota, count).wait_with_output().unwrap();
+    assert_eq!(last.status.code(), Some(77), "{last:?}");
+    assert!(!after.is_marked());
+    after.is_what_the_quota_says();
+}
