@@ -53,6 +53,25 @@ fn begin(maildir: &Path, quota: &str, n: usize) -> Child {
     child
 }
 
+/// Kills it when its file is in tmp/, or a moment later: while it writes, waits for its turn, links, counts.
+fn kill_while_it_writes(child: &mut Child, maildir: &Path, n: usize) {
+    let own = format!("P{}R", child.id());
+    let is_there = || {
+        let names = fs::read_dir(maildir.join("tmp")).unwrap().flatten().map(|entry| entry.file_name());
+        names.into_iter().any(|name| name.to_string_lossy().contains(&own))
+    };
+    while child.try_wait().unwrap().is_none() {
+        if is_there() {
+            let moment = Instant::now() + Duration::from_micros(random("moment", n, 600));
+            while Instant::now() < moment {
+                std::hint::spin_loop();
+            }
+            return child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_micros(50));
+    }
+}
+
 /// Delivers so many messages; returns how each ended.
 fn crowd(maildir: &Path, quota: &str, count: usize) -> Vec<End> {
     let next = AtomicUsize::new(0);
@@ -69,10 +88,15 @@ fn crowd(maildir: &Path, quota: &str, count: usize) -> Vec<End> {
                     }
                     let started = Instant::now();
                     let mut child = begin(maildir, quota, n);
-                    if random("victim", n, 3) == 0 {
-                        let within = usual.load(Ordering::Relaxed);
-                        std::thread::sleep(Duration::from_micros(random("moment", n, within)));
-                        child.kill().unwrap();
+                    // Some end sooner than they are killed: a third of all is caught so.
+                    match random("victim", n, 10) {
+                        0..5 => {
+                            let within = usual.load(Ordering::Relaxed);
+                            std::thread::sleep(Duration::from_micros(random("moment", n, within)));
+                            child.kill().unwrap();
+                        }
+                        5..8 => kill_while_it_writes(&mut child, maildir, n),
+                        _ => {}
                     }
                     let output = child.wait_with_output().unwrap();
                     let end = output.status.code().map_or(End::Killed, End::Exit);
@@ -158,7 +182,7 @@ fn tell(what: &str, ends: &[End], after: &After, started: Instant) {
         after.there.len() - safe,
         started.elapsed().as_secs_f64()
     ));
-    assert!(killed * 6 > ends.len(), "too few were killed in time: {killed}");
+    assert!(killed * 5 > ends.len(), "too few were killed in time: {killed}");
 }
 
 #[test]
