@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use mailferry::mailbox::mapped;
-use signal_hook::consts::{SIGBUS, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGBUS, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
 /// A flag that SIGINT, SIGTERM and SIGHUP set. The second one of a kind ends the process at once:
 /// whoever presses Ctrl-C twice does not want to wait for our cleaning up.
@@ -27,6 +27,10 @@ pub fn interruption_with(code: u8) -> Arc<AtomicBool> {
         let soft = signal_hook::flag::register(signal, flag.clone());
         debug_assert!(hard.is_ok() && soft.is_ok());
     }
+    // Over a limit on the size of files a write is to fail, and to be taken back, and not to kill us. A
+    // handler, and not SIG_IGN, which the programs that we run would inherit.
+    let over_limit = signal_hook::flag::register(SIGXFSZ, Arc::default());
+    debug_assert!(over_limit.is_ok());
     flag
 }
 
