@@ -11,21 +11,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 
+use crate::strace::{Call, FAULTS, Fault};
 use crate::support::*;
-use crate::undisturbed::{ANYWHERE, Conversion, Ground, a_maildir, mixed, nothing, random};
+use crate::undisturbed::{Conversion, Ground, a_maildir, mixed, nothing, random};
 
 const MESSAGES: u64 = 100;
 const ONE_WORKER: &str = "-j1";
-
-/// A system call of the trace, and what it works on.
-#[derive(Debug)]
-struct Call {
-    thread: String,
-    name: String,
-    /// The paths of its descriptors, and the names that it gives to the kernel.
-    operands: Vec<String>,
-    takes_room: bool,
-}
 
 /// The n-th call of a name on an operand. strace counts those by thread: another thread may come to
 /// the same number, on the same file then, which is no less a fault at the destination.
@@ -35,18 +26,6 @@ struct Point {
     operand: String,
     nth: usize,
 }
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
-    /// Once, with this error.
-    Error(&'static str),
-    /// A disk that is full from here on.
-    Full,
-    Kill,
-}
-
-const FAULTS: [Fault; 5] =
-    [Fault::Error("ENOSPC"), Fault::Error("EIO"), Fault::Error("EDQUOT"), Fault::Error("EINTR"), Fault::Kill];
 
 /// One run to be disturbed.
 struct Case<'a> {
@@ -235,12 +214,7 @@ impl Case<'_> {
         let names: Vec<&str> = calls.keys().copied().collect();
         let mut options = vec!["-e".to_owned(), format!("trace={}", names.join(","))];
         for (call, first) in calls {
-            let fault = match self.fault {
-                Fault::Error(error) => format!("error={error}:when={first}"),
-                Fault::Full => format!("error=ENOSPC:when={first}+"),
-                Fault::Kill => format!("signal=KILL:when={first}"),
-            };
-            options.extend(["-e".to_owned(), format!("inject={call}:{fault}")]);
+            options.extend(["-e".to_owned(), self.fault.injected(call, first)]);
         }
         let operands: BTreeSet<_> = self.points.iter().map(|point| ground.here(&point.operand)).collect();
         options.extend(operands.into_iter().flat_map(|operand| ["-P".to_owned(), operand]));
@@ -271,56 +245,8 @@ fn killed_midway(conversion: &Conversion, call: &str) -> TempDir {
 fn trace(ground: &Ground<'_>) -> Vec<Call> {
     let (run, log) = traced(ground, ONE_WORKER, &[]);
     run.exits(0);
-    log.lines().filter_map(|line| Call::parse(line, ground)).collect()
-}
-
-impl Call {
-    /// `THREAD NAME(ARGUMENTS) = RESULT`; a call that lasts is cut off, and its end no call.
-    fn parse(line: &str, ground: &Ground<'_>) -> Option<Call> {
-        let (thread, call) = line.split_once(' ')?;
-        let (name, rest) = call.trim_start().split_once('(')?;
-        let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        let arguments = rest.rsplit_once(") = ").map_or(rest, |(arguments, _)| arguments);
-        let arguments = arguments.trim_end_matches("<unfinished ...>");
-        // The standard library's own doubts, in a debug build.
-        let checks = arguments.contains("F_GETFD");
-        if !is_name || name == "execve" || checks {
-            return None;
-        }
-        let has_data = name.contains("read") || name.contains("write");
-        let operands = strings(arguments, !has_data).iter().map(|o| ground.anywhere(o)).collect::<Vec<_>>();
-        if !operands.iter().any(|operand| is_at_destination(operand)) {
-            return None;
-        }
-        let takes_room = arguments.contains("O_CREAT") || ["mkdirat", "write", "writev"].contains(&name);
-        Some(Call { thread: thread.into(), name: name.into(), operands, takes_room })
-    }
-
-    /// What to know it by: the name it gives, since a directory is the same for many.
-    fn operand(&self) -> &str {
-        let is_name = |operand: &&String| !operand.starts_with('/') && *operand != ".";
-        let name = self.operands.iter().find(is_name);
-        name.or_else(|| self.operands.iter().find(|o| is_at_destination(o))).unwrap()
-    }
-}
-
-fn is_at_destination(operand: &str) -> bool {
-    operand.starts_with(ANYWHERE)
-}
-
-/// The paths in angle brackets, and if asked for the names in quotes.
-fn strings(arguments: &str, names: bool) -> Vec<String> {
-    let mut strings = Vec::new();
-    let mut rest = arguments;
-    while let Some(at) = rest.find(['<', '"']) {
-        let (end, wanted) = if rest.as_bytes()[at] == b'<' { ('>', true) } else { ('"', names) };
-        let Some((string, after)) = rest[at + 1..].split_once(end) else { break };
-        if wanted && !string.is_empty() {
-            strings.push(string.to_owned());
-        }
-        rest = after;
-    }
-    strings
+    let calls = log.lines().filter_map(|line| Call::parse(line, &ground.dest()));
+    calls.filter(|call| call.is_at_destination() && !call.is_check).collect()
 }
 
 fn points(calls: &[Call]) -> Vec<Point> {

@@ -553,6 +553,18 @@ pub fn have(program: &str, args: &[&str]) -> bool {
         .is_ok_and(|s| s.success())
 }
 
+/// Runs with a file on standard input, and tells how much memory it took at most, in KiB.
+pub fn peak_memory(command: &[&str], input: &Path) -> (i32, u64) {
+    let script = "import resource, subprocess, sys\n\
+                  code = subprocess.run(sys.argv[2:], stdin=open(sys.argv[1])).returncode\n\
+                  print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
+    let output =
+        Command::new("python3").args(["-c", script]).arg(input).arg(BINARY).args(command).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (code, memory) = text.trim().split_once(' ').unwrap_or_else(|| panic!("{text:?}"));
+    (code.parse().unwrap(), memory.parse().unwrap())
+}
+
 /// strace, if it works here.
 pub fn have_strace() -> bool {
     let have = have("strace", &["-f", "-o", "/dev/null", "true"]);

@@ -9,12 +9,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use tempfile::TempDir;
 
+use crate::strace::ANYWHERE;
 use crate::support::*;
 
 const MANIFEST: &str = "mailferry.manifest";
-
-/// Stands for the destination's directory, wherever it lies.
-pub const ANYWHERE: &str = "/DEST";
 
 type Tree = BTreeMap<PathBuf, Lying>;
 
@@ -106,12 +104,7 @@ impl Ground<'_> {
         self.scratch.path().join(name)
     }
 
-    /// A path below the destination as it is on every ground.
-    pub fn anywhere(&self, path: &str) -> String {
-        path.replace(self.dest().to_str().unwrap(), ANYWHERE)
-    }
-
-    /// Such a path on this one.
+    /// A path below the destination, as it is on every ground, on this one.
     pub fn here(&self, path: &str) -> String {
         path.replace(ANYWHERE, self.dest().to_str().unwrap())
     }

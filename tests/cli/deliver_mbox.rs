@@ -1,0 +1,349 @@
+//! One message into an mbox: behind what is there and never glued to it, read back as it was, and an mbox
+//! byte for byte as before where anything goes wrong.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::support::*;
+
+const OLD: &str = "From ada@example.org Mon Mar  2 08:00:00 1998\nSubject: old\n\nold\n";
+
+/// `mailferry deliver OPTIONS… MAILBOX` with this message.
+fn deliver(options: &[&str], mailbox: &str, message: impl Into<Vec<u8>>) -> Run {
+    let mut command = mailferry(["deliver"]);
+    command.args(options).arg(mailbox);
+    run_with_stdin(command, message)
+}
+
+/// A scratch directory with an mbox in it.
+fn mbox(content: impl AsRef<[u8]>) -> (TempDir, PathBuf, String) {
+    let (scratch, path) = file("inbox", content);
+    let name = path.to_str().unwrap().to_owned();
+    (scratch, path, name)
+}
+
+/// Message N as our own reader has it.
+#[track_caller]
+fn message(mbox: &str, n: usize) -> Vec<u8> {
+    run(mailferry(["inspect", "--lock=none", mbox, &n.to_string()])).exits(0).stdout
+}
+
+/// What refuses a message leaves the mbox as it was, and nothing beside it.
+#[track_caller]
+fn refused(options: &[&str], content: impl AsRef<[u8]>, mail: &str, code: i32, words: &[&str]) {
+    let (scratch, path, name) = mbox(&content);
+    deliver(options, &name, mail).exits(code).complains(words);
+    assert_eq!(fs::read(&path).unwrap(), content.as_ref());
+    assert_eq!(names(scratch.path()), ["inbox"]);
+}
+
+#[test]
+fn a_message_is_read_back_as_it_was_and_the_one_before_it_too() {
+    let long = [b"Subject: x\n\n".to_vec(), vec![b'y'; 3_000_000], b"\nFrom z\n".to_vec()].concat();
+    for old in ["", OLD, &format!("{OLD}\n"), OLD.trim_end(), &OLD.replace('\n', "\r\n")] {
+        for mail in [
+            &b"Subject: x\n\nbody\n"[..],
+            b"Subject: x\n\nno newline at the end",
+            b"Subject: x\r\n\r\nCRLF\r\nFrom me\r\nand LF\n",
+            b"Subject: x\n\n\0From \0\0From a@b Mon Mar  2 08:00:00 1998\n\0",
+            b"Subject: caf\xe9\n\n\xff\xfe\n",
+            b"Subject: x\n\nFrom a\n>From b\n>>From c\n\nFrom a@b Mon Mar  2 08:00:00 1998\nSubject: y\n\n",
+            b"Subject: header alone\n",
+            b"no header at all\n",
+            b"\n",
+            &long,
+        ] {
+            let (scratch, path, name) = mbox(old);
+            deliver(&[], &name, mail).exits(0);
+            let got = message(&name, if old.is_empty() { 1 } else { 2 });
+            let ended = if mail.ends_with(b"\n") { mail.to_vec() } else { [mail, b"\n"].concat() };
+            // Behind a From_ line a reader wants a field.
+            let got = got.strip_prefix(b"X-Status: \n").unwrap_or(&got);
+            same(got, &ended, "the message");
+            let text = fs::read(&path).unwrap();
+            assert!(text.starts_with(old.as_bytes()) && text.ends_with(b"\n\n") | text.ends_with(b"\n\r\n"));
+            if !old.is_empty() {
+                let eol = if old.contains('\r') { "\r\n" } else { "\n" };
+                let content = old.trim_end().split_once(eol).unwrap().1;
+                assert_eq!(message(&name, 1), format!("{content}{eol}").as_bytes());
+            }
+            assert_eq!(names(scratch.path()), ["inbox"]);
+        }
+    }
+}
+
+#[test]
+fn other_readers_find_the_same_messages() {
+    if !have("python3", &["-c", ""]) {
+        return skipped("python3 is not here");
+    }
+    let (_scratch, path, name) = mbox(OLD.trim_end());
+    let bodies = ["one\n", "From the start\n\nFrom a@b Mon Mar  2 08:00:00 1998\n", "no end"];
+    for (n, body) in bodies.iter().enumerate() {
+        let mail = format!("From: b@c\nSubject: number {n}\nContent-Length: 7\nLines: 99\n\n{body}");
+        deliver(&["-f", "a@b"], &name, mail).exits(0);
+    }
+    let script = "import mailbox, sys\n\
+                  for m in mailbox.mbox(sys.argv[1]): print(m.get_from().split()[0], m['Subject'], m['Content-Length'], \
+                  m['Lines'], repr(m.get_payload()))";
+    let output = Command::new("python3").args(["-c", script]).arg(&path).output().unwrap();
+    let found = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(
+        found,
+        "ada@example.org old None None 'old\\n'\n\
+         a@b number 0 None None 'one\\n'\n\
+         a@b number 1 None None '>From the start\\n\\n>From a@b Mon Mar  2 08:00:00 1998\\n'\n\
+         a@b number 2 None None 'no end\\n'\n"
+    );
+    run(mailferry(["verify", &name])).exits(0);
+}
+
+#[test]
+fn flags_are_told_in_the_header() {
+    let (_scratch, path, name) = mbox("");
+    deliver(&["--flags", "SFR"], &name, "Status: O\nSubject: x\n\nbody\n").exits(0);
+    let text = fs::read_to_string(&path).unwrap();
+    let header = text.split_once('\n').unwrap().1;
+    assert_eq!(header, "Status: RO\nSubject: x\nX-Status: AF\n\nbody\n\n");
+}
+
+#[test]
+fn a_missing_mbox_is_made_only_when_asked_for() {
+    let scratch = scratch();
+    let path = scratch.path().join("inbox");
+    let name = format!("mbox:{}", path.display());
+    deliver(&[], &name, "Subject: x\n\n").exits(75).complains(&["4.3.5 ", "inbox", "no such file"]);
+    assert_eq!(names(scratch.path()), [""; 0]);
+    deliver(&["--create"], &name, "Subject: x\n\n").exits(0);
+    deliver(&["--create"], &name, "Subject: y\n\n").exits(0);
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    assert_eq!(message(&name, 2), b"Subject: y\n\n");
+    // Made and not needed: gone again.
+    let mmdf = format!("mmdf:{}", scratch.path().join("other").display());
+    deliver(&["--create"], &mmdf, "Subject: x\n\n\u{1}\u{1}\u{1}\u{1}\n").exits(65);
+    assert_eq!(names(scratch.path()), ["inbox"]);
+    symlink("inbox", scratch.path().join("link")).unwrap();
+    deliver(&[], scratch.path().join("link").to_str().unwrap(), "Subject: z\n\n").exits(0);
+    assert_eq!(message(&name, 3), b"Subject: z\n\n");
+    assert!(fs::symlink_metadata(scratch.path().join("link")).unwrap().is_symlink());
+}
+
+#[test]
+fn mmdf_is_continued_with_frames() {
+    let scratch = scratch();
+    let path = scratch.path().join("inbox");
+    let name = format!("mmdf:{}", path.display());
+    deliver(&["--create"], &name, "Subject: x\n\nFrom x\nno end").exits(0);
+    deliver(&[], path.to_str().unwrap(), "Subject: y\n\n>From y\n").exits(0);
+    assert_eq!(message(&name, 1), b"Subject: x\n\nFrom x\nno end\n");
+    assert_eq!(message(&name, 2), b"Subject: y\n\n>From y\n");
+    let text = fs::read(&path).unwrap();
+    let frame = "a\n\n\u{1}\u{1}\u{1}\u{1} \nb\n";
+    refused(&[], &text, frame, 65, &["5.6.0 ", "four ^A"]);
+    let large = format!("Subject: x\n\n{}{frame}", "x\n".repeat(2_000_000));
+    refused(&[], &text, &large, 65, &["5.6.0 ", "four ^A"]);
+    let open = [&text[..], b"\x01\x01\x01\x01\nSubject: z\n"].concat();
+    refused(&[], open, "Subject: x\n\n", 75, &["4.3.5 ", "never closed"]);
+}
+
+#[test]
+fn what_is_no_mbox_is_refused_by_name_and_left_alone() {
+    let zipped = b"\x1f\x8b\x08\0\0\0\0\0\0\x03";
+    refused(&[], zipped, "Subject: x\n\n", 75, &["4.3.5 ", "compressed (gzip)"]);
+    refused(&[], "From a\rSubject: x\r\rx\r", "Subject: x\n\n", 75, &["4.3.5 ", "CR alone"]);
+    refused(&[], "# a script\nFrom here\n", "Subject: x\n\n", 75, &["4.3.5 ", "not a mailbox"]);
+    refused(&[], OLD, "", 65, &["5.6.0 ", "empty"]);
+    let scratch = scratch();
+    let fifo = scratch.path().join("fifo");
+    assert!(have("mkfifo", &[fifo.to_str().unwrap()]));
+    deliver(&[], fifo.to_str().unwrap(), "Subject: x\n\n").exits(75).complains(&["4.3.5 ", "no regular"]);
+}
+
+#[test]
+fn with_several_mailboxes_all_have_it_or_none() {
+    let (scratch, path, name) = mbox(OLD);
+    let maildir = scratch.path().join("Maildir");
+    ["tmp", "new", "cur"].iter().for_each(|place| fs::create_dir_all(maildir.join(place)).unwrap());
+    let into = |targets: &[&Path]| {
+        let mut command = mailferry(["deliver"]);
+        command.args(targets);
+        run_with_stdin(command, "Subject: x\n\nbody\n")
+    };
+    into(&[&path, &maildir]).exits(0);
+    assert_eq!((message(&name, 2), messages(&maildir).len()), (b"Subject: x\n\nbody\n".to_vec(), 1));
+    let before = (fs::read(&path).unwrap(), tree(&maildir));
+    for missing in ["a", "z"] {
+        let missing = scratch.path().join(format!("{missing}/"));
+        into(&[&path, &maildir, &missing]).exits(75);
+        assert_eq!((fs::read(&path).unwrap(), tree(&maildir)), before);
+    }
+    assert_eq!(names(scratch.path()), ["Maildir", "inbox"]);
+}
+
+/// Who has a lock is named, and the time limit kept.
+#[test]
+fn a_locked_mbox_is_told_with_who_has_it() {
+    let (scratch, path, name) = mbox(OLD);
+    let lock = scratch.path().join("inbox.lock");
+    let limit = ["--lock-timeout", "1"];
+    fs::write(&lock, "4711 of somebody").unwrap();
+    deliver(&limit, &name, "Subject: x\n\n").exits(75).complains(&[
+        "4.2.0 ",
+        "inbox.lock",
+        "4711 of somebody",
+    ]);
+    assert_eq!(fs::read_to_string(&lock).unwrap(), "4711 of somebody");
+    fs::remove_file(&lock).unwrap();
+
+    let holder = format!("{} {} mailferry\n", std::process::id(), hostname());
+    fs::write(&lock, &holder).unwrap();
+    deliver(&limit, &name, "Subject: x\n\n").exits(75).complains(&[
+        "4.2.0 ",
+        "inbox.lock",
+        holder.trim_end(),
+    ]);
+    // A mailferry that is no more.
+    let mut dead = Command::new("true").spawn().unwrap();
+    dead.wait().unwrap();
+    fs::write(&lock, format!("{} {} mailferry\n", dead.id(), hostname())).unwrap();
+    deliver(&limit, &name, "Subject: x\n\nbody\n").exits(0);
+    assert_eq!(names(scratch.path()), ["inbox"]);
+
+    if !have("python3", &["-c", ""]) {
+        return skipped("python3 is not here");
+    }
+    let before = fs::read(&path).unwrap();
+    let script = "import fcntl, sys\nf = open(sys.argv[1], 'r+b')\nfcntl.lockf(f, fcntl.LOCK_EX)\n\
+                  print('locked', flush=True)\nsys.stdin.read()";
+    let mut other = Command::new("python3")
+        .args(["-c", script, &name])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(other.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let run = deliver(&limit, &name, "Subject: x\n\n");
+    assert_eq!((fs::read(&path).unwrap(), names(scratch.path())), (before, vec!["inbox".to_owned()]));
+    drop(other.stdin.take());
+    other.wait().unwrap();
+    run.exits(75).complains(&["4.2.0 ", &format!("process {}", other.id())]);
+    deliver(&limit, &name, "Subject: x\n\n").exits(0);
+}
+
+fn hostname() -> String {
+    rustix::system::uname().nodename().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_signal_while_the_lock_is_waited_for_leaves_the_mbox_as_it_was() {
+    let (scratch, path, name) = mbox(OLD);
+    fs::write(scratch.path().join("inbox.lock"), "").unwrap();
+    let mut command = mailferry(["deliver", &name]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"Subject: x\n\nbody\n").unwrap();
+    // It has the mbox open once the message is read.
+    let opened = || {
+        let fds = fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap();
+        fds.flatten().any(|fd| fs::read_link(fd.path()).is_ok_and(|to| to == path))
+    };
+    while !opened() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(have("kill", &["-TERM", &child.id().to_string()]));
+    Run::of(child.wait_with_output().unwrap()).exits(75).complains(&["4.3.2 ", "interrupted"]);
+    assert_eq!(fs::read_to_string(&path).unwrap(), OLD);
+    assert_eq!(names(scratch.path()), ["inbox", "inbox.lock"]);
+}
+
+#[test]
+fn a_full_disk_leaves_the_mbox_byte_for_byte_as_it_was() {
+    let scratch = scratch();
+    let disk = scratch.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    if !have("mount", &["-t", "tmpfs", "-o", "size=2m", "tmpfs", disk.to_str().unwrap()]) {
+        return skipped("not allowed to mount");
+    }
+    let path = disk.join("inbox");
+    fs::write(&path, OLD.trim_end()).unwrap();
+    let filler = disk.join("filler");
+    // One write(2), and several.
+    let runs = [(1_400_000, 900_000), (0, 5_000_000)].map(|(filled, size)| {
+        fs::write(&filler, vec![b'x'; filled]).unwrap();
+        let mail = format!("Subject: x\n\n{}", "y".repeat(size));
+        let run = deliver(&[], path.to_str().unwrap(), mail.clone());
+        let made = deliver(&["--create"], &format!("mbox:{}", disk.join("new").display()), mail);
+        ([run, made], fs::read(&path).unwrap() == OLD.trim_end().as_bytes(), names(&disk))
+    });
+    let small = deliver(&[], path.to_str().unwrap(), "Subject: small\n\n");
+    assert!(have("umount", &[disk.to_str().unwrap()]));
+    for (runs, as_before, names) in runs {
+        assert!(as_before && names == ["filler", "inbox"], "{names:?}");
+        for run in runs {
+            run.exits(75).complains(&["4.3.1 ", "disk/", "no space"]);
+        }
+    }
+    small.exits(0);
+}
+
+/// A limit on the size of files, as Postfix sets one, raises a signal that must not kill us midway.
+#[test]
+fn a_limit_on_the_size_of_files_leaves_the_mbox_as_it_was() {
+    let (_scratch, path, name) = mbox(OLD);
+    // In blocks of 512 bytes.
+    let command = wrapped("ulimit -f 100; exec \"$@\"", [BINARY], ["deliver", &name]);
+    let run = run_with_stdin(command, format!("Subject: x\n\n{}", "y\n".repeat(100_000)));
+    assert!(fs::read(&path).unwrap() == OLD.as_bytes(), "it is not cut back");
+    run.exits(75).complains(&["inbox: cannot write: file too large"]);
+}
+
+#[test]
+fn a_message_of_100_mb_and_an_endless_line_take_little_memory() {
+    if !have("python3", &["-c", ""]) {
+        return skipped("python3 is not here");
+    }
+    let line = [&[b'x'; 70][..], b"\n"].concat();
+    let lines = [b"Subject: large\n\n".to_vec(), line.repeat(100_000_000 / line.len())].concat();
+    let endless = [b"Subject: large\n\n".to_vec(), vec![b'z'; 100_000_000]].concat();
+    // Not even the header is over where memory is.
+    let header = [b"Subject: large\nX: ".to_vec(), vec![b'z'; 20_000_000], b"\n\nFrom a\n".to_vec()].concat();
+    for mail in [lines, endless, vec![b'z'; 20_000_000], header] {
+        let (scratch, path, name) = mbox(OLD);
+        let input = scratch.path().join("input");
+        fs::write(&input, &mail).unwrap();
+        let (code, memory) = peak_memory(&["deliver", &name], &input);
+        assert_eq!(code, 0);
+        assert!(memory < 64 << 10, "{memory} KiB");
+        let got = message(path.to_str().unwrap(), 2);
+        let got = got.strip_prefix(b"X-Status: \n").unwrap_or(&got);
+        same(&got[..mail.len()], &mail, "the message");
+        assert!(got.len() - mail.len() <= 1);
+    }
+}
+
+/// The size of an mbox does not matter: of one of 20 GB only the ends are read.
+#[test]
+fn a_huge_mbox_costs_no_more_than_a_small_one() {
+    let (_scratch, path, name) = mbox(format!("{OLD}\n"));
+    // A hole, which no disk has to hold.
+    fs::File::options().write(true).open(&path).unwrap().set_len(20 << 30).unwrap();
+    let (_mail, mail) = file("mail", "Subject: x\n\nbody\n");
+    let (code, memory) = peak_memory(&["deliver", &name], &mail);
+    assert_eq!(code, 0);
+    assert!(memory < 64 << 10, "{memory} KiB");
+    let mut end = fs::File::open(&path).unwrap();
+    let mut tail = Vec::new();
+    std::io::Seek::seek(&mut end, std::io::SeekFrom::Start(20 << 30)).unwrap();
+    std::io::Read::read_to_end(&mut end, &mut tail).unwrap();
+    let tail = String::from_utf8(tail).unwrap();
+    assert!(
+        tail.starts_with("\n\nFrom MAILER-DAEMON ") && tail.ends_with("\nSubject: x\n\nbody\n\n"),
+        "{tail}"
+    );
+}

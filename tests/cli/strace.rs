@@ -1,0 +1,93 @@
+//! System calls as strace sees them, and the faults that it puts in their place.
+
+use std::path::Path;
+
+/// Stands for the destination's directory, wherever it lies.
+pub const ANYWHERE: &str = "/DEST";
+
+/// A system call of the trace, and what it works on.
+#[derive(Debug)]
+pub struct Call {
+    pub thread: String,
+    pub name: String,
+    /// The paths of its descriptors, and the names that it gives to the kernel.
+    pub operands: Vec<String>,
+    pub takes_room: bool,
+    /// The standard library's own doubts, in a debug build.
+    pub is_check: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Once, with this error.
+    Error(&'static str),
+    /// A disk that is full from here on.
+    Full,
+    Kill,
+}
+
+pub const FAULTS: [Fault; 5] =
+    [Fault::Error("ENOSPC"), Fault::Error("EIO"), Fault::Error("EDQUOT"), Fault::Error("EINTR"), Fault::Kill];
+
+impl Fault {
+    /// strace's word for it, at the n-th call of a name.
+    pub fn injected(self, call: &str, nth: usize) -> String {
+        let fault = match self {
+            Fault::Error(error) => format!("error={error}:when={nth}"),
+            Fault::Full => format!("error=ENOSPC:when={nth}+"),
+            Fault::Kill => format!("signal=KILL:when={nth}"),
+        };
+        format!("inject={call}:{fault}")
+    }
+}
+
+impl Call {
+    /// `THREAD NAME(ARGUMENTS) = RESULT`; a call that lasts is cut off, and its end no call.
+    pub fn parse(line: &str, destination: &Path) -> Option<Call> {
+        let (thread, call) = line.split_once(' ')?;
+        let (name, rest) = call.trim_start().split_once('(')?;
+        let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let arguments = rest.rsplit_once(") = ").map_or(rest, |(arguments, _)| arguments);
+        let arguments = arguments.trim_end_matches("<unfinished ...>");
+        let is_check = arguments.contains("F_GETFD");
+        if !is_name {
+            return None;
+        }
+        let has_data = name.contains("read") || name.contains("write");
+        let anywhere = |operand: String| operand.replace(destination.to_str().unwrap(), ANYWHERE);
+        let operands = strings(arguments, !has_data).into_iter().map(anywhere).collect();
+        let takes_room = arguments.contains("O_CREAT") || ["mkdirat", "write", "writev"].contains(&name);
+        Some(Call { thread: thread.into(), name: name.into(), operands, takes_room, is_check })
+    }
+
+    /// Whether it works on something at the destination or below.
+    pub fn is_at_destination(&self) -> bool {
+        self.name != "execve" && self.operands.iter().any(|operand| is_at_destination(operand))
+    }
+
+    /// What to know it by: the name it gives, since a directory is the same for many.
+    pub fn operand(&self) -> &str {
+        let is_name = |operand: &&String| !operand.starts_with('/') && *operand != ".";
+        let name = self.operands.iter().find(is_name);
+        name.or_else(|| self.operands.iter().find(|o| is_at_destination(o))).unwrap()
+    }
+}
+
+fn is_at_destination(operand: &str) -> bool {
+    operand.starts_with(ANYWHERE)
+}
+
+/// The paths in angle brackets, and if asked for the names in quotes.
+fn strings(arguments: &str, names: bool) -> Vec<String> {
+    let mut strings = Vec::new();
+    let mut rest = arguments;
+    while let Some(at) = rest.find(['<', '"']) {
+        let (end, wanted) = if rest.as_bytes()[at] == b'<' { ('>', true) } else { ('"', names) };
+        let Some((string, after)) = rest[at + 1..].split_once(end) else { break };
+        if wanted && !string.is_empty() {
+            strings.push(string.to_owned());
+        }
+        rest = after;
+    }
+    strings
+}
