@@ -27,6 +27,7 @@ use mailferry::deliver::letter::Letter;
 use mailferry::deliver::{self, Rules, Target};
 use mailferry::mailbox::durable::Dir;
 use mailferry::mailbox::error::{Error, Result};
+use mailferry::mailbox::escaped;
 use mailferry::mailbox::input::Input;
 use mailferry::mailbox::maildir::flags::Flags;
 use mailferry::mailbox::mbox::append::Extending;
@@ -55,8 +56,8 @@ pub fn is_meant(mut args: impl Iterator<Item = OsString>) -> bool {
 /// Runs it with these arguments, the name excepted.
 pub fn run(args: impl Iterator<Item = OsString>) -> Exit {
     let said = match Arguments::parse(args) {
-        Some(arguments) => deliver(&arguments),
-        None => Err(Said { reason: Reason::Refused, text: USAGE.into() }),
+        Ok(arguments) => deliver(&arguments),
+        Err(why) => Err(Said::never(&format!("{why}{USAGE}"))),
     };
     match said {
         Ok(report) => {
@@ -98,8 +99,9 @@ struct Arguments {
 }
 
 impl Arguments {
-    /// getopt(3)'s rules; there are eight arguments, and the second is an absolute path.
-    fn parse(args: impl Iterator<Item = OsString>) -> Option<Arguments> {
+    /// getopt(3)'s rules; there are eight arguments, and the second is an absolute path. The error goes before
+    /// the usage.
+    fn parse(args: impl Iterator<Item = OsString>) -> Result<Arguments, String> {
         let mut args = args.map(OsString::into_vec).peekable();
         let mut tell = false;
         while let Some(options) = args.next_if(|arg| arg.len() > 1 && arg[0] == b'-') {
@@ -110,15 +112,18 @@ impl Arguments {
                 tell = match option {
                     b'n' => true,
                     b'N' => false,
-                    _ => return None,
+                    _ => return Err(format!("{NAME}: illegal option -- {}\n", escaped(&[*option]))),
                 };
             }
         }
-        let all: [Vec<u8>; 8] = args.collect::<Vec<_>>().try_into().ok()?;
+        let all: [Vec<u8>; 8] = args.collect::<Vec<_>>().try_into().map_err(|_| String::new())?;
         let [user, home, local, dash, extension, host, sender, default] = all;
         let home = PathBuf::from(OsString::from_vec(home));
         let address = Address { user, local, dash, extension, host, sender, delimiter: None };
-        home.is_absolute().then_some(Arguments { tell, home, address, default })
+        match home.is_absolute() {
+            true => Ok(Arguments { tell, home, address, default }),
+            false => Err(String::new()),
+        }
     }
 }
 
@@ -371,5 +376,25 @@ fn say(trouble: &Trouble) -> Said {
             text: format!("Unable to forward message: {refusal}."),
         },
         Trouble::Delivery(Failure { reason, text }) => Said { reason: *reason, text: text.clone() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_those_of_getopt() {
+        let tells = |options: &str| {
+            let words = format!("{options} joe /home joe - e h s@x ./M");
+            Arguments::parse(words.split_whitespace().map(OsString::from)).map(|arguments| arguments.tell)
+        };
+        for (options, tell) in
+            [("", false), ("-n", true), ("-nN", false), ("-N -n", true), ("--", false), ("-n --", true)]
+        {
+            assert_eq!(tells(options), Ok(tell), "{options}");
+        }
+        assert_eq!(tells("-nx"), Err("qmail-local: illegal option -- x\n".into()));
+        assert_eq!(tells("-"), Err(String::new()));
     }
 }
