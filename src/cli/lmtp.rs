@@ -42,12 +42,22 @@ const PIECE: usize = 4096;
 pub struct LmtpArgs {
     /// Speak with an MTA on standard input and output instead: several messages, several recipients, an outcome
     /// for each
+    ///
+    /// With PIPELINING, SIZE, 8BITMIME and ENHANCEDSTATUSCODES. A command has at most 4096 bytes, a message at most
+    /// 1000 recipients; a peer that says nothing for 300 seconds is told 421 4.4.2. A recipient is told 250 when
+    /// all of them are through and his message is on stable storage. Exit code 0: the peer has said QUIT, or has
+    /// closed between two messages; else 75.
     #[arg(long, value_enum, value_name = "NAME", requires = "recipients", help_heading = "LMTP",
         conflicts_with_all = ["sender", "recipient", "dry_run", "json", "verbose"])]
     pub protocol: Option<Protocol>,
     /// The mailbox of a recipient: %u is the local part, %d the domain, %e the extension, in lower case; %% is a
     /// percent sign. With %e the local part is divided at its first delimiter, and `/.%e` goes where there is no
     /// extension
+    ///
+    /// Nothing leads out of the template: a part that is missing, begins with a dot, has a slash or a control
+    /// character in it or more than 255 bytes is refused (550 5.1.3). A mailbox that is missing is a recipient who
+    /// is missing (550 5.1.1) as long as the directory before the first % is there; else the mail waits (451).
+    /// With --create it is made, and the directories above it up to that one.
     #[arg(
         long,
         value_name = "TEMPLATE",
@@ -58,6 +68,11 @@ pub struct LmtpArgs {
     )]
     pub mailbox: Option<OsString>,
     /// A file of lines ADDRESS MAILBOX; @DOMAIN stands for the others of a domain. A mailbox may have %u, %d and %e
+    ///
+    /// Blanks divide the two, and what begins with # is a comment. Addresses are compared without case: the whole
+    /// address first, then, if there is a --delimiter or the mailbox has %e, the address without its extension,
+    /// then the domain. The file is read once, when the session begins; a line that is not understood has the peer
+    /// told 421 4.3.5, and no mail taken. A mailbox without %u, %d or %e that is missing has the mail wait (451).
     #[arg(
         long,
         value_name = "FILE",
