@@ -157,6 +157,7 @@ impl Delivery {
         run.exits(0);
         self.has_it(ground.path(), 1);
         let calls: Vec<Call> = log.lines().filter_map(|line| Call::parse(line, ground.path())).collect();
+        self.is_safe(&calls);
         let main = &calls[0].thread;
         let is_point = |call: &Call| call.thread == *main && !call.is_check && call.is_at_destination();
         let at = |n: usize| {
@@ -165,6 +166,27 @@ impl Delivery {
             Point { call: calls[n].name.clone(), operand: calls[n].operand().into(), nth }
         };
         (0..calls.len()).filter(|&n| is_point(&calls[n])).map(at).collect()
+    }
+
+    /// Asserts that bytes are flushed before a name stands for them, and the name before success is said.
+    fn is_safe(&self, calls: &[Call]) {
+        let of = |name: &str, operand: &str| {
+            let is_it = |call: &Call| call.name == name && call.operands.iter().any(|o| o.contains(operand));
+            calls.iter().rposition(is_it)
+        };
+        let folder = if self.options.contains(&"A.B") { "/DEST/box/.A.B" } else { "/DEST/box" };
+        let order = match self.kind {
+            Kind::Maildir => {
+                let (tmp, new) = (format!("{folder}/tmp/"), format!("{folder}/new"));
+                vec![of("fsync", &tmp), of("linkat", &new), of("fsync", &new)]
+            }
+            Kind::Mbox { before: "", .. } => {
+                let last = calls.iter().rposition(|c| c.name == "fsync" && c.operands == ["/DEST"]);
+                vec![of("pwrite64", "/DEST/box"), of("fsync", "/DEST/box"), last]
+            }
+            Kind::Mbox { .. } => vec![of("pwrite64", "/DEST/box"), of("fsync", "/DEST/box")],
+        };
+        assert!(order.iter().all(Option::is_some) && order.is_sorted(), "{}: {order:?}", self.what);
     }
 
     fn disturb(&self, fault: Fault, point: &Point, tally: &Mutex<Tally>) {

@@ -15,6 +15,7 @@ mod deliver_crowd;
 mod deliver_faults;
 mod deliver_mbox;
 mod deliver_mbox_crowd;
+mod deliver_power;
 mod deliver_quota;
 mod dot_qmail;
 mod failures;

@@ -64,7 +64,7 @@ fn cut_power(existing: bool) {
     for disk in DISKS {
         let mut conversion = Conversion::undisturbed(&bench, disk);
         for n in 0..at_exit {
-            let cut = conversion.cut(&bench.before, None);
+            let cut = conversion.cut(&bench.disk.before, None);
             conversion.takes = conversion.takes.min(cut.after);
             conversion.judge(&cut).unwrap_or_else(|why| panic!("{disk:?}, at exit 0, {n}: {why}"));
             cuts += 1;
@@ -74,7 +74,7 @@ fn cut_power(existing: bool) {
         for _ in 0..3 * before_end {
             // Every second one towards the end, where names appear, and sometimes a little later.
             let part = if turn % 2 == 0 { random.unit() } else { 0.7 + 0.35 * random.unit() };
-            let mut cut = conversion.cut(&bench.before, Some(conversion.takes.mul_f64(part)));
+            let mut cut = conversion.cut(&bench.disk.before, Some(conversion.takes.mul_f64(part)));
             if cut.at_exit {
                 conversion.takes = conversion.takes.min(cut.after);
             }
@@ -109,15 +109,15 @@ fn a_conversion_that_does_not_flush_is_found_out() {
         let Some(bench) = Bench::new(existing) else { return };
         let disk = Disk { options: "commit=30", neighbour: false, fsync: "none" };
         let conversion = Conversion::undisturbed(&bench, disk);
-        let cut = conversion.cut(&bench.before, None);
+        let cut = conversion.cut(&bench.disk.before, None);
         let why = conversion.judge(&cut).expect_err("nothing had been written by then");
         assert!(why.contains("is missing"), "existing: {existing}: {why}");
 
         // Somebody else has the journal written after it: all the names are there, but not their bytes.
-        let image = bench.before.cut().unwrap();
+        let image = bench.disk.before.cut().unwrap();
         let mounted = bench.mount(&image, disk);
         run(conversion.command()).exits(0);
-        fs::File::create(bench.place.join("neighbour")).unwrap().sync_all().unwrap();
+        fs::File::create(bench.disk.place.join("neighbour")).unwrap().sync_all().unwrap();
         let left = image.cut().unwrap();
         drop(mounted);
         let _mounted = bench.mount(&left, disk);
@@ -145,7 +145,7 @@ fn done(command: &mut Command) -> Result<(), String> {
 }
 
 /// A mounted file system; unmounted with the value, which frees the loop device.
-struct Mounted(PathBuf);
+pub struct Mounted(PathBuf);
 
 impl Mounted {
     fn new(image: &Path, at: &Path, options: &str) -> Result<Mounted, String> {
@@ -168,7 +168,7 @@ impl Drop for Mounted {
 }
 
 /// The image of a disk, gone with the value.
-struct Image(NamedTempFile);
+pub struct Image(NamedTempFile);
 
 impl Image {
     /// An empty ext4, all of whose tables are written: nothing is left for the kernel to do later.
@@ -182,7 +182,7 @@ impl Image {
     }
 
     /// What a power cut at this instant leaves of it.
-    fn cut(&self) -> io::Result<Image> {
+    pub fn cut(&self) -> io::Result<Image> {
         let left = NamedTempFile::new_in(self.0.path().parent().unwrap())?;
         rustix::fs::ioctl_ficlone(left.as_file(), self.0.as_file())?;
         Ok(Image(left))
@@ -191,7 +191,7 @@ impl Image {
     /// That it is a state which a power cut leaves: once the journal is replayed, nothing is to be
     /// repaired but what every mount repairs.
     #[track_caller]
-    fn assert_possible(&self) {
+    pub fn assert_possible(&self) {
         let copy = self.cut().unwrap();
         let fsck = tool("e2fsck").args(["-f", "-p"]).arg(copy.0.path()).output().unwrap();
         assert!(fsck.status.code().is_some_and(|code| code < 4), "{fsck:?}");
@@ -199,13 +199,13 @@ impl Image {
 }
 
 /// Somebody else who has a file of his flushed, again and again.
-struct Neighbour {
+pub struct Neighbour {
     leaves: Arc<AtomicBool>,
     works: Option<JoinHandle<()>>,
 }
 
 impl Neighbour {
-    fn on(place: &Path) -> Neighbour {
+    pub fn on(place: &Path) -> Neighbour {
         let file = fs::File::create(place.join("neighbour")).unwrap();
         let leaves = Arc::new(AtomicBool::new(false));
         let left = Arc::clone(&leaves);
@@ -272,37 +272,28 @@ type Tree = BTreeMap<PathBuf, Lying>;
 
 const MANIFEST: &str = "mailferry.manifest";
 
-/// A disk whose power can be cut, and a mailbox to be converted onto it.
-struct Bench {
-    /// Outside of the disk.
-    source: PathBuf,
+/// A disk whose power can be cut.
+pub struct Cuttable {
     /// Where the disk is mounted.
-    place: PathBuf,
-    maildir: PathBuf,
+    pub place: PathBuf,
     /// The disk as it is before.
-    before: Image,
-    /// What lies in the Maildir before; nothing if it is to be a new one.
-    lay: Tree,
-    /// And its manifest.
-    manifest: Vec<u8>,
+    pub before: Image,
     // Dropped last, and in this order.
     _store: Mounted,
-    _scratch: TempDir,
+    scratch: TempDir,
 }
 
-impl Bench {
-    /// None, and said so, where it cannot be had.
-    fn new(existing: bool) -> Option<Bench> {
-        let bench = if rustix::process::geteuid().is_root() {
-            Bench::build(existing)
-        } else {
-            Err("not root".into())
-        };
+impl Cuttable {
+    /// `fill` lays down what is there before, in the directory that it is given. None, and said so, where
+    /// it cannot be had.
+    pub fn new(fill: impl FnOnce(&Path)) -> Option<Cuttable> {
+        let disk =
+            if rustix::process::geteuid().is_root() { Cuttable::build(fill) } else { Err("not root".into()) };
         let skip = |why| skipped(&format!("no power cuts without root, loop devices, ext4 and XFS: {why}"));
-        bench.map_err(skip).ok()
+        disk.map_err(skip).ok()
     }
 
-    fn build(existing: bool) -> Result<Bench, String> {
+    fn build(fill: impl FnOnce(&Path)) -> Result<Cuttable, String> {
         let scratch = scratch();
         let at = |name: &str| scratch.path().join(name);
         let (store_image, store, place) = (at("store.xfs"), at("store"), at("disk"));
@@ -311,28 +302,55 @@ impl Bench {
         // Sparse: mkfs.xfs wants much, and little is used.
         fs::File::create(&store_image).unwrap().set_len(1 << 30).unwrap();
         done(tool("mkfs.xfs").args(["-q", "-m", "reflink=1"]).arg(&store_image))?;
-        let mounted_store = Mounted::new(&store_image, &store, "noatime")?;
+        let _store = Mounted::new(&store_image, &store, "noatime")?;
         let before = Image::blank(&store)?;
         before.cut().map_err(|e| format!("no clone: {e}"))?;
         let mounted = Mounted::new(before.0.path(), &place, "noatime")?;
-        let maildir = place.join("Maildir");
-        let (mut lay, mut manifest) = (Tree::new(), Vec::new());
-        if existing {
-            convert_fixture("inbox.mbox", &maildir);
-            fs::write(maildir.join("new/920000000.1.elsewhere"), "Subject: another's\n\nhello\n").unwrap();
-            lay = tree_alike(&maildir);
-            manifest = fs::read(maildir.join(MANIFEST)).unwrap();
-        }
+        fill(&place);
         drop(mounted);
-        let source = at("source.mbox");
+        Ok(Cuttable { place, before, _store, scratch })
+    }
+
+    #[track_caller]
+    pub fn mount(&self, image: &Image, options: &str) -> Mounted {
+        Mounted::new(image.0.path(), &self.place, options).unwrap_or_else(|why| panic!("{why}"))
+    }
+}
+
+/// A disk whose power can be cut, and a mailbox to be converted onto it.
+struct Bench {
+    /// Outside of the disk.
+    source: PathBuf,
+    maildir: PathBuf,
+    /// What lies in the Maildir before; nothing if it is to be a new one.
+    lay: Tree,
+    /// And its manifest.
+    manifest: Vec<u8>,
+    disk: Cuttable,
+}
+
+impl Bench {
+    /// None, and said so, where it cannot be had.
+    fn new(existing: bool) -> Option<Bench> {
+        let (mut lay, mut manifest) = (Tree::new(), Vec::new());
+        let disk = Cuttable::new(|place| {
+            let maildir = place.join("Maildir");
+            if existing {
+                convert_fixture("inbox.mbox", &maildir);
+                fs::write(maildir.join("new/920000000.1.elsewhere"), "Subject: another's\n\nhello\n")
+                    .unwrap();
+                lay = tree_alike(&maildir);
+                manifest = fs::read(maildir.join(MANIFEST)).unwrap();
+            }
+        })?;
+        let source = disk.scratch.path().join("source.mbox");
         fs::write(&source, letters()).unwrap();
-        let (_store, _scratch) = (mounted_store, scratch);
-        Ok(Bench { source, place, maildir, before, lay, manifest, _store, _scratch })
+        Some(Bench { source, maildir: disk.place.join("Maildir"), lay, manifest, disk })
     }
 
     #[track_caller]
     fn mount(&self, image: &Image, disk: Disk) -> Mounted {
-        Mounted::new(image.0.path(), &self.place, disk.options).unwrap_or_else(|why| panic!("{why}"))
+        self.disk.mount(image, disk.options)
     }
 
     fn is_existing(&self) -> bool {
@@ -374,9 +392,9 @@ struct Conversion<'a> {
 impl Conversion<'_> {
     fn undisturbed(bench: &Bench, disk: Disk) -> Conversion<'_> {
         let mut conversion = Conversion { bench, disk, outcome: Tree::new(), takes: Duration::ZERO };
-        let image = bench.before.cut().unwrap();
+        let image = bench.disk.before.cut().unwrap();
         let _mounted = bench.mount(&image, disk);
-        let _neighbour = disk.neighbour.then(|| Neighbour::on(&bench.place));
+        let _neighbour = disk.neighbour.then(|| Neighbour::on(&bench.disk.place));
         let start = Instant::now();
         run(conversion.command()).exits(0);
         conversion.takes = start.elapsed();
@@ -397,7 +415,7 @@ impl Conversion<'_> {
     fn cut(&self, from: &Image, after: Option<Duration>) -> Cut {
         let image = from.cut().unwrap();
         let _mounted = self.bench.mount(&image, self.disk);
-        let _neighbour = self.disk.neighbour.then(|| Neighbour::on(&self.bench.place));
+        let _neighbour = self.disk.neighbour.then(|| Neighbour::on(&self.bench.disk.place));
         let start = Instant::now();
         let mut command = self.command();
         let mut run = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
@@ -449,7 +467,7 @@ impl Conversion<'_> {
     /// All is there, and nothing beside it.
     fn all_is_there(&self) -> Result<(), String> {
         alike(&self.bench.outcome(), &self.outcome)?;
-        let names = fs::read_dir(&self.bench.place).unwrap().map(|entry| entry.unwrap().file_name());
+        let names = fs::read_dir(&self.bench.disk.place).unwrap().map(|entry| entry.unwrap().file_name());
         let beside: Vec<_> =
             names.filter(|n| n != "Maildir" && n != "neighbour" && n != "lost+found").collect();
         if beside.is_empty() { Ok(()) } else { Err(format!("left beside it: {beside:?}")) }

@@ -1,0 +1,127 @@
+//! Power cuts while a message is delivered: at exit 0 it is there, whole, and before that the mailbox has no
+//! part of it and has lost nothing; see `power.rs` for what a cut is.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::power::{Cuttable, Image, Neighbour};
+use crate::support::*;
+use crate::undisturbed::random;
+
+const OLD: &str = "From ada@example.org Mon Mar  2 08:00:00 1998\nSubject: old\n\nold";
+/// With `data=writeback` an mbox that was growing may have got its length before its bytes.
+const DISKS: [&str; 3] = ["data=ordered", "commit=30", "data=writeback,commit=30"];
+
+#[test]
+fn after_a_power_cut_a_message_is_there_if_success_was_said_and_never_in_part() {
+    let fill = |place: &Path| {
+        ["tmp", "new", "cur"].iter().for_each(|d| fs::create_dir_all(place.join("box").join(d)).unwrap());
+        fs::write(place.join("mbox"), OLD).unwrap();
+    };
+    let Some(disk) = Cuttable::new(fill) else { return };
+    let each = if full() { 40 } else { 4 };
+    let (mut cuts, mut before, mut midway) = (0, 0, 0);
+    for options in DISKS {
+        for target in ["box", "mbox", "mbox:new", "maildir:made"] {
+            let mut takes = Duration::from_millis(50);
+            for n in 0..each {
+                let cut = Cut::make(&disk, options, target, (n % 2 == 1).then_some((takes, n)));
+                takes = if cut.at_exit { cut.after } else { takes };
+                cuts += 1;
+                before += u32::from(!cut.at_exit);
+                midway += u32::from(cut.judge(&disk, options));
+            }
+        }
+    }
+    said(&format!(
+        "power cuts in deliveries: {cuts}, {before} of them before the end, {midway} with an mbox cut short"
+    ));
+    assert!(before * 5 > cuts, "{before} of {cuts}");
+}
+
+/// What a cut has left.
+struct Cut {
+    left: Image,
+    target: &'static str,
+    message: String,
+    after: Duration,
+    /// Success was said before it.
+    at_exit: bool,
+}
+
+impl Cut {
+    /// Delivers, and cuts the power at exit 0, or at a random part of the time that a delivery takes.
+    fn make(disk: &Cuttable, options: &str, target: &'static str, at: Option<(Duration, usize)>) -> Cut {
+        let image = disk.before.cut().unwrap();
+        let _mounted = disk.mount(&image, options);
+        let _neighbour = Neighbour::on(&disk.place);
+        let n = at.map_or(0, |(_, n)| n);
+        let message =
+            format!("Subject: new\n\n{}the end\n", "word ".repeat(random("words", n, 9000) as usize));
+        let mut child = deliver(&disk.place, target, &message);
+        let started = Instant::now();
+        if let Some((takes, n)) = at {
+            std::thread::sleep(takes.mul_f64(random(target, n, 1000) as f64 / 1000.0));
+        } else {
+            child.wait().unwrap();
+        }
+        let ended = child.try_wait().unwrap();
+        let after = started.elapsed();
+        let left = image.cut().unwrap();
+        let status = child.wait().unwrap();
+        assert!(status.success(), "{status}");
+        Cut { left, target, message, after, at_exit: ended.is_some() }
+    }
+
+    /// Has the journal replayed and looks at what is there. Returns whether an mbox ends in a part.
+    fn judge(&self, disk: &Cuttable, options: &str) -> bool {
+        self.left.assert_possible();
+        let _mounted = disk.mount(&self.left, options);
+        let path = disk.place.join(self.target.rsplit(':').next().unwrap());
+        let what = format!("{options}, {}, after {:?}, exit 0: {}", self.target, self.after, self.at_exit);
+        let midway = if path.is_dir() {
+            let files = names(&path.join("new"));
+            let whole =
+                |name: &String| fs::read_to_string(path.join("new").join(name)).unwrap() == self.message;
+            assert!(files.iter().all(whole), "{what}: a partial message");
+            assert!(!self.at_exit || files.len() == 1, "{what}: {files:?}");
+            false
+        } else {
+            let old = if self.target == "mbox" { OLD } else { "" };
+            let bytes = fs::read(&path).unwrap_or_default();
+            assert!(bytes.starts_with(old.as_bytes()), "{what}: what was there is damaged");
+            let whole = bytes.ends_with(format!("\n{}\n", self.message).as_bytes());
+            assert!(!self.at_exit || whole, "{what}: the message is missing");
+            !whole && bytes.len() > old.len()
+        };
+        // A lock that had been made may have its name and not its bytes: then it is told, and a person's to
+        // remove, since it may be anybody's. With its bytes it says that its process is gone.
+        let lock = path.with_extension("lock");
+        if fs::read(&lock).is_ok_and(|bytes| bytes.is_empty()) {
+            fs::remove_file(&lock).unwrap();
+        }
+        // The next one gets through, and is not glued to anything; a Maildir that was half made is made whole.
+        let status = deliver(&disk.place, self.target, "Subject: next\n\nnext\n").wait().unwrap();
+        assert!(status.success(), "{what}: {status}");
+        if path.is_file() {
+            let text = fs::read(&path).unwrap();
+            assert!(text.ends_with(b"\nSubject: next\n\nnext\n\n"), "{what}");
+        }
+        midway
+    }
+}
+
+fn deliver(place: &Path, target: &str, message: &str) -> Child {
+    let (kind, name) = target.split_once(':').map_or(("", target), |(kind, name)| (kind, name));
+    let path = place.join(name);
+    let mailbox =
+        if kind.is_empty() { path.display().to_string() } else { format!("{kind}:{}", path.display()) };
+    let mut command = mailferry(["deliver", "--create", "--lock-timeout=5", &mailbox]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(message.as_bytes()).unwrap();
+    child
+}
