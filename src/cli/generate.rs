@@ -38,7 +38,8 @@ fn generate(directory: &Path) -> anyhow::Result<()> {
         let more = match sub.get_name() {
             "verify" => verify_tables(),
             "deliver" => {
-                format!("{}{}", super::dot_qmail::MANUAL, summary_table(super::deliver::SUMMARY))
+                let summary = summary_table(super::deliver::SUMMARY);
+                [super::dot_qmail::MANUAL, &recipes(), &summary].concat()
             }
             _ => String::new(),
         };
@@ -84,6 +85,51 @@ fn summary_table(keys: &[(&str, &str)]) -> String {
         text.push_str(&item(key, "", meaning));
     }
     text
+}
+
+/// README's recipes for delivery, which tests run as they stand there.
+fn recipes() -> String {
+    const HEADING: &str = "\n## Recipes for delivery\n";
+    let readme = include_str!("../../README.md");
+    let after = readme.split_once(HEADING).expect("README has the recipes").1;
+    let section = after.split("\n## ").next().expect("split gives one part at least");
+    format!(".SH RECIPES{}", roff_of_markdown(section))
+}
+
+/// Paragraphs, headings, code and bold, which is all that README has there.
+fn roff_of_markdown(text: &str) -> String {
+    let mut page = String::new();
+    let mut is_code = false;
+    for line in text.lines() {
+        // A line of text that begins so would be a request.
+        let guard = if line.starts_with(['.', '\'']) { "\\&" } else { "" };
+        match line.strip_prefix("```") {
+            Some(_) => {
+                page.push_str(if is_code { ".EE\n.RE\n" } else { ".RS 2\n.EX\n" });
+                is_code = !is_code;
+            }
+            None if is_code => page.push_str(&format!("{guard}{}\n", roff(line))),
+            None if line.is_empty() => page.push_str(".PP\n"),
+            None => match line.strip_prefix("### ") {
+                Some(heading) => page.push_str(&format!(".SS {}\n", roff(heading))),
+                None => page.push_str(&format!("{guard}{}\n", spans(line))),
+            },
+        }
+    }
+    // Where a heading or a block follows, a paragraph is nothing.
+    while page.contains(".PP\n.PP\n") {
+        page = page.replace(".PP\n.PP\n", ".PP\n");
+    }
+    for next in [".SS", ".RS", ".SH"] {
+        page = page.replace(&format!(".PP\n{next}"), next);
+    }
+    page.trim_end_matches(".PP\n").to_owned()
+}
+
+/// Code in bold, as manual pages have it.
+fn spans(line: &str) -> String {
+    let parts = line.split('`').enumerate();
+    parts.map(|(n, part)| if n % 2 == 1 { format!("\\fB{}\\fR", roff(part)) } else { roff(part) }).collect()
 }
 
 fn item(name: &str, kind: &str, meaning: &str) -> String {

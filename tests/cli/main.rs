@@ -28,6 +28,7 @@ mod kills;
 mod linux_mips;
 mod lmtp;
 mod model;
+mod mta;
 mod peers;
 mod power;
 mod strace;

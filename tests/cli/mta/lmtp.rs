@@ -1,0 +1,194 @@
+//! LMTP on standard input and output: Postfix's spawn(8) and Exim's lmtp transport, each recipient with a status of
+//! its own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::exim::Exim;
+use super::mail;
+use super::postfix::Postfix;
+use super::world::{VMAIL, World};
+use crate::support::*;
+
+const POSTFIX: &str = "Postfix, by LMTP";
+const EXIM: &str = "Exim, by LMTP";
+
+const ANN: &str = "ann@example.com";
+const JOE: &str = "joe@example.org";
+const ADA: &str = "ada@example.org";
+
+fn maildir(world: &World, user: &str) -> std::path::PathBuf {
+    world.maildir(format!("/var/vmail/example.org/{user}"), VMAIL)
+}
+
+#[test]
+fn a_message_arrives_by_postfix_lmtp_byte_for_byte_and_a_bounce_as_one() {
+    let Some(postfix) = Postfix::with(POSTFIX) else { return };
+    let joe = maildir(&postfix.world, "joe");
+    postfix.outcome(ANN, JOE, mail::ODD).is("sent", "2.0.0");
+    mail::is_exactly(&joe, ANN, JOE, mail::ODD);
+    let ada = maildir(&postfix.world, "ada");
+    postfix.outcome("", ADA, mail::ODD).is("sent", "2.0.0");
+    mail::is_exactly(&ada, "", ADA, mail::ODD);
+    assert!(postfix.queued().is_empty());
+}
+
+#[test]
+fn each_recipient_has_a_status_of_its_own_in_postfix() {
+    let Some(postfix) = Postfix::with(POSTFIX) else { return };
+    let joe = maildir(&postfix.world, "joe");
+    let shut = maildir(&postfix.world, "shut");
+    fs::set_permissions(shut.join("tmp"), fs::Permissions::from_mode(0)).unwrap();
+    let all = [JOE, "nobody@example.org", "shut@example.org", "..@example.org", "a/b@example.org"];
+    postfix.submit(ANN, &all, mail::PLAIN);
+    postfix.next(JOE, 0).is("sent", "2.0.0");
+    postfix.next("nobody@example.org", 0).is("bounced", "5.1.1");
+    postfix.next("shut@example.org", 0).is("deferred", "4.3.5");
+    postfix.next("\"..\"@example.org", 0).is("bounced", "5.1.3");
+    postfix.next("a/b@example.org", 0).is("bounced", "5.1.3");
+    mail::is_exactly(&joe, ANN, JOE, mail::PLAIN);
+    assert_eq!(postfix.queued(), ["shut@example.org"]);
+    fs::set_permissions(shut.join("tmp"), fs::Permissions::from_mode(0o700)).unwrap();
+    postfix.retry("shut@example.org").is("sent", "2.0.0");
+    mail::is_exactly(&shut, ANN, "shut@example.org", mail::PLAIN);
+    mail::is_exactly(&joe, ANN, JOE, mail::PLAIN);
+}
+
+#[test]
+fn mail_waits_in_postfix_while_the_disk_of_one_recipient_is_full() {
+    let Some(postfix) = Postfix::with(POSTFIX) else { return };
+    let (joe, ada) = (maildir(&postfix.world, "joe"), maildir(&postfix.world, "ada"));
+    postfix.world.sh("mount -t tmpfs -o size=64k,mode=755 full /var/vmail/example.org/ada");
+    maildir(&postfix.world, "ada");
+    let large = [mail::PLAIN, &b"0123456789abcdef\n".repeat(5_000)].concat();
+    postfix.submit(ANN, &[JOE, ADA], large.clone());
+    postfix.next(JOE, 0).is("sent", "2.0.0");
+    postfix.next(ADA, 0).is("deferred", "4.3.1");
+    postfix.world.sh("mount -o remount,size=1m /var/vmail/example.org/ada");
+    postfix.retry(ADA).is("sent", "2.0.0");
+    mail::is_exactly(&joe, ANN, JOE, &large);
+    mail::is_exactly(&ada, ANN, ADA, &large);
+}
+
+#[test]
+fn a_full_quota_bounces_for_the_one_recipient_only() {
+    let Some(postfix) = Postfix::with(POSTFIX) else { return };
+    let (joe, ada) = (maildir(&postfix.world, "joe"), maildir(&postfix.world, "ada"));
+    postfix.world.write("/var/vmail/example.org/ada/maildirsize", "100S\n0 0\n");
+    postfix.world.sh("chown vmail /var/vmail/example.org/ada/maildirsize");
+    postfix.submit(ANN, &[JOE, ADA], mail::ODD);
+    postfix.next(JOE, 0).is("sent", "2.0.0");
+    postfix.next(ADA, 0).is("bounced", "5.2.2").says("quota");
+    mail::is_exactly(&joe, ANN, JOE, mail::ODD);
+    assert!(messages(&ada).is_empty());
+}
+
+#[test]
+fn a_message_arrives_by_exim_lmtp_for_each_with_a_status_of_its_own() {
+    let Some(exim) = Exim::with(EXIM) else { return };
+    let joe = maildir(&exim.world, "joe");
+    let shut = maildir(&exim.world, "shut");
+    fs::set_permissions(shut.join("tmp"), fs::Permissions::from_mode(0)).unwrap();
+    exim.submit(ANN, &[JOE, "nobody@example.org", "shut@example.org"], mail::ODD);
+    assert_eq!(exim.next(JOE, 0).0, "=>");
+    assert_eq!(exim.next("nobody@example.org", 0).0, "**");
+    assert_eq!(exim.next("shut@example.org", 0).0, "==");
+    mail::is_exactly(&joe, ANN, JOE, mail::ODD);
+    assert!(exim.queued().contains(&"shut@example.org".to_owned()));
+    fs::set_permissions(shut.join("tmp"), fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(exim.retry("shut@example.org").0, "=>");
+    mail::is_exactly(&shut, ANN, "shut@example.org", mail::ODD);
+    let ada = maildir(&exim.world, "ada");
+    assert_eq!(exim.outcome("<>", ADA, mail::PLAIN).0, "=>");
+    mail::is_exactly(&ada, "", ADA, mail::PLAIN);
+}
+
+/// A program that is killed now and then, as by a crash of the machine, and an MTA that then tries again.
+fn flaky(world: &World) {
+    world.write(
+        "/usr/local/bin/flaky",
+        "#!/bin/bash\nprintf -v seconds 0.%03d $((RANDOM % 12 + 1))\ntimeout -s KILL $seconds /usr/local/bin/mailferry \"$@\"\ncode=$?\n\
+         [ $code -le 128 ] || { echo killed >>/var/tmp/killed; exit 75; }\nexit $code\n",
+    );
+    world.sh("chmod 755 /usr/local/bin/flaky; : >/var/tmp/killed; chmod 666 /var/tmp/killed");
+}
+
+/// Messages for three people while their Maildirs go away and come back and deliveries are killed at any moment:
+/// `submit` hands one in, `push` has the MTA try what waits, `queued` says whether anything does. With `once` no
+/// message may be doubled.
+fn campaign(
+    (world, name, once): (&World, &str, bool),
+    submit: impl Fn(&[&str], String),
+    push: impl Fn(),
+    queued: impl Fn() -> bool,
+) {
+    flaky(world);
+    let users = ["joe", "ada", "eve"];
+    let maildirs = users.map(|user| maildir(world, user));
+    let recipients = users.map(|user| format!("{user}@example.org"));
+    let all: Vec<&str> = recipients.iter().map(String::as_str).collect();
+    let numbered = |n: &str| String::from_utf8_lossy(mail::PLAIN).replace("Subject: plain", &format!("Subject: {n}"));
+    let count = if full() { 400 } else { 25 };
+    let mut dice = Dice(count);
+    for n in 0..count {
+        submit(&all, numbered(&format!("number {n}")));
+        let new = maildirs[dice.roll(users.len())].join("new");
+        let away = new.with_file_name("away");
+        match dice.roll(4) {
+            0 if new.exists() => fs::rename(new, away).unwrap(),
+            1 if away.exists() => fs::rename(away, new).unwrap(),
+            2 => push(),
+            _ => {}
+        }
+    }
+    for maildir in maildirs.iter().filter(|maildir| maildir.join("away").exists()) {
+        fs::rename(maildir.join("away"), maildir.join("new")).unwrap();
+    }
+    world.until("the end of the queue", || {
+        push();
+        (!queued()).then_some(())
+    });
+    let kills = fs::read_to_string(world.path("/var/tmp/killed")).unwrap().lines().count();
+    let mut doubled = 0;
+    for (maildir, recipient) in maildirs.iter().zip(&recipients) {
+        let mut times: BTreeMap<String, usize> = BTreeMap::new();
+        for message in messages(maildir) {
+            mail::has(&message, ANN, recipient, numbered(&message.subject()).as_bytes());
+            *times.entry(message.subject()).or_default() += 1;
+        }
+        assert_eq!(times.len() as u64, count, "{name}: {recipient}, {kills} killed: {times:?}");
+        doubled += times.values().map(|times| times - 1).sum::<usize>();
+    }
+    // Who is killed between link and exit has delivered and cannot say so.
+    assert!(doubled <= if once { 0 } else { kills * users.len() }, "{name}: {doubled} doubled, {kills} killed");
+    said(&format!("{name}: {count} messages to 3 each, {kills} deliveries killed, {doubled} doubled, none lost"));
+}
+
+fn with_flaky(text: String, option: &str) -> String {
+    text.replace("/usr/local/bin/mailferry deliver", &format!("/usr/local/bin/flaky deliver {option}"))
+}
+
+#[test]
+fn postfix_loses_nothing_while_deliveries_fail_and_are_killed() {
+    for (recipe, option) in [("Postfix, by a pipe", "--once"), (POSTFIX, "")] {
+        let Some(postfix) = Postfix::with_changes(recipe, |text| with_flaky(text, option)) else { return };
+        campaign(
+            (&postfix.world, recipe, !option.is_empty()),
+            |recipients, text| postfix.submit(ANN, recipients, text),
+            || drop(postfix.world.sh("postqueue -f")),
+            || !postfix.queued().is_empty(),
+        );
+    }
+}
+
+#[test]
+fn exim_loses_nothing_while_deliveries_fail_and_are_killed() {
+    let Some(exim) = Exim::with_changes(EXIM, |text| with_flaky(text, "")) else { return };
+    campaign(
+        (&exim.world, EXIM, false),
+        |recipients, text| exim.submit(ANN, recipients, text),
+        || drop(exim.world.sh("exim4 -qff")),
+        || !exim.queued().is_empty(),
+    );
+}

@@ -1,0 +1,50 @@
+//! What is handed in, and what must lie in the Maildir.
+
+use std::path::Path;
+
+use crate::support::*;
+
+/// With all fields that an MTA would add.
+pub const PLAIN: &[u8] =
+    b"From: ada@example.com\nTo: joe@example.org\nDate: Mon, 2 Mar 1998 08:15:00 +0000\n\
+    Message-Id: <1@example.com>\nSubject: plain\n\nbody\n";
+
+/// The same, and what is easily damaged on the way.
+pub const ODD: &[u8] = b"From: ada@example.com\nTo: joe@example.org\nDate: Mon, 2 Mar 1998 08:15:00 +0000\n\
+    Message-Id: <2@example.com>\nX-From: here\nSubject: odd\n\n\n\nFrom here\n>From there\n>>From everywhere\n.\n..\n\
+    .dot\nDelivered-To: joe@example.org\nReturn-Path: <nobody@example.com>\n8-bit \xe4\xff \xc3\xa4\n\ttab \nend\n\n\n";
+
+/// That one message is there, with its envelope told once and on top, and below what the MTA has put there all
+/// of what was handed in.
+#[track_caller]
+pub fn is_exactly(maildir: &Path, sender: &str, recipient: &str, handed_in: &[u8]) {
+    let all = messages(maildir);
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert!(names(&maildir.join("tmp")).is_empty());
+    has(&all[0], sender, recipient, handed_in);
+}
+
+#[track_caller]
+pub fn has(message: &Message, sender: &str, recipient: &str, handed_in: &[u8]) {
+    let text = String::from_utf8_lossy(&message.bytes);
+    assert!(message.bytes.ends_with(handed_in), "{text}");
+    let above = &message.bytes[..message.bytes.len() - handed_in.len()];
+    let above = std::str::from_utf8(above).unwrap();
+    assert_eq!(above.lines().next().unwrap(), format!("Return-Path: <{sender}>"), "{text}");
+    let told = |field: &str| above.lines().filter(|line| line.starts_with(field)).collect::<Vec<_>>();
+    assert_eq!(told("Return-Path:").len(), 1, "{text}");
+    assert_eq!(told("Delivered-To:"), [format!("Delivered-To: {recipient}")], "{text}");
+    // All else is the MTA's, and whole header fields of it.
+    let fields = [
+        "Return-Path:",
+        "Delivered-To:",
+        "Received:",
+        "X-Original-To:",
+        "Delivery-date:",
+        "Envelope-to:",
+        "\t",
+    ];
+    for line in above.lines() {
+        assert!(fields.iter().any(|field| line.starts_with(field)), "{line:?} in {text}");
+    }
+}

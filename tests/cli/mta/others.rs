@@ -1,0 +1,179 @@
+//! The recipes without a mail server: a systemd socket, fetchmail, cron, a loop.
+
+use std::fs;
+use std::path::Path;
+
+use super::recipes;
+use super::world::{JOE, VMAIL, World};
+use crate::support::*;
+
+const MESSAGE: &str = "From: ada@example.com\nSubject: number 1\n\nbody\n";
+
+/// The crontab's one line of work, as cron gives it to the shell: `\%` is `%`, and what follows another `%`
+/// would be standard input.
+fn as_cron_does(crontab: &str) -> String {
+    let line = crontab.lines().find(|line| !line.starts_with('#')).unwrap();
+    let command = line.splitn(6, ' ').nth(5).unwrap();
+    assert!(!command.replace("\\%", "").contains('%'), "cron ends the command at a bare %");
+    command.replace("\\%", "%")
+}
+
+#[test]
+fn what_a_cron_job_prints_becomes_a_message_and_a_quiet_job_none() {
+    let Some(world) = World::new() else { return };
+    let maildir = world.maildir("/home/joe/Maildir", JOE);
+    let line = as_cron_does(&recipes::blocks("cron")[0]);
+    let job = |script: &str| {
+        world.write("/home/joe/bin/nightly-job", format!("#!/bin/sh\n{script}\n"));
+        world.sh("chmod 755 /home/joe/bin/nightly-job");
+        let mut command = world.command_as(JOE, ["/bin/sh", "-c", &line]);
+        command.env("PATH", "/home/joe/bin:/usr/local/bin:/usr/bin:/bin");
+        run(command).exits(0);
+        messages(&maildir)
+    };
+    assert!(job("exit 1").is_empty());
+    let all = job("echo 'From here: 100%'; echo complaint >&2; exit 3");
+    assert_eq!(all.len(), 1);
+    assert_eq!(all[0].subject(), "nightly-job");
+    assert_eq!(all[0].body(), b"From here: 100%\ncomplaint\n");
+}
+
+#[test]
+fn a_loop_over_files_removes_only_what_is_safe_and_a_second_one_doubles_nothing() {
+    let Some(world) = World::new() else { return };
+    let script = &recipes::blocks("A loop over files")[0];
+    let maildir = world.path("/home/joe/Maildir");
+    for name in ["one", "two", "-dash"] {
+        world.write(Path::new("/home/joe/spool").join(name), MESSAGE.replace("number 1", name));
+    }
+    world.write("/home/joe/spool/empty", "");
+    world.write("/home/joe/kept/one", MESSAGE.replace("number 1", "one"));
+    world.sh("mkdir /home/joe/refused; chown -R joe:joe /home/joe");
+    let go = || run(world.command_as(JOE, ["/bin/sh", "-c", script])).exits(0);
+    let spool = || names(&world.path("/home/joe/spool"));
+    // Without the Maildir all can be tried again but the empty one, which is no message.
+    assert_eq!(go().text().matches(": later").count(), 3);
+    assert_eq!(spool(), ["-dash", "one", "two"]);
+    assert_eq!(names(&world.path("/home/joe/refused")), ["empty"]);
+    world.maildir("/home/joe/Maildir", JOE);
+    go();
+    assert!(spool().is_empty());
+    world.sh("cp /home/joe/kept/one /home/joe/spool/again; chown joe /home/joe/spool/again");
+    go();
+    assert!(spool().is_empty());
+    let mut subjects: Vec<_> = messages(&maildir).iter().map(Message::subject).collect();
+    subjects.sort();
+    assert_eq!(subjects, ["-dash", "one", "two"]);
+}
+
+/// fetchmail gets its mail from Dovecot's imap on a pipe, as `ssh host imap` would be.
+#[test]
+fn fetchmail_leaves_on_the_server_what_was_not_delivered() {
+    if !["/usr/bin/fetchmail", "/usr/lib/dovecot/imap"].iter().all(|program| Path::new(program).exists()) {
+        return skipped("fetchmail or Dovecot is not here");
+    }
+    let Some(world) = World::new() else { return };
+    let server = world.maildir("/home/joe/server", JOE);
+    let body = "8-bit \u{e4}\n.\n..dots\nFrom here\n>From there\n\nend\n";
+    fs::write(
+        server.join("new/1.1.host"),
+        format!("Return-Path: <ada@example.com>\n{}", MESSAGE.replace("body\n", body)),
+    )
+    .unwrap();
+    fs::write(server.join("new/2.2.host"), MESSAGE.replace("number 1", "number 2")).unwrap();
+    world.write(
+        "/home/joe/imap",
+        "#!/bin/sh\nexec env USER=joe HOME=/home/joe /usr/lib/dovecot/imap -o mail_location=maildir:/home/joe/server \
+         -o log_path=/home/joe/dovecot.log -o stats_writer_socket_path=\n",
+    );
+    world.sh("chmod 755 /home/joe/imap; mkdir -p /etc/dovecot; : > /etc/dovecot/dovecot.conf");
+    let recipe = &recipes::files("fetchmail")[0];
+    let piped = recipe
+        .1
+        .replace("protocol imap", "protocol imap plugin \"/home/joe/imap\" auth ssh")
+        .replace("password secret", "password secret sslproto ''");
+    assert_ne!(piped, recipe.1);
+    world.write(&recipe.0, piped);
+    world.sh("chown -R joe:joe /home/joe; chmod 600 /home/joe/.fetchmailrc");
+    let fetch = || run(world.command_as(JOE, ["fetchmail", "--nosyslog", "--invisible"]));
+    let waiting = || messages_anywhere(&server);
+    let first = fetch();
+    assert!(first.stderr.contains("nonzero status 75"), "{first:?}");
+    assert_eq!(waiting(), 2, "{first:?}");
+    let maildir = world.maildir("/home/joe/Maildir", JOE);
+    let second = fetch();
+    assert_eq!(second.code, Some(0), "{second:?}");
+    assert_eq!(waiting(), 0);
+    let all = messages(&maildir);
+    assert_eq!(all.len(), 2);
+    let one = all.iter().find(|m| m.subject() == "number 1").unwrap();
+    assert_eq!(one.field("Return-Path").as_deref(), Some("<ada@example.com>"));
+    assert_eq!(String::from_utf8_lossy(one.body()), body);
+}
+
+fn messages_anywhere(maildir: &Path) -> usize {
+    ["new", "cur"].map(|place| fs::read_dir(maildir.join(place)).unwrap().count()).iter().sum()
+}
+
+#[test]
+fn the_systemd_units_are_sound_and_confined() {
+    if !have("systemd-analyze", &["--version"]) {
+        return skipped("systemd-analyze is not here");
+    }
+    let Some(world) = World::new() else { return };
+    let files = recipes::files("systemd, a socket for LMTP");
+    for (path, text) in &files {
+        world.write(path, text);
+    }
+    let units: Vec<&str> = files.iter().map(|(path, _)| path.as_str()).collect();
+    let mut verify = world.command(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no"]);
+    verify.args(&units);
+    let verified = run(verify).exits(0);
+    assert_eq!(verified.stderr, "", "systemd-analyze verify");
+    let service = units.iter().find(|unit| unit.ends_with(".service")).unwrap();
+    let security = run(world.command(["systemd-analyze", "security", "--offline=true", service]));
+    let verdict = security.text();
+    // Without confinement this is about 9; what is left to lose here is the mail itself.
+    let exposure = verdict.split("exposure level for ").nth(1).and_then(|said| said.split(' ').nth(1));
+    let exposure: f32 = exposure.unwrap_or_else(|| panic!("{verdict}{}", security.stderr)).parse().unwrap();
+    assert!(exposure < 1.0, "{verdict}");
+}
+
+/// As systemd starts it, by its own program for trying that: a process a connection on its socket.
+#[test]
+fn a_connection_to_the_systemd_socket_delivers() {
+    if !have("systemd-socket-activate", &["--version"]) {
+        return skipped("systemd-socket-activate is not here");
+    }
+    let Some(world) = World::new() else { return };
+    let maildir = world.maildir("/var/vmail/example.org/joe", VMAIL);
+    let files = recipes::files("systemd, a socket for LMTP");
+    let value = |unit: &str, key: &str| {
+        let text = &files.iter().find(|(path, _)| path.ends_with(unit)).unwrap().1;
+        text.lines().find_map(|line| line.strip_prefix(key)).unwrap().replace("%%", "%")
+    };
+    let socket = value(".socket", "ListenStream=");
+    let start = format!(
+        "systemd-socket-activate --accept --inetd --listen={socket} {}",
+        value(".service", "ExecStart=")
+    );
+    fs::create_dir_all(world.path(&socket).parent().unwrap()).unwrap();
+    let mut server = world.command_as(0, ["/bin/sh", "-c", &format!("exec {start}")]);
+    let mut server = server.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut stream =
+        world.until("the socket", || std::os::unix::net::UnixStream::connect(world.path(&socket)).ok());
+    let session = format!(
+        "LHLO x\r\nMAIL FROM:<ada@example.com>\r\nRCPT TO:<joe@example.org>\r\nDATA\r\n{}.\r\nQUIT\r\n",
+        MESSAGE.replace('\n', "\r\n")
+    );
+    use std::io::{Read, Write};
+    stream.write_all(session.as_bytes()).unwrap();
+    let mut said = String::new();
+    stream.read_to_string(&mut said).unwrap();
+    let _ = server.kill();
+    let _ = server.wait();
+    assert!(said.lines().last().unwrap().starts_with("221 "), "{said}");
+    let all = messages(&maildir);
+    assert_eq!(all.len(), 1, "{said}");
+    assert_eq!(all[0].body(), b"body\n");
+}

@@ -1,0 +1,158 @@
+//! Postfix, alone in a world with the recipes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use super::recipes;
+use super::world::World;
+use crate::support::*;
+
+/// The services that a queue needs, and none that listens on a port.
+const MASTER: &str = "\
+pickup    unix n - n 60 1 pickup
+cleanup   unix n - n - 0 cleanup
+qmgr      unix n - n 300 1 qmgr
+rewrite   unix - - n - - trivial-rewrite
+bounce    unix - - n - 0 bounce
+defer     unix - - n - 0 bounce
+trace     unix - - n - 0 bounce
+proxymap  unix - - n - - proxymap
+showq     unix n - n - - showq
+error     unix - - n - - error
+retry     unix - - n - - error
+local     unix - n n - - local
+lmtp      unix - - n - - lmtp
+postlog   unix-dgram n - n - 1 postlogd
+";
+
+const MAIN: &str = "\
+compatibility_level = 3.6
+maillog_file = /var/log/mail.log
+inet_interfaces = loopback-only
+inet_protocols = ipv4
+myhostname = mx.example.org
+mydestination = mx.example.org
+local_recipient_maps =
+alias_maps =
+default_transport = error:nothing leaves this machine
+maximal_backoff_time = 1h
+minimal_backoff_time = 1h
+";
+
+pub struct Postfix {
+    pub world: World,
+}
+
+/// What became of a recipient at the last try, as Postfix logs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    pub dsn: String,
+    pub status: String,
+    /// What is in parentheses behind it: our own words among them.
+    pub text: String,
+}
+
+impl Postfix {
+    /// With the recipe under this heading. None where there is no Postfix, and then that has been said.
+    pub fn with(heading: &str) -> Option<Postfix> {
+        Postfix::with_changes(heading, |text| text)
+    }
+
+    /// The same, with its files changed on the way.
+    pub fn with_changes(heading: &str, change: impl Fn(String) -> String) -> Option<Postfix> {
+        if !Path::new("/usr/sbin/postfix").exists() {
+            skipped("Postfix is not here");
+            return None;
+        }
+        let world = World::new()?;
+        let mut files = BTreeMap::from([
+            ("/etc/postfix/main.cf".to_owned(), MAIN.to_owned()),
+            ("/etc/postfix/master.cf".to_owned(), MASTER.to_owned()),
+        ]);
+        for (path, text) in recipes::files(heading) {
+            files.entry(path).or_default().push_str(&change(text));
+        }
+        for (path, text) in files {
+            world.write(path, text);
+        }
+        fs::create_dir_all(world.path("/var/spool/postfix/pid")).unwrap();
+        world.sh("chown postfix /var/lib/postfix; postfix start >/var/log/start 2>&1 || { cat /var/log/start /var/log/mail.log >&2; exit 1; }");
+        Some(Postfix { world })
+    }
+
+    /// Hands a message in as sendmail(1) does.
+    #[track_caller]
+    pub fn submit(&self, sender: &str, recipients: &[&str], message: impl Into<Vec<u8>>) {
+        let mut command = self.world.command(["sendmail", "-i", "-f", sender, "--"]);
+        command.args(recipients);
+        run_with_stdin(command, message).exits(0);
+    }
+
+    /// What the log says of each try for a recipient, in order.
+    pub fn tries(&self, recipient: &str) -> Vec<Outcome> {
+        let log = fs::read(self.world.path("/var/log/mail.log")).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let to = format!(" to=<{recipient}>,");
+        log.lines().filter(|line| line.contains(&to)).filter_map(Outcome::of).collect()
+    }
+
+    /// Submits and waits for what becomes of the one recipient.
+    #[track_caller]
+    pub fn outcome(&self, sender: &str, recipient: &str, message: impl Into<Vec<u8>>) -> Outcome {
+        let before = self.tries(recipient).len();
+        self.submit(sender, &[recipient], message);
+        self.next(recipient, before)
+    }
+
+    /// What becomes of a recipient after so many tries.
+    #[track_caller]
+    pub fn next(&self, recipient: &str, before: usize) -> Outcome {
+        self.world.until(recipient, || self.tries(recipient).get(before).cloned())
+    }
+
+    /// Has the deferred ones tried at once, and waits for this one.
+    #[track_caller]
+    pub fn retry(&self, recipient: &str) -> Outcome {
+        let before = self.tries(recipient).len();
+        self.world.sh("postqueue -f");
+        self.next(recipient, before)
+    }
+
+    /// The recipients that are still in the queue.
+    pub fn queued(&self) -> Vec<String> {
+        let list = self.world.sh("postqueue -j");
+        let lines = list.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let address = |recipient: &serde_json::Value| recipient["address"].as_str().unwrap().to_owned();
+        let mut all: Vec<String> = lines
+            .flat_map(|m| m["recipients"].as_array().unwrap().iter().map(address).collect::<Vec<_>>())
+            .collect();
+        all.sort();
+        all
+    }
+}
+
+impl Outcome {
+    fn of(line: &str) -> Option<Outcome> {
+        let (dsn, rest) = line.split_once(" dsn=")?.1.split_once(", status=")?;
+        let (status, text) = rest.split_once(" (")?;
+        Some(Outcome {
+            dsn: dsn.to_owned(),
+            status: status.to_owned(),
+            text: text.strip_suffix(')').unwrap_or(text).to_owned(),
+        })
+    }
+
+    /// Asserts status and enhanced status code.
+    #[track_caller]
+    pub fn is(&self, status: &str, dsn: &str) -> &Outcome {
+        assert_eq!((&*self.status, &*self.dsn), (status, dsn), "{}", self.text);
+        self
+    }
+
+    #[track_caller]
+    pub fn says(&self, words: &str) -> &Outcome {
+        assert!(self.text.contains(words), "{words:?} is not in {:?}", self.text);
+        self
+    }
+}

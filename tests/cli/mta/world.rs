@@ -1,0 +1,254 @@
+//! A world of its own for programs that want a whole machine: `/etc`, `/home`, `/run` and `/var` are the
+//! test's, with accounts of its own and our binary as `/usr/local/bin/mailferry`; processes of this world
+//! see each other only, and have no network but themselves. So a recipe runs as it stands in the manual, and nothing
+//! of the machine is touched.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::support::*;
+
+/// As a distribution gives them to people.
+pub const JOE: u32 = 61_001;
+pub const VMAIL: u32 = 61_002;
+const EXIM: u32 = 61_003;
+
+const ACCOUNTS: [(&str, u32, &str); 3] =
+    [("joe", JOE, "/home/joe"), ("vmail", VMAIL, "/var/vmail"), ("Debian-exim", EXIM, "/var/spool/exim4")];
+
+/// What is looked up in /etc, by programs and by the C library for them.
+const COPIED: [&str; 8] =
+    ["passwd", "group", "nsswitch.conf", "services", "protocols", "ld.so.cache", "ld.so.conf", "postfix"];
+
+/// How long anything may take that ends by itself. The machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The first process: it makes the world, and when its standard input ends, however the test ended, the
+/// kernel ends all others with it.
+const INIT: &str = r#"
+set -e
+root=$1 mailferry=$2 exim=$3
+# Only now: before, this is still the number that the others know.
+read -r me rest </proc/self/stat
+mount -t proc proc /proc
+ip link set lo up
+hostname mx.example.org
+for place in etc home run var; do
+    mount --bind "$root/$place" "/$place"
+done
+mount --bind "$root/bin" /usr/local/bin
+: >/usr/local/bin/mailferry
+mount --bind "$mailferry" /usr/local/bin/mailferry
+if [ -n "$exim" ]; then
+    : >/usr/local/bin/exim4
+    mount --bind "$exim" /usr/local/bin/exim4
+fi
+echo "$me"
+# Nothing is to hold what the test has to remove.
+cd /
+exec 3<&0 </dev/null
+exec cat <&3 >/dev/null
+"#;
+
+pub struct World {
+    first: Child,
+    /// While this is open the world goes on.
+    life: Option<ChildStdin>,
+    /// The first process, as we know it.
+    number: u32,
+    _root: TempDir,
+}
+
+impl World {
+    /// None where that cannot be had, and then it has been said.
+    pub fn new() -> Option<World> {
+        if !rustix::process::geteuid().is_root() {
+            skipped("not root: no world of its own for a mail server");
+            return None;
+        }
+        let root = scratch();
+        furnish(root.path());
+        let mut first = Command::new("unshare")
+            .args([
+                "--mount",
+                "--pid",
+                "--net",
+                "--ipc",
+                "--uts",
+                "--fork",
+                "--kill-child",
+                "--propagation",
+                "private",
+            ])
+            .args(["/bin/sh", "-c", INIT, "sh"])
+            .args([root.path(), Path::new(BINARY), &exim().unwrap_or_default()])
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("unshare is on every Debian");
+        let mut ready = String::new();
+        BufReader::new(first.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        let Ok(number) = ready.trim().parse() else {
+            let _ = first.wait();
+            skipped("no namespaces here: no world of its own for a mail server");
+            return None;
+        };
+        let life = first.stdin.take();
+        Some(World { first, life, number, _root: root })
+    }
+
+    /// Where a path of that world lies for us, its mounts among them.
+    pub fn path(&self, inside: impl AsRef<Path>) -> PathBuf {
+        let inside = inside.as_ref().strip_prefix("/").expect("an absolute path");
+        Path::new("/proc").join(self.number.to_string()).join("root").join(inside)
+    }
+
+    /// Writes a file there, and its directories; of root, and readable to all.
+    pub fn write(&self, inside: impl AsRef<Path>, text: impl AsRef<[u8]>) {
+        let path = self.path(inside);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+    }
+
+    /// A Maildir there of this user, whose directories on the way to it are theirs too.
+    pub fn maildir(&self, inside: impl AsRef<Path>, user: u32) -> PathBuf {
+        let path = self.path(inside);
+        for part in ["tmp", "new", "cur"] {
+            fs::create_dir_all(path.join(part)).unwrap();
+        }
+        let above =
+            path.ancestors().take_while(|a| ["/home", "/var/vmail"].iter().all(|top| *a != self.path(top)));
+        for directory in above.map(Path::to_owned).chain(["tmp", "new", "cur"].map(|part| path.join(part))) {
+            chown(directory, Some(user), Some(user)).unwrap();
+        }
+        path
+    }
+
+    /// A command of that world, as root with a short environment.
+    pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        self.command_as(0, args)
+    }
+
+    /// The same as one of its users, at home, with what login(1) sets.
+    pub fn command_as<S: AsRef<OsStr>>(&self, user: u32, args: impl IntoIterator<Item = S>) -> Command {
+        let home = ACCOUNTS.iter().find(|(_, id, _)| *id == user).map_or("/", |(_, _, home)| home);
+        let mut command = Command::new("/usr/bin/env");
+        command.args([
+            "--default-signal",
+            "nsenter",
+            "--mount",
+            "--pid",
+            "--net",
+            "--ipc",
+            "--uts",
+            "--target",
+        ]);
+        command.arg(self.number.to_string()).args(["timeout", "-k", "5", "120"]);
+        command.args(["setpriv", "--clear-groups"]);
+        command.args(["--reuid", &user.to_string(), "--regid", &user.to_string()]);
+        command.args(["env", "-C", home]).args(args);
+        command.env_clear().envs([("LANG", "C"), ("TZ", "UTC"), ("HOME", home)]);
+        command.env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin").stdin(Stdio::null());
+        command
+    }
+
+    /// Runs this as root to its good end and gives what it printed.
+    #[track_caller]
+    pub fn sh(&self, script: &str) -> String {
+        run(self.command(["/bin/sh", "-e", "-c", script])).exits(0).text()
+    }
+
+    /// Puts our binary to its place again.
+    pub fn mount_binary(&self) {
+        let mut mount = Command::new("nsenter");
+        mount.args(["--mount", "--target", &self.number.to_string()]);
+        run({
+            mount.args(["mount", "--bind", BINARY, "/usr/local/bin/mailferry"]);
+            mount
+        })
+        .exits(0);
+    }
+
+    /// Waits until this is something.
+    #[track_caller]
+    pub fn until<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+        let begun = Instant::now();
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        drop(self.life.take());
+        let _ = self.first.wait();
+    }
+}
+
+/// The directories and accounts.
+fn furnish(root: &Path) {
+    for place in [
+        "bin",
+        "etc/exim4",
+        "home/joe",
+        "run",
+        "var/spool/postfix",
+        "var/spool/exim4",
+        "var/lib/postfix",
+        "var/log/exim4",
+        "var/mail",
+        "var/tmp",
+        "var/vmail",
+    ] {
+        fs::create_dir_all(root.join(place)).unwrap();
+    }
+    for name in COPIED.iter().filter(|name| Path::new("/etc").join(name).exists()) {
+        let from = Path::new("/etc").join(name);
+        assert!(have("cp", &["-a", from.to_str().unwrap(), root.join("etc").to_str().unwrap()]));
+    }
+    for (file, line) in [("passwd", user_line as fn(&(&str, u32, &str)) -> String), ("group", group_line)] {
+        let path = root.join("etc").join(file);
+        let theirs = fs::read_to_string(&path).unwrap();
+        let kept =
+            theirs.lines().filter(|l| ACCOUNTS.iter().all(|(name, ..)| !l.starts_with(&format!("{name}:"))));
+        let lines: Vec<String> = kept.map(str::to_owned).chain(ACCOUNTS.iter().map(line)).collect();
+        fs::write(path, lines.join("\n") + "\n").unwrap();
+    }
+    fs::write(root.join("etc/hosts"), "127.0.0.1 localhost mx.example.org mail.example.org\n").unwrap();
+    for (place, user) in
+        [("home/joe", JOE), ("var/vmail", VMAIL), ("var/spool/exim4", EXIM), ("var/log/exim4", EXIM)]
+    {
+        chown(root.join(place), Some(user), Some(user)).unwrap();
+    }
+    for (place, mode) in [("var/tmp", 0o1777), ("home/joe", 0o700)] {
+        fs::set_permissions(root.join(place), fs::Permissions::from_mode(mode)).unwrap();
+    }
+}
+
+fn user_line((name, id, home): &(&str, u32, &str)) -> String {
+    format!("{name}:x:{id}:{id}::{home}:/bin/sh")
+}
+
+fn group_line((name, id, _): &(&str, u32, &str)) -> String {
+    format!("{name}:x:{id}:")
+}
+
+/// Exim, installed or unpacked by `.ci/run`.
+pub fn exim() -> Option<PathBuf> {
+    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/exim/usr/sbin/exim4");
+    [PathBuf::from("/usr/sbin/exim4"), unpacked].into_iter().find(|path| path.exists())
+}
