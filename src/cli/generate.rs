@@ -93,7 +93,7 @@ fn recipes() -> String {
     let readme = include_str!("../../README.md");
     let after = readme.split_once(HEADING).expect("README has the recipes").1;
     let section = after.split("\n## ").next().expect("split gives one part at least");
-    format!(".SH RECIPES{}", roff_of_markdown(section))
+    format!(".SH RECIPES\n{}", roff_of_markdown(section))
 }
 
 /// Paragraphs, headings, code and bold, which is all that README has there.
@@ -116,14 +116,12 @@ fn roff_of_markdown(text: &str) -> String {
             },
         }
     }
-    // Where a heading or a block follows, a paragraph is nothing.
+    // One is enough, and before a heading none.
     while page.contains(".PP\n.PP\n") {
         page = page.replace(".PP\n.PP\n", ".PP\n");
     }
-    for next in [".SS", ".RS", ".SH"] {
-        page = page.replace(&format!(".PP\n{next}"), next);
-    }
-    page.trim_end_matches(".PP\n").to_owned()
+    page = page.replace(".PP\n.SS", ".SS");
+    page.trim_start_matches(".PP\n").trim_end_matches(".PP\n").to_owned()
 }
 
 /// Code in bold, as manual pages have it.

@@ -1,11 +1,17 @@
 //! The recipes without a mail server: a systemd socket, fetchmail, cron, a loop.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use super::recipes;
 use super::world::{JOE, VMAIL, World};
 use crate::support::*;
+
+const SYSTEMD: &str = "systemd, a socket for LMTP";
 
 const MESSAGE: &str = "From: ada@example.com\nSubject: number 1\n\nbody\n";
 
@@ -121,7 +127,7 @@ fn the_systemd_units_are_sound_and_confined() {
         return skipped("systemd-analyze is not here");
     }
     let Some(world) = World::new() else { return };
-    let files = recipes::files("systemd, a socket for LMTP");
+    let files = recipes::files(SYSTEMD);
     for (path, text) in &files {
         world.write(path, text);
     }
@@ -139,6 +145,20 @@ fn the_systemd_units_are_sound_and_confined() {
     assert!(exposure < 1.0, "{verdict}");
 }
 
+/// The value of this key in the unit of the recipe.
+fn of_unit(unit: &str, key: &str) -> String {
+    let files = recipes::files(SYSTEMD);
+    let (_, text) = files.iter().find(|(path, _)| path.ends_with(unit)).unwrap();
+    text.lines().find_map(|line| line.strip_prefix(key)).unwrap().replace("%%", "%")
+}
+
+fn session() -> String {
+    format!(
+        "LHLO x\r\nMAIL FROM:<ada@example.com>\r\nRCPT TO:<joe@example.org>\r\nDATA\r\n{}.\r\nQUIT\r\n",
+        MESSAGE.replace('\n', "\r\n")
+    )
+}
+
 /// As systemd starts it, by its own program for trying that: a process a connection on its socket.
 #[test]
 fn a_connection_to_the_systemd_socket_delivers() {
@@ -147,33 +167,66 @@ fn a_connection_to_the_systemd_socket_delivers() {
     }
     let Some(world) = World::new() else { return };
     let maildir = world.maildir("/var/vmail/example.org/joe", VMAIL);
-    let files = recipes::files("systemd, a socket for LMTP");
-    let value = |unit: &str, key: &str| {
-        let text = &files.iter().find(|(path, _)| path.ends_with(unit)).unwrap().1;
-        text.lines().find_map(|line| line.strip_prefix(key)).unwrap().replace("%%", "%")
-    };
-    let socket = value(".socket", "ListenStream=");
-    let start = format!(
-        "systemd-socket-activate --accept --inetd --listen={socket} {}",
-        value(".service", "ExecStart=")
-    );
+    let socket = of_unit(".socket", "ListenStream=");
+    let start = of_unit(".service", "ExecStart=");
+    let start = format!("exec systemd-socket-activate --accept --inetd --listen={socket} {start}");
     fs::create_dir_all(world.path(&socket).parent().unwrap()).unwrap();
-    let mut server = world.command_as(0, ["/bin/sh", "-c", &format!("exec {start}")]);
-    let mut server = server.stderr(std::process::Stdio::null()).spawn().unwrap();
-    let mut stream =
-        world.until("the socket", || std::os::unix::net::UnixStream::connect(world.path(&socket)).ok());
-    let session = format!(
-        "LHLO x\r\nMAIL FROM:<ada@example.com>\r\nRCPT TO:<joe@example.org>\r\nDATA\r\n{}.\r\nQUIT\r\n",
-        MESSAGE.replace('\n', "\r\n")
-    );
-    use std::io::{Read, Write};
-    stream.write_all(session.as_bytes()).unwrap();
+    let mut server = world.command(["/bin/sh", "-c", &start]).stderr(Stdio::null()).spawn().unwrap();
+    let mut stream = world.until("the socket", || UnixStream::connect(world.path(&socket)).ok());
+    stream.write_all(session().as_bytes()).unwrap();
     let mut said = String::new();
     stream.read_to_string(&mut said).unwrap();
-    let _ = server.kill();
-    let _ = server.wait();
+    server.kill().unwrap();
+    server.wait().unwrap();
     assert!(said.lines().last().unwrap().starts_with("221 "), "{said}");
     let all = messages(&maildir);
     assert_eq!(all.len(), 1, "{said}");
     assert_eq!(all[0].body(), b"body\n");
+}
+
+/// A call that the unit forbids would be the end of the delivery.
+#[test]
+fn the_systemd_unit_forbids_nothing_that_a_delivery_does() {
+    if !have("systemd-analyze", &["--version"]) || !have_strace() {
+        return skipped("systemd-analyze is not here");
+    }
+    let Some(world) = World::new() else { return };
+    let maildir = world.maildir("/var/vmail/example.org/joe", VMAIL);
+    world.write("/var/vmail/example.org/joe/maildirsize", "9000S\n0 0\n");
+    world.sh("chown vmail /var/vmail/example.org/joe/maildirsize");
+    let start = of_unit(".service", "ExecStart=");
+    let traced = format!("exec strace -f -qq -o /var/tmp/calls {start}");
+    run_with_stdin(world.command_as(VMAIL, ["/bin/sh", "-c", &traced]), session()).exits(0);
+    assert_eq!(messages(&maildir).len(), 1);
+    let calls = fs::read_to_string(world.path("/var/tmp/calls")).unwrap();
+    // The number of the process, the call.
+    let made: BTreeSet<&str> = calls
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(1)?.split_once('('))
+        .map(|call| call.0)
+        .collect();
+    let allowed = of_unit(".service", "SystemCallFilter=");
+    let denied = of_unit(".service", "SystemCallFilter=~");
+    let (allowed, denied) = (system_calls(&allowed), system_calls(&denied));
+    assert!(made.len() > 10 && allowed.len() > 100 && denied.len() > 20, "{made:?}");
+    let forbidden: Vec<_> =
+        made.into_iter().filter(|call| !allowed.contains(*call) || denied.contains(*call)).collect();
+    assert!(forbidden.is_empty(), "{forbidden:?}");
+}
+
+/// The calls in these sets, in which there are others.
+fn system_calls(sets: &str) -> BTreeSet<String> {
+    let mut calls = BTreeSet::new();
+    for set in sets.split(' ') {
+        let list = Command::new("systemd-analyze").args(["syscall-filter", set]).output().unwrap();
+        // The set itself is the first line.
+        for line in String::from_utf8(list.stdout).unwrap().lines().skip(1).map(str::trim) {
+            match line.chars().next() {
+                Some('@') => calls.extend(system_calls(line)),
+                Some('#') | None => {}
+                Some(_) => _ = calls.insert(line.to_owned()),
+            }
+        }
+    }
+    calls
 }
