@@ -1,5 +1,6 @@
 //! The shared core: what a mailbox is, in bytes. No terminal, no environment, no clock, no network.
 
+pub mod address;
 pub mod date;
 pub mod durable;
 pub mod error;

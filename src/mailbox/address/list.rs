@@ -1,0 +1,321 @@
+//! A list of addresses: what of it is an address, and what stands around them.
+
+use super::token::{Kind, Token};
+use super::{Fault, Manner, Trouble};
+
+/// An address: its tokens from left to right, comments excepted. `<>` has none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address<'a> {
+    /// Where it begins in the text.
+    pub at: usize,
+    /// What it is made of.
+    pub tokens: Vec<Token<'a>>,
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// What is no part of an address: names, comments, brackets, commas, groups.
+    Word(Token<'a>),
+    /// An address.
+    Address(Address<'a>),
+    /// Here a comma should have been.
+    MissingComma,
+}
+
+/// A list that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct List<'a> {
+    /// Its parts in their order. With a [`List::fault`], those to the right of it.
+    pub pieces: Vec<Piece<'a>>,
+    /// What ended the reading before the list's beginning.
+    pub fault: Option<Fault>,
+    /// What was let pass.
+    pub doubt: Option<Fault>,
+}
+
+impl<'a> List<'a> {
+    /// Its addresses from right to left: that is the order in which qmail-inject has them.
+    pub fn addresses(&self) -> impl Iterator<Item = &Address<'a>> {
+        self.pieces.iter().rev().filter_map(|piece| match piece {
+            Piece::Address(address) => Some(address),
+            _ => None,
+        })
+    }
+}
+
+impl Address<'_> {
+    /// The raw address: without quotes, brackets and comments.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for token in &self.tokens {
+            match &token.kind {
+                Kind::Dot => out.push(b'.'),
+                Kind::Comma => out.push(b','),
+                Kind::At => out.push(b'@'),
+                Kind::Left => out.push(b'<'),
+                Kind::Right => out.push(b'>'),
+                Kind::Colon => out.push(b':'),
+                Kind::Semi => out.push(b';'),
+                Kind::Atom(text) | Kind::Quoted(text) => out.extend_from_slice(text),
+                Kind::Literal(text) => {
+                    out.push(b'[');
+                    out.extend_from_slice(text);
+                    out.push(b']');
+                }
+                Kind::Comment(_) => {}
+            }
+        }
+        out
+    }
+
+    /// Whether it can be an address of the envelope, and `<>`, which is allowed for a sender. A domain is
+    /// not asked for: it may be added. A local part may have dots anywhere, since there are such addresses.
+    pub fn check(&self) -> Result<(), Fault> {
+        let fault = |at, trouble| Err(Fault { at, trouble });
+        let mut tokens = &self.tokens[without_route(&self.tokens)..];
+        if let [rest @ .., Token { kind: Kind::Dot, .. }] = tokens {
+            tokens = rest;
+        }
+        if self.tokens.is_empty() {
+            return Ok(());
+        }
+        for token in tokens {
+            let text = match &token.kind {
+                Kind::Atom(text) | Kind::Quoted(text) | Kind::Literal(text) => text,
+                Kind::Left => return fault(token.at, Trouble::BracketNotClosed),
+                Kind::Dot | Kind::At | Kind::Comment(_) => continue,
+                Kind::Comma | Kind::Right | Kind::Colon | Kind::Semi => {
+                    return fault(token.at, Trouble::BadDomain);
+                }
+            };
+            if text.iter().any(|b| matches!(b, 0 | b'\r' | b'\n')) {
+                return fault(token.at, Trouble::Control);
+            }
+        }
+        let at = tokens.iter().position(|token| token.kind == Kind::At);
+        let (local, domain) = tokens.split_at(at.unwrap_or(tokens.len()));
+        if !local.iter().any(|token| matches!(token.kind, Kind::Atom(_) | Kind::Quoted(_))) {
+            return fault(self.at, Trouble::Empty);
+        }
+        if let Some(pair) = local.windows(2).find(|pair| pair.iter().all(|token| token.kind.is_word())) {
+            return fault(pair[1].at, Trouble::TwoWords);
+        }
+        if let Some(literal) = local.iter().find(|token| matches!(token.kind, Kind::Literal(_))) {
+            return fault(literal.at, Trouble::LiteralInName);
+        }
+        // A trailing @ is taken off.
+        let Some((_, domain)) = domain.split_first().filter(|(_, domain)| !domain.is_empty()) else {
+            return Ok(());
+        };
+        if let Some(second) = domain.iter().find(|token| token.kind == Kind::At) {
+            return fault(second.at, Trouble::SecondAt);
+        }
+        let is_name = domain
+            .split(|token| token.kind == Kind::Dot)
+            .all(|label| matches!(label, [Token { kind: Kind::Atom(text), .. }] if !text.is_empty()));
+        let is_literal = matches!(domain, [Token { kind: Kind::Literal(_), .. }]);
+        match is_name || is_literal {
+            true => Ok(()),
+            false => fault(domain[0].at, Trouble::BadDomain),
+        }
+    }
+}
+
+/// How many tokens at the beginning of an address are its route: `@a,@b:`. All, if it has no end.
+pub fn without_route(tokens: &[Token<'_>]) -> usize {
+    match tokens.first() {
+        Some(Token { kind: Kind::At, .. }) => {
+            let colon = tokens.iter().position(|token| token.kind == Kind::Colon);
+            colon.map_or(tokens.len(), |colon| colon + 1)
+        }
+        _ => 0,
+    }
+}
+
+/// Reads a list.
+pub fn parse<'a>(tokens: Vec<Token<'a>>, manner: Manner) -> List<'a> {
+    let mut parser = Parser {
+        left: tokens,
+        pieces: Vec::new(),
+        address: Vec::new(),
+        group_end: None,
+        word_ok: true,
+        manner,
+        doubt: None,
+    };
+    let fault = parser.run().err();
+    parser.flush();
+    if fault.is_none()
+        && let Some(at) = parser.group_end
+    {
+        parser.doubt(at, Trouble::GroupNotOpened);
+    }
+    parser.pieces.reverse();
+    List { pieces: parser.pieces, fault, doubt: parser.doubt }
+}
+
+/// Goes from right to left: there what a word belongs to is known before the word comes. What it collects is
+/// in that order, too.
+struct Parser<'a> {
+    left: Vec<Token<'a>>,
+    pieces: Vec<Piece<'a>>,
+    address: Vec<Token<'a>>,
+    /// Where the `;` is of the group we are in.
+    group_end: Option<usize>,
+    /// Whether a word belongs to the address that is being collected.
+    word_ok: bool,
+    manner: Manner,
+    doubt: Option<Fault>,
+}
+
+impl<'a> Parser<'a> {
+    fn run(&mut self) -> Result<(), Fault> {
+        while let Some(token) = self.left.pop() {
+            let at = token.at;
+            match token.kind {
+                Kind::Semi => {
+                    self.flush_before_another();
+                    if self.group_end.replace(at).is_some() {
+                        return Err(Fault { at, trouble: Trouble::GroupInGroup });
+                    }
+                    self.put(token);
+                    self.word_ok = true;
+                }
+                Kind::Colon => {
+                    self.flush();
+                    if self.group_end.take().is_none() {
+                        let trouble = match is_route(&self.left) {
+                            true => Trouble::BareRoute,
+                            false => Trouble::GroupNotClosed,
+                        };
+                        return Err(Fault { at, trouble });
+                    }
+                    self.put(token);
+                    self.put_through_comma();
+                    self.word_ok = true;
+                }
+                Kind::Right => {
+                    self.flush_before_another();
+                    self.put(token);
+                    self.bracketed(at)?;
+                    self.word_ok = false;
+                }
+                Kind::Atom(_) | Kind::Quoted(_) | Kind::Literal(_) => {
+                    if !self.word_ok {
+                        self.flush_before_another();
+                    }
+                    self.word_ok = false;
+                    self.address.push(token);
+                }
+                // A comment is a blank: it moves behind the address that it stands in.
+                Kind::Comment(_) => self.put(token),
+                Kind::Comma => {
+                    self.flush();
+                    self.put(token);
+                    self.word_ok = true;
+                }
+                Kind::Dot | Kind::At | Kind::Left => {
+                    self.word_ok = true;
+                    self.address.push(token);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, token: Token<'a>) {
+        self.pieces.push(Piece::Word(token));
+    }
+
+    /// The name of a group.
+    fn put_through_comma(&mut self) {
+        while let Some(token) = self.left.pop() {
+            let is_comma = token.kind == Kind::Comma;
+            self.put(token);
+            if is_comma {
+                return;
+            }
+        }
+    }
+
+    /// What stands before `>`, and the name before that.
+    fn bracketed(&mut self, right: usize) -> Result<(), Fault> {
+        let left = loop {
+            match self.left.pop() {
+                Some(token) if token.kind == Kind::Left => break Some(token),
+                Some(token) if self.manner == Manner::Strict && matches!(token.kind, Kind::Comment(_)) => {
+                    self.put(token);
+                }
+                Some(token) => self.address.push(token),
+                None => break None,
+            }
+        };
+        // Even if there is nothing in it.
+        self.end_address(left.as_ref().map_or(right, |left| left.at));
+        let Some(left) = left else { return Err(Fault { at: right, trouble: Trouble::BracketNotOpened }) };
+        self.put(left);
+        let mut name = Vec::new();
+        while let Some(token) = self.left.pop_if(|token| {
+            matches!(token.kind, Kind::Comment(_) | Kind::Atom(_) | Kind::Quoted(_) | Kind::At | Kind::Dot)
+        }) {
+            if !matches!(token.kind, Kind::Comment(_)) {
+                name.push(token.clone());
+            }
+            self.put(token);
+        }
+        if let Some(Token { at, kind: Kind::Literal(_), .. }) = self.left.last() {
+            self.doubt(*at, Trouble::LiteralInName);
+        }
+        // `joe@example.org <joe@example.org>` is what many programs write.
+        if name.iter().any(|token| token.kind == Kind::At) {
+            name.reverse();
+            let at = name[0].at;
+            let address = Address { at, tokens: name };
+            if address.check().is_err() {
+                self.doubt(at, Trouble::AddressInName);
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) {
+        if let Some(first) = self.address.last() {
+            self.end_address(first.at);
+        }
+    }
+
+    /// The same, where there is another address to the left of it and no comma between them.
+    fn flush_before_another(&mut self) {
+        if !self.address.is_empty() {
+            self.flush();
+            self.pieces.push(Piece::MissingComma);
+        }
+    }
+
+    fn end_address(&mut self, at: usize) {
+        let mut tokens = std::mem::take(&mut self.address);
+        tokens.reverse();
+        let address = Address { at, tokens };
+        if let Err(fault) = address.check() {
+            self.doubt(fault.at, fault.trouble);
+        }
+        self.pieces.push(Piece::Address(address));
+    }
+
+    /// The leftmost is kept, but for one that may cost a recipient.
+    fn doubt(&mut self, at: usize, trouble: Trouble) {
+        let keep = self.doubt.is_some_and(|doubt| doubt.trouble.loses_recipients());
+        if !keep {
+            self.doubt = Some(Fault { at, trouble });
+        }
+    }
+}
+
+/// Whether these are `@a,@b`.
+fn is_route(tokens: &[Token<'_>]) -> bool {
+    tokens.split(|token| token.kind == Kind::Comma).all(|hop| {
+        let is_at = |token: &Token<'_>| token.kind == Kind::At;
+        hop.first().is_some_and(is_at) && hop.iter().filter(|token| is_at(token)).count() == 1
+    })
+}

@@ -1,0 +1,98 @@
+//! Fields that hold addresses (RFC 5322 §3.4, and what real mail does to it): taken apart, and printed again.
+//!
+//! Read as qmail-inject reads them, from right to left: groups, comments, routes, quoted local parts, domain
+//! literals, bytes over 127, and a comma put in where one is missing. No text is too odd to be read; what is
+//! wrong with it is a [`Fault`] with its place.
+
+pub mod list;
+pub mod print;
+pub mod token;
+
+use std::fmt;
+
+/// How much a reader lets pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// As qmail-inject: what it lets pass passes, what it prints is printed so.
+    Faithful,
+    /// What could lose or change a recipient is a fault; folding within quotes is taken out, blanks in names
+    /// are kept.
+    Strict,
+}
+
+/// What is wrong with a field, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    /// Byte of the text that was read.
+    pub at: usize,
+    /// What it is.
+    pub trouble: Trouble,
+}
+
+/// What can be wrong with a list of addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// A quote, a comment or a literal without its end.
+    Unclosed,
+    /// `)` or `]` without its beginning.
+    NotOpened,
+    /// `>` without its `<`.
+    BracketNotOpened,
+    /// `<` without its `>`.
+    BracketNotClosed,
+    /// `:` of a group without its `;`.
+    GroupNotClosed,
+    /// `;` that ends no group.
+    GroupNotOpened,
+    /// A group within a group.
+    GroupInGroup,
+    /// `@a:b@c` without angle brackets.
+    BareRoute,
+    /// `[` in a name.
+    LiteralInName,
+    /// Words before `<` that hold an address and more.
+    AddressInName,
+    /// An address without anything before its `@`, or without anything at all.
+    Empty,
+    /// Two words without a dot between them.
+    TwoWords,
+    /// A second `@`.
+    SecondAt,
+    /// What stands behind the `@` is no domain.
+    BadDomain,
+    /// A NUL, or the end of a line.
+    Control,
+}
+
+impl Trouble {
+    /// Whether a list that has it may not hold all its recipients as they were meant, though qmail-inject takes it.
+    pub fn loses_recipients(self) -> bool {
+        use Trouble::*;
+        matches!(
+            self,
+            Unclosed | NotOpened | BracketNotOpened | BracketNotClosed | GroupNotClosed | GroupInGroup
+        )
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Trouble::Unclosed => "a quote, comment or literal that does not end",
+            Trouble::NotOpened => "a ) or ] that ends nothing",
+            Trouble::BracketNotOpened => "a > that ends nothing",
+            Trouble::BracketNotClosed => "a < that does not end",
+            Trouble::GroupNotClosed => "a : that begins no group; groups end with ;",
+            Trouble::GroupNotOpened => "a ; that ends no group",
+            Trouble::GroupInGroup => "a group within a group",
+            Trouble::BareRoute => "a route without angle brackets",
+            Trouble::LiteralInName => "brackets in a name that is not quoted",
+            Trouble::AddressInName => "an address before a name, and no comma between them",
+            Trouble::Empty => "an address with nothing before its @",
+            Trouble::TwoWords => "two words of one address without a dot between them",
+            Trouble::SecondAt => "an address with two @",
+            Trouble::BadDomain => "no domain behind the @",
+            Trouble::Control => "an address with a NUL or a line end in it",
+        })
+    }
+}

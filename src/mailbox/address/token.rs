@@ -1,0 +1,163 @@
+//! The words and signs of a field (RFC 5322 §3.2).
+
+use std::borrow::Cow;
+
+use super::{Fault, Manner, Trouble};
+
+/// A word or a sign.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token<'a> {
+    /// Where it begins in the text.
+    pub at: usize,
+    /// Whether there are blanks before it.
+    pub spaced: bool,
+    /// What it is.
+    pub kind: Kind<'a>,
+}
+
+/// What a token is. Words hold what they mean, without quotes and backslashes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind<'a> {
+    /// `.`
+    Dot,
+    /// `,`
+    Comma,
+    /// `@`
+    At,
+    /// `<`
+    Left,
+    /// `>`
+    Right,
+    /// `:`
+    Colon,
+    /// `;`
+    Semi,
+    /// A word without quotes; bytes over 127 are none.
+    Atom(Cow<'a, [u8]>),
+    /// `"..."`, and a word that needs quotes to be printed.
+    Quoted(Cow<'a, [u8]>),
+    /// `[...]`
+    Literal(Cow<'a, [u8]>),
+    /// `(...)`; the parentheses within are lost.
+    Comment(Cow<'a, [u8]>),
+}
+
+impl Kind<'_> {
+    /// Whether it has text of its own.
+    pub fn is_word(&self) -> bool {
+        matches!(self, Kind::Atom(_) | Kind::Quoted(_) | Kind::Literal(_) | Kind::Comment(_))
+    }
+}
+
+/// Reads all tokens of a text.
+///
+/// # Errors
+/// [`Trouble::Unclosed`], [`Trouble::NotOpened`].
+pub fn tokens(text: &[u8], manner: Manner) -> Result<Vec<Token<'_>>, Fault> {
+    let mut tokens = Vec::new();
+    let mut at = 0;
+    let mut spaced = false;
+    while let Some(&byte) = text.get(at) {
+        let enclosed =
+            |open| enclosed(text, at + 1, open, manner).ok_or(Fault { at, trouble: Trouble::Unclosed });
+        let (kind, end) = match byte {
+            b' ' | b'\t' | b'\r' | b'\n' => {
+                spaced = true;
+                at += 1;
+                continue;
+            }
+            b'.' => (Kind::Dot, at + 1),
+            b',' => (Kind::Comma, at + 1),
+            b'@' => (Kind::At, at + 1),
+            b'<' => (Kind::Left, at + 1),
+            b'>' => (Kind::Right, at + 1),
+            b':' => (Kind::Colon, at + 1),
+            b';' => (Kind::Semi, at + 1),
+            b')' | b']' => return Err(Fault { at, trouble: Trouble::NotOpened }),
+            b'(' => enclosed(b'(').map(|(text, end)| (Kind::Comment(text), end))?,
+            b'"' => enclosed(b'"').map(|(text, end)| (Kind::Quoted(text), end))?,
+            b'[' => enclosed(b'[').map(|(text, end)| (Kind::Literal(text), end))?,
+            _ => atom(text, at),
+        };
+        tokens.push(Token { at, spaced, kind });
+        spaced = false;
+        at = end;
+    }
+    Ok(tokens)
+}
+
+/// The text up to what ends it, and where that is behind. None if it does not end.
+fn enclosed(text: &[u8], from: usize, open: u8, manner: Manner) -> Option<(Cow<'_, [u8]>, usize)> {
+    let close = match open {
+        b'(' => b')',
+        b'[' => b']',
+        open => open,
+    };
+    let is_plain =
+        |&b: &u8| b != close && b != b'\\' && b != b'\r' && b != b'\n' && (b != b'(' || open != b'(');
+    let plain = text[from..].iter().take_while(|b| is_plain(b)).count();
+    let mut at = from + plain;
+    if text.get(at) == Some(&close) {
+        return Some((Cow::Borrowed(&text[from..at]), at + 1));
+    }
+    let mut content = text[from..at].to_vec();
+    let mut depth = 1;
+    loop {
+        match *text.get(at)? {
+            b'\\' => {
+                at += 1;
+                content.push(*text.get(at)?);
+            }
+            b if b == close => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some((content.into(), at + 1));
+                }
+            }
+            b'(' if open == b'(' => depth += 1,
+            _ if manner == Manner::Strict && is_fold(&text[at..]) => {}
+            b => content.push(b),
+        }
+        at += 1;
+    }
+}
+
+/// Whether a line ends here that goes on behind it.
+fn is_fold(text: &[u8]) -> bool {
+    matches!(text, [b'\n', b' ' | b'\t', ..] | [b'\r', b'\n', b' ' | b'\t', ..])
+}
+
+fn atom(text: &[u8], from: usize) -> (Kind<'_>, usize) {
+    let mut at = from;
+    let mut content = Cow::Borrowed(&text[from..from]);
+    while let Some(&byte) = text.get(at).filter(|&&b| at == from || !ends_atom(b)) {
+        if byte == b'\\' {
+            // At the end of the text it stands for nothing.
+            if let Some(&escaped) = text.get(at + 1) {
+                content.to_mut().push(escaped);
+            }
+            at += 2;
+            continue;
+        }
+        match &mut content {
+            Cow::Borrowed(plain) => *plain = &text[from..=at],
+            Cow::Owned(content) => content.push(byte),
+        }
+        at += 1;
+    }
+    let at = at.min(text.len());
+    match content.iter().all(|&b| is_printed_bare(b)) {
+        true => (Kind::Atom(content), at),
+        false => (Kind::Quoted(content), at),
+    }
+}
+
+fn ends_atom(byte: u8) -> bool {
+    b" \t\r\n([\"<>;:@,.".contains(&byte)
+}
+
+/// Whether an atom with it is printed as one: as it is, or with a backslash. (A blank behind a backslash
+/// is printed without either by qmail-inject, and then it divides the atom.)
+fn is_printed_bare(byte: u8) -> bool {
+    (33..=126).contains(&byte) && !b")]\\<>;:@,.".contains(&byte)
+}
