@@ -8,6 +8,7 @@ pub mod mailbox;
 
 pub mod convert;
 pub mod deliver;
+pub mod inject;
 pub mod inspect;
 pub mod transport;
 pub mod verify;

@@ -29,8 +29,16 @@ fn one_line(mut line: Vec<u8>) -> Vec<u8> {
 /// quotes.
 pub fn quoted(address: &[u8]) -> Vec<u8> {
     let (local, domain) = split(address);
-    if address.is_empty() || is_dot_atom(local) {
-        return address.to_vec();
+    match address.is_empty() {
+        true => Vec::new(),
+        false => [&quoted_local(local)[..], domain].concat(),
+    }
+}
+
+/// A raw local part as it stands in a header.
+pub fn quoted_local(local: &[u8]) -> Vec<u8> {
+    if is_dot_atom(local) {
+        return local.to_vec();
     }
     let mut out = vec![b'"'];
     for &b in local {
@@ -40,7 +48,6 @@ pub fn quoted(address: &[u8]) -> Vec<u8> {
         out.push(b);
     }
     out.push(b'"');
-    out.extend_from_slice(domain);
     out
 }
 

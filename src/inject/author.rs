@@ -1,0 +1,162 @@
+//! Who writes: From and the envelope sender, where the message does not say.
+
+use super::rewrite::Rewriter;
+use super::{Options, Refused};
+use crate::mailbox::address::list::{self, List, Piece};
+use crate::mailbox::address::print::{self, token_to};
+use crate::mailbox::address::token::{Kind, tokens};
+use crate::mailbox::address::{Manner, Trouble};
+
+/// Who writes, as the environment says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Author {
+    /// The local part of From.
+    pub user: Vec<u8>,
+    /// Its host; None: the default one.
+    pub host: Option<Vec<u8>>,
+    /// The name for From.
+    pub name: Option<Vec<u8>>,
+    /// The local part of the envelope sender; None: as in From.
+    pub sender_user: Option<Vec<u8>>,
+    /// Its host; None: as in From.
+    pub sender_host: Option<Vec<u8>>,
+}
+
+/// What `$QMAILINJECT` asks for, a letter each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Habits {
+    /// `c`: From as `address (name)`.
+    pub name_as_comment: bool,
+    /// `s`: a Return-Path of the message is not the sender.
+    pub ignore_return_path: bool,
+    /// `f`: a From of the message goes.
+    pub delete_from: bool,
+    /// `i`: a Message-ID of the message goes.
+    pub delete_message_id: bool,
+    /// `m`: a sender that tells which message bounces.
+    pub sender_per_message: bool,
+    /// `r`: a sender that tells which recipient bounces (VERP).
+    pub sender_per_recipient: bool,
+}
+
+impl Habits {
+    /// Other letters are for others.
+    pub fn parse(letters: &[u8]) -> Habits {
+        let has = |letter| letters.contains(&letter);
+        Habits {
+            name_as_comment: has(b'c'),
+            ignore_return_path: has(b's'),
+            delete_from: has(b'f'),
+            delete_message_id: has(b'i'),
+            sender_per_message: has(b'm'),
+            sender_per_recipient: has(b'r'),
+        }
+    }
+}
+
+/// What makes a VERP sender of an address: qmail-send puts the recipient there.
+pub const VERP: &[u8] = b"-@[]";
+
+/// What is made where the message does not say it.
+#[derive(Debug)]
+pub struct Made<'a> {
+    /// What is asked for.
+    pub options: &'a Options<'a>,
+    /// Completes addresses.
+    pub rewriter: &'a Rewriter<'a>,
+}
+
+impl Made<'_> {
+    /// `From: "Name" <user@host>`, with its line end.
+    pub fn from(&self) -> Result<Vec<u8>, Refused> {
+        let Author { user, host, name, .. } = self.options.author;
+        let address = self.address(user, host.as_deref());
+        let as_comment = self.options.habits.name_as_comment;
+        // A name is what somebody typed into a terminal: it must not add a line to the header.
+        let name = name.as_ref().map(|name| {
+            let mut name = name.clone();
+            name.iter_mut().filter(|b| matches!(b, b'\n' | b'\r' | 0)).for_each(|b| *b = b' ');
+            let mut out = Vec::new();
+            let kind = if as_comment { Kind::Comment(name.into()) } else { Kind::Quoted(name.into()) };
+            token_to(&mut out, &kind);
+            out
+        });
+        let text = match name {
+            Some(name) if as_comment => [&address[..], b" ", &name].concat(),
+            Some(name) => [&name[..], b" <", &address, b">"].concat(),
+            None => address,
+        };
+        let list = self.read(&text)?;
+        Ok(print::field(b"From", &list.pieces, self.options.manner))
+    }
+
+    /// The envelope sender.
+    pub fn sender(&self) -> Result<Vec<u8>, Refused> {
+        let Options { author, habits, now, pid, .. } = self.options;
+        let mut user = author.sender_user.clone().unwrap_or_else(|| author.user.clone());
+        if habits.sender_per_message {
+            user.extend_from_slice(format!("-{now}.{pid}").as_bytes());
+        }
+        if habits.sender_per_recipient {
+            user.push(b'-');
+        }
+        let host = author.sender_host.as_ref().or(author.host.as_ref());
+        let text = self.address(&user, host.map(Vec::as_slice));
+        let list = self.read(&text)?;
+        let mut sender = list.addresses().next().map(list::Address::to_bytes).unwrap_or_default();
+        if habits.sender_per_recipient {
+            sender.extend_from_slice(VERP);
+        }
+        Ok(sender)
+    }
+
+    /// `Date: 3 Feb 2001 04:05:06 -0000`: in UTC, and -0000 says that the zone of who writes is not known
+    /// (RFC 5322 §3.3).
+    pub fn date(&self) -> Vec<u8> {
+        self.time("Date: %-d %b %Y %H:%M:%S -0000\n").into_bytes()
+    }
+
+    /// `Message-ID: <...@idhost>`.
+    pub fn message_id(&self) -> Vec<u8> {
+        let unique = match self.options.random {
+            Some(random) => data_encoding::HEXLOWER.encode(&random),
+            None => self.time("%Y%m%d%H%M%S") + &format!(".{}.qmail", self.options.pid),
+        };
+        let mut host = self.options.domains.id_host.clone();
+        host.retain(|b| !b.is_ascii_control());
+        [b"Message-ID: <", unique.as_bytes(), b"@", &host, b">\n"].concat()
+    }
+
+    fn time(&self, format: &str) -> String {
+        let now = jiff::Timestamp::from_second(self.options.now).unwrap_or_default();
+        now.strftime(format).to_string()
+    }
+
+    /// As it stands in a field.
+    fn address(&self, user: &[u8], host: Option<&[u8]>) -> Vec<u8> {
+        let local = crate::deliver::envelope::quoted_local(user);
+        match host {
+            Some(host) => [&local[..], b"@", host].concat(),
+            None => local,
+        }
+    }
+
+    fn read<'t>(&'t self, text: &'t [u8]) -> Result<List<'t>, Refused> {
+        let bad = |trouble: Trouble| Refused::Setting { text: text.to_vec(), why: trouble.to_string() };
+        let manner = self.options.manner;
+        let mut list = list::parse(tokens(text, manner).map_err(|fault| bad(fault.trouble))?, manner);
+        let trouble = list.fault.or(list.doubt).map(|fault| fault.trouble);
+        match trouble {
+            Some(trouble) if manner == Manner::Strict || trouble == Trouble::Control => {
+                return Err(bad(trouble));
+            }
+            _ => {}
+        }
+        for piece in &mut list.pieces {
+            if let Piece::Address(address) = piece {
+                self.rewriter.rewrite(address);
+            }
+        }
+        Ok(list)
+    }
+}

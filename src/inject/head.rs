@@ -1,0 +1,119 @@
+//! Where the header is, and how the message is put together again.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use super::Refused;
+use crate::deliver::letter::{Arriving, Letter};
+use crate::mailbox::address::Manner;
+use crate::mailbox::header;
+
+/// A field with its continuation lines, each ending in LF.
+#[derive(Debug)]
+pub struct Raw<'a> {
+    /// All of it.
+    pub text: Cow<'a, [u8]>,
+    /// The line it begins in, counted from 1.
+    pub line: u64,
+    /// Where it begins in the message.
+    pub at: u64,
+    /// Whether each of its lines ended in CRLF.
+    pub had_crs: bool,
+}
+
+/// What follows the header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// Where the body begins; None: there is none, nor an empty line.
+    body: Option<u64>,
+    /// Whether lines end in CRLF, and are to end in LF.
+    crlf: bool,
+}
+
+/// Reads the header. A line that is no field ends it, and is the first of the body; a From_ line becomes a field
+/// of the name MBOX-Line.
+///
+/// A message whose first line ends in CRLF was written for the wire, and in [`Manner::Strict`] each of its
+/// CRLFs is one line end: nothing behind us would take `\r` for one.
+pub fn read(letter: &Letter, manner: Manner) -> Result<(Vec<Raw<'_>>, End), Refused> {
+    let head = letter.head();
+    let first = head.split_inclusive(|&b| b == b'\n').next().unwrap_or_default();
+    let crlf = manner == Manner::Strict && first.ends_with(b"\r\n");
+    let mut fields: Vec<Raw<'_>> = Vec::new();
+    let mut at = 0;
+    for (n, line) in head.split_inclusive(|&b| b == b'\n').enumerate() {
+        let is_cut = !line.ends_with(b"\n") && letter.length() > head.len() as u64;
+        let text = with_lf(line, crlf);
+        let body = match fields.last_mut() {
+            _ if is_cut => break,
+            Some(field) if matches!(line[0], b' ' | b'\t') => {
+                // Most fields have one line and need no copy; those that have more lie in one piece.
+                match &mut field.text {
+                    Cow::Borrowed(before) if matches!(text, Cow::Borrowed(_)) => {
+                        let start = field.at as usize;
+                        debug_assert_eq!(start + before.len(), at);
+                        *before = &head[start..at + line.len()];
+                    }
+                    before => before.to_mut().extend_from_slice(&text),
+                }
+                None
+            }
+            _ if text == &b"\n"[..] => Some(at + line.len()),
+            _ if line.starts_with(b"From ") => {
+                let text = [b"MBOX-Line: ", &text[..]].concat().into();
+                fields.push(Raw { text, line: n as u64 + 1, at: at as u64, had_crs: crlf });
+                None
+            }
+            _ if header::is_field_line(&text) => {
+                fields.push(Raw { text, line: n as u64 + 1, at: at as u64, had_crs: crlf });
+                None
+            }
+            _ => Some(at),
+        };
+        if let Some(body) = body {
+            return Ok((fields, End { body: Some(body as u64), crlf }));
+        }
+        at += line.len();
+    }
+    match letter.length() > head.len() as u64 {
+        true => Err(Refused::LongHeader(head.len())),
+        false => Ok((fields, End { body: None, crlf })),
+    }
+}
+
+fn with_lf(line: &[u8], crlf: bool) -> Cow<'_, [u8]> {
+    match line.strip_suffix(b"\n") {
+        Some(line) if crlf && line.ends_with(b"\r") => [&line[..line.len() - 1], b"\n"].concat().into(),
+        Some(_) => line.into(),
+        None => [line.strip_suffix(b"\r").filter(|_| crlf).unwrap_or(line), b"\n"].concat().into(),
+    }
+}
+
+/// A new header and the old body. The last line ends, if it did not.
+pub fn rebuilt(header: &[u8], letter: &Letter, end: End, spool_dir: &Path) -> Result<Letter, Refused> {
+    let mut new = Arriving::new(spool_dir, None);
+    new.push(header)?;
+    if let Some(body) = end.body {
+        new.push(b"\n")?;
+        let mut last = b'\n';
+        let mut held_cr = false;
+        letter.each_chunk(body, &mut |mut chunk| {
+            last = chunk.last().copied().unwrap_or(last);
+            while end.crlf && !chunk.is_empty() {
+                if std::mem::take(&mut held_cr) && chunk[0] != b'\n' {
+                    new.push(b"\r")?;
+                }
+                let cr = memchr::memchr(b'\r', chunk).unwrap_or(chunk.len());
+                new.push(&chunk[..cr])?;
+                held_cr = cr < chunk.len();
+                chunk = &chunk[chunk.len().min(cr + 1)..];
+            }
+            new.push(chunk)
+        })?;
+        // A CR that is the last byte of all was half a line end.
+        if last != b'\n' {
+            new.push(b"\n")?;
+        }
+    }
+    Ok(new.finish()?)
+}

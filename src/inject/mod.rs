@@ -1,0 +1,225 @@
+//! A message is completed and gets its envelope: what qmail-inject does with half a header.
+//!
+//! Added are Date, Message-ID, From, a Cc that says that there is no list, and Mail-Followup-To, in their Resent-
+//! form where a message is sent on; addresses are completed and recipients taken from them; Bcc, Return-Path and
+//! Content-Length go. All other fields stay as they are, byte for byte.
+
+mod author;
+pub mod control;
+mod fields;
+mod followup;
+mod head;
+mod rewrite;
+
+use std::path::Path;
+
+use crate::deliver::envelope;
+use crate::deliver::failure::{Failure, Reason};
+use crate::deliver::letter::Letter;
+use crate::mailbox::address::list::{Address, List};
+use crate::mailbox::address::{Fault, Manner, Trouble, token};
+use crate::mailbox::escaped;
+use crate::transport::Envelope;
+
+pub use author::{Author, Habits};
+pub use followup::read_list as read_followup_list;
+pub use rewrite::Domains;
+
+use author::Made;
+use fields::Fields;
+use rewrite::Rewriter;
+
+/// How to complete a message.
+#[derive(Debug, Clone)]
+pub struct Options<'a> {
+    /// What is let pass.
+    pub manner: Manner,
+    /// Recipients as they are named, raw.
+    pub arguments: &'a [Vec<u8>],
+    /// Whether those of the header are recipients, too.
+    pub header_too: bool,
+    /// The envelope sender, raw; empty for the null sender. None: what the message and the author say.
+    pub sender: Option<&'a [u8]>,
+    /// Who writes.
+    pub author: &'a Author,
+    /// What the environment asks for beyond the usual.
+    pub habits: Habits,
+    /// What addresses are completed with.
+    pub domains: &'a Domains,
+    /// Mailing lists: mail for one of them gets a Mail-Followup-To.
+    pub lists: &'a [Vec<u8>],
+    /// Now, in seconds since 1970.
+    pub now: i64,
+    /// Our process.
+    pub pid: u32,
+    /// For a Message-ID that tells neither.
+    pub random: Option<[u8; 16]>,
+}
+
+/// A completed message, and for whom it is.
+#[derive(Debug)]
+pub struct Completed {
+    /// The message, lines ending in LF.
+    pub letter: Letter,
+    /// Its envelope.
+    pub envelope: Envelope,
+}
+
+/// Why a message is not sent.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// A field that cannot be parsed.
+    #[error("{}: line {line}, byte {byte}: {trouble}", escaped(name))]
+    Field {
+        /// Its name.
+        name: Vec<u8>,
+        /// The field as it stands.
+        text: Vec<u8>,
+        /// Line of the message, counted from 1.
+        line: u64,
+        /// Byte of the message, counted from 0.
+        byte: u64,
+        /// What is wrong there.
+        trouble: Trouble,
+    },
+    /// An address that was given.
+    #[error("{}: {why}", escaped(address))]
+    Address {
+        /// As it was given.
+        address: Vec<u8>,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A host or user that addresses are to be completed with.
+    #[error("{}: {why}", escaped(text))]
+    Setting {
+        /// As it is set.
+        text: Vec<u8>,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Nobody to send it to.
+    #[error("no recipients: none was named, and the header has none")]
+    NoRecipients,
+    /// A header that does not end in what is held in memory.
+    #[error("the header has more than {0} bytes")]
+    LongHeader(usize),
+    /// The machine.
+    #[error("{}", .0.text)]
+    Failed(Failure),
+}
+
+impl Refused {
+    /// The class.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Refused::Setting { .. } => Reason::Configuration,
+            Refused::Failed(failure) => failure.reason,
+            _ => Reason::BadMessage,
+        }
+    }
+}
+
+impl<T: Into<Failure>> From<T> for Refused {
+    fn from(failure: T) -> Refused {
+        Refused::Failed(failure.into())
+    }
+}
+
+/// What can be asked before the message is read: sender and recipients that were named, and what addresses are
+/// completed with.
+#[derive(Debug)]
+pub struct Ready<'a> {
+    options: &'a Options<'a>,
+    rewriter: Rewriter<'a>,
+    sender: Option<Vec<u8>>,
+    recipients: Vec<Vec<u8>>,
+}
+
+impl<'a> Ready<'a> {
+    /// Looks at all that was given besides the message.
+    pub fn new(options: &'a Options<'a>) -> Result<Ready<'a>, Refused> {
+        let rewriter = Rewriter::new(options.domains)?;
+        let given = |raw: &[u8]| given(raw, &rewriter, options.manner);
+        let sender = match options.sender {
+            None => None,
+            Some(b"") => Some(Vec::new()),
+            Some(raw) => Some(given(raw)?),
+        };
+        let recipients = options.arguments.iter().map(|raw| {
+            let recipient = given(raw)?;
+            match options.manner == Manner::Strict && recipient.is_empty() {
+                true => Err(refused(raw, Trouble::Empty)),
+                false => Ok(recipient),
+            }
+        });
+        let recipients = recipients.collect::<Result<_, Refused>>()?;
+        Ok(Ready { options, rewriter, sender, recipients })
+    }
+
+    /// Completes a message. `spool_dir` is for what is longer than memory should hold.
+    pub fn complete(self, letter: &Letter, spool_dir: &Path) -> Result<Completed, Refused> {
+        let Ready { options, rewriter, sender, mut recipients } = self;
+        if options.manner == Manner::Strict && letter.length() == 0 {
+            let text = "there is no message: standard input is empty";
+            return Err(Failure::new(Reason::BadMessage, text).into());
+        }
+        let (raw, end) = head::read(letter, options.manner)?;
+        let mut fields = Fields::new(options, &rewriter);
+        for field in &raw {
+            fields.take(field)?;
+        }
+        if options.header_too {
+            recipients.append(&mut fields.recipients()?);
+        }
+        if options.manner == Manner::Strict && recipients.is_empty() {
+            return Err(Refused::NoRecipients);
+        }
+        let made = Made { options, rewriter: &rewriter };
+        let sender = match sender.or_else(|| fields.take_sender()) {
+            Some(sender) => sender,
+            None => made.sender()?,
+        };
+        let mut header = fields.added(&made)?;
+        header.append(&mut fields.kept);
+        let letter = head::rebuilt(&header, letter, end, spool_dir)?;
+        Ok(Completed { letter, envelope: Envelope { sender, recipients } })
+    }
+}
+
+/// An address that was given raw, completed.
+fn given(raw: &[u8], rewriter: &Rewriter<'_>, manner: Manner) -> Result<Vec<u8>, Refused> {
+    let (local, _) = envelope::split(raw);
+    if manner == Manner::Strict && local.iter().any(|b| b"<>,".contains(b)) {
+        let why = "give one address, without a name and without brackets, each as an argument of its own";
+        return Err(Refused::Address { address: raw.to_vec(), why: why.into() });
+    }
+    if raw.iter().any(|b| matches!(b, 0 | b'\r' | b'\n')) {
+        return Err(refused(raw, Trouble::Control));
+    }
+    let quoted = envelope::quoted(raw);
+    let tokens = token::tokens(&quoted, manner).map_err(|fault| refused(raw, fault.trouble))?;
+    let mut address = Address { at: 0, tokens };
+    let checked = address.check();
+    if let (Manner::Strict, Err(fault)) = (manner, checked) {
+        return Err(refused(raw, fault.trouble));
+    }
+    rewriter.rewrite(&mut address);
+    Ok(address.to_bytes())
+}
+
+fn refused(address: &[u8], trouble: Trouble) -> Refused {
+    Refused::Address { address: address.to_vec(), why: trouble.to_string() }
+}
+
+/// What of a list that was read keeps a message from being sent to it.
+fn hindrance(list: &List<'_>, manner: Manner) -> Option<Fault> {
+    let worst = list.fault.or(list.doubt);
+    match manner {
+        Manner::Strict => worst.or_else(|| {
+            let empty = list.addresses().find(|address| address.tokens.is_empty());
+            empty.map(|address| Fault { at: address.at, trouble: Trouble::Empty })
+        }),
+        Manner::Faithful => worst.filter(|fault| fault.trouble.loses_recipients()),
+    }
+}

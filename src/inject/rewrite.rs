@@ -1,0 +1,94 @@
+//! An address is completed: a host where there is none, a domain where the host has none.
+
+use super::Refused;
+use crate::mailbox::address::list::{Address, without_route};
+use crate::mailbox::address::token::{self, Kind, Token};
+use crate::mailbox::address::{Manner, Trouble};
+
+/// What addresses are completed with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Domains {
+    /// Behind a local part without a host.
+    pub default_host: Vec<u8>,
+    /// Behind a host without a dot. None: it stays as it is.
+    pub default_domain: Option<Vec<u8>>,
+    /// In place of a `+` at the end of a host.
+    pub plus_domain: Option<Vec<u8>>,
+    /// Behind the `@` of a Message-ID.
+    pub id_host: Vec<u8>,
+}
+
+/// The same, as tokens.
+#[derive(Debug)]
+pub struct Rewriter<'a> {
+    default_host: Vec<Token<'a>>,
+    default_domain: Vec<Token<'a>>,
+    plus_domain: Vec<Token<'a>>,
+}
+
+impl<'a> Rewriter<'a> {
+    /// Reads the domains.
+    pub fn new(domains: &'a Domains) -> Result<Rewriter<'a>, Refused> {
+        let read = |text: &'a [u8], sign: Kind<'a>| match token::tokens(text, Manner::Strict) {
+            _ if text.iter().any(u8::is_ascii_control) => Err(bad(text, Trouble::Control)),
+            Ok(host) => {
+                let sign = Token { at: 0, spaced: false, kind: sign };
+                Ok([sign].into_iter().chain(host).collect())
+            }
+            Err(fault) => Err(bad(text, fault.trouble)),
+        };
+        let read_or_none = |domain: &'a Option<Vec<u8>>| match domain {
+            Some(text) => read(text, Kind::Dot),
+            None => Ok(Vec::new()),
+        };
+        Ok(Rewriter {
+            default_host: read(&domains.default_host, Kind::At)?,
+            default_domain: read_or_none(&domains.default_domain)?,
+            plus_domain: read_or_none(&domains.plus_domain)?,
+        })
+    }
+
+    /// Completes an address, in the steps of qmail-header(5), and says whether it is another one now. `<>` and
+    /// `x@[]` (qmail's own senders) are left alone.
+    pub fn rewrite(&self, address: &mut Address<'a>) -> bool {
+        let tokens = &mut address.tokens;
+        if let [.., at, last] = &tokens[..]
+            && at.kind == Kind::At
+            && last.kind == Kind::Literal(b"".into())
+        {
+            return false;
+        }
+        let route = without_route(tokens);
+        tokens.drain(..route);
+        let mut changed = route > 0;
+        for sign in [Kind::Dot, Kind::At] {
+            changed |= tokens.pop_if(|last| last.kind == sign).is_some();
+        }
+        if tokens.is_empty() {
+            return changed;
+        }
+        let mut complete = |tokens: &mut Vec<Token<'a>>, with: &[Token<'a>]| {
+            tokens.extend_from_slice(with);
+            changed |= !with.is_empty();
+        };
+        if !tokens.iter().any(|token| token.kind == Kind::At) {
+            complete(tokens, &self.default_host);
+        }
+        if let Some(Token { kind: Kind::Atom(text), .. }) = tokens.last_mut()
+            && text.ends_with(b"+")
+            && !self.plus_domain.is_empty()
+        {
+            text.to_mut().pop();
+            complete(tokens, &self.plus_domain);
+        }
+        let host = tokens.iter().rev().take_while(|token| token.kind != Kind::At);
+        if !{ host }.any(|token| matches!(token.kind, Kind::Dot | Kind::Literal(_))) {
+            complete(tokens, &self.default_domain);
+        }
+        changed
+    }
+}
+
+fn bad(text: &[u8], trouble: Trouble) -> Refused {
+    Refused::Setting { text: text.to_vec(), why: trouble.to_string() }
+}
