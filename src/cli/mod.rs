@@ -13,10 +13,12 @@ mod mailbox_arg;
 mod open;
 mod owner;
 mod progress;
+mod qmail_inject;
 mod qmail_local;
 mod report;
 pub mod signals;
 mod verify;
+mod written_by;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -91,7 +93,7 @@ pub enum When {
 /// What a usage error, or a bug, is for who called: mail must not bounce for a typing error in the table of
 /// an MTA.
 pub fn unusable() -> Exit {
-    if qmail_local::is_meant(std::env::args_os()) {
+    if qmail_local::is_meant(std::env::args_os()) || qmail_inject::is_meant(std::env::args_os()) {
         return Exit::NotDelivered(Reason::Configuration, Codes::Qmail);
     }
     let is_delivery = deliver::is_meant(std::env::args_os());
@@ -102,6 +104,9 @@ pub fn unusable() -> Exit {
 pub fn run() -> Exit {
     if qmail_local::is_meant(std::env::args_os()) {
         return qmail_local::run(std::env::args_os().skip(1));
+    }
+    if qmail_inject::is_meant(std::env::args_os()) {
+        return qmail_inject::run(std::env::args_os());
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

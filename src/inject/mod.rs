@@ -89,6 +89,8 @@ pub enum Refused {
         address: Vec<u8>,
         /// What is wrong with it.
         why: String,
+        /// Whether it is the sender's.
+        is_sender: bool,
     },
     /// A host or user that addresses are to be completed with.
     #[error("{}: {why}", escaped(text))]
@@ -118,6 +120,13 @@ impl Refused {
             _ => Reason::BadMessage,
         }
     }
+
+    fn of_sender(self) -> Refused {
+        match self {
+            Refused::Address { address, why, .. } => Refused::Address { address, why, is_sender: true },
+            other => other,
+        }
+    }
 }
 
 impl<T: Into<Failure>> From<T> for Refused {
@@ -144,7 +153,7 @@ impl<'a> Ready<'a> {
         let sender = match options.sender {
             None => None,
             Some(b"") => Some(Vec::new()),
-            Some(raw) => Some(given(raw)?),
+            Some(raw) => Some(given(raw).map_err(Refused::of_sender)?),
         };
         let recipients = options.arguments.iter().map(|raw| {
             let recipient = given(raw)?;
@@ -192,7 +201,7 @@ fn given(raw: &[u8], rewriter: &Rewriter<'_>, manner: Manner) -> Result<Vec<u8>,
     let (local, _) = envelope::split(raw);
     if manner == Manner::Strict && local.iter().any(|b| b"<>,".contains(b)) {
         let why = "give one address, without a name and without brackets, each as an argument of its own";
-        return Err(Refused::Address { address: raw.to_vec(), why: why.into() });
+        return Err(Refused::Address { address: raw.to_vec(), why: why.into(), is_sender: false });
     }
     if raw.iter().any(|b| matches!(b, 0 | b'\r' | b'\n')) {
         return Err(refused(raw, Trouble::Control));
@@ -209,7 +218,7 @@ fn given(raw: &[u8], rewriter: &Rewriter<'_>, manner: Manner) -> Result<Vec<u8>,
 }
 
 fn refused(address: &[u8], trouble: Trouble) -> Refused {
-    Refused::Address { address: address.to_vec(), why: trouble.to_string() }
+    Refused::Address { address: address.to_vec(), why: trouble.to_string(), is_sender: false }
 }
 
 /// What of a list that was read keeps a message from being sent to it.

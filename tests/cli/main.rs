@@ -21,6 +21,7 @@ mod dot_qmail;
 mod failures;
 mod faults;
 mod golden;
+mod golden_inject;
 mod hard;
 mod identity;
 mod inspect;

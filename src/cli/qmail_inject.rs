@@ -1,0 +1,301 @@
+//! What happens when the program is called `qmail-inject` or `sendmail`: the options, output and exit codes of
+//! those programs of qmail, for cron, PHP and all that know no other.
+//!
+//! It does not what qmail-inject does wrong: a list of recipients that cannot be read to its end is not sent to
+//! those that happen to be found in it.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use mailferry::deliver::envelope;
+use mailferry::deliver::failure::Reason;
+use mailferry::deliver::letter::Letter;
+use mailferry::inject::{Options, Ready, Refused};
+use mailferry::mailbox::address::Manner;
+use mailferry::mailbox::error::{Error, Result};
+use mailferry::mailbox::input::Input;
+use mailferry::transport::child::Limits;
+use mailferry::transport::{Refusal, queue};
+
+use super::deliver::now;
+use super::dot_qmail::queue_program;
+use super::exit::{Codes, Exit};
+use super::signals;
+use super::written_by::{Environment, WrittenBy, called_by};
+
+/// qmail-inject waits for its queue program for ever; a day is as good.
+const A_DAY: Duration = Duration::from_secs(86400);
+
+/// The programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Program {
+    QmailInject,
+    Sendmail,
+}
+
+fn program(args: impl Iterator<Item = OsString>) -> Option<Program> {
+    match called_by(args)?.as_bytes() {
+        b"qmail-inject" => Some(Program::QmailInject),
+        b"sendmail" => Some(Program::Sendmail),
+        _ => None,
+    }
+}
+
+/// Whether it is one of these programs that is meant: by the last part of the name that we are called by.
+pub fn is_meant(args: impl Iterator<Item = OsString>) -> bool {
+    program(args).is_some()
+}
+
+/// Runs it with these arguments.
+pub fn run(mut args: impl Iterator<Item = OsString>) -> Exit {
+    let name = program(args.by_ref());
+    let words: Vec<Vec<u8>> = args.map(OsString::into_vec).collect();
+    let order = match name {
+        Some(Program::Sendmail) => Order::of_sendmail(words),
+        _ => Order::of_qmail_inject(words),
+    };
+    match order.and_then(|order| order.carry_out()) {
+        Ok(()) => Exit::Done,
+        Err(Said { reason, text }) => {
+            let _ = io::stderr().write_all(&text);
+            Exit::NotDelivered(reason, Codes::Qmail)
+        }
+    }
+}
+
+/// Why it failed, in the words of the program.
+struct Said {
+    reason: Reason,
+    text: Vec<u8>,
+}
+
+impl Said {
+    fn fatal(reason: Reason, text: impl AsRef<[u8]>) -> Said {
+        Said { reason, text: [b"qmail-inject: fatal: ", text.as_ref()].concat() }
+    }
+
+    fn of(refused: &Refused) -> Said {
+        const LINE: &[u8] = b"unable to parse this line:\n";
+        let text = match refused {
+            Refused::Field { text, .. } => [LINE, text].concat(),
+            Refused::Address { address, is_sender: true, .. } => [LINE, &envelope::quoted(address)].concat(),
+            Refused::Setting { text, .. } => [LINE, text].concat(),
+            Refused::Address { address, .. } => [b"unable to parse address: ", &address[..], b"\n"].concat(),
+            refused => format!("{refused}\n").into_bytes(),
+        };
+        let reason = match refused {
+            // What is set wrong is for good, as it is to qmail-inject.
+            Refused::Setting { .. } => Reason::BadMessage,
+            refused => refused.reason(),
+        };
+        Said::fatal(reason, text)
+    }
+}
+
+impl From<Error> for Said {
+    fn from(error: Error) -> Said {
+        Said::fatal(Reason::TryAgain, format!("read error: {error}\n"))
+    }
+}
+
+/// Options as getopt(3) reads them: no words before options.
+struct Words {
+    options: Vec<(u8, Vec<u8>)>,
+    operands: Vec<Vec<u8>>,
+}
+
+/// In `letters` a `:` follows an option that has an argument, a `?` one that may have one behind it in the same
+/// word.
+fn getopt(name: &str, words: Vec<Vec<u8>>, letters: &[u8]) -> Result<Words, Said> {
+    let wrong = |what: &str, letter: u8| Said {
+        reason: Reason::BadMessage,
+        text: [format!("{name}: {what} -- ").as_bytes(), &[letter], b"\n"].concat(),
+    };
+    let mut options = Vec::new();
+    let mut words = words.into_iter().peekable();
+    while let Some(word) = words.next_if(|word| word.starts_with(b"-") && word.len() > 1) {
+        if word == b"--" {
+            break;
+        }
+        let mut rest = &word[1..];
+        while let Some((&letter, behind)) = rest.split_first() {
+            rest = behind;
+            let known = letters.iter().position(|&known| known == letter && !b":?".contains(&letter));
+            let at = known.ok_or_else(|| wrong("illegal option", letter))?;
+            let argument = match letters.get(at + 1) {
+                Some(b':' | b'?') if !rest.is_empty() => std::mem::take(&mut rest).to_vec(),
+                Some(b':') => words.next().ok_or_else(|| wrong("option requires an argument", letter))?,
+                _ => Vec::new(),
+            };
+            options.push((letter, argument));
+        }
+    }
+    Ok(Words { options, operands: words.collect() })
+}
+
+/// Where the recipients come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recipients {
+    /// The arguments if there are any, else the header.
+    ArgumentsOrHeader,
+    /// The arguments alone.
+    Arguments,
+    /// The header alone.
+    Header,
+    /// The arguments, then the header.
+    Both,
+}
+
+impl Recipients {
+    /// Which of the arguments count, and whether the header does.
+    pub fn choose<'a>(self, arguments: &'a [Vec<u8>]) -> (&'a [Vec<u8>], bool) {
+        match self {
+            Recipients::ArgumentsOrHeader => (arguments, arguments.is_empty()),
+            Recipients::Arguments => (arguments, false),
+            Recipients::Header => (&[], true),
+            Recipients::Both => (arguments, true),
+        }
+    }
+}
+
+/// What is to be done.
+struct Order {
+    recipients: Recipients,
+    arguments: Vec<Vec<u8>>,
+    print: bool,
+    sender: Option<Vec<u8>>,
+    environment: Environment,
+}
+
+impl Order {
+    fn of_qmail_inject(words: Vec<Vec<u8>>) -> Result<Order, Said> {
+        let Words { options, operands } = getopt("qmail-inject", words, b"aAhHnNf:")?;
+        let mut order = Order {
+            recipients: Recipients::ArgumentsOrHeader,
+            arguments: operands,
+            print: false,
+            sender: None,
+            environment: Environment::default(),
+        };
+        for (letter, argument) in options {
+            match letter {
+                b'a' => order.recipients = Recipients::Arguments,
+                b'A' => order.recipients = Recipients::ArgumentsOrHeader,
+                b'h' => order.recipients = Recipients::Header,
+                b'H' => order.recipients = Recipients::Both,
+                b'n' => order.print = true,
+                b'N' => order.print = false,
+                _ => order.sender = Some(argument),
+            }
+        }
+        Ok(order)
+    }
+
+    fn of_sendmail(words: Vec<Vec<u8>>) -> Result<Order, Said> {
+        const USAGE: &[u8] =
+            b"sendmail: usage: sendmail [ -t ] [ -fsender ] [ -Fname ] [ -bp ] [ -bs ] [ arg ... ]\n";
+        let usage = || Said { reason: Reason::BadMessage, text: USAGE.to_vec() };
+        let parsed = getopt("sendmail", words, b"vimte:f:p:o:B:F:E?J?xb:");
+        let Words { options, operands } = parsed.map_err(|mut said| {
+            said.text.extend_from_slice(USAGE);
+            said
+        })?;
+        let mut order = Order {
+            recipients: Recipients::Arguments,
+            arguments: operands,
+            print: false,
+            sender: None,
+            environment: Environment::default(),
+        };
+        for (letter, argument) in options {
+            match letter {
+                b't' => order.recipients = Recipients::Both,
+                b'f' => order.sender = Some(argument),
+                b'F' => order.environment.change("MAILNAME", Some(argument)),
+                b'b' => match argument.first() {
+                    Some(b'm') => {}
+                    Some(b'p') => return Err(not_here("qmail-qread")),
+                    Some(b's') => return Err(not_here("qmail-smtpd")),
+                    _ => return Err(usage()),
+                },
+                // How to deliver, how to fail, what a dot means: there is one way.
+                _ => {}
+            }
+        }
+        if let Some(sender) = &order.sender {
+            let (user, host) = envelope::split(sender);
+            for name in ["QMAILNAME", "MAILNAME", "NAME", "QMAILHOST", "MAILHOST"] {
+                order.environment.change(name, None);
+            }
+            order.environment.change("QMAILUSER", Some(user.to_vec()));
+            if let Some(host) = host.strip_prefix(b"@") {
+                order.environment.change("QMAILHOST", Some(host.to_vec()));
+            }
+        }
+        Ok(order)
+    }
+
+    fn carry_out(&self) -> Result<(), Said> {
+        let interrupted = signals::interruption_with(111);
+        let WrittenBy { author, habits, domains, lists, .. } =
+            WrittenBy::look(&self.environment, Manner::Faithful)?;
+        let (arguments, header_too) = self.recipients.choose(&self.arguments);
+        let options = Options {
+            manner: Manner::Faithful,
+            arguments,
+            // What is printed has no recipients: a list that cannot be read does no harm.
+            header_too: header_too && !self.print,
+            sender: self.sender.as_deref(),
+            author: &author,
+            habits,
+            domains: &domains,
+            lists: &lists,
+            now: now().as_secs() as i64,
+            pid: std::process::id(),
+            random: None,
+        };
+        let ready = Ready::new(&options).map_err(|refused| Said::of(&refused))?;
+        let spool_dir = env::temp_dir();
+        let letter = read_letter(&interrupted, &spool_dir)?;
+        let completed = ready.complete(&letter, &spool_dir).map_err(|refused| Said::of(&refused))?;
+        if self.print {
+            return print(&envelope::return_path(&completed.envelope.sender), &completed.letter);
+        }
+        let message = completed.letter.file(b"", 0)?;
+        let limits = Limits { time: A_DAY, interrupted: &interrupted };
+        queue::send(&queue_program(), message, &completed.envelope, limits).map_err(|refusal| {
+            let Refusal { permanent, text } = refusal;
+            let reason = if permanent { Reason::Refused } else { Reason::TryAgain };
+            Said::fatal(reason, text + "\n")
+        })?;
+        Ok(())
+    }
+}
+
+fn not_here(program: &str) -> Said {
+    let text = format!("sendmail: fatal: unable to run {program}\n").into_bytes();
+    Said { reason: Reason::TryAgain, text }
+}
+
+fn read_letter(interrupted: &AtomicBool, spool_dir: &Path) -> Result<Letter, Said> {
+    let reader = io::stdin().lock();
+    let input = Input { reader, name: Path::new("standard input"), limit: None, interrupted };
+    Letter::read(input, spool_dir, None)
+        .map_err(|failure| Said::fatal(failure.reason, format!("read error: {}\n", failure.text)))
+}
+
+fn print(first: &[u8], letter: &Letter) -> Result<(), Said> {
+    let mut out = io::stdout().lock();
+    let mut put =
+        |bytes: &[u8]| out.write_all(bytes).map_err(Error::io("write to", OsStr::new("standard output")));
+    put(first)?;
+    put(b"\n")?;
+    letter.each_chunk(0, &mut put)?;
+    out.flush().map_err(Error::io("write to", OsStr::new("standard output")))?;
+    Ok(())
+}

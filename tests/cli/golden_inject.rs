@@ -1,0 +1,185 @@
+//! Beside the real qmail-inject and its sendmail: what they did, recorded, and what ours does when it is called
+//! by their names.
+//!
+//! The records are not ours to copy; they lie beside the project, see `support::shared`.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::golden::{bytes, records, same_text, set_mode};
+use super::support::*;
+
+/// What is not to be copied, and what is done instead.
+const OTHERWISE: [(u64, &str); 7] = [
+    (58, "a blank behind a backslash: qmail-inject prints it bare, and makes two words of one"),
+    (165, "a list of recipients that cannot be read is refused, not sent to those found in it"),
+    (166, "the same"),
+    (167, "the same"),
+    (168, "the same"),
+    (169, "the same"),
+    (170, "the same"),
+];
+
+#[test]
+fn called_qmail_inject_it_does_what_qmail_inject_did() {
+    let Some(cases) = records("golden/inject.jsonl") else { return };
+    let mut otherwise = Vec::new();
+    let mut wrong = Vec::new();
+    for case in &cases {
+        let id = case["id"].as_u64().unwrap();
+        let Err(difference) = compare("qmail-inject", case) else { continue };
+        match OTHERWISE.iter().find(|(known, _)| *known == id) {
+            Some((_, why)) => otherwise.push(format!("{id} ({why})")),
+            None => wrong.push(format!("{id} {}: {difference}", case["name"])),
+        }
+    }
+    said(&format!(
+        "golden/inject.jsonl: {} of {} cases agree; not copied: {}",
+        cases.len() - otherwise.len() - wrong.len(),
+        cases.len(),
+        otherwise.join(", ")
+    ));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let known = OTHERWISE.iter().filter(|(id, _)| cases.iter().any(|case| case["id"] == *id)).count();
+    assert_eq!(otherwise.len(), known, "what is not copied is copied after all");
+}
+
+#[test]
+fn called_sendmail_it_does_what_qmails_sendmail_did() {
+    let Some(cases) = records("golden/tools.jsonl") else { return };
+    let cases: Vec<&Value> = cases.iter().filter(|case| case["program"] == "sendmail").collect();
+    let differ = |case: &&Value| compare("sendmail", case).err().map(|how| format!("{case}: {how}"));
+    let wrong: Vec<String> = cases.iter().filter_map(differ).collect();
+    said(&format!(
+        "golden/tools.jsonl: {} of {} cases of sendmail agree",
+        cases.len() - wrong.len(),
+        cases.len()
+    ));
+    assert!(!cases.is_empty() && wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// qmail's home, a queue program that keeps what it is given, and a link of the program's name.
+pub struct House {
+    pub scratch: tempfile::TempDir,
+}
+
+impl House {
+    pub fn new() -> House {
+        let scratch = scratch();
+        fs::create_dir_all(scratch.path().join("control")).unwrap();
+        for name in ["qmail-inject", "sendmail"] {
+            symlink(BINARY, scratch.path().join(name)).unwrap();
+        }
+        let house = House { scratch };
+        house.queue(0, "");
+        house
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    /// A queue program that ends like this.
+    pub fn queue(&self, exit: i64, said: &str) {
+        let path = self.path("queue");
+        let script = format!(
+            "#!/bin/sh\ncd {}\ncat > queued_message\ncat <&1 > queued_envelope\n\
+             [ -z '{said}' ] || printf '%s' '{said}' >&6\nexit {exit}\n",
+            self.scratch.path().display()
+        );
+        fs::write(&path, script).unwrap();
+        set_mode(&path, 0o755);
+    }
+
+    pub fn control(&self, name: &str, line: &str) {
+        fs::write(self.path("control").join(name), format!("{line}\n")).unwrap();
+    }
+
+    /// One of the links, or the program itself.
+    pub fn command(&self, name: &str, args: &[&str]) -> std::process::Command {
+        let mut command = match name {
+            "inject" => mailferry(["inject"].iter().chain(args)),
+            name => wrapped("exec \"$@\"", [self.path(name)], args),
+        };
+        command.env("QMAILHOME", self.scratch.path()).env("QMAILQUEUE", self.path("queue"));
+        command.current_dir(self.scratch.path());
+        command
+    }
+
+    /// What the queue program was given; None if it was not run.
+    pub fn queued(&self) -> Option<(Vec<u8>, String)> {
+        let message = fs::read(self.path("queued_message")).ok()?;
+        let envelope = fs::read(self.path("queued_envelope")).unwrap();
+        Some((message, String::from_utf8(envelope).unwrap()))
+    }
+}
+
+/// Runs one case. The error is the first thing that differs.
+fn compare(program: &str, case: &Value) -> Result<(), String> {
+    let house = House::new();
+    match case["control"].as_object() {
+        Some(files) => files.iter().for_each(|(name, line)| house.control(name, line.as_str().unwrap())),
+        None => house.control("me", "me.example.org"),
+    }
+    house.queue(case["queue_exit"].as_i64().unwrap_or(0), case["queue_fd6"].as_str().unwrap_or_default());
+    let here = |text: &str| text.replace("@DIR@", house.scratch.path().to_str().unwrap());
+    for (name, text) in case["files"].as_object().into_iter().flatten() {
+        fs::write(house.path(name), text.as_str().unwrap()).unwrap();
+    }
+    let args: Vec<&str> = case["argv"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap()).collect();
+    let mut command = house.command(program, &args);
+    for (name, value) in case["env"].as_object().unwrap() {
+        command.env(name, here(value.as_str().unwrap()));
+    }
+    let before = jiff::Timestamp::now().as_second();
+    let run = run_with_stdin(command, bytes(&case["stdin"]));
+    let times = before..=jiff::Timestamp::now().as_second();
+
+    let code = |code: Option<i64>| format!("{code:?}");
+    same_text("exit code", &code(run.code.map(i64::from)), &code(case["rc"].as_i64()))?;
+    let pid = case["pid"].to_string();
+    let ours = |got: &[u8]| frozen(&String::from_utf8_lossy(got), times.clone());
+    let theirs = |text: &str| text.replace(&pid, "PID");
+    let recorded = |key: &str| theirs(&String::from_utf8_lossy(&bytes(&case[key])));
+    same_text("stdout", &ours(&run.stdout), &recorded("stdout"))?;
+    same_text("stderr", &run.stderr, &recorded("stderr"))?;
+    let Some((message, envelope)) = house.queued() else {
+        return same_text(
+            "queued",
+            "nothing",
+            case["queued_message"].as_object().map_or("nothing", |_| "a message"),
+        );
+    };
+    if case["queued_message"].is_null() {
+        return Err("a message was queued".into());
+    }
+    same_text("queued message", &ours(&message), &recorded("queued_message"))?;
+    let recorded: Vec<&str> =
+        case["queued_envelope"].as_array().unwrap().iter().map(|part| part.as_str().unwrap()).collect();
+    same_text("envelope", &ours(envelope.as_bytes()), &theirs(&recorded.join("\0")))
+}
+
+/// The moments of this run in the forms that qmail-inject has for them, as the record has its own; and the
+/// process.
+fn frozen(text: &str, times: std::ops::RangeInclusive<i64>) -> String {
+    let mut text = text.to_owned();
+    for second in times {
+        let time = jiff::Timestamp::from_second(second).unwrap();
+        text =
+            text.replace(&time.strftime("%-d %b %Y %H:%M:%S -0000").to_string(), "3 Feb 2001 04:05:06 -0000");
+        for (now, then) in [
+            (time.strftime("<%Y%m%d%H%M%S.").to_string(), "<20010203040506."),
+            (format!("-{second}."), "-981173106."),
+        ] {
+            while let Some(at) = text.find(&now) {
+                let process = at + now.len();
+                let digits = text[process..].bytes().take_while(u8::is_ascii_digit).count();
+                text.replace_range(at..process + digits, &format!("{then}PID"));
+            }
+        }
+    }
+    text
+}
