@@ -180,6 +180,7 @@ mod tests {
         delivery.publish().unwrap();
         delivery.flush().unwrap();
         let path = delivery.keep();
+        drop(delivery);
         assert_eq!((files(&dir, "tmp"), files(&dir, "new")), (0, 1));
         assert_eq!(fs::read(&path).unwrap(), b"ab\n");
         let name = path.file_name().unwrap().to_str().unwrap();

@@ -518,8 +518,9 @@ mod tests {
             }
         });
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{LINE}A: 1\n\n").repeat(4));
-        let mode = fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        let mode = |name: &str| fs::metadata(temp.path().join(name)).unwrap().permissions().mode();
+        fs::write(temp.path().join("other"), "").unwrap();
+        assert_eq!(mode("inbox"), mode("other"), "the umask decides");
     }
 
     #[test]
