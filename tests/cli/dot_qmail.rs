@@ -393,11 +393,13 @@ fn a_program_need_not_read_and_may_write_as_it_likes() {
 
 #[test]
 fn every_program_sees_the_whole_message() {
-    let house = House::with(&[(".qmail-list", "|head -1 > one\n|cat > two\n")]);
+    let house = House::with(&[(".qmail-list", "|head -1 > one\n|cat > two\n|echo $SENDER > sender\n")]);
+    // The sender that an MTA says on top of the message is its sender, and no part of it.
     let mbox = format!("From s@x.example Sat Feb  3 04:05:06 2001\n{MESSAGE}");
     run_with_stdin(house.command(&["-r", "joe-list@h.example"]), mbox).exits(0);
     assert_eq!(house.read("one"), "Received: x\n");
     assert_eq!(house.read("two"), MESSAGE);
+    assert_eq!(house.read("sender"), "s@x.example\n");
 }
 
 #[test]
