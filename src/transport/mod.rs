@@ -1,7 +1,9 @@
 //! Handing a message on: bytes and an envelope in, an outcome out.
 
 pub mod child;
+pub mod place;
 pub mod queue;
+pub mod sendmail;
 
 /// From whom and for whom a message is handed on; raw addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
