@@ -78,7 +78,7 @@ impl Box {
     /// How many messages lie in new/ and cur/ of the Maildir or a folder; nothing lies in tmp/.
     #[track_caller]
     fn holds(&self, folder: &str) -> usize {
-        assert_eq!(files(&self.path(folder).join("tmp")), [Path::new(""); 0]);
+        assert!(files(&self.path(folder).join("tmp")).is_empty());
         self.letters(folder).len()
     }
 
@@ -204,8 +204,8 @@ fn a_sum_that_is_damaged_or_doubtful_is_made_anew() {
     maildir.deliver(&[]).exits(0);
     maildir.says("1000S", 300, 1);
     // A long file becomes a short one.
-    let text = format!("1000000S\n{}", "300 1\n".repeat(1));
-    fs::write(maildir.path("maildirsize"), text + &"0 0\n".repeat(2000)).unwrap();
+    let text = format!("1000000S\n300 1\n{}", "0 0\n".repeat(2000));
+    fs::write(maildir.path("maildirsize"), text).unwrap();
     maildir.deliver(&[]).exits(0);
     assert!(fs::metadata(maildir.path("maildirsize")).unwrap().len() < 100);
     maildir.says("1000000S", 600, 2);
