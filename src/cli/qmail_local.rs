@@ -264,7 +264,7 @@ impl Local<'_> {
             Err(_) => return Err(Said::not_now("Unable to chdir to maildir. (#4.2.1)".into())),
             Ok(_) => {}
         }
-        let draft = Draft::verbatim(self.letter, self.from_line.clone(), self.top());
+        let draft = Draft::verbatim(self.letter, self.top());
         match deliver::deliver(&draft, &[Target::Maildir(path.to_owned())], &self.rules) {
             Ok(_) => Ok(()),
             // A quota is nothing that qmail-local would know; who set one wants it told.

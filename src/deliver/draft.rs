@@ -23,16 +23,12 @@ pub struct Draft<'a> {
     cuts: Vec<Range<usize>>,
     /// The envelope sender, empty for the null sender; for a From_ line.
     sender: Vec<u8>,
-    /// The From_ line, where it is to be another one than we would write, and an mbox's bytes with it: as
-    /// qmail-local writes them.
-    from_line: Option<Vec<u8>>,
 }
 
 impl<'a> Draft<'a> {
-    /// A letter with these lines above it and nothing else changed, as qmail-local delivers it: in an mbox
-    /// under this From_ line, with every line quoted that needs it, those of the header, too.
-    pub fn verbatim(letter: &'a Letter, from_line: Vec<u8>, top: Vec<u8>) -> Draft<'a> {
-        Draft { letter, top, cuts: Vec::new(), sender: Vec::new(), from_line: Some(from_line) }
+    /// A letter with these lines above it and nothing else changed.
+    pub fn verbatim(letter: &'a Letter, top: Vec<u8>) -> Draft<'a> {
+        Draft { letter, top, cuts: Vec::new(), sender: Vec::new() }
     }
 
     /// The letter with its envelope told once: a From_ line on top is taken off and understood, one
@@ -58,8 +54,7 @@ impl<'a> Draft<'a> {
         let from_mta = from_mta || from_line.is_some();
         let header = header::split(&head[start..]).header;
         let sender = envelope.sender.clone().or(from_line.map(|line| line.sender));
-        let mut draft =
-            Draft { letter, top: Vec::new(), cuts: Vec::new(), sender: Vec::new(), from_line: None };
+        let mut draft = Draft { letter, top: Vec::new(), cuts: Vec::new(), sender: Vec::new() };
         if start > 0 {
             draft.cuts.push(0..start);
         }
@@ -135,10 +130,6 @@ impl<'a> Draft<'a> {
         epoch: i64,
     ) -> (Head<'h>, &'h [u8]) {
         let eol = line_end(head);
-        if let Some(line) = &self.from_line {
-            let (header, first) = (Header::Faithful(&self.top), &head[self.top.len()..]);
-            return (Head { envelope: mbox::write::Envelope::AsItWas(line), header, eol }, first);
-        }
         let (header, first) = Header::of(head, head.len() as u64 == self.size(), status);
         let envelope = mbox::write::Envelope::Made { sender: &self.sender, epoch };
         (Head { envelope, header, eol }, first)

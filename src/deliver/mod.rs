@@ -154,7 +154,7 @@ pub fn look(draft: &Draft<'_>, targets: &[Target], rules: &Rules<'_>) -> Result<
                 for place in ["tmp", if rules.flags.is_empty() { "new" } else { "cur" }] {
                     maildir.open_child(place.as_ref())?;
                 }
-                if let Some(quota) = Quota::find(&maildir, rules.quota)?
+                if let Some(quota) = quota_of(&maildir, rules)?
                     && let now = rules.now.as_secs() as i64
                     && let Some(over) = quota.look(draft.size(), now, rules.interrupted)?
                 {
@@ -169,6 +169,11 @@ pub fn look(draft: &Draft<'_>, targets: &[Target], rules: &Rules<'_>) -> Result<
         Ok(Delivered { path: path.to_owned(), already: false, findings: Vec::new() })
     };
     targets.iter().map(look).collect()
+}
+
+/// The quota to keep. A message that is as good as deleted does not count.
+fn quota_of(maildir: &Dir, rules: &Rules<'_>) -> Result<Option<Quota>> {
+    if rules.flags.has(Flags::TRASHED) { Ok(None) } else { Quota::find(maildir, rules.quota) }
 }
 
 fn over_quota(quota: &Quota, over: Over, rules: &Rules<'_>) -> Failure {
@@ -199,11 +204,7 @@ impl Pending {
 
     fn into_maildir(draft: &Draft<'_>, path: &Path, rules: &Rules<'_>) -> Result<Pending, Failure> {
         let maildir = if rules.create { make::make(path)? } else { open_maildir(path)? };
-        // A message that is as good as deleted does not count.
-        let quota = match rules.flags.has(Flags::TRASHED) {
-            true => None,
-            false => Quota::find(&maildir, rules.quota)?,
-        };
+        let quota = quota_of(&maildir, rules)?;
         let (lock, already) = match rules.once {
             true => once::in_maildir(&maildir, draft, rules)?,
             false => (None, None),
