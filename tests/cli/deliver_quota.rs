@@ -212,6 +212,21 @@ fn a_sum_that_is_damaged_or_doubtful_is_made_anew() {
 }
 
 #[test]
+fn mail_that_is_converted_into_it_counts() {
+    let b = Box::new(Some("100000S,100C\n0 0\n"));
+    b.deliver(&[]).exits(0);
+    let mbox = b.scratch.path().join("old.mbox");
+    fs::write(&mbox, many(10)).unwrap();
+    for folder in ["", ".Lists.qmail"] {
+        convert([mbox.as_os_str(), b.path(folder).as_os_str()]);
+    }
+    let sound = run(mailferry(
+        ["verify", "--json"].map(std::ffi::OsStr::new).into_iter().chain([b.path("").as_os_str()]),
+    ));
+    assert_eq!(sound.exits(0).complaints(), [""; 0]);
+}
+
+#[test]
 fn what_a_killed_delivery_left_of_the_sum_is_counted_by_the_next() {
     let maildir = Box::new(Some("1000S\n0 0\n"));
     maildir.deliver(&[]).exits(0);

@@ -286,6 +286,16 @@ impl Quota {
         unlinked
     }
 
+    /// Counts anew, since many messages came another way. Where this fails, or is killed, the marker stays
+    /// and the next delivery counts.
+    pub fn recount(&self, wait: Duration, interrupted: &AtomicBool) -> Result<()> {
+        let mut window = Window::open(self, wait, interrupted)?;
+        window.is_true = false;
+        self.rebuild(&self.read_first_line()?, interrupted)?;
+        window.is_true = true;
+        Ok(())
+    }
+
     fn over(&self, first_line: &[u8], used: Used, size: u64) -> Option<Over> {
         let limits = Limits::of_line(first_line);
         let size_too = i64::try_from(size).unwrap_or(i64::MAX);

@@ -16,6 +16,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use super::name;
+use super::quota::Quota;
 use crate::mailbox::durable::{self, Dir};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::lock::{self, DirLock};
@@ -35,6 +36,8 @@ pub enum Fsync {
 
 /// Mode of message files.
 pub const FILE_MODE: u32 = 0o600;
+/// How long a conversion waits for deliveries, which hold the quota's lock for milliseconds.
+const QUOTA_WAIT: Duration = Duration::from_secs(5);
 /// Mode of directories.
 pub const DIR_MODE: u32 = 0o700;
 
@@ -112,6 +115,15 @@ fn look_beside(path: &Path) -> Result<Standing> {
             reason: "the directory for the new Maildir does not exist; create it first".into(),
         }),
         Err(e) => Err(Error::io("look at the directory", parent)(e)),
+    }
+}
+
+/// Tells a quota of what was published. That it cannot be told is no reason to say that the mail is not there:
+/// the next delivery counts.
+fn count_anew(maildir: &Dir) {
+    static GO_ON: AtomicBool = AtomicBool::new(false);
+    if let Ok(Some(quota)) = Quota::find(maildir, None) {
+        let _ = quota.recount(QUOTA_WAIT, &GO_ON);
     }
 }
 
@@ -475,6 +487,7 @@ impl Filling {
                     self.cur.sync()?;
                     made.root.sync()?;
                 }
+                count_anew(&made.root);
                 Ok(())
             }
         }
