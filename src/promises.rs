@@ -16,7 +16,9 @@ use crate::deliver::lmtp::command::{self, Command};
 use crate::deliver::lmtp::data::Unstuffing;
 use crate::deliver::lmtp::session::{self, Ending, Peer};
 use crate::deliver::lmtp::template::{Parts, Template};
+use crate::inject;
 use crate::inspect;
+use crate::mailbox::address::{Manner, list as list_of, print, token};
 use crate::mailbox::date::{self, Stamp};
 use crate::mailbox::finding::{self, Finding};
 use crate::mailbox::header::{self, decoded_text};
@@ -591,5 +593,94 @@ pub fn dot_qmail(text: &[u8]) {
             Instruction::Forward(address) => [b"&", &address[..]].concat(),
         };
         assert_eq!(line::parse(&written)[0].what, line.what);
+    }
+}
+
+/// Any text is read as a list of addresses, each fault has its place in it, and what is printed of it is read as
+/// the same list again. An address in which nothing is doubtful can be written raw and quoted again.
+pub fn addresses(text: &[u8]) {
+    let text = [text, b"\n"].concat();
+    for manner in [Manner::Faithful, Manner::Strict] {
+        let tokens = match token::tokens(&text, manner) {
+            Ok(tokens) => tokens,
+            Err(fault) => {
+                assert!(fault.at < text.len());
+                continue;
+            }
+        };
+        assert!(tokens.is_sorted_by(|a, b| a.at < b.at) && tokens.iter().all(|token| token.at < text.len()));
+        let list = list_of::parse(tokens, manner);
+        for fault in [list.fault, list.doubt].into_iter().flatten() {
+            assert!(fault.at < text.len());
+        }
+        if list.fault.is_some() {
+            continue;
+        }
+        let raw = |list: &list_of::List<'_>| -> Vec<Vec<u8>> {
+            list.addresses().map(list_of::Address::to_bytes).collect()
+        };
+        let printed = print::field(b"To", &list.pieces, manner);
+        let again = list_of::parse(token::tokens(&printed[3..], manner).unwrap(), manner);
+        assert_eq!(raw(&again), raw(&list), "{}", printed.escape_ascii());
+        let twice = print::field(b"To", &again.pieces, manner);
+        assert_eq!(bstr::BStr::new(&twice), bstr::BStr::new(&printed));
+        if list.doubt.is_some() || manner == Manner::Faithful {
+            continue;
+        }
+        for raw in raw(&list).iter().filter(|raw| raw.contains(&b'@') && !raw.starts_with(b"@")) {
+            let quoted = deliver::envelope::quoted(raw);
+            let tokens = token::tokens(&quoted, manner).unwrap();
+            assert_eq!(list_of::Address { at: 0, tokens }.to_bytes(), *raw);
+        }
+    }
+}
+
+/// Any message is completed, or refused by name. What is completed has its body, hides who was to be hidden, and
+/// is complete: doing it again changes nothing.
+pub fn injected(message: &[u8]) {
+    let author = inject::Author { user: b"ann".to_vec(), ..inject::Author::default() };
+    let domains = inject::Domains {
+        default_host: b"dh".to_vec(),
+        default_domain: Some(b"dd.example".to_vec()),
+        plus_domain: Some(b"pd.example".to_vec()),
+        id_host: b"id.example".to_vec(),
+    };
+    let arguments = [b"arg@h.example".to_vec()];
+    let complete = |message: &[u8], manner, header_too| {
+        let options = inject::Options {
+            manner,
+            arguments: &arguments,
+            header_too,
+            sender: None,
+            author: &author,
+            habits: inject::Habits::default(),
+            domains: &domains,
+            lists: &[],
+            now: 981_173_106,
+            pid: 7,
+            random: None,
+        };
+        let mut letter = deliver::letter::Arriving::new(Path::new("/tmp"), None);
+        letter.push(message)?;
+        let completed = inject::Ready::new(&options)?.complete(&letter.finish()?, Path::new("/tmp"))?;
+        Ok::<_, inject::Refused>((completed.letter.head().to_vec(), completed.envelope))
+    };
+    for manner in [Manner::Faithful, Manner::Strict] {
+        let Ok((whole, envelope)) = complete(message, manner, true) else { continue };
+        assert_eq!(envelope.recipients[0], arguments[0]);
+        let (split, was) = (header::split(&whole), header::split(message));
+        for field in header::fields(split.header) {
+            let gone = ["Bcc", "Resent-Bcc", "Return-Path", "Content-Length"];
+            assert!(!gone.iter().any(|name| field.is(name)), "{}", field.name.escape_ascii());
+        }
+        if message.contains(&b'\r') {
+            continue;
+        }
+        let body = [was.body, if was.body.ends_with(b"\n") || !was.closed { b"" } else { b"\n" }].concat();
+        assert!(split.body.ends_with(&body) || was.body.is_empty());
+        if manner == Manner::Strict {
+            let (again, _) = complete(&whole, manner, false).unwrap();
+            assert_eq!(bstr::BStr::new(&again), bstr::BStr::new(&whole));
+        }
     }
 }

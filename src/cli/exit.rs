@@ -19,6 +19,8 @@ pub enum Exit {
     CouldNotFinish,
     /// A signal; the same command continues.
     Interrupted,
+    /// A usage error of inject: whoever calls it for a person's mail has that person before the screen.
+    Misused,
     /// A message was not delivered.
     NotDelivered(Reason, Codes),
 }
@@ -44,6 +46,7 @@ impl Exit {
             Exit::Usage => 2,
             Exit::CouldNotFinish => 3,
             Exit::Interrupted => 4,
+            Exit::Misused => 64,
             Exit::NotDelivered(reason, Codes::Qmail) if reason.is_temporary() => 111,
             Exit::NotDelivered(_, Codes::Qmail) => 100,
             // 73 is never used: Postfix bounces it, Exim defers.
@@ -108,4 +111,14 @@ Exit codes (sysexits(3)); on failure the first line begins with an enhanced stat
   69  refused for good: too large, looping, or a program says so
   75  try again later: I/O, disk full, locked, a missing mailbox, a wrong option, a bug
   77  over quota
+With --exit-codes qmail: 0, 100 for what is for good, 111 for what is not.";
+
+/// The table of inject.
+pub const INJECTION_HELP: &str = "\
+Exit codes (sysexits(3)); on failure the first line begins with an enhanced status code:
+  0   the next hop has taken the message for every recipient
+  64  usage
+  65  there is no message, no recipient, or a field or an address that cannot be read
+  69  refused for good, for some recipients at least: they are named
+  75  try again later, for some recipients at least: I/O, the next hop is down, there is none; a bug
 With --exit-codes qmail: 0, 100 for what is for good, 111 for what is not.";

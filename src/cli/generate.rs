@@ -41,6 +41,7 @@ fn generate(directory: &Path) -> anyhow::Result<()> {
                 let summary = summary_table(super::deliver::SUMMARY);
                 [super::dot_qmail::MANUAL, &recipes(), &summary].concat()
             }
+            "inject" => summary_table(super::inject::SUMMARY),
             _ => String::new(),
         };
         page(sub, &format!("mailferry-{}", sub.get_name()), &more, &man)?;

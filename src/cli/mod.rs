@@ -7,6 +7,8 @@ mod deliver;
 mod dot_qmail;
 pub mod exit;
 mod generate;
+mod hand_on;
+mod inject;
 mod inspect;
 mod lmtp;
 mod mailbox_arg;
@@ -38,6 +40,7 @@ Example:
   mailferry convert inbox.mbox ~/Maildir
   mailferry verify ~/Maildir
   mailferry deliver ~/Maildir/ < message
+  mailferry inject ann@example.org < message
   mailferry inspect inbox.mbox
 
 See mailferry-formats(5) for the formats and what is believed of them.";
@@ -47,6 +50,7 @@ enum Command {
     Convert(convert::ConvertArgs),
     Verify(verify::VerifyArgs),
     Deliver(deliver::DeliverArgs),
+    Inject(inject::InjectArgs),
     Inspect(inspect::InspectArgs),
     /// Write man pages and completions into a directory
     #[command(hide = true)]
@@ -96,6 +100,9 @@ pub fn unusable() -> Exit {
     if qmail_local::is_meant(std::env::args_os()) || qmail_inject::is_meant(std::env::args_os()) {
         return Exit::NotDelivered(Reason::Configuration, Codes::Qmail);
     }
+    if inject::is_meant(std::env::args_os()) {
+        return Exit::Misused;
+    }
     let is_delivery = deliver::is_meant(std::env::args_os());
     if is_delivery { Exit::NotDelivered(Reason::Configuration, Codes::Sysexits) } else { Exit::Usage }
 }
@@ -121,6 +128,7 @@ pub fn run() -> Exit {
         Command::Convert(args) => convert::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Deliver(args) => deliver::run(args),
+        Command::Inject(args) => inject::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Generate(args) => generate::run(&args),
     }

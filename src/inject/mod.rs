@@ -232,3 +232,20 @@ fn hindrance(list: &List<'_>, manner: Manner) -> Option<Fault> {
         Manner::Faithful => worst.filter(|fault| fault.trouble.loses_recipients()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_message_is_completed_or_refused(message: Vec<u8>) {
+            crate::promises::injected(&message);
+        }
+
+        #[test]
+        fn any_header_too(message in r#"((To|Cc|Bcc|From|Resent-To|Return-Path|Date|Content-Length|X|From )(: ?)?([a-c.@,:;<>+ "()]|a@b|\n )*\n){0,6}(\n[a-c\n]*)?"#) {
+            crate::promises::injected(message.as_bytes());
+        }
+    }
+}

@@ -1,14 +1,15 @@
 //! A program with sendmail's interface: `-i -f SENDER -- RECIPIENT...`, the message on standard input, and exit
-//! codes of sysexits(3).
+//! codes of sysexits(3). Addresses are quoted as in a header: Postfix, Exim and sendmail read them so.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fs::File;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::child::{End, Limits, Running, idle};
 use super::{Envelope, Refusal};
+use crate::deliver::envelope::quoted;
 use crate::mailbox::shown;
 
 /// As many bytes of arguments as go to one program: a quarter of what Linux takes for sure.
@@ -25,8 +26,9 @@ pub fn send(program: &Path, message: File, envelope: &Envelope, limits: Limits<'
         return refuse(true, "more recipients than fit into the arguments of a program (#5.5.3)".into());
     }
     let mut command = Command::new(program);
-    command.args(["-i", "-f"]).arg(OsStr::from_bytes(&envelope.sender)).arg("--");
-    command.args(envelope.recipients.iter().map(|recipient| OsStr::from_bytes(recipient)));
+    let quoted = |address: &Vec<u8>| OsString::from_vec(quoted(address));
+    command.args(["-i", "-f"]).arg(quoted(&envelope.sender)).arg("--");
+    command.args(envelope.recipients.iter().map(quoted));
     command.stdin(message).stdout(Stdio::null());
     let running = match Running::start(&mut command) {
         Ok(running) => running,

@@ -95,7 +95,8 @@ impl Address<'_> {
         }
         let at = tokens.iter().position(|token| token.kind == Kind::At);
         let (local, domain) = tokens.split_at(at.unwrap_or(tokens.len()));
-        if !local.iter().any(|token| matches!(token.kind, Kind::Atom(_) | Kind::Quoted(_))) {
+        let has_text = |token: &Token<'_>| matches!(&token.kind, Kind::Atom(text) | Kind::Quoted(text) | Kind::Literal(text) if !text.is_empty());
+        if !local.iter().any(has_text) {
             return fault(self.at, Trouble::Empty);
         }
         if let Some(pair) = local.windows(2).find(|pair| pair.iter().all(|token| token.kind.is_word())) {
@@ -111,10 +112,16 @@ impl Address<'_> {
         if let Some(second) = domain.iter().find(|token| token.kind == Kind::At) {
             return fault(second.at, Trouble::SecondAt);
         }
-        let is_name = domain
-            .split(|token| token.kind == Kind::Dot)
-            .all(|label| matches!(label, [Token { kind: Kind::Atom(text), .. }] if !text.is_empty()));
-        let is_literal = matches!(domain, [Token { kind: Kind::Literal(_), .. }]);
+        let is_label = |text: &[u8]| {
+            let is_known = |b: &u8| b.is_ascii_alphanumeric() || b"-_+".contains(b) || *b > 127;
+            text.iter().all(is_known) && text.iter().any(|b| *b != b'+')
+        };
+        let mut labels = domain.split(|token| token.kind == Kind::Dot);
+        let is_name =
+            labels.all(|label| matches!(label, [Token { kind: Kind::Atom(text), .. }] if is_label(text)));
+        let is_plain = |b: &u8| b.is_ascii_graphic() && !b"@<>[]()\\\"".contains(b);
+        let is_literal =
+            matches!(domain, [Token { kind: Kind::Literal(text), .. }] if text.iter().all(is_plain));
         match is_name || is_literal {
             true => Ok(()),
             false => fault(domain[0].at, Trouble::BadDomain),
@@ -232,6 +239,12 @@ impl<'a> Parser<'a> {
     fn put_through_comma(&mut self) {
         while let Some(token) = self.left.pop() {
             let is_comma = token.kind == Kind::Comma;
+            if !matches!(
+                token.kind,
+                Kind::Comma | Kind::Dot | Kind::Atom(_) | Kind::Quoted(_) | Kind::Comment(_)
+            ) {
+                self.doubt(token.at, Trouble::AddressInName);
+            }
             self.put(token);
             if is_comma {
                 return;
@@ -318,4 +331,98 @@ fn is_route(tokens: &[Token<'_>]) -> bool {
         let is_at = |token: &Token<'_>| token.kind == Kind::At;
         hop.first().is_some_and(is_at) && hop.iter().filter(|token| is_at(token)).count() == 1
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::token::tokens;
+    use super::*;
+
+    /// The addresses from left to right, and what is wrong.
+    fn read(text: &str, manner: Manner) -> String {
+        let list = match tokens(text.as_bytes(), manner) {
+            Ok(tokens) => parse(tokens, manner),
+            Err(fault) => List { pieces: Vec::new(), fault: Some(fault), doubt: None },
+        };
+        let mut addresses: Vec<String> =
+            list.addresses().map(|address| address.to_bytes().escape_ascii().to_string()).collect();
+        addresses.reverse();
+        let mut out = addresses.join(" | ");
+        for (mark, fault) in [("!", list.fault), ("?", list.doubt)] {
+            if let Some(fault) = fault {
+                out += &format!(" {mark}{:?} {}", fault.trouble, fault.at);
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn what_real_fields_hold_is_found() {
+        for (text, want) in [
+            ("", ""),
+            ("bob", "bob"),
+            ("bob@h.example", "bob@h.example"),
+            (r#"Bob Q. Smith <bob@h>, "Smith, Al" <al@h>"#, "bob@h | al@h"),
+            ("bob@h (Bob), (Al) al@h", "bob@h | al@h"),
+            ("bob (the builder) @ (at) h . example", "bob@h.example"),
+            ("<bob@h (x)>", "bob@h"),
+            ("friends: a@h, b; , c@d", "a@h | b | c@d"),
+            ("none: ;", ""),
+            ("<@a,@b:bob@h>", "@a,@b:bob@h"),
+            (r#""john doe"@h, "a\"b"@h"#, r#"john doe@h | a\"b@h"#),
+            ("bob@[127.0.0.1]", "bob@[127.0.0.1]"),
+            (", , bob@h,,al@h ,", "bob@h | al@h"),
+            ("a..b.@h", "a..b.@h"),
+            ("joe@x.example <joe@x.example>", "joe@x.example"),
+            ("=?utf-8?Q?J=C3=BCrgen?= <j@h>", "j@h"),
+            ("J\u{fc}rgen <j@m\u{fc}nchen.example>", r"j@m\xc3\xbcnchen.example"),
+            (r"a\ b@h", "a b@h"),
+            ("bob al c@h", "bob | al | c@h"),
+            ("ann@h\n bob@h", "ann@h | bob@h"),
+            ("<>", ""),
+        ] {
+            assert_eq!(read(text, Manner::Strict), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_place() {
+        for (text, want) in [
+            ("a@h, g: b@h", "b@h !GroupNotClosed 6"),
+            ("g1: a@h, g2: b@h; ;", " !GroupInGroup 16"),
+            ("bob@h>", "bob@h !BracketNotOpened 5"),
+            ("ok@h, <bob@h", "ok@h | <bob@h ?BracketNotClosed 6"),
+            ("a@h; b@h", "a@h | b@h ?GroupNotOpened 3"),
+            ("@a:bob@h", "bob@h !BareRoute 2"),
+            ("@a,@b:bob@h", "bob@h !BareRoute 5"),
+            ("ann@h, @a:bob@h", "bob@h !GroupNotClosed 9"),
+            ("Bob [X] <bob@h>", "Bob | [X] | bob@h ?LiteralInName 4"),
+            ("ann@x Bob <bob@h>", "bob@h ?AddressInName 0"),
+            ("<ann@x> friends: bob@h;", "bob@h ?AddressInName 0"),
+            ("a@b@c", "a@b@c ?SecondAt 3"),
+            ("<a b@h>", "ab@h ?TwoWords 3"),
+            ("@h", "@h ?Empty 0"),
+            (r#"""@h"#, "@h ?Empty 0"),
+            ("bob@h..x", "bob@h..x ?BadDomain 4"),
+            ("bob@[a@b]", "bob@[a@b] ?BadDomain 4"),
+            ("bob@+", "bob@+ ?BadDomain 4"),
+            ("\"a\0b\"@h", r"a\x00b@h ?Control 0"),
+        ] {
+            assert_eq!(read(text, Manner::Strict), want, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_and_what_is_printed_is_read_again(text: Vec<u8>) {
+            crate::promises::addresses(&text);
+        }
+
+        #[test]
+        fn any_signs_too(text in r#"([a-c.@,:;<>+ "()\[\]\\\r\n]|é|a@b|\n ){0,30}"#) {
+            crate::promises::addresses(text.as_bytes());
+        }
+    }
 }

@@ -77,7 +77,7 @@ pub fn tokens(text: &[u8], manner: Manner) -> Result<Vec<Token<'_>>, Fault> {
             b'(' => enclosed(b'(').map(|(text, end)| (Kind::Comment(text), end))?,
             b'"' => enclosed(b'"').map(|(text, end)| (Kind::Quoted(text), end))?,
             b'[' => enclosed(b'[').map(|(text, end)| (Kind::Literal(text), end))?,
-            _ => atom(text, at),
+            _ => atom(text, at, manner),
         };
         tokens.push(Token { at, spaced, kind });
         spaced = false;
@@ -127,7 +127,7 @@ fn is_fold(text: &[u8]) -> bool {
     matches!(text, [b'\n', b' ' | b'\t', ..] | [b'\r', b'\n', b' ' | b'\t', ..])
 }
 
-fn atom(text: &[u8], from: usize) -> (Kind<'_>, usize) {
+fn atom(text: &[u8], from: usize, manner: Manner) -> (Kind<'_>, usize) {
     let mut at = from;
     let mut content = Cow::Borrowed(&text[from..from]);
     while let Some(&byte) = text.get(at).filter(|&&b| at == from || !ends_atom(b)) {
@@ -146,7 +146,7 @@ fn atom(text: &[u8], from: usize) -> (Kind<'_>, usize) {
         at += 1;
     }
     let at = at.min(text.len());
-    match content.iter().all(|&b| is_printed_bare(b)) {
+    match content.iter().all(|&b| is_printed_bare(b, manner)) {
         true => (Kind::Atom(content), at),
         false => (Kind::Quoted(content), at),
     }
@@ -157,7 +157,51 @@ fn ends_atom(byte: u8) -> bool {
 }
 
 /// Whether an atom with it is printed as one: as it is, or with a backslash. (A blank behind a backslash
-/// is printed without either by qmail-inject, and then it divides the atom.)
-fn is_printed_bare(byte: u8) -> bool {
-    (33..=126).contains(&byte) && !b")]\\<>;:@,.".contains(&byte)
+/// is printed without either by qmail-inject, and then it divides the atom. Bytes over 127 it puts into quotes;
+/// RFC 6532 knows better.)
+fn is_printed_bare(byte: u8, manner: Manner) -> bool {
+    let is_over_127 = byte > 127 && manner == Manner::Strict;
+    is_over_127 || (33..=126).contains(&byte) && !b")]\\<>;:@,.".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One token a word: its kind, and what it means.
+    fn shown(text: &str) -> String {
+        let shown = tokens(text.as_bytes(), Manner::Strict).map(|tokens| {
+            let shown = tokens.iter().map(|token| match &token.kind {
+                Kind::Atom(text) => format!("a:{}", text.escape_ascii()),
+                Kind::Quoted(text) => format!("q:{}", text.escape_ascii()),
+                Kind::Literal(text) => format!("l:{}", text.escape_ascii()),
+                Kind::Comment(text) => format!("c:{}", text.escape_ascii()),
+                sign => format!("{sign:?}"),
+            });
+            shown.collect::<Vec<_>>().join(" ")
+        });
+        shown.unwrap_or_else(|fault| format!("{:?} at {}", fault.trouble, fault.at))
+    }
+
+    #[test]
+    fn a_field_is_divided_into_words_and_signs() {
+        for (text, want) in [
+            ("a.b@c <d>, e: f;", "a:a Dot a:b At a:c Left a:d Right Comma a:e Colon a:f Semi"),
+            (r#""a \"b\" c" d"#, r#"q:a \"b\" c a:d"#),
+            ("(a (b) \\) c)", "c:a b ) c"),
+            ("[1.2\\]]", "l:1.2]"),
+            ("a\\ b", "q:a b"),
+            ("a\\(b", "a:a(b"),
+            ("a)b", "q:a)b"),
+            ("caf\u{e9}", "a:caf\\xc3\\xa9"),
+            ("\"a\n b\r\n\tc\"", "q:a b\\tc"),
+            ("", ""),
+            ("x (y", "Unclosed at 2"),
+            ("\"x\\", "Unclosed at 0"),
+            ("[", "Unclosed at 0"),
+            ("x )", "NotOpened at 2"),
+        ] {
+            assert_eq!(shown(text), want, "{text:?}");
+        }
+    }
 }

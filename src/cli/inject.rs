@@ -1,0 +1,366 @@
+//! `mailferry inject`.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{ArgAction, Args, ValueEnum};
+use mailferry::deliver::envelope;
+use mailferry::deliver::failure::{Failure, Reason};
+use mailferry::deliver::letter::Letter;
+use mailferry::inject::{Completed, Options, Ready, Refused};
+use mailferry::mailbox::address::Manner;
+use mailferry::mailbox::finding::Code;
+use mailferry::mailbox::input::Input;
+use mailferry::mailbox::{counted, escaped};
+use mailferry::transport::place::Place;
+use serde_json::json;
+
+use super::deliver::now;
+use super::dot_qmail::queue_program;
+use super::exit::{self, Codes, Exit};
+use super::hand_on::{Outcome, hand_on};
+use super::qmail_inject::Recipients;
+use super::report::Reporter;
+use super::written_by::{Environment, WrittenBy};
+use super::{Common, signals};
+
+/// Complete the message on standard input and hand it on
+///
+/// Adds Date, Message-ID and From where they are missing, completes addresses, takes recipients from the arguments
+/// or the header, and takes Bcc out: as qmail-inject does, by the same environment variables and control files. A
+/// list of recipients that cannot be read is refused. Success is said when the next hop has taken the message for
+/// every recipient.
+#[derive(Args, Debug)]
+#[command(after_help = help(), disable_help_flag = true)]
+pub struct InjectArgs {
+    /// Addresses, each as it is in the envelope: without a name, brackets or quotes
+    #[arg(value_name = "RECIPIENT")]
+    recipients: Vec<OsString>,
+    /// Envelope sender, empty for the null sender. Default: the message's Return-Path, or the author
+    #[arg(short = 'f', long, value_name = "ADDRESS", help_heading = "Envelope")]
+    sender: Option<OsString>,
+    /// Recipients are the arguments, and no others
+    #[arg(short = 'a', overrides_with_all = ["header", "both", "either"], help_heading = "Envelope")]
+    arguments: bool,
+    /// Recipients are those of the header (To, Cc, Bcc, or Resent-To and so on), and no others
+    #[arg(short = 'h', overrides_with_all = ["arguments", "both", "either"], help_heading = "Envelope")]
+    header: bool,
+    /// Recipients are the arguments and those of the header
+    #[arg(short = 'H', overrides_with_all = ["arguments", "header", "either"], help_heading = "Envelope")]
+    both: bool,
+    /// Recipients are the arguments if there are any, else those of the header; that is the default
+    #[arg(short = 'A', overrides_with_all = ["arguments", "header", "both"], help_heading = "Envelope")]
+    either: bool,
+    /// Where to hand it on. Given again, a place for what the one before could not take for now. Default:
+    /// queue:$QMAILQUEUE, or queue:$QMAILHOME/bin/qmail-queue ($QMAILHOME is /var/qmail) if that is there
+    #[arg(long, value_name = "URL", value_parser = OsStringValueParser::new().try_map(parse_via), help_heading = "Next hop")]
+    via: Vec<Place>,
+    /// How long the next hop may take
+    #[arg(long, value_name = "SECS", default_value_t = 900, help_heading = "Next hop")]
+    timeout: u64,
+    /// What a new Message-ID is made of
+    #[arg(long, value_enum, value_name = "KIND", default_value_t = MessageId::Qmail, help_heading = "Message")]
+    message_id: MessageId,
+    /// Where a message of more than 8 MiB is kept meanwhile; default: $TMPDIR, or /tmp
+    #[arg(long, value_name = "DIR", help_heading = "Message")]
+    spool_dir: Option<PathBuf>,
+    /// Exit codes: those of sysexits(3), or qmail's 0, 100 and 111
+    #[arg(long, value_enum, value_name = "KIND", default_value_t = Codes::Sysexits, help_heading = "Report")]
+    exit_codes: Codes,
+    /// Print the message with its Return-Path on top, and hand nothing on
+    #[arg(short = 'n', long, overrides_with = "queue")]
+    dry_run: bool,
+    /// Hand it on; that is the default
+    #[arg(short = 'N', overrides_with = "dry_run")]
+    queue: bool,
+    /// Print help
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What tells a Message-ID from all others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum MessageId {
+    /// Time and process, as qmail has it
+    Qmail,
+    /// 128 random bits, which tell nothing
+    Random,
+}
+
+fn help() -> String {
+    format!(
+        "\
+Examples:
+  mailferry inject < message
+  mailferry inject -n ann@example.org < message
+  mailferry inject -f '' -H --via queue:/var/qmail/bin/qmail-queue joe@example.net < message
+
+Environment, as in qmail-inject(8): QMAILUSER, MAILUSER, USER, LOGNAME; QMAILHOST, MAILHOST; QMAILNAME,
+MAILNAME, NAME; QMAILSUSER, QMAILSHOST; QMAILDEFAULTHOST, QMAILDEFAULTDOMAIN, QMAILPLUSDOMAIN,
+QMAILIDHOST; QMAILMFTFILE; QMAILINJECT. Called by a link of the name qmail-inject or sendmail, it takes
+their options and exit codes.
+
+{}",
+        exit::INJECTION_HELP
+    )
+}
+
+fn parse_via(url: OsString) -> Result<Place, String> {
+    match Place::parse(&url)? {
+        Place::Qmqp(_) | Place::Qmtp(_) | Place::Smtp(_) | Place::Lmtp(_) | Place::LmtpUnix(_) => {
+            Err("this version does not speak that protocol".into())
+        }
+        place => Ok(place),
+    }
+}
+
+/// What `--json` has in its summary, for the manual.
+pub const SUMMARY: &[(&str, &str)] = &[
+    ("command", "inject"),
+    ("dry_run", "whether -n was given; the message is not printed then"),
+    ("sender", "the envelope sender, null where it is not known"),
+    (
+        "recipients",
+        "an object for each, in the order of the envelope: recipient, outcome (accepted, temporary, permanent; with \
+         -n planned), status (RFC 3463), via (the place that answered last) and text (why, where there is a why)",
+    ),
+    ("bytes_source", "bytes of the message as it came in"),
+    ("bytes_message", "bytes of the completed message"),
+    (
+        "status",
+        "the enhanced status code of the whole: a temporary one if there is any, else a permanent one",
+    ),
+    ("warnings", "warnings told"),
+    ("errors", "errors told"),
+    ("seconds", "how long it took"),
+];
+
+/// What is known of a message by the end.
+#[derive(Default)]
+struct Fate {
+    bytes_source: u64,
+    completed: Option<Completed>,
+    outcomes: Vec<Outcome>,
+}
+
+/// Runs the command.
+pub fn run(args: InjectArgs) -> Exit {
+    let started = std::time::Instant::now();
+    let mut reporter = Reporter::new(&args.common);
+    let mut fate = Fate::default();
+    let done = inject(&args, &mut fate, &mut reporter);
+    let failed = match &done {
+        Err(failure) => {
+            reporter.failure(Code::NotDelivered, failure);
+            Some(failure.reason)
+        }
+        Ok(()) => tell(&args, &fate, &mut reporter),
+    };
+    reporter.object(&json!({
+        "type": "summary",
+        "command": "inject",
+        "dry_run": args.dry_run,
+        "sender": fate.completed.as_ref().map(|completed| escaped(&completed.envelope.sender)),
+        "recipients": recipients(&args, &fate),
+        "bytes_source": fate.bytes_source,
+        "bytes_message": fate.completed.as_ref().map(|completed| completed.letter.length()),
+        "status": failed.map_or("2.0.0", Reason::status),
+        "warnings": reporter.warnings,
+        "errors": reporter.errors,
+        "seconds": started.elapsed().as_secs_f64(),
+    }));
+    let exit = Exit::of_delivery(failed, args.exit_codes);
+    match reporter.finish(exit) {
+        // A message that was to be printed is the outcome; what is handed on stays so, whatever becomes of the
+        // report.
+        Exit::CouldNotFinish if args.dry_run => Exit::NotDelivered(Reason::TryAgain, args.exit_codes),
+        _ => exit,
+    }
+}
+
+fn inject(args: &InjectArgs, fate: &mut Fate, reporter: &mut Reporter) -> Result<(), Failure> {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let interrupted = signals::interruption_with(exit::TRY_AGAIN);
+    let WrittenBy { author, habits, domains, lists, guessed } =
+        WrittenBy::look(&Environment::default(), Manner::Strict)?;
+    if let Some(guessed) = guessed.filter(|_| args.common.verbose) {
+        remark(&guessed);
+    }
+    let named: Vec<Vec<u8>> = args.recipients.iter().cloned().map(OsString::into_vec).collect();
+    let (arguments, header_too) = args.recipients_from().choose(&named);
+    let options = Options {
+        manner: Manner::Strict,
+        arguments,
+        header_too,
+        // As many write the null sender.
+        sender: args.sender.as_ref().map(|sender| match sender.as_bytes() {
+            b"<>" => b"",
+            sender => sender,
+        }),
+        author: &author,
+        habits,
+        domains: &domains,
+        lists: &lists,
+        now: now().as_secs() as i64,
+        pid: std::process::id(),
+        random: match args.message_id {
+            MessageId::Qmail => None,
+            MessageId::Random => Some(random()?),
+        },
+    };
+    // Before the message is read: what is wrong with the command is told at once.
+    let ready = Ready::new(&options).map_err(failure)?;
+    let places = if args.dry_run { Vec::new() } else { args.places()? };
+    let spool_dir = args.spool_dir.clone().unwrap_or_else(env::temp_dir);
+    let completed = {
+        let letter = read_letter(&spool_dir, &interrupted)?;
+        fate.bytes_source = letter.length();
+        ready.complete(&letter, &spool_dir).map_err(failure)?
+    };
+    let completed = fate.completed.insert(completed);
+    if args.dry_run && !args.common.json {
+        reporter.data(&envelope::return_path(&completed.envelope.sender));
+        reporter.data(b"\n");
+        completed.letter.each_chunk(0, &mut |bytes| {
+            reporter.data(bytes);
+            Ok(())
+        })?;
+    }
+    if !args.dry_run {
+        fate.outcomes = hand_on(completed, &places, Duration::from_secs(args.timeout), &interrupted);
+    }
+    Ok(())
+}
+
+impl InjectArgs {
+    fn recipients_from(&self) -> Recipients {
+        match self {
+            _ if self.arguments => Recipients::Arguments,
+            _ if self.header => Recipients::Header,
+            _ if self.both => Recipients::Both,
+            _ => Recipients::ArgumentsOrHeader,
+        }
+    }
+
+    fn places(&self) -> Result<Vec<Place>, Failure> {
+        if !self.via.is_empty() {
+            return Ok(self.via.clone());
+        }
+        let program = queue_program();
+        let is_named = env::var_os("QMAILQUEUE").is_some_and(|program| !program.is_empty());
+        if !is_named && !program.exists() {
+            let text =
+                format!("there is no {}: say with --via where to hand the message on", program.display());
+            return Err(Failure::new(Reason::Configuration, text));
+        }
+        Ok(vec![Place::Queue(program)])
+    }
+}
+
+fn failure(refused: Refused) -> Failure {
+    match refused {
+        Refused::Failed(failure) => failure,
+        refused => Failure::new(refused.reason(), refused),
+    }
+}
+
+fn read_letter(spool_dir: &Path, interrupted: &AtomicBool) -> Result<Letter, Failure> {
+    let reader = std::io::stdin().lock();
+    let input = Input { reader, name: Path::new("standard input"), limit: None, interrupted };
+    Letter::read(input, spool_dir, None)
+}
+
+/// As random as the kernel is.
+fn random() -> Result<[u8; 16], Failure> {
+    let mut bytes = [0; 16];
+    let read = std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes));
+    let text = "no random bytes from /dev/urandom for a Message-ID";
+    read.map(|()| bytes).map_err(|e| Failure::new(Reason::TryAgain, format!("{text}: {e}")))
+}
+
+/// Standard output may carry the message.
+fn remark(text: &str) {
+    let _ = writeln!(anstream::stderr(), "mailferry: {text}");
+}
+
+/// Tells the outcomes, and gives the reason that the exit code tells. Those that can be mended by waiting come
+/// first: Postfix goes by the first line.
+fn tell(args: &InjectArgs, fate: &Fate, reporter: &mut Reporter) -> Option<Reason> {
+    let Some(completed) = &fate.completed else { return None };
+    let recipients = &completed.envelope.recipients;
+    if args.common.verbose && args.dry_run {
+        recipients.iter().for_each(|recipient| remark(&format!("to <{}>", escaped(recipient))));
+    }
+    let mut failed: Vec<(&Failure, &Place, Vec<&[u8]>)> = Vec::new();
+    for (recipient, Outcome { by, failed: why }) in recipients.iter().zip(&fate.outcomes) {
+        let Some(why) = why else {
+            if args.common.verbose {
+                reporter.line(&format!("<{}>: accepted by {by}", escaped(recipient)));
+            }
+            continue;
+        };
+        // A line for all recipients that have it in common.
+        match failed.iter_mut().find(|(known, place, _)| (*known, *place) == (why, by)) {
+            Some((.., all)) => all.push(recipient),
+            None => failed.push((why, by, vec![recipient])),
+        }
+    }
+    failed.sort_by_key(|(why, ..)| !why.reason.is_temporary());
+    for (why, by, recipients) in &failed {
+        let text = format!("{}: {by}: {}", named(recipients), why.text);
+        reporter.failure(Code::NotDelivered, &Failure::new(why.reason, text));
+    }
+    failed.first().map(|(why, ..)| why.reason).map(|reason| match reason.is_temporary() {
+        true => reason,
+        // The next hop's reasons are not ours: 69 for all.
+        false => Reason::Refused,
+    })
+}
+
+/// Ten of them by name.
+fn named(recipients: &[&[u8]]) -> String {
+    let shown: Vec<String> = recipients.iter().take(10).map(|one| format!("<{}>", escaped(one))).collect();
+    let more = match recipients.len().saturating_sub(10) {
+        0 => String::new(),
+        more => format!(" and {}", counted(more as u64, "other recipient")),
+    };
+    shown.join(", ") + &more
+}
+
+fn recipients(args: &InjectArgs, fate: &Fate) -> Vec<serde_json::Value> {
+    let Some(completed) = &fate.completed else { return Vec::new() };
+    let mut outcomes = fate.outcomes.iter();
+    let object = |recipient: &Vec<u8>| {
+        let recipient = escaped(recipient);
+        match outcomes.next() {
+            None => {
+                json!({ "recipient": recipient, "outcome": if args.dry_run { "planned" } else { "temporary" } })
+            }
+            Some(Outcome { by, failed: None }) => json!({
+                "recipient": recipient, "outcome": "accepted", "status": "2.0.0", "via": by.to_string(),
+            }),
+            Some(Outcome { by, failed: Some(why) }) => json!({
+                "recipient": recipient,
+                "outcome": if why.reason.is_temporary() { "temporary" } else { "permanent" },
+                "status": why.reason.status(),
+                "via": by.to_string(),
+                "text": why.text,
+            }),
+        }
+    };
+    completed.envelope.recipients.iter().map(object).collect()
+}
+
+/// Whether a command line is one of ours, by its words: for the exit code where it cannot be read.
+pub fn is_meant(mut args: impl Iterator<Item = OsString>) -> bool {
+    args.nth(1).is_some_and(|word| word.as_os_str() == OsStr::new("inject"))
+}
