@@ -153,7 +153,7 @@ pub enum Recipients {
 
 impl Recipients {
     /// Which of the arguments count, and whether the header does.
-    pub fn choose<'a>(self, arguments: &'a [Vec<u8>]) -> (&'a [Vec<u8>], bool) {
+    pub fn choose(self, arguments: &[Vec<u8>]) -> (&[Vec<u8>], bool) {
         match self {
             Recipients::ArgumentsOrHeader => (arguments, arguments.is_empty()),
             Recipients::Arguments => (arguments, false),
