@@ -19,11 +19,7 @@ fn main() -> ExitCode {
         }
         Err(_) => {
             eprintln!("mailferry: this is a bug in mailferry; nothing was half-published. Please report it");
-            match cli::unusable() {
-                cli::exit::Exit::Usage => cli::exit::Exit::CouldNotFinish.into(),
-                cli::exit::Exit::Misused => cli::exit::TRY_AGAIN.into(),
-                try_again => try_again.into(),
-            }
+            cli::what_if_broken().into()
         }
     }
 }

@@ -94,17 +94,39 @@ pub enum When {
     Never,
 }
 
-/// What a usage error, or a bug, is for who called: mail must not bounce for a typing error in the table of
-/// an MTA.
-pub fn unusable() -> Exit {
-    if qmail_local::is_meant(std::env::args_os()) || qmail_inject::is_meant(std::env::args_os()) {
+/// A delivery by itself: it is a process of its own, and to describe all other commands as well would take
+/// it a tenth of its time.
+#[derive(Parser)]
+#[command(name = "mailferry", version, propagate_version = true)]
+struct Delivery {
+    #[command(subcommand)]
+    command: OneCommand,
+}
+
+#[derive(Subcommand)]
+enum OneCommand {
+    Deliver(deliver::DeliverArgs),
+}
+
+/// What a usage error is for who called: mail must not bounce for a typing error in the table of an MTA.
+fn unusable() -> Exit {
+    match what_if_broken() {
+        Exit::CouldNotFinish => Exit::Usage,
+        _ if inject::is_meant(std::env::args_os()) => Exit::Misused,
+        try_again => try_again,
+    }
+}
+
+/// What a bug of ours is for who called: where it is mail that was handed to us, try again later.
+pub fn what_if_broken() -> Exit {
+    let is_meant = |program: fn(std::env::ArgsOs) -> bool| program(std::env::args_os());
+    if is_meant(qmail_local::is_meant) || is_meant(qmail_inject::is_meant) {
         return Exit::NotDelivered(Reason::Configuration, Codes::Qmail);
     }
-    if inject::is_meant(std::env::args_os()) {
-        return Exit::Misused;
+    match is_meant(deliver::is_meant) || is_meant(inject::is_meant) {
+        true => Exit::NotDelivered(Reason::Configuration, Codes::Sysexits),
+        false => Exit::CouldNotFinish,
     }
-    let is_delivery = deliver::is_meant(std::env::args_os());
-    if is_delivery { Exit::NotDelivered(Reason::Configuration, Codes::Sysexits) } else { Exit::Usage }
 }
 
 /// Parses and runs.
@@ -115,8 +137,13 @@ pub fn run() -> Exit {
     if qmail_inject::is_meant(std::env::args_os()) {
         return qmail_inject::run(std::env::args_os());
     }
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = match deliver::is_meant(std::env::args_os()) {
+        true => Delivery::try_parse()
+            .map(|Delivery { command: OneCommand::Deliver(args) }| Command::Deliver(args)),
+        false => Cli::try_parse().map(|cli| cli.command),
+    };
+    let command = match parsed {
+        Ok(command) => command,
         Err(error) => {
             // Help and version are no errors; a closed pipe behind them is none either.
             let _ = error.print();
@@ -124,7 +151,7 @@ pub fn run() -> Exit {
         }
     };
     signals::catch_bus_error();
-    match cli.command {
+    match command {
         Command::Convert(args) => convert::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Deliver(args) => deliver::run(args),
