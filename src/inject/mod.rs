@@ -149,14 +149,15 @@ impl<'a> Ready<'a> {
     /// Looks at all that was given besides the message.
     pub fn new(options: &'a Options<'a>) -> Result<Ready<'a>, Refused> {
         let rewriter = Rewriter::new(options.domains)?;
-        let given = |raw: &[u8]| given(raw, &rewriter, options.manner);
+        let given = |raw: &[u8], no_part: &[u8]| given(raw, no_part, &rewriter, options.manner);
         let sender = match options.sender {
             None => None,
             Some(b"") => Some(Vec::new()),
-            Some(raw) => Some(given(raw).map_err(Refused::of_sender)?),
+            // With an @, too: the sender of VERP has one.
+            Some(raw) => Some(given(raw, b"<>,").map_err(Refused::of_sender)?),
         };
         let recipients = options.arguments.iter().map(|raw| {
-            let recipient = given(raw)?;
+            let recipient = given(raw, b"<>,@")?;
             match options.manner == Manner::Strict && recipient.is_empty() {
                 true => Err(refused(raw, Trouble::Empty)),
                 false => Ok(recipient),
@@ -196,10 +197,11 @@ impl<'a> Ready<'a> {
     }
 }
 
-/// An address that was given raw, completed.
-fn given(raw: &[u8], rewriter: &Rewriter<'_>, manner: Manner) -> Result<Vec<u8>, Refused> {
+/// An address that was given raw, completed. `no_part` are signs that nobody has in a local part, and that tell of
+/// a name or of a second address.
+fn given(raw: &[u8], no_part: &[u8], rewriter: &Rewriter<'_>, manner: Manner) -> Result<Vec<u8>, Refused> {
     let (local, _) = envelope::split(raw);
-    if manner == Manner::Strict && local.iter().any(|b| b"<>,".contains(b)) {
+    if manner == Manner::Strict && local.iter().any(|b| no_part.contains(b)) {
         let why = "give one address, without a name and without brackets, each as an argument of its own";
         return Err(Refused::Address { address: raw.to_vec(), why: why.into(), is_sender: false });
     }

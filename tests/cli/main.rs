@@ -24,6 +24,7 @@ mod golden;
 mod golden_inject;
 mod hard;
 mod identity;
+mod inject;
 mod inspect;
 mod kills;
 mod linux_mips;

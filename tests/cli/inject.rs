@@ -1,0 +1,537 @@
+//! A message on standard input is completed and handed on: to all its recipients, to nobody else, and what
+//! became of it is told for each.
+
+use std::fs;
+
+use crate::golden::set_mode;
+use crate::golden_inject::House;
+use crate::support::*;
+
+/// The program itself, in a house where $QMAILQUEUE keeps what it is given.
+fn inject(house: &House, args: &[&str], message: impl Into<Vec<u8>>) -> Run {
+    inject_in(house, &[], args, message)
+}
+
+/// In an environment with these variables, too.
+fn inject_in(house: &House, env: &[(&str, &str)], args: &[&str], message: impl Into<Vec<u8>>) -> Run {
+    let mut command = house.command("inject", args);
+    command.env("USER", "ann").envs(env.iter().copied());
+    run_with_stdin(command, message)
+}
+
+fn house() -> House {
+    let house = House::new();
+    house.control("me", "me.example.org");
+    house
+}
+
+/// The message that was queued, and its recipients.
+#[track_caller]
+fn queued(house: &House) -> (String, Vec<String>) {
+    let (message, envelope) = house.queued().expect("a message is queued");
+    let parts = envelope.split('\0').filter_map(|part| part.strip_prefix('T')).map(str::to_owned);
+    (String::from_utf8_lossy(&message).into_owned(), parts.collect())
+}
+
+#[track_caller]
+fn sender(house: &House) -> String {
+    let envelope = house.queued().unwrap().1;
+    envelope.split('\0').next().unwrap().strip_prefix('F').unwrap().to_owned()
+}
+
+/// A field of the header, once.
+#[track_caller]
+fn once(message: &str, name: &str) -> String {
+    let header = message.split("\n\n").next().unwrap();
+    let prefix = format!("{name}:").to_lowercase();
+    let values: Vec<&str> = header
+        .lines()
+        .filter(|line| line.to_lowercase().starts_with(&prefix))
+        .map(|l| &l[prefix.len()..])
+        .collect();
+    assert_eq!(values.len(), 1, "{name} in {message}");
+    values[0].trim().to_owned()
+}
+
+#[test]
+fn half_a_header_becomes_a_whole_one() {
+    let house = house();
+    inject(&house, &[], "To: bob, al@h, c@d.example\nSubject: x\n\nbody").exits(0);
+    let (message, to) = queued(&house);
+    assert_eq!(to, ["c@d.example", "al@h.me.example.org", "bob@me.example.org"]);
+    assert_eq!(sender(&house), "ann@me.example.org");
+    assert_eq!(once(&message, "From"), "ann@me.example.org");
+    assert_eq!(once(&message, "To"), "bob@me.example.org, al@h.me.example.org, c@d.example");
+    assert!(once(&message, "Date").ends_with(" -0000"));
+    assert!(once(&message, "Message-ID").ends_with(".qmail@me.example.org>"));
+    assert!(message.ends_with("\nSubject: x\n\nbody\n"));
+}
+
+#[test]
+fn what_is_complete_is_kept_byte_for_byte() {
+    let house = house();
+    let header = "Received: from x\n\tby y\nDate:  Fri, 1 Jan 2000 00:00:00 +0100 (CET)\nMessage-id: <x@y>\n\
+                  From:   \"A. \\\"B\\\" C\" <a@b.example>  (why\n not)\nTO : Bob Q. Smith <bob@h.example>,\n\t\
+                  friends : c@d.example, e@f.example ;\nSubject: caf\u{e9}\nX-Odd:\n \n\n";
+    let body = "From here\n.\n\r\n\0\n";
+    inject(&house, &[], format!("{header}{body}")).exits(0);
+    let (message, to) = queued(&house);
+    assert_eq!(message, format!("{header}{body}"));
+    assert_eq!(to, ["e@f.example", "c@d.example", "bob@h.example"]);
+}
+
+#[test]
+fn a_list_of_recipients_that_cannot_be_read_is_refused_with_its_place() {
+    for (header, place) in [
+        ("To: ok@h, bob@h (oops\n", "To: line 1, byte 16"),
+        ("Subject: x\nTo: \"bob@h\n", "To: line 2, byte 15"),
+        ("Subject: x\nCc: ok@h,\n <bob@h\n", "Cc: line 3, byte 22"),
+        ("Bcc: bob@h>\n", "Bcc: line 1, byte 10"),
+        ("To: group: a@h, b@h\n", "To: line 1, byte 9"),
+        ("To: g1: a@h, g2: b@h; ;\n", "To: line 1, byte 20"),
+        ("To: a@h; b@h\n", "To: line 1, byte 7"),
+        ("To: ann@x.example Bob <bob@h>\n", "To: line 1, byte 4"),
+        ("To: <ann@x.example> friends: bob@h;\n", "To: line 1, byte 4"),
+        ("To: [X] Bob <bob@h>\n", "To: line 1, byte 4"),
+        ("To: a@b@c.example\n", "To: line 1, byte 7"),
+        ("To: <a b@h>\n", "To: line 1, byte 7"),
+        ("To: ok@h, <>\n", "To: line 1, byte 10"),
+        ("To: @h\n", "To: line 1, byte 4"),
+        ("To: bob@h..example\n", "To: line 1, byte 8"),
+        ("To: \"a\0b\"@h\n", "To: line 1, byte 4"),
+        ("To: ok@h\nResent-To: bob@h (oops\n", "Resent-To: line 2, byte 26"),
+        ("Subject: x\r\nX: y\r\nTo: ok@h,\r\n bob@h (oops\r\n", "To: line 4, byte 36"),
+        ("To: ok@h\nFrom: bob@h (oops\n", "From: line 2, byte 21"),
+        ("To: ok@h\nReturn-Path: <s@h\n", "Return-Path: line 2, byte 22"),
+    ] {
+        let house = house();
+        let run = inject(&house, &[], format!("{header}\nbody\n")).exits(65);
+        let run = run.complains(&["5.6.0 ", place]);
+        assert!(house.queued().is_none(), "{run:?}");
+        inject(&house, &["-n"], format!("{header}\nbody\n")).exits(65).complains(&[place]);
+    }
+}
+
+#[test]
+fn a_list_that_nobody_is_taken_from_may_be_anything() {
+    for header in ["To: bob@h (oops\n", "To: <a b@h>, [X] <c\n", "Resent-From: a@b\nTo: bob@h (oops\n"] {
+        let house = house();
+        inject(&house, &["bob@h.example"], format!("{header}\nbody\n")).exits(0);
+        let (message, to) = queued(&house);
+        assert_eq!(to, ["bob@h.example"]);
+        assert!(message.contains(&header[header.find("To:").unwrap()..]), "{message}");
+    }
+    // Of a message that is sent on, it is the Resent- fields that count.
+    let house = house();
+    inject(&house, &[], "To: bob@h (oops\nResent-To: c@d.example\n\n").exits(0);
+    assert_eq!(queued(&house).1, ["c@d.example"]);
+}
+
+#[test]
+fn without_a_recipient_or_a_message_nothing_is_sent() {
+    for (args, message) in [
+        (&[][..], "Subject: x\n\nTo: bob@h\n"),
+        (&["-a"], "To: bob@h\n\n"),
+        (&["-h", "bob@h"], "Subject: x\n\n"),
+        (&[], "To: nobody: ;\n\n"),
+        (&[], "To: bob@h\nResent-From: ann@h\n\n"),
+        (&["bob@h"], ""),
+    ] {
+        let house = house();
+        inject(&house, args, message).exits(65).complains(&["no "]);
+        assert!(house.queued().is_none());
+    }
+}
+
+#[test]
+fn no_argument_and_no_variable_adds_a_line_to_the_header() {
+    for args in [
+        &["bob@h\nBcc: eve@x.example"][..],
+        &["bob\n@h"],
+        &["bob@h\r"],
+        &["-f", "ann@h\nBcc: eve@x", "bob@h"],
+        &["Bob <bob@h>"],
+        &["bob@h,eve@x"],
+        &["bob@h eve@x"],
+        &["bob@h(x"],
+        &[""],
+        &["@h"],
+    ] {
+        let house = house();
+        let run = inject(&house, args, "Subject: x\n\n").exits(65);
+        assert!(run.complains(&["5.6.0 "]).stdout.is_empty());
+        assert!(house.queued().is_none());
+    }
+    for variable in ["QMAILUSER", "QMAILHOST", "QMAILDEFAULTHOST", "QMAILSUSER", "QMAILSHOST", "QMAILIDHOST"]
+    {
+        let house = house();
+        let run = inject_in(&house, &[(variable, "x\nBcc: eve@x")], &["bob"], "Subject: x\n\n");
+        if variable == "QMAILIDHOST" {
+            let message = queued(&house).0;
+            assert!(once(&message, "Message-ID").ends_with("@xBcc: eve@x>"), "{message}");
+        } else {
+            run.exits(75).complains(&["4.3.5 "]);
+            assert!(house.queued().is_none());
+        }
+    }
+    let house = house();
+    inject_in(&house, &[("NAME", "Ann\nBcc: eve@x")], &["bob"], "Subject: x\n\n").exits(0);
+    assert_eq!(once(&queued(&house).0, "From"), "\"Ann Bcc: eve@x\" <ann@me.example.org>");
+}
+
+#[test]
+fn bcc_never_leaves() {
+    let house = house();
+    let message =
+        "BCC : a@x.example,\n b@x.example\nbcc: c@x.example\nTo: d@x.example\nBcc: hidden: e@x.example;\n\n";
+    inject(&house, &[], message).exits(0);
+    let (message, to) = queued(&house);
+    assert_eq!(to, ["b@x.example", "a@x.example", "c@x.example", "d@x.example", "e@x.example"]);
+    assert!(!message.to_lowercase().contains("bcc") && !message.contains("a@x"), "{message}");
+    // Nobody is to be seen: and that is said.
+    let house = self::house();
+    inject(&house, &[], "Bcc: a@x.example\n\n").exits(0);
+    assert_eq!(once(&queued(&house).0, "Cc"), "recipient list not shown: ;");
+    for resent in ["Resent-Bcc", "resent-BCC "] {
+        let house = self::house();
+        let header = format!("To: old@x.example\nBcc: hidden@x.example\n{resent}: new@x.example\n\n");
+        inject(&house, &[], header).exits(0);
+        let (message, to) = queued(&house);
+        assert_eq!(to, ["new@x.example"]);
+        assert!(!message.to_lowercase().contains("bcc") && !message.contains("hidden"), "{message}");
+    }
+}
+
+#[test]
+fn what_is_sent_on_does_not_go_where_it_has_been() {
+    for field in ["To", "Cc", "Bcc"] {
+        let house = house();
+        let old =
+            "Date: 1 Jan 2000 00:00:00 -0000\nFrom: x@y.example\nTo: old@x.example\nCc: old2@x.example\n";
+        inject(&house, &[], format!("Resent-{field}: new@x.example\n{old}\nbody\n")).exits(0);
+        let (message, to) = queued(&house);
+        assert_eq!(to, ["new@x.example"]);
+        assert!(message.contains(old), "{message}");
+        once(&message, "Resent-Date");
+        once(&message, "Resent-Message-ID");
+        assert_eq!(once(&message, "Resent-From"), "ann@me.example.org");
+        assert!(!message.contains("\nMessage-ID"), "{message}");
+    }
+}
+
+/// What other programs were seen to do with half a header, and ours does not.
+#[test]
+fn the_faults_of_others_are_not_ours() {
+    let through = |message: &str| {
+        let house = house();
+        inject(&house, &[], message).exits(0);
+        queued(&house)
+    };
+    // mutt replaces an existing Date, s-nail puts a second one before it.
+    let (message, _) = through("Date: Fri, 1 Jan 1999 01:02:03 +0100\nTo: a@x.example\n\n");
+    assert_eq!(once(&message, "Date"), "Fri, 1 Jan 1999 01:02:03 +0100");
+    // s-nail and GNU mail add no Message-ID and no From.
+    once(&message, "Message-ID");
+    once(&message, "From");
+    // GNU mail leaves Bcc in, and drops lists with a comment behind an address, or with a folded group.
+    let (message, to) =
+        through("To: a@x.example (A)\nCc: g: b@x.example,\n c@x.example;\nBcc: d@x.example\n\n");
+    assert_eq!(to, ["a@x.example", "c@x.example", "b@x.example", "d@x.example"]);
+    assert!(message.contains("To: a@x.example (A)\nCc: g: b@x.example,\n c@x.example;\n"), "{message}");
+    // s-nail refuses a group.
+    assert_eq!(through("To: g: a@x.example;\n\n").1, ["a@x.example"]);
+    // mutt and s-nail keep Content-Length or Return-Path, which are not true any more.
+    let (message, _) = through("Return-Path: <s@x.example>\nContent-Length: 7\nTo: a@x.example\n\n");
+    assert!(!message.contains("Return-Path") && !message.contains("Content-Length"), "{message}");
+    // s-nail loses a line that is no field; nullmailer and Postfix lose a From_ line.
+    let (message, _) =
+        through("From ann Sat Jan  3 01:05:34 1996\nTo: a@x.example\nno field\nX: y\n\nbody\n");
+    assert!(message.contains("MBOX-Line: From ann Sat Jan  3 01:05:34 1996\n"), "{message}");
+    assert!(message.ends_with("\nTo: a@x.example\n\nno field\nX: y\n\nbody\n"), "{message}");
+    // qmail-inject queues for nobody, and goes on with half of a list: see the tests above.
+}
+
+#[test]
+fn the_exit_code_is_that_of_the_worst_and_says_so_first() {
+    for (exit, said, code, qmail, status) in
+        [(31, "", 69, 100, "5.3.0 "), (53, "", 75, 111, "4.3.0 "), (82, "Zlater", 75, 111, "4.3.0 ")]
+    {
+        let house = house();
+        house.queue(exit, said);
+        let run = inject(&house, &["a@x.example", "b@x.example"], "\nbody\n").exits(code);
+        assert!(run.stderr.starts_with(&format!("{status}<a@x.example>, <b@x.example>: queue:/")), "{run:?}");
+        inject(&house, &["--exit-codes", "qmail", "a@x.example"], "\nbody\n").exits(qmail);
+    }
+}
+
+#[test]
+fn the_next_place_is_for_whom_the_one_before_could_not_take_for_now() {
+    let ground = scratch();
+    let maildir = ground.path().join("Maildir");
+    for place in ["tmp", "new", "cur"] {
+        fs::create_dir_all(maildir.join(place)).unwrap();
+    }
+    let via = format!("maildir:{}", maildir.display());
+    for (exit, code, delivered) in [(0, 0, 0), (53, 0, 1), (31, 69, 1)] {
+        let house = house();
+        house.queue(exit, "");
+        let queue = format!("queue:{}", house.path("queue").display());
+        let none = "queue:/nonexistent/queue";
+        let run = inject(
+            &house,
+            &["--via", none, "--via", &queue, "--via", &via, "--json", "a@x.example"],
+            "\nbody\n",
+        )
+        .exits(code);
+        assert_eq!(messages(&maildir).len(), delivered, "{run:?}");
+        let outcome = &run.json().pop().unwrap()["recipients"][0];
+        let (want, by) = match exit {
+            0 => ("accepted", &queue),
+            53 => ("accepted", &via),
+            _ => ("permanent", &queue),
+        };
+        assert_eq!((outcome["outcome"].as_str().unwrap(), outcome["via"].as_str().unwrap()), (want, &by[..]));
+    }
+    let bytes = messages(&maildir)[0].bytes.clone();
+    assert!(bytes.starts_with(b"Return-Path: <ann@me.example.org>\nDate: "), "{}", bytes.escape_ascii());
+}
+
+#[test]
+fn mailboxes_and_sendmail_are_places_too() {
+    let house = house();
+    let mbox = house.path("box");
+    fs::write(&mbox, "").unwrap();
+    inject(
+        &house,
+        &["--via", &format!("mbox:{}", mbox.display()), "-f", "", "a@x.example"],
+        "S: x\n\nFrom me\n",
+    )
+    .exits(0);
+    let text = fs::read_to_string(&mbox).unwrap();
+    assert!(
+        text.starts_with("From ") && text.contains("\nReturn-Path: <>\n") && text.contains("\n>From me\n"),
+        "{text}"
+    );
+    let missing = format!("maildir:{}", house.path("no").display());
+    inject(&house, &["--via", &missing, "a@x.example"], "\n").exits(75).complains(&["no such Maildir"]);
+
+    let program = house.path("mta");
+    let script = "#!/bin/sh\nfor arg; do echo \"[$arg]\"; done > ARGS\ncat > IN\nexit $(cat CODE)\n";
+    fs::write(&program, script).unwrap();
+    set_mode(&program, 0o755);
+    let via = format!("sendmail:{}", program.display());
+    for (code, want) in [("0", 0), ("75", 75), ("67", 69), ("1", 75)] {
+        fs::write(house.path("CODE"), code).unwrap();
+        inject(
+            &house,
+            &["--via", &via, "-f", "s@x.example", "-a", "--", "-oQ/tmp", "a b@y.example"],
+            "To: z@z\n\nb\n",
+        )
+        .exits(want);
+    }
+    let args = fs::read_to_string(house.path("ARGS")).unwrap();
+    let want = "[-i]\n[-f]\n[s@x.example]\n[--]\n[-oQ/tmp@me.example.org]\n[\"a b\"@y.example]\n";
+    assert_eq!(args, want);
+    assert!(fs::read_to_string(house.path("IN")).unwrap().ends_with("\nTo: z@z.me.example.org\n\nb\n"));
+    assert!(house.queued().is_none());
+}
+
+#[test]
+fn without_a_next_hop_it_is_said_how_to_name_one() {
+    let house = house();
+    let mut command = house.command("inject", &["a@x.example"]);
+    command.env_remove("QMAILQUEUE");
+    run_with_stdin(command, "\n").exits(75).complains(&["4.3.5 ", "--via"]);
+    fs::create_dir(house.path("bin")).unwrap();
+    fs::copy(house.path("queue"), house.path("bin/qmail-queue")).unwrap();
+    let mut command = house.command("inject", &["a@x.example"]);
+    command.env_remove("QMAILQUEUE");
+    run_with_stdin(command, "\n").exits(0);
+    assert_eq!(queued(&house).1, ["a@x.example"]);
+}
+
+#[test]
+fn a_wrong_command_line_is_64() {
+    for args in [
+        &["--via", "ftp://h"][..],
+        &["--via", "smtp://h/x"],
+        &["--via", "queue:"],
+        &["--frobnicate"],
+        &["-f"],
+    ] {
+        let house = house();
+        let run = inject(&house, args, "To: a@x.example\n\n").exits(64);
+        assert!(run.stderr.starts_with("error: ") && house.queued().is_none(), "{run:?}");
+    }
+    let house = house();
+    assert!(inject(&house, &["--help"], "").exits(0).text().contains("QMAILINJECT"));
+}
+
+#[test]
+fn who_gets_it_is_chosen_by_letters_and_the_last_one_counts() {
+    let (arguments, header) = ("z@x.example", "a@x.example");
+    for (options, want) in [
+        (&[][..], &[arguments][..]),
+        (&["-a"], &[arguments]),
+        (&["-h"], &[header]),
+        (&["-H"], &[arguments, header]),
+        (&["-hA"], &[arguments]),
+        (&["-aHh"], &[header]),
+        (&["-n", "-N"], &[arguments]),
+    ] {
+        let house = house();
+        let args: Vec<&str> = options.iter().copied().chain([arguments]).collect();
+        inject(&house, &args, "To: a@x.example\n\n").exits(0);
+        assert_eq!(queued(&house).1, want, "{options:?}");
+    }
+}
+
+#[test]
+fn a_dry_run_prints_the_message_and_hands_nothing_on() {
+    let house = house();
+    let run = inject(&house, &["-n", "-v", "-f", "s b@x", "a@x.example"], "Date: x\nMessage-ID: <y>\n\nbody")
+        .exits(0);
+    let want = "Return-Path: <\"s b\"@x.me.example.org>\nFrom: ann@me.example.org\nCc: recipient list not shown: ;\n\
+                Date: x\nMessage-ID: <y>\n\nbody\n";
+    assert_eq!(run.text(), want);
+    assert_eq!(run.stderr, "mailferry: to <a@x.example>\n");
+    let run = inject(&house, &["-n", "--json", "a@x.example"], "\nbody\n").exits(0);
+    let summary = run.json().pop().unwrap();
+    assert_eq!((summary["sender"].as_str(), &summary["dry_run"]), (Some("ann@me.example.org"), &true.into()));
+    assert_eq!(
+        summary["recipients"],
+        serde_json::json!([{ "recipient": "a@x.example", "outcome": "planned" }])
+    );
+    assert!(house.queued().is_none());
+}
+
+#[test]
+fn a_message_id_may_tell_nothing() {
+    let house = house();
+    let id = || {
+        inject(&house, &["--message-id", "random", "a@x.example"], "\n").exits(0);
+        let id = once(&queued(&house).0, "Message-ID");
+        let (unique, host) = id.trim_matches(['<', '>']).split_once('@').unwrap();
+        assert!(unique.len() == 32 && unique.bytes().all(|b| b.is_ascii_hexdigit()), "{id}");
+        assert_eq!(host, "me.example.org");
+        id
+    };
+    assert_ne!(id(), id());
+}
+
+#[test]
+fn without_control_me_the_hosts_name_does_and_that_is_said() {
+    let house = House::new();
+    let run = inject(&house, &["-v", "bob"], "\n").exits(0);
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    assert!(
+        run.stderr.contains(&format!("control/me: there is none; this host's name does for it: {name}")),
+        "{run:?}"
+    );
+    assert_eq!(queued(&house).1, [format!("bob@{}", name.trim())]);
+    // Unless it is asked for, nobody hears of it.
+    assert_eq!(inject(&house, &["bob"], "\n").exits(0).stderr, "");
+}
+
+#[test]
+fn a_message_that_was_written_for_the_wire_loses_its_crs() {
+    let house = house();
+    inject(&house, &[], "To: bob,\r\n al\r\nSubject: x\r\n\r\nbody\r\nbare \r cr\r\nlf\n\r\nend\r").exits(0);
+    let (message, to) = queued(&house);
+    assert_eq!(to, ["al@me.example.org", "bob@me.example.org"]);
+    assert!(message.ends_with("\nSubject: x\n\nbody\nbare \r cr\nlf\n\nend\n"), "{message:?}");
+    // One that was not keeps them.
+    let house = self::house();
+    inject(&house, &[], "To: bob\nSubject: x\r\n\nbody\r\n").exits(0);
+    assert!(queued(&house).0.ends_with("\nSubject: x\r\n\nbody\r\n"));
+}
+
+#[test]
+fn ten_thousand_recipients_are_ten_thousand() {
+    let all: Vec<String> = (0..10_000).map(|n| format!("user{n}@host{n}.example")).collect();
+    let house = house();
+    inject(&house, &[], format!("To: {}\n\nbody\n", all.join(",\n\t"))).exits(0);
+    assert_eq!(queued(&house).1, all.iter().rev().cloned().collect::<Vec<_>>());
+    let house = self::house();
+    let args: Vec<&str> = all.iter().map(String::as_str).collect();
+    inject(&house, &args, "\nbody\n").exits(0);
+    assert_eq!(queued(&house).1, all);
+    // One that all of them share is told once.
+    house.queue(53, "");
+    let run = inject(&house, &args, "\nbody\n").exits(75);
+    run.complains(&["<user0@host0.example>", "and 9990 other recipients: queue:"]);
+}
+
+#[test]
+fn a_header_of_a_megabyte_is_taken_and_one_that_does_not_end_is_refused() {
+    let house = house();
+    let long = format!("X-Long: {}\n", "y".repeat(500_000));
+    let many: String = (0..20_000).map(|n| format!("X-{n}: {}\n", "z".repeat(20))).collect();
+    inject(&house, &[], format!("{long}{many}To: bob\n\nbody\n")).exits(0);
+    let (message, to) = queued(&house);
+    assert_eq!(to, ["bob@me.example.org"]);
+    assert!(message.contains(&long) && message.ends_with("To: bob@me.example.org\n\nbody\n"));
+    let house = self::house();
+    let endless = "X: y\n".repeat(2_000_000);
+    inject(&house, &["bob"], endless).exits(65).complains(&["the header has more than 8388608 bytes"]);
+    assert!(house.queued().is_none());
+}
+
+#[test]
+fn a_message_of_100_mb_takes_little_memory() {
+    if !have("python3", &["-c", ""]) {
+        return skipped("python3 is not here");
+    }
+    let house = house();
+    let line = [&[b'x'; 70][..], b"\n"].concat();
+    let mail = [b"To: bob\n\n".to_vec(), line.repeat(100_000_000 / line.len())].concat();
+    let (input, mbox) = (house.path("input"), house.path("box"));
+    fs::write(&input, &mail).unwrap();
+    fs::write(&mbox, "").unwrap();
+    let via = format!("mbox:{}", mbox.display());
+    let (code, memory) = peak_memory(&["inject", "--via", &via], &input);
+    assert_eq!(code, 0);
+    assert!(memory < 64 << 10, "{memory} KiB");
+    said(&format!("inject of 100 MB: {memory} KiB at most"));
+    let got = fs::metadata(&mbox).unwrap().len();
+    assert!(got > mail.len() as u64 && got < mail.len() as u64 + 1000, "{got}");
+}
+
+#[test]
+fn cron_and_php_find_a_sendmail() {
+    let house = house();
+    for (args, message, want) in [
+        (
+            &["-FCronDaemon", "-i", "-B8BITMIME", "-oem", "joe"][..],
+            "From: root (Cron Daemon)\nTo: joe\n\n.\n",
+            "joe@me.example.org",
+        ),
+        (&["-t", "-i"], "To: bob@x.example\r\nSubject: x\n\nbody\n", "bob@x.example"),
+        (&["-t", "-i", "-fwww@x.example"], "To: bob@x.example\n\nbody\n", "bob@x.example"),
+        (&["-oi", "-bm", "-f", "www@x.example", "bob@x.example"], "\n", "bob@x.example"),
+    ] {
+        let mut command = house.command("sendmail", args);
+        command.env("USER", "ann");
+        run_with_stdin(command, message).exits(0);
+        assert_eq!(queued(&house).1, [want], "{args:?}");
+    }
+    for args in [&["-bs"][..], &["-bp"]] {
+        run_with_stdin(house.command("sendmail", args), "")
+            .exits(111)
+            .complains(&["sendmail: fatal: unable to run"]);
+    }
+    run_with_stdin(house.command("sendmail", &["-Z"]), "").exits(100);
+}
+
+#[test]
+fn the_name_of_qmail_inject_refuses_half_a_list_of_recipients() {
+    for header in ["To: ok@h, <bob@h\n", "To: \"bob@h\n", "To: g: a@h, b@h\n"] {
+        let house = house();
+        let run = run_with_stdin(house.command("qmail-inject", &[]), format!("{header}\nb\n")).exits(100);
+        assert_eq!(run.stderr, format!("qmail-inject: fatal: unable to parse this line:\n{header}"));
+        assert!(house.queued().is_none());
+        // It is no list of recipients to who names them, or only looks.
+        run_with_stdin(house.command("qmail-inject", &["c@d.example"]), format!("{header}\nb\n")).exits(0);
+        run_with_stdin(house.command("qmail-inject", &["-n"]), format!("{header}\nb\n")).exits(0);
+    }
+}
