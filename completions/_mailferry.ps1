@@ -28,6 +28,7 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             [CompletionResult]::new('convert', 'convert', [CompletionResultType]::ParameterValue, 'Convert mboxes into a Maildir, in parallel and durably, and back')
             [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Say whether mailboxes are sound, and whether they still hold the mail that was converted')
             [CompletionResult]::new('deliver', 'deliver', [CompletionResultType]::ParameterValue, 'Deliver the message on standard input into a Maildir or mbox, safely')
+            [CompletionResult]::new('inject', 'inject', [CompletionResultType]::ParameterValue, 'Complete the message on standard input and hand it on')
             [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what is in a mailbox, and why each boundary is where it is')
             [CompletionResult]::new('generate', 'generate', [CompletionResultType]::ParameterValue, 'Write man pages and completions into a directory')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
@@ -144,6 +145,36 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
             break
         }
+        'mailferry;inject' {
+            [CompletionResult]::new('-f', '-f', [CompletionResultType]::ParameterName, 'Envelope sender, empty for the null sender. Default: the message''s Return-Path, or the author')
+            [CompletionResult]::new('--sender', '--sender', [CompletionResultType]::ParameterName, 'Envelope sender, empty for the null sender. Default: the message''s Return-Path, or the author')
+            [CompletionResult]::new('--via', '--via', [CompletionResultType]::ParameterName, 'Where to hand it on. Given again, a place for what the one before could not take for now. Default: queue:$QMAILQUEUE, or queue:$QMAILHOME/bin/qmail-queue ($QMAILHOME is /var/qmail) if that is there')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'How long the next hop may take')
+            [CompletionResult]::new('--message-id', '--message-id', [CompletionResultType]::ParameterName, 'What a new Message-ID is made of')
+            [CompletionResult]::new('--spool-dir', '--spool-dir', [CompletionResultType]::ParameterName, 'Where a message of more than 8 MiB is kept meanwhile; default: $TMPDIR, or /tmp')
+            [CompletionResult]::new('--exit-codes', '--exit-codes', [CompletionResultType]::ParameterName, 'Exit codes: those of sysexits(3), or qmail''s 0, 100 and 111')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colour the report')
+            [CompletionResult]::new('--progress', '--progress', [CompletionResultType]::ParameterName, 'Show progress on standard error; auto: on a terminal, after 250 ms')
+            [CompletionResult]::new('-j', '-j', [CompletionResultType]::ParameterName, 'Number of worker threads; default: all cores')
+            [CompletionResult]::new('--jobs', '--jobs', [CompletionResultType]::ParameterName, 'Number of worker threads; default: all cores')
+            [CompletionResult]::new('-a', '-a', [CompletionResultType]::ParameterName, 'Recipients are the arguments, and no others')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Recipients are those of the header (To, Cc, Bcc, or Resent-To and so on), and no others')
+            [CompletionResult]::new('-H', '-H ', [CompletionResultType]::ParameterName, 'Recipients are the arguments and those of the header')
+            [CompletionResult]::new('-A', '-A ', [CompletionResultType]::ParameterName, 'Recipients are the arguments if there are any, else those of the header; that is the default')
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Print the message with its Return-Path on top, and hand nothing on')
+            [CompletionResult]::new('--dry-run', '--dry-run', [CompletionResultType]::ParameterName, 'Print the message with its Return-Path on top, and hand nothing on')
+            [CompletionResult]::new('-N', '-N ', [CompletionResultType]::ParameterName, 'Hand it on; that is the default')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Report as JSON Lines: findings, then one summary')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say nothing but errors')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say nothing but errors')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'List every finding, infos too')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'List every finding, infos too')
+            [CompletionResult]::new('--strict', '--strict', [CompletionResultType]::ParameterName, 'Let warnings count for the exit code (1)')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            break
+        }
         'mailferry;inspect' {
             [CompletionResult]::new('--lock', '--lock', [CompletionResultType]::ParameterName, 'Locks to take on a source, and on an mbox that is appended to, in this order: dotlock, fcntl, flock; or none')
             [CompletionResult]::new('--lock-timeout', '--lock-timeout', [CompletionResultType]::ParameterName, 'How long to wait for a lock')
@@ -178,6 +209,7 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             [CompletionResult]::new('convert', 'convert', [CompletionResultType]::ParameterValue, 'Convert mboxes into a Maildir, in parallel and durably, and back')
             [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Say whether mailboxes are sound, and whether they still hold the mail that was converted')
             [CompletionResult]::new('deliver', 'deliver', [CompletionResultType]::ParameterValue, 'Deliver the message on standard input into a Maildir or mbox, safely')
+            [CompletionResult]::new('inject', 'inject', [CompletionResultType]::ParameterValue, 'Complete the message on standard input and hand it on')
             [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what is in a mailbox, and why each boundary is where it is')
             [CompletionResult]::new('generate', 'generate', [CompletionResultType]::ParameterValue, 'Write man pages and completions into a directory')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
@@ -190,6 +222,9 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             break
         }
         'mailferry;help;deliver' {
+            break
+        }
+        'mailferry;help;inject' {
             break
         }
         'mailferry;help;inspect' {

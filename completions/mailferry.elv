@@ -25,6 +25,7 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand convert 'Convert mboxes into a Maildir, in parallel and durably, and back'
             cand verify 'Say whether mailboxes are sound, and whether they still hold the mail that was converted'
             cand deliver 'Deliver the message on standard input into a Maildir or mbox, safely'
+            cand inject 'Complete the message on standard input and hand it on'
             cand inspect 'Show what is in a mailbox, and why each boundary is where it is'
             cand generate 'Write man pages and completions into a directory'
             cand help 'Print this message or the help of the given subcommand(s)'
@@ -137,6 +138,35 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand -V 'Print version'
             cand --version 'Print version'
         }
+        &'mailferry;inject'= {
+            cand -f 'Envelope sender, empty for the null sender. Default: the message''s Return-Path, or the author'
+            cand --sender 'Envelope sender, empty for the null sender. Default: the message''s Return-Path, or the author'
+            cand --via 'Where to hand it on. Given again, a place for what the one before could not take for now. Default: queue:$QMAILQUEUE, or queue:$QMAILHOME/bin/qmail-queue ($QMAILHOME is /var/qmail) if that is there'
+            cand --timeout 'How long the next hop may take'
+            cand --message-id 'What a new Message-ID is made of'
+            cand --spool-dir 'Where a message of more than 8 MiB is kept meanwhile; default: $TMPDIR, or /tmp'
+            cand --exit-codes 'Exit codes: those of sysexits(3), or qmail''s 0, 100 and 111'
+            cand --color 'Colour the report'
+            cand --progress 'Show progress on standard error; auto: on a terminal, after 250 ms'
+            cand -j 'Number of worker threads; default: all cores'
+            cand --jobs 'Number of worker threads; default: all cores'
+            cand -a 'Recipients are the arguments, and no others'
+            cand -h 'Recipients are those of the header (To, Cc, Bcc, or Resent-To and so on), and no others'
+            cand -H 'Recipients are the arguments and those of the header'
+            cand -A 'Recipients are the arguments if there are any, else those of the header; that is the default'
+            cand -n 'Print the message with its Return-Path on top, and hand nothing on'
+            cand --dry-run 'Print the message with its Return-Path on top, and hand nothing on'
+            cand -N 'Hand it on; that is the default'
+            cand --help 'Print help'
+            cand --json 'Report as JSON Lines: findings, then one summary'
+            cand -q 'Say nothing but errors'
+            cand --quiet 'Say nothing but errors'
+            cand -v 'List every finding, infos too'
+            cand --verbose 'List every finding, infos too'
+            cand --strict 'Let warnings count for the exit code (1)'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
         &'mailferry;inspect'= {
             cand --lock 'Locks to take on a source, and on an mbox that is appended to, in this order: dotlock, fcntl, flock; or none'
             cand --lock-timeout 'How long to wait for a lock'
@@ -169,6 +199,7 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand convert 'Convert mboxes into a Maildir, in parallel and durably, and back'
             cand verify 'Say whether mailboxes are sound, and whether they still hold the mail that was converted'
             cand deliver 'Deliver the message on standard input into a Maildir or mbox, safely'
+            cand inject 'Complete the message on standard input and hand it on'
             cand inspect 'Show what is in a mailbox, and why each boundary is where it is'
             cand generate 'Write man pages and completions into a directory'
             cand help 'Print this message or the help of the given subcommand(s)'
@@ -178,6 +209,8 @@ set edit:completion:arg-completer[mailferry] = {|@words|
         &'mailferry;help;verify'= {
         }
         &'mailferry;help;deliver'= {
+        }
+        &'mailferry;help;inject'= {
         }
         &'mailferry;help;inspect'= {
         }

@@ -29,6 +29,7 @@ complete -c mailferry -n "__fish_mailferry_needs_command" -s V -l version -d 'Pr
 complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "convert" -d 'Convert mboxes into a Maildir, in parallel and durably, and back'
 complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "verify" -d 'Say whether mailboxes are sound, and whether they still hold the mail that was converted'
 complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "deliver" -d 'Deliver the message on standard input into a Maildir or mbox, safely'
+complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "inject" -d 'Complete the message on standard input and hand it on'
 complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "inspect" -d 'Show what is in a mailbox, and why each boundary is where it is'
 complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "generate" -d 'Write man pages and completions into a directory'
 complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -137,6 +138,33 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s v -l ver
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l strict -d 'Let warnings count for the exit code (1)'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s V -l version -d 'Print version'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s f -l sender -d 'Envelope sender, empty for the null sender. Default: the message\'s Return-Path, or the author' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l via -d 'Where to hand it on. Given again, a place for what the one before could not take for now. Default: queue:$QMAILQUEUE, or queue:$QMAILHOME/bin/qmail-queue ($QMAILHOME is /var/qmail) if that is there' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l timeout -d 'How long the next hop may take' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l message-id -d 'What a new Message-ID is made of' -r -f -a "qmail\t'Time and process, as qmail has it'
+random\t'128 random bits, which tell nothing'"
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l spool-dir -d 'Where a message of more than 8 MiB is kept meanwhile; default: $TMPDIR, or /tmp' -r -F
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l exit-codes -d 'Exit codes: those of sysexits(3), or qmail\'s 0, 100 and 111' -r -f -a "sysexits\t'sysexits(3)'
+qmail\t'qmail-command(8)'"
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l color -d 'Colour the report' -r -f -a "auto\t'If there is a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l progress -d 'Show progress on standard error; auto: on a terminal, after 250 ms' -r -f -a "auto\t'If there is a terminal'
+always\t'Always'
+never\t'Never'"
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s j -l jobs -d 'Number of worker threads; default: all cores' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s a -d 'Recipients are the arguments, and no others'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s h -d 'Recipients are those of the header (To, Cc, Bcc, or Resent-To and so on), and no others'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s H -d 'Recipients are the arguments and those of the header'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s A -d 'Recipients are the arguments if there are any, else those of the header; that is the default'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s n -l dry-run -d 'Print the message with its Return-Path on top, and hand nothing on'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s N -d 'Hand it on; that is the default'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l help -d 'Print help'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l json -d 'Report as JSON Lines: findings, then one summary'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s q -l quiet -d 'Say nothing but errors'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s v -l verbose -d 'List every finding, infos too'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l strict -d 'Let warnings count for the exit code (1)'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s V -l version -d 'Print version'
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l lock -d 'Locks to take on a source, and on an mbox that is appended to, in this order: dotlock, fcntl, flock; or none' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l lock-timeout -d 'How long to wait for a lock' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l spool-dir -d 'Where standard input and compressed sources are unpacked; default: $TMPDIR, or /tmp' -r -F
@@ -158,9 +186,10 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -s h -l hel
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -s V -l version -d 'Print version'
 complete -c mailferry -n "__fish_mailferry_using_subcommand generate" -s h -l help -d 'Print help'
 complete -c mailferry -n "__fish_mailferry_using_subcommand generate" -s V -l version -d 'Print version'
-complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inspect generate help" -f -a "convert" -d 'Convert mboxes into a Maildir, in parallel and durably, and back'
-complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inspect generate help" -f -a "verify" -d 'Say whether mailboxes are sound, and whether they still hold the mail that was converted'
-complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inspect generate help" -f -a "deliver" -d 'Deliver the message on standard input into a Maildir or mbox, safely'
-complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inspect generate help" -f -a "inspect" -d 'Show what is in a mailbox, and why each boundary is where it is'
-complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inspect generate help" -f -a "generate" -d 'Write man pages and completions into a directory'
-complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inspect generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inject inspect generate help" -f -a "convert" -d 'Convert mboxes into a Maildir, in parallel and durably, and back'
+complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inject inspect generate help" -f -a "verify" -d 'Say whether mailboxes are sound, and whether they still hold the mail that was converted'
+complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inject inspect generate help" -f -a "deliver" -d 'Deliver the message on standard input into a Maildir or mbox, safely'
+complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inject inspect generate help" -f -a "inject" -d 'Complete the message on standard input and hand it on'
+complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inject inspect generate help" -f -a "inspect" -d 'Show what is in a mailbox, and why each boundary is where it is'
+complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inject inspect generate help" -f -a "generate" -d 'Write man pages and completions into a directory'
+complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inject inspect generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
