@@ -653,6 +653,7 @@ pub fn injected(message: &[u8]) {
     let complete = |message: &[u8], manner, header_too| {
         let options = inject::Options {
             manner,
+            crlf: manner == Manner::Strict,
             arguments: &arguments,
             header_too,
             sender: None,

@@ -36,6 +36,9 @@ use super::{Common, signals};
 /// or the header, and takes Bcc out: as qmail-inject does, by the same environment variables and control files. A
 /// list of recipients that cannot be read is refused. Success is said when the next hop has taken the message for
 /// every recipient.
+///
+/// Fields in which nothing is to be completed stay as they are, byte for byte. If the first line of the message ends
+/// in CRLF, each CRLF of it becomes LF. A last line without an end gets one.
 #[derive(Args, Debug)]
 #[command(after_help = help(), disable_help_flag = true)]
 pub struct InjectArgs {
@@ -198,6 +201,7 @@ fn inject(args: &InjectArgs, fate: &mut Fate, reporter: &mut Reporter) -> Result
     let (arguments, header_too) = args.recipients_from().choose(&named);
     let options = Options {
         manner: Manner::Strict,
+        crlf: true,
         arguments,
         header_too,
         // As many write the null sender.
@@ -272,7 +276,8 @@ fn failure(refused: Refused) -> Failure {
     }
 }
 
-fn read_letter(spool_dir: &Path, interrupted: &AtomicBool) -> Result<Letter, Failure> {
+/// The message on standard input.
+pub fn read_letter(spool_dir: &Path, interrupted: &AtomicBool) -> Result<Letter, Failure> {
     let reader = std::io::stdin().lock();
     let input = Input { reader, name: Path::new("standard input"), limit: None, interrupted };
     Letter::read(input, spool_dir, None)

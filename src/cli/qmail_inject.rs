@@ -2,14 +2,12 @@
 //! those programs of qmail, for cron, PHP and all that know no other.
 //!
 //! It does not what qmail-inject does wrong: a list of recipients that cannot be read to its end is not sent to
-//! those that happen to be found in it.
+//! those that happen to be found in it. And `sendmail` understands CRLF, since PHP writes it.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use mailferry::deliver::envelope;
@@ -18,13 +16,13 @@ use mailferry::deliver::letter::Letter;
 use mailferry::inject::{Options, Ready, Refused};
 use mailferry::mailbox::address::Manner;
 use mailferry::mailbox::error::{Error, Result};
-use mailferry::mailbox::input::Input;
 use mailferry::transport::child::Limits;
 use mailferry::transport::{Refusal, queue};
 
 use super::deliver::now;
 use super::dot_qmail::queue_program;
 use super::exit::{Codes, Exit};
+use super::inject::read_letter;
 use super::signals;
 use super::written_by::{Environment, WrittenBy, called_by};
 
@@ -170,18 +168,17 @@ struct Order {
     print: bool,
     sender: Option<Vec<u8>>,
     environment: Environment,
+    crlf: bool,
 }
 
 impl Order {
+    fn new(recipients: Recipients, arguments: Vec<Vec<u8>>, crlf: bool) -> Order {
+        Order { recipients, arguments, print: false, sender: None, environment: Environment::default(), crlf }
+    }
+
     fn of_qmail_inject(words: Vec<Vec<u8>>) -> Result<Order, Said> {
         let Words { options, operands } = getopt("qmail-inject", words, b"aAhHnNf:")?;
-        let mut order = Order {
-            recipients: Recipients::ArgumentsOrHeader,
-            arguments: operands,
-            print: false,
-            sender: None,
-            environment: Environment::default(),
-        };
+        let mut order = Order::new(Recipients::ArgumentsOrHeader, operands, false);
         for (letter, argument) in options {
             match letter {
                 b'a' => order.recipients = Recipients::Arguments,
@@ -205,13 +202,7 @@ impl Order {
             said.text.extend_from_slice(USAGE);
             said
         })?;
-        let mut order = Order {
-            recipients: Recipients::Arguments,
-            arguments: operands,
-            print: false,
-            sender: None,
-            environment: Environment::default(),
-        };
+        let mut order = Order::new(Recipients::Arguments, operands, true);
         for (letter, argument) in options {
             match letter {
                 b't' => order.recipients = Recipients::Both,
@@ -247,6 +238,7 @@ impl Order {
         let (arguments, header_too) = self.recipients.choose(&self.arguments);
         let options = Options {
             manner: Manner::Faithful,
+            crlf: self.crlf,
             arguments,
             // What is printed has no recipients: a list that cannot be read does no harm.
             header_too: header_too && !self.print,
@@ -261,7 +253,8 @@ impl Order {
         };
         let ready = Ready::new(&options).map_err(|refused| Said::of(&refused))?;
         let spool_dir = env::temp_dir();
-        let letter = read_letter(&interrupted, &spool_dir)?;
+        let letter = read_letter(&spool_dir, &interrupted)
+            .map_err(|failure| Said::fatal(failure.reason, format!("read error: {}\n", failure.text)))?;
         let completed = ready.complete(&letter, &spool_dir).map_err(|refused| Said::of(&refused))?;
         if self.print {
             return print(&envelope::return_path(&completed.envelope.sender), &completed.letter);
@@ -280,13 +273,6 @@ impl Order {
 fn not_here(program: &str) -> Said {
     let text = format!("sendmail: fatal: unable to run {program}\n").into_bytes();
     Said { reason: Reason::TryAgain, text }
-}
-
-fn read_letter(interrupted: &AtomicBool, spool_dir: &Path) -> Result<Letter, Said> {
-    let reader = io::stdin().lock();
-    let input = Input { reader, name: Path::new("standard input"), limit: None, interrupted };
-    Letter::read(input, spool_dir, None)
-        .map_err(|failure| Said::fatal(failure.reason, format!("read error: {}\n", failure.text)))
 }
 
 fn print(first: &[u8], letter: &Letter) -> Result<(), Said> {

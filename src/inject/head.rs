@@ -5,7 +5,6 @@ use std::path::Path;
 
 use super::Refused;
 use crate::deliver::letter::{Arriving, Letter};
-use crate::mailbox::address::Manner;
 use crate::mailbox::header;
 
 /// A field with its continuation lines, each ending in LF.
@@ -32,13 +31,11 @@ pub struct End {
 
 /// Reads the header. A line that is no field ends it, and is the first of the body; a From_ line becomes a field
 /// of the name MBOX-Line.
-///
-/// A message whose first line ends in CRLF was written for the wire, and in [`Manner::Strict`] each of its
-/// CRLFs is one line end: nothing behind us would take `\r` for one.
-pub fn read(letter: &Letter, manner: Manner) -> Result<(Vec<Raw<'_>>, End), Refused> {
+/// `crlf`: see [`super::Options`].
+pub fn read(letter: &Letter, crlf: bool) -> Result<(Vec<Raw<'_>>, End), Refused> {
     let head = letter.head();
     let first = head.split_inclusive(|&b| b == b'\n').next().unwrap_or_default();
-    let crlf = manner == Manner::Strict && first.ends_with(b"\r\n");
+    let crlf = crlf && first.ends_with(b"\r\n");
     let mut fields: Vec<Raw<'_>> = Vec::new();
     let mut at = 0;
     for (n, line) in head.split_inclusive(|&b| b == b'\n').enumerate() {

@@ -34,6 +34,9 @@ use rewrite::Rewriter;
 pub struct Options<'a> {
     /// What is let pass.
     pub manner: Manner,
+    /// Whether a message whose first line ends in CRLF was written for the wire: each of its CRLFs is one line end
+    /// then. Nothing behind us would take the CR for a part of one.
+    pub crlf: bool,
     /// Recipients as they are named, raw.
     pub arguments: &'a [Vec<u8>],
     /// Whether those of the header are recipients, too.
@@ -174,7 +177,7 @@ impl<'a> Ready<'a> {
             let text = "there is no message: standard input is empty";
             return Err(Failure::new(Reason::BadMessage, text).into());
         }
-        let (raw, end) = head::read(letter, options.manner)?;
+        let (raw, end) = head::read(letter, options.crlf)?;
         let mut fields = Fields::new(options, &rewriter);
         for field in &raw {
             fields.take(field)?;

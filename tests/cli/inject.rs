@@ -506,14 +506,16 @@ fn cron_and_php_find_a_sendmail() {
             "From: root (Cron Daemon)\nTo: joe\n\n.\n",
             "joe@me.example.org",
         ),
-        (&["-t", "-i"], "To: bob@x.example\r\nSubject: x\n\nbody\n", "bob@x.example"),
+        (&["-t", "-i"], "To: bob@x.example\r\nSubject: x\r\n\r\nbody\n", "bob@x.example"),
         (&["-t", "-i", "-fwww@x.example"], "To: bob@x.example\n\nbody\n", "bob@x.example"),
         (&["-oi", "-bm", "-f", "www@x.example", "bob@x.example"], "\n", "bob@x.example"),
     ] {
         let mut command = house.command("sendmail", args);
         command.env("USER", "ann");
         run_with_stdin(command, message).exits(0);
-        assert_eq!(queued(&house).1, [want], "{args:?}");
+        let (message, to) = queued(&house);
+        assert_eq!(to, [want], "{args:?}");
+        assert!(!message.contains('\r') && message.matches("\n\n").count() == 1, "{message:?}");
     }
     for args in [&["-bs"][..], &["-bp"]] {
         run_with_stdin(house.command("sendmail", args), "")
