@@ -33,6 +33,10 @@ use crate::mailbox::mbox::status::{self, Status};
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::mbox::watch::Watch;
 use crate::mailbox::mbox::write::{self, Envelope, Head, Header, Letter, Writing};
+use crate::transport::outcome::Outcome;
+use crate::transport::reply::{Parser, Reply};
+use crate::transport::stuffing::Stuffing;
+use crate::transport::{netstring as net, qmqp};
 
 /// Any bytes are divided, and nothing is lost: as every variant, and as the one they seem to be.
 /// What has no message is refused by name, never read as a mailbox without mail.
@@ -373,6 +377,98 @@ fn are_slices_in_order<'a>(parts: impl Iterator<Item = &'a [u8]>, whole: &[u8]) 
         let range = part.as_ptr_range();
         assert!(from <= range.start && range.end <= whole.as_ptr_range().end, "no slice of the source");
         from = range.end;
+    }
+}
+
+/// A message in the form for the wire has its end where the server sees it and nowhere else, for no reading of CR
+/// and LF; all that changes are line ends, and a CR by itself is a blank. `cuts` are lengths of chunks.
+pub fn stuffing(message: &[u8], cuts: &[usize]) {
+    let wire = stuffed(message, &[]);
+    assert_eq!(stuffed(message, cuts), wire);
+    assert!(wire.is_empty() || wire.ends_with(b"\r\n"));
+    for (n, &b) in wire.iter().enumerate() {
+        assert_eq!(b == b'\n', n > 0 && wire[n - 1] == b'\r', "a CR or LF by itself");
+        assert!(b != b'.' || n == 0 || wire[n - 1] != b'\n' || wire[n + 1] == b'.', "a dot is not doubled");
+    }
+    assert!(!wire.starts_with(b".") || wire.starts_with(b".."));
+    let (out, taken) = unstuffed(&[&wire[..], b".\r\nQUIT\r\n"].concat(), cuts);
+    assert_eq!(taken, wire.len() + 3);
+    let mut lines = message.to_vec();
+    if !lines.is_empty() && !lines.ends_with(b"\n") {
+        // One at the very end is by itself, too.
+        lines.extend_from_slice(if lines.ends_with(b"\r") { b"\0\n" } else { b"\n" });
+    }
+    let mut want = Vec::new();
+    for (n, &b) in lines.iter().enumerate() {
+        match (b, lines.get(n + 1)) {
+            (b'\r', Some(b'\n')) => {}
+            (b'\r', Some(0)) if n + 3 == lines.len() && message.ends_with(b"\r") => want.push(b' '),
+            (b'\r', _) => want.push(b' '),
+            (0, _) if n + 2 == lines.len() && n == message.len() => {}
+            _ => want.push(b),
+        }
+    }
+    assert_eq!(out, want);
+}
+
+fn stuffed(message: &[u8], cuts: &[usize]) -> Vec<u8> {
+    let (mut stuffing, mut out) = (Stuffing::new(), Vec::new());
+    pieces_of(message, cuts).for_each(|piece| stuffing.push(piece, &mut out));
+    stuffing.finish(&mut out);
+    out
+}
+
+/// All of it, in pieces of these lengths and one of what is left.
+fn pieces_of<'a>(mut bytes: &'a [u8], cuts: &'a [usize]) -> impl Iterator<Item = &'a [u8]> {
+    let mut cuts = cuts.iter();
+    std::iter::from_fn(move || {
+        let cut = cuts.next().map_or(bytes.len(), |&cut| cut.clamp(1, bytes.len().max(1)).min(bytes.len()));
+        let (piece, rest) = bytes.split_at(cut);
+        bytes = rest;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+/// Any bytes are a netstring, the beginning of one, or refused: the same in whatever pieces they come, never with
+/// more than may be, and what is read is spelled in one way only.
+pub fn netstring(wire: &[u8], cuts: &[usize]) {
+    const MOST: usize = 300;
+    let read = |cuts: &[usize]| {
+        let (mut decoder, mut taken) = (net::Decoder::new(MOST), 0);
+        for piece in pieces_of(wire, cuts) {
+            taken += decoder.take(piece).ok()?;
+        }
+        Some((taken, decoder.finish()))
+    };
+    let whole = read(&[]);
+    assert_eq!(read(cuts), whole);
+    if let Some((taken, Some(content))) = whole {
+        assert!(content.len() <= MOST);
+        assert_eq!(net::encoded(&content), &wire[..taken]);
+        let _: Outcome = qmqp::judged(&content);
+    }
+}
+
+/// Any bytes are an answer of an SMTP server, the beginning of one, or refused: the same in whatever pieces they
+/// come. What is told of it is one line.
+pub fn smtp_reply(wire: &[u8], cuts: &[usize]) {
+    let read = |cuts: &[usize]| {
+        let (mut parser, mut taken) = (Parser::default(), 0);
+        for piece in pieces_of(wire, cuts) {
+            taken += parser.take(piece).ok()?;
+        }
+        Some((taken, parser.finish()))
+    };
+    let whole = read(&[]);
+    assert_eq!(read(cuts), whole);
+    if let Some((taken, Some(reply))) = whole {
+        let Reply { code, ref lines } = reply;
+        assert!((200..600).contains(&code) && !lines.is_empty() && wire[..taken].ends_with(b"\n"));
+        assert!(!reply.text().contains(char::is_control));
+        if let Some(fate) = reply.fate() {
+            let outcome = reply.outcome(fate);
+            assert!(outcome.status.is_none_or(|status| status.as_bytes()[0] == wire[0]));
+        }
     }
 }
 

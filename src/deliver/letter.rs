@@ -158,6 +158,14 @@ impl Letter {
         }
     }
 
+    /// A letter of its own: `top`, then this one from offset `from` on.
+    pub fn with_top(&self, top: &[u8], from: u64) -> Result<Letter, Failure> {
+        let mut arriving = Arriving::new(&self.spool_dir, None);
+        arriving.push(top)?;
+        self.each_chunk(from, &mut |bytes| arriving.push(bytes))?;
+        arriving.finish()
+    }
+
     /// A new file without a name, standing at its beginning: `top`, then the message from offset `from` on.
     pub fn file(&self, top: &[u8], from: u64) -> Result<File> {
         let mut file = durable::anonymous_file(&self.spool_dir)?;

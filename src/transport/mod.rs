@@ -1,9 +1,34 @@
-//! Handing a message on: bytes and an envelope in, an outcome out.
+//! Handing a message on: a message and an envelope in, an outcome for each recipient out.
+//!
+//! ```text
+//! place        qmqp://host, lmtp+unix:/path, maildir:…: where to
+//! relay        to the first place that takes it, for each recipient
+//! qmqp, qmtp   qmail's own protocols, over netstring
+//! smtp         SMTP and LMTP; reply: what a server says; stuffing: a message's form on the wire
+//! net          connections with time limits
+//! queue        a program with qmail-queue's interface; sendmail: one with sendmail's; child: their processes
+//! outcome      what became of it;  message: what is sent
+//! ```
 
 pub mod child;
+pub mod message;
+pub mod net;
+pub mod netstring;
+pub mod outcome;
+#[cfg(test)]
+mod peer;
 pub mod place;
+pub mod qmqp;
+pub mod qmtp;
 pub mod queue;
+pub mod relay;
+pub mod reply;
 pub mod sendmail;
+pub mod smtp;
+pub mod stuffing;
+
+pub use message::Message;
+pub use outcome::{Fate, Outcome};
 
 /// From whom and for whom a message is handed on; raw addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,212 @@
+//! To the first place that takes the message, for each recipient.
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use super::child::Limits;
+use super::net::{Connection, Patience};
+use super::outcome::{Fate, Outcome};
+use super::place::Place;
+use super::smtp::Protocol;
+use super::{Envelope, Message, qmqp, qmtp, queue, sendmail, smtp};
+use crate::deliver::draft::Draft;
+use crate::deliver::failure::Failure;
+use crate::deliver::{self, Rules, Target, envelope};
+use crate::mailbox::shown;
+
+/// How to go about it.
+#[derive(Debug, Clone, Copy)]
+pub struct How<'a> {
+    /// For the next hop: a program has the total time.
+    pub patience: Patience<'a>,
+    /// The name that we give ourselves in SMTP and LMTP.
+    pub hello: &'a str,
+    /// How to deliver into a mailbox.
+    pub rules: Rules<'a>,
+}
+
+/// What became of the message for a recipient, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told<'a> {
+    /// The place that has answered last.
+    pub by: &'a Place,
+    /// What it answered.
+    pub outcome: Outcome,
+}
+
+/// Hands a message on. A place is asked for those recipients only for whom no place before it has taken the message
+/// or refused it for good. Nor is it asked for those of whom the place before may have it ([`Fate::Unsure`]):
+/// they would get it twice. So may those, later, who were told of it as temporary; nobody can know.
+///
+/// What comes back is one for each recipient, in order; none, if there are no places.
+pub fn send<'p>(
+    places: &'p [Place],
+    message: &Message<'_>,
+    envelope: &Envelope,
+    how: &How<'_>,
+) -> Vec<Told<'p>> {
+    let mut told: Vec<Option<Told<'p>>> = vec![None; envelope.recipients.len()];
+    for place in places {
+        let is_open =
+            |one: &Option<Told<'_>>| one.as_ref().is_none_or(|told| told.outcome.fate == Fate::Temporary);
+        let left: Vec<usize> = (0..told.len()).filter(|&n| is_open(&told[n])).collect();
+        // The first place is asked even so: it says that we are interrupted.
+        let interrupted = how.patience.interrupted.load(Ordering::Relaxed);
+        if left.is_empty() || interrupted && told[left[0]].is_some() {
+            break;
+        }
+        let recipients = left.iter().map(|&n| envelope.recipients[n].clone()).collect();
+        let part = Envelope { sender: envelope.sender.clone(), recipients };
+        let outcomes = send_to(place, message, &part, how);
+        for (n, outcome) in left.into_iter().zip(outcomes) {
+            told[n] = Some(Told { by: place, outcome });
+        }
+    }
+    told.into_iter().flatten().collect()
+}
+
+/// Hands a message to one place; one outcome for each recipient, in order.
+pub fn send_to(place: &Place, message: &Message<'_>, envelope: &Envelope, how: &How<'_>) -> Vec<Outcome> {
+    let all = |outcome| vec![outcome; envelope.recipients.len()];
+    // Programs and mailboxes take a message for all of its recipients, or for none.
+    let as_one = |result: Result<Outcome, Outcome>| all(result.unwrap_or_else(|outcome| outcome));
+    let connected = match place {
+        Place::Qmqp(host) | Place::Qmtp(host) | Place::Smtp(host) | Place::Lmtp(host) => {
+            Connection::tcp(&host.name, host.port, how.patience)
+        }
+        Place::LmtpUnix(path) => Connection::unix(path, how.patience),
+        Place::Queue(path) | Place::Sendmail(path) => {
+            return as_one(run(place, path, message, envelope, how));
+        }
+        Place::Maildir(path) => return as_one(store(Target::Maildir(path.clone()), message, envelope, how)),
+        Place::Mbox(path) => return as_one(store(Target::Mbox(path.clone(), None), message, envelope, how)),
+    };
+    let mut connection = match connected {
+        Ok(connection) => connection,
+        Err(broken) => return all(Outcome::broken(&broken, false)),
+    };
+    match place {
+        Place::Qmqp(_) => qmqp::send(&mut connection, message, envelope),
+        Place::Qmtp(_) => qmtp::send(&mut connection, message, envelope),
+        Place::Smtp(_) => smtp::send(&mut connection, Protocol::Smtp, how.hello, message, envelope),
+        _ => smtp::send(&mut connection, Protocol::Lmtp, how.hello, message, envelope),
+    }
+}
+
+fn run(
+    place: &Place,
+    program: &Path,
+    message: &Message<'_>,
+    envelope: &Envelope,
+    how: &How<'_>,
+) -> Result<Outcome, Outcome> {
+    let limits = Limits { time: how.patience.total, interrupted: how.patience.interrupted };
+    let file = message.file().map_err(Failure::from)?;
+    let text = match place {
+        Place::Sendmail(_) => sendmail::send(program, file, envelope, limits).map(|()| String::new())?,
+        _ => format!("queued by process {}", queue::send(program, file, envelope, limits)?),
+    };
+    Ok(Outcome { fate: Fate::Accepted, status: None, text })
+}
+
+/// Once for all recipients, with a Return-Path.
+fn store(
+    target: Target,
+    message: &Message<'_>,
+    envelope: &Envelope,
+    how: &How<'_>,
+) -> Result<Outcome, Outcome> {
+    let with_top;
+    let letter = match (message.top, message.from) {
+        (b"", 0) => message.letter,
+        (top, from) => {
+            with_top = message.letter.with_top(top, from)?;
+            &with_top
+        }
+    };
+    let envelope = envelope::Envelope { sender: Some(envelope.sender.clone()), recipient: None };
+    let draft = Draft::new(letter, &envelope, false)?;
+    let delivered = deliver::deliver(&draft, &[target], &how.rules)?;
+    let text = delivered.first().map(|one| shown(&one.path).to_string()).unwrap_or_default();
+    Ok(Outcome { fate: Fate::Accepted, status: None, text })
+}
+
+impl From<Failure> for Outcome {
+    fn from(failure: Failure) -> Outcome {
+        let fate = if failure.reason.is_temporary() { Fate::Temporary } else { Fate::Permanent };
+        Outcome::ours(fate, failure.reason.status(), failure.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::mailbox::lock::Wanted;
+    use crate::mailbox::maildir::flags::Flags;
+    use crate::transport::Fate::*;
+    use crate::transport::peer::{ALWAYS, NEVER, PATIENT, Peer, envelope, letter};
+    use crate::transport::place::Host;
+
+    fn qmtp(peer: &Peer) -> Place {
+        Place::Qmtp(Host { name: "127.0.0.1".into(), port: peer.port })
+    }
+
+    fn no_locks() -> Wanted {
+        Wanted { methods: Vec::new(), timeout: Duration::ZERO, pid: 1, host: String::new() }
+    }
+
+    #[test]
+    fn whoever_has_taken_it_or_refused_it_or_may_have_it_is_not_asked_again() {
+        // The recipients are told apart by the netstrings that a place hears.
+        let first = Peer::plays(|talk| {
+            talk.hear("2:\nx,0:,30:3:a@y,3:b@y,3:c@y,3:d@y,3:e@y,,".len());
+            // The fourth answer is none, and so are all behind it.
+            talk.say("2:Ka,2:Db,2:Zc,x");
+        });
+        let second = Peer::plays(|talk| {
+            talk.hear("2:\nx,0:,6:3:c@y,,".len());
+            talk.say("2:Kc,");
+        });
+        let places = [qmtp(&first), qmtp(&second)];
+        let letter = letter(b"x");
+        let locks = no_locks();
+        let how = how(&locks);
+        let envelope = envelope("", &["a@y", "b@y", "c@y", "d@y", "e@y"]);
+        let told = send(&places, &Message::whole(&letter), &envelope, &how);
+        let told: Vec<_> = told.iter().map(|told| (told.outcome.fate, told.by == &places[0])).collect();
+        assert_eq!(
+            told,
+            [(Accepted, true), (Permanent, true), (Accepted, false), (Unsure, true), (Unsure, true)]
+        );
+        first.heard();
+        assert_eq!(second.heard(), b"2:\nx,0:,6:3:c@y,,");
+    }
+
+    #[test]
+    fn nothing_more_is_tried_once_interrupted() {
+        let last = Peer::plays(|_| ());
+        let nowhere = Place::LmtpUnix("/nowhere/socket".into());
+        let places = [nowhere.clone(), qmtp(&last)];
+        let letter = letter(b"x");
+        let locks = no_locks();
+        let how = How { patience: Patience { interrupted: &ALWAYS, ..PATIENT }, ..how(&locks) };
+        let told = send(&places, &Message::whole(&letter), &envelope("", &["a@y"]), &how);
+        assert_eq!((told[0].outcome.fate, told[0].by), (Temporary, &nowhere));
+    }
+
+    fn how(locks: &Wanted) -> How<'_> {
+        let rules = Rules {
+            create: true,
+            flags: Flags::default(),
+            quota: None,
+            quota_is_temporary: false,
+            once: false,
+            locks,
+            now: Duration::from_secs(981_173_106),
+            interrupted: &NEVER,
+        };
+        How { patience: PATIENT, hello: "me.example", rules }
+    }
+}
