@@ -5,6 +5,7 @@
 
 mod cli;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -14,12 +15,17 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         // Bytes that were looked at twice were not the same: that is no bug.
         Err(_) if cli::signals::source_was_truncated() => {
-            eprintln!("mailferry: a source was truncated by somebody else while it was read");
+            say("a source was truncated by somebody else while it was read");
             cli::exit::Exit::CouldNotFinish.into()
         }
         Err(_) => {
-            eprintln!("mailferry: this is a bug in mailferry; nothing was half-published. Please report it");
+            say("this is a bug in mailferry; nothing was half-published. Please report it");
             cli::what_if_broken().into()
         }
     }
+}
+
+/// Standard error may be a full disk: that must not be a second panic, with a code of Rust's own.
+fn say(what: &str) {
+    let _ = writeln!(std::io::stderr(), "mailferry: {what}");
 }

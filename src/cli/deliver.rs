@@ -26,7 +26,7 @@ use super::dot_qmail::{self, DotQmailArgs};
 use super::exit::{self, Codes, Exit};
 use super::lmtp::{self, LmtpArgs};
 use super::mailbox_arg::{Format, Mailbox};
-use super::open::Locks;
+use super::open::{Locks, StandardInput};
 use super::report::Reporter;
 use super::{Common, signals};
 
@@ -299,7 +299,7 @@ fn target(mailbox: &Mailbox) -> Result<Target, Failure> {
 }
 
 fn read_letter(args: &DeliverArgs, interrupted: &AtomicBool) -> Result<Letter, Failure> {
-    let reader = std::io::stdin().lock();
+    let reader = StandardInput::new();
     let input = Input { reader, name: Path::new("standard input"), limit: None, interrupted };
     let spool_dir = args.spool_dir.clone().unwrap_or_else(env::temp_dir);
     Letter::read(input, &spool_dir, args.max_size)

@@ -25,6 +25,7 @@ use super::deliver::now;
 use super::dot_qmail::queue_program;
 use super::exit::{self, Codes, Exit};
 use super::hand_on::{Outcome, hand_on};
+use super::open::StandardInput;
 use super::qmail_inject::Recipients;
 use super::report::Reporter;
 use super::written_by::{Environment, WrittenBy};
@@ -278,7 +279,7 @@ fn failure(refused: Refused) -> Failure {
 
 /// The message on standard input.
 pub fn read_letter(spool_dir: &Path, interrupted: &AtomicBool) -> Result<Letter, Failure> {
-    let reader = std::io::stdin().lock();
+    let reader = StandardInput::new();
     let input = Input { reader, name: Path::new("standard input"), limit: None, interrupted };
     Letter::read(input, spool_dir, None)
 }

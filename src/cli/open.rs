@@ -1,5 +1,7 @@
 //! Opening the sources of a command: what the environment has to say about it.
 
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -39,6 +41,29 @@ pub fn parse_locks(text: &str) -> Result<Locks, String> {
     Wanted::parse_list(text).map(Locks)
 }
 
+/// Standard input as the system has it: the standard library takes one that cannot be read for an empty one.
+#[derive(Debug)]
+pub struct StandardInput(io::Stdin);
+
+impl StandardInput {
+    /// Nothing else of the process may read it.
+    pub fn new() -> StandardInput {
+        StandardInput(io::stdin())
+    }
+}
+
+impl Read for StandardInput {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(rustix::io::read(&self.0, buffer)?)
+    }
+}
+
+impl AsFd for StandardInput {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 impl OpenArgs {
     /// Opens one source. With `leave_no_trace` no dot-lock is made: it would be a file.
     pub fn open(
@@ -53,7 +78,7 @@ impl OpenArgs {
         let spooling =
             Spooling { dir: &spool_dir, limit: self.spool_limit, interrupted, progress: &progress };
         if mailbox.is_standard_stream() {
-            return Source::from_reader(Path::new("standard input"), &mut std::io::stdin().lock(), &spooling);
+            return Source::from_reader(Path::new("standard input"), &mut StandardInput::new(), &spooling);
         }
         if mailbox.format == Some(Format::Maildir) || is_maildir(&mailbox.path) {
             let reason =

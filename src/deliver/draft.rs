@@ -42,17 +42,18 @@ impl<'a> Draft<'a> {
     /// [`Reason::BadMessage`] for an empty letter and for a From_ line alone, [`Reason::Looping`].
     pub fn new(letter: &'a Letter, envelope: &Envelope, from_mta: bool) -> Result<Draft<'a>, Failure> {
         if letter.length() == 0 {
-            return Err(Failure::new(Reason::BadMessage, "there is no message: standard input is empty"));
+            return Err(Failure::new(Reason::BadMessage, "there is no message: what came is empty"));
         }
         let head = letter.head();
         let from_line = leading_from_line(head);
         let start = from_line.as_ref().map_or(0, |line| line.length);
         if start as u64 == letter.length() {
-            let text = "there is no message: standard input is a From_ line and nothing else";
+            let text = "there is no message: what came is a From_ line and nothing else";
             return Err(Failure::new(Reason::BadMessage, text));
         }
         let from_mta = from_mta || from_line.is_some();
-        let header = header::split(&head[start..]).header;
+        let is_whole = head.len() as u64 == letter.length();
+        let header = header_held(&head[start..], is_whole);
         let sender = envelope.sender.clone().or(from_line.map(|line| line.sender));
         let mut draft = Draft { letter, top: Vec::new(), cuts: Vec::new(), sender: Vec::new() };
         if start > 0 {
@@ -191,6 +192,16 @@ fn leading_from_line(head: &[u8]) -> Option<Leading> {
     is_one.then(|| Leading { length, sender: envelope::unquoted(sender) })
 }
 
+/// The header as far as it is held in memory: of one that is longer, its whole fields.
+fn header_held(head: &[u8], is_whole: bool) -> &[u8] {
+    let split = header::split(head);
+    if split.closed || is_whole {
+        return split.header;
+    }
+    let cut_off = header::parts(split.header).last().map_or(0, |(lines, _)| lines.len());
+    &split.header[..split.header.len() - cut_off]
+}
+
 /// Whether a Delivered-To for this recipient is there already, of this very delivery.
 fn is_told(header: &[u8], recipient: &[u8], from_mta: bool) -> Result<bool, Failure> {
     let (mut received, mut told) = (false, false);
@@ -324,6 +335,14 @@ mod tests {
         assert_eq!(reason(&format!("{FROM}Received: x\ndelivered-to: joe@h.example\n\n"), false), looping);
         assert_eq!(reason("Delivered-To: joe@h.example\nDelivered-To: joe@h.example\n\n", true), looping);
         assert!(reason("Delivered-To: jim@h.example\n\nDelivered-To: joe@h.example\n", false).is_ok());
+    }
+
+    #[test]
+    fn a_field_that_goes_beyond_what_is_held_stays_whole() {
+        let old = b"Return-Path: <old@x>\nX: 1\n";
+        assert_eq!(header_held(&old[..15], true), &old[..15]);
+        assert_eq!(header_held(&old[..15], false), b"");
+        assert_eq!(header_held(&old[..23], false), &old[..21]);
     }
 
     #[test]

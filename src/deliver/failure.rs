@@ -115,7 +115,7 @@ impl From<Error> for Failure {
             _ => Reason::Configuration,
         };
         let text = match &error {
-            Error::Interrupted => "interrupted; nothing was delivered".to_owned(),
+            Error::Interrupted => "interrupted before all was done".to_owned(),
             _ => error.to_string(),
         };
         Failure { reason, text }

@@ -11,6 +11,7 @@ pub mod letter;
 pub mod lmtp;
 mod once;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -111,11 +112,12 @@ impl Target {
 /// [`Failure`]: then no target has it, but for one whose taking back failed, too.
 pub fn deliver(draft: &Draft<'_>, targets: &[Target], rules: &Rules<'_>) -> Result<Vec<Delivered>, Failure> {
     // In one order, so that two deliverers of the same mailboxes do not wait for each other.
+    let identities: Vec<_> = targets.iter().map(|target| identity(target.path())).collect();
     let mut order: Vec<usize> = (0..targets.len()).collect();
-    order.sort_by_key(|&n| targets[n].path());
-    if let Some(twice) = order.windows(2).find(|pair| targets[pair[0]].path() == targets[pair[1]].path()) {
-        let text =
-            format!("{}: named twice; the message would be there twice", shown(targets[twice[0]].path()));
+    order.sort_by_key(|&n| &identities[n]);
+    if let Some(twice) = order.windows(2).find(|pair| identities[pair[0]] == identities[pair[1]]) {
+        let path = shown(targets[twice[1]].path());
+        let text = format!("{path}: named twice; the message would be there twice");
         return Err(Failure::new(Reason::Configuration, text));
     }
     let mut pending = Vec::new();
@@ -137,6 +139,14 @@ pub fn deliver(draft: &Draft<'_>, targets: &[Target], rules: &Rules<'_>) -> Resu
     }
     flushed.sort_by_key(|(n, _)| *n);
     Ok(flushed.into_iter().map(|(_, delivered)| delivered).collect())
+}
+
+/// Which mailbox a path is, by whatever name it goes: device and inode, or the path of one that is missing.
+fn identity(path: &Path) -> (Option<(u64, u64)>, &Path) {
+    match std::fs::metadata(path) {
+        Ok(meta) => (Some((meta.dev(), meta.ino())), Path::new("")),
+        Err(_) => (None, path),
+    }
 }
 
 /// What [`deliver`] would do, as far as it can be known without writing anything.

@@ -17,6 +17,9 @@ use crate::mailbox::mbox::read::{self, Ask};
 use crate::mailbox::mbox::watch::Watch;
 use crate::mailbox::mbox::write::{Head, Unsayable, Writing};
 
+/// How often a Maildir is listed whose messages get other names meanwhile.
+const ROUNDS: usize = 5;
+
 /// Looks for the message in a Maildir, and keeps out others who look, too, until the lock is dropped.
 /// Where the file system locks no directories two who deliver at the same time may both find nothing.
 pub(super) fn in_maildir(
@@ -27,23 +30,26 @@ pub(super) fn in_maildir(
     let places = [maildir.open_child("new".as_ref())?, maildir.open_child("cur".as_ref())?];
     let lock = lock::lock_dir(&places[0], rules.locks.timeout, rules.interrupted)?;
     let size = draft.size();
-    for place in &places {
-        for name in place.names()? {
-            // Where a name tells the size it is not worth a look at others.
-            let told = name::parse(name.as_encoded_bytes()).field(b'S');
-            if told.is_some_and(|told| told != size) || place.file_size(&name)? != Some(size) {
-                continue;
+    // A message whose name was gone when it was to be looked at has got other flags, or was moved.
+    for _ in 0..ROUNDS {
+        let mut missed = false;
+        for place in &places {
+            for name in place.names()? {
+                // Where a name tells the size it is not worth a look at others.
+                if name::parse(name.as_encoded_bytes()).field(b'S').is_some_and(|told| told != size) {
+                    continue;
+                }
+                let path = place.path().join(&name);
+                match place.open_message(&name) {
+                    Ok(file) if is_same(draft, &path, &file)? => return Ok((Some(lock), Some(path))),
+                    Ok(_) => {}
+                    Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => missed = true,
+                    Err(error) => return Err(error),
+                }
             }
-            let path = place.path().join(&name);
-            let file = match place.open_message(&name) {
-                Ok(file) => file,
-                // Its reader moved it meanwhile, from new/ to cur/, which is looked at next.
-                Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
-            if is_same(draft, &path, file)? {
-                return Ok((Some(lock), Some(path)));
-            }
+        }
+        if !missed {
+            break;
         }
     }
     Ok((Some(lock), None))
@@ -94,6 +100,10 @@ pub(super) fn in_mbox(
         // As long as it would be, to the separator and what closes a frame.
         message.end < end && end <= text.len() as u64 && blake3::hash(&text[range]) == wanted
     });
+    if text.is_lost() {
+        let how = "it was cut while we looked into it".into();
+        return Err(Error::Changed { path: path.to_owned(), how });
+    }
     match interrupted.load(Ordering::Relaxed) {
         true => Err(Error::Interrupted),
         false => Ok(is_there),
@@ -101,8 +111,12 @@ pub(super) fn in_mbox(
 }
 
 /// Whether a file holds just the bytes of the message.
-fn is_same(draft: &Draft<'_>, path: &Path, mut file: File) -> Result<bool> {
+fn is_same(draft: &Draft<'_>, path: &Path, mut file: &File) -> Result<bool> {
     let failed = || Error::io("read", path);
+    let meta = file.metadata().map_err(failed())?;
+    if !meta.is_file() || meta.len() != draft.size() {
+        return Ok(false);
+    }
     let (mut same, mut read) = (true, Vec::new());
     draft.each_chunk(&mut |bytes| {
         if same {
@@ -115,5 +129,5 @@ fn is_same(draft: &Draft<'_>, path: &Path, mut file: File) -> Result<bool> {
         }
         Ok(())
     })?;
-    Ok(same && file.read(&mut [0]).map_err(failed())? == 0)
+    Ok(same)
 }

@@ -186,6 +186,21 @@ fn what_is_no_message_is_refused_for_good() {
 }
 
 #[test]
+fn an_input_that_cannot_be_read_is_no_empty_message() {
+    let (scratch, maildir) = ground();
+    let file = scratch.path().join("written");
+    let command = wrapped(
+        &format!("exec \"$@\" 0> {}", file.display()),
+        [BINARY],
+        ["deliver", maildir.to_str().unwrap()],
+    );
+    run(command).exits(75).complains(&["4.3.0 standard input"]);
+    let full = wrapped("exec \"$@\" 2> /dev/full", [BINARY], ["deliver", "/nonexistent/"]);
+    assert_eq!(run_with_stdin(full, "Subject: x\n\n").code, Some(75));
+    is_empty(&maildir);
+}
+
+#[test]
 fn nothing_is_made_of_a_mailbox_that_is_missing() {
     let scratch = scratch();
     for missing in ["Maildir", "Maildir/", "no/such/Maildir/"] {
@@ -243,7 +258,11 @@ fn all_of_several_mailboxes_have_it_or_none() {
         the_one(&two);
         assert_eq!(names(&broken.join("tmp")), [""; 0]);
     }
-    deliver(&[], &[&one, &one], "Subject: y\n\n").exits(75).complains(&["named twice"]);
+    let again = scratch.path().join("link");
+    std::os::unix::fs::symlink(&one, &again).unwrap();
+    for other in [&one, &again, &one.join("cur/..")] {
+        deliver(&[], &[&one, other], "Subject: y\n\n").exits(75).complains(&["named twice"]);
+    }
 }
 
 #[test]

@@ -57,10 +57,9 @@ pub fn make_parents(path: &Path, from: &Path) -> Result<()> {
             let reason = format!("is not below {}", shown(from));
             return Err(Error::Destination { path: path.to_owned(), reason });
         };
-        let (child, is_new) = dir.open_or_create_dir(name, DIR_MODE)?;
-        if is_new {
-            dir.sync()?;
-        }
+        let (child, _) = dir.open_or_create_dir(name, DIR_MODE)?;
+        // Also where it was there: whoever made it may have been killed before this.
+        dir.sync()?;
         dir = child;
     }
     Ok(())

@@ -49,7 +49,7 @@ const FILE_MODE: u32 = 0o666;
 /// A longer file is counted anew, so that summing up stays cheap.
 const LONGEST: u64 = 5120;
 /// So long, in seconds, a count is believed by which the Maildir is full.
-const STALE: i64 = 15 * 60;
+const STALE: u64 = 15 * 60;
 /// How often a count is made again because another program wrote meanwhile.
 const COUNTS: usize = 3;
 
@@ -315,7 +315,7 @@ impl Quota {
         let is_other = self.asked.is_some_and(|asked| asked != Limits::of_line(&content.first_line));
         // A Maildir is not called full because of what may not be there any more: who deletes a message
         // need not know of this file. So only a fresh count is believed, that nothing was added to.
-        let is_doubtful = content.lines > 1 || now.saturating_sub(meta.mtime()) > STALE;
+        let is_doubtful = content.lines > 1 || now.abs_diff(meta.mtime()) > STALE;
         let is_over = self.over(&content.first_line, content.used, size).is_some();
         if is_other || (is_over && is_doubtful) {
             return Ok(Err(content.first_line));
