@@ -697,15 +697,7 @@ pub fn dot_qmail(text: &[u8]) {
 pub fn addresses(text: &[u8]) {
     let text = [text, b"\n"].concat();
     for manner in [Manner::Faithful, Manner::Strict] {
-        let tokens = match token::tokens(&text, manner) {
-            Ok(tokens) => tokens,
-            Err(fault) => {
-                assert!(fault.at < text.len());
-                continue;
-            }
-        };
-        assert!(tokens.is_sorted_by(|a, b| a.at < b.at) && tokens.iter().all(|token| token.at < text.len()));
-        let list = list_of::parse(tokens, manner);
+        let list = list_of::List::read(&text, manner);
         for fault in [list.fault, list.doubt].into_iter().flatten() {
             assert!(fault.at < text.len());
         }
@@ -713,24 +705,25 @@ pub fn addresses(text: &[u8]) {
             continue;
         }
         let raw = |list: &list_of::List<'_>| -> Vec<Vec<u8>> {
-            list.addresses().map(list_of::Address::to_bytes).collect()
+            list.addresses().map(|address| address.to_bytes()).collect()
         };
-        let printed = print::field(b"To", &list.pieces, manner);
-        let again = list_of::parse(token::tokens(&printed[3..], manner).unwrap(), manner);
+        let printed = print::field(b"To", list.pieces(), manner);
+        let again = list_of::List::read(&printed[3..], manner);
+        assert_eq!(again.fault, None);
         assert_eq!(raw(&again), raw(&list), "{}", printed.escape_ascii());
-        let twice = print::field(b"To", &again.pieces, manner);
+        let twice = print::field(b"To", again.pieces(), manner);
         assert_eq!(bstr::BStr::new(&twice), bstr::BStr::new(&printed));
         if list.doubt.is_some() || manner == Manner::Faithful {
             continue;
         }
-        let has_host = |address: &&list_of::Address<'_>| {
+        let has_host = |address: &list_of::Address<'_>| {
             let at = address.tokens.iter().position(|token| token.kind == token::Kind::At);
             at.is_some_and(|at| at > 0)
         };
-        for raw in list.addresses().filter(has_host).map(list_of::Address::to_bytes) {
+        for raw in list.addresses().filter(has_host).map(|address| address.to_bytes()) {
             let quoted = deliver::envelope::quoted(&raw);
-            let tokens = token::tokens(&quoted, manner).unwrap();
-            assert_eq!(list_of::Address { at: 0, tokens }.to_bytes(), raw);
+            let tokens = token::Tokens::read(&quoted, manner).unwrap();
+            assert_eq!(list_of::Address { at: 0, tokens: tokens.iter().collect() }.to_bytes(), raw);
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use super::rewrite::Rewriter;
 use super::{Options, Refused};
-use crate::mailbox::address::list::{self, List, Piece};
+use crate::mailbox::address::list::List;
 use crate::mailbox::address::print::{self, token_to};
-use crate::mailbox::address::token::{Kind, tokens};
+use crate::mailbox::address::token::Kind;
 use crate::mailbox::address::{Manner, Trouble};
 
 /// Who writes, as the environment says.
@@ -87,7 +87,8 @@ impl Made<'_> {
             None => address,
         };
         let list = self.read(&text)?;
-        Ok(print::field(b"From", &list.pieces, self.options.manner))
+        let pieces = list.pieces().map(|piece| self.rewriter.completed(piece));
+        Ok(print::field(b"From", pieces, self.options.manner))
     }
 
     /// The envelope sender.
@@ -103,7 +104,13 @@ impl Made<'_> {
         let host = author.sender_host.as_ref().or(author.host.as_ref());
         let text = self.address(&user, host.map(Vec::as_slice));
         let list = self.read(&text)?;
-        let mut sender = list.addresses().next().map(list::Address::to_bytes).unwrap_or_default();
+        let mut sender = match list.addresses().next() {
+            Some(mut address) => {
+                self.rewriter.rewrite(&mut address);
+                address.to_bytes()
+            }
+            None => Vec::new(),
+        };
         if habits.sender_per_recipient {
             sender.extend_from_slice(VERP);
         }
@@ -144,19 +151,12 @@ impl Made<'_> {
     fn read<'t>(&'t self, text: &'t [u8]) -> Result<List<'t>, Refused> {
         let bad = |trouble: Trouble| Refused::Setting { text: text.to_vec(), why: trouble.to_string() };
         let manner = self.options.manner;
-        let mut list = list::parse(tokens(text, manner).map_err(|fault| bad(fault.trouble))?, manner);
+        let list = List::read(text, manner);
         let trouble = list.fault.or(list.doubt).map(|fault| fault.trouble);
-        match trouble {
-            Some(trouble) if manner == Manner::Strict || trouble == Trouble::Control => {
-                return Err(bad(trouble));
-            }
-            _ => {}
+        let is_bad = manner == Manner::Strict || list.fault.is_some() || trouble == Some(Trouble::Control);
+        match trouble.filter(|_| is_bad) {
+            Some(trouble) => Err(bad(trouble)),
+            None => Ok(list),
         }
-        for piece in &mut list.pieces {
-            if let Piece::Address(address) = piece {
-                self.rewriter.rewrite(address);
-            }
-        }
-        Ok(list)
     }
 }

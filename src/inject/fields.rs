@@ -4,8 +4,8 @@ use super::author::{Made, VERP};
 use super::head::Raw;
 use super::rewrite::Rewriter;
 use super::{Options, Refused, followup, hindrance};
-use crate::mailbox::address::list::{self, List, Piece};
-use crate::mailbox::address::{Fault, Manner, print, token};
+use crate::mailbox::address::list::{Address, List, Piece};
+use crate::mailbox::address::{Fault, Manner, print};
 
 /// The fields that are known. All others stay as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,19 +178,17 @@ impl<'a> Fields<'a> {
                 trouble: fault.trouble,
             }
         };
-        let mut list = match token::tokens(&field.text[value..], manner) {
-            Ok(tokens) => list::parse(tokens, manner),
-            Err(fault) => List { pieces: Vec::new(), fault: Some(fault), doubt: None },
-        };
+        let list = List::read(&field.text[value..], manner);
         let hindrance = hindrance(&list, manner);
-        let changed = self.rewrite(&mut list);
         if known.has_recipients() {
+            let mut addresses: Vec<Vec<u8>> =
+                list.addresses().map(|address| self.completed(address)).collect();
             if matches!(known, Known::To | Known::Cc) && !self.options.lists.is_empty() {
-                self.to_and_cc.extend(list.addresses().map(list::Address::to_bytes));
+                self.to_and_cc.extend_from_slice(&addresses);
             }
-            let recipients =
-                if matches!(known, Known::Resent(_)) { &mut self.resent } else { &mut self.plain };
-            recipients.addresses.extend(list.addresses().map(list::Address::to_bytes));
+            let is_resent = matches!(known, Known::Resent(_));
+            let recipients = if is_resent { &mut self.resent } else { &mut self.plain };
+            recipients.addresses.append(&mut addresses);
             if let Some(fault) = hindrance
                 && recipients.refused.is_none()
             {
@@ -206,26 +204,29 @@ impl<'a> Fields<'a> {
             self.sender_of(&list);
         }
         let as_it_was = match manner {
-            Manner::Strict => !changed || list.doubt.is_some() || list.fault.is_some(),
+            _ if known.is_dropped() => true,
+            Manner::Strict => list.doubt.is_some() || list.fault.is_some() || !self.changes(&list),
             Manner::Faithful => list.fault.is_some(),
         };
-        Ok((!as_it_was).then(|| print::field(name, &list.pieces, manner)))
+        let pieces = list.pieces().map(|piece| self.rewriter.completed(piece));
+        Ok((!as_it_was).then(|| print::field(name, pieces, manner)))
     }
 
-    /// Completes all addresses; whether anything is other than it was.
-    fn rewrite<'t>(&self, list: &mut List<'t>) -> bool
+    /// Whether anything of a list is to be another than it is.
+    fn changes(&self, list: &List<'_>) -> bool {
+        list.pieces().any(|piece| match piece {
+            Piece::Word(_) => false,
+            Piece::MissingComma => true,
+            Piece::Address(mut address) => self.rewriter.rewrite(&mut address),
+        })
+    }
+
+    fn completed<'t>(&self, mut address: Address<'t>) -> Vec<u8>
     where
         'a: 't,
     {
-        let mut changed = false;
-        for piece in &mut list.pieces {
-            match piece {
-                Piece::Word(_) => {}
-                Piece::MissingComma => changed = true,
-                Piece::Address(address) => changed |= self.rewriter.rewrite(address),
-            }
-        }
-        changed
+        self.rewriter.rewrite(&mut address);
+        address.to_bytes()
     }
 
     /// The first of these fields counts, and of a list the rightmost address.
@@ -234,7 +235,7 @@ impl<'a> Fields<'a> {
             return;
         }
         self.return_path = list.addresses().next().map(|address| {
-            let mut sender = address.to_bytes();
+            let mut sender = self.completed(address);
             if self.options.habits.sender_per_recipient {
                 sender.extend_from_slice(VERP);
             }

@@ -17,7 +17,8 @@ use crate::deliver::envelope;
 use crate::deliver::failure::{Failure, Reason};
 use crate::deliver::letter::Letter;
 use crate::mailbox::address::list::{Address, List};
-use crate::mailbox::address::{Fault, Manner, Trouble, token};
+use crate::mailbox::address::token::Tokens;
+use crate::mailbox::address::{Fault, Manner, Trouble};
 use crate::mailbox::escaped;
 use crate::transport::Envelope;
 
@@ -212,8 +213,8 @@ fn given(raw: &[u8], no_part: &[u8], rewriter: &Rewriter<'_>, manner: Manner) ->
         return Err(refused(raw, Trouble::Control));
     }
     let quoted = envelope::quoted(raw);
-    let tokens = token::tokens(&quoted, manner).map_err(|fault| refused(raw, fault.trouble))?;
-    let mut address = Address { at: 0, tokens };
+    let tokens = Tokens::read(&quoted, manner).map_err(|fault| refused(raw, fault.trouble))?;
+    let mut address = Address { at: 0, tokens: tokens.iter().collect() };
     let checked = address.check();
     if let (Manner::Strict, Err(fault)) = (manner, checked) {
         return Err(refused(raw, fault.trouble));

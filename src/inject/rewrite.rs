@@ -1,8 +1,8 @@
 //! An address is completed: a host where there is none, a domain where the host has none.
 
 use super::Refused;
-use crate::mailbox::address::list::{Address, without_route};
-use crate::mailbox::address::token::{self, Kind, Token};
+use crate::mailbox::address::list::{Address, Piece, without_route};
+use crate::mailbox::address::token::{Kind, Token, Tokens};
 use crate::mailbox::address::{Manner, Trouble};
 
 /// What addresses are completed with.
@@ -29,11 +29,11 @@ pub struct Rewriter<'a> {
 impl<'a> Rewriter<'a> {
     /// Reads the domains.
     pub fn new(domains: &'a Domains) -> Result<Rewriter<'a>, Refused> {
-        let read = |text: &'a [u8], sign: Kind<'a>| match token::tokens(text, Manner::Strict) {
+        let read = |text: &'a [u8], sign: Kind<'a>| match Tokens::read(text, Manner::Strict) {
             _ if text.iter().any(u8::is_ascii_control) => Err(bad(text, Trouble::Control)),
             Ok(host) => {
                 let sign = Token { at: 0, spaced: false, kind: sign };
-                Ok([sign].into_iter().chain(host).collect())
+                Ok([sign].into_iter().chain(host.iter()).collect())
             }
             Err(fault) => Err(bad(text, fault.trouble)),
         };
@@ -50,7 +50,10 @@ impl<'a> Rewriter<'a> {
 
     /// Completes an address, in the steps of qmail-header(5), and says whether it is another one now. `<>` and
     /// `x@[]` (qmail's own senders) are left alone.
-    pub fn rewrite(&self, address: &mut Address<'a>) -> bool {
+    pub fn rewrite<'t>(&self, address: &mut Address<'t>) -> bool
+    where
+        'a: 't,
+    {
         let tokens = &mut address.tokens;
         if let [.., at, last] = &tokens[..]
             && at.kind == Kind::At
@@ -67,7 +70,7 @@ impl<'a> Rewriter<'a> {
         if tokens.is_empty() {
             return changed;
         }
-        let mut complete = |tokens: &mut Vec<Token<'a>>, with: &[Token<'a>]| {
+        let mut complete = |tokens: &mut Vec<Token<'t>>, with: &[Token<'t>]| {
             tokens.extend_from_slice(with);
             changed |= !with.is_empty();
         };
@@ -86,6 +89,17 @@ impl<'a> Rewriter<'a> {
             complete(tokens, &self.default_domain);
         }
         changed
+    }
+
+    /// A part of a list; completed, if it is an address.
+    pub fn completed<'t>(&self, mut piece: Piece<'t>) -> Piece<'t>
+    where
+        'a: 't,
+    {
+        if let Piece::Address(address) = &mut piece {
+            self.rewrite(address);
+        }
+        piece
     }
 }
 

@@ -478,23 +478,27 @@ fn a_header_of_a_megabyte_is_taken_and_one_that_does_not_end_is_refused() {
 }
 
 #[test]
-fn a_message_of_100_mb_takes_little_memory() {
+fn a_message_of_100_mb_or_40000_recipients_takes_little_memory() {
     if !have("python3", &["-c", ""]) {
         return skipped("python3 is not here");
     }
-    let house = house();
     let line = [&[b'x'; 70][..], b"\n"].concat();
-    let mail = [b"To: bob\n\n".to_vec(), line.repeat(100_000_000 / line.len())].concat();
-    let (input, mbox) = (house.path("input"), house.path("box"));
-    fs::write(&input, &mail).unwrap();
-    fs::write(&mbox, "").unwrap();
-    let via = format!("mbox:{}", mbox.display());
-    let (code, memory) = peak_memory(&["inject", "--via", &via], &input);
-    assert_eq!(code, 0);
-    assert!(memory < 64 << 10, "{memory} KiB");
-    said(&format!("inject of 100 MB: {memory} KiB at most"));
-    let got = fs::metadata(&mbox).unwrap().len();
-    assert!(got > mail.len() as u64 && got < mail.len() as u64 + 1000, "{got}");
+    let large = [b"To: bob\n\n".to_vec(), line.repeat(100_000_000 / line.len())].concat();
+    let all: Vec<String> = (0..40_000).map(|n| format!("user{n}@host{n}.example")).collect();
+    let wide = format!("To: {}\n\nbody\n", all.join(",\n ")).into_bytes();
+    for (what, mail) in [("100 MB", large), ("40,000 recipients", wide)] {
+        let house = house();
+        let (input, mbox) = (house.path("input"), house.path("box"));
+        fs::write(&input, &mail).unwrap();
+        fs::write(&mbox, "").unwrap();
+        let via = format!("mbox:{}", mbox.display());
+        let (code, memory) = peak_memory(&["inject", "--via", &via], &input);
+        assert_eq!(code, 0);
+        assert!(memory < 64 << 10, "{what}: {memory} KiB");
+        said(&format!("inject of {what}: {memory} KiB at most"));
+        let got = fs::metadata(&mbox).unwrap().len();
+        assert!(got > mail.len() as u64 && got < mail.len() as u64 + 1000, "{what}: {got}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A list of addresses: what of it is an address, and what stands around them.
 
-use super::token::{Kind, Token};
+use super::token::{Kind, Token, Tokens};
 use super::{Fault, Manner, Trouble};
 
 /// An address: its tokens from left to right, comments excepted. `<>` has none.
@@ -23,24 +23,59 @@ pub enum Piece<'a> {
     MissingComma,
 }
 
-/// A list that was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A list that was read. It is kept by places in its text, and its parts are made as they are asked for.
+#[derive(Debug, Clone)]
 pub struct List<'a> {
-    /// Its parts in their order. With a [`List::fault`], those to the right of it.
-    pub pieces: Vec<Piece<'a>>,
-    /// What ended the reading before the list's beginning.
+    text: Tokens<'a>,
+    parts: Vec<Part>,
+    /// Where the tokens of addresses begin, of each from right to left.
+    starts: Vec<usize>,
+    /// What ended the reading before the list's beginning. Then it has what is to the right of that.
     pub fault: Option<Fault>,
     /// What was let pass.
     pub doubt: Option<Fault>,
 }
 
+/// A [`Piece`], by its place.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    Word(usize),
+    /// Where it begins, and which of the starts are its own.
+    Address(usize, usize, usize),
+    MissingComma,
+}
+
 impl<'a> List<'a> {
+    /// Reads a list.
+    pub fn read(text: &'a [u8], manner: Manner) -> List<'a> {
+        match Tokens::read(text, manner) {
+            Ok(tokens) => parse(tokens),
+            Err(fault) => {
+                let text = Tokens::none(text, manner);
+                List { text, parts: Vec::new(), starts: Vec::new(), fault: Some(fault), doubt: None }
+            }
+        }
+    }
+
+    /// Its parts in their order.
+    pub fn pieces(&self) -> impl Iterator<Item = Piece<'a>> {
+        self.parts.iter().map(|part| match *part {
+            Part::Word(at) => Piece::Word(self.text.at(at)),
+            Part::Address(at, from, to) => Piece::Address(self.address(at, from, to)),
+            Part::MissingComma => Piece::MissingComma,
+        })
+    }
+
     /// Its addresses from right to left: that is the order in which qmail-inject has them.
-    pub fn addresses(&self) -> impl Iterator<Item = &Address<'a>> {
-        self.pieces.iter().rev().filter_map(|piece| match piece {
-            Piece::Address(address) => Some(address),
+    pub fn addresses(&self) -> impl Iterator<Item = Address<'a>> {
+        self.parts.iter().rev().filter_map(|part| match *part {
+            Part::Address(at, from, to) => Some(self.address(at, from, to)),
             _ => None,
         })
+    }
+
+    fn address(&self, at: usize, from: usize, to: usize) -> Address<'a> {
+        Address { at, tokens: self.starts[from..to].iter().rev().map(|&at| self.text.at(at)).collect() }
     }
 }
 
@@ -140,16 +175,14 @@ pub fn without_route(tokens: &[Token<'_>]) -> usize {
     }
 }
 
-/// Reads a list.
-pub fn parse<'a>(tokens: Vec<Token<'a>>, manner: Manner) -> List<'a> {
+fn parse(tokens: Tokens<'_>) -> List<'_> {
+    let text = Tokens::none(b"", tokens.manner());
     let mut parser = Parser {
+        list: List { text, parts: Vec::new(), starts: Vec::new(), fault: None, doubt: None },
         left: tokens,
-        pieces: Vec::new(),
-        address: Vec::new(),
+        address: 0,
         group_end: None,
         word_ok: true,
-        manner,
-        doubt: None,
     };
     let fault = parser.run().err();
     parser.flush();
@@ -158,22 +191,22 @@ pub fn parse<'a>(tokens: Vec<Token<'a>>, manner: Manner) -> List<'a> {
     {
         parser.doubt(at, Trouble::GroupNotOpened);
     }
-    parser.pieces.reverse();
-    List { pieces: parser.pieces, fault, doubt: parser.doubt }
+    let Parser { mut list, left, .. } = parser;
+    list.parts.reverse();
+    List { text: left, fault, ..list }
 }
 
 /// Goes from right to left: there what a word belongs to is known before the word comes. What it collects is
 /// in that order, too.
 struct Parser<'a> {
-    left: Vec<Token<'a>>,
-    pieces: Vec<Piece<'a>>,
-    address: Vec<Token<'a>>,
+    left: Tokens<'a>,
+    list: List<'a>,
+    /// From which of the list's starts on they are of the address that is being collected.
+    address: usize,
     /// Where the `;` is of the group we are in.
     group_end: Option<usize>,
-    /// Whether a word belongs to the address that is being collected.
+    /// Whether a word belongs to that address.
     word_ok: bool,
-    manner: Manner,
-    doubt: Option<Fault>,
 }
 
 impl<'a> Parser<'a> {
@@ -213,7 +246,7 @@ impl<'a> Parser<'a> {
                         self.flush_before_another();
                     }
                     self.word_ok = false;
-                    self.address.push(token);
+                    self.list.starts.push(token.at);
                 }
                 // A comment is a blank: it moves behind the address that it stands in.
                 Kind::Comment(_) => self.put(token),
@@ -224,7 +257,7 @@ impl<'a> Parser<'a> {
                 }
                 Kind::Dot | Kind::At | Kind::Left => {
                     self.word_ok = true;
-                    self.address.push(token);
+                    self.list.starts.push(token.at);
                 }
             }
         }
@@ -232,7 +265,7 @@ impl<'a> Parser<'a> {
     }
 
     fn put(&mut self, token: Token<'a>) {
-        self.pieces.push(Piece::Word(token));
+        self.list.parts.push(Part::Word(token.at));
     }
 
     /// The name of a group.
@@ -257,10 +290,12 @@ impl<'a> Parser<'a> {
         let left = loop {
             match self.left.pop() {
                 Some(token) if token.kind == Kind::Left => break Some(token),
-                Some(token) if self.manner == Manner::Strict && matches!(token.kind, Kind::Comment(_)) => {
+                Some(token)
+                    if self.left.manner() == Manner::Strict && matches!(token.kind, Kind::Comment(_)) =>
+                {
                     self.put(token);
                 }
-                Some(token) => self.address.push(token),
+                Some(token) => self.list.starts.push(token.at),
                 None => break None,
             }
         };
@@ -269,16 +304,18 @@ impl<'a> Parser<'a> {
         let Some(left) = left else { return Err(Fault { at: right, trouble: Trouble::BracketNotOpened }) };
         self.put(left);
         let mut name = Vec::new();
-        while let Some(token) = self.left.pop_if(|token| {
+        let is_of_name = |token: &Token<'_>| {
             matches!(token.kind, Kind::Comment(_) | Kind::Atom(_) | Kind::Quoted(_) | Kind::At | Kind::Dot)
-        }) {
+        };
+        while let Some(token) = self.left.last().filter(is_of_name) {
+            self.left.pop();
             if !matches!(token.kind, Kind::Comment(_)) {
                 name.push(token.clone());
             }
             self.put(token);
         }
         if let Some(Token { at, kind: Kind::Literal(_), .. }) = self.left.last() {
-            self.doubt(*at, Trouble::LiteralInName);
+            self.doubt(at, Trouble::LiteralInName);
         }
         // `joe@example.org <joe@example.org>` is what many programs write.
         if name.iter().any(|token| token.kind == Kind::At) {
@@ -293,43 +330,43 @@ impl<'a> Parser<'a> {
     }
 
     fn flush(&mut self) {
-        if let Some(first) = self.address.last() {
-            self.end_address(first.at);
+        if let Some(&first) = self.list.starts[self.address..].last() {
+            self.end_address(first);
         }
     }
 
     /// The same, where there is another address to the left of it and no comma between them.
     fn flush_before_another(&mut self) {
-        if !self.address.is_empty() {
+        if self.address < self.list.starts.len() {
             self.flush();
-            self.pieces.push(Piece::MissingComma);
+            self.list.parts.push(Part::MissingComma);
         }
     }
 
     fn end_address(&mut self, at: usize) {
-        let mut tokens = std::mem::take(&mut self.address);
-        tokens.reverse();
+        let from = std::mem::replace(&mut self.address, self.list.starts.len());
+        let tokens = self.list.starts[from..].iter().rev().map(|&at| self.left.at(at)).collect();
         let address = Address { at, tokens };
         if let Err(fault) = address.check() {
             self.doubt(fault.at, fault.trouble);
         }
-        self.pieces.push(Piece::Address(address));
+        self.list.parts.push(Part::Address(at, from, self.address));
     }
 
     /// The leftmost is kept, but for one that may cost a recipient.
     fn doubt(&mut self, at: usize, trouble: Trouble) {
-        let keep = self.doubt.is_some_and(|doubt| doubt.trouble.loses_recipients());
+        let keep = self.list.doubt.is_some_and(|doubt| doubt.trouble.loses_recipients());
         if !keep {
-            self.doubt = Some(Fault { at, trouble });
+            self.list.doubt = Some(Fault { at, trouble });
         }
     }
 }
 
 /// Whether these are `@a,@b`.
-fn is_route(tokens: &[Token<'_>]) -> bool {
-    tokens.split(|token| token.kind == Kind::Comma).all(|hop| {
-        let is_at = |token: &Token<'_>| token.kind == Kind::At;
-        hop.first().is_some_and(is_at) && hop.iter().filter(|token| is_at(token)).count() == 1
+fn is_route(tokens: &Tokens<'_>) -> bool {
+    let kinds: Vec<Kind<'_>> = tokens.iter().map(|token| token.kind).collect();
+    kinds.split(|kind| *kind == Kind::Comma).all(|hop| {
+        hop.first() == Some(&Kind::At) && hop.iter().filter(|kind| **kind == Kind::At).count() == 1
     })
 }
 
@@ -337,15 +374,11 @@ fn is_route(tokens: &[Token<'_>]) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::token::tokens;
     use super::*;
 
     /// The addresses from left to right, and what is wrong.
     fn read(text: &str, manner: Manner) -> String {
-        let list = match tokens(text.as_bytes(), manner) {
-            Ok(tokens) => parse(tokens, manner),
-            Err(fault) => List { pieces: Vec::new(), fault: Some(fault), doubt: None },
-        };
+        let list = List::read(text.as_bytes(), manner);
         let mut addresses: Vec<String> =
             list.addresses().map(|address| address.to_bytes().escape_ascii().to_string()).collect();
         addresses.reverse();

@@ -8,38 +8,30 @@ use super::token::{Kind, Token};
 const LINE: usize = 78;
 
 /// `NAME: list`, with its line end. It is folded where a comma is, and nowhere else.
-pub fn field(name: &[u8], pieces: &[Piece<'_>], manner: Manner) -> Vec<u8> {
-    let mut printer = Printer { segments: vec![Vec::new()], before: None, in_name: false, manner };
+pub fn field<'a>(name: &[u8], pieces: impl Iterator<Item = Piece<'a>>, manner: Manner) -> Vec<u8> {
+    let out = [name, b":"].concat();
+    let mut printer =
+        Printer { line: out.len(), out, segment: Vec::new(), before: None, in_name: false, manner };
     for piece in pieces {
         match piece {
-            Piece::Word(token) => printer.token(token, true),
+            Piece::Word(token) => printer.token(&token, true),
             Piece::Address(address) => address.tokens.iter().for_each(|token| printer.token(token, false)),
             Piece::MissingComma => {
                 printer.token(&Token { at: 0, spaced: false, kind: Kind::Comma }, true);
             }
         }
     }
-    folded(name, &printer.segments)
-}
-
-fn folded(name: &[u8], segments: &[Vec<u8>]) -> Vec<u8> {
-    let mut out = [name, b":"].concat();
-    let mut line = out.len();
-    for (n, segment) in segments.iter().enumerate().filter(|(_, segment)| !segment.is_empty()) {
-        if n > 0 && line + segment.len() > LINE {
-            out.extend_from_slice(b"\n ");
-            line = 1;
-        }
-        out.extend_from_slice(segment);
-        line += segment.len();
-    }
-    out.push(b'\n');
-    out
+    printer.end_segment();
+    printer.out.push(b'\n');
+    printer.out
 }
 
 struct Printer {
-    /// What stands between the places where a line may end.
-    segments: Vec<Vec<u8>>,
+    out: Vec<u8>,
+    /// How long the last line is.
+    line: usize,
+    /// What stands behind the last place where a line may end.
+    segment: Vec<u8>,
     /// The token before: what it is, and whether it is a word of a name.
     before: Option<Before>,
     in_name: bool,
@@ -55,6 +47,16 @@ enum Before {
 }
 
 impl Printer {
+    fn end_segment(&mut self) {
+        let is_first = !self.out.ends_with(b",");
+        if !is_first && !self.segment.is_empty() && self.line + self.segment.len() > LINE {
+            self.out.extend_from_slice(b"\n ");
+            self.line = 1;
+        }
+        self.line += self.segment.len();
+        self.out.append(&mut self.segment);
+    }
+
     fn token(&mut self, token: &Token<'_>, in_name: bool) {
         let needs_space = match self.before {
             // The colon behind the name.
@@ -68,14 +70,12 @@ impl Printer {
             }
             Some(Before::Sign) => false,
         };
-        let mut out = self.segments.pop().unwrap_or_default();
         if needs_space {
-            out.push(b' ');
+            self.segment.push(b' ');
         }
-        token_to(&mut out, &token.kind);
-        self.segments.push(out);
+        token_to(&mut self.segment, &token.kind);
         if token.kind == Kind::Comma {
-            self.segments.push(Vec::new());
+            self.end_segment();
         }
         self.in_name = in_name;
         self.before = Some(match &token.kind {

@@ -49,41 +49,90 @@ impl Kind<'_> {
     }
 }
 
-/// Reads all tokens of a text.
-///
-/// # Errors
-/// [`Trouble::Unclosed`], [`Trouble::NotOpened`].
-pub fn tokens(text: &[u8], manner: Manner) -> Result<Vec<Token<'_>>, Fault> {
-    let mut tokens = Vec::new();
-    let mut at = 0;
-    let mut spaced = false;
-    while let Some(&byte) = text.get(at) {
-        let enclosed =
-            |open| enclosed(text, at + 1, open, manner).ok_or(Fault { at, trouble: Trouble::Unclosed });
-        let (kind, end) = match byte {
-            b' ' | b'\t' | b'\r' | b'\n' => {
-                spaced = true;
+/// The tokens of a text, by where they begin: a header may have hundreds of thousands of them.
+#[derive(Debug, Clone)]
+pub struct Tokens<'a> {
+    text: &'a [u8],
+    manner: Manner,
+    starts: Vec<usize>,
+}
+
+impl<'a> Tokens<'a> {
+    /// Reads a text.
+    ///
+    /// # Errors
+    /// [`Trouble::Unclosed`], [`Trouble::NotOpened`].
+    pub fn read(text: &'a [u8], manner: Manner) -> Result<Tokens<'a>, Fault> {
+        let mut starts = Vec::new();
+        let mut at = 0;
+        while let Some(&byte) = text.get(at) {
+            if is_blank(byte) {
                 at += 1;
                 continue;
             }
-            b'.' => (Kind::Dot, at + 1),
-            b',' => (Kind::Comma, at + 1),
-            b'@' => (Kind::At, at + 1),
-            b'<' => (Kind::Left, at + 1),
-            b'>' => (Kind::Right, at + 1),
-            b':' => (Kind::Colon, at + 1),
-            b';' => (Kind::Semi, at + 1),
-            b')' | b']' => return Err(Fault { at, trouble: Trouble::NotOpened }),
-            b'(' => enclosed(b'(').map(|(text, end)| (Kind::Comment(text), end))?,
-            b'"' => enclosed(b'"').map(|(text, end)| (Kind::Quoted(text), end))?,
-            b'[' => enclosed(b'[').map(|(text, end)| (Kind::Literal(text), end))?,
-            _ => atom(text, at, manner),
-        };
-        tokens.push(Token { at, spaced, kind });
-        spaced = false;
-        at = end;
+            starts.push(at);
+            (_, at) = kind_at(text, at, manner)?;
+        }
+        Ok(Tokens { text, manner, starts })
     }
-    Ok(tokens)
+
+    /// None of this text.
+    pub fn none(text: &'a [u8], manner: Manner) -> Tokens<'a> {
+        Tokens { text, manner, starts: Vec::new() }
+    }
+
+    /// How they were read.
+    pub fn manner(&self) -> Manner {
+        self.manner
+    }
+
+    /// The token that begins there.
+    pub fn at(&self, at: usize) -> Token<'a> {
+        let spaced = at > 0 && is_blank(self.text[at - 1]);
+        match kind_at(self.text, at, self.manner) {
+            Ok((kind, _)) => Token { at, spaced, kind },
+            Err(_) => unreachable!("a token was read here before"),
+        }
+    }
+
+    /// All, in their order.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Token<'a>> {
+        self.starts.iter().map(|&at| self.at(at))
+    }
+
+    /// The last one.
+    pub fn last(&self) -> Option<Token<'a>> {
+        self.starts.last().map(|&at| self.at(at))
+    }
+
+    /// Takes the last one off.
+    pub fn pop(&mut self) -> Option<Token<'a>> {
+        self.starts.pop().map(|at| self.at(at))
+    }
+}
+
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+/// The token that begins there, and where it ends.
+fn kind_at(text: &[u8], at: usize, manner: Manner) -> Result<(Kind<'_>, usize), Fault> {
+    let enclosed =
+        |open| enclosed(text, at + 1, open, manner).ok_or(Fault { at, trouble: Trouble::Unclosed });
+    Ok(match text[at] {
+        b'.' => (Kind::Dot, at + 1),
+        b',' => (Kind::Comma, at + 1),
+        b'@' => (Kind::At, at + 1),
+        b'<' => (Kind::Left, at + 1),
+        b'>' => (Kind::Right, at + 1),
+        b':' => (Kind::Colon, at + 1),
+        b';' => (Kind::Semi, at + 1),
+        b')' | b']' => return Err(Fault { at, trouble: Trouble::NotOpened }),
+        b'(' => enclosed(b'(').map(|(text, end)| (Kind::Comment(text), end))?,
+        b'"' => enclosed(b'"').map(|(text, end)| (Kind::Quoted(text), end))?,
+        b'[' => enclosed(b'[').map(|(text, end)| (Kind::Literal(text), end))?,
+        _ => atom(text, at, manner),
+    })
 }
 
 /// The text up to what ends it, and where that is behind. None if it does not end.
@@ -170,7 +219,7 @@ mod tests {
 
     /// One token a word: its kind, and what it means.
     fn shown(text: &str) -> String {
-        let shown = tokens(text.as_bytes(), Manner::Strict).map(|tokens| {
+        let shown = Tokens::read(text.as_bytes(), Manner::Strict).map(|tokens| {
             let shown = tokens.iter().map(|token| match &token.kind {
                 Kind::Atom(text) => format!("a:{}", text.escape_ascii()),
                 Kind::Quoted(text) => format!("q:{}", text.escape_ascii()),
