@@ -12,6 +12,7 @@ use mailferry::deliver::dot_qmail::find::{Tried, WhyNot};
 use mailferry::deliver::dot_qmail::home::Editing;
 use mailferry::deliver::dot_qmail::line::{Instruction, Line};
 use mailferry::deliver::dot_qmail::program::Output;
+use mailferry::deliver::dot_qmail::trouble::Trouble;
 use mailferry::deliver::dot_qmail::{self, Address, Caller, How, Route};
 use mailferry::deliver::draft::Draft;
 use mailferry::deliver::envelope::{self, Envelope};
@@ -20,8 +21,11 @@ use mailferry::deliver::letter::Letter;
 use mailferry::deliver::{self, Delivered, Rules, Target};
 use mailferry::mailbox::{escaped, shown};
 use mailferry::transport::child::Limits;
+use mailferry::transport::place::Place;
+use mailferry::transport::{self, Message, queue};
 use serde_json::{Value, json};
 
+use super::hand_on::{Told, hand_on};
 use super::mailbox_arg::{Format, Mailbox};
 use super::owner;
 use super::report::Reporter;
@@ -50,13 +54,15 @@ pub struct DotQmailArgs {
     /// A second delimiter beside `-`, such as `+`; in the names of files it is a `-`
     #[arg(long, value_name = "C", value_parser = parse_delimiter, help_heading = ".qmail files")]
     pub delimiter: Option<u8>,
-    /// How long a program may run, the queue program, too; then it is killed with all that it has started
+    /// How long a program may run; then it is killed with all that it has started. A next hop for forwards may take as
+    /// long
     #[arg(long, value_name = "SECS", default_value_t = 900, help_heading = ".qmail files")]
     pub program_timeout: u64,
-    /// The queue program for forwards, with qmail-queue's interface: queue:PATH. Default: $QMAILQUEUE, or
-    /// bin/qmail-queue in $QMAILHOME, which is /var/qmail
+    /// Where forwards go: qmqp://HOST, qmtp://HOST, smtp://HOST, lmtp://HOST:PORT, lmtp+unix:PATH, queue:PATH or
+    /// sendmail:PATH. Given again, a place for those that the one before could not take for now. Default:
+    /// queue:$QMAILQUEUE, or queue:$QMAILHOME/bin/qmail-queue; $QMAILHOME is /var/qmail
     #[arg(long, value_name = "URL", requires = "dot_qmail", help_heading = ".qmail files")]
-    pub via: Option<OsString>,
+    pub via: Vec<OsString>,
 }
 
 /// A part of the manual page of deliver.
@@ -86,8 +92,9 @@ a Maildir, if it ends in a slash, or else an mbox, which is made if it is not th
 .TP
 .B &
 an address to forward to; so is a line that begins with a letter or a digit. All forwards go last and as one message,
-with a Delivered\-To on top, through the queue program. It has qmail\-queue(8)'s interface; that it exits with 0
-counts only if it has read the message and the envelope.
+with a Delivered\-To on top, as \-\-via says. A queue program has qmail\-queue(8)'s interface; that it exits with 0
+counts only if it has read the message and the envelope. Where only some of the forwards are accepted, all of it is
+tried again, and those get it twice.
 .TP
 .B +list
 From here on there may only be forwards; so in a file that its owner may execute.
@@ -168,13 +175,8 @@ pub fn run(order: &Order<'_>, letter: &Letter, reporter: &mut Reporter) -> Resul
     let route = prepared.find(&mut Vec::new())?;
     let Rules { now, interrupted, .. } = order.rules;
     let time = Duration::from_secs(order.args.program_timeout);
-    let how = How {
-        epoch: now.as_secs() as i64,
-        output: Output::Kept,
-        program: Limits { time, interrupted },
-        queue: &prepared.queue,
-        queueing: Limits { time, interrupted },
-    };
+    let how =
+        How { epoch: now.as_secs() as i64, output: Output::Kept, program: Limits { time, interrupted } };
     let mut native = Native {
         home: &prepared.home,
         draft: &draft,
@@ -182,10 +184,13 @@ pub fn run(order: &Order<'_>, letter: &Letter, reporter: &mut Reporter) -> Resul
         rules: order.rules,
         delivered_to: [&envelope::delivered_to(&prepared.address.recipient())[..], b"\n"].concat(),
         delivered: Vec::new(),
+        places: &prepared.places,
+        time,
     };
     let done = dot_qmail::run(&route, &prepared.address, &how, &mut native)?;
-    if let Some(process) = done.queued {
-        reporter.detail(&format!("forwarded to {} by process {process}", done.forwards));
+    if done.forwards > 0 {
+        let by = done.queued.map_or(String::new(), |process| format!(" by process {process}"));
+        reporter.detail(&format!("forwarded to {}{by}", done.forwards));
     }
     if done.programs > 0 {
         reporter.detail(&format!("programs run: {}", done.programs));
@@ -216,7 +221,7 @@ struct Prepared {
     home: PathBuf,
     address: Address,
     default: Vec<u8>,
-    queue: PathBuf,
+    places: Vec<Place>,
 }
 
 impl Prepared {
@@ -235,13 +240,13 @@ impl Prepared {
         let sender = order.envelope.sender.clone().unwrap_or_default();
         let host = order.rules.locks.host.as_bytes();
         let address = address(recipient, user.as_deref().map(OsStr::as_bytes), sender, *delimiter, host);
-        let queue = match via {
-            Some(url) => queue_of(url)?,
-            None => queue_program(),
+        let places = match &via[..] {
+            [] => vec![Place::Queue(queue_program())],
+            urls => urls.iter().map(|url| place_of(url)).collect::<Result<_, _>>()?,
         };
         owner::become_owner_of(&home)?;
         let default = default_delivery(order.mailboxes, &home)?;
-        Ok(Prepared { home, address, default, queue })
+        Ok(Prepared { home, address, default, places })
     }
 
     fn find(&self, tried: &mut Vec<Tried>) -> Result<Route, Failure> {
@@ -280,14 +285,21 @@ fn address(
     }
 }
 
-/// `queue:PATH`.
-fn queue_of(url: &OsStr) -> Result<PathBuf, Failure> {
-    let path = url.as_bytes().strip_prefix(b"queue:").filter(|path| !path.is_empty());
-    let path = path.map(|path| PathBuf::from(OsStr::from_bytes(path)));
-    path.and_then(|path| std::path::absolute(path).ok()).ok_or_else(|| {
-        let text =
-            format!("--via {}: forwards go through a queue program, queue:PATH", escaped(url.as_bytes()));
+/// A place that forwards can go to. A path is one from here, wherever programs run.
+fn place_of(url: &OsStr) -> Result<Place, Failure> {
+    let wrong = |why: &str| {
+        let text = format!("--via {}: {why}", escaped(url.as_bytes()));
         Failure::new(Reason::Configuration, text)
+    };
+    let absolute = |path: PathBuf| std::path::absolute(path).map_err(|e| wrong(&e.to_string()));
+    Ok(match Place::parse(url).map_err(|why| wrong(&why))? {
+        Place::Maildir(_) | Place::Mbox(_) => {
+            return Err(wrong("a mailbox is no next hop for forwards; it belongs into the .qmail file"));
+        }
+        Place::Queue(path) => Place::Queue(absolute(path)?),
+        Place::Sendmail(path) => Place::Sendmail(absolute(path)?),
+        Place::LmtpUnix(path) => Place::LmtpUnix(absolute(path)?),
+        place => place,
     })
 }
 
@@ -398,6 +410,8 @@ struct Native<'a> {
     rules: Rules<'a>,
     delivered_to: Vec<u8>,
     delivered: Vec<Delivered>,
+    places: &'a [Place],
+    time: Duration,
 }
 
 impl Caller for Native<'_> {
@@ -419,16 +433,49 @@ impl Caller for Native<'_> {
         Ok(self.letter.file(b"", self.draft.starts_at())?)
     }
 
-    fn for_queue(&self) -> Result<File, Failure> {
+    fn forward(&mut self, envelope: &transport::Envelope) -> Result<Option<u32>, Trouble> {
         // An MTA may have written it already.
         let is_ours = memchr::memmem::find(self.draft.top(), b"Delivered-To: ").is_some();
         let top = if is_ours { &self.delivered_to[..] } else { b"" };
-        Ok(self.letter.file(top, self.draft.starts_at())?)
+        let message = Message { top, letter: self.letter, from: self.draft.starts_at() };
+        let interrupted = self.rules.interrupted;
+        if let [Place::Queue(program)] = self.places {
+            let message = message.file().map_err(Failure::from)?;
+            let limits = Limits { time: self.time, interrupted };
+            return queue::send(program, message, envelope, limits).map(Some).map_err(Trouble::Queue);
+        }
+        let told = hand_on(&message, envelope, self.places, self.time, interrupted).map_err(Failure::from)?;
+        all_or_none(envelope, &told)?;
+        Ok(None)
     }
+}
+
+/// The outcome of a delivery whose forwards have an outcome each: as long as one of them can be sent later, all of it
+/// is tried again.
+fn all_or_none(envelope: &transport::Envelope, told: &[Told]) -> Result<(), Failure> {
+    let failed = |one: (&Vec<u8>, &Told)| {
+        let failure = one.1.failed()?;
+        let text = format!("forward to {}: {}: {}", escaped(one.0), one.1.by, failure.text);
+        Some(Failure { text, ..failure })
+    };
+    let mut failures: Vec<Failure> = envelope.recipients.iter().zip(told).filter_map(failed).collect();
+    failures.sort_by_key(|failure| !failure.reason.is_temporary());
+    let (count, all) = (failures.len(), told.len());
+    let Some(mut first) = failures.into_iter().next() else { return Ok(()) };
+    if !first.reason.is_temporary() {
+        // What is wrong with an address elsewhere is nothing that is wrong with this one.
+        first.reason = Reason::Refused;
+    }
+    if all > 1 {
+        first.text += &format!("; {} of {all} forwards were accepted", all - count);
+    }
+    Err(first)
 }
 
 #[cfg(test)]
 mod tests {
+    use mailferry::transport::{Fate, Outcome};
+
     use super::*;
 
     #[track_caller]
@@ -488,10 +535,31 @@ mod tests {
     }
 
     #[test]
-    fn forwards_go_through_a_queue_program_only() {
-        assert_eq!(queue_of(OsStr::new("queue:/q")).unwrap(), Path::new("/q"));
-        for url in ["queue:", "smtp://h", "/q"] {
-            assert!(queue_of(OsStr::new(url)).unwrap_err().text.contains(url));
+    fn forwards_go_to_a_next_hop_and_not_into_a_mailbox() {
+        assert_eq!(place_of(OsStr::new("queue:/q")).unwrap(), Place::Queue("/q".into()));
+        assert_eq!(place_of(OsStr::new("smtp://h")).unwrap().to_string(), "smtp://h:25");
+        for url in ["queue:", "smtp://h/p", "/q", "maildir:m", "mbox:/m"] {
+            assert!(place_of(OsStr::new(url)).unwrap_err().text.contains(url));
+        }
+    }
+
+    #[test]
+    fn as_long_as_one_forward_can_be_sent_later_all_of_it_is_tried_again() {
+        let told = |fate| Told {
+            by: Place::Queue("/q".into()),
+            outcome: Outcome { fate, status: None, text: "why".into() },
+        };
+        use Fate::{Accepted, Permanent, Temporary, Unsure};
+        for (fates, reason) in [
+            (&[Accepted, Accepted][..], None),
+            (&[Accepted, Permanent], Some(Reason::Refused)),
+            (&[Permanent, Temporary], Some(Reason::TryAgain)),
+            (&[Accepted, Unsure], Some(Reason::TryAgain)),
+        ] {
+            let envelope = transport::Envelope { sender: Vec::new(), recipients: vec![b"a@b".to_vec(); 2] };
+            let told: Vec<Told> = fates.iter().copied().map(told).collect();
+            let failure = all_or_none(&envelope, &told).err();
+            assert_eq!(failure.map(|failure| failure.reason), reason);
         }
     }
 }

@@ -1,94 +1,55 @@
-//! A completed message goes to the first place that takes it, and an outcome comes back for each recipient.
+//! A message is handed on: with which limits, under which name, and how its outcome is told.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use mailferry::deliver::draft::Draft;
-use mailferry::deliver::envelope;
+use mailferry::deliver::Rules;
 use mailferry::deliver::failure::{Failure, Reason};
-use mailferry::deliver::letter::Letter;
-use mailferry::deliver::{self, Rules, Target};
-use mailferry::inject::Completed;
+use mailferry::inject::control::Control;
+use mailferry::mailbox::error::Result;
 use mailferry::mailbox::maildir::flags::Flags;
-use mailferry::transport::child::Limits;
+use mailferry::transport::net::Patience;
 use mailferry::transport::place::Place;
-use mailferry::transport::{Envelope, Refusal, queue, sendmail};
+use mailferry::transport::relay::{self, How};
+use mailferry::transport::{Envelope, Fate, Message, Outcome};
 
 use super::deliver::now;
 use super::open;
+use super::written_by::qmail_home;
+
+/// For an address to answer; there may be another.
+const CONNECT: Duration = Duration::from_secs(30);
+/// For an answer (RFC 5321, 4.5.3.2).
+const WAIT: Duration = Duration::from_secs(300);
+/// For the answer to a message.
+const VERDICT: Duration = Duration::from_secs(600);
 
 /// What became of the message for one recipient.
 #[derive(Debug, Clone)]
-pub struct Outcome {
+pub struct Told {
     /// The place that has answered last.
     pub by: Place,
-    /// Why it is not there, if it is not.
-    pub failed: Option<Failure>,
+    /// What it answered.
+    pub outcome: Outcome,
 }
 
-/// Hands a message on. A recipient that a place has taken it for, or has refused for good, is not tried
-/// elsewhere; of the others the last place has the last word.
+impl Told {
+    /// Why it is not there, if it is not.
+    pub fn failed(&self) -> Option<Failure> {
+        reason(&self.outcome).map(|reason| Failure::new(reason, &self.outcome.text))
+    }
+}
+
+/// Hands a message on; one for each recipient. No place has more than `time`.
 pub fn hand_on(
-    completed: &Completed,
+    message: &Message<'_>,
+    envelope: &Envelope,
     places: &[Place],
     time: Duration,
     interrupted: &AtomicBool,
-) -> Vec<Outcome> {
-    let recipients = &completed.envelope.recipients;
-    let mut outcomes: Vec<Option<Outcome>> = vec![None; recipients.len()];
-    for place in places {
-        let is_open = |outcome: &Option<Outcome>| match outcome {
-            Some(Outcome { failed, .. }) => {
-                failed.as_ref().is_some_and(|failure| failure.reason.is_temporary())
-            }
-            None => true,
-        };
-        let left: Vec<usize> = (0..recipients.len()).filter(|&n| is_open(&outcomes[n])).collect();
-        // The first place is asked even so: it says that we are interrupted.
-        let is_over = left.is_empty() || outcomes[left[0]].is_some() && interrupted.load(Ordering::Relaxed);
-        if is_over {
-            break;
-        }
-        let envelope = Envelope {
-            sender: completed.envelope.sender.clone(),
-            recipients: left.iter().map(|&n| recipients[n].clone()).collect(),
-        };
-        // All of these places take a message for all of its recipients, or for none.
-        let failed = send(place, &completed.letter, &envelope, Limits { time, interrupted }).err();
-        for n in left {
-            outcomes[n] = Some(Outcome { by: place.clone(), failed: failed.clone() });
-        }
-    }
-    outcomes.into_iter().flatten().collect()
-}
-
-fn send(place: &Place, letter: &Letter, envelope: &Envelope, limits: Limits<'_>) -> Result<(), Failure> {
-    match place {
-        Place::Queue(program) => {
-            queue::send(program, letter.file(b"", 0)?, envelope, limits).map(|_| ()).map_err(refused)
-        }
-        Place::Sendmail(program) => {
-            sendmail::send(program, letter.file(b"", 0)?, envelope, limits).map_err(refused)
-        }
-        Place::Maildir(path) => store(Target::Maildir(path.clone()), letter, envelope, limits.interrupted),
-        Place::Mbox(path) => store(Target::Mbox(path.clone(), None), letter, envelope, limits.interrupted),
-        Place::Qmqp(_) | Place::Qmtp(_) | Place::Smtp(_) | Place::Lmtp(_) | Place::LmtpUnix(_) => {
-            Err(Failure::new(Reason::Configuration, "this version does not speak that protocol"))
-        }
-    }
-}
-
-fn refused(Refusal { permanent, text }: Refusal) -> Failure {
-    Failure::new(if permanent { Reason::Refused } else { Reason::TryAgain }, text)
-}
-
-/// Once for all recipients, with a Return-Path.
-fn store(
-    target: Target,
-    letter: &Letter,
-    envelope: &Envelope,
-    interrupted: &AtomicBool,
-) -> Result<(), Failure> {
+) -> Result<Vec<Told>> {
     let locks = open::parse_locks("dotlock,fcntl").unwrap_or_else(|_| open::Locks::all());
     let locks = locks.wanted(Duration::from_secs(30));
     let rules = Rules {
@@ -101,7 +62,28 @@ fn store(
         now: now(),
         interrupted,
     };
-    let envelope = envelope::Envelope { sender: Some(envelope.sender.clone()), recipient: None };
-    deliver::deliver(&Draft::new(letter, &envelope, false)?, &[target], &rules)?;
-    Ok(())
+    let patience = Patience { connect: CONNECT, wait: WAIT, verdict: VERDICT, total: time, interrupted };
+    let how = How { patience, hello: &own_name()?, rules };
+    let told = relay::send(places, message, envelope, &how);
+    Ok(told.into_iter().map(|told| Told { by: told.by.clone(), outcome: told.outcome }).collect())
+}
+
+/// As qmail-remote has it: control/me, and where there is no qmail the name of this host.
+fn own_name() -> Result<String> {
+    let me = Control::read(&qmail_home().join("control"))?.me;
+    let me = me.unwrap_or_else(|| rustix::system::uname().nodename().to_bytes().to_vec());
+    Ok(OsStr::from_bytes(&me).to_string_lossy().into_owned())
+}
+
+/// Why a message is not there: what the next hop says of it, as far as there is a reason of ours for that.
+fn reason(outcome: &Outcome) -> Option<Reason> {
+    let usual = match outcome.fate {
+        Fate::Accepted => return None,
+        Fate::Temporary | Fate::Unsure => Reason::TryAgain,
+        Fate::Permanent => Reason::Refused,
+    };
+    let said = |reason: &Reason| {
+        Some(reason.status()) == outcome.status.as_deref() && reason.is_temporary() == usual.is_temporary()
+    };
+    Some(Reason::ALL.into_iter().find(said).unwrap_or(usual))
 }

@@ -19,12 +19,13 @@ use mailferry::mailbox::finding::Code;
 use mailferry::mailbox::input::Input;
 use mailferry::mailbox::{counted, escaped};
 use mailferry::transport::place::Place;
+use mailferry::transport::{Fate as Became, Message};
 use serde_json::json;
 
 use super::deliver::now;
 use super::dot_qmail::queue_program;
 use super::exit::{self, Codes, Exit};
-use super::hand_on::{Outcome, hand_on};
+use super::hand_on::{Told, hand_on};
 use super::open::StandardInput;
 use super::qmail_inject::Recipients;
 use super::report::Reporter;
@@ -61,11 +62,12 @@ pub struct InjectArgs {
     /// Recipients are the arguments if there are any, else those of the header; that is the default
     #[arg(short = 'A', overrides_with_all = ["arguments", "header", "both"], help_heading = "Envelope")]
     either: bool,
-    /// Where to hand it on. Given again, a place for what the one before could not take for now. Default:
-    /// queue:$QMAILQUEUE, or queue:$QMAILHOME/bin/qmail-queue ($QMAILHOME is /var/qmail) if that is there
+    /// Where to hand it on: qmqp://HOST, qmtp://HOST, smtp://HOST, each with :PORT if it is another, lmtp://HOST:PORT,
+    /// lmtp+unix:PATH, queue:PATH, sendmail:PATH, maildir:PATH or mbox:PATH. Given again, a place for those recipients
+    /// that the one before could not take for now. Default: queue:$QMAILQUEUE, or queue:$QMAILHOME/bin/qmail-queue ($QMAILHOME is /var/qmail) if that is there
     #[arg(long, value_name = "URL", value_parser = OsStringValueParser::new().try_map(parse_via), help_heading = "Next hop")]
     via: Vec<Place>,
-    /// How long the next hop may take
+    /// How long a next hop may take
     #[arg(long, value_name = "SECS", default_value_t = 900, help_heading = "Next hop")]
     timeout: u64,
     /// What a new Message-ID is made of
@@ -105,6 +107,7 @@ fn help() -> String {
 Examples:
   mailferry inject < message
   mailferry inject -n ann@example.org < message
+  mailferry inject --via qmqp://mail1 --via qmqp://mail2 < message
   mailferry inject -f '' -H --via queue:/var/qmail/bin/qmail-queue joe@example.net < message
 
 Environment, as in qmail-inject(8): QMAILUSER, MAILUSER, USER, LOGNAME; QMAILHOST, MAILHOST; QMAILNAME,
@@ -118,12 +121,7 @@ their options and exit codes.
 }
 
 fn parse_via(url: OsString) -> Result<Place, String> {
-    match Place::parse(&url)? {
-        Place::Qmqp(_) | Place::Qmtp(_) | Place::Smtp(_) | Place::Lmtp(_) | Place::LmtpUnix(_) => {
-            Err("this version does not speak that protocol".into())
-        }
-        place => Ok(place),
-    }
+    Place::parse(&url)
 }
 
 /// What `--json` has in its summary, for the manual.
@@ -134,7 +132,8 @@ pub const SUMMARY: &[(&str, &str)] = &[
     (
         "recipients",
         "an object for each, in the order of the envelope: recipient, outcome (accepted, temporary, permanent; with \
-         -n planned), status (RFC 3463), via (the place that answered last) and text (why, where there is a why)",
+         -n planned), unsure (whether it is temporary because no answer came to the whole message: it may have \
+         arrived), status (RFC 3463), via (the place that answered last) and text (what it said)",
     ),
     ("bytes_source", "bytes of the message as it came in"),
     ("bytes_message", "bytes of the completed message"),
@@ -152,7 +151,7 @@ pub const SUMMARY: &[(&str, &str)] = &[
 struct Fate {
     bytes_source: u64,
     completed: Option<Completed>,
-    outcomes: Vec<Outcome>,
+    outcomes: Vec<Told>,
 }
 
 /// Runs the command.
@@ -240,7 +239,9 @@ fn inject(args: &InjectArgs, fate: &mut Fate, reporter: &mut Reporter) -> Result
         })?;
     }
     if !args.dry_run {
-        fate.outcomes = hand_on(completed, &places, Duration::from_secs(args.timeout), &interrupted);
+        let time = Duration::from_secs(args.timeout);
+        let Completed { letter, envelope } = &*completed;
+        fate.outcomes = hand_on(&Message::whole(letter), envelope, &places, time, &interrupted)?;
     }
     Ok(())
 }
@@ -306,16 +307,19 @@ fn tell(args: &InjectArgs, fate: &Fate, reporter: &mut Reporter) -> Option<Reaso
     if args.common.verbose && args.dry_run {
         recipients.iter().for_each(|recipient| remark(&format!("to <{}>", escaped(recipient))));
     }
-    let mut failed: Vec<(&Failure, &Place, Vec<&[u8]>)> = Vec::new();
-    for (recipient, Outcome { by, failed: why }) in recipients.iter().zip(&fate.outcomes) {
-        let Some(why) = why else {
+    let mut failed: Vec<(Failure, &Place, Vec<&[u8]>)> = Vec::new();
+    for (recipient, told) in recipients.iter().zip(&fate.outcomes) {
+        let by = &told.by;
+        let Some(why) = told.failed() else {
             if args.common.verbose {
-                reporter.line(&format!("<{}>: accepted by {by}", escaped(recipient)));
+                let text = &told.outcome.text;
+                let separator = if text.is_empty() { "" } else { ": " };
+                reporter.line(&format!("<{}>: accepted by {by}{separator}{text}", escaped(recipient)));
             }
             continue;
         };
         // A line for all recipients that have it in common.
-        match failed.iter_mut().find(|(known, place, _)| (*known, *place) == (why, by)) {
+        match failed.iter_mut().find(|(known, place, _)| (known, *place) == (&why, by)) {
             Some((.., all)) => all.push(recipient),
             None => failed.push((why, by, vec![recipient])),
         }
@@ -352,16 +356,21 @@ fn recipients(args: &InjectArgs, fate: &Fate) -> Vec<serde_json::Value> {
             None => {
                 json!({ "recipient": recipient, "outcome": if args.dry_run { "planned" } else { "temporary" } })
             }
-            Some(Outcome { by, failed: None }) => json!({
-                "recipient": recipient, "outcome": "accepted", "status": "2.0.0", "via": by.to_string(),
-            }),
-            Some(Outcome { by, failed: Some(why) }) => json!({
-                "recipient": recipient,
-                "outcome": if why.reason.is_temporary() { "temporary" } else { "permanent" },
-                "status": why.reason.status(),
-                "via": by.to_string(),
-                "text": why.text,
-            }),
+            Some(told) => {
+                let reason = told.failed().map(|failure| failure.reason);
+                json!({
+                    "recipient": recipient,
+                    "outcome": match told.outcome.fate {
+                        Became::Accepted => "accepted",
+                        Became::Temporary | Became::Unsure => "temporary",
+                        Became::Permanent => "permanent",
+                    },
+                    "unsure": told.outcome.fate == Became::Unsure,
+                    "status": told.outcome.status.as_deref().unwrap_or(reason.map_or("2.0.0", Reason::status)),
+                    "via": told.by.to_string(),
+                    "text": told.outcome.text,
+                })
+            }
         }
     };
     completed.envelope.recipients.iter().map(object).collect()

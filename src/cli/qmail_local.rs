@@ -33,6 +33,7 @@ use mailferry::mailbox::maildir::flags::Flags;
 use mailferry::mailbox::mbox::append::Extending;
 use mailferry::mailbox::mbox::write::{Envelope, Head, Header};
 use mailferry::transport::child::Limits;
+use mailferry::transport::{self, queue};
 
 use super::deliver::now;
 use super::dot_qmail::queue_program;
@@ -153,8 +154,6 @@ fn deliver(arguments: &Arguments) -> Result<Vec<u8>, Said> {
         epoch: epoch.as_secs() as i64,
         output: Output::Inherited,
         program: Limits { time: A_DAY, interrupted: &interrupted },
-        queue: &queue_program(),
-        queueing: Limits { time: A_DAY, interrupted: &interrupted },
     };
     let rules = Rules {
         create: false,
@@ -246,8 +245,10 @@ impl Caller for Local<'_> {
         Ok(self.letter.file(b"", 0)?)
     }
 
-    fn for_queue(&self) -> Result<File, Failure> {
-        Ok(self.letter.file(&self.delivered_to, 0)?)
+    fn forward(&mut self, envelope: &transport::Envelope) -> Result<Option<u32>, Trouble> {
+        let message = self.letter.file(&self.delivered_to, 0).map_err(Failure::from)?;
+        let limits = Limits { time: A_DAY, interrupted: self.rules.interrupted };
+        queue::send(&queue_program(), message, envelope, limits).map(Some).map_err(Trouble::Queue)
     }
 }
 

@@ -23,23 +23,6 @@ pub enum Fate {
     Permanent,
 }
 
-impl Fate {
-    /// In one word, as reports have it: `unsure` is for whoever cares, a kind of `temporary`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Fate::Accepted => "accepted",
-            Fate::Temporary => "temporary",
-            Fate::Unsure => "unsure",
-            Fate::Permanent => "permanent",
-        }
-    }
-
-    /// Whether trying again later can help.
-    pub fn is_temporary(self) -> bool {
-        matches!(self, Fate::Temporary | Fate::Unsure)
-    }
-}
-
 /// What became of a message for one recipient, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {

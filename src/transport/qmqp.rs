@@ -89,7 +89,7 @@ mod tests {
         drop(connection);
         assert_eq!(outcomes.len(), 2);
         let outcome = outcomes.remove(0);
-        assert_eq!(outcomes, [outcome.clone()]);
+        assert_eq!(outcomes, std::slice::from_ref(&outcome));
         (outcome, peer.heard())
     }
 

@@ -272,7 +272,8 @@ fn what_the_queue_program_says_is_what_becomes_of_a_forward() {
     house.queue("exit 0");
     fs::rename(house.path("queue"), house.path("other")).unwrap();
     house.deliver(&["--via", &format!("queue:{}", house.path("other").display())]).exits(0);
-    house.deliver(&["--via", "smtp://localhost"]).exits(75).complains(&["4.3.5 ", "smtp://localhost"]);
+    house.deliver(&["--via", "smtp://h/path"]).exits(75).complains(&["4.3.5 ", "smtp://h/path"]);
+    house.deliver(&["--via", "mbox:m"]).exits(75).complains(&["4.3.5 ", "mbox:m"]);
 }
 
 #[test]

@@ -24,8 +24,8 @@ use trouble::{Place, Trouble};
 
 use crate::deliver::failure::Failure;
 use crate::mailbox::durable::Dir;
+use crate::transport::Envelope;
 use crate::transport::child::Limits;
-use crate::transport::{self, Envelope, queue};
 
 /// Whom a message is for. All are bytes; a recipient is `LOCAL@HOST`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -135,8 +135,8 @@ pub trait Caller {
     fn deliver(&mut self, what: &Instruction) -> Result<(), Failure>;
     /// The message for a program: a file of its own, standing at its beginning, without any line added.
     fn for_program(&self) -> Result<File, Failure>;
-    /// The message to forward: the same with a Delivered-To on top.
-    fn for_queue(&self) -> Result<File, Failure>;
+    /// Forwards the message, with a Delivered-To on top. The process id of a queue program comes back.
+    fn forward(&mut self, envelope: &Envelope) -> Result<Option<u32>, Trouble>;
 }
 
 /// How a run goes about it.
@@ -148,10 +148,6 @@ pub struct How<'a> {
     pub output: Output,
     /// For each program.
     pub program: Limits<'a>,
-    /// The queue program.
-    pub queue: &'a Path,
-    /// For the queue program.
-    pub queueing: Limits<'a>,
 }
 
 /// What a run has done.
@@ -210,9 +206,8 @@ pub fn run(
     }
     done.forwards = recipients.len();
     if !recipients.is_empty() {
-        let envelope: Envelope = transport::Envelope { sender: route.new_sender.clone(), recipients };
-        let sent = queue::send(how.queue, caller.for_queue()?, &envelope, how.queueing);
-        done.queued = Some(sent.map_err(Trouble::Queue)?);
+        let envelope = Envelope { sender: route.new_sender.clone(), recipients };
+        done.queued = caller.forward(&envelope)?;
     }
     Ok(done)
 }
