@@ -186,15 +186,14 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    /// Writes what was collected and then `last`, the bytes without which the peer must not act, but only if it
-    /// has said nothing so far: an answer that came too early answers something else.
+    /// Writes what was collected and with it `last`, the bytes without which the peer must not act, but only if the
+    /// peer has said nothing so far: an answer that came too early answers something else.
     ///
     /// # Errors
     /// [`Broken`]: then the peer has not all of it, and cannot have accepted it.
     pub fn finish(&mut self, last: &[u8]) -> Result<(), Broken> {
-        self.flush()?;
         self.silence()?;
-        self.put(last)?;
+        self.out.extend_from_slice(last);
         self.flush()
     }
 
@@ -402,6 +401,6 @@ mod tests {
         connection.put(b"a").unwrap();
         assert!(matches!(connection.finish(b"z"), Err(Broken::Early)));
         drop(connection);
-        assert_eq!(peer.heard(), b"a");
+        assert_eq!(peer.heard(), b"");
     }
 }

@@ -37,3 +37,4 @@ mod strace;
 mod support;
 mod undisturbed;
 mod verify;
+mod wire;

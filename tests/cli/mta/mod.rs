@@ -7,6 +7,6 @@ mod mail;
 mod others;
 mod people;
 mod pipe;
-mod postfix;
+pub mod postfix;
 mod recipes;
 mod world;
