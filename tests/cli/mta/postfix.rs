@@ -61,6 +61,19 @@ impl Postfix {
 
     /// The same, with its files changed on the way.
     pub fn with_changes(heading: &str, change: impl Fn(String) -> String) -> Option<Postfix> {
+        Postfix::start(recipes::files(heading).into_iter().map(|(path, text)| (path, change(text))))
+    }
+
+    /// Without a recipe; what is handed in comes to the Maildirs of its people. By SMTP and QMQP, too.
+    pub fn listening() -> Option<Postfix> {
+        const MASTER: &str = "127.0.0.1:25 inet n - n - - smtpd\n127.0.0.1:628 inet n - n - - qmqpd\n";
+        const MAIN: &str = "qmqpd_authorized_clients = 127.0.0.1\nsmtpd_relay_restrictions = permit\n\
+                            home_mailbox = Maildir/\n";
+        let files = [("/etc/postfix/master.cf", MASTER), ("/etc/postfix/main.cf", MAIN)];
+        Postfix::start(files.into_iter().map(|(path, text)| (path.to_owned(), text.to_owned())))
+    }
+
+    fn start(more: impl Iterator<Item = (String, String)>) -> Option<Postfix> {
         if !Path::new("/usr/sbin/postfix").exists() {
             skipped("Postfix is not here");
             return None;
@@ -70,8 +83,8 @@ impl Postfix {
             ("/etc/postfix/main.cf".to_owned(), MAIN.to_owned()),
             ("/etc/postfix/master.cf".to_owned(), MASTER.to_owned()),
         ]);
-        for (path, text) in recipes::files(heading) {
-            files.entry(path).or_default().push_str(&change(text));
+        for (path, text) in more {
+            files.entry(path).or_default().push_str(&text);
         }
         for (path, text) in files {
             world.write(path, text);
