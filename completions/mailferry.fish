@@ -115,8 +115,8 @@ qmail\t'qmail-command(8)'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l home -d 'The home directory. As root, deliver becomes its owner before it looks inside, unless that is root. With --protocol it and --user may have %u, %d and %e' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l user -d 'Whose home it is: what follows this name and a delimiter in the local part is the extension, and all of it where it begins otherwise. Default: $USER, or the local part up to its first delimiter' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l delimiter -d 'A second delimiter beside `-`, such as `+`; in the names of files it is a `-`' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l program-timeout -d 'How long a program may run, the queue program, too; then it is killed with all that it has started' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l via -d 'The queue program for forwards, with qmail-queue\'s interface: queue:PATH. Default: $QMAILQUEUE, or bin/qmail-queue in $QMAILHOME, which is /var/qmail' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l program-timeout -d 'How long a program may run; then it is killed with all that it has started. A next hop for forwards may take as long' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l via -d 'Where forwards go: qmqp://HOST, qmtp://HOST, smtp://HOST, lmtp://HOST:PORT, lmtp+unix:PATH, queue:PATH or sendmail:PATH. Given again, a place for those that the one before could not take for now. Default: queue:$QMAILQUEUE, or queue:$QMAILHOME/bin/qmail-queue; $QMAILHOME is /var/qmail' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l protocol -d 'Speak with an MTA on standard input and output instead: several messages, several recipients, an outcome for each' -r -f -a "lmtp\t'RFC 2033'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l mailbox -d 'The mailbox of a recipient: %u is the local part, %d the domain, %e the extension, in lower case; %% is a percent sign. With %e the local part is divided at its first delimiter, and `/.%e` goes where there is no extension' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l map -d 'A file of lines ADDRESS MAILBOX; @DOMAIN stands for the others of a domain. A mailbox may have %u, %d and %e' -r -F
@@ -139,8 +139,8 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l strict -
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s V -l version -d 'Print version'
 complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s f -l sender -d 'Envelope sender, empty for the null sender. Default: the message\'s Return-Path, or the author' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l via -d 'Where to hand it on. Given again, a place for what the one before could not take for now. Default: queue:$QMAILQUEUE, or queue:$QMAILHOME/bin/qmail-queue ($QMAILHOME is /var/qmail) if that is there' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l timeout -d 'How long the next hop may take' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l via -d 'Where to hand it on: qmqp://HOST, qmtp://HOST, smtp://HOST, each with :PORT if it is another, lmtp://HOST:PORT, lmtp+unix:PATH, queue:PATH, sendmail:PATH, maildir:PATH or mbox:PATH. Given again, a place for those recipients that the one before could not take for now. Default: queue:$QMAILQUEUE, or queue:$QMAILHOME/bin/qmail-queue ($QMAILHOME is /var/qmail) if that is there' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l timeout -d 'How long a next hop may take' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l message-id -d 'What a new Message-ID is made of' -r -f -a "qmail\t'Time and process, as qmail has it'
 random\t'128 random bits, which tell nothing'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l spool-dir -d 'Where a message of more than 8 MiB is kept meanwhile; default: $TMPDIR, or /tmp' -r -F
