@@ -369,7 +369,8 @@ fn postfix_takes_it_by_smtp_and_by_qmqp() {
     for (scheme, port, subject) in [("smtp", 25, "one"), ("qmqp", 628, "two")] {
         listens(port);
         let via = format!("{scheme}://127.0.0.1");
-        let mut command = postfix.world.command(["mailferry", "inject", "--json", "--via", &via]);
+        let mut command =
+            postfix.world.command(["mailferry", "inject", "--json", "--timeout", "30", "--via", &via]);
         command.args(["-f", "s@x.example", "joe@mx.example.org", "nobody@nowhere.example"]);
         let message = MESSAGE.replace("Subject: x", &format!("Subject: {subject}"));
         let run = run_with_stdin(command, message).exits(0);

@@ -67,7 +67,8 @@ impl Postfix {
     /// Without a recipe; what is handed in comes to the Maildirs of its people. By SMTP and QMQP, too.
     pub fn listening() -> Option<Postfix> {
         const MASTER: &str = "127.0.0.1:25 inet n - n - - smtpd\n127.0.0.1:628 inet n - n - - qmqpd\n";
-        const MAIN: &str = "qmqpd_authorized_clients = 127.0.0.1\nsmtpd_relay_restrictions = permit\n\
+        const MAIN: &str = "qmqpd_authorized_clients = 127.0.0.1\nmynetworks = 127.0.0.0/8\n\
+                            smtpd_relay_restrictions = permit_mynetworks, reject\n\
                             home_mailbox = Maildir/\n";
         let files = [("/etc/postfix/master.cf", MASTER), ("/etc/postfix/main.cf", MAIN)];
         Postfix::start(files.into_iter().map(|(path, text)| (path.to_owned(), text.to_owned())))
