@@ -426,6 +426,7 @@ impl<'a> Output<'a> {
         let (file, at) = match &mut self.to {
             Target::Whole(growing) => (Some(&growing.file), 0),
             Target::Behind(extending) => {
+                extending.begin()?;
                 let (file, length) = (&extending.file, extending.length);
                 durable::write_all_at(file, &extending.repair, length).map_err(Error::io("write", path))?;
                 (Some(file), length + extending.repair.len() as u64)
@@ -448,7 +449,12 @@ impl<'a> Output<'a> {
             end
         });
         ends.into_iter().collect::<Result<()>>()?;
-        Ok(queue.turn.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()).tallies)
+        let turn = queue.turn.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let Turn { at, tallies, .. } = turn;
+        if let Target::Behind(extending) = &mut self.to {
+            extending.ends_at(at)?;
+        }
+        Ok(tallies)
     }
 
     fn finish(self, options: &Options<'_>) -> Result<()> {

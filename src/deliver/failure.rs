@@ -110,7 +110,7 @@ impl From<Error> for Failure {
             Error::NoRoom { .. } => Reason::DiskFull,
             Error::Locked { .. } => Reason::Locked,
             Error::Interrupted => Reason::Interrupted,
-            Error::Changed { .. } => Reason::TryAgain,
+            Error::Changed { .. } | Error::Disturbed { .. } => Reason::TryAgain,
             Error::Unsayable { .. } => Reason::BadMessage,
             _ => Reason::Configuration,
         };

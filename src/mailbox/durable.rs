@@ -457,6 +457,21 @@ pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes as many of `bytes` as one call takes, at least one, and says how many: who must know where he is
+/// after an error, too.
+pub fn write_some(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    match retry_on_intr(|| rustix::io::write(&fd, bytes))? {
+        0 => Err(io::ErrorKind::WriteZero.into()),
+        written => Ok(written),
+    }
+}
+
+/// Has all writes go to the end of the file from here on, wherever that is by then (O_APPEND).
+pub fn append_only(fd: impl AsFd) -> io::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(&fd)?;
+    Ok(rustix::fs::fcntl_setfl(&fd, flags | OFlags::APPEND)?)
+}
+
 /// Writes all of `bytes` at an offset; several threads may, each at its own.
 pub fn write_all_at(fd: impl AsFd, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
     while !bytes.is_empty() {

@@ -58,6 +58,17 @@ pub enum Error {
         /// In which way, with the sizes.
         how: String,
     },
+    /// An mbox that was being appended to was written to by somebody else. What we appended may be there still.
+    #[error(
+        "{}: changed by somebody who does not keep to the lock: {how}; look that all lock alike",
+        shown(path)
+    )]
+    Disturbed {
+        /// The mbox.
+        path: PathBuf,
+        /// In which way, with the sizes.
+        how: String,
+    },
     /// The destination cannot be what it would have to be.
     #[error("{}: {reason}", shown(path))]
     Destination {
@@ -155,7 +166,11 @@ impl Error {
                     | io::ErrorKind::NotADirectory
                     | io::ErrorKind::IsADirectory
             ),
-            Error::Locked { .. } | Error::Changed { .. } | Error::NoRoom { .. } | Error::Interrupted => true,
+            Error::Locked { .. }
+            | Error::Changed { .. }
+            | Error::Disturbed { .. }
+            | Error::NoRoom { .. }
+            | Error::Interrupted => true,
             Error::NotAMailbox { .. }
             | Error::Destination { .. }
             | Error::Compressed { .. }
@@ -173,7 +188,7 @@ impl Error {
             Error::NotAMailbox { .. } => Code::NotAMailbox,
             Error::Locked { .. } => Code::Locked,
             Error::Changed { .. } => Code::SourceChanged,
-            Error::Destination { .. } => Code::DestinationRefused,
+            Error::Disturbed { .. } | Error::Destination { .. } => Code::DestinationRefused,
             Error::Compressed { .. } => Code::DamagedCompression,
             Error::NoRoom { .. } => Code::NoRoom,
             Error::Boundaries { .. } => Code::BoundariesFile,
@@ -190,6 +205,7 @@ impl Error {
             | Error::NotAMailbox { path, .. }
             | Error::Locked { path, .. }
             | Error::Changed { path, .. }
+            | Error::Disturbed { path, .. }
             | Error::Destination { path, .. }
             | Error::Compressed { path, .. }
             | Error::NoRoom { path, .. }

@@ -182,9 +182,9 @@ impl Delivery {
             }
             Kind::Mbox { before: "", .. } => {
                 let last = calls.iter().rposition(|c| c.name == "fsync" && c.operands == ["/DEST"]);
-                vec![of("pwrite64", "/DEST/box"), of("fsync", "/DEST/box"), last]
+                vec![of("write", "/DEST/box"), of("fsync", "/DEST/box"), last]
             }
-            Kind::Mbox { .. } => vec![of("pwrite64", "/DEST/box"), of("fsync", "/DEST/box")],
+            Kind::Mbox { .. } => vec![of("write", "/DEST/box"), of("fsync", "/DEST/box")],
         };
         assert!(order.iter().all(Option::is_some) && order.is_sorted(), "{}: {order:?}", self.what);
     }
@@ -204,7 +204,7 @@ impl Delivery {
                 self.killed(root)
             }
             Some(0) => {
-                let needed = ["fsync", "pwrite64"].contains(&&point.call[..]);
+                let needed = ["fsync", "write"].contains(&&point.call[..]);
                 let may_be_silent = !happened || fault == Fault::Error("EINTR") || !needed;
                 assert!(may_be_silent, "it was not told: {log}");
                 count(if happened { |tally| &mut tally.completed } else { |tally| &mut tally.missed });

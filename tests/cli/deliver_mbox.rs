@@ -347,3 +347,44 @@ fn a_huge_mbox_costs_no_more_than_a_small_one() {
         "{tail}"
     );
 }
+
+/// A delivery whose calls are delayed; meanwhile somebody appends who keeps to no lock.
+fn disturbed(path: &Path, inject: &str) -> Run {
+    let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", inject, BINARY];
+    let mut command = wrapped("exec \"$@\"", strace, ["deliver", path.to_str().unwrap()]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"Subject: ours\n\nbody\n").unwrap();
+    // Once our dot-lock is there. Should he be too early or too late, the test finds nothing to complain of.
+    while !path.with_extension("lock").exists() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    let mut theirs = fs::File::options().append(true).open(path).unwrap();
+    theirs.write_all(PEER.as_bytes()).unwrap();
+    Run::of(child.wait_with_output().unwrap())
+}
+
+const PEER: &str = "From eve@example.org Mon Mar  2 09:00:00 1998\nSubject: theirs\n\na peer\n\n";
+
+#[test]
+fn what_somebody_without_our_lock_appends_meanwhile_is_neither_overwritten_nor_cut_away() {
+    if !have_strace() {
+        return skipped("strace is not here");
+    }
+    let words = ["changed by somebody who does not keep to the lock"];
+    for inject in [
+        "inject=pwrite64,write:delay_enter=1500000",
+        "inject=fsync:delay_enter=1500000",
+        "inject=fsync:error=EIO:delay_enter=1500000:when=1",
+    ] {
+        let (scratch, path, _) = mbox(format!("{OLD}\n"));
+        let run = disturbed(&path, inject);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with(OLD) && text.matches(PEER).count() == 1, "{inject}: {text}");
+        assert_eq!(names(scratch.path()), ["inbox"], "{inject}");
+        if run.code != Some(0) || inject.contains("EIO") {
+            run.exits(75).complains(&words);
+        }
+    }
+}

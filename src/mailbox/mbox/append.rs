@@ -47,6 +47,8 @@ pub struct Extending {
     /// Locks that could not be had.
     pub findings: Vec<Finding>,
     path: PathBuf,
+    /// How long it is by what we know and have written; None while several threads write.
+    end: Option<u64>,
     /// The name under which it was made, if it was.
     made: Option<(Dir, OsString)>,
     kept: bool,
@@ -99,6 +101,9 @@ impl Extending {
             return Err(Error::Unsupported { path: path.to_owned(), reason });
         }
         let mut extending = Extending::lock(path, create, wanted, interrupted)?;
+        // Whoever keeps to another lock than ours, or to none, may append at any time: our bytes then go behind
+        // his, not over them.
+        durable::append_only(&extending.file).map_err(Error::io("open", path))?;
         let end = look_at_ends(&extending.file, extending.length, path, asked)?;
         extending.continue_as(end);
         Ok(extending)
@@ -137,6 +142,7 @@ impl Extending {
                 repair: Vec::new(),
                 findings,
                 path: path.to_owned(),
+                end: Some(length),
                 made,
                 kept: false,
                 _guard: guard,
@@ -150,7 +156,7 @@ impl Extending {
     /// file then, and [`Extending::flush`] makes it safe.
     ///
     /// # Errors
-    /// [`Error::Unsayable`] for a message that an MMDF file cannot hold, [`Error::Io`],
+    /// [`Error::Unsayable`] for a message that an MMDF file cannot hold, [`Error::Disturbed`], [`Error::Io`],
     /// [`Error::Interrupted`], and those of `chunks`. The mbox is cut back when this is dropped.
     pub fn append(
         &mut self,
@@ -158,19 +164,18 @@ impl Extending {
         interrupted: &AtomicBool,
         chunks: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
     ) -> Result<Changes> {
-        let unsayable = |Unsayable| Error::unsayable(&self.path);
-        let mut at = self.length;
+        let (variant, path) = (self.variant, self.path.clone());
+        let unsayable = |Unsayable| Error::unsayable(&path);
+        let mut out = self.repair.clone();
         let mut flush = |out: &mut Vec<u8>| {
             if interrupted.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
-            durable::write_all_at(&self.file, out, at).map_err(Error::io("write", &self.path))?;
-            at += out.len() as u64;
+            self.write(out)?;
             out.clear();
             Ok(())
         };
-        let mut out = self.repair.clone();
-        let mut writing = Writing::begin(self.variant, head, &mut out).map_err(unsayable)?;
+        let mut writing = Writing::begin(variant, head, &mut out).map_err(unsayable)?;
         chunks(&mut |chunk| {
             for chunk in chunk.chunks(BUFFER) {
                 writing.push(chunk, &mut out).map_err(unsayable)?;
@@ -182,12 +187,53 @@ impl Extending {
         })?;
         let changes = writing.finish(&mut out).map_err(unsayable)?;
         flush(&mut out)?;
+        self.check()?;
         Ok(changes)
+    }
+
+    /// Writes at the end, which must be where we left it.
+    fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            self.check()?;
+            let written = durable::write_some(&self.file, bytes).map_err(Error::io("write", &self.path))?;
+            self.end = self.end.map(|end| end + written as u64);
+            bytes = &bytes[written..];
+        }
+        Ok(())
+    }
+
+    /// Several threads write from here on, at offsets of their own, until [`Extending::ends_at`] is told.
+    pub fn begin(&mut self) -> Result<()> {
+        self.check()?;
+        self.end = None;
+        Ok(())
+    }
+
+    /// What the threads have written ends here.
+    pub fn ends_at(&mut self, end: u64) -> Result<()> {
+        self.end = Some(end);
+        self.check()
+    }
+
+    /// Whether the mbox is as long as we have made it. A lock keeps out those alone who take the same one:
+    /// others may append, or cut what is ours away.
+    fn check(&self) -> Result<()> {
+        let length = self.file.metadata().map_err(Error::io("look at", &self.path))?.len();
+        match self.end {
+            Some(end) if end != length => {
+                let how = format!("it has {length} bytes and should have {end}");
+                Err(Error::Disturbed { path: self.path.clone(), how })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Brings what was appended to stable storage, and the name of an mbox that was empty: it may be new.
     pub fn flush(&self) -> Result<()> {
-        durable::sync_file(&self.file).map_err(Error::io("flush", &self.path))?;
+        let flushed = durable::sync_file(&self.file).map_err(Error::io("flush", &self.path));
+        // First: then what was appended is not taken back.
+        self.check()?;
+        flushed?;
         if self.length > 0 {
             return Ok(());
         }
@@ -200,10 +246,12 @@ impl Extending {
         self.kept = true;
     }
 
-    /// Takes back what was appended: all of it, and the file if it was made for it.
+    /// Takes back what was appended: all of it, and the file if it was made for it. Where somebody else has
+    /// written meanwhile it stays: rather a message twice than his cut away.
     fn take_back(&self) {
         // A run that wrote nothing leaves its time alone, too.
-        if self.file.metadata().map_or(true, |meta| meta.len() > self.length) {
+        let ours = |length| length > self.length && self.end.is_none_or(|end| end == length);
+        if self.file.metadata().is_ok_and(|meta| ours(meta.len())) {
             // If even the second try fails: the error that led here has been told, and what was appended is
             // whole messages but the last.
             let cut = || durable::truncate(&self.file, self.length);
@@ -521,6 +569,77 @@ mod tests {
         let mode = |name: &str| fs::metadata(temp.path().join(name)).unwrap().permissions().mode();
         fs::write(temp.path().join("other"), "").unwrap();
         assert_eq!(mode("inbox"), mode("other"), "the umask decides");
+    }
+
+    /// Somebody who keeps to no lock.
+    fn append_as_a_peer(path: &Path) {
+        use std::io::Write;
+        File::options().append(true).open(path).unwrap().write_all(b"From peer\n\n").unwrap();
+    }
+
+    #[test]
+    fn what_a_peer_appends_meanwhile_is_neither_overwritten_nor_cut_away() {
+        let old = format!("{LINE}A: 0\n\nold\n\n");
+        let (temp, large) = (tempfile::tempdir().unwrap(), "x\n".repeat(BUFFER));
+        let path = temp.path().join("inbox");
+        for when in ["before", "between two writes", "unseen", "before the flush", "before it is dropped"] {
+            fs::write(&path, &old).unwrap();
+            let mut extending = Extending::open_end(&path, None, false, &wanted(&[]), &GO_ON).unwrap();
+            if when == "before" {
+                append_as_a_peer(&path);
+            }
+            if when == "unseen" {
+                extending.end = None;
+                append_as_a_peer(&path);
+            }
+            let (header, rest) = Header::of(b"A: 1\n\n", true, None);
+            let head = Head { envelope: Envelope::Made { sender: b"", epoch: 0 }, header, eol: b"\n" };
+            let appended = extending.append(&head, &GO_ON, |chunk| {
+                chunk(rest)?;
+                chunk(large.as_bytes())?;
+                if when == "between two writes" {
+                    append_as_a_peer(&path);
+                }
+                chunk(large.as_bytes())
+            });
+            if when.starts_with("before ") {
+                append_as_a_peer(&path);
+            }
+            let done = appended.and_then(|_| match when {
+                "before it is dropped" | "unseen" => {
+                    Err(extending.check().err().unwrap_or(Error::Interrupted))
+                }
+                _ => extending.flush(),
+            });
+            assert_eq!(matches!(done, Err(Error::Disturbed { .. })), when != "unseen", "{when}: {done:?}");
+            if when == "unseen" {
+                extending.kept = true;
+            }
+            drop(extending);
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(text.starts_with(&old) && text.contains("From peer\n\n"), "{when}");
+        }
+        // Several threads write at offsets that are fixed.
+        for when in ["before", "meanwhile"] {
+            fs::write(&path, &old).unwrap();
+            let mut extending = Extending::open(&path, None, &wanted(&[]), &GO_ON).unwrap();
+            let (length, peer) = (extending.length, || append_as_a_peer(&path));
+            let done = match when {
+                "before" => {
+                    peer();
+                    extending.begin()
+                }
+                _ => {
+                    extending.begin().unwrap();
+                    durable::write_all_at(&extending.file, b"From a\n\n", length).unwrap();
+                    peer();
+                    extending.ends_at(length + 8)
+                }
+            };
+            assert!(matches!(done, Err(Error::Disturbed { .. })), "{when}");
+            drop(extending);
+            assert!(fs::read_to_string(&path).unwrap().ends_with("From peer\n\n"), "{when}");
+        }
     }
 
     #[test]
