@@ -284,8 +284,12 @@ impl Drop for Dotlock {
     }
 }
 
-/// The directory of the mailbox, and the name of its dot-lock.
+/// The directory of the mailbox, and the name of its dot-lock. A symbolic link is followed: all names of a
+/// mailbox have one lock, beside the file itself.
 fn beside(mailbox: &Path) -> Result<(Dir, OsString)> {
+    // One that is to be made yet has its own name; why another cannot be looked up is told when it is opened.
+    let real = mailbox.canonicalize().ok();
+    let mailbox = real.as_deref().filter(|_| mailbox.is_symlink()).unwrap_or(mailbox);
     let parent = match mailbox.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
@@ -531,6 +535,20 @@ mod tests {
         drop(guard);
         assert!(!lockfile.exists());
         lock(&path, Mode::Write, &[Method::Dotlock]).unwrap();
+    }
+
+    #[test]
+    fn all_names_of_a_mailbox_have_one_dotlock_beside_the_file() {
+        let (temp, path) = mailbox();
+        fs::create_dir(temp.path().join("elsewhere")).unwrap();
+        let link = temp.path().join("elsewhere/link");
+        std::os::unix::fs::symlink("../inbox", &link).unwrap();
+        let (guard, _) = lock(&link, Mode::Write, &[Method::Dotlock]).unwrap();
+        assert!(path.with_extension("lock").exists() && !link.with_extension("lock").exists());
+        held(lock(&path, Mode::Write, &[Method::Dotlock]));
+        drop(guard);
+        let (_guard, _) = lock(&path, Mode::Write, &[Method::Dotlock]).unwrap();
+        held(lock(&link, Mode::Write, &[Method::Dotlock]));
     }
 
     #[test]
