@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
@@ -98,8 +99,10 @@ impl Method {
 /// it: until the guard is dropped the caller opens the file once, as `file`, and does not close it.
 ///
 /// A dot-lock that lies there is waited for, never taken over, but for one case: it has our
-/// format, names our host, and its process is gone. (Not seen: a process of a container that bears
-/// the same host name. Dovecot in its turn takes over a dot-lock that is two minutes old.)
+/// format, names our host and our PID namespace, and its process is gone, or has our own number while the
+/// lock is none of ours: in a container every run is process 1. Where its namespace is another one nobody
+/// can say whether its process lives. (Not seen: a number that another process has since. Dovecot in its
+/// turn takes over a dot-lock that is two minutes old.)
 ///
 /// # Errors
 /// [`Error::Locked`] when the time is up, [`Error::Interrupted`], or [`Error::Io`].
@@ -230,6 +233,22 @@ impl<'a> Patience<'a> {
     }
 }
 
+/// The dot-locks that this process holds. One with our process id that is not among them was left behind by
+/// an earlier process of that id.
+static HELD: Mutex<Vec<Identity>> = Mutex::new(Vec::new());
+
+fn held() -> MutexGuard<'static, Vec<Identity>> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Which process ids ours are told from, as a word of the signature; None where the kernel does not say.
+fn pid_namespace() -> Option<String> {
+    // A file of the kernel, not the environment: `pid:[4026531836]`.
+    let link = std::fs::read_link("/proc/self/ns/pid").ok()?;
+    let inode = link.to_str()?.strip_prefix("pid:[")?.strip_suffix(']')?.to_owned();
+    Some(format!("pidns:{inode}"))
+}
+
 /// A `PATH.lock` of ours.
 #[derive(Debug)]
 struct Dotlock {
@@ -256,7 +275,10 @@ impl Dotlock {
     /// None: there is one. Ours is signed from the first moment: an empty one, which a kill would leave
     /// behind, nobody could ever call stale.
     fn create(dir: &Dir, name: &OsStr, wanted: &Wanted) -> Result<Option<Identity>> {
-        let signature = format!("{} {} mailferry\n", wanted.pid, wanted.host);
+        let namespace = pid_namespace().map_or(String::new(), |namespace| format!(" {namespace}"));
+        let signature = format!("{} {} mailferry{namespace}\n", wanted.pid, wanted.host);
+        // Until it is entered no thread of ours may judge it.
+        let mut held = held();
         let fd = match dir.create_filled(name, 0o644, signature.as_bytes()) {
             Ok(fd) => fd,
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
@@ -268,6 +290,7 @@ impl Dotlock {
             let _ = dir.unlink(name);
             Error::io("look at the lock file", dir.path().join(name))(e.into())
         })?;
+        held.push(Identity::of(&stat));
         Ok(Some(Identity::of(&stat)))
     }
 }
@@ -281,6 +304,7 @@ impl Drop for Dotlock {
         {
             let _ = self.dir.unlink(&self.name);
         }
+        held().retain(|identity| *identity != self.identity);
     }
 }
 
@@ -306,23 +330,42 @@ fn beside(mailbox: &Path) -> Result<(Dir, OsString)> {
 /// stands for the file that was judged.
 fn remove_if_stale(dir: &Dir, name: &OsStr, wanted: &Wanted) -> bool {
     let Ok(file) = dir.open_file(name) else { return false };
-    let judged = is_stale(&first_bytes(&file), wanted)
+    let identity = || rustix::fs::fstat(&file).ok().map(|stat| Identity::of(&stat));
+    let is_held = || identity().is_none_or(|identity| held().contains(&identity));
+    let judged = is_stale(&first_bytes(&file), wanted, pid_namespace().as_deref(), is_held)
         && rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
     let same = || {
-        let now = rustix::fs::fstat(&file).ok().map(|stat| Identity::of(&stat));
-        now.is_some() && dir.identity(name).ok().flatten() == now
+        let judged = identity();
+        judged.is_some() && dir.identity(name).ok().flatten() == judged
     };
     judged && same() && dir.unlink(name).is_ok()
 }
 
-/// Whether this is the signature of a mailferry on our host whose process is gone.
-fn is_stale(signature: &[u8], wanted: &Wanted) -> bool {
+/// Whether this is the signature of a mailferry on our host whose process is gone. Versions before told no
+/// namespace: their processes are looked for in ours.
+fn is_stale(
+    signature: &[u8],
+    wanted: &Wanted,
+    our_namespace: Option<&str>,
+    is_held: impl FnOnce() -> bool,
+) -> bool {
     let Ok(text) = std::str::from_utf8(signature) else { return false };
     let fields: Vec<&str> = text.trim_end_matches('\n').split(' ').collect();
-    let [pid, host, "mailferry"] = fields[..] else { return false };
+    let (pid, host, namespace) = match fields[..] {
+        [pid, host, "mailferry"] => (pid, host, None),
+        [pid, host, "mailferry", namespace] => (pid, host, Some(namespace)),
+        _ => return false,
+    };
     // Pid::from_raw panics at a negative number, which kill(2) would take for a process group.
-    let pid = pid.parse().ok().filter(|pid: &i32| *pid > 0).and_then(rustix::process::Pid::from_raw);
-    host == wanted.host && pid.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(Errno::SRCH))
+    let Some(pid) = pid.parse().ok().filter(|pid: &i32| *pid > 0) else { return false };
+    if host != wanted.host || namespace.is_some() && namespace != our_namespace {
+        return false;
+    }
+    if pid.unsigned_abs() == wanted.pid && namespace == our_namespace {
+        return !is_held();
+    }
+    let pid = rustix::process::Pid::from_raw(pid);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(Errno::SRCH))
 }
 
 /// What can be said of a foreign lock file. Its time, not its age: the library has no clock.
@@ -528,7 +571,8 @@ mod tests {
         let lockfile = path.with_extension("lock");
         let (guard, findings) = lock(&path, Mode::Read, &[Method::Dotlock]).unwrap();
         assert_eq!(findings, []);
-        let signature = format!("{} here mailferry", std::process::id());
+        let namespace = pid_namespace().map_or(String::new(), |namespace| format!(" {namespace}"));
+        let signature = format!("{} here mailferry{namespace}", std::process::id());
         assert_eq!(fs::read_to_string(&lockfile).unwrap(), format!("{signature}\n"));
         let message = held(lock(&path, Mode::Read, &[Method::Dotlock]));
         assert!(message.contains("inbox.lock") && message.contains(&signature), "{message}");
@@ -571,7 +615,19 @@ mod tests {
         let lockfile = path.with_extension("lock");
         let dead = dead_pid();
         let alive = std::process::id();
+        let parent = std::os::unix::process::parent_id();
+        // Without /proc there is none to tell.
+        let namespace = pid_namespace().unwrap();
         for (content, stale) in [
+            (format!("{dead} here mailferry {namespace}\n"), true),
+            // Of an earlier process with our number.
+            (format!("{alive} here mailferry {namespace}\n"), true),
+            (format!("{alive} there mailferry {namespace}\n"), false),
+            (format!("{parent} here mailferry {namespace}\n"), false),
+            // Of another container on our host: whether they live cannot be seen from here.
+            (format!("{dead} here mailferry pidns:1\n"), false),
+            (format!("{alive} here mailferry pidns:1\n"), false),
+            (format!("{dead} here mailferry {namespace} more\n"), false),
             (format!("{dead} here mailferry\n"), true),
             (format!("{dead} there mailferry\n"), false),
             (format!("{alive} here mailferry\n"), false),
