@@ -580,21 +580,26 @@ fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// Whether a file lies on NFS, where flock(2) is a lock of the fcntl(2) kind in disguise.
-pub fn is_nfs(fd: impl AsFd) -> bool {
-    magic(fd) == Some(NFS)
+/// Whether a file lies where flock(2) is made of the same locks as fcntl(2), as on NFS and SMB: who has the
+/// one would wait for himself with the other.
+pub fn has_one_kind_of_lock(fd: impl AsFd) -> bool {
+    magic(fd).is_some_and(|magic| [NFS, SMB, CIFS, SMB2, NINE_P].contains(&magic))
 }
 
 const NFS: u32 = 0x6969;
+const SMB: u32 = 0x517b;
+const CIFS: u32 = 0xff53_4d42;
+const SMB2: u32 = 0xfe53_4d42;
+const NINE_P: u32 = 0x0102_1997;
 
 /// The file systems of linux/magic.h whose bytes lie with somebody else.
 const REMOTE: [u32; 10] = [
     NFS,
-    0x517b,      // SMB
-    0xff53_4d42, // CIFS
-    0xfe53_4d42, // SMB2
+    SMB,
+    CIFS,
+    SMB2,
     0x6573_5546, // FUSE
-    0x0102_1997, // 9p
+    NINE_P,
     0x5346_414f, // AFS
     0x6b41_4653, // the kernel's AFS
     0x7375_7245, // Coda

@@ -140,10 +140,14 @@ pub fn acquire_opening(
         let lock = fcntl_acquire(path, &guard.file, mode, &patience);
         fcntl = forgive(lock, mode, is_unsupported, Code::LockUnsupported, &mut findings)?;
     }
-    // On NFS flock is an fcntl lock in disguise, of another owner: the two would exclude each other.
-    if asked(Method::Flock) && !(fcntl.is_some() && durable::is_nfs(&guard.file)) {
+    // Where flock is an fcntl lock in disguise, of another owner, the two would exclude each other.
+    if asked(Method::Flock) && !(fcntl.is_some() && durable::has_one_kind_of_lock(&guard.file)) {
         let lock = flock_acquire(path, &guard.file, mode, &patience);
-        guard.flocked = forgive(lock, mode, is_unsupported, Code::LockUnsupported, &mut findings)?.is_some();
+        // A file system that knows fcntl locks alone keeps out all who can lock there.
+        let is_locked = mode == Mode::Write && fcntl.is_some();
+        let lock = if is_locked { forgive_unsupported(lock) } else { lock.map(Some) };
+        let lock = forgive(lock, mode, is_unsupported, Code::LockUnsupported, &mut findings)?;
+        guard.flocked = lock.flatten().is_some();
     }
     Ok((guard, findings))
 }
@@ -181,6 +185,14 @@ fn forgive<T>(
             Ok(None)
         }
         Err(error) => Err(error),
+    }
+}
+
+/// None where the file system does not know this kind of lock.
+fn forgive_unsupported(lock: Result<()>) -> Result<Option<()>> {
+    match lock {
+        Err(Error::Io { ref source, .. }) if is_unsupported(source) => Ok(None),
+        lock => lock.map(Some),
     }
 }
 

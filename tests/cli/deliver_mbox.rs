@@ -236,6 +236,22 @@ fn a_locked_mbox_is_told_with_who_has_it() {
     deliver(&limit, &name, "Subject: x\n\n").exits(0);
 }
 
+/// qmail-local and fdm lock with flock(2) and nothing else.
+#[test]
+fn whoever_locks_with_flock_alone_is_waited_for() {
+    let (scratch, path, name) = mbox(OLD);
+    let theirs = fs::File::open(&path).unwrap();
+    rustix::fs::flock(&theirs, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let limit = ["--lock-timeout", "1"];
+    deliver(&limit, &name, "Subject: x\n\n").exits(75).complains(&["4.2.0 ", "flock"]);
+    assert_eq!(
+        (fs::read_to_string(&path).unwrap(), names(scratch.path())),
+        (OLD.into(), vec!["inbox".into()])
+    );
+    drop(theirs);
+    deliver(&limit, &name, "Subject: x\n\n").exits(0);
+}
+
 fn hostname() -> String {
     rustix::system::uname().nodename().to_str().unwrap().to_owned()
 }
