@@ -236,7 +236,7 @@ impl Error {
 }
 
 /// The system's sentence without Rust's `(os error N)`, which says nothing to a person.
-fn cause(source: &io::Error) -> String {
+pub(super) fn cause(source: &io::Error) -> String {
     let text = source.to_string();
     match text.find(" (os error") {
         Some(end) => text[..end].to_lowercase(),

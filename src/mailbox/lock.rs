@@ -16,7 +16,7 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
 use super::durable::{self, Dir, Identity};
-use super::error::{Error, Result};
+use super::error::{Error, Result, cause};
 use super::finding::{Code, Finding};
 use super::{escaped, shown};
 
@@ -131,7 +131,10 @@ pub fn acquire_opening(
     let mut findings = Vec::new();
     let mut dotlock = None;
     if asked(Method::Dotlock) {
-        let lock = Dotlock::acquire(path, wanted, &patience);
+        let lock = Dotlock::acquire(path, wanted, &patience).map_err(|error| match mode {
+            Mode::Read => error,
+            Mode::Write => with_way_out(error),
+        });
         dotlock = forgive(lock, mode, cannot_write, Code::LockUnwritable, &mut findings)?;
     }
     let mut guard = Guard { file: open()?, flocked: false, _dotlock: dotlock };
@@ -194,6 +197,29 @@ fn forgive_unsupported(lock: Result<()>) -> Result<Option<()>> {
         Err(Error::Io { ref source, .. }) if is_unsupported(source) => Ok(None),
         lock => lock.map(Some),
     }
+}
+
+/// For a writer who may make no files beside the mailbox says so, and what does without: nothing else tells
+/// that it was the lock that failed, and it would fail for ever.
+fn with_way_out(error: Error) -> Error {
+    match error {
+        Error::Io { action, path, source } if is_forbidden(&source) => {
+            let parent = path.parent().filter(|_| !path.is_dir());
+            let dir = shown(parent.unwrap_or(&path));
+            let text = format!(
+                "{}; lock files are made in {dir}: let us write there, or lock with --lock fcntl",
+                cause(&source)
+            );
+            Error::Io { action, path, source: io::Error::new(source.kind(), text) }
+        }
+        error => error,
+    }
+}
+
+fn is_forbidden(error: &io::Error) -> bool {
+    [Errno::ACCESS, Errno::PERM, Errno::ROFS]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// A full disk is among them: it is when mail is moved away from it.

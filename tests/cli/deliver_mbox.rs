@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -234,6 +234,37 @@ fn a_locked_mbox_is_told_with_who_has_it() {
     other.wait().unwrap();
     run.exits(75).complains(&["4.2.0 ", &format!("process {}", other.id())]);
     deliver(&limit, &name, "Subject: x\n\n").exits(0);
+}
+
+#[test]
+fn who_may_make_no_lock_file_is_told_where_and_what_does_without() {
+    let (scratch, path, _) = mbox(OLD);
+    let user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    if !have(user[0], &[&user[1..], &["true"]].concat()) {
+        return skipped("not allowed to become another user");
+    }
+    let dir = scratch.path();
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    // The binary may lie where another user cannot go.
+    let binary = dir.join("mailferry");
+    fs::copy(BINARY, &binary).unwrap();
+    let as_user = |options: &[&str]| {
+        let program = user.iter().map(Path::new).chain([&*binary]);
+        let command =
+            wrapped("exec \"$@\"", program, [&["deliver", path.to_str().unwrap()], options].concat());
+        run_with_stdin(command, "Subject: x\n\n")
+    };
+    let made_in = format!("lock files are made in {}:", dir.display());
+    as_user(&[]).exits(75).complains(&[
+        "4.3.5 ",
+        "inbox.lock",
+        "permission denied",
+        &made_in,
+        "--lock fcntl",
+    ]);
+    assert_eq!(fs::read_to_string(&path).unwrap(), OLD);
+    as_user(&["--lock", "fcntl"]).exits(0);
 }
 
 /// qmail-local and fdm lock with flock(2) and nothing else.
