@@ -275,7 +275,8 @@ pub fn writer_in_chunks(message: &[u8], cuts: &[usize]) {
             let letter = Letter { message, envelope, status };
             let changes = write::write(variant, &letter, &mut whole);
             let (lines, body) = (split.header, Some(split.body));
-            let header = Header::Edited { lines, complete: true, status, length: None, body };
+            let marks = status.map_or(write::Marks::AsTheyAre, write::Marks::Set);
+            let header = Header::Edited { lines, complete: true, marks, length: None, body };
             match in_chunks(variant, header, &message[lines.len()..]) {
                 Ok((out, ours)) => {
                     assert_eq!(bstr::BStr::new(&out), bstr::BStr::new(&whole));
@@ -289,7 +290,8 @@ pub fn writer_in_chunks(message: &[u8], cuts: &[usize]) {
             continue;
         }
         let lines = &message[..held];
-        let header = Header::Edited { lines, complete: false, status: None, length: None, body: None };
+        let marks = write::Marks::AsTheyAre;
+        let header = Header::Edited { lines, complete: false, marks, length: None, body: None };
         let Ok((out, changes)) = in_chunks(variant, header, &message[held..]) else { continue };
         let mbox =
             read::read(&out, &Ask { variant: Some(variant), ..Ask::default() }, Watch::nobody()).unwrap();

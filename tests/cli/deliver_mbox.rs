@@ -112,6 +112,24 @@ fn flags_are_told_in_the_header() {
     assert_eq!(header, "Status: RO\nSubject: x\nX-Status: AF\n\nbody\n\n");
 }
 
+/// Nor does he number it, or set the state of the whole mbox.
+#[test]
+fn a_sender_does_not_mark_his_own_mail() {
+    let (_scratch, path, name) = mbox("");
+    let marked = "Status: RO\nSubject: x\nX-Status: AFTD\nX-UID: 7\nx-imap: 1 2\nX-IMAPbase: 3 4\n five\n\
+                  X-Keywords: six\nX-Mozilla-Status: 0009\nX-Mozilla-Status2: 00200000\nX-Uidl: kept\n\n\
+                  Status: of the body\n";
+    deliver(&[], &name, marked).exits(0);
+    let text = fs::read_to_string(&path).unwrap();
+    let message = text.split_once('\n').unwrap().1;
+    assert_eq!(message, "Subject: x\nX-Uidl: kept\n\nStatus: of the body\n\n");
+    deliver(&["--once"], &name, marked).exits(0);
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    // It has no field but these.
+    deliver(&[], &name, "Status: RO\n\nbody\n").exits(0);
+    assert!(!fs::read_to_string(&path).unwrap().contains("Status: RO"));
+}
+
 #[test]
 fn a_missing_mbox_is_made_only_when_asked_for() {
     let scratch = scratch();

@@ -67,7 +67,7 @@ pub fn write(variant: Variant, letter: &Letter<'_>, out: &mut Vec<u8>) -> Result
         header: Header::Edited {
             lines: split.header,
             complete: true,
-            status: letter.status,
+            marks: letter.status.map_or(Marks::AsTheyAre, Marks::Set),
             length: has_length(variant).then(|| ended() + quote::to_quote(split.body, quoting).count()),
             body: Some(split.body),
         },
@@ -117,8 +117,8 @@ pub enum Header<'a> {
         /// that was too long to be held: the chunks go on with the rest of it, which is quoted as a header
         /// is, and not edited.
         complete: bool,
-        /// Flags to write; None: the fields of the header say them already.
-        status: Option<Status>,
+        /// What becomes of the fields that tell its flags.
+        marks: Marks,
         /// The value of Content-Length; None: there is to be no such field.
         length: Option<usize>,
         /// The body, where it is at hand: a field Lines stays that tells its number of lines.
@@ -129,14 +129,32 @@ pub enum Header<'a> {
     Faithful(&'a [u8]),
 }
 
+/// What becomes of the fields by which an mbox says what was done with a message.
+#[derive(Debug, Clone, Copy)]
+pub enum Marks {
+    /// They say it already, and stay.
+    AsTheyAre,
+    /// Status and X-Status say this; the others stay.
+    Set(Status),
+    /// The same for a message that comes in: whatever else it says of itself was said by its sender, and goes,
+    /// as Dovecot's delivery has it.
+    OfNew(Status),
+}
+
+/// The fields besides Status and X-Status that mail readers keep a message's flags and numbers in. Left out is
+/// X-Gmail-Labels, which only Google's export has.
+const KEPT_BY_READERS: [&str; 6] =
+    ["X-UID", "X-IMAP", "X-IMAPbase", "X-Keywords", "X-Mozilla-Status", "X-Mozilla-Status2"];
+
 impl<'a> Header<'a> {
-    /// Of a message without a Content-Length that begins with `start`, which is `whole` or all that can be
-    /// held of it. Says what of `start` is the first chunk.
+    /// Of a message that comes in, without a Content-Length: it begins with `start`, which is `whole` or all
+    /// that can be held of it, and gets these flags, if any. Says what of `start` is the first chunk.
     pub fn of(start: &'a [u8], whole: bool, status: Option<Status>) -> (Header<'a>, &'a [u8]) {
         let split = header::split(start);
         let complete = whole || split.closed;
         let (lines, body) = (split.header, whole.then_some(split.body));
-        (Header::Edited { lines, complete, status, length: None, body }, &start[lines.len()..])
+        let marks = Marks::OfNew(status.unwrap_or_default());
+        (Header::Edited { lines, complete, marks, length: None, body }, &start[lines.len()..])
     }
 }
 
@@ -178,21 +196,21 @@ impl Writing {
                     out.extend_from_slice(part);
                 }
             }
-            Header::Edited { lines, complete: true, status, length, body } => {
+            Header::Edited { lines, complete: true, marks, length, body } => {
                 let ended = [lines, missing_line_end(lines.last(), eol)].concat();
                 // With that line end the last line may have become the empty one.
                 let split = header::split(&ended);
-                let fields = Fields { status: status.map(status_values), length, body };
+                let fields = Fields { marks, length, body };
                 writing.changes.final_newline = ended.len() > lines.len();
                 writing.push_header(&from_line, Edited::new(split.header, &fields, eol), &[], out);
                 writing.look_at(&ended)?;
                 out.extend_from_slice(&ended[split.header.len()..]);
             }
-            Header::Edited { lines, complete: false, status, length, body } => {
+            Header::Edited { lines, complete: false, marks, length, body } => {
                 // The field in which it is cut off is passed on as it is.
                 let cut = lines.len() - header::parts(lines).last().map_or(0, |(last, _)| last.len());
                 let (lines, rest) = lines.split_at(cut);
-                let fields = Fields { status: status.map(status_values), length, body };
+                let fields = Fields { marks, length, body };
                 writing.push_header(&from_line, Edited::new(lines, &fields, eol), rest, out);
                 writing.look_at(lines)?;
                 writing.push(rest, out)?;
@@ -371,8 +389,7 @@ pub fn return_path(header: &[u8]) -> Option<&[u8]> {
 
 /// What the fields are to say that an mbox keeps in the header.
 struct Fields<'a> {
-    /// The values of Status and X-Status; empty: no such field.
-    status: Option<(String, String)>,
+    marks: Marks,
     /// The value of Content-Length; None: no such field.
     length: Option<usize>,
     /// Whose number of lines a field Lines may tell.
@@ -409,7 +426,13 @@ struct Edited {
 impl Edited {
     fn new(header: &[u8], fields: &Fields<'_>, eol: &[u8]) -> Edited {
         let mut out = Edited { kept: Vec::with_capacity(header.len() + 80), ..Edited::default() };
-        let (status, x_status) = fields.status.clone().unzip();
+        let (status, is_new) = match fields.marks {
+            Marks::AsTheyAre => (None, false),
+            Marks::Set(status) => (Some(status), false),
+            Marks::OfNew(status) => (Some(status), true),
+        };
+        // Empty: no such field.
+        let (status, x_status) = status.map(status_values).unzip();
         // A Content-Length that is not ours may not stay even where it fits: with enough of them a file
         // of quoted lines looks like one whose lengths say where a message ends.
         let mut ours = [
@@ -425,6 +448,7 @@ impl Edited {
                 (Some((name, value)), _) => {
                     push_field(name, value.replace(String::new()), eol, &mut out.kept)
                 }
+                (None, Some(field)) if is_new && KEPT_BY_READERS.iter().any(|name| field.is(name)) => {}
                 (None, Some(field)) if field.is("Lines") && !says_lines(&field, fields.body) => {}
                 _ if has_from => out.keep(lines, fields.length.is_some()),
                 _ => out.kept.extend_from_slice(lines),
