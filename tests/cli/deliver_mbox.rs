@@ -285,6 +285,22 @@ fn who_may_make_no_lock_file_is_told_where_and_what_does_without() {
     as_user(&["--lock", "fcntl"]).exits(0);
 }
 
+/// Whoever made it may have been killed before he had flushed its name.
+#[test]
+fn the_name_of_an_mbox_that_has_mail_is_flushed_too() {
+    if !have_strace() {
+        return skipped("strace is not here");
+    }
+    let (scratch, path, _) = mbox(OLD);
+    let (_log, log) = file("log", "");
+    let strace = ["strace", "-f", "-qq", "-y", "-o", log.to_str().unwrap(), "-e", "trace=fsync", BINARY];
+    let command = wrapped("exec \"$@\"", strace, ["deliver", path.to_str().unwrap()]);
+    run_with_stdin(command, "Subject: x\n\n").exits(0);
+    let dir = scratch.path().canonicalize().unwrap();
+    let flushed = fs::read_to_string(&log).unwrap();
+    assert!(flushed.contains(&format!("<{}>", dir.display())), "{flushed}");
+}
+
 /// qmail-local and fdm lock with flock(2) and nothing else.
 #[test]
 fn whoever_locks_with_flock_alone_is_waited_for() {

@@ -228,17 +228,19 @@ impl Extending {
         }
     }
 
-    /// Brings what was appended to stable storage, and the name of an mbox that was empty: it may be new.
+    /// Brings what was appended to stable storage, and the mbox's name: whoever made it may have been killed
+    /// before he had flushed that, however long it is by now.
     pub fn flush(&self) -> Result<()> {
         let flushed = durable::sync_file(&self.file).map_err(Error::io("flush", &self.path));
         // First: then what was appended is not taken back.
         self.check()?;
         flushed?;
-        if self.length > 0 {
-            return Ok(());
-        }
         let real = self.path.canonicalize().map_err(Error::io("look up", &self.path))?;
-        Dir::open(parent_of(&real))?.sync()
+        match Dir::open(parent_of(&real)) {
+            // One that may be passed through and not read (mode 0711) cannot be flushed.
+            Err(_) if self.length > 0 => Ok(()),
+            dir => dir?.sync(),
+        }
     }
 
     /// What was appended stays from here on, and the locks are given back.
