@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 use mailferry::deliver::dot_qmail::find::{Tried, WhyNot};
-use mailferry::deliver::dot_qmail::home::Editing;
+use mailferry::deliver::dot_qmail::home::{Editing, Trust};
 use mailferry::deliver::dot_qmail::line::{Instruction, Line};
 use mailferry::deliver::dot_qmail::program::Output;
 use mailferry::deliver::dot_qmail::trouble::Trouble;
@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 
 use super::hand_on::{Told, hand_on};
 use super::mailbox_arg::{Format, Mailbox};
-use super::owner;
+use super::owner::{self, Acting};
 use super::report::Reporter;
 
 /// The options of `.qmail` delivery.
@@ -43,8 +43,8 @@ pub struct DotQmailArgs {
         help_heading = ".qmail files"
     )]
     pub dot_qmail: bool,
-    /// The home directory. As root, deliver becomes its owner before it looks inside, unless that is root. With
-    /// --protocol it and --user may have %u, %d and %e
+    /// The home directory. As root, deliver becomes the account --user, or else the home's owner, before it looks
+    /// inside. With --protocol it and --user may have %u, %d and %e
     #[arg(long, value_name = "DIR", requires = "dot_qmail", help_heading = ".qmail files")]
     pub home: Option<OsString>,
     /// Whose home it is: what follows this name and a delimiter in the local part is the extension, and all of it
@@ -102,6 +102,10 @@ From here on there may only be forwards; so in a file that its owner may execute
 A home directory or a file that anybody may write to is not believed, and a home directory with the sticky bit is
 being edited: mail waits. With a file .qmail\-EXTENSION\-owner what is forwarded has the sender LOCAL\-owner@HOST;
 with .qmail\-EXTENSION\-owner\-default, too, LOCAL\-owner\-@HOST\-@[].
+.PP
+Root becomes the account that \-\-user names, which must own the home directory unless root does; without such an
+account it becomes the owner. It stays root for root alone, and then follows only what root owns and nobody else may
+write: the home directory, the way to it, and the file.
 .PP
 Programs find in their environment USER, HOME, LOCAL, HOST, RECIPIENT, SENDER, NEWSENDER, EXT, EXT2, EXT3, EXT4, HOST2,
 HOST3, HOST4, DEFAULT, DTLINE, RPLINE and UFLINE, as qmail\-command(8) has them. What they write is kept and told if they
@@ -222,6 +226,7 @@ struct Prepared {
     address: Address,
     default: Vec<u8>,
     places: Vec<Place>,
+    trust: Trust,
 }
 
 impl Prepared {
@@ -244,13 +249,17 @@ impl Prepared {
             [] => vec![Place::Queue(queue_program())],
             urls => urls.iter().map(|url| place_of(url)).collect::<Result<_, _>>()?,
         };
-        owner::become_owner_of(&home)?;
+        // Not $USER, which says who calls us.
+        let trust = match owner::become_owner_of(&home, order.args.user.as_deref())? {
+            Acting::AsUser => Trust::InOwner,
+            Acting::AsRoot => Trust::InRoot,
+        };
         let default = default_delivery(order.mailboxes, &home)?;
-        Ok(Prepared { home, address, default, places })
+        Ok(Prepared { home, address, default, places, trust })
     }
 
     fn find(&self, tried: &mut Vec<Tried>) -> Result<Route, Failure> {
-        Ok(Route::find(&self.home, &self.address, &self.default, tried)?)
+        Ok(Route::find(&self.home, &self.address, &self.default, self.trust, tried)?)
     }
 }
 

@@ -1,39 +1,126 @@
 //! Root becomes somebody else before it touches what is his.
 #![allow(unsafe_code)]
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use mailferry::deliver::failure::{Failure, Reason};
 use mailferry::mailbox::error::{Error, Result};
 use mailferry::mailbox::shown;
 
-/// As root: becomes the owner of `home`, with his groups, for good; a home of root's own is left to root.
+/// Who we are when mail is delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acting {
+    /// An ordinary user, for good.
+    AsUser,
+    /// Root, in a home that only root can change.
+    AsRoot,
+}
+
+/// As root: becomes `user`, if that is an account, or else the owner of `home`, with his groups, for good. The
+/// account must own the home, or root must. Only root's account and a home of root's without another account
+/// leave us root; then nobody else may be able to change which directory the home is.
 /// Whoever is not root stays who he is.
-pub fn become_owner_of(home: &Path) -> Result<(), Failure> {
+///
+/// # Errors
+/// [`Reason::Configuration`] for a home that is not the account's or may not be believed.
+pub fn become_owner_of(home: &Path, user: Option<&OsStr>) -> Result<Acting, Failure> {
     if !rustix::process::geteuid().is_root() {
-        return Ok(());
+        return Ok(Acting::AsUser);
     }
+    let wrong = |why: &str| Failure::new(Reason::Configuration, format_args!("{}: {why}", shown(home)));
+    let unknown = |e: io::Error| Failure::new(Reason::TryAgain, format_args!("cannot look up accounts: {e}"));
     let meta = std::fs::metadata(home).map_err(Error::io("look up the owner of", home))?;
-    if meta.uid() == 0 {
-        return Ok(());
+    let named = match user {
+        Some(user) => account(&By::Name(user)).map_err(unknown)?,
+        None => None,
+    };
+    if named.as_ref().is_some_and(|account| ![account.uid, 0].contains(&meta.uid())) {
+        return Err(wrong(
+            "this home directory belongs neither to the account that --user names nor to root",
+        ));
     }
-    become_user(meta.uid(), meta.gid()).map_err(|e| {
-        let text = format!("{}: cannot become its owner, user {}: {e}", shown(home), meta.uid());
+    let account = match named {
+        Some(account) => Some(account),
+        None => account(&By::Number(meta.uid())).map_err(unknown)?,
+    };
+    let (uid, gid) = account.as_ref().map_or((meta.uid(), meta.gid()), |account| (account.uid, account.gid));
+    if uid == 0 {
+        return only_root_can_change(home).map(|()| Acting::AsRoot);
+    }
+    if account.is_none() && gid == 0 {
+        return Err(wrong("its owner has no account, and the group that it has is root's; run chgrp on it"));
+    }
+    become_user(uid, gid, account.as_ref()).map(|()| Acting::AsUser).map_err(|e| {
+        let text = format!("{}: cannot become user {uid}: {e}", shown(home));
         Failure::new(Reason::TryAgain, text)
     })
 }
 
+/// Whether what is at `path`, as far as it exists, can be changed or replaced by root alone: each directory and
+/// each symbolic link on the way is root's, and nobody else may write to them. In a sticky directory others may
+/// make names, but not take away those of root.
+///
+/// # Errors
+/// [`Reason::Configuration`], by name.
+pub fn only_root_can_change(path: &Path) -> Result<(), Failure> {
+    let path = std::path::absolute(path).map_err(Error::io("look up", path))?;
+    walk(&path, LINKS_FOLLOWED)
+}
+
+/// As many symbolic links in one path as Linux follows.
+const LINKS_FOLLOWED: u32 = 40;
+
+fn walk(path: &Path, links: u32) -> Result<(), Failure> {
+    let refuse = |at: &Path, why: &str| {
+        let text = format!("{}: {why}; root delivers where nobody else can write", shown(at));
+        Err(Failure::new(Reason::Configuration, text))
+    };
+    let mut at = PathBuf::new();
+    let mut parts = path.components();
+    while let Some(part) = parts.next() {
+        at.push(part);
+        let meta = match std::fs::symlink_metadata(&at) {
+            Ok(meta) => meta,
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(());
+            }
+            Err(e) => return Err(Error::io("look up", &at)(e).into()),
+        };
+        if meta.uid() != 0 {
+            return refuse(&at, &format!("it belongs to user {}", meta.uid()));
+        }
+        if meta.is_symlink() {
+            if links == 0 {
+                return refuse(&at, "there are too many symbolic links");
+            }
+            let to = std::fs::read_link(&at).map_err(Error::io("read the link", &at))?;
+            at.pop();
+            return walk(&at.join(to).join(parts.as_path()), links - 1);
+        }
+        let is_last = parts.as_path().as_os_str().is_empty();
+        let is_shared = meta.is_dir() && !is_last && meta.mode() & STICKY != 0;
+        if meta.mode() & OTHERS_WRITE != 0 && !is_shared {
+            let who = if meta.mode() & OTHERS_WRITE == 0o002 { "o-w" } else { "go-w" };
+            let mode = meta.mode() & 0o7777;
+            return refuse(&at, &format!("others may write to it (mode {mode:04o}); run chmod {who} on it"));
+        }
+    }
+    Ok(())
+}
+
+const STICKY: u32 = 0o1000;
+const OTHERS_WRITE: u32 = 0o022;
+
 /// The group is that of the user's account; one who has no account has that of the directory, and no other.
-fn become_user(uid: u32, gid: u32) -> io::Result<()> {
-    let account = account(uid)?;
-    let gid = account.as_ref().map_or(gid, |account| account.gid);
+fn become_user(uid: u32, gid: u32, account: Option<&Account>) -> io::Result<()> {
     // SAFETY: all of these are system calls, or libc's way to make them for all threads; the name is a C string
     // that lives as long as the call, and the list has the one element that is said.
     unsafe {
-        match &account {
+        match account {
             Some(Account { name, .. }) => check(libc::initgroups(name.as_ptr(), gid as _))?,
             None => check(libc::setgroups(1, &gid))?,
         }
@@ -53,25 +140,40 @@ fn become_user(uid: u32, gid: u32) -> io::Result<()> {
 
 struct Account {
     name: CString,
+    uid: u32,
     gid: u32,
 }
 
-/// The account of a user; None for a number that has none.
-fn account(uid: u32) -> io::Result<Option<Account>> {
+enum By<'a> {
+    Name(&'a OsStr),
+    Number(u32),
+}
+
+/// The account of a user; None for a name or a number that has none.
+fn account(by: &By<'_>) -> io::Result<Option<Account>> {
+    let name = match by {
+        By::Name(name) => CString::new(name.as_bytes())?,
+        By::Number(_) => CString::default(),
+    };
     let mut buffer = vec![0; 1 << 12];
     loop {
         // SAFETY: passwd is plain data of pointers and numbers, of which all zeros is a value.
         let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
         let mut found = std::ptr::null_mut();
-        // SAFETY: entry, buffer (of the length said) and found live until the call returns.
-        let error =
-            unsafe { libc::getpwuid_r(uid, &mut entry, buffer.as_mut_ptr(), buffer.len(), &mut found) };
+        let (at, length) = (buffer.as_mut_ptr(), buffer.len());
+        // SAFETY: name, entry, buffer (of the length said) and found live until the call returns.
+        let error = unsafe {
+            match by {
+                By::Name(_) => libc::getpwnam_r(name.as_ptr(), &mut entry, at, length, &mut found),
+                By::Number(uid) => libc::getpwuid_r(*uid, &mut entry, at, length, &mut found),
+            }
+        };
         match error {
             0 if found.is_null() => return Ok(None),
             0 => {
                 // SAFETY: found points to entry, whose name is a C string within buffer.
                 let name = unsafe { std::ffi::CStr::from_ptr(entry.pw_name) }.to_owned();
-                return Ok(Some(Account { name, gid: entry.pw_gid }));
+                return Ok(Some(Account { name, uid: entry.pw_uid, gid: entry.pw_gid }));
             }
             libc::ERANGE if buffer.len() < 1 << 20 => buffer.resize(buffer.len() * 2, 0),
             // What POSIX allows to say for "not found".

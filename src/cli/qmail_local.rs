@@ -15,7 +15,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use mailferry::deliver::dot_qmail::find::shown;
-use mailferry::deliver::dot_qmail::home::Editing;
+use mailferry::deliver::dot_qmail::home::{Editing, Trust};
 use mailferry::deliver::dot_qmail::line::{Fault, Instruction};
 use mailferry::deliver::dot_qmail::program::{Ended, Output};
 use mailferry::deliver::dot_qmail::trouble::Trouble;
@@ -136,7 +136,7 @@ fn deliver(arguments: &Arguments) -> Result<Vec<u8>, Said> {
     env::set_current_dir(home).map_err(|e| unable("switch to", home.as_os_str().as_bytes(), &e, "4.3.0"))?;
     let interrupted = signals::interruption_with(111);
     // Looked at in this order: what is wrong with the home says nothing of the message.
-    let home_is_fine = dot_qmail::home::check(home).map_err(|trouble| say(&trouble))?;
+    let home_is_fine = dot_qmail::home::check(home, Trust::InOwner).map_err(|trouble| say(&trouble))?;
     if home_is_fine == Editing::Now && *tell {
         eprintln!("Warning: home directory is sticky.");
     } else if home_is_fine == Editing::Now {
@@ -146,7 +146,8 @@ fn deliver(arguments: &Arguments) -> Result<Vec<u8>, Said> {
     if letter.as_ref().is_some_and(|letter| is_looping(letter, address)) {
         return Err(Said::never("This message is looping: it already has my Delivered-To line. (#5.4.6)"));
     }
-    let route = Route::find(home, address, default, &mut Vec::new()).map_err(|trouble| say(&trouble))?;
+    let route = Route::find(home, address, default, Trust::InOwner, &mut Vec::new())
+        .map_err(|trouble| say(&trouble))?;
     let Some(letter) = letter else { return Ok(told(&route)) };
     let epoch = now();
     let locks = Locks::all().wanted(LOCK_TIMEOUT);
@@ -352,6 +353,8 @@ fn say(trouble: &Trouble) -> Said {
             unable("open", name.as_bytes(), source, "4.3.0")
         }
         Trouble::FileWritable { .. } => not_now("Uh-oh: .qmail file is writable. (#4.7.0)"),
+        // It is asked to trust root alone nowhere: qmail-lspawn has become the user.
+        Trouble::NotOnlyRoots { .. } => not_now("Uh-oh: not only root may write this. (#4.7.0)"),
         Trouble::NoMailbox { .. } => Said::never("Sorry, no mailbox here by that name. (#5.1.1)"),
         Trouble::Line { fault: Fault::FirstLineBlank, .. } => {
             not_now("Uh-oh: first line of .qmail file is blank. (#4.2.1)")

@@ -309,6 +309,10 @@ fn mail_does_not_go_round_in_circles() {
 #[test]
 fn what_anybody_may_have_written_is_not_believed() {
     let house = House::with(&[(".qmail-list", "./Maildir/\n")]);
+    if rustix::process::geteuid().is_root() {
+        // Root believes even less.
+        assert!(Command::new("chown").args(["-R", "65534"]).arg(house.home()).status().unwrap().success());
+    }
     house.set_mode(".", 0o757);
     house.deliver(&[]).exits(75).complains(&["4.3.5 ", "chmod o-w"]);
     house.set_mode(".", 0o1755);
@@ -490,4 +494,51 @@ fn an_lmtp_session_takes_the_route_of_each_recipient() {
     assert_eq!(house.read("got"), "Subject: s\n\ntext\n");
     assert_eq!(house.read("sender"), "s@x.example\n");
     assert_eq!(house.mail().len(), 1);
+}
+
+#[test]
+fn root_does_nothing_as_root_that_another_may_have_written() {
+    if !rustix::process::geteuid().is_root() {
+        return skipped("not root");
+    }
+    const NOBODY: u32 = 65534;
+    let house = House::with(&[(".qmail-list", "|id -u > got\n")]);
+    let list = house.home().join(".qmail-list");
+    let refused = |house: &House, name: &str| {
+        house.deliver(&[]).exits(75).complains(&["4.3.5 ", name, "root"]);
+        assert!(!house.home().join("got").exists());
+    };
+    chown(&list, Some(NOBODY), Some(NOBODY)).unwrap();
+    refused(&house, ".qmail-list");
+    chown(&list, Some(0), Some(0)).unwrap();
+    house.set_mode(".qmail-list", 0o664);
+    refused(&house, ".qmail-list");
+    house.set_mode(".qmail-list", 0o644);
+    house.set_mode("", 0o775);
+    refused(&house, "home");
+    house.set_mode("", 0o755);
+    // Somebody's link, and his directory on the way.
+    fs::rename(house.home(), house.path("real")).unwrap();
+    std::os::unix::fs::symlink("real", house.home()).unwrap();
+    std::os::unix::fs::lchown(house.home(), Some(NOBODY), None).unwrap();
+    refused(&house, "home");
+    std::os::unix::fs::lchown(house.home(), Some(0), None).unwrap();
+    house.deliver(&[]).exits(0);
+    assert_eq!(house.read("got"), "0\n");
+}
+
+#[test]
+fn root_becomes_the_account_that_is_named() {
+    if !rustix::process::geteuid().is_root() {
+        return skipped("not root");
+    }
+    let house = House::with(&[(".qmail", "|id -u > got\n"), ("got", "")]);
+    chown(house.home().join("got"), Some(65534), None).unwrap();
+    house.deliver_to("nobody@h.example", &["--user", "nobody"]).exits(0);
+    assert_eq!(house.read("got"), "65534\n");
+    // A home of somebody else, and one whose owner has no account and root's group.
+    chown(house.home(), Some(54321), Some(0)).unwrap();
+    let other = house.deliver_to("nobody@h.example", &["--user", "nobody"]).exits(75);
+    other.complains(&["4.3.5 ", "--user"]);
+    house.deliver_to("nobody@h.example", &[]).exits(75).complains(&["4.3.5 ", "group"]);
 }

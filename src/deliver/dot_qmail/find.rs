@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::home;
+use super::home::{self, Trust};
 use super::trouble::Trouble;
 use crate::mailbox::durable::Dir;
 
@@ -68,11 +68,17 @@ pub fn candidates(dash: &[u8], safe: &[u8]) -> impl Iterator<Item = (OsString, O
 /// The first of the candidates that is a regular file. What was looked at is added to `tried`.
 ///
 /// # Errors
-/// [`Trouble::FileWritable`], and [`Trouble::Unreadable`] for what is there and cannot be opened: the next
+/// [`Trouble::FileWritable`], [`Trouble::NotOnlyRoots`], and [`Trouble::Unreadable`] for what is there and cannot be opened: the next
 /// candidate might do something else with mail that is not meant for it.
-pub fn find(home: &Dir, dash: &[u8], safe: &[u8], tried: &mut Vec<Tried>) -> Result<Option<Found>, Trouble> {
+pub fn find(
+    home: &Dir,
+    dash: &[u8],
+    safe: &[u8],
+    trust: Trust,
+    tried: &mut Vec<Tried>,
+) -> Result<Option<Found>, Trouble> {
     for (name, default_at) in candidates(dash, safe) {
-        match open(home, &name)? {
+        match open(home, &name, trust)? {
             Ok((file, forward_only)) => {
                 tried.push(Tried { name: name.clone(), why_not: None });
                 return Ok(Some(Found { name, file, forward_only, default_at }));
@@ -84,7 +90,7 @@ pub fn find(home: &Dir, dash: &[u8], safe: &[u8], tried: &mut Vec<Tried>) -> Res
 }
 
 /// Opens a file, and says whether its owner may execute it.
-fn open(home: &Dir, name: &OsStr) -> Result<Result<(File, bool), WhyNot>, Trouble> {
+fn open(home: &Dir, name: &OsStr, trust: Trust) -> Result<Result<(File, bool), WhyNot>, Trouble> {
     let path = || home.path().join(name);
     let unreadable = |e: Errno| Trouble::Unreadable { path: path(), source: e.into() };
     // A FIFO is not waited for, and a symbolic link is followed.
@@ -104,6 +110,7 @@ fn open(home: &Dir, name: &OsStr) -> Result<Result<(File, bool), WhyNot>, Troubl
     if mode & home::NOT_ALLOWED != 0 {
         return Err(Trouble::FileWritable { path: path(), mode });
     }
+    trust.check(&stat, &path())?;
     Ok(Ok((File::from(fd), mode & 0o100 != 0)))
 }
 
@@ -213,7 +220,7 @@ mod tests {
 
         fn find(&self, extension: &str, tried: &mut Vec<Tried>) -> Result<Option<Found>, Trouble> {
             let dir = Dir::open(self.scratch.path()).unwrap();
-            find(&dir, b"-", extension.as_bytes(), tried)
+            find(&dir, b"-", extension.as_bytes(), Trust::InOwner, tried)
         }
     }
 

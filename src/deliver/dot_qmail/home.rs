@@ -11,16 +11,40 @@ use super::trouble::Trouble;
 pub const NOT_ALLOWED: u32 = 0o002;
 const STICKY: u32 = 0o1000;
 
+const NOT_ROOTS: u32 = 0o022;
+
+/// Whose word counts in a home directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// That of its owner and of his group: it is done with his rights.
+    InOwner,
+    /// Root's alone: it is done with root's.
+    InRoot,
+}
+
+impl Trust {
+    /// Whether what has this status may be followed.
+    pub(super) fn check(self, stat: &Stat, path: &Path) -> Result<(), Trouble> {
+        match self {
+            Trust::InRoot if stat.st_uid != 0 || mode(stat) & NOT_ROOTS != 0 => {
+                Err(Trouble::NotOnlyRoots { path: path.to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// What there is to say of the home directory before anything in it is looked at.
 ///
 /// # Errors
-/// [`Trouble::HomeWritable`], [`Trouble::Unreadable`].
-pub fn check(home: &Path) -> Result<Editing, Trouble> {
+/// [`Trouble::HomeWritable`], [`Trouble::NotOnlyRoots`], [`Trouble::Unreadable`].
+pub fn check(home: &Path, trust: Trust) -> Result<Editing, Trouble> {
     let stat = rustix::fs::stat(home).map_err(|e| Trouble::home(home, e.into()))?;
     let mode = mode(&stat);
     if mode & NOT_ALLOWED != 0 {
         return Err(Trouble::HomeWritable { home: home.to_owned(), mode });
     }
+    trust.check(&stat, home)?;
     Ok(if mode & STICKY != 0 { Editing::Now } else { Editing::No })
 }
 

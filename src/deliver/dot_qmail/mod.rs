@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use environment::Variables;
 use find::{Found, Tried};
-use home::Editing;
+use home::{Editing, Trust};
 use line::{Instruction, Line};
 use program::{Ended, Output};
 use trouble::{Place, Trouble};
@@ -84,12 +84,13 @@ impl Route {
         home: &Path,
         address: &Address,
         default: &[u8],
+        trust: Trust,
         tried: &mut Vec<Tried>,
     ) -> Result<Route, Trouble> {
-        let editing = home::check(home)?;
+        let editing = home::check(home, trust)?;
         let dir = Dir::open(home).map_err(|e| Trouble::Delivery(e.into()))?;
         let safe = find::safe(&address.extension, address.delimiter);
-        let found = find::find(&dir, &address.dash, &safe, tried)?;
+        let found = find::find(&dir, &address.dash, &safe, trust, tried)?;
         if found.is_none() && !address.dash.is_empty() {
             let last = tried.last().map(|tried| find::shown(&tried.name)).unwrap_or_default();
             return Err(Trouble::NoMailbox { home: home.to_owned(), last });

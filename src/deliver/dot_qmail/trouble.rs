@@ -46,6 +46,11 @@ pub enum Trouble {
         /// Its mode.
         mode: u32,
     },
+    /// It would be done as root, and somebody else may have written it.
+    NotOnlyRoots {
+        /// The home directory, or the file.
+        path: PathBuf,
+    },
     /// No file is for this address.
     NoMailbox {
         /// The home directory.
@@ -132,6 +137,11 @@ impl From<Trouble> for Failure {
             }
             Trouble::FileWritable { path, mode } => configuration(format!(
                 "{}: anybody may write to this file (mode {mode:04o}); run chmod o-w on it",
+                shown(&path)
+            )),
+            Trouble::NotOnlyRoots { path } => configuration(format!(
+                "{}: root follows only what root alone may write; run chmod go-w on it, or give the home \
+                 directory to its user",
                 shown(&path)
             )),
             Trouble::NoMailbox { home, last } => Failure::new(
