@@ -28,6 +28,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::deliver::now;
 use super::mailbox_arg::{Format, Mailbox};
+use super::owner;
 
 /// How long a peer may take for a command, and between two pieces of a message; and to hear us out. RFC 5321
 /// asks for at least this (4.5.3.2.7).
@@ -258,6 +259,9 @@ impl Recipients for Mailboxes<'_> {
             Target::Maildir(path) if is_folder && make_below.is_some() => Target::Folder(path),
             target => target,
         };
+        if rustix::process::geteuid().is_root() {
+            not_for_others(&target)?;
+        }
         Ok(Place { target, make_below })
     }
 
@@ -291,6 +295,17 @@ impl Recipients for Mailboxes<'_> {
         };
         mailboxes.iter().map(one).collect()
     }
+}
+
+/// Root would follow whatever links a user puts into his own directories.
+fn not_for_others(target: &Target) -> Result<(), Failure> {
+    let refuse = |failure: Failure| {
+        let text = format_args!("{}; run as the user of the mail, or with --dot-qmail", failure.text);
+        Failure::new(failure.reason, text)
+    };
+    let path = target.path();
+    let within: &[&str] = if matches!(target, Target::Mbox(..)) { &[""] } else { &["", "tmp", "new", "cur"] };
+    within.iter().try_for_each(|name| owner::only_root_can_change(&path.join(name))).map_err(refuse)
 }
 
 /// Standard input and output: pipes, or one socket.

@@ -77,6 +77,34 @@ fn later_replies(run: &Run) -> Vec<String> {
     all[start + 1..].to_vec()
 }
 
+#[test]
+fn root_delivers_into_nothing_that_a_user_can_turn_elsewhere() {
+    use std::os::unix::fs::{chown, lchown, symlink};
+    if !rustix::process::geteuid().is_root() {
+        return skipped("not root");
+    }
+    const NOBODY: Option<u32> = Some(65534);
+    let session = "LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nQUIT\n";
+    let refused = |town: &Town, template: &str| {
+        let run = run_with_stdin(town.command_for(template, &[]), wire(session)).exits(0);
+        let reply = later_replies(&run)[1].clone();
+        assert!(reply.starts_with("451 4.3.5") && reply.contains("--dot-qmail"), "{reply}");
+    };
+    let town = Town::of(&["joe"]);
+    chown(town.path("joe/Maildir"), NOBODY, None).unwrap();
+    refused(&town, "%d/%u/Maildir/");
+    chown(town.path("joe/Maildir"), Some(0), None).unwrap();
+    // His own way to what is root's.
+    fs::write(town.path("secret"), "").unwrap();
+    symlink("secret", town.path("joe.mbox")).unwrap();
+    lchown(town.path("joe.mbox"), NOBODY, None).unwrap();
+    refused(&town, "%d/%u.mbox");
+    fs::remove_dir(town.path("joe/Maildir/new")).unwrap();
+    symlink("/", town.path("joe/Maildir/new")).unwrap();
+    lchown(town.path("joe/Maildir/new"), NOBODY, None).unwrap();
+    refused(&town, "%d/%u/Maildir/");
+}
+
 const SESSION: &str = "LHLO mx\nMAIL FROM:<ann@a.example>\nRCPT TO:<joe@h.example>\nRCPT TO:<nobody@h.example>\n\
                        RCPT TO:<Eve@H.Example>\nDATA\nSubject: x\n\n.. dots\n...\nlast\n.\nQUIT\n";
 
