@@ -619,9 +619,10 @@ impl Recipients for Village {
         &mut self,
         letter: &deliver::letter::Letter,
         sender: Option<&Address>,
-        mailboxes: &[(Address, ())],
-    ) -> Vec<Result<String, Failure>> {
-        let outcome = |(recipient, ()): &(Address, ())| match &recipient.local[..] {
+        recipient: &Address,
+        (): &(),
+    ) -> Result<String, Failure> {
+        match &recipient.local[..] {
             b"full" => Err(Failure::new(Fate::OverQuota, "full is over quota")),
             b"busy" => Err(Failure::new(Fate::Locked, "busy is locked")),
             _ => {
@@ -635,8 +636,7 @@ impl Recipients for Village {
                 self.0.push((sender, recipient.shown(), text));
                 Ok(format!("{} has it", recipient.shown()))
             }
-        };
-        mailboxes.iter().map(outcome).collect()
+        }
     }
 }
 

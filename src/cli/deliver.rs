@@ -243,9 +243,14 @@ fn speak(args: &DeliverArgs) -> Exit {
         target: &|mailbox| in_folder(target(mailbox)?, args.folder.as_ref()),
     };
     let done = match &args.dot_qmail {
-        DotQmailArgs { dot_qmail: true, home: Some(home), user, .. } => {
-            let (arguments, last) = dot_qmail::arguments_of_each(env::args_os().skip(1));
-            lmtp::run_dot_qmail(home, user.as_deref(), arguments, last, &setting)
+        DotQmailArgs { dot_qmail: true, home: Some(home), user, program_timeout, .. } => {
+            let (mut arguments, last) = dot_qmail::arguments_of_each(env::args_os().skip(1));
+            let time = program_timeout.unwrap_or_else(|| {
+                let time = dot_qmail::PROGRAM_TIMEOUT_OF_A_SESSION;
+                arguments.push(format!("--program-timeout={time}").into());
+                time
+            });
+            lmtp::run_dot_qmail(home, user.as_deref(), arguments, last, time, &setting)
         }
         _ => lmtp::run(&args.lmtp, &setting),
     };

@@ -54,16 +54,21 @@ pub struct DotQmailArgs {
     /// A second delimiter beside `-`, such as `+`; in the names of files it is a `-`
     #[arg(long, value_name = "C", value_parser = parse_delimiter, help_heading = ".qmail files")]
     pub delimiter: Option<u8>,
-    /// How long a program may run; then it is killed with all that it has started. A next hop for forwards may take as
-    /// long
-    #[arg(long, value_name = "SECS", default_value_t = 900, help_heading = ".qmail files")]
-    pub program_timeout: u64,
+    /// How long a program may run, the queue program, too; then its process group is killed. A next hop for
+    /// forwards may take as long. Default: 900, with --protocol 300, and 30 more are all that a recipient has there
+    #[arg(long, value_name = "SECS", help_heading = ".qmail files")]
+    pub program_timeout: Option<u64>,
     /// Where forwards go: qmqp://HOST, qmtp://HOST, smtp://HOST, lmtp://HOST:PORT, lmtp+unix:PATH, queue:PATH or
     /// sendmail:PATH. Given again, a place for those that the one before could not take for now. Default:
     /// queue:$QMAILQUEUE, or queue:$QMAILHOME/bin/qmail-queue; $QMAILHOME is /var/qmail
     #[arg(long, value_name = "URL", requires = "dot_qmail", help_heading = ".qmail files")]
     pub via: Vec<OsString>,
 }
+
+/// For one message, in seconds.
+const PROGRAM_TIMEOUT: u64 = 900;
+/// In a session, whose peer gives up after 600 seconds (RFC 5321, 4.5.3.2.6).
+pub const PROGRAM_TIMEOUT_OF_A_SESSION: u64 = 300;
 
 /// A part of the manual page of deliver.
 pub const MANUAL: &str = r#".SH ".QMAIL FILES"
@@ -178,7 +183,7 @@ pub fn run(order: &Order<'_>, letter: &Letter, reporter: &mut Reporter) -> Resul
     prepared.address.sender = draft.sender().to_vec();
     let route = prepared.find(&mut Vec::new())?;
     let Rules { now, interrupted, .. } = order.rules;
-    let time = Duration::from_secs(order.args.program_timeout);
+    let time = Duration::from_secs(order.args.program_timeout.unwrap_or(PROGRAM_TIMEOUT));
     let how =
         How { epoch: now.as_secs() as i64, output: Output::Kept, program: Limits { time, interrupted } };
     let mut native = Native {

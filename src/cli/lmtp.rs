@@ -45,8 +45,8 @@ pub struct LmtpArgs {
     /// for each
     ///
     /// With PIPELINING, SIZE, 8BITMIME and ENHANCEDSTATUSCODES. A command has at most 4096 bytes, a message at most
-    /// 1000 recipients; a peer that says nothing for 300 seconds is told 421 4.4.2. A recipient is told 250 when
-    /// all of them are through and his message is on stable storage. Exit code 0: the peer has said QUIT, or has
+    /// 1000 recipients; a peer that says nothing for 300 seconds is told 421 4.4.2. A recipient is told 250 as
+    /// soon as his message is on stable storage, and the ones behind him wait. Exit code 0: the peer has said QUIT, or has
     /// closed between two messages; else 75.
     #[arg(long, value_enum, value_name = "NAME", requires = "recipients", help_heading = "LMTP",
         conflicts_with_all = ["sender", "recipient", "dry_run", "json", "verbose"])]
@@ -115,12 +115,13 @@ pub fn run(args: &LmtpArgs, setting: &Setting<'_>) -> Result<(), Failure> {
 }
 
 /// Speaks for recipients who are served by `deliver --dot-qmail`, a process for each. `arguments` and
-/// `last_arguments` are those of all of them, before and behind what is said of one.
+/// `last_arguments` are those of all of them, before and behind what is said of one; `program_timeout` is in seconds.
 pub fn run_dot_qmail(
     home: &OsStr,
     user: Option<&OsStr>,
     arguments: Vec<OsString>,
     last_arguments: Vec<OsString>,
+    program_timeout: u64,
     setting: &Setting<'_>,
 ) -> Result<(), Failure> {
     let template = |option: &str, text: &OsStr| {
@@ -137,6 +138,7 @@ pub fn run_dot_qmail(
         home: template("--home", home)?,
         user: template("--user", user.unwrap_or(OsStr::new("%u")))?,
         delimiters: &delimiters,
+        time: Duration::from_secs(program_timeout.saturating_add(30)),
         interrupted: setting.rules.interrupted,
     };
     speak(&mut programs, setting)
@@ -269,31 +271,29 @@ impl Recipients for Mailboxes<'_> {
         &mut self,
         letter: &Letter,
         sender: Option<&Address>,
-        mailboxes: &[(Address, Place)],
-    ) -> Vec<Result<String, Failure>> {
-        let one = |(recipient, place): &(Address, Place)| {
-            let envelope = Envelope {
-                sender: Some(sender.map(Address::to_bytes).unwrap_or_default()),
-                recipient: Some(recipient.to_bytes()),
-            };
-            // Whoever speaks LMTP puts a Received field on top of what it takes in: a Delivered-To above it is
-            // of this delivery.
-            let draft = Draft::new(letter, &envelope, true)?;
-            let rules = Rules { now: now(), ..self.setting.rules };
-            if let Some(from) = &place.make_below {
-                let made_with_it = matches!(place.target, Target::Folder(_));
-                let path = place.target.path();
-                make_parents(if made_with_it { parent_of(path) } else { path }, from)?;
-            }
-            let delivered = deliver::deliver(&draft, std::slice::from_ref(&place.target), &rules)?;
-            for one in &delivered {
-                one.findings
-                    .iter()
-                    .for_each(|odd| complain(format_args!("{}: {}", shown(&one.path), odd.message)));
-            }
-            Ok(delivered.iter().map(|one| shown(&one.path)).collect::<Vec<_>>().join(", "))
+        recipient: &Address,
+        place: &Place,
+    ) -> Result<String, Failure> {
+        let envelope = Envelope {
+            sender: Some(sender.map(Address::to_bytes).unwrap_or_default()),
+            recipient: Some(recipient.to_bytes()),
         };
-        mailboxes.iter().map(one).collect()
+        // Whoever speaks LMTP puts a Received field on top of what it takes in: a Delivered-To above it is
+        // of this delivery.
+        let draft = Draft::new(letter, &envelope, true)?;
+        let rules = Rules { now: now(), ..self.setting.rules };
+        if let Some(from) = &place.make_below {
+            let made_with_it = matches!(place.target, Target::Folder(_));
+            let path = place.target.path();
+            make_parents(if made_with_it { parent_of(path) } else { path }, from)?;
+        }
+        let delivered = deliver::deliver(&draft, std::slice::from_ref(&place.target), &rules)?;
+        for one in &delivered {
+            one.findings
+                .iter()
+                .for_each(|odd| complain(format_args!("{}: {}", shown(&one.path), odd.message)));
+        }
+        Ok(delivered.iter().map(|one| shown(&one.path)).collect::<Vec<_>>().join(", "))
     }
 }
 

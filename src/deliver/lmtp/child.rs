@@ -2,8 +2,7 @@
 //! So the rights of one user are never those of another, and what goes wrong with one does so alone.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
@@ -29,6 +28,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Who tells us to end tells our children for the most part, too (systemd, a terminal); a second signal would
 /// have them end without cleaning up. So they have this long to end by themselves.
 const BEFORE_TELLING: Duration = Duration::from_secs(2);
+/// One that is told has this long; it gives its own programs two seconds.
+const BEFORE_KILLING: Duration = Duration::from_secs(10);
 
 /// Delivery by a program that takes `--home`, `--user`, `--recipient`, `--sender` and `-n`, and whose exit codes
 /// are those of sysexits(3): `mailferry deliver --dot-qmail`.
@@ -46,6 +47,8 @@ pub struct Programs<'a> {
     pub user: Template,
     /// What divides user and extension.
     pub delimiters: &'a [u8],
+    /// How long a program has for one recipient; then it is killed.
+    pub time: Duration,
     /// Set when we are to end: then the program is told to.
     pub interrupted: &'a AtomicBool,
 }
@@ -78,26 +81,12 @@ impl Recipients for Programs<'_> {
         &mut self,
         letter: &Letter,
         sender: Option<&Address>,
-        mailboxes: &[(Address, Vec<OsString>)],
-    ) -> Vec<Result<String, Failure>> {
+        recipient: &Address,
+        arguments: &Vec<OsString>,
+    ) -> Result<String, Failure> {
         let sender = OsString::from_vec(sender.map(Address::to_bytes).unwrap_or_default());
-        let told = [joined("--sender=", sender)];
-        let one = |file: &mut File, arguments: &[OsString]| {
-            let failed = || Error::io("read again", "the message");
-            file.rewind().map_err(failed())?;
-            let stdin = file.try_clone().map_err(failed())?;
-            self.run(arguments, &told, stdin.into())
-        };
-        match letter.file(&[], 0) {
-            Ok(mut file) => {
-                let outcome = |(recipient, arguments): &(Address, Vec<OsString>)| {
-                    one(&mut file, arguments)?;
-                    Ok(format!("delivered to {}", recipient.shown()))
-                };
-                mailboxes.iter().map(outcome).collect()
-            }
-            Err(error) => vec![Err(Failure::from(error)); mailboxes.len()],
-        }
+        self.run(arguments, &[joined("--sender=", sender)], letter.file(&[], 0)?.into())?;
+        Ok(format!("delivered to {}", recipient.shown()))
     }
 }
 
@@ -115,12 +104,21 @@ impl Programs<'_> {
         command.stdin(stdin).stdout(Stdio::null()).stderr(Stdio::piped());
         let failed = |action| Error::io(action, &self.program);
         let mut child = command.spawn().map_err(failed("run"))?;
-        let (status, said) = self.attend(&mut child).map_err(failed("wait for"))?;
+        let attended = self.attend(&mut child);
+        if !matches!(attended, Ok(Some(_))) {
+            // It may be stopped, by those whose programs it runs: SIGKILL ends it even so.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let Some((status, said)) = attended.map_err(failed("wait for"))? else {
+            return Err(Failure::new(Reason::TryAgain, "the delivery took too long and was killed"));
+        };
         if status.success() { Ok(()) } else { Err(outcome(status, &said)) }
     }
 
-    /// Waits for the program, and hears what it has to say.
-    fn attend(&self, child: &mut Child) -> io::Result<(ExitStatus, Vec<u8>)> {
+    /// Waits for the program, and hears what it has to say; None when its time is up.
+    fn attend(&self, child: &mut Child) -> io::Result<Option<(ExitStatus, Vec<u8>)>> {
+        let started = Instant::now();
         let mut said = Vec::new();
         let mut stderr = child.stderr.take();
         if let Some(pipe) = &stderr {
@@ -137,7 +135,11 @@ impl Programs<'_> {
                 stderr = None;
             }
             if let Some(status) = status {
-                return Ok((status, said));
+                return Ok(Some((status, said)));
+            }
+            let is_overdue = |since: Instant| since.elapsed() > BEFORE_TELLING + BEFORE_KILLING;
+            if started.elapsed() > self.time || interrupted_at.is_some_and(is_overdue) {
+                return Ok(None);
             }
             if self.interrupted.load(Ordering::Relaxed) && !is_told {
                 let since = *interrupted_at.get_or_insert_with(Instant::now);
@@ -212,6 +214,14 @@ mod tests {
         script: &str,
         interrupted: &AtomicBool,
     ) -> (Result<(), Failure>, Option<Result<String, Failure>>, String) {
+        delivered_within(Duration::from_secs(600), script, interrupted)
+    }
+
+    fn delivered_within(
+        time: Duration,
+        script: &str,
+        interrupted: &AtomicBool,
+    ) -> (Result<(), Failure>, Option<Result<String, Failure>>, String) {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("joe")).unwrap();
         let program = dir.path().join("program");
@@ -226,6 +236,7 @@ mod tests {
             home: Template::parse(&home).unwrap(),
             user: Template::parse(b"%u").unwrap(),
             delimiters: b"-",
+            time,
             interrupted,
         };
         let joe = Address { local: b"Joe-Lists".to_vec(), domain: Some(b"h.example".to_vec()) };
@@ -234,7 +245,8 @@ mod tests {
         let letter = arriving.finish().unwrap();
         let found = programs.look_up(&joe);
         let outcome = found.clone().ok().map(|mailbox| {
-            programs.deliver(&letter, None, &[(joe.clone(), mailbox.clone()), (joe, mailbox)]).pop().unwrap()
+            let _ = programs.deliver(&letter, None, &joe, &mailbox);
+            programs.deliver(&letter, None, &joe, &mailbox)
         });
         let out = fs::read_to_string(dir.path().join("out")).unwrap_or_default();
         (found.map(drop), outcome, out.replace(dir.path().to_str().unwrap(), "DIR"))
@@ -290,6 +302,7 @@ mod tests {
             home: Template::parse(b"/usr/%u/nothing").unwrap(),
             user: Template::parse(b"%u").unwrap(),
             delimiters: b"-",
+            time: Duration::from_secs(5),
             interrupted: &NOT_YET,
         };
         let address = |local: &[u8]| Address { local: local.to_vec(), domain: None };
@@ -305,5 +318,12 @@ mod tests {
         let script = "trap 'echo 4.3.2 told >&2; exit 75' TERM; while :; do sleep 0.05; done";
         let (found, _, _) = delivered(script, &AtomicBool::new(true));
         assert_eq!(found.unwrap_err(), Failure::new(Reason::Interrupted, "told"));
+    }
+
+    #[test]
+    fn a_program_that_is_stopped_has_its_time_like_any_other() {
+        let (found, _, _) = delivered_within(Duration::from_millis(100), "kill -STOP $$", &NOT_YET);
+        let failure = found.unwrap_err();
+        assert!(failure.reason == Reason::TryAgain && failure.text.contains("too long"), "{failure}");
     }
 }

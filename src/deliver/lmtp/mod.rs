@@ -34,12 +34,13 @@ pub trait Recipients {
     /// Finds a recipient, before the message has come: whoever is refused here costs nobody a message.
     fn look_up(&mut self, recipient: &Address) -> Result<Self::Mailbox, Failure>;
 
-    /// Delivers: one outcome for each of `mailboxes`, in their order. With `Ok` the message is on stable
-    /// storage, or the next hop has it; the sentence says where. No sender is the null sender.
+    /// Delivers to one of them. With `Ok` the message is on stable storage, or the next hop has it; the sentence
+    /// says where. No sender is the null sender.
     fn deliver(
         &mut self,
         letter: &Letter,
         sender: Option<&Address>,
-        mailboxes: &[(Address, Self::Mailbox)],
-    ) -> Vec<Result<String, Failure>>;
+        recipient: &Address,
+        mailbox: &Self::Mailbox,
+    ) -> Result<String, Failure>;
 }

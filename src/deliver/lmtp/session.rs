@@ -11,7 +11,7 @@ use super::address::Address;
 use super::command::{self, Command};
 use super::data::Unstuffing;
 use super::reply::Reply;
-use crate::deliver::failure::{Failure, Reason};
+use crate::deliver::failure::Failure;
 use crate::deliver::letter::{Arriving, Letter};
 
 /// The longest line of a command, with its end: eight times what RFC 5321 asks for.
@@ -194,22 +194,24 @@ impl<R: Recipients> Session<'_, R> {
     /// named twice (RFC 2033, 4.2).
     fn data(&mut self, transaction: &Transaction<R::Mailbox>) -> Result<(), Ending> {
         self.wire.say(354, "end with a dot on a line by itself");
-        let mailboxes = &transaction.mailboxes;
-        let outcomes = match self.receive()? {
-            Ok(letter) => self.recipients.deliver(&letter, transaction.sender.as_ref(), mailboxes),
-            Err(failure) => vec![Err(failure); mailboxes.len()],
-        };
-        for n in 0..mailboxes.len() {
-            let unknown = || Err(Failure::new(Reason::TryAgain, "nobody knows how it went"));
-            let reply = match outcomes.get(n).cloned().unwrap_or_else(unknown) {
+        let letter = self.receive()?;
+        let sender = transaction.sender.as_ref();
+        for (recipient, mailbox) in &transaction.mailboxes {
+            let outcome = match &letter {
+                Ok(letter) => self.recipients.deliver(letter, sender, recipient, mailbox),
+                Err(failure) => Err(failure.clone()),
+            };
+            let reply = match outcome {
                 Ok(text) => Reply::new(250, &format!("2.0.0 {text}")),
                 Err(failure) => Reply::of(&failure),
             };
             self.wire.reply(&reply);
+            // At once, whatever has come already: what happens with the next recipient, or the next message, must
+            // not cost the peer this outcome. If it does not listen any more, it will hand over again what it
+            // has heard nothing of: that is not delivered.
+            self.wire.flush()?;
         }
-        // At once, even if more has come already: what happens with the next message must not cost the peer
-        // the outcome of this one.
-        self.wire.flush()
+        Ok(())
     }
 
     /// Takes the message, to its end even if it cannot be kept: only then does the peer listen.
@@ -552,6 +554,9 @@ mod tests {
         assert_eq!(promises::lmtp_spoken(Script::of(sent, &[]), None).writes, 2);
         let byte_by_byte = promises::lmtp_spoken(Script::of(sent, &vec![1; sent.len()]), None);
         assert_eq!(byte_by_byte.writes, 5);
+        // But no outcome waits for the next recipient.
+        let sent = b"LHLO mx\r\nMAIL FROM:<>\r\nRCPT TO:<joe@h>\r\nRCPT TO:<ann@h>\r\nDATA\r\nx\r\n.\r\n";
+        assert_eq!(promises::lmtp_spoken(Script::of(sent, &[]), None).writes, 3);
     }
 
     proptest! {
