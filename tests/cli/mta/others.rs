@@ -169,7 +169,11 @@ fn a_connection_to_the_systemd_socket_delivers() {
     let maildir = world.maildir("/var/vmail/example.org/joe", VMAIL);
     let socket = of_unit(".socket", "ListenStream=");
     let start = of_unit(".service", "ExecStart=");
-    let start = format!("exec systemd-socket-activate --accept --inetd --listen={socket} {start}");
+    // The unit says User=vmail, which is systemd's own part.
+    let start = format!(
+        "exec systemd-socket-activate --accept --inetd --listen={socket} \
+         setpriv --reuid=vmail --regid=vmail --clear-groups {start}"
+    );
     fs::create_dir_all(world.path(&socket).parent().unwrap()).unwrap();
     let mut server = world.command(["/bin/sh", "-c", &start]).stderr(Stdio::null()).spawn().unwrap();
     let mut stream = world.until("the socket", || UnixStream::connect(world.path(&socket)).ok());
