@@ -1,5 +1,6 @@
 //! Somebody else's program, in a process group of its own: it ends when its time is up, and what it started
-//! ends with it.
+//! ends with it as long as it stays in the group.
+#![allow(unsafe_code)]
 
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -48,6 +49,7 @@ pub struct Running {
 impl Running {
     /// Starts it. Not by a shell of its own, and with what `command` says.
     pub fn start(command: &mut Command) -> io::Result<Running> {
+        end_with_us(command);
         let child = command.process_group(0).spawn()?;
         Ok(Running { group: Pid::from_child(&child), child, started: Instant::now(), reaped: false })
     }
@@ -117,6 +119,28 @@ impl Drop for Running {
         }
     }
 }
+
+/// Has the system end the program if we are killed: nobody else would know of it. What it has started itself is
+/// not reached so.
+#[cfg(target_os = "linux")]
+fn end_with_us(command: &mut Command) {
+    let us = rustix::process::getpid();
+    // SAFETY: the closure runs between fork and exec, and makes two system calls.
+    unsafe {
+        command.pre_exec(move || {
+            rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
+            // We may have ended before that: then nothing is told any more.
+            match rustix::process::getppid() == Some(us) {
+                true => Ok(()),
+                false => Err(io::ErrorKind::Interrupted.into()),
+            }
+        });
+    }
+}
+
+/// Other systems have no such signal.
+#[cfg(not(target_os = "linux"))]
+fn end_with_us(_: &mut Command) {}
 
 /// For [`Running::attend`] where there is nothing to do.
 pub fn idle(time: Duration) -> io::Result<()> {

@@ -542,3 +542,20 @@ fn root_becomes_the_account_that_is_named() {
     other.complains(&["4.3.5 ", "--user"]);
     house.deliver_to("nobody@h.example", &[]).exits(75).complains(&["4.3.5 ", "group"]);
 }
+
+#[test]
+fn a_program_does_not_outlive_a_delivery_that_is_killed() {
+    let house = House::with(&[(".qmail", "|echo $$ > new; mv new pid; while :; do sleep 0.1; done\n")]);
+    let mut command = house.command(&["-r", "joe@h.example"]);
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(MESSAGE.as_bytes()).unwrap();
+    while !house.home().join("pid").exists() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let stat = format!("/proc/{}/stat", house.read("pid").trim());
+    while fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
