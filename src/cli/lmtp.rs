@@ -261,6 +261,14 @@ impl Recipients for Mailboxes<'_> {
             Target::Maildir(path) if is_folder && make_below.is_some() => Target::Folder(path),
             target => target,
         };
+        // A sender would hold the lock of somebody's mailbox by writing to him.
+        if matches!(target, Target::Mbox(..))
+            && !template.is_fixed()
+            && target.path().as_os_str().as_bytes().ends_with(b".lock")
+        {
+            let text = format_args!("{}: a name that ends in .lock is that of a lock", shown(target.path()));
+            return Err(Failure::new(Reason::BadAddress, text));
+        }
         if rustix::process::geteuid().is_root() {
             not_for_others(&target)?;
         }

@@ -78,6 +78,15 @@ fn later_replies(run: &Run) -> Vec<String> {
 }
 
 #[test]
+fn nobody_is_called_like_the_lock_of_a_mailbox() {
+    let town = Town::of(&["x"]);
+    let session = "LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe.lock@h.example>\nDATA\nx\n.\nQUIT\n";
+    fs::write(town.path("joe.lock"), "").unwrap();
+    let run = run_with_stdin(town.command_for("%d/%u", &[]), wire(session)).exits(0);
+    assert!(later_replies(&run)[1].starts_with("550 5.1.3"));
+}
+
+#[test]
 fn root_delivers_into_nothing_that_a_user_can_turn_elsewhere() {
     use std::os::unix::fs::{chown, lchown, symlink};
     if !rustix::process::geteuid().is_root() {
