@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -178,7 +178,8 @@ pub fn complain(what: impl Display) {
     let same = |a: &rustix::fs::Stat, b: &rustix::fs::Stat| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
     let stats = (rustix::fs::fstat(io::stdout()), rustix::fs::fstat(io::stderr()));
     if !matches!(stats, (Ok(out), Ok(err)) if same(&out, &err)) {
-        eprintln!("{what}");
+        // Nobody may listen: that is no reason to end.
+        let _ = writeln!(io::stderr(), "{what}");
     }
 }
 

@@ -138,7 +138,7 @@ fn deliver(arguments: &Arguments) -> Result<Vec<u8>, Said> {
     // Looked at in this order: what is wrong with the home says nothing of the message.
     let home_is_fine = dot_qmail::home::check(home, Trust::InOwner).map_err(|trouble| say(&trouble))?;
     if home_is_fine == Editing::Now && *tell {
-        eprintln!("Warning: home directory is sticky.");
+        let _ = writeln!(io::stderr(), "Warning: home directory is sticky.");
     } else if home_is_fine == Editing::Now {
         return Err(say(&Trouble::Editing { home: home.clone() }));
     }
