@@ -48,7 +48,7 @@ pub struct DotQmailArgs {
     #[arg(long, value_name = "DIR", requires = "dot_qmail", help_heading = ".qmail files")]
     pub home: Option<OsString>,
     /// Whose home it is: what follows this name and a delimiter in the local part is the extension, and all of it
-    /// where it begins otherwise. Default: $USER, or the local part up to its first delimiter
+    /// where it begins otherwise. Default: $USER where the local part begins so, or else that up to its first delimiter
     #[arg(long, value_name = "NAME", requires = "dot_qmail", help_heading = ".qmail files")]
     pub user: Option<OsString>,
     /// A second delimiter beside `-`, such as `+`; in the names of files it is a `-`
@@ -246,7 +246,9 @@ impl Prepared {
         let recipient = recipient.ok_or_else(|| {
             wrong("--dot-qmail goes by the recipient; say -r, or RECIPIENT in the environment")
         })?;
-        let user = user.clone().or_else(|| env::var_os("USER").filter(|user| !user.is_empty()));
+        let user = user.clone().or_else(|| {
+            env::var_os("USER").filter(|user| is_user_of(user.as_bytes(), recipient, *delimiter))
+        });
         let sender = order.envelope.sender.clone().unwrap_or_default();
         let host = order.rules.locks.host.as_bytes();
         let address = address(recipient, user.as_deref().map(OsStr::as_bytes), sender, *delimiter, host);
@@ -266,6 +268,14 @@ impl Prepared {
     fn find(&self, tried: &mut Vec<Tried>) -> Result<Route, Failure> {
         Ok(Route::find(&self.home, &self.address, &self.default, self.trust, tried)?)
     }
+}
+
+/// Whether $USER is about this recipient, and not about whoever has started the mail system.
+fn is_user_of(user: &[u8], recipient: &[u8], delimiter: Option<u8>) -> bool {
+    let (local, _) = envelope::split(recipient);
+    let rest = local.split_at_checked(user.len()).filter(|(own, _)| own.eq_ignore_ascii_case(user));
+    let follows = |&b: &u8| b == b'-' || Some(b) == delimiter;
+    !user.is_empty() && rest.is_some_and(|(_, rest)| rest.first().is_none_or(follows))
 }
 
 /// Divides a recipient into user and extension.

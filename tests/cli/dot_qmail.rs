@@ -415,6 +415,8 @@ fn the_recipient_is_found_where_mail_systems_put_it() {
         &[("LOCAL", "joe-list"), ("HOST", "h.example")],
         &[("LOCAL_PART", "joe"), ("LOCAL_PART_SUFFIX", "-list"), ("DOMAIN", "h.example")],
         &[("RECIPIENT", "joe-list@h.example"), ("USER", "joe")],
+        // Of whoever started the mail system.
+        &[("RECIPIENT", "joe-list@h.example"), ("USER", "root")],
     ] {
         let house = House::with(&[(".qmail-list", "|printf '%s %s %s' $USER $RECIPIENT $EXT > got\n")]);
         let mut command = house.command(&[]);

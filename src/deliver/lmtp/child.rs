@@ -43,7 +43,7 @@ pub struct Programs<'a> {
     pub last_arguments: Vec<OsString>,
     /// The home directory of a recipient.
     pub home: Template,
-    /// Its user; `%u` is the local part up to the delimiter.
+    /// Its user; `%u` is the longest beginning of the local part, up to a delimiter, that has a home.
     pub user: Template,
     /// What divides user and extension.
     pub delimiters: &'a [u8],
@@ -58,7 +58,10 @@ impl Recipients for Programs<'_> {
     type Mailbox = Vec<OsString>;
 
     fn look_up(&mut self, recipient: &Address) -> Result<Vec<OsString>, Failure> {
-        let parts = Parts::of(recipient, self.delimiters);
+        let has_home = |parts: &Parts| self.home.expand(parts).is_ok_and(|home| home.is_dir());
+        let mut divided = Parts::longest_user_first(recipient, self.delimiters);
+        let parts = if self.home.has_user() { divided.find(has_home) } else { None };
+        let parts = parts.unwrap_or_else(|| Parts::of(recipient, self.delimiters));
         let home = self.home.expand(&parts)?;
         match std::fs::metadata(&home) {
             Ok(_) => {}
@@ -325,5 +328,27 @@ mod tests {
         let (found, _, _) = delivered_within(Duration::from_millis(100), "kill -STOP $$", &NOT_YET);
         let failure = found.unwrap_err();
         assert!(failure.reason == Reason::TryAgain && failure.text.contains("too long"), "{failure}");
+    }
+
+    #[test]
+    fn a_users_name_may_have_a_delimiter_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        ["mary", "mary-ann"].map(|user| fs::create_dir(dir.path().join(user)).unwrap());
+        let mut programs = Programs {
+            program: "/bin/true".into(),
+            arguments: Vec::new(),
+            last_arguments: Vec::new(),
+            home: Template::parse(&[dir.path().as_os_str().as_encoded_bytes(), b"/%u"].concat()).unwrap(),
+            user: Template::parse(b"%u").unwrap(),
+            delimiters: b"-",
+            time: Duration::from_secs(600),
+            interrupted: &NOT_YET,
+        };
+        let mut user_of = |local: &[u8]| {
+            programs.look_up(&Address { local: local.to_vec(), domain: None }).unwrap()[1].clone()
+        };
+        assert_eq!(user_of(b"mary-ann"), "--user=mary-ann");
+        assert_eq!(user_of(b"Mary-Ann-list-x"), "--user=mary-ann");
+        assert_eq!(user_of(b"mary-anne"), "--user=mary");
     }
 }

@@ -52,6 +52,24 @@ impl Parts {
         let domain = address.domain.as_deref().unwrap_or_default().to_ascii_lowercase();
         Parts { user, domain, extension }
     }
+
+    /// The ways to divide the local part, the longest user first: there may be both a mary-ann and a mary
+    /// (qmail-getpw(8)).
+    pub fn longest_user_first(address: &Address, delimiters: &[u8]) -> impl Iterator<Item = Parts> {
+        let whole = Parts::of(address, b"");
+        let ends: Vec<usize> =
+            (0..whole.user.len()).rev().filter(|&at| delimiters.contains(&whole.user[at])).collect();
+        let divided = |whole: &Parts, end: usize| Parts {
+            user: whole.user[..end].to_vec(),
+            extension: whole.user[end + 1..].to_vec(),
+            domain: whole.domain.clone(),
+        };
+        let shorter = {
+            let whole = whole.clone();
+            ends.into_iter().map(move |end| divided(&whole, end))
+        };
+        std::iter::once(whole).chain(shorter)
+    }
 }
 
 impl Template {
@@ -98,6 +116,11 @@ impl Template {
     /// Whether it has a place for the extension.
     pub fn has_extension(&self) -> bool {
         self.0.contains(&Piece::Extension)
+    }
+
+    /// Whether it has a place for the user.
+    pub fn has_user(&self) -> bool {
+        self.0.contains(&Piece::User)
     }
 
     /// Whether it is the same path for every recipient.
