@@ -355,6 +355,7 @@ fn say(trouble: &Trouble) -> Said {
         Trouble::FileWritable { .. } => not_now("Uh-oh: .qmail file is writable. (#4.7.0)"),
         // It is asked to trust root alone nowhere: qmail-lspawn has become the user.
         Trouble::NotOnlyRoots { .. } => not_now("Uh-oh: not only root may write this. (#4.7.0)"),
+        Trouble::TooLarge { .. } => not_now("Uh-oh: .qmail file is too large. (#4.3.0)"),
         Trouble::NoMailbox { .. } => Said::never("Sorry, no mailbox here by that name. (#5.1.1)"),
         Trouble::Line { fault: Fault::FirstLineBlank, .. } => {
             not_now("Uh-oh: first line of .qmail file is blank. (#4.2.1)")

@@ -326,6 +326,14 @@ fn what_anybody_may_have_written_is_not_believed() {
 }
 
 #[test]
+fn a_file_that_is_too_large_is_not_read_to_its_end() {
+    let house = House::with(&[(".qmail-list", "")]);
+    let file = fs::File::options().write(true).open(house.home().join(".qmail-list")).unwrap();
+    file.set_len(1 << 40).unwrap();
+    house.deliver(&[]).exits(75).complains(&["4.3.5 ", ".qmail-list", "1 MiB"]);
+}
+
+#[test]
 fn a_file_that_may_not_be_followed_is_not_begun() {
     for (text, mode, words) in [
         ("./Maildir/\n+list\n|cat\n", 0o644, "line 3"),

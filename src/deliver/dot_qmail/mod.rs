@@ -27,6 +27,9 @@ use crate::mailbox::durable::Dir;
 use crate::transport::Envelope;
 use crate::transport::child::Limits;
 
+/// The largest file that is followed, in bytes: what is larger is no text that a person wrote.
+const LARGEST: u64 = 1 << 20;
+
 /// Whom a message is for. All are bytes; a recipient is `LOCAL@HOST`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Address {
@@ -110,7 +113,12 @@ impl Route {
         let mut text = Vec::new();
         if let Some(Found { name, mut file, forward_only, default_at }) = found {
             let path = home.join(&name);
-            file.read_to_end(&mut text).map_err(|source| Trouble::Unreadable { path, source })?;
+            let read = (&mut file).take(LARGEST + 1).read_to_end(&mut text);
+            match read {
+                Ok(length) if length as u64 > LARGEST => return Err(Trouble::TooLarge { path }),
+                Ok(_) => {}
+                Err(source) => return Err(Trouble::Unreadable { path, source }),
+            }
             route.by_default = text.is_empty();
             route.forward_only = forward_only && !text.is_empty();
             route.default_at = default_at;

@@ -51,6 +51,11 @@ pub enum Trouble {
         /// The home directory, or the file.
         path: PathBuf,
     },
+    /// A file is larger than 1 MiB.
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
     /// No file is for this address.
     NoMailbox {
         /// The home directory.
@@ -144,6 +149,9 @@ impl From<Trouble> for Failure {
                  directory to its user",
                 shown(&path)
             )),
+            Trouble::TooLarge { path } => {
+                configuration(format!("{}: a .qmail file has at most 1 MiB", shown(&path)))
+            }
             Trouble::NoMailbox { home, last } => Failure::new(
                 Reason::NoSuchMailbox,
                 format!("no mailbox here by that name: {} has no {last}", shown(&home)),
