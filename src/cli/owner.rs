@@ -54,7 +54,8 @@ pub fn become_owner_of(home: &Path, user: Option<&OsStr>) -> Result<Acting, Fail
     if account.is_none() && gid == 0 {
         return Err(wrong("its owner has no account, and the group that it has is root's; run chgrp on it"));
     }
-    become_user(uid, gid, account.as_ref()).map(|()| Acting::AsUser).map_err(|e| {
+    let became = become_user(uid, gid, account.as_ref()).and_then(|()| leave_behind(account.as_ref()));
+    became.map(|()| Acting::AsUser).map_err(|e| {
         let text = format!("{}: cannot become user {uid}: {e}", shown(home));
         Failure::new(Reason::TryAgain, text)
     })
@@ -136,6 +137,45 @@ fn become_user(uid: u32, gid: u32, account: Option<&Account>) -> io::Result<()> 
         true => Ok(()),
         false => Err(io::ErrorKind::PermissionDenied.into()),
     }
+}
+
+/// What root had is not his: programs find a fixed PATH, the language, the time zone and who they are, and none
+/// of the files that root had open.
+fn leave_behind(account: Option<&Account>) -> io::Result<()> {
+    let name = account.map(|account| OsStr::from_bytes(account.name.as_bytes()));
+    // SAFETY: there is one thread, so nobody reads the environment meanwhile; signal handlers do not.
+    unsafe {
+        for (key, _) in std::env::vars_os() {
+            // QMAILHOME says where the next hop's settings are.
+            if key != "TZ" && key != "LANG" && key != "QMAILHOME" {
+                std::env::remove_var(key);
+            }
+        }
+        std::env::set_var("PATH", "/usr/local/bin:/usr/bin:/bin");
+        std::env::set_var("SHELL", "/bin/sh");
+        if let Some(name) = name {
+            std::env::set_var("LOGNAME", name);
+        }
+    }
+    close_on_exec()
+}
+
+/// All descriptors but the standard ones are for us alone. Not all of those that we were given are so.
+fn close_on_exec() -> io::Result<()> {
+    let open: Vec<i32> = std::fs::read_dir("/proc/self/fd")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|fd| *fd > 2)
+        .collect();
+    for fd in open {
+        // SAFETY: a system call without memory of ours; a descriptor that is closed meanwhile is an error.
+        match unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } {
+            -1 if io::Error::last_os_error().raw_os_error() != Some(libc::EBADF) => {
+                return Err(io::Error::last_os_error());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 struct Account {

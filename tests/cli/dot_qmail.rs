@@ -569,3 +569,25 @@ fn a_program_does_not_outlive_a_delivery_that_is_killed() {
         std::thread::sleep(Duration::from_millis(10));
     }
 }
+
+#[test]
+fn programs_of_a_user_have_nothing_of_roots() {
+    if !rustix::process::geteuid().is_root() {
+        return skipped("not root");
+    }
+    let house = House::with(&[(".qmail", "|env > got; ls /proc/$$/fd > open\n"), ("got", ""), ("open", "")]);
+    let _ = ["", "got", "open"].map(|name| chown(house.home().join(name), Some(65534), Some(65534)).unwrap());
+    let mut command = Command::new("/bin/sh");
+    let ours = house.command(&["-r", "joe@h.example"]);
+    command
+        .args(["-c", "exec 7</dev/null; exec \"$0\" \"$@\""])
+        .arg(ours.get_program())
+        .args(ours.get_args());
+    command.env_clear().env("SECRET", "x").env("LD_LIBRARY_PATH", "/x").env("TZ", "UTC");
+    run_with_stdin(command, MESSAGE).exits(0);
+    let got = house.read("got");
+    let has = |line: &str| got.lines().any(|got| got == line);
+    assert!(has("TZ=UTC") && has("LOGNAME=nobody") && has("SHELL=/bin/sh") && has("USER=joe"), "{got}");
+    assert!(!got.contains("SECRET") && !got.contains("LD_LIBRARY"), "{got}");
+    assert!(!house.read("open").lines().any(|fd| fd == "7"));
+}

@@ -333,7 +333,7 @@ mod tests {
     #[test]
     fn a_users_name_may_have_a_delimiter_in_it() {
         let dir = tempfile::tempdir().unwrap();
-        ["mary", "mary-ann"].map(|user| fs::create_dir(dir.path().join(user)).unwrap());
+        let _ = ["mary", "mary-ann"].map(|user| fs::create_dir(dir.path().join(user)).unwrap());
         let mut programs = Programs {
             program: "/bin/true".into(),
             arguments: Vec::new(),
