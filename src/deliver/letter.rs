@@ -168,8 +168,16 @@ impl Letter {
 
     /// A new file without a name, standing at its beginning: `top`, then the message from offset `from` on.
     pub fn file(&self, top: &[u8], from: u64) -> Result<File> {
-        let mut file = durable::anonymous_file(&self.spool_dir)?;
         let failed = || Error::io("write a temporary file in", &self.spool_dir);
+        let mut file = match durable::anonymous_file(&self.spool_dir) {
+            // We may have become a user since the letter came, and the directory be root's only.
+            #[cfg(target_os = "linux")]
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
+                let memory = rustix::fs::memfd_create("message", rustix::fs::MemfdFlags::CLOEXEC);
+                File::from(memory.map_err(|e| failed()(e.into()))?)
+            }
+            other => other?,
+        };
         durable::write_all(&file, top).map_err(failed())?;
         self.each_chunk(from, &mut |bytes| durable::write_all(&file, bytes).map_err(failed()))?;
         file.rewind().map_err(failed())?;
