@@ -349,14 +349,15 @@ impl Drop for Dotlock {
 /// The directory of the mailbox, and the name of its dot-lock. A symbolic link is followed: all names of a
 /// mailbox have one lock, beside the file itself.
 fn beside(mailbox: &Path) -> Result<(Dir, OsString)> {
-    // One that is to be made yet has its own name; why another cannot be looked up is told when it is opened.
-    let real = mailbox.canonicalize().ok();
-    let mailbox = real.as_deref().filter(|_| mailbox.is_symlink()).unwrap_or(mailbox);
-    let parent = match mailbox.parent() {
+    let real = match mailbox.is_symlink() {
+        true => mailbox.canonicalize().map_err(Error::io("look up", mailbox))?,
+        false => mailbox.to_owned(),
+    };
+    let parent = match real.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    let mut name = mailbox.file_name().unwrap_or(mailbox.as_os_str()).to_owned();
+    let mut name = real.file_name().unwrap_or(real.as_os_str()).to_owned();
     name.push(".lock");
     Ok((Dir::open(parent)?, name))
 }
