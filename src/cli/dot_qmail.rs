@@ -466,7 +466,9 @@ impl Caller for Native<'_> {
         if let [Place::Queue(program)] = self.places {
             let message = message.file().map_err(Failure::from)?;
             let limits = Limits { time: self.time, interrupted };
-            return queue::send(program, message, envelope, limits).map(Some).map_err(Trouble::Queue);
+            return queue::send_and_listen(program, message, envelope, limits)
+                .map(Some)
+                .map_err(Trouble::Queue);
         }
         let told = hand_on(&message, envelope, self.places, self.time, interrupted).map_err(Failure::from)?;
         all_or_none(envelope, &told)?;

@@ -5,12 +5,14 @@
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
 
 use super::child::{End, Limits, Running};
@@ -21,6 +23,8 @@ use crate::mailbox::escaped;
 const ERRORS_FD: i32 = 6;
 /// As much of that text as is read.
 const ERRORS_READ: usize = 255;
+/// As much of its standard error as is told.
+const HEARD: usize = 1000;
 /// What it exits with when it has written one.
 const SAYS_WHY: i32 = 82;
 
@@ -33,10 +37,45 @@ const SAYS_WHY: i32 = 82;
 /// # Errors
 /// A [`Refusal`]; one of a program that could not be started, was killed or ran out of time is temporary.
 pub fn send(program: &Path, message: File, envelope: &Envelope, limits: Limits<'_>) -> Result<u32, Refusal> {
+    hand_over(program, message, envelope, limits, Stdio::inherit())
+}
+
+/// The same, where what the program says on standard error is kept and told behind why it failed: an MTA goes
+/// by the first line that it hears, and that is to be ours.
+pub fn send_and_listen(
+    program: &Path,
+    message: File,
+    envelope: &Envelope,
+    limits: Limits<'_>,
+) -> Result<u32, Refusal> {
+    let listen = || {
+        let heard = File::from(rustix::fs::memfd_create("standard error", MemfdFlags::CLOEXEC)?);
+        Ok::<_, io::Error>((heard.try_clone()?, heard))
+    };
+    let (theirs, heard) = listen().map_err(|e| temporary(&format!("unable to listen: {e} (#4.3.0)")))?;
+    hand_over(program, message, envelope, limits, theirs.into()).map_err(|refusal| {
+        let mut said = vec![0; HEARD];
+        // What cannot be read is not told.
+        let length = heard.read_at(&mut said, 0).unwrap_or(0);
+        said.truncate(length);
+        match escaped(said.trim_ascii()) {
+            said if said.is_empty() => refusal,
+            said => Refusal { text: format!("{}; it said: {said}", refusal.text), ..refusal },
+        }
+    })
+}
+
+fn hand_over(
+    program: &Path,
+    message: File,
+    envelope: &Envelope,
+    limits: Limits<'_>,
+    stderr: Stdio,
+) -> Result<u32, Refusal> {
     let envelope = encode(envelope)?;
     let could_not = |e: io::Error| temporary(&format!("unable to run {}: {e} (#4.3.0)", program.display()));
     let mut hands = Hands::new(message, envelope).map_err(could_not)?;
-    let running = hands.start(program).map_err(could_not)?;
+    let running = hands.start(program, stderr).map_err(could_not)?;
     let process = running.id();
     let end = running.attend(limits, |time| hands.serve(time)).map_err(could_not)?;
     match end {
@@ -130,7 +169,7 @@ impl Hands {
         })
     }
 
-    fn start(&mut self, program: &Path) -> io::Result<Running> {
+    fn start(&mut self, program: &Path, stderr: Stdio) -> io::Result<Running> {
         // The lowest free number from 6 on: if it is not 6, then 6 is in use, here and in the child until
         // it is put there, and no descriptor that the standard library needs on its way can be 6.
         let errors = match self.theirs.take() {
@@ -138,7 +177,7 @@ impl Hands {
             None => return Err(io::ErrorKind::Other.into()),
         };
         let mut command = Command::new(program);
-        command.stdin(self.message.for_child()?).stdout(self.envelope.for_child()?);
+        command.stdin(self.message.for_child()?).stdout(self.envelope.for_child()?).stderr(stderr);
         let fd = errors.as_raw_fd();
         // SAFETY: the closure runs between fork and exec and calls dup2(2) and fcntl(2) only, which are
         // async-signal-safe, on a descriptor that is open until `errors` is dropped below.

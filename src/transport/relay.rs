@@ -104,7 +104,7 @@ fn run(
     let file = message.file().map_err(Failure::from)?;
     let text = match place {
         Place::Sendmail(_) => sendmail::send(program, file, envelope, limits).map(|()| String::new())?,
-        _ => format!("queued by process {}", queue::send(program, file, envelope, limits)?),
+        _ => format!("queued by process {}", queue::send_and_listen(program, file, envelope, limits)?),
     };
     Ok(Outcome { fate: Fate::Accepted, status: None, text })
 }

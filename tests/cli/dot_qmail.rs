@@ -260,6 +260,8 @@ fn what_the_queue_program_says_is_what_becomes_of_a_forward() {
         ("printf 'Dgo away (#5.7.1)' >&6; exit 82", 69, "go away (#5.7.1)"),
         ("printf 'Zlater (#4.7.1)' >&6; exit 82", 75, "later (#4.7.1)"),
         ("kill -9 $$", 75, "crashed"),
+        // An MTA goes by the first line, and complains() wants but one.
+        ("echo 5.7.1 upstream said so >&2; exit 71", 75, "(#4.3.0); it said: 5.7.1 upstream said so"),
     ] {
         house.queue(then);
         house.deliver(&[]).exits(exit).complains(&[words]);
