@@ -108,7 +108,7 @@ A home directory or a file that anybody may write to is not believed, and a home
 being edited: mail waits. With a file .qmail\-EXTENSION\-owner what is forwarded has the sender LOCAL\-owner@HOST;
 with .qmail\-EXTENSION\-owner\-default, too, LOCAL\-owner\-@HOST\-@[].
 .PP
-Root becomes the account that \-\-user names, which must own the home directory unless root does; without such an
+Root becomes the account that \-\-user names, if the home directory is its own or root's; without such an
 account it becomes the owner. It stays root for root alone, and then follows only what root owns and nobody else may
 write: the home directory, the way to it, and the file.
 .PP

@@ -20,9 +20,9 @@ pub enum Acting {
     AsRoot,
 }
 
-/// As root: becomes `user`, if that is an account, or else the owner of `home`, with his groups, for good. The
-/// account must own the home, or root must. Only root's account and a home of root's without another account
-/// leave us root; then nobody else may be able to change which directory the home is.
+/// As root: becomes `user`, if that is an account and the home is his or root's, or else the owner of `home`, with
+/// his groups, for good. Only root's account and a home of root's without another account leave us root; then
+/// nobody else may be able to change which directory the home is.
 /// Whoever is not root stays who he is.
 ///
 /// # Errors
@@ -38,11 +38,8 @@ pub fn become_owner_of(home: &Path, user: Option<&OsStr>) -> Result<Acting, Fail
         Some(user) => account(&By::Name(user)).map_err(unknown)?,
         None => None,
     };
-    if named.as_ref().is_some_and(|account| ![account.uid, 0].contains(&meta.uid())) {
-        return Err(wrong(
-            "this home directory belongs neither to the account that --user names nor to root",
-        ));
-    }
+    // A virtual user may be called as an account is that has nothing to do with him (`mail`).
+    let named = named.filter(|account| [account.uid, 0].contains(&meta.uid()));
     let account = match named {
         Some(account) => Some(account),
         None => account(&By::Number(meta.uid())).map_err(unknown)?,
