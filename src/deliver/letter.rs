@@ -171,10 +171,8 @@ impl Letter {
         let failed = || Error::io("write a temporary file in", &self.spool_dir);
         let mut file = match durable::anonymous_file(&self.spool_dir) {
             // We may have become a user since the letter came, and the directory be root's only.
-            #[cfg(target_os = "linux")]
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
-                let memory = rustix::fs::memfd_create("message", rustix::fs::MemfdFlags::CLOEXEC);
-                File::from(memory.map_err(|e| failed()(e.into()))?)
+                durable::file_in_memory("message").map_err(failed())?
             }
             other => other?,
         };

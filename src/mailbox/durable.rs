@@ -561,7 +561,12 @@ pub fn anonymous_file(dir: &Path) -> Result<File> {
     }
 }
 
-/// The same where there is no O_TMPFILE: a hidden file whose name is removed at once.
+/// A file in memory, for where no directory may be written to.
+pub fn file_in_memory(name: &str) -> io::Result<File> {
+    Ok(File::from(rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC)?))
+}
+
+/// [`anonymous_file`] where there is no O_TMPFILE: a hidden file whose name is removed at once.
 fn unlinked_file(dir: &Path) -> Result<File> {
     let dir = Dir::open(dir)?;
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;

@@ -12,12 +12,11 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
 
 use super::child::{End, Limits, Running};
 use super::{Envelope, Refusal};
-use crate::mailbox::escaped;
+use crate::mailbox::{durable, escaped};
 
 /// Where a queue program may write an error's text.
 const ERRORS_FD: i32 = 6;
@@ -49,7 +48,7 @@ pub fn send_and_listen(
     limits: Limits<'_>,
 ) -> Result<u32, Refusal> {
     let listen = || {
-        let heard = File::from(rustix::fs::memfd_create("standard error", MemfdFlags::CLOEXEC)?);
+        let heard = durable::file_in_memory("standard error")?;
         Ok::<_, io::Error>((heard.try_clone()?, heard))
     };
     let (theirs, heard) = listen().map_err(|e| temporary(&format!("unable to listen: {e} (#4.3.0)")))?;
