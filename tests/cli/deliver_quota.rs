@@ -243,6 +243,18 @@ fn what_a_killed_delivery_left_of_the_sum_is_counted_by_the_next() {
     maildir.says("1000S", 600, 2);
 }
 
+/// It was killed after its count, by which there is no room.
+#[test]
+fn what_a_killed_delivery_left_goes_with_the_next_that_is_refused() {
+    let maildir = Box::new(Some("1000S,1C\n0 0\n"));
+    maildir.deliver(&[]).exits(0);
+    fs::write(maildir.path("maildirsize"), "1000S,1C\n300 1\n").unwrap();
+    fs::write(maildir.path("mailferry.counting"), "").unwrap();
+    maildir.deliver(&[]).exits(77);
+    assert!(!maildir.path("mailferry.counting").exists());
+    maildir.says("1000S,1C", 300, 1);
+}
+
 /// Of two mailboxes one has room: neither has the message, and the sum of neither has it.
 #[test]
 fn what_is_taken_back_is_taken_out_of_the_sum() {

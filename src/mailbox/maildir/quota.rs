@@ -214,10 +214,12 @@ impl Quota {
     }
 
     /// Whether it is plain without any counting that a message of `size` bytes does not fit: then it need not
-    /// be written first. None is no promise.
+    /// be written first. None is no promise: nor is it where the marker stands, which only goes when
+    /// somebody who has the lock finds it.
     pub fn refuses(&self, size: u64, now: i64) -> Result<Option<Over>> {
         let read = self.read(size, now)?;
-        Ok(read.ok().and_then(|(_, content)| self.over(&content.first_line, content.used, size)))
+        let over = read.ok().and_then(|(_, content)| self.over(&content.first_line, content.used, size));
+        Ok(if over.is_some() && self.root.exists(OsStr::new(MARKER))? { None } else { over })
     }
 
     /// Whether a message of `size` bytes would fit; nothing is written, nobody is waited for.
