@@ -428,6 +428,7 @@ fn options<'a>(args: &'a ConvertArgs, destination: &'a Mailbox, interrupted: &'a
             Some(path) => Keeping::At(path),
             None => Keeping::InMaildir,
         },
+        together: None,
         interrupted,
     }
 }

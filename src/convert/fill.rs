@@ -10,7 +10,7 @@ use super::load::{Chunk, Load};
 use super::resume::{Done, Resumed};
 use super::{Keeping, Options, Phase, Progress, Stopped, stop_if};
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::maildir::write::{Filling, Fsync, Incoming};
+use crate::mailbox::maildir::write::{Filling, Incoming};
 use crate::mailbox::manifest::{Appending, Tail, line};
 use crate::mailbox::source::Source;
 
@@ -55,7 +55,6 @@ pub fn fill(
     // A manifest elsewhere does not appear with the Maildir: it must not say more than is visible.
     let whole_at_once = filling.is_staged() && options.manifest == Keeping::InMaildir;
     let mut manifest = lines.finish()?;
-    let sync = |manifest: &Appending| if options.fsync == Fsync::None { Ok(()) } else { manifest.sync() };
     if let Some(manifest) = &mut manifest {
         if whole_at_once {
             tails.drain(..).try_for_each(|tail| manifest.append(&line(&tail)))?;
@@ -63,7 +62,7 @@ pub fn fill(
                 manifest.date(epoch)?;
             }
         }
-        sync(manifest)?;
+        filling.flush_manifest(manifest)?;
     }
     let mut published = 0;
     let done = filling.publish(&mut published);
@@ -73,7 +72,9 @@ pub fn fill(
     done.map_err(|error| Stopped { error, published })?;
     if let Some(manifest) = &mut manifest {
         let closed = tails.drain(..).try_for_each(|tail| manifest.append(&line(&tail)));
-        closed.and_then(|()| sync(manifest)).map_err(|error| Stopped { error, published })?;
+        closed
+            .and_then(|()| filling.flush_manifest(manifest))
+            .map_err(|error| Stopped { error, published })?;
     }
     Ok(())
 }

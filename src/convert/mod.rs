@@ -15,6 +15,7 @@ mod resume;
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ use crate::mailbox::mbox::read::{Ask, Mbox};
 use crate::mailbox::mbox::watch::Watch;
 use crate::mailbox::mbox::{self};
 use crate::mailbox::source::Source;
+use crate::mailbox::together::Together;
 use dates::{Origin, Rules};
 use fill::fill;
 use identity::{Fingerprint, Identity};
@@ -66,6 +68,8 @@ pub struct Options<'a> {
     pub new_source: bool,
     /// Where the manifest is kept.
     pub manifest: Keeping<'a>,
+    /// With whom to flush, where several Maildirs are written side by side.
+    pub together: Option<&'a Arc<Together>>,
     /// Set by a signal.
     pub interrupted: &'a AtomicBool,
 }
@@ -324,6 +328,7 @@ fn opening<'a>(options: &Options<'a>) -> Opening<'a> {
         lock_timeout: options.lock_timeout,
         // Without the list in it nothing can be said of its messages.
         take_over: options.manifest == Keeping::InMaildir,
+        together: options.together,
         interrupted: options.interrupted,
     }
 }

@@ -308,6 +308,13 @@ impl Dir {
         Ok(Identity::of(&stat))
     }
 
+    /// The file system it lies on.
+    #[allow(clippy::unnecessary_cast)] // the type differs between architectures
+    pub fn device(&self) -> Result<u64> {
+        let stat = rustix::fs::fstat(&self.fd).map_err(failed("look up", &self.path))?;
+        Ok(stat.st_dev as u64)
+    }
+
     /// Which file the name stands for (a symbolic link stands for itself); `None` if for none.
     pub fn identity(&self, name: &OsStr) -> Result<Option<Identity>> {
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {

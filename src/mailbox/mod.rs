@@ -13,6 +13,8 @@ pub mod manifest;
 pub mod mapped;
 pub mod mbox;
 pub mod source;
+pub mod together;
+pub mod tree;
 pub mod whole;
 
 use std::os::unix::ffi::OsStrExt;

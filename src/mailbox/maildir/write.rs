@@ -10,9 +10,9 @@ use std::io::{self, IoSlice, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::name;
@@ -21,6 +21,7 @@ use crate::mailbox::durable::{self, Dir};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::lock::{self, DirLock};
 use crate::mailbox::manifest::{Appending, FILE_NAME};
+use crate::mailbox::together::Together;
 
 /// When bytes are brought to stable storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -145,6 +146,8 @@ pub struct Filling {
     fsync: Fsync,
     /// Whether one syncfs stands for many fsyncs here.
     one_flush: bool,
+    /// With whom it is made.
+    together: Option<Arc<Together>>,
     /// One thread creates files at a time: two in one directory only wait for each other inside the
     /// kernel, and dearly.
     creating: Mutex<()>,
@@ -206,6 +209,8 @@ pub struct Opening<'a> {
     pub lock_timeout: Duration,
     /// Whether what a killed run left of a new Maildir can be of use.
     pub take_over: bool,
+    /// With whom to flush.
+    pub together: Option<&'a Arc<Together>>,
     /// Set by a signal.
     pub interrupted: &'a AtomicBool,
 }
@@ -223,7 +228,7 @@ impl Filling {
     }
 
     fn stage(opening: Opening<'_>) -> Result<(Filling, Left)> {
-        let Opening { path, fsync, lock_timeout, interrupted, .. } = opening;
+        let Opening { path, fsync, lock_timeout, together, interrupted, .. } = opening;
         let parent = Dir::open(parent_of(path))?;
         let final_name = path.file_name().ok_or_else(|| Error::Destination {
             path: path.to_owned(),
@@ -281,6 +286,7 @@ impl Filling {
             cur,
             fsync,
             one_flush,
+            together: together.cloned(),
             creating: Mutex::new(()),
             held: AtomicU64::new(0),
         };
@@ -333,6 +339,7 @@ impl Filling {
             cur,
             fsync: opening.fsync,
             one_flush,
+            together: opening.together.cloned(),
             creating: Mutex::new(()),
             held: AtomicU64::new(0),
         })
@@ -388,7 +395,7 @@ impl Filling {
         work: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
         const APART: Duration = Duration::from_millis(150);
-        if self.fsync != Fsync::Batch || !self.one_flush {
+        if self.fsync != Fsync::Batch || !self.one_flush || self.together.is_some() {
             return work();
         }
         std::thread::scope(|scope| {
@@ -411,12 +418,29 @@ impl Filling {
     pub fn flush(&self) -> Result<()> {
         match self.fsync {
             Fsync::None => Ok(()),
-            Fsync::Batch if self.one_flush => self.new.sync_fs(),
+            Fsync::Batch if self.one_flush => match &self.together {
+                Some(together) => together.flush(&self.new),
+                None => self.new.sync_fs(),
+            },
             Fsync::Batch | Fsync::Each => match &self.kind {
                 Kind::Staged(_) => self.new.sync().and_then(|()| self.cur.sync()),
                 Kind::Through { tmp, .. } => tmp.sync(),
             },
         }
+    }
+
+    /// Brings what was written of a manifest to stable storage.
+    pub fn flush_manifest(&self, manifest: &Appending) -> Result<()> {
+        match (self.fsync, self.group()) {
+            (Fsync::None, _) => Ok(()),
+            (_, Some(together)) => together.flush(&self.new),
+            (_, None) => manifest.sync(),
+        }
+    }
+
+    /// With whom one flush is made for all that is to be safe, if it is.
+    fn group(&self) -> Option<&Together> {
+        self.together.as_deref().filter(|_| self.fsync == Fsync::Batch && self.one_flush)
     }
 
     fn create(&self, batch: &[Incoming<'_>]) -> Result<Vec<OwnedFd>> {
@@ -459,11 +483,17 @@ impl Filling {
     /// Maildir stays locked until the `Filling` goes.
     pub fn publish(&mut self, published: &mut u64) -> Result<()> {
         let flush = self.fsync != Fsync::None;
+        let group = self.together.clone().filter(|_| self.group().is_some());
         match &mut self.kind {
             Kind::Staged(staged) => {
-                staged.publish(flush)?;
+                // The names in it went to stable storage with all the rest.
+                staged.publish(flush && group.is_none())?;
                 *published = self.held.load(Ordering::Relaxed);
-                if flush { staged.parent.sync() } else { Ok(()) }
+                match group {
+                    Some(together) => together.flush(&staged.parent),
+                    None if flush => staged.parent.sync(),
+                    None => Ok(()),
+                }
             }
             Kind::Through { tmp, waiting, made, .. } => {
                 let waiting = waiting.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -482,7 +512,9 @@ impl Filling {
                     waiting.pop();
                     *published += 1;
                 }
-                if flush {
+                if let Some(together) = group {
+                    together.flush(&self.new)?;
+                } else if flush {
                     self.new.sync()?;
                     self.cur.sync()?;
                     made.root.sync()?;

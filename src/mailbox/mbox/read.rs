@@ -2,7 +2,7 @@
 
 use super::boundary::{self, Boundaries, Extent, Known, Overrules};
 use super::quote::{self, Quoting};
-use super::scan::{self, Scan};
+use super::scan::{self, Next, Scan};
 use super::variant::{Evidence, Variant, judge};
 use super::watch::Watch;
 use crate::mailbox::finding::{Code, Finding};
@@ -42,6 +42,19 @@ pub struct NotAMailbox {
     pub reason: String,
     /// What can be done.
     pub mend: Option<String>,
+    /// What it is instead, as far as that matters to who looks for mail.
+    pub instead: Instead,
+}
+
+/// What a file is that is no mbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Instead {
+    /// It looks like one message.
+    Message,
+    /// Another kind of mailbox, or a damaged one: there may be mail in it.
+    MaybeMail,
+    /// No mail.
+    Other,
 }
 
 /// Reads `text` (LF line ends, see `Source::text`).
@@ -157,7 +170,7 @@ fn bare_message<'a>(text: &'a [u8], watch: Watch<'_>) -> Mbox<'a> {
 ///
 /// # Errors
 /// It is no mailbox: it is another format, or no message begins in this part.
-pub(super) fn is_framed(head: &[u8]) -> Result<bool, NotAMailbox> {
+pub fn is_framed(head: &[u8]) -> Result<bool, NotAMailbox> {
     if let Some(other) = name_other_format(head) {
         return Err(other);
     }
@@ -197,19 +210,23 @@ fn name_other_format(text: &[u8]) -> Option<NotAMailbox> {
         (b"%PDF", "a PDF document", None),
     ];
     let (_, reason, mend) = named.iter().find(|(magic, ..)| text.starts_with(magic))?;
-    Some(NotAMailbox { reason: format!("it is {reason}"), mend: mend.map(str::to_owned) })
+    // Where there is a way to turn it into mail, there is mail in it.
+    let instead = if mend.is_some() { Instead::MaybeMail } else { Instead::Other };
+    Some(NotAMailbox { reason: format!("it is {reason}"), mend: mend.map(str::to_owned), instead })
 }
 
 fn no_separator(text: &[u8], scan: &Scan) -> NotAMailbox {
     let bytes = text.len();
     if text.iter().all(|&b| b == 0) {
-        return NotAMailbox { reason: format!("{bytes} bytes, all of them NUL"), mend: None };
+        let reason = format!("{bytes} bytes, all of them NUL");
+        return NotAMailbox { reason, mend: None, instead: Instead::MaybeMail };
     }
     let first = &text[..scan::line_end(text, 0)];
     if header::is_field_line(first) {
         return NotAMailbox {
             reason: "it has no From_ line; it looks like one bare message".into(),
             mend: Some("to take it as one message, write rfc822: before the path".into()),
+            instead: if is_message(text) { Instead::Message } else { Instead::Other },
         };
     }
     let reason = match scan.candidates.len() {
@@ -219,7 +236,31 @@ fn no_separator(text: &[u8], scan: &Scan) -> NotAMailbox {
     let mend = (!scan.candidates.is_empty()).then(|| {
         "mailferry inspect --boundaries shows them; convert --boundaries FILE decides otherwise".into()
     });
-    NotAMailbox { reason, mend }
+    // A From_ line of a form that nobody knows, before what could be its message.
+    let has_header = scan.candidates.iter().any(|c| c.next == Next::Header);
+    let instead = if has_header { Instead::MaybeMail } else { Instead::Other };
+    NotAMailbox { reason, mend, instead }
+}
+
+/// Whether this begins with a header that has a field that only mail has: much else begins with a word and
+/// a colon.
+pub fn is_message(text: &[u8]) -> bool {
+    const MAIL: [&str; 10] = [
+        "From",
+        "Received",
+        "Return-Path",
+        "Message-ID",
+        "Date",
+        "Subject",
+        "To",
+        "Delivered-To",
+        "MIME-Version",
+        "Reply-To",
+    ];
+    if !header::is_field_line(&text[..scan::line_end(text, 0)]) {
+        return false;
+    }
+    header::fields(header::split(text).header).any(|field| MAIL.iter().any(|name| field.is(name)))
 }
 
 fn weigh(text: &[u8], scan: &Scan, boundaries: &Boundaries) -> Evidence {

@@ -1,0 +1,311 @@
+//! What a folder is called: levels of bytes, and how each layout says them.
+//!
+//! What a layout cannot say of a level is escaped as `\` and two hexadecimal digits, and so is the `\`
+//! itself: each name can be turned back. (Dovecot's listescape plugin writes the same.)
+
+use std::ffi::OsString;
+use std::fmt;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use crate::mailbox::escaped;
+use crate::mailbox::maildir::folders::{decode, encode};
+
+/// A folder by its levels, the outermost first. Without any it is INBOX.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Folder(pub Vec<Vec<u8>>);
+
+/// How folders lie on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Layout {
+    /// Maildirs `.A.B` beside the cur/ of INBOX, each level in modified UTF-7.
+    #[default]
+    MaildirPlusPlus,
+    /// Maildirs `A/B` below the destination, each level in modified UTF-7. INBOX is one of them.
+    Fs,
+    /// mboxes `A/B` below the destination; below a folder that has mail of its own `A.sbd/B`.
+    Mboxes,
+}
+
+/// What a file system takes as a name, in bytes (NAME_MAX).
+pub const LONGEST: usize = 255;
+/// What mail programs call a file for an mbox, by which the folder is not called.
+const SUFFIXES: [&[u8]; 6] = [b".mbox", b".mboxrd", b".mboxcl", b".mbx", b".mmdf", b".txt"];
+/// What they add for what is compressed.
+const COMPRESSED: [&[u8]; 4] = [b".gz", b".zst", b".bz2", b".xz"];
+/// Thunderbird's directory of the folders below a folder.
+pub const BELOW: &[u8] = b".sbd";
+
+impl Folder {
+    /// INBOX.
+    pub const INBOX: Folder = Folder(Vec::new());
+
+    /// The folder `level` in this one.
+    pub fn child(&self, level: Vec<u8>) -> Folder {
+        Folder(self.0.iter().cloned().chain([level]).collect())
+    }
+
+    /// As a person names it: levels with a `/` between them, or, where there is none, with a dot. INBOX is
+    /// INBOX in any case.
+    pub fn parse(text: &[u8]) -> Result<Folder, &'static str> {
+        if text.is_empty() || text.eq_ignore_ascii_case(b"INBOX") {
+            return Ok(Folder::INBOX);
+        }
+        let separator = if text.contains(&b'/') { b'/' } else { b'.' };
+        let levels: Vec<Vec<u8>> = text.split(|&b| b == separator).map(<[u8]>::to_vec).collect();
+        match levels.iter().any(Vec::is_empty) {
+            true => Err("has a level without a name"),
+            false => Ok(Folder(levels)),
+        }
+    }
+}
+
+/// For people: levels with a `/` between them.
+impl fmt::Display for Folder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("INBOX");
+        }
+        let levels: Vec<String> = self.0.iter().map(|level| escaped(level)).collect();
+        f.write_str(&levels.join("/"))
+    }
+}
+
+impl Layout {
+    /// One level as this layout says it; `first` is the outermost.
+    pub fn say(self, level: &[u8], first: bool) -> Vec<u8> {
+        match self {
+            Layout::MaildirPlusPlus => {
+                encoded(level, |at, b| b == b'.' || is_odd(b) || (first && at == 0 && b == b'~'))
+            }
+            Layout::Fs => {
+                let is_taken = matches!(level, b"cur" | b"new" | b"tmp");
+                encoded(level, |at, b| is_odd(b) || at == 0 && (is_taken || matches!(b, b'.' | b'~')))
+            }
+            Layout::Mboxes => {
+                let suffix = SUFFIXES
+                    .iter()
+                    .chain(&COMPRESSED)
+                    .chain([&BELOW])
+                    .find(|suffix| ends_with(level, suffix));
+                let dot = suffix.map_or(usize::MAX, |suffix| level.len() - suffix.len());
+                let is_shifted = level.contains(&b'&');
+                let is_odd = |at: usize, b: u8| {
+                    is_odd(b) || at == dot || (at == 0 && b == b'.') || (is_shifted && b == b'&')
+                };
+                escape(level, is_odd)
+            }
+        }
+    }
+
+    /// Where a folder lies below the root. The last level of an mbox below a folder that is one itself,
+    /// is the caller's to know.
+    pub fn path(self, levels: &[Vec<u8>]) -> PathBuf {
+        let said = levels.iter().enumerate().map(|(n, level)| self.say(level, n == 0));
+        match self {
+            Layout::MaildirPlusPlus if levels.is_empty() => PathBuf::new(),
+            Layout::MaildirPlusPlus => {
+                let mut name = Vec::new();
+                said.for_each(|level| name.extend([&b"."[..], &level].concat()));
+                OsString::from_vec(name).into()
+            }
+            _ if levels.is_empty() => "INBOX".into(),
+            Layout::Fs | Layout::Mboxes => said.map(OsString::from_vec).collect(),
+        }
+    }
+}
+
+/// The levels of a Maildir++ folder by the name of its directory; what is no modified UTF-7 is taken as it
+/// is.
+pub fn of_maildirpp(directory: &[u8]) -> Vec<Vec<u8>> {
+    let name = directory.strip_prefix(b".").unwrap_or(directory);
+    name.split(|&b| b == b'.').map(heard).collect()
+}
+
+/// The level that a file or directory of a tree stands for.
+pub fn heard(name: &[u8]) -> Vec<u8> {
+    let decoded = decode(name).map_or_else(|_| name.to_vec(), String::into_bytes);
+    unescape(&decoded)
+}
+
+/// The level that an mbox stands for, by its file's name: less what says that it is an mbox, and how it is
+/// compressed.
+pub fn of_mbox(path: &Path) -> Vec<u8> {
+    use std::os::unix::ffi::OsStrExt;
+    let mut name = path.file_name().unwrap_or_default().as_bytes();
+    for suffix in COMPRESSED {
+        name = without(name, suffix);
+    }
+    for suffix in SUFFIXES {
+        let shorter = without(name, suffix);
+        if shorter.len() < name.len() {
+            name = shorter;
+            break;
+        }
+    }
+    heard(name)
+}
+
+/// A name less a suffix, unless nothing is left.
+pub fn without<'a>(name: &'a [u8], suffix: &[u8]) -> &'a [u8] {
+    if ends_with(name, suffix) { &name[..name.len() - suffix.len()] } else { name }
+}
+
+fn ends_with(name: &[u8], suffix: &[u8]) -> bool {
+    name.len() > suffix.len() && name[name.len() - suffix.len()..].eq_ignore_ascii_case(suffix)
+}
+
+/// What no layout can say.
+fn is_odd(b: u8) -> bool {
+    b == b'/' || b == b'\\' || b.is_ascii_control()
+}
+
+fn encoded(level: &[u8], is_odd: impl Fn(usize, u8) -> bool) -> Vec<u8> {
+    let escaped = escape(level, is_odd);
+    // The escape of what is no UTF-8 is ASCII.
+    String::from_utf8(escaped).map_or_else(|e| e.into_bytes(), |text| encode(&text).into_bytes())
+}
+
+fn escape(level: &[u8], is_odd: impl Fn(usize, u8) -> bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(level.len());
+    let mut at = 0;
+    let push = |out: &mut Vec<u8>, b: u8| out.extend(format!("\\{b:02x}").into_bytes());
+    for chunk in level.utf8_chunks() {
+        for &b in chunk.valid().as_bytes() {
+            if is_odd(at, b) {
+                push(&mut out, b)
+            } else {
+                out.push(b)
+            }
+            at += 1;
+        }
+        for &b in chunk.invalid() {
+            push(&mut out, b);
+            at += 1;
+        }
+    }
+    out
+}
+
+/// The inverse of [`escape`]; a `\` that none of ours has written stays.
+fn unescape(said: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(said.len());
+    let mut rest = said;
+    while let Some((&first, after)) = rest.split_first() {
+        let digits = after.get(..2).filter(|digits| first == b'\\' && digits.iter().all(is_lower_hex));
+        let byte = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        match byte.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                out.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                out.push(first);
+                rest = after;
+            }
+        }
+    }
+    out
+}
+
+fn is_lower_hex(b: &u8) -> bool {
+    matches!(b, b'0'..=b'9' | b'a'..=b'f')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LAYOUTS: [Layout; 3] = [Layout::MaildirPlusPlus, Layout::Fs, Layout::Mboxes];
+
+    fn said(layout: Layout, levels: &[&str]) -> String {
+        let levels: Vec<Vec<u8>> = levels.iter().map(|level| level.as_bytes().to_vec()).collect();
+        layout.path(&levels).to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn each_layout_says_what_the_others_cannot() {
+        for (levels, maildirpp, fs, mboxes) in [
+            (&[][..], "", "INBOX", "INBOX"),
+            (&["Sent"], ".Sent", "Sent", "Sent"),
+            (&["Entwürfe", "alt"], ".Entw&APw-rfe.alt", "Entw&APw-rfe/alt", "Entwürfe/alt"),
+            (&["v1.2", "a/b"], r".v1\2e2.a\2fb", r"v1.2/a\2fb", r"v1.2/a\2fb"),
+            (&["R&D"], ".R&-D", "R&-D", r"R\26D"),
+            (&["cur"], ".cur", r"\63ur", "cur"),
+            (&[".hidden"], r".\2ehidden", r"\2ehidden", r"\2ehidden"),
+            (&["~peter"], r".\7epeter", r"\7epeter", "~peter"),
+            (&["notes.txt"], r".notes\2etxt", "notes.txt", r"notes\2etxt"),
+            (&["a\tb\\c"], r".a\09b\5cc", r"a\09b\5cc", r"a\09b\5cc"),
+        ] {
+            for (layout, want) in LAYOUTS.into_iter().zip([maildirpp, fs, mboxes]) {
+                assert_eq!(said(layout, levels), want, "{layout:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_mbox_is_not_called_by_its_format() {
+        for (file, level) in [
+            ("inbox", "inbox"),
+            ("2005-November.txt.gz", "2005-November"),
+            ("All mail Including Spam and Trash.mbox", "All mail Including Spam and Trash"),
+            (".mbox", ".mbox"),
+            ("Entw&APw-rfe", "Entwürfe"),
+            ("R&D", "R&D"),
+        ] {
+            assert_eq!(of_mbox(Path::new(file)), level.as_bytes(), "{file}");
+        }
+    }
+
+    #[test]
+    fn a_person_writes_slashes_or_dots() {
+        let parse = |text: &str| Folder::parse(text.as_bytes()).map(|folder| folder.to_string());
+        assert_eq!(parse("Lists.qmail").unwrap(), "Lists/qmail");
+        assert_eq!(parse("Lists/v1.2").unwrap(), "Lists/v1.2");
+        assert_eq!(parse("inbox").unwrap(), "INBOX");
+        assert!(parse("a//b").is_err());
+    }
+
+    fn level() -> impl Strategy<Value = Vec<u8>> {
+        const TRICKY: [&[u8]; 14] = [
+            b".",
+            b"..",
+            b"cur",
+            b"\\2e",
+            b"&APw-",
+            b"a.mbox",
+            b"x.sbd",
+            b"b.txt.gz",
+            b"\xfc",
+            b"~",
+            b"a/b",
+            b"\0",
+            b"&-",
+            b"&",
+        ];
+        let tricky = proptest::sample::select(&TRICKY[..]);
+        prop_oneof![
+            tricky.clone().prop_map(<[u8]>::to_vec),
+            (tricky, any::<String>()).prop_map(|(odd, text)| [odd, text.as_bytes()].concat()),
+            proptest::collection::vec(any::<u8>(), 1..8),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_said_is_heard_again(levels in proptest::collection::vec(level(), 1..4)) {
+            let name = Layout::MaildirPlusPlus.path(&levels);
+            prop_assert_eq!(&of_maildirpp(name.as_os_str().as_bytes()), &levels);
+            let fs = Layout::Fs.path(&levels);
+            let parts: Vec<Vec<u8>> = fs.components().map(|part| heard(part.as_os_str().as_bytes())).collect();
+            prop_assert_eq!(&parts, &levels);
+            let mboxes = Layout::Mboxes.path(&levels);
+            let parts: Vec<Vec<u8>> = mboxes.components().map(|part| of_mbox(part.as_os_str().as_ref())).collect();
+            prop_assert_eq!(&parts, &levels);
+        }
+    }
+}

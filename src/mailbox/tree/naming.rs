@@ -1,0 +1,259 @@
+//! What the folders of a tree are called in another layout: each by its own name if that can be, and never
+//! two of them the same, not even to a file system or a person that sees no difference between a and A.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use unicode_normalization::UnicodeNormalization;
+
+use super::folder::{BELOW, Folder, LONGEST, Layout};
+use crate::mailbox::manifest::Digest;
+
+/// Where a folder goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// What it is called there.
+    pub folder: Folder,
+    /// Its place below the root of the destination; empty for the root itself.
+    pub directory: PathBuf,
+    /// Why it is not called what it was, a phrase.
+    pub renamed: Option<&'static str>,
+}
+
+/// Names each of `folders`, one after the other; the same name twice is two folders.
+pub fn name(folders: &[Folder], layout: Layout) -> Vec<Named> {
+    let mut names = Names::new(folders, layout);
+    let mut seen = HashSet::new();
+    let each = folders.iter().map(|folder| match seen.insert(folder) {
+        true => names.of(folder),
+        false => names.of_another(folder),
+    });
+    let mut all: Vec<(Folder, Option<&'static str>)> = each.collect();
+    let mail: HashSet<Folder> = all.iter().map(|(folder, _)| folder.clone()).collect();
+    let named = all.drain(..).map(|(folder, renamed)| {
+        let directory = match layout {
+            Layout::Mboxes => beside_mail(&folder, &mail),
+            Layout::MaildirPlusPlus | Layout::Fs => layout.path(&folder.0),
+        };
+        Named { folder, directory, renamed }
+    });
+    named.collect()
+}
+
+/// An mbox is a file, and nothing can lie below it: what is below `A` lies in `A.sbd`.
+fn beside_mail(folder: &Folder, mail: &HashSet<Folder>) -> PathBuf {
+    let mut path = PathBuf::new();
+    for n in 0..folder.0.len() {
+        let mut said = Layout::Mboxes.say(&folder.0[n], n == 0);
+        let is_mail = || match n {
+            0 if is_inbox(&folder.0[0]) => true,
+            _ => mail.contains(&Folder(folder.0[..=n].to_vec())),
+        };
+        if n + 1 < folder.0.len() && is_mail() {
+            said.extend_from_slice(BELOW);
+        }
+        path.push(OsStr::from_bytes(&said));
+    }
+    if folder.0.is_empty() { Layout::Mboxes.path(&[]) } else { path }
+}
+
+/// Names given, so that no other folder gets them.
+struct Names {
+    layout: Layout,
+    /// In each folder, what its children look like.
+    taken: HashMap<Folder, HashSet<String>>,
+    /// By what a folder was: what it is called, and why.
+    now: HashMap<Folder, (Folder, Option<&'static str>)>,
+    /// Which of the spellings of INBOX is INBOX.
+    inbox: Option<Vec<u8>>,
+}
+
+impl Names {
+    fn new(folders: &[Folder], layout: Layout) -> Names {
+        let mut inbox = None;
+        if !folders.contains(&Folder::INBOX) {
+            let spellings =
+                folders.iter().filter_map(|folder| folder.0.first()).filter(|level| is_inbox(level));
+            // INBOX before Inbox before inbox.
+            inbox = spellings.min().cloned();
+        }
+        let mut names = Names { layout, taken: HashMap::new(), now: HashMap::new(), inbox };
+        names.take(&Folder::INBOX, b"INBOX");
+        names
+    }
+
+    fn of(&mut self, folder: &Folder) -> (Folder, Option<&'static str>) {
+        let Some((level, above)) = folder.0.split_last() else { return (Folder::INBOX, None) };
+        if above.is_empty() && self.inbox.as_ref() == Some(level) {
+            return (Folder::INBOX, None);
+        }
+        if let Some(known) = self.now.get(folder) {
+            return known.clone();
+        }
+        let named = self.give(above, level, None);
+        self.now.insert(folder.clone(), named.clone());
+        named
+    }
+
+    /// For the second folder of this name.
+    fn of_another(&mut self, folder: &Folder) -> (Folder, Option<&'static str>) {
+        let why = Some("another mailbox has its name");
+        match folder.0.split_last() {
+            Some((level, above)) => self.give(above, level, why),
+            None => self.give(&[], b"INBOX", why),
+        }
+    }
+
+    fn give(
+        &mut self,
+        above: &[Vec<u8>],
+        level: &[u8],
+        why: Option<&'static str>,
+    ) -> (Folder, Option<&'static str>) {
+        let (mut parent, why_parent) = self.of(&Folder(above.to_vec()));
+        if parent == Folder::INBOX && !above.is_empty() {
+            // INBOX itself has no name, but below it it has.
+            parent = Folder(vec![b"INBOX".to_vec()]);
+        }
+        let mut why = why.or(why_parent);
+        let mut name = level.to_vec();
+        if let Some(shorter) = self.shortened(&parent, level) {
+            why = Some("its name is too long");
+            match shorter {
+                Some(shorter) => name = shorter,
+                // Nothing more fits below its parent.
+                None => {
+                    name = marked(&[], &[&above.join(&b'/')[..], b"/", level].concat());
+                    parent = Folder::INBOX;
+                }
+            }
+        }
+        let mut copy = 1;
+        while !self.take(&parent, &name) {
+            why = why.or(Some("another folder has its name, but for case or accents"));
+            copy += 1;
+            name = [level, format!(" ({copy})").as_bytes()].concat();
+            if let Some(Some(shorter)) = self.shortened(&parent, &name) {
+                name = shorter;
+            }
+        }
+        (parent.child(name), why)
+    }
+
+    /// Whether nobody else has the name; it is taken then.
+    fn take(&mut self, parent: &Folder, level: &[u8]) -> bool {
+        let looks = String::from_utf8_lossy(level).nfc().collect::<String>().to_lowercase().nfc().collect();
+        match self.taken.entry(parent.clone()) {
+            Entry::Occupied(mut taken) => taken.get_mut().insert(looks),
+            Entry::Vacant(free) => free.insert(HashSet::new()).insert(looks),
+        }
+    }
+
+    /// A level that is too long for the file system, cut, with a hash for what was cut off; None if it is
+    /// not. Some(None) where its parents leave no room for any.
+    fn shortened(&self, parent: &Folder, level: &[u8]) -> Option<Option<Vec<u8>>> {
+        // Beside it its stage grows.
+        const ROOM: usize = LONGEST - ".".len() - ".mailferry-partial".len();
+        let fits = |level: &[u8]| match self.layout {
+            Layout::MaildirPlusPlus => {
+                self.layout.path(&parent.child(level.to_vec()).0).as_os_str().len() <= ROOM
+            }
+            Layout::Fs | Layout::Mboxes => self.layout.say(level, parent.0.is_empty()).len() <= ROOM,
+        };
+        if fits(level) {
+            return None;
+        }
+        let is_whole =
+            |kept: &usize| std::str::from_utf8(level).is_ok_and(|text| text.is_char_boundary(*kept));
+        let is_text = std::str::from_utf8(level).is_ok();
+        let lengths = (1..level.len()).rev().filter(|kept| !is_text || is_whole(kept));
+        Some(lengths.map(|kept| marked(&level[..kept], level)).find(|cut| fits(cut)))
+    }
+}
+
+/// `kept`, with a hash of the whole.
+fn marked(kept: &[u8], whole: &[u8]) -> Vec<u8> {
+    let hash = blake3::Hash::from_bytes(Digest::of(whole).0).to_hex();
+    [kept, b"~", &hash.as_bytes()[..8]].concat()
+}
+
+/// INBOX is INBOX in any case (RFC 3501 §5.1).
+fn is_inbox(level: &[u8]) -> bool {
+    level.eq_ignore_ascii_case(b"INBOX")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn folders(names: &[&str]) -> Vec<Folder> {
+        let levels = |name: &&str| name.split('/').map(|level| level.as_bytes().to_vec()).collect();
+        names.iter().map(|name| Folder(if name.is_empty() { Vec::new() } else { levels(name) })).collect()
+    }
+
+    fn places(names: &[&str], layout: Layout) -> Vec<String> {
+        name(&folders(names), layout).iter().map(|n| n.directory.to_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn one_of_the_spellings_is_inbox() {
+        let all = ["INBOX", "Inbox", "Inbox/child", "INBOX/other", "inbox"];
+        assert_eq!(
+            places(&all, Layout::MaildirPlusPlus),
+            ["", ".Inbox (2)", ".Inbox (2).child", ".INBOX.other", ".inbox (3)"]
+        );
+        assert_eq!(places(&["inbox/child", "inbox"], Layout::Fs), ["INBOX/child", "INBOX"]);
+        assert_eq!(places(&["", "inbox"], Layout::Fs), ["INBOX", "inbox (2)"]);
+    }
+
+    #[test]
+    fn names_that_look_the_same_are_told_apart() {
+        let all = ["Work", "work", "work/x", "Entwu\u{308}rfe", "Entwürfe", "Work"];
+        let named = name(&folders(&all), Layout::Fs);
+        let names: Vec<String> = named.iter().map(|n| n.folder.to_string()).collect();
+        assert_eq!(names, ["Work", "work (2)", "work (2)/x", "Entwu\u{308}rfe", "Entwürfe (2)", "Work (3)"]);
+        let renamed: Vec<bool> = named.iter().map(|n| n.renamed.is_some()).collect();
+        assert_eq!(renamed, [false, true, true, false, true, true]);
+    }
+
+    #[test]
+    fn below_an_mbox_with_mail_is_a_directory_of_another_name() {
+        assert_eq!(
+            places(&["A", "A/B", "A/B/C", "D/E", "INBOX", "INBOX/F", "x.sbd"], Layout::Mboxes),
+            ["A", "A.sbd/B", "A.sbd/B.sbd/C", "D/E", "INBOX", "INBOX.sbd/F", r"x\2esbd"]
+        );
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_and_stays_apart() {
+        let long = "ä".repeat(120);
+        let (a, b) = (format!("{long}a"), format!("{long}b"));
+        let deep = format!("{a}/{a}/{a}/{a}");
+        for layout in [Layout::MaildirPlusPlus, Layout::Fs, Layout::Mboxes] {
+            let all = name(&folders(&[&a, &b, &deep]), layout);
+            let directories: HashSet<&PathBuf> = all.iter().map(|n| &n.directory).collect();
+            assert_eq!(directories.len(), 3);
+            for part in all.iter().flat_map(|n| n.directory.components()) {
+                assert!(part.as_os_str().len() <= 240, "{part:?}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_two_folders_are_one(names in proptest::collection::vec("[aAäb]{1,2}(/[aAb.]{1,2}){0,2}|(INBOX|inbox)(/a)?", 1..12)) {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            for layout in [Layout::MaildirPlusPlus, Layout::Fs, Layout::Mboxes] {
+                let all = name(&folders(&names), layout);
+                let looks: HashSet<String> =
+                    all.iter().map(|n| n.directory.to_str().unwrap().to_lowercase()).collect();
+                prop_assert_eq!(looks.len(), all.len(), "{:?}", all);
+            }
+        }
+    }
+}

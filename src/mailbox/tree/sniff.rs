@@ -1,0 +1,155 @@
+//! What a file of a tree is, by its content and not by its name.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::lock::Wanted;
+use crate::mailbox::mbox::read::{self, Ask, Instead, NotAMailbox};
+use crate::mailbox::mbox::watch::Watch;
+use crate::mailbox::source::{Format, Source, Spooling};
+
+/// What a file is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// An mbox; a file without a byte is one without mail.
+    Mbox,
+    /// One message by itself: it begins with a header. If lines in it look like From_ lines it may also be
+    /// an mbox whose first one is missing; as one message none of it is lost.
+    Message {
+        /// Whether they do.
+        has_separators: bool,
+    },
+    /// Neither.
+    Other {
+        /// What it looks like, a phrase.
+        reason: String,
+        /// Whether mail may be in it all the same.
+        may_be_mail: bool,
+        /// What can be done.
+        mend: Option<String>,
+    },
+}
+
+/// So much of a file is looked at first; it is enough for all but odd ones.
+const HEAD: usize = 64 << 10;
+
+/// Looks at a regular file. It is not locked: what is decided here is only who is to read it.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::Interrupted`]; what is compressed and damaged is no error but may be mail.
+pub fn sniff(path: &Path, spooling: &Spooling<'_>) -> Result<Kind> {
+    let file = File::open(path).map_err(Error::io("open", path))?;
+    let mut head = vec![0; HEAD];
+    let mut filled = 0;
+    while filled < HEAD {
+        match file.read_at(&mut head[filled..], filled as u64) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(Error::io("read", path)(e)),
+        }
+    }
+    head.truncate(filled);
+    let is_compressed = Format::recognise(&head).is_some();
+    // A head without an LF may be that of a file of CRs.
+    let is_plain = !is_compressed && (head.is_empty() || head.contains(&b'\n'));
+    if is_plain {
+        let read = read::is_framed(&head);
+        if read::is_message(&head) {
+            return Ok(Kind::Message { has_separators: read.is_ok() });
+        }
+        match read {
+            Ok(_) => return Ok(Kind::Mbox),
+            Err(not) if filled < HEAD => return Ok(Kind::of(not)),
+            Err(_) => {}
+        }
+    }
+    whole(path, spooling)
+}
+
+fn whole(path: &Path, spooling: &Spooling<'_>) -> Result<Kind> {
+    let nothing = Wanted { methods: Vec::new(), timeout: Duration::ZERO, pid: 0, host: String::new() };
+    let source = match Source::open(path, &nothing, spooling) {
+        Ok(source) => source,
+        Err(error @ Error::Compressed { .. }) => {
+            return Ok(Kind::Other { reason: error.to_string(), may_be_mail: true, mend: None });
+        }
+        Err(error) => return Err(error),
+    };
+    let release = |range| source.release(range);
+    let watch = Watch { scanned: &|_| (), release: &release, interrupted: spooling.interrupted };
+    let read = read::read(source.text(), &Ask::default(), watch);
+    if spooling.interrupted.load(Ordering::Relaxed) {
+        return Err(Error::Interrupted);
+    }
+    Ok(match read {
+        read if read::is_message(source.text()) => Kind::Message { has_separators: read.is_ok() },
+        Ok(_) => Kind::Mbox,
+        Err(not) => Kind::of(not),
+    })
+}
+
+impl Kind {
+    fn of(not: NotAMailbox) -> Kind {
+        let may_be_mail = not.instead != Instead::Other;
+        Kind::Other { reason: not.reason, may_be_mail, mend: not.mend }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    fn kind(bytes: &[u8]) -> &'static str {
+        static GO_ON: AtomicBool = AtomicBool::new(false);
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("file");
+        std::fs::write(&path, bytes).unwrap();
+        let spooling = Spooling { dir: temp.path(), limit: None, interrupted: &GO_ON, progress: &|_| () };
+        match sniff(&path, &spooling).unwrap() {
+            Kind::Mbox => "mbox",
+            Kind::Message { has_separators: false } => "message",
+            Kind::Message { has_separators: true } => "message or mbox",
+            Kind::Other { may_be_mail: true, .. } => "may be mail",
+            Kind::Other { .. } => "other",
+        }
+    }
+
+    fn gzipped(bytes: &[u8]) -> Vec<u8> {
+        use std::io::Write;
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn a_file_is_known_by_what_is_in_it() {
+        let mbox = b"From a@b Mon Jan  1 10:00:05 2001\nSubject: x\n\ny\n";
+        let late = [b"x\n".repeat(HEAD), b"\n".to_vec(), mbox.to_vec()].concat();
+        let macintosh: Vec<u8> = mbox.iter().map(|&b| if b == b'\n' { b'\r' } else { b }).collect();
+        for (bytes, want) in [
+            (&b""[..], "mbox"),
+            (mbox, "mbox"),
+            (&late, "mbox"),
+            (&macintosh, "mbox"),
+            (&gzipped(mbox), "mbox"),
+            (&gzipped(mbox)[..30], "may be mail"),
+            (b"Subject: x\nFrom: a@b\n\ny\n", "message"),
+            (&[&b"Subject: x\n\n"[..], mbox].concat(), "message or mbox"),
+            (b"unseen: 1-3\n", "other"),
+            (b"Once upon a time\nFrom here on\n", "other"),
+            (b"From nobody knows when\nSubject: x\n\ny\n", "may be mail"),
+            (b"BABYL OPTIONS:\n", "may be mail"),
+            (b"\x89PNG\r\n", "other"),
+            (&[0; 100], "may be mail"),
+        ] {
+            assert_eq!(kind(bytes), want, "{}", crate::mailbox::escaped(&bytes[..bytes.len().min(60)]));
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Which folders their user wants to see: a list beside them, in one of several forms.
+
+use super::folder::{Folder, heard};
+use crate::mailbox::maildir::folders::encode;
+
+/// The names under which lists lie, and what stands between two levels there.
+pub const FILES: [(&str, u8); 4] = [
+    ("subscriptions", b'.'),
+    (".subscriptions", b'/'),
+    (".mailboxlist", b'/'),
+    ("courierimapsubscribed", b'.'),
+];
+/// The name under which one is written.
+pub const FILE: &str = "subscriptions";
+/// The first line of Dovecot's second form, in which a TAB stands between levels.
+const SECOND: &[u8] = b"V\t2";
+
+/// Reads a list; `separator` stands between levels unless the list itself says otherwise.
+pub fn parse(text: &[u8], separator: u8) -> Vec<Folder> {
+    let mut lines =
+        text.split(|&b| b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)).peekable();
+    let separator = if lines.next_if_eq(&SECOND).is_some() { b'\t' } else { separator };
+    let folders = lines.filter(|line| !line.is_empty()).map(|line| {
+        let levels: Vec<Vec<u8>> = line.split(|&b| b == separator).map(heard).collect();
+        match &levels[..] {
+            [inbox] if inbox.eq_ignore_ascii_case(b"INBOX") => Folder::INBOX,
+            // Courier's names all begin so.
+            [inbox, ..] if inbox == b"INBOX" && separator == b'.' => Folder(levels[1..].to_vec()),
+            _ => Folder(levels),
+        }
+    });
+    folders.collect()
+}
+
+/// Writes a list in Dovecot's second form; levels are what `say` makes of them.
+pub fn write(folders: &[Folder], say: impl Fn(&[u8], bool) -> Vec<u8>) -> Vec<u8> {
+    let mut text = [SECOND, b"\n\n"].concat();
+    for folder in folders {
+        let levels: Vec<Vec<u8>> = folder.0.iter().enumerate().map(|(n, level)| say(level, n == 0)).collect();
+        let line = if levels.is_empty() { encode("INBOX").into_bytes() } else { levels.join(&b'\t') };
+        text.extend([&line[..], b"\n"].concat());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::folder::Layout;
+    use super::*;
+
+    fn folders(text: &str, separator: u8) -> Vec<String> {
+        parse(text.as_bytes(), separator).iter().map(Folder::to_string).collect()
+    }
+
+    #[test]
+    fn each_program_has_its_form() {
+        assert_eq!(folders("INBOX\nSent\nLists/qmail\n", b'/'), ["INBOX", "Sent", "Lists/qmail"]);
+        assert_eq!(folders("Sent\nEntw&APw-rfe.alt\n", b'.'), ["Sent", "Entwürfe/alt"]);
+        assert_eq!(folders("INBOX\nINBOX.Sent\nINBOX.A.B\n", b'.'), ["INBOX", "Sent", "A/B"]);
+        assert_eq!(folders("V\t2\n\nINBOX\nLists\tqmail\r\na.b\n", b'.'), ["INBOX", "Lists/qmail", "a.b"]);
+        assert_eq!(folders("", b'.'), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let list = vec![Folder::INBOX, Folder(vec!["Entwürfe".into(), "v1.2".into()])];
+        let text = write(&list, |level, first| Layout::MaildirPlusPlus.say(level, first));
+        assert_eq!(text, b"V\t2\n\nINBOX\nEntw&APw-rfe\tv1\\2e2\n");
+        assert_eq!(parse(&text, b'.'), list);
+    }
+}

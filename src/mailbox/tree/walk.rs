@@ -1,0 +1,329 @@
+//! The mailboxes that lie in a tree: mboxes, Maildirs, messages by themselves, as the programs of all these
+//! years have laid them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use walkdir::{DirEntry, WalkDir};
+
+use super::folder::{self, BELOW, Folder};
+use super::sniff::{self, sniff};
+use super::subscriptions;
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::maildir::read::is_maildir;
+use crate::mailbox::manifest;
+use crate::mailbox::shown;
+use crate::mailbox::source::Spooling;
+
+/// A mailbox in a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Which folder it is.
+    pub folder: Folder,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What a mailbox in a tree is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// An mbox.
+    Mbox,
+    /// A Maildir.
+    Maildir,
+    /// Files in one directory that are a message each, as in MH, or saved one by one.
+    Messages(Vec<PathBuf>),
+}
+
+/// What was passed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// What.
+    pub path: PathBuf,
+    /// Why, a phrase.
+    pub reason: String,
+    /// Whether mail may be in it.
+    pub may_be_mail: bool,
+    /// What can be done.
+    pub mend: Option<String>,
+}
+
+/// All that a tree holds.
+#[derive(Debug, Default)]
+pub struct Tree {
+    /// Mailboxes, in the order of their paths.
+    pub found: Vec<Found>,
+    /// What is none.
+    pub skipped: Vec<Skipped>,
+    /// Messages by themselves in which lines look like From_ lines.
+    pub doubtful: Vec<PathBuf>,
+    /// The folders that their user has subscribed to, if there is a list; it may name what is not there.
+    pub subscriptions: Option<Vec<Folder>>,
+}
+
+/// What programs keep beside mail, by the names they give it: none of these is looked into.
+const BESIDE: [&str; 16] = [
+    "maildirsize",
+    "maildirfolder",
+    "maildirshared",
+    "table_of_contents",
+    "Info.plist",
+    ".DS_Store",
+    ".mh_sequences",
+    ".mh_profile",
+    "dovecot-keywords",
+    "mailferry.counting",
+    manifest::FILE_NAME,
+    "msgFilterRules.dat",
+    "popstate.dat",
+    "foldertree.json",
+    ".nomedia",
+    "courierimapuiddb",
+];
+const BESIDE_ENDS: [&str; 8] =
+    [".msf", ".lock", ".cmeta", ".ev-summary", ".ev-summary-meta", ".ibex.index", ".ibex.index.data", ".ovw"];
+const BESIDE_BEGINS: [&str; 3] = ["dovecot.", "dovecot-", "cyrus."];
+/// Directories of such things.
+const BESIDE_DIRECTORIES: [&str; 3] = [".imap", "courierimapkeywords", "courierimaphieracl"];
+
+/// Looks through a tree. Symbolic links are followed with `follow`, and never out of the tree.
+///
+/// # Errors
+/// [`Error::Io`] where the root itself cannot be read; [`Error::Interrupted`]. Whatever else cannot be read is
+/// among what is skipped.
+pub fn walk(root: &Path, follow: bool, spooling: &Spooling<'_>) -> Result<Tree> {
+    let real = root.canonicalize().map_err(Error::io("open", root))?;
+    let mut walk = Walk {
+        root,
+        real,
+        spooling,
+        tree: Tree::default(),
+        directories: HashMap::new(),
+        messages: BTreeMap::new(),
+    };
+    walk.enter(root, Folder::INBOX)?;
+    let mut entries = WalkDir::new(root).min_depth(1).follow_links(follow).sort_by_file_name().into_iter();
+    while let Some(entry) = entries.next() {
+        if spooling.interrupted.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(Error::Interrupted);
+        }
+        match entry {
+            Ok(entry) => {
+                let go_in = walk.entry(&entry)?;
+                if !go_in && entry.file_type().is_dir() {
+                    entries.skip_current_dir();
+                }
+            }
+            Err(error) => walk.unreadable(&error),
+        }
+    }
+    Ok(walk.finish())
+}
+
+struct Walk<'a> {
+    root: &'a Path,
+    /// Without symbolic links.
+    real: PathBuf,
+    spooling: &'a Spooling<'a>,
+    tree: Tree,
+    /// Those that were entered.
+    directories: HashMap<PathBuf, Directory>,
+    /// Messages by themselves, by their directory.
+    messages: BTreeMap<PathBuf, Vec<PathBuf>>,
+}
+
+#[derive(Debug, Clone)]
+struct Directory {
+    folder: Folder,
+    is_maildir: bool,
+}
+
+impl Walk<'_> {
+    /// Whether to look into it, if it is a directory.
+    fn entry(&mut self, entry: &DirEntry) -> Result<bool> {
+        let (path, name) = (entry.path(), entry.file_name());
+        let parent = path.parent().and_then(|parent| self.directories.get(parent)).cloned();
+        let Some(parent) = parent else { return Ok(false) };
+        let kind = entry.file_type();
+        if kind.is_symlink() {
+            self.link(path);
+            return Ok(false);
+        }
+        if entry.path_is_symlink() && !path.canonicalize().is_ok_and(|real| real.starts_with(&self.real)) {
+            self.skip(
+                path,
+                "a symbolic link out of the tree",
+                true,
+                Some("name what it leads to as a source"),
+            );
+            return Ok(false);
+        }
+        if kind.is_dir() {
+            return self.directory(path, name, &parent);
+        }
+        if !kind.is_file() {
+            let what = match () {
+                () if kind.is_socket() => "a socket",
+                () if kind.is_fifo() => "a FIFO",
+                () => "a device",
+            };
+            self.skip(path, what, false, None);
+            return Ok(false);
+        }
+        self.file(path, name, &parent)?;
+        Ok(false)
+    }
+
+    fn directory(&mut self, path: &Path, name: &OsStr, parent: &Directory) -> Result<bool> {
+        let bytes = name.as_bytes();
+        if parent.is_maildir && matches!(bytes, b"cur" | b"new" | b"tmp") {
+            return Ok(false);
+        }
+        if bytes.ends_with(b".mailferry-partial") || BESIDE_DIRECTORIES.iter().any(|n| bytes == n.as_bytes())
+        {
+            self.skip(path, "a mail program's own", false, None);
+            return Ok(false);
+        }
+        let folder = if parent.is_maildir && bytes.starts_with(b".") {
+            Folder(parent.folder.0.iter().cloned().chain(folder::of_maildirpp(bytes)).collect())
+        } else if path.join("mbox").is_file() {
+            parent.folder.child(folder::of_mbox(Path::new(name)))
+        } else {
+            parent.folder.child(folder::heard(folder::without(bytes, BELOW)))
+        };
+        self.enter(path, folder)?;
+        Ok(true)
+    }
+
+    fn enter(&mut self, path: &Path, folder: Folder) -> Result<()> {
+        let is_maildir = is_maildir(path) || is_rest_of_maildir(path);
+        if is_maildir {
+            let kind = Kind::Maildir;
+            self.tree.found.push(Found { path: path.to_owned(), folder: folder.clone(), kind });
+        }
+        self.directories.insert(path.to_owned(), Directory { folder, is_maildir });
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path, name: &OsStr, parent: &Directory) -> Result<()> {
+        let list = subscriptions::FILES.iter().find(|(file, _)| name == *file);
+        if let Some((_, separator)) = list.filter(|_| path.parent() == Some(self.root)) {
+            match fs::read(path) {
+                Ok(text) => {
+                    let folders = subscriptions::parse(&text, *separator);
+                    self.tree.subscriptions.get_or_insert_default().extend(folders);
+                }
+                Err(error) => self.skip(path, &format!("cannot be read: {error}"), false, None),
+            }
+            return Ok(());
+        }
+        if is_beside(name.as_bytes()) {
+            self.skip(path, "a mail program's own", false, None);
+            return Ok(());
+        }
+        match sniff(path, self.spooling) {
+            Ok(sniff::Kind::Mbox) => {
+                let is_empty = fs::metadata(path).is_ok_and(|meta| meta.len() == 0);
+                if is_empty && (name.as_bytes().starts_with(b".") || parent.is_maildir) {
+                    self.skip(path, "empty, and not by the name of a mailbox", false, None);
+                    return Ok(());
+                }
+                // Apple Mail's Name.mbox/mbox is its directory's.
+                let folder = match name == "mbox" && path.parent() != Some(self.root) {
+                    true => parent.folder.clone(),
+                    false => parent.folder.child(folder::of_mbox(path)),
+                };
+                self.tree.found.push(Found { path: path.to_owned(), folder, kind: Kind::Mbox });
+            }
+            Ok(sniff::Kind::Message { has_separators }) => {
+                let directory = path.parent().unwrap_or(self.root).to_owned();
+                self.messages.entry(directory).or_default().push(path.to_owned());
+                if has_separators {
+                    self.tree.doubtful.push(path.to_owned());
+                }
+            }
+            Ok(sniff::Kind::Other { reason, may_be_mail, mend }) => {
+                self.skip(path, &reason, may_be_mail, mend.as_deref());
+            }
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(Error::Io { source, .. }) => {
+                self.skip(path, &format!("cannot be read: {source}"), true, None);
+            }
+            Err(error) => self.skip(path, &error.to_string(), true, error.mend()),
+        }
+        Ok(())
+    }
+
+    fn link(&mut self, path: &Path) {
+        match (fs::metadata(path), path.canonicalize()) {
+            (Ok(meta), Ok(real)) if real.starts_with(&self.real) => {
+                let what = if meta.is_dir() { "directory" } else { "file" };
+                self.skip(path, &format!("a symbolic link to a {what} of the tree"), false, None);
+            }
+            (Ok(meta), Ok(real)) if meta.is_dir() || (meta.is_file() && meta.len() > 0) => {
+                let reason = format!("a symbolic link to {}, out of the tree", shown(&real));
+                self.skip(path, &reason, true, Some("name what it leads to as a source"));
+            }
+            (Ok(_), _) => {
+                self.skip(path, "a symbolic link out of the tree, to what holds no mail", false, None)
+            }
+            (Err(_), _) => self.skip(path, "a symbolic link to nothing, or to itself", false, None),
+        }
+    }
+
+    fn unreadable(&mut self, error: &walkdir::Error) {
+        let path = error.path().unwrap_or(self.root).to_owned();
+        if error.loop_ancestor().is_some() {
+            return self.skip(&path, "a symbolic link to a directory that it lies in", false, None);
+        }
+        let is_link = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_symlink());
+        let cause = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
+        if is_link {
+            return self.skip(&path, "a symbolic link to nothing, or to itself", false, None);
+        }
+        self.skip(&path, &format!("cannot be read: {cause}"), true, None);
+    }
+
+    fn skip(&mut self, path: &Path, reason: &str, may_be_mail: bool, mend: Option<&str>) {
+        let (reason, mend) = (reason.to_owned(), mend.map(str::to_owned));
+        self.tree.skipped.push(Skipped { path: path.to_owned(), reason, may_be_mail, mend });
+    }
+
+    fn finish(mut self) -> Tree {
+        for (path, files) in std::mem::take(&mut self.messages) {
+            let folder = self.directories[&path].folder.clone();
+            self.tree.found.push(Found { path, folder, kind: Kind::Messages(files) });
+        }
+        self.tree.found.sort_by(|a, b| a.path.cmp(&b.path));
+        self.tree
+    }
+}
+
+/// Of a Maildir that has lost its empty directories on the way, as git and some archivers lose them, and of
+/// Thunderbird's, which never had all.
+fn is_rest_of_maildir(path: &Path) -> bool {
+    let has = |name: &str| path.join(name).is_dir();
+    if (has("cur") || has("new")) && has("tmp") {
+        return true;
+    }
+    let is_of_files = |name: &str| {
+        let entries = fs::read_dir(path.join(name)).ok();
+        entries.is_some_and(|entries| {
+            let mut kinds = entries.flatten().filter_map(|entry| entry.file_type().ok()).peekable();
+            kinds.peek().is_some() && kinds.all(|kind| kind.is_file())
+        })
+    };
+    is_of_files("cur") || is_of_files("new")
+}
+
+fn is_beside(name: &[u8]) -> bool {
+    BESIDE.iter().any(|n| name == n.as_bytes())
+        || BESIDE_ENDS.iter().any(|end| name.ends_with(end.as_bytes()))
+        || BESIDE_BEGINS.iter().any(|begin| name.starts_with(begin.as_bytes()))
+}
