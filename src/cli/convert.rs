@@ -18,6 +18,7 @@ use mailferry::mailbox::mbox::overrule;
 use mailferry::mailbox::mbox::read::Ask;
 use mailferry::mailbox::mbox::variant::Variant;
 use mailferry::mailbox::shown;
+use mailferry::mailbox::source::Spooling;
 use serde_json::json;
 
 use super::exit::{self, Exit};
@@ -25,6 +26,7 @@ use super::mailbox_arg::{Format, Mailbox};
 use super::open::OpenArgs;
 use super::progress::Watcher;
 use super::report::{Reporter, grouped};
+use super::tree::{self, TreeArgs};
 use super::{Common, signals};
 
 /// Convert mboxes into a Maildir, in parallel and durably, and back
@@ -40,7 +42,7 @@ use super::{Common, signals};
 #[command(after_help = help())]
 pub struct ConvertArgs {
     /// Sources, then the destination
-    #[arg(required = true, num_args = 2.., value_names = ["SOURCE", "DESTINATION"])]
+    #[arg(required = true, num_args = 1.., value_names = ["SOURCE", "DESTINATION"])]
     mailboxes: Vec<OsString>,
     /// Write nothing, report what would be done
     #[arg(short = 'n', long)]
@@ -93,6 +95,8 @@ pub struct ConvertArgs {
     #[arg(long, conflicts_with_all = ["force", "exact"])]
     append: bool,
     #[command(flatten)]
+    tree: TreeArgs,
+    #[command(flatten)]
     open: OpenArgs,
     #[command(flatten)]
     common: Common,
@@ -105,7 +109,9 @@ Examples:
   mailferry convert inbox.mbox ~/Maildir
   zcat old.gz | mailferry convert - ~/Maildir/.Old
   mailferry convert -n archive.mbox.zst ~/Maildir
+  mailferry convert ~/Mail ~/Maildir
   mailferry convert ~/Maildir out.mbox
+  mailferry convert ~/Maildir mbox:~/Mail/
   mailferry convert --append ~/Maildir/.Old mboxcl2:archive
   mailferry convert --exact ~/Maildir inbox.mbox
 
@@ -161,8 +167,18 @@ fn parse_zone(text: &str) -> Result<jiff::tz::TimeZone, String> {
 }
 
 /// Runs the command.
-pub fn run(args: ConvertArgs) -> Exit {
+pub fn run(mut args: ConvertArgs) -> Exit {
     let started = Instant::now();
+    match args.tree.listed() {
+        Ok(listed) => drop(args.mailboxes.splice(..0, listed)),
+        Err(error) => return refuse(&args, &error),
+    }
+    if args.mailboxes.len() < 2 {
+        eprintln!(
+            "mailferry: there is no source: name one before the destination, or list some with --files-from"
+        );
+        return Exit::Usage;
+    }
     let (sources, destination) = mailboxes(&args);
     let mut reporter = match destination.is_standard_stream() {
         true => Reporter::beside(&args.common),
@@ -171,6 +187,9 @@ pub fn run(args: ConvertArgs) -> Exit {
     let watcher = Watcher::new(&args.common);
     if args.exact {
         return restore(&args, &watcher, &mut reporter, started);
+    }
+    if tree::is_meant(&args.tree, &sources, &destination) {
+        return convert_tree(&args, &watcher, &mut reporter, started);
     }
     let failed = |error| {
         let sums = Sums { sources: sources.len() as u64, ..Sums::default() };
@@ -191,6 +210,93 @@ pub fn run(args: ConvertArgs) -> Exit {
         reporter.line(&format!("{}: written as {variant}", shown(&destination.path)));
     }
     report(&args, &outcome, written, started.elapsed(), &mut reporter)
+}
+
+/// An error before there is anything to report.
+fn refuse(args: &ConvertArgs, error: &Error) -> Exit {
+    let mut reporter = Reporter::new(&args.common);
+    reporter.error(error);
+    reporter.finish(Exit::of(error))
+}
+
+/// Of trees.
+fn convert_tree(args: &ConvertArgs, watcher: &Watcher, reporter: &mut Reporter, started: Instant) -> Exit {
+    let told = args
+        .common
+        .set_up_workers()
+        .map_err(|e| Error::Unsupported { path: "--jobs".into(), reason: e.to_string() })
+        .and_then(|()| run_tree(args, watcher));
+    watcher.finish();
+    let (sums, folders, exit) = match &told {
+        Err(error) => {
+            reporter.error(error);
+            (Sums::default(), Vec::new(), Exit::of(error))
+        }
+        Ok(told) => {
+            told.report(reporter);
+            if let Some(error) = &told.whole.error {
+                reporter.error(error);
+            }
+            (told.sums(), told.folders(), told.exit(reporter, args.common.strict))
+        }
+    };
+    if let Ok(told) = &told {
+        told.table(reporter, args.dry_run);
+        if told.whole.error.is_none() {
+            sums_as_text(&sums, args.dry_run).iter().for_each(|line| reporter.line(line));
+        }
+    }
+    let mut object = sums_as_json(args, &sums, started.elapsed(), reporter);
+    object["folders"] = folders.len().into();
+    object["variant"] = serde_json::Value::Null;
+    object["table"] = folders.into();
+    reporter.object(&object);
+    reporter.finish(exit)
+}
+
+fn run_tree(args: &ConvertArgs, watcher: &Watcher) -> Result<tree::Told> {
+    let interrupted = signals::interruption();
+    let (sources, destination) = mailboxes(args);
+    refuse_twice(&sources)?;
+    let for_one = [
+        (args.manifest.is_some(), "--manifest", "each folder keeps its own"),
+        (args.boundaries.is_some(), "--boundaries", "it is for one mbox"),
+    ];
+    if let Some((_, option, why)) = for_one.iter().find(|(given, ..)| *given) {
+        let reason = format!("is not for folders: {why}; convert that mailbox by itself");
+        return Err(Error::Unsupported { path: option.into(), reason });
+    }
+    let locks = args.open.locks(args.dry_run);
+    let mboxes = || {
+        let to = match () {
+            () if args.append => To::Behind(&locks),
+            () if args.force => To::Instead,
+            () => To::New,
+        };
+        Writing { variant: destination.variant(), to }
+    };
+    let open = |path: &std::path::Path, variant: Option<Variant>| {
+        let mailbox = Mailbox { format: variant.map(Format::Variant), path: path.to_owned() };
+        open(args, &mailbox, 1, &interrupted, watcher)
+    };
+    let spool_dir = args.open.spool_dir();
+    let spooling = Spooling {
+        dir: &spool_dir,
+        limit: args.open.spool_limit,
+        interrupted: &interrupted,
+        progress: &|_| (),
+    };
+    let options = options(args, &destination, &interrupted);
+    let job = tree::Job {
+        args: &args.tree,
+        sources: &sources,
+        destination: &destination,
+        options: &options,
+        mboxes: &mboxes,
+        open: &open,
+        spooling: &spooling,
+    };
+    tree::run(&job, watcher)
 }
 
 /// What is written.
@@ -522,18 +628,30 @@ fn summary(
         [first, ..] if variants.iter().all(|v| *v == first) => Some(first),
         _ => Some("mixed"),
     };
+    let mut object = sums_as_json(args, sums, elapsed, reporter);
+    object["folders"] = u64::from(outcome.error.is_none()).into();
+    object["variant"] = variant.into();
+    object
+}
+
+fn sums_as_json(
+    args: &ConvertArgs,
+    sums: &Sums,
+    elapsed: Duration,
+    reporter: &Reporter,
+) -> serde_json::Value {
     json!({
         "type": "summary",
         "command": "convert",
         "dry_run": args.dry_run,
         "sources": sums.sources,
-        "folders": u64::from(outcome.error.is_none()),
+        "folders": 0,
         "messages_found": sums.messages_found,
         "written": sums.written,
         "already_present": sums.already_present,
         "duplicates": sums.duplicates,
         "skipped": sums.skipped,
-        "variant": variant,
+        "variant": serde_json::Value::Null,
         "bytes_source": sums.bytes_source,
         "bytes_messages": sums.bytes_messages,
         "bytes_from_lines": sums.bytes_from_lines,

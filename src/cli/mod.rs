@@ -19,6 +19,7 @@ mod qmail_inject;
 mod qmail_local;
 mod report;
 pub mod signals;
+mod tree;
 mod verify;
 mod written_by;
 

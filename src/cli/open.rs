@@ -73,7 +73,7 @@ impl OpenArgs {
         watcher: &Watcher,
         leave_no_trace: bool,
     ) -> Result<Source> {
-        let spool_dir = self.spool_dir.clone().unwrap_or_else(std::env::temp_dir);
+        let spool_dir = self.spool_dir();
         let progress = |bytes| watcher.spooled(bytes);
         let spooling =
             Spooling { dir: &spool_dir, limit: self.spool_limit, interrupted, progress: &progress };
@@ -86,6 +86,11 @@ impl OpenArgs {
             return Err(Error::Unsupported { path: mailbox.path.clone(), reason });
         }
         Source::open(&mailbox.path, &self.locks(leave_no_trace), &spooling)
+    }
+
+    /// Where what has to be unpacked is spooled.
+    pub fn spool_dir(&self) -> PathBuf {
+        self.spool_dir.clone().unwrap_or_else(std::env::temp_dir)
     }
 
     /// The locks that were asked for. A dot-lock leaves a trace: it is a file.

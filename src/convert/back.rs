@@ -181,11 +181,11 @@ fn run(
     progress.begin(Phase::Flushing, 0);
     output.finish(options)?;
 
-    let mut total = Sums { sources: sources.len() as u64, ..Sums::default() };
+    let mut total = Sums::default();
     for (n, ready) in ready.iter().enumerate() {
         let tally = tallies.iter().zip(&jobs).filter(|(_, job)| job.source == n);
         let tally = tally.fold(Tally::default(), |sum, (tally, _)| sum.and(tally));
-        add(&mut total, &source_sums(ready, &tally));
+        total.add(&source_sums(ready, &tally));
         told.reports[n].findings.extend(tally.findings());
     }
     Ok(total)
@@ -202,6 +202,7 @@ fn source_sums(ready: &Ready<'_>, tally: &Tally) -> Sums {
         Ready::Maildir(store) => {
             assert_eq!(store.letters.len() as u64, tally.messages, "a message is missing");
             Sums {
+                sources: 1,
                 messages_found: tally.messages,
                 written: tally.messages,
                 bytes_source: tally.bytes,
@@ -211,21 +212,6 @@ fn source_sums(ready: &Ready<'_>, tally: &Tally) -> Sums {
             }
         }
     }
-}
-
-fn add(total: &mut Sums, one: &Sums) {
-    total.messages_found += one.messages_found;
-    total.written += one.written;
-    total.already_present += one.already_present;
-    total.duplicates += one.duplicates;
-    total.skipped += one.skipped;
-    total.bytes_source += one.bytes_source;
-    total.bytes_messages += one.bytes_messages;
-    total.bytes_from_lines += one.bytes_from_lines;
-    total.bytes_quoting += one.bytes_quoting;
-    total.bytes_separators += one.bytes_separators;
-    total.bytes_junk += one.bytes_junk;
-    total.line_ends_changed += one.line_ends_changed;
 }
 
 /// Dates for From_ lines that have none, and which message is UW-IMAP's own.

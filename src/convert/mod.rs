@@ -12,6 +12,7 @@ pub mod plan;
 mod record;
 pub mod render;
 mod resume;
+pub mod tree;
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -40,7 +41,7 @@ use render::Eol;
 use resume::{Done, Resumed};
 
 /// What to convert, and how.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Options<'a> {
     /// The Maildir.
     pub destination: &'a Path,
@@ -177,6 +178,25 @@ impl Sums {
         self.bytes_quoting += tail.bytes_quoting;
         self.bytes_separators += tail.bytes_separators;
         self.bytes_junk += tail.bytes_junk;
+    }
+
+    /// Adds those of other sources.
+    pub fn add(&mut self, other: &Sums) {
+        let Sums { sources, messages_found, written, already_present, duplicates, skipped, .. } = *other;
+        self.sources += sources;
+        self.messages_found += messages_found;
+        self.written += written;
+        self.already_present += already_present;
+        self.duplicates += duplicates;
+        self.skipped += skipped;
+        self.bytes_source += other.bytes_source;
+        self.bytes_messages += other.bytes_messages;
+        self.bytes_from_lines += other.bytes_from_lines;
+        self.bytes_quoting += other.bytes_quoting;
+        self.bytes_separators += other.bytes_separators;
+        self.bytes_junk += other.bytes_junk;
+        self.bytes_not_reached += other.bytes_not_reached;
+        self.line_ends_changed += other.line_ends_changed;
     }
 
     /// Conservation: nothing is counted twice and nothing is missing.

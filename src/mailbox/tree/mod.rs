@@ -2,6 +2,7 @@
 
 pub mod folder;
 pub mod naming;
+pub mod renames;
 pub mod sniff;
 pub mod subscriptions;
 pub mod walk;

@@ -1,7 +1,6 @@
 //! Which folders their user wants to see: a list beside them, in one of several forms.
 
-use super::folder::{Folder, heard};
-use crate::mailbox::maildir::folders::encode;
+use super::folder::{Folder, Layout, heard};
 
 /// The names under which lists lie, and what stands between two levels there.
 pub const FILES: [(&str, u8); 4] = [
@@ -10,8 +9,6 @@ pub const FILES: [(&str, u8); 4] = [
     (".mailboxlist", b'/'),
     ("courierimapsubscribed", b'.'),
 ];
-/// The name under which one is written.
-pub const FILE: &str = "subscriptions";
 /// The first line of Dovecot's second form, in which a TAB stands between levels.
 const SECOND: &[u8] = b"V\t2";
 
@@ -32,12 +29,24 @@ pub fn parse(text: &[u8], separator: u8) -> Vec<Folder> {
     folders.collect()
 }
 
-/// Writes a list in Dovecot's second form; levels are what `say` makes of them.
-pub fn write(folders: &[Folder], say: impl Fn(&[u8], bool) -> Vec<u8>) -> Vec<u8> {
-    let mut text = [SECOND, b"\n\n"].concat();
+/// The file of a layout, and what stands between levels there, unless it is Dovecot's second form.
+pub fn file_of(layout: Layout) -> (&'static str, u8) {
+    match layout {
+        Layout::Mboxes => (".subscriptions", b'/'),
+        Layout::MaildirPlusPlus | Layout::Fs => ("subscriptions", b'.'),
+    }
+}
+
+/// Writes a list: for Maildirs in Dovecot's second form, for mboxes in its first.
+pub fn write(folders: &[Folder], layout: Layout) -> Vec<u8> {
+    let (mut text, separator) = match layout {
+        Layout::Mboxes => (Vec::new(), b'/'),
+        Layout::MaildirPlusPlus | Layout::Fs => ([SECOND, b"\n\n"].concat(), b'\t'),
+    };
     for folder in folders {
-        let levels: Vec<Vec<u8>> = folder.0.iter().enumerate().map(|(n, level)| say(level, n == 0)).collect();
-        let line = if levels.is_empty() { encode("INBOX").into_bytes() } else { levels.join(&b'\t') };
+        let said = folder.0.iter().enumerate().map(|(n, level)| layout.say(level, n == 0));
+        let levels: Vec<Vec<u8>> = said.collect();
+        let line = if levels.is_empty() { b"INBOX".to_vec() } else { levels.join(&separator) };
         text.extend([&line[..], b"\n"].concat());
     }
     text
@@ -45,7 +54,6 @@ pub fn write(folders: &[Folder], say: impl Fn(&[u8], bool) -> Vec<u8>) -> Vec<u8
 
 #[cfg(test)]
 mod tests {
-    use super::super::folder::Layout;
     use super::*;
 
     fn folders(text: &str, separator: u8) -> Vec<String> {
@@ -64,8 +72,11 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         let list = vec![Folder::INBOX, Folder(vec!["Entwürfe".into(), "v1.2".into()])];
-        let text = write(&list, |level, first| Layout::MaildirPlusPlus.say(level, first));
+        let text = write(&list, Layout::MaildirPlusPlus);
         assert_eq!(text, b"V\t2\n\nINBOX\nEntw&APw-rfe\tv1\\2e2\n");
         assert_eq!(parse(&text, b'.'), list);
+        let text = write(&list, Layout::Mboxes);
+        assert_eq!(text, "INBOX\nEntwürfe/v1.2\n".as_bytes());
+        assert_eq!(parse(&text, b'/'), list);
     }
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
 use super::folder::{self, BELOW, Folder};
+use super::renames::{self, Renames};
 use super::sniff::{self, sniff};
 use super::subscriptions;
 use crate::mailbox::error::{Error, Result};
@@ -68,7 +69,7 @@ pub struct Tree {
 }
 
 /// What programs keep beside mail, by the names they give it: none of these is looked into.
-const BESIDE: [&str; 16] = [
+const BESIDE: [&str; 17] = [
     "maildirsize",
     "maildirfolder",
     "maildirshared",
@@ -80,6 +81,7 @@ const BESIDE: [&str; 16] = [
     "dovecot-keywords",
     "mailferry.counting",
     manifest::FILE_NAME,
+    renames::FILE,
     "msgFilterRules.dat",
     "popstate.dat",
     "foldertree.json",
@@ -103,6 +105,7 @@ pub fn walk(root: &Path, follow: bool, spooling: &Spooling<'_>) -> Result<Tree> 
         root,
         real,
         spooling,
+        renames: renames::read(root)?,
         tree: Tree::default(),
         directories: HashMap::new(),
         messages: BTreeMap::new(),
@@ -131,6 +134,8 @@ struct Walk<'a> {
     /// Without symbolic links.
     real: PathBuf,
     spooling: &'a Spooling<'a>,
+    /// What folders were called before they got the names they have.
+    renames: Renames,
     tree: Tree,
     /// Those that were entered.
     directories: HashMap<PathBuf, Directory>,
@@ -204,8 +209,7 @@ impl Walk<'_> {
     fn enter(&mut self, path: &Path, folder: Folder) -> Result<()> {
         let is_maildir = is_maildir(path) || is_rest_of_maildir(path);
         if is_maildir {
-            let kind = Kind::Maildir;
-            self.tree.found.push(Found { path: path.to_owned(), folder: folder.clone(), kind });
+            self.found(path, &folder, Kind::Maildir);
         }
         self.directories.insert(path.to_owned(), Directory { folder, is_maildir });
         Ok(())
@@ -239,7 +243,7 @@ impl Walk<'_> {
                     true => parent.folder.clone(),
                     false => parent.folder.child(folder::of_mbox(path)),
                 };
-                self.tree.found.push(Found { path: path.to_owned(), folder, kind: Kind::Mbox });
+                self.found(path, &folder, Kind::Mbox);
             }
             Ok(sniff::Kind::Message { has_separators }) => {
                 let directory = path.parent().unwrap_or(self.root).to_owned();
@@ -258,6 +262,12 @@ impl Walk<'_> {
             Err(error) => self.skip(path, &error.to_string(), true, error.mend()),
         }
         Ok(())
+    }
+
+    fn found(&mut self, path: &Path, folder: &Folder, kind: Kind) {
+        let before = path.strip_prefix(self.root).ok().and_then(|place| self.renames.get(place));
+        let folder = before.unwrap_or(folder).clone();
+        self.tree.found.push(Found { path: path.to_owned(), folder, kind });
     }
 
     fn link(&mut self, path: &Path) {
@@ -298,7 +308,7 @@ impl Walk<'_> {
     fn finish(mut self) -> Tree {
         for (path, files) in std::mem::take(&mut self.messages) {
             let folder = self.directories[&path].folder.clone();
-            self.tree.found.push(Found { path, folder, kind: Kind::Messages(files) });
+            self.found(&path, &folder, Kind::Messages(files));
         }
         self.tree.found.sort_by(|a, b| a.path.cmp(&b.path));
         self.tree

@@ -1,0 +1,334 @@
+//! `mailferry convert` of trees: folder by folder, with a table at the end.
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use mailferry::convert::Options;
+use mailferry::convert::back::Writing;
+use mailferry::convert::tree::{self, Entry, Placing, Row, Wanted, Whole};
+use mailferry::convert::{Input, Sums};
+use mailferry::mailbox::error::{Error, Result};
+use mailferry::mailbox::finding::{Code, Finding};
+use mailferry::mailbox::maildir::read::is_maildir;
+use mailferry::mailbox::mbox::variant::Variant;
+use mailferry::mailbox::shown;
+use mailferry::mailbox::tree::folder::{Folder, Layout};
+use mailferry::mailbox::tree::walk::{Found, Kind, Skipped, Tree, walk};
+use serde_json::{Value, json};
+
+use super::exit::Exit;
+use super::mailbox_arg::{Format, Mailbox};
+use super::report::{Reporter, grouped};
+
+/// Where the folders of a tree go.
+#[derive(Args, Debug)]
+pub struct TreeArgs {
+    /// How folders lie in the destination: maildir++ (.A.B beside cur/) or fs (A/B)
+    #[arg(long, value_enum, value_name = "LAYOUT", help_heading = "Trees")]
+    pub layout: Option<LayoutArg>,
+    /// Put all of it into this one folder: levels with a / between them, or, where there is none, a dot
+    #[arg(long, value_name = "FOLDER", value_parser = parse_folder, help_heading = "Trees")]
+    pub into: Option<Folder>,
+    /// Call a folder, and those in it, otherwise: --map 'Sent Items=Sent'; may be said again
+    #[arg(long, value_name = "FROM=TO", value_parser = parse_map, help_heading = "Trees")]
+    pub map: Vec<(Folder, Folder)>,
+    /// Read the sources from this file, one a line, or - for standard input
+    #[arg(long, value_name = "FILE", help_heading = "Trees")]
+    pub files_from: Option<PathBuf>,
+    /// With --files-from: a NUL ends each name, as find -print0 writes them
+    #[arg(short = '0', long, requires = "files_from", help_heading = "Trees")]
+    pub null: bool,
+    /// Follow symbolic links inside a tree; never out of it
+    #[arg(long, help_heading = "Trees")]
+    pub follow: bool,
+}
+
+/// The value of `--layout`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LayoutArg {
+    /// Maildirs .A.B beside cur/, as Courier and Dovecot have them
+    #[value(name = "maildir++")]
+    MaildirPlusPlus,
+    /// Maildirs A/B
+    Fs,
+}
+
+fn parse_folder(text: &str) -> Result<Folder, String> {
+    Folder::parse(text.as_bytes()).map_err(|reason| format!("{text} {reason}"))
+}
+
+fn parse_map(text: &str) -> Result<(Folder, Folder), String> {
+    let (from, to) = text.split_once('=').ok_or("a = is missing between the two folders")?;
+    Ok((parse_folder(from)?, parse_folder(to)?))
+}
+
+impl TreeArgs {
+    /// The sources that a list names.
+    pub fn listed(&self) -> Result<Vec<OsString>> {
+        let Some(file) = &self.files_from else { return Ok(Vec::new()) };
+        let mut text = Vec::new();
+        let read = match file.as_os_str() == "-" {
+            true => std::io::stdin().read_to_end(&mut text).map(drop),
+            false => std::fs::read(file).map(|bytes| text = bytes),
+        };
+        read.map_err(Error::io("read", file))?;
+        let end = if self.null { 0 } else { b'\n' };
+        let names = text.split(|&b| b == end).filter(|name| !name.is_empty());
+        Ok(names.map(|name| OsString::from_vec(name.to_vec())).collect())
+    }
+
+    fn is_used(&self) -> bool {
+        self.layout.is_some() || self.into.is_some() || !self.map.is_empty() || self.follow
+    }
+}
+
+/// Whether folders are meant, and not one mailbox.
+pub fn is_meant(args: &TreeArgs, sources: &[Mailbox], destination: &Mailbox) -> bool {
+    let is_tree = |source: &Mailbox| {
+        !source.is_standard_stream()
+            && source.path.is_dir()
+            && (source.format.is_none() && !is_maildir(&source.path))
+    };
+    let is_maildir_source = |source: &Mailbox| {
+        source.format == Some(Format::Maildir) || (source.format.is_none() && is_maildir(&source.path))
+    };
+    let to_maildir = destination.format == Some(Format::Maildir);
+    let to_directory = destination.format != Some(Format::Maildir)
+        && (destination.path.as_os_str().as_bytes().ends_with(b"/") || destination.path.is_dir())
+        && !is_maildir(&destination.path);
+    args.is_used()
+        || sources.iter().any(is_tree)
+        || sources.iter().any(|source| is_maildir_source(source) && (to_maildir || to_directory))
+}
+
+/// What a conversion of folders needs of the command.
+pub struct Job<'a> {
+    /// The options of the command about folders.
+    pub args: &'a TreeArgs,
+    /// The sources.
+    pub sources: &'a [Mailbox],
+    /// The root of the folders.
+    pub destination: &'a Mailbox,
+    /// As for one mailbox.
+    pub options: &'a Options<'a>,
+    /// What to do where an mbox is there already.
+    pub mboxes: &'a (dyn Fn() -> Writing<'a> + Sync),
+    /// Opens a source.
+    pub open: &'a (dyn Fn(&Path, Option<Variant>) -> Result<Input> + Sync),
+    /// Looks through a tree.
+    pub spooling: &'a mailferry::mailbox::source::Spooling<'a>,
+}
+
+/// What a conversion of folders has to say.
+pub struct Told {
+    /// The folders.
+    pub whole: Whole,
+    /// How they lie now.
+    pub layout: Layout,
+    /// What was passed over, tree by tree.
+    trees: Vec<Tree>,
+}
+
+/// Finds the mailboxes, and converts them.
+pub fn run(job: &Job<'_>, progress: &dyn mailferry::convert::Progress) -> Result<Told> {
+    let mut trees = Vec::new();
+    for source in job.sources {
+        trees.push(look(source, job)?);
+    }
+    let found: Vec<Found> = trees.iter_mut().flat_map(|tree| std::mem::take(&mut tree.found)).collect();
+    if found.is_empty() && trees.iter().all(|tree| tree.skipped.iter().all(|skipped| !skipped.may_be_mail)) {
+        let path = job.sources.first().map(|source| source.path.clone()).unwrap_or_default();
+        let reason = "there is no mailbox in it".into();
+        return Err(Error::NotAMailbox { path, reason, mend: None });
+    }
+    let layout = layout(job, &found)?;
+    let placing = Placing { into: job.args.into.clone(), map: job.args.map.clone() };
+    let subscribed: Vec<Folder> =
+        trees.iter_mut().filter_map(|tree| tree.subscriptions.take()).flatten().collect();
+    let entries = tree::place(found, &placing, layout);
+    let wanted = Wanted {
+        each: job.options,
+        layout,
+        mboxes: job.mboxes,
+        jobs: std::thread::available_parallelism().map_or(1, usize::from),
+        open_files: many_open_files(),
+        open: job.open,
+    };
+    let whole = tree::convert(entries, (!subscribed.is_empty()).then_some(&subscribed), &wanted, progress);
+    Ok(Told { whole, layout, trees })
+}
+
+/// What lies in one source.
+fn look(source: &Mailbox, job: &Job<'_>) -> Result<Tree> {
+    let one = |kind| {
+        let folder = Folder::INBOX;
+        Tree { found: vec![Found { path: source.path.clone(), folder, kind }], ..Tree::default() }
+    };
+    match source.format {
+        _ if source.is_standard_stream() => {
+            let reason =
+                "standard input is one mailbox, and goes into one; name the Maildir of the folder".into();
+            Err(Error::Unsupported { path: source.path.clone(), reason })
+        }
+        None | Some(Format::Maildir) if source.path.is_dir() => {
+            walk(&source.path, job.args.follow, job.spooling)
+        }
+        Some(Format::Variant(Variant::Rfc822)) => Ok(one(Kind::Messages(vec![source.path.clone()]))),
+        _ => Ok(one(Kind::Mbox)),
+    }
+}
+
+/// Folders go into the other kind, unless a prefix names one.
+fn layout(job: &Job<'_>, found: &[Found]) -> Result<Layout> {
+    let of_maildirs = match job.args.layout {
+        Some(LayoutArg::Fs) => Layout::Fs,
+        Some(LayoutArg::MaildirPlusPlus) | None => Layout::MaildirPlusPlus,
+    };
+    let all_maildirs = !found.is_empty() && found.iter().all(|found| found.kind == Kind::Maildir);
+    let layout = match job.destination.format {
+        Some(Format::Maildir) => of_maildirs,
+        Some(Format::Mbox | Format::Variant(_)) => Layout::Mboxes,
+        None if all_maildirs && job.args.layout.is_none() => Layout::Mboxes,
+        None => of_maildirs,
+    };
+    let path = &job.destination.path;
+    if layout == Layout::Mboxes && is_maildir(path) {
+        let reason = "is a Maildir; folders of mboxes go into a directory, or say maildir: before it".into();
+        return Err(Error::Unsupported { path: path.clone(), reason });
+    }
+    if job.destination.is_standard_stream() {
+        let reason = "folders cannot be written to standard output".into();
+        return Err(Error::Unsupported { path: path.clone(), reason });
+    }
+    Ok(layout)
+}
+
+/// Raises how many files may be open as far as that is allowed, and says how many.
+fn many_open_files() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(8192, |most| most.min(8192));
+    let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
+    let current = limit.current.unwrap_or(8192);
+    let now = if current < wanted && setrlimit(Resource::Nofile, raised).is_ok() { wanted } else { current };
+    usize::try_from(now).unwrap_or(usize::MAX)
+}
+
+impl Told {
+    /// The sums over all folders.
+    pub fn sums(&self) -> Sums {
+        let mut sums = Sums::default();
+        self.whole.rows.iter().for_each(|row| sums.add(&row.sums));
+        sums
+    }
+
+    /// Whether some of it could not be converted.
+    pub fn report(&self, reporter: &mut Reporter) {
+        for row in &self.whole.rows {
+            for report in &row.reports {
+                reporter.findings(&report.path, &report.findings);
+            }
+            reporter.findings(&row.entry.found.path, renamed(row, self.layout).as_slice());
+        }
+        for tree in &self.trees {
+            for path in &tree.doubtful {
+                let finding = Finding::new(
+                    Code::TreeMessage,
+                    "begins with a header, so it was taken as one message, though lines in it look like separators",
+                );
+                reporter.findings(path, &[finding.mend("mbox: before its path takes it for an mbox")]);
+            }
+            tree.skipped.iter().for_each(|skipped| reporter.findings(&skipped.path, &[finding(skipped)]));
+        }
+        reporter.findings(Path::new(""), &self.whole.findings);
+    }
+
+    /// A line a folder.
+    pub fn table(&self, reporter: &mut Reporter, dry_run: bool) {
+        let names: Vec<String> =
+            self.whole.rows.iter().map(|row| row.entry.named.folder.to_string()).collect();
+        let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).clamp(6, 40);
+        let verb = if dry_run { "to write" } else { "written" };
+        reporter.line(&format!("{:width$}  {:>9}  {verb:>9}  {:>9}  from", "folder", "found", "skipped"));
+        for (row, name) in self.whole.rows.iter().zip(&names) {
+            let sums = &row.sums;
+            let why = match (row.failed, row.entry.named.renamed) {
+                (true, _) => "  (not all of it: see above)".to_owned(),
+                (false, Some(why)) => format!("  (renamed: {why})"),
+                (false, None) => String::new(),
+            };
+            reporter.line(&format!(
+                "{name:width$}  {:>9}  {:>9}  {:>9}  {}{why}",
+                grouped(sums.messages_found),
+                grouped(sums.written),
+                grouped(sums.skipped + sums.duplicates),
+                shown(&row.entry.found.path),
+            ));
+        }
+        let passed_over = self.trees.iter().map(|tree| tree.skipped.len() as u64).sum::<u64>();
+        let doubtful = self.trees.iter().flat_map(|tree| &tree.skipped).filter(|s| s.may_be_mail).count();
+        if passed_over > 0 {
+            let mail = match doubtful {
+                0 => "no mail in them; -v lists them".to_owned(),
+                n => format!("mail may be in {n}, listed above; -v lists all"),
+            };
+            reporter.line(&format!("{} other files and links passed over: {mail}", grouped(passed_over)));
+        }
+    }
+
+    /// The same for programs.
+    pub fn folders(&self) -> Vec<Value> {
+        let folder = |row: &Row| {
+            let Row { entry: Entry { found, named, .. }, sums, failed, .. } = row;
+            json!({
+                "folder": named.folder.to_string(),
+                "directory": shown(&named.directory),
+                "source": shown(&found.path),
+                "source_folder": found.folder.to_string(),
+                "renamed": named.renamed,
+                "messages_found": sums.messages_found,
+                "written": sums.written,
+                "already_present": sums.already_present,
+                "duplicates": sums.duplicates,
+                "skipped": sums.skipped,
+                "failed": failed,
+            })
+        };
+        self.whole.rows.iter().map(folder).collect()
+    }
+
+    /// How the run ended.
+    pub fn exit(&self, reporter: &Reporter, strict: bool) -> Exit {
+        match &self.whole.error {
+            Some(error) => Exit::of(error),
+            None => Exit::finished(reporter.errors, reporter.warnings, strict),
+        }
+    }
+}
+
+fn finding(skipped: &Skipped) -> Finding {
+    let code = if skipped.may_be_mail { Code::TreeMailSkipped } else { Code::TreeSkipped };
+    let finding = Finding::new(code, format!("passed over: {}", skipped.reason));
+    match &skipped.mend {
+        Some(mend) => finding.mend(mend.clone()),
+        None => finding,
+    }
+}
+
+/// What of a name could not be kept.
+fn renamed(row: &Row, layout: Layout) -> Option<Finding> {
+    let Entry { found, named, .. } = &row.entry;
+    let why = match named.renamed {
+        Some(why) => why,
+        None if named.directory.as_os_str().as_bytes().contains(&b'\\') => match layout {
+            Layout::MaildirPlusPlus => "Maildir++ cannot say all of its name",
+            Layout::Fs | Layout::Mboxes => "no file can have all of its name",
+        },
+        None => return None,
+    };
+    let message = format!("{} is called {}: {why}", found.folder, shown(&named.directory));
+    Some(Finding::new(Code::FolderRenamed, message))
+}

@@ -1,0 +1,474 @@
+//! A whole tree: each mailbox in it becomes a folder. One that cannot be read never stops the rest.
+//!
+//! Each folder is a conversion of its own, with its own stage and manifest, so that the same command again
+//! goes on where a run was killed. Many small ones are brought to stable storage [`Together`].
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::back::{self, Writing};
+use super::{Input, Options, Outcome, Phase, Progress, Report, Sums};
+use crate::mailbox::durable::Dir;
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::maildir::make;
+use crate::mailbox::maildir::write::{Fsync, parent_of};
+use crate::mailbox::mbox::variant::Variant;
+use crate::mailbox::together::Together;
+use crate::mailbox::tree::folder::{Folder, Layout};
+use crate::mailbox::tree::naming::{self, Named};
+use crate::mailbox::tree::renames;
+use crate::mailbox::tree::subscriptions;
+use crate::mailbox::tree::walk::{Found, Kind};
+
+/// Folders that are converted side by side, at most.
+const SIDE_BY_SIDE: usize = 128;
+/// And so many bytes of mboxes: a large one is a crowd by itself.
+const BYTES_SIDE_BY_SIDE: u64 = 64 << 20;
+/// Messages by themselves that are read at once.
+const MESSAGES_AT_ONCE: usize = 128;
+/// Files that one folder has open while it is written.
+const OPEN_FILES: usize = 12;
+
+/// Which folder a user wants a folder to be.
+#[derive(Debug, Clone, Default)]
+pub struct Placing {
+    /// All of them this one.
+    pub into: Option<Folder>,
+    /// Each first one, and what is in it, the second.
+    pub map: Vec<(Folder, Folder)>,
+}
+
+/// How trees are converted.
+pub struct Wanted<'a> {
+    /// As for one mailbox; the destination is the root of the folders.
+    pub each: &'a Options<'a>,
+    /// How the folders lie there.
+    pub layout: Layout,
+    /// With [`Layout::Mboxes`]: which mboxes, and what to do where one is there.
+    pub mboxes: &'a (dyn Fn() -> Writing<'a> + Sync),
+    /// How many may work at once.
+    pub jobs: usize,
+    /// How many files may be open.
+    pub open_files: usize,
+    /// Opens a source.
+    pub open: &'a (dyn Fn(&Path, Option<Variant>) -> Result<Input> + Sync),
+}
+
+/// A mailbox and the folder that it becomes.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The mailbox.
+    pub found: Found,
+    /// The folder.
+    pub named: Named,
+    /// Bytes of its file, for one that is a file.
+    size: u64,
+}
+
+/// What became of one.
+#[derive(Debug)]
+pub struct Row {
+    /// Which.
+    pub entry: Entry,
+    /// What was read, and what was noticed.
+    pub reports: Vec<Report>,
+    /// Its sums.
+    pub sums: Sums,
+    /// Whether some of it could not be converted; the findings say why.
+    pub failed: bool,
+}
+
+/// All of it.
+#[derive(Debug)]
+pub struct Whole {
+    /// In the order of the folders' names.
+    pub rows: Vec<Row>,
+    /// Why it ended early; the mailboxes without a row were not reached.
+    pub error: Option<Error>,
+    /// Of subscribed folders that are not there.
+    pub findings: Vec<Finding>,
+}
+
+/// Names the folders. Two mailboxes become one folder only where the user says so.
+pub fn place(found: Vec<Found>, placing: &Placing, layout: Layout) -> Vec<Entry> {
+    let placed: Vec<(Folder, bool)> = found.iter().map(|found| placing.place(&found.folder)).collect();
+    let mut folders: Vec<Folder> = Vec::new();
+    let mut which: Vec<usize> = vec![0; placed.len()];
+    for wants_own in [true, false] {
+        for (n, (folder, is_told)) in
+            placed.iter().enumerate().filter(|(_, (_, is_told))| *is_told != wants_own)
+        {
+            let there = is_told.then(|| folders.iter().position(|other| other == folder)).flatten();
+            which[n] = there.unwrap_or(folders.len());
+            if there.is_none() {
+                folders.push(folder.clone());
+            }
+        }
+    }
+    let names = naming::name(&folders, layout);
+    let entry = |(found, n): (Found, usize)| {
+        let size = match found.kind {
+            Kind::Mbox => std::fs::metadata(&found.path).map_or(0, |meta| meta.len()),
+            _ => 0,
+        };
+        Entry { found, named: names[n].clone(), size }
+    };
+    let mut entries: Vec<Entry> = found.into_iter().zip(which).map(entry).collect();
+    // What lies in another comes after it.
+    entries.sort_by(|a, b| a.named.folder.cmp(&b.named.folder));
+    entries
+}
+
+impl Placing {
+    /// Where a folder goes, and whether that was said.
+    fn place(&self, folder: &Folder) -> (Folder, bool) {
+        if let Some(into) = &self.into {
+            return (into.clone(), true);
+        }
+        let begins =
+            |from: &Folder| folder.0.starts_with(&from.0) && (!from.0.is_empty() || folder.0.is_empty());
+        // The longest says most.
+        match self.map.iter().filter(|(from, _)| begins(from)).max_by_key(|(from, _)| from.0.len()) {
+            Some((from, to)) => (Folder([&to.0[..], &folder.0[from.0.len()..]].concat()), true),
+            None => (folder.clone(), false),
+        }
+    }
+}
+
+/// Converts.
+pub fn convert(
+    entries: Vec<Entry>,
+    subscribed: Option<&[Folder]>,
+    wanted: &Wanted<'_>,
+    progress: &dyn Progress,
+) -> Whole {
+    progress.begin(Phase::Writing, entries.iter().map(|entry| entry.size).sum());
+    let mut whole = Whole { rows: Vec::with_capacity(entries.len()), error: None, findings: Vec::new() };
+    if let Err(error) = make_root(&entries, wanted) {
+        whole.error = Some(error);
+        return whole;
+    }
+    let mut rest = &entries[..];
+    while !rest.is_empty() && whole.error.is_none() {
+        let (batch, later) = rest.split_at(side_by_side(rest, wanted));
+        rest = later;
+        let (rows, error) = convert_batch(batch, wanted, progress);
+        whole.rows.extend(rows);
+        whole.error = error;
+    }
+    if whole.error.is_none() && !wanted.each.dry_run {
+        let kept = keep_names(&entries, wanted)
+            .and_then(|()| subscribe(subscribed, &entries, wanted, &mut whole.findings));
+        whole.error = kept.err();
+    }
+    whole
+}
+
+/// Folders lie in a Maildir, or in a directory.
+fn make_root(entries: &[Entry], wanted: &Wanted<'_>) -> Result<()> {
+    let root = wanted.each.destination;
+    if !root.exists() {
+        let room = Dir::open(existing(parent_of(root)))?.room()?;
+        let need = entries.iter().map(|entry| entry.size).sum();
+        if need > room.bytes {
+            return Err(Error::NoRoom { path: root.to_owned(), unit: "bytes", need, free: room.bytes });
+        }
+    }
+    let is_made_with_inbox =
+        entries.first().is_some_and(|entry| entry.named.directory.as_os_str().is_empty());
+    match wanted.layout {
+        _ if wanted.each.dry_run => Ok(()),
+        Layout::MaildirPlusPlus if is_made_with_inbox => Ok(()),
+        Layout::MaildirPlusPlus => make::make(root).map(drop),
+        Layout::Fs | Layout::Mboxes => {
+            let name = root.file_name().unwrap_or_else(|| OsStr::new("."));
+            let parent = Dir::open(parent_of(root))?;
+            parent.open_or_create_dir(name, DIR_MODE)?;
+            parent.sync()
+        }
+    }
+}
+
+/// Of directories that hold folders and no mail, subject to the umask.
+const DIR_MODE: u32 = 0o777;
+
+/// The nearest directory that is there.
+fn existing(path: &Path) -> &Path {
+    let mut path = path;
+    while !path.is_dir() && path != parent_of(path) {
+        path = parent_of(path);
+    }
+    path
+}
+
+/// How many of the next ones are converted side by side.
+fn side_by_side(entries: &[Entry], wanted: &Wanted<'_>) -> usize {
+    let most = (wanted.open_files / OPEN_FILES).saturating_sub(4).clamp(1, SIDE_BY_SIDE);
+    let mut bytes = 0;
+    let fits = |(n, entry): &(usize, &Entry)| {
+        bytes += entry.size;
+        // A folder is locked while it is written, and in the layout fs others lie in it.
+        let is_other = entries[..*n].iter().all(|other| {
+            let (one, other) = (&entry.named.directory, &other.named.directory);
+            !one.starts_with(other) && !other.starts_with(one)
+        });
+        // All others lie in it, or open many files.
+        let is_alone = |entry: &Entry| {
+            entry.named.directory.as_os_str().is_empty() || matches!(entry.found.kind, Kind::Messages(_))
+        };
+        *n == 0 || (bytes <= BYTES_SIDE_BY_SIDE && is_other && !is_alone(entry) && !is_alone(&entries[0]))
+    };
+    entries.iter().enumerate().take(most).take_while(fits).count()
+}
+
+fn convert_batch(batch: &[Entry], wanted: &Wanted<'_>, progress: &dyn Progress) -> (Vec<Row>, Option<Error>) {
+    let stop = AtomicBool::new(false);
+    let stopped = Mutex::new(None);
+    let note = |error: Error| {
+        stop.store(true, Ordering::Relaxed);
+        stopped.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get_or_insert(error);
+    };
+    let rows: Vec<Option<Row>> = match &batch[..] {
+        [one] => vec![Some(convert_one(one, wanted, None, progress, &note))],
+        several => {
+            let at = existing(wanted.each.destination);
+            let together = Dir::open(at).and_then(|dir| Together::new(dir, several.len(), wanted.jobs));
+            let together = match together {
+                Ok(together) => Arc::new(together),
+                Err(error) => return (Vec::new(), Some(error)),
+            };
+            std::thread::scope(|scope| {
+                let threads: Vec<_> = several
+                    .iter()
+                    .map(|entry| {
+                        let (together, stop, note) = (&together, &stop, &note);
+                        scope.spawn(move || {
+                            let _member = together.begin();
+                            let go_on = !stop.load(Ordering::Relaxed);
+                            go_on.then(|| convert_one(entry, wanted, Some(together), progress, note))
+                        })
+                    })
+                    .collect();
+                let join = |thread: std::thread::ScopedJoinHandle<'_, Option<Row>>| {
+                    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                };
+                threads.into_iter().map(join).collect()
+            })
+        }
+    };
+    let error = stopped.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    (rows.into_iter().flatten().collect(), error)
+}
+
+fn convert_one(
+    entry: &Entry,
+    wanted: &Wanted<'_>,
+    together: Option<&Arc<Together>>,
+    progress: &dyn Progress,
+    note: &dyn Fn(Error),
+) -> Row {
+    let mut row = Row { entry: entry.clone(), reports: Vec::new(), sums: Sums::default(), failed: false };
+    let part = Part { progress, phase: Mutex::new(Phase::Reading) };
+    let directory = wanted.each.destination.join(&entry.named.directory);
+    let converted = place_for(&directory, wanted).map(|destination| {
+        let options = Options { destination: &destination, together, ..wanted.each.clone() };
+        match &entry.found.kind {
+            Kind::Messages(files) => {
+                for files in files.chunks(MESSAGES_AT_ONCE) {
+                    row.add_messages(files, &options, wanted, &part, note);
+                }
+            }
+            Kind::Mbox => {
+                let source =
+                    (wanted.open)(&entry.found.path, None).map(|input| back::Mailbox::Mbox(Box::new(input)));
+                row.add(source.map(|source| run(source, &options, wanted, &part)), note);
+            }
+            Kind::Maildir => {
+                let source = back::Mailbox::Maildir(entry.found.path.clone());
+                row.add(Ok(run(source, &options, wanted, &part)), note);
+            }
+        }
+    });
+    if let Err(error) = converted {
+        row.add(Err(error), note);
+    }
+    row
+}
+
+/// Makes what a folder lies in. In a dry run nothing is made, and what lies nowhere is looked at as the
+/// first thing that would be.
+fn place_for(directory: &Path, wanted: &Wanted<'_>) -> Result<PathBuf> {
+    if wanted.each.dry_run {
+        let mut first = directory;
+        while !parent_of(first).is_dir() && first != parent_of(first) {
+            first = parent_of(first);
+        }
+        return Ok(first.to_owned());
+    }
+    if wanted.layout != Layout::MaildirPlusPlus {
+        make::make_parents(directory, wanted.each.destination)?;
+    }
+    Ok(directory.to_owned())
+}
+
+/// One mailbox into one folder.
+fn run(
+    source: back::Mailbox,
+    options: &Options<'_>,
+    wanted: &Wanted<'_>,
+    progress: &dyn Progress,
+) -> Outcome {
+    match (source, wanted.layout) {
+        (source, Layout::Mboxes) => back::convert(vec![source], options, (wanted.mboxes)(), progress).0,
+        (back::Mailbox::Mbox(input), _) => super::convert(vec![*input], options, progress),
+        (back::Mailbox::Maildir(path), _) => {
+            let reason = "Maildir to Maildir".into();
+            let error = Some(Error::Unsupported { path, reason });
+            Outcome { reports: Vec::new(), sums: Sums::default(), error }
+        }
+    }
+}
+
+impl Row {
+    /// Messages by themselves, some at a time: each is a source.
+    fn add_messages(
+        &mut self,
+        files: &[PathBuf],
+        options: &Options<'_>,
+        wanted: &Wanted<'_>,
+        progress: &dyn Progress,
+        note: &dyn Fn(Error),
+    ) {
+        let mut inputs = Vec::with_capacity(files.len());
+        for file in files {
+            match (wanted.open)(file, Some(Variant::Rfc822)) {
+                Ok(input) => inputs.push(input),
+                Err(error) => self.add(Err(error), note),
+            }
+        }
+        let outcome = match wanted.layout {
+            Layout::Mboxes => {
+                let sources = inputs.into_iter().map(|input| back::Mailbox::Mbox(Box::new(input))).collect();
+                back::convert(sources, options, (wanted.mboxes)(), progress).0
+            }
+            _ => super::convert(inputs, options, progress),
+        };
+        self.add(Ok(outcome), note);
+    }
+
+    fn add(&mut self, outcome: Result<Outcome>, note: &dyn Fn(Error)) {
+        let error = match outcome {
+            Ok(Outcome { reports, sums, error }) => {
+                self.reports.extend(reports);
+                let left_out = Sums { bytes_source: 0, bytes_not_reached: 0, ..sums };
+                self.sums.add(if error.is_some() { &left_out } else { &sums });
+                error
+            }
+            Err(error) => {
+                self.sums.sources += 1;
+                Some(error)
+            }
+        };
+        let Some(error) = error else { return };
+        self.failed = true;
+        if stops_all(&error) {
+            return note(error);
+        }
+        let mut finding = Finding::new(error.code(), error.to_string());
+        finding.path = error.path().map(Path::to_owned);
+        finding.mend = error.mend().map(|mend| mend.to_owned().into());
+        let path = self.entry.found.path.clone();
+        self.reports.push(Report { path, variant: None, evidence: String::new(), findings: vec![finding] });
+    }
+}
+
+/// Whether no other folder can fare better.
+fn stops_all(error: &Error) -> bool {
+    match error {
+        Error::Interrupted | Error::NoRoom { .. } => true,
+        Error::Io { source, .. } => {
+            matches!(
+                source.raw_os_error(),
+                Some(libc::ENOSPC | libc::EDQUOT | libc::EROFS | libc::EMFILE | libc::ENFILE)
+            )
+        }
+        _ => false,
+    }
+}
+
+/// Says how far one folder is as a part of the whole.
+struct Part<'a> {
+    progress: &'a dyn Progress,
+    phase: Mutex<Phase>,
+}
+
+impl Progress for Part<'_> {
+    fn begin(&self, phase: Phase, _: u64) {
+        *self.phase.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = phase;
+    }
+
+    fn advance(&self, bytes: u64, messages: u64) {
+        if *self.phase.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) == Phase::Writing {
+            self.progress.advance(bytes, messages);
+        }
+    }
+}
+
+/// Writes down what folders were called that could not keep their names.
+fn keep_names(entries: &[Entry], wanted: &Wanted<'_>) -> Result<()> {
+    let renamed = entries.iter().filter(|entry| entry.named.renamed.is_some());
+    let new: renames::Renames =
+        renamed.map(|entry| (entry.named.directory.clone(), entry.found.folder.clone())).collect();
+    let before = renames::read(wanted.each.destination)?;
+    let all: renames::Renames = before.clone().into_iter().chain(new).collect();
+    if all == before {
+        return Ok(());
+    }
+    let root = Dir::open(wanted.each.destination)?;
+    renames::write(&root, &all)?;
+    if wanted.each.fsync == Fsync::None { Ok(()) } else { root.sync() }
+}
+
+/// Carries the list of subscribed folders over, to what is there of one already.
+fn subscribe(
+    subscribed: Option<&[Folder]>,
+    entries: &[Entry],
+    wanted: &Wanted<'_>,
+    findings: &mut Vec<Finding>,
+) -> Result<()> {
+    let Some(subscribed) = subscribed else { return Ok(()) };
+    let (file, separator) = subscriptions::file_of(wanted.layout);
+    let path = wanted.each.destination.join(file);
+    let mut list = match std::fs::read(&path) {
+        Ok(text) => subscriptions::parse(&text, separator),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(e) => return Err(Error::io("read", &path)(e)),
+    };
+    let before = list.len();
+    let now = |folder: &[Vec<u8>]| {
+        entries.iter().find(|entry| entry.found.folder.0 == folder).map(|entry| entry.named.folder.clone())
+    };
+    for folder in subscribed {
+        // UW-IMAP lists them as they lie in the home directory.
+        let named = now(&folder.0).or_else(|| folder.0.get(1..).filter(|f| !f.is_empty()).and_then(now));
+        match named {
+            Some(named) if !list.contains(&named) => list.push(named),
+            Some(_) => {}
+            None if *folder == Folder::INBOX => list.push(Folder::INBOX),
+            None => {
+                let message = format!("{folder} is subscribed to, and is not there");
+                findings.push(Finding::new(Code::SubscriptionLost, message));
+            }
+        }
+    }
+    if list.len() == before {
+        return Ok(());
+    }
+    let text = subscriptions::write(&list, wanted.layout);
+    let root = Dir::open(wanted.each.destination)?;
+    root.write_over(&root, OsStr::new(file), &text, 0o666)?;
+    if wanted.each.fsync == Fsync::None { Ok(()) } else { root.sync() }
+}

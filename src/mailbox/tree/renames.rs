@@ -1,0 +1,65 @@
+//! What folders were called where their names could not be kept: a list beside them, so that a way back
+//! knows. JSON Lines; what a name tells by its escapes is not in it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::folder::Folder;
+use crate::mailbox::durable::Dir;
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::manifest::Bytes;
+
+/// Its name.
+pub const FILE: &str = "mailferry.folders";
+
+/// Folders by their place below the root.
+pub type Renames = BTreeMap<PathBuf, Folder>;
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    directory: Bytes,
+    folder: Vec<Bytes>,
+}
+
+/// The list of a root; empty where there is none.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Manifest`] for a line that is none of ours.
+pub fn read(root: &Path) -> Result<Renames> {
+    let path = root.join(FILE);
+    let text = match std::fs::read(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Renames::new()),
+        Err(e) => return Err(Error::io("read", &path)(e)),
+    };
+    let lines = text.split(|&b| b == b'\n').enumerate().filter(|(_, line)| !line.is_empty());
+    let renames = lines.map(|(n, line)| {
+        let line: Line = serde_json::from_slice(line).map_err(|e| {
+            let reason = format!("is no line of a list of folders: {e}");
+            Error::Manifest { path: path.clone(), line: n as u64 + 1, reason }
+        })?;
+        let folder = Folder(line.folder.into_iter().map(|level| level.0).collect());
+        Ok((PathBuf::from(OsStr::from_bytes(&line.directory.0)), folder))
+    });
+    renames.collect()
+}
+
+/// Puts a list in the place of the one that is there.
+pub fn write(root: &Dir, renames: &Renames) -> Result<()> {
+    let mut text = Vec::new();
+    for (directory, folder) in renames {
+        let line = Line {
+            directory: Bytes(directory.as_os_str().as_bytes().to_vec()),
+            folder: folder.0.iter().cloned().map(Bytes).collect(),
+        };
+        // None of our types can fail to be written into memory.
+        let written = serde_json::to_writer(&mut text, &line);
+        debug_assert!(written.is_ok());
+        text.push(b'\n');
+    }
+    root.write_over(root, OsStr::new(FILE), &text, 0o666)
+}
