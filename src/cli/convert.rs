@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use clap::{Args, ValueEnum};
 use mailferry::convert::back::{self, To, Writing};
+use mailferry::convert::copy;
 use mailferry::convert::dates::Origin;
 use mailferry::convert::exact::{self, Destination, Which};
 use mailferry::convert::plan::Dedupe;
@@ -33,8 +34,9 @@ use super::{Common, signals};
 ///
 /// A SOURCE is an mbox (mboxo, mboxrd, mboxcl, mboxcl2 or MMDF; found out by content, or named by a
 /// prefix such as mboxrd:PATH), compressed or not, or - for standard input; or it is a Maildir. The
-/// DESTINATION is of the other kind unless a prefix says otherwise; an mbox is written as mboxrd, or as
-/// the prefix says (mboxcl2:PATH), and to standard output for -. A new Maildir or mbox is built beside its
+/// DESTINATION is of the other kind unless a prefix says otherwise (maildir:PATH copies a Maildir, names and
+/// flags and all); an mbox is written as mboxrd, or as the prefix says (mboxcl2:PATH), and to standard output
+/// for -. A new Maildir or mbox is built beside its
 /// name and appears whole; into an existing Maildir each message is moved, never over another name; an
 /// existing file is left alone without --append or --force. When the command returns 0, all of it is on
 /// stable storage. Sources are never changed.
@@ -112,6 +114,7 @@ Examples:
   mailferry convert ~/Mail ~/Maildir
   mailferry convert ~/Maildir out.mbox
   mailferry convert ~/Maildir mbox:~/Mail/
+  mailferry convert ~/Maildir maildir:/backup/Maildir
   mailferry convert --append ~/Maildir/.Old mboxcl2:archive
   mailferry convert --exact ~/Maildir inbox.mbox
 
@@ -202,6 +205,7 @@ pub fn run(mut args: ConvertArgs) -> Exit {
         .and_then(|()| kind(&args, &sources, &destination));
     let (outcome, written) = match kind {
         Ok(Kind::Maildir) => (convert(&args, &watcher), None),
+        Ok(Kind::Copy) => (copy(&args, &watcher), None),
         Ok(Kind::Mbox) => into_mbox(&args, &watcher).unwrap_or_else(failed),
         Err(error) => failed(error),
     };
@@ -302,7 +306,10 @@ fn run_tree(args: &ConvertArgs, watcher: &Watcher) -> Result<tree::Told> {
 /// What is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
+    /// A Maildir, from mboxes.
     Maildir,
+    /// A Maildir, from another one.
+    Copy,
     Mbox,
 }
 
@@ -325,17 +332,38 @@ fn kind(args: &ConvertArgs, sources: &[Mailbox], destination: &Mailbox) -> Resul
         Kind::Maildir if destination.is_standard_stream() => {
             refuse("a Maildir cannot be written to standard output; an mbox can, with mbox: before the -")
         }
-        Kind::Maildir if maildirs > 0 => {
-            refuse("this version does not write a Maildir from a Maildir; write an mbox, or copy it")
-        }
+        Kind::Maildir if maildirs > 0 && sources.len() > 1 => refuse(
+            "a Maildir is copied by itself: name one as the source, and the others in commands of their own",
+        ),
         Kind::Maildir if args.append || args.force => {
             refuse("--append and --force are for an mbox; into a Maildir messages only ever go beside others")
         }
         Kind::Mbox if is_maildir(&destination.path) => {
-            refuse("is a Maildir; this version does not write one from another, and an mbox is a file")
+            refuse("is a Maildir, and an mbox is a file; say maildir: before it to copy into it")
         }
         Kind::Mbox => refuse_for_mbox(args, sources, destination).map(|()| kind),
-        Kind::Maildir => Ok(kind),
+        Kind::Maildir if maildirs > 0 => refuse_for_copy(args).map(|()| Kind::Copy),
+        Kind::Maildir | Kind::Copy => Ok(kind),
+    }
+}
+
+/// Options that would change what a copy leaves as it is, or that say something about an mbox.
+fn refuse_for_copy(args: &ConvertArgs) -> Result<()> {
+    let options = [
+        (args.dedupe.is_some(), "--dedupe"),
+        (args.new_source, "--new-source"),
+        (args.boundaries.is_some(), "--boundaries"),
+        (args.eol != EolArg::Keep, "--eol"),
+        (args.date != DateArg::From, "--date"),
+        (args.from_zone.is_some(), "--from-zone"),
+        (args.open.live, "--live"),
+    ];
+    match options.iter().find(|(given, _)| *given) {
+        None => Ok(()),
+        Some((_, option)) => {
+            let reason = "is for an mbox as the source; a Maildir is copied as it is".into();
+            Err(Error::Unsupported { path: option.into(), reason })
+        }
     }
 }
 
@@ -496,6 +524,20 @@ fn convert(args: &ConvertArgs, watcher: &Watcher) -> Outcome {
         }
     };
     convert::convert(inputs, &options(args, &destination, &interrupted), watcher)
+}
+
+/// A Maildir into another one.
+fn copy(args: &ConvertArgs, watcher: &Watcher) -> Outcome {
+    let interrupted = signals::interruption();
+    let (sources, destination) = mailboxes(args);
+    let mut outcome = copy::convert(&sources[0].path, &options(args, &destination, &interrupted), watcher);
+    match back::folders_left(&sources[0].path) {
+        Ok(left) => {
+            outcome.reports.iter_mut().take(1).for_each(|report| report.findings.extend(left.clone()))
+        }
+        Err(error) => outcome.error = outcome.error.or(Some(error)),
+    }
+    outcome
 }
 
 fn options<'a>(args: &'a ConvertArgs, destination: &'a Mailbox, interrupted: &'a AtomicBool) -> Options<'a> {

@@ -24,6 +24,10 @@ pub struct OpenArgs {
     /// How long to wait for a lock
     #[arg(long, value_name = "SECS", default_value_t = 30, help_heading = "Source")]
     pub lock_timeout: u64,
+    /// Hold the locks only while the source is opened: others go on writing to it, and what they append
+    /// meanwhile is left for the next run
+    #[arg(long, help_heading = "Source")]
+    pub live: bool,
     /// Where standard input and compressed sources are unpacked; default: $TMPDIR, or /tmp
     #[arg(long, value_name = "DIR", help_heading = "Source")]
     pub spool_dir: Option<PathBuf>,
@@ -81,8 +85,7 @@ impl OpenArgs {
             return Source::from_reader(Path::new("standard input"), &mut StandardInput::new(), &spooling);
         }
         if mailbox.format == Some(Format::Maildir) || is_maildir(&mailbox.path) {
-            let reason =
-                "is a Maildir; this version converts one into an mbox, not into another Maildir".into();
+            let reason = "is a Maildir, and a file is wanted here".into();
             return Err(Error::Unsupported { path: mailbox.path.clone(), reason });
         }
         Source::open(&mailbox.path, &self.locks(leave_no_trace), &spooling)

@@ -318,7 +318,7 @@ fn known(maildir: &Path, options: &Options<'_>) -> Result<HashMap<Vec<u8>, Known
 }
 
 /// Maildir++ folders beside cur/, which are Maildirs of their own.
-fn folders_left(maildir: &Path) -> Result<Option<Finding>> {
+pub fn folders_left(maildir: &Path) -> Result<Option<Finding>> {
     let mut folders: Vec<String> = Dir::open(maildir)?
         .names()?
         .into_iter()
@@ -328,7 +328,7 @@ fn folders_left(maildir: &Path) -> Result<Option<Finding>> {
     folders.sort();
     Ok((!folders.is_empty()).then(|| {
         let message = format!("its folders are not converted with it: {}", folders.join(", "));
-        Finding::new(Code::FoldersLeft, message).mend("convert each into an mbox of its own")
+        Finding::new(Code::FoldersLeft, message).mend("convert each by itself")
     }))
 }
 

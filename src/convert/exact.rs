@@ -141,7 +141,9 @@ fn choose<'a, 'b>(
         names.collect::<Vec<_>>().join(", ")
     };
     let chosen = match which {
-        None if newest.len() == 1 => newest[0],
+        None if newest.len() == 1 || newest.iter().all(|o| o.head.is_maildir()) && !newest.is_empty() => {
+            newest[0]
+        }
         None => {
             return Err(refuse(format!(
                 "tells of {} sources; name one with --source: {}",
@@ -158,6 +160,10 @@ fn choose<'a, 'b>(
             found.ok_or_else(|| refuse(format!("has no source {}: {}", shown(wanted), names())))?
         }
     };
+    if chosen.head.is_maildir() {
+        let source = chosen.head.source.shown();
+        return Err(refuse(format!("{source} was a Maildir; convert {source} maildir:X gives it")));
+    }
     if chosen.tail.is_none() {
         // A tail that was changed is no unfinished run.
         chosen.read()?;

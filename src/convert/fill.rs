@@ -17,17 +17,49 @@ use crate::mailbox::source::Source;
 /// Writes, flushes, publishes; the manifest's sections stand open before the first message is visible
 /// and are closed after the last one is safe.
 pub fn fill(
-    mut filling: Filling,
+    filling: Filling,
     loads: &[Load<'_>],
     resumed: &Resumed,
     manifest: Option<Appending>,
     options: &Options<'_>,
     progress: &dyn Progress,
 ) -> Result<(), Stopped> {
-    let lines = Lines { waiting: Mutex::default(), manifest: manifest.map(Mutex::new) };
     let bytes = loads.iter().flat_map(|l| &l.plan.messages).map(|m| m.size).sum();
     progress.begin(Phase::Writing, bytes);
-    let mut tails = Vec::new();
+    let write = |filling: &Filling, lines: &Lines| {
+        let mut tails = Vec::new();
+        for (load, done) in loads.iter().zip(&resumed.done) {
+            let hash = write(filling, load, done, resumed.has_messages, lines, options, progress)
+                .map_err(|error| blame_source(error, load.source))?;
+            tails.extend(load.recorder.as_ref().map(|recorder| {
+                let closes = resumed.sections + tails.len() + 1;
+                Tail { closes, ..recorder.tail() }.sealed(&hash)
+            }));
+        }
+        loads.iter().try_for_each(|load| load.source.check_unchanged())?;
+        Ok(Written { tails, date: loads.iter().filter_map(|l| l.source.mtime()).max() })
+    };
+    bring_in(filling, manifest, write, options, progress)
+}
+
+/// What was written and is not safe yet.
+pub struct Written {
+    /// What closes the sections.
+    pub tails: Vec<Tail>,
+    /// The time that a new manifest gets, seconds since 1970.
+    pub date: Option<i64>,
+}
+
+/// The order itself: `write` writes messages and pushes their lines.
+pub fn bring_in(
+    mut filling: Filling,
+    manifest: Option<Appending>,
+    write: impl FnOnce(&Filling, &Lines) -> Result<Written>,
+    options: &Options<'_>,
+    progress: &dyn Progress,
+) -> Result<(), Stopped> {
+    let lines = Lines { waiting: Mutex::default(), manifest: manifest.map(Mutex::new) };
+    let mut written = Written { tails: Vec::new(), date: None };
     filling.flush_while(
         |flush| {
             let before = lines.take();
@@ -35,20 +67,11 @@ pub fn fill(
             lines.append(&before)
         },
         || {
-            for (load, done) in loads.iter().zip(&resumed.done) {
-                let hash = write(&filling, load, done, resumed.has_messages, &lines, options, progress)
-                    .map_err(|error| blame_source(error, load.source))?;
-                tails.extend(load.recorder.as_ref().map(|recorder| {
-                    let closes = resumed.sections + tails.len() + 1;
-                    Tail { closes, ..recorder.tail() }.sealed(&hash)
-                }));
-            }
+            written = write(&filling, &lines)?;
             Ok(())
         },
     )?;
-    for load in loads {
-        load.source.check_unchanged()?;
-    }
+    let Written { mut tails, date } = written;
     progress.begin(Phase::Flushing, 0);
     stop_if(options.interrupted)?;
     filling.flush()?;
@@ -58,7 +81,7 @@ pub fn fill(
     if let Some(manifest) = &mut manifest {
         if whole_at_once {
             tails.drain(..).try_for_each(|tail| manifest.append(&line(&tail)))?;
-            if let Some(epoch) = loads.iter().filter_map(|l| l.source.mtime()).max() {
+            if let Some(epoch) = date {
                 manifest.date(epoch)?;
             }
         }
@@ -80,14 +103,14 @@ pub fn fill(
 }
 
 /// Lines of the manifest. They wait until the messages they tell of are safe.
-struct Lines {
+pub struct Lines {
     waiting: Mutex<Vec<u8>>,
     manifest: Option<Mutex<Appending>>,
 }
 
 impl Lines {
     /// Adds lines whose messages are written, and safe already if `safe`.
-    fn push(&self, lines: &[u8], safe: bool) -> Result<()> {
+    pub fn push(&self, lines: &[u8], safe: bool) -> Result<()> {
         if safe {
             return self.append(lines);
         }
@@ -134,7 +157,8 @@ fn write(
     if let Some(recorder) = load.recorder.as_ref().filter(|_| !done.begun) {
         push(&line(recorder.head()))?;
     }
-    let in_order = Mutex::new(InOrder { push: &mut push, early: BTreeMap::new(), next: 0 });
+    let mut push = |lines: Vec<u8>| push(&lines);
+    let in_order = Mutex::new(InOrder::new(&mut push));
     // Not a parallel iterator over a range, which begins in several places at once: lines would wait for
     // those before them until half of all is written.
     load.chunks().enumerate().par_bridge().try_for_each(|(n, chunk)| {
@@ -147,25 +171,31 @@ fn write(
     if let Some(recorder) = load.recorder.as_ref().filter(|_| !done.complete) {
         let mut last = Vec::new();
         recorder.last_gap(&mut last);
-        push(&last)?;
+        push(last)?;
     }
     Ok(hash)
 }
 
-/// Lines of chunks as they come, into the order of the file.
-struct InOrder<'a> {
-    push: &'a mut (dyn FnMut(&[u8]) -> Result<()> + Send),
+/// What is to be told of chunks as they come, into the order of the source.
+pub struct InOrder<'a, T> {
+    push: &'a mut (dyn FnMut(T) -> Result<()> + Send),
     /// Of chunks that were done before an earlier one.
-    early: BTreeMap<usize, Vec<u8>>,
+    early: BTreeMap<usize, T>,
     /// The chunk that is waited for.
     next: usize,
 }
 
-impl InOrder<'_> {
-    fn add(&mut self, n: usize, lines: Vec<u8>) -> Result<()> {
-        self.early.insert(n, lines);
-        while let Some(lines) = self.early.remove(&self.next) {
-            (self.push)(&lines)?;
+impl<'a, T> InOrder<'a, T> {
+    /// Hands on to `push`, from chunk 0 on.
+    pub fn new(push: &'a mut (dyn FnMut(T) -> Result<()> + Send)) -> InOrder<'a, T> {
+        InOrder { push, early: BTreeMap::new(), next: 0 }
+    }
+
+    /// Chunk `n` is done.
+    pub fn add(&mut self, n: usize, told: T) -> Result<()> {
+        self.early.insert(n, told);
+        while let Some(told) = self.early.remove(&self.next) {
+            (self.push)(told)?;
             self.next += 1;
         }
         Ok(())

@@ -74,6 +74,8 @@ pub fn identify(
     let raw = source.raw();
     let size = raw.len() as u64;
     let lead = Digest::of(&raw[..raw.len().min(LEAD as usize)]);
+    // What a Maildir is known by is no bytes of one file.
+    let is_file = |n: &usize| !sections[*n].head.is_maildir();
     let begins_alike = |n: &usize| {
         let head = &sections[*n].head;
         head.lead <= size && Digest::of(&raw[..head.lead as usize]) == head.lead_blake3
@@ -101,8 +103,9 @@ pub fn identify(
     // Mailboxes that are or were the same go on each with its own. Else the newest word counts.
     let choose = |n: &usize| (is_own(*n) && !is_completed(*n), *n);
     let is_free = |n: &usize| sections[*n].tail.is_some() || taken.iter().all(|t| t.section() != Some(*n));
-    let is_same =
-        |n: &usize| sections[*n].head.size == size && sections[*n].head.blake3 == whole && is_free(n);
+    let is_same = |n: &usize| {
+        is_file(n) && sections[*n].head.size == size && sections[*n].head.blake3 == whole && is_free(n)
+    };
     let same = (0..sections.len()).filter(is_same).max_by_key(choose);
     let is_grown = |(n, digest): (&usize, Digest)| (sections[*n].head.blake3 == digest).then_some(*n);
     let grown = shorter.iter().zip(at_cuts).filter_map(is_grown).max_by_key(choose);
@@ -121,7 +124,7 @@ pub fn identify(
         return Ok((newer.map_or(found, Identity::Rewritten), fingerprint));
     }
     let Some(path) = path.filter(|_| !new_source) else { return Ok((Identity::New, fingerprint)) };
-    match (0..sections.len()).rev().find(|&n| is_own(n)) {
+    match (0..sections.len()).rev().find(|&n| is_own(n) && is_file(&n)) {
         None => Ok((Identity::New, fingerprint)),
         // An emptied mailbox has no beginning that could be another.
         Some(n) if size == 0 || begins_alike(&n) => Ok((Identity::Rewritten(n), fingerprint)),

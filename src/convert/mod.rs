@@ -2,6 +2,7 @@
 //! written; what is written is published only when all of it is safe.
 
 pub mod back;
+pub mod copy;
 pub mod dates;
 pub mod exact;
 mod fill;
@@ -317,7 +318,7 @@ fn run(
         plan_all((inputs, &mboxes, &wholes), options, &standing, &past, progress, reports)?;
     let sums = sum_up(inputs, &mboxes, &plans);
     let Some((filling, left)) = filling else {
-        check_room(options.destination, &standing, plans.iter().flat_map(|p| &p.messages))?;
+        check_room(options.destination, &standing, plans.iter().flat_map(|p| &p.messages).map(to_write))?;
         inputs.iter().try_for_each(|input| input.source.check_unchanged())?;
         return Ok(sums);
     };
@@ -331,7 +332,7 @@ fn run(
     reports.iter_mut().take(1).for_each(|report| report.findings.extend(resumed.finding(&left)));
     let is_there = |n: usize| if resumed.has_messages { resumed.done[n].messages } else { 0 };
     let missing = plans.iter().enumerate().flat_map(|(n, p)| &p.messages[is_there(n)..]);
-    check_room(options.destination, &standing, missing)?;
+    check_room(options.destination, &standing, missing.map(to_write))?;
     let manifest = match options.manifest {
         Keeping::None => None,
         Keeping::InMaildir => Some(filling.manifest(resumed.end)?),
@@ -339,6 +340,10 @@ fn run(
     };
     fill(filling, &loads, &resumed, manifest, options, progress)?;
     Ok(sums)
+}
+
+fn to_write(planned: &Planned) -> Option<u64> {
+    (planned.fate == Fate::Write).then_some(planned.size)
 }
 
 fn opening<'a>(options: &Options<'a>) -> Opening<'a> {
@@ -567,11 +572,12 @@ fn separators(mbox: &Mbox<'_>, messages: &[Planned]) -> u64 {
     before_first + between
 }
 
-/// Refuses before the first byte what cannot fit.
-fn check_room<'a>(
+/// Refuses before the first byte what cannot fit: `sizes` are those of the messages' files, None for one that is
+/// only recorded.
+fn check_room(
     destination: &Path,
     standing: &Standing,
-    messages: impl Iterator<Item = &'a Planned>,
+    sizes: impl Iterator<Item = Option<u64>>,
 ) -> Result<()> {
     let directory = match standing {
         Standing::Nothing => write::parent_of(destination),
@@ -581,11 +587,11 @@ fn check_room<'a>(
     /// What the manifest takes for a message, at most for all but odd ones.
     const MANIFEST_LINE: u64 = 300;
     let (mut files, mut blocks, mut lines) = (4, 0, 0);
-    for message in messages {
+    for size in sizes {
         lines += MANIFEST_LINE;
-        if message.fate == Fate::Write {
+        if let Some(size) = size {
             files += 1;
-            blocks += message.size.div_ceil(room.block);
+            blocks += size.div_ceil(room.block);
         }
     }
     let too_little = |unit, need, free| Error::NoRoom { path: directory.to_owned(), unit, need, free };

@@ -107,6 +107,7 @@ impl<'a> Recorder<'a> {
             flags: planned.status.flags.to_string(),
             duplicate: planned.fate == Fate::Duplicate,
             verbatim: (!rebuilt).then(|| BASE64.encode(raw)),
+            original: None,
         }
     }
 

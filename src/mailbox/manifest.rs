@@ -7,6 +7,10 @@
 //! without its tail is *open*: the run that wrote it was killed. What follows the last whole line of an
 //! open section is torn and passed over; a closed section whose hash is wrong, and a line that is like
 //! ours and none of ours, is damage, and nothing is built on it.
+//!
+//! A section of a Maildir ([`Head::is_maildir`]) tells of messages that are files there, too. It is known by
+//! their names and not by its bytes: its head has neither a size nor a hash, and a later section of the same
+//! path tells only of what came since.
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
@@ -30,6 +34,8 @@ pub const VERSION: u32 = 1;
 /// Little, so that a mailer that rewrites the Status of the first message does not make the source a
 /// stranger; enough to hold the first From_ line and the first fields.
 pub const LEAD: u64 = 256;
+/// What stands for the variant in a section of a Maildir.
+const MAILDIR: &str = "maildir";
 
 /// A BLAKE3 hash in hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -178,6 +184,35 @@ pub struct Message {
     /// rewritten in between; the same Message-ID and another text).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verbatim: Option<String>,
+    /// The base name that it has in the Maildir it was copied from, where that was taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<Bytes>,
+}
+
+impl Head {
+    /// Of a Maildir that is copied. Its bytes are not known before they are copied.
+    pub fn of_maildir(program: &str, source: &Path, follows: Option<usize>) -> Head {
+        Head {
+            section: VERSION,
+            program: program.into(),
+            source: Bytes(source.as_os_str().as_bytes().to_vec()),
+            size: 0,
+            blake3: Digest::of(b""),
+            lead: 0,
+            lead_blake3: Digest::of(b""),
+            follows,
+            variant: MAILDIR.into(),
+            evidence: "it has cur and new".into(),
+            separator: Bytes::default(),
+            cr_only: false,
+            eol: "keep".into(),
+        }
+    }
+
+    /// Whether the source is a Maildir, and no file.
+    pub fn is_maildir(&self) -> bool {
+        self.variant == MAILDIR
+    }
 }
 
 fn is_empty(bytes: &Bytes) -> bool {
@@ -245,7 +280,7 @@ pub struct Tail {
 }
 
 impl Tail {
-    fn adds_up(&self, size: u64) -> bool {
+    fn adds_up(&self, head: &Head) -> bool {
         let parts = [
             self.bytes_messages,
             self.bytes_from_lines,
@@ -254,6 +289,7 @@ impl Tail {
             self.bytes_junk,
         ];
         let sum = parts.iter().try_fold(0u64, |sum, &part| sum.checked_add(part));
+        let size = if head.is_maildir() { self.bytes_messages } else { head.size };
         sum == Some(size) && self.mail <= self.messages
     }
 
@@ -338,7 +374,7 @@ pub fn outline<'a>(text: &'a [u8], path: &'a Path) -> Result<Vec<Outline<'a>>> {
             if Digest::from(hasher.update(section.lines).update(before_end(line)).finalize()) != tail.end {
                 return Err(damaged(number, "closes a section that was changed since"));
             }
-            if !tail.adds_up(section.head.size) {
+            if !tail.adds_up(&section.head) {
                 return Err(damaged(number, "has sums that cannot be"));
             }
             section.tail = Some(tail);
@@ -405,10 +441,31 @@ impl Outline<'_> {
     /// The messages' names with their From_ lines and nothing else, for those who need no more: in
     /// parallel, and at a third of the work. Lines that do not parse are passed over.
     pub fn names(&self) -> Vec<Named> {
+        self.parts()
+    }
+
+    /// The same, of a section of a Maildir: by which names its messages are known there, and their lengths.
+    pub fn copied(&self) -> Vec<Copied> {
+        self.parts()
+    }
+
+    fn parts<T: for<'de> Deserialize<'de> + Send>(&self) -> Vec<T> {
         let lines: Vec<&[u8]> = self.lines.split(|&b| b == b'\n').skip(1).collect();
         let messages = lines.par_iter().filter(|line| line.starts_with(b"{\"at\":"));
         messages.filter_map(|line| serde_json::from_slice(line).ok()).collect()
     }
+}
+
+/// See [`Outline::copied`].
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Copied {
+    /// The base name of its file.
+    pub name: Bytes,
+    /// See [`Message::original`].
+    #[serde(default)]
+    pub original: Option<Bytes>,
+    /// Its length.
+    pub len: u64,
 }
 
 /// See [`Outline::names`].
@@ -528,6 +585,7 @@ mod tests {
             flags: "S".into(),
             duplicate: false,
             verbatim: None,
+            original: None,
         }
     }
 

@@ -15,6 +15,7 @@ use super::file;
 use super::{Depth, Options, said, stop_if};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::maildir::read;
 use crate::mailbox::maildir::write::Place;
 use crate::mailbox::manifest::{self, Digest, FILE_NAME, Gap, Head, Outline, Section, Tail};
 use crate::mailbox::shown;
@@ -43,6 +44,18 @@ pub struct Proof {
     pub changed: u64,
     /// Those that are not there.
     pub gone: u64,
+}
+
+impl Proof {
+    fn add(&mut self, more: &Proof) {
+        self.messages += more.messages;
+        self.kept += more.kept;
+        self.moved += more.moved;
+        self.reflagged += more.reflagged;
+        self.renamed += more.renamed;
+        self.changed += more.changed;
+        self.gone += more.gone;
+    }
 }
 
 /// A manifest that was found and holds.
@@ -239,7 +252,8 @@ impl<'a> Judge<'a> {
         let mut seen = HashSet::new();
         let mut by_digest = HashMap::new();
         for (section, &newest) in manifest.sections.iter().zip(&manifest.newest) {
-            let promised = section.tail.is_some() || !newest;
+            // A later section of a file tells of all that this one tells of, one of a Maildir does not.
+            let promised = section.tail.is_some() || !newest && !section.head.is_maildir();
             for message in &section.messages {
                 let name = &message.name.0[..];
                 if seen.insert(name) {
@@ -402,7 +416,11 @@ impl<'a> Judge<'a> {
                 };
                 let (at, source) = (message.at, section.head.source.shown());
                 let path = self.home().join(OsStr::from_bytes(name));
-                self.note(Code::MessageGone, path, format!("{how}; it was at byte {at} of {source}"));
+                let from = match section.head.is_maildir() {
+                    true => format!("it came from {source}"),
+                    false => format!("it was at byte {at} of {source}"),
+                };
+                self.note(Code::MessageGone, path, format!("{how}; {from}"));
             }
             return Fate::default();
         };
@@ -495,7 +513,12 @@ impl<'a> Judge<'a> {
                 let finding = Finding::new(Code::ConversionUnfinished, text).in_file(&self.manifest.path);
                 self.findings.push(finding.mend("the same convert command again completes it"));
             }
-            proofs.push(proof);
+            // Each run that copied a Maildir tells of what came since the one before it.
+            let copied = |proof: &&mut Proof| section.head.is_maildir() && proof.source == section.source();
+            match proofs.iter_mut().find(copied) {
+                Some(before) => before.add(&proof),
+                None => proofs.push(proof),
+            }
         }
         proofs
     }
@@ -523,7 +546,14 @@ fn how_changed(message: &manifest::Message, file: &file::Message) -> String {
 
 /// The sources as they are now beside what was converted.
 fn sources<'a>(manifest: &'a Manifest, judge: &mut Judge<'a>, options: &Options<'_>) -> Result<()> {
+    let mut maildirs = HashSet::new();
     for (section, _) in manifest.sections.iter().zip(&manifest.newest).filter(|(_, newest)| **newest) {
+        if section.head.is_maildir() {
+            if maildirs.insert(&section.head.source.0) {
+                judge.findings.push(compare_maildir(manifest, section, options));
+            }
+            continue;
+        }
         let named = section.source();
         let path = match options.source {
             Some(path) => path,
@@ -548,6 +578,34 @@ fn sources<'a>(manifest: &'a Manifest, judge: &mut Judge<'a>, options: &Options<
         judge.findings.push(Finding::new(Code::SourceCompared, text).in_file(path));
     }
     Ok(())
+}
+
+/// A Maildir that was copied, as it is now, by the names in it.
+fn compare_maildir(manifest: &Manifest, section: &Section, options: &Options<'_>) -> Finding {
+    let named = section.source();
+    let path = options.source.unwrap_or(&named);
+    let text = match read::list(path) {
+        Ok(entries) => {
+            let now: HashSet<&[u8]> = entries.iter().map(|entry| entry.parsed().base).collect();
+            let sections = manifest.sections.iter().filter(|s| s.head.source == section.head.source);
+            let copied: HashSet<&[u8]> = sections
+                .filter(|s| s.head.is_maildir())
+                .flat_map(|s| &s.messages)
+                .map(|message| &message.original.as_ref().unwrap_or(&message.name).0[..])
+                .collect();
+            format!(
+                "has {} of the {} messages that were copied, by their names, and {} others",
+                copied.intersection(&now).count(),
+                copied.len(),
+                now.difference(&copied).count()
+            )
+        }
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            "is gone; what was copied is known by the manifest alone".to_owned()
+        }
+        Err(error) => format!("could not be compared: {}", said(&error, path)),
+    };
+    Finding::new(Code::SourceCompared, text).in_file(path)
 }
 
 /// The bytes of a message's file as they were written, made from the source; None where its line ends

@@ -76,10 +76,12 @@ pub(super) fn push_sizes(size: u64, wire_size: u64, name: &mut Vec<u8>) {
 
 /// The whole file name in cur/: base name, separator, `2,` and the flags.
 pub fn with_info(base: &[u8], separator: u8, flags: Flags) -> OsString {
-    let mut name = base.to_vec();
-    name.push(separator);
-    name.extend_from_slice(format!("2,{flags}").as_bytes());
-    OsString::from_vec(name)
+    with_letters(base, separator, flags.to_string().as_bytes())
+}
+
+/// The same with letters as they stand in another name, which may be keywords too.
+pub fn with_letters(base: &[u8], separator: u8, letters: &[u8]) -> OsString {
+    OsString::from_vec([base, &[separator], b"2,", letters].concat())
 }
 
 /// The file name in new/: no info.

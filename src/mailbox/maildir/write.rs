@@ -373,11 +373,15 @@ impl Filling {
 
     /// Opens the Maildir's manifest to append to behind byte `end`.
     pub fn manifest(&self, end: u64) -> Result<Appending> {
-        let root = match &self.kind {
+        Appending::open(self.root(), OsStr::new(FILE_NAME), end)
+    }
+
+    /// The Maildir, or what becomes it.
+    pub fn root(&self) -> &Dir {
+        match &self.kind {
             Kind::Staged(staged) => &staged.root,
             Kind::Through { made, .. } => &made.root,
-        };
-        Appending::open(root, OsStr::new(FILE_NAME), end)
+        }
     }
 
     /// Whether all appears at once.

@@ -1,0 +1,911 @@
+//! convert, one Maildir into another: bytes, base names, flags, places and times stay what they are, since an
+//! IMAP server knows a message by its base name.
+//!
+//! A Maildir is known by the names in it. A name that a closed section of the same path has was copied once and
+//! is not looked at again: so a second run costs a listing, and what was deleted or moved in the destination
+//! does not come back. Two messages of one name and other bytes stay two: the second gets a name of ours.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Mutex;
+
+use rayon::prelude::*;
+
+use super::dates::Origin;
+use super::fill::{self, InOrder, Lines, Written};
+use super::past::{self, Past};
+use super::render::{Eol, render};
+use super::resume::{self, Resumed};
+use super::{
+    Keeping, Options, Outcome, Phase, Progress, Report, Stopped, Sums, check_room, opening, stop_if,
+};
+use crate::mailbox::durable::{self, Dir};
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::escaped;
+use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::maildir::name::{self, BaseName, Unique};
+use crate::mailbox::maildir::read::{self, Entry, Files, Found};
+use crate::mailbox::maildir::write::{self, Filling, Fsync, Incoming, Left, Place, Standing};
+use crate::mailbox::manifest::{self, Bytes, Digest, Head, Message, Tail, line};
+use crate::mailbox::mbox::quote::Quoting;
+
+/// Dovecot's list of the keywords that the letters in the names stand for.
+const KEYWORDS: &str = "dovecot-keywords";
+/// Messages that a worker reads and writes at once.
+const MESSAGES: usize = 64;
+/// Bytes after which he takes no further one.
+const BYTES: u64 = 2 << 20;
+
+/// Copies a Maildir, without its folders, into the one that `options` names. With an error nothing new is
+/// visible there, except, in one that existed, the whole messages that the sums count as written.
+///
+/// Of the options those that say something about an mbox, or what its messages become, have no meaning here.
+pub fn convert(source: &Path, options: &Options<'_>, progress: &dyn Progress) -> Outcome {
+    let mut told = Told::default();
+    let (sums, error) = match run(source, options, progress, &mut told) {
+        Ok(sums) => (sums, None),
+        Err(Stopped { error, published }) => {
+            let not_reached = Sums {
+                sources: 1,
+                messages_found: published,
+                written: published,
+                bytes_source: told.bytes,
+                bytes_not_reached: told.bytes,
+                ..Sums::default()
+            };
+            (not_reached, Some(error))
+        }
+    };
+    // A wrong sum is a bug of ours, and a migration must not be told that all is well.
+    assert!(sums.add_up(), "the sums do not add up: {sums:?}");
+    let Told { findings, .. } = told;
+    let report = Report { path: source.to_owned(), variant: None, evidence: String::new(), findings };
+    Outcome { reports: vec![report], sums, error }
+}
+
+/// What is known by the time of an error.
+#[derive(Default)]
+struct Told {
+    findings: Vec<Finding>,
+    bytes: u64,
+}
+
+fn run(
+    source: &Path,
+    options: &Options<'_>,
+    progress: &dyn Progress,
+    told: &mut Told,
+) -> Result<Sums, Stopped> {
+    let standing = write::look(options.destination)?;
+    refuse_itself(source, options.destination, &standing)?;
+    let store = Store::open(source)?;
+    if let Some(sums) = all_known(&store, options, &standing)? {
+        let text = "all of its messages were copied before: nothing to do";
+        told.findings.push(Finding::new(Code::SourceKnown, text));
+        return Ok(sums);
+    }
+    told.findings.extend(indexes_left(source)?);
+    let filling = if options.dry_run { None } else { Some(Filling::open(opening(options))?) };
+    // Read under the lock: somebody else may have written it while we waited.
+    let standing = write::look(options.destination)?;
+    let _lock = match options.manifest {
+        Keeping::At(path) if !options.dry_run => Some(past::lock(path, options)?),
+        _ => None,
+    };
+    let manifest = past::read(options, &standing)?;
+    let past = manifest.as_ref().map_or_else(|| Ok(Past::default()), Past::of)?;
+    past.check_destination(options, &standing)?;
+    let history = History::of(&past, source);
+    let plan = plan(&store, &history, &past, options, &standing, told)?;
+    told.bytes = plan.bytes();
+    let keywords = Keywords::of(source, options.destination, &standing, &plan.letters)?;
+    let copying = Copying { store: &store, plan: &plan, options, progress };
+    let Some((filling, left)) = filling else {
+        check_room(options.destination, &standing, plan.sizes(0))?;
+        let mut tally = copying.look()?;
+        plan.left_out.iter().for_each(|finding| tally.leave_out(finding.clone()));
+        return Ok(tally.tell(&plan, told));
+    };
+    let recorded = options.manifest != Keeping::None && (history.is_open || !plan.letters.is_empty());
+    let mut ledger = Ledger::default();
+    let head = recorded.then(|| line(&Head::of_maildir(PROGRAM, source, history.follows)));
+    let (mut sections, mut end) = (history.sections, history.end);
+    if let Left::Behind(text) = &left {
+        let agreed = copying.take_over(&filling, text, head.as_deref().unwrap_or_default())?;
+        (ledger, sections, end) = (agreed, 0, 0);
+        end += ledger.bytes;
+    }
+    let done = vec![resume::Done { messages: ledger.tally.written as usize, ..resume::Done::default() }];
+    let resumed = Resumed { done, has_messages: true, sections, end };
+    told.findings.extend(resumed.finding(&left));
+    check_room(options.destination, &standing, plan.sizes(ledger.chunks))?;
+    let manifest = match options.manifest {
+        _ if !recorded => None,
+        Keeping::None => None,
+        Keeping::InMaildir => Some(filling.manifest(end)?),
+        Keeping::At(path) => Some(past::manifest_at(path, end)?),
+    };
+    progress.begin(Phase::Writing, plan.letters.iter().map(|l| l.size).sum());
+    let write = |filling: &Filling, lines: &Lines| {
+        keywords.write(filling, options.fsync)?;
+        copying.write(filling, lines, head.as_deref(), &mut ledger)?;
+        let tail = ledger.tail(sections + 1);
+        let tails = head.iter().map(|_| tail.clone().sealed(&ledger.lines)).collect();
+        Ok(Written { tails, date: ledger.tally.newest })
+    };
+    fill::bring_in(filling, manifest, write, options, progress)?;
+    plan.left_out.iter().for_each(|finding| ledger.tally.leave_out(finding.clone()));
+    Ok(ledger.tally.tell(&plan, told))
+}
+
+const PROGRAM: &str = concat!("mailferry ", env!("CARGO_PKG_VERSION"));
+
+fn refuse_itself(source: &Path, destination: &Path, standing: &Standing) -> Result<()> {
+    if *standing == Standing::Nothing {
+        return Ok(());
+    }
+    let identity = |path: &Path| Dir::open(path)?.own_identity();
+    if identity(source)? != identity(destination)? {
+        return Ok(());
+    }
+    let reason = "is the source itself; a Maildir cannot be copied into itself".into();
+    Err(Error::Destination { path: destination.to_owned(), reason })
+}
+
+/// The Maildir that is copied.
+struct Store<'a> {
+    path: &'a Path,
+    files: Files,
+    entries: Vec<Entry>,
+}
+
+impl<'a> Store<'a> {
+    fn open(path: &'a Path) -> Result<Store<'a>> {
+        let files = Files::open(path)?;
+        let mut seen = HashSet::new();
+        let mut entries = read::list(path)?;
+        let twice: HashSet<Vec<u8>> = entries
+            .iter()
+            .filter(|entry| !seen.insert(entry.parsed().base))
+            .map(|entry| entry.parsed().base.to_vec())
+            .collect();
+        // One that was moved while we listed was seen in both places, and is in one of them.
+        let is_there = |entry: &Entry| std::fs::symlink_metadata(entry.path(path)).is_ok();
+        entries.retain(|entry| !twice.contains(entry.parsed().base) || is_there(entry));
+        Ok(Store { path, files, entries })
+    }
+
+    /// Reads a message. What is none, and what is none any more, is a finding: a FIFO where messages lie, and
+    /// one that somebody has expunged meanwhile.
+    fn read<'e>(&self, entry: &'e Entry, bytes: &mut Vec<u8>) -> Result<Result<Found<'e>, Finding>> {
+        match self.files.read(entry, bytes) {
+            Ok(found) => Ok(Ok(found)),
+            Err(error @ Error::Io { .. }) => self.why_not(entry).map_or(Err(error), |f| Ok(Err(f))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Why there is nothing to be read; None for a message.
+    fn why_not(&self, entry: &Entry) -> Option<Finding> {
+        let path = self.files.path(entry);
+        match std::fs::metadata(&path) {
+            Ok(meta) if meta.is_file() => None,
+            Ok(_) => {
+                let text = "is no regular file: it was not copied";
+                Some(Finding::new(Code::MaildirNotAFile, text).in_file(path))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound && is_link(&path) => {
+                let text = "is a link to nothing: it was not copied";
+                Some(Finding::new(Code::MaildirNotAFile, text).in_file(path))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let text = "was removed by somebody while we copied";
+                Some(Finding::new(Code::MessageExpunged, text).in_file(path))
+            }
+            Err(_) => None,
+        }
+    }
+}
+
+fn is_link(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink())
+}
+
+/// Files of an IMAP server that stay where they are. Its list of UIDs is of a place in its own index.
+fn indexes_left(source: &Path) -> Result<Option<Finding>> {
+    const BEGINNINGS: [&[u8]; 4] = [b"dovecot-uid", b"dovecot.", b"courierimapuid", b"courierpop3dsizelist"];
+    let mut names = Dir::open(source)?.names()?;
+    names.retain(|name| BEGINNINGS.iter().any(|beginning| name.as_bytes().starts_with(beginning)));
+    names.sort();
+    let names: Vec<String> = names.iter().map(|name| escaped(name.as_bytes())).collect();
+    Ok((!names.is_empty()).then(|| {
+        let text = format!("not copied, for a server makes them anew: {}", names.join(", "));
+        Finding::new(Code::IndexesLeft, text)
+    }))
+}
+
+/// What the manifest tells of this Maildir.
+struct History {
+    /// What was copied, by its base name in the source, and its length.
+    known: HashMap<Vec<u8>, u64>,
+    /// Whether a section has to be written even if there is nothing to tell in it.
+    is_open: bool,
+    /// The open section that the one of this run stands for.
+    follows: Option<usize>,
+    /// How many sections stand before the one of this run.
+    sections: usize,
+    /// Where it begins in the manifest.
+    end: u64,
+}
+
+impl History {
+    fn of(past: &Past<'_>, source: &Path) -> History {
+        let outlines = &past.outlines;
+        let is_ours = |n: usize| outlines[n].head.is_maildir() && outlines[n].head.source.is_path(source);
+        let ours: Vec<usize> = (0..outlines.len()).filter(|&n| is_ours(n)).collect();
+        let is_closed = |n: usize| outlines[n].tail.is_some();
+        let known = ours.iter().filter(|&&n| is_closed(n)).flat_map(|&n| outlines[n].copied());
+        let known = known.map(|copied| (copied.original.unwrap_or(copied.name).0, copied.len)).collect();
+        let is_made_up_for = |n: usize| {
+            (n + 1..outlines.len()).any(|later| is_closed(later) && manifest::follows(outlines, later, n))
+        };
+        let open = ours.iter().copied().rfind(|&n| !is_closed(n) && !is_made_up_for(n));
+        let (sections, end) = (outlines.len(), past.end());
+        // Nothing stands behind it: it is written anew, from its head on. What of it was published is found
+        // by its name.
+        let (follows, sections, end) = match open {
+            Some(n) if n + 1 == sections => (outlines[n].head.follows, n, outlines[n].at as u64),
+            Some(n) => (Some(n + 1), sections, end),
+            None => (None, sections, end),
+        };
+        let is_open = open.is_some() || !ours.iter().any(|&n| is_closed(n));
+        History { known, is_open, follows, sections, end }
+    }
+}
+
+/// Where every message was copied before there is nothing to do, and nothing is touched: not even a lock.
+fn all_known(store: &Store<'_>, options: &Options<'_>, standing: &Standing) -> Result<Option<Sums>> {
+    let Some(manifest) = past::read(options, standing)? else { return Ok(None) };
+    let past = Past::of(&manifest)?;
+    let history = History::of(&past, store.path);
+    let lengths = store.entries.iter().map(|entry| history.known.get(entry.parsed().base).copied());
+    let Some(lengths) = lengths.collect::<Option<Vec<u64>>>() else { return Ok(None) };
+    if history.is_open || write::has_left(options.destination)? {
+        return Ok(None);
+    }
+    past.check_destination(options, standing)?;
+    if options.fsync != Fsync::None && !options.dry_run {
+        // A run that was killed may have left this to us.
+        past.flush()?;
+        write::flush_name(options.destination)?;
+    }
+    let plan = Plan {
+        letters: Vec::new(),
+        chunks: Vec::new(),
+        left_out: Vec::new(),
+        known: lengths.len() as u64,
+        known_bytes: lengths.iter().sum(),
+    };
+    Ok(Some(Tally::default().sums(&plan)))
+}
+
+/// A message of the source that no earlier run has copied.
+struct Letter {
+    entry: Entry,
+    /// Its bytes, as an estimate.
+    size: u64,
+    fate: Fate,
+}
+
+enum Fate {
+    /// Its name is free.
+    Keeps,
+    /// Its name is another message's; this one is free.
+    Gets(Vec<u8>),
+    /// It is there, whoever put it there.
+    Present(There),
+}
+
+/// A message of the destination.
+struct There {
+    base: Vec<u8>,
+    letters: String,
+    length: u64,
+    digest: Digest,
+}
+
+struct Plan {
+    letters: Vec<Letter>,
+    /// Letters that are taken at once, in order.
+    chunks: Vec<Range<usize>>,
+    /// Why others are none.
+    left_out: Vec<Finding>,
+    /// How many messages were copied by earlier runs,
+    known: u64,
+    /// and how long they are.
+    known_bytes: u64,
+}
+
+impl Plan {
+    fn bytes(&self) -> u64 {
+        self.known_bytes + self.letters.iter().map(|letter| letter.size).sum::<u64>()
+    }
+
+    /// Of the files that are to be written behind the first `chunks`.
+    fn sizes(&self, chunks: usize) -> impl Iterator<Item = Option<u64>> {
+        let first = self.chunks.get(chunks).map_or(self.letters.len(), |chunk| chunk.start);
+        self.letters[first..].iter().map(|l| (!matches!(l.fate, Fate::Present(_))).then_some(l.size))
+    }
+}
+
+/// Decides for each message whether it is written, and by which name.
+fn plan(
+    store: &Store<'_>,
+    history: &History,
+    past: &Past<'_>,
+    options: &Options<'_>,
+    standing: &Standing,
+    told: &mut Told,
+) -> Result<Plan> {
+    let mut there = match standing {
+        Standing::Maildir => Neighbours::of(options.destination)?,
+        _ => Neighbours::default(),
+    };
+    let (mut letters, mut known, mut known_bytes) = (Vec::new(), 0, 0);
+    let mut left_out = Vec::new();
+    for entry in &store.entries {
+        match history.known.get(entry.parsed().base) {
+            Some(length) => (known, known_bytes) = (known + 1, known_bytes + length),
+            None => letters.push(Letter {
+                entry: entry.clone(),
+                size: store.files.size(entry),
+                fate: Fate::Keeps,
+            }),
+        }
+    }
+    if !history.is_open {
+        // Mostly there is no new one: a section that tells of nothing is not written again and again because of
+        // a FIFO.
+        letters.retain(|letter| store.why_not(&letter.entry).map(|why| left_out.push(why)).is_none());
+    }
+    // What has the name of another one is compared with it; for most Maildirs this is nothing.
+    let mut names = HashSet::new();
+    let clash = |letter: &Letter| {
+        let base = letter.entry.parsed().base;
+        !names.insert(base.to_vec()) || there.entries.contains_key(base)
+    };
+    let clashes: Vec<bool> = letters.iter().map(clash).collect();
+    if clashes.contains(&true) {
+        let compare = |(letter, clash): (&Letter, &bool)| {
+            stop_if(options.interrupted)?;
+            clash.then(|| there.compare(store, &letter.entry)).transpose()
+        };
+        let compared: Vec<Option<Compared>> =
+            letters.par_iter().zip(&clashes).map(compare).collect::<Result<_>>()?;
+        for section in &past.outlines {
+            names.extend(section.names().into_iter().map(|named| named.name.0));
+        }
+        for (letter, compared) in letters.iter_mut().zip(compared) {
+            letter.fate = match compared {
+                None | Some(Compared::Unread) => continue,
+                Some(Compared::Same(same)) => Fate::Present(same),
+                Some(Compared::Other(other)) => there.name(&other, options.host, &mut names)?,
+            };
+            if let Fate::Gets(name) = &letter.fate {
+                let text = format!("its name is that of another message; it is written as {}", escaped(name));
+                told.findings
+                    .push(Finding::new(Code::NameTaken, text).in_file(store.files.path(&letter.entry)));
+            }
+        }
+    }
+    let chunks = chunks(&letters);
+    Ok(Plan { letters, chunks, left_out, known, known_bytes })
+}
+
+fn chunks(letters: &[Letter]) -> Vec<Range<usize>> {
+    let mut chunks: Vec<Range<usize>> = Vec::new();
+    let mut bytes = 0;
+    for (n, letter) in letters.iter().enumerate() {
+        match chunks.last_mut() {
+            Some(chunk) if chunk.len() < MESSAGES && bytes < BYTES => chunk.end = n + 1,
+            _ => {
+                bytes = 0;
+                chunks.push(n..n + 1);
+            }
+        }
+        bytes += letter.size;
+    }
+    chunks
+}
+
+/// What lies in the destination already, by base name.
+#[derive(Default)]
+struct Neighbours {
+    files: Option<Files>,
+    entries: HashMap<Vec<u8>, Vec<Entry>>,
+}
+
+/// A message beside what has its name in the destination.
+enum Compared {
+    Same(There),
+    Other(Other),
+    /// It is no message, or gone.
+    Unread,
+}
+
+/// A message that needs another name.
+struct Other {
+    digest: Digest,
+    unique: Unique,
+    epoch: i64,
+    size: u64,
+    wire_size: u64,
+}
+
+impl Neighbours {
+    fn of(destination: &Path) -> Result<Neighbours> {
+        let mut entries: HashMap<Vec<u8>, Vec<Entry>> = HashMap::new();
+        for entry in read::list(destination)? {
+            entries.entry(entry.parsed().base.to_vec()).or_default().push(entry);
+        }
+        Ok(Neighbours { files: Some(Files::open(destination)?), entries })
+    }
+
+    fn compare(&self, store: &Store<'_>, entry: &Entry) -> Result<Compared> {
+        let mut bytes = Vec::new();
+        let Ok(Found { mtime, .. }) = store.read(entry, &mut bytes)? else { return Ok(Compared::Unread) };
+        let (base, digest) = (entry.parsed().base, Digest::of(&bytes));
+        if let Some(same) = self.find(base, digest)? {
+            return Ok(Compared::Same(same));
+        }
+        let (size, wire_size) = render(&bytes, 0, Quoting::None, Eol::Keep).sizes(true);
+        let epoch = entry.parsed().epoch().unwrap_or(mtime);
+        Ok(Compared::Other(Other { digest, unique: Unique::of(&bytes), epoch, size, wire_size }))
+    }
+
+    /// The file of this name that has these bytes.
+    fn find(&self, base: &[u8], digest: Digest) -> Result<Option<There>> {
+        let (Some(files), Some(entries)) = (&self.files, self.entries.get(base)) else { return Ok(None) };
+        let mut bytes = Vec::new();
+        for entry in entries {
+            let found = match files.read(entry, &mut bytes) {
+                Ok(found) => found,
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            if Digest::of(&bytes) == digest {
+                let letters = found.entry.parsed().info.unwrap_or_default();
+                let letters = String::from_utf8_lossy(letters).into_owned();
+                return Ok(Some(There { base: base.to_vec(), letters, length: bytes.len() as u64, digest }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The name that a message gets whose own is taken: of our making, by its bytes. Where it is there under
+    /// that name an earlier run, which was killed, has written it.
+    fn name(&mut self, other: &Other, host: &str, taken: &mut HashSet<Vec<u8>>) -> Result<Fate> {
+        let Other { digest, unique, epoch, size, wire_size } = *other;
+        for copy in 0.. {
+            let base = BaseName { epoch, unique, copy, host, size, wire_size }.to_bytes();
+            if taken.contains(&base) {
+                continue;
+            }
+            match self.find(&base, digest)? {
+                Some(same) => {
+                    taken.insert(base);
+                    return Ok(Fate::Present(same));
+                }
+                None if self.entries.contains_key(&base) => {}
+                None => {
+                    taken.insert(base.clone());
+                    return Ok(Fate::Gets(base));
+                }
+            }
+        }
+        unreachable!("there are more numbers than files")
+    }
+}
+
+/// What Dovecot's keywords need.
+enum Keywords {
+    /// Nothing: none are used, or they are there already.
+    Nothing,
+    /// The source's list, as it is.
+    List(Vec<u8>),
+}
+
+impl Keywords {
+    fn of(source: &Path, destination: &Path, standing: &Standing, letters: &[Letter]) -> Result<Keywords> {
+        let Some(ours) = read_keywords(source)? else { return Ok(Keywords::Nothing) };
+        let theirs = match standing {
+            Standing::Maildir => read_keywords(destination)?,
+            _ => None,
+        };
+        let used: HashSet<u8> = letters
+            .iter()
+            .flat_map(|letter| letter.entry.parsed().info.unwrap_or_default())
+            .copied()
+            .filter(u8::is_ascii_lowercase)
+            .collect();
+        match theirs {
+            None if *standing == Standing::Maildir && used.is_empty() => Ok(Keywords::Nothing),
+            None => Ok(Keywords::List(ours)),
+            Some(theirs) if used.iter().all(|&l| keyword(&ours, l) == keyword(&theirs, l)) => {
+                Ok(Keywords::Nothing)
+            }
+            Some(_) => {
+                let reason = "has keywords of its own, and the letters of the source mean others; this version \
+                              does not map them: copy into a new Maildir";
+                Err(Error::Unsupported { path: destination.join(KEYWORDS), reason: reason.into() })
+            }
+        }
+    }
+
+    /// Before a name that uses one of its letters is visible.
+    fn write(&self, filling: &Filling, fsync: Fsync) -> Result<()> {
+        let Keywords::List(list) = self else { return Ok(()) };
+        let (root, name) = (filling.root(), OsStr::new(KEYWORDS));
+        if filling.is_staged() {
+            // A run that was killed may have left its own.
+            return root.write_over(root, name, list, write::FILE_MODE);
+        }
+        let file = root.create_filled(name, write::FILE_MODE, list)?;
+        match fsync {
+            Fsync::None => Ok(()),
+            _ => durable::sync_file(&file).map_err(Error::io("flush", root.path().join(KEYWORDS))),
+        }
+    }
+}
+
+fn read_keywords(maildir: &Path) -> Result<Option<Vec<u8>>> {
+    let path = maildir.join(KEYWORDS);
+    match std::fs::read(&path) {
+        Ok(list) => Ok(Some(list)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", &path)(error)),
+    }
+}
+
+/// What a letter stands for: the list's lines are `number name`, and 0 is `a`.
+fn keyword(list: &[u8], letter: u8) -> Option<&[u8]> {
+    let number = format!("{} ", letter - b'a');
+    list.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(number.as_bytes()))
+}
+
+/// What became of messages.
+#[derive(Default)]
+struct Tally {
+    written: u64,
+    present: u64,
+    skipped: u64,
+    bytes: u64,
+    /// The latest of their times.
+    newest: Option<i64>,
+    findings: Vec<Finding>,
+}
+
+impl Tally {
+    fn add(&mut self, done: Tally) {
+        self.written += done.written;
+        self.present += done.present;
+        self.skipped += done.skipped;
+        self.bytes += done.bytes;
+        self.newest = self.newest.max(done.newest);
+        self.findings.extend(done.findings);
+    }
+
+    fn leave_out(&mut self, finding: Finding) {
+        // What was expunged is none of the messages found.
+        self.skipped += u64::from(finding.code != Code::MessageExpunged);
+        self.findings.push(finding);
+    }
+
+    fn sums(&self, plan: &Plan) -> Sums {
+        let bytes = plan.known_bytes + self.bytes;
+        Sums {
+            sources: 1,
+            messages_found: plan.known + self.written + self.present + self.skipped,
+            written: self.written,
+            already_present: plan.known + self.present,
+            skipped: self.skipped,
+            bytes_source: bytes,
+            bytes_messages: bytes,
+            ..Sums::default()
+        }
+    }
+
+    fn tell(mut self, plan: &Plan, told: &mut Told) -> Sums {
+        told.findings.append(&mut self.findings);
+        self.sums(plan)
+    }
+}
+
+/// Some messages, done; their lines yet without the places that those before them give them.
+#[derive(Default)]
+struct Done {
+    messages: Vec<Message>,
+    tally: Tally,
+}
+
+/// A section that is being written.
+#[derive(Default)]
+struct Ledger {
+    /// Hash of its lines.
+    lines: blake3::Hasher,
+    /// How many bytes they are.
+    bytes: u64,
+    /// Whether the head is among them.
+    begun: bool,
+    /// How many chunks are done.
+    chunks: usize,
+    /// Bytes of their messages, one behind the other.
+    at: u64,
+    messages: u64,
+    tally: Tally,
+}
+
+impl Ledger {
+    /// The lines of the next messages.
+    fn lines(&self, messages: &[Message]) -> Vec<u8> {
+        let mut at = self.at;
+        let mut lines = Vec::with_capacity(messages.len() * 300);
+        for message in messages {
+            lines.extend_from_slice(&line(&Message { at, ..message.clone() }));
+            at += message.len;
+        }
+        lines
+    }
+
+    fn begin(&mut self, head: &[u8]) {
+        self.begun = true;
+        self.push(head);
+    }
+
+    fn add(&mut self, done: Done, lines: &[u8]) {
+        self.push(lines);
+        self.chunks += 1;
+        self.at += done.messages.iter().map(|message| message.len).sum::<u64>();
+        self.messages += done.messages.len() as u64;
+        self.tally.add(done.tally);
+    }
+
+    fn push(&mut self, lines: &[u8]) {
+        self.lines.update(lines);
+        self.bytes += lines.len() as u64;
+    }
+
+    fn tail(&self, closes: usize) -> Tail {
+        Tail {
+            closes,
+            messages: self.messages,
+            mail: self.messages,
+            bytes_messages: self.at,
+            bytes_from_lines: 0,
+            bytes_quoting: 0,
+            bytes_separators: 0,
+            bytes_junk: 0,
+            end: Digest([0; 32]),
+        }
+    }
+}
+
+/// All that the workers need.
+struct Copying<'a> {
+    store: &'a Store<'a>,
+    plan: &'a Plan,
+    options: &'a Options<'a>,
+    progress: &'a dyn Progress,
+}
+
+/// A message that was read, on its way.
+struct Outgoing {
+    place: Place,
+    name: OsString,
+    waiting: Vec<u8>,
+    bytes: Vec<u8>,
+    mtime: i64,
+}
+
+impl Copying<'_> {
+    /// What would be done.
+    fn look(&self) -> Result<Tally> {
+        let mut tally = Tally::default();
+        for letter in &self.plan.letters {
+            stop_if(self.options.interrupted)?;
+            match (&letter.fate, std::fs::metadata(self.store.files.path(&letter.entry))) {
+                (Fate::Present(there), _) => {
+                    tally.present += 1;
+                    tally.bytes += there.length;
+                }
+                (_, Ok(meta)) if meta.is_file() => {
+                    tally.written += 1;
+                    tally.bytes += meta.len();
+                }
+                (_, looked) => match (self.store.why_not(&letter.entry), looked) {
+                    (Some(finding), _) => tally.leave_out(finding),
+                    (None, Err(error)) => {
+                        return Err(Error::io("look at", self.store.files.path(&letter.entry))(error));
+                    }
+                    // It is there again.
+                    (None, Ok(_)) => {}
+                },
+            }
+        }
+        Ok(tally)
+    }
+
+    /// Writes what the ledger does not have yet.
+    fn write(
+        &self,
+        filling: &Filling,
+        lines: &Lines,
+        head: Option<&[u8]>,
+        ledger: &mut Ledger,
+    ) -> Result<()> {
+        let safe = filling.flushes_each();
+        let first = ledger.chunks;
+        if let Some(head) = head.filter(|_| !ledger.begun) {
+            ledger.begin(head);
+            lines.push(head, safe)?;
+        }
+        let mut push = |done: Done| {
+            let text = if head.is_some() { ledger.lines(&done.messages) } else { Vec::new() };
+            ledger.add(done, &text);
+            lines.push(&text, safe)
+        };
+        let in_order = Mutex::new(InOrder::new(&mut push));
+        // One after the other, as in fill.rs: else lines would wait for those before them.
+        let chunks = self.plan.chunks[first..].iter().enumerate();
+        chunks.par_bridge().try_for_each(|(n, chunk)| {
+            stop_if(self.options.interrupted)?;
+            let (done, outgoing) = self.read(chunk.clone())?;
+            let incoming: Vec<Incoming<'_>> = outgoing.iter().map(Outgoing::incoming).collect();
+            filling.write(&incoming)?;
+            in_order.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).add(n, done)
+        })
+    }
+
+    /// Reads a chunk.
+    fn read(&self, chunk: Range<usize>) -> Result<(Done, Vec<Outgoing>)> {
+        let (mut done, mut outgoing) = (Done::default(), Vec::with_capacity(chunk.len()));
+        for n in chunk.clone() {
+            let Letter { entry, fate, size } = &self.plan.letters[n];
+            if let Fate::Present(there) = fate {
+                done.tally.present += 1;
+                done.tally.bytes += there.length;
+                done.messages.push(there.message(entry.parsed().base));
+                continue;
+            }
+            let mut bytes = Vec::new();
+            let Found { entry, mtime } = match self.store.read(entry, &mut bytes)? {
+                Ok(found) => found,
+                Err(finding) => {
+                    done.tally.leave_out(finding);
+                    continue;
+                }
+            };
+            let original = entry.parsed().base;
+            let base = if let Fate::Gets(base) = fate { base } else { original };
+            let (place, name, letters) = self.name(&entry, base);
+            let digest = Digest::of(&bytes);
+            let length = bytes.len() as u64;
+            let there = There { base: base.to_vec(), letters, length, digest };
+            done.messages.push(there.message(original));
+            done.tally.written += 1;
+            done.tally.bytes += length;
+            done.tally.newest = done.tally.newest.max(Some(mtime));
+            let waiting = self.waiting(n, digest, length, mtime);
+            outgoing.push(Outgoing { place, name, waiting, bytes, mtime });
+            self.progress.advance(*size, 1);
+        }
+        Ok((done, outgoing))
+    }
+
+    /// Where a message goes, its whole name, and the letters of its info. With flags it goes to cur/, wherever
+    /// it was: readers look for them there.
+    fn name(&self, entry: &Entry, base: &[u8]) -> (Place, OsString, String) {
+        match entry.parsed().info {
+            Some(letters) if entry.place == Place::Cur || !letters.is_empty() => {
+                let name = name::with_letters(base, self.options.info_separator, letters);
+                (Place::Cur, name, String::from_utf8_lossy(letters).into_owned())
+            }
+            _ => (entry.place, name::bare(base), String::new()),
+        }
+    }
+
+    /// The name under which a message waits in tmp/: of our making, so that the next run clears up after one
+    /// that was killed, and of its number, so that copies have each its own.
+    fn waiting(&self, n: usize, digest: Digest, size: u64, epoch: i64) -> Vec<u8> {
+        let mut unique = [0; 12];
+        unique.copy_from_slice(&digest.0[..12]);
+        let copy = u32::try_from(n + 1).unwrap_or(u32::MAX);
+        BaseName { epoch, unique: Unique(unique), copy, host: self.options.host, size, wire_size: size }
+            .to_bytes()
+    }
+
+    /// Takes over what a killed run left of a new Maildir: what its manifest, `text`, lists stays as far as
+    /// this run would write it, all else is removed.
+    fn take_over(&self, filling: &Filling, text: &[u8], head: &[u8]) -> Result<Ledger> {
+        let mut kept = HashSet::new();
+        let ledger = self.agree(filling, text, head, &mut kept)?;
+        // First the list, then what it lists: nothing must be listed that is removed and half written again.
+        filling.manifest(ledger.bytes)?.keep();
+        filling.keep_only(&kept)?;
+        Ok(ledger)
+    }
+
+    /// Nothing is believed but by comparison: each line is made anew and has to be the one that stands.
+    fn agree(
+        &self,
+        filling: &Filling,
+        text: &[u8],
+        head: &[u8],
+        kept: &mut HashSet<(Place, OsString)>,
+    ) -> Result<Ledger> {
+        /// Chunks read before the first of them is compared: few, since most of them may be in vain.
+        const AHEAD: usize = 16;
+        let mut ledger = Ledger::default();
+        let Some(mut rest) = text.strip_prefix(head).filter(|_| !head.is_empty()) else { return Ok(ledger) };
+        ledger.begin(head);
+        for group in self.plan.chunks.chunks(AHEAD) {
+            let read = |chunk: &Range<usize>| {
+                stop_if(self.options.interrupted)?;
+                let (done, outgoing) = self.read(chunk.clone())?;
+                let places = outgoing.into_iter().map(|out| {
+                    let holds = filling.holds(out.place, &out.name, out.bytes.len() as u64)?;
+                    Ok(holds.then_some((out.place, out.name)))
+                });
+                Ok((done, places.collect::<Result<Option<Vec<_>>>>()?))
+            };
+            for (done, places) in group.par_iter().map(read).collect::<Result<Vec<_>>>()? {
+                let lines = ledger.lines(&done.messages);
+                let (Some(places), Some(behind)) = (places, rest.strip_prefix(&lines[..])) else {
+                    return Ok(ledger);
+                };
+                rest = behind;
+                ledger.add(done, &lines);
+                kept.extend(places);
+            }
+        }
+        Ok(ledger)
+    }
+}
+
+impl Outgoing {
+    fn incoming(&self) -> Incoming<'_> {
+        Incoming {
+            place: self.place,
+            base: self.waiting.clone(),
+            name: self.name.clone(),
+            pieces: vec![&self.bytes],
+            mtime: self.mtime,
+        }
+    }
+}
+
+impl There {
+    /// Its line, but for the place.
+    fn message(&self, original: &[u8]) -> Message {
+        Message {
+            at: 0,
+            len: self.length,
+            from: Bytes::default(),
+            name: Bytes(self.base.clone()),
+            source: self.digest,
+            file: None,
+            content: None,
+            quotes: Vec::new(),
+            eols: Vec::new(),
+            date: Origin::Mtime.name().into(),
+            flags: self.letters.clone(),
+            duplicate: false,
+            verbatim: None,
+            original: (original != self.base).then(|| Bytes(original.to_vec())),
+        }
+    }
+}
