@@ -909,3 +909,70 @@ impl There {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::time::Duration;
+
+    use super::super::plan::Dedupe;
+    use super::*;
+
+    /// Somebody who is at work in the Maildir while it is copied: listed it is, and not read yet.
+    struct Meanwhile<F: Fn() + Sync>(F);
+
+    impl<F: Fn() + Sync> Progress for Meanwhile<F> {
+        fn begin(&self, phase: Phase, _: u64) {
+            if phase == Phase::Writing {
+                (self.0)();
+            }
+        }
+        fn advance(&self, _: u64, _: u64) {}
+    }
+
+    #[test]
+    fn what_is_moved_meanwhile_is_copied_and_what_is_expunged_is_said() {
+        let temp = tempfile::tempdir().unwrap();
+        let (source, destination) = (temp.path().join("a"), temp.path().join("b"));
+        for directory in ["new", "cur"] {
+            std::fs::create_dir_all(source.join(directory)).unwrap();
+        }
+        for name in ["new/1.read", "new/2.stays", "cur/3.expunged:2,S"] {
+            std::fs::write(source.join(name), name).unwrap();
+        }
+        let interrupted = AtomicBool::new(false);
+        let options = Options {
+            destination: &destination,
+            eol: Eol::Keep,
+            fsync: Fsync::None,
+            host: "mailferry",
+            info_separator: b':',
+            dry_run: false,
+            lock_timeout: Duration::ZERO,
+            now: 0,
+            from_zone: None,
+            date: None,
+            dedupe: Dedupe::No,
+            new_source: false,
+            manifest: Keeping::InMaildir,
+            interrupted: &interrupted,
+        };
+        let meanwhile = Meanwhile(|| {
+            std::fs::rename(source.join("new/1.read"), source.join("cur/1.read:2,RS")).unwrap();
+            std::fs::remove_file(source.join("cur/3.expunged:2,S")).unwrap();
+        });
+        let Outcome { reports, sums, error } = convert(&source, &options, &meanwhile);
+        assert!(error.is_none(), "{error:?}");
+        assert_eq!((sums.messages_found, sums.written, sums.bytes_source), (2, 2, 21));
+        let codes: Vec<Code> = reports[0].findings.iter().map(|finding| finding.code).collect();
+        assert_eq!(codes, [Code::MessageExpunged]);
+        let names: Vec<Entry> = read::list(&destination).unwrap();
+        let names: Vec<_> = names.iter().map(|entry| entry.path(Path::new(""))).collect();
+        assert_eq!(names, [Path::new("cur/1.read:2,RS"), Path::new("new/2.stays")]);
+        let text = std::fs::read(destination.join(manifest::FILE_NAME)).unwrap();
+        let sections = manifest::outline(&text, Path::new("m")).unwrap();
+        let messages = sections[0].read().unwrap().messages;
+        let told: Vec<_> = messages.iter().map(|m| (m.at, m.name.shown(), &m.flags[..])).collect();
+        assert_eq!(told, [(0, "1.read".into(), "RS"), (10, "2.stays".into(), "")]);
+    }
+}

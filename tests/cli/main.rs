@@ -9,6 +9,7 @@
 mod against;
 mod back;
 mod convert;
+mod copy;
 mod corpus;
 mod deliver;
 mod deliver_crowd;
