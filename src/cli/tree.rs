@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use mailferry::convert::Options;
-use mailferry::convert::back::Writing;
+use mailferry::convert::back::{Writing, folders_left};
 use mailferry::convert::tree::{self, Entry, Placing, Row, Wanted, Whole};
 use mailferry::convert::{Input, Sums};
 use mailferry::mailbox::error::{Error, Result};
@@ -85,7 +85,8 @@ impl TreeArgs {
     }
 }
 
-/// Whether folders are meant, and not one mailbox.
+/// Whether folders are meant, and not one mailbox: a tree, or a Maildir with folders that goes into another one
+/// or into a directory.
 pub fn is_meant(args: &TreeArgs, sources: &[Mailbox], destination: &Mailbox) -> bool {
     let is_tree = |source: &Mailbox| {
         !source.is_standard_stream()
@@ -95,13 +96,14 @@ pub fn is_meant(args: &TreeArgs, sources: &[Mailbox], destination: &Mailbox) -> 
     let is_maildir_source = |source: &Mailbox| {
         source.format == Some(Format::Maildir) || (source.format.is_none() && is_maildir(&source.path))
     };
+    let has_folders = |source: &Mailbox| folders_left(&source.path).is_ok_and(|left| left.is_some());
     let to_maildir = destination.format == Some(Format::Maildir);
     let to_directory = destination.format != Some(Format::Maildir)
         && (destination.path.as_os_str().as_bytes().ends_with(b"/") || destination.path.is_dir())
         && !is_maildir(&destination.path);
     args.is_used()
         || sources.iter().any(is_tree)
-        || sources.iter().any(|source| is_maildir_source(source) && (to_maildir || to_directory))
+        || sources.iter().any(|s| is_maildir_source(s) && (to_directory || to_maildir && has_folders(s)))
 }
 
 /// What a conversion of folders needs of the command.

@@ -955,6 +955,7 @@ mod tests {
             dedupe: Dedupe::No,
             new_source: false,
             manifest: Keeping::InMaildir,
+            together: None,
             interrupted: &interrupted,
         };
         let meanwhile = Meanwhile(|| {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::back::{self, Writing};
+use super::copy;
 use super::{Input, Options, Outcome, Phase, Progress, Report, Sums};
 use crate::mailbox::durable::Dir;
 use crate::mailbox::error::{Error, Result};
@@ -324,11 +325,7 @@ fn run(
     match (source, wanted.layout) {
         (source, Layout::Mboxes) => back::convert(vec![source], options, (wanted.mboxes)(), progress).0,
         (back::Mailbox::Mbox(input), _) => super::convert(vec![*input], options, progress),
-        (back::Mailbox::Maildir(path), _) => {
-            let reason = "Maildir to Maildir".into();
-            let error = Some(Error::Unsupported { path, reason });
-            Outcome { reports: Vec::new(), sums: Sums::default(), error }
-        }
+        (back::Mailbox::Maildir(path), _) => copy::convert(&path, options, progress),
     }
 }
 
