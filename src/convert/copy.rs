@@ -956,6 +956,7 @@ mod tests {
             new_source: false,
             manifest: Keeping::InMaildir,
             together: None,
+            ownership: Default::default(),
             interrupted: &interrupted,
         };
         let meanwhile = Meanwhile(|| {

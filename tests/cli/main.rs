@@ -36,6 +36,7 @@ mod peers;
 mod power;
 mod strace;
 mod support;
+mod tree;
 mod undisturbed;
 mod verify;
 mod wire;
