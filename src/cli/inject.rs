@@ -23,9 +23,8 @@ use mailferry::transport::{Fate as Became, Message};
 use serde_json::json;
 
 use super::deliver::now;
-use super::dot_qmail::queue_program;
 use super::exit::{self, Codes, Exit};
-use super::hand_on::{Told, hand_on};
+use super::hand_on::{Told, hand_on, usual_places};
 use super::open::StandardInput;
 use super::qmail_inject::Recipients;
 use super::report::Reporter;
@@ -64,7 +63,7 @@ pub struct InjectArgs {
     either: bool,
     /// Where to hand it on: qmqp://HOST, qmtp://HOST, smtp://HOST, each with :PORT if it is another, lmtp://HOST:PORT,
     /// lmtp+unix:PATH, queue:PATH, sendmail:PATH, maildir:PATH or mbox:PATH. Given again, a place for those recipients
-    /// that the one before could not take for now. Default: queue:$QMAILQUEUE, or queue:$QMAILHOME/bin/qmail-queue ($QMAILHOME is /var/qmail) if that is there
+    /// that the one before could not take for now. Default: queue:$QMAILQUEUE, or queue:$QMAILHOME/bin/qmail-queue ($QMAILHOME is /var/qmail) if that is there, else qmqp://HOST for each line of $QMAILHOME/control/qmqpservers
     #[arg(long, value_name = "URL", value_parser = OsStringValueParser::new().try_map(parse_via), help_heading = "Next hop")]
     via: Vec<Place>,
     /// How long a next hop may take
@@ -110,10 +109,10 @@ Examples:
   mailferry inject --via qmqp://mail1 --via qmqp://mail2 < message
   mailferry inject -f '' -H --via queue:/var/qmail/bin/qmail-queue joe@example.net < message
 
-Environment, as in qmail-inject(8): QMAILUSER, MAILUSER, USER, LOGNAME; QMAILHOST, MAILHOST; QMAILNAME,
-MAILNAME, NAME; QMAILSUSER, QMAILSHOST; QMAILDEFAULTHOST, QMAILDEFAULTDOMAIN, QMAILPLUSDOMAIN,
-QMAILIDHOST; QMAILMFTFILE; QMAILINJECT. Called by a link of the name qmail-inject or sendmail, it takes
-their options and exit codes.
+Environment, as in qmail-inject(8): QMAILUSER, MAILUSER, USER, LOGNAME, or the account; QMAILHOST,
+MAILHOST; QMAILNAME, MAILNAME, NAME; QMAILSUSER, QMAILSHOST; QMAILDEFAULTHOST, QMAILDEFAULTDOMAIN,
+QMAILPLUSDOMAIN, QMAILIDHOST; QMAILMFTFILE; QMAILINJECT. Called by a link of the name qmail-inject or
+sendmail, it takes their options and exit codes.
 
 {}",
         exit::INJECTION_HELP
@@ -193,7 +192,7 @@ fn inject(args: &InjectArgs, fate: &mut Fate, reporter: &mut Reporter) -> Result
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let interrupted = signals::interruption_with(exit::TRY_AGAIN);
     let WrittenBy { author, habits, domains, lists, guessed } =
-        WrittenBy::look(&Environment::default(), Manner::Strict)?;
+        WrittenBy::look(&Environment::default().or_account(), Manner::Strict)?;
     if let Some(guessed) = guessed.filter(|_| args.common.verbose) {
         remark(&guessed);
     }
@@ -260,14 +259,17 @@ impl InjectArgs {
         if !self.via.is_empty() {
             return Ok(self.via.clone());
         }
-        let program = queue_program();
-        let is_named = env::var_os("QMAILQUEUE").is_some_and(|program| !program.is_empty());
-        if !is_named && !program.exists() {
-            let text =
-                format!("there is no {}: say with --via where to hand the message on", program.display());
-            return Err(Failure::new(Reason::Configuration, text));
+        let places = usual_places()?;
+        match &places[..] {
+            [Place::Queue(program)] if !program.exists() => {
+                let text = format!(
+                    "there is no {}, nor a server in control/qmqpservers: say with --via where to hand the message on",
+                    program.display()
+                );
+                Err(Failure::new(Reason::Configuration, text))
+            }
+            _ => Ok(places),
         }
-        Ok(vec![Place::Queue(program)])
     }
 }
 

@@ -187,6 +187,12 @@ enum By<'a> {
     Number(u32),
 }
 
+/// The name of the account that we run as, if it has one that can be looked up.
+pub fn own_account() -> Option<Vec<u8>> {
+    let own = account(&By::Number(rustix::process::getuid().as_raw())).ok()??;
+    Some(own.name.into_bytes())
+}
+
 /// The account of a user; None for a name or a number that has none.
 fn account(by: &By<'_>) -> io::Result<Option<Account>> {
     let name = match by {

@@ -32,6 +32,7 @@ mod linux_mips;
 mod lmtp;
 mod model;
 mod mta;
+mod null_client;
 mod peers;
 mod power;
 mod strace;
