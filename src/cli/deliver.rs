@@ -9,10 +9,10 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use mailferry::deliver::draft::Draft;
-use mailferry::deliver::envelope::{self, Envelope};
-use mailferry::deliver::failure::{Failure, Reason};
-use mailferry::deliver::letter::Letter;
 use mailferry::deliver::{self, Delivered, Rules, Target};
+use mailferry::letter::Letter;
+use mailferry::letter::envelope::{self, Envelope};
+use mailferry::letter::failure::{Failure, Reason};
 use mailferry::mailbox::finding::Code;
 use mailferry::mailbox::input::Input;
 use mailferry::mailbox::lock::Wanted;

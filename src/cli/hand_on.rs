@@ -8,14 +8,14 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use mailferry::deliver::Rules;
-use mailferry::deliver::failure::{Failure, Reason};
 use mailferry::inject::control::{Control, without_blanks_behind};
+use mailferry::letter::failure::{Failure, Reason};
 use mailferry::mailbox::error::{Error, Result};
 use mailferry::mailbox::maildir::flags::Flags;
 use mailferry::mailbox::{escaped, shown};
+use mailferry::relay::{self, How};
 use mailferry::transport::net::Patience;
 use mailferry::transport::place::Place;
-use mailferry::transport::relay::{self, How};
 use mailferry::transport::{Envelope, Fate, Message, Outcome};
 
 use super::deliver::now;

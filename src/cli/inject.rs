@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueEnum};
-use mailferry::deliver::envelope;
-use mailferry::deliver::failure::{Failure, Reason};
-use mailferry::deliver::letter::Letter;
 use mailferry::inject::{Completed, Options, Ready, Refused};
+use mailferry::letter::Letter;
+use mailferry::letter::envelope;
+use mailferry::letter::failure::{Failure, Reason};
 use mailferry::mailbox::address::Manner;
 use mailferry::mailbox::finding::Code;
 use mailferry::mailbox::input::Input;

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use mailferry::deliver::failure::{Failure, Reason};
+use mailferry::letter::failure::{Failure, Reason};
 use mailferry::mailbox::durable::Owner;
 use mailferry::mailbox::error::{Error, Result};
 use mailferry::mailbox::shown;

@@ -11,10 +11,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use mailferry::deliver::envelope;
-use mailferry::deliver::failure::Reason;
-use mailferry::deliver::letter::Letter;
 use mailferry::inject::{Completed, Options, Ready, Refused};
+use mailferry::letter::Letter;
+use mailferry::letter::envelope;
+use mailferry::letter::failure::Reason;
 use mailferry::mailbox::address::Manner;
 use mailferry::mailbox::error::{Error, Result};
 use mailferry::transport::child::Limits;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anstream::{AutoStream, ColorChoice};
-use mailferry::deliver::failure::Failure;
+use mailferry::letter::failure::Failure;
 use mailferry::mailbox::error::Error;
 use mailferry::mailbox::finding::{Code, Finding, Severity};
 use mailferry::mailbox::shown;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use super::Refused;
-use crate::deliver::letter::{Arriving, Letter};
+use crate::letter::{Arriving, Letter};
 use crate::mailbox::header;
 
 /// A field with its continuation lines, each ending in LF.

@@ -13,9 +13,9 @@ mod rewrite;
 
 use std::path::Path;
 
-use crate::deliver::envelope;
-use crate::deliver::failure::{Failure, Reason};
-use crate::deliver::letter::Letter;
+use crate::letter::Letter;
+use crate::letter::envelope;
+use crate::letter::failure::{Failure, Reason};
 use crate::mailbox::address::list::{Address, List};
 use crate::mailbox::address::token::Tokens;
 use crate::mailbox::address::{Fault, Manner, Trouble};

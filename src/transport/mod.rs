@@ -1,8 +1,8 @@
-//! Handing a message on: a message and an envelope in, an outcome for each recipient out.
+//! A message goes out, by a protocol or to a program: a message and an envelope in, an outcome for each recipient
+//! out.
 //!
 //! ```text
 //! place        qmqp://host, lmtp+unix:/path, maildir:…: where to
-//! relay        to the first place that takes it, for each recipient
 //! qmqp, qmtp   qmail's own protocols, over netstring
 //! smtp         SMTP and LMTP; reply: what a server says; stuffing: a message's form on the wire
 //! net          connections with time limits
@@ -16,12 +16,11 @@ pub mod net;
 pub mod netstring;
 pub mod outcome;
 #[cfg(test)]
-mod peer;
+pub(crate) mod peer;
 pub mod place;
 pub mod qmqp;
 pub mod qmtp;
 pub mod queue;
-pub mod relay;
 pub mod reply;
 pub mod sendmail;
 pub mod smtp;

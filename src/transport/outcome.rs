@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::Refusal;
 use super::net::Broken;
+use crate::letter::failure::Failure;
 use crate::mailbox::escaped;
 
 /// As much of what a peer says as is told.
@@ -70,6 +71,13 @@ impl Outcome {
 impl From<Refusal> for Outcome {
     fn from(Refusal { permanent, text }: Refusal) -> Outcome {
         Outcome::said(if permanent { Fate::Permanent } else { Fate::Temporary }, text.as_bytes())
+    }
+}
+
+impl From<Failure> for Outcome {
+    fn from(failure: Failure) -> Outcome {
+        let fate = if failure.reason.is_temporary() { Fate::Temporary } else { Fate::Permanent };
+        Outcome::ours(fate, failure.reason.status(), failure.text)
     }
 }
 

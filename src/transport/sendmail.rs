@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use super::child::{End, Limits, Running, idle};
 use super::{Envelope, Refusal};
-use crate::deliver::envelope::quoted;
+use crate::letter::envelope::quoted;
 use crate::mailbox::shown;
 
 /// As many bytes of arguments as go to one program: a quarter of what Linux takes for sure.

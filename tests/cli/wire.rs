@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{fs, thread};
 
-use mailferry::deliver::letter::{Arriving, Letter};
+use mailferry::letter::{Arriving, Letter};
 use mailferry::transport::net::{Connection, Patience};
 use mailferry::transport::{Envelope, Fate, Message as Sent, Outcome, qmqp, qmtp};
 use serde_json::Value;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::line::Fault;
 use super::program::Ended;
-use crate::deliver::failure::{Failure, Reason};
+use crate::letter::failure::{Failure, Reason};
 use crate::mailbox::error::Error;
 use crate::mailbox::{escaped, shown};
 use crate::transport::Refusal;

@@ -1,18 +1,20 @@
-//! To the first place that takes the message, for each recipient.
+//! A message is handed on: to the first place that takes it, for each recipient. A place is a next hop, or a
+//! mailbox here.
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use super::child::Limits;
-use super::net::{Connection, Patience};
-use super::outcome::{Fate, Outcome};
-use super::place::Place;
-use super::smtp::Protocol;
-use super::{Envelope, Message, qmqp, qmtp, queue, sendmail, smtp};
 use crate::deliver::draft::Draft;
-use crate::deliver::failure::Failure;
-use crate::deliver::{self, Rules, Target, envelope};
+use crate::deliver::{self, Rules, Target};
+use crate::letter::envelope;
+use crate::letter::failure::Failure;
 use crate::mailbox::shown;
+use crate::transport::child::Limits;
+use crate::transport::net::{Connection, Patience};
+use crate::transport::outcome::{Fate, Outcome};
+use crate::transport::place::Place;
+use crate::transport::smtp::Protocol;
+use crate::transport::{Envelope, Message, qmqp, qmtp, queue, sendmail, smtp};
 
 /// How to go about it.
 #[derive(Debug, Clone, Copy)]
@@ -129,13 +131,6 @@ fn store(
     let delivered = deliver::deliver(&draft, &[target], &how.rules)?;
     let text = delivered.first().map(|one| shown(&one.path).to_string()).unwrap_or_default();
     Ok(Outcome { fate: Fate::Accepted, status: None, text })
-}
-
-impl From<Failure> for Outcome {
-    fn from(failure: Failure) -> Outcome {
-        let fate = if failure.reason.is_temporary() { Fate::Temporary } else { Fate::Permanent };
-        Outcome::ours(fate, failure.reason.status(), failure.text)
-    }
 }
 
 #[cfg(test)]
