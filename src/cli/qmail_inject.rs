@@ -270,24 +270,21 @@ impl Order {
 /// that stand in for it.
 fn queue(completed: &Completed, interrupted: &AtomicBool) -> Result<(), Said> {
     let Completed { letter, envelope } = completed;
-    let refused = |permanent: bool, text: &str| {
-        let reason = if permanent { Reason::Refused } else { Reason::TryAgain };
+    let refused = |fate: Fate, text: &str| {
+        let reason = if fate == Fate::Permanent { Reason::Refused } else { Reason::TryAgain };
         Said::fatal(reason, format!("{text}\n"))
     };
-    let places = usual_places().map_err(|failure| refused(false, &failure.text))?;
+    let places = usual_places().map_err(|failure| refused(Fate::Temporary, &failure.text))?;
     if let [Place::Queue(program)] = &places[..] {
         let limits = Limits { time: A_DAY, interrupted };
         let queued = queue::send(program, letter.file(b"", 0)?, envelope, limits);
-        return queued.map(|_| ()).map_err(|Refusal { permanent, text }| refused(permanent, &text));
+        return queued.map(|_| ()).map_err(|Refusal { fate, text }| refused(fate, &text));
     }
     let outcomes = hand_on(&Message::whole(letter), envelope, &places, A_DAY, interrupted)?;
     // A server answers for all recipients at once.
     match outcomes.iter().find(|told| told.failed().is_some()) {
         None => Ok(()),
-        Some(told) => {
-            let permanent = told.outcome.fate == Fate::Permanent;
-            Err(refused(permanent, &format!("{}: {}", told.by, told.outcome)))
-        }
+        Some(told) => Err(refused(told.outcome.fate, &format!("{}: {}", told.by, told.outcome))),
     }
 }
 

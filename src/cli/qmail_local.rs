@@ -377,7 +377,11 @@ fn say(trouble: &Trouble) -> Said {
         },
         Trouble::NotRun { source, .. } => unable("run", b"/bin/sh", source, "4.3.0"),
         Trouble::Queue(refusal) => Said {
-            reason: if refusal.permanent { Reason::Refused } else { Reason::TryAgain },
+            reason: if refusal.fate == transport::Fate::Permanent {
+                Reason::Refused
+            } else {
+                Reason::TryAgain
+            },
             text: format!("Unable to forward message: {refusal}."),
         },
         Trouble::Delivery(Failure { reason, text }) => Said { reason: *reason, text: text.clone() },

@@ -6,11 +6,13 @@
 //! qmqp, qmtp   qmail's own protocols, over netstring
 //! smtp         SMTP and LMTP; reply: what a server says; stuffing: a message's form on the wire
 //! net          connections with time limits
-//! queue        a program with qmail-queue's interface; sendmail: one with sendmail's; child: their processes
+//! queue        a program with qmail-queue's interface; sendmail: one with sendmail's; child: their processes; giving: what
+//!              they are given
 //! outcome      what became of it;  message: what is sent
 //! ```
 
 pub mod child;
+pub mod giving;
 pub mod message;
 pub mod net;
 pub mod netstring;
@@ -38,12 +40,21 @@ pub struct Envelope {
     pub recipients: Vec<Vec<u8>>,
 }
 
-/// Why the next hop did not take the message: nothing of it is there, as far as can be known.
+/// Why the next hop did not take the message, or did not say that it has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct Refusal {
-    /// Whether it is refused for good.
-    pub permanent: bool,
+    /// Permanent, temporary or unsure.
+    pub fate: Fate,
     /// What the next hop says, or is to be said of it; in qmail's style, an enhanced status at the end.
     pub text: String,
+}
+
+impl Refusal {
+    /// Of a program that died, or was killed by us: it may have accepted what it has read to its end, and nothing
+    /// else.
+    fn of_ended_early(all_was_read: bool, text: impl Into<String>) -> Refusal {
+        let fate = if all_was_read { Fate::Unsure } else { Fate::Temporary };
+        Refusal { fate, text: text.into() }
+    }
 }

@@ -69,8 +69,12 @@ impl Outcome {
 }
 
 impl From<Refusal> for Outcome {
-    fn from(Refusal { permanent, text }: Refusal) -> Outcome {
-        Outcome::said(if permanent { Fate::Permanent } else { Fate::Temporary }, text.as_bytes())
+    fn from(Refusal { fate, text }: Refusal) -> Outcome {
+        let mut outcome = Outcome::said(fate, text.as_bytes());
+        if fate == Fate::Unsure {
+            outcome.text += "; it had read the whole message, which may have arrived";
+        }
+        outcome
     }
 }
 
