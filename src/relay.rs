@@ -29,9 +29,9 @@ pub struct How<'a> {
 
 /// What became of the message for a recipient, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told<'a> {
-    /// The place that has answered last.
-    pub by: &'a Place,
+pub struct Told {
+    /// The place that has answered last: which of those that were to be asked.
+    pub by: usize,
     /// What it answered.
     pub outcome: Outcome,
 }
@@ -41,16 +41,11 @@ pub struct Told<'a> {
 /// they would get it twice. So may those, later, who were told of it as temporary; nobody can know.
 ///
 /// What comes back is one for each recipient, in order; none, if there are no places.
-pub fn send<'p>(
-    places: &'p [Place],
-    message: &Message<'_>,
-    envelope: &Envelope,
-    how: &How<'_>,
-) -> Vec<Told<'p>> {
-    let mut told: Vec<Option<Told<'p>>> = vec![None; envelope.recipients.len()];
-    for place in places {
+pub fn send(places: &[Place], message: &Message<'_>, envelope: &Envelope, how: &How<'_>) -> Vec<Told> {
+    let mut told: Vec<Option<Told>> = vec![None; envelope.recipients.len()];
+    for (by, place) in places.iter().enumerate() {
         let is_open =
-            |one: &Option<Told<'_>>| one.as_ref().is_none_or(|told| told.outcome.fate == Fate::Temporary);
+            |one: &Option<Told>| one.as_ref().is_none_or(|told| told.outcome.fate == Fate::Temporary);
         let left: Vec<usize> = (0..told.len()).filter(|&n| is_open(&told[n])).collect();
         // The first place is asked even so: it says that we are interrupted.
         let interrupted = how.patience.interrupted.load(Ordering::Relaxed);
@@ -61,7 +56,7 @@ pub fn send<'p>(
         let part = Envelope { sender: envelope.sender.clone(), recipients };
         let outcomes = send_to(place, message, &part, how);
         for (n, outcome) in left.into_iter().zip(outcomes) {
-            told[n] = Some(Told { by: place, outcome });
+            told[n] = Some(Told { by, outcome });
         }
     }
     told.into_iter().flatten().collect()
@@ -170,7 +165,7 @@ mod tests {
         let how = how(&locks);
         let envelope = envelope("", &["a@y", "b@y", "c@y", "d@y", "e@y"]);
         let told = send(&places, &Message::whole(&letter), &envelope, &how);
-        let told: Vec<_> = told.iter().map(|told| (told.outcome.fate, told.by == &places[0])).collect();
+        let told: Vec<_> = told.iter().map(|told| (told.outcome.fate, told.by == 0)).collect();
         assert_eq!(
             told,
             [(Accepted, true), (Permanent, true), (Accepted, false), (Unsure, true), (Unsure, true)]
@@ -183,12 +178,12 @@ mod tests {
     fn nothing_more_is_tried_once_interrupted() {
         let last = Peer::plays(|_| ());
         let nowhere = Place::LmtpUnix("/nowhere/socket".into());
-        let places = [nowhere.clone(), qmtp(&last)];
+        let places = [nowhere, qmtp(&last)];
         let letter = letter(b"x");
         let locks = no_locks();
         let how = How { patience: Patience { interrupted: &ALWAYS, ..PATIENT }, ..how(&locks) };
         let told = send(&places, &Message::whole(&letter), &envelope("", &["a@y"]), &how);
-        assert_eq!((told[0].outcome.fate, told[0].by), (Temporary, &nowhere));
+        assert_eq!((told[0].outcome.fate, told[0].by), (Temporary, 0));
     }
 
     fn how(locks: &Wanted) -> How<'_> {

@@ -13,7 +13,7 @@ use mailferry::letter::failure::{Failure, Reason};
 use mailferry::mailbox::error::{Error, Result};
 use mailferry::mailbox::maildir::flags::Flags;
 use mailferry::mailbox::{escaped, shown};
-use mailferry::relay::{self, How};
+use mailferry::relay::{self, How, Told};
 use mailferry::transport::net::Patience;
 use mailferry::transport::place::Place;
 use mailferry::transport::{Envelope, Fate, Message, Outcome};
@@ -30,20 +30,9 @@ const WAIT: Duration = Duration::from_secs(300);
 /// For the answer to a message.
 const VERDICT: Duration = Duration::from_secs(600);
 
-/// What became of the message for one recipient.
-#[derive(Debug, Clone)]
-pub struct Told {
-    /// The place that has answered last.
-    pub by: Place,
-    /// What it answered.
-    pub outcome: Outcome,
-}
-
-impl Told {
-    /// Why it is not there, if it is not.
-    pub fn failed(&self) -> Option<Failure> {
-        reason(&self.outcome).map(|reason| Failure::new(reason, &self.outcome.text))
-    }
+/// Why a message is not there, if it is not.
+pub fn failed(outcome: &Outcome) -> Option<Failure> {
+    reason(outcome).map(|reason| Failure::new(reason, &outcome.text))
 }
 
 /// Where a message goes for which no place was named: to the queue program that the environment names, or to qmail's
@@ -101,8 +90,7 @@ pub fn hand_on(
     };
     let patience = Patience { connect: CONNECT, wait: WAIT, verdict: VERDICT, total: time, interrupted };
     let how = How { patience, hello: &own_name()?, rules };
-    let told = relay::send(places, message, envelope, &how);
-    Ok(told.into_iter().map(|told| Told { by: told.by.clone(), outcome: told.outcome }).collect())
+    Ok(relay::send(places, message, envelope, &how))
 }
 
 /// As qmail-remote has it: control/me, and where there is no qmail the name of this host.
@@ -112,8 +100,8 @@ fn own_name() -> Result<String> {
     Ok(OsStr::from_bytes(&me).to_string_lossy().into_owned())
 }
 
-/// Why a message is not there: what the next hop says of it, as far as there is a reason of ours for that.
-fn reason(outcome: &Outcome) -> Option<Reason> {
+/// The same as a class: what the next hop says of it, as far as there is a reason of ours for that.
+pub fn reason(outcome: &Outcome) -> Option<Reason> {
     let usual = match outcome.fate {
         Fate::Accepted => return None,
         Fate::Temporary | Fate::Unsure => Reason::TryAgain,

@@ -552,6 +552,61 @@ fn a_message_of_100_mb_or_40000_recipients_takes_little_memory() {
     }
 }
 
+/// Whatever a megabyte of header is: it is taken, or refused by name. And so is one of eight.
+#[test]
+fn a_hostile_header_takes_little_memory() {
+    if !have("python3", &["-c", ""]) {
+        return skipped("python3 is not here");
+    }
+    let field = |name: &str, part: &str, size: usize, end: &str| {
+        format!("{name}: {}{end}\n\nbody\n", part.repeat(size / part.len()))
+    };
+    let (megabyte, eight) = (1 << 20, (8 << 20) - 100);
+    let too_many = "To: line 1: more than 100000 recipients";
+    let too_long = "To: line 1, byte ";
+    let wide: Vec<String> = (0..99_999).map(|n| format!("user{n}@host{n}.example")).collect();
+    let wider = format!("{}, a@x.example, b@x.example", wide.join(", "));
+    for (what, mail, refused) in [
+        ("a,", field("To", "a,", megabyte, ""), Some(too_many)),
+        ("a", field("To", "a ", megabyte, ""), Some(too_many)),
+        (",", field("To", ",", megabyte, "a@x.example"), None),
+        ("<", field("To", "<", megabyte, ""), Some(too_long)),
+        ("<>,", field("To", "<>,", megabyte, "a@x.example"), Some(too_long)),
+        ("@", field("To", "@", megabyte, " <a@x.example>"), Some(too_long)),
+        ("@a,", field("To", "@a,", megabyte, "@b:a@x.example"), Some(too_long)),
+        ("a.", field("To", "a.", megabyte, "a@x.example"), Some(too_long)),
+        ("()", field("To", "()", megabyte, "a@x.example"), None),
+        ("a:;,", field("To", "a:;,", megabyte, "a@x.example"), None),
+        ("backslashes", field("To: \"", "\\a", megabyte, "\"@x.example"), Some(too_long)),
+        ("fields", "a:\n".repeat(megabyte / 3) + "To: a@x.example\n\n", None),
+        ("fields with CRLF", "a:\r\n".repeat(megabyte / 4) + "To: a@x.example\r\n\r\n", None),
+        ("To:", "To:a\n".repeat(megabyte / 5) + "\n", Some("To: line 100001: more than")),
+        ("100,000", format!("To: {}\n\nbody\n", wide.join(",")), None),
+        ("100,001", format!("To: {wider}\n\nbody\n"), Some(too_many)),
+        ("8 MB of a,", field("To", "a,", eight, ""), Some(too_long)),
+        ("8 MB of <", field("To", "<", eight, ""), Some(too_long)),
+        ("8 MB of fields", "a:\n".repeat(eight / 3) + "To: a@x.example\n\n", None),
+    ] {
+        let house = house();
+        let (input, mbox) = (house.path("input"), house.path("box"));
+        fs::write(&input, &mail).unwrap();
+        fs::write(&mbox, "").unwrap();
+        let via = format!("mbox:{}", mbox.display());
+        // To those in the header; to another one; and with a report on each.
+        for args in [&[][..], &["-a", "a@x.example"], &["--json"]] {
+            let (code, memory) = peak_memory(&[&["inject", "--via", &via], args].concat(), &input);
+            let is_refused = refused.is_some() && !args.contains(&"-a");
+            assert_eq!(code, if is_refused { 65 } else { 0 }, "{what} {args:?}");
+            assert!(memory < 64 << 10, "{what} {args:?}: {memory} KiB");
+        }
+        let told = inject(&house, &["-n", "-q"], mail);
+        match refused {
+            Some(why) => drop(told.exits(65).complains(&[why])),
+            None => drop(told.exits(0)),
+        }
+    }
+}
+
 #[test]
 fn cron_and_php_find_a_sendmail() {
     let house = house();

@@ -62,6 +62,8 @@ pub enum Trouble {
     BadDomain,
     /// A NUL, or the end of a line.
     Control,
+    /// More words and signs than a list, or than an address, is held with.
+    TooLong,
 }
 
 impl Trouble {
@@ -70,7 +72,13 @@ impl Trouble {
         use Trouble::*;
         matches!(
             self,
-            Unclosed | NotOpened | BracketNotOpened | BracketNotClosed | GroupNotClosed | GroupInGroup
+            Unclosed
+                | NotOpened
+                | BracketNotOpened
+                | BracketNotClosed
+                | GroupNotClosed
+                | GroupInGroup
+                | TooLong
         )
     }
 }
@@ -93,6 +101,7 @@ impl fmt::Display for Trouble {
             Trouble::SecondAt => "an address with two @",
             Trouble::BadDomain => "no domain behind the @",
             Trouble::Control => "an address with a NUL or a line end in it",
+            Trouble::TooLong => "more words and signs than are read: 2000000 in a field, 10000 in an address",
         })
     }
 }
