@@ -76,7 +76,7 @@ pub struct DeliverArgs {
     #[arg(long, value_name = "OCTAL", value_parser = parse_umask, default_value = "077", help_heading = "Mailbox")]
     umask: u32,
     /// Locks to take on an mbox, in this order: dotlock, fcntl, flock; or none
-    #[arg(long, value_name = "LIST", default_value = "dotlock,fcntl,flock", value_parser = super::open::parse_locks, help_heading = "Mailbox")]
+    #[arg(long, value_name = "LIST", default_value = super::open::ALL_LOCKS, value_parser = super::open::parse_locks, help_heading = "Mailbox")]
     lock: Locks,
     /// How long to wait for a lock
     #[arg(long, value_name = "SECS", default_value_t = 30, help_heading = "Mailbox")]

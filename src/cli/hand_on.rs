@@ -76,8 +76,7 @@ pub fn hand_on(
     time: Duration,
     interrupted: &AtomicBool,
 ) -> Result<Vec<Told>> {
-    let locks = open::parse_locks("dotlock,fcntl").unwrap_or_else(|_| open::Locks::all());
-    let locks = locks.wanted(Duration::from_secs(30));
+    let locks = open::Locks::all().wanted(Duration::from_secs(30));
     let rules = Rules {
         create: false,
         flags: Flags::default(),
