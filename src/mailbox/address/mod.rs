@@ -4,6 +4,7 @@
 //! literals, bytes over 127, and a comma put in where one is missing. No text is too odd to be read; what is
 //! wrong with it is a [`Fault`] with its place.
 
+pub mod display;
 pub mod list;
 pub mod print;
 pub mod token;
