@@ -577,7 +577,7 @@ fn a_hostile_header_takes_little_memory() {
         ("a.", field("To", "a.", megabyte, "a@x.example"), Some(too_long)),
         ("()", field("To", "()", megabyte, "a@x.example"), None),
         ("a:;,", field("To", "a:;,", megabyte, "a@x.example"), None),
-        ("backslashes", field("To: \"", "\\a", megabyte, "\"@x.example"), Some(too_long)),
+        ("backslashes", field("To: x, \"", "\\a", megabyte, "\"@x.example"), None),
         ("fields", "a:\n".repeat(megabyte / 3) + "To: a@x.example\n\n", None),
         ("fields with CRLF", "a:\r\n".repeat(megabyte / 4) + "To: a@x.example\r\n\r\n", None),
         ("To:", "To:a\n".repeat(megabyte / 5) + "\n", Some("To: line 100001: more than")),
