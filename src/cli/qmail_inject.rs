@@ -23,7 +23,7 @@ use mailferry::transport::{Fate, Message, Refusal, queue};
 
 use super::deliver::now;
 use super::exit::{Codes, Exit};
-use super::hand_on::{hand_on, usual_places};
+use super::hand_on::{failed, hand_on, usual_places};
 use super::inject::read_letter;
 use super::signals;
 use super::written_by::{Environment, WrittenBy, called_by};
@@ -282,7 +282,7 @@ fn queue(completed: &Completed, interrupted: &AtomicBool) -> Result<(), Said> {
     }
     let outcomes = hand_on(&Message::whole(letter), envelope, &places, A_DAY, interrupted)?;
     // A server answers for all recipients at once.
-    match outcomes.iter().find(|told| told.failed().is_some()) {
+    match outcomes.iter().find(|told| failed(&told.outcome).is_some()) {
         None => Ok(()),
         Some(told) => Err(refused(told.outcome.fate, &format!("{}: {}", told.by, told.outcome))),
     }

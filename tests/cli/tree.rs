@@ -337,9 +337,9 @@ fn sources_can_be_listed() {
     let list = tree.0.path().join("list");
     fs::write(&list, format!("{0}/one\ntwo\0{0}/three\0", tree.root().display())).unwrap();
     let out = tree.out();
-    let run =
+    let listed =
         run(convert_command(["-0", "--files-from", list.to_str().unwrap(), out.to_str().unwrap()])).exits(0);
-    assert_eq!(count(&run.summary(), "written"), 3);
+    assert_eq!(count(&listed.summary(), "written"), 3);
     assert_eq!(messages(&out).len(), 3);
     run(convert_command([out.to_str().unwrap()])).exits(2);
 }
