@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -68,6 +69,8 @@ pub struct Entry {
     pub named: Named,
     /// Bytes of its file, for one that is a file.
     size: u64,
+    /// Which file or directory it is, whatever links led to it.
+    identity: Option<(u64, u64)>,
 }
 
 impl Entry {
@@ -119,11 +122,10 @@ pub fn place(found: Vec<Found>, placing: &Placing, layout: Layout) -> Vec<Entry>
     }
     let names = naming::name(&folders, layout);
     let entry = |(found, n): (Found, usize)| {
-        let size = match found.kind {
-            Kind::Mbox => std::fs::metadata(&found.path).map_or(0, |meta| meta.len()),
-            _ => 0,
-        };
-        Entry { found, named: names[n].clone(), size }
+        let meta = std::fs::metadata(&found.path).ok();
+        let size = meta.as_ref().filter(|meta| meta.is_file()).map_or(0, |meta| meta.len());
+        let identity = meta.map(|meta| (meta.dev(), meta.ino()));
+        Entry { found, named: names[n].clone(), size, identity }
     };
     let mut entries: Vec<Entry> = found.into_iter().zip(which).map(entry).collect();
     // What lies in another comes after it.
@@ -229,6 +231,8 @@ fn side_by_side(entries: &[Entry], wanted: &Wanted<'_>) -> usize {
             let (one, other) = (&entry.named.directory, &other.named.directory);
             !one.starts_with(other) && !other.starts_with(one)
         });
+        // So is a source.
+        let is_other = is_other && entries[..*n].iter().all(|other| other.identity != entry.identity);
         // All others lie in it, or open many files.
         let is_alone = |entry: &Entry| entry.is_inbox() || matches!(entry.found.kind, Kind::Messages(_));
         *n == 0 || (bytes <= BYTES_SIDE_BY_SIDE && is_other && !is_alone(entry) && !is_alone(&entries[0]))
