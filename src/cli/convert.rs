@@ -103,6 +103,10 @@ pub struct ConvertArgs {
     /// Mode of the files that are made; who may read them may enter their directories
     #[arg(long, value_name = "OCTAL", value_parser = parse_mode, default_value = "600")]
     mode: u32,
+    /// Of mboxes that are in use: hold the locks only while each is opened; what others append meanwhile is
+    /// left for the next run
+    #[arg(long, conflicts_with = "exact", help_heading = "Source")]
+    live: bool,
     #[command(flatten)]
     tree: TreeArgs,
     #[command(flatten)]
@@ -342,6 +346,10 @@ fn kind(args: &ConvertArgs, sources: &[Mailbox], destination: &Mailbox) -> Resul
     let refuse =
         |reason: &str| Err(Error::Unsupported { path: destination.path.clone(), reason: reason.to_owned() });
     let maildirs = sources.iter().filter(|s| is_a_maildir(s)).count();
+    if args.live && (maildirs > 0 || sources.iter().any(Mailbox::is_standard_stream)) {
+        let reason = "is for mboxes: nothing else has locks that could be given back".into();
+        return Err(Error::Unsupported { path: "--live".into(), reason });
+    }
     let kind = match destination.format {
         Some(Format::Maildir) => Kind::Maildir,
         Some(Format::Variant(Variant::Rfc822)) => {
@@ -380,7 +388,6 @@ fn refuse_for_copy(args: &ConvertArgs) -> Result<()> {
         (args.eol != EolArg::Keep, "--eol"),
         (args.date != DateArg::From, "--date"),
         (args.from_zone.is_some(), "--from-zone"),
-        (args.open.live, "--live"),
     ];
     match options.iter().find(|(given, _)| *given) {
         None => Ok(()),
@@ -635,7 +642,8 @@ fn open(
     interrupted: &AtomicBool,
     watcher: &Watcher,
 ) -> Result<Input> {
-    let source = args.open.open(mailbox, interrupted, watcher, args.dry_run)?;
+    let open = if args.live { OpenArgs::open_live } else { OpenArgs::open };
+    let source = open(&args.open, mailbox, interrupted, watcher, args.dry_run)?;
     let overrules = match &args.boundaries {
         None => Default::default(),
         Some(path) if count > 1 => {

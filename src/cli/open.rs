@@ -24,10 +24,6 @@ pub struct OpenArgs {
     /// How long to wait for a lock
     #[arg(long, value_name = "SECS", default_value_t = 30, help_heading = "Source")]
     pub lock_timeout: u64,
-    /// Hold the locks only while the source is opened: others go on writing to it, and what they append
-    /// meanwhile is left for the next run
-    #[arg(long, help_heading = "Source")]
-    pub live: bool,
     /// Where standard input and compressed sources are unpacked; default: $TMPDIR, or /tmp
     #[arg(long, value_name = "DIR", help_heading = "Source")]
     pub spool_dir: Option<PathBuf>,
@@ -80,6 +76,28 @@ impl OpenArgs {
         watcher: &Watcher,
         leave_no_trace: bool,
     ) -> Result<Source> {
+        self.open_as(Source::open, mailbox, interrupted, watcher, leave_no_trace)
+    }
+
+    /// The same for a source that is in use: see [`Source::open_live`]. Standard input is as ever.
+    pub fn open_live(
+        &self,
+        mailbox: &Mailbox,
+        interrupted: &AtomicBool,
+        watcher: &Watcher,
+        leave_no_trace: bool,
+    ) -> Result<Source> {
+        self.open_as(Source::open_live, mailbox, interrupted, watcher, leave_no_trace)
+    }
+
+    fn open_as(
+        &self,
+        open: impl Fn(&Path, &Wanted, &Spooling<'_>) -> Result<Source>,
+        mailbox: &Mailbox,
+        interrupted: &AtomicBool,
+        watcher: &Watcher,
+        leave_no_trace: bool,
+    ) -> Result<Source> {
         let spool_dir = self.spool_dir();
         let progress = |bytes| watcher.spooled(bytes);
         let spooling =
@@ -91,7 +109,7 @@ impl OpenArgs {
             let reason = "is a Maildir, and a file is wanted here".into();
             return Err(Error::Unsupported { path: mailbox.path.clone(), reason });
         }
-        Source::open(&mailbox.path, &self.locks(leave_no_trace), &spooling)
+        open(&mailbox.path, &self.locks(leave_no_trace), &spooling)
     }
 
     /// Where what has to be unpacked is spooled.

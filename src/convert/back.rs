@@ -19,7 +19,9 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use super::dates::{Offered, Rules};
 use super::plan::{self, Dedupe, Earlier, Fate, Lineage, Memory, Plan, Planned};
 use super::render::{Eol, render};
-use super::{Input, Keeping, Options, Outcome, Phase, Progress, Report, Sums, read_source, stop_if, sum_up};
+use super::{
+    Input, Keeping, Options, Outcome, Phase, Progress, Report, Sums, growing, read_source, stop_if, sum_up,
+};
 use crate::mailbox::durable::{self, Dir};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::escaped;
@@ -113,6 +115,7 @@ pub fn convert(
     assert!(sums.add_up(), "the sums do not add up: {sums:?}");
     for (source, report) in sources.iter().zip(&mut reports) {
         if let Mailbox::Mbox(input) = source {
+            report.findings.extend(growing(&input.source).filter(|_| error.is_none()));
             let release = |range| input.source.release(range);
             finding::number_lines(&mut report.findings, input.source.text(), &release);
         }

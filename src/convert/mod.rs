@@ -250,11 +250,20 @@ pub fn convert(mut inputs: Vec<Input>, options: &Options<'_>, progress: &dyn Pro
     assert!(sums.add_up(), "the sums do not add up: {sums:?}");
     for report in &mut reports {
         if let Some(input) = inputs.iter().find(|i| i.source.path() == report.path) {
+            report.findings.extend(growing(&input.source).filter(|_| error.is_none()));
             let release = |range| input.source.release(range);
             finding::number_lines(&mut report.findings, input.source.text(), &release);
         }
     }
     Outcome { reports, sums, error }
+}
+
+/// What is said of a source that is in use.
+fn growing(source: &Source) -> Option<Finding> {
+    // A run that has succeeded does not fail because of what it could say more.
+    let bytes = source.grown_by().unwrap_or(0);
+    let text = || format!("{bytes} bytes were appended while it was read; the same command again takes them");
+    (bytes > 0).then(|| Finding::new(Code::SourceGrowing, text()))
 }
 
 /// An early end, and how many messages had become visible by then.

@@ -81,9 +81,12 @@ pub struct Source {
 /// The file behind a source; standard input has none. It stays open, as its locks live by it.
 #[derive(Debug)]
 struct Origin {
-    _guard: Guard,
+    /// None once the locks were given back, see [`Source::open_live`].
+    guard: Option<Guard>,
     file: File,
     first: Stamp,
+    /// Of the bytes of a live source as they were before anybody else looked at them.
+    before: Option<blake3::Hash>,
 }
 
 impl Format {
@@ -129,7 +132,19 @@ impl Source {
     /// [`Error::NotAMailbox`] for what is no regular file, [`Error::Compressed`], [`Error::NoRoom`],
     /// [`Error::Locked`], [`Error::Interrupted`], [`Error::Io`].
     pub fn open(path: &Path, lock: &Wanted, spooling: &Spooling<'_>) -> Result<Source> {
-        let (origin, findings) = Origin::open(path, lock, spooling.interrupted)?;
+        Source::open_held(path, lock, spooling, false)
+    }
+
+    /// The same for a mailbox that is in use: the locks are given back as soon as its size is known, so that
+    /// no message in it is half appended, and others go on appending. What they append is not seen, and
+    /// [`check_unchanged`](Source::check_unchanged) asks no more than that the bytes up to that size are the
+    /// same; they are hashed for that, here and there. A compressed file stays locked: it does not grow.
+    pub fn open_live(path: &Path, lock: &Wanted, spooling: &Spooling<'_>) -> Result<Source> {
+        Source::open_held(path, lock, spooling, true)
+    }
+
+    fn open_held(path: &Path, lock: &Wanted, spooling: &Spooling<'_>, live: bool) -> Result<Source> {
+        let (mut origin, findings) = Origin::open(path, lock, spooling.interrupted)?;
         let compression = Format::recognise(&origin.head(path)?);
         let raw = match compression {
             None => Mapped::of(&origin.file, origin.first.size, path)?,
@@ -139,6 +154,10 @@ impl Source {
                 spool(input, Some(format), path, spooling, &halt)?
             }
         };
+        if live && compression.is_none() {
+            origin.guard = None;
+            origin.before = Some(hash(raw.as_ref(), || spooling.check_interrupted())?);
+        }
         Source { path: path.to_owned(), raw, translated: None, compression, findings, origin: Some(origin) }
             .translate(spooling)
     }
@@ -206,7 +225,7 @@ impl Source {
     }
 
     /// Whether the file still is what it was when it was opened (and locked): same size, same
-    /// modification time, and the path still leads to it.
+    /// modification time, and the path still leads to it. One that was opened live may have grown.
     ///
     /// Not seen: a change of the same size within one tick of the file system's clock (a few
     /// milliseconds) of the opening.
@@ -214,7 +233,7 @@ impl Source {
     /// # Errors
     /// [`Error::Changed`], which says how; [`Error::Io`] where some of it could not be read.
     pub fn check_unchanged(&self) -> Result<()> {
-        if let Some(how) = self.origin.as_ref().map_or(Ok(None), |origin| origin.difference(&self.path))? {
+        if let Some(how) = self.difference()? {
             return Err(Error::Changed { path: self.path.clone(), how });
         }
         // It looks as it did, and all the same some of it could not be read: a bad disk.
@@ -223,6 +242,39 @@ impl Source {
             return Err(Error::io("read all of", &self.path)(error));
         }
         Ok(())
+    }
+
+    /// How many bytes were appended to a source that was opened live; 0 for any other.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn grown_by(&self) -> Result<u64> {
+        match &self.origin {
+            Some(origin) if origin.before.is_some() => {
+                Ok(origin.now(&self.path)?.size.saturating_sub(origin.first.size))
+            }
+            _ => Ok(0),
+        }
+    }
+
+    /// BLAKE3 of all bytes of a live source as they were when it was opened.
+    pub fn known_hash(&self) -> Option<blake3::Hash> {
+        self.origin.as_ref()?.before
+    }
+
+    fn difference(&self) -> Result<Option<String>> {
+        let Some(origin) = &self.origin else { return Ok(None) };
+        let now = origin.now(&self.path)?;
+        match (origin.first.difference(&now), origin.before) {
+            (None, _) => {}
+            (Some(_), Some(before)) if now.size >= origin.first.size => {
+                if hash(self.raw.as_ref(), || Ok(()))? != before {
+                    return Ok(Some("what was read of it is not what it says now".to_owned()));
+                }
+            }
+            (Some(how), _) => return Ok(Some(how)),
+        }
+        origin.is_replaced(&self.path)
     }
 
     /// Makes the translated copy if there is an LF nowhere and a CR somewhere.
@@ -276,7 +328,7 @@ impl Origin {
         let (guard, findings) = lock::acquire(path, &file, lock::Mode::Read, lock, interrupted)?;
         // Only now: it may have grown while we waited for the lock.
         let first = Stamp::of(&rustix::fs::fstat(&file).map_err(failed)?);
-        Ok((Origin { _guard: guard, file, first }, findings))
+        Ok((Origin { guard: Some(guard), file, first, before: None }, findings))
     }
 
     fn head(&self, path: &Path) -> Result<Vec<u8>> {
@@ -294,12 +346,13 @@ impl Origin {
         Ok(head[..filled].to_vec())
     }
 
-    fn difference(&self, path: &Path) -> Result<Option<String>> {
+    fn now(&self, path: &Path) -> Result<Stamp> {
         let failed = |e: Errno| Error::io("look up", path)(e.into());
-        let now = Stamp::of(&rustix::fs::fstat(&self.file).map_err(failed)?);
-        if let Some(how) = self.first.difference(&now) {
-            return Ok(Some(how));
-        }
+        Ok(Stamp::of(&rustix::fs::fstat(&self.file).map_err(failed)?))
+    }
+
+    fn is_replaced(&self, path: &Path) -> Result<Option<String>> {
+        let failed = |e: Errno| Error::io("look up", path)(e.into());
         match rustix::fs::stat(path) {
             Ok(stat) if Identity::of(&stat) == self.first.identity => Ok(None),
             Ok(_) => Ok(Some("another file was put in its place".to_owned())),
@@ -353,6 +406,19 @@ fn refuse_irregular(path: &Path, stat: &Stat) -> Result<()> {
         _ => ("thing of an unknown kind", "name a file".to_owned()),
     };
     Err(Error::NotAMailbox { path: path.to_owned(), reason: format!("it is a {what}"), mend: Some(mend) })
+}
+
+/// BLAKE3 of what is mapped; pages are handed back.
+fn hash(map: Option<&Mapped>, go_on: impl Fn() -> Result<()>) -> Result<blake3::Hash> {
+    let mut hasher = blake3::Hasher::new();
+    if let Some(map) = map {
+        for window in windows(map.len()) {
+            go_on()?;
+            hasher.update_rayon(&map[window.clone()]);
+            map.hand_back(window);
+        }
+    }
+    Ok(hasher.finalize())
 }
 
 fn windows(size: usize) -> impl Iterator<Item = Range<usize>> {
@@ -740,6 +806,48 @@ mod tests {
         assert_eq!(how(replace, MAIL), "another file was put in its place");
         assert_eq!(how(|path| fs::remove_file(path).unwrap(), MAIL), "it was removed or renamed");
         assert!(how(grow, &compress(Format::Zstd, MAIL)).starts_with("it grew"));
+    }
+
+    #[test]
+    fn a_live_source_may_grow_and_nothing_else() {
+        use std::os::unix::fs::FileExt;
+        let live = |change: &dyn Fn(&Path)| {
+            let (temp, path) = file(MAIL);
+            let lock = Wanted { methods: vec![Method::Dotlock, Method::Fcntl], ..no_lock() };
+            let source = Source::open_live(&path, &lock, &spooling(temp.path())).unwrap();
+            assert!(!temp.path().join("inbox.lock").exists(), "the lock is given back");
+            change(&path);
+            (source.check_unchanged().map_err(|e| e.to_string()), source.grown_by(), source.raw().len())
+        };
+        let append =
+            |path: &Path| File::options().append(true).open(path).unwrap().write_all(b"xyz").unwrap();
+        let write_at =
+            |path: &Path, at| File::options().write(true).open(path).unwrap().write_all_at(b"!", at).unwrap();
+        let (done, grown, seen) = live(&|path| (0..2).for_each(|_| append(path)));
+        assert_eq!((done, grown.unwrap(), seen), (Ok(()), 6, MAIL.len()));
+        let (done, grown, _) = live(&|path| durable::set_mtime(File::open(path).unwrap(), 1).unwrap());
+        assert_eq!((done, grown.unwrap()), (Ok(()), 0));
+        let rewrite = |path: &Path| {
+            append(path);
+            write_at(path, MAIL.len() as u64 - 1);
+        };
+        let replace = |path: &Path| {
+            fs::copy(path, path.with_extension("new")).unwrap();
+            append(&path.with_extension("new"));
+            fs::rename(path.with_extension("new"), path).unwrap();
+        };
+        let cut = |path: &Path| File::options().write(true).open(path).unwrap().set_len(1).unwrap();
+        let refused: [(&dyn Fn(&Path), &str); 5] = [
+            (&rewrite, "what was read of it is not what it says now"),
+            (&|path| write_at(path, 0), "what was read of it is not what it says now"),
+            (&replace, "another file was put in its place"),
+            (&|path| fs::remove_file(path).unwrap(), "it was removed or renamed"),
+            (&cut, "it shrank from"),
+        ];
+        for (change, how) in refused {
+            let error = live(change).0.unwrap_err();
+            assert!(error.contains(how), "{error}, not {how}");
+        }
     }
 
     #[test]

@@ -451,7 +451,6 @@ fn what_makes_no_sense_for_a_copy_is_refused_by_name() {
         "--date=header",
         "--from-zone=UTC",
         "--boundaries=list",
-        "--live",
     ] {
         place.try_copy(&[option]).exits(3).complains(&[option.split('=').next().unwrap(), "copied as it is"]);
     }

@@ -29,6 +29,7 @@ mod inject;
 mod inspect;
 mod kills;
 mod linux_mips;
+mod live;
 mod lmtp;
 mod model;
 mod mta;

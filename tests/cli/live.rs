@@ -1,0 +1,94 @@
+//! A mailbox that is in use: a first pass while others write to it, a second one under lock.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::support::*;
+
+/// Appends a message as a delivery does: under its dot-lock and fcntl lock, and in two halves.
+fn append(mbox: &Path, n: u32) {
+    let lock = mbox.with_extension("lock");
+    while File::options().write(true).create_new(true).open(&lock).is_err() {
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    let mut file = File::options().append(true).open(mbox).unwrap();
+    let exclusive = rustix::fs::FlockOperation::LockExclusive;
+    rustix::fs::fcntl_lock(&file, exclusive).unwrap();
+    let mail = format!("{}\n", mail(n));
+    let (one, other) = mail.split_at(mail.len() / 2);
+    file.write_all(one.as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_micros(300));
+    file.write_all(other.as_bytes()).unwrap();
+    drop(file);
+    fs::remove_file(lock).unwrap();
+}
+
+#[test]
+fn while_others_deliver_every_message_is_converted_once_and_whole() {
+    let ground = Ground::new();
+    const BEFORE: u32 = 4000;
+    let mbox = ground.file("inbox", (0..BEFORE).map(|n| format!("{}\n", mail(n))).collect::<String>());
+    let (stop, next) = (AtomicBool::new(false), AtomicU32::new(BEFORE));
+    let convert = |options: &[&str]| {
+        let mut command = convert_command(options);
+        command.args([&mbox, &ground.maildir()]);
+        run(command).exits(0)
+    };
+    let mut grew = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                append(&mbox, next.fetch_add(1, Ordering::Relaxed));
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        // Deliveries would go on for ever if this panicked.
+        let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for _ in 0..5 {
+                let run = convert(&["--live"]);
+                assert_eq!(run.complaints(), [""; 0]);
+                grew += u32::from(run.findings().iter().any(|f| f["code"] == "source-growing"));
+                let cut = ground
+                    .messages()
+                    .into_iter()
+                    .find(|m| !m.bytes.ends_with(b"\n") || m.subject().is_empty());
+                assert!(cut.is_none(), "{cut:?}");
+            }
+        }));
+        stop.store(true, Ordering::Relaxed);
+        worked.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+    assert!(grew > 0, "nothing was delivered while a conversion ran: this has shown nothing");
+    let all = next.load(Ordering::Relaxed);
+    assert!(all > BEFORE);
+    let summary = convert(&[]).summary();
+    assert_eq!(count(&summary, "messages_found"), u64::from(all));
+    let mut want: Vec<String> = (0..all).map(|n| format!("number {n}")).collect();
+    want.sort();
+    assert!(ground.subjects() == want, "each once");
+    ground.comes_back(&mbox);
+    assert_eq!(count(&convert(&[]).summary(), "written"), 0);
+}
+
+#[test]
+fn live_holds_no_lock_and_is_for_mboxes() {
+    let ground = Ground::new();
+    let mbox = ground.file("inbox", many(3));
+    // Somebody else's lock is waited for all the same.
+    fs::write(ground.path("inbox.lock"), "1\n").unwrap();
+    let mut command = convert_command(["--live", "--lock-timeout=0"]);
+    command.args([&mbox, &ground.maildir()]);
+    run(command).exits(3).complains(&["inbox", "locked"]);
+    fs::remove_file(ground.path("inbox.lock")).unwrap();
+    let refused = |args: &[&Path]| {
+        let mut command = convert_command(["--live"]);
+        command.args(args);
+        run(command).exits(3).complains(&["--live", "is for mboxes"]);
+    };
+    refused(&[Path::new("-"), &ground.maildir()]);
+    ground.convert(&[], &[&mbox]);
+    refused(&[&ground.maildir(), &ground.path("out.mbox")]);
+}
