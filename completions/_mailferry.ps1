@@ -60,6 +60,7 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             [CompletionResult]::new('--exact', '--exact', [CompletionResultType]::ParameterName, 'Give a source back byte for byte, from a Maildir and its manifest, into a file or -')
             [CompletionResult]::new('--force', '--force', [CompletionResultType]::ParameterName, 'Into an mbox, and with --exact: replace a file that exists')
             [CompletionResult]::new('--append', '--append', [CompletionResultType]::ParameterName, 'Into an mbox: write behind what is there, under its locks; on any error it is cut back')
+            [CompletionResult]::new('--live', '--live', [CompletionResultType]::ParameterName, 'Of mboxes that are in use: hold the locks only while each is opened; what others append meanwhile is left for the next run')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Report as JSON Lines: findings, then one summary')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Say nothing but errors')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Say nothing but errors')

@@ -56,6 +56,7 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand --exact 'Give a source back byte for byte, from a Maildir and its manifest, into a file or -'
             cand --force 'Into an mbox, and with --exact: replace a file that exists'
             cand --append 'Into an mbox: write behind what is there, under its locks; on any error it is cut back'
+            cand --live 'Of mboxes that are in use: hold the locks only while each is opened; what others append meanwhile is left for the next run'
             cand --json 'Report as JSON Lines: findings, then one summary'
             cand -q 'Say nothing but errors'
             cand --quiet 'Say nothing but errors'

@@ -70,6 +70,7 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l no-manif
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l exact -d 'Give a source back byte for byte, from a Maildir and its manifest, into a file or -'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l force -d 'Into an mbox, and with --exact: replace a file that exists'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l append -d 'Into an mbox: write behind what is there, under its locks; on any error it is cut back'
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l live -d 'Of mboxes that are in use: hold the locks only while each is opened; what others append meanwhile is left for the next run'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l json -d 'Report as JSON Lines: findings, then one summary'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s q -l quiet -d 'Say nothing but errors'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s v -l verbose -d 'List every finding, infos too'

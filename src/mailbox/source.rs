@@ -837,17 +837,15 @@ mod tests {
             fs::rename(path.with_extension("new"), path).unwrap();
         };
         let cut = |path: &Path| File::options().write(true).open(path).unwrap().set_len(1).unwrap();
-        let refused: [(&dyn Fn(&Path), &str); 5] = [
-            (&rewrite, "what was read of it is not what it says now"),
-            (&|path| write_at(path, 0), "what was read of it is not what it says now"),
-            (&replace, "another file was put in its place"),
-            (&|path| fs::remove_file(path).unwrap(), "it was removed or renamed"),
-            (&cut, "it shrank from"),
-        ];
-        for (change, how) in refused {
+        let refused = |change: &dyn Fn(&Path), how: &str| {
             let error = live(change).0.unwrap_err();
             assert!(error.contains(how), "{error}, not {how}");
-        }
+        };
+        refused(&rewrite, "what was read of it is not what it says now");
+        refused(&|path| write_at(path, 0), "what was read of it is not what it says now");
+        refused(&replace, "another file was put in its place");
+        refused(&|path| fs::remove_file(path).unwrap(), "it was removed or renamed");
+        refused(&cut, "it shrank from");
     }
 
     #[test]
