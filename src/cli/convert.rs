@@ -14,6 +14,7 @@ use mailferry::convert::render::Eol;
 use mailferry::convert::{self, Input, Keeping, Options, Outcome, Sums};
 use mailferry::mailbox::durable::Owner;
 use mailferry::mailbox::error::{Error, Result};
+use mailferry::mailbox::lock::Wanted;
 use mailferry::mailbox::maildir::read::is_maildir;
 use mailferry::mailbox::maildir::write::{Fsync, Ownership};
 use mailferry::mailbox::mbox::overrule;
@@ -318,7 +319,8 @@ fn run_tree(args: &ConvertArgs, watcher: &Watcher) -> Result<tree::Told> {
         interrupted: &interrupted,
         progress: &|_| (),
     };
-    let options = options(args, &destination, &interrupted);
+    let keywords_lock = args.open.dotlock();
+    let options = options(args, &destination, &keywords_lock, &interrupted);
     let job = tree::Job {
         args: &args.tree,
         sources: &sources,
@@ -448,7 +450,8 @@ fn into_mbox(args: &ConvertArgs, watcher: &Watcher) -> Result<(Outcome, Option<V
         false => To::New,
     };
     let writing = Writing { variant: destination.variant(), to };
-    let options = options(args, &destination, &interrupted);
+    let keywords_lock = args.open.dotlock();
+    let options = options(args, &destination, &keywords_lock, &interrupted);
     let (mut outcome, variant) = back::convert(mailboxes, &options, writing, watcher);
     // A closed pipe is its reader's decision and no error.
     let is_closed = |error: &Error| matches!(error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe);
@@ -554,14 +557,17 @@ fn convert(args: &ConvertArgs, watcher: &Watcher) -> Outcome {
             return Outcome { reports: Vec::new(), sums, error: Some(error) };
         }
     };
-    convert::convert(inputs, &options(args, &destination, &interrupted), watcher)
+    let keywords_lock = args.open.dotlock();
+    convert::convert(inputs, &options(args, &destination, &keywords_lock, &interrupted), watcher)
 }
 
 /// A Maildir into another one.
 fn copy(args: &ConvertArgs, watcher: &Watcher) -> Outcome {
     let interrupted = signals::interruption();
     let (sources, destination) = mailboxes(args);
-    let mut outcome = copy::convert(&sources[0].path, &options(args, &destination, &interrupted), watcher);
+    let keywords_lock = args.open.dotlock();
+    let options = options(args, &destination, &keywords_lock, &interrupted);
+    let mut outcome = copy::convert(&sources[0].path, &options, watcher);
     match back::folders_left(&sources[0].path) {
         Ok(left) => {
             outcome.reports.iter_mut().take(1).for_each(|report| report.findings.extend(left.clone()))
@@ -571,7 +577,12 @@ fn copy(args: &ConvertArgs, watcher: &Watcher) -> Outcome {
     outcome
 }
 
-fn options<'a>(args: &'a ConvertArgs, destination: &'a Mailbox, interrupted: &'a AtomicBool) -> Options<'a> {
+fn options<'a>(
+    args: &'a ConvertArgs,
+    destination: &'a Mailbox,
+    keywords_lock: &'a Wanted,
+    interrupted: &'a AtomicBool,
+) -> Options<'a> {
     Options {
         destination: &destination.path,
         eol: match args.eol {
@@ -588,6 +599,7 @@ fn options<'a>(args: &'a ConvertArgs, destination: &'a Mailbox, interrupted: &'a
         info_separator: args.info_sep.as_bytes()[0],
         dry_run: args.dry_run,
         lock_timeout: Duration::from_secs(args.open.lock_timeout),
+        keywords_lock,
         now: now(),
         from_zone: args.from_zone.clone(),
         date: match args.date {

@@ -24,6 +24,7 @@ use std::time::Duration;
 use crate::mailbox::durable::Dir;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{self, Code, Finding};
+use crate::mailbox::lock::Wanted;
 use crate::mailbox::maildir::write::{self, Filling, Fsync, Left, Opening, Ownership, Standing};
 use crate::mailbox::manifest::{Digest, Tail};
 use crate::mailbox::mbox::read::{Ask, Mbox};
@@ -58,6 +59,8 @@ pub struct Options<'a> {
     pub dry_run: bool,
     /// How long to wait for another one who writes to the destination.
     pub lock_timeout: Duration,
+    /// The dot-lock of the file in which a Maildir that is there names its keywords.
+    pub keywords_lock: &'a Wanted,
     /// Now, in seconds since 1970.
     pub now: i64,
     /// The zone of From_ lines that name none.

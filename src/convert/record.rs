@@ -105,6 +105,7 @@ impl<'a> Recorder<'a> {
             eols: if rebuilt { rendered.eol_runs.clone() } else { Vec::new() },
             date: planned.origin.name().into(),
             flags: planned.status.flags.to_string(),
+            keywords: Vec::new(),
             duplicate: planned.fate == Fate::Duplicate,
             verbatim: (!rebuilt).then(|| BASE64.encode(raw)),
             original: None,

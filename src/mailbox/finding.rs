@@ -70,6 +70,7 @@ codes! {
     MboxUserBoundary "mbox-user-boundary" Info "A boundary was decided by --boundaries.",
     DateMissing "date-missing" Warning "A message has no date that is real, and its source has no modification time; it is dated 0.",
     DateFromMtime "date-from-mtime" Info "Messages without a date that is real; they are dated as the source file.",
+    KeywordsOverflow "keywords-overflow" Warning "More keywords than the 26 that a Maildir has letters for; messages came without the others.",
     DateZone "date-zone" Info "From_ lines without a zone; theirs was found by the Received fields.",
     LockUnwritable "lock-unwritable" Warning "The dot-lock could not be written; the source was read without it.",
     LockUnsupported "lock-unsupported" Warning "The file system has no lock of that kind; the source was read without it.",

@@ -177,6 +177,9 @@ pub struct Message {
     /// Its flags when it was converted.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub flags: String,
+    /// Its keywords when it was converted: those that have a letter.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keywords: Vec<String>,
     /// Whether it has no file of its own, being the same as the one named.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
@@ -583,6 +586,7 @@ mod tests {
             eols: Vec::new(),
             date: "from".into(),
             flags: "S".into(),
+            keywords: vec!["Work".into()],
             duplicate: false,
             verbatim: None,
             original: None,

@@ -15,6 +15,7 @@ use super::file;
 use super::{Depth, Options, said, stop_if};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::maildir::keywords::{Letters, Names};
 use crate::mailbox::maildir::read;
 use crate::mailbox::maildir::write::Place;
 use crate::mailbox::manifest::{self, Digest, FILE_NAME, Gap, Head, Outline, Section, Tail};
@@ -154,8 +155,10 @@ pub(super) fn judge(
     let mut proofs = Vec::new();
     let mut vouched = Vec::new();
     let files = Files::of(manifests, messages);
-    let mut judges: Vec<Judge<'_>> =
-        manifests.iter().map(|manifest| Judge::of(manifest, folders, messages, &files, options)).collect();
+    let needed = folders.iter().filter(|_| !manifests.is_empty());
+    let keywords = needed.map(|folder| Names::read(&folder.path)).collect::<Result<Vec<Names>>>()?;
+    let of = |manifest| Judge::of(manifest, (folders, &keywords), messages, &files, options);
+    let mut judges: Vec<Judge<'_>> = manifests.iter().map(of).collect();
     let mut taken = HashSet::new();
     for judge in &mut judges {
         stop_if(options.interrupted)?;
@@ -226,6 +229,8 @@ struct Named<'a> {
 struct Judge<'a> {
     manifest: &'a Manifest,
     folders: &'a [file::Found],
+    /// Of their letters.
+    keywords: &'a [Names],
     messages: &'a [file::Message],
     files: &'a Files,
     options: &'a Options<'a>,
@@ -243,7 +248,7 @@ struct Judge<'a> {
 impl<'a> Judge<'a> {
     fn of(
         manifest: &'a Manifest,
-        folders: &'a [file::Found],
+        (folders, keywords): (&'a [file::Found], &'a [Names]),
         messages: &'a [file::Message],
         files: &'a Files,
         options: &'a Options<'a>,
@@ -265,6 +270,7 @@ impl<'a> Judge<'a> {
         Judge {
             manifest,
             folders,
+            keywords,
             messages,
             files,
             options,
@@ -323,7 +329,7 @@ impl<'a> Judge<'a> {
                 format!("was converted into {}, and lies in {folder} now", shown(self.home())),
             );
             fate.moved = true;
-        } else if file.place == Place::New && !message.flags.is_empty() {
+        } else if file.place == Place::New && !(message.flags.is_empty() && message.keywords.is_empty()) {
             self.note(
                 Code::MessageMoved,
                 path.clone(),
@@ -332,14 +338,13 @@ impl<'a> Judge<'a> {
             fate.moved = true;
         }
         let letters = file.parsed().info.unwrap_or_default();
-        if letters != message.flags.as_bytes() {
-            let or_none = |flags: &str| if flags.is_empty() { "none".to_owned() } else { flags.to_owned() };
-            let now = or_none(&crate::mailbox::escaped(letters));
-            self.note(
-                Code::MessageReflagged,
-                path,
-                format!("has the flags {now}, and had {}", or_none(&message.flags)),
-            );
+        let (flags, keywords) = apart(letters, &self.keywords[file.folder]);
+        let lower =
+            |names: &[String]| names.iter().map(|name| name.to_ascii_lowercase()).collect::<HashSet<_>>();
+        if flags != message.flags.as_bytes() || lower(&keywords) != lower(&message.keywords) {
+            let (now, before) =
+                (flagged(&flags, &keywords), flagged(message.flags.as_bytes(), &message.keywords));
+            self.note(Code::MessageReflagged, path, format!("has the flags {now}, and had {before}"));
             fate.reflagged = true;
         }
         fate
@@ -521,6 +526,26 @@ impl<'a> Judge<'a> {
             }
         }
         proofs
+    }
+}
+
+/// The letters of an info: those of flags, and the keywords that the others are. A letter without a name is one
+/// in brackets.
+fn apart(info: &[u8], names: &Names) -> (Vec<u8>, Vec<String>) {
+    let flags = info.iter().copied().filter(|b| !b.is_ascii_lowercase()).collect();
+    let keywords = Letters::parse(info).numbers().map(|number| match names.name(number) {
+        Some(name) => name.to_owned(),
+        None => format!("({})", Letters::default().with(number)),
+    });
+    (flags, keywords.collect())
+}
+
+/// For people.
+fn flagged(flags: &[u8], keywords: &[String]) -> String {
+    let flags = if flags.is_empty() { "none".to_owned() } else { crate::mailbox::escaped(flags) };
+    match keywords {
+        [] => flags,
+        _ => format!("{flags} (keywords {})", crate::mailbox::escaped(keywords.join(" ").as_bytes())),
     }
 }
 

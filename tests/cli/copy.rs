@@ -433,11 +433,33 @@ fn keywords_that_mean_something_else_there_are_not_mixed_up() {
         fs::create_dir_all(place.maildir().join(directory)).unwrap();
     }
     fs::write(place.maildir().join("dovecot-keywords"), "0 Play\n").unwrap();
-    let before = tree(&place.maildir());
-    place.try_copy(&[]).exits(3).complains(&["dovecot-keywords", "keywords of its own"]);
-    assert_eq!(tree(&place.maildir()), before);
-    fs::write(place.maildir().join("dovecot-keywords"), "0 Work\n1 Play\n2 More\n").unwrap();
-    assert_eq!(place.copy(&[]), [9, 0]);
+    let list = || fs::read_to_string(place.maildir().join("dovecot-keywords")).unwrap();
+    // Somebody else is at it.
+    let lock = place.maildir().join("dovecot-keywords.lock");
+    fs::write(&lock, "Dovecot").unwrap();
+    place.try_copy(&["--lock-timeout=0"]).exits(3).complains(&["dovecot-keywords", "locked"]);
+    fs::remove_file(lock).unwrap();
+    assert_eq!((place.copy(&["-n"]), list()), ([9, 0], "0 Play\n".into()));
+    assert_eq!((place.copy(&[]), list()), ([9, 0], "0 Play\n1 Work\n".into()));
+    // Its letters are a and b; a is Work in the source, b is Play.
+    assert!(place.maildir().join("cur/1000000004.M4P1.host:2,Sab").exists());
+    place.deliver(("cur", "1000000011.only-work:2,Fa", b"Subject: work\n\nw\n"));
+    place.deliver(("cur", "1000000012.nameless:2,az", b"Subject: nameless\n\nn\n"));
+    fs::write(place.maildir().join("dovecot-keywords"), "0 Play\n1 Work\n25 Other\n").unwrap();
+    let run = place.try_copy(&[]).exits(0);
+    assert_eq!(
+        (count(&run.summary(), "written"), run.complaints()),
+        (2, vec!["keywords-overflow".to_owned()])
+    );
+    assert!(place.maildir().join("cur/1000000011.only-work:2,Fb").exists());
+    assert!(place.maildir().join("cur/1000000012.nameless:2,b").exists(), "z is another's there");
+    place.verifies();
+    let verified = {
+        let mut command = mailferry(["verify", "--json", "Maildir"]);
+        command.current_dir(place.scratch.path());
+        crate::support::run(command).findings()
+    };
+    assert!(verified.iter().all(|f| f["code"] != "message-reflagged"), "{verified:?}");
 }
 
 #[test]

@@ -5,8 +5,10 @@
 //! is not looked at again: so a second run costs a listing, and what was deleted or moved in the destination
 //! does not come back. Two messages of one name and other bytes stay two: the second gets a name of ours.
 
+mod letters;
+
 use std::collections::{HashMap, HashSet};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
@@ -23,18 +25,18 @@ use super::resume::{self, Resumed};
 use super::{
     Keeping, Options, Outcome, Phase, Progress, Report, Stopped, Sums, check_room, opening, stop_if,
 };
-use crate::mailbox::durable::{self, Dir};
+use crate::mailbox::durable::Dir;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::escaped;
 use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::maildir::keywords::Letters;
 use crate::mailbox::maildir::name::{self, BaseName, Unique};
 use crate::mailbox::maildir::read::{self, Entry, Files, Found};
 use crate::mailbox::maildir::write::{self, Filling, Fsync, Incoming, Left, Place, Standing};
 use crate::mailbox::manifest::{self, Bytes, Digest, Head, Message, Tail, line};
 use crate::mailbox::mbox::quote::Quoting;
+use letters::{Info, Mapping};
 
-/// Dovecot's list of the keywords that the letters in the names stand for.
-const KEYWORDS: &str = "dovecot-keywords";
 /// Messages that a worker reads and writes at once.
 const MESSAGES: usize = 64;
 /// Bytes after which he takes no further one.
@@ -102,8 +104,10 @@ fn run(
     let history = History::of(&past, source);
     let plan = plan(&store, &history, &past, options, &standing, told)?;
     told.bytes = plan.bytes();
-    let keywords = Keywords::of(source, options.destination, &standing, &plan.letters)?;
-    let copying = Copying { store: &store, plan: &plan, options, progress };
+    let in_use = (standing == Standing::Maildir).then_some(plan.letters_there);
+    let filling_now = filling.as_ref().map(|(filling, _)| filling);
+    let mapping = Mapping::make(source, plan.letters_used(), in_use, filling_now, options)?;
+    let copying = Copying { store: &store, plan: &plan, mapping: &mapping, options, progress };
     let Some((filling, left)) = filling else {
         check_room(options.destination, &standing, plan.sizes(0))?;
         let mut tally = copying.look()?;
@@ -131,7 +135,6 @@ fn run(
     };
     progress.begin(Phase::Writing, plan.letters.iter().map(|l| l.size).sum());
     let write = |filling: &Filling, lines: &Lines| {
-        keywords.write(filling, options.fsync)?;
         copying.write(filling, lines, head.as_deref(), &mut ledger)?;
         let tail = ledger.tail(sections + 1);
         let tails = head.iter().map(|_| tail.clone().sealed(&ledger.lines)).collect();
@@ -287,6 +290,7 @@ fn all_known(store: &Store<'_>, options: &Options<'_>, standing: &Standing) -> R
         letters: Vec::new(),
         chunks: Vec::new(),
         left_out: Vec::new(),
+        letters_there: Letters::default(),
         known: lengths.len() as u64,
         known_bytes: lengths.iter().sum(),
     };
@@ -313,7 +317,7 @@ enum Fate {
 /// A message of the destination.
 struct There {
     base: Vec<u8>,
-    letters: String,
+    letters: Vec<u8>,
     length: u64,
     digest: Digest,
 }
@@ -324,6 +328,8 @@ struct Plan {
     chunks: Vec<Range<usize>>,
     /// Why others are none.
     left_out: Vec<Finding>,
+    /// Letters of keywords that messages of the destination have.
+    letters_there: Letters,
     /// How many messages were copied by earlier runs,
     known: u64,
     /// and how long they are.
@@ -331,6 +337,12 @@ struct Plan {
 }
 
 impl Plan {
+    /// Letters of keywords that the messages to be copied have.
+    fn letters_used(&self) -> Letters {
+        let written = self.letters.iter().filter(|letter| !matches!(letter.fate, Fate::Present(_)));
+        union(written.map(|letter| &letter.entry))
+    }
+
     fn bytes(&self) -> u64 {
         self.known_bytes + self.letters.iter().map(|letter| letter.size).sum::<u64>()
     }
@@ -403,7 +415,8 @@ fn plan(
         }
     }
     let chunks = chunks(&letters);
-    Ok(Plan { letters, chunks, left_out, known, known_bytes })
+    let letters_there = there.letters();
+    Ok(Plan { letters, chunks, left_out, letters_there, known, known_bytes })
 }
 
 fn chunks(letters: &[Letter]) -> Vec<Range<usize>> {
@@ -420,6 +433,11 @@ fn chunks(letters: &[Letter]) -> Vec<Range<usize>> {
         bytes += letter.size;
     }
     chunks
+}
+
+fn union<'a>(entries: impl Iterator<Item = &'a Entry>) -> Letters {
+    let info = |entry: &'a Entry| entry.parsed().info.unwrap_or_default();
+    Letters::parse(&entries.flat_map(info).copied().collect::<Vec<u8>>())
 }
 
 /// What lies in the destination already, by base name.
@@ -455,6 +473,10 @@ impl Neighbours {
         Ok(Neighbours { files: Some(Files::open(destination)?), entries })
     }
 
+    fn letters(&self) -> Letters {
+        union(self.entries.values().flatten())
+    }
+
     fn compare(&self, store: &Store<'_>, entry: &Entry) -> Result<Compared> {
         let mut bytes = Vec::new();
         let Ok(Found { mtime, .. }) = store.read(entry, &mut bytes)? else { return Ok(Compared::Unread) };
@@ -479,7 +501,7 @@ impl Neighbours {
             };
             if Digest::of(&bytes) == digest {
                 let letters = found.entry.parsed().info.unwrap_or_default();
-                let letters = String::from_utf8_lossy(letters).into_owned();
+                let letters = letters.to_vec();
                 return Ok(Some(There { base: base.to_vec(), letters, length: bytes.len() as u64, digest }));
             }
         }
@@ -511,72 +533,6 @@ impl Neighbours {
     }
 }
 
-/// What Dovecot's keywords need.
-enum Keywords {
-    /// Nothing: none are used, or they are there already.
-    Nothing,
-    /// The source's list, as it is.
-    List(Vec<u8>),
-}
-
-impl Keywords {
-    fn of(source: &Path, destination: &Path, standing: &Standing, letters: &[Letter]) -> Result<Keywords> {
-        let Some(ours) = read_keywords(source)? else { return Ok(Keywords::Nothing) };
-        let theirs = match standing {
-            Standing::Maildir => read_keywords(destination)?,
-            _ => None,
-        };
-        let used: HashSet<u8> = letters
-            .iter()
-            .flat_map(|letter| letter.entry.parsed().info.unwrap_or_default())
-            .copied()
-            .filter(u8::is_ascii_lowercase)
-            .collect();
-        match theirs {
-            None if *standing == Standing::Maildir && used.is_empty() => Ok(Keywords::Nothing),
-            None => Ok(Keywords::List(ours)),
-            Some(theirs) if used.iter().all(|&l| keyword(&ours, l) == keyword(&theirs, l)) => {
-                Ok(Keywords::Nothing)
-            }
-            Some(_) => {
-                let reason = "has keywords of its own, and the letters of the source mean others; this version \
-                              does not map them: copy into a new Maildir";
-                Err(Error::Unsupported { path: destination.join(KEYWORDS), reason: reason.into() })
-            }
-        }
-    }
-
-    /// Before a name that uses one of its letters is visible.
-    fn write(&self, filling: &Filling, fsync: Fsync) -> Result<()> {
-        let Keywords::List(list) = self else { return Ok(()) };
-        let (root, name) = (filling.root(), OsStr::new(KEYWORDS));
-        if filling.is_staged() {
-            // A run that was killed may have left its own.
-            return root.write_over(root, name, list, write::FILE_MODE);
-        }
-        let file = root.create_filled(name, write::FILE_MODE, list)?;
-        match fsync {
-            Fsync::None => Ok(()),
-            _ => durable::sync_file(&file).map_err(Error::io("flush", root.path().join(KEYWORDS))),
-        }
-    }
-}
-
-fn read_keywords(maildir: &Path) -> Result<Option<Vec<u8>>> {
-    let path = maildir.join(KEYWORDS);
-    match std::fs::read(&path) {
-        Ok(list) => Ok(Some(list)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("read", &path)(error)),
-    }
-}
-
-/// What a letter stands for: the list's lines are `number name`, and 0 is `a`.
-fn keyword(list: &[u8], letter: u8) -> Option<&[u8]> {
-    let number = format!("{} ", letter - b'a');
-    list.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(number.as_bytes()))
-}
-
 /// What became of messages.
 #[derive(Default)]
 struct Tally {
@@ -586,6 +542,10 @@ struct Tally {
     bytes: u64,
     /// The latest of their times.
     newest: Option<i64>,
+    /// How many have keywords for which no letter is left,
+    without: u64,
+    /// and which letters of the source these are.
+    left: Letters,
     findings: Vec<Finding>,
 }
 
@@ -596,7 +556,13 @@ impl Tally {
         self.skipped += done.skipped;
         self.bytes += done.bytes;
         self.newest = self.newest.max(done.newest);
+        self.note_left(done.without, done.left);
         self.findings.extend(done.findings);
+    }
+
+    fn note_left(&mut self, messages: u64, left: Letters) {
+        self.without += messages;
+        self.left = left.numbers().fold(self.left, Letters::with);
     }
 
     fn leave_out(&mut self, finding: Finding) {
@@ -621,6 +587,7 @@ impl Tally {
 
     fn tell(mut self, plan: &Plan, told: &mut Told) -> Sums {
         told.findings.append(&mut self.findings);
+        told.findings.extend(letters::left_over(self.without, self.left));
         self.sums(plan)
     }
 }
@@ -698,6 +665,7 @@ impl Ledger {
 struct Copying<'a> {
     store: &'a Store<'a>,
     plan: &'a Plan,
+    mapping: &'a Mapping,
     options: &'a Options<'a>,
     progress: &'a dyn Progress,
 }
@@ -725,6 +693,8 @@ impl Copying<'_> {
                 (_, Ok(meta)) if meta.is_file() => {
                     tally.written += 1;
                     tally.bytes += meta.len();
+                    let Info { left, .. } = self.name(&letter.entry, b"").2;
+                    tally.note_left(u64::from(!left.is_empty()), left);
                 }
                 (_, looked) => match (self.store.why_not(&letter.entry), looked) {
                     (Some(finding), _) => tally.leave_out(finding),
@@ -778,7 +748,7 @@ impl Copying<'_> {
             if let Fate::Present(there) = fate {
                 done.tally.present += 1;
                 done.tally.bytes += there.length;
-                done.messages.push(there.message(entry.parsed().base));
+                done.messages.push(there.message(entry.parsed().base, self.mapping));
                 continue;
             }
             let mut bytes = Vec::new();
@@ -791,11 +761,12 @@ impl Copying<'_> {
             };
             let original = entry.parsed().base;
             let base = if let Fate::Gets(base) = fate { base } else { original };
-            let (place, name, letters) = self.name(&entry, base);
+            let (place, name, Info { letters, left }) = self.name(&entry, base);
             let digest = Digest::of(&bytes);
             let length = bytes.len() as u64;
             let there = There { base: base.to_vec(), letters, length, digest };
-            done.messages.push(there.message(original));
+            done.messages.push(there.message(original, self.mapping));
+            done.tally.note_left(u64::from(!left.is_empty()), left);
             done.tally.written += 1;
             done.tally.bytes += length;
             done.tally.newest = done.tally.newest.max(Some(mtime));
@@ -806,15 +777,17 @@ impl Copying<'_> {
         Ok((done, outgoing))
     }
 
-    /// Where a message goes, its whole name, and the letters of its info. With flags it goes to cur/, wherever
-    /// it was: readers look for them there.
-    fn name(&self, entry: &Entry, base: &[u8]) -> (Place, OsString, String) {
-        match entry.parsed().info {
+    /// Where a message goes, its whole name, and its info. With flags it goes to cur/, wherever it was: readers
+    /// look for them there.
+    fn name(&self, entry: &Entry, base: &[u8]) -> (Place, OsString, Info) {
+        let letters = entry.parsed().info;
+        let info = self.mapping.info(letters.unwrap_or_default());
+        match letters {
             Some(letters) if entry.place == Place::Cur || !letters.is_empty() => {
-                let name = name::with_letters(base, self.options.info_separator, letters);
-                (Place::Cur, name, String::from_utf8_lossy(letters).into_owned())
+                let name = name::with_letters(base, self.options.info_separator, &info.letters);
+                (Place::Cur, name, info)
             }
-            _ => (entry.place, name::bare(base), String::new()),
+            _ => (entry.place, name::bare(base), info),
         }
     }
 
@@ -890,7 +863,8 @@ impl Outgoing {
 
 impl There {
     /// Its line, but for the place.
-    fn message(&self, original: &[u8]) -> Message {
+    fn message(&self, original: &[u8], mapping: &Mapping) -> Message {
+        let flags = self.letters.iter().copied().filter(|letter| !letter.is_ascii_lowercase());
         Message {
             at: 0,
             len: self.length,
@@ -902,7 +876,8 @@ impl There {
             quotes: Vec::new(),
             eols: Vec::new(),
             date: Origin::Mtime.name().into(),
-            flags: self.letters.clone(),
+            flags: String::from_utf8_lossy(&flags.collect::<Vec<u8>>()).into_owned(),
+            keywords: mapping.keywords(&self.letters),
             duplicate: false,
             verbatim: None,
             original: (original != self.base).then(|| Bytes(original.to_vec())),
@@ -917,6 +892,7 @@ mod tests {
 
     use super::super::plan::Dedupe;
     use super::*;
+    use crate::mailbox::lock::Wanted;
 
     /// Somebody who is at work in the Maildir while it is copied: listed it is, and not read yet.
     struct Meanwhile<F: Fn() + Sync>(F);
@@ -941,6 +917,8 @@ mod tests {
             std::fs::write(source.join(name), name).unwrap();
         }
         let interrupted = AtomicBool::new(false);
+        let keywords_lock =
+            Wanted { methods: Vec::new(), timeout: Duration::ZERO, pid: 1, host: String::new() };
         let options = Options {
             destination: &destination,
             eol: Eol::Keep,
@@ -949,6 +927,7 @@ mod tests {
             info_separator: b':',
             dry_run: false,
             lock_timeout: Duration::ZERO,
+            keywords_lock: &keywords_lock,
             now: 0,
             from_zone: None,
             date: None,
