@@ -53,6 +53,11 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l dedupe -
 message-id\t''"
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l manifest -d 'Keep the manifest in this file; default: mailferry.manifest in the Maildir' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l source -d 'With --exact: which source, by its path or its number' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l layout -d 'How folders lie in the destination: maildir++ (.A.B beside cur/) or fs (A/B)' -r -f -a "maildir++\t'Maildirs .A.B beside cur/, as Courier and Dovecot have them'
+fs\t'Maildirs A/B'"
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l into -d 'Put all of it into this one folder: levels with a / between them, or, where there is none, a dot' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l map -d 'Call a folder, and those in it, otherwise: --map \'Sent Items=Sent\'; may be said again' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l files-from -d 'Read the sources from this file, one a line, or - for standard input' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l lock -d 'Locks to take on a source, and on an mbox that is appended to, in this order: dotlock, fcntl, flock; or none' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l lock-timeout -d 'How long to wait for a lock' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l spool-dir -d 'Where standard input and compressed sources are unpacked; default: $TMPDIR, or /tmp' -r -F
@@ -71,6 +76,8 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l exact -d
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l force -d 'Into an mbox, and with --exact: replace a file that exists'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l append -d 'Into an mbox: write behind what is there, under its locks; on any error it is cut back'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l live -d 'Of mboxes that are in use: hold the locks only while each is opened; what others append meanwhile is left for the next run'
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s 0 -l null -d 'With --files-from: a NUL ends each name, as find -print0 writes them'
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l follow -d 'Follow symbolic links inside a tree; never out of it'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l json -d 'Report as JSON Lines: findings, then one summary'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s q -l quiet -d 'Say nothing but errors'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s v -l verbose -d 'List every finding, infos too'
