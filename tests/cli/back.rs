@@ -592,16 +592,10 @@ fn the_destination_is_of_the_other_kind_unless_a_prefix_says_otherwise() {
     let (scratch, maildir) = maildir(&[("new/1000000001.a.h", "Subject: one\n\nx\n")]);
     let (inbox, out) = (scratch.path().join("inbox"), scratch.path().join("out"));
     fs::write(&inbox, OLD).unwrap();
-    let (prefixed, as_maildir) = (format!("mbox:{}", out.display()), format!("maildir:{}", out.display()));
+    let prefixed = format!("mbox:{}", out.display());
     let other = scratch.path().join("other");
-    let [inbox, out, maildir, prefixed, as_maildir, other] = [
-        inbox.as_os_str(),
-        out.as_os_str(),
-        maildir.as_os_str(),
-        prefixed.as_ref(),
-        as_maildir.as_ref(),
-        other.as_os_str(),
-    ];
+    let [inbox, out, maildir, prefixed, other] =
+        [inbox.as_os_str(), out.as_os_str(), maildir.as_os_str(), prefixed.as_ref(), other.as_os_str()];
     let refused: [(&[&OsStr], &[&str]); 7] = [
         (&[inbox, maildir, out], &["out", "mbox: or maildir:"]),
         (&["--append".as_ref(), inbox, other], &["--append", "for an mbox"]),
