@@ -3,6 +3,7 @@
 pub mod delivery;
 pub mod flags;
 pub mod folders;
+pub mod keywords;
 pub mod make;
 pub mod name;
 pub mod quota;

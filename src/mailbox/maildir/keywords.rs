@@ -1,0 +1,349 @@
+//! Keywords: letters a–z behind the flags, and `dovecot-keywords`, which names them, a line `N name` each,
+//! letter a being 0. As Dovecot has it; names compare without regard to case, as IMAP's keywords do.
+//!
+//! A letter never gets another name: the messages that have it would have another keyword.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use super::folders;
+use super::write::FILE_MODE;
+use crate::mailbox::durable::{self, Dir};
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::lock::{self, Mode, Wanted};
+
+/// The name of the file in a Maildir, and in each of its folders.
+pub const FILE_NAME: &str = "dovecot-keywords";
+/// How many keywords a Maildir can have.
+pub const LETTERS: usize = 26;
+/// No list of names is longer: what is, is none.
+const LONGEST: u64 = 1 << 20;
+
+/// A set of letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
+pub struct Letters(u32);
+
+impl Letters {
+    /// Those of an info; what is no letter a–z is left out.
+    pub fn parse(info: &[u8]) -> Letters {
+        let letters = info.iter().filter(|b| b.is_ascii_lowercase());
+        letters.fold(Letters::default(), |set, letter| set.with(usize::from(letter - b'a')))
+    }
+
+    /// With the letter of this number, from 0.
+    pub fn with(self, number: usize) -> Letters {
+        debug_assert!(number < LETTERS);
+        Letters(self.0 | 1 << number)
+    }
+
+    /// Whether it has the letter of this number.
+    pub fn has(self, number: usize) -> bool {
+        self.0 >> number & 1 != 0
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The numbers of its letters.
+    pub fn numbers(self) -> impl Iterator<Item = usize> {
+        (0..LETTERS).filter(move |&number| self.has(number))
+    }
+}
+
+impl std::ops::BitOr for Letters {
+    type Output = Letters;
+    fn bitor(self, other: Letters) -> Letters {
+        Letters(self.0 | other.0)
+    }
+}
+
+/// In ASCII order, as they must stand in a name.
+impl fmt::Display for Letters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.numbers().try_for_each(|number| write!(f, "{}", char::from(b'a' + number as u8)))
+    }
+}
+
+/// Which keywords the letters of a Maildir are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Names {
+    names: Box<[Option<String>; LETTERS]>,
+    /// Letters that messages have and nothing names.
+    unnamed: Letters,
+    /// The file, as it lies there and with what was added.
+    text: Vec<u8>,
+}
+
+impl Names {
+    /// Reads the file. What is no line of it is passed over and stays; where two lines name one letter, or two
+    /// letters have one name, the first counts.
+    pub fn parse(text: &[u8]) -> Names {
+        let mut names = Names { text: text.to_owned(), ..Names::default() };
+        for line in text.split(|&b| b == b'\n') {
+            let Some((number, name)) = std::str::from_utf8(line).ok().and_then(|line| line.split_once(' '))
+            else {
+                continue;
+            };
+            let Some(number) = number.parse().ok().filter(|&number: &usize| number < LETTERS) else {
+                continue;
+            };
+            if !name.is_empty() && names.names[number].is_none() && names.number(name).is_none() {
+                names.names[number] = Some(name.to_owned());
+            }
+        }
+        names
+    }
+
+    /// Of a Maildir; none where it has no such file.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn read(maildir: &Path) -> Result<Names> {
+        match Dir::open(maildir) {
+            Ok(root) => Ok(Names::read_in(&root)?.map_or_else(Names::default, |(names, _)| names)),
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(Names::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The names, and the mode of the file.
+    fn read_in(root: &Dir) -> Result<Option<(Names, u32)>> {
+        let failed = || Error::io("read", root.path().join(FILE_NAME));
+        let file = match root.open_file(OsStr::new(FILE_NAME)) {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let meta = file.metadata().map_err(failed())?;
+        if !meta.is_file() || meta.len() > LONGEST {
+            return Err(failed()(io::Error::other("it is no list of keywords")));
+        }
+        let mut text = Vec::new();
+        (&file).take(LONGEST).read_to_end(&mut text).map_err(failed())?;
+        Ok(Some((Names::parse(&text), meta.permissions().mode() & 0o777)))
+    }
+
+    /// Takes note of letters that messages have: one without a name is not given to a keyword, which these
+    /// messages would have then.
+    pub fn in_use(&mut self, letters: Letters) {
+        let unnamed = letters.numbers().filter(|&number| self.names[number].is_none());
+        self.unnamed = unnamed.fold(self.unnamed, Letters::with);
+    }
+
+    /// The letter of a keyword, as its number.
+    pub fn number(&self, name: &str) -> Option<usize> {
+        self.names
+            .iter()
+            .position(|known| known.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(name)))
+    }
+
+    /// The keyword that a letter is.
+    pub fn name(&self, number: usize) -> Option<&str> {
+        self.names.get(number)?.as_deref()
+    }
+
+    /// Whether no letter is named.
+    pub fn is_empty(&self) -> bool {
+        self.names.iter().all(Option::is_none)
+    }
+
+    /// Whether no letter is left for another keyword.
+    pub fn is_full(&self) -> bool {
+        self.free().is_none()
+    }
+
+    /// The next letter: behind the last that was given, as long as there is one.
+    fn free(&self) -> Option<usize> {
+        let is_free = |number: &usize| self.names[*number].is_none() && !self.unnamed.has(*number);
+        let behind = self.names.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        (behind..LETTERS).chain(0..behind).find(is_free)
+    }
+
+    /// The letter of a keyword, which it gets if it has none; None where all are taken. `name` is an atom.
+    pub fn add(&mut self, name: &str) -> Option<usize> {
+        let known = self.number(name);
+        if known.is_some() {
+            return known;
+        }
+        let number = self.free()?;
+        if self.text.last().is_some_and(|&last| last != b'\n') {
+            self.text.push(b'\n');
+        }
+        self.text.extend_from_slice(format!("{number} {name}\n").as_bytes());
+        self.names[number] = Some(name.to_owned());
+        Some(number)
+    }
+
+    /// Writes the file into a Maildir that nobody sees yet. Its text is on stable storage then, and its name
+    /// when `root` is flushed.
+    pub fn create(&self, root: &Dir) -> Result<()> {
+        let file = root.create_file(OsStr::new(FILE_NAME), FILE_MODE)?;
+        let written = durable::write_all(&file, &self.text).and_then(|()| durable::sync_file(&file));
+        written.map_err(Error::io("write", root.path().join(FILE_NAME)))
+    }
+
+    /// Gives letters to keywords in a Maildir that others use, under the lock that Dovecot takes for it; as
+    /// many as there are letters left. The names are on stable storage then, if `flush`. `in_use` are the
+    /// letters of its messages.
+    ///
+    /// # Errors
+    /// [`Error::Locked`], [`Error::Interrupted`], [`Error::Io`].
+    pub fn extend<'a>(
+        root: &Dir,
+        tmp: &Dir,
+        keywords: impl Iterator<Item = &'a str>,
+        in_use: Letters,
+        flush: bool,
+        (wanted, interrupted): (&Wanted, &AtomicBool),
+    ) -> Result<Names> {
+        let path = root.path().join(FILE_NAME);
+        // The lock is that of the file, which may not be there yet.
+        let open = || File::open(root.path()).map_err(Error::io("open", root.path()));
+        let (_lock, _) = lock::acquire_opening(&path, open, Mode::Write, wanted, interrupted)?;
+        let (mut names, mode) = Names::read_in(root)?.unwrap_or((Names::default(), FILE_MODE));
+        let before = names.text.len();
+        names.in_use(in_use);
+        for keyword in keywords {
+            names.add(keyword);
+        }
+        if names.text.len() > before {
+            tmp.write_over(root, OsStr::new(FILE_NAME), &names.text, mode)?;
+        }
+        // Also where it was there: whoever wrote it may have been killed before this.
+        if flush {
+            root.sync()?;
+        }
+        Ok(names)
+    }
+}
+
+/// Whether a name in tmp/ is that of such a file, which a run that was killed left: see [`Dir::write_over`].
+pub fn is_unfinished(name: &OsStr) -> bool {
+    let digits = name.as_bytes().strip_prefix(b"dovecot-keywords.");
+    digits.is_some_and(|digits| digits.len() == 16 && digits.iter().all(u8::is_ascii_hexdigit))
+}
+
+/// A keyword as an IMAP atom (RFC 3501: printable ASCII but for `( ) { % * " \ ]` and blanks). What is none is
+/// written the way Thunderbird makes a tag's key of its name: such characters become `_`, and the rest is
+/// modified UTF-7. (It also makes capitals small, which spoils the UTF-7.)
+pub fn atom(keyword: &str) -> Cow<'_, str> {
+    let is_atom_char = |c: char| matches!(c, '!'..='~') && !"(){%*\"\\]".contains(c);
+    if !keyword.is_empty() && keyword.chars().all(is_atom_char) {
+        return Cow::Borrowed(keyword);
+    }
+    let is_special = |c: char| c.is_ascii() && !is_atom_char(c) || c.is_whitespace() || c.is_control();
+    let plain: String = keyword.chars().map(|c| if is_special(c) { '_' } else { c }).collect();
+    Cow::Owned(folders::encode(&plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::mailbox::lock::Method;
+
+    #[test]
+    fn letters_are_written_sorted_and_read_back() {
+        let letters = Letters::parse(b"FSzab3");
+        assert_eq!((letters.to_string().as_str(), letters.is_empty()), ("abz", false));
+        assert!(letters.has(25) && !letters.has(2));
+        assert!(Letters::parse(b"DFPRST").is_empty());
+    }
+
+    #[test]
+    fn the_file_is_read_as_dovecot_reads_it_and_extended_behind_its_end() {
+        let mut names = Names::parse(b"0 $Label1\nnonsense\n2 Work\n2 other\n3 WORK\n26 x\n-1 y\n1 a b");
+        let known: Vec<_> = (0..4).map(|n| names.name(n)).collect();
+        assert_eq!(known, [Some("$Label1"), Some("a b"), Some("Work"), None]);
+        assert_eq!((names.number("$label1"), names.number("other")), (Some(0), None));
+        assert_eq!((names.add("work"), names.add("New"), names.add("Newer")), (Some(2), Some(3), Some(4)));
+        assert!(names.text.ends_with(b"\n1 a b\n3 New\n4 Newer\n"));
+        assert_eq!(Names::parse(&names.text).number("Newer"), Some(4));
+    }
+
+    #[test]
+    fn a_letter_that_messages_have_gets_no_name_and_the_27th_keyword_no_letter() {
+        let mut names = Names::parse(b"24 x\n");
+        names.in_use(Letters::parse(b"ya"));
+        assert_eq!((names.add("y"), names.add("z")), (Some(25), Some(1)));
+        let given = (0..30).filter_map(|n| names.add(&format!("k{n}"))).count();
+        assert_eq!((given, names.is_full(), names.name(0)), (22, true, None));
+        assert_eq!((names.add("more"), names.add("K3")), (None, names.number("k3")));
+    }
+
+    #[test]
+    fn what_is_no_atom_becomes_one() {
+        for (keyword, want) in [
+            ("Work", "Work"),
+            ("$Label1", "$Label1"),
+            ("R&D/new", "R&D/new"),
+            ("Work, urgent", "Work,_urgent"),
+            ("a(b)c\"d\\e]f%g*h{", "a_b_c_d_e_f_g_h_"),
+            ("Entw\u{fc}rfe & mehr", "Entw&APw-rfe_&-_mehr"),
+            ("\u{a0}x\n\u{7f}", "_x__"),
+            ("", ""),
+        ] {
+            assert_eq!(atom(keyword), want);
+        }
+    }
+
+    #[test]
+    fn a_maildir_that_others_use_is_extended_under_dovecots_lock() {
+        let temp = tempfile::tempdir().unwrap();
+        fs::create_dir(temp.path().join("tmp")).unwrap();
+        let (root, tmp) = (Dir::open(temp.path()).unwrap(), Dir::open(&temp.path().join("tmp")).unwrap());
+        let methods = vec![Method::Dotlock];
+        let host = "h".to_owned();
+        let wanted = Wanted { methods, timeout: Duration::ZERO, pid: std::process::id(), host };
+        let go_on = AtomicBool::new(false);
+        let extend = |keywords: &[&'static str]| {
+            let keywords = keywords.iter().copied();
+            Names::extend(&root, &tmp, keywords, Letters::default(), true, (&wanted, &go_on))
+        };
+        extend(&["a", "b"]).unwrap();
+        let file = temp.path().join(FILE_NAME);
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        assert_eq!(extend(&["B", "c"]).unwrap().number("C"), Some(2));
+        assert_eq!(fs::read(&file).unwrap(), b"0 a\n1 b\n2 c\n");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!((root.names().unwrap().len(), tmp.names().unwrap().len()), (2, 0));
+        fs::write(temp.path().join("dovecot-keywords.lock"), "Dovecot").unwrap();
+        assert!(matches!(extend(&["d"]), Err(Error::Locked { .. })));
+        assert_eq!(fs::read(&file).unwrap(), b"0 a\n1 b\n2 c\n");
+        assert!(is_unfinished("dovecot-keywords.0123456789abcdef".as_ref()));
+        assert!(!is_unfinished("dovecot-keywords.lock".as_ref()));
+        // What is no file is not read.
+        fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", &file).unwrap();
+        assert!(Names::read(temp.path()).is_err());
+        assert!(Names::read(&temp.path().join("absent")).unwrap().is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn any_keyword_is_an_atom_in_the_end_and_stays_one(keyword: String) {
+            let once = atom(&keyword).into_owned();
+            prop_assert!(once.bytes().all(|b| matches!(b, b'!'..=b'~')));
+            prop_assert_eq!(atom(&once), once.as_str());
+        }
+
+        #[test]
+        fn any_file_is_read_and_what_is_added_is_found_again(text: Vec<u8>, name in "[a-z]{1,3}") {
+            let mut names = Names::parse(&text);
+            let number = names.add(&name);
+            prop_assert_eq!(Names::parse(&names.text).number(&name), number);
+        }
+    }
+}
