@@ -9,15 +9,16 @@ use mailferry::convert::back::{self, To, Writing};
 use mailferry::convert::copy;
 use mailferry::convert::dates::Origin;
 use mailferry::convert::exact::{self, Destination, Which};
-use mailferry::convert::plan::Dedupe;
-use mailferry::convert::render::Eol;
+use mailferry::convert::plan::{Dedupe, Wishes};
+use mailferry::convert::render::{Eol, Headers};
 use mailferry::convert::{self, Input, Keeping, Options, Outcome, Sums};
 use mailferry::mailbox::error::{Error, Result};
+use mailferry::mailbox::lock::Wanted;
 use mailferry::mailbox::maildir::read::is_maildir;
 use mailferry::mailbox::maildir::write::Fsync;
 use mailferry::mailbox::mbox::overrule;
 use mailferry::mailbox::mbox::read::Ask;
-use mailferry::mailbox::mbox::status::Labels;
+use mailferry::mailbox::mbox::status::{Deleted, Labels};
 use mailferry::mailbox::mbox::variant::Variant;
 use mailferry::mailbox::shown;
 use mailferry::mailbox::source::Spooling;
@@ -59,6 +60,12 @@ pub struct ConvertArgs {
     /// What becomes of a user's own labels in X-Gmail-Labels, as Google Takeout writes it
     #[arg(long, value_enum, value_name = "AS", default_value_t = LabelsArg::Keywords)]
     labels: LabelsArg,
+    /// What becomes of messages that a mailer has marked as deleted
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = DeletedArg::Flag)]
+    deleted: DeletedArg,
+    /// The fields that only mailers write, Status, X-Keywords, X-Mozilla-Status, Content-Length and the like
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = HeadersArg::Keep)]
+    headers: HeadersArg,
     /// The received date is looked for here first
     #[arg(long, value_enum, value_name = "ORIGIN", default_value_t = DateArg::From)]
     date: DateArg,
@@ -160,7 +167,35 @@ enum DateArg {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum LabelsArg {
+enum HeadersArg {
+    /// They stay
+    Keep,
+    /// They are taken out; the manifest has them, and --exact puts them back
+    Strip,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DeletedArg {
+    /// They come without the flag T
+    Keep,
+    /// They get the flag T
+    Flag,
+    /// They are left out; the manifest has them, and --exact puts them back
+    Skip,
+}
+
+impl From<DeletedArg> for Deleted {
+    fn from(arg: DeletedArg) -> Deleted {
+        match arg {
+            DeletedArg::Keep => Deleted::Keep,
+            DeletedArg::Flag => Deleted::Flag,
+            DeletedArg::Skip => Deleted::Skip,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LabelsArg {
     /// Keywords of the message
     Keywords,
     /// A folder each
@@ -317,7 +352,8 @@ fn run_tree(args: &ConvertArgs, watcher: &Watcher) -> Result<tree::Told> {
         interrupted: &interrupted,
         progress: &|_| (),
     };
-    let options = options(args, &destination, &interrupted);
+    let keywords_lock = args.open.dotlock();
+    let options = options(args, &destination, &keywords_lock, &interrupted);
     let job = tree::Job {
         args: &args.tree,
         sources: &sources,
@@ -388,6 +424,9 @@ fn refuse_for_copy(args: &ConvertArgs) -> Result<()> {
         (args.date != DateArg::From, "--date"),
         (args.from_zone.is_some(), "--from-zone"),
         (args.open.live, "--live"),
+        (args.labels != LabelsArg::Keywords, "--labels"),
+        (args.deleted != DeletedArg::Flag, "--deleted"),
+        (args.headers != HeadersArg::Keep, "--headers"),
     ];
     match options.iter().find(|(given, _)| *given) {
         None => Ok(()),
@@ -414,6 +453,8 @@ fn refuse_for_mbox(args: &ConvertArgs, sources: &[Mailbox], destination: &Mailbo
         (args.info_sep != ":", "--info-sep"),
         (args.date != DateArg::From, "--date"),
         (args.labels != LabelsArg::Keywords, "--labels"),
+        (args.deleted != DeletedArg::Flag, "--deleted"),
+        (args.headers != HeadersArg::Keep, "--headers"),
     ];
     if let Some((_, option)) = options.iter().find(|(given, _)| *given) {
         let reason = "is for what goes into a Maildir, not into an mbox".into();
@@ -449,7 +490,8 @@ fn into_mbox(args: &ConvertArgs, watcher: &Watcher) -> Result<(Outcome, Option<V
         false => To::New,
     };
     let writing = Writing { variant: destination.variant(), to };
-    let options = options(args, &destination, &interrupted);
+    let keywords_lock = args.open.dotlock();
+    let options = options(args, &destination, &keywords_lock, &interrupted);
     let (mut outcome, variant) = back::convert(mailboxes, &options, writing, watcher);
     // A closed pipe is its reader's decision and no error.
     let is_closed = |error: &Error| matches!(error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe);
@@ -555,14 +597,17 @@ fn convert(args: &ConvertArgs, watcher: &Watcher) -> Outcome {
             return Outcome { reports: Vec::new(), sums, error: Some(error) };
         }
     };
-    convert::convert(inputs, &options(args, &destination, &interrupted), watcher)
+    let keywords_lock = args.open.dotlock();
+    convert::convert(inputs, &options(args, &destination, &keywords_lock, &interrupted), watcher)
 }
 
 /// A Maildir into another one.
 fn copy(args: &ConvertArgs, watcher: &Watcher) -> Outcome {
     let interrupted = signals::interruption();
     let (sources, destination) = mailboxes(args);
-    let mut outcome = copy::convert(&sources[0].path, &options(args, &destination, &interrupted), watcher);
+    let keywords_lock = args.open.dotlock();
+    let options = options(args, &destination, &keywords_lock, &interrupted);
+    let mut outcome = copy::convert(&sources[0].path, &options, watcher);
     match back::folders_left(&sources[0].path) {
         Ok(left) => {
             outcome.reports.iter_mut().take(1).for_each(|report| report.findings.extend(left.clone()))
@@ -572,15 +617,27 @@ fn copy(args: &ConvertArgs, watcher: &Watcher) -> Outcome {
     outcome
 }
 
-fn options<'a>(args: &'a ConvertArgs, destination: &'a Mailbox, interrupted: &'a AtomicBool) -> Options<'a> {
+fn options<'a>(
+    args: &'a ConvertArgs,
+    destination: &'a Mailbox,
+    keywords_lock: &'a Wanted,
+    interrupted: &'a AtomicBool,
+) -> Options<'a> {
     Options {
         destination: &destination.path,
-        eol: match args.eol {
-            EolArg::Keep => Eol::Keep,
-            EolArg::Lf => Eol::Lf,
-            EolArg::Crlf => Eol::Crlf,
+        wishes: Wishes {
+            eol: match args.eol {
+                EolArg::Keep => Eol::Keep,
+                EolArg::Lf => Eol::Lf,
+                EolArg::Crlf => Eol::Crlf,
+            },
+            headers: match args.headers {
+                HeadersArg::Keep => Headers::Keep,
+                HeadersArg::Strip => Headers::Strip,
+            },
+            deleted: args.deleted.into(),
+            labels: args.labels.into(),
         },
-        labels: args.labels.into(),
         fsync: match args.fsync {
             FsyncArg::Batch => Fsync::Batch,
             FsyncArg::Each => Fsync::Each,
@@ -590,6 +647,7 @@ fn options<'a>(args: &'a ConvertArgs, destination: &'a Mailbox, interrupted: &'a
         info_separator: args.info_sep.as_bytes()[0],
         dry_run: args.dry_run,
         lock_timeout: Duration::from_secs(args.open.lock_timeout),
+        keywords_lock,
         now: now(),
         from_zone: args.from_zone.clone(),
         date: match args.date {

@@ -96,6 +96,11 @@ impl OpenArgs {
         self.spool_dir.clone().unwrap_or_else(std::env::temp_dir)
     }
 
+    /// A dot-lock, whatever was asked for: that of a file for which there is no other.
+    pub fn dotlock(&self) -> Wanted {
+        Locks(vec![Method::Dotlock]).wanted(Duration::from_secs(self.lock_timeout))
+    }
+
     /// The locks that were asked for. A dot-lock leaves a trace: it is a file.
     pub fn locks(&self, leave_no_trace: bool) -> Wanted {
         let methods = self.lock.0.iter().copied().filter(|&m| !(leave_no_trace && m == Method::Dotlock));

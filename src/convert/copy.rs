@@ -18,7 +18,7 @@ use rayon::prelude::*;
 use super::dates::Origin;
 use super::fill::{self, InOrder, Lines, Written};
 use super::past::{self, Past};
-use super::render::{Eol, render};
+use super::render::{Eol, Headers, render};
 use super::resume::{self, Resumed};
 use super::{
     Keeping, Options, Outcome, Phase, Progress, Report, Stopped, Sums, check_room, opening, stop_if,
@@ -27,6 +27,7 @@ use crate::mailbox::durable::{self, Dir};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::escaped;
 use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::header;
 use crate::mailbox::maildir::name::{self, BaseName, Unique};
 use crate::mailbox::maildir::read::{self, Entry, Files, Found};
 use crate::mailbox::maildir::write::{self, Filling, Fsync, Incoming, Left, Place, Standing};
@@ -462,7 +463,8 @@ impl Neighbours {
         if let Some(same) = self.find(base, digest)? {
             return Ok(Compared::Same(same));
         }
-        let (size, wire_size) = render(&bytes, 0, Quoting::None, Eol::Keep).sizes(true);
+        let (size, wire_size) =
+            render(&bytes, &header::split(&bytes), Quoting::None, (Eol::Keep, Headers::Keep)).sizes(true);
         let epoch = entry.parsed().epoch().unwrap_or(mtime);
         Ok(Compared::Other(Other { digest, unique: Unique::of(&bytes), epoch, size, wire_size }))
     }
@@ -901,8 +903,11 @@ impl There {
             content: None,
             quotes: Vec::new(),
             eols: Vec::new(),
+            stripped: Vec::new(),
             date: Origin::Mtime.name().into(),
             flags: self.letters.clone(),
+            keywords: Vec::new(),
+            unlettered: Vec::new(),
             duplicate: false,
             verbatim: None,
             original: (original != self.base).then(|| Bytes(original.to_vec())),
@@ -915,8 +920,9 @@ mod tests {
     use std::sync::atomic::AtomicBool;
     use std::time::Duration;
 
-    use super::super::plan::Dedupe;
+    use super::super::plan::{Dedupe, Wishes};
     use super::*;
+    use crate::mailbox::lock::Wanted;
 
     /// Somebody who is at work in the Maildir while it is copied: listed it is, and not read yet.
     struct Meanwhile<F: Fn() + Sync>(F);
@@ -941,9 +947,11 @@ mod tests {
             std::fs::write(source.join(name), name).unwrap();
         }
         let interrupted = AtomicBool::new(false);
+        let keywords_lock =
+            Wanted { methods: Vec::new(), timeout: Duration::ZERO, pid: 1, host: "h".to_owned() };
         let options = Options {
             destination: &destination,
-            eol: Eol::Keep,
+            wishes: Wishes::default(),
             fsync: Fsync::None,
             host: "mailferry",
             info_separator: b':',
@@ -956,6 +964,7 @@ mod tests {
             new_source: false,
             manifest: Keeping::InMaildir,
             together: None,
+            keywords_lock: &keywords_lock,
             interrupted: &interrupted,
         };
         let meanwhile = Meanwhile(|| {

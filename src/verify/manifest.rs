@@ -15,6 +15,7 @@ use super::file;
 use super::{Depth, Options, said, stop_if};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::maildir::keywords::{Letters, Names};
 use crate::mailbox::maildir::read;
 use crate::mailbox::maildir::write::Place;
 use crate::mailbox::manifest::{self, Digest, FILE_NAME, Gap, Head, Outline, Section, Tail};
@@ -154,8 +155,10 @@ pub(super) fn judge(
     let mut proofs = Vec::new();
     let mut vouched = Vec::new();
     let files = Files::of(manifests, messages);
-    let mut judges: Vec<Judge<'_>> =
-        manifests.iter().map(|manifest| Judge::of(manifest, folders, messages, &files, options)).collect();
+    let needed = folders.iter().filter(|_| !manifests.is_empty());
+    let keywords = needed.map(|folder| Names::read(&folder.path)).collect::<Result<Vec<Names>>>()?;
+    let of = |manifest| Judge::of(manifest, (folders, &keywords), messages, &files, options);
+    let mut judges: Vec<Judge<'_>> = manifests.iter().map(of).collect();
     let mut taken = HashSet::new();
     for judge in &mut judges {
         stop_if(options.interrupted)?;
@@ -226,6 +229,8 @@ struct Named<'a> {
 struct Judge<'a> {
     manifest: &'a Manifest,
     folders: &'a [file::Found],
+    /// Of their letters.
+    keywords: &'a [Names],
     messages: &'a [file::Message],
     files: &'a Files,
     options: &'a Options<'a>,
@@ -243,7 +248,7 @@ struct Judge<'a> {
 impl<'a> Judge<'a> {
     fn of(
         manifest: &'a Manifest,
-        folders: &'a [file::Found],
+        (folders, keywords): (&'a [file::Found], &'a [Names]),
         messages: &'a [file::Message],
         files: &'a Files,
         options: &'a Options<'a>,
@@ -265,6 +270,7 @@ impl<'a> Judge<'a> {
         Judge {
             manifest,
             folders,
+            keywords,
             messages,
             files,
             options,
@@ -323,7 +329,7 @@ impl<'a> Judge<'a> {
                 format!("was converted into {}, and lies in {folder} now", shown(self.home())),
             );
             fate.moved = true;
-        } else if file.place == Place::New && !message.flags.is_empty() {
+        } else if file.place == Place::New && !(message.flags.is_empty() && message.keywords.is_empty()) {
             self.note(
                 Code::MessageMoved,
                 path.clone(),
@@ -332,14 +338,16 @@ impl<'a> Judge<'a> {
             fate.moved = true;
         }
         let letters = file.parsed().info.unwrap_or_default();
-        if letters != message.flags.as_bytes() {
-            let or_none = |flags: &str| if flags.is_empty() { "none".to_owned() } else { flags.to_owned() };
-            let now = or_none(&crate::mailbox::escaped(letters));
-            self.note(
-                Code::MessageReflagged,
-                path,
-                format!("has the flags {now}, and had {}", or_none(&message.flags)),
-            );
+        let names = &self.keywords[file.folder];
+        let (flags, keywords) = apart(letters, names);
+        // A copy of a Maildir has the letters of keywords among the flags.
+        let (flags_before, copied) = apart(message.flags.as_bytes(), names);
+        let keywords_before = [&message.keywords[..], &copied].concat();
+        let lower =
+            |names: &[String]| names.iter().map(|name| name.to_ascii_lowercase()).collect::<HashSet<_>>();
+        if flags != flags_before || lower(&keywords) != lower(&keywords_before) {
+            let (now, before) = (flagged(&flags, &keywords), flagged(&flags_before, &keywords_before));
+            self.note(Code::MessageReflagged, path, format!("has the flags {now}, and had {before}"));
             fate.reflagged = true;
         }
         fate
@@ -524,6 +532,26 @@ impl<'a> Judge<'a> {
     }
 }
 
+/// The letters of an info: those of flags, and the keywords that the others are. A letter without a name is one
+/// in brackets.
+fn apart(info: &[u8], names: &Names) -> (Vec<u8>, Vec<String>) {
+    let flags = info.iter().copied().filter(|b| !b.is_ascii_lowercase()).collect();
+    let keywords = Letters::parse(info).numbers().map(|number| match names.name(number) {
+        Some(name) => name.to_owned(),
+        None => format!("({})", Letters::default().with(number)),
+    });
+    (flags, keywords.collect())
+}
+
+/// For people.
+fn flagged(flags: &[u8], keywords: &[String]) -> String {
+    let flags = if flags.is_empty() { "none".to_owned() } else { crate::mailbox::escaped(flags) };
+    match keywords {
+        [] => flags,
+        _ => format!("{flags} (keywords {})", crate::mailbox::escaped(keywords.join(" ").as_bytes())),
+    }
+}
+
 /// The first thing that a changed file shows, without its old bytes.
 fn how_changed(message: &manifest::Message, file: &file::Message) -> String {
     let before = file.parsed().field(b'S');
@@ -618,10 +646,14 @@ fn as_written(message: &manifest::Message, section: &Section, raw: &[u8]) -> Opt
         quotes.push(quotes.last().unwrap_or(&0) + *distance as usize);
     }
     let mut quotes = quotes.into_iter().peekable();
+    let fields = message.stripped.iter().map(|(at, field)| *at as usize..*at as usize + field.0.len());
+    let mut fields = fields.peekable();
     let mut n = 0;
     bytes.retain(|_| {
         n += 1;
-        quotes.next_if_eq(&(n - 1)).is_none()
+        while fields.next_if(|field| field.end < n).is_some() {}
+        let is_stripped = fields.peek().is_some_and(|field| field.contains(&(n - 1)));
+        quotes.next_if_eq(&(n - 1)).is_none() && !is_stripped
     });
     if section.head.cr_only {
         bytes.iter_mut().filter(|b| **b == b'\r').for_each(|b| *b = b'\n');

@@ -15,11 +15,12 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::keywords::{self, Letters, Names};
 use super::name;
 use super::quota::Quota;
 use crate::mailbox::durable::{self, Dir};
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::lock::{self, DirLock};
+use crate::mailbox::lock::{self, DirLock, Wanted};
 use crate::mailbox::manifest::{Appending, FILE_NAME};
 use crate::mailbox::together::Together;
 
@@ -345,6 +346,36 @@ impl Filling {
         })
     }
 
+    /// Gives letters to keywords, and says which ones the Maildir has: into a new one goes a file of these
+    /// alone; one that is there is extended under `lock`. `in_use` are the letters of its messages.
+    pub fn name_keywords<'a>(
+        &self,
+        keywords: impl Iterator<Item = &'a str>,
+        in_use: Letters,
+        lock: (&Wanted, &AtomicBool),
+    ) -> Result<Names> {
+        let mut keywords = keywords.peekable();
+        let nothing = keywords.peek().is_none();
+        match &self.kind {
+            Kind::Staged(Staged { root, .. }) => {
+                // What another run left there named other letters.
+                root.unlink_surely(OsStr::new(keywords::FILE_NAME))?;
+                let mut names = Names::default();
+                for keyword in keywords {
+                    names.add(keyword);
+                }
+                if !nothing {
+                    names.create(root)?;
+                }
+                Ok(names)
+            }
+            Kind::Through { made, .. } if nothing => Names::read(made.root.path()),
+            Kind::Through { made, tmp, .. } => {
+                Names::extend(&made.root, tmp, keywords, in_use, self.fsync != Fsync::None, lock)
+            }
+        }
+    }
+
     /// Writes messages under names nobody sees yet. Several threads may call this at once.
     pub fn write(&self, batch: &[Incoming<'_>]) -> Result<()> {
         let files = self.create(batch)?;
@@ -663,6 +694,9 @@ fn remove_left(tmp: &Dir) -> Result<()> {
 
 /// Whether a name is one that converting gives: of a form that nothing else gives.
 fn is_ours(name: &OsStr) -> bool {
+    if name == keywords::UNFINISHED {
+        return true;
+    }
     let parsed = name::parse(name.as_bytes());
     let has = |part: &[u8]| parsed.base.windows(part.len()).any(|window| window == part);
     parsed.unique().is_some() && parsed.epoch().is_some() && has(b",S=") && has(b",W=")
