@@ -79,7 +79,7 @@ _mailferry() {
             return 0
             ;;
         mailferry__subcmd__convert)
-            opts="-n -q -v -j -h -V --dry-run --fsync --eol --labels --date --from-zone --host --info-sep --boundaries --dedupe --new-source --manifest --no-manifest --exact --source --force --append --lock --lock-timeout --spool-dir --spool-limit --json --quiet --verbose --strict --color --progress --jobs --help --version"
+            opts="-n -q -v -j -h -V --dry-run --fsync --eol --labels --deleted --headers --date --from-zone --host --info-sep --boundaries --dedupe --new-source --manifest --no-manifest --exact --source --force --append --lock --lock-timeout --spool-dir --spool-limit --json --quiet --verbose --strict --color --progress --jobs --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -95,6 +95,14 @@ _mailferry() {
                     ;;
                 --labels)
                     COMPREPLY=($(compgen -W "keywords folders first ignore" -- "${cur}"))
+                    return 0
+                    ;;
+                --deleted)
+                    COMPREPLY=($(compgen -W "keep flag skip" -- "${cur}"))
+                    return 0
+                    ;;
+                --headers)
+                    COMPREPLY=($(compgen -W "keep strip" -- "${cur}"))
                     return 0
                     ;;
                 --date)
@@ -513,7 +521,7 @@ _mailferry() {
             return 0
             ;;
         mailferry__subcmd__verify)
-            opts="-n -q -v -j -h -V --quick --against --metadata --manifest --source --repair --dry-run --lock --lock-timeout --spool-dir --spool-limit --json --quiet --verbose --strict --color --progress --jobs --help --version"
+            opts="-n -q -v -j -h -V --quick --against --metadata --labels --deleted --manifest --source --repair --dry-run --lock --lock-timeout --spool-dir --spool-limit --json --quiet --verbose --strict --color --progress --jobs --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -521,6 +529,14 @@ _mailferry() {
             case "${prev}" in
                 --against)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --labels)
+                    COMPREPLY=($(compgen -W "keywords folders first ignore" -- "${cur}"))
+                    return 0
+                    ;;
+                --deleted)
+                    COMPREPLY=($(compgen -W "keep flag skip" -- "${cur}"))
                     return 0
                     ;;
                 --manifest)

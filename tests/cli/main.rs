@@ -30,6 +30,7 @@ mod inspect;
 mod kills;
 mod linux_mips;
 mod lmtp;
+mod metadata;
 mod model;
 mod mta;
 mod peers;
