@@ -332,6 +332,7 @@ fn run_tree(args: &ConvertArgs, watcher: &Watcher) -> Result<tree::Told> {
         let reason = format!("is not for folders: {why}; convert that mailbox by itself");
         return Err(Error::Unsupported { path: option.into(), reason });
     }
+    refuse_labels(args)?;
     let locks = args.open.locks(args.dry_run);
     let mboxes = || {
         let to = match () {
@@ -391,11 +392,8 @@ fn kind(args: &ConvertArgs, sources: &[Mailbox], destination: &Mailbox) -> Resul
         None if maildirs == sources.len() => Kind::Mbox,
         None => return refuse("is to come from mboxes and Maildirs; say mbox: or maildir: before it"),
     };
-    let labels = Labels::from(args.labels);
+    refuse_labels(args)?;
     match kind {
-        Kind::Maildir if matches!(labels, Labels::Folders | Labels::First) => {
-            refuse(&format!("this version does not sort by labels into folders (--labels {})", labels.name()))
-        }
         Kind::Maildir if destination.is_standard_stream() => {
             refuse("a Maildir cannot be written to standard output; an mbox can, with mbox: before the -")
         }
@@ -411,6 +409,19 @@ fn kind(args: &ConvertArgs, sources: &[Mailbox], destination: &Mailbox) -> Resul
         Kind::Mbox => refuse_for_mbox(args, sources, destination).map(|()| kind),
         Kind::Maildir if maildirs > 0 => refuse_for_copy(args).map(|()| Kind::Copy),
         Kind::Maildir | Kind::Copy => Ok(kind),
+    }
+}
+
+/// What --labels will say one day.
+fn refuse_labels(args: &ConvertArgs) -> Result<()> {
+    let labels = Labels::from(args.labels);
+    match labels {
+        Labels::Keywords | Labels::Ignore => Ok(()),
+        Labels::Folders | Labels::First => {
+            let reason =
+                format!("this version does not sort by labels into folders, as {} would", labels.name());
+            Err(Error::Unsupported { path: "--labels".into(), reason })
+        }
     }
 }
 

@@ -73,8 +73,9 @@ impl Call {
     }
 }
 
+/// A file without a name goes by its inode's number, which is another one each time: it cannot be aimed at.
 fn is_at_destination(operand: &str) -> bool {
-    operand.starts_with(ANYWHERE)
+    operand.starts_with(ANYWHERE) && !operand.contains("/#")
 }
 
 /// The paths in angle brackets, and if asked for the names in quotes.
