@@ -146,7 +146,7 @@ set edit:completion:arg-completer[mailferry] = {|@words|
         &'mailferry;inject'= {
             cand -f 'Envelope sender, empty for the null sender. Default: the message''s Return-Path, or the author'
             cand --sender 'Envelope sender, empty for the null sender. Default: the message''s Return-Path, or the author'
-            cand --via 'Where to hand it on: qmqp://HOST, qmtp://HOST, smtp://HOST, each with :PORT if it is another, lmtp://HOST:PORT, lmtp+unix:PATH, queue:PATH, sendmail:PATH, maildir:PATH or mbox:PATH. Given again, a place for those recipients that the one before could not take for now. Default: queue:$QMAILQUEUE, or queue:$QMAILHOME/bin/qmail-queue ($QMAILHOME is /var/qmail) if that is there'
+            cand --via 'Where to hand it on: qmqp://HOST, qmtp://HOST, smtp://HOST, each with :PORT if it is another, lmtp://HOST:PORT, lmtp+unix:PATH, queue:PATH, sendmail:PATH, maildir:PATH or mbox:PATH. Given again, a place for those recipients that the one before could not take for now. Default: queue:$QMAILQUEUE, or queue:$QMAILHOME/bin/qmail-queue ($QMAILHOME is /var/qmail) if that is there, else qmqp://HOST for each line of $QMAILHOME/control/qmqpservers'
             cand --timeout 'How long a next hop may take'
             cand --message-id 'What a new Message-ID is made of'
             cand --spool-dir 'Where a message of more than 8 MiB is kept meanwhile; default: $TMPDIR, or /tmp'

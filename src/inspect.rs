@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::convert::dates::{Origin, Rules};
 use crate::convert::plan::{self, Dedupe, Earlier, Fate, Lineage, Memory, Wishes};
 use crate::convert::render::{Eol, Headers, Rendered, render};
+use crate::mailbox::address::display::display;
 use crate::mailbox::date;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Finding;
@@ -35,7 +36,7 @@ pub struct Row {
     pub is_new: bool,
     /// Whether it is UW-IMAP's pseudo message.
     pub is_pseudo: bool,
-    /// From, decoded.
+    /// From, for people: names decoded, addresses in brackets.
     pub from: String,
     /// Subject, decoded.
     pub subject: String,
@@ -101,7 +102,10 @@ impl Row {
                 () => continue,
             };
             if text.is_empty() {
-                *text = header::decoded_text(field.value);
+                *text = match field.is("From") {
+                    true => display(field.value),
+                    false => header::decoded_text(field.value),
+                };
             }
         }
         row

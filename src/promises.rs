@@ -8,8 +8,6 @@ use std::sync::atomic::AtomicBool;
 use std::{fmt, io};
 
 use crate::convert::render::{Eol, Headers, render};
-use crate::deliver;
-use crate::deliver::failure::{Failure, Reason as Fate};
 use crate::deliver::lmtp::Recipients;
 use crate::deliver::lmtp::address::Address;
 use crate::deliver::lmtp::command::{self, Command};
@@ -18,6 +16,8 @@ use crate::deliver::lmtp::session::{self, Ending, Peer};
 use crate::deliver::lmtp::template::{Parts, Template};
 use crate::inject;
 use crate::inspect;
+use crate::letter;
+use crate::letter::failure::{Failure, Reason as Fate};
 use crate::mailbox::address::{Manner, list as list_of, print, token};
 use crate::mailbox::date::{self, Stamp};
 use crate::mailbox::finding::{self, Finding};
@@ -634,7 +634,7 @@ impl Recipients for Village {
 
     fn deliver(
         &mut self,
-        letter: &deliver::letter::Letter,
+        letter: &letter::Letter,
         sender: Option<&Address>,
         recipient: &Address,
         (): &(),
@@ -740,7 +740,7 @@ pub fn addresses(text: &[u8]) {
             at.is_some_and(|at| at > 0)
         };
         for raw in list.addresses().filter(has_host).map(|address| address.to_bytes()) {
-            let quoted = deliver::envelope::quoted(&raw);
+            let quoted = letter::envelope::quoted(&raw);
             let tokens = token::Tokens::read(&quoted, manner).unwrap();
             assert_eq!(list_of::Address { at: 0, tokens: tokens.iter().collect() }.to_bytes(), raw);
         }
@@ -773,7 +773,7 @@ pub fn injected(message: &[u8]) {
             pid: 7,
             random: None,
         };
-        let mut letter = deliver::letter::Arriving::new(Path::new("/tmp"), None);
+        let mut letter = letter::Arriving::new(Path::new("/tmp"), None);
         letter.push(message)?;
         let completed = inject::Ready::new(&options)?.complete(&letter.finish()?, Path::new("/tmp"))?;
         Ok::<_, inject::Refused>((completed.letter.head().to_vec(), completed.envelope))

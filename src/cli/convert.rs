@@ -12,10 +12,11 @@ use mailferry::convert::exact::{self, Destination, Which};
 use mailferry::convert::plan::{Dedupe, Wishes};
 use mailferry::convert::render::{Eol, Headers};
 use mailferry::convert::{self, Input, Keeping, Options, Outcome, Sums};
+use mailferry::mailbox::durable::Owner;
 use mailferry::mailbox::error::{Error, Result};
 use mailferry::mailbox::lock::Wanted;
 use mailferry::mailbox::maildir::read::is_maildir;
-use mailferry::mailbox::maildir::write::Fsync;
+use mailferry::mailbox::maildir::write::{Fsync, Ownership};
 use mailferry::mailbox::mbox::overrule;
 use mailferry::mailbox::mbox::read::Ask;
 use mailferry::mailbox::mbox::status::{Deleted, Labels};
@@ -30,7 +31,7 @@ use super::open::OpenArgs;
 use super::progress::Watcher;
 use super::report::{Reporter, grouped};
 use super::tree::{self, TreeArgs};
-use super::{Common, signals};
+use super::{Common, owner, signals};
 
 /// Convert mboxes into a Maildir, in parallel and durably, and back
 ///
@@ -107,6 +108,12 @@ pub struct ConvertArgs {
     /// Into an mbox: write behind what is there, under its locks; on any error it is cut back
     #[arg(long, conflicts_with_all = ["force", "exact"])]
     append: bool,
+    /// Give all that is made to this user, and group; who is not root can give it to nobody else
+    #[arg(long, value_name = "USER[:GROUP]", value_parser = owner::parse)]
+    owner: Option<Owner>,
+    /// Mode of the files that are made; who may read them may enter their directories
+    #[arg(long, value_name = "OCTAL", value_parser = parse_mode, default_value = "600")]
+    mode: u32,
     #[command(flatten)]
     tree: TreeArgs,
     #[command(flatten)]
@@ -217,6 +224,21 @@ impl From<LabelsArg> for Labels {
     }
 }
 
+impl ConvertArgs {
+    fn ownership(&self) -> Ownership {
+        Ownership { owner: self.owner, mode: Some(self.mode) }
+    }
+}
+
+fn parse_mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode & !0o666 == 0 && mode & 0o600 == 0o600 => Ok(mode),
+        _ => Err(format!(
+            "{text} is no mode of mail: its owner must be able to read and write it, and nobody runs it; for example 640"
+        )),
+    }
+}
+
 fn parse_zone(text: &str) -> Result<jiff::tz::TimeZone, String> {
     let zone = match jiff::fmt::temporal::DateTimeParser::new().parse_time_zone(text) {
         Ok(zone) => Ok(zone),
@@ -244,6 +266,8 @@ pub fn run(mut args: ConvertArgs) -> Exit {
         );
         return Exit::Usage;
     }
+    // Just that mode, whatever our caller's mask is.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(!args.ownership().dir_mode() & 0o777));
     let (sources, destination) = mailboxes(&args);
     let mut reporter = match destination.is_standard_stream() {
         true => Reporter::beside(&args.common),
@@ -679,6 +703,7 @@ fn options<'a>(
             None => Keeping::InMaildir,
         },
         together: None,
+        ownership: args.ownership(),
         interrupted,
     }
 }

@@ -9,10 +9,10 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use mailferry::deliver::draft::Draft;
-use mailferry::deliver::envelope::{self, Envelope};
-use mailferry::deliver::failure::{Failure, Reason};
-use mailferry::deliver::letter::Letter;
 use mailferry::deliver::{self, Delivered, Rules, Target};
+use mailferry::letter::Letter;
+use mailferry::letter::envelope::{self, Envelope};
+use mailferry::letter::failure::{Failure, Reason};
 use mailferry::mailbox::finding::Code;
 use mailferry::mailbox::input::Input;
 use mailferry::mailbox::lock::Wanted;
@@ -76,7 +76,7 @@ pub struct DeliverArgs {
     #[arg(long, value_name = "OCTAL", value_parser = parse_umask, default_value = "077", help_heading = "Mailbox")]
     umask: u32,
     /// Locks to take on an mbox, in this order: dotlock, fcntl, flock; or none
-    #[arg(long, value_name = "LIST", default_value = "dotlock,fcntl,flock", value_parser = super::open::parse_locks, help_heading = "Mailbox")]
+    #[arg(long, value_name = "LIST", default_value = super::open::ALL_LOCKS, value_parser = super::open::parse_locks, help_heading = "Mailbox")]
     lock: Locks,
     /// How long to wait for a lock
     #[arg(long, value_name = "SECS", default_value_t = 30, help_heading = "Mailbox")]

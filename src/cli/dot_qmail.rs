@@ -15,17 +15,18 @@ use mailferry::deliver::dot_qmail::program::Output;
 use mailferry::deliver::dot_qmail::trouble::Trouble;
 use mailferry::deliver::dot_qmail::{self, Address, Caller, How, Route};
 use mailferry::deliver::draft::Draft;
-use mailferry::deliver::envelope::{self, Envelope};
-use mailferry::deliver::failure::{Failure, Reason};
-use mailferry::deliver::letter::Letter;
 use mailferry::deliver::{self, Delivered, Rules, Target};
+use mailferry::letter::Letter;
+use mailferry::letter::envelope::{self, Envelope};
+use mailferry::letter::failure::{Failure, Reason};
 use mailferry::mailbox::{escaped, shown};
+use mailferry::relay::Told;
 use mailferry::transport::child::Limits;
 use mailferry::transport::place::Place;
 use mailferry::transport::{self, Message, queue};
 use serde_json::{Value, json};
 
-use super::hand_on::{Told, hand_on};
+use super::hand_on::{failed, hand_on};
 use super::mailbox_arg::{Format, Mailbox};
 use super::owner::{self, Acting};
 use super::report::Reporter;
@@ -471,17 +472,17 @@ impl Caller for Native<'_> {
                 .map_err(Trouble::Queue);
         }
         let told = hand_on(&message, envelope, self.places, self.time, interrupted).map_err(Failure::from)?;
-        all_or_none(envelope, &told)?;
+        all_or_none(envelope, self.places, &told)?;
         Ok(None)
     }
 }
 
 /// The outcome of a delivery whose forwards have an outcome each: as long as one of them can be sent later, all of it
 /// is tried again.
-fn all_or_none(envelope: &transport::Envelope, told: &[Told]) -> Result<(), Failure> {
-    let failed = |one: (&Vec<u8>, &Told)| {
-        let failure = one.1.failed()?;
-        let text = format!("forward to {}: {}: {}", escaped(one.0), one.1.by, failure.text);
+fn all_or_none(envelope: &transport::Envelope, places: &[Place], told: &[Told]) -> Result<(), Failure> {
+    let failed = |(to, told): (&Vec<u8>, &Told)| {
+        let failure = failed(&told.outcome)?;
+        let text = format!("forward to {}: {}: {}", escaped(to), places[told.by], failure.text);
         Some(Failure { text, ..failure })
     };
     let mut failures: Vec<Failure> = envelope.recipients.iter().zip(told).filter_map(failed).collect();
@@ -571,10 +572,8 @@ mod tests {
 
     #[test]
     fn as_long_as_one_forward_can_be_sent_later_all_of_it_is_tried_again() {
-        let told = |fate| Told {
-            by: Place::Queue("/q".into()),
-            outcome: Outcome { fate, status: None, text: "why".into() },
-        };
+        let places = [Place::Queue("/q".into())];
+        let told = |fate| Told { by: 0, outcome: Outcome { fate, status: None, text: "why".into() } };
         use Fate::{Accepted, Permanent, Temporary, Unsure};
         for (fates, reason) in [
             (&[Accepted, Accepted][..], None),
@@ -584,7 +583,7 @@ mod tests {
         ] {
             let envelope = transport::Envelope { sender: Vec::new(), recipients: vec![b"a@b".to_vec(); 2] };
             let told: Vec<Told> = fates.iter().copied().map(told).collect();
-            let failure = all_or_none(&envelope, &told).err();
+            let failure = all_or_none(&envelope, &places, &told).err();
             assert_eq!(failure.map(|failure| failure.reason), reason);
         }
     }

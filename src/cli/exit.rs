@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use mailferry::deliver::failure::Reason;
+use mailferry::letter::failure::Reason;
 use mailferry::mailbox::error::Error;
 
 /// How a command ended.

@@ -39,9 +39,9 @@ fn generate(directory: &Path) -> anyhow::Result<()> {
             "verify" => verify_tables(),
             "deliver" => {
                 let summary = summary_table(super::deliver::SUMMARY);
-                [super::dot_qmail::MANUAL, &recipes(), &summary].concat()
+                [super::dot_qmail::MANUAL, &recipes("Recipes for delivery"), &summary].concat()
             }
-            "inject" => summary_table(super::inject::SUMMARY),
+            "inject" => recipes("Recipes for sending") + &summary_table(super::inject::SUMMARY),
             _ => String::new(),
         };
         page(sub, &format!("mailferry-{}", sub.get_name()), &more, &man)?;
@@ -88,11 +88,10 @@ fn summary_table(keys: &[(&str, &str)]) -> String {
     text
 }
 
-/// README's recipes for delivery, which tests run as they stand there.
-fn recipes() -> String {
-    const HEADING: &str = "\n## Recipes for delivery\n";
+/// README's recipes under this heading, which tests run as they stand there.
+fn recipes(heading: &str) -> String {
     let readme = include_str!("../../README.md");
-    let after = readme.split_once(HEADING).expect("README has the recipes").1;
+    let after = readme.split_once(&format!("\n## {heading}\n")).expect("README has the recipes").1;
     let section = after.split("\n## ").next().expect("split gives one part at least");
     format!(".SH RECIPES\n{}", roff_of_markdown(section))
 }

@@ -1,21 +1,25 @@
 //! A message is handed on: with which limits, under which name, and how its outcome is told.
 
+use std::env;
 use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use mailferry::deliver::Rules;
-use mailferry::deliver::failure::{Failure, Reason};
-use mailferry::inject::control::Control;
-use mailferry::mailbox::error::Result;
+use mailferry::inject::control::{Control, without_blanks_behind};
+use mailferry::letter::failure::{Failure, Reason};
+use mailferry::mailbox::error::{Error, Result};
 use mailferry::mailbox::maildir::flags::Flags;
+use mailferry::mailbox::{escaped, shown};
+use mailferry::relay::{self, How, Told};
 use mailferry::transport::net::Patience;
 use mailferry::transport::place::Place;
-use mailferry::transport::relay::{self, How};
 use mailferry::transport::{Envelope, Fate, Message, Outcome};
 
 use super::deliver::now;
+use super::dot_qmail::queue_program;
 use super::open;
 use super::written_by::qmail_home;
 
@@ -26,20 +30,42 @@ const WAIT: Duration = Duration::from_secs(300);
 /// For the answer to a message.
 const VERDICT: Duration = Duration::from_secs(600);
 
-/// What became of the message for one recipient.
-#[derive(Debug, Clone)]
-pub struct Told {
-    /// The place that has answered last.
-    pub by: Place,
-    /// What it answered.
-    pub outcome: Outcome,
+/// Why a message is not there, if it is not.
+pub fn failed(outcome: &Outcome) -> Option<Failure> {
+    reason(outcome).map(|reason| Failure::new(reason, &outcome.text))
 }
 
-impl Told {
-    /// Why it is not there, if it is not.
-    pub fn failed(&self) -> Option<Failure> {
-        reason(&self.outcome).map(|reason| Failure::new(reason, &self.outcome.text))
+/// Where a message goes for which no place was named: to the queue program that the environment names, or to qmail's
+/// own. Where there is neither, to the servers of `control/qmqpservers`, as qmail-qmqpc does in its place; and if
+/// there are none, to the program all the same, which says what is missing.
+pub fn usual_places() -> Result<Vec<Place>, Failure> {
+    let program = queue_program();
+    let is_named = env::var_os("QMAILQUEUE").is_some_and(|program| !program.is_empty());
+    if !is_named && !program.exists() {
+        let servers = qmqp_servers()?;
+        if !servers.is_empty() {
+            return Ok(servers);
+        }
     }
+    Ok(vec![Place::Queue(program)])
+}
+
+/// One a line, in the order in which they are tried; `#` begins a comment. qmail-qmqpc takes addresses, and passes
+/// over everything else in silence. Here a name and a port are taken, too, and a typing error is told.
+fn qmqp_servers() -> Result<Vec<Place>, Failure> {
+    let path = qmail_home().join("control/qmqpservers");
+    let text = match std::fs::read(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        read => read.map_err(Error::io("read", &path))?,
+    };
+    let lines = text.split(|&byte| byte == b'\n').map(without_blanks_behind);
+    let servers = lines.filter(|line| !line.is_empty() && !line.starts_with(b"#")).map(|line| {
+        Place::parse(OsStr::from_bytes(&[b"qmqp://", line].concat())).map_err(|why| {
+            let text = format!("{}: {}: {why}", shown(&path), escaped(line));
+            Failure::new(Reason::Configuration, text)
+        })
+    });
+    servers.collect()
 }
 
 /// Hands a message on; one for each recipient. No place has more than `time`.
@@ -50,8 +76,7 @@ pub fn hand_on(
     time: Duration,
     interrupted: &AtomicBool,
 ) -> Result<Vec<Told>> {
-    let locks = open::parse_locks("dotlock,fcntl").unwrap_or_else(|_| open::Locks::all());
-    let locks = locks.wanted(Duration::from_secs(30));
+    let locks = open::Locks::all().wanted(Duration::from_secs(30));
     let rules = Rules {
         create: false,
         flags: Flags::default(),
@@ -64,8 +89,7 @@ pub fn hand_on(
     };
     let patience = Patience { connect: CONNECT, wait: WAIT, verdict: VERDICT, total: time, interrupted };
     let how = How { patience, hello: &own_name()?, rules };
-    let told = relay::send(places, message, envelope, &how);
-    Ok(told.into_iter().map(|told| Told { by: told.by.clone(), outcome: told.outcome }).collect())
+    Ok(relay::send(places, message, envelope, &how))
 }
 
 /// As qmail-remote has it: control/me, and where there is no qmail the name of this host.
@@ -75,8 +99,8 @@ fn own_name() -> Result<String> {
     Ok(OsStr::from_bytes(&me).to_string_lossy().into_owned())
 }
 
-/// Why a message is not there: what the next hop says of it, as far as there is a reason of ours for that.
-fn reason(outcome: &Outcome) -> Option<Reason> {
+/// The same as a class: what the next hop says of it, as far as there is a reason of ours for that.
+pub fn reason(outcome: &Outcome) -> Option<Reason> {
     let usual = match outcome.fate {
         Fate::Accepted => return None,
         Fate::Temporary | Fate::Unsure => Reason::TryAgain,

@@ -10,22 +10,22 @@ use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueEnum};
-use mailferry::deliver::envelope;
-use mailferry::deliver::failure::{Failure, Reason};
-use mailferry::deliver::letter::Letter;
 use mailferry::inject::{Completed, Options, Ready, Refused};
+use mailferry::letter::Letter;
+use mailferry::letter::envelope;
+use mailferry::letter::failure::{Failure, Reason};
 use mailferry::mailbox::address::Manner;
 use mailferry::mailbox::finding::Code;
 use mailferry::mailbox::input::Input;
 use mailferry::mailbox::{counted, escaped};
+use mailferry::relay::Told;
 use mailferry::transport::place::Place;
 use mailferry::transport::{Fate as Became, Message};
-use serde_json::json;
+use serde::{Serialize, Serializer};
 
 use super::deliver::now;
-use super::dot_qmail::queue_program;
 use super::exit::{self, Codes, Exit};
-use super::hand_on::{Told, hand_on};
+use super::hand_on::{failed, hand_on, reason, usual_places};
 use super::open::StandardInput;
 use super::qmail_inject::Recipients;
 use super::report::Reporter;
@@ -64,7 +64,7 @@ pub struct InjectArgs {
     either: bool,
     /// Where to hand it on: qmqp://HOST, qmtp://HOST, smtp://HOST, each with :PORT if it is another, lmtp://HOST:PORT,
     /// lmtp+unix:PATH, queue:PATH, sendmail:PATH, maildir:PATH or mbox:PATH. Given again, a place for those recipients
-    /// that the one before could not take for now. Default: queue:$QMAILQUEUE, or queue:$QMAILHOME/bin/qmail-queue ($QMAILHOME is /var/qmail) if that is there
+    /// that the one before could not take for now. Default: queue:$QMAILQUEUE, or queue:$QMAILHOME/bin/qmail-queue ($QMAILHOME is /var/qmail) if that is there, else qmqp://HOST for each line of $QMAILHOME/control/qmqpservers
     #[arg(long, value_name = "URL", value_parser = OsStringValueParser::new().try_map(parse_via), help_heading = "Next hop")]
     via: Vec<Place>,
     /// How long a next hop may take
@@ -110,10 +110,10 @@ Examples:
   mailferry inject --via qmqp://mail1 --via qmqp://mail2 < message
   mailferry inject -f '' -H --via queue:/var/qmail/bin/qmail-queue joe@example.net < message
 
-Environment, as in qmail-inject(8): QMAILUSER, MAILUSER, USER, LOGNAME; QMAILHOST, MAILHOST; QMAILNAME,
-MAILNAME, NAME; QMAILSUSER, QMAILSHOST; QMAILDEFAULTHOST, QMAILDEFAULTDOMAIN, QMAILPLUSDOMAIN,
-QMAILIDHOST; QMAILMFTFILE; QMAILINJECT. Called by a link of the name qmail-inject or sendmail, it takes
-their options and exit codes.
+Environment, as in qmail-inject(8): QMAILUSER, MAILUSER, USER, LOGNAME, or the account; QMAILHOST,
+MAILHOST; QMAILNAME, MAILNAME, NAME; QMAILSUSER, QMAILSHOST; QMAILDEFAULTHOST, QMAILDEFAULTDOMAIN,
+QMAILPLUSDOMAIN, QMAILIDHOST; QMAILMFTFILE; QMAILINJECT. Called by a link of the name qmail-inject or
+sendmail, it takes their options and exit codes.
 
 {}",
         exit::INJECTION_HELP
@@ -151,6 +151,7 @@ pub const SUMMARY: &[(&str, &str)] = &[
 struct Fate {
     bytes_source: u64,
     completed: Option<Completed>,
+    places: Vec<Place>,
     outcomes: Vec<Told>,
 }
 
@@ -167,19 +168,20 @@ pub fn run(args: InjectArgs) -> Exit {
         }
         Ok(()) => tell(&args, &fate, &mut reporter),
     };
-    reporter.object(&json!({
-        "type": "summary",
-        "command": "inject",
-        "dry_run": args.dry_run,
-        "sender": fate.completed.as_ref().map(|completed| escaped(&completed.envelope.sender)),
-        "recipients": recipients(&args, &fate),
-        "bytes_source": fate.bytes_source,
-        "bytes_message": fate.completed.as_ref().map(|completed| completed.letter.length()),
-        "status": failed.map_or("2.0.0", Reason::status),
-        "warnings": reporter.warnings,
-        "errors": reporter.errors,
-        "seconds": started.elapsed().as_secs_f64(),
-    }));
+    let summary = Summary {
+        kind: "summary",
+        command: "inject",
+        dry_run: args.dry_run,
+        sender: fate.completed.as_ref().map(|completed| escaped(&completed.envelope.sender)),
+        recipients: Outcomes { fate: &fate, otherwise: if args.dry_run { "planned" } else { "temporary" } },
+        bytes_source: fate.bytes_source,
+        bytes_message: fate.completed.as_ref().map(|completed| completed.letter.length()),
+        status: failed.map_or("2.0.0", Reason::status),
+        warnings: reporter.warnings,
+        errors: reporter.errors,
+        seconds: started.elapsed().as_secs_f64(),
+    };
+    reporter.object(&summary);
     let exit = Exit::of_delivery(failed, args.exit_codes);
     match reporter.finish(exit) {
         // A message that was to be printed is the outcome; what is handed on stays so, whatever becomes of the
@@ -193,7 +195,7 @@ fn inject(args: &InjectArgs, fate: &mut Fate, reporter: &mut Reporter) -> Result
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let interrupted = signals::interruption_with(exit::TRY_AGAIN);
     let WrittenBy { author, habits, domains, lists, guessed } =
-        WrittenBy::look(&Environment::default(), Manner::Strict)?;
+        WrittenBy::look(&Environment::default().or_account(), Manner::Strict)?;
     if let Some(guessed) = guessed.filter(|_| args.common.verbose) {
         remark(&guessed);
     }
@@ -222,7 +224,9 @@ fn inject(args: &InjectArgs, fate: &mut Fate, reporter: &mut Reporter) -> Result
     };
     // Before the message is read: what is wrong with the command is told at once.
     let ready = Ready::new(&options).map_err(failure)?;
-    let places = if args.dry_run { Vec::new() } else { args.places()? };
+    if !args.dry_run {
+        fate.places = args.places()?;
+    }
     let spool_dir = args.spool_dir.clone().unwrap_or_else(env::temp_dir);
     let completed = {
         let letter = read_letter(&spool_dir, &interrupted)?;
@@ -241,7 +245,7 @@ fn inject(args: &InjectArgs, fate: &mut Fate, reporter: &mut Reporter) -> Result
     if !args.dry_run {
         let time = Duration::from_secs(args.timeout);
         let Completed { letter, envelope } = &*completed;
-        fate.outcomes = hand_on(&Message::whole(letter), envelope, &places, time, &interrupted)?;
+        fate.outcomes = hand_on(&Message::whole(letter), envelope, &fate.places, time, &interrupted)?;
     }
     Ok(())
 }
@@ -260,14 +264,17 @@ impl InjectArgs {
         if !self.via.is_empty() {
             return Ok(self.via.clone());
         }
-        let program = queue_program();
-        let is_named = env::var_os("QMAILQUEUE").is_some_and(|program| !program.is_empty());
-        if !is_named && !program.exists() {
-            let text =
-                format!("there is no {}: say with --via where to hand the message on", program.display());
-            return Err(Failure::new(Reason::Configuration, text));
+        let places = usual_places()?;
+        match &places[..] {
+            [Place::Queue(program)] if !program.exists() => {
+                let text = format!(
+                    "there is no {}, nor a server in control/qmqpservers: say with --via where to hand the message on",
+                    program.display()
+                );
+                Err(Failure::new(Reason::Configuration, text))
+            }
+            _ => Ok(places),
         }
-        Ok(vec![Place::Queue(program)])
     }
 }
 
@@ -307,10 +314,10 @@ fn tell(args: &InjectArgs, fate: &Fate, reporter: &mut Reporter) -> Option<Reaso
     if args.common.verbose && args.dry_run {
         recipients.iter().for_each(|recipient| remark(&format!("to <{}>", escaped(recipient))));
     }
-    let mut failed: Vec<(Failure, &Place, Vec<&[u8]>)> = Vec::new();
+    let mut failures: Vec<(Failure, &Place, Vec<&[u8]>)> = Vec::new();
     for (recipient, told) in recipients.iter().zip(&fate.outcomes) {
-        let by = &told.by;
-        let Some(why) = told.failed() else {
+        let by = &fate.places[told.by];
+        let Some(why) = failed(&told.outcome) else {
             if args.common.verbose {
                 let text = &told.outcome.text;
                 let separator = if text.is_empty() { "" } else { ": " };
@@ -319,17 +326,17 @@ fn tell(args: &InjectArgs, fate: &Fate, reporter: &mut Reporter) -> Option<Reaso
             continue;
         };
         // A line for all recipients that have it in common.
-        match failed.iter_mut().find(|(known, place, _)| (known, *place) == (&why, by)) {
+        match failures.iter_mut().find(|(known, place, _)| (known, *place) == (&why, by)) {
             Some((.., all)) => all.push(recipient),
-            None => failed.push((why, by, vec![recipient])),
+            None => failures.push((why, by, vec![recipient])),
         }
     }
-    failed.sort_by_key(|(why, ..)| !why.reason.is_temporary());
-    for (why, by, recipients) in &failed {
+    failures.sort_by_key(|(why, ..)| !why.reason.is_temporary());
+    for (why, by, recipients) in &failures {
         let text = format!("{}: {by}: {}", named(recipients), why.text);
         reporter.failure(Code::NotDelivered, &Failure::new(why.reason, text));
     }
-    failed.first().map(|(why, ..)| why.reason).map(|reason| match reason.is_temporary() {
+    failures.first().map(|(why, ..)| why.reason).map(|reason| match reason.is_temporary() {
         true => reason,
         // The next hop's reasons are not ours: 69 for all.
         false => Reason::Refused,
@@ -346,34 +353,69 @@ fn named(recipients: &[&[u8]]) -> String {
     shown.join(", ") + &more
 }
 
-fn recipients(args: &InjectArgs, fate: &Fate) -> Vec<serde_json::Value> {
-    // Ten thousand of them take memory that only a report is worth.
-    let Some(completed) = fate.completed.as_ref().filter(|_| args.common.json) else { return Vec::new() };
-    let mut outcomes = fate.outcomes.iter();
-    let object = |recipient: &Vec<u8>| {
-        let recipient = escaped(recipient);
-        match outcomes.next() {
-            None => {
-                json!({ "recipient": recipient, "outcome": if args.dry_run { "planned" } else { "temporary" } })
-            }
-            Some(told) => {
-                let reason = told.failed().map(|failure| failure.reason);
-                json!({
-                    "recipient": recipient,
-                    "outcome": match told.outcome.fate {
-                        Became::Accepted => "accepted",
-                        Became::Temporary | Became::Unsure => "temporary",
-                        Became::Permanent => "permanent",
-                    },
-                    "unsure": told.outcome.fate == Became::Unsure,
-                    "status": told.outcome.status.as_deref().unwrap_or(reason.map_or("2.0.0", Reason::status)),
-                    "via": told.by.to_string(),
-                    "text": told.outcome.text,
-                })
-            }
-        }
-    };
-    completed.envelope.recipients.iter().map(object).collect()
+/// As `SUMMARY` has it. Written as it is read: for ten thousand recipients a tree of values would take more memory
+/// than all else.
+#[derive(Serialize)]
+struct Summary<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    command: &'static str,
+    dry_run: bool,
+    sender: Option<String>,
+    recipients: Outcomes<'a>,
+    bytes_source: u64,
+    bytes_message: Option<u64>,
+    status: &'static str,
+    warnings: u64,
+    errors: u64,
+    seconds: f64,
+}
+
+/// What became of each; `otherwise` of whom nobody was told.
+struct Outcomes<'a> {
+    fate: &'a Fate,
+    otherwise: &'static str,
+}
+
+#[derive(Serialize)]
+struct Recipient<'a> {
+    recipient: String,
+    outcome: &'static str,
+    #[serde(flatten)]
+    told: Option<Answer<'a>>,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    unsure: bool,
+    status: &'a str,
+    via: String,
+    text: &'a str,
+}
+
+impl Serialize for Outcomes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Fate { completed, places, outcomes, .. } = self.fate;
+        let addresses = completed.iter().flat_map(|completed| &completed.envelope.recipients);
+        let outcomes = outcomes.iter().map(Some).chain(std::iter::repeat(None));
+        serializer.collect_seq(addresses.zip(outcomes).map(|(address, told)| Recipient {
+            recipient: escaped(address),
+            outcome: told.map_or(self.otherwise, |told| match told.outcome.fate {
+                Became::Accepted => "accepted",
+                Became::Temporary | Became::Unsure => "temporary",
+                Became::Permanent => "permanent",
+            }),
+            told: told.map(|told| Answer {
+                unsure: told.outcome.fate == Became::Unsure,
+                status: match &told.outcome.status {
+                    Some(status) => status,
+                    None => reason(&told.outcome).map_or("2.0.0", Reason::status),
+                },
+                via: places[told.by].to_string(),
+                text: &told.outcome.text,
+            }),
+        }))
+    }
 }
 
 /// Whether a command line is one of ours, by its words: for the exit code where it cannot be read.

@@ -26,7 +26,7 @@ mod written_by;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use exit::{Codes, Exit};
-use mailferry::deliver::failure::Reason;
+use mailferry::letter::failure::Reason;
 
 /// A Maildir and mbox toolkit in qmail's tradition: it loses nothing, and proves it.
 #[derive(Parser, Debug)]

@@ -40,6 +40,9 @@ pub struct OpenArgs {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Locks(Vec<Method>);
 
+/// What a delivery takes unless it is told otherwise: [`Locks::all`].
+pub const ALL_LOCKS: &str = "dotlock,fcntl,flock";
+
 /// Reads the value of `--lock`.
 pub fn parse_locks(text: &str) -> Result<Locks, String> {
     Wanted::parse_list(text).map(Locks)

@@ -7,7 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use mailferry::deliver::failure::{Failure, Reason};
+use mailferry::letter::failure::{Failure, Reason};
+use mailferry::mailbox::durable::Owner;
 use mailferry::mailbox::error::{Error, Result};
 use mailferry::mailbox::shown;
 
@@ -186,6 +187,12 @@ enum By<'a> {
     Number(u32),
 }
 
+/// The name of the account that we run as, if it has one that can be looked up.
+pub fn own_account() -> Option<Vec<u8>> {
+    let own = account(&By::Number(rustix::process::getuid().as_raw())).ok()??;
+    Some(own.name.into_bytes())
+}
+
 /// The account of a user; None for a name or a number that has none.
 fn account(by: &By<'_>) -> io::Result<Option<Account>> {
     let name = match by {
@@ -217,6 +224,49 @@ fn account(by: &By<'_>) -> io::Result<Option<Account>> {
             libc::ENOENT | libc::ESRCH => return Ok(None),
             error => return Err(io::Error::from_raw_os_error(error)),
         }
+    }
+}
+
+/// Reads `USER` or `USER:GROUP`, by name or by number; without a group it is the user's own.
+///
+/// # Errors
+/// A sentence for a person.
+pub fn parse(text: &str) -> Result<Owner, String> {
+    let (user, group) = match text.split_once(':') {
+        Some((user, group)) => (user, Some(group)),
+        None => (text, None),
+    };
+    let unknown = |e: io::Error| format!("cannot look up accounts: {e}");
+    let named = account(&By::Name(OsStr::new(user))).map_err(unknown)?;
+    let (uid, own) = match (named, user.parse()) {
+        (Some(account), _) => (account.uid, Some(account.gid)),
+        (None, Ok(uid)) => (uid, account(&By::Number(uid)).map_err(unknown)?.map(|account| account.gid)),
+        (None, Err(_)) => return Err(format!("there is no user {user}")),
+    };
+    let gid = match group {
+        None | Some("") => own,
+        Some(group) => match (group_of(group).map_err(unknown)?, group.parse()) {
+            (Some(gid), _) | (None, Ok(gid)) => Some(gid),
+            (None, Err(_)) => return Err(format!("there is no group {group}")),
+        },
+    };
+    Ok(Owner { uid, gid })
+}
+
+/// The number of a group; None for a name that none has.
+fn group_of(name: &str) -> io::Result<Option<u32>> {
+    let name = CString::new(name)?;
+    let mut buffer = vec![0; 1 << 16];
+    // SAFETY: group is plain data of pointers and numbers, of which all zeros is a value.
+    let mut entry: libc::group = unsafe { std::mem::zeroed() };
+    let mut found = std::ptr::null_mut();
+    // SAFETY: name, entry, buffer (of the length said) and found live until the call returns.
+    let error =
+        unsafe { libc::getgrnam_r(name.as_ptr(), &mut entry, buffer.as_mut_ptr(), buffer.len(), &mut found) };
+    match error {
+        0 => Ok((!found.is_null()).then_some(entry.gr_gid)),
+        libc::ENOENT | libc::ESRCH => Ok(None),
+        error => Err(io::Error::from_raw_os_error(error)),
     }
 }
 

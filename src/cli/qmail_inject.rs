@@ -8,20 +8,22 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use mailferry::deliver::envelope;
-use mailferry::deliver::failure::Reason;
-use mailferry::deliver::letter::Letter;
-use mailferry::inject::{Options, Ready, Refused};
+use mailferry::inject::{Completed, Options, Ready, Refused};
+use mailferry::letter::Letter;
+use mailferry::letter::envelope;
+use mailferry::letter::failure::Reason;
 use mailferry::mailbox::address::Manner;
 use mailferry::mailbox::error::{Error, Result};
 use mailferry::transport::child::Limits;
-use mailferry::transport::{Refusal, queue};
+use mailferry::transport::place::Place;
+use mailferry::transport::{Fate, Message, Refusal, queue};
 
 use super::deliver::now;
-use super::dot_qmail::queue_program;
 use super::exit::{Codes, Exit};
+use super::hand_on::{hand_on, usual_places};
 use super::inject::read_letter;
 use super::signals;
 use super::written_by::{Environment, WrittenBy, called_by};
@@ -203,6 +205,7 @@ impl Order {
             said
         })?;
         let mut order = Order::new(Recipients::Arguments, operands, true);
+        order.environment = Environment::default().or_account();
         for (letter, argument) in options {
             match letter {
                 b't' => order.recipients = Recipients::Both,
@@ -259,14 +262,29 @@ impl Order {
         if self.print {
             return print(&envelope::return_path(&completed.envelope.sender), &completed.letter);
         }
-        let message = completed.letter.file(b"", 0)?;
-        let limits = Limits { time: A_DAY, interrupted: &interrupted };
-        queue::send(&queue_program(), message, &completed.envelope, limits).map_err(|refusal| {
-            let Refusal { permanent, text } = refusal;
-            let reason = if permanent { Reason::Refused } else { Reason::TryAgain };
-            Said::fatal(reason, text + "\n")
-        })?;
-        Ok(())
+        queue(&completed, &interrupted)
+    }
+}
+
+/// To the queue program, which says itself on standard error what it has to say; on a null client to the servers
+/// that stand in for it.
+fn queue(completed: &Completed, interrupted: &AtomicBool) -> Result<(), Said> {
+    let Completed { letter, envelope } = completed;
+    let refused = |fate: Fate, text: &str| {
+        let reason = if fate == Fate::Permanent { Reason::Refused } else { Reason::TryAgain };
+        Said::fatal(reason, format!("{text}\n"))
+    };
+    let places = usual_places().map_err(|failure| refused(Fate::Temporary, &failure.text))?;
+    if let [Place::Queue(program)] = &places[..] {
+        let limits = Limits { time: A_DAY, interrupted };
+        let queued = queue::send(program, letter.file(b"", 0)?, envelope, limits);
+        return queued.map(|_| ()).map_err(|Refusal { fate, text }| refused(fate, &text));
+    }
+    let outcomes = hand_on(&Message::whole(letter), envelope, &places, A_DAY, interrupted)?;
+    // A server answers for all recipients at once.
+    match outcomes.iter().find(|told| told.failed().is_some()) {
+        None => Ok(()),
+        Some(told) => Err(refused(told.outcome.fate, &format!("{}: {}", told.by, told.outcome))),
     }
 }
 

@@ -21,10 +21,10 @@ use mailferry::deliver::dot_qmail::program::{Ended, Output};
 use mailferry::deliver::dot_qmail::trouble::Trouble;
 use mailferry::deliver::dot_qmail::{self, Address, Caller, Done, How, Route, environment};
 use mailferry::deliver::draft::Draft;
-use mailferry::deliver::envelope;
-use mailferry::deliver::failure::{Failure, Reason};
-use mailferry::deliver::letter::Letter;
 use mailferry::deliver::{self, Rules, Target};
+use mailferry::letter::Letter;
+use mailferry::letter::envelope;
+use mailferry::letter::failure::{Failure, Reason};
 use mailferry::mailbox::durable::Dir;
 use mailferry::mailbox::error::{Error, Result};
 use mailferry::mailbox::escaped;
@@ -377,7 +377,11 @@ fn say(trouble: &Trouble) -> Said {
         },
         Trouble::NotRun { source, .. } => unable("run", b"/bin/sh", source, "4.3.0"),
         Trouble::Queue(refusal) => Said {
-            reason: if refusal.permanent { Reason::Refused } else { Reason::TryAgain },
+            reason: if refusal.fate == transport::Fate::Permanent {
+                Reason::Refused
+            } else {
+                Reason::TryAgain
+            },
             text: format!("Unable to forward message: {refusal}."),
         },
         Trouble::Delivery(Failure { reason, text }) => Said { reason: *reason, text: text.clone() },

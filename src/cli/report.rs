@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anstream::{AutoStream, ColorChoice};
-use mailferry::deliver::failure::Failure;
+use mailferry::letter::failure::Failure;
 use mailferry::mailbox::error::Error;
 use mailferry::mailbox::finding::{Code, Finding, Severity};
 use mailferry::mailbox::shown;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::exit::Exit;
@@ -90,9 +91,13 @@ impl Reporter {
     }
 
     /// A JSON object, if the report is JSON.
-    pub fn object(&mut self, object: &Value) {
+    pub fn object(&mut self, object: &impl Serialize) {
         if self.json {
-            self.print(&object.to_string());
+            match serde_json::to_string(object) {
+                Ok(text) => self.print(&text),
+                // Of an object with keys that are no text: there is none.
+                Err(_) => self.lost = true,
+            }
         }
     }
 

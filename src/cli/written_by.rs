@@ -12,6 +12,8 @@ use mailferry::mailbox::address::Manner;
 use mailferry::mailbox::error::Result;
 use mailferry::mailbox::shown;
 
+use super::owner::own_account;
+
 /// The environment, as it is or with changes of the program `sendmail`.
 #[derive(Debug, Default)]
 pub struct Environment {
@@ -24,6 +26,15 @@ impl Environment {
         self.changes.push((name, value));
     }
 
+    /// With the account that we run as, where no variable names a user: cron calls its mailer without any, and
+    /// what cannot be delivered is to come back to somebody.
+    pub fn or_account(mut self) -> Environment {
+        if self.first(&USER).is_none() {
+            self.change("LOGNAME", own_account());
+        }
+        self
+    }
+
     /// The first of these variables that is set. Empty is set, too.
     fn first(&self, names: &[&str]) -> Option<Vec<u8>> {
         names.iter().find_map(|name| match self.changes.iter().rev().find(|(changed, _)| changed == name) {
@@ -32,6 +43,9 @@ impl Environment {
         })
     }
 }
+
+/// The variables that name the user.
+const USER: [&str; 4] = ["QMAILUSER", "MAILUSER", "USER", "LOGNAME"];
 
 /// Where qmail lives: $QMAILHOME, or /var/qmail.
 pub fn qmail_home() -> PathBuf {
@@ -53,9 +67,7 @@ impl WrittenBy {
     /// Looks.
     pub fn look(environment: &Environment, manner: Manner) -> Result<WrittenBy> {
         let author = Author {
-            user: environment
-                .first(&["QMAILUSER", "MAILUSER", "USER", "LOGNAME"])
-                .unwrap_or_else(|| b"anonymous".to_vec()),
+            user: environment.first(&USER).unwrap_or_else(|| b"anonymous".to_vec()),
             host: environment.first(&["QMAILHOST", "MAILHOST"]),
             name: environment.first(&["QMAILNAME", "MAILNAME", "NAME"]),
             sender_user: environment.first(&["QMAILSUSER"]),

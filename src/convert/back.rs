@@ -28,7 +28,7 @@ use crate::mailbox::header;
 use crate::mailbox::lock::Wanted;
 use crate::mailbox::maildir::keywords::{self, Letters, Names};
 use crate::mailbox::maildir::read::{self, Entry, Files};
-use crate::mailbox::maildir::write::{Fsync, Place, parent_of};
+use crate::mailbox::maildir::write::{Fsync, Ownership, Place, parent_of};
 use crate::mailbox::manifest::{self, FILE_NAME, Outline};
 use crate::mailbox::mbox::append::Extending;
 use crate::mailbox::mbox::from_line::{self, Line};
@@ -401,9 +401,11 @@ impl<'a> Output<'a> {
                 Growing::check(path, matches!(writing.to, To::Instead))?;
                 (Target::Nowhere, new)
             }
-            To::Instead => (Target::Whole(Growing::create(path, true, wait, options.interrupted)?), new),
-            To::New | To::Behind(_) => {
-                (Target::Whole(Growing::create(path, false, wait, options.interrupted)?), new)
+            to => {
+                let replace = matches!(to, To::Instead);
+                let growing = Growing::create(path, replace, wait, options.interrupted)?;
+                own(&growing, options)?;
+                (Target::Whole(growing), new)
             }
         };
         Ok(Output { to, variant })
@@ -461,6 +463,16 @@ impl<'a> Output<'a> {
             Target::Nowhere => Ok(()),
         }
     }
+}
+
+/// Gives a new mbox the owner and the mode that were asked for.
+fn own(growing: &Growing, options: &Options<'_>) -> Result<()> {
+    let Ownership { owner, mode } = options.ownership;
+    let failed = |action| Error::io(action, options.destination);
+    if let Some(mode) = mode {
+        durable::set_mode(&growing.file, mode).map_err(failed("change the mode of"))?;
+    }
+    owner.map_or(Ok(()), |owner| durable::give(&growing.file, owner).map_err(failed("change the owner of")))
 }
 
 /// Refuses before the first byte what cannot fit.

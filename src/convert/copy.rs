@@ -965,6 +965,7 @@ mod tests {
             manifest: Keeping::InMaildir,
             together: None,
             keywords_lock: &keywords_lock,
+            ownership: Default::default(),
             interrupted: &interrupted,
         };
         let meanwhile = Meanwhile(|| {

@@ -74,6 +74,7 @@ pub fn bring_in(
     let Written { mut tails, date } = written;
     progress.begin(Phase::Flushing, 0);
     stop_if(options.interrupted)?;
+    filling.give()?;
     filling.flush()?;
     // A manifest elsewhere does not appear with the Maildir: it must not say more than is visible.
     let whole_at_once = filling.is_staged() && options.manifest == Keeping::InMaildir;

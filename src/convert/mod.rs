@@ -27,7 +27,7 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{self, Code, Finding};
 use crate::mailbox::lock::Wanted;
 use crate::mailbox::maildir::keywords::Names;
-use crate::mailbox::maildir::write::{self, Filling, Fsync, Left, Opening, Standing};
+use crate::mailbox::maildir::write::{self, Filling, Fsync, Left, Opening, Ownership, Standing};
 use crate::mailbox::manifest::{Digest, Tail};
 use crate::mailbox::mbox::read::{Ask, Mbox};
 use crate::mailbox::mbox::watch::Watch;
@@ -77,6 +77,8 @@ pub struct Options<'a> {
     pub manifest: Keeping<'a>,
     /// With whom to flush, where several Maildirs are written side by side.
     pub together: Option<&'a Arc<Together>>,
+    /// To whom it is to belong.
+    pub ownership: Ownership,
     /// Set by a signal.
     pub interrupted: &'a AtomicBool,
 }
@@ -402,6 +404,7 @@ fn opening<'a>(options: &Options<'a>) -> Opening<'a> {
         // Without the list in it nothing can be said of its messages.
         take_over: options.manifest == Keeping::InMaildir,
         together: options.together,
+        ownership: options.ownership,
         interrupted: options.interrupted,
     }
 }

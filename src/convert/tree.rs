@@ -3,6 +3,7 @@
 //! Each folder is a conversion of its own, with its own stage and manifest, so that the same command again
 //! goes on where a run was killed. Many small ones are brought to stable storage [`Together`].
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use super::back::{self, Writing};
 use super::copy;
 use super::{Input, Options, Outcome, Phase, Progress, Report, Sums};
-use crate::mailbox::durable::Dir;
+use crate::mailbox::durable::{self, Dir};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::maildir::make;
@@ -67,6 +68,13 @@ pub struct Entry {
     pub named: Named,
     /// Bytes of its file, for one that is a file.
     size: u64,
+}
+
+impl Entry {
+    /// Whether it goes into the root itself.
+    fn is_inbox(&self) -> bool {
+        self.named.directory.as_os_str().is_empty()
+    }
 }
 
 /// What became of one.
@@ -158,11 +166,16 @@ pub fn convert(
         rest = later;
         let (rows, error) = convert_batch(batch, wanted, progress);
         whole.rows.extend(rows);
-        whole.error = error;
+        let is_made = wanted.each.dry_run || wanted.layout != Layout::MaildirPlusPlus || !batch[0].is_inbox();
+        // Where INBOX could not be converted the others need their root all the same.
+        let made =
+            if is_made || error.is_some() { Ok(()) } else { make::make(wanted.each.destination).map(drop) };
+        whole.error = error.or(made.err());
     }
     if whole.error.is_none() && !wanted.each.dry_run {
         let kept = keep_names(&entries, wanted)
-            .and_then(|()| subscribe(subscribed, &entries, wanted, &mut whole.findings));
+            .and_then(|()| subscribe(subscribed, &entries, wanted, &mut whole.findings))
+            .and_then(|()| own(&entries, wanted));
         whole.error = kept.err();
     }
     whole
@@ -217,9 +230,7 @@ fn side_by_side(entries: &[Entry], wanted: &Wanted<'_>) -> usize {
             !one.starts_with(other) && !other.starts_with(one)
         });
         // All others lie in it, or open many files.
-        let is_alone = |entry: &Entry| {
-            entry.named.directory.as_os_str().is_empty() || matches!(entry.found.kind, Kind::Messages(_))
-        };
+        let is_alone = |entry: &Entry| entry.is_inbox() || matches!(entry.found.kind, Kind::Messages(_));
         *n == 0 || (bytes <= BYTES_SIDE_BY_SIDE && is_other && !is_alone(entry) && !is_alone(&entries[0]))
     };
     entries.iter().enumerate().take(most).take_while(fits).count()
@@ -232,7 +243,7 @@ fn convert_batch(batch: &[Entry], wanted: &Wanted<'_>, progress: &dyn Progress) 
         stop.store(true, Ordering::Relaxed);
         stopped.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get_or_insert(error);
     };
-    let rows: Vec<Option<Row>> = match &batch[..] {
+    let rows: Vec<Option<Row>> = match batch {
         [one] => vec![Some(convert_one(one, wanted, None, progress, &note))],
         several => {
             let at = existing(wanted.each.destination);
@@ -412,6 +423,24 @@ impl Progress for Part<'_> {
             self.progress.advance(bytes, messages);
         }
     }
+}
+
+/// Gives what is neither a mailbox nor in one to whom it is to belong: the directories that folders lie in,
+/// and the lists.
+fn own(entries: &[Entry], wanted: &Wanted<'_>) -> Result<()> {
+    let Some(owner) = wanted.each.ownership.owner else { return Ok(()) };
+    let root = Dir::open(wanted.each.destination)?;
+    let (list, _) = subscriptions::file_of(wanted.layout);
+    let above = entries.iter().flat_map(|entry| entry.named.directory.ancestors().skip(1));
+    let directories: BTreeSet<&Path> = above.filter(|path| !path.as_os_str().is_empty()).collect();
+    for path in directories.into_iter().chain([Path::new(list), Path::new(renames::FILE)]) {
+        root.give_child(path.as_os_str(), owner)?;
+    }
+    if wanted.layout == Layout::MaildirPlusPlus {
+        // One without an INBOX of its own was made for its folders.
+        ["tmp", "new", "cur"].iter().try_for_each(|name| root.give_child(OsStr::new(name), owner))?;
+    }
+    durable::give(&root, owner).map_err(Error::io("change the owner of", root.path()))
 }
 
 /// Writes down what folders were called that could not keep their names.

@@ -5,9 +5,9 @@
 
 use std::ops::Range;
 
-use super::envelope::{self, Envelope};
-use super::failure::{Failure, Reason};
-use super::letter::Letter;
+use crate::letter::Letter;
+use crate::letter::envelope::{self, Envelope};
+use crate::letter::failure::{Failure, Reason};
 use crate::mailbox::error::Result;
 use crate::mailbox::mbox::from_line::{self, Line};
 use crate::mailbox::mbox::status::Status;
@@ -229,8 +229,8 @@ fn bare_newlines(bytes: &[u8]) -> u64 {
 mod tests {
     use std::path::Path;
 
-    use super::super::letter::Arriving;
     use super::*;
+    use crate::letter::Arriving;
 
     fn letter(text: &[u8]) -> Letter {
         let mut arriving = Arriving::new(Path::new("/nonexistent"), None);

@@ -5,9 +5,6 @@
 
 pub mod dot_qmail;
 pub mod draft;
-pub mod envelope;
-pub mod failure;
-pub mod letter;
 pub mod lmtp;
 mod once;
 
@@ -17,8 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use draft::Draft;
-use failure::{Failure, Reason};
 
+use crate::letter::failure::{Failure, Reason};
 use crate::mailbox::durable::Dir;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Finding;

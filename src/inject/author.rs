@@ -141,7 +141,7 @@ impl Made<'_> {
 
     /// As it stands in a field.
     fn address(&self, user: &[u8], host: Option<&[u8]>) -> Vec<u8> {
-        let local = crate::deliver::envelope::quoted_local(user);
+        let local = crate::letter::envelope::quoted_local(user);
         match host {
             Some(host) => [&local[..], b"@", host].concat(),
             None => local,

@@ -3,9 +3,10 @@
 use super::author::{Made, VERP};
 use super::head::Raw;
 use super::rewrite::Rewriter;
-use super::{Options, Refused, followup, hindrance};
+use super::{MOST_RECIPIENTS, Options, Refused, followup, hindrance};
 use crate::mailbox::address::list::{Address, List, Piece};
 use crate::mailbox::address::{Fault, Manner, print};
+use crate::mailbox::escaped;
 
 /// The fields that are known. All others stay as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,19 +182,26 @@ impl<'a> Fields<'a> {
         let list = List::read(&field.text[value..], manner);
         let hindrance = hindrance(&list, manner);
         if known.has_recipients() {
-            let mut addresses: Vec<Vec<u8>> =
-                list.addresses().map(|address| self.completed(address)).collect();
+            let is_resent = matches!(known, Known::Resent(_));
+            let recipients = if is_resent { &self.resent } else { &self.plain };
+            let count = self.options.arguments.len() + recipients.addresses.len() + list.count();
+            let refused = match hindrance {
+                Some(fault) => Some(refuse(fault)),
+                None if count > MOST_RECIPIENTS => Some(Refused::TooManyRecipients {
+                    place: format!("{}: line {}", escaped(name), field.line),
+                }),
+                None => None,
+            };
+            let mut addresses = Vec::new();
+            if count <= MOST_RECIPIENTS {
+                addresses.extend(list.addresses().map(|address| self.completed(address)));
+            }
             if matches!(known, Known::To | Known::Cc) && !self.options.lists.is_empty() {
                 self.to_and_cc.extend_from_slice(&addresses);
             }
-            let is_resent = matches!(known, Known::Resent(_));
             let recipients = if is_resent { &mut self.resent } else { &mut self.plain };
             recipients.addresses.append(&mut addresses);
-            if let Some(fault) = hindrance
-                && recipients.refused.is_none()
-            {
-                recipients.refused = Some(refuse(fault));
-            }
+            recipients.refused = recipients.refused.take().or(refused);
         } else if let Some(fault) = list.fault {
             return Err(refuse(fault));
         }

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use crate::deliver::envelope;
+use crate::letter::envelope;
 use crate::mailbox::error::{Error, Result};
 
 /// Reads a list of mailing lists, an address a line; `#` begins a comment line. A file that is not there has

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use super::Refused;
-use crate::deliver::letter::{Arriving, Letter};
+use crate::letter::{Arriving, Letter};
 use crate::mailbox::header;
 
 /// A field with its continuation lines, each ending in LF.
@@ -29,20 +29,26 @@ pub struct End {
     crlf: bool,
 }
 
-/// Reads the header. A line that is no field ends it, and is the first of the body; a From_ line becomes a field
-/// of the name MBOX-Line.
+/// Reads the header, field by field. A line that is no field ends it, and is the first of the body; a From_ line
+/// becomes a field of the name MBOX-Line.
 /// `crlf`: see [`super::Options`].
-pub fn read(letter: &Letter, crlf: bool) -> Result<(Vec<Raw<'_>>, End), Refused> {
+pub fn read<'a>(
+    letter: &'a Letter,
+    crlf: bool,
+    mut take: impl FnMut(&Raw<'a>) -> Result<(), Refused>,
+) -> Result<End, Refused> {
     let head = letter.head();
     let first = head.split_inclusive(|&b| b == b'\n').next().unwrap_or_default();
     let crlf = crlf && first.ends_with(b"\r\n");
-    let mut fields: Vec<Raw<'_>> = Vec::new();
+    let mut field: Option<Raw<'_>> = None;
+    let mut end = End { body: None, crlf };
     let mut at = 0;
     for (n, line) in head.split_inclusive(|&b| b == b'\n').enumerate() {
         let is_cut = !line.ends_with(b"\n") && letter.length() > head.len() as u64;
         let text = with_lf(line, crlf);
-        let body = match fields.last_mut() {
-            _ if is_cut => break,
+        let raw = |text| Raw { text, line: n as u64 + 1, at: at as u64, had_crs: crlf };
+        let next = match &mut field {
+            _ if is_cut => return Err(Refused::LongHeader(head.len())),
             Some(field) if matches!(line[0], b' ' | b'\t') => {
                 // Most fields have one line and need no copy; those that have more lie in one piece.
                 match &mut field.text {
@@ -55,27 +61,29 @@ pub fn read(letter: &Letter, crlf: bool) -> Result<(Vec<Raw<'_>>, End), Refused>
                 }
                 None
             }
-            _ if text == &b"\n"[..] => Some(at + line.len()),
-            _ if line.starts_with(b"From ") => {
-                let text = [b"MBOX-Line: ", &text[..]].concat().into();
-                fields.push(Raw { text, line: n as u64 + 1, at: at as u64, had_crs: crlf });
-                None
+            _ if text == &b"\n"[..] => {
+                end.body = Some((at + line.len()) as u64);
+                break;
             }
-            _ if header::is_field_line(&text) => {
-                fields.push(Raw { text, line: n as u64 + 1, at: at as u64, had_crs: crlf });
-                None
+            _ if line.starts_with(b"From ") => Some(raw([b"MBOX-Line: ", &text[..]].concat().into())),
+            _ if header::is_field_line(&text) => Some(raw(text)),
+            _ => {
+                end.body = Some(at as u64);
+                break;
             }
-            _ => Some(at),
         };
-        if let Some(body) = body {
-            return Ok((fields, End { body: Some(body as u64), crlf }));
+        if let Some(next) = next
+            && let Some(before) = field.replace(next)
+        {
+            take(&before)?;
         }
         at += line.len();
     }
-    match letter.length() > head.len() as u64 {
-        true => Err(Refused::LongHeader(head.len())),
-        false => Ok((fields, End { body: None, crlf })),
+    if end.body.is_none() && letter.length() > head.len() as u64 {
+        return Err(Refused::LongHeader(head.len()));
     }
+    field.iter().try_for_each(take)?;
+    Ok(end)
 }
 
 fn with_lf(line: &[u8], crlf: bool) -> Cow<'_, [u8]> {
@@ -86,10 +94,10 @@ fn with_lf(line: &[u8], crlf: bool) -> Cow<'_, [u8]> {
     }
 }
 
-/// A new header and the old body. The last line ends, if it did not.
-pub fn rebuilt(header: &[u8], letter: &Letter, end: End, spool_dir: &Path) -> Result<Letter, Refused> {
+/// A new header, in two parts, and the old body. The last line ends, if it did not.
+pub fn rebuilt(header: [&[u8]; 2], letter: &Letter, end: End, spool_dir: &Path) -> Result<Letter, Refused> {
     let mut new = Arriving::new(spool_dir, None);
-    new.push(header)?;
+    header.into_iter().try_for_each(|part| new.push(part))?;
     if let Some(body) = end.body {
         new.push(b"\n")?;
         let mut last = b'\n';

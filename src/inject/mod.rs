@@ -13,9 +13,9 @@ mod rewrite;
 
 use std::path::Path;
 
-use crate::deliver::envelope;
-use crate::deliver::failure::{Failure, Reason};
-use crate::deliver::letter::Letter;
+use crate::letter::Letter;
+use crate::letter::envelope;
+use crate::letter::failure::{Failure, Reason};
 use crate::mailbox::address::list::{Address, List};
 use crate::mailbox::address::token::Tokens;
 use crate::mailbox::address::{Fault, Manner, Trouble};
@@ -29,6 +29,9 @@ pub use rewrite::Domains;
 use author::Made;
 use fields::Fields;
 use rewrite::Rewriter;
+
+/// As many recipients a message has at most: they are held in memory, and so is what becomes of each.
+pub const MOST_RECIPIENTS: usize = 100_000;
 
 /// How to complete a message.
 #[derive(Debug, Clone)]
@@ -104,6 +107,12 @@ pub enum Refused {
         /// What is wrong with it.
         why: String,
     },
+    /// More recipients than are held.
+    #[error("{place}: more than {MOST_RECIPIENTS} recipients; divide the message among them")]
+    TooManyRecipients {
+        /// The field that has the first of too many, with its line, or the arguments.
+        place: String,
+    },
     /// Nobody to send it to.
     #[error("no recipients: none was named, and the header has none")]
     NoRecipients,
@@ -167,7 +176,10 @@ impl<'a> Ready<'a> {
                 false => Ok(recipient),
             }
         });
-        let recipients = recipients.collect::<Result<_, Refused>>()?;
+        let recipients: Vec<Vec<u8>> = recipients.collect::<Result<_, Refused>>()?;
+        if recipients.len() > MOST_RECIPIENTS {
+            return Err(Refused::TooManyRecipients { place: "the arguments".into() });
+        }
         Ok(Ready { options, rewriter, sender, recipients })
     }
 
@@ -178,11 +190,8 @@ impl<'a> Ready<'a> {
             let text = "there is no message: standard input is empty";
             return Err(Failure::new(Reason::BadMessage, text).into());
         }
-        let (raw, end) = head::read(letter, options.crlf)?;
         let mut fields = Fields::new(options, &rewriter);
-        for field in &raw {
-            fields.take(field)?;
-        }
+        let end = head::read(letter, options.crlf, |field| fields.take(field))?;
         if options.header_too {
             recipients.append(&mut fields.recipients()?);
         }
@@ -194,9 +203,8 @@ impl<'a> Ready<'a> {
             Some(sender) => sender,
             None => made.sender()?,
         };
-        let mut header = fields.added(&made)?;
-        header.append(&mut fields.kept);
-        let letter = head::rebuilt(&header, letter, end, spool_dir)?;
+        let added = fields.added(&made)?;
+        let letter = head::rebuilt([&added, &fields.kept], letter, end, spool_dir)?;
         Ok(Completed { letter, envelope: Envelope { sender, recipients } })
     }
 }

@@ -37,6 +37,35 @@ pub struct Identity {
     pub inode: u64,
 }
 
+/// To whom a file is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// The user.
+    pub uid: u32,
+    /// The group; None: it stays what it is.
+    pub gid: Option<u32>,
+}
+
+impl Owner {
+    fn user(self) -> Option<rustix::fs::Uid> {
+        Some(rustix::fs::Uid::from_raw(self.uid))
+    }
+
+    fn group(self) -> Option<rustix::fs::Gid> {
+        self.gid.map(rustix::fs::Gid::from_raw)
+    }
+}
+
+/// Sets the mode of a file.
+pub fn set_mode(fd: impl AsFd, mode: u32) -> io::Result<()> {
+    Ok(rustix::fs::fchmod(fd, Mode::from_raw_mode(mode))?)
+}
+
+/// Gives a file or a directory to somebody.
+pub fn give(fd: impl AsFd, owner: Owner) -> io::Result<()> {
+    Ok(rustix::fs::fchown(fd, owner.user(), owner.group())?)
+}
+
 /// What is free on a file system, for us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
@@ -311,6 +340,17 @@ impl Dir {
     pub fn own_identity(&self) -> Result<Identity> {
         let stat = rustix::fs::fstat(&self.fd).map_err(failed("look up", &self.path))?;
         Ok(Identity::of(&stat))
+    }
+
+    /// Gives what has this name in here to somebody, if there is something; a symbolic link itself, never what
+    /// it leads to.
+    pub fn give_child(&self, name: &OsStr, owner: Owner) -> Result<()> {
+        let done =
+            rustix::fs::chownat(&self.fd, name, owner.user(), owner.group(), AtFlags::SYMLINK_NOFOLLOW);
+        match done {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(e) => Err(failed("change the owner of", self.join(name))(e)),
+        }
     }
 
     /// The file system it lies on.

@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use super::net::Broken;
-use crate::deliver::letter::Letter;
+use crate::letter::Letter;
 use crate::mailbox::error::{Error, Result};
 
 /// As much is handed over at once.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::Refusal;
 use super::net::Broken;
+use crate::letter::failure::Failure;
 use crate::mailbox::escaped;
 
 /// As much of what a peer says as is told.
@@ -68,8 +69,19 @@ impl Outcome {
 }
 
 impl From<Refusal> for Outcome {
-    fn from(Refusal { permanent, text }: Refusal) -> Outcome {
-        Outcome::said(if permanent { Fate::Permanent } else { Fate::Temporary }, text.as_bytes())
+    fn from(Refusal { fate, text }: Refusal) -> Outcome {
+        let mut outcome = Outcome::said(fate, text.as_bytes());
+        if fate == Fate::Unsure {
+            outcome.text += "; it had read the whole message, which may have arrived";
+        }
+        outcome
+    }
+}
+
+impl From<Failure> for Outcome {
+    fn from(failure: Failure) -> Outcome {
+        let fate = if failure.reason.is_temporary() { Fate::Temporary } else { Fate::Permanent };
+        Outcome::ours(fate, failure.reason.status(), failure.text)
     }
 }
 

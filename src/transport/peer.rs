@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::net::{Connection, Patience};
 use super::{Envelope, Fate, Outcome};
-use crate::deliver::letter::{Arriving, Letter};
+use crate::letter::{Arriving, Letter};
 
 pub static NEVER: AtomicBool = AtomicBool::new(false);
 pub static ALWAYS: AtomicBool = AtomicBool::new(true);

@@ -4,18 +4,18 @@
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::io::Errno;
+use rustix::event::{PollFd, PollFlags};
 
 use super::child::{End, Limits, Running};
-use super::{Envelope, Refusal};
+use super::giving::{self, Giving, Left};
+use super::{Envelope, Fate, Refusal};
 use crate::mailbox::{durable, escaped};
 
 /// Where a queue program may write an error's text.
@@ -34,7 +34,8 @@ const SAYS_WHY: i32 = 82;
 /// did not even look at the message cannot have kept it.
 ///
 /// # Errors
-/// A [`Refusal`]; one of a program that could not be started, was killed or ran out of time is temporary.
+/// A [`Refusal`]. One of a program that was killed or ran out of time is [`Fate::Unsure`] if it had read all by then,
+/// and may have queued it; it is temporary if it had not.
 pub fn send(program: &Path, message: File, envelope: &Envelope, limits: Limits<'_>) -> Result<u32, Refusal> {
     hand_over(program, message, envelope, limits, Stdio::inherit())
 }
@@ -76,16 +77,18 @@ fn hand_over(
     let mut hands = Hands::new(message, envelope).map_err(could_not)?;
     let running = hands.start(program, stderr).map_err(could_not)?;
     let process = running.id();
-    let end = running.attend(limits, |time| hands.serve(time)).map_err(could_not)?;
+    let end = running.attend(limits, |time| hands.serve(time));
+    let ended_early = |text: &str| Err(Refusal::of_ended_early(hands.all_was_read(), text));
     match end {
-        End::Exit(0) if hands.all_was_read() => Ok(process),
+        Ok(End::Exit(0)) if hands.all_was_read() => Ok(process),
         // What qmail's own tools say of a program that left before the end.
-        End::Exit(0) => Err(temporary("qq read error (#4.3.0)")),
-        End::Exit(SAYS_WHY) => Err(said(&hands.errors.read)),
-        End::Exit(code) => Err(meaning(code)),
-        End::Signal(_) => Err(temporary("qq crashed (#4.3.0)")),
-        End::TimeLimit => Err(temporary("qq timeout (#4.3.0)")),
-        End::Interrupted => Err(temporary("interrupted (#4.3.2)")),
+        Ok(End::Exit(0)) => Err(temporary("qq read error (#4.3.0)")),
+        Ok(End::Exit(SAYS_WHY)) => Err(said(&hands.errors.read)),
+        Ok(End::Exit(code)) => Err(meaning(code)),
+        Ok(End::Signal(_)) => ended_early("qq crashed (#4.3.0)"),
+        Ok(End::TimeLimit) => ended_early("qq timeout (#4.3.0)"),
+        Ok(End::Interrupted) => ended_early("interrupted (#4.3.2)"),
+        Err(e) => ended_early(&could_not(e).text),
     }
 }
 
@@ -95,7 +98,8 @@ fn encode(envelope: &Envelope) -> Result<Vec<u8>, Refusal> {
     let marked = envelope.recipients.iter().map(|recipient| (b'T', recipient));
     for (mark, address) in [(b'F', &envelope.sender)].into_iter().chain(marked) {
         if address.contains(&0) {
-            return Err(Refusal { permanent: true, text: "an address has a NUL in it (#5.1.3)".into() });
+            let text = "an address has a NUL in it (#5.1.3)".into();
+            return Err(Refusal { fate: Fate::Permanent, text });
         }
         bytes.push(mark);
         bytes.extend_from_slice(address);
@@ -106,7 +110,7 @@ fn encode(envelope: &Envelope) -> Result<Vec<u8>, Refusal> {
 }
 
 fn temporary(text: &str) -> Refusal {
-    Refusal { permanent: false, text: text.into() }
+    Refusal { fate: Fate::Temporary, text: text.into() }
 }
 
 /// What an exit code other than 0 says, in the words of qmail.
@@ -131,19 +135,20 @@ fn meaning(code: i32) -> Refusal {
         12..=40 => "qq permanent problem (#5.3.0)",
         _ => "qq temporary problem (#4.3.0)",
     };
-    Refusal { permanent: matches!(code, 11..=40 | 115), text: text.into() }
+    let fate = if matches!(code, 11..=40 | 115) { Fate::Permanent } else { Fate::Temporary };
+    Refusal { fate, text: text.into() }
 }
 
 /// What a program wrote on descriptor 6: `D` for good or `Z` for now, and a text.
 fn said(bytes: &[u8]) -> Refusal {
-    let permanent = match bytes.first() {
-        Some(b'D') => true,
-        Some(b'Z') => false,
+    let fate = match bytes.first() {
+        Some(b'D') => Fate::Permanent,
+        Some(b'Z') => Fate::Temporary,
         _ => return meaning(SAYS_WHY),
     };
     match escaped(bytes[1..].trim_ascii_end()) {
-        text if text.is_empty() => Refusal { permanent, ..meaning(SAYS_WHY) },
-        text => Refusal { permanent, text },
+        text if text.is_empty() => Refusal { fate, ..meaning(SAYS_WHY) },
+        text => Refusal { fate, text },
     }
 }
 
@@ -195,22 +200,10 @@ impl Hands {
 
     /// Moves what can be moved, or waits for that.
     fn serve(&mut self, time: Duration) -> io::Result<()> {
-        let mut polled = Vec::with_capacity(3);
-        for pipe in [&self.message, &self.envelope].into_iter().filter_map(|giving| giving.writer.as_ref()) {
-            polled.push(PollFd::new(pipe, PollFlags::OUT));
-        }
-        if let Some(pipe) = &self.errors.pipe {
-            polled.push(PollFd::new(pipe, PollFlags::IN));
-        }
-        if polled.is_empty() {
-            std::thread::sleep(time);
-            return Ok(());
-        }
-        let time = Timespec { tv_sec: 0, tv_nsec: i64::from(time.subsec_nanos()) };
-        match rustix::event::poll(&mut polled, Some(&time)) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(e) => return Err(e.into()),
-        }
+        let errors = self.errors.pipe.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN));
+        let polled = [self.message.polled(), self.envelope.polled(), errors];
+        let mut polled: Vec<PollFd<'_>> = polled.into_iter().flatten().collect();
+        giving::wait(&mut polled, time)?;
         self.message.give()?;
         self.envelope.give()?;
         self.errors.take()
@@ -218,74 +211,6 @@ impl Hands {
 
     fn all_was_read(&self) -> bool {
         self.message.was_read() && self.envelope.was_read()
-    }
-}
-
-/// What is still to be read and given.
-enum Left {
-    File(File),
-    Bytes(Vec<u8>),
-}
-
-/// A pipe that we write to.
-struct Giving {
-    left: Left,
-    /// Read, and not written yet.
-    pending: Vec<u8>,
-    /// Closed when all is written.
-    writer: Option<PipeWriter>,
-    /// The child's end. We keep one too: so we see what nobody has read, and no write fails.
-    reader: PipeReader,
-}
-
-impl Giving {
-    fn new(left: Left) -> io::Result<Giving> {
-        let (reader, writer) = io::pipe()?;
-        rustix::io::ioctl_fionbio(&writer, true)?;
-        Ok(Giving { left, pending: Vec::new(), writer: Some(writer), reader })
-    }
-
-    fn for_child(&self) -> io::Result<Stdio> {
-        Ok(OwnedFd::from(self.reader.try_clone()?).into())
-    }
-
-    /// Writes as much as goes in; at the end of all, closes.
-    fn give(&mut self) -> io::Result<()> {
-        loop {
-            let Some(writer) = &self.writer else { return Ok(()) };
-            if self.pending.is_empty() {
-                self.pending = self.left.next()?;
-            }
-            if self.pending.is_empty() {
-                self.writer = None;
-                return Ok(());
-            }
-            match rustix::io::write(writer.as_fd(), &self.pending) {
-                Ok(written) => drop(self.pending.drain(..written)),
-                Err(Errno::AGAIN) => return Ok(()),
-                Err(Errno::INTR) => {}
-                Err(e) => return Err(e.into()),
-            }
-        }
-    }
-
-    /// Of an ended program: whether it has taken everything.
-    fn was_read(&self) -> bool {
-        self.writer.is_none() && rustix::io::ioctl_fionread(&self.reader).is_ok_and(|unread| unread == 0)
-    }
-}
-
-impl Left {
-    /// The next bytes; none at the end.
-    fn next(&mut self) -> io::Result<Vec<u8>> {
-        match self {
-            Left::Bytes(bytes) => Ok(std::mem::take(bytes)),
-            Left::File(file) => {
-                let mut bytes = Vec::new();
-                file.take(1 << 16).read_to_end(&mut bytes)?;
-                Ok(bytes)
-            }
-        }
     }
 }
 
@@ -324,6 +249,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::sync::atomic::AtomicBool;
 
+    use super::Fate::*;
     use super::*;
 
     struct Stub {
@@ -383,41 +309,41 @@ mod tests {
 
     #[test]
     fn exit_codes_mean_what_qmail_queue_means_by_them() {
-        for (code, permanent, word) in [
-            (1, false, "temporary problem"),
-            (11, true, "(#5.1.3)"),
-            (31, true, "(#5.3.0)"),
-            (40, true, "permanent problem"),
-            (41, false, "temporary problem"),
-            (53, false, "disk full"),
-            (71, false, "temporarily rejected"),
-            (82, false, "temporary problem"),
-            (111, false, "temporary problem"),
-            (115, true, "(#5.1.3)"),
-            (127, false, "temporary problem"),
+        for (code, fate, word) in [
+            (1, Temporary, "temporary problem"),
+            (11, Permanent, "(#5.1.3)"),
+            (31, Permanent, "(#5.3.0)"),
+            (40, Permanent, "permanent problem"),
+            (41, Temporary, "temporary problem"),
+            (53, Temporary, "disk full"),
+            (71, Temporary, "temporarily rejected"),
+            (82, Temporary, "temporary problem"),
+            (111, Temporary, "temporary problem"),
+            (115, Permanent, "(#5.1.3)"),
+            (127, Temporary, "temporary problem"),
         ] {
             let stub = Stub::new(&format!("cat >/dev/null; cat <&1 >/dev/null; exit {code}"));
             let refusal = stub.send(b"x", &["a@b"], LONG).unwrap_err();
-            assert_eq!(refusal.permanent, permanent, "{code}: {refusal}");
+            assert_eq!(refusal.fate, fate, "{code}: {refusal}");
             assert!(refusal.text.contains(word), "{code}: {refusal}");
         }
     }
 
     #[test]
     fn what_a_program_says_on_descriptor_6_is_heard() {
-        for (text, permanent, heard) in [
-            ("Dno such luck (#5.7.1)\\n", true, "no such luck (#5.7.1)"),
-            ("Ztry later (#4.3.0)", false, "try later (#4.3.0)"),
-            ("hello", false, "qq temporary problem (#4.3.0)"),
-            ("D", true, "qq temporary problem (#4.3.0)"),
+        for (text, fate, heard) in [
+            ("Dno such luck (#5.7.1)\\n", Permanent, "no such luck (#5.7.1)"),
+            ("Ztry later (#4.3.0)", Temporary, "try later (#4.3.0)"),
+            ("hello", Temporary, "qq temporary problem (#4.3.0)"),
+            ("D", Permanent, "qq temporary problem (#4.3.0)"),
         ] {
             let stub = Stub::new(&format!("cat >/dev/null; printf '{text}' >&6; exit 82"));
-            assert_eq!(stub.send(b"x", &["a@b"], LONG), Err(Refusal { permanent, text: heard.into() }));
+            assert_eq!(stub.send(b"x", &["a@b"], LONG), Err(Refusal { fate, text: heard.into() }));
         }
         // More than anybody reads does not hold it up, and more than a pipe holds neither.
         let stub = Stub::new("printf D >&6; head -c 1000000 /dev/zero | tr '\\0' x >&6; exit 82");
         let refusal = stub.send(b"x", &["a@b"], LONG).unwrap_err();
-        assert_eq!((refusal.permanent, refusal.text.len()), (true, ERRORS_READ - 1));
+        assert_eq!((refusal.fate, refusal.text.len()), (Permanent, ERRORS_READ - 1));
     }
 
     #[test]
@@ -435,22 +361,34 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_dies_hangs_or_is_not_there_has_accepted_nothing() {
-        let all = "cat >/dev/null; cat <&1 >/dev/null;";
-        let crash = Stub::new(&format!("{all} kill -9 $$")).send(b"x", &["a@b"], LONG);
-        assert_eq!(crash, Err(temporary("qq crashed (#4.3.0)")));
-        let hang =
-            Stub::new(&format!("{all} exec sleep 600")).send(b"x", &["a@b"], Duration::from_millis(50));
-        assert_eq!(hang, Err(temporary("qq timeout (#4.3.0)")));
+    fn a_program_that_dies_or_hangs_may_have_accepted_what_it_has_read_and_nothing_else() {
+        let soon = Duration::from_millis(300);
+        for (read, size, fate) in [
+            ("cat >/dev/null; cat <&1 >/dev/null;", 1, Unsure),
+            ("cat <&1 >/dev/null; cat >/dev/null;", 1_000_000, Unsure),
+            ("cat >/dev/null;", 1, Temporary),
+            ("cat <&1 >/dev/null; head -c 10 >/dev/null;", 1_000_000, Temporary),
+            ("", 1, Temporary),
+        ] {
+            let message = vec![b'x'; size];
+            let crash = Stub::new(&format!("{read} kill -9 $$")).send(&message, &["a@b"], LONG);
+            assert_eq!(crash, Err(Refusal { fate, text: "qq crashed (#4.3.0)".into() }), "{read}");
+            let hang = Stub::new(&format!("{read} exec sleep 600")).send(&message, &["a@b"], soon);
+            assert_eq!(hang, Err(Refusal { fate, text: "qq timeout (#4.3.0)".into() }), "{read}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_has_accepted_nothing() {
         let stub = Stub::new("");
         fs::remove_file(stub.path("queue")).unwrap();
         let absent = stub.send(b"x", &["a@b"], LONG).unwrap_err();
-        assert!(!absent.permanent && absent.text.starts_with("unable to run"), "{absent}");
+        assert!(absent.fate == Temporary && absent.text.starts_with("unable to run"), "{absent}");
     }
 
     #[test]
     fn an_address_with_a_nul_would_be_two() {
         let refusal = Stub::new("exit 0").send(b"x", &["a\0Tb"], LONG).unwrap_err();
-        assert!(refusal.permanent);
+        assert_eq!(refusal.fate, Permanent);
     }
 }

@@ -7,9 +7,10 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::child::{End, Limits, Running, idle};
-use super::{Envelope, Refusal};
-use crate::deliver::envelope::quoted;
+use super::child::{End, Limits, Running};
+use super::giving::{self, Giving, Left};
+use super::{Envelope, Fate, Refusal};
+use crate::letter::envelope::quoted;
 use crate::mailbox::shown;
 
 /// As many bytes of arguments as go to one program: a quarter of what Linux takes for sure.
@@ -17,32 +18,47 @@ const ARGUMENTS: usize = 1 << 19;
 
 /// Hands a message to such a program, from where `message` stands to its end.
 ///
+/// It is accepted only if the program exits with 0 and has read all of it.
+///
 /// # Errors
-/// A [`Refusal`] of all recipients; codes that sysexits(3) does not know are temporary.
+/// A [`Refusal`] of all recipients; codes that sysexits(3) does not know are temporary. One of a program that was
+/// killed or ran out of time is [`Fate::Unsure`] if it had read all by then.
 pub fn send(program: &Path, message: File, envelope: &Envelope, limits: Limits<'_>) -> Result<(), Refusal> {
-    let refuse =
-        |permanent, text: String| Err(Refusal { permanent, text: format!("{}: {text}", shown(program)) });
+    let named = |text: String| format!("{}: {text}", shown(program));
+    let refuse = |fate, text: String| Err(Refusal { fate, text: named(text) });
     if envelope.recipients.iter().map(|recipient| recipient.len() + 9).sum::<usize>() > ARGUMENTS {
-        return refuse(true, "more recipients than fit into the arguments of a program (#5.5.3)".into());
+        return refuse(
+            Fate::Permanent,
+            "more recipients than fit into the arguments of a program (#5.5.3)".into(),
+        );
     }
     let mut command = Command::new(program);
     let quoted = |address: &Vec<u8>| OsString::from_vec(quoted(address));
     command.args(["-i", "-f"]).arg(quoted(&envelope.sender)).arg("--");
     command.args(envelope.recipients.iter().map(quoted));
-    command.stdin(message).stdout(Stdio::null());
-    let running = match Running::start(&mut command) {
-        Ok(running) => running,
-        Err(e) => return refuse(false, format!("cannot be run: {e} (#4.3.0)")),
+    let started = Giving::new(Left::File(message)).and_then(|message| {
+        command.stdin(message.for_child()?).stdout(Stdio::null());
+        Ok((Running::start(&mut command)?, message))
+    });
+    let (running, mut message) = match started {
+        Ok(started) => started,
+        Err(e) => return refuse(Fate::Temporary, format!("cannot be run: {e} (#4.3.0)")),
     };
-    match running.attend(limits, idle) {
-        Ok(End::Exit(0)) => Ok(()),
-        Ok(End::Exit(code)) => {
-            let permanent = matches!(code, 64..=70 | 76..=78 | 100);
-            refuse(permanent, format!("exit code {code} (#{}.3.0)", if permanent { 5 } else { 4 }))
+    let end = running.attend(limits, |time| {
+        giving::wait(message.polled().as_mut_slice(), time)?;
+        message.give()
+    });
+    let ended_early = |text| Err(Refusal::of_ended_early(message.was_read(), named(text)));
+    match end {
+        Ok(End::Exit(0)) if message.was_read() => Ok(()),
+        Ok(End::Exit(0)) => refuse(Fate::Temporary, "it did not read the whole message (#4.3.0)".into()),
+        Ok(End::Exit(code @ (64..=70 | 76..=78 | 100))) => {
+            refuse(Fate::Permanent, format!("exit code {code} (#5.3.0)"))
         }
-        Ok(End::Signal(signal)) => refuse(false, format!("killed by signal {signal} (#4.3.0)")),
-        Ok(End::TimeLimit) => refuse(false, "it took too long and was killed (#4.3.0)".into()),
-        Ok(End::Interrupted) => refuse(false, "interrupted (#4.3.2)".into()),
-        Err(e) => refuse(false, format!("cannot be waited for: {e} (#4.3.0)")),
+        Ok(End::Exit(code)) => refuse(Fate::Temporary, format!("exit code {code} (#4.3.0)")),
+        Ok(End::Signal(signal)) => ended_early(format!("killed by signal {signal} (#4.3.0)")),
+        Ok(End::TimeLimit) => ended_early("it took too long and was killed (#4.3.0)".into()),
+        Ok(End::Interrupted) => ended_early("interrupted (#4.3.2)".into()),
+        Err(e) => ended_early(format!("cannot be waited for: {e} (#4.3.0)")),
     }
 }

@@ -10,12 +10,14 @@
 //! - A server that takes only so many recipients at once (452) gets the message again for the others.
 //! - VERP as qmail means it, a sender `list-@host-@[]`, is spelled out: each recipient gets a transaction of its own.
 
+use std::iter;
+
 use super::net::{Broken, Connection};
 use super::outcome::{Fate, Outcome};
 use super::reply::{Parser, Reply};
 use super::stuffing::Stuffing;
 use super::{Envelope, Message};
-use crate::deliver::envelope;
+use crate::letter::envelope;
 
 /// So many commands wait for an answer at most. Their answers fit into the buffers between us: otherwise both
 /// sides could wait for the other to read (RFC 2920, 3.1).
@@ -196,18 +198,27 @@ impl<'c, 'p> Session<'c, 'p> {
         recipients: &[(usize, &[u8])],
         outcomes: &mut [Option<Outcome>],
     ) -> Result<(), Broken> {
-        let mut commands = vec![self.mail(looks, sender, recipients)];
+        let mail = self.mail(looks, sender, recipients);
         let rcpt = |(_, to): &(usize, &[u8])| command(b"RCPT TO:<", to, "");
-        commands.extend(recipients.iter().map(rcpt));
+        let mut commands = iter::once(mail).chain(recipients.iter().map(rcpt)).peekable();
         let mut replies = Vec::new();
         let ahead = if self.extensions.pipelining { AHEAD } else { 1 };
         let is_full = |reply: &Reply| reply.code == 452;
-        for group in commands.chunks(ahead) {
+        while commands.peek().is_some() {
             self.connection.silence()?;
-            group.iter().try_for_each(|line| self.connection.put(line))?;
+            let mut count = 0;
+            for line in commands.by_ref().take(ahead) {
+                self.connection.put(&line)?;
+                count += 1;
+            }
             self.connection.flush()?;
-            for _ in group {
-                replies.push(self.reply()?);
+            for _ in 0..count {
+                let mut reply = self.reply()?;
+                // What a server says with a yes is told to nobody.
+                if reply.fate() == Some(Fate::Accepted) {
+                    reply.lines = Vec::new();
+                }
+                replies.push(reply);
             }
             if replies[0].fate() != Some(Fate::Accepted) || replies.last().is_some_and(is_full) {
                 break;

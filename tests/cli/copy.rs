@@ -263,7 +263,7 @@ fn a_dry_run_says_the_same_and_writes_nothing() {
     let place = Place::new(&ODD);
     rustix::fs::mknodat(
         rustix::fs::CWD,
-        &place.source().join("cur/fifo"),
+        place.source().join("cur/fifo"),
         rustix::fs::FileType::Fifo,
         0o644.into(),
         0,

@@ -336,6 +336,57 @@ fn mailboxes_and_sendmail_are_places_too() {
     assert!(house.queued().is_none());
 }
 
+/// The next place is asked only if no message can be anywhere yet.
+#[test]
+fn a_program_that_dies_or_hangs_with_the_whole_message_in_hand_may_have_sent_it() {
+    let (message, envelope) = ("cat >/dev/null", "cat <&1 >/dev/null");
+    let large = format!("\n{}", "body\n".repeat(100_000));
+    for (scheme, reads, outcome) in [
+        ("queue", format!("{message}; {envelope}"), "unsure"),
+        ("queue", format!("{envelope}; {message}"), "unsure"),
+        ("queue", message.into(), "accepted"),
+        ("queue", format!("{envelope}; head -c 10 >/dev/null"), "accepted"),
+        ("sendmail", message.into(), "unsure"),
+        ("sendmail", "head -c 10 >/dev/null".into(), "accepted"),
+        ("sendmail", ":".into(), "accepted"),
+    ] {
+        for ends in ["kill -9 $$", "kill -15 $$", "exec sleep 600"] {
+            let house = house();
+            let program = house.path("program");
+            script(&program, &format!("#!/bin/sh\n{reads}\n{ends}\n"));
+            let maildir = house.path("Maildir");
+            for place in ["tmp", "new", "cur"] {
+                fs::create_dir_all(maildir.join(place)).unwrap();
+            }
+            let via = format!("{scheme}:{}", program.display());
+            let next = format!("maildir:{}", maildir.display());
+            let args =
+                ["--via", &via, "--via", &next, "--timeout", "1", "--json", "a@x.example", "b@x.example"];
+            let run = inject(&house, &args, large.as_str());
+            let told = run.json().pop().unwrap()["recipients"].clone();
+            let case = format!("{scheme}: {reads}; {ends}: {told}");
+            for one in told.as_array().unwrap() {
+                let is_unsure = outcome == "unsure";
+                assert_eq!(one["unsure"], is_unsure, "{case}");
+                assert_eq!(one["outcome"], if is_unsure { "temporary" } else { "accepted" }, "{case}");
+                assert_eq!(one["via"].as_str().unwrap(), if is_unsure { &via } else { &next }, "{case}");
+                assert_eq!(one["text"].as_str().unwrap().contains("may have arrived"), is_unsure, "{case}");
+            }
+            assert_eq!(messages(&maildir).len(), usize::from(outcome == "accepted"), "{case}");
+            run.exits(if outcome == "unsure" { 75 } else { 0 });
+        }
+    }
+    // Success is believed only of who has read all.
+    for (scheme, reads) in [("queue", message), ("sendmail", ":"), ("sendmail", "head -c 10 >/dev/null")] {
+        let house = house();
+        let program = house.path("program");
+        script(&program, &format!("#!/bin/sh\n{reads}\nexit 0\n"));
+        let via = format!("{scheme}:{}", program.display());
+        let run = inject(&house, &["--via", &via, "--json", "a@x.example"], large.as_str()).exits(75);
+        assert_eq!(run.json().pop().unwrap()["recipients"][0]["unsure"], false, "{run:?}");
+    }
+}
+
 #[test]
 fn without_a_next_hop_it_is_said_how_to_name_one() {
     let house = house();
@@ -498,6 +549,61 @@ fn a_message_of_100_mb_or_40000_recipients_takes_little_memory() {
         said(&format!("inject of {what}: {memory} KiB at most"));
         let got = fs::metadata(&mbox).unwrap().len();
         assert!(got > mail.len() as u64 && got < mail.len() as u64 + 1000, "{what}: {got}");
+    }
+}
+
+/// Whatever a megabyte of header is: it is taken, or refused by name. And so is one of eight.
+#[test]
+fn a_hostile_header_takes_little_memory() {
+    if !have("python3", &["-c", ""]) {
+        return skipped("python3 is not here");
+    }
+    let field = |name: &str, part: &str, size: usize, end: &str| {
+        format!("{name}: {}{end}\n\nbody\n", part.repeat(size / part.len()))
+    };
+    let (megabyte, eight) = (1 << 20, (8 << 20) - 100);
+    let too_many = "To: line 1: more than 100000 recipients";
+    let too_long = "To: line 1, byte ";
+    let wide: Vec<String> = (0..99_999).map(|n| format!("user{n}@host{n}.example")).collect();
+    let wider = format!("{}, a@x.example, b@x.example", wide.join(", "));
+    for (what, mail, refused) in [
+        ("a,", field("To", "a,", megabyte, ""), Some(too_many)),
+        ("a", field("To", "a ", megabyte, ""), Some(too_many)),
+        (",", field("To", ",", megabyte, "a@x.example"), None),
+        ("<", field("To", "<", megabyte, ""), Some(too_long)),
+        ("<>,", field("To", "<>,", megabyte, "a@x.example"), Some(too_long)),
+        ("@", field("To", "@", megabyte, " <a@x.example>"), Some(too_long)),
+        ("@a,", field("To", "@a,", megabyte, "@b:a@x.example"), Some(too_long)),
+        ("a.", field("To", "a.", megabyte, "a@x.example"), Some(too_long)),
+        ("()", field("To", "()", megabyte, "a@x.example"), None),
+        ("a:;,", field("To", "a:;,", megabyte, "a@x.example"), None),
+        ("backslashes", field("To: x, \"", "\\a", megabyte, "\"@x.example"), None),
+        ("fields", "a:\n".repeat(megabyte / 3) + "To: a@x.example\n\n", None),
+        ("fields with CRLF", "a:\r\n".repeat(megabyte / 4) + "To: a@x.example\r\n\r\n", None),
+        ("To:", "To:a\n".repeat(megabyte / 5) + "\n", Some("To: line 100001: more than")),
+        ("100,000", format!("To: {}\n\nbody\n", wide.join(",")), None),
+        ("100,001", format!("To: {wider}\n\nbody\n"), Some(too_many)),
+        ("8 MB of a,", field("To", "a,", eight, ""), Some(too_long)),
+        ("8 MB of <", field("To", "<", eight, ""), Some(too_long)),
+        ("8 MB of fields", "a:\n".repeat(eight / 3) + "To: a@x.example\n\n", None),
+    ] {
+        let house = house();
+        let (input, mbox) = (house.path("input"), house.path("box"));
+        fs::write(&input, &mail).unwrap();
+        fs::write(&mbox, "").unwrap();
+        let via = format!("mbox:{}", mbox.display());
+        // To those in the header; to another one; and with a report on each.
+        for args in [&[][..], &["-a", "a@x.example"], &["--json"]] {
+            let (code, memory) = peak_memory(&[&["inject", "--via", &via], args].concat(), &input);
+            let is_refused = refused.is_some() && !args.contains(&"-a");
+            assert_eq!(code, if is_refused { 65 } else { 0 }, "{what} {args:?}");
+            assert!(memory < 64 << 10, "{what} {args:?}: {memory} KiB");
+        }
+        let told = inject(&house, &["-n", "-q"], mail);
+        match refused {
+            Some(why) => drop(told.exits(65).complains(&[why])),
+            None => drop(told.exits(0)),
+        }
     }
 }
 

@@ -556,7 +556,7 @@ pub fn have(program: &str, args: &[&str]) -> bool {
 /// Runs with a file on standard input, and tells how much memory it took at most, in KiB.
 pub fn peak_memory(command: &[&str], input: &Path) -> (i32, u64) {
     let script = "import resource, subprocess, sys\n\
-                  code = subprocess.run(sys.argv[2:], stdin=open(sys.argv[1])).returncode\n\
+                  code = subprocess.run(sys.argv[2:], stdin=open(sys.argv[1]), stdout=subprocess.DEVNULL).returncode\n\
                   print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
     let output =
         Command::new("python3").args(["-c", script]).arg(input).arg(BINARY).args(command).output().unwrap();

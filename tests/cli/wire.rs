@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{fs, thread};
 
-use mailferry::deliver::letter::{Arriving, Letter};
+use mailferry::letter::{Arriving, Letter};
 use mailferry::transport::net::{Connection, Patience};
 use mailferry::transport::{Envelope, Fate, Message as Sent, Outcome, qmqp, qmtp};
 use serde_json::Value;
@@ -555,4 +555,333 @@ fn forwards_of_a_qmail_file_go_over_the_wire() {
     let message = String::from_utf8(message).unwrap();
     assert!(message.starts_with("\nDelivered-To: joe-list@h.example\nDate: "), "{message}");
     assert_eq!(two.join().unwrap().1, ["zb@y.example"]);
+}
+
+/// What a server does that keeps to nothing, step by step. Behind the last it hangs up.
+#[derive(Debug, Clone)]
+enum Does {
+    Says(&'static [u8]),
+    /// The same again and again, as long as anybody is there: up to 1 GB.
+    Repeats(&'static [u8]),
+    /// Hears all up to these bytes.
+    Hears(&'static [u8]),
+    /// The same, and takes its time.
+    HearsSlowly(&'static [u8]),
+    /// Hears so many netstrings.
+    HearsNetstrings(usize),
+    /// Hears all that comes.
+    HearsAll,
+    Waits,
+    /// Neither speaks nor hears, nor hangs up.
+    Hangs,
+}
+use Does::*;
+
+impl Does {
+    /// True: the connection is to be kept.
+    fn with(&self, stream: &mut TcpStream) -> std::io::Result<bool> {
+        let mut hear = |most: usize| -> std::io::Result<Vec<u8>> {
+            let mut buffer = vec![0; most];
+            let count = stream.read(&mut buffer)?;
+            buffer.truncate(count);
+            match count {
+                0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
+                _ => Ok(buffer),
+            }
+        };
+        let mut all: Vec<u8> = Vec::new();
+        match self {
+            Says(bytes) => stream.write_all(bytes)?,
+            Repeats(bytes) => {
+                let chunk = bytes.repeat((1 << 16) / bytes.len());
+                (0..1 << 14).try_for_each(|_| stream.write_all(&chunk))?;
+            }
+            Hears(end) => {
+                while !all.ends_with(end) {
+                    all.append(&mut hear(1)?);
+                }
+            }
+            HearsSlowly(end) => {
+                while !all.ends_with(end) {
+                    all.append(&mut hear(1 << 16)?);
+                    thread::sleep(Duration::from_micros(200));
+                }
+            }
+            HearsNetstrings(count) => {
+                while netstrings(&all).is_none_or(|all| all.len() < *count) {
+                    all.append(&mut hear(1)?);
+                }
+            }
+            HearsAll => while hear(1 << 16).is_ok() {},
+            Waits => thread::sleep(Duration::from_millis(300)),
+            Hangs => return Ok(true),
+        }
+        Ok(false)
+    }
+}
+
+/// A server that does these things to one client, and then gives back the connection it keeps.
+fn hostile(steps: Vec<Does>) -> (u16, JoinHandle<Option<TcpStream>>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        let kept = steps.iter().any(|step| step.with(&mut stream).unwrap_or(false));
+        kept.then_some(stream)
+    });
+    (port, server)
+}
+
+/// A conversation of SMTP or LMTP in which all goes well, but for what is done in place of one answer: 0 is the
+/// greeting, 6 the answer to the message.
+fn talk(scheme: &str, at: usize, instead: &[Does], goes_on: bool) -> Vec<Does> {
+    let end: &[u8] = if scheme == "lmtp" { b"250 a\r\n250 b\r\n" } else { b"250 ok\r\n" };
+    let usual: [(&[u8], &[u8]); 7] = [
+        (b"", b"220 me\r\n"),
+        (b"\r\n", b"250 me\r\n"),
+        (b"\r\n", b"250 ok\r\n"),
+        (b"\r\n", b"250 ok\r\n"),
+        (b"\r\n", b"250 ok\r\n"),
+        (b"\r\n", b"354 go\r\n"),
+        (b"\r\n.\r\n", end),
+    ];
+    let mut steps = Vec::new();
+    for (n, (before, answer)) in usual.into_iter().enumerate() {
+        let message = if instead.iter().any(|does| matches!(does, HearsSlowly(_))) {
+            HearsSlowly(before)
+        } else {
+            Hears(before)
+        };
+        steps.push(if n == 6 { message } else { Hears(before) });
+        match n == at {
+            false => steps.push(Says(answer)),
+            true if goes_on => {
+                steps.extend(instead.iter().filter(|does| !matches!(does, HearsSlowly(_))).cloned())
+            }
+            true => {
+                steps.extend_from_slice(instead);
+                return steps;
+            }
+        }
+    }
+    steps
+}
+
+/// A server, and what is to become of two recipients: accepted, permanent, unsure, or temporary, and then the next
+/// place has them.
+struct Hostile {
+    scheme: &'static str,
+    name: String,
+    steps: Vec<Does>,
+    want: &'static str,
+    /// Whether the message is longer than anything between us holds.
+    is_large: bool,
+}
+
+fn hostile_peers() -> Vec<Hostile> {
+    let mut all = Vec::new();
+    let mut add = |scheme, name: String, steps, want, is_large| {
+        all.push(Hostile { scheme, name, steps, want, is_large });
+    };
+    for (scheme, stages) in [("smtp", &[0, 1, 2, 3, 4, 5, 6][..]), ("lmtp", &[1, 6])] {
+        for &at in stages {
+            let want = if at == 6 { "UU" } else { "TT" };
+            for (name, does) in [
+                ("closes", vec![]),
+                ("garbage", vec![Says(b"what?\r\n")]),
+                ("half an answer", vec![Says(b"250 half")]),
+                ("a line and no more", vec![Says(b"250-more\r\n")]),
+                ("two codes", vec![Says(b"250-more\r\n550 less\r\n")]),
+                ("NUL", vec![Says(b"2\x0050 ok\r\n")]),
+                ("no code", vec![Says(b"999 ok\r\n")]),
+                ("not over", vec![Says(b"150 ok\r\n")]),
+                ("an endless line", vec![Repeats(b"2")]),
+                ("an endless answer", vec![Repeats(b"250-more\r\n")]),
+            ] {
+                add(scheme, format!("{name} at {at}"), talk(scheme, at, &does, false), want, false);
+            }
+        }
+        for at in [0, 3, 6] {
+            let want = if at == 6 { "UU" } else { "TT" };
+            add(scheme, format!("hangs at {at}"), talk(scheme, at, &[Hangs], false), want, false);
+        }
+        let half = [Says(b"250 ha"), Hangs];
+        add(scheme, "hangs in the last answer".into(), talk(scheme, 6, &half, false), "UU", false);
+        add(scheme, "never reads".into(), talk(scheme, 5, &[Says(b"354 go\r\n"), Hangs], false), "TT", true);
+        let goes = [Says(b"354 go\r\n"), Hears(b"x")];
+        add(scheme, "goes in the middle".into(), talk(scheme, 5, &goes, false), "TT", true);
+        let slowly =
+            [HearsSlowly(b""), Says(if scheme == "lmtp" { b"250 a\r\n250 b\r\n" } else { b"250 ok\r\n" })];
+        add(scheme, "reads slowly".into(), talk(scheme, 6, &slowly, true), "AA", true);
+        for (at, answer, want) in [
+            (2, &b"354 go\r\n"[..], "TT"),
+            (3, b"354 go\r\n", "TT"),
+            (5, b"250 ok\r\n", "TT"),
+            (6, b"354 go\r\n", "UU"),
+            // More answers than questions.
+            (1, b"250 me\r\n250 ok\r\n", "TT"),
+            (3, b"250 ok\r\n250 ok\r\n", "TT"),
+            (5, b"354 go\r\n250 ok\r\n", "TT"),
+            (6, b"250 ok\r\n250 ok\r\n250 ok\r\n", "AA"),
+            // What is said is what counts, not its words.
+            (3, b"550 5.1.1 no\r\n", "PA"),
+            (4, b"450 2.0.0 ok\r\n", "AT"),
+            (2, b"550 no\r\n", "PP"),
+            (5, b"451 later\r\n", "TT"),
+        ] {
+            let name = format!("{} at {at}", answer.escape_ascii());
+            add(scheme, name, talk(scheme, at, &[Says(answer)], true), want, false);
+        }
+    }
+    for (scheme, at, does, want) in [
+        ("smtp", 6, vec![Waits, Says(b"250 ok\r\n")], "AA"),
+        ("smtp", 6, vec![Says(b"250 o\0k\r\n")], "AA"),
+        ("smtp", 6, vec![Says(b"450 2.0.0 ok\r\n")], "TT"),
+        ("smtp", 6, vec![Says(b"550 no\r\n")], "PP"),
+        // One is refused for now, then it hangs up with the message of the other.
+        (
+            "smtp",
+            3,
+            vec![
+                Says(b"450 later\r\n"),
+                Hears(b"\r\n"),
+                Says(b"250 ok\r\n"),
+                Hears(b"\r\n"),
+                Says(b"354 go\r\n"),
+                Hears(b"\r\n.\r\n"),
+            ],
+            "TU",
+        ),
+        ("smtp", 3, vec![Says(b"421 bye\r\n")], "TT"),
+        ("lmtp", 6, vec![Says(b"250 a\r\n")], "AU"),
+        ("lmtp", 6, vec![Says(b"250 a\r\n250 half")], "AU"),
+        ("lmtp", 6, vec![Says(b"450 a\r\n")], "TU"),
+        ("lmtp", 6, vec![Says(b"550 a\r\n"), Waits, Says(b"450 b\r\n")], "PT"),
+        ("lmtp", 6, vec![Says(b"250 a\r\n"), Hangs], "AU"),
+    ] {
+        add(scheme, format!("{does:?}"), talk(scheme, at, &does, false), want, false);
+    }
+    for (scheme, netstrings) in [("qmqp", 1), ("qmtp", 3)] {
+        for (answer, one, each) in [
+            (&b""[..], "UU", "UU"),
+            (b"hello K", "UU", "UU"),
+            (b"3:Ko", "UU", "UU"),
+            (b"3:Kok", "UU", "UU"),
+            (b"03:Kok,", "UU", "UU"),
+            (b"3:xok,3:xok,", "UU", "UU"),
+            (b"0:,0:,", "UU", "UU"),
+            (b"3:\0ok,", "UU", "UU"),
+            (b"3\0:Kok,", "UU", "UU"),
+            (b"1000000000:K", "UU", "UU"),
+            (b"99999999999999999999:K", "UU", "UU"),
+            (b"3:Kok,", "AA", "AU"),
+            (b"3:Kok,3:Ko", "AA", "AU"),
+            (b"3:Zno,", "TT", "TU"),
+            (b"3:Dno,", "PP", "PU"),
+            (b"3:Kok,3:Zno,", "AA", "AT"),
+            (b"3:Dno,3:Kok,", "PP", "PA"),
+            (b"3:Zno,3:Kok,3:Kok,", "TT", "TA"),
+        ] {
+            let want = if scheme == "qmqp" { one } else { each };
+            let steps = vec![HearsNetstrings(netstrings), Says(answer)];
+            add(scheme, answer.escape_ascii().to_string(), steps, want, false);
+        }
+        let whole = || HearsNetstrings(netstrings);
+        add(scheme, "late".into(), vec![whole(), Waits, Says(b"3:Kok,3:Kok,")], "AA", false);
+        add(scheme, "hangs".into(), vec![whole(), Hangs], "UU", false);
+        add(scheme, "hangs in an answer".into(), vec![whole(), Says(b"3:K"), Hangs], "UU", false);
+        add(scheme, "an endless length".into(), vec![whole(), Repeats(b"9")], "UU", false);
+        let long = vec![whole(), Says(b"9999:"), Repeats(b"K")];
+        add(scheme, "an endless answer".into(), long, "UU", false);
+        add(scheme, "never reads".into(), vec![Hangs], "TT", true);
+        add(scheme, "goes in the middle".into(), vec![Hears(b"x")], "TT", true);
+        let early = vec![Says(b"3:Kok,3:Kok,"), HearsAll];
+        add(scheme, "accepts what it has not heard".into(), early, "TT", true);
+    }
+    // Postfix says why it does not go on.
+    add("qmqp", "refuses in the middle".into(), vec![Says(b"3:Dno,"), HearsAll], "PP", true);
+    all
+}
+
+/// Whatever a server does: accepted is only what it has said it accepts; what it may have is told as unsure and
+/// given to nobody else; and the next place gets those that it has not, and no others.
+#[test]
+fn whatever_a_server_does_nobody_is_lost_and_nobody_is_sent_it_twice() {
+    let large = format!("{MESSAGE}{}", "x\n".repeat(16 << 20));
+    let peers = hostile_peers();
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let work = || {
+        while let Some(peer) = peers.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+            withstands(peer, if peer.is_large { &large } else { MESSAGE });
+        }
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..12).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().for_each(|worker| worker.join().unwrap());
+    });
+    said(&format!("{} hostile servers", peers.len()));
+}
+
+fn withstands(peer: &Hostile, message: &str) {
+    let house = House::new();
+    house.control("me", "me.example.org");
+    let program = house.path("next");
+    script(&program, "#!/bin/sh\ncat >/dev/null\nfor one; do echo \"$one\"; done > heard\n");
+    let (port, server) = hostile(peer.steps.clone());
+    let first = format!("{}://127.0.0.1:{port}", peer.scheme);
+    let second = format!("sendmail:{}", program.display());
+    let hangs = peer.steps.iter().any(|does| matches!(does, Hangs));
+    let recipients = ["a@y.example", "b@y.example"];
+    let time = if hangs { "4" } else { "60" };
+    let args = ["--via", &first, "--via", &second, "--timeout", time, "--json", "-f", "s@x.example"];
+    let run = run_with_stdin(house.command("inject", &[&args[..], &recipients].concat()), message);
+    drop(server.join().unwrap());
+    let case = format!("{} {}: {run:?}", peer.scheme, peer.name);
+    let told = run.json().pop().unwrap()["recipients"].clone();
+    let mut retried = Vec::new();
+    for ((want, one), to) in peer.want.chars().zip(told.as_array().unwrap()).zip(recipients) {
+        let (outcome, via) = match want {
+            'A' => ("accepted", &first),
+            'P' => ("permanent", &first),
+            'U' => ("temporary", &first),
+            _ => ("accepted", &second),
+        };
+        assert_eq!(
+            (one["outcome"].as_str().unwrap(), one["via"].as_str().unwrap()),
+            (outcome, &via[..]),
+            "{case}"
+        );
+        assert_eq!(one["unsure"], want == 'U', "{case}");
+        if want == 'T' {
+            retried.push(to);
+        }
+    }
+    let heard = fs::read_to_string(house.path("heard")).unwrap_or_default();
+    let heard: Vec<&str> = heard.lines().skip_while(|word| *word != "--").skip(1).collect();
+    assert_eq!(heard, retried, "{case}");
+    let code = match peer.want {
+        want if want.contains('U') => 75,
+        want if want.contains('P') => 69,
+        _ => 0,
+    };
+    assert_eq!(run.code, Some(code), "{case}");
+}
+
+#[test]
+fn an_answer_without_end_takes_no_memory() {
+    if !have("python3", &["-c", ""]) {
+        return skipped("python3 is not here");
+    }
+    let ground = scratch();
+    let input = ground.path().join("input");
+    fs::write(&input, MESSAGE).unwrap();
+    for peer in hostile_peers().into_iter().filter(|peer| peer.name.starts_with("an endless")) {
+        let (port, server) = hostile(peer.steps);
+        let via = format!("{}://127.0.0.1:{port}", peer.scheme);
+        let (code, memory) =
+            peak_memory(&["inject", "--via", &via, "-f", "s@x", "a@y.example", "b@y.example"], &input);
+        server.join().unwrap();
+        assert_eq!(code, 75, "{}", peer.name);
+        assert!(memory < 64 << 10, "{} {}: {memory} KiB", peer.scheme, peer.name);
+    }
 }

@@ -22,7 +22,7 @@ use line::{Instruction, Line};
 use program::{Ended, Output};
 use trouble::{Place, Trouble};
 
-use crate::deliver::failure::Failure;
+use crate::letter::failure::Failure;
 use crate::mailbox::durable::Dir;
 use crate::transport::Envelope;
 use crate::transport::child::Limits;

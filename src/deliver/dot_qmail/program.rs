@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
 use super::environment::Variables;
-use crate::deliver::failure::Reason;
+use crate::letter::failure::Reason;
 use crate::transport::child::{self, End, Limits, Running};
 
 /// As much of its output as is kept, in bytes.

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::line::Fault;
 use super::program::Ended;
-use crate::deliver::failure::{Failure, Reason};
+use crate::letter::failure::{Failure, Reason};
 use crate::mailbox::error::Error;
 use crate::mailbox::{escaped, shown};
-use crate::transport::Refusal;
+use crate::transport::{Fate, Refusal};
 
 /// Why.
 #[derive(Debug)]
@@ -170,7 +170,7 @@ impl From<Trouble> for Failure {
                 Failure::new(Reason::TryAgain, format!("{place}: cannot run /bin/sh: {source}"))
             }
             Trouble::Queue(refusal) => {
-                let reason = if refusal.permanent { Reason::Refused } else { Reason::TryAgain };
+                let reason = if refusal.fate == Fate::Permanent { Reason::Refused } else { Reason::TryAgain };
                 Failure::new(reason, format!("unable to forward the message: {refusal}"))
             }
             Trouble::Delivery(failure) => failure,

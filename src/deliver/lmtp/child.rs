@@ -16,8 +16,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::Recipients;
 use super::address::Address;
 use super::template::{Parts, Template};
-use crate::deliver::failure::{Failure, Reason};
-use crate::deliver::letter::Letter;
+use crate::letter::Letter;
+use crate::letter::failure::{Failure, Reason};
 use crate::mailbox::error::Error;
 use crate::mailbox::escaped;
 
@@ -210,7 +210,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::deliver::letter::Arriving;
+    use crate::letter::Arriving;
 
     /// Runs `script` for joe-lists@h.example, who has a home: what is said at RCPT, and after DATA.
     fn delivered(

@@ -23,8 +23,8 @@ pub mod template;
 
 use address::Address;
 
-use super::failure::Failure;
-use super::letter::Letter;
+use crate::letter::Letter;
+use crate::letter::failure::Failure;
 
 /// Those for whom mail is taken.
 pub trait Recipients {

@@ -11,8 +11,8 @@ use super::address::Address;
 use super::command::{self, Command};
 use super::data::Unstuffing;
 use super::reply::Reply;
-use crate::deliver::failure::Failure;
-use crate::deliver::letter::{Arriving, Letter};
+use crate::letter::failure::Failure;
+use crate::letter::{Arriving, Letter};
 
 /// The longest line of a command, with its end: eight times what RFC 5321 asks for.
 pub const LONGEST_LINE: usize = 4096;

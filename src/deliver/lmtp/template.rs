@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use super::address::Address;
-use crate::deliver::failure::{Failure, Reason};
+use crate::letter::failure::{Failure, Reason};
 use crate::mailbox::{escaped, shown};
 
 /// The longest name of a file.

@@ -3,6 +3,9 @@
 use super::token::{Kind, Token, Tokens};
 use super::{Fault, Manner, Trouble};
 
+/// As many tokens an address has at most. The longest that a mail system takes has hundreds.
+const MOST: usize = 10_000;
+
 /// An address: its tokens from left to right, comments excepted. `<>` has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address<'a> {
@@ -29,7 +32,7 @@ pub struct List<'a> {
     text: Tokens<'a>,
     parts: Vec<Part>,
     /// Where the tokens of addresses begin, of each from right to left.
-    starts: Vec<usize>,
+    starts: Vec<u32>,
     /// What ended the reading before the list's beginning. Then it has what is to the right of that.
     pub fault: Option<Fault>,
     /// What was let pass.
@@ -39,9 +42,9 @@ pub struct List<'a> {
 /// A [`Piece`], by its place.
 #[derive(Debug, Clone, Copy)]
 enum Part {
-    Word(usize),
-    /// Where it begins, and which of the starts are its own.
-    Address(usize, usize, usize),
+    Word(u32),
+    /// Where it begins, and how many of the starts are its own.
+    Address(u32, u32),
     MissingComma,
 }
 
@@ -59,23 +62,32 @@ impl<'a> List<'a> {
 
     /// Its parts in their order.
     pub fn pieces(&self) -> impl Iterator<Item = Piece<'a>> {
-        self.parts.iter().map(|part| match *part {
-            Part::Word(at) => Piece::Word(self.text.at(at)),
-            Part::Address(at, from, to) => Piece::Address(self.address(at, from, to)),
+        let mut left = &self.starts[..];
+        self.parts.iter().map(move |part| match *part {
+            Part::Word(at) => Piece::Word(self.text.at(at as usize)),
+            Part::Address(at, count) => {
+                let starts = left.split_off(left.len() - count as usize..).unwrap_or_default();
+                Piece::Address(address(&self.text, at, starts))
+            }
             Part::MissingComma => Piece::MissingComma,
         })
     }
 
     /// Its addresses from right to left: that is the order in which qmail-inject has them.
     pub fn addresses(&self) -> impl Iterator<Item = Address<'a>> {
-        self.parts.iter().rev().filter_map(|part| match *part {
-            Part::Address(at, from, to) => Some(self.address(at, from, to)),
+        let mut left = &self.starts[..];
+        self.parts.iter().rev().filter_map(move |part| match *part {
+            Part::Address(at, count) => {
+                let starts = left.split_off(..count as usize).unwrap_or_default();
+                Some(address(&self.text, at, starts))
+            }
             _ => None,
         })
     }
 
-    fn address(&self, at: usize, from: usize, to: usize) -> Address<'a> {
-        Address { at, tokens: self.starts[from..to].iter().rev().map(|&at| self.text.at(at)).collect() }
+    /// How many addresses it has.
+    pub fn count(&self) -> usize {
+        self.parts.iter().filter(|part| matches!(part, Part::Address(..))).count()
     }
 }
 
@@ -175,6 +187,11 @@ pub fn without_route(tokens: &[Token<'_>]) -> usize {
     }
 }
 
+/// The address that begins at `at`; the places of its tokens come from right to left.
+fn address<'a>(text: &Tokens<'a>, at: u32, starts: &[u32]) -> Address<'a> {
+    Address { at: at as usize, tokens: starts.iter().rev().map(|&at| text.at(at as usize)).collect() }
+}
+
 fn parse(tokens: Tokens<'_>) -> List<'_> {
     let text = Tokens::none(b"", tokens.manner());
     let mut parser = Parser {
@@ -246,7 +263,7 @@ impl<'a> Parser<'a> {
                         self.flush_before_another();
                     }
                     self.word_ok = false;
-                    self.list.starts.push(token.at);
+                    self.collect(token.at)?;
                 }
                 // A comment is a blank: it moves behind the address that it stands in.
                 Kind::Comment(_) => self.put(token),
@@ -257,7 +274,7 @@ impl<'a> Parser<'a> {
                 }
                 Kind::Dot | Kind::At | Kind::Left => {
                     self.word_ok = true;
-                    self.list.starts.push(token.at);
+                    self.collect(token.at)?;
                 }
             }
         }
@@ -265,7 +282,17 @@ impl<'a> Parser<'a> {
     }
 
     fn put(&mut self, token: Token<'a>) {
-        self.list.parts.push(Part::Word(token.at));
+        self.list.parts.push(Part::Word(token.at as u32));
+    }
+
+    /// One more token of the address.
+    fn collect(&mut self, at: usize) -> Result<(), Fault> {
+        if self.list.starts.len() - self.address == MOST {
+            self.list.starts.truncate(self.address);
+            return Err(Fault { at, trouble: Trouble::TooLong });
+        }
+        self.list.starts.push(at as u32);
+        Ok(())
     }
 
     /// The name of a group.
@@ -295,7 +322,7 @@ impl<'a> Parser<'a> {
                 {
                     self.put(token);
                 }
-                Some(token) => self.list.starts.push(token.at),
+                Some(token) => self.collect(token.at)?,
                 None => break None,
             }
         };
@@ -303,14 +330,15 @@ impl<'a> Parser<'a> {
         self.end_address(left.as_ref().map_or(right, |left| left.at));
         let Some(left) = left else { return Err(Fault { at: right, trouble: Trouble::BracketNotOpened }) };
         self.put(left);
-        let mut name = Vec::new();
+        let (mut name, mut has_at) = (Vec::new(), false);
         let is_of_name = |token: &Token<'_>| {
             matches!(token.kind, Kind::Comment(_) | Kind::Atom(_) | Kind::Quoted(_) | Kind::At | Kind::Dot)
         };
         while let Some(token) = self.left.last().filter(is_of_name) {
             self.left.pop();
             if !matches!(token.kind, Kind::Comment(_)) {
-                name.push(token.clone());
+                has_at |= token.kind == Kind::At;
+                name.push(token.at as u32);
             }
             self.put(token);
         }
@@ -318,20 +346,17 @@ impl<'a> Parser<'a> {
             self.doubt(at, Trouble::LiteralInName);
         }
         // `joe@example.org <joe@example.org>` is what many programs write.
-        if name.iter().any(|token| token.kind == Kind::At) {
-            name.reverse();
-            let at = name[0].at;
-            let address = Address { at, tokens: name };
-            if address.check().is_err() {
-                self.doubt(at, Trouble::AddressInName);
-            }
+        if let Some(&at) = name.last().filter(|_| has_at)
+            && (name.len() > MOST || address(&self.left, at, &name).check().is_err())
+        {
+            self.doubt(at as usize, Trouble::AddressInName);
         }
         Ok(())
     }
 
     fn flush(&mut self) {
         if let Some(&first) = self.list.starts[self.address..].last() {
-            self.end_address(first);
+            self.end_address(first as usize);
         }
     }
 
@@ -345,12 +370,12 @@ impl<'a> Parser<'a> {
 
     fn end_address(&mut self, at: usize) {
         let from = std::mem::replace(&mut self.address, self.list.starts.len());
-        let tokens = self.list.starts[from..].iter().rev().map(|&at| self.left.at(at)).collect();
-        let address = Address { at, tokens };
-        if let Err(fault) = address.check() {
+        let starts = &self.list.starts[from..];
+        let (at, count) = (at as u32, starts.len() as u32);
+        if let Err(fault) = address(&self.left, at, starts).check() {
             self.doubt(fault.at, fault.trouble);
         }
-        self.list.parts.push(Part::Address(at, from, self.address));
+        self.list.parts.push(Part::Address(at, count));
     }
 
     /// The leftmost is kept, but for one that may cost a recipient.
@@ -364,10 +389,17 @@ impl<'a> Parser<'a> {
 
 /// Whether these are `@a,@b`.
 fn is_route(tokens: &Tokens<'_>) -> bool {
-    let kinds: Vec<Kind<'_>> = tokens.iter().map(|token| token.kind).collect();
-    kinds.split(|kind| *kind == Kind::Comma).all(|hop| {
-        hop.first() == Some(&Kind::At) && hop.iter().filter(|kind| **kind == Kind::At).count() == 1
-    })
+    let mut in_hop = false;
+    for token in tokens.iter() {
+        match token.kind {
+            Kind::At if !in_hop => in_hop = true,
+            Kind::Comma if in_hop => in_hop = false,
+            Kind::At | Kind::Comma => return false,
+            _ if in_hop => {}
+            _ => return false,
+        }
+    }
+    in_hop
 }
 
 #[cfg(test)]

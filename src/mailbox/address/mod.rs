@@ -4,6 +4,7 @@
 //! literals, bytes over 127, and a comma put in where one is missing. No text is too odd to be read; what is
 //! wrong with it is a [`Fault`] with its place.
 
+pub mod display;
 pub mod list;
 pub mod print;
 pub mod token;
@@ -62,6 +63,8 @@ pub enum Trouble {
     BadDomain,
     /// A NUL, or the end of a line.
     Control,
+    /// More words and signs than a list, or than an address, is held with.
+    TooLong,
 }
 
 impl Trouble {
@@ -70,7 +73,13 @@ impl Trouble {
         use Trouble::*;
         matches!(
             self,
-            Unclosed | NotOpened | BracketNotOpened | BracketNotClosed | GroupNotClosed | GroupInGroup
+            Unclosed
+                | NotOpened
+                | BracketNotOpened
+                | BracketNotClosed
+                | GroupNotClosed
+                | GroupInGroup
+                | TooLong
         )
     }
 }
@@ -93,6 +102,7 @@ impl fmt::Display for Trouble {
             Trouble::SecondAt => "an address with two @",
             Trouble::BadDomain => "no domain behind the @",
             Trouble::Control => "an address with a NUL or a line end in it",
+            Trouble::TooLong => "more words and signs than are read: 2000000 in a field, 10000 in an address",
         })
     }
 }

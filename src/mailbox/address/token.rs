@@ -49,19 +49,22 @@ impl Kind<'_> {
     }
 }
 
+/// As many tokens are read of a text: no list that a person or a program has made has more.
+pub const MOST: usize = 2_000_000;
+
 /// The tokens of a text, by where they begin: a header may have hundreds of thousands of them.
 #[derive(Debug, Clone)]
 pub struct Tokens<'a> {
     text: &'a [u8],
     manner: Manner,
-    starts: Vec<usize>,
+    starts: Vec<u32>,
 }
 
 impl<'a> Tokens<'a> {
     /// Reads a text.
     ///
     /// # Errors
-    /// [`Trouble::Unclosed`], [`Trouble::NotOpened`].
+    /// [`Trouble::Unclosed`], [`Trouble::NotOpened`], [`Trouble::TooLong`].
     pub fn read(text: &'a [u8], manner: Manner) -> Result<Tokens<'a>, Fault> {
         let mut starts = Vec::new();
         let mut at = 0;
@@ -70,7 +73,10 @@ impl<'a> Tokens<'a> {
                 at += 1;
                 continue;
             }
-            starts.push(at);
+            match u32::try_from(at) {
+                Ok(start) if starts.len() < MOST => starts.push(start),
+                _ => return Err(Fault { at, trouble: Trouble::TooLong }),
+            }
             (_, at) = kind_at(text, at, manner)?;
         }
         Ok(Tokens { text, manner, starts })
@@ -97,17 +103,17 @@ impl<'a> Tokens<'a> {
 
     /// All, in their order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Token<'a>> {
-        self.starts.iter().map(|&at| self.at(at))
+        self.starts.iter().map(|&at| self.at(at as usize))
     }
 
     /// The last one.
     pub fn last(&self) -> Option<Token<'a>> {
-        self.starts.last().map(|&at| self.at(at))
+        self.starts.last().map(|&at| self.at(at as usize))
     }
 
     /// Takes the last one off.
     pub fn pop(&mut self) -> Option<Token<'a>> {
-        self.starts.pop().map(|at| self.at(at))
+        self.starts.pop().map(|at| self.at(at as usize))
     }
 }
 

@@ -185,8 +185,8 @@ impl Names {
 
     /// Writes the file into a Maildir that nobody sees yet. Its text is on stable storage then, and its name
     /// when `root` is flushed.
-    pub fn create(&self, root: &Dir) -> Result<()> {
-        self.create_as(OsStr::new(FILE_NAME), root, FILE_MODE)
+    pub fn create(&self, root: &Dir, mode: u32) -> Result<()> {
+        self.create_as(OsStr::new(FILE_NAME), root, mode)
     }
 
     /// Puts it in the place of the one that is there; the lock is ours.

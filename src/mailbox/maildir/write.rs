@@ -18,7 +18,7 @@ use std::time::Duration;
 use super::keywords::{self, Letters, Names};
 use super::name;
 use super::quota::Quota;
-use crate::mailbox::durable::{self, Dir};
+use crate::mailbox::durable::{self, Dir, Owner};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::lock::{self, DirLock, Wanted};
 use crate::mailbox::manifest::{Appending, FILE_NAME};
@@ -40,8 +40,32 @@ pub enum Fsync {
 pub const FILE_MODE: u32 = 0o600;
 /// How long a conversion waits for deliveries, which hold the quota's lock for milliseconds.
 const QUOTA_WAIT: Duration = Duration::from_secs(5);
+/// What is made beside the messages.
+const OWN_FILES: [&str; 3] = [FILE_NAME, "maildirfolder", keywords::FILE_NAME];
 /// Mode of directories.
 pub const DIR_MODE: u32 = 0o700;
+
+/// To whom what is made belongs, and what others may do with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ownership {
+    /// To whom; None: to us.
+    pub owner: Option<Owner>,
+    /// The mode of files, subject to the umask; None: [`FILE_MODE`]. Who may read a file may enter its
+    /// directory.
+    pub mode: Option<u32>,
+}
+
+impl Ownership {
+    /// The mode of files.
+    pub fn file_mode(self) -> u32 {
+        self.mode.unwrap_or(FILE_MODE)
+    }
+
+    /// The mode of directories.
+    pub fn dir_mode(self) -> u32 {
+        self.mode.map_or(DIR_MODE, |mode| mode | ((mode & 0o444) >> 2))
+    }
+}
 
 /// The two places a message can end up in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -149,6 +173,7 @@ pub struct Filling {
     one_flush: bool,
     /// With whom it is made.
     together: Option<Arc<Together>>,
+    ownership: Ownership,
     /// One thread creates files at a time: two in one directory only wait for each other inside the
     /// kernel, and dearly.
     creating: Mutex<()>,
@@ -167,6 +192,7 @@ enum Kind {
 struct MadeDirs {
     root: Dir,
     names: Vec<&'static str>,
+    ownership: Ownership,
 }
 
 /// A message that waits in tmp/.
@@ -212,6 +238,8 @@ pub struct Opening<'a> {
     pub take_over: bool,
     /// With whom to flush.
     pub together: Option<&'a Arc<Together>>,
+    /// To whom it is to belong.
+    pub ownership: Ownership,
     /// Set by a signal.
     pub interrupted: &'a AtomicBool,
 }
@@ -229,7 +257,7 @@ impl Filling {
     }
 
     fn stage(opening: Opening<'_>) -> Result<(Filling, Left)> {
-        let Opening { path, fsync, lock_timeout, together, interrupted, .. } = opening;
+        let Opening { path, fsync, lock_timeout, together, ownership, interrupted, .. } = opening;
         let parent = Dir::open(parent_of(path))?;
         let final_name = path.file_name().ok_or_else(|| Error::Destination {
             path: path.to_owned(),
@@ -245,7 +273,7 @@ impl Filling {
                 return Ok((Filling::through(opening)?, left));
             }
             if !parent.exists(&stage_name)? {
-                let root = parent.create_dir(&stage_name, DIR_MODE)?;
+                let root = parent.create_dir(&stage_name, ownership.dir_mode())?;
                 let lock = lock::lock_dir(&root, lock_timeout, interrupted).inspect_err(|_| {
                     // That it could not be locked is what is told.
                     let _ = parent.remove_empty(&stage_name);
@@ -279,7 +307,7 @@ impl Filling {
         drop(entering);
         let final_name = final_name.to_owned();
         let staged = Staged { stage_name, final_name, root, published: false, _lock: lock, parent };
-        let (new, cur) = subdirs(&staged.root, path)?;
+        let (new, cur) = subdirs(&staged.root, path, ownership)?;
         let one_flush = staged.root.syncfs_is_honest();
         let filling = Filling {
             kind: Kind::Staged(staged),
@@ -288,6 +316,7 @@ impl Filling {
             fsync,
             one_flush,
             together: together.cloned(),
+            ownership,
             creating: Mutex::new(()),
             held: AtomicU64::new(0),
         };
@@ -321,7 +350,7 @@ impl Filling {
     fn through(opening: Opening<'_>) -> Result<Filling> {
         let root = Dir::open(opening.path)?;
         let lock = lock::lock_dir(&root, opening.lock_timeout, opening.interrupted)?;
-        let mut made = MadeDirs { root, names: Vec::new() };
+        let mut made = MadeDirs { root, names: Vec::new(), ownership: opening.ownership };
         let tmp = made.open_or_make("tmp")?;
         if lock.is_held() {
             remove_left(&tmp)?;
@@ -341,6 +370,7 @@ impl Filling {
             fsync: opening.fsync,
             one_flush,
             together: opening.together.cloned(),
+            ownership: opening.ownership,
             creating: Mutex::new(()),
             held: AtomicU64::new(0),
         })
@@ -365,7 +395,7 @@ impl Filling {
                     names.add(keyword);
                 }
                 if !nothing {
-                    names.create(root)?;
+                    names.create(root, self.ownership.file_mode())?;
                 }
                 Ok(names)
             }
@@ -385,6 +415,9 @@ impl Filling {
             let mut slices: Vec<IoSlice<'_>> = message.pieces.iter().map(|p| IoSlice::new(p)).collect();
             durable::write_vectored_all(&file, &mut slices).map_err(failed("write"))?;
             durable::set_mtime(&file, message.mtime).map_err(failed("set the time of"))?;
+            if let Some(owner) = self.ownership.owner {
+                durable::give(&file, owner).map_err(failed("change the owner of"))?;
+            }
             if flush_each {
                 durable::sync_file(&file).map_err(failed("flush"))?;
             }
@@ -473,6 +506,25 @@ impl Filling {
         }
     }
 
+    /// Gives all but the messages, which have their owner already, to whom they are to belong; a stage itself
+    /// only when it is published: a killed run's is known by its being ours.
+    pub fn give(&self) -> Result<()> {
+        let Some(owner) = self.ownership.owner else { return Ok(()) };
+        let (root, is_stage) = match &self.kind {
+            Kind::Staged(staged) => (&staged.root, true),
+            Kind::Through { made, .. } => (&made.root, false),
+        };
+        for name in OWN_FILES {
+            root.give_child(OsStr::new(name), owner)?;
+        }
+        if is_stage {
+            for name in ["tmp", "new", "cur"] {
+                root.give_child(OsStr::new(name), owner)?;
+            }
+        }
+        Ok(())
+    }
+
     /// With whom one flush is made for all that is to be safe, if it is.
     fn group(&self) -> Option<&Together> {
         self.together.as_deref().filter(|_| self.fsync == Fsync::Batch && self.one_flush)
@@ -481,16 +533,17 @@ impl Filling {
     fn create(&self, batch: &[Incoming<'_>]) -> Result<Vec<OwnedFd>> {
         let _one_at_a_time = self.creating.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         match &self.kind {
-            Kind::Staged(_) => {
-                batch.iter().map(|m| self.place(m.place).create_file(&m.name, FILE_MODE)).collect()
-            }
+            Kind::Staged(_) => batch
+                .iter()
+                .map(|m| self.place(m.place).create_file(&m.name, self.ownership.file_mode()))
+                .collect(),
             Kind::Through { tmp, waiting, .. } => {
                 let mut waiting = waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
                 batch
                     .iter()
                     .map(|m| {
                         let base = OsString::from_vec(m.base.clone());
-                        let file = tmp.create_file(&base, FILE_MODE)?;
+                        let file = tmp.create_file(&base, self.ownership.file_mode())?;
                         waiting.push(Waiting { base, name: m.name.clone(), place: m.place });
                         Ok(file)
                     })
@@ -522,6 +575,10 @@ impl Filling {
         match &mut self.kind {
             Kind::Staged(staged) => {
                 // The names in it went to stable storage with all the rest.
+                if let Some(owner) = self.ownership.owner {
+                    let failed = Error::io("change the owner of", staged.root.path());
+                    durable::give(&staged.root, owner).map_err(failed)?;
+                }
                 staged.publish(flush && group.is_none())?;
                 *published = self.held.load(Ordering::Relaxed);
                 match group {
@@ -575,8 +632,11 @@ impl Drop for Filling {
 
 impl MadeDirs {
     fn open_or_make(&mut self, name: &'static str) -> Result<Dir> {
-        let (dir, made) = self.root.open_or_create_dir(OsStr::new(name), DIR_MODE)?;
+        let (dir, made) = self.root.open_or_create_dir(OsStr::new(name), self.ownership.dir_mode())?;
         if made {
+            if let Some(owner) = self.ownership.owner {
+                self.root.give_child(OsStr::new(name), owner)?;
+            }
             self.names.push(name);
         }
         Ok(dir)
@@ -643,13 +703,14 @@ fn cannot_tell(stage: &Dir) -> Error {
 }
 
 /// The directories of a new Maildir, as far as an earlier run has not made them.
-fn subdirs(root: &Dir, path: &Path) -> Result<(Dir, Dir)> {
-    let make = |name: &str| root.open_or_create_dir(OsStr::new(name), DIR_MODE).map(|(dir, _)| dir);
+fn subdirs(root: &Dir, path: &Path, ownership: Ownership) -> Result<(Dir, Dir)> {
+    let make =
+        |name: &str| root.open_or_create_dir(OsStr::new(name), ownership.dir_mode()).map(|(dir, _)| dir);
     make("tmp")?;
     let (new, cur) = (make("new")?, make("cur")?);
     let folder = OsStr::new("maildirfolder");
     if is_maildirpp_subfolder(path) && !root.exists(folder)? {
-        root.create_file(folder, FILE_MODE)?;
+        root.create_file(folder, ownership.file_mode())?;
     }
     Ok((new, cur))
 }

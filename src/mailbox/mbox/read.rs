@@ -204,6 +204,12 @@ fn name_other_format(text: &[u8]) -> Option<NotAMailbox> {
         (b"\xff\xfeF\0r\0o\0m\0", "UTF-16 text", Some("turn it into bytes with iconv -f UTF-16 -t UTF-8")),
         (b"\xfe\xff\0F\0r\0o\0m", "UTF-16 text", Some("turn it into bytes with iconv -f UTF-16 -t UTF-8")),
         (b"PK\x03\x04", "a zip archive", Some("unpack it first")),
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive", Some("unpack it first")),
+        (b"Rar!\x1a\x07", "a rar archive", Some("unpack it first")),
+        (b"LZIP\x01", "compressed with lzip", Some("unpack it first: lzip -d")),
+        (b"\x04\x22\x4d\x18", "compressed with lz4", Some("unpack it first: lz4 -d")),
+        (b"\x1f\x9d", "compressed with compress", Some("unpack it first: uncompress")),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Outlook msg file", Some("convert it with msgconvert")),
         (b"\x89PNG", "a PNG image", None),
         (b"\xff\xd8\xff", "a JPEG image", None),
         (b"GIF8", "a GIF image", None),
@@ -229,6 +235,13 @@ fn no_separator(text: &[u8], scan: &Scan) -> NotAMailbox {
             instead: if is_message(text) { Instead::Message } else { Instead::Other },
         };
     }
+    if first.trim_ascii().iter().all(u8::is_ascii_digit) && is_message(&text[first.len()..]) {
+        return NotAMailbox {
+            reason: "it is one message as Apple Mail keeps it (emlx), behind a line with its length".into(),
+            mend: Some("export the mailbox from Apple Mail, or take the first line off".into()),
+            instead: Instead::MaybeMail,
+        };
+    }
     let reason = match scan.candidates.len() {
         0 => format!("no line of its {bytes} bytes begins with \"From \""),
         n => format!("none of its {n} lines that begin with \"From \" is a separator"),
@@ -245,7 +258,7 @@ fn no_separator(text: &[u8], scan: &Scan) -> NotAMailbox {
 /// Whether this begins with a header that has a field that only mail has: much else begins with a word and
 /// a colon.
 pub fn is_message(text: &[u8]) -> bool {
-    const MAIL: [&str; 10] = [
+    const MAIL: [&str; 13] = [
         "From",
         "Received",
         "Return-Path",
@@ -253,10 +266,14 @@ pub fn is_message(text: &[u8]) -> bool {
         "Date",
         "Subject",
         "To",
+        "Cc",
         "Delivered-To",
         "MIME-Version",
+        "Content-Type",
         "Reply-To",
+        "Newsgroups",
     ];
+    let text = text.strip_prefix(scan::BOM).unwrap_or(text);
     if !header::is_field_line(&text[..scan::line_end(text, 0)]) {
         return false;
     }

@@ -1,18 +1,20 @@
-//! To the first place that takes the message, for each recipient.
+//! A message is handed on: to the first place that takes it, for each recipient. A place is a next hop, or a
+//! mailbox here.
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use super::child::Limits;
-use super::net::{Connection, Patience};
-use super::outcome::{Fate, Outcome};
-use super::place::Place;
-use super::smtp::Protocol;
-use super::{Envelope, Message, qmqp, qmtp, queue, sendmail, smtp};
 use crate::deliver::draft::Draft;
-use crate::deliver::failure::Failure;
-use crate::deliver::{self, Rules, Target, envelope};
+use crate::deliver::{self, Rules, Target};
+use crate::letter::envelope;
+use crate::letter::failure::Failure;
 use crate::mailbox::shown;
+use crate::transport::child::Limits;
+use crate::transport::net::{Connection, Patience};
+use crate::transport::outcome::{Fate, Outcome};
+use crate::transport::place::Place;
+use crate::transport::smtp::Protocol;
+use crate::transport::{Envelope, Message, qmqp, qmtp, queue, sendmail, smtp};
 
 /// How to go about it.
 #[derive(Debug, Clone, Copy)]
@@ -27,9 +29,9 @@ pub struct How<'a> {
 
 /// What became of the message for a recipient, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told<'a> {
-    /// The place that has answered last.
-    pub by: &'a Place,
+pub struct Told {
+    /// The place that has answered last: which of those that were to be asked.
+    pub by: usize,
     /// What it answered.
     pub outcome: Outcome,
 }
@@ -39,16 +41,11 @@ pub struct Told<'a> {
 /// they would get it twice. So may those, later, who were told of it as temporary; nobody can know.
 ///
 /// What comes back is one for each recipient, in order; none, if there are no places.
-pub fn send<'p>(
-    places: &'p [Place],
-    message: &Message<'_>,
-    envelope: &Envelope,
-    how: &How<'_>,
-) -> Vec<Told<'p>> {
-    let mut told: Vec<Option<Told<'p>>> = vec![None; envelope.recipients.len()];
-    for place in places {
+pub fn send(places: &[Place], message: &Message<'_>, envelope: &Envelope, how: &How<'_>) -> Vec<Told> {
+    let mut told: Vec<Option<Told>> = vec![None; envelope.recipients.len()];
+    for (by, place) in places.iter().enumerate() {
         let is_open =
-            |one: &Option<Told<'_>>| one.as_ref().is_none_or(|told| told.outcome.fate == Fate::Temporary);
+            |one: &Option<Told>| one.as_ref().is_none_or(|told| told.outcome.fate == Fate::Temporary);
         let left: Vec<usize> = (0..told.len()).filter(|&n| is_open(&told[n])).collect();
         // The first place is asked even so: it says that we are interrupted.
         let interrupted = how.patience.interrupted.load(Ordering::Relaxed);
@@ -59,7 +56,7 @@ pub fn send<'p>(
         let part = Envelope { sender: envelope.sender.clone(), recipients };
         let outcomes = send_to(place, message, &part, how);
         for (n, outcome) in left.into_iter().zip(outcomes) {
-            told[n] = Some(Told { by: place, outcome });
+            told[n] = Some(Told { by, outcome });
         }
     }
     told.into_iter().flatten().collect()
@@ -131,13 +128,6 @@ fn store(
     Ok(Outcome { fate: Fate::Accepted, status: None, text })
 }
 
-impl From<Failure> for Outcome {
-    fn from(failure: Failure) -> Outcome {
-        let fate = if failure.reason.is_temporary() { Fate::Temporary } else { Fate::Permanent };
-        Outcome::ours(fate, failure.reason.status(), failure.text)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -175,7 +165,7 @@ mod tests {
         let how = how(&locks);
         let envelope = envelope("", &["a@y", "b@y", "c@y", "d@y", "e@y"]);
         let told = send(&places, &Message::whole(&letter), &envelope, &how);
-        let told: Vec<_> = told.iter().map(|told| (told.outcome.fate, told.by == &places[0])).collect();
+        let told: Vec<_> = told.iter().map(|told| (told.outcome.fate, told.by == 0)).collect();
         assert_eq!(
             told,
             [(Accepted, true), (Permanent, true), (Accepted, false), (Unsure, true), (Unsure, true)]
@@ -188,12 +178,12 @@ mod tests {
     fn nothing_more_is_tried_once_interrupted() {
         let last = Peer::plays(|_| ());
         let nowhere = Place::LmtpUnix("/nowhere/socket".into());
-        let places = [nowhere.clone(), qmtp(&last)];
+        let places = [nowhere, qmtp(&last)];
         let letter = letter(b"x");
         let locks = no_locks();
         let how = How { patience: Patience { interrupted: &ALWAYS, ..PATIENT }, ..how(&locks) };
         let told = send(&places, &Message::whole(&letter), &envelope("", &["a@y"]), &how);
-        assert_eq!((told[0].outcome.fate, told[0].by), (Temporary, &nowhere));
+        assert_eq!((told[0].outcome.fate, told[0].by), (Temporary, 0));
     }
 
     fn how(locks: &Wanted) -> How<'_> {

@@ -1,4 +1,10 @@
-//! A message on its way in: read once, before anything of a mailbox is touched.
+//! A message on its way: read once, before anything of a mailbox is touched or anything is sent.
+//!
+//! What all know who have it in hand, those who take it in and those who hand it on: the message itself,
+//! [`envelope`] the addresses it goes by, [`failure`] why it did not get there.
+
+pub mod envelope;
+pub mod failure;
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -6,11 +12,11 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::failure::{Failure, Reason};
 use crate::mailbox::durable;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::header;
 use crate::mailbox::input::Input;
+use failure::{Failure, Reason};
 
 /// How much of a message is held in memory; what is longer goes into a file without a name.
 const IN_MEMORY: usize = 8 << 20;

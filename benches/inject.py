@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""How long it takes to hand mail on, beside Postfix's own programs.
+
+usage: benches/inject.py [ROUNDS [MESSAGES]]          (5 rounds, 2000 messages)
+
+One message to 1,000 recipients, over and over; and MESSAGES messages from a shell loop, a process each, as scripts
+send them. All go to sinks on this machine, which keep nothing: Postfix's smtp-sink and qmqp-sink, and one for QMTP
+below. Postfix's sendmail puts them into a queue of its own on tmpfs, which no daemon empties. The commands of a
+round run in turn; medians of the rounds, and the median of each round's ratios to the first of the group, which is
+what to believe on a machine that does other things besides. As root, with Postfix's programs and a release build.
+"""
+
+import contextlib
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BINARY = os.path.join(TOP, "target/release/mailferry")
+HEADER = (b"From: ann@example.org\nTo: list@example.org\nDate: 3 Feb 2001 04:05:06 -0000\n"
+          b"Message-ID: <1@example.org>\nSubject: how long it takes\n\n")
+BODY = b"line of a letter of the usual size\n" * 110
+# As many in one go as make a time that can be measured.
+TIMES = 20
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def sink(program, *options):
+    port = free_port()
+    # As a daemon of Postfix it refuses to be root.
+    options += ("-u", "nobody") if program == "smtp-sink" else ()
+    child = subprocess.Popen([program, *options, f"127.0.0.1:{port}", "100"], cwd="/", stderr=subprocess.DEVNULL)
+    try:
+        while True:
+            with contextlib.suppress(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            time.sleep(0.01)
+        yield port
+    finally:
+        child.terminate()
+        child.wait()
+
+
+def netstring(file):
+    length = 0
+    while (byte := file.read(1)) != b":":
+        if not byte.isdigit():
+            raise EOFError
+        length = 10 * length + int(byte)
+    text = file.read(length)
+    if file.read(1) != b",":
+        raise EOFError
+    return text
+
+
+def serve_qmtp(listener):
+    while True:
+        with listener.accept()[0] as client, client.makefile("rb") as file:
+            with contextlib.suppress(EOFError):
+                while True:
+                    netstring(file)
+                    netstring(file)
+                    addresses = netstring(file)
+                    count = 0
+                    while addresses:
+                        length, _, rest = addresses.partition(b":")
+                        addresses = rest[int(length) + 1:]
+                        count += 1
+                    client.sendall(b"3:Kok," * count)
+
+
+def qmtp_sink():
+    listener = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=serve_qmtp, args=(listener,), daemon=True).start()
+    return listener.getsockname()[1]
+
+
+def postfix(root):
+    """The directory of a configuration whose queue takes mail, and nothing else."""
+    queue, configuration = os.path.join(root, "queue"), os.path.join(root, "postfix")
+    os.mkdir(configuration)
+    for name, owner, group, mode in (("", "root", "root", 0o755), ("maildrop", "postfix", "postdrop", 0o730),
+                                     ("public", "postfix", "postdrop", 0o710)):
+        path = os.path.join(queue, name)
+        os.mkdir(path)
+        shutil.chown(path, owner, group)
+        os.chmod(path, mode)
+    with open(os.path.join(configuration, "main.cf"), "w") as file:
+        file.write(f"compatibility_level = 3.6\nqueue_directory = {queue}\ndata_directory = {root}\n"
+                   f"myhostname = mx.example.org\nmaillog_file = {root}/log\nmaillog_file_prefixes = {root}\n")
+    open(os.path.join(configuration, "master.cf"), "w").close()
+    return configuration
+
+
+def loop(count, command, message):
+    """A script that runs this so often, as scripts do."""
+    return f"i=0; while [ $i -lt {count} ]; do {command} < {message} || exit 1; i=$((i+1)); done"
+
+
+def compare(title, rounds, each, commands):
+    print(f"\n{title}\n")
+    times = {name: [] for name, _ in commands}
+    for n in range(rounds):
+        # The first goes last in every other round.
+        for name, script in commands if n % 2 == 0 else reversed(commands):
+            started = time.perf_counter()
+            subprocess.run(["sh", "-c", script], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            times[name].append(time.perf_counter() - started)
+    reference = times[commands[0][0]]
+    for name, _ in commands:
+        ratio = statistics.median(b / a for a, b in zip(reference, times[name]))
+        print(f"| `{name}` | {statistics.median(times[name]) / each * 1e3:.2f} ms | {ratio:.2f} |", flush=True)
+
+
+def main():
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    messages = int(sys.argv[2]) if len(sys.argv) > 2 else 2000
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as root, sink("smtp-sink") as smtp, sink("qmqp-sink") as qmqp:
+        os.chmod(root, 0o755)
+        message = os.path.join(root, "message")
+        with open(message, "wb") as file:
+            file.write(HEADER + BODY)
+        os.makedirs(os.path.join(root, "qmail/control"))
+        for name, line in (("me", "client.example.org"), ("qmqpservers", f"127.0.0.1:{qmqp}")):
+            with open(os.path.join(root, "qmail/control", name), "w") as file:
+                file.write(line + "\n")
+        link = os.path.join(root, "sendmail")
+        os.symlink(BINARY, link)
+        os.environ["QMAILHOME"] = os.path.join(root, "qmail")
+        os.environ["MAIL_CONFIG"] = postfix(root)
+        os.environ.pop("QMAILQUEUE", None)
+
+        source = f"-c -l {len(BODY)} -f s@example.org"
+        theirs = {"smtp": f"smtp-source {source}", "qmqp": f"qmqp-source {source}"}
+        ports = {"smtp": smtp, "qmqp": qmqp, "qmtp": qmtp_sink()}
+
+        def their(program, count, recipients=""):
+            return f"{theirs[program]} {recipients} -t r@example.org -m {count} 127.0.0.1:{ports[program]}"
+
+        def ours(scheme, recipients="r@example.org"):
+            return f"{BINARY} inject -f s@example.org -a --via {scheme}://127.0.0.1:{ports[scheme]} {recipients}"
+
+        many = " ".join(f"{n}r@example.org" for n in range(1, 1001))
+        compare("One message to 1,000 recipients, by SMTP", rounds, TIMES, [
+            ("smtp-source -r 1000 -m 1", loop(TIMES, their("smtp", 1, "-r 1000"), message)),
+            ("mailferry inject --via smtp://", loop(TIMES, ours("smtp", many), message)),
+        ])
+        compare("The same by QMQP and QMTP", rounds, TIMES, [
+            ("qmqp-source -r 1000 -m 1", loop(TIMES, their("qmqp", 1, "-r 1000"), message)),
+            ("mailferry inject --via qmqp://", loop(TIMES, ours("qmqp", many), message)),
+            ("mailferry inject --via qmtp://", loop(TIMES, ours("qmtp", many), message)),
+        ])
+        print(f"\n{messages} messages, a process each; the time of one")
+        compare("By SMTP", rounds, messages, [
+            ("smtp-source -m 1", loop(messages, their("smtp", 1), message)),
+            ("mailferry inject --via smtp://", loop(messages, ours("smtp"), message)),
+            (f"smtp-source -m {messages}, one process", their("smtp", messages)),
+            ("true", loop(messages, "/bin/true", message)),
+        ])
+        compare("By QMQP", rounds, messages, [
+            ("qmqp-source -m 1", loop(messages, their("qmqp", 1), message)),
+            ("mailferry inject --via qmqp://", loop(messages, ours("qmqp"), message)),
+        ])
+        compare("By the name of sendmail", rounds, messages, [
+            ("sendmail of Postfix", loop(messages, "/usr/sbin/sendmail -f s@example.org r@example.org", message)),
+            ("our link on a null client, to QMQP", loop(messages, f"{link} -f s@example.org r@example.org", message)),
+        ])
+        waiting = len(os.listdir(os.path.join(root, "queue/maildrop")))
+        assert waiting == rounds * messages, f"Postfix's sendmail queued {waiting}"
+
+
+main()

@@ -1,0 +1,116 @@
+//! A null client: without a queue program, the servers of `control/qmqpservers` take what is injected.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::thread::{self, JoinHandle};
+
+use crate::golden::set_mode;
+use crate::golden_inject::House;
+use crate::support::*;
+
+const MAIL: &str = "To: bob@x.example\n\nbody\n";
+
+/// A server for so many clients, which answers all alike; its port, and what it was sent.
+fn server(clients: usize, answer: &'static str) -> (u16, JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serve = move || {
+        let one = |_| {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut length = Vec::new();
+            let mut byte = [0];
+            while byte != *b":" {
+                stream.read_exact(&mut byte).unwrap();
+                length.push(byte[0]);
+            }
+            let digits = std::str::from_utf8(&length[..length.len() - 1]).unwrap();
+            let mut package = vec![0; digits.parse::<usize>().unwrap() + 1];
+            stream.read_exact(&mut package).unwrap();
+            write!(stream, "{}:{answer},", answer.len()).unwrap();
+            String::from_utf8(package).unwrap()
+        };
+        (0..clients).map(one).collect()
+    };
+    (port, thread::spawn(serve))
+}
+
+/// A port where nobody is.
+fn dead() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+fn house(servers: &str) -> House {
+    let house = House::new();
+    house.control("me", "me.example.org");
+    house.control("qmqpservers", servers);
+    house
+}
+
+fn send(house: &House, name: &str) -> Run {
+    let args: &[&str] = if name == "sendmail" { &["-t"] } else { &[] };
+    let mut command = house.command(name, args);
+    command.env_remove("QMAILQUEUE").env("USER", "ann");
+    run_with_stdin(command, MAIL)
+}
+
+#[test]
+fn without_a_queue_the_first_server_that_answers_takes_the_mail() {
+    let (port, sent) = server(3, "Kok 1 qp 2");
+    let house = house(&format!("# ours\n\n127.0.0.1:{} \t\n127.0.0.1:{port}\n127.0.0.1:{}", dead(), dead()));
+    for name in ["sendmail", "qmail-inject", "inject"] {
+        send(&house, name).exits(0);
+    }
+    for package in sent.join().unwrap() {
+        assert!(
+            package.contains("\nTo: bob@x.example\n\nbody\n,18:ann@me.example.org,13:bob@x.example,"),
+            "{package}"
+        );
+    }
+}
+
+#[test]
+fn a_queue_program_comes_before_the_servers() {
+    let house = house(&format!("127.0.0.1:{}", dead()));
+    std::fs::create_dir(house.path("bin")).unwrap();
+    std::fs::copy(house.path("queue"), house.path("bin/qmail-queue")).unwrap();
+    set_mode(&house.path("bin/qmail-queue"), 0o755);
+    for name in ["sendmail", "inject"] {
+        send(&house, name).exits(0);
+        assert!(house.queued().is_some());
+        std::fs::remove_file(house.path("queued_message")).unwrap();
+    }
+    // One that was named and is not there is missed, and nothing goes to a server in its stead.
+    std::fs::remove_dir_all(house.path("bin")).unwrap();
+    let (port, _) = server(1, "Kok");
+    house.control("qmqpservers", &format!("127.0.0.1:{port}"));
+    for (name, exit) in [("sendmail", 111), ("inject", 75)] {
+        let mut command = house.command(name, &["bob@x.example"]);
+        command.env("QMAILQUEUE", house.path("gone"));
+        run_with_stdin(command, MAIL).exits(exit).complains(&["gone"]);
+    }
+}
+
+#[test]
+fn what_the_servers_say_is_the_exit_code() {
+    for (answer, qmail, sysexits) in
+        [("Dno (#5.7.1)", 100, 69), ("Zlater (#4.3.0)", 111, 75), ("hello", 111, 75)]
+    {
+        let (port, sent) = server(2, answer);
+        let house = house(&format!("127.0.0.1:{port}"));
+        let said = answer.trim_start_matches(['D', 'Z']);
+        send(&house, "sendmail").exits(qmail).complains(&["qmail-inject: fatal: ", said, &port.to_string()]);
+        send(&house, "inject").exits(sysexits).complains(&[said]);
+        sent.join().unwrap();
+    }
+    let house = house(&format!("127.0.0.1:{}\n127.0.0.1:{}", dead(), dead()));
+    send(&house, "sendmail").exits(111).complains(&["refused"]);
+    send(&house, "inject").exits(75).complains(&["refused"]);
+}
+
+#[test]
+fn a_typing_error_in_the_list_of_servers_is_told_and_nothing_is_sent() {
+    let (port, _) = server(1, "Kok");
+    let house = house(&format!("127.0.0.1:{port}\nqmqp://mail1"));
+    send(&house, "sendmail").exits(111).complains(&["control/qmqpservers", "qmqp://mail1"]);
+    send(&house, "inject").exits(75).complains(&["4.3.5 ", "control/qmqpservers", "qmqp://mail1"]);
+}

@@ -1,0 +1,433 @@
+//! A whole tree of mail, moved in one command: every mailbox in it becomes a folder, whatever program laid it,
+//! and what is passed over is named.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::*;
+use crate::undisturbed::random;
+
+const NOBODY: u32 = 65534;
+
+/// A tree that is made file by file.
+struct Tree(TempDir);
+
+impl Tree {
+    fn new() -> Tree {
+        let tree = Tree(scratch());
+        fs::create_dir(tree.root()).unwrap();
+        tree
+    }
+
+    fn root(&self) -> PathBuf {
+        self.0.path().join("Mail")
+    }
+
+    fn out(&self) -> PathBuf {
+        self.0.path().join("Out")
+    }
+
+    fn put(&self, name: &str, content: impl AsRef<[u8]>) -> &Tree {
+        let path = self.root().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+        self
+    }
+
+    /// An mbox with the messages of these numbers.
+    fn mbox(&self, name: &str, numbers: std::ops::Range<u32>) -> &Tree {
+        self.put(name, numbers.map(|n| mail_with(n, "RO")).collect::<String>())
+    }
+
+    fn maildir(&self, name: &str, mail: &[(&str, u32)]) -> &Tree {
+        for directory in ["tmp", "new", "cur"] {
+            fs::create_dir_all(self.root().join(name).join(directory)).unwrap();
+        }
+        for (file, n) in mail {
+            self.put(&format!("{name}/{file}"), format!("Subject: message {n}\n\nbody {n}\n"));
+        }
+        self
+    }
+
+    fn convert(&self, options: &[&str]) -> Run {
+        self.convert_to(options, self.out().to_str().unwrap())
+    }
+
+    fn convert_to(&self, options: &[&str], to: &str) -> Run {
+        let (root, mut args) = (self.root(), Vec::new());
+        args.extend(options);
+        args.extend([root.to_str().unwrap(), to]);
+        run(convert_command(args))
+    }
+}
+
+/// Its folders in the summary, and how many messages each has.
+fn folders(run: &Run) -> BTreeMap<String, u64> {
+    let table = run.summary()["table"].as_array().unwrap().clone();
+    let row = |row: &Value| (row["folder"].as_str().unwrap().to_owned(), count(row, "messages_found"));
+    table.iter().map(row).collect()
+}
+
+/// The findings of a code, by the file they are of, less the directory before `Mail/`.
+fn found(run: &Run, code: &str) -> BTreeSet<String> {
+    let of_code = run.findings().into_iter().filter(|finding| finding["code"] == code);
+    of_code
+        .map(|finding| {
+            let path = finding["path"].as_str().unwrap();
+            path.split_once("/Mail/").map_or(path, |(_, path)| path).to_owned()
+        })
+        .collect()
+}
+
+/// One of everything that people have.
+fn everything() -> Tree {
+    let tree = Tree::new();
+    let long = "long ".repeat(48);
+    tree.mbox("INBOX", 0..3).mbox("Inbox", 3..5).mbox("inbox", 5..6);
+    // Thunderbird
+    tree.mbox("Inbox.sbd/Entwürfe", 10..12)
+        .mbox("Inbox.sbd/a.sbd/b.sbd/c", 12..13)
+        .put("Inbox.msf", "// <!-- <mdb:mork");
+    // Apple Mail, pipermail, MMDF, pine
+    tree.mbox("Apple.mbox/mbox", 20..22).put("Apple.mbox/table_of_contents", "");
+    let frame = "\x01\x01\x01\x01\n";
+    tree.put("mmdf", format!("{frame}Subject: message 23\n\nbody 23\n{frame}"));
+    tree.put("lists/2005-November.txt.gz", gzip(&many(4)));
+    tree.mbox("mail/saved-messages", 30..32).mbox("mail/v1.2", 32..33).mbox("mail/R&D", 33..34);
+    // Maildirs: Maildir++ and fs
+    tree.maildir("Maildir", &[("cur/1000000040.M1.h:2,FS", 40), ("new/1000000041.M1.h", 41)]);
+    tree.maildir("Maildir/.Archiv.Entw&APw-rfe", &[("cur/1000000042.M1.h:2,RS", 42)]);
+    tree.maildir("fs/deep/er", &[("cur/1000000043.M1.h:2,", 43)]);
+    // MH, and messages saved one by one
+    tree.put("mh/1", "From: a@b\nSubject: message 50\n\nbody 50\n")
+        .put("mh/2", "From: a@b\nSubject: message 51\n\nbody 51\n");
+    tree.put("mh/.mh_sequences", "unseen: 1-2\n");
+    // Names
+    tree.mbox(&long, 60..61)
+        .mbox("names/Work", 61..62)
+        .mbox("names/work", 62..63)
+        .mbox("names/tab\there", 63..64);
+    // Nothing of these is mail.
+    tree.put("Trash", "")
+        .put("README", "Once upon a time\n")
+        .put("image.png", "\x7fPNG")
+        .put("filters.lock", "");
+    tree.put(".subscriptions", "INBOX\nmail/saved-messages\nnames/Work\ngone\n");
+    symlink(".", tree.root().join("loop")).unwrap();
+    symlink("nowhere", tree.root().join("dangling")).unwrap();
+    symlink("mail/v1.2", tree.root().join("link")).unwrap();
+    let _ = UnixListener::bind(tree.root().join("socket")).unwrap();
+    tree
+}
+
+/// What `everything` holds, folder by folder.
+const EVERYTHING: [(&str, u64); 22] = [
+    ("INBOX", 3),
+    ("Apple", 2),
+    ("Inbox (2)", 2),
+    ("Inbox (2)/Entwürfe", 2),
+    ("Inbox (2)/a/b/c", 1),
+    ("Maildir", 2),
+    ("Maildir/Archiv/Entwürfe", 1),
+    ("Trash", 0),
+    ("fs/deep/er", 1),
+    ("inbox (3)", 1),
+    ("lists/2005-November", 4),
+    ("mail/R&D", 1),
+    ("mail/saved-messages", 2),
+    ("mail/v1.2", 1),
+    ("mh", 2),
+    ("mmdf", 1),
+    ("names/Work", 1),
+    ("names/tab\\there", 1),
+    ("names/work (2)", 1),
+    ("", 1),
+    ("", 0),
+    ("", 0),
+];
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[track_caller]
+fn holds_everything(run: &Run) {
+    let mut all = folders(run);
+    let long: Vec<String> = all.keys().filter(|name| name.starts_with("long ")).cloned().collect();
+    assert_eq!(long.iter().map(|name| all.remove(name)).collect::<Vec<_>>(), [Some(1)], "{all:#?}");
+    let expected: BTreeMap<String, u64> = EVERYTHING
+        .iter()
+        .filter(|(name, _)| !name.is_empty())
+        .map(|(name, n)| ((*name).to_owned(), *n))
+        .collect();
+    assert_eq!(all, expected);
+}
+
+#[test]
+fn one_of_everything_arrives_and_what_is_no_mail_is_named() {
+    let tree = everything();
+    let run = tree.convert(&["-v"]).exits(0);
+    holds_everything(&run);
+    assert_eq!(
+        found(&run, "tree-skipped").into_iter().collect::<Vec<_>>(),
+        [
+            "Apple.mbox/table_of_contents",
+            "Inbox.msf",
+            "README",
+            "dangling",
+            "filters.lock",
+            "image.png",
+            "link",
+            "loop",
+            "mh/.mh_sequences",
+            "socket"
+        ]
+    );
+    let lines: Vec<String> =
+        fs::read_to_string(tree.out().join("subscriptions")).unwrap().lines().map(str::to_owned).collect();
+    assert_eq!(lines, ["V\t2", "", "INBOX", "mail\tsaved-messages", "names\tWork"]);
+    // Flags, and what was unread.
+    let archived = messages(&tree.out().join(".Maildir.Archiv.Entw&APw-rfe"));
+    assert_eq!(archived[0].flags.as_deref(), Some("RS"));
+    // Nothing of the source has changed, and nothing else is left.
+    assert!(paths(&tree.0.path().join("Out")).iter().all(|path| !path.contains("partial")));
+}
+
+#[test]
+fn the_same_command_again_writes_nothing_and_new_mail_arrives() {
+    let tree = everything();
+    tree.convert(&[]).exits(0);
+    let before = lasting(&tree.out());
+    let again = tree.convert(&[]).exits(0);
+    assert_eq!(count(&again.summary(), "written"), 0);
+    assert_eq!(lasting(&tree.out()), before);
+    let grown = [fs::read(tree.root().join("mail/v1.2")).unwrap(), mail(99).into_bytes()].concat();
+    tree.put("mail/v1.2", grown).mbox("mail/late", 100..103);
+    let more = tree.convert(&[]).exits(0);
+    assert_eq!(count(&more.summary(), "written"), 4);
+}
+
+#[test]
+fn a_tree_in_the_layout_fs_has_its_inbox_beside_the_others() {
+    let tree = everything();
+    let run = tree.convert(&["--layout", "fs"]).exits(0);
+    holds_everything(&run);
+    for folder in [
+        "INBOX",
+        "Inbox (2)",
+        "Inbox (2)/a/b/c",
+        "mail/v1.2",
+        "names/tab\\09here",
+        "Maildir/Archiv/Entw&APw-rfe",
+    ] {
+        assert!(tree.out().join(folder).join("cur").is_dir(), "{folder}");
+    }
+}
+
+/// To Maildirs of either layout, and as mboxes back; then the mail of each folder is what it was.
+#[test]
+fn a_tree_comes_back() {
+    for layout in ["maildir++", "fs"] {
+        let tree = everything();
+        let there = tree.convert(&["--layout", layout]).exits(0);
+        let back = tree.0.path().join("Back/");
+        let run = run(convert_command([tree.out().to_str().unwrap(), &format!("mbox:{}", back.display())]))
+            .exits(0);
+        assert_eq!(count(&run.summary(), "messages_found"), count(&there.summary(), "messages_found"));
+        // By the names they had, as far as files can have them.
+        for (file, subjects) in [
+            ("INBOX", vec!["message 0", "message 1", "message 2"]),
+            ("Inbox (2)", vec!["message 3", "message 4"]),
+            ("Inbox (2).sbd/Entwürfe", vec!["message 10", "message 11"]),
+            ("mail/v1.2", vec!["message 32"]),
+            ("Maildir.sbd/Archiv/Entwürfe", vec!["message 42"]),
+            ("names/tab\\09here", vec!["message 63"]),
+        ] {
+            let text = fs::read_to_string(back.join(file)).unwrap_or_else(|e| panic!("{layout} {file}: {e}"));
+            let found: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("Subject: ")).collect();
+            assert_eq!(found, subjects, "{layout} {file}");
+        }
+    }
+}
+
+#[test]
+fn one_bad_file_never_stops_the_rest() {
+    let tree = everything();
+    tree.put("bad.gz", &gzip(&many(50))[..200]).put("babyl", "BABYL OPTIONS: -*- rmail -*-\n");
+    let outside = tree.0.path().join("outside");
+    fs::write(&outside, mail(1)).unwrap();
+    symlink(&outside, tree.root().join("out")).unwrap();
+    let run = tree.convert(&[]).exits(1);
+    assert_eq!(found(&run, "tree-mail-skipped").into_iter().collect::<Vec<_>>(), ["babyl", "bad.gz", "out"]);
+    holds_everything(&run);
+}
+
+/// Root can read all: so somebody else runs it.
+#[test]
+fn what_cannot_be_read_is_listed_and_the_rest_arrives() {
+    let tree = Tree::new();
+    tree.mbox("readable", 0..2).mbox("secret", 2..4).mbox("closed/inside", 4..5);
+    for name in ["secret", "closed"] {
+        fs::set_permissions(tree.root().join(name), fs::Permissions::from_mode(0o0)).unwrap();
+    }
+    fs::set_permissions(tree.0.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let mut command = mailferry(["convert", "--json", "--lock", "none"]);
+    command.arg(tree.root()).arg(tree.out());
+    if rustix::process::geteuid().is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let run = run(command).exits(1);
+    assert_eq!(found(&run, "tree-mail-skipped").into_iter().collect::<Vec<_>>(), ["closed", "secret"]);
+    assert_eq!(count(&run.summary(), "written"), 2);
+    fs::set_permissions(tree.root().join("closed"), fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+#[test]
+fn symbolic_links_are_followed_on_request_and_never_out() {
+    let tree = Tree::new();
+    tree.mbox("real", 0..2).mbox("dir/inside", 2..3);
+    symlink("real", tree.root().join("alias")).unwrap();
+    symlink("dir", tree.root().join("also")).unwrap();
+    symlink("..", tree.root().join("dir/up")).unwrap();
+    let outside = tree.0.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("mbox"), mail(9)).unwrap();
+    symlink(&outside, tree.root().join("out")).unwrap();
+    let run = tree.convert(&["--follow"]).exits(1);
+    let expected = [("alias", 2), ("also/inside", 1), ("dir/inside", 1), ("real", 2)];
+    assert_eq!(folders(&run), expected.map(|(name, n)| (name.to_owned(), n)).into());
+    assert_eq!(found(&run, "tree-mail-skipped").into_iter().collect::<Vec<_>>(), ["out"]);
+}
+
+#[test]
+fn folders_go_where_they_are_told_to() {
+    let tree = Tree::new();
+    tree.mbox("Sent Items", 0..2)
+        .mbox("Sent", 2..3)
+        .mbox("Sent Items.sbd/2005", 3..4)
+        .mbox("lists/qmail", 4..5);
+    let run = tree.convert(&["--map", "Sent Items=Sent", "--map", "lists=Lists/old"]).exits(0);
+    let paths: Vec<String> = names(&tree.out()).into_iter().filter(|name| name.starts_with('.')).collect();
+    assert_eq!(paths, [".Lists.old.qmail", ".Sent", ".Sent.2005"]);
+    assert_eq!(messages(&tree.out().join(".Sent")).len(), 3);
+    assert_eq!(count(&run.summary(), "written"), 5);
+
+    let all =
+        tree.convert_to(&["--into", "Archive.all"], tree.0.path().join("One").to_str().unwrap()).exits(0);
+    assert_eq!(count(&all.summary(), "written"), 5);
+    assert_eq!(messages(&tree.0.path().join("One/.Archive.all")).len(), 5);
+}
+
+#[test]
+fn sources_can_be_listed() {
+    let tree = Tree::new();
+    tree.mbox("one\ntwo", 0..1).mbox("three", 1..3);
+    let list = tree.0.path().join("list");
+    fs::write(&list, format!("{0}/one\ntwo\0{0}/three\0", tree.root().display())).unwrap();
+    let out = tree.out();
+    let run =
+        run(convert_command(["-0", "--files-from", list.to_str().unwrap(), out.to_str().unwrap()])).exits(0);
+    assert_eq!(count(&run.summary(), "written"), 3);
+    assert_eq!(messages(&out).len(), 3);
+    run(convert_command([out.to_str().unwrap()])).exits(2);
+}
+
+#[test]
+fn a_dry_run_of_a_tree_leaves_nothing_and_says_what_would_be() {
+    let tree = everything();
+    for layout in ["maildir++", "fs"] {
+        let run = tree.convert(&["-n", "--layout", layout]).exits(0);
+        holds_everything(&run);
+        assert!(!tree.out().exists());
+    }
+}
+
+#[test]
+fn what_is_made_belongs_to_whom_it_is_given() {
+    if !rustix::process::geteuid().is_root() {
+        return skipped("only root can give files away");
+    }
+    for (layout, expected) in [("maildir++", 0o750), ("fs", 0o750)] {
+        let tree = everything();
+        tree.convert(&["--layout", layout, "--owner", "65534:65534", "--mode", "640"]).exits(0);
+        let all = tree_of(&tree.out());
+        assert!(all.len() > 60);
+        for path in all {
+            let meta = fs::symlink_metadata(&path).unwrap();
+            assert_eq!((meta.uid(), meta.gid()), (NOBODY, NOBODY), "{}", path.display());
+            let mode = meta.mode() & 0o777;
+            let own = if meta.is_dir() { expected } else { 0o640 };
+            let lists = ["mailferry.manifest", "subscriptions", "mailferry.folders", "maildirfolder"];
+            let is_list = lists.iter().any(|list| path.ends_with(list));
+            assert!(mode == own || is_list, "{}: {mode:o}", path.display());
+        }
+    }
+}
+
+fn tree_of(root: &Path) -> Vec<PathBuf> {
+    let below = tree(root).into_keys().map(|path| root.join(path));
+    below.chain([root.to_owned()]).collect()
+}
+
+/// Killed at any moment, the same command makes of it what an undisturbed run makes.
+#[test]
+fn a_tree_that_is_killed_is_completed_by_the_same_command() {
+    let tree = everything();
+    for n in 0..60 {
+        tree.mbox(&format!("many/folder {n}"), n * 20 + 1000..n * 20 + 1020);
+    }
+    tree.convert(&[]).exits(0);
+    let undisturbed = mail_alike(&tree.out());
+    let rounds = if full() { 40 } else { 6 };
+    let mut killed = 0;
+    for round in 0..rounds {
+        fs::remove_dir_all(tree.out()).unwrap();
+        for attempt in 0..2 {
+            let mut command = mailferry(["convert", "--quiet"]);
+            command.arg(tree.root()).arg(tree.out()).stdout(Stdio::null());
+            let mut child = command.spawn().unwrap();
+            std::thread::sleep(Duration::from_millis(random("tree", round * 2 + attempt, 120)));
+            killed += u32::from(child.try_wait().unwrap().is_none());
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        tree.convert(&[]).exits(0);
+        assert_eq!(mail_alike(&tree.out()), undisturbed, "round {round}");
+    }
+    said(&format!("{killed} of {} runs over a tree were killed before their end", rounds * 2));
+    assert!(killed > 0);
+}
+
+/// All the mail of the corpus, as one tree.
+#[test]
+fn fifty_projects_mail_arrives_as_one_tree() {
+    let Some(archive) = shared("corpus/open.tar.zst") else { return };
+    let scratch = scratch();
+    let unpacked = scratch.path().join("Mail");
+    let packed = zstd::Decoder::new(fs::File::open(archive).unwrap()).unwrap();
+    tar::Archive::new(packed).unpack(&unpacked).unwrap();
+    let out = scratch.path().join("Out");
+    let run = run(convert_command([unpacked.to_str().unwrap(), out.to_str().unwrap()])).exits(1);
+    // Each of these may be mail, and says what to do.
+    let skipped = found(&run, "tree-mail-skipped");
+    assert!((1..12).contains(&skipped.len()), "{skipped:#?}");
+    let folders = folders(&run);
+    for (folder, messages) in [("twisted-pipermail/twisted-web/2005-November", 139)] {
+        assert_eq!(folders.get(folder), Some(&messages), "{folder}");
+    }
+    let summary = run.summary();
+    assert!(count(&summary, "messages_found") > 3000, "{summary:#}");
+    assert_eq!(count(&summary, "messages_found"), count(&summary, "written") + count(&summary, "skipped"));
+}
