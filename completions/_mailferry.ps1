@@ -37,6 +37,9 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
         'mailferry;convert' {
             [CompletionResult]::new('--fsync', '--fsync', [CompletionResultType]::ParameterName, 'When to flush: once for all, each message, or not at all')
             [CompletionResult]::new('--eol', '--eol', [CompletionResultType]::ParameterName, 'Line ends of the messages written')
+            [CompletionResult]::new('--labels', '--labels', [CompletionResultType]::ParameterName, 'What becomes of a user''s own labels in X-Gmail-Labels, as Google Takeout writes it')
+            [CompletionResult]::new('--deleted', '--deleted', [CompletionResultType]::ParameterName, 'What becomes of messages that a mailer has marked as deleted')
+            [CompletionResult]::new('--headers', '--headers', [CompletionResultType]::ParameterName, 'The fields that only mailers write, Status, X-Keywords, X-Mozilla-Status, Content-Length and the like')
             [CompletionResult]::new('--date', '--date', [CompletionResultType]::ParameterName, 'The received date is looked for here first')
             [CompletionResult]::new('--from-zone', '--from-zone', [CompletionResultType]::ParameterName, 'Zone of From_ lines that name none: +0100, UTC, Europe/Berlin; default: what the Received fields show, else UTC')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The last part of the names')
@@ -82,6 +85,8 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
         }
         'mailferry;verify' {
             [CompletionResult]::new('--against', '--against', [CompletionResultType]::ParameterName, 'Instead: is it the same mail as in OTHER, message by message, whatever the two lie in? Several mailboxes are taken together')
+            [CompletionResult]::new('--labels', '--labels', [CompletionResultType]::ParameterName, 'With --against: what convert made of a user''s own Gmail labels; default: what the manifest says')
+            [CompletionResult]::new('--deleted', '--deleted', [CompletionResultType]::ParameterName, 'With --against: what convert made of messages that are marked as deleted; with skip, those of an mbox without a counterpart are left out; default: what the manifest says')
             [CompletionResult]::new('--manifest', '--manifest', [CompletionResultType]::ParameterName, 'The manifest of the Maildir; default: mailferry.manifest in it')
             [CompletionResult]::new('--source', '--source', [CompletionResultType]::ParameterName, 'Where the source that was converted lies now; default: where the manifest says')
             [CompletionResult]::new('--lock', '--lock', [CompletionResultType]::ParameterName, 'Locks to take on a source, and on an mbox that is appended to, in this order: dotlock, fcntl, flock; or none')

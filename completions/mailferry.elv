@@ -33,6 +33,9 @@ set edit:completion:arg-completer[mailferry] = {|@words|
         &'mailferry;convert'= {
             cand --fsync 'When to flush: once for all, each message, or not at all'
             cand --eol 'Line ends of the messages written'
+            cand --labels 'What becomes of a user''s own labels in X-Gmail-Labels, as Google Takeout writes it'
+            cand --deleted 'What becomes of messages that a mailer has marked as deleted'
+            cand --headers 'The fields that only mailers write, Status, X-Keywords, X-Mozilla-Status, Content-Length and the like'
             cand --date 'The received date is looked for here first'
             cand --from-zone 'Zone of From_ lines that name none: +0100, UTC, Europe/Berlin; default: what the Received fields show, else UTC'
             cand --host 'The last part of the names'
@@ -77,6 +80,8 @@ set edit:completion:arg-completer[mailferry] = {|@words|
         }
         &'mailferry;verify'= {
             cand --against 'Instead: is it the same mail as in OTHER, message by message, whatever the two lie in? Several mailboxes are taken together'
+            cand --labels 'With --against: what convert made of a user''s own Gmail labels; default: what the manifest says'
+            cand --deleted 'With --against: what convert made of messages that are marked as deleted; with skip, those of an mbox without a counterpart are left out; default: what the manifest says'
             cand --manifest 'The manifest of the Maildir; default: mailferry.manifest in it'
             cand --source 'Where the source that was converted lies now; default: where the manifest says'
             cand --lock 'Locks to take on a source, and on an mbox that is appended to, in this order: dotlock, fcntl, flock; or none'

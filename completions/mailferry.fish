@@ -39,6 +39,15 @@ none\t''"
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l eol -d 'Line ends of the messages written' -r -f -a "keep\t''
 lf\t''
 crlf\t''"
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l labels -d 'What becomes of a user\'s own labels in X-Gmail-Labels, as Google Takeout writes it' -r -f -a "keywords\t'Keywords of the message'
+folders\t'A folder each'
+first\t'The first is the folder'
+ignore\t'Nothing; they stay in the header'"
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l deleted -d 'What becomes of messages that a mailer has marked as deleted' -r -f -a "keep\t'They come without the flag T'
+flag\t'They get the flag T'
+skip\t'They are left out; the manifest has them, and --exact puts them back'"
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l headers -d 'The fields that only mailers write, Status, X-Keywords, X-Mozilla-Status, Content-Length and the like' -r -f -a "keep\t'They stay'
+strip\t'They are taken out; the manifest has them, and --exact puts them back'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l date -d 'The received date is looked for here first' -r -f -a "from\t'The From_ line'
 received\t'The topmost Received field'
 header\t'The Date field'
@@ -85,6 +94,13 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l strict -
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s V -l version -d 'Print version'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l against -d 'Instead: is it the same mail as in OTHER, message by message, whatever the two lie in? Several mailboxes are taken together' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l labels -d 'With --against: what convert made of a user\'s own Gmail labels; default: what the manifest says' -r -f -a "keywords\t'Keywords of the message'
+folders\t'A folder each'
+first\t'The first is the folder'
+ignore\t'Nothing; they stay in the header'"
+complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l deleted -d 'With --against: what convert made of messages that are marked as deleted; with skip, those of an mbox without a counterpart are left out; default: what the manifest says' -r -f -a "keep\t'They come without the flag T'
+flag\t'They get the flag T'
+skip\t'They are left out; the manifest has them, and --exact puts them back'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l manifest -d 'The manifest of the Maildir; default: mailferry.manifest in it' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l source -d 'Where the source that was converted lies now; default: where the manifest says' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l lock -d 'Locks to take on a source, and on an mbox that is appended to, in this order: dotlock, fcntl, flock; or none' -r

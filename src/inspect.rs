@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::convert::dates::{Origin, Rules};
-use crate::convert::plan::{self, Dedupe, Earlier, Fate, Lineage, Memory};
-use crate::convert::render::{Eol, Rendered, render};
+use crate::convert::plan::{self, Dedupe, Earlier, Fate, Lineage, Memory, Wishes};
+use crate::convert::render::{Eol, Headers, Rendered, render};
 use crate::mailbox::address::display::display;
 use crate::mailbox::date;
 use crate::mailbox::error::{Error, Result};
@@ -56,7 +56,8 @@ pub enum At {
 /// Lists the messages of an mbox. The findings are those of dates and pseudo messages.
 pub fn list_mbox(source: &Source, mbox: &Mbox<'_>, rules: &Rules) -> Result<(Vec<Row>, Vec<Finding>)> {
     let nothing = Earlier { lineage: Lineage::default(), dedupe: Dedupe::No };
-    let plan = plan::plan(source, mbox, Eol::Keep, rules, &mut Memory::default(), nothing, &|_| Ok(()))?;
+    let plan =
+        plan::plan(source, mbox, Wishes::default(), rules, &mut Memory::default(), nothing, &|_| Ok(()))?;
     let rows = plan.messages.iter().enumerate().map(|(n, planned)| Row {
         number: n + 1,
         at: At::Offset(planned.extent.at),
@@ -139,8 +140,8 @@ fn date_field(message: &[u8]) -> Option<i64> {
 pub fn message<'a>(mbox: &Mbox<'a>, path: &Path, number: usize) -> Result<Rendered<'a>> {
     let extent = nth(mbox.messages(), path, number)?;
     let message = extent.message(mbox.text());
-    let body_at = header::split(message).body_at(message);
-    Ok(render(message, body_at, mbox.variant.quoting(), Eol::Keep))
+    let as_it_is = (Eol::Keep, Headers::Keep);
+    Ok(render(message, &header::split(message), mbox.variant.quoting(), as_it_is))
 }
 
 /// Message `number` as it lies in the source: From_ lines and quoting with it, the blank line after

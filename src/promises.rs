@@ -7,7 +7,7 @@ use std::path::{Component, Path};
 use std::sync::atomic::AtomicBool;
 use std::{fmt, io};
 
-use crate::convert::render::{Eol, render};
+use crate::convert::render::{Eol, Headers, render};
 use crate::deliver::lmtp::Recipients;
 use crate::deliver::lmtp::address::Address;
 use crate::deliver::lmtp::command::{self, Command};
@@ -26,10 +26,11 @@ use crate::mailbox::maildir::flags::Flags;
 use crate::mailbox::maildir::name;
 use crate::mailbox::mbox::boundary::{Extent, Overrules, Reason};
 use crate::mailbox::mbox::from_line::{self, Line};
+use crate::mailbox::mbox::gmail;
 use crate::mailbox::mbox::overrule as list;
 use crate::mailbox::mbox::quote::{self, Quoting};
 use crate::mailbox::mbox::read::{self, Ask, Mbox};
-use crate::mailbox::mbox::status::{self, Status};
+use crate::mailbox::mbox::status::{self, Deleted, Labels, Status};
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::mbox::watch::Watch;
 use crate::mailbox::mbox::write::{self, Envelope, Head, Header, Letter, Writing};
@@ -88,19 +89,23 @@ fn separated(mbox: &Mbox<'_>, gap: std::ops::Range<u64>) {
 /// the sizes in its name are true.
 fn message(mbox: &Mbox<'_>, extent: &Extent) {
     let message = extent.message(mbox.text());
-    let (header, quoting) = (header::split(message), mbox.variant.quoting());
+    let (split, quoting) = (header::split(message), mbox.variant.quoting());
     let mut pieces = Vec::new();
     let removed = mbox.pieces(extent, &mut pieces);
-    assert!(pieces.concat().starts_with(header.header), "quoting was taken off a header");
+    assert!(pieces.concat().starts_with(split.header), "quoting was taken off a header");
     are_slices_in_order(pieces.iter().copied(), message);
     assert_eq!(pieces.iter().map(|p| p.len()).sum::<usize>() + removed, message.len());
-    for eol in [Eol::Keep, Eol::Lf, Eol::Crlf] {
-        let rendered = render(message, header.body_at(message), quoting, eol);
+    let stripped = header::without_volatile(split.header).unwrap_or_else(|| split.header.to_vec());
+    let stripped = [&stripped, &pieces.concat()[split.header.len()..]].concat();
+    let all = [Eol::Keep, Eol::Lf, Eol::Crlf].map(|eol| [(eol, Headers::Keep), (eol, Headers::Strip)]);
+    for (eol, headers) in all.into_iter().flatten() {
+        let rendered = render(message, &split, quoting, (eol, headers));
         let file = rendered.pieces.concat();
         let bare = (0..file.len()).filter(|&n| file[n] == b'\n' && (n == 0 || file[n - 1] != b'\r')).count();
         let sizes = (file.len() as u64, (file.len() + bare) as u64);
         assert_eq!(rendered.sizes(mbox.has_cr || eol == Eol::Crlf), sizes);
-        assert!(eol != Eol::Keep || file == pieces.concat());
+        let kept = if headers == Headers::Keep { pieces.concat() } else { stripped.clone() };
+        assert!(eol != Eol::Keep || file == kept);
         assert!(eol != Eol::Crlf || bare == 0);
     }
 }
@@ -188,12 +193,15 @@ pub fn header(message: &[u8]) {
         are_slices_in_order([field.name, field.value].into_iter(), split.header);
         assert!(!header::unfold(field.value).contains(&b'\n'));
         decoded_text(field.value);
-        status::gmail_labels(field.value);
+        gmail::labels(field.value).iter().for_each(|label| {
+            let _ = gmail::system(label);
+        });
+        status::updated(&field, Flags::SEEN);
         date::parse_header_date(field.value);
     }
     let is_volatile = header::fields(split.header).any(|field| header::is_volatile(&field));
     assert_eq!(header::volatile(split.header).next().is_some(), is_volatile);
-    status::of(split.header);
+    status::said(split.header, Labels::Keywords);
     status::is_pseudo(split.header);
 }
 
@@ -206,14 +214,15 @@ pub fn writer(data: &[u8]) {
     for variant in [Mboxo, Mboxrd, Mboxcl, Mboxcl2, Mmdf] {
         let (mut text, mut sent) = (Vec::new(), Vec::new());
         for (n, message) in data.split(|&b| b == 255).enumerate() {
-            let flags = Flags::parse(&b"DFRST"[message.len() % 6..]);
+            let flags = Flags::parse(&b"DFPRST"[message.len() % 7..]);
             let status = Status { flags, old: n % 2 == 0 };
             let sender = write::return_path(header::split(message).header).unwrap_or(message);
             let envelope = Envelope::Made { sender, epoch: 1_000_000_000 + n as i64 };
-            let letter = Letter { message, envelope, status: Some(status) };
+            let keywords = Some(KEYWORDS[message.len() % KEYWORDS.len()]);
+            let letter = Letter { message, envelope, status: Some(status), keywords };
             let before = text.len();
             match write::write(variant, &letter, &mut text) {
-                Ok(changes) => sent.push((message, status, envelope, changes)),
+                Ok(changes) => sent.push((message, (status, keywords), envelope, changes)),
                 Err(write::Unsayable) => assert!(variant == Mmdf && text.len() == before),
             }
         }
@@ -226,7 +235,7 @@ pub fn writer(data: &[u8]) {
         }
         assert_eq!(mbox.messages().len(), sent.len(), "as {variant}");
         assert!(mbox.boundaries.junk.is_empty());
-        for (extent, (message, status, envelope, changes)) in mbox.messages().iter().zip(sent) {
+        for (extent, (message, (status, keywords), envelope, changes)) in mbox.messages().iter().zip(sent) {
             let mut pieces = Vec::new();
             mbox.pieces(extent, &mut pieces);
             let got = pieces.concat();
@@ -239,11 +248,12 @@ pub fn writer(data: &[u8]) {
                 bstr::BStr::new(&got_content),
                 bstr::BStr::new(&expected)
             );
-            let mut said = Status::default();
-            let own = |f: &header::Field<'_>| f.is("Status") || f.is("X-Status");
-            header::fields(header::split(&got).header).filter(own).for_each(|field| said.take(&field));
+            let said = status::said(header::split(&got).header, Labels::Ignore);
+            assert_eq!(Some(&*said.keywords.join(" ")), keywords);
+            let said = said.status(Deleted::Flag);
             assert_eq!(said.flags, status.flags);
-            assert_eq!(said.old, status.old || status.flags.has(Flags::SEEN));
+            let trashed = status.flags.has(Flags::TRASHED);
+            assert_eq!(said.goes_to_cur(), status.goes_to_cur() || trashed || keywords != Some(""));
             let lines = extent.from_lines(&text);
             let line = from_line::parse(first_line(lines));
             let Envelope::Made { epoch, .. } = envelope else { unreachable!() };
@@ -251,6 +261,9 @@ pub fn writer(data: &[u8]) {
         }
     }
 }
+
+/// What messages may have for keywords.
+const KEYWORDS: [&str; 3] = ["", "Work", "$Label1 NonJunk"];
 
 /// A message in chunks is written as the whole one is. Where not even all of its header is at hand it is
 /// still read back.
@@ -272,10 +285,11 @@ pub fn writer_in_chunks(message: &[u8], cuts: &[usize]) {
     for variant in [Mboxo, Mboxrd, Mmdf] {
         for status in [None, Some(Status { flags: Flags::parse(b"S"), old: true })] {
             let mut whole = Vec::new();
-            let letter = Letter { message, envelope, status };
+            let letter = Letter { message, envelope, status, keywords: None };
             let changes = write::write(variant, &letter, &mut whole);
             let (lines, body) = (split.header, Some(split.body));
-            let marks = status.map_or(write::Marks::AsTheyAre, write::Marks::Set);
+            let set = |status| write::Marks::Set { status, keywords: None };
+            let marks = status.map_or(write::Marks::AsTheyAre, set);
             let header = Header::Edited { lines, complete: true, marks, length: None, body };
             match in_chunks(variant, header, &message[lines.len()..]) {
                 Ok((out, ours)) => {
@@ -345,9 +359,12 @@ pub fn maildir_name(name: &[u8]) {
     let _ = (parsed.epoch(), parsed.field(b'S'), parsed.field(b'W'));
     if !parsed.base.is_empty() {
         for separator in [b':', b';', b'!'] {
-            let whole = name::with_info(parsed.base, separator, parsed.flags());
+            let whole = name::with_info(parsed.base, separator, parsed.flags(), parsed.keywords());
             let again = name::parse(whole.as_bytes());
-            assert_eq!((again.base, again.flags()), (parsed.base, parsed.flags()));
+            assert_eq!(
+                (again.base, again.flags(), again.keywords()),
+                (parsed.base, parsed.flags(), parsed.keywords())
+            );
         }
     }
     if let Some((unique, copy)) = parsed.unique() {

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use mailferry::mailbox::error::{Error, Result};
+use mailferry::mailbox::manifest::{self, FILE_NAME, Head};
 use mailferry::mailbox::mbox::read::{self, Ask, Mbox};
+use mailferry::mailbox::mbox::status::{Deleted, Labels};
 use mailferry::mailbox::mbox::watch::Watch;
 use mailferry::mailbox::shown;
 use mailferry::mailbox::source::Source;
@@ -21,7 +23,7 @@ use super::report::{Reporter, Told, grouped};
 /// verdict and its sentence.
 pub fn compare(
     (mailboxes, other): (&[Mailbox], &Mailbox),
-    metadata: bool,
+    wanted: Wanted,
     open: &OpenArgs,
     (watcher, interrupted): (&Watcher, &AtomicBool),
     reporter: &mut Reporter,
@@ -35,7 +37,15 @@ pub fn compare(
         [one] => (one.name(), other.name()),
         several => (format!("the {} mailboxes", several.len()), other.name()),
     };
-    let options = Options { metadata, now: super::convert::now(), from_zone: None, interrupted };
+    let (labels, deleted) = as_converted(here.iter().chain(&there));
+    let options = Options {
+        metadata: wanted.metadata,
+        labels: wanted.labels.unwrap_or(labels),
+        deleted: wanted.deleted.unwrap_or(deleted),
+        now: super::convert::now(),
+        from_zone: None,
+        interrupted,
+    };
     let mut told = Told::default();
     let mut tell = |difference: Difference| {
         let finding = difference.finding(&names.0, &names.1);
@@ -46,6 +56,42 @@ pub fn compare(
     let verdict = verdict?;
     let sentence = verdict.sentence(&names.0, &names.1, grouped);
     Ok((verdict, sentence))
+}
+
+/// What the user says of the comparison.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// Whether flags and dates are compared.
+    pub metadata: bool,
+    /// What was made of labels; None: what the manifests say.
+    pub labels: Option<Labels>,
+    /// What was made of messages that are marked as deleted; likewise.
+    pub deleted: Option<Deleted>,
+}
+
+/// What convert was told of labels and deleted messages, where all manifests of these mailboxes say the same;
+/// else what it does when it is told nothing. A manifest that cannot be read says nothing here: that it is
+/// damaged is for verify without --against to say.
+fn as_converted<'a>(mailboxes: impl Iterator<Item = &'a Opened>) -> (Labels, Deleted) {
+    let manifests = mailboxes.flat_map(|opened| &opened.folders).map(|folder| folder.join(FILE_NAME));
+    let heads: Vec<Head> = manifests
+        .filter_map(|path| std::fs::read(path).ok())
+        .flat_map(|text| manifest::heads(&text))
+        .collect();
+    let same = |word: fn(&Head) -> Option<&str>| {
+        let first = heads.first().and_then(word);
+        first.filter(|_| heads.iter().all(|head| word(head) == first))
+    };
+    let labels = match same(|head| head.labels.as_deref()) {
+        Some("ignore" | "folders" | "first") => Labels::Ignore,
+        _ => Labels::Keywords,
+    };
+    let deleted = match same(|head| head.deleted.as_deref()) {
+        Some("keep") => Deleted::Keep,
+        Some("skip") => Deleted::Skip,
+        _ => Deleted::Flag,
+    };
+    (labels, deleted)
 }
 
 /// What a difference has for programs beyond its finding.

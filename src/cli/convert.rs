@@ -9,8 +9,8 @@ use mailferry::convert::back::{self, To, Writing};
 use mailferry::convert::copy;
 use mailferry::convert::dates::Origin;
 use mailferry::convert::exact::{self, Destination, Which};
-use mailferry::convert::plan::Dedupe;
-use mailferry::convert::render::Eol;
+use mailferry::convert::plan::{Dedupe, Wishes};
+use mailferry::convert::render::{Eol, Headers};
 use mailferry::convert::{self, Input, Keeping, Options, Outcome, Sums};
 use mailferry::mailbox::durable::Owner;
 use mailferry::mailbox::error::{Error, Result};
@@ -19,6 +19,7 @@ use mailferry::mailbox::maildir::read::is_maildir;
 use mailferry::mailbox::maildir::write::{Fsync, Ownership};
 use mailferry::mailbox::mbox::overrule;
 use mailferry::mailbox::mbox::read::Ask;
+use mailferry::mailbox::mbox::status::{Deleted, Labels};
 use mailferry::mailbox::mbox::variant::Variant;
 use mailferry::mailbox::shown;
 use mailferry::mailbox::source::Spooling;
@@ -57,6 +58,15 @@ pub struct ConvertArgs {
     /// Line ends of the messages written
     #[arg(long, value_enum, value_name = "EOL", default_value_t = EolArg::Keep)]
     eol: EolArg,
+    /// What becomes of a user's own labels in X-Gmail-Labels, as Google Takeout writes it
+    #[arg(long, value_enum, value_name = "AS", default_value_t = LabelsArg::Keywords)]
+    labels: LabelsArg,
+    /// What becomes of messages that a mailer has marked as deleted
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = DeletedArg::Flag)]
+    deleted: DeletedArg,
+    /// The fields that only mailers write, Status, X-Keywords, X-Mozilla-Status, Content-Length and the like
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = HeadersArg::Keep)]
+    headers: HeadersArg,
     /// The received date is looked for here first
     #[arg(long, value_enum, value_name = "ORIGIN", default_value_t = DateArg::From)]
     date: DateArg,
@@ -165,6 +175,57 @@ enum DateArg {
     Header,
     /// The source file
     Mtime,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum HeadersArg {
+    /// They stay
+    Keep,
+    /// They are taken out; the manifest has them, and --exact puts them back
+    Strip,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DeletedArg {
+    /// They come without the flag T
+    Keep,
+    /// They get the flag T
+    Flag,
+    /// They are left out; the manifest has them, and --exact puts them back
+    Skip,
+}
+
+impl From<DeletedArg> for Deleted {
+    fn from(arg: DeletedArg) -> Deleted {
+        match arg {
+            DeletedArg::Keep => Deleted::Keep,
+            DeletedArg::Flag => Deleted::Flag,
+            DeletedArg::Skip => Deleted::Skip,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LabelsArg {
+    /// Keywords of the message
+    Keywords,
+    /// A folder each
+    Folders,
+    /// The first is the folder
+    First,
+    /// Nothing; they stay in the header
+    Ignore,
+}
+
+impl From<LabelsArg> for Labels {
+    fn from(arg: LabelsArg) -> Labels {
+        match arg {
+            LabelsArg::Keywords => Labels::Keywords,
+            LabelsArg::Folders => Labels::Folders,
+            LabelsArg::First => Labels::First,
+            LabelsArg::Ignore => Labels::Ignore,
+        }
+    }
 }
 
 impl ConvertArgs {
@@ -299,6 +360,7 @@ fn run_tree(args: &ConvertArgs, watcher: &Watcher) -> Result<tree::Told> {
         let reason = format!("is not for folders: {why}; convert that mailbox by itself");
         return Err(Error::Unsupported { path: option.into(), reason });
     }
+    refuse_labels(args)?;
     let locks = args.open.locks(args.dry_run);
     let mboxes = || {
         let to = match () {
@@ -362,6 +424,7 @@ fn kind(args: &ConvertArgs, sources: &[Mailbox], destination: &Mailbox) -> Resul
         None if maildirs == sources.len() => Kind::Mbox,
         None => return refuse("is to come from mboxes and Maildirs; say mbox: or maildir: before it"),
     };
+    refuse_labels(args)?;
     match kind {
         Kind::Maildir if destination.is_standard_stream() => {
             refuse("a Maildir cannot be written to standard output; an mbox can, with mbox: before the -")
@@ -381,6 +444,19 @@ fn kind(args: &ConvertArgs, sources: &[Mailbox], destination: &Mailbox) -> Resul
     }
 }
 
+/// What --labels will say one day.
+fn refuse_labels(args: &ConvertArgs) -> Result<()> {
+    let labels = Labels::from(args.labels);
+    match labels {
+        Labels::Keywords | Labels::Ignore => Ok(()),
+        Labels::Folders | Labels::First => {
+            let reason =
+                format!("this version does not sort by labels into folders, as {} would", labels.name());
+            Err(Error::Unsupported { path: "--labels".into(), reason })
+        }
+    }
+}
+
 /// Options that would change what a copy leaves as it is, or that say something about an mbox.
 fn refuse_for_copy(args: &ConvertArgs) -> Result<()> {
     let options = [
@@ -390,6 +466,10 @@ fn refuse_for_copy(args: &ConvertArgs) -> Result<()> {
         (args.eol != EolArg::Keep, "--eol"),
         (args.date != DateArg::From, "--date"),
         (args.from_zone.is_some(), "--from-zone"),
+        (args.open.live, "--live"),
+        (args.labels != LabelsArg::Keywords, "--labels"),
+        (args.deleted != DeletedArg::Flag, "--deleted"),
+        (args.headers != HeadersArg::Keep, "--headers"),
     ];
     match options.iter().find(|(given, _)| *given) {
         None => Ok(()),
@@ -415,6 +495,9 @@ fn refuse_for_mbox(args: &ConvertArgs, sources: &[Mailbox], destination: &Mailbo
         (args.host != "mailferry", "--host"),
         (args.info_sep != ":", "--info-sep"),
         (args.date != DateArg::From, "--date"),
+        (args.labels != LabelsArg::Keywords, "--labels"),
+        (args.deleted != DeletedArg::Flag, "--deleted"),
+        (args.headers != HeadersArg::Keep, "--headers"),
     ];
     if let Some((_, option)) = options.iter().find(|(given, _)| *given) {
         let reason = "is for what goes into a Maildir, not into an mbox".into();
@@ -585,10 +668,18 @@ fn options<'a>(
 ) -> Options<'a> {
     Options {
         destination: &destination.path,
-        eol: match args.eol {
-            EolArg::Keep => Eol::Keep,
-            EolArg::Lf => Eol::Lf,
-            EolArg::Crlf => Eol::Crlf,
+        wishes: Wishes {
+            eol: match args.eol {
+                EolArg::Keep => Eol::Keep,
+                EolArg::Lf => Eol::Lf,
+                EolArg::Crlf => Eol::Crlf,
+            },
+            headers: match args.headers {
+                HeadersArg::Keep => Headers::Keep,
+                HeadersArg::Strip => Headers::Strip,
+            },
+            deleted: args.deleted.into(),
+            labels: args.labels.into(),
         },
         fsync: match args.fsync {
             FsyncArg::Batch => Fsync::Batch,

@@ -15,6 +15,7 @@ use mailferry::verify::manifest::Proof;
 use mailferry::verify::{self, Depth, Options, Report};
 use serde_json::json;
 
+use super::convert::{DeletedArg, LabelsArg};
 use super::exit::{self, Exit};
 use super::mailbox_arg::{Format, Mailbox};
 use super::open::OpenArgs;
@@ -44,6 +45,13 @@ pub struct VerifyArgs {
     /// With --against: compare flags, received dates and the fields that readers rewrite as well
     #[arg(long, requires = "against")]
     metadata: bool,
+    /// With --against: what convert made of a user's own Gmail labels; default: what the manifest says
+    #[arg(long, value_enum, value_name = "AS", requires = "against")]
+    labels: Option<LabelsArg>,
+    /// With --against: what convert made of messages that are marked as deleted; with skip, those of an
+    /// mbox without a counterpart are left out; default: what the manifest says
+    #[arg(long, value_enum, value_name = "HOW", requires = "against")]
+    deleted: Option<DeletedArg>,
     /// The manifest of the Maildir; default: mailferry.manifest in it
     #[arg(long, value_name = "PATH")]
     manifest: Option<PathBuf>,
@@ -102,7 +110,8 @@ pub const SUMMARY: &[(&str, &str)] = &[
     ("differ", "pairs that differ otherwise"),
     ("missing", "messages that OTHER does not have"),
     ("extra", "messages that only OTHER has"),
-    ("flags", "with --metadata: pairs whose flags differ"),
+    ("deleted", "messages marked as deleted and left out, having no counterpart"),
+    ("flags", "with --metadata: pairs whose flags or keywords differ"),
     ("dates", "pairs whose received dates differ"),
     ("fields", "pairs whose fields that readers rewrite differ"),
     ("repairs", "what --repair did; with -n, what it would do"),
@@ -173,7 +182,12 @@ fn verify_against(
     let watcher = Watcher::new(&args.common);
     let mailboxes: Vec<Mailbox> = args.mailboxes.iter().map(|arg| Mailbox::parse(arg)).collect();
     let sides = (&mailboxes[..], &Mailbox::parse(other));
-    let compared = against::compare(sides, args.metadata, &args.open, (&watcher, &interrupted), reporter);
+    let wanted = against::Wanted {
+        metadata: args.metadata,
+        labels: args.labels.map(Into::into),
+        deleted: args.deleted.map(Into::into),
+    };
+    let compared = against::compare(sides, wanted, &args.open, (&watcher, &interrupted), reporter);
     watcher.finish();
     match compared {
         Ok((compared, sentence)) => {
@@ -399,6 +413,7 @@ fn summary(
         "differ": sums.compared.differ,
         "missing": sums.compared.missing,
         "extra": sums.compared.extra,
+        "deleted": sums.compared.deleted,
         "flags": sums.compared.flags,
         "dates": sums.compared.dates,
         "fields": sums.compared.fields,

@@ -17,8 +17,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 
 use super::dates::{Offered, Rules};
-use super::plan::{self, Dedupe, Earlier, Fate, Lineage, Memory, Plan, Planned};
-use super::render::{Eol, render};
+use super::plan::{self, Dedupe, Earlier, Fate, Lineage, Memory, Plan, Planned, Wishes};
+use super::render::{Eol, Headers, render};
 use super::{
     Input, Keeping, Options, Outcome, Phase, Progress, Report, Sums, growing, read_source, stop_if, sum_up,
 };
@@ -28,7 +28,7 @@ use crate::mailbox::escaped;
 use crate::mailbox::finding::{self, Code, Finding};
 use crate::mailbox::header;
 use crate::mailbox::lock::Wanted;
-use crate::mailbox::maildir::flags::Flags;
+use crate::mailbox::maildir::keywords::{self, Letters, Names};
 use crate::mailbox::maildir::read::{self, Entry, Files};
 use crate::mailbox::maildir::write::{Fsync, Ownership, Place, parent_of};
 use crate::mailbox::manifest::{self, FILE_NAME, Outline};
@@ -36,7 +36,7 @@ use crate::mailbox::mbox::append::Extending;
 use crate::mailbox::mbox::from_line::{self, Line};
 use crate::mailbox::mbox::quote::Quoting;
 use crate::mailbox::mbox::read::Mbox;
-use crate::mailbox::mbox::status::{self, Status};
+use crate::mailbox::mbox::status::{Labels, Said, Status};
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::mbox::write::{self, Changes, Envelope, Letter};
 use crate::mailbox::whole::Growing;
@@ -233,7 +233,9 @@ fn plan_mbox(
     let earlier = Earlier { lineage: Lineage::default(), dedupe: Dedupe::No };
     let planned = |_| stop_if(options.interrupted);
     let mut memory = Memory::default();
-    let mut plan = plan::plan(&input.source, mbox, options.eol, &rules, &mut memory, earlier, &planned)?;
+    // Every message goes on as it is.
+    let wishes = Wishes { eol: options.wishes.eol, ..Wishes::default() };
+    let mut plan = plan::plan(&input.source, mbox, wishes, &rules, &mut memory, earlier, &planned)?;
     if let Some(report) = report {
         report.findings.append(&mut plan.findings);
     }
@@ -244,6 +246,7 @@ fn plan_mbox(
 struct Store {
     files: Files,
     letters: Vec<Listed>,
+    keywords: Names,
 }
 
 struct Listed {
@@ -278,7 +281,8 @@ impl Store {
         letters.sort_by_key(|(rank, _)| *rank);
         findings.extend(folders_left(path)?);
         let report = Report { path: path.to_owned(), variant: None, evidence: String::new(), findings };
-        Ok((Store { files, letters: letters.into_iter().map(|(_, letter)| letter).collect() }, report))
+        let letters = letters.into_iter().map(|(_, letter)| letter).collect();
+        Ok((Store { files, letters, keywords: Names::read(path)? }, report))
     }
 }
 
@@ -612,17 +616,23 @@ impl Work<'_> {
         let parsed = entry.parsed();
         let status = Status { flags: parsed.flags(), old: entry.place == Place::Cur };
         let header = header::split(bytes).header;
-        let unsaid = unsaid(parsed.info.unwrap_or_default(), header);
+        let letters = parsed.keywords();
+        let unsaid: Vec<usize> = letters.numbers().filter(|&n| store.keywords.name(n).is_none()).collect();
+        // Without names a Maildir says nothing of keywords, and those of the header stay.
+        let keywords = (!store.keywords.is_empty()).then(|| keywords_of(letters, &store.keywords, header));
         let sender = write::return_path(header).or(listed.sender.as_deref()).unwrap_or_default();
         let envelope = Envelope::Made { sender, epoch: self.received(&entry, mtime, header) };
         let name = || escaped(entry.name.as_bytes());
         let message = self.with_line_ends(bytes, Quoting::None, tally);
-        let letter = Letter { message: &message, envelope, status: Some(status) };
+        let letter =
+            Letter { message: &message, envelope, status: Some(status), keywords: keywords.as_deref() };
         let changes = write::write(self.variant, &letter, out)
             .map_err(|write::Unsayable| unsayable(store.files.path(&entry)))?;
         tally.note(bytes.len(), changes, None, &name);
-        if unsaid {
-            let message = format!("{}: its flags say more than an mbox can (passed on, keywords)", name());
+        if !unsaid.is_empty() {
+            let letters = unsaid.into_iter().fold(Letters::default(), Letters::with);
+            let message =
+                format!("{}: no dovecot-keywords says which keywords the letters {letters} are", name());
             tally.findings.push(Finding::new(Code::FlagsUnsaid, message));
         }
         Ok(())
@@ -649,7 +659,7 @@ impl Work<'_> {
                 Envelope::Made { sender: named.or(path).unwrap_or_default(), epoch: planned.epoch }
             }
         };
-        let letter = Letter { message: &message, envelope, status: None };
+        let letter = Letter { message: &message, envelope, status: None, keywords: None };
         let changes =
             write::write(self.variant, &letter, out).map_err(|write::Unsayable| unsayable(PathBuf::new()))?;
         tally.note(source.len(), changes, Some(extent.at), &|| "this message".into());
@@ -658,11 +668,11 @@ impl Work<'_> {
 
     /// The message without its quoting, with the line ends that `--eol` wants.
     fn with_line_ends<'m>(&self, message: &'m [u8], quoting: Quoting, tally: &mut Tally) -> Cow<'m, [u8]> {
-        if quoting == Quoting::None && self.options.eol == Eol::Keep {
+        let eol = self.options.wishes.eol;
+        if quoting == Quoting::None && eol == Eol::Keep {
             return Cow::Borrowed(message);
         }
-        let body_at = header::split(message).body_at(message);
-        let mut rendered = render(message, body_at, quoting, self.options.eol);
+        let mut rendered = render(message, &header::split(message), quoting, (eol, Headers::Keep));
         tally.line_ends += u64::from(rendered.eols);
         match &mut rendered.pieces[..] {
             [one] => std::mem::take(one),
@@ -702,10 +712,21 @@ fn unsayable(path: PathBuf) -> Error {
     Error::Unsupported { path, reason }
 }
 
-/// Whether the letters say more than Status, X-Status and what is in the header already.
-fn unsaid(letters: &[u8], header: &[u8]) -> bool {
-    let keywords = letters.iter().any(u8::is_ascii_lowercase);
-    keywords || letters.contains(&b'P') && !status::of(header).flags.has(Flags::PASSED)
+/// The keywords of a message, with blanks between them: those that its letters are, and those of its header
+/// for which the Maildir has no letter, which it could not say otherwise.
+fn keywords_of(letters: Letters, names: &Names, header: &[u8]) -> String {
+    let mut keywords: Vec<Cow<'_, str>> =
+        letters.numbers().filter_map(|number| names.name(number)).map(keywords::atom).collect();
+    let fields = header::fields(header).filter(|f| f.is("X-Keywords") || f.is("X-Mozilla-Keys"));
+    let mut said = Said::default();
+    fields.for_each(|field| said.take(&field, Labels::Ignore));
+    for keyword in said.keywords {
+        let atom = keywords::atom(&keyword).into_owned();
+        if names.number(&atom).is_none() && !keywords.iter().any(|known| known.eq_ignore_ascii_case(&atom)) {
+            keywords.push(Cow::Owned(atom));
+        }
+    }
+    keywords.join(" ")
 }
 
 /// What was done, to be reported.

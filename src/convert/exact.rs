@@ -281,18 +281,23 @@ impl Position<'_> {
     }
 }
 
-/// A message's file turned back into what it was in the source: line ends, then quoting.
+/// A message's file turned back into what it was in the source: line ends, then fields and quoting.
 fn as_in_source(message: &Message, file: &[u8], eol: &str, cr_only: bool) -> Vec<u8> {
     let ends = if message.eols.is_empty() { None } else { Some(with_line_ends(file, &message.eols, eol)) };
     let text = ends.as_deref().unwrap_or(file);
     let mut source = Vec::with_capacity(text.len() + message.quotes.len());
     let (mut taken, mut at) = (0, 0);
-    for distance in &message.quotes {
-        at += *distance as usize;
+    let mut put_back = |at: usize, bytes: &[u8]| {
         let until = (taken + at.saturating_sub(source.len())).min(text.len());
         source.extend_from_slice(&text[taken..until]);
-        source.push(b'>');
+        source.extend_from_slice(bytes);
         taken = until;
+    };
+    // The fields stand in the header, and all quoting is behind it.
+    message.stripped.iter().for_each(|(at, field)| put_back(*at as usize, &field.0));
+    for distance in &message.quotes {
+        at += *distance as usize;
+        put_back(at, b">");
     }
     source.extend_from_slice(&text[taken..]);
     if cr_only {

@@ -3,9 +3,10 @@
 use std::ffi::OsString;
 
 use super::Options;
-use super::plan::{CHUNK, Fate, Plan, Planned};
+use super::keywords::Lettered;
+use super::plan::{CHUNK, Fate, Plan, Planned, Wishes};
 use super::record::Recorder;
-use super::render::{Eol, Rendered, render};
+use super::render::{Rendered, render};
 use crate::mailbox::header;
 use crate::mailbox::maildir::name;
 use crate::mailbox::maildir::write::{Incoming, Place};
@@ -24,8 +25,10 @@ pub struct Load<'a> {
     /// Makes its section; None for a source that has one, being known to the last byte, and where no
     /// manifest is kept.
     pub recorder: Option<Recorder<'a>>,
-    /// Line ends of the messages written.
-    pub eol: Eol,
+    /// The keywords of all messages, with their letters.
+    pub keywords: &'a Lettered<'a>,
+    /// What the user wants of line ends and header.
+    pub wishes: Wishes,
     /// The last part of new names.
     pub host: &'a str,
     /// Stands before the info.
@@ -50,9 +53,15 @@ impl Chunk<'_> {
 
 impl<'a> Load<'a> {
     /// With nothing to record yet.
-    pub fn new(source: &'a Source, mbox: &'a Mbox<'a>, plan: &'a Plan, options: &Options<'a>) -> Load<'a> {
-        let Options { eol, host, info_separator, .. } = *options;
-        Load { source, mbox, plan, recorder: None, eol, host, info_separator }
+    pub fn new(
+        source: &'a Source,
+        mbox: &'a Mbox<'a>,
+        plan: &'a Plan,
+        keywords: &'a Lettered<'a>,
+        options: &Options<'a>,
+    ) -> Load<'a> {
+        let Options { wishes, host, info_separator, .. } = *options;
+        Load { source, mbox, plan, recorder: None, keywords, wishes, host, info_separator }
     }
 
     /// Its messages in chunks, in file order.
@@ -65,8 +74,8 @@ impl<'a> Load<'a> {
     pub fn render(&self, chunk: Chunk<'a>) -> Vec<(&'a Planned, Rendered<'a>)> {
         let render = |planned: &'a Planned| {
             let message = planned.extent.message(self.mbox.text());
-            let body_at = header::split(message).body_at(message);
-            (planned, render(message, body_at, self.mbox.variant.quoting(), self.eol))
+            let wishes = (self.wishes.eol, self.wishes.headers);
+            (planned, render(message, &header::split(message), self.mbox.variant.quoting(), wishes))
         };
         chunk.messages.iter().map(render).collect()
     }
@@ -95,7 +104,8 @@ impl<'a> Load<'a> {
 
     fn place_of(&self, planned: &Planned, base: &[u8]) -> (Place, OsString) {
         if planned.status.goes_to_cur() {
-            (Place::Cur, name::with_info(base, self.info_separator, planned.status.flags))
+            let letters = self.keywords.letters(planned);
+            (Place::Cur, name::with_info(base, self.info_separator, planned.status.flags, letters))
         } else {
             (Place::New, name::bare(base))
         }

@@ -7,6 +7,7 @@ pub mod dates;
 pub mod exact;
 mod fill;
 mod identity;
+mod keywords;
 mod load;
 mod past;
 pub mod plan;
@@ -25,6 +26,7 @@ use crate::mailbox::durable::Dir;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{self, Code, Finding};
 use crate::mailbox::lock::Wanted;
+use crate::mailbox::maildir::keywords::Names;
 use crate::mailbox::maildir::write::{self, Filling, Fsync, Left, Opening, Ownership, Standing};
 use crate::mailbox::manifest::{Digest, Tail};
 use crate::mailbox::mbox::read::{Ask, Mbox};
@@ -35,11 +37,11 @@ use crate::mailbox::together::Together;
 use dates::{Origin, Rules};
 use fill::fill;
 use identity::{Fingerprint, Identity};
+use keywords::Lettered;
 use load::Load;
 use past::Past;
-use plan::{Dedupe, Earlier, Fate, Plan, Planned};
+use plan::{Dedupe, Earlier, Fate, Memory, Plan, Planned, Wishes};
 use record::Recorder;
-use render::Eol;
 use resume::{Done, Resumed};
 
 /// What to convert, and how.
@@ -47,8 +49,8 @@ use resume::{Done, Resumed};
 pub struct Options<'a> {
     /// The Maildir.
     pub destination: &'a Path,
-    /// Line ends of the messages written.
-    pub eol: Eol,
+    /// What becomes of line ends, header, flags and labels.
+    pub wishes: Wishes,
     /// When to flush.
     pub fsync: Fsync,
     /// The last part of the names.
@@ -328,9 +330,18 @@ fn run(
     let manifest = past::read(options, &standing)?;
     let past = manifest.as_ref().map_or_else(|| Ok(Past::default()), Past::of)?;
     past.check_destination(options, &standing)?;
+    let mut memory = past::memory(options, &standing, &past)?;
     let (plans, identities) =
-        plan_all((inputs, &mboxes, &wholes), options, &standing, &past, progress, reports)?;
+        plan_all((inputs, &mboxes, &wholes), &mut memory, options, &past, progress, reports)?;
     let sums = sum_up(inputs, &mboxes, &plans);
+    let names = match &filling {
+        Some((filling, _)) => name_keywords(filling, &memory, options)?,
+        None => name_in_dry_run(&memory, options)?,
+    };
+    let keywords = memory.keywords.lettered(&names);
+    for (plan, report) in plans.iter().zip(&mut *reports) {
+        report.findings.extend(left_over(&keywords, plan));
+    }
     let Some((filling, left)) = filling else {
         check_room(options.destination, &standing, plans.iter().flat_map(|p| &p.messages).map(to_write))?;
         inputs.iter().try_for_each(|input| input.source.check_unchanged())?;
@@ -340,7 +351,7 @@ fn run(
         .iter()
         .zip(&mboxes)
         .zip(&plans)
-        .map(|((input, mbox), plan)| Load::new(&input.source, mbox, plan, options))
+        .map(|((input, mbox), plan)| Load::new(&input.source, mbox, plan, &keywords, options))
         .collect();
     let resumed = resume(&filling, &left, &mut loads, (inputs, &identities), &past, options)?;
     reports.iter_mut().take(1).for_each(|report| report.findings.extend(resumed.finding(&left)));
@@ -358,6 +369,40 @@ fn run(
 
 fn to_write(planned: &Planned) -> Option<u64> {
     (planned.fate == Fate::Write).then_some(planned.size)
+}
+
+/// Gives the keywords of this run their letters, on disk: before the first name with such a letter is visible.
+fn name_keywords(filling: &Filling, memory: &Memory, options: &Options<'_>) -> Result<Names> {
+    if memory.keywords.is_empty() && !filling.is_staged() {
+        // What others have there is not looked at in vain.
+        return Ok(Names::default());
+    }
+    let lock = (options.keywords_lock, options.interrupted);
+    filling.name_keywords(memory.keywords.wanted(), memory.letters_in_use, lock)
+}
+
+/// The letters that they would get.
+fn name_in_dry_run(memory: &Memory, options: &Options<'_>) -> Result<Names> {
+    if memory.keywords.is_empty() {
+        return Ok(Names::default());
+    }
+    let mut names = Names::read(options.destination)?;
+    names.in_use(memory.letters_in_use);
+    for keyword in memory.keywords.wanted() {
+        names.add(keyword);
+    }
+    Ok(names)
+}
+
+/// What came without a letter.
+fn left_over(keywords: &Lettered<'_>, plan: &Plan) -> Option<Finding> {
+    let (messages, left) = keywords.left_over(plan.messages.iter().filter(|m| m.fate == Fate::Write));
+    let mend = "remove keywords that nothing uses from the Maildir, or convert into more than one";
+    let which = left.join(", ");
+    (messages > 0).then(|| {
+        let text = format!("{messages} messages come without keywords for which no letter is left: {which}");
+        Finding::new(Code::KeywordsOverflow, text).mend(mend)
+    })
 }
 
 fn opening<'a>(options: &Options<'a>) -> Opening<'a> {
@@ -388,8 +433,10 @@ fn resume(
         for ((load, input), (identity, fingerprint)) in loads.iter_mut().zip(inputs).zip(identities) {
             let name = input.name.as_os_str().as_bytes();
             let new = || {
-                let Load { source, mbox, plan, eol, .. } = *load;
-                Recorder::new(source, name, *fingerprint, follows(*identity), mbox, &plan.messages, eol)
+                let Load { source, mbox, plan, keywords, wishes, .. } = *load;
+                let follows = follows(*identity);
+                let messages = &plan.messages;
+                Recorder::new(source, name, *fingerprint, follows, mbox, messages, keywords, wishes)
             };
             load.recorder = is_recorded(identity).then(new);
         }
@@ -468,13 +515,12 @@ type Known = (Identity, Fingerprint);
 
 fn plan_all(
     (inputs, mboxes, wholes): (&[Input], &[Mbox<'_>], &[Option<Digest>]),
+    memory: &mut Memory,
     options: &Options<'_>,
-    standing: &Standing,
     past: &Past<'_>,
     progress: &dyn Progress,
     reports: &mut [Report],
 ) -> Result<(Vec<Plan>, Vec<Known>)> {
-    let mut memory = past::memory(options, standing, past)?;
     let (mut plans, mut identities) = (Vec::new(), Vec::new());
     progress.begin(Phase::Planning, mboxes.iter().map(|m| m.text().len() as u64).sum());
     for (((input, mbox), whole), report) in inputs.iter().zip(mboxes).zip(wholes).zip(reports) {
@@ -497,7 +543,7 @@ fn plan_all(
         };
         report.findings.extend(past::finding(identity));
         let earlier = Earlier { lineage: past.lineage(identity)?, dedupe: options.dedupe };
-        let mut plan = plan::plan(&input.source, mbox, options.eol, &rules, &mut memory, earlier, &planned)?;
+        let mut plan = plan::plan(&input.source, mbox, options.wishes, &rules, memory, earlier, &planned)?;
         report.findings.append(&mut plan.findings);
         plans.push(plan);
         identities.push((identity, fingerprint));
@@ -560,7 +606,7 @@ fn sum_up(inputs: &[Input], mboxes: &[Mbox<'_>], plans: &[Plan]) -> Sums {
                 Fate::Write => sums.written += 1,
                 Fate::Present => sums.already_present += 1,
                 Fate::Duplicate => sums.duplicates += 1,
-                Fate::Pseudo => sums.skipped += 1,
+                Fate::Pseudo | Fate::Deleted => sums.skipped += 1,
             }
         }
         if input.source.is_cr_only() {

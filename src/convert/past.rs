@@ -12,6 +12,7 @@ use crate::mailbox::durable::{self, Dir, Identity as File};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::lock::{self, DirLock};
+use crate::mailbox::maildir::keywords::Letters;
 use crate::mailbox::maildir::read::{self, Entry};
 use crate::mailbox::maildir::write::{Standing, parent_of};
 use crate::mailbox::manifest::{self, Appending, Digest, FILE_NAME, Outline, Section};
@@ -175,6 +176,7 @@ pub fn memory(options: &Options<'_>, standing: &Standing, past: &Past<'_>) -> Re
     let sections: Vec<Section> = past.outlines.iter().map(Outline::read).collect::<Result<_>>()?;
     let names = entries.iter().map(|e| e.parsed().base.to_vec());
     let mut memory = Memory::of(names, &sections, options.host);
+    memory.letters_in_use = entries.iter().fold(Letters::default(), |set, e| set | e.parsed().keywords());
     if options.dedupe != Dedupe::No {
         // What lies there counts, whoever put it there.
         for (name, key, file) in contents(options, &entries)? {

@@ -6,16 +6,19 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use rayon::prelude::*;
 
 use super::dates::{self, FromDates, Offered, Origin, Rules};
-use super::render::{Eol, Rendered, render};
+use super::keywords::Keywords;
+use super::render::{Eol, Headers, Rendered, render};
 use crate::mailbox::error::Result;
+use crate::mailbox::escaped;
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::header;
+use crate::mailbox::maildir::keywords::Letters;
 use crate::mailbox::maildir::name::{self, BaseName, Unique};
 use crate::mailbox::manifest::{Digest, Section};
 use crate::mailbox::mbox::boundary::Extent;
 use crate::mailbox::mbox::from_line;
 use crate::mailbox::mbox::read::Mbox;
-use crate::mailbox::mbox::status::{self, Status};
+use crate::mailbox::mbox::status::{self, Deleted, Labels, Said, Status};
 use crate::mailbox::source::Source;
 
 /// What is done with a message.
@@ -29,6 +32,21 @@ pub enum Fate {
     Duplicate,
     /// It is UW-IMAP's pseudo message: no mail.
     Pseudo,
+    /// It was deleted, and `--deleted skip` leaves it out.
+    Deleted,
+}
+
+/// What the user wants of flags, header and line ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wishes {
+    /// Line ends of the messages written.
+    pub eol: Eol,
+    /// What becomes of fields that mailers write.
+    pub headers: Headers,
+    /// What becomes of messages that are marked as deleted.
+    pub deleted: Deleted,
+    /// What becomes of a user's own Gmail labels.
+    pub labels: Labels,
 }
 
 /// What is the same, for `--dedupe`.
@@ -66,6 +84,8 @@ pub struct Planned {
     pub origin: Origin,
     /// Flags and whether it is old.
     pub status: Status,
+    /// Its keywords, by their numbers in [`Memory::keywords`].
+    pub keywords: Box<[u32]>,
     /// Bytes of the file.
     pub size: u64,
     /// The same with CRLF line ends.
@@ -99,6 +119,10 @@ pub(super) const CHUNK: usize = 64;
 /// messages of earlier runs.
 #[derive(Debug, Default)]
 pub struct Memory {
+    /// The keywords of all messages.
+    pub keywords: Keywords,
+    /// Letters that messages on disk have.
+    pub letters_in_use: Letters,
     /// The last part of new names.
     host: String,
     /// Names that a manifest holds or that this run gave: nobody else gets them.
@@ -270,7 +294,7 @@ pub struct Earlier {
 pub fn plan(
     source: &Source,
     mbox: &Mbox<'_>,
-    eol: Eol,
+    wishes: Wishes,
     rules: &Rules,
     memory: &mut Memory,
     earlier: Earlier,
@@ -282,7 +306,7 @@ pub fn plan(
         .messages()
         .par_chunks(CHUNK)
         .map(|chunk| {
-            let facts = chunk.iter().map(|extent| Facts::of(source, mbox, extent, eol, wanted)).collect();
+            let facts = chunk.iter().map(|extent| Facts::of(source, mbox, extent, wishes, wanted)).collect();
             let range = span(chunk);
             source.release(range.clone());
             planned(range.len() as u64)?;
@@ -303,9 +327,9 @@ pub fn plan(
             ),
         ));
     }
-    let mut from_mtime = 0;
+    let (mut from_mtime, mut deleted) = (0, 0);
     let mut messages = Vec::with_capacity(facts.len());
-    for (n, (extent, facts)) in mbox.messages().iter().zip(facts).enumerate() {
+    for (n, (extent, mut facts)) in mbox.messages().iter().zip(facts).enumerate() {
         let (epoch, origin) = dates::received(&facts.offered, &from_dates, rules);
         let pseudo = n == 0 && facts.pseudo;
         if pseudo {
@@ -324,12 +348,24 @@ pub fn plan(
             )),
             _ => {}
         }
-        let digests = facts.digests;
+        let (digests, is_deleted) = (facts.digests, facts.deleted);
+        let said = std::mem::take(&mut facts.keywords);
         let mut planned = facts.planned(*extent, epoch, origin);
         if pseudo {
             planned.fate = Fate::Pseudo;
+        } else if is_deleted && wishes.deleted == Deleted::Skip {
+            planned.fate = Fate::Deleted;
+            deleted += 1;
         } else {
             memory.place(&mut planned, &mut lineage, digests.as_ref());
+            if !said.is_empty() {
+                planned.keywords = memory.keywords.number(&said, &mut |keyword, atom| {
+                    findings.push(renamed(extent.at, keyword, atom));
+                });
+                if planned.fate == Fate::Write {
+                    memory.keywords.want(&planned.keywords);
+                }
+            }
         }
         messages.push(planned);
     }
@@ -337,7 +373,21 @@ pub fn plan(
         let message = format!("{from_mtime} messages have no date that is real; dated as the source file");
         findings.push(Finding::new(Code::DateFromMtime, message));
     }
+    if deleted > 0 {
+        let message =
+            format!("{deleted} messages are marked as deleted, and left out as --deleted skip has it");
+        findings.push(Finding::new(Code::DeletedSkipped, message));
+    }
     Ok(Plan { messages, findings })
+}
+
+fn renamed(at: u64, keyword: &str, atom: &str) -> Finding {
+    let keyword = escaped(keyword.as_bytes());
+    Finding::at(
+        Code::KeywordRenamed,
+        at,
+        format!("the keyword \"{keyword}\" is no word to IMAP, and called {atom}"),
+    )
 }
 
 /// From the first byte of the first message to behind the last of the last.
@@ -353,6 +403,9 @@ struct Facts {
     unique: Unique,
     offered: Offered,
     status: Status,
+    deleted: bool,
+    /// As the header has them.
+    keywords: Vec<String>,
     pseudo: bool,
     size: u64,
     wire_size: u64,
@@ -413,27 +466,35 @@ pub fn content_digest(message: &[u8]) -> Option<Digest> {
 }
 
 impl Facts {
-    fn of(source: &Source, mbox: &Mbox<'_>, extent: &Extent, eol: Eol, wanted: Option<Dedupe>) -> Facts {
+    fn of(
+        source: &Source,
+        mbox: &Mbox<'_>,
+        extent: &Extent,
+        wishes: Wishes,
+        wanted: Option<Dedupe>,
+    ) -> Facts {
         let text = mbox.text();
         let message = extent.message(text);
         let split = header::split(message);
-        let mut status = Status::default();
+        let mut said = Said::default();
         let mut offered = Offered {
             from: from_line::parse(first_line(extent.from_lines(text))).stamp,
             ..Offered::default()
         };
         let mut volatile = false;
         for field in header::fields(split.header) {
-            status.take(&field);
+            said.take(&field, wishes.labels);
             offered.take(&field);
             volatile |= header::is_volatile(&field);
         }
-        let rendered = render(message, split.body_at(message), mbox.variant.quoting(), eol);
-        let (size, wire_size) = rendered.sizes(mbox.has_cr || eol == Eol::Crlf);
+        let rendered = render(message, &split, mbox.variant.quoting(), (wishes.eol, wishes.headers));
+        let (size, wire_size) = rendered.sizes(mbox.has_cr || wishes.eol == Eol::Crlf);
         Facts {
             unique: Unique::of(&source.raw()[extent.at as usize..extent.end as usize]),
             offered,
-            status,
+            status: said.status(wishes.deleted),
+            deleted: said.deleted,
+            keywords: said.keywords,
             pseudo: status::is_pseudo(split.header),
             size,
             wire_size,
@@ -453,6 +514,7 @@ impl Facts {
             epoch,
             origin,
             status,
+            keywords: Box::default(),
             size,
             wire_size,
             quotes,

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use data_encoding::BASE64;
 
 use super::identity::Fingerprint;
-use super::plan::{Fate, Planned, content_digest};
-use super::render::{Eol, Rendered};
+use super::keywords::Lettered;
+use super::plan::{Fate, Planned, Wishes, content_digest};
+use super::render::Rendered;
 use crate::mailbox::manifest::{Bytes, Digest, Gap, Head, LEAD, Message, Tail, VERSION};
 use crate::mailbox::mbox::read::Mbox;
 use crate::mailbox::source::Source;
@@ -17,6 +18,7 @@ pub struct Recorder<'a> {
     raw: &'a [u8],
     mbox: &'a Mbox<'a>,
     messages: &'a [Planned],
+    keywords: &'a Lettered<'a>,
     separator: Vec<u8>,
     head: Head,
 }
@@ -24,6 +26,7 @@ pub struct Recorder<'a> {
 impl<'a> Recorder<'a> {
     /// Of a planned source. `name` is its path as it was given, `follows` the section, from 1, that
     /// tells of it as it was.
+    #[allow(clippy::too_many_arguments)]
     pub fn new(
         source: &'a Source,
         name: &[u8],
@@ -31,10 +34,12 @@ impl<'a> Recorder<'a> {
         follows: Option<usize>,
         mbox: &'a Mbox<'a>,
         messages: &'a [Planned],
-        eol: Eol,
+        keywords: &'a Lettered<'a>,
+        wishes: Wishes,
     ) -> Recorder<'a> {
         let raw = source.raw();
         let separator = usual_separator(raw, messages);
+        let usual = Wishes::default();
         let head = Head {
             section: VERSION,
             program: concat!("mailferry ", env!("CARGO_PKG_VERSION")).into(),
@@ -48,9 +53,12 @@ impl<'a> Recorder<'a> {
             evidence: mbox.evidence.clone(),
             separator: Bytes(separator.clone()),
             cr_only: source.is_cr_only(),
-            eol: eol.name().into(),
+            eol: wishes.eol.name().into(),
+            labels: (wishes.labels != usual.labels).then(|| wishes.labels.name().into()),
+            deleted: (wishes.deleted != usual.deleted).then(|| wishes.deleted.name().into()),
+            headers: (wishes.headers != usual.headers).then(|| wishes.headers.name().into()),
         };
-        Recorder { raw, mbox, messages, separator, head }
+        Recorder { raw, mbox, messages, keywords, separator, head }
     }
 
     /// The section's head.
@@ -63,12 +71,16 @@ impl<'a> Recorder<'a> {
         let planned = &self.messages[n];
         let before = n.checked_sub(1).map_or(0, |n| self.messages[n].extent.end);
         self.gap(before, planned.extent.at, n > 0, out);
-        if planned.fate == Fate::Pseudo {
-            let (at, end) = (planned.extent.at, planned.extent.end);
-            push(out, &Gap::new("pseudo", at, &self.raw[at as usize..end as usize]));
-        } else {
-            push(out, &self.message(planned, rendered, base_name));
-        }
+        let kind = match planned.fate {
+            Fate::Pseudo => "pseudo",
+            Fate::Deleted => "skipped",
+            Fate::Write | Fate::Present | Fate::Duplicate => {
+                push(out, &self.message(planned, rendered, base_name));
+                return;
+            }
+        };
+        let (at, end) = (planned.extent.at, planned.extent.end);
+        push(out, &Gap::new(kind, at, &self.raw[at as usize..end as usize]));
     }
 
     /// The line of what comes after the last message.
@@ -89,7 +101,8 @@ impl<'a> Recorder<'a> {
     fn message(&self, planned: &Planned, rendered: &Rendered<'_>, base_name: &[u8]) -> Message {
         let raw = planned.extent.message(self.raw);
         let source = Digest::of(raw);
-        let is_source = rendered.quotes == 0 && rendered.eols == 0 && !self.head.cr_only;
+        let is_source =
+            rendered.quotes == 0 && rendered.eols == 0 && rendered.stripped.is_empty() && !self.head.cr_only;
         let rendering = if is_source { source } else { rendered.digest() };
         let file = planned.kept.as_ref().and_then(|kept| kept.file).unwrap_or(rendering);
         let rebuilt = file == rendering;
@@ -103,9 +116,11 @@ impl<'a> Recorder<'a> {
             content: planned.volatile.then(|| content_digest(raw)).flatten(),
             quotes: if rebuilt { self.quotes(planned) } else { Vec::new() },
             eols: if rebuilt { rendered.eol_runs.clone() } else { Vec::new() },
+            stripped: if rebuilt { stripped(rendered) } else { Vec::new() },
             date: planned.origin.name().into(),
             flags: planned.status.flags.to_string(),
-            keywords: Vec::new(),
+            keywords: self.keywords.names(planned, true),
+            unlettered: self.keywords.names(planned, false),
             duplicate: planned.fate == Fate::Duplicate,
             verbatim: (!rebuilt).then(|| BASE64.encode(raw)),
             original: None,
@@ -136,7 +151,7 @@ impl<'a> Recorder<'a> {
             end: Digest([0; 32]),
         };
         for Planned { extent, quotes, fate, .. } in self.messages {
-            tail.mail += u64::from(*fate != Fate::Pseudo);
+            tail.mail += u64::from(!matches!(fate, Fate::Pseudo | Fate::Deleted));
             tail.bytes_from_lines += extent.start - extent.at;
             tail.bytes_quoting += u64::from(*quotes);
             tail.bytes_messages += extent.end - extent.start - u64::from(*quotes);
@@ -145,6 +160,10 @@ impl<'a> Recorder<'a> {
         tail.bytes_separators = self.raw.len() as u64 - counted;
         tail
     }
+}
+
+fn stripped(rendered: &Rendered<'_>) -> Vec<(u64, Bytes)> {
+    rendered.stripped.iter().map(|(at, field)| (*at as u64, Bytes(field.to_vec()))).collect()
 }
 
 fn push(out: &mut Vec<u8>, line: &impl serde::Serialize) {

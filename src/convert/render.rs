@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::mailbox::header::{self, Split};
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::mbox::quote::{self, Quoting};
 
@@ -28,6 +29,26 @@ impl Eol {
     }
 }
 
+/// The fields that only mailers write and rewrite, see [`header::is_volatile`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Headers {
+    /// They stay.
+    #[default]
+    Keep,
+    /// They go.
+    Strip,
+}
+
+impl Headers {
+    /// The word on the command line and in the manifest.
+    pub fn name(self) -> &'static str {
+        match self {
+            Headers::Keep => "keep",
+            Headers::Strip => "strip",
+        }
+    }
+}
+
 /// A message in pieces, most of them slices of the source.
 #[derive(Debug)]
 pub struct Rendered<'a> {
@@ -39,22 +60,48 @@ pub struct Rendered<'a> {
     pub eols: u32,
     /// Runs of lines, as the manifest has them.
     pub eol_runs: Vec<u64>,
+    /// Fields that were taken out, with where in the message as in the source they began.
+    pub stripped: Vec<(usize, &'a [u8])>,
 }
 
-/// Renders a message whose body begins at `body_at`.
-pub fn render(message: &[u8], body_at: usize, quoting: Quoting, eol: Eol) -> Rendered<'_> {
+/// Renders a message, whose header and body are `split`.
+pub fn render<'a>(
+    message: &'a [u8],
+    split: &Split<'a>,
+    quoting: Quoting,
+    (eol, headers): (Eol, Headers),
+) -> Rendered<'a> {
     let mut slices = Vec::new();
-    let quotes = quote::unquoted(message, body_at, quoting, &mut slices) as u32;
+    let quotes = quote::unquoted(message, split.body_at(message), quoting, &mut slices) as u32;
+    let stripped = match headers {
+        Headers::Keep => Vec::new(),
+        Headers::Strip => strip(split.header, &mut slices),
+    };
     if eol == Eol::Keep {
         let pieces = slices.into_iter().map(Cow::Borrowed).collect();
-        return Rendered { pieces, quotes, eols: 0, eol_runs: Vec::new() };
+        return Rendered { pieces, quotes, eols: 0, eol_runs: Vec::new(), stripped };
     }
     let (mut out, mut runs) = (Vec::with_capacity(message.len() + message.len() / 32), Runs::default());
     for line in slices.concat().split_inclusive(|&b| b == b'\n') {
         let changed = push_line(line, eol, &mut out);
         runs.push(changed > 0);
     }
-    Rendered { pieces: vec![Cow::Owned(out)], quotes, eols: runs.changed, eol_runs: runs.finish() }
+    Rendered { pieces: vec![Cow::Owned(out)], quotes, eols: runs.changed, eol_runs: runs.finish(), stripped }
+}
+
+/// Takes the fields of mailers out of the header, with which the first slice begins: no quoting is in it.
+fn strip<'a>(header: &'a [u8], slices: &mut Vec<&'a [u8]>) -> Vec<(usize, &'a [u8])> {
+    let (mut stripped, mut kept, mut from) = (Vec::new(), Vec::new(), 0);
+    for cut in header::volatile(header) {
+        kept.push(&header[from..cut.start]);
+        stripped.push((cut.start, &header[cut.clone()]));
+        from = cut.end;
+    }
+    if let (Some(first), false) = (slices.first_mut(), stripped.is_empty()) {
+        *first = &first[from..];
+        slices.splice(0..0, kept.into_iter().filter(|piece| !piece.is_empty()));
+    }
+    stripped
 }
 
 /// Counts runs of changed and unchanged lines, beginning with changed ones.
@@ -124,7 +171,7 @@ impl Rendered<'_> {
             size += piece.len() as u64;
             let lfs = memchr::memchr_iter(b'\n', piece);
             bare += if may_have_crlf {
-                // Pieces begin behind a `>`, so that an LF and its CR are never in two of them.
+                // Pieces begin behind a `>` or with a field, so that an LF and its CR are never in two of them.
                 lfs.filter(|&at| at == 0 || piece[at - 1] != b'\r').count()
             } else {
                 lfs.count()
@@ -139,7 +186,8 @@ mod tests {
     use super::*;
 
     fn rendered(message: &[u8], eol: Eol) -> (Vec<u8>, u32, (u64, u64)) {
-        let rendered = render(message, 0, Quoting::Any, eol);
+        let split = Split { header: b"", body: message, closed: true };
+        let rendered = render(message, &split, Quoting::Any, (eol, Headers::Keep));
         (rendered.pieces.concat(), rendered.eols, rendered.sizes(true))
     }
 

@@ -257,6 +257,11 @@ impl Dir {
         rustix::fs::renameat(&self.fd, from, &self.fd, name).map_err(failed("rename", self.join(from)))
     }
 
+    /// Gives a file the name of another one in `to`, which is replaced.
+    pub fn replace_in(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<()> {
+        rustix::fs::renameat(&self.fd, from, &to.fd, name).map_err(failed("rename", self.join(from)))
+    }
+
     /// Puts a file with these bytes in the place of the one that has the name in `to`, if one has: it is
     /// written here, flushed, and renamed. Whoever reads the name sees the old bytes or the new ones.
     pub fn write_over(&self, to: &Dir, name: &OsStr, bytes: &[u8], mode: u32) -> Result<()> {

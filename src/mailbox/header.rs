@@ -57,15 +57,28 @@ impl Field<'_> {
     }
 }
 
-/// Whether readers rewrite this field as they go: it is no part of what a message says.
+/// Whether readers rewrite this field as they go: it is no part of what a message says. X-Gmail-Labels is none
+/// of them: it is part of an export, and nobody writes it again.
 pub fn is_volatile(field: &Field<'_>) -> bool {
-    const VOLATILE: [&str; 7] =
-        ["Status", "X-Status", "X-Keywords", "X-UID", "X-IMAPbase", "Content-Length", "Lines"];
+    const VOLATILE: [&str; 12] = [
+        "Status",
+        "X-Status",
+        "X-Keywords",
+        "X-UID",
+        "X-IMAP",
+        "X-IMAPbase",
+        "X-Mozilla-Status",
+        "X-Mozilla-Status2",
+        "X-Mozilla-Keys",
+        "X-Evolution",
+        "Content-Length",
+        "Lines",
+    ];
     VOLATILE.iter().any(|name| field.is(name))
 }
 
-/// Where in a header the fields stand that readers rewrite (Status, X-Status, X-Keywords, X-UID,
-/// X-IMAPbase, Content-Length, Lines), in order, each with its continuation lines and last line end.
+/// Where in a header the fields stand that readers rewrite, see [`is_volatile`], in order, each with its
+/// continuation lines and last line end.
 pub fn volatile(header: &[u8]) -> impl Iterator<Item = Range<usize>> {
     let mut at = 0;
     std::iter::from_fn(move || {

@@ -336,11 +336,13 @@ impl Dotlock {
 impl Drop for Dotlock {
     fn drop(&mut self) {
         // Somebody may have thought it stale and put his own there, which is not ours to remove.
-        // Nobody is left to hear of an error: the lock file then names us and is found stale.
-        if let Ok(Some(identity)) = self.dir.identity(&self.name)
+        // Nobody is left to hear of an error, and so what fails is tried again; should it fail for good the
+        // lock file names us and is found stale.
+        let identity = || self.dir.identity(&self.name);
+        if let Ok(Some(identity)) = identity().or_else(|_| identity())
             && identity == self.identity
         {
-            let _ = self.dir.unlink(&self.name);
+            let _ = self.dir.unlink_surely(&self.name);
         }
         held().retain(|identity| *identity != self.identity);
     }

@@ -141,6 +141,15 @@ pub struct Head {
     pub cr_only: bool,
     /// `keep`, `lf` or `crlf`: what `--eol` said.
     pub eol: String,
+    /// What `--labels` said, if not `keywords`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<String>,
+    /// What `--deleted` said, if not `flag`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted: Option<String>,
+    /// What `--headers` said, if not `keep`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headers: Option<String>,
 }
 
 /// A message of the source, in file order.
@@ -172,6 +181,10 @@ pub struct Message {
     /// end was changed, the others of lines whose end was not. After the last run none was changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub eols: Vec<u64>,
+    /// Fields that were taken out of its header, verbatim, each with where in the message as in the source it
+    /// began.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stripped: Vec<(u64, Bytes)>,
     /// Where its date comes from.
     pub date: String,
     /// Its flags when it was converted.
@@ -180,6 +193,9 @@ pub struct Message {
     /// Its keywords when it was converted: those that have a letter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keywords: Vec<String>,
+    /// Those that got none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unlettered: Vec<String>,
     /// Whether it has no file of its own, being the same as the one named.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
@@ -209,6 +225,9 @@ impl Head {
             separator: Bytes::default(),
             cr_only: false,
             eol: "keep".into(),
+            labels: None,
+            deleted: None,
+            headers: None,
         }
     }
 
@@ -237,7 +256,7 @@ impl Message {
 /// A stretch of the source that is in no message and is not the usual separator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
-    /// `separator`, `junk` or `pseudo`.
+    /// `separator`, `junk`, `pseudo` or `skipped`.
     pub gap: String,
     /// Its offset.
     pub at: u64,
@@ -265,7 +284,7 @@ pub struct Tail {
     pub closes: usize,
     /// How many messages the source has.
     pub messages: u64,
-    /// How many of them are mail (not pseudo messages).
+    /// How many of them became mail (not the pseudo message, nor what was skipped).
     pub mail: u64,
     /// Bytes of messages, less quoting.
     pub bytes_messages: u64,
@@ -392,6 +411,15 @@ pub fn outline<'a>(text: &'a [u8], path: &'a Path) -> Result<Vec<Outline<'a>>> {
         at = end;
     }
     Ok(sections)
+}
+
+/// The heads of a manifest's sections, as far as they can be read: for who only wants to know what was asked
+/// for. Nothing is held to its hash.
+pub fn heads(text: &[u8]) -> Vec<Head> {
+    const START: &[u8] = b"{\"section\":";
+    let starts = memchr::memmem::find_iter(text, START).filter(|&at| at == 0 || text[at - 1] == b'\n');
+    let line = |at: usize| &text[at..at + memchr::memchr(b'\n', &text[at..]).unwrap_or(0)];
+    starts.filter_map(|at| serde_json::from_slice(line(at)).ok()).collect()
 }
 
 fn is_line_of_section(line: &[u8]) -> bool {
@@ -570,6 +598,9 @@ mod tests {
             separator: Bytes(b"\n".to_vec()),
             cr_only: false,
             eol: "keep".into(),
+            labels: None,
+            deleted: Some("skip".into()),
+            headers: None,
         }
     }
 
@@ -584,9 +615,11 @@ mod tests {
             content: None,
             quotes: vec![1, 2],
             eols: Vec::new(),
+            stripped: vec![(1, Bytes(b"Status: \xff\n".to_vec()))],
             date: "from".into(),
             flags: "S".into(),
             keywords: vec!["Work".into()],
+            unlettered: Vec::new(),
             duplicate: false,
             verbatim: None,
             original: None,

@@ -643,10 +643,14 @@ fn as_written(message: &manifest::Message, section: &Section, raw: &[u8]) -> Opt
         quotes.push(quotes.last().unwrap_or(&0) + *distance as usize);
     }
     let mut quotes = quotes.into_iter().peekable();
+    let fields = message.stripped.iter().map(|(at, field)| *at as usize..*at as usize + field.0.len());
+    let mut fields = fields.peekable();
     let mut n = 0;
     bytes.retain(|_| {
         n += 1;
-        quotes.next_if_eq(&(n - 1)).is_none()
+        while fields.next_if(|field| field.end < n).is_some() {}
+        let is_stripped = fields.peek().is_some_and(|field| field.contains(&(n - 1)));
+        quotes.next_if_eq(&(n - 1)).is_none() && !is_stripped
     });
     if section.head.cr_only {
         bytes.iter_mut().filter(|b| **b == b'\r').for_each(|b| *b = b'\n');

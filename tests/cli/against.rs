@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use mailferry::convert::{Phase, Progress};
 use mailferry::mailbox::lock::Wanted;
 use mailferry::mailbox::mbox::read::{self, Ask};
+use mailferry::mailbox::mbox::status::{Deleted, Labels};
 use mailferry::mailbox::mbox::watch::Watch;
 use mailferry::mailbox::source::{Source, Spooling};
 use mailferry::verify::against::{Mailbox, Options, Verdict, compare};
@@ -45,7 +46,14 @@ fn compared(here: &Path, there: &Path) -> Option<(Verdict, Vec<String>)> {
     let mut tell = |difference: mailferry::verify::against::Difference| {
         told.push(difference.finding("here", "there").message.into_owned())
     };
-    let options = Options { metadata: true, now: 1_900_000_000, from_zone: None, interrupted: &GO_ON };
+    let options = Options {
+        metadata: true,
+        labels: Labels::Keywords,
+        deleted: Deleted::Flag,
+        now: 1_900_000_000,
+        from_zone: None,
+        interrupted: &GO_ON,
+    };
     let verdict = opened(here, |here| {
         opened(there, |there| compare(&[here], &[there], &options, &Nobody, &mut tell).unwrap())
     });

@@ -117,7 +117,8 @@ fn flags_are_told_in_the_header() {
 fn a_sender_does_not_mark_his_own_mail() {
     let (_scratch, path, name) = mbox("");
     let marked = "Status: RO\nSubject: x\nX-Status: AFTD\nX-UID: 7\nx-imap: 1 2\nX-IMAPbase: 3 4\n five\n\
-                  X-Keywords: six\nX-Mozilla-Status: 0009\nX-Mozilla-Status2: 00200000\nX-Uidl: kept\n\n\
+                  X-Keywords: six\nX-Mozilla-Status: 0009\nX-Mozilla-Status2: 00200000\n\
+                  X-Mozilla-Keys: eight\nX-Evolution: 00000001-0010\nX-Uidl: kept\n\n\
                   Status: of the body\n";
     deliver(&[], &name, marked).exits(0);
     let text = fs::read_to_string(&path).unwrap();

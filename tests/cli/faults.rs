@@ -25,6 +25,7 @@ struct Point {
     call: String,
     operand: String,
     nth: usize,
+    is_nameless: bool,
 }
 
 /// One run to be disturbed.
@@ -150,7 +151,7 @@ fn try_all(cases: &[Case<'_>]) -> (Tally, Vec<String>) {
 
 impl Case<'_> {
     fn what(&self) -> String {
-        let Point { call, operand, nth } = &self.points[0];
+        let Point { call, operand, nth, .. } = &self.points[0];
         format!("{:?} at {call} {nth} of {operand}, {}, {}", self.fault, self.conversion.what, self.jobs)
     }
 
@@ -198,10 +199,10 @@ impl Case<'_> {
     /// Whether no run may succeed with it: without this call mail would not be there, or not be safe.
     /// (A stage whose manifest cannot be opened is begun anew.)
     fn must_be_told(&self) -> bool {
-        let Point { call, operand, .. } = &self.points[0];
+        let Point { call, operand, is_nameless, .. } = &self.points[0];
         let calls = ["fsync", "mkdirat", "renameat2", "syncfs", "utimensat", "write", "writev"];
         let needed = calls.contains(&&call[..]) || (call == "openat" && operand != "mailferry.manifest");
-        self.fault != Fault::Error("EINTR") && needed
+        self.fault != Fault::Error("EINTR") && needed && !is_nameless
     }
 
     /// Runs the conversion with the fault. Returns what strace saw of it, too.
@@ -264,5 +265,5 @@ fn point(calls: &[Call], n: usize) -> Point {
             && other.operands.iter().any(|o| o == operand)
     };
     let nth = calls[..=n].iter().filter(alike).count();
-    Point { call: call.name.clone(), operand: operand.into(), nth }
+    Point { call: call.name.clone(), operand: operand.into(), nth, is_nameless: call.is_nameless }
 }

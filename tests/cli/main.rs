@@ -31,6 +31,7 @@ mod kills;
 mod linux_mips;
 mod live;
 mod lmtp;
+mod metadata;
 mod model;
 mod mta;
 mod null_client;

@@ -137,7 +137,7 @@ pub struct Shown {
     is_recent: bool,
     internal_date: String,
     pub size: u64,
-    body: Vec<u8>,
+    pub body: Vec<u8>,
 }
 
 /// Dovecot over the mail at one location.
@@ -181,7 +181,7 @@ impl Dovecot {
 
     /// What it says in a session in which every command succeeds.
     #[track_caller]
-    fn answers(&self, session: &str) -> Vec<Reply> {
+    pub fn answers(&self, session: &str) -> Vec<Reply> {
         let mut command = peer(IMAP, &self.home);
         command.arg("-c").arg(&self.configuration);
         let run = conversation(command, session).exits(0);
@@ -239,7 +239,7 @@ fn conversation(mut command: Command, asked: &str) -> Run {
 }
 
 /// A line of a session, and the literal in it.
-struct Reply {
+pub struct Reply {
     text: String,
     literal: Vec<u8>,
 }

@@ -15,6 +15,8 @@ pub struct Call {
     pub takes_room: bool,
     /// The standard library's own doubts, in a debug build.
     pub is_check: bool,
+    /// It makes a file without a name; where that cannot be, one with a name is made.
+    pub is_nameless: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +59,8 @@ impl Call {
         let anywhere = |operand: String| operand.replace(destination.to_str().unwrap(), ANYWHERE);
         let operands = strings(arguments, !has_data).into_iter().map(anywhere).collect();
         let takes_room = arguments.contains("O_CREAT") || ["mkdirat", "write", "writev"].contains(&name);
-        Some(Call { thread: thread.into(), name: name.into(), operands, takes_room, is_check })
+        let is_nameless = arguments.contains("O_TMPFILE");
+        Some(Call { thread: thread.into(), name: name.into(), operands, takes_room, is_check, is_nameless })
     }
 
     /// Whether it works on something at the destination or below.
@@ -73,8 +76,9 @@ impl Call {
     }
 }
 
+/// A file without a name goes by its inode's number, which is another one each time: it cannot be aimed at.
 fn is_at_destination(operand: &str) -> bool {
-    operand.starts_with(ANYWHERE)
+    operand.starts_with(ANYWHERE) && !operand.contains("/#")
 }
 
 /// The paths in angle brackets, and if asked for the names in quotes.

@@ -13,6 +13,7 @@ use crate::strace::ANYWHERE;
 use crate::support::*;
 
 const MANIFEST: &str = "mailferry.manifest";
+const KEYWORDS: &str = "dovecot-keywords";
 
 type Tree = BTreeMap<PathBuf, Lying>;
 
@@ -75,7 +76,8 @@ pub fn a_maildir() -> TempDir {
     let maildir = scratch.path().join("Maildir");
     convert_fixture("inbox.mbox", &maildir);
     fs::write(maildir.join("new/1234567890.M1P2.example"), "Subject: own\n\nnew\n").unwrap();
-    fs::write(maildir.join("cur/1234567891.M1P3.example:2,RS"), "Subject: own\n\nread\n").unwrap();
+    fs::write(maildir.join("cur/1234567891.M1P3.example:2,RSa"), "Subject: own\n\nread\n").unwrap();
+    fs::write(maildir.join(KEYWORDS), "0 Own\n").unwrap();
     scratch
 }
 
@@ -142,6 +144,7 @@ impl Ground<'_> {
     /// All that lies at the destination, as it is to be compared between runs.
     fn lying(&self) -> Tree {
         let mut tree = tree_alike(&self.dest());
+        tree.entry(Path::new("Maildir").join(KEYWORDS)).and_modify(|lying| lying.mtime = (0, 0));
         let manifest = Path::new("Maildir").join(MANIFEST);
         if self.before.contains_key(&manifest) {
             // Somebody wrote it before, and it has the time of the last change.
@@ -201,6 +204,10 @@ impl Ground<'_> {
         for (path, before) in self.before.iter().filter(|(path, _)| is_own(path)) {
             assert_eq!(now.get(path), Some(before), "{}", path.display());
         }
+        if let Ok(before) = fs::read(self.conversion.before.path().join("Maildir").join(KEYWORDS)) {
+            let now = fs::read(self.maildir().join(KEYWORDS)).unwrap();
+            assert!(now.starts_with(&before), "a letter was given another name");
+        }
         let manifest = Path::new("Maildir").join(MANIFEST);
         if self.before.contains_key(&manifest) {
             let before = fs::read(self.conversion.before.path().join(&manifest)).unwrap();
@@ -225,11 +232,12 @@ impl Ground<'_> {
     }
 }
 
-/// What no run of ours may touch: all of a Maildir but its tmp/ and the manifest.
+/// What no run of ours may touch: all of a Maildir but its tmp/, the manifest, and the names of its keywords.
 fn is_own(path: &Path) -> bool {
     path.starts_with("Maildir")
         && !path.starts_with("Maildir/tmp")
         && path != Path::new("Maildir").join(MANIFEST)
+        && path != Path::new("Maildir").join(KEYWORDS)
 }
 
 fn is_visible(path: &Path) -> bool {
@@ -252,11 +260,11 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// So many messages for new/ and for cur/, some of them quoted.
+/// So many messages for new/ and for cur/, some of them quoted, some with keywords.
 pub fn mixed(count: u32) -> Vec<u8> {
     let mail = String::from_utf8(many(count)).unwrap();
     let messages = mail.split("From ada@").skip(1).enumerate().map(|(n, message)| {
-        let status = ["Status: RO\n", "", "Status: RO\nX-Status: AF\n"][n % 3];
+        let status = ["Status: RO\n", "", "Status: RO\nX-Status: AF\nX-Keywords: Work NonJunk  \n"][n % 3];
         let quoted = if n % 4 == 0 { "\n\n>From here on prose\n" } else { "\n\n" };
         let message = message.replacen("Status: RO\n", status, 1).replacen("\n\n", quoted, 1);
         format!("From ada@{message}")

@@ -20,7 +20,7 @@ use rayon::prelude::*;
 use super::dates::Origin;
 use super::fill::{self, InOrder, Lines, Written};
 use super::past::{self, Past};
-use super::render::{Eol, render};
+use super::render::{Eol, Headers, render};
 use super::resume::{self, Resumed};
 use super::{
     Keeping, Options, Outcome, Phase, Progress, Report, Stopped, Sums, check_room, opening, stop_if,
@@ -29,6 +29,7 @@ use crate::mailbox::durable::Dir;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::escaped;
 use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::header;
 use crate::mailbox::maildir::keywords::Letters;
 use crate::mailbox::maildir::name::{self, BaseName, Unique};
 use crate::mailbox::maildir::read::{self, Entry, Files, Found};
@@ -484,7 +485,8 @@ impl Neighbours {
         if let Some(same) = self.find(base, digest)? {
             return Ok(Compared::Same(same));
         }
-        let (size, wire_size) = render(&bytes, 0, Quoting::None, Eol::Keep).sizes(true);
+        let (size, wire_size) =
+            render(&bytes, &header::split(&bytes), Quoting::None, (Eol::Keep, Headers::Keep)).sizes(true);
         let epoch = entry.parsed().epoch().unwrap_or(mtime);
         Ok(Compared::Other(Other { digest, unique: Unique::of(&bytes), epoch, size, wire_size }))
     }
@@ -875,9 +877,11 @@ impl There {
             content: None,
             quotes: Vec::new(),
             eols: Vec::new(),
+            stripped: Vec::new(),
             date: Origin::Mtime.name().into(),
             flags: String::from_utf8_lossy(&flags.collect::<Vec<u8>>()).into_owned(),
             keywords: mapping.keywords(&self.letters),
+            unlettered: Vec::new(),
             duplicate: false,
             verbatim: None,
             original: (original != self.base).then(|| Bytes(original.to_vec())),
@@ -890,7 +894,7 @@ mod tests {
     use std::sync::atomic::AtomicBool;
     use std::time::Duration;
 
-    use super::super::plan::Dedupe;
+    use super::super::plan::{Dedupe, Wishes};
     use super::*;
     use crate::mailbox::lock::Wanted;
 
@@ -921,7 +925,7 @@ mod tests {
             Wanted { methods: Vec::new(), timeout: Duration::ZERO, pid: 1, host: String::new() };
         let options = Options {
             destination: &destination,
-            eol: Eol::Keep,
+            wishes: Wishes::default(),
             fsync: Fsync::None,
             host: "mailferry",
             info_separator: b':',

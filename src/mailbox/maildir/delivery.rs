@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::flags::Flags;
+use super::keywords::Letters;
 use super::name;
 use crate::mailbox::durable::{self, Dir};
 use crate::mailbox::error::{Error, Result};
@@ -81,7 +82,7 @@ impl Delivery {
         };
         let name = match content.flags.is_empty() {
             true => waiting.clone(),
-            false => name::with_info(waiting.as_encoded_bytes(), b':', content.flags),
+            false => name::with_info(waiting.as_encoded_bytes(), b':', content.flags, Letters::default()),
         };
         let delivery = Delivery { tmp, place, waiting, name, state: State::Waiting };
         let failed = |action| Error::io(action, delivery.tmp.path().join(&delivery.waiting));

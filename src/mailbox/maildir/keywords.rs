@@ -8,7 +8,6 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -21,6 +20,8 @@ use crate::mailbox::lock::{self, Mode, Wanted};
 
 /// The name of the file in a Maildir, and in each of its folders.
 pub const FILE_NAME: &str = "dovecot-keywords";
+/// What it is called in tmp/ while it is written: one at a time, since there is a lock.
+pub const UNFINISHED: &str = "dovecot-keywords.mailferry-partial";
 /// How many keywords a Maildir can have.
 pub const LETTERS: usize = 26;
 /// No list of names is longer: what is, is none.
@@ -184,10 +185,27 @@ impl Names {
 
     /// Writes the file into a Maildir that nobody sees yet. Its text is on stable storage then, and its name
     /// when `root` is flushed.
-    pub fn create(&self, root: &Dir) -> Result<()> {
-        let file = root.create_file(OsStr::new(FILE_NAME), FILE_MODE)?;
+    pub fn create(&self, root: &Dir, mode: u32) -> Result<()> {
+        self.create_as(OsStr::new(FILE_NAME), root, mode)
+    }
+
+    /// Puts it in the place of the one that is there; the lock is ours.
+    fn replace(&self, root: &Dir, tmp: &Dir, mode: u32) -> Result<()> {
+        let unfinished = OsStr::new(UNFINISHED);
+        // A run that was killed may have left one.
+        tmp.unlink_surely(unfinished)?;
+        let written = self.create_as(unfinished, tmp, mode);
+        let done = written.and_then(|()| tmp.replace_in(unfinished, root, OsStr::new(FILE_NAME)));
+        done.inspect_err(|_| {
+            // The error that is told is the first one.
+            let _ = tmp.unlink_surely(unfinished);
+        })
+    }
+
+    fn create_as(&self, name: &OsStr, dir: &Dir, mode: u32) -> Result<()> {
+        let file = dir.create_file(name, mode)?;
         let written = durable::write_all(&file, &self.text).and_then(|()| durable::sync_file(&file));
-        written.map_err(Error::io("write", root.path().join(FILE_NAME)))
+        written.map_err(Error::io("write", dir.path().join(name)))
     }
 
     /// Gives letters to keywords in a Maildir that others use, under the lock that Dovecot takes for it; as
@@ -215,7 +233,7 @@ impl Names {
             names.add(keyword);
         }
         if names.text.len() > before {
-            tmp.write_over(root, OsStr::new(FILE_NAME), &names.text, mode)?;
+            names.replace(root, tmp, mode)?;
         }
         // Also where it was there: whoever wrote it may have been killed before this.
         if flush {
@@ -223,12 +241,6 @@ impl Names {
         }
         Ok(names)
     }
-}
-
-/// Whether a name in tmp/ is that of such a file, which a run that was killed left: see [`Dir::write_over`].
-pub fn is_unfinished(name: &OsStr) -> bool {
-    let digits = name.as_bytes().strip_prefix(b"dovecot-keywords.");
-    digits.is_some_and(|digits| digits.len() == 16 && digits.iter().all(u8::is_ascii_hexdigit))
 }
 
 /// A keyword as an IMAP atom (RFC 3501: printable ASCII but for `( ) { % * " \ ]` and blanks). What is none is
@@ -322,8 +334,6 @@ mod tests {
         fs::write(temp.path().join("dovecot-keywords.lock"), "Dovecot").unwrap();
         assert!(matches!(extend(&["d"]), Err(Error::Locked { .. })));
         assert_eq!(fs::read(&file).unwrap(), b"0 a\n1 b\n2 c\n");
-        assert!(is_unfinished("dovecot-keywords.0123456789abcdef".as_ref()));
-        assert!(!is_unfinished("dovecot-keywords.lock".as_ref()));
         // What is no file is not read.
         fs::remove_file(&file).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", &file).unwrap();

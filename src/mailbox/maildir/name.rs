@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use data_encoding::HEXLOWER;
 
 use super::flags::Flags;
+use super::keywords::Letters;
 
 /// The unique part: 96 bits of BLAKE3(From_ line ‖ source bytes), so that the same message of the
 /// same source has the same name on any machine, with any number of workers.
@@ -74,9 +75,9 @@ pub(super) fn push_sizes(size: u64, wire_size: u64, name: &mut Vec<u8>) {
     name.extend_from_slice(format!(",S={size},W={wire_size}").as_bytes());
 }
 
-/// The whole file name in cur/: base name, separator, `2,` and the flags.
-pub fn with_info(base: &[u8], separator: u8, flags: Flags) -> OsString {
-    with_letters(base, separator, flags.to_string().as_bytes())
+/// The whole file name in cur/: base name, separator, `2,`, the flags and the letters of keywords.
+pub fn with_info(base: &[u8], separator: u8, flags: Flags, keywords: Letters) -> OsString {
+    with_letters(base, separator, format!("{flags}{keywords}").as_bytes())
 }
 
 /// The same with letters as they stand in another name, which may be keywords too.
@@ -147,6 +148,11 @@ impl<'a> Parsed<'a> {
     pub fn flags(&self) -> Flags {
         Flags::parse(self.info.unwrap_or_default())
     }
+
+    /// The letters of keywords, none where there is no info.
+    pub fn keywords(&self) -> Letters {
+        Letters::parse(self.info.unwrap_or_default())
+    }
 }
 
 /// A number from 1, without a sign or leading zeros.
@@ -174,7 +180,7 @@ mod tests {
             String::from_utf8(second).unwrap(),
             format!("978343201.{}_1.mailferry,S=4,W=5", &hex[..24])
         );
-        let in_cur = with_info(&base("h").to_bytes(), b':', Flags::SEEN | Flags::FLAGGED);
+        let in_cur = with_info(&base("h").to_bytes(), b':', Flags::SEEN | Flags::FLAGGED, Letters::default());
         assert!(in_cur.to_str().unwrap().ends_with(".h,S=4,W=5:2,FS"));
     }
 
@@ -201,13 +207,14 @@ mod tests {
         #[test]
         fn what_is_written_is_read_back(
             epoch in 0i64..1 << 33, copy in 0u32..9, host in "\\PC{0,8}", size: u64, wire: u64,
-            letters in "D?F?P?R?S?T?", sep in prop_oneof![Just(b':'), Just(b';'), Just(b'!')],
+            letters in "D?F?P?R?S?T?a?b?z?", sep in prop_oneof![Just(b':'), Just(b';'), Just(b'!')],
         ) {
             let base = BaseName {
                 epoch, unique: Unique([7; 12]), copy, host: &host, size, wire_size: wire,
             }.to_bytes();
             prop_assert!(!base.contains(&b'/') && !base.contains(&b':'));
-            let name = with_info(&base, sep, Flags::parse(letters.as_bytes())).into_vec();
+            let (flags, keywords) = (Flags::parse(letters.as_bytes()), Letters::parse(letters.as_bytes()));
+            let name = with_info(&base, sep, flags, keywords).into_vec();
             let parsed = parse(&name);
             prop_assert_eq!(parsed.base, &base[..]);
             prop_assert_eq!(parsed.info, Some(letters.as_bytes()));

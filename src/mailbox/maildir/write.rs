@@ -41,7 +41,7 @@ pub const FILE_MODE: u32 = 0o600;
 /// How long a conversion waits for deliveries, which hold the quota's lock for milliseconds.
 const QUOTA_WAIT: Duration = Duration::from_secs(5);
 /// What is made beside the messages.
-const OWN_FILES: [&str; 3] = [FILE_NAME, "maildirfolder", "dovecot-keywords"];
+const OWN_FILES: [&str; 3] = [FILE_NAME, "maildirfolder", keywords::FILE_NAME];
 /// Mode of directories.
 pub const DIR_MODE: u32 = 0o700;
 
@@ -395,7 +395,7 @@ impl Filling {
                     names.add(keyword);
                 }
                 if !nothing {
-                    names.create(root)?;
+                    names.create(root, self.ownership.file_mode())?;
                 }
                 Ok(names)
             }
@@ -755,7 +755,7 @@ fn remove_left(tmp: &Dir) -> Result<()> {
 
 /// Whether a name is one that converting gives: of a form that nothing else gives.
 fn is_ours(name: &OsStr) -> bool {
-    if keywords::is_unfinished(name) {
+    if name == keywords::UNFINISHED {
         return true;
     }
     let parsed = name::parse(name.as_bytes());

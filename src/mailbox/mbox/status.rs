@@ -1,9 +1,60 @@
-//! Flags that mailers keep in header fields, turned into Maildir's.
+//! Flags and keywords that mailers keep in header fields, turned into Maildir's.
 
+use super::gmail::{self, System};
 use crate::mailbox::header::{self, Field};
 use crate::mailbox::maildir::flags::Flags;
 
-/// What a header says about a message's state.
+/// What becomes of the labels of X-Gmail-Labels that are a user's own. Those of Gmail itself are flags, or
+/// nothing, whatever is chosen here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Labels {
+    /// Keywords.
+    #[default]
+    Keywords,
+    /// A folder each; a message with several lies in several.
+    Folders,
+    /// The first is its folder.
+    First,
+    /// Nothing; they stay in the header.
+    Ignore,
+}
+
+impl Labels {
+    /// The word on the command line and in the manifest.
+    pub fn name(self) -> &'static str {
+        match self {
+            Labels::Keywords => "keywords",
+            Labels::Folders => "folders",
+            Labels::First => "first",
+            Labels::Ignore => "ignore",
+        }
+    }
+}
+
+/// What becomes of messages that a mailer has marked as deleted and that nobody has expunged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Deleted {
+    /// They come without T.
+    Keep,
+    /// They get T.
+    #[default]
+    Flag,
+    /// They are left out.
+    Skip,
+}
+
+impl Deleted {
+    /// The word on the command line and in the manifest.
+    pub fn name(self) -> &'static str {
+        match self {
+            Deleted::Keep => "keep",
+            Deleted::Flag => "flag",
+            Deleted::Skip => "skip",
+        }
+    }
+}
+
+/// A message's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Status {
     /// The flags.
@@ -18,110 +69,205 @@ impl Status {
     pub fn goes_to_cur(self) -> bool {
         self.old || !self.flags.is_empty()
     }
+}
 
+/// What a header says about a message's state, field by field.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Said {
+    /// Without T for what is [`deleted`](Said::deleted).
+    status: Status,
+    /// A mailer has marked it as deleted, and nobody has expunged it since.
+    pub deleted: bool,
+    /// Keywords as the header has them, in its order, perhaps twice; not all of them are IMAP atoms.
+    pub keywords: Vec<String>,
+    /// What Gmail does not call unread is read, unless Status says otherwise.
+    read_at_gmail: bool,
+    has_status: bool,
+}
+
+impl Said {
     /// Takes one field into account; all others are passed over.
-    pub fn take(&mut self, field: &Field<'_>) {
+    pub fn take(&mut self, field: &Field<'_>, labels: Labels) {
         match field.name.len() {
             6 if field.is("Status") => self.take_status(field.value),
             8 if field.is("X-Status") => self.take_x_status(field.value),
-            10 if field.is("X-Keywords") => self.old |= !field.value.trim_ascii().is_empty(),
-            14 if field.is("X-Gmail-Labels") => self.take_gmail(field.value),
+            10 if field.is("X-Keywords") => self.take_keywords(field.value),
+            11 if field.is("X-Evolution") => self.take_evolution(field.value),
+            14 if field.is("X-Mozilla-Keys") => self.take_keywords(field.value),
+            14 if field.is("X-Gmail-Labels") => self.take_gmail(field.value, labels),
             16 if field.is("X-Mozilla-Status") => self.take_mozilla(field.value),
-            17 if field.is("X-Mozilla-Status2") => self.take_mozilla2(field.value),
+            17 if field.is("X-Mozilla-Status2") => self.deleted |= hex(field.value) & IMAP_DELETED != 0,
             _ => {}
         }
+    }
+
+    /// The whole of it.
+    pub fn status(&self, deleted: Deleted) -> Status {
+        let mut status = self.status;
+        if self.read_at_gmail && !self.has_status {
+            status.flags |= Flags::SEEN;
+        }
+        if self.deleted && deleted != Deleted::Keep {
+            status.flags |= Flags::TRASHED;
+        }
+        status.old |= self.deleted || !self.keywords.is_empty();
+        status
     }
 
     /// mbox(5) of mutt, UW-IMAP and Dovecot: R read, O old.
     fn take_status(&mut self, value: &[u8]) {
         let has = |letter| value.iter().any(|b| b.eq_ignore_ascii_case(&letter));
         if has(b'R') {
-            self.flags |= Flags::SEEN;
+            self.status.flags |= Flags::SEEN;
         }
-        self.old |= has(b'R') || has(b'O');
+        self.status.old |= has(b'R') || has(b'O');
+        self.has_status |= has(b'R') || has(b'O');
     }
 
     /// A answered, F flagged, T draft, D deleted.
     fn take_x_status(&mut self, value: &[u8]) {
-        let letters =
-            [(b'A', Flags::REPLIED), (b'F', Flags::FLAGGED), (b'T', Flags::DRAFT), (b'D', Flags::TRASHED)];
+        let has = |letter| value.iter().any(|b| b.eq_ignore_ascii_case(&letter));
+        let letters = [(b'A', Flags::REPLIED), (b'F', Flags::FLAGGED), (b'T', Flags::DRAFT)];
         for (letter, flag) in letters {
-            if value.iter().any(|b| b.eq_ignore_ascii_case(&letter)) {
-                self.flags |= flag;
+            if has(letter) {
+                self.status.flags |= flag;
             }
         }
+        self.deleted |= has(b'D');
+    }
+
+    /// Names with blanks between them, and blanks behind them for those to come: X-Keywords of Dovecot and
+    /// UW-IMAP, X-Mozilla-Keys of Thunderbird. Its Junk and NonJunk stay as they are called: by these names it
+    /// keeps them on an IMAP server, too, and looks for them.
+    fn take_keywords(&mut self, value: &[u8]) {
+        let names = value.split(u8::is_ascii_whitespace).filter(|name| !name.is_empty());
+        self.keywords.extend(names.map(|name| String::from_utf8_lossy(name).into_owned()));
     }
 
     /// nsMsgMessageFlags, the low half, in hex.
     fn take_mozilla(&mut self, value: &[u8]) {
-        let bits = [
-            (0x1, Flags::SEEN),
-            (0x2, Flags::REPLIED),
-            (0x4, Flags::FLAGGED),
-            (0x8, Flags::TRASHED),
-            (0x1000, Flags::PASSED),
-        ];
         let set = hex(value);
-        for (bit, flag) in bits {
-            if set & bit != 0 {
-                self.flags |= flag;
-            }
+        self.status.flags |= flags_of(set, &MOZILLA);
+        self.deleted |= set & MOZILLA_DELETED != 0;
+    }
+
+    /// Camel's flags in hex behind the number of the message: `00000001-0010`.
+    fn take_evolution(&mut self, value: &[u8]) {
+        let set = evolution(value).map_or(0, |(_, set, _)| set);
+        self.status.flags |= flags_of(set, &CAMEL);
+        self.deleted |= set & CAMEL_DELETED != 0;
+        if set & CAMEL_JUNK != 0 {
+            self.keywords.push(JUNK.into());
         }
     }
 
-    /// The high half: of Maildir's flags only IMAPDeleted is there.
-    fn take_mozilla2(&mut self, value: &[u8]) {
-        if hex(value) & 0x0020_0000 != 0 {
-            self.flags |= Flags::TRASHED;
-        }
-    }
-
-    /// Google Takeout says what is unread; what is not, is read.
-    fn take_gmail(&mut self, value: &[u8]) {
-        let labels = gmail_labels(value);
-        let has = |names: &[&str]| labels.iter().any(|l| names.iter().any(|n| l.eq_ignore_ascii_case(n)));
-        if !has(&["Unread", "Ungelesen"]) {
-            self.flags |= Flags::SEEN;
-        }
-        for (names, flag) in [
-            (&["Starred", "Markiert"], Flags::FLAGGED),
-            (&["Drafts", "Draft"], Flags::DRAFT),
-            (&["Trash", "Papierkorb"], Flags::TRASHED),
-        ] {
-            if has(names) {
-                self.flags |= flag;
+    /// Google Takeout says what is unread; what is not, is read. Sent, Important, the categories and the like
+    /// say nothing that a flag could: every client makes of them what it wants.
+    fn take_gmail(&mut self, value: &[u8], labels: Labels) {
+        let mut is_read = true;
+        for label in gmail::labels(value) {
+            match gmail::system(&label) {
+                Some(System::Unread) => is_read = false,
+                Some(System::Starred) => self.status.flags |= Flags::FLAGGED,
+                Some(System::Draft) => self.status.flags |= Flags::DRAFT,
+                Some(System::Trash) => self.status.flags |= Flags::TRASHED,
+                Some(System::Spam) => self.keywords.push(JUNK.into()),
+                Some(_) => {}
+                None if labels == Labels::Keywords => self.keywords.push(label),
+                None => {}
             }
         }
-        self.old = true;
+        self.read_at_gmail |= is_read;
+        self.status.old = true;
     }
 }
 
-/// The state of a whole header.
+/// The keyword of spam (IANA's list of IMAP keywords).
+const JUNK: &str = "$Junk";
+
+/// Bits and the flags they are.
+type Bits = [(u32, Flags)];
+
+/// nsMsgMessageFlags.h.
+const MOZILLA: [(u32, Flags); 4] =
+    [(0x1, Flags::SEEN), (0x2, Flags::REPLIED), (0x4, Flags::FLAGGED), (0x1000, Flags::PASSED)];
+/// Expunged: it goes when the folder is compacted.
+const MOZILLA_DELETED: u32 = 0x8;
+/// Of the high half, in X-Mozilla-Status2.
+const IMAP_DELETED: u32 = 0x0020_0000;
+
+/// CamelMessageFlags of evolution-data-server.
+const CAMEL: [(u32, Flags); 5] = [
+    (0x1, Flags::REPLIED),
+    (0x4, Flags::DRAFT),
+    (0x8, Flags::FLAGGED),
+    (0x10, Flags::SEEN),
+    (0x400, Flags::PASSED),
+];
+const CAMEL_DELETED: u32 = 0x2;
+const CAMEL_JUNK: u32 = 0x80;
+
+fn flags_of(set: u32, bits: &Bits) -> Flags {
+    let flags = bits.iter().filter(|(bit, _)| set & bit != 0);
+    flags.fold(Flags::default(), |flags, (_, flag)| flags | *flag)
+}
+
+/// What was set, with the bits of these flags as they are now.
+fn with_flags(set: u32, flags: Flags, bits: &Bits, deleted: u32) -> u32 {
+    let bits = bits.iter().copied().chain([(deleted, Flags::TRASHED)]);
+    bits.fold(set, |set, (bit, flag)| if flags.has(flag) { set | bit } else { set & !bit })
+}
+
+/// The number before the flags, with its dash, the flags, and what stands behind them.
+fn evolution(value: &[u8]) -> Option<(&str, u32, &str)> {
+    let text = std::str::from_utf8(value.trim_ascii()).ok()?;
+    let (flags, more) = text.split_at(text.find(';').unwrap_or(text.len()));
+    let at = flags.rfind('-')? + 1;
+    let set = u32::from_str_radix(flags[at..].trim_ascii_end(), 16).ok()?;
+    Some((&flags[..at], set, more))
+}
+
+/// The value of a field that has a message's flags as bits, so that it says these flags: X-Mozilla-Status,
+/// X-Mozilla-Status2, X-Evolution. All other bits stay. None for other fields, and for what is no number.
+pub fn updated(field: &Field<'_>, flags: Flags) -> Option<String> {
+    match field.name.len() {
+        11 if field.is("X-Evolution") => {
+            let (number, set, more) = evolution(field.value)?;
+            Some(format!("{number}{:04x}{more}", with_flags(set, flags, &CAMEL, CAMEL_DELETED)))
+        }
+        16 if field.is("X-Mozilla-Status") => {
+            Some(format!("{:04x}", with_flags(hex(field.value), flags, &MOZILLA, MOZILLA_DELETED)))
+        }
+        17 if field.is("X-Mozilla-Status2") => {
+            // T is in the other field; here it may only have to go.
+            let set = hex(field.value);
+            let goes = !flags.has(Flags::TRASHED);
+            Some(format!("{:08x}", if goes { set & !IMAP_DELETED } else { set }))
+        }
+        _ => None,
+    }
+}
+
+/// The value of an X-Mozilla-Status that says these flags.
+pub fn mozilla(flags: Flags) -> String {
+    format!("{:04x}", with_flags(0, flags, &MOZILLA, MOZILLA_DELETED))
+}
+
+/// What a whole header says.
+pub fn said(header: &[u8], labels: Labels) -> Said {
+    let mut said = Said::default();
+    header::fields(header).for_each(|field| said.take(&field, labels));
+    said
+}
+
+/// The state that a whole header tells, as it is where no other is asked for.
 pub fn of(header: &[u8]) -> Status {
-    let mut status = Status::default();
-    header::fields(header).for_each(|field| status.take(&field));
-    status
+    said(header, Labels::Ignore).status(Deleted::Flag)
 }
 
 fn hex(value: &[u8]) -> u32 {
     let text = std::str::from_utf8(value.trim_ascii()).unwrap_or_default();
     u32::from_str_radix(text, 16).unwrap_or(0)
-}
-
-/// The labels of an X-Gmail-Labels field: encoded words decoded first, since Takeout encodes the
-/// whole list, commas and all; then split at the commas that are not quoted.
-pub fn gmail_labels(value: &[u8]) -> Vec<String> {
-    let list = header::decoded_text(value);
-    let (mut labels, mut label, mut quoted) = (Vec::new(), String::new(), false);
-    for c in list.chars() {
-        match c {
-            '"' => quoted = !quoted,
-            ',' if !quoted => labels.push(std::mem::take(&mut label)),
-            _ => label.push(c),
-        }
-    }
-    labels.push(label);
-    labels.iter().map(|l| l.trim().to_owned()).filter(|l| !l.is_empty()).collect()
 }
 
 /// Whether this is UW-IMAP's pseudo message, which holds the folder's own data and is not mail.
@@ -163,18 +309,102 @@ mod tests {
             ("X-Mozilla-Status: 0009\nX-Mozilla-Status2: 00000000\n", "ST", true),
             ("X-Mozilla-Status2: 00200000\n", "T", true),
             ("X-Mozilla-Status: zz\n", "", false),
+            ("X-Mozilla-Keys: \n", "", false),
+            ("X-Mozilla-Keys: $label1 work   \n", "", true),
+            ("X-Evolution: 00000001-0000\n", "", false),
+            ("x-evolution: 0000a4f3-041f\n", "DFPRST", true),
+            ("X-Evolution: mbox-12-0010\n", "S", true),
+            ("X-Evolution: 00000001\nX-Evolution: x-\n", "", false),
         ] {
             assert_eq!(flags(header), (letters.to_string(), cur), "{header:?}");
         }
     }
 
     #[test]
-    fn takeouts_labels_are_decoded_before_they_are_split() {
-        assert_eq!(gmail_labels(b" Inbox,\"Work, urgent\",Starred"), ["Inbox", "Work, urgent", "Starred"]);
-        assert_eq!(gmail_labels(b" =?UTF-8?Q?Arch=C3=A9,Unread?="), ["Arché", "Unread"]);
-        assert_eq!(flags("X-Gmail-Labels: Inbox,Unread,Starred\n").0, "F");
-        assert_eq!(flags("X-Gmail-Labels: =?UTF-8?Q?Entw=C3=BCrfe,Ungelesen?=\n").0, "");
-        assert_eq!(flags("X-Gmail-Labels: Opened\n").0, "S");
+    fn each_mailer_has_its_own_field_for_keywords() {
+        let keywords = |header: &str| said(header.as_bytes(), Labels::Keywords).keywords;
+        for (header, want) in [
+            ("X-Keywords: Work NonJunk           \n", &["Work", "NonJunk"][..]),
+            ("X-Keywords: a\n b\tc\nX-Mozilla-Keys: $label1 a\n", &["a", "b", "c", "$label1", "a"]),
+            ("X-Evolution: 00000001-0090\n", &["$Junk"]),
+            (
+                "X-Gmail-Labels: Inbox,\"Work, urgent\",Spam,Caf\u{e9}\n",
+                &["Work, urgent", "$Junk", "Caf\u{e9}"],
+            ),
+            // They are names that the file knows, and say nothing of this message.
+            ("X-IMAPbase: 1 2 Work Play\n", &[]),
+            // Free text of a user's.
+            ("X-Label: Work\nKeywords: a, b\n", &[]),
+        ] {
+            assert_eq!(keywords(header), want, "{header:?}");
+        }
+        let ignored = said(b"X-Gmail-Labels: Work,Spam\nX-Keywords: a\n", Labels::Ignore);
+        assert_eq!(ignored.keywords, ["$Junk", "a"]);
+    }
+
+    #[test]
+    fn takeouts_labels_are_flags() {
+        for (labels, letters) in [
+            ("Inbox,Unread,Starred", "F"),
+            ("=?UTF-8?Q?Entw=C3=BCrfe,Ungelesen?=", "D"),
+            ("Opened", "S"),
+            ("Trash,Unread", "T"),
+            ("Work", "S"),
+        ] {
+            assert_eq!(
+                flags(&format!("X-Gmail-Labels: {labels}\n")),
+                (letters.to_string(), true),
+                "{labels}"
+            );
+        }
+        // A mailer's own word for it is newer than the export.
+        assert_eq!(flags("X-Gmail-Labels: Inbox\nStatus: O\n").0, "");
+        assert_eq!(flags("Status: RO\nX-Gmail-Labels: Inbox,Unread\n").0, "S");
+    }
+
+    #[test]
+    fn deleted_messages_become_what_is_asked_for() {
+        for header in [
+            "X-Status: D\n",
+            "X-Mozilla-Status: 0008\n",
+            "X-Mozilla-Status2: 00200000\n",
+            "X-Evolution: 00000001-0002\n",
+        ] {
+            let said = said(header.as_bytes(), Labels::Keywords);
+            assert!(said.deleted, "{header}");
+            let letters = |deleted| said.status(deleted).flags.to_string();
+            assert_eq!(
+                (letters(Deleted::Flag), letters(Deleted::Keep)),
+                ("T".into(), String::new()),
+                "{header}"
+            );
+            assert!(said.status(Deleted::Keep).goes_to_cur(), "{header}");
+        }
+        // What lies in Gmail's trash is not marked for deletion, it lies there.
+        let trash = said(b"X-Gmail-Labels: Trash\n", Labels::Keywords);
+        assert!(!trash.deleted);
+        assert_eq!(trash.status(Deleted::Keep).flags.to_string(), "ST");
+    }
+
+    #[test]
+    fn fields_of_bits_are_brought_up_to_date() {
+        let updated = |field: &str, letters: &str| {
+            let field = header::fields(field.as_bytes()).next().unwrap();
+            updated(&field, Flags::parse(letters.as_bytes()))
+        };
+        for (field, letters, want) in [
+            ("X-Mozilla-Status: 0081", "PRT", Some("108a")),
+            ("X-Mozilla-Status: 1fff", "", Some("0ff0")),
+            ("X-Mozilla-Status2: 10200000", "", Some("10000000")),
+            ("X-Mozilla-Status2: 10200000", "T", Some("10200000")),
+            ("X-Evolution: 00000007-0023", "DS", Some("00000007-0034")),
+            ("X-Evolution: 7-0000; tags=x-1", "S", Some("7-0010; tags=x-1")),
+            ("X-Evolution: nonsense", "S", None),
+            ("Status: RO", "", None),
+        ] {
+            assert_eq!(updated(field, letters).as_deref(), want, "{field}");
+        }
+        assert_eq!(mozilla(Flags::PASSED | Flags::SEEN), "1001");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::from_line::{self, Line};
 use super::quote::{self, Quoter, Quoting};
 use super::scan::FRAME;
-use super::status::Status;
+use super::status::{self, Status};
 use super::variant::Variant;
 use crate::mailbox::date;
 use crate::mailbox::header::{self, Field};
@@ -24,6 +24,8 @@ pub struct Letter<'a> {
     pub envelope: Envelope<'a>,
     /// Its flags, where a Maildir has them; None: the fields of the header say them already.
     pub status: Option<Status>,
+    /// Its keywords, with blanks between them, where the Maildir says them; None: those of the header stay.
+    pub keywords: Option<&'a str>,
 }
 
 /// The From_ line.
@@ -67,7 +69,10 @@ pub fn write(variant: Variant, letter: &Letter<'_>, out: &mut Vec<u8>) -> Result
         header: Header::Edited {
             lines: split.header,
             complete: true,
-            marks: letter.status.map_or(Marks::AsTheyAre, Marks::Set),
+            marks: match letter.status {
+                None => Marks::AsTheyAre,
+                Some(status) => Marks::Set { status, keywords: letter.keywords },
+            },
             length: has_length(variant).then(|| ended() + quote::to_quote(split.body, quoting).count()),
             body: Some(split.body),
         },
@@ -118,7 +123,7 @@ pub enum Header<'a> {
         /// is, and not edited.
         complete: bool,
         /// What becomes of the fields that tell its flags.
-        marks: Marks,
+        marks: Marks<'a>,
         /// The value of Content-Length; None: there is to be no such field.
         length: Option<usize>,
         /// The body, where it is at hand: a field Lines stays that tells its number of lines.
@@ -131,11 +136,17 @@ pub enum Header<'a> {
 
 /// What becomes of the fields by which an mbox says what was done with a message.
 #[derive(Debug, Clone, Copy)]
-pub enum Marks {
+pub enum Marks<'a> {
     /// They say it already, and stay.
     AsTheyAre,
-    /// Status and X-Status say this; the others stay.
-    Set(Status),
+    /// Status and X-Status say this, and X-Keywords the keywords; X-Mozilla-Status, X-Mozilla-Keys and
+    /// X-Evolution say the same where they are there. P has no letter: it gets an X-Mozilla-Status. Others stay.
+    Set {
+        /// The flags.
+        status: Status,
+        /// The keywords, see [`Letter::keywords`].
+        keywords: Option<&'a str>,
+    },
     /// The same for a message that comes in: whatever else it says of itself was said by its sender, and goes,
     /// as Dovecot's delivery has it.
     OfNew(Status),
@@ -143,8 +154,16 @@ pub enum Marks {
 
 /// The fields besides Status and X-Status that mail readers keep a message's flags and numbers in. Left out is
 /// X-Gmail-Labels, which only Google's export has.
-const KEPT_BY_READERS: [&str; 6] =
-    ["X-UID", "X-IMAP", "X-IMAPbase", "X-Keywords", "X-Mozilla-Status", "X-Mozilla-Status2"];
+const KEPT_BY_READERS: [&str; 8] = [
+    "X-UID",
+    "X-IMAP",
+    "X-IMAPbase",
+    "X-Keywords",
+    "X-Mozilla-Status",
+    "X-Mozilla-Status2",
+    "X-Mozilla-Keys",
+    "X-Evolution",
+];
 
 impl<'a> Header<'a> {
     /// Of a message that comes in, without a Content-Length: it begins with `start`, which is `whole` or all
@@ -389,14 +408,14 @@ pub fn return_path(header: &[u8]) -> Option<&[u8]> {
 
 /// What the fields are to say that an mbox keeps in the header.
 struct Fields<'a> {
-    marks: Marks,
+    marks: Marks<'a>,
     /// The value of Content-Length; None: no such field.
     length: Option<usize>,
     /// Whose number of lines a field Lines may tell.
     body: Option<&'a [u8]>,
 }
 
-/// mbox(5) of mutt, UW-IMAP and Dovecot; see [`Status::take`]. P has no letter.
+/// mbox(5) of mutt, UW-IMAP and Dovecot; see [`Said::take`](super::status::Said::take). P has no letter.
 fn status_values(status: Status) -> (String, String) {
     let letters = |all: &[(bool, char)]| all.iter().filter(|(set, _)| *set).map(|(_, l)| l).collect();
     let has = |flag| status.flags.has(flag);
@@ -426,18 +445,21 @@ struct Edited {
 impl Edited {
     fn new(header: &[u8], fields: &Fields<'_>, eol: &[u8]) -> Edited {
         let mut out = Edited { kept: Vec::with_capacity(header.len() + 80), ..Edited::default() };
-        let (status, is_new) = match fields.marks {
-            Marks::AsTheyAre => (None, false),
-            Marks::Set(status) => (Some(status), false),
-            Marks::OfNew(status) => (Some(status), true),
+        let (now, keywords, is_new) = match fields.marks {
+            Marks::AsTheyAre => (None, None, false),
+            Marks::Set { status, keywords } => (Some(status), keywords, false),
+            Marks::OfNew(status) => (Some(status), None, true),
         };
         // Empty: no such field.
-        let (status, x_status) = status.map(status_values).unzip();
+        let (status, x_status) = now.map(status_values).unzip();
+        let passed = now.filter(|now| now.flags.has(Flags::PASSED));
+        let mut passed = passed.map(|now| status::mozilla(now.flags));
         // A Content-Length that is not ours may not stay even where it fits: with enough of them a file
         // of quoted lines looks like one whose lengths say where a message ends.
         let mut ours = [
             ("Status", status),
             ("X-Status", x_status),
+            ("X-Keywords", keywords.map(str::to_owned)),
             ("Content-Length", Some(fields.length.map(|n| n.to_string()).unwrap_or_default())),
         ];
         // Once for the whole header: most have none.
@@ -449,6 +471,15 @@ impl Edited {
                     push_field(name, value.replace(String::new()), eol, &mut out.kept)
                 }
                 (None, Some(field)) if is_new && KEPT_BY_READERS.iter().any(|name| field.is(name)) => {}
+                (None, Some(field)) if has_bits(&field, now) => {
+                    let value = now.and_then(|now| status::updated(&field, now.flags));
+                    let name = String::from_utf8_lossy(field.name);
+                    passed = passed.filter(|_| !field.is("X-Mozilla-Status"));
+                    push_field(&name, value, eol, &mut out.kept);
+                }
+                (None, Some(field)) if keywords.is_some() && field.is("X-Mozilla-Keys") => {
+                    push_field("X-Mozilla-Keys", keywords.map(str::to_owned), eol, &mut out.kept);
+                }
                 (None, Some(field)) if field.is("Lines") && !says_lines(&field, fields.body) => {}
                 _ if has_from => out.keep(lines, fields.length.is_some()),
                 _ => out.kept.extend_from_slice(lines),
@@ -457,6 +488,7 @@ impl Edited {
         for (name, value) in ours {
             push_field(name, value, eol, &mut out.after);
         }
+        push_field("X-Mozilla-Status", passed, eol, &mut out.after);
         out
     }
 
@@ -499,6 +531,11 @@ impl Edited {
     }
 }
 
+/// Whether a field says flags in a way that is to be brought up to date.
+fn has_bits(field: &Field<'_>, now: Option<Status>) -> bool {
+    now.is_some_and(|now| status::updated(field, now.flags).is_some())
+}
+
 fn says_lines(field: &Field<'_>, body: Option<&[u8]>) -> bool {
     let number = body.map(|body| memchr::memchr_iter(b'\n', body).count());
     let said = std::str::from_utf8(field.value.trim_ascii()).ok().and_then(|value| value.parse().ok());
@@ -524,7 +561,7 @@ mod tests {
 
     fn written_as(variant: Variant, message: &str, letters: &str, old: bool) -> String {
         let status = Some(Status { flags: Flags::parse(letters.as_bytes()), old });
-        let letter = Letter { message: message.as_bytes(), envelope: ENVELOPE, status };
+        let letter = Letter { message: message.as_bytes(), envelope: ENVELOPE, status, keywords: None };
         let mut out = Vec::new();
         write(variant, &letter, &mut out).unwrap();
         String::from_utf8(out).unwrap()
@@ -545,9 +582,37 @@ mod tests {
             "DFS",
             "Status: RO\nA: 1\nX-Status: FT\n\n",
         );
-        is_written("Status: RO\nX-Status: F\nX-Mozilla-Status: 0001\n\n", "", "X-Mozilla-Status: 0001\n\n");
+        is_written("Status: RO\nX-Status: F\nX-UID: 7\n\n", "", "X-UID: 7\n\n");
         is_written("A: 1\n", "T", "A: 1\nStatus: O\nX-Status: D\n");
         is_written("", "S", "Status: RO\n");
+    }
+
+    #[test]
+    fn fields_of_other_mailers_say_the_same() {
+        is_written(
+            "X-Mozilla-Status: 0001\nx-evolution: 00000007-0030\nX-Mozilla-Status2: 00200000\n\n",
+            "F",
+            "X-Mozilla-Status: 0004\nx-evolution: 00000007-0028\nX-Mozilla-Status2: 00000000\n\
+             Status: O\nX-Status: F\n\n",
+        );
+        is_written("A: 1\n\n", "PS", "A: 1\nStatus: RO\nX-Mozilla-Status: 1001\n\n");
+        is_written("X-Mozilla-Status: 0001\n\n", "P", "X-Mozilla-Status: 1000\nStatus: O\n\n");
+        let with_keywords = |message: &str, keywords| {
+            let status = Some(Status::default());
+            let letter = Letter { message: message.as_bytes(), envelope: ENVELOPE, status, keywords };
+            let mut out = Vec::new();
+            write(Variant::Mboxrd, &letter, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        for (message, keywords, expected) in [
+            ("A: 1\n\n", Some("Work Play"), "A: 1\nX-Keywords: Work Play\n\n"),
+            ("X-Keywords: old  \nA: 1\n\n", Some("Work"), "X-Keywords: Work\nA: 1\n\n"),
+            ("X-Mozilla-Keys: old\n\n", Some("Work"), "X-Mozilla-Keys: Work\nX-Keywords: Work\n\n"),
+            ("X-Keywords: old\nX-Mozilla-Keys: old\nA: 1\n\n", Some(""), "A: 1\n\n"),
+            ("X-Keywords: old\nX-Mozilla-Keys: old\n\n", None, "X-Keywords: old\nX-Mozilla-Keys: old\n\n"),
+        ] {
+            assert_eq!(with_keywords(message, keywords), format!("{FROM}{expected}\n"));
+        }
     }
 
     #[test]
@@ -595,7 +660,12 @@ mod tests {
         assert_eq!(crlf, format!("{FROM}A: 1\nStatus: RO\n\nx\n\n").replace('\n', "\r\n"));
         let mmdf = written_as(Variant::Mmdf, "A: 1\n\nFrom x", "", false);
         assert_eq!(mmdf, format!("\x01\x01\x01\x01\n{FROM}A: 1\n\nFrom x\n\x01\x01\x01\x01\n"));
-        let framed = Letter { message: b"A: 1\n\n\x01\x01\x01\x01 ", envelope: ENVELOPE, status: None };
+        let framed = Letter {
+            message: b"A: 1\n\n\x01\x01\x01\x01 ",
+            envelope: ENVELOPE,
+            status: None,
+            keywords: None,
+        };
         assert_eq!(write(Variant::Mmdf, &framed, &mut Vec::new()), Err(Unsayable));
     }
 

@@ -1,7 +1,7 @@
 //! against: is it the same mail? Two sides compared message by message, by content.
 //!
 //! Content is a message's bytes as they were before an mbox quoted them, less the fields that readers
-//! rewrite (Status, X-Status, X-Keywords, X-UID, X-IMAPbase, Content-Length, Lines). Order does not
+//! rewrite (Status, X-Status, X-Keywords, Content-Length and so on). Order does not
 //! count; duplicates count by their number. UW-IMAP's pseudo message is no mail and left out, as convert
 //! leaves it out.
 //!
@@ -30,6 +30,7 @@ use rayon::prelude::*;
 use crate::convert::{Phase, Progress};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Code;
+use crate::mailbox::mbox::status::{Deleted, Labels};
 use crate::mailbox::{header, is_or_are};
 use pair::Unpaired;
 use report::Lines;
@@ -44,6 +45,11 @@ use text::{Text, Trifles};
 pub struct Options<'a> {
     /// Whether flags, received dates and the fields that readers rewrite are compared as well.
     pub metadata: bool,
+    /// What convert made of a user's own Gmail labels: whether they are keywords.
+    pub labels: Labels,
+    /// What convert made of messages that are marked as deleted. If it left them out, those of an mbox that
+    /// have no counterpart are not counted.
+    pub deleted: Deleted,
     /// Now, in seconds since 1970: which dates are real is judged by it.
     pub now: i64,
     /// The zone of From_ lines that name none.
@@ -87,6 +93,8 @@ pub struct Verdict {
     pub fields: u64,
     /// Pseudo messages left out, on both sides together.
     pub pseudo: u64,
+    /// Messages marked as deleted that are left out, on both sides together.
+    pub deleted: u64,
     /// Whether one of the mailboxes has CR line ends, which are read as LF.
     pub translated: bool,
 }
@@ -146,6 +154,10 @@ impl Verdict {
         ];
         for (count, how) in differing.into_iter().filter(|(count, _)| *count > 0) {
             text += &format!("; {} differ{}{how}", grouped(count), if count == 1 { "s" } else { "" });
+        }
+        if self.deleted > 0 {
+            let verb = if self.deleted == 1 { "is" } else { "are" };
+            text += &format!("; {} marked as deleted {verb} left out", grouped(self.deleted));
         }
         if self.missing > 0 {
             text += &format!("; {} {} missing", grouped(self.missing), is_or_are(self.missing, self.here));
@@ -232,6 +244,13 @@ impl BothMarks {
     }
 }
 
+/// Takes out messages that are marked as deleted, and says how many.
+fn leave_out(numbers: &mut Vec<usize>, marks: &[Marks]) -> u64 {
+    let before = numbers.len();
+    numbers.retain(|&n| !marks[n].deleted);
+    (before - numbers.len()) as u64
+}
+
 /// Bytes of some messages.
 fn sizes(marks: &[Marks], numbers: &[usize]) -> u64 {
     numbers.iter().map(|&n| u64::from(marks[n].size)).sum()
@@ -272,6 +291,11 @@ impl Sides<'_> {
         );
         drop((digests, other_digests));
         let marks = BothMarks { here, there };
+        let (ours, theirs) =
+            (leave_out(&mut unpaired.here, &marks.here), leave_out(&mut unpaired.there, &marks.there));
+        verdict.here -= ours;
+        verdict.there -= theirs;
+        verdict.deleted = ours + theirs;
         if !unpaired.is_empty() {
             unpaired = self.pair_changed(unpaired, &marks, &mut cases)?;
         }
@@ -342,7 +366,8 @@ impl Sides<'_> {
             let differences = cases.par_iter().map(|case| {
                 stop_if(self.options.interrupted)?;
                 let dates = marks.dates(case).filter(|_| self.options.metadata);
-                let differences = report::differences(&self.here, &self.there, *case, (&lines, dates))?;
+                let told = (&lines, dates, self.options);
+                let differences = report::differences(&self.here, &self.there, *case, told)?;
                 let (ours, theirs) = case.numbers();
                 let size = |marks: &[Marks], n: Option<usize>| n.map_or(0, |n| u64::from(marks[n].size));
                 self.progress.advance(size(&marks.here, ours) + size(&marks.there, theirs), 1);
@@ -362,8 +387,8 @@ impl Sides<'_> {
 
 impl Marks {
     /// All that may differ between two messages of the same content.
-    fn rewritable(&self) -> (u64, i64, side::Flagged) {
-        (self.fields, self.date, self.status)
+    fn rewritable(&self) -> (u64, i64, side::Flagged, u64) {
+        (self.fields, self.date, self.status, self.keywords)
     }
 }
 

@@ -8,6 +8,7 @@ use super::{Case, Options};
 use crate::mailbox::date;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::mbox::status;
 use crate::mailbox::{escaped, header, shown};
 
 /// A difference between the two sides.
@@ -81,7 +82,7 @@ pub(super) fn differences(
     here: &Side<'_>,
     there: &Side<'_>,
     case: Case,
-    (lines, dates): (&Lines, Option<(i64, i64)>),
+    (lines, dates, options): (&Lines, Option<(i64, i64)>, &Options<'_>),
 ) -> Result<Vec<Difference>> {
     let alone = |code, here, there| vec![Difference { code, here, there, detail: None }];
     let (number, other, same) = match case {
@@ -103,7 +104,7 @@ pub(super) fn differences(
         told.push((kind(&message, &counterpart), Detail::Bytes(spot, other_spot)));
     }
     if let Some(dates) = dates {
-        told.extend(metadata(&message, &counterpart, dates));
+        told.extend(metadata(&message, &counterpart, dates, options));
     }
     let sighting = Sighting::of(&message, line_of(&lines.here, number));
     let other_sighting = Sighting::of(&counterpart, line_of(&lines.there, other));
@@ -154,12 +155,16 @@ fn metadata(
     message: &Message<'_>,
     counterpart: &Message<'_>,
     (date, other_date): (i64, i64),
+    options: &Options<'_>,
 ) -> Vec<(Code, Detail)> {
     let mut told = Vec::new();
-    let flags = |message: &Message<'_>| message.lies.flags(message.text.header());
+    let flags = |message: &Message<'_>| {
+        let said = status::said(message.text.header(), options.labels);
+        (message.lies.flags(&said, options.deleted), message.lies.keywords(&said))
+    };
     let (flagged, other) = (flags(message), flags(counterpart));
     if flagged != other {
-        told.push((Code::FlagsDiffer, Detail::Values(shown_flags(flagged), shown_flags(other))));
+        told.push((Code::FlagsDiffer, Detail::Values(shown_flags(&flagged), shown_flags(&other))));
     }
     // What a From_ line without a zone means depends on the other messages of its mbox.
     let stamps = (message.lies.stamp(), counterpart.lies.stamp());
@@ -174,12 +179,13 @@ fn metadata(
     told
 }
 
-fn shown_flags(flagged: Flagged) -> String {
-    match (flagged.flags.is_empty(), flagged.seen_there) {
+fn shown_flags((flagged, keywords): &(Flagged, Vec<String>)) -> String {
+    let flags = match (flagged.flags.is_empty(), flagged.seen_there) {
         (false, _) => flagged.flags.to_string(),
         (true, true) => "none".into(),
         (true, false) => "none, and new".into(),
-    }
+    };
+    if keywords.is_empty() { flags } else { format!("{flags} (keywords {})", keywords.join(" ")) }
 }
 
 fn shown_date(epoch: i64) -> String {
@@ -241,7 +247,7 @@ impl Sighting {
                 let from = || message.lies.stamp().map(|stamp| stamp.epoch(0));
                 sighting.date = sighting.date.or_else(from);
             }
-            At::File { path, entry } => {
+            At::File { path, entry, .. } => {
                 sighting.path = path.clone();
                 sighting.date = sighting.date.or_else(|| entry.parsed().epoch());
             }

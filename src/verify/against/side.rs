@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -14,13 +15,14 @@ use crate::convert::dates::{self, FromDates, Offered, Origin, Rules};
 use crate::mailbox::date::Stamp;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::header;
+use crate::mailbox::maildir::keywords::{self, Names};
 use crate::mailbox::maildir::read::{self, Entry};
 use crate::mailbox::maildir::write::Place;
 use crate::mailbox::mbox::boundary::Extent;
 use crate::mailbox::mbox::from_line;
 use crate::mailbox::mbox::quote::Quoting;
 use crate::mailbox::mbox::read::Mbox;
-use crate::mailbox::mbox::status::{self, Status};
+use crate::mailbox::mbox::status::{self, Deleted, Labels, Said, Status};
 use crate::mailbox::source::Source;
 
 /// Messages a worker takes at once.
@@ -64,6 +66,8 @@ enum Lies<'a> {
         entries: Vec<Entry>,
         /// Of all files.
         bytes: u64,
+        /// Of its letters.
+        keywords: Names,
     },
 }
 
@@ -76,6 +80,11 @@ pub(super) struct Marks {
     pub date: i64,
     /// Flags; the default where they are not wanted.
     pub status: Flagged,
+    /// Hash of the keywords; 0 where there are none, and where they are not wanted.
+    pub keywords: u64,
+    /// Whether it is marked as deleted in an mbox, and such messages are not counted where they have no
+    /// counterpart.
+    pub deleted: bool,
     /// Bytes in the file, at most 4 GiB: for progress.
     pub size: u32,
 }
@@ -112,7 +121,7 @@ pub(super) struct Message<'a> {
 /// Where a message lies.
 pub(super) enum At<'a> {
     Mbox { path: &'a Path, number: usize, extent: Extent, from_line: &'a [u8] },
-    File { path: PathBuf, entry: Entry },
+    File { path: PathBuf, entry: Entry, keywords: &'a Names },
 }
 
 impl<'a> Side<'a> {
@@ -131,7 +140,7 @@ impl<'a> Side<'a> {
                 Mailbox::Maildir(path) => {
                     let (entries, bytes) = list(path)?;
                     let len = entries.len();
-                    (Lies::InMaildir { path, entries, bytes }, len)
+                    (Lies::InMaildir { path, entries, bytes, keywords: Names::read(path)? }, len)
                 }
             };
             parts.push(Part { first, len, lies });
@@ -270,14 +279,21 @@ impl<'a> Part<'a> {
                 fields: text.volatile_hash(),
                 date: NO_DATE,
                 status: Flagged::default(),
+                keywords: 0,
+                deleted: false,
                 size: text.raw_len().try_into().unwrap_or(u32::MAX),
             };
             if options.metadata {
-                marks.status = lies.flags(text.header());
+                let said = status::said(text.header(), options.labels);
+                marks.status = lies.flags(&said, options.deleted);
+                marks.keywords = hash_of(&lies.keywords(&said));
                 match lies {
-                    At::File { path, entry } => marks.date = date_of_file(path, entry),
+                    At::File { path, entry, .. } => marks.date = date_of_file(path, entry),
                     At::Mbox { .. } => looked.offered.push(message.offered()),
                 }
+            }
+            if options.deleted == Deleted::Skip && matches!(lies, At::Mbox { .. }) {
+                marks.deleted = status::said(text.header(), Labels::Ignore).deleted;
             }
             bytes += text.raw_len() as u64;
             looked.digests.push(text.digest());
@@ -304,11 +320,11 @@ impl<'a> Part<'a> {
     fn message(&self, n: usize) -> Result<Message<'_>> {
         match &self.lies {
             Lies::InMbox { source, mbox, skipped } => Ok(in_mbox(source, mbox, n + skipped)),
-            Lies::InMaildir { path, entries, .. } => {
+            Lies::InMaildir { path, entries, keywords, .. } => {
                 let (entry, raw) = read::open_moved(path, &entries[n])?;
                 Ok(Message {
                     text: Text::new(Cow::Owned(raw), 0, Quoting::None),
-                    lies: At::File { path: entry.path(path), entry },
+                    lies: At::File { path: entry.path(path), entry, keywords },
                 })
             }
         }
@@ -325,14 +341,34 @@ impl Message<'_> {
 }
 
 impl At<'_> {
-    /// Flags as convert takes them: a Maildir has them in the name, an mbox in the header.
-    pub fn flags(&self, header: &[u8]) -> Flagged {
+    /// Flags as convert takes them: a Maildir has them in the name, an mbox in the header, which is `said`.
+    pub fn flags(&self, said: &Said, deleted: Deleted) -> Flagged {
         match self {
-            At::Mbox { .. } => status::of(header).into(),
+            At::Mbox { .. } => said.status(deleted).into(),
             At::File { entry, .. } => {
                 Status { flags: entry.parsed().flags(), old: entry.place == Place::Cur }.into()
             }
         }
+    }
+
+    /// Keywords likewise, in order and in lower case. Where all letters of a Maildir are taken those of the
+    /// header count that have none: more a Maildir cannot say.
+    pub fn keywords(&self, said: &Said) -> Vec<String> {
+        let lower = |name: &str| keywords::atom(name).to_ascii_lowercase();
+        let in_header = said.keywords.iter().map(|keyword| lower(keyword));
+        let mut all: Vec<String> = match self {
+            At::Mbox { .. } => in_header.collect(),
+            At::File { entry, keywords: names, .. } => {
+                // A letter that nothing names is no keyword to anybody.
+                let letters = entry.parsed().keywords().numbers().filter_map(|n| names.name(n)).map(lower);
+                letters
+                    .chain(in_header.filter(|name| names.is_full() && names.number(name).is_none()))
+                    .collect()
+            }
+        };
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 
     /// The date of the From_ line, of the first one if there are several.
@@ -342,6 +378,12 @@ impl At<'_> {
             At::File { .. } => None,
         }
     }
+}
+
+fn hash_of(keywords: &[String]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    keywords.hash(&mut hasher);
+    if keywords.is_empty() { 0 } else { hasher.finish() }
 }
 
 fn in_mbox<'a>(source: &'a Source, mbox: &'a Mbox<'_>, n: usize) -> Message<'a> {

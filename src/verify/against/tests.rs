@@ -85,7 +85,14 @@ fn divided(source: &Source, variant: Variant) -> Mbox<'_> {
 }
 
 fn options(metadata: bool) -> Options<'static> {
-    Options { metadata, now: 1_800_000_000, from_zone: None, interrupted: &GO_ON }
+    Options {
+        metadata,
+        labels: Labels::Keywords,
+        deleted: Deleted::Flag,
+        now: 1_800_000_000,
+        from_zone: None,
+        interrupted: &GO_ON,
+    }
 }
 
 /// Calls `with` with the mail as a mailbox on disk.
