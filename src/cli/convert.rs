@@ -466,7 +466,7 @@ fn refuse_for_copy(args: &ConvertArgs) -> Result<()> {
         (args.eol != EolArg::Keep, "--eol"),
         (args.date != DateArg::From, "--date"),
         (args.from_zone.is_some(), "--from-zone"),
-        (args.open.live, "--live"),
+        (args.live, "--live"),
         (args.labels != LabelsArg::Keywords, "--labels"),
         (args.deleted != DeletedArg::Flag, "--deleted"),
         (args.headers != HeadersArg::Keep, "--headers"),
