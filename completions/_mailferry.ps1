@@ -37,6 +37,7 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
         'mailferry;convert' {
             [CompletionResult]::new('--fsync', '--fsync', [CompletionResultType]::ParameterName, 'When to flush: once for all, each message, or not at all')
             [CompletionResult]::new('--eol', '--eol', [CompletionResultType]::ParameterName, 'Line ends of the messages written')
+            [CompletionResult]::new('--labels', '--labels', [CompletionResultType]::ParameterName, 'What becomes of a user''s own labels in X-Gmail-Labels, as Google Takeout writes it')
             [CompletionResult]::new('--date', '--date', [CompletionResultType]::ParameterName, 'The received date is looked for here first')
             [CompletionResult]::new('--from-zone', '--from-zone', [CompletionResultType]::ParameterName, 'Zone of From_ lines that name none: +0100, UTC, Europe/Berlin; default: what the Received fields show, else UTC')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'The last part of the names')

@@ -79,7 +79,7 @@ _mailferry() {
             return 0
             ;;
         mailferry__subcmd__convert)
-            opts="-n -q -v -j -h -V --dry-run --fsync --eol --date --from-zone --host --info-sep --boundaries --dedupe --new-source --manifest --no-manifest --exact --source --force --append --lock --lock-timeout --spool-dir --spool-limit --json --quiet --verbose --strict --color --progress --jobs --help --version"
+            opts="-n -q -v -j -h -V --dry-run --fsync --eol --labels --date --from-zone --host --info-sep --boundaries --dedupe --new-source --manifest --no-manifest --exact --source --force --append --lock --lock-timeout --spool-dir --spool-limit --json --quiet --verbose --strict --color --progress --jobs --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -91,6 +91,10 @@ _mailferry() {
                     ;;
                 --eol)
                     COMPREPLY=($(compgen -W "keep lf crlf" -- "${cur}"))
+                    return 0
+                    ;;
+                --labels)
+                    COMPREPLY=($(compgen -W "keywords folders first ignore" -- "${cur}"))
                     return 0
                     ;;
                 --date)

@@ -33,6 +33,7 @@ set edit:completion:arg-completer[mailferry] = {|@words|
         &'mailferry;convert'= {
             cand --fsync 'When to flush: once for all, each message, or not at all'
             cand --eol 'Line ends of the messages written'
+            cand --labels 'What becomes of a user''s own labels in X-Gmail-Labels, as Google Takeout writes it'
             cand --date 'The received date is looked for here first'
             cand --from-zone 'Zone of From_ lines that name none: +0100, UTC, Europe/Berlin; default: what the Received fields show, else UTC'
             cand --host 'The last part of the names'

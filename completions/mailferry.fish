@@ -39,6 +39,10 @@ none\t''"
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l eol -d 'Line ends of the messages written' -r -f -a "keep\t''
 lf\t''
 crlf\t''"
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l labels -d 'What becomes of a user\'s own labels in X-Gmail-Labels, as Google Takeout writes it' -r -f -a "keywords\t'Keywords of the message'
+folders\t'A folder each'
+first\t'The first is the folder'
+ignore\t'Nothing; they stay in the header'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l date -d 'The received date is looked for here first' -r -f -a "from\t'The From_ line'
 received\t'The topmost Received field'
 header\t'The Date field'

@@ -17,6 +17,7 @@ use mailferry::mailbox::maildir::read::is_maildir;
 use mailferry::mailbox::maildir::write::Fsync;
 use mailferry::mailbox::mbox::overrule;
 use mailferry::mailbox::mbox::read::Ask;
+use mailferry::mailbox::mbox::status::Labels;
 use mailferry::mailbox::mbox::variant::Variant;
 use mailferry::mailbox::shown;
 use mailferry::mailbox::source::Spooling;
@@ -55,6 +56,9 @@ pub struct ConvertArgs {
     /// Line ends of the messages written
     #[arg(long, value_enum, value_name = "EOL", default_value_t = EolArg::Keep)]
     eol: EolArg,
+    /// What becomes of a user's own labels in X-Gmail-Labels, as Google Takeout writes it
+    #[arg(long, value_enum, value_name = "AS", default_value_t = LabelsArg::Keywords)]
+    labels: LabelsArg,
     /// The received date is looked for here first
     #[arg(long, value_enum, value_name = "ORIGIN", default_value_t = DateArg::From)]
     date: DateArg,
@@ -153,6 +157,29 @@ enum DateArg {
     Header,
     /// The source file
     Mtime,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LabelsArg {
+    /// Keywords of the message
+    Keywords,
+    /// A folder each
+    Folders,
+    /// The first is the folder
+    First,
+    /// Nothing; they stay in the header
+    Ignore,
+}
+
+impl From<LabelsArg> for Labels {
+    fn from(arg: LabelsArg) -> Labels {
+        match arg {
+            LabelsArg::Keywords => Labels::Keywords,
+            LabelsArg::Folders => Labels::Folders,
+            LabelsArg::First => Labels::First,
+            LabelsArg::Ignore => Labels::Ignore,
+        }
+    }
 }
 
 fn parse_zone(text: &str) -> Result<jiff::tz::TimeZone, String> {
@@ -328,7 +355,11 @@ fn kind(args: &ConvertArgs, sources: &[Mailbox], destination: &Mailbox) -> Resul
         None if maildirs == sources.len() => Kind::Mbox,
         None => return refuse("is to come from mboxes and Maildirs; say mbox: or maildir: before it"),
     };
+    let labels = Labels::from(args.labels);
     match kind {
+        Kind::Maildir if matches!(labels, Labels::Folders | Labels::First) => {
+            refuse(&format!("this version does not sort by labels into folders (--labels {})", labels.name()))
+        }
         Kind::Maildir if destination.is_standard_stream() => {
             refuse("a Maildir cannot be written to standard output; an mbox can, with mbox: before the -")
         }
@@ -382,6 +413,7 @@ fn refuse_for_mbox(args: &ConvertArgs, sources: &[Mailbox], destination: &Mailbo
         (args.host != "mailferry", "--host"),
         (args.info_sep != ":", "--info-sep"),
         (args.date != DateArg::From, "--date"),
+        (args.labels != LabelsArg::Keywords, "--labels"),
     ];
     if let Some((_, option)) = options.iter().find(|(given, _)| *given) {
         let reason = "is for what goes into a Maildir, not into an mbox".into();
@@ -548,6 +580,7 @@ fn options<'a>(args: &'a ConvertArgs, destination: &'a Mailbox, interrupted: &'a
             EolArg::Lf => Eol::Lf,
             EolArg::Crlf => Eol::Crlf,
         },
+        labels: args.labels.into(),
         fsync: match args.fsync {
             FsyncArg::Batch => Fsync::Batch,
             FsyncArg::Each => Fsync::Each,

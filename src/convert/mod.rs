@@ -27,6 +27,7 @@ use crate::mailbox::finding::{self, Code, Finding};
 use crate::mailbox::maildir::write::{self, Filling, Fsync, Left, Opening, Standing};
 use crate::mailbox::manifest::{Digest, Tail};
 use crate::mailbox::mbox::read::{Ask, Mbox};
+use crate::mailbox::mbox::status::Labels;
 use crate::mailbox::mbox::watch::Watch;
 use crate::mailbox::mbox::{self};
 use crate::mailbox::source::Source;
@@ -48,6 +49,8 @@ pub struct Options<'a> {
     pub destination: &'a Path,
     /// Line ends of the messages written.
     pub eol: Eol,
+    /// What becomes of a user's own Gmail labels.
+    pub labels: Labels,
     /// When to flush.
     pub fsync: Fsync,
     /// The last part of the names.

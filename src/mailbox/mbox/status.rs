@@ -3,6 +3,56 @@
 use crate::mailbox::header::{self, Field};
 use crate::mailbox::maildir::flags::Flags;
 
+/// What becomes of the labels of X-Gmail-Labels that are a user's own. Those of Gmail itself are flags, or
+/// nothing, whatever is chosen here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Labels {
+    /// Keywords.
+    #[default]
+    Keywords,
+    /// A folder each; a message with several lies in several.
+    Folders,
+    /// The first is its folder.
+    First,
+    /// Nothing; they stay in the header.
+    Ignore,
+}
+
+impl Labels {
+    /// The word on the command line and in the manifest.
+    pub fn name(self) -> &'static str {
+        match self {
+            Labels::Keywords => "keywords",
+            Labels::Folders => "folders",
+            Labels::First => "first",
+            Labels::Ignore => "ignore",
+        }
+    }
+}
+
+/// What becomes of messages that a mailer has marked as deleted and that nobody has expunged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Deleted {
+    /// They come without T.
+    Keep,
+    /// They get T.
+    #[default]
+    Flag,
+    /// They are left out.
+    Skip,
+}
+
+impl Deleted {
+    /// The word on the command line and in the manifest.
+    pub fn name(self) -> &'static str {
+        match self {
+            Deleted::Keep => "keep",
+            Deleted::Flag => "flag",
+            Deleted::Skip => "skip",
+        }
+    }
+}
+
 /// What a header says about a message's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Status {
