@@ -19,9 +19,9 @@ use mailferry::mailbox::mbox::overrule;
 use mailferry::mailbox::mbox::read::Ask;
 use mailferry::mailbox::mbox::status::Labels;
 use mailferry::mailbox::mbox::variant::Variant;
-use mailferry::mailbox::shown;
+use mailferry::mailbox::{escaped, shown};
 use mailferry::mailbox::source::Spooling;
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::exit::{self, Exit};
 use super::mailbox_arg::{Format, Mailbox};
@@ -223,7 +223,7 @@ pub fn run(mut args: ConvertArgs) -> Exit {
     }
     let failed = |error| {
         let sums = Sums { sources: sources.len() as u64, ..Sums::default() };
-        (Outcome { reports: Vec::new(), sums, error: Some(error) }, None)
+        (Outcome { reports: Vec::new(), sums, folders: Vec::new(), error: Some(error) }, None)
     };
     let kind = args
         .common
@@ -355,11 +355,7 @@ fn kind(args: &ConvertArgs, sources: &[Mailbox], destination: &Mailbox) -> Resul
         None if maildirs == sources.len() => Kind::Mbox,
         None => return refuse("is to come from mboxes and Maildirs; say mbox: or maildir: before it"),
     };
-    let labels = Labels::from(args.labels);
     match kind {
-        Kind::Maildir if matches!(labels, Labels::Folders | Labels::First) => {
-            refuse(&format!("this version does not sort by labels into folders (--labels {})", labels.name()))
-        }
         Kind::Maildir if destination.is_standard_stream() => {
             refuse("a Maildir cannot be written to standard output; an mbox can, with mbox: before the -")
         }
@@ -552,7 +548,7 @@ fn convert(args: &ConvertArgs, watcher: &Watcher) -> Outcome {
         Ok(inputs) => inputs,
         Err(error) => {
             let sums = Sums { sources: sources.len() as u64, ..Sums::default() };
-            return Outcome { reports: Vec::new(), sums, error: Some(error) };
+            return Outcome { reports: Vec::new(), sums, folders: Vec::new(), error: Some(error) };
         }
     };
     convert::convert(inputs, &options(args, &destination, &interrupted), watcher)
@@ -681,6 +677,11 @@ fn report(
     };
     reporter.object(&summary(args, outcome, written, elapsed, reporter));
     if outcome.error.is_none() {
+        let by_labels = matches!(args.labels, LabelsArg::Folders | LabelsArg::First);
+        for folder in outcome.folders.iter().filter(|_| by_labels) {
+            let messages = if folder.written == 1 { "message" } else { "messages" };
+            reporter.line(&format!("{}: {} {messages}", escaped(folder.name.as_bytes()), grouped(folder.written)));
+        }
         for line in sums_as_text(&outcome.sums, args.dry_run) {
             reporter.line(&line);
         }
@@ -735,6 +736,8 @@ fn sums_as_json(
         "bytes_junk": sums.bytes_junk,
         "bytes_not_reached": sums.bytes_not_reached,
         "line_ends_changed": sums.line_ends_changed,
+        "links": sums.links,
+        "written_by_folder": outcome.folders.iter().map(|f| (f.name.clone(), f.written.into())).collect::<Map<_, _>>(),
         "warnings": reporter.warnings,
         "errors": reporter.errors,
         "seconds": seconds(elapsed),
@@ -766,6 +769,7 @@ fn sums_as_text(sums: &Sums, dry_run: bool) -> Vec<String> {
         if dry_run { "would be written" } else { "written" }
     );
     for (count, what) in [
+        (sums.links, "links in further folders"),
         (sums.already_present, "there already"),
         (sums.duplicates, "duplicates left out"),
         (sums.skipped, "skipped"),

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use super::Options;
+use super::labels::Folders;
 use super::plan::{CHUNK, Fate, Plan, Planned};
 use super::record::Recorder;
 use super::render::{Eol, Rendered, render};
@@ -21,6 +22,8 @@ pub struct Load<'a> {
     pub mbox: &'a Mbox<'a>,
     /// What becomes of them.
     pub plan: &'a Plan,
+    /// Where they go.
+    pub folders: &'a Folders,
     /// Makes its section; None for a source that has one, being known to the last byte, and where no
     /// manifest is kept.
     pub recorder: Option<Recorder<'a>>,
@@ -50,9 +53,15 @@ impl Chunk<'_> {
 
 impl<'a> Load<'a> {
     /// With nothing to record yet.
-    pub fn new(source: &'a Source, mbox: &'a Mbox<'a>, plan: &'a Plan, options: &Options<'a>) -> Load<'a> {
+    pub fn new(
+        source: &'a Source,
+        mbox: &'a Mbox<'a>,
+        plan: &'a Plan,
+        folders: &'a Folders,
+        options: &Options<'a>,
+    ) -> Load<'a> {
         let Options { eol, host, info_separator, .. } = *options;
-        Load { source, mbox, plan, recorder: None, eol, host, info_separator }
+        Load { source, mbox, plan, folders, recorder: None, eol, host, info_separator }
     }
 
     /// Its messages in chunks, in file order.
@@ -88,7 +97,7 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// Where a message goes, and its whole name.
+    /// In which of the two directories of its folders a message is, and its whole name.
     pub fn place(&self, planned: &Planned) -> (Place, OsString) {
         self.place_of(planned, &planned.base_name(self.host))
     }
@@ -102,13 +111,14 @@ impl<'a> Load<'a> {
     }
 
     /// A message on its way in; None if it is not to be written.
-    pub fn incoming<'b>(&self, planned: &Planned, rendered: &'b Rendered<'_>) -> Option<Incoming<'b>> {
+    pub fn incoming<'b>(&self, planned: &'b Planned, rendered: &'b Rendered<'_>) -> Option<Incoming<'b>> {
         if planned.fate != Fate::Write {
             return None;
         }
+        let there = planned.filed.as_ref().and_then(|filed| filed.there.as_deref());
         let base = planned.base_name(self.host);
         let (place, name) = self.place_of(planned, &base);
         let pieces = rendered.pieces.iter().map(|p| &p[..]).collect();
-        Some(Incoming { place, base, name, pieces, mtime: planned.epoch })
+        Some(Incoming { folders: planned.missing(), place, base, name, pieces, mtime: planned.epoch, there })
     }
 }

@@ -7,6 +7,7 @@ pub mod dates;
 pub mod exact;
 mod fill;
 mod identity;
+pub mod labels;
 mod load;
 mod past;
 pub mod plan;
@@ -15,6 +16,7 @@ pub mod render;
 mod resume;
 pub mod tree;
 
+use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,6 +37,7 @@ use crate::mailbox::together::Together;
 use dates::{Origin, Rules};
 use fill::fill;
 use identity::{Fingerprint, Identity};
+use labels::{Folder, Folders};
 use load::Load;
 use past::Past;
 use plan::{Dedupe, Earlier, Fate, Plan, Planned};
@@ -168,6 +171,8 @@ pub struct Sums {
     pub bytes_not_reached: u64,
     /// Line ends changed by `--eol` or because the source has CRs only.
     pub line_ends_changed: u64,
+    /// What was written once more, or would be: a message in its second and further folders.
+    pub links: u64,
 }
 
 impl Sums {
@@ -223,18 +228,37 @@ pub struct Outcome {
     pub reports: Vec<Report>,
     /// The sums over all sources.
     pub sums: Sums,
+    /// The folders that messages of the sources belong to, in the order of their names; of a conversion that
+    /// puts them all into the Maildir itself that alone.
+    pub folders: Vec<Filled>,
     /// Why it ended early.
     pub error: Option<Error>,
+}
+
+/// A folder that messages belong to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Filled {
+    /// Its name for people, with a slash between levels: `INBOX` is the Maildir itself.
+    pub name: String,
+    /// How many messages were written into it, or would be.
+    pub written: u64,
+}
+
+impl Filled {
+    /// The Maildir itself.
+    pub fn inbox(written: u64) -> Vec<Filled> {
+        vec![Filled { name: "INBOX".to_owned(), written }]
+    }
 }
 
 /// Converts. Never half: with an error nothing new is visible in the destination, except, into an
 /// existing Maildir, the whole messages that the sums count as written.
 pub fn convert(mut inputs: Vec<Input>, options: &Options<'_>, progress: &dyn Progress) -> Outcome {
     let mut reports = Vec::with_capacity(inputs.len());
-    let sums = run(&mut inputs, options, progress, &mut reports).map_err(|stopped| stopped.blame(&inputs));
+    let done = run(&mut inputs, options, progress, &mut reports).map_err(|stopped| stopped.blame(&inputs));
     let bytes_source = inputs.iter().map(|i| i.source.raw().len() as u64).sum();
-    let (sums, error) = match sums {
-        Ok(sums) => (sums, None),
+    let (sums, folders, error) = match done {
+        Ok((sums, folders)) => (sums, folders, None),
         Err(Stopped { error, published }) => {
             let not_reached = Sums {
                 sources: inputs.len() as u64,
@@ -244,7 +268,7 @@ pub fn convert(mut inputs: Vec<Input>, options: &Options<'_>, progress: &dyn Pro
                 written: published,
                 ..Sums::default()
             };
-            (not_reached, Some(error))
+            (not_reached, Vec::new(), Some(error))
         }
     };
     // A wrong sum is a bug of ours, and a migration must not be told that all is well.
@@ -255,7 +279,7 @@ pub fn convert(mut inputs: Vec<Input>, options: &Options<'_>, progress: &dyn Pro
             finding::number_lines(&mut report.findings, input.source.text(), &release);
         }
     }
-    Outcome { reports, sums, error }
+    Outcome { reports, sums, folders, error }
 }
 
 /// An early end, and how many messages had become visible by then.
@@ -286,11 +310,15 @@ fn run(
     options: &Options<'_>,
     progress: &dyn Progress,
     reports: &mut Vec<Report>,
-) -> Result<Sums, Stopped> {
+) -> Result<(Sums, Vec<Filled>), Stopped> {
     let standing = write::look(options.destination)?;
+    if labels::are_folders(options.labels) && write::is_maildirpp_subfolder(options.destination) {
+        let reason = "is a folder of a Maildir, and folders lie beside each other; name the Maildir".into();
+        return Err(Error::Destination { path: options.destination.to_owned(), reason }.into());
+    }
     let lock_findings: Vec<_> = inputs.iter_mut().map(|i| i.source.findings()).collect();
-    if let Some(sums) = all_known(inputs, options, &standing, reports)? {
-        return Ok(sums);
+    if let Some(known) = all_known(inputs, options, &standing, reports)? {
+        return Ok(known);
     }
     let (mut mboxes, mut wholes) = (Vec::with_capacity(inputs.len()), Vec::with_capacity(inputs.len()));
     progress.begin(Phase::Reading, inputs.iter().map(|i| i.source.text().len() as u64).sum());
@@ -306,7 +334,7 @@ fn run(
         mboxes.push(mbox?);
         wholes.push(whole);
     }
-    let filling = if options.dry_run { None } else { Some(Filling::open(opening(options))?) };
+    let opened = if options.dry_run { None } else { Some(Filling::open(opening(options))?) };
     // Read under the lock: somebody else may have written it while we waited.
     let standing = write::look(options.destination)?;
     // One that is kept elsewhere may be that of several Maildirs, each with a lock of its own.
@@ -317,32 +345,55 @@ fn run(
     let manifest = past::read(options, &standing)?;
     let past = manifest.as_ref().map_or_else(|| Ok(Past::default()), Past::of)?;
     past.check_destination(options, &standing)?;
-    let (plans, identities) =
+    let (plans, identities, folders) =
         plan_all((inputs, &mboxes, &wholes), options, &standing, &past, progress, reports)?;
     let sums = sum_up(inputs, &mboxes, &plans);
-    let Some((filling, left)) = filling else {
-        check_room(options.destination, &standing, plans.iter().flat_map(|p| &p.messages).map(to_write))?;
+    let (filled, needed) = fill_folders(&folders, &plans);
+    let Some((mut filling, left)) = opened else {
+        let sizes = plans.iter().flat_map(|p| &p.messages).map(to_write);
+        check_room(options.destination, &standing, sizes, needed.len())?;
         inputs.iter().try_for_each(|input| input.source.check_unchanged())?;
-        return Ok(sums);
+        return Ok((sums, filled));
     };
+    let folders_made = needed.len();
+    filling.into_folders(folders.directories(), needed)?;
     let mut loads: Vec<Load<'_>> = inputs
         .iter()
         .zip(&mboxes)
         .zip(&plans)
-        .map(|((input, mbox), plan)| Load::new(&input.source, mbox, plan, options))
+        .map(|((input, mbox), plan)| Load::new(&input.source, mbox, plan, &folders, options))
         .collect();
     let resumed = resume(&filling, &left, &mut loads, (inputs, &identities), &past, options)?;
     reports.iter_mut().take(1).for_each(|report| report.findings.extend(resumed.finding(&left)));
     let is_there = |n: usize| if resumed.has_messages { resumed.done[n].messages } else { 0 };
     let missing = plans.iter().enumerate().flat_map(|(n, p)| &p.messages[is_there(n)..]);
-    check_room(options.destination, &standing, missing.map(to_write))?;
+    check_room(options.destination, &standing, missing.map(to_write), folders_made)?;
     let manifest = match options.manifest {
         Keeping::None => None,
         Keeping::InMaildir => Some(filling.manifest(resumed.end)?),
         Keeping::At(path) => Some(past::manifest_at(path, resumed.end)?),
     };
     fill(filling, &loads, &resumed, manifest, options, progress)?;
-    Ok(sums)
+    Ok((sums, filled))
+}
+
+/// The folders of all messages with what is written into each, and the numbers of those that get any.
+fn fill_folders(folders: &Folders, plans: &[Plan]) -> (Vec<Filled>, Vec<Folder>) {
+    let mut written = vec![None; folders.count()];
+    for planned in plans.iter().flat_map(|plan| &plan.messages).filter(|p| p.fate != Fate::Pseudo) {
+        planned.folders().iter().for_each(|&folder| *written[folder as usize].get_or_insert(0) += 0);
+        planned.missing().iter().for_each(|&folder| *written[folder as usize].get_or_insert(0) += 1);
+    }
+    let numbered = || (0..).zip(&written);
+    let needed = numbered().filter(|(_, written)| written.is_some_and(|n| n > 0)).map(|(folder, _)| folder);
+    let belong = numbered().filter_map(|(folder, written)| Some((folder, (*written)?)));
+    let mut filled: Vec<Filled> =
+        belong.map(|(folder, written)| Filled { name: folders.name(folder), written }).collect();
+    filled.sort();
+    if filled.is_empty() {
+        filled = Filled::inbox(0);
+    }
+    (filled, needed.collect())
 }
 
 fn to_write(planned: &Planned) -> Option<u64> {
@@ -376,8 +427,7 @@ fn resume(
         for ((load, input), (identity, fingerprint)) in loads.iter_mut().zip(inputs).zip(identities) {
             let name = input.name.as_os_str().as_bytes();
             let new = || {
-                let Load { source, mbox, plan, eol, .. } = *load;
-                Recorder::new(source, name, *fingerprint, follows(*identity), mbox, &plan.messages, eol)
+                Recorder::new(load, name, *fingerprint, follows(*identity))
             };
             load.recorder = is_recorded(identity).then(new);
         }
@@ -416,10 +466,11 @@ fn all_known(
     options: &Options<'_>,
     standing: &Standing,
     reports: &mut Vec<Report>,
-) -> Result<Option<Sums>> {
+) -> Result<Option<(Sums, Vec<Filled>)>> {
     let Some(manifest) = past::read(options, standing)? else { return Ok(None) };
     let past = Past::of(&manifest)?;
     let mut sums = Sums { sources: inputs.len() as u64, ..Sums::default() };
+    let mut names = BTreeSet::new();
     let mut found = Vec::new();
     for input in inputs {
         let (identity, _) = past.identify(input, options, None, &[])?;
@@ -429,6 +480,10 @@ fn all_known(
         let outline = &past.outlines[n];
         let Some(tail) = &outline.tail else { return Ok(None) };
         sums.add_known(outline.head.size, tail);
+        if labels::are_folders(options.labels) {
+            let messages = outline.read()?.messages;
+            names.extend(messages.iter().flat_map(labels::names));
+        }
         found.push(Report {
             path: input.source.path().to_owned(),
             variant: None,
@@ -449,7 +504,8 @@ fn all_known(
         write::flush_name(options.destination)?;
     }
     reports.append(&mut found);
-    Ok(Some(sums))
+    let filled = names.into_iter().map(|name| Filled { name, written: 0 }).collect::<Vec<_>>();
+    Ok(Some((sums, if filled.is_empty() { Filled::inbox(0) } else { filled })))
 }
 
 type Known = (Identity, Fingerprint);
@@ -461,7 +517,7 @@ fn plan_all(
     past: &Past<'_>,
     progress: &dyn Progress,
     reports: &mut [Report],
-) -> Result<(Vec<Plan>, Vec<Known>)> {
+) -> Result<(Vec<Plan>, Vec<Known>, Folders)> {
     let mut memory = past::memory(options, standing, past)?;
     let (mut plans, mut identities) = (Vec::new(), Vec::new());
     progress.begin(Phase::Planning, mboxes.iter().map(|m| m.text().len() as u64).sum());
@@ -490,7 +546,7 @@ fn plan_all(
         plans.push(plan);
         identities.push((identity, fingerprint));
     }
-    Ok((plans, identities))
+    Ok((plans, identities, memory.folders))
 }
 
 /// Reads one source and reports on it, whether or not it is a mailbox.
@@ -544,6 +600,7 @@ fn sum_up(inputs: &[Input], mboxes: &[Mbox<'_>], plans: &[Plan]) -> Sums {
             quoting += u64::from(*quotes);
             messages += extent.end - extent.start - u64::from(*quotes);
             sums.line_ends_changed += u64::from(message.eols);
+            sums.links += (message.missing().len() as u64).saturating_sub(1);
             match fate {
                 Fate::Write => sums.written += 1,
                 Fate::Present => sums.already_present += 1,
@@ -581,6 +638,7 @@ fn check_room(
     destination: &Path,
     standing: &Standing,
     sizes: impl Iterator<Item = Option<u64>>,
+    folders: usize,
 ) -> Result<()> {
     let directory = match standing {
         Standing::Nothing => write::parent_of(destination),
@@ -589,7 +647,9 @@ fn check_room(
     let room = Dir::open(directory)?.room()?;
     /// What the manifest takes for a message, at most for all but odd ones.
     const MANIFEST_LINE: u64 = 300;
-    let (mut files, mut blocks, mut lines) = (4, 0, 0);
+    /// A folder is four directories and the file that says what it is.
+    const FOLDER: u64 = 5;
+    let (mut files, mut blocks, mut lines) = (4 + FOLDER * folders as u64, 0, 0);
     for size in sizes {
         lines += MANIFEST_LINE;
         if let Some(size) = size {

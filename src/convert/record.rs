@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use data_encoding::BASE64;
 
 use super::identity::Fingerprint;
+use super::labels::Folders;
+use super::load::Load;
 use super::plan::{Fate, Planned, content_digest};
-use super::render::{Eol, Rendered};
+use super::render::Rendered;
 use crate::mailbox::manifest::{Bytes, Digest, Gap, Head, LEAD, Message, Tail, VERSION};
 use crate::mailbox::mbox::read::Mbox;
-use crate::mailbox::source::Source;
 
 /// Makes the lines of a section.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub struct Recorder<'a> {
     raw: &'a [u8],
     mbox: &'a Mbox<'a>,
     messages: &'a [Planned],
+    folders: &'a Folders,
     separator: Vec<u8>,
     head: Head,
 }
@@ -25,15 +27,13 @@ impl<'a> Recorder<'a> {
     /// Of a planned source. `name` is its path as it was given, `follows` the section, from 1, that
     /// tells of it as it was.
     pub fn new(
-        source: &'a Source,
+        load: &Load<'a>,
         name: &[u8],
         fingerprint: Fingerprint,
         follows: Option<usize>,
-        mbox: &'a Mbox<'a>,
-        messages: &'a [Planned],
-        eol: Eol,
     ) -> Recorder<'a> {
-        let raw = source.raw();
+        let Load { source, mbox, plan, folders, eol, .. } = *load;
+        let (raw, messages) = (source.raw(), &plan.messages[..]);
         let separator = usual_separator(raw, messages);
         let head = Head {
             section: VERSION,
@@ -50,7 +50,7 @@ impl<'a> Recorder<'a> {
             cr_only: source.is_cr_only(),
             eol: eol.name().into(),
         };
-        Recorder { raw, mbox, messages, separator, head }
+        Recorder { raw, mbox, messages, folders, separator, head }
     }
 
     /// The section's head.
@@ -105,6 +105,9 @@ impl<'a> Recorder<'a> {
             eols: if rebuilt { rendered.eol_runs.clone() } else { Vec::new() },
             date: planned.origin.name().into(),
             flags: planned.status.flags.to_string(),
+            folders: planned.filed.as_ref().map_or_else(Vec::new, |filed| {
+                filed.folders.iter().map(|&folder| self.folders.levels(folder).to_vec()).collect()
+            }),
             duplicate: planned.fate == Fate::Duplicate,
             verbatim: (!rebuilt).then(|| BASE64.encode(raw)),
             original: None,

@@ -177,6 +177,10 @@ pub struct Message {
     /// Its flags when it was converted.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub flags: String,
+    /// The folders that it was put into, each by its levels, none for the Maildir itself. Absent where that is
+    /// the only one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folders: Vec<Vec<String>>,
     /// Whether it has no file of its own, being the same as the one named.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
@@ -583,6 +587,7 @@ mod tests {
             eols: Vec::new(),
             date: "from".into(),
             flags: "S".into(),
+            folders: vec![vec![], vec!["A".into(), "Ä".into()]],
             duplicate: false,
             verbatim: None,
             original: None,

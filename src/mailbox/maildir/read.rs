@@ -157,6 +157,14 @@ pub fn is_maildir(path: &Path) -> bool {
     path.join("cur").is_dir() && path.join("new").is_dir()
 }
 
+/// The directories of a Maildir's folders (Maildir++), sorted.
+pub fn folders(maildir: &Path) -> Result<Vec<OsString>> {
+    let mut folders = Dir::open(maildir)?.names()?;
+    folders.retain(|name| name.as_bytes().starts_with(b".") && is_maildir(&maildir.join(name)));
+    folders.sort();
+    Ok(folders)
+}
+
 /// All messages, in the order of their dates and then of their names. Dot files are none (maildir(5)).
 pub fn list(maildir: &Path) -> Result<Vec<Entry>> {
     let root = Dir::open(maildir)?;
