@@ -11,7 +11,7 @@ use mailferry::convert::dates::Origin;
 use mailferry::convert::exact::{self, Destination, Which};
 use mailferry::convert::plan::Dedupe;
 use mailferry::convert::render::Eol;
-use mailferry::convert::{self, Input, Keeping, Options, Outcome, Sums};
+use mailferry::convert::{self, Filled, Input, Keeping, Options, Outcome, Sums};
 use mailferry::mailbox::error::{Error, Result};
 use mailferry::mailbox::maildir::read::is_maildir;
 use mailferry::mailbox::maildir::write::Fsync;
@@ -679,8 +679,7 @@ fn report(
     if outcome.error.is_none() {
         let by_labels = matches!(args.labels, LabelsArg::Folders | LabelsArg::First);
         for folder in outcome.folders.iter().filter(|_| by_labels) {
-            let messages = if folder.written == 1 { "message" } else { "messages" };
-            reporter.line(&format!("{}: {} {messages}", escaped(folder.name.as_bytes()), grouped(folder.written)));
+            reporter.line(&filled(folder));
         }
         for line in sums_as_text(&outcome.sums, args.dry_run) {
             reporter.line(&line);
@@ -749,6 +748,14 @@ pub fn seconds(elapsed: Duration) -> f64 {
     (elapsed.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
+/// The line of a folder.
+fn filled(Filled { name, label, written }: &Filled) -> String {
+    let label =
+        label.as_ref().map_or(String::new(), |label| format!(" (label {})", escaped(label.as_bytes())));
+    let messages = if *written == 1 { "message" } else { "messages" };
+    format!("{}{label}: {} {messages}", escaped(name.as_bytes()), grouped(*written))
+}
+
 fn sums_as_text(sums: &Sums, dry_run: bool) -> Vec<String> {
     let byte_counts = [
         (sums.bytes_messages, "messages"),
@@ -769,7 +776,7 @@ fn sums_as_text(sums: &Sums, dry_run: bool) -> Vec<String> {
         if dry_run { "would be written" } else { "written" }
     );
     for (count, what) in [
-        (sums.links, "links in further folders"),
+        (sums.links, if sums.links == 1 { "link in further folders" } else { "links in further folders" }),
         (sums.already_present, "there already"),
         (sums.duplicates, "duplicates left out"),
         (sums.skipped, "skipped"),

@@ -19,7 +19,9 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use super::dates::{Offered, Rules};
 use super::plan::{self, Dedupe, Earlier, Fate, Lineage, Memory, Plan, Planned};
 use super::render::{Eol, render};
-use super::{Filled, Input, Keeping, Options, Outcome, Phase, Progress, Report, Sums, read_source, stop_if, sum_up};
+use super::{
+    Filled, Input, Keeping, Options, Outcome, Phase, Progress, Report, Sums, read_source, stop_if, sum_up,
+};
 use crate::mailbox::durable::{self, Dir};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::escaped;
@@ -320,8 +322,7 @@ fn known(maildir: &Path, options: &Options<'_>) -> Result<HashMap<Vec<u8>, Known
 
 /// Maildir++ folders beside cur/, which are Maildirs of their own.
 pub fn folders_left(maildir: &Path) -> Result<Option<Finding>> {
-    let folders: Vec<String> =
-        read::folders(maildir)?.iter().map(|name| escaped(name.as_bytes())).collect();
+    let folders: Vec<String> = read::folders(maildir)?.iter().map(|name| escaped(name.as_bytes())).collect();
     Ok((!folders.is_empty()).then(|| {
         let message = format!("its folders are not converted with it: {}", folders.join(", "));
         Finding::new(Code::FoldersLeft, message).mend("convert each by itself")

@@ -31,6 +31,8 @@ pub struct Folders {
     numbers: HashMap<Vec<String>, Folder>,
     /// Those of a field that was read before: there are many messages and few different fields.
     of_field: HashMap<Box<[u8]>, Vec<Folder>>,
+    /// Labels that no folder can be called by.
+    renamed: HashMap<Folder, String>,
     findings: Vec<Finding>,
 }
 
@@ -48,6 +50,7 @@ impl Folders {
             levels: vec![Vec::new()],
             numbers: HashMap::from([(Vec::new(), 0)]),
             of_field: HashMap::new(),
+            renamed: HashMap::new(),
             findings: Vec::new(),
         }
     }
@@ -109,10 +112,9 @@ impl Folders {
 
     fn of_label(&mut self, label: &str) -> Folder {
         let levels = said(label);
-        let known = self.levels.len();
         let folder = self.number(levels);
         let name = self.name(folder);
-        if self.levels.len() > known && name != label {
+        if name != label && self.renamed.insert(folder, label.to_owned()).is_none() {
             let message = format!("no folder can have the name of the label {label:?}: it is {name}");
             self.findings.push(Finding::new(Code::FolderRenamed, message));
         }
@@ -122,6 +124,11 @@ impl Folders {
     /// What a person is told of folders that have other names than their labels, each once.
     pub fn findings(&mut self) -> Vec<Finding> {
         std::mem::take(&mut self.findings)
+    }
+
+    /// The label of a folder that could not be called by it.
+    pub fn renamed(&self, folder: Folder) -> Option<&str> {
+        self.renamed.get(&folder).map(|label| &**label)
     }
 
     /// The name of a folder for people.
@@ -183,7 +190,18 @@ impl System {
             (&["Trash", "Papierkorb"], System::Trash),
             (&["Chat", "Chats"], System::Chat),
             (
-                &["Unread", "Ungelesen", "Opened", "Geöffnet", "Starred", "Markiert", "Important", "Wichtig", "Archived", "Archiviert"],
+                &[
+                    "Unread",
+                    "Ungelesen",
+                    "Opened",
+                    "Geöffnet",
+                    "Starred",
+                    "Markiert",
+                    "Important",
+                    "Wichtig",
+                    "Archived",
+                    "Archiviert",
+                ],
                 System::Nowhere,
             ),
         ];
@@ -301,7 +319,8 @@ mod tests {
             let found = folders.findings();
             assert_eq!(found.len(), usize::from(folder != label), "{found:?}");
         }
-        let long = ["ä".repeat(200), "x".repeat(300), ["level"; 80].join("/"), format!("{}/b", "a".repeat(254))];
+        let long =
+            ["ä".repeat(200), "x".repeat(300), ["level"; 80].join("/"), format!("{}/b", "a".repeat(254))];
         for label in long {
             let directory = folders::directory(&said(&label));
             assert!((200..=255).contains(&directory.len()), "{directory}");

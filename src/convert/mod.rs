@@ -240,6 +240,8 @@ pub struct Outcome {
 pub struct Filled {
     /// Its name for people, with a slash between levels: `INBOX` is the Maildir itself.
     pub name: String,
+    /// Its label, if it could not be called by it.
+    pub label: Option<String>,
     /// How many messages were written into it, or would be.
     pub written: u64,
 }
@@ -247,7 +249,7 @@ pub struct Filled {
 impl Filled {
     /// The Maildir itself.
     pub fn inbox(written: u64) -> Vec<Filled> {
-        vec![Filled { name: "INBOX".to_owned(), written }]
+        vec![Filled { name: "INBOX".to_owned(), label: None, written }]
     }
 }
 
@@ -387,8 +389,11 @@ fn fill_folders(folders: &Folders, plans: &[Plan]) -> (Vec<Filled>, Vec<Folder>)
     let numbered = || (0..).zip(&written);
     let needed = numbered().filter(|(_, written)| written.is_some_and(|n| n > 0)).map(|(folder, _)| folder);
     let belong = numbered().filter_map(|(folder, written)| Some((folder, (*written)?)));
-    let mut filled: Vec<Filled> =
-        belong.map(|(folder, written)| Filled { name: folders.name(folder), written }).collect();
+    let filled = |(folder, written)| {
+        let label = folders.renamed(folder).map(str::to_owned);
+        Filled { name: folders.name(folder), label, written }
+    };
+    let mut filled: Vec<Filled> = belong.map(filled).collect();
     filled.sort();
     if filled.is_empty() {
         filled = Filled::inbox(0);
@@ -426,9 +431,7 @@ fn resume(
     let record = |loads: &mut [Load<'_>], follows: &dyn Fn(Identity) -> Option<usize>| {
         for ((load, input), (identity, fingerprint)) in loads.iter_mut().zip(inputs).zip(identities) {
             let name = input.name.as_os_str().as_bytes();
-            let new = || {
-                Recorder::new(load, name, *fingerprint, follows(*identity))
-            };
+            let new = || Recorder::new(load, name, *fingerprint, follows(*identity));
             load.recorder = is_recorded(identity).then(new);
         }
     };
@@ -504,7 +507,7 @@ fn all_known(
         write::flush_name(options.destination)?;
     }
     reports.append(&mut found);
-    let filled = names.into_iter().map(|name| Filled { name, written: 0 }).collect::<Vec<_>>();
+    let filled = names.into_iter().map(|name| Filled { name, label: None, written: 0 }).collect::<Vec<_>>();
     Ok(Some((sums, if filled.is_empty() { Filled::inbox(0) } else { filled })))
 }
 

@@ -361,10 +361,8 @@ pub fn plan(
         .messages()
         .par_chunks(CHUNK)
         .map(|chunk| {
-            let facts = chunk
-                .iter()
-                .map(|extent| Facts::of(source, mbox, extent, eol, wanted, labels))
-                .collect();
+            let facts =
+                chunk.iter().map(|extent| Facts::of(source, mbox, extent, eol, wanted, labels)).collect();
             let range = span(chunk);
             source.release(range.clone());
             planned(range.len() as u64)?;

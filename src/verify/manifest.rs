@@ -298,7 +298,8 @@ impl<'a> Judge<'a> {
     fn homes(&self, message: &manifest::Message) -> Vec<Home> {
         let home = |levels: &[String]| {
             let path = self.home();
-            let path = if levels.is_empty() { path.to_owned() } else { path.join(folders::directory(levels)) };
+            let path =
+                if levels.is_empty() { path.to_owned() } else { path.join(folders::directory(levels)) };
             Home { folder: self.by_path.get(&*path).copied(), path }
         };
         match &message.folders[..] {

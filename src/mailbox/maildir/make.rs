@@ -34,16 +34,9 @@ pub fn make(path: &Path) -> Result<Dir> {
     Ok(dir)
 }
 
-/// Opens a folder of a Maildir by its directory's name, with what is missing of it made; says whether the
-/// directory was. `modes` are those of directories and files. Nothing is flushed.
-pub fn folder(maildir: &Dir, name: &OsStr, modes: (u32, u32)) -> Result<(Dir, bool)> {
-    let (dir, made) = maildir.open_or_create_dir(name, modes.0)?;
-    complete(&dir, true, modes)?;
-    Ok((dir, made))
-}
-
-/// Makes what is missing in the directory of a Maildir.
-fn complete(dir: &Dir, is_folder: bool, (dir_mode, file_mode): (u32, u32)) -> Result<()> {
+/// Makes what is missing in the directory of a Maildir, with these modes of directories and files. Nothing is
+/// flushed.
+pub(super) fn complete(dir: &Dir, is_folder: bool, (dir_mode, file_mode): (u32, u32)) -> Result<()> {
     for name in ["tmp", "new"] {
         dir.open_or_create_dir(OsStr::new(name), dir_mode)?;
     }

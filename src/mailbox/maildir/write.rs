@@ -193,8 +193,8 @@ struct Waiting {
     name: OsString,
     place: Place,
     folder: u32,
-    /// Whether this is its first folder.
-    is_first: bool,
+    /// Whether it is the first of its message to be seen.
+    counts: bool,
 }
 
 #[derive(Debug)]
@@ -327,7 +327,10 @@ impl Filling {
         for &folder in &needed {
             let directory = &directories[folder as usize];
             match &self.kind {
-                Kind::Staged(staged) => drop(make::folder(&staged.root, directory, (DIR_MODE, FILE_MODE))?),
+                Kind::Staged(staged) => {
+                    let (folder, _) = staged.root.open_or_create_dir(directory, DIR_MODE)?;
+                    make::complete(&folder, true, (DIR_MODE, FILE_MODE))?;
+                }
                 Kind::Through { made, .. } if made.root.exists(directory)? => {
                     let path = made.root.path().join(directory);
                     look(&path)?;
@@ -463,9 +466,11 @@ impl Filling {
                     let mut base = from.clone();
                     base.push(format!(",{}", n + 1));
                     let (name, place) = (message.name.clone(), message.place);
-                    let further = Waiting { base: base.clone(), name, place, folder, is_first: false };
+                    // What waits last is published first.
+                    let counts = n + 1 == further.len();
+                    let waiting_too = Waiting { base: base.clone(), name, place, folder, counts };
                     // Before it is there: it goes however this ends.
-                    waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(further);
+                    waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(waiting_too);
                     (tmp, from, base)
                 }
             };
@@ -600,8 +605,8 @@ impl Filling {
                             Some(true) => None,
                             _ => Some(tmp.create_file(&base, FILE_MODE)?),
                         };
-                        let (name, folder) = (m.name.clone(), m.folders[0]);
-                        waiting.push(Waiting { base, name, place: m.place, folder, is_first: true });
+                        let (name, place, folder) = (m.name.clone(), m.place, m.folders[0]);
+                        waiting.push(Waiting { base, name, place, folder, counts: m.folders.len() == 1 });
                         Ok(file)
                     })
                     .collect()
@@ -663,7 +668,7 @@ impl Filling {
                             reason: "appeared while we were writing; run the same command again".into(),
                         });
                     }
-                    *published += u64::from(message.is_first);
+                    *published += u64::from(message.counts);
                     waiting.pop();
                 }
                 if let Some(together) = group {
@@ -722,10 +727,11 @@ impl MadeDirs {
     /// Makes the folders that are missing.
     fn make_folders(&mut self, folders: &Folders, flush: bool) -> Result<()> {
         for directory in folders.directories() {
-            let (folder, made) = make::folder(&self.root, directory, (DIR_MODE, FILE_MODE))?;
+            let (folder, made) = self.root.open_or_create_dir(directory, DIR_MODE)?;
             if made {
                 self.folders.push(directory.clone());
             }
+            make::complete(&folder, true, (DIR_MODE, FILE_MODE))?;
             if flush {
                 folder.sync()?;
             }
@@ -745,10 +751,14 @@ impl MadeDirs {
 impl Drop for MadeDirs {
     fn drop(&mut self) {
         for folder in &self.folders {
-            // It has no mail yet, and what a delivery makes of it meanwhile stays.
             let within = |name: &str| Path::new(folder).join(name).into_os_string();
-            let emptied = ["cur", "new", "tmp"].iter().all(|name| self.root.remove_empty(&within(name)).is_ok());
-            if emptied && self.root.unlink(&within("maildirfolder")).is_ok() {
+            let stays = |name: &str| {
+                let name = within(name);
+                self.root.exists(&name).unwrap_or(true) && self.root.remove_empty(&name).is_err()
+            };
+            // Somebody may have put mail there meanwhile.
+            if !["cur", "new", "tmp"].into_iter().any(stays) {
+                let _ = self.root.unlink(&within("maildirfolder"));
                 let _ = self.root.remove_empty(folder);
             }
         }
