@@ -19,8 +19,8 @@ use mailferry::mailbox::mbox::overrule;
 use mailferry::mailbox::mbox::read::Ask;
 use mailferry::mailbox::mbox::status::Labels;
 use mailferry::mailbox::mbox::variant::Variant;
-use mailferry::mailbox::{escaped, shown};
 use mailferry::mailbox::source::Spooling;
+use mailferry::mailbox::{escaped, shown};
 use serde_json::{Map, json};
 
 use super::exit::{self, Exit};
@@ -704,7 +704,9 @@ fn summary(
         _ => Some("mixed"),
     };
     let mut object = sums_as_json(args, sums, elapsed, reporter);
-    object["folders"] = u64::from(outcome.error.is_none()).into();
+    let by_folder = outcome.folders.iter().map(|folder| (folder.name.clone(), folder.written.into()));
+    object["folders"] = outcome.folders.len().into();
+    object["written_by_folder"] = by_folder.collect::<Map<_, _>>().into();
     object["variant"] = variant.into();
     object
 }
@@ -736,7 +738,6 @@ fn sums_as_json(
         "bytes_not_reached": sums.bytes_not_reached,
         "line_ends_changed": sums.line_ends_changed,
         "links": sums.links,
-        "written_by_folder": outcome.folders.iter().map(|f| (f.name.clone(), f.written.into())).collect::<Map<_, _>>(),
         "warnings": reporter.warnings,
         "errors": reporter.errors,
         "seconds": seconds(elapsed),
@@ -749,11 +750,10 @@ pub fn seconds(elapsed: Duration) -> f64 {
 }
 
 /// The line of a folder.
-fn filled(Filled { name, label, written }: &Filled) -> String {
-    let label =
-        label.as_ref().map_or(String::new(), |label| format!(" (label {})", escaped(label.as_bytes())));
+fn filled(Filled { name, directory, written }: &Filled) -> String {
+    let at = directory.as_ref().map_or(String::new(), |directory| format!(" (in {})", shown(directory)));
     let messages = if *written == 1 { "message" } else { "messages" };
-    format!("{}{label}: {} {messages}", escaped(name.as_bytes()), grouped(*written))
+    format!("{}{at}: {} {messages}", escaped(name.as_bytes()), grouped(*written))
 }
 
 fn sums_as_text(sums: &Sums, dry_run: bool) -> Vec<String> {

@@ -7,11 +7,15 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::maildir::folders;
 use crate::mailbox::manifest::Message;
 use crate::mailbox::mbox::status::{Labels, gmail_labels};
+use crate::mailbox::tree::folder::{self, Folder as TreeFolder, Layout};
+use crate::mailbox::tree::naming::{self, Named};
+use crate::mailbox::{escaped, shown};
 
 /// Whether labels are folders.
 pub fn are_folders(labels: Labels) -> bool {
@@ -31,7 +35,7 @@ pub struct Folders {
     numbers: HashMap<Vec<String>, Folder>,
     /// Those of a field that was read before: there are many messages and few different fields.
     of_field: HashMap<Box<[u8]>, Vec<Folder>>,
-    /// Labels that no folder can be called by.
+    /// Labels that are not the names of their folders.
     renamed: HashMap<Folder, String>,
     findings: Vec<Finding>,
 }
@@ -76,7 +80,7 @@ impl Folders {
 
     /// The directory of each folder, relative to the Maildir; empty for the Maildir itself.
     pub fn directories(&self) -> Vec<OsString> {
-        self.levels.iter().map(|levels| folders::directory(levels).into()).collect()
+        self.levels.iter().map(|levels| directory(levels).into()).collect()
     }
 
     /// The folders of a message with this value of X-Gmail-Labels, the one of its file first.
@@ -111,11 +115,15 @@ impl Folders {
     }
 
     fn of_label(&mut self, label: &str) -> Folder {
-        let levels = said(label);
+        let (levels, why) = levels_of(label);
+        let directory = directory(&levels);
         let folder = self.number(levels);
-        let name = self.name(folder);
-        if name != label && self.renamed.insert(folder, label.to_owned()).is_none() {
-            let message = format!("no folder can have the name of the label {label:?}: it is {name}");
+        let has_escapes = directory.as_os_str().as_bytes().contains(&b'\\');
+        let why = why.or(has_escapes.then_some("Maildir++ cannot say all of its name"));
+        let why = why.or((self.name(folder) != label).then_some("INBOX is INBOX in any case"));
+        if let Some(why) = why.filter(|_| self.renamed.insert(folder, label.to_owned()).is_none()) {
+            let message =
+                format!("the label {} is the folder {}: {why}", escaped(label.as_bytes()), shown(&directory));
             self.findings.push(Finding::new(Code::FolderRenamed, message));
         }
         folder
@@ -126,9 +134,9 @@ impl Folders {
         std::mem::take(&mut self.findings)
     }
 
-    /// The label of a folder that could not be called by it.
-    pub fn renamed(&self, folder: Folder) -> Option<&str> {
-        self.renamed.get(&folder).map(|label| &**label)
+    /// The directory of a folder that is not called as its label is.
+    pub fn renamed(&self, folder: Folder) -> Option<PathBuf> {
+        self.renamed.get(&folder).map(|_| directory(self.levels(folder)))
     }
 
     /// The name of a folder for people.
@@ -211,55 +219,29 @@ impl System {
     }
 }
 
-/// The levels of the folder of a label, as they can be said in Maildir++. What cannot is written as `%` and
-/// the two digits of each byte, so that the label can be read from the name: dots, control characters, the
-/// INBOX that is not the Maildir itself; and a `%` that would be read as such. A level without a name is `%_`.
-///
-/// A name that is too long for a directory is cut and ends with `%` and a hash of all of it.
-fn said(label: &str) -> Vec<String> {
-    /// What a file system takes as a name (NAME_MAX).
-    const LONGEST: usize = 255;
-    const HASH: usize = 16;
-    let mut levels: Vec<String> = label.split('/').map(said_level).collect();
-    if let [only] = &mut levels[..]
-        && only.eq_ignore_ascii_case("INBOX")
-    {
-        only.replace_range(..1, &escaped(&label[..1]));
+/// The levels of the folder of a label, and why they are not its own. A level without a name is none: such a
+/// label is one level, slashes and all.
+fn levels_of(label: &str) -> (Vec<String>, Option<&'static str>) {
+    let mut levels: Vec<Vec<u8>> = label.split('/').map(|level| level.as_bytes().to_vec()).collect();
+    if levels.iter().any(Vec::is_empty) {
+        levels = vec![label.as_bytes().to_vec()];
     }
-    let length = |levels: &[String]| folders::directory(levels).len();
-    if length(&levels) > LONGEST {
-        let end = format!("%{}", &blake3::hash(label.as_bytes()).to_hex()[..HASH]);
-        while length(&levels) + end.len() > LONGEST {
-            levels.pop_if(|last| last.pop().is_none());
-        }
-        levels.last_mut().into_iter().for_each(|last| last.push_str(&end));
-    }
-    levels
+    let mut named = naming::name(&[TreeFolder(levels)], Layout::MaildirPlusPlus);
+    let Some(Named { folder, renamed, .. }) = named.pop() else { return (Vec::new(), None) };
+    // What is cut is cut between characters.
+    let levels = folder.0.into_iter().map(|level| String::from_utf8_lossy(&level).into_owned());
+    (levels.collect(), renamed)
 }
 
-fn said_level(level: &str) -> String {
-    if level.is_empty() {
-        return "%_".to_owned();
-    }
-    let mut said = String::with_capacity(level.len());
-    for (at, c) in level.char_indices() {
-        let behind = level.as_bytes()[at + c.len_utf8()..].iter().take(2);
-        let is_like_ours = || {
-            let behind: Vec<u8> = behind.copied().collect();
-            behind.first() == Some(&b'_') || behind.len() == 2 && behind.iter().all(u8::is_ascii_hexdigit)
-        };
-        match c {
-            '.' => said.push_str(&escaped(".")),
-            '%' if is_like_ours() => said.push_str(&escaped("%")),
-            c if c.is_control() => said.push_str(&escaped(c.encode_utf8(&mut [0; 4]))),
-            c => said.push(c),
-        }
-    }
-    said
+/// The directory of a folder in its Maildir; empty for the Maildir itself.
+pub fn directory(levels: &[String]) -> PathBuf {
+    let levels: Vec<Vec<u8>> = levels.iter().map(|level| level.as_bytes().to_vec()).collect();
+    Layout::MaildirPlusPlus.path(&levels)
 }
 
-fn escaped(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+/// The levels of the folder in this directory; None for one that no label names.
+pub fn levels(directory: &[u8]) -> Option<Vec<String>> {
+    folder::of_maildirpp(directory).into_iter().map(|level| String::from_utf8(level).ok()).collect()
 }
 
 #[cfg(test)]
@@ -302,65 +284,41 @@ mod tests {
 
     #[test]
     fn a_name_that_no_folder_can_have_is_replaced_and_told_once() {
-        for (label, folder) in [
-            ("v1.0", "v1%2E0"),
-            ("a\tb", "a%09b"),
-            ("50% off", "50% off"),
-            ("50%25", "50%2525"),
-            ("a//b", "a/%_/b"),
-            ("inbox", "%69nbox"),
-            ("Inbox/old", "Inbox/old"),
-            ("..", "%2E%2E"),
+        for (label, at) in [
+            ("Lists/qmail", ".Lists.qmail"),
+            ("v1.0", r".v1\2e0"),
+            (r"a\2e", r".a\5c2e"),
+            ("a\tb", r".a\09b"),
+            ("a//b", r".a\2f\2fb"),
+            ("Inbox/old", ".INBOX.old"),
+            ("..", r".\2e\2e"),
         ] {
-            assert_eq!(said(label).join("/"), folder);
+            let (levels, _) = levels_of(label);
+            assert_eq!(directory(&levels).to_str(), Some(at));
+            assert_eq!(super::levels(at.as_bytes()), Some(levels));
             let mut folders = Folders::of(Labels::Folders);
             let number = folders.of_label(label);
             assert_eq!(folders.of_label(label), number);
             let found = folders.findings();
-            assert_eq!(found.len(), usize::from(folder != label), "{found:?}");
+            assert_eq!(found.len(), usize::from(label != "Lists/qmail"), "{found:?}");
         }
-        let long =
-            ["ä".repeat(200), "x".repeat(300), ["level"; 80].join("/"), format!("{}/b", "a".repeat(254))];
+        let long = ["ä".repeat(200), "x".repeat(300), ["level"; 80].join("/")];
         for label in long {
-            let directory = folders::directory(&said(&label));
-            assert!((200..=255).contains(&directory.len()), "{directory}");
-            assert_ne!(said(&label), said(&(label + "2")), "the hash tells them apart");
+            let at = directory(&levels_of(&label).0);
+            assert!(at.as_os_str().len() <= 255, "{at:?}");
+            assert_ne!(at, directory(&levels_of(&(label + "2")).0), "the hash tells them apart");
         }
-    }
-
-    /// What a person reads the label by.
-    fn read(level: &str) -> Vec<u8> {
-        let (mut label, mut rest) = (Vec::new(), level.as_bytes());
-        if rest == b"%_" {
-            return label;
-        }
-        while let Some((&first, after)) = rest.split_first() {
-            let digits = after.get(..2).filter(|d| first == b'%' && d.iter().all(u8::is_ascii_hexdigit));
-            match digits.and_then(|d| u8::from_str_radix(std::str::from_utf8(d).ok()?, 16).ok()) {
-                Some(byte) => {
-                    label.push(byte);
-                    rest = &after[2..];
-                }
-                None => {
-                    label.push(first);
-                    rest = after;
-                }
-            }
-        }
-        label
     }
 
     proptest! {
         #[test]
-        fn the_label_can_be_read_from_the_folders_name(label in prop_oneof!["[a-f2%_./ä]{1,12}", "inbox|INBOX|InBox", "\\PC{1,20}", any::<String>()]) {
-            let levels = said(&label);
-            let directory = folders::directory(&levels);
-            if directory.len() < 230 {
-                let labels: Vec<Vec<u8>> = levels.iter().map(|level| read(level)).collect();
-                prop_assert_eq!(labels.join(&b'/'), label.into_bytes());
-            }
-            prop_assert!(!directory.contains('/') && !directory.eq_ignore_ascii_case(".INBOX"));
-            prop_assert_eq!(folders::levels(directory.as_bytes()), Ok(levels));
+        fn the_label_can_be_read_from_the_folders_name(label in prop_oneof![r"[a-f2\\_./ä]{1,12}", "\\PC{1,20}", any::<String>()]) {
+            let (named, why) = levels_of(&label);
+            prop_assume!(why.is_none() && !named.is_empty());
+            let at = directory(&named);
+            prop_assert_eq!(at.components().count(), 1);
+            let levels = levels(at.as_os_str().as_bytes());
+            prop_assert_eq!(levels.map(|levels| levels.join("/")), Some(label));
         }
     }
 }

@@ -206,6 +206,7 @@ impl Sums {
         self.bytes_junk += other.bytes_junk;
         self.bytes_not_reached += other.bytes_not_reached;
         self.line_ends_changed += other.line_ends_changed;
+        self.links += other.links;
     }
 
     /// Conservation: nothing is counted twice and nothing is missing.
@@ -240,8 +241,8 @@ pub struct Outcome {
 pub struct Filled {
     /// Its name for people, with a slash between levels: `INBOX` is the Maildir itself.
     pub name: String,
-    /// Its label, if it could not be called by it.
-    pub label: Option<String>,
+    /// Its directory, if its label is not its name.
+    pub directory: Option<PathBuf>,
     /// How many messages were written into it, or would be.
     pub written: u64,
 }
@@ -249,7 +250,7 @@ pub struct Filled {
 impl Filled {
     /// The Maildir itself.
     pub fn inbox(written: u64) -> Vec<Filled> {
-        vec![Filled { name: "INBOX".to_owned(), label: None, written }]
+        vec![Filled { name: "INBOX".to_owned(), directory: None, written }]
     }
 }
 
@@ -353,11 +354,11 @@ fn run(
     let (filled, needed) = fill_folders(&folders, &plans);
     let Some((mut filling, left)) = opened else {
         let sizes = plans.iter().flat_map(|p| &p.messages).map(to_write);
-        check_room(options.destination, &standing, sizes, needed.len())?;
+        check_room(options.destination, &standing, sizes.chain(room_of(needed.len())))?;
         inputs.iter().try_for_each(|input| input.source.check_unchanged())?;
         return Ok((sums, filled));
     };
-    let folders_made = needed.len();
+    let room_of_folders = room_of(needed.len());
     filling.into_folders(folders.directories(), needed)?;
     let mut loads: Vec<Load<'_>> = inputs
         .iter()
@@ -369,7 +370,7 @@ fn run(
     reports.iter_mut().take(1).for_each(|report| report.findings.extend(resumed.finding(&left)));
     let is_there = |n: usize| if resumed.has_messages { resumed.done[n].messages } else { 0 };
     let missing = plans.iter().enumerate().flat_map(|(n, p)| &p.messages[is_there(n)..]);
-    check_room(options.destination, &standing, missing.map(to_write), folders_made)?;
+    check_room(options.destination, &standing, missing.map(to_write).chain(room_of_folders))?;
     let manifest = match options.manifest {
         Keeping::None => None,
         Keeping::InMaildir => Some(filling.manifest(resumed.end)?),
@@ -389,9 +390,10 @@ fn fill_folders(folders: &Folders, plans: &[Plan]) -> (Vec<Filled>, Vec<Folder>)
     let numbered = || (0..).zip(&written);
     let needed = numbered().filter(|(_, written)| written.is_some_and(|n| n > 0)).map(|(folder, _)| folder);
     let belong = numbered().filter_map(|(folder, written)| Some((folder, (*written)?)));
-    let filled = |(folder, written)| {
-        let label = folders.renamed(folder).map(str::to_owned);
-        Filled { name: folders.name(folder), label, written }
+    let filled = |(folder, written)| Filled {
+        name: folders.name(folder),
+        directory: folders.renamed(folder),
+        written,
     };
     let mut filled: Vec<Filled> = belong.map(filled).collect();
     filled.sort();
@@ -403,6 +405,11 @@ fn fill_folders(folders: &Folders, plans: &[Plan]) -> (Vec<Filled>, Vec<Folder>)
 
 fn to_write(planned: &Planned) -> Option<u64> {
     (planned.fate == Fate::Write).then_some(planned.size)
+}
+
+/// What so many folders take, as if it were messages: four directories each and a file that says what it is.
+fn room_of(folders: usize) -> impl Iterator<Item = Option<u64>> {
+    std::iter::repeat_n(Some(1), 5 * folders)
 }
 
 fn opening<'a>(options: &Options<'a>) -> Opening<'a> {
@@ -507,7 +514,8 @@ fn all_known(
         write::flush_name(options.destination)?;
     }
     reports.append(&mut found);
-    let filled = names.into_iter().map(|name| Filled { name, label: None, written: 0 }).collect::<Vec<_>>();
+    let filled =
+        names.into_iter().map(|name| Filled { name, directory: None, written: 0 }).collect::<Vec<_>>();
     Ok(Some((sums, if filled.is_empty() { Filled::inbox(0) } else { filled })))
 }
 
@@ -641,7 +649,6 @@ fn check_room(
     destination: &Path,
     standing: &Standing,
     sizes: impl Iterator<Item = Option<u64>>,
-    folders: usize,
 ) -> Result<()> {
     let directory = match standing {
         Standing::Nothing => write::parent_of(destination),
@@ -650,9 +657,7 @@ fn check_room(
     let room = Dir::open(directory)?.room()?;
     /// What the manifest takes for a message, at most for all but odd ones.
     const MANIFEST_LINE: u64 = 300;
-    /// A folder is four directories and the file that says what it is.
-    const FOLDER: u64 = 5;
-    let (mut files, mut blocks, mut lines) = (4 + FOLDER * folders as u64, 0, 0);
+    let (mut files, mut blocks, mut lines) = (4, 0, 0);
     for size in sizes {
         lines += MANIFEST_LINE;
         if let Some(size) = size {

@@ -14,7 +14,6 @@ use crate::mailbox::durable::{self, Dir, Identity as File};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::lock::{self, DirLock};
-use crate::mailbox::maildir::folders;
 use crate::mailbox::maildir::read::{self, Entry};
 use crate::mailbox::maildir::write::{Standing, parent_of};
 use crate::mailbox::manifest::{self, Appending, Digest, FILE_NAME, Outline, Section};
@@ -183,7 +182,7 @@ pub fn memory(options: &Options<'_>, standing: &Standing, past: &Past<'_>) -> Re
         let folders = if has_folders { read::folders(options.destination)? } else { Vec::new() };
         for folder in folders {
             // One that no label can name has nothing that is looked for.
-            let Ok(levels) = folders::levels(folder.as_bytes()) else { continue };
+            let Some(levels) = labels::levels(folder.as_bytes()) else { continue };
             let entries = read::list(&options.destination.join(&folder))?;
             lying.push((levels, folder.into(), entries));
         }

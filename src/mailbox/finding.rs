@@ -99,7 +99,6 @@ codes! {
     SourceKnown "source-known" Info "A source of these bytes was converted before; nothing was left to do.",
     SourceGrowing "source-growing" Info "A source that grew while it was read with --live: what came meanwhile is left for the next run.",
     SourceGrown "source-grown" Info "A source that has grown since it was converted: only what is new was written.",
-    FolderRenamed "folder-renamed" Info "A folder has another name than the label, since no folder can have that one; it can be read from the name.",
     SourceRewritten "source-rewritten" Info "A source that was rewritten since it was converted: its messages were matched by content.",
     SourceResumed "source-resumed" Info "A conversion that was killed was completed.",
     MessageGone "message-gone" Error "A message that the manifest names is not in the Maildir.",

@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 
 use super::file;
 use super::{Depth, Options, said, stop_if};
+use crate::convert::labels;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::maildir::{folders, read};
+use crate::mailbox::maildir::read;
 use crate::mailbox::maildir::write::Place;
 use crate::mailbox::manifest::{self, Digest, FILE_NAME, Gap, Head, Outline, Section, Tail};
 use crate::mailbox::shown;
@@ -298,8 +299,7 @@ impl<'a> Judge<'a> {
     fn homes(&self, message: &manifest::Message) -> Vec<Home> {
         let home = |levels: &[String]| {
             let path = self.home();
-            let path =
-                if levels.is_empty() { path.to_owned() } else { path.join(folders::directory(levels)) };
+            let path = if levels.is_empty() { path.to_owned() } else { path.join(labels::directory(levels)) };
             Home { folder: self.by_path.get(&*path).copied(), path }
         };
         match &message.folders[..] {

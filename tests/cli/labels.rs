@@ -175,7 +175,7 @@ fn a_dry_run_names_the_folders_and_makes_none() {
         command
     })
     .exits(0);
-    for line in ["INBOX: 1 message", "Work: 2 messages", "Work/v1%2E0 (label Work/v1.0): 1 message"] {
+    for line in ["INBOX: 1 message", "Work: 2 messages", r"Work/v1.0 (in .Work.v1\2e0): 1 message"] {
         assert!(run.text().lines().any(|l| l == line), "{line:?} is not in {}", run.text());
     }
     let told = "3 messages found, 3 would be written, 1 link in further folders; every byte of ";
@@ -187,7 +187,7 @@ fn a_dry_run_names_the_folders_and_makes_none() {
 fn a_label_that_no_folder_can_be_called_by_is_told_of_and_can_be_read_from_the_name() {
     let ground = Ground::new();
     let long = "long ".repeat(80);
-    let source = ground.file("takeout.mbox", takeout(&["v1.0", "a..b/%41", &long]));
+    let source = ground.file("takeout.mbox", takeout(&["v1.0", r"a..b/\41", &long]));
     let run = ground.try_convert(&[FOLDERS], &[&source]).exits(0);
     let renamed: Vec<String> = run
         .findings()
@@ -196,11 +196,12 @@ fn a_label_that_no_folder_can_be_called_by_is_told_of_and_can_be_read_from_the_n
         .map(|f| f["message"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(renamed.len(), 3, "{renamed:?}");
-    assert!(renamed[1].contains("\"a..b/%41\"") && renamed[1].contains("a%2E%2Eb/%2541"), "{renamed:?}");
+    let told = r"the label a..b/\41 is the folder .a\2e\2eb.\5c41: ";
+    assert!(renamed[1].starts_with(told), "{renamed:?}");
     let folders: Vec<String> = numbers(&ground.maildir()).into_keys().collect();
-    assert_eq!(folders[..2], ["", ".a%2E%2Eb.%2541"]);
-    assert!(folders[2].starts_with(".long long ") && folders[2].len() == 255, "{folders:?}");
-    assert_eq!(folders[3], ".v1%2E0");
+    assert_eq!(folders[..2], ["", r".a\2e\2eb.\5c41"]);
+    assert!(folders[2].starts_with(".long long ") && folders[2].len() <= 255, "{folders:?}");
+    assert_eq!(folders[3], r".v1\2e0");
     verify(&["--strict"], &[&ground.maildir()]).exits(0);
     ground.comes_back(&source);
 }

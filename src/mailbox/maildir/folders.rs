@@ -83,11 +83,6 @@ pub fn encode(level: &str) -> String {
     encoded
 }
 
-/// The directory of a folder by its levels, each of which can be said; empty for the Maildir itself.
-pub fn directory<S: AsRef<str>>(levels: &[S]) -> String {
-    levels.iter().map(|level| format!(".{}", encode(level.as_ref()))).collect()
-}
-
 /// What stands for itself; the `&` does, doubled by a dash.
 fn is_plain(c: char) -> bool {
     matches!(c, ' '..='~')
