@@ -116,6 +116,7 @@ Examples:
   zcat old.gz | mailferry convert - ~/Maildir/.Old
   mailferry convert -n archive.mbox.zst ~/Maildir
   mailferry convert ~/Mail ~/Maildir
+  mailferry convert --labels folders Takeout.mbox ~/Maildir
   mailferry convert ~/Maildir out.mbox
   mailferry convert ~/Maildir mbox:~/Mail/
   mailferry convert ~/Maildir maildir:/backup/Maildir

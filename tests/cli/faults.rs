@@ -185,7 +185,8 @@ impl Case<'_> {
             }
             Some(code) => {
                 let happened = faults > 0;
-                assert!(happened || self.jobs != ONE_WORKER, "nothing was injected: {log}");
+                let is_certain = self.jobs == ONE_WORKER && !self.is_a_matter_of_time();
+                assert!(happened || !is_certain, "nothing was injected: {log}");
                 let summary = run.summary();
                 assert_eq!(count(&summary, "written"), new, "{summary}");
                 // Two faults may hit the work and the cleaning up after it.
@@ -214,6 +215,13 @@ impl Case<'_> {
         ground.is_whole();
         ground.leaves_nothing();
         ground.comes_back();
+    }
+
+    /// Whether the call comes or not as the time goes: lines of the manifest are written now and then, as the
+    /// disk comes to them.
+    fn is_a_matter_of_time(&self) -> bool {
+        let Point { call, operand, nth } = &self.points[0];
+        call == "write" && operand.ends_with(MANIFEST) && *nth > 1
     }
 
     /// Whether no run may succeed with it: without this call mail would not be there, or not be safe.
