@@ -3,6 +3,7 @@
 pub mod append;
 pub mod boundary;
 pub mod from_line;
+pub mod gmail;
 mod length;
 pub mod overrule;
 pub mod quote;

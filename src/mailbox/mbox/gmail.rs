@@ -1,0 +1,436 @@
+//! X-Gmail-Labels, which Google Takeout writes above every message: a list of labels, some of them Gmail's own.
+//!
+//! Gmail's own are written in the language in which the account is used; nothing in the file says which, and
+//! so all of them are known at once. A label of a user's that is called like one of Gmail's in another
+//! language is taken for that.
+
+use crate::mailbox::header;
+
+/// What a label of Gmail's own says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum System {
+    /// It is in the inbox.
+    Inbox,
+    /// The user sent it.
+    Sent,
+    /// It is a draft.
+    Draft,
+    /// It is among the spam.
+    Spam,
+    /// It is in the trash.
+    Trash,
+    /// It has a star.
+    Starred,
+    /// Gmail thinks that it is important.
+    Important,
+    /// Nobody has read it.
+    Unread,
+    /// Somebody has opened it.
+    Opened,
+    /// It is in no folder of Gmail's.
+    Archived,
+    /// It is a chat's record.
+    Chat,
+    /// One of the tabs of Gmail's inbox.
+    Category,
+}
+
+/// Gmail's own labels in lower case: English, German, French, Spanish, Portuguese, Italian, Dutch, Polish,
+/// Russian, Japanese.
+///
+/// Seen in Takeout's own files: the English ones; `Posteingang,Wichtig,Ungelesen`, `Geöffnet`; `Messages
+/// archivés,Ouvert`, `Archivés,Envoyé`, `Boîte de réception,Non lus`; `No leídos`; `Recibidos,Importante`. The
+/// others are the words that Gmail shows in these languages, singular and plural, since Takeout takes now the
+/// one and now the other. Left out are words that people give their own labels (the Dutch `Concept`, the
+/// Russian `Архив`).
+const LABELS: [(System, &[&str]); 11] = [
+    (
+        System::Inbox,
+        &[
+            "inbox",
+            "posteingang",
+            "boîte de réception",
+            "recibidos",
+            "bandeja de entrada",
+            "caixa de entrada",
+            "posta in arrivo",
+            "postvak in",
+            "odebrane",
+            "входящие",
+            "受信トレイ",
+        ],
+    ),
+    (
+        System::Sent,
+        &[
+            "sent",
+            "sent mail",
+            "gesendet",
+            "envoyé",
+            "envoyés",
+            "messages envoyés",
+            "enviado",
+            "enviados",
+            "enviada",
+            "enviadas",
+            "inviato",
+            "inviati",
+            "inviata",
+            "posta inviata",
+            "verzonden",
+            "wysłane",
+            "отправленные",
+            "送信済み",
+            "送信済みメール",
+        ],
+    ),
+    (
+        System::Draft,
+        &[
+            "draft",
+            "drafts",
+            "entwurf",
+            "entwürfe",
+            "brouillon",
+            "brouillons",
+            "borrador",
+            "borradores",
+            "rascunho",
+            "rascunhos",
+            "bozza",
+            "bozze",
+            "concepten",
+            "wersja robocza",
+            "wersje robocze",
+            "черновик",
+            "черновики",
+            "下書き",
+        ],
+    ),
+    (System::Spam, &["spam", "спам", "迷惑メール"]),
+    (
+        System::Trash,
+        &[
+            "trash",
+            "bin",
+            "papierkorb",
+            "corbeille",
+            "papelera",
+            "lixeira",
+            "lixo",
+            "cestino",
+            "prullenbak",
+            "kosz",
+            "корзина",
+            "ゴミ箱",
+        ],
+    ),
+    (
+        System::Starred,
+        &[
+            "starred",
+            "markiert",
+            "suivi",
+            "suivis",
+            "messages suivis",
+            "destacado",
+            "destacados",
+            "com estrela",
+            "speciale",
+            "speciali",
+            "met ster",
+            "oznaczone gwiazdką",
+            "z gwiazdką",
+            "помеченные",
+            "スター付き",
+        ],
+    ),
+    (
+        System::Important,
+        &[
+            "important",
+            "wichtig",
+            "importants",
+            "importante",
+            "importantes",
+            "importanti",
+            "belangrijk",
+            "ważne",
+            "важное",
+            "важные",
+            "重要",
+        ],
+    ),
+    (
+        System::Unread,
+        &[
+            "unread",
+            "ungelesen",
+            "non lu",
+            "non lus",
+            "no leído",
+            "no leídos",
+            "não lida",
+            "não lidas",
+            "não lido",
+            "não lidos",
+            "non letto",
+            "non letti",
+            "da leggere",
+            "ongelezen",
+            "nieprzeczytane",
+            "непрочитанное",
+            "непрочитанные",
+            "未読",
+        ],
+    ),
+    (
+        System::Opened,
+        &[
+            "opened",
+            "geöffnet",
+            "ouvert",
+            "ouverts",
+            "abierto",
+            "abiertos",
+            "aberto",
+            "abertos",
+            "aberta",
+            "abertas",
+            "aperto",
+            "aperti",
+            "geopend",
+            "otwarte",
+            "открытые",
+            "открыто",
+            "прочитанные",
+            "開封済み",
+            "既読",
+        ],
+    ),
+    (
+        System::Archived,
+        &[
+            "archived",
+            "archiviert",
+            "archivé",
+            "archivés",
+            "messages archivés",
+            "archivado",
+            "archivados",
+            "arquivado",
+            "arquivados",
+            "arquivada",
+            "arquivadas",
+            "archiviato",
+            "archiviati",
+            "gearchiveerd",
+            "zarchiwizowane",
+            "архивированные",
+            "заархивированные",
+            "アーカイブ",
+            "アーカイブ済み",
+        ],
+    ),
+    (System::Chat, &["chat", "chats", "czat", "czaty", "чат", "чаты", "チャット"]),
+];
+
+/// The word that stands before the name of a category.
+const CATEGORY: [&str; 9] = [
+    "category",
+    "kategorie",
+    "catégorie",
+    "categoría",
+    "categoria",
+    "categorie",
+    "kategoria",
+    "категория",
+    "カテゴリ",
+];
+
+/// The names of categories: personal, social, promotions, updates, forums, and what else English accounts
+/// have. Seen: `Category Personal`, `Category Updates`, `Kategorie: "Neuigkeiten"`, `Kategorie: "Soziale
+/// Medien"`, `Catégorie : E-mails personnels`.
+const CATEGORIES: &[&str] = &[
+    "personal",
+    "primary",
+    "social",
+    "promotions",
+    "updates",
+    "forums",
+    "purchases",
+    "reservations",
+    "travel",
+    "finance",
+    "persönlich",
+    "allgemein",
+    "soziale medien",
+    "soziale netzwerke",
+    "werbung",
+    "neuigkeiten",
+    "benachrichtigungen",
+    "foren",
+    "principale",
+    "e-mails personnels",
+    "personnel",
+    "réseaux sociaux",
+    "notifications",
+    "mises à jour",
+    "principal",
+    "promociones",
+    "notificaciones",
+    "actualizaciones",
+    "foros",
+    "pessoal",
+    "pessoais",
+    "redes sociais",
+    "promoções",
+    "notificações",
+    "atualizações",
+    "atualizações importantes",
+    "fóruns",
+    "personali",
+    "personale",
+    "promozioni",
+    "aggiornamenti",
+    "notifiche",
+    "forum",
+    "persoonlijk",
+    "sociaal",
+    "sociale media",
+    "reclame",
+    "promoties",
+    "meldingen",
+    "główne",
+    "osobiste",
+    "społeczności",
+    "oferty",
+    "powiadomienia",
+    "aktualizacje",
+    "fora",
+    "несортированные",
+    "личные",
+    "соцсети",
+    "промоакции",
+    "оповещения",
+    "обновления",
+    "форумы",
+    "メイン",
+    "個人",
+    "ソーシャル",
+    "プロモーション",
+    "新着",
+    "最新情報",
+    "フォーラム",
+];
+
+/// The labels of an X-Gmail-Labels field: encoded words decoded first, since Takeout encodes the whole list,
+/// commas and all; then split at the commas that are not quoted. A quoted label begins with its quote, and has
+/// its own quotes doubled; in others (`Kategorie: "Neuigkeiten"`) a quote is a quote.
+pub fn labels(value: &[u8]) -> Vec<String> {
+    let list = header::decoded_text(value);
+    let (mut labels, mut label, mut quoted) = (Vec::new(), String::new(), false);
+    let mut rest = list.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '"' if quoted && rest.peek() == Some(&'"') => label.extend(rest.next()),
+            '"' if quoted => quoted = false,
+            '"' if label.trim().is_empty() => quoted = true,
+            ',' if !quoted => labels.push(std::mem::take(&mut label)),
+            _ => label.push(c),
+        }
+    }
+    labels.push(label);
+    labels.iter().map(|l| l.trim().to_owned()).filter(|l| !l.is_empty()).collect()
+}
+
+/// What a label says if it is one of Gmail's own; None for a user's.
+pub fn system(label: &str) -> Option<System> {
+    let plain = plain(label);
+    let known = LABELS.iter().find(|(_, names)| names.contains(&plain.as_str()));
+    known.map(|(system, _)| *system).or_else(|| is_category(&plain).then_some(System::Category))
+}
+
+fn is_category(plain: &str) -> bool {
+    let name =
+        CATEGORY.iter().find_map(|word| plain.strip_prefix(word)).and_then(|rest| rest.strip_prefix(' '));
+    name.is_some_and(|name| CATEGORIES.contains(&name))
+}
+
+/// A label in lower case, with one blank (where it has a no-break one, a colon or quotes, too) between its words.
+fn plain(label: &str) -> String {
+    let lower = label.to_lowercase();
+    let words =
+        lower.split(|c: char| c.is_whitespace() || matches!(c, ':' | '：' | '"' | '«' | '»' | '「' | '」'));
+    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_decoded_before_they_are_split() {
+        for (value, want) in [
+            (" Inbox,\"Work, urgent\",Starred", &["Inbox", "Work, urgent", "Starred"][..]),
+            (" =?UTF-8?Q?Arch=C3=A9,Unread?=", &["Arché", "Unread"]),
+            (
+                " =?UTF-8?Q?Messages_archiv=C3=A9s,Ouvert,Cat=C3=A9gorie=C2=A0:_E-mails_?=\r\n \
+                 =?UTF-8?Q?personnels,\"Culture,_associations,_=C3=A9v=C3=A9nements\"?=",
+                &[
+                    "Messages archivés",
+                    "Ouvert",
+                    "Catégorie\u{a0}: E-mails personnels",
+                    "Culture, associations, événements",
+                ],
+            ),
+            (
+                " =?UTF-8?Q?Posteingang,Kategorie:_=22Neuigkeiten=22,=22a,=22=22b=22?=",
+                &["Posteingang", "Kategorie: \"Neuigkeiten\"", "a,\"b"],
+            ),
+            (" =?utf-8?B?5Y+X5L+h44OI44Os44KkLOacquiqrQ==?=", &["受信トレイ", "未読"]),
+            (" A,, B ,", &["A", "B"]),
+            (" \"never, closed", &["never, closed"]),
+            ("", &[]),
+        ] {
+            assert_eq!(labels(value.as_bytes()), want, "{value}");
+        }
+    }
+
+    /// What each language calls the flags: unread, starred, draft, trash, inbox, and a category.
+    #[test]
+    fn gmails_own_labels_are_known_in_ten_languages() {
+        use System::*;
+        let meanings =
+            [Unread, Starred, Draft, Trash, Inbox, Sent, Spam, Important, Opened, Archived, Category];
+        for names in [
+            "Unread|Starred|Drafts|Trash|Inbox|Sent|Spam|Important|Opened|Archived|Category Personal",
+            "Ungelesen|Markiert|Entwürfe|Papierkorb|Posteingang|Gesendet|Spam|Wichtig|Geöffnet|Archiviert|\
+             Kategorie: \"Soziale Medien\"",
+            "Non lus|Suivis|Brouillons|Corbeille|Boîte de réception|Envoyé|Spam|Important|Ouvert|\
+             Messages archivés|Catégorie\u{a0}: Réseaux sociaux",
+            "No leídos|Destacados|Borradores|Papelera|Recibidos|Enviados|Spam|Importante|Abierto|Archivado|\
+             Categoría: Promociones",
+            "Não lidas|Com estrela|Rascunhos|Lixeira|Caixa de entrada|Enviados|Spam|Importante|Aberto|\
+             Arquivado|Categoria: Promoções",
+            "Da leggere|Speciali|Bozze|Cestino|Posta in arrivo|Inviati|Spam|Importanti|Aperto|Archiviati|\
+             Categoria: Aggiornamenti",
+            "Ongelezen|Met ster|Concepten|Prullenbak|Postvak IN|Verzonden|Spam|Belangrijk|Geopend|\
+             Gearchiveerd|Categorie: Reclame",
+            "Nieprzeczytane|Oznaczone gwiazdką|Wersje robocze|Kosz|Odebrane|Wysłane|Spam|Ważne|Otwarte|\
+             Zarchiwizowane|Kategoria: Społeczności",
+            "Непрочитанные|Помеченные|Черновики|Корзина|Входящие|Отправленные|Спам|Важное|Открытые|\
+             Архивированные|Категория \"Промоакции\"",
+            "未読|スター付き|下書き|ゴミ箱|受信トレイ|送信済み|迷惑メール|重要|開封済み|アーカイブ済み|\
+             カテゴリ: フォーラム",
+        ] {
+            let found: Vec<_> = names.split('|').map(|name| system(name.trim())).collect();
+            assert_eq!(found, meanings.map(Some), "{names}");
+        }
+        for own in
+            ["Work", "Category theory", "Categories", "Archive", "Inbox/old", "Concept", "Kategorie: Miete"]
+        {
+            assert_eq!(system(own), None, "{own}");
+        }
+    }
+}
