@@ -12,7 +12,8 @@ use std::path::PathBuf;
 
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::manifest::Message;
-use crate::mailbox::mbox::status::{Labels, gmail_labels};
+use crate::mailbox::mbox::gmail::{self, System};
+use crate::mailbox::mbox::status::Labels;
 use crate::mailbox::tree::folder::{self, Folder as TreeFolder, Layout};
 use crate::mailbox::tree::naming::{self, Named};
 use crate::mailbox::{escaped, shown};
@@ -88,10 +89,10 @@ impl Folders {
         if let Some(folders) = self.of_field.get(value) {
             return folders.clone();
         }
-        let labels = gmail_labels(value);
-        let systems: Vec<System> = labels.iter().filter_map(|label| System::of(label)).collect();
+        let labels = gmail::labels(value);
+        let systems: Vec<System> = labels.iter().filter_map(|label| gmail::system(label)).collect();
         let mut folders = Vec::new();
-        let own = labels.iter().filter(|label| System::of(label).is_none());
+        let own = labels.iter().filter(|label| gmail::system(label).is_none());
         let named = match self.labels {
             Labels::First => own.take(1).collect::<Vec<_>>(),
             _ => own.collect(),
@@ -167,57 +168,13 @@ fn owned(levels: &[&str]) -> Vec<String> {
 const STANDARD: [(System, &[&str]); 6] = [
     (System::Trash, &["Trash"]),
     (System::Spam, &["Junk"]),
-    (System::Drafts, &["Drafts"]),
+    (System::Draft, &["Drafts"]),
     (System::Inbox, &[]),
     (System::Sent, &["Sent"]),
     (System::Chat, &["Chats"]),
 ];
 /// Where a message is that no label puts anywhere.
 const ARCHIVE: &[&str] = &["Archive"];
-
-/// A label that is Gmail's own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum System {
-    Inbox,
-    Sent,
-    Drafts,
-    Spam,
-    Trash,
-    Chat,
-    /// It says something of a message and puts it nowhere.
-    Nowhere,
-}
-
-impl System {
-    fn of(label: &str) -> Option<System> {
-        const NAMES: [(&[&str], System); 7] = [
-            (&["Inbox", "Posteingang"], System::Inbox),
-            (&["Sent", "Gesendet"], System::Sent),
-            (&["Drafts", "Draft", "Entwürfe"], System::Drafts),
-            (&["Spam"], System::Spam),
-            (&["Trash", "Papierkorb"], System::Trash),
-            (&["Chat", "Chats"], System::Chat),
-            (
-                &[
-                    "Unread",
-                    "Ungelesen",
-                    "Opened",
-                    "Geöffnet",
-                    "Starred",
-                    "Markiert",
-                    "Important",
-                    "Wichtig",
-                    "Archived",
-                    "Archiviert",
-                ],
-                System::Nowhere,
-            ),
-        ];
-        let is_category = label.starts_with("Category ");
-        let named = NAMES.iter().find(|(names, _)| names.iter().any(|n| n.eq_ignore_ascii_case(label)));
-        named.map(|(_, system)| *system).or(is_category.then_some(System::Nowhere))
-    }
-}
 
 /// The levels of the folder of a label, and why they are not its own. A level without a name is none: such a
 /// label is one level, slashes and all.
