@@ -79,7 +79,7 @@ _mailferry() {
             return 0
             ;;
         mailferry__subcmd__convert)
-            opts="-n -q -v -j -h -V --dry-run --fsync --eol --labels --date --from-zone --host --info-sep --boundaries --dedupe --new-source --manifest --no-manifest --exact --source --force --append --lock --lock-timeout --spool-dir --spool-limit --json --quiet --verbose --strict --color --progress --jobs --help --version"
+            opts="-n -0 -q -v -j -h -V --dry-run --fsync --eol --labels --date --from-zone --host --info-sep --boundaries --dedupe --new-source --manifest --no-manifest --exact --source --force --append --layout --into --map --files-from --null --follow --lock --lock-timeout --live --spool-dir --spool-limit --json --quiet --verbose --strict --color --progress --jobs --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -126,6 +126,22 @@ _mailferry() {
                     return 0
                     ;;
                 --source)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --layout)
+                    COMPREPLY=($(compgen -W "maildir++ fs" -- "${cur}"))
+                    return 0
+                    ;;
+                --into)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --map)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --files-from)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -467,7 +483,7 @@ _mailferry() {
             return 0
             ;;
         mailferry__subcmd__inspect)
-            opts="-q -v -j -h -V --source --boundaries --lock --lock-timeout --spool-dir --spool-limit --json --quiet --verbose --strict --color --progress --jobs --help --version"
+            opts="-q -v -j -h -V --source --boundaries --lock --lock-timeout --live --spool-dir --spool-limit --json --quiet --verbose --strict --color --progress --jobs --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -513,7 +529,7 @@ _mailferry() {
             return 0
             ;;
         mailferry__subcmd__verify)
-            opts="-n -q -v -j -h -V --quick --against --metadata --manifest --source --repair --dry-run --lock --lock-timeout --spool-dir --spool-limit --json --quiet --verbose --strict --color --progress --jobs --help --version"
+            opts="-n -q -v -j -h -V --quick --against --metadata --manifest --source --repair --dry-run --lock --lock-timeout --live --spool-dir --spool-limit --json --quiet --verbose --strict --color --progress --jobs --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -57,6 +57,11 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l dedupe -
 message-id\t''"
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l manifest -d 'Keep the manifest in this file; default: mailferry.manifest in the Maildir' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l source -d 'With --exact: which source, by its path or its number' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l layout -d 'How folders lie in the destination: maildir++ (.A.B beside cur/) or fs (A/B)' -r -f -a "maildir++\t'Maildirs .A.B beside cur/, as Courier and Dovecot have them'
+fs\t'Maildirs A/B'"
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l into -d 'Put all of it into this one folder: levels with a / between them, or, where there is none, a dot' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l map -d 'Call a folder, and those in it, otherwise: --map \'Sent Items=Sent\'; may be said again' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l files-from -d 'Read the sources from this file, one a line, or - for standard input' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l lock -d 'Locks to take on a source, and on an mbox that is appended to, in this order: dotlock, fcntl, flock; or none' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l lock-timeout -d 'How long to wait for a lock' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l spool-dir -d 'Where standard input and compressed sources are unpacked; default: $TMPDIR, or /tmp' -r -F
@@ -74,6 +79,9 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l no-manif
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l exact -d 'Give a source back byte for byte, from a Maildir and its manifest, into a file or -'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l force -d 'Into an mbox, and with --exact: replace a file that exists'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l append -d 'Into an mbox: write behind what is there, under its locks; on any error it is cut back'
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s 0 -l null -d 'With --files-from: a NUL ends each name, as find -print0 writes them'
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l follow -d 'Follow symbolic links inside a tree; never out of it'
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l live -d 'Hold the locks only while the source is opened: others go on writing to it, and what they append meanwhile is left for the next run'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l json -d 'Report as JSON Lines: findings, then one summary'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s q -l quiet -d 'Say nothing but errors'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s v -l verbose -d 'List every finding, infos too'
@@ -98,6 +106,7 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l quick -d 
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l metadata -d 'With --against: compare flags, received dates and the fields that readers rewrite as well'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l repair -d 'Mend what can be mended without touching a message: missing directories, modes, the end of an mbox; stale files of tmp/ are moved to mailferry-lost/'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s n -l dry-run -d 'Write nothing: with --repair, report what it would do'
+complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l live -d 'Hold the locks only while the source is opened: others go on writing to it, and what they append meanwhile is left for the next run'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l json -d 'Report as JSON Lines: findings, then one summary'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s q -l quiet -d 'Say nothing but errors'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s v -l verbose -d 'List every finding, infos too'
@@ -182,6 +191,7 @@ never\t'Never'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -s j -l jobs -d 'Number of worker threads; default: all cores' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l source -d 'With N: its bytes as they lie in the mbox, From_ line and quoting included'
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l boundaries -d 'Print every line that could begin a message, and why it does or does not'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l live -d 'Hold the locks only while the source is opened: others go on writing to it, and what they append meanwhile is left for the next run'
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l json -d 'Report as JSON Lines: findings, then one summary'
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -s q -l quiet -d 'Say nothing but errors'
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -s v -l verbose -d 'List every finding, infos too'
