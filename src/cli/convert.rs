@@ -9,9 +9,10 @@ use mailferry::convert::back::{self, To, Writing};
 use mailferry::convert::copy;
 use mailferry::convert::dates::Origin;
 use mailferry::convert::exact::{self, Destination, Which};
+use mailferry::convert::labels;
 use mailferry::convert::plan::{Dedupe, Wishes};
 use mailferry::convert::render::{Eol, Headers};
-use mailferry::convert::{self, Input, Keeping, Options, Outcome, Sums};
+use mailferry::convert::{self, Filled, Input, Keeping, Options, Outcome, Sums};
 use mailferry::mailbox::durable::Owner;
 use mailferry::mailbox::error::{Error, Result};
 use mailferry::mailbox::lock::Wanted;
@@ -21,9 +22,9 @@ use mailferry::mailbox::mbox::overrule;
 use mailferry::mailbox::mbox::read::Ask;
 use mailferry::mailbox::mbox::status::{Deleted, Labels};
 use mailferry::mailbox::mbox::variant::Variant;
-use mailferry::mailbox::shown;
 use mailferry::mailbox::source::Spooling;
-use serde_json::json;
+use mailferry::mailbox::{escaped, shown};
+use serde_json::{Map, json};
 
 use super::exit::{self, Exit};
 use super::mailbox_arg::{Format, Mailbox};
@@ -134,6 +135,7 @@ Examples:
   zcat old.gz | mailferry convert - ~/Maildir/.Old
   mailferry convert -n archive.mbox.zst ~/Maildir
   mailferry convert ~/Mail ~/Maildir
+  mailferry convert --labels folders Takeout.mbox ~/Maildir
   mailferry convert ~/Maildir out.mbox
   mailferry convert ~/Maildir mbox:~/Mail/
   mailferry convert ~/Maildir maildir:/backup/Maildir
@@ -286,7 +288,7 @@ pub fn run(mut args: ConvertArgs) -> Exit {
     }
     let failed = |error| {
         let sums = Sums { sources: sources.len() as u64, ..Sums::default() };
-        (Outcome { reports: Vec::new(), sums, error: Some(error) }, None)
+        (Outcome { reports: Vec::new(), sums, folders: Vec::new(), error: Some(error) }, None)
     };
     let kind = args
         .common
@@ -360,7 +362,7 @@ fn run_tree(args: &ConvertArgs, watcher: &Watcher) -> Result<tree::Told> {
         let reason = format!("is not for folders: {why}; convert that mailbox by itself");
         return Err(Error::Unsupported { path: option.into(), reason });
     }
-    refuse_labels(args)?;
+    refuse_labels_for_folders(args)?;
     let locks = args.open.locks(args.dry_run);
     let mboxes = || {
         let to = match () {
@@ -424,7 +426,7 @@ fn kind(args: &ConvertArgs, sources: &[Mailbox], destination: &Mailbox) -> Resul
         None if maildirs == sources.len() => Kind::Mbox,
         None => return refuse("is to come from mboxes and Maildirs; say mbox: or maildir: before it"),
     };
-    refuse_labels(args)?;
+    refuse_owner_of_labels(args)?;
     match kind {
         Kind::Maildir if destination.is_standard_stream() => {
             refuse("a Maildir cannot be written to standard output; an mbox can, with mbox: before the -")
@@ -444,17 +446,23 @@ fn kind(args: &ConvertArgs, sources: &[Mailbox], destination: &Mailbox) -> Resul
     }
 }
 
-/// What --labels will say one day.
-fn refuse_labels(args: &ConvertArgs) -> Result<()> {
-    let labels = Labels::from(args.labels);
-    match labels {
-        Labels::Keywords | Labels::Ignore => Ok(()),
-        Labels::Folders | Labels::First => {
-            let reason =
-                format!("this version does not sort by labels into folders, as {} would", labels.name());
-            Err(Error::Unsupported { path: "--labels".into(), reason })
-        }
+/// Folders of labels lie in one Maildir, of one mbox.
+fn refuse_labels_for_folders(args: &ConvertArgs) -> Result<()> {
+    if !labels::are_folders(args.labels.into()) {
+        return Ok(());
     }
+    let reason =
+        "makes folders of one mbox, and a folder of a tree can hold none; convert that mbox by itself".into();
+    Err(Error::Unsupported { path: "--labels".into(), reason })
+}
+
+/// Folders of labels are ours.
+fn refuse_owner_of_labels(args: &ConvertArgs) -> Result<()> {
+    if labels::are_folders(args.labels.into()) && (args.owner.is_some() || args.mode != 0o600) {
+        let reason = "is not for folders of labels; run the command as that user".into();
+        return Err(Error::Unsupported { path: "--owner or --mode".into(), reason });
+    }
+    Ok(())
 }
 
 /// Options that would change what a copy leaves as it is, or that say something about an mbox.
@@ -637,7 +645,7 @@ fn convert(args: &ConvertArgs, watcher: &Watcher) -> Outcome {
         Ok(inputs) => inputs,
         Err(error) => {
             let sums = Sums { sources: sources.len() as u64, ..Sums::default() };
-            return Outcome { reports: Vec::new(), sums, error: Some(error) };
+            return Outcome { reports: Vec::new(), sums, folders: Vec::new(), error: Some(error) };
         }
     };
     let keywords_lock = args.open.dotlock();
@@ -784,6 +792,10 @@ fn report(
     };
     reporter.object(&summary(args, outcome, written, elapsed, reporter));
     if outcome.error.is_none() {
+        let by_labels = matches!(args.labels, LabelsArg::Folders | LabelsArg::First);
+        for folder in outcome.folders.iter().filter(|_| by_labels) {
+            reporter.line(&filled(folder));
+        }
         for line in sums_as_text(&outcome.sums, args.dry_run) {
             reporter.line(&line);
         }
@@ -807,7 +819,9 @@ fn summary(
         _ => Some("mixed"),
     };
     let mut object = sums_as_json(args, sums, elapsed, reporter);
-    object["folders"] = u64::from(outcome.error.is_none()).into();
+    let by_folder = outcome.folders.iter().map(|folder| (folder.name.clone(), folder.written.into()));
+    object["folders"] = outcome.folders.len().into();
+    object["written_by_folder"] = by_folder.collect::<Map<_, _>>().into();
     object["variant"] = variant.into();
     object
 }
@@ -838,6 +852,7 @@ fn sums_as_json(
         "bytes_junk": sums.bytes_junk,
         "bytes_not_reached": sums.bytes_not_reached,
         "line_ends_changed": sums.line_ends_changed,
+        "links": sums.links,
         "warnings": reporter.warnings,
         "errors": reporter.errors,
         "seconds": seconds(elapsed),
@@ -847,6 +862,13 @@ fn sums_as_json(
 /// To the millisecond.
 pub fn seconds(elapsed: Duration) -> f64 {
     (elapsed.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+/// The line of a folder.
+fn filled(Filled { name, directory, written }: &Filled) -> String {
+    let at = directory.as_ref().map_or(String::new(), |directory| format!(" (in {})", shown(directory)));
+    let messages = if *written == 1 { "message" } else { "messages" };
+    format!("{}{at}: {} {messages}", escaped(name.as_bytes()), grouped(*written))
 }
 
 fn sums_as_text(sums: &Sums, dry_run: bool) -> Vec<String> {
@@ -869,6 +891,7 @@ fn sums_as_text(sums: &Sums, dry_run: bool) -> Vec<String> {
         if dry_run { "would be written" } else { "written" }
     );
     for (count, what) in [
+        (sums.links, if sums.links == 1 { "link in further folders" } else { "links in further folders" }),
         (sums.already_present, "there already"),
         (sums.duplicates, "duplicates left out"),
         (sums.skipped, "skipped"),

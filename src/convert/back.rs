@@ -20,7 +20,8 @@ use super::dates::{Offered, Rules};
 use super::plan::{self, Dedupe, Earlier, Fate, Lineage, Memory, Plan, Planned, Wishes};
 use super::render::{Eol, Headers, render};
 use super::{
-    Input, Keeping, Options, Outcome, Phase, Progress, Report, Sums, growing, read_source, stop_if, sum_up,
+    Filled, Input, Keeping, Options, Outcome, Phase, Progress, Report, Sums, growing, read_source, stop_if,
+    sum_up,
 };
 use crate::mailbox::durable::{self, Dir};
 use crate::mailbox::error::{Error, Result};
@@ -120,7 +121,8 @@ pub fn convert(
             finding::number_lines(&mut report.findings, input.source.text(), &release);
         }
     }
-    (Outcome { reports, sums, error }, variant)
+    let folders = if error.is_none() { Filled::inbox(sums.written) } else { Vec::new() };
+    (Outcome { reports, sums, folders, error }, variant)
 }
 
 /// What is known by the time of an error.
@@ -326,13 +328,7 @@ fn known(maildir: &Path, options: &Options<'_>) -> Result<HashMap<Vec<u8>, Known
 
 /// Maildir++ folders beside cur/, which are Maildirs of their own.
 pub fn folders_left(maildir: &Path) -> Result<Option<Finding>> {
-    let mut folders: Vec<String> = Dir::open(maildir)?
-        .names()?
-        .into_iter()
-        .filter(|name| name.as_bytes().starts_with(b".") && read::is_maildir(&maildir.join(name)))
-        .map(|name| escaped(name.as_bytes()))
-        .collect();
-    folders.sort();
+    let folders: Vec<String> = read::folders(maildir)?.iter().map(|name| escaped(name.as_bytes())).collect();
     Ok((!folders.is_empty()).then(|| {
         let message = format!("its folders are not converted with it: {}", folders.join(", "));
         Finding::new(Code::FoldersLeft, message).mend("convert each by itself")

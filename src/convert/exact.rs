@@ -1,7 +1,6 @@
 //! convert --exact: a source back, byte for byte, from the Maildir it became and the manifest. Or a
 //! refusal that names every message that is gone or changed.
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -83,9 +82,12 @@ pub fn restore(
     let text = std::fs::read(&path).map_err(Error::io("read the manifest", &path))?;
     let outlines = manifest::outline(&text, &path)?;
     let section = choose(&outlines, options.source, &path)?.read()?;
-    let entries = read::list(options.maildir)?;
-    let files = entries.iter().map(|e| (e.parsed().base, e)).collect();
-    let store = Store { maildir: options.maildir, files, section: &section };
+    let has_folders = section.messages.iter().any(|message| !message.folders.is_empty());
+    let mut folders = vec![Folder::open(options.maildir.to_owned())?];
+    for directory in if has_folders { read::folders(options.maildir)? } else { Vec::new() } {
+        folders.push(Folder::open(options.maildir.join(directory))?);
+    }
+    let store = Store::of(&folders, &section);
 
     progress.begin(Phase::Reading, section.head.size);
     findings.extend(store.check(progress, options.interrupted)?);
@@ -173,14 +175,44 @@ fn choose<'a, 'b>(
     Ok(chosen)
 }
 
+/// The Maildir itself, or a folder of it.
+struct Folder {
+    path: PathBuf,
+    entries: Vec<Entry>,
+}
+
+impl Folder {
+    fn open(path: PathBuf) -> Result<Folder> {
+        Ok(Folder { entries: read::list(&path)?, path })
+    }
+}
+
 /// A section and the files it tells of.
 struct Store<'a> {
     maildir: &'a Path,
-    files: HashMap<&'a [u8], &'a Entry>,
+    /// By base name, sorted: one message may lie in several folders.
+    files: Vec<(&'a [u8], &'a Path, &'a Entry)>,
     section: &'a Section,
 }
 
-impl Store<'_> {
+impl<'a> Store<'a> {
+    /// Of a Maildir and its folders.
+    fn of(folders: &'a [Folder], section: &'a Section) -> Store<'a> {
+        let in_folder = |folder: &'a Folder| {
+            folder.entries.iter().map(|entry| (entry.parsed().base, &*folder.path, entry))
+        };
+        let mut files: Vec<_> = folders.iter().flat_map(in_folder).collect();
+        files.par_sort_by_key(|(base, ..)| *base);
+        Store { maildir: &folders[0].path, files, section }
+    }
+
+    /// The files of this base name.
+    fn named(&self, name: &[u8]) -> impl Iterator<Item = (&'a Path, &'a Entry)> {
+        let first = self.files.partition_point(|(base, ..)| *base < name);
+        let same = self.files[first..].iter().take_while(move |(base, ..)| *base == name);
+        same.map(|&(_, maildir, entry)| (maildir, entry))
+    }
+
     /// Names every message that is not there as it was.
     fn check(&self, progress: &dyn Progress, interrupted: &AtomicBool) -> Result<Vec<Finding>> {
         let findings = self.section.messages.par_iter().map(|message| {
@@ -194,23 +226,27 @@ impl Store<'_> {
     /// The bytes of a message as they were in the source, or what is wrong with its file.
     fn bytes(&self, message: &Message) -> Result<Result<Vec<u8>, Finding>> {
         let name = message.name.shown();
-        let source = match &message.verbatim {
-            Some(verbatim) => BASE64.decode(verbatim.as_bytes()).unwrap_or_default(),
-            None => {
-                let Some(entry) = self.files.get(&message.name.0[..]) else {
-                    let text = format!("{name} is gone from {}", shown(self.maildir));
-                    return Ok(Err(Finding::at(Code::MessageGone, message.at, text)));
-                };
-                let (_, file) = read::open_moved(self.maildir, entry)?;
-                as_in_source(message, &file, &self.section.head.eol, self.section.head.cr_only)
+        if let Some(verbatim) = &message.verbatim {
+            let source = BASE64.decode(verbatim.as_bytes()).unwrap_or_default();
+            if Digest::of(&source) == message.source {
+                return Ok(Ok(source));
             }
+        }
+        let mut is_there = message.verbatim.is_some();
+        for (maildir, entry) in self.named(&message.name.0).filter(|_| message.verbatim.is_none()) {
+            is_there = true;
+            let (_, file) = read::open_moved(maildir, entry)?;
+            let source = as_in_source(message, &file, &self.section.head.eol, self.section.head.cr_only);
+            if Digest::of(&source) == message.source {
+                return Ok(Ok(source));
+            }
+        }
+        let maildir = shown(self.maildir);
+        let (code, text) = match is_there {
+            true => (Code::MessageChanged, format!("{name} in {maildir} is not what was written there")),
+            false => (Code::MessageGone, format!("{name} is gone from {maildir}")),
         };
-        Ok(if Digest::of(&source) == message.source {
-            Ok(source)
-        } else {
-            let text = format!("{name} in {} is not what was written there", shown(self.maildir));
-            Err(Finding::at(Code::MessageChanged, message.at, text))
-        })
+        Ok(Err(Finding::at(code, message.at, text)))
     }
 
     /// Writes the source. What comes out is hashed, and another hash than the head's is an error.

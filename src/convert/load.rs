@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use super::Options;
 use super::keywords::Lettered;
+use super::labels::Folders;
 use super::plan::{CHUNK, Fate, Plan, Planned, Wishes};
 use super::record::Recorder;
 use super::render::{Rendered, render};
@@ -22,6 +23,8 @@ pub struct Load<'a> {
     pub mbox: &'a Mbox<'a>,
     /// What becomes of them.
     pub plan: &'a Plan,
+    /// Where they go.
+    pub folders: &'a Folders,
     /// Makes its section; None for a source that has one, being known to the last byte, and where no
     /// manifest is kept.
     pub recorder: Option<Recorder<'a>>,
@@ -57,11 +60,11 @@ impl<'a> Load<'a> {
         source: &'a Source,
         mbox: &'a Mbox<'a>,
         plan: &'a Plan,
-        keywords: &'a Lettered<'a>,
+        (keywords, folders): (&'a Lettered<'a>, &'a Folders),
         options: &Options<'a>,
     ) -> Load<'a> {
         let Options { wishes, host, info_separator, .. } = *options;
-        Load { source, mbox, plan, recorder: None, keywords, wishes, host, info_separator }
+        Load { source, mbox, plan, folders, recorder: None, keywords, wishes, host, info_separator }
     }
 
     /// Its messages in chunks, in file order.
@@ -97,7 +100,7 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// Where a message goes, and its whole name.
+    /// In which of the two directories of its folders a message is, and its whole name.
     pub fn place(&self, planned: &Planned) -> (Place, OsString) {
         self.place_of(planned, &planned.base_name(self.host))
     }
@@ -112,13 +115,14 @@ impl<'a> Load<'a> {
     }
 
     /// A message on its way in; None if it is not to be written.
-    pub fn incoming<'b>(&self, planned: &Planned, rendered: &'b Rendered<'_>) -> Option<Incoming<'b>> {
+    pub fn incoming<'b>(&self, planned: &'b Planned, rendered: &'b Rendered<'_>) -> Option<Incoming<'b>> {
         if planned.fate != Fate::Write {
             return None;
         }
+        let there = planned.filed.as_ref().and_then(|filed| filed.there.as_deref());
         let base = planned.base_name(self.host);
         let (place, name) = self.place_of(planned, &base);
         let pieces = rendered.pieces.iter().map(|p| &p[..]).collect();
-        Some(Incoming { place, base, name, pieces, mtime: planned.epoch })
+        Some(Incoming { folders: planned.missing(), place, base, name, pieces, mtime: planned.epoch, there })
     }
 }

@@ -8,6 +8,7 @@ pub mod exact;
 mod fill;
 mod identity;
 mod keywords;
+pub mod labels;
 mod load;
 mod past;
 pub mod plan;
@@ -16,6 +17,7 @@ pub mod render;
 mod resume;
 pub mod tree;
 
+use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,6 +40,7 @@ use dates::{Origin, Rules};
 use fill::fill;
 use identity::{Fingerprint, Identity};
 use keywords::Lettered;
+use labels::{Folder, Folders};
 use load::Load;
 use past::Past;
 use plan::{Dedupe, Earlier, Fate, Memory, Plan, Planned, Wishes};
@@ -172,6 +175,8 @@ pub struct Sums {
     pub bytes_not_reached: u64,
     /// Line ends changed by `--eol` or because the source has CRs only.
     pub line_ends_changed: u64,
+    /// What was written once more, or would be: a message in its second and further folders.
+    pub links: u64,
 }
 
 impl Sums {
@@ -205,6 +210,7 @@ impl Sums {
         self.bytes_junk += other.bytes_junk;
         self.bytes_not_reached += other.bytes_not_reached;
         self.line_ends_changed += other.line_ends_changed;
+        self.links += other.links;
     }
 
     /// Conservation: nothing is counted twice and nothing is missing.
@@ -227,18 +233,39 @@ pub struct Outcome {
     pub reports: Vec<Report>,
     /// The sums over all sources.
     pub sums: Sums,
+    /// The folders that messages of the sources belong to, in the order of their names; of a conversion that
+    /// puts them all into the Maildir itself that alone.
+    pub folders: Vec<Filled>,
     /// Why it ended early.
     pub error: Option<Error>,
+}
+
+/// A folder that messages belong to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Filled {
+    /// Its name for people, with a slash between levels: `INBOX` is the Maildir itself.
+    pub name: String,
+    /// Its directory, if its label is not its name.
+    pub directory: Option<PathBuf>,
+    /// How many messages were written into it, or would be.
+    pub written: u64,
+}
+
+impl Filled {
+    /// The Maildir itself.
+    pub fn inbox(written: u64) -> Vec<Filled> {
+        vec![Filled { name: "INBOX".to_owned(), directory: None, written }]
+    }
 }
 
 /// Converts. Never half: with an error nothing new is visible in the destination, except, into an
 /// existing Maildir, the whole messages that the sums count as written.
 pub fn convert(mut inputs: Vec<Input>, options: &Options<'_>, progress: &dyn Progress) -> Outcome {
     let mut reports = Vec::with_capacity(inputs.len());
-    let sums = run(&mut inputs, options, progress, &mut reports).map_err(|stopped| stopped.blame(&inputs));
+    let done = run(&mut inputs, options, progress, &mut reports).map_err(|stopped| stopped.blame(&inputs));
     let bytes_source = inputs.iter().map(|i| i.source.raw().len() as u64).sum();
-    let (sums, error) = match sums {
-        Ok(sums) => (sums, None),
+    let (sums, folders, error) = match done {
+        Ok((sums, folders)) => (sums, folders, None),
         Err(Stopped { error, published }) => {
             let not_reached = Sums {
                 sources: inputs.len() as u64,
@@ -248,7 +275,7 @@ pub fn convert(mut inputs: Vec<Input>, options: &Options<'_>, progress: &dyn Pro
                 written: published,
                 ..Sums::default()
             };
-            (not_reached, Some(error))
+            (not_reached, Vec::new(), Some(error))
         }
     };
     // A wrong sum is a bug of ours, and a migration must not be told that all is well.
@@ -260,7 +287,7 @@ pub fn convert(mut inputs: Vec<Input>, options: &Options<'_>, progress: &dyn Pro
             finding::number_lines(&mut report.findings, input.source.text(), &release);
         }
     }
-    Outcome { reports, sums, error }
+    Outcome { reports, sums, folders, error }
 }
 
 /// What is said of a source that is in use.
@@ -299,11 +326,15 @@ fn run(
     options: &Options<'_>,
     progress: &dyn Progress,
     reports: &mut Vec<Report>,
-) -> Result<Sums, Stopped> {
+) -> Result<(Sums, Vec<Filled>), Stopped> {
     let standing = write::look(options.destination)?;
+    if labels::are_folders(options.wishes.labels) && write::is_maildirpp_subfolder(options.destination) {
+        let reason = "is a folder of a Maildir, and folders lie beside each other; name the Maildir".into();
+        return Err(Error::Destination { path: options.destination.to_owned(), reason }.into());
+    }
     let lock_findings: Vec<_> = inputs.iter_mut().map(|i| i.source.findings()).collect();
-    if let Some(sums) = all_known(inputs, options, &standing, reports)? {
-        return Ok(sums);
+    if let Some(known) = all_known(inputs, options, &standing, reports)? {
+        return Ok(known);
     }
     let (mut mboxes, mut wholes) = (Vec::with_capacity(inputs.len()), Vec::with_capacity(inputs.len()));
     progress.begin(Phase::Reading, inputs.iter().map(|i| i.source.text().len() as u64).sum());
@@ -319,7 +350,7 @@ fn run(
         mboxes.push(mbox?);
         wholes.push(whole);
     }
-    let filling = if options.dry_run { None } else { Some(Filling::open(opening(options))?) };
+    let opened = if options.dry_run { None } else { Some(Filling::open(opening(options))?) };
     // Read under the lock: somebody else may have written it while we waited.
     let standing = write::look(options.destination)?;
     // One that is kept elsewhere may be that of several Maildirs, each with a lock of its own.
@@ -333,8 +364,9 @@ fn run(
     let mut memory = past::memory(options, &standing, &past)?;
     let (plans, identities) =
         plan_all((inputs, &mboxes, &wholes), &mut memory, options, &past, progress, reports)?;
+    let folders = std::mem::take(&mut memory.folders);
     let sums = sum_up(inputs, &mboxes, &plans);
-    let names = match &filling {
+    let names = match &opened {
         Some((filling, _)) => name_keywords(filling, &memory, options)?,
         None => name_in_dry_run(&memory, options)?,
     };
@@ -342,29 +374,61 @@ fn run(
     for (plan, report) in plans.iter().zip(&mut *reports) {
         report.findings.extend(left_over(&keywords, plan));
     }
-    let Some((filling, left)) = filling else {
-        check_room(options.destination, &standing, plans.iter().flat_map(|p| &p.messages).map(to_write))?;
+    let (filled, needed) = fill_folders(&folders, &plans);
+    let Some((mut filling, left)) = opened else {
+        let sizes = plans.iter().flat_map(|p| &p.messages).map(to_write);
+        check_room(options.destination, &standing, sizes.chain(room_of(needed.len())))?;
         inputs.iter().try_for_each(|input| input.source.check_unchanged())?;
-        return Ok(sums);
+        return Ok((sums, filled));
     };
+    let room_of_folders = room_of(needed.len());
+    filling.into_folders(folders.directories(), needed)?;
     let mut loads: Vec<Load<'_>> = inputs
         .iter()
         .zip(&mboxes)
         .zip(&plans)
-        .map(|((input, mbox), plan)| Load::new(&input.source, mbox, plan, &keywords, options))
+        .map(|((input, mbox), plan)| Load::new(&input.source, mbox, plan, (&keywords, &folders), options))
         .collect();
     let resumed = resume(&filling, &left, &mut loads, (inputs, &identities), &past, options)?;
     reports.iter_mut().take(1).for_each(|report| report.findings.extend(resumed.finding(&left)));
     let is_there = |n: usize| if resumed.has_messages { resumed.done[n].messages } else { 0 };
     let missing = plans.iter().enumerate().flat_map(|(n, p)| &p.messages[is_there(n)..]);
-    check_room(options.destination, &standing, missing.map(to_write))?;
+    check_room(options.destination, &standing, missing.map(to_write).chain(room_of_folders))?;
     let manifest = match options.manifest {
         Keeping::None => None,
         Keeping::InMaildir => Some(filling.manifest(resumed.end)?),
         Keeping::At(path) => Some(past::manifest_at(path, resumed.end)?),
     };
     fill(filling, &loads, &resumed, manifest, options, progress)?;
-    Ok(sums)
+    Ok((sums, filled))
+}
+
+/// The folders of all messages with what is written into each, and the numbers of those that get any.
+fn fill_folders(folders: &Folders, plans: &[Plan]) -> (Vec<Filled>, Vec<Folder>) {
+    let mut written = vec![None; folders.count()];
+    for planned in plans.iter().flat_map(|plan| &plan.messages).filter(|p| p.fate != Fate::Pseudo) {
+        planned.folders().iter().for_each(|&folder| *written[folder as usize].get_or_insert(0) += 0);
+        planned.missing().iter().for_each(|&folder| *written[folder as usize].get_or_insert(0) += 1);
+    }
+    let numbered = || (0..).zip(&written);
+    let needed = numbered().filter(|(_, written)| written.is_some_and(|n| n > 0)).map(|(folder, _)| folder);
+    let belong = numbered().filter_map(|(folder, written)| Some((folder, (*written)?)));
+    let filled = |(folder, written)| Filled {
+        name: folders.name(folder),
+        directory: folders.renamed(folder),
+        written,
+    };
+    let mut filled: Vec<Filled> = belong.map(filled).collect();
+    filled.sort();
+    if filled.is_empty() {
+        filled = Filled::inbox(0);
+    }
+    (filled, needed.collect())
+}
+
+/// What so many folders take, as if it were messages: four directories each and a file that says what it is.
+fn room_of(folders: usize) -> impl Iterator<Item = Option<u64>> {
+    std::iter::repeat_n(Some(1), 5 * folders)
 }
 
 fn to_write(planned: &Planned) -> Option<u64> {
@@ -432,12 +496,7 @@ fn resume(
     let record = |loads: &mut [Load<'_>], follows: &dyn Fn(Identity) -> Option<usize>| {
         for ((load, input), (identity, fingerprint)) in loads.iter_mut().zip(inputs).zip(identities) {
             let name = input.name.as_os_str().as_bytes();
-            let new = || {
-                let Load { source, mbox, plan, keywords, wishes, .. } = *load;
-                let follows = follows(*identity);
-                let messages = &plan.messages;
-                Recorder::new(source, name, *fingerprint, follows, mbox, messages, keywords, wishes)
-            };
+            let new = || Recorder::new(load, name, *fingerprint, follows(*identity));
             load.recorder = is_recorded(identity).then(new);
         }
     };
@@ -475,10 +534,11 @@ fn all_known(
     options: &Options<'_>,
     standing: &Standing,
     reports: &mut Vec<Report>,
-) -> Result<Option<Sums>> {
+) -> Result<Option<(Sums, Vec<Filled>)>> {
     let Some(manifest) = past::read(options, standing)? else { return Ok(None) };
     let past = Past::of(&manifest)?;
     let mut sums = Sums { sources: inputs.len() as u64, ..Sums::default() };
+    let mut names = BTreeSet::new();
     let mut found = Vec::new();
     for input in inputs {
         let (identity, _) = past.identify(input, options, None, &[])?;
@@ -488,6 +548,10 @@ fn all_known(
         let outline = &past.outlines[n];
         let Some(tail) = &outline.tail else { return Ok(None) };
         sums.add_known(outline.head.size, tail);
+        if labels::are_folders(options.wishes.labels) {
+            let messages = outline.read()?.messages;
+            names.extend(messages.iter().flat_map(labels::names));
+        }
         found.push(Report {
             path: input.source.path().to_owned(),
             variant: None,
@@ -508,7 +572,9 @@ fn all_known(
         write::flush_name(options.destination)?;
     }
     reports.append(&mut found);
-    Ok(Some(sums))
+    let filled =
+        names.into_iter().map(|name| Filled { name, directory: None, written: 0 }).collect::<Vec<_>>();
+    Ok(Some((sums, if filled.is_empty() { Filled::inbox(0) } else { filled })))
 }
 
 type Known = (Identity, Fingerprint);
@@ -602,6 +668,7 @@ fn sum_up(inputs: &[Input], mboxes: &[Mbox<'_>], plans: &[Plan]) -> Sums {
             quoting += u64::from(*quotes);
             messages += extent.end - extent.start - u64::from(*quotes);
             sums.line_ends_changed += u64::from(message.eols);
+            sums.links += (message.missing().len() as u64).saturating_sub(1);
             match fate {
                 Fate::Write => sums.written += 1,
                 Fate::Present => sums.already_present += 1,

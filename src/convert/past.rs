@@ -1,11 +1,13 @@
 //! What the destination and its manifest tell of earlier runs.
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
 use super::identity::{self, Fingerprint, Identity};
+use super::labels::{self, Folders};
 use super::plan::{Dedupe, Lineage, Memory, content_digest};
 use super::{Input, Keeping, Options};
 use crate::mailbox::durable::{self, Dir, Identity as File};
@@ -172,15 +174,37 @@ impl<'a> Past<'a> {
 
 /// What is remembered before the first source is planned.
 pub fn memory(options: &Options<'_>, standing: &Standing, past: &Past<'_>) -> Result<Memory> {
-    let entries = if *standing == Standing::Maildir { read::list(options.destination)? } else { Vec::new() };
     let sections: Vec<Section> = past.outlines.iter().map(Outline::read).collect::<Result<_>>()?;
-    let names = entries.iter().map(|e| e.parsed().base.to_vec());
+    let has_folders = labels::are_folders(options.wishes.labels)
+        || sections.iter().flat_map(|s| &s.messages).any(|message| !message.folders.is_empty());
+    let mut lying: Vec<(Vec<String>, PathBuf, Vec<Entry>)> = Vec::new();
+    if *standing == Standing::Maildir {
+        lying.push((Vec::new(), PathBuf::new(), read::list(options.destination)?));
+        let folders = if has_folders { read::folders(options.destination)? } else { Vec::new() };
+        for folder in folders {
+            // One that no label can name has nothing that is looked for.
+            let Some(levels) = labels::levels(folder.as_bytes()) else { continue };
+            let entries = read::list(&options.destination.join(&folder))?;
+            lying.push((levels, folder.into(), entries));
+        }
+    }
+    let names = lying.iter().flat_map(|(.., entries)| entries).map(|e| e.parsed().base.to_vec());
     let mut memory = Memory::of(names, &sections, options.host);
-    memory.letters_in_use = entries.iter().fold(Letters::default(), |set, e| set | e.parsed().keywords());
+    let entries = lying.iter().flat_map(|(.., entries)| entries);
+    memory.letters_in_use = entries.fold(Letters::default(), |set, e| set | e.parsed().keywords());
+    memory.folders = Folders::of(options.wishes.labels);
+    if has_folders {
+        for (levels, folder, entries) in &lying {
+            let number = memory.folders.number(levels.clone());
+            entries.iter().for_each(|e| memory.lies(e.parsed().base, number, e.path(folder)));
+        }
+    }
     if options.dedupe != Dedupe::No {
         // What lies there counts, whoever put it there.
-        for (name, key, file) in contents(options, &entries)? {
-            memory.know(key, name, file);
+        for (_, folder, entries) in &lying {
+            for (name, key, file) in contents(&options.destination.join(folder), options.dedupe, entries)? {
+                memory.know(key, name, file);
+            }
         }
     }
     Ok(memory)
@@ -188,12 +212,12 @@ pub fn memory(options: &Options<'_>, standing: &Standing, past: &Past<'_>) -> Re
 
 type Content = (Vec<u8>, Digest, Digest);
 
-fn contents(options: &Options<'_>, entries: &[Entry]) -> Result<Vec<Content>> {
+fn contents(maildir: &Path, dedupe: Dedupe, entries: &[Entry]) -> Result<Vec<Content>> {
     let contents = entries.par_iter().map(|entry| {
-        let (entry, bytes) = read::open_moved(options.destination, entry)?;
+        let (entry, bytes) = read::open_moved(maildir, entry)?;
         let file = Digest::of(&bytes);
         let content = content_digest(&bytes).unwrap_or(file);
-        let key = options.dedupe.key(&bytes, content);
+        let key = dedupe.key(&bytes, content);
         Ok(key.map(|key| (entry.parsed().base.to_vec(), key, file)))
     });
     Ok(contents.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())

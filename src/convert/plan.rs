@@ -2,11 +2,13 @@
 //! written here.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::PathBuf;
 
 use rayon::prelude::*;
 
 use super::dates::{self, FromDates, Offered, Origin, Rules};
 use super::keywords::Keywords;
+use super::labels::{self, Folder, Folders};
 use super::render::{Eol, Headers, Rendered, render};
 use crate::mailbox::error::Result;
 use crate::mailbox::escaped;
@@ -67,6 +69,19 @@ pub struct Kept {
     pub name: Vec<u8>,
     /// BLAKE3 of the file of that name, where it is known.
     pub file: Option<Digest>,
+    /// The folders it is in; none is the Maildir itself.
+    pub folders: Vec<Folder>,
+}
+
+/// Where a message goes that does not go into the Maildir itself and nowhere else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filed {
+    /// Its folders, that of its file first; in the others are links.
+    pub folders: Vec<Folder>,
+    /// Those that do not have it yet.
+    pub missing: Vec<Folder>,
+    /// Its file, relative to the Maildir, where a killed run came as far as one of its folders.
+    pub there: Option<PathBuf>,
 }
 
 /// A message with all that its file needs.
@@ -100,6 +115,8 @@ pub struct Planned {
     pub fate: Fate,
     /// Its name, if it does not get a new one.
     pub kept: Option<Box<Kept>>,
+    /// Its folders, if it does not go into the Maildir itself alone.
+    pub filed: Option<Box<Filed>>,
 }
 
 /// All messages of one source.
@@ -131,6 +148,10 @@ pub struct Memory {
     copies: HashMap<Unique, u32>,
     /// Base names of ours on disk.
     on_disk: HashMap<(Unique, u32), Vec<u8>>,
+    /// Where these files lie, relative to the Maildir; only where there are folders to look into.
+    lying: HashMap<(Unique, u32), Vec<(Folder, PathBuf)>>,
+    /// The folders that messages go to.
+    pub folders: Folders,
     /// Names of an unfinished run that this run has given again.
     given: HashSet<Vec<u8>>,
     /// For `--dedupe`: what is there, and under which name.
@@ -146,6 +167,8 @@ pub struct Lineage(HashMap<Digest, VecDeque<Ancestor>>);
 struct Ancestor {
     name: Vec<u8>,
     file: Digest,
+    /// The levels of its folders.
+    folders: Vec<Vec<String>>,
     /// Whether its section was closed: then a file that is gone was taken away by the user.
     closed: bool,
     /// Whether it has no file of its own.
@@ -171,6 +194,7 @@ impl Lineage {
                     let ancestor = Ancestor {
                         name: message.name.0.clone(),
                         file: message.file_digest(),
+                        folders: message.folders.clone(),
                         closed,
                         duplicate: message.duplicate,
                     };
@@ -218,9 +242,37 @@ impl Memory {
         memory
     }
 
+    /// Remembers where a file lies.
+    pub fn lies(&mut self, base_name: &[u8], folder: Folder, path: PathBuf) {
+        if let Some(unique) = name::parse(base_name).unique() {
+            self.lying.entry(unique).or_default().push((folder, path));
+        }
+    }
+
     /// Remembers a message that is there, for `--dedupe`.
     pub fn know(&mut self, key: Digest, name: Vec<u8>, file: Digest) {
-        self.originals.entry(key).or_insert(Kept { name, file: Some(file) });
+        let folders = self.lying_as(&name).iter().map(|(folder, _)| *folder).collect();
+        self.originals.entry(key).or_insert(Kept { name, file: Some(file), folders });
+    }
+
+    fn lying_as(&self, name: &[u8]) -> &[(Folder, PathBuf)] {
+        let lying = name::parse(name).unique().and_then(|unique| self.lying.get(&unique));
+        lying.map_or(&[], |lying| lying)
+    }
+
+    /// Whether a file of this name is in each folder that the message goes to. If only in some, it is to be
+    /// put into the others.
+    fn is_everywhere(&self, message: &mut Planned, name: &[u8]) -> bool {
+        let lying = self.lying_as(name);
+        let Some((_, there)) = lying.first() else { return self.has_on_disk(name) };
+        let folders = message.folders().to_vec();
+        let is_missing = |folder: &Folder| lying.iter().all(|(at, _)| at != folder);
+        let missing: Vec<Folder> = folders.iter().copied().filter(is_missing).collect();
+        let none_is = missing.is_empty();
+        if !none_is {
+            message.filed = Some(Box::new(Filed { folders, missing, there: Some(there.clone()) }));
+        }
+        none_is
     }
 
     fn has_on_disk(&self, name: &[u8]) -> bool {
@@ -239,12 +291,17 @@ impl Memory {
             // The name holds the size: another rendering than that of the killed run needs another.
             let same_file = digests.is_some_and(|digests| digests.file == ancestor.file);
             if is_there || ancestor.closed || same_file {
-                message.fate = match ancestor {
-                    Ancestor { duplicate: true, .. } => Fate::Duplicate,
-                    _ if is_there || ancestor.closed => Fate::Present,
+                // What is settled stays where it was put, or where its user put it.
+                if ancestor.closed {
+                    message.filed = self.settled(ancestor.folders);
+                }
+                message.fate = match ancestor.duplicate {
+                    true => Fate::Duplicate,
+                    _ if ancestor.closed || self.is_everywhere(message, &ancestor.name) => Fate::Present,
                     _ => Fate::Write,
                 };
-                let kept = Kept { name: ancestor.name, file: Some(ancestor.file) };
+                let folders = message.filed_in();
+                let kept = Kept { name: ancestor.name, file: Some(ancestor.file), folders };
                 if let Some(key) = digests.and_then(|digests| digests.key) {
                     self.originals.entry(key).or_insert_with(|| kept.clone());
                 }
@@ -255,14 +312,24 @@ impl Memory {
         let key = digests.and_then(|digests| digests.key);
         if let Some(original) = key.and_then(|key| self.originals.get(&key)) {
             message.fate = Fate::Duplicate;
+            message.filed = Filed::at(original.folders.clone());
             message.kept = Some(Box::new(original.clone()));
             return;
         }
         self.name(message);
         if let (Some(key), Some(digests)) = (key, digests) {
             let name = message.base_name(&self.host);
-            self.originals.insert(key, Kept { name, file: Some(digests.file) });
+            let folders = message.filed_in();
+            self.originals.insert(key, Kept { name, file: Some(digests.file), folders });
         }
+    }
+
+    /// The folders that a closed section names.
+    fn settled(&mut self, folders: Vec<Vec<String>>) -> Option<Box<Filed>> {
+        let numbers = folders.into_iter().map(|levels| self.folders.number(levels));
+        let mut filed = Filed::at(numbers.collect())?;
+        filed.missing.clear();
+        Some(filed)
     }
 
     /// The first copy number that nobody has. A file on disk that no manifest claims, with our name for
@@ -274,10 +341,21 @@ impl Memory {
         }
         self.copies.insert(message.unique, copy + 1);
         message.copy = copy;
-        if let Some(name) = self.on_disk.get(&(message.unique, copy)) {
-            message.fate = Fate::Present;
-            message.kept = Some(Box::new(Kept { name: name.clone(), file: None }));
+        if let Some(name) = self.on_disk.get(&(message.unique, copy)).cloned() {
+            if self.is_everywhere(message, &name) {
+                message.fate = Fate::Present;
+            }
+            let folders = message.filed_in();
+            message.kept = Some(Box::new(Kept { name, file: None, folders }));
         }
+    }
+}
+
+impl Filed {
+    /// In these folders, if that is not the Maildir itself alone.
+    fn at(folders: Vec<Folder>) -> Option<Box<Filed>> {
+        let is_elsewhere = !matches!(folders[..], [] | [0]);
+        is_elsewhere.then(|| Box::new(Filed { missing: folders.clone(), folders, there: None }))
     }
 }
 
@@ -301,12 +379,14 @@ pub fn plan(
     planned: &(dyn Fn(u64) -> Result<()> + Sync),
 ) -> Result<Plan> {
     let Earlier { mut lineage, dedupe } = earlier;
+    let labels = labels::are_folders(memory.folders.labels);
     let wanted = (!lineage.0.is_empty() || dedupe != Dedupe::No).then_some(dedupe);
     let facts: Vec<Vec<Facts>> = mbox
         .messages()
         .par_chunks(CHUNK)
         .map(|chunk| {
-            let facts = chunk.iter().map(|extent| Facts::of(source, mbox, extent, wishes, wanted)).collect();
+            let facts =
+                chunk.iter().map(|extent| Facts::of(source, mbox, extent, wishes, wanted, labels)).collect();
             let range = span(chunk);
             source.release(range.clone());
             planned(range.len() as u64)?;
@@ -350,7 +430,8 @@ pub fn plan(
         }
         let (digests, is_deleted) = (facts.digests, facts.deleted);
         let said = std::mem::take(&mut facts.keywords);
-        let mut planned = facts.planned(*extent, epoch, origin);
+        let filed = facts.labels.as_deref().and_then(|labels| Filed::at(memory.folders.of_labels(labels)));
+        let mut planned = Planned { filed, ..facts.planned(*extent, epoch, origin) };
         if pseudo {
             planned.fate = Fate::Pseudo;
         } else if is_deleted && wishes.deleted == Deleted::Skip {
@@ -378,6 +459,7 @@ pub fn plan(
             format!("{deleted} messages are marked as deleted, and left out as --deleted skip has it");
         findings.push(Finding::new(Code::DeletedSkipped, message));
     }
+    findings.extend(memory.folders.findings());
     Ok(Plan { messages, findings })
 }
 
@@ -413,6 +495,8 @@ struct Facts {
     eols: u32,
     volatile: bool,
     digests: Option<Digests>,
+    /// X-Gmail-Labels, where folders are made by it. The first: Takeout puts its own before all others.
+    labels: Option<Box<[u8]>>,
 }
 
 /// What a message is known again by; made only where there is something to know again.
@@ -472,6 +556,7 @@ impl Facts {
         extent: &Extent,
         wishes: Wishes,
         wanted: Option<Dedupe>,
+        labels_wanted: bool,
     ) -> Facts {
         let text = mbox.text();
         let message = extent.message(text);
@@ -481,8 +566,11 @@ impl Facts {
             from: from_line::parse(first_line(extent.from_lines(text))).stamp,
             ..Offered::default()
         };
-        let mut volatile = false;
+        let (mut volatile, mut labels) = (false, None);
         for field in header::fields(split.header) {
+            if labels_wanted && labels.is_none() && field.is("X-Gmail-Labels") {
+                labels = Some(field.value.into());
+            }
             said.take(&field, wishes.labels);
             offered.take(&field);
             volatile |= header::is_volatile(&field);
@@ -502,6 +590,7 @@ impl Facts {
             eols: rendered.eols,
             volatile,
             digests: wanted.map(|dedupe| Digests::of(source, extent, &rendered, dedupe)),
+            labels,
         }
     }
 
@@ -522,11 +611,30 @@ impl Facts {
             volatile,
             fate: Fate::Write,
             kept: None,
+            filed: None,
         }
     }
 }
 
 impl Planned {
+    /// Where it belongs.
+    pub fn folders(&self) -> &[Folder] {
+        self.filed.as_ref().map_or(&[0], |filed| &filed.folders)
+    }
+
+    fn filed_in(&self) -> Vec<Folder> {
+        self.filed.as_ref().map_or_else(Vec::new, |filed| filed.folders.clone())
+    }
+
+    /// Where it is to be written.
+    pub fn missing(&self) -> &[Folder] {
+        match &self.filed {
+            _ if self.fate != Fate::Write => &[],
+            Some(filed) => &filed.missing,
+            None => &[0],
+        }
+    }
+
     /// Its name up to the info: the one it has, or a new one that ends with `host`.
     pub fn base_name(&self, host: &str) -> Vec<u8> {
         if let Some(kept) = &self.kept {

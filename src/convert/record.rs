@@ -6,11 +6,12 @@ use data_encoding::BASE64;
 
 use super::identity::Fingerprint;
 use super::keywords::Lettered;
+use super::labels::Folders;
+use super::load::Load;
 use super::plan::{Fate, Planned, Wishes, content_digest};
 use super::render::Rendered;
 use crate::mailbox::manifest::{Bytes, Digest, Gap, Head, LEAD, Message, Tail, VERSION};
 use crate::mailbox::mbox::read::Mbox;
-use crate::mailbox::source::Source;
 
 /// Makes the lines of a section.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub struct Recorder<'a> {
     mbox: &'a Mbox<'a>,
     messages: &'a [Planned],
     keywords: &'a Lettered<'a>,
+    folders: &'a Folders,
     separator: Vec<u8>,
     head: Head,
 }
@@ -26,18 +28,14 @@ pub struct Recorder<'a> {
 impl<'a> Recorder<'a> {
     /// Of a planned source. `name` is its path as it was given, `follows` the section, from 1, that
     /// tells of it as it was.
-    #[allow(clippy::too_many_arguments)]
     pub fn new(
-        source: &'a Source,
+        load: &Load<'a>,
         name: &[u8],
         fingerprint: Fingerprint,
         follows: Option<usize>,
-        mbox: &'a Mbox<'a>,
-        messages: &'a [Planned],
-        keywords: &'a Lettered<'a>,
-        wishes: Wishes,
     ) -> Recorder<'a> {
-        let raw = source.raw();
+        let Load { source, mbox, plan, folders, keywords, wishes, .. } = *load;
+        let (raw, messages) = (source.raw(), &plan.messages[..]);
         let separator = usual_separator(raw, messages);
         let usual = Wishes::default();
         let head = Head {
@@ -58,7 +56,7 @@ impl<'a> Recorder<'a> {
             deleted: (wishes.deleted != usual.deleted).then(|| wishes.deleted.name().into()),
             headers: (wishes.headers != usual.headers).then(|| wishes.headers.name().into()),
         };
-        Recorder { raw, mbox, messages, keywords, separator, head }
+        Recorder { raw, mbox, messages, keywords, folders, separator, head }
     }
 
     /// The section's head.
@@ -121,6 +119,9 @@ impl<'a> Recorder<'a> {
             flags: planned.status.flags.to_string(),
             keywords: self.keywords.names(planned, true),
             unlettered: self.keywords.names(planned, false),
+            folders: planned.filed.as_ref().map_or_else(Vec::new, |filed| {
+                filed.folders.iter().map(|&folder| self.folders.levels(folder).to_vec()).collect()
+            }),
             duplicate: planned.fate == Fate::Duplicate,
             verbatim: (!rebuilt).then(|| BASE64.encode(raw)),
             original: None,

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 
 use rayon::prelude::*;
 
+use super::labels::Folder;
 use super::load::{Chunk, Load};
 use super::plan::{Fate, Planned};
 use crate::mailbox::error::Result;
@@ -163,19 +164,28 @@ impl Standing<'_> {
 pub fn take_over(filling: &Filling, text: &[u8], loads: &[Load<'_>]) -> Result<Agreed> {
     let is_safe = |load: &Load<'_>, planned: &Planned| {
         let (place, name) = load.place(planned);
-        filling.holds(place, &name, planned.size)
+        let holds = |&folder: &Folder| filling.holds((folder, place, &name), planned.size);
+        planned.folders().iter().map(holds).try_fold(true, |all, holds| Ok(all && holds?))
     };
     let agreed = agree(text, loads, &is_safe)?;
     // First the list, then what it lists: nothing must be listed that is removed and half written again.
     filling.manifest(agreed.bytes as u64)?.keep();
-    filling.keep_only(&kept(loads, &agreed.done))?;
+    let (kept, messages) = kept(loads, &agreed.done);
+    filling.keep_only(&kept, messages)?;
     Ok(agreed)
 }
 
-fn kept(loads: &[Load<'_>], done: &[Done]) -> HashSet<(Place, OsString)> {
-    let kept = loads.iter().zip(done).flat_map(|(load, done)| {
-        let messages = load.plan.messages[..done.messages].iter();
-        messages.filter(|planned| planned.fate == Fate::Write).map(|planned| load.place(planned))
-    });
-    kept.collect()
+/// The messages that stay, by their folders, and how many they are.
+fn kept(loads: &[Load<'_>], done: &[Done]) -> (Vec<HashSet<(Place, OsString)>>, u64) {
+    let (mut kept, mut messages) = (Vec::new(), 0);
+    for (load, done) in loads.iter().zip(done) {
+        kept.resize_with(load.folders.count(), HashSet::new);
+        for planned in load.plan.messages[..done.messages].iter().filter(|p| p.fate == Fate::Write) {
+            messages += 1;
+            for &folder in planned.folders() {
+                kept[folder as usize].insert(load.place(planned));
+            }
+        }
+    }
+    (kept, messages)
 }

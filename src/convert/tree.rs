@@ -373,7 +373,7 @@ impl Row {
 
     fn add(&mut self, outcome: Result<Outcome>, note: &dyn Fn(Error)) {
         let error = match outcome {
-            Ok(Outcome { reports, sums, error }) => {
+            Ok(Outcome { reports, sums, error, folders: _ }) => {
                 self.reports.extend(reports);
                 let left_out = Sums { bytes_source: 0, bytes_not_reached: 0, ..sums };
                 self.sums.add(if error.is_some() { &left_out } else { &sums });

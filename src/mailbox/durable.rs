@@ -241,13 +241,23 @@ impl Dir {
     /// Gives a file a second name in `to`; where the file system knows no links, its only name there.
     /// `Ok(false)`: the name is taken by another file.
     pub fn link(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<bool> {
+        match self.try_link(from, to, name)? {
+            Some(linked) => Ok(linked),
+            None => self.publish(from, to, name),
+        }
+    }
+
+    /// Gives a file a second name in `to`. `Some(false)`: the name is taken by another file; `None`: the file
+    /// system knows no links, or no more of this file.
+    pub fn try_link(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<Option<bool>> {
         match retry_on_intr(|| rustix::fs::linkat(&self.fd, from, &to.fd, name, AtFlags::empty())) {
-            Ok(()) => Ok(true),
+            Ok(()) => Ok(Some(true)),
             // Over NFS the answer to the first try may have been lost.
-            Err(Errno::EXIST) => Ok(self
-                .identity(from)?
-                .is_some_and(|ours| to.identity(name).is_ok_and(|theirs| theirs == Some(ours)))),
-            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK | Errno::NOSYS) => self.publish(from, to, name),
+            Err(Errno::EXIST) => Ok(Some(
+                self.identity(from)?
+                    .is_some_and(|ours| to.identity(name).is_ok_and(|theirs| theirs == Some(ours))),
+            )),
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK | Errno::NOSYS) => Ok(None),
             Err(e) => Err(failed("link", to.join(name))(e)),
         }
     }

@@ -196,6 +196,10 @@ pub struct Message {
     /// Those that got none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unlettered: Vec<String>,
+    /// The folders that it was put into, each by its levels, none for the Maildir itself. Absent where that is
+    /// the only one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folders: Vec<Vec<String>>,
     /// Whether it has no file of its own, being the same as the one named.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
@@ -620,6 +624,7 @@ mod tests {
             flags: "S".into(),
             keywords: vec!["Work".into()],
             unlettered: Vec::new(),
+            folders: vec![vec![], vec!["A".into(), "Ä".into()]],
             duplicate: false,
             verbatim: None,
             original: None,

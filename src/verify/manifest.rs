@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use super::file;
 use super::{Depth, Options, said, stop_if};
+use crate::convert::labels;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::maildir::keywords::{Letters, Names};
@@ -226,11 +227,19 @@ struct Named<'a> {
     promised: bool,
 }
 
+/// A folder that a message was put into.
+struct Home {
+    path: PathBuf,
+    /// Its number, if it is there.
+    folder: Option<usize>,
+}
+
 struct Judge<'a> {
     manifest: &'a Manifest,
     folders: &'a [file::Found],
     /// Of their letters.
     keywords: &'a [Names],
+    by_path: HashMap<&'a Path, usize>,
     messages: &'a [file::Message],
     files: &'a Files,
     options: &'a Options<'a>,
@@ -271,6 +280,7 @@ impl<'a> Judge<'a> {
             manifest,
             folders,
             keywords,
+            by_path: folders.iter().enumerate().map(|(n, folder)| (&*folder.path, n)).collect(),
             messages,
             files,
             options,
@@ -291,28 +301,90 @@ impl<'a> Judge<'a> {
         self.findings.push(Finding::new(code, message).in_file(path));
     }
 
+    /// Where a message was put; at least one folder.
+    fn homes(&self, message: &manifest::Message) -> Vec<Home> {
+        let home = |levels: &[String]| {
+            let path = self.home();
+            let path = if levels.is_empty() { path.to_owned() } else { path.join(labels::directory(levels)) };
+            Home { folder: self.by_path.get(&*path).copied(), path }
+        };
+        match &message.folders[..] {
+            [] => vec![home(&[])],
+            folders => folders.iter().map(|levels| home(levels)).collect(),
+        }
+    }
+
     /// Every name of the manifest.
     fn named(&mut self, taken: &mut HashSet<usize>) {
         for named in std::mem::take(&mut self.names) {
-            let fate = match self.file_named(named.name, named.message) {
-                Some(n) => self.compare(named, n),
-                None => self.look_elsewhere(named, taken),
+            let homes = self.homes(named.message);
+            let fate = match &homes[..] {
+                [home] => self.in_one(named, home, taken),
+                homes => self.in_each(named, homes, taken),
             };
             self.fates.insert(named.name, fate);
         }
     }
 
+    fn in_one(&mut self, named: Named<'a>, home: &Home, taken: &mut HashSet<usize>) -> Fate {
+        match self.file_named(named, home.folder) {
+            Some(n) => self.compare(named, home, n),
+            None => self.look_elsewhere(named, home, taken),
+        }
+    }
+
+    /// A message that was put into several folders. That it is in one of them no more is what taking a label
+    /// off is; as long as it is in another, it is there.
+    fn in_each(&mut self, named: Named<'a>, homes: &[Home], taken: &mut HashSet<usize>) -> Fate {
+        let (mut fate, mut left) = (Fate::default(), Vec::new());
+        let mut found = None;
+        for home in homes {
+            let Some(n) = home.folder.and_then(|_| self.file_in(named, home.folder)) else {
+                left.push(home);
+                continue;
+            };
+            found = Some(n);
+            let here = self.compare(named, home, n);
+            fate = Fate {
+                kept: fate.kept || here.kept,
+                moved: fate.moved || here.moved,
+                reflagged: fate.reflagged || here.reflagged,
+                renamed: false,
+                changed: fate.changed || here.changed,
+            };
+        }
+        let Some(found) = found else { return self.in_one(named, &homes[0], taken) };
+        if named.promised {
+            for home in left {
+                let path = self.messages[found].path(self.folders);
+                let text = format!("was converted into {} too, and is there no more", shown(&home.path));
+                self.note(Code::MessageMoved, path, text);
+                fate.moved = true;
+            }
+        }
+        // It is counted once.
+        fate.kept &= !fate.changed;
+        fate
+    }
+
     /// The file of this name: in its folder before others, with its bytes before others.
-    fn file_named(&self, name: &[u8], message: &manifest::Message) -> Option<usize> {
-        let files = self.files.by_name.get(name)?;
+    fn file_named(&self, named: Named<'a>, home: Option<usize>) -> Option<usize> {
+        let files = self.files.by_name.get(named.name)?;
         let differs = |n: usize| {
             let file = &self.messages[n];
-            (file.digest != Some(message.file_digest()), file.folder != self.manifest.folder)
+            (file.digest != Some(named.message.file_digest()), Some(file.folder) != home)
         };
         files.iter().copied().min_by_key(|&n| differs(n))
     }
 
-    fn compare(&mut self, named: Named<'a>, n: usize) -> Fate {
+    /// The same in this folder and no other.
+    fn file_in(&self, named: Named<'a>, home: Option<usize>) -> Option<usize> {
+        let files = self.files.by_name.get(named.name)?.iter().copied();
+        let here = files.filter(|&n| Some(self.messages[n].folder) == home);
+        here.min_by_key(|&n| self.messages[n].digest != Some(named.message.file_digest()))
+    }
+
+    fn compare(&mut self, named: Named<'a>, home: &Home, n: usize) -> Fate {
         let message = named.message;
         let file = &self.messages[n];
         let path = file.path(self.folders);
@@ -321,12 +393,12 @@ impl<'a> Judge<'a> {
         }
         let mut fate = Fate { kept: true, ..Fate::default() };
         self.vouched.push(n);
-        if file.folder != self.manifest.folder {
+        if Some(file.folder) != home.folder {
             let folder = shown(&self.folders[file.folder].path);
             self.note(
                 Code::MessageMoved,
                 path.clone(),
-                format!("was converted into {}, and lies in {folder} now", shown(self.home())),
+                format!("was converted into {}, and lies in {folder} now", shown(&home.path)),
             );
             fate.moved = true;
         } else if file.place == Place::New && !(message.flags.is_empty() && message.keywords.is_empty()) {
@@ -406,12 +478,12 @@ impl<'a> Judge<'a> {
     }
 
     /// A message without a file of its name: by its bytes, among files that no manifest names.
-    fn look_elsewhere(&mut self, named: Named<'a>, taken: &mut HashSet<usize>) -> Fate {
+    fn look_elsewhere(&mut self, named: Named<'a>, home: &Home, taken: &mut HashSet<usize>) -> Fate {
         let Named { name, message, section, promised } = named;
-        let home = self.manifest.folder;
+        let is_home = |n: usize| Some(self.messages[n].folder) == home.folder;
         let free = |n: &usize| !taken.contains(n);
         let files = self.files.unnamed.get(&message.file_digest()).into_iter().flatten().copied();
-        let found = files.filter(free).min_by_key(|&n| self.messages[n].folder != home);
+        let found = files.filter(free).min_by_key(|&n| !is_home(n));
         let shown_name = crate::mailbox::escaped(name);
         let Some(n) = found else {
             if promised {
@@ -420,7 +492,7 @@ impl<'a> Judge<'a> {
                     Depth::Structure => "is gone, or has another name now, which its contents would tell",
                 };
                 let (at, source) = (message.at, section.head.source.shown());
-                let path = self.home().join(OsStr::from_bytes(name));
+                let path = home.path.join(OsStr::from_bytes(name));
                 let from = match section.head.is_maildir() {
                     true => format!("it came from {source}"),
                     false => format!("it was at byte {at} of {source}"),
@@ -429,15 +501,16 @@ impl<'a> Judge<'a> {
             }
             return Fate::default();
         };
+        let is_home = is_home(n);
         taken.insert(n);
         self.vouched.push(n);
         let file = &self.messages[n];
         let path = file.path(self.folders);
-        if file.folder != home {
+        if !is_home {
             self.note(
                 Code::MessageMoved,
                 path,
-                format!("was converted into {} as {shown_name}", shown(self.home())),
+                format!("was converted into {} as {shown_name}", shown(&home.path)),
             );
             return Fate { kept: true, moved: true, ..Fate::default() };
         }

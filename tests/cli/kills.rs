@@ -6,14 +6,19 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::support::*;
-use crate::undisturbed::{Conversion, Ground, a_maildir, mixed, nothing, random};
+use crate::undisturbed::{Conversion, Ground, a_maildir, labelled, mixed, nothing, random};
 
 #[test]
 fn a_conversion_killed_at_any_moment_is_completed_by_the_same_command() {
     let (messages, kills) = if full() { (3200, 200) } else { (3200, 12) };
-    let mail = mixed(messages);
-    for (what, before) in [("into a new Maildir", nothing()), ("into an existing Maildir", a_maildir())] {
-        let conversion = Conversion::new(what, mail.clone(), messages.into(), before);
+    let by_labels = &["--labels=folders"][..];
+    for (what, options, mail, before) in [
+        ("into a new Maildir", &[][..], mixed(messages), nothing()),
+        ("into an existing Maildir", &[], mixed(messages), a_maildir()),
+        ("into the folders of a new Maildir", by_labels, labelled(messages), nothing()),
+        ("into the folders of an existing Maildir", by_labels, labelled(messages), a_maildir()),
+    ] {
+        let conversion = Conversion::with(what, options, mail, messages.into(), before);
         let time = undisturbed(&conversion);
         let (mut tried, mut caught) = (0, 0);
         for n in 0..kills {

@@ -28,6 +28,7 @@ mod identity;
 mod inject;
 mod inspect;
 mod kills;
+mod labels;
 mod linux_mips;
 mod live;
 mod lmtp;

@@ -13,6 +13,10 @@
 //! two letters with the same words only: what is there comes first, so that `--exact` can use it.)
 //! Pending files that no letter wants any more stay where they are: nothing is ever deleted.
 //!
+//! With `--labels folders` a letter's file has a name in each of its folders. It is there as long as one of
+//! them has it; of a pending file the folders that lack it get it (again), of a settled one they do not.
+//! Of several pending ones with the same words any may be taken, those that lack a folder too.
+//!
 //! A mailbox whose conversion was killed is unfinished: `--exact` refuses it, though an earlier section
 //! may tell of it as it was before, and says how to finish it.
 //!
@@ -34,17 +38,25 @@ use crate::support::*;
 const STATES: [&str; 4] = ["", "Status: O\n", "Status: RO\n", "Status: RO\nX-Status: AF\n"];
 /// Where a run may be killed: at one of so many first calls. Of those that come once a message a few are
 /// enough; the first dozen files are those that any program opens.
-const CALLS: [(&str, usize); 8] = [
+const CALLS: [(&str, usize); 9] = [
     ("openat", 40),
     ("write", 6),
     ("writev", 6),
     ("utimensat", 6),
     ("renameat2", 6),
+    ("linkat", 6),
     ("fsync", 10),
     ("syncfs", 2),
     ("mkdirat", 4),
 ];
 const MAILBOXES: usize = 3;
+/// The labels of letters, by their numbers, and the folders of these.
+const LABELS: [(&str, &[&str]); 4] = [
+    ("", &[""]),
+    ("X-Gmail-Labels: Inbox,Work\n", &["", ".Work"]),
+    ("X-Gmail-Labels: Home,Unread\n", &[".Home"]),
+    ("X-Gmail-Labels: Work,Home,Lists/a\n", &[".Work", ".Home", ".Lists.a"]),
+];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Letter {
@@ -55,12 +67,17 @@ struct Letter {
 impl Letter {
     /// As it lies in an mbox.
     fn source(self) -> String {
-        mail_with(self.number, STATES[self.state]) + "\n"
+        self.mail() + "\n"
+    }
+
+    fn mail(self) -> String {
+        let (labels, _) = LABELS[self.number as usize % LABELS.len()];
+        mail_with(self.number, &format!("{labels}{}", STATES[self.state]))
     }
 
     /// Its file.
     fn file(self) -> String {
-        let mail = mail_with(self.number, STATES[self.state]);
+        let mail = self.mail();
         mail.split_once('\n').expect("a From_ line").1.replace("\n>From", "\nFrom")
     }
 }
@@ -193,13 +210,19 @@ impl Mailbox {
 }
 
 /// A file that a conversion gave.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Given {
     mailbox: usize,
     number: u32,
     settled: bool,
-    /// Whether its user left it where it was. What is pending and gone is forgotten.
-    is_there: bool,
+    /// The folders in which its user left it. What is pending and gone is forgotten.
+    there: BTreeSet<String>,
+}
+
+impl Given {
+    fn is_there(&self) -> bool {
+        !self.there.is_empty()
+    }
 }
 
 /// What a conversion has to do for the letters of one number.
@@ -207,6 +230,8 @@ struct Given {
 struct Due {
     /// Pending files that it takes.
     pending: u64,
+    /// How many of these lack a folder: at least, and at most.
+    completed: (u64, u64),
     /// Settled files that it takes although they are gone.
     gone: u64,
     written: u64,
@@ -228,13 +253,24 @@ struct World {
     given: BTreeMap<String, Given>,
     /// The next number that no letter has.
     next: u32,
+    /// Whether labels are folders.
+    labels: bool,
     strace: bool,
 }
 
+/// What is new in the Maildir.
+#[derive(Debug, Default)]
+struct New {
+    /// Files that were not there, by base name.
+    given: BTreeMap<String, Given>,
+    /// Folders that got what others had, by base name.
+    completed: BTreeMap<String, BTreeSet<String>>,
+}
+
 impl World {
-    fn new(strace: bool) -> World {
-        let mut world =
-            World { ground: Ground::new(), mailboxes: Vec::new(), given: BTreeMap::new(), next: 0, strace };
+    fn new(labels: bool, strace: bool) -> World {
+        let (mailboxes, given) = (Vec::new(), BTreeMap::new());
+        let mut world = World { ground: Ground::new(), mailboxes, given, next: 0, labels, strace };
         fs::create_dir(world.ground.path("outside")).unwrap();
         world.begin(&[]);
         world
@@ -268,8 +304,28 @@ impl World {
         mailbox.backups.push(before);
     }
 
+    /// Of all folders.
     fn messages(&self) -> Vec<Message> {
-        if self.ground.maildir().exists() { self.ground.messages() } else { Vec::new() }
+        let maildir = self.ground.maildir();
+        let folders = if maildir.exists() { names(&maildir) } else { return Vec::new() };
+        let folders = folders.iter().map(String::as_str).filter(|name| name.starts_with('.'));
+        [""].into_iter().chain(folders).flat_map(|folder| messages(&maildir.join(folder))).collect()
+    }
+
+    /// The folder that a message lies in.
+    fn folder(&self, message: &Message) -> String {
+        let folder = message.path.parent().unwrap().parent().unwrap();
+        folder.strip_prefix(self.ground.maildir()).unwrap().to_str().unwrap().to_owned()
+    }
+
+    /// Where a letter belongs.
+    fn folders(&self, number: u32) -> BTreeSet<String> {
+        let folders = if self.labels { LABELS[number as usize % LABELS.len()].1 } else { &[""] };
+        folders.iter().map(|&folder| folder.to_owned()).collect()
+    }
+
+    fn options(&self) -> &'static [&'static str] {
+        if self.labels { &["--labels=folders"] } else { &[] }
     }
 
     /// A message for its user to do something to, if there is one.
@@ -279,9 +335,10 @@ impl World {
     }
 
     fn took_away(&mut self, message: &Message) {
+        let folder = self.folder(message);
         let given = self.given.get_mut(message.base()).expect("all that is there was given");
-        given.is_there = false;
-        if !given.settled {
+        assert!(given.there.remove(&folder));
+        if !given.settled && !given.is_there() {
             self.given.remove(message.base());
         }
     }
@@ -338,7 +395,8 @@ impl World {
             Step::Flag { message, flags } => {
                 if let Some(message) = self.message(*message) {
                     let name = format!("{}:2,{flags}", message.base());
-                    fs::rename(&message.path, self.ground.maildir().join("cur").join(name)).unwrap();
+                    let folder = self.ground.maildir().join(self.folder(&message));
+                    fs::rename(&message.path, folder.join("cur").join(name)).unwrap();
                 }
             }
             Step::Convert { mailboxes, jobs } => self.convert(&self.chosen(mailboxes), *jobs),
@@ -360,16 +418,19 @@ impl World {
     fn due(&self, mailbox: usize) -> BTreeMap<u32, Due> {
         let known = self.mailboxes[mailbox].is_known();
         let due = |(number, wanted): (u32, u64)| {
+            let of_it = || self.given.values().filter(move |g| (g.mailbox, g.number) == (mailbox, number));
             let count = |settled, is_there| {
-                let like = |g: &&Given| (g.settled, g.is_there) == (settled, is_there);
-                let of_it = self.given.values().filter(|g| (g.mailbox, g.number) == (mailbox, number));
-                of_it.filter(like).count() as u64
+                of_it().filter(|g| (g.settled, g.is_there()) == (settled, is_there)).count() as u64
             };
+            let lacks = |given: &&Given| !given.settled && given.there != self.folders(number);
+            let in_part = of_it().filter(lacks).count() as u64;
             let left = wanted.saturating_sub(count(true, true));
             // Of a mailbox that is known to the last byte nothing is looked at.
             let pending = if known { 0 } else { left.min(count(false, true)) };
             let gone = (left - pending).min(count(true, false));
-            (number, Due { pending, gone, written: left - pending - gone })
+            let whole = count(false, true) - in_part;
+            let completed = (pending.saturating_sub(whole), pending.min(in_part));
+            (number, Due { pending, completed, gone, written: left - pending - gone })
         };
         self.mailboxes[mailbox].numbers().into_iter().map(due).collect()
     }
@@ -382,11 +443,12 @@ impl World {
         let before = self.mail_files();
         let sections = self.sections();
         let jobs = format!("-j{jobs}");
-        let run = self.ground.try_convert(&[&jobs], &self.paths(chosen)).exits(0);
+        let options = [self.options(), &[&jobs]].concat();
+        let run = self.ground.try_convert(&options, &self.paths(chosen)).exits(0);
         self.finished(chosen, &run, &before, &sections);
         let lying = tree(self.ground.scratch.path());
         let wanted = chosen.iter().map(|&n| self.mailboxes[n].now.len() as u64).sum::<u64>();
-        let again = self.ground.convert(&[&jobs], &self.paths(chosen));
+        let again = self.ground.convert(&options, &self.paths(chosen));
         assert_eq!(again, [0, wanted, 0], "the same command again");
         assert!(tree(self.ground.scratch.path()) == lying, "the same command again touches nothing");
         (0..self.mailboxes.len()).for_each(|n| self.comes_back(n));
@@ -401,7 +463,7 @@ impl World {
         let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject, BINARY];
         let mut command =
             if self.strace { wrapped("exec \"$@\"", strace, arguments) } else { mailferry(arguments) };
-        command.args(self.paths(chosen)).arg(self.ground.maildir());
+        command.args(self.options()).args(self.paths(chosen)).arg(self.ground.maildir());
         let run = if self.strace { run(command) } else { killed_after(command, nth) };
         match run.code {
             Some(0) => self.finished(chosen, &run, &before, &sections),
@@ -414,27 +476,48 @@ impl World {
     fn finished(&mut self, chosen: &[usize], run: &Run, before: &Files, sections: &[Section]) {
         let due: Vec<Due> = chosen.iter().flat_map(|&n| self.due(n).into_values()).collect();
         let wanted = chosen.iter().map(|&n| self.mailboxes[n].now.len() as u64).sum::<u64>();
-        let written = due.iter().map(|due| due.written).sum::<u64>();
+        let sum = |of: fn(&Due) -> u64| due.iter().map(of).sum::<u64>();
+        let (new, all) = self.new_files(before);
+        let completed = new.completed.len() as u64;
+        let possible = sum(|due| due.completed.0)..=sum(|due| due.completed.1);
+        assert!(possible.contains(&completed), "{completed} of {possible:?} were completed: {due:?}");
+        let written = sum(|due| due.written) + completed;
         let counts = ["written", "already_present", "duplicates", "skipped"];
         let counts = counts.map(|key| count(&run.summary(), key));
         assert_eq!(counts, [written, wanted - written, 0, 0], "{due:?}\n{:?}", self.given);
-        let (new, all) = self.new_files(before);
+        self.complete(&new);
         for &mailbox in chosen {
             let is_new = newest(sections, mailbox) != newest(&all, mailbox);
             assert_eq!(is_new, !self.mailboxes[mailbox].is_known(), "it is recorded, if there is news");
             let (_, section) = newest(&all, mailbox).expect("it is recorded");
             assert!(section.closed);
-            self.settle(mailbox, is_new.then_some(section), &new);
+            self.settle(mailbox, is_new.then_some(section), &new.given);
         }
-        assert!(new.values().all(|g| chosen.contains(&g.mailbox)));
+        assert!(new.given.values().all(|g| chosen.contains(&g.mailbox)));
         let maildir = self.ground.maildir();
-        assert_eq!(names(&maildir), ["cur", MANIFEST, "new", "tmp"]);
+        let (folders, own): (Vec<_>, Vec<_>) =
+            names(&maildir).into_iter().partition(|name| name.starts_with('.'));
+        assert_eq!(own, ["cur", MANIFEST, "new", "tmp"]);
         assert_eq!(names(&maildir.join("tmp")), [""; 0]);
+        for folder in folders {
+            let folder = maildir.join(folder);
+            assert_eq!(names(&folder), ["cur", "maildirfolder", "new", "tmp"]);
+            assert_eq!(names(&folder.join("tmp")), [""; 0]);
+        }
         let mut beside: Vec<_> =
             self.mailboxes.iter().map(|m| m.path.file_name().unwrap().to_str().unwrap()).collect();
         beside.extend(["Maildir", "outside"]);
         beside.sort();
         assert_eq!(names(self.ground.scratch.path()), beside);
+    }
+
+    /// Pending files came into the folders that lacked them.
+    fn complete(&mut self, new: &New) {
+        for (name, folders) in &new.completed {
+            let given = self.given.get_mut(name).expect("it is there in another folder");
+            assert!(!given.settled, "nothing that is settled comes back");
+            given.there.extend(folders.iter().cloned());
+        }
     }
 
     /// After a run that was killed.
@@ -445,6 +528,8 @@ impl World {
             return;
         }
         let (new, all) = self.new_files(before);
+        self.complete(&new);
+        let new = new.given;
         for &mailbox in chosen {
             let now = newest(&all, mailbox);
             let Some((_, section)) =
@@ -461,7 +546,7 @@ impl World {
             for (name, given) in new.iter().filter(|(_, given)| given.mailbox == mailbox) {
                 let shown = new.values().filter(|g| (g.mailbox, g.number) == (mailbox, given.number));
                 assert!(shown.count() as u64 <= due[&given.number].written, "no more than is due");
-                self.given.insert(name.clone(), *given);
+                self.given.insert(name.clone(), given.clone());
             }
         }
         assert!(new.keys().all(|name| self.given.contains_key(name)), "nothing else is shown");
@@ -473,16 +558,20 @@ impl World {
         let ours = |number: u32| new.iter().filter(move |(_, g)| (g.mailbox, g.number) == (mailbox, number));
         for (&number, due) in &due {
             assert_eq!(ours(number).count() as u64, due.written, "files with number {number}");
-            self.given.extend(ours(number).map(|(name, g)| (name.clone(), Given { settled: true, ..*g })));
+            assert!(ours(number).all(|(_, g)| g.there == self.folders(number)), "in each of its folders");
+            let settled = ours(number).map(|(name, g)| (name.clone(), Given { settled: true, ..g.clone() }));
+            self.given.extend(settled);
         }
         assert!(new.values().all(|g| g.mailbox != mailbox || due.contains_key(&g.number)));
         if let Some(section) = section {
             let (mut pending, mut gone) = (BTreeMap::<u32, u64>::new(), BTreeMap::<u32, u64>::new());
             for (name, _) in &section.names {
+                let everywhere = self.given.get(name).map(|given| self.folders(given.number));
                 let given = self.given.get_mut(name).expect("a name that was given");
                 assert_eq!(given.mailbox, mailbox, "a name has one owner");
                 *pending.entry(given.number).or_default() += u64::from(!given.settled);
-                *gone.entry(given.number).or_default() += u64::from(!given.is_there);
+                *gone.entry(given.number).or_default() += u64::from(!given.is_there());
+                assert!(given.settled || Some(&given.there) == everywhere.as_ref(), "in each of its folders");
                 given.settled = true;
             }
             for (number, due) in due {
@@ -497,7 +586,7 @@ impl World {
 
     /// The files that a run gave, none of them settled yet, and the sections after it. What was there is
     /// there as it was.
-    fn new_files(&self, before: &Files) -> (BTreeMap<String, Given>, Vec<Section>) {
+    fn new_files(&self, before: &Files) -> (New, Vec<Section>) {
         let after = self.mail_files();
         assert!(before.iter().all(|(path, lying)| after.get(path) == Some(lying)), "what was there");
         let sections = self.sections();
@@ -511,15 +600,23 @@ impl World {
             let path = message.path.strip_prefix(self.ground.maildir()).unwrap();
             !before.contains_key(path)
         });
-        let given = new.map(|message| {
+        let mut all = New::default();
+        for message in new {
             let number = message.subject().strip_prefix("number ").unwrap().parse().unwrap();
             let states = 0..STATES.len();
             let is_whole = |state| Letter { number, state }.file().as_bytes() == message.bytes;
             assert!(states.into_iter().any(is_whole), "{} is whole", message.name);
+            let (name, folder) = (message.base().to_owned(), self.folder(&message));
+            assert!(self.folders(number).contains(&folder), "{} is in {folder}", message.name);
+            if self.given.get(&name).is_some_and(Given::is_there) {
+                all.completed.entry(name).or_default().insert(folder);
+                continue;
+            }
             let mailbox = owners[message.base()];
-            (message.base().to_owned(), Given { mailbox, number, settled: false, is_there: true })
-        });
-        (given.collect(), sections)
+            let given = Given { mailbox, number, settled: false, there: BTreeSet::new() };
+            all.given.entry(name).or_insert(given).there.insert(folder);
+        }
+        (all, sections)
     }
 
     fn mail_files(&self) -> Files {
@@ -589,8 +686,7 @@ type Files = BTreeMap<PathBuf, Lying>;
 
 /// All messages that are to be seen.
 fn shown_files(maildir: &Path) -> Files {
-    let is_shown =
-        |path: &Path| path.parent().is_some_and(|p| p == Path::new("new") || p == Path::new("cur"));
+    let is_shown = |path: &Path| path.parent().is_some_and(|p| p.ends_with("new") || p.ends_with("cur"));
     tree(maildir).into_iter().filter(|(path, _)| is_shown(path)).collect()
 }
 
@@ -603,8 +699,8 @@ fn killed_after(mut command: std::process::Command, moment: usize) -> Run {
     Run::of(child.wait_with_output().unwrap())
 }
 
-fn play(steps: &[Step], strace: bool) {
-    let mut world = World::new(strace);
+fn play(labels: bool, steps: &[Step], strace: bool) {
+    let mut world = World::new(labels, strace);
     steps.iter().for_each(|step| world.take(step));
     // Whatever it was, it ends well.
     let all: Vec<usize> = (0..world.mailboxes.len()).collect();
@@ -627,15 +723,16 @@ fn config() -> ProptestConfig {
 fn whatever_happens_in_any_order_a_conversion_gives_what_the_model_says() {
     let strace = have_strace();
     // Half of them begin with a Maildir: into a new one all comes at once.
-    let steps = (any::<bool>(), prop::collection::vec(step(), 1..=12)).prop_map(|(existing, mut steps)| {
+    let steps = (any::<(bool, bool)>(), prop::collection::vec(step(), 1..=12));
+    let steps = steps.prop_map(|((labels, existing), mut steps)| {
         if existing {
             steps.insert(0, Step::Convert { mailboxes: vec![0], jobs: 1 });
         }
-        steps
+        (labels, steps)
     });
     TestRunner::new(config())
-        .run(&steps, |steps| {
-            play(&steps, strace);
+        .run(&steps, |(labels, steps)| {
+            play(labels, &steps, strace);
             Ok(())
         })
         .unwrap_or_else(|failure| panic!("{failure}"));

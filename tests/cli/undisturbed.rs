@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
@@ -21,6 +22,7 @@ type Tree = BTreeMap<PathBuf, Lying>;
 pub struct Conversion {
     pub what: &'static str,
     pub messages: u64,
+    options: &'static [&'static str],
     source: Vec<u8>,
     before: TempDir,
     after: Tree,
@@ -35,7 +37,17 @@ pub struct Ground<'a> {
 
 impl Conversion {
     pub fn new(what: &'static str, source: Vec<u8>, messages: u64, before: TempDir) -> Conversion {
-        let mut conversion = Conversion { what, messages, source, before, after: Tree::new() };
+        Conversion::with(what, &[], source, messages, before)
+    }
+
+    pub fn with(
+        what: &'static str,
+        options: &'static [&'static str],
+        source: Vec<u8>,
+        messages: u64,
+        before: TempDir,
+    ) -> Conversion {
+        let mut conversion = Conversion { what, messages, options, source, before, after: Tree::new() };
         let ground = conversion.ground();
         ground.again();
         let after = ground.lying();
@@ -47,7 +59,7 @@ impl Conversion {
     /// The same, begun already by a run that was killed and left this.
     pub fn continued(&self, what: &'static str, before: TempDir) -> Conversion {
         let (source, after) = (self.source.clone(), self.after.clone());
-        Conversion { what, messages: self.messages, source, before, after }
+        Conversion { what, messages: self.messages, options: self.options, source, before, after }
     }
 
     pub fn ground(&self) -> Ground<'_> {
@@ -124,7 +136,12 @@ impl Ground<'_> {
         // The manifest names the source as it was given: a relative path is the same everywhere.
         let program = program.iter().map(AsRef::as_ref).chain([OsStr::new(BINARY)]);
         let mut command = wrapped("exec \"$@\"", program, ["convert", "--json"]);
-        command.args(options).arg("source").arg(self.maildir()).current_dir(self.root());
+        command
+            .args(options)
+            .args(self.conversion.options)
+            .arg("source")
+            .arg(self.maildir())
+            .current_dir(self.root());
         command
     }
 
@@ -163,6 +180,11 @@ impl Ground<'_> {
         let differ: Vec<_> = differ.map(|path| (path, got.get(path), expected.get(path))).collect();
         let some = &differ[..differ.len().min(3)];
         assert!(differ.is_empty(), "{} differ from an undisturbed run: {some:?}", differ.len());
+        let mut inodes = BTreeMap::new();
+        for (path, lying) in tree(&self.dest()).iter().filter(|(path, _)| is_visible(path)) {
+            let inode = *inodes.entry(path.file_name().unwrap().to_owned()).or_insert(lying.inode);
+            assert_eq!(inode, lying.inode, "{} takes no room a second time", path.display());
+        }
     }
 
     /// Asserts that `convert --exact` gives the source back.
@@ -178,9 +200,10 @@ impl Ground<'_> {
     #[track_caller]
     pub fn leaves_nothing(&self) {
         assert_eq!(names(&self.root()), ["dest", "source"]);
-        let beside = |path: &&PathBuf| !path.starts_with("Maildir") || path.starts_with("Maildir/tmp");
+        let is_tmp = |path: &Path| path.parent().is_some_and(|p| p.ends_with("tmp"));
+        let beside = |path: &&PathBuf| !path.starts_with("Maildir") || is_tmp(path);
         let now = tree(&self.dest());
-        let beside = now.keys().filter(beside).filter(|path| path.as_path() != Path::new("Maildir/tmp"));
+        let beside = now.keys().filter(beside);
         let left: Vec<_> = beside.filter(|path| !self.before.contains_key(*path)).collect();
         assert!(left.is_empty(), "left lying: {left:?}");
     }
@@ -214,7 +237,7 @@ impl Ground<'_> {
             let now = fs::read(self.dest().join(&manifest)).unwrap();
             assert!(now.starts_with(closed_sections(&before)), "the manifest of others was changed");
         }
-        let mut new = 0;
+        let mut new = BTreeSet::new();
         for path in now.keys().filter(|path| is_visible(path) && !self.before.contains_key(*path)) {
             let alike = Lying { inode: 0, ..now[path].clone() };
             assert_eq!(self.conversion.after.get(path), Some(&alike), "{}", path.display());
@@ -222,13 +245,23 @@ impl Ground<'_> {
             let size = name.split_once(",S=").and_then(|(_, rest)| rest.split_once(',')).unwrap().0;
             let length = fs::metadata(self.dest().join(path)).unwrap().len();
             assert_eq!(size, length.to_string(), "{name}");
-            new += 1;
+            new.insert(name.to_owned());
         }
         let maildir = Path::new("Maildir");
+        let new = new.len() as u64;
         if now.contains_key(maildir) && !self.before.contains_key(maildir) {
             assert_eq!(new, self.conversion.messages, "a new Maildir appears whole");
+            assert_eq!(visible(&now), visible(&self.conversion.after), "in each folder");
         }
         new
+    }
+
+    /// Asserts that a run that made nothing visible made no folder either.
+    #[track_caller]
+    pub fn has_no_more_folders(&self) {
+        let now = tree(&self.dest());
+        let new = now.keys().find(|path| is_in_folder(path) && !self.before.contains_key(*path));
+        assert_eq!(new, None);
     }
 }
 
@@ -241,8 +274,17 @@ fn is_own(path: &Path) -> bool {
 }
 
 fn is_visible(path: &Path) -> bool {
-    let is_message = |place: &str| path.parent() == Some(&Path::new("Maildir").join(place));
-    is_message("new") || is_message("cur")
+    let is_place = |parent: &Path| parent.ends_with("new") || parent.ends_with("cur");
+    path.starts_with("Maildir") && path.parent().is_some_and(is_place)
+}
+
+fn visible(tree: &Tree) -> usize {
+    tree.keys().filter(|path| is_visible(path)).count()
+}
+
+/// Whether it lies in a folder of the Maildir, or is one.
+fn is_in_folder(path: &Path) -> bool {
+    path.strip_prefix("Maildir").is_ok_and(|path| path.as_os_str().as_bytes().starts_with(b"."))
 }
 
 /// A manifest up to the end of its last closed section: what follows is ours to continue.
@@ -268,6 +310,20 @@ pub fn mixed(count: u32) -> Vec<u8> {
         let quoted = if n % 4 == 0 { "\n\n>From here on prose\n" } else { "\n\n" };
         let message = message.replacen("Status: RO\n", status, 1).replacen("\n\n", quoted, 1);
         format!("From ada@{message}")
+    });
+    messages.collect::<String>().into_bytes()
+}
+
+/// The same with labels, as Takeout has them: some in one folder, some in several, some in none but the Maildir.
+pub fn labelled(count: u32) -> Vec<u8> {
+    const LABELS: [&str; 6] =
+        ["Inbox,Unread", "Work,Inbox", "Archived", "Lists/a,Work,Lists/b", "Sent,Home", ""];
+    let mail = String::from_utf8(mixed(count)).unwrap();
+    let messages = mail.split("From ada@").skip(1).enumerate().map(|(n, message)| {
+        let labels = LABELS[n % LABELS.len()];
+        let field = if labels.is_empty() { String::new() } else { format!("X-Gmail-Labels: {labels}\n") };
+        let (from_line, message) = message.split_once('\n').unwrap();
+        format!("From ada@{from_line}\n{field}{message}")
     });
     messages.collect::<String>().into_bytes()
 }

@@ -23,7 +23,7 @@ use super::past::{self, Past};
 use super::render::{Eol, Headers, render};
 use super::resume::{self, Resumed};
 use super::{
-    Keeping, Options, Outcome, Phase, Progress, Report, Stopped, Sums, check_room, opening, stop_if,
+    Filled, Keeping, Options, Outcome, Phase, Progress, Report, Stopped, Sums, check_room, opening, stop_if,
 };
 use crate::mailbox::durable::Dir;
 use crate::mailbox::error::{Error, Result};
@@ -67,7 +67,8 @@ pub fn convert(source: &Path, options: &Options<'_>, progress: &dyn Progress) ->
     assert!(sums.add_up(), "the sums do not add up: {sums:?}");
     let Told { findings, .. } = told;
     let report = Report { path: source.to_owned(), variant: None, evidence: String::new(), findings };
-    Outcome { reports: vec![report], sums, error }
+    let folders = if error.is_none() { Filled::inbox(sums.written) } else { Vec::new() };
+    Outcome { reports: vec![report], sums, folders, error }
 }
 
 /// What is known by the time of an error.
@@ -810,7 +811,8 @@ impl Copying<'_> {
         let ledger = self.agree(filling, text, head, &mut kept)?;
         // First the list, then what it lists: nothing must be listed that is removed and half written again.
         filling.manifest(ledger.bytes)?.keep();
-        filling.keep_only(&kept)?;
+        let messages = kept.len() as u64;
+        filling.keep_only(&[kept], messages)?;
         Ok(ledger)
     }
 
@@ -832,7 +834,7 @@ impl Copying<'_> {
                 stop_if(self.options.interrupted)?;
                 let (done, outgoing) = self.read(chunk.clone())?;
                 let places = outgoing.into_iter().map(|out| {
-                    let holds = filling.holds(out.place, &out.name, out.bytes.len() as u64)?;
+                    let holds = filling.holds((0, out.place, &out.name), out.bytes.len() as u64)?;
                     Ok(holds.then_some((out.place, out.name)))
                 });
                 Ok((done, places.collect::<Result<Option<Vec<_>>>>()?))
@@ -854,11 +856,13 @@ impl Copying<'_> {
 impl Outgoing {
     fn incoming(&self) -> Incoming<'_> {
         Incoming {
+            folders: &[0],
             place: self.place,
             base: self.waiting.clone(),
             name: self.name.clone(),
             pieces: vec![&self.bytes],
             mtime: self.mtime,
+            there: None,
         }
     }
 }
@@ -882,6 +886,7 @@ impl There {
             flags: String::from_utf8_lossy(&flags.collect::<Vec<u8>>()).into_owned(),
             keywords: mapping.keywords(&self.letters),
             unlettered: Vec::new(),
+            folders: Vec::new(),
             duplicate: false,
             verbatim: None,
             original: (original != self.base).then(|| Bytes(original.to_vec())),
@@ -946,7 +951,7 @@ mod tests {
             std::fs::rename(source.join("new/1.read"), source.join("cur/1.read:2,RS")).unwrap();
             std::fs::remove_file(source.join("cur/3.expunged:2,S")).unwrap();
         });
-        let Outcome { reports, sums, error } = convert(&source, &options, &meanwhile);
+        let Outcome { reports, sums, error, folders: _ } = convert(&source, &options, &meanwhile);
         assert!(error.is_none(), "{error:?}");
         assert_eq!((sums.messages_found, sums.written, sums.bytes_source), (2, 2, 21));
         let codes: Vec<Code> = reports[0].findings.iter().map(|finding| finding.code).collect();

@@ -27,21 +27,27 @@ pub fn make(path: &Path) -> Result<Dir> {
     };
     // Not among somebody's photographs.
     look(path)?;
-    for name in ["tmp", "new"] {
-        dir.open_or_create_dir(OsStr::new(name), DIR_MODE)?;
-    }
-    // Only now: a directory with nothing but this file in it would be somebody else's the next time.
-    if is_maildirpp_subfolder(path) {
-        match dir.create_file(OsStr::new("maildirfolder"), FILE_MODE) {
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
-            made => drop(made?),
-        }
-    }
-    dir.open_or_create_dir(OsStr::new("cur"), DIR_MODE)?;
+    complete(&dir, is_maildirpp_subfolder(path), (DIR_MODE, FILE_MODE))?;
     // Also where nothing was missing: whoever made it may have been killed before this, or be not there yet.
     dir.sync()?;
     flush_name(path)?;
     Ok(dir)
+}
+
+/// Makes what is missing in the directory of a Maildir, with these modes of directories and files. Nothing is
+/// flushed.
+pub(super) fn complete(dir: &Dir, is_folder: bool, (dir_mode, file_mode): (u32, u32)) -> Result<()> {
+    for name in ["tmp", "new"] {
+        dir.open_or_create_dir(OsStr::new(name), dir_mode)?;
+    }
+    // Only now: a directory with nothing but this file in it would be somebody else's the next time.
+    if is_folder {
+        match dir.create_file(OsStr::new("maildirfolder"), file_mode) {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
+            made => drop(made?),
+        }
+    }
+    dir.open_or_create_dir(OsStr::new("cur"), dir_mode).map(drop)
 }
 
 /// Makes the directories that are missing between `from`, which must exist, and what `path` names in the last

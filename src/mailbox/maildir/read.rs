@@ -157,6 +157,29 @@ pub fn is_maildir(path: &Path) -> bool {
     path.join("cur").is_dir() && path.join("new").is_dir()
 }
 
+/// The directories of a Maildir's folders (Maildir++), sorted. What we may not look into is none.
+pub fn folders(maildir: &Path) -> Result<Vec<OsString>> {
+    let is_directory = |path: PathBuf| match std::fs::metadata(&path) {
+        Ok(meta) => Ok(meta.is_dir()),
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied => {
+                Ok(false)
+            }
+            _ => Err(Error::io("look at", path)(error)),
+        },
+    };
+    let mut folders = Vec::new();
+    for name in Dir::open(maildir)?.names()? {
+        let path = maildir.join(&name);
+        let is_hidden = name.as_bytes().starts_with(b".");
+        if is_hidden && is_directory(path.join("cur"))? && is_directory(path.join("new"))? {
+            folders.push(name);
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
 /// All messages, in the order of their dates and then of their names. Dot files are none (maildir(5)).
 pub fn list(maildir: &Path) -> Result<Vec<Entry>> {
     let root = Dir::open(maildir)?;

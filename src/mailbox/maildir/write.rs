@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::keywords::{self, Letters, Names};
-use super::name;
 use super::quota::Quota;
+use super::{make, name};
 use crate::mailbox::durable::{self, Dir, Owner};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::lock::{self, DirLock, Wanted};
@@ -79,7 +79,10 @@ pub enum Place {
 /// A message on its way in.
 #[derive(Debug)]
 pub struct Incoming<'a> {
-    /// Where to.
+    /// Into which folders, by their numbers in [`Filling::into_folders`]; 0 is the Maildir itself. Its file is
+    /// in the first, in the others are links, or copies where the file system knows no links.
+    pub folders: &'a [u32],
+    /// Where to in each.
     pub place: Place,
     /// Its name up to the info.
     pub base: Vec<u8>,
@@ -89,6 +92,8 @@ pub struct Incoming<'a> {
     pub pieces: Vec<&'a [u8]>,
     /// Its modification time, seconds since 1970.
     pub mtime: i64,
+    /// A file of the Maildir, relative to it, that it is to be a link to instead of getting these bytes.
+    pub there: Option<&'a Path>,
 }
 
 /// What stands at a destination before anything is written.
@@ -179,6 +184,16 @@ pub struct Filling {
     creating: Mutex<()>,
     /// How many messages it holds that are not published.
     held: AtomicU64,
+    folders: Folders,
+}
+
+/// The folders of the Maildir that messages go to.
+#[derive(Debug, Default)]
+struct Folders {
+    /// By their numbers; that of the Maildir itself is empty.
+    directories: Vec<OsString>,
+    /// Which of them get messages, without the Maildir itself.
+    needed: Vec<u32>,
 }
 
 #[derive(Debug)]
@@ -193,14 +208,20 @@ struct MadeDirs {
     root: Dir,
     names: Vec<&'static str>,
     ownership: Ownership,
+    /// Folders that were missing.
+    folders: Vec<OsString>,
 }
 
 /// A message that waits in tmp/.
 #[derive(Debug)]
 struct Waiting {
+    /// Its name in tmp/: its base name, with a number behind it in a further folder.
     base: OsString,
     name: OsString,
     place: Place,
+    folder: u32,
+    /// Whether it is the first of its message to be seen.
+    counts: bool,
 }
 
 #[derive(Debug)]
@@ -319,38 +340,88 @@ impl Filling {
             ownership,
             creating: Mutex::new(()),
             held: AtomicU64::new(0),
+            folders: Folders::default(),
         };
         Ok((filling, left))
     }
 
-    /// Whether a message that an earlier run left is there, with its size.
-    pub fn holds(&self, place: Place, name: &OsStr, size: u64) -> Result<bool> {
-        Ok(self.place(place).file_size(name)? == Some(size))
-    }
-
-    /// Of what an earlier run left, removes all messages but these. Where each message is to be flushed by
-    /// itself these are, too: that run may have been told not to.
-    pub fn keep_only(&self, wanted: &HashSet<(Place, OsString)>) -> Result<()> {
-        for place in [Place::New, Place::Cur] {
-            let dir = self.place(place);
-            for name in dir.names()? {
-                let key = (place, name);
-                if !wanted.contains(&key) {
-                    dir.remove_tree(&key.1)?;
-                } else if self.flushes_each() {
-                    let file = dir.open_file(&key.1)?;
-                    durable::sync_file(&file).map_err(Error::io("flush", dir.path().join(&key.1)))?;
+    /// Says which folders messages go to: the directories of all that have a number (the first one is empty,
+    /// being the Maildir itself), and the numbers of those that get messages. What is missing of these is made:
+    /// now in a Maildir that nobody sees yet, else not before the first message is to be seen.
+    ///
+    /// # Errors
+    /// [`Error::Destination`] for a directory that has other things in it, or lies on another file system, where
+    /// no message can be moved to; [`Error::Io`].
+    pub fn into_folders(&mut self, directories: Vec<OsString>, mut needed: Vec<u32>) -> Result<()> {
+        needed.retain(|&folder| folder != 0);
+        for &folder in &needed {
+            let directory = &directories[folder as usize];
+            match &self.kind {
+                Kind::Staged(staged) => {
+                    let (folder, _) = staged.root.open_or_create_dir(directory, DIR_MODE)?;
+                    make::complete(&folder, true, (DIR_MODE, FILE_MODE))?;
                 }
+                Kind::Through { made, .. } if made.root.exists(directory)? => {
+                    let path = made.root.path().join(directory);
+                    look(&path)?;
+                    if made.root.open_child(directory)?.device()? != made.root.device()? {
+                        let reason = "is on another file system than its Maildir; make it there".into();
+                        return Err(Error::Destination { path, reason });
+                    }
+                }
+                Kind::Through { .. } => {}
             }
         }
-        self.held.store(wanted.len() as u64, Ordering::Relaxed);
+        self.folders = Folders { directories, needed };
+        Ok(())
+    }
+
+    /// Whether a message that an earlier run left is there, with its size.
+    pub fn holds(&self, (folder, place, name): (u32, Place, &OsStr), size: u64) -> Result<bool> {
+        let size_there = match folder {
+            0 => self.place(place).file_size(name)?,
+            folder => self.root().file_size(&self.folders.within(folder, place, name))?,
+        };
+        Ok(size_there == Some(size))
+    }
+
+    /// Of what an earlier run left, removes all but these messages of each folder. Where each message is to be
+    /// flushed by itself these are, too: that run may have been told not to.
+    pub fn keep_only(&self, wanted: &[HashSet<(Place, OsString)>], messages: u64) -> Result<()> {
+        for folder in self.root().names()?.into_iter().filter(|name| name.as_bytes().starts_with(b".")) {
+            if !self.folders.directories().any(|needed| *needed == folder) {
+                self.root().remove_tree(&folder)?;
+            }
+        }
+        for place in [Place::New, Place::Cur] {
+            self.keep_only_in(self.place(place), place, &wanted[0])?;
+            for &folder in &self.folders.needed {
+                let dir = self.root().open_child(&self.folders.within(folder, place, OsStr::new("")))?;
+                self.keep_only_in(&dir, place, &wanted[folder as usize])?;
+            }
+        }
+        self.held.store(messages, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn keep_only_in(&self, dir: &Dir, place: Place, wanted: &HashSet<(Place, OsString)>) -> Result<()> {
+        for name in dir.names()? {
+            let key = (place, name);
+            if !wanted.contains(&key) {
+                dir.remove_tree(&key.1)?;
+            } else if self.flushes_each() {
+                let file = dir.open_file(&key.1)?;
+                durable::sync_file(&file).map_err(Error::io("flush", dir.path().join(&key.1)))?;
+            }
+        }
         Ok(())
     }
 
     fn through(opening: Opening<'_>) -> Result<Filling> {
         let root = Dir::open(opening.path)?;
         let lock = lock::lock_dir(&root, opening.lock_timeout, opening.interrupted)?;
-        let mut made = MadeDirs { root, names: Vec::new(), ownership: opening.ownership };
+        let mut made =
+            MadeDirs { root, names: Vec::new(), ownership: opening.ownership, folders: Vec::new() };
         let tmp = made.open_or_make("tmp")?;
         if lock.is_held() {
             remove_left(&tmp)?;
@@ -373,6 +444,7 @@ impl Filling {
             ownership: opening.ownership,
             creating: Mutex::new(()),
             held: AtomicU64::new(0),
+            folders: Folders::default(),
         })
     }
 
@@ -409,20 +481,77 @@ impl Filling {
     /// Writes messages under names nobody sees yet. Several threads may call this at once.
     pub fn write(&self, batch: &[Incoming<'_>]) -> Result<()> {
         let files = self.create(batch)?;
-        let flush_each = self.flushes_each();
         for (message, file) in batch.iter().zip(files) {
-            let failed = |action| Error::io(action, self.path_of(message));
-            let mut slices: Vec<IoSlice<'_>> = message.pieces.iter().map(|p| IoSlice::new(p)).collect();
-            durable::write_vectored_all(&file, &mut slices).map_err(failed("write"))?;
-            durable::set_mtime(&file, message.mtime).map_err(failed("set the time of"))?;
-            if let Some(owner) = self.ownership.owner {
-                durable::give(&file, owner).map_err(failed("change the owner of"))?;
-            }
-            if flush_each {
-                durable::sync_file(&file).map_err(failed("flush"))?;
+            // None is a link to what is there.
+            if let Some(file) = file {
+                self.write_file(message, file)?;
             }
         }
+        for message in batch.iter().filter(|message| message.folders.len() > 1) {
+            self.put_into_further(message)?;
+        }
         self.held.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn write_file(&self, message: &Incoming<'_>, file: OwnedFd) -> Result<()> {
+        let failed = |action| Error::io(action, self.path_of(message));
+        let mut there = Vec::new();
+        let mut slices: Vec<IoSlice<'_>> = match message.there {
+            None => message.pieces.iter().map(|p| IoSlice::new(p)).collect(),
+            Some(path) => {
+                let mut file = self.root().open_file(path.as_os_str())?;
+                let path = self.root().path().join(path);
+                file.read_to_end(&mut there).map_err(Error::io("read", path))?;
+                vec![IoSlice::new(&there)]
+            }
+        };
+        durable::write_vectored_all(&file, &mut slices).map_err(failed("write"))?;
+        durable::set_mtime(&file, message.mtime).map_err(failed("set the time of"))?;
+        if let Some(owner) = self.ownership.owner {
+            durable::give(&file, owner).map_err(failed("change the owner of"))?;
+        }
+        if self.flushes_each() {
+            durable::sync_file(&file).map_err(failed("flush"))?;
+        }
+        Ok(())
+    }
+
+    /// Puts a message whose file is written into its other folders.
+    fn put_into_further(&self, message: &Incoming<'_>) -> Result<()> {
+        let (first, further) = (message.folders[0], &message.folders[1..]);
+        for (n, &folder) in further.iter().enumerate() {
+            let (dir, from, to) = match &self.kind {
+                Kind::Staged(staged) => {
+                    let within = |folder| self.folders.within(folder, message.place, &message.name);
+                    (&staged.root, within(first), within(folder))
+                }
+                Kind::Through { tmp, waiting, .. } => {
+                    let from = OsString::from_vec(message.base.clone());
+                    let mut base = from.clone();
+                    base.push(format!(",{}", n + 1));
+                    let (name, place) = (message.name.clone(), message.place);
+                    // What waits last is published first.
+                    let counts = n + 1 == further.len();
+                    let waiting_too = Waiting { base: base.clone(), name, place, folder, counts };
+                    // Before it is there: it goes however this ends.
+                    waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(waiting_too);
+                    (tmp, from, base)
+                }
+            };
+            let linked = {
+                let _one_at_a_time = self.creating.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                dir.try_link(&from, dir, &to)?
+            };
+            match linked {
+                Some(true) => {}
+                Some(false) => {
+                    let taken = io::ErrorKind::AlreadyExists.into();
+                    return Err(Error::io("link", dir.path().join(&to))(taken));
+                }
+                None => self.write_file(message, dir.create_file(&to, self.ownership.file_mode())?)?,
+            }
+        }
         Ok(())
     }
 
@@ -491,7 +620,10 @@ impl Filling {
                 None => self.new.sync_fs(),
             },
             Fsync::Batch | Fsync::Each => match &self.kind {
-                Kind::Staged(_) => self.new.sync().and_then(|()| self.cur.sync()),
+                Kind::Staged(staged) => {
+                    self.folders.sync(&staged.root)?;
+                    self.new.sync().and_then(|()| self.cur.sync())
+                }
                 Kind::Through { tmp, .. } => tmp.sync(),
             },
         }
@@ -530,21 +662,35 @@ impl Filling {
         self.together.as_deref().filter(|_| self.fsync == Fsync::Batch && self.one_flush)
     }
 
-    fn create(&self, batch: &[Incoming<'_>]) -> Result<Vec<OwnedFd>> {
+    fn create(&self, batch: &[Incoming<'_>]) -> Result<Vec<Option<OwnedFd>>> {
         let _one_at_a_time = self.creating.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         match &self.kind {
-            Kind::Staged(_) => batch
-                .iter()
-                .map(|m| self.place(m.place).create_file(&m.name, self.ownership.file_mode()))
-                .collect(),
-            Kind::Through { tmp, waiting, .. } => {
+            Kind::Staged(staged) => {
+                let create = |m: &Incoming<'_>| match m.folders[0] {
+                    0 => self.place(m.place).create_file(&m.name, self.ownership.file_mode()),
+                    folder => {
+                        let name = self.folders.within(folder, m.place, &m.name);
+                        staged.root.create_file(&name, self.ownership.file_mode())
+                    }
+                };
+                batch.iter().map(|m| create(m).map(Some)).collect()
+            }
+            Kind::Through { tmp, waiting, made, .. } => {
                 let mut waiting = waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
                 batch
                     .iter()
                     .map(|m| {
                         let base = OsString::from_vec(m.base.clone());
-                        let file = tmp.create_file(&base, self.ownership.file_mode())?;
-                        waiting.push(Waiting { base, name: m.name.clone(), place: m.place });
+                        let linked = match m.there {
+                            Some(there) => made.root.try_link(there.as_os_str(), tmp, &base)?,
+                            None => None,
+                        };
+                        let file = match linked {
+                            Some(true) => None,
+                            _ => Some(tmp.create_file(&base, self.ownership.file_mode())?),
+                        };
+                        let (name, place, folder) = (m.name.clone(), m.place, m.folders[0]);
+                        waiting.push(Waiting { base, name, place, folder, counts: m.folders.len() == 1 });
                         Ok(file)
                     })
                     .collect()
@@ -561,7 +707,10 @@ impl Filling {
 
     fn path_of(&self, message: &Incoming<'_>) -> PathBuf {
         match &self.kind {
-            Kind::Staged(_) => self.place(message.place).path().join(&message.name),
+            Kind::Staged(staged) => match message.folders[0] {
+                0 => self.place(message.place).path().join(&message.name),
+                folder => staged.root.path().join(self.folders.within(folder, message.place, &message.name)),
+            },
             Kind::Through { tmp, .. } => tmp.path().join(OsStr::from_bytes(&message.base)),
         }
     }
@@ -589,11 +738,17 @@ impl Filling {
             }
             Kind::Through { tmp, waiting, made, .. } => {
                 let waiting = waiting.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
+                made.make_folders(&self.folders, flush)?;
                 made.names.clear();
-                while let Some(message) = waiting.last() {
-                    let to = match message.place {
-                        Place::New => &self.new,
-                        Place::Cur => &self.cur,
+                made.folders.clear();
+                while let Some(message) = waiting.last_mut() {
+                    let to = match (message.folder, message.place) {
+                        (0, Place::New) => &self.new,
+                        (0, Place::Cur) => &self.cur,
+                        (folder, place) => {
+                            message.name = self.folders.within(folder, place, &message.name);
+                            &made.root
+                        }
                     };
                     if !tmp.publish(&message.base, to, &message.name)? {
                         return Err(Error::Destination {
@@ -601,12 +756,13 @@ impl Filling {
                             reason: "appeared while we were writing; run the same command again".into(),
                         });
                     }
+                    *published += u64::from(message.counts);
                     waiting.pop();
-                    *published += 1;
                 }
                 if let Some(together) = group {
                     together.flush(&self.new)?;
                 } else if flush {
+                    self.folders.sync(&made.root)?;
                     self.new.sync()?;
                     self.cur.sync()?;
                     made.root.sync()?;
@@ -630,7 +786,47 @@ impl Drop for Filling {
     }
 }
 
+impl Folders {
+    /// The directories of those that get messages.
+    fn directories(&self) -> impl Iterator<Item = &OsString> {
+        self.needed.iter().map(|&folder| &self.directories[folder as usize])
+    }
+
+    /// The name of a message, relative to the Maildir.
+    fn within(&self, folder: u32, place: Place, name: &OsStr) -> OsString {
+        let directory = Path::new(&self.directories[folder as usize]);
+        directory.join(place.dir()).join(name).into_os_string()
+    }
+
+    /// Brings the names in those that get messages to stable storage.
+    fn sync(&self, root: &Dir) -> Result<()> {
+        for directory in self.directories() {
+            let folder = root.open_child(directory)?;
+            for name in ["tmp", "new", "cur"] {
+                folder.open_child(OsStr::new(name))?.sync()?;
+            }
+            folder.sync()?;
+        }
+        Ok(())
+    }
+}
+
 impl MadeDirs {
+    /// Makes the folders that are missing.
+    fn make_folders(&mut self, folders: &Folders, flush: bool) -> Result<()> {
+        for directory in folders.directories() {
+            let (folder, made) = self.root.open_or_create_dir(directory, DIR_MODE)?;
+            if made {
+                self.folders.push(directory.clone());
+            }
+            make::complete(&folder, true, (DIR_MODE, FILE_MODE))?;
+            if flush {
+                folder.sync()?;
+            }
+        }
+        if flush && !folders.needed.is_empty() { self.root.sync() } else { Ok(()) }
+    }
+
     fn open_or_make(&mut self, name: &'static str) -> Result<Dir> {
         let (dir, made) = self.root.open_or_create_dir(OsStr::new(name), self.ownership.dir_mode())?;
         if made {
@@ -645,6 +841,18 @@ impl MadeDirs {
 
 impl Drop for MadeDirs {
     fn drop(&mut self) {
+        for folder in &self.folders {
+            let within = |name: &str| Path::new(folder).join(name).into_os_string();
+            let stays = |name: &str| {
+                let name = within(name);
+                self.root.exists(&name).unwrap_or(true) && self.root.remove_empty(&name).is_err()
+            };
+            // Somebody may have put mail there meanwhile.
+            if !["cur", "new", "tmp"].into_iter().any(stays) {
+                let _ = self.root.unlink(&within("maildirfolder"));
+                let _ = self.root.remove_empty(folder);
+            }
+        }
         for name in &self.names {
             // Somebody may have put mail there meanwhile: only an empty one goes.
             let _ = self.root.remove_empty(OsStr::new(name));
@@ -726,7 +934,7 @@ pub fn flush_name(path: &Path) -> Result<()> {
 }
 
 /// A dot directory inside a Maildir is a Maildir++ folder, which carries an empty `maildirfolder`.
-pub(super) fn is_maildirpp_subfolder(path: &Path) -> bool {
+pub fn is_maildirpp_subfolder(path: &Path) -> bool {
     let dotted = path.file_name().is_some_and(|n| n.as_bytes().starts_with(b"."));
     dotted && parent_of(path).join("cur").is_dir() && parent_of(path).join("new").is_dir()
 }

@@ -171,6 +171,8 @@ impl Said {
                 Some(System::Starred) => self.status.flags |= Flags::FLAGGED,
                 Some(System::Draft) => self.status.flags |= Flags::DRAFT,
                 Some(System::Trash) => self.status.flags |= Flags::TRASHED,
+                // As a folder it says that by itself.
+                Some(System::Spam) if matches!(labels, Labels::Folders | Labels::First) => {}
                 Some(System::Spam) => self.keywords.push(JUNK.into()),
                 Some(_) => {}
                 None if labels == Labels::Keywords => self.keywords.push(label),

@@ -65,7 +65,8 @@ pub struct Verdict {
     pub folders: u64,
     /// Bytes of this side: of mboxes all, of Maildirs those of their messages.
     pub bytes: u64,
-    /// Messages of this side.
+    /// Messages of this side. One that lies in several folders of a Maildir is one, unless the other side has
+    /// it as often.
     pub here: u64,
     /// Messages of the other one.
     pub there: u64,
@@ -91,6 +92,8 @@ pub struct Verdict {
     pub dates: u64,
     /// Pairs whose fields that readers rewrite differ.
     pub fields: u64,
+    /// Files of messages that lie in several folders and were counted once, on both sides together.
+    pub links: u64,
     /// Pseudo messages left out, on both sides together.
     pub pseudo: u64,
     /// Messages marked as deleted that are left out, on both sides together.
@@ -164,6 +167,9 @@ impl Verdict {
         }
         if self.extra > 0 {
             text += &format!("; {there} has {} more", grouped(self.extra));
+        }
+        if self.links > 0 {
+            text += &format!("; {} more files are the same ones in further folders", grouped(self.links));
         }
         for (count, what) in [(self.flags, "flags"), (self.dates, "dates"), (self.fields, "rewritten fields")]
         {
@@ -289,6 +295,11 @@ impl Sides<'_> {
                 }
             },
         );
+        let further = self.here.leave_out_links(&mut unpaired.here, &digests);
+        let further_there = self.there.leave_out_links(&mut unpaired.there, &other_digests);
+        verdict.here -= further;
+        verdict.there -= further_there;
+        verdict.links += further + further_there;
         drop((digests, other_digests));
         let marks = BothMarks { here, there };
         let (ours, theirs) =

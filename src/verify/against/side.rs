@@ -1,6 +1,7 @@
 //! One side of a comparison: its messages in one row, whatever they lie in, looked at and read again.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
@@ -62,7 +63,10 @@ enum Lies<'a> {
         skipped: usize,
     },
     InMaildir {
+        /// Of the Maildir, or of the folder.
         path: &'a Path,
+        /// Of the Maildir that it is, or a folder of.
+        root: &'a Path,
         entries: Vec<Entry>,
         /// Of all files.
         bytes: u64,
@@ -131,6 +135,7 @@ impl<'a> Side<'a> {
     /// [`Error::NotAMailbox`] for a directory without cur/ and new/, [`Error::Io`].
     pub fn of(mailboxes: &[Mailbox<'a>]) -> Result<Side<'a>> {
         let (mut parts, mut first) = (Vec::with_capacity(mailboxes.len()), 0);
+        let mut root: Option<&Path> = None;
         for mailbox in mailboxes {
             let (lies, len) = match *mailbox {
                 Mailbox::Mbox { source, mbox } => {
@@ -140,9 +145,14 @@ impl<'a> Side<'a> {
                 Mailbox::Maildir(path) => {
                     let (entries, bytes) = list(path)?;
                     let len = entries.len();
-                    (Lies::InMaildir { path, entries, bytes, keywords: Names::read(path)? }, len)
+                    // Its folders come behind it.
+                    let root = root.filter(|root| path.starts_with(root)).unwrap_or(path);
+                    (Lies::InMaildir { path, root, entries, bytes, keywords: Names::read(path)? }, len)
                 }
             };
+            if let Lies::InMaildir { root: of_this, .. } = lies {
+                root = Some(of_this);
+            }
             parts.push(Part { first, len, lies });
             first += len;
         }
@@ -207,6 +217,38 @@ impl<'a> Side<'a> {
             marks[part.first..].iter_mut().zip(dates).for_each(|(marks, date)| marks.date = date);
         }
         Ok((digests, marks))
+    }
+
+    /// Leaves those of `messages` out that are there already, in another folder of their Maildir: under the same
+    /// base name and with the same content. That is how a message lies in several folders. Says how many.
+    pub fn leave_out_links(&self, messages: &mut Vec<usize>, digests: &[Digest]) -> u64 {
+        let key = |n: usize| match &self.part(n).lies {
+            Lies::InMaildir { root, path, entries, .. } => {
+                let base = entries[n - self.part(n).first].parsed().base;
+                Some(((*root, base, digests[n]), *path))
+            }
+            Lies::InMbox { .. } => None,
+        };
+        messages.sort_unstable();
+        // Where each of them lies otherwise, if it does.
+        let mut elsewhere: HashMap<_, Option<&Path>> =
+            messages.iter().filter_map(|&n| Some((key(n)?.0, None))).collect();
+        if elsewhere.is_empty() {
+            return 0;
+        }
+        let is_in_question = |n: &usize| messages.binary_search(n).is_ok();
+        for (key, path) in (0..self.len()).filter(|n| !is_in_question(n)).filter_map(key) {
+            elsewhere.entry(key).and_modify(|at| *at = Some(path));
+        }
+        let before = messages.len();
+        messages.retain(|&n| {
+            let Some((key, path)) = key(n) else { return true };
+            let at = elsewhere.entry(key).or_default();
+            let is_link = at.is_some_and(|at| at != path);
+            *at = at.or(Some(path));
+            !is_link
+        });
+        (before - messages.len()) as u64
     }
 
     /// Reads a message again.

@@ -1,0 +1,281 @@
+//! Which folders a message of a Takeout goes to, by its X-Gmail-Labels.
+//!
+//! The labels of Gmail itself name the folders that every mailbox has, or say something else and name none;
+//! each other one is a folder, and `A/B` is B in A. A message without the field is none of Gmail's and goes
+//! into the Maildir itself. One that no label puts anywhere goes to the archive, which is where Gmail has it:
+//! its "Archived" says that it is not in the inbox, and is no folder beside others.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::manifest::Message;
+use crate::mailbox::mbox::gmail::{self, System};
+use crate::mailbox::mbox::status::Labels;
+use crate::mailbox::tree::folder::{self, Folder as TreeFolder, Layout};
+use crate::mailbox::tree::naming::{self, Named};
+use crate::mailbox::{escaped, shown};
+
+/// Whether labels are folders.
+pub fn are_folders(labels: Labels) -> bool {
+    matches!(labels, Labels::Folders | Labels::First)
+}
+
+/// A folder by its number in [`Folders`]; 0 is the Maildir itself.
+pub type Folder = u32;
+
+/// The folders that the messages of a run go to.
+#[derive(Debug)]
+pub struct Folders {
+    /// What names them.
+    pub labels: Labels,
+    /// The levels of each, none for the Maildir itself.
+    levels: Vec<Vec<String>>,
+    numbers: HashMap<Vec<String>, Folder>,
+    /// Those of a field that was read before: there are many messages and few different fields.
+    of_field: HashMap<Box<[u8]>, Vec<Folder>>,
+    /// Labels that are not the names of their folders.
+    renamed: HashMap<Folder, String>,
+    findings: Vec<Finding>,
+}
+
+impl Default for Folders {
+    fn default() -> Folders {
+        Folders::of(Labels::default())
+    }
+}
+
+impl Folders {
+    /// The Maildir itself, and no other yet.
+    pub fn of(labels: Labels) -> Folders {
+        Folders {
+            labels,
+            levels: vec![Vec::new()],
+            numbers: HashMap::from([(Vec::new(), 0)]),
+            of_field: HashMap::new(),
+            renamed: HashMap::new(),
+            findings: Vec::new(),
+        }
+    }
+
+    /// The number of a folder.
+    pub fn number(&mut self, levels: Vec<String>) -> Folder {
+        let Folders { levels: all, numbers, .. } = self;
+        *numbers.entry(levels).or_insert_with_key(|levels| {
+            all.push(levels.clone());
+            all.len() as Folder - 1
+        })
+    }
+
+    /// The levels of a folder.
+    pub fn levels(&self, folder: Folder) -> &[String] {
+        &self.levels[folder as usize]
+    }
+
+    /// How many they are, the Maildir itself among them.
+    pub fn count(&self) -> usize {
+        self.levels.len()
+    }
+
+    /// The directory of each folder, relative to the Maildir; empty for the Maildir itself.
+    pub fn directories(&self) -> Vec<OsString> {
+        self.levels.iter().map(|levels| directory(levels).into()).collect()
+    }
+
+    /// The folders of a message with this value of X-Gmail-Labels, the one of its file first.
+    pub fn of_labels(&mut self, value: &[u8]) -> Vec<Folder> {
+        if let Some(folders) = self.of_field.get(value) {
+            return folders.clone();
+        }
+        let labels = gmail::labels(value);
+        let systems: Vec<System> = labels.iter().filter_map(|label| gmail::system(label)).collect();
+        let mut folders = Vec::new();
+        let own = labels.iter().filter(|label| gmail::system(label).is_none());
+        let named = match self.labels {
+            Labels::First => own.take(1).collect::<Vec<_>>(),
+            _ => own.collect(),
+        };
+        let named: Vec<Folder> = named.into_iter().map(|label| self.of_label(label)).collect();
+        let standard = STANDARD.iter().filter(|(system, _)| systems.contains(system));
+        if self.labels == Labels::Folders || named.is_empty() {
+            folders.extend(standard.map(|(_, levels)| self.number(owned(levels))));
+        }
+        folders.extend(named);
+        if folders.is_empty() {
+            folders.push(self.number(owned(ARCHIVE)));
+        }
+        if self.labels == Labels::First {
+            folders.truncate(1);
+        }
+        let mut seen = std::collections::HashSet::new();
+        folders.retain(|&folder| seen.insert(folder));
+        self.of_field.insert(value.into(), folders.clone());
+        folders
+    }
+
+    fn of_label(&mut self, label: &str) -> Folder {
+        let (levels, why) = levels_of(label);
+        let directory = directory(&levels);
+        let folder = self.number(levels);
+        let has_escapes = directory.as_os_str().as_bytes().contains(&b'\\');
+        let why = why.or(has_escapes.then_some("Maildir++ cannot say all of its name"));
+        let why = why.or((self.name(folder) != label).then_some("INBOX is INBOX in any case"));
+        if let Some(why) = why.filter(|_| self.renamed.insert(folder, label.to_owned()).is_none()) {
+            let message =
+                format!("the label {} is the folder {}: {why}", escaped(label.as_bytes()), shown(&directory));
+            self.findings.push(Finding::new(Code::FolderRenamed, message));
+        }
+        folder
+    }
+
+    /// What a person is told of folders that have other names than their labels, each once.
+    pub fn findings(&mut self) -> Vec<Finding> {
+        std::mem::take(&mut self.findings)
+    }
+
+    /// The directory of a folder that is not called as its label is.
+    pub fn renamed(&self, folder: Folder) -> Option<PathBuf> {
+        self.renamed.get(&folder).map(|_| directory(self.levels(folder)))
+    }
+
+    /// The name of a folder for people.
+    pub fn name(&self, folder: Folder) -> String {
+        name(self.levels(folder))
+    }
+}
+
+/// The names of the folders that a manifest has a message in, for people.
+pub fn names(message: &Message) -> impl Iterator<Item = String> {
+    let inbox = message.folders.is_empty().then(|| name(&[]));
+    inbox.into_iter().chain(message.folders.iter().map(|levels| name(levels)))
+}
+
+fn name(levels: &[String]) -> String {
+    match levels {
+        [] => "INBOX".to_owned(),
+        levels => levels.join("/"),
+    }
+}
+
+fn owned(levels: &[&str]) -> Vec<String> {
+    levels.iter().map(|&level| level.to_owned()).collect()
+}
+
+/// The folders of Gmail's own labels, in the order in which the first one counts: what was thrown away stays
+/// there, a draft is no mail yet, and what one wrote to oneself is to be read.
+const STANDARD: [(System, &[&str]); 6] = [
+    (System::Trash, &["Trash"]),
+    (System::Spam, &["Junk"]),
+    (System::Draft, &["Drafts"]),
+    (System::Inbox, &[]),
+    (System::Sent, &["Sent"]),
+    (System::Chat, &["Chats"]),
+];
+/// Where a message is that no label puts anywhere.
+const ARCHIVE: &[&str] = &["Archive"];
+
+/// The levels of the folder of a label, and why they are not its own. A level without a name is none: such a
+/// label is one level, slashes and all.
+fn levels_of(label: &str) -> (Vec<String>, Option<&'static str>) {
+    let mut levels: Vec<Vec<u8>> = label.split('/').map(|level| level.as_bytes().to_vec()).collect();
+    if levels.iter().any(Vec::is_empty) {
+        levels = vec![label.as_bytes().to_vec()];
+    }
+    let mut named = naming::name(&[TreeFolder(levels)], Layout::MaildirPlusPlus);
+    let Some(Named { folder, renamed, .. }) = named.pop() else { return (Vec::new(), None) };
+    // What is cut is cut between characters.
+    let levels = folder.0.into_iter().map(|level| String::from_utf8_lossy(&level).into_owned());
+    (levels.collect(), renamed)
+}
+
+/// The directory of a folder in its Maildir; empty for the Maildir itself.
+pub fn directory(levels: &[String]) -> PathBuf {
+    let levels: Vec<Vec<u8>> = levels.iter().map(|level| level.as_bytes().to_vec()).collect();
+    Layout::MaildirPlusPlus.path(&levels)
+}
+
+/// The levels of the folder in this directory; None for one that no label names.
+pub fn levels(directory: &[u8]) -> Option<Vec<String>> {
+    folder::of_maildirpp(directory).into_iter().map(|level| String::from_utf8(level).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn folders_of(labels: Labels, value: &str) -> Vec<String> {
+        let mut folders = Folders::of(labels);
+        folders.of_labels(value.as_bytes()).into_iter().map(|folder| folders.name(folder)).collect()
+    }
+
+    #[test]
+    fn each_label_puts_a_message_where_the_manual_says() {
+        for (labels, all, first) in [
+            ("Inbox,Unread", &["INBOX"][..], "INBOX"),
+            ("Inbox,Important,Opened,Category Updates", &["INBOX"], "INBOX"),
+            ("Sent", &["Sent"], "Sent"),
+            ("Drafts", &["Drafts"], "Drafts"),
+            ("Trash,Unread", &["Trash"], "Trash"),
+            ("Spam", &["Junk"], "Junk"),
+            ("Chat", &["Chats"], "Chats"),
+            ("Archived", &["Archive"], "Archive"),
+            ("Starred,Opened", &["Archive"], "Archive"),
+            ("", &["Archive"], "Archive"),
+            ("Inbox,Sent", &["INBOX", "Sent"], "INBOX"),
+            ("Inbox,Trash", &["Trash", "INBOX"], "Trash"),
+            ("Inbox,Work", &["INBOX", "Work"], "Work"),
+            ("Work,Inbox,Home", &["INBOX", "Work", "Home"], "Work"),
+            ("Archived,Lists/qmail,Work", &["Lists/qmail", "Work"], "Lists/qmail"),
+            ("Work,Work", &["Work"], "Work"),
+            ("\"Work, urgent\",Archive", &["Work, urgent", "Archive"], "Work, urgent"),
+            ("=?UTF-8?Q?Entw=C3=BCrfe,B=C3=BCro/M=C3=BCnchen?=", &["Drafts", "Büro/München"], "Büro/München"),
+        ] {
+            assert_eq!(folders_of(Labels::Folders, labels), all, "{labels}");
+            assert_eq!(folders_of(Labels::First, labels), [first], "{labels}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_no_folder_can_have_is_replaced_and_told_once() {
+        for (label, at) in [
+            ("Lists/qmail", ".Lists.qmail"),
+            ("v1.0", r".v1\2e0"),
+            (r"a\2e", r".a\5c2e"),
+            ("a\tb", r".a\09b"),
+            ("a//b", r".a\2f\2fb"),
+            ("Inbox/old", ".INBOX.old"),
+            ("..", r".\2e\2e"),
+        ] {
+            let (levels, _) = levels_of(label);
+            assert_eq!(directory(&levels).to_str(), Some(at));
+            assert_eq!(super::levels(at.as_bytes()), Some(levels));
+            let mut folders = Folders::of(Labels::Folders);
+            let number = folders.of_label(label);
+            assert_eq!(folders.of_label(label), number);
+            let found = folders.findings();
+            assert_eq!(found.len(), usize::from(label != "Lists/qmail"), "{found:?}");
+        }
+        let long = ["ä".repeat(200), "x".repeat(300), ["level"; 80].join("/")];
+        for label in long {
+            let at = directory(&levels_of(&label).0);
+            assert!(at.as_os_str().len() <= 255, "{at:?}");
+            assert_ne!(at, directory(&levels_of(&(label + "2")).0), "the hash tells them apart");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_label_can_be_read_from_the_folders_name(label in prop_oneof![r"[a-f2\\_./ä]{1,12}", "\\PC{1,20}", any::<String>()]) {
+            let (named, why) = levels_of(&label);
+            prop_assume!(why.is_none() && !named.is_empty());
+            let at = directory(&named);
+            prop_assert_eq!(at.components().count(), 1);
+            let levels = levels(at.as_os_str().as_bytes());
+            prop_assert_eq!(levels.map(|levels| levels.join("/")), Some(label));
+        }
+    }
+}

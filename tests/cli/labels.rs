@@ -1,0 +1,476 @@
+//! A Takeout, whose labels are folders.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::support::*;
+
+const FOLDERS: &str = "--labels=folders";
+const FIRST: &str = "--labels=first";
+
+/// A message with these labels; the empty word is no field.
+fn labelled(n: u32, labels: &str) -> String {
+    let field = if labels.is_empty() { String::new() } else { format!("X-Gmail-Labels: {labels}\n") };
+    mail_with(n, &field) + "\n"
+}
+
+fn takeout(labels: &[&str]) -> String {
+    (0..).zip(labels).map(|(n, labels)| labelled(n, labels)).collect()
+}
+
+/// By folder, the Maildir itself being "": the numbers of its messages.
+fn numbers(maildir: &Path) -> BTreeMap<String, Vec<u32>> {
+    let folders = names(maildir).into_iter().filter(|name| name.starts_with('.'));
+    let mut all = BTreeMap::new();
+    for folder in [String::new()].into_iter().chain(folders) {
+        let mut numbers: Vec<u32> = messages(&maildir.join(&folder))
+            .iter()
+            .map(|m| m.subject().strip_prefix("number ").unwrap().parse().unwrap())
+            .collect();
+        numbers.sort();
+        all.insert(folder, numbers);
+    }
+    all
+}
+
+fn expected(folders: &[(&str, &[u32])]) -> BTreeMap<String, Vec<u32>> {
+    folders.iter().map(|(folder, numbers)| ((*folder).to_owned(), numbers.to_vec())).collect()
+}
+
+/// The files of a message in all folders.
+fn files(maildir: &Path, n: u32) -> Vec<Message> {
+    let folders = numbers(maildir).into_iter().filter(|(_, numbers)| numbers.contains(&n));
+    let all = folders.flat_map(|(folder, _)| messages(&maildir.join(folder)));
+    all.filter(|m| m.subject() == format!("number {n}")).collect()
+}
+
+fn verify(args: &[&str], paths: &[&Path]) -> Run {
+    let mut command = mailferry(["verify", "--json"]);
+    command.args(args).args(paths);
+    run(command)
+}
+
+const LABELS: [&str; 10] = [
+    "Inbox,Unread",
+    "Inbox,Work,Opened",
+    "Sent,Important",
+    "Archived,Starred",
+    "Archived,Lists/qmail,Work",
+    "=?UTF-8?Q?B=C3=BCro/M=C3=BCnchen,\"Work,_urgent\"?=",
+    "Trash,Unread",
+    "Spam,Category Promotions",
+    "Drafts",
+    "",
+];
+
+#[test]
+fn each_label_of_a_takeout_is_a_folder_with_its_messages() {
+    for existing in [false, true] {
+        let ground = Ground::new();
+        if existing {
+            for name in ["cur", "new", "tmp"] {
+                let path = ground.maildir().join(name);
+                fs::create_dir_all(&path).unwrap();
+                fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
+            }
+        }
+        let source = ground.file("takeout.mbox", takeout(&LABELS));
+        let summary = ground.try_convert(&[FOLDERS], &[&source]).exits(0).summary();
+        let want = expected(&[
+            ("", &[0, 1, 9]),
+            (".Archive", &[3]),
+            (".B&APw-ro.M&APw-nchen", &[5]),
+            (".Drafts", &[8]),
+            (".Junk", &[7]),
+            (".Lists.qmail", &[4]),
+            (".Sent", &[2]),
+            (".Trash", &[6]),
+            (".Work", &[1, 4]),
+            (".Work, urgent", &[5]),
+        ]);
+        assert_eq!(numbers(&ground.maildir()), want);
+        assert_eq!([count(&summary, "written"), count(&summary, "links")], [10, 3]);
+        assert_eq!(count(&summary, "folders"), 10);
+        let by_folder = json!({
+            "INBOX": 3, "Archive": 1, "Büro/München": 1, "Drafts": 1, "Junk": 1, "Lists/qmail": 1, "Sent": 1,
+            "Trash": 1, "Work": 2, "Work, urgent": 1,
+        });
+        assert_eq!(summary["written_by_folder"], by_folder);
+        for (n, flags) in [(0, ""), (1, "S"), (3, "FS"), (6, "T"), (8, "DS")] {
+            for file in files(&ground.maildir(), n) {
+                assert_eq!((file.place, file.flags.as_deref()), ("cur", Some(flags)), "number {n}");
+            }
+        }
+        for n in 0..10 {
+            let files = files(&ground.maildir(), n);
+            let same: BTreeSet<_> = files.iter().map(|f| (&f.name, f.meta.ino(), f.meta.nlink())).collect();
+            assert_eq!(same.len(), 1, "one file with several names");
+            assert_eq!(files[0].meta.nlink(), files.len() as u64);
+        }
+        let folder = ground.maildir().join(".Lists.qmail");
+        assert_eq!(names(&folder), ["cur", "maildirfolder", "new", "tmp"]);
+        assert!(fs::metadata(folder.join("maildirfolder")).unwrap().len() == 0);
+        assert_eq!(fs::metadata(folder.join("cur")).unwrap().mode() & 0o777, 0o700);
+        ground.comes_back(&source);
+
+        let proof = verify(&["--strict"], &[&ground.maildir()]).exits(0);
+        let verdict = proof.json().pop().unwrap()["verdict"].as_str().unwrap().to_owned();
+        assert!(verdict.starts_with("10 of 10 messages"), "{verdict}");
+        for (one, other) in [(&source, &ground.maildir()), (&ground.maildir(), &source)] {
+            let run = verify(&["--against", other.to_str().unwrap()], &[one]).exits(0);
+            let verdict = run.json().pop().unwrap()["verdict"].as_str().unwrap().to_owned();
+            assert!(verdict.starts_with("10 of 10 messages"), "{verdict}");
+            assert!(verdict.contains("3 more files are the same ones in further folders"), "{verdict}");
+        }
+        let lying = tree(ground.scratch.path());
+        assert_eq!(ground.convert(&[FOLDERS], &[&source]), [0, 10, 0]);
+        assert!(tree(ground.scratch.path()) == lying, "the same command again touches nothing");
+    }
+}
+
+#[test]
+fn the_first_label_alone_is_the_folder_if_that_is_asked_for() {
+    let ground = Ground::new();
+    let source = ground.file("takeout.mbox", takeout(&LABELS));
+    let summary = ground.try_convert(&[FIRST], &[&source]).exits(0).summary();
+    let want = expected(&[
+        ("", &[0, 9]),
+        (".Archive", &[3]),
+        (".B&APw-ro.M&APw-nchen", &[5]),
+        (".Drafts", &[8]),
+        (".Junk", &[7]),
+        (".Lists.qmail", &[4]),
+        (".Sent", &[2]),
+        (".Trash", &[6]),
+        (".Work", &[1]),
+    ]);
+    assert_eq!(numbers(&ground.maildir()), want);
+    assert_eq!([count(&summary, "written"), count(&summary, "links")], [10, 0]);
+    ground.comes_back(&source);
+    assert_eq!(ground.convert(&[FIRST], &[&source]), [0, 10, 0]);
+    verify(&["--strict"], &[&ground.maildir()]).exits(0);
+}
+
+#[test]
+fn without_the_option_labels_make_no_folders() {
+    let ground = Ground::new();
+    let source = ground.file("takeout.mbox", takeout(&LABELS));
+    let summary = ground.try_convert(&["--labels=ignore"], &[&source]).exits(0).summary();
+    assert_eq!(numbers(&ground.maildir()).len(), 1);
+    assert_eq!((count(&summary, "folders"), summary["written_by_folder"].clone()), (1, json!({"INBOX": 10})));
+    assert!(!fs::read_to_string(ground.manifest()).unwrap().contains("\"folders\""));
+}
+
+#[test]
+fn a_dry_run_names_the_folders_and_makes_none() {
+    let ground = Ground::new();
+    let source = ground.file("takeout.mbox", takeout(&["Inbox,Work", "Work/v1.0", "Work"]));
+    let mut command = mailferry(["convert", "-n", FOLDERS]);
+    let run = run({
+        command.args([&source, &ground.maildir()]);
+        command
+    })
+    .exits(0);
+    for line in ["INBOX: 1 message", "Work: 2 messages", r"Work/v1.0 (in .Work.v1\2e0): 1 message"] {
+        assert!(run.text().lines().any(|l| l == line), "{line:?} is not in {}", run.text());
+    }
+    let told = "3 messages found, 3 would be written, 1 link in further folders; every byte of ";
+    assert!(run.last_line().starts_with(told), "{}", run.last_line());
+    assert_eq!(names(ground.scratch.path()), ["takeout.mbox"]);
+}
+
+#[test]
+fn a_label_that_no_folder_can_be_called_by_is_told_of_and_can_be_read_from_the_name() {
+    let ground = Ground::new();
+    let long = "long ".repeat(80);
+    let source = ground.file("takeout.mbox", takeout(&["v1.0", r"a..b/\41", &long]));
+    let run = ground.try_convert(&[FOLDERS], &[&source]).exits(0);
+    let renamed: Vec<String> = run
+        .findings()
+        .iter()
+        .filter(|f| f["code"] == "folder-renamed")
+        .map(|f| f["message"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(renamed.len(), 3, "{renamed:?}");
+    let told = r"the label a..b/\41 is the folder .a\2e\2eb.\5c41: ";
+    assert!(renamed[1].starts_with(told), "{renamed:?}");
+    let folders: Vec<String> = numbers(&ground.maildir()).into_keys().collect();
+    assert_eq!(folders[..2], ["", r".a\2e\2eb.\5c41"]);
+    assert!(folders[2].starts_with(".long long ") && folders[2].len() <= 255, "{folders:?}");
+    assert_eq!(folders[3], r".v1\2e0");
+    verify(&["--strict"], &[&ground.maildir()]).exits(0);
+    ground.comes_back(&source);
+}
+
+#[test]
+fn what_its_user_takes_from_a_folder_does_not_come_back_there_when_the_takeout_grows() {
+    let ground = Ground::new();
+    let source = ground.file("takeout.mbox", takeout(&["Inbox,Work", "Work,Home", "Work,Home"]));
+    ground.convert(&[FOLDERS], &[&source]);
+    let maildir = ground.maildir();
+    let in_work = |n: u32| {
+        let mut files = files(&maildir, n).into_iter().filter(|f| f.path.starts_with(maildir.join(".Work")));
+        files.next().unwrap().path
+    };
+    fs::remove_file(in_work(0)).unwrap();
+    fs::remove_file(in_work(1)).unwrap();
+    files(&maildir, 2).iter().for_each(|file| fs::remove_file(&file.path).unwrap());
+    let want = expected(&[("", &[0]), (".Home", &[1]), (".Work", &[])]);
+    assert_eq!(numbers(&maildir), want);
+    assert_eq!(ground.convert(&[FOLDERS], &[&source]), [0, 3, 0]);
+    assert_eq!(numbers(&maildir), want);
+
+    ground.file("takeout.mbox", takeout(&["Inbox,Work", "Work,Home", "Work,Home", "Work,New", "Inbox"]));
+    assert_eq!(ground.convert(&[FOLDERS], &[&source]), [2, 3, 0]);
+    let want = expected(&[("", &[0, 4]), (".Home", &[1]), (".New", &[3]), (".Work", &[3])]);
+    assert_eq!(numbers(&maildir), want);
+    // The manifest still says where each was put.
+    let told = verify(&[], &[&maildir]).exits(1);
+    let codes: Vec<_> = told.findings().iter().map(|f| f["code"].as_str().unwrap().to_owned()).collect();
+    let count = |code: &str| codes.iter().filter(|c| *c == code).count();
+    assert_eq!((count("message-moved"), count("message-gone")), (2, 1), "{codes:?}");
+    // As long as it is in one folder it comes back.
+    let name = ground.try_exact(&[]).exits(3).findings();
+    assert_eq!(name.iter().filter(|f| f["code"] == "message-gone").count(), 1);
+    ground.file("takeout.mbox", takeout(&["Inbox,Work", "Work,Home"]));
+    assert_eq!(ground.convert(&[FOLDERS], &[&source]), [0, 2, 0]);
+    ground.comes_back(&source);
+}
+
+/// Cuts the tail off a manifest: a run was killed when it had published some of its messages.
+fn open(manifest: &Path) {
+    let text = fs::read_to_string(manifest).unwrap();
+    let at = text.rfind("{\"closes\"").unwrap();
+    fs::write(manifest, &text[..at]).unwrap();
+}
+
+#[test]
+fn what_a_kill_left_in_one_folder_comes_into_the_others_too() {
+    let ground = Ground::new();
+    let source = ground.file("takeout.mbox", takeout(&["Inbox,Work,Home", "Work,Home", "Home"]));
+    ground.convert(&[FOLDERS], &[&source]);
+    let maildir = ground.maildir();
+    let undisturbed = mail_alike(&maildir);
+    for (n, gone) in [(0, 0..1), (0, 1..3), (1, 0..1), (1, 1..2), (1, 0..2)] {
+        open(&ground.manifest());
+        files(&maildir, n)[gone.clone()].iter().for_each(|file| fs::remove_file(&file.path).unwrap());
+        let summary = ground.try_convert(&[FOLDERS], &[&source]).exits(0).summary();
+        assert_eq!([count(&summary, "written"), count(&summary, "already_present")], [1, 2], "{n} {gone:?}");
+        assert!(mail_alike(&maildir) == undisturbed, "{n} {gone:?}");
+        let files = files(&maildir, n);
+        assert!(files.iter().all(|f| f.meta.nlink() == files.len() as u64), "{n} {gone:?}");
+        ground.comes_back(&source);
+    }
+    // A file that was flagged meanwhile is one all the same.
+    open(&ground.manifest());
+    let [inbox, home, _] = &files(&maildir, 0)[..] else { panic!() };
+    fs::rename(&inbox.path, inbox.path.with_file_name(format!("{}:2,FS", inbox.base()))).unwrap();
+    fs::remove_file(&home.path).unwrap();
+    assert_eq!(ground.convert(&[FOLDERS], &[&source]), [1, 2, 0]);
+    let flags: Vec<_> = files(&maildir, 0).into_iter().map(|f| f.flags.unwrap()).collect();
+    assert_eq!(flags, ["FS", "S", "S"]);
+}
+
+#[test]
+fn without_a_manifest_what_is_there_is_known_by_its_name_in_each_folder() {
+    let ground = Ground::new();
+    let source = ground.file("takeout.mbox", takeout(&["Inbox,Work", "Home", "Work"]));
+    let options = [FOLDERS, "--no-manifest"];
+    assert_eq!(ground.convert(&options, &[&source]), [3, 0, 0]);
+    let lying = mail_alike(&ground.maildir());
+    assert_eq!(ground.convert(&options, &[&source]), [0, 3, 0]);
+    fs::remove_file(&files(&ground.maildir(), 0)[1].path).unwrap();
+    assert_eq!(ground.convert(&options, &[&source]), [1, 2, 0]);
+    assert!(mail_alike(&ground.maildir()) == lying);
+}
+
+#[test]
+fn duplicates_are_known_whichever_folder_they_are_in() {
+    let ground = Ground::new();
+    let one = ground.file("one", takeout(&["Work,Home", "Inbox"]));
+    let two = ground.file("two", labelled(5, "Sent") + &takeout(&["Home", "Inbox"]));
+    ground.convert(&[FOLDERS], &[&one]);
+    assert_eq!(ground.convert(&[FOLDERS, "--dedupe=message-id"], &[&two]), [1, 0, 2]);
+    let want = expected(&[("", &[1]), (".Home", &[0]), (".Sent", &[5]), (".Work", &[0])]);
+    assert_eq!(numbers(&ground.maildir()), want);
+    ground.comes_back(&one);
+    ground.comes_back(&two);
+    verify(&["--strict"], &[&ground.maildir()]).exits(0);
+    assert_eq!(ground.convert(&[FOLDERS, "--dedupe=message-id"], &[&two]), [0, 3, 0]);
+}
+
+#[test]
+fn sources_with_and_without_labels_share_a_maildir() {
+    let ground = Ground::new();
+    let plain = ground.file("plain", (10..13).map(mail).map(|m| m + "\n").collect::<String>());
+    let source = ground.file("takeout.mbox", takeout(&["Inbox,Work", "Home"]));
+    ground.convert(&[], &[&plain]);
+    assert_eq!(ground.convert(&[FOLDERS], &[&plain, &source]), [2, 3, 0]);
+    let want = expected(&[("", &[0, 10, 11, 12]), (".Home", &[1]), (".Work", &[0])]);
+    assert_eq!(numbers(&ground.maildir()), want);
+    // What was put into folders stays there, also when later mail goes by other rules.
+    ground.file("takeout.mbox", takeout(&["Inbox,Work", "Home", "Work"]));
+    assert_eq!(ground.convert(&[], &[&source]), [1, 2, 0]);
+    let want = expected(&[("", &[0, 2, 10, 11, 12]), (".Home", &[1]), (".Work", &[0])]);
+    assert_eq!(numbers(&ground.maildir()), want);
+    ground.comes_back(&plain);
+    ground.comes_back(&source);
+    verify(&["--strict"], &[&ground.maildir()]).exits(0);
+}
+
+#[test]
+fn verify_names_what_became_of_a_message_in_any_of_its_folders() {
+    let labels = ["Inbox,Work", "Work,Home", "Home"];
+    type Case = (&'static str, fn(&Path), i32, &'static [&'static str]);
+    let cases: [Case; 6] = [
+        ("moved to another folder", |maildir| mv(maildir, 2, ".Home", ".Work"), 0, &["message-moved"]),
+        ("taken from one of two", |maildir| remove(maildir, 1, ".Home"), 0, &["message-moved"]),
+        ("moved from one of two to a third", |maildir| mv(maildir, 1, ".Home", ""), 0, &["message-moved"]),
+        ("gone from its only folder", |maildir| remove(maildir, 2, ".Home"), 1, &["message-gone"]),
+        (
+            "gone from both",
+            |maildir| {
+                remove(maildir, 1, ".Home");
+                remove(maildir, 1, ".Work");
+            },
+            1,
+            &["message-gone"],
+        ),
+        (
+            "changed in the second",
+            |maildir| {
+                let path = in_folder(maildir, 1, ".Work");
+                let text = fs::read_to_string(&path).unwrap().replace("text", "Text");
+                fs::remove_file(&path).unwrap();
+                fs::write(&path, text).unwrap();
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+                let time = fs::metadata(in_folder(maildir, 1, ".Home")).unwrap().modified().unwrap();
+                fs::File::options().append(true).open(&path).unwrap().set_modified(time).unwrap();
+            },
+            1,
+            &["message-changed"],
+        ),
+    ];
+    for (what, change, code, codes) in cases {
+        let ground = Ground::new();
+        let source = ground.file("takeout.mbox", takeout(&labels));
+        ground.convert(&[FOLDERS], &[&source]);
+        change(&ground.maildir());
+        let run = verify(&[], &[&ground.maildir()]).exits(code);
+        let found: Vec<String> = run.findings().iter().map(|f| f["code"].as_str().unwrap().into()).collect();
+        let found: Vec<&str> = found.iter().map(|c| &**c).filter(|c| *c != "source-compared").collect();
+        assert_eq!(found, codes, "{what}");
+    }
+}
+
+fn in_folder(maildir: &Path, n: u32, folder: &str) -> PathBuf {
+    let subject = format!("number {n}");
+    messages(&maildir.join(folder)).into_iter().find(|m| m.subject() == subject).unwrap().path
+}
+
+fn remove(maildir: &Path, n: u32, folder: &str) {
+    fs::remove_file(in_folder(maildir, n, folder)).unwrap();
+}
+
+fn mv(maildir: &Path, n: u32, folder: &str, to: &str) {
+    let path = in_folder(maildir, n, folder);
+    fs::rename(&path, maildir.join(to).join("cur").join(path.file_name().unwrap())).unwrap();
+}
+
+#[test]
+fn of_two_maildirs_that_lack_the_same_folder_of_a_message_neither_lacks_the_message() {
+    let ground = Ground::new();
+    let source = ground.file("takeout.mbox", takeout(&["Inbox,Work", "Work,Home", "Home"]));
+    ground.convert(&[FOLDERS], &[&source]);
+    let other = ground.path("other");
+    convert([FOLDERS.as_ref(), "--lock=none".as_ref(), source.as_os_str(), other.as_os_str()]);
+    let against = ["--against", other.to_str().unwrap()];
+    verify(&against, &[&ground.maildir()]).exits(0);
+    remove(&other, 1, ".Home");
+    verify(&against, &[&ground.maildir()]).exits(0);
+    remove(&other, 1, ".Work");
+    let missing = verify(&against, &[&ground.maildir()]).exits(1).findings();
+    assert_eq!(missing.iter().filter(|f| f["code"] == "message-missing").count(), 1, "{missing:?}");
+    // Two Maildirs that each have it are two.
+    verify(&["--against", source.to_str().unwrap()], &[&ground.maildir(), &ground.maildir()]).exits(1);
+}
+
+#[test]
+fn where_the_file_system_knows_no_links_there_are_copies() {
+    if !have_strace() {
+        return;
+    }
+    for existing in [false, true] {
+        let ground = Ground::new();
+        let source = ground.file("takeout.mbox", takeout(&LABELS));
+        if existing {
+            ground.convert(&[], &[&ground.file("other", mail(20) + "\n")]);
+        }
+        let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=linkat:error=EPERM", BINARY];
+        let mut command = wrapped("exec \"$@\"", strace, ["convert", "--json", "--lock=none", FOLDERS]);
+        command.args([&source, &ground.maildir()]);
+        let summary = run(command).exits(0).summary();
+        assert_eq!([count(&summary, "written"), count(&summary, "links")], [10, 3]);
+        let files = files(&ground.maildir(), 4);
+        assert_eq!(files.iter().map(|f| f.meta.nlink()).collect::<Vec<_>>(), [1, 1]);
+        verify(&["--strict"], &[&ground.maildir()]).exits(0);
+        ground.comes_back(&source);
+        assert_eq!(names(&ground.maildir().join("tmp")), [""; 0]);
+    }
+}
+
+#[test]
+fn more_labels_than_files_may_be_open_are_no_matter() {
+    let labels: Vec<String> = (0..300).map(|n| format!("label {n},all,label {}", n * 7 % 300)).collect();
+    let labels: Vec<&str> = labels.iter().map(|l| &**l).collect();
+    for existing in [false, true] {
+        let ground = Ground::new();
+        let source = ground.file("takeout.mbox", takeout(&labels));
+        if existing {
+            ground.convert(&[], &[&ground.file("other", mail(900) + "\n")]);
+        }
+        let arguments = ["convert", "--json", "--lock=none", FOLDERS];
+        let mut command = wrapped("ulimit -n 200; exec \"$@\"", [BINARY], arguments);
+        command.args([&source, &ground.maildir()]);
+        assert_eq!(count(&run(command).exits(0).summary(), "written"), 300);
+        assert_eq!(numbers(&ground.maildir())[".all"].len(), 300);
+        assert_eq!(numbers(&ground.maildir()).len(), 302);
+        ground.comes_back(&source);
+    }
+}
+
+#[test]
+fn what_cannot_take_folders_is_refused_before_anything_is_written() {
+    let ground = Ground::new();
+    let source = ground.file("takeout.mbox", takeout(&["Inbox,Work"]));
+    ground.convert(&[], &[&ground.file("other", mail(20) + "\n")]);
+    let lying = tree(ground.scratch.path());
+    let refused = |destination: PathBuf, words: &[&str]| {
+        let mut command = mailferry(["convert", "--lock=none", FOLDERS]);
+        command.arg(&source).arg(destination);
+        run(command).exits(3).complains(words);
+    };
+    refused(ground.maildir().join(".Sub"), &[".Sub", "name the Maildir"]);
+    assert!(tree(ground.scratch.path()) == lying);
+    fs::create_dir(ground.maildir().join(".Work")).unwrap();
+    fs::write(ground.maildir().join(".Work/photograph.jpg"), "").unwrap();
+    let lying = lasting(ground.scratch.path());
+    refused(ground.maildir(), &[".Work", "other things in it"]);
+    assert!(lasting(ground.scratch.path()) == lying);
+}
+
+#[test]
+fn the_number_of_jobs_changes_no_folder() {
+    let labels: Vec<&str> = (0..500).map(|n| LABELS[n % LABELS.len()]).collect();
+    let ground = Ground::new();
+    let source = ground.file("takeout.mbox", takeout(&labels));
+    ground.convert(&[FOLDERS, "-j1"], &[&source]);
+    let one = tree_alike(&ground.maildir());
+    fs::remove_dir_all(ground.maildir()).unwrap();
+    ground.convert(&[FOLDERS, "-j4"], &[&source]);
+    assert!(tree_alike(&ground.maildir()) == one);
+}
