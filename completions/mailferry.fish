@@ -66,7 +66,7 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l owner -d
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l mode -d 'Mode of the files that are made; who may read them may enter their directories' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l layout -d 'How folders lie in the destination: maildir++ (.A.B beside cur/) or fs (A/B)' -r -f -a "maildir++\t'Maildirs .A.B beside cur/, as Courier and Dovecot have them'
 fs\t'Maildirs A/B'"
-complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l into -d 'Put all of it into this one folder: levels with a / between them, or, where there is none, a dot' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l into -d 'Let all of it be this one folder: levels with a / between them, or, where there is none, a dot' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l map -d 'Call a folder, and those in it, otherwise: --map \'Sent Items=Sent\'; may be said again' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l files-from -d 'Read the sources from this file, one a line, or - for standard input' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l lock -d 'Locks to take on a source, and on an mbox that is appended to, in this order: dotlock, fcntl, flock; or none' -r
@@ -87,15 +87,15 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l exact -d
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l force -d 'Into an mbox, and with --exact: replace a file that exists'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l append -d 'Into an mbox: write behind what is there, under its locks; on any error it is cut back'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l live -d 'Of mboxes that are in use: hold the locks only while each is opened; what others append meanwhile is left for the next run'
-complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s 0 -l null -d 'With --files-from: a NUL ends each name, as find -print0 writes them'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l follow -d 'Follow symbolic links inside a tree; never out of it'
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s 0 -l null -d 'With --files-from: a NUL ends each name, as find -print0 writes them'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l json -d 'Report as JSON Lines: findings, then one summary'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s q -l quiet -d 'Say nothing but errors'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s v -l verbose -d 'List every finding, infos too'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l strict -d 'Let warnings count for the exit code (1)'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s V -l version -d 'Print version'
-complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l against -d 'Instead: is it the same mail as in OTHER, message by message, whatever the two lie in? Several mailboxes are taken together' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l against -d 'Instead: is it the same mail as in OTHER, message by message, whatever the two lie in? Several mailboxes are taken together. Where both sides have folders it has to be the same in each; a single mailbox is compared with all folders together. --into and --map are as convert was given them' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l labels -d 'With --against: what convert made of a user\'s own Gmail labels; default: what the manifest says' -r -f -a "keywords\t'Keywords of the message'
 folders\t'A folder each'
 first\t'The first is the folder'
@@ -105,6 +105,8 @@ flag\t'They get the flag T'
 skip\t'They are left out; the manifest has them, and --exact puts them back'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l manifest -d 'The manifest of the Maildir; default: mailferry.manifest in it' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l source -d 'Where the source that was converted lies now; default: where the manifest says' -r -F
+complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l into -d 'Let all of it be this one folder: levels with a / between them, or, where there is none, a dot' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l map -d 'Call a folder, and those in it, otherwise: --map \'Sent Items=Sent\'; may be said again' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l lock -d 'Locks to take on a source, and on an mbox that is appended to, in this order: dotlock, fcntl, flock; or none' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l lock-timeout -d 'How long to wait for a lock' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l spool-dir -d 'Where standard input and compressed sources are unpacked; default: $TMPDIR, or /tmp' -r -F
@@ -120,6 +122,7 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l quick -d 
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l metadata -d 'With --against: compare flags, received dates and the fields that readers rewrite as well'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l repair -d 'Mend what can be mended without touching a message: missing directories, modes, the end of an mbox; stale files of tmp/ are moved to mailferry-lost/'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s n -l dry-run -d 'Write nothing: with --repair, report what it would do'
+complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l follow -d 'Follow symbolic links inside a tree; never out of it'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l json -d 'Report as JSON Lines: findings, then one summary'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s q -l quiet -d 'Say nothing but errors'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s v -l verbose -d 'List every finding, infos too'

@@ -1,61 +1,242 @@
 //! `mailferry verify --against`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use mailferry::mailbox::error::{Error, Result};
+use mailferry::mailbox::finding::Finding;
 use mailferry::mailbox::manifest::{self, FILE_NAME, Head};
-use mailferry::mailbox::mbox::read::{self, Ask, Mbox};
 use mailferry::mailbox::mbox::status::{Deleted, Labels};
-use mailferry::mailbox::mbox::watch::Watch;
 use mailferry::mailbox::shown;
-use mailferry::mailbox::source::Source;
-use mailferry::verify::against::{self, Difference, Options, Verdict};
+use mailferry::mailbox::tree::folder::Folder;
+use mailferry::mailbox::tree::walk::{Found, Kind, Tree, walk};
+use mailferry::verify::against::tree::{self, Event};
+use mailferry::verify::against::{self, Difference, Options, Unopened, Verdict};
 use mailferry::verify::maildir;
 use serde_json::{Value, json};
 
+use super::exit::Exit;
 use super::mailbox_arg::{Format, Mailbox};
 use super::open::OpenArgs;
 use super::progress::Watcher;
 use super::report::{Reporter, Told, grouped};
+use super::tree::{FolderArgs, many_open_files, nothing_in, passed_over};
 
-/// Compares the mailboxes, taken together, with another one, and tells every difference. Returns the
-/// verdict and its sentence.
-pub fn compare(
-    (mailboxes, other): (&[Mailbox], &Mailbox),
-    wanted: Wanted,
-    open: &OpenArgs,
-    (watcher, interrupted): (&Watcher, &AtomicBool),
-    reporter: &mut Reporter,
-) -> Result<(Verdict, String)> {
-    let read = |mailbox: &Mailbox| Opened::of(mailbox, open, watcher, interrupted);
-    let here = mailboxes.iter().map(read).collect::<Result<Vec<_>>>()?;
-    let there = [read(other)?];
-    let (here_mboxes, there_mboxes) = (divided(&here, interrupted)?, divided(&there, interrupted)?);
-    let (ours, theirs) = (side(&here, &here_mboxes), side(&there, &there_mboxes));
-    let names = match mailboxes {
-        [one] => (one.name(), other.name()),
-        several => (format!("the {} mailboxes", several.len()), other.name()),
-    };
-    let (labels, deleted) = as_converted(here.iter().chain(&there));
+/// How to compare.
+pub struct Job<'a> {
+    /// The mailboxes of this side.
+    pub mailboxes: &'a [Mailbox],
+    /// The other side.
+    pub other: &'a Mailbox,
+    /// What is compared besides contents, and how.
+    pub wanted: Wanted,
+    /// Which folders of this side are which of the other one.
+    pub folders: &'a FolderArgs,
+    /// How mailboxes are opened.
+    pub open: &'a OpenArgs,
+    /// Who looks on.
+    pub watcher: &'a Watcher,
+    /// Set by a signal.
+    pub interrupted: &'a AtomicBool,
+}
+
+/// What came out.
+#[derive(Default)]
+pub struct Outcome {
+    /// Message by message.
+    pub sums: Verdict,
+    /// Folders that only this side has.
+    pub folders_missing: u64,
+    /// Folders that only the other side has.
+    pub folders_extra: u64,
+    /// The last line of the report.
+    pub sentence: String,
+    /// Files that were passed over and in which mail may be.
+    pub not_read: u64,
+    /// How it ended, where it could not be finished for all folders.
+    pub unfinished: Option<Exit>,
+}
+
+impl Outcome {
+    /// Whether all of both sides was looked at.
+    pub fn is_whole(&self) -> bool {
+        self.not_read == 0 && self.unfinished.is_none()
+    }
+}
+
+/// Compares the mailboxes, taken together, with another one, and tells every difference. Where both sides
+/// have folders, or somebody says which is which, it is folder by folder.
+pub fn compare(job: &Job<'_>, reporter: &mut Reporter) -> Result<Outcome> {
+    many_open_files();
+    let here = job.mailboxes.iter().map(Side::of).collect::<Result<Vec<_>>>()?;
+    let there = Side::of(job.other)?;
+    let by_folder = job.folders.is_used() || (here.iter().any(Side::has_folders) && there.has_folders());
+    let mut trees = Vec::new();
+    let mut parts = |side: Side<'_>| side.parts(by_folder, job, &mut trees);
+    let ours = here.into_iter().map(&mut parts).collect::<Result<Vec<_>>>()?;
+    let (ours, theirs): (Vec<_>, Vec<_>) = (ours.into_iter().flatten().collect(), parts(there)?);
+    trees.iter().for_each(|tree| passed_over(tree, reporter));
+    let not_read = trees.iter().flat_map(|tree| &tree.skipped).filter(|s| s.may_be_mail).count() as u64;
+    let (labels, deleted) = as_converted(ours.iter().chain(&theirs).map(|(_, mailbox)| mailbox));
     let options = Options {
-        metadata: wanted.metadata,
-        labels: wanted.labels.unwrap_or(labels),
-        deleted: wanted.deleted.unwrap_or(deleted),
+        metadata: job.wanted.metadata,
+        labels: job.wanted.labels.unwrap_or(labels),
+        deleted: job.wanted.deleted.unwrap_or(deleted),
         now: super::convert::now(),
         from_zone: None,
-        interrupted,
+        interrupted: job.interrupted,
     };
-    let mut told = Told::default();
-    let mut tell = |difference: Difference| {
-        let finding = difference.finding(&names.0, &names.1);
-        reporter.finding(difference.path(), &finding, keys(&difference), &mut told);
+    // Looking leaves nothing behind, not even for a moment.
+    let open = &|path: &Path| {
+        let mailbox = Mailbox { format: Some(Format::Mbox), path: path.to_owned() };
+        job.open.open(&mailbox, job.interrupted, job.watcher, true)
     };
-    let verdict = against::compare(&ours, &theirs, &options, watcher, &mut tell);
-    reporter.untold(&other.path, told);
-    let verdict = verdict?;
-    let sentence = verdict.sentence(&names.0, &names.1, grouped);
-    Ok((verdict, sentence))
+    let comparison = Comparison { job, options, open, not_read };
+    if by_folder {
+        let place = |(folder, mailbox): (Folder, Unopened)| (job.folders.placing().place(&folder).0, mailbox);
+        let pairs = tree::pair(ours.into_iter().map(place).collect(), theirs);
+        comparison.folder_by_folder(&pairs, reporter)
+    } else {
+        let all = |parts: Vec<(Folder, Unopened)>| {
+            parts.into_iter().map(|(_, mailbox)| mailbox).collect::<Vec<_>>()
+        };
+        comparison.as_one(&all(ours), &all(theirs), reporter)
+    }
+}
+
+/// What one argument is.
+enum Side<'a> {
+    /// A file, or standard input.
+    File(&'a Mailbox),
+    /// A Maildir, and the folders in it.
+    Maildir(&'a Path, Vec<PathBuf>),
+    /// A directory in which mailboxes lie.
+    Tree(&'a Path),
+}
+
+impl<'a> Side<'a> {
+    fn of(mailbox: &'a Mailbox) -> Result<Side<'a>> {
+        let path = &mailbox.path;
+        let is_directory = path.is_dir() && !mailbox.is_standard_stream();
+        Ok(match mailbox.format {
+            None if is_directory && !maildir::is_folder(path) => Side::Tree(path),
+            Some(Format::Maildir) => Side::Maildir(path, maildir::folders(path)?),
+            _ if is_directory => Side::Maildir(path, maildir::folders(path)?),
+            _ => Side::File(mailbox),
+        })
+    }
+
+    fn has_folders(&self) -> bool {
+        match self {
+            Side::File(_) => false,
+            Side::Maildir(_, folders) => folders.len() > 1,
+            Side::Tree(_) => true,
+        }
+    }
+
+    /// The mailboxes in it. What a walk through a tree said goes to `trees`.
+    fn parts(self, by_folder: bool, job: &Job<'_>, trees: &mut Vec<Tree>) -> Result<Vec<(Folder, Unopened)>> {
+        let alone =
+            |path: &Path, kind, variant| (Folder::INBOX, Unopened { path: path.to_owned(), kind, variant });
+        let root = match self {
+            Side::File(mailbox) => return Ok(vec![alone(&mailbox.path, Kind::Mbox, mailbox.variant())]),
+            Side::Maildir(_, folders) if !by_folder => {
+                return Ok(folders.iter().map(|path| alone(path, Kind::Maildir, None)).collect());
+            }
+            Side::Maildir(root, _) | Side::Tree(root) => root,
+        };
+        let spool_dir = job.open.spool_dir();
+        let progress = |bytes| job.watcher.spooled(bytes);
+        let spooling = job.open.spooling(&spool_dir, job.interrupted, &progress);
+        let mut tree = walk(root, job.folders.follow, &spooling)?;
+        if nothing_in(&tree) {
+            let reason = "there is no mailbox in it".into();
+            return Err(Error::NotAMailbox { path: root.to_owned(), reason, mend: None });
+        }
+        let found = std::mem::take(&mut tree.found);
+        trees.push(tree);
+        let part = |Found { path, folder, kind }| (folder, Unopened { path, kind, variant: None });
+        Ok(found.into_iter().map(part).collect())
+    }
+}
+
+struct Comparison<'a> {
+    job: &'a Job<'a>,
+    options: Options<'a>,
+    open: against::Open<'a>,
+    /// Files that were passed over and in which mail may be.
+    not_read: u64,
+}
+
+impl Comparison<'_> {
+    /// What the two sides are called.
+    fn names(&self) -> (String, String) {
+        let here = match self.job.mailboxes {
+            [one] => one.name(),
+            several => format!("the {} mailboxes", several.len()),
+        };
+        (here, self.job.other.name())
+    }
+
+    fn as_one(&self, ours: &[Unopened], theirs: &[Unopened], reporter: &mut Reporter) -> Result<Outcome> {
+        let (here, there) = self.names();
+        let mut told = Told::default();
+        let mut tell = |difference: Difference| {
+            let finding = difference.finding(&here, &there);
+            reporter.finding(difference.path(), &finding, keys(&difference), &mut told);
+        };
+        let sums =
+            against::open_and_compare((ours, theirs), &self.options, self.open, self.job.watcher, &mut tell);
+        reporter.untold(&self.job.other.path, told);
+        let sums = sums?;
+        let sentence = sums.sentence(&here, &there, self.not_read, grouped);
+        Ok(Outcome { sums, sentence, not_read: self.not_read, ..Outcome::default() })
+    }
+
+    fn folder_by_folder(&self, pairs: &[tree::Pair], reporter: &mut Reporter) -> Result<Outcome> {
+        let (here, there) = self.names();
+        let mut told = Told::default();
+        let mut unfinished = None;
+        let mut tell = |event: Event<'_>| match event {
+            Event::Message(difference, folder) => {
+                let finding = difference.finding(&here, &there);
+                let mut keys = keys(&difference);
+                keys["folder"] = json!(folder.to_string());
+                if let Some(other) = difference.other_folder() {
+                    keys["other_folder"] = json!(other);
+                }
+                reporter.finding(difference.path(), &finding, keys, &mut told);
+            }
+            Event::Folder(alone) => {
+                let other = if alone.is_here { &there } else { &here };
+                let keys = json!({
+                    "folder": alone.folder.to_string(),
+                    "messages": alone.messages,
+                    "elsewhere": alone.elsewhere,
+                    "other_folder": alone.lie_in.map(Folder::to_string),
+                });
+                reporter.finding(alone.path, &alone.finding(other), keys, &mut told);
+            }
+            Event::Failed(error, folder) => {
+                let mut finding = Finding::new(error.code(), error.to_string());
+                finding.mend = error.mend().map(|mend| mend.to_owned().into());
+                let path = error.path().unwrap_or(&self.job.other.path);
+                reporter.finding(path, &finding, json!({ "folder": folder.to_string() }), &mut told);
+                unfinished.get_or_insert(Exit::of(&error));
+            }
+        };
+        let verdict = tree::compare(pairs, &self.options, self.open, self.job.watcher, &mut tell);
+        reporter.untold(&self.job.other.path, told);
+        let verdict = verdict?;
+        Ok(Outcome {
+            sums: verdict.sums,
+            folders_missing: verdict.missing,
+            folders_extra: verdict.extra,
+            sentence: verdict.sentence(&here, &there, self.not_read, grouped),
+            not_read: self.not_read,
+            unfinished,
+        })
+    }
 }
 
 /// What the user says of the comparison.
@@ -72,8 +253,9 @@ pub struct Wanted {
 /// What convert was told of labels and deleted messages, where all manifests of these mailboxes say the same;
 /// else what it does when it is told nothing. A manifest that cannot be read says nothing here: that it is
 /// damaged is for verify without --against to say.
-fn as_converted<'a>(mailboxes: impl Iterator<Item = &'a Opened>) -> (Labels, Deleted) {
-    let manifests = mailboxes.flat_map(|opened| &opened.folders).map(|folder| folder.join(FILE_NAME));
+fn as_converted<'a>(mailboxes: impl Iterator<Item = &'a Unopened>) -> (Labels, Deleted) {
+    let maildirs = mailboxes.filter(|mailbox| mailbox.kind == Kind::Maildir);
+    let manifests = maildirs.map(|maildir| maildir.path.join(FILE_NAME));
     let heads: Vec<Head> = manifests
         .filter_map(|path| std::fs::read(path).ok())
         .flat_map(|text| manifest::heads(&text))
@@ -106,57 +288,4 @@ fn keys(difference: &Difference) -> Value {
         "other_offset": other.and_then(|o| o.offset),
         "other_line": other.and_then(|o| o.line),
     })
-}
-
-/// A mailbox that is at hand: an mbox, or the folders of a Maildir.
-struct Opened {
-    path: PathBuf,
-    source: Option<Source>,
-    ask: Ask,
-    folders: Vec<PathBuf>,
-}
-
-impl Opened {
-    fn of(mailbox: &Mailbox, open: &OpenArgs, watcher: &Watcher, interrupted: &AtomicBool) -> Result<Opened> {
-        let path = mailbox.path.clone();
-        let ask = Ask { variant: mailbox.variant(), ..Ask::default() };
-        let is_directory = path.is_dir() && !mailbox.is_standard_stream();
-        Ok(if mailbox.format == Some(Format::Maildir) || is_directory {
-            Opened { folders: maildir::folders(&path)?, source: None, ask, path }
-        } else {
-            // Looking leaves nothing behind, not even for a moment.
-            let source = open.open(mailbox, interrupted, watcher, true)?;
-            Opened { folders: Vec::new(), source: Some(source), ask, path }
-        })
-    }
-
-    /// The messages of an mbox.
-    fn divided(&self, interrupted: &AtomicBool) -> Result<Option<Mbox<'_>>> {
-        let Some(source) = &self.source else { return Ok(None) };
-        let watch = Watch { scanned: &|_| (), release: &|range| source.release(range), interrupted };
-        let read = read::read(source.text(), &self.ask, watch);
-        if interrupted.load(std::sync::atomic::Ordering::Relaxed) {
-            return Err(Error::Interrupted);
-        }
-        read.map(Some).map_err(|not| Error::NotAMailbox {
-            path: self.path.clone(),
-            reason: not.reason,
-            mend: not.mend,
-        })
-    }
-}
-
-fn divided<'a>(opened: &'a [Opened], interrupted: &AtomicBool) -> Result<Vec<Option<Mbox<'a>>>> {
-    opened.iter().map(|opened| opened.divided(interrupted)).collect()
-}
-
-fn side<'a>(opened: &'a [Opened], mboxes: &'a [Option<Mbox<'a>>]) -> Vec<against::Mailbox<'a>> {
-    let mut side = Vec::new();
-    for (opened, mbox) in opened.iter().zip(mboxes) {
-        match (&opened.source, mbox) {
-            (Some(source), Some(mbox)) => side.push(against::Mailbox::Mbox { source, mbox }),
-            _ => side.extend(opened.folders.iter().map(|f| against::Mailbox::Maildir(f))),
-        }
-    }
-    side
 }

@@ -100,8 +100,7 @@ impl OpenArgs {
     ) -> Result<Source> {
         let spool_dir = self.spool_dir();
         let progress = |bytes| watcher.spooled(bytes);
-        let spooling =
-            Spooling { dir: &spool_dir, limit: self.spool_limit, interrupted, progress: &progress };
+        let spooling = self.spooling(&spool_dir, interrupted, &progress);
         if mailbox.is_standard_stream() {
             return Source::from_reader(Path::new("standard input"), &mut StandardInput::new(), &spooling);
         }
@@ -110,6 +109,16 @@ impl OpenArgs {
             return Err(Error::Unsupported { path: mailbox.path.clone(), reason });
         }
         open(&mailbox.path, &self.locks(leave_no_trace), &spooling)
+    }
+
+    /// How what has to be unpacked is spooled, in [`spool_dir`](OpenArgs::spool_dir).
+    pub fn spooling<'a>(
+        &self,
+        dir: &'a Path,
+        interrupted: &'a AtomicBool,
+        progress: &'a (dyn Fn(u64) + Sync),
+    ) -> Spooling<'a> {
+        Spooling { dir, limit: self.spool_limit, interrupted, progress }
     }
 
     /// Where what has to be unpacked is spooled.

@@ -29,21 +29,40 @@ pub struct TreeArgs {
     /// How folders lie in the destination: maildir++ (.A.B beside cur/) or fs (A/B)
     #[arg(long, value_enum, value_name = "LAYOUT", help_heading = "Trees")]
     pub layout: Option<LayoutArg>,
-    /// Put all of it into this one folder: levels with a / between them, or, where there is none, a dot
-    #[arg(long, value_name = "FOLDER", value_parser = parse_folder, help_heading = "Trees")]
-    pub into: Option<Folder>,
-    /// Call a folder, and those in it, otherwise: --map 'Sent Items=Sent'; may be said again
-    #[arg(long, value_name = "FROM=TO", value_parser = parse_map, help_heading = "Trees")]
-    pub map: Vec<(Folder, Folder)>,
+    #[command(flatten)]
+    pub folders: FolderArgs,
     /// Read the sources from this file, one a line, or - for standard input
     #[arg(long, value_name = "FILE", help_heading = "Trees")]
     pub files_from: Option<PathBuf>,
     /// With --files-from: a NUL ends each name, as find -print0 writes them
     #[arg(short = '0', long, requires = "files_from", help_heading = "Trees")]
     pub null: bool,
+}
+
+/// Which folders those of a tree are.
+#[derive(Args, Debug)]
+pub struct FolderArgs {
+    /// Let all of it be this one folder: levels with a / between them, or, where there is none, a dot
+    #[arg(long, value_name = "FOLDER", value_parser = parse_folder, help_heading = "Trees")]
+    pub into: Option<Folder>,
+    /// Call a folder, and those in it, otherwise: --map 'Sent Items=Sent'; may be said again
+    #[arg(long, value_name = "FROM=TO", value_parser = parse_map, help_heading = "Trees")]
+    pub map: Vec<(Folder, Folder)>,
     /// Follow symbolic links inside a tree; never out of it
     #[arg(long, help_heading = "Trees")]
     pub follow: bool,
+}
+
+impl FolderArgs {
+    /// Whether somebody says which folder is which.
+    pub fn is_used(&self) -> bool {
+        self.into.is_some() || !self.map.is_empty()
+    }
+
+    /// The same for the library.
+    pub fn placing(&self) -> Placing {
+        Placing { into: self.into.clone(), map: self.map.clone() }
+    }
 }
 
 /// The value of `--layout`.
@@ -81,7 +100,7 @@ impl TreeArgs {
     }
 
     fn is_used(&self) -> bool {
-        self.layout.is_some() || self.into.is_some() || !self.map.is_empty() || self.follow
+        self.layout.is_some() || self.folders.is_used() || self.folders.follow
     }
 }
 
@@ -141,13 +160,13 @@ pub fn run(job: &Job<'_>, progress: &dyn mailferry::convert::Progress) -> Result
         trees.push(look(source, job)?);
     }
     let found: Vec<Found> = trees.iter_mut().flat_map(|tree| std::mem::take(&mut tree.found)).collect();
-    if found.is_empty() && trees.iter().all(|tree| tree.skipped.iter().all(|skipped| !skipped.may_be_mail)) {
+    if found.is_empty() && trees.iter().all(nothing_in) {
         let path = job.sources.first().map(|source| source.path.clone()).unwrap_or_default();
-        let reason = "there is no mailbox in it".into();
+        let reason = "it is a directory without any mailbox in it".into();
         return Err(Error::NotAMailbox { path, reason, mend: None });
     }
     let layout = layout(job, &found)?;
-    let placing = Placing { into: job.args.into.clone(), map: job.args.map.clone() };
+    let placing = job.args.folders.placing();
     let subscribed: Vec<Folder> =
         trees.iter_mut().filter_map(|tree| tree.subscriptions.take()).flatten().collect();
     let entries = tree::place(found, &placing, layout);
@@ -176,7 +195,7 @@ fn look(source: &Mailbox, job: &Job<'_>) -> Result<Tree> {
             Err(Error::Unsupported { path: source.path.clone(), reason })
         }
         None | Some(Format::Maildir) if source.path.is_dir() => {
-            walk(&source.path, job.args.follow, job.spooling)
+            walk(&source.path, job.args.folders.follow, job.spooling)
         }
         Some(Format::Variant(Variant::Rfc822)) => Ok(one(Kind::Messages(vec![source.path.clone()]))),
         _ => Ok(one(Kind::Mbox)),
@@ -209,7 +228,7 @@ fn layout(job: &Job<'_>, found: &[Found]) -> Result<Layout> {
 }
 
 /// Raises how many files may be open as far as that is allowed, and says how many.
-fn many_open_files() -> usize {
+pub fn many_open_files() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let wanted = limit.maximum.map_or(8192, |most| most.min(8192));
@@ -235,16 +254,7 @@ impl Told {
             }
             reporter.findings(&row.entry.found.path, renamed(row, self.layout).as_slice());
         }
-        for tree in &self.trees {
-            for path in &tree.doubtful {
-                let finding = Finding::new(
-                    Code::TreeMessage,
-                    "begins with a header, so it was taken as one message, though lines in it look like separators",
-                );
-                reporter.findings(path, &[finding.mend("mbox: before its path takes it for an mbox")]);
-            }
-            tree.skipped.iter().for_each(|skipped| reporter.findings(&skipped.path, &[finding(skipped)]));
-        }
+        self.trees.iter().for_each(|tree| passed_over(tree, reporter));
         reporter.findings(Path::new(""), &self.whole.findings);
     }
 
@@ -309,6 +319,23 @@ impl Told {
             None => Exit::finished(reporter.errors, reporter.warnings, strict),
         }
     }
+}
+
+/// Whether neither a mailbox was found in it nor what may be one.
+pub fn nothing_in(tree: &Tree) -> bool {
+    tree.found.is_empty() && tree.skipped.iter().all(|skipped| !skipped.may_be_mail)
+}
+
+/// Tells what of a tree was not taken for a mailbox, or only with doubts.
+pub fn passed_over(tree: &Tree, reporter: &mut Reporter) {
+    for path in &tree.doubtful {
+        let finding = Finding::new(
+            Code::TreeMessage,
+            "begins with a header, so it was taken as one message, though lines in it look like separators",
+        );
+        reporter.findings(path, &[finding.mend("mbox: before its path takes it for an mbox")]);
+    }
+    tree.skipped.iter().for_each(|skipped| reporter.findings(&skipped.path, &[finding(skipped)]));
 }
 
 fn finding(skipped: &Skipped) -> Finding {

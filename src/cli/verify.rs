@@ -1,5 +1,6 @@
 //! `mailferry verify`.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -9,8 +10,10 @@ use clap::Args;
 use mailferry::mailbox::error::{Error, Result};
 use mailferry::mailbox::finding::{Code, Finding, Severity};
 use mailferry::mailbox::mbox::read::Ask;
+use mailferry::mailbox::mbox::variant::Variant;
+use mailferry::mailbox::tree::walk::{Kind, walk};
 use mailferry::mailbox::{is_or_are, shown};
-use mailferry::verify::against::Verdict;
+use mailferry::verify::against::unread;
 use mailferry::verify::manifest::Proof;
 use mailferry::verify::{self, Depth, Options, Report};
 use serde_json::json;
@@ -21,6 +24,7 @@ use super::mailbox_arg::{Format, Mailbox};
 use super::open::OpenArgs;
 use super::progress::Watcher;
 use super::report::{Reporter, grouped};
+use super::tree::{FolderArgs, nothing_in, passed_over};
 use super::{Common, against, signals};
 
 /// Say whether mailboxes are sound, and whether they still hold the mail that was converted
@@ -28,18 +32,20 @@ use super::{Common, against, signals};
 /// An mbox: where messages begin and on what evidence, lengths that lie, junk, NULs, damaged headers, a
 /// cut end. A Maildir, and the folders in it: directories, modes, names, sizes, tmp/, mbox remains, the
 /// quota's sums. A Maildir with a manifest: every message that was converted, unchanged, moved,
-/// re-flagged, changed or gone, without the source. Nothing is changed, but by --repair.
+/// re-flagged, changed or gone, without the source. Any other directory: every mailbox that lies in it.
+/// Nothing is changed, but by --repair.
 #[derive(Args, Debug)]
 #[command(after_help = help())]
 pub struct VerifyArgs {
-    /// mboxes, Maildirs, or - for an mbox on standard input
+    /// mboxes, Maildirs, directories with such in them, or - for an mbox on standard input
     #[arg(required = true, value_name = "MAILBOX")]
     mailboxes: Vec<OsString>,
     /// Look at the structure only: framing, names, sizes, modes; not at what messages contain
     #[arg(long)]
     quick: bool,
     /// Instead: is it the same mail as in OTHER, message by message, whatever the two lie in? Several
-    /// mailboxes are taken together
+    /// mailboxes are taken together. Where both sides have folders it has to be the same in each; a single
+    /// mailbox is compared with all folders together. --into and --map are as convert was given them
     #[arg(long, value_name = "OTHER", conflicts_with_all = ["quick", "manifest", "source", "repair"])]
     against: Option<OsString>,
     /// With --against: compare flags, received dates and the fields that readers rewrite as well
@@ -66,6 +72,8 @@ pub struct VerifyArgs {
     #[arg(short = 'n', long)]
     dry_run: bool,
     #[command(flatten)]
+    folders: FolderArgs,
+    #[command(flatten)]
     open: OpenArgs,
     #[command(flatten)]
     common: Common,
@@ -79,6 +87,8 @@ Examples:
   mailferry verify ~/Maildir
   mailferry verify --quick --strict ~/Maildir archive/*.mbox
   mailferry verify --against old.mbox ~/Maildir
+  mailferry verify --against ~/Maildir --metadata ~/Mail
+  mailferry verify --against ~/Maildir --map 'Sent Items=Sent' ~/Mail
   mailferry verify --repair -n ~/Maildir
 
 {}",
@@ -92,13 +102,21 @@ pub const SUMMARY: &[(&str, &str)] = &[
     ("dry_run", "whether -n was given"),
     ("mailboxes", "how many were named"),
     ("sound", "how many of them have no errors"),
-    ("folders", "folders looked at; an mbox is one"),
+    ("folders", "folders looked at; an mbox is one; with --against not those of OTHER"),
+    (
+        "folders_missing",
+        "with --against: folders with mail that OTHER does not have, where folders are compared",
+    ),
+    ("folders_extra", "folders with mail that only OTHER has"),
     ("messages_found", "messages in them"),
     ("bytes_source", "bytes of mboxes and of the messages in Maildirs; with --against not those of OTHER"),
     ("sources", "sources that manifests tell of"),
     ("converted", "messages of these sources"),
     ("kept", "of these, how many are there byte for byte (with --quick: by name)"),
-    ("moved", "of the kept ones, how many lie in another folder, or in new/ again"),
+    (
+        "moved",
+        "of the kept ones, how many lie in another folder, or in new/ again; with --against: messages that lie in another folder of OTHER",
+    ),
     ("reflagged", "of the kept ones, how many have other flags"),
     ("renamed", "of the kept ones, how many have another base name"),
     ("changed", "how many have other bytes"),
@@ -130,7 +148,17 @@ struct Sums {
     bytes: u64,
     repairs: u64,
     proofs: Vec<Proof>,
-    compared: Verdict,
+    compared: against::Outcome,
+    /// How the first mailbox ended that could not be looked at.
+    unfinished: Option<Exit>,
+}
+
+/// What one report is about.
+enum Target {
+    /// A file, a Maildir, or standard input.
+    Mailbox(Mailbox),
+    /// Files in this directory that are a message each.
+    Messages(PathBuf, Vec<PathBuf>),
 }
 
 /// Runs the command.
@@ -158,9 +186,14 @@ fn check(args: &VerifyArgs) -> Result<()> {
     args.common
         .set_up_workers()
         .map_err(|e| Error::Unsupported { path: "--jobs".into(), reason: e.to_string() })?;
-    if let Some(path) = args.manifest.as_ref().or(args.source.as_ref()).filter(|_| args.mailboxes.len() > 1) {
+    let are_many = args.mailboxes.len() > 1 || args.mailboxes.iter().any(|arg| is_tree(&Mailbox::parse(arg)));
+    if let Some(path) = args.manifest.as_ref().or(args.source.as_ref()).filter(|_| are_many) {
         let reason = "is for one mailbox; verify them one by one".into();
         return Err(Error::Unsupported { path: path.clone(), reason });
+    }
+    if args.folders.is_used() && args.against.is_none() {
+        let (path, reason) = ("--map".into(), "and --into are for --against".into());
+        return Err(Error::Unsupported { path, reason });
     }
     let named = args.mailboxes.iter().chain(&args.against).map(|arg| Mailbox::parse(arg));
     if named.filter(Mailbox::is_standard_stream).count() > 1 {
@@ -168,6 +201,12 @@ fn check(args: &VerifyArgs) -> Result<()> {
         return Err(Error::Unsupported { path: "-".into(), reason });
     }
     Ok(())
+}
+
+/// Whether mailboxes lie in it, and it is none itself.
+fn is_tree(mailbox: &Mailbox) -> bool {
+    let is_directory = !mailbox.is_standard_stream() && mailbox.path.is_dir();
+    mailbox.format.is_none() && is_directory && !verify::maildir::is_folder(&mailbox.path)
 }
 
 /// `--against`.
@@ -181,24 +220,34 @@ fn verify_against(
     let interrupted = signals::interruption();
     let watcher = Watcher::new(&args.common);
     let mailboxes: Vec<Mailbox> = args.mailboxes.iter().map(|arg| Mailbox::parse(arg)).collect();
-    let sides = (&mailboxes[..], &Mailbox::parse(other));
-    let wanted = against::Wanted {
-        metadata: args.metadata,
-        labels: args.labels.map(Into::into),
-        deleted: args.deleted.map(Into::into),
+    let job = against::Job {
+        mailboxes: &mailboxes,
+        other: &Mailbox::parse(other),
+        wanted: against::Wanted {
+            metadata: args.metadata,
+            labels: args.labels.map(Into::into),
+            deleted: args.deleted.map(Into::into),
+        },
+        folders: &args.folders,
+        open: &args.open,
+        watcher: &watcher,
+        interrupted: &interrupted,
     };
-    let compared = against::compare(sides, wanted, &args.open, (&watcher, &interrupted), reporter);
+    let compared = against::compare(&job, reporter);
     watcher.finish();
     match compared {
-        Ok((compared, sentence)) => {
-            sums.folders = compared.folders;
-            sums.messages = compared.here;
-            sums.bytes = compared.bytes;
-            sums.sound = if compared.nothing_lost() { mailboxes.len() as u64 } else { 0 };
+        Ok(compared) => {
+            sums.folders = compared.sums.folders;
+            sums.messages = compared.sums.here;
+            sums.bytes = compared.sums.bytes;
+            let is_same = compared.sums.nothing_lost() && compared.is_whole();
+            sums.sound = if is_same { mailboxes.len() as u64 } else { 0 };
+            reporter.line(&compared.sentence);
+            *verdict = compared.sentence.clone();
+            sums.unfinished = compared.unfinished;
             sums.compared = compared;
-            reporter.line(&sentence);
-            *verdict = sentence;
-            Exit::finished(reporter.errors, reporter.warnings, args.common.strict)
+            let finished = Exit::finished(reporter.errors, reporter.warnings, args.common.strict);
+            sums.unfinished.unwrap_or(finished)
         }
         Err(error) => {
             reporter.error(&error);
@@ -210,19 +259,22 @@ fn verify_against(
 /// One mailbox after the other; a bad one does not keep the others from being looked at.
 fn verify_all(args: &VerifyArgs, reporter: &mut Reporter, sums: &mut Sums, verdict: &mut String) -> Exit {
     let interrupted = signals::interruption();
-    let mut unfinished = None;
     for argument in &args.mailboxes {
         let mailbox = Mailbox::parse(argument);
-        match one(args, &mailbox, &interrupted, reporter, sums) {
-            Ok(sentence) => *verdict = sentence,
-            Err(error) => {
-                reporter.error(&error);
-                let exit = Exit::of(&error);
-                unfinished = Some(exit);
-                if exit == Exit::Interrupted {
-                    return exit;
-                }
+        let looked = match is_tree(&mailbox) {
+            true => tree(args, &mailbox.path, &interrupted, reporter, sums),
+            false => one(args, &Target::Mailbox(mailbox), &interrupted, reporter, sums),
+        };
+        match looked {
+            Ok(looked) => {
+                sums.sound += u64::from(looked.is_sound);
+                *verdict = looked.verdict;
             }
+            Err(Error::Interrupted) => {
+                reporter.error(&Error::Interrupted);
+                return Exit::Interrupted;
+            }
+            Err(error) => sums.not_looked_at(&error, reporter),
         }
     }
     let count = args.mailboxes.len() as u64;
@@ -231,18 +283,89 @@ fn verify_all(args: &VerifyArgs, reporter: &mut Reporter, sums: &mut Sums, verdi
         *verdict = format!("{sound} of {} mailboxes {verb} sound.", grouped(count));
         reporter.line(verdict);
     }
-    unfinished.unwrap_or(Exit::finished(reporter.errors, reporter.warnings, args.common.strict))
+    let finished = Exit::finished(reporter.errors, reporter.warnings, args.common.strict);
+    sums.unfinished.unwrap_or(finished)
 }
 
-/// Verifies a mailbox, mends it if that is asked for, and reports. Returns the verdict.
-fn one(
+impl Sums {
+    /// Says why a mailbox could not be looked at; the others can.
+    fn not_looked_at(&mut self, error: &Error, reporter: &mut Reporter) {
+        reporter.error(error);
+        self.unfinished = Some(Exit::of(error));
+    }
+}
+
+/// What came of one argument.
+struct Looked {
+    is_sound: bool,
+    /// The last line about it.
+    verdict: String,
+    /// The folders that were looked at.
+    folders: Vec<PathBuf>,
+}
+
+/// Verifies each mailbox that lies in a directory.
+fn tree(
     args: &VerifyArgs,
-    mailbox: &Mailbox,
+    root: &Path,
     interrupted: &AtomicBool,
     reporter: &mut Reporter,
     sums: &mut Sums,
-) -> Result<String> {
-    let mut report = look(args, mailbox, interrupted)?;
+) -> Result<Looked> {
+    let spool_dir = args.open.spool_dir();
+    let mut tree = walk(root, args.folders.follow, &args.open.spooling(&spool_dir, interrupted, &|_| ()))?;
+    if nothing_in(&tree) {
+        let reason = "there is no mailbox in it".into();
+        return Err(Error::NotAMailbox { path: root.to_owned(), reason, mend: None });
+    }
+    passed_over(&tree, reporter);
+    reporter.findings(root, &verify::names_of_folders(root)?);
+    let (messages, bytes) = (sums.messages, sums.bytes);
+    let (mut count, mut sound) = (0, 0);
+    // A Maildir is looked at with the folders in it, which come after it here.
+    let mut folders = HashSet::new();
+    for found in std::mem::take(&mut tree.found) {
+        let target = match found.kind {
+            Kind::Maildir if folders.contains(&found.path) => continue,
+            Kind::Maildir => Target::Mailbox(Mailbox { format: Some(Format::Maildir), path: found.path }),
+            Kind::Mbox => Target::Mailbox(Mailbox { format: Some(Format::Mbox), path: found.path }),
+            Kind::Messages(files) => Target::Messages(found.path, files),
+        };
+        count += 1;
+        match one(args, &target, interrupted, reporter, sums) {
+            Ok(looked) => {
+                sound += u64::from(looked.is_sound);
+                folders.extend(looked.folders);
+            }
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(error) => sums.not_looked_at(&error, reporter),
+        }
+    }
+    let not_read = tree.skipped.iter().filter(|skipped| skipped.may_be_mail).count() as u64;
+    let mut verdict = format!(
+        "{} of {} in {} {} sound: {} in {}",
+        grouped(sound),
+        if count == 1 { "1 mailbox".into() } else { format!("{} mailboxes", grouped(count)) },
+        shown(root),
+        is_or_are(sound, count),
+        counted(sums.messages - messages, "message"),
+        counted(sums.bytes - bytes, "byte"),
+    );
+    verdict += &unread(not_read, grouped);
+    verdict.push('.');
+    reporter.line(&verdict);
+    Ok(Looked { is_sound: sound == count && not_read == 0, verdict, folders: folders.into_iter().collect() })
+}
+
+/// Verifies a mailbox, mends it if that is asked for, and reports.
+fn one(
+    args: &VerifyArgs,
+    target: &Target,
+    interrupted: &AtomicBool,
+    reporter: &mut Reporter,
+    sums: &mut Sums,
+) -> Result<Looked> {
+    let mut report = look(args, target, interrupted)?;
     if args.repair && !report.steps.is_empty() {
         let steps = std::mem::take(&mut report.steps);
         sums.repairs += steps.len() as u64;
@@ -254,13 +377,15 @@ fn one(
         }
         if !args.dry_run {
             // What is told is what is left.
-            report = look(args, mailbox, interrupted)?;
+            report = look(args, target, interrupted)?;
         }
     }
-    Ok(tell(&report, reporter, sums))
+    let (is_sound, verdict) = tell(&report, reporter, sums);
+    let folders = report.folders.into_iter().map(|folder| folder.path).collect();
+    Ok(Looked { is_sound, verdict, folders })
 }
 
-fn look(args: &VerifyArgs, mailbox: &Mailbox, interrupted: &AtomicBool) -> Result<Report> {
+fn look(args: &VerifyArgs, target: &Target, interrupted: &AtomicBool) -> Result<Report> {
     let watcher = Watcher::new(&args.common);
     let open_source = |path: &Path| match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -277,15 +402,26 @@ fn look(args: &VerifyArgs, mailbox: &Mailbox, interrupted: &AtomicBool) -> Resul
         open_source: &open_source,
         interrupted,
     };
-    let is_directory = mailbox.path.is_dir() && !mailbox.is_standard_stream();
-    let report = if mailbox.format == Some(Format::Maildir) || is_directory {
-        verify::maildir::verify(&mailbox.path, &options, &watcher)
-    } else {
+    let mbox = |mailbox: &Mailbox| {
         let ask = Ask { variant: mailbox.variant(), ..Ask::default() };
         // Looking leaves nothing behind, not even for a moment.
         args.open
             .open(mailbox, interrupted, &watcher, true)
             .and_then(|mut source| verify::mbox::verify(&mut source, &ask, &options, &watcher))
+    };
+    let report = match target {
+        Target::Mailbox(mailbox) => {
+            let is_directory = mailbox.path.is_dir() && !mailbox.is_standard_stream();
+            match mailbox.format == Some(Format::Maildir) || is_directory {
+                true => verify::maildir::verify(&mailbox.path, &options, &watcher),
+                false => mbox(mailbox),
+            }
+        }
+        Target::Messages(directory, files) => {
+            let format = Some(Format::Variant(Variant::Rfc822));
+            let each = files.iter().map(|file| mbox(&Mailbox { format, path: file.clone() }));
+            each.collect::<Result<Vec<_>>>().map(|each| Report::of_messages(directory, each))
+        }
     };
     watcher.finish();
     report
@@ -303,8 +439,8 @@ fn tell_step(args: &VerifyArgs, step: &verify::repair::Step, reporter: &mut Repo
     }
 }
 
-/// Reports on one mailbox, the verdict last.
-fn tell(report: &Report, reporter: &mut Reporter, sums: &mut Sums) -> String {
+/// Reports on one mailbox: whether it is sound, and the verdict, which is told last.
+fn tell(report: &Report, reporter: &mut Reporter, sums: &mut Sums) -> (bool, String) {
     reporter.findings(&report.path, &report.findings);
     let of = |severity| report.findings.iter().filter(|f| f.code.severity() == severity).count() as u64;
     let (errors, warnings) = (of(Severity::Error), of(Severity::Warning));
@@ -336,12 +472,11 @@ fn tell(report: &Report, reporter: &mut Reporter, sums: &mut Sums) -> String {
         verdict = proved(proof);
         reporter.line(&verdict);
     }
-    sums.sound += u64::from(errors == 0);
     sums.folders += report.folders.len() as u64;
     sums.messages += messages;
     sums.bytes += bytes;
     sums.proofs.extend(report.proofs.iter().cloned());
-    verdict
+    (errors == 0, verdict)
 }
 
 /// The sentence about one source.
@@ -389,6 +524,7 @@ fn summary(
     reporter: &Reporter,
 ) -> serde_json::Value {
     let of = |count: fn(&Proof) -> u64| sums.proofs.iter().map(count).sum::<u64>();
+    let compared = &sums.compared.sums;
     json!({
         "type": "summary",
         "command": "verify",
@@ -396,27 +532,29 @@ fn summary(
         "mailboxes": args.mailboxes.len(),
         "sound": sums.sound,
         "folders": sums.folders,
+        "folders_missing": sums.compared.folders_missing,
+        "folders_extra": sums.compared.folders_extra,
         "messages_found": sums.messages,
         "bytes_source": sums.bytes,
         "sources": sums.proofs.len(),
         "converted": of(|p| p.messages),
         "kept": of(|p| p.kept),
-        "moved": of(|p| p.moved),
+        "moved": of(|p| p.moved) + compared.moved,
         "reflagged": of(|p| p.reflagged),
         "renamed": of(|p| p.renamed),
         "changed": of(|p| p.changed),
         "gone": of(|p| p.gone),
-        "same": sums.compared.same,
-        "line_ends": sums.compared.line_ends,
-        "final_newline": sums.compared.final_newline,
-        "quoting": sums.compared.quoting,
-        "differ": sums.compared.differ,
-        "missing": sums.compared.missing,
-        "extra": sums.compared.extra,
-        "deleted": sums.compared.deleted,
-        "flags": sums.compared.flags,
-        "dates": sums.compared.dates,
-        "fields": sums.compared.fields,
+        "same": compared.same,
+        "line_ends": compared.line_ends,
+        "final_newline": compared.final_newline,
+        "quoting": compared.quoting,
+        "differ": compared.differ,
+        "missing": compared.missing,
+        "extra": compared.extra,
+        "deleted": compared.deleted,
+        "flags": compared.flags,
+        "dates": compared.dates,
+        "fields": compared.fields,
         "repairs": sums.repairs,
         "warnings": reporter.warnings,
         "errors": reporter.errors,

@@ -135,7 +135,7 @@ pub fn place(found: Vec<Found>, placing: &Placing, layout: Layout) -> Vec<Entry>
 
 impl Placing {
     /// Where a folder goes, and whether that was said.
-    fn place(&self, folder: &Folder) -> (Folder, bool) {
+    pub fn place(&self, folder: &Folder) -> (Folder, bool) {
         if let Some(into) = &self.into {
             return (into.clone(), true);
         }

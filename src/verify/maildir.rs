@@ -21,6 +21,7 @@ use crate::mailbox::maildir::flags::Flags;
 use crate::mailbox::maildir::write::{Place, parent_of};
 use crate::mailbox::maildir::{folders as names, name, quota};
 use crate::mailbox::manifest::FILE_NAME;
+use crate::mailbox::tree::renames;
 use crate::mailbox::{counted, quoted, shown};
 
 /// What nobody has touched for so long in tmp/ is no delivery any more (maildir(5)).
@@ -77,6 +78,7 @@ pub fn verify(path: &Path, options: &Options<'_>, progress: &dyn Progress) -> Re
         });
     }
     notes.maildirsize(path, &folders, &messages)?;
+    notes.findings.extend(super::names_of_folders(path)?);
     notes.manifest_missing(path, &manifests, &messages);
     let proofs = manifest::judge(&manifests, &folders, &mut messages, options, &mut notes.findings)?;
     notes.findings.extend(messages.iter().filter(|m| !m.vouched).filter_map(|m| {
@@ -121,7 +123,7 @@ pub fn folders(path: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Whether a directory has what makes a Maildir of it.
-fn is_folder(path: &Path) -> bool {
+pub fn is_folder(path: &Path) -> bool {
     path.join("cur").is_dir() || path.join("new").is_dir()
 }
 
@@ -457,6 +459,7 @@ impl Notes {
 fn is_known(name: &[u8]) -> bool {
     const NAMES: &[&[u8]] = &[
         FILE_NAME.as_bytes(),
+        renames::FILE.as_bytes(),
         LOST.as_bytes(),
         quota::FILE.as_bytes(),
         quota::MARKER.as_bytes(),

@@ -17,6 +17,7 @@ use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::shown;
 use crate::mailbox::source::Source;
+use crate::mailbox::tree::renames;
 use manifest::Proof;
 use repair::Step;
 
@@ -61,6 +62,24 @@ pub struct Report {
     pub steps: Vec<Step>,
     /// What became of each source that a manifest tells of.
     pub proofs: Vec<Proof>,
+}
+
+impl Report {
+    /// Of the files of a directory that are a message each: one report of all of theirs.
+    pub fn of_messages(directory: &Path, each: Vec<Report>) -> Report {
+        let path = directory.to_owned();
+        let mut folder = Folder { path: path.clone(), messages: 0, bytes: 0, kind: None };
+        let (mut findings, mut steps) = (Vec::new(), Vec::new());
+        for report in each {
+            folder.messages += report.folders.iter().map(|f| f.messages).sum::<u64>();
+            folder.bytes += report.folders.iter().map(|f| f.bytes).sum::<u64>();
+            // Nobody asks which kind of mbox a message is.
+            let told = report.findings.into_iter().filter(|finding| finding.code != Code::MboxVariant);
+            findings.extend(told.map(|finding| finding.in_file(&report.path)));
+            steps.extend(report.steps);
+        }
+        Report { path, folders: vec![folder], findings, steps, proofs: Vec::new() }
+    }
 }
 
 /// One folder.
@@ -150,9 +169,39 @@ pub const CODES: &[Code] = &[
     Code::FlagsDiffer,
     Code::DateDiffers,
     Code::FieldsDiffer,
+    Code::FolderMissing,
+    Code::FolderExtra,
+    Code::FolderEmpty,
+    Code::FolderDiffers,
+    Code::FolderGone,
+    Code::TreeSkipped,
+    Code::TreeMailSkipped,
+    Code::TreeMessage,
     Code::RepairPlanned,
     Code::RepairDone,
 ];
+
+/// What is wrong with the list of what folders were called.
+///
+/// # Errors
+/// [`Error::Io`] where it cannot be read.
+pub fn names_of_folders(root: &Path) -> Result<Vec<Finding>> {
+    let list = root.join(renames::FILE);
+    let renames = match renames::read(root) {
+        Ok(renames) => renames,
+        Err(error @ Error::Manifest { .. }) => {
+            let text = said(&error, &list);
+            return Ok(vec![Finding::new(Code::ManifestDamaged, text).in_file(list)]);
+        }
+        Err(error) => return Err(error),
+    };
+    let gone = renames.into_iter().filter(|(directory, _)| root.join(directory).symlink_metadata().is_err());
+    let finding = |(directory, folder): (PathBuf, crate::mailbox::tree::folder::Folder)| {
+        let message = format!("{} is not there; it was called {folder}", shown(&directory));
+        Finding::new(Code::FolderGone, message).in_file(&list)
+    };
+    Ok(gone.map(finding).collect())
+}
 
 /// Before the name of the mailbox: what mends a finding that has a [`Step`].
 const BY_REPAIR: &str = "mailferry verify --repair";

@@ -41,6 +41,7 @@ mod power;
 mod strace;
 mod support;
 mod tree;
+mod tree_verify;
 mod undisturbed;
 mod verify;
 mod wire;

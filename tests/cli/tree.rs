@@ -235,6 +235,13 @@ fn a_tree_in_the_layout_fs_has_its_inbox_beside_the_others() {
     }
 }
 
+/// `verify TREE --against OTHER --metadata`.
+fn verified(tree: &Path, other: &Path) -> Run {
+    let mut command = mailferry(["verify", "--json", "--metadata"]);
+    command.arg(tree).arg("--against").arg(other);
+    run(command)
+}
+
 /// To Maildirs of either layout, and as mboxes back; then the mail of each folder is what it was.
 #[test]
 fn a_tree_comes_back() {
@@ -245,6 +252,11 @@ fn a_tree_comes_back() {
         let run = run(convert_command([tree.out().to_str().unwrap(), &format!("mbox:{}", back.display())]))
             .exits(0);
         assert_eq!(count(&run.summary(), "messages_found"), count(&there.summary(), "messages_found"));
+        for there in [tree.out(), back.clone()] {
+            let run = verified(&tree.root(), &there).exits(0);
+            // What flags are in the name of a file are fields in an mbox.
+            assert!(run.complaints().iter().all(|code| code == "fields-differ"), "{layout}: {}", run.text());
+        }
         // By the names they had, as far as files can have them.
         for (file, subjects) in [
             ("INBOX", vec!["number 0", "number 1", "number 2"]),
@@ -446,4 +458,10 @@ fn fifty_projects_mail_arrives_as_one_tree() {
     let summary = run.summary();
     assert!(count(&summary, "messages_found") > 3000, "{summary:#}");
     assert_eq!(count(&summary, "messages_found"), count(&summary, "written") + count(&summary, "skipped"));
+    let verified = verified(&unpacked, &out).exits(1);
+    assert_eq!(found(&verified, "tree-mail-skipped"), skipped);
+    let codes: BTreeSet<String> = verified.complaints().into_iter().collect();
+    assert_eq!(codes, ["tree-mail-skipped", "tree-message"].map(str::to_owned).into(), "nothing differs");
+    let same = count(verified.json().last().unwrap(), "same");
+    assert_eq!(same, count(&summary, "written"));
 }

@@ -126,6 +126,26 @@ fn against(desk: &Desk<'_>, here: &[&str], there: &[&str]) -> Made {
     args(["--against".into(), desk.path("other"), desk.path("here")])
 }
 
+/// Two trees of mboxes with one message each, the same in all, but where the name ends in `.gone`: there the
+/// folder is not, and its mail is in the first one.
+fn two_trees(desk: &Desk<'_>, here: &[&str], there: &[&str]) -> Made {
+    for (side, names) in [("here", here), ("other", there)] {
+        fs::create_dir(desk.path(side)).unwrap();
+        let mut first = format!("{FROM}{MESSAGE}\n");
+        for name in names {
+            let text = format!("{FROM}{MESSAGE}\n");
+            match name.strip_suffix(".gone") {
+                None => fs::write(desk.path(side).join(name), text).unwrap(),
+                Some(_) => first.push_str(&text),
+            }
+        }
+        if let Some(name) = names.first() {
+            fs::write(desk.path(side).join(name), first).unwrap();
+        }
+    }
+    args(["--against".into(), desk.path("other"), desk.path("here")])
+}
+
 /// A fixture for each code: what it has to be found in, and what goes with it of necessity.
 const CASES: &[Case] = &[
     (Code::NotAMailbox, &[], |d| mbox(d, "no mail in here\n")),
@@ -357,6 +377,42 @@ const CASES: &[Case] = &[
     (Code::FieldsDiffer, &[], |d| {
         let args = against(d, &["A: 1\nStatus: RO\n\nb\n"], &["A: 1\nStatus: R\n\nb\n"])?;
         Some([vec!["--metadata".into()], args].concat())
+    }),
+    (Code::FolderMissing, &[], |d| two_trees(d, &["a", "b"], &["a", "b.gone"])),
+    (Code::FolderExtra, &[], |d| two_trees(d, &["a", "b.gone"], &["a", "b"])),
+    (Code::FolderEmpty, &[], |d| {
+        let args = two_trees(d, &["a"], &["a"])?;
+        fs::write(d.path("here/b"), "").unwrap();
+        Some(args)
+    }),
+    (Code::FolderDiffers, &[], |d| {
+        let args = two_trees(d, &["a", "b"], &["a", "b"])?;
+        for side in ["here/a", "other/b"] {
+            let other = format!("{FROM}Subject: two\n\nmore\n\n");
+            fs::write(d.path(side), fs::read_to_string(d.path(side)).unwrap() + &other).unwrap();
+        }
+        Some(args)
+    }),
+    (Code::FolderGone, &[], |d| {
+        let maildir = d.with("cur", ":2,S", MESSAGE);
+        fs::write(maildir.join("mailferry.folders"), "{\"directory\":\".a (2)\",\"folder\":[\"A\"]}\n")
+            .unwrap();
+        args([maildir])
+    }),
+    (Code::TreeSkipped, &[], |d| {
+        let args = two_trees(d, &["a"], &[])?;
+        fs::write(d.path("here/dovecot.index"), "index").unwrap();
+        Some(args[2..].to_vec())
+    }),
+    (Code::TreeMailSkipped, &[], |d| {
+        let args = two_trees(d, &["a"], &[])?;
+        fs::write(d.path("here/b"), "BABYL OPTIONS:\n").unwrap();
+        Some(args[2..].to_vec())
+    }),
+    (Code::TreeMessage, &[], |d| {
+        let args = two_trees(d, &["a"], &[])?;
+        fs::write(d.path("here/b"), format!("{MESSAGE}\n{FROM}{MESSAGE}\n")).unwrap();
+        Some(args[2..].to_vec())
     }),
     (Code::RepairPlanned, &[Code::MboxNoFinalBlank], |d| {
         Some(vec!["--repair".into(), "-n".into(), d.mbox(format!("{FROM}{MESSAGE}")).into()])

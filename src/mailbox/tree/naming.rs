@@ -73,14 +73,8 @@ struct Names {
 
 impl Names {
     fn new(folders: &[Folder], layout: Layout) -> Names {
-        let mut inbox = None;
-        if !folders.contains(&Folder::INBOX) {
-            let spellings =
-                folders.iter().filter_map(|folder| folder.0.first()).filter(|level| is_inbox(level));
-            // INBOX before Inbox before inbox.
-            inbox = spellings.min().cloned();
-        }
-        let mut names = Names { layout, taken: HashMap::new(), now: HashMap::new(), inbox };
+        let mut names =
+            Names { layout, taken: HashMap::new(), now: HashMap::new(), inbox: spelling_of_inbox(folders) };
         names.take(&Folder::INBOX, b"INBOX");
         names
     }
@@ -180,6 +174,29 @@ fn marked(kept: &[u8], whole: &[u8]) -> Vec<u8> {
     [kept, b"~", &hash.as_bytes()[..8]].concat()
 }
 
+/// Which of the spellings of INBOX is INBOX, where no folder is it already.
+fn spelling_of_inbox(folders: &[Folder]) -> Option<Vec<u8>> {
+    if folders.contains(&Folder::INBOX) {
+        return None;
+    }
+    let spellings = folders.iter().filter_map(|folder| folder.0.first()).filter(|level| is_inbox(level));
+    // INBOX before Inbox before inbox.
+    spellings.min().cloned()
+}
+
+/// Calls INBOX what [`name`] would make INBOX, and what lies in it accordingly: so the folders of a tree are
+/// called as they are in any tree that was made from it.
+pub fn settle_inbox(folders: &mut [Folder]) {
+    let Some(inbox) = spelling_of_inbox(folders) else { return };
+    for folder in folders {
+        match &mut folder.0[..] {
+            [only] if *only == inbox => *folder = Folder::INBOX,
+            [first, ..] if *first == inbox => *first = b"INBOX".to_vec(),
+            _ => {}
+        }
+    }
+}
+
 /// INBOX is INBOX in any case (RFC 3501 §5.1).
 fn is_inbox(level: &[u8]) -> bool {
     level.eq_ignore_ascii_case(b"INBOX")
@@ -209,6 +226,20 @@ mod tests {
         );
         assert_eq!(places(&["inbox/child", "inbox"], Layout::Fs), ["INBOX/child", "INBOX"]);
         assert_eq!(places(&["", "inbox"], Layout::Fs), ["INBOX", "inbox (2)"]);
+    }
+
+    #[test]
+    fn folders_are_called_as_in_what_is_made_of_them() {
+        for (names, settled) in [
+            (&["inbox", "inbox/child", "Sent"][..], &["", "INBOX/child", "Sent"][..]),
+            (&["INBOX", "Inbox", "Inbox/child"], &["", "Inbox", "Inbox/child"]),
+            (&["", "inbox"], &["", "inbox"]),
+            (&["Inbox/child"], &["INBOX/child"]),
+        ] {
+            let mut all = folders(names);
+            settle_inbox(&mut all);
+            assert_eq!(all, folders(settled), "{names:?}");
+        }
     }
 
     #[test]

@@ -21,7 +21,9 @@ mod side;
 #[cfg(test)]
 mod tests;
 mod text;
+pub mod tree;
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::tz::TimeZone;
@@ -30,13 +32,18 @@ use rayon::prelude::*;
 use crate::convert::{Phase, Progress};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Code;
+use crate::mailbox::mbox::read::{self, Ask, Mbox};
 use crate::mailbox::mbox::status::{Deleted, Labels};
+use crate::mailbox::mbox::variant::Variant;
+use crate::mailbox::mbox::watch::Watch;
+use crate::mailbox::source::Source;
+use crate::mailbox::tree::walk::Kind;
 use crate::mailbox::{header, is_or_are};
 use pair::Unpaired;
 use report::Lines;
 pub use report::{Detail, Difference, Sighting};
-pub use side::Mailbox;
 use side::{CHUNK, Marks, Side};
+pub use side::{Mailbox, Open};
 pub use text::Spot;
 use text::{Text, Trifles};
 
@@ -84,6 +91,8 @@ pub struct Verdict {
     pub missing: u64,
     /// Messages that only the other side has.
     pub extra: u64,
+    /// Pairs of the same content in different folders, where folders are compared.
+    pub moved: u64,
     /// Pairs of the same content whose fields that readers rewrite are not the same bytes.
     pub rewritten: u64,
     /// Pairs whose flags differ. This and the next two are 0 unless metadata is compared.
@@ -105,11 +114,11 @@ pub struct Verdict {
 impl Verdict {
     /// Whether every message of either side has its counterpart, with all its words.
     pub fn nothing_lost(&self) -> bool {
-        self.quoting + self.differ + self.missing + self.extra == 0
+        self.quoting + self.differ + self.missing + self.extra + self.moved == 0
     }
 
     fn add_up(&self) -> bool {
-        let pairs = self.same + self.line_ends + self.quoting + self.final_newline + self.differ;
+        let pairs = self.same + self.line_ends + self.quoting + self.final_newline + self.differ + self.moved;
         self.here == pairs + self.missing && self.there == pairs + self.extra
     }
 
@@ -128,14 +137,19 @@ impl Verdict {
         }
     }
 
-    /// The last line of a report. `here` and `there` name the mailboxes; `grouped` writes numbers as
-    /// people read them.
-    pub fn sentence(&self, here: &str, there: &str, grouped: fn(u64) -> String) -> String {
+    /// The last line of a report. `here` and `there` name the mailboxes; `not_read` is how many files were
+    /// passed over in which mail may be; `grouped` writes numbers as people read them.
+    pub fn sentence(&self, here: &str, there: &str, not_read: u64, grouped: fn(u64) -> String) -> String {
+        self.clauses(&format!("of {here}"), (here, there), grouped) + &unread(not_read, grouped) + "."
+    }
+
+    /// The same without the full stop. `of_here`: whose messages they are.
+    fn clauses(&self, of_here: &str, (here, there): (&str, &str), grouped: fn(u64) -> String) -> String {
         if self.here + self.there == 0 {
-            return format!("There is no message in {here}, and none in {there}.");
+            return format!("There is no message in {here}, and none in {there}");
         }
         let mut text = format!(
-            "{} of {} of {here} {} in {there}, byte for byte",
+            "{} of {} {of_here} {} in {there}, byte for byte",
             grouped(self.same),
             if self.here == 1 { "1 message".into() } else { format!("{} messages", grouped(self.here)) },
             is_or_are(self.same, self.here),
@@ -162,6 +176,10 @@ impl Verdict {
             let verb = if self.deleted == 1 { "is" } else { "are" };
             text += &format!("; {} marked as deleted {verb} left out", grouped(self.deleted));
         }
+        if self.moved > 0 {
+            text +=
+                &format!("; {} {} in another folder", grouped(self.moved), is_or_are(self.moved, self.here));
+        }
         if self.missing > 0 {
             text += &format!("; {} {} missing", grouped(self.missing), is_or_are(self.missing, self.here));
         }
@@ -177,8 +195,110 @@ impl Verdict {
                 text += &format!("; the {what} of {} differ", grouped(count));
             }
         }
-        text + "."
+        text
     }
+
+    /// Adds what came out of another folder.
+    fn add(&mut self, other: &Verdict) {
+        for (sum, more) in [
+            (&mut self.folders, other.folders),
+            (&mut self.bytes, other.bytes),
+            (&mut self.here, other.here),
+            (&mut self.there, other.there),
+            (&mut self.same, other.same),
+            (&mut self.line_ends, other.line_ends),
+            (&mut self.quoting, other.quoting),
+            (&mut self.final_newline, other.final_newline),
+            (&mut self.differ, other.differ),
+            (&mut self.missing, other.missing),
+            (&mut self.extra, other.extra),
+            (&mut self.moved, other.moved),
+            (&mut self.deleted, other.deleted),
+            (&mut self.rewritten, other.rewritten),
+            (&mut self.flags, other.flags),
+            (&mut self.dates, other.dates),
+            (&mut self.fields, other.fields),
+            (&mut self.pseudo, other.pseudo),
+        ] {
+            *sum += more;
+        }
+        self.translated |= other.translated;
+    }
+}
+
+/// What a verdict has to say of what was passed over.
+pub fn unread(files: u64, grouped: fn(u64) -> String) -> String {
+    match files {
+        0 => String::new(),
+        1 => "; mail may be in 1 file that was not read".into(),
+        n => format!("; mail may be in {} files that were not read", grouped(n)),
+    }
+}
+
+/// A mailbox by its place.
+#[derive(Debug, Clone)]
+pub struct Unopened {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: Kind,
+    /// Which variant of mbox it is, where somebody said so.
+    pub variant: Option<Variant>,
+}
+
+/// Opens the mailboxes and [compares](compare()) them.
+pub fn open_and_compare(
+    (here, there): (&[Unopened], &[Unopened]),
+    options: &Options<'_>,
+    open: Open<'_>,
+    progress: &dyn Progress,
+    tell: &mut dyn FnMut(Difference),
+) -> Result<Verdict> {
+    let source = |mailbox: &Unopened| match mailbox.kind {
+        Kind::Mbox => open(&mailbox.path).map(Some),
+        Kind::Maildir | Kind::Messages(_) => Ok(None),
+    };
+    let sources = |side: &[Unopened]| side.iter().map(source).collect::<Result<Vec<_>>>();
+    let (our_sources, their_sources) = (sources(here)?, sources(there)?);
+    let ours = divided(here, &our_sources, options.interrupted)?;
+    let theirs = divided(there, &their_sources, options.interrupted)?;
+    let ours = mailboxes(here, &our_sources, &ours, open);
+    let theirs = mailboxes(there, &their_sources, &theirs, open);
+    compare(&ours, &theirs, options, progress, tell)
+}
+
+/// The messages of the mboxes among them.
+fn divided<'a>(
+    side: &[Unopened],
+    sources: &'a [Option<Source>],
+    interrupted: &AtomicBool,
+) -> Result<Vec<Option<Mbox<'a>>>> {
+    let divided = side.iter().zip(sources).map(|(mailbox, source)| {
+        let Some(source) = source else { return Ok(None) };
+        let ask = Ask { variant: mailbox.variant, ..Ask::default() };
+        let watch = Watch { scanned: &|_| (), release: &|range| source.release(range), interrupted };
+        let read = read::read(source.text(), &ask, watch);
+        stop_if(interrupted)?;
+        let path = mailbox.path.clone();
+        read.map(Some).map_err(|not| Error::NotAMailbox { path, reason: not.reason, mend: not.mend })
+    });
+    divided.collect()
+}
+
+fn mailboxes<'a>(
+    side: &'a [Unopened],
+    sources: &'a [Option<Source>],
+    mboxes: &'a [Option<Mbox<'a>>],
+    open: Open<'a>,
+) -> Vec<Mailbox<'a>> {
+    let opened = side.iter().zip(sources).zip(mboxes).map(|((mailbox, source), mbox)| {
+        match (&mailbox.kind, source, mbox) {
+            (Kind::Messages(files), _, _) => Mailbox::Messages { files, open },
+            (Kind::Mbox, Some(source), Some(mbox)) => Mailbox::Mbox { source, mbox },
+            _ => Mailbox::Maildir(&mailbox.path),
+        }
+    });
+    opened.collect()
 }
 
 /// Compares two sides, each of one or more mailboxes taken together (a Maildir and its folders). What

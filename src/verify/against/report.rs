@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::side::{At, Flagged, Message, NO_DATE, Side};
-use super::text::{Spot, Text, Trifles};
+use super::text::{Digest, Spot, Text, Trifles};
 use super::{Case, Options};
 use crate::mailbox::date;
 use crate::mailbox::error::{Error, Result};
@@ -22,6 +22,8 @@ pub struct Difference {
     pub there: Option<Sighting>,
     /// In what they differ; None where one of the two is not there.
     pub detail: Option<Detail>,
+    /// Of a message that only one side has: what it says, by which another folder is asked for it.
+    pub(super) words: Option<Digest>,
 }
 
 /// In what two messages differ.
@@ -84,16 +86,20 @@ pub(super) fn differences(
     case: Case,
     (lines, dates, options): (&Lines, Option<(i64, i64)>, &Options<'_>),
 ) -> Result<Vec<Difference>> {
-    let alone = |code, here, there| vec![Difference { code, here, there, detail: None }];
+    let alone = |code, message: &Message<'_>, (here, there)| {
+        vec![Difference { code, here, there, detail: None, words: Some(message.text.digest()) }]
+    };
     let (number, other, same) = match case {
         Case::Here { number, there: Some(other), same } => (number, other, same),
         Case::Here { number, there: None, .. } => {
-            let sighting = Sighting::of(&here.message(number)?, line_of(&lines.here, number));
-            return Ok(alone(Code::MessageMissing, Some(sighting), None));
+            let message = here.message(number)?;
+            let sighting = Sighting::of(&message, line_of(&lines.here, number));
+            return Ok(alone(Code::MessageMissing, &message, (Some(sighting), None)));
         }
         Case::Extra(number) => {
-            let sighting = Sighting::of(&there.message(number)?, line_of(&lines.there, number));
-            return Ok(alone(Code::MessageExtra, None, Some(sighting)));
+            let message = there.message(number)?;
+            let sighting = Sighting::of(&message, line_of(&lines.there, number));
+            return Ok(alone(Code::MessageExtra, &message, (None, Some(sighting))));
         }
     };
     let (message, counterpart) = (here.message(number)?, there.message(other)?);
@@ -113,6 +119,7 @@ pub(super) fn differences(
         here: Some(sighting.clone()),
         there: Some(other_sighting.clone()),
         detail: Some(detail),
+        words: None,
     });
     Ok(differences.collect())
 }
@@ -121,13 +128,10 @@ pub(super) fn differences(
 fn rewritten(message: &Message<'_>, counterpart: &Message<'_>) -> Error {
     let file = [message, counterpart].into_iter().find_map(|message| match &message.lies {
         At::File { path, .. } => Some(path.as_path()),
-        At::Mbox { .. } => None,
+        At::Mbox { .. } | At::Itself { .. } => None,
     });
-    let path = match &message.lies {
-        At::Mbox { path, .. } => path,
-        At::File { path, .. } => path.as_path(),
-    };
-    Error::Changed { path: file.unwrap_or(path).to_owned(), how: "a message was written to".into() }
+    let path = file.unwrap_or_else(|| message.lies.path());
+    Error::Changed { path: path.to_owned(), how: "a message was written to".into() }
 }
 
 /// Of which kind the difference between two messages is.
@@ -222,7 +226,7 @@ fn listed(fields: &[String]) -> String {
 impl Sighting {
     fn of(message: &Message<'_>, line: Option<u64>) -> Sighting {
         let mut sighting = Sighting {
-            path: PathBuf::new(),
+            path: message.lies.path().to_owned(),
             number: None,
             offset: None,
             line,
@@ -240,17 +244,16 @@ impl Sighting {
             }
         }
         match &message.lies {
-            At::Mbox { path, number, extent, .. } => {
-                sighting.path = path.to_path_buf();
+            At::Mbox { number, extent, .. } => {
                 sighting.number = Some(*number);
                 sighting.offset = Some(extent.at);
                 let from = || message.lies.stamp().map(|stamp| stamp.epoch(0));
                 sighting.date = sighting.date.or_else(from);
             }
-            At::File { path, entry, .. } => {
-                sighting.path = path.clone();
+            At::File { entry, .. } => {
                 sighting.date = sighting.date.or_else(|| entry.parsed().epoch());
             }
+            At::Itself { .. } => {}
         }
         sighting
     }
@@ -309,6 +312,14 @@ impl Difference {
         }
     }
 
+    /// The folder on the other side, where it is another one.
+    pub fn other_folder(&self) -> Option<&str> {
+        match &self.detail {
+            Some(Detail::Values(_, other)) if self.code == Code::FolderDiffers => Some(other),
+            _ => None,
+        }
+    }
+
     /// The file the finding is about.
     pub fn path(&self) -> &Path {
         &self.sighting().path
@@ -337,6 +348,7 @@ impl Difference {
                 let what = match code {
                     Code::FlagsDiffer => "flags",
                     Code::DateDiffers => "received",
+                    Code::FolderDiffers => "in the folder",
                     _ => "fields",
                 };
                 format!("{name}: {what} {value} here, {other} in {place}")

@@ -31,8 +31,11 @@ pub(super) const CHUNK: usize = 64;
 /// A date that is not known.
 pub(super) const NO_DATE: i64 = i64::MIN;
 
+/// Opens an mbox, or a file that is a message.
+pub type Open<'a> = &'a (dyn Fn(&Path) -> Result<Source> + Sync);
+
 /// A mailbox to compare.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub enum Mailbox<'a> {
     /// An mbox of any variant, opened and read.
     Mbox {
@@ -43,6 +46,14 @@ pub enum Mailbox<'a> {
     },
     /// A Maildir, without its folders: each of them is one of its own.
     Maildir(&'a Path),
+    /// Files that are a message each. They are opened one by one, since there may be more of them than a
+    /// process may have open.
+    Messages {
+        /// Which.
+        files: &'a [PathBuf],
+        /// How.
+        open: Open<'a>,
+    },
 }
 
 /// All messages of one side, numbered through from 0.
@@ -56,13 +67,13 @@ struct Part<'a> {
 }
 
 enum Lies<'a> {
-    InMbox {
+    Mbox {
         source: &'a Source,
         mbox: &'a Mbox<'a>,
         /// Of its messages: 1 where the first one is UW-IMAP's pseudo message.
         skipped: usize,
     },
-    InMaildir {
+    Maildir {
         /// Of the Maildir, or of the folder.
         path: &'a Path,
         /// Of the Maildir that it is, or a folder of.
@@ -72,6 +83,12 @@ enum Lies<'a> {
         bytes: u64,
         /// Of its letters.
         keywords: Names,
+    },
+    Files {
+        files: &'a [PathBuf],
+        open: Open<'a>,
+        /// Of all files.
+        bytes: u64,
     },
 }
 
@@ -126,6 +143,7 @@ pub(super) struct Message<'a> {
 pub(super) enum At<'a> {
     Mbox { path: &'a Path, number: usize, extent: Extent, from_line: &'a [u8] },
     File { path: PathBuf, entry: Entry, keywords: &'a Names },
+    Itself { path: &'a Path },
 }
 
 impl<'a> Side<'a> {
@@ -140,17 +158,21 @@ impl<'a> Side<'a> {
             let (lies, len) = match *mailbox {
                 Mailbox::Mbox { source, mbox } => {
                     let skipped = usize::from(begins_with_pseudo(mbox));
-                    (Lies::InMbox { source, mbox, skipped }, mbox.messages().len() - skipped)
+                    (Lies::Mbox { source, mbox, skipped }, mbox.messages().len() - skipped)
                 }
                 Mailbox::Maildir(path) => {
                     let (entries, bytes) = list(path)?;
                     let len = entries.len();
                     // Its folders come behind it.
                     let root = root.filter(|root| path.starts_with(root)).unwrap_or(path);
-                    (Lies::InMaildir { path, root, entries, bytes, keywords: Names::read(path)? }, len)
+                    (Lies::Maildir { path, root, entries, bytes, keywords: Names::read(path)? }, len)
+                }
+                Mailbox::Messages { files, open } => {
+                    let sizes = files.iter().map(|file| fs::metadata(file).map_or(0, |found| found.len()));
+                    (Lies::Files { files, open, bytes: sizes.sum() }, files.len())
                 }
             };
-            if let Lies::InMaildir { root: of_this, .. } = lies {
+            if let Lies::Maildir { root: of_this, .. } = lies {
                 root = Some(of_this);
             }
             parts.push(Part { first, len, lies });
@@ -166,8 +188,8 @@ impl<'a> Side<'a> {
     /// Bytes of all mailboxes.
     pub fn bytes(&self) -> u64 {
         let bytes = self.0.iter().map(|part| match &part.lies {
-            Lies::InMbox { mbox, .. } => mbox.text().len() as u64,
-            Lies::InMaildir { bytes, .. } => *bytes,
+            Lies::Mbox { mbox, .. } => mbox.text().len() as u64,
+            Lies::Maildir { bytes, .. } | Lies::Files { bytes, .. } => *bytes,
         });
         bytes.sum()
     }
@@ -175,8 +197,8 @@ impl<'a> Side<'a> {
     /// UW-IMAP's pseudo messages, which are no mail and left out.
     pub fn pseudo(&self) -> u64 {
         let skipped = self.0.iter().map(|part| match part.lies {
-            Lies::InMbox { skipped, .. } => skipped as u64,
-            Lies::InMaildir { .. } => 0,
+            Lies::Mbox { skipped, .. } => skipped as u64,
+            Lies::Maildir { .. } | Lies::Files { .. } => 0,
         });
         skipped.sum()
     }
@@ -188,8 +210,8 @@ impl<'a> Side<'a> {
 
     fn sources(&self) -> impl Iterator<Item = &'a Source> {
         self.0.iter().filter_map(|part| match part.lies {
-            Lies::InMbox { source, .. } => Some(source),
-            Lies::InMaildir { .. } => None,
+            Lies::Mbox { source, .. } => Some(source),
+            Lies::Maildir { .. } | Lies::Files { .. } => None,
         })
     }
 
@@ -223,11 +245,11 @@ impl<'a> Side<'a> {
     /// base name and with the same content. That is how a message lies in several folders. Says how many.
     pub fn leave_out_links(&self, messages: &mut Vec<usize>, digests: &[Digest]) -> u64 {
         let key = |n: usize| match &self.part(n).lies {
-            Lies::InMaildir { root, path, entries, .. } => {
+            Lies::Maildir { root, path, entries, .. } => {
                 let base = entries[n - self.part(n).first].parsed().base;
                 Some(((*root, base, digests[n]), *path))
             }
-            Lies::InMbox { .. } => None,
+            Lies::Mbox { .. } | Lies::Files { .. } => None,
         };
         messages.sort_unstable();
         // Where each of them lies otherwise, if it does.
@@ -266,7 +288,7 @@ impl<'a> Side<'a> {
     pub fn release(&self, numbers: impl Iterator<Item = usize> + Clone) {
         let (Some(first), Some(last)) = (numbers.clone().min(), numbers.max()) else { return };
         for part in &self.0 {
-            let Lies::InMbox { source, mbox, skipped } = part.lies else { continue };
+            let Lies::Mbox { source, mbox, skipped } = part.lies else { continue };
             let own = first.max(part.first)..(last + 1).min(part.first + part.len);
             if own.start < own.end {
                 let extent = |n: usize| mbox.messages()[n - part.first + skipped];
@@ -280,7 +302,7 @@ impl<'a> Side<'a> {
     pub fn lines(&self, numbers: &[usize], options: &Options<'_>) -> Result<Vec<(usize, u64)>> {
         let mut lines = Vec::new();
         for part in &self.0 {
-            let Lies::InMbox { source, mbox, skipped } = part.lies else { continue };
+            let Lies::Mbox { source, mbox, skipped } = part.lies else { continue };
             let own = part.first..part.first + part.len;
             let numbers = &numbers[numbers.partition_point(|&n| n < own.start)..];
             let numbers = &numbers[..numbers.partition_point(|&n| n < own.end)];
@@ -331,17 +353,17 @@ impl<'a> Part<'a> {
                 marks.keywords = hash_of(&lies.keywords(&said));
                 match lies {
                     At::File { path, entry, .. } => marks.date = date_of_file(path, entry),
-                    At::Mbox { .. } => looked.offered.push(message.offered()),
+                    At::Mbox { .. } | At::Itself { .. } => looked.offered.push(message.offered()),
                 }
             }
-            if options.deleted == Deleted::Skip && matches!(lies, At::Mbox { .. }) {
+            if options.deleted == Deleted::Skip && matches!(lies, At::Mbox { .. } | At::Itself { .. }) {
                 marks.deleted = status::said(text.header(), Labels::Ignore).deleted;
             }
             bytes += text.raw_len() as u64;
             looked.digests.push(text.digest());
             looked.marks.push(marks);
         }
-        if let Lies::InMbox { source, mbox, skipped } = self.lies {
+        if let Lies::Mbox { source, mbox, skipped } = self.lies {
             let extents = &mbox.messages()[chunk.start + skipped..chunk.end + skipped];
             if let (Some(first), Some(last)) = (extents.first(), extents.last()) {
                 source.release(first.at as usize..last.end as usize);
@@ -354,19 +376,28 @@ impl<'a> Part<'a> {
     /// The pseudo message.
     fn pseudo(&self) -> Option<Message<'_>> {
         match self.lies {
-            Lies::InMbox { source, mbox, skipped: 1 } => Some(in_mbox(source, mbox, 0)),
+            Lies::Mbox { source, mbox, skipped: 1 } => Some(in_mbox(source, mbox, 0)),
             _ => None,
         }
     }
 
     fn message(&self, n: usize) -> Result<Message<'_>> {
         match &self.lies {
-            Lies::InMbox { source, mbox, skipped } => Ok(in_mbox(source, mbox, n + skipped)),
-            Lies::InMaildir { path, entries, keywords, .. } => {
+            Lies::Mbox { source, mbox, skipped } => Ok(in_mbox(source, mbox, n + skipped)),
+            Lies::Maildir { path, entries, keywords, .. } => {
                 let (entry, raw) = read::open_moved(path, &entries[n])?;
                 Ok(Message {
                     text: Text::new(Cow::Owned(raw), 0, Quoting::None),
                     lies: At::File { path: entry.path(path), entry, keywords },
+                })
+            }
+            Lies::Files { files, open, .. } => {
+                let source = open(&files[n])?;
+                let text = source.text().to_vec();
+                source.check_unchanged()?;
+                Ok(Message {
+                    text: Text::new(Cow::Owned(text), 0, Quoting::None),
+                    lies: At::Itself { path: &files[n] },
                 })
             }
         }
@@ -383,10 +414,18 @@ impl Message<'_> {
 }
 
 impl At<'_> {
+    /// The file that it lies in.
+    pub fn path(&self) -> &Path {
+        match self {
+            At::Mbox { path, .. } | At::Itself { path } => path,
+            At::File { path, .. } => path,
+        }
+    }
+
     /// Flags as convert takes them: a Maildir has them in the name, an mbox in the header, which is `said`.
     pub fn flags(&self, said: &Said, deleted: Deleted) -> Flagged {
         match self {
-            At::Mbox { .. } => said.status(deleted).into(),
+            At::Mbox { .. } | At::Itself { .. } => said.status(deleted).into(),
             At::File { entry, .. } => {
                 Status { flags: entry.parsed().flags(), old: entry.place == Place::Cur }.into()
             }
@@ -399,7 +438,7 @@ impl At<'_> {
         let lower = |name: &str| keywords::atom(name).to_ascii_lowercase();
         let in_header = said.keywords.iter().map(|keyword| lower(keyword));
         let mut all: Vec<String> = match self {
-            At::Mbox { .. } => in_header.collect(),
+            At::Mbox { .. } | At::Itself { .. } => in_header.collect(),
             At::File { entry, keywords: names, .. } => {
                 // A letter that nothing names is no keyword to anybody.
                 let letters = entry.parsed().keywords().numbers().filter_map(|n| names.name(n)).map(lower);
@@ -417,7 +456,7 @@ impl At<'_> {
     pub fn stamp(&self) -> Option<Stamp> {
         match self {
             At::Mbox { from_line, .. } => from_line::parse(first_line(from_line)).stamp,
-            At::File { .. } => None,
+            At::File { .. } | At::Itself { .. } => None,
         }
     }
 }

@@ -162,7 +162,7 @@ fn the_same_mail_is_the_same_in_any_order_and_any_format() {
                 assert_eq!((verdict.same, verdict.rewritten, told), (3, 0, vec![]));
                 assert!(verdict.nothing_lost());
                 assert_eq!(
-                    verdict.sentence("inbox", "~/Maildir", |n| n.to_string()),
+                    verdict.sentence("inbox", "~/Maildir", 0, |n| n.to_string()),
                     "3 of 3 messages of inbox are in ~/Maildir, byte for byte."
                 );
             }
@@ -300,7 +300,7 @@ fn fields_that_readers_rewrite_are_no_difference_unless_asked_for() {
     let (verdict, told) = compared(&here, &there, false);
     assert_eq!((verdict.same, verdict.rewritten, told), (2, 1, vec![]));
     assert_eq!(
-        verdict.sentence("x", "y", |n| n.to_string()),
+        verdict.sentence("x", "y", 0, |n| n.to_string()),
         "2 of 2 messages of x are in y, byte for byte but for fields that readers rewrite \
          (Status, Content-Length …) in 1 of them."
     );
@@ -433,7 +433,7 @@ fn lines_that_end_in_cr_are_read_and_it_is_said() {
     let verdict = verdict(&cr, &maildir(&[A]));
     assert_eq!((verdict.same, verdict.translated), (1, true));
     assert_eq!(
-        verdict.sentence("x", "y", |n| n.to_string()),
+        verdict.sentence("x", "y", 0, |n| n.to_string()),
         "1 of 1 message of x is in y, byte for byte, CR line ends read as LF."
     );
 }
@@ -455,12 +455,12 @@ fn every_kind_of_difference_is_in_the_last_sentence() {
     };
     assert!(verdict.add_up());
     assert_eq!(
-        verdict.sentence("x", "y", |n| n.to_string()),
+        verdict.sentence("x", "y", 0, |n| n.to_string()),
         "2 of 12 messages of x are in y, byte for byte; 3 differ only in line ends; 1 differs only in a \
          newline at the end; 1 differs only in quoting; 2 differ; 3 are missing; y has 2 more; the flags of \
          1 differ."
     );
-    let none = Verdict::default().sentence("x", "y", |n| n.to_string());
+    let none = Verdict::default().sentence("x", "y", 0, |n| n.to_string());
     assert_eq!(none, "There is no message in x, and none in y.");
 }
 

@@ -1,0 +1,628 @@
+//! verify of trees: what was converted, to either layout and back, is the same mail in the same folders; any
+//! single fault in one of two trees is found under its name; each mailbox of a tree is looked at.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::support::*;
+
+/// Folders, by the path of their mbox; the number of the first message in each and how many there are.
+/// INBOX in another case, names that no layout can say, an mbox beside a directory of its name, two that
+/// differ only in case, one without mail, a compressed one.
+const FOLDERS: [(&str, u32, u32); 11] = [
+    ("Inbox", 0, 7),
+    ("Sent", 10, 4),
+    ("Lists/v1.2 & others", 20, 3),
+    ("Lists/cur", 30, 1),
+    ("Lists.sbd/qmail", 40, 2),
+    ("Entwürfe", 50, 1),
+    ("work", 60, 3),
+    ("Work", 70, 2),
+    ("Trash", 0, 0),
+    ("archive.mbox", 80, 5),
+    ("~peter/.x.mbox", 90, 1),
+];
+
+/// The messages of a folder, as an mbox.
+fn text(first: u32, count: u32) -> String {
+    (first..first + count).map(|n| mail(n) + "\n").collect()
+}
+
+/// All messages that lie in folders by themselves, as `MH/1`: without a From_ line and quoting.
+const ALONE: u32 = 3;
+
+fn alone(n: u32) -> String {
+    let whole = mail_with(100 + n, "Status: RO\n").replace("\n>From", "\nFrom");
+    whole.split_once('\n').expect("a From_ line").1.to_owned()
+}
+
+struct Trees {
+    scratch: tempfile::TempDir,
+}
+
+impl Trees {
+    /// A tree of mboxes.
+    fn new() -> Trees {
+        let trees = Trees { scratch: scratch() };
+        for (folder, first, count) in FOLDERS {
+            let path = trees.path("Mail").join(folder);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text(first, count)).unwrap();
+        }
+        fs::create_dir(trees.path("Mail/MH")).unwrap();
+        for n in 0..ALONE {
+            fs::write(trees.path("Mail/MH").join((n + 1).to_string()), alone(n)).unwrap();
+        }
+        trees
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    /// The tree as `name`, in this layout.
+    fn converted(&self, layout: &str, name: &str) -> PathBuf {
+        let path = self.path(name);
+        let layout = format!("--layout={layout}");
+        convert([OsStr::new("--lock=none"), layout.as_ref(), self.path("Mail").as_ref(), path.as_ref()]);
+        path
+    }
+}
+
+fn verify<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Run {
+    let mut command = mailferry(["verify", "--json", "--lock=none"]);
+    command.args(args);
+    run(command)
+}
+
+/// `verify HERE --against THERE`.
+fn against(here: &Path, there: &Path, metadata: bool) -> Run {
+    let metadata = metadata.then_some(OsStr::new("--metadata"));
+    verify([here.as_os_str(), "--against".as_ref(), there.as_os_str()].into_iter().chain(metadata))
+}
+
+fn summary(run: &Run) -> Value {
+    run.json().pop().expect("a summary")
+}
+
+/// Messages of the whole tree.
+fn total() -> u64 {
+    FOLDERS.iter().map(|(_, _, count)| u64::from(*count)).sum::<u64>() + u64::from(ALONE)
+}
+
+#[track_caller]
+fn same(here: &Path, there: &Path) {
+    for metadata in [false, true] {
+        let run = against(here, there, metadata).exits(0);
+        assert_eq!(run.complaints(), [""; 0], "{}", run.text());
+        let summary = summary(&run);
+        assert_eq!(count(&summary, "same"), total(), "{summary}");
+        assert_eq!(count(&summary, "sound"), 1, "{summary}");
+    }
+}
+
+#[test]
+fn a_tree_in_either_layout_and_back_is_the_same_mail() {
+    let trees = Trees::new();
+    let mail = trees.path("Mail");
+    same(&mail, &mail);
+    for layout in ["maildir++", "fs"] {
+        let made = trees.converted(layout, layout);
+        same(&mail, &made);
+        same(&made, &mail);
+        let back = trees.path(&format!("back from {layout}"));
+        fs::create_dir(&back).unwrap();
+        convert([OsStr::new("--lock=none"), made.as_ref(), format!("mbox:{}", back.display()).as_ref()]);
+        same(&mail, &back);
+        same(&made, &back);
+    }
+    same(&trees.path("maildir++"), &trees.path("fs"));
+    let summary = summary(&against(&mail, &trees.path("fs"), true));
+    assert_eq!(count(&summary, "folders"), FOLDERS.len() as u64 + 1);
+    let verdict = summary["verdict"].as_str().unwrap();
+    let (mail, fs) = (mail.display(), trees.path("fs"));
+    let want = format!("32 of 32 messages in 12 folders of {mail} are in {}, byte for byte", fs.display());
+    assert!(verdict.starts_with(&want), "{verdict}");
+}
+
+/// What a finding of a campaign must be: its code, and the folder that it names.
+type Told = (&'static str, &'static str);
+/// What is done to a tree of mboxes, by its root.
+type Fault = (&'static str, fn(&Path), &'static [Told]);
+
+/// Replaces the first of `from` in a file.
+fn edit(path: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(path).unwrap();
+    assert!(text.contains(from));
+    fs::write(path, text.replacen(from, to, 1)).unwrap();
+}
+
+fn append(path: &Path, text: &str) {
+    fs::write(path, fs::read_to_string(path).unwrap() + text).unwrap();
+}
+
+/// An mbox whose first line is no From_ line any more.
+const SPOILED: &str = "From nobody knows when\nSubject: x\n\ny\n";
+
+const FAULTS: &[Fault] = &[
+    (
+        "a message is dropped",
+        |root| edit(&root.join("Sent"), &(mail(11) + "\n"), ""),
+        &[("message-missing", "Sent")],
+    ),
+    (
+        "a message is added",
+        |root| append(&root.join("Sent"), &(mail(700) + "\n")),
+        &[("message-extra", "Sent")],
+    ),
+    (
+        "a message lies there twice",
+        |root| append(&root.join("Sent"), &(mail(11) + "\n")),
+        &[("message-extra", "Sent")],
+    ),
+    (
+        "a byte is changed",
+        |root| edit(&root.join("Lists/cur"), "text 30", "text 3O"),
+        &[("message-differs", "Lists/cur")],
+    ),
+    (
+        "a byte of a message by itself is changed",
+        |root| edit(&root.join("MH/2"), "text 101", "text l01"),
+        &[("message-differs", "MH")],
+    ),
+    (
+        "a message is moved to another folder",
+        |root| {
+            edit(&root.join("Sent"), &(mail(11) + "\n"), "");
+            append(&root.join("Work"), &(mail(11) + "\n"));
+        },
+        &[("folder-differs", "Sent")],
+    ),
+    (
+        "a message is moved from a folder whose name differs only in case",
+        |root| {
+            edit(&root.join("work"), &(mail(61) + "\n"), "");
+            append(&root.join("Work"), &(mail(61) + "\n"));
+        },
+        &[("folder-differs", "work")],
+    ),
+    (
+        "a message is copied to another folder",
+        |root| append(&root.join("Work"), &(mail(11) + "\n")),
+        &[("message-extra", "Work")],
+    ),
+    (
+        "a folder is dropped",
+        |root| fs::remove_file(root.join("Work")).unwrap(),
+        &[("folder-missing", "Work"), ("message-missing", "Work"), ("message-missing", "Work")],
+    ),
+    (
+        "a folder without mail is dropped",
+        |root| fs::remove_file(root.join("Trash")).unwrap(),
+        &[("folder-empty", "Trash")],
+    ),
+    (
+        "a folder is added",
+        |root| fs::write(root.join("New"), text(700, 1)).unwrap(),
+        &[("folder-extra", "New"), ("message-extra", "New")],
+    ),
+    (
+        "a folder is renamed",
+        |root| fs::rename(root.join("archive.mbox"), root.join("Lists/2001")).unwrap(),
+        &[("folder-missing", "archive"), ("folder-extra", "Lists/2001")],
+    ),
+    (
+        "a folder is merged into another one",
+        |root| {
+            append(&root.join("Sent"), &text(80, 5));
+            fs::remove_file(root.join("archive.mbox")).unwrap();
+        },
+        &[("folder-missing", "archive")],
+    ),
+    (
+        "a folder is split",
+        |root| {
+            fs::write(root.join("Lists/a"), text(80, 2)).unwrap();
+            fs::write(root.join("Lists/b"), text(82, 2)).unwrap();
+            fs::remove_file(root.join("archive.mbox")).unwrap();
+        },
+        &[
+            ("folder-missing", "archive"),
+            ("message-missing", "archive"),
+            ("folder-extra", "Lists/a"),
+            ("folder-extra", "Lists/b"),
+        ],
+    ),
+    (
+        "flags are changed",
+        |root| edit(&root.join("Sent"), "Status: RO\n", "Status: O\n"),
+        &[("flags-differ", "Sent"), ("fields-differ", "Sent")],
+    ),
+    (
+        "an mbox is spoiled",
+        |root| fs::write(root.join("Work"), SPOILED).unwrap(),
+        &[
+            ("folder-missing", "Work"),
+            ("message-missing", "Work"),
+            ("message-missing", "Work"),
+            // It may be one with a damaged first line.
+            ("tree-mail-skipped", ""),
+        ],
+    ),
+];
+
+/// What is told only where metadata is compared.
+const METADATA: [&str; 2] = ["flags-differ", "fields-differ"];
+/// What is no error.
+const WARNINGS: [&str; 2] = ["folder-empty", "fields-differ"];
+
+/// What is told on the one side as on the other, but for who lacks what.
+fn turned(code: &str) -> &str {
+    match code {
+        "message-missing" => "message-extra",
+        "message-extra" => "message-missing",
+        "folder-missing" => "folder-extra",
+        "folder-extra" => "folder-missing",
+        code => code,
+    }
+}
+
+/// What was told, sorted.
+fn told(run: &Run) -> Vec<(String, String)> {
+    let findings = run.findings().into_iter().filter(|finding| finding["severity"] != "info");
+    let word = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
+    let mut told: Vec<_> = findings.map(|f| (word(&f, "code"), word(&f, "folder"))).collect();
+    told.sort();
+    told
+}
+
+#[test]
+fn any_single_fault_in_a_tree_is_found_under_its_name() {
+    let trees = Trees::new();
+    let mail = trees.path("Mail");
+    let layouts = ["maildir++", "fs"].map(|layout| trees.converted(layout, layout));
+    let copy = trees.path("copy");
+    let mut seen = BTreeSet::new();
+    for (how, fault, want) in FAULTS {
+        let cp = std::process::Command::new("cp").arg("-a").args([&mail, &copy]).status().unwrap();
+        assert!(cp.success());
+        fault(&copy);
+        for made in [&mail].into_iter().chain(&layouts) {
+            for (metadata, turn) in [(false, false), (true, false), (true, true)] {
+                let run = if turn { against(&copy, made, metadata) } else { against(made, &copy, metadata) };
+                let want = want.iter().filter(|(code, _)| metadata || !METADATA.contains(code));
+                let mut want: Vec<(String, String)> = want
+                    .map(|(code, folder)| {
+                        (if turn { turned(code) } else { code }.to_owned(), folder.to_string())
+                    })
+                    .collect();
+                if turn {
+                    // A moved message is told with the folder in which this side has it.
+                    want.iter_mut()
+                        .filter(|told| told.0 == "folder-differs")
+                        .for_each(|told| told.1 = "Work".into());
+                }
+                want.sort();
+                let what =
+                    format!("{how}; {}, metadata {metadata}, turned {turn}: {}", made.display(), run.text());
+                assert_eq!(told(&run), want, "{what}");
+                let is_error = want.iter().any(|(code, _)| !WARNINGS.contains(&code.as_str()));
+                assert_eq!(run.code, Some(i32::from(is_error)), "{what}");
+                let is_lost = want.iter().any(|(code, _)| is_error && !METADATA.contains(&code.as_str()));
+                assert_eq!(count(&summary(&run), "sound"), u64::from(!is_lost), "{what}");
+                seen.extend(want.into_iter().map(|told| told.0));
+            }
+        }
+        fs::remove_dir_all(&copy).unwrap();
+    }
+    assert_eq!(seen.len(), 10, "each kind of difference was among them: {seen:?}");
+}
+
+/// What is done to a tree of Maildirs; the folder in it by its name at the root of an `fs` layout is given.
+type MaildirFault = (&'static str, fn(&dyn Fn(&str) -> PathBuf), &'static [Told]);
+
+fn first(maildir: &Path) -> PathBuf {
+    messages(maildir).remove(0).path
+}
+
+const MAILDIR_FAULTS: &[MaildirFault] = &[
+    ("a file is removed", |at| fs::remove_file(first(&at("Work"))).unwrap(), &[("message-missing", "Work")]),
+    ("a byte is changed", |at| edit(&first(&at("Work")), "text", "t3xt"), &[("message-differs", "Work")]),
+    (
+        "a flag is set",
+        |at| {
+            let file = first(&at("Work"));
+            let name = file.file_name().unwrap().to_str().unwrap();
+            let epoch = name.split('.').next().unwrap();
+            fs::rename(&file, file.with_file_name(format!("{epoch}.new.name:2,FS"))).unwrap();
+        },
+        &[("flags-differ", "Work")],
+    ),
+    (
+        "a file is moved",
+        |at| {
+            let file = first(&at("Work"));
+            let place = file.parent().unwrap().file_name().unwrap();
+            fs::rename(&file, at("Trash").join(place).join(file.file_name().unwrap())).unwrap();
+        },
+        &[("folder-differs", "Work")],
+    ),
+    (
+        "a folder is removed",
+        |at| fs::remove_dir_all(at("Work")).unwrap(),
+        &[("folder-missing", "Work"), ("message-missing", "Work"), ("message-missing", "Work")],
+    ),
+    (
+        "a folder without mail is removed",
+        |at| fs::remove_dir_all(at("Trash")).unwrap(),
+        &[("folder-empty", "Trash")],
+    ),
+    (
+        "a folder is renamed",
+        |at| fs::rename(at("Work"), at("Play")).unwrap(),
+        &[("folder-missing", "Work"), ("folder-extra", "Play")],
+    ),
+    (
+        "the list of names is lost",
+        |at| {
+            for root in [at("Work").parent().unwrap(), &at("")] {
+                let _ = fs::remove_file(root.join("mailferry.folders"));
+            }
+        },
+        &[("folder-missing", "work"), ("folder-extra", "work (2)")],
+    ),
+];
+
+#[test]
+fn any_single_fault_in_a_tree_of_maildirs_is_found_under_its_name() {
+    let trees = Trees::new();
+    let mail = trees.path("Mail");
+    for (layout, prefix) in [("maildir++", "."), ("fs", "")] {
+        let (made, copy) = (trees.converted(layout, layout), trees.path("copy"));
+        for (how, fault, want) in MAILDIR_FAULTS {
+            let cp = std::process::Command::new("cp").arg("-a").args([&made, &copy]).status().unwrap();
+            assert!(cp.success());
+            fault(&|name| copy.join(format!("{prefix}{name}")));
+            for metadata in [false, true] {
+                let run = against(&mail, &copy, metadata);
+                let want = want.iter().filter(|(code, _)| metadata || !METADATA.contains(code));
+                let mut want: Vec<_> =
+                    want.map(|(code, folder)| (code.to_string(), folder.to_string())).collect();
+                want.sort();
+                let what = format!("{layout}: {how}, metadata {metadata}: {}", run.text());
+                assert_eq!(told(&run), want, "{what}");
+                let is_error = want.iter().any(|(code, _)| !WARNINGS.contains(&code.as_str()));
+                assert_eq!(run.code, Some(i32::from(is_error)), "{what}");
+            }
+            fs::remove_dir_all(&copy).unwrap();
+        }
+    }
+}
+
+#[test]
+fn mailboxes_of_one_name_are_one_folder() {
+    let scratch = scratch();
+    let (mail, made) = (scratch.path().join("Mail"), scratch.path().join("Maildir"));
+    fs::create_dir(&mail).unwrap();
+    fs::write(mail.join("archive"), text(0, 3)).unwrap();
+    fs::write(mail.join("archive.mbox"), text(2, 3)).unwrap();
+    fs::write(mail.join("archive.txt"), text(10, 1)).unwrap();
+    convert([OsStr::new("--lock=none"), mail.as_ref(), made.as_ref()]);
+    let run = against(&mail, &made, true).exits(0);
+    assert_eq!((run.complaints(), count(&summary(&run), "same")), (vec![], 7));
+    fs::remove_file(first(&made.join(".archive (2)"))).unwrap();
+    let run = against(&mail, &made, true).exits(1);
+    assert_eq!(told(&run), [("message-missing".into(), "archive".into())]);
+}
+
+#[test]
+fn a_moved_message_is_told_with_both_folders_and_a_renamed_folder_with_its_new_name() {
+    let trees = Trees::new();
+    let made = trees.converted("maildir++", "Maildir");
+    fs::rename(made.join(".Sent"), made.join(".Gone out")).unwrap();
+    let moved = messages(&made.join(".archive")).remove(0);
+    fs::rename(&moved.path, made.join(".Work/cur").join(&moved.name)).unwrap();
+    let run = against(&trees.path("Mail"), &made, false).exits(1);
+    let finding = |code: &str| run.findings().into_iter().find(|finding| finding["code"] == code).unwrap();
+    let told = finding("folder-differs");
+    assert_eq!((&told["folder"], &told["other_folder"]), (&"archive".into(), &"Work".into()));
+    assert_eq!(told["subject"], "number 80");
+    assert!(told["other_path"].as_str().unwrap().contains("/.Work/cur/"), "{told}");
+    let message = finding("folder-missing")["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("the folder Sent, with 4 messages, is not in "), "{message}");
+    assert!(message.ends_with("; all of its mail lies in Gone out there"), "{message}");
+    let summary = summary(&run);
+    for (key, want) in [
+        ("moved", 5),
+        ("missing", 0),
+        ("extra", 0),
+        ("folders_missing", 1),
+        ("folders_extra", 1),
+        ("same", total() - 5),
+    ] {
+        assert_eq!(count(&summary, key), want, "{key}: {summary}");
+    }
+    let verdict = summary["verdict"].as_str().unwrap();
+    assert!(verdict.contains("; 5 are in another folder; 1 folder is missing; "), "{verdict}");
+    assert!(verdict.ends_with(" has 1 folder more."), "{verdict}");
+}
+
+#[test]
+fn what_could_not_be_read_is_never_called_the_same() {
+    let trees = Trees::new();
+    let (mail, made) = (trees.path("Mail"), trees.converted("fs", "fs"));
+    let away = trees.path("away");
+    fs::write(&away, text(500, 1)).unwrap();
+    std::os::unix::fs::symlink(&away, mail.join("linked")).unwrap();
+    let run = against(&mail, &made, false).exits(1);
+    assert_eq!(run.complaints(), ["tree-mail-skipped"]);
+    let summary = summary(&run);
+    let verdict = summary["verdict"].as_str().unwrap();
+    assert!(verdict.ends_with("; mail may be in 1 file that was not read."), "{verdict}");
+    assert_eq!(count(&summary, "sound"), 0);
+}
+
+#[test]
+fn a_folder_that_cannot_be_compared_keeps_no_other_from_being_it() {
+    let trees = Trees::new();
+    let (mail, made) = (trees.path("Mail"), trees.converted("fs", "fs"));
+    let file = messages(&made.join("Sent")).remove(0).path;
+    // What even root cannot read.
+    fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink(&file, &file).unwrap();
+    let run = against(&mail, &made, false).exits(3);
+    let failed = run.findings().into_iter().find(|finding| finding["code"] == "io-error").unwrap();
+    assert_eq!((&failed["folder"], &failed["path"]), (&"Sent".into(), &file.to_str().unwrap().into()));
+    let summary = summary(&run);
+    assert!(summary["verdict"].as_str().unwrap().ends_with("; 1 folder could not be compared."), "{summary}");
+    assert_eq!((count(&summary, "same"), count(&summary, "sound")), (total() - 4, 0));
+}
+
+#[test]
+fn one_mailbox_is_compared_with_all_folders_together() {
+    let trees = Trees::new();
+    let (mail, one) = (trees.path("Mail"), trees.path("one"));
+    convert([OsStr::new("--lock=none"), "--into=INBOX".as_ref(), mail.as_ref(), one.as_ref()]);
+    for (here, there) in [(&mail, &one), (&one, &mail)] {
+        let run = against(here, there, true).exits(0);
+        assert_eq!(count(&summary(&run), "same"), total());
+    }
+    let lost = messages(&one).remove(0).path;
+    fs::remove_file(lost).unwrap();
+    assert_eq!(told(&against(&mail, &one, false).exits(1)), [("message-missing".into(), String::new())]);
+}
+
+#[test]
+fn folders_that_were_given_other_names_are_found_by_the_same_options() {
+    let trees = Trees::new();
+    let (mail, made) = (trees.path("Mail"), trees.path("Maildir"));
+    let map = ["--map=Sent=Gone out", "--map=Lists=Lists/all", "--map=archive=work"].map(OsStr::new);
+    let other = [mail.as_os_str(), made.as_os_str()];
+    convert([OsStr::new("--lock=none")].into_iter().chain(map).chain(other));
+    let against = ["--against".as_ref(), made.as_os_str(), mail.as_os_str()];
+    let run = verify(against.into_iter().chain(map)).exits(0);
+    assert_eq!((run.complaints(), count(&summary(&run), "same")), (vec![], total()));
+    let run = verify(against).exits(1);
+    let all = told(&run);
+    assert!(all.contains(&("folder-missing".into(), "Sent".into())), "{all:?}");
+    assert!(all.contains(&("folder-extra".into(), "Gone out".into())), "{all:?}");
+    // And into one folder among others.
+    let into = [OsStr::new("--into=Old/mail")];
+    let there = trees.path("there");
+    convert([OsStr::new("--lock=none")].into_iter().chain(into).chain([mail.as_os_str(), there.as_os_str()]));
+    let run =
+        verify(into.into_iter().chain(["--against".as_ref(), there.as_os_str(), mail.as_os_str()])).exits(0);
+    assert_eq!((run.complaints(), count(&summary(&run), "same")), (vec![], total()));
+    // They say nothing where nothing is compared.
+    verify([into[0], mail.as_os_str()]).exits(2);
+}
+
+#[test]
+fn a_tree_without_a_mailbox_is_refused() {
+    let scratch = scratch();
+    let (empty, other) = (scratch.path().join("empty"), scratch.path().join("other"));
+    fs::create_dir(&empty).unwrap();
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("box"), text(0, 1)).unwrap();
+    for run in [verify([&empty]), against(&empty, &other, false), against(&other, &empty, false)] {
+        let run = run.exits(3);
+        assert_eq!(run.complaints(), ["not-a-mailbox"]);
+    }
+}
+
+#[test]
+fn every_mailbox_of_a_tree_is_looked_at() {
+    let trees = Trees::new();
+    let mail = trees.path("Mail");
+    let sound = |root: &Path, mailboxes: u64| {
+        let run = verify([root]).exits(0);
+        assert_eq!(run.complaints(), [""; 0], "{}", run.text());
+        let summary = summary(&run);
+        assert_eq!((count(&summary, "messages_found"), count(&summary, "sound")), (total(), 1), "{summary}");
+        let verdict = summary["verdict"].as_str().unwrap().to_owned();
+        let want =
+            format!("{mailboxes} of {mailboxes} mailboxes in {} are sound: 32 messages in ", root.display());
+        assert!(verdict.starts_with(&want), "{verdict}");
+    };
+    sound(&mail, 12);
+    let fs_layout = trees.converted("fs", "fs");
+    sound(&fs_layout, 12);
+    // As one Maildir; the list of names in it is no foreign file.
+    let plus = trees.converted("maildir++", "Maildir");
+    assert!(plus.join("mailferry.folders").exists());
+    let run = verify([&plus]).exits(0);
+    assert_eq!(run.complaints(), [""; 0], "{}", run.text());
+
+    // A directory with all three: the folders in a Maildir are looked at with it, and not again.
+    let run = verify([trees.scratch.path()]).exits(0);
+    assert_eq!(count(&summary(&run), "messages_found"), 3 * total());
+    let verdict = summary(&run)["verdict"].to_string();
+    assert!(verdict.starts_with("\"25 of 25 mailboxes in "), "{verdict}");
+
+    for (root, fault) in [
+        (&mail, ("Sent", "message-header-cut")),
+        (&mail, ("MH/2", "mbox-header-cut")),
+        (&fs_layout, ("work (2)/tmp", "maildir-no-directory")),
+    ] {
+        let (place, code) = fault;
+        let place = root.join(place);
+        if code == "maildir-no-directory" {
+            fs::remove_dir_all(&place).unwrap();
+            let run = verify([root]).exits(1);
+            assert_eq!(run.complaints(), [code], "{}", run.text());
+            assert_eq!(count(&summary(&run), "sound"), 0);
+            let run = verify([OsStr::new("--repair"), root.as_ref()]).exits(0);
+            assert_eq!(count(&summary(&run), "repairs"), 1);
+            assert!(place.is_dir());
+        } else {
+            fs::write(&place, fs::read_to_string(&place).unwrap().split_at(80).0).unwrap();
+            let run = verify([root]);
+            let found = run
+                .findings()
+                .into_iter()
+                .find(|f| f["path"] == place.to_str().unwrap() && f["severity"] != "info");
+            assert!(found.is_some(), "{}", run.text());
+        }
+    }
+}
+
+#[test]
+fn a_name_of_a_folder_that_is_gone_is_told() {
+    let trees = Trees::new();
+    for (layout, prefix) in [("maildir++", "."), ("fs", "")] {
+        let made = trees.converted(layout, layout);
+        let renamed = made.join(format!("{prefix}work (2)"));
+        assert!(renamed.is_dir(), "{:?}", paths(&made));
+        fs::remove_dir_all(renamed).unwrap();
+        let run = verify([&made]).exits(0);
+        let told: Vec<Value> = run.findings().into_iter().filter(|f| f["code"] == "folder-gone").collect();
+        assert_eq!(told.len(), 1, "{}", run.text());
+        assert_eq!(told[0]["path"], made.join("mailferry.folders").to_str().unwrap());
+        assert!(told[0]["message"].as_str().unwrap().ends_with("it was called work"), "{}", told[0]);
+        // Of a damaged list no name is taken.
+        fs::write(made.join("mailferry.folders"), "{\"directory\":").unwrap();
+        let run = verify([&made]);
+        assert_eq!(run.complaints(), ["manifest-damaged"], "{}", run.text());
+        assert_ne!(run.code, Some(0));
+        let run = against(&trees.path("Mail"), &made, false).exits(3);
+        assert_eq!(run.complaints(), ["manifest-damaged"], "{}", run.text());
+    }
+}
+
+#[test]
+fn a_mailbox_that_is_none_keeps_no_other_from_being_looked_at() {
+    let trees = Trees::new();
+    let mail = trees.path("Mail");
+    fs::write(mail.join("Sent"), SPOILED).unwrap();
+    let run = verify([&mail]).exits(1);
+    assert_eq!(run.complaints(), ["tree-mail-skipped"]);
+    let summary = summary(&run);
+    assert_eq!((count(&summary, "messages_found"), count(&summary, "sound")), (total() - 4, 0));
+    let verdict = summary["verdict"].as_str().unwrap();
+    assert!(verdict.starts_with("11 of 11 mailboxes in "), "{verdict}");
+    assert!(verdict.ends_with("; mail may be in 1 file that was not read."), "{verdict}");
+}
