@@ -285,9 +285,11 @@ fn an_existing_file_is_replaced_on_request_only() {
     let other = scratch.path().join("new.mbox");
     convert([&maildir, &other]);
     assert_eq!(fs::metadata(&other).unwrap().permissions().mode() & 0o777, 0o600);
-    run(convert_command([maildir.as_os_str(), format!("mbox:{}", scratch.path().display()).as_ref()]))
-        .exits(3)
-        .complains(&["is a directory"]);
+    // A directory gets a file in it.
+    let folders = scratch.path().join("folders");
+    fs::create_dir(&folders).unwrap();
+    convert([maildir.as_os_str(), format!("mbox:{}", folders.display()).as_ref()]);
+    assert_eq!(names(&folders), ["INBOX"]);
 }
 
 #[test]
