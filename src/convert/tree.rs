@@ -373,7 +373,9 @@ impl Row {
 
     fn add(&mut self, outcome: Result<Outcome>, note: &dyn Fn(Error)) {
         let error = match outcome {
-            Ok(Outcome { reports, sums, error, folders: _ }) => {
+            Ok(Outcome { mut reports, sums, error, folders: _ }) => {
+                // The folders of a Maildir are rows of their own.
+                reports.iter_mut().for_each(|report| report.findings.retain(|f| f.code != Code::FoldersLeft));
                 self.reports.extend(reports);
                 let left_out = Sums { bytes_source: 0, bytes_not_reached: 0, ..sums };
                 self.sums.add(if error.is_some() { &left_out } else { &sums });
@@ -484,10 +486,10 @@ fn subscribe(
     for folder in subscribed {
         // UW-IMAP lists them as they lie in the home directory.
         let named = now(&folder.0).or_else(|| folder.0.get(1..).filter(|f| !f.is_empty()).and_then(now));
+        let named = named.or_else(|| (*folder == Folder::INBOX).then_some(Folder::INBOX));
         match named {
             Some(named) if !list.contains(&named) => list.push(named),
             Some(_) => {}
-            None if *folder == Folder::INBOX => list.push(Folder::INBOX),
             None => {
                 let message = format!("{folder} is subscribed to, and is not there");
                 findings.push(Finding::new(Code::SubscriptionLost, message));
