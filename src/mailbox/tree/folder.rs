@@ -89,11 +89,13 @@ impl Layout {
                     .chain([&BELOW])
                     .find(|suffix| ends_with(level, suffix));
                 let dot = suffix.map_or(usize::MAX, |suffix| level.len() - suffix.len());
-                let is_shifted = level.contains(&b'&');
-                let is_odd = |at: usize, b: u8| {
-                    is_odd(b) || at == dot || (at == 0 && b == b'.') || (is_shifted && b == b'&')
-                };
-                escape(level, is_odd)
+                let is_odd = |at: usize, b: u8| is_odd(b) || at == dot || (at == 0 && b == b'.');
+                let said = escape(level, is_odd);
+                // Only what would be taken for modified UTF-7: R&D is not.
+                match said.contains(&b'&') && decode(&said).is_ok() {
+                    true => escape(level, |at, b| is_odd(at, b) || b == b'&'),
+                    false => said,
+                }
             }
         }
     }
@@ -234,7 +236,8 @@ mod tests {
             (&["Sent"], ".Sent", "Sent", "Sent"),
             (&["Entwürfe", "alt"], ".Entw&APw-rfe.alt", "Entw&APw-rfe/alt", "Entwürfe/alt"),
             (&["v1.2", "a/b"], r".v1\2e2.a\2fb", r"v1.2/a\2fb", r"v1.2/a\2fb"),
-            (&["R&D"], ".R&-D", "R&-D", r"R\26D"),
+            (&["R&D"], ".R&-D", "R&-D", "R&D"),
+            (&["&APw-"], ".&-APw-", "&-APw-", r"\26APw-"),
             (&["cur"], ".cur", r"\63ur", "cur"),
             (&[".hidden"], r".\2ehidden", r"\2ehidden", r"\2ehidden"),
             (&["~peter"], r".\7epeter", r"\7epeter", "~peter"),
