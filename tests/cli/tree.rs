@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::corpus;
 use crate::support::*;
 use crate::undisturbed::random;
 
@@ -455,7 +456,18 @@ fn fifty_projects_mail_arrives_as_one_tree() {
     let skipped = found(&run, "tree-mail-skipped");
     assert!((1..12).contains(&skipped.len()), "{skipped:#?}");
     let folders = folders(&run);
-    assert_eq!(folders.get("twisted-pipermail/twisted-web/2005-November"), Some(&139));
+    for (folder, messages) in MAILDIRS_OF_PROJECTS.iter().map(|(folder, flags)| (*folder, flags.len() as u64))
+    {
+        assert_eq!(folders.get(folder), Some(&messages), "{folder}");
+    }
+    for (folder, flags) in MAILDIRS_OF_PROJECTS {
+        assert_eq!(flags_in(&run, &out, folder), flags, "{folder}");
+    }
+    // All of notmuch's, as its tests count them: in Maildirs, and beside them.
+    let of_notmuch =
+        folders.iter().filter(|(folder, _)| folder.starts_with("notmuch-corpora/corpora/default"));
+    assert_eq!(of_notmuch.map(|(_, messages)| messages).sum::<u64>(), 53);
+    held_to_expected(&run);
     let summary = run.summary();
     assert!(count(&summary, "messages_found") > 3000, "{summary:#}");
     assert_eq!(count(&summary, "messages_found"), count(&summary, "written") + count(&summary, "skipped"));
@@ -465,4 +477,85 @@ fn fifty_projects_mail_arrives_as_one_tree() {
     assert_eq!(codes, ["tree-mail-skipped", "tree-message"].map(str::to_owned).into(), "nothing differs");
     let same = count(verified.json().last().unwrap(), "same");
     assert_eq!(same, count(&summary, "written"));
+}
+
+/// The Maildirs of KMail, mairix, notmuch and of KMail's import, as the files of those projects are called: the flags
+/// of each message in cur/, in the order of names, and a dash for each in new/.
+const MAILDIRS_OF_PROJECTS: [(&str, &[&str]); 12] = [
+    ("kdepim-runtime/kdepim-runtime-24.12.3/resources/maildir/autotests/maildir/root", &["S"]),
+    ("kdepim-runtime/kdepim-runtime-24.12.3/resources/maildir/autotests/maildir/root/child1", &["S"]),
+    (
+        "kdepim-runtime/kdepim-runtime-24.12.3/resources/maildir/autotests/maildir/root/child1/grandchild",
+        &["S"],
+    ),
+    ("kdepim-runtime/kdepim-runtime-24.12.3/resources/maildir/autotests/maildir/root/child2", &[]),
+    // The colon of its names became another character when it was packed.
+    (
+        "kdepim-runtime/kdepim-runtime-24.12.3/resources/mixedmaildir/autotests/data/maildir",
+        &["", "", "", ""],
+    ),
+    ("mairix/mairix-0.24/test/messages/maildir/animals", &["RS", "S", "-"]),
+    ("notmuch-corpora/corpora/default/bar", &["", "", "-", "-"]),
+    ("notmuch-corpora/corpora/default/bar/baz", &["", "", "-", "-"]),
+    ("notmuch-corpora/corpora/default/foo", &["", "", "-", "-", "-"]),
+    ("notmuch-corpora/corpora/default/foo/baz", &["", "", "-", "-"]),
+    ("notmuch-corpora/corpora/threading/parent-priority", &[""]),
+    // Its name, too, was packed otherwise.
+    ("staktrace-maildir/testdata/maildir", &["", "-"]),
+];
+
+fn flags_in(run: &Run, root: &Path, folder: &str) -> Vec<String> {
+    let table = run.summary()["table"].as_array().unwrap().clone();
+    let row = table.iter().find(|row| row["folder"] == folder).unwrap();
+    // None of these has a name with an escape in it but for its dots.
+    let directory = row["directory"].as_str().unwrap().replace("\\\\", "\\");
+    let flags = |name: &String| name.rsplit_once(":2,").map_or(String::new(), |(_, flags)| flags.to_owned());
+    let in_cur = names(&root.join(&directory).join("cur"));
+    let in_new = names(&root.join(&directory).join("new"));
+    in_cur.iter().map(flags).chain(in_new.iter().map(|_| "-".to_owned())).collect()
+}
+
+/// Each mbox of the tree has as many messages as those say who have counted it.
+fn held_to_expected(run: &Run) {
+    let Some(table) = shared("corpus/EXPECTED.tsv") else { return };
+    let expected = corpus::expected(&fs::read_to_string(table).unwrap());
+    let mut held = 0;
+    for row in run.summary()["table"].as_array().unwrap() {
+        let source = row["source"].as_str().unwrap();
+        let file = source.split_once("/Mail/").map_or(source, |(_, file)| file);
+        let deviation = corpus::DEVIATIONS.iter().find(|(name, _)| *name == file).map(|(_, ours)| *ours);
+        if let Some(wanted) = deviation.or(expected.get(file).copied()) {
+            assert_eq!(count(row, "messages_found"), wanted, "{file}");
+            held += 1;
+        }
+    }
+    assert!(held > 100, "{held}");
+}
+
+/// KMail keeps the folders below `name` in `.name.directory`, beside it.
+#[test]
+fn what_kmail_keeps_below_a_folder_is_below_it() {
+    let tree = Tree::new();
+    tree.maildir("inbox", &[("cur/1000000001.R1.h:2,S", 1)])
+        .maildir(".inbox.directory/Projekte", &[("new/1000000002.R2.h", 2)])
+        .maildir(".inbox.directory/.Projekte.directory/2005", &[("cur/1000000003.R3.h!2,RS", 3)])
+        // In older ones a folder may be an mbox, and have an index.
+        .mbox("archive", 4..6)
+        .put(".archive.index", "# KMail-Index V1506\n\x01\nFrom here on\n")
+        .mbox(".archive.directory/old", 6..7)
+        // A folder that is called so is one.
+        .maildir("Maildir", &[])
+        .maildir("Maildir/.my.directory", &[("cur/1000000008.R8.h:2,", 8)]);
+    let run = tree.convert(&["-v"]).exits(0);
+    let expected = [
+        ("INBOX", 1),
+        ("INBOX/Projekte", 1),
+        ("INBOX/Projekte/2005", 1),
+        ("Maildir", 0),
+        ("Maildir/my/directory", 1),
+        ("archive", 2),
+        ("archive/old", 1),
+    ];
+    assert_eq!(folders(&run), expected.map(|(name, n)| (name.to_owned(), n)).into());
+    assert_eq!(found(&run, "tree-skipped").into_iter().collect::<Vec<_>>(), [".archive.index"]);
 }

@@ -153,6 +153,12 @@ pub fn without<'a>(name: &'a [u8], suffix: &[u8]) -> &'a [u8] {
     if ends_with(name, suffix) { &name[..name.len() - suffix.len()] } else { name }
 }
 
+/// The `name` of KMail's `.name.directory`, in which the folders below `name` lie.
+pub fn below_kmail(directory: &[u8]) -> Option<&[u8]> {
+    let name = directory.strip_prefix(b".")?.strip_suffix(b".directory")?;
+    (!name.is_empty()).then_some(name)
+}
+
 fn ends_with(name: &[u8], suffix: &[u8]) -> bool {
     name.len() > suffix.len() && name[name.len() - suffix.len()..].eq_ignore_ascii_case(suffix)
 }
@@ -261,6 +267,15 @@ mod tests {
             ("R&D", "R&D"),
         ] {
             assert_eq!(of_mbox(Path::new(file)), level.as_bytes(), "{file}");
+        }
+    }
+
+    #[test]
+    fn kmails_directories_are_below_their_folders() {
+        for (directory, folder) in
+            [(".inbox.directory", Some("inbox")), (".directory", None), ("x.directory", None), (".x", None)]
+        {
+            assert_eq!(below_kmail(directory.as_bytes()), folder.map(str::as_bytes), "{directory}");
         }
     }
 

@@ -91,6 +91,8 @@ const BESIDE: [&str; 17] = [
 const BESIDE_ENDS: [&str; 8] =
     [".msf", ".lock", ".cmeta", ".ev-summary", ".ev-summary-meta", ".ibex.index", ".ibex.index.data", ".ovw"];
 const BESIDE_BEGINS: [&str; 3] = ["dovecot.", "dovecot-", "cyrus."];
+/// Of names that begin with a dot: what KMail kept beside the mbox or Maildir `name` as `.name.index`.
+const BESIDE_DOT_ENDS: [&str; 3] = [".index", ".index.ids", ".index.sorted"];
 /// Directories of such things.
 const BESIDE_DIRECTORIES: [&str; 3] = [".imap", "courierimapkeywords", "courierimaphieracl"];
 
@@ -195,7 +197,9 @@ impl Walk<'_> {
             self.skip(path, "a mail program's own", false, None);
             return Ok(false);
         }
-        let folder = if parent.is_maildir && bytes.starts_with(b".") {
+        let folder = if let Some(above) = folder::below_kmail(bytes).filter(|_| !holds_mail(path)) {
+            parent.folder.child(folder::heard(above))
+        } else if parent.is_maildir && bytes.starts_with(b".") {
             Folder(parent.folder.0.iter().cloned().chain(folder::of_maildirpp(bytes)).collect())
         } else if path.join("mbox").is_file() {
             parent.folder.child(folder::of_mbox(Path::new(name)))
@@ -207,7 +211,7 @@ impl Walk<'_> {
     }
 
     fn enter(&mut self, path: &Path, folder: Folder) -> Result<()> {
-        let is_maildir = is_maildir(path) || is_rest_of_maildir(path);
+        let is_maildir = holds_mail(path);
         if is_maildir {
             self.found(path, &folder, Kind::Maildir);
         }
@@ -315,6 +319,11 @@ impl Walk<'_> {
     }
 }
 
+/// Whether it is a Maildir, or what is left of one.
+fn holds_mail(path: &Path) -> bool {
+    is_maildir(path) || is_rest_of_maildir(path)
+}
+
 /// Of a Maildir that has lost its empty directories on the way, as git and some archivers lose them, and of
 /// Thunderbird's, which never had all.
 fn is_rest_of_maildir(path: &Path) -> bool {
@@ -336,4 +345,5 @@ fn is_beside(name: &[u8]) -> bool {
     BESIDE.iter().any(|n| name == n.as_bytes())
         || BESIDE_ENDS.iter().any(|end| name.ends_with(end.as_bytes()))
         || BESIDE_BEGINS.iter().any(|begin| name.starts_with(begin.as_bytes()))
+        || (name.starts_with(b".") && BESIDE_DOT_ENDS.iter().any(|end| name.ends_with(end.as_bytes())))
 }
