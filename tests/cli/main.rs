@@ -19,6 +19,7 @@ mod deliver_mbox_crowd;
 mod deliver_power;
 mod deliver_quota;
 mod dot_qmail;
+mod dovecot_tree;
 mod failures;
 mod faults;
 mod golden;

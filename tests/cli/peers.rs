@@ -134,8 +134,8 @@ pub struct Shown {
     /// The name of its file less the info, where it lies in a Maildir.
     pub guid: String,
     pub flags: BTreeSet<String>,
-    is_recent: bool,
-    internal_date: String,
+    pub is_recent: bool,
+    pub internal_date: String,
     pub size: u64,
     pub body: Vec<u8>,
 }
@@ -179,6 +179,15 @@ impl Dovecot {
         self
     }
 
+    /// With a separator of its own between the levels of folders, for names that have the layout's in them, and
+    /// with its plugin that undoes the escapes in names.
+    pub fn with_listescape(self) -> Dovecot {
+        let settings = "mail_plugins = listescape\nnamespace inbox {\n  inbox = yes\n  separator = /\n}\n";
+        let before = fs::read_to_string(&self.configuration).unwrap();
+        fs::write(&self.configuration, before + settings).unwrap();
+        self
+    }
+
     /// What it says in a session in which every command succeeds.
     #[track_caller]
     pub fn answers(&self, session: &str) -> Vec<Reply> {
@@ -209,17 +218,26 @@ impl Dovecot {
         self.answers("1 SELECT INBOX\r\n2 STORE 1:* +FLAGS (\\Deleted)\r\n3 EXPUNGE\r\n4 LOGOUT\r\n");
     }
 
-    /// Opens the INBOX as a mail reader does and looks at everything, sizes before bytes: then it takes
-    /// W= at its word, and complains when the bytes differ.
+    /// Opens the INBOX as a mail reader does and looks at everything.
     #[track_caller]
     pub fn shows(&self) -> Vec<Shown> {
-        let session = "1 SELECT INBOX\r\n\
-                       2 FETCH 1:* (UID X-GUID FLAGS INTERNALDATE RFC822.SIZE)\r\n\
-                       3 FETCH 1:* (BODY.PEEK[])\r\n\
-                       4 LOGOUT\r\n";
-        let replies = self.answers(session);
-        let bodies: Vec<&Reply> = replies.iter().filter(|r| r.text.contains(" FETCH (BODY[] ")).collect();
-        let shown = replies.iter().filter(|r| r.text.contains(" FETCH (UID ")).zip(&bodies);
+        self.shows_in("INBOX")
+    }
+
+    /// The same of any folder: sizes before bytes, for then it takes W= at its word, and complains when the bytes
+    /// differ.
+    #[track_caller]
+    pub fn shows_in(&self, folder: &str) -> Vec<Shown> {
+        let folder = folder.replace('\\', "\\\\").replace('"', "\\\"");
+        let session = format!(
+            "1 SELECT \"{folder}\"\r\n\
+             2 UID FETCH 1:* (UID X-GUID FLAGS INTERNALDATE RFC822.SIZE)\r\n\
+             3 UID FETCH 1:* (BODY.PEEK[])\r\n\
+             4 LOGOUT\r\n"
+        );
+        let replies = self.answers(&session);
+        let bodies: Vec<&Reply> = replies.iter().filter(|r| r.text.contains(" BODY[] ")).collect();
+        let shown = replies.iter().filter(|r| r.text.contains(" X-GUID ")).zip(&bodies);
         let shown: Vec<Shown> = shown.map(|(said, body)| Shown::of(&said.text, &body.literal)).collect();
         let exists = replies.iter().find_map(|r| r.text.strip_prefix("* ")?.strip_suffix(" EXISTS"));
         assert_eq!(exists.unwrap().parse(), Ok(shown.len()), "{} bodies", bodies.len());
@@ -240,7 +258,7 @@ fn conversation(mut command: Command, asked: &str) -> Run {
 
 /// A line of a session, and the literal in it.
 pub struct Reply {
-    text: String,
+    pub text: String,
     literal: Vec<u8>,
 }
 

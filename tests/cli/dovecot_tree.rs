@@ -1,0 +1,312 @@
+//! A whole account as Dovecot shows it: as the mboxes it was, as the Maildirs it becomes, and as mboxes again.
+//! Folders, subscriptions, flags, keywords, received dates and messages are the same each time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use crate::peers::{Dovecot, Shown, have_dovecot};
+use crate::support::*;
+
+/// A home in which `Mail/` is an account in mboxes.
+struct Home(TempDir);
+
+impl Home {
+    fn new() -> Home {
+        let home = Home(scratch());
+        fs::create_dir(home.path("Mail")).unwrap();
+        home
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn put(&self, name: &str, content: impl AsRef<[u8]>) -> &Home {
+        let path = self.path("Mail").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+        self
+    }
+
+    /// `Mail/`, where Dovecot may write into it.
+    fn copy(&self, to: &str) {
+        fs::create_dir(self.path(to)).unwrap();
+        for path in tree(&self.path("Mail")).into_keys() {
+            let (from, to) = (self.path("Mail").join(&path), self.path(to).join(&path));
+            match from.is_dir() {
+                true => fs::create_dir_all(to).unwrap(),
+                false => drop(fs::copy(from, to).unwrap()),
+            }
+        }
+    }
+
+    fn converts(&self, options: &[&str], from: &str, to: &str) -> Run {
+        let (prefix, name) = to.split_once(':').map_or(("", to), |(prefix, name)| (prefix, name));
+        let colon = if prefix.is_empty() { "" } else { ":" };
+        let to = format!("{prefix}{colon}{}", self.path(name).display());
+        let from = self.path(from);
+        let mut args = options.to_vec();
+        args.extend([from.to_str().unwrap(), &to]);
+        run(convert_command(args)).exits(0)
+    }
+
+    fn shows(&self, location: &str) -> Account {
+        Account::of(&Dovecot::over(location, self.0.path()))
+    }
+
+    fn shows_unescaped(&self, location: &str) -> Account {
+        Account::of(&Dovecot::over(location, self.0.path()).with_listescape())
+    }
+}
+
+/// What Dovecot shows of an account; its folders by their levels.
+#[derive(Debug, PartialEq, Eq)]
+struct Account {
+    folders: BTreeMap<Vec<String>, Vec<Mail>>,
+    subscribed: BTreeSet<Vec<String>>,
+}
+
+/// A message; in the order of their texts, which all differ.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Mail {
+    text: String,
+    date: String,
+    flags: BTreeSet<String>,
+}
+
+impl Account {
+    #[track_caller]
+    fn of(dovecot: &Dovecot) -> Account {
+        let replies = dovecot.answers("1 LIST \"\" *\r\n2 LSUB \"\" *\r\n3 LOGOUT\r\n");
+        let listed = |command: &str| -> Vec<(String, Vec<String>)> {
+            let begin = format!("* {command} (");
+            let lines = replies.iter().filter_map(|reply| reply.text.strip_prefix(&begin));
+            lines.filter(|line| !line.starts_with("\\Noselect")).map(name_and_levels).collect()
+        };
+        let mail = |name: &str| {
+            let mut mail: Vec<Mail> = dovecot.shows_in(name).iter().map(Mail::of).collect();
+            mail.sort();
+            mail
+        };
+        Account {
+            folders: listed("LIST").into_iter().map(|(name, levels)| (levels, mail(&name))).collect(),
+            subscribed: listed("LSUB").into_iter().map(|(_, levels)| levels).collect(),
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.folders.keys().map(|levels| levels.join("|")).collect()
+    }
+
+    /// Asserts that these are the same, and says of many only what differs.
+    #[track_caller]
+    fn is(&self, other: &Account, what: &str) {
+        assert_eq!(self.names(), other.names(), "{what}");
+        assert_eq!(self.subscribed, other.subscribed, "{what}");
+        for (folder, mail) in &self.folders {
+            for (one, other) in mail.iter().zip(&other.folders[folder]) {
+                assert_eq!(one, other, "{what}: {folder:?}");
+            }
+            assert_eq!(mail.len(), other.folders[folder].len(), "{what}: {folder:?}");
+        }
+    }
+}
+
+/// Of `\HasNoChildren) "/" "a b"`.
+fn name_and_levels(listed: &str) -> (String, Vec<String>) {
+    let (_, rest) = listed.split_once(") \"").unwrap();
+    let (separator, name) = rest.split_once("\" ").unwrap();
+    let name = match name.strip_prefix('"').and_then(|name| name.strip_suffix('"')) {
+        Some(quoted) => quoted.replace("\\\"", "\"").replace("\\\\", "\\"),
+        None => name.to_owned(),
+    };
+    let levels = name.split(separator).map(str::to_owned).collect();
+    (name, levels)
+}
+
+impl Mail {
+    /// Of an mbox Dovecot does not show the fields in which it keeps flags and numbers, nor lengths. A message in a
+    /// Maildir has them, as its file has.
+    fn of(shown: &Shown) -> Mail {
+        const ITS_OWN: [&str; 6] =
+            ["Status:", "X-Status:", "X-Keywords:", "X-UID:", "X-IMAPbase:", "Content-Length:"];
+        let text = String::from_utf8_lossy(&shown.body).replace("\r\n", "\n");
+        let lines =
+            text.split_inclusive('\n').filter(|line| !ITS_OWN.iter().any(|own| line.starts_with(own)));
+        Mail { text: lines.collect(), date: shown.internal_date.clone(), flags: shown.flags.clone() }
+    }
+}
+
+/// A message with this number, date and fields. DATE is another second for each: one date for all is no real one.
+fn letter(n: usize, date: &str, fields: &str) -> String {
+    let date = if date == DATE { &DATE.replace(":00 ", &format!(":{:02} ", n % 60)) } else { date };
+    format!(
+        "From ada@example.org {date}\nFrom: ada@example.org\nSubject: number {n:03}\n{fields}\ntext {n}\n\n"
+    )
+}
+
+const DATE: &str = "Mon Mar  2 08:15:00 1998";
+
+/// Status and X-Status as they can be, each with each.
+fn all_flags() -> String {
+    let subsets = (0..16).map(|set: usize| {
+        "AFTD"
+            .chars()
+            .enumerate()
+            .filter(|(bit, _)| set & (1 << bit) != 0)
+            .map(|(_, c)| c)
+            .collect::<String>()
+    });
+    let both = subsets.flat_map(|x_status| ["", "O", "R", "RO"].map(|status| (status, x_status.clone())));
+    let field = |name: &str, value: &str| match value {
+        "" => String::new(),
+        value => format!("{name}: {value}\n"),
+    };
+    let fields = both.map(|(status, x_status)| field("Status", status) + &field("X-Status", &x_status));
+    fields.enumerate().map(|(n, fields)| letter(n, DATE, &fields)).collect()
+}
+
+/// From_ lines with the dates that Dovecot, too, can read. (A zone that has only a name, or that stands before the
+/// year, it passes over, and of one like +0530 it takes the 30 for seconds.)
+fn dates() -> String {
+    let dates = [
+        "Mon Mar  2 08:15:00 1998",
+        "Mon Mar  2 08:15:00 1998 +0100",
+        "Mon Mar  2 08:15:00 1998 -0500",
+        "Sun Feb 29 23:59:59 2004 -0800",
+        "Thu Feb 29 12:00 1996",
+        "Thu Dec 31 23:59:59 1998",
+    ];
+    dates.iter().enumerate().map(|(n, date)| letter(n, date, "Status: RO\n")).collect()
+}
+
+/// Keywords as Dovecot has them in an mbox: those of the folder in its first message.
+fn keywords() -> String {
+    let all = "X-IMAPbase: 1300000000 0000000004 $Label1 Work NonJunk $Forwarded\nX-UID: 1\nX-Keywords: $Label1 Work\n";
+    let more = [
+        "X-UID: 2\nStatus: RO\nX-Keywords: NonJunk\n",
+        "X-UID: 3\nStatus: O\nX-Status: F\nX-Keywords: $Forwarded $Label1 Work NonJunk\n",
+        "X-UID: 4\nStatus: RO\n",
+    ];
+    [all].iter().chain(&more).enumerate().map(|(n, fields)| letter(n, DATE, fields)).collect()
+}
+
+/// An account as Dovecot lays it in mboxes, of all that one can have.
+fn account() -> Home {
+    let home = Home::new();
+    home.put("INBOX", all_flags())
+        .put("Entw&APw-rfe", dates())
+        .put("Lists/qmail", letter(1, DATE, "") + &letter(2, DATE, "Status: RO\n"))
+        .put("Lists/&ZeVnLIqe-/deep", letter(3, DATE, ""))
+        .put("R&-D", letter(4, DATE, ""))
+        .put("Keywords", keywords())
+        .put("50% of it", letter(5, DATE, ""))
+        .put("empty", "")
+        .put(".subscriptions", "INBOX\nEntw&APw-rfe\nLists/qmail\nLists/&ZeVnLIqe-/deep\n50% of it\n");
+    home
+}
+
+/// Where Dovecot is told to look for each. In the layout fs INBOX is a folder like the others; Dovecot has to be
+/// told, since by itself it takes the root for INBOX.
+const MBOXES: &str = "mbox:~/Copy:INBOX=~/Copy/INBOX";
+const MAILDIRS: [(&str, &str); 2] =
+    [("maildir++", "maildir:~/Maildirs"), ("fs", "maildir:~/Maildirs:LAYOUT=fs:INBOX=~/Maildirs/INBOX")];
+/// Names of ours are UTF-8 in mboxes, as mutt and all who read files have them.
+const BACK: &str = "mbox:~/Back:INBOX=~/Back/INBOX:UTF-8";
+
+#[test]
+fn dovecot_shows_the_same_account_in_mboxes_in_maildirs_and_in_mboxes_again() {
+    if !have_dovecot() {
+        return;
+    }
+    for (layout, location) in MAILDIRS {
+        // As it was, and as Dovecot leaves it: with its fields and numbers in all messages.
+        for source in ["Mail", "Copy"] {
+            let what = format!("{source} in {layout}");
+            let home = account();
+            home.copy("Copy");
+            let was = home.shows(MBOXES);
+            let keywords = was.folders[&vec!["Keywords".to_owned()]].iter().map(|mail| mail.flags.len());
+            assert_eq!(keywords.collect::<Vec<_>>(), [2, 2, 5, 1]);
+            assert_eq!(
+                was.folders.values().map(Vec::len).collect::<Vec<_>>(),
+                [1, 6, 64, 4, 1, 2, 1, 0],
+                "{was:#?}"
+            );
+            home.converts(&["--layout", layout], source, "Maildirs");
+            home.shows(location).is(&was, &what);
+            home.converts(&[], "Maildirs", "mbox:Back/");
+            home.shows(BACK).is(&was, &format!("{what} and back"));
+        }
+    }
+}
+
+/// Without its plugin listescape Dovecot shows the names that lie on the disk, and with it those that they were.
+#[test]
+fn names_that_a_layout_cannot_say_are_escaped_as_dovecot_escapes_them() {
+    if !have_dovecot() {
+        return;
+    }
+    let home = Home::new();
+    let names = ["INBOX", "v1.2", "Lists/v2.0", "a\\b", "~peter", ".hidden", "tab\there"];
+    for (n, name) in names.iter().enumerate() {
+        home.put(name, letter(n, DATE, ""));
+    }
+    home.put(".subscriptions", "v1.2\nLists/v2.0\n~peter\n");
+    let escaped = |layout: &str| match layout {
+        "fs" => ["INBOX", "Lists|v2.0", r"\2ehidden", r"\7epeter", r"a\5cb", r"tab\09here", "v1.2"],
+        _ => ["INBOX", r"Lists|v2\2e0", r"\2ehidden", r"\7epeter", r"a\5cb", r"tab\09here", r"v1\2e2"],
+    };
+    for (layout, location) in MAILDIRS {
+        home.converts(&["--layout", layout], "Mail", "Maildirs");
+        let shown = home.shows(location);
+        assert_eq!(shown.names(), escaped(layout));
+        assert!(shown.folders.values().all(|mail| mail.len() == 1), "{shown:#?}");
+        let subscribed: Vec<String> = shown.subscribed.iter().map(|levels| levels.join("|")).collect();
+        assert!(
+            subscribed.len() == 3 && subscribed.iter().all(|name| shown.names().contains(name)),
+            "{subscribed:?}"
+        );
+
+        // Control characters it shows as they were, but it does not find the folder under that name; nor, in the
+        // layout fs, what begins with a dot.
+        let hidden = match layout {
+            "fs" => ["tab\\09here", "\\2ehidden"].as_slice(),
+            _ => &[".tab\\09here"],
+        };
+        for directory in hidden {
+            fs::remove_dir_all(home.path("Maildirs").join(directory)).unwrap();
+        }
+        let unescaped = home.shows_unescaped(location);
+        let expected = [".hidden", "INBOX", "Lists|v2.0", r"a\b", "v1.2", "~peter"];
+        assert_eq!(unescaped.names(), expected[usize::from(layout == "fs")..], "{layout}");
+        assert!(unescaped.folders.values().all(|mail| mail.len() == 1), "{unescaped:#?}");
+        let subscribed: Vec<String> = unescaped.subscribed.iter().map(|levels| levels.join("|")).collect();
+        assert_eq!(subscribed, ["Lists|v2.0", "v1.2", "~peter"], "{layout}");
+        fs::remove_dir_all(home.path("Maildirs")).unwrap();
+    }
+}
+
+/// By itself Dovecot takes the root for INBOX in its layout fs, and does not look into the folder of that name.
+#[test]
+fn dovecot_is_told_where_inbox_lies_in_the_layout_fs() {
+    if !have_dovecot() {
+        return;
+    }
+    let home = Home::new();
+    home.put("INBOX", letter(1, DATE, "")).put("other", letter(2, DATE, ""));
+    home.converts(&["--layout", "fs"], "Mail", "Maildirs");
+    let mail =
+        |account: Account| account.folders.iter().map(|(f, m)| (f.join("|"), m.len())).collect::<Vec<_>>();
+    let told = "maildir:~/Maildirs:LAYOUT=fs:INBOX=~/Maildirs/INBOX";
+    assert_eq!(mail(home.shows(told)), [("INBOX".to_owned(), 1), ("other".to_owned(), 1)]);
+    assert_eq!(
+        mail(home.shows("maildir:~/Maildirs:LAYOUT=fs")),
+        [("INBOX".to_owned(), 0), ("other".to_owned(), 1)]
+    );
+    // It has made the root a Maildir then; no mail of ours is lost by it.
+    assert_eq!(mail(home.shows(told)), [("INBOX".to_owned(), 1), ("other".to_owned(), 1)]);
+}
