@@ -44,6 +44,14 @@ use super::{Common, owner, signals};
 /// name and appears whole; into an existing Maildir each message is moved, never over another name; an
 /// existing file is left alone without --append or --force. When the command returns 0, all of it is on
 /// stable storage. Sources are never changed.
+///
+/// A SOURCE that is any other directory is a tree: each mailbox in it (mboxes, Maildirs, directories of messages;
+/// the directories of Thunderbird, KMail, Apple Mail and MH among them) becomes a folder of the DESTINATION, which
+/// is a Maildir with folders, with --layout fs a directory of Maildirs, or with mbox:PATH/ a directory of mboxes. A
+/// Maildir with folders is a tree, too, where the DESTINATION is a directory. Several sources go into one tree; an
+/// mbox among them is INBOX. What is no mail is passed over and counted (-v lists it); where there may be mail that
+/// could not be read, the rest is converted and the exit code is 1. Subscriptions come along, and names that a layout
+/// cannot say are escaped and told: mailferry-formats(5).
 #[derive(Args, Debug)]
 #[command(after_help = help())]
 pub struct ConvertArgs {
