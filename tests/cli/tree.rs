@@ -559,3 +559,29 @@ fn what_kmail_keeps_below_a_folder_is_below_it() {
     assert_eq!(folders(&run), expected.map(|(name, n)| (name.to_owned(), n)).into());
     assert_eq!(found(&run, "tree-skipped").into_iter().collect::<Vec<_>>(), [".archive.index"]);
 }
+
+/// Names of those who keep indexes, and of the directories of a Maildir, are names that people give, too.
+#[test]
+fn what_is_called_like_something_else_is_what_is_in_it() {
+    let tree = Tree::new();
+    tree.mbox("dovecot-users", 0..1)
+        .put("dovecot-news.gz", gzip(&many(2)))
+        .mbox("cyrus.info", 3..4)
+        .mbox("door.lock", 4..5)
+        .mbox("new/friends", 5..7)
+        .mbox("new/work", 7..8)
+        .put("dovecot.index.log", "\x02\x02\n")
+        .put("old.lock", "4711\n");
+    let run = tree.convert(&["-v"]).exits(0);
+    let expected = [
+        ("cyrus.info", 1),
+        ("door.lock", 1),
+        ("dovecot-news", 2),
+        ("dovecot-users", 1),
+        ("new/friends", 2),
+        ("new/work", 1),
+    ];
+    assert_eq!(folders(&run), expected.map(|(name, n)| (name.to_owned(), n)).into());
+    let skipped = found(&run, "tree-skipped").into_iter().collect::<Vec<_>>();
+    assert_eq!(skipped, ["dovecot.index.log", "old.lock"]);
+}

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
@@ -90,7 +90,23 @@ const BESIDE: [&str; 17] = [
 ];
 const BESIDE_ENDS: [&str; 8] =
     [".msf", ".lock", ".cmeta", ".ev-summary", ".ev-summary-meta", ".ibex.index", ".ibex.index.data", ".ovw"];
-const BESIDE_BEGINS: [&str; 3] = ["dovecot.", "dovecot-", "cyrus."];
+/// A mailing list of theirs may well be a folder `dovecot-users` or `cyrus.info`.
+const BESIDE_BEGINS: [&str; 14] = [
+    "dovecot.index",
+    "dovecot.list.index",
+    "dovecot.map.index",
+    "dovecot.mailbox.log",
+    "dovecot-uidlist",
+    "dovecot-uidvalidity",
+    "dovecot-acl",
+    "dovecot-shared",
+    "dovecot-expunges.log",
+    "cyrus.header",
+    "cyrus.index",
+    "cyrus.cache",
+    "cyrus.annotations",
+    "cyrus.squat",
+];
 /// Of names that begin with a dot: what KMail kept beside the mbox or Maildir `name` as `.name.index`.
 const BESIDE_DOT_ENDS: [&str; 3] = [".index", ".index.ids", ".index.sorted"];
 /// Directories of such things.
@@ -231,7 +247,7 @@ impl Walk<'_> {
             }
             return Ok(());
         }
-        if is_beside(name.as_bytes()) {
+        if is_beside(name.as_bytes()) && !begins_as_mbox(path) {
             self.skip(path, "a mail program's own", false, None);
             return Ok(());
         }
@@ -334,11 +350,20 @@ fn is_rest_of_maildir(path: &Path) -> bool {
     let is_of_files = |name: &str| {
         let entries = fs::read_dir(path.join(name)).ok();
         entries.is_some_and(|entries| {
-            let mut kinds = entries.flatten().filter_map(|entry| entry.file_type().ok()).peekable();
-            kinds.peek().is_some() && kinds.all(|kind| kind.is_file())
+            let mut entries = entries.flatten().peekable();
+            let is_message = |entry: fs::DirEntry| {
+                entry.file_type().is_ok_and(|kind| kind.is_file()) && !begins_as_mbox(&entry.path())
+            };
+            entries.peek().is_some() && entries.all(is_message)
         })
     };
     is_of_files("cur") || is_of_files("new")
+}
+
+/// Whether a file that by its place or name would be something else is an mbox after all.
+fn begins_as_mbox(path: &Path) -> bool {
+    let mut begin = [0; 5];
+    fs::File::open(path).is_ok_and(|file| file.read_exact_at(&mut begin, 0).is_ok()) && begin == *b"From "
 }
 
 fn is_beside(name: &[u8]) -> bool {
