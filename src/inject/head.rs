@@ -86,6 +86,31 @@ pub fn read<'a>(
     Ok(end)
 }
 
+/// Refuses a message whose header is ended by a line that is no field while fields for recipients stand
+/// before the first empty line: whoever wrote them did not mean text, least of all with Bcc.
+pub fn check_torn(letter: &Letter, end: End) -> Result<(), Refused> {
+    const RECIPIENTS: [&str; 7] =
+        ["To", "Cc", "Bcc", "Resent-To", "Resent-Cc", "Resent-Bcc", "Apparently-To"];
+    let head = letter.head();
+    let Some(body) = end.body.and_then(|at| usize::try_from(at).ok()).filter(|&at| at <= head.len()) else {
+        return Ok(());
+    };
+    let before = &head[..body];
+    if before.ends_with(b"\n\n") || before.ends_with(b"\n\r\n") || matches!(before, b"\n" | b"\r\n") {
+        return Ok(());
+    }
+    let line = memchr::memchr_iter(b'\n', before).count() as u64 + 1;
+    let text = head[body..].split_inclusive(|&b| b == b'\n');
+    let behind = text.take_while(|line| !line.trim_ascii().is_empty()).enumerate().skip(1);
+    for (n, field) in behind.filter(|(_, line)| header::is_field_line(line)) {
+        let field = header::fields(field).next();
+        if let Some(name) = field.and_then(|field| RECIPIENTS.iter().find(|name| field.is(name))) {
+            return Err(Refused::Torn { line, name: name.as_bytes().to_vec(), behind: line + n as u64 });
+        }
+    }
+    Ok(())
+}
+
 fn with_lf(line: &[u8], crlf: bool) -> Cow<'_, [u8]> {
     match line.strip_suffix(b"\n") {
         Some(line) if crlf && line.ends_with(b"\r") => [&line[..line.len() - 1], b"\n"].concat().into(),

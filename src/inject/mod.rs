@@ -119,6 +119,19 @@ pub enum Refused {
     /// A header that does not end in what is held in memory.
     #[error("the header has more than {0} bytes")]
     LongHeader(usize),
+    /// A line that is no field, with one behind it that names recipients: it would be text, and read by all.
+    #[error(
+        "line {line} is no field and ends the header; {} in line {behind} would be part of the text",
+        escaped(name)
+    )]
+    Torn {
+        /// Line of the message, counted from 1.
+        line: u64,
+        /// The field.
+        name: Vec<u8>,
+        /// Its line.
+        behind: u64,
+    },
     /// The machine.
     #[error("{}", .0.text)]
     Failed(Failure),
@@ -192,6 +205,9 @@ impl<'a> Ready<'a> {
         }
         let mut fields = Fields::new(options, &rewriter);
         let end = head::read(letter, options.crlf, |field| fields.take(field))?;
+        if options.manner == Manner::Strict {
+            head::check_torn(letter, end)?;
+        }
         if options.header_too {
             recipients.append(&mut fields.recipients()?);
         }

@@ -243,6 +243,9 @@ fn the_faults_of_others_are_not_ours() {
     // mutt and s-nail keep Content-Length or Return-Path, which are not true any more.
     let (message, _) = through("Return-Path: <s@x.example>\nContent-Length: 7\nTo: a@x.example\n\n");
     assert!(!message.contains("Return-Path") && !message.contains("Content-Length"), "{message}");
+    // All of them send the address of a Bcc behind a line that is no field to everybody, as text.
+    let torn = "To: a@x.example\nno field\nX: y\nBcc: secret@x.example\n\nbody\n";
+    inject(&house(), &[], torn).exits(65).complains(&["line 2", "Bcc", "line 4"]);
     // s-nail loses a line that is no field; nullmailer and Postfix lose a From_ line.
     let (message, _) =
         through("From ann Sat Jan  3 01:05:34 1996\nTo: a@x.example\nno field\nX: y\n\nbody\n");
