@@ -15,7 +15,11 @@ pub struct Together {
     root: Dir,
     device: u64,
     state: Mutex<State>,
-    changed: Condvar,
+    /// One more may work. Not one condition for both: each change would wake all who wait for the flush,
+    /// a hundred of them, to look and to go on waiting.
+    freed: Condvar,
+    /// A flush was made.
+    flushed: Condvar,
 }
 
 #[derive(Debug)]
@@ -41,7 +45,13 @@ impl Together {
     /// [`begin`](Together::begin); so many may work at once, at least one.
     pub fn new(root: Dir, members: usize, at_once: usize) -> Result<Together> {
         let state = State { members, waiting: 0, free: at_once.max(1), flushes: 0, failed: None };
-        Ok(Together { device: root.device()?, root, state: Mutex::new(state), changed: Condvar::new() })
+        Ok(Together {
+            device: root.device()?,
+            root,
+            state: Mutex::new(state),
+            freed: Condvar::new(),
+            flushed: Condvar::new(),
+        })
     }
 
     /// Waits until one more may work.
@@ -62,11 +72,11 @@ impl Together {
         let mut state = self.state();
         state.waiting += 1;
         state.free += 1;
-        self.changed.notify_all();
+        self.freed.notify_one();
         let round = state.flushes;
         self.flush_if_all_wait(&mut state);
         while state.flushes == round {
-            state = self.changed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
+            state = self.flushed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
         }
         let failed = state.failed;
         drop(self.work(state));
@@ -87,12 +97,12 @@ impl Together {
         });
         state.waiting = 0;
         state.flushes += 1;
-        self.changed.notify_all();
+        self.flushed.notify_all();
     }
 
     fn work<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         while state.free == 0 {
-            state = self.changed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
+            state = self.freed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
         }
         state.free -= 1;
         state
@@ -108,8 +118,8 @@ impl Drop for Member<'_> {
         let mut state = self.0.state();
         state.members -= 1;
         state.free += 1;
+        self.0.freed.notify_one();
         self.0.flush_if_all_wait(&mut state);
-        self.0.changed.notify_all();
     }
 }
 
