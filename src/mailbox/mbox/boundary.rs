@@ -472,7 +472,8 @@ fn heads_attached_message(message: &[u8], rest: &[u8]) -> bool {
         return false;
     };
     let block = &message[block_end.saturating_sub(MOST)..block_end];
-    let Some(open_at) = memmem::rfind(block, b"\n--") else { return false };
+    // Forward: only that way memchr has vectors, and this is asked of every candidate.
+    let Some(open_at) = memmem::find_iter(block, b"\n--").last() else { return false };
     let opening = &block[open_at + 1..];
     let line = &opening[2..scan::line_end(opening, 0)];
     let boundary = line.trim_ascii_end();
