@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 
 use super::load::{Chunk, Load};
+use super::plan::CHUNK;
 use super::resume::{Done, Resumed};
 use super::{Keeping, Options, Phase, Progress, Stopped, stop_if};
 use crate::mailbox::error::{Error, Result};
@@ -162,13 +163,18 @@ fn write(
     let in_order = Mutex::new(InOrder::new(&mut push));
     // Not a parallel iterator over a range, which begins in several places at once: lines would wait for
     // those before them until half of all is written.
-    load.chunks().enumerate().par_bridge().try_for_each(|(n, chunk)| {
+    let write = |(n, chunk): (usize, Chunk<'_>)| {
         stop_if(options.interrupted)?;
         let is_listed = chunk.end() <= done.messages;
         let is_there = has_messages && is_listed;
         let lines = write_chunk(filling, load, chunk, !is_there, !is_listed, progress)?;
         in_order.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).add(n, lines)
-    })?;
+    };
+    match load.plan.messages.len() {
+        // Waking another thread for it takes longer than the folder of a tree that it may be.
+        ..=CHUNK => load.chunks().enumerate().try_for_each(write)?,
+        _ => load.chunks().enumerate().par_bridge().try_for_each(write)?,
+    }
     if let Some(recorder) = load.recorder.as_ref().filter(|_| !done.complete) {
         let mut last = Vec::new();
         recorder.last_gap(&mut last);

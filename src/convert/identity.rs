@@ -6,6 +6,9 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::manifest::{self, Digest, LEAD, Outline};
 use crate::mailbox::source::Source;
 
+/// Less is hashed by the time that another thread would have begun.
+pub const SMALL: usize = 1 << 20;
+
 /// The hashes by which a source is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint {
@@ -160,7 +163,10 @@ fn digests(source: &Source, cuts: &[u64]) -> (Digest, Vec<Digest>) {
     let mut advance = |hasher: &mut blake3::Hasher, until: usize| {
         while at < until {
             let end = (at + WINDOW).min(until);
-            hasher.update_rayon(&raw[at..end]);
+            match raw.len() {
+                ..SMALL => hasher.update(&raw[at..end]),
+                _ => hasher.update_rayon(&raw[at..end]),
+            };
             source.release(at..end);
             at = end;
         }

@@ -341,11 +341,12 @@ fn run(
     for (input, findings) in inputs.iter().zip(lock_findings) {
         // Deciding boundaries takes one core; the other hashes meanwhile.
         let wanted = options.manifest != Keeping::None;
-        let (mbox, whole) = rayon::join(
-            || read_source(input, findings, options, progress),
-            || wanted.then(|| identity::whole(&input.source)),
-        );
-        let (mbox, report) = mbox;
+        let read = || read_source(input, findings, options, progress);
+        let hash = || wanted.then(|| identity::whole(&input.source));
+        let ((mbox, report), whole) = match input.source.raw().len() {
+            ..identity::SMALL => (read(), hash()),
+            _ => rayon::join(read, hash),
+        };
         reports.push(report);
         mboxes.push(mbox?);
         wholes.push(whole);

@@ -381,18 +381,19 @@ pub fn plan(
     let Earlier { mut lineage, dedupe } = earlier;
     let labels = labels::are_folders(memory.folders.labels);
     let wanted = (!lineage.0.is_empty() || dedupe != Dedupe::No).then_some(dedupe);
-    let facts: Vec<Vec<Facts>> = mbox
-        .messages()
-        .par_chunks(CHUNK)
-        .map(|chunk| {
-            let facts =
-                chunk.iter().map(|extent| Facts::of(source, mbox, extent, wishes, wanted, labels)).collect();
-            let range = span(chunk);
-            source.release(range.clone());
-            planned(range.len() as u64)?;
-            Ok(facts)
-        })
-        .collect::<Result<_>>()?;
+    let look = |chunk: &[Extent]| {
+        let facts =
+            chunk.iter().map(|extent| Facts::of(source, mbox, extent, wishes, wanted, labels)).collect();
+        let range = span(chunk);
+        source.release(range.clone());
+        planned(range.len() as u64)?;
+        Ok(facts)
+    };
+    let facts: Vec<Vec<Facts>> = match mbox.messages() {
+        // Waking another thread for it takes longer.
+        few if few.len() <= CHUNK => vec![look(few)?],
+        many => many.par_chunks(CHUNK).map(look).collect::<Result<_>>()?,
+    };
     let facts: Vec<Facts> = facts.into_iter().flatten().collect();
     lineage.prefer(facts.iter().filter_map(|f| f.digests.as_ref()), |name| memory.has_on_disk(name));
     let mut findings = Vec::new();

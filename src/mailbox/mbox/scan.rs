@@ -116,19 +116,21 @@ pub const NUL_GAP: u64 = 4096;
 /// Scans `text` in parallel windows.
 pub fn scan(text: &[u8], watch: Watch<'_>) -> Scan {
     let windows = text.len().div_ceil(WINDOW);
-    let parts: Vec<Scan> = (0..windows)
-        .into_par_iter()
-        .map(|n| {
-            if watch.is_interrupted() {
-                return Scan::default();
-            }
-            let range = n * WINDOW..((n + 1) * WINDOW).min(text.len());
-            let part = scan_window(text, range.clone());
-            (watch.scanned)(range.clone());
-            (watch.release)(range);
-            part
-        })
-        .collect();
+    let scan = |n: usize| {
+        if watch.is_interrupted() {
+            return Scan::default();
+        }
+        let range = n * WINDOW..((n + 1) * WINDOW).min(text.len());
+        let part = scan_window(text, range.clone());
+        (watch.scanned)(range.clone());
+        (watch.release)(range);
+        part
+    };
+    if windows == 1 {
+        // Waking another thread for it takes longer.
+        return scan(0);
+    }
+    let parts: Vec<Scan> = (0..windows).into_par_iter().map(scan).collect();
     let mut whole = Scan::default();
     whole.candidates.reserve_exact(parts.iter().map(|p| p.candidates.len()).sum());
     for part in parts {
