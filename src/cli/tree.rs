@@ -157,6 +157,7 @@ pub struct Told {
 pub fn run(job: &Job<'_>, progress: &dyn mailferry::convert::Progress) -> Result<Told> {
     let mut trees = Vec::new();
     for source in job.sources {
+        refuse_inside(source, job.destination)?;
         trees.push(look(source, job)?);
     }
     let found: Vec<Found> = trees.iter_mut().flat_map(|tree| std::mem::take(&mut tree.found)).collect();
@@ -180,6 +181,23 @@ pub fn run(job: &Job<'_>, progress: &dyn mailferry::convert::Progress) -> Result
     };
     let whole = tree::convert(entries, (!subscribed.is_empty()).then_some(&subscribed), &wanted, progress);
     Ok(Told { whole, layout, trees })
+}
+
+/// A destination in the tree itself would be a part of it the next time.
+fn refuse_inside(source: &Mailbox, destination: &Mailbox) -> Result<()> {
+    let there = destination.path.ancestors().find_map(|path| {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        path.canonicalize().ok()
+    });
+    let tree = source.path.canonicalize().ok().filter(|tree| tree.is_dir());
+    match (there, tree) {
+        (Some(there), Some(tree)) if there.starts_with(&tree) => {
+            let reason =
+                format!("lies in {}, the tree that is converted; name a place outside of it", shown(&tree));
+            Err(Error::Unsupported { path: destination.path.clone(), reason })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What lies in one source.

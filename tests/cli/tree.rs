@@ -358,6 +358,18 @@ fn sources_can_be_listed() {
 }
 
 #[test]
+fn a_tree_is_not_converted_into_itself() {
+    let tree = Tree::new();
+    tree.mbox("one", 0..1);
+    for inside in ["new", "new/deeper", "."] {
+        let to = tree.root().join(inside);
+        let run = tree.convert_to(&[], to.to_str().unwrap()).exits(3);
+        run.complains(&["lies in", "outside"]);
+    }
+    assert_eq!(names(&tree.root()), ["one"]);
+}
+
+#[test]
 fn a_dry_run_of_a_tree_leaves_nothing_and_says_what_would_be() {
     let tree = everything();
     for layout in ["maildir++", "fs"] {
