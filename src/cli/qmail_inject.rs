@@ -284,7 +284,7 @@ fn queue(completed: &Completed, interrupted: &AtomicBool) -> Result<(), Said> {
     // A server answers for all recipients at once.
     match outcomes.iter().find(|told| failed(&told.outcome).is_some()) {
         None => Ok(()),
-        Some(told) => Err(refused(told.outcome.fate, &format!("{}: {}", told.by, told.outcome))),
+        Some(told) => Err(refused(told.outcome.fate, &format!("{}: {}", places[told.by], told.outcome))),
     }
 }
 
