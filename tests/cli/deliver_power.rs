@@ -101,7 +101,13 @@ impl Cut {
         // A lock that had been made may have its name and not its bytes: then it is told, and a person's to
         // remove, since it may be anybody's. With its bytes it says that its process is gone.
         let lock = path.with_extension("lock");
-        if fs::read(&lock).is_ok_and(|bytes| bytes.is_empty()) {
+        let says = fs::read_to_string(&lock);
+        // Meanwhile its number may have become that of another process, a test beside this one: then it stays, too.
+        let is_another = |text: &String| {
+            let pid = text.split_whitespace().next().unwrap_or_default();
+            Path::new("/proc").join(pid).exists()
+        };
+        if says.is_ok_and(|text| text.is_empty() || is_another(&text)) {
             fs::remove_file(&lock).unwrap();
         }
         // The next one gets through, and is not glued to anything; a Maildir that was half made is made whole.
