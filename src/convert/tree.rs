@@ -3,7 +3,7 @@
 //! Each folder is a conversion of its own, with its own stage and manifest, so that the same command again
 //! goes on where a run was killed. Many small ones are brought to stable storage [`Together`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -158,7 +158,7 @@ pub fn convert(
 ) -> Whole {
     progress.begin(Phase::Writing, entries.iter().map(|entry| entry.size).sum());
     let mut whole = Whole { rows: Vec::with_capacity(entries.len()), error: None, findings: Vec::new() };
-    if let Err(error) = make_root(&entries, wanted) {
+    if let Err(error) = refuse_one_mbox(&entries, wanted).and_then(|()| make_root(&entries, wanted)) {
         whole.error = Some(error);
         return whole;
     }
@@ -181,6 +181,23 @@ pub fn convert(
         whole.error = kept.err();
     }
     whole
+}
+
+/// An mbox is written once: a second mailbox would not go behind the first one, but in its place.
+fn refuse_one_mbox(entries: &[Entry], wanted: &Wanted<'_>) -> Result<()> {
+    let mut seen = HashSet::new();
+    let second = entries.iter().find(|entry| !seen.insert(&entry.named.directory));
+    match second.filter(|_| wanted.layout == Layout::Mboxes) {
+        None => Ok(()),
+        Some(entry) => {
+            let reason = format!(
+                "is not the only mailbox for {}, and an mbox takes them only as the sources of one command: \
+                 convert A B mbox:FILE",
+                entry.named.folder
+            );
+            Err(Error::Unsupported { path: entry.found.path.clone(), reason })
+        }
+    }
 }
 
 /// Folders lie in a Maildir, or in a directory.
@@ -293,7 +310,9 @@ fn convert_one(
         let options = Options { destination: &destination, together, ..wanted.each.clone() };
         match &entry.found.kind {
             Kind::Messages(files) => {
-                for files in files.chunks(MESSAGES_AT_ONCE) {
+                // An mbox appears whole, and there is no second time.
+                let at_once = if wanted.layout == Layout::Mboxes { files.len() } else { MESSAGES_AT_ONCE };
+                for files in files.chunks(at_once) {
                     row.add_messages(files, &options, wanted, &part, note);
                 }
             }

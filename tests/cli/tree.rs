@@ -357,6 +357,24 @@ fn sources_can_be_listed() {
     run(convert_command([out.to_str().unwrap()])).exits(2);
 }
 
+/// Neither of them may go into the place of the other.
+#[test]
+fn what_becomes_one_mbox_is_written_at_once_or_not_at_all() {
+    let tree = Tree::new();
+    for n in 0..300 {
+        tree.put(&format!("mh/{n}"), format!("From: a@b\nSubject: message {n}\n\nbody {n}\n"));
+    }
+    let out = format!("mbox:{}/", tree.out().display());
+    let run = tree.convert_to(&["--force"], &out).exits(0);
+    assert_eq!(count(&run.summary(), "written"), 300);
+    let text = fs::read_to_string(tree.out().join("mh")).unwrap();
+    assert_eq!(text.lines().filter(|line| line.starts_with("Subject: message ")).count(), 300);
+    tree.mbox("one", 0..1).mbox("two", 1..2);
+    let before = tree_alike(&tree.out());
+    tree.convert_to(&["--force", "--into", "all"], &out).exits(3).complains(&["only mailbox"]);
+    assert_eq!(tree_alike(&tree.out()), before);
+}
+
 #[test]
 fn a_tree_is_not_converted_into_itself() {
     let tree = Tree::new();
