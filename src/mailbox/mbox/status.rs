@@ -141,7 +141,14 @@ impl Said {
     /// keeps them on an IMAP server, too, and looks for them.
     fn take_keywords(&mut self, value: &[u8]) {
         let names = value.split(u8::is_ascii_whitespace).filter(|name| !name.is_empty());
-        self.keywords.extend(names.map(|name| String::from_utf8_lossy(name).into_owned()));
+        names.for_each(|name| self.call(String::from_utf8_lossy(name).into_owned()));
+    }
+
+    /// Adds a keyword, once: several fields may say the same. They compare without case.
+    fn call(&mut self, keyword: String) {
+        if !self.keywords.iter().any(|known| known.eq_ignore_ascii_case(&keyword)) {
+            self.keywords.push(keyword);
+        }
     }
 
     /// nsMsgMessageFlags, the low half, in hex.
@@ -157,7 +164,7 @@ impl Said {
         self.status.flags |= flags_of(set, &CAMEL);
         self.deleted |= set & CAMEL_DELETED != 0;
         if set & CAMEL_JUNK != 0 {
-            self.keywords.push(JUNK.into());
+            self.call(JUNK.into());
         }
     }
 
@@ -173,9 +180,9 @@ impl Said {
                 Some(System::Trash) => self.status.flags |= Flags::TRASHED,
                 // As a folder it says that by itself.
                 Some(System::Spam) if matches!(labels, Labels::Folders | Labels::First) => {}
-                Some(System::Spam) => self.keywords.push(JUNK.into()),
+                Some(System::Spam) => self.call(JUNK.into()),
                 Some(_) => {}
-                None if labels == Labels::Keywords => self.keywords.push(label),
+                None if labels == Labels::Keywords => self.call(label),
                 None => {}
             }
         }
@@ -327,7 +334,7 @@ mod tests {
         let keywords = |header: &str| said(header.as_bytes(), Labels::Keywords).keywords;
         for (header, want) in [
             ("X-Keywords: Work NonJunk           \n", &["Work", "NonJunk"][..]),
-            ("X-Keywords: a\n b\tc\nX-Mozilla-Keys: $label1 a\n", &["a", "b", "c", "$label1", "a"]),
+            ("X-Keywords: a\n b\tc\nX-Mozilla-Keys: $label1 a\n", &["a", "b", "c", "$label1"]),
             ("X-Evolution: 00000001-0090\n", &["$Junk"]),
             (
                 "X-Gmail-Labels: Inbox,\"Work, urgent\",Spam,Caf\u{e9}\n",
