@@ -62,7 +62,7 @@ fn mbox_classify(bencher: Bencher<'_, '_>) {
     let (text, overrules) = (&*MBOX, Overrules::default());
     let candidates = scan(text, Watch::nobody()).candidates;
     bencher.counter(BytesCount::new(text.len())).bench(|| {
-        let known = Known { framed: false, quotes_all: false, overrules: &overrules };
+        let known = Known { framed: false, quotes_all: false, overrules: &overrules, tell_all: false };
         boundary::decide(black_box(text), &candidates, known, Watch::nobody())
     });
 }

@@ -112,7 +112,7 @@ fn message(mbox: &Mbox<'_>, extent: &Extent) {
 
 /// A list as it was printed changes nothing.
 fn list_is_read_back(text: &[u8]) {
-    let ask = Ask { accept_none: true, ..Ask::default() };
+    let ask = Ask { accept_none: true, tell_all: true, ..Ask::default() };
     let Ok(mbox) = read::read(text, &ask, Watch::nobody()) else { return };
     let mut printed = inspect::boundary_list_head(text.len() as u64);
     for decided in &mbox.boundaries.decided {
@@ -226,7 +226,7 @@ pub fn writer(data: &[u8]) {
                 Err(write::Unsayable) => assert!(variant == Mmdf && text.len() == before),
             }
         }
-        let ask = Ask { variant: Some(variant), ..Ask::default() };
+        let ask = Ask { variant: Some(variant), tell_all: true, ..Ask::default() };
         let mbox = read::read(&text, &ask, Watch::nobody()).unwrap();
         // The one way in which mail that is quoted as mboxo has it looks like what it is not: the header of
         // an attached message at the very end of a message, and the end of its multipart in a later one.

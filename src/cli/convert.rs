@@ -775,7 +775,7 @@ fn open(
         }
     };
     let name = mailbox.path.clone();
-    Ok(Input { name, ask: Ask { variant: mailbox.variant(), overrules, accept_none: false }, source })
+    Ok(Input { name, ask: Ask { variant: mailbox.variant(), overrules, ..Ask::default() }, source })
 }
 
 fn report(

@@ -100,7 +100,8 @@ fn show(args: &InspectArgs, reporter: &mut Reporter) -> Result<usize> {
     // Looking leaves nothing behind, not even for a moment.
     let mut source = args.open.open(&mailbox, &interrupted, &watcher, true)?;
     let lock_findings = source.findings();
-    let ask = Ask { variant: mailbox.variant(), accept_none: args.boundaries, ..Ask::default() };
+    let show_all = args.boundaries;
+    let ask = Ask { variant: mailbox.variant(), accept_none: show_all, tell_all: show_all, ..Ask::default() };
     let watch =
         Watch { scanned: &|_| (), release: &|range| source.release(range), interrupted: &interrupted };
     let read = read::read(source.text(), &ask, watch);

@@ -403,7 +403,7 @@ fn look(args: &VerifyArgs, target: &Target, interrupted: &AtomicBool) -> Result<
         interrupted,
     };
     let mbox = |mailbox: &Mailbox| {
-        let ask = Ask { variant: mailbox.variant(), ..Ask::default() };
+        let ask = Ask { variant: mailbox.variant(), tell_all: true, ..Ask::default() };
         // Looking leaves nothing behind, not even for a moment.
         args.open
             .open(mailbox, interrupted, &watcher, true)

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use rayon::prelude::*;
+
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
@@ -208,20 +210,38 @@ impl Finding {
 
 /// Puts findings into the order of the source and gives those with an offset their line number.
 /// `text` is the source with LF line ends; `release` hears of the ranges that were read.
-pub fn number_lines(findings: &mut [Finding], text: &[u8], release: &dyn Fn(Range<usize>)) {
+pub fn number_lines(findings: &mut [Finding], text: &[u8], release: &(dyn Fn(Range<usize>) + Sync)) {
     findings.sort_by_key(|f| f.offset);
-    const WINDOW: usize = 8 << 20;
-    let (mut line, mut counted) = (1u64, 0usize);
+    const WINDOW: usize = 4 << 20;
+    let count = |bytes: &[u8]| memchr::memchr_iter(b'\n', bytes).count() as u64;
+    let end_of = |finding: &Finding| Some((finding.offset? as usize).min(text.len()));
+    let last = findings.iter().filter_map(end_of).next_back().unwrap_or(0);
+    let counted = |n: usize| {
+        let window = n * WINDOW..(n + 1) * WINDOW;
+        let lines = count(&text[window.clone()]);
+        release(window);
+        lines
+    };
+    let in_windows: Vec<u64> = match last / WINDOW {
+        // Waking another thread for it takes longer.
+        0 => Vec::new(),
+        windows => (0..windows).into_par_iter().map(counted).collect(),
+    };
+    let (mut line, mut at) = (1, 0);
     for finding in findings {
-        let Some(offset) = finding.offset else { continue };
-        let offset = (offset as usize).min(text.len());
-        for window in text[counted..offset].chunks(WINDOW) {
-            line += memchr::memchr_iter(b'\n', window).count() as u64;
-            counted += window.len();
-            if window.len() == WINDOW {
-                release(counted - WINDOW..counted);
+        let Some(offset) = end_of(finding) else { continue };
+        while at / WINDOW < offset / WINDOW {
+            let (n, next) = (at / WINDOW, (at / WINDOW + 1) * WINDOW);
+            if at % WINDOW == 0 {
+                line += in_windows[n];
+            } else {
+                line += count(&text[at..next]);
+                release(n * WINDOW..next);
             }
+            at = next;
         }
+        line += count(&text[at..offset]);
+        at = offset;
         finding.line = Some(line);
     }
 }
@@ -237,6 +257,20 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), Code::ALL.len());
         assert!(names.iter().all(|n| n.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')));
+    }
+
+    #[test]
+    fn lines_are_counted_alike_wherever_the_findings_stand() {
+        let text: Vec<u8> =
+            (0..13 << 20).map(|n: u32| if n.is_multiple_of(61) { b'\n' } else { b'a' }).collect();
+        let offsets = [0, 1, 62, (4 << 20) - 1, 4 << 20, (4 << 20) + 9, 12 << 20, 13 << 20, 99 << 20];
+        let mut findings: Vec<_> = offsets.map(|at| Finding::at(Code::MboxNul, at, "")).into();
+        number_lines(&mut findings, &text, &|_| ());
+        for finding in findings {
+            let offset = (finding.offset.unwrap() as usize).min(text.len());
+            let lines = text[..offset].iter().filter(|&&b| b == b'\n').count() as u64;
+            assert_eq!(finding.line, Some(lines + 1), "{offset}");
+        }
     }
 
     #[test]

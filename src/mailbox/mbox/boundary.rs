@@ -85,7 +85,7 @@ impl Extent {
 pub struct Boundaries {
     /// The messages in file order.
     pub messages: Vec<Extent>,
-    /// Every candidate.
+    /// Every candidate, where they were asked for.
     pub decided: Vec<Decided>,
     /// Stretches outside of every message that are not separators.
     pub junk: Vec<Range<u64>>,
@@ -113,11 +113,13 @@ pub struct Known<'a> {
     pub quotes_all: bool,
     /// The user's verdicts.
     pub overrules: &'a Overrules,
+    /// Whether somebody wants to know of every candidate what became of it.
+    pub tell_all: bool,
 }
 
 /// Decides all candidates of `text`.
 pub fn decide(text: &[u8], candidates: &[Candidate], known: Known<'_>, watch: Watch<'_>) -> Boundaries {
-    let Known { framed, quotes_all, overrules } = known;
+    let Known { framed, quotes_all, overrules, tell_all } = known;
     let frames = if framed { find_frames(text) } else { Vec::new() };
     let confident = candidates.iter().filter(|c| c.is_confident());
     let mut pass = Pass {
@@ -125,6 +127,7 @@ pub fn decide(text: &[u8], candidates: &[Candidate], known: Known<'_>, watch: Wa
         candidates,
         overrules,
         quotes_all,
+        tell_all,
         mozilla: confident.clone().any(|c| c.dash),
         confident: confident.map(|c| c.spelling).collect(),
         undated: undated_spellings(candidates),
@@ -133,18 +136,21 @@ pub fn decide(text: &[u8], candidates: &[Candidate], known: Known<'_>, watch: Wa
         handed_back: 0,
         out: Boundaries { framed, ..Boundaries::default() },
     };
-    pass.out.decided.reserve_exact(candidates.len());
+    if tell_all {
+        pass.out.decided.reserve_exact(candidates.len());
+    }
     let mut next = 0;
     for frame in frames {
         let before = candidates.partition_point(|c| c.offset < frame.open);
         pass.stretch(next..before);
-        pass.close(frame.open);
+        pass.close(frame.open, None);
         let inside = candidates.partition_point(|c| c.offset < frame.end);
         pass.frame(&frame, before..inside);
         next = inside;
     }
     pass.stretch(next..candidates.len());
-    pass.close(text.len() as u64);
+    pass.close(text.len() as u64, None);
+    pass.out.messages.shrink_to_fit();
     pass.out.junk = junk(text, &pass.out, framed);
     report_junk(text, &mut pass.out);
     pass.out
@@ -162,6 +168,8 @@ struct Open {
     start: u64,
     /// Its Content-Length; looked at once the From_ lines are known to be over.
     length: Option<Option<Length>>,
+    /// Whether it may have one.
+    may_have_length: bool,
 }
 
 struct Pass<'a> {
@@ -169,6 +177,7 @@ struct Pass<'a> {
     candidates: &'a [Candidate],
     overrules: &'a Overrules,
     quotes_all: bool,
+    tell_all: bool,
     confident: HashSet<Spelling>,
     undated: HashSet<Spelling>,
     mozilla: bool,
@@ -217,7 +226,7 @@ impl Pass<'_> {
                 return (3, Separator);
             }
         }
-        if c.line == Dated && !self.quotes_all && self.is_attached(c, n) {
+        if c.heads_attached && !self.quotes_all && self.is_attached(c, n) {
             return (4, Body);
         }
         let blank = c.blank_before;
@@ -244,22 +253,30 @@ impl Pass<'_> {
         self.report(&c, verdict, reason);
         match verdict {
             Verdict::Separator => {
-                self.close(c.offset);
+                self.close(c.offset, Some(&c));
                 if c.line == Line::Known {
                     self.undated.insert(c.spelling);
                 }
-                self.open = Some(Open { at: c.offset, start: c.end(), length: None });
+                let may_have_length = c.may_have_length;
+                self.open = Some(Open { at: c.offset, start: c.end(), length: None, may_have_length });
             }
             Verdict::Doubled => {
                 if let Some(open) = &mut self.open {
                     open.start = c.end();
                     open.length = None;
+                    open.may_have_length = c.may_have_length;
                 }
             }
             Verdict::Body if reason == Reason::Row(2) => self.out.raw_under_length += 1,
             Verdict::Body => {}
         }
-        self.out.decided.push(Decided { candidate: c, verdict, reason });
+        self.tell(c, verdict, reason);
+    }
+
+    fn tell(&mut self, candidate: Candidate, verdict: Verdict, reason: Reason) {
+        if self.tell_all {
+            self.out.decided.push(Decided { candidate, verdict, reason });
+        }
     }
 
     /// The validated Content-Length of the open message.
@@ -268,7 +285,10 @@ impl Pass<'_> {
         if let Some(known) = open.length {
             return known;
         }
-        let (length, finding) = length::validate(self.text, open.start, self.candidates);
+        let (length, finding) = match open.may_have_length {
+            true => length::validate(self.text, open.start, self.candidates),
+            false => (None, None),
+        };
         open.length = Some(length);
         self.out.lengths += u64::from(length.is_some());
         self.out.findings.extend(finding);
@@ -313,8 +333,8 @@ impl Pass<'_> {
         &self.text[c.offset as usize..c.end() as usize]
     }
 
-    /// Ends the open message, if there is one.
-    fn close(&mut self, at: u64) {
+    /// Ends the open message, if there is one, before the candidate that begins the next.
+    fn close(&mut self, at: u64, next: Option<&Candidate>) {
         self.length();
         let Some(open) = self.open.take() else { return };
         let region = &self.text[open.start as usize..at as usize];
@@ -323,8 +343,12 @@ impl Pass<'_> {
             self.out.findings.push(header_cut(open.at, region));
         }
         self.hand_back(open.at as usize);
-        let message_end = at - closing_blank(region) as u64;
-        self.out.messages.push(Extent { at: open.at, start: open.start, end: message_end });
+        let blank = match next {
+            // Longer than any blank line and what makes it one: what the candidate says holds here.
+            Some(candidate) if region.len() > 3 => candidate.blank.into(),
+            _ => closing_blank(region),
+        };
+        self.out.messages.push(Extent { at: open.at, start: open.start, end: at - blank as u64 });
     }
 
     /// Headers were read up to here: their pages need not stay ours.
@@ -348,7 +372,7 @@ impl Pass<'_> {
             } else {
                 self.report(&candidate, verdict, Reason::Row(row));
             }
-            self.out.decided.push(Decided { candidate, verdict, reason: Reason::Row(row) });
+            self.tell(candidate, verdict, Reason::Row(row));
         }
         if !frame.closed {
             let message = "this MMDF frame is never closed; read up to the end of the file";
@@ -463,29 +487,36 @@ pub(super) fn closing_blank(region: &[u8]) -> usize {
 
 /// See [`Pass::is_attached`]. `message` ends directly before the candidate.
 fn heads_attached_message(message: &[u8], rest: &[u8]) -> bool {
+    attached_above(message).is_some_and(|boundary| {
+        declares(message, boundary) && memmem::find(rest, &[b"\n--", boundary, b"--"].concat()).is_some()
+    })
+}
+
+/// The boundary under which the head of an attached message stands at the end of this text, and below it the
+/// blank line above a candidate.
+pub(super) fn attached_above(text: &[u8]) -> Option<&[u8]> {
     // The header block of the part: the lines between the blank line above the candidate and the
     // boundary line that opens the part. Part headers are short; prose is not searched for long.
     const MOST: usize = 8 * 1024;
-    let Some(block_end) =
-        message.len().checked_sub(closing_blank(message)).filter(|&end| end < message.len())
-    else {
-        return false;
+    let block_end = text.len().checked_sub(closing_blank(text)).filter(|&end| end < text.len())?;
+    let block = &text[block_end.saturating_sub(MOST)..block_end];
+    let mut start = block.len();
+    let (line, part) = loop {
+        let end = start;
+        start = memchr::memrchr(b'\n', &block[..end.checked_sub(1)?])? + 1;
+        match &block[start..end] {
+            // Above it no header is open.
+            [b'\n'] | [b'\r', b'\n'] => return None,
+            line if line.starts_with(b"--") => break (line, &block[end..]),
+            _ => {}
+        }
     };
-    let block = &message[block_end.saturating_sub(MOST)..block_end];
-    // Forward: only that way memchr has vectors, and this is asked of every candidate.
-    let Some(open_at) = memmem::find_iter(block, b"\n--").last() else { return false };
-    let opening = &block[open_at + 1..];
-    let line = &opening[2..scan::line_end(opening, 0)];
-    let boundary = line.trim_ascii_end();
-    let part = &opening[2 + line.len()..];
-    !boundary.is_empty()
-        && !header::split(part).closed
-        && header::fields(part).any(|f| {
-            f.is("Content-Type")
-                && f.value.trim_ascii_start().to_ascii_lowercase().starts_with(b"message/rfc822")
-        })
-        && declares(message, boundary)
-        && memmem::find(rest, &[b"\n--", boundary, b"--"].concat()).is_some()
+    let boundary = line[2..].trim_ascii_end();
+    let is_attached = |field: header::Field<'_>| {
+        field.is("Content-Type")
+            && field.value.trim_ascii_start().to_ascii_lowercase().starts_with(b"message/rfc822")
+    };
+    (!boundary.is_empty() && header::fields(part).any(is_attached)).then_some(boundary)
 }
 
 /// Whether `boundary=` with this value stands in the message.
@@ -608,7 +639,7 @@ mod tests {
 
     /// What a text is decided to be: a line a candidate, the number of messages, what is said of it.
     fn decided(text: &str, overrules: Overrules) -> (Vec<String>, usize, Vec<&'static str>) {
-        let ask = Ask { accept_none: true, overrules, ..Ask::default() };
+        let ask = Ask { tell_all: true, accept_none: true, overrules, ..Ask::default() };
         let mbox = read::read(text.as_bytes(), &ask, Watch::nobody()).unwrap();
         let line = |d: &Decided| match d.reason {
             Reason::Row(row) => format!("{} {row} {}", d.candidate.class(), d.verdict.name()),

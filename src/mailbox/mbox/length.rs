@@ -43,7 +43,7 @@ pub(super) fn validate(
 
 /// Offset of the field, its trimmed value, and the offset of the body. None where the header has no
 /// end before the next line that begins "From ".
-fn content_length(message: &[u8]) -> Option<(usize, &[u8], usize)> {
+pub(super) fn content_length(message: &[u8]) -> Option<(usize, &[u8], usize)> {
     let mut at = 0;
     let mut found = None;
     loop {

@@ -17,6 +17,8 @@ pub struct Ask {
     pub overrules: Overrules,
     /// Go on where no candidate is a separator: `inspect --boundaries` shows why.
     pub accept_none: bool,
+    /// Whether to keep every candidate with its verdict, in [`Boundaries::decided`].
+    pub tell_all: bool,
 }
 
 /// An mbox, divided into messages. All offsets are bytes of the uncompressed source.
@@ -74,7 +76,7 @@ pub fn read<'a>(text: &'a [u8], ask: &Ask, watch: Watch<'_>) -> Result<Mbox<'a>,
         Some(asked) => asked == Variant::Mboxrd,
         None => scan.deeper_than_text > scan.deep_as_text,
     };
-    let known = Known { framed, quotes_all, overrules: &ask.overrules };
+    let known = Known { framed, quotes_all, overrules: &ask.overrules, tell_all: ask.tell_all };
     let mut boundaries = boundary::decide(text, &scan.candidates, known, watch);
     let shows_why = ask.accept_none && !scan.candidates.is_empty();
     if boundaries.messages.is_empty() && !is_blank(text) && !shows_why {
@@ -176,7 +178,7 @@ pub fn is_framed(head: &[u8]) -> Result<bool, NotAMailbox> {
     }
     let framed = begins_with_frame(head);
     let scan = scan::scan_window(head, 0..head.len());
-    let known = Known { framed, quotes_all: false, overrules: &Overrules::default() };
+    let known = Known { framed, quotes_all: false, overrules: &Overrules::default(), tell_all: false };
     let boundaries = boundary::decide(head, &scan.candidates, known, Watch::nobody());
     if boundaries.messages.is_empty() && !is_blank(head) {
         return Err(no_separator(head, &scan));
@@ -430,7 +432,7 @@ mod tests {
             text in mail_like(),
             verdicts in proptest::collection::vec(0usize..3, 0..12),
         ) {
-            let ask = Ask { accept_none: true, ..Ask::default() };
+            let ask = Ask { accept_none: true, tell_all: true, ..Ask::default() };
             let Ok(mbox) = read(&text, &ask, Watch::nobody()) else { return Ok(()) };
             let mut list = Vec::new();
             for (decided, verdict) in mbox.boundaries.decided.iter().zip(verdicts) {

@@ -1,13 +1,16 @@
 //! The first pass over an mbox: every line that could be a From_ line, classified by itself and its
-//! neighbours, and what else the bytes show (quoting, line ends, NULs). Sixteen bytes are kept of
-//! each candidate; nothing is decided here.
+//! neighbours, and what else the bytes show (quoting, line ends, NULs). Twenty-four bytes are kept of
+//! each candidate; nothing is decided here. What deciding needs of the text around a candidate is looked
+//! at now, while its pages are at hand and several threads are: deciding is one thread's work.
 
 use std::ops::Range;
 
 use memchr::{memchr, memmem};
 use rayon::prelude::*;
 
+use super::boundary;
 use super::from_line::{self, Line, Spelling};
+use super::length;
 use super::quote;
 use super::watch::Watch;
 use crate::mailbox::header;
@@ -47,6 +50,12 @@ pub struct Candidate {
     pub blank_before: bool,
     /// Whether the sender is a mere `-`, as Mozilla writes it.
     pub dash: bool,
+    /// Length of the blank line before it (see [`boundary::closing_blank`]), in bytes.
+    pub blank: u8,
+    /// Whether there may be a Content-Length in the header below it.
+    pub may_have_length: bool,
+    /// Whether it stands below the head of an attached message (see [`boundary::attached_above`]).
+    pub heads_attached: bool,
 }
 
 impl Candidate {
@@ -229,14 +238,22 @@ pub(super) fn is_line_start(text: &[u8], at: usize) -> bool {
 fn classify(text: &[u8], at: usize) -> Candidate {
     let end = from_line_end(text, at);
     let parsed = from_line::parse(&text[at..end]);
+    let len = u32::try_from(end - at);
+    let next = next_line(&text[end..]);
     Candidate {
         offset: at as u64,
-        len: u32::try_from(end - at).unwrap_or(u32::MAX),
+        len: len.unwrap_or(u32::MAX),
         spelling: parsed.spelling,
         line: parsed.class,
-        next: next_line(&text[end..]),
+        next,
         blank_before: blank_before(text, at),
         dash: text[at..end].trim_ascii() == b"From -" || parsed.sender == b"-",
+        blank: boundary::closing_blank(&text[..at]) as u8,
+        may_have_length: match next {
+            Next::Header => len.is_err() || length::content_length(&text[end..]).is_some(),
+            Next::Empty | Next::Text => true,
+        },
+        heads_attached: parsed.class == Line::Dated && boundary::attached_above(&text[..at]).is_some(),
     }
 }
 
