@@ -58,16 +58,16 @@ pub fn list_mbox(source: &Source, mbox: &Mbox<'_>, rules: &Rules) -> Result<(Vec
     let nothing = Earlier { lineage: Lineage::default(), dedupe: Dedupe::No };
     let plan =
         plan::plan(source, mbox, Wishes::default(), rules, &mut Memory::default(), nothing, &|_| Ok(()))?;
-    let rows = plan.messages.iter().enumerate().map(|(n, planned)| Row {
+    let rows = plan.messages.iter().zip(mbox.messages()).enumerate().map(|(n, (planned, extent))| Row {
         number: n + 1,
-        at: At::Offset(planned.extent.at),
+        at: At::Offset(extent.at),
         length: planned.size,
         epoch: planned.epoch,
         origin: planned.origin,
         flags: planned.status.flags,
         is_new: !planned.status.goes_to_cur(),
         is_pseudo: planned.fate == Fate::Pseudo,
-        ..Row::said_by(planned.extent.message(mbox.text()))
+        ..Row::said_by(extent.message(mbox.text()))
     });
     Ok((rows.collect(), plan.findings))
 }

@@ -34,6 +34,7 @@ use crate::mailbox::maildir::read::{self, Entry, Files};
 use crate::mailbox::maildir::write::{Fsync, Ownership, Place, parent_of};
 use crate::mailbox::manifest::{self, FILE_NAME, Outline};
 use crate::mailbox::mbox::append::Extending;
+use crate::mailbox::mbox::boundary::Extent;
 use crate::mailbox::mbox::from_line::{self, Line};
 use crate::mailbox::mbox::quote::Quoting;
 use crate::mailbox::mbox::read::Mbox;
@@ -587,14 +588,13 @@ impl Work<'_> {
                 }
             }
             Ready::Mbox { input, mbox, plan } => {
-                let messages = &plan.messages[job.messages.clone()];
-                for planned in messages.iter().filter(|m| m.fate != Fate::Pseudo) {
-                    let done = self.render_slice(mbox, planned, out, &mut tally);
+                let extents = &mbox.messages()[job.messages.clone()];
+                let messages = plan.messages[job.messages.clone()].iter().zip(extents);
+                for (planned, extent) in messages.filter(|(planned, _)| planned.fate != Fate::Pseudo) {
+                    let done = self.render_slice(mbox, (planned, extent), out, &mut tally);
                     done.map_err(|error| self.named(error, input.source.path()))?;
                 }
-                if let (Some(first), Some(last)) = (messages.first(), messages.last()) {
-                    input.source.release(first.extent.at as usize..last.extent.end as usize);
-                }
+                input.source.release(plan::span(extents));
             }
         }
         Ok(tally)
@@ -637,11 +637,10 @@ impl Work<'_> {
     fn render_slice(
         &self,
         mbox: &Mbox<'_>,
-        planned: &Planned,
+        (planned, extent): (&Planned, &Extent),
         out: &mut Vec<u8>,
         tally: &mut Tally,
     ) -> Result<()> {
-        let extent = planned.extent;
         let source = extent.message(mbox.text());
         let lines = extent.from_lines(mbox.text());
         let first = lines.split_inclusive(|&b| b == b'\n').next().unwrap_or_default();

@@ -1,5 +1,7 @@
 //! When a message was received: the first date that is real, and where it comes from.
 
+use std::collections::HashMap;
+
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
@@ -7,7 +9,7 @@ use crate::mailbox::date::{self, Stamp};
 use crate::mailbox::header::Field;
 
 /// Where a received date comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Origin {
     /// The From_ line.
     FromLine,
@@ -20,6 +22,7 @@ pub enum Origin {
     /// The name of the file in a Maildir.
     Name,
     /// Nowhere: it is 0.
+    #[default]
     None,
 }
 
@@ -89,19 +92,93 @@ pub struct FromDates {
     pub found_offset: Option<i32>,
 }
 
+/// What [`FromDates`] are made of, gathered message by message; of parts of a source, in any order.
+#[derive(Debug, Clone, Default)]
+pub struct Gathered {
+    /// What all From_ lines so far say, None where one has no date; nothing so far, or not the same.
+    common: Common,
+    messages: usize,
+    /// How many messages tell by how much their From_ line and their Received field differ.
+    samples: usize,
+    /// In quarters of an hour, as far as it is a number of them.
+    quarters: HashMap<i64, usize>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Common {
+    #[default]
+    Nothing,
+    All(Option<i64>),
+    Several,
+}
+
+impl Common {
+    fn join(self, other: Common) -> Common {
+        match (self, other) {
+            (Common::Nothing, common) | (common, Common::Nothing) => common,
+            (one, other) if one == other => one,
+            _ => Common::Several,
+        }
+    }
+}
+
+impl Gathered {
+    /// Takes a message's dates.
+    pub fn take(&mut self, offer: &Offered) {
+        self.messages += 1;
+        self.common = self.common.join(Common::All(offer.from.map(|stamp| stamp.local)));
+        let (Some(from), Some(received)) = (offer.from, offer.received) else { return };
+        if from.zone.is_some() || received.zone.is_none() {
+            return;
+        }
+        const TRANSIT: i64 = 120;
+        self.samples += 1;
+        let apart = from.local - received.epoch(0);
+        let quarters = (apart + QUARTER / 2).div_euclid(QUARTER);
+        if (apart - quarters * QUARTER).abs() <= TRANSIT && quarters.abs() <= 14 * 4 {
+            *self.quarters.entry(quarters).or_default() += 1;
+        }
+    }
+
+    /// Of two parts of a source.
+    pub fn join(mut self, other: Gathered) -> Gathered {
+        self.common = self.common.join(other.common);
+        self.messages += other.messages;
+        self.samples += other.samples;
+        other.quarters.into_iter().for_each(|(quarters, n)| *self.quarters.entry(quarters).or_default() += n);
+        self
+    }
+
+    /// A From_ line without a zone is in local time of the machine that wrote it. The Received fields
+    /// know better: where From_ and Received differ by one and the same number of quarters of an hour,
+    /// that is its zone. Below three samples, or without nine in ten agreeing, there is no such number
+    /// (with summer time there are two, and then UTC stays).
+    fn constant_offset(&self) -> Option<i32> {
+        let most = self.quarters.iter().max_by_key(|&(&q, &n)| (n, -q.abs(), q));
+        let (&quarters, &agreeing) = most?;
+        let agree = self.samples >= 3 && agreeing * 10 >= self.samples * 9;
+        (agree && quarters != 0).then_some((quarters * QUARTER) as i32)
+    }
+}
+
+impl Rules {
+    fn is_real(&self, date: i64) -> bool {
+        (EARLIEST..=self.now + DAY).contains(&date)
+    }
+}
+
 /// 1 Jan 1971: before it there was no mail, only clocks that were never set.
 const EARLIEST: i64 = 365 * DAY;
 const DAY: i64 = 86_400;
+const QUARTER: i64 = 900;
 /// `Mon Sep 17 00:00:00 2001`, which git writes into every From_ line.
 const GIT: i64 = 1_000_684_800;
 
 impl FromDates {
-    /// Looks at all messages of a source.
-    pub fn learn<'a>(offered: impl Iterator<Item = &'a Offered> + Clone, rules: &Rules) -> FromDates {
-        let mut locals = offered.clone().map(|o| o.from.map(|s| s.local));
-        let first = locals.next().flatten();
-        let alike = first.is_some() && locals.clone().count() >= 2 && locals.all(|l| l == first);
-        let found_offset = if rules.from_zone.is_none() { constant_offset(offered) } else { None };
+    /// Of all messages of a source.
+    pub fn of(gathered: &Gathered, rules: &Rules) -> FromDates {
+        let all_alike = gathered.messages >= 3 && matches!(gathered.common, Common::All(Some(_)));
+        let found_offset = if rules.from_zone.is_none() { gathered.constant_offset() } else { None };
         let fixed = |seconds| {
             TimeZone::fixed(jiff::tz::Offset::from_seconds(seconds).unwrap_or(jiff::tz::Offset::UTC))
         };
@@ -109,14 +186,43 @@ impl FromDates {
             (Some(zone), _) => zone.clone(),
             (None, found) => fixed(found.unwrap_or(0)),
         };
-        FromDates { all_alike: alike, zone, found_offset }
+        FromDates { all_alike, zone, found_offset }
     }
 
-    fn epoch(&self, stamp: Stamp) -> i64 {
-        match stamp.zone {
-            Some(_) => stamp.epoch(0),
-            None => in_zone(stamp.local, &self.zone).unwrap_or(stamp.local),
+    /// Looks at all messages of a source.
+    pub fn learn<'a>(offered: impl Iterator<Item = &'a Offered>, rules: &Rules) -> FromDates {
+        let mut gathered = Gathered::default();
+        offered.for_each(|offer| gathered.take(offer));
+        FromDates::of(&gathered, rules)
+    }
+
+    fn epoch(&self, written: Written) -> Option<i64> {
+        let seconds = written.0 >> 1;
+        match written {
+            Written::NONE => None,
+            _ if self.all_alike => None,
+            _ if written.0 & 1 == 0 => Some(seconds),
+            _ => Some(in_zone(seconds, &self.zone).unwrap_or(seconds)),
         }
+    }
+}
+
+/// The date of a From_ line in eight bytes, since one is kept of every message until all are known: twice its
+/// seconds, and one more where they are local.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written(i64);
+
+impl Written {
+    /// No date, or none that is real.
+    pub const NONE: Written = Written(i64::MIN);
+
+    /// What a From_ line offers.
+    pub fn of(stamp: Option<Stamp>) -> Written {
+        let written = stamp.filter(|stamp| stamp.local != GIT).and_then(|stamp| {
+            let twice = stamp.epoch(0).checked_mul(2)?;
+            Some(Written(twice | i64::from(stamp.zone.is_none())))
+        });
+        written.unwrap_or(Written::NONE)
     }
 }
 
@@ -126,50 +232,42 @@ fn in_zone(local: i64, zone: &TimeZone) -> Option<i64> {
     Some(civil.to_zoned(zone.clone()).ok()?.timestamp().as_second())
 }
 
-/// A From_ line without a zone is in local time of the machine that wrote it. The Received fields
-/// know better: where From_ and Received differ by one and the same number of quarters of an hour,
-/// that is its zone. Below three samples, or without nine in ten agreeing, there is no such number
-/// (with summer time there are two, and then UTC stays).
-fn constant_offset<'a>(offered: impl Iterator<Item = &'a Offered>) -> Option<i32> {
-    const QUARTER: i64 = 900;
-    const TRANSIT: i64 = 120;
-    let mut counts = std::collections::HashMap::<i64, usize>::new();
-    let mut samples = 0;
-    for offer in offered {
-        let (Some(from), Some(received)) = (offer.from, offer.received) else { continue };
-        if from.zone.is_some() || received.zone.is_none() {
-            continue;
-        }
-        samples += 1;
-        let apart = from.local - received.epoch(0);
-        let quarters = (apart + QUARTER / 2).div_euclid(QUARTER);
-        if (apart - quarters * QUARTER).abs() <= TRANSIT && quarters.abs() <= 14 * 4 {
-            *counts.entry(quarters).or_default() += 1;
-        }
-    }
-    let (quarters, agreeing) = counts.into_iter().max_by_key(|&(q, n)| (n, -q.abs(), q))?;
-    (samples >= 3 && agreeing * 10 >= samples * 9 && quarters != 0).then_some((quarters * QUARTER) as i32)
-}
-
 /// The received date of one message and its origin.
 pub fn received(offer: &Offered, from: &FromDates, rules: &Rules) -> (i64, Origin) {
-    const ORDER: [Origin; 4] = [Origin::FromLine, Origin::Received, Origin::Header, Origin::Mtime];
-    let order = rules.first.into_iter().chain(ORDER);
-    for origin in order {
+    with_from_line(Written::of(offer.from), without_from_line(offer, rules), from, rules)
+}
+
+/// What it would be if the From_ line said nothing.
+pub fn without_from_line(offer: &Offered, rules: &Rules) -> (i64, Origin) {
+    const ORDER: [Origin; 3] = [Origin::Received, Origin::Header, Origin::Mtime];
+    for origin in rules.first.into_iter().chain(ORDER) {
         let date = match origin {
-            Origin::FromLine => {
-                offer.from.filter(|s| !from.all_alike && s.local != GIT).map(|stamp| from.epoch(stamp))
-            }
             Origin::Received => offer.received.map(|s| s.epoch(0)),
             Origin::Header => offer.header.map(|s| s.epoch(0)),
             Origin::Mtime => rules.mtime,
-            Origin::Name | Origin::None => None,
+            Origin::FromLine | Origin::Name | Origin::None => None,
         };
-        if let Some(date) = date.filter(|&d| (EARLIEST..=rules.now + DAY).contains(&d)) {
+        if let Some(date) = date.filter(|&date| rules.is_real(date)) {
             return (date, origin);
         }
     }
     (0, Origin::None)
+}
+
+/// What it is: the From_ line's word goes before all but what the user asked for.
+pub fn with_from_line(
+    written: Written,
+    otherwise: (i64, Origin),
+    from: &FromDates,
+    rules: &Rules,
+) -> (i64, Origin) {
+    if rules.first == Some(otherwise.1) {
+        return otherwise;
+    }
+    match from.epoch(written).filter(|&date| rules.is_real(date)) {
+        Some(date) => (date, Origin::FromLine),
+        None => otherwise,
+    }
 }
 
 #[cfg(test)]

@@ -72,13 +72,13 @@ pub struct Lettered<'a> {
 impl Lettered<'_> {
     /// The letters of a message.
     pub fn letters(&self, planned: &Planned) -> Letters {
-        let letters = planned.keywords.iter().filter_map(|&number| self.letters[number as usize]);
+        let letters = planned.keywords().iter().filter_map(|&number| self.letters[number as usize]);
         letters.fold(Letters::default(), Letters::with)
     }
 
     /// A message's keywords that have a letter, or else those that have none.
     pub fn names(&self, planned: &Planned, with_letter: bool) -> Vec<String> {
-        let numbers = planned.keywords.iter().map(|&number| number as usize);
+        let numbers = planned.keywords().iter().map(|&number| number as usize);
         let chosen = numbers.filter(|&number| self.letters[number].is_some() == with_letter);
         chosen.map(|number| self.names[number].clone()).collect()
     }
@@ -88,7 +88,7 @@ impl Lettered<'_> {
         let (mut messages, mut keywords) = (0, vec![false; self.names.len()]);
         for planned in written {
             let mut is_left = false;
-            for &number in &planned.keywords {
+            for &number in planned.keywords() {
                 if self.letters[number as usize].is_none() {
                     keywords[number as usize] = true;
                     is_left = true;

@@ -5,12 +5,13 @@ use std::ffi::OsString;
 use super::Options;
 use super::keywords::Lettered;
 use super::labels::Folders;
-use super::plan::{CHUNK, Fate, Plan, Planned, Wishes};
+use super::plan::{self, CHUNK, Fate, Plan, Planned, Wishes};
 use super::record::Recorder;
 use super::render::{Rendered, render};
 use crate::mailbox::header;
 use crate::mailbox::maildir::name;
 use crate::mailbox::maildir::write::{Incoming, Place};
+use crate::mailbox::mbox::boundary::Extent;
 use crate::mailbox::mbox::read::Mbox;
 use crate::mailbox::source::Source;
 
@@ -45,6 +46,8 @@ pub struct Chunk<'a> {
     pub first: usize,
     /// The messages.
     pub messages: &'a [Planned],
+    /// Where they lie.
+    pub extents: &'a [Extent],
 }
 
 impl Chunk<'_> {
@@ -69,18 +72,18 @@ impl<'a> Load<'a> {
 
     /// Its messages in chunks, in file order.
     pub fn chunks(&self) -> impl Iterator<Item = Chunk<'_>> + Send {
-        let chunks = self.plan.messages.chunks(CHUNK).enumerate();
-        chunks.map(|(n, messages)| Chunk { first: n * CHUNK, messages })
+        let chunks = self.plan.messages.chunks(CHUNK).zip(self.mbox.messages().chunks(CHUNK)).enumerate();
+        chunks.map(|(n, (messages, extents))| Chunk { first: n * CHUNK, messages, extents })
     }
 
     /// The files of a chunk, whether or not they are to be written.
     pub fn render(&self, chunk: Chunk<'a>) -> Vec<(&'a Planned, Rendered<'a>)> {
-        let render = |planned: &'a Planned| {
-            let message = planned.extent.message(self.mbox.text());
+        let render = |(planned, extent): (&'a Planned, &'a Extent)| {
+            let message = extent.message(self.mbox.text());
             let wishes = (self.wishes.eol, self.wishes.headers);
             (planned, render(message, &header::split(message), self.mbox.variant.quoting(), wishes))
         };
-        chunk.messages.iter().map(render).collect()
+        chunk.messages.iter().zip(chunk.extents).map(render).collect()
     }
 
     /// The lines of a chunk; none where nothing is recorded.
@@ -95,9 +98,7 @@ impl<'a> Load<'a> {
 
     /// Says that the bytes of a chunk are not needed soon.
     pub fn release(&self, chunk: Chunk<'_>) {
-        if let (Some(first), Some(last)) = (chunk.messages.first(), chunk.messages.last()) {
-            self.source.release(first.extent.at as usize..last.extent.end as usize);
-        }
+        self.source.release(plan::span(chunk.extents));
     }
 
     /// In which of the two directories of its folders a message is, and its whole name.
@@ -119,7 +120,7 @@ impl<'a> Load<'a> {
         if planned.fate != Fate::Write {
             return None;
         }
-        let there = planned.filed.as_ref().and_then(|filed| filed.there.as_deref());
+        let there = planned.filed().and_then(|filed| filed.there.as_deref());
         let base = planned.base_name(self.host);
         let (place, name) = self.place_of(planned, &base);
         let pieces = rendered.pieces.iter().map(|p| &p[..]).collect();

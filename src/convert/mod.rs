@@ -337,10 +337,14 @@ fn run(
         return Ok(known);
     }
     let (mut mboxes, mut wholes) = (Vec::with_capacity(inputs.len()), Vec::with_capacity(inputs.len()));
+    // What writes no manifest needs to know a source only where there is one to know it from.
+    let wanted = match options.manifest {
+        Keeping::None => false,
+        _ => !options.dry_run || past::read(options, &standing)?.is_some(),
+    };
     progress.begin(Phase::Reading, inputs.iter().map(|i| i.source.text().len() as u64).sum());
     for (input, findings) in inputs.iter().zip(lock_findings) {
         // Deciding boundaries takes one core; the other hashes meanwhile.
-        let wanted = options.manifest != Keeping::None;
         let read = || read_source(input, findings, options, progress);
         let hash = || wanted.then(|| identity::whole(&input.source));
         let ((mbox, report), whole) = match input.source.raw().len() {
@@ -663,8 +667,8 @@ fn sum_up(inputs: &[Input], mboxes: &[Mbox<'_>], plans: &[Plan]) -> Sums {
         let size = mbox.text().len() as u64;
         let junk: u64 = mbox.boundaries.junk.iter().map(|r| r.end - r.start).sum();
         let (mut from_lines, mut messages, mut quoting) = (0, 0, 0);
-        for message in &plan.messages {
-            let Planned { extent, quotes, fate, .. } = message;
+        for (message, extent) in plan.messages.iter().zip(mbox.messages()) {
+            let Planned { quotes, fate, .. } = message;
             from_lines += extent.start - extent.at;
             quoting += u64::from(*quotes);
             messages += extent.end - extent.start - u64::from(*quotes);
@@ -686,17 +690,18 @@ fn sum_up(inputs: &[Input], mboxes: &[Mbox<'_>], plans: &[Plan]) -> Sums {
         sums.bytes_from_lines += from_lines;
         sums.bytes_messages += messages;
         sums.bytes_quoting += quoting;
-        sums.bytes_separators += separators(mbox, &plan.messages) - junk;
+        sums.bytes_separators += separators(mbox) - junk;
     }
     sums
 }
 
 /// Bytes between messages, counted where they are and not as what is left over: a wrong extent must
 /// not vanish in a subtraction.
-fn separators(mbox: &Mbox<'_>, messages: &[Planned]) -> u64 {
-    let ends = messages.iter().map(|m| m.extent.end);
-    let starts = messages.iter().skip(1).map(|m| m.extent.at).chain([mbox.text().len() as u64]);
-    let before_first = messages.first().map_or(mbox.text().len() as u64, |m| m.extent.at);
+fn separators(mbox: &Mbox<'_>) -> u64 {
+    let extents = mbox.messages();
+    let ends = extents.iter().map(|extent| extent.end);
+    let starts = extents.iter().skip(1).map(|extent| extent.at).chain([mbox.text().len() as u64]);
+    let before_first = extents.first().map_or(mbox.text().len() as u64, |extent| extent.at);
     let between: u64 = ends.zip(starts).map(|(end, next)| next - end).sum();
     before_first + between
 }

@@ -190,6 +190,9 @@ pub fn memory(options: &Options<'_>, standing: &Standing, past: &Past<'_>) -> Re
     }
     let names = lying.iter().flat_map(|(.., entries)| entries).map(|e| e.parsed().base.to_vec());
     let mut memory = Memory::of(names, &sections, options.host);
+    if options.dry_run && options.dedupe == Dedupe::No {
+        memory = memory.for_dry_run();
+    }
     let entries = lying.iter().flat_map(|(.., entries)| entries);
     memory.letters_in_use = entries.fold(Letters::default(), |set, e| set | e.parsed().keywords());
     memory.folders = Folders::of(options.wishes.labels);

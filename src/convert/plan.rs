@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use rayon::prelude::*;
 
-use super::dates::{self, FromDates, Offered, Origin, Rules};
+use super::dates::{self, FromDates, Gathered, Offered, Origin, Rules, Written};
 use super::keywords::Keywords;
 use super::labels::{self, Folder, Folders};
 use super::render::{Eol, Headers, Rendered, render};
@@ -24,9 +24,10 @@ use crate::mailbox::mbox::status::{self, Deleted, Labels, Said, Status};
 use crate::mailbox::source::Source;
 
 /// What is done with a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Fate {
     /// It is written.
+    #[default]
     Write,
     /// It is in the destination already, or was and the user took it away.
     Present,
@@ -84,13 +85,12 @@ pub struct Filed {
     pub there: Option<PathBuf>,
 }
 
-/// A message with all that its file needs.
-#[derive(Debug, Clone)]
+/// A message with all that its file needs, but for where it lies: that is in [`Mbox::messages`] under the
+/// same number. There is one for each message as long as a conversion runs, so it is small.
+#[derive(Debug, Clone, Default)]
 pub struct Planned {
-    /// Where it lies in the source.
-    pub extent: Extent,
-    /// The unique part of its name.
-    pub unique: Unique,
+    /// The unique part of its name; None where nobody asks for names.
+    pub unique: Option<Unique>,
     /// 0 for the first with these bytes, k for the k-th further one.
     pub copy: u32,
     /// Received date, seconds since 1970.
@@ -99,8 +99,6 @@ pub struct Planned {
     pub origin: Origin,
     /// Flags and whether it is old.
     pub status: Status,
-    /// Its keywords, by their numbers in [`Memory::keywords`].
-    pub keywords: Box<[u32]>,
     /// Bytes of the file.
     pub size: u64,
     /// The same with CRLF line ends.
@@ -113,10 +111,18 @@ pub struct Planned {
     pub volatile: bool,
     /// What is done with it.
     pub fate: Fate,
+    rare: Option<Box<Rare>>,
+}
+
+/// What most messages do not have.
+#[derive(Debug, Clone, Default)]
+struct Rare {
+    /// Its keywords, by their numbers in [`Memory::keywords`].
+    keywords: Box<[u32]>,
     /// Its name, if it does not get a new one.
-    pub kept: Option<Box<Kept>>,
+    kept: Option<Kept>,
     /// Its folders, if it does not go into the Maildir itself alone.
-    pub filed: Option<Box<Filed>>,
+    filed: Option<Filed>,
 }
 
 /// All messages of one source.
@@ -140,11 +146,14 @@ pub struct Memory {
     pub keywords: Keywords,
     /// Letters that messages on disk have.
     pub letters_in_use: Letters,
-    /// The last part of new names.
-    host: String,
-    /// Names that a manifest holds or that this run gave: nobody else gets them.
-    claimed: HashSet<(Unique, u32)>,
-    /// The next copy number to try.
+    /// The last part of new names; None where messages get none.
+    host: Option<String>,
+    /// Names that a manifest holds or that this run gave: nobody else gets them. Those of the first
+    /// messages with their bytes, which is nearly all,
+    claimed: HashSet<Unique>,
+    /// and those of their copies.
+    claimed_copies: HashSet<(Unique, u32)>,
+    /// The next copy number to try, where there was more than one.
     copies: HashMap<Unique, u32>,
     /// Base names of ours on disk.
     on_disk: HashMap<(Unique, u32), Vec<u8>>,
@@ -228,7 +237,7 @@ impl Lineage {
 impl Memory {
     /// Of the base names on disk and the sections of the manifest; `host` ends the names to come.
     pub fn of(base_names: impl Iterator<Item = Vec<u8>>, sections: &[Section], host: &str) -> Memory {
-        let mut memory = Memory { host: host.to_owned(), ..Memory::default() };
+        let mut memory = Memory { host: Some(host.to_owned()), ..Memory::default() };
         for name in base_names {
             if let Some(unique) = name::parse(&name).unique() {
                 memory.on_disk.insert(unique, name);
@@ -236,10 +245,24 @@ impl Memory {
         }
         for message in sections.iter().flat_map(|s| &s.messages) {
             if let Some(unique) = name::parse(&message.name.0).unique() {
-                memory.claimed.insert(unique);
+                memory.claim(unique);
             }
         }
         memory
+    }
+
+    /// Whether it is the first who asks for this name.
+    fn claim(&mut self, (unique, copy): (Unique, u32)) -> bool {
+        match copy {
+            0 => self.claimed.insert(unique),
+            _ => self.claimed_copies.insert((unique, copy)),
+        }
+    }
+
+    /// For a run that writes nothing: where nothing is known either, it needs no names.
+    pub fn for_dry_run(self) -> Memory {
+        let nothing = self.claimed.is_empty() && self.claimed_copies.is_empty() && self.on_disk.is_empty();
+        Memory { host: self.host.filter(|_| !nothing), ..self }
     }
 
     /// Remembers where a file lies.
@@ -270,7 +293,7 @@ impl Memory {
         let missing: Vec<Folder> = folders.iter().copied().filter(is_missing).collect();
         let none_is = missing.is_empty();
         if !none_is {
-            message.filed = Some(Box::new(Filed { folders, missing, there: Some(there.clone()) }));
+            message.rare().filed = Some(Filed { folders, missing, there: Some(there.clone()) });
         }
         none_is
     }
@@ -293,7 +316,7 @@ impl Memory {
             if is_there || ancestor.closed || same_file {
                 // What is settled stays where it was put, or where its user put it.
                 if ancestor.closed {
-                    message.filed = self.settled(ancestor.folders);
+                    message.file(self.settled(ancestor.folders));
                 }
                 message.fate = match ancestor.duplicate {
                     true => Fate::Duplicate,
@@ -305,27 +328,27 @@ impl Memory {
                 if let Some(key) = digests.and_then(|digests| digests.key) {
                     self.originals.entry(key).or_insert_with(|| kept.clone());
                 }
-                message.kept = Some(Box::new(kept));
+                message.rare().kept = Some(kept);
                 return;
             }
         }
         let key = digests.and_then(|digests| digests.key);
         if let Some(original) = key.and_then(|key| self.originals.get(&key)) {
             message.fate = Fate::Duplicate;
-            message.filed = Filed::at(original.folders.clone());
-            message.kept = Some(Box::new(original.clone()));
+            message.file(Filed::at(original.folders.clone()));
+            message.rare().kept = Some(original.clone());
             return;
         }
         self.name(message);
         if let (Some(key), Some(digests)) = (key, digests) {
-            let name = message.base_name(&self.host);
+            let name = message.base_name(self.host.as_deref().unwrap_or_default());
             let folders = message.filed_in();
             self.originals.insert(key, Kept { name, file: Some(digests.file), folders });
         }
     }
 
     /// The folders that a closed section names.
-    fn settled(&mut self, folders: Vec<Vec<String>>) -> Option<Box<Filed>> {
+    fn settled(&mut self, folders: Vec<Vec<String>>) -> Option<Filed> {
         let numbers = folders.into_iter().map(|levels| self.folders.number(levels));
         let mut filed = Filed::at(numbers.collect())?;
         filed.missing.clear();
@@ -335,27 +358,30 @@ impl Memory {
     /// The first copy number that nobody has. A file on disk that no manifest claims, with our name for
     /// these very bytes, was written by a run without a manifest: it is this message.
     fn name(&mut self, message: &mut Planned) {
-        let mut copy = self.copies.get(&message.unique).copied().unwrap_or(0);
-        while !self.claimed.insert((message.unique, copy)) {
+        let Some(unique) = message.unique else { return };
+        let mut copy = self.copies.get(&unique).copied().unwrap_or(0);
+        while !self.claim((unique, copy)) {
             copy += 1;
         }
-        self.copies.insert(message.unique, copy + 1);
+        if copy > 0 {
+            self.copies.insert(unique, copy + 1);
+        }
         message.copy = copy;
-        if let Some(name) = self.on_disk.get(&(message.unique, copy)).cloned() {
+        if let Some(name) = self.on_disk.get(&(unique, copy)).cloned() {
             if self.is_everywhere(message, &name) {
                 message.fate = Fate::Present;
             }
             let folders = message.filed_in();
-            message.kept = Some(Box::new(Kept { name, file: None, folders }));
+            message.rare().kept = Some(Kept { name, file: None, folders });
         }
     }
 }
 
 impl Filed {
     /// In these folders, if that is not the Maildir itself alone.
-    fn at(folders: Vec<Folder>) -> Option<Box<Filed>> {
+    fn at(folders: Vec<Folder>) -> Option<Filed> {
         let is_elsewhere = !matches!(folders[..], [] | [0]);
-        is_elsewhere.then(|| Box::new(Filed { missing: folders.clone(), folders, there: None }))
+        is_elsewhere.then(|| Filed { missing: folders.clone(), folders, there: None })
     }
 }
 
@@ -379,25 +405,50 @@ pub fn plan(
     planned: &(dyn Fn(u64) -> Result<()> + Sync),
 ) -> Result<Plan> {
     let Earlier { mut lineage, dedupe } = earlier;
-    let labels = labels::are_folders(memory.folders.labels);
-    let wanted = (!lineage.0.is_empty() || dedupe != Dedupe::No).then_some(dedupe);
-    let look = |chunk: &[Extent]| {
-        let facts =
-            chunk.iter().map(|extent| Facts::of(source, mbox, extent, wishes, wanted, labels)).collect();
-        let range = span(chunk);
+    let looking = Looking {
+        source,
+        mbox,
+        wishes,
+        rules,
+        names: memory.host.is_some(),
+        labels: labels::are_folders(memory.folders.labels),
+        digests: (!lineage.0.is_empty() || dedupe != Dedupe::No).then_some(dedupe),
+    };
+    let extents = mbox.messages();
+    let mut messages = vec![Planned::default(); extents.len()];
+    let mut from_lines = vec![Written::NONE; extents.len()];
+    let look = |part: Part<'_>| {
+        let range = span(part.extents);
+        let seen = looking.at_part(part);
         source.release(range.clone());
         planned(range.len() as u64)?;
-        Ok(facts)
+        Ok(seen)
     };
-    let facts: Vec<Vec<Facts>> = match mbox.messages() {
+    let seen: Vec<Seen> = match extents.len() {
         // Waking another thread for it takes longer.
-        few if few.len() <= CHUNK => vec![look(few)?],
-        many => many.par_chunks(CHUNK).map(look).collect::<Result<_>>()?,
+        ..=CHUNK => {
+            vec![look(Part { first: 0, extents, messages: &mut messages, from_lines: &mut from_lines })?]
+        }
+        _ => {
+            let parts = extents.par_chunks(CHUNK).zip(messages.par_chunks_mut(CHUNK));
+            let parts = parts.zip(from_lines.par_chunks_mut(CHUNK)).enumerate();
+            let part = |(n, ((extents, messages), from_lines))| Part {
+                first: n * CHUNK,
+                extents,
+                messages,
+                from_lines,
+            };
+            parts.map(|which| look(part(which))).collect::<Result<_>>()?
+        }
     };
-    let facts: Vec<Facts> = facts.into_iter().flatten().collect();
-    lineage.prefer(facts.iter().filter_map(|f| f.digests.as_ref()), |name| memory.has_on_disk(name));
+    let (mut odd, mut gathered) = (Vec::new(), Gathered::default());
+    for seen in seen {
+        odd.extend(seen.odd);
+        gathered = gathered.join(seen.dates);
+    }
+    lineage.prefer(odd.iter().filter_map(|odd| odd.digests.as_ref()), |name| memory.has_on_disk(name));
     let mut findings = Vec::new();
-    let from_dates = FromDates::learn(facts.iter().map(|f| &f.offered), rules);
+    let from_dates = FromDates::of(&gathered, rules);
     if let Some(seconds) = from_dates.found_offset {
         findings.push(Finding::new(
             Code::DateZone,
@@ -409,10 +460,11 @@ pub fn plan(
         ));
     }
     let (mut from_mtime, mut deleted) = (0, 0);
-    let mut messages = Vec::with_capacity(facts.len());
-    for (n, (extent, mut facts)) in mbox.messages().iter().zip(facts).enumerate() {
-        let (epoch, origin) = dates::received(&facts.offered, &from_dates, rules);
-        let pseudo = n == 0 && facts.pseudo;
+    let mut odd = odd.into_iter().peekable();
+    for (n, ((extent, planned), written)) in extents.iter().zip(&mut messages).zip(from_lines).enumerate() {
+        let otherwise = (planned.epoch, planned.origin);
+        (planned.epoch, planned.origin) = dates::with_from_line(written, otherwise, &from_dates, rules);
+        let pseudo = n == 0 && status::is_pseudo(header::split(extent.message(mbox.text())).header);
         if pseudo {
             findings.push(Finding::at(
                 Code::MboxPseudo,
@@ -420,7 +472,7 @@ pub fn plan(
                 "UW-IMAP's pseudo message: no mail, skipped",
             ));
         }
-        match origin {
+        match planned.origin {
             Origin::Mtime if rules.first != Some(Origin::Mtime) => from_mtime += 1,
             Origin::None => findings.push(Finding::at(
                 Code::DateMissing,
@@ -429,27 +481,27 @@ pub fn plan(
             )),
             _ => {}
         }
-        let (digests, is_deleted) = (facts.digests, facts.deleted);
-        let said = std::mem::take(&mut facts.keywords);
-        let filed = facts.labels.as_deref().and_then(|labels| Filed::at(memory.folders.of_labels(labels)));
-        let mut planned = Planned { filed, ..facts.planned(*extent, epoch, origin) };
+        let odd = odd.next_if(|odd| odd.number == n).unwrap_or_default();
+        if let Some(labels) = odd.labels {
+            planned.file(Filed::at(memory.folders.of_labels(&labels)));
+        }
         if pseudo {
             planned.fate = Fate::Pseudo;
-        } else if is_deleted && wishes.deleted == Deleted::Skip {
+        } else if odd.deleted && wishes.deleted == Deleted::Skip {
             planned.fate = Fate::Deleted;
             deleted += 1;
         } else {
-            memory.place(&mut planned, &mut lineage, digests.as_ref());
-            if !said.is_empty() {
-                planned.keywords = memory.keywords.number(&said, &mut |keyword, atom| {
+            memory.place(planned, &mut lineage, odd.digests.as_ref());
+            if !odd.keywords.is_empty() {
+                let keywords = memory.keywords.number(&odd.keywords, &mut |keyword, atom| {
                     findings.push(renamed(extent.at, keyword, atom));
                 });
                 if planned.fate == Fate::Write {
-                    memory.keywords.want(&planned.keywords);
+                    memory.keywords.want(&keywords);
                 }
+                planned.rare().keywords = keywords;
             }
         }
-        messages.push(planned);
     }
     if from_mtime > 0 {
         let message = format!("{from_mtime} messages have no date that is real; dated as the source file");
@@ -474,33 +526,56 @@ fn renamed(at: u64, keyword: &str, atom: &str) -> Finding {
 }
 
 /// From the first byte of the first message to behind the last of the last.
-fn span(messages: &[Extent]) -> std::ops::Range<usize> {
+pub(super) fn span(messages: &[Extent]) -> std::ops::Range<usize> {
     match (messages.first(), messages.last()) {
         (Some(first), Some(last)) => first.at as usize..last.end as usize,
         _ => 0..0,
     }
 }
 
-/// What a message alone says.
-struct Facts {
-    unique: Unique,
-    offered: Offered,
-    status: Status,
+/// What is looked for in each message.
+struct Looking<'a> {
+    source: &'a Source,
+    mbox: &'a Mbox<'a>,
+    wishes: Wishes,
+    rules: &'a Rules,
+    /// Whether names are asked for.
+    names: bool,
+    /// Whether folders are made by Gmail's labels.
+    labels: bool,
+    /// What messages are known again by, where there is something to know again.
+    digests: Option<Dedupe>,
+}
+
+/// Messages that a worker takes at once, and room for what it finds.
+struct Part<'p> {
+    /// The number of the first.
+    first: usize,
+    extents: &'p [Extent],
+    messages: &'p mut [Planned],
+    from_lines: &'p mut [Written],
+}
+
+/// What the messages of a part say that does not go into [`Planned`] as it is.
+struct Seen {
+    odd: Vec<Odd>,
+    dates: Gathered,
+}
+
+/// What few messages have, or all of a run of few.
+#[derive(Default)]
+struct Odd {
+    /// Which message it is of.
+    number: usize,
     deleted: bool,
     /// As the header has them.
     keywords: Vec<String>,
-    pseudo: bool,
-    size: u64,
-    wire_size: u64,
-    quotes: u32,
-    eols: u32,
-    volatile: bool,
     digests: Option<Digests>,
     /// X-Gmail-Labels, where folders are made by it. The first: Takeout puts its own before all others.
     labels: Option<Box<[u8]>>,
 }
 
-/// What a message is known again by; made only where there is something to know again.
+/// What a message is known again by.
 #[derive(Debug, Clone, Copy)]
 struct Digests {
     content: Digest,
@@ -550,86 +625,92 @@ pub fn content_digest(message: &[u8]) -> Option<Digest> {
     Some(hasher.finalize().into())
 }
 
-impl Facts {
-    fn of(
-        source: &Source,
-        mbox: &Mbox<'_>,
-        extent: &Extent,
-        wishes: Wishes,
-        wanted: Option<Dedupe>,
-        labels_wanted: bool,
-    ) -> Facts {
+impl Looking<'_> {
+    /// Fills in what each message says by itself: for a date what it is without its From_ line.
+    fn at_part(&self, part: Part<'_>) -> Seen {
+        let mut seen = Seen { odd: Vec::new(), dates: Gathered::default() };
+        let messages = part.extents.iter().zip(part.messages).zip(part.from_lines);
+        for (n, ((extent, planned), from_line)) in messages.enumerate() {
+            let (offered, odd) = self.at(extent, planned);
+            *from_line = Written::of(offered.from);
+            seen.dates.take(&offered);
+            let is_odd =
+                odd.deleted || !odd.keywords.is_empty() || odd.digests.is_some() || odd.labels.is_some();
+            if is_odd {
+                seen.odd.push(Odd { number: part.first + n, ..odd });
+            }
+        }
+        seen
+    }
+
+    fn at(&self, extent: &Extent, planned: &mut Planned) -> (Offered, Odd) {
+        let Looking { mbox, wishes, .. } = *self;
         let text = mbox.text();
         let message = extent.message(text);
         let split = header::split(message);
-        let mut said = Said::default();
+        let (mut said, mut labels) = (Said::default(), None);
         let mut offered = Offered {
             from: from_line::parse(first_line(extent.from_lines(text))).stamp,
             ..Offered::default()
         };
-        let (mut volatile, mut labels) = (false, None);
         for field in header::fields(split.header) {
-            if labels_wanted && labels.is_none() && field.is("X-Gmail-Labels") {
+            if self.labels && labels.is_none() && field.is("X-Gmail-Labels") {
                 labels = Some(field.value.into());
             }
             said.take(&field, wishes.labels);
             offered.take(&field);
-            volatile |= header::is_volatile(&field);
+            planned.volatile |= header::is_volatile(&field);
         }
         let rendered = render(message, &split, mbox.variant.quoting(), (wishes.eol, wishes.headers));
-        let (size, wire_size) = rendered.sizes(mbox.has_cr || wishes.eol == Eol::Crlf);
-        Facts {
-            unique: Unique::of(&source.raw()[extent.at as usize..extent.end as usize]),
-            offered,
-            status: said.status(wishes.deleted),
-            deleted: said.deleted,
-            keywords: said.keywords,
-            pseudo: status::is_pseudo(split.header),
-            size,
-            wire_size,
-            quotes: rendered.quotes,
-            eols: rendered.eols,
-            volatile,
-            digests: wanted.map(|dedupe| Digests::of(source, extent, &rendered, dedupe)),
-            labels,
-        }
-    }
-
-    fn planned(self, extent: Extent, epoch: i64, origin: Origin) -> Planned {
-        let Facts { unique, status, size, wire_size, quotes, eols, volatile, .. } = self;
-        Planned {
-            extent,
-            unique,
-            copy: 0,
-            epoch,
-            origin,
-            status,
-            keywords: Box::default(),
-            size,
-            wire_size,
-            quotes,
-            eols,
-            volatile,
-            fate: Fate::Write,
-            kept: None,
-            filed: None,
-        }
+        (planned.size, planned.wire_size) = rendered.sizes(mbox.has_cr || wishes.eol == Eol::Crlf);
+        (planned.quotes, planned.eols) = (rendered.quotes, rendered.eols);
+        (planned.epoch, planned.origin) = dates::without_from_line(&offered, self.rules);
+        planned.status = said.status(wishes.deleted);
+        let raw = &self.source.raw()[extent.at as usize..extent.end as usize];
+        planned.unique = self.names.then(|| Unique::of(raw));
+        let digests = self.digests.map(|dedupe| Digests::of(self.source, extent, &rendered, dedupe));
+        (offered, Odd { number: 0, deleted: said.deleted, keywords: said.keywords, digests, labels })
     }
 }
 
 impl Planned {
+    /// Its keywords, by their numbers in [`Memory::keywords`].
+    pub fn keywords(&self) -> &[u32] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.keywords)
+    }
+
+    /// Its name, if it does not get a new one.
+    pub fn kept(&self) -> Option<&Kept> {
+        self.rare.as_ref()?.kept.as_ref()
+    }
+
+    /// Its folders, if it does not go into the Maildir itself alone.
+    pub fn filed(&self) -> Option<&Filed> {
+        self.rare.as_ref()?.filed.as_ref()
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    fn file(&mut self, filed: Option<Filed>) {
+        if filed.is_some() || self.filed().is_some() {
+            self.rare().filed = filed;
+        }
+    }
+
     /// Where it belongs.
     pub fn folders(&self) -> &[Folder] {
-        self.filed.as_ref().map_or(&[0], |filed| &filed.folders)
+        self.filed().map_or(&[0], |filed| &filed.folders)
     }
 
     fn filed_in(&self) -> Vec<Folder> {
-        self.filed.as_ref().map_or_else(Vec::new, |filed| filed.folders.clone())
+        self.filed().map_or_else(Vec::new, |filed| filed.folders.clone())
     }
 
     /// Where it is to be written.
     pub fn missing(&self) -> &[Folder] {
-        match &self.filed {
+        match self.filed() {
             _ if self.fate != Fate::Write => &[],
             Some(filed) => &filed.missing,
             None => &[0],
@@ -637,11 +718,15 @@ impl Planned {
     }
 
     /// Its name up to the info: the one it has, or a new one that ends with `host`.
+    ///
+    /// # Panics
+    /// Where it was planned without names.
     pub fn base_name(&self, host: &str) -> Vec<u8> {
-        if let Some(kept) = &self.kept {
+        if let Some(kept) = self.kept() {
             return kept.name.clone();
         }
-        let Planned { epoch, unique, copy, size, wire_size, .. } = *self;
+        let Planned { epoch, copy, size, wire_size, .. } = *self;
+        let unique = self.unique.expect("planned without names");
         BaseName { epoch, unique, copy, host, size, wire_size }.to_bytes()
     }
 }

@@ -11,6 +11,7 @@ use super::load::Load;
 use super::plan::{Fate, Planned, Wishes, content_digest};
 use super::render::Rendered;
 use crate::mailbox::manifest::{Bytes, Digest, Gap, Head, LEAD, Message, Tail, VERSION};
+use crate::mailbox::mbox::boundary::Extent;
 use crate::mailbox::mbox::read::Mbox;
 
 /// Makes the lines of a section.
@@ -19,6 +20,7 @@ pub struct Recorder<'a> {
     raw: &'a [u8],
     mbox: &'a Mbox<'a>,
     messages: &'a [Planned],
+    extents: &'a [Extent],
     keywords: &'a Lettered<'a>,
     folders: &'a Folders,
     separator: Vec<u8>,
@@ -35,8 +37,8 @@ impl<'a> Recorder<'a> {
         follows: Option<usize>,
     ) -> Recorder<'a> {
         let Load { source, mbox, plan, folders, keywords, wishes, .. } = *load;
-        let (raw, messages) = (source.raw(), &plan.messages[..]);
-        let separator = usual_separator(raw, messages);
+        let (raw, messages, extents) = (source.raw(), &plan.messages[..], mbox.messages());
+        let separator = usual_separator(raw, extents);
         let usual = Wishes::default();
         let head = Head {
             section: VERSION,
@@ -56,7 +58,7 @@ impl<'a> Recorder<'a> {
             deleted: (wishes.deleted != usual.deleted).then(|| wishes.deleted.name().into()),
             headers: (wishes.headers != usual.headers).then(|| wishes.headers.name().into()),
         };
-        Recorder { raw, mbox, messages, keywords, folders, separator, head }
+        Recorder { raw, mbox, messages, extents, keywords, folders, separator, head }
     }
 
     /// The section's head.
@@ -66,25 +68,25 @@ impl<'a> Recorder<'a> {
 
     /// The lines of message `n`: what comes before it, and itself.
     pub fn lines(&self, n: usize, rendered: &Rendered<'_>, base_name: &[u8], out: &mut Vec<u8>) {
-        let planned = &self.messages[n];
-        let before = n.checked_sub(1).map_or(0, |n| self.messages[n].extent.end);
-        self.gap(before, planned.extent.at, n > 0, out);
+        let (planned, extent) = (&self.messages[n], &self.extents[n]);
+        let before = n.checked_sub(1).map_or(0, |n| self.extents[n].end);
+        self.gap(before, extent.at, n > 0, out);
         let kind = match planned.fate {
             Fate::Pseudo => "pseudo",
             Fate::Deleted => "skipped",
             Fate::Write | Fate::Present | Fate::Duplicate => {
-                push(out, &self.message(planned, rendered, base_name));
+                push(out, &self.message((planned, extent), rendered, base_name));
                 return;
             }
         };
-        let (at, end) = (planned.extent.at, planned.extent.end);
+        let (at, end) = (extent.at, extent.end);
         push(out, &Gap::new(kind, at, &self.raw[at as usize..end as usize]));
     }
 
     /// The line of what comes after the last message.
     pub fn last_gap(&self, out: &mut Vec<u8>) {
-        let end = self.messages.last().map_or(0, |m| m.extent.end);
-        self.gap(end, self.raw.len() as u64, !self.messages.is_empty(), out);
+        let end = self.extents.last().map_or(0, |extent| extent.end);
+        self.gap(end, self.raw.len() as u64, !self.extents.is_empty(), out);
     }
 
     fn gap(&self, from: u64, to: u64, may_be_usual: bool, out: &mut Vec<u8>) {
@@ -96,30 +98,35 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    fn message(&self, planned: &Planned, rendered: &Rendered<'_>, base_name: &[u8]) -> Message {
-        let raw = planned.extent.message(self.raw);
+    fn message(
+        &self,
+        (planned, extent): (&Planned, &Extent),
+        rendered: &Rendered<'_>,
+        base_name: &[u8],
+    ) -> Message {
+        let raw = extent.message(self.raw);
         let source = Digest::of(raw);
         let is_source =
             rendered.quotes == 0 && rendered.eols == 0 && rendered.stripped.is_empty() && !self.head.cr_only;
         let rendering = if is_source { source } else { rendered.digest() };
-        let file = planned.kept.as_ref().and_then(|kept| kept.file).unwrap_or(rendering);
+        let file = planned.kept().and_then(|kept| kept.file).unwrap_or(rendering);
         let rebuilt = file == rendering;
         Message {
-            at: planned.extent.start,
-            len: planned.extent.end - planned.extent.start,
-            from: Bytes(planned.extent.from_lines(self.raw).to_vec()),
+            at: extent.start,
+            len: extent.end - extent.start,
+            from: Bytes(extent.from_lines(self.raw).to_vec()),
             name: Bytes(base_name.to_vec()),
             source,
             file: (file != source).then_some(file),
             content: planned.volatile.then(|| content_digest(raw)).flatten(),
-            quotes: if rebuilt { self.quotes(planned) } else { Vec::new() },
+            quotes: if rebuilt { self.quotes(planned, extent) } else { Vec::new() },
             eols: if rebuilt { rendered.eol_runs.clone() } else { Vec::new() },
             stripped: if rebuilt { stripped(rendered) } else { Vec::new() },
             date: planned.origin.name().into(),
             flags: planned.status.flags.to_string(),
             keywords: self.keywords.names(planned, true),
             unlettered: self.keywords.names(planned, false),
-            folders: planned.filed.as_ref().map_or_else(Vec::new, |filed| {
+            folders: planned.filed().map_or_else(Vec::new, |filed| {
                 filed.folders.iter().map(|&folder| self.folders.levels(folder).to_vec()).collect()
             }),
             duplicate: planned.fate == Fate::Duplicate,
@@ -129,12 +136,12 @@ impl<'a> Recorder<'a> {
     }
 
     /// Distances between the quoting `>` that were taken off.
-    fn quotes(&self, planned: &Planned) -> Vec<u64> {
+    fn quotes(&self, planned: &Planned, extent: &Extent) -> Vec<u64> {
         if planned.quotes == 0 {
             return Vec::new();
         }
         let mut last = 0;
-        let offsets = self.mbox.quote_offsets(&planned.extent);
+        let offsets = self.mbox.quote_offsets(extent);
         offsets.map(|at| at as u64 - std::mem::replace(&mut last, at as u64)).collect()
     }
 
@@ -151,7 +158,7 @@ impl<'a> Recorder<'a> {
             bytes_junk: self.mbox.boundaries.junk.iter().map(|j| j.end - j.start).sum(),
             end: Digest([0; 32]),
         };
-        for Planned { extent, quotes, fate, .. } in self.messages {
+        for (Planned { quotes, fate, .. }, extent) in self.messages.iter().zip(self.extents) {
             tail.mail += u64::from(!matches!(fate, Fate::Pseudo | Fate::Deleted));
             tail.bytes_from_lines += extent.start - extent.at;
             tail.bytes_quoting += u64::from(*quotes);
@@ -175,10 +182,10 @@ fn push(out: &mut Vec<u8>, line: &impl serde::Serialize) {
 }
 
 /// What stands most often between the first messages.
-fn usual_separator(raw: &[u8], messages: &[Planned]) -> Vec<u8> {
+fn usual_separator(raw: &[u8], extents: &[Extent]) -> Vec<u8> {
     let mut counts = HashMap::<&[u8], usize>::new();
-    for pair in messages.windows(2).take(64) {
-        *counts.entry(&raw[pair[0].extent.end as usize..pair[1].extent.at as usize]).or_default() += 1;
+    for pair in extents.windows(2).take(64) {
+        *counts.entry(&raw[pair[0].end as usize..pair[1].at as usize]).or_default() += 1;
     }
     let most = counts.into_iter().max_by_key(|&(bytes, n)| (n, std::cmp::Reverse(bytes)));
     most.map_or_else(|| b"\n".to_vec(), |(bytes, _)| bytes.to_vec())
