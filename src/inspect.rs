@@ -1,9 +1,13 @@
 //! inspect: what is in a mailbox, and why each boundary is where it is.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use rayon::prelude::*;
 
 use crate::convert::dates::{Origin, Rules};
-use crate::convert::plan::{self, Dedupe, Earlier, Fate, Lineage, Memory, Wishes};
+use crate::convert::in_order::InOrder;
+use crate::convert::plan::{self, CHUNK, Dedupe, Earlier, Fate, Lineage, Memory, Planned, Wishes};
 use crate::convert::render::{Eol, Headers, Rendered, render};
 use crate::mailbox::address::display::display;
 use crate::mailbox::date;
@@ -13,7 +17,7 @@ use crate::mailbox::header;
 use crate::mailbox::maildir::flags::Flags;
 use crate::mailbox::maildir::read::{self, Entry};
 use crate::mailbox::maildir::write::Place;
-use crate::mailbox::mbox::boundary::{Decided, Reason};
+use crate::mailbox::mbox::boundary::{Decided, Extent, Reason};
 use crate::mailbox::mbox::read::Mbox;
 use crate::mailbox::source::Source;
 
@@ -53,23 +57,42 @@ pub enum At {
     File(PathBuf),
 }
 
-/// Lists the messages of an mbox. The findings are those of dates and pseudo messages.
-pub fn list_mbox(source: &Source, mbox: &Mbox<'_>, rules: &Rules) -> Result<(Vec<Row>, Vec<Finding>)> {
+/// Lists the messages of an mbox: `show` makes of each what is to be told of it, on several threads, and
+/// `tell` gets that of many at once, in their order. Returns the findings of dates and pseudo messages.
+pub fn list_mbox<T: Send>(
+    source: &Source,
+    mbox: &Mbox<'_>,
+    rules: &Rules,
+    show: impl Fn(Row) -> T + Sync,
+    mut tell: impl FnMut(Vec<T>) + Send,
+) -> Result<Vec<Finding>> {
     let nothing = Earlier { lineage: Lineage::default(), dedupe: Dedupe::No };
     let plan =
         plan::plan(source, mbox, Wishes::default(), rules, &mut Memory::default(), nothing, &|_| Ok(()))?;
-    let rows = plan.messages.iter().zip(mbox.messages()).enumerate().map(|(n, (planned, extent))| Row {
-        number: n + 1,
-        at: At::Offset(extent.at),
-        length: planned.size,
-        epoch: planned.epoch,
-        origin: planned.origin,
-        flags: planned.status.flags,
-        is_new: !planned.status.goes_to_cur(),
-        is_pseudo: planned.fate == Fate::Pseudo,
-        ..Row::said_by(extent.message(mbox.text()))
-    });
-    Ok((rows.collect(), plan.findings))
+    let mut tell = |shown| {
+        tell(shown);
+        Ok(())
+    };
+    let in_order = Mutex::new(InOrder::new(&mut tell));
+    let chunks = plan.messages.chunks(CHUNK).zip(mbox.messages().chunks(CHUNK)).enumerate();
+    chunks.par_bridge().try_for_each(|(n, (planned, extents))| {
+        let rows = planned.iter().zip(extents).zip(n * CHUNK + 1..);
+        let row = |((planned, extent), number): ((&Planned, &Extent), usize)| Row {
+            number,
+            at: At::Offset(extent.at),
+            length: planned.size,
+            epoch: planned.epoch,
+            origin: planned.origin,
+            flags: planned.status.flags,
+            is_new: !planned.status.goes_to_cur(),
+            is_pseudo: planned.fate == Fate::Pseudo,
+            ..Row::said_by(extent.message(mbox.text()))
+        };
+        let shown = rows.map(|message| show(row(message))).collect();
+        source.release(plan::span(extents));
+        in_order.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).add(n, shown)
+    })?;
+    Ok(plan.findings)
 }
 
 /// Lists the messages of a Maildir.

@@ -154,17 +154,18 @@ fn list(
     reporter: &mut Reporter,
 ) -> Result<()> {
     let rules = Rules { now: super::convert::now(), mtime: source.mtime(), from_zone: None, first: None };
-    let (rows, dates) = inspect::list_mbox(source, mbox, &rules)?;
+    let is_json = reporter.is_json();
+    let tell = |rows: Vec<String>| rows.iter().for_each(|row| reporter.shaped(row));
+    let dates = inspect::list_mbox(source, mbox, &rules, |row| row_text(&row, is_json), tell)?;
     findings.extend(dates);
     if source.is_cr_only() {
         findings.push(Finding::new(Code::MboxCrOnly, "every line ends in CR, as on a classic Mac"));
     }
     finding::number_lines(&mut findings, source.text(), &|range| source.release(range));
-    rows.iter().for_each(|row| show_row(row, reporter));
     if reporter.is_json() || args.common.verbose {
         reporter.findings(source.path(), &findings);
     } else {
-        tell_on_stderr(source, mbox, &findings, rows.len(), args.common.quiet);
+        tell_on_stderr(source, mbox, &findings, args.common.quiet);
     }
     let warnings = findings.iter().filter(|f| f.code.severity() == finding::Severity::Warning).count() as u64;
     reporter.warnings = warnings;
@@ -172,13 +173,18 @@ fn list(
 }
 
 /// The listing is data that people pipe into other programs, so what else there is to say goes aside.
-fn tell_on_stderr(source: &Source, mbox: &Mbox<'_>, findings: &[Finding], messages: usize, quiet: bool) {
+fn tell_on_stderr(source: &Source, mbox: &Mbox<'_>, findings: &[Finding], quiet: bool) {
     if quiet {
         return;
     }
     let warnings = findings.iter().filter(|f| f.code.severity() >= finding::Severity::Warning).count();
     let path = shown(source.path());
-    eprintln!("{path}: {} messages, {} ({})", grouped(messages as u64), mbox.variant, mbox.evidence);
+    eprintln!(
+        "{path}: {} messages, {} ({})",
+        grouped(mbox.messages().len() as u64),
+        mbox.variant,
+        mbox.evidence
+    );
     if warnings > 0 {
         eprintln!("{path}: {} warnings; inspect -v lists them", grouped(warnings as u64));
     }
@@ -195,17 +201,18 @@ fn show_maildir(args: &InspectArgs, mailbox: &Mailbox, reporter: &mut Reporter) 
         return Ok(1);
     }
     let rows = inspect::list_maildir(maildir)?;
-    rows.iter().for_each(|row| show_row(row, reporter));
+    rows.iter().for_each(|row| reporter.shaped(&row_text(row, reporter.is_json())));
     Ok(rows.len())
 }
 
-fn show_row(row: &Row, reporter: &mut Reporter) {
+/// A line of the listing, or the object that programs get instead.
+fn row_text(row: &Row, is_json: bool) -> String {
     let date = jiff::Timestamp::from_second(row.epoch).map(|t| t.to_string()).unwrap_or_default();
     let mut flags = row.flags.to_string();
     if row.is_new {
         flags.push('N');
     }
-    if reporter.is_json() {
+    if is_json {
         let mut object = json!({
             "type": "message",
             "number": row.number,
@@ -224,8 +231,7 @@ fn show_row(row: &Row, reporter: &mut Reporter) {
             At::Offset(offset) => object["offset"] = json!(offset),
             At::File(file) => object["file"] = json!(shown(file)),
         }
-        reporter.object(&object);
-        return;
+        return object.to_string();
     }
     let at = match &row.at {
         At::Offset(offset) => offset.to_string(),
@@ -237,7 +243,7 @@ fn show_row(row: &Row, reporter: &mut Reporter) {
         (false, false) => &flags,
     };
     let text = |s: &str| escaped(s.as_bytes());
-    reporter.line(&format!(
+    format!(
         "{}\t{at}\t{}\t{date}\t{}\t{flags}\t{}\t{}\t{}",
         row.number,
         row.length,
@@ -245,7 +251,7 @@ fn show_row(row: &Row, reporter: &mut Reporter) {
         text(&row.from),
         text(&row.subject),
         text(&row.message_id)
-    ));
+    )
 }
 
 fn show_boundaries(mbox: &Mbox<'_>, reporter: &mut Reporter) {

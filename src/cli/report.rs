@@ -20,7 +20,7 @@ const TOLD: u64 = 20;
 
 /// Where a report goes, and in which shape.
 pub struct Reporter {
-    out: io::BufWriter<Box<dyn Write>>,
+    out: io::BufWriter<Box<dyn Write + Send>>,
     colour: bool,
     json: bool,
     quiet: bool,
@@ -52,7 +52,7 @@ impl Reporter {
         Reporter::on(Box::new(io::stderr()), AutoStream::choice(&io::stderr()), common)
     }
 
-    fn on(out: Box<dyn Write>, auto: ColorChoice, common: &Common) -> Reporter {
+    fn on(out: Box<dyn Write + Send>, auto: ColorChoice, common: &Common) -> Reporter {
         let choice = match common.color {
             When::Auto => auto,
             When::Always => ColorChoice::Always,
@@ -80,6 +80,13 @@ impl Reporter {
     pub fn line(&mut self, text: &str) {
         if !self.json && !self.quiet {
             self.print(text);
+        }
+    }
+
+    /// A line that has the report's shape already.
+    pub fn shaped(&mut self, line: &str) {
+        if self.json || !self.quiet {
+            self.print(line);
         }
     }
 

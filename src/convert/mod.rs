@@ -7,6 +7,7 @@ pub mod dates;
 pub mod exact;
 mod fill;
 mod identity;
+pub mod in_order;
 mod keywords;
 pub mod labels;
 mod load;

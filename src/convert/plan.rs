@@ -136,7 +136,7 @@ pub struct Plan {
 
 /// Messages a worker takes at once. A chunk is small enough to spread evenly and large enough that
 /// handing its pages back costs nothing.
-pub(super) const CHUNK: usize = 64;
+pub const CHUNK: usize = 64;
 
 /// What is known before a source is planned, and grows with each: names given, names on disk, the
 /// messages of earlier runs.
@@ -526,7 +526,7 @@ fn renamed(at: u64, keyword: &str, atom: &str) -> Finding {
 }
 
 /// From the first byte of the first message to behind the last of the last.
-pub(super) fn span(messages: &[Extent]) -> std::ops::Range<usize> {
+pub fn span(messages: &[Extent]) -> std::ops::Range<usize> {
     match (messages.first(), messages.last()) {
         (Some(first), Some(last)) => first.at as usize..last.end as usize,
         _ => 0..0,

@@ -18,7 +18,8 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 
 use super::dates::Origin;
-use super::fill::{self, InOrder, Lines, Written};
+use super::fill::{self, Lines, Written};
+use super::in_order::InOrder;
 use super::past::{self, Past};
 use super::render::{Eol, Headers, render};
 use super::resume::{self, Resumed};
