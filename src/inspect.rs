@@ -117,7 +117,10 @@ impl Row {
             subject: String::new(),
             message_id: String::new(),
         };
-        for field in header::fields(header::split(message).header) {
+        for field in header::fields(message) {
+            if ![&row.from, &row.subject, &row.message_id].iter().any(|text| text.is_empty()) {
+                break;
+            }
             let text = match () {
                 () if field.is("From") => &mut row.from,
                 () if field.is("Subject") => &mut row.subject,

@@ -187,6 +187,8 @@ pub fn header(message: &[u8]) {
     let gap = message.len() - split.header.len() - split.body.len();
     assert!(if split.closed { 1..=2 } else { 0..=0 }.contains(&gap));
     assert!(message.starts_with(split.header) && message.ends_with(split.body));
+    assert_eq!(header::fields(message).split(), split);
+    assert!(header::fields(message).eq(header::fields(split.header)));
     assert_eq!(&message[split.body_at(message)..], split.body);
     for field in header::fields(split.header) {
         assert!(!field.name.is_empty());

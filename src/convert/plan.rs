@@ -647,13 +647,13 @@ impl Looking<'_> {
         let Looking { mbox, wishes, .. } = *self;
         let text = mbox.text();
         let message = extent.message(text);
-        let split = header::split(message);
         let (mut said, mut labels) = (Said::default(), None);
         let mut offered = Offered {
             from: from_line::parse(first_line(extent.from_lines(text))).stamp,
             ..Offered::default()
         };
-        for field in header::fields(split.header) {
+        let mut fields = header::fields(message);
+        for field in &mut fields {
             if self.labels && labels.is_none() && field.is("X-Gmail-Labels") {
                 labels = Some(field.value.into());
             }
@@ -661,7 +661,7 @@ impl Looking<'_> {
             offered.take(&field);
             planned.volatile |= header::is_volatile(&field);
         }
-        let rendered = render(message, &split, mbox.variant.quoting(), (wishes.eol, wishes.headers));
+        let rendered = render(message, &fields.split(), mbox.variant.quoting(), (wishes.eol, wishes.headers));
         (planned.size, planned.wire_size) = rendered.sizes(mbox.has_cr || wishes.eol == Eol::Crlf);
         (planned.quotes, planned.eols) = (rendered.quotes, rendered.eols);
         (planned.epoch, planned.origin) = dates::without_from_line(&offered, self.rules);

@@ -183,8 +183,10 @@ fn is_fold(text: &[u8]) -> bool {
 }
 
 fn atom(text: &[u8], from: usize, manner: Manner) -> (Kind<'_>, usize) {
-    let mut at = from;
-    let mut content = Cow::Borrowed(&text[from..from]);
+    let is_plain = |(n, &b): (usize, &u8)| b != b'\\' && (n == 0 || !ends_atom(b));
+    let plain = text[from..].iter().enumerate().take_while(|&byte| is_plain(byte)).count();
+    let mut at = from + plain;
+    let mut content = Cow::Borrowed(&text[from..at]);
     while let Some(&byte) = text.get(at).filter(|&&b| at == from || !ends_atom(b)) {
         if byte == b'\\' {
             // At the end of the text it stands for nothing.
@@ -194,10 +196,7 @@ fn atom(text: &[u8], from: usize, manner: Manner) -> (Kind<'_>, usize) {
             at += 2;
             continue;
         }
-        match &mut content {
-            Cow::Borrowed(plain) => *plain = &text[from..=at],
-            Cow::Owned(content) => content.push(byte),
-        }
+        content.to_mut().push(byte);
         at += 1;
     }
     let at = at.min(text.len());
@@ -208,7 +207,10 @@ fn atom(text: &[u8], from: usize, manner: Manner) -> (Kind<'_>, usize) {
 }
 
 fn ends_atom(byte: u8) -> bool {
-    b" \t\r\n([\"<>;:@,.".contains(&byte)
+    matches!(
+        byte,
+        b' ' | b'\t' | b'\r' | b'\n' | b'(' | b'[' | b'"' | b'<' | b'>' | b';' | b':' | b'@' | b',' | b'.'
+    )
 }
 
 /// Whether an atom with it is printed as one: as it is, or with a backslash. (A blank behind a backslash
