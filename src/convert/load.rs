@@ -7,7 +7,7 @@ use super::keywords::Lettered;
 use super::labels::Folders;
 use super::plan::{self, CHUNK, Fate, Plan, Planned, Wishes};
 use super::record::Recorder;
-use super::render::{Rendered, render};
+use super::render::{Headers, Rendered, render};
 use crate::mailbox::header;
 use crate::mailbox::maildir::name;
 use crate::mailbox::maildir::write::{Incoming, Place};
@@ -80,8 +80,16 @@ impl<'a> Load<'a> {
     pub fn render(&self, chunk: Chunk<'a>) -> Vec<(&'a Planned, Rendered<'a>)> {
         let render = |(planned, extent): (&'a Planned, &'a Extent)| {
             let message = extent.message(self.mbox.text());
-            let wishes = (self.wishes.eol, self.wishes.headers);
-            (planned, render(message, &header::split(message), self.mbox.variant.quoting(), wishes))
+            // What was looked through once and had nothing to change is not looked through again.
+            let is_file = planned.quotes == 0 && planned.eols == 0 && self.wishes.headers == Headers::Keep;
+            let rendered = match is_file {
+                true => Rendered::as_it_is(message),
+                false => {
+                    let wishes = (self.wishes.eol, self.wishes.headers);
+                    render(message, &header::split(message), self.mbox.variant.quoting(), wishes)
+                }
+            };
+            (planned, rendered)
         };
         chunk.messages.iter().zip(chunk.extents).map(render).collect()
     }

@@ -207,7 +207,11 @@ fn name_len(line: &[u8]) -> Option<usize> {
 
 /// The value on one line: folding taken out (RFC 5322 §2.2.3), outer blanks trimmed.
 pub fn unfold(value: &[u8]) -> Vec<u8> {
-    let flat: Vec<u8> = value.iter().copied().filter(|&b| b != b'\n' && b != b'\r').collect();
+    if memchr::memchr2(b'\n', b'\r', value).is_none() {
+        return value.trim_ascii().to_vec();
+    }
+    let mut flat = Vec::with_capacity(value.len());
+    flat.extend(value.iter().filter(|&&b| b != b'\n' && b != b'\r'));
     flat.trim_ascii().to_vec()
 }
 
@@ -230,7 +234,7 @@ fn decoded(value: &[u8]) -> Option<String> {
 fn plain_text(value: &[u8]) -> Option<String> {
     let is_printable = value.iter().all(|b| (b' '..=b'~').contains(b));
     let is_plain = is_printable && memchr::memmem::find(value, b"=?").is_none();
-    is_plain.then(|| String::from_utf8_lossy(value).into_owned())
+    std::str::from_utf8(value).ok().filter(|_| is_plain).map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -52,8 +52,9 @@ pub fn is_or_are(count: u64, of: u64) -> &'static str {
 /// Bytes for the screen: valid UTF-8 as it is, control characters and all else as escapes.
 pub fn escaped(bytes: &[u8]) -> String {
     use std::fmt::Write;
-    if bytes.iter().all(|b| (b' '..=b'~').contains(b)) {
-        return String::from_utf8_lossy(bytes).into_owned();
+    let is_plain = bytes.iter().all(|b| (b' '..=b'~').contains(b));
+    if let Some(plain) = std::str::from_utf8(bytes).ok().filter(|_| is_plain) {
+        return plain.to_owned();
     }
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
