@@ -69,11 +69,13 @@ pub fn list_mbox<T: Send>(
     let nothing = Earlier { lineage: Lineage::default(), dedupe: Dedupe::No };
     let plan =
         plan::plan(source, mbox, Wishes::default(), rules, &mut Memory::default(), nothing, &|_| Ok(()))?;
-    let mut tell = |shown| {
+    // In order: what is handed back while a chunk before it is looked at would stay ours after all.
+    let mut done_with = |(extents, shown): (&[Extent], Vec<T>)| {
+        source.release(plan::span(extents));
         tell(shown);
         Ok(())
     };
-    let in_order = Mutex::new(InOrder::new(&mut tell));
+    let in_order = Mutex::new(InOrder::new(&mut done_with));
     let chunks = plan.messages.chunks(CHUNK).zip(mbox.messages().chunks(CHUNK)).enumerate();
     chunks.par_bridge().try_for_each(|(n, (planned, extents))| {
         let rows = planned.iter().zip(extents).zip(n * CHUNK + 1..);
@@ -89,8 +91,7 @@ pub fn list_mbox<T: Send>(
             ..Row::said_by(extent.message(mbox.text()))
         };
         let shown = rows.map(|message| show(row(message))).collect();
-        source.release(plan::span(extents));
-        in_order.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).add(n, shown)
+        in_order.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).add(n, (extents, shown))
     })?;
     Ok(plan.findings)
 }

@@ -561,6 +561,7 @@ impl<'b> Queue<'b> {
             turn.at += bytes.len() as u64;
             turn.job += 1;
             turn.tallies.push(tally);
+            work.release(job);
             if let Some(stream) = &mut turn.stream {
                 stream.write_all(&bytes).map_err(failed())?;
             }
@@ -594,10 +595,16 @@ impl Work<'_> {
                     let done = self.render_slice(mbox, (planned, extent), out, &mut tally);
                     done.map_err(|error| self.named(error, input.source.path()))?;
                 }
-                input.source.release(plan::span(extents));
             }
         }
         Ok(tally)
+    }
+
+    /// Hands back the pages of a job whose messages are rendered, and those of all jobs before it.
+    fn release(&self, job: &Job) {
+        if let Ready::Mbox { input, mbox, .. } = &self.ready[job.source] {
+            input.source.release(plan::span(&mbox.messages()[job.messages.clone()]));
+        }
     }
 
     fn render_file(

@@ -140,13 +140,12 @@ impl Gathered {
         }
     }
 
-    /// Of two parts of a source.
-    pub fn join(mut self, other: Gathered) -> Gathered {
+    /// Takes those of another part of the source.
+    pub fn join(&mut self, other: Gathered) {
         self.common = self.common.join(other.common);
         self.messages += other.messages;
         self.samples += other.samples;
         other.quarters.into_iter().for_each(|(quarters, n)| *self.quarters.entry(quarters).or_default() += n);
-        self
     }
 
     /// A From_ line without a zone is in local time of the machine that wrote it. The Received fields

@@ -142,9 +142,9 @@ impl Lines {
 }
 
 /// Writes one source, and the lines of its section beside it; returns their hash. The tail is for later.
-fn write(
+fn write<'l>(
     filling: &Filling,
-    load: &Load<'_>,
+    load: &'l Load<'_>,
     done: &Done,
     has_messages: bool,
     lines: &Lines,
@@ -159,16 +159,20 @@ fn write(
     if let Some(recorder) = load.recorder.as_ref().filter(|_| !done.begun) {
         push(&line(recorder.head()))?;
     }
-    let mut push = |lines: Vec<u8>| push(&lines);
-    let in_order = Mutex::new(InOrder::new(&mut push));
+    // In order: what is handed back while a chunk before it is looked at would stay ours after all.
+    let mut done_with = |(chunk, lines): (Chunk<'l>, Vec<u8>)| {
+        load.release(chunk);
+        push(&lines)
+    };
+    let in_order = Mutex::new(InOrder::new(&mut done_with));
     // Not a parallel iterator over a range, which begins in several places at once: lines would wait for
     // those before them until half of all is written.
-    let write = |(n, chunk): (usize, Chunk<'_>)| {
+    let write = |(n, chunk): (usize, Chunk<'l>)| {
         stop_if(options.interrupted)?;
         let is_listed = chunk.end() <= done.messages;
         let is_there = has_messages && is_listed;
         let lines = write_chunk(filling, load, chunk, !is_there, !is_listed, progress)?;
-        in_order.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).add(n, lines)
+        in_order.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).add(n, (chunk, lines))
     };
     match load.plan.messages.len() {
         // Waking another thread for it takes longer than the folder of a tree that it may be.
@@ -178,7 +182,7 @@ fn write(
     if let Some(recorder) = load.recorder.as_ref().filter(|_| !done.complete) {
         let mut last = Vec::new();
         recorder.last_gap(&mut last);
-        push(last)?;
+        push(&last)?;
     }
     Ok(hash)
 }
@@ -201,7 +205,6 @@ fn write_chunk(
         if is_recorded {
             lines = load.lines(chunk, &rendered);
         }
-        load.release(chunk);
     }
     let bytes = chunk.messages.iter().map(|m| m.size).sum();
     progress.advance(bytes, chunk.messages.len() as u64);

@@ -370,6 +370,7 @@ fn run(
     let mut memory = past::memory(options, &standing, &past)?;
     let (plans, identities) =
         plan_all((inputs, &mboxes, &wholes), &mut memory, options, &past, progress, reports)?;
+    memory.forget_names();
     let folders = std::mem::take(&mut memory.folders);
     let sums = sum_up(inputs, &mboxes, &plans);
     let names = match &opened {
@@ -615,6 +616,9 @@ fn plan_all(
         };
         report.findings.extend(past::finding(identity));
         let earlier = Earlier { lineage: past.lineage(identity)?, dedupe: options.dedupe };
+        if plans.len() + 1 == inputs.len() {
+            memory.next_is_last();
+        }
         let mut plan = plan::plan(&input.source, mbox, options.wishes, &rules, memory, earlier, &planned)?;
         report.findings.append(&mut plan.findings);
         plans.push(plan);

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use rayon::prelude::*;
 
@@ -148,12 +149,16 @@ pub struct Memory {
     pub letters_in_use: Letters,
     /// The last part of new names; None where messages get none.
     host: Option<String>,
-    /// Names that a manifest holds or that this run gave: nobody else gets them. Those of the first
-    /// messages with their bytes, which is nearly all,
+    /// Names that a manifest holds or that this run gave to another source: nobody else gets them. Those of
+    /// the first messages with their bytes, which is nearly all,
     claimed: HashSet<Unique>,
     /// and those of their copies.
     claimed_copies: HashSet<(Unique, u32)>,
-    /// The next copy number to try, where there was more than one.
+    /// Of the source that is being planned, those that more than one message has.
+    repeated: HashSet<Unique>,
+    /// Whether no source comes behind it: then nobody else asks for the names it gets.
+    is_last: bool,
+    /// The next copy number to try, where there is more than one.
     copies: HashMap<Unique, u32>,
     /// Base names of ours on disk.
     on_disk: HashMap<(Unique, u32), Vec<u8>>,
@@ -251,12 +256,29 @@ impl Memory {
         memory
     }
 
-    /// Whether it is the first who asks for this name.
-    fn claim(&mut self, (unique, copy): (Unique, u32)) -> bool {
+    fn claim(&mut self, (unique, copy): (Unique, u32)) {
         match copy {
             0 => self.claimed.insert(unique),
             _ => self.claimed_copies.insert((unique, copy)),
+        };
+    }
+
+    fn is_claimed(&self, name: (Unique, u32)) -> bool {
+        match name {
+            (unique, 0) => self.claimed.contains(&unique),
+            copy => self.claimed_copies.contains(&copy),
         }
+    }
+
+    /// No other source comes behind the next one.
+    pub fn next_is_last(&mut self) {
+        self.is_last = true;
+    }
+
+    /// Lets go of what only who gives names needs, which is as much as the messages are many.
+    pub fn forget_names(&mut self) {
+        let Memory { keywords, letters_in_use, folders, host, .. } = std::mem::take(self);
+        *self = Memory { keywords, letters_in_use, folders, host, ..Memory::default() };
     }
 
     /// For a run that writes nothing: where nothing is known either, it needs no names.
@@ -360,10 +382,13 @@ impl Memory {
     fn name(&mut self, message: &mut Planned) {
         let Some(unique) = message.unique else { return };
         let mut copy = self.copies.get(&unique).copied().unwrap_or(0);
-        while !self.claim((unique, copy)) {
+        while self.is_claimed((unique, copy)) {
             copy += 1;
         }
-        if copy > 0 {
+        if !self.is_last {
+            self.claim((unique, copy));
+        }
+        if copy > 0 || self.repeated.contains(&unique) {
             self.copies.insert(unique, copy + 1);
         }
         message.copy = copy;
@@ -412,6 +437,7 @@ pub fn plan(
         rules,
         names: memory.host.is_some(),
         labels: labels::are_folders(memory.folders.labels),
+        gathered: Mutex::default(),
         digests: (!lineage.0.is_empty() || dedupe != Dedupe::No).then_some(dedupe),
     };
     let extents = mbox.messages();
@@ -419,12 +445,12 @@ pub fn plan(
     let mut from_lines = vec![Written::NONE; extents.len()];
     let look = |part: Part<'_>| {
         let range = span(part.extents);
-        let seen = looking.at_part(part);
+        let odd = looking.at_part(part);
         source.release(range.clone());
         planned(range.len() as u64)?;
-        Ok(seen)
+        Ok(odd)
     };
-    let seen: Vec<Seen> = match extents.len() {
+    let odd: Vec<Vec<Odd>> = match extents.len() {
         // Waking another thread for it takes longer.
         ..=CHUNK => {
             vec![look(Part { first: 0, extents, messages: &mut messages, from_lines: &mut from_lines })?]
@@ -441,13 +467,11 @@ pub fn plan(
             parts.map(|which| look(part(which))).collect::<Result<_>>()?
         }
     };
-    let (mut odd, mut gathered) = (Vec::new(), Gathered::default());
-    for seen in seen {
-        odd.extend(seen.odd);
-        gathered = gathered.join(seen.dates);
-    }
-    lineage.prefer(odd.iter().filter_map(|odd| odd.digests.as_ref()), |name| memory.has_on_disk(name));
+    memory.repeated = repeated(&messages);
+    lineage
+        .prefer(odd.iter().flatten().filter_map(|odd| odd.digests.as_ref()), |name| memory.has_on_disk(name));
     let mut findings = Vec::new();
+    let gathered = looking.gathered.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     let from_dates = FromDates::of(&gathered, rules);
     if let Some(seconds) = from_dates.found_offset {
         findings.push(Finding::new(
@@ -460,7 +484,7 @@ pub fn plan(
         ));
     }
     let (mut from_mtime, mut deleted) = (0, 0);
-    let mut odd = odd.into_iter().peekable();
+    let mut odd = odd.into_iter().flatten().peekable();
     for (n, ((extent, planned), written)) in extents.iter().zip(&mut messages).zip(from_lines).enumerate() {
         let otherwise = (planned.epoch, planned.origin);
         (planned.epoch, planned.origin) = dates::with_from_line(written, otherwise, &from_dates, rules);
@@ -516,6 +540,14 @@ pub fn plan(
     Ok(Plan { messages, findings })
 }
 
+/// Unique parts that more than one of these messages has. By sorting: a set of all of them would be the
+/// largest thing in memory.
+fn repeated(messages: &[Planned]) -> HashSet<Unique> {
+    let mut all: Vec<Unique> = messages.iter().filter_map(|message| message.unique).collect();
+    all.par_sort_unstable();
+    all.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect()
+}
+
 fn renamed(at: u64, keyword: &str, atom: &str) -> Finding {
     let keyword = escaped(keyword.as_bytes());
     Finding::at(
@@ -543,6 +575,8 @@ struct Looking<'a> {
     names: bool,
     /// Whether folders are made by Gmail's labels.
     labels: bool,
+    /// What the dates of all parts have in common.
+    gathered: Mutex<Gathered>,
     /// What messages are known again by, where there is something to know again.
     digests: Option<Dedupe>,
 }
@@ -556,13 +590,7 @@ struct Part<'p> {
     from_lines: &'p mut [Written],
 }
 
-/// What the messages of a part say that does not go into [`Planned`] as it is.
-struct Seen {
-    odd: Vec<Odd>,
-    dates: Gathered,
-}
-
-/// What few messages have, or all of a run of few.
+/// What few messages have, or all of a run of few, and does not go into [`Planned`] as it is.
 #[derive(Default)]
 struct Odd {
     /// Which message it is of.
@@ -626,21 +654,23 @@ pub fn content_digest(message: &[u8]) -> Option<Digest> {
 }
 
 impl Looking<'_> {
-    /// Fills in what each message says by itself: for a date what it is without its From_ line.
-    fn at_part(&self, part: Part<'_>) -> Seen {
-        let mut seen = Seen { odd: Vec::new(), dates: Gathered::default() };
+    /// Fills in what each message says by itself: for a date what it is without its From_ line. Returns the
+    /// odd ones.
+    fn at_part(&self, part: Part<'_>) -> Vec<Odd> {
+        let (mut found, mut gathered) = (Vec::new(), Gathered::default());
         let messages = part.extents.iter().zip(part.messages).zip(part.from_lines);
         for (n, ((extent, planned), from_line)) in messages.enumerate() {
             let (offered, odd) = self.at(extent, planned);
             *from_line = Written::of(offered.from);
-            seen.dates.take(&offered);
+            gathered.take(&offered);
             let is_odd =
                 odd.deleted || !odd.keywords.is_empty() || odd.digests.is_some() || odd.labels.is_some();
             if is_odd {
-                seen.odd.push(Odd { number: part.first + n, ..odd });
+                found.push(Odd { number: part.first + n, ..odd });
             }
         }
-        seen
+        self.gathered.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).join(gathered);
+        found
     }
 
     fn at(&self, extent: &Extent, planned: &mut Planned) -> (Offered, Odd) {

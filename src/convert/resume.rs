@@ -120,13 +120,13 @@ fn agree_on_messages(
             .par_iter()
             .map(|&chunk| {
                 let lines = load.lines(chunk, &load.render(chunk));
-                load.release(chunk);
                 let mut written = chunk.messages.iter().filter(|planned| planned.fate == Fate::Write);
                 let safe = written.try_fold(true, |safe, planned| Ok(safe && is_safe(load, planned)?))?;
                 Ok((chunk, lines, safe))
             })
             .collect::<Result<_>>()?;
         for (chunk, lines, safe) in made {
+            load.release(chunk);
             if !safe || !standing.take(&lines, done) {
                 return Ok(());
             }
