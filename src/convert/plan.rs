@@ -154,8 +154,8 @@ pub struct Memory {
     claimed: HashSet<Unique>,
     /// and those of their copies.
     claimed_copies: HashSet<(Unique, u32)>,
-    /// Of the source that is being planned, those that more than one message has.
-    repeated: HashSet<Unique>,
+    /// Of the source that is being planned, how those begin that more than one message has.
+    repeated: HashSet<u64>,
     /// Whether no source comes behind it: then nobody else asks for the names it gets.
     is_last: bool,
     /// The next copy number to try, where there is more than one.
@@ -388,7 +388,7 @@ impl Memory {
         if !self.is_last {
             self.claim((unique, copy));
         }
-        if copy > 0 || self.repeated.contains(&unique) {
+        if copy > 0 || self.repeated.contains(&beginning(unique)) {
             self.copies.insert(unique, copy + 1);
         }
         message.copy = copy;
@@ -467,7 +467,6 @@ pub fn plan(
             parts.map(|which| look(part(which))).collect::<Result<_>>()?
         }
     };
-    memory.repeated = repeated(&messages);
     lineage
         .prefer(odd.iter().flatten().filter_map(|odd| odd.digests.as_ref()), |name| memory.has_on_disk(name));
     let mut findings = Vec::new();
@@ -483,11 +482,14 @@ pub fn plan(
             ),
         ));
     }
-    let (mut from_mtime, mut deleted) = (0, 0);
-    let mut odd = odd.into_iter().flatten().peekable();
-    for (n, ((extent, planned), written)) in extents.iter().zip(&mut messages).zip(from_lines).enumerate() {
+    for (planned, written) in messages.iter_mut().zip(from_lines) {
         let otherwise = (planned.epoch, planned.origin);
         (planned.epoch, planned.origin) = dates::with_from_line(written, otherwise, &from_dates, rules);
+    }
+    memory.repeated = repeated(&messages);
+    let (mut from_mtime, mut deleted) = (0, 0);
+    let mut odd = odd.into_iter().flatten().peekable();
+    for (n, (extent, planned)) in extents.iter().zip(&mut messages).enumerate() {
         let pseudo = n == 0 && status::is_pseudo(header::split(extent.message(mbox.text())).header);
         if pseudo {
             findings.push(Finding::at(
@@ -540,12 +542,16 @@ pub fn plan(
     Ok(Plan { messages, findings })
 }
 
-/// Unique parts that more than one of these messages has. By sorting: a set of all of them would be the
-/// largest thing in memory.
-fn repeated(messages: &[Planned]) -> HashSet<Unique> {
-    let mut all: Vec<Unique> = messages.iter().filter_map(|message| message.unique).collect();
+/// How unique parts begin that more than one of these messages has. By sorting, and of eight bytes: a set of all
+/// of them would be the largest thing in memory.
+fn repeated(messages: &[Planned]) -> HashSet<u64> {
+    let mut all: Vec<u64> = messages.iter().filter_map(|message| message.unique).map(beginning).collect();
     all.par_sort_unstable();
     all.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect()
+}
+
+fn beginning(Unique(bytes): Unique) -> u64 {
+    bytes.iter().take(8).fold(0, |number, &byte| number << 8 | u64::from(byte))
 }
 
 fn renamed(at: u64, keyword: &str, atom: &str) -> Finding {

@@ -4,6 +4,7 @@
 //! one rename; what a killed run left there is taken over. Into an existing one: through its tmp/, then each message by a rename that never
 //! replaces. Either way the flush is one for all, unless each message is asked to be flushed alone.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IoSlice, Read};
@@ -212,16 +213,39 @@ struct MadeDirs {
     folders: Vec<OsString>,
 }
 
-/// A message that waits in tmp/.
+/// A message that waits in tmp/. All of a conversion do, so it is small.
 #[derive(Debug)]
 struct Waiting {
-    /// Its name in tmp/: its base name, with a number behind it in a further folder.
-    base: OsString,
-    name: OsString,
+    /// Its name in tmp/ and its name to be; the one is nearly always the beginning of the other.
+    names: Box<[u8]>,
+    /// Where the first ends: no file system has names of more bytes.
+    in_tmp: u16,
+    /// Where the second begins.
+    to_be: u16,
     place: Place,
     folder: u32,
     /// Whether it is the first of its message to be seen.
     counts: bool,
+}
+
+impl Waiting {
+    /// Under its base name, with a number behind it in a further folder.
+    fn new(in_tmp: &OsStr, message: &Incoming<'_>, folder: u32, counts: bool) -> Waiting {
+        let (first, second) = (in_tmp.as_bytes(), message.name.as_bytes());
+        let (names, to_be) = match second.starts_with(first) {
+            true => (second.into(), 0),
+            false => ([first, second].concat().into(), first.len() as u16),
+        };
+        Waiting { names, in_tmp: first.len() as u16, to_be, place: message.place, folder, counts }
+    }
+
+    fn in_tmp(&self) -> &OsStr {
+        OsStr::from_bytes(&self.names[..self.in_tmp.into()])
+    }
+
+    fn to_be(&self) -> &OsStr {
+        OsStr::from_bytes(&self.names[self.to_be.into()..])
+    }
 }
 
 #[derive(Debug)]
@@ -530,10 +554,9 @@ impl Filling {
                     let from = OsString::from_vec(message.base.clone());
                     let mut base = from.clone();
                     base.push(format!(",{}", n + 1));
-                    let (name, place) = (message.name.clone(), message.place);
                     // What waits last is published first.
                     let counts = n + 1 == further.len();
-                    let waiting_too = Waiting { base: base.clone(), name, place, folder, counts };
+                    let waiting_too = Waiting::new(&base, message, folder, counts);
                     // Before it is there: it goes however this ends.
                     waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(waiting_too);
                     (tmp, from, base)
@@ -689,8 +712,7 @@ impl Filling {
                             Some(true) => None,
                             _ => Some(tmp.create_file(&base, self.ownership.file_mode())?),
                         };
-                        let (name, place, folder) = (m.name.clone(), m.place, m.folders[0]);
-                        waiting.push(Waiting { base, name, place, folder, counts: m.folders.len() == 1 });
+                        waiting.push(Waiting::new(&base, m, m.folders[0], m.folders.len() == 1));
                         Ok(file)
                     })
                     .collect()
@@ -741,18 +763,16 @@ impl Filling {
                 made.make_folders(&self.folders, flush)?;
                 made.names.clear();
                 made.folders.clear();
-                while let Some(message) = waiting.last_mut() {
-                    let to = match (message.folder, message.place) {
-                        (0, Place::New) => &self.new,
-                        (0, Place::Cur) => &self.cur,
-                        (folder, place) => {
-                            message.name = self.folders.within(folder, place, &message.name);
-                            &made.root
-                        }
+                while let Some(message) = waiting.last() {
+                    let name = Cow::Borrowed(message.to_be());
+                    let (to, name) = match (message.folder, message.place) {
+                        (0, Place::New) => (&self.new, name),
+                        (0, Place::Cur) => (&self.cur, name),
+                        (folder, place) => (&made.root, self.folders.within(folder, place, &name).into()),
                     };
-                    if !tmp.publish(&message.base, to, &message.name)? {
+                    if !tmp.publish(message.in_tmp(), to, &name)? {
                         return Err(Error::Destination {
-                            path: to.path().join(&message.name),
+                            path: to.path().join(&name),
                             reason: "appeared while we were writing; run the same command again".into(),
                         });
                     }
@@ -780,7 +800,7 @@ impl Drop for Filling {
         if let Kind::Through { tmp, waiting, .. } = &mut self.kind {
             for message in waiting.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()) {
                 // The error that brought us here has been told; a file left in tmp/ is no mail.
-                let _ = tmp.unlink(&message.base);
+                let _ = tmp.unlink(message.in_tmp());
             }
         }
     }
