@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Is a conversion still as cheap as it was? Fails on system calls and on ratios, never on seconds.
+"""Is a conversion still as cheap as it was? Fails on system calls, memory and ratios, never on seconds.
 
 usage: benches/smoke.py
 
@@ -22,8 +22,12 @@ NOT_OURS = {"futex", "sched_yield", "madvise", "mprotect", "mmap", "munmap", "br
 INTO_NEW, INTO_EXISTING = 4, 6
 # A folder of a tree, its ten messages and all that it waits for included; a hundred of them wait for each other.
 A_FOLDER = 300
-# In processor time and by the clock, beside cp -r of the result; 1.4 and 0.9 were seen when this was written.
-PROCESSOR, CLOCK = 2.5, 2.0
+# Bytes that the peak of memory grows by for each message; 97 were seen when this was written.
+MEMORY = 160
+# In processor time and by the clock, beside cp -r of the result; 1.3 and 0.75 were seen when this was written.
+PROCESSOR, CLOCK = 2.5, 1.5
+# By the clock, beside grep -c '^From '; 0.6 and 1.0 were seen.
+DRY_RUN, LISTING = 1.5, 2.5
 
 
 def calls(arguments, only_ours=True):
@@ -56,6 +60,22 @@ def system_calls(scratch):
     yield "system calls a folder of a tree, all of them", calls([tree, at("folders")], only_ours=False) / 200, A_FOLDER
 
 
+def resident(scratch):
+    """Of small messages, so that what a run reads ahead is the same for few and for many."""
+    peaks, counts = [], (100_000, 300_000)
+    for count in counts:
+        mbox, out = (os.path.join(scratch, f"{name}{count}") for name in ("small", "dry"))
+        with open(mbox, "w") as file:
+            for n in range(count):
+                file.write(f"From a@example.org Sun Sep  9 01:46:40 2001\nMessage-ID: <{n}@example.org>\n\n{'x' * 300}\n\n")
+        # A run that gives names and writes nothing: one message is there already.
+        os.makedirs(maildir(out), exist_ok=True)
+        open(os.path.join(out, "new", "1.0123456789abcdef01234567.mailferry,S=1,W=1"), "w").close()
+        took = compare.run(f"{compare.BINARY} convert -n -q {mbox} {out}")
+        peaks.append(took[1])
+    yield "bytes of memory a message", (peaks[1] - peaks[0]) * (1 << 20) / (counts[1] - counts[0]), MEMORY
+
+
 def ratios(scratch):
     mbox, out, ref = (os.path.join(scratch, name) for name in ("mbox", "out", "ref"))
     compare.make_mbox(mbox, 10_000)
@@ -74,6 +94,13 @@ def ratios(scratch):
     for name, most in (("processor", PROCESSOR), ("clock", CLOCK)):
         mine, other = map(statistics.median, seconds[name])
         yield f"{name} time beside cp -r", mine / other, most
+    # Not to /dev/null: grep would stop at the first match.
+    grep = f"grep -c '^From ' {mbox} | cat"
+    looks = (f"{compare.BINARY} convert -n -q {mbox} {out}", DRY_RUN), (f"{compare.BINARY} inspect {mbox} | cat", LISTING)
+    shutil.rmtree(out)
+    for look, most in looks:
+        ratio = [compare.run(look)[0] / compare.run(grep)[0] for _ in range(7)]
+        yield f"{look.split()[1]} beside grep -c", statistics.median(ratio), most
 
 
 def main():
@@ -84,7 +111,7 @@ def main():
     failed = False
     memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
     with tempfile.TemporaryDirectory(dir=memory) as scratch:
-        for measure in (system_calls, ratios):
+        for measure in (system_calls, resident, ratios):
             for what, seen, most in measure(scratch):
                 # The manifest is written, and flushed, every so often: that is no call a message.
                 ok = seen <= most + 0.05
