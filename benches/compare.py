@@ -8,7 +8,8 @@ peers, which are left out, and named, where they are missing. `ram` is a fresh e
 in a file on the disk: an old file system stays slow for a while after every delete. The commands take turns, and
 each figure is a median of the rounds, a ratio that of the ratios within a round; those that take many times longer
 (mb2md, mdeliver, Python's mailbox) run once, and only with --slow. Ours is on stable storage when it returns; the
-others but mdeliver are not.
+others but mdeliver are not. The system calls alone are those of floor.c, for as many files of the same size: below
+that nobody gets who writes a Maildir.
 """
 
 import argparse
@@ -36,6 +37,7 @@ for message in mailbox.mbox(sys.argv[1]):
 COMMANDS = [
     ("mailferry convert (durable, with its manifest)", "{binary} convert -q {mbox} {out}", False, None),
     ("mailferry convert --no-manifest (durable)", "{binary} convert -q --no-manifest {mbox} {out}", False, None),
+    ("the system calls alone (durable)", "{floor} {out} {messages} {each}", False, "cc"),
     ("cp -r of the result", "cp -r {ref} {out}", False, None),
     ("cp -r and sync", "cp -r {ref} {out} && sync -f {out}", False, None),
     ("tar to tar of the result", "mkdir {out} && tar -C {ref} -c . | tar -C {out} -x", False, "tar"),
@@ -129,10 +131,14 @@ def measure(mbox, kind, options):
     size = os.path.getsize(mbox)
     with FileSystem(kind, size * 8 + (1 << 29), 8 * (size // 2048) + 10000) as place:
         out, ref = os.path.join(place.path, "out"), os.path.join(place.path, "ref")
-        words = {"binary": BINARY, "mbox": mbox, "out": out, "ref": ref, "python": sys.executable}
         run(f"cat {mbox}")
         run(f"{BINARY} convert -q {mbox} {ref}")
         messages = sum(len(os.listdir(os.path.join(ref, name))) for name in ("new", "cur"))
+        words = {"binary": BINARY, "mbox": mbox, "out": out, "ref": ref, "python": sys.executable}
+        words |= {"floor": os.path.join(place.scratch, "floor"), "messages": messages, "each": size // messages}
+        if shutil.which("cc"):
+            source = os.path.join(TOP, "benches/floor.c")
+            subprocess.run(["cc", "-O2", "-pthread", "-o", words["floor"], source], check=True)
         commands, missing = [], []
         for name, command, slow, needs in COMMANDS:
             if slow and not options.slow:
