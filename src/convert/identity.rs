@@ -1,5 +1,8 @@
 //! Which source is this? What the manifest knows of it, by its bytes and not by its name.
 
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::mailbox::error::{Error, Result};
@@ -61,6 +64,9 @@ pub struct Asked<'a> {
     pub new_source: bool,
     /// What the other sources of this run are: what one of them left unfinished is not another's.
     pub taken: &'a [Identity],
+    /// Paths of other sources of the same command: of what came from one of them it is no copy, however alike
+    /// they are.
+    pub beside: &'a HashSet<&'a Path>,
 }
 
 /// Looks a source up.
@@ -73,10 +79,15 @@ pub fn identify(
     source: &Source,
     asked: Asked<'_>,
 ) -> Result<(Identity, Fingerprint)> {
-    let Asked { path, whole, new_source, taken } = asked;
+    let Asked { path, whole, new_source, taken, beside } = asked;
     let raw = source.raw();
     let size = raw.len() as u64;
     let lead = Digest::of(&raw[..raw.len().min(LEAD as usize)]);
+    let is_own = |n: usize| path.is_some_and(|path| names(&sections[n], path));
+    let is_others = |n: usize| {
+        let from = Path::new(OsStr::from_bytes(&sections[n].head.source.0));
+        !is_own(n) && beside.contains(from)
+    };
     // What a Maildir is known by is no bytes of one file.
     let is_file = |n: &usize| !sections[*n].head.is_maildir();
     let begins_alike = |n: &usize| {
@@ -84,6 +95,7 @@ pub fn identify(
         head.lead <= size && Digest::of(&raw[..head.lead as usize]) == head.lead_blake3
     };
     let shorter: Vec<usize> = (0..sections.len())
+        .filter(|&n| !is_others(n))
         .filter(|&n| sections[n].head.size < size && sections[n].head.size > 0)
         .filter(begins_alike)
         .collect();
@@ -93,7 +105,6 @@ pub fn identify(
         _ => digests(source, &cuts),
     };
     let fingerprint = Fingerprint { whole, lead };
-    let is_own = |n: usize| path.is_some_and(|path| names(&sections[n], path));
     // What one path gave up half-way a copy under another may have completed.
     let is_completed = |n: usize| {
         let is_end = |later: usize| {
@@ -107,7 +118,8 @@ pub fn identify(
     let choose = |n: &usize| (is_own(*n) && !is_completed(*n), *n);
     let is_free = |n: &usize| sections[*n].tail.is_some() || taken.iter().all(|t| t.section() != Some(*n));
     let is_same = |n: &usize| {
-        is_file(n) && sections[*n].head.size == size && sections[*n].head.blake3 == whole && is_free(n)
+        let is_equal = sections[*n].head.size == size && sections[*n].head.blake3 == whole;
+        is_file(n) && is_equal && is_free(n) && !is_others(*n)
     };
     let same = (0..sections.len()).filter(is_same).max_by_key(choose);
     let is_grown = |(n, digest): (&usize, Digest)| (sections[*n].head.blake3 == digest).then_some(*n);
@@ -142,7 +154,6 @@ pub fn identify(
 }
 
 fn names(section: &Outline<'_>, path: &Path) -> bool {
-    use std::os::unix::ffi::OsStrExt;
     section.head.source.0 == path.as_os_str().as_bytes()
 }
 

@@ -261,9 +261,20 @@ impl Filled {
 
 /// Converts. Never half: with an error nothing new is visible in the destination, except, into an
 /// existing Maildir, the whole messages that the sums count as written.
-pub fn convert(mut inputs: Vec<Input>, options: &Options<'_>, progress: &dyn Progress) -> Outcome {
+pub fn convert(inputs: Vec<Input>, options: &Options<'_>, progress: &dyn Progress) -> Outcome {
+    convert_some(inputs, &[], options, progress)
+}
+
+/// Converts some of the sources of a command. `beside` is where the others lie that go into the same Maildir.
+fn convert_some(
+    mut inputs: Vec<Input>,
+    beside: &[&Path],
+    options: &Options<'_>,
+    progress: &dyn Progress,
+) -> Outcome {
     let mut reports = Vec::with_capacity(inputs.len());
-    let done = run(&mut inputs, options, progress, &mut reports).map_err(|stopped| stopped.blame(&inputs));
+    let done =
+        run((&mut inputs, beside), options, progress, &mut reports).map_err(|stopped| stopped.blame(&inputs));
     let bytes_source = inputs.iter().map(|i| i.source.raw().len() as u64).sum();
     let (sums, folders, error) = match done {
         Ok((sums, folders)) => (sums, folders, None),
@@ -323,7 +334,7 @@ impl From<Error> for Stopped {
 }
 
 fn run(
-    inputs: &mut [Input],
+    (inputs, beside): (&mut [Input], &[&Path]),
     options: &Options<'_>,
     progress: &dyn Progress,
     reports: &mut Vec<Report>,
@@ -334,7 +345,7 @@ fn run(
         return Err(Error::Destination { path: options.destination.to_owned(), reason }.into());
     }
     let lock_findings: Vec<_> = inputs.iter_mut().map(|i| i.source.findings()).collect();
-    if let Some(known) = all_known(inputs, options, &standing, reports)? {
+    if let Some(known) = all_known((inputs, beside), options, &standing, reports)? {
         return Ok(known);
     }
     let (mut mboxes, mut wholes) = (Vec::with_capacity(inputs.len()), Vec::with_capacity(inputs.len()));
@@ -365,7 +376,7 @@ fn run(
         _ => None,
     };
     let manifest = past::read(options, &standing)?;
-    let past = manifest.as_ref().map_or_else(|| Ok(Past::default()), Past::of)?;
+    let past = manifest.as_ref().map_or_else(|| Ok(Past::default()), Past::of)?.beside(beside);
     past.check_destination(options, &standing)?;
     let mut memory = past::memory(options, &standing, &past)?;
     let (plans, identities) =
@@ -537,13 +548,13 @@ fn resume(
 /// Where every source was converted before, byte for byte, there is nothing to do, and nothing is
 /// touched: not even a lock.
 fn all_known(
-    inputs: &[Input],
+    (inputs, beside): (&[Input], &[&Path]),
     options: &Options<'_>,
     standing: &Standing,
     reports: &mut Vec<Report>,
 ) -> Result<Option<(Sums, Vec<Filled>)>> {
     let Some(manifest) = past::read(options, standing)? else { return Ok(None) };
-    let past = Past::of(&manifest)?;
+    let past = Past::of(&manifest)?.beside(beside);
     let mut sums = Sums { sources: inputs.len() as u64, ..Sums::default() };
     let mut names = BTreeSet::new();
     let mut found = Vec::new();

@@ -1,5 +1,6 @@
 //! What the destination and its manifest tell of earlier runs.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -99,6 +100,8 @@ pub struct Past<'a> {
     /// Its whole lines.
     text: &'a [u8],
     path: Option<&'a Path>,
+    /// Where sources of the same command lie that are converted before or after these.
+    beside: HashSet<&'a Path>,
 }
 
 impl<'a> Past<'a> {
@@ -106,7 +109,12 @@ impl<'a> Past<'a> {
     pub fn of((path, text): &'a (PathBuf, Vec<u8>)) -> Result<Past<'a>> {
         let whole = memchr::memrchr(b'\n', text).map_or(0, |lf| lf + 1);
         let outlines = manifest::outline(text, path)?;
-        Ok(Past { outlines, text: &text[..whole], path: Some(path) })
+        Ok(Past { outlines, text: &text[..whole], path: Some(path), beside: HashSet::new() })
+    }
+
+    /// The same where the command has other sources for this Maildir.
+    pub fn beside(self, others: &[&'a Path]) -> Past<'a> {
+        Past { beside: others.iter().copied().collect(), ..self }
     }
 
     /// A manifest that is kept elsewhere does not say which Maildir it tells of: where there is none, it
@@ -158,8 +166,9 @@ impl<'a> Past<'a> {
         taken: &[Identity],
     ) -> Result<(Identity, Fingerprint)> {
         let path = (input.name.as_os_str() != OsStr::new("-")).then_some(&*input.name);
-        let asked = identity::Asked { path, whole, new_source: options.new_source, taken };
-        identity::identify(&self.outlines, &input.source, asked)
+        let Past { outlines, beside, .. } = self;
+        let asked = identity::Asked { path, whole, new_source: options.new_source, taken, beside };
+        identity::identify(outlines, &input.source, asked)
     }
 
     /// The messages of a source as earlier runs left them: those of the section that tells of it, and of

@@ -71,6 +71,8 @@ pub struct Entry {
     size: u64,
     /// Which file or directory it is, whatever links led to it.
     identity: Option<(u64, u64)>,
+    /// All files that go into its folder: one of them is no copy of another, however alike they are.
+    beside: Arc<[PathBuf]>,
 }
 
 impl Entry {
@@ -121,11 +123,20 @@ pub fn place(found: Vec<Found>, placing: &Placing, layout: Layout) -> Vec<Entry>
         }
     }
     let names = naming::name(&folders, layout);
+    let mut files: Vec<Vec<PathBuf>> = vec![Vec::new(); folders.len()];
+    for (found, &n) in found.iter().zip(&which) {
+        match &found.kind {
+            Kind::Mbox => files[n].push(found.path.clone()),
+            Kind::Messages(messages) => files[n].extend_from_slice(messages),
+            Kind::Maildir => {}
+        }
+    }
+    let files: Vec<Arc<[PathBuf]>> = files.into_iter().map(Arc::from).collect();
     let entry = |(found, n): (Found, usize)| {
         let meta = std::fs::metadata(&found.path).ok();
         let size = meta.as_ref().filter(|meta| meta.is_file()).map_or(0, |meta| meta.len());
         let identity = meta.map(|meta| (meta.dev(), meta.ino()));
-        Entry { found, named: names[n].clone(), size, identity }
+        Entry { found, named: names[n].clone(), size, identity, beside: files[n].clone() }
     };
     let mut entries: Vec<Entry> = found.into_iter().zip(which).map(entry).collect();
     // What lies in another comes after it.
@@ -308,22 +319,23 @@ fn convert_one(
     let directory = wanted.each.destination.join(&entry.named.directory);
     let converted = place_for(&directory, wanted).map(|destination| {
         let options = Options { destination: &destination, together, ..wanted.each.clone() };
+        let beside: Vec<&Path> = entry.beside.iter().map(PathBuf::as_path).collect();
         match &entry.found.kind {
             Kind::Messages(files) => {
                 // An mbox appears whole, and there is no second time.
                 let at_once = if wanted.layout == Layout::Mboxes { files.len() } else { MESSAGES_AT_ONCE };
                 for files in files.chunks(at_once) {
-                    row.add_messages(files, &options, wanted, &part, note);
+                    row.add_messages((files, &beside), &options, wanted, &part, note);
                 }
             }
             Kind::Mbox => {
                 let source =
                     (wanted.open)(&entry.found.path, None).map(|input| back::Mailbox::Mbox(Box::new(input)));
-                row.add(source.map(|source| run(source, &options, wanted, &part)), note);
+                row.add(source.map(|source| run((source, &beside), &options, wanted, &part)), note);
             }
             Kind::Maildir => {
                 let source = back::Mailbox::Maildir(entry.found.path.clone());
-                row.add(Ok(run(source, &options, wanted, &part)), note);
+                row.add(Ok(run((source, &beside), &options, wanted, &part)), note);
             }
         }
     });
@@ -351,14 +363,14 @@ fn place_for(directory: &Path, wanted: &Wanted<'_>) -> Result<PathBuf> {
 
 /// One mailbox into one folder.
 fn run(
-    source: back::Mailbox,
+    (source, beside): (back::Mailbox, &[&Path]),
     options: &Options<'_>,
     wanted: &Wanted<'_>,
     progress: &dyn Progress,
 ) -> Outcome {
     match (source, wanted.layout) {
         (source, Layout::Mboxes) => back::convert(vec![source], options, (wanted.mboxes)(), progress).0,
-        (back::Mailbox::Mbox(input), _) => super::convert(vec![*input], options, progress),
+        (back::Mailbox::Mbox(input), _) => super::convert_some(vec![*input], beside, options, progress),
         (back::Mailbox::Maildir(path), _) => copy::convert(&path, options, progress),
     }
 }
@@ -367,7 +379,7 @@ impl Row {
     /// Messages by themselves, some at a time: each is a source.
     fn add_messages(
         &mut self,
-        files: &[PathBuf],
+        (files, beside): (&[PathBuf], &[&Path]),
         options: &Options<'_>,
         wanted: &Wanted<'_>,
         progress: &dyn Progress,
@@ -385,7 +397,7 @@ impl Row {
                 let sources = inputs.into_iter().map(|input| back::Mailbox::Mbox(Box::new(input))).collect();
                 back::convert(sources, options, (wanted.mboxes)(), progress).0
             }
-            _ => super::convert(inputs, options, progress),
+            _ => super::convert_some(inputs, beside, options, progress),
         };
         self.add(Ok(outcome), note);
     }

@@ -2,6 +2,7 @@
 //! and what is passed over is named.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
@@ -307,6 +308,32 @@ fn what_cannot_be_read_is_listed_and_the_rest_arrives() {
     fs::set_permissions(tree.root().join("closed"), fs::Permissions::from_mode(0o700)).unwrap();
 }
 
+/// A folder that may not be entered looked as if it were none, and the rest as if it were all.
+#[test]
+fn a_folder_that_cannot_be_entered_is_missed() {
+    let tree = Tree::new();
+    tree.maildir(".", &[("cur/1.a:2,S", 1)]).maildir(".Closed", &[("cur/2.b:2,S", 2)]);
+    let closed = tree.root().join(".Closed");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o0)).unwrap();
+    fs::set_permissions(tree.0.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let by_nobody = |args: [String; 4]| {
+        let mut command = mailferry(args);
+        if rustix::process::geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        run(command)
+    };
+    let (from, to) = (tree.root().display().to_string(), tree.out().display().to_string());
+    let copied =
+        by_nobody(["convert".into(), "--json".into(), from.clone(), format!("maildir:{to}")]).exits(1);
+    assert_eq!(found(&copied, "tree-mail-skipped").into_iter().collect::<Vec<_>>(), [".Closed"]);
+    assert_eq!(count(&copied.summary(), "written"), 1);
+    // As one mbox it has no folders, and that is said.
+    let mbox = by_nobody(["convert".into(), "--json".into(), from, format!("{to}.mbox")]).exits(0);
+    assert!(mbox.findings().iter().any(|finding| finding["code"] == "folders-left"));
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+}
+
 #[test]
 fn symbolic_links_are_followed_on_request_and_never_out() {
     let tree = Tree::new();
@@ -341,6 +368,35 @@ fn folders_go_where_they_are_told_to() {
         tree.convert_to(&["--into", "Archive.all"], tree.0.path().join("One").to_str().unwrap()).exits(0);
     assert_eq!(count(&all.summary(), "written"), 5);
     assert_eq!(messages(&tree.0.path().join("One/.Archive.all")).len(), 5);
+}
+
+/// Each of them was put there by somebody. A copy of what an earlier run had from another place is known by its
+/// bytes; what one command names beside it is not that.
+#[test]
+fn mailboxes_that_are_alike_all_arrive_in_one_folder() {
+    let tree = Tree::new();
+    tree.mbox("a", 0..2).mbox("b", 0..2).mbox("goes-on", 0..3);
+    for n in 0..300 {
+        tree.put(&format!("mh/{n}"), "Subject: again\n\nthe same\n");
+    }
+    let dry = tree.convert(&["-n", "--into", "All"]).exits(0);
+    for (run, written) in
+        [(dry, 307), (tree.convert(&["--into", "All"]), 307), (tree.convert(&["--into", "All"]), 0)]
+    {
+        let sums = run.exits(0).summary();
+        assert_eq!([count(&sums, "messages_found"), count(&sums, "written")], [307, written]);
+    }
+    assert_eq!(messages(&tree.out().join(".All")).len(), 307);
+    let (to, from) = (tree.out().join(".All"), tree.root());
+    run(mailferry([
+        OsStr::new("verify"),
+        "--into".as_ref(),
+        "INBOX".as_ref(),
+        "--against".as_ref(),
+        to.as_ref(),
+        from.as_ref(),
+    ]))
+    .exits(0);
 }
 
 #[test]

@@ -157,14 +157,14 @@ pub fn is_maildir(path: &Path) -> bool {
     path.join("cur").is_dir() && path.join("new").is_dir()
 }
 
-/// The directories of a Maildir's folders (Maildir++), sorted. What we may not look into is none.
+/// The directories of a Maildir's folders (Maildir++), sorted. One that we may not look into is among them: there
+/// may be mail in it, and whoever opens it is told why that cannot be.
 pub fn folders(maildir: &Path) -> Result<Vec<OsString>> {
     let is_directory = |path: PathBuf| match std::fs::metadata(&path) {
         Ok(meta) => Ok(meta.is_dir()),
         Err(error) => match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied => {
-                Ok(false)
-            }
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(false),
+            io::ErrorKind::PermissionDenied => Ok(true),
             _ => Err(Error::io("look at", path)(error)),
         },
     };
