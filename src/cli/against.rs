@@ -7,9 +7,9 @@ use mailferry::mailbox::error::{Error, Result};
 use mailferry::mailbox::finding::Finding;
 use mailferry::mailbox::manifest::{self, FILE_NAME, Head};
 use mailferry::mailbox::mbox::status::{Deleted, Labels};
-use mailferry::mailbox::shown;
 use mailferry::mailbox::tree::folder::Folder;
 use mailferry::mailbox::tree::walk::{Found, Kind, Tree, walk};
+use mailferry::mailbox::{read_regular, shown};
 use mailferry::verify::against::tree::{self, Event};
 use mailferry::verify::against::{self, Difference, Options, Unopened, Verdict};
 use mailferry::verify::maildir;
@@ -257,7 +257,7 @@ fn as_converted<'a>(mailboxes: impl Iterator<Item = &'a Unopened>) -> (Labels, D
     let maildirs = mailboxes.filter(|mailbox| mailbox.kind == Kind::Maildir);
     let manifests = maildirs.map(|maildir| maildir.path.join(FILE_NAME));
     let heads: Vec<Head> = manifests
-        .filter_map(|path| std::fs::read(path).ok())
+        .filter_map(|path| read_regular(&path).ok())
         .flat_map(|text| manifest::heads(&text))
         .collect();
     let same = |word: fn(&Head) -> Option<&str>| {

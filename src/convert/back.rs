@@ -25,7 +25,6 @@ use super::{
 };
 use crate::mailbox::durable::{self, Dir};
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::escaped;
 use crate::mailbox::finding::{self, Code, Finding};
 use crate::mailbox::header;
 use crate::mailbox::lock::Wanted;
@@ -42,6 +41,7 @@ use crate::mailbox::mbox::status::{Labels, Said, Status};
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::mbox::write::{self, Changes, Envelope, Letter};
 use crate::mailbox::whole::Growing;
+use crate::mailbox::{escaped, read_regular};
 
 /// A source.
 #[derive(Debug)]
@@ -303,7 +303,7 @@ fn known(maildir: &Path, options: &Options<'_>) -> Result<HashMap<Vec<u8>, Known
         Keeping::InMaildir => maildir.join(FILE_NAME),
         Keeping::At(path) => path.to_owned(),
     };
-    let text = match std::fs::read(&path) {
+    let text = match read_regular(&path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(HashMap::new()),
         Err(e) => return Err(Error::io("read the manifest", &path)(e)),

@@ -15,8 +15,8 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::maildir::read::{self, Entry};
 use crate::mailbox::manifest::{self, Digest, FILE_NAME, Gap, Message, Outline, Section};
-use crate::mailbox::shown;
 use crate::mailbox::whole::Growing;
+use crate::mailbox::{read_regular, shown};
 
 /// What to give back, and where to.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ pub fn restore(
     findings: &mut Vec<Finding>,
 ) -> Result<Restored> {
     let path = options.manifest.map_or_else(|| options.maildir.join(FILE_NAME), Path::to_owned);
-    let text = std::fs::read(&path).map_err(Error::io("read the manifest", &path))?;
+    let text = read_regular(&path).map_err(Error::io("read the manifest", &path))?;
     let outlines = manifest::outline(&text, &path)?;
     let section = choose(&outlines, options.source, &path)?.read()?;
     let has_folders = section.messages.iter().any(|message| !message.folders.is_empty());

@@ -19,6 +19,7 @@ use crate::mailbox::maildir::keywords::Letters;
 use crate::mailbox::maildir::read::{self, Entry};
 use crate::mailbox::maildir::write::{Standing, parent_of};
 use crate::mailbox::manifest::{self, Appending, Digest, FILE_NAME, Outline, Section};
+use crate::mailbox::read_regular;
 
 /// The bytes of the manifest and where they come from; None where there is none.
 pub fn read(options: &Options<'_>, standing: &Standing) -> Result<Option<(PathBuf, Vec<u8>)>> {
@@ -28,7 +29,7 @@ pub fn read(options: &Options<'_>, standing: &Standing) -> Result<Option<(PathBu
         Keeping::InMaildir => options.destination.join(FILE_NAME),
         Keeping::At(path) => path.to_owned(),
     };
-    match std::fs::read(&path) {
+    match read_regular(&path) {
         // What lies in a Maildir under our name is ours, whatever a power cut made of it; a file that
         // somebody names may be anything.
         Ok(text) if options.manifest != Keeping::InMaildir && !manifest::may_be_one(&text) => {

@@ -19,6 +19,7 @@ use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::maildir::make;
 use crate::mailbox::maildir::write::{Fsync, parent_of};
 use crate::mailbox::mbox::variant::Variant;
+use crate::mailbox::read_regular;
 use crate::mailbox::together::Together;
 use crate::mailbox::tree::folder::{Folder, Layout};
 use crate::mailbox::tree::naming::{self, Named};
@@ -505,7 +506,7 @@ fn subscribe(
     let Some(subscribed) = subscribed else { return Ok(()) };
     let (file, separator) = subscriptions::file_of(wanted.layout);
     let path = wanted.each.destination.join(file);
-    let mut list = match std::fs::read(&path) {
+    let mut list = match read_regular(&path) {
         Ok(text) => subscriptions::parse(&text, separator),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(e) => return Err(Error::io("read", &path)(e)),

@@ -22,7 +22,7 @@ use crate::mailbox::maildir::write::{Place, parent_of};
 use crate::mailbox::maildir::{folders as names, name, quota};
 use crate::mailbox::manifest::FILE_NAME;
 use crate::mailbox::tree::renames;
-use crate::mailbox::{counted, quoted, shown};
+use crate::mailbox::{counted, quoted, read_regular, shown};
 
 /// What nobody has touched for so long in tmp/ is no delivery any more (maildir(5)).
 const STALE: i64 = 36 * 3600;
@@ -113,13 +113,16 @@ struct Notes {
     steps: Vec<Step>,
 }
 
-/// A Maildir and the folders in it, the Maildir first.
+/// A Maildir and the folders in it, the Maildir first. What may not be looked into is among them: who opens it
+/// is told so.
 ///
 /// # Errors
 /// [`Error::NotAMailbox`] for a directory that is none, [`Error::Io`].
 pub fn folders(path: &Path) -> Result<Vec<PathBuf>> {
-    let found = Notes::default().find_folders(path)?;
-    Ok(found.into_iter().map(|folder| folder.path).collect())
+    let mut notes = Notes::default();
+    let found = notes.find_folders(path)?.into_iter().map(|folder| folder.path);
+    let closed = notes.findings.into_iter().filter(|finding| finding.code == Code::IoError);
+    Ok(found.chain(closed.filter_map(|finding| finding.path)).collect())
 }
 
 /// Whether a directory has what makes a Maildir of it.
@@ -414,7 +417,7 @@ impl Notes {
     /// in .Trash do is for each server to say, and most believe an S= that is not true: either sum is right.
     fn maildirsize(&mut self, root: &Path, folders: &[Found], messages: &[Message]) -> Result<()> {
         let path = root.join(quota::FILE);
-        let text = match std::fs::read(&path) {
+        let text = match read_regular(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(Error::io("read", &path)(error)),

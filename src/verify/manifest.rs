@@ -20,8 +20,8 @@ use crate::mailbox::maildir::keywords::{Letters, Names};
 use crate::mailbox::maildir::read;
 use crate::mailbox::maildir::write::Place;
 use crate::mailbox::manifest::{self, Digest, FILE_NAME, Gap, Head, Outline, Section, Tail};
-use crate::mailbox::shown;
 use crate::mailbox::source::Source;
+use crate::mailbox::{read_regular, shown};
 
 /// What became of the messages of one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +83,7 @@ pub(super) fn find(
             Some(path) if folder == 0 => path.to_owned(),
             _ => found.path.join(FILE_NAME),
         };
-        let text = match std::fs::read(&path) {
+        let text = match read_regular(&path) {
             Ok(text) => text,
             Err(error)
                 if error.kind() == std::io::ErrorKind::NotFound && options.manifest != Some(&*path) =>
@@ -459,7 +459,7 @@ impl<'a> Judge<'a> {
         for (finding, named, path) in self.changed.iter().filter(|(_, n, _)| std::ptr::eq(n.section, section))
         {
             let expected = as_written(named.message, section, raw);
-            let (Some(expected), Ok(file)) = (expected, std::fs::read(path)) else { continue };
+            let (Some(expected), Ok(file)) = (expected, read_regular(path)) else { continue };
             let differs = |(a, b)| a != b;
             let common = expected.len().min(file.len());
             let at = expected.iter().zip(&file).position(differs).unwrap_or(common);

@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -329,8 +329,14 @@ fn a_folder_that_cannot_be_entered_is_missed() {
     assert_eq!(found(&copied, "tree-mail-skipped").into_iter().collect::<Vec<_>>(), [".Closed"]);
     assert_eq!(count(&copied.summary(), "written"), 1);
     // As one mbox it has no folders, and that is said.
-    let mbox = by_nobody(["convert".into(), "--json".into(), from, format!("{to}.mbox")]).exits(0);
+    let mbox = by_nobody(["convert".into(), "--json".into(), from.clone(), format!("{to}.mbox")]).exits(0);
     assert!(mbox.findings().iter().any(|finding| finding["code"] == "folders-left"));
+    // Nor is the copy all of it: whichever side it is on, it cannot be compared.
+    for (here, there) in [(&from, &to), (&to, &from)] {
+        by_nobody(["verify".into(), "--against".into(), there.clone(), here.clone()])
+            .exits(3)
+            .complains(&[".Closed", "permission denied"]);
+    }
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
 }
 
@@ -397,6 +403,41 @@ fn mailboxes_that_are_alike_all_arrive_in_one_folder() {
         from.as_ref(),
     ]))
     .exits(0);
+}
+
+/// A FIFO under the name of a list was waited for, for ever, and not even SIGTERM ended that.
+#[test]
+fn what_lies_under_the_name_of_a_list_is_not_waited_for() {
+    let lists = ["mailferry.folders", "mailferry.manifest", "dovecot-keywords", "subscriptions"];
+    for (n, (list, of_source)) in lists.iter().flat_map(|list| [(list, true), (list, false)]).enumerate() {
+        let tree = Tree::new();
+        tree.maildir(".", &[("cur/1.a:2,S", 1)]).mbox("list", 2..3).put("subscriptions", "list\n");
+        let out = tree.0.path().join("There");
+        tree.maildir("../There", &[("cur/2.b:2,S", 2)]);
+        let at = if of_source { tree.root() } else { out.clone() }.join(list);
+        let _ = fs::remove_file(&at);
+        let made = Command::new("mkfifo").arg(&at).status().unwrap();
+        assert!(made.success());
+        let to = format!("maildir:{}", out.display());
+        let mut command = Command::new("timeout");
+        command
+            .args(["-s", "KILL", "20", env!("CARGO_BIN_EXE_mailferry"), "convert"])
+            .arg(tree.root())
+            .arg(to);
+        let code = command.output().unwrap().status.code();
+        assert!(matches!(code, Some(0 | 1 | 3)), "{n}: {}: {code:?}", at.display());
+    }
+    let (_temp, at) = file("mailferry.manifest", "");
+    let maildir = at.parent().unwrap();
+    ["tmp", "new", "cur"].iter().for_each(|name| fs::create_dir(maildir.join(name)).unwrap());
+    fs::remove_file(&at).unwrap();
+    assert!(Command::new("mkfifo").args([&at, &maildir.join("maildirsize")]).status().unwrap().success());
+    for list in ["mailferry.manifest", "maildirsize"] {
+        run(mailferry([OsStr::new("verify"), maildir.as_ref()]))
+            .exits(3)
+            .complains(&[list, "no regular file"]);
+        fs::remove_file(maildir.join(list)).unwrap();
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::maildir::keywords::{FILE_NAME, LETTERS, Letters, Names};
 use crate::mailbox::maildir::write::{FILE_MODE, Filling, Fsync};
+use crate::mailbox::read_regular;
 
 /// Which letter of the destination a letter of the source becomes.
 #[derive(Debug)]
@@ -113,7 +114,7 @@ fn write_list(source: &Path, filling: &Filling, fsync: Fsync) -> Result<()> {
         root.unlink_surely(name)?;
     }
     let path = source.join(FILE_NAME);
-    let list = match std::fs::read(&path) {
+    let list = match read_regular(&path) {
         Ok(list) => list,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(Error::io("read", &path)(error)),

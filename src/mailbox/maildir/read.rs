@@ -14,7 +14,7 @@ use super::name;
 use super::write::Place;
 use crate::mailbox::durable::Dir;
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::source;
+use crate::mailbox::{read_regular, source};
 
 /// A message as it lies in new/ or cur/.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Place {
 /// Reads a listed message. Between listing and opening it may have moved from new/ to cur/ and changed
 /// its flags: before it is called lost it is looked for by its base name.
 pub fn open_moved(maildir: &Path, entry: &Entry) -> Result<(Entry, Vec<u8>)> {
-    let error = match std::fs::read(entry.path(maildir)) {
+    let error = match read_regular(&entry.path(maildir)) {
         Ok(bytes) => return Ok((entry.clone(), bytes)),
         Err(error) => error,
     };
@@ -58,7 +58,7 @@ pub fn open_moved(maildir: &Path, entry: &Entry) -> Result<(Entry, Vec<u8>)> {
         let moved = list(maildir)?.into_iter().find(|e| e.parsed().base == entry.parsed().base);
         if let Some(moved) = moved {
             let path = moved.path(maildir);
-            let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
+            let bytes = read_regular(&path).map_err(Error::io("read", &path))?;
             return Ok((moved, bytes));
         }
     }

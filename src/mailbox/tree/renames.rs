@@ -12,6 +12,7 @@ use super::folder::Folder;
 use crate::mailbox::durable::Dir;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::manifest::Bytes;
+use crate::mailbox::read_regular;
 
 /// Its name.
 pub const FILE: &str = "mailferry.folders";
@@ -31,7 +32,7 @@ struct Line {
 /// [`Error::Io`]; [`Error::Manifest`] for a line that is none of ours.
 pub fn read(root: &Path) -> Result<Renames> {
     let path = root.join(FILE);
-    let text = match std::fs::read(&path) {
+    let text = match read_regular(&path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Renames::new()),
         Err(e) => return Err(Error::io("read", &path)(e)),

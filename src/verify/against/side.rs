@@ -14,6 +14,7 @@ use super::{Options, stop_if};
 use crate::convert::Progress;
 use crate::convert::dates::{self, FromDates, Offered, Origin, Rules};
 use crate::mailbox::date::Stamp;
+use crate::mailbox::durable::Dir;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::header;
 use crate::mailbox::maildir::keywords::{self, Names};
@@ -490,6 +491,8 @@ fn begins_with_pseudo(mbox: &Mbox<'_>) -> bool {
 fn list(maildir: &Path) -> Result<(Vec<Entry>, u64)> {
     let has = |place: Place| maildir.join(place.dir()).is_dir();
     if maildir.is_dir() && !has(Place::New) && !has(Place::Cur) {
+        // Perhaps it only may not be looked into.
+        Dir::open(maildir)?;
         let reason = "it is a directory without cur/ and new/".into();
         return Err(Error::NotAMailbox { path: maildir.to_owned(), reason, mend: None });
     }
