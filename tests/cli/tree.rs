@@ -440,6 +440,34 @@ fn what_lies_under_the_name_of_a_list_is_not_waited_for() {
     }
 }
 
+/// Said as nothing, the first was the folder x, and the second the directory above the Maildir.
+#[test]
+fn a_level_without_a_name_is_no_other_folder_and_no_way_out() {
+    let tree = Tree::new();
+    tree.maildir(".", &[]).maildir(".x", &[("cur/1.a:2,S", 1)]).maildir("..x", &[("cur/2.b:2,S", 2)]);
+    tree.mbox("list", 3..4).put("mailferry.folders", "{\"directory\":\"list\",\"folder\":[\"\",\"\"]}\n");
+    let places = [("maildir++", [".x", ".\\.x", ".\\.\\"]), ("fs", ["x", "\\/x", "\\/\\"])];
+    for (layout, expected) in places {
+        let out = tree.out().join(layout);
+        tree.maildir("../Out", &[]);
+        tree.convert_to(&["--layout", layout], &format!("maildir:{}", out.display())).exits(0);
+        for place in expected {
+            assert_eq!(
+                paths(&out.join(place).join("cur")).len() + paths(&out.join(place).join("new")).len(),
+                1,
+                "{place}"
+            );
+        }
+        assert!(paths(&tree.out().join("new")).is_empty());
+        verified(&tree.root(), &out).exits(0);
+        let again = tree.0.path().join("Again").join(layout);
+        fs::create_dir_all(again.parent().unwrap()).unwrap();
+        let back = format!("mbox:{}/", again.display());
+        convert([out.to_str().unwrap(), &back]);
+        verified(&tree.root(), &again).exits(0);
+    }
+}
+
 #[test]
 fn sources_can_be_listed() {
     let tree = Tree::new();

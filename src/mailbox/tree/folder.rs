@@ -1,7 +1,9 @@
 //! What a folder is called: levels of bytes, and how each layout says them.
 //!
 //! What a layout cannot say of a level is escaped as `\` and two hexadecimal digits, and so is the `\`
-//! itself: each name can be turned back. (Dovecot's listescape plugin writes the same.)
+//! itself: each name can be turned back. (Dovecot's listescape plugin writes the same.) A level without a name, which
+//! `..x` beside cur/ and a list of ours can ask for, is a lone `\`: said as nothing it would be another folder, or
+//! the directory above.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -33,6 +35,8 @@ pub const LONGEST: usize = 255;
 const SUFFIXES: [&[u8]; 6] = [b".mbox", b".mboxrd", b".mboxcl", b".mbx", b".mmdf", b".txt"];
 /// What they add for what is compressed.
 const COMPRESSED: [&[u8]; 4] = [b".gz", b".zst", b".bz2", b".xz"];
+/// What is said of a level without a name.
+const NAMELESS: &[u8] = b"\\";
 /// Thunderbird's directory of the folders below a folder.
 pub const BELOW: &[u8] = b".sbd";
 
@@ -66,8 +70,8 @@ impl fmt::Display for Folder {
         if self.0.is_empty() {
             return f.write_str("INBOX");
         }
-        let levels: Vec<String> = self.0.iter().map(|level| escaped(level)).collect();
-        f.write_str(&levels.join("/"))
+        let shown = |level: &Vec<u8>| if level.is_empty() { "\\".to_owned() } else { escaped(level) };
+        f.write_str(&self.0.iter().map(shown).collect::<Vec<_>>().join("/"))
     }
 }
 
@@ -75,6 +79,7 @@ impl Layout {
     /// One level as this layout says it; `first` is the outermost.
     pub fn say(self, level: &[u8], first: bool) -> Vec<u8> {
         match self {
+            _ if level.is_empty() => NAMELESS.to_vec(),
             Layout::MaildirPlusPlus => {
                 encoded(level, |at, b| b == b'.' || is_odd(b) || (first && at == 0 && b == b'~'))
             }
@@ -197,6 +202,9 @@ fn escape(level: &[u8], is_odd: impl Fn(usize, u8) -> bool) -> Vec<u8> {
 
 /// The inverse of [`escape`]; a `\` that none of ours has written stays.
 fn unescape(said: &[u8]) -> Vec<u8> {
+    if said == NAMELESS {
+        return Vec::new();
+    }
     let mut out = Vec::with_capacity(said.len());
     let mut rest = said;
     while let Some((&first, after)) = rest.split_first() {
@@ -248,6 +256,8 @@ mod tests {
             (&[".hidden"], r".\2ehidden", r"\2ehidden", r"\2ehidden"),
             (&["~peter"], r".\7epeter", r"\7epeter", "~peter"),
             (&["notes.txt"], r".notes\2etxt", "notes.txt", r"notes\2etxt"),
+            (&["", ""], r".\.\", r"\/\", r"\/\"),
+            (&["", "x"], r".\.x", r"\/x", r"\/x"),
             (&["a\tb\\c"], r".a\09b\5cc", r"a\09b\5cc", r"a\09b\5cc"),
         ] {
             for (layout, want) in LAYOUTS.into_iter().zip([maildirpp, fs, mboxes]) {
@@ -289,7 +299,8 @@ mod tests {
     }
 
     fn level() -> impl Strategy<Value = Vec<u8>> {
-        const TRICKY: [&[u8]; 14] = [
+        const TRICKY: [&[u8]; 15] = [
+            b"",
             b".",
             b"..",
             b"cur",
