@@ -440,6 +440,22 @@ fn what_lies_under_the_name_of_a_list_is_not_waited_for() {
     }
 }
 
+/// What it says is passed over is not converted all the same.
+#[test]
+fn a_maildir_in_a_tree_has_its_messages_in_the_tree() {
+    let tree = Tree::new();
+    tree.mbox("a", 0..1).maildir("../theirs", &[("cur/1.a:2,S", 1)]);
+    fs::create_dir(tree.root().join("m")).unwrap();
+    for name in ["new", "cur", "tmp"] {
+        symlink(tree.0.path().join("theirs").join(name), tree.root().join("m").join(name)).unwrap();
+    }
+    for options in [&["--into", "X"][..], &["--into", "X", "--follow"]] {
+        let run = tree.convert(options).exits(1);
+        assert_eq!(found(&run, "tree-mail-skipped"), ["m/cur", "m/new", "m/tmp"].map(str::to_owned).into());
+        assert_eq!(count(&run.summary(), "messages_found"), 1);
+    }
+}
+
 /// Said as nothing, the first was the folder x, and the second the directory above the Maildir.
 #[test]
 fn a_level_without_a_name_is_no_other_folder_and_no_way_out() {

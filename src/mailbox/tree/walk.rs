@@ -227,12 +227,21 @@ impl Walk<'_> {
     }
 
     fn enter(&mut self, path: &Path, folder: Folder) -> Result<()> {
-        let is_maildir = holds_mail(path);
+        // One whose messages lie elsewhere is not followed there, either: what leads out is listed.
+        let is_maildir = holds_mail(path) && (path == self.root || !self.leads_out(path));
         if is_maildir {
             self.found(path, &folder, Kind::Maildir);
         }
         self.directories.insert(path.to_owned(), Directory { folder, is_maildir });
         Ok(())
+    }
+
+    /// Whether the messages of a Maildir lie outside of the tree.
+    fn leads_out(&self, maildir: &Path) -> bool {
+        let is_outside = |path: &Path| {
+            path.is_symlink() && !path.canonicalize().is_ok_and(|real| real.starts_with(&self.real))
+        };
+        ["new", "cur"].iter().any(|name| is_outside(&maildir.join(name)))
     }
 
     fn file(&mut self, path: &Path, name: &OsStr, parent: &Directory) -> Result<()> {
