@@ -17,7 +17,7 @@ use crate::mailbox::durable::{self, Dir};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::maildir::make;
-use crate::mailbox::maildir::write::{Fsync, parent_of};
+use crate::mailbox::maildir::write::{self, Fsync, Standing, parent_of, refuse_link};
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::read_regular;
 use crate::mailbox::together::Together;
@@ -215,6 +215,12 @@ fn refuse_one_mbox(entries: &[Entry], wanted: &Wanted<'_>) -> Result<()> {
 /// Folders lie in a Maildir, or in a directory.
 fn make_root(entries: &[Entry], wanted: &Wanted<'_>) -> Result<()> {
     let root = wanted.each.destination;
+    // A dry run says what is refused, too.
+    let is_mail = wanted.layout == Layout::MaildirPlusPlus;
+    if is_mail || !root.is_dir() {
+        let standing = write::look(root)?;
+        debug_assert!(is_mail || standing == Standing::Nothing);
+    }
     if !root.exists() {
         let room = Dir::open(existing(parent_of(root)))?.room()?;
         let need = entries.iter().map(|entry| entry.size).sum();
@@ -317,8 +323,7 @@ fn convert_one(
 ) -> Row {
     let mut row = Row { entry: entry.clone(), reports: Vec::new(), sums: Sums::default(), failed: false };
     let part = Part { progress, phase: Mutex::new(Phase::Reading) };
-    let directory = wanted.each.destination.join(&entry.named.directory);
-    let converted = place_for(&directory, wanted).map(|destination| {
+    let converted = place_for(&entry.named.directory, wanted).map(|destination| {
         let options = Options { destination: &destination, together, ..wanted.each.clone() };
         let beside: Vec<&Path> = entry.beside.iter().map(PathBuf::as_path).collect();
         match &entry.found.kind {
@@ -346,9 +351,15 @@ fn convert_one(
     row
 }
 
-/// Makes what a folder lies in. In a dry run nothing is made, and what lies nowhere is looked at as the
-/// first thing that would be.
-fn place_for(directory: &Path, wanted: &Wanted<'_>) -> Result<PathBuf> {
+/// Makes what a folder lies in, and says where it is. In a dry run nothing is made, and what lies nowhere is looked at
+/// as the first thing that would be.
+fn place_for(folder: &Path, wanted: &Wanted<'_>) -> Result<PathBuf> {
+    let root = wanted.each.destination;
+    let directory: &Path = &root.join(folder);
+    if wanted.each.ownership.owner.is_some() {
+        let above = folder.ancestors().filter(|path| !path.as_os_str().is_empty());
+        above.map(|path| root.join(path)).try_for_each(|path| refuse_link(&path))?;
+    }
     if wanted.each.dry_run {
         let mut first = directory;
         while !parent_of(first).is_dir() && first != parent_of(first) {
@@ -357,7 +368,7 @@ fn place_for(directory: &Path, wanted: &Wanted<'_>) -> Result<PathBuf> {
         return Ok(first.to_owned());
     }
     if wanted.layout != Layout::MaildirPlusPlus {
-        make::make_parents(directory, wanted.each.destination)?;
+        make::make_parents(directory, root)?;
     }
     Ok(directory.to_owned())
 }

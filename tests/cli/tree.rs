@@ -440,6 +440,55 @@ fn what_lies_under_the_name_of_a_list_is_not_waited_for() {
     }
 }
 
+/// Root who moves the mail of others by `--owner` may be led by their links, in what he reads and what he writes.
+#[test]
+fn what_is_given_away_comes_from_no_link_and_goes_to_none() {
+    if !rustix::process::geteuid().is_root() {
+        return skipped("only root can give files away");
+    }
+    let owner = ["--owner", "65534:65534"];
+    for (layout, link) in
+        [("fs", "a"), ("fs", "a/b"), ("fs", "a/b/cur"), ("maildir++", ".a.b"), ("maildir++", ".a.b/new")]
+    {
+        let tree = Tree::new();
+        tree.mbox("a/b", 0..1).mbox("c", 1..2).put("../victim/keep", "");
+        tree.convert(&["--layout", layout]).exits(0);
+        tree.mbox("a/b", 0..2);
+        let (victim, link) = (tree.0.path().join("victim"), tree.out().join(link));
+        fs::remove_dir_all(&link).unwrap();
+        symlink(&victim, &link).unwrap();
+        let options = [&owner[..], &["--layout", layout]].concat();
+        let run = tree.convert(&options).exits(1);
+        let refused =
+            run.findings().into_iter().find(|finding| finding["code"] == "destination-refused").unwrap();
+        assert_eq!(refused["path"], link.to_str().unwrap());
+        assert_eq!(count(&run.summary(), "written"), 0);
+        assert_eq!(paths(&victim), ["keep"]);
+        assert_eq!(fs::metadata(&victim).unwrap().uid(), 0);
+    }
+
+    let tree = Tree::new();
+    tree.maildir(".", &[("cur/1.a:2,S", 1)]).put("../secret", "Subject: secret\n");
+    symlink("../../secret", tree.root().join("cur/2.b:2,S")).unwrap();
+    let (from, to) = (tree.root(), format!("maildir:{}", tree.out().display()));
+    let mut args = vec!["convert", "--json"];
+    args.extend(owner);
+    args.extend([from.to_str().unwrap(), &to]);
+    let copied = run(mailferry(&args)).exits(1);
+    assert_eq!(count(&copied.summary(), "skipped"), 1);
+    assert_eq!(found(&copied, "maildir-not-a-file").into_iter().collect::<Vec<_>>(), ["cur/2.b:2,S"]);
+    assert_eq!(paths(&tree.out().join("cur")), ["1.a:2,S"]);
+    fs::rename(tree.root().join("cur"), tree.0.path().join("theirs")).unwrap();
+    symlink("../theirs", tree.root().join("cur")).unwrap();
+    run(mailferry(&args)).exits(3).complains(&["Mail/cur", "symbolic link"]);
+    // Users do link messages, and whoever gives nothing away follows them.
+    fs::remove_file(tree.root().join("cur")).unwrap();
+    fs::rename(tree.0.path().join("theirs"), tree.root().join("cur")).unwrap();
+    args.retain(|arg| !owner.contains(arg));
+    run(mailferry(&args)).exits(0);
+    assert_eq!(paths(&tree.out().join("cur")), ["1.a:2,S", "2.b:2,S"]);
+}
+
 /// What it says is passed over is not converted all the same.
 #[test]
 fn a_maildir_in_a_tree_has_its_messages_in_the_tree() {
@@ -454,6 +503,31 @@ fn a_maildir_in_a_tree_has_its_messages_in_the_tree() {
         assert_eq!(found(&run, "tree-mail-skipped"), ["m/cur", "m/new", "m/tmp"].map(str::to_owned).into());
         assert_eq!(count(&run.summary(), "messages_found"), 1);
     }
+}
+
+#[test]
+fn a_dry_run_refuses_what_the_run_would() {
+    let tree = Tree::new();
+    tree.mbox("a", 0..1).mbox("INBOX", 1..2).put("../photographs/one.jpg", "").put("../file", "");
+    let places = [
+        ("maildir++", "photographs"),
+        ("maildir++", "file"),
+        ("fs", "file"),
+        ("maildir++", "no/where"),
+        ("fs", "no/where"),
+    ];
+    for (layout, place) in places {
+        let to = tree.0.path().join(place);
+        let said = [&["-n"][..], &[]].map(|dry| {
+            let run = tree.convert_to(&[dry, &["--layout", layout]].concat(), to.to_str().unwrap()).exits(3);
+            run.stderr
+        });
+        assert_eq!(said[0], said[1], "{layout} {place}");
+    }
+    let none = tree.0.path().join("none");
+    let list = ["--files-from".as_ref(), none.as_os_str(), tree.out().as_os_str()].map(OsStr::to_owned);
+    let listed = run(convert_command(list)).exits(3);
+    assert_eq!(listed.summary()["errors"], 1);
 }
 
 /// Said as nothing, the first was the folder x, and the second the directory above the Maildir.

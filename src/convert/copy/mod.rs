@@ -87,6 +87,9 @@ fn run(
 ) -> Result<Sums, Stopped> {
     let standing = write::look(options.destination)?;
     refuse_itself(source, options.destination, &standing)?;
+    if options.ownership.owner.is_some() {
+        refuse_links(source)?;
+    }
     let store = Store::open(source)?;
     if let Some(sums) = all_known(&store, options, &standing)? {
         let text = "all of its messages were copied before: nothing to do";
@@ -215,6 +218,16 @@ impl<'a> Store<'a> {
             Err(_) => None,
         }
     }
+}
+
+/// What is given away must lie where its new owner could not have led us to.
+fn refuse_links(source: &Path) -> Result<()> {
+    let linked = ["new", "cur"].iter().map(|name| source.join(name)).find(|path| is_link(path));
+    linked.map_or(Ok(()), |path| {
+        let reason =
+            "is a symbolic link, and with --owner none is followed in a Maildir; name the one it leads to";
+        Err(Error::Unsupported { path, reason: reason.into() })
+    })
 }
 
 fn is_link(path: &Path) -> bool {
@@ -381,6 +394,15 @@ fn plan(
                 fate: Fate::Keeps,
             }),
         }
+    }
+    if options.ownership.owner.is_some() {
+        // Users do link messages; but what is given away is not to be what its new owner could not read.
+        let link = |letter: &Letter| {
+            let text = "is a symbolic link, and with --owner none is followed: it was not copied";
+            let path = store.files.path(&letter.entry);
+            is_link(&path).then(|| Finding::new(Code::MaildirNotAFile, text).in_file(path))
+        };
+        letters.retain(|letter| link(letter).map(|why| left_out.push(why)).is_none());
     }
     if !history.is_open {
         // Mostly there is no new one: a section that tells of nothing is not written again and again because of

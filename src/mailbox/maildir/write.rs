@@ -132,6 +132,17 @@ pub fn look(path: &Path) -> Result<Standing> {
     }
 }
 
+/// Refuses a directory that is a link. Users do link their folders; but what is written to be given to one of them
+/// would be written, and given, wherever he has led it. A link that is made in this very moment is not seen.
+pub fn refuse_link(path: &Path) -> Result<()> {
+    if !path.is_symlink() {
+        return Ok(());
+    }
+    let reason = "is a symbolic link, and with --owner none is followed in the destination; remove it, or name \
+                  what it leads to as the destination";
+    Err(Error::Destination { path: path.to_owned(), reason: reason.into() })
+}
+
 /// A destination that does not exist needs a parent that does.
 fn look_beside(path: &Path) -> Result<Standing> {
     let parent = parent_of(path);
@@ -442,6 +453,9 @@ impl Filling {
     }
 
     fn through(opening: Opening<'_>) -> Result<Filling> {
+        if opening.ownership.owner.is_some() {
+            ["tmp", "new", "cur"].iter().try_for_each(|name| refuse_link(&opening.path.join(name)))?;
+        }
         let root = Dir::open(opening.path)?;
         let lock = lock::lock_dir(&root, opening.lock_timeout, opening.interrupted)?;
         let mut made =
