@@ -1,6 +1,7 @@
 //! `mailferry convert`.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -23,6 +24,7 @@ use mailferry::mailbox::mbox::read::Ask;
 use mailferry::mailbox::mbox::status::{Deleted, Labels};
 use mailferry::mailbox::mbox::variant::Variant;
 use mailferry::mailbox::source::Spooling;
+use mailferry::mailbox::tree::folder::Layout;
 use mailferry::mailbox::{escaped, shown};
 use serde_json::{Map, json};
 
@@ -272,7 +274,7 @@ pub fn run(mut args: ConvertArgs) -> Exit {
     let started = Instant::now();
     match args.tree.listed() {
         Ok(listed) => drop(args.mailboxes.splice(..0, listed)),
-        Err(error) => return refuse(&args, &error),
+        Err(error) => return refuse(&args, &error, started),
     }
     if args.mailboxes.len() < 2 {
         eprintln!(
@@ -317,9 +319,11 @@ pub fn run(mut args: ConvertArgs) -> Exit {
 }
 
 /// An error before there is anything to report.
-fn refuse(args: &ConvertArgs, error: &Error) -> Exit {
+fn refuse(args: &ConvertArgs, error: &Error, started: Instant) -> Exit {
     let mut reporter = Reporter::new(&args.common);
     reporter.error(error);
+    let summary = sums_as_json(args, &Sums::default(), started.elapsed(), &reporter);
+    reporter.object(&summary);
     reporter.finish(Exit::of(error))
 }
 
@@ -371,6 +375,14 @@ fn run_tree(args: &ConvertArgs, watcher: &Watcher) -> Result<tree::Told> {
         return Err(Error::Unsupported { path: option.into(), reason });
     }
     refuse_labels_for_folders(args)?;
+    refuse_within(&sources)?;
+    let suits = |layout, are_maildirs| match layout {
+        Layout::Mboxes => refuse_options_for_mbox(args),
+        Layout::MaildirPlusPlus | Layout::Fs => {
+            refuse_to_replace(args, &destination)?;
+            if are_maildirs { refuse_for_copy(args) } else { Ok(()) }
+        }
+    };
     let locks = args.open.locks(args.dry_run);
     let mboxes = || {
         let to = match () {
@@ -400,6 +412,7 @@ fn run_tree(args: &ConvertArgs, watcher: &Watcher) -> Result<tree::Told> {
         options: &options,
         mboxes: &mboxes,
         open: &open,
+        suits: &suits,
         spooling: &spooling,
     };
     tree::run(&job, watcher)
@@ -442,9 +455,7 @@ fn kind(args: &ConvertArgs, sources: &[Mailbox], destination: &Mailbox) -> Resul
         Kind::Maildir if maildirs > 0 && sources.len() > 1 => refuse(
             "a Maildir is copied by itself: name one as the source, and the others in commands of their own",
         ),
-        Kind::Maildir if args.append || args.force => {
-            refuse("--append and --force are for an mbox; into a Maildir messages only ever go beside others")
-        }
+        Kind::Maildir if args.append || args.force => refuse_to_replace(args, destination).map(|()| kind),
         Kind::Mbox if is_maildir(&destination.path) => {
             refuse("is a Maildir, and an mbox is a file; say maildir: before it to copy into it")
         }
@@ -452,6 +463,16 @@ fn kind(args: &ConvertArgs, sources: &[Mailbox], destination: &Mailbox) -> Resul
         Kind::Maildir if maildirs > 0 => refuse_for_copy(args).map(|()| Kind::Copy),
         Kind::Maildir | Kind::Copy => Ok(kind),
     }
+}
+
+/// Nothing of a Maildir is ever replaced.
+fn refuse_to_replace(args: &ConvertArgs, destination: &Mailbox) -> Result<()> {
+    if !args.append && !args.force {
+        return Ok(());
+    }
+    let reason =
+        "--append and --force are for an mbox; into a Maildir messages only ever go beside others".into();
+    Err(Error::Unsupported { path: destination.path.clone(), reason })
 }
 
 /// Folders of labels lie in one Maildir, of one mbox.
@@ -503,8 +524,8 @@ fn is_a_maildir(mailbox: &Mailbox) -> bool {
     }
 }
 
-/// Options that say something about a Maildir only, and an mbox that would be appended to itself.
-fn refuse_for_mbox(args: &ConvertArgs, sources: &[Mailbox], destination: &Mailbox) -> Result<()> {
+/// Options that say something about a Maildir only.
+fn refuse_options_for_mbox(args: &ConvertArgs) -> Result<()> {
     let options = [
         (args.dedupe.is_some(), "--dedupe"),
         (args.new_source, "--new-source"),
@@ -515,10 +536,18 @@ fn refuse_for_mbox(args: &ConvertArgs, sources: &[Mailbox], destination: &Mailbo
         (args.deleted != DeletedArg::Flag, "--deleted"),
         (args.headers != HeadersArg::Keep, "--headers"),
     ];
-    if let Some((_, option)) = options.iter().find(|(given, _)| *given) {
-        let reason = "is for what goes into a Maildir, not into an mbox".into();
-        return Err(Error::Unsupported { path: option.into(), reason });
+    match options.iter().find(|(given, _)| *given) {
+        None => Ok(()),
+        Some((_, option)) => {
+            let reason = "is for what goes into a Maildir, not into an mbox".into();
+            Err(Error::Unsupported { path: option.into(), reason })
+        }
     }
+}
+
+/// Those, and an mbox that would be appended to itself.
+fn refuse_for_mbox(args: &ConvertArgs, sources: &[Mailbox], destination: &Mailbox) -> Result<()> {
+    refuse_options_for_mbox(args)?;
     let file = |mailbox: &Mailbox| std::fs::canonicalize(&mailbox.path).ok();
     if args.append && sources.iter().any(|s| file(s).is_some() && file(s) == file(destination)) {
         let reason = "is a source too; an mbox cannot be appended to itself".into();
@@ -749,6 +778,22 @@ fn refuse_twice(sources: &[Mailbox]) -> Result<()> {
         if sources[..n].iter().any(|other| other.path == source.path) {
             let reason = "is named twice as a source; its mail would be there twice".into();
             return Err(Error::Unsupported { path: source.path.clone(), reason });
+        }
+    }
+    Ok(())
+}
+
+/// What lies in another source of a command is in it already.
+fn refuse_within(sources: &[Mailbox]) -> Result<()> {
+    let real: Vec<_> = sources.iter().map(|source| source.path.canonicalize().ok()).collect();
+    for (n, path) in real.iter().enumerate() {
+        let is_around = |(m, other): &(usize, &Option<PathBuf>)| {
+            *m != n && path.as_ref().zip(other.as_ref()).is_some_and(|(path, other)| path.starts_with(other))
+        };
+        if let Some((around, _)) = real.iter().enumerate().find(is_around) {
+            let around = shown(&sources[around].path);
+            let reason = format!("lies in {around}, which is a source, too; its mail would be there twice");
+            return Err(Error::Unsupported { path: sources[n].path.clone(), reason });
         }
     }
     Ok(())

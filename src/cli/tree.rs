@@ -139,6 +139,8 @@ pub struct Job<'a> {
     pub mboxes: &'a (dyn Fn() -> Writing<'a> + Sync),
     /// Opens a source.
     pub open: &'a (dyn Fn(&Path, Option<Variant>) -> Result<Input> + Sync),
+    /// Refuses options that would say nothing in such a layout, or, with true, where all mailboxes are Maildirs.
+    pub suits: &'a dyn Fn(Layout, bool) -> Result<()>,
     /// Looks through a tree.
     pub spooling: &'a mailferry::mailbox::source::Spooling<'a>,
 }
@@ -167,6 +169,7 @@ pub fn run(job: &Job<'_>, progress: &dyn mailferry::convert::Progress) -> Result
         return Err(Error::NotAMailbox { path, reason, mend: None });
     }
     let layout = layout(job, &found)?;
+    (job.suits)(layout, found.iter().all(|found| found.kind == Kind::Maildir))?;
     let placing = job.args.folders.placing();
     let subscribed: Vec<Folder> =
         trees.iter_mut().filter_map(|tree| tree.subscriptions.take()).flatten().collect();

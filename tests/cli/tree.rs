@@ -506,6 +506,47 @@ fn a_maildir_in_a_tree_has_its_messages_in_the_tree() {
 }
 
 #[test]
+fn what_would_say_nothing_of_a_tree_is_refused_by_name() {
+    let tree = Tree::new();
+    tree.maildir("m", &[("cur/1.a:2,S", 1)]);
+    let out = tree.out();
+    let (maildirs, mboxes) = (format!("maildir:{}", out.display()), format!("mbox:{}/", out.display()));
+    for options in
+        [&["--dedupe", "content"][..], &["--headers", "strip"], &["--deleted", "skip"], &["--date", "header"]]
+    {
+        for to in [&maildirs, &mboxes] {
+            tree.convert_to(options, to).exits(3).complains(&[options[0]]);
+        }
+    }
+    for options in [["--append"], ["--force"]] {
+        tree.convert_to(&options, &maildirs).exits(3).complains(&options);
+    }
+    assert!(!out.exists());
+    // Of mboxes they say much.
+    tree.mbox("a", 0..1);
+    tree.convert_to(&["--headers", "strip"], &maildirs).exits(0);
+}
+
+#[test]
+fn what_lies_in_one_source_is_no_other() {
+    let tree = Tree::new();
+    tree.mbox("a", 0..1).mbox("sub/b", 1..2);
+    symlink("Mail", tree.0.path().join("link")).unwrap();
+    let (root, out) = (tree.root(), tree.out());
+    for other in [
+        root.join("sub"),
+        root.join("a"),
+        root.join("."),
+        tree.0.path().join("link"),
+        root.join("sub/../sub/b"),
+    ] {
+        let both = [&root, &other, &out].map(|path| path.to_str().unwrap());
+        run(convert_command(both)).exits(3).complains(&["there twice"]);
+    }
+    assert!(!out.exists());
+}
+
+#[test]
 fn a_dry_run_refuses_what_the_run_would() {
     let tree = Tree::new();
     tree.mbox("a", 0..1).mbox("INBOX", 1..2).put("../photographs/one.jpg", "").put("../file", "");
