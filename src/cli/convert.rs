@@ -119,7 +119,8 @@ pub struct ConvertArgs {
     /// Into an mbox: write behind what is there, under its locks; on any error it is cut back
     #[arg(long, conflicts_with_all = ["force", "exact"])]
     append: bool,
-    /// Give all that is made to this user, and group; who is not root can give it to nobody else
+    /// Give all that is made to this user, and group; who is not root can give it to nobody else. Symbolic links in
+    /// Maildirs are not followed then: they may lead to what is somebody else's
     #[arg(long, value_name = "USER[:GROUP]", value_parser = owner::parse)]
     owner: Option<Owner>,
     /// Mode of the files that are made; who may read them may enter their directories

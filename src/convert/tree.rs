@@ -12,20 +12,21 @@ use std::sync::{Arc, Mutex};
 
 use super::back::{self, Writing};
 use super::copy;
-use super::{Input, Options, Outcome, Phase, Progress, Report, Sums};
+use super::{Input, Keeping, Options, Outcome, Phase, Progress, Report, Sums};
 use crate::mailbox::durable::{self, Dir};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::maildir::make;
 use crate::mailbox::maildir::write::{self, Fsync, Standing, parent_of, refuse_link};
+use crate::mailbox::manifest;
 use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::read_regular;
 use crate::mailbox::together::Together;
 use crate::mailbox::tree::folder::{Folder, Layout};
 use crate::mailbox::tree::naming::{self, Named};
 use crate::mailbox::tree::renames;
 use crate::mailbox::tree::subscriptions;
 use crate::mailbox::tree::walk::{Found, Kind};
+use crate::mailbox::{read_regular, shown};
 
 /// Folders that are converted side by side, at most.
 const SIDE_BY_SIDE: usize = 128;
@@ -74,6 +75,10 @@ pub struct Entry {
     identity: Option<(u64, u64)>,
     /// All files that go into its folder: one of them is no copy of another, however alike they are.
     beside: Arc<[PathBuf]>,
+    /// Whether the user said which folder it is.
+    is_told: bool,
+    /// The folder that an earlier run had put it into, if that is another one.
+    was: Option<PathBuf>,
 }
 
 impl Entry {
@@ -133,13 +138,14 @@ pub fn place(found: Vec<Found>, placing: &Placing, layout: Layout) -> Vec<Entry>
         }
     }
     let files: Vec<Arc<[PathBuf]>> = files.into_iter().map(Arc::from).collect();
-    let entry = |(found, n): (Found, usize)| {
+    let entry = |(found, (n, is_told)): (Found, (usize, bool))| {
         let meta = std::fs::metadata(&found.path).ok();
         let size = meta.as_ref().filter(|meta| meta.is_file()).map_or(0, |meta| meta.len());
         let identity = meta.map(|meta| (meta.dev(), meta.ino()));
-        Entry { found, named: names[n].clone(), size, identity, beside: files[n].clone() }
+        Entry { found, named: names[n].clone(), size, identity, beside: files[n].clone(), is_told, was: None }
     };
-    let mut entries: Vec<Entry> = found.into_iter().zip(which).map(entry).collect();
+    let told = placed.iter().map(|(_, is_told)| *is_told);
+    let mut entries: Vec<Entry> = found.into_iter().zip(which.into_iter().zip(told)).map(entry).collect();
     // What lies in another comes after it.
     entries.sort_by(|a, b| a.named.folder.cmp(&b.named.folder));
     entries
@@ -163,14 +169,17 @@ impl Placing {
 
 /// Converts.
 pub fn convert(
-    entries: Vec<Entry>,
+    mut entries: Vec<Entry>,
     subscribed: Option<&[Folder]>,
     wanted: &Wanted<'_>,
     progress: &dyn Progress,
 ) -> Whole {
     progress.begin(Phase::Writing, entries.iter().map(|entry| entry.size).sum());
     let mut whole = Whole { rows: Vec::with_capacity(entries.len()), error: None, findings: Vec::new() };
-    if let Err(error) = refuse_one_mbox(&entries, wanted).and_then(|()| make_root(&entries, wanted)) {
+    let prepared = refuse_one_mbox(&entries, wanted)
+        .and_then(|()| make_root(&entries, wanted))
+        .and_then(|()| look_back(&mut entries, wanted));
+    if let Err(error) = prepared {
         whole.error = Some(error);
         return whole;
     }
@@ -323,7 +332,8 @@ fn convert_one(
 ) -> Row {
     let mut row = Row { entry: entry.clone(), reports: Vec::new(), sums: Sums::default(), failed: false };
     let part = Part { progress, phase: Mutex::new(Phase::Reading) };
-    let converted = place_for(&entry.named.directory, wanted).map(|destination| {
+    let placed = refuse_moved(entry, wanted).and_then(|()| place_for(&entry.named.directory, wanted));
+    let converted = placed.map(|destination| {
         let options = Options { destination: &destination, together, ..wanted.each.clone() };
         let beside: Vec<&Path> = entry.beside.iter().map(PathBuf::as_path).collect();
         match &entry.found.kind {
@@ -371,6 +381,47 @@ fn place_for(folder: &Path, wanted: &Wanted<'_>) -> Result<PathBuf> {
         make::make_parents(directory, root)?;
     }
     Ok(directory.to_owned())
+}
+
+/// Finds mailboxes that an earlier run has put into another folder: what a mailbox is called changes with those that
+/// lie beside it, and by its second name its mail would be there twice, perhaps among that of another mailbox.
+fn look_back(entries: &mut [Entry], wanted: &Wanted<'_>) -> Result<()> {
+    if wanted.each.manifest != Keeping::InMaildir {
+        return Ok(());
+    }
+    let renamed = renames::read(wanted.each.destination)?;
+    for entry in entries.iter_mut().filter(|entry| !entry.is_told) {
+        let (folder, now) = (&entry.found.folder, &entry.named.directory);
+        let had = renamed.iter().filter(|(_, was)| *was == folder).map(|(directory, _)| directory.clone());
+        let mut places: Vec<PathBuf> = had.collect();
+        if entry.named.renamed.is_some() {
+            places.push(wanted.layout.path(&folder.0));
+            places.extend(naming::is_inbox(folder).then(|| wanted.layout.path(&[])));
+        }
+        let path = match &entry.found.kind {
+            Kind::Messages(files) => files.first().unwrap_or(&entry.found.path),
+            Kind::Mbox | Kind::Maildir => &entry.found.path,
+        };
+        let has_it = |place: &PathBuf| {
+            let manifest = read_regular(&wanted.each.destination.join(place).join(manifest::FILE_NAME));
+            manifest.is_ok_and(|text| manifest::heads(&text).iter().any(|head| head.source.is_path(path)))
+        };
+        let was = places.into_iter().filter(|place| place != now).find(has_it);
+        entry.was = was.filter(|_| !has_it(now));
+    }
+    Ok(())
+}
+
+fn refuse_moved(entry: &Entry, wanted: &Wanted<'_>) -> Result<()> {
+    let Some(was) = &entry.was else { return Ok(()) };
+    let directory = |place| shown(&wanted.each.destination.join(place));
+    let reason = format!(
+        "was converted into {} before, and would be in {} now, for other mailboxes lie beside it than did then; \
+         convert it by itself into the former, or say by --map which folder is which",
+        directory(was),
+        directory(&entry.named.directory)
+    );
+    Err(Error::Destination { path: entry.found.path.clone(), reason })
 }
 
 /// One mailbox into one folder.

@@ -571,6 +571,42 @@ fn a_dry_run_refuses_what_the_run_would() {
     assert_eq!(listed.summary()["errors"], 1);
 }
 
+/// What a mailbox is called depends on those beside it. When they change, its mail is neither put into a second
+/// folder nor among that of another mailbox.
+#[test]
+fn a_mailbox_stays_in_its_folder_whatever_comes_and_goes_beside_it() {
+    type Change = fn(&Tree);
+    let cases: [(&[&str], Change, &str); 4] = [
+        (&["work"], |tree| drop(tree.mbox("Work", 8..9).root()), "work"),
+        (&["inbox"], |tree| drop(tree.mbox("INBOX", 8..9).root()), "inbox"),
+        (&["Work", "work"], |tree| fs::remove_file(tree.root().join("Work")).unwrap(), "work"),
+        (&["a", "a.mbox"], |tree| fs::remove_file(tree.root().join("a")).unwrap(), "a.mbox"),
+    ];
+    for layout in ["maildir++", "fs"] {
+        for (n, (before, change, moved)) in cases.iter().enumerate() {
+            let tree = Tree::new();
+            tree.mbox("other", 6..7);
+            for (n, name) in (0..).zip(*before) {
+                tree.mbox(name, n..n + 1);
+            }
+            let convert = || tree.convert(&["--layout", layout]);
+            convert().exits(0);
+            assert_eq!(count(&convert().exits(0).summary(), "written"), 0);
+            change(&tree);
+            tree.mbox("other", 6..8);
+            let lay = paths(&tree.out());
+            let run = convert().exits(1);
+            let refused = found(&run, "destination-refused").into_iter().collect::<Vec<_>>();
+            assert_eq!(refused, [moved.to_owned()], "{layout} {n}");
+            let new: Vec<String> =
+                paths(&tree.out()).into_iter().filter(|path| !lay.contains(path)).collect();
+            let mail = new.iter().filter(|path| path.contains(",S=")).count();
+            assert_eq!(mail as u64, count(&run.summary(), "written"));
+            assert_eq!(mail, if n < 2 { 2 } else { 1 }, "{layout}: {new:?}");
+        }
+    }
+}
+
 /// Said as nothing, the first was the folder x, and the second the directory above the Maildir.
 #[test]
 fn a_level_without_a_name_is_no_other_folder_and_no_way_out() {

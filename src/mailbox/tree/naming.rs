@@ -49,7 +49,7 @@ fn beside_mail(folder: &Folder, mail: &HashSet<Folder>) -> PathBuf {
     for n in 0..folder.0.len() {
         let mut said = Layout::Mboxes.say(&folder.0[n], n == 0);
         let is_mail = || match n {
-            0 if is_inbox(&folder.0[0]) => true,
+            0 if is_spelling_of_inbox(&folder.0[0]) => true,
             _ => mail.contains(&Folder(folder.0[..=n].to_vec())),
         };
         if n + 1 < folder.0.len() && is_mail() {
@@ -179,7 +179,8 @@ fn spelling_of_inbox(folders: &[Folder]) -> Option<Vec<u8>> {
     if folders.contains(&Folder::INBOX) {
         return None;
     }
-    let spellings = folders.iter().filter_map(|folder| folder.0.first()).filter(|level| is_inbox(level));
+    let spellings =
+        folders.iter().filter_map(|folder| folder.0.first()).filter(|level| is_spelling_of_inbox(level));
     // INBOX before Inbox before inbox.
     spellings.min().cloned()
 }
@@ -198,8 +199,13 @@ pub fn settle_inbox(folders: &mut [Folder]) {
 }
 
 /// INBOX is INBOX in any case (RFC 3501 §5.1).
-fn is_inbox(level: &[u8]) -> bool {
+fn is_spelling_of_inbox(level: &[u8]) -> bool {
     level.eq_ignore_ascii_case(b"INBOX")
+}
+
+/// Whether a folder may have become INBOX for its name alone.
+pub fn is_inbox(folder: &Folder) -> bool {
+    matches!(&folder.0[..], [only] if is_spelling_of_inbox(only))
 }
 
 #[cfg(test)]
