@@ -485,7 +485,7 @@ impl Row {
         if stops_all(&error) {
             return note(error);
         }
-        let mut finding = Finding::new(error.code(), error.to_string());
+        let mut finding = Finding::new(error.code(), error.less_path());
         finding.path = error.path().map(Path::to_owned);
         finding.mend = error.mend().map(|mend| mend.to_owned().into());
         let path = self.entry.found.path.clone();

@@ -217,6 +217,13 @@ impl Error {
         }
     }
 
+    /// What went wrong, less the path that it went wrong with: for where that is told beside it.
+    pub fn less_path(&self) -> String {
+        let text = self.to_string();
+        let path = self.path().map(|path| format!("{}: ", crate::mailbox::shown(path)));
+        path.and_then(|path| text.strip_prefix(&path).map(str::to_owned)).unwrap_or(text)
+    }
+
     /// What the user can do about it, where we know.
     pub fn mend(&self) -> Option<&str> {
         match self {
@@ -225,10 +232,10 @@ impl Error {
                 Some("restore it from a backup, or move it away: then names alone say what is there already")
             }
             Error::NoRoom { .. } => {
-                Some("free some space or choose another destination; nothing was written")
+                Some("free some space or choose another destination; nothing of this was written")
             }
             Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                Some("free some space and run the same command again; nothing was published")
+                Some("free some space and run the same command again; nothing of this was published")
             }
             _ => None,
         }

@@ -286,6 +286,15 @@ fn one_bad_file_never_stops_the_rest() {
     let run = tree.convert(&[]).exits(1);
     assert_eq!(found(&run, "tree-mail-skipped").into_iter().collect::<Vec<_>>(), ["babyl", "bad.gz", "out"]);
     holds_everything(&run);
+    // Its path is told beside what is wrong with it, and not once more in it.
+    fs::create_dir_all(tree.0.path().join("There")).unwrap();
+    fs::write(tree.0.path().join("There/Trash"), "").unwrap();
+    let mboxes = tree.convert_to(&[], &format!("mbox:{}/", tree.0.path().join("There").display())).exits(1);
+    for finding in run.findings().iter().chain(&mboxes.findings()) {
+        let (path, message) = (finding["path"].as_str().unwrap(), finding["message"].as_str().unwrap());
+        assert!(path.is_empty() || !message.contains(&format!("{path}: ")), "{finding}");
+    }
+    assert!(!found(&mboxes, "destination-refused").is_empty());
 }
 
 /// Root can read all: so somebody else runs it.

@@ -76,7 +76,7 @@ fn whole(path: &Path, spooling: &Spooling<'_>) -> Result<Kind> {
     let source = match Source::open(path, &nothing, spooling) {
         Ok(source) => source,
         Err(error @ Error::Compressed { .. }) => {
-            return Ok(Kind::Other { reason: error.to_string(), may_be_mail: true, mend: None });
+            return Ok(Kind::Other { reason: error.less_path(), may_be_mail: true, mend: None });
         }
         Err(error) => return Err(error),
     };

@@ -288,7 +288,7 @@ impl Walk<'_> {
             Err(Error::Io { source, .. }) => {
                 self.skip(path, &format!("cannot be read: {source}"), true, None);
             }
-            Err(error) => self.skip(path, &error.to_string(), true, error.mend()),
+            Err(error) => self.skip(path, &error.less_path(), true, error.mend()),
         }
         Ok(())
     }
