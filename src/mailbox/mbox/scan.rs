@@ -50,11 +50,11 @@ pub struct Candidate {
     pub blank_before: bool,
     /// Whether the sender is a mere `-`, as Mozilla writes it.
     pub dash: bool,
-    /// Length of the blank line before it (see [`boundary::closing_blank`]), in bytes.
+    /// Length of the blank line before it (see `boundary::closing_blank`), in bytes.
     pub blank: u8,
     /// Whether there may be a Content-Length in the header below it.
     pub may_have_length: bool,
-    /// Whether it stands below the head of an attached message (see [`boundary::attached_above`]).
+    /// Whether it stands below the head of an attached message (see `boundary::attached_above`).
     pub heads_attached: bool,
 }
 
