@@ -67,7 +67,8 @@ pub fn is_or_are(count: u64, of: u64) -> &'static str {
     if count == 1 || of == 1 { "is" } else { "are" }
 }
 
-/// Bytes for the screen: valid UTF-8 as it is, control characters and all else as escapes.
+/// Bytes for the screen: valid UTF-8 as it is, control characters, those that turn the direction of what stands
+/// around them, and all else as escapes.
 pub fn escaped(bytes: &[u8]) -> String {
     use std::fmt::Write;
     let is_plain = bytes.iter().all(|b| (b' '..=b'~').contains(b));
@@ -78,6 +79,7 @@ pub fn escaped(bytes: &[u8]) -> String {
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
+                '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => out.extend(c.escape_default()),
                 c if c.is_control() => out.extend(c.escape_default()),
                 c => out.push(c),
             }
@@ -96,6 +98,7 @@ mod tests {
     #[test]
     fn nothing_that_moves_a_cursor_reaches_the_screen() {
         assert_eq!(escaped(b"In\x1b[2Jbox\n"), "In\\u{1b}[2Jbox\\n");
+        assert_eq!(escaped("gpj.\u{202e}exe".as_bytes()), "gpj.\\u{202e}exe");
         assert_eq!(escaped("Entwürfe".as_bytes()), "Entwürfe");
         assert_eq!(escaped(b"Entw\xfcrfe"), "Entw\\xfcrfe");
     }
