@@ -209,6 +209,23 @@ fn what_cannot_be_shown_is_refused_by_name() {
 }
 
 #[test]
+fn thousands_of_messages_are_listed_in_their_order_however_many_look_at_them() {
+    let (_scratch, path) = file("many", many(5000));
+    for workers in ["1", "2", "16"] {
+        let listed = run(inspect([path.as_os_str(), OsStr::new("-j"), OsStr::new(workers)])).exits(0).text();
+        let mut offset = -1;
+        for (n, line) in listed.lines().enumerate() {
+            let fields: Vec<&str> = line.split('\t').collect();
+            assert_eq!((fields[0], fields[7]), (&*(n + 1).to_string(), &*format!("number {n}")), "{workers}");
+            let at = fields[1].parse::<i64>().unwrap();
+            assert!(at > offset, "{workers}: {line}");
+            offset = at;
+        }
+        assert_eq!(listed.lines().count(), 5000);
+    }
+}
+
+#[test]
 fn a_full_disk_behind_standard_output_is_an_error_and_a_closed_pipe_is_none() {
     let full = fs::File::options().write(true).open("/dev/full").unwrap();
     let mut command = inspect([fixture("inbox.mbox").as_os_str(), OsStr::new("1")]);
