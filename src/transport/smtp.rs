@@ -521,23 +521,28 @@ mod tests {
 
     #[test]
     fn a_connection_that_is_lost_is_temporary_and_after_the_dot_unsure() {
-        for (at, want) in [
-            ("^", Temporary),
-            ("EHLO", Temporary),
-            ("MAIL", Temporary),
-            ("RCPT", Temporary),
-            ("DATA", Temporary),
-            (".", Unsure),
-        ] {
-            for answer in
-                ["", "2", "250 half", "250-more\r\n", "xyz\r\n", "250-a\r\n550 b\r\n", "999 a\r\n", "..."]
-            {
-                let script: Script = Vec::leak(vec![(at, answer)]);
-                let envelope = envelope("s@x", &["a@y", "b@y"]);
-                let (outcomes, _) = send_to(script, Smtp, HASTY, MESSAGE, &envelope);
-                assert_eq!(fates(&outcomes), [want; 2], "{script:?}: {outcomes:?}");
+        let lost = |at, answer, want| {
+            let script: Script = Vec::leak(vec![(at, answer)]);
+            let (outcomes, _) = send_to(script, Smtp, HASTY, MESSAGE, &envelope("s@x", &["a@y", "b@y"]));
+            assert_eq!(fates(&outcomes), [want; 2], "{script:?}: {outcomes:?}");
+        };
+        // At once, since most of them are waiting.
+        std::thread::scope(|scope| {
+            for (at, want) in [
+                ("^", Temporary),
+                ("EHLO", Temporary),
+                ("MAIL", Temporary),
+                ("RCPT", Temporary),
+                ("DATA", Temporary),
+                (".", Unsure),
+            ] {
+                for answer in
+                    ["", "2", "250 half", "250-more\r\n", "xyz\r\n", "250-a\r\n550 b\r\n", "999 a\r\n", "..."]
+                {
+                    scope.spawn(move || lost(at, answer, want));
+                }
             }
-        }
+        });
         let endless: &str = String::leak("250-and so on\r\n".repeat(10_000));
         let script: Script = Vec::leak(vec![(".", endless)]);
         assert_eq!(fates_of(script, Smtp), [Unsure; 3]);

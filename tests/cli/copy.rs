@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use tempfile::TempDir;
 
+use crate::moments::Moments;
 use crate::support::*;
-use crate::undisturbed::random;
 
 /// A Maildir `source` to be copied, in a scratch directory.
 struct Place {
@@ -348,30 +347,25 @@ fn killed_at_any_moment_it_is_completed_by_the_same_command() {
             }
         };
         fresh();
-        let started = Instant::now();
-        place.copy(&[]);
-        let time = started.elapsed();
+        let what = if existing { "a copy into an existing Maildir" } else { "a copy into a new Maildir" };
+        let mut moments = Moments::of(what, || {
+            place.copy(&[]);
+        });
         let mut want = tree_alike(&place.maildir());
         want.remove(Path::new(if existing { MANIFEST } else { "" }));
         let manifest = fs::read(place.maildir().join(MANIFEST)).unwrap();
-        let mut caught = 0;
         for n in 0..kills {
             fresh();
-            let mut child = place.command(&[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-            let instant = random(&format!("copy {existing}"), n, time.as_micros() as u64);
-            std::thread::sleep(Duration::from_micros(instant));
-            child.kill().unwrap();
-            caught += usize::from(child.wait().unwrap().code().is_none());
+            moments.kill(place.command(&[]));
             place.try_copy(&[]).exits(0);
             let mut got = tree_alike(&place.maildir());
             got.remove(Path::new(if existing { MANIFEST } else { "" }));
-            assert!(got == want, "existing: {existing}, killed after {instant} µs");
+            assert!(got == want, "{what}, after kill {n}");
             assert!(fs::read(place.maildir().join(MANIFEST)).unwrap() == manifest);
             let beside = names(place.scratch.path());
             assert_eq!(beside, ["Maildir", "before", "mbox", "source"]);
         }
-        said(&format!("{caught} of {kills} kills of a copy came in time (existing: {existing})"));
-        assert!(caught > 0);
+        moments.tell();
     }
 }
 

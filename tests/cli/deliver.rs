@@ -406,7 +406,7 @@ fn a_signal_while_the_message_comes_in_leaves_nothing() {
 
 /// Waits until a process has set up its handlers, SIGTERM's for one.
 fn catches_signals(pid: u32) {
-    for _ in 0..1000 {
+    for _ in 0..6000 {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t"));
         if caught.and_then(|mask| u64::from_str_radix(mask, 16).ok()).is_some_and(|mask| mask & 1 << 14 != 0)

@@ -40,7 +40,7 @@ fn after_a_power_cut_a_message_is_there_if_success_was_said_and_never_in_part() 
         "power cuts in deliveries: {cuts}, {before} of them before the end, {midway} with an mbox cut short"
     ));
     // How many come in time is for the machine to say; without some nothing is shown.
-    assert!(before * 12 >= cuts, "{before} of {cuts}");
+    assert!(before > 0, "{before} of {cuts}");
 }
 
 /// What a cut has left.

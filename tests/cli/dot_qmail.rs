@@ -353,7 +353,7 @@ fn a_file_that_may_not_be_followed_is_not_begun() {
 #[test]
 fn a_program_that_takes_too_long_is_killed_with_all_that_it_started() {
     let house = House::with(&[(".qmail-list", "|sleep 600 & echo $! > pid; wait\n./Maildir/\n")]);
-    house.deliver(&["--program-timeout=1"]).exits(75).complains(&["4.3.0 ", "line 1", "too long"]);
+    house.deliver(&["--program-timeout=5"]).exits(75).complains(&["4.3.0 ", "line 1", "too long"]);
     is_gone(&house.home().join("pid"));
     assert!(house.mail().is_empty());
 }

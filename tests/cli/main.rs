@@ -35,6 +35,7 @@ mod live;
 mod lmtp;
 mod metadata;
 mod model;
+mod moments;
 mod mta;
 mod null_client;
 mod peers;

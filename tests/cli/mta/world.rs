@@ -30,7 +30,7 @@ const COPIED: [&str; 8] =
 const NAMESPACES: [&str; 5] = ["--mount", "--pid", "--net", "--ipc", "--uts"];
 
 /// How long anything may take that ends by itself. The machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The first process: it makes the world, and when its standard input ends, however the test ended, the
 /// kernel ends all others with it.
