@@ -733,16 +733,22 @@ fn check_room(
         Standing::Nothing => write::parent_of(destination),
         _ => destination,
     };
-    let room = Dir::open(directory)?.room()?;
+    let dir = Dir::open(directory)?;
+    let room = dir.room()?;
     /// What the manifest takes for a message, at most for all but odd ones.
     const MANIFEST_LINE: u64 = 300;
-    let (mut files, mut blocks, mut lines) = (4, 0, 0);
+    /// Three directories and the manifest.
+    const FILES: u64 = 4;
+    let (mut files, mut blocks, mut lines) = (FILES, 0, 0);
     for size in sizes {
         lines += MANIFEST_LINE;
         if let Some(size) = size {
             files += 1;
             blocks += size.div_ceil(room.block);
         }
+    }
+    if files > FILES {
+        dir.check_writable()?;
     }
     let too_little = |unit, need, free| Error::NoRoom { path: directory.to_owned(), unit, need, free };
     let need = blocks * room.block + lines;

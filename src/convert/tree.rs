@@ -231,7 +231,9 @@ fn make_root(entries: &[Entry], wanted: &Wanted<'_>) -> Result<()> {
         debug_assert!(is_mail || standing == Standing::Nothing);
     }
     if !root.exists() {
-        let room = Dir::open(existing(parent_of(root)))?.room()?;
+        let dir = Dir::open(existing(parent_of(root)))?;
+        dir.check_writable()?;
+        let room = dir.room()?;
         let need = entries.iter().map(|entry| entry.size).sum();
         if need > room.bytes {
             return Err(Error::NoRoom { path: root.to_owned(), unit: "bytes", need, free: room.bytes });

@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, StatVfs};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, StatVfs};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::error::{Error, Result};
@@ -411,6 +411,14 @@ impl Dir {
     pub fn room(&self) -> Result<Room> {
         let stat = rustix::fs::fstatvfs(&self.fd).map_err(failed("ask the file system of", &self.path))?;
         Ok(Room::of(&stat, rustix::process::geteuid().is_root()))
+    }
+
+    /// Refuses a directory in which we may make nothing. For a dry run, which is to say what a run would; that one
+    /// may be told otherwise a moment later.
+    pub fn check_writable(&self) -> Result<()> {
+        let wanted = Access::WRITE_OK | Access::EXEC_OK;
+        rustix::fs::accessat(&self.fd, ".", wanted, AtFlags::EACCESS)
+            .map_err(failed("write into the directory", &self.path))
     }
 
     /// Whether [`sync_fs`](Dir::sync_fs) reports data that could not be written. It does not before

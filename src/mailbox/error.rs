@@ -138,7 +138,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// SIGINT, SIGTERM or SIGHUP.
-    #[error("interrupted; nothing was published")]
+    #[error("interrupted; what was not finished was not published")]
     Interrupted,
 }
 

@@ -63,6 +63,7 @@ impl Growing {
     pub fn check(path: &Path, replace: bool) -> Result<(Dir, OsString)> {
         let name = path.file_name().ok_or_else(|| refuse(path, "is no name for a file"))?;
         let dir = Dir::open(parent_of(path))?;
+        dir.check_writable()?;
         if path.is_dir() {
             return Err(refuse(path, "is a directory; name a file"));
         }

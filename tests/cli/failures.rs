@@ -166,15 +166,30 @@ fn what_we_may_not_read_or_write_is_said_by_name() {
         fs::create_dir(dir).unwrap();
         fs::set_permissions(dir, fs::Permissions::from_mode(mode)).unwrap();
     }
+    let tree = scratch.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    fs::write(tree.join("inbox"), MAIL).unwrap();
+    let foreign = scratch.path().join("foreign");
+    ["tmp", "new", "cur"].iter().for_each(|name| fs::create_dir_all(foreign.join(name)).unwrap());
+    fs::write(foreign.join("new/1000000000.1.host"), "Subject: x\n\n").unwrap();
+    let mbox = PathBuf::from(format!("mbox:{}", closed.join("mbox").display()));
     for (source, destination, words) in [
-        (&secret, open.join("Maildir"), ["secret", "permission denied"]),
-        (&source, closed.join("Maildir"), ["closed", "permission denied"]),
+        (&secret, &open.join("Maildir"), ["secret", "permission denied"]),
+        (&source, &closed.join("Maildir"), ["closed", "permission denied"]),
+        (&source, &mbox, ["closed", "permission denied"]),
+        (&source, &foreign, ["foreign", "permission denied"]),
+        (&tree, &closed.join("Mail"), ["closed", "permission denied"]),
+        (&foreign, &closed.join("copy"), ["closed", "permission denied"]),
     ] {
-        let args = [source.as_os_str(), destination.as_os_str()];
-        let Some((_binary, command)) = as_nobody(&args) else { return };
-        let run = refused(command, &scratch.path().join("closed"), &words);
-        assert!(run.complaints().contains(&"io-error".to_owned()));
-        assert_eq!(paths(&open), [""; 0]);
+        // What a run refuses, a dry run does.
+        for dry in [None, Some("-n")] {
+            let args = [source.as_os_str(), destination.as_os_str()];
+            let args: Vec<&OsStr> = dry.iter().map(OsStr::new).chain(args).collect();
+            let Some((_binary, command)) = as_nobody(&args) else { return };
+            let run = refused(command, &closed, &words);
+            assert!(run.complaints().contains(&"io-error".to_owned()));
+            assert_eq!(paths(&open), [""; 0]);
+        }
     }
 }
 
@@ -639,7 +654,7 @@ fn a_signal_ends_cleanly_and_the_same_command_continues() {
         let before = lasting(scratch.path());
         let stopped = AtWork::stop(one_worker(&source, &destination), &destination);
         stopped.send(signal);
-        let run = stopped.go_on().exits(4).complains(&["interrupted", "nothing was published"]);
+        let run = stopped.go_on().exits(4).complains(&["interrupted", "not finished was not published"]);
         assert_eq!(run.complaints(), ["interrupted"]);
         assert_eq!(count(&run.summary(), "bytes_not_reached"), fs::metadata(&source).unwrap().len());
         assert!(lasting(scratch.path()) == before, "{signal:?}, existing: {existing}");
