@@ -96,10 +96,16 @@ pub fn list_mbox<T: Send>(
     Ok(plan.findings)
 }
 
-/// Lists the messages of a Maildir.
-pub fn list_maildir(maildir: &Path) -> Result<Vec<Row>> {
-    let entries = read::list(maildir)?;
-    entries.iter().enumerate().map(|(n, entry)| Row::of_entry(maildir, n + 1, entry)).collect()
+/// Lists the messages of a Maildir, and what lies among them and is none.
+pub fn list_maildir(maildir: &Path) -> Result<(Vec<Row>, Vec<Finding>)> {
+    let (mut rows, mut findings) = (Vec::new(), Vec::new());
+    for (n, entry) in read::list(maildir)?.iter().enumerate() {
+        match Row::of_entry(maildir, n + 1, entry) {
+            Ok(row) => rows.push(row),
+            Err(error) => findings.push(read::why_not(maildir, entry).ok_or(error)?),
+        }
+    }
+    Ok((rows, findings))
 }
 
 impl Row {

@@ -200,8 +200,15 @@ fn show_maildir(args: &InspectArgs, mailbox: &Mailbox, reporter: &mut Reporter) 
         reporter.data(&inspect::maildir_message(maildir, number)?);
         return Ok(1);
     }
-    let rows = inspect::list_maildir(maildir)?;
+    let (rows, findings) = inspect::list_maildir(maildir)?;
     rows.iter().for_each(|row| reporter.shaped(&row_text(row, reporter.is_json())));
+    if reporter.is_json() || args.common.verbose {
+        reporter.findings(maildir, &findings);
+    } else if !findings.is_empty() {
+        reporter.errors += findings.len() as u64;
+        let n = grouped(findings.len() as u64);
+        eprintln!("{}: {n} that cannot be read were left out; inspect -v lists them", shown(maildir));
+    }
     Ok(rows.len())
 }
 

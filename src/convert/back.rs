@@ -206,11 +206,12 @@ fn source_sums(ready: &Ready<'_>, tally: &Tally) -> Sums {
             sums
         }
         Ready::Maildir(store) => {
-            assert_eq!(store.letters.len() as u64, tally.messages, "a message is missing");
+            assert_eq!(store.letters.len() as u64, tally.messages + tally.left_out, "a message is missing");
             Sums {
                 sources: 1,
-                messages_found: tally.messages,
+                messages_found: tally.messages + tally.left_out,
                 written: tally.messages,
+                skipped: tally.left_out,
                 bytes_source: tally.bytes,
                 bytes_messages: tally.bytes,
                 line_ends_changed: tally.line_ends,
@@ -615,7 +616,14 @@ impl Work<'_> {
         out: &mut Vec<u8>,
         tally: &mut Tally,
     ) -> Result<()> {
-        let read::Found { entry, mtime } = store.files.read(&listed.entry, bytes)?;
+        let (entry, mtime) = match store.files.read_or_why_not(&listed.entry, bytes)? {
+            Ok(read::Found { entry, mtime }) => (entry, mtime),
+            Err(why) => {
+                tally.left_out += 1;
+                tally.findings.push(why);
+                return Ok(());
+            }
+        };
         let parsed = entry.parsed();
         let status = Status { flags: parsed.flags(), old: entry.place == Place::Cur };
         let header = header::split(bytes).header;
@@ -735,6 +743,8 @@ fn keywords_of(letters: Letters, names: &Names, header: &[u8]) -> String {
 #[derive(Debug, Default, Clone)]
 struct Tally {
     messages: u64,
+    /// What lay among the messages of a Maildir and is none.
+    left_out: u64,
     /// As they lie in the source.
     bytes: u64,
     line_ends: u64,
@@ -769,6 +779,7 @@ impl Tally {
 
     fn and(mut self, other: &Tally) -> Tally {
         self.messages += other.messages;
+        self.left_out += other.left_out;
         self.bytes += other.bytes;
         self.line_ends += other.line_ends;
         self.final_newlines += other.final_newlines;

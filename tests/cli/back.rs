@@ -58,8 +58,20 @@ fn is_text(got: &[u8], expected: &str) {
 
 /// A message less the fields that readers rewrite, by another hand than the program's.
 fn lasting(message: &[u8]) -> Vec<u8> {
-    const REWRITTEN: [&str; 7] =
-        ["status", "x-status", "x-keywords", "x-uid", "x-imapbase", "content-length", "lines"];
+    const REWRITTEN: [&str; 12] = [
+        "status",
+        "x-status",
+        "x-keywords",
+        "x-uid",
+        "x-imap",
+        "x-imapbase",
+        "x-mozilla-status",
+        "x-mozilla-status2",
+        "x-mozilla-keys",
+        "x-evolution",
+        "content-length",
+        "lines",
+    ];
     let (mut kept, mut dropping, mut in_header) = (Vec::new(), false, true);
     for line in message.split_inclusive(|&b| b == b'\n') {
         in_header &= !matches!(line, b"\n" | b"\r\n");
@@ -744,4 +756,35 @@ fn real_mailboxes_come_there_and_back_and_there_again() {
     let wrong: Vec<String> =
         files.iter().step_by(step).filter_map(|file| round_trip(&scratch.path().join(file)).err()).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A FIFO among the messages is named, and keeps no message from being read.
+#[test]
+fn what_lies_among_the_messages_and_is_none_is_named_and_the_rest_goes_on() {
+    let (scratch, maildir) = maildir(&[
+        ("cur/1000000001.1.host:2,S", "Subject: one\n\n"),
+        ("new/1000000003.3.host", "Subject: two\n\n"),
+    ]);
+    let fifo = maildir.join("cur/1000000002.2.host:2,S");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o644.into(), 0).unwrap();
+    std::os::unix::fs::symlink("/nonexistent", maildir.join("cur/1000000004.4.host:2,")).unwrap();
+    fs::create_dir(maildir.join("new/1000000005.5.host")).unwrap();
+    let out = scratch.path().join("out");
+    for dry in [true, false] {
+        let mut command = convert_command(if dry { &["-n"][..] } else { &[] });
+        command.args([&maildir, &out]);
+        let run = run(command).exits(1);
+        assert_eq!(run.findings().iter().filter(|f| f["code"] == "maildir-not-a-file").count(), 3);
+        let summary = run.summary();
+        let sums = ["messages_found", "written", "skipped"].map(|key| count(&summary, key));
+        assert_eq!(sums, [5, 2, 3]);
+        assert_eq!(out.exists(), !dry);
+    }
+    let written = fs::read_to_string(&out).unwrap();
+    assert_eq!(written.matches("\nSubject: ").count(), 2, "{written}");
+    let listed = run(mailferry(["inspect", maildir.to_str().unwrap()])).exits(1);
+    assert_eq!(listed.text().lines().count(), 2);
+    assert!(listed.stderr.contains("3 that cannot be read were left out"), "{}", listed.stderr);
+    let run = run(mailferry(["inspect", "--json", maildir.to_str().unwrap()])).exits(1);
+    assert_eq!(run.complaints(), ["maildir-not-a-file"]);
 }

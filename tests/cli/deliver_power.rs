@@ -84,9 +84,10 @@ impl Cut {
         let path = disk.place.join(self.target.rsplit(':').next().unwrap());
         let what = format!("{options}, {}, after {:?}, exit 0: {}", self.target, self.after, self.at_exit);
         let midway = if path.is_dir() {
-            let files = names(&path.join("new"));
-            let whole =
-                |name: &String| fs::read_to_string(path.join("new").join(name)).unwrap() == self.message;
+            // One that was being made may be half made.
+            let new = path.join("new");
+            let files = if new.exists() { names(&new) } else { Vec::new() };
+            let whole = |name: &String| fs::read_to_string(new.join(name)).unwrap() == self.message;
             assert!(files.iter().all(whole), "{what}: a partial message");
             assert!(!self.at_exit || files.len() == 1, "{what}: {files:?}");
             false
@@ -108,20 +109,21 @@ impl Cut {
                 std::str::from_utf8(&text).ok().and_then(|text| text.split(' ').next()?.parse::<u32>().ok());
             Some(pid.is_none_or(|pid| Path::new("/proc").join(pid.to_string()).exists()))
         };
-        let next = || deliver(&disk.place, self.target, "Subject: next\n\nnext\n").wait().unwrap();
+        let next =
+            || deliver(&disk.place, self.target, "Subject: next\n\nnext\n").wait_with_output().unwrap();
         let remove = || fs::remove_file(&lock).unwrap();
         if is_for_a_person() == Some(true) {
             remove();
         }
         // The next one gets through, and is not glued to anything; a Maildir that was half made is made whole.
-        let mut status = next();
-        if !status.success() && is_for_a_person() == Some(true) {
+        let mut output = next();
+        if !output.status.success() && is_for_a_person() == Some(true) {
             remove();
-            status = next();
+            output = next();
         }
         assert!(
-            status.success(),
-            "{what}: {status}, {:?}",
+            output.status.success(),
+            "{what}: {output:?}, {:?}",
             fs::read(&lock).map(|text| text.escape_ascii().to_string())
         );
         if path.is_file() {
@@ -139,7 +141,7 @@ fn deliver(place: &Path, target: &str, message: &str) -> Child {
         if kind.is_empty() { path.display().to_string() } else { format!("{kind}:{}", path.display()) };
     let mut command = mailferry(["deliver", "--create", "--lock-timeout=5", &mailbox]);
     let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(message.as_bytes()).unwrap();
     child
 }

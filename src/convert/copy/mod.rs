@@ -187,37 +187,6 @@ impl<'a> Store<'a> {
         entries.retain(|entry| !twice.contains(entry.parsed().base) || is_there(entry));
         Ok(Store { path, files, entries })
     }
-
-    /// Reads a message. What is none, and what is none any more, is a finding: a FIFO where messages lie, and
-    /// one that somebody has expunged meanwhile.
-    fn read<'e>(&self, entry: &'e Entry, bytes: &mut Vec<u8>) -> Result<Result<Found<'e>, Finding>> {
-        match self.files.read(entry, bytes) {
-            Ok(found) => Ok(Ok(found)),
-            Err(error @ Error::Io { .. }) => self.why_not(entry).map_or(Err(error), |f| Ok(Err(f))),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Why there is nothing to be read; None for a message.
-    fn why_not(&self, entry: &Entry) -> Option<Finding> {
-        let path = self.files.path(entry);
-        match std::fs::metadata(&path) {
-            Ok(meta) if meta.is_file() => None,
-            Ok(_) => {
-                let text = "is no regular file: it was not copied";
-                Some(Finding::new(Code::MaildirNotAFile, text).in_file(path))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound && is_link(&path) => {
-                let text = "is a link to nothing: it was not copied";
-                Some(Finding::new(Code::MaildirNotAFile, text).in_file(path))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let text = "was removed by somebody while we copied";
-                Some(Finding::new(Code::MessageExpunged, text).in_file(path))
-            }
-            Err(_) => None,
-        }
-    }
 }
 
 /// What is given away must lie where its new owner could not have led us to.
@@ -407,7 +376,9 @@ fn plan(
     if !history.is_open {
         // Mostly there is no new one: a section that tells of nothing is not written again and again because of
         // a FIFO.
-        letters.retain(|letter| store.why_not(&letter.entry).map(|why| left_out.push(why)).is_none());
+        letters.retain(|letter| {
+            read::why_not(store.path, &letter.entry).map(|why| left_out.push(why)).is_none()
+        });
     }
     // What has the name of another one is compared with it; for most Maildirs this is nothing.
     let mut names = HashSet::new();
@@ -504,7 +475,9 @@ impl Neighbours {
 
     fn compare(&self, store: &Store<'_>, entry: &Entry) -> Result<Compared> {
         let mut bytes = Vec::new();
-        let Ok(Found { mtime, .. }) = store.read(entry, &mut bytes)? else { return Ok(Compared::Unread) };
+        let Ok(Found { mtime, .. }) = store.files.read_or_why_not(entry, &mut bytes)? else {
+            return Ok(Compared::Unread);
+        };
         let (base, digest) = (entry.parsed().base, Digest::of(&bytes));
         if let Some(same) = self.find(base, digest)? {
             return Ok(Compared::Same(same));
@@ -722,7 +695,7 @@ impl Copying<'_> {
                     let Info { left, .. } = self.name(&letter.entry, b"").2;
                     tally.note_left(u64::from(!left.is_empty()), left);
                 }
-                (_, looked) => match (self.store.why_not(&letter.entry), looked) {
+                (_, looked) => match (read::why_not(self.store.path, &letter.entry), looked) {
                     (Some(finding), _) => tally.leave_out(finding),
                     (None, Err(error)) => {
                         return Err(Error::io("look at", self.store.files.path(&letter.entry))(error));
@@ -778,7 +751,7 @@ impl Copying<'_> {
                 continue;
             }
             let mut bytes = Vec::new();
-            let Found { entry, mtime } = match self.store.read(entry, &mut bytes)? {
+            let Found { entry, mtime } = match self.store.files.read_or_why_not(entry, &mut bytes)? {
                 Ok(found) => found,
                 Err(finding) => {
                     done.tally.leave_out(finding);

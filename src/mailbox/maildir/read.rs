@@ -14,6 +14,7 @@ use super::name;
 use super::write::Place;
 use crate::mailbox::durable::Dir;
 use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::{read_regular, source};
 
 /// A message as it lies in new/ or cur/.
@@ -65,6 +66,20 @@ pub fn open_moved(maildir: &Path, entry: &Entry) -> Result<(Entry, Vec<u8>)> {
     Err(Error::io("read", entry.path(maildir))(error))
 }
 
+/// Why there is nothing to be read where a message was listed: a FIFO among them, or one that somebody has
+/// expunged meanwhile. None for a message.
+pub fn why_not(maildir: &Path, entry: &Entry) -> Option<Finding> {
+    let path = entry.path(maildir);
+    let (code, text) = match std::fs::metadata(&path) {
+        Ok(meta) if meta.is_file() => return None,
+        Ok(_) => (Code::MaildirNotAFile, "is no regular file: it was left out"),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return None,
+        Err(_) if path.is_symlink() => (Code::MaildirNotAFile, "is a link to nothing: it was left out"),
+        Err(_) => (Code::MessageExpunged, "was removed by somebody meanwhile"),
+    };
+    Some(Finding::new(code, text).in_file(path))
+}
+
 /// The messages of a Maildir, opened relative to its two directories: a path is looked up once and not for
 /// every message.
 #[derive(Debug)]
@@ -92,6 +107,19 @@ impl Files {
             if root.exists(name)? { root.open_child(name).map(Some) } else { Ok(None) }
         };
         Ok(Files { maildir: maildir.to_owned(), new: child("new")?, cur: child("cur")? })
+    }
+
+    /// Reads a listed message, wherever it has moved since, into `bytes`; or says why there is none to be read.
+    pub fn read_or_why_not<'a>(
+        &self,
+        entry: &'a Entry,
+        bytes: &mut Vec<u8>,
+    ) -> Result<Result<Found<'a>, Finding>> {
+        match self.read(entry, bytes) {
+            Ok(found) => Ok(Ok(found)),
+            Err(error @ Error::Io { .. }) => why_not(&self.maildir, entry).map_or(Err(error), |f| Ok(Err(f))),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads a listed message, wherever it has moved since, into `bytes`.
