@@ -201,7 +201,7 @@ _mailferry() {
             return 0
             ;;
         mailferry__subcmd__deliver)
-            opts="-f -r -n -q -v -j -h -V --sender --recipient --folder --quota --quota-temp --create --flags --once --max-size --umask --lock --lock-timeout --spool-dir --exit-codes --dry-run --dot-qmail --home --user --delimiter --program-timeout --via --protocol --mailbox --map --json --quiet --verbose --strict --color --progress --jobs --help --version"
+            opts="-f -r -n -q -v -j -h -V --sender --recipient --folder --quota --quota-temp --create --flags --once --max-size --umask --lock --lock-timeout --spool-dir --exit-codes --dry-run --from-mta --dot-qmail --home --user --delimiter --program-timeout --via --protocol --mailbox --map --json --quiet --verbose --strict --color --progress --jobs --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -160,6 +160,7 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l quota-te
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l create -d 'Make what is missing: the mailbox, the folder'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l once -d 'Leave a mailbox alone that has just this message already, so that a repeat doubles nothing'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s n -l dry-run -d 'Deliver nothing: say what would be done'
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l from-mta -d 'The message comes straight from a mail system that writes trace fields: a Delivered-To above its first Received is of this delivery, and no loop. Known by itself of Postfix, of LMTP, and where a From_ line is on top'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l dot-qmail -d 'Deliver as the .qmail files in --home say: dot-qmail(5). The MAILBOXes, relative to it, are the default delivery, for an address without a file and for an empty file; without any it is ./Maildir/'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l json -d 'Report as JSON Lines: findings, then one summary'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s q -l quiet -d 'Say nothing but errors'
@@ -172,7 +173,7 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l via -d 'W
 complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l timeout -d 'How long a next hop may take' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l message-id -d 'What a new Message-ID is made of' -r -f -a "qmail\t'Time and process, as qmail has it'
 random\t'128 random bits, which tell nothing'"
-complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l spool-dir -d 'Where a message of more than 8 MiB is kept meanwhile; default: $TMPDIR, or /tmp' -r -F
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l spool-dir -d 'Where a message is kept meanwhile that has more than 8 MiB or goes to a program; default: $TMPDIR, or /tmp' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l exit-codes -d 'Exit codes: those of sysexits(3), or qmail\'s 0, 100 and 111' -r -f -a "sysexits\t'sysexits(3)'
 qmail\t'qmail-command(8)'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l color -d 'Colour the report' -r -f -a "auto\t'If there is a terminal'

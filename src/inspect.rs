@@ -1,16 +1,16 @@
 //! inspect: what is in a mailbox, and why each boundary is where it is.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use rayon::prelude::*;
 
-use crate::convert::dates::{Origin, Rules};
+use crate::convert::dates::{self, Origin, Rules};
 use crate::convert::in_order::InOrder;
 use crate::convert::plan::{self, CHUNK, Dedupe, Earlier, Fate, Lineage, Memory, Planned, Wishes};
 use crate::convert::render::{Eol, Headers, Rendered, render};
 use crate::mailbox::address::display::display;
-use crate::mailbox::date;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Finding;
 use crate::mailbox::header;
@@ -147,10 +147,8 @@ impl Row {
     fn of_entry(maildir: &Path, number: usize, entry: &Entry) -> Result<Row> {
         let (entry, bytes) = read::open_moved(maildir, entry)?;
         let parsed = entry.parsed();
-        let (epoch, origin) = match parsed.epoch() {
-            Some(epoch) => (epoch, Origin::Name),
-            None => date_field(&bytes).map_or((0, Origin::None), |epoch| (epoch, Origin::Header)),
-        };
+        let mtime = std::fs::metadata(entry.path(maildir)).map_or(0, |meta| meta.mtime());
+        let (epoch, origin) = dates::of_file(&parsed, mtime, header::split(&bytes).header);
         Ok(Row {
             number,
             at: At::File(Path::new(entry.place.dir()).join(&entry.name)),
@@ -162,11 +160,6 @@ impl Row {
             ..Row::said_by(&bytes)
         })
     }
-}
-
-fn date_field(message: &[u8]) -> Option<i64> {
-    let field = header::fields(header::split(message).header).find(|f| f.is("Date"))?;
-    date::parse_header_date(field.value).map(|stamp| stamp.epoch(0))
 }
 
 /// Message `number` of an mbox, counted from 1, as convert would write it.

@@ -72,8 +72,14 @@ pub fn send_to(place: &Place, message: &Message<'_>, envelope: &Envelope, how: &
             Connection::tcp(&host.name, host.port, how.patience)
         }
         Place::LmtpUnix(path) => Connection::unix(path, how.patience),
-        Place::Queue(path) | Place::Sendmail(path) => {
-            return as_one(run(place, path, message, envelope, how));
+        Place::Queue(path) => return as_one(queue_up(path, message, envelope, how)),
+        Place::Sendmail(path) => {
+            let parts = sendmail::parts(&envelope.recipients).flat_map(|recipients| {
+                let part = Envelope { sender: envelope.sender.clone(), recipients: recipients.to_vec() };
+                let outcome = submit(path, message, &part, how).unwrap_or_else(|outcome| outcome);
+                vec![outcome; recipients.len()]
+            });
+            return parts.collect();
         }
         Place::Maildir(path) => return as_one(store(Target::Maildir(path.clone()), message, envelope, how)),
         Place::Mbox(path) => return as_one(store(Target::Mbox(path.clone(), None), message, envelope, how)),
@@ -90,20 +96,30 @@ pub fn send_to(place: &Place, message: &Message<'_>, envelope: &Envelope, how: &
     }
 }
 
-fn run(
-    place: &Place,
+fn queue_up(
     program: &Path,
     message: &Message<'_>,
     envelope: &Envelope,
     how: &How<'_>,
 ) -> Result<Outcome, Outcome> {
-    let limits = Limits { time: how.patience.total, interrupted: how.patience.interrupted };
     let file = message.file().map_err(Failure::from)?;
-    let text = match place {
-        Place::Sendmail(_) => sendmail::send(program, file, envelope, limits).map(|()| String::new())?,
-        _ => format!("queued by process {}", queue::send_and_listen(program, file, envelope, limits)?),
-    };
-    Ok(Outcome { fate: Fate::Accepted, status: None, text })
+    let process = queue::send_and_listen(program, file, envelope, limits(how))?;
+    Ok(Outcome { fate: Fate::Accepted, status: None, text: format!("queued by process {process}") })
+}
+
+fn submit(
+    program: &Path,
+    message: &Message<'_>,
+    envelope: &Envelope,
+    how: &How<'_>,
+) -> Result<Outcome, Outcome> {
+    sendmail::send(program, message.file().map_err(Failure::from)?, envelope, limits(how))?;
+    Ok(Outcome { fate: Fate::Accepted, status: None, text: String::new() })
+}
+
+/// A program has the total time.
+fn limits<'a>(how: &How<'a>) -> Limits<'a> {
+    Limits { time: how.patience.total, interrupted: how.patience.interrupted }
 }
 
 /// Once for all recipients, with a Return-Path.

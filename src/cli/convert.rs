@@ -1,6 +1,7 @@
 //! `mailferry convert`.
 
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime};
@@ -434,6 +435,7 @@ fn kind(args: &ConvertArgs, sources: &[Mailbox], destination: &Mailbox) -> Resul
     let refuse =
         |reason: &str| Err(Error::Unsupported { path: destination.path.clone(), reason: reason.to_owned() });
     let maildirs = sources.iter().filter(|s| is_a_maildir(s)).count();
+    sources.iter().filter(|s| is_a_maildir(s)).try_for_each(|s| s.check_maildir())?;
     if args.live && (maildirs > 0 || sources.iter().any(Mailbox::is_standard_stream)) {
         let reason = "is for mboxes: nothing else has locks that could be given back".into();
         return Err(Error::Unsupported { path: "--live".into(), reason });
@@ -546,15 +548,18 @@ fn refuse_options_for_mbox(args: &ConvertArgs) -> Result<()> {
     }
 }
 
-/// Those, and an mbox that would be appended to itself.
+/// Those, and an mbox that would be appended to itself, or replaced by what is made of it.
 fn refuse_for_mbox(args: &ConvertArgs, sources: &[Mailbox], destination: &Mailbox) -> Result<()> {
     refuse_options_for_mbox(args)?;
     let file = |mailbox: &Mailbox| std::fs::canonicalize(&mailbox.path).ok();
-    if args.append && sources.iter().any(|s| file(s).is_some() && file(s) == file(destination)) {
-        let reason = "is a source too; an mbox cannot be appended to itself".into();
-        return Err(Error::Unsupported { path: destination.path.clone(), reason });
+    let is_source = sources.iter().any(|s| file(s).is_some() && file(s) == file(destination));
+    let refuse =
+        |reason: &str| Err(Error::Unsupported { path: destination.path.clone(), reason: reason.into() });
+    match is_source {
+        true if args.append => refuse("is a source too; an mbox cannot be appended to itself"),
+        true if args.force => refuse("is a source too, and a source is never changed; name another file"),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Maildirs, and mboxes of other variants, into an mbox.
@@ -582,12 +587,24 @@ fn into_mbox(args: &ConvertArgs, watcher: &Watcher) -> Result<(Outcome, Option<V
     let keywords_lock = args.open.dotlock();
     let options = options(args, &destination, &keywords_lock, &interrupted);
     let (mut outcome, variant) = back::convert(mailboxes, &options, writing, watcher);
-    // A closed pipe is its reader's decision and no error.
-    let is_closed = |error: &Error| matches!(error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe);
-    if destination.is_standard_stream() && outcome.error.as_ref().is_some_and(is_closed) {
+    if destination.is_standard_stream() && outcome.error.as_ref().is_some_and(is_closed_pipe) {
         outcome.error = None;
+        // Nobody knows how much of it was read: nothing is summed up.
+        outcome.sums = Sums { sources: outcome.sums.sources, ..Sums::default() };
+        say_closed(args);
     }
     Ok((outcome, Some(variant)))
+}
+
+fn say_closed(args: &ConvertArgs) {
+    if !args.common.quiet {
+        eprintln!("standard output was closed by its reader before the end; the rest was not written");
+    }
+}
+
+/// A closed pipe is its reader's decision and no error.
+fn is_closed_pipe(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// `--exact`.
@@ -623,21 +640,26 @@ fn restore(args: &ConvertArgs, watcher: &Watcher, reporter: &mut Reporter, start
             }
             (restored.messages, restored.bytes, Exit::Done)
         }
+        Err(error) if to_stream && is_closed_pipe(error) => {
+            say_closed(args);
+            (0, 0, Exit::Done)
+        }
         Err(error) => {
             reporter.error(error);
             (0, 0, Exit::of(error))
         }
     };
-    reporter.object(&json!({
-        "type": "summary",
-        "command": "convert",
-        "exact": true,
-        "written": messages,
-        "bytes_source": bytes,
-        "warnings": reporter.warnings,
-        "errors": reporter.errors,
-        "seconds": seconds(started.elapsed()),
-    }));
+    let sums = Sums {
+        sources: 1,
+        messages_found: messages,
+        written: messages,
+        bytes_source: bytes,
+        bytes_messages: bytes,
+        ..Sums::default()
+    };
+    let mut object = sums_as_json(args, &sums, started.elapsed(), reporter);
+    object["exact"] = true.into();
+    reporter.object(&object);
     reporter.finish(exit)
 }
 
@@ -776,12 +798,21 @@ fn mailboxes(args: &ConvertArgs) -> (Vec<Mailbox>, Mailbox) {
 
 fn refuse_twice(sources: &[Mailbox]) -> Result<()> {
     for (n, source) in sources.iter().enumerate() {
-        if sources[..n].iter().any(|other| other.path == source.path) {
+        let is_same = |other: &Mailbox| {
+            other.path == source.path || identity(other).is_some() && identity(other) == identity(source)
+        };
+        if sources[..n].iter().any(is_same) {
             let reason = "is named twice as a source; its mail would be there twice".into();
             return Err(Error::Unsupported { path: source.path.clone(), reason });
         }
     }
     Ok(())
+}
+
+/// Which file or directory it is, by whatever name it goes.
+fn identity(mailbox: &Mailbox) -> Option<(u64, u64)> {
+    let meta = std::fs::metadata(&mailbox.path).ok().filter(|_| !mailbox.is_standard_stream())?;
+    Some((meta.dev(), meta.ino()))
 }
 
 /// What lies in another source of a command is in it already.

@@ -1,7 +1,7 @@
 //! `mailferry deliver`.
 
 use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -44,11 +44,11 @@ pub struct DeliverArgs {
     #[arg(value_name = "MAILBOX", required_unless_present_any = ["protocol", "dot_qmail"])]
     mailboxes: Vec<OsString>,
     /// Envelope sender, empty for the null sender; default: $SENDER. Written as Return-Path
-    #[arg(short = 'f', long, value_name = "ADDRESS", help_heading = "Envelope")]
+    #[arg(short = 'f', long, value_name = "ADDRESS", allow_hyphen_values = true, help_heading = "Envelope")]
     sender: Option<OsString>,
     /// Envelope recipient; default: $RECIPIENT, or $LOCAL@$DOMAIN and what Exim and qmail call them. Written as
     /// Delivered-To; a message that has been delivered to it before is refused as looping
-    #[arg(short = 'r', long, value_name = "ADDRESS", help_heading = "Envelope")]
+    #[arg(short = 'r', long, value_name = "ADDRESS", allow_hyphen_values = true, help_heading = "Envelope")]
     recipient: Option<OsString>,
     /// A folder of the Maildirs that are named, its levels with dots between them: Lists.qmail
     #[arg(long, value_name = "NAME", value_parser = parse_folder, help_heading = "Mailbox")]
@@ -90,6 +90,10 @@ pub struct DeliverArgs {
     /// Deliver nothing: say what would be done
     #[arg(short = 'n', long)]
     dry_run: bool,
+    /// The message comes straight from a mail system that writes trace fields: a Delivered-To above its first Received
+    /// is of this delivery, and no loop. Known by itself of Postfix, of LMTP, and where a From_ line is on top
+    #[arg(long, help_heading = "Envelope")]
+    from_mta: bool,
     #[command(flatten)]
     dot_qmail: DotQmailArgs,
     #[command(flatten)]
@@ -162,12 +166,12 @@ pub fn run(args: DeliverArgs) -> Exit {
     let delivered = done.as_deref().unwrap_or_default();
     for one in delivered {
         reporter.findings(&one.path, &one.findings);
-        if args.common.verbose {
-            reporter.line(&format!(
-                "{}{}",
-                shown(&one.path),
-                if one.already { " (was there already)" } else { "" }
-            ));
+        let path = shown(&one.path);
+        match args.common.verbose {
+            _ if args.dry_run => reporter.line(&format!("{path}: would get the message")),
+            true if one.already => reporter.line(&format!("{path} (was there already)")),
+            true => reporter.line(&path),
+            false => {}
         }
     }
     if let Err(failure) = &done {
@@ -207,7 +211,7 @@ fn deliver_one(
             mailboxes: &args.mailboxes,
             envelope: &envelope,
             rules,
-            from_mta: from_mta(),
+            from_mta: from_mta(args),
         };
         // A route depends on the recipient alone; no message is waited for.
         if args.dry_run {
@@ -221,7 +225,7 @@ fn deliver_one(
     let targets = targets(args)?;
     let letter = read_letter(args, &interrupted)?;
     *bytes = letter.length();
-    let draft = Draft::new(&letter, &envelope, from_mta())?;
+    let draft = Draft::new(&letter, &envelope, from_mta(args))?;
     match args.dry_run {
         true => deliver::look(&draft, &targets, &rules),
         false => deliver::deliver(&draft, &targets, &rules),
@@ -245,6 +249,7 @@ fn speak(args: &DeliverArgs) -> Exit {
     let done = match &args.dot_qmail {
         DotQmailArgs { dot_qmail: true, home: Some(home), user, program_timeout, .. } => {
             let (mut arguments, last) = dot_qmail::arguments_of_each(env::args_os().skip(1));
+            arguments.push("--from-mta".into());
             let time = program_timeout.unwrap_or_else(|| {
                 let time = dot_qmail::PROGRAM_TIMEOUT_OF_A_SESSION;
                 arguments.push(format!("--program-timeout={time}").into());
@@ -314,7 +319,9 @@ fn read_letter(args: &DeliverArgs, interrupted: &AtomicBool) -> Result<Letter, F
 /// alike for the most part.
 fn envelope(args: &DeliverArgs) -> Envelope {
     let sender = args.sender.clone().or_else(|| env::var_os("SENDER"));
-    let recipient = args.recipient.clone().or_else(recipient_of_environment);
+    // In a script an unset variable; there is no null recipient.
+    let named = args.recipient.clone().filter(|recipient| !recipient.is_empty());
+    let recipient = named.or_else(recipient_of_environment);
     Envelope {
         sender: sender.map(|sender| match sender.as_bytes() {
             // Postfix's pipe(8) says it for the null sender unless it is told otherwise.
@@ -339,9 +346,9 @@ fn recipient_of_environment() -> Option<OsString> {
     })
 }
 
-/// Whether Postfix runs us: it sets this for all its children.
-fn from_mta() -> bool {
-    env::var_os("MAIL_CONFIG").is_some()
+/// Whether we were told so, or Postfix runs us: it sets this for all its children.
+fn from_mta(args: &DeliverArgs) -> bool {
+    args.from_mta || env::var_os("MAIL_CONFIG").is_some()
 }
 
 fn locks(args: &DeliverArgs) -> Wanted {
@@ -354,6 +361,6 @@ pub fn now() -> Duration {
 }
 
 /// Whether a command line is one of ours, by its words: for the exit code where it cannot be read.
-pub fn is_meant(mut args: impl Iterator<Item = OsString>) -> bool {
-    args.nth(1).is_some_and(|word| word.as_os_str() == OsStr::new("deliver"))
+pub fn is_meant(args: impl Iterator<Item = OsString>) -> bool {
+    super::is_about("deliver", args)
 }

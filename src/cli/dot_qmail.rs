@@ -106,7 +106,7 @@ tried again, and those get it twice.
 From here on there may only be forwards; so in a file that its owner may execute.
 .PP
 A home directory or a file that anybody may write to is not believed, and a home directory with the sticky bit is
-being edited: mail waits. With a file .qmail\-EXTENSION\-owner what is forwarded has the sender LOCAL\-owner@HOST;
+being edited: mail waits, as it does for a file with CR at the ends of its lines. With a file .qmail\-EXTENSION\-owner what is forwarded has the sender LOCAL\-owner@HOST;
 with .qmail\-EXTENSION\-owner\-default, too, LOCAL\-owner\-@HOST\-@[].
 .PP
 Root becomes the account that \-\-user names, if the home directory is its own or root's; without such an
@@ -126,7 +126,7 @@ message comes again; so a program that may fail belongs at the top.
 Through a link of the name qmail\-local the program takes the arguments of qmail\-local(8), and has its output and its
 exit codes. It differs in that it looks through the whole file before it does anything, so that a line that may not be
 followed costs no repeated deliveries; in that an mbox that lacks its final newline gets one first, and is locked with
-a dot\-lock and fcntl(2), too; and in that it flushes directories and keeps a Maildir's quota.
+fcntl(2), too, and with a dot\-lock where one can be made; and in that it flushes directories and keeps a Maildir's quota.
 "#;
 
 fn parse_delimiter(text: &str) -> Result<u8, String> {
@@ -183,6 +183,7 @@ pub fn run(order: &Order<'_>, letter: &Letter, reporter: &mut Reporter) -> Resul
     // The message itself may say it: in a From_ line, or a Return-Path.
     prepared.address.sender = draft.sender().to_vec();
     let route = prepared.find(&mut Vec::new())?;
+    refuse_crlf(&route)?;
     let Rules { now, interrupted, .. } = order.rules;
     let time = Duration::from_secs(order.args.program_timeout.unwrap_or(PROGRAM_TIMEOUT));
     let how =
@@ -206,6 +207,24 @@ pub fn run(order: &Order<'_>, letter: &Letter, reporter: &mut Reporter) -> Resul
         reporter.detail(&format!("programs run: {}", done.programs));
     }
     Ok(native.delivered)
+}
+
+/// A file that was saved with another system's line ends: its owner can mend it, so mail waits. qmail takes the CR
+/// for a part of the name, and has mail in mailboxes that nobody looks into.
+fn refuse_crlf(route: &Route) -> Result<(), Failure> {
+    let names = |what: &Instruction| match what {
+        Instruction::Mbox(name) | Instruction::Forward(name) => name.ends_with(b"\r"),
+        Instruction::Maildir(name) => name.ends_with(b"\r/") || name.ends_with(b"\r"),
+        Instruction::Program(command) => command.ends_with(b"\r"),
+        _ => false,
+    };
+    let Some(line) = route.lines.iter().find(|line| names(&line.what)) else { return Ok(()) };
+    let file = route.file.as_ref().map_or_else(String::new, |name| shown(&route.home.join(name)));
+    let text = format!(
+        "{file}: line {}: ends in CR; save the file with LF alone at the ends of its lines",
+        line.number
+    );
+    Err(Failure::new(Reason::Configuration, text))
 }
 
 /// What each delivery of an LMTP session is told, before and behind what is its own: all that we were told, but
@@ -335,7 +354,9 @@ fn default_delivery(mailboxes: &[OsString], home: &Path) -> Result<Vec<u8>, Fail
         let mailbox = Mailbox::parse(arg);
         let refuse = |why: &str| Failure::new(Reason::Configuration, format!("{}: {why}", mailbox.name()));
         let named = mailbox.path.as_os_str().as_bytes();
-        if named.is_empty() || named.contains(&b'\n') || mailbox.is_standard_stream() {
+        // As a line it would lose the blanks at its end.
+        let is_trimmed = named.trim_ascii_end().len() == named.len();
+        if named.is_empty() || named.contains(&b'\n') || !is_trimmed || mailbox.is_standard_stream() {
             return Err(refuse("is no mailbox for a default delivery"));
         }
         let is_maildir = match mailbox.format {
@@ -460,7 +481,7 @@ impl Caller for Native<'_> {
 
     fn forward(&mut self, envelope: &transport::Envelope) -> Result<Option<u32>, Trouble> {
         // An MTA may have written it already.
-        let is_ours = memchr::memmem::find(self.draft.top(), b"Delivered-To: ").is_some();
+        let is_ours = self.draft.top().split(|&b| b == b'\n').any(|line| line.starts_with(b"Delivered-To: "));
         let top = if is_ours { &self.delivered_to[..] } else { b"" };
         let message = Message { top, letter: self.letter, from: self.draft.starts_at() };
         let interrupted = self.rules.interrupted;

@@ -76,7 +76,7 @@ pub fn hand_on(
     time: Duration,
     interrupted: &AtomicBool,
 ) -> Result<Vec<Told>> {
-    let locks = open::Locks::all().wanted(Duration::from_secs(30));
+    let locks = open::Locks::all().wanted(Duration::from_secs(30).min(time));
     let rules = Rules {
         create: false,
         flags: Flags::default(),

@@ -1,7 +1,7 @@
 //! `mailferry inject`.
 
 use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -48,7 +48,7 @@ pub struct InjectArgs {
     #[arg(value_name = "RECIPIENT")]
     recipients: Vec<OsString>,
     /// Envelope sender, empty for the null sender. Default: the message's Return-Path, or the author
-    #[arg(short = 'f', long, value_name = "ADDRESS", help_heading = "Envelope")]
+    #[arg(short = 'f', long, value_name = "ADDRESS", allow_hyphen_values = true, help_heading = "Envelope")]
     sender: Option<OsString>,
     /// Recipients are the arguments, and no others
     #[arg(short = 'a', overrides_with_all = ["header", "both", "either"], help_heading = "Envelope")]
@@ -73,7 +73,7 @@ pub struct InjectArgs {
     /// What a new Message-ID is made of
     #[arg(long, value_enum, value_name = "KIND", default_value_t = MessageId::Qmail, help_heading = "Message")]
     message_id: MessageId,
-    /// Where a message of more than 8 MiB is kept meanwhile; default: $TMPDIR, or /tmp
+    /// Where a message is kept meanwhile that has more than 8 MiB or goes to a program; default: $TMPDIR, or /tmp
     #[arg(long, value_name = "DIR", help_heading = "Message")]
     spool_dir: Option<PathBuf>,
     /// Exit codes: those of sysexits(3), or qmail's 0, 100 and 111
@@ -419,6 +419,6 @@ impl Serialize for Outcomes<'_> {
 }
 
 /// Whether a command line is one of ours, by its words: for the exit code where it cannot be read.
-pub fn is_meant(mut args: impl Iterator<Item = OsString>) -> bool {
-    args.nth(1).is_some_and(|word| word.as_os_str() == OsStr::new("inject"))
+pub fn is_meant(args: impl Iterator<Item = OsString>) -> bool {
+    super::is_about("inject", args)
 }

@@ -76,7 +76,8 @@ pub fn run(args: InspectArgs) -> Exit {
             (0, Exit::of(&error))
         }
     };
-    if args.number.is_none() {
+    // A message is data; an error has a summary in any case.
+    if args.number.is_none() || exit != Exit::Done {
         let summary = json!({
             "type": "summary",
             "command": "inspect",
@@ -192,6 +193,7 @@ fn tell_on_stderr(source: &Source, mbox: &Mbox<'_>, findings: &[Finding], quiet:
 
 fn show_maildir(args: &InspectArgs, mailbox: &Mailbox, reporter: &mut Reporter) -> Result<usize> {
     let maildir = &mailbox.path;
+    mailbox.check_maildir()?;
     if args.boundaries || args.source {
         let reason = "is a Maildir; boundaries and source bytes are an mbox's".into();
         return Err(Error::Unsupported { path: maildir.clone(), reason });

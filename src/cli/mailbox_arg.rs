@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
+use mailferry::mailbox::error::{Error, Result};
 use mailferry::mailbox::mbox::variant::Variant;
 use mailferry::mailbox::shown;
 
@@ -46,6 +47,18 @@ impl Mailbox {
     /// Whether standard input or output is meant.
     pub fn is_standard_stream(&self) -> bool {
         self.path.as_os_str() == "-"
+    }
+
+    /// Refuses what was called a Maildir and is none.
+    pub fn check_maildir(&self) -> Result<()> {
+        let path = || self.path.clone();
+        let meta = std::fs::metadata(&self.path).map_err(Error::io("open", path()))?;
+        let reason = match () {
+            () if !meta.is_dir() => "it is no directory, and no Maildir",
+            () if self.path.join("cur").is_dir() || self.path.join("new").is_dir() => return Ok(()),
+            () => "it is a directory without cur/ and new/",
+        };
+        Err(Error::NotAMailbox { path: path(), reason: reason.into(), mend: None })
     }
 
     /// What it is called in a report.

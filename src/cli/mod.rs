@@ -23,6 +23,8 @@ mod tree;
 mod verify;
 mod written_by;
 
+use std::ffi::OsString;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use exit::{Codes, Exit};
@@ -113,7 +115,7 @@ enum OneCommand {
 fn unusable() -> Exit {
     match what_if_broken() {
         Exit::CouldNotFinish => Exit::Usage,
-        _ if inject::is_meant(std::env::args_os()) => Exit::Misused,
+        Exit::NotDelivered(_, Codes::Sysexits) if inject::is_meant(std::env::args_os()) => Exit::Misused,
         try_again => try_again,
     }
 }
@@ -125,8 +127,30 @@ pub fn what_if_broken() -> Exit {
         return Exit::NotDelivered(Reason::Configuration, Codes::Qmail);
     }
     match is_meant(deliver::is_meant) || is_meant(inject::is_meant) {
-        true => Exit::NotDelivered(Reason::Configuration, Codes::Sysexits),
+        true => Exit::NotDelivered(Reason::Configuration, codes(std::env::args_os())),
         false => Exit::CouldNotFinish,
+    }
+}
+
+/// Whether a command line that cannot be read is about this command: its first word, whatever options stand in
+/// the wrong place before it.
+fn is_about(command: &str, args: impl Iterator<Item = OsString>) -> bool {
+    let mut words = args.skip(1).peekable();
+    match words.peek() {
+        Some(first) if first.as_encoded_bytes().starts_with(b"-") => words.any(|word| word == command),
+        Some(first) => *first == command,
+        None => false,
+    }
+}
+
+/// The codes that such a line asks for.
+fn codes(args: impl Iterator<Item = OsString>) -> Codes {
+    let words: Vec<OsString> = args.collect();
+    let is_apart = words.windows(2).any(|pair| pair[0] == "--exit-codes" && pair[1] == "qmail");
+    if is_apart || words.iter().any(|word| word == "--exit-codes=qmail") {
+        Codes::Qmail
+    } else {
+        Codes::Sysexits
     }
 }
 
@@ -138,7 +162,7 @@ pub fn run() -> Exit {
     if qmail_inject::is_meant(std::env::args_os()) {
         return qmail_inject::run(std::env::args_os());
     }
-    let parsed = match deliver::is_meant(std::env::args_os()) {
+    let parsed = match std::env::args_os().nth(1).is_some_and(|word| word == "deliver") {
         true => Delivery::try_parse()
             .map(|Delivery { command: OneCommand::Deliver(args) }| Command::Deliver(args)),
         false => Cli::try_parse().map(|cli| cli.command),

@@ -139,6 +139,11 @@ impl OpenArgs {
 }
 
 impl Locks {
+    /// What needs no file beside the mailbox.
+    pub fn of_the_file() -> Locks {
+        Locks(vec![Method::Fcntl, Method::Flock])
+    }
+
     /// All there are.
     pub fn all() -> Locks {
         Locks(vec![Method::Dotlock, Method::Fcntl, Method::Flock])

@@ -280,6 +280,10 @@ fn queue(completed: &Completed, interrupted: &AtomicBool) -> Result<(), Said> {
         let queued = queue::send(program, letter.file(b"", 0)?, envelope, limits);
         return queued.map(|_| ()).map_err(|Refusal { fate, text }| refused(fate, &text));
     }
+    // No server takes that, and none would be asked.
+    if envelope.recipients.is_empty() {
+        return Err(refused(Fate::Permanent, "no recipients specified (#5.5.4)"));
+    }
     let outcomes = hand_on(&Message::whole(letter), envelope, &places, A_DAY, interrupted)?;
     // A server answers for all recipients at once.
     match outcomes.iter().find(|told| failed(&told.outcome).is_some()) {

@@ -296,7 +296,14 @@ impl Local<'_> {
 
     fn append(&self, path: &Path) -> Result<()> {
         let Rules { locks, interrupted, .. } = self.rules;
-        let mut mbox = Extending::open_end(path, None, true, locks, interrupted)?;
+        let mut mbox = match Extending::open_end(path, None, true, locks, interrupted) {
+            // As in spool directories: qmail-local itself makes no lock file.
+            Err(Error::Io { ref source, .. }) if is_closed(source) && may_write(path) => {
+                let locks = Locks::of_the_file().wanted(LOCK_TIMEOUT);
+                Extending::open_end(path, None, false, &locks, interrupted)?
+            }
+            mbox => mbox?,
+        };
         let top = self.top();
         let head =
             Head { envelope: Envelope::AsItWas(&self.from_line), header: Header::Faithful(&top), eol: b"\n" };
@@ -305,6 +312,15 @@ impl Local<'_> {
         mbox.keep();
         Ok(())
     }
+}
+
+/// Whether nothing may be made beside a file.
+fn is_closed(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
+fn may_write(path: &Path) -> bool {
+    File::options().append(true).open(path).is_ok()
 }
 
 /// `Unable to DO WHAT: why. (#status)`.

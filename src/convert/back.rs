@@ -16,7 +16,7 @@ use std::slice::from_ref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 
-use super::dates::{Offered, Rules};
+use super::dates::{self, Rules};
 use super::plan::{self, Dedupe, Earlier, Fate, Lineage, Memory, Plan, Planned, Wishes};
 use super::render::{Eol, Headers, render};
 use super::{
@@ -40,6 +40,7 @@ use crate::mailbox::mbox::read::Mbox;
 use crate::mailbox::mbox::status::{Labels, Said, Status};
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::mbox::write::{self, Changes, Envelope, Letter};
+use crate::mailbox::tree::walk::mail_beside;
 use crate::mailbox::whole::Growing;
 use crate::mailbox::{escaped, read_regular};
 
@@ -328,9 +329,11 @@ fn known(maildir: &Path, options: &Options<'_>) -> Result<HashMap<Vec<u8>, Known
     Ok(known)
 }
 
-/// Maildir++ folders beside cur/, which are Maildirs of their own.
+/// Maildir++ folders beside cur/, which are Maildirs of their own, and other mail that lies there.
 pub fn folders_left(maildir: &Path) -> Result<Option<Finding>> {
-    let folders: Vec<String> = read::folders(maildir)?.iter().map(|name| escaped(name.as_bytes())).collect();
+    let mut folders: Vec<String> =
+        read::folders(maildir)?.iter().map(|name| escaped(name.as_bytes())).collect();
+    folders.extend(mail_beside(maildir).iter().map(|path| escaped(path.as_os_str().as_bytes())));
     Ok((!folders.is_empty()).then(|| {
         let message = format!("its folders are not converted with it: {}", folders.join(", "));
         Finding::new(Code::FoldersLeft, message).mend("convert each by itself")
@@ -632,7 +635,7 @@ impl Work<'_> {
         // Without names a Maildir says nothing of keywords, and those of the header stay.
         let keywords = (!store.keywords.is_empty()).then(|| keywords_of(letters, &store.keywords, header));
         let sender = write::return_path(header).or(listed.sender.as_deref()).unwrap_or_default();
-        let envelope = Envelope::Made { sender, epoch: self.received(&entry, mtime, header) };
+        let envelope = Envelope::Made { sender, epoch: dates::of_file(&parsed, mtime, header).0 };
         let name = || escaped(entry.name.as_bytes());
         let message = self.with_line_ends(bytes, Quoting::None, tally);
         let letter =
@@ -687,24 +690,6 @@ impl Work<'_> {
         match &mut rendered.pieces[..] {
             [one] => std::mem::take(one),
             pieces => Cow::Owned(pieces.concat()),
-        }
-    }
-
-    /// The received date of a file: what its name and its modification time agree on. Where they do not (a
-    /// copy has the time of copying, other converters name by the hour of the conversion), the one that is
-    /// nearer to the header's dates; our own names are right.
-    fn received(&self, entry: &Entry, mtime: i64, header: &[u8]) -> i64 {
-        const APART: i64 = 60;
-        let name = entry.parsed();
-        let Some(epoch) = name.epoch() else { return mtime };
-        if name.unique().is_some() || epoch.abs_diff(mtime) <= APART as u64 {
-            return epoch;
-        }
-        let mut offered = Offered::default();
-        header::fields(header).for_each(|field| offered.take(&field));
-        match offered.received.or(offered.header).map(|stamp| stamp.epoch(0)) {
-            Some(date) if date.abs_diff(mtime) < date.abs_diff(epoch) => mtime,
-            _ => epoch,
         }
     }
 

@@ -1,6 +1,7 @@
 //! convert --exact: a source back, byte for byte, from the Maildir it became and the manifest. Or a
 //! refusal that names every message that is gone or changed.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -82,9 +83,10 @@ pub fn restore(
     let text = read_regular(&path).map_err(Error::io("read the manifest", &path))?;
     let outlines = manifest::outline(&text, &path)?;
     let section = choose(&outlines, options.source, &path)?.read()?;
-    let has_folders = section.messages.iter().any(|message| !message.folders.is_empty());
     let mut folders = vec![Folder::open(options.maildir.to_owned())?];
-    for directory in if has_folders { read::folders(options.maildir)? } else { Vec::new() } {
+    // Folders are the user's to change: what is not in the Maildir itself may have been moved into one.
+    let elsewhere = folders[0].lacks_any(&section);
+    for directory in if elsewhere { read::folders(options.maildir)? } else { Vec::new() } {
         folders.push(Folder::open(options.maildir.join(directory))?);
     }
     let store = Store::of(&folders, &section);
@@ -184,6 +186,13 @@ struct Folder {
 impl Folder {
     fn open(path: PathBuf) -> Result<Folder> {
         Ok(Folder { entries: read::list(&path)?, path })
+    }
+
+    /// Whether a message that has a file has none here.
+    fn lacks_any(&self, section: &Section) -> bool {
+        let here: HashSet<&[u8]> = self.entries.iter().map(|entry| entry.parsed().base).collect();
+        let with_file = section.messages.iter().filter(|message| message.verbatim.is_none());
+        with_file.map(|message| &message.name.0[..]).any(|name| !here.contains(name))
     }
 }
 

@@ -157,11 +157,10 @@ impl Placing {
         if let Some(into) = &self.into {
             return (into.clone(), true);
         }
-        let begins =
-            |from: &Folder| folder.0.starts_with(&from.0) && (!from.0.is_empty() || folder.0.is_empty());
         // The longest says most.
-        match self.map.iter().filter(|(from, _)| begins(from)).max_by_key(|(from, _)| from.0.len()) {
-            Some((from, to)) => (Folder([&to.0[..], &folder.0[from.0.len()..]].concat()), true),
+        let matches = self.map.iter().filter_map(|(from, to)| Some((from, to, naming::below(from, folder)?)));
+        match matches.max_by_key(|(from, ..)| from.0.len()) {
+            Some((_, to, rest)) => (Folder([&to.0[..], rest].concat()), true),
             None => (folder.clone(), false),
         }
     }
@@ -195,10 +194,11 @@ pub fn convert(
             if is_made || error.is_some() { Ok(()) } else { make::make(wanted.each.destination).map(drop) };
         whole.error = error.or(made.err());
     }
-    if whole.error.is_none() && !wanted.each.dry_run {
-        let kept = keep_names(&entries, wanted)
+    if whole.error.is_none() {
+        let write = !wanted.each.dry_run;
+        let kept = if write { keep_names(&entries, wanted) } else { Ok(()) }
             .and_then(|()| subscribe(subscribed, &entries, wanted, &mut whole.findings))
-            .and_then(|()| own(&entries, wanted));
+            .and_then(|()| if write { own(&entries, wanted) } else { Ok(()) });
         whole.error = kept.err();
     }
     whole
@@ -560,7 +560,7 @@ fn keep_names(entries: &[Entry], wanted: &Wanted<'_>) -> Result<()> {
     if wanted.each.fsync == Fsync::None { Ok(()) } else { root.sync() }
 }
 
-/// Carries the list of subscribed folders over, to what is there of one already.
+/// Carries the list of subscribed folders over, to what is there of one already. A dry run says what would be lost.
 fn subscribe(
     subscribed: Option<&[Folder]>,
     entries: &[Entry],
@@ -588,11 +588,11 @@ fn subscribe(
             Some(_) => {}
             None => {
                 let message = format!("{folder} is subscribed to, and is not there");
-                findings.push(Finding::new(Code::SubscriptionLost, message));
+                findings.push(Finding::new(Code::SubscriptionLost, message).in_file(&path));
             }
         }
     }
-    if list.len() == before {
+    if list.len() == before || wanted.each.dry_run {
         return Ok(());
     }
     let text = subscriptions::write(&list, wanted.layout);

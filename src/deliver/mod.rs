@@ -138,11 +138,15 @@ pub fn deliver(draft: &Draft<'_>, targets: &[Target], rules: &Rules<'_>) -> Resu
     Ok(flushed.into_iter().map(|(_, delivered)| delivered).collect())
 }
 
-/// Which mailbox a path is, by whatever name it goes: device and inode, or the path of one that is missing.
-fn identity(path: &Path) -> (Option<(u64, u64)>, &Path) {
-    match std::fs::metadata(path) {
-        Ok(meta) => (Some((meta.dev(), meta.ino())), Path::new("")),
-        Err(_) => (None, path),
+/// Which mailbox a path is, by whatever name it goes: device and inode; of one that is missing those of its
+/// directory, and its name.
+fn identity(path: &Path) -> (Option<(u64, u64)>, PathBuf) {
+    let of = |path: &Path| std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
+    let name = || path.file_name().map(PathBuf::from).unwrap_or_default();
+    match (of(path), of(parent_of(path))) {
+        (Some(itself), _) => (Some(itself), PathBuf::new()),
+        (None, Some(parent)) => (Some(parent), name()),
+        (None, None) => (None, std::path::absolute(path).unwrap_or_else(|_| path.to_owned())),
     }
 }
 
@@ -155,7 +159,17 @@ pub fn look(draft: &Draft<'_>, targets: &[Target], rules: &Rules<'_>) -> Result<
         let path = target.path();
         let is_there = std::fs::metadata(path).is_ok();
         match target {
-            _ if !is_there && rules.create => {}
+            Target::Maildir(path) if !is_there && rules.create => {
+                Dir::open(parent_of(path))?.check_writable()?
+            }
+            Target::Mbox(path, _) if !is_there && rules.create => {
+                Dir::open(parent_of(path))?.check_writable()?
+            }
+            Target::Folder(path) if !is_there && rules.create => {
+                let maildir = parent_of(path);
+                let above = if maildir.exists() { maildir } else { parent_of(maildir) };
+                Dir::open(above)?.check_writable()?;
+            }
             Target::Maildir(_) | Target::Folder(_) => {
                 let maildir = open_maildir(path)?;
                 for place in ["tmp", if rules.flags.is_empty() { "new" } else { "cur" }] {
@@ -168,9 +182,10 @@ pub fn look(draft: &Draft<'_>, targets: &[Target], rules: &Rules<'_>) -> Result<
                     return Err(over_quota(&quota, over, rules));
                 }
             }
-            Target::Mbox(..) => {
-                let opened = std::fs::File::options().append(true).open(path);
-                opened.map_err(Error::io("open", path))?;
+            // Nobody is locked out for the sake of a look.
+            Target::Mbox(_, variant) => {
+                let unlocked = Wanted { methods: Vec::new(), ..rules.locks.clone() };
+                drop(Extending::open_end(path, *variant, false, &unlocked, rules.interrupted)?);
             }
         }
         Ok(Delivered { path: path.to_owned(), already: false, findings: Vec::new() })
@@ -325,7 +340,7 @@ impl Drop for IntoMaildir {
 fn open_maildir(path: &Path) -> Result<Dir, Failure> {
     Dir::open(path).map_err(|error| match &error {
         Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            let text = format!("{}: there is no such Maildir; --create makes it", shown(path));
+            let text = format!("{}: there is no such Maildir; deliver --create makes it", shown(path));
             Failure::new(Reason::Configuration, text)
         }
         _ => error.into(),

@@ -9,6 +9,7 @@ use super::Rules;
 use super::draft::Draft;
 use crate::mailbox::durable::Dir;
 use crate::mailbox::error::{Error, Result};
+use crate::mailbox::header;
 use crate::mailbox::lock::{self, DirLock};
 use crate::mailbox::maildir::name;
 use crate::mailbox::mapped::Mapped;
@@ -56,7 +57,8 @@ pub(super) fn in_maildir(
 }
 
 /// Looks for the message in an mbox, whose lock keeps out all others. It is there if one of its messages has
-/// the very bytes that would be written, but for the From_ line, which has the time.
+/// the very bytes that would be written, but for the From_ line, which has the time, and for the fields that
+/// readers rewrite.
 pub(super) fn in_mbox(
     path: &Path,
     extending: &Extending,
@@ -66,24 +68,28 @@ pub(super) fn in_mbox(
     interrupted: &AtomicBool,
 ) -> Result<bool> {
     let unsayable = |Unsayable| Error::unsayable(path);
-    let (mut hasher, mut size, mut out) = (blake3::Hasher::new(), 0u64, Vec::new());
+    let mut out = Vec::new();
     let mut writing = Writing::begin(extending.variant, head, &mut out).map_err(unsayable)?;
     // What stands above the message: the From_ line, and before it a frame.
     let from_line = memchr::memmem::find(&out, b"From ").unwrap_or_default();
     let above = memchr::memchr(b'\n', &out[from_line..]).map_or(out.len(), |lf| from_line + lf + 1);
     out.drain(..above);
+    writing.push(first, &mut out).map_err(unsayable)?;
+    let header = header::split(&out).header;
+    let lasting_fields = lasting(header);
+    let (mut hasher, mut size) = (blake3::Hasher::new(), 0u64);
     let mut take = |out: &mut Vec<u8>| {
         hasher.update(out);
         size += out.len() as u64;
         out.clear();
     };
-    let mut push = |bytes: &[u8]| {
+    out.drain(..header.len());
+    take(&mut out);
+    draft.each_chunk_behind_head(&mut |bytes| {
         writing.push(bytes, &mut out).map_err(unsayable)?;
         take(&mut out);
         Ok(())
-    };
-    push(first)?;
-    draft.each_chunk_behind_head(&mut push)?;
+    })?;
     writing.finish(&mut out).map_err(unsayable)?;
     take(&mut out);
     let wanted = hasher.finalize();
@@ -93,12 +99,16 @@ pub(super) fn in_mbox(
     let ask = Ask { variant: Some(extending.variant), ..Ask::default() };
     // That it is an mbox was seen when it was opened.
     let Ok(mbox) = read::read(&text, &ask, watch) else { return Ok(false) };
-    let mut starts = mbox.messages().iter();
-    let is_there = starts.any(|message| {
-        let end = message.start.saturating_add(size);
-        let range = message.start as usize..end.min(text.len() as u64) as usize;
+    let mut messages = mbox.messages().iter();
+    let is_there = messages.any(|message| {
+        let header = header::split(&text[message.start as usize..message.end as usize]).header;
+        let body = message.start + header.len() as u64;
+        let end = body.saturating_add(size);
         // As long as it would be, to the separator and what closes a frame.
-        message.end < end && end <= text.len() as u64 && blake3::hash(&text[range]) == wanted
+        message.end < end
+            && end <= text.len() as u64
+            && blake3::hash(&text[body as usize..end as usize]) == wanted
+            && lasting(header) == lasting_fields
     });
     if text.is_lost() {
         let how = "it was cut while we looked into it".into();
@@ -108,6 +118,12 @@ pub(super) fn in_mbox(
         true => Err(Error::Interrupted),
         false => Ok(is_there),
     }
+}
+
+/// A header less the fields that readers rewrite.
+fn lasting(header: &[u8]) -> Vec<u8> {
+    let lasts = |field: &Option<header::Field<'_>>| !field.as_ref().is_some_and(header::is_volatile);
+    header::parts(header).filter(|(_, field)| lasts(field)).flat_map(|(lines, _)| lines).copied().collect()
 }
 
 /// Whether a file holds just the bytes of the message.

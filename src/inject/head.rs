@@ -101,7 +101,9 @@ pub fn check_torn(letter: &Letter, end: End) -> Result<(), Refused> {
     }
     let line = memchr::memchr_iter(b'\n', before).count() as u64 + 1;
     let text = head[body..].split_inclusive(|&b| b == b'\n');
-    let behind = text.take_while(|line| !line.trim_ascii().is_empty()).enumerate().skip(1);
+    // A line of blanks may have ended the header itself.
+    let goes_on = |(n, line): &(usize, &[u8])| *n == 0 || !line.trim_ascii().is_empty();
+    let behind = text.enumerate().take_while(goes_on).skip(1);
     for (n, field) in behind.filter(|(_, line)| header::is_field_line(line)) {
         let field = header::fields(field).next();
         if let Some(name) = field.and_then(|field| RECIPIENTS.iter().find(|name| field.is(name))) {

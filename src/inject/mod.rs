@@ -174,6 +174,9 @@ pub struct Ready<'a> {
 impl<'a> Ready<'a> {
     /// Looks at all that was given besides the message.
     pub fn new(options: &'a Options<'a>) -> Result<Ready<'a>, Refused> {
+        if options.manner == Manner::Strict {
+            options.domains.check()?;
+        }
         let rewriter = Rewriter::new(options.domains)?;
         let given = |raw: &[u8], no_part: &[u8]| given(raw, no_part, &rewriter, options.manner);
         let sender = match options.sender {
@@ -259,7 +262,9 @@ fn hindrance(list: &List<'_>, manner: Manner) -> Option<Fault> {
             let empty = list.addresses().find(|address| address.tokens.is_empty());
             empty.map(|address| Fault { at: address.at, trouble: Trouble::Empty })
         }),
-        Manner::Faithful => worst.filter(|fault| fault.trouble.loses_recipients()),
+        Manner::Faithful => {
+            [list.fault, list.doubt].into_iter().flatten().find(|fault| fault.trouble.loses_recipients())
+        }
     }
 }
 

@@ -18,6 +18,39 @@ pub struct Domains {
     pub id_host: Vec<u8>,
 }
 
+impl Domains {
+    /// Refuses what is no host: with it every address without one would become another.
+    pub fn check(&self) -> Result<(), Refused> {
+        let none = Vec::new();
+        let is_literal = |host: &[u8]| host.starts_with(b"[") && host.ends_with(b"]");
+        let is_label = |label: &[u8]| {
+            !label.is_empty()
+                && label.iter().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b) || !b.is_ascii())
+        };
+        let settings = [
+            (&self.default_host, "the default host (QMAILDEFAULTHOST, or control/defaulthost or me)"),
+            (
+                self.default_domain.as_ref().unwrap_or(&none),
+                "the default domain (QMAILDEFAULTDOMAIN, or control/defaultdomain or me)",
+            ),
+            (
+                self.plus_domain.as_ref().unwrap_or(&none),
+                "the plus domain (QMAILPLUSDOMAIN, or control/plusdomain or me)",
+            ),
+        ];
+        for (n, (host, what)) in settings.into_iter().enumerate() {
+            // A domain may be none.
+            let is_said = n == 0 || [&self.default_domain, &self.plus_domain][n - 1].is_some();
+            // A host may end in the sign for the plus domain.
+            let plain = host.strip_suffix(b"+").unwrap_or(host);
+            if is_said && !is_literal(host) && !plain.split(|&b| b == b'.').all(is_label) {
+                return Err(Refused::Setting { text: host.clone(), why: format!("{what} is no host") });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The same, as tokens.
 #[derive(Debug)]
 pub struct Rewriter<'a> {

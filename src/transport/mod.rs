@@ -13,6 +13,7 @@
 
 pub mod child;
 pub mod giving;
+mod hearing;
 pub mod message;
 pub mod net;
 pub mod netstring;

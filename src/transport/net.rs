@@ -9,10 +9,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+
 use crate::mailbox::error::Error;
+use crate::mailbox::shown;
 
 /// An interruption is seen so soon.
 const STEP: Duration = Duration::from_millis(100);
+const A_YEAR: Duration = Duration::from_secs(365 * 86400);
 /// As much is collected before it is written.
 const BUFFER: usize = 1 << 16;
 
@@ -152,14 +157,34 @@ impl<'a> Connection<'a> {
     /// Connects to a Unix socket.
     pub fn unix(path: &Path, patience: Patience<'a>) -> Result<Connection<'a>, Broken> {
         let began = Instant::now();
-        let stream = UnixStream::connect(path)
-            .map_err(|e| Broken::NotConnected(format!("cannot connect to {}: {e}", path.display())))?;
+        let failed = |e: Errno| Broken::NotConnected(format!("cannot connect to {}: {e}", shown(path)));
+        let address = SocketAddrUnix::new(path).map_err(failed)?;
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).map_err(failed)?;
+        let limit = patience.connect.min(patience.total);
+        // One that would wait until the server has room for it would wait for ever, and no signal would end that.
+        while let Err(errno) = connect(&socket, &address) {
+            match errno {
+                Errno::AGAIN | Errno::INTR => {}
+                errno => return Err(failed(errno)),
+            }
+            if patience.interrupted.load(Ordering::Relaxed) {
+                return Err(Broken::Interrupted);
+            }
+            if began.elapsed() >= limit {
+                return Err(Broken::Slow("connection", limit));
+            }
+            std::thread::sleep(STEP / 10);
+        }
+        let stream = UnixStream::from(socket);
+        stream.set_nonblocking(false).map_err(Broken::Failed)?;
         Connection::over(Box::new(stream), began, patience)
     }
 
     fn over(socket: Box<dyn Socket>, began: Instant, patience: Patience<'a>) -> Result<Self, Broken> {
         socket.limit(STEP).map_err(Broken::Failed)?;
-        let end = began + patience.total;
+        // Nobody waits for longer than a year; an instant that far away may be none.
+        let end = began + patience.total.min(A_YEAR);
         Ok(Connection { socket, patience, end, out: Vec::new(), input: Vec::new(), taken: 0 })
     }
 

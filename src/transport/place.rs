@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::mailbox::shown;
 
@@ -59,6 +59,9 @@ impl Place {
             path if path.contains(&0) => Err("a path with a NUL".to_owned()),
             path => Ok(PathBuf::from(OsStr::from_bytes(path))),
         };
+        // A name without a slash would be looked for in $PATH.
+        let program =
+            || path().map(|path| if rest.contains(&b'/') { path } else { Path::new(".").join(path) });
         let host = |port| Host::parse(rest, port);
         Ok(match scheme {
             b"qmqp" => Place::Qmqp(host(Some(628))?),
@@ -66,8 +69,8 @@ impl Place {
             b"smtp" => Place::Smtp(host(Some(25))?),
             b"lmtp" => Place::Lmtp(host(None)?),
             b"lmtp+unix" => Place::LmtpUnix(path()?),
-            b"queue" => Place::Queue(path()?),
-            b"sendmail" => Place::Sendmail(path()?),
+            b"queue" => Place::Queue(program()?),
+            b"sendmail" => Place::Sendmail(program()?),
             b"maildir" => Place::Maildir(path()?),
             b"mbox" => Place::Mbox(path()?),
             _ => return Err(unknown()),

@@ -5,7 +5,6 @@
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,15 +14,14 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::child::{End, Limits, Running};
 use super::giving::{self, Giving, Left};
+use super::hearing::heard;
 use super::{Envelope, Fate, Refusal};
-use crate::mailbox::{durable, escaped};
+use crate::mailbox::escaped;
 
 /// Where a queue program may write an error's text.
 const ERRORS_FD: i32 = 6;
 /// As much of that text as is read.
 const ERRORS_READ: usize = 255;
-/// As much of its standard error as is told.
-const HEARD: usize = 1000;
 /// What it exits with when it has written one.
 const SAYS_WHY: i32 = 82;
 
@@ -40,29 +38,14 @@ pub fn send(program: &Path, message: File, envelope: &Envelope, limits: Limits<'
     hand_over(program, message, envelope, limits, Stdio::inherit())
 }
 
-/// The same, where what the program says on standard error is kept and told behind why it failed: an MTA goes
-/// by the first line that it hears, and that is to be ours.
+/// The same, with what the program says on standard error behind why it failed.
 pub fn send_and_listen(
     program: &Path,
     message: File,
     envelope: &Envelope,
     limits: Limits<'_>,
 ) -> Result<u32, Refusal> {
-    let listen = || {
-        let heard = durable::file_in_memory("standard error")?;
-        Ok::<_, io::Error>((heard.try_clone()?, heard))
-    };
-    let (theirs, heard) = listen().map_err(|e| temporary(&format!("unable to listen: {e} (#4.3.0)")))?;
-    hand_over(program, message, envelope, limits, theirs.into()).map_err(|refusal| {
-        let mut said = vec![0; HEARD];
-        // What cannot be read is not told.
-        let length = heard.read_at(&mut said, 0).unwrap_or(0);
-        said.truncate(length);
-        match escaped(said.trim_ascii()) {
-            said if said.is_empty() => refusal,
-            said => Refusal { text: format!("{}; it said: {said}", refusal.text), ..refusal },
-        }
-    })
+    heard(|stderr| hand_over(program, message, envelope, limits, stderr))
 }
 
 fn hand_over(

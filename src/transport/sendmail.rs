@@ -9,12 +9,29 @@ use std::process::{Command, Stdio};
 
 use super::child::{End, Limits, Running};
 use super::giving::{self, Giving, Left};
+use super::hearing::heard;
 use super::{Envelope, Fate, Refusal};
 use crate::letter::envelope::quoted;
 use crate::mailbox::shown;
 
 /// As many bytes of arguments as go to one program: a quarter of what Linux takes for sure.
 const ARGUMENTS: usize = 1 << 19;
+
+/// The recipients in parts, each of which such a program can be given.
+pub fn parts(mut recipients: &[Vec<u8>]) -> impl Iterator<Item = &[Vec<u8>]> {
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = |recipient: &&Vec<u8>| {
+            // A pointer goes with each.
+            bytes += recipient.len() + 9;
+            bytes <= ARGUMENTS
+        };
+        let count = recipients.iter().take_while(fits).count().max(1).min(recipients.len());
+        let (part, rest) = recipients.split_at(count);
+        recipients = rest;
+        (!part.is_empty()).then_some(part)
+    })
+}
 
 /// Hands a message to such a program, from where `message` stands to its end.
 ///
@@ -24,20 +41,24 @@ const ARGUMENTS: usize = 1 << 19;
 /// A [`Refusal`] of all recipients; codes that sysexits(3) does not know are temporary. One of a program that was
 /// killed or ran out of time is [`Fate::Unsure`] if it had read all by then.
 pub fn send(program: &Path, message: File, envelope: &Envelope, limits: Limits<'_>) -> Result<(), Refusal> {
+    heard(|stderr| hand_over(program, message, envelope, limits, stderr))
+}
+
+fn hand_over(
+    program: &Path,
+    message: File,
+    envelope: &Envelope,
+    limits: Limits<'_>,
+    stderr: Stdio,
+) -> Result<(), Refusal> {
     let named = |text: String| format!("{}: {text}", shown(program));
     let refuse = |fate, text: String| Err(Refusal { fate, text: named(text) });
-    if envelope.recipients.iter().map(|recipient| recipient.len() + 9).sum::<usize>() > ARGUMENTS {
-        return refuse(
-            Fate::Permanent,
-            "more recipients than fit into the arguments of a program (#5.5.3)".into(),
-        );
-    }
     let mut command = Command::new(program);
     let quoted = |address: &Vec<u8>| OsString::from_vec(quoted(address));
     command.args(["-i", "-f"]).arg(quoted(&envelope.sender)).arg("--");
     command.args(envelope.recipients.iter().map(quoted));
     let started = Giving::new(Left::File(message)).and_then(|message| {
-        command.stdin(message.for_child()?).stdout(Stdio::null());
+        command.stdin(message.for_child()?).stdout(Stdio::null()).stderr(stderr);
         Ok((Running::start(&mut command)?, message))
     });
     let (running, mut message) = match started {

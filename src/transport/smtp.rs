@@ -107,6 +107,10 @@ impl Looks {
     }
 }
 
+fn is_full(reply: &Reply) -> bool {
+    reply.code == 452
+}
+
 /// A conversation in which the greetings are done.
 struct Session<'c, 'p> {
     connection: &'c mut Connection<'p>,
@@ -198,31 +202,15 @@ impl<'c, 'p> Session<'c, 'p> {
         recipients: &[(usize, &[u8])],
         outcomes: &mut [Option<Outcome>],
     ) -> Result<(), Broken> {
-        let mail = self.mail(looks, sender, recipients);
-        let rcpt = |(_, to): &(usize, &[u8])| command(b"RCPT TO:<", to, "");
-        let mut commands = iter::once(mail).chain(recipients.iter().map(rcpt)).peekable();
         let mut replies = Vec::new();
-        let ahead = if self.extensions.pipelining { AHEAD } else { 1 };
-        let is_full = |reply: &Reply| reply.code == 452;
-        while commands.peek().is_some() {
-            self.connection.silence()?;
-            let mut count = 0;
-            for line in commands.by_ref().take(ahead) {
-                self.connection.put(&line)?;
-                count += 1;
+        let asked = self.ask_for_all(looks, sender, recipients, &mut replies);
+        if let Err(broken) = asked {
+            // Who was refused for good by then is not asked for again.
+            let refused = recipients.iter().zip(replies.iter().skip(1));
+            for (&(n, _), reply) in refused.filter(|(_, reply)| reply.fate() == Some(Fate::Permanent)) {
+                outcomes[n] = Some(reply.outcome(Fate::Permanent));
             }
-            self.connection.flush()?;
-            for _ in 0..count {
-                let mut reply = self.reply()?;
-                // What a server says with a yes is told to nobody.
-                if reply.fate() == Some(Fate::Accepted) {
-                    reply.lines = Vec::new();
-                }
-                replies.push(reply);
-            }
-            if replies[0].fate() != Some(Fate::Accepted) || replies.last().is_some_and(is_full) {
-                break;
-            }
+            return Err(broken);
         }
         let (mail, rcpts) = replies.split_first().ok_or(Broken::Closed)?;
         let fate = known(mail)?;
@@ -259,6 +247,41 @@ impl<'c, 'p> Session<'c, 'p> {
             return Err(broken);
         }
         self.verdict(&taken, outcomes)
+    }
+
+    /// MAIL and RCPT, and what was replied to them, as far as it came. Ends early where no more recipients are taken.
+    fn ask_for_all(
+        &mut self,
+        looks: Looks,
+        sender: &[u8],
+        recipients: &[(usize, &[u8])],
+        replies: &mut Vec<Reply>,
+    ) -> Result<(), Broken> {
+        let mail = self.mail(looks, sender, recipients);
+        let rcpt = |(_, to): &(usize, &[u8])| command(b"RCPT TO:<", to, "");
+        let mut commands = iter::once(mail).chain(recipients.iter().map(rcpt)).peekable();
+        let ahead = if self.extensions.pipelining { AHEAD } else { 1 };
+        while commands.peek().is_some() {
+            self.connection.silence()?;
+            let mut count = 0;
+            for line in commands.by_ref().take(ahead) {
+                self.connection.put(&line)?;
+                count += 1;
+            }
+            self.connection.flush()?;
+            for _ in 0..count {
+                let mut reply = self.reply()?;
+                // What a server says with a yes is told to nobody.
+                if reply.fate() == Some(Fate::Accepted) {
+                    reply.lines = Vec::new();
+                }
+                replies.push(reply);
+            }
+            if replies[0].fate() != Some(Fate::Accepted) || replies.last().is_some_and(is_full) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The message has been sent: what became of it?

@@ -22,6 +22,7 @@ use crate::mailbox::maildir::write::{Place, parent_of};
 use crate::mailbox::maildir::{folders as names, name, quota};
 use crate::mailbox::manifest::FILE_NAME;
 use crate::mailbox::tree::renames;
+use crate::mailbox::tree::walk::is_called_so_only;
 use crate::mailbox::{counted, quoted, read_regular, shown};
 
 /// What nobody has touched for so long in tmp/ is no delivery any more (maildir(5)).
@@ -127,7 +128,7 @@ pub fn folders(path: &Path) -> Result<Vec<PathBuf>> {
 
 /// Whether a directory has what makes a Maildir of it.
 pub fn is_folder(path: &Path) -> bool {
-    path.join("cur").is_dir() || path.join("new").is_dir()
+    (path.join("cur").is_dir() || path.join("new").is_dir()) && !is_called_so_only(path)
 }
 
 impl Notes {

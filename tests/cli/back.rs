@@ -788,3 +788,32 @@ fn what_lies_among_the_messages_and_is_none_is_named_and_the_rest_goes_on() {
     let run = run(mailferry(["inspect", "--json", maildir.to_str().unwrap()])).exits(1);
     assert_eq!(run.complaints(), ["maildir-not-a-file"]);
 }
+
+#[test]
+fn a_source_is_not_replaced_by_what_is_made_of_it() {
+    let scratch = scratch();
+    let source = scratch.path().join("f");
+    fs::write(&source, [b"precious\n", &many(2)[..]].concat()).unwrap();
+    let link = scratch.path().join("link");
+    std::os::unix::fs::symlink(&source, &link).unwrap();
+    let before = fs::read(&source).unwrap();
+    for from in [&source, &link] {
+        let mut command = convert_command(["--force"]);
+        command.arg(from).arg(format!("mbox:{}", source.display()));
+        run(command).exits(3).complains(&["is a source too"]);
+    }
+    assert!(fs::read(&source).unwrap() == before);
+}
+
+/// Nothing is said of what nobody has read.
+#[test]
+fn what_was_cut_off_by_its_reader_is_not_summed_up() {
+    let (_scratch, maildir) =
+        maildir(&[("cur/1000000001.1.host:2,S", format!("Subject: x\n\n{}", "line\n".repeat(4_000_000)))]);
+    let pipe = ["sh", "-c", "\"$0\" convert \"$1\" - 2>err | head -c 100 >/dev/null"];
+    let mut command = wrapped("exec \"$@\"", pipe, [BINARY]);
+    command.arg(&maildir).current_dir(maildir.parent().unwrap());
+    run(command).exits(0);
+    let said = fs::read_to_string(maildir.with_file_name("err")).unwrap();
+    assert!(said.contains("was closed by its reader") && !said.contains("every byte of 2"), "{said}");
+}

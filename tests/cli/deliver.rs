@@ -456,3 +456,102 @@ fn what_root_alone_may_enter_is_tried_again_later() {
     run_with_stdin(command, "Subject: x\n\n").exits(75).complains(&["4.3.5 ", "permission denied"]);
     is_empty(&maildir);
 }
+
+#[test]
+fn an_option_in_the_wrong_place_makes_no_mail_bounce_either() {
+    let (_scratch, maildir) = ground();
+    let maildir = maildir.to_str().unwrap();
+    for (words, code) in [
+        (&["--quiet", "deliver", maildir][..], 75),
+        (&["-v", "deliver", maildir], 75),
+        (&["--exit-codes", "qmail", "deliver", maildir], 111),
+        (&["deliver", "--exit-codes=qmail", "--umaks", "022", maildir], 111),
+        (&["inject", "--exit-codes", "qmail", "--nosuch"], 111),
+        (&["inject", "--nosuch"], 64),
+        (&["convert", "--nosuch"], 2),
+    ] {
+        run_with_stdin(mailferry(words), "Subject: x\n\n").exits(code);
+    }
+}
+
+#[test]
+fn an_address_may_begin_with_a_dash_and_an_empty_recipient_is_none() {
+    let (_scratch, maildir) = ground();
+    deliver(&["-f", "-x@y.example", "-r", "-j@h.example"], &[&maildir], "Subject: x\n\n").exits(0);
+    assert_eq!(the_one(&maildir), b"Return-Path: <-x@y.example>\nDelivered-To: -j@h.example\nSubject: x\n\n");
+    let (_scratch, maildir) = ground();
+    deliver(&["-r", ""], &[&maildir], "Delivered-To:\nSubject: x\n\n").exits(0);
+    assert_eq!(the_one(&maildir), b"Delivered-To:\nSubject: x\n\n");
+}
+
+#[test]
+fn a_reader_may_mark_a_message_and_it_is_the_same_one() {
+    let (scratch, _) = ground();
+    let mbox = scratch.path().join("mbox");
+    let target = PathBuf::from(format!("mbox:{}", mbox.display()));
+    deliver(&["--create"], &[&target], "Subject: a\n\none\n").exits(0);
+    deliver(&[], &[&target], "Subject: b\n\ntwo\n").exits(0);
+    let marked =
+        fs::read_to_string(&mbox).unwrap().replace("Subject: a\n", "Subject: a\nStatus: RO\nX-Status: F\n");
+    fs::write(&mbox, &marked).unwrap();
+    deliver(&["--once"], &[&target], "Subject: a\n\none\n").exits(0);
+    deliver(&["--once", "--flags", "S"], &[&target], "Subject: b\n\ntwo\n").exits(0);
+    assert_eq!(fs::read_to_string(&mbox).unwrap(), marked);
+    for another in ["Subject: a\n\none more\n", "Subject: a\nX: 1\n\none\n", "Subject: a\n\n\none\n"] {
+        deliver(&["--once"], &[&target], another).exits(0);
+    }
+    assert_eq!(fs::read_to_string(&mbox).unwrap().matches("\nSubject: a\n").count(), 4);
+}
+
+#[test]
+fn one_mailbox_by_two_names_is_one_also_where_it_is_to_be_made() {
+    let (scratch, maildir) = ground();
+    let at = |name: &str| scratch.path().join(name);
+    let slashed = |name: &str| PathBuf::from(format!("{}/", at(name).display()));
+    let mbox = |name: &str| PathBuf::from(format!("mbox:{}", at(name).display()));
+    for (options, one, two) in [
+        (&["--create"][..], slashed("new"), slashed("./new")),
+        (&["--create", "--lock-timeout=1"], mbox("new"), mbox("Maildir/../new")),
+        (&["--create", "--folder", "A"], maildir.clone(), at("./Maildir")),
+    ] {
+        let run = deliver(options, &[&one, &two], "Subject: x\n\n").exits(75);
+        run.complains(&["named twice"]);
+        assert_eq!(names(scratch.path()), ["Maildir"]);
+    }
+}
+
+#[test]
+fn what_cannot_be_delivered_would_not_be() {
+    let (scratch, maildir) = ground();
+    let at = |name: &str, bytes: &[u8]| {
+        fs::write(scratch.path().join(name), bytes).unwrap();
+        scratch.path().join(name)
+    };
+    let with = |prefix: &str, path: &Path| PathBuf::from(format!("{prefix}:{}", path.display()));
+    let mbox = at("mbox", b"From a@b Sat Feb  3 04:05:06 2001\n\nx\n\n");
+    for target in [
+        with("mmdf", &mbox),
+        with("mboxcl", &mbox),
+        at("junk", b"junk\n"),
+        at("open", b"\x01\x01\x01\x01\nFrom a\nx: y\n\n"),
+        PathBuf::from(format!("{}/q/w/e/", scratch.path().display())),
+        with("mbox", &scratch.path().join("q/nope")),
+    ] {
+        let before = tree(scratch.path());
+        deliver(&["-n", "--create"], &[&target], "Subject: x\n\n").exits(75);
+        assert_eq!(tree(scratch.path()), before);
+        deliver(&["--create"], &[&target], "Subject: x\n\n").exits(75);
+    }
+    let said = deliver(&["-n"], &[&maildir], "Subject: x\n\n").exits(0).text();
+    assert_eq!(said, format!("{}: would get the message\n", maildir.display()));
+    is_empty(&maildir);
+}
+
+#[test]
+fn what_a_mail_system_wrote_of_this_delivery_is_no_loop_if_that_is_said() {
+    let message = "Delivered-To: joe@h.example\nReceived: x\nSubject: x\n\n";
+    let (_scratch, maildir) = ground();
+    deliver(&["-r", "joe@h.example"], &[&maildir], message).exits(69);
+    deliver(&["-r", "joe@h.example", "--from-mta"], &[&maildir], message).exits(0);
+    assert_eq!(the_one(&maildir), message.as_bytes());
+}

@@ -121,6 +121,17 @@ impl Cut {
             remove();
             output = next();
         }
+        // So is an mbox that was new and got its length and none of its bytes: nobody was told of success, and nobody
+        // else had mail in it.
+        let is_hollow = fs::read(&path).is_ok_and(|bytes| !bytes.is_empty() && bytes.iter().all(|b| *b == 0));
+        if !output.status.success() && self.target == "mbox:new" && !self.at_exit && is_hollow {
+            assert!(
+                String::from_utf8_lossy(&output.stderr).contains("all of them NUL"),
+                "{what}: {output:?}"
+            );
+            fs::remove_file(&path).unwrap();
+            output = next();
+        }
         assert!(
             output.status.success(),
             "{what}: {output:?}, {:?}",

@@ -598,3 +598,52 @@ fn programs_of_a_user_have_nothing_of_roots() {
     assert!(!got.contains("SECRET") && !got.contains("LD_LIBRARY"), "{got}");
     assert!(!house.read("open").lines().any(|fd| fd == "7"));
 }
+
+/// Whoever speaks LMTP has written a Received field: what stands above it is of this delivery, with and without Postfix.
+#[test]
+fn what_the_peer_wrote_of_this_delivery_is_no_loop() {
+    let house = House::new();
+    let mut command = mailferry(["deliver", "--dot-qmail", "--protocol=lmtp", "--home"]);
+    command.arg(house.path("%u")).args(["--", "./Maildir/"]);
+    let session = "LHLO there\r\nMAIL FROM:<s@x.example>\r\nRCPT TO:<home@h.example>\r\nDATA\r\n\
+                   Delivered-To: home@h.example\r\nReceived: from a by b\r\nSubject: s\r\n\r\ntext\r\n.\r\nQUIT\r\n";
+    let said = run_with_stdin(command, session).exits(0).text();
+    assert_eq!(house.mail().len(), 1, "{said}");
+}
+
+/// Its owner can mend it: nothing bounces, and no mailbox is made that nobody looks into.
+#[test]
+fn a_file_with_the_line_ends_of_another_system_has_mail_wait() {
+    for line in ["./Maildir/", "./mbox", "&a@b.example", "|true"] {
+        let house = House::with(&[(".qmail-list", &format!("# mine\r\n{line}\r\n"))]);
+        let before = tree(&house.home());
+        house.deliver(&[]).exits(75).complains(&["4.3.5 ", ".qmail-list: line 2", "CR"]);
+        assert_eq!(tree(&house.home()), before, "{line:?}");
+    }
+}
+
+/// qmail-local makes no lock file, and spool directories let nobody make one.
+#[test]
+fn through_the_link_a_spool_file_is_written_where_nothing_may_be_made_beside_it() {
+    if !rustix::process::geteuid().is_root() {
+        return skipped("not root");
+    }
+    let house = House::new();
+    let spool = house.path("spool");
+    fs::create_dir(&spool).unwrap();
+    fs::write(spool.join("joe"), "").unwrap();
+    for path in [&spool.join("joe"), &house.home()] {
+        chown(path, Some(65534), Some(65534)).unwrap();
+    }
+    fs::set_permissions(house.scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let link = house.path("qmail-local");
+    fs::copy(BINARY, &link).unwrap();
+    let line = spool.join("joe");
+    let program = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", link.to_str().unwrap()];
+    let home = house.home();
+    let args = ["joe", home.to_str().unwrap(), "joe", "", "", "h", "s@x", line.to_str().unwrap()];
+    let command = wrapped("exec \"$@\"", program, args);
+    run_with_stdin(command, MESSAGE).exits(0);
+    assert!(fs::read_to_string(&line).unwrap().contains("\nDelivered-To: joe@h\n"));
+    assert_eq!(names(&spool), ["joe"]);
+}

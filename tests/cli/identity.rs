@@ -1068,3 +1068,36 @@ fn the_number_of_jobs_changes_nothing() {
     assert!(trees[0].contains_key(Path::new(MANIFEST)));
     assert!(trees.iter().all(|tree| *tree == trees[0]));
 }
+
+#[test]
+fn one_file_by_two_names_is_one_source() {
+    let ground = Ground::new();
+    let one = ground.file("one", many(2));
+    let [hard, soft] = ["hard", "soft"].map(|name| ground.path(name));
+    fs::hard_link(&one, &hard).unwrap();
+    std::os::unix::fs::symlink(&one, &soft).unwrap();
+    for other in [&hard, &soft, &ground.path("./one")] {
+        let mut command = convert_command(["--lock=none"]);
+        command.args([&one, other, &ground.maildir()]);
+        run(command).exits(3).complains(&["named twice"]);
+        assert!(!ground.maildir().exists());
+    }
+}
+
+/// Folders are the user's to change.
+#[test]
+fn a_source_comes_back_when_its_mail_was_moved_into_a_folder() {
+    let ground = Ground::new();
+    let source = ground.file("one", many(5));
+    ground.convert(&[], &[&source]);
+    let folder = ground.maildir().join(".Arch");
+    ["tmp", "new", "cur"].iter().for_each(|name| fs::create_dir_all(folder.join(name)).unwrap());
+    let message = ground.messages().remove(2);
+    let place = ground.maildir().join(message.place).join(&message.name);
+    fs::rename(place, folder.join("cur").join(&message.name)).unwrap();
+    ground.comes_back(&source);
+    let summary = ground.try_exact(&[]).exits(0).summary();
+    for key in ["sources", "messages_found", "written", "bytes_source", "bytes_messages", "already_present"] {
+        assert!(summary[key].is_u64(), "{key} in {summary}");
+    }
+}

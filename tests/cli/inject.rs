@@ -658,3 +658,142 @@ fn the_name_of_qmail_inject_refuses_half_a_list_of_recipients() {
         run_with_stdin(house.command("qmail-inject", &["-n"]), format!("{header}\nb\n")).exits(0);
     }
 }
+
+/// Under a link, too: a route that is in the way hides no bracket that was never closed.
+#[test]
+fn a_small_fault_in_a_list_hides_no_larger_one() {
+    let house = house();
+    let command = house.command("sendmail", &["-t"]);
+    run_with_stdin(command, "To: @a:bob@h.x, <joe@x.y\n\nhi\n").exits(100);
+    assert!(house.queued().is_none());
+}
+
+#[test]
+fn a_first_line_of_blanks_hides_no_recipients_in_the_body() {
+    let house = house();
+    inject(&house, &["-a", "q@x.y"], " \nTo: a@x.y\nBcc: s@x.y\n\nhi\n").exits(65);
+    assert!(house.queued().is_none());
+}
+
+/// A server that has no room for a connection is waited for as long as was said, and then the next one is asked.
+#[test]
+fn a_socket_that_nobody_listens_at_in_time_is_given_up() {
+    let house = house();
+    let socket = house.path("socket");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    // Nothing is accepted: what waits fills the queue, whatever its length.
+    rustix::net::listen(&listener, 0).unwrap();
+    let waiting = std::os::unix::net::UnixStream::connect(&socket).unwrap();
+    let via = format!("lmtp+unix:{}", socket.display());
+    let next = format!("queue:{}", house.path("queue").display());
+    inject(&house, &["--timeout", "2", "--via", &via, "--via", &next, "a@x.example"], "\nbody\n").exits(0);
+    assert!(house.queued().is_some());
+    drop(waiting);
+}
+
+#[test]
+fn any_number_of_seconds_is_a_limit() {
+    let house = house();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let via = format!("smtp://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    let closes = std::thread::spawn(move || drop(listener.accept()));
+    let run = inject(
+        &house,
+        &["--json", "--timeout", "9223372036854775807", "--via", &via, "a@x.example"],
+        "\nx\n",
+    );
+    assert_eq!(run.exits(75).json().pop().unwrap()["type"], "summary");
+    closes.join().unwrap();
+}
+
+/// What one next hop has refused for good no other is asked for, even if the first one hangs up on us then.
+#[test]
+fn who_was_refused_for_good_stays_refused_when_the_connection_is_lost() {
+    use std::io::{BufRead, BufReader, Write};
+    let house = house();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let via = format!("smtp://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"220 here\r\n").unwrap();
+        for line in BufReader::new(stream.try_clone().unwrap()).lines() {
+            let line = line.unwrap();
+            match () {
+                () if line.contains("last@") => return,
+                () if line.contains("refused@") => stream.write_all(b"550 5.1.1 no\r\n").unwrap(),
+                () => stream.write_all(b"250 ok\r\n").unwrap(),
+            }
+        }
+    });
+    let next = format!("queue:{}", house.path("queue").display());
+    let to = ["ok@x.example", "refused@x.example", "last@x.example"];
+    let args = [&["--json", "--via", &via, "--via", &next], &to[..]].concat();
+    let run = inject(&house, &args, "\nx\n").exits(69);
+    let told = run.json().pop().unwrap()["recipients"].clone();
+    let outcomes: Vec<&str> =
+        told.as_array().unwrap().iter().map(|one| one["outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes, ["accepted", "permanent", "accepted"]);
+    assert_eq!(queued(&house).1, ["ok@x.example", "last@x.example"]);
+    server.join().unwrap();
+}
+
+#[test]
+fn what_is_no_host_completes_no_address() {
+    let house = house();
+    for (variable, value) in [
+        ("QMAILDEFAULTHOST", ""),
+        ("QMAILDEFAULTHOST", "."),
+        ("QMAILDEFAULTHOST", "my host"),
+        ("QMAILDEFAULTHOST", "a,b"),
+        ("QMAILDEFAULTHOST", "x>y"),
+        ("QMAILDEFAULTDOMAIN", ""),
+    ] {
+        let run = inject_in(&house, &[(variable, value)], &["-n"], "To: joe\n\nhi\n").exits(75);
+        run.complains(&["4.3.5 ", variable]);
+    }
+    for host in ["h", "h.example", "[127.0.0.1]", "h+"] {
+        inject_in(&house, &[("QMAILDEFAULTHOST", host)], &["-n"], "To: joe\n\nhi\n").exits(0);
+    }
+}
+
+/// A relative path is relative to the current directory, with a slash or without; and what a program says of its
+/// failure stands behind what we say.
+#[test]
+fn a_program_is_found_where_it_lies_and_heard_behind_us() {
+    let house = house();
+    script(
+        &house.path("here"),
+        "#!/bin/sh\ncat >/dev/null\necho 'sendmail: the queue is full' >&2\nexit 75\n",
+    );
+    for via in ["sendmail:here", "sendmail:./here"] {
+        let mut command = house.command("inject", &["--via", via, "a@x.example"]);
+        command.env("USER", "ann").current_dir(house.path("."));
+        let run = run_with_stdin(command, "\nx\n").exits(75);
+        assert!(
+            run.stderr.starts_with("4.3.0 ") && run.stderr.contains("the queue is full"),
+            "{via}: {run:?}"
+        );
+    }
+}
+
+/// A program can only be given so many recipients: the others are given to it in another run.
+#[test]
+fn more_recipients_than_one_program_takes_are_given_to_several() {
+    let house = house();
+    script(
+        &house.path("many"),
+        "#!/bin/sh\ncat >/dev/null\nwhile [ \"$1\" != -- ]; do shift; done\nshift\nprintf '%s\\n' \"$@\" >> ALL\necho >> RUNS\n",
+    );
+    let to: Vec<String> = (0..40_000).map(|n| format!("recipient{n}@example.org")).collect();
+    let via = format!("sendmail:{}", house.path("many").display());
+    let mut command = house.command("inject", &["--via", &via]);
+    command.env("USER", "ann").current_dir(house.path("."));
+    run_with_stdin(command, format!("Bcc: {}\n\nx\n", to.join(",\n "))).exits(0);
+    let all = fs::read_to_string(house.path("ALL")).unwrap();
+    let mut all: Vec<&str> = all.lines().collect();
+    all.sort();
+    let mut to: Vec<&str> = to.iter().map(String::as_str).collect();
+    to.sort();
+    assert!(all == to);
+    assert!(fs::read_to_string(house.path("RUNS")).unwrap().lines().count() > 1);
+}

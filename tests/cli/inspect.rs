@@ -238,3 +238,31 @@ fn a_full_disk_behind_standard_output_is_an_error_and_a_closed_pipe_is_none() {
     let closed = Run::of(child.wait_with_output().unwrap()).exits(0);
     assert!(!closed.stderr.contains("pipe"), "{}", closed.stderr);
 }
+
+/// A date is the same one in the listing and in what the mailbox becomes.
+#[test]
+fn a_maildir_is_listed_with_the_dates_that_its_messages_would_get() {
+    let scratch = scratch();
+    let maildir = scratch.path().join("Maildir");
+    ["tmp", "new", "cur"].iter().for_each(|name| fs::create_dir_all(maildir.join(name)).unwrap());
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_104_746_400);
+    for name in ["abc:2,S", "1:2,S", "3:2,S", "4102444800.x:2,S"] {
+        let path = maildir.join("cur").join(name);
+        fs::write(&path, "Date: Mon, 3 Jan 2005 10:00:00 +0000\nSubject: y\n\nb\n").unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+    }
+    let listed = run(inspect([OsStr::new("--json"), maildir.as_os_str()])).exits(0).json();
+    let dates: Vec<u64> = listed.iter().filter_map(|object| object["epoch"].as_u64()).collect();
+    assert_eq!(dates, [1_104_746_400; 4]);
+    let mut command = mailferry(["convert"]);
+    command.args([maildir.as_os_str(), OsStr::new("-")]);
+    let written = run(command).exits(0).text();
+    assert_eq!(written.matches("From MAILER-DAEMON Mon Jan  3 10:00:00 2005\n").count(), 4, "{written}");
+}
+
+#[test]
+fn a_number_that_there_is_none_of_has_a_summary_too() {
+    let (_scratch, maildir, _) = inbox_in_maildir();
+    let run = run(inspect([OsStr::new("--json"), maildir.as_os_str(), OsStr::new("999")])).exits(3);
+    assert_eq!(run.json().pop().unwrap()["type"], "summary");
+}

@@ -554,3 +554,39 @@ sys.exit(child.wait())
     bodies.sort();
     assert_eq!(bodies, [&b".\n..\n.x\n\n"[..], b"\xe9\n"]);
 }
+
+/// No mail bounces for a typing error in the map, or because it was cut off.
+#[test]
+fn a_map_in_which_nobody_can_be_found_takes_no_mail() {
+    let town = Town::of(&["joe"]);
+    let map = town.0.path().join("map");
+    let maildir = town.path("joe/Maildir").display().to_string();
+    for who in [
+        "joe@h.example:",
+        "joe@h.example,",
+        "<joe@h.example>",
+        "\"joe\"@h.example",
+        "joe@h.example.",
+        "*@h.example",
+        "#",
+    ] {
+        fs::write(&map, format!("{who} {maildir}/\n")).unwrap();
+        let mut command = mailferry(["deliver", "--protocol", "lmtp", "--map"]);
+        command.arg(&map);
+        let run = run_with_stdin(command, wire("LHLO mx\nQUIT\n")).exits(75);
+        assert!(run.text().starts_with("421 4.3.5 "), "{who}: {run:?}");
+    }
+}
+
+#[test]
+fn a_mailbox_that_is_one_for_all_is_made_with_a_slash_and_without() {
+    let town = Town::of(&[]);
+    for (name, template) in [("one", "one/"), ("two", "two//"), ("three", "three")] {
+        let prefix = if name == "three" { "maildir:" } else { "" };
+        let mailbox = format!("--mailbox={prefix}{}/{template}", town.0.path().display());
+        let command = mailferry(["deliver", "--protocol", "lmtp", "--create", &mailbox]);
+        let session = "LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nDATA\nSubject: x\n\nx\n.\nQUIT\n";
+        run_with_stdin(command, wire(session)).exits(0);
+        assert_eq!(messages(&town.0.path().join(name)).len(), 1, "{template}");
+    }
+}

@@ -114,3 +114,14 @@ fn a_typing_error_in_the_list_of_servers_is_told_and_nothing_is_sent() {
     send(&house, "sendmail").exits(111).complains(&["control/qmqpservers", "qmqp://mail1"]);
     send(&house, "inject").exits(75).complains(&["4.3.5 ", "control/qmqpservers", "qmqp://mail1"]);
 }
+
+/// Nobody would take it, so nobody is told that somebody has.
+#[test]
+fn a_message_without_recipients_is_not_said_to_be_sent() {
+    let house = house(&format!("127.0.0.1:{}", dead()));
+    for (name, args) in [("sendmail", &["-t"][..]), ("qmail-inject", &[])] {
+        let mut command = house.command(name, args);
+        command.env_remove("QMAILQUEUE").env("USER", "ann");
+        run_with_stdin(command, "Subject: x\n\nhi\n").exits(100).complains(&["no recipients"]);
+    }
+}

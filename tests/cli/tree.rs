@@ -909,3 +909,96 @@ fn what_is_called_like_something_else_is_what_is_in_it() {
     let skipped = found(&run, "tree-skipped").into_iter().collect::<Vec<_>>();
     assert_eq!(skipped, ["dovecot.index.log", "old.lock"]);
 }
+
+/// An mbox is one, whatever it is called: also as the lists are in which programs keep the names of folders.
+#[test]
+fn an_mbox_that_is_called_like_a_list_of_folders_is_mail() {
+    let tree = Tree::new();
+    let lists = ["subscriptions", ".subscriptions", ".mailboxlist", "courierimapsubscribed"];
+    for (list, n) in lists.iter().zip(1..) {
+        tree.mbox(list, n..n + 1);
+    }
+    tree.mbox("a", 0..1);
+    let run = tree.convert(&[]).exits(0);
+    assert_eq!(count(&run.summary(), "messages_found"), 5);
+    assert_eq!(found(&run, "subscription-lost"), BTreeSet::new());
+}
+
+#[test]
+fn a_dry_run_says_which_subscriptions_would_be_lost() {
+    let tree = Tree::new();
+    tree.mbox("a", 0..1).put(".subscriptions", "a\nnothere\n");
+    let said = |options: &[&str]| {
+        let finding = tree.convert(options).exits(0).findings();
+        finding.into_iter().find(|finding| finding["code"] == "subscription-lost").expect("it is told")
+    };
+    let dry = said(&["-n"]);
+    assert_eq!(dry["path"].as_str().unwrap(), tree.out().join("subscriptions").to_str().unwrap());
+    assert_eq!(said(&[]), dry);
+}
+
+/// Mail beside the messages of a Maildir goes with it, or is named.
+#[test]
+fn mail_beside_the_messages_of_a_maildir_is_not_forgotten() {
+    let tree = Tree::new();
+    tree.maildir(".", &[("cur/1000000001.a:2,S", 1)])
+        .mbox("work", 2..3)
+        .mbox("sub/x", 3..5)
+        .put("dovecot.index", "x");
+    let out = tree.0.path().join("Out");
+    let run = tree.convert_to(&[], &format!("maildir:{}", out.display())).exits(0);
+    assert_eq!(
+        folders(&run),
+        [("INBOX", 1), ("sub/x", 2), ("work", 1)].map(|(f, n)| (f.to_owned(), n)).into()
+    );
+    let one = tree.0.path().join("one.mbox");
+    let run = tree.convert_to(&[], one.to_str().unwrap()).exits(0);
+    let left: Vec<Value> = run.findings().into_iter().filter(|f| f["code"] == "folders-left").collect();
+    assert!(left.len() == 1 && left[0]["message"].as_str().unwrap().ends_with(": sub/x, work"), "{left:?}");
+}
+
+/// `new` is a name like any other for a folder of mboxes.
+#[test]
+fn a_folder_called_new_makes_no_maildir_of_what_it_lies_in() {
+    let tree = Tree::new();
+    tree.mbox("new/list", 1..2).mbox("work", 2..3);
+    tree.convert(&[]).exits(0);
+    let verify = |args: &[&Path]| {
+        let mut command = mailferry(["verify"]);
+        command.args(args);
+        run(command)
+    };
+    verify(&[Path::new("--against"), &tree.root(), &tree.out()]).exits(0);
+    let before = paths(&tree.root());
+    verify(&[Path::new("--repair"), &tree.root()]).exits(0);
+    assert_eq!(paths(&tree.root()), before);
+}
+
+#[test]
+fn inbox_goes_where_it_is_told_to_by_any_spelling() {
+    for (file, map) in [("INBOX", "INBOX=Old"), ("Inbox", "inbox=Old"), ("INBOX", "Inbox=Old")] {
+        let tree = Tree::new();
+        tree.mbox(file, 1..2).mbox("x", 2..3);
+        let run = tree.convert(&["--map", map]).exits(0);
+        assert_eq!(folders(&run).into_keys().collect::<Vec<_>>(), ["Old", "x"], "{file}, {map}");
+    }
+    let tree = Tree::new();
+    tree.mbox("Inbox", 1..2).mbox("Inbox.sbd/sub", 2..3);
+    let run = tree.convert(&["--map", "INBOX/sub=S"]).exits(0);
+    assert!(folders(&run).contains_key("S"), "{:?}", folders(&run));
+}
+
+#[test]
+fn what_is_called_a_maildir_and_is_none_is_refused() {
+    let tree = Tree::new();
+    tree.mbox("x", 1..2);
+    let named = format!("maildir:{}", tree.root().display());
+    let out = tree.out();
+    for command in
+        [convert_command([named.as_ref(), out.as_os_str()]), mailferry(["inspect", "--json", &named])]
+    {
+        let run = run(command).exits(3);
+        assert_eq!(run.complaints(), ["not-a-mailbox"]);
+    }
+    assert_eq!(names(tree.0.path()), ["Mail"]);
+}

@@ -626,3 +626,18 @@ fn a_mailbox_that_is_none_keeps_no_other_from_being_looked_at() {
     assert!(verdict.starts_with("11 of 11 mailboxes in "), "{verdict}");
     assert!(verdict.ends_with("; mail may be in 1 file that was not read."), "{verdict}");
 }
+
+/// Of several copies of a message those belong together of which both sides say the same.
+#[test]
+fn copies_are_compared_with_those_that_have_their_dates() {
+    let scratch = scratch();
+    let [source, maildir, back] = ["in", "Maildir", "back"].map(|name| scratch.path().join(name));
+    let copy = |day: u32, status: &str| {
+        format!("From a@b Mon Jan  {day} 10:00:00 2001\nSubject: x\n{status}\nbody\n\n")
+    };
+    fs::write(&source, copy(2, "Status: R\n") + &copy(1, "X-Status: F\n") + &copy(3, "")).unwrap();
+    convert([&source, &maildir]);
+    let named = format!("mboxcl2:{}", back.display());
+    convert([maildir.as_os_str(), named.as_ref()]);
+    against(&maildir, &back, true).exits(0);
+}

@@ -45,6 +45,9 @@ impl<M> Map<M> {
                 return Err(wrong(format!("{shown} has a mailbox already")));
             }
         }
+        if entries.is_empty() {
+            return Err(format!("{}: names nobody; is it the right file, and all of it?", shown(path)));
+        }
         Ok(Map { entries })
     }
 
@@ -65,12 +68,29 @@ impl<M> Map<M> {
     }
 }
 
+/// What no recipient can be called is a typing error, for which no mail is to bounce.
 fn check(address: &[u8]) -> Result<(), &'static str> {
-    match address.iter().rposition(|&b| b == b'@') {
-        None => Err("an address has an @ in it"),
-        Some(at) if at + 1 == address.len() => Err("an address has a domain behind its @"),
-        Some(_) => Ok(()),
+    let Some(at) = address.iter().rposition(|&b| b == b'@') else { return Err("an address has an @ in it") };
+    let (local, domain) = (&address[..at], &address[at + 1..]);
+    let in_brackets = domain.starts_with(b"[") && domain.ends_with(b"]");
+    match () {
+        () if domain.is_empty() => Err("an address has a domain behind its @"),
+        () if local == b"*" => Err("the others of a domain are written without the *"),
+        () if local.iter().any(|b| b"<>()[],;:\"\\".contains(b)) => {
+            Err("an address is written without quotes and brackets")
+        }
+        () if !in_brackets && domain.iter().any(|b| !is_of_domain(*b)) => {
+            Err("nothing but a domain stands behind the @")
+        }
+        () if domain.starts_with(b".") || domain.ends_with(b".") => {
+            Err("a domain begins and ends without a dot")
+        }
+        () => Ok(()),
     }
+}
+
+fn is_of_domain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._".contains(&byte) || !byte.is_ascii()
 }
 
 #[cfg(test)]
@@ -118,6 +138,12 @@ mod tests {
             ("joe@ /x", "map: line 1: joe@: an address has a domain behind its @"),
             ("joe@h", "map: line 1: joe@h has no mailbox behind it"),
             ("joe@h /x\nJOE@H /y", "map: line 2: joe@h has a mailbox already"),
+            ("joe@h: /x", "map: line 1: joe@h:: nothing but a domain stands behind the @"),
+            ("joe@h, /x", "map: line 1: joe@h,: nothing but a domain stands behind the @"),
+            ("<joe@h> /x", "map: line 1: <joe@h>: an address is written without quotes and brackets"),
+            ("joe@h. /x", "map: line 1: joe@h.: a domain begins and ends without a dot"),
+            ("*@h /x", "map: line 1: *@h: the others of a domain are written without the *"),
+            ("# nobody\n", "map: names nobody; is it the right file, and all of it?"),
         ] {
             assert_eq!(map(text).unwrap_err(), want);
         }

@@ -131,6 +131,11 @@ impl Template {
     /// The directory that is the same for every recipient: if it is missing, then not for want of a recipient.
     pub fn fixed_directory(&self) -> PathBuf {
         let before = match &self.0[0] {
+            // Of one that ends in a slash the directory is the mailbox itself.
+            Piece::Text(text) if self.is_fixed() => {
+                let end = text.iter().rposition(|&b| b != b'/').map_or(0, |last| last + 1);
+                &text[..text[..end].iter().rposition(|&b| b == b'/').map_or(0, |slash| slash + 1)]
+            }
             Piece::Text(text) => &text[..text.iter().rposition(|&b| b == b'/').map_or(0, |slash| slash + 1)],
             _ => &[],
         };

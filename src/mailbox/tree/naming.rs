@@ -203,6 +203,19 @@ fn is_spelling_of_inbox(level: &[u8]) -> bool {
     level.eq_ignore_ascii_case(b"INBOX")
 }
 
+/// What follows `from` in the name of a folder that is it or lies below it. INBOX alone is no folder's parent: below
+/// its name there are its children.
+pub fn below<'a>(from: &Folder, folder: &'a Folder) -> Option<&'a [Vec<u8>]> {
+    if from.0.is_empty() {
+        return (folder.0.is_empty() || is_inbox(folder)).then_some(&[]);
+    }
+    let (begin, rest) = folder.0.split_at_checked(from.0.len())?;
+    let is_same = |(n, (a, b)): (usize, (&Vec<u8>, &Vec<u8>))| {
+        a == b || n == 0 && is_spelling_of_inbox(a) && is_spelling_of_inbox(b)
+    };
+    begin.iter().zip(&from.0).enumerate().all(is_same).then_some(rest)
+}
+
 /// Whether a folder may have become INBOX for its name alone.
 pub fn is_inbox(folder: &Folder) -> bool {
     matches!(&folder.0[..], [only] if is_spelling_of_inbox(only))

@@ -246,7 +246,9 @@ impl Walk<'_> {
 
     fn file(&mut self, path: &Path, name: &OsStr, parent: &Directory) -> Result<()> {
         let list = subscriptions::FILES.iter().find(|(file, _)| name == *file);
-        if let Some((_, separator)) = list.filter(|_| path.parent() == Some(self.root)) {
+        if let Some((_, separator)) =
+            list.filter(|_| path.parent() == Some(self.root) && !begins_as_mbox(path))
+        {
             match fs::read(path) {
                 Ok(text) => {
                     let folders = subscriptions::parse(&text, *separator);
@@ -367,6 +369,36 @@ fn is_rest_of_maildir(path: &Path) -> bool {
         })
     };
     is_of_files("cur") || is_of_files("new")
+}
+
+/// Whether a directory with a `cur` or `new` in it is no Maildir all the same: a folder of mboxes may be called so.
+pub fn is_called_so_only(path: &Path) -> bool {
+    let begins = |name: &str| {
+        let mut entries = fs::read_dir(path.join(name)).into_iter().flatten().flatten();
+        entries
+            .any(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()) && begins_as_mbox(&entry.path()))
+    };
+    !holds_mail(path) && (begins("cur") || begins("new"))
+}
+
+/// Mail that lies beside the messages of a Maildir and is none of its folders: mboxes and Maildirs, by their paths in
+/// it. What cannot be looked into is not told here.
+pub fn mail_beside(maildir: &Path) -> Vec<PathBuf> {
+    let is_own = |name: &[u8]| {
+        matches!(name, b"cur" | b"new" | b"tmp") || BESIDE_DIRECTORIES.iter().any(|n| name == n.as_bytes())
+    };
+    let is_inside = |entry: &DirEntry| {
+        let name = entry.file_name().as_bytes();
+        !(is_own(name) || entry.depth() == 1 && name.starts_with(b"."))
+    };
+    let found =
+        WalkDir::new(maildir).min_depth(1).sort_by_file_name().into_iter().filter_entry(is_inside).flatten();
+    let is_mail = |entry: &DirEntry| match entry.file_type() {
+        kind if kind.is_file() => begins_as_mbox(entry.path()),
+        kind => kind.is_dir() && is_maildir(entry.path()),
+    };
+    let mail = found.filter(is_mail).map(DirEntry::into_path);
+    mail.map(|path| path.strip_prefix(maildir).map(PathBuf::from).unwrap_or(path)).collect()
 }
 
 /// Whether a file that by its place or name would be something else is an mbox after all.

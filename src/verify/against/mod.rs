@@ -404,17 +404,20 @@ impl Sides<'_> {
             |n| Some((other_digests[n], there[n].rewritable())),
             |_, _| verdict.same += 1,
         );
+        let mut same = |number: usize, other: usize| {
+            verdict.same += 1;
+            verdict.rewritten += u64::from(here[number].fields != there[other].fields);
+            if options.metadata {
+                cases.push(Case::Here { number, there: Some(other), same: true });
+            }
+        };
+        // Else those of which the mailboxes say the same, whatever fields say it.
         unpaired.pair(
-            |n| Some(digests[n]),
-            |n| Some(other_digests[n]),
-            |number, other| {
-                verdict.same += 1;
-                verdict.rewritten += u64::from(here[number].fields != there[other].fields);
-                if options.metadata {
-                    cases.push(Case::Here { number, there: Some(other), same: true });
-                }
-            },
+            |n| Some((digests[n], here[n].said())),
+            |n| Some((other_digests[n], there[n].said())),
+            &mut same,
         );
+        unpaired.pair(|n| Some(digests[n]), |n| Some(other_digests[n]), &mut same);
         let further = self.here.leave_out_links(&mut unpaired.here, &digests);
         let further_there = self.there.leave_out_links(&mut unpaired.there, &other_digests);
         verdict.here -= further;
@@ -518,8 +521,13 @@ impl Sides<'_> {
 
 impl Marks {
     /// All that may differ between two messages of the same content.
-    fn rewritable(&self) -> (u64, i64, side::Flagged, u64) {
-        (self.fields, self.date, self.status, self.keywords)
+    fn rewritable(&self) -> (u64, (i64, side::Flagged, u64)) {
+        (self.fields, self.said())
+    }
+
+    /// Date, flags and keywords.
+    fn said(&self) -> (i64, side::Flagged, u64) {
+        (self.date, self.status, self.keywords)
     }
 }
 
