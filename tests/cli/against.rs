@@ -635,3 +635,16 @@ fn any_single_fault_in_one_of_two_mailboxes_is_reported_under_its_name_and_no_ot
     }
     assert_eq!(seen.len(), 9, "each kind of difference was among them: {seen:?}");
 }
+
+#[test]
+fn a_line_that_was_made_crlf_twice_differs_in_its_line_end_alone() {
+    let scratch = scratch();
+    let [source, maildir] = ["in", "Maildir"].map(|name| scratch.path().join(name));
+    let text = "From a@b Mon Jan  1 10:00:00 2001\r\nSubject: x\r\n\r\none\r\r\ntwo\r\n\r\n";
+    fs::write(&source, text).unwrap();
+    convert([std::ffi::OsStr::new("--eol=lf"), source.as_os_str(), maildir.as_os_str()]);
+    let mut command = mailferry(["verify", "--json", "--against"]);
+    command.args([&source, &maildir]);
+    let run = run(command);
+    assert_eq!(run.complaints(), ["message-line-ends"], "{run:?}");
+}

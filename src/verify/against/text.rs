@@ -142,11 +142,12 @@ impl<'a> Text<'a> {
                 rest = &rest[end.map_or(rest.len(), |lf| lf + 1)..];
                 hasher.update(line_end);
                 line_end = if end.is_some() { b"\n" } else { b"" };
-                if end.is_some()
-                    && let Some(bare) = line.strip_suffix(b"\r")
-                {
-                    line = bare;
+                if end.is_some() && line.ends_with(b"\r") {
+                    // CR CR LF is one that was made CRLF twice.
+                    let bare = line.iter().rposition(|&b| b != b'\r').map_or(0, |last| last + 1);
+                    let one_less = line.len() - 1;
                     line_end = if trifles.line_ends { b"\n" } else { b"\r\n" };
+                    line = if trifles.line_ends { &line[..bare] } else { &line[..one_less] };
                 }
                 hasher.update(if trifles.quoting { unquoted(line) } else { line });
             }
