@@ -84,7 +84,9 @@ impl Layout {
                 encoded(level, |at, b| b == b'.' || is_odd(b) || (first && at == 0 && b == b'~'))
             }
             Layout::Fs => {
-                let is_taken = matches!(level, b"cur" | b"new" | b"tmp");
+                let is_list =
+                    matches!(level, b"subscriptions" | b"mailferry.folders" | b"mailferry.manifest");
+                let is_taken = matches!(level, b"cur" | b"new" | b"tmp") || first && is_list;
                 encoded(level, |at, b| is_odd(b) || at == 0 && (is_taken || matches!(b, b'.' | b'~')))
             }
             Layout::Mboxes => {
@@ -94,7 +96,9 @@ impl Layout {
                     .chain([&BELOW])
                     .find(|suffix| ends_with(level, suffix));
                 let dot = suffix.map_or(usize::MAX, |suffix| level.len() - suffix.len());
-                let is_odd = |at: usize, b: u8| is_odd(b) || at == dot || (at == 0 && b == b'.');
+                // Apple's Name.mbox/mbox is its directory's.
+                let is_taken = !first && level == b"mbox";
+                let is_odd = |at: usize, b: u8| is_odd(b) || at == dot || at == 0 && (is_taken || b == b'.');
                 let said = escape(level, is_odd);
                 // Only what would be taken for modified UTF-7: R&D is not.
                 match said.contains(&b'&') && decode(&said).is_ok() {
@@ -253,6 +257,8 @@ mod tests {
             (&["R&D"], ".R&-D", "R&-D", "R&D"),
             (&["&APw-"], ".&-APw-", "&-APw-", r"\26APw-"),
             (&["cur"], ".cur", r"\63ur", "cur"),
+            (&["subscriptions"], ".subscriptions", r"\73ubscriptions", "subscriptions"),
+            (&["a", "mbox"], ".a.mbox", "a/mbox", r"a/\6dbox"),
             (&[".hidden"], r".\2ehidden", r"\2ehidden", r"\2ehidden"),
             (&["~peter"], r".\7epeter", r"\7epeter", "~peter"),
             (&["notes.txt"], r".notes\2etxt", "notes.txt", r"notes\2etxt"),
