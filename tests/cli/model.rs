@@ -308,7 +308,16 @@ impl World {
     fn messages(&self) -> Vec<Message> {
         let maildir = self.ground.maildir();
         let folders = if maildir.exists() { names(&maildir) } else { return Vec::new() };
-        let folders = folders.iter().map(String::as_str).filter(|name| name.starts_with('.'));
+        // One that was being made when a run was killed may lack a directory; without all of them it gets no mail.
+        let is_whole = |name: &&str| {
+            let folder = maildir.join(name);
+            let is_half_made = ["tmp", "new", "cur"].iter().any(|place| !folder.join(place).exists());
+            let has_mail = paths(&folder).iter().any(|path| path.contains('/'));
+            assert!(!is_half_made || !has_mail, "{folder:?}: {:?}", paths(&folder));
+            !is_half_made
+        };
+        let folders =
+            folders.iter().map(String::as_str).filter(|name| name.starts_with('.')).filter(is_whole);
         [""].into_iter().chain(folders).flat_map(|folder| messages(&maildir.join(folder))).collect()
     }
 
