@@ -249,7 +249,9 @@ fn speak(args: &DeliverArgs) -> Exit {
     let done = match &args.dot_qmail {
         DotQmailArgs { dot_qmail: true, home: Some(home), user, program_timeout, .. } => {
             let (mut arguments, last) = dot_qmail::arguments_of_each(env::args_os().skip(1));
-            arguments.push("--from-mta".into());
+            if !args.from_mta {
+                arguments.push("--from-mta".into());
+            }
             let time = program_timeout.unwrap_or_else(|| {
                 let time = dot_qmail::PROGRAM_TIMEOUT_OF_A_SESSION;
                 arguments.push(format!("--program-timeout={time}").into());

@@ -602,13 +602,15 @@ fn programs_of_a_user_have_nothing_of_roots() {
 /// Whoever speaks LMTP has written a Received field: what stands above it is of this delivery, with and without Postfix.
 #[test]
 fn what_the_peer_wrote_of_this_delivery_is_no_loop() {
-    let house = House::new();
-    let mut command = mailferry(["deliver", "--dot-qmail", "--protocol=lmtp", "--home"]);
-    command.arg(house.path("%u")).args(["--", "./Maildir/"]);
     let session = "LHLO there\r\nMAIL FROM:<s@x.example>\r\nRCPT TO:<home@h.example>\r\nDATA\r\n\
                    Delivered-To: home@h.example\r\nReceived: from a by b\r\nSubject: s\r\n\r\ntext\r\n.\r\nQUIT\r\n";
-    let said = run_with_stdin(command, session).exits(0).text();
-    assert_eq!(house.mail().len(), 1, "{said}");
+    for options in [&[][..], &["--from-mta"]] {
+        let house = House::new();
+        let mut command = mailferry(["deliver", "--dot-qmail", "--protocol=lmtp", "--home"]);
+        command.arg(house.path("%u")).args(options).args(["--", "./Maildir/"]);
+        let said = run_with_stdin(command, session).exits(0).text();
+        assert_eq!(house.mail().len(), 1, "{said}");
+    }
 }
 
 /// Its owner can mend it: nothing bounces, and no mailbox is made that nobody looks into.
