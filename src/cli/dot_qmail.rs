@@ -107,7 +107,8 @@ From here on there may only be forwards; so in a file that its owner may execute
 .PP
 A home directory or a file that anybody may write to is not believed, and a home directory with the sticky bit is
 being edited: mail waits, as it does for a file with CR at the ends of its lines. With a file
-\&.qmail\-EXTENSION\-owner what is forwarded has the sender LOCAL\-owner@HOST; with .qmail\-EXTENSION\-owner\-default, too, LOCAL\-owner\-@HOST\-@[].
+\&.qmail\-EXTENSION\-owner what is forwarded has the sender LOCAL\-owner@HOST; with
+\&.qmail\-EXTENSION\-owner\-default, too, LOCAL\-owner\-@HOST\-@[].
 .PP
 Root becomes the account that \-\-user names, if the home directory is its own or root's; without such an
 account it becomes the owner. It stays root for root alone, and then follows only what root owns and nobody else may
