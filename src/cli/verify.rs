@@ -387,6 +387,10 @@ fn one(
 
 fn look(args: &VerifyArgs, target: &Target, interrupted: &AtomicBool) -> Result<Report> {
     let watcher = Watcher::new(&args.common);
+    // One that the manifest names may be gone; one that a person names is to be there.
+    if let Some(path) = &args.source {
+        std::fs::metadata(path).map_err(Error::io("open", path))?;
+    }
     let open_source = |path: &Path| match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         _ => {

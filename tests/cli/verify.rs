@@ -1067,3 +1067,14 @@ fn sources_that_grew_and_folders_that_took_mail_are_told_and_are_no_fault() {
     let run = verify(["--source".as_ref(), moved.as_os_str(), maildir.as_os_str()]).exits(0);
     assert!(told(&run).contains("another or shorter"), "{}", run.text());
 }
+
+/// Who names the source wants to hear of it.
+#[test]
+fn a_source_that_is_named_and_is_not_there_is_an_error() {
+    let scratch = scratch();
+    let maildir = scratch.path().join("Maildir");
+    convert_fixture("inbox.mbox", &maildir);
+    let absent = scratch.path().join("absent");
+    let args = ["--source".as_ref(), absent.as_os_str(), maildir.as_os_str()];
+    verify(args).exits(3).complains(&["absent", "no such file"]);
+}
