@@ -4,9 +4,11 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use mailferry::mailbox::error::{Error, Result};
+use mailferry::mailbox::error::Result;
+use mailferry::mailbox::maildir::read::no_maildir;
 use mailferry::mailbox::mbox::variant::Variant;
 use mailferry::mailbox::shown;
+use mailferry::verify::maildir::is_folder;
 
 /// A format named before the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,14 +53,7 @@ impl Mailbox {
 
     /// Refuses what was called a Maildir and is none.
     pub fn check_maildir(&self) -> Result<()> {
-        let path = || self.path.clone();
-        let meta = std::fs::metadata(&self.path).map_err(Error::io("open", path()))?;
-        let reason = match () {
-            () if !meta.is_dir() => "it is no directory, and no Maildir",
-            () if self.path.join("cur").is_dir() || self.path.join("new").is_dir() => return Ok(()),
-            () => "it is a directory without cur/ and new/",
-        };
-        Err(Error::NotAMailbox { path: path(), reason: reason.into(), mend: None })
+        if is_folder(&self.path) { Ok(()) } else { Err(no_maildir(&self.path)) }
     }
 
     /// What it is called in a report.

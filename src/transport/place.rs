@@ -143,6 +143,9 @@ mod tests {
             ("lmtp+unix:/run/lmtp", "lmtp+unix:/run/lmtp"),
             ("queue:/var/qmail/bin/qmail-queue", "queue:/var/qmail/bin/qmail-queue"),
             ("sendmail:bin/my sendmail", "sendmail:bin/my sendmail"),
+            // Not the one in $PATH.
+            ("queue:q", "queue:./q"),
+            ("sendmail:s", "sendmail:./s"),
             ("maildir:Mail:dir/", "maildir:Mail:dir/"),
             ("mbox:m", "mbox:m"),
         ] {

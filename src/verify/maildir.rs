@@ -19,7 +19,7 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::maildir::flags::Flags;
 use crate::mailbox::maildir::write::{Place, parent_of};
-use crate::mailbox::maildir::{folders as names, name, quota};
+use crate::mailbox::maildir::{folders as names, name, quota, read};
 use crate::mailbox::manifest::FILE_NAME;
 use crate::mailbox::tree::renames;
 use crate::mailbox::tree::walk::is_called_so_only;
@@ -148,14 +148,8 @@ impl Notes {
 
     /// The Maildir and the folders in it, sorted; and what lies there besides.
     fn find_folders(&mut self, root: &Path) -> Result<Vec<Found>> {
-        let meta = std::fs::metadata(root).map_err(Error::io("open", root))?;
         if !is_folder(root) {
-            let reason = if meta.is_dir() {
-                "it is a directory without cur/ and new/"
-            } else {
-                "it is no directory, and no Maildir"
-            };
-            return Err(Error::NotAMailbox { path: root.to_owned(), reason: reason.into(), mend: None });
+            return Err(read::no_maildir(root));
         }
         self.unfinished(parent_of(root), root.file_name());
         let mut folders = vec![Found { path: root.to_owned() }];

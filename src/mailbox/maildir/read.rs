@@ -180,6 +180,20 @@ pub fn is_compressed(head: &[u8]) -> bool {
     source::Format::recognise(head).is_some() || head.starts_with(b"Dovecot-LZ4\r*\x9b\xc5")
 }
 
+/// What is said of a path that was called a Maildir and is none.
+pub fn no_maildir(path: &Path) -> Error {
+    match std::fs::metadata(path) {
+        Err(error) => Error::io("open", path)(error),
+        Ok(meta) => {
+            let reason = match meta.is_dir() {
+                true => "it is a directory without cur/ and new/",
+                false => "it is no directory, and no Maildir",
+            };
+            Error::NotAMailbox { path: path.to_owned(), reason: reason.into(), mend: None }
+        }
+    }
+}
+
 /// Whether a path is a Maildir: it has cur/ and new/.
 pub fn is_maildir(path: &Path) -> bool {
     path.join("cur").is_dir() && path.join("new").is_dir()
