@@ -229,7 +229,7 @@ impl Written {
 fn in_zone(local: i64, zone: &TimeZone) -> Option<i64> {
     let utc = jiff::Timestamp::from_second(local).ok()?;
     let civil: DateTime = jiff::tz::Offset::UTC.to_datetime(utc);
-    Some(civil.to_zoned(zone.clone()).ok()?.timestamp().as_second())
+    Some(civil.to_zoned_datetime(zone.clone()).ok()?.timestamp().as_second())
 }
 
 /// The received date of one message and its origin.
