@@ -281,7 +281,7 @@ fn frozen(text: &str) -> String {
     let is_now = |date: &str| {
         let form = "%a %b %d %H:%M:%S %Y";
         let Ok(time) = jiff::civil::DateTime::strptime(form, date) else { return false };
-        let time = time.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp();
+        let time = time.to_zoned_datetime(jiff::tz::TimeZone::UTC).unwrap().timestamp();
         // Zero-padded as it is written, and not only as it may be read.
         time.strftime(form).to_string() == date && (now.as_second() - time.as_second()).abs() < 3600
     };
