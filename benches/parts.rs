@@ -5,12 +5,11 @@
 use std::io::{Cursor, Write};
 use std::path::Path;
 use std::sync::LazyLock;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use mailferry::mailbox::header;
+use mailferry::mailbox::context::Cancel;
 use mailferry::mailbox::maildir::name::{self, BaseName, Unique};
 use mailferry::mailbox::maildir::write::{Filling, Fsync, Incoming, Opening, Ownership, Place};
 use mailferry::mailbox::manifest::{self, Bytes, Digest, Message};
@@ -19,9 +18,10 @@ use mailferry::mailbox::mbox::from_line;
 use mailferry::mailbox::mbox::quote::{self, Quoting};
 use mailferry::mailbox::mbox::read::{Ask, read};
 use mailferry::mailbox::mbox::scan::scan;
+use mailferry::mailbox::mbox::scan_hooks::Watch;
 use mailferry::mailbox::mbox::variant::Variant;
-use mailferry::mailbox::mbox::watch::Watch;
 use mailferry::mailbox::mbox::write::{Envelope, Letter, write};
+use mailferry::mailbox::message::header;
 
 const FROM: &[u8] = b"From ann@example.org Sun Sep  9 01:46:40 2001\n";
 
@@ -133,7 +133,6 @@ fn message_as_mboxrd(bencher: Bencher<'_, '_>) {
 /// 1,000 messages into a new Maildir, on whatever the temporary directory is; nothing is flushed.
 #[divan::bench(sample_count = 20, sample_size = 1)]
 fn maildir_write(bencher: Bencher<'_, '_>) {
-    static NEVER: AtomicBool = AtomicBool::new(false);
     let letters: Vec<Vec<u8>> = (0..1000).map(message).collect();
     let open = |path: &Path| {
         let opening = Opening {
@@ -143,7 +142,7 @@ fn maildir_write(bencher: Bencher<'_, '_>) {
             take_over: false,
             together: None,
             ownership: Ownership::default(),
-            interrupted: &NEVER,
+            cancel: Cancel::never(),
         };
         Filling::open(opening).unwrap().0
     };

@@ -7,18 +7,18 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 
 use crate::convert::dates::{self, Origin, Rules};
-use crate::convert::in_order::InOrder;
 use crate::convert::plan::{self, CHUNK, Dedupe, Earlier, Fate, Lineage, Memory, Planned, Wishes};
 use crate::convert::render::{Eol, Headers, Rendered, render};
-use crate::mailbox::address::display::display;
+use crate::convert::reorder::InOrder;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Finding;
-use crate::mailbox::header;
 use crate::mailbox::maildir::flags::Flags;
 use crate::mailbox::maildir::read::{self, Entry};
 use crate::mailbox::maildir::write::Place;
 use crate::mailbox::mbox::boundary::{Decided, Extent, Reason};
 use crate::mailbox::mbox::read::Mbox;
+use crate::mailbox::message::address::display::display;
+use crate::mailbox::message::header;
 use crate::mailbox::source::Source;
 
 /// One line of a listing.
@@ -210,7 +210,7 @@ pub fn boundary_line(text: &[u8], decided: &Decided, line: u64) -> String {
         Reason::User => "user".into(),
     };
     let bytes = text[candidate.offset as usize..candidate.end() as usize].trim_ascii_end();
-    let shown = crate::mailbox::escaped(&bytes[..bytes.len().min(SHOWN)]);
+    let shown = crate::mailbox::text::escaped(&bytes[..bytes.len().min(SHOWN)]);
     let (offset, class, verdict) = (candidate.offset, candidate.class(), decided.verdict.name());
     format!("{offset}\t{line}\t{class}\t{row}\t{verdict}\t{shown}")
 }

@@ -5,7 +5,9 @@
 //! in and a report out. The library prints nothing, exits nowhere and reads no environment, clock or host name: they
 //! are passed in.
 
-pub mod letter;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 pub mod mailbox;
 pub mod transport;
 

@@ -4,7 +4,6 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
-use std::sync::atomic::AtomicBool;
 use std::{fmt, io};
 
 use crate::convert::render::{Eol, Headers, render};
@@ -16,26 +15,29 @@ use crate::deliver::lmtp::session::{self, Ending, Peer};
 use crate::deliver::lmtp::template::{Parts, Template};
 use crate::inject;
 use crate::inspect;
-use crate::letter;
-use crate::letter::failure::{Failure, Reason as Fate};
-use crate::mailbox::address::{Manner, list as list_of, print, token};
-use crate::mailbox::date::{self, Stamp};
+use crate::mailbox::context::Cancel;
 use crate::mailbox::finding::{self, Finding};
-use crate::mailbox::header::{self, decoded_text};
 use crate::mailbox::maildir::flags::Flags;
 use crate::mailbox::maildir::name;
 use crate::mailbox::mbox::boundary::{Extent, Overrules, Reason};
+use crate::mailbox::mbox::boundary_list as list;
 use crate::mailbox::mbox::from_line::{self, Line};
 use crate::mailbox::mbox::gmail;
-use crate::mailbox::mbox::overrule as list;
 use crate::mailbox::mbox::quote::{self, Quoting};
 use crate::mailbox::mbox::read::{self, Ask, Mbox};
+use crate::mailbox::mbox::scan_hooks::Watch;
 use crate::mailbox::mbox::status::{self, Deleted, Labels, Status};
 use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::mbox::watch::Watch;
 use crate::mailbox::mbox::write::{self, Envelope, Head, Header, Letter, Writing};
+use crate::mailbox::message::address::{Manner, list as list_of, print, token};
+use crate::mailbox::message::date;
+use crate::mailbox::message::date::Stamp;
+use crate::mailbox::message::header;
+use crate::mailbox::message::header::decoded_text;
+use crate::transport::failure::{Failure, Reason as Fate};
 use crate::transport::outcome::Outcome;
 use crate::transport::reply::{Parser, Reply};
+use crate::transport::spool;
 use crate::transport::stuffing::Stuffing;
 use crate::transport::{netstring as net, qmqp};
 
@@ -643,7 +645,7 @@ impl Recipients for Village {
 
     fn deliver(
         &mut self,
-        letter: &letter::Letter,
+        letter: &spool::Letter,
         sender: Option<&Address>,
         recipient: &Address,
         (): &(),
@@ -668,14 +670,13 @@ impl Recipients for Village {
 
 /// Plays a session.
 pub fn lmtp_spoken(script: Script, max_size: Option<u64>) -> Spoken {
-    lmtp_spoken_until(script, max_size, &AtomicBool::new(false))
+    lmtp_spoken_until(script, max_size, Cancel::never())
 }
 
 /// Plays a session that ends when it is `interrupted`.
-pub fn lmtp_spoken_until(mut script: Script, max_size: Option<u64>, interrupted: &AtomicBool) -> Spoken {
+pub fn lmtp_spoken_until(mut script: Script, max_size: Option<u64>, cancel: &Cancel) -> Spoken {
     let mut village = Village(Vec::new());
-    let options =
-        session::Options { host: "mx.example", max_size, spool_dir: Path::new("/tmp"), interrupted };
+    let options = session::Options { host: "mx.example", max_size, spool_dir: Path::new("/tmp"), cancel };
     let ending = session::converse(&mut script, &mut village, &options);
     let heard = String::from_utf8(script.heard).expect("replies are ASCII");
     assert!(heard.is_empty() || heard.ends_with("\r\n"));
@@ -749,7 +750,7 @@ pub fn addresses(text: &[u8]) {
             at.is_some_and(|at| at > 0)
         };
         for raw in list.addresses().filter(has_host).map(|address| address.to_bytes()) {
-            let quoted = letter::envelope::quoted(&raw);
+            let quoted = crate::transport::envelope::quoted(&raw);
             let tokens = token::Tokens::read(&quoted, manner).unwrap();
             assert_eq!(list_of::Address { at: 0, tokens: tokens.iter().collect() }.to_bytes(), raw);
         }
@@ -782,7 +783,7 @@ pub fn injected(message: &[u8]) {
             pid: 7,
             random: None,
         };
-        let mut letter = letter::Arriving::new(Path::new("/tmp"), None);
+        let mut letter = spool::Arriving::new(Path::new("/tmp"), None);
         letter.push(message)?;
         let completed = inject::Ready::new(&options)?.complete(&letter.finish()?, Path::new("/tmp"))?;
         Ok::<_, inject::Refused>((completed.letter.head().to_vec(), completed.envelope))

@@ -2,17 +2,16 @@
 //! mailbox here.
 
 use std::path::Path;
-use std::sync::atomic::Ordering;
 
 use crate::deliver::draft::Draft;
 use crate::deliver::{self, Rules, Target};
-use crate::letter::envelope;
-use crate::letter::failure::Failure;
-use crate::mailbox::shown;
+use crate::mailbox::text::shown;
 use crate::transport::child::Limits;
+use crate::transport::envelope;
+use crate::transport::failure::Failure;
 use crate::transport::net::{Connection, Patience};
+use crate::transport::next_hop::Place;
 use crate::transport::outcome::{Fate, Outcome};
-use crate::transport::place::Place;
 use crate::transport::smtp::Protocol;
 use crate::transport::{Envelope, Message, qmqp, qmtp, queue, sendmail, smtp};
 
@@ -48,8 +47,8 @@ pub fn send(places: &[Place], message: &Message<'_>, envelope: &Envelope, how: &
             |one: &Option<Told>| one.as_ref().is_none_or(|told| told.outcome.fate == Fate::Temporary);
         let left: Vec<usize> = (0..told.len()).filter(|&n| is_open(&told[n])).collect();
         // The first place is asked even so: it says that we are interrupted.
-        let interrupted = how.patience.interrupted.load(Ordering::Relaxed);
-        if left.is_empty() || interrupted && told[left[0]].is_some() {
+        let cancel = how.patience.cancel.is_requested();
+        if left.is_empty() || cancel && told[left[0]].is_some() {
             break;
         }
         let recipients = left.iter().map(|&n| envelope.recipients[n].clone()).collect();
@@ -119,7 +118,7 @@ fn submit(
 
 /// A program has the total time.
 fn limits<'a>(how: &How<'a>) -> Limits<'a> {
-    Limits { time: how.patience.total, interrupted: how.patience.interrupted }
+    Limits { time: how.patience.total, cancel: how.patience.cancel }
 }
 
 /// Once for all recipients, with a Return-Path.
@@ -146,14 +145,15 @@ fn store(
 
 #[cfg(test)]
 mod tests {
+    use crate::mailbox::context::Cancel;
     use std::time::Duration;
 
     use super::*;
-    use crate::mailbox::lock::Wanted;
+    use crate::mailbox::context::Wanted;
     use crate::mailbox::maildir::flags::Flags;
     use crate::transport::Fate::*;
-    use crate::transport::peer::{ALWAYS, NEVER, PATIENT, Peer, envelope, letter};
-    use crate::transport::place::Host;
+    use crate::transport::next_hop::Host;
+    use crate::transport::peer::{PATIENT, Peer, envelope, letter};
 
     fn qmtp(peer: &Peer) -> Place {
         Place::Qmtp(Host { name: "127.0.0.1".into(), port: peer.port })
@@ -197,7 +197,7 @@ mod tests {
         let places = [nowhere, qmtp(&last)];
         let letter = letter(b"x");
         let locks = no_locks();
-        let how = How { patience: Patience { interrupted: &ALWAYS, ..PATIENT }, ..how(&locks) };
+        let how = How { patience: Patience { cancel: Cancel::requested(), ..PATIENT }, ..how(&locks) };
         let told = send(&places, &Message::whole(&letter), &envelope("", &["a@y"]), &how);
         assert_eq!((told[0].outcome.fate, told[0].by), (Temporary, 0));
     }
@@ -211,7 +211,7 @@ mod tests {
             once: false,
             locks,
             now: Duration::from_secs(981_173_106),
-            interrupted: &NEVER,
+            cancel: Cancel::never(),
         };
         How { patience: PATIENT, hello: "me.example", rules }
     }

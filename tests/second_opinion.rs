@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use mailferry::mailbox::mbox::read::{Ask, read};
-use mailferry::mailbox::mbox::watch::Watch;
+use mailferry::mailbox::mbox::scan_hooks::Watch;
 
 /// Offsets of our From_ lines, and where each message's stretch of the file ends for mbox-reader.
 fn offsets(path: &Path) -> (Vec<usize>, Vec<usize>) {

@@ -3,30 +3,32 @@
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::convert::copy;
+use crate::convert::dates::Origin;
+use crate::convert::export;
+use crate::convert::export::{To, Writing};
+use crate::convert::labels;
+use crate::convert::plan::{Dedupe, Wishes};
+use crate::convert::render::{Eol, Headers};
+use crate::convert::restore;
+use crate::convert::restore::{Destination, Which};
+use crate::convert::{self, Filled, Input, Keeping, Options, Outcome, Sums};
+use crate::mailbox::context::Cancel;
+use crate::mailbox::context::Wanted;
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::fs::durable::Owner;
+use crate::mailbox::maildir::read::is_maildir;
+use crate::mailbox::maildir::write::{Fsync, Ownership};
+use crate::mailbox::mbox::boundary_list;
+use crate::mailbox::mbox::read::Ask;
+use crate::mailbox::mbox::status::{Deleted, Labels};
+use crate::mailbox::mbox::variant::Variant;
+use crate::mailbox::source::Spooling;
+use crate::mailbox::text::{escaped, shown};
+use crate::mailbox::tree::folder::Layout;
 use clap::{Args, ValueEnum};
-use mailferry::convert::back::{self, To, Writing};
-use mailferry::convert::copy;
-use mailferry::convert::dates::Origin;
-use mailferry::convert::exact::{self, Destination, Which};
-use mailferry::convert::labels;
-use mailferry::convert::plan::{Dedupe, Wishes};
-use mailferry::convert::render::{Eol, Headers};
-use mailferry::convert::{self, Filled, Input, Keeping, Options, Outcome, Sums};
-use mailferry::mailbox::durable::Owner;
-use mailferry::mailbox::error::{Error, Result};
-use mailferry::mailbox::lock::Wanted;
-use mailferry::mailbox::maildir::read::is_maildir;
-use mailferry::mailbox::maildir::write::{Fsync, Ownership};
-use mailferry::mailbox::mbox::overrule;
-use mailferry::mailbox::mbox::read::Ask;
-use mailferry::mailbox::mbox::status::{Deleted, Labels};
-use mailferry::mailbox::mbox::variant::Variant;
-use mailferry::mailbox::source::Spooling;
-use mailferry::mailbox::tree::folder::Layout;
-use mailferry::mailbox::{escaped, shown};
 use serde_json::{Map, json};
 
 use super::exit::{self, Exit};
@@ -365,7 +367,7 @@ fn convert_tree(args: &ConvertArgs, watcher: &Watcher, reporter: &mut Reporter, 
 }
 
 fn run_tree(args: &ConvertArgs, watcher: &Watcher) -> Result<tree::Told> {
-    let interrupted = signals::interruption();
+    let cancel = signals::interruption();
     let (sources, destination) = mailboxes(args);
     refuse_twice(&sources)?;
     let for_one = [
@@ -396,17 +398,13 @@ fn run_tree(args: &ConvertArgs, watcher: &Watcher) -> Result<tree::Told> {
     };
     let open = |path: &std::path::Path, variant: Option<Variant>| {
         let mailbox = Mailbox { format: variant.map(Format::Variant), path: path.to_owned() };
-        open(args, &mailbox, 1, &interrupted, watcher)
+        open(args, &mailbox, 1, &cancel, watcher)
     };
     let spool_dir = args.open.spool_dir();
-    let spooling = Spooling {
-        dir: &spool_dir,
-        limit: args.open.spool_limit,
-        interrupted: &interrupted,
-        progress: &|_| (),
-    };
+    let spooling =
+        Spooling { dir: &spool_dir, limit: args.open.spool_limit, cancel: &cancel, progress: &|_| () };
     let keywords_lock = args.open.dotlock();
-    let options = options(args, &destination, &keywords_lock, &interrupted);
+    let options = options(args, &destination, &keywords_lock, &cancel);
     let job = tree::Job {
         args: &args.tree,
         sources: &sources,
@@ -564,15 +562,15 @@ fn refuse_for_mbox(args: &ConvertArgs, sources: &[Mailbox], destination: &Mailbo
 
 /// Maildirs, and mboxes of other variants, into an mbox.
 fn into_mbox(args: &ConvertArgs, watcher: &Watcher) -> Result<(Outcome, Option<Variant>)> {
-    let interrupted = signals::interruption();
+    let cancel = signals::interruption();
     let (sources, destination) = mailboxes(args);
     refuse_twice(&sources)?;
     let mailboxes = sources.iter().map(|source| {
         if is_a_maildir(source) {
-            return Ok(back::Mailbox::Maildir(source.path.clone()));
+            return Ok(export::Mailbox::Maildir(source.path.clone()));
         }
-        open(args, source, sources.len(), &interrupted, watcher)
-            .map(|input| back::Mailbox::Mbox(Box::new(input)))
+        open(args, source, sources.len(), &cancel, watcher)
+            .map(|input| export::Mailbox::Mbox(Box::new(input)))
     });
     let mailboxes = mailboxes.collect::<Result<_>>()?;
     let wanted = args.open.locks(args.dry_run);
@@ -585,8 +583,8 @@ fn into_mbox(args: &ConvertArgs, watcher: &Watcher) -> Result<(Outcome, Option<V
     };
     let writing = Writing { variant: destination.variant(), to };
     let keywords_lock = args.open.dotlock();
-    let options = options(args, &destination, &keywords_lock, &interrupted);
-    let (mut outcome, variant) = back::convert(mailboxes, &options, writing, watcher);
+    let options = options(args, &destination, &keywords_lock, &cancel);
+    let (mut outcome, variant) = export::convert(mailboxes, &options, writing, watcher);
     if destination.is_standard_stream() && outcome.error.as_ref().is_some_and(is_closed_pipe) {
         outcome.error = None;
         // Nobody knows how much of it was read: nothing is summed up.
@@ -666,9 +664,9 @@ fn restore(args: &ConvertArgs, watcher: &Watcher, reporter: &mut Reporter, start
 fn restore_one(
     args: &ConvertArgs,
     watcher: &Watcher,
-    findings: &mut Vec<mailferry::mailbox::finding::Finding>,
-) -> Result<exact::Restored> {
-    let interrupted = signals::interruption();
+    findings: &mut Vec<crate::mailbox::finding::Finding>,
+) -> Result<restore::Restored> {
+    let cancel = signals::interruption();
     let (sources, destination) = mailboxes(args);
     let [maildir] = &sources[..] else {
         let reason = "--exact takes one Maildir and one file to write".into();
@@ -684,22 +682,22 @@ fn restore_one(
     } else {
         Destination::File(&destination.path)
     };
-    let mut options = exact::Options {
+    let mut options = restore::Options {
         maildir: &maildir.path,
         manifest: args.manifest.as_deref(),
         source: which.as_ref(),
         destination: to,
         force: args.force,
-        interrupted: &interrupted,
+        cancel: &cancel,
     };
-    exact::restore(&mut options, watcher, findings)
+    restore::restore(&mut options, watcher, findings)
 }
 
 fn convert(args: &ConvertArgs, watcher: &Watcher) -> Outcome {
-    let interrupted = signals::interruption();
+    let cancel = signals::interruption();
     let (sources, destination) = mailboxes(args);
     let opened = refuse_twice(&sources).and_then(|()| {
-        sources.iter().map(|source| open(args, source, sources.len(), &interrupted, watcher)).collect()
+        sources.iter().map(|source| open(args, source, sources.len(), &cancel, watcher)).collect()
     });
     let inputs = match opened {
         Ok(inputs) => inputs,
@@ -709,17 +707,17 @@ fn convert(args: &ConvertArgs, watcher: &Watcher) -> Outcome {
         }
     };
     let keywords_lock = args.open.dotlock();
-    convert::convert(inputs, &options(args, &destination, &keywords_lock, &interrupted), watcher)
+    convert::convert(inputs, &options(args, &destination, &keywords_lock, &cancel), watcher)
 }
 
 /// A Maildir into another one.
 fn copy(args: &ConvertArgs, watcher: &Watcher) -> Outcome {
-    let interrupted = signals::interruption();
+    let cancel = signals::interruption();
     let (sources, destination) = mailboxes(args);
     let keywords_lock = args.open.dotlock();
-    let options = options(args, &destination, &keywords_lock, &interrupted);
+    let options = options(args, &destination, &keywords_lock, &cancel);
     let mut outcome = copy::convert(&sources[0].path, &options, watcher);
-    match back::folders_left(&sources[0].path) {
+    match export::folders_left(&sources[0].path) {
         Ok(left) => {
             outcome.reports.iter_mut().take(1).for_each(|report| report.findings.extend(left.clone()))
         }
@@ -732,7 +730,7 @@ fn options<'a>(
     args: &'a ConvertArgs,
     destination: &'a Mailbox,
     keywords_lock: &'a Wanted,
-    interrupted: &'a AtomicBool,
+    cancel: &'a Cancel,
 ) -> Options<'a> {
     Options {
         destination: &destination.path,
@@ -780,7 +778,7 @@ fn options<'a>(
         },
         together: None,
         ownership: args.ownership(),
-        interrupted,
+        cancel,
     }
 }
 
@@ -835,11 +833,11 @@ fn open(
     args: &ConvertArgs,
     mailbox: &Mailbox,
     count: usize,
-    interrupted: &AtomicBool,
+    cancel: &Cancel,
     watcher: &Watcher,
 ) -> Result<Input> {
     let open = if args.live { OpenArgs::open_live } else { OpenArgs::open };
-    let source = open(&args.open, mailbox, interrupted, watcher, args.dry_run)?;
+    let source = open(&args.open, mailbox, cancel, watcher, args.dry_run)?;
     let overrules = match &args.boundaries {
         None => Default::default(),
         Some(path) if count > 1 => {
@@ -848,7 +846,7 @@ fn open(
         }
         Some(path) => {
             let list = std::fs::read(path).map_err(Error::io("read", path))?;
-            overrule::parse(&list, path, source.text())?
+            boundary_list::parse(&list, path, source.text())?
         }
     };
     let name = mailbox.path.clone();

@@ -4,22 +4,23 @@ use std::env;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
+use crate::deliver::draft::Draft;
+use crate::deliver::{self, Delivered, Rules, Target};
+use crate::mailbox::context::Cancel;
+use crate::mailbox::context::Wanted;
+use crate::mailbox::finding::Code;
+use crate::mailbox::maildir::flags::Flags;
+use crate::mailbox::maildir::folders;
+use crate::mailbox::maildir::quota::Limits;
+use crate::mailbox::source::input::Input;
+use crate::mailbox::text::shown;
+use crate::transport::envelope;
+use crate::transport::envelope::Envelope;
+use crate::transport::failure::{Failure, Reason};
+use crate::transport::spool::Letter;
 use clap::Args;
-use mailferry::deliver::draft::Draft;
-use mailferry::deliver::{self, Delivered, Rules, Target};
-use mailferry::letter::Letter;
-use mailferry::letter::envelope::{self, Envelope};
-use mailferry::letter::failure::{Failure, Reason};
-use mailferry::mailbox::finding::Code;
-use mailferry::mailbox::input::Input;
-use mailferry::mailbox::lock::Wanted;
-use mailferry::mailbox::maildir::flags::Flags;
-use mailferry::mailbox::maildir::folders;
-use mailferry::mailbox::maildir::quota::Limits;
-use mailferry::mailbox::shown;
 use serde_json::json;
 
 use super::dot_qmail::{self, DotQmailArgs};
@@ -201,10 +202,10 @@ fn deliver_one(
     reporter: &mut Reporter,
 ) -> Result<Vec<Delivered>, Failure> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(args.umask));
-    let interrupted = signals::interruption_with(exit::TRY_AGAIN);
+    let cancel = signals::interruption_with(exit::TRY_AGAIN);
     let envelope = envelope(args);
     let locks = locks(args);
-    let rules = rules(args, &locks, &interrupted);
+    let rules = rules(args, &locks, &cancel);
     if args.dot_qmail.dot_qmail {
         let order = dot_qmail::Order {
             args: &args.dot_qmail,
@@ -217,13 +218,13 @@ fn deliver_one(
         if args.dry_run {
             return dot_qmail::explain(&order, reporter).map(|()| Vec::new());
         }
-        let letter = read_letter(args, &interrupted)?;
+        let letter = read_letter(args, &cancel)?;
         *bytes = letter.length();
         return dot_qmail::run(&order, &letter, reporter);
     }
     // Before the message is read: a typing error is told at once.
     let targets = targets(args)?;
-    let letter = read_letter(args, &interrupted)?;
+    let letter = read_letter(args, &cancel)?;
     *bytes = letter.length();
     let draft = Draft::new(&letter, &envelope, from_mta(args))?;
     match args.dry_run {
@@ -235,9 +236,9 @@ fn deliver_one(
 /// A whole session instead of one message. Its outcomes are told in it; the exit code says how it ended.
 fn speak(args: &DeliverArgs) -> Exit {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(args.umask));
-    let interrupted = signals::interruption_with(exit::TRY_AGAIN);
+    let cancel = signals::interruption_with(exit::TRY_AGAIN);
     let locks = locks(args);
-    let rules = rules(args, &locks, &interrupted);
+    let rules = rules(args, &locks, &cancel);
     let spool_dir = args.spool_dir.clone().unwrap_or_else(env::temp_dir);
     let setting = lmtp::Setting {
         rules,
@@ -267,7 +268,7 @@ fn speak(args: &DeliverArgs) -> Exit {
     Exit::of_delivery(done.err().map(|failure| failure.reason), args.exit_codes)
 }
 
-fn rules<'a>(args: &DeliverArgs, locks: &'a Wanted, interrupted: &'a AtomicBool) -> Rules<'a> {
+fn rules<'a>(args: &DeliverArgs, locks: &'a Wanted, cancel: &'a Cancel) -> Rules<'a> {
     Rules {
         create: args.create,
         flags: args.flags,
@@ -276,7 +277,7 @@ fn rules<'a>(args: &DeliverArgs, locks: &'a Wanted, interrupted: &'a AtomicBool)
         once: args.once,
         locks,
         now: now(),
-        interrupted,
+        cancel,
     }
 }
 
@@ -310,9 +311,9 @@ fn target(mailbox: &Mailbox) -> Result<Target, Failure> {
     }
 }
 
-fn read_letter(args: &DeliverArgs, interrupted: &AtomicBool) -> Result<Letter, Failure> {
+fn read_letter(args: &DeliverArgs, cancel: &Cancel) -> Result<Letter, Failure> {
     let reader = StandardInput::new();
-    let input = Input { reader, name: Path::new("standard input"), limit: None, interrupted };
+    let input = Input { reader, name: Path::new("standard input"), limit: None, cancel };
     let spool_dir = args.spool_dir.clone().unwrap_or_else(env::temp_dir);
     Letter::read(input, &spool_dir, args.max_size)
 }

@@ -7,29 +7,30 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::deliver::dot_qmail::find::{Tried, WhyNot};
+use crate::deliver::dot_qmail::home::{Editing, Trust};
+use crate::deliver::dot_qmail::line::{Instruction, Line};
+use crate::deliver::dot_qmail::program::Output;
+use crate::deliver::dot_qmail::trouble::Trouble;
+use crate::deliver::dot_qmail::{self, Address, Caller, How, Route};
+use crate::deliver::draft::Draft;
+use crate::deliver::{self, Delivered, Rules, Target};
+use crate::mailbox::text::{escaped, shown};
+use crate::relay::Told;
+use crate::transport::child::Limits;
+use crate::transport::envelope;
+use crate::transport::envelope::Envelope;
+use crate::transport::failure::{Failure, Reason};
+use crate::transport::next_hop::Place;
+use crate::transport::spool::Letter;
+use crate::transport::{self, Message, queue};
 use clap::Args;
-use mailferry::deliver::dot_qmail::find::{Tried, WhyNot};
-use mailferry::deliver::dot_qmail::home::{Editing, Trust};
-use mailferry::deliver::dot_qmail::line::{Instruction, Line};
-use mailferry::deliver::dot_qmail::program::Output;
-use mailferry::deliver::dot_qmail::trouble::Trouble;
-use mailferry::deliver::dot_qmail::{self, Address, Caller, How, Route};
-use mailferry::deliver::draft::Draft;
-use mailferry::deliver::{self, Delivered, Rules, Target};
-use mailferry::letter::Letter;
-use mailferry::letter::envelope::{self, Envelope};
-use mailferry::letter::failure::{Failure, Reason};
-use mailferry::mailbox::{escaped, shown};
-use mailferry::relay::Told;
-use mailferry::transport::child::Limits;
-use mailferry::transport::place::Place;
-use mailferry::transport::{self, Message, queue};
 use serde_json::{Value, json};
 
-use super::hand_on::{failed, hand_on};
 use super::mailbox_arg::{Format, Mailbox};
 use super::owner::{self, Acting};
 use super::report::Reporter;
+use crate::cli::relay::{failed, hand_on};
 
 /// The options of `.qmail` delivery.
 #[derive(Args, Debug)]
@@ -185,10 +186,9 @@ pub fn run(order: &Order<'_>, letter: &Letter, reporter: &mut Reporter) -> Resul
     prepared.address.sender = draft.sender().to_vec();
     let route = prepared.find(&mut Vec::new())?;
     refuse_crlf(&route)?;
-    let Rules { now, interrupted, .. } = order.rules;
+    let Rules { now, cancel, .. } = order.rules;
     let time = Duration::from_secs(order.args.program_timeout.unwrap_or(PROGRAM_TIMEOUT));
-    let how =
-        How { epoch: now.as_secs() as i64, output: Output::Kept, program: Limits { time, interrupted } };
+    let how = How { epoch: now.as_secs() as i64, output: Output::Kept, program: Limits { time, cancel } };
     let mut native = Native {
         home: &prepared.home,
         draft: &draft,
@@ -485,15 +485,15 @@ impl Caller for Native<'_> {
         let is_ours = self.draft.top().split(|&b| b == b'\n').any(|line| line.starts_with(b"Delivered-To: "));
         let top = if is_ours { &self.delivered_to[..] } else { b"" };
         let message = Message { top, letter: self.letter, from: self.draft.starts_at() };
-        let interrupted = self.rules.interrupted;
+        let cancel = self.rules.cancel;
         if let [Place::Queue(program)] = self.places {
             let message = message.file().map_err(Failure::from)?;
-            let limits = Limits { time: self.time, interrupted };
+            let limits = Limits { time: self.time, cancel };
             return queue::send_and_listen(program, message, envelope, limits)
                 .map(Some)
                 .map_err(Trouble::Queue);
         }
-        let told = hand_on(&message, envelope, self.places, self.time, interrupted).map_err(Failure::from)?;
+        let told = hand_on(&message, envelope, self.places, self.time, cancel).map_err(Failure::from)?;
         all_or_none(envelope, self.places, &told)?;
         Ok(None)
     }
@@ -523,7 +523,7 @@ fn all_or_none(envelope: &transport::Envelope, places: &[Place], told: &[Told]) 
 
 #[cfg(test)]
 mod tests {
-    use mailferry::transport::{Fate, Outcome};
+    use crate::transport::{Fate, Outcome};
 
     use super::*;
 

@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
+use crate::mailbox::error::Error;
+use crate::transport::failure::Reason;
 use clap::ValueEnum;
-use mailferry::letter::failure::Reason;
-use mailferry::mailbox::error::Error;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl Exit {
         match error {
             Error::Interrupted => Exit::Interrupted,
             // The user typed a list by hand; what it says is part of the command.
-            Error::Boundaries { .. } => Exit::Usage,
+            Error::Boundaries { .. } | Error::Usage { .. } => Exit::Usage,
             _ => Exit::CouldNotFinish,
         }
     }

@@ -3,9 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::verify;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
-use mailferry::verify;
 
 use super::{Cli, exit::Exit};
 

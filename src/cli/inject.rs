@@ -5,32 +5,32 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use crate::inject::{Completed, Options, Ready, Refused};
+use crate::mailbox::context::Cancel;
+use crate::mailbox::finding::Code;
+use crate::mailbox::message::address::Manner;
+use crate::mailbox::source::input::Input;
+use crate::mailbox::text::{counted, escaped};
+use crate::relay::Told;
+use crate::transport::envelope;
+use crate::transport::failure::{Failure, Reason};
+use crate::transport::next_hop::Place;
+use crate::transport::spool::Letter;
+use crate::transport::{Fate as Became, Message};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueEnum};
-use mailferry::inject::{Completed, Options, Ready, Refused};
-use mailferry::letter::Letter;
-use mailferry::letter::envelope;
-use mailferry::letter::failure::{Failure, Reason};
-use mailferry::mailbox::address::Manner;
-use mailferry::mailbox::finding::Code;
-use mailferry::mailbox::input::Input;
-use mailferry::mailbox::{counted, escaped};
-use mailferry::relay::Told;
-use mailferry::transport::place::Place;
-use mailferry::transport::{Fate as Became, Message};
 use serde::{Serialize, Serializer};
 
 use super::deliver::now;
 use super::exit::{self, Codes, Exit};
-use super::hand_on::{failed, hand_on, reason, usual_places};
 use super::open::StandardInput;
 use super::qmail_inject::Recipients;
 use super::report::Reporter;
-use super::written_by::{Environment, WrittenBy};
 use super::{Common, signals};
+use crate::cli::inject_env::{Environment, WrittenBy};
+use crate::cli::relay::{failed, hand_on, reason, usual_places};
 
 /// Complete the message on standard input and hand it on
 ///
@@ -193,7 +193,7 @@ pub fn run(args: InjectArgs) -> Exit {
 
 fn inject(args: &InjectArgs, fate: &mut Fate, reporter: &mut Reporter) -> Result<(), Failure> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    let interrupted = signals::interruption_with(exit::TRY_AGAIN);
+    let cancel = signals::interruption_with(exit::TRY_AGAIN);
     let WrittenBy { author, habits, domains, lists, guessed } =
         WrittenBy::look(&Environment::default().or_account(), Manner::Strict)?;
     if let Some(guessed) = guessed.filter(|_| args.common.verbose) {
@@ -229,7 +229,7 @@ fn inject(args: &InjectArgs, fate: &mut Fate, reporter: &mut Reporter) -> Result
     }
     let spool_dir = args.spool_dir.clone().unwrap_or_else(env::temp_dir);
     let completed = {
-        let letter = read_letter(&spool_dir, &interrupted)?;
+        let letter = read_letter(&spool_dir, &cancel)?;
         fate.bytes_source = letter.length();
         ready.complete(&letter, &spool_dir).map_err(failure)?
     };
@@ -245,7 +245,7 @@ fn inject(args: &InjectArgs, fate: &mut Fate, reporter: &mut Reporter) -> Result
     if !args.dry_run {
         let time = Duration::from_secs(args.timeout);
         let Completed { letter, envelope } = &*completed;
-        fate.outcomes = hand_on(&Message::whole(letter), envelope, &fate.places, time, &interrupted)?;
+        fate.outcomes = hand_on(&Message::whole(letter), envelope, &fate.places, time, &cancel)?;
     }
     Ok(())
 }
@@ -286,9 +286,9 @@ fn failure(refused: Refused) -> Failure {
 }
 
 /// The message on standard input.
-pub fn read_letter(spool_dir: &Path, interrupted: &AtomicBool) -> Result<Letter, Failure> {
+pub fn read_letter(spool_dir: &Path, cancel: &Cancel) -> Result<Letter, Failure> {
     let reader = StandardInput::new();
-    let input = Input { reader, name: Path::new("standard input"), limit: None, interrupted };
+    let input = Input { reader, name: Path::new("standard input"), limit: None, cancel };
     Letter::read(input, spool_dir, None)
 }
 

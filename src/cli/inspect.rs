@@ -1,19 +1,18 @@
 //! `mailferry inspect`.
 
 use std::ffi::OsString;
-use std::sync::atomic::AtomicBool;
 
+use crate::convert::dates::Rules;
+use crate::inspect::{self, At, Row};
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::{self, Code, Finding};
+use crate::mailbox::maildir::read::is_maildir;
+use crate::mailbox::mbox::boundary::Reason;
+use crate::mailbox::mbox::read::{self, Ask, Mbox};
+use crate::mailbox::mbox::scan_hooks::Watch;
+use crate::mailbox::source::Source;
+use crate::mailbox::text::{escaped, shown};
 use clap::Args;
-use mailferry::convert::dates::Rules;
-use mailferry::inspect::{self, At, Row};
-use mailferry::mailbox::error::{Error, Result};
-use mailferry::mailbox::finding::{self, Code, Finding};
-use mailferry::mailbox::maildir::read::is_maildir;
-use mailferry::mailbox::mbox::boundary::Reason;
-use mailferry::mailbox::mbox::read::{self, Ask, Mbox};
-use mailferry::mailbox::mbox::watch::Watch;
-use mailferry::mailbox::source::Source;
-use mailferry::mailbox::{escaped, shown};
 use serde_json::json;
 
 use super::exit::{self, Exit};
@@ -96,18 +95,17 @@ fn show(args: &InspectArgs, reporter: &mut Reporter) -> Result<usize> {
     if mailbox.format == Some(Format::Maildir) || (mailbox.format.is_none() && is_maildir(&mailbox.path)) {
         return show_maildir(args, &mailbox, reporter);
     }
-    let interrupted = signals::interruption();
+    let cancel = signals::interruption();
     let watcher = Watcher::new(&args.common);
     // Looking leaves nothing behind, not even for a moment.
-    let mut source = args.open.open(&mailbox, &interrupted, &watcher, true)?;
+    let mut source = args.open.open(&mailbox, &cancel, &watcher, true)?;
     let lock_findings = source.findings();
     let show_all = args.boundaries;
     let ask = Ask { variant: mailbox.variant(), accept_none: show_all, tell_all: show_all, ..Ask::default() };
-    let watch =
-        Watch { scanned: &|_| (), release: &|range| source.release(range), interrupted: &interrupted };
+    let watch = Watch { scanned: &|_| (), release: &|range| source.release(range), cancel: &cancel };
     let read = read::read(source.text(), &ask, watch);
     watcher.finish();
-    stop_if(&interrupted)?;
+    cancel.check()?;
     let mut mbox = read.map_err(|not| Error::NotAMailbox {
         path: mailbox.path.clone(),
         reason: not.reason,
@@ -124,10 +122,6 @@ fn show(args: &InspectArgs, reporter: &mut Reporter) -> Result<usize> {
     }
     source.check_unchanged()?;
     Ok(mbox.messages().len())
-}
-
-fn stop_if(interrupted: &AtomicBool) -> Result<()> {
-    if interrupted.load(std::sync::atomic::Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
 }
 
 fn write_message(

@@ -7,23 +7,23 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::deliver::draft::Draft;
+use crate::deliver::lmtp::Recipients;
+use crate::deliver::lmtp::address::Address;
+use crate::deliver::lmtp::child::Programs;
+use crate::deliver::lmtp::map::Map;
+use crate::deliver::lmtp::reply::Reply;
+use crate::deliver::lmtp::session::{self, Ending, Options, Peer};
+use crate::deliver::lmtp::template::{Parts, Template};
+use crate::deliver::{self, Rules, Target};
+use crate::mailbox::error::Error;
+use crate::mailbox::maildir::make::make_parents;
+use crate::mailbox::maildir::write::parent_of;
+use crate::mailbox::text::shown;
+use crate::transport::envelope::Envelope;
+use crate::transport::failure::{Failure, Reason};
+use crate::transport::spool::Letter;
 use clap::{Args, ValueEnum};
-use mailferry::deliver::draft::Draft;
-use mailferry::deliver::lmtp::Recipients;
-use mailferry::deliver::lmtp::address::Address;
-use mailferry::deliver::lmtp::child::Programs;
-use mailferry::deliver::lmtp::map::Map;
-use mailferry::deliver::lmtp::reply::Reply;
-use mailferry::deliver::lmtp::session::{self, Ending, Options, Peer};
-use mailferry::deliver::lmtp::template::{Parts, Template};
-use mailferry::deliver::{self, Rules, Target};
-use mailferry::letter::Letter;
-use mailferry::letter::envelope::Envelope;
-use mailferry::letter::failure::{Failure, Reason};
-use mailferry::mailbox::error::Error;
-use mailferry::mailbox::maildir::make::make_parents;
-use mailferry::mailbox::maildir::write::parent_of;
-use mailferry::mailbox::shown;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::deliver::now;
@@ -139,7 +139,7 @@ pub fn run_dot_qmail(
         user: template("--user", user.unwrap_or(OsStr::new("%u")))?,
         delimiters: &delimiters,
         time: Duration::from_secs(program_timeout.saturating_add(30)),
-        interrupted: setting.rules.interrupted,
+        cancel: setting.rules.cancel,
     };
     speak(&mut programs, setting)
 }
@@ -150,7 +150,7 @@ fn speak(recipients: &mut impl Recipients, setting: &Setting<'_>) -> Result<(), 
         host: host.unwrap_or("localhost"),
         max_size: setting.max_size,
         spool_dir: setting.spool_dir,
-        interrupted: setting.rules.interrupted,
+        cancel: setting.rules.cancel,
     };
     let mut peer = StandardStreams { deadline: Instant::now() + PATIENCE };
     let failed = |reason, text: &str| Err(Failure::new(reason, text));

@@ -4,11 +4,11 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use mailferry::mailbox::error::Result;
-use mailferry::mailbox::maildir::read::no_maildir;
-use mailferry::mailbox::mbox::variant::Variant;
-use mailferry::mailbox::shown;
-use mailferry::verify::maildir::is_folder;
+use crate::mailbox::error::Result;
+use crate::mailbox::maildir::read::no_maildir;
+use crate::mailbox::mbox::variant::Variant;
+use crate::mailbox::text::shown;
+use crate::verify::maildir::is_folder;
 
 /// A format named before the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

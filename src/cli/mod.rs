@@ -1,14 +1,15 @@
 //! The command line: arguments in, a report and an exit code out. What the library may not touch
 //! (terminal, environment, clock, signals) is touched here.
+#![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
 
-mod against;
+mod compare;
 mod convert;
 mod deliver;
 mod dot_qmail;
-pub mod exit;
+mod exit;
 mod generate;
-mod hand_on;
 mod inject;
+mod inject_env;
 mod inspect;
 mod lmtp;
 mod mailbox_arg;
@@ -17,18 +18,20 @@ mod owner;
 mod progress;
 mod qmail_inject;
 mod qmail_local;
+mod relay;
 mod report;
-pub mod signals;
+mod signals;
 mod tree;
 mod verify;
-mod written_by;
 
 use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::transport::failure::Reason;
 use exit::{Codes, Exit};
-use mailferry::letter::failure::Reason;
 
 /// A Maildir and mbox toolkit in qmail's tradition: it loses nothing, and proves it.
 #[derive(Parser, Debug)]
@@ -121,7 +124,7 @@ fn unusable() -> Exit {
 }
 
 /// What a bug of ours is for who called: where it is mail that was handed to us, try again later.
-pub fn what_if_broken() -> Exit {
+fn what_if_broken() -> Exit {
     let is_meant = |program: fn(std::env::ArgsOs) -> bool| program(std::env::args_os());
     if is_meant(qmail_local::is_meant) || is_meant(qmail_inject::is_meant) {
         return Exit::NotDelivered(Reason::Configuration, Codes::Qmail);
@@ -154,8 +157,32 @@ fn codes(args: impl Iterator<Item = OsString>) -> Codes {
     }
 }
 
+/// Runs the command that the process was started as.
+#[doc(hidden)]
+pub fn main() -> ExitCode {
+    // A panic is a bug of ours. Nothing is published before all is written, so it loses no mail; but
+    // a script must not read the code that Rust would give.
+    match std::panic::catch_unwind(run) {
+        Ok(exit) => exit.into(),
+        // Bytes that were looked at twice were not the same: that is no bug.
+        Err(_) if signals::source_was_truncated() => {
+            complain("a source was truncated by somebody else while it was read");
+            Exit::CouldNotFinish.into()
+        }
+        Err(_) => {
+            complain("this is a bug in mailferry; nothing was half-published. Please report it");
+            what_if_broken().into()
+        }
+    }
+}
+
+/// Writes to standard error, which may be a full disk: that must not be a second panic, with a code of Rust's own.
+fn complain(what: &str) {
+    let _ = writeln!(std::io::stderr(), "mailferry: {what}");
+}
+
 /// Parses and runs.
-pub fn run() -> Exit {
+fn run() -> Exit {
     if qmail_local::is_meant(std::env::args_os()) {
         return qmail_local::run(std::env::args_os().skip(1));
     }

@@ -3,14 +3,14 @@
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use crate::mailbox::context::Cancel;
+use crate::mailbox::context::{Method, Wanted};
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::maildir::read::is_maildir;
+use crate::mailbox::source::{Source, Spooling};
 use clap::Args;
-use mailferry::mailbox::error::{Error, Result};
-use mailferry::mailbox::lock::{Method, Wanted};
-use mailferry::mailbox::maildir::read::is_maildir;
-use mailferry::mailbox::source::{Source, Spooling};
 
 use super::mailbox_arg::{Format, Mailbox};
 use super::progress::Watcher;
@@ -72,35 +72,35 @@ impl OpenArgs {
     pub fn open(
         &self,
         mailbox: &Mailbox,
-        interrupted: &AtomicBool,
+        cancel: &Cancel,
         watcher: &Watcher,
         leave_no_trace: bool,
     ) -> Result<Source> {
-        self.open_as(Source::open, mailbox, interrupted, watcher, leave_no_trace)
+        self.open_as(Source::open, mailbox, cancel, watcher, leave_no_trace)
     }
 
     /// The same for a source that is in use: see [`Source::open_live`]. Standard input is as ever.
     pub fn open_live(
         &self,
         mailbox: &Mailbox,
-        interrupted: &AtomicBool,
+        cancel: &Cancel,
         watcher: &Watcher,
         leave_no_trace: bool,
     ) -> Result<Source> {
-        self.open_as(Source::open_live, mailbox, interrupted, watcher, leave_no_trace)
+        self.open_as(Source::open_live, mailbox, cancel, watcher, leave_no_trace)
     }
 
     fn open_as(
         &self,
         open: impl Fn(&Path, &Wanted, &Spooling<'_>) -> Result<Source>,
         mailbox: &Mailbox,
-        interrupted: &AtomicBool,
+        cancel: &Cancel,
         watcher: &Watcher,
         leave_no_trace: bool,
     ) -> Result<Source> {
         let spool_dir = self.spool_dir();
         let progress = |bytes| watcher.spooled(bytes);
-        let spooling = self.spooling(&spool_dir, interrupted, &progress);
+        let spooling = self.spooling(&spool_dir, cancel, &progress);
         if mailbox.is_standard_stream() {
             return Source::from_reader(Path::new("standard input"), &mut StandardInput::new(), &spooling);
         }
@@ -115,10 +115,10 @@ impl OpenArgs {
     pub fn spooling<'a>(
         &self,
         dir: &'a Path,
-        interrupted: &'a AtomicBool,
+        cancel: &'a Cancel,
         progress: &'a (dyn Fn(u64) + Sync),
     ) -> Spooling<'a> {
-        Spooling { dir, limit: self.spool_limit, interrupted, progress }
+        Spooling { dir, limit: self.spool_limit, cancel, progress }
     }
 
     /// Where what has to be unpacked is spooled.

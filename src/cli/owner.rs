@@ -7,10 +7,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use mailferry::letter::failure::{Failure, Reason};
-use mailferry::mailbox::durable::Owner;
-use mailferry::mailbox::error::{Error, Result};
-use mailferry::mailbox::shown;
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::fs::durable::Owner;
+use crate::mailbox::text::shown;
+use crate::transport::failure::{Failure, Reason};
 
 /// Who we are when mail is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::mailbox::context::{Events, Phase};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use mailferry::convert::{Phase, Progress};
 
 use super::{Common, When};
 
@@ -82,7 +82,7 @@ impl Watcher {
     }
 }
 
-impl Progress for Watcher {
+impl Events for Watcher {
     fn begin(&self, phase: Phase, total: u64) {
         match self {
             Watcher::Silent => {}

@@ -8,25 +8,25 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use mailferry::inject::{Completed, Options, Ready, Refused};
-use mailferry::letter::Letter;
-use mailferry::letter::envelope;
-use mailferry::letter::failure::Reason;
-use mailferry::mailbox::address::Manner;
-use mailferry::mailbox::error::{Error, Result};
-use mailferry::transport::child::Limits;
-use mailferry::transport::place::Place;
-use mailferry::transport::{Fate, Message, Refusal, queue};
+use crate::inject::{Completed, Options, Ready, Refused};
+use crate::mailbox::context::Cancel;
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::message::address::Manner;
+use crate::transport::child::Limits;
+use crate::transport::envelope;
+use crate::transport::failure::Reason;
+use crate::transport::next_hop::Place;
+use crate::transport::spool::Letter;
+use crate::transport::{Fate, Message, Refusal, queue};
 
 use super::deliver::now;
 use super::exit::{Codes, Exit};
-use super::hand_on::{failed, hand_on, usual_places};
 use super::inject::read_letter;
 use super::signals;
-use super::written_by::{Environment, WrittenBy, called_by};
+use crate::cli::inject_env::{Environment, WrittenBy, called_by};
+use crate::cli::relay::{failed, hand_on, usual_places};
 
 /// qmail-inject waits for its queue program for ever; a day is as good.
 const A_DAY: Duration = Duration::from_secs(86400);
@@ -235,7 +235,7 @@ impl Order {
     }
 
     fn carry_out(&self) -> Result<(), Said> {
-        let interrupted = signals::interruption_with(111);
+        let cancel = signals::interruption_with(111);
         let WrittenBy { author, habits, domains, lists, .. } =
             WrittenBy::look(&self.environment, Manner::Faithful)?;
         let (arguments, header_too) = self.recipients.choose(&self.arguments);
@@ -256,19 +256,19 @@ impl Order {
         };
         let ready = Ready::new(&options).map_err(|refused| Said::of(&refused))?;
         let spool_dir = env::temp_dir();
-        let letter = read_letter(&spool_dir, &interrupted)
+        let letter = read_letter(&spool_dir, &cancel)
             .map_err(|failure| Said::fatal(failure.reason, format!("read error: {}\n", failure.text)))?;
         let completed = ready.complete(&letter, &spool_dir).map_err(|refused| Said::of(&refused))?;
         if self.print {
             return print(&envelope::return_path(&completed.envelope.sender), &completed.letter);
         }
-        queue(&completed, &interrupted)
+        queue(&completed, &cancel)
     }
 }
 
 /// To the queue program, which says itself on standard error what it has to say; on a null client to the servers
 /// that stand in for it.
-fn queue(completed: &Completed, interrupted: &AtomicBool) -> Result<(), Said> {
+fn queue(completed: &Completed, cancel: &Cancel) -> Result<(), Said> {
     let Completed { letter, envelope } = completed;
     let refused = |fate: Fate, text: &str| {
         let reason = if fate == Fate::Permanent { Reason::Refused } else { Reason::TryAgain };
@@ -276,7 +276,7 @@ fn queue(completed: &Completed, interrupted: &AtomicBool) -> Result<(), Said> {
     };
     let places = usual_places().map_err(|failure| refused(Fate::Temporary, &failure.text))?;
     if let [Place::Queue(program)] = &places[..] {
-        let limits = Limits { time: A_DAY, interrupted };
+        let limits = Limits { time: A_DAY, cancel };
         let queued = queue::send(program, letter.file(b"", 0)?, envelope, limits);
         return queued.map(|_| ()).map_err(|Refusal { fate, text }| refused(fate, &text));
     }
@@ -284,7 +284,7 @@ fn queue(completed: &Completed, interrupted: &AtomicBool) -> Result<(), Said> {
     if envelope.recipients.is_empty() {
         return Err(refused(Fate::Permanent, "no recipients specified (#5.5.4)"));
     }
-    let outcomes = hand_on(&Message::whole(letter), envelope, &places, A_DAY, interrupted)?;
+    let outcomes = hand_on(&Message::whole(letter), envelope, &places, A_DAY, cancel)?;
     // A server answers for all recipients at once.
     match outcomes.iter().find(|told| failed(&told.outcome).is_some()) {
         None => Ok(()),

@@ -11,29 +11,29 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use mailferry::deliver::dot_qmail::find::shown;
-use mailferry::deliver::dot_qmail::home::{Editing, Trust};
-use mailferry::deliver::dot_qmail::line::{Fault, Instruction};
-use mailferry::deliver::dot_qmail::program::{Ended, Output};
-use mailferry::deliver::dot_qmail::trouble::Trouble;
-use mailferry::deliver::dot_qmail::{self, Address, Caller, Done, How, Route, environment};
-use mailferry::deliver::draft::Draft;
-use mailferry::deliver::{self, Rules, Target};
-use mailferry::letter::Letter;
-use mailferry::letter::envelope;
-use mailferry::letter::failure::{Failure, Reason};
-use mailferry::mailbox::durable::Dir;
-use mailferry::mailbox::error::{Error, Result};
-use mailferry::mailbox::escaped;
-use mailferry::mailbox::input::Input;
-use mailferry::mailbox::maildir::flags::Flags;
-use mailferry::mailbox::mbox::append::Extending;
-use mailferry::mailbox::mbox::write::{Envelope, Head, Header};
-use mailferry::transport::child::Limits;
-use mailferry::transport::{self, queue};
+use crate::deliver::dot_qmail::find::shown;
+use crate::deliver::dot_qmail::home::{Editing, Trust};
+use crate::deliver::dot_qmail::line::{Fault, Instruction};
+use crate::deliver::dot_qmail::program::{Ended, Output};
+use crate::deliver::dot_qmail::trouble::Trouble;
+use crate::deliver::dot_qmail::{self, Address, Caller, Done, How, Route, environment};
+use crate::deliver::draft::Draft;
+use crate::deliver::{self, Rules, Target};
+use crate::mailbox::context::Cancel;
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::maildir::flags::Flags;
+use crate::mailbox::mbox::append::Extending;
+use crate::mailbox::mbox::write::{Envelope, Head, Header};
+use crate::mailbox::source::input::Input;
+use crate::mailbox::text::escaped;
+use crate::transport::child::Limits;
+use crate::transport::envelope;
+use crate::transport::failure::{Failure, Reason};
+use crate::transport::spool::Letter;
+use crate::transport::{self, queue};
 
 use super::deliver::now;
 use super::dot_qmail::queue_program;
@@ -134,7 +134,7 @@ fn deliver(arguments: &Arguments) -> Result<Vec<u8>, Said> {
     let Arguments { tell, home, address, default } = arguments;
     // The paths of mailboxes are as the .qmail file has them.
     env::set_current_dir(home).map_err(|e| unable("switch to", home.as_os_str().as_bytes(), &e, "4.3.0"))?;
-    let interrupted = signals::interruption_with(111);
+    let cancel = signals::interruption_with(111);
     // Looked at in this order: what is wrong with the home says nothing of the message.
     let home_is_fine = dot_qmail::home::check(home, Trust::InOwner).map_err(|trouble| say(&trouble))?;
     if home_is_fine == Editing::Now && *tell {
@@ -142,7 +142,7 @@ fn deliver(arguments: &Arguments) -> Result<Vec<u8>, Said> {
     } else if home_is_fine == Editing::Now {
         return Err(say(&Trouble::Editing { home: home.clone() }));
     }
-    let letter = if *tell { None } else { Some(read(&interrupted)?) };
+    let letter = if *tell { None } else { Some(read(&cancel)?) };
     if letter.as_ref().is_some_and(|letter| is_looping(letter, address)) {
         return Err(Said::never("This message is looping: it already has my Delivered-To line. (#5.4.6)"));
     }
@@ -154,7 +154,7 @@ fn deliver(arguments: &Arguments) -> Result<Vec<u8>, Said> {
     let how = How {
         epoch: epoch.as_secs() as i64,
         output: Output::Inherited,
-        program: Limits { time: A_DAY, interrupted: &interrupted },
+        program: Limits { time: A_DAY, cancel: &cancel },
     };
     let rules = Rules {
         create: false,
@@ -164,7 +164,7 @@ fn deliver(arguments: &Arguments) -> Result<Vec<u8>, Said> {
         once: false,
         locks: &locks,
         now: epoch,
-        interrupted: &interrupted,
+        cancel: &cancel,
     };
     let line = |line: Vec<u8>| [&line[..], b"\n"].concat();
     let mut local = Local {
@@ -178,11 +178,11 @@ fn deliver(arguments: &Arguments) -> Result<Vec<u8>, Said> {
     Ok(did(&done))
 }
 
-fn read(interrupted: &AtomicBool) -> Result<Letter, Said> {
+fn read(cancel: &Cancel) -> Result<Letter, Said> {
     let stdin = io::stdin();
     // qmail-lspawn hands over a file, which may have been read; a pipe has no beginning to go back to.
     let _ = rustix::fs::seek(&stdin, rustix::fs::SeekFrom::Start(0));
-    let input = Input { reader: stdin.lock(), name: Path::new("standard input"), limit: None, interrupted };
+    let input = Input { reader: stdin.lock(), name: Path::new("standard input"), limit: None, cancel };
     Letter::read(input, &env::temp_dir(), None)
         .map_err(|failure| Said::not_now(format!("Unable to read message: {}. (#4.3.0)", failure.text)))
 }
@@ -248,7 +248,7 @@ impl Caller for Local<'_> {
 
     fn forward(&mut self, envelope: &transport::Envelope) -> Result<Option<u32>, Trouble> {
         let message = self.letter.file(&self.delivered_to, 0).map_err(Failure::from)?;
-        let limits = Limits { time: A_DAY, interrupted: self.rules.interrupted };
+        let limits = Limits { time: A_DAY, cancel: self.rules.cancel };
         queue::send(&queue_program(), message, envelope, limits).map(Some).map_err(Trouble::Queue)
     }
 }
@@ -295,19 +295,19 @@ impl Local<'_> {
     }
 
     fn append(&self, path: &Path) -> Result<()> {
-        let Rules { locks, interrupted, .. } = self.rules;
-        let mut mbox = match Extending::open_end(path, None, true, locks, interrupted) {
+        let Rules { locks, cancel, .. } = self.rules;
+        let mut mbox = match Extending::open_end(path, None, true, locks, cancel) {
             // As in spool directories: qmail-local itself makes no lock file.
             Err(Error::Io { ref source, .. }) if is_closed(source) && may_write(path) => {
                 let locks = Locks::of_the_file().wanted(LOCK_TIMEOUT);
-                Extending::open_end(path, None, false, &locks, interrupted)?
+                Extending::open_end(path, None, false, &locks, cancel)?
             }
             mbox => mbox?,
         };
         let top = self.top();
         let head =
             Head { envelope: Envelope::AsItWas(&self.from_line), header: Header::Faithful(&top), eol: b"\n" };
-        mbox.append(&head, interrupted, |chunk| self.letter.each_chunk(0, chunk))?;
+        mbox.append(&head, cancel, |chunk| self.letter.each_chunk(0, chunk))?;
         mbox.flush()?;
         mbox.keep();
         Ok(())

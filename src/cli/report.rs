@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::path::Path;
 
+use crate::mailbox::error::Error;
+use crate::mailbox::finding::{Code, Finding, Severity};
+use crate::mailbox::text::shown;
+use crate::transport::failure::Failure;
 use anstream::{AutoStream, ColorChoice};
-use mailferry::letter::failure::Failure;
-use mailferry::mailbox::error::Error;
-use mailferry::mailbox::finding::{Code, Finding, Severity};
-use mailferry::mailbox::shown;
 use serde::Serialize;
 use serde_json::{Value, json};
 

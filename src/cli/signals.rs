@@ -6,17 +6,18 @@ use std::ffi::c_void;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use mailferry::mailbox::mapped;
+use crate::mailbox::context::Cancel;
+use crate::mailbox::source::mapped;
 use signal_hook::consts::{SIGBUS, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
 /// A flag that SIGINT, SIGTERM and SIGHUP set. The second one of a kind ends the process at once:
 /// whoever presses Ctrl-C twice does not want to wait for our cleaning up.
-pub fn interruption() -> Arc<AtomicBool> {
+pub fn interruption() -> Cancel {
     interruption_with(super::exit::Exit::Interrupted.code())
 }
 
 /// The same, where the second one ends the process with this code.
-pub fn interruption_with(code: u8) -> Arc<AtomicBool> {
+pub fn interruption_with(code: u8) -> Cancel {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         // What nohup set to be ignored stays ignored.
@@ -31,7 +32,7 @@ pub fn interruption_with(code: u8) -> Arc<AtomicBool> {
     // handler, and not SIG_IGN, which the programs that we run would inherit.
     let over_limit = signal_hook::flag::register(SIGXFSZ, Arc::default());
     debug_assert!(over_limit.is_ok());
-    flag
+    Cancel::from_flag(flag)
 }
 
 fn is_ignored(signal: i32) -> bool {

@@ -5,18 +5,18 @@ use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use crate::convert::Options;
+use crate::convert::export::{Writing, folders_left};
+use crate::convert::tree::{self, Entry, Placing, Row, Wanted, Whole};
+use crate::convert::{Input, Sums};
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::maildir::read::is_maildir;
+use crate::mailbox::mbox::variant::Variant;
+use crate::mailbox::text::shown;
+use crate::mailbox::tree::folder::{Folder, Layout};
+use crate::mailbox::tree::walk::{Found, Kind, Skipped, Tree, walk};
 use clap::{Args, ValueEnum};
-use mailferry::convert::Options;
-use mailferry::convert::back::{Writing, folders_left};
-use mailferry::convert::tree::{self, Entry, Placing, Row, Wanted, Whole};
-use mailferry::convert::{Input, Sums};
-use mailferry::mailbox::error::{Error, Result};
-use mailferry::mailbox::finding::{Code, Finding};
-use mailferry::mailbox::maildir::read::is_maildir;
-use mailferry::mailbox::mbox::variant::Variant;
-use mailferry::mailbox::shown;
-use mailferry::mailbox::tree::folder::{Folder, Layout};
-use mailferry::mailbox::tree::walk::{Found, Kind, Skipped, Tree, walk};
 use serde_json::{Value, json};
 
 use super::exit::Exit;
@@ -142,7 +142,7 @@ pub struct Job<'a> {
     /// Refuses options that would say nothing in such a layout, or, with true, where all mailboxes are Maildirs.
     pub suits: &'a dyn Fn(Layout, bool) -> Result<()>,
     /// Looks through a tree.
-    pub spooling: &'a mailferry::mailbox::source::Spooling<'a>,
+    pub spooling: &'a crate::mailbox::source::Spooling<'a>,
 }
 
 /// What a conversion of folders has to say.
@@ -156,7 +156,7 @@ pub struct Told {
 }
 
 /// Finds the mailboxes, and converts them.
-pub fn run(job: &Job<'_>, progress: &dyn mailferry::convert::Progress) -> Result<Told> {
+pub fn run(job: &Job<'_>, progress: &dyn crate::mailbox::context::Events) -> Result<Told> {
     let mut trees = Vec::new();
     for source in job.sources {
         refuse_inside(source, job.destination)?;

@@ -3,19 +3,19 @@
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use crate::mailbox::context::Cancel;
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::{Code, Finding, Severity};
+use crate::mailbox::mbox::read::Ask;
+use crate::mailbox::mbox::variant::Variant;
+use crate::mailbox::text::{is_or_are, shown};
+use crate::mailbox::tree::walk::{Kind, walk};
+use crate::verify::compare::unread;
+use crate::verify::manifest::Proof;
+use crate::verify::{self, Depth, Options, Report};
 use clap::Args;
-use mailferry::mailbox::error::{Error, Result};
-use mailferry::mailbox::finding::{Code, Finding, Severity};
-use mailferry::mailbox::mbox::read::Ask;
-use mailferry::mailbox::mbox::variant::Variant;
-use mailferry::mailbox::tree::walk::{Kind, walk};
-use mailferry::mailbox::{is_or_are, shown};
-use mailferry::verify::against::unread;
-use mailferry::verify::manifest::Proof;
-use mailferry::verify::{self, Depth, Options, Report};
 use serde_json::json;
 
 use super::convert::{DeletedArg, LabelsArg};
@@ -25,7 +25,8 @@ use super::open::OpenArgs;
 use super::progress::Watcher;
 use super::report::{Reporter, grouped};
 use super::tree::{FolderArgs, nothing_in, passed_over};
-use super::{Common, against, signals};
+use super::{Common, signals};
+use crate::cli::compare;
 
 /// Say whether mailboxes are sound, and whether they still hold the mail that was converted
 ///
@@ -148,7 +149,7 @@ struct Sums {
     bytes: u64,
     repairs: u64,
     proofs: Vec<Proof>,
-    compared: against::Outcome,
+    compared: compare::Outcome,
     /// How the first mailbox ended that could not be looked at.
     unfinished: Option<Exit>,
 }
@@ -217,13 +218,13 @@ fn verify_against(
     sums: &mut Sums,
     verdict: &mut String,
 ) -> Exit {
-    let interrupted = signals::interruption();
+    let cancel = signals::interruption();
     let watcher = Watcher::new(&args.common);
     let mailboxes: Vec<Mailbox> = args.mailboxes.iter().map(|arg| Mailbox::parse(arg)).collect();
-    let job = against::Job {
+    let job = compare::Job {
         mailboxes: &mailboxes,
         other: &Mailbox::parse(other),
-        wanted: against::Wanted {
+        wanted: compare::Wanted {
             metadata: args.metadata,
             labels: args.labels.map(Into::into),
             deleted: args.deleted.map(Into::into),
@@ -231,9 +232,9 @@ fn verify_against(
         folders: &args.folders,
         open: &args.open,
         watcher: &watcher,
-        interrupted: &interrupted,
+        cancel: &cancel,
     };
-    let compared = against::compare(&job, reporter);
+    let compared = compare::compare(&job, reporter);
     watcher.finish();
     match compared {
         Ok(compared) => {
@@ -258,12 +259,12 @@ fn verify_against(
 
 /// One mailbox after the other; a bad one does not keep the others from being looked at.
 fn verify_all(args: &VerifyArgs, reporter: &mut Reporter, sums: &mut Sums, verdict: &mut String) -> Exit {
-    let interrupted = signals::interruption();
+    let cancel = signals::interruption();
     for argument in &args.mailboxes {
         let mailbox = Mailbox::parse(argument);
         let looked = match is_tree(&mailbox) {
-            true => tree(args, &mailbox.path, &interrupted, reporter, sums),
-            false => one(args, &Target::Mailbox(mailbox), &interrupted, reporter, sums),
+            true => tree(args, &mailbox.path, &cancel, reporter, sums),
+            false => one(args, &Target::Mailbox(mailbox), &cancel, reporter, sums),
         };
         match looked {
             Ok(looked) => {
@@ -308,12 +309,12 @@ struct Looked {
 fn tree(
     args: &VerifyArgs,
     root: &Path,
-    interrupted: &AtomicBool,
+    cancel: &Cancel,
     reporter: &mut Reporter,
     sums: &mut Sums,
 ) -> Result<Looked> {
     let spool_dir = args.open.spool_dir();
-    let mut tree = walk(root, args.folders.follow, &args.open.spooling(&spool_dir, interrupted, &|_| ()))?;
+    let mut tree = walk(root, args.folders.follow, &args.open.spooling(&spool_dir, cancel, &|_| ()))?;
     if nothing_in(&tree) {
         let reason = "there is no mailbox in it".into();
         return Err(Error::NotAMailbox { path: root.to_owned(), reason, mend: None });
@@ -332,7 +333,7 @@ fn tree(
             Kind::Messages(files) => Target::Messages(found.path, files),
         };
         count += 1;
-        match one(args, &target, interrupted, reporter, sums) {
+        match one(args, &target, cancel, reporter, sums) {
             Ok(looked) => {
                 sound += u64::from(looked.is_sound);
                 folders.extend(looked.folders);
@@ -361,23 +362,23 @@ fn tree(
 fn one(
     args: &VerifyArgs,
     target: &Target,
-    interrupted: &AtomicBool,
+    cancel: &Cancel,
     reporter: &mut Reporter,
     sums: &mut Sums,
 ) -> Result<Looked> {
-    let mut report = look(args, target, interrupted)?;
+    let mut report = look(args, target, cancel)?;
     if args.repair && !report.steps.is_empty() {
         let steps = std::mem::take(&mut report.steps);
         sums.repairs += steps.len() as u64;
         for step in steps {
             if !args.dry_run {
-                step.carry_out(&args.open.locks(false), interrupted)?;
+                step.carry_out(&args.open.locks(false), cancel)?;
             }
             tell_step(args, &step, reporter);
         }
         if !args.dry_run {
             // What is told is what is left.
-            report = look(args, target, interrupted)?;
+            report = look(args, target, cancel)?;
         }
     }
     let (is_sound, verdict) = tell(&report, reporter, sums);
@@ -385,7 +386,7 @@ fn one(
     Ok(Looked { is_sound, verdict, folders })
 }
 
-fn look(args: &VerifyArgs, target: &Target, interrupted: &AtomicBool) -> Result<Report> {
+fn look(args: &VerifyArgs, target: &Target, cancel: &Cancel) -> Result<Report> {
     let watcher = Watcher::new(&args.common);
     // One that the manifest names may be gone; one that a person names is to be there.
     if let Some(path) = &args.source {
@@ -395,7 +396,7 @@ fn look(args: &VerifyArgs, target: &Target, interrupted: &AtomicBool) -> Result<
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         _ => {
             let mailbox = Mailbox { format: Some(Format::Mbox), path: path.to_owned() };
-            args.open.open(&mailbox, interrupted, &watcher, true).map(Some)
+            args.open.open(&mailbox, cancel, &watcher, true).map(Some)
         }
     };
     let options = Options {
@@ -404,13 +405,13 @@ fn look(args: &VerifyArgs, target: &Target, interrupted: &AtomicBool) -> Result<
         manifest: args.manifest.as_deref(),
         source: args.source.as_deref(),
         open_source: &open_source,
-        interrupted,
+        cancel,
     };
     let mbox = |mailbox: &Mailbox| {
         let ask = Ask { variant: mailbox.variant(), tell_all: true, ..Ask::default() };
         // Looking leaves nothing behind, not even for a moment.
         args.open
-            .open(mailbox, interrupted, &watcher, true)
+            .open(mailbox, cancel, &watcher, true)
             .and_then(|mut source| verify::mbox::verify(&mut source, &ask, &options, &watcher))
     };
     let report = match target {

@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use crate::mailbox::date::{self, Stamp};
-use crate::mailbox::header::{self, Field};
 use crate::mailbox::maildir::name::Parsed;
+use crate::mailbox::message::date;
+use crate::mailbox::message::date::Stamp;
+use crate::mailbox::message::header;
+use crate::mailbox::message::header::Field;
 
 /// Where a received date comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -14,9 +14,9 @@ use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::manifest::Message;
 use crate::mailbox::mbox::gmail::{self, System};
 use crate::mailbox::mbox::status::Labels;
+use crate::mailbox::text::{escaped, shown};
 use crate::mailbox::tree::folder::{self, Folder as TreeFolder, Layout};
 use crate::mailbox::tree::naming::{self, Named};
-use crate::mailbox::{escaped, shown};
 
 /// Whether labels are folders.
 pub fn are_folders(labels: Labels) -> bool {

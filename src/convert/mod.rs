@@ -1,51 +1,51 @@
 //! convert: mboxes into a Maildir. Sources are read and planned whole before the first byte is
 //! written; what is written is published only when all of it is safe.
 
-pub mod back;
+mod commit;
 pub mod copy;
 pub mod dates;
-pub mod exact;
-mod fill;
+pub mod export;
+mod history;
 mod identity;
-pub mod in_order;
 mod keywords;
 pub mod labels;
-mod load;
-mod past;
 pub mod plan;
-mod record;
+mod planned_source;
 pub mod render;
+pub mod reorder;
+pub mod restore;
 mod resume;
+mod section_writer;
 pub mod tree;
 
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::mailbox::durable::Dir;
+use crate::convert::commit::fill;
+use crate::convert::history::Past;
+use crate::convert::planned_source::Load;
+use crate::convert::section_writer::Recorder;
+use crate::mailbox::context::Wanted;
+use crate::mailbox::context::{Cancel, Events, Phase};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{self, Code, Finding};
-use crate::mailbox::lock::Wanted;
+use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::fs::sync_group::Together;
 use crate::mailbox::maildir::keywords::Names;
 use crate::mailbox::maildir::write::{self, Filling, Fsync, Left, Opening, Ownership, Standing};
 use crate::mailbox::manifest::{Digest, Tail};
 use crate::mailbox::mbox::read::{Ask, Mbox};
-use crate::mailbox::mbox::watch::Watch;
+use crate::mailbox::mbox::scan_hooks::Watch;
 use crate::mailbox::mbox::{self};
 use crate::mailbox::source::Source;
-use crate::mailbox::together::Together;
 use dates::{Origin, Rules};
-use fill::fill;
 use identity::{Fingerprint, Identity};
 use keywords::Lettered;
 use labels::{Folder, Folders};
-use load::Load;
-use past::Past;
 use plan::{Dedupe, Earlier, Fate, Memory, Plan, Planned, Wishes};
-use record::Recorder;
 use resume::{Done, Resumed};
 
 /// What to convert, and how.
@@ -84,7 +84,7 @@ pub struct Options<'a> {
     /// To whom it is to belong.
     pub ownership: Ownership,
     /// Set by a signal.
-    pub interrupted: &'a AtomicBool,
+    pub cancel: &'a Cancel,
 }
 
 /// Where the manifest is kept.
@@ -107,29 +107,6 @@ pub struct Input {
     pub name: PathBuf,
     /// The variant named, the verdicts given.
     pub ask: Ask,
-}
-
-/// Hears how far the work is. Nothing else of the library knows that somebody watches.
-pub trait Progress: Sync {
-    /// A phase of the work begins; `total` is its size in bytes.
-    fn begin(&self, phase: Phase, total: u64);
-    /// So many bytes and messages more are done.
-    fn advance(&self, bytes: u64, messages: u64);
-}
-
-/// The phases of a conversion that take time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// Standard input or a compressed file is taken in.
-    Spooling,
-    /// Boundaries are looked for.
-    Reading,
-    /// Dates, flags and names are made.
-    Planning,
-    /// Messages are written.
-    Writing,
-    /// Everything is brought to stable storage.
-    Flushing,
 }
 
 /// What became of one source.
@@ -261,7 +238,7 @@ impl Filled {
 
 /// Converts. Never half: with an error nothing new is visible in the destination, except, into an
 /// existing Maildir, the whole messages that the sums count as written.
-pub fn convert(inputs: Vec<Input>, options: &Options<'_>, progress: &dyn Progress) -> Outcome {
+pub fn convert(inputs: Vec<Input>, options: &Options<'_>, progress: &dyn Events) -> Outcome {
     convert_some(inputs, &[], options, progress)
 }
 
@@ -270,7 +247,7 @@ fn convert_some(
     mut inputs: Vec<Input>,
     beside: &[&Path],
     options: &Options<'_>,
-    progress: &dyn Progress,
+    progress: &dyn Events,
 ) -> Outcome {
     let mut reports = Vec::with_capacity(inputs.len());
     let done =
@@ -336,7 +313,7 @@ impl From<Error> for Stopped {
 fn run(
     (inputs, beside): (&mut [Input], &[&Path]),
     options: &Options<'_>,
-    progress: &dyn Progress,
+    progress: &dyn Events,
     reports: &mut Vec<Report>,
 ) -> Result<(Sums, Vec<Filled>), Stopped> {
     let standing = write::look(options.destination)?;
@@ -352,7 +329,7 @@ fn run(
     // What writes no manifest needs to know a source only where there is one to know it from.
     let wanted = match options.manifest {
         Keeping::None => false,
-        _ => !options.dry_run || past::read(options, &standing)?.is_some(),
+        _ => !options.dry_run || history::read(options, &standing)?.is_some(),
     };
     progress.begin(Phase::Reading, inputs.iter().map(|i| i.source.text().len() as u64).sum());
     for (input, findings) in inputs.iter().zip(lock_findings) {
@@ -372,13 +349,13 @@ fn run(
     let standing = write::look(options.destination)?;
     // One that is kept elsewhere may be that of several Maildirs, each with a lock of its own.
     let _lock = match options.manifest {
-        Keeping::At(path) if !options.dry_run => Some(past::lock(path, options)?),
+        Keeping::At(path) if !options.dry_run => Some(history::lock(path, options)?),
         _ => None,
     };
-    let manifest = past::read(options, &standing)?;
+    let manifest = history::read(options, &standing)?;
     let past = manifest.as_ref().map_or_else(|| Ok(Past::default()), Past::of)?.beside(beside);
     past.check_destination(options, &standing)?;
-    let mut memory = past::memory(options, &standing, &past)?;
+    let mut memory = history::memory(options, &standing, &past)?;
     let (plans, identities) =
         plan_all((inputs, &mboxes, &wholes), &mut memory, options, &past, progress, reports)?;
     memory.forget_names();
@@ -415,7 +392,7 @@ fn run(
     let manifest = match options.manifest {
         Keeping::None => None,
         Keeping::InMaildir => Some(filling.manifest(resumed.end)?),
-        Keeping::At(path) => Some(past::manifest_at(path, resumed.end)?),
+        Keeping::At(path) => Some(history::manifest_at(path, resumed.end)?),
     };
     fill(filling, &loads, &resumed, manifest, options, progress)?;
     Ok((sums, filled))
@@ -459,7 +436,7 @@ fn name_keywords(filling: &Filling, memory: &Memory, options: &Options<'_>) -> R
         // What others have there is not looked at in vain.
         return Ok(Names::default());
     }
-    let lock = (options.keywords_lock, options.interrupted);
+    let lock = (options.keywords_lock, options.cancel);
     filling.name_keywords(memory.keywords.wanted(), memory.letters_in_use, lock)
 }
 
@@ -496,7 +473,7 @@ fn opening<'a>(options: &Options<'a>) -> Opening<'a> {
         take_over: options.manifest == Keeping::InMaildir,
         together: options.together,
         ownership: options.ownership,
-        interrupted: options.interrupted,
+        cancel: options.cancel,
     }
 }
 
@@ -553,14 +530,14 @@ fn all_known(
     standing: &Standing,
     reports: &mut Vec<Report>,
 ) -> Result<Option<(Sums, Vec<Filled>)>> {
-    let Some(manifest) = past::read(options, standing)? else { return Ok(None) };
+    let Some(manifest) = history::read(options, standing)? else { return Ok(None) };
     let past = Past::of(&manifest)?.beside(beside);
     let mut sums = Sums { sources: inputs.len() as u64, ..Sums::default() };
     let mut names = BTreeSet::new();
     let mut found = Vec::new();
     for input in inputs {
         let (identity, _) = past.identify(input, options, None, &[])?;
-        stop_if(options.interrupted)?;
+        options.cancel.check()?;
         let Identity::Same(n) = identity else { return Ok(None) };
         past.check_destination(options, standing)?;
         let outline = &past.outlines[n];
@@ -602,7 +579,7 @@ fn plan_all(
     memory: &mut Memory,
     options: &Options<'_>,
     past: &Past<'_>,
-    progress: &dyn Progress,
+    progress: &dyn Events,
     reports: &mut [Report],
 ) -> Result<(Vec<Plan>, Vec<Known>)> {
     let (mut plans, mut identities) = (Vec::new(), Vec::new());
@@ -616,7 +593,7 @@ fn plan_all(
         };
         let planned = |bytes| {
             progress.advance(bytes, 0);
-            stop_if(options.interrupted)
+            options.cancel.check()
         };
         let (identity, fingerprint) = match whole {
             None => (Identity::New, Fingerprint::NONE),
@@ -625,7 +602,7 @@ fn plan_all(
                 past.identify(input, options, *whole, &taken)?
             }
         };
-        report.findings.extend(past::finding(identity));
+        report.findings.extend(history::finding(identity));
         let earlier = Earlier { lineage: past.lineage(identity)?, dedupe: options.dedupe };
         if plans.len() + 1 == inputs.len() {
             memory.next_is_last();
@@ -643,7 +620,7 @@ fn read_source<'a>(
     input: &'a Input,
     findings: Vec<Finding>,
     options: &Options<'_>,
-    progress: &dyn Progress,
+    progress: &dyn Events,
 ) -> (Result<Mbox<'a>>, Report) {
     let source = &input.source;
     let path = source.path().to_owned();
@@ -651,10 +628,10 @@ fn read_source<'a>(
     let watch = Watch {
         scanned: &|range| progress.advance(range.len() as u64, 0),
         release: &|range| source.release(range),
-        interrupted: options.interrupted,
+        cancel: options.cancel,
     };
     let read = mbox::read::read(source.text(), &input.ask, watch);
-    if let Err(error) = stop_if(options.interrupted) {
+    if let Err(error) = options.cancel.check() {
         return (Err(error), report);
     }
     match read {
@@ -670,10 +647,6 @@ fn read_source<'a>(
         }
         Err(not) => (Err(Error::NotAMailbox { path, reason: not.reason, mend: not.mend }), report),
     }
-}
-
-fn stop_if(interrupted: &AtomicBool) -> Result<()> {
-    if interrupted.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
 }
 
 fn sum_up(inputs: &[Input], mboxes: &[Mbox<'_>], plans: &[Plan]) -> Sums {

@@ -12,9 +12,7 @@ use super::keywords::Keywords;
 use super::labels::{self, Folder, Folders};
 use super::render::{Eol, Headers, Rendered, render};
 use crate::mailbox::error::Result;
-use crate::mailbox::escaped;
 use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::header;
 use crate::mailbox::maildir::keywords::Letters;
 use crate::mailbox::maildir::name::{self, BaseName, Unique};
 use crate::mailbox::manifest::{Digest, Section};
@@ -22,7 +20,9 @@ use crate::mailbox::mbox::boundary::Extent;
 use crate::mailbox::mbox::from_line;
 use crate::mailbox::mbox::read::Mbox;
 use crate::mailbox::mbox::status::{self, Deleted, Labels, Said, Status};
+use crate::mailbox::message::header;
 use crate::mailbox::source::Source;
+use crate::mailbox::text::escaped;
 
 /// What is done with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use crate::mailbox::header::{self, Split};
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::mbox::quote::{self, Quoting};
+use crate::mailbox::message::header;
+use crate::mailbox::message::header::Split;
 
 /// Line ends of the messages written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

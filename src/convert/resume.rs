@@ -10,8 +10,8 @@ use std::ffi::OsString;
 use rayon::prelude::*;
 
 use super::labels::Folder;
-use super::load::{Chunk, Load};
 use super::plan::{Fate, Planned};
+use crate::convert::planned_source::{Chunk, Load};
 use crate::mailbox::error::Result;
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::maildir::write::{Filling, Left, Place};

@@ -10,23 +10,27 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::back::{self, Writing};
 use super::copy;
-use super::{Input, Keeping, Options, Outcome, Phase, Progress, Report, Sums};
-use crate::mailbox::durable::{self, Dir};
+use super::{Input, Keeping, Options, Outcome, Report, Sums};
+use crate::convert::export;
+use crate::convert::export::Writing;
+use crate::mailbox::context::{Events, Phase};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::fs::durable;
+use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::fs::read_regular;
+use crate::mailbox::fs::sync_group::Together;
 use crate::mailbox::maildir::make;
 use crate::mailbox::maildir::write::{self, Fsync, Standing, parent_of, refuse_link};
 use crate::mailbox::manifest;
 use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::together::Together;
+use crate::mailbox::text::shown;
 use crate::mailbox::tree::folder::{Folder, Layout};
 use crate::mailbox::tree::naming::{self, Named};
 use crate::mailbox::tree::renames;
 use crate::mailbox::tree::subscriptions;
 use crate::mailbox::tree::walk::{Found, Kind};
-use crate::mailbox::{read_regular, shown};
 
 /// Folders that are converted side by side, at most.
 const SIDE_BY_SIDE: usize = 128;
@@ -171,7 +175,7 @@ pub fn convert(
     mut entries: Vec<Entry>,
     subscribed: Option<&[Folder]>,
     wanted: &Wanted<'_>,
-    progress: &dyn Progress,
+    progress: &dyn Events,
 ) -> Whole {
     progress.begin(Phase::Writing, entries.iter().map(|entry| entry.size).sum());
     let mut whole = Whole { rows: Vec::with_capacity(entries.len()), error: None, findings: Vec::new() };
@@ -286,7 +290,7 @@ fn side_by_side(entries: &[Entry], wanted: &Wanted<'_>) -> usize {
     entries.iter().enumerate().take(most).take_while(fits).count()
 }
 
-fn convert_batch(batch: &[Entry], wanted: &Wanted<'_>, progress: &dyn Progress) -> (Vec<Row>, Option<Error>) {
+fn convert_batch(batch: &[Entry], wanted: &Wanted<'_>, progress: &dyn Events) -> (Vec<Row>, Option<Error>) {
     let stop = AtomicBool::new(false);
     let stopped = Mutex::new(None);
     let note = |error: Error| {
@@ -329,7 +333,7 @@ fn convert_one(
     entry: &Entry,
     wanted: &Wanted<'_>,
     together: Option<&Arc<Together>>,
-    progress: &dyn Progress,
+    progress: &dyn Events,
     note: &dyn Fn(Error),
 ) -> Row {
     let mut row = Row { entry: entry.clone(), reports: Vec::new(), sums: Sums::default(), failed: false };
@@ -347,12 +351,12 @@ fn convert_one(
                 }
             }
             Kind::Mbox => {
-                let source =
-                    (wanted.open)(&entry.found.path, None).map(|input| back::Mailbox::Mbox(Box::new(input)));
+                let source = (wanted.open)(&entry.found.path, None)
+                    .map(|input| export::Mailbox::Mbox(Box::new(input)));
                 row.add(source.map(|source| run((source, &beside), &options, wanted, &part)), note);
             }
             Kind::Maildir => {
-                let source = back::Mailbox::Maildir(entry.found.path.clone());
+                let source = export::Mailbox::Maildir(entry.found.path.clone());
                 row.add(Ok(run((source, &beside), &options, wanted, &part)), note);
             }
         }
@@ -428,15 +432,15 @@ fn refuse_moved(entry: &Entry, wanted: &Wanted<'_>) -> Result<()> {
 
 /// One mailbox into one folder.
 fn run(
-    (source, beside): (back::Mailbox, &[&Path]),
+    (source, beside): (export::Mailbox, &[&Path]),
     options: &Options<'_>,
     wanted: &Wanted<'_>,
-    progress: &dyn Progress,
+    progress: &dyn Events,
 ) -> Outcome {
     match (source, wanted.layout) {
-        (source, Layout::Mboxes) => back::convert(vec![source], options, (wanted.mboxes)(), progress).0,
-        (back::Mailbox::Mbox(input), _) => super::convert_some(vec![*input], beside, options, progress),
-        (back::Mailbox::Maildir(path), _) => copy::convert(&path, options, progress),
+        (source, Layout::Mboxes) => export::convert(vec![source], options, (wanted.mboxes)(), progress).0,
+        (export::Mailbox::Mbox(input), _) => super::convert_some(vec![*input], beside, options, progress),
+        (export::Mailbox::Maildir(path), _) => copy::convert(&path, options, progress),
     }
 }
 
@@ -447,7 +451,7 @@ impl Row {
         (files, beside): (&[PathBuf], &[&Path]),
         options: &Options<'_>,
         wanted: &Wanted<'_>,
-        progress: &dyn Progress,
+        progress: &dyn Events,
         note: &dyn Fn(Error),
     ) {
         let mut inputs = Vec::with_capacity(files.len());
@@ -459,8 +463,9 @@ impl Row {
         }
         let outcome = match wanted.layout {
             Layout::Mboxes => {
-                let sources = inputs.into_iter().map(|input| back::Mailbox::Mbox(Box::new(input))).collect();
-                back::convert(sources, options, (wanted.mboxes)(), progress).0
+                let sources =
+                    inputs.into_iter().map(|input| export::Mailbox::Mbox(Box::new(input))).collect();
+                export::convert(sources, options, (wanted.mboxes)(), progress).0
             }
             _ => super::convert_some(inputs, beside, options, progress),
         };
@@ -511,11 +516,11 @@ fn stops_all(error: &Error) -> bool {
 
 /// Says how far one folder is as a part of the whole.
 struct Part<'a> {
-    progress: &'a dyn Progress,
+    progress: &'a dyn Events,
     phase: Mutex<Phase>,
 }
 
-impl Progress for Part<'_> {
+impl Events for Part<'_> {
     fn begin(&self, phase: Phase, _: u64) {
         *self.phase.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = phase;
     }

@@ -5,14 +5,17 @@
 
 use std::ops::Range;
 
-use crate::letter::Letter;
-use crate::letter::envelope::{self, Envelope};
-use crate::letter::failure::{Failure, Reason};
 use crate::mailbox::error::Result;
+use crate::mailbox::mbox;
 use crate::mailbox::mbox::from_line::{self, Line};
 use crate::mailbox::mbox::status::Status;
 use crate::mailbox::mbox::write::{self, Head, Header, line_end};
-use crate::mailbox::{escaped, header, mbox};
+use crate::mailbox::message::header;
+use crate::mailbox::text::escaped;
+use crate::transport::envelope;
+use crate::transport::envelope::Envelope;
+use crate::transport::failure::{Failure, Reason};
+use crate::transport::spool::Letter;
 
 /// A message as it will lie in a mailbox: lines on top, and the letter without what is cut.
 #[derive(Debug)]
@@ -230,7 +233,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::letter::Arriving;
+    use crate::transport::spool::Arriving;
 
     fn letter(text: &[u8]) -> Letter {
         let mut arriving = Arriving::new(Path::new("/nonexistent"), None);

@@ -10,16 +10,16 @@ mod once;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use draft::Draft;
 
-use crate::letter::failure::{Failure, Reason};
-use crate::mailbox::durable::Dir;
+use crate::mailbox::context::Cancel;
+use crate::mailbox::context::Wanted;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Finding;
-use crate::mailbox::lock::{DirLock, Wanted};
+use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::fs::lock::DirLock;
 use crate::mailbox::maildir::delivery::{Content, Delivery, Stamp};
 use crate::mailbox::maildir::flags::Flags;
 use crate::mailbox::maildir::make;
@@ -28,7 +28,8 @@ use crate::mailbox::maildir::write::parent_of;
 use crate::mailbox::mbox::append::Extending;
 use crate::mailbox::mbox::status::Status;
 use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::{quoted, shown};
+use crate::mailbox::text::{quoted, shown};
+use crate::transport::failure::{Failure, Reason};
 
 /// Where a message is to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +60,7 @@ pub struct Rules<'a> {
     /// Now, since 1970.
     pub now: Duration,
     /// Set by a signal.
-    pub interrupted: &'a AtomicBool,
+    pub cancel: &'a Cancel,
 }
 
 /// A target that has the message.
@@ -121,7 +122,7 @@ pub fn deliver(draft: &Draft<'_>, targets: &[Target], rules: &Rules<'_>) -> Resu
     for &n in &order {
         pending.push((n, Pending::prepare(draft, &targets[n], rules)?));
     }
-    if rules.interrupted.load(Ordering::Relaxed) {
+    if rules.cancel.is_requested() {
         return Err(Error::Interrupted.into());
     }
     for (_, one) in &mut pending {
@@ -177,7 +178,7 @@ pub fn look(draft: &Draft<'_>, targets: &[Target], rules: &Rules<'_>) -> Result<
                 }
                 if let Some(quota) = quota_of(&maildir, rules)?
                     && let now = rules.now.as_secs() as i64
-                    && let Some(over) = quota.look(draft.size(), now, rules.interrupted)?
+                    && let Some(over) = quota.look(draft.size(), now, rules.cancel)?
                 {
                     return Err(over_quota(&quota, over, rules));
                 }
@@ -185,7 +186,7 @@ pub fn look(draft: &Draft<'_>, targets: &[Target], rules: &Rules<'_>) -> Result<
             // Nobody is locked out for the sake of a look.
             Target::Mbox(_, variant) => {
                 let unlocked = Wanted { methods: Vec::new(), ..rules.locks.clone() };
-                drop(Extending::open_end(path, *variant, false, &unlocked, rules.interrupted)?);
+                drop(Extending::open_end(path, *variant, false, &unlocked, rules.cancel)?);
             }
         }
         Ok(Delivered { path: path.to_owned(), already: false, findings: Vec::new() })
@@ -242,7 +243,7 @@ impl Pending {
         let stamp = Stamp { now: rules.now, pid: rules.locks.pid, host: &rules.locks.host };
         let content = Content { size: draft.size(), wire_size: draft.wire_size(), flags: rules.flags };
         let delivery = Delivery::write(&maildir, stamp, content, |pieces| {
-            draft.each_chunk(&mut |bytes| match rules.interrupted.load(Ordering::Relaxed) {
+            draft.each_chunk(&mut |bytes| match rules.cancel.is_requested() {
                 true => Err(Error::Interrupted),
                 false => pieces(bytes),
             })
@@ -257,14 +258,14 @@ impl Pending {
         variant: Option<Variant>,
         rules: &Rules<'_>,
     ) -> Result<Pending, Failure> {
-        let mut extending = Extending::open_end(path, variant, rules.create, rules.locks, rules.interrupted)?;
+        let mut extending = Extending::open_end(path, variant, rules.create, rules.locks, rules.cancel)?;
         let head = draft.head();
         let status = (!rules.flags.is_empty()).then_some(Status { flags: rules.flags, old: true });
         let (head, first) = draft.mbox_head(&head, status, rules.now.as_secs() as i64);
-        if rules.once && once::in_mbox(path, &extending, &head, first, draft, rules.interrupted)? {
+        if rules.once && once::in_mbox(path, &extending, &head, first, draft, rules.cancel)? {
             return Ok(Pending::Already(path.to_owned()));
         }
-        extending.append(&head, rules.interrupted, |chunk| {
+        extending.append(&head, rules.cancel, |chunk| {
             chunk(first)?;
             draft.each_chunk_behind_head(chunk)
         })?;
@@ -319,7 +320,7 @@ impl IntoMaildir {
     fn publish(&mut self, rules: &Rules<'_>) -> Result<(), Failure> {
         let Some(quota) = &self.quota else { return Ok(self.delivery.publish()?) };
         let now = rules.now.as_secs() as i64;
-        let entered = quota.enter(self.size, now, self.wait, rules.interrupted)?;
+        let entered = quota.enter(self.size, now, self.wait, rules.cancel)?;
         let entered = entered.map_err(|over| over_quota(quota, over, rules))?;
         self.delivery.publish()?;
         entered.done();

@@ -3,33 +3,34 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Rules;
 use super::draft::Draft;
-use crate::mailbox::durable::Dir;
+use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::header;
-use crate::mailbox::lock::{self, DirLock};
+use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::fs::lock;
+use crate::mailbox::fs::lock::DirLock;
 use crate::mailbox::maildir::name;
-use crate::mailbox::mapped::Mapped;
 use crate::mailbox::mbox::append::Extending;
 use crate::mailbox::mbox::read::{self, Ask};
-use crate::mailbox::mbox::watch::Watch;
+use crate::mailbox::mbox::scan_hooks::Watch;
 use crate::mailbox::mbox::write::{Head, Unsayable, Writing};
+use crate::mailbox::message::header;
+use crate::mailbox::source::mapped::Mapped;
 
 /// How often a Maildir is listed whose messages get other names meanwhile.
 const ROUNDS: usize = 5;
 
 /// Looks for the message in a Maildir, and keeps out others who look, too, until the lock is dropped.
 /// Where the file system locks no directories two who deliver at the same time may both find nothing.
-pub(super) fn in_maildir(
+pub(crate) fn in_maildir(
     maildir: &Dir,
     draft: &Draft<'_>,
     rules: &Rules<'_>,
 ) -> Result<(Option<DirLock>, Option<PathBuf>)> {
     let places = [maildir.open_child("new".as_ref())?, maildir.open_child("cur".as_ref())?];
-    let lock = lock::lock_dir(&places[0], rules.locks.timeout, rules.interrupted)?;
+    let lock = lock::lock_dir(&places[0], rules.locks.timeout, rules.cancel)?;
     let size = draft.size();
     // A message whose name was gone when it was to be looked at has got other flags, or was moved.
     for _ in 0..ROUNDS {
@@ -59,13 +60,13 @@ pub(super) fn in_maildir(
 /// Looks for the message in an mbox, whose lock keeps out all others. It is there if one of its messages has
 /// the very bytes that would be written, but for the From_ line, which has the time, and for the fields that
 /// readers rewrite.
-pub(super) fn in_mbox(
+pub(crate) fn in_mbox(
     path: &Path,
     extending: &Extending,
     head: &Head<'_>,
     first: &[u8],
     draft: &Draft<'_>,
-    interrupted: &AtomicBool,
+    cancel: &Cancel,
 ) -> Result<bool> {
     let unsayable = |Unsayable| Error::unsayable(path);
     let mut out = Vec::new();
@@ -95,7 +96,7 @@ pub(super) fn in_mbox(
     let wanted = hasher.finalize();
 
     let Some(text) = Mapped::of(&extending.file, extending.length, path)? else { return Ok(false) };
-    let watch = Watch { scanned: &|_| (), release: &|range| text.hand_back(range), interrupted };
+    let watch = Watch { scanned: &|_| (), release: &|range| text.hand_back(range), cancel };
     let ask = Ask { variant: Some(extending.variant), ..Ask::default() };
     // That it is an mbox was seen when it was opened.
     let Ok(mbox) = read::read(&text, &ask, watch) else { return Ok(false) };
@@ -114,7 +115,7 @@ pub(super) fn in_mbox(
         let how = "it was cut while we looked into it".into();
         return Err(Error::Changed { path: path.to_owned(), how });
     }
-    match interrupted.load(Ordering::Relaxed) {
+    match cancel.is_requested() {
         true => Err(Error::Interrupted),
         false => Ok(is_there),
     }

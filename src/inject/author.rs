@@ -2,10 +2,11 @@
 
 use super::rewrite::Rewriter;
 use super::{Options, Refused};
-use crate::mailbox::address::list::List;
-use crate::mailbox::address::print::{self, token_to};
-use crate::mailbox::address::token::Kind;
-use crate::mailbox::address::{Manner, Trouble};
+use crate::mailbox::message::address::list::List;
+use crate::mailbox::message::address::print;
+use crate::mailbox::message::address::print::token_to;
+use crate::mailbox::message::address::token::Kind;
+use crate::mailbox::message::address::{Manner, Trouble};
 
 /// Who writes, as the environment says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -141,7 +142,7 @@ impl Made<'_> {
 
     /// As it stands in a field.
     fn address(&self, user: &[u8], host: Option<&[u8]>) -> Vec<u8> {
-        let local = crate::letter::envelope::quoted_local(user);
+        let local = crate::transport::envelope::quoted_local(user);
         match host {
             Some(host) => [&local[..], b"@", host].concat(),
             None => local,

@@ -4,9 +4,9 @@ use super::author::{Made, VERP};
 use super::head::Raw;
 use super::rewrite::Rewriter;
 use super::{MOST_RECIPIENTS, Options, Refused, followup, hindrance};
-use crate::mailbox::address::list::{Address, List, Piece};
-use crate::mailbox::address::{Fault, Manner, print};
-use crate::mailbox::escaped;
+use crate::mailbox::message::address::list::{Address, List, Piece};
+use crate::mailbox::message::address::{Fault, Manner, print};
+use crate::mailbox::text::escaped;
 
 /// The fields that are known. All others stay as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

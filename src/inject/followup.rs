@@ -3,8 +3,8 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use crate::letter::envelope;
 use crate::mailbox::error::{Error, Result};
+use crate::transport::envelope;
 
 /// Reads a list of mailing lists, an address a line; `#` begins a comment line. A file that is not there has
 /// none.

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use super::Refused;
-use crate::letter::{Arriving, Letter};
-use crate::mailbox::header;
+use crate::mailbox::message::header;
+use crate::transport::spool::{Arriving, Letter};
 
 /// A field with its continuation lines, each ending in LF.
 #[derive(Debug)]

@@ -13,14 +13,14 @@ mod rewrite;
 
 use std::path::Path;
 
-use crate::letter::Letter;
-use crate::letter::envelope;
-use crate::letter::failure::{Failure, Reason};
-use crate::mailbox::address::list::{Address, List};
-use crate::mailbox::address::token::Tokens;
-use crate::mailbox::address::{Fault, Manner, Trouble};
-use crate::mailbox::escaped;
+use crate::mailbox::message::address::list::{Address, List};
+use crate::mailbox::message::address::token::Tokens;
+use crate::mailbox::message::address::{Fault, Manner, Trouble};
+use crate::mailbox::text::escaped;
 use crate::transport::Envelope;
+use crate::transport::envelope;
+use crate::transport::failure::{Failure, Reason};
+use crate::transport::spool::Letter;
 
 pub use author::{Author, Habits};
 pub use followup::read_list as read_followup_list;

@@ -1,9 +1,9 @@
 //! An address is completed: a host where there is none, a domain where the host has none.
 
 use super::Refused;
-use crate::mailbox::address::list::{Address, Piece, without_route};
-use crate::mailbox::address::token::{Kind, Token, Tokens};
-use crate::mailbox::address::{Manner, Trouble};
+use crate::mailbox::message::address::list::{Address, Piece, without_route};
+use crate::mailbox::message::address::token::{Kind, Token, Tokens};
+use crate::mailbox::message::address::{Manner, Trouble};
 
 /// What addresses are completed with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::finding::Code;
-use super::shown;
+use crate::mailbox::text::shown;
 
 /// The result of everything that touches files.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -129,6 +129,14 @@ pub enum Error {
         /// What is not done, and what to do instead.
         reason: String,
     },
+    /// An option or argument that does not apply to what the command was asked to do.
+    #[error("{option}: {reason}")]
+    Usage {
+        /// The option as the user types it, such as `--append`.
+        option: String,
+        /// Why it does not apply, and what to do.
+        reason: String,
+    },
     /// A message that the mailbox's format cannot hold.
     #[error("{}: {reason}", shown(path))]
     Unsayable {
@@ -143,6 +151,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Returns a usage error about `option`.
+    pub fn usage(option: impl Into<String>, reason: impl Into<String>) -> Error {
+        Error::Usage { option: option.into(), reason: reason.into() }
+    }
+
     /// Puts path and action to what the system said.
     pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Error {
         let path = path.as_ref().to_owned();
@@ -177,6 +190,7 @@ impl Error {
             | Error::Boundaries { .. }
             | Error::Manifest { .. }
             | Error::Unsupported { .. }
+            | Error::Usage { .. }
             | Error::Unsayable { .. } => false,
         }
     }
@@ -193,7 +207,7 @@ impl Error {
             Error::NoRoom { .. } => Code::NoRoom,
             Error::Boundaries { .. } => Code::BoundariesFile,
             Error::Manifest { .. } => Code::ManifestDamaged,
-            Error::Unsupported { .. } | Error::Unsayable { .. } => Code::Unsupported,
+            Error::Unsupported { .. } | Error::Usage { .. } | Error::Unsayable { .. } => Code::Unsupported,
             Error::Interrupted => Code::Interrupted,
         }
     }
@@ -213,14 +227,14 @@ impl Error {
             | Error::Manifest { path, .. }
             | Error::Unsupported { path, .. }
             | Error::Unsayable { path, .. } => Some(path),
-            Error::Interrupted => None,
+            Error::Usage { .. } | Error::Interrupted => None,
         }
     }
 
     /// What went wrong, less the path that it went wrong with: for where that is told beside it.
     pub fn less_path(&self) -> String {
         let text = self.to_string();
-        let path = self.path().map(|path| format!("{}: ", crate::mailbox::shown(path)));
+        let path = self.path().map(|path| format!("{}: ", crate::mailbox::text::shown(path)));
         path.and_then(|path| text.strip_prefix(&path).map(str::to_owned)).unwrap_or(text)
     }
 
@@ -243,7 +257,7 @@ impl Error {
 }
 
 /// The system's sentence without Rust's `(os error N)`, which says nothing to a person.
-pub(super) fn cause(source: &io::Error) -> String {
+pub(crate) fn cause(source: &io::Error) -> String {
     let text = source.to_string();
     match text.find(" (os error") {
         Some(end) => text[..end].to_lowercase(),

@@ -5,9 +5,9 @@
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::mailbox::context::Cancel;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
@@ -34,7 +34,7 @@ pub struct Limits<'a> {
     /// From its start.
     pub time: Duration,
     /// Set by a signal.
-    pub interrupted: &'a AtomicBool,
+    pub cancel: &'a Cancel,
 }
 
 /// A program that runs. Dropped before its end it is killed.
@@ -81,7 +81,7 @@ impl Running {
                 });
             }
             // Dropping kills it.
-            if limits.interrupted.load(Ordering::Relaxed) {
+            if limits.cancel.is_requested() {
                 return Ok(End::Interrupted);
             }
             let left = limits.time.saturating_sub(self.started.elapsed());
@@ -152,10 +152,10 @@ pub fn idle(time: Duration) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn ends(script: &str, time: Duration, interrupted: bool) -> End {
-        let interrupted = AtomicBool::new(interrupted);
+    fn ends(script: &str, time: Duration, cancel: bool) -> End {
+        let cancel = if cancel { Cancel::requested() } else { Cancel::never() };
         let running = Running::start(Command::new("/bin/sh").args(["-c", script])).unwrap();
-        running.attend(Limits { time, interrupted: &interrupted }, idle).unwrap()
+        running.attend(Limits { time, cancel }, idle).unwrap()
     }
 
     const LONG: Duration = Duration::from_secs(600);

@@ -3,8 +3,8 @@
 use std::fs::File;
 
 use super::net::Broken;
-use crate::letter::Letter;
 use crate::mailbox::error::{Error, Result};
+use crate::transport::spool::Letter;
 
 /// As much is handed over at once.
 const CHUNK: usize = 1 << 16;

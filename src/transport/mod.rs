@@ -11,22 +11,25 @@
 //! outcome      what became of it;  message: what is sent
 //! ```
 
+mod capture;
 pub mod child;
-pub mod giving;
-mod hearing;
+pub mod child_pipes;
+pub mod envelope;
+pub mod failure;
 pub mod message;
 pub mod net;
 pub mod netstring;
+pub mod next_hop;
 pub mod outcome;
 #[cfg(test)]
 pub(crate) mod peer;
-pub mod place;
 pub mod qmqp;
 pub mod qmtp;
 pub mod queue;
 pub mod reply;
 pub mod sendmail;
 pub mod smtp;
+pub mod spool;
 pub mod stuffing;
 
 pub use message::Message;

@@ -5,15 +5,15 @@ use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
+use crate::mailbox::context::Cancel;
 use crate::mailbox::error::Error;
-use crate::mailbox::shown;
+use crate::mailbox::text::shown;
 
 /// An interruption is seen so soon.
 const STEP: Duration = Duration::from_millis(100);
@@ -33,7 +33,7 @@ pub struct Patience<'a> {
     /// For all of it.
     pub total: Duration,
     /// Set by a signal.
-    pub interrupted: &'a AtomicBool,
+    pub cancel: &'a Cancel,
 }
 
 /// Why a conversation ended before its end.
@@ -129,16 +129,16 @@ impl<'a> Connection<'a> {
         });
         let mut step_began = began;
         loop {
-            if patience.interrupted.load(Ordering::Relaxed) {
+            if patience.cancel.is_requested() {
                 return Err(Broken::Interrupted);
             }
             match told.recv_timeout(STEP) {
-                Ok(Progress::Connected(stream)) => {
+                Ok(Events::Connected(stream)) => {
                     stream.set_nodelay(true).map_err(Broken::Failed)?;
                     return Connection::over(Box::new(stream), began, patience);
                 }
-                Ok(Progress::Failed(why)) => return Err(Broken::NotConnected(why)),
-                Ok(Progress::Trying) => step_began = Instant::now(),
+                Ok(Events::Failed(why)) => return Err(Broken::NotConnected(why)),
+                Ok(Events::Trying) => step_began = Instant::now(),
                 // The thread has a limit of its own for each address; here it gets a little more.
                 Err(RecvTimeoutError::Timeout) if step_began.elapsed() > patience.connect + STEP * 5 => {
                     return Err(Broken::Slow("address or connection", patience.connect));
@@ -168,7 +168,7 @@ impl<'a> Connection<'a> {
                 Errno::AGAIN | Errno::INTR => {}
                 errno => return Err(failed(errno)),
             }
-            if patience.interrupted.load(Ordering::Relaxed) {
+            if patience.cancel.is_requested() {
                 return Err(Broken::Interrupted);
             }
             if began.elapsed() >= limit {
@@ -294,7 +294,7 @@ impl<'a> Connection<'a> {
         if !matches!(e.kind(), Interrupted | TimedOut | WouldBlock) {
             return Err(Broken::Failed(e));
         }
-        if self.patience.interrupted.load(Ordering::Relaxed) {
+        if self.patience.cancel.is_requested() {
             return Err(Broken::Interrupted);
         }
         match Instant::now() {
@@ -315,30 +315,30 @@ impl<'a> Connection<'a> {
 }
 
 /// What comes of connecting.
-enum Progress {
+enum Events {
     Trying,
     Connected(TcpStream),
     Failed(String),
 }
 
-fn first_that_answers(host: &str, port: u16, each: Duration, tell: &mpsc::Sender<Progress>) -> Progress {
+fn first_that_answers(host: &str, port: u16, each: Duration, tell: &mpsc::Sender<Events>) -> Events {
     let addresses = match (host, port).to_socket_addrs() {
         Ok(addresses) => addresses,
-        Err(e) => return Progress::Failed(format!("cannot look up {host}: {e}")),
+        Err(e) => return Events::Failed(format!("cannot look up {host}: {e}")),
     };
     let mut failed = Vec::new();
     for address in addresses {
-        if tell.send(Progress::Trying).is_err() {
+        if tell.send(Events::Trying).is_err() {
             break;
         }
         match TcpStream::connect_timeout(&address, each) {
-            Ok(stream) => return Progress::Connected(stream),
+            Ok(stream) => return Events::Connected(stream),
             Err(e) => failed.push(format!("cannot connect to {address}: {e}")),
         }
     }
     match failed.is_empty() {
-        true => Progress::Failed(format!("{host} has no address")),
-        false => Progress::Failed(failed.join("; ")),
+        true => Events::Failed(format!("{host} has no address")),
+        false => Events::Failed(failed.join("; ")),
     }
 }
 
@@ -348,7 +348,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     use super::*;
-    use crate::transport::peer::{ALWAYS, HASTY, PATIENT, Peer};
+    use crate::transport::peer::{HASTY, PATIENT, Peer};
 
     #[test]
     fn whoever_does_not_answer_is_told_by_name() {
@@ -359,8 +359,8 @@ mod tests {
         assert!(unknown.to_string().starts_with("cannot look up no such host: "), "{unknown}");
         let nowhere = Connection::unix(Path::new("/nowhere/socket"), PATIENT).err().unwrap();
         assert!(nowhere.to_string().starts_with("cannot connect to /nowhere/socket: "), "{nowhere}");
-        let interrupted = Patience { interrupted: &ALWAYS, ..PATIENT };
-        assert!(matches!(Connection::tcp("127.0.0.1", port, interrupted), Err(Broken::Interrupted)));
+        let cancel = Patience { cancel: Cancel::requested(), ..PATIENT };
+        assert!(matches!(Connection::tcp("127.0.0.1", port, cancel), Err(Broken::Interrupted)));
     }
 
     #[test]
@@ -399,15 +399,17 @@ mod tests {
 
     #[test]
     fn the_total_limit_and_an_interruption_end_any_wait() {
-        for interrupted in [false, true] {
+        for cancel in [false, true] {
             let (tell, told) = mpsc::channel::<()>();
             let peer = Peer::plays(move |_| assert!(told.recv().is_err()));
-            let flag = AtomicBool::new(false);
-            let total = if interrupted { PATIENT.total } else { STEP };
-            let mut connection = peer.connect(Patience { total, interrupted: &flag, ..PATIENT });
-            flag.store(interrupted, Ordering::Relaxed);
+            let flag = Cancel::pending();
+            let total = if cancel { PATIENT.total } else { STEP };
+            let mut connection = peer.connect(Patience { total, cancel: &flag, ..PATIENT });
+            if cancel {
+                flag.request();
+            }
             let read = connection.read(PATIENT.wait, |bytes| Ok((bytes.len(), false)));
-            match interrupted {
+            match cancel {
                 true => assert!(matches!(read, Err(Broken::Interrupted))),
                 false => assert!(matches!(read, Err(Broken::Slow(..)))),
             }

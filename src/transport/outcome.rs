@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::Refusal;
 use super::net::Broken;
-use crate::letter::failure::Failure;
-use crate::mailbox::escaped;
+use crate::mailbox::text::escaped;
+use crate::transport::failure::Failure;
 
 /// As much of what a peer says as is told.
 const TOLD: usize = 400;

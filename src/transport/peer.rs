@@ -2,16 +2,13 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::net::{Connection, Patience};
 use super::{Envelope, Fate, Outcome};
-use crate::letter::{Arriving, Letter};
-
-pub static NEVER: AtomicBool = AtomicBool::new(false);
-pub static ALWAYS: AtomicBool = AtomicBool::new(true);
+use crate::mailbox::context::Cancel;
+use crate::transport::spool::{Arriving, Letter};
 
 /// Long for a test, for what is to come.
 pub const LONG: Duration = Duration::from_secs(60);
@@ -19,7 +16,7 @@ pub const LONG: Duration = Duration::from_secs(60);
 pub const SHORT: Duration = Duration::from_secs(1);
 
 pub const PATIENT: Patience<'static> =
-    Patience { connect: LONG, wait: LONG, verdict: LONG, total: LONG, interrupted: &NEVER };
+    Patience { connect: LONG, wait: LONG, verdict: LONG, total: LONG, cancel: Cancel::never() };
 pub const HASTY: Patience<'static> = Patience { wait: SHORT, verdict: SHORT, ..PATIENT };
 
 pub struct Peer {

@@ -49,7 +49,7 @@ fn hand_over(
 }
 
 /// The content of the next netstring.
-pub(super) fn answer(connection: &mut Connection<'_>) -> Result<Vec<u8>, Broken> {
+pub(crate) fn answer(connection: &mut Connection<'_>) -> Result<Vec<u8>, Broken> {
     let mut decoder = Decoder::new(LONGEST_ANSWER);
     connection.read(connection.patience().verdict, |bytes| {
         let taken = decoder.take(bytes)?;

@@ -13,10 +13,11 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags};
 
 use super::child::{End, Limits, Running};
-use super::giving::{self, Giving, Left};
-use super::hearing::heard;
 use super::{Envelope, Fate, Refusal};
-use crate::mailbox::escaped;
+use crate::mailbox::text::escaped;
+use crate::transport::capture::heard;
+use crate::transport::child_pipes;
+use crate::transport::child_pipes::{Giving, Left};
 
 /// Where a queue program may write an error's text.
 const ERRORS_FD: i32 = 6;
@@ -186,7 +187,7 @@ impl Hands {
         let errors = self.errors.pipe.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN));
         let polled = [self.message.polled(), self.envelope.polled(), errors];
         let mut polled: Vec<PollFd<'_>> = polled.into_iter().flatten().collect();
-        giving::wait(&mut polled, time)?;
+        child_pipes::wait(&mut polled, time)?;
         self.message.give()?;
         self.envelope.give()?;
         self.errors.take()
@@ -227,10 +228,10 @@ impl Taking {
 
 #[cfg(test)]
 mod tests {
+    use crate::mailbox::context::Cancel;
     use std::fs;
     use std::io::{Seek, Write};
     use std::os::unix::fs::PermissionsExt;
-    use std::sync::atomic::AtomicBool;
 
     use super::Fate::*;
     use super::*;
@@ -269,7 +270,7 @@ mod tests {
             file.rewind().unwrap();
             let recipients = recipients.iter().map(|r| r.as_bytes().to_vec()).collect();
             let envelope = Envelope { sender: b"s@x.example".to_vec(), recipients };
-            let limits = Limits { time, interrupted: &AtomicBool::new(false) };
+            let limits = Limits { time, cancel: Cancel::never() };
             send(&self.path("queue"), file, &envelope, limits)
         }
     }

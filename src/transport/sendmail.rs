@@ -8,11 +8,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::child::{End, Limits, Running};
-use super::giving::{self, Giving, Left};
-use super::hearing::heard;
 use super::{Envelope, Fate, Refusal};
-use crate::letter::envelope::quoted;
-use crate::mailbox::shown;
+use crate::mailbox::text::shown;
+use crate::transport::capture::heard;
+use crate::transport::child_pipes;
+use crate::transport::child_pipes::{Giving, Left};
+use crate::transport::envelope::quoted;
 
 /// As many bytes of arguments as go to one program: a quarter of what Linux takes for sure.
 const ARGUMENTS: usize = 1 << 19;
@@ -66,7 +67,7 @@ fn hand_over(
         Err(e) => return refuse(Fate::Temporary, format!("cannot be run: {e} (#4.3.0)")),
     };
     let end = running.attend(limits, |time| {
-        giving::wait(message.polled().as_mut_slice(), time)?;
+        child_pipes::wait(message.polled().as_mut_slice(), time)?;
         message.give()
     });
     let ended_early = |text| Err(Refusal::of_ended_early(message.was_read(), named(text)));

@@ -17,7 +17,7 @@ use super::outcome::{Fate, Outcome};
 use super::reply::{Parser, Reply};
 use super::stuffing::Stuffing;
 use super::{Envelope, Message};
-use crate::letter::envelope;
+use crate::transport::envelope;
 
 /// So many commands wait for an answer at most. Their answers fit into the buffers between us: otherwise both
 /// sides could wait for the other to read (RFC 2920, 3.1).

@@ -12,15 +12,15 @@ use memchr::memmem::Finder;
 use super::message::{self, HeaderFault};
 use super::repair::Step;
 use super::{BY_REPAIR, Depth, Options, said};
-use crate::mailbox::durable::Dir;
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::escaped;
 use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::maildir::write::Place;
 use crate::mailbox::maildir::{name, read};
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::mbox::scan;
-use crate::mailbox::mbox::watch::Watch;
+use crate::mailbox::mbox::scan_hooks::Watch;
+use crate::mailbox::text::escaped;
 
 /// So far a file's time may be from the one in its name: a delivery takes a while.
 const APART: i64 = 60;
@@ -29,12 +29,12 @@ const BUFFER: usize = 8 << 20;
 
 /// A folder: the Maildir itself is the first.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(crate) struct Found {
     pub path: PathBuf,
 }
 
 /// What holds for all messages of a run.
-pub(super) struct Look<'a> {
+pub(crate) struct Look<'a> {
     pub options: &'a Options<'a>,
     /// Whose the Maildir is.
     pub owner: u32,
@@ -47,7 +47,7 @@ pub(super) struct Look<'a> {
 
 /// A message file as it was found.
 #[derive(Debug)]
-pub(super) struct Message {
+pub(crate) struct Message {
     /// Which folder, by its number.
     pub folder: usize,
     pub place: Place,
@@ -78,7 +78,7 @@ impl Message {
 }
 
 /// The directories of a folder that has them.
-pub(super) struct Dirs {
+pub(crate) struct Dirs {
     new: Option<Dir>,
     cur: Option<Dir>,
 }
@@ -101,7 +101,7 @@ impl Dirs {
 
 /// What a chunk of messages showed.
 #[derive(Default)]
-pub(super) struct Part {
+pub(crate) struct Part {
     pub messages: Vec<Message>,
     pub findings: Vec<Finding>,
     pub steps: Vec<Step>,
@@ -110,7 +110,7 @@ pub(super) struct Part {
 
 /// What is normal for thousands of messages and said once for all, with the first.
 #[derive(Default)]
-pub(super) struct Many([Option<(u64, PathBuf)>; 5]);
+pub(crate) struct Many([Option<(u64, PathBuf)>; 5]);
 
 impl Many {
     /// What is said of one message, and what of several, behind their number.

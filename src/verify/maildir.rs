@@ -12,18 +12,19 @@ use rayon::prelude::*;
 
 use super::file::{Dirs, Found, Look, Many, Message, Part};
 use super::repair::{LOST, Step};
-use super::{BY_REPAIR, Folder, Options, Report, manifest, said, stop_if};
-use crate::convert::{Phase, Progress};
-use crate::mailbox::durable::Dir;
+use super::{BY_REPAIR, Folder, Options, Report, manifest, said};
+use crate::mailbox::context::{Events, Phase};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::fs::read_regular;
 use crate::mailbox::maildir::flags::Flags;
 use crate::mailbox::maildir::write::{Place, parent_of};
 use crate::mailbox::maildir::{folders as names, name, quota, read};
 use crate::mailbox::manifest::FILE_NAME;
+use crate::mailbox::text::{counted, quoted, shown};
 use crate::mailbox::tree::renames;
 use crate::mailbox::tree::walk::is_called_so_only;
-use crate::mailbox::{counted, quoted, read_regular, shown};
 
 /// What nobody has touched for so long in tmp/ is no delivery any more (maildir(5)).
 const STALE: i64 = 36 * 3600;
@@ -45,7 +46,7 @@ enum Kind {
 ///
 /// # Errors
 /// [`Error::NotAMailbox`], [`Error::Io`] where directories cannot be listed, [`Error::Interrupted`].
-pub fn verify(path: &Path, options: &Options<'_>, progress: &dyn Progress) -> Result<Report> {
+pub fn verify(path: &Path, options: &Options<'_>, progress: &dyn Events) -> Result<Report> {
     let mut notes = Notes::default();
     let folders = notes.find_folders(path)?;
     let root = std::fs::metadata(path).map_err(Error::io("look at", path))?;
@@ -246,7 +247,7 @@ impl Notes {
 
     /// Looks at a folder's directories and at tmp/, and gives the names of its messages.
     fn list(&mut self, folder: &Found, look: &Look<'_>) -> Result<Vec<(Place, OsString)>> {
-        stop_if(look.options.interrupted)?;
+        look.options.cancel.check()?;
         let root = std::fs::metadata(&folder.path).map_err(Error::io("look at", &folder.path))?;
         self.directory(&folder.path, &root, look.owner);
         let mut messages = Vec::new();
@@ -351,14 +352,14 @@ impl Notes {
         n: usize,
         names: Vec<(Place, OsString)>,
         look: &Look<'_>,
-        progress: &dyn Progress,
+        progress: &dyn Events,
     ) -> Result<Vec<Message>> {
         let folder = &folders[n].path;
         let dirs = Dirs::open(folder)?;
         let parts: Vec<Part> = names
             .par_chunks(CHUNK)
             .map(|chunk| {
-                stop_if(look.options.interrupted)?;
+                look.options.cancel.check()?;
                 let mut part = Part::default();
                 let mut buffer = Vec::new();
                 for (place, name) in chunk {

@@ -12,16 +12,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::file;
-use super::{Depth, Options, said, stop_if};
+use super::{Depth, Options, said};
 use crate::convert::labels;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::fs::read_regular;
 use crate::mailbox::maildir::keywords::{Letters, Names};
 use crate::mailbox::maildir::read;
 use crate::mailbox::maildir::write::Place;
 use crate::mailbox::manifest::{self, Digest, FILE_NAME, Gap, Head, Outline, Section, Tail};
 use crate::mailbox::source::Source;
-use crate::mailbox::{read_regular, shown};
+use crate::mailbox::text::shown;
 
 /// What became of the messages of one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +63,7 @@ impl Proof {
 
 /// A manifest that was found and holds.
 #[derive(Debug)]
-pub(super) struct Manifest {
+pub(crate) struct Manifest {
     path: PathBuf,
     /// The folder it lies in, by its number.
     folder: usize,
@@ -72,7 +73,7 @@ pub(super) struct Manifest {
 }
 
 /// Reads the manifests of all folders. What is damaged is a finding, and nothing is judged by it.
-pub(super) fn find(
+pub(crate) fn find(
     folders: &[file::Found],
     options: &Options<'_>,
     findings: &mut Vec<Finding>,
@@ -146,7 +147,7 @@ fn is_newest(outlines: &[Outline<'_>], n: usize) -> bool {
 }
 
 /// Holds the manifests against what was found.
-pub(super) fn judge(
+pub(crate) fn judge(
     manifests: &[Manifest],
     folders: &[file::Found],
     messages: &mut [file::Message],
@@ -162,11 +163,11 @@ pub(super) fn judge(
     let mut judges: Vec<Judge<'_>> = manifests.iter().map(of).collect();
     let mut taken = HashSet::new();
     for judge in &mut judges {
-        stop_if(options.interrupted)?;
+        options.cancel.check()?;
         judge.named(&mut taken);
     }
     for (mut judge, manifest) in judges.into_iter().zip(manifests) {
-        stop_if(options.interrupted)?;
+        options.cancel.check()?;
         judge.unnamed(&taken);
         proofs.extend(judge.proofs());
         if options.depth == Depth::Contents {
@@ -439,11 +440,14 @@ impl<'a> Judge<'a> {
         let finding = match other {
             Some(other) if holds_ours(other) => Finding::new(
                 Code::MessageSwapped,
-                format!("has the bytes of {}, which has those of this one", crate::mailbox::escaped(other)),
+                format!(
+                    "has the bytes of {}, which has those of this one",
+                    crate::mailbox::text::escaped(other)
+                ),
             ),
             Some(other) => Finding::new(
                 Code::MessageChanged,
-                format!("has the bytes of {} and not its own", crate::mailbox::escaped(other)),
+                format!("has the bytes of {} and not its own", crate::mailbox::text::escaped(other)),
             ),
             None => Finding::new(Code::MessageChanged, how_changed(message, file)),
         };
@@ -484,7 +488,7 @@ impl<'a> Judge<'a> {
         let free = |n: &usize| !taken.contains(n);
         let files = self.files.unnamed.get(&message.file_digest()).into_iter().flatten().copied();
         let found = files.filter(free).min_by_key(|&n| !is_home(n));
-        let shown_name = crate::mailbox::escaped(name);
+        let shown_name = crate::mailbox::text::escaped(name);
         let Some(n) = found else {
             if promised {
                 let how = match self.options.depth {
@@ -536,7 +540,7 @@ impl<'a> Judge<'a> {
             let path = file.path(self.folders);
             match self.by_digest.get(digest) {
                 Some(name) => {
-                    let text = format!("is a second copy of {}", crate::mailbox::escaped(name));
+                    let text = format!("is a second copy of {}", crate::mailbox::text::escaped(name));
                     self.findings.push(Finding::new(Code::MessageCopied, text).in_file(path));
                 }
                 None => {
@@ -615,10 +619,10 @@ fn apart(info: &[u8], names: &Names) -> (Vec<u8>, Vec<String>) {
 
 /// For people.
 fn flagged(flags: &[u8], keywords: &[String]) -> String {
-    let flags = if flags.is_empty() { "none".to_owned() } else { crate::mailbox::escaped(flags) };
+    let flags = if flags.is_empty() { "none".to_owned() } else { crate::mailbox::text::escaped(flags) };
     match keywords {
         [] => flags,
-        _ => format!("{flags} (keywords {})", crate::mailbox::escaped(keywords.join(" ").as_bytes())),
+        _ => format!("{flags} (keywords {})", crate::mailbox::text::escaped(keywords.join(" ").as_bytes())),
     }
 }
 
@@ -740,7 +744,7 @@ fn compare_source(section: &Section, source: &Source, options: &Options<'_>) -> 
     const WINDOW: usize = 8 << 20;
     let mut hasher = blake3::Hasher::new();
     for (n, window) in raw[..before].chunks(WINDOW).enumerate() {
-        stop_if(options.interrupted)?;
+        options.cancel.check()?;
         hasher.update_rayon(window);
         source.release(n * WINDOW..n * WINDOW + window.len());
     }

@@ -7,19 +7,19 @@ use rayon::prelude::*;
 
 use super::message::{self, HeaderFault};
 use super::repair::{self, Step};
-use super::{BY_REPAIR, Depth, Folder, Options, Report, stop_if};
-use crate::convert::{Phase, Progress};
+use super::{BY_REPAIR, Depth, Folder, Options, Report};
+use crate::mailbox::context::{Events, Phase};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{self, Code, Finding};
-use crate::mailbox::header;
 use crate::mailbox::mbox::boundary::{Extent, Reason, Verdict};
 use crate::mailbox::mbox::read::{self, Ask, Mbox};
 use crate::mailbox::mbox::scan::Next;
+use crate::mailbox::mbox::scan_hooks::Watch;
 use crate::mailbox::mbox::status;
 use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::mbox::watch::Watch;
-use crate::mailbox::quoted;
+use crate::mailbox::message::header;
 use crate::mailbox::source::Source;
+use crate::mailbox::text::quoted;
 
 /// Bytes of messages that a worker takes at once.
 const CHUNK: u64 = 1 << 20;
@@ -32,7 +32,7 @@ pub fn verify(
     source: &mut Source,
     ask: &Ask,
     options: &Options<'_>,
-    progress: &dyn Progress,
+    progress: &dyn Events,
 ) -> Result<Report> {
     let mut findings = source.findings();
     let source = &*source;
@@ -41,10 +41,10 @@ pub fn verify(
     let watch = Watch {
         scanned: &|range| progress.advance(range.len() as u64, 0),
         release: &|range| source.release(range),
-        interrupted: options.interrupted,
+        cancel: options.cancel,
     };
     let read = read::read(text, ask, watch);
-    stop_if(options.interrupted)?;
+    options.cancel.check()?;
     let path = source.path().to_owned();
     let mut mbox = match read {
         Ok(mbox) => mbox,
@@ -137,7 +137,7 @@ fn contents(
         known.iter().filter(|f| f.code == Code::MboxNoHeader).filter_map(|f| f.offset).collect();
     let chunks = chunks(mbox.messages());
     let seen = chunks.par_iter().map(|chunk| {
-        stop_if(options.interrupted)?;
+        options.cancel.check()?;
         let mut seen = Contents::default();
         for extent in *chunk {
             seen.look(extent, mbox.text(), &headless);

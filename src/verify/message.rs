@@ -1,13 +1,13 @@
 //! What can be wrong with one message, whatever holds it.
 
-use crate::mailbox::header;
+use crate::mailbox::message::header;
 
 /// RFC 5322 §2.1.1: no line of a message is longer, its line end not counted.
 const LONGEST_LINE: usize = 998;
 
 /// What is wrong with a header; the first thing that is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum HeaderFault {
+pub(crate) enum HeaderFault {
     /// The message begins with an empty line, or with a line that is no field.
     None,
     /// A line that is no field and continues none; its offset in the message.
@@ -21,7 +21,7 @@ pub(super) enum HeaderFault {
 ///
 /// Not faults: `>From ` lines, which UUCP left in headers; a From_ line as the first one, which is said
 /// otherwise; a header without an empty line behind it, which is a message without a body.
-pub(super) fn header_fault(message: &[u8]) -> Option<HeaderFault> {
+pub(crate) fn header_fault(message: &[u8]) -> Option<HeaderFault> {
     let mut at = 0;
     let mut fault = None;
     while at < message.len() {
@@ -49,7 +49,7 @@ pub(super) fn header_fault(message: &[u8]) -> Option<HeaderFault> {
 }
 
 /// How many lines are too long, and where the first one begins.
-pub(super) fn long_lines(text: &[u8]) -> Option<(u64, usize)> {
+pub(crate) fn long_lines(text: &[u8]) -> Option<(u64, usize)> {
     let (mut count, mut first) = (0, 0);
     let mut at = 0;
     // From the last line end within reach to the next: where lines are short, most are never looked at.

@@ -1,7 +1,7 @@
 //! verify: is a mailbox sound, is it the mail that was converted, is it the same mail as another one?
 //! Looking changes nothing; [`repair`] alone does, and only what loses nothing.
 
-pub mod against;
+pub mod compare;
 mod file;
 pub mod maildir;
 pub mod manifest;
@@ -10,13 +10,13 @@ mod message;
 pub mod repair;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::shown;
 use crate::mailbox::source::Source;
+use crate::mailbox::text::shown;
 use crate::mailbox::tree::renames;
 use manifest::Proof;
 use repair::Step;
@@ -46,7 +46,7 @@ pub struct Options<'a> {
     /// How sources are opened.
     pub open_source: OpenSource<'a>,
     /// Set by a signal.
-    pub interrupted: &'a AtomicBool,
+    pub cancel: &'a Cancel,
 }
 
 /// What was found in one mailbox.
@@ -210,8 +210,4 @@ const BY_REPAIR: &str = "mailferry verify --repair";
 fn said(error: &Error, path: &Path) -> String {
     let text = error.to_string();
     text.strip_prefix(&format!("{}: ", shown(path))).map_or_else(|| text.clone(), str::to_owned)
-}
-
-fn stop_if(interrupted: &AtomicBool) -> Result<()> {
-    if interrupted.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
 }

@@ -7,13 +7,15 @@ use std::fs::File;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
-use crate::mailbox::durable::{self, Dir};
+use crate::mailbox::context::Cancel;
+use crate::mailbox::context::Wanted;
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::lock::{self, Wanted};
+use crate::mailbox::fs::durable;
+use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::fs::lock;
 use crate::mailbox::maildir::write::parent_of;
-use crate::mailbox::shown;
+use crate::mailbox::text::shown;
 
 /// Where stale files of tmp/ go, in the Maildir: they may be mail.
 pub const LOST: &str = "mailferry-lost";
@@ -74,7 +76,7 @@ impl Step {
     ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Locked`]; the mailbox is as it was before then.
-    pub fn carry_out(&self, lock: &Wanted, interrupted: &AtomicBool) -> Result<()> {
+    pub fn carry_out(&self, lock: &Wanted, cancel: &Cancel) -> Result<()> {
         match self {
             Step::MakeDirectory { path } => {
                 let (parent, name) = in_parent(path)?;
@@ -90,7 +92,7 @@ impl Step {
                 parent.set_mode(&name, *to)?;
                 parent.sync()
             }
-            Step::EndMbox { path } => end_mbox(path, lock, interrupted),
+            Step::EndMbox { path } => end_mbox(path, lock, cancel),
             Step::MoveStale { maildir, name } => move_stale(maildir, name),
         }
     }
@@ -124,12 +126,12 @@ pub fn missing_at_end(text: &[u8]) -> &'static [u8] {
     }
 }
 
-fn end_mbox(path: &Path, wanted: &Wanted, interrupted: &AtomicBool) -> Result<()> {
+fn end_mbox(path: &Path, wanted: &Wanted, cancel: &Cancel) -> Result<()> {
     // Locks are taken where the file is, not where a link to it is.
     let path = &path.canonicalize().map_err(Error::io("look up", path))?;
     let (parent, name) = in_parent(path)?;
     let file = parent.open_append(&name, 0o600)?;
-    let (_guard, _) = lock::acquire(path, &file, lock::Mode::Write, wanted, interrupted)?;
+    let (_guard, _) = lock::acquire(path, &file, lock::Mode::Write, wanted, cancel)?;
     let before = file.metadata().map_err(Error::io("look at", path))?.len();
     // Only now: somebody may have appended while we waited for the lock.
     let missing = missing_in_file(&file, before).map_err(Error::io("read", path))?;

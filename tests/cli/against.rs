@@ -4,25 +4,23 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
-use mailferry::convert::{Phase, Progress};
-use mailferry::mailbox::lock::Wanted;
+use mailferry::mailbox::context::Cancel;
+use mailferry::mailbox::context::Wanted;
+use mailferry::mailbox::context::{Events, Phase};
 use mailferry::mailbox::mbox::read::{self, Ask};
+use mailferry::mailbox::mbox::scan_hooks::Watch;
 use mailferry::mailbox::mbox::status::{Deleted, Labels};
-use mailferry::mailbox::mbox::watch::Watch;
 use mailferry::mailbox::source::{Source, Spooling};
-use mailferry::verify::against::{Mailbox, Options, Verdict, compare};
+use mailferry::verify::compare::{Mailbox, Options, Verdict, compare};
 use serde_json::Value;
 
 use crate::support::*;
 
-static GO_ON: AtomicBool = AtomicBool::new(false);
-
 struct Nobody;
 
-impl Progress for Nobody {
+impl Events for Nobody {
     fn begin(&self, _: Phase, _: u64) {}
     fn advance(&self, _: u64, _: u64) {}
 }
@@ -34,7 +32,7 @@ fn opened<T>(path: &Path, with: impl FnOnce(Mailbox<'_>) -> T) -> Option<T> {
     }
     let lock = Wanted { methods: vec![], timeout: Duration::ZERO, pid: 1, host: "h".into() };
     let spool = std::env::temp_dir();
-    let spooling = Spooling { dir: &spool, limit: None, interrupted: &GO_ON, progress: &|_| () };
+    let spooling = Spooling { dir: &spool, limit: None, cancel: Cancel::never(), progress: &|_| () };
     let source = Source::open(path, &lock, &spooling).unwrap();
     let mbox = read::read(source.text(), &Ask::default(), Watch::nobody()).ok()?;
     Some(with(Mailbox::Mbox { source: &source, mbox: &mbox }))
@@ -43,7 +41,7 @@ fn opened<T>(path: &Path, with: impl FnOnce(Mailbox<'_>) -> T) -> Option<T> {
 /// The verdict and what was told; None where one of the two is no mailbox.
 fn compared(here: &Path, there: &Path) -> Option<(Verdict, Vec<String>)> {
     let mut told = Vec::new();
-    let mut tell = |difference: mailferry::verify::against::Difference| {
+    let mut tell = |difference: mailferry::verify::compare::Difference| {
         told.push(difference.finding("here", "there").message.into_owned())
     };
     let options = Options {
@@ -52,7 +50,7 @@ fn compared(here: &Path, there: &Path) -> Option<(Verdict, Vec<String>)> {
         deleted: Deleted::Flag,
         now: 1_900_000_000,
         from_zone: None,
-        interrupted: &GO_ON,
+        cancel: Cancel::never(),
     };
     let verdict = opened(here, |here| {
         opened(there, |there| compare(&[here], &[there], &options, &Nobody, &mut tell).unwrap())

@@ -6,13 +6,13 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{fs, thread};
 
-use mailferry::letter::{Arriving, Letter};
+use mailferry::mailbox::context::Cancel;
 use mailferry::transport::net::{Connection, Patience};
+use mailferry::transport::spool::{Arriving, Letter};
 use mailferry::transport::{Envelope, Fate, Message as Sent, Outcome, qmqp, qmtp};
 use serde_json::Value;
 
@@ -26,7 +26,6 @@ const MESSAGE: &str = "Date: 3 Feb 2001 04:05:06 -0000\nMessage-ID: <x@y>\nFrom:
 
 /// Servers have a minute.
 const LIMIT: Duration = Duration::from_secs(60);
-static NEVER: AtomicBool = AtomicBool::new(false);
 
 fn inject(places: &[String], recipients: &[&str]) -> Run {
     let house = House::new();
@@ -71,7 +70,7 @@ fn letter(bytes: &[u8]) -> Letter {
 
 fn connect(port: u16) -> Connection<'static> {
     let patience =
-        Patience { connect: LIMIT, wait: LIMIT, verdict: LIMIT, total: LIMIT, interrupted: &NEVER };
+        Patience { connect: LIMIT, wait: LIMIT, verdict: LIMIT, total: LIMIT, cancel: Cancel::never() };
     Connection::tcp("127.0.0.1", port, patience).unwrap()
 }
 

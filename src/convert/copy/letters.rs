@@ -5,12 +5,12 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use super::super::Options;
-use crate::mailbox::durable;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::fs::durable;
+use crate::mailbox::fs::read_regular;
 use crate::mailbox::maildir::keywords::{FILE_NAME, LETTERS, Letters, Names};
 use crate::mailbox::maildir::write::{FILE_MODE, Filling, Fsync};
-use crate::mailbox::read_regular;
 
 /// Which letter of the destination a letter of the source becomes.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Mapping {
         let wanted = || used.numbers().filter_map(|number| ours.name(number));
         let names = match filling {
             Some(filling) => {
-                filling.name_keywords(wanted(), in_use, (options.keywords_lock, options.interrupted))?
+                filling.name_keywords(wanted(), in_use, (options.keywords_lock, options.cancel))?
             }
             None => {
                 let mut names = Names::read(options.destination)?;

@@ -18,25 +18,26 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 
 use super::dates::Origin;
-use super::fill::{self, Lines, Written};
-use super::in_order::InOrder;
-use super::past::{self, Past};
 use super::render::{Eol, Headers, render};
 use super::resume::{self, Resumed};
-use super::{
-    Filled, Keeping, Options, Outcome, Phase, Progress, Report, Stopped, Sums, check_room, opening, stop_if,
-};
-use crate::mailbox::durable::Dir;
+use super::{Filled, Keeping, Options, Outcome, Report, Stopped, Sums, check_room, opening};
+use crate::convert::commit;
+use crate::convert::commit::{Lines, Written};
+use crate::convert::history;
+use crate::convert::history::Past;
+use crate::convert::reorder::InOrder;
+use crate::mailbox::context::{Events, Phase};
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::escaped;
 use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::header;
+use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::maildir::keywords::Letters;
 use crate::mailbox::maildir::name::{self, BaseName, Unique};
 use crate::mailbox::maildir::read::{self, Entry, Files, Found};
 use crate::mailbox::maildir::write::{self, Filling, Fsync, Incoming, Left, Place, Standing};
 use crate::mailbox::manifest::{self, Bytes, Digest, Head, Message, Tail, line};
 use crate::mailbox::mbox::quote::Quoting;
+use crate::mailbox::message::header;
+use crate::mailbox::text::escaped;
 use letters::{Info, Mapping};
 
 /// Messages that a worker reads and writes at once.
@@ -48,7 +49,7 @@ const BYTES: u64 = 2 << 20;
 /// visible there, except, in one that existed, the whole messages that the sums count as written.
 ///
 /// Of the options those that say something about an mbox, or what its messages become, have no meaning here.
-pub fn convert(source: &Path, options: &Options<'_>, progress: &dyn Progress) -> Outcome {
+pub fn convert(source: &Path, options: &Options<'_>, progress: &dyn Events) -> Outcome {
     let mut told = Told::default();
     let (sums, error) = match run(source, options, progress, &mut told) {
         Ok(sums) => (sums, None),
@@ -82,7 +83,7 @@ struct Told {
 fn run(
     source: &Path,
     options: &Options<'_>,
-    progress: &dyn Progress,
+    progress: &dyn Events,
     told: &mut Told,
 ) -> Result<Sums, Stopped> {
     let standing = write::look(options.destination)?;
@@ -101,10 +102,10 @@ fn run(
     // Read under the lock: somebody else may have written it while we waited.
     let standing = write::look(options.destination)?;
     let _lock = match options.manifest {
-        Keeping::At(path) if !options.dry_run => Some(past::lock(path, options)?),
+        Keeping::At(path) if !options.dry_run => Some(history::lock(path, options)?),
         _ => None,
     };
-    let manifest = past::read(options, &standing)?;
+    let manifest = history::read(options, &standing)?;
     let past = manifest.as_ref().map_or_else(|| Ok(Past::default()), Past::of)?;
     past.check_destination(options, &standing)?;
     let history = History::of(&past, source);
@@ -137,7 +138,7 @@ fn run(
         _ if !recorded => None,
         Keeping::None => None,
         Keeping::InMaildir => Some(filling.manifest(end)?),
-        Keeping::At(path) => Some(past::manifest_at(path, end)?),
+        Keeping::At(path) => Some(history::manifest_at(path, end)?),
     };
     progress.begin(Phase::Writing, plan.letters.iter().map(|l| l.size).sum());
     let write = |filling: &Filling, lines: &Lines| {
@@ -146,7 +147,7 @@ fn run(
         let tails = head.iter().map(|_| tail.clone().sealed(&ledger.lines)).collect();
         Ok(Written { tails, date: ledger.tally.newest })
     };
-    fill::bring_in(filling, manifest, write, options, progress)?;
+    commit::bring_in(filling, manifest, write, options, progress)?;
     plan.left_out.iter().for_each(|finding| ledger.tally.leave_out(finding.clone()));
     Ok(ledger.tally.tell(&plan, told))
 }
@@ -257,7 +258,7 @@ impl History {
 
 /// Where every message was copied before there is nothing to do, and nothing is touched: not even a lock.
 fn all_known(store: &Store<'_>, options: &Options<'_>, standing: &Standing) -> Result<Option<Sums>> {
-    let Some(manifest) = past::read(options, standing)? else { return Ok(None) };
+    let Some(manifest) = history::read(options, standing)? else { return Ok(None) };
     let past = Past::of(&manifest)?;
     let history = History::of(&past, store.path);
     let lengths = store.entries.iter().map(|entry| history.known.get(entry.parsed().base).copied());
@@ -389,7 +390,7 @@ fn plan(
     let clashes: Vec<bool> = letters.iter().map(clash).collect();
     if clashes.contains(&true) {
         let compare = |(letter, clash): (&Letter, &bool)| {
-            stop_if(options.interrupted)?;
+            options.cancel.check()?;
             clash.then(|| there.compare(store, &letter.entry)).transpose()
         };
         let compared: Vec<Option<Compared>> =
@@ -666,7 +667,7 @@ struct Copying<'a> {
     plan: &'a Plan,
     mapping: &'a Mapping,
     options: &'a Options<'a>,
-    progress: &'a dyn Progress,
+    progress: &'a dyn Events,
 }
 
 /// A message that was read, on its way.
@@ -683,7 +684,7 @@ impl Copying<'_> {
     fn look(&self) -> Result<Tally> {
         let mut tally = Tally::default();
         for letter in &self.plan.letters {
-            stop_if(self.options.interrupted)?;
+            self.options.cancel.check()?;
             match (&letter.fate, std::fs::metadata(self.store.files.path(&letter.entry))) {
                 (Fate::Present(there), _) => {
                     tally.present += 1;
@@ -731,7 +732,7 @@ impl Copying<'_> {
         // One after the other, as in fill.rs: else lines would wait for those before them.
         let chunks = self.plan.chunks[first..].iter().enumerate();
         chunks.par_bridge().try_for_each(|(n, chunk)| {
-            stop_if(self.options.interrupted)?;
+            self.options.cancel.check()?;
             let (done, outgoing) = self.read(chunk.clone())?;
             let incoming: Vec<Incoming<'_>> = outgoing.iter().map(Outgoing::incoming).collect();
             filling.write(&incoming)?;
@@ -827,7 +828,7 @@ impl Copying<'_> {
         ledger.begin(head);
         for group in self.plan.chunks.chunks(AHEAD) {
             let read = |chunk: &Range<usize>| {
-                stop_if(self.options.interrupted)?;
+                self.options.cancel.check()?;
                 let (done, outgoing) = self.read(chunk.clone())?;
                 let places = outgoing.into_iter().map(|out| {
                     let holds = filling.holds((0, out.place, &out.name), out.bytes.len() as u64)?;
@@ -892,17 +893,17 @@ impl There {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
+    use crate::mailbox::context::Cancel;
     use std::time::Duration;
 
     use super::super::plan::{Dedupe, Wishes};
     use super::*;
-    use crate::mailbox::lock::Wanted;
+    use crate::mailbox::context::Wanted;
 
     /// Somebody who is at work in the Maildir while it is copied: listed it is, and not read yet.
     struct Meanwhile<F: Fn() + Sync>(F);
 
-    impl<F: Fn() + Sync> Progress for Meanwhile<F> {
+    impl<F: Fn() + Sync> Events for Meanwhile<F> {
         fn begin(&self, phase: Phase, _: u64) {
             if phase == Phase::Writing {
                 (self.0)();
@@ -921,7 +922,6 @@ mod tests {
         for name in ["new/1.read", "new/2.stays", "cur/3.expunged:2,S"] {
             std::fs::write(source.join(name), name).unwrap();
         }
-        let interrupted = AtomicBool::new(false);
         let keywords_lock =
             Wanted { methods: Vec::new(), timeout: Duration::ZERO, pid: 1, host: String::new() };
         let options = Options {
@@ -941,7 +941,7 @@ mod tests {
             manifest: Keeping::InMaildir,
             together: None,
             ownership: Default::default(),
-            interrupted: &interrupted,
+            cancel: Cancel::never(),
         };
         let meanwhile = Meanwhile(|| {
             std::fs::rename(source.join("new/1.read"), source.join("cur/1.read:2,RS")).unwrap();

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::Address;
 use super::find::Owners;
-use crate::letter::envelope;
+use crate::transport::envelope;
 
 /// The variables of a program, by name; None: not to be set.
 #[derive(Debug, Clone, PartialEq, Eq)]

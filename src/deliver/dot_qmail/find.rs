@@ -9,7 +9,7 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::home::{self, Trust};
 use super::trouble::Trouble;
-use crate::mailbox::durable::Dir;
+use crate::mailbox::fs::durable::Dir;
 
 /// A file that was looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,7 +145,7 @@ pub enum Owners {
 
 /// For messages.
 pub fn shown(name: &OsStr) -> String {
-    crate::mailbox::escaped(name.as_bytes())
+    crate::mailbox::text::escaped(name.as_bytes())
 }
 
 #[cfg(test)]

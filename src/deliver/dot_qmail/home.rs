@@ -24,7 +24,7 @@ pub enum Trust {
 
 impl Trust {
     /// Whether what has this status may be followed.
-    pub(super) fn check(self, stat: &Stat, path: &Path) -> Result<(), Trouble> {
+    pub(crate) fn check(self, stat: &Stat, path: &Path) -> Result<(), Trouble> {
         match self {
             Trust::InRoot if stat.st_uid != 0 || mode(stat) & NOT_ROOTS != 0 => {
                 Err(Trouble::NotOnlyRoots { path: path.to_owned() })
@@ -58,6 +58,6 @@ pub enum Editing {
 }
 
 #[allow(clippy::unnecessary_cast)] // the type differs between architectures
-pub(super) fn mode(stat: &Stat) -> u32 {
+pub(crate) fn mode(stat: &Stat) -> u32 {
     stat.st_mode as u32 & 0o7777
 }

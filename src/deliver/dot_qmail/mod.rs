@@ -22,10 +22,10 @@ use line::{Instruction, Line};
 use program::{Ended, Output};
 use trouble::{Place, Trouble};
 
-use crate::letter::failure::Failure;
-use crate::mailbox::durable::Dir;
+use crate::mailbox::fs::durable::Dir;
 use crate::transport::Envelope;
 use crate::transport::child::Limits;
+use crate::transport::failure::Failure;
 
 /// The largest file that is followed, in bytes: what is larger is no text that a person wrote.
 const LARGEST: u64 = 1 << 20;

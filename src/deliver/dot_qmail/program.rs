@@ -12,8 +12,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
 use super::environment::Variables;
-use crate::letter::failure::Reason;
 use crate::transport::child::{self, End, Limits, Running};
+use crate::transport::failure::Reason;
 
 /// As much of its output as is kept, in bytes.
 const KEPT: usize = 1000;

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::line::Fault;
 use super::program::Ended;
-use crate::letter::failure::{Failure, Reason};
 use crate::mailbox::error::Error;
-use crate::mailbox::{escaped, shown};
+use crate::mailbox::text::{escaped, shown};
+use crate::transport::failure::{Failure, Reason};
 use crate::transport::{Fate, Refusal};
 
 /// Why.
@@ -102,7 +102,7 @@ pub struct Place {
 }
 
 impl Trouble {
-    pub(super) fn home(home: &Path, source: io::Error) -> Trouble {
+    pub(crate) fn home(home: &Path, source: io::Error) -> Trouble {
         Trouble::Home { home: home.to_owned(), source }
     }
 }

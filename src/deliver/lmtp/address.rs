@@ -1,6 +1,6 @@
 //! The paths of MAIL and RCPT (RFC 5321, 4.1.2).
 
-use crate::mailbox::escaped;
+use crate::mailbox::text::escaped;
 
 /// An address of the envelope, without quotes: `"a b"@c` has the local part `a b`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,6 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -16,10 +15,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::Recipients;
 use super::address::Address;
 use super::template::{Parts, Template};
-use crate::letter::Letter;
-use crate::letter::failure::{Failure, Reason};
+use crate::mailbox::context::Cancel;
 use crate::mailbox::error::Error;
-use crate::mailbox::escaped;
+use crate::mailbox::text::escaped;
+use crate::transport::failure::{Failure, Reason};
+use crate::transport::spool::Letter;
 
 /// What is kept of what a program says: it has a line for us.
 const KEPT: usize = 4096;
@@ -50,7 +50,7 @@ pub struct Programs<'a> {
     /// How long a program has for one recipient; then it is killed.
     pub time: Duration,
     /// Set when we are to end: then the program is told to.
-    pub interrupted: &'a AtomicBool,
+    pub cancel: &'a Cancel,
 }
 
 impl Recipients for Programs<'_> {
@@ -144,7 +144,7 @@ impl Programs<'_> {
             if started.elapsed() > self.time || interrupted_at.is_some_and(is_overdue) {
                 return Ok(None);
             }
-            if self.interrupted.load(Ordering::Relaxed) && !is_told {
+            if self.cancel.is_requested() && !is_told {
                 let since = *interrupted_at.get_or_insert_with(Instant::now);
                 if since.elapsed() > BEFORE_TELLING
                     && let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw)
@@ -210,20 +210,20 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::letter::Arriving;
+    use crate::transport::spool::Arriving;
 
     /// Runs `script` for joe-lists@h.example, who has a home: what is said at RCPT, and after DATA.
     fn delivered(
         script: &str,
-        interrupted: &AtomicBool,
+        cancel: &Cancel,
     ) -> (Result<(), Failure>, Option<Result<String, Failure>>, String) {
-        delivered_within(Duration::from_secs(600), script, interrupted)
+        delivered_within(Duration::from_secs(600), script, cancel)
     }
 
     fn delivered_within(
         time: Duration,
         script: &str,
-        interrupted: &AtomicBool,
+        cancel: &Cancel,
     ) -> (Result<(), Failure>, Option<Result<String, Failure>>, String) {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("joe")).unwrap();
@@ -240,7 +240,7 @@ mod tests {
             user: Template::parse(b"%u").unwrap(),
             delimiters: b"-",
             time,
-            interrupted,
+            cancel,
         };
         let joe = Address { local: b"Joe-Lists".to_vec(), domain: Some(b"h.example".to_vec()) };
         let mut arriving = Arriving::new(dir.path(), None);
@@ -255,11 +255,9 @@ mod tests {
         (found.map(drop), outcome, out.replace(dir.path().to_str().unwrap(), "DIR"))
     }
 
-    static NOT_YET: AtomicBool = AtomicBool::new(false);
-
     #[test]
     fn a_program_gets_envelope_and_message_each_time() {
-        let (found, outcome, out) = delivered("echo \"$@\" >> $out; cat >> $out", &NOT_YET);
+        let (found, outcome, out) = delivered("echo \"$@\" >> $out; cat >> $out", Cancel::never());
         assert!(found.is_ok() && outcome.unwrap().unwrap().contains("Joe-Lists@h.example"));
         let told = "--home=DIR/joe --user=joe --recipient=Joe-Lists@h.example";
         let last = "-- ./Maildir/";
@@ -284,14 +282,14 @@ mod tests {
             ("yes >&2 & exec sleep 0.1", TryAgain, ""),
         ] {
             let ended = "case \"$*\" in *' -n '*) exit 0;; esac; cat > /dev/null";
-            let (found, outcome, _) = delivered(&format!("{ended}\n{script}"), &NOT_YET);
+            let (found, outcome, _) = delivered(&format!("{ended}\n{script}"), Cancel::never());
             assert!(found.is_ok());
             let Err(failure) = outcome.unwrap() else {
                 assert!(script.starts_with("yes"), "{script}");
                 continue;
             };
             assert!(failure.reason == reason && failure.text.contains(text), "{script}: {failure}");
-            let (found, outcome, _) = delivered(script, &NOT_YET);
+            let (found, outcome, _) = delivered(script, Cancel::never());
             assert_eq!((found.map_err(|f| f.reason), outcome), (Err(reason), None));
         }
     }
@@ -306,7 +304,7 @@ mod tests {
             user: Template::parse(b"%u").unwrap(),
             delimiters: b"-",
             time: Duration::from_secs(5),
-            interrupted: &NOT_YET,
+            cancel: Cancel::never(),
         };
         let address = |local: &[u8]| Address { local: local.to_vec(), domain: None };
         assert_eq!(programs.look_up(&address(b"joe")).unwrap_err().reason, Reason::NoSuchMailbox);
@@ -319,13 +317,13 @@ mod tests {
     #[test]
     fn a_program_is_told_to_end_when_we_are() {
         let script = "trap 'echo 4.3.2 told >&2; exit 75' TERM; while :; do sleep 0.05; done";
-        let (found, _, _) = delivered(script, &AtomicBool::new(true));
+        let (found, _, _) = delivered(script, Cancel::requested());
         assert_eq!(found.unwrap_err(), Failure::new(Reason::Interrupted, "told"));
     }
 
     #[test]
     fn a_program_that_is_stopped_has_its_time_like_any_other() {
-        let (found, _, _) = delivered_within(Duration::from_millis(100), "kill -STOP $$", &NOT_YET);
+        let (found, _, _) = delivered_within(Duration::from_millis(100), "kill -STOP $$", Cancel::never());
         let failure = found.unwrap_err();
         assert!(failure.reason == Reason::TryAgain && failure.text.contains("too long"), "{failure}");
     }
@@ -342,7 +340,7 @@ mod tests {
             user: Template::parse(b"%u").unwrap(),
             delimiters: b"-",
             time: Duration::from_secs(600),
-            interrupted: &NOT_YET,
+            cancel: Cancel::never(),
         };
         let mut user_of = |local: &[u8]| {
             programs.look_up(&Address { local: local.to_vec(), domain: None }).unwrap()[1].clone()

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::address::Address;
 use super::template::Parts;
-use crate::mailbox::{escaped, shown};
+use crate::mailbox::text::{escaped, shown};
 
 /// Who gets mail where; `M` is what a mailbox is to the caller.
 #[derive(Debug)]

@@ -23,8 +23,8 @@ pub mod template;
 
 use address::Address;
 
-use crate::letter::Letter;
-use crate::letter::failure::Failure;
+use crate::transport::failure::Failure;
+use crate::transport::spool::Letter;
 
 /// Those for whom mail is taken.
 pub trait Recipients {

@@ -1,6 +1,6 @@
 //! What the server says: a code, an enhanced code (RFC 2034) and a sentence.
 
-use crate::letter::failure::{Failure, Reason};
+use crate::transport::failure::{Failure, Reason};
 
 /// A line holds 512 bytes with its CRLF (RFC 5321, 4.5.3.1.5).
 const LONGEST: usize = 510;

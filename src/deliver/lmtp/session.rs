@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use memchr::memchr;
 
@@ -11,8 +10,9 @@ use super::address::Address;
 use super::command::{self, Command};
 use super::data::Unstuffing;
 use super::reply::Reply;
-use crate::letter::failure::Failure;
-use crate::letter::{Arriving, Letter};
+use crate::mailbox::context::Cancel;
+use crate::transport::failure::Failure;
+use crate::transport::spool::{Arriving, Letter};
 
 /// The longest line of a command, with its end: eight times what RFC 5321 asks for.
 pub const LONGEST_LINE: usize = 4096;
@@ -42,7 +42,7 @@ pub struct Options<'a> {
     /// For messages that are longer than memory should hold.
     pub spool_dir: &'a Path,
     /// Set when we are to end.
-    pub interrupted: &'a AtomicBool,
+    pub cancel: &'a Cancel,
 }
 
 /// How a session ended. All that was told to be delivered is delivered, however it was.
@@ -306,7 +306,7 @@ impl Wire<'_> {
         self.unread.resize(CHUNK, 0);
         self.at = 0;
         let came = loop {
-            if self.options.interrupted.load(Ordering::Relaxed) {
+            if self.options.cancel.is_requested() {
                 break Err(Ending::Interrupted);
             }
             match self.peer.read(&mut self.unread) {
@@ -541,8 +541,8 @@ mod tests {
             assert!(spoken.heard.last().unwrap().starts_with(told), "{:?}", spoken.heard);
             assert!(spoken.delivered.is_empty());
         }
-        let interrupted = AtomicBool::new(true);
-        let spoken = promises::lmtp_spoken_until(Script::of(b"NOOP\r\n", &[]), None, &interrupted);
+        let cancel = Cancel::requested();
+        let spoken = promises::lmtp_spoken_until(Script::of(b"NOOP\r\n", &[]), None, cancel);
         assert!(spoken.heard.last().unwrap().starts_with("421 4.3.2"), "{:?}", spoken.heard);
         assert!(matches!(spoken.ending, Ending::Interrupted));
     }

@@ -5,8 +5,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use super::address::Address;
-use crate::letter::failure::{Failure, Reason};
-use crate::mailbox::{escaped, shown};
+use crate::mailbox::text::{escaped, shown};
+use crate::transport::failure::{Failure, Reason};
 
 /// The longest name of a file.
 const LONGEST_NAME: usize = 255;

@@ -10,8 +10,9 @@ use std::time::Duration;
 use super::flags::Flags;
 use super::keywords::Letters;
 use super::name;
-use crate::mailbox::durable::{self, Dir};
 use crate::mailbox::error::{Error, Result};
+use crate::mailbox::fs::durable;
+use crate::mailbox::fs::durable::Dir;
 
 /// The mode of a delivered message, subject to the umask.
 const MODE: u32 = 0o666;

@@ -10,13 +10,16 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
 
 use super::folders;
 use super::write::FILE_MODE;
-use crate::mailbox::durable::{self, Dir};
+use crate::mailbox::context::Cancel;
+use crate::mailbox::context::Wanted;
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::lock::{self, Mode, Wanted};
+use crate::mailbox::fs::durable;
+use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::fs::lock;
+use crate::mailbox::fs::lock::Mode;
 
 /// The name of the file in a Maildir, and in each of its folders.
 pub const FILE_NAME: &str = "dovecot-keywords";
@@ -220,12 +223,12 @@ impl Names {
         keywords: impl Iterator<Item = &'a str>,
         in_use: Letters,
         flush: bool,
-        (wanted, interrupted): (&Wanted, &AtomicBool),
+        (wanted, cancel): (&Wanted, &Cancel),
     ) -> Result<Names> {
         let path = root.path().join(FILE_NAME);
         // The lock is that of the file, which may not be there yet.
         let open = || File::open(root.path()).map_err(Error::io("open", root.path()));
-        let (_lock, _) = lock::acquire_opening(&path, open, Mode::Write, wanted, interrupted)?;
+        let (_lock, _) = lock::acquire_opening(&path, open, Mode::Write, wanted, cancel)?;
         let (mut names, mode) = Names::read_in(root)?.unwrap_or((Names::default(), FILE_MODE));
         let before = names.text.len();
         names.in_use(in_use);
@@ -264,7 +267,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::mailbox::lock::Method;
+    use crate::mailbox::context::Method;
 
     #[test]
     fn letters_are_written_sorted_and_read_back() {
@@ -319,10 +322,9 @@ mod tests {
         let methods = vec![Method::Dotlock];
         let host = "h".to_owned();
         let wanted = Wanted { methods, timeout: Duration::ZERO, pid: std::process::id(), host };
-        let go_on = AtomicBool::new(false);
         let extend = |keywords: &[&'static str]| {
             let keywords = keywords.iter().copied();
-            Names::extend(&root, &tmp, keywords, Letters::default(), true, (&wanted, &go_on))
+            Names::extend(&root, &tmp, keywords, Letters::default(), true, (&wanted, Cancel::never()))
         };
         extend(&["a", "b"]).unwrap();
         let file = temp.path().join(FILE_NAME);

@@ -6,9 +6,9 @@ use std::io;
 use std::path::{Component, Path};
 
 use super::write::{flush_name, is_maildirpp_subfolder, look, parent_of};
-use crate::mailbox::durable::Dir;
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::shown;
+use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::text::shown;
 
 /// The modes of directories and files, subject to the umask.
 const DIR_MODE: u32 = 0o777;
@@ -36,7 +36,7 @@ pub fn make(path: &Path) -> Result<Dir> {
 
 /// Makes what is missing in the directory of a Maildir, with these modes of directories and files. Nothing is
 /// flushed.
-pub(super) fn complete(dir: &Dir, is_folder: bool, (dir_mode, file_mode): (u32, u32)) -> Result<()> {
+pub(crate) fn complete(dir: &Dir, is_folder: bool, (dir_mode, file_mode): (u32, u32)) -> Result<()> {
     for name in ["tmp", "new"] {
         dir.open_or_create_dir(OsStr::new(name), dir_mode)?;
     }

@@ -58,7 +58,7 @@ impl BaseName<'_> {
 }
 
 /// A host as it stands in a name: what would end the name or one of its parts is escaped as maildir(5) says.
-pub(super) fn push_host(host: &str, name: &mut Vec<u8>) {
+pub(crate) fn push_host(host: &str, name: &mut Vec<u8>) {
     for c in host.bytes() {
         match c {
             // Other than ASCII would be bytes of which no reader knows the encoding.
@@ -71,7 +71,7 @@ pub(super) fn push_host(host: &str, name: &mut Vec<u8>) {
 }
 
 /// The sizes by which readers and quotas go.
-pub(super) fn push_sizes(size: u64, wire_size: u64, name: &mut Vec<u8>) {
+pub(crate) fn push_sizes(size: u64, wire_size: u64, name: &mut Vec<u8>) {
     name.extend_from_slice(format!(",S={size},W={wire_size}").as_bytes());
 }
 

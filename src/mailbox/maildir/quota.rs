@@ -22,7 +22,6 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, Stat};
@@ -31,10 +30,13 @@ use rustix::io::Errno;
 use super::flags::Flags;
 use super::write::{Place, parent_of};
 use super::{name, read};
-use crate::mailbox::counted;
-use crate::mailbox::durable::{self, Dir, Identity};
+use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::lock::{self, DirLock};
+use crate::mailbox::fs::durable;
+use crate::mailbox::fs::durable::{Dir, Identity};
+use crate::mailbox::fs::lock;
+use crate::mailbox::fs::lock::DirLock;
+use crate::mailbox::text::counted;
 
 /// The file's name, in the Maildir itself and never in a folder of it.
 pub const FILE: &str = "maildirsize";
@@ -223,10 +225,10 @@ impl Quota {
     }
 
     /// Whether a message of `size` bytes would fit; nothing is written, nobody is waited for.
-    pub fn look(&self, size: u64, now: i64, interrupted: &AtomicBool) -> Result<Option<Over>> {
+    pub fn look(&self, size: u64, now: i64, cancel: &Cancel) -> Result<Option<Over>> {
         let (first_line, used) = match self.read(size, now)? {
             Ok((_, content)) => (content.first_line, content.used),
-            Err(first_line) => (self.first_line(&first_line), count(&self.root, interrupted)?),
+            Err(first_line) => (self.first_line(&first_line), count(&self.root, cancel)?),
         };
         Ok(self.over(&first_line, used, size))
     }
@@ -243,14 +245,14 @@ impl Quota {
         size: u64,
         now: i64,
         wait: Duration,
-        interrupted: &AtomicBool,
+        cancel: &Cancel,
     ) -> Result<Result<Entered<'_>, Over>> {
-        let mut window = Window::open(self, wait, interrupted)?;
+        let mut window = Window::open(self, wait, cancel)?;
         loop {
             let read = if window.is_true { self.read(size, now)? } else { Err(self.read_first_line()?) };
             let (file, content) = match read {
                 Ok(found) => found,
-                Err(first_line) => self.rebuild(&first_line, interrupted)?,
+                Err(first_line) => self.rebuild(&first_line, cancel)?,
             };
             window.is_true = true;
             if let Some(over) = self.over(&content.first_line, content.used, size) {
@@ -272,8 +274,7 @@ impl Quota {
     /// Takes a message out of the sum for which [`Entered::done`] was said; `unlink` removes it. Nothing
     /// interrupts this. Where the lock cannot be had in this time it is done without.
     pub fn take_back(&self, size: u64, wait: Duration, unlink: impl FnOnce() -> Result<()>) -> Result<()> {
-        static GO_ON: AtomicBool = AtomicBool::new(false);
-        let mut window = Window::open(self, wait, &GO_ON).ok();
+        let mut window = Window::open(self, wait, Cancel::never()).ok();
         let was_true = window.as_mut().is_some_and(|window| std::mem::replace(&mut window.is_true, false));
         let unlinked = unlink();
         let mut is_true = was_true;
@@ -290,10 +291,10 @@ impl Quota {
 
     /// Counts anew, since many messages came another way. Where this fails, or is killed, the marker stays
     /// and the next delivery counts.
-    pub fn recount(&self, wait: Duration, interrupted: &AtomicBool) -> Result<()> {
-        let mut window = Window::open(self, wait, interrupted)?;
+    pub fn recount(&self, wait: Duration, cancel: &Cancel) -> Result<()> {
+        let mut window = Window::open(self, wait, cancel)?;
         window.is_true = false;
-        self.rebuild(&self.read_first_line()?, interrupted)?;
+        self.rebuild(&self.read_first_line()?, cancel)?;
         window.is_true = true;
         Ok(())
     }
@@ -351,9 +352,9 @@ impl Quota {
     }
 
     /// Counts what is there and puts a new file in the place of the old one.
-    fn rebuild(&self, old: &[u8], interrupted: &AtomicBool) -> Result<(File, Content)> {
+    fn rebuild(&self, old: &[u8], cancel: &Cancel) -> Result<(File, Content)> {
         let mut before = self.stat()?;
-        let mut used = count(&self.root, interrupted)?;
+        let mut used = count(&self.root, cancel)?;
         for _ in 1..COUNTS {
             // What another program appends while we count would be lost with the old file.
             let now = self.stat()?;
@@ -362,7 +363,7 @@ impl Quota {
                 break;
             }
             before = now;
-            used = count(&self.root, interrupted)?;
+            used = count(&self.root, cancel)?;
         }
         let content = Content { first_line: self.first_line(old), used, lines: 1 };
         let mode = before.map_or(FILE_MODE, |stat| stat.st_mode & 0o777);
@@ -407,8 +408,8 @@ fn subtract(file: &File, size: u64) -> io::Result<()> {
 }
 
 impl<'a> Window<'a> {
-    fn open(quota: &'a Quota, wait: Duration, interrupted: &AtomicBool) -> Result<Window<'a>> {
-        let lock = lock::lock_dir(&quota.tmp, wait, interrupted)?;
+    fn open(quota: &'a Quota, wait: Duration, cancel: &Cancel) -> Result<Window<'a>> {
+        let lock = lock::lock_dir(&quota.tmp, wait, cancel)?;
         let is_true = match lock.is_held() {
             true => match quota.root.create_file(OsStr::new(MARKER), FILE_MODE) {
                 Ok(_) => true,
@@ -502,9 +503,9 @@ fn folder_of(maildir: &Dir) -> Result<Option<(Dir, OsString)>> {
 }
 
 /// All that counts in a Maildir and the folders in it.
-fn count(root: &Dir, interrupted: &AtomicBool) -> Result<Used> {
+fn count(root: &Dir, cancel: &Cancel) -> Result<Used> {
     let mut used = Used::default();
-    count_folder(root, &mut used, interrupted)?;
+    count_folder(root, &mut used, cancel)?;
     for name in root.names()? {
         let bytes = name.as_bytes();
         // What a conversion is making is not there yet.
@@ -512,18 +513,18 @@ fn count(root: &Dir, interrupted: &AtomicBool) -> Result<Used> {
             continue;
         }
         if let Some(folder) = there(root.open_child(&name))? {
-            count_folder(&folder, &mut used, interrupted)?;
+            count_folder(&folder, &mut used, cancel)?;
         }
     }
     Ok(used)
 }
 
-fn count_folder(folder: &Dir, used: &mut Used, interrupted: &AtomicBool) -> Result<()> {
+fn count_folder(folder: &Dir, used: &mut Used, cancel: &Cancel) -> Result<()> {
     let mut seen = HashSet::new();
     for place in [Place::New, Place::Cur] {
         let Some(dir) = there(folder.open_child(OsStr::new(place.dir())))? else { continue };
         for name in dir.names()? {
-            if interrupted.load(Ordering::Relaxed) {
+            if cancel.is_requested() {
                 return Err(Error::Interrupted);
             }
             let parsed = name::parse(name.as_bytes());
@@ -608,7 +609,6 @@ mod tests {
     use super::*;
 
     const NOW: i64 = 1_800_000_000;
-    static GO_ON: AtomicBool = AtomicBool::new(false);
 
     /// A Maildir with 300 bytes in new/, 20 in a folder, and with what does not count.
     struct Box(tempfile::TempDir);
@@ -665,8 +665,8 @@ mod tests {
         fn deliver(&self, asked: Option<&str>, size: u64) -> Result<(), Over> {
             let quota = self.quota(asked).expect("there is a quota");
             let plain = quota.refuses(size, NOW).unwrap();
-            let looked = quota.look(size, NOW, &GO_ON).unwrap();
-            let entered = quota.enter(size, NOW, Duration::ZERO, &GO_ON).unwrap();
+            let looked = quota.look(size, NOW, Cancel::never()).unwrap();
+            let entered = quota.enter(size, NOW, Duration::ZERO, Cancel::never()).unwrap();
             assert_eq!(looked, entered.as_ref().err().copied());
             assert!(plain.is_none() || plain == looked);
             entered.map(Entered::done)
@@ -718,7 +718,7 @@ mod tests {
         let of =
             |folder: &str, asked| Quota::find(&Dir::open(&maildir.path(folder)).unwrap(), asked).unwrap();
         let quota = of(".A.B", None).unwrap();
-        quota.enter(7, NOW, Duration::ZERO, &GO_ON).unwrap().unwrap().done();
+        quota.enter(7, NOW, Duration::ZERO, Cancel::never()).unwrap().unwrap().done();
         assert_eq!(maildir.text(), "1000S\n320 2\n7 1\n");
         assert!(of(".Trash", None).is_none());
         assert!(of(".Trash", Some(Limits::default())).is_none());
@@ -831,7 +831,7 @@ mod tests {
         let maildir = Box::new();
         maildir.says("1000S\n320 2\n", 0);
         let quota = maildir.quota(None).unwrap();
-        drop(quota.enter(13, NOW, Duration::ZERO, &GO_ON).unwrap());
+        drop(quota.enter(13, NOW, Duration::ZERO, Cancel::never()).unwrap());
         assert_eq!(maildir.text(), "1000S\n320 2\n13 1\n-13 -1\n");
     }
 
@@ -840,7 +840,7 @@ mod tests {
         let maildir = Box::new();
         maildir.says("1000S\n320 2\n", 0);
         let quota = maildir.quota(None).unwrap();
-        quota.enter(13, NOW, Duration::ZERO, &GO_ON).unwrap().unwrap().done();
+        quota.enter(13, NOW, Duration::ZERO, Cancel::never()).unwrap().unwrap().done();
         quota.take_back(13, Duration::ZERO, || Ok(())).unwrap();
         assert_eq!(maildir.text(), "1000S\n320 2\n13 1\n-13 -1\n");
         // What cannot be removed is there, and counts.
@@ -858,7 +858,7 @@ mod tests {
         let maildir = Box::new();
         maildir.says("1000S\n320 2\n", 0);
         let quota = maildir.quota(None).unwrap();
-        let entered = quota.enter(13, NOW, Duration::ZERO, &GO_ON).unwrap().unwrap();
+        let entered = quota.enter(13, NOW, Duration::ZERO, Cancel::never()).unwrap().unwrap();
         // Dovecot counts before the message is linked, and it is not linked.
         fs::write(maildir.path("other"), "1000S\n320 2\n").unwrap();
         fs::rename(maildir.path("other"), maildir.path(FILE)).unwrap();
@@ -871,9 +871,9 @@ mod tests {
         let maildir = Box::new();
         maildir.says("1000S\n320 2\n", 0);
         let quota = maildir.quota(None).unwrap();
-        let entered = quota.enter(13, NOW, Duration::ZERO, &GO_ON).unwrap().unwrap();
+        let entered = quota.enter(13, NOW, Duration::ZERO, Cancel::never()).unwrap().unwrap();
         let second = maildir.quota(None).unwrap();
-        let second = second.enter(13, NOW, Duration::from_millis(5), &GO_ON).unwrap_err();
+        let second = second.enter(13, NOW, Duration::from_millis(5), Cancel::never()).unwrap_err();
         assert!(matches!(second, Error::Locked { .. }), "{second}");
         let marked = fs::read(maildir.path(MARKER)).unwrap();
         assert!(marked.is_empty());
@@ -904,7 +904,7 @@ mod tests {
     fn what_is_no_file_is_refused_by_name() {
         let maildir = Box::new();
         fs::create_dir(maildir.path(FILE)).unwrap();
-        let error = maildir.quota(None).unwrap().enter(1, NOW, Duration::ZERO, &GO_ON).unwrap_err();
+        let error = maildir.quota(None).unwrap().enter(1, NOW, Duration::ZERO, Cancel::never()).unwrap_err();
         assert!(error.to_string().contains(FILE), "{error}");
     }
 

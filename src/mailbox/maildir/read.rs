@@ -12,10 +12,11 @@ use rustix::io::retry_on_intr;
 
 use super::name;
 use super::write::Place;
-use crate::mailbox::durable::Dir;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::{read_regular, source};
+use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::fs::read_regular;
+use crate::mailbox::source;
 
 /// A message as it lies in new/ or cur/.
 #[derive(Debug, Clone, PartialEq, Eq)]

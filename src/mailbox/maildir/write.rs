@@ -11,7 +11,7 @@ use std::io::{self, IoSlice, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,11 +19,15 @@ use std::time::Duration;
 use super::keywords::{self, Letters, Names};
 use super::quota::Quota;
 use super::{make, name};
-use crate::mailbox::durable::{self, Dir, Owner};
+use crate::mailbox::context::Cancel;
+use crate::mailbox::context::Wanted;
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::lock::{self, DirLock, Wanted};
+use crate::mailbox::fs::durable;
+use crate::mailbox::fs::durable::{Dir, Owner};
+use crate::mailbox::fs::lock;
+use crate::mailbox::fs::lock::DirLock;
+use crate::mailbox::fs::sync_group::Together;
 use crate::mailbox::manifest::{Appending, FILE_NAME};
-use crate::mailbox::together::Together;
 
 /// When bytes are brought to stable storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -164,9 +168,8 @@ fn look_beside(path: &Path) -> Result<Standing> {
 /// Tells a quota of what was published. That it cannot be told is no reason to say that the mail is not there:
 /// the next delivery counts.
 fn count_anew(maildir: &Dir) {
-    static GO_ON: AtomicBool = AtomicBool::new(false);
     if let Ok(Some(quota)) = Quota::find(maildir, None) {
-        let _ = quota.recount(QUOTA_WAIT, &GO_ON);
+        let _ = quota.recount(QUOTA_WAIT, Cancel::never());
     }
 }
 
@@ -297,7 +300,7 @@ pub struct Opening<'a> {
     /// To whom it is to belong.
     pub ownership: Ownership,
     /// Set by a signal.
-    pub interrupted: &'a AtomicBool,
+    pub cancel: &'a Cancel,
 }
 
 impl Filling {
@@ -313,7 +316,7 @@ impl Filling {
     }
 
     fn stage(opening: Opening<'_>) -> Result<(Filling, Left)> {
-        let Opening { path, fsync, lock_timeout, together, ownership, interrupted, .. } = opening;
+        let Opening { path, fsync, lock_timeout, together, ownership, cancel, .. } = opening;
         let parent = Dir::open(parent_of(path))?;
         let final_name = path.file_name().ok_or_else(|| Error::Destination {
             path: path.to_owned(),
@@ -321,7 +324,7 @@ impl Filling {
         })?;
         let stage_name = stage_name(final_name);
         // Between making the directory and locking it nobody may take it for a killed run's.
-        let mut entering = lock::lock_dir(&parent, lock_timeout, interrupted)?;
+        let mut entering = lock::lock_dir(&parent, lock_timeout, cancel)?;
         let mut left = Left::Nothing;
         let (root, lock) = loop {
             if look(path)? != Standing::Nothing {
@@ -330,14 +333,14 @@ impl Filling {
             }
             if !parent.exists(&stage_name)? {
                 let root = parent.create_dir(&stage_name, ownership.dir_mode())?;
-                let lock = lock::lock_dir(&root, lock_timeout, interrupted).inspect_err(|_| {
+                let lock = lock::lock_dir(&root, lock_timeout, cancel).inspect_err(|_| {
                     // That it could not be locked is what is told.
                     let _ = parent.remove_empty(&stage_name);
                 })?;
                 break (root, lock);
             }
             let root = parent.open_own_child(&stage_name)?;
-            match lock::lock_dir(&root, Duration::ZERO, interrupted) {
+            match lock::lock_dir(&root, Duration::ZERO, cancel) {
                 Ok(lock) if !lock.is_held() => return Err(cannot_tell(&root)),
                 // Whoever held it has published it meanwhile: it is a Maildir, and no stage any more.
                 Ok(_) if parent.identity(&stage_name)? != Some(root.own_identity()?) => {}
@@ -354,8 +357,8 @@ impl Filling {
                 Err(Error::Locked { .. }) => {
                     // Others may enter the parent while we wait for the one who works in there.
                     drop(entering);
-                    drop(lock::lock_dir(&root, lock_timeout, interrupted)?);
-                    entering = lock::lock_dir(&parent, lock_timeout, interrupted)?;
+                    drop(lock::lock_dir(&root, lock_timeout, cancel)?);
+                    entering = lock::lock_dir(&parent, lock_timeout, cancel)?;
                 }
                 Err(error) => return Err(error),
             }
@@ -457,7 +460,7 @@ impl Filling {
             ["tmp", "new", "cur"].iter().try_for_each(|name| refuse_link(&opening.path.join(name)))?;
         }
         let root = Dir::open(opening.path)?;
-        let lock = lock::lock_dir(&root, opening.lock_timeout, opening.interrupted)?;
+        let lock = lock::lock_dir(&root, opening.lock_timeout, opening.cancel)?;
         let mut made =
             MadeDirs { root, names: Vec::new(), ownership: opening.ownership, folders: Vec::new() };
         let tmp = made.open_or_make("tmp")?;
@@ -492,7 +495,7 @@ impl Filling {
         &self,
         keywords: impl Iterator<Item = &'a str>,
         in_use: Letters,
-        lock: (&Wanted, &AtomicBool),
+        lock: (&Wanted, &Cancel),
     ) -> Result<Names> {
         let mut keywords = keywords.peekable();
         let nothing = keywords.peek().is_none();
@@ -1022,12 +1025,12 @@ fn remove_stage_beside(opening: Opening<'_>) -> Result<bool> {
         return Ok(false);
     }
     // Nobody is between making one and locking it.
-    let _entering = lock::lock_dir(&beside, opening.lock_timeout, opening.interrupted)?;
+    let _entering = lock::lock_dir(&beside, opening.lock_timeout, opening.cancel)?;
     if !beside.exists(&stage)? {
         return Ok(false);
     }
     let root = beside.open_own_child(&stage)?;
-    match lock::lock_dir(&root, Duration::ZERO, opening.interrupted) {
+    match lock::lock_dir(&root, Duration::ZERO, opening.cancel) {
         Ok(lock) if lock.is_held() && beside.identity(&stage)? == Some(root.own_identity()?) => {
             beside.remove_tree(&stage).map(|()| true)
         }

@@ -6,21 +6,24 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::boundary;
 use super::read::{self, Ask, NotAMailbox};
 use super::scan::FRAME;
 use super::variant::Variant;
-use super::watch::Watch;
 use super::write::{Changes, Head, Unsayable, Writing, line_end};
-use crate::mailbox::durable::{self, Dir, Identity};
+use crate::mailbox::context::Cancel;
+use crate::mailbox::context::Wanted;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Finding;
-use crate::mailbox::lock::{self, Guard, Mode, Wanted};
+use crate::mailbox::fs::durable;
+use crate::mailbox::fs::durable::{Dir, Identity};
+use crate::mailbox::fs::lock;
+use crate::mailbox::fs::lock::{Guard, Mode};
 use crate::mailbox::maildir::write::parent_of;
-use crate::mailbox::mapped::Mapped;
+use crate::mailbox::mbox::scan_hooks::Watch;
 use crate::mailbox::source::Format;
+use crate::mailbox::source::mapped::Mapped;
 
 /// How much of an mbox is looked at from either end before one message is appended: the header of its first
 /// message, and frames that are closed or not.
@@ -70,15 +73,10 @@ impl Extending {
     /// # Errors
     /// [`Error::Destination`] for what cannot be continued, [`Error::NotAMailbox`], [`Error::Locked`],
     /// [`Error::Interrupted`], [`Error::Io`].
-    pub fn open(
-        path: &Path,
-        asked: Option<Variant>,
-        wanted: &Wanted,
-        interrupted: &AtomicBool,
-    ) -> Result<Extending> {
-        let mut extending = Extending::lock(path, false, wanted, interrupted)?;
+    pub fn open(path: &Path, asked: Option<Variant>, wanted: &Wanted, cancel: &Cancel) -> Result<Extending> {
+        let mut extending = Extending::lock(path, false, wanted, cancel)?;
         let old = Mapped::of(&extending.file, extending.length, path)?;
-        let end = look(old.as_deref().unwrap_or_default(), path, asked, interrupted)?;
+        let end = look(old.as_deref().unwrap_or_default(), path, asked, cancel)?;
         extending.continue_as(end);
         Ok(extending)
     }
@@ -94,13 +92,13 @@ impl Extending {
         asked: Option<Variant>,
         create: bool,
         wanted: &Wanted,
-        interrupted: &AtomicBool,
+        cancel: &Cancel,
     ) -> Result<Extending> {
         if let Some(asked @ (Variant::Mboxcl | Variant::Mboxcl2 | Variant::Rfc822)) = asked {
             let reason = format!("a message cannot be delivered as {asked}; mboxrd, mboxo and mmdf can");
             return Err(Error::Unsupported { path: path.to_owned(), reason });
         }
-        let mut extending = Extending::lock(path, create, wanted, interrupted)?;
+        let mut extending = Extending::lock(path, create, wanted, cancel)?;
         // Whoever keeps to another lock than ours, or to none, may append at any time: our bytes then go behind
         // his, not over them.
         durable::append_only(&extending.file).map_err(Error::io("open", path))?;
@@ -115,7 +113,7 @@ impl Extending {
     }
 
     /// Opens and locks it. Nothing is known of its contents yet.
-    fn lock(path: &Path, create: bool, wanted: &Wanted, interrupted: &AtomicBool) -> Result<Extending> {
+    fn lock(path: &Path, create: bool, wanted: &Wanted, cancel: &Cancel) -> Result<Extending> {
         for _ in 0..ATTEMPTS {
             let mut made = None;
             let there = open(path, create)?;
@@ -123,7 +121,7 @@ impl Extending {
                 Some(file) => Ok(file),
                 None => make(path, &mut made),
             };
-            let locked = lock::acquire_opening(path, open, Mode::Write, wanted, interrupted);
+            let locked = lock::acquire_opening(path, open, Mode::Write, wanted, cancel);
             let (guard, findings) = match locked {
                 // Another one was quicker in making it.
                 Err(Error::Io { source, .. }) if create && source.kind() == io::ErrorKind::AlreadyExists => {
@@ -161,14 +159,14 @@ impl Extending {
     pub fn append(
         &mut self,
         head: &Head<'_>,
-        interrupted: &AtomicBool,
+        cancel: &Cancel,
         chunks: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
     ) -> Result<Changes> {
         let (variant, path) = (self.variant, self.path.clone());
         let unsayable = |Unsayable| Error::unsayable(&path);
         let mut out = self.repair.clone();
         let mut flush = |out: &mut Vec<u8>| {
-            if interrupted.load(Ordering::Relaxed) {
+            if cancel.is_requested() {
                 return Err(Error::Interrupted);
             }
             self.write(out)?;
@@ -365,12 +363,12 @@ fn closes_frame(tail: &[u8], length: u64) -> bool {
     lines.take_while(|line| line.trim_ascii_end() == FRAME).count() % 2 == 1
 }
 
-fn look(text: &[u8], path: &Path, asked: Option<Variant>, interrupted: &AtomicBool) -> Result<End> {
+fn look(text: &[u8], path: &Path, asked: Option<Variant>, cancel: &Cancel) -> Result<End> {
     let refuse = |reason| Error::Destination { path: path.to_owned(), reason };
     check_lines(text).map_err(refuse)?;
-    let watch = Watch { scanned: &|_| (), release: &|_| (), interrupted };
+    let watch = Watch { scanned: &|_| (), release: &|_| (), cancel };
     let mbox = read::read(text, &Ask { variant: asked, ..Ask::default() }, watch);
-    if interrupted.load(Ordering::Relaxed) {
+    if cancel.is_requested() {
         return Err(Error::Interrupted);
     }
     let mbox = mbox.map_err(|not| not_a_mailbox(not, path))?;
@@ -430,7 +428,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::mailbox::lock::Method;
+    use crate::mailbox::context::Method;
     use crate::mailbox::mbox::write::{Envelope, Header};
 
     #[test]
@@ -457,7 +455,6 @@ mod tests {
         assert_eq!(repair(b"\n", b"\x01\x01\x01\x01\nx\n\x01\x01\x01\x01\n", true), b"");
     }
 
-    static GO_ON: AtomicBool = AtomicBool::new(false);
     const LINE: &str = "From a@b Mon Jan  1 10:00:05 2001\n";
 
     fn wanted(methods: &[Method]) -> Wanted {
@@ -467,11 +464,11 @@ mod tests {
 
     fn deliver(path: &Path, create: bool, message: &str, fail: bool) -> Result<()> {
         let wanted = wanted(&[Method::Dotlock, Method::Fcntl]);
-        let mut extending = Extending::open_end(path, None, create, &wanted, &GO_ON)?;
+        let mut extending = Extending::open_end(path, None, create, &wanted, Cancel::never())?;
         let (header, rest) = Header::of(message.as_bytes(), true, None);
         let envelope = Envelope::Made { sender: b"a@b", epoch: 978_343_205 };
         let head = Head { envelope, header, eol: line_end(message.as_bytes()) };
-        extending.append(&head, &GO_ON, |chunk| {
+        extending.append(&head, Cancel::never(), |chunk| {
             chunk(rest)?;
             if fail { Err(Error::Interrupted) } else { Ok(()) }
         })?;
@@ -586,7 +583,8 @@ mod tests {
         let path = temp.path().join("inbox");
         for when in ["before", "between two writes", "unseen", "before the flush", "before it is dropped"] {
             fs::write(&path, &old).unwrap();
-            let mut extending = Extending::open_end(&path, None, false, &wanted(&[]), &GO_ON).unwrap();
+            let mut extending =
+                Extending::open_end(&path, None, false, &wanted(&[]), Cancel::never()).unwrap();
             if when == "before" {
                 append_as_a_peer(&path);
             }
@@ -596,7 +594,7 @@ mod tests {
             }
             let (header, rest) = Header::of(b"A: 1\n\n", true, None);
             let head = Head { envelope: Envelope::Made { sender: b"", epoch: 0 }, header, eol: b"\n" };
-            let appended = extending.append(&head, &GO_ON, |chunk| {
+            let appended = extending.append(&head, Cancel::never(), |chunk| {
                 chunk(rest)?;
                 chunk(large.as_bytes())?;
                 if when == "between two writes" {
@@ -624,7 +622,7 @@ mod tests {
         // Several threads write at offsets that are fixed.
         for when in ["before", "meanwhile"] {
             fs::write(&path, &old).unwrap();
-            let mut extending = Extending::open(&path, None, &wanted(&[]), &GO_ON).unwrap();
+            let mut extending = Extending::open(&path, None, &wanted(&[]), Cancel::never()).unwrap();
             let (length, peer) = (extending.length, || append_as_a_peer(&path));
             let done = match when {
                 "before" => {
@@ -649,14 +647,16 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("inbox");
         let wanted = wanted(&[]);
-        let mut extending = Extending::open_end(&path, None, true, &wanted, &GO_ON).unwrap();
+        let mut extending = Extending::open_end(&path, None, true, &wanted, Cancel::never()).unwrap();
         let head = Head {
             envelope: Envelope::AsItWas(b"From a-b Sat Feb 03 04:05:06 2001\n"),
             header: Header::Faithful(b"Return-Path: <a b>\nDelivered-To: c@d\n"),
             eol: b"\n",
         };
         let chunks = [&b"Status: RO\nFro"[..], b"m x\n>From y\n\n>>F", b"rom z\r"];
-        extending.append(&head, &GO_ON, |chunk| chunks.iter().try_for_each(|bytes| chunk(bytes))).unwrap();
+        extending
+            .append(&head, Cancel::never(), |chunk| chunks.iter().try_for_each(|bytes| chunk(bytes)))
+            .unwrap();
         extending.keep();
         let written = "From a-b Sat Feb 03 04:05:06 2001\nReturn-Path: <a b>\nDelivered-To: c@d\n\
             Status: RO\n>From x\n>>From y\n\n>>>From z\r\n\n";

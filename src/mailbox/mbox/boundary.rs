@@ -9,9 +9,10 @@ use memchr::memmem;
 use super::from_line::{Line, Spelling};
 use super::length::{self, Length};
 use super::scan::{self, Candidate, Next};
-use super::watch::Watch;
 use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::{counted, header};
+use crate::mailbox::mbox::scan_hooks::Watch;
+use crate::mailbox::message::header;
+use crate::mailbox::text::counted;
 
 /// What became of a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -468,7 +469,7 @@ impl Pass<'_> {
 
 /// A header that no empty line ends, at the end of the file. Where its last line is whole, it may be all there
 /// ever was.
-pub(super) fn header_cut(at: u64, message: &[u8]) -> Finding {
+pub(crate) fn header_cut(at: u64, message: &[u8]) -> Finding {
     if message.ends_with(b"\n") {
         let text = "the file ends with the header of this message: it has no body, or that is cut off";
         return Finding::at(Code::MboxHeaderCut, at, text);
@@ -478,7 +479,7 @@ pub(super) fn header_cut(at: u64, message: &[u8]) -> Finding {
 }
 
 /// Length of the blank line that ends a stretch: the separator's, no part of the message.
-pub(super) fn closing_blank(region: &[u8]) -> usize {
+pub(crate) fn closing_blank(region: &[u8]) -> usize {
     let Some(rest) = region.strip_suffix(b"\n") else { return 0 };
     let above = rest.strip_suffix(b"\r").unwrap_or(rest);
     let is_blank = above.is_empty() || above.ends_with(b"\n");
@@ -494,7 +495,7 @@ fn heads_attached_message(message: &[u8], rest: &[u8]) -> bool {
 
 /// The boundary under which the head of an attached message stands at the end of this text, and below it the
 /// blank line above a candidate.
-pub(super) fn attached_above(text: &[u8]) -> Option<&[u8]> {
+pub(crate) fn attached_above(text: &[u8]) -> Option<&[u8]> {
     // The header block of the part: the lines between the blank line above the candidate and the
     // boundary line that opens the part. Part headers are short; prose is not searched for long.
     const MOST: usize = 8 * 1024;

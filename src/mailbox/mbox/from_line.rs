@@ -5,7 +5,8 @@
 
 use std::fmt;
 
-use crate::mailbox::date::{self, Form, Order, Stamp, Weekday, Written, ZonePlace};
+use crate::mailbox::message::date;
+use crate::mailbox::message::date::{Form, Order, Stamp, Weekday, Written, ZonePlace};
 
 /// How far from its end a line is searched for the start of a date. The longest date, with a
 /// written-out zone in a comment, takes about 80 bytes; a sender may be as long as it likes.
@@ -202,7 +203,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::mailbox::date::asctime_utc;
+    use crate::mailbox::message::date::asctime_utc;
 
     /// 2001-01-01 10:00:00 UTC.
     const TEN: i64 = 978_343_200;
@@ -211,9 +212,13 @@ mod tests {
     #[track_caller]
     fn check_dated(line: &[u8], sender: &[u8], epoch: Option<i64>, spelling: &str) {
         let found = parse(line);
-        let shown = crate::mailbox::escaped(line);
+        let shown = crate::mailbox::text::escaped(line);
         assert_eq!(found.class, Line::Dated, "{shown}");
-        assert_eq!(crate::mailbox::escaped(found.sender), crate::mailbox::escaped(sender), "{shown}");
+        assert_eq!(
+            crate::mailbox::text::escaped(found.sender),
+            crate::mailbox::text::escaped(sender),
+            "{shown}"
+        );
         assert_eq!(found.stamp.map(|s| s.epoch(0)), epoch, "{shown}");
         assert_eq!(found.spelling.name(), spelling, "{shown}");
     }

@@ -4,7 +4,7 @@
 //! so all of them are known at once. A label of a user's that is called like one of Gmail's in another
 //! language is taken for that.
 
-use crate::mailbox::header;
+use crate::mailbox::message::header;
 
 /// What a label of Gmail's own says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -3,7 +3,8 @@
 use super::from_line::Line;
 use super::scan::{Candidate, Next};
 use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::{escaped, header};
+use crate::mailbox::message::header;
+use crate::mailbox::text::escaped;
 
 /// A validated Content-Length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub struct Length {
 
 /// Looks at the Content-Length of the message that starts at `start`. A finding says why one that
 /// is there was not believed.
-pub(super) fn validate(
+pub(crate) fn validate(
     text: &[u8],
     start: u64,
     candidates: &[Candidate],
@@ -43,7 +44,7 @@ pub(super) fn validate(
 
 /// Offset of the field, its trimmed value, and the offset of the body. None where the header has no
 /// end before the next line that begins "From ".
-pub(super) fn content_length(message: &[u8]) -> Option<(usize, &[u8], usize)> {
+pub(crate) fn content_length(message: &[u8]) -> Option<(usize, &[u8], usize)> {
     let mut at = 0;
     let mut found = None;
     loop {
@@ -90,7 +91,7 @@ fn separator_after(text: &[u8], end: u64, candidates: &[Candidate]) -> Option<u6
 mod tests {
     use super::*;
     use crate::mailbox::mbox::scan;
-    use crate::mailbox::mbox::watch::Watch;
+    use crate::mailbox::mbox::scan_hooks::Watch;
 
     const FROM: &str = "From a@b Mon Jan  1 10:00:05 2001\n";
 

@@ -2,14 +2,14 @@
 
 pub mod append;
 pub mod boundary;
+pub mod boundary_list;
 pub mod from_line;
 pub mod gmail;
 mod length;
-pub mod overrule;
 pub mod quote;
 pub mod read;
 pub mod scan;
+pub mod scan_hooks;
 pub mod status;
 pub mod variant;
-pub mod watch;
 pub mod write;

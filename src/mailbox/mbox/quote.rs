@@ -36,7 +36,7 @@ pub fn to_quote<'a>(body: &'a [u8], quoting: Quoting) -> impl Iterator<Item = us
 
 /// Whether a line begins here to those who look for From_ lines: also behind a NUL, see
 /// [`scan`](super::scan).
-pub(super) fn is_line_start(text: &[u8], at: usize) -> bool {
+pub(crate) fn is_line_start(text: &[u8], at: usize) -> bool {
     at == 0 || matches!(text[at - 1], b'\n' | 0)
 }
 

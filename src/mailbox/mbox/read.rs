@@ -4,9 +4,10 @@ use super::boundary::{self, Boundaries, Extent, Known, Overrules};
 use super::quote::{self, Quoting};
 use super::scan::{self, Next, Scan};
 use super::variant::{Evidence, Variant, judge};
-use super::watch::Watch;
 use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::{counted, header};
+use crate::mailbox::mbox::scan_hooks::Watch;
+use crate::mailbox::message::header;
+use crate::mailbox::text::counted;
 
 /// What to do differently from the file's own evidence.
 #[derive(Debug, Default, Clone)]

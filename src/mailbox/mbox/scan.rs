@@ -12,15 +12,15 @@ use super::boundary;
 use super::from_line::{self, Line, Spelling};
 use super::length;
 use super::quote;
-use super::watch::Watch;
-use crate::mailbox::header;
+use crate::mailbox::mbox::scan_hooks::Watch;
+use crate::mailbox::message::header;
 
 /// A window is small enough to stay in the cache between the searches over it.
 const WINDOW: usize = 1 << 20;
 /// A line of this kind opens and closes each message of an MMDF file.
-pub(super) const FRAME: &[u8] = b"\x01\x01\x01\x01";
+pub(crate) const FRAME: &[u8] = b"\x01\x01\x01\x01";
 /// UTF-8's byte order mark.
-pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
+pub(crate) const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// The line after a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -193,7 +193,7 @@ impl Scan {
 }
 
 /// Scans one window.
-pub(super) fn scan_window(text: &[u8], window: Range<usize>) -> Scan {
+pub(crate) fn scan_window(text: &[u8], window: Range<usize>) -> Scan {
     let mut scan = Scan::default();
     // A needle that begins in this window may end in the next.
     let reach = &text[window.start..(window.end + 4).min(text.len())];
@@ -231,7 +231,7 @@ pub(super) fn scan_window(text: &[u8], window: Range<usize>) -> Scan {
 
 /// Whether a line begins here. A byte order mark before the first line does not count as text, and
 /// neither does a NUL: the hole that a crash left in a file ends where the next block of mail begins.
-pub(super) fn is_line_start(text: &[u8], at: usize) -> bool {
+pub(crate) fn is_line_start(text: &[u8], at: usize) -> bool {
     quote::is_line_start(text, at) || (at == BOM.len() && text.starts_with(BOM))
 }
 
@@ -267,7 +267,7 @@ fn from_line_end(text: &[u8], at: usize) -> usize {
 }
 
 /// The byte after the line that `at` is in.
-pub(super) fn line_end(text: &[u8], at: usize) -> usize {
+pub(crate) fn line_end(text: &[u8], at: usize) -> usize {
     memchr(b'\n', &text[at..]).map_or(text.len(), |lf| at + lf + 1)
 }
 
@@ -287,7 +287,7 @@ fn blank_before(text: &[u8], at: usize) -> bool {
 }
 
 /// The line before the one that begins at `at`, without its line end.
-pub(super) fn line_before(text: &[u8], at: usize) -> Option<&[u8]> {
+pub(crate) fn line_before(text: &[u8], at: usize) -> Option<&[u8]> {
     let above = text[..at].strip_suffix(b"\n")?;
     let above = above.strip_suffix(b"\r").unwrap_or(above);
     let start = memchr::memrchr(b'\n', above).map_or(0, |lf| lf + 1);

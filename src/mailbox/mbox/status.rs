@@ -1,8 +1,9 @@
 //! Flags and keywords that mailers keep in header fields, turned into Maildir's.
 
 use super::gmail::{self, System};
-use crate::mailbox::header::{self, Field};
 use crate::mailbox::maildir::flags::Flags;
+use crate::mailbox::message::header;
+use crate::mailbox::message::header::Field;
 
 /// What becomes of the labels of X-Gmail-Labels that are a user's own. Those of Gmail itself are flags, or
 /// nothing, whatever is chosen here.

@@ -11,9 +11,10 @@ use super::quote::{self, Quoter, Quoting};
 use super::scan::FRAME;
 use super::status::{self, Status};
 use super::variant::Variant;
-use crate::mailbox::date;
-use crate::mailbox::header::{self, Field};
 use crate::mailbox::maildir::flags::Flags;
+use crate::mailbox::message::date;
+use crate::mailbox::message::header;
+use crate::mailbox::message::header::Field;
 
 /// A message to write.
 #[derive(Debug, Clone, Copy)]

@@ -10,8 +10,8 @@ use std::fmt;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use crate::mailbox::escaped;
 use crate::mailbox::maildir::folders::{decode, encode};
+use crate::mailbox::text::escaped;
 
 /// A folder by its levels, the outermost first. Without any it is INBOX.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]

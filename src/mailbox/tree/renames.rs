@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::folder::Folder;
-use crate::mailbox::durable::Dir;
 use crate::mailbox::error::{Error, Result};
+use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::fs::read_regular;
 use crate::mailbox::manifest::Bytes;
-use crate::mailbox::read_regular;
 
 /// Its name.
 pub const FILE: &str = "mailferry.folders";

@@ -3,13 +3,12 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::mailbox::context::Wanted;
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::lock::Wanted;
 use crate::mailbox::mbox::read::{self, Ask, Instead, NotAMailbox};
-use crate::mailbox::mbox::watch::Watch;
+use crate::mailbox::mbox::scan_hooks::Watch;
 use crate::mailbox::source::{Format, Source, Spooling};
 
 /// What a file is.
@@ -81,9 +80,9 @@ fn whole(path: &Path, spooling: &Spooling<'_>) -> Result<Kind> {
         Err(error) => return Err(error),
     };
     let release = |range| source.release(range);
-    let watch = Watch { scanned: &|_| (), release: &release, interrupted: spooling.interrupted };
+    let watch = Watch { scanned: &|_| (), release: &release, cancel: spooling.cancel };
     let read = read::read(source.text(), &Ask::default(), watch);
-    if spooling.interrupted.load(Ordering::Relaxed) {
+    if spooling.cancel.is_requested() {
         return Err(Error::Interrupted);
     }
     Ok(match read {
@@ -102,16 +101,15 @@ impl Kind {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
 
     use super::*;
+    use crate::mailbox::context::Cancel;
 
     fn kind(bytes: &[u8]) -> &'static str {
-        static GO_ON: AtomicBool = AtomicBool::new(false);
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("file");
         std::fs::write(&path, bytes).unwrap();
-        let spooling = Spooling { dir: temp.path(), limit: None, interrupted: &GO_ON, progress: &|_| () };
+        let spooling = Spooling { dir: temp.path(), limit: None, cancel: Cancel::never(), progress: &|_| () };
         match sniff(&path, &spooling).unwrap() {
             Kind::Mbox => "mbox",
             Kind::Message { has_separators: false } => "message",
@@ -149,7 +147,7 @@ mod tests {
             (b"\x89PNG\r\n", "other"),
             (&[0; 100], "may be mail"),
         ] {
-            assert_eq!(kind(bytes), want, "{}", crate::mailbox::escaped(&bytes[..bytes.len().min(60)]));
+            assert_eq!(kind(bytes), want, "{}", crate::mailbox::text::escaped(&bytes[..bytes.len().min(60)]));
         }
     }
 }

@@ -17,8 +17,8 @@ use super::subscriptions;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::maildir::read::is_maildir;
 use crate::mailbox::manifest;
-use crate::mailbox::shown;
 use crate::mailbox::source::Spooling;
+use crate::mailbox::text::shown;
 
 /// A mailbox in a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,9 +131,7 @@ pub fn walk(root: &Path, follow: bool, spooling: &Spooling<'_>) -> Result<Tree> 
     walk.enter(root, Folder::INBOX)?;
     let mut entries = WalkDir::new(root).min_depth(1).follow_links(follow).sort_by_file_name().into_iter();
     while let Some(entry) = entries.next() {
-        if spooling.interrupted.load(std::sync::atomic::Ordering::Relaxed) {
-            return Err(Error::Interrupted);
-        }
+        spooling.cancel.check()?;
         match entry {
             Ok(entry) => {
                 let go_in = walk.entry(&entry)?;

@@ -1,0 +1,138 @@
+//! One source, planned, with all that is written from it: messages and the lines that tell of them.
+
+use std::ffi::OsString;
+
+use crate::convert::Options;
+use crate::convert::keywords::Lettered;
+use crate::convert::labels::Folders;
+use crate::convert::plan;
+use crate::convert::plan::{CHUNK, Fate, Plan, Planned, Wishes};
+use crate::convert::render::{Headers, Rendered, render};
+use crate::convert::section_writer::Recorder;
+use crate::mailbox::maildir::name;
+use crate::mailbox::maildir::write::{Incoming, Place};
+use crate::mailbox::mbox::boundary::Extent;
+use crate::mailbox::mbox::read::Mbox;
+use crate::mailbox::message::header;
+use crate::mailbox::source::Source;
+
+/// One source with its plan.
+#[derive(Debug)]
+pub struct Load<'a> {
+    /// Its bytes.
+    pub source: &'a Source,
+    /// Its messages.
+    pub mbox: &'a Mbox<'a>,
+    /// What becomes of them.
+    pub plan: &'a Plan,
+    /// Where they go.
+    pub folders: &'a Folders,
+    /// Makes its section; None for a source that has one, being known to the last byte, and where no
+    /// manifest is kept.
+    pub recorder: Option<Recorder<'a>>,
+    /// The keywords of all messages, with their letters.
+    pub keywords: &'a Lettered<'a>,
+    /// What the user wants of line ends and header.
+    pub wishes: Wishes,
+    /// The last part of new names.
+    pub host: &'a str,
+    /// Stands before the info.
+    pub info_separator: u8,
+}
+
+/// Messages that a worker takes at once, a multiple of [`CHUNK`] from the beginning.
+#[derive(Debug, Clone, Copy)]
+pub struct Chunk<'a> {
+    /// Which message of the source is the first.
+    pub first: usize,
+    /// The messages.
+    pub messages: &'a [Planned],
+    /// Where they lie.
+    pub extents: &'a [Extent],
+}
+
+impl Chunk<'_> {
+    /// The number of the message behind the last.
+    pub fn end(&self) -> usize {
+        self.first + self.messages.len()
+    }
+}
+
+impl<'a> Load<'a> {
+    /// With nothing to record yet.
+    pub fn new(
+        source: &'a Source,
+        mbox: &'a Mbox<'a>,
+        plan: &'a Plan,
+        (keywords, folders): (&'a Lettered<'a>, &'a Folders),
+        options: &Options<'a>,
+    ) -> Load<'a> {
+        let Options { wishes, host, info_separator, .. } = *options;
+        Load { source, mbox, plan, folders, recorder: None, keywords, wishes, host, info_separator }
+    }
+
+    /// Its messages in chunks, in file order.
+    pub fn chunks(&self) -> impl Iterator<Item = Chunk<'_>> + Send {
+        let chunks = self.plan.messages.chunks(CHUNK).zip(self.mbox.messages().chunks(CHUNK)).enumerate();
+        chunks.map(|(n, (messages, extents))| Chunk { first: n * CHUNK, messages, extents })
+    }
+
+    /// The files of a chunk, whether or not they are to be written.
+    pub fn render(&self, chunk: Chunk<'a>) -> Vec<(&'a Planned, Rendered<'a>)> {
+        let render = |(planned, extent): (&'a Planned, &'a Extent)| {
+            let message = extent.message(self.mbox.text());
+            // What was looked through once and had nothing to change is not looked through again.
+            let is_file = planned.quotes == 0 && planned.eols == 0 && self.wishes.headers == Headers::Keep;
+            let rendered = match is_file {
+                true => Rendered::as_it_is(message),
+                false => {
+                    let wishes = (self.wishes.eol, self.wishes.headers);
+                    render(message, &header::split(message), self.mbox.variant.quoting(), wishes)
+                }
+            };
+            (planned, rendered)
+        };
+        chunk.messages.iter().zip(chunk.extents).map(render).collect()
+    }
+
+    /// The lines of a chunk; none where nothing is recorded.
+    pub fn lines(&self, chunk: Chunk<'_>, rendered: &[(&Planned, Rendered<'_>)]) -> Vec<u8> {
+        let Some(recorder) = &self.recorder else { return Vec::new() };
+        let mut lines = Vec::with_capacity(chunk.messages.len() * 300);
+        for (n, (planned, rendered)) in rendered.iter().enumerate() {
+            recorder.lines(chunk.first + n, rendered, &planned.base_name(self.host), &mut lines);
+        }
+        lines
+    }
+
+    /// Says that the bytes of a chunk are not needed soon.
+    pub fn release(&self, chunk: Chunk<'_>) {
+        self.source.release(plan::span(chunk.extents));
+    }
+
+    /// In which of the two directories of its folders a message is, and its whole name.
+    pub fn place(&self, planned: &Planned) -> (Place, OsString) {
+        self.place_of(planned, &planned.base_name(self.host))
+    }
+
+    fn place_of(&self, planned: &Planned, base: &[u8]) -> (Place, OsString) {
+        if planned.status.goes_to_cur() {
+            let letters = self.keywords.letters(planned);
+            (Place::Cur, name::with_info(base, self.info_separator, planned.status.flags, letters))
+        } else {
+            (Place::New, name::bare(base))
+        }
+    }
+
+    /// A message on its way in; None if it is not to be written.
+    pub fn incoming<'b>(&self, planned: &'b Planned, rendered: &'b Rendered<'_>) -> Option<Incoming<'b>> {
+        if planned.fate != Fate::Write {
+            return None;
+        }
+        let there = planned.filed().and_then(|filed| filed.there.as_deref());
+        let base = planned.base_name(self.host);
+        let (place, name) = self.place_of(planned, &base);
+        let pieces = rendered.pieces.iter().map(|p| &p[..]).collect();
+        Some(Incoming { folders: planned.missing(), place, base, name, pieces, mtime: planned.epoch, there })
+    }
+}

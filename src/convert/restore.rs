@@ -1,0 +1,401 @@
+//! convert --exact: a source back, byte for byte, from the Maildir it became and the manifest. Or a
+//! refusal that names every message that is gone or changed.
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use data_encoding::BASE64;
+use rayon::prelude::*;
+
+use crate::mailbox::context::Cancel;
+use crate::mailbox::context::{Events, Phase};
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::fs::atomic_file::Growing;
+use crate::mailbox::fs::durable;
+use crate::mailbox::fs::read_regular;
+use crate::mailbox::maildir::read::{self, Entry};
+use crate::mailbox::manifest::{self, Digest, FILE_NAME, Gap, Message, Outline, Section};
+use crate::mailbox::text::shown;
+
+/// What to give back, and where to.
+#[derive(Debug)]
+pub struct Options<'a> {
+    /// The Maildir.
+    pub maildir: &'a Path,
+    /// Its manifest, where it is not in the Maildir.
+    pub manifest: Option<&'a Path>,
+    /// Which source, where there are several.
+    pub source: Option<&'a Which>,
+    /// The file to write.
+    pub destination: Destination<'a>,
+    /// Whether a file that exists may be replaced.
+    pub force: bool,
+    /// Set by a signal.
+    pub cancel: &'a Cancel,
+}
+
+/// A source named by the user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    /// By its path, as it was given to convert.
+    Path(PathBuf),
+    /// By its number, from 1, in the order of the manifest.
+    Number(usize),
+}
+
+/// Where the bytes go.
+pub enum Destination<'a> {
+    /// A file, which appears whole.
+    File(&'a Path),
+    /// A stream.
+    Stream(&'a mut dyn Write),
+}
+
+impl std::fmt::Debug for Destination<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Destination::File(path) => f.debug_tuple("File").field(path).finish(),
+            Destination::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
+
+/// What was given back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// The source as the manifest names it.
+    pub source: PathBuf,
+    /// Its messages.
+    pub messages: u64,
+    /// Its bytes.
+    pub bytes: u64,
+}
+
+/// Gives a source back. The findings name what is gone or changed.
+pub fn restore(
+    options: &mut Options<'_>,
+    progress: &dyn Events,
+    findings: &mut Vec<Finding>,
+) -> Result<Restored> {
+    let path = options.manifest.map_or_else(|| options.maildir.join(FILE_NAME), Path::to_owned);
+    let text = read_regular(&path).map_err(Error::io("read the manifest", &path))?;
+    let outlines = manifest::outline(&text, &path)?;
+    let section = choose(&outlines, options.source, &path)?.read()?;
+    let mut folders = vec![Folder::open(options.maildir.to_owned())?];
+    // Folders are the user's to change: what is not in the Maildir itself may have been moved into one.
+    let elsewhere = folders[0].lacks_any(&section);
+    for directory in if elsewhere { read::folders(options.maildir)? } else { Vec::new() } {
+        folders.push(Folder::open(options.maildir.join(directory))?);
+    }
+    let store = Store::of(&folders, &section);
+
+    progress.begin(Phase::Reading, section.head.size);
+    findings.extend(store.check(progress, options.cancel)?);
+    if !findings.is_empty() {
+        let reason = format!(
+            "cannot be given back byte for byte: {} of {} messages are gone or changed, each is listed",
+            findings.len(),
+            section.messages.len()
+        );
+        return Err(Error::Destination { path: section.source(), reason });
+    }
+    progress.begin(Phase::Writing, section.head.size);
+    match &mut options.destination {
+        Destination::Stream(stream) => {
+            let name = Path::new("standard output");
+            store.write(progress, options.cancel, &path, &mut |bytes| {
+                stream.write_all(bytes).map_err(Error::io("write", name))
+            })?;
+        }
+        Destination::File(file) => {
+            write_file(file, options.force, options.cancel, |out| {
+                store.write(progress, options.cancel, &path, out)
+            })?;
+        }
+    }
+    Ok(Restored {
+        source: section.source(),
+        messages: section.messages.len() as u64,
+        bytes: section.head.size,
+    })
+}
+
+/// The sections that tell of a source as it was last: one that grew or was rewritten has older ones.
+fn choose<'a, 'b>(
+    outlines: &'b [Outline<'a>],
+    which: Option<&Which>,
+    path: &Path,
+) -> Result<&'b Outline<'a>> {
+    let is_superseded = |n: usize| {
+        let is_later = |later: &usize| {
+            let (head, later) = (&outlines[n].head, &outlines[*later]);
+            // What one path gave up half-way a copy under another may have completed.
+            let completed = outlines[n].tail.is_none() && later.head.blake3 == head.blake3;
+            later.tail.is_some() && (later.head.source == head.source || completed)
+        };
+        (n + 1..outlines.len()).filter(is_later).any(|later| manifest::follows(outlines, later, n))
+    };
+    let newest: Vec<&Outline<'_>> =
+        (0..outlines.len()).filter(|&n| !is_superseded(n)).map(|n| &outlines[n]).collect();
+    let refuse = |reason: String| Error::Destination { path: path.to_owned(), reason };
+    let names = || {
+        let names = newest.iter().enumerate().map(|(n, o)| format!("{} {}", n + 1, o.head.source.shown()));
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let chosen = match which {
+        None if newest.len() == 1 || newest.iter().all(|o| o.head.is_maildir()) && !newest.is_empty() => {
+            newest[0]
+        }
+        None => {
+            return Err(refuse(format!(
+                "tells of {} sources; name one with --source: {}",
+                newest.len(),
+                names()
+            )));
+        }
+        Some(Which::Number(n)) => match n.checked_sub(1).and_then(|n| newest.get(n)) {
+            Some(outline) => outline,
+            None => return Err(refuse(format!("has no source number {n}: {}", names()))),
+        },
+        Some(Which::Path(wanted)) => {
+            let found = newest.iter().rev().find(|o| o.head.source.is_path(wanted));
+            found.ok_or_else(|| refuse(format!("has no source {}: {}", shown(wanted), names())))?
+        }
+    };
+    if chosen.head.is_maildir() {
+        let source = chosen.head.source.shown();
+        return Err(refuse(format!("{source} was a Maildir; convert {source} maildir:X gives it")));
+    }
+    if chosen.tail.is_none() {
+        // A tail that was changed is no unfinished run.
+        chosen.read()?;
+        let source = chosen.head.source.shown();
+        return Err(refuse(format!("the conversion of {source} was not finished; run it again first")));
+    }
+    Ok(chosen)
+}
+
+/// The Maildir itself, or a folder of it.
+struct Folder {
+    path: PathBuf,
+    entries: Vec<Entry>,
+}
+
+impl Folder {
+    fn open(path: PathBuf) -> Result<Folder> {
+        Ok(Folder { entries: read::list(&path)?, path })
+    }
+
+    /// Whether a message that has a file has none here.
+    fn lacks_any(&self, section: &Section) -> bool {
+        let here: HashSet<&[u8]> = self.entries.iter().map(|entry| entry.parsed().base).collect();
+        let with_file = section.messages.iter().filter(|message| message.verbatim.is_none());
+        with_file.map(|message| &message.name.0[..]).any(|name| !here.contains(name))
+    }
+}
+
+/// A section and the files it tells of.
+struct Store<'a> {
+    maildir: &'a Path,
+    /// By base name, sorted: one message may lie in several folders.
+    files: Vec<(&'a [u8], &'a Path, &'a Entry)>,
+    section: &'a Section,
+}
+
+impl<'a> Store<'a> {
+    /// Of a Maildir and its folders.
+    fn of(folders: &'a [Folder], section: &'a Section) -> Store<'a> {
+        let in_folder = |folder: &'a Folder| {
+            folder.entries.iter().map(|entry| (entry.parsed().base, &*folder.path, entry))
+        };
+        let mut files: Vec<_> = folders.iter().flat_map(in_folder).collect();
+        files.par_sort_by_key(|(base, ..)| *base);
+        Store { maildir: &folders[0].path, files, section }
+    }
+
+    /// The files of this base name.
+    fn named(&self, name: &[u8]) -> impl Iterator<Item = (&'a Path, &'a Entry)> {
+        let first = self.files.partition_point(|(base, ..)| *base < name);
+        let same = self.files[first..].iter().take_while(move |(base, ..)| *base == name);
+        same.map(|&(_, maildir, entry)| (maildir, entry))
+    }
+
+    /// Names every message that is not there as it was.
+    fn check(&self, progress: &dyn Events, cancel: &Cancel) -> Result<Vec<Finding>> {
+        let findings = self.section.messages.par_iter().map(|message| {
+            cancel.check()?;
+            progress.advance(message.len, 1);
+            Ok(self.bytes(message)?.err())
+        });
+        Ok(findings.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    }
+
+    /// The bytes of a message as they were in the source, or what is wrong with its file.
+    fn bytes(&self, message: &Message) -> Result<Result<Vec<u8>, Finding>> {
+        let name = message.name.shown();
+        if let Some(verbatim) = &message.verbatim {
+            let source = BASE64.decode(verbatim.as_bytes()).unwrap_or_default();
+            if Digest::of(&source) == message.source {
+                return Ok(Ok(source));
+            }
+        }
+        let mut is_there = message.verbatim.is_some();
+        for (maildir, entry) in self.named(&message.name.0).filter(|_| message.verbatim.is_none()) {
+            is_there = true;
+            let (_, file) = read::open_moved(maildir, entry)?;
+            let source = as_in_source(message, &file, &self.section.head.eol, self.section.head.cr_only);
+            if Digest::of(&source) == message.source {
+                return Ok(Ok(source));
+            }
+        }
+        let maildir = shown(self.maildir);
+        let (code, text) = match is_there {
+            true => (Code::MessageChanged, format!("{name} in {maildir} is not what was written there")),
+            false => (Code::MessageGone, format!("{name} is gone from {maildir}")),
+        };
+        Ok(Err(Finding::at(code, message.at, text)))
+    }
+
+    /// Writes the source. What comes out is hashed, and another hash than the head's is an error.
+    fn write(
+        &self,
+        progress: &dyn Events,
+        cancel: &Cancel,
+        manifest: &Path,
+        out: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        const AHEAD: usize = 256;
+        let head = &self.section.head;
+        let mut position = Position { at: 0, gaps: &self.section.gaps, usual: &head.separator.0 };
+        let mut hasher = blake3::Hasher::new();
+        let mut put = |bytes: &[u8]| {
+            hasher.update(bytes);
+            out(bytes)
+        };
+        for messages in self.section.messages.chunks(AHEAD) {
+            cancel.check()?;
+            let sources: Vec<_> = messages.par_iter().map(|m| self.bytes(m)).collect::<Result<_>>()?;
+            for (message, source) in messages.iter().zip(sources) {
+                let changed =
+                    |f: Finding| Error::Changed { path: self.maildir.to_owned(), how: f.message.into() };
+                let source = source.map_err(changed)?;
+                position.advance_to(message.at - message.from.0.len() as u64, &mut put)?;
+                put(&message.from.0)?;
+                put(&source)?;
+                position.at = message.at + message.len;
+                progress.advance(message.len, 1);
+            }
+        }
+        position.advance_to(head.size, &mut put)?;
+        if Digest::from(hasher.finalize()) != head.blake3 {
+            let reason = "begins a section whose parts do not add up to its source".into();
+            return Err(Error::Manifest { path: manifest.to_owned(), line: 1, reason });
+        }
+        Ok(())
+    }
+}
+
+/// How far the source is written.
+struct Position<'a> {
+    at: u64,
+    gaps: &'a [Gap],
+    usual: &'a [u8],
+}
+
+impl Position<'_> {
+    /// Writes what lies between messages: the gaps that have a line, else the usual separator.
+    fn advance_to(&mut self, end: u64, put: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        while self.at < end {
+            let bytes = match self.gaps.split_first() {
+                Some((gap, rest)) if gap.at == self.at => {
+                    self.gaps = rest;
+                    gap.bytes().unwrap_or_default()
+                }
+                _ => self.usual.to_vec(),
+            };
+            if bytes.is_empty() {
+                // The hash at the end will say that something is missing.
+                return Ok(());
+            }
+            put(&bytes)?;
+            self.at += bytes.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+/// A message's file turned back into what it was in the source: line ends, then fields and quoting.
+fn as_in_source(message: &Message, file: &[u8], eol: &str, cr_only: bool) -> Vec<u8> {
+    let ends = if message.eols.is_empty() { None } else { Some(with_line_ends(file, &message.eols, eol)) };
+    let text = ends.as_deref().unwrap_or(file);
+    let mut source = Vec::with_capacity(text.len() + message.quotes.len());
+    let (mut taken, mut at) = (0, 0);
+    let mut put_back = |at: usize, bytes: &[u8]| {
+        let until = (taken + at.saturating_sub(source.len())).min(text.len());
+        source.extend_from_slice(&text[taken..until]);
+        source.extend_from_slice(bytes);
+        taken = until;
+    };
+    // The fields stand in the header, and all quoting is behind it.
+    message.stripped.iter().for_each(|(at, field)| put_back(*at as usize, &field.0));
+    for distance in &message.quotes {
+        at += *distance as usize;
+        put_back(at, b">");
+    }
+    source.extend_from_slice(&text[taken..]);
+    if cr_only {
+        source.iter_mut().filter(|b| **b == b'\n').for_each(|b| *b = b'\r');
+    }
+    source
+}
+
+/// Changes the line ends back that `eol` changed: `runs` are lengths of runs of changed and unchanged
+/// lines in turn.
+fn with_line_ends(file: &[u8], runs: &[u64], eol: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(file.len() + file.len() / 32);
+    let mut runs = runs.iter().copied();
+    let (mut changed, mut left) = (true, runs.next().unwrap_or(0));
+    for line in file.split_inclusive(|&b| b == b'\n') {
+        while left == 0 {
+            let next = runs.next();
+            changed = next.is_some() && !changed;
+            left = next.unwrap_or(u64::MAX);
+        }
+        left -= 1;
+        match (changed, line.strip_suffix(b"\n")) {
+            (true, Some(text)) if eol == "lf" => out.extend_from_slice(&[text, b"\r\n"].concat()),
+            (true, Some(text)) => {
+                out.extend_from_slice(text.strip_suffix(b"\r").unwrap_or(text));
+                out.push(b'\n');
+            }
+            _ => out.extend_from_slice(line),
+        }
+    }
+    out
+}
+
+/// Writes a file that appears whole or not at all.
+fn write_file(
+    path: &Path,
+    force: bool,
+    cancel: &Cancel,
+    write: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
+) -> Result<()> {
+    let growing = Growing::create(path, force, Duration::ZERO, cancel)?;
+    let failed = || Error::io("write", path);
+    let mut buffer = Vec::with_capacity(1 << 20);
+    let mut put = |bytes: &[u8]| {
+        buffer.extend_from_slice(bytes);
+        if buffer.len() >= 1 << 20 {
+            durable::write_all(&growing.file, &buffer).map_err(failed())?;
+            buffer.clear();
+        }
+        Ok(())
+    };
+    write(&mut put)?;
+    durable::write_all(&growing.file, &buffer).map_err(failed())?;
+    growing.publish(true)
+}

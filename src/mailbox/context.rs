@@ -1,0 +1,143 @@
+//! What the caller of an operation passes down: a way to stop it, a listener, the time, a host name and locks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::text::escaped;
+
+/// Everything an operation needs besides its options.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// Stops the operation.
+    pub cancel: &'a Cancel,
+    /// Listens to its progress.
+    pub events: &'a dyn Events,
+    /// Seconds since 1970.
+    pub now: i64,
+    /// The last part of the names of messages.
+    pub host: &'a str,
+    /// How mailboxes that other programs use are locked.
+    pub locks: &'a Wanted,
+}
+
+/// A request to stop, made by a signal and honoured by every loop.
+#[derive(Debug, Clone)]
+pub struct Cancel(Option<Arc<AtomicBool>>);
+
+impl Cancel {
+    /// Returns a request that nothing makes.
+    pub const fn never() -> &'static Cancel {
+        const NEVER: &Cancel = &Cancel(None);
+        NEVER
+    }
+
+    /// Returns the request that is made when a signal handler sets `flag`.
+    pub fn from_flag(flag: Arc<AtomicBool>) -> Cancel {
+        Cancel(Some(flag))
+    }
+
+    /// Returns a request that [`Cancel::request`] can make.
+    #[cfg(any(test, fuzzing))]
+    pub fn pending() -> Cancel {
+        Cancel::from_flag(Arc::default())
+    }
+
+    /// Makes the request.
+    #[cfg(any(test, fuzzing))]
+    pub fn request(&self) {
+        if let Some(flag) = &self.0 {
+            flag.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns a request that was made.
+    #[cfg(any(test, fuzzing))]
+    pub fn requested() -> &'static Cancel {
+        static REQUESTED: std::sync::LazyLock<Cancel> =
+            std::sync::LazyLock::new(|| Cancel::from_flag(Arc::new(AtomicBool::new(true))));
+        &REQUESTED
+    }
+
+    /// Reports whether the request was made.
+    pub fn is_requested(&self) -> bool {
+        self.0.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed))
+    }
+
+    /// Fails with [`Error::Interrupted`] once the request was made.
+    pub fn check(&self) -> Result<()> {
+        if self.is_requested() { Err(Error::Interrupted) } else { Ok(()) }
+    }
+}
+
+/// A way to lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// A file `PATH.lock`.
+    Dotlock,
+    /// fcntl(2), the kind that belongs to the process, as Dovecot and Postfix use it.
+    Fcntl,
+    /// flock(2).
+    Flock,
+}
+
+/// What to lock with, how long to try, and who we are.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The methods; they are always taken in the order dot-lock, fcntl, flock.
+    pub methods: Vec<Method>,
+    /// For all of them together.
+    pub timeout: Duration,
+    /// Our process id, for the dot-lock.
+    pub pid: u32,
+    /// Our host's name, for the dot-lock.
+    pub host: String,
+}
+
+impl Wanted {
+    /// Reads a list such as `dotlock,fcntl`, or `none`. The error is a sentence about the word.
+    pub fn parse_list(text: &str) -> Result<Vec<Method>, String> {
+        if text == "none" {
+            return Ok(Vec::new());
+        }
+        text.split(',').map(Method::parse).collect()
+    }
+}
+
+impl Method {
+    fn parse(word: &str) -> Result<Method, String> {
+        match word.trim() {
+            "dotlock" => Ok(Method::Dotlock),
+            "fcntl" => Ok(Method::Fcntl),
+            "flock" => Ok(Method::Flock),
+            other => Err(format!(
+                "`{}` is no way to lock; known are dotlock, fcntl and flock, and none alone",
+                escaped(other.as_bytes())
+            )),
+        }
+    }
+}
+
+/// Listens to an operation while it runs.
+pub trait Events: Sync {
+    /// A phase begins; `total` is its size in bytes.
+    fn begin(&self, phase: Phase, total: u64);
+    /// So many more bytes and messages are done.
+    fn advance(&self, bytes: u64, messages: u64);
+}
+
+/// The phases that take time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Standard input or a compressed file is spooled.
+    Spooling,
+    /// Boundaries are searched.
+    Reading,
+    /// Dates, flags and names are determined.
+    Planning,
+    /// Messages are written.
+    Writing,
+    /// Everything is brought to stable storage.
+    Flushing,
+}

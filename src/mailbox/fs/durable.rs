@@ -1,0 +1,875 @@
+//! The only place of the library that creates, links, renames, syncs or unlinks.
+//!
+//! Names are taken relative to a directory handle: a directory that is renamed while we work in it
+//! stays the directory we work in, and the kernel looks up one component instead of a path.
+//! Nothing here ever replaces a file: a name that is taken is said to be taken.
+
+use std::collections::hash_map::RandomState;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::hash::{BuildHasher, Hasher};
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, StatVfs};
+use rustix::io::{Errno, retry_on_intr};
+
+use crate::mailbox::error::{Error, Result};
+
+/// The most slices one `writev` takes (IOV_MAX of Linux).
+const SLICES_A_CALL: usize = 1024;
+
+/// A directory handle. All names are single components relative to it; the path is for messages.
+#[derive(Debug)]
+pub struct Dir {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+/// Which file a name stands for: device and inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// The device number.
+    pub device: u64,
+    /// The inode number.
+    pub inode: u64,
+}
+
+/// To whom a file is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// The user.
+    pub uid: u32,
+    /// The group; None: it stays what it is.
+    pub gid: Option<u32>,
+}
+
+impl Owner {
+    fn user(self) -> Option<rustix::fs::Uid> {
+        Some(rustix::fs::Uid::from_raw(self.uid))
+    }
+
+    fn group(self) -> Option<rustix::fs::Gid> {
+        self.gid.map(rustix::fs::Gid::from_raw)
+    }
+}
+
+/// Sets the mode of a file.
+pub fn set_mode(fd: impl AsFd, mode: u32) -> io::Result<()> {
+    Ok(rustix::fs::fchmod(fd, Mode::from_raw_mode(mode))?)
+}
+
+/// Gives a file or a directory to somebody.
+pub fn give(fd: impl AsFd, owner: Owner) -> io::Result<()> {
+    Ok(rustix::fs::fchown(fd, owner.user(), owner.group())?)
+}
+
+/// What is free on a file system, for us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Free bytes; the reserved blocks count for root only.
+    pub bytes: u64,
+    /// Free inodes; `None` where the file system makes them as it needs them (btrfs).
+    pub inodes: Option<u64>,
+    /// Size of a block in bytes: what the smallest file takes.
+    pub block: u64,
+}
+
+impl Dir {
+    /// Opens a directory; symbolic links are followed.
+    pub fn open(path: &Path) -> Result<Dir> {
+        let fd = open_directory(CWD, path.as_os_str(), OFlags::empty())
+            .map_err(failed("open the directory", path))?;
+        Ok(Dir { fd, path: path.to_owned() })
+    }
+
+    /// The path it was opened by; for messages, never for opening.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens a directory in this one. A symbolic link is followed: users do link Maildir folders.
+    pub fn open_child(&self, name: &OsStr) -> Result<Dir> {
+        self.open_child_with(name, OFlags::empty())
+    }
+
+    /// Opens a directory in this one that we have made: no symbolic link is followed, and one that belongs
+    /// to somebody else is refused.
+    pub fn open_own_child(&self, name: &OsStr) -> Result<Dir> {
+        let child = self.open_child_with(name, OFlags::NOFOLLOW)?;
+        let stat = rustix::fs::fstat(&child.fd).map_err(failed("look up", &child.path))?;
+        if stat.st_uid != rustix::process::geteuid().as_raw() {
+            let reason = "belongs to another user; look what it is, and remove it".into();
+            return Err(Error::Destination { path: child.path, reason });
+        }
+        Ok(child)
+    }
+
+    /// Makes a directory, which must not exist, and opens it: where that fails it does not stay.
+    /// `mode` is subject to the umask.
+    pub fn create_dir(&self, name: &OsStr, mode: u32) -> Result<Dir> {
+        rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(mode))
+            .map_err(failed("create the directory", self.join(name)))?;
+        self.open_child_with(name, OFlags::NOFOLLOW).inspect_err(|_| {
+            // The error that is told is the first one.
+            let _ = self.remove_empty(name);
+        })
+    }
+
+    /// Opens a directory in this one; where there is none it is made, and several may try at once. Says
+    /// whether it was made by us. `mode` is subject to the umask.
+    pub fn open_or_create_dir(&self, name: &OsStr, mode: u32) -> Result<(Dir, bool)> {
+        match rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(mode)) {
+            Ok(()) => {
+                let made = self.open_child_with(name, OFlags::NOFOLLOW).inspect_err(|_| {
+                    // The error that is told is the first one.
+                    let _ = self.remove_empty(name);
+                });
+                Ok((made?, true))
+            }
+            Err(Errno::EXIST) => Ok((self.open_child(name)?, false)),
+            Err(e) => Err(failed("create the directory", self.join(name))(e)),
+        }
+    }
+
+    /// Makes a file for writing; one that exists, a symbolic link too, is an error
+    /// ([`io::ErrorKind::AlreadyExists`]).
+    ///
+    /// `mode` is subject to the umask and not mended by fchmod, which would be a system call a
+    /// message: whoever needs an exact mode sets the umask once, as the binary does for `--mode`.
+    pub fn create_file(&self, name: &OsStr, mode: u32) -> Result<OwnedFd> {
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode)))
+            .map_err(|e| failed("create", self.join(name))(e))
+    }
+
+    /// The same for reading and writing: an mbox that one delivers into.
+    pub fn create_new(&self, name: &OsStr, mode: u32) -> Result<File> {
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode)))
+            .map(File::from)
+            .map_err(|e| failed("create", self.join(name))(e))
+    }
+
+    /// Makes a file that has these bytes from the moment it has its name: a kill leaves no file or a whole
+    /// one. (Where the file system knows no files without a name it may be an empty one.) A name that is
+    /// taken is an error, as for [`Dir::create_file`].
+    pub fn create_filled(&self, name: &OsStr, mode: u32, bytes: &[u8]) -> Result<OwnedFd> {
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        let written = |fd: &OwnedFd| write_all(fd, bytes).map_err(Error::io("write", self.join(name)));
+        if let Ok(fd) = retry_on_intr(|| rustix::fs::openat(&self.fd, ".", flags, Mode::from_raw_mode(mode)))
+        {
+            written(&fd)?;
+            let own = format!("/proc/self/fd/{}", fd.as_raw_fd());
+            let link = || rustix::fs::linkat(CWD, &own, &self.fd, name, AtFlags::SYMLINK_FOLLOW);
+            match retry_on_intr(link) {
+                Ok(()) => return Ok(fd),
+                Err(Errno::EXIST) => return Err(failed("create", self.join(name))(Errno::EXIST)),
+                // No /proc, or no links: made the old way.
+                Err(_) => {}
+            }
+        }
+        let fd = self.create_file(name, mode)?;
+        written(&fd).inspect_err(|_| {
+            // The error that is told is the first one.
+            let _ = self.unlink(name);
+        })?;
+        Ok(fd)
+    }
+
+    /// Opens a file to read and to append to; makes it if there is none.
+    pub fn open_append(&self, name: &OsStr, mode: u32) -> Result<File> {
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode)))
+            .map(File::from)
+            .map_err(|e| failed("open", self.join(name))(e))
+    }
+
+    /// Opens a file, which must be there, to read and to append to; None if there is none. A FIFO is not
+    /// waited for.
+    pub fn open_to_append(&self, name: &OsStr) -> Result<Option<File>> {
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        match retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::empty())) {
+            Ok(fd) => Ok(Some(File::from(fd))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(failed("open", self.join(name))(e)),
+        }
+    }
+
+    /// Opens a message to read. A symbolic link is followed, since users do link messages; a FIFO is not
+    /// waited for.
+    pub fn open_message(&self, name: &OsStr) -> Result<File> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::empty()))
+            .map(File::from)
+            .map_err(|e| failed("open", self.join(name))(e))
+    }
+
+    /// Opens a file to read and to write, at any offset; makes it if there is none.
+    pub fn open_or_create(&self, name: &OsStr, mode: u32) -> Result<File> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode)))
+            .map(File::from)
+            .map_err(|e| failed("open", self.join(name))(e))
+    }
+
+    /// Opens a file for reading. Neither a symbolic link is followed nor a FIFO waited for.
+    pub fn open_file(&self, name: &OsStr) -> Result<File> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::empty()))
+            .map(File::from)
+            .map_err(|e| failed("open", self.join(name))(e))
+    }
+
+    /// Gives a file or directory its final name in `to`, on the same file system. `Ok(false)`: the
+    /// name is taken, and neither file was touched.
+    ///
+    /// Where the file system cannot rename without replacing (NFS), a file is linked and its old
+    /// name removed, and a directory is renamed if nothing has the name: there rename(2) itself
+    /// replaces nothing but an empty directory.
+    pub fn publish(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<bool> {
+        match rustix::fs::renameat_with(&self.fd, from, &to.fd, name, RenameFlags::NOREPLACE) {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => Ok(false),
+            Err(Errno::INVAL | Errno::NOSYS) => self.publish_without_noreplace(from, to, name),
+            Err(e) => Err(failed("rename", self.join(from))(e)),
+        }
+    }
+
+    /// Gives a file a second name in `to`; where the file system knows no links, its only name there.
+    /// `Ok(false)`: the name is taken by another file.
+    pub fn link(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<bool> {
+        match self.try_link(from, to, name)? {
+            Some(linked) => Ok(linked),
+            None => self.publish(from, to, name),
+        }
+    }
+
+    /// Gives a file a second name in `to`. `Some(false)`: the name is taken by another file; `None`: the file
+    /// system knows no links, or no more of this file.
+    pub fn try_link(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<Option<bool>> {
+        match retry_on_intr(|| rustix::fs::linkat(&self.fd, from, &to.fd, name, AtFlags::empty())) {
+            Ok(()) => Ok(Some(true)),
+            // Over NFS the answer to the first try may have been lost.
+            Err(Errno::EXIST) => Ok(Some(
+                self.identity(from)?
+                    .is_some_and(|ours| to.identity(name).is_ok_and(|theirs| theirs == Some(ours))),
+            )),
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK | Errno::NOSYS) => Ok(None),
+            Err(e) => Err(failed("link", to.join(name))(e)),
+        }
+    }
+
+    /// Gives a file the name of another one here, which is replaced: only where the user said so.
+    pub fn replace(&self, from: &OsStr, name: &OsStr) -> Result<()> {
+        rustix::fs::renameat(&self.fd, from, &self.fd, name).map_err(failed("rename", self.join(from)))
+    }
+
+    /// Gives a file the name of another one in `to`, which is replaced.
+    pub fn replace_in(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<()> {
+        rustix::fs::renameat(&self.fd, from, &to.fd, name).map_err(failed("rename", self.join(from)))
+    }
+
+    /// Puts a file with these bytes in the place of the one that has the name in `to`, if one has: it is
+    /// written here, flushed, and renamed. Whoever reads the name sees the old bytes or the new ones.
+    pub fn write_over(&self, to: &Dir, name: &OsStr, bytes: &[u8], mode: u32) -> Result<()> {
+        let mut temporary = name.to_owned();
+        temporary.push(format!(".{:016x}", random()));
+        let file = self.create_file(&temporary, mode)?;
+        let written = write_all(&file, bytes).and_then(|()| sync_file(&file));
+        let done = written.map_err(Error::io("write", self.join(&temporary))).and_then(|()| {
+            rustix::fs::renameat(&self.fd, &temporary, &to.fd, name)
+                .map_err(failed("rename", self.join(&temporary)))
+        });
+        done.inspect_err(|_| {
+            // The error that is told is the first one.
+            let _ = self.unlink(&temporary);
+        })
+    }
+
+    /// Changes the mode of a file or a directory in this one. A symbolic link is refused: what it leads
+    /// to may be anybody's.
+    pub fn set_mode(&self, name: &OsStr, mode: u32) -> Result<()> {
+        let path = self.join(name);
+        let stat = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(failed("look up", &path))?;
+        let done = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Symlink => Err(Errno::LOOP),
+            _ => rustix::fs::chmodat(&self.fd, name, Mode::from_raw_mode(mode), AtFlags::empty()),
+        };
+        done.map_err(failed("change the mode of", path))
+    }
+
+    /// A second handle of the same directory.
+    pub fn try_clone(&self) -> Result<Dir> {
+        let fd = self.fd.try_clone().map_err(Error::io("open the directory", &self.path))?;
+        Ok(Dir { fd, path: self.path.clone() })
+    }
+
+    /// Removes a name that is no directory.
+    pub fn unlink(&self, name: &OsStr) -> Result<()> {
+        rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())
+            .map_err(|e| failed("remove", self.join(name))(e))
+    }
+
+    /// The same, where that there is no such name is no error, and tried again should it fail: for what must
+    /// not be left behind.
+    pub fn unlink_surely(&self, name: &OsStr) -> Result<()> {
+        let unlink = || match retry_on_intr(|| rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(e) => Err(failed("remove", self.join(name))(e)),
+        };
+        unlink().or_else(|_| unlink())
+    }
+
+    /// Removes a directory if nothing is in it.
+    pub fn remove_empty(&self, name: &OsStr) -> Result<()> {
+        rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)
+            .map_err(|e| failed("remove the directory", self.join(name))(e))
+    }
+
+    /// Whether the name is taken, if only by a dangling symbolic link.
+    pub fn exists(&self, name: &OsStr) -> Result<bool> {
+        Ok(self.identity(name)?.is_some())
+    }
+
+    /// The size of the regular file of this name; `None` if there is none.
+    pub fn file_size(&self, name: &OsStr) -> Result<Option<u64>> {
+        match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
+                Ok(Some(stat.st_size as u64))
+            }
+            Ok(_) | Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(failed("look up", self.join(name))(e)),
+        }
+    }
+
+    /// Which directory this is.
+    pub fn own_identity(&self) -> Result<Identity> {
+        let stat = rustix::fs::fstat(&self.fd).map_err(failed("look up", &self.path))?;
+        Ok(Identity::of(&stat))
+    }
+
+    /// Gives what has this name in here to somebody, if there is something; a symbolic link itself, never what
+    /// it leads to.
+    pub fn give_child(&self, name: &OsStr, owner: Owner) -> Result<()> {
+        let done =
+            rustix::fs::chownat(&self.fd, name, owner.user(), owner.group(), AtFlags::SYMLINK_NOFOLLOW);
+        match done {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(e) => Err(failed("change the owner of", self.join(name))(e)),
+        }
+    }
+
+    /// The file system it lies on.
+    #[allow(clippy::unnecessary_cast)] // the type differs between architectures
+    pub fn device(&self) -> Result<u64> {
+        let stat = rustix::fs::fstat(&self.fd).map_err(failed("look up", &self.path))?;
+        Ok(stat.st_dev as u64)
+    }
+
+    /// Which file the name stands for (a symbolic link stands for itself); `None` if for none.
+    pub fn identity(&self, name: &OsStr) -> Result<Option<Identity>> {
+        match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(Identity::of(&stat))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(failed("look up", self.join(name))(e)),
+        }
+    }
+
+    /// Brings the names in this directory to stable storage.
+    pub fn sync(&self) -> Result<()> {
+        retry_on_intr(|| rustix::fs::fsync(&self.fd)).map_err(failed("flush the directory", &self.path))
+    }
+
+    /// Brings all of the file system to stable storage, our neighbours' data too. An error in
+    /// writing is heard of only where [`syncfs_is_honest`](Dir::syncfs_is_honest).
+    pub fn sync_fs(&self) -> Result<()> {
+        retry_on_intr(|| rustix::fs::syncfs(&self.fd)).map_err(failed("flush the file system of", &self.path))
+    }
+
+    /// Removes a file, or a directory with all that is in it; symbolic links are removed, never
+    /// followed. That there is nothing by this name is no error.
+    pub fn remove_tree(&self, name: &OsStr) -> Result<()> {
+        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            // POSIX says EPERM for a directory, Linux EISDIR. EPERM may have other reasons, which
+            // opening it as a directory brings to light.
+            Err(Errno::ISDIR | Errno::PERM) => self.remove_directory(name),
+            Err(e) => Err(failed("remove", self.join(name))(e)),
+        }
+    }
+
+    /// All names in this directory but `.` and `..`, in no order.
+    pub fn names(&self) -> Result<Vec<OsString>> {
+        self.read_names().map_err(failed("list the directory", &self.path))
+    }
+
+    /// What is free on the file system of this directory.
+    pub fn room(&self) -> Result<Room> {
+        let stat = rustix::fs::fstatvfs(&self.fd).map_err(failed("ask the file system of", &self.path))?;
+        Ok(Room::of(&stat, rustix::process::geteuid().is_root()))
+    }
+
+    /// Refuses a directory in which we may make nothing. For a dry run, which is to say what a run would; that one
+    /// may be told otherwise a moment later.
+    pub fn check_writable(&self) -> Result<()> {
+        let wanted = Access::WRITE_OK | Access::EXEC_OK;
+        rustix::fs::accessat(&self.fd, ".", wanted, AtFlags::EACCESS)
+            .map_err(failed("write into the directory", &self.path))
+    }
+
+    /// Whether [`sync_fs`](Dir::sync_fs) reports data that could not be written. It does not before
+    /// Linux 5.8, and not on network and user space file systems, where the server's word counts:
+    /// there each file is to be synced.
+    pub fn syncfs_is_honest(&self) -> bool {
+        !is_remote(&self.fd) && kernel_reports_syncfs_errors()
+    }
+
+    fn open_child_with(&self, name: &OsStr, flags: OFlags) -> Result<Dir> {
+        let path = self.join(name);
+        let fd = open_directory(self.fd.as_fd(), name, flags).map_err(failed("open the directory", &path))?;
+        Ok(Dir { fd, path })
+    }
+
+    fn publish_without_noreplace(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<bool> {
+        let stat = rustix::fs::statat(&self.fd, from, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(failed("look up", self.join(from)))?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            self.rename_directory(from, to, name)
+        } else {
+            self.relink(from, to, name)
+        }
+    }
+
+    fn rename_directory(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<bool> {
+        if to.exists(name)? {
+            return Ok(false);
+        }
+        match rustix::fs::renameat(&self.fd, from, &to.fd, name) {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => Ok(false),
+            Err(e) => Err(failed("rename", self.join(from))(e)),
+        }
+    }
+
+    fn relink(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<bool> {
+        match rustix::fs::linkat(&self.fd, from, &to.fd, name, AtFlags::empty()) {
+            Ok(()) => self.unlink(from).map(|()| true),
+            Err(Errno::EXIST) => Ok(false),
+            Err(e) => Err(failed("link", to.join(name))(e)),
+        }
+    }
+
+    fn remove_directory(&self, name: &OsStr) -> Result<()> {
+        let child = self.open_child_with(name, OFlags::NOFOLLOW)?;
+        for name in child.names()? {
+            child.remove_tree(&name)?;
+        }
+        rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)
+            .map_err(failed("remove the directory", &child.path))
+    }
+
+    fn read_names(&self) -> Result<Vec<OsString>, Errno> {
+        let mut names = Vec::new();
+        // read_from opens the directory anew, so listing twice starts twice at its beginning.
+        for entry in rustix::fs::Dir::read_from(&self.fd)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(OsStr::from_bytes(name).to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    fn join(&self, name: &OsStr) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Identity {
+    /// The identity in what stat(2) said.
+    #[allow(clippy::unnecessary_cast)] // the types differ between architectures
+    pub fn of(stat: &rustix::fs::Stat) -> Identity {
+        Identity { device: stat.st_dev as u64, inode: stat.st_ino as u64 }
+    }
+}
+
+impl Room {
+    fn of(stat: &StatVfs, root: bool) -> Room {
+        let blocks = if root { stat.f_bfree } else { stat.f_bavail };
+        let block = stat.f_frsize.max(1);
+        Room {
+            bytes: blocks.saturating_mul(block),
+            inodes: (stat.f_files > 0).then_some(if root { stat.f_ffree } else { stat.f_favail }),
+            block,
+        }
+    }
+}
+
+/// Writes all of `bytes`. The caller knows the path to put to an error.
+pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match retry_on_intr(|| rustix::io::write(&fd, bytes))? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => bytes = &bytes[written..],
+        }
+    }
+    Ok(())
+}
+
+/// Writes as many of `bytes` as one call takes, at least one, and says how many: who must know where he is
+/// after an error, too.
+pub fn write_some(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    match retry_on_intr(|| rustix::io::write(&fd, bytes))? {
+        0 => Err(io::ErrorKind::WriteZero.into()),
+        written => Ok(written),
+    }
+}
+
+/// Has all writes go to the end of the file from here on, wherever that is by then (O_APPEND).
+pub fn append_only(fd: impl AsFd) -> io::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(&fd)?;
+    Ok(rustix::fs::fcntl_setfl(&fd, flags | OFlags::APPEND)?)
+}
+
+/// Writes all of `bytes` at an offset; several threads may, each at its own.
+pub fn write_all_at(fd: impl AsFd, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match retry_on_intr(|| rustix::io::pwrite(&fd, bytes, at))? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => {
+                bytes = &bytes[written..];
+                at += written as u64;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Has the disk begin with these bytes: the flush at the end then finds little left to do. It is a wish,
+/// so that it is refused is no error; and it is no flush.
+#[allow(unsafe_code)]
+pub fn begin_writeback(file: &File, at: u64, length: u64) {
+    #[cfg(target_os = "linux")]
+    if let (Ok(at), Ok(length)) = (at.try_into(), length.try_into()) {
+        use std::os::fd::AsRawFd;
+        // SAFETY: the descriptor is open while `file` is borrowed; no memory is handed over.
+        unsafe { libc::sync_file_range(file.as_raw_fd(), at, length, libc::SYNC_FILE_RANGE_WRITE) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, at, length);
+}
+
+/// Writes all of `slices`, however many there are; they are used up.
+pub fn write_vectored_all(fd: impl AsFd, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+    // Drops empty slices at the head: a writev of nothing but them would look like a full disk.
+    IoSlice::advance_slices(&mut slices, 0);
+    while !slices.is_empty() {
+        let now = &slices[..slices.len().min(SLICES_A_CALL)];
+        match retry_on_intr(|| rustix::io::writev(&fd, now))? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => IoSlice::advance_slices(&mut slices, written),
+        }
+    }
+    Ok(())
+}
+
+/// Sets the modification time, in seconds since 1970. The access time stays now: cleaners of tmp/
+/// go by it.
+pub fn set_mtime(fd: impl AsFd, epoch: i64) -> io::Result<()> {
+    use rustix::fs::{Timespec, Timestamps, UTIME_NOW};
+    let times = Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
+        last_modification: Timespec { tv_sec: epoch, tv_nsec: 0 },
+    };
+    Ok(rustix::fs::futimens(fd, &times)?)
+}
+
+/// Cuts a file, or what was appended to it.
+pub fn truncate(fd: impl AsFd, length: u64) -> io::Result<()> {
+    Ok(retry_on_intr(|| rustix::fs::ftruncate(&fd, length))?)
+}
+
+/// Brings a file's bytes and metadata to stable storage.
+pub fn sync_file(fd: impl AsFd) -> io::Result<()> {
+    Ok(retry_on_intr(|| rustix::fs::fsync(&fd))?)
+}
+
+/// Closes a file and says what the file system had kept back until now (NFS).
+#[allow(unsafe_code)]
+pub fn close(fd: OwnedFd) -> io::Result<()> {
+    use std::os::fd::IntoRawFd;
+    // SAFETY: the descriptor is ours alone and is given up here; on EINTR, too, Linux has closed it.
+    match unsafe { libc::close(fd.into_raw_fd()) } {
+        0 => Ok(()),
+        _ => match io::Error::last_os_error() {
+            e if e.kind() == io::ErrorKind::Interrupted => Ok(()),
+            e => Err(e),
+        },
+    }
+}
+
+/// A file in `dir` for reading and writing that has no name, or has lost it by the time it is
+/// returned: it goes away with its last handle, however we end.
+pub fn anonymous_file(dir: &Path) -> Result<File> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    match retry_on_intr(|| rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR)) {
+        Ok(fd) => Ok(File::from(fd)),
+        // EISDIR is what kernels and file systems say that do not know the flag.
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => unlinked_file(dir),
+        Err(e) => Err(failed("create a temporary file in", dir)(e)),
+    }
+}
+
+/// A file in memory, for where no directory may be written to.
+pub fn file_in_memory(name: &str) -> io::Result<File> {
+    Ok(File::from(rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC)?))
+}
+
+/// [`anonymous_file`] where there is no O_TMPFILE: a hidden file whose name is removed at once.
+fn unlinked_file(dir: &Path) -> Result<File> {
+    let dir = Dir::open(dir)?;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    loop {
+        let name = OsString::from(format!(".mailferry-{:016x}", random()));
+        match retry_on_intr(|| rustix::fs::openat(&dir.fd, &name, flags, Mode::RUSR | Mode::WUSR)) {
+            Ok(fd) => return dir.unlink(&name).map(|()| File::from(fd)),
+            Err(Errno::EXIST) => {}
+            Err(e) => return Err(failed("create a temporary file in", &dir.path)(e)),
+        }
+    }
+}
+
+/// The keys of a RandomState are the standard library's only public randomness.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// Whether a file lies where flock(2) is made of the same locks as fcntl(2), as on NFS and SMB: who has the
+/// one would wait for himself with the other.
+pub fn has_one_kind_of_lock(fd: impl AsFd) -> bool {
+    magic(fd).is_some_and(|magic| [NFS, SMB, CIFS, SMB2, NINE_P].contains(&magic))
+}
+
+const NFS: u32 = 0x6969;
+const SMB: u32 = 0x517b;
+const CIFS: u32 = 0xff53_4d42;
+const SMB2: u32 = 0xfe53_4d42;
+const NINE_P: u32 = 0x0102_1997;
+
+/// The file systems of linux/magic.h whose bytes lie with somebody else.
+const REMOTE: [u32; 10] = [
+    NFS,
+    SMB,
+    CIFS,
+    SMB2,
+    0x6573_5546, // FUSE
+    NINE_P,
+    0x5346_414f, // AFS
+    0x6b41_4653, // the kernel's AFS
+    0x7375_7245, // Coda
+    0x00c3_6400, // Ceph
+];
+
+fn is_remote(fd: impl AsFd) -> bool {
+    // Where even statfs fails nothing is to be trusted.
+    magic(fd).is_none_or(|magic| REMOTE.contains(&magic))
+}
+
+/// The kind of file system. It has 32 bits in a field whose width and sign differ by architecture.
+#[allow(clippy::unnecessary_cast)]
+fn magic(fd: impl AsFd) -> Option<u32> {
+    rustix::fs::fstatfs(fd).ok().map(|stat| stat.f_type as u32)
+}
+
+fn kernel_reports_syncfs_errors() -> bool {
+    // A file of the kernel, not the environment: it says the same to every process.
+    std::fs::read("/proc/sys/kernel/osrelease").is_ok_and(|release| is_at_least(&release, (5, 8)))
+}
+
+fn is_at_least(release: &[u8], wanted: (u32, u32)) -> bool {
+    let text = String::from_utf8_lossy(release);
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse::<u32>().ok());
+    matches!((numbers.next(), numbers.next()), (Some(major), Some(minor)) if (major, minor) >= wanted)
+}
+
+fn open_directory(at: BorrowedFd<'_>, name: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    retry_on_intr(|| rustix::fs::openat(at, name, flags, Mode::empty()))
+}
+
+fn failed(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(Errno) -> Error {
+    let error = Error::io(action, path);
+    move |errno| error(errno.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::{Read, Seek};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    use crate::mailbox::fs::durable::*;
+
+    fn dir() -> (tempfile::TempDir, Dir) {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        (temp, dir)
+    }
+
+    fn os(name: &str) -> &OsStr {
+        OsStr::new(name)
+    }
+
+    #[test]
+    fn a_name_that_is_taken_is_never_overwritten() {
+        let (temp, dir) = dir();
+        fs::write(temp.path().join("a"), "new").unwrap();
+        fs::write(temp.path().join("b"), "old").unwrap();
+        for publish in [Dir::publish, Dir::publish_without_noreplace] {
+            assert!(!publish(&dir, os("a"), &dir, os("b")).unwrap());
+            assert_eq!(fs::read(temp.path().join("a")).unwrap(), b"new");
+            assert_eq!(fs::read(temp.path().join("b")).unwrap(), b"old");
+        }
+    }
+
+    #[test]
+    fn files_and_directories_are_published_either_way() {
+        let (temp, dir) = dir();
+        for (n, publish) in [Dir::publish, Dir::publish_without_noreplace].into_iter().enumerate() {
+            let (file, folder) = (format!("file{n}"), format!("folder{n}"));
+            fs::write(temp.path().join("f"), "mail").unwrap();
+            fs::create_dir_all(temp.path().join("d/cur")).unwrap();
+            assert!(publish(&dir, os("f"), &dir, os(&file)).unwrap());
+            assert!(publish(&dir, os("d"), &dir, os(&folder)).unwrap());
+            assert!(!dir.exists(os("f")).unwrap() && !dir.exists(os("d")).unwrap());
+            assert!(dir.open_child(os(&folder)).unwrap().exists(os("cur")).unwrap());
+            // Not even an empty directory is taken over.
+            fs::create_dir(temp.path().join("d")).unwrap();
+            fs::create_dir_all(temp.path().join("empty")).unwrap();
+            assert!(!publish(&dir, os("d"), &dir, os("empty")).unwrap());
+            fs::remove_dir(temp.path().join("d")).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_whole_path() {
+        let (temp, dir) = dir();
+        let error = dir.unlink(os("absent")).unwrap_err().to_string();
+        assert!(error.starts_with(&temp.path().join("absent").display().to_string()), "{error}");
+        dir.create_dir(os("twice"), 0o700).unwrap();
+        assert!(dir.create_dir(os("twice"), 0o700).is_err());
+        dir.create_file(os("once"), 0o600).unwrap();
+        let Err(Error::Io { source, .. }) = dir.create_file(os("once"), 0o600) else { panic!() };
+        assert_eq!(source.kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn a_tree_is_removed_and_what_it_links_to_is_not() {
+        let (temp, dir) = dir();
+        let (tree, kept) = (temp.path().join("tree"), temp.path().join("kept"));
+        fs::create_dir_all(tree.join("a/b")).unwrap();
+        fs::write(tree.join("a/b/file"), "").unwrap();
+        fs::create_dir(&kept).unwrap();
+        fs::write(kept.join("mail"), "").unwrap();
+        symlink(&kept, tree.join("a/link")).unwrap();
+        symlink(&kept, temp.path().join("link")).unwrap();
+        dir.remove_tree(os("tree")).unwrap();
+        dir.remove_tree(os("link")).unwrap();
+        dir.remove_tree(os("absent")).unwrap();
+        assert_eq!(dir.names().unwrap(), [os("kept")]);
+        assert!(kept.join("mail").exists());
+    }
+
+    #[test]
+    fn more_slices_than_one_call_takes_are_written_in_order() {
+        let data: Vec<u8> = (0..5000u32).flat_map(|n| n.to_le_bytes()).collect();
+        let mut slices = vec![IoSlice::new(b""); 3];
+        slices.extend(data.chunks(3).map(IoSlice::new));
+        slices.push(IoSlice::new(b""));
+        assert!(slices.len() > SLICES_A_CALL);
+        let (temp, _) = dir();
+        let mut file = anonymous_file(temp.path()).unwrap();
+        write_vectored_all(&file, &mut slices).unwrap();
+        write_vectored_all(&file, &mut [IoSlice::new(b"")]).unwrap();
+        write_all(&file, b"end").unwrap();
+        let mut read = Vec::new();
+        file.rewind().unwrap();
+        file.read_to_end(&mut read).unwrap();
+        assert_eq!(read, [&data[..], b"end"].concat());
+    }
+
+    #[test]
+    fn a_pipe_takes_its_bytes_in_parts() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let reading = std::thread::spawn(move || {
+            let mut read = Vec::new();
+            reader.read_to_end(&mut read).unwrap();
+            read
+        });
+        let data = vec![b'x'; 300_000];
+        let mut slices: Vec<_> = data.chunks(7).map(IoSlice::new).collect();
+        write_vectored_all(&writer, &mut slices).unwrap();
+        write_all(&writer, &data).unwrap();
+        drop(writer);
+        assert_eq!(reading.join().unwrap().len(), 600_000);
+    }
+
+    #[test]
+    fn an_anonymous_file_leaves_nothing() {
+        let (temp, dir) = dir();
+        for file in [anonymous_file(temp.path()).unwrap(), unlinked_file(temp.path()).unwrap()] {
+            write_all(&file, b"x").unwrap();
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o077, 0);
+            assert_eq!(dir.names().unwrap(), [""; 0]);
+        }
+        assert!(anonymous_file(&temp.path().join("absent")).is_err());
+    }
+
+    #[test]
+    fn mtime_is_set_and_atime_is_not() {
+        let (temp, dir) = dir();
+        let file = dir.create_file(os("f"), 0o600).unwrap();
+        set_mtime(&file, 1).unwrap();
+        sync_file(&file).unwrap();
+        dir.sync().unwrap();
+        dir.sync_fs().unwrap();
+        let meta = fs::metadata(temp.path().join("f")).unwrap();
+        assert_eq!((meta.mtime(), meta.mtime_nsec()), (1, 0));
+        assert!(meta.atime() > 1_000_000_000);
+        set_mtime(&file, -86_400).unwrap();
+        assert_eq!(fs::metadata(temp.path().join("f")).unwrap().mtime(), -86_400);
+    }
+
+    #[test]
+    fn the_kernel_is_compared_by_number() {
+        assert!(is_at_least(b"5.8.0-rc1\n", (5, 8)));
+        assert!(is_at_least(b"5.15.0-91-generic", (5, 8)));
+        assert!(is_at_least(b"6.1", (5, 8)));
+        assert!(!is_at_least(b"5.4.0", (5, 8)));
+        assert!(!is_at_least(b"4.19", (5, 8)));
+        assert!(!is_at_least(b"", (5, 8)));
+    }
+
+    #[test]
+    fn reserved_blocks_are_free_for_root_only() {
+        let (_temp, dir) = dir();
+        let room = dir.room().unwrap();
+        assert!(room.bytes > 0 && room.block.is_power_of_two());
+        let stat = rustix::fs::fstatvfs(&dir).unwrap();
+        let (root, user) = (Room::of(&stat, true), Room::of(&stat, false));
+        assert!(root.bytes >= user.bytes);
+        let stat = StatVfs { f_files: 0, ..stat };
+        assert_eq!(Room::of(&stat, false).inodes, None);
+    }
+}

@@ -1,0 +1,755 @@
+//! Locks on a mailbox file, in one order (dot-lock, fcntl, flock) and with one time limit.
+//!
+//! A fixed order keeps two programs of ours from waiting for each other. Locks of the kernel are
+//! polled, not waited for: waiting would need a signal to end it.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+
+use crate::mailbox::context::{Cancel, Method, Wanted};
+use crate::mailbox::error::{Error, Result, cause};
+use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::fs::durable;
+use crate::mailbox::fs::durable::{Dir, Identity};
+use crate::mailbox::text::{escaped, shown};
+
+/// A delivery holds the lock on a quota for less than this.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// As much of a foreign lock file as is shown.
+const SHOWN_BYTES: u64 = 80;
+
+/// What the lock is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// A lock that cannot be had for want of permission or support is a finding.
+    Read,
+    /// The same is an error. The file must be open for writing.
+    Write,
+}
+
+/// Holds the locks; dropping it releases them, last taken first.
+#[derive(Debug)]
+pub struct Guard {
+    // One second descriptor for all: closing it releases the fcntl lock, so it must not be closed
+    // before all is to be released. The fields are dropped in this order.
+    file: File,
+    flocked: bool,
+    _dotlock: Option<Dotlock>,
+}
+
+/// Locks the mailbox `path`, open as `file`, and says what was left out.
+///
+/// fcntl locks belong to the process, and are lost when *any* descriptor of that file is closed in
+/// it: until the guard is dropped the caller opens the file once, as `file`, and does not close it.
+///
+/// A dot-lock that lies there is waited for, never taken over, but for one case: it has our
+/// format, names our host and our PID namespace, and its process is gone, or has our own number while the
+/// lock is none of ours: in a container every run is process 1. Where its namespace is another one nobody
+/// can say whether its process lives. (Not seen: a number that another process has since. Dovecot in its
+/// turn takes over a dot-lock that is two minutes old.)
+///
+/// # Errors
+/// [`Error::Locked`] when the time is up, [`Error::Interrupted`], or [`Error::Io`].
+pub fn acquire(
+    path: &Path,
+    file: &File,
+    mode: Mode,
+    wanted: &Wanted,
+    cancel: &Cancel,
+) -> Result<(Guard, Vec<Finding>)> {
+    let open = || file.try_clone().map_err(Error::io("lock", path));
+    acquire_opening(path, open, mode, wanted, cancel)
+}
+
+/// The same, where the mailbox is opened by `open`, once the dot-lock is had: so it can be made and, should
+/// all fail, be removed while nobody else who keeps to the dot-lock looks at it. The guard has the file.
+pub fn acquire_opening(
+    path: &Path,
+    open: impl FnOnce() -> Result<File>,
+    mode: Mode,
+    wanted: &Wanted,
+    cancel: &Cancel,
+) -> Result<(Guard, Vec<Finding>)> {
+    let patience = Patience::new(wanted.timeout, cancel);
+    let asked = |method| wanted.methods.contains(&method);
+    let mut findings = Vec::new();
+    let mut dotlock = None;
+    if asked(Method::Dotlock) {
+        let lock = Dotlock::acquire(path, wanted, &patience).map_err(|error| match mode {
+            Mode::Read => error,
+            Mode::Write => with_way_out(error),
+        });
+        dotlock = forgive(lock, mode, cannot_write, Code::LockUnwritable, &mut findings)?;
+    }
+    let mut guard = Guard { file: open()?, flocked: false, _dotlock: dotlock };
+    let mut fcntl = None;
+    if asked(Method::Fcntl) {
+        let lock = fcntl_acquire(path, &guard.file, mode, &patience);
+        fcntl = forgive(lock, mode, is_unsupported, Code::LockUnsupported, &mut findings)?;
+    }
+    // Where flock is an fcntl lock in disguise, of another owner, the two would exclude each other.
+    if asked(Method::Flock) && !(fcntl.is_some() && durable::has_one_kind_of_lock(&guard.file)) {
+        let lock = flock_acquire(path, &guard.file, mode, &patience);
+        // A file system that knows fcntl locks alone keeps out all who can lock there.
+        let is_locked = mode == Mode::Write && fcntl.is_some();
+        let lock = if is_locked { forgive_unsupported(lock) } else { lock.map(Some) };
+        let lock = forgive(lock, mode, is_unsupported, Code::LockUnsupported, &mut findings)?;
+        guard.flocked = lock.flatten().is_some();
+    }
+    Ok((guard, findings))
+}
+
+impl Guard {
+    /// The locked file, as the same open file that was locked. Closing what is returned before the guard is
+    /// dropped would release an fcntl lock.
+    pub fn file(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // flock belongs to the open file, not to a descriptor, and the caller's descriptor lives on.
+        if self.flocked {
+            let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+        }
+    }
+}
+
+/// For a reader, turns an error of the harmless kind into a finding.
+fn forgive<T>(
+    lock: Result<T>,
+    mode: Mode,
+    harmless: fn(&io::Error) -> bool,
+    code: Code,
+    findings: &mut Vec<Finding>,
+) -> Result<Option<T>> {
+    match lock {
+        Ok(lock) => Ok(Some(lock)),
+        Err(ref error @ Error::Io { ref source, .. }) if mode == Mode::Read && harmless(source) => {
+            let finding = Finding::new(code, format!("{error}; it is read without this lock"));
+            findings.push(finding.mend("make sure that nothing writes to it meanwhile"));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// None where the file system does not know this kind of lock.
+fn forgive_unsupported(lock: Result<()>) -> Result<Option<()>> {
+    match lock {
+        Err(Error::Io { ref source, .. }) if is_unsupported(source) => Ok(None),
+        lock => lock.map(Some),
+    }
+}
+
+/// For a writer who may make no files beside the mailbox says so, and what does without: nothing else tells
+/// that it was the lock that failed, and it would fail for ever.
+fn with_way_out(error: Error) -> Error {
+    match error {
+        Error::Io { action, path, source } if is_forbidden(&source) => {
+            let parent = path.parent().filter(|_| !path.is_dir());
+            let dir = shown(parent.unwrap_or(&path));
+            let text = format!(
+                "{}; lock files are made in {dir}: let us write there, or lock with --lock fcntl",
+                cause(&source)
+            );
+            Error::Io { action, path, source: io::Error::new(source.kind(), text) }
+        }
+        error => error,
+    }
+}
+
+fn is_forbidden(error: &io::Error) -> bool {
+    [Errno::ACCESS, Errno::PERM, Errno::ROFS]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+/// A full disk is among them: it is when mail is moved away from it.
+fn cannot_write(error: &io::Error) -> bool {
+    [Errno::ACCESS, Errno::PERM, Errno::ROFS, Errno::NAMETOOLONG, Errno::NOSPC, Errno::DQUOT]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    [Errno::NOLCK, Errno::OPNOTSUPP, Errno::NOSYS]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+/// The time limit, and the wish to stop.
+struct Patience<'a> {
+    start: Instant,
+    timeout: Duration,
+    cancel: &'a Cancel,
+}
+
+impl<'a> Patience<'a> {
+    fn new(timeout: Duration, cancel: &'a Cancel) -> Patience<'a> {
+        Patience { start: Instant::now(), timeout, cancel }
+    }
+
+    /// Tries until it succeeds; `Ok(None)` when the time is up. Tries once at least.
+    fn exert<T>(&self, mut attempt: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            if self.cancel.is_requested() {
+                return Err(Error::Interrupted);
+            }
+            if let Some(lock) = attempt()? {
+                return Ok(Some(lock));
+            }
+            let left = self.timeout.saturating_sub(self.start.elapsed());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            std::thread::sleep(pause.min(left));
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn exhausted(&self, path: &Path, holder: impl Into<String>) -> Error {
+        Error::Locked { path: path.to_owned(), holder: holder.into(), waited: self.start.elapsed() }
+    }
+}
+
+/// The dot-locks that this process holds. One with our process id that is not among them was left behind by
+/// an earlier process of that id.
+static HELD: Mutex<Vec<Identity>> = Mutex::new(Vec::new());
+
+fn held() -> MutexGuard<'static, Vec<Identity>> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Which process ids ours are told from, as a word of the signature; None where the kernel does not say.
+fn pid_namespace() -> Option<String> {
+    // A file of the kernel, not the environment: `pid:[4026531836]`.
+    let link = std::fs::read_link("/proc/self/ns/pid").ok()?;
+    let inode = link.to_str()?.strip_prefix("pid:[")?.strip_suffix(']')?.to_owned();
+    Some(format!("pidns:{inode}"))
+}
+
+/// A `PATH.lock` of ours.
+#[derive(Debug)]
+struct Dotlock {
+    dir: Dir,
+    name: OsString,
+    identity: Identity,
+}
+
+impl Dotlock {
+    fn acquire(mailbox: &Path, wanted: &Wanted, patience: &Patience<'_>) -> Result<Dotlock> {
+        let (dir, name) = beside(mailbox)?;
+        let made = patience.exert(|| match Dotlock::create(&dir, &name, wanted)? {
+            Some(identity) => Ok(Some(identity)),
+            // A stale lock that was removed is not slept over.
+            None if remove_if_stale(&dir, &name, wanted) => Dotlock::create(&dir, &name, wanted),
+            None => Ok(None),
+        })?;
+        match made {
+            Some(identity) => Ok(Dotlock { dir, name, identity }),
+            None => Err(patience.exhausted(mailbox, describe(&dir, &name))),
+        }
+    }
+
+    /// None: there is one. Ours is signed from the first moment: an empty one, which a kill would leave
+    /// behind, nobody could ever call stale.
+    fn create(dir: &Dir, name: &OsStr, wanted: &Wanted) -> Result<Option<Identity>> {
+        let namespace = pid_namespace().map_or(String::new(), |namespace| format!(" {namespace}"));
+        let signature = format!("{} {} mailferry{namespace}\n", wanted.pid, wanted.host);
+        // Until it is entered no thread of ours may judge it.
+        let mut held = held();
+        let fd = match dir.create_filled(name, 0o644, signature.as_bytes()) {
+            Ok(fd) => fd,
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let stat = rustix::fs::fstat(&fd).map_err(|e| {
+            let _ = dir.unlink(name);
+            Error::io("look at the lock file", dir.path().join(name))(e.into())
+        })?;
+        held.push(Identity::of(&stat));
+        Ok(Some(Identity::of(&stat)))
+    }
+}
+
+impl Drop for Dotlock {
+    fn drop(&mut self) {
+        // Somebody may have thought it stale and put his own there, which is not ours to remove.
+        // Nobody is left to hear of an error, and so what fails is tried again; should it fail for good the
+        // lock file names us and is found stale.
+        let identity = || self.dir.identity(&self.name);
+        if let Ok(Some(identity)) = identity().or_else(|_| identity())
+            && identity == self.identity
+        {
+            let _ = self.dir.unlink_surely(&self.name);
+        }
+        held().retain(|identity| *identity != self.identity);
+    }
+}
+
+/// The directory of the mailbox, and the name of its dot-lock. A symbolic link is followed: all names of a
+/// mailbox have one lock, beside the file itself.
+fn beside(mailbox: &Path) -> Result<(Dir, OsString)> {
+    let real = match mailbox.is_symlink() {
+        true => mailbox.canonicalize().map_err(Error::io("look up", mailbox))?,
+        false => mailbox.to_owned(),
+    };
+    let parent = match real.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let mut name = real.file_name().unwrap_or(real.as_os_str()).to_owned();
+    name.push(".lock");
+    Ok((Dir::open(parent)?, name))
+}
+
+/// Removes a dot-lock that one of us left behind; says whether it did.
+///
+/// Two of us may find it stale at once, and the slower one must not remove the lock that the
+/// quicker one has made since: so it is removed only under flock, and only while the name still
+/// stands for the file that was judged.
+fn remove_if_stale(dir: &Dir, name: &OsStr, wanted: &Wanted) -> bool {
+    let Ok(file) = dir.open_file(name) else { return false };
+    let identity = || rustix::fs::fstat(&file).ok().map(|stat| Identity::of(&stat));
+    let is_held = || identity().is_none_or(|identity| held().contains(&identity));
+    let judged = is_stale(&first_bytes(&file), wanted, pid_namespace().as_deref(), is_held)
+        && rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+    let same = || {
+        let judged = identity();
+        judged.is_some() && dir.identity(name).ok().flatten() == judged
+    };
+    judged && same() && dir.unlink(name).is_ok()
+}
+
+/// Whether this is the signature of a mailferry on our host whose process is gone. Versions before told no
+/// namespace: their processes are looked for in ours.
+fn is_stale(
+    signature: &[u8],
+    wanted: &Wanted,
+    our_namespace: Option<&str>,
+    is_held: impl FnOnce() -> bool,
+) -> bool {
+    let Ok(text) = std::str::from_utf8(signature) else { return false };
+    let fields: Vec<&str> = text.trim_end_matches('\n').split(' ').collect();
+    let (pid, host, namespace) = match fields[..] {
+        [pid, host, "mailferry"] => (pid, host, None),
+        [pid, host, "mailferry", namespace] => (pid, host, Some(namespace)),
+        _ => return false,
+    };
+    // Pid::from_raw panics at a negative number, which kill(2) would take for a process group.
+    let Some(pid) = pid.parse().ok().filter(|pid: &i32| *pid > 0) else { return false };
+    if host != wanted.host || namespace.is_some() && namespace != our_namespace {
+        return false;
+    }
+    if pid.unsigned_abs() == wanted.pid && namespace == our_namespace {
+        return !is_held();
+    }
+    let pid = rustix::process::Pid::from_raw(pid);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(Errno::SRCH))
+}
+
+/// What can be said of a foreign lock file. Its time, not its age: the library has no clock.
+fn describe(dir: &Dir, name: &OsStr) -> String {
+    let path = shown(&dir.path().join(name));
+    let Ok(file) = dir.open_file(name) else { return format!("the lock file {path}") };
+    let made = file.metadata().and_then(|meta| meta.modified()).ok();
+    let made = made.and_then(|time| jiff::Timestamp::try_from(time).ok());
+    let made = made.map_or(String::new(), |time| format!(" of {}", time.strftime("%Y-%m-%d %H:%M:%S UTC")));
+    match first_bytes(&file).trim_ascii_end() {
+        b"" => format!("the lock file {path}{made}, which is empty"),
+        content => format!("the lock file {path}{made}, which says \"{}\"", escaped(content)),
+    }
+}
+
+fn first_bytes(file: &File) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let _ = file.take(SHOWN_BYTES).read_to_end(&mut bytes);
+    bytes
+}
+
+/// Takes an fcntl lock on the whole file.
+fn fcntl_acquire(path: &Path, file: &File, mode: Mode, patience: &Patience<'_>) -> Result<()> {
+    let kind = match mode {
+        Mode::Read => libc::F_RDLCK,
+        Mode::Write => libc::F_WRLCK,
+    };
+    let locked = patience.exert(|| match fcntl_lock(file, libc::F_SETLK, kind) {
+        Ok(_) => Ok(Some(())),
+        Err(e) if is_busy(&e) => Ok(None),
+        Err(e) => Err(Error::io("lock (fcntl)", path)(e)),
+    })?;
+    locked.ok_or_else(|| patience.exhausted(path, fcntl_holder(file, kind)))
+}
+
+/// POSIX leaves the choice between these two.
+fn is_busy(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EACCES | libc::EAGAIN))
+}
+
+fn fcntl_holder(file: &File, kind: libc::c_int) -> String {
+    match fcntl_lock(file, libc::F_GETLK, kind) {
+        // A lock held over NFS, or by an open file description, has no pid here.
+        Ok(lock) if lock.l_type as libc::c_int != libc::F_UNLCK && lock.l_pid > 0 => {
+            format!("process {} (fcntl lock)", lock.l_pid)
+        }
+        _ => "another process (fcntl lock)".to_owned(),
+    }
+}
+
+/// fcntl(2) on the whole file with one of the commands that take a `struct flock`. rustix has no
+/// F_GETLK.
+#[allow(unsafe_code)]
+fn fcntl_lock(file: &File, command: libc::c_int, kind: libc::c_int) -> io::Result<libc::flock> {
+    // SAFETY: `struct flock` is plain integers, for which all zeros are a value; zero start and
+    // length mean the whole file.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = kind as libc::c_short;
+    lock.l_whence = libc::SEEK_SET as libc::c_short;
+    loop {
+        // SAFETY: the descriptor is open while `file` is borrowed, and both commands read and
+        // write no more than the one `struct flock` that is lent to them for the call.
+        if unsafe { libc::fcntl(file.as_raw_fd(), command, &raw mut lock) } == 0 {
+            return Ok(lock);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+fn flock_acquire(path: &Path, file: &File, mode: Mode, patience: &Patience<'_>) -> Result<()> {
+    let operation = match mode {
+        Mode::Read => FlockOperation::NonBlockingLockShared,
+        Mode::Write => FlockOperation::NonBlockingLockExclusive,
+    };
+    flock_poll(path, file, operation, patience)?
+        .ok_or_else(|| patience.exhausted(path, "another process (flock)"))
+}
+
+fn flock_poll(
+    path: &Path,
+    fd: impl AsFd,
+    operation: FlockOperation,
+    patience: &Patience<'_>,
+) -> Result<Option<()>> {
+    patience.exert(|| match rustix::fs::flock(&fd, operation) {
+        Ok(()) => Ok(Some(())),
+        Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(None),
+        Err(e) => Err(Error::io("lock (flock)", path)(e.into())),
+    })
+}
+
+/// Keeps other mailferries out of a directory, or a file that grows; dropping it lets them in.
+#[derive(Debug)]
+pub struct DirLock {
+    fd: OwnedFd,
+    held: bool,
+}
+
+impl DirLock {
+    /// False where the file system locks no directories (NFS): nobody is kept out then, and that
+    /// nothing is published over another name is all that protects the mail.
+    pub fn is_held(&self) -> bool {
+        self.held
+    }
+}
+
+impl Drop for DirLock {
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(&self.fd, FlockOperation::Unlock);
+    }
+}
+
+/// Locks a directory by flock(2) on its handle, which leaves no file behind, even when we are
+/// killed. Two handles exclude each other within one process too.
+pub fn lock_dir(dir: &Dir, timeout: Duration, cancel: &Cancel) -> Result<DirLock> {
+    lock_growing(dir.path(), dir, timeout, cancel)
+}
+
+/// The same for a file that grows under a name of ours.
+pub fn lock_growing(path: &Path, fd: impl AsFd, timeout: Duration, cancel: &Cancel) -> Result<DirLock> {
+    let patience = Patience::new(timeout, cancel);
+    let fd = fd.as_fd().try_clone_to_owned().map_err(Error::io("lock (flock)", path))?;
+    match flock_poll(path, &fd, FlockOperation::NonBlockingLockExclusive, &patience) {
+        Ok(Some(())) => Ok(DirLock { fd, held: true }),
+        Ok(None) => Err(patience.exhausted(path, "another mailferry")),
+        Err(Error::Io { ref source, .. }) if is_unlockable_dir(source) => Ok(DirLock { fd, held: false }),
+        Err(error) => Err(error),
+    }
+}
+
+/// NFS wants a descriptor open for writing, which no directory can have, and says EBADF.
+fn is_unlockable_dir(error: &io::Error) -> bool {
+    is_unsupported(error) || error.raw_os_error() == Some(libc::EBADF)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::{BufRead, BufReader, Write};
+    use std::path::PathBuf;
+    use std::process::{Command, Stdio};
+
+    use crate::mailbox::fs::lock::*;
+
+    fn mailbox() -> (tempfile::TempDir, PathBuf) {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("inbox");
+        fs::write(&path, "From a\n").unwrap();
+        (temp, path)
+    }
+
+    fn wanted(methods: &[Method]) -> Wanted {
+        let timeout = Duration::from_millis(120);
+        Wanted { methods: methods.to_vec(), timeout, pid: std::process::id(), host: "here".into() }
+    }
+
+    fn open(path: &Path) -> File {
+        File::options().read(true).write(true).open(path).unwrap()
+    }
+
+    fn lock(path: &Path, mode: Mode, methods: &[Method]) -> Result<(Guard, Vec<Finding>)> {
+        acquire(path, &open(path), mode, &wanted(methods), Cancel::never())
+    }
+
+    fn held(result: Result<(Guard, Vec<Finding>)>) -> String {
+        match result {
+            Err(error @ Error::Locked { .. }) => error.to_string(),
+            other => panic!("not locked: {other:?}"),
+        }
+    }
+
+    /// A pid that was alive a moment ago.
+    fn dead_pid() -> u32 {
+        let mut child = Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        child.id()
+    }
+
+    #[test]
+    fn lists_are_read() {
+        use Method::*;
+        assert_eq!(Wanted::parse_list("dotlock,fcntl"), Ok(vec![Dotlock, Fcntl]));
+        assert_eq!(Wanted::parse_list("flock, dotlock"), Ok(vec![Flock, Dotlock]));
+        assert_eq!(Wanted::parse_list("none"), Ok(vec![]));
+        for bad in ["", "lockf", "dotlock,none", "dotlock,,fcntl"] {
+            assert!(Wanted::parse_list(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_dotlock_excludes_and_goes_away() {
+        let (_temp, path) = mailbox();
+        let lockfile = path.with_extension("lock");
+        let (guard, findings) = lock(&path, Mode::Read, &[Method::Dotlock]).unwrap();
+        assert_eq!(findings, []);
+        let namespace = pid_namespace().map_or(String::new(), |namespace| format!(" {namespace}"));
+        let signature = format!("{} here mailferry{namespace}", std::process::id());
+        assert_eq!(fs::read_to_string(&lockfile).unwrap(), format!("{signature}\n"));
+        let message = held(lock(&path, Mode::Read, &[Method::Dotlock]));
+        assert!(message.contains("inbox.lock") && message.contains(&signature), "{message}");
+        drop(guard);
+        assert!(!lockfile.exists());
+        lock(&path, Mode::Write, &[Method::Dotlock]).unwrap();
+    }
+
+    #[test]
+    fn all_names_of_a_mailbox_have_one_dotlock_beside_the_file() {
+        let (temp, path) = mailbox();
+        fs::create_dir(temp.path().join("elsewhere")).unwrap();
+        let link = temp.path().join("elsewhere/link");
+        std::os::unix::fs::symlink("../inbox", &link).unwrap();
+        let (guard, _) = lock(&link, Mode::Write, &[Method::Dotlock]).unwrap();
+        assert!(path.with_extension("lock").exists() && !link.with_extension("lock").exists());
+        held(lock(&path, Mode::Write, &[Method::Dotlock]));
+        drop(guard);
+        let (_guard, _) = lock(&path, Mode::Write, &[Method::Dotlock]).unwrap();
+        held(lock(&link, Mode::Write, &[Method::Dotlock]));
+    }
+
+    #[test]
+    fn a_dotlock_is_waited_for() {
+        let (_temp, path) = mailbox();
+        let (guard, _) = lock(&path, Mode::Write, &[Method::Dotlock]).unwrap();
+        let patient = Wanted { timeout: Duration::from_secs(20), ..wanted(&[Method::Dotlock]) };
+        std::thread::scope(|scope| {
+            let waiting = scope
+                .spawn(|| acquire(&path, &open(&path), Mode::Write, &patient, Cancel::never()).map(drop));
+            std::thread::sleep(Duration::from_millis(80));
+            drop(guard);
+            waiting.join().unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn only_a_dotlock_of_a_dead_mailferry_here_is_removed() {
+        let (_temp, path) = mailbox();
+        let lockfile = path.with_extension("lock");
+        let dead = dead_pid();
+        let alive = std::process::id();
+        let parent = std::os::unix::process::parent_id();
+        // Without /proc there is none to tell.
+        let namespace = pid_namespace().unwrap();
+        for (content, stale) in [
+            (format!("{dead} here mailferry {namespace}\n"), true),
+            // Of an earlier process with our number.
+            (format!("{alive} here mailferry {namespace}\n"), true),
+            (format!("{alive} there mailferry {namespace}\n"), false),
+            (format!("{parent} here mailferry {namespace}\n"), false),
+            // Of another container on our host: whether they live cannot be seen from here.
+            (format!("{dead} here mailferry pidns:1\n"), false),
+            (format!("{alive} here mailferry pidns:1\n"), false),
+            (format!("{dead} here mailferry {namespace} more\n"), false),
+            (format!("{dead} here mailferry\n"), true),
+            (format!("{dead} there mailferry\n"), false),
+            (format!("{alive} here mailferry\n"), false),
+            (format!("{dead}\n"), false),
+            ("0 here mailferry\n".to_owned(), false),
+            ("-1 here mailferry\n".to_owned(), false),
+            (String::new(), false),
+        ] {
+            fs::write(&lockfile, &content).unwrap();
+            let result = lock(&path, Mode::Write, &[Method::Dotlock]);
+            assert_eq!(result.is_ok(), stale, "{content:?}");
+            drop(result);
+            assert_eq!(lockfile.exists(), !stale, "{content:?}");
+        }
+        fs::write(&lockfile, "\x1b[2J\n").unwrap();
+        let message = held(lock(&path, Mode::Write, &[Method::Dotlock]));
+        assert!(message.contains("\\u{1b}[2J"), "{message}");
+    }
+
+    #[test]
+    fn a_dotlock_that_another_put_in_place_of_ours_stays() {
+        let (_temp, path) = mailbox();
+        let (guard, _) = lock(&path, Mode::Read, &[Method::Dotlock]).unwrap();
+        let lockfile = path.with_extension("lock");
+        fs::rename(&lockfile, path.with_extension("moved")).unwrap();
+        fs::write(&lockfile, "4711").unwrap();
+        drop(guard);
+        assert_eq!(fs::read(&lockfile).unwrap(), b"4711");
+    }
+
+    #[test]
+    fn a_dotlock_that_cannot_be_written_stops_only_writers() {
+        let temp = tempfile::tempdir().unwrap();
+        // The only refusal that root meets too: the name with .lock is too long.
+        let path = temp.path().join("n".repeat(255));
+        fs::write(&path, "").unwrap();
+        let (_guard, findings) = lock(&path, Mode::Read, &[Method::Dotlock, Method::Flock]).unwrap();
+        assert_eq!(findings.iter().map(|f| f.code).collect::<Vec<_>>(), [Code::LockUnwritable]);
+        assert!(matches!(lock(&path, Mode::Write, &[Method::Dotlock]), Err(Error::Io { .. })));
+    }
+
+    #[test]
+    fn flock_excludes_writers_and_lets_readers_share() {
+        let (_temp, path) = mailbox();
+        let reader = lock(&path, Mode::Read, &[Method::Flock]).unwrap();
+        let second = lock(&path, Mode::Read, &[Method::Flock]).unwrap();
+        held(lock(&path, Mode::Write, &[Method::Flock]));
+        drop((reader, second));
+        let (guard, _) = lock(&path, Mode::Write, &[Method::Flock]).unwrap();
+        held(lock(&path, Mode::Read, &[Method::Flock]));
+        drop(guard);
+    }
+
+    #[test]
+    fn flock_is_given_back_while_the_callers_file_stays_open() {
+        let (_temp, path) = mailbox();
+        let file = open(&path);
+        drop(acquire(&path, &file, Mode::Write, &wanted(&[Method::Flock]), Cancel::never()).unwrap());
+        lock(&path, Mode::Write, &[Method::Flock]).unwrap();
+        drop(file);
+    }
+
+    #[test]
+    fn locks_of_an_earlier_kind_are_given_back_when_a_later_one_is_refused() {
+        let (_temp, path) = mailbox();
+        let (_guard, _) = lock(&path, Mode::Write, &[Method::Flock]).unwrap();
+        held(lock(&path, Mode::Write, &[Method::Flock, Method::Fcntl, Method::Dotlock]));
+        assert!(!path.with_extension("lock").exists());
+    }
+
+    /// The other process of the test below: locks what it is told to until its input ends.
+    #[test]
+    #[ignore = "run by fcntl_excludes_another_process"]
+    fn other_process() {
+        let mut line = String::new();
+        io::stdin().read_line(&mut line).unwrap();
+        let file = open(Path::new(line.trim_end()));
+        let _guard = acquire(
+            Path::new(line.trim_end()),
+            &file,
+            Mode::Write,
+            &wanted(&[Method::Fcntl]),
+            Cancel::never(),
+        )
+        .unwrap();
+        io::stdout().write_all(b"\nlocked\n").unwrap();
+        io::stdin().read_line(&mut line).unwrap();
+    }
+
+    #[test]
+    fn fcntl_excludes_another_process() {
+        let (_temp, path) = mailbox();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "mailbox::lock::tests::other_process", "--ignored", "--nocapture"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        writeln!(child.stdin.as_mut().unwrap(), "{}", path.display()).unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap() == "locked"));
+        let message = held(lock(&path, Mode::Read, &[Method::Fcntl]));
+        assert!(message.contains(&format!("process {}", child.id())), "{message}");
+        drop(child.stdin.take());
+        lines.for_each(drop);
+        assert!(child.wait().unwrap().success());
+        let (_guard, findings) = lock(&path, Mode::Write, &[Method::Fcntl]).unwrap();
+        assert_eq!(findings, []);
+    }
+
+    #[test]
+    fn an_interruption_ends_the_wait() {
+        let (_temp, path) = mailbox();
+        let (_guard, _) = lock(&path, Mode::Read, &[Method::Dotlock]).unwrap();
+        let cancel = Cancel::pending();
+        let patient = Wanted { timeout: Duration::from_secs(60), ..wanted(&[Method::Dotlock]) };
+        std::thread::scope(|scope| {
+            let waiting =
+                scope.spawn(|| acquire(&path, &open(&path), Mode::Read, &patient, &cancel).map(drop));
+            std::thread::sleep(Duration::from_millis(30));
+            cancel.request();
+            assert!(matches!(waiting.join().unwrap(), Err(Error::Interrupted)));
+        });
+    }
+
+    #[test]
+    fn a_directory_is_locked_by_one_handle_at_a_time() {
+        let (temp, _) = mailbox();
+        let (one, two) = (Dir::open(temp.path()).unwrap(), Dir::open(temp.path()).unwrap());
+        let short = Duration::from_millis(60);
+        let lock = lock_dir(&one, short, Cancel::never()).unwrap();
+        assert!(lock.is_held());
+        let Err(Error::Locked { holder, .. }) = lock_dir(&two, short, Cancel::never()) else { panic!() };
+        assert_eq!(holder, "another mailferry");
+        drop(lock);
+        assert!(lock_dir(&two, short, Cancel::never()).unwrap().is_held());
+    }
+}

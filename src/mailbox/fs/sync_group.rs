@@ -1,0 +1,159 @@
+//! One flush for many: who writes several Maildirs side by side brings them to stable storage together. A
+//! flush of a file system costs the same however much of it is ours.
+
+use std::io;
+use std::sync::{Condvar, Mutex, MutexGuard};
+
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::fs::durable::Dir;
+
+/// Several who write, each on a thread of its own: a flush is made when all of them wait for one. Not more of
+/// them are at work than asked for; who waits is not at work.
+#[derive(Debug)]
+pub struct Together {
+    /// Opened before the first of them writes: it hears of each error since.
+    root: Dir,
+    device: u64,
+    state: Mutex<State>,
+    /// One more may work. Not one condition for both: each change would wake all who wait for the flush,
+    /// a hundred of them, to look and to go on waiting.
+    freed: Condvar,
+    /// A flush was made.
+    flushed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Who has not left.
+    members: usize,
+    /// Who waits for a flush.
+    waiting: usize,
+    /// How many more may work.
+    free: usize,
+    /// How many flushes there were.
+    flushes: u64,
+    /// Of the last one: what the system said where it failed.
+    failed: Option<i32>,
+}
+
+/// One of them, at work until it is dropped.
+#[derive(Debug)]
+pub struct Member<'a>(&'a Together);
+
+impl Together {
+    /// Of so many who write to the file system of `root`, each of whom is going to
+    /// [`begin`](Together::begin); so many may work at once, at least one.
+    pub fn new(root: Dir, members: usize, at_once: usize) -> Result<Together> {
+        let state = State { members, waiting: 0, free: at_once.max(1), flushes: 0, failed: None };
+        Ok(Together {
+            device: root.device()?,
+            root,
+            state: Mutex::new(state),
+            freed: Condvar::new(),
+            flushed: Condvar::new(),
+        })
+    }
+
+    /// Waits until one more may work.
+    pub fn begin(&self) -> Member<'_> {
+        drop(self.work(self.state()));
+        Member(self)
+    }
+
+    /// Brings the file system of `dir` to stable storage, when all others want a flush, too; one that is
+    /// another than that of all, at once.
+    ///
+    /// # Errors
+    /// [`Error::Io`], the same for all.
+    pub fn flush(&self, dir: &Dir) -> Result<()> {
+        if dir.device()? != self.device {
+            return dir.sync_fs();
+        }
+        let mut state = self.state();
+        state.waiting += 1;
+        state.free += 1;
+        self.freed.notify_one();
+        let round = state.flushes;
+        self.flush_if_all_wait(&mut state);
+        while state.flushes == round {
+            state = self.flushed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
+        }
+        let failed = state.failed;
+        drop(self.work(state));
+        match failed {
+            None => Ok(()),
+            Some(code) => Err(Error::io("flush", dir.path())(io::Error::from_raw_os_error(code))),
+        }
+    }
+
+    /// Nobody can come or go meanwhile: all that are left wait.
+    fn flush_if_all_wait(&self, state: &mut State) {
+        if state.waiting == 0 || state.waiting < state.members {
+            return;
+        }
+        state.failed = self.root.sync_fs().err().map(|error| match error {
+            Error::Io { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
+            _ => libc::EIO,
+        });
+        state.waiting = 0;
+        state.flushes += 1;
+        self.flushed.notify_all();
+    }
+
+    fn work<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        while state.free == 0 {
+            state = self.freed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
+        }
+        state.free -= 1;
+        state
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Drop for Member<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.members -= 1;
+        state.free += 1;
+        self.0.freed.notify_one();
+        self.0.flush_if_all_wait(&mut state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use crate::mailbox::fs::sync_group::*;
+
+    #[test]
+    fn all_wait_for_one_flush_and_those_who_left_for_none() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open(temp.path()).unwrap();
+        let (together, at_work, most) = (
+            Together::new(dir.try_clone().unwrap(), 20, 3).unwrap(),
+            AtomicUsize::new(0),
+            AtomicUsize::new(0),
+        );
+        std::thread::scope(|scope| {
+            for n in 0..20 {
+                let (together, at_work, most, dir) = (&together, &at_work, &most, &dir);
+                scope.spawn(move || {
+                    let _member = together.begin();
+                    for _ in 0..n % 4 {
+                        most.fetch_max(at_work.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+                        std::thread::yield_now();
+                        at_work.fetch_sub(1, Ordering::Relaxed);
+                        together.flush(dir).unwrap();
+                    }
+                });
+            }
+        });
+        // Nobody wanted more than three, and nobody flushed alone.
+        assert_eq!(together.state().flushes, 3);
+        assert!(most.into_inner() <= 3);
+    }
+}

@@ -1,0 +1,86 @@
+//! A boundary list that a person has edited: what `inspect --boundaries` prints is what
+//! `convert --boundaries FILE` reads.
+
+use std::path::Path;
+
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::mbox::boundary::{Overrules, Verdict};
+use crate::mailbox::mbox::scan;
+use crate::mailbox::text::escaped;
+
+/// Reads a list. `text` is the source it is for: every offset must be one of its lines that begin
+/// with `From `, and the size in the list's head must be the source's.
+pub fn parse(list: &[u8], path: &Path, text: &[u8]) -> Result<Overrules> {
+    let mut overrules = Overrules::new();
+    for (n, line) in list.split(|&b| b == b'\n').enumerate() {
+        let refuse = |reason: String| Error::Boundaries { path: path.to_owned(), line: n as u64 + 1, reason };
+        let line = line.trim_ascii_end();
+        if let Some(comment) = line.strip_prefix(b"#") {
+            check_size(comment, text.len()).map_err(refuse)?;
+            continue;
+        }
+        if line.is_empty() {
+            continue;
+        }
+        let (offset, verdict) = entry(line).map_err(refuse)?;
+        let begins = |at: usize| text[at..].starts_with(b"From ") && scan::is_line_start(text, at);
+        if !usize::try_from(offset).is_ok_and(|at| at < text.len() && begins(at)) {
+            return Err(refuse(format!("no line of the source begins with \"From \" at byte {offset}")));
+        }
+        overrules.insert(offset, verdict);
+    }
+    Ok(overrules)
+}
+
+fn check_size(comment: &[u8], size: usize) -> Result<(), String> {
+    let words: Vec<&[u8]> = comment.trim_ascii().split(|&b| b == b' ').collect();
+    let [b"mailferry", b"boundaries", b"of", count, b"bytes"] = words[..] else { return Ok(()) };
+    if count == size.to_string().as_bytes() {
+        return Ok(());
+    }
+    Err(format!("this list is for a source of {} bytes, and the source has {size}", escaped(count)))
+}
+
+fn entry(line: &[u8]) -> Result<(u64, Verdict), String> {
+    let columns: Vec<&[u8]> = line.splitn(6, |&b| b == b'\t').collect();
+    let [offset, _, _, _, verdict, ..] = columns[..] else {
+        return Err("expected offset, line, class, row and verdict, separated by tabs".into());
+    };
+    let number = std::str::from_utf8(offset).ok().and_then(|o| o.trim().parse().ok());
+    let offset = number.ok_or_else(|| format!("{:?} is no offset", escaped(offset)))?;
+    let verdict = match verdict.trim_ascii() {
+        b"separator" => Verdict::Separator,
+        b"doubled" => Verdict::Doubled,
+        b"body" => Verdict::Body,
+        other => return Err(format!("{:?} is no verdict: separator, doubled or body", escaped(other))),
+    };
+    Ok((offset, verdict))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::mailbox::mbox::boundary_list::*;
+
+    const TEXT: &[u8] = b"From a\nX: y\n\nFrom b\nX: y\n";
+
+    fn parsed(list: &str) -> Result<Overrules, String> {
+        parse(list.as_bytes(), Path::new("list"), TEXT).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn an_edited_list_is_read_and_a_wrong_one_refused_by_line() {
+        let list = "# mailferry boundaries of 25 bytes\n0\t1\tKHB\t9\tseparator\tFrom a\n13\t4\tKHB\t9\tbody\tFrom b\n";
+        let overrules = parsed(list).unwrap();
+        assert_eq!(overrules.into_iter().collect::<Vec<_>>(), [(0, Verdict::Separator), (13, Verdict::Body)]);
+        for (list, says) in [
+            ("# mailferry boundaries of 26 bytes\n", "list: line 1: this list is for a source of 26 bytes"),
+            ("0\t1\tKHB\t9\tseparator\tx\n12\t4\tKHB\t9\tbody\tx\n", "list: line 2: no line of the source"),
+            ("99\t1\tKHB\t9\tbody\tx\n", "line 1: no line of the source"),
+            ("0 separator\n", "separated by tabs"),
+            ("0\t1\tKHB\t9\tmaybe\tx\n", "\"maybe\" is no verdict"),
+        ] {
+            let error = parsed(list).unwrap_err();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+}

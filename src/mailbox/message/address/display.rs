@@ -1,0 +1,116 @@
+//! A list of addresses for people: the name, and the address in brackets.
+
+use crate::mailbox::message::address::Manner;
+use crate::mailbox::message::address::list::{List, Piece};
+use crate::mailbox::message::address::token::{Kind, Token};
+use crate::mailbox::message::header::decoded_text;
+
+/// `Ada <ada@example.org>, bob@example.org`: names decoded (RFC 2047), also those that stand in a comment behind the
+/// address, addresses raw. What a sender has encoded cannot pass for an address: such a name gets quotes. A field that
+/// is no plain list is shown as it is, decoded.
+pub fn display(value: &[u8]) -> String {
+    let list = List::read(value, Manner::Strict);
+    let is_plain = list.fault.is_none() && list.doubt.is_none() && list.count() > 0;
+    match is_plain.then(|| plain(&list)).flatten() {
+        Some(text) => text,
+        None => decoded_text(value),
+    }
+}
+
+/// None: a group, or a comma that is missing.
+fn plain(list: &List<'_>) -> Option<String> {
+    let mut all: Vec<String> = Vec::new();
+    let mut one = One::default();
+    for piece in list.pieces() {
+        match piece {
+            Piece::Address(address) => one.address = Some(decoded_text(&address.to_bytes())),
+            Piece::MissingComma => return None,
+            Piece::Word(token) => match &token.kind {
+                Kind::Comma => all.extend(std::mem::take(&mut one).shown()),
+                Kind::Colon | Kind::Semi => return None,
+                Kind::Comment(text) => one.comment = Some(text.to_vec()),
+                Kind::Left | Kind::Right => {}
+                _ => one.name.push(token),
+            },
+        }
+    }
+    all.extend(one.shown());
+    Some(all.join(", "))
+}
+
+/// What stands between two commas.
+#[derive(Default)]
+struct One<'a> {
+    name: Vec<Token<'a>>,
+    comment: Option<Vec<u8>>,
+    address: Option<String>,
+}
+
+impl One<'_> {
+    fn shown(self) -> Option<String> {
+        let address = self.address?;
+        let name = match &self.name[..] {
+            [] => decoded_text(&self.comment.unwrap_or_default()),
+            [Token { kind: Kind::Quoted(text), .. }] => in_quotes(&decoded_text(text)),
+            tokens => {
+                let mut text = Vec::new();
+                for token in tokens {
+                    if token.spaced && !text.is_empty() {
+                        text.push(b' ');
+                    }
+                    match &token.kind {
+                        Kind::Atom(word) | Kind::Quoted(word) => text.extend_from_slice(word),
+                        Kind::At => text.push(b'@'),
+                        _ => text.push(b'.'),
+                    }
+                }
+                decoded_text(&text)
+            }
+        };
+        Some(match name.trim() {
+            "" => address,
+            name if name.contains(['<', '>', '@', ',', ';']) => format!("{} <{address}>", in_quotes(name)),
+            name => format!("{name} <{address}>"),
+        })
+    }
+}
+
+fn in_quotes(text: &str) -> String {
+    match text.starts_with('"') && text.ends_with('"') && text.len() > 1 {
+        true => text.to_owned(),
+        false => format!("\"{text}\""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::mailbox::message::address::display::*;
+
+    #[test]
+    fn a_name_is_found_where_mail_has_it() {
+        for (value, shown) in [
+            (" Ada Lindqvist <ada@x.example>", "Ada Lindqvist <ada@x.example>"),
+            ("John Q. Public <jqp@x>", "John Q. Public <jqp@x>"),
+            (r#""Dilip Rao" <d@x>"#, r#""Dilip Rao" <d@x>"#),
+            (r#""A. \"B\" C" <a@x>"#, r#""A. "B" C" <a@x>"#),
+            ("ada@x (Ada\n Lindqvist)", "Ada Lindqvist <ada@x>"),
+            ("ada@x (=?utf-8?Q?J=C3=BCrgen?=)", "J\u{fc}rgen <ada@x>"),
+            ("=?utf-8?Q?J=C3=BCrgen?= =?utf-8?Q?_M?= <j@x>", "J\u{fc}rgen M <j@x>"),
+            ("J\u{fc}rgen <j@m\u{fc}nchen.example>", "J\u{fc}rgen <j@m\u{fc}nchen.example>"),
+            ("<a@x>", "a@x"),
+            ("a@x, Bob <b@x>", "a@x, Bob <b@x>"),
+            ("Ada <@hop:ada@x>", "Ada <@hop:ada@x>"),
+            ("joe@x <joe@x>", r#""joe@x" <joe@x>"#),
+            // Whom it is from is not what a name says.
+            ("=?utf-8?Q?boss=40x_=3Cboss=40x=3E=2C?= <eve@y>", r#""boss@x <boss@x>," <eve@y>"#),
+            // As it is.
+            ("friends: a@x, b@x;", "friends: a@x, b@x;"),
+            ("bob al c@h", "bob al c@h"),
+            ("Bob <bob@h", "Bob <bob@h"),
+            ("=?utf-8?Q?J=C3=BCrgen?= at home", "J\u{fc}rgen at home"),
+            ("", ""),
+        ] {
+            assert_eq!(display(value.as_bytes()), shown, "{value}");
+        }
+    }
+}

@@ -1,0 +1,493 @@
+//! A list of addresses: what of it is an address, and what stands around them.
+
+use crate::mailbox::message::address::token::{Kind, Token, Tokens};
+use crate::mailbox::message::address::{Fault, Manner, Trouble};
+
+/// As many tokens an address has at most. The longest that a mail system takes has hundreds.
+const MOST: usize = 10_000;
+
+/// An address: its tokens from left to right, comments excepted. `<>` has none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address<'a> {
+    /// Where it begins in the text.
+    pub at: usize,
+    /// What it is made of.
+    pub tokens: Vec<Token<'a>>,
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// What is no part of an address: names, comments, brackets, commas, groups.
+    Word(Token<'a>),
+    /// An address.
+    Address(Address<'a>),
+    /// Here a comma should have been.
+    MissingComma,
+}
+
+/// A list that was read. It is kept by places in its text, and its parts are made as they are asked for.
+#[derive(Debug, Clone)]
+pub struct List<'a> {
+    text: Tokens<'a>,
+    parts: Vec<Part>,
+    /// Where the tokens of addresses begin, of each from right to left.
+    starts: Vec<u32>,
+    /// What ended the reading before the list's beginning. Then it has what is to the right of that.
+    pub fault: Option<Fault>,
+    /// What was let pass.
+    pub doubt: Option<Fault>,
+}
+
+/// A [`Piece`], by its place.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    Word(u32),
+    /// Where it begins, and how many of the starts are its own.
+    Address(u32, u32),
+    MissingComma,
+}
+
+impl<'a> List<'a> {
+    /// Reads a list.
+    pub fn read(text: &'a [u8], manner: Manner) -> List<'a> {
+        match Tokens::read(text, manner) {
+            Ok(tokens) => parse(tokens),
+            Err(fault) => {
+                let text = Tokens::none(text, manner);
+                List { text, parts: Vec::new(), starts: Vec::new(), fault: Some(fault), doubt: None }
+            }
+        }
+    }
+
+    /// Its parts in their order.
+    pub fn pieces(&self) -> impl Iterator<Item = Piece<'a>> {
+        let mut left = &self.starts[..];
+        self.parts.iter().map(move |part| match *part {
+            Part::Word(at) => Piece::Word(self.text.at(at as usize)),
+            Part::Address(at, count) => {
+                let starts = left.split_off(left.len() - count as usize..).unwrap_or_default();
+                Piece::Address(address(&self.text, at, starts))
+            }
+            Part::MissingComma => Piece::MissingComma,
+        })
+    }
+
+    /// Its addresses from right to left: that is the order in which qmail-inject has them.
+    pub fn addresses(&self) -> impl Iterator<Item = Address<'a>> {
+        let mut left = &self.starts[..];
+        self.parts.iter().rev().filter_map(move |part| match *part {
+            Part::Address(at, count) => {
+                let starts = left.split_off(..count as usize).unwrap_or_default();
+                Some(address(&self.text, at, starts))
+            }
+            _ => None,
+        })
+    }
+
+    /// How many addresses it has.
+    pub fn count(&self) -> usize {
+        self.parts.iter().filter(|part| matches!(part, Part::Address(..))).count()
+    }
+}
+
+impl Address<'_> {
+    /// The raw address: without quotes, brackets and comments.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for token in &self.tokens {
+            match &token.kind {
+                Kind::Dot => out.push(b'.'),
+                Kind::Comma => out.push(b','),
+                Kind::At => out.push(b'@'),
+                Kind::Left => out.push(b'<'),
+                Kind::Right => out.push(b'>'),
+                Kind::Colon => out.push(b':'),
+                Kind::Semi => out.push(b';'),
+                Kind::Atom(text) | Kind::Quoted(text) => out.extend_from_slice(text),
+                Kind::Literal(text) => {
+                    out.push(b'[');
+                    out.extend_from_slice(text);
+                    out.push(b']');
+                }
+                Kind::Comment(_) => {}
+            }
+        }
+        out
+    }
+
+    /// Whether it can be an address of the envelope, and `<>`, which is allowed for a sender. A domain is
+    /// not asked for: it may be added. A local part may have dots anywhere, since there are such addresses.
+    pub fn check(&self) -> Result<(), Fault> {
+        let fault = |at, trouble| Err(Fault { at, trouble });
+        let mut tokens = &self.tokens[without_route(&self.tokens)..];
+        if let [rest @ .., Token { kind: Kind::Dot, .. }] = tokens {
+            tokens = rest;
+        }
+        if self.tokens.is_empty() {
+            return Ok(());
+        }
+        for token in tokens {
+            let text = match &token.kind {
+                Kind::Atom(text) | Kind::Quoted(text) | Kind::Literal(text) => text,
+                Kind::Left => return fault(token.at, Trouble::BracketNotClosed),
+                Kind::Dot | Kind::At | Kind::Comment(_) => continue,
+                Kind::Comma | Kind::Right | Kind::Colon | Kind::Semi => {
+                    return fault(token.at, Trouble::BadDomain);
+                }
+            };
+            if text.iter().any(|b| matches!(b, 0 | b'\r' | b'\n')) {
+                return fault(token.at, Trouble::Control);
+            }
+        }
+        let at = tokens.iter().position(|token| token.kind == Kind::At);
+        let (local, domain) = tokens.split_at(at.unwrap_or(tokens.len()));
+        let has_text = |token: &Token<'_>| matches!(&token.kind, Kind::Atom(text) | Kind::Quoted(text) | Kind::Literal(text) if !text.is_empty());
+        if !local.iter().any(has_text) {
+            return fault(self.at, Trouble::Empty);
+        }
+        if let Some(pair) = local.windows(2).find(|pair| pair.iter().all(|token| token.kind.is_word())) {
+            return fault(pair[1].at, Trouble::TwoWords);
+        }
+        if let Some(literal) = local.iter().find(|token| matches!(token.kind, Kind::Literal(_))) {
+            return fault(literal.at, Trouble::LiteralInName);
+        }
+        // A trailing @ is taken off.
+        let Some((_, domain)) = domain.split_first().filter(|(_, domain)| !domain.is_empty()) else {
+            return Ok(());
+        };
+        if let Some(second) = domain.iter().find(|token| token.kind == Kind::At) {
+            return fault(second.at, Trouble::SecondAt);
+        }
+        let is_label = |text: &[u8]| {
+            let is_known = |b: &u8| b.is_ascii_alphanumeric() || b"-_+".contains(b) || *b > 127;
+            text.iter().all(is_known) && text.iter().any(|b| *b != b'+')
+        };
+        let mut labels = domain.split(|token| token.kind == Kind::Dot);
+        let is_name =
+            labels.all(|label| matches!(label, [Token { kind: Kind::Atom(text), .. }] if is_label(text)));
+        let is_plain = |b: &u8| b.is_ascii_graphic() && !b"@<>[]()\\\"".contains(b);
+        let is_literal =
+            matches!(domain, [Token { kind: Kind::Literal(text), .. }] if text.iter().all(is_plain));
+        match is_name || is_literal {
+            true => Ok(()),
+            false => fault(domain[0].at, Trouble::BadDomain),
+        }
+    }
+}
+
+/// How many tokens at the beginning of an address are its route: `@a,@b:`. All, if it has no end.
+pub fn without_route(tokens: &[Token<'_>]) -> usize {
+    match tokens.first() {
+        Some(Token { kind: Kind::At, .. }) => {
+            let colon = tokens.iter().position(|token| token.kind == Kind::Colon);
+            colon.map_or(tokens.len(), |colon| colon + 1)
+        }
+        _ => 0,
+    }
+}
+
+/// The address that begins at `at`; the places of its tokens come from right to left.
+fn address<'a>(text: &Tokens<'a>, at: u32, starts: &[u32]) -> Address<'a> {
+    Address { at: at as usize, tokens: starts.iter().rev().map(|&at| text.at(at as usize)).collect() }
+}
+
+fn parse(tokens: Tokens<'_>) -> List<'_> {
+    let text = Tokens::none(b"", tokens.manner());
+    let mut parser = Parser {
+        list: List { text, parts: Vec::new(), starts: Vec::new(), fault: None, doubt: None },
+        left: tokens,
+        address: 0,
+        group_end: None,
+        word_ok: true,
+    };
+    let fault = parser.run().err();
+    parser.flush();
+    if fault.is_none()
+        && let Some(at) = parser.group_end
+    {
+        parser.doubt(at, Trouble::GroupNotOpened);
+    }
+    let Parser { mut list, left, .. } = parser;
+    list.parts.reverse();
+    List { text: left, fault, ..list }
+}
+
+/// Goes from right to left: there what a word belongs to is known before the word comes. What it collects is
+/// in that order, too.
+struct Parser<'a> {
+    left: Tokens<'a>,
+    list: List<'a>,
+    /// From which of the list's starts on they are of the address that is being collected.
+    address: usize,
+    /// Where the `;` is of the group we are in.
+    group_end: Option<usize>,
+    /// Whether a word belongs to that address.
+    word_ok: bool,
+}
+
+impl<'a> Parser<'a> {
+    fn run(&mut self) -> Result<(), Fault> {
+        while let Some(token) = self.left.pop() {
+            let at = token.at;
+            match token.kind {
+                Kind::Semi => {
+                    self.flush_before_another();
+                    if self.group_end.replace(at).is_some() {
+                        return Err(Fault { at, trouble: Trouble::GroupInGroup });
+                    }
+                    self.put(token);
+                    self.word_ok = true;
+                }
+                Kind::Colon => {
+                    self.flush();
+                    if self.group_end.take().is_none() {
+                        let trouble = match is_route(&self.left) {
+                            true => Trouble::BareRoute,
+                            false => Trouble::GroupNotClosed,
+                        };
+                        return Err(Fault { at, trouble });
+                    }
+                    self.put(token);
+                    self.put_through_comma();
+                    self.word_ok = true;
+                }
+                Kind::Right => {
+                    self.flush_before_another();
+                    self.put(token);
+                    self.bracketed(at)?;
+                    self.word_ok = false;
+                }
+                Kind::Atom(_) | Kind::Quoted(_) | Kind::Literal(_) => {
+                    if !self.word_ok {
+                        self.flush_before_another();
+                    }
+                    self.word_ok = false;
+                    self.collect(token.at)?;
+                }
+                // A comment is a blank: it moves behind the address that it stands in.
+                Kind::Comment(_) => self.put(token),
+                Kind::Comma => {
+                    self.flush();
+                    self.put(token);
+                    self.word_ok = true;
+                }
+                Kind::Dot | Kind::At | Kind::Left => {
+                    self.word_ok = true;
+                    self.collect(token.at)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, token: Token<'a>) {
+        self.list.parts.push(Part::Word(token.at as u32));
+    }
+
+    /// One more token of the address.
+    fn collect(&mut self, at: usize) -> Result<(), Fault> {
+        if self.list.starts.len() - self.address == MOST {
+            self.list.starts.truncate(self.address);
+            return Err(Fault { at, trouble: Trouble::TooLong });
+        }
+        self.list.starts.push(at as u32);
+        Ok(())
+    }
+
+    /// The name of a group.
+    fn put_through_comma(&mut self) {
+        while let Some(token) = self.left.pop() {
+            let is_comma = token.kind == Kind::Comma;
+            if !matches!(
+                token.kind,
+                Kind::Comma | Kind::Dot | Kind::Atom(_) | Kind::Quoted(_) | Kind::Comment(_)
+            ) {
+                self.doubt(token.at, Trouble::AddressInName);
+            }
+            self.put(token);
+            if is_comma {
+                return;
+            }
+        }
+    }
+
+    /// What stands before `>`, and the name before that.
+    fn bracketed(&mut self, right: usize) -> Result<(), Fault> {
+        let left = loop {
+            match self.left.pop() {
+                Some(token) if token.kind == Kind::Left => break Some(token),
+                Some(token)
+                    if self.left.manner() == Manner::Strict && matches!(token.kind, Kind::Comment(_)) =>
+                {
+                    self.put(token);
+                }
+                Some(token) => self.collect(token.at)?,
+                None => break None,
+            }
+        };
+        // Even if there is nothing in it.
+        self.end_address(left.as_ref().map_or(right, |left| left.at));
+        let Some(left) = left else { return Err(Fault { at: right, trouble: Trouble::BracketNotOpened }) };
+        self.put(left);
+        let (mut name, mut has_at) = (Vec::new(), false);
+        let is_of_name = |token: &Token<'_>| {
+            matches!(token.kind, Kind::Comment(_) | Kind::Atom(_) | Kind::Quoted(_) | Kind::At | Kind::Dot)
+        };
+        while let Some(token) = self.left.last().filter(is_of_name) {
+            self.left.pop();
+            if !matches!(token.kind, Kind::Comment(_)) {
+                has_at |= token.kind == Kind::At;
+                name.push(token.at as u32);
+            }
+            self.put(token);
+        }
+        if let Some(Token { at, kind: Kind::Literal(_), .. }) = self.left.last() {
+            self.doubt(at, Trouble::LiteralInName);
+        }
+        // `joe@example.org <joe@example.org>` is what many programs write.
+        if let Some(&at) = name.last().filter(|_| has_at)
+            && (name.len() > MOST || address(&self.left, at, &name).check().is_err())
+        {
+            self.doubt(at as usize, Trouble::AddressInName);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) {
+        if let Some(&first) = self.list.starts[self.address..].last() {
+            self.end_address(first as usize);
+        }
+    }
+
+    /// The same, where there is another address to the left of it and no comma between them.
+    fn flush_before_another(&mut self) {
+        if self.address < self.list.starts.len() {
+            self.flush();
+            self.list.parts.push(Part::MissingComma);
+        }
+    }
+
+    fn end_address(&mut self, at: usize) {
+        let from = std::mem::replace(&mut self.address, self.list.starts.len());
+        let starts = &self.list.starts[from..];
+        let (at, count) = (at as u32, starts.len() as u32);
+        if let Err(fault) = address(&self.left, at, starts).check() {
+            self.doubt(fault.at, fault.trouble);
+        }
+        self.list.parts.push(Part::Address(at, count));
+    }
+
+    /// The leftmost is kept, but for one that may cost a recipient.
+    fn doubt(&mut self, at: usize, trouble: Trouble) {
+        let keep = self.list.doubt.is_some_and(|doubt| doubt.trouble.loses_recipients());
+        if !keep {
+            self.list.doubt = Some(Fault { at, trouble });
+        }
+    }
+}
+
+/// Whether these are `@a,@b`.
+fn is_route(tokens: &Tokens<'_>) -> bool {
+    let mut in_hop = false;
+    for token in tokens.iter() {
+        match token.kind {
+            Kind::At if !in_hop => in_hop = true,
+            Kind::Comma if in_hop => in_hop = false,
+            Kind::At | Kind::Comma => return false,
+            _ if in_hop => {}
+            _ => return false,
+        }
+    }
+    in_hop
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::mailbox::message::address::list::*;
+
+    /// The addresses from left to right, and what is wrong.
+    fn read(text: &str, manner: Manner) -> String {
+        let list = List::read(text.as_bytes(), manner);
+        let mut addresses: Vec<String> =
+            list.addresses().map(|address| address.to_bytes().escape_ascii().to_string()).collect();
+        addresses.reverse();
+        let mut out = addresses.join(" | ");
+        for (mark, fault) in [("!", list.fault), ("?", list.doubt)] {
+            if let Some(fault) = fault {
+                out += &format!(" {mark}{:?} {}", fault.trouble, fault.at);
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn what_real_fields_hold_is_found() {
+        for (text, want) in [
+            ("", ""),
+            ("bob", "bob"),
+            ("bob@h.example", "bob@h.example"),
+            (r#"Bob Q. Smith <bob@h>, "Smith, Al" <al@h>"#, "bob@h | al@h"),
+            ("bob@h (Bob), (Al) al@h", "bob@h | al@h"),
+            ("bob (the builder) @ (at) h . example", "bob@h.example"),
+            ("<bob@h (x)>", "bob@h"),
+            ("friends: a@h, b; , c@d", "a@h | b | c@d"),
+            ("none: ;", ""),
+            ("<@a,@b:bob@h>", "@a,@b:bob@h"),
+            (r#""john doe"@h, "a\"b"@h"#, r#"john doe@h | a\"b@h"#),
+            ("bob@[127.0.0.1]", "bob@[127.0.0.1]"),
+            (", , bob@h,,al@h ,", "bob@h | al@h"),
+            ("a..b.@h", "a..b.@h"),
+            ("joe@x.example <joe@x.example>", "joe@x.example"),
+            ("=?utf-8?Q?J=C3=BCrgen?= <j@h>", "j@h"),
+            ("J\u{fc}rgen <j@m\u{fc}nchen.example>", r"j@m\xc3\xbcnchen.example"),
+            (r"a\ b@h", "a b@h"),
+            ("bob al c@h", "bob | al | c@h"),
+            ("ann@h\n bob@h", "ann@h | bob@h"),
+            ("<>", ""),
+        ] {
+            assert_eq!(read(text, Manner::Strict), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_place() {
+        for (text, want) in [
+            ("a@h, g: b@h", "b@h !GroupNotClosed 6"),
+            ("g1: a@h, g2: b@h; ;", " !GroupInGroup 16"),
+            ("bob@h>", "bob@h !BracketNotOpened 5"),
+            ("ok@h, <bob@h", "ok@h | <bob@h ?BracketNotClosed 6"),
+            ("a@h; b@h", "a@h | b@h ?GroupNotOpened 3"),
+            ("@a:bob@h", "bob@h !BareRoute 2"),
+            ("@a,@b:bob@h", "bob@h !BareRoute 5"),
+            ("ann@h, @a:bob@h", "bob@h !GroupNotClosed 9"),
+            ("Bob [X] <bob@h>", "Bob | [X] | bob@h ?LiteralInName 4"),
+            ("ann@x Bob <bob@h>", "bob@h ?AddressInName 0"),
+            ("<ann@x> friends: bob@h;", "bob@h ?AddressInName 0"),
+            ("a@b@c", "a@b@c ?SecondAt 3"),
+            ("<a b@h>", "ab@h ?TwoWords 3"),
+            ("@h", "@h ?Empty 0"),
+            (r#"""@h"#, "@h ?Empty 0"),
+            ("bob@h..x", "bob@h..x ?BadDomain 4"),
+            ("bob@[a@b]", "bob@[a@b] ?BadDomain 4"),
+            ("bob@+", "bob@+ ?BadDomain 4"),
+            ("\"a\0b\"@h", r"a\x00b@h ?Control 0"),
+        ] {
+            assert_eq!(read(text, Manner::Strict), want, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_and_what_is_printed_is_read_again(text: Vec<u8>) {
+            crate::promises::addresses(&text);
+        }
+
+        #[test]
+        fn any_signs_too(text in r#"([a-c.@,:;<>+ "()\[\]\\\r\n]|é|a@b|\n ){0,30}"#) {
+            crate::promises::addresses(text.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! A list printed as a field, folded at commas.
+
+use crate::mailbox::message::address::Manner;
+use crate::mailbox::message::address::list::Piece;
+use crate::mailbox::message::address::token::{Kind, Token};
+
+/// Lines are joined while they are no longer than this.
+const LINE: usize = 78;
+
+/// `NAME: list`, with its line end. It is folded where a comma is, and nowhere else.
+pub fn field<'a>(name: &[u8], pieces: impl Iterator<Item = Piece<'a>>, manner: Manner) -> Vec<u8> {
+    let out = [name, b":"].concat();
+    let mut printer =
+        Printer { line: out.len(), out, segment: Vec::new(), before: None, in_name: false, manner };
+    for piece in pieces {
+        match piece {
+            Piece::Word(token) => printer.token(&token, true),
+            Piece::Address(address) => address.tokens.iter().for_each(|token| printer.token(token, false)),
+            Piece::MissingComma => {
+                printer.token(&Token { at: 0, spaced: false, kind: Kind::Comma }, true);
+            }
+        }
+    }
+    printer.end_segment();
+    printer.out.push(b'\n');
+    printer.out
+}
+
+struct Printer {
+    out: Vec<u8>,
+    /// How long the last line is.
+    line: usize,
+    /// What stands behind the last place where a line may end.
+    segment: Vec<u8>,
+    /// The token before: what it is, and whether it is a word of a name.
+    before: Option<Before>,
+    in_name: bool,
+    manner: Manner,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Word,
+    Dot,
+    Blank,
+    Sign,
+}
+
+impl Printer {
+    fn end_segment(&mut self) {
+        let is_first = !self.out.ends_with(b",");
+        if !is_first && !self.segment.is_empty() && self.line + self.segment.len() > LINE {
+            self.out.extend_from_slice(b"\n ");
+            self.line = 1;
+        }
+        self.line += self.segment.len();
+        self.out.append(&mut self.segment);
+    }
+
+    fn token(&mut self, token: &Token<'_>, in_name: bool) {
+        let needs_space = match self.before {
+            // The colon behind the name.
+            None | Some(Before::Blank) => true,
+            _ if token.kind == Kind::Left => true,
+            Some(Before::Word) => token.kind.is_word(),
+            // `John Q. Public`, and not `john . doe@h`.
+            Some(Before::Dot) => {
+                let is_name = self.in_name && in_name && token.kind.is_word();
+                is_name && token.spaced && self.manner == Manner::Strict
+            }
+            Some(Before::Sign) => false,
+        };
+        if needs_space {
+            self.segment.push(b' ');
+        }
+        token_to(&mut self.segment, &token.kind);
+        if token.kind == Kind::Comma {
+            self.end_segment();
+        }
+        self.in_name = in_name;
+        self.before = Some(match &token.kind {
+            Kind::Comma | Kind::Colon => Before::Blank,
+            Kind::Dot => Before::Dot,
+            kind if kind.is_word() => Before::Word,
+            _ => Before::Sign,
+        });
+    }
+}
+
+/// A token as it stands in a field.
+pub fn token_to(out: &mut Vec<u8>, kind: &Kind<'_>) {
+    let (open, text, close): (&[u8], &[u8], &[u8]) = match kind {
+        Kind::Dot => (b".", b"", b""),
+        Kind::Comma => (b",", b"", b""),
+        Kind::At => (b"@", b"", b""),
+        Kind::Left => (b"<", b"", b""),
+        Kind::Right => (b">", b"", b""),
+        Kind::Colon => (b":", b"", b""),
+        Kind::Semi => (b";", b"", b""),
+        Kind::Atom(text) => (b"", text, b""),
+        Kind::Quoted(text) => (b"\"", text, b"\""),
+        Kind::Literal(text) => (b"[", text, b"]"),
+        Kind::Comment(text) => (b"(", text, b")"),
+    };
+    out.extend_from_slice(open);
+    for &byte in text {
+        if b"\"[]()\\\r\n".contains(&byte) {
+            out.push(b'\\');
+        }
+        out.push(byte);
+    }
+    out.extend_from_slice(close);
+}

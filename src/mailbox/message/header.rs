@@ -1,0 +1,296 @@
+//! Headers as bytes: where they end and which fields they hold. Nothing is decoded and nothing is
+//! refused; RFC 5322 §2.2 with what real mail does to it.
+
+use std::ops::Range;
+
+/// A message cut in two. `header` and `body` are slices of it; the empty line between is in neither.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Split<'a> {
+    /// The header with the line end of its last line.
+    pub header: &'a [u8],
+    /// All after the empty line.
+    pub body: &'a [u8],
+    /// Whether there was an empty line at all. Where there is none, `body` is empty.
+    pub closed: bool,
+}
+
+impl Split<'_> {
+    /// Byte offset of the body in the message.
+    pub fn body_at(&self, message: &[u8]) -> usize {
+        message.len() - self.body.len()
+    }
+}
+
+/// Cuts a message at its first empty line (LF or CRLF).
+pub fn split(message: &[u8]) -> Split<'_> {
+    let mut at = 0;
+    loop {
+        let rest = &message[at..];
+        let empty = empty_line(rest);
+        if empty > 0 {
+            return Split { header: &message[..at], body: &rest[empty..], closed: true };
+        }
+        match memchr::memchr(b'\n', rest) {
+            Some(end) => at += end + 1,
+            None => return Split { header: message, body: &[], closed: false },
+        }
+    }
+}
+
+/// Length of the line here if it is empty, else 0.
+fn empty_line(text: &[u8]) -> usize {
+    match text {
+        [b'\n', ..] => 1,
+        [b'\r', b'\n', ..] => 2,
+        _ => 0,
+    }
+}
+
+/// One field, as it lies in the header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// The name, without the blanks some writers put before the colon.
+    pub name: &'a [u8],
+    /// All after the colon, continuation lines included, without the last line end; still folded.
+    pub value: &'a [u8],
+}
+
+impl Field<'_> {
+    /// Field names compare without case (RFC 5322 §1.2.2).
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name.as_bytes())
+    }
+}
+
+/// Whether readers rewrite this field as they go: it is no part of what a message says. X-Gmail-Labels is none
+/// of them: it is part of an export, and nobody writes it again.
+pub fn is_volatile(field: &Field<'_>) -> bool {
+    const VOLATILE: [&str; 12] = [
+        "Status",
+        "X-Status",
+        "X-Keywords",
+        "X-UID",
+        "X-IMAP",
+        "X-IMAPbase",
+        "X-Mozilla-Status",
+        "X-Mozilla-Status2",
+        "X-Mozilla-Keys",
+        "X-Evolution",
+        "Content-Length",
+        "Lines",
+    ];
+    VOLATILE.iter().any(|name| field.is(name))
+}
+
+/// Where in a header the fields stand that readers rewrite, see [`is_volatile`], in order, each with its
+/// continuation lines and last line end.
+pub fn volatile(header: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        while at < header.len() {
+            let start = at;
+            at += field_len(&header[start..]);
+            if field(&header[start..at]).is_some_and(|f| is_volatile(&f)) {
+                return Some(start..at);
+            }
+        }
+        None
+    })
+}
+
+/// The header without the fields that readers rewrite, see [`volatile`]; None where it has none of them.
+pub fn without_volatile(header: &[u8]) -> Option<Vec<u8>> {
+    let mut cuts = volatile(header).peekable();
+    cuts.peek()?;
+    let (mut kept, mut from) = (Vec::with_capacity(header.len()), 0);
+    for cut in cuts {
+        kept.extend_from_slice(&header[from..cut.start]);
+        from = cut.end;
+    }
+    kept.extend_from_slice(&header[from..]);
+    Some(kept)
+}
+
+/// A header in pieces: each line with its continuation lines, and the field it is, if it is one. The
+/// concatenation of the lines is the header. Of a whole message these are the pieces of its header.
+pub fn parts(header: &[u8]) -> Parts<'_> {
+    Parts { whole: header, rest: header }
+}
+
+/// See [`parts`].
+#[derive(Debug, Clone)]
+pub struct Parts<'a> {
+    whole: &'a [u8],
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = (&'a [u8], Option<Field<'a>>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if empty_line(self.rest) > 0 || self.rest.is_empty() {
+            return None;
+        }
+        let (lines, rest) = self.rest.split_at(field_len(self.rest));
+        self.rest = rest;
+        Some((lines, field(lines)))
+    }
+}
+
+/// The fields of a header, or of the header of a message, in their order. Lines that are no field (`>From `, a stray line) are
+/// passed over, with their continuation lines.
+pub fn fields(header: &[u8]) -> Fields<'_> {
+    Fields { parts: parts(header) }
+}
+
+impl<'a> Fields<'a> {
+    /// Goes through what is left of the header, and cuts the message there as [`split`] does: for those who look
+    /// at the fields anyway.
+    pub fn split(self) -> Split<'a> {
+        let Parts { whole, mut rest } = self.parts;
+        while empty_line(rest) == 0 && !rest.is_empty() {
+            rest = &rest[field_len(rest)..];
+        }
+        let header = &whole[..whole.len() - rest.len()];
+        Split { header, body: &rest[empty_line(rest)..], closed: !rest.is_empty() }
+    }
+}
+
+/// See [`fields`].
+#[derive(Debug, Clone)]
+pub struct Fields<'a> {
+    parts: Parts<'a>,
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Field<'a>;
+
+    fn next(&mut self) -> Option<Field<'a>> {
+        self.parts.find_map(|(_, field)| field)
+    }
+}
+
+/// Length of the first line and its continuation lines, line ends included.
+fn field_len(bytes: &[u8]) -> usize {
+    let mut end = 0;
+    loop {
+        match memchr::memchr(b'\n', &bytes[end..]) {
+            None => return bytes.len(),
+            Some(lf) => end += lf + 1,
+        }
+        if !matches!(bytes.get(end), Some(b' ' | b'\t')) {
+            return end;
+        }
+    }
+}
+
+fn field(whole: &[u8]) -> Option<Field<'_>> {
+    let name_len = name_len(whole)?;
+    let colon = name_len + whole[name_len..].iter().position(|&b| b == b':')?;
+    let mut value = &whole[colon + 1..];
+    value = value.strip_suffix(b"\n").unwrap_or(value);
+    value = value.strip_suffix(b"\r").unwrap_or(value);
+    Some(Field { name: &whole[..name_len], value })
+}
+
+/// Whether a line begins a header field: a name of bytes 33–126 other than the colon, blanks
+/// allowed before the colon (RFC 5322 §3.6.8, §4.5).
+pub fn is_field_line(line: &[u8]) -> bool {
+    name_len(line).is_some()
+}
+
+fn name_len(line: &[u8]) -> Option<usize> {
+    let len = line.iter().position(|&b| b == b':' || !(33..=126).contains(&b))?;
+    let after = line[len..].iter().find(|&&b| b != b' ' && b != b'\t');
+    (len > 0 && after == Some(&b':')).then_some(len)
+}
+
+/// The value on one line: folding taken out (RFC 5322 §2.2.3), outer blanks trimmed.
+pub fn unfold(value: &[u8]) -> Vec<u8> {
+    if memchr::memchr2(b'\n', b'\r', value).is_none() {
+        return value.trim_ascii().to_vec();
+    }
+    let mut flat = Vec::with_capacity(value.len());
+    flat.extend(value.iter().filter(|&&b| b != b'\n' && b != b'\r'));
+    flat.trim_ascii().to_vec()
+}
+
+/// A field's text for people: unfolded, encoded words decoded (RFC 2047).
+pub fn decoded_text(value: &[u8]) -> String {
+    let value = &unfold(value)[..];
+    plain_text(value)
+        .or_else(|| decoded(value))
+        .unwrap_or_else(|| String::from_utf8_lossy(value).into_owned())
+}
+
+fn decoded(value: &[u8]) -> Option<String> {
+    // The decoder reads whole messages only, so the value is given to it as a Subject.
+    let message = [b"Subject: ", value, b"\n\n"].concat();
+    let parsed = mail_parser::MessageParser::new().with_minimal_headers().parse_headers(&message);
+    Some(parsed?.subject()?.to_owned())
+}
+
+/// Printable ASCII without encoded words is what it is: nearly every field, and a hundred times faster so.
+fn plain_text(value: &[u8]) -> Option<String> {
+    let is_printable = value.iter().all(|b| (b' '..=b'~').contains(b));
+    let is_plain = is_printable && memchr::memmem::find(value, b"=?").is_none();
+    std::str::from_utf8(value).ok().filter(|_| is_plain).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::mailbox::message::header::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_first_empty_line_ends_the_header_whatever_the_line_ends() {
+        for (message, header, body) in [
+            (&b"A: 1\n\nbody\n"[..], &b"A: 1\n"[..], &b"body\n"[..]),
+            (b"A: 1\r\n\r\nbody\r\n", b"A: 1\r\n", b"body\r\n"),
+            (b"A: 1\r\n\nbody", b"A: 1\r\n", b"body"),
+            (b"\nbody only\n", b"", b"body only\n"),
+            (b"\n\nblank first\n", b"", b"\nblank first\n"),
+        ] {
+            let split = split(message);
+            assert_eq!((split.header, split.body, split.closed), (header, body, true));
+        }
+        assert!(!split(b"A: 1\nSubj").closed);
+    }
+
+    #[test]
+    fn fields_keep_their_bytes_and_odd_lines_do_not_end_the_header() {
+        let header = b"Subject : one\n two\n>From a@b Mon\nStatus:RO\r\nno field\n  continued\nX:\n";
+        let got: Vec<_> = fields(header).map(|f| (f.name, f.value)).collect();
+        let want: [(&[u8], &[u8]); 3] = [(b"Subject", b" one\n two"), (b"Status", b"RO"), (b"X", b"")];
+        assert_eq!(got, want);
+    }
+
+    #[test]
+    fn a_line_of_prose_is_no_field() {
+        assert!(is_field_line(b"Subject: x") && is_field_line(b"X-A\t : y"));
+        assert!(
+            !is_field_line(b"see here: there") && !is_field_line(b": x") && !is_field_line(b"caf\xe9: x")
+        );
+        assert!(!is_field_line(b"NoColon\n"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_split_into_slices_that_cover_them(message: Vec<u8>) {
+            crate::promises::header(&message);
+        }
+
+        #[test]
+        fn what_is_plain_is_decoded_as_itself(value in "[ -~]{1,40}|([a-z=?]{1,4}[ ]{0,3}){1,6}") {
+            let value = unfold(value.as_bytes());
+            if let (Some(plain), Some(decoded)) = (plain_text(&value), decoded(&value)) {
+                prop_assert_eq!(plain, decoded);
+            }
+        }
+
+        #[test]
+        fn any_fields_too(message in "([A-Za-z:> =?]{0,12}[\\r\\n\\t ]{0,2}){0,20}") {
+            crate::promises::header(message.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Where a message is handed on to, as a URL says it.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::mailbox::text::shown;
+
+/// A next hop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// `qmqp://host[:628]`
+    Qmqp(Host),
+    /// `qmtp://host[:209]`
+    Qmtp(Host),
+    /// `smtp://host[:25]`
+    Smtp(Host),
+    /// `lmtp://host:port`
+    Lmtp(Host),
+    /// `lmtp+unix:/path`
+    LmtpUnix(PathBuf),
+    /// `queue:/path/to/qmail-queue`
+    Queue(PathBuf),
+    /// `sendmail:/path`
+    Sendmail(PathBuf),
+    /// `maildir:PATH`
+    Maildir(PathBuf),
+    /// `mbox:PATH`
+    Mbox(PathBuf),
+}
+
+/// A host and its port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// A name, or an IPv4 or IPv6 address without brackets.
+    pub name: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// All that a URL may be, for the message about one that is none of them.
+const KINDS: &str = "qmqp://HOST, qmtp://HOST, smtp://HOST, lmtp://HOST:PORT, lmtp+unix:PATH, queue:PATH, \
+                     sendmail:PATH, maildir:PATH, mbox:PATH";
+
+impl Place {
+    /// Reads a URL. A path is taken as it is, byte for byte, and may be relative.
+    ///
+    /// # Errors
+    /// A sentence about what is wrong.
+    pub fn parse(url: &OsStr) -> Result<Place, String> {
+        let unknown = || format!("none of {KINDS}");
+        let url = url.as_bytes();
+        let colon = memchr::memchr(b':', url).ok_or_else(unknown)?;
+        let (scheme, rest) = (&url[..colon], &url[colon + 1..]);
+        let path = || match rest {
+            [] => Err("there is no path behind the colon".to_owned()),
+            [b'/', b'/', ..] => Err("one slash begins the path; a host has no business here".to_owned()),
+            path if path.contains(&0) => Err("a path with a NUL".to_owned()),
+            path => Ok(PathBuf::from(OsStr::from_bytes(path))),
+        };
+        // A name without a slash would be looked for in $PATH.
+        let program =
+            || path().map(|path| if rest.contains(&b'/') { path } else { Path::new(".").join(path) });
+        let host = |port| Host::parse(rest, port);
+        Ok(match scheme {
+            b"qmqp" => Place::Qmqp(host(Some(628))?),
+            b"qmtp" => Place::Qmtp(host(Some(209))?),
+            b"smtp" => Place::Smtp(host(Some(25))?),
+            b"lmtp" => Place::Lmtp(host(None)?),
+            b"lmtp+unix" => Place::LmtpUnix(path()?),
+            b"queue" => Place::Queue(program()?),
+            b"sendmail" => Place::Sendmail(program()?),
+            b"maildir" => Place::Maildir(path()?),
+            b"mbox" => Place::Mbox(path()?),
+            _ => return Err(unknown()),
+        })
+    }
+}
+
+impl Host {
+    /// Reads `//host:port`; `[::1]` has its brackets since it has colons.
+    fn parse(rest: &[u8], usual: Option<u16>) -> Result<Host, String> {
+        let text = std::str::from_utf8(rest).map_err(|_| "a host that is no text")?;
+        let text = text.strip_prefix("//").ok_or("two slashes begin the host")?;
+        let (name, port) = match text.strip_prefix('[') {
+            Some(rest) => rest.split_once(']').ok_or("a [ without its ]")?,
+            None => text.split_at(text.find(':').unwrap_or(text.len())),
+        };
+        let is_name = |c: char| c.is_ascii_alphanumeric() || "-._:%".contains(c);
+        if name.is_empty() || !name.chars().all(is_name) {
+            return Err("no host, or one with a character that no host has".to_owned());
+        }
+        let port = match port.strip_prefix(':') {
+            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
+                digits.parse().ok().filter(|&port| port > 0).ok_or("a port is a number from 1 to 65535")?
+            }
+            Some(_) => return Err("a port is a number from 1 to 65535".to_owned()),
+            None if port.is_empty() => usual.ok_or("a port is needed: lmtp://HOST:PORT")?,
+            None => return Err("nothing may follow the host but its port".to_owned()),
+        };
+        Ok(Host { name: name.to_owned(), port })
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name.contains(':') {
+            true => write!(f, "[{}]:{}", self.name, self.port),
+            false => write!(f, "{}:{}", self.name, self.port),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Qmqp(host) => write!(f, "qmqp://{host}"),
+            Place::Qmtp(host) => write!(f, "qmtp://{host}"),
+            Place::Smtp(host) => write!(f, "smtp://{host}"),
+            Place::Lmtp(host) => write!(f, "lmtp://{host}"),
+            Place::LmtpUnix(path) => write!(f, "lmtp+unix:{}", shown(path)),
+            Place::Queue(path) => write!(f, "queue:{}", shown(path)),
+            Place::Sendmail(path) => write!(f, "sendmail:{}", shown(path)),
+            Place::Maildir(path) => write!(f, "maildir:{}", shown(path)),
+            Place::Mbox(path) => write!(f, "mbox:{}", shown(path)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::transport::next_hop::*;
+
+    #[test]
+    fn places_are_read_and_shown_with_their_port() {
+        for (url, want) in [
+            ("qmqp://h", "qmqp://h:628"),
+            ("qmtp://h.example", "qmtp://h.example:209"),
+            ("smtp://127.0.0.1:2525", "smtp://127.0.0.1:2525"),
+            ("smtp://[::1]", "smtp://[::1]:25"),
+            ("lmtp://[fe80::1%eth0]:24", "lmtp://[fe80::1%eth0]:24"),
+            ("lmtp+unix:/run/lmtp", "lmtp+unix:/run/lmtp"),
+            ("queue:/var/qmail/bin/qmail-queue", "queue:/var/qmail/bin/qmail-queue"),
+            ("sendmail:bin/my sendmail", "sendmail:bin/my sendmail"),
+            // Not the one in $PATH.
+            ("queue:q", "queue:./q"),
+            ("sendmail:s", "sendmail:./s"),
+            ("maildir:Mail:dir/", "maildir:Mail:dir/"),
+            ("mbox:m", "mbox:m"),
+        ] {
+            assert_eq!(Place::parse(OsStr::new(url)).unwrap().to_string(), want);
+        }
+    }
+
+    #[test]
+    fn what_is_no_place_is_refused() {
+        for url in [
+            "",
+            "/var/qmail",
+            "smtp",
+            "smtp:h",
+            "smtp://",
+            "smtp://h:",
+            "smtp://h:0",
+            "smtp://h:65536",
+            "smtp://h:+25",
+            "smtp://h/path",
+            "smtp://u@h",
+            "smtp://[::1",
+            "smtp://[::1]25",
+            "smtp://h h",
+            "smtps://h",
+            "SMTP://h",
+            "lmtp://h",
+            "queue:",
+            "queue://h/p",
+        ] {
+            assert!(Place::parse(OsStr::new(url)).is_err(), "{url}");
+        }
+    }
+}

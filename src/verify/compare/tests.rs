@@ -1,0 +1,618 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use crate::mailbox::context::Cancel;
+use crate::mailbox::context::Wanted;
+use crate::mailbox::mbox::quote::quoted_rd;
+use crate::mailbox::mbox::read::{self, Ask, Mbox};
+use crate::mailbox::mbox::scan_hooks::Watch;
+use crate::mailbox::mbox::variant::Variant;
+use crate::mailbox::source::{Source, Spooling};
+use crate::verify::compare::*;
+
+const FROM: &str = "From a@b Mon Jan  1 10:00:05 2001\n";
+const RECEIVED: i64 = 978_343_205;
+
+/// A mailbox to be laid down in a directory of its own.
+#[derive(Debug, Clone)]
+enum Mail {
+    Mbox(Variant, Vec<u8>),
+    /// Names below the Maildir, and the messages.
+    Maildir(Vec<(String, Vec<u8>)>),
+}
+
+/// What does not count where it does not matter.
+#[derive(Default)]
+struct Watching {
+    begun: AtomicU64,
+    advanced: AtomicU64,
+}
+
+impl Events for Watching {
+    fn begin(&self, _: Phase, total: u64) {
+        self.begun.fetch_add(total, Ordering::Relaxed);
+    }
+    fn advance(&self, bytes: u64, _: u64) {
+        self.advanced.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Messages that all have one From_ line, in an mbox of this variant.
+fn mbox(variant: Variant, messages: &[&str]) -> Mail {
+    Mail::Mbox(variant, messages.iter().map(|m| format!("{FROM}{m}\n")).collect::<String>().into_bytes())
+}
+
+fn rd(messages: &[&str]) -> Mail {
+    mbox(Variant::Mboxrd, messages)
+}
+
+/// Messages that nobody has seen, received when those of [`mbox`] were.
+fn maildir(messages: &[&str]) -> Mail {
+    let file = |(n, m): (usize, &&str)| (format!("new/{RECEIVED}.{n}.h"), m.as_bytes().to_vec());
+    Mail::Maildir(messages.iter().enumerate().map(file).collect())
+}
+
+fn lay_down(mail: &Mail, at: &Path) -> PathBuf {
+    match mail {
+        Mail::Mbox(_, bytes) => {
+            let path = at.join("inbox");
+            fs::write(&path, bytes).unwrap();
+            path
+        }
+        Mail::Maildir(files) => {
+            let path = at.join("Maildir");
+            ["new", "cur", "tmp"].iter().for_each(|d| fs::create_dir_all(path.join(d)).unwrap());
+            files.iter().for_each(|(name, bytes)| fs::write(path.join(name), bytes).unwrap());
+            path
+        }
+    }
+}
+
+fn open(path: &Path) -> Source {
+    let lock = Wanted { methods: vec![], timeout: Duration::ZERO, pid: 1, host: "h".into() };
+    let spooling =
+        Spooling { dir: path.parent().unwrap(), limit: None, cancel: Cancel::never(), progress: &|_| () };
+    Source::open(path, &lock, &spooling).unwrap()
+}
+
+fn divided(source: &Source, variant: Variant) -> Mbox<'_> {
+    let ask = Ask { variant: Some(variant), ..Ask::default() };
+    read::read(source.text(), &ask, Watch::nobody()).unwrap()
+}
+
+fn options(metadata: bool) -> Options<'static> {
+    Options {
+        metadata,
+        labels: Labels::Keywords,
+        deleted: Deleted::Flag,
+        now: 1_800_000_000,
+        from_zone: None,
+        cancel: Cancel::never(),
+    }
+}
+
+/// Calls `with` with the mail as a mailbox on disk.
+fn on_disk<T>(mail: &Mail, with: impl FnOnce(Mailbox<'_>) -> T) -> T {
+    let temp = tempfile::tempdir().unwrap();
+    let path = lay_down(mail, temp.path());
+    match mail {
+        Mail::Maildir(_) => with(Mailbox::Maildir(&path)),
+        Mail::Mbox(variant, _) => {
+            let source = open(&path);
+            let mbox = divided(&source, *variant);
+            with(Mailbox::Mbox { source: &source, mbox: &mbox })
+        }
+    }
+}
+
+fn compared(here: &Mail, there: &Mail, metadata: bool) -> (Verdict, Vec<Difference>) {
+    let (mut told, watching) = (Vec::new(), Watching::default());
+    let verdict = on_disk(here, |here| {
+        on_disk(there, |there| {
+            let tell = &mut |difference| told.push(difference);
+            compare(&[here], &[there], &options(metadata), &watching, tell).unwrap()
+        })
+    });
+    assert!(watching.advanced.into_inner() <= watching.begun.into_inner());
+    for difference in &told {
+        let finding = difference.finding("this one", "that one");
+        assert!(!finding.message.chars().any(char::is_control), "{}", finding.message);
+    }
+    (verdict, told)
+}
+
+fn verdict(here: &Mail, there: &Mail) -> Verdict {
+    compared(here, there, false).0
+}
+
+fn codes(here: &Mail, there: &Mail, metadata: bool) -> Vec<&'static str> {
+    compared(here, there, metadata).1.iter().map(|d| d.code.name()).collect()
+}
+
+/// The one difference in bytes that there is.
+fn bytes(here: &Mail, there: &Mail) -> (&'static str, Spot, Spot) {
+    let (_, told) = compared(here, there, false);
+    match &told[..] {
+        [Difference { code, detail: Some(Detail::Bytes(spot, other)), .. }] => {
+            (code.name(), spot.clone(), other.clone())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn at(spot: &Spot) -> (u64, u64, u64, &str, &str) {
+    (spot.offset, spot.line, spot.file_offset, &spot.before, &spot.after)
+}
+
+const A: &str = "Message-ID: <a>\nSubject: one\n\nHello.\n";
+const B: &str = "Message-ID: <b>\nSubject: two\n\nHello.\n";
+const C: &str = "Message-ID: <c>\nSubject: three\n\nHello.\n";
+
+#[test]
+fn the_same_mail_is_the_same_in_any_order_and_any_format() {
+    let mails = [rd(&[A, B, C]), rd(&[C, A, B]), maildir(&[B, C, A]), mbox(Variant::Mboxo, &[A, C, B])];
+    for here in &mails {
+        for there in &mails {
+            for metadata in [false, true] {
+                let (verdict, told) = compared(here, there, metadata);
+                assert_eq!((verdict.same, verdict.rewritten, told), (3, 0, vec![]));
+                assert!(verdict.nothing_lost());
+                assert_eq!(
+                    verdict.sentence("inbox", "~/Maildir", 0, |n| n.to_string()),
+                    "3 of 3 messages of inbox are in ~/Maildir, byte for byte."
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn what_one_side_lacks_is_told_with_its_place_and_name() {
+    let (here, there) = (
+        rd(&[A, "Subject: =?UTF-8?Q?Gr=C3=BC=C3=9Fe?=\nDate: Tue, 2 Jan 2001 10:00:00 +0100\n\nx\n"]),
+        maildir(&[A]),
+    );
+    let (verdict, told) = compared(&here, &there, false);
+    assert_eq!((verdict.same, verdict.missing, verdict.extra), (1, 1, 0));
+    assert!(!verdict.nothing_lost());
+    let [missing] = &told[..] else { panic!("{told:?}") };
+    let sighting = missing.here.as_ref().unwrap();
+    assert_eq!(missing.code, Code::MessageMissing);
+    assert_eq!((sighting.number, sighting.line), (Some(2), Some(7)));
+    assert_eq!(sighting.offset, Some((FROM.len() + A.len() + 1) as u64));
+    assert_eq!((sighting.date, &*sighting.subject), (Some(978_426_000), "Grüße"));
+    let finding = missing.finding("inbox", "Maildir");
+    assert_eq!(finding.message, "not in Maildir: message 2 of 2001-01-02T09:00:00Z, \"Grüße\"");
+    assert_eq!((finding.line, finding.offset), (sighting.line, sighting.offset));
+
+    let (verdict, told) = compared(&there, &here, false);
+    assert_eq!((verdict.same, verdict.missing, verdict.extra), (1, 0, 1));
+    assert_eq!((told[0].code, &told[0].here), (Code::MessageExtra, &None));
+    assert_eq!(told[0].there.as_ref(), Some(&Sighting { path: told[0].path().into(), ..sighting.clone() }));
+
+    let (_, told) = compared(&maildir(&[A, B]), &maildir(&[A]), false);
+    let sighting = told[0].sighting();
+    assert!(sighting.path.ends_with(format!("Maildir/new/{RECEIVED}.1.h")));
+    assert_eq!((sighting.offset, sighting.line, &*sighting.message_id), (None, None, "<b>"));
+    assert_eq!(sighting.date, Some(RECEIVED), "a message without Date has the one of its name");
+}
+
+#[test]
+fn duplicates_count_by_their_number() {
+    let counts = |here: &[&str], there: &[&str]| {
+        let verdict = verdict(&rd(here), &maildir(there));
+        (verdict.same, verdict.missing, verdict.extra)
+    };
+    assert_eq!(counts(&[A, A, B], &[A, B]), (2, 1, 0));
+    assert_eq!(counts(&[A, B], &[B, A, A, A]), (2, 0, 2));
+    assert_eq!(counts(&[A, A], &[A, A]), (2, 0, 0));
+    // A changed copy beside an unchanged one is a change, and not one lost and one too many.
+    let changed = A.replace("Hello", "Hallo");
+    assert_eq!(codes(&rd(&[A, A]), &maildir(&[&changed, A]), false), ["message-differs"]);
+}
+
+#[test]
+fn a_changed_message_is_told_with_the_first_byte_that_differs() {
+    let (here, there) = (rd(&[A, B]), maildir(&[&B.replace("Hello.", "Help!"), A]));
+    let (code, spot, other) = bytes(&here, &there);
+    assert_eq!(code, "message-differs");
+    let start = 2 * FROM.len() + A.len() + 1;
+    assert_eq!(at(&spot), (33, 4, start as u64 + 33, "Hel", "lo.\\n"));
+    assert_eq!(at(&other), (33, 4, 33, "Hel", "p!\\n"));
+    assert!(!spot.in_header);
+
+    let (code, spot, other) = bytes(&maildir(&[A]), &maildir(&[&A[..A.len() - 3]]));
+    assert_eq!((code, at(&spot).4, at(&other).4), ("message-differs", "o.\\n", ""));
+    let (_, spot, _) = bytes(&maildir(&[A]), &maildir(&[&A.replace("one", "eins")]));
+    assert!(spot.in_header && spot.offset == 25 && spot.line == 2);
+}
+
+#[test]
+fn offsets_count_neither_quoting_nor_what_stands_before_in_the_file() {
+    let quoted = "Message-ID: <a>\nStatus: RO\n\n>From here\n>>From there\nend\n";
+    let file = "Message-ID: <a>\n\nFrom here\n>From there\nENd\n";
+    let (code, spot, other) = bytes(&rd(&[quoted]), &maildir(&[file]));
+    assert_eq!(code, "message-differs");
+    assert_eq!(at(&spot), (50, 6, (FROM.len() + 52) as u64, "", "end\\n"));
+    assert_eq!(at(&other), (39, 5, 39, "", "ENd\\n"));
+}
+
+#[test]
+fn harmless_differences_have_their_own_names() {
+    let crlf = A.replace('\n', "\r\n");
+    let unended = A.trim_end();
+    let quoted = format!("{A}>From me\n");
+    let raw = format!("{A}From me\n");
+    let both = crlf.trim_end();
+    for (here, there, code, word) in [
+        (rd(&[A]), maildir(&[&crlf]), "message-line-ends", "in its line ends"),
+        (rd(&[A]), maildir(&[unended]), "message-final-newline", "in the newline at its end"),
+        (rd(&[&crlf]), maildir(&[unended]), "message-line-ends", "in its line ends"),
+        (rd(&[A]), maildir(&[both]), "message-line-ends", "in its line ends"),
+        (mbox(Variant::Mboxcl2, &[&quoted]), maildir(&[&raw]), "message-quoting", "in its quoting"),
+        (mbox(Variant::Mboxo, &[&quoted]), maildir(&[&quoted]), "message-quoting", "in its quoting"),
+        (rd(&[&quoted]), maildir(&[&raw.replace('\n', "\r\n")]), "message-line-ends", "in its line ends"),
+        (maildir(&[&quoted]), maildir(&[&raw.replace('\n', "\r\n")]), "message-quoting", "in its quoting"),
+    ] {
+        for (here, there) in [(&here, &there), (&there, &here)] {
+            let (verdict, told) = compared(here, there, false);
+            let [difference] = &told[..] else { panic!("{here:?} {there:?} {told:?}") };
+            assert_eq!(difference.code.name(), code, "{here:?} {there:?}");
+            assert!(difference.finding("", "").message.contains(&format!("differs only {word} from")));
+            assert_eq!(verdict.same + verdict.missing + verdict.extra + verdict.differ, 0);
+            assert_eq!(verdict.nothing_lost(), code != "message-quoting");
+        }
+    }
+}
+
+#[test]
+fn a_newline_that_no_mbox_had_to_add_is_a_lost_byte() {
+    assert_eq!(codes(&maildir(&[A]), &maildir(&[A.trim_end()]), false), ["message-differs"]);
+    let blank = format!("{A}\n");
+    assert_eq!(codes(&rd(&[&blank]), &maildir(&[A]), false), ["message-differs"]);
+    // It is the mbox that has it not.
+    let cut = Mail::Mbox(Variant::Mboxrd, format!("{FROM}{}", A.trim_end()).into_bytes());
+    assert_eq!(codes(&cut, &maildir(&[A]), false), ["message-differs"]);
+    assert_eq!(codes(&cut, &rd(&[A]), false), ["message-final-newline"]);
+}
+
+#[test]
+fn quoting_is_the_variants() {
+    let quoted = format!("{A}>From a\n>>From b\n> >From c\n");
+    let once = format!("{A}From a\n>>From b\n> >From c\n");
+    let each = format!("{A}From a\n>From b\n> >From c\n");
+    for (variant, file) in [(Variant::Mboxrd, &each), (Variant::Mboxo, &once), (Variant::Mboxcl2, &quoted)] {
+        assert_eq!(verdict(&mbox(variant, &[&quoted]), &maildir(&[file])).same, 1, "{variant}");
+    }
+    // A From_ line among the header lines, quoted by a writer of mbox, is quoting.
+    let header = maildir(&[&format!("From uucp\n{A}")]);
+    assert_eq!(codes(&rd(&[&format!(">From uucp\n{A}")]), &header, false), ["message-quoting"]);
+}
+
+#[test]
+fn fields_that_readers_rewrite_are_no_difference_unless_asked_for() {
+    let rewritten = format!("Status: RO\nX-Status: F\nX-UID:\n 7\n{}", A.replace("\n\n", "\nLines: 1\n\n"));
+    let (here, there) = (rd(&[A, B]), rd(&[&rewritten, B]));
+    let (verdict, told) = compared(&here, &there, false);
+    assert_eq!((verdict.same, verdict.rewritten, told), (2, 1, vec![]));
+    assert_eq!(
+        verdict.sentence("x", "y", 0, |n| n.to_string()),
+        "2 of 2 messages of x are in y, byte for byte but for fields that readers rewrite \
+         (Status, Content-Length …) in 1 of them."
+    );
+    let (verdict, told) = compared(&here, &there, true);
+    assert_eq!((verdict.same, verdict.flags, verdict.fields, verdict.dates), (2, 1, 1, 0));
+    let values: Vec<_> = told.iter().map(|d| (d.code.name(), d.detail.clone().unwrap())).collect();
+    let detail = |a: &str, b: &str| Detail::Values(a.into(), b.into());
+    assert_eq!(
+        values,
+        [
+            ("flags-differ", detail("none, and new", "FS")),
+            ("fields-differ", detail("none", "status: RO, x-status: F, x-uid: 7, lines: 1")),
+        ]
+    );
+    // Other line ends are no other fields.
+    let crlf = rewritten.replace('\n', "\r\n");
+    assert_eq!(codes(&there, &rd(&[&crlf, B]), true), ["message-line-ends"]);
+}
+
+#[test]
+fn flags_and_dates_of_a_maildir_are_those_of_its_names() {
+    let read = format!("Status: RO\n{A}");
+    let file = |name: &str| Mail::Maildir(vec![(name.into(), read.clone().into_bytes())]);
+    let here = rd(&[&read]);
+    for (name, differs) in [
+        ("cur/978343205.1.h:2,S", &[][..]),
+        ("new/978343205.1.h:2,S", &[]),
+        ("cur/978343205.1.h:2,Sab", &[]),
+        ("new/978343205.1.h", &["flags-differ"]),
+        ("cur/978343205.1.h:2,FS", &["flags-differ"]),
+        ("cur/978343206.1.h:2,S", &["date-differs"]),
+        ("cur/1.1.h:2,", &["flags-differ", "date-differs"]),
+    ] {
+        assert_eq!(codes(&here, &file(name), true), differs, "{name}");
+        assert_eq!(codes(&file(name), &here, true), differs, "{name}");
+        assert_eq!(codes(&here, &file(name), false), [""; 0], "{name}");
+    }
+}
+
+#[test]
+fn copies_are_paired_by_their_metadata() {
+    let read = format!("Status: RO\n{A}");
+    assert_eq!(codes(&rd(&[&read, A]), &rd(&[A, &read]), true), [""; 0]);
+    assert_eq!(codes(&rd(&[&read, A]), &rd(&[A, A]), true), ["flags-differ", "fields-differ"]);
+}
+
+#[test]
+fn a_zone_that_only_one_mbox_gives_away_moves_no_date() {
+    let message = |n: u32| {
+        format!(
+            "{}Received: x; Mon, 1 Jan 2001 08:0{n}:00 +0000\nA: {n}\n\nx\n\n",
+            FROM.replace("10:00:05", &format!("10:0{n}:02"))
+        )
+    };
+    let many: String = (0..5).map(message).collect();
+    let mail = |text: String| Mail::Mbox(Variant::Mboxrd, text.into_bytes());
+    let (verdict, told) = compared(&mail(many), &mail(message(1)), true);
+    assert_eq!((verdict.same, verdict.missing, verdict.dates), (1, 4, 0), "{told:?}");
+}
+
+#[test]
+fn messages_that_changed_are_known_by_what_they_still_are() {
+    let full = |id: &str, subject: &str, body: &str| {
+        format!("From: a@b\nDate: Mon, 1 Jan 2001 10:00:00 +0000\n{id}Subject: {subject}\n\n{body}\n")
+    };
+    let id = "Message-ID: <a>\n";
+    for (here, there) in [
+        (full(id, "x", "one"), full(id, "x", "two")),
+        (full(id, "x", "one"), full(id, "y", "one")),
+        (full(id, "x", "one"), full(id, "y", "two")),
+        (full("", "x", "one"), full("", "x", "two")),
+        (full("", "x", "one"), full("X-Spam: no\n", "x", "two")),
+    ] {
+        assert_eq!(codes(&rd(&[&here]), &maildir(&[&there]), false), ["message-differs"]);
+    }
+    // Two mails with one Message-ID, one to the list and one through it: each is paired with its own.
+    let (direct, list) = (full(id, "x", "one"), full(id, "[list] x", "one\n-- \nlist"));
+    let changed = direct.replace("From: a@b", "From: A@b");
+    assert_eq!(codes(&rd(&[&list, &direct]), &maildir(&[&list, &changed]), false), ["message-differs"]);
+    let (verdict, told) = compared(&rd(&[&list, &direct]), &maildir(&[&changed]), false);
+    assert_eq!((verdict.differ, verdict.missing), (1, 1));
+    assert_eq!((told[0].code, told[1].code), (Code::MessageMissing, Code::MessageDiffers));
+    // Without any of it, they are two.
+    assert_eq!(
+        codes(&rd(&["A: 1\n\nx\n"]), &maildir(&["A: 1\n\ny\n"]), false),
+        ["message-missing", "message-extra"]
+    );
+}
+
+#[test]
+fn the_pseudo_message_is_no_mail() {
+    let pseudo = "From: Mail System Internal Data <MAILER-DAEMON@x>\n\
+        Subject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\nX-IMAP: 1 2\nStatus: RO\n\nx\n";
+    let (verdict, told) = compared(&rd(&[pseudo, A, B]), &maildir(&[B]), true);
+    assert_eq!((verdict.here, verdict.same, verdict.missing, verdict.pseudo), (2, 1, 1, 1));
+    assert_eq!((told[0].sighting().number, told[0].sighting().line), (Some(2), Some(9)));
+    // Its From_ line is one of those that are not all the same, as convert has it.
+    let dated = [A, B, C].map(|m| format!("Date: Tue, 2 Jan 2001 10:00:00 +0000\n{m}"));
+    let dated: Vec<&str> = dated.iter().map(String::as_str).collect();
+    let texts: String = [pseudo].iter().chain(&dated).map(|m| format!("{FROM}{m}\n")).collect();
+    let other = Mail::Mbox(Variant::Mboxrd, texts.replacen("10:00:05", "10:00:06", 1).into_bytes());
+    assert_eq!(codes(&other, &maildir(&dated), true), [""; 0]);
+    assert_eq!(codes(&rd(&dated), &maildir(&dated), true), ["date-differs"; 3]);
+}
+
+#[test]
+fn several_mailboxes_are_one_side() {
+    on_disk(&rd(&[A, B]), |first| {
+        on_disk(&rd(&[C]), |second| {
+            on_disk(&maildir(&[C]), |folder| {
+                on_disk(&maildir(&[A]), |inbox| {
+                    let (mut told, watching) = (Vec::new(), Watching::default());
+                    let tell = &mut |difference: Difference| told.push(difference);
+                    let sides = (&[first, second][..], &[folder, inbox][..]);
+                    let verdict = compare(sides.0, sides.1, &options(true), &watching, tell).unwrap();
+                    assert_eq!((verdict.here, verdict.same, verdict.missing), (3, 2, 1));
+                    assert_eq!(
+                        (told[0].sighting().number, &*told[0].sighting().message_id),
+                        (Some(2), "<b>")
+                    );
+                })
+            })
+        })
+    });
+}
+
+#[test]
+fn lines_that_end_in_cr_are_read_and_it_is_said() {
+    let cr = Mail::Mbox(Variant::Mboxrd, format!("{FROM}{A}\n").replace('\n', "\r").into_bytes());
+    let verdict = verdict(&cr, &maildir(&[A]));
+    assert_eq!((verdict.same, verdict.translated), (1, true));
+    assert_eq!(
+        verdict.sentence("x", "y", 0, |n| n.to_string()),
+        "1 of 1 message of x is in y, byte for byte, CR line ends read as LF."
+    );
+}
+
+#[test]
+fn every_kind_of_difference_is_in_the_last_sentence() {
+    let verdict = Verdict {
+        here: 12,
+        there: 11,
+        same: 2,
+        line_ends: 3,
+        final_newline: 1,
+        quoting: 1,
+        differ: 2,
+        missing: 3,
+        extra: 2,
+        flags: 1,
+        ..Verdict::default()
+    };
+    assert!(verdict.add_up());
+    assert_eq!(
+        verdict.sentence("x", "y", 0, |n| n.to_string()),
+        "2 of 12 messages of x are in y, byte for byte; 3 differ only in line ends; 1 differs only in a \
+         newline at the end; 1 differs only in quoting; 2 differ; 3 are missing; y has 2 more; the flags of \
+         1 differ."
+    );
+    let none = Verdict::default().sentence("x", "y", 0, |n| n.to_string());
+    assert_eq!(none, "There is no message in x, and none in y.");
+}
+
+#[test]
+fn what_is_no_file_in_a_maildir_is_no_message() {
+    on_disk(&maildir(&[A]), |mailbox| {
+        let Mailbox::Maildir(path) = mailbox else { unreachable!() };
+        fs::create_dir(path.join("cur/1.directory.h:2,")).unwrap();
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            path.join("cur/1.fifo.h:2,"),
+            rustix::fs::FileType::Fifo,
+            mode,
+            0,
+        )
+        .unwrap();
+        let verdict =
+            compare(&[mailbox], &[mailbox], &options(true), &Watching::default(), &mut |_| panic!());
+        assert_eq!(verdict.unwrap().same, 1);
+    });
+}
+
+#[test]
+fn a_message_that_moves_while_it_is_listed_is_found() {
+    on_disk(
+        &Mail::Maildir(vec![("new/1.a.h".into(), A.into()), ("new/2.b.h".into(), B.into())]),
+        |mailbox| {
+            let Mailbox::Maildir(path) = mailbox else { unreachable!() };
+            let side = Side::of(&[mailbox]).unwrap();
+            fs::rename(path.join("new/1.a.h"), path.join("cur/1.a.h:2,S")).unwrap();
+            let (digests, marks) = side.look(&options(true), &Watching::default()).unwrap();
+            assert_eq!(digests.len(), 2);
+            assert!(marks[0].status.flags.has(crate::mailbox::maildir::flags::Flags::SEEN));
+            assert!(marks[1].status.flags.is_empty());
+            fs::remove_file(path.join("new/2.b.h")).unwrap();
+            assert!(matches!(side.look(&options(true), &Watching::default()), Err(Error::Io { .. })));
+        },
+    );
+}
+
+#[test]
+fn no_maildir_is_no_empty_one() {
+    let temp = tempfile::tempdir().unwrap();
+    let refused =
+        compare(&[Mailbox::Maildir(temp.path())], &[], &options(false), &Watching::default(), &mut |_| ());
+    assert!(matches!(refused, Err(Error::NotAMailbox { .. })));
+    let gone = temp.path().join("nothing");
+    let refused =
+        compare(&[Mailbox::Maildir(&gone)], &[], &options(false), &Watching::default(), &mut |_| ());
+    assert!(matches!(refused, Err(Error::Io { .. })));
+}
+
+#[test]
+fn a_changed_source_and_a_signal_end_it() {
+    on_disk(&rd(&[A]), |mailbox| {
+        let options = Options { cancel: Cancel::requested(), ..options(false) };
+        let ended = compare(&[mailbox], &[mailbox], &options, &Watching::default(), &mut |_| ());
+        assert!(matches!(ended, Err(Error::Interrupted)));
+        let Mailbox::Mbox { source, .. } = mailbox else { unreachable!() };
+        fs::write(source.path().with_extension("new"), A).unwrap();
+        fs::rename(source.path().with_extension("new"), source.path()).unwrap();
+        let ended = compare(
+            &[mailbox],
+            &[mailbox],
+            &crate::verify::compare::tests::options(false),
+            &Watching::default(),
+            &mut |_| (),
+        );
+        assert!(matches!(ended, Err(Error::Changed { .. })));
+    });
+}
+
+/// Messages with a Message-ID of their own, and bodies that have to be quoted.
+fn messages() -> impl Strategy<Value = Vec<(String, String)>> {
+    let line = proptest::sample::select(&[
+        "From a@b Mon Jan  1 10:00:05 2001\n",
+        ">From here\n",
+        ">>From there\n",
+        "> From\n",
+        "\n",
+        "text\n",
+        "text\r\n",
+        "Status: RO\n",
+        "\0\u{fc}\n",
+    ]);
+    let body = proptest::collection::vec(line, 1..6).prop_map(|lines| lines.concat());
+    let status = proptest::sample::select(&["", "Status: RO\n", "X-UID: 1\nStatus: O\n"]);
+    proptest::collection::vec((status, body), 1..6).prop_map(|messages| {
+        let messages = messages.into_iter().enumerate();
+        messages
+            .map(|(n, (status, body))| (format!("Message-ID: <{n}>\n{status}Subject: x\n\n"), body))
+            .collect()
+    })
+}
+
+fn as_mbox(messages: &[(String, String)]) -> Mail {
+    let mut text = Vec::new();
+    for (header, body) in messages {
+        text.extend([FROM.as_bytes(), header.as_bytes(), &quoted_rd(body.as_bytes()), b"\n"].concat());
+    }
+    Mail::Mbox(Variant::Mboxrd, text)
+}
+
+fn as_maildir(messages: &[(String, String)]) -> Mail {
+    let file = |(n, (header, body)): (usize, &(String, String))| {
+        (format!("cur/{n}.x.h:2,"), [header.as_bytes(), body.as_bytes()].concat())
+    };
+    Mail::Maildir(messages.iter().enumerate().map(file).collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_mailbox_is_the_same_as_itself_in_another_format_and_any_change_is_found(
+        messages in messages(),
+        which: proptest::sample::Index,
+        byte: proptest::sample::Index,
+        to: u8,
+    ) {
+        let (mbox, maildir) = (as_mbox(&messages), as_maildir(&messages));
+        let count = messages.len() as u64;
+        let (verdict, told) = compared(&mbox, &maildir, false);
+        prop_assert_eq!((verdict.same, verdict.rewritten, told.len()), (count, 0, 0));
+
+        let which = which.index(messages.len());
+        let Mail::Maildir(mut files) = maildir else { unreachable!() };
+        let header_len = messages[which].0.len();
+        let at = header_len + byte.index(files[which].1.len() - header_len);
+        if files[which].1[at] != to {
+            let was = std::mem::replace(&mut files[which].1[at], to);
+            let (verdict, told) = compared(&mbox, &Mail::Maildir(files.clone()), false);
+            prop_assert_eq!((verdict.same, told.len()), (count - 1, 1));
+            let sighting = told[0].there.as_ref().unwrap();
+            prop_assert!(sighting.path.ends_with(&files[which].0));
+            let Some(Detail::Bytes(spot, other)) = &told[0].detail else { panic!("{told:?}") };
+            prop_assert_eq!((spot.offset, other.offset, other.file_offset), (at as u64, at as u64, at as u64));
+            files[which].1[at] = was;
+        }
+        files.remove(which);
+        let verdict = crate::verify::compare::tests::verdict(&mbox, &Mail::Maildir(files.clone()));
+        prop_assert_eq!((verdict.same, verdict.missing, verdict.extra), (count - 1, 1, 0));
+        let verdict = crate::verify::compare::tests::verdict(&Mail::Maildir(files), &mbox);
+        prop_assert_eq!((verdict.same, verdict.missing, verdict.extra), (count - 1, 0, 1));
+    }
+
+    #[test]
+    fn any_two_messages_can_be_compared(here: Vec<u8>, there: Vec<u8>, common in "(From |>|\r|\n|Status: R\n|a){0,9}") {
+        let join = |tail: &[u8]| Mail::Maildir(vec![("cur/1.h".into(), [common.as_bytes(), tail].concat())]);
+        let (verdict, told) = compared(&join(&here), &join(&there), true);
+        prop_assert!(verdict.same == 1 || !told.is_empty());
+        prop_assert!(verdict.same == 1 || here != there);
+    }
+}
