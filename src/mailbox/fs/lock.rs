@@ -708,7 +708,7 @@ mod tests {
     fn fcntl_excludes_another_process() {
         let (_temp, path) = mailbox();
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "mailbox::lock::tests::other_process", "--ignored", "--nocapture"])
+            .args(["--exact", "mailbox::fs::lock::tests::other_process", "--ignored", "--nocapture"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
