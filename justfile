@@ -11,18 +11,22 @@ test:
 fmt:
     cargo fmt
 
-# Man pages and completions from the command line's own description
+# Man pages and completions, from the definition of the command line
 generate:
     cargo run --locked -- generate .
 
-# Every fuzz target, or one, for so many seconds
+# Fuzz targets, all or those named, for this many seconds each
 fuzz seconds="60" *targets:
     fuzz/run {{seconds}} {{targets}}
 
-# What has to be green before a commit is pushed
+# What must pass in every commit
+quick:
+    .ci/quick
+
+# Everything that must pass before work is submitted
 ci:
     .ci/run
 
-# The long campaigns
+# .ci/run and all samples: hours
 full:
     .ci/full
