@@ -587,7 +587,7 @@ impl Pair {
 /// no difference of content is none.
 #[test]
 fn any_single_fault_in_one_of_two_mailboxes_is_reported_under_its_name_and_no_other() {
-    let faults = if full() { 2000 } else { 200 };
+    let faults = samples(100, 200, 2000);
     let scratch = scratch();
     let (mbox, maildir) = (scratch.path().join("inbox.mbox"), scratch.path().join("Maildir"));
     let whole: Vec<u8> = (0..LETTERS).flat_map(|n| piece(n).1).collect();

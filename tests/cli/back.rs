@@ -680,7 +680,7 @@ fn normalised() -> impl Strategy<Value = Vec<u8>> {
 
 #[test]
 fn a_normalised_mbox_comes_back_as_it_was_without_its_manifest_knowing_its_bytes() {
-    let cases = if std::env::var_os("MAILFERRY_FULL").is_some() { 500 } else { 24 };
+    let cases = samples(24, 24, 500);
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let property = |mbox: Vec<u8>| {
         let (scratch, source) = file("source", &mbox);
@@ -752,7 +752,7 @@ fn real_mailboxes_come_there_and_back_and_there_again() {
         .map(|(path, _)| path)
         .collect();
     assert!(files.len() > 1000, "{} files", files.len());
-    let step = if std::env::var_os("MAILFERRY_FULL").is_some() { 1 } else { 13 };
+    let step = samples(26, 13, 1);
     let wrong: Vec<String> =
         files.iter().step_by(step).filter_map(|file| round_trip(&scratch.path().join(file)).err()).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -330,7 +330,7 @@ fn the_copy_is_the_same_with_any_number_of_workers_and_any_fsync() {
 
 #[test]
 fn killed_at_any_moment_it_is_completed_by_the_same_command() {
-    let kills = if full() { 100 } else { 8 };
+    let kills = samples(3, 8, 100);
     let place = many_messages(3000);
     let before = place.path("before");
     for directory in ["tmp", "new", "cur"] {
@@ -354,7 +354,7 @@ fn killed_at_any_moment_it_is_completed_by_the_same_command() {
         let mut want = tree_alike(&place.maildir());
         want.remove(Path::new(if existing { MANIFEST } else { "" }));
         let manifest = fs::read(place.maildir().join(MANIFEST)).unwrap();
-        for n in 0..kills {
+        while let Some(n) = moments.next_round(kills) {
             fresh();
             moments.kill(place.command(&[]));
             place.try_copy(&[]).exits(0);

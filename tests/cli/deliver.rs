@@ -5,9 +5,9 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::Stdio;
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::support::*;
@@ -86,7 +86,7 @@ fn every_byte_of_a_message_is_kept() {
 #[test]
 fn a_message_of_100_mb_and_an_endless_line_take_little_memory() {
     if !have("python3", &["-c", ""]) {
-        return skipped("python3 is not here");
+        skip!("python3 is not here");
     }
     let mut mail = b"Subject: large\n\n".to_vec();
     let line = [&[b'x'; 70][..], b"\n"].concat();
@@ -386,36 +386,20 @@ fn programs_are_told_in_json() {
 
 #[test]
 fn a_signal_while_the_message_comes_in_leaves_nothing() {
-    for signal in ["TERM", "INT", "HUP"] {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let (_scratch, maildir) = ground();
         let mut command = mailferry(["deliver", maildir.to_str().unwrap()]);
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.as_mut().unwrap().write_all(b"Subject: half").unwrap();
-        catches_signals(child.id());
-        let kill =
-            Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status().unwrap();
-        assert!(kill.success());
+        wait_for("its signal handlers", || catches(&child, Signal::HUP));
+        send(&child, signal);
         let stdin = child.stdin.take();
         let run = Run::of(child.wait_with_output().unwrap()).exits(75);
         drop(stdin);
         run.complains(&["4.3.2 ", "interrupted"]);
         is_empty(&maildir);
     }
-}
-
-/// Waits until a process has set up its handlers, SIGTERM's for one.
-fn catches_signals(pid: u32) {
-    for _ in 0..6000 {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t"));
-        if caught.and_then(|mask| u64::from_str_radix(mask, 16).ok()).is_some_and(|mask| mask & 1 << 14 != 0)
-        {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("it never caught signals");
 }
 
 #[test]
@@ -425,7 +409,7 @@ fn a_full_disk_is_told_and_leaves_nothing() {
     fs::create_dir(&disk).unwrap();
     let mount = ["-t", "tmpfs", "-o", "size=128k", "tmpfs", disk.to_str().unwrap()];
     if !have("mount", &mount) {
-        return skipped("not allowed to mount");
+        skip!("not allowed to mount");
     }
     let maildir = disk.join("Maildir");
     make_maildir(&maildir);
@@ -444,7 +428,7 @@ fn what_root_alone_may_enter_is_tried_again_later() {
     let (scratch, maildir) = ground();
     let user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
     if !have(user[0], &[&user[1..], &["true"]].concat()) {
-        return skipped("not allowed to become another user");
+        skip!("not allowed to become another user");
     }
     fs::set_permissions(maildir.join("tmp"), fs::Permissions::from_mode(0o755)).unwrap();
     // The binary may lie where another user cannot go.

@@ -175,20 +175,20 @@ fn tell(what: &str, ends: &[End], after: &After, started: Instant) {
     let times = |end: End| ends.iter().filter(|e| **e == end).count();
     let (safe, refused, killed) = (times(End::Exit(0)), times(End::Exit(77)), times(End::Killed));
     let left = fs::read_dir(after.maildir.join("tmp")).unwrap().count();
-    said(&format!(
+    note!(
         "{what}: {} deliveries, {AT_ONCE} at once: {safe} safe, {refused} refused, {killed} killed, of which {} had \
          delivered and {left} left a file in tmp/; {:.1} s",
         ends.len(),
         after.there.len() - safe,
         started.elapsed().as_secs_f64()
-    ));
+    );
     // How many come in time is for the machine to say; without some nothing is shown.
     assert!(killed * 50 > ends.len(), "too few were killed in time: {killed}");
 }
 
 #[test]
 fn a_crowd_of_which_a_third_is_killed_leaves_whole_messages_and_a_true_sum() {
-    let count = if full() { 20_000 } else { 1500 };
+    let count = samples(1000, 1500, 20_000);
     let (scratch, started) = (scratch(), Instant::now());
     let maildir = scratch.path().join("Maildir");
     new_maildir(&maildir);
@@ -212,7 +212,7 @@ fn a_crowd_of_which_a_third_is_killed_leaves_whole_messages_and_a_true_sum() {
 
 #[test]
 fn a_crowd_fills_a_small_quota_to_its_last_message_and_not_beyond() {
-    let count = if full() { 3000 } else { 300 };
+    let count = samples(300, 300, 3000);
     let room = count / 3;
     let (scratch, started) = (scratch(), Instant::now());
     let maildir = scratch.path().join("Maildir");

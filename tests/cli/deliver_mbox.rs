@@ -1,14 +1,17 @@
 //! One message into an mbox: behind what is there and never glued to it, read back as it was, and an mbox
 //! byte for byte as before where anything goes wrong.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::strace::Stopped;
 use crate::support::*;
 
 const OLD: &str = "From ada@example.org Mon Mar  2 08:00:00 1998\nSubject: old\n\nold\n";
@@ -80,7 +83,7 @@ fn a_message_is_read_back_as_it_was_and_the_one_before_it_too() {
 #[test]
 fn other_readers_find_the_same_messages() {
     if !have("python3", &["-c", ""]) {
-        return skipped("python3 is not here");
+        skip!("python3 is not here");
     }
     let (_scratch, path, name) = mbox(OLD.trim_end());
     let bodies = ["one\n", "From the start\n\nFrom a@b Mon Mar  2 08:00:00 1998\n", "no end"];
@@ -234,7 +237,7 @@ fn a_locked_mbox_is_told_with_who_has_it() {
     assert_eq!(names(scratch.path()), ["inbox"]);
 
     if !have("python3", &["-c", ""]) {
-        return skipped("python3 is not here");
+        skip!("python3 is not here");
     }
     let before = fs::read(&path).unwrap();
     let script = "import fcntl, sys\nf = open(sys.argv[1], 'r+b')\nfcntl.lockf(f, fcntl.LOCK_EX)\n\
@@ -260,7 +263,7 @@ fn who_may_make_no_lock_file_is_told_where_and_what_does_without() {
     let (scratch, path, _) = mbox(OLD);
     let user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
     if !have(user[0], &[&user[1..], &["true"]].concat()) {
-        return skipped("not allowed to become another user");
+        skip!("not allowed to become another user");
     }
     let dir = scratch.path();
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
@@ -290,7 +293,7 @@ fn who_may_make_no_lock_file_is_told_where_and_what_does_without() {
 #[test]
 fn the_name_of_an_mbox_that_has_mail_is_flushed_too() {
     if !have_strace() {
-        return skipped("strace is not here");
+        skip!("strace is not here");
     }
     let (scratch, path, _) = mbox(OLD);
     let (_log, log) = file("log", "");
@@ -330,15 +333,8 @@ fn a_signal_while_the_lock_is_waited_for_leaves_the_mbox_as_it_was() {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"Subject: x\n\nbody\n").unwrap();
-    // It has the mbox open once the message is read.
-    let opened = || {
-        let fds = fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap();
-        fds.flatten().any(|fd| fs::read_link(fd.path()).is_ok_and(|to| to == path))
-    };
-    while !opened() {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-    assert!(have("kill", &["-TERM", &child.id().to_string()]));
+    wait_for("it to wait for the lock", || sleeps_with(&child, &path));
+    send(&child, Signal::TERM);
     Run::of(child.wait_with_output().unwrap()).exits(75).complains(&["4.3.2 ", "interrupted"]);
     assert_eq!(fs::read_to_string(&path).unwrap(), OLD);
     assert_eq!(names(scratch.path()), ["inbox", "inbox.lock"]);
@@ -350,7 +346,7 @@ fn a_full_disk_leaves_the_mbox_byte_for_byte_as_it_was() {
     let disk = scratch.path().join("disk");
     fs::create_dir(&disk).unwrap();
     if !have("mount", &["-t", "tmpfs", "-o", "size=2m", "tmpfs", disk.to_str().unwrap()]) {
-        return skipped("not allowed to mount");
+        skip!("not allowed to mount");
     }
     let path = disk.join("inbox");
     fs::write(&path, OLD.trim_end()).unwrap();
@@ -388,7 +384,7 @@ fn a_limit_on_the_size_of_files_leaves_the_mbox_as_it_was() {
 #[test]
 fn a_message_of_100_mb_and_an_endless_line_take_little_memory() {
     if !have("python3", &["-c", ""]) {
-        return skipped("python3 is not here");
+        skip!("python3 is not here");
     }
     let line = [&[b'x'; 70][..], b"\n"].concat();
     let lines = [b"Subject: large\n\n".to_vec(), line.repeat(100_000_000 / line.len())].concat();
@@ -430,21 +426,28 @@ fn a_huge_mbox_costs_no_more_than_a_small_one() {
     );
 }
 
-/// A delivery whose calls are delayed; meanwhile somebody appends who keeps to no lock.
-fn disturbed(path: &Path, inject: &str) -> Run {
-    let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", inject, BINARY];
-    let mut command = wrapped("exec \"$@\"", strace, ["deliver", path.to_str().unwrap()]);
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(b"Subject: ours\n\nbody\n").unwrap();
-    // Once our dot-lock is there. Should he be too early or too late, the test finds nothing to complain of.
-    while !path.with_extension("lock").exists() && child.try_wait().unwrap().is_none() {
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
-    std::thread::sleep(std::time::Duration::from_millis(700));
-    let mut theirs = fs::File::options().append(true).open(path).unwrap();
-    theirs.write_all(PEER.as_bytes()).unwrap();
-    Run::of(child.wait_with_output().unwrap())
+const OURS: &[u8] = b"Subject: ours\n\nbody\n";
+
+/// A delivery that stops after a system call on the mbox. Meanwhile a peer without locks appends.
+fn disturbed(path: &Path, fault: &str) -> Run {
+    let stopped = Stopped::after(fault, Some(path), [OsStr::new("deliver"), path.as_os_str()], OURS);
+    let mut peer = fs::File::options().append(true).open(path).unwrap();
+    peer.write_all(PEER.as_bytes()).unwrap();
+    stopped.resume()
+}
+
+/// The last call before a delivery writes to the mbox: it takes the size.
+fn call_before_write() -> String {
+    let (scratch, path, _) = mbox(format!("{OLD}\n"));
+    let log = scratch.path().join("log");
+    let strace = ["strace", "-f", "-qq", "-o", log.to_str().unwrap(), "-P", path.to_str().unwrap(), BINARY];
+    let command = wrapped("exec \"$@\"", strace, [OsStr::new("deliver"), path.as_os_str()]);
+    run_with_stdin(command, OURS).exits(0);
+    let log = fs::read_to_string(log).unwrap();
+    let calls = log.lines().map(|line| line.split([' ', '(']).nth(1).unwrap());
+    let before: Vec<&str> = calls.take_while(|call| *call != "write").collect();
+    let last = before.last().unwrap();
+    format!("{last}:when={}", before.iter().filter(|call| *call == last).count())
 }
 
 const PEER: &str = "From eve@example.org Mon Mar  2 09:00:00 1998\nSubject: theirs\n\na peer\n\n";
@@ -452,21 +455,15 @@ const PEER: &str = "From eve@example.org Mon Mar  2 09:00:00 1998\nSubject: thei
 #[test]
 fn what_somebody_without_our_lock_appends_meanwhile_is_neither_overwritten_nor_cut_away() {
     if !have_strace() {
-        return skipped("strace is not here");
+        skip!("strace is not here");
     }
     let words = ["changed by somebody who does not keep to the lock"];
-    for inject in [
-        "inject=pwrite64,write:delay_enter=1500000",
-        "inject=fsync:delay_enter=1500000",
-        "inject=fsync:error=EIO:delay_enter=1500000:when=1",
-    ] {
+    for fault in [&call_before_write()[..], "write:when=1", "fsync:error=EIO:when=1"] {
         let (scratch, path, _) = mbox(format!("{OLD}\n"));
-        let run = disturbed(&path, inject);
+        let run = disturbed(&path, fault);
         let text = fs::read_to_string(&path).unwrap();
-        assert!(text.starts_with(OLD) && text.matches(PEER).count() == 1, "{inject}: {text}");
-        assert_eq!(names(scratch.path()), ["inbox"], "{inject}");
-        if run.code != Some(0) || inject.contains("EIO") {
-            run.exits(75).complains(&words);
-        }
+        assert!(text.starts_with(OLD) && text.matches(PEER).count() == 1, "{fault}: {text}");
+        assert_eq!(names(scratch.path()), ["inbox"], "{fault}");
+        run.exits(75).complains(&words);
     }
 }

@@ -24,7 +24,7 @@ enum End {
 
 #[test]
 fn a_crowd_delivers_into_one_mbox_while_some_are_killed_and_one_reads() {
-    let count = if full() { 20_000 } else { 2_000 };
+    let count = samples(1_000, 2_000, 20_000);
     let scratch = scratch();
     let path = scratch.path().join("inbox");
     let (next, ends) = (AtomicUsize::new(0), Mutex::new(vec![End::Killed; count]));
@@ -69,12 +69,12 @@ fn a_crowd_delivers_into_one_mbox_while_some_are_killed_and_one_reads() {
     }
     assert!(partial.len() <= killed && partial.iter().all(|n| n.is_none_or(|n| ends[n] == End::Killed)));
     let there = copies.values().sum::<usize>() - 1 - (count - killed);
-    said(&format!(
+    note!(
         "{count} deliveries into one mbox by {DELIVERERS} at once in {took:.0?}: {} delivered, {killed} killed \
          ({there} of them after all was written, {} midway), read {reads} times",
         count - killed,
         partial.len()
-    ));
+    );
     // How many come in time is for the machine to say; without some nothing is shown.
     assert!(killed * 50 > count && reads > 0, "{killed} killed, {reads} reads");
     // Our own reader divides it in the same way.

@@ -22,7 +22,7 @@ fn after_a_power_cut_a_message_is_there_if_success_was_said_and_never_in_part() 
         fs::write(place.join("mbox"), OLD).unwrap();
     };
     let Some(disk) = Cuttable::new(fill) else { return };
-    let each = if full() { 40 } else { 4 };
+    let each = samples(2, 4, 40);
     let (mut cuts, mut before, mut midway) = (0, 0, 0);
     for options in DISKS {
         for target in ["box", "mbox", "mbox:new", "maildir:made"] {
@@ -36,9 +36,9 @@ fn after_a_power_cut_a_message_is_there_if_success_was_said_and_never_in_part() 
             }
         }
     }
-    said(&format!(
+    note!(
         "power cuts in deliveries: {cuts}, {before} of them before the end, {midway} with an mbox cut short"
-    ));
+    );
     // How many come in time is for the machine to say; without some nothing is shown.
     assert!(before > 0, "{before} of {cuts}");
 }

@@ -294,7 +294,7 @@ const DELIVERQUOTA: &str = "/usr/sbin/deliverquota.maildrop";
 #[test]
 fn maildrops_deliverquota_and_this_keep_one_sum() {
     if !Path::new(DELIVERQUOTA).exists() {
-        return skipped("maildrop is not here");
+        skip!("maildrop is not here");
     }
     let maildir = Box::new(None);
     let theirs = |folder: &str| {

@@ -5,9 +5,9 @@ use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use expect_test::{Expect, expect};
+use rustix::process::Signal;
 
 use crate::support::*;
 
@@ -366,24 +366,18 @@ fn a_signal_ends_the_program_too() {
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(MESSAGE.as_bytes()).unwrap();
     let pid = house.home().join("pid");
-    while !pid.exists() {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    // SAFETY is std's: the child has not been waited for.
-    let us = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(us, rustix::process::Signal::TERM).unwrap();
+    wait_for("the program to start", || pid.exists());
+    send(&child, Signal::TERM);
     let run = Run::of(child.wait_with_output().unwrap()).exits(75);
     assert!(run.stderr.starts_with("4.3.2 "), "{}", run.stderr);
     is_gone(&pid);
 }
 
-/// A zombie that init has not taken note of yet is gone, too.
+/// Waits until the process whose id a file holds is gone. A zombie counts as gone: init has only to reap it.
 fn is_gone(file: &Path) {
     let pid: u32 = fs::read_to_string(file).unwrap().trim().parse().unwrap();
     let stat = || fs::read_to_string(format!("/proc/{pid}/stat")).ok();
-    while stat().is_some_and(|stat| !stat.contains(") Z ")) {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_for("the program to end", || stat().is_none_or(|stat| stat.contains(") Z ")));
 }
 
 #[test]
@@ -445,7 +439,7 @@ fn the_recipient_is_found_where_mail_systems_put_it() {
 #[test]
 fn root_becomes_the_owner_of_the_home_before_it_looks_inside() {
     if !rustix::process::geteuid().is_root() {
-        return skipped("not root");
+        skip!("not root");
     }
     const NOBODY: u32 = 65534;
     let house =
@@ -511,7 +505,7 @@ fn an_lmtp_session_takes_the_route_of_each_recipient() {
 #[test]
 fn root_does_nothing_as_root_that_another_may_have_written() {
     if !rustix::process::geteuid().is_root() {
-        return skipped("not root");
+        skip!("not root");
     }
     const NOBODY: u32 = 65534;
     let house = House::with(&[(".qmail-list", "|id -u > got\n")]);
@@ -542,7 +536,7 @@ fn root_does_nothing_as_root_that_another_may_have_written() {
 #[test]
 fn root_becomes_the_account_that_is_named() {
     if !rustix::process::geteuid().is_root() {
-        return skipped("not root");
+        skip!("not root");
     }
     let house = House::with(&[(".qmail", "|id -u > got\n"), ("got", "")]);
     chown(house.home().join("got"), Some(65534), None).unwrap();
@@ -566,21 +560,17 @@ fn a_program_does_not_outlive_a_delivery_that_is_killed() {
     let mut command = house.command(&["-r", "joe@h.example"]);
     let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(MESSAGE.as_bytes()).unwrap();
-    while !house.home().join("pid").exists() {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let pid = house.home().join("pid");
+    wait_for("the program to start", || pid.exists());
     child.kill().unwrap();
     child.wait().unwrap();
-    let stat = format!("/proc/{}/stat", house.read("pid").trim());
-    while fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    is_gone(&pid);
 }
 
 #[test]
 fn programs_of_a_user_have_nothing_of_roots() {
     if !rustix::process::geteuid().is_root() {
-        return skipped("not root");
+        skip!("not root");
     }
     let house = House::with(&[(".qmail", "|env > got; ls /proc/$$/fd > open\n"), ("got", ""), ("open", "")]);
     let _ = ["", "got", "open"].map(|name| chown(house.home().join(name), Some(65534), Some(65534)).unwrap());
@@ -628,7 +618,7 @@ fn a_file_with_the_line_ends_of_another_system_has_mail_wait() {
 #[test]
 fn through_the_link_a_spool_file_is_written_where_nothing_may_be_made_beside_it() {
     if !rustix::process::geteuid().is_root() {
-        return skipped("not root");
+        skip!("not root");
     }
     let house = House::new();
     let spool = house.path("spool");

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::support::*;
@@ -145,8 +145,7 @@ fn as_nobody(args: &[&OsStr]) -> Option<(TempDir, Command)> {
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
     let become_nobody = ["setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--"];
     if !have(become_nobody[0], &[&become_nobody[1..], &[copy.to_str().unwrap(), "--version"]].concat()) {
-        skipped("cannot become another user and run the binary");
-        return None;
+        skip!("cannot become another user and run the binary");
     }
     let program: Vec<&OsStr> = become_nobody.iter().map(OsStr::new).chain([copy.as_os_str()]).collect();
     let options = ["convert".as_ref(), "--json".as_ref()].into_iter().chain(args.iter().copied());
@@ -226,8 +225,7 @@ impl Disk {
         if !is_root()
             || !have("mount", &["-t", "tmpfs", "-o", &option, "mailferry-test", path.to_str().unwrap()])
         {
-            skipped("cannot mount a tmpfs");
-            return None;
+            skip!("cannot mount a tmpfs");
         }
         Some(Disk { _scratch: scratch, path })
     }
@@ -433,7 +431,7 @@ fn a_lock_that_is_given_up_in_time_is_no_error() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    std::thread::sleep(Duration::from_millis(300));
+    wait_for("it to wait for the lock", || sleeps_with(&child, &source));
     fs::write(&source, MAIL.repeat(2)).unwrap();
     fs::remove_file(&lock_file).unwrap();
     let run = Run::of(child.wait_with_output().unwrap()).exits(0);
@@ -491,8 +489,7 @@ impl AtWork {
     }
 
     fn send(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.0.id() as i32).unwrap();
-        rustix::process::kill_process(pid, signal).unwrap();
+        send(&self.0, signal);
     }
 
     fn end(self) -> Run {
@@ -502,16 +499,6 @@ impl AtWork {
     fn go_on(self) -> Run {
         self.send(Signal::CONT);
         self.end()
-    }
-}
-
-/// What lies in a directory itself, sorted.
-#[track_caller]
-fn wait_for(what: &str, mut happened: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !happened() {
-        assert!(start.elapsed() < Duration::from_secs(60), "waited in vain for {what}");
-        std::thread::sleep(Duration::from_micros(200));
     }
 }
 
@@ -586,8 +573,7 @@ fn a_source_on_a_bad_disk_is_an_error_and_never_mail_of_zeros() {
     fs::File::create(&image).unwrap().set_len(48 << 20).unwrap();
     let made = is_root() && have("mkfs.ext4", &["-q", "-F", "-b", "4096", image.to_str().unwrap()]);
     let Some(mounted) = made.then(|| Mounted::of(&image, &disk, "loop")).flatten() else {
-        skipped("cannot mount an ext4");
-        return;
+        skip!("cannot mount an ext4");
     };
     let source = disk.join("source");
     fs::write(&source, many(MANY)).unwrap();
@@ -609,8 +595,7 @@ fn a_source_on_a_bad_disk_is_an_error_and_never_mail_of_zeros() {
     let image = fs::File::options().write(true).open(&image).unwrap();
     image.set_len(blocks[blocks.len() / 2] * 4096).unwrap();
     if fs::read(&source).is_ok() {
-        skipped("the disk is read all the same");
-        return;
+        skip!("the disk is read all the same");
     }
     let path = source.to_str().unwrap();
     let words = [path, "cannot read all of", "input/output error"];
@@ -689,13 +674,8 @@ fn an_interruption_is_heard_while_standard_input_is_silent() {
     // Kept open: nothing comes in, and nothing ends.
     let mut input = waiting.0.stdin.take().unwrap();
     input.write_all(MAIL.as_bytes()).unwrap();
-    // SIGTERM is caught after SIGINT. The shell before it may catch some of its own.
-    let listens = |status: String| {
-        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0");
-        let caught = u64::from_str_radix(mask.trim(), 16).unwrap_or(0);
-        status.starts_with("Name:\tmailferry\n") && caught & 1 << (Signal::TERM.as_raw() - 1) != 0
-    };
-    wait_for("it to listen", || listens(waiting.state()));
+    // It catches SIGTERM after SIGINT.
+    wait_for("its signal handlers", || catches(&waiting.0, Signal::TERM));
     waiting.send(Signal::INT);
     waiting.end().exits(4).complains(&["interrupted"]);
     drop(input);

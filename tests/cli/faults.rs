@@ -93,7 +93,7 @@ fn every_fault_in(conversions: &[&Conversion]) {
         cases.extend(with_several_workers(conversion, points));
     }
     let (done, failed) = try_all(&cases);
-    said(&format!(
+    note!(
         "{all} system calls at the destination, {} faults tried: {} runs told of it, {} completed all the same, \
          {} were killed, {} ended before it",
         cases.len(),
@@ -101,10 +101,11 @@ fn every_fault_in(conversions: &[&Conversion]) {
         done.completed,
         done.killed,
         done.missed
-    ));
+    );
     assert!(failed.is_empty(), "{} of {} fail:\n{}", failed.len(), cases.len(), failed.join("\n"));
-    assert!(all > 1000 && cases.len() > 500, "{all} points, {} cases", cases.len());
-    assert!(done.told > 200 && done.killed > 50 && done.missed < 10 + all as u32 / 10, "{done:?}");
+    let (tried, told, killed) = samples((100, 40, 10), (500, 200, 50), (500, 200, 50));
+    assert!(all > 1000 && cases.len() > tried, "{all} points, {} cases", cases.len());
+    assert!(done.told > told && done.killed > killed && done.missed < 10 + all as u32 / 10, "{done:?}");
 }
 
 /// Every fault at every point; or, where there is little time, now this fault and now that: one at every
@@ -113,11 +114,7 @@ fn one_by_one<'a>(conversion: &'a Conversion, points: &[Point]) -> Vec<Case<'a>>
     let mut cases = Vec::new();
     for (n, point) in points.iter().enumerate() {
         let of_a_message = point.operand.contains(",S=");
-        let apart = match of_a_message {
-            _ if full() => 1,
-            true => 43,
-            false => FAULTS.len(),
-        };
+        let apart = if of_a_message { samples(215, 43, 1) } else { samples(25, FAULTS.len(), 1) };
         let faults = FAULTS.into_iter().enumerate().filter(|(k, _)| (n + 9 * k) % apart == 0);
         cases.extend(faults.map(|(_, fault)| Case {
             conversion,
@@ -135,12 +132,12 @@ fn full_disks<'a>(conversion: &'a Conversion, calls: &[Call]) -> Vec<Case<'a>> {
     let takers: Vec<Point> = takers.map(|n| point(calls, n)).collect();
     let from =
         |n: usize| Case { conversion, jobs: ONE_WORKER, fault: Fault::Full, points: takers[n..].to_vec() };
-    (0..takers.len()).step_by(if full() { 1 } else { 29 }).map(from).collect()
+    (0..takers.len()).step_by(samples(145, 29, 1)).map(from).collect()
 }
 
 /// The same with four workers, where it is not known who does what when.
 fn with_several_workers<'a>(conversion: &'a Conversion, points: &[Point]) -> Vec<Case<'a>> {
-    let cases = if full() { 400 } else { 12 };
+    let cases = samples(3, 12, 400);
     let some = |n| {
         let point = points[random(conversion.what, n, points.len() as u64) as usize].clone();
         let fault = FAULTS[random("fault", n, FAULTS.len() as u64) as usize];

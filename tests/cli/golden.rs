@@ -31,12 +31,12 @@ fn called_qmail_local_it_does_what_qmail_local_did() {
             None => wrong.push(format!("{id} {}: {difference}", case["name"])),
         }
     }
-    said(&format!(
+    note!(
         "golden/local.jsonl: {} of {} cases agree; not copied: {}",
         cases.len() - otherwise.len() - wrong.len(),
         cases.len(),
         otherwise.join(", ")
-    ));
+    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let has = |id: u64| cases.iter().any(|case| case["id"] == id);
     let known = OTHERWISE.iter().filter(|(id, _)| has(*id)).count();
@@ -72,7 +72,7 @@ fn exit_codes_of_qmails_small_programs_are_understood() {
         })
         .map(|case| case["rc"].as_i64().unwrap())
         .collect();
-    said(&format!("golden/tools.jsonl: {} exit codes looked at, of {} cases", codes.len(), cases.len()));
+    note!("golden/tools.jsonl: {} exit codes looked at, of {} cases", codes.len(), cases.len());
     for code in codes {
         let house = House::new();
         house.file(".qmail", 0o644, format!("|exit {code}\n|touch went-on\n").as_bytes());
@@ -107,7 +107,7 @@ fn the_exit_codes_of_a_queue_program_are_told_in_qmails_words() {
         assert_eq!((run.code, run.stderr), want, "{case}");
         compared += 1;
     }
-    said(&format!("golden/inject.jsonl: {compared} ends of a queue program agree"));
+    note!("golden/inject.jsonl: {compared} ends of a queue program agree");
 }
 
 pub fn records(path: &str) -> Option<Vec<Value>> {

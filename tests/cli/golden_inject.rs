@@ -36,12 +36,12 @@ fn called_qmail_inject_it_does_what_qmail_inject_did() {
             None => wrong.push(format!("{id} {}: {difference}", case["name"])),
         }
     }
-    said(&format!(
+    note!(
         "golden/inject.jsonl: {} of {} cases agree; not copied: {}",
         cases.len() - otherwise.len() - wrong.len(),
         cases.len(),
         otherwise.join(", ")
-    ));
+    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let known = OTHERWISE.iter().filter(|(id, _)| cases.iter().any(|case| case["id"] == *id)).count();
     assert_eq!(otherwise.len(), known, "what is not copied is copied after all");
@@ -53,11 +53,7 @@ fn called_sendmail_it_does_what_qmails_sendmail_did() {
     let cases: Vec<&Value> = cases.iter().filter(|case| case["program"] == "sendmail").collect();
     let differ = |case: &&Value| compare("sendmail", case).err().map(|how| format!("{case}: {how}"));
     let wrong: Vec<String> = cases.iter().filter_map(differ).collect();
-    said(&format!(
-        "golden/tools.jsonl: {} of {} cases of sendmail agree",
-        cases.len() - wrong.len(),
-        cases.len()
-    ));
+    note!("golden/tools.jsonl: {} of {} cases of sendmail agree", cases.len() - wrong.len(), cases.len());
     assert!(!cases.is_empty() && wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

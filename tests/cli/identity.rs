@@ -7,11 +7,12 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use data_encoding::BASE64;
 use serde_json::Value;
 
+use crate::strace::Stopped;
 use crate::support::*;
 
 fn mbox(numbers: Range<u32>) -> String {
@@ -875,21 +876,17 @@ fn two_runs_that_make_one_maildir_both_have_their_mail_in_it() {
     }
     let ground = Ground::new();
     let (one, two) = (ground.file("one", mbox(0..50)), ground.file("two", mbox(100..150)));
-    let start = |inject: &str, source: &Path| {
-        let trace = format!("trace={}", inject.split(':').next().unwrap());
-        let inject = format!("inject={inject}");
-        let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject, BINARY];
-        let mut command = wrapped("exec \"$@\"", strace, ["convert", "--lock=none", "-j1"]);
-        command.args([source, &ground.maildir()]).stdout(Stdio::null()).stderr(Stdio::piped());
-        command.spawn().unwrap()
+    let stage = ground.path(".Maildir.mailferry-partial");
+    let stop = |call: &str, path: Option<&Path>, source: &Path| {
+        let maildir = ground.maildir();
+        let args = ["convert".as_ref(), "--lock=none".as_ref(), "-j1".as_ref(), source.as_os_str()];
+        Stopped::after(call, path, args.into_iter().chain([maildir.as_os_str()]), b"")
     };
-    // The first one publishes while the second one is about to lock what it found.
-    let first = start("renameat2:delay_enter=1500000", &one);
-    std::thread::sleep(Duration::from_millis(700));
-    let second = start("flock:delay_enter=2000000:when=2", &two);
-    for child in [first, second] {
-        Run::of(child.wait_with_output().unwrap()).exits(0);
-    }
+    // The first run publishes while the second one has opened the same stage and is about to lock it.
+    let first = stop("syncfs:when=1", None, &one);
+    let second = stop("fstat,fcntl:when=1", Some(&stage), &two);
+    first.resume().exits(0);
+    second.resume().exits(0);
     assert_eq!(ground.messages().len(), 100);
     ground.comes_back(&one);
     ground.comes_back(&two);
@@ -1025,25 +1022,25 @@ fn content(maildir: &Path) -> Vec<(String, String)> {
 fn a_source_that_grew_after_a_kill_is_completed_and_brought_up_to_date() {
     let (mail, grown) = (many(KILLED), many(KILLED + 10));
     let undisturbed = Ground::new();
-    let started = Instant::now();
     undisturbed.convert(&[], &[&undisturbed.file("inbox", &grown)]);
-    let time = started.elapsed();
-    for moment in [4, 6, 7] {
+    for part in [4, 6, 7] {
         let ground = Ground::new();
         let source = ground.file("inbox", &mail);
         ground.convert(&[], &[&ground.file("other", mbox(0..1))]);
         let mut command =
             convert_command(["--lock=none".as_ref(), source.as_os_str(), ground.maildir().as_os_str()]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(time * moment / 8);
+        let staged = || fs::read_dir(ground.maildir().join("tmp")).unwrap().count() as u32;
+        let mut has_ended = || child.try_wait().unwrap().is_some();
+        wait_for("a part of the messages", || staged() >= KILLED * part / 8 || has_ended());
         child.kill().unwrap();
         child.wait().unwrap();
         ground.file("inbox", &grown);
         ground.convert(&[], &[&source]);
         let expected = content(&undisturbed.maildir());
         let got = content(&ground.maildir());
-        assert_eq!(got.len(), expected.len() + 1, "at {moment}/8");
-        assert!(expected.iter().all(|message| got.contains(message)), "at {moment}/8");
+        assert_eq!(got.len(), expected.len() + 1, "at {part}/8");
+        assert!(expected.iter().all(|message| got.contains(message)), "at {part}/8");
         ground.comes_back(&source);
     }
 }

@@ -8,7 +8,7 @@ use crate::undisturbed::{Conversion, a_maildir, labelled, mixed, nothing};
 
 #[test]
 fn a_conversion_killed_at_any_moment_is_completed_by_the_same_command() {
-    let (messages, kills) = if full() { (3200, 200) } else { (3200, 12) };
+    let (messages, kills) = (3200, samples(2, 12, 200));
     let by_labels = &["--labels=folders"][..];
     for (what, options, mail, before) in [
         ("into a new Maildir", &[][..], mixed(messages), nothing()),
@@ -19,7 +19,7 @@ fn a_conversion_killed_at_any_moment_is_completed_by_the_same_command() {
         let conversion = Conversion::with(what, options, mail, messages.into(), before);
         let undisturbed = conversion.ground();
         let mut moments = Moments::of(what, || undisturbed.again());
-        for n in 0..kills {
+        while let Some(n) = moments.next_round(kills) {
             let ground = conversion.ground();
             // Now and then twice, so that what the first one left is in the way of the second one.
             for _ in 0..if n % 4 == 0 { 2 } else { 1 } {

@@ -90,7 +90,7 @@ fn nobody_is_called_like_the_lock_of_a_mailbox() {
 fn root_delivers_into_nothing_that_a_user_can_turn_elsewhere() {
     use std::os::unix::fs::{chown, lchown, symlink};
     if !rustix::process::geteuid().is_root() {
-        return skipped("not root");
+        skip!("not root");
     }
     const NOBODY: Option<u32> = Some(65534);
     let session = "LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nQUIT\n";
@@ -403,7 +403,7 @@ fn a_message_of_100_mb_and_an_endless_line_take_little_memory() {
         let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
-        said(&format!("peak memory of an LMTP session with 100 MB: {kib} KiB"));
+        note!("peak memory of an LMTP session with 100 MB: {kib} KiB");
         assert!(kib < 64 << 10, "{kib} KiB");
         drop(to);
         assert_eq!(child.wait().unwrap().code(), Some(0));
@@ -486,7 +486,7 @@ fn postfixs_own_client_hands_over_all_it_has() {
     let options =
         ["-L", "-s", "4", "-m", "40", "-r", "3", "-l", "5000", "-f", "ann@a.example", "-t", "joe@h.example"];
     let client = Command::new("smtp-source").args(options).arg(format!("127.0.0.1:{port}")).spawn();
-    let Ok(mut client) = client else { return skipped("smtp-source is not here") };
+    let Ok(mut client) = client else { skip!("smtp-source is not here") };
     listener.set_nonblocking(true).unwrap();
     let mut sessions = Vec::new();
     let ended = loop {
@@ -545,7 +545,7 @@ sys.exit(child.wait())
     let mut command = Command::new("python3");
     command.args(["-c", script]).arg(session.get_program()).args(session.get_args());
     if !have("python3", &["-c", ""]) {
-        return skipped("python3 is not here");
+        skip!("python3 is not here");
     }
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -721,9 +721,9 @@ fn play(labels: bool, steps: &[Step], strace: bool) {
 /// properties in memory have, else `PROPTEST_CASES` says how many.
 fn config() -> ProptestConfig {
     let cases = match std::env::var_os("PROPTEST_CASES") {
-        _ if std::env::var_os("MAILFERRY_FULL").is_some() => 400,
+        _ if full() => 400,
         Some(_) => ProptestConfig::default().cases,
-        None => 25,
+        None => samples(10, 25, 400),
     };
     // What fails becomes a plain test, and no seed.
     ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 400, ..ProptestConfig::default() }

@@ -11,6 +11,7 @@ pub struct Moments {
     what: &'static str,
     /// How long a run takes, as far as is known.
     takes: Duration,
+    round: usize,
     tried: usize,
     in_time: usize,
 }
@@ -20,7 +21,7 @@ impl Moments {
     pub fn of(what: &'static str, undisturbed: impl FnOnce()) -> Moments {
         let started = Instant::now();
         undisturbed();
-        Moments { what, takes: started.elapsed(), tried: 0, in_time: 0 }
+        Moments { what, takes: started.elapsed(), round: 0, tried: 0, in_time: 0 }
     }
 
     /// Starts it, and kills it at some moment of the time that a run takes. One that was faster has ended well.
@@ -37,11 +38,18 @@ impl Moments {
         self.in_time += usize::from(was_in_time);
     }
 
+    /// Counts the rounds: this many, and up to 20 more until a kill came in time.
+    pub fn next_round(&mut self, rounds: usize) -> Option<usize> {
+        let round = self.round;
+        self.round += 1;
+        (round < rounds || (self.in_time == 0 && round < rounds + 20)).then_some(round)
+    }
+
     /// Says how many came in time. Without one nothing was shown.
     #[track_caller]
     pub fn tell(&self) {
         let Moments { what, tried, in_time, .. } = self;
-        said(&format!("{what}: {in_time} of {tried} kills came in time"));
+        note!("{what}: {in_time} of {tried} kills came in time");
         assert!(*in_time > 0, "{what}: none of {tried} kills came in time");
     }
 }

@@ -1,6 +1,57 @@
 //! System calls as strace sees them, and the faults that it puts in their place.
 
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write;
 use std::path::Path;
+use std::process::{Child, Stdio};
+
+use rustix::process::{Pid, Signal};
+
+use crate::support::*;
+
+/// A mailferry that stopped right after a system call. Tests use this instead of delays.
+pub struct Stopped {
+    strace: Child,
+    process: Pid,
+}
+
+impl Stopped {
+    /// Runs mailferry until `fault` stops it. The fault is a call and its conditions as for strace's inject=,
+    /// such as `fsync:when=1`. With a path only calls that work on it count.
+    #[track_caller]
+    pub fn after<S: AsRef<OsStr>>(
+        fault: &str,
+        path: Option<&Path>,
+        args: impl IntoIterator<Item = S>,
+        input: &[u8],
+    ) -> Stopped {
+        let scratch = scratch();
+        let log = scratch.path().join("log");
+        let inject = format!("inject={fault}:signal=STOP");
+        let only = path.map(|path| ["-P", path.to_str().unwrap()]);
+        let strace = ["strace", "-f", "-qq", "-o", log.to_str().unwrap(), "-e", &inject];
+        let strace = strace.into_iter().chain(only.into_iter().flatten()).chain([BINARY]);
+        let mut command = wrapped("exec \"$@\"", strace, args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut strace = command.spawn().unwrap();
+        strace.stdin.take().unwrap().write_all(input).unwrap();
+        let process = || {
+            let log = fs::read_to_string(&log).ok()?;
+            let line = log.lines().find(|line| line.ends_with("--- stopped by SIGSTOP ---"))?;
+            Pid::from_raw(line.split(' ').next()?.parse().ok()?)
+        };
+        wait_for("it to stop", || process().is_some() || strace.try_wait().unwrap().is_some());
+        let process = process().unwrap_or_else(|| panic!("it never came to {fault}"));
+        Stopped { strace, process }
+    }
+
+    /// Lets it run to its end.
+    pub fn resume(self) -> Run {
+        rustix::process::kill_process(self.process, Signal::CONT).unwrap();
+        Run::of(self.strace.wait_with_output().unwrap())
+    }
+}
 
 /// Stands for the destination's directory, wherever it lies.
 pub const ANYWHERE: &str = "/DEST";

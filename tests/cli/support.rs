@@ -7,17 +7,18 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_mailferry");
 
-/// No command of ours may hang. Generous, since the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// No command may hang. The limit is long because the machine may be busy.
+const TIME_LIMIT: Duration = Duration::from_secs(300);
 
 /// `mailferry ARGS…` in an environment that is the same everywhere.
 pub fn mailferry<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
@@ -67,7 +68,7 @@ pub fn run_with_stdin(command: Command, input: impl Into<Vec<u8>>) -> Run {
 }
 
 fn finish(mut command: assert_cmd::Command) -> Run {
-    Run::of(command.timeout(PATIENCE).output().expect("the command runs"))
+    Run::of(command.timeout(TIME_LIMIT).output().expect("the command runs"))
 }
 
 impl Run {
@@ -275,6 +276,39 @@ pub fn lasting(root: &Path) -> BTreeMap<PathBuf, Lying> {
     tree
 }
 
+/// Waits until a condition holds. The outcome of a test must not depend on the time that this takes.
+#[track_caller]
+pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < TIME_LIMIT, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// Tells whether a process sleeps while it has this file open: it waits for a lock.
+pub fn sleeps_with(child: &Child, file: &Path) -> bool {
+    let process = PathBuf::from(format!("/proc/{}", child.id()));
+    let fds = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+    let is_open =
+        fds.map(|fd| fs::read_link(fd.path())).any(|target| target.is_ok_and(|target| target == file));
+    is_open && fs::read_to_string(process.join("status")).is_ok_and(|status| status.contains("\nState:\tS"))
+}
+
+/// Tells whether a process catches a signal.
+pub fn catches(child: &Child, signal: Signal) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0");
+    let caught = u64::from_str_radix(mask.trim(), 16).unwrap_or(0);
+    // The shell that starts it may catch some of its own.
+    status.starts_with("Name:\tmailferry\n") && caught & 1 << (signal.as_raw() - 1) != 0
+}
+
+pub fn send(child: &Child, signal: Signal) {
+    // SAFETY is std's: the child has not been waited for.
+    rustix::process::kill_process(Pid::from_child(child), signal).unwrap();
+}
+
 /// The relative paths in a directory and below, sorted.
 pub fn paths(root: &Path) -> Vec<String> {
     tree(root).keys().map(|path| path.to_str().unwrap().to_owned()).collect()
@@ -382,25 +416,49 @@ pub fn shared(path: &str) -> Option<PathBuf> {
     if root.is_dir() {
         return Some(root.join(path));
     }
-    skipped("../shared is not here");
-    None
+    skip!("../shared is not here");
 }
 
-/// Says aloud that a test could not prove its promise here.
-pub fn skipped(why: &str) {
+/// Returns from a test that cannot run here, or from its helper with `None` or `false`, and reports why.
+macro_rules! skip {
+    ($($why:tt)*) => { return $crate::support::skipped(&format!($($why)*)) };
+}
+pub(crate) use skip;
+
+/// Reports a skipped test, so that it does not look like a passed one. `.ci/run` counts the lines of the file
+/// that MAILFERRY_SKIPS names.
+pub fn skipped<T: Default>(why: &str) -> T {
     let thread = std::thread::current();
-    // A skipped test must not look like a passed one.
-    said(&format!("skipped: {why} ({})", thread.name().unwrap_or_default()));
+    note!("skipped: {why} ({})", thread.name().unwrap_or_default());
+    if let Some(list) = std::env::var_os("MAILFERRY_SKIPS") {
+        let mut list = fs::File::options().append(true).create(true).open(list).expect("a file to append to");
+        list.write_all(format!("{why}\n").as_bytes()).expect("the list can be written");
+    }
+    T::default()
 }
 
-/// Says something aloud. Not by eprintln, which the test harness captures.
-pub fn said(what: &str) {
-    let _ = writeln!(std::io::stderr(), "{what}");
+/// Prints a line to standard error. The test harness captures what eprintln! writes, but not this.
+macro_rules! note {
+    ($($line:tt)*) => {
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{}\n", format_args!($($line)*)).as_bytes());
+    };
+}
+pub(crate) use note;
+
+/// Chooses a number of samples: for `cargo test`, for `.ci/run` (MAILFERRY_SAMPLES=ci) and for `.ci/full`
+/// (MAILFERRY_FULL), where a campaign takes hours.
+pub fn samples<T>(test: T, ci: T, full: T) -> T {
+    let is_set = |name| std::env::var_os(name).is_some();
+    match (is_set("MAILFERRY_FULL"), is_set("MAILFERRY_SAMPLES")) {
+        (true, _) => full,
+        (false, true) => ci,
+        (false, false) => test,
+    }
 }
 
-/// Whether campaigns are to be run whole, which take minutes, and not sampled.
+/// Tells whether `.ci/full` runs all samples of a campaign.
 pub fn full() -> bool {
-    std::env::var_os("MAILFERRY_FULL").is_some()
+    samples(false, false, true)
 }
 
 /// An mbox of so many small messages, each different.
@@ -573,11 +631,10 @@ pub fn peak_memory(command: &[&str], input: &Path) -> (i32, u64) {
 
 /// strace, if it works here.
 pub fn have_strace() -> bool {
-    let have = have("strace", &["-f", "-o", "/dev/null", "true"]);
-    if !have {
-        skipped("strace does not work here");
+    if !have("strace", &["-f", "-o", "/dev/null", "true"]) {
+        skip!("strace does not work here");
     }
-    have
+    true
 }
 
 /// Makes a shell script that may be run. By a child: a file that is open for writing cannot be run, and what

@@ -452,7 +452,7 @@ fn what_lies_under_the_name_of_a_list_is_not_waited_for() {
 #[test]
 fn what_is_given_away_comes_from_no_link_and_goes_to_none() {
     if !rustix::process::geteuid().is_root() {
-        return skipped("only root can give files away");
+        skip!("only root can give files away");
     }
     let owner = ["--owner", "65534:65534"];
     for (layout, link) in
@@ -700,7 +700,7 @@ fn a_dry_run_of_a_tree_leaves_nothing_and_says_what_would_be() {
 #[test]
 fn what_is_made_belongs_to_whom_it_is_given() {
     if !rustix::process::geteuid().is_root() {
-        return skipped("only root can give files away");
+        skip!("only root can give files away");
     }
     for (layout, expected) in [("maildir++", 0o750), ("fs", 0o750)] {
         let tree = everything();
@@ -752,8 +752,8 @@ fn a_tree_that_is_killed_is_completed_by_the_same_command() {
     }
     let mut moments = Moments::of("a tree", || drop(tree.convert(&[]).exits(0)));
     let undisturbed = mail_of(&tree.out());
-    let rounds = if full() { 40 } else { 6 };
-    for _ in 0..rounds {
+    let rounds = samples(2, 6, 40);
+    while moments.next_round(rounds).is_some() {
         fs::remove_dir_all(tree.out()).unwrap();
         for _ in 0..2 {
             let mut command = mailferry(["convert", "--quiet"]);

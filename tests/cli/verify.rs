@@ -199,8 +199,7 @@ const CASES: &[Case] = &[
         let maildir = d.with("cur", ":2,S", MESSAGE);
         set_mode(d.0, 0o755);
         if d.0.ancestors().any(|above| fs::metadata(above).unwrap().mode() & 0o001 == 0) {
-            skipped("other users cannot get as far as the directory of tests");
-            return None;
+            skip!("other users cannot get as far as the directory of tests");
         }
         set_mode(&maildir, 0o755);
         set_mode(&maildir.join("cur"), 0o755);
@@ -215,8 +214,7 @@ const CASES: &[Case] = &[
         let maildir = d.with("cur", ":2,S", MESSAGE);
         let message = maildir.join(format!("cur/{EPOCH}.1.host:2,S"));
         if std::os::unix::fs::chown(&message, Some(65534), None).is_err() {
-            skipped("only root can give a file away");
-            return None;
+            skip!("only root can give a file away");
         }
         args([maildir])
     }),
@@ -881,7 +879,7 @@ fn fault(dice: &mut Dice, maildir: &Path, messages: &[Message]) -> (&'static str
 /// flags: those are for the user to change.
 #[test]
 fn any_single_fault_in_a_converted_tree_is_reported_under_its_name() {
-    let faults = if std::env::var_os("MAILFERRY_FULL").is_some() { 1000 } else { 100 };
+    let faults = samples(50, 100, 1000);
     let scratch = scratch();
     let (source, maildir) = (scratch.path().join("source.mbox"), scratch.path().join("Maildir"));
     let mut mbox = many(30);
@@ -984,7 +982,7 @@ fn a_repair_that_is_cut_off_or_refused_harms_nothing() {
     const CALLS: [&str; 7] = ["mkdirat", "fchmodat", "renameat2", "write", "fsync", "openat", "ftruncate"];
     let works = std::process::Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).status();
     if !works.is_ok_and(|status| status.success()) {
-        return skipped("strace does not work here");
+        skip!("strace does not work here");
     }
     let mut injected = 0;
     for call in CALLS {

@@ -172,10 +172,10 @@ fn what_qmail_and_postfix_answered_is_understood_and_what_they_were_sent_is_sent
         assert_eq!(fates(&got), want, "{case}: {got:?}");
         compared += 1;
     }
-    said(&format!(
+    note!(
         "wire.jsonl, postfix-qmqpd.jsonl: {compared} of {} cases agree; {never_sent} send what ours never does",
         cases.len()
-    ));
+    );
     assert!(compared > 40, "{compared}");
 }
 
@@ -270,8 +270,7 @@ impl Sink {
     fn of(program: &str, options: &[&str]) -> Option<Sink> {
         let path = Path::new("/usr/sbin").join(program);
         if !path.exists() {
-            skipped(&format!("{program} of Postfix is not here"));
-            return None;
+            skip!("{program} of Postfix is not here");
         }
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         let mut command = Command::new(path);
@@ -394,12 +393,10 @@ fn postfix_takes_it_by_smtp_and_by_qmqp() {
 /// Dovecot with an LMTP server on a port and a socket.
 fn dovecot_lmtp(home: &Path) -> Option<(Sink, PathBuf)> {
     if !Path::new("/usr/lib/dovecot/lmtp").exists() {
-        skipped("Dovecot's LMTP server is not here");
-        return None;
+        skip!("Dovecot's LMTP server is not here");
     }
     if !rustix::process::geteuid().is_root() {
-        skipped("not root: no Dovecot of its own");
-        return None;
+        skip!("not root: no Dovecot of its own");
     }
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
     let at = home.display();
@@ -504,8 +501,7 @@ asyncio.run(main())
 #[test]
 fn aiosmtpd_takes_it_by_smtp_and_by_lmtp() {
     if !have("/usr/bin/python3", &["-c", "import aiosmtpd"]) {
-        skipped("aiosmtpd is not here");
-        return;
+        skip!("aiosmtpd is not here");
     }
     let home = scratch();
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
@@ -818,7 +814,7 @@ fn whatever_a_server_does_nobody_is_lost_and_nobody_is_sent_it_twice() {
         let workers: Vec<_> = (0..12).map(|_| scope.spawn(work)).collect();
         workers.into_iter().for_each(|worker| worker.join().unwrap());
     });
-    said(&format!("{} hostile servers", peers.len()));
+    note!("{} hostile servers", peers.len());
 }
 
 fn withstands(peer: &Hostile, message: &str) {
@@ -869,7 +865,7 @@ fn withstands(peer: &Hostile, message: &str) {
 #[test]
 fn an_answer_without_end_takes_no_memory() {
     if !have("python3", &["-c", ""]) {
-        return skipped("python3 is not here");
+        skip!("python3 is not here");
     }
     let ground = scratch();
     let input = ground.path().join("input");

@@ -33,8 +33,7 @@ impl Exim {
     /// The same, with its files changed on the way.
     pub fn with_changes(heading: &str, change: impl Fn(String) -> String) -> Option<Exim> {
         if world::exim().is_none() {
-            skipped("Exim is not here");
-            return None;
+            skip!("Exim is not here");
         }
         let world = World::new()?;
         let part = |directory: &str| -> String {

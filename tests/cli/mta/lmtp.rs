@@ -137,7 +137,7 @@ fn campaign(
     let all: Vec<&str> = recipients.iter().map(String::as_str).collect();
     let numbered =
         |n: &str| String::from_utf8_lossy(mail::PLAIN).replace("Subject: plain", &format!("Subject: {n}"));
-    let count = if full() { 400 } else { 25 };
+    let count = samples(25, 25, 400);
     let mut dice = Dice(count);
     for n in 0..count {
         submit(&all, numbered(&format!("number {n}")));
@@ -181,9 +181,7 @@ fn campaign(
         doubled <= if once { 0 } else { kills * users.len() },
         "{name}: {doubled} doubled, {kills} killed"
     );
-    said(&format!(
-        "{name}: {count} messages to 3 each, {kills} deliveries killed, {doubled} doubled, none lost"
-    ));
+    note!("{name}: {count} messages to 3 each, {kills} deliveries killed, {doubled} doubled, none lost");
 }
 
 fn with_flaky(text: String, option: &str) -> String {

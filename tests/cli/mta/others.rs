@@ -76,7 +76,7 @@ fn a_loop_over_files_removes_only_what_is_safe_and_a_second_one_doubles_nothing(
 #[test]
 fn fetchmail_leaves_on_the_server_what_was_not_delivered() {
     if !["/usr/bin/fetchmail", "/usr/lib/dovecot/imap"].iter().all(|program| Path::new(program).exists()) {
-        return skipped("fetchmail or Dovecot is not here");
+        skip!("fetchmail or Dovecot is not here");
     }
     let Some(world) = World::new() else { return };
     let server = world.maildir("/home/joe/server", JOE);
@@ -124,7 +124,7 @@ fn messages_anywhere(maildir: &Path) -> usize {
 #[test]
 fn the_systemd_units_are_sound_and_confined() {
     if !have("systemd-analyze", &["--version"]) {
-        return skipped("systemd-analyze is not here");
+        skip!("systemd-analyze is not here");
     }
     let Some(world) = World::new() else { return };
     let files = recipes::files(SYSTEMD);
@@ -163,7 +163,7 @@ fn session() -> String {
 #[test]
 fn a_connection_to_the_systemd_socket_delivers() {
     if !have("systemd-socket-activate", &["--version"]) {
-        return skipped("systemd-socket-activate is not here");
+        skip!("systemd-socket-activate is not here");
     }
     let Some(world) = World::new() else { return };
     let maildir = world.maildir("/var/vmail/example.org/joe", VMAIL);
@@ -192,7 +192,7 @@ fn a_connection_to_the_systemd_socket_delivers() {
 #[test]
 fn the_systemd_unit_forbids_nothing_that_a_delivery_does() {
     if !have("systemd-analyze", &["--version"]) || !have_strace() {
-        return skipped("systemd-analyze is not here");
+        skip!("systemd-analyze is not here");
     }
     let Some(world) = World::new() else { return };
     let maildir = world.maildir("/var/vmail/example.org/joe", VMAIL);

@@ -76,8 +76,7 @@ impl Postfix {
 
     fn start(more: impl Iterator<Item = (String, String)>) -> Option<Postfix> {
         if !Path::new("/usr/sbin/postfix").exists() {
-            skipped("Postfix is not here");
-            return None;
+            skip!("Postfix is not here");
         }
         let world = World::new()?;
         let mut files = BTreeMap::from([

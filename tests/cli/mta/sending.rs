@@ -123,7 +123,7 @@ impl Drop for Cron<'_> {
 #[test]
 fn what_a_cron_job_prints_is_sent_and_what_cannot_be_sent_is_lost() {
     if !["/usr/bin/crontab", "/usr/sbin/cron"].iter().all(|program| Path::new(program).exists()) {
-        return skipped("cron is not here");
+        skip!("cron is not here");
     }
     let Some(client) = NullClient::new() else { return };
     let world = client.world();
@@ -166,7 +166,7 @@ fn what_a_cron_job_prints_is_sent_and_what_cannot_be_sent_is_lost() {
 #[test]
 fn php_sends_by_the_link_and_is_told_when_it_cannot() {
     // Behind a link in /etc, which is another in that world.
-    let Ok(php) = std::fs::canonicalize("/usr/bin/php") else { return skipped("php is not here") };
+    let Ok(php) = std::fs::canonicalize("/usr/bin/php") else { skip!("php is not here") };
     let Some(client) = NullClient::new() else { return };
     client.world().write("/etc/php.ini", &recipes::blocks("PHP")[0]);
     const MAIL: &str = r#"exit(mail("joe@example.org", "caf=", "a\r\nb\n.\n..\nend",

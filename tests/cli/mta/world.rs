@@ -72,8 +72,7 @@ impl World {
     /// None where that cannot be had, and then it has been said.
     pub fn new() -> Option<World> {
         if !rustix::process::geteuid().is_root() {
-            skipped("not root: no world of its own for a mail server");
-            return None;
+            skip!("not root: no world of its own for a mail server");
         }
         let root = scratch();
         furnish(root.path());
