@@ -1,5 +1,5 @@
-//! What is checked in says the same as the program: manual pages and completions are those that the
-//! command line describes, and the page on formats knows every finding.
+//! Generated files are up to date: manual pages and completions match the command line, and the manual page
+//! on formats has every finding.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -13,7 +13,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files of a directory that `generate` answers for.
+/// Returns the generated files of a directory.
 fn files(directory: &Path) -> BTreeMap<OsString, Vec<u8>> {
     let entries =
         std::fs::read_dir(directory).unwrap_or_else(|e| panic!("{}: {e}; {MEND}", directory.display()));

@@ -1,11 +1,11 @@
-//! Every console block of README.md does what it says.
+//! Every console block of README.md works.
 #![allow(missing_docs)]
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-/// The `console` blocks, each a list of commands.
+/// Returns the `console` blocks, each a list of commands.
 fn blocks(readme: &str) -> Vec<Vec<&str>> {
     let inside = readme.split("```").skip(1).step_by(2).filter_map(|b| b.strip_prefix("console\n"));
     inside.map(|block| block.lines().filter_map(|line| line.strip_prefix("$ ")).collect()).collect()
@@ -19,7 +19,7 @@ fn every_console_block_of_the_readme_works_as_it_stands() {
     assert!(blocks.len() > 8, "the blocks were not found");
     let programs = Path::new(env!("CARGO_BIN_EXE_mailferry")).parent().unwrap();
     for block in blocks {
-        // This is what is running now; the CI takes the command from README and runs it.
+        // This command runs the present test. CI runs it from README.
         if block == ["cargo test --locked"] {
             continue;
         }

@@ -1,5 +1,5 @@
-//! mbox-reader beside our reader: where it finds a message, we find the same; and the reason why it is
-//! a second opinion and not the reader.
+//! Comparison with mbox-reader. Where it finds a message, mailferry finds the same one. It loses messages, so
+//! it cannot be the reader.
 #![allow(missing_docs)]
 
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::path::Path;
 use mailferry::mailbox::mbox::read::{Ask, read};
 use mailferry::mailbox::mbox::scan_hooks::Watch;
 
-/// Offsets of our From_ lines, and where each message's stretch of the file ends for mbox-reader.
+/// Returns the offsets of mailferry's From_ lines, and of the ends of messages in mbox-reader.
 fn offsets(path: &Path) -> (Vec<usize>, Vec<usize>) {
     let text = std::fs::read(path).unwrap();
     let mbox = read(&text, &Ask::default(), Watch::nobody()).unwrap();
@@ -22,7 +22,7 @@ fn on_plain_mail_both_cut_at_the_same_bytes_but_mbox_reader_leaves_out_the_last_
     for name in ["inbox.mbox", "crlf.mbox"] {
         let (ours, theirs) = offsets(&fixtures.join(name));
         assert!(ours.len() > 1, "{name}");
-        // Its entry carries the offset of the *next* From_ line, so there is none for the last message.
+        // Each entry has the offset of the *next* From_ line, so there is none for the last message.
         assert_eq!(theirs, ours[1..], "{name}");
     }
 }

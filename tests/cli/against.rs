@@ -1,4 +1,4 @@
-//! Is it the same mail? What convert has written is; and any two mailboxes at all can be compared.
+//! Comparison of mailboxes: what convert wrote is the same mail, and any two mailboxes can be compared.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,7 +25,7 @@ impl Events for Nobody {
     fn advance(&self, _: u64, _: u64) {}
 }
 
-/// Calls `with` with the mailbox at this path; None where there is none.
+/// Calls `with` with the mailbox at this path. Returns None if it is not a mailbox.
 fn opened<T>(path: &Path, with: impl FnOnce(Mailbox<'_>) -> T) -> Option<T> {
     if path.is_dir() {
         return Some(with(Mailbox::Maildir(path)));
@@ -38,7 +38,7 @@ fn opened<T>(path: &Path, with: impl FnOnce(Mailbox<'_>) -> T) -> Option<T> {
     Some(with(Mailbox::Mbox { source: &source, mbox: &mbox }))
 }
 
-/// The verdict and what was told; None where one of the two is no mailbox.
+/// Returns the verdict and what was reported, or None if one of the two is not a mailbox.
 fn compared(here: &Path, there: &Path) -> Option<(Verdict, Vec<String>)> {
     let mut told = Vec::new();
     let mut tell = |difference: mailferry::verify::compare::Difference| {
@@ -70,7 +70,7 @@ fn what_was_converted_is_the_same_mail_and_a_lost_message_is_found() {
     for file in files {
         let scratch = scratch();
         let maildir = scratch.path().join("Maildir");
-        // The place may be one where nobody may write.
+        // The directory may not be writable.
         let args = [Path::new("--lock=none").as_os_str(), file.as_os_str(), maildir.as_os_str()];
         if run(convert_command(args)).code != Some(0) {
             continue;
@@ -105,13 +105,13 @@ fn any_two_hostile_mailboxes_can_be_compared_and_every_message_counts_once() {
     }
 }
 
-/// Messages of the campaign.
+/// Number of messages in the campaign.
 const LETTERS: usize = 42;
-/// What is told and is no error.
+/// Codes that are reported and are not errors.
 const WARNINGS: [&str; 3] = ["message-line-ends", "message-final-newline", "fields-differ"];
 
-/// The message `number n`. Some have no Message-ID, some no Date, a few neither; some have lines that an
-/// mbox quotes, once and twice, and some a line that ends in CRLF.
+/// Returns the message `number n`. Some have no Message-ID, some no Date, a few neither. Some have lines that
+/// an mbox quotes, once and twice, and some a line that ends in CRLF.
 fn letter(n: usize) -> Vec<u8> {
     let (second, minute) = (n % 60, n / 60);
     let mut text = "Received: by there.example.org for ada\nFrom: Ada <ada@example.org>\n".to_owned();
@@ -129,12 +129,12 @@ fn letter(n: usize) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// Its From_ line.
+/// Returns its From_ line.
 fn from_line(n: usize) -> Vec<u8> {
     format!("From ada@example.org Mon Mar  2 08:{:02}:{:02} 1998\n", n / 60, n % 60).into_bytes()
 }
 
-/// A message with its From_ line and the separator, as it lies in an mbox.
+/// A message with its From_ line and the separator, as in the mbox.
 type Piece = (usize, Vec<u8>);
 
 fn piece(n: usize) -> Piece {
@@ -149,13 +149,14 @@ fn piece(n: usize) -> Piece {
     (n, bytes)
 }
 
-/// Whether a line has a `>` that an mboxrd gave it.
+/// Tells whether a line has a `>` that an mboxrd writer added.
 fn is_quoted(line: &[u8]) -> bool {
     let depth = line.iter().take_while(|&&b| b == b'>').count();
     depth > 0 && line[depth..].starts_with(b"From ")
 }
 
-/// What a piece says, by another hand than the program's: without From_ line, separator and quoting.
+/// Returns the message of a piece without From_ line, separator and quoting. The code shares nothing with the
+/// program.
 fn message_of((n, piece): &Piece) -> Vec<u8> {
     let mut text = &piece[from_line(*n).len()..];
     for separator in ["\n", "\r\n"] {
@@ -173,13 +174,13 @@ fn message_of((n, piece): &Piece) -> Vec<u8> {
     message
 }
 
-/// Whether a message begins with what is no field: by the decision table a From_ line above it begins no
-/// message but belongs to the one before.
+/// Tells whether a message begins with a line that is not a field. By the decision table a From_ line above
+/// it begins no message but belongs to the previous one.
 fn begins_as_prose(message: &[u8]) -> bool {
     fields(message).first().is_some_and(|(_, name, _)| name.is_empty())
 }
 
-/// Up to the first empty line.
+/// Returns the range up to the first empty line.
 fn header_of(message: &[u8]) -> Range<usize> {
     let mut end = 0;
     for line in message.split_inclusive(|&b| b == b'\n') {
@@ -191,10 +192,10 @@ fn header_of(message: &[u8]) -> Range<usize> {
     0..end
 }
 
-/// Where a field stands, its name in small letters, its value.
+/// A header field: its range, its name in lower case, its value.
 type Field = (Range<usize>, String, Vec<u8>);
 
-/// The fields of a header.
+/// Splits a header into fields.
 fn fields(message: &[u8]) -> Vec<Field> {
     let (mut fields, mut at) = (Vec::<Field>::new(), 0);
     for line in message[header_of(message)].split_inclusive(|&b| b == b'\n') {
@@ -207,7 +208,7 @@ fn fields(message: &[u8]) -> Vec<Field> {
         }
         let colon = line.iter().position(|&b| b == b':').unwrap_or(0);
         let name = line[..colon].trim_ascii_end();
-        // Without a name it is no field, but lines may continue it.
+        // A line without a field name is not a field, but lines may continue it.
         let name = if name.iter().all(u8::is_ascii_graphic) { name } else { b"" };
         let value = &line[if name.is_empty() { line.len() } else { colon + 1 }..];
         fields.push((place, String::from_utf8_lossy(name).to_lowercase(), value.to_vec()));
@@ -223,14 +224,14 @@ fn field(message: &[u8], name: &str) -> Vec<u8> {
     fields(message).into_iter().find(|f| f.1 == name).map(|f| f.2).unwrap_or_default()
 }
 
-/// Content with the offset of each byte: all but the Status, the one field here that readers rewrite.
+/// Returns the content with the offset of each byte, without Status: the one field here that readers rewrite.
 fn content(message: &[u8]) -> Vec<(usize, u8)> {
     let cuts: Vec<_> = fields(message).into_iter().filter(|f| f.1 == "status").map(|f| f.0).collect();
     let bytes = message.iter().copied().enumerate();
     bytes.filter(|(at, _)| !cuts.iter().any(|cut| cut.contains(at))).collect()
 }
 
-/// Content less differences that are none of words: line ends, quoting, the newline at the end.
+/// Returns the content without the differences that are not content: line ends, quoting, the final newline.
 fn plain(message: &[u8], ends: bool, quoting: bool, newline: bool) -> Vec<u8> {
     let content: Vec<u8> = content(message).into_iter().map(|(_, byte)| byte).collect();
     let mut plain = Vec::new();
@@ -248,7 +249,7 @@ fn plain(message: &[u8], ends: bool, quoting: bool, newline: bool) -> Vec<u8> {
     plain
 }
 
-/// Whether enough is left of a message to know it again.
+/// Tells whether enough is left of a message to recognise it.
 fn is_known(here: &[u8], there: &[u8]) -> bool {
     let same = |name| !field(here, name).is_empty() && field(here, name) == field(there, name);
     let header = |message: &[u8]| plain(&message[header_of(message)], true, true, true);
@@ -261,7 +262,8 @@ fn is_known(here: &[u8], there: &[u8]) -> bool {
             && field(here, "subject") == field(there, "subject")
 }
 
-/// Under which name the difference of two messages has to be reported, here in an mbox, there in a file.
+/// Returns the code that must report the difference between two messages, `here` in an mbox, `there` in a
+/// file.
 fn kind(here: &[u8], there: &[u8]) -> &'static str {
     let differ =
         |ends, quoting, newline| plain(here, ends, quoting, newline) != plain(there, ends, quoting, newline);
@@ -276,13 +278,13 @@ fn kind(here: &[u8], there: &[u8]) -> &'static str {
     }
 }
 
-/// What has to be told of a letter.
+/// A finding that must be reported about a message.
 #[derive(Debug)]
 struct Told {
     code: &'static str,
     letter: usize,
     subject: Vec<u8>,
-    /// In these words: where the two part.
+    /// Words that the finding must contain, such as the first byte that differs.
     words: String,
 }
 
@@ -290,7 +292,7 @@ fn told(code: &'static str, letter: usize) -> Told {
     Told { code, letter, subject: format!("number {letter}").into(), words: String::new() }
 }
 
-/// What has to be told of a letter that is these bytes here and those there.
+/// Returns what must be reported of a message that has these bytes on the two sides.
 fn changed(n: usize, here: &[u8], there: &[u8], metadata: bool) -> Vec<Told> {
     let (ours, theirs) = (content(here), content(there));
     let bytes = |content: &[(usize, u8)]| content.iter().map(|c| c.1).collect::<Vec<u8>>();
@@ -339,22 +341,22 @@ fn changed(n: usize, here: &[u8], there: &[u8], metadata: bool) -> Vec<Told> {
 struct Pair {
     mbox: PathBuf,
     maildir: PathBuf,
-    /// The letters' files.
+    /// The files of the messages.
     files: Vec<Message>,
 }
 
-/// What was done to a pair.
+/// A fault made in a pair.
 struct Fault {
     how: String,
-    /// The mbox as it is now.
+    /// The mbox with the fault.
     pieces: Vec<Piece>,
-    /// A file that was not there before, and which letter it has.
+    /// A file that was added, and the number of its message.
     new_file: Option<(PathBuf, usize)>,
-    /// What has to be told without metadata and with it.
+    /// The findings required without metadata and with it.
     told: [Vec<Told>; 2],
 }
 
-/// Another byte, another line end, or fewer bytes.
+/// Changes a byte or a line end, or removes bytes.
 fn spoiled(dice: &mut Dice, bytes: &[u8], part: Range<usize>) -> (Vec<u8>, String) {
     let mut spoiled = bytes.to_vec();
     let how = match dice.roll(6) {
@@ -374,7 +376,7 @@ fn spoiled(dice: &mut Dice, bytes: &[u8], part: Range<usize>) -> (Vec<u8>, Strin
     (spoiled, how)
 }
 
-/// One `>` more or less before a `From `; None where there is none.
+/// Adds or removes one `>` before a `From `. Returns None if there is none.
 fn requoted(dice: &mut Dice, bytes: &[u8]) -> Option<(Vec<u8>, String)> {
     let at = 1 + bytes.windows(2).rposition(|pair| pair[0] == b'\n' && b">F".contains(&pair[1]))?;
     let mut requoted = bytes.to_vec();
@@ -393,7 +395,7 @@ impl Pair {
         let mut pieces: Vec<Piece> = (0..LETTERS).map(piece).collect();
         let file = &self.files[n];
         let (message, path, lying) = (letter(n), file.path.as_path(), pieces[n].1.clone());
-        // In which bytes of the file, and in which of the piece.
+        // The range in the file, and the range in the piece.
         let header = header_of(&message);
         let (parts, head) = ([header.clone(), header.end..message.len()], from_line(n).len());
         let pieces_parts = [head..head + header.end, head + header.end..lying.len() - 1];
@@ -477,7 +479,7 @@ impl Pair {
                 Fault { new_file: Some((new, n)), ..done("another date in the name", pieces, told) }
             }
             13 => {
-                // Where the name has a date, the file's own says nothing.
+                // If the name has a date, the mtime of the file counts for nothing.
                 let nameless = dice.roll(2) == 0;
                 let new = nameless.then(|| renamed(&format!("{place}/msg-{number}{info}"), false));
                 let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1 + number as u64);
@@ -497,7 +499,7 @@ impl Pair {
                     codes.push("flags-differ");
                 }
                 let both = codes.into_iter().flat_map(|code| [told(code, n), told(code, m)]).collect();
-                // Which letter the findings name, their Subject says.
+                // The Subject tells which message a finding names.
                 done(&format!("swapped with number {m}"), pieces, [vec![], both])
             }
             15 => {
@@ -512,7 +514,8 @@ impl Pair {
             }
             _ => {
                 pieces.truncate(n + 1);
-                // One in four times only the end is lost; and of the first message no more, or it is no mbox.
+                // One time in four only the end is lost. The first message keeps its head, or the file is not
+                // an mbox.
                 let most = if n == 0 || dice.roll(4) == 0 { 2 } else { lying.len() - head };
                 let lost = 1 + dice.roll(most);
                 let mut fault = in_mbox(
@@ -528,7 +531,7 @@ impl Pair {
         }
     }
 
-    /// The files as they were.
+    /// Restores the files.
     fn restore(&self) {
         for place in ["cur", "new"] {
             for name in names(&self.maildir.join(place)) {
@@ -549,7 +552,7 @@ impl Pair {
         run(command)
     }
 
-    /// Whether a finding is what has to be told, about this letter, at its place.
+    /// Tells whether a finding is the expected one, about this message, at its location.
     fn is_told(&self, fault: &Fault, finding: &Value, told: &Told) -> bool {
         let letter_of = |path: &Value| {
             let is_it = |file: &Path| path == file.to_str().unwrap();
@@ -582,9 +585,9 @@ impl Pair {
     }
 }
 
-/// Every single fault in a Maildir or in the mbox it was made from is told by comparing the two: under its
-/// right name, of the right message, with the first byte that differs; and nothing else is told. What is
-/// no difference of content is none.
+/// Comparing an mbox with its Maildir reports any single fault in either: under its code, for its message,
+/// with the first byte that differs. It reports nothing else. A difference that is not content is not a
+/// fault.
 #[test]
 fn any_single_fault_in_one_of_two_mailboxes_is_reported_under_its_name_and_no_other() {
     let faults = samples(100, 200, 2000);

@@ -1,4 +1,4 @@
-//! The way back: a Maildir, or an mbox of another variant, into an mbox, and nothing is dropped on it.
+//! Export: a Maildir, or an mbox of another variant, becomes an mbox, and no message is left out.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -15,7 +15,7 @@ use crate::support::*;
 
 const FRAME: &str = "\u{1}\u{1}\u{1}\u{1}\n";
 
-/// A Maildir with these messages: place and name, then the bytes.
+/// Creates a Maildir with these messages: subdirectory and name, then the bytes.
 fn maildir<B: AsRef<[u8]>>(messages: &[(&str, B)]) -> (TempDir, PathBuf) {
     let scratch = scratch();
     let maildir = scratch.path().join("Maildir");
@@ -25,7 +25,7 @@ fn maildir<B: AsRef<[u8]>>(messages: &[(&str, B)]) -> (TempDir, PathBuf) {
     for (name, bytes) in messages {
         let path = maildir.join(name);
         fs::write(&path, bytes).unwrap();
-        // As deliveries have it: the name and the time say the same.
+        // As after a delivery: the name and the mtime agree.
         let epoch = name.split(['/', '.']).nth(1).and_then(|digits| digits.parse().ok()).unwrap_or(0);
         set_mtime(&path, epoch);
     }
@@ -37,7 +37,7 @@ fn set_mtime(path: &Path, epoch: u64) {
     fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
 }
 
-/// `convert OPTIONS… Maildir DESTINATION`, which must succeed, and what was written.
+/// Runs `convert OPTIONS… Maildir DESTINATION`, which must succeed, and returns what was written.
 #[track_caller]
 fn back(maildir: &Path, options: &[&str], prefix: &str) -> Vec<u8> {
     let out = maildir.with_file_name("out");
@@ -56,7 +56,7 @@ fn is_text(got: &[u8], expected: &str) {
     assert_eq!(String::from_utf8_lossy(got), expected);
 }
 
-/// A message less the fields that readers rewrite, by another hand than the program's.
+/// Returns a message without the fields that readers rewrite. The code shares nothing with the program.
 fn lasting(message: &[u8]) -> Vec<u8> {
     const REWRITTEN: [&str; 12] = [
         "status",
@@ -87,12 +87,12 @@ fn lasting(message: &[u8]) -> Vec<u8> {
     kept
 }
 
-/// How often each message is there, with its flags.
+/// Counts each message, with its flags.
 fn mail(maildir: &Path) -> BTreeMap<(String, String), u32> {
     let mut mail = BTreeMap::new();
     for message in messages(maildir) {
         let mut bytes = lasting(&message.bytes);
-        // An mbox has no message without a final newline.
+        // In an mbox every message ends with a newline.
         if !bytes.is_empty() && !bytes.ends_with(b"\n") {
             let first = message.bytes.split(|&b| b == b'\n').next().unwrap_or_default();
             let is_crlf = first.len() < message.bytes.len() && first.ends_with(b"\r");
@@ -104,7 +104,7 @@ fn mail(maildir: &Path) -> BTreeMap<(String, String), u32> {
     mail
 }
 
-/// What peers leave out, glue together or cut: see the names.
+/// Mail that other converters leave out, join or cut; see the names.
 fn what_peers_lose() -> Vec<(&'static str, &'static [u8])> {
     vec![
         ("cur/1000000001.trashed.h:2,ST", b"Subject: trashed\n\nx\n"),
@@ -242,7 +242,7 @@ fn messages_come_in_the_order_of_their_sources_and_with_their_senders() {
     fs::write(maildir.join("new/888800000.delivered.h"), "Subject: delivered\n\ndelivered\n").unwrap();
     set_mtime(&maildir.join("new/888800000.delivered.h"), 888_800_000);
     let delivered = "From MAILER-DAEMON Mon Mar  2 00:53:20 1998\nSubject: delivered\n\ndelivered\n\n";
-    // The second source first: the first is where it was last converted.
+    // The second source comes first: the first one is in the order of its last conversion.
     is_text(&back(&maildir, &[], ""), &[&two[..], &one, &later, delivered].concat());
     is_text(
         &back(&maildir, &["--no-manifest"], ""),
@@ -284,7 +284,7 @@ fn an_existing_file_is_replaced_on_request_only() {
     assert_eq!(refused.complaints(), ["destination-refused"]);
     assert_eq!(fs::read(&out).unwrap(), b"precious");
     run(convert_command([OsStr::new("-n"), maildir.as_os_str(), out.as_os_str()])).exits(3);
-    // What a killed run left is taken over.
+    // The next run takes over what a killed run left.
     fs::write(
         scratch.path().join(".out.mailferry-partial"),
         "left behind, and longer than the mail that comes\n".repeat(9),
@@ -401,7 +401,7 @@ fn what_is_appended_is_never_glued_to_what_is_there() {
             convert([OsStr::new("-n"), source.as_os_str(), scratch.path().join("Maildir").as_os_str()]);
         assert_eq!(count(&read.summary(), "messages_found"), 1 + u64::from(!old.is_empty()), "{written:?}");
     }
-    // Lengths where lengths are.
+    // Content-Length where the mbox has it.
     let lengths = "From ada@example.org Mon Mar  2 08:15:00 1998\nContent-Length: 12\n\nFrom b\ntext\n\n";
     let (run, written) = appended(lengths, "");
     assert_eq!(run.exits(0).summary()["variant"], "mboxcl2");
@@ -544,7 +544,7 @@ fn an_mbox_becomes_one_of_another_variant() {
     let made = "From bob Mon Mar  2 09:00:00 1998\n";
     let head = "Status: RO\nSubject: one\n";
     let undated = "Subject: undated\nDate: Mon, 2 Mar 1998 09:00:00 +0000\n";
-    // The undated line is body to the table unless a person says otherwise.
+    // By the table the undated line is body, unless the user decides differently.
     let list = scratch.path().join("list");
     let second = rd.find("From bob").unwrap();
     fs::write(&list, format!("{second}\t9\tKHB\t9\tseparator\tFrom\n")).unwrap();
@@ -636,8 +636,8 @@ fn the_destination_is_of_the_other_kind_unless_a_prefix_says_otherwise() {
 
 // Round trips.
 
-/// A normalised mbox: as mboxrd, `From sender asctime`, the sender that of the Return-Path if there is
-/// one, Status and X-Status as the flags say at the end of the header, a final newline and a blank line.
+/// Generates a normalised mbox: mboxrd; `From sender asctime` with the sender of the Return-Path if there is
+/// one; Status and X-Status from the flags at the end of the header; a final newline and a blank line.
 fn normalised() -> impl Strategy<Value = Vec<u8>> {
     let line = proptest::sample::select(&[
         "",
@@ -698,7 +698,7 @@ fn a_normalised_mbox_comes_back_as_it_was_without_its_manifest_knowing_its_bytes
     TestRunner::new(config).run(&normalised(), property).unwrap();
 }
 
-/// mbox → Maildir → mbox → Maildir: whether both Maildirs hold the same mail.
+/// Converts mbox → Maildir → mbox → Maildir, and returns an error if the Maildirs differ.
 fn round_trip(source: &Path) -> Result<(), String> {
     let scratch = scratch();
     let [there, out, again] = ["there", "out", "again"].map(|name| scratch.path().join(name));
@@ -758,7 +758,7 @@ fn real_mailboxes_come_there_and_back_and_there_again() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A FIFO among the messages is named, and keeps no message from being read.
+/// A FIFO among the messages is reported and does not keep any message from being read.
 #[test]
 fn what_lies_among_the_messages_and_is_none_is_named_and_the_rest_goes_on() {
     let (scratch, maildir) = maildir(&[
@@ -805,7 +805,7 @@ fn a_source_is_not_replaced_by_what_is_made_of_it() {
     assert!(fs::read(&source).unwrap() == before);
 }
 
-/// Nothing is said of what nobody has read.
+/// Nothing is reported about mail that was not read.
 #[test]
 fn what_was_cut_off_by_its_reader_is_not_summed_up() {
     let (_scratch, maildir) =

@@ -1,4 +1,4 @@
-//! What `convert` promises of the mail it writes.
+//! Promises of `convert` about the mail that it writes.
 
 use std::fs;
 use std::io::Write;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::*;
 
-/// A message of a From_ line, a subject and a body.
+/// A message: From_ line, subject and body.
 const ADA: &str = "From ada@example.org Mon Mar  2 08:15:00 1998\nSubject: one\n\nfirst\n\n";
 const BERTIL: &str = "From bertil@example.org Mon Mar  2 19:40:31 1998\nSubject: two\n\nsecond\n";
 const ADA_EPOCH: i64 = 888_826_500;
@@ -57,7 +57,7 @@ fn a_new_maildir_has_the_names_modes_dates_and_flags_that_the_manual_promises() 
     assert!(written[2].bytes.windows(7).any(|w| w == "Grüße".as_bytes()), "8-bit bytes stay");
 }
 
-/// S= and W= are what quota code trusts.
+/// Quota code relies on S= and W=.
 #[track_caller]
 fn sizes_are_true(message: &Message) {
     let bytes = &message.bytes;
@@ -67,7 +67,7 @@ fn sizes_are_true(message: &Message) {
     assert_eq!((message.size, message.wire_size), (size, wire), "{}", message.name);
 }
 
-/// Converts bytes and gives the run and the messages, in the order of their dates.
+/// Converts bytes and returns the run and the messages, in the order of their dates.
 #[track_caller]
 fn converted(mbox: &[u8], options: &[&str]) -> (Run, Vec<Message>) {
     let (scratch, source) = file("source", mbox);
@@ -296,7 +296,7 @@ fn identical_messages_of_one_source_all_count() {
 #[test]
 fn what_is_in_an_existing_maildir_stays_as_it_is() {
     let (scratch, source) = file("source", format!("{ADA}{BERTIL}"));
-    // The names that the mail will get, to leave one of them in tmp/ as a killed run would.
+    // Converting elsewhere gives the names. One of them goes into tmp/, as a killed run leaves it.
     let elsewhere = scratch.path().join("elsewhere");
     convert([&source, &elsewhere]);
     let ours = messages(&elsewhere)[0].name.clone();
@@ -413,7 +413,7 @@ fn a_dry_run_writes_nothing_anywhere_and_counts_the_same() {
     let (scratch, source) = file("source", format!("{ADA}{BERTIL}"));
     let existing = scratch.path().join("existing");
     convert_fixture("inbox.mbox", &existing);
-    // A directory's time tells even what was there for a moment, such as a lock.
+    // A directory's mtime also shows files that existed for a moment, such as a lock.
     let touched = |name: &str| fs::metadata(scratch.path().join(name)).unwrap().modified().unwrap();
     let times = || ["", "existing", "existing/tmp", "existing/new", "existing/cur"].map(touched);
     let (before, times_before) = (tree(scratch.path()), times());

@@ -1,4 +1,4 @@
-//! One Maildir into another: everything stays what it is, once.
+//! Maildir to Maildir: everything stays the same and arrives once.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -11,15 +11,15 @@ use tempfile::TempDir;
 use crate::moments::Moments;
 use crate::support::*;
 
-/// A Maildir `source` to be copied, in a scratch directory.
+/// A scratch directory with a Maildir `source` to copy.
 struct Place {
     scratch: TempDir,
 }
 
-/// Place, name, bytes.
+/// Subdirectory, name, bytes.
 type Mail<'a> = (&'a str, &'a str, &'a [u8]);
 
-/// What a copy must not change, and must not mistake for another thing.
+/// Mail that a copy must not change or misread.
 const ODD: [Mail<'static>; 9] = [
     ("cur", "1000000001.M1P1.host,S=19,W=22:2,FRS", b"Subject: seen\n\none\n"),
     ("new", "1000000002.M2P1.host,S=18,W=21", b"Subject: new\n\ntwo\n"),
@@ -61,7 +61,7 @@ impl Place {
         self.path("Maildir")
     }
 
-    /// `convert OPTIONS… source maildir:Maildir`, whatever comes of it.
+    /// Runs `convert OPTIONS… source maildir:Maildir`, whatever the result.
     fn try_copy(&self, options: &[&str]) -> Run {
         run(self.command(options))
     }
@@ -72,7 +72,7 @@ impl Place {
         command
     }
 
-    /// What of the messages was written, and there already.
+    /// Returns how many messages were written, and how many were already present.
     #[track_caller]
     fn copy(&self, options: &[&str]) -> [u64; 2] {
         let summary = self.try_copy(options).exits(0).summary();
@@ -80,7 +80,7 @@ impl Place {
         ["written", "already_present"].map(|key| count(&summary, key))
     }
 
-    /// Without a complaint.
+    /// Asserts that verify finds no damage.
     #[track_caller]
     fn verifies(&self) {
         let run = run({
@@ -92,7 +92,7 @@ impl Place {
         assert!(complaints.iter().all(|f| f["severity"] == "info" || is_of_the_mail(f)), "{complaints:?}");
     }
 
-    /// `verify --against source --metadata Maildir`.
+    /// Asserts that `verify --against source --metadata Maildir` finds no difference.
     #[track_caller]
     fn is_the_same_mail(&self) {
         let mut command = mailferry(["verify", "--json", "--metadata", "--against"]);
@@ -101,13 +101,13 @@ impl Place {
     }
 }
 
-/// What verify says of messages that are odd themselves, and of directories that tests make.
+/// Tells whether a finding is about mail that is odd in the source, or about directories that a test created.
 fn is_of_the_mail(finding: &serde_json::Value) -> bool {
     let code = finding["code"].as_str().unwrap();
     code.starts_with("message-") || code == "maildir-open"
 }
 
-/// Name and place, bytes and time of all messages.
+/// Returns bytes and mtime of all messages, by name and subdirectory.
 fn lying(maildir: &Path) -> BTreeMap<String, (Vec<u8>, i64)> {
     let mut all = BTreeMap::new();
     for place in ["new", "cur"] {
@@ -122,7 +122,7 @@ fn lying(maildir: &Path) -> BTreeMap<String, (Vec<u8>, i64)> {
     all
 }
 
-/// A Maildir of so many messages.
+/// Creates a Maildir with this many messages.
 fn many_messages(count: u32) -> Place {
     let place = Place::new(&[]);
     fs::remove_dir_all(place.source()).unwrap();
@@ -188,7 +188,8 @@ fn the_same_command_again_takes_what_is_new_and_brings_nothing_back() {
     let lies = tree(&place.maildir());
     assert_eq!(place.copy(&[]), [0, 9]);
     assert_eq!(tree(&place.maildir()), lies, "not even a lock");
-    // In the destination one is deleted, one moved, one read; in the source one is deleted and one read.
+    // In the destination one message is deleted, one moved, one read. In the source one is deleted and one
+    // read.
     let at = |name: &str| place.maildir().join("cur").join(name);
     fs::remove_file(at("no date at all")).unwrap();
     fs::rename(at("1000000005.M5P1.host,S=0,W=0:2,T"), place.path("elsewhere")).unwrap();
@@ -218,7 +219,8 @@ fn beside_mail_that_is_there_names_and_messages_stay_apart() {
     for directory in ["tmp", "new", "cur"] {
         fs::create_dir_all(there.join(directory)).unwrap();
     }
-    // The same message with other flags; another message of the same name; and one of its own.
+    // The same message with other flags; another message with the same name; and one that only the
+    // destination has.
     fs::write(there.join("new/1000000001.M1P1.host,S=19,W=22"), ODD[0].2).unwrap();
     fs::write(there.join("cur/1000000002.M2P1.host,S=18,W=21:2,S"), "Subject: other\n\nx\n").unwrap();
     fs::write(there.join("cur/own:2,"), "Subject: own\n\nx\n").unwrap();
@@ -282,7 +284,7 @@ fn a_dry_run_says_the_same_and_writes_nothing() {
         (dry.complaints(), &wet.complaints()[..]),
         (wet.complaints(), &["maildir-not-a-file".into()][..])
     );
-    // The FIFO is said again, and no empty section is written for its sake.
+    // The FIFO is reported again, and no empty section is written because of it.
     let manifest = fs::read(place.maildir().join(MANIFEST)).unwrap();
     assert_eq!(sums(&place.try_copy(&[]).exits(1))[..3], [10, 0, 1]);
     assert_eq!(fs::read(place.maildir().join(MANIFEST)).unwrap(), manifest);
@@ -428,14 +430,14 @@ fn keywords_that_mean_something_else_there_are_not_mixed_up() {
     }
     fs::write(place.maildir().join("dovecot-keywords"), "0 Play\n").unwrap();
     let list = || fs::read_to_string(place.maildir().join("dovecot-keywords")).unwrap();
-    // Somebody else is at it.
+    // Another program holds the lock.
     let lock = place.maildir().join("dovecot-keywords.lock");
     fs::write(&lock, "Dovecot").unwrap();
     place.try_copy(&["--lock-timeout=0"]).exits(3).complains(&["dovecot-keywords", "locked"]);
     fs::remove_file(lock).unwrap();
     assert_eq!((place.copy(&["-n"]), list()), ([9, 0], "0 Play\n".into()));
     assert_eq!((place.copy(&[]), list()), ([9, 0], "0 Play\n1 Work\n".into()));
-    // Its letters are a and b; a is Work in the source, b is Play.
+    // The destination has letters a and b. In the source a is Work and b is Play.
     assert!(place.maildir().join("cur/1000000004.M4P1.host:2,Sab").exists());
     place.deliver(("cur", "1000000011.only-work:2,Fa", b"Subject: work\n\nw\n"));
     place.deliver(("cur", "1000000012.nameless:2,az", b"Subject: nameless\n\nn\n"));

@@ -1,4 +1,4 @@
-//! Real mailboxes of fifty projects' test suites, in `../shared/corpus`.
+//! Real mailboxes from the test suites of fifty projects, in `../shared/corpus`.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::*;
 
-/// Where we read another number of messages than the one who is asked, and why we are right.
+/// Mailboxes in which mailferry counts differently from the reference, with the reason.
 pub const DEVIATIONS: [(&str, u64); 1] = [
-    // Upstream's 13: its parser needs a blank line before a separator. At line 825 a dated From_ line
-    // has none, and its Received field carries the same second: somebody's message, so 14.
+    // Upstream counts 13: its parser requires a blank line before a separator. The dated From_ line at line
+    // 825 has none, and its Received field has the same second. It is a message, so 14.
     ("mail-mbox-messageparser/mailboxes/mailarc-1.txt", 14),
 ];
 
@@ -41,7 +41,7 @@ fn real_mailboxes_are_counted_as_upstream_counts_them_and_none_makes_us_stumble(
     let mut wrong: Vec<String> = Vec::new();
     for (file, count) in &expected {
         let deviation = DEVIATIONS.iter().find(|(name, _)| name == file).map(|(_, ours)| *ours);
-        // A refusal is no count, but says that there is no mail.
+        // A refusal is not a count; it reports that there is no mail.
         let found = counts.get(file).unwrap_or_else(|| panic!("{file} is not in the archive")).unwrap_or(0);
         if found != deviation.unwrap_or(*count) {
             wrong.push(format!("{file}: {found} messages, not {count}"));
@@ -51,7 +51,7 @@ fn real_mailboxes_are_counted_as_upstream_counts_them_and_none_makes_us_stumble(
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The counts that are known well enough to be held to.
+/// Returns the counts that are reliable enough to be required.
 pub fn expected(table: &str) -> HashMap<String, u64> {
     let rows = table.lines().skip(1).map(|line| line.split('\t').collect::<Vec<_>>());
     rows.filter(|row| matches!(row[3], "upstream-test" | "consensus" | "derived-oracle"))
@@ -73,7 +73,7 @@ fn each_in_parallel(files: &[PathBuf], work: impl Fn(&Path) + Sync) {
     });
 }
 
-/// How many messages, or None where the file is refused.
+/// Returns the number of messages, or None if the file is refused.
 fn read(file: &Path, maildir: &Path) -> Option<u64> {
     let run =
         run(convert_command([OsStr::new("-n"), OsStr::new("-j1"), file.as_os_str(), maildir.as_os_str()]));

@@ -1,5 +1,5 @@
-//! One message on standard input: safe in every mailbox that was named, or in none of them and a code that
-//! a script and an MTA understand.
+//! One message on standard input: durable in every mailbox named, or in none of them, with an exit code for
+//! scripts and MTAs.
 
 use std::fs;
 use std::io::Write;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::support::*;
 
-/// A scratch directory with an empty Maildir in it.
+/// Creates a scratch directory with an empty Maildir.
 fn ground() -> (TempDir, PathBuf) {
     let scratch = scratch();
     let maildir = scratch.path().join("Maildir");
@@ -28,7 +28,7 @@ fn deliver(options: &[&str], targets: &[&Path], message: impl Into<Vec<u8>>) -> 
     deliver_in(&[], options, targets, message)
 }
 
-/// In an environment with these variables.
+/// Delivers with these environment variables.
 fn deliver_in(
     environment: &[(&str, &str)],
     options: &[&str],
@@ -40,7 +40,7 @@ fn deliver_in(
     run_with_stdin(command, message)
 }
 
-/// What the one message holds, and that there is nothing besides.
+/// Returns the one message, and asserts that there is nothing else.
 #[track_caller]
 fn the_one(maildir: &Path) -> Vec<u8> {
     let all = messages(maildir);
@@ -149,7 +149,7 @@ fn each_mail_systems_environment_tells_the_envelope() {
         let (_scratch, maildir) = ground();
         deliver_in(environment, options, &[&maildir], stdin).exits(0);
         let got = String::from_utf8(the_one(&maildir)).unwrap();
-        // Delivered-To goes on top of what is there.
+        // Delivered-To goes on top of the header.
         let want = match what {
             "Exim's pipe" => with("Delivered-To: joe-list@h.example\nReturn-Path: <ann@b.example>\n"),
             _ => with(header),
@@ -166,7 +166,7 @@ fn a_message_that_was_here_before_is_refused_for_good() {
     let delivered = the_one(&maildir);
     let run = deliver(&options, &[&maildir], delivered.clone()).exits(69);
     run.complains(&["5.4.6 ", "looping", "joe@h.example"]);
-    // Even for an MTA that says who it is for itself, once it has travelled.
+    // Also for an MTA that reports the recipient itself, once the message has travelled.
     let travelled = [b"Received: by relay\n", &delivered[..]].concat();
     deliver_in(&[("MAIL_CONFIG", "/etc/postfix")], &options, &[&maildir], travelled).exits(69);
     deliver(&["-r", "jim@h.example"], &[&maildir], delivered).exits(0);
@@ -209,7 +209,7 @@ fn nothing_is_made_of_a_mailbox_that_is_missing() {
         run.complains(&["4.3.5 ", path.to_str().unwrap()]);
         assert_eq!(names(scratch.path()), [""; 0], "{missing}");
     }
-    // A directory that is no Maildir is none.
+    // A directory that is not a Maildir is refused.
     deliver(&[], &[scratch.path()], "Subject: x\n\n").exits(75).complains(&["4.3.5 "]);
     assert_eq!(names(scratch.path()), [""; 0]);
 }
@@ -230,7 +230,7 @@ fn what_is_missing_is_made_if_that_is_asked_for() {
     the_one(&path("other/.Entw&APw-rfe"));
     created(&[], &PathBuf::from(format!("mbox:{}", path("inbox").display())));
     assert!(fs::read_to_string(path("inbox")).unwrap().starts_with("From MAILER-DAEMON "));
-    // Neither is guessed.
+    // Neither format is guessed.
     let run = deliver(&["--create"], &[&path("Either")], "Subject: x\n\n").exits(75);
     run.complains(&["maildir:", "mbox:"]);
     deliver(&["--folder", "No"], &[&path("Maildir/")], "Subject: x\n\n").exits(75).complains(&["--create"]);
@@ -274,12 +274,12 @@ fn a_repeat_doubles_nothing_if_that_is_asked_for() {
     for _ in 0..2 {
         let run = deliver(&options, &[&maildir], message).exits(0);
         assert_eq!(run.text(), format!("{} (was there already)\n", there.path.display()));
-        // Somebody reads it.
+        // A reader marks it as read.
         let read = maildir.join("cur").join(format!("{}:2,S", there.name));
         fs::rename(&there.path, &read).unwrap();
         there.path = read;
     }
-    // As long, and not the same.
+    // The same length, but different content.
     deliver(&options, &[&maildir], message.replace("body", "BODY")).exits(0);
     deliver(&["--once", "-f", "c@d"], &[&maildir], message).exits(0);
     deliver(&[], &[&maildir], message).exits(0);
@@ -431,7 +431,7 @@ fn what_root_alone_may_enter_is_tried_again_later() {
         skip!("not allowed to become another user");
     }
     fs::set_permissions(maildir.join("tmp"), fs::Permissions::from_mode(0o755)).unwrap();
-    // The binary may lie where another user cannot go.
+    // Another user may not be able to reach the binary.
     let binary = scratch.path().join("mailferry");
     fs::copy(BINARY, &binary).unwrap();
     let mut program: Vec<&str> = user.to_vec();

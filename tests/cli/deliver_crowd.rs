@@ -1,5 +1,5 @@
-//! Many deliver into one Maildir at once, and a third of them is killed at a random moment: whoever was told
-//! that a message is safe finds it, once and whole; nothing else lies about; the quota's sum is what is there.
+//! Concurrent deliveries into one Maildir, a third of them killed at a random moment. Every message reported
+//! as delivered is there once and complete, nothing else is left, and the quota's sum is correct.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::support::*;
 use crate::undisturbed::random;
 
 const AT_ONCE: usize = 16;
-/// Messages are smaller than a pipe, so that one is handed over before its delivery is waited for.
+/// Messages are smaller than a pipe, so that the test can write one before its delivery reads it.
 const LARGEST: u64 = 30_000;
 
 /// How a delivery ended.
@@ -25,7 +25,7 @@ enum End {
     Killed,
 }
 
-/// Message n: its number and then bytes that are those of no other.
+/// Returns message n: its number, then bytes that no other message has.
 fn message(n: usize) -> Vec<u8> {
     let mut message = format!("Subject: {n}\n\n").into_bytes();
     let size = 40 + random("size", n, LARGEST);
@@ -38,7 +38,7 @@ fn message(n: usize) -> Vec<u8> {
     message
 }
 
-/// The number of a message that is whole.
+/// Returns the number of a complete message.
 fn number(bytes: &[u8]) -> Option<usize> {
     let line = bytes.strip_prefix(b"Subject: ")?.split(|&b| b == b'\n').next()?;
     let n = std::str::from_utf8(line).ok()?.parse().ok()?;
@@ -53,7 +53,8 @@ fn begin(maildir: &Path, quota: &str, n: usize) -> Child {
     child
 }
 
-/// Kills it when its file is in tmp/, or a moment later: while it writes, waits for its turn, links, counts.
+/// Kills it when its file is in tmp/, or a moment later: while it writes, waits for its turn, links or
+/// counts.
 fn kill_while_it_writes(child: &mut Child, maildir: &Path, n: usize) {
     let own = format!("P{}R", child.id());
     let is_there = || {
@@ -72,11 +73,11 @@ fn kill_while_it_writes(child: &mut Child, maildir: &Path, n: usize) {
     }
 }
 
-/// Delivers so many messages; returns how each ended.
+/// Delivers this many messages, and returns how each delivery ended.
 fn crowd(maildir: &Path, quota: &str, count: usize) -> Vec<End> {
     let next = AtomicUsize::new(0);
     let ends = Mutex::new(vec![End::Killed; count]);
-    // How long one takes among the others, in microseconds.
+    // Usual duration of a delivery, in microseconds.
     let usual = AtomicU64::new(20_000);
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
@@ -88,7 +89,7 @@ fn crowd(maildir: &Path, quota: &str, count: usize) -> Vec<End> {
                     }
                     let started = Instant::now();
                     let mut child = begin(maildir, quota, n);
-                    // Some end sooner than they are killed: a third of all is caught so.
+                    // Some end before they are killed. About a third of all is killed in time.
                     match random("victim", n, 10) {
                         0..5 => {
                             let within = usual.load(Ordering::Relaxed);
@@ -115,7 +116,7 @@ fn crowd(maildir: &Path, quota: &str, count: usize) -> Vec<End> {
     ends.into_inner().unwrap()
 }
 
-/// What lies in a Maildir after all.
+/// The contents of a Maildir afterwards.
 struct After {
     maildir: PathBuf,
     /// How often each message is there.
@@ -124,7 +125,7 @@ struct After {
 }
 
 impl After {
-    /// Every file in new/ is a message of ours, whole.
+    /// Reads the Maildir. Every file in new/ must be a complete message.
     fn of(maildir: &Path) -> After {
         let (mut there, mut bytes) = (BTreeMap::new(), 0);
         for file in fs::read_dir(maildir.join("new")).unwrap() {
@@ -154,7 +155,7 @@ impl After {
         assert_eq!(fs::read_dir(self.maildir.join("cur")).unwrap().count(), 0);
     }
 
-    /// The sum is what is there, unless the last to touch it was killed at it and has left word of that.
+    /// Asserts that the sum is correct, unless the last process to change it was killed and left a mark.
     #[track_caller]
     fn is_what_the_quota_says(&self) {
         let text = fs::read_to_string(self.maildir.join("maildirsize")).unwrap();
@@ -182,7 +183,7 @@ fn tell(what: &str, ends: &[End], after: &After, started: Instant) {
         after.there.len() - safe,
         started.elapsed().as_secs_f64()
     );
-    // How many come in time is for the machine to say; without some nothing is shown.
+    // The machine decides how many kills come in time. Without some the test shows nothing.
     assert!(killed * 50 > ends.len(), "too few were killed in time: {killed}");
 }
 
@@ -200,7 +201,7 @@ fn a_crowd_of_which_a_third_is_killed_leaves_whole_messages_and_a_true_sum() {
         after.is_what_the_quota_says();
     }
     tell("a large quota", &ends, &after, started);
-    // The next one mends what the last one left.
+    // The next delivery repairs what the last one left.
     let last = begin(&maildir, quota, count).wait_with_output().unwrap();
     assert!(last.status.success());
     ends.push(End::Exit(0));

@@ -1,6 +1,6 @@
-//! One system call of a delivery fails, or is the last one: at every call that touches the mailbox, whatever
-//! the fault. Success is said only of a message that is there, whole and safe; otherwise the mailbox is as
-//! it was and the code says to try again, which then delivers it.
+//! Faults in a delivery: each system call that touches the mailbox fails, or the process is killed at it.
+//! Success is reported only for a message that is there, complete and durable. In any other case the mailbox
+//! is unchanged, and the exit code asks for a retry, which delivers it.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,7 +16,7 @@ const MMDF: &str = "\u{1}\u{1}\u{1}\u{1}\nFrom MAILER-DAEMON Mon Mar  2 08:00:00
                     \u{1}\u{1}\u{1}\u{1}\n";
 const MESSAGE: &str = "Subject: new\n\nFrom here on\nno end";
 
-/// A delivery to be disturbed.
+/// A delivery with a fault.
 struct Delivery {
     what: &'static str,
     options: &'static [&'static str],
@@ -30,7 +30,7 @@ struct Delivery {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Maildir,
-    /// What is there before, and what the message becomes behind it.
+    /// The existing text, and whether the appended message gets MMDF frames.
     Mbox {
         before: &'static str,
         framed: bool,
@@ -103,7 +103,7 @@ fn a_fault_at_any_system_call_of_a_delivery_loses_nothing_and_is_told() {
         let points = delivery.points();
         assert!(points.len() > 15, "{}: {points:?}", delivery.what);
         let all = points.iter().flat_map(|point| FAULTS.map(|fault| (delivery, fault, point.clone())));
-        // Six and the number of faults have no common divisor: each fault is tried, at one of six points.
+        // Six and the number of faults have no common divisor: each fault is tried, at every sixth case.
         cases.extend(all.step_by(samples(6, 1, 1)));
     }
     let (next, tally) = (AtomicUsize::new(0), Mutex::new(Tally::default()));
@@ -138,20 +138,20 @@ fn a_fault_at_any_system_call_of_a_delivery_loses_nothing_and_is_told() {
 }
 
 impl Delivery {
-    /// Delivers under strace; what it saw.
+    /// Delivers under strace, and returns the run and the log.
     fn run(&self, root: &Path, options: &[String]) -> (Run, String) {
         let aside = scratch();
         let log = aside.path().join("log");
         let strace = ["strace", "-f", "-qq", "-y", "-o", log.to_str().unwrap()].map(str::to_owned);
         let program = [&strace[..], options, &[BINARY.to_owned()]].concat();
-        // Relative, so that the paths of all grounds are alike.
+        // A relative path, so that the paths are the same in all scratch directories.
         let script = format!("cd {} && exec \"$@\"", root.display());
         let args = [&["deliver", "--lock-timeout=5"], self.options, &[self.target]].concat();
         let run = run_with_stdin(wrapped(&script, program, args), self.message.clone());
         (run, fs::read_to_string(&log).unwrap_or_default())
     }
 
-    /// Every call of an undisturbed run that touches the mailbox or what lies beside it.
+    /// Returns every call of a run without faults that touches the mailbox or a file next to it.
     fn points(&self) -> Vec<Point> {
         let ground = scratch();
         (self.before)(ground.path());
@@ -170,7 +170,7 @@ impl Delivery {
         (0..calls.len()).filter(|&n| is_point(&calls[n])).map(at).collect()
     }
 
-    /// Asserts that bytes are flushed before a name stands for them, and the name before success is said.
+    /// Asserts that bytes are flushed before their name appears, and the name before success is reported.
     fn is_safe(&self, calls: &[Call]) {
         let of = |name: &str, operand: &str| {
             let is_it = |call: &Call| call.name == name && call.operands.iter().any(|o| o.contains(operand));
@@ -224,13 +224,13 @@ impl Delivery {
                 0
             }
         };
-        // And the same command again.
+        // Then the same command again.
         let (again, _) = self.run(root, &["-e".to_owned(), "trace=none".to_owned()]);
         again.exits(0);
         self.has_it(root, copies + 1);
     }
 
-    /// Asserts that the mailbox has so many copies of the message, each whole, and all that was there.
+    /// Asserts that the mailbox has this many complete copies of the message, and everything it had before.
     fn has_it(&self, root: &Path, copies: usize) {
         match self.kind {
             Kind::Maildir => {
@@ -253,7 +253,7 @@ impl Delivery {
         files.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
     }
 
-    /// What an mbox is to hold, with masked dates.
+    /// Returns what the mbox must contain, with masked dates.
     fn mbox(&self, before: &str, framed: bool, copies: usize) -> String {
         let from_line = masked(b"From MAILER-DAEMON Mon Mar  2 08:00:00 1998\n");
         let body = match framed {
@@ -268,8 +268,8 @@ impl Delivery {
         format!("{}{repair}{}", masked(before.as_bytes()), body.repeat(copies))
     }
 
-    /// After a kill: how many copies are there, of which none is partial; an mbox that takes several writes
-    /// may end in the first part of one, which is cut here as the next delivery would close it.
+    /// Returns how many copies a killed delivery left, and asserts that none is partial. An mbox that takes
+    /// several writes may end in a part of the message: it is cut off here, as the next delivery closes it.
     fn killed(&self, root: &Path) -> usize {
         let path = root.join("box");
         match self.kind {
@@ -284,7 +284,7 @@ impl Delivery {
                 let text = masked(&bytes);
                 if text != none && text != one {
                     assert!(self.message.len() > 1 << 20 && one.starts_with(&text), "{text:.600}");
-                    // Not glued to by the next one.
+                    // The next message does not join the partial one.
                     let copy = scratch();
                     fs::write(copy.path().join("box"), &bytes).unwrap();
                     self.run(copy.path(), &[]).0.exits(0);
@@ -299,8 +299,8 @@ impl Delivery {
         }
     }
 
-    /// No file of ours is left in tmp/ or beside an mbox. (Where not even the removing works, the lock
-    /// stays; it names us, and whoever comes next sees that we are gone.)
+    /// Asserts that no file of the delivery is left in tmp/ or next to an mbox. If the removal itself fails,
+    /// the lock stays; it names its process, and the next delivery sees that the process is gone.
     fn leaves_nothing(&self, root: &Path, point: &Point) {
         let names = names(root);
         let is_lock = ["unlinkat", "newfstatat", "fstatat64"].contains(&&point.call[..]);
@@ -315,7 +315,7 @@ impl Delivery {
     }
 }
 
-/// The text without the dates of our From_ lines.
+/// Returns the text without the dates of mailferry's From_ lines.
 fn masked(text: &[u8]) -> String {
     let text = String::from_utf8(text.to_vec()).unwrap();
     let is_ours = |line: &str| line.starts_with("From MAILER-DAEMON ") && line.ends_with('\n');

@@ -1,5 +1,5 @@
-//! One message into an mbox: behind what is there and never glued to it, read back as it was, and an mbox
-//! byte for byte as before where anything goes wrong.
+//! Delivery into an mbox: the message comes after the existing mail, joins nothing, and reads back unchanged.
+//! On any error the mbox is byte for byte as before.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -16,27 +16,27 @@ use crate::support::*;
 
 const OLD: &str = "From ada@example.org Mon Mar  2 08:00:00 1998\nSubject: old\n\nold\n";
 
-/// `mailferry deliver OPTIONS… MAILBOX` with this message.
+/// Runs `mailferry deliver OPTIONS… MAILBOX` with this message.
 fn deliver(options: &[&str], mailbox: &str, message: impl Into<Vec<u8>>) -> Run {
     let mut command = mailferry(["deliver"]);
     command.args(options).arg(mailbox);
     run_with_stdin(command, message)
 }
 
-/// A scratch directory with an mbox in it.
+/// Creates a scratch directory with an mbox.
 fn mbox(content: impl AsRef<[u8]>) -> (TempDir, PathBuf, String) {
     let (scratch, path) = file("inbox", content);
     let name = path.to_str().unwrap().to_owned();
     (scratch, path, name)
 }
 
-/// Message N as our own reader has it.
+/// Returns message N as mailferry's own reader has it.
 #[track_caller]
 fn message(mbox: &str, n: usize) -> Vec<u8> {
     run(mailferry(["inspect", "--lock=none", mbox, &n.to_string()])).exits(0).stdout
 }
 
-/// What refuses a message leaves the mbox as it was, and nothing beside it.
+/// Asserts that a refusal leaves the mbox unchanged and nothing next to it.
 #[track_caller]
 fn refused(options: &[&str], content: impl AsRef<[u8]>, mail: &str, code: i32, words: &[&str]) {
     let (scratch, path, name) = mbox(&content);
@@ -65,7 +65,7 @@ fn a_message_is_read_back_as_it_was_and_the_one_before_it_too() {
             deliver(&[], &name, mail).exits(0);
             let got = message(&name, if old.is_empty() { 1 } else { 2 });
             let ended = if mail.ends_with(b"\n") { mail.to_vec() } else { [mail, b"\n"].concat() };
-            // Behind a From_ line a reader wants a field.
+            // A reader expects a field after the From_ line.
             let got = got.strip_prefix(b"X-Status: \n").unwrap_or(&got);
             same(got, &ended, "the message");
             let text = fs::read(&path).unwrap();
@@ -115,7 +115,7 @@ fn flags_are_told_in_the_header() {
     assert_eq!(header, "Status: RO\nSubject: x\nX-Status: AF\n\nbody\n\n");
 }
 
-/// Nor does he number it, or set the state of the whole mbox.
+/// Nor can the sender set UIDs or the state of the whole mbox.
 #[test]
 fn a_sender_does_not_mark_his_own_mail() {
     let (_scratch, path, name) = mbox("");
@@ -129,7 +129,7 @@ fn a_sender_does_not_mark_his_own_mail() {
     assert_eq!(message, "Subject: x\nX-Uidl: kept\n\nStatus: of the body\n\n");
     deliver(&["--once"], &name, marked).exits(0);
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
-    // It has no field but these.
+    // The message has no other fields.
     deliver(&[], &name, "Status: RO\n\nbody\n").exits(0);
     assert!(!fs::read_to_string(&path).unwrap().contains("Status: RO"));
 }
@@ -145,7 +145,7 @@ fn a_missing_mbox_is_made_only_when_asked_for() {
     deliver(&["--create"], &name, "Subject: y\n\n").exits(0);
     assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
     assert_eq!(message(&name, 2), b"Subject: y\n\n");
-    // Made and not needed: gone again.
+    // The mbox was created and not needed: it is removed.
     let mmdf = format!("mmdf:{}", scratch.path().join("other").display());
     deliver(&["--create"], &mmdf, "Subject: x\n\n\u{1}\u{1}\u{1}\u{1}\n").exits(65);
     assert_eq!(names(scratch.path()), ["inbox"]);
@@ -207,7 +207,7 @@ fn with_several_mailboxes_all_have_it_or_none() {
     assert_eq!(names(scratch.path()), ["Maildir", "inbox"]);
 }
 
-/// Who has a lock is named, and the time limit kept.
+/// The error names the holder of the lock, and the time limit is kept.
 #[test]
 fn a_locked_mbox_is_told_with_who_has_it() {
     let (scratch, path, name) = mbox(OLD);
@@ -229,7 +229,7 @@ fn a_locked_mbox_is_told_with_who_has_it() {
         "inbox.lock",
         holder.trim_end(),
     ]);
-    // A mailferry that is no more.
+    // A mailferry that has ended.
     let mut dead = Command::new("true").spawn().unwrap();
     dead.wait().unwrap();
     fs::write(&lock, format!("{} {} mailferry\n", dead.id(), hostname())).unwrap();
@@ -268,7 +268,7 @@ fn who_may_make_no_lock_file_is_told_where_and_what_does_without() {
     let dir = scratch.path();
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
-    // The binary may lie where another user cannot go.
+    // Another user may not be able to reach the binary.
     let binary = dir.join("mailferry");
     fs::copy(BINARY, &binary).unwrap();
     let as_user = |options: &[&str]| {
@@ -289,7 +289,7 @@ fn who_may_make_no_lock_file_is_told_where_and_what_does_without() {
     as_user(&["--lock", "fcntl"]).exits(0);
 }
 
-/// Whoever made it may have been killed before he had flushed its name.
+/// The delivery that created the mbox may have been killed before it flushed the name.
 #[test]
 fn the_name_of_an_mbox_that_has_mail_is_flushed_too() {
     if !have_strace() {
@@ -305,7 +305,7 @@ fn the_name_of_an_mbox_that_has_mail_is_flushed_too() {
     assert!(flushed.contains(&format!("<{}>", dir.display())), "{flushed}");
 }
 
-/// qmail-local and fdm lock with flock(2) and nothing else.
+/// qmail-local and fdm lock with flock(2) only.
 #[test]
 fn whoever_locks_with_flock_alone_is_waited_for() {
     let (scratch, path, name) = mbox(OLD);
@@ -370,7 +370,7 @@ fn a_full_disk_leaves_the_mbox_byte_for_byte_as_it_was() {
     small.exits(0);
 }
 
-/// A limit on the size of files, as Postfix sets one, raises a signal that must not kill us midway.
+/// A limit on the size of files, as Postfix sets one, raises a signal. It must not kill the delivery midway.
 #[test]
 fn a_limit_on_the_size_of_files_leaves_the_mbox_as_it_was() {
     let (_scratch, path, name) = mbox(OLD);
@@ -389,7 +389,7 @@ fn a_message_of_100_mb_and_an_endless_line_take_little_memory() {
     let line = [&[b'x'; 70][..], b"\n"].concat();
     let lines = [b"Subject: large\n\n".to_vec(), line.repeat(100_000_000 / line.len())].concat();
     let endless = [b"Subject: large\n\n".to_vec(), vec![b'z'; 100_000_000]].concat();
-    // Not even the header is over where memory is.
+    // Not even the header ends within the memory limit.
     let header = [b"Subject: large\nX: ".to_vec(), vec![b'z'; 20_000_000], b"\n\nFrom a\n".to_vec()].concat();
     for mail in [lines, endless, vec![b'z'; 20_000_000], header] {
         let (scratch, path, name) = mbox(OLD);
@@ -405,11 +405,11 @@ fn a_message_of_100_mb_and_an_endless_line_take_little_memory() {
     }
 }
 
-/// The size of an mbox does not matter: of one of 20 GB only the ends are read.
+/// The size of an mbox does not matter: of 20 GB only the ends are read.
 #[test]
 fn a_huge_mbox_costs_no_more_than_a_small_one() {
     let (_scratch, path, name) = mbox(format!("{OLD}\n"));
-    // A hole, which no disk has to hold.
+    // A hole, which takes no space.
     fs::File::options().write(true).open(&path).unwrap().set_len(20 << 30).unwrap();
     let (_mail, mail) = file("mail", "Subject: x\n\nbody\n");
     let (code, memory) = peak_memory(&["deliver", &name], &mail);
@@ -428,7 +428,7 @@ fn a_huge_mbox_costs_no_more_than_a_small_one() {
 
 const OURS: &[u8] = b"Subject: ours\n\nbody\n";
 
-/// A delivery that stops after a system call on the mbox. Meanwhile a peer without locks appends.
+/// Runs a delivery that stops after a system call on the mbox. Meanwhile a peer without locks appends.
 fn disturbed(path: &Path, fault: &str) -> Run {
     let stopped = Stopped::after(fault, Some(path), [OsStr::new("deliver"), path.as_os_str()], OURS);
     let mut peer = fs::File::options().append(true).open(path).unwrap();
@@ -436,7 +436,7 @@ fn disturbed(path: &Path, fault: &str) -> Run {
     stopped.resume()
 }
 
-/// The last call before a delivery writes to the mbox: it takes the size.
+/// Returns the last call before a delivery writes to the mbox: it takes the size.
 fn call_before_write() -> String {
     let (scratch, path, _) = mbox(format!("{OLD}\n"));
     let log = scratch.path().join("log");

@@ -1,5 +1,5 @@
-//! Many deliver into one mbox at once, a third of them is killed at any moment, and somebody reads it all the
-//! while under the same locks: nothing that was said to be delivered is missing, doubled or damaged.
+//! Concurrent deliveries into one mbox, a third of them killed at a random moment, while a reader uses the
+//! same locks. No delivered message is missing, doubled or damaged.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -15,7 +15,7 @@ use crate::undisturbed::random;
 
 const DELIVERERS: usize = 16;
 
-/// What became of a delivery.
+/// How a delivery ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Delivered,
@@ -54,7 +54,7 @@ fn a_crowd_delivers_into_one_mbox_while_some_are_killed_and_one_reads() {
     });
     let ends = ends.into_inner().unwrap();
     let took = started.elapsed();
-    // Whoever comes next closes what a kill has left, and removes its lock.
+    // The next delivery closes what a killed one left, and removes its lock.
     run_with_stdin(command(&path), message(count)).exits(0);
     assert_eq!(names(scratch.path()), ["inbox"]);
 
@@ -75,15 +75,15 @@ fn a_crowd_delivers_into_one_mbox_while_some_are_killed_and_one_reads() {
         count - killed,
         partial.len()
     );
-    // How many come in time is for the machine to say; without some nothing is shown.
+    // The machine decides how many kills come in time. Without some the test shows nothing.
     assert!(killed * 50 > count && reads > 0, "{killed} killed, {reads} reads");
-    // Our own reader divides it in the same way.
+    // mailferry's own reader finds the same messages.
     let listed = run(mailferry(["inspect", "--json", path.to_str().unwrap()])).exits(0);
     let listed = listed.json().iter().filter(|object| object["type"] == "message").count();
     assert_eq!(listed, copies.values().sum::<usize>() + partial.len());
 }
 
-/// Message n: now small, now with several pages, now and then in more than one write.
+/// Returns message n: small, or several pages, or more than one write.
 fn message(n: usize) -> Vec<u8> {
     let words = match n % 200 {
         7 => 400_000,
@@ -104,18 +104,18 @@ fn command(path: &Path) -> Command {
     command
 }
 
-/// Delivers message n. Every second one is to be killed, which is in time for two of three.
+/// Delivers message n. Every second delivery is killed; two of three kills come in time.
 fn deliver(path: &Path, n: usize) -> End {
     let mut command = command(path);
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    // One that is killed may no longer listen.
+    // A killed delivery may not read its input to the end.
     let _ = stdin.write_all(&message(n));
     drop(stdin);
     let killer = n % 2 == 1;
     if killer {
-        // Some at any moment, some while they hold the lock, which says whose it is.
+        // Some are killed at any moment, some while they hold the lock, which names its process.
         let (lock, ours) = (path.with_file_name("inbox.lock"), format!("{} ", child.id()));
         let has_lock = || fs::read_to_string(&lock).is_ok_and(|text| text.starts_with(&ours));
         let any_moment = n % 8 != 3 && n % 200 != 7;
@@ -132,13 +132,13 @@ fn deliver(path: &Path, n: usize) -> End {
     }
 }
 
-/// Reads again and again, as a mail reader does: under a dot-lock and an fcntl lock. What was there stays.
+/// Reads repeatedly, as a mail reader does: under a dot-lock and an fcntl lock. Existing bytes never change.
 fn reads_along(path: &Path, over: &AtomicBool) -> usize {
     let lock = path.with_file_name("inbox.lock");
     let (mut before, mut reads) = (Vec::new(), 0);
     let mut took = Duration::ZERO;
     while !over.load(Ordering::Relaxed) {
-        // The larger it is the longer it keeps the lock, and the less often it is to.
+        // A larger mbox takes longer to read under the lock, so it is read less often.
         std::thread::sleep(Duration::from_millis(100).max(took * 10));
         let deadline = Instant::now() + Duration::from_secs(20);
         let mut mine = false;
@@ -167,7 +167,7 @@ fn reads_along(path: &Path, over: &AtomicBool) -> usize {
     reads
 }
 
-/// How often each message is there whole, and which are there in part. Panics at anything else.
+/// Returns how often each message is there, and which are partial. Panics at anything else.
 fn found(mbox: &[u8]) -> (BTreeMap<usize, usize>, Vec<Option<usize>>) {
     let text = std::str::from_utf8(mbox).unwrap();
     let starts: Vec<usize> = text

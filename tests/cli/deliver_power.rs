@@ -1,5 +1,5 @@
-//! Power cuts while a message is delivered: at exit 0 it is there, whole, and before that the mailbox has no
-//! part of it and has lost nothing; see `power.rs` for what a cut is.
+//! Power cuts during a delivery. After exit 0 the message is there, complete. Before that the mailbox has no
+//! part of it and has lost nothing. `power.rs` explains what a cut is.
 
 use std::fs;
 use std::io::Write;
@@ -12,7 +12,7 @@ use crate::support::*;
 use crate::undisturbed::random;
 
 const OLD: &str = "From ada@example.org Mon Mar  2 08:00:00 1998\nSubject: old\n\nold";
-/// With `data=writeback` an mbox that was growing may have got its length before its bytes.
+/// With `data=writeback` a growing mbox may get its length before its bytes.
 const DISKS: [&str; 3] = ["data=ordered", "commit=30", "data=writeback,commit=30"];
 
 #[test]
@@ -39,17 +39,17 @@ fn after_a_power_cut_a_message_is_there_if_success_was_said_and_never_in_part() 
     note!(
         "power cuts in deliveries: {cuts}, {before} of them before the end, {midway} with an mbox cut short"
     );
-    // How many come in time is for the machine to say; without some nothing is shown.
+    // The machine decides how many cuts come before the end. Without some the test shows nothing.
     assert!(before > 0, "{before} of {cuts}");
 }
 
-/// What a cut has left.
+/// The state after a cut.
 struct Cut {
     left: Image,
     target: &'static str,
     message: String,
     after: Duration,
-    /// Success was said before it.
+    /// The delivery had reported success.
     at_exit: bool,
 }
 
@@ -77,14 +77,14 @@ impl Cut {
         Cut { left, target, message, after, at_exit: ended.is_some() }
     }
 
-    /// Has the journal replayed and looks at what is there. Returns whether an mbox ends in a part.
+    /// Replays the journal and checks what is there. Returns whether an mbox ends in a partial message.
     fn judge(&self, disk: &Cuttable, options: &str) -> bool {
         self.left.assert_possible();
         let _mounted = disk.mount(&self.left, options);
         let path = disk.place.join(self.target.rsplit(':').next().unwrap());
         let what = format!("{options}, {}, after {:?}, exit 0: {}", self.target, self.after, self.at_exit);
         let midway = if path.is_dir() {
-            // One that was being made may be half made.
+            // A Maildir that was being created may be incomplete.
             let new = path.join("new");
             let files = if new.exists() { names(&new) } else { Vec::new() };
             let whole = |name: &String| fs::read_to_string(new.join(name)).unwrap() == self.message;
@@ -99,9 +99,10 @@ impl Cut {
             assert!(!self.at_exit || whole, "{what}: the message is missing");
             !whole && bytes.len() > old.len()
         };
-        // A lock that had been made may have its name and not its bytes, or with `data=writeback` zeros for them: then
-        // it is told, and a person's to remove, since it may be anybody's. With its bytes it says that its process
-        // is gone. Meanwhile that number may be another process's, a test's beside this one: then it stays, too.
+        // A new lock may have its name without its bytes, or zeros with `data=writeback`. Then a delivery
+        // reports it, and the user removes it, because it can be any program's. With its bytes it names a
+        // process that is gone. If a process has that number again, such as one of another test, the lock
+        // stays as well.
         let lock = path.with_extension("lock");
         let is_for_a_person = || {
             let text = fs::read(&lock).ok()?;
@@ -115,14 +116,14 @@ impl Cut {
         if is_for_a_person() == Some(true) {
             remove();
         }
-        // The next one gets through, and is not glued to anything; a Maildir that was half made is made whole.
+        // The next delivery succeeds, and its message is separate. It completes an incomplete Maildir.
         let mut output = next();
         if !output.status.success() && is_for_a_person() == Some(true) {
             remove();
             output = next();
         }
-        // So is an mbox that was new and got its length and none of its bytes: nobody was told of success, and nobody
-        // else had mail in it.
+        // A new mbox may have its length and none of its bytes. No success was reported, and it had no other
+        // mail.
         let is_hollow = fs::read(&path).is_ok_and(|bytes| !bytes.is_empty() && bytes.iter().all(|b| *b == 0));
         if !output.status.success() && self.target == "mbox:new" && !self.at_exit && is_hollow {
             assert!(

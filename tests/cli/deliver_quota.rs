@@ -1,5 +1,5 @@
-//! A Maildir holds what its quota says and no more, whoever else delivers into it: maildrop's deliverquota
-//! appends to the same maildirsize, Dovecot reads it.
+//! A Maildir never exceeds its quota, even when other programs deliver into it: maildrop's deliverquota
+//! appends to the same maildirsize, and Dovecot reads it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::peers::{Dovecot, have_dovecot};
 use crate::support::*;
 
-/// 300 bytes with LF line ends.
+/// Size of a message with LF line ends.
 const SIZE: usize = 300;
 
 fn letter() -> Vec<u8> {
@@ -21,12 +21,12 @@ fn letter() -> Vec<u8> {
     letter
 }
 
-/// A scratch directory with a Maildir in it, two folders, and perhaps a maildirsize.
+/// A scratch directory with a Maildir, two folders, and optionally a maildirsize.
 struct Box {
     scratch: TempDir,
 }
 
-/// A Maildir as a program makes it that keeps mail private.
+/// Creates a Maildir as a program does that keeps mail private.
 pub fn new_maildir(path: &Path) {
     ["tmp", "new", "cur"].iter().for_each(|place| fs::create_dir_all(path.join(place)).unwrap());
     fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
@@ -57,7 +57,7 @@ impl Box {
         run_with_stdin(command, letter())
     }
 
-    /// What maildirsize says, the sum as one line.
+    /// Asserts the contents of maildirsize, with the sum as one line.
     #[track_caller]
     fn says(&self, limits: &str, bytes: usize, messages: usize) {
         let text = fs::read_to_string(self.path("maildirsize")).unwrap();
@@ -66,7 +66,7 @@ impl Box {
         self.is_sound();
     }
 
-    /// verify finds the sum true.
+    /// Asserts that verify confirms the sum.
     #[track_caller]
     fn is_sound(&self) {
         let mut command = mailferry(["verify", "--json"]);
@@ -75,7 +75,7 @@ impl Box {
         assert!(findings.iter().all(|f| f["code"] != "maildirsize-drift"), "{findings:#?}");
     }
 
-    /// How many messages lie in new/ and cur/ of the Maildir or a folder; nothing lies in tmp/.
+    /// Counts the messages in new/ and cur/ of the Maildir or a folder, and asserts that tmp/ is empty.
     #[track_caller]
     fn holds(&self, folder: &str) -> usize {
         assert!(files(&self.path(folder).join("tmp")).is_empty());
@@ -86,7 +86,7 @@ impl Box {
         ["new", "cur"].iter().flat_map(|place| files(&self.path(folder).join(place))).collect()
     }
 
-    /// Sets the clock of maildirsize back.
+    /// Sets the mtime of maildirsize back.
     fn is_old(&self) {
         let file = fs::File::options().append(true).open(self.path("maildirsize")).unwrap();
         let hours_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(7200);
@@ -99,7 +99,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.unwrap().path()).collect()
 }
 
-/// The first line of a maildirsize, and the sums of the others.
+/// Returns the first line of a maildirsize, and the sums of the others.
 pub fn sums(text: &str) -> (String, i64, i64) {
     let mut lines = text.lines();
     let first = lines.next().unwrap_or_default().to_owned();
@@ -142,7 +142,7 @@ fn the_quota_that_is_asked_for_is_the_maildirs_from_then_on() {
     maildir.says("1000S,10C", 600, 2);
     maildir.deliver(&["--quota", "2C"]).exits(77);
     maildir.says("2C", 600, 2);
-    // Nobody asks: it is what was said last.
+    // Without --quota the last limits apply.
     maildir.deliver(&[]).exits(77);
     maildir.deliver(&["--quota", "3C"]).exits(0);
     maildir.says("3C", 900, 3);
@@ -167,7 +167,7 @@ fn a_folder_counts_in_its_maildir_and_what_is_thrown_away_does_not() {
     maildir.says("700S", 600, 2);
     assert_eq!(["", ".Lists.qmail", ".Trash", ".New"].map(|folder| maildir.holds(folder)), [2, 1, 1, 0]);
     assert!(!maildir.path(".Lists.qmail/maildirsize").exists());
-    // The path of a folder is that folder, however it is written.
+    // The path of a folder means that folder, in any spelling.
     fs::write(maildir.path("maildirsize"), "1200S\n600 2\n").unwrap();
     for target in [maildir.path(".Lists.qmail"), maildir.path(".Lists.qmail/"), ".".into()] {
         let mut command = mailferry(["deliver"]);
@@ -191,19 +191,19 @@ fn a_sum_that_is_damaged_or_doubtful_is_made_anew() {
     ] {
         let maildir = Box::new(None);
         maildir.deliver(&[]).exits(0);
-        // Believed by other programs, and not true.
+        // Other programs trust S=, though it is wrong.
         fs::write(maildir.path("cur/1.M1P1.h,S=5:2,S"), [b'x'; 100]).unwrap();
         fs::write(maildir.path("maildirsize"), text).unwrap();
         maildir.deliver(&[]).exits(0);
         maildir.says(limits, 700, 3);
     }
-    // Full, as the file says, whatever is there: believed for a quarter of an hour.
+    // Full according to the file, whatever is there: trusted for a quarter of an hour.
     let maildir = Box::new(Some("1000S\n999 1\n"));
     maildir.deliver(&[]).exits(77);
     maildir.is_old();
     maildir.deliver(&[]).exits(0);
     maildir.says("1000S", 300, 1);
-    // A long file becomes a short one.
+    // A long file is rewritten as a short one.
     let text = format!("1000000S\n300 1\n{}", "0 0\n".repeat(2000));
     fs::write(maildir.path("maildirsize"), text).unwrap();
     maildir.deliver(&[]).exits(0);
@@ -243,7 +243,7 @@ fn what_a_killed_delivery_left_of_the_sum_is_counted_by_the_next() {
     maildir.says("1000S", 600, 2);
 }
 
-/// It was killed after its count, by which there is no room.
+/// It was killed after it counted a message that leaves no space.
 #[test]
 fn what_a_killed_delivery_left_goes_with_the_next_that_is_refused() {
     let maildir = Box::new(Some("1000S,1C\n0 0\n"));
@@ -255,7 +255,7 @@ fn what_a_killed_delivery_left_goes_with_the_next_that_is_refused() {
     maildir.says("1000S,1C", 300, 1);
 }
 
-/// Of two mailboxes one has room: neither has the message, and the sum of neither has it.
+/// One of two mailboxes is full: neither gets the message, and neither sum counts it.
 #[test]
 fn what_is_taken_back_is_taken_out_of_the_sum() {
     let (roomy, full) = (Box::new(Some("1000S\n0 0\n")), Box::new(Some("1000S\n0 0\n")));
@@ -270,7 +270,7 @@ fn what_is_taken_back_is_taken_out_of_the_sum() {
     }
     fs::remove_file(&roomy.letters("")[0]).unwrap();
     fs::write(roomy.path("maildirsize"), "1000S\n600 2\n").unwrap();
-    // Doubtful: so it is not plain before all is written that it does not fit.
+    // The sum is in doubt, so the overrun is not known before everything is written.
     fs::write(full.path("maildirsize"), "1000S\n500 2\n400 1\n").unwrap();
     both(paths()).exits(77);
     roomy.says("1000S", 600, 2);
@@ -284,7 +284,7 @@ fn the_file_belongs_to_whom_the_umask_says() {
     maildir.deliver(&["--quota", "1000S", "--umask", "007"]).exits(0);
     let mode = |name: &str| fs::metadata(maildir.path(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode("maildirsize"), 0o660);
-    // It stays so when it is made anew.
+    // The mode stays when the file is rewritten.
     maildir.deliver(&["--quota", "2000S", "--umask", "007"]).exits(0);
     assert_eq!(mode("maildirsize"), 0o660);
 }
@@ -315,7 +315,7 @@ fn maildrops_deliverquota_and_this_keep_one_sum() {
     assert_eq!(theirs(""), 77);
     maildir.deliver(&[]).exits(77);
     maildir.says("2000S,10C", 1800, 6);
-    // Both count again what was deleted meanwhile, when the sum is old.
+    // Both programs count deleted messages again when the sum is old.
     for _ in 0..2 {
         fs::remove_file(&maildir.letters("")[0]).unwrap();
     }
@@ -324,7 +324,7 @@ fn maildrops_deliverquota_and_this_keep_one_sum() {
     maildir.says("2000S,10C", 1500, 5);
     maildir.deliver(&[]).exits(0);
     maildir.says("2000S,10C", 1800, 6);
-    // Theirs is padded, ours is not: each reads the other.
+    // deliverquota pads its lines, mailferry does not. Each reads the other's.
     assert!(fs::read_to_string(maildir.path("maildirsize")).unwrap().contains("\n        1200 "));
 }
 
@@ -349,11 +349,11 @@ fn dovecot_sees_flags_sizes_and_the_quota_of_what_was_delivered() {
         assert_eq!(flags, if is_flagged { vec!["\\Flagged", "\\Seen"] } else { vec![] });
         assert_eq!(message.place, "cur", "Dovecot has taken what was in new/");
     }
-    // Dovecot counts in 1024 bytes, begun ones too, and reads the limits in the file.
+    // Dovecot counts in units of 1024 bytes, rounded up, and reads the limits from the file.
     fs::write(maildir.path("maildirsize"), "10240S,7C\n2048 2\n").unwrap();
     maildir.deliver(&["--quota", "10240S,7C"]).exits(0);
     assert_eq!(dovecot.quota(), "(STORAGE 3 10 MESSAGE 3 7)");
-    // It takes its own deletions out of the sum, and we go on with that.
+    // It subtracts its own deletions from the sum, and mailferry continues with that.
     fs::remove_file(maildir.path("maildirsize")).unwrap();
     maildir.deliver(&["--quota", "10240S,7C"]).exits(0);
     maildir.says("10240S,7C", 1500, 5);

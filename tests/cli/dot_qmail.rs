@@ -1,4 +1,4 @@
-//! `deliver --dot-qmail`: the route of an address, and the mail that takes it.
+//! `deliver --dot-qmail`: the route of an address, and delivery along it.
 
 use std::fs;
 use std::io::Write;
@@ -28,7 +28,7 @@ impl House {
         house
     }
 
-    /// With these files.
+    /// Creates it with these files.
     fn with(files: &[(&str, &str)]) -> House {
         let house = House::new();
         files.iter().for_each(|(name, text)| house.file(name, text));
@@ -51,7 +51,7 @@ impl House {
         fs::set_permissions(self.home().join(name), fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    /// A queue program that takes what it is given, and then does this.
+    /// Installs a queue program that stores its input and then runs this.
     fn queue(&self, then: &str) {
         let dir = self.scratch.path().display();
         script(
@@ -66,7 +66,7 @@ impl House {
         command
     }
 
-    /// For joe-list@h.example, from s@x.example.
+    /// Delivers to joe-list@h.example, from s@x.example.
     fn deliver(&self, options: &[&str]) -> Run {
         self.deliver_to("joe-list@h.example", options)
     }
@@ -76,14 +76,14 @@ impl House {
         run_with_stdin(self.command(&all), MESSAGE)
     }
 
-    /// What `-n` says, with HOME for the home directory.
+    /// Asserts what `-n` prints, with HOME for the home directory.
     #[track_caller]
     fn explains(&self, recipient: &str, options: &[&str], code: i32, want: Expect) {
         let all = [&["-n", "-f", "s@x.example", "-r", recipient], options].concat();
         let before = tree(&self.home());
         let run = run(self.command(&all)).exits(code);
         assert_eq!(tree(&self.home()), before, "-n changes nothing");
-        // The summary says how long it took.
+        // The summary has the duration.
         let text = run.text() + &run.stderr;
         let lines = text.lines().filter(|line| !line.contains("\"type\":\"summary\""));
         let text: String = lines.map(|line| format!("{line}\n")).collect();
@@ -214,7 +214,7 @@ fn an_address_without_a_file_is_nobodys_and_the_bare_user_has_a_default_delivery
     house.deliver_to("joe@h.example", &["mbox:box", "./Maildir/"]).exits(0);
     assert_eq!(house.mail().len(), 2);
     assert!(house.read("box").contains("Delivered-To: joe@h.example\n"));
-    // What is missing is not invented.
+    // A missing mailbox is not created.
     fs::remove_dir_all(house.home().join("Maildir")).unwrap();
     house.deliver_to("joe@h.example", &[]).exits(75).complains(&["4.3.5 ", "Maildir"]);
     house.deliver_to("joe@h.example", &["--create"]).exits(0);
@@ -260,13 +260,13 @@ fn what_the_queue_program_says_is_what_becomes_of_a_forward() {
         ("printf 'Dgo away (#5.7.1)' >&6; exit 82", 69, "go away (#5.7.1)"),
         ("printf 'Zlater (#4.7.1)' >&6; exit 82", 75, "later (#4.7.1)"),
         ("kill -9 $$", 75, "crashed"),
-        // An MTA goes by the first line, and complains() wants but one.
+        // An MTA uses the first line, and complains() accepts only one.
         ("echo 5.7.1 upstream said so >&2; exit 71", 75, "(#4.3.0); it said: 5.7.1 upstream said so"),
     ] {
         house.queue(then);
         house.deliver(&[]).exits(exit).complains(&[words]);
     }
-    // Not even looked at.
+    // The queue program must not run.
     script(&house.path("queue"), "exit 0");
     house.deliver(&[]).exits(75).complains(&["4.3.0 ", "read error"]);
     fs::remove_file(house.path("queue")).unwrap();
@@ -296,7 +296,7 @@ fn a_list_sends_bounces_to_its_owner() {
 #[test]
 fn mail_does_not_go_round_in_circles() {
     let house = House::with(&[(".qmail-list", "&joe-list@h.example\n")]);
-    // A mail system that delivers at once, and has no Received fields.
+    // A mail system that delivers at once, and adds no Received fields.
     house.queue(&format!(
         "{BINARY} deliver --dot-qmail --home {} -f s@x.example -r joe-list@h.example < message 2> said\n\
          echo $? >> codes; exit 31",
@@ -312,7 +312,7 @@ fn mail_does_not_go_round_in_circles() {
 fn what_anybody_may_have_written_is_not_believed() {
     let house = House::with(&[(".qmail-list", "./Maildir/\n")]);
     if rustix::process::geteuid().is_root() {
-        // Root believes even less.
+        // Root trusts even less.
         assert!(Command::new("chown").args(["-R", "65534"]).arg(house.home()).status().unwrap().success());
     }
     house.set_mode(".", 0o757);
@@ -388,7 +388,7 @@ fn a_program_need_not_read_and_may_write_as_it_likes() {
         "|exec <&-; head -c 1000000 /dev/zero",
         "|head -c 1000000 /dev/zero >&2; cat > got",
         "|exec >&- 2>&-; cat > got",
-        // Something that stays in the background, with our pipe in its hands.
+        // A process that stays in the background with the pipe open.
         "|sleep 3 &",
     ] {
         let house = House::with(&[(".qmail-list", &format!("{line}\n"))]);
@@ -403,7 +403,7 @@ fn a_program_need_not_read_and_may_write_as_it_likes() {
 #[test]
 fn every_program_sees_the_whole_message() {
     let house = House::with(&[(".qmail-list", "|head -1 > one\n|cat > two\n|echo $SENDER > sender\n")]);
-    // The sender that an MTA says on top of the message is its sender, and no part of it.
+    // The sender that an MTA puts on top of the message is the envelope sender, and not part of the message.
     let mbox = format!("From s@x.example Sat Feb  3 04:05:06 2001\n{MESSAGE}");
     run_with_stdin(house.command(&["-r", "joe-list@h.example"]), mbox).exits(0);
     assert_eq!(house.read("one"), "Received: x\n");
@@ -419,7 +419,7 @@ fn the_recipient_is_found_where_mail_systems_put_it() {
         &[("LOCAL", "joe-list"), ("HOST", "h.example")],
         &[("LOCAL_PART", "joe"), ("LOCAL_PART_SUFFIX", "-list"), ("DOMAIN", "h.example")],
         &[("RECIPIENT", "joe-list@h.example"), ("USER", "joe")],
-        // Of whoever started the mail system.
+        // Variables of the user who started the mail system.
         &[("RECIPIENT", "joe-list@h.example"), ("USER", "root")],
     ] {
         let house = House::with(&[(".qmail-list", "|printf '%s %s %s' $USER $RECIPIENT $EXT > got\n")]);
@@ -428,7 +428,7 @@ fn the_recipient_is_found_where_mail_systems_put_it() {
         run_with_stdin(command, MESSAGE).exits(0);
         assert_eq!(house.read("got"), "joe joe-list@h.example list");
     }
-    // Of a domain that is all joe's, the whole local part is the extension.
+    // In a domain that belongs to joe, the whole local part is the extension.
     let house = House::with(&[(".qmail-sales-default", "|printf '%s %s' $EXT $DEFAULT > got\n")]);
     house.deliver_to("sales-eu@joe.example", &["--user=joe"]).exits(0);
     assert_eq!(house.read("got"), "sales-eu eu");
@@ -453,7 +453,7 @@ fn root_becomes_the_owner_of_the_home_before_it_looks_inside() {
         let meta = fs::metadata(path).unwrap();
         assert_eq!((meta.uid(), meta.gid()), (NOBODY, NOBODY), "{}", path.display());
     }
-    // What the owner may not read is not read for him.
+    // A file that the owner may not read is not read for the owner.
     chown(house.home().join(".qmail-list"), Some(0), Some(0)).unwrap();
     house.set_mode(".qmail-list", 0o600);
     house.deliver(&[]).exits(75).complains(&["4.3.5 ", ".qmail-list", "permission denied"]);
@@ -523,7 +523,7 @@ fn root_does_nothing_as_root_that_another_may_have_written() {
     house.set_mode("", 0o775);
     refused(&house, "home");
     house.set_mode("", 0o755);
-    // Somebody's link, and his directory on the way.
+    // The user's link, and a directory of the user on the path.
     fs::rename(house.home(), house.path("real")).unwrap();
     std::os::unix::fs::symlink("real", house.home()).unwrap();
     std::os::unix::fs::lchown(house.home(), Some(NOBODY), None).unwrap();
@@ -542,12 +542,12 @@ fn root_becomes_the_account_that_is_named() {
     chown(house.home().join("got"), Some(65534), None).unwrap();
     house.deliver_to("nobody@h.example", &["--user", "nobody"]).exits(0);
     assert_eq!(house.read("got"), "65534\n");
-    // It is somebody else's home, and by chance the name of an account.
+    // The home belongs to another user, and its name is that of an account by chance.
     chown(house.home(), Some(54321), Some(54321)).unwrap();
     chown(house.home().join("got"), Some(54321), None).unwrap();
     house.deliver_to("nobody@h.example", &["--user", "nobody"]).exits(0);
     assert_eq!(house.read("got"), "54321\n");
-    // Its owner has no account, and its group is root's.
+    // The owner has no account, and the group is root's.
     chown(house.home(), Some(54321), Some(0)).unwrap();
     for options in [&["--user", "nobody"][..], &[]] {
         house.deliver_to("nobody@h.example", options).exits(75).complains(&["4.3.5 ", "group"]);
@@ -589,7 +589,8 @@ fn programs_of_a_user_have_nothing_of_roots() {
     assert!(!house.read("open").lines().any(|fd| fd == "7"));
 }
 
-/// Whoever speaks LMTP has written a Received field: what stands above it is of this delivery, with and without Postfix.
+/// The LMTP server adds a Received field. A Delivered-To above it comes from this delivery, with and without
+/// Postfix.
 #[test]
 fn what_the_peer_wrote_of_this_delivery_is_no_loop() {
     let session = "LHLO there\r\nMAIL FROM:<s@x.example>\r\nRCPT TO:<home@h.example>\r\nDATA\r\n\
@@ -603,7 +604,7 @@ fn what_the_peer_wrote_of_this_delivery_is_no_loop() {
     }
 }
 
-/// Its owner can mend it: nothing bounces, and no mailbox is made that nobody looks into.
+/// The owner can fix it: nothing bounces, and no mailbox is created that the owner does not read.
 #[test]
 fn a_file_with_the_line_ends_of_another_system_has_mail_wait() {
     for line in ["./Maildir/", "./mbox", "&a@b.example", "|true"] {
@@ -614,7 +615,7 @@ fn a_file_with_the_line_ends_of_another_system_has_mail_wait() {
     }
 }
 
-/// qmail-local makes no lock file, and spool directories let nobody make one.
+/// qmail-local creates no lock file, and users cannot create files in spool directories.
 #[test]
 fn through_the_link_a_spool_file_is_written_where_nothing_may_be_made_beside_it() {
     if !rustix::process::geteuid().is_root() {

@@ -1,5 +1,5 @@
-//! A whole account as Dovecot shows it: as the mboxes it was, as the Maildirs it becomes, and as mboxes again.
-//! Folders, subscriptions, flags, keywords, received dates and messages are the same each time.
+//! A whole account as Dovecot shows it: as mboxes, as the Maildirs they become, and as mboxes again. Folders,
+//! subscriptions, flags, keywords, received dates and messages are the same each time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::peers::{Dovecot, Shown, have_dovecot};
 use crate::support::*;
 
-/// A home in which `Mail/` is an account in mboxes.
+/// A home directory in which `Mail/` is an account of mboxes.
 struct Home(TempDir);
 
 impl Home {
@@ -31,7 +31,7 @@ impl Home {
         self
     }
 
-    /// `Mail/`, where Dovecot may write into it.
+    /// Copies `Mail/` to a directory that Dovecot may write to.
     fn copy(&self, to: &str) {
         fs::create_dir(self.path(to)).unwrap();
         for path in tree(&self.path("Mail")).into_keys() {
@@ -62,14 +62,14 @@ impl Home {
     }
 }
 
-/// What Dovecot shows of an account; its folders by their levels.
+/// An account as Dovecot shows it, with folders by their levels.
 #[derive(Debug, PartialEq, Eq)]
 struct Account {
     folders: BTreeMap<Vec<String>, Vec<Mail>>,
     subscribed: BTreeSet<Vec<String>>,
 }
 
-/// A message; in the order of their texts, which all differ.
+/// A message; the order is that of their texts, which all differ.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Mail {
     text: String,
@@ -101,7 +101,7 @@ impl Account {
         self.folders.keys().map(|levels| levels.join("|")).collect()
     }
 
-    /// Asserts that these are the same, and says of many only what differs.
+    /// Asserts that two accounts are the same, and prints only what differs.
     #[track_caller]
     fn is(&self, other: &Account, what: &str) {
         assert_eq!(self.names(), other.names(), "{what}");
@@ -115,7 +115,7 @@ impl Account {
     }
 }
 
-/// Of `\HasNoChildren) "/" "a b"`.
+/// Parses `\HasNoChildren) "/" "a b"`.
 fn name_and_levels(listed: &str) -> (String, Vec<String>) {
     let (_, rest) = listed.split_once(") \"").unwrap();
     let (separator, name) = rest.split_once("\" ").unwrap();
@@ -128,8 +128,8 @@ fn name_and_levels(listed: &str) -> (String, Vec<String>) {
 }
 
 impl Mail {
-    /// Of an mbox Dovecot does not show the fields in which it keeps flags and numbers, nor lengths. A message in a
-    /// Maildir has them, as its file has.
+    /// Takes a message as Dovecot shows it. In an mbox Dovecot hides the fields that hold flags, UIDs and
+    /// lengths. In a Maildir it shows them, as the file has them.
     fn of(shown: &Shown) -> Mail {
         const ITS_OWN: [&str; 6] =
             ["Status:", "X-Status:", "X-Keywords:", "X-UID:", "X-IMAPbase:", "Content-Length:"];
@@ -140,7 +140,8 @@ impl Mail {
     }
 }
 
-/// A message with this number, date and fields. DATE is another second for each: one date for all is no real one.
+/// Returns a message with this number, date and fields. DATE gets a different second in each message, as in
+/// real mail.
 fn letter(n: usize, date: &str, fields: &str) -> String {
     let date = if date == DATE { &DATE.replace(":00 ", &format!(":{:02} ", n % 60)) } else { date };
     format!(
@@ -150,7 +151,7 @@ fn letter(n: usize, date: &str, fields: &str) -> String {
 
 const DATE: &str = "Mon Mar  2 08:15:00 1998";
 
-/// Status and X-Status as they can be, each with each.
+/// Returns all combinations of Status and X-Status.
 fn all_flags() -> String {
     let subsets = (0..16).map(|set: usize| {
         "AFTD"
@@ -169,8 +170,8 @@ fn all_flags() -> String {
     fields.enumerate().map(|(n, fields)| letter(n, DATE, &fields)).collect()
 }
 
-/// From_ lines with the dates that Dovecot, too, can read. (A zone that has only a name, or that stands before the
-/// year, it passes over, and of one like +0530 it takes the 30 for seconds.)
+/// Returns From_ lines with the dates that Dovecot can read. It ignores a zone that is only a name or comes
+/// before the year, and of one like +0530 it takes the 30 for seconds.
 fn dates() -> String {
     let dates = [
         "Mon Mar  2 08:15:00 1998",
@@ -183,7 +184,7 @@ fn dates() -> String {
     dates.iter().enumerate().map(|(n, date)| letter(n, date, "Status: RO\n")).collect()
 }
 
-/// Keywords as Dovecot has them in an mbox: those of the folder in its first message.
+/// Returns keywords as Dovecot stores them in an mbox: those of the folder are in its first message.
 fn keywords() -> String {
     let all = "X-IMAPbase: 1300000000 0000000004 $Label1 Work NonJunk $Forwarded\nX-UID: 1\nX-Keywords: $Label1 Work\n";
     let more = [
@@ -194,7 +195,7 @@ fn keywords() -> String {
     [all].iter().chain(&more).enumerate().map(|(n, fields)| letter(n, DATE, fields)).collect()
 }
 
-/// An account as Dovecot lays it in mboxes, of all that one can have.
+/// Creates an account as Dovecot stores it in mboxes, with everything that one can have.
 fn account() -> Home {
     let home = Home::new();
     home.put("INBOX", all_flags())
@@ -209,12 +210,12 @@ fn account() -> Home {
     home
 }
 
-/// Where Dovecot is told to look for each. In the layout fs INBOX is a folder like the others; Dovecot has to be
-/// told, since by itself it takes the root for INBOX.
+/// Mail locations for Dovecot. In the layout fs INBOX is a folder like the others, but by default Dovecot
+/// takes the root for INBOX.
 const MBOXES: &str = "mbox:~/Copy:INBOX=~/Copy/INBOX";
 const MAILDIRS: [(&str, &str); 2] =
     [("maildir++", "maildir:~/Maildirs"), ("fs", "maildir:~/Maildirs:LAYOUT=fs:INBOX=~/Maildirs/INBOX")];
-/// Names of ours are UTF-8 in mboxes, as mutt and all who read files have them.
+/// mailferry writes folder names of mboxes as UTF-8, as mutt and other programs that read files expect.
 const BACK: &str = "mbox:~/Back:INBOX=~/Back/INBOX:UTF-8";
 
 #[test]
@@ -223,7 +224,7 @@ fn dovecot_shows_the_same_account_in_mboxes_in_maildirs_and_in_mboxes_again() {
         return;
     }
     for (layout, location) in MAILDIRS {
-        // As it was, and as Dovecot leaves it: with its fields and numbers in all messages.
+        // Unchanged, and after Dovecot has added its fields and UIDs to all messages.
         for source in ["Mail", "Copy"] {
             let what = format!("{source} in {layout}");
             let home = account();
@@ -244,7 +245,7 @@ fn dovecot_shows_the_same_account_in_mboxes_in_maildirs_and_in_mboxes_again() {
     }
 }
 
-/// Without its plugin listescape Dovecot shows the names that lie on the disk, and with it those that they were.
+/// Without its plugin listescape Dovecot shows the names on the disk, and with it the original names.
 #[test]
 fn names_that_a_layout_cannot_say_are_escaped_as_dovecot_escapes_them() {
     if !have_dovecot() {
@@ -271,8 +272,8 @@ fn names_that_a_layout_cannot_say_are_escaped_as_dovecot_escapes_them() {
             "{subscribed:?}"
         );
 
-        // Control characters it shows as they were, but it does not find the folder under that name; nor, in the
-        // layout fs, what begins with a dot.
+        // Dovecot lists names with control characters correctly but cannot open them. In the layout fs the
+        // same holds for names that begin with a dot.
         let hidden = match layout {
             "fs" => ["tab\\09here", "\\2ehidden"].as_slice(),
             _ => &[".tab\\09here"],
@@ -290,7 +291,7 @@ fn names_that_a_layout_cannot_say_are_escaped_as_dovecot_escapes_them() {
     }
 }
 
-/// By itself Dovecot takes the root for INBOX in its layout fs, and does not look into the folder of that name.
+/// By default Dovecot takes the root for INBOX in its layout fs, and ignores the folder of that name.
 #[test]
 fn dovecot_is_told_where_inbox_lies_in_the_layout_fs() {
     if !have_dovecot() {
@@ -307,6 +308,6 @@ fn dovecot_is_told_where_inbox_lies_in_the_layout_fs() {
         mail(home.shows("maildir:~/Maildirs:LAYOUT=fs")),
         [("INBOX".to_owned(), 0), ("other".to_owned(), 1)]
     );
-    // It has made the root a Maildir then; no mail of ours is lost by it.
+    // Dovecot has then created a Maildir in the root. No converted mail is lost.
     assert_eq!(mail(home.shows(told)), [("INBOX".to_owned(), 1), ("other".to_owned(), 1)]);
 }

@@ -1,5 +1,5 @@
-//! What cannot work, is in the way, or is broken off: the exit code, one clear line, nothing
-//! half-published, nothing left lying beside.
+//! Errors, obstacles and interruptions: the exit code, one clear line, nothing half-published and nothing
+//! left behind.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::support::*;
 
 const MAIL: &str = "From ada@example.org Mon Mar  2 08:15:00 1998\nSubject: one\nStatus: RO\n\nfirst\n";
-/// Enough messages for a conversion to be caught at work.
+/// Enough messages to stop a conversion while it writes.
 const MANY: u32 = 16_000;
 const NOBODY: &str = "65534";
 
@@ -23,8 +23,8 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Asserts that converting fails with 3 and one line with these words on standard error, and that all
-/// of `around` is afterwards as it was before.
+/// Asserts that a conversion fails with 3 and one line with these words on standard error, and that
+/// everything in `around` is unchanged.
 #[track_caller]
 fn refused(command: Command, around: &Path, words: &[&str]) -> Run {
     let before = lasting(around);
@@ -132,10 +132,10 @@ fn a_destination_that_cannot_be_one_is_refused_by_name() {
     refused(twice, scratch.path(), &["source", "twice"]);
 }
 
-/// The command as a user who owns nothing, and the place of its binary; None, and said so, where that
-/// cannot be.
+/// Returns the command as an unprivileged user, and the directory of its binary. Skips the test where this is
+/// not possible.
 fn as_nobody(args: &[&OsStr]) -> Option<(TempDir, Command)> {
-    // Where the binary lies nobody may be allowed to look, and from memory to run it.
+    // The user may not be able to reach the original binary, or to execute files on a tmpfs.
     let place = scratch_in(&std::env::temp_dir());
     if !is_root() {
         return Some((place, convert_command(args)));
@@ -159,7 +159,7 @@ fn what_we_may_not_read_or_write_is_said_by_name() {
     let secret = scratch.path().join("secret");
     fs::write(&secret, MAIL).unwrap();
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).unwrap();
-    // Somebody's own place to write to, and one that is closed.
+    // One directory that the user may write to, and one that is read-only.
     let (open, closed) = (scratch.path().join("open"), scratch.path().join("closed"));
     for (dir, mode) in [(&open, 0o777), (&closed, 0o555)] {
         fs::create_dir(dir).unwrap();
@@ -180,7 +180,7 @@ fn what_we_may_not_read_or_write_is_said_by_name() {
         (&tree, &closed.join("Mail"), ["closed", "permission denied"]),
         (&foreign, &closed.join("copy"), ["closed", "permission denied"]),
     ] {
-        // What a run refuses, a dry run does.
+        // A dry run refuses the same.
         for dry in [None, Some("-n")] {
             let args = [source.as_os_str(), destination.as_os_str()];
             let args: Vec<&OsStr> = dry.iter().map(OsStr::new).chain(args).collect();
@@ -210,7 +210,7 @@ fn a_source_that_cannot_be_dot_locked_is_read_with_a_warning() {
     assert_eq!(count(&run.summary(), "written"), 1);
 }
 
-/// A small file system of its own, gone with the value.
+/// A small file system, unmounted when dropped.
 pub struct Disk {
     _scratch: TempDir,
     pub path: PathBuf,
@@ -234,14 +234,13 @@ impl Disk {
         assert!(have("mount", &["-o", "remount,ro", self.path.to_str().unwrap()]));
     }
 
-    /// Takes all the room that is left.
+    /// Fills the disk.
     fn fill(&self) {
         let mut file = fs::File::create(self.path.join("filler")).unwrap();
         while file.write_all(&[1; 4096]).is_ok() {}
     }
 
-    /// Gives it back. A child that another test has forked and that has not yet become another program may
-    /// hold the file open for a moment.
+    /// Frees the space. A child that another test has forked may still have the file open until its exec.
     fn make_room(&self) {
         let filler = self.path.join("filler");
         fs::File::options().write(true).open(&filler).unwrap().set_len(0).unwrap();
@@ -269,7 +268,7 @@ fn a_disk_too_small_is_found_before_the_first_byte() {
 
 #[test]
 fn a_disk_that_fills_up_meanwhile_leaves_nothing_half_done_new_or_existing() {
-    // Enough for the run to be caught at work on a busy machine.
+    // Enough to stop the run while it writes, also on a busy machine.
     let (_scratch, source) = file("source", many(MANY));
     for existing in [false, true] {
         let Some(disk) = Disk::of("256m") else { return };
@@ -374,7 +373,7 @@ fn a_write_or_flush_that_fails_is_an_error_and_the_mail_does_not_appear() {
                 (format!("trace={}", fault.split(':').next().unwrap()), format!("inject={fault}"));
             let strace =
                 ["strace", "-f", "-qq", "-o", log.to_str().unwrap(), "-e", &trace, "-e", &inject, BINARY];
-            // strace counts by thread: one worker makes it the same everywhere.
+            // strace counts per thread. With one worker the counts are the same everywhere.
             let mut command = wrapped("exec \"$@\"", strace, ["convert", "--json", "-j1", option]);
             command.args([&source, &maildir]);
             let run = run(command).exits(3);
@@ -406,7 +405,7 @@ fn a_source_that_somebody_holds_is_waited_for_and_then_the_holder_named() {
     assert_eq!(waited.complaints(), ["locked"]);
     fs::remove_file(&lock_file).unwrap();
 
-    // Such a lock is gone when its process closes any descriptor of the file: nothing may look into it.
+    // An fcntl lock is lost when its process closes any descriptor of the file, so the test must not open it.
     let held = fs::File::options().read(true).write(true).open(&source).unwrap();
     rustix::fs::fcntl_lock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
     let us = std::process::id().to_string();
@@ -438,13 +437,13 @@ fn a_lock_that_is_given_up_in_time_is_no_error() {
     assert_eq!(count(&run.summary(), "bytes_source"), 2 * MAIL.len() as u64, "read after the wait");
 }
 
-/// One with mail in it. Where nothing is to be lost by a power cut, no test waits for a flush.
+/// Creates a Maildir with mail. It skips the flushes to save time.
 fn make_maildir(path: &Path) {
     let options = ["--fsync=none", "--lock=none"].map(OsStr::new);
     convert(options.into_iter().chain([fixture("inbox.mbox").as_os_str(), path.as_os_str()]));
 }
 
-/// The same command once more.
+/// Runs the same command again.
 #[track_caller]
 fn again(source: &Path, destination: &Path) -> serde_json::Value {
     convert([OsStr::new("--fsync=none"), source.as_os_str(), destination.as_os_str()]).summary()
@@ -465,7 +464,7 @@ fn staging(destination: &Path) -> PathBuf {
 struct AtWork(Child);
 
 impl AtWork {
-    /// Starts it and stops it once messages lie in its staging directory, or in the tmp/ of an
+    /// Starts it, and stops it once there are messages in its staging directory, or in the tmp/ of an
     /// existing Maildir.
     #[track_caller]
     fn stop(mut command: Command, destination: &Path) -> AtWork {
@@ -475,7 +474,7 @@ impl AtWork {
         let stopped = AtWork(child);
         wait_for("it to write", || fs::read_dir(&at_work).is_ok_and(|mut dir| dir.next().is_some()));
         stopped.send(Signal::STOP);
-        // Until it does not run any more, whatever it has begun.
+        // Wait until all its threads have stopped.
         wait_for("it to stop", || stopped.state().contains("T (stopped)"));
         assert!(
             fs::read_dir(&at_work).is_ok_and(|mut dir| dir.next().is_some()),
@@ -534,7 +533,7 @@ fn a_source_that_changes_while_it_is_read_publishes_nothing() {
 
 #[test]
 fn a_source_that_is_truncated_while_it_is_read_publishes_nothing() {
-    // To less than what is being written at the moment, and to more.
+    // Shorter than the part being written, and longer.
     for left in [MAIL.len(), 256 << 10] {
         let (scratch, source) = file("source", many(MANY));
         let destination = scratch.path().join("Maildir");
@@ -549,7 +548,7 @@ fn a_source_that_is_truncated_while_it_is_read_publishes_nothing() {
     }
 }
 
-/// A loop device with an ext4 on it, mounted.
+/// An ext4 image, mounted on a loop device.
 struct Mounted(PathBuf);
 
 impl Mounted {
@@ -591,7 +590,7 @@ fn a_source_on_a_bad_disk_is_an_error_and_never_mail_of_zeros() {
         panic!("it was mounted before")
     };
     let size = fs::metadata(&source).unwrap().len();
-    // From here on the disk cannot be read: in the midst of the mail.
+    // From here on the disk cannot be read in the middle of the mail.
     let image = fs::File::options().write(true).open(&image).unwrap();
     image.set_len(blocks[blocks.len() / 2] * 4096).unwrap();
     if fs::read(&source).is_ok() {
@@ -671,7 +670,7 @@ fn an_interruption_is_heard_while_standard_input_is_silent() {
     let mut command = convert_command([Path::new("-"), &scratch.path().join("Maildir")]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut waiting = AtWork(command.spawn().unwrap());
-    // Kept open: nothing comes in, and nothing ends.
+    // It stays open: no more input, and no end of file.
     let mut input = waiting.0.stdin.take().unwrap();
     input.write_all(MAIL.as_bytes()).unwrap();
     // It catches SIGTERM after SIGINT.
@@ -716,7 +715,7 @@ fn of_two_conversions_into_one_destination_the_second_waits_or_names_the_lock() 
         if existing {
             make_maildir(&destination);
         }
-        // The source is not what they wait for.
+        // They must wait for the destination, not for the source.
         let with = |timeout: &str| {
             let mut command = convert_command(["-j1", "--fsync=none", "--lock=none", timeout]);
             command.args([&source, &destination]);

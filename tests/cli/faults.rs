@@ -1,7 +1,7 @@
-//! One system call fails, or is the last one: at every call that touches the destination, whatever
-//! the fault. The exit code is honest, nothing half is visible, and the same command completes it.
+//! Faults in a conversion: each system call that touches the destination fails, or the process is killed at
+//! it. The exit code is correct, nothing partial is visible, and the same command completes the conversion.
 //!
-//! The calls are taken from a trace and not from a list, so that a call added later is tried too.
+//! The calls come from a trace and not from a list, so that a new call is tested as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,8 +18,8 @@ use crate::undisturbed::{Conversion, Ground, a_maildir, labelled, mixed, nothing
 const MESSAGES: u64 = 100;
 const ONE_WORKER: &str = "-j1";
 
-/// The n-th call of a name on an operand. strace counts those by thread: another thread may come to
-/// the same number, on the same file then, which is no less a fault at the destination.
+/// The n-th call of a name on an operand. strace counts per thread: another thread may reach the same number
+/// on the same file, which is also a fault at the destination.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Point {
     call: String,
@@ -28,16 +28,16 @@ struct Point {
     is_nameless: bool,
 }
 
-/// One run to be disturbed.
+/// A run with a fault.
 struct Case<'a> {
     conversion: &'a Conversion,
     jobs: &'static str,
     fault: Fault,
-    /// Of a full disk all that would take room from here on, else one.
+    /// For a full disk all calls from here on that take space; for other faults one call.
     points: Vec<Point>,
 }
 
-/// What became of the runs.
+/// How the runs ended.
 #[derive(Debug, Default)]
 struct Tally {
     completed: u32,
@@ -54,7 +54,7 @@ fn a_fault_at_any_system_call_is_told_harmless_and_mended_by_the_same_command() 
     let mail = mixed(MESSAGES as u32);
     let new = Conversion::new("into a new Maildir", mail.clone(), MESSAGES, nothing());
     let existing = Conversion::new("into an existing Maildir", mail, MESSAGES, a_maildir());
-    // The run that goes on where a killed one ended.
+    // Runs that continue where a killed one ended.
     let staged = new.continued("into a stage that a kill left", killed_midway(&new, "writev"));
     let ready = new.continued("into a stage all but published", killed_midway(&new, "renameat2"));
     let begun =
@@ -108,8 +108,8 @@ fn every_fault_in(conversions: &[&Conversion]) {
     assert!(done.told > told && done.killed > killed && done.missed < 10 + all as u32 / 10, "{done:?}");
 }
 
-/// Every fault at every point; or, where there is little time, now this fault and now that: one at every
-/// point of the few, and at some of those that every message comes by.
+/// Returns every fault at every point. In a sample it returns one fault at some of the points, and at fewer
+/// of those that occur once per message.
 fn one_by_one<'a>(conversion: &'a Conversion, points: &[Point]) -> Vec<Case<'a>> {
     let mut cases = Vec::new();
     for (n, point) in points.iter().enumerate() {
@@ -126,7 +126,7 @@ fn one_by_one<'a>(conversion: &'a Conversion, points: &[Point]) -> Vec<Case<'a>>
     cases
 }
 
-/// A disk that is full from some instant on.
+/// Returns runs with a disk that is full from some call on.
 fn full_disks<'a>(conversion: &'a Conversion, calls: &[Call]) -> Vec<Case<'a>> {
     let takers = (0..calls.len()).filter(|n| calls[*n].takes_room);
     let takers: Vec<Point> = takers.map(|n| point(calls, n)).collect();
@@ -135,7 +135,7 @@ fn full_disks<'a>(conversion: &'a Conversion, calls: &[Call]) -> Vec<Case<'a>> {
     (0..takers.len()).step_by(samples(145, 29, 1)).map(from).collect()
 }
 
-/// The same with four workers, where it is not known who does what when.
+/// Returns runs with four workers, where the order of the calls varies.
 fn with_several_workers<'a>(conversion: &'a Conversion, points: &[Point]) -> Vec<Case<'a>> {
     let cases = samples(3, 12, 400);
     let some = |n| {
@@ -146,7 +146,7 @@ fn with_several_workers<'a>(conversion: &'a Conversion, points: &[Point]) -> Vec
     (0..cases).map(some).collect()
 }
 
-/// Two at a time. Returns a line for each case that breaks a promise.
+/// Runs two cases at a time. Returns a line for each case that breaks a promise.
 fn try_all(cases: &[Case<'_>]) -> (Tally, Vec<String>) {
     let (next, tally) = (AtomicUsize::new(0), Mutex::default());
     let failed = Mutex::new(Vec::new());
@@ -187,7 +187,7 @@ impl Case<'_> {
                 assert!(happened || !is_certain, "nothing was injected: {log}");
                 let summary = run.summary();
                 assert_eq!(count(&summary, "written"), new, "{summary}");
-                // Two faults may hit the work and the cleaning up after it.
+                // Two faults may hit both the work and the cleanup.
                 if faults < 2 || self.fault == Fault::Full {
                     ground.leaves_nothing();
                 }
@@ -215,25 +215,24 @@ impl Case<'_> {
         ground.comes_back();
     }
 
-    /// Whether the call comes or not as the time goes: lines of the manifest are written now and then, as the
-    /// disk comes to them.
+    /// Tells whether the call depends on time: lines of the manifest are written when the disk has caught up.
     fn is_a_matter_of_time(&self) -> bool {
         let Point { call, operand, nth, .. } = &self.points[0];
         call == "write" && operand.ends_with(MANIFEST) && *nth > 1
     }
 
-    /// Whether no run may succeed with it: without this call mail would not be there, or not be safe.
-    /// (A stage whose manifest cannot be opened is begun anew.)
+    /// Tells whether no run may succeed with this fault: without the call mail would be missing, or not
+    /// durable. (A stage whose manifest cannot be opened is created again.)
     fn must_be_told(&self) -> bool {
         let Point { call, operand, is_nameless, .. } = &self.points[0];
         let calls = ["fsync", "linkat", "mkdirat", "renameat2", "syncfs", "utimensat", "write", "writev"];
         let needed = calls.contains(&&call[..]) || (call == "openat" && operand != "mailferry.manifest");
-        // A lock file can be made without a link, too.
+        // A lock file can also be created without a link.
         let is_lock = call == "linkat" && operand.ends_with(".lock");
         self.fault != Fault::Error("EINTR") && needed && !is_nameless && !is_lock
     }
 
-    /// Runs the conversion with the fault. Returns what strace saw of it, too.
+    /// Runs the conversion with the fault. Returns the run and the log of strace.
     fn disturb(&self, ground: &Ground<'_>) -> (Run, String) {
         let mut calls: BTreeMap<&str, usize> = BTreeMap::new();
         for point in &self.points {
@@ -251,7 +250,7 @@ impl Case<'_> {
     }
 }
 
-/// The conversion under strace.
+/// Runs the conversion under strace.
 fn traced(ground: &Ground<'_>, jobs: &str, options: &[String]) -> (Run, String) {
     let log = ground.aside("log");
     let strace = ["strace", "-f", "-qq", "-y", "-o", log.to_str().unwrap()].map(str::to_owned);
@@ -259,7 +258,7 @@ fn traced(ground: &Ground<'_>, jobs: &str, options: &[String]) -> (Run, String) 
     (run, fs::read_to_string(log).unwrap())
 }
 
-/// What is left by a run that was killed in the middle of its calls of this name.
+/// Returns the destination as left by a run that was killed at the middle one of its calls of this name.
 fn killed_midway(conversion: &Conversion, call: &str) -> TempDir {
     let mut points = points(&trace(&conversion.ground()));
     points.retain(|point| point.call == call);
@@ -270,7 +269,7 @@ fn killed_midway(conversion: &Conversion, call: &str) -> TempDir {
     ground.leave()
 }
 
-/// All system calls of an undisturbed run that touch the destination.
+/// Returns all system calls of a run without faults that touch the destination.
 fn trace(ground: &Ground<'_>) -> Vec<Call> {
     let (run, log) = traced(ground, ONE_WORKER, &[]);
     run.exits(0);
@@ -280,12 +279,12 @@ fn trace(ground: &Ground<'_>) -> Vec<Call> {
 
 fn points(calls: &[Call]) -> Vec<Point> {
     let points = (0..calls.len()).map(|n| point(calls, n));
-    // How often the disk is told to begin early is a matter of time.
+    // The number of early flushes depends on time.
     let points = points.filter(|point| point.call != "syncfs" || point.nth == 1);
     points.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// Which of the calls of its name, its thread and its operand the n-th is, as strace counts.
+/// Returns the name and operand of the n-th call, and its number among those of its thread, as strace counts.
 fn point(calls: &[Call], n: usize) -> Point {
     let (call, operand) = (&calls[n], calls[n].operand());
     let alike = |other: &&Call| {

@@ -1,6 +1,6 @@
-//! Beside the real qmail: what its programs did, recorded, and what ours does when it is called by their name.
+//! Recorded behaviour of the real qmail programs, compared with mailferry under their names.
 //!
-//! The records are not ours to copy; they lie beside the project, see `support::shared`.
+//! The records may not be copied here; see `support::shared`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::support::*;
 
-/// The one case that is not to be copied, and what is done instead.
+/// The one case that mailferry handles differently, and how.
 const OTHERWISE: [(u64, &str); 1] =
     [(56, "an mbox without a final newline: qmail-local glues its From_ line to the last line")];
 
@@ -43,7 +43,7 @@ fn called_qmail_local_it_does_what_qmail_local_did() {
     assert_eq!(otherwise.len(), known, "what is not copied is copied after all");
 }
 
-/// What a glued From_ line should have been.
+/// A From_ line that was not separated from the previous message.
 #[test]
 fn an_mbox_without_a_final_newline_gets_one_before_the_message() {
     let house = House::new();
@@ -58,9 +58,8 @@ fn an_mbox_without_a_final_newline_gets_one_before_the_message() {
     assert!(got.ends_with("\nReturn-Path: <s@x>\nDelivered-To: joe@h\nA: 1\n\n\n"), "{got:?}");
 }
 
-/// Of the small programs around qmail-local one thing has a counterpart here: what a program's exit code means
-/// to who runs it. (maildirmake, preline, forward, condredirect, bouncesaying, except and sendmail as programs
-/// have none.)
+/// The small programs of qmail have one counterpart here: the meaning of a program's exit code. The programs
+/// themselves (maildirmake, preline, forward, condredirect, bouncesaying, except, sendmail) have none.
 #[test]
 fn exit_codes_of_qmails_small_programs_are_understood() {
     let Some(cases) = records("golden/tools.jsonl") else { return };
@@ -89,7 +88,7 @@ fn exit_codes_of_qmails_small_programs_are_understood() {
     }
 }
 
-/// The same queue programs as behind qmail-inject, behind a forward.
+/// The queue programs recorded with qmail-inject, used by a forward.
 #[test]
 fn the_exit_codes_of_a_queue_program_are_told_in_qmails_words() {
     let Some(cases) = records("golden/inject.jsonl") else { return };
@@ -115,7 +114,7 @@ pub fn records(path: &str) -> Option<Vec<Value>> {
     Some(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
 }
 
-/// A home directory, a queue program that keeps what it is given, and a link named qmail-local.
+/// A home directory, a queue program that stores its input, and a link named qmail-local.
 struct House {
     scratch: tempfile::TempDir,
 }
@@ -142,7 +141,7 @@ impl House {
         set_mode(&path, mode);
     }
 
-    /// A queue program that ends like this.
+    /// Installs a queue program that ends like this.
     fn queue(&self, exit: i64, said: &str) {
         let dir = self.scratch.path().display();
         let take = "cat > queued_message; cat <&1 > queued_envelope; echo $$ >> queued";
@@ -181,7 +180,7 @@ pub fn bytes(value: &Value) -> Vec<u8> {
     }
 }
 
-/// Runs one case. The error is the first thing that differs.
+/// Runs one case. The error is the first difference.
 fn compare(case: &Value) -> Result<(), String> {
     let house = House::new();
     let strings = |value: &Value| -> Vec<String> {
@@ -233,7 +232,7 @@ fn compare(case: &Value) -> Result<(), String> {
         let path = house.home().join(&name);
         let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
         let content = fs::read(&path).unwrap();
-        // What was there and is as it was is not in the record.
+        // The record omits files that did not change.
         if before.get(&name) != Some(&(mode, content.clone())) {
             after.push((anonymous(&name), mode, frozen(&String::from_utf8_lossy(&content))));
         }
@@ -252,7 +251,7 @@ pub fn same_text(what: &str, got: &str, want: &str) -> Result<(), String> {
     if got == want { Ok(()) } else { Err(format!("{what}: got {got:?}, not {want:?}")) }
 }
 
-/// `qp N`, where N is to be the queue program's process.
+/// Removes `qp N`, where N must be the process of the queue program.
 fn without_process(stdout: &str, queued: &str) -> Result<String, String> {
     let Some((did, qp)) = stdout.split_once("\nqp ") else { return Ok(stdout.into()) };
     same_text("qp", qp, queued)?;
@@ -267,7 +266,7 @@ fn files_in(root: &Path) -> Vec<String> {
     paths(root).into_iter().filter(|name| root.join(name).is_file()).collect()
 }
 
-/// Names in a Maildir are anybody's.
+/// Replaces the unpredictable file names of a Maildir.
 fn anonymous(name: &str) -> String {
     match name.rsplit_once('/') {
         Some((dir, _)) if dir.ends_with("/new") => format!("{dir}/*"),
@@ -275,14 +274,14 @@ fn anonymous(name: &str) -> String {
     }
 }
 
-/// The dates of now, in the form of a From_ line of qmail, as the record has them.
+/// Replaces the dates of this run, in the form of qmail's From_ lines, by the date of the record.
 fn frozen(text: &str) -> String {
     let now = jiff::Timestamp::now();
     let is_now = |date: &str| {
         let form = "%a %b %d %H:%M:%S %Y";
         let Ok(time) = jiff::civil::DateTime::strptime(form, date) else { return false };
         let time = time.to_zoned_datetime(jiff::tz::TimeZone::UTC).unwrap().timestamp();
-        // Zero-padded as it is written, and not only as it may be read.
+        // Zero-padded in the writing form, not only readable.
         time.strftime(form).to_string() == date && (now.as_second() - time.as_second()).abs() < 3600
     };
     let mut out = text.to_owned();

@@ -1,7 +1,6 @@
-//! Beside the real qmail-inject and its sendmail: what they did, recorded, and what ours does when it is called
-//! by their names.
+//! Recorded behaviour of the real qmail-inject and its sendmail, compared with mailferry under their names.
 //!
-//! The records are not ours to copy; they lie beside the project, see `support::shared`.
+//! The records may not be copied here; see `support::shared`.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -12,7 +11,7 @@ use serde_json::Value;
 use super::golden::{bytes, records, same_text, set_mode};
 use super::support::*;
 
-/// What is not to be copied, and what is done instead.
+/// Cases that mailferry handles differently, and how.
 const OTHERWISE: [(u64, &str); 7] = [
     (58, "a blank behind a backslash: qmail-inject prints it bare, and makes two words of one"),
     (165, "a list of recipients that cannot be read is refused, not sent to those found in it"),
@@ -57,7 +56,7 @@ fn called_sendmail_it_does_what_qmails_sendmail_did() {
     assert!(!cases.is_empty() && wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// qmail's home, a queue program that keeps what it is given, and a link of the program's name.
+/// qmail's home, a queue program that stores its input, and a link with the program's name.
 pub struct House {
     pub scratch: tempfile::TempDir,
 }
@@ -78,7 +77,7 @@ impl House {
         self.scratch.path().join(name)
     }
 
-    /// A queue program that ends like this.
+    /// Installs a queue program that ends like this.
     pub fn queue(&self, exit: i64, said: &str) {
         let path = self.path("queue");
         let script = format!(
@@ -94,7 +93,7 @@ impl House {
         fs::write(self.path("control").join(name), format!("{line}\n")).unwrap();
     }
 
-    /// One of the links, or the program itself.
+    /// Returns a command for one of the links, or for the program itself.
     pub fn command(&self, name: &str, args: &[&str]) -> std::process::Command {
         let mut command = match name {
             "inject" => mailferry(["inject"].iter().chain(args)),
@@ -105,7 +104,7 @@ impl House {
         command
     }
 
-    /// What the queue program was given; None if it was not run.
+    /// Returns what the queue program received, or None if it did not run.
     pub fn queued(&self) -> Option<(Vec<u8>, String)> {
         let message = fs::read(self.path("queued_message")).ok()?;
         let envelope = fs::read(self.path("queued_envelope")).unwrap();
@@ -113,7 +112,7 @@ impl House {
     }
 }
 
-/// Runs one case. The error is the first thing that differs.
+/// Runs one case. The error is the first difference.
 fn compare(program: &str, case: &Value) -> Result<(), String> {
     let house = House::new();
     match case["control"].as_object() {
@@ -158,8 +157,7 @@ fn compare(program: &str, case: &Value) -> Result<(), String> {
     same_text("envelope", &ours(envelope.as_bytes()), &theirs(&recorded.join("\0")))
 }
 
-/// The moments of this run in the forms that qmail-inject has for them, as the record has its own; and the
-/// process.
+/// Replaces the times of this run, in the forms of qmail-inject, and the process id, by those of the record.
 fn frozen(text: &str, times: std::ops::RangeInclusive<i64>) -> String {
     let mut text = text.to_owned();
     for second in times {

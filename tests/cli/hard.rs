@@ -1,4 +1,4 @@
-//! The hostile mboxes of `../shared/hard`, each with what a right reader makes of it.
+//! The hostile mboxes of `../shared/hard`, each with the result of a correct reader.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -24,11 +24,11 @@ fn every_hostile_mbox_is_read_right_or_refused_aloud() {
     assert!(wrong.is_empty(), "{}", wrong.concat());
 }
 
-/// What is not as it should be.
+/// Returns what differs from the expected result.
 fn check(source: &Path, expected: &Value) -> Vec<String> {
     let scratch = scratch();
     let maildir = scratch.path().join("Maildir");
-    // The place may be one where nobody may write.
+    // The directory may not be writable.
     let args = [OsStr::new("--lock=none"), source.as_os_str(), maildir.as_os_str()];
     let run = run(convert_command(args));
     let (summary, warned) = (run.summary(), !run.complaints().is_empty());
@@ -73,7 +73,7 @@ fn check(source: &Path, expected: &Value) -> Vec<String> {
     wrong
 }
 
-/// Messages are known by their X-Seq field; those that have none by their body.
+/// Tells whether a file is this message: by its X-Seq field, or by its body if it has none.
 fn is_for(file: &Message, expected: &Value) -> bool {
     match expected["seq"].as_u64() {
         Some(seq) => file.field("X-Seq") == Some(seq.to_string()) && has_body(file, expected),
@@ -82,12 +82,12 @@ fn is_for(file: &Message, expected: &Value) -> bool {
 }
 
 fn has_body(file: &Message, expected: &Value) -> bool {
-    // A message without a header has no empty line to find its body behind.
+    // A message without a header has no empty line before its body.
     let whole = || expected["header_len"] == 0 && bodies(expected).contains(&sha256(&file.bytes));
     bodies(expected).contains(&sha256(file.body())) || whole()
 }
 
-/// The digests that a right reader may give.
+/// Returns the digests that a correct reader may give.
 fn bodies(expected: &Value) -> Vec<String> {
     let alternates = expected["alternates"].as_object().into_iter().flat_map(|a| a.values());
     [&expected["body_sha256"]].into_iter().chain(alternates).map(|v| v.as_str().unwrap().to_owned()).collect()
@@ -96,7 +96,7 @@ fn bodies(expected: &Value) -> Vec<String> {
 fn compare(file: &Message, expected: &Value) -> Vec<String> {
     let mut wrong = Vec::new();
     let seq = &expected["seq"];
-    // Behind the flags stand the letters of keywords.
+    // The letters of keywords follow the flags.
     let flags_of = |letters: &str| letters.trim_end_matches(|c: char| c.is_ascii_lowercase()).to_owned();
     if let Some(flags) = expected["flags"].as_str()
         && flags_of(file.flags.as_deref().unwrap_or_default()) != flags

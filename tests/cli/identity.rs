@@ -1,5 +1,5 @@
-//! A conversion has an identity: run again, killed, grown, rewritten, it gives the same mail, and the
-//! original back byte for byte.
+//! Repeated conversions: run again, killed, with a source that grew or was rewritten, a conversion gives the
+//! same mail, and restores the original byte for byte.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -47,7 +47,7 @@ fn the_same_bytes_again_under_any_name_touch_nothing() {
 
 #[test]
 fn a_source_that_has_grown_gives_only_its_new_messages() {
-    // The last message as it ends before somebody appends, and what the delivery agent puts between.
+    // How the last message ends before another program appends, and what a delivery agent puts in between.
     let cases = [("a blank line", "\n", ""), ("a newline", "", "\n"), ("no blank line at all", "", "")];
     for (what, end, glue) in cases {
         for count in [1, 2, 30] {
@@ -151,7 +151,7 @@ fn a_rewritten_source_is_matched_by_content_and_comes_back_as_it_is_now() {
         assert!(before.iter().all(|file| after.contains(file)), "{what}");
         ground.comes_back(&source);
         same(&ground.exact(&[]), now.concat().as_bytes(), what);
-        // As it was, from a backup.
+        // Unchanged, from a backup.
         ground.file("inbox", whole.concat());
         assert_eq!(ground.convert(&[], &[&source]), [0, 12, 0], "{what}, and back");
         same(&ground.exact(&[]), whole.concat().as_bytes(), what);
@@ -202,7 +202,7 @@ fn two_sources_that_share_messages_are_both_whole_unless_duplicates_are_left_out
     for together in [true, false] {
         for (option, kept) in [("--dedupe=none", 70), ("--dedupe=content", 50), ("--dedupe=message-id", 50)] {
             let ground = Ground::new();
-            // What one mailbox says of a message is not what the other says.
+            // Each mailbox has its own flags and UIDs for the same message.
             let other = mbox(20..50).replace("Status: RO\n", "X-UID: 7\n");
             let (one, other) = (ground.file("one", mbox(0..40)), ground.file("other", other));
             let options: &[&str] = if kept == 70 { &[] } else { &[option] };
@@ -262,7 +262,7 @@ fn what_its_user_deleted_stays_deleted_when_a_later_run_is_killed() {
     fs::remove_file(ground.message(1).path).unwrap();
     ground.file("inbox", mbox(0..7));
     ground.convert(&[], &[&source]);
-    // The second run was killed: it published one message, which its user deleted too, and not the other.
+    // The second run was killed: it published one of two messages, which the user then deleted.
     let manifest = fs::read(ground.manifest()).unwrap();
     fs::write(ground.manifest(), &manifest[..manifest.len() - 1]).unwrap();
     fs::remove_file(ground.message(5).path).unwrap();
@@ -312,7 +312,7 @@ fn a_source_that_goes_on_from_an_earlier_state_is_still_one_source() {
     let grown = mbox(0..5);
     ground.file("inbox", &grown);
     ground.convert(&[], &[&source]);
-    // It begins as it was at first, but number 3 was expunged.
+    // It begins as it did at first, but number 3 was expunged.
     let expunged = mbox(0..3) + &mbox(4..5);
     for (now, counts) in [
         (expunged.clone(), [0, 4, 0]),
@@ -354,7 +354,7 @@ fn two_sources_that_are_the_same_are_both_completed_after_a_kill() {
         let manifest = fs::read_to_string(ground.manifest()).unwrap();
         let lines: Vec<&str> = manifest.split_inclusive('\n').collect();
         fs::write(ground.manifest(), lines[..lines.len() - 2 + closed].concat()).unwrap();
-        // Those of the second source come behind those of the first.
+        // The messages of the second source come after those of the first.
         let mut messages = ground.messages();
         messages.sort_by_key(|m| m.unique.contains('_'));
         let before = content(&ground.maildir());
@@ -416,7 +416,7 @@ fn a_duplicate_is_one_however_its_source_spells_it() {
 
 #[test]
 fn a_duplicate_stays_one_after_a_kill_and_after_its_user_deleted_the_mail() {
-    // Of the same source, and of another one.
+    // A duplicate in the same source, and in another one.
     for other in ["", "other"] {
         for (killed, again) in
             [(true, "--dedupe=content"), (false, "--dedupe=content"), (false, "--eol=keep")]
@@ -447,7 +447,7 @@ fn a_duplicate_stays_one_after_a_kill_and_after_its_user_deleted_the_mail() {
     }
 }
 
-/// Mailboxes of every make.
+/// Mailboxes of all variants.
 fn makes() -> Vec<(String, Vec<u8>)> {
     let plain = mbox(0..4);
     let pseudo = "From MAILER-DAEMON Mon Mar  2 08:00:00 1998\nFrom: Mail System Internal Data <MAILER-DAEMON@x>\n\
@@ -500,7 +500,8 @@ fn is_given_back(what: &str, mail: &[u8], prefix: &str) {
     }
 }
 
-/// By another hand than the program's: heads, messages and gaps lie end to end.
+/// Asserts that headers, messages and gaps cover the source without overlap. The code shares nothing with the
+/// program.
 #[track_caller]
 fn lines_cover_the_source(manifest: &str, mail: &[u8], what: &str) {
     let lines: Vec<Value> = manifest.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -629,7 +630,7 @@ fn a_changed_byte_in_a_closed_section_is_recognised_and_nothing_is_built_on_it()
     let manifest = fs::read(ground.manifest()).unwrap();
     let last_line = manifest[..manifest.len() - 1].iter().rposition(|&b| b == b'\n').unwrap();
     let closed = &manifest[..last_line];
-    // Each line's beginning, middle and end; and in the tail, every digit of a sum.
+    // The beginning, middle and end of each line; and in the footer, every digit of a sum.
     let ends: Vec<usize> = closed.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(n, _)| n).collect();
     let spots =
         ends.iter().flat_map(|&end| [end.saturating_sub(120), end - 30, end - 2, end]).collect::<Vec<_>>();
@@ -641,7 +642,7 @@ fn a_changed_byte_in_a_closed_section_is_recognised_and_nothing_is_built_on_it()
         let mut changed = manifest.clone();
         changed[at] ^= 1;
         fs::write(ground.manifest(), &changed).unwrap();
-        // What it would do with the source as it was, and grown.
+        // The next run, with the source unchanged and grown.
         ground.file("inbox", mbox(0..if n % 2 == 0 { 5 } else { 6 }));
         let before = tree(&ground.maildir());
         let refused = ground.try_convert(&[], &[&source]);
@@ -715,7 +716,7 @@ fn nothing_that_a_killed_run_left_stays_lying_about() {
     let source = ground.file("inbox", mbox(0..5));
     ground.convert(&[], &[&source]);
     let undisturbed = tree_alike(ground.scratch.path());
-    // Messages of a state of the source that is no more; a new Maildir that somebody made meanwhile.
+    // Messages of an earlier state of the source, and a new Maildir that was created meanwhile.
     let left = ground.maildir().join("tmp/888826400.0123456789abcdef01234567_2.mailferry,S=3,W=4");
     let stage = ground.path(".Maildir.mailferry-partial");
     let foreign = ground.maildir().join("tmp/888826400.M1P2.example,S=3,W=4");
@@ -737,7 +738,7 @@ fn nothing_that_a_killed_run_left_stays_lying_about() {
     }
 }
 
-/// Takes the tails of the last sections away, and `lines` lines before them.
+/// Removes the footers of the last sections, and `lines` lines before them.
 fn tear(manifest: &Path, lines: usize) {
     let text = fs::read_to_string(manifest).unwrap();
     let all: Vec<&str> = text.split_inclusive('\n').collect();
@@ -751,7 +752,7 @@ fn a_manifest_elsewhere_never_says_more_than_is_there() {
     let place = ground.path("manifest");
     let option = format!("--manifest={}", place.display());
     if have_strace() {
-        // Killed when all is written and nothing is visible.
+        // Killed when everything is written and nothing is visible.
         let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=renameat2"];
         let inject = ["-e", "inject=renameat2:signal=KILL:when=1", BINARY, "convert", "--lock=none"];
         let mut command = wrapped("exec \"$@\"", strace, inject);
@@ -761,7 +762,7 @@ fn a_manifest_elsewhere_never_says_more_than_is_there() {
     }
     assert_eq!(ground.convert(&[&option], &[&source]), [5, 0, 0]);
     assert_eq!(ground.messages().len(), 5);
-    // It does not tell of another Maildir.
+    // The manifest does not apply to another Maildir.
     let other = ground.path("Other");
     let mut command = convert_command(["--lock=none", &option]);
     command.args([&source, &other]);
@@ -814,7 +815,7 @@ fn what_one_source_left_unfinished_is_not_another_ones() {
     }
     let (one, two) = (ground.file("one", mbox(0..5)), ground.file("two", mbox(0..5)));
     assert_eq!(ground.convert(&[], &[&one, &two]), [10, 0, 0]);
-    // Killed before the last five were visible, and both files renamed since.
+    // Killed before the last five were visible; both files were renamed since.
     tear(&ground.manifest(), 2);
     let gone: Vec<PathBuf> = ground.messages().into_iter().map(|m| m.path).step_by(2).collect();
     gone.iter().for_each(|path| fs::remove_file(path).unwrap());
@@ -862,7 +863,7 @@ fn a_source_that_grew_is_told_to_follow_also_behind_one_that_was_left_unfinished
     ground.file("two", mbox(10..18));
     ground.convert(&[], &[&one, &two]);
     let manifest = fs::read(ground.manifest()).unwrap();
-    // The tails, and all of the second section.
+    // The footers, and all of the second section.
     tear(&ground.manifest(), 2 + 1 + 8);
     ground.convert(&[], &[&one, &two]);
     same(&fs::read(ground.manifest()).unwrap(), &manifest, "the manifest");
@@ -882,7 +883,7 @@ fn two_runs_that_make_one_maildir_both_have_their_mail_in_it() {
         let args = ["convert".as_ref(), "--lock=none".as_ref(), "-j1".as_ref(), source.as_os_str()];
         Stopped::after(call, path, args.into_iter().chain([maildir.as_os_str()]), b"")
     };
-    // The first run publishes while the second one has opened the same stage and is about to lock it.
+    // The first run publishes after the second one has opened the same stage and before it locks it.
     let first = stop("syncfs:when=1", None, &one);
     let second = stop("fstat,fcntl:when=1", Some(&stage), &two);
     first.resume().exits(0);
@@ -892,8 +893,8 @@ fn two_runs_that_make_one_maildir_both_have_their_mail_in_it() {
     ground.comes_back(&two);
 }
 
-/// What a run leaves that was killed while `lines` lines were in its manifest: all messages are there,
-/// those that are not listed cut short.
+/// Creates the state after a kill with `lines` lines in the manifest: all messages are there, but those
+/// without a line are cut short.
 fn leave_stage(ground: &Ground, lines: usize) -> PathBuf {
     let stage = ground.path(".Maildir.mailferry-partial");
     fs::rename(ground.maildir(), &stage).unwrap();
@@ -910,7 +911,7 @@ fn leave_stage(ground: &Ground, lines: usize) -> PathBuf {
     stage
 }
 
-/// How many messages are the very files of an earlier tree.
+/// Counts the messages that are the files of an earlier tree.
 fn same_files(earlier: &[(PathBuf, Lying)], maildir: &Path) -> usize {
     let inodes: Vec<u64> = earlier.iter().map(|(_, lying)| lying.inode).collect();
     mail_files(maildir).iter().filter(|(_, lying)| inodes.contains(&lying.inode)).count()
@@ -918,7 +919,7 @@ fn same_files(earlier: &[(PathBuf, Lying)], maildir: &Path) -> usize {
 
 #[test]
 fn a_new_maildir_that_was_killed_while_it_grew_is_continued() {
-    // Lines that were safe when it was killed, and messages that a later run keeps: whole chunks of 64.
+    // Lines that were durable at the kill, and messages that a later run keeps: whole chunks of 64.
     for (lines, kept) in [(0, 0), (1, 0), (64, 0), (65, 64), (150, 128), (301, 300), (302, 300)] {
         let ground = Ground::new();
         let source = ground.file("inbox", mbox(0..300));
@@ -990,7 +991,7 @@ fn an_unfinished_section_is_continued_and_closed_as_if_nothing_had_happened() {
             ground.convert(&[], &[&one, &two]);
             let undisturbed = mail_alike(&ground.maildir());
             let manifest = fs::read(ground.manifest()).unwrap();
-            // Each third message is visible, the rest was not published yet.
+            // Each third message is visible; the others were not published yet.
             let kept: Vec<&[u8]> =
                 manifest[own.len()..].split_inclusive(|&b| b == b'\n').take(lines).collect();
             let torn = if lines < 202 { &b"{\"section\":1,"[..] } else { b"" };
@@ -1012,7 +1013,7 @@ fn an_unfinished_section_is_continued_and_closed_as_if_nothing_had_happened() {
 
 const KILLED: u32 = 3000;
 
-/// Place, name and content of all messages.
+/// Returns subdirectory, name and content of all messages.
 fn content(maildir: &Path) -> Vec<(String, String)> {
     let all = messages(maildir).into_iter();
     all.map(|m| (format!("{}/{}", m.place, m.name), sha256(&m.bytes))).collect()
@@ -1049,7 +1050,7 @@ fn a_source_that_grew_after_a_kill_is_completed_and_brought_up_to_date() {
 fn the_number_of_jobs_changes_nothing() {
     let trees = ["-j1", "-j2", "-j7"].map(|jobs| {
         let ground = Ground::new();
-        // The manifest names the source as it was given: a relative path is the same everywhere.
+        // The manifest has the source's path as given. A relative path is the same everywhere.
         ground.file("one", many(900));
         ground.file("two", mbox(0..300));
         fs::write(ground.path("three"), fs::read(fixture("broken.mbox")).unwrap()).unwrap();
@@ -1081,7 +1082,7 @@ fn one_file_by_two_names_is_one_source() {
     }
 }
 
-/// Folders are the user's to change.
+/// The user may move messages between folders.
 #[test]
 fn a_source_comes_back_when_its_mail_was_moved_into_a_folder() {
     let ground = Ground::new();

@@ -1,5 +1,5 @@
-//! A message on standard input is completed and handed on: to all its recipients, to nobody else, and what
-//! became of it is told for each.
+//! A message on standard input is completed and sent to all its recipients and to no one else. The report has
+//! the outcome for each.
 
 use std::fs;
 
@@ -7,12 +7,12 @@ use crate::golden::set_mode;
 use crate::golden_inject::House;
 use crate::support::*;
 
-/// The program itself, in a house where $QMAILQUEUE keeps what it is given.
+/// Runs inject in a home where $QMAILQUEUE stores its input.
 fn inject(house: &House, args: &[&str], message: impl Into<Vec<u8>>) -> Run {
     inject_in(house, &[], args, message)
 }
 
-/// In an environment with these variables, too.
+/// Runs inject with these environment variables as well.
 fn inject_in(house: &House, env: &[(&str, &str)], args: &[&str], message: impl Into<Vec<u8>>) -> Run {
     let mut command = house.command("inject", args);
     command.env("USER", "ann").envs(env.iter().copied());
@@ -25,7 +25,7 @@ fn house() -> House {
     house
 }
 
-/// The message that was queued, and its recipients.
+/// Returns the queued message and its recipients.
 #[track_caller]
 fn queued(house: &House) -> (String, Vec<String>) {
     let (message, envelope) = house.queued().expect("a message is queued");
@@ -39,7 +39,7 @@ fn sender(house: &House) -> String {
     envelope.split('\0').next().unwrap().strip_prefix('F').unwrap().to_owned()
 }
 
-/// A field of the header, once.
+/// Returns the value of a header field that occurs once.
 #[track_caller]
 fn once(message: &str, name: &str) -> String {
     let header = message.split("\n\n").next().unwrap();
@@ -121,7 +121,7 @@ fn a_list_that_nobody_is_taken_from_may_be_anything() {
         assert_eq!(to, ["bob@h.example"]);
         assert!(message.contains(&header[header.find("To:").unwrap()..]), "{message}");
     }
-    // Of a message that is sent on, it is the Resent- fields that count.
+    // In a message that is sent on, the Resent- fields count.
     let house = house();
     inject(&house, &[], "To: bob@h (oops\nResent-To: c@d.example\n\n").exits(0);
     assert_eq!(queued(&house).1, ["c@d.example"]);
@@ -188,7 +188,7 @@ fn bcc_never_leaves() {
     let (message, to) = queued(&house);
     assert_eq!(to, ["b@x.example", "a@x.example", "c@x.example", "d@x.example", "e@x.example"]);
     assert!(!message.to_lowercase().contains("bcc") && !message.contains("a@x"), "{message}");
-    // Nobody is to be seen: and that is said.
+    // No recipient remains visible, and the message says so.
     let house = self::house();
     inject(&house, &[], "Bcc: a@x.example\n\n").exits(0);
     assert_eq!(once(&queued(&house).0, "Cc"), "recipient list not shown: ;");
@@ -219,7 +219,7 @@ fn what_is_sent_on_does_not_go_where_it_has_been() {
     }
 }
 
-/// What other programs were seen to do with half a header, and ours does not.
+/// Mistakes that other programs make with an incomplete header.
 #[test]
 fn the_faults_of_others_are_not_ours() {
     let through = |message: &str| {
@@ -227,31 +227,32 @@ fn the_faults_of_others_are_not_ours() {
         inject(&house, &[], message).exits(0);
         queued(&house)
     };
-    // mutt replaces an existing Date, s-nail puts a second one before it.
+    // mutt replaces an existing Date, s-nail adds a second one before it.
     let (message, _) = through("Date: Fri, 1 Jan 1999 01:02:03 +0100\nTo: a@x.example\n\n");
     assert_eq!(once(&message, "Date"), "Fri, 1 Jan 1999 01:02:03 +0100");
-    // s-nail and GNU mail add no Message-ID and no From.
+    // s-nail and GNU mail add neither Message-ID nor From.
     once(&message, "Message-ID");
     once(&message, "From");
-    // GNU mail leaves Bcc in, and drops lists with a comment behind an address, or with a folded group.
+    // GNU mail keeps Bcc, and drops lists with a comment after an address or with a folded group.
     let (message, to) =
         through("To: a@x.example (A)\nCc: g: b@x.example,\n c@x.example;\nBcc: d@x.example\n\n");
     assert_eq!(to, ["a@x.example", "c@x.example", "b@x.example", "d@x.example"]);
     assert!(message.contains("To: a@x.example (A)\nCc: g: b@x.example,\n c@x.example;\n"), "{message}");
     // s-nail refuses a group.
     assert_eq!(through("To: g: a@x.example;\n\n").1, ["a@x.example"]);
-    // mutt and s-nail keep Content-Length or Return-Path, which are not true any more.
+    // mutt and s-nail keep Content-Length or Return-Path, which no longer apply.
     let (message, _) = through("Return-Path: <s@x.example>\nContent-Length: 7\nTo: a@x.example\n\n");
     assert!(!message.contains("Return-Path") && !message.contains("Content-Length"), "{message}");
-    // All of them send the address of a Bcc behind a line that is no field to everybody, as text.
+    // All of them send the address of a Bcc to everyone, as text, if it follows a line that is not a field.
     let torn = "To: a@x.example\nno field\nX: y\nBcc: secret@x.example\n\nbody\n";
     inject(&house(), &[], torn).exits(65).complains(&["line 2", "Bcc", "line 4"]);
-    // s-nail loses a line that is no field; nullmailer and Postfix lose a From_ line.
+    // s-nail loses a line that is not a field; nullmailer and Postfix lose a From_ line.
     let (message, _) =
         through("From ann Sat Jan  3 01:05:34 1996\nTo: a@x.example\nno field\nX: y\n\nbody\n");
     assert!(message.contains("MBOX-Line: From ann Sat Jan  3 01:05:34 1996\n"), "{message}");
     assert!(message.ends_with("\nTo: a@x.example\n\nno field\nX: y\n\nbody\n"), "{message}");
-    // qmail-inject queues for nobody, and goes on with half of a list: see the tests above.
+    // qmail-inject accepts a message without recipients, and continues with half of a list: see the tests
+    // above.
 }
 
 #[test]
@@ -339,7 +340,7 @@ fn mailboxes_and_sendmail_are_places_too() {
     assert!(house.queued().is_none());
 }
 
-/// The next place is asked only if no message can be anywhere yet.
+/// The next hop is tried only if the message cannot have arrived yet.
 #[test]
 fn a_program_that_dies_or_hangs_with_the_whole_message_in_hand_may_have_sent_it() {
     let (message, envelope) = ("cat >/dev/null", "cat <&1 >/dev/null");
@@ -363,7 +364,7 @@ fn a_program_that_dies_or_hangs_with_the_whole_message_in_hand_may_have_sent_it(
         }
         let via = format!("{scheme}:{}", program.display());
         let next = format!("maildir:{}", maildir.display());
-        // Until then a program has read what it reads, on a busy machine too.
+        // Enough time for a program to read its input on a busy machine.
         let args = ["--via", &via, "--via", &next, "--timeout", "5", "--json", "a@x.example", "b@x.example"];
         let run = inject(&house, &args, large.as_str());
         let told = run.json().pop().unwrap()["recipients"].clone();
@@ -378,7 +379,7 @@ fn a_program_that_dies_or_hangs_with_the_whole_message_in_hand_may_have_sent_it(
         assert_eq!(messages(&maildir).len(), usize::from(outcome == "accepted"), "{case}");
         run.exits(if outcome == "unsure" { 75 } else { 0 });
     };
-    // At once, since some are waiting.
+    // All at once, because some wait.
     std::thread::scope(|scope| {
         for (scheme, reads, outcome) in &cases {
             scope.spawn(|| {
@@ -387,7 +388,7 @@ fn a_program_that_dies_or_hangs_with_the_whole_message_in_hand_may_have_sent_it(
             });
         }
     });
-    // Success is believed only of who has read all.
+    // Success counts only for a program that has read everything.
     for (scheme, reads) in [("queue", message), ("sendmail", ":"), ("sendmail", "head -c 10 >/dev/null")] {
         let house = house();
         let program = house.path("program");
@@ -491,7 +492,7 @@ fn without_control_me_the_hosts_name_does_and_that_is_said() {
         "{run:?}"
     );
     assert_eq!(queued(&house).1, [format!("bob@{}", name.trim())]);
-    // Unless it is asked for, nobody hears of it.
+    // Without the option nothing is reported.
     assert_eq!(inject(&house, &["bob"], "\n").exits(0).stderr, "");
 }
 
@@ -502,7 +503,7 @@ fn a_message_that_was_written_for_the_wire_loses_its_crs() {
     let (message, to) = queued(&house);
     assert_eq!(to, ["al@me.example.org", "bob@me.example.org"]);
     assert!(message.ends_with("\nSubject: x\n\nbody\nbare \r cr\nlf\n\nend\n"), "{message:?}");
-    // One that was not keeps them.
+    // A message that was not generated keeps its fields.
     let house = self::house();
     inject(&house, &[], "To: bob\nSubject: x\r\n\nbody\r\n").exits(0);
     assert!(queued(&house).0.ends_with("\nSubject: x\r\n\nbody\r\n"));
@@ -518,7 +519,7 @@ fn ten_thousand_recipients_are_ten_thousand() {
     let args: Vec<&str> = all.iter().map(String::as_str).collect();
     inject(&house, &args, "\nbody\n").exits(0);
     assert_eq!(queued(&house).1, all);
-    // One that all of them share is told once.
+    // A failure that all recipients share is reported once.
     house.queue(53, "");
     let run = inject(&house, &args, "\nbody\n").exits(75);
     run.complains(&["<user0@host0.example>", "and 9990 other recipients: queue:"]);
@@ -563,7 +564,7 @@ fn a_message_of_100_mb_or_40000_recipients_takes_little_memory() {
     }
 }
 
-/// Whatever a megabyte of header is: it is taken, or refused by name. And so is one of eight.
+/// A header of one megabyte is accepted, or refused with its location. So is one of eight.
 #[test]
 fn a_hostile_header_takes_little_memory() {
     if !have("python3", &["-c", ""]) {
@@ -598,7 +599,7 @@ fn a_hostile_header_takes_little_memory() {
         ("8 MB of <", field("To", "<", eight, ""), Some(too_long)),
         ("8 MB of fields", "a:\n".repeat(eight / 3) + "To: a@x.example\n\n", None),
     ];
-    // To those in the header; to another one; and with a report on each.
+    // To the recipients in the header; to another one; and with a report for each.
     let options = [&[][..], &["-a", "a@x.example"], &["--json"]];
     for (n, (what, mail, refused)) in headers.into_iter().enumerate() {
         let house = house();
@@ -655,13 +656,13 @@ fn the_name_of_qmail_inject_refuses_half_a_list_of_recipients() {
         let run = run_with_stdin(house.command("qmail-inject", &[]), format!("{header}\nb\n")).exits(100);
         assert_eq!(run.stderr, format!("qmail-inject: fatal: unable to parse this line:\n{header}"));
         assert!(house.queued().is_none());
-        // It is no list of recipients to who names them, or only looks.
+        // With recipients as arguments, or with -n, the list is not read.
         run_with_stdin(house.command("qmail-inject", &["c@d.example"]), format!("{header}\nb\n")).exits(0);
         run_with_stdin(house.command("qmail-inject", &["-n"]), format!("{header}\nb\n")).exits(0);
     }
 }
 
-/// Under a link, too: a route that is in the way hides no bracket that was never closed.
+/// The same applies under the link: an obsolete route does not hide an unclosed bracket.
 #[test]
 fn a_small_fault_in_a_list_hides_no_larger_one() {
     let house = house();
@@ -677,13 +678,13 @@ fn a_first_line_of_blanks_hides_no_recipients_in_the_body() {
     assert!(house.queued().is_none());
 }
 
-/// A server that has no room for a connection is waited for as long as was said, and then the next one is asked.
+/// If a server accepts no connection within the time limit, the next one is tried.
 #[test]
 fn a_socket_that_nobody_listens_at_in_time_is_given_up() {
     let house = house();
     let socket = house.path("socket");
     let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-    // Nothing is accepted: what waits fills the queue, whatever its length.
+    // The test never accepts. Connections beyond the backlog wait, whatever its length.
     rustix::net::listen(&listener, 0).unwrap();
     let waiting = std::os::unix::net::UnixStream::connect(&socket).unwrap();
     let via = format!("lmtp+unix:{}", socket.display());
@@ -708,7 +709,8 @@ fn any_number_of_seconds_is_a_limit() {
     closes.join().unwrap();
 }
 
-/// What one next hop has refused for good no other is asked for, even if the first one hangs up on us then.
+/// A recipient that one next hop refused permanently is not tried at another one, even if the connection is
+/// then lost.
 #[test]
 fn who_was_refused_for_good_stays_refused_when_the_connection_is_lost() {
     use std::io::{BufRead, BufReader, Write};
@@ -758,8 +760,8 @@ fn what_is_no_host_completes_no_address() {
     }
 }
 
-/// A relative path is relative to the current directory, with a slash or without; and what a program says of its
-/// failure stands behind what we say.
+/// A relative path is relative to the current directory, with or without a slash. The output of a failed
+/// program follows mailferry's message.
 #[test]
 fn a_program_is_found_where_it_lies_and_heard_behind_us() {
     let house = house();
@@ -778,7 +780,7 @@ fn a_program_is_found_where_it_lies_and_heard_behind_us() {
     }
 }
 
-/// A program can only be given so many recipients: the others are given to it in another run.
+/// A command line has a maximum length: more recipients get another run of the program.
 #[test]
 fn more_recipients_than_one_program_takes_are_given_to_several() {
     let house = house();

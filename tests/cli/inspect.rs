@@ -1,4 +1,4 @@
-//! What `inspect` shows, and that its lists are obeyed.
+//! The output of `inspect`, and that `convert --boundaries` follows its lists.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,7 +15,7 @@ fn inspect<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     command
 }
 
-/// The inbox of the README in a Maildir, its message files in the order of the mbox.
+/// Returns README's inbox as a Maildir, with its message files in the order of the mbox.
 fn inbox_in_maildir() -> (tempfile::TempDir, PathBuf, Vec<Message>) {
     let scratch = scratch();
     let maildir = scratch.path().join("Maildir");
@@ -55,7 +55,7 @@ fn a_message_by_number_is_what_convert_writes_and_its_source_is_what_lies_in_the
         lies.push(run(inspect([&mbox, OsStr::new(&number), OsStr::new("--source")])).exits(0).stdout);
     }
     assert!(lies.join(&b"\n"[..]) == mbox, "the source bytes and the blank lines between are the mbox");
-    // In a Maildir the numbers go by the names.
+    // In a Maildir the numbers follow the names.
     for (n, file) in messages(&maildir).iter().enumerate() {
         let raw = run(inspect([maildir.as_os_str(), OsStr::new(&(n + 1).to_string())])).exits(0);
         let listed = run(inspect([&maildir])).exits(0).text();
@@ -239,7 +239,7 @@ fn a_full_disk_behind_standard_output_is_an_error_and_a_closed_pipe_is_none() {
     assert!(!closed.stderr.contains("pipe"), "{}", closed.stderr);
 }
 
-/// A date is the same one in the listing and in what the mailbox becomes.
+/// The listing shows the same date as the converted mailbox.
 #[test]
 fn a_maildir_is_listed_with_the_dates_that_its_messages_would_get() {
     let scratch = scratch();

@@ -1,6 +1,6 @@
-//! Killed at any instant, a conversion leaves nothing half visible, and the same command completes it
-//! as if nothing had happened. `faults.rs` kills at chosen system calls; here the instants are random
-//! and the run is as it is in use: all cores, no tracer, the usual locks.
+//! Conversions killed at random moments: nothing partial is visible, and the same command completes the
+//! conversion as if nothing had happened. `faults.rs` kills at chosen system calls. Here the run is as in
+//! use: all cores, no tracer, the usual locks.
 
 use crate::moments::Moments;
 use crate::support::*;
@@ -21,7 +21,7 @@ fn a_conversion_killed_at_any_moment_is_completed_by_the_same_command() {
         let mut moments = Moments::of(what, || undisturbed.again());
         while let Some(n) = moments.next_round(kills) {
             let ground = conversion.ground();
-            // Now and then twice, so that what the first one left is in the way of the second one.
+            // Sometimes twice: what the first kill left is there in the second run.
             for _ in 0..if n % 4 == 0 { 2 } else { 1 } {
                 moments.kill(ground.command::<&str>(&[], &[]));
                 ground.is_harmless();

@@ -1,4 +1,4 @@
-//! A Takeout, whose labels are folders.
+//! Google Takeout, with labels as folders.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,7 +12,7 @@ use crate::support::*;
 const FOLDERS: &str = "--labels=folders";
 const FIRST: &str = "--labels=first";
 
-/// A message with these labels; the empty word is no field.
+/// Returns a message with these labels. Without labels it has no field.
 fn labelled(n: u32, labels: &str) -> String {
     let field = if labels.is_empty() { String::new() } else { format!("X-Gmail-Labels: {labels}\n") };
     mail_with(n, &field) + "\n"
@@ -22,7 +22,7 @@ fn takeout(labels: &[&str]) -> String {
     (0..).zip(labels).map(|(n, labels)| labelled(n, labels)).collect()
 }
 
-/// By folder, the Maildir itself being "": the numbers of its messages.
+/// Returns the numbers of the messages by folder. "" is the Maildir itself.
 fn numbers(maildir: &Path) -> BTreeMap<String, Vec<u32>> {
     let folders = names(maildir).into_iter().filter(|name| name.starts_with('.'));
     let mut all = BTreeMap::new();
@@ -41,7 +41,7 @@ fn expected(folders: &[(&str, &[u32])]) -> BTreeMap<String, Vec<u32>> {
     folders.iter().map(|(folder, numbers)| ((*folder).to_owned(), numbers.to_vec())).collect()
 }
 
-/// The files of a message in all folders.
+/// Returns the files of a message in all folders.
 fn files(maildir: &Path, n: u32) -> Vec<Message> {
     let folders = numbers(maildir).into_iter().filter(|(_, numbers)| numbers.contains(&n));
     let all = folders.flat_map(|(folder, _)| messages(&maildir.join(folder)));
@@ -228,12 +228,12 @@ fn what_its_user_takes_from_a_folder_does_not_come_back_there_when_the_takeout_g
     assert_eq!(ground.convert(&[FOLDERS], &[&source]), [2, 3, 0]);
     let want = expected(&[("", &[0, 4]), (".Home", &[1]), (".New", &[3]), (".Work", &[3])]);
     assert_eq!(numbers(&maildir), want);
-    // The manifest still says where each was put.
+    // The manifest still records the folders of each message.
     let told = verify(&[], &[&maildir]).exits(1);
     let codes: Vec<_> = told.findings().iter().map(|f| f["code"].as_str().unwrap().to_owned()).collect();
     let count = |code: &str| codes.iter().filter(|c| *c == code).count();
     assert_eq!((count("message-moved"), count("message-gone")), (2, 1), "{codes:?}");
-    // As long as it is in one folder it comes back.
+    // It can be restored as long as one folder has it.
     let name = ground.try_exact(&[]).exits(3).findings();
     assert_eq!(name.iter().filter(|f| f["code"] == "message-gone").count(), 1);
     ground.file("takeout.mbox", takeout(&["Inbox,Work", "Work,Home"]));
@@ -241,7 +241,7 @@ fn what_its_user_takes_from_a_folder_does_not_come_back_there_when_the_takeout_g
     ground.comes_back(&source);
 }
 
-/// Cuts the tail off a manifest: a run was killed when it had published some of its messages.
+/// Removes the footer of a manifest: the run was killed after it had published some messages.
 fn open(manifest: &Path) {
     let text = fs::read_to_string(manifest).unwrap();
     let at = text.rfind("{\"closes\"").unwrap();
@@ -265,7 +265,7 @@ fn what_a_kill_left_in_one_folder_comes_into_the_others_too() {
         assert!(files.iter().all(|f| f.meta.nlink() == files.len() as u64), "{n} {gone:?}");
         ground.comes_back(&source);
     }
-    // A file that was flagged meanwhile is one all the same.
+    // A file that got a flag meanwhile is still recognised.
     open(&ground.manifest());
     let [inbox, home, _] = &files(&maildir, 0)[..] else { panic!() };
     fs::rename(&inbox.path, inbox.path.with_file_name(format!("{}:2,FS", inbox.base()))).unwrap();
@@ -312,7 +312,7 @@ fn sources_with_and_without_labels_share_a_maildir() {
     assert_eq!(ground.convert(&[FOLDERS], &[&plain, &source]), [2, 3, 0]);
     let want = expected(&[("", &[0, 10, 11, 12]), (".Home", &[1]), (".Work", &[0])]);
     assert_eq!(numbers(&ground.maildir()), want);
-    // What was put into folders stays there, also when later mail goes by other rules.
+    // Messages that are in folders stay there, even if other rules apply to later mail.
     ground.file("takeout.mbox", takeout(&["Inbox,Work", "Home", "Work"]));
     assert_eq!(ground.convert(&[], &[&source]), [1, 2, 0]);
     let want = expected(&[("", &[0, 2, 10, 11, 12]), (".Home", &[1]), (".Work", &[0])]);
@@ -399,7 +399,7 @@ fn of_two_maildirs_each_folder_has_the_messages_of_the_other_one() {
     assert_eq!(missing(), ["Home"]);
     remove(&other, 1, ".Work");
     assert_eq!(missing(), ["Home", "Work"]);
-    // Two Maildirs that each have it are two.
+    // Two Maildirs that both have it count as two.
     verify(&["--against", source.to_str().unwrap()], &[&ground.maildir(), &ground.maildir()]).exits(1);
 }
 

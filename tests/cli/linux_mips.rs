@@ -1,4 +1,4 @@
-//! A real list of 39,031 messages, whose bytes before quoting are known.
+//! A real list of 39,031 messages whose bytes before quoting are known.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
@@ -11,14 +11,14 @@ use crate::support::*;
 const MESSAGES: u64 = 39_031;
 const FROM: &[u8] = b"From mboxrd@z Thu Jan  1 00:00:00 1970\n";
 
-/// Where a message lies in the mbox, blank line included, and the digest of what it was.
+/// The range of a message in the mbox with its blank line, and the digest of the original.
 struct Indexed {
     offset: usize,
     length: usize,
     digest: String,
 }
 
-/// The packed mbox, and the index.
+/// Returns the packed mbox and the index.
 fn list() -> Option<(PathBuf, Vec<Indexed>)> {
     let (packed, index) =
         (shared("corpus/linux-mips.mboxrd.zst")?, shared("corpus/linux-mips.index.tsv.zst")?);
@@ -38,7 +38,7 @@ fn list() -> Option<(PathBuf, Vec<Indexed>)> {
 }
 
 fn converted(source: &Path, maildir: &Path, options: &[&str]) -> Run {
-    // The tree is the same without flushes, which would wait for whatever else is being written.
+    // The tree is the same without flushes, and they take long on a busy disk.
     let mut command = convert_command(["--lock=none", "--fsync=none"]);
     command.args(options).args([source, maildir]);
     run(command).exits(0)
@@ -67,8 +67,8 @@ fn every_message_of_a_real_list_is_there_byte_for_byte_whatever_the_number_of_wo
     assert!(one == two, "-j1 and -j2 differ, first in {differ:?}");
 }
 
-/// The guard against merging: what tells messages apart is taken away, and they are still told apart,
-/// or a warning names the very line.
+/// Messages must not be merged. Without the evidence that separates them they are still separate, or a
+/// warning names the line.
 #[test]
 fn a_real_list_without_dates_and_blank_lines_is_still_told_apart() {
     let Some((packed, index)) = list() else { return };
@@ -82,7 +82,7 @@ fn a_real_list_without_dates_and_blank_lines_is_still_told_apart() {
     }
 }
 
-/// The list with From_ lines without a date or no blank line before them, and where they lie.
+/// Returns the list with From_ lines without a date or without a blank line before them, and their offsets.
 fn rewritten(mbox: &[u8], index: &[Indexed], dated: bool, blank: bool) -> (Vec<u8>, HashSet<u64>) {
     let mut out = Vec::with_capacity(mbox.len());
     let mut offsets = HashSet::new();

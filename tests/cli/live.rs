@@ -1,4 +1,4 @@
-//! A mailbox that is in use: a first pass while others write to it, a second one under lock.
+//! A mailbox in use: a first run while other programs write to it, a second one under lock.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::support::*;
 
-/// Appends a message as a delivery does: under its dot-lock and fcntl lock, and in two halves.
+/// Appends a message as a delivery does: under a dot-lock and an fcntl lock, and in two halves.
 fn append(mbox: &Path, n: u32) {
     let lock = mbox.with_extension("lock");
     while File::options().write(true).create_new(true).open(&lock).is_err() {
@@ -45,7 +45,7 @@ fn while_others_deliver_every_message_is_converted_once_and_whole() {
                 std::thread::sleep(Duration::from_millis(1));
             }
         });
-        // Deliveries would go on for ever if this panicked.
+        // A panic must stop the deliveries.
         let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for _ in 0..5 {
                 let run = convert(&["--live"]);
@@ -77,7 +77,7 @@ fn while_others_deliver_every_message_is_converted_once_and_whole() {
 fn live_holds_no_lock_and_is_for_mboxes() {
     let ground = Ground::new();
     let mbox = ground.file("inbox", many(3));
-    // Somebody else's lock is waited for all the same.
+    // Opening the source still waits for the lock of another program.
     fs::write(ground.path("inbox.lock"), "1\n").unwrap();
     let mut command = convert_command(["--live", "--lock-timeout=0"]);
     command.args([&mbox, &ground.maildir()]);

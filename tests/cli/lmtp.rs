@@ -1,4 +1,4 @@
-//! An MTA hands messages over on standard input, and hears of each recipient how it went.
+//! LMTP on standard input: the MTA gets an outcome for each recipient.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -32,7 +32,7 @@ impl Town {
         self.0.path().join("h.example").join(name)
     }
 
-    /// `%d/%u/Maildir/` here, and more.
+    /// Returns a command for the mailboxes `%d/%u/Maildir/`, with options.
     fn command(&self, options: &[&str]) -> Command {
         self.command_for("%d/%u/Maildir/", options)
     }
@@ -44,7 +44,7 @@ impl Town {
         command
     }
 
-    /// What lies in the Maildir of a user; nothing half-done is there.
+    /// Returns the messages in the Maildir of a user, and asserts that nothing is half-done.
     #[track_caller]
     fn mail(&self, user: &str) -> Vec<String> {
         let maildir = self.path(user).join("Maildir");
@@ -53,12 +53,12 @@ impl Town {
     }
 }
 
-/// Lines of a client, each with the end it has on the wire.
+/// Ends each line of a client with CRLF.
 fn wire(text: &str) -> Vec<u8> {
     text.replace('\n', "\r\n").into_bytes()
 }
 
-/// The replies to a whole session sent at once, without what differs from run to run.
+/// Returns the replies to a whole session sent at once, without the parts that vary between runs.
 fn replies(run: &Run) -> Vec<String> {
     let text = run.text();
     assert!(text.ends_with("\r\n"), "{run:?}");
@@ -69,7 +69,7 @@ fn replies(run: &Run) -> Vec<String> {
     text.split_terminator("\r\n").map(line).collect()
 }
 
-/// The replies behind those to LHLO.
+/// Returns the replies after those to LHLO.
 #[track_caller]
 fn later_replies(run: &Run) -> Vec<String> {
     let all = replies(run);
@@ -103,7 +103,7 @@ fn root_delivers_into_nothing_that_a_user_can_turn_elsewhere() {
     chown(town.path("joe/Maildir"), NOBODY, None).unwrap();
     refused(&town, "%d/%u/Maildir/");
     chown(town.path("joe/Maildir"), Some(0), None).unwrap();
-    // His own way to what is root's.
+    // The user's link to a file of root.
     fs::write(town.path("secret"), "").unwrap();
     symlink("secret", town.path("joe.mbox")).unwrap();
     lchown(town.path("joe.mbox"), NOBODY, None).unwrap();
@@ -168,7 +168,7 @@ fn it_does_not_matter_how_a_session_is_divided() {
         child.stdin.as_ref().unwrap().write_all(&[byte]).unwrap();
     }
     assert_eq!(replies(&Run::of(child.wait_with_output().unwrap()).exits(0)), whole);
-    // And by a client that waits for each reply.
+    // Again with a client that waits for each reply.
     let mut child = start(town.command(&[]));
     let (mut to, mut from) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
     let mut heard = reply(&mut from);
@@ -189,7 +189,7 @@ fn start(mut command: Command) -> Child {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// One reply, of one line or several.
+/// Reads one reply, of one line or several.
 fn reply(from: &mut impl Read) -> String {
     let mut text = Vec::new();
     loop {
@@ -220,7 +220,7 @@ fn a_session_cut_anywhere_delivers_whole_messages_or_none() {
         assert_eq!((joe.len(), eve.len(), promised), (whole.min(1), whole / 2, whole), "cut at {cut}");
         assert!(joe.iter().all(|text| text.ends_with("\na: b\n\n.\n")), "{joe:?}");
         assert!(eve.iter().all(|text| text.ends_with("\nc: d\n")), "{eve:?}");
-        // In the middle of something, or between two messages.
+        // In the middle of a command or message, or between two messages.
         let before = &session[..cut];
         let is_between = cut == 0
             || before.ends_with(b"mx\r\n")
@@ -274,7 +274,7 @@ fn an_extension_is_a_folder_or_a_part_of_the_name() {
     assert_eq!(said(folders, &[], "joe-Lists"), here("joe/Maildir/.lists"));
     assert!(said(folders, &[], "joe-other").starts_with("5.1.1 "));
     assert!(said(folders, &[], "joe-..").starts_with("5.1.3 "));
-    // Without a place for it, the extension is part of the name.
+    // Without a place in the template, the extension is part of the name.
     assert_eq!(said("%d/%u/Maildir/", &[], "joe-lists"), here("joe-lists/Maildir"));
 }
 
@@ -320,7 +320,7 @@ fn what_is_missing_is_a_missing_recipient_unless_all_is_missing() {
     assert!(said(town.command(&[])).starts_with("550 5.1.1 "));
     assert!(said(town.command_for("gone/%d/%u/", &[])).starts_with("451 4.3.0 "));
     assert!(said(town.command_for("gone/%d/%u/", &["--create"])).starts_with("451 4.3.0 "));
-    // What a mount point is for may come back.
+    // A mount point can come back.
     std::os::unix::fs::symlink("/nonexistent/eve", town.path("eve")).unwrap();
     assert!(said(town.command(&[])).starts_with("451 4.3.0 "));
 }
@@ -335,7 +335,7 @@ fn what_is_missing_is_made_if_that_is_asked_for() {
         [("%d/%u/Maildir/.%e/", "joe-a.b"), ("%d/%u/Maildir/", "eve"), ("%d/box/%u", "ann")]
     {
         let run = run_with_stdin(town.command_for(template, &["--create"]), session(address)).exits(0);
-        // Of what is there nobody can say what ann's mailbox should be.
+        // The existing files do not determine what the mailbox of ann should be.
         let want = if address == "ann" { "451 4.3.5 " } else { "250 2.1.5 ok" };
         assert!(later_replies(&run)[1].starts_with(want), "{run:?}");
     }
@@ -477,7 +477,7 @@ fn what_makes_no_sense_in_a_session_is_a_typing_error() {
     }
 }
 
-/// As inetd does it: a process for each connection, the socket as its standard input and output.
+/// As inetd does: a process per connection, with the socket as its standard input and output.
 #[test]
 fn postfixs_own_client_hands_over_all_it_has() {
     let town = Town::of(&["joe"]);
@@ -510,7 +510,7 @@ fn postfixs_own_client_hands_over_all_it_has() {
     }
     let mail = town.mail("joe");
     assert_eq!(mail.len(), 120);
-    // It names its recipients 1joe, 2joe and so on.
+    // smtp-source names its recipients 1joe, 2joe and so on.
     let to =
         |text: &String| text.lines().find_map(|line| line.strip_prefix("Delivered-To: ").map(str::to_owned));
     assert!(mail.iter().all(|text| text.starts_with("Return-Path: <ann@a.example>\n") && to(text).is_some()));
@@ -555,7 +555,7 @@ sys.exit(child.wait())
     assert_eq!(bodies, [&b".\n..\n.x\n\n"[..], b"\xe9\n"]);
 }
 
-/// No mail bounces for a typing error in the map, or because it was cut off.
+/// No mail bounces because of a typing error in the map, or because the map was cut off.
 #[test]
 fn a_map_in_which_nobody_can_be_found_takes_no_mail() {
     let town = Town::of(&["joe"]);

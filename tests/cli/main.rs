@@ -1,9 +1,9 @@
-//! End to end: the real binary, a clean environment, and promises that a user would recognise.
+//! End-to-end tests: the real binary in a clean environment, and promises that a user would recognise.
 //!
-//! Mail that is not ours lies beside the project in `../shared` (`MAILFERRY_SHARED` names another
-//! place). A test that needs it, or root, or strace, says `skipped:` where it is absent, and passes.
+//! Mail of other people is in `../shared`, or in the directory that `MAILFERRY_SHARED` names. A test that
+//! needs it, or root, or strace, is skipped where it is absent.
 
-// Tests print, read the environment and the clock.
+// Tests print, and read the environment and the clock.
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
 
 mod against;

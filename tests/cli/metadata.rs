@@ -1,5 +1,5 @@
-//! What mailers say of a message besides its words: flags, keywords, labels, deletion. All of it arrives, in
-//! the names of a Maildir and in the fields of an mbox, and nothing of it comes out of thin air.
+//! Metadata of messages: flags, keywords, labels, deletion. All of it arrives in the names of a Maildir and
+//! the fields of an mbox, and none is invented.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -11,12 +11,12 @@ use serde_json::Value;
 use crate::peers::{Dovecot, have_dovecot};
 use crate::support::*;
 
-/// An mbox of messages with these fields, `number 0` and so on.
+/// Returns an mbox of messages with these fields, `number 0` and so on.
 fn mbox(fields: &[&str]) -> String {
     (0..).zip(fields).map(|(n, fields)| mail_with(n, fields) + "\n").collect()
 }
 
-/// What `dovecot-keywords` says, by letter.
+/// Returns the keywords of `dovecot-keywords` by letter.
 fn names(maildir: &Path) -> BTreeMap<char, String> {
     let text = fs::read_to_string(maildir.join("dovecot-keywords")).unwrap_or_default();
     let line = |line: &str| {
@@ -26,7 +26,7 @@ fn names(maildir: &Path) -> BTreeMap<char, String> {
     text.lines().map(line).collect()
 }
 
-/// Flags and keywords of every message, by its subject.
+/// Returns flags and keywords of every message, by its subject.
 fn said(maildir: &Path) -> BTreeMap<String, (String, BTreeSet<String>)> {
     let names = names(maildir);
     let message = |message: Message| {
@@ -52,7 +52,8 @@ fn verify(args: &[&OsStr]) -> Run {
     run(command)
 }
 
-/// That the Maildir is sound, as its manifest says, and with flags, keywords and dates the mail of the source.
+/// Asserts that verify finds no damage in the Maildir, no difference from its manifest, and none from the
+/// source in flags, keywords and dates.
 #[track_caller]
 fn agrees(ground: &Ground, source: &Path) {
     let maildir = ground.maildir();
@@ -131,7 +132,7 @@ fn letters_are_shared_extended_and_never_given_another_name() {
     let one = ground.file("one", mbox(&["X-Keywords: Work New\n"]));
     let two = ground.file("two", mbox(&["", "X-Keywords: Newer NEW\n"]));
     ground.convert(&[], &[&one, &two]);
-    // b is a hole that could be another's, d has a message and no name.
+    // b is a gap that may belong to another program. d has a message and no name.
     let text = fs::read_to_string(maildir.join("dovecot-keywords")).unwrap();
     assert_eq!(text, format!("{own}\n4 New\n5 Newer\n"));
     assert_eq!(
@@ -149,7 +150,7 @@ fn letters_are_shared_extended_and_never_given_another_name() {
     };
     assert_eq!((letters(0), letters(1), letters(2)), ("ce".into(), "ef".into(), "f".into()));
     assert!(maildir.join(theirs).exists());
-    // Somebody who holds Dovecot's lock is waited for.
+    // Dovecot's lock is waited for.
     fs::write(maildir.join("dovecot-keywords.lock"), "").unwrap();
     let four = ground.file("four", mbox(&["", "", "", "X-Keywords: Last\n"]));
     let run = ground.try_convert(&["--lock-timeout=0"], &[&four]).exits(3);
@@ -176,7 +177,7 @@ fn a_27th_keyword_is_named_and_its_mail_arrives() {
     let manifest = fs::read_to_string(ground.manifest()).unwrap();
     assert!(manifest.contains(r#""unlettered":["k14","k29"]"#), "{manifest}");
     agrees(&ground, &source);
-    // On the way back nothing is missing.
+    // Nothing is missing after the export.
     let back = ground.path("back");
     run_back(&ground, &back);
     let text = fs::read_to_string(&back).unwrap();
@@ -210,7 +211,7 @@ fn gmails_labels_are_flags_keywords_or_nothing() {
         says(&maildir, 3, "", &["$Junk"]);
         says(&maildir, 4, "DS", if_own(&["Culture,_associations"]));
         assert!(ground.messages().iter().all(|m| m.place == "cur" && m.field("X-Gmail-Labels").is_some()));
-        // Verify knows from the manifest what became of the labels.
+        // The manifest tells verify what happened to the labels.
         agrees(&ground, &source);
     }
 }
@@ -244,7 +245,7 @@ fn deleted_messages_come_are_flagged_or_are_left_out() {
         agrees(&ground, &source);
         ground.comes_back(&source);
         assert_eq!(ground.convert(&[&option], &[&source])[0], 0);
-        // What is left out is told, and missing to who does not ask for it.
+        // Skipped mail is reported, and missing in a comparison that does not know of the option.
         if deleted == "skip" {
             let run = ground.try_convert(&["-n", &option, "--no-manifest"], &[&source]).exits(0);
             assert!(code(&run.findings(), "deleted-skipped")[0].starts_with("4 messages"), "{}", run.text());
@@ -260,7 +261,7 @@ fn deleted_messages_come_are_flagged_or_are_left_out() {
             let flag = "--deleted=flag".as_ref();
             let verdict = verify(&[&args[..], &[lock, flag]].concat()).exits(1).json().pop().unwrap();
             assert_eq!(count(&verdict, "missing"), 4, "{verdict}");
-            // A source that grows is asked again.
+            // A source that grows is read again.
             let grown = fs::read_to_string(&source).unwrap() + &mail_with(9, "X-Status: D\n") + "\n";
             fs::write(&source, grown).unwrap();
             assert_eq!(ground.convert(&["--deleted=flag"], &[&source]), [5, 1, 0]);
@@ -316,7 +317,7 @@ fn fields_of_mailers_are_taken_out_and_come_back() {
             }
             ground.comes_back(&source);
             assert_eq!(ground.convert(&["--headers=strip"], &[&source])[0], 0);
-            // A changed file is shown where it was changed, though the source has other bytes there.
+            // A changed file is reported where it was changed, though the source has other bytes there.
             let message = ground.message(1);
             fs::write(&message.path, [&message.bytes[..message.bytes.len() - 2], b"!\n"].concat()).unwrap();
             let maildir = ground.maildir();
@@ -365,7 +366,7 @@ fn there_and_back_again_flags_and_keywords_are_the_same() {
     let back = stripped.path("back");
     run_back(&stripped, &back);
     let again = Ground::new();
-    // The labels stay in the header, and would come twice.
+    // The labels stay in the header, and would be added twice.
     again.convert(&["--labels=ignore"], &[&back]);
     assert_eq!(said(&again.maildir()), said(&there.maildir()));
     let args = ["--against".as_ref(), back.as_os_str(), "--metadata".as_ref(), "--lock=none".as_ref()];
@@ -398,7 +399,7 @@ fn what_a_user_changed_in_the_maildir_is_what_the_mbox_says() {
     {
         assert!(text.contains(&format!("\n{line}\n")), "{line}: {text}");
     }
-    // A letter that nothing names cannot be said.
+    // A letter without a name cannot be exported.
     fs::write(maildir.join("dovecot-keywords"), "0 Work\n").unwrap();
     fs::remove_file(&back).unwrap();
     assert_eq!(run_back(&ground, &back).complaints(), ["flags-unsaid"]);
@@ -422,7 +423,7 @@ fn dovecot_shows_the_keywords_by_name_and_shares_its_letters() {
     };
     assert_eq!(flags(0), ["NonJunk", "Work", "\\Seen"]);
     assert_eq!(flags(1), ["$Junk", "Trip_home", "\\Seen"]);
-    // A keyword that Dovecot adds is one of the same file, and of the next conversion.
+    // Dovecot adds a keyword to the same file, and the next conversion uses it.
     dovecot.answers("1 SELECT INBOX\r\n2 STORE 1 +FLAGS (Theirs)\r\n3 LOGOUT\r\n");
     let more = ground.file("more", mbox(&["", "", "X-Keywords: theirs ours\n"]));
     ground.convert(&[], &[&more]);

@@ -1,27 +1,27 @@
-//! Names, manifest, resume, deletion, growth and several sources are one model: whatever happens to the
-//! mailboxes, to the Maildir and to our runs, in any order, a conversion gives what the model says.
+//! One model of names, manifest, resume, deletion, growth and several sources. Whatever happens to the
+//! mailboxes, to the Maildir and to the runs, in any order, a conversion gives what the model predicts.
 //!
-//! The model: a *letter* has a number, which stands for all that it says, and a state, which its mailer
-//! rewrites. A mailbox is a list of letters. What a conversion gave for a letter is *settled* when the
-//! conversion was finished, and *pending* when it was killed and only showed the file. Of a mailbox that
-//! is converted every letter wants a file; of one number these count, in this order:
+//! A *mail* has a number, which stands for its content, and a state, which its mail program rewrites. A
+//! mailbox is a list of mails. A file that a conversion gave is *settled* if the conversion finished. It is
+//! *pending* if the conversion was killed after it published the file. Every mail of a converted mailbox
+//! needs a file. For one number these count, in this order:
 //!
-//! 1. settled files, 2. pending files that are there, 3. settled ones that their user took away.
+//! 1. settled files, 2. pending files that are there, 3. settled files that the user removed.
 //!
-//! What then is still wanted is written. So nothing that was settled comes back, and a file that a
-//! killed run showed and its user took away does. (The contract leaves the order open. It matters for
-//! two letters with the same words only: what is there comes first, so that `--exact` can use it.)
-//! Pending files that no letter wants any more stay where they are: nothing is ever deleted.
+//! The run writes what is still missing. So nothing that was settled comes back, but a file that a killed run
+//! published and the user removed does. The contract leaves the order open. It matters only for two mails
+//! with the same content: a file that is there comes first, so that `--exact` can use it. Pending files that
+//! no mail needs stay: nothing is ever deleted.
 //!
-//! With `--labels folders` a letter's file has a name in each of its folders. It is there as long as one of
-//! them has it; of a pending file the folders that lack it get it (again), of a settled one they do not.
-//! Of several pending ones with the same words any may be taken, those that lack a folder too.
+//! With `--labels folders` the file of a mail has a name in each of its folders. It counts as there as long
+//! as one of them has it. A pending file is added again to the folders that lack it, a settled one is not. Of
+//! several pending files with the same content a run may take any, also those that lack a folder.
 //!
-//! A mailbox whose conversion was killed is unfinished: `--exact` refuses it, though an earlier section
-//! may tell of it as it was before, and says how to finish it.
+//! A mailbox whose conversion was killed is unfinished. `--exact` refuses it, even if an earlier section
+//! describes an earlier state, and reports how to finish it.
 //!
-//! The model is told which file is whose by the manifest, read as mailferry-formats(5) has it; how many
-//! there are, and whether they are settled, it knows by itself.
+//! The model reads from the manifest, in the format of mailferry-formats(5), which mailbox a file belongs to.
+//! It predicts by itself how many there are and whether they are settled.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -34,10 +34,10 @@ use serde_json::Value;
 
 use crate::support::*;
 
-/// What a mailer makes of a letter.
+/// State fields of a mail.
 const STATES: [&str; 4] = ["", "Status: O\n", "Status: RO\n", "Status: RO\nX-Status: AF\n"];
-/// Where a run may be killed: at one of so many first calls. Of those that come once a message a few are
-/// enough; the first dozen files are those that any program opens.
+/// System calls at which a run may be killed, each with how many of the first calls count. A few are enough
+/// for calls that occur once per message. The first dozen files are those that any program opens.
 const CALLS: [(&str, usize); 9] = [
     ("openat", 40),
     ("write", 6),
@@ -50,7 +50,7 @@ const CALLS: [(&str, usize); 9] = [
     ("mkdirat", 4),
 ];
 const MAILBOXES: usize = 3;
-/// The labels of letters, by their numbers, and the folders of these.
+/// The labels of mails, by number, and their folders.
 const LABELS: [(&str, &[&str]); 4] = [
     ("", &[""]),
     ("X-Gmail-Labels: Inbox,Work\n", &["", ".Work"]),
@@ -65,7 +65,7 @@ struct Letter {
 }
 
 impl Letter {
-    /// As it lies in an mbox.
+    /// Returns the mail as in an mbox.
     fn source(self) -> String {
         self.mail() + "\n"
     }
@@ -75,17 +75,17 @@ impl Letter {
         mail_with(self.number, &format!("{labels}{}", STATES[self.state]))
     }
 
-    /// Its file.
+    /// Returns the contents of its file.
     fn file(self) -> String {
         let mail = self.mail();
         mail.split_once('\n').expect("a From_ line").1.replace("\n>From", "\nFrom")
     }
 }
 
-/// Numbers are taken modulo what there is: any sequence means something, and so does any part of it.
+/// Numbers are taken modulo what exists. So any sequence of steps is valid, and any part of it too.
 #[derive(Debug, Clone)]
 enum Step {
-    /// One more mailbox.
+    /// A new mailbox.
     Begin {
         letters: Vec<Added>,
     },
@@ -94,28 +94,28 @@ enum Step {
         mailbox: usize,
         letters: Vec<Added>,
     },
-    /// Its mailer rewrites the state of a letter.
+    /// The mail program rewrites the state of a mail.
     Mark {
         mailbox: usize,
         letter: usize,
         state: usize,
     },
-    /// A letter goes from the mailbox; never the first one, by which the mailbox is known.
+    /// A mail is removed from the mailbox; never the first one, which identifies the mailbox.
     Expunge {
         mailbox: usize,
         letter: usize,
     },
-    /// Two letters change their places.
+    /// Two mails are swapped.
     Swap {
         mailbox: usize,
         letters: (usize, usize),
     },
-    /// The mailbox as it was at an earlier time.
+    /// The mailbox returns to an earlier state.
     Restore {
         mailbox: usize,
         version: usize,
     },
-    /// The user puts a message into another Maildir.
+    /// The user moves a message to another Maildir.
     Move {
         message: usize,
     },
@@ -131,7 +131,7 @@ enum Step {
         mailboxes: Vec<usize>,
         jobs: usize,
     },
-    /// The same with one worker, killed at the n-th such system call, if there are so many.
+    /// A conversion with one worker, killed at the n-th system call of this name, if there are that many.
     Kill {
         mailboxes: Vec<usize>,
         call: &'static str,
@@ -139,10 +139,10 @@ enum Step {
     },
 }
 
-/// A letter that comes into a mailbox.
+/// A mail that is added to a mailbox.
 #[derive(Debug, Clone, Copy)]
 struct Added {
-    /// Whether it is none of those that some mailbox has or had.
+    /// True for a mail that no mailbox has or had.
     new: bool,
     which: usize,
     state: usize,
@@ -177,13 +177,13 @@ fn step() -> impl Strategy<Value = Step> {
 struct Mailbox {
     path: PathBuf,
     now: Vec<Letter>,
-    /// As it was before each change.
+    /// The state before each change.
     backups: Vec<Vec<Letter>>,
-    /// As it was at its last conversion that was finished.
+    /// The state at the last finished conversion.
     converted: Option<Vec<Letter>>,
-    /// Whether a section that a killed conversion left open tells of it.
+    /// True if a killed conversion left its section open.
     unfinished: bool,
-    /// Whether a conversion of it was killed since, be it before the section began.
+    /// True if a conversion was killed since, possibly before its section began.
     killed: bool,
 }
 
@@ -196,14 +196,14 @@ impl Mailbox {
         fs::write(&self.path, Mailbox::text(&self.now)).unwrap();
     }
 
-    /// How many letters of each number it has.
+    /// Returns the number of mails by number.
     fn numbers(&self) -> BTreeMap<u32, u64> {
         let mut numbers = BTreeMap::new();
         self.now.iter().for_each(|letter| *numbers.entry(letter.number).or_default() += 1);
         numbers
     }
 
-    /// Whether its conversion has nothing to do.
+    /// Tells whether its conversion has nothing to do.
     fn is_known(&self) -> bool {
         !self.unfinished && self.converted.as_ref() == Some(&self.now)
     }
@@ -215,7 +215,7 @@ struct Given {
     mailbox: usize,
     number: u32,
     settled: bool,
-    /// The folders in which its user left it. What is pending and gone is forgotten.
+    /// The folders in which it still is. A pending file that is gone is forgotten.
     there: BTreeSet<String>,
 }
 
@@ -225,14 +225,14 @@ impl Given {
     }
 }
 
-/// What a conversion has to do for the letters of one number.
+/// The work of a conversion for the mails of one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Due {
-    /// Pending files that it takes.
+    /// Number of pending files that it uses.
     pending: u64,
-    /// How many of these lack a folder: at least, and at most.
+    /// How many of these lack a folder: minimum and maximum.
     completed: (u64, u64),
-    /// Settled files that it takes although they are gone.
+    /// Number of settled files that count although they are gone.
     gone: u64,
     written: u64,
 }
@@ -242,7 +242,7 @@ struct Due {
 struct Section {
     mailbox: usize,
     closed: bool,
-    /// The names, and whether the message's bytes stand there too.
+    /// The names, each with whether the manifest has the bytes as well.
     names: Vec<(String, bool)>,
 }
 
@@ -251,19 +251,19 @@ struct World {
     mailboxes: Vec<Mailbox>,
     /// By base name.
     given: BTreeMap<String, Given>,
-    /// The next number that no letter has.
+    /// The next unused number.
     next: u32,
-    /// Whether labels are folders.
+    /// True if labels become folders.
     labels: bool,
     strace: bool,
 }
 
-/// What is new in the Maildir.
+/// New files in the Maildir after a run.
 #[derive(Debug, Default)]
 struct New {
-    /// Files that were not there, by base name.
+    /// New files, by base name.
     given: BTreeMap<String, Given>,
-    /// Folders that got what others had, by base name.
+    /// Folders that got existing files, by base name.
     completed: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -287,7 +287,7 @@ impl World {
 
     fn begin(&mut self, letters: &[Added]) {
         let path = self.ground.path(["one", "two", "three"][self.mailboxes.len()]);
-        // No mailbox begins as another one does or did: it would be the same one, by the contract.
+        // No mailbox begins as another one does or did: the contract would take them for the same mailbox.
         let first = Added { new: true, which: 0, state: 0 };
         let now = [&[first], letters].concat().into_iter().map(|added| self.letter(added)).collect();
         let mailbox =
@@ -304,11 +304,11 @@ impl World {
         mailbox.backups.push(before);
     }
 
-    /// Of all folders.
+    /// Returns the messages of all folders.
     fn messages(&self) -> Vec<Message> {
         let maildir = self.ground.maildir();
         let folders = if maildir.exists() { names(&maildir) } else { return Vec::new() };
-        // One that was being made when a run was killed may lack a directory; without all of them it gets no mail.
+        // A folder that was being created at a kill may lack a directory. Without all three it gets no mail.
         let is_whole = |name: &&str| {
             let folder = maildir.join(name);
             let is_half_made = ["tmp", "new", "cur"].iter().any(|place| !folder.join(place).exists());
@@ -321,13 +321,13 @@ impl World {
         [""].into_iter().chain(folders).flat_map(|folder| messages(&maildir.join(folder))).collect()
     }
 
-    /// The folder that a message lies in.
+    /// Returns the folder of a message.
     fn folder(&self, message: &Message) -> String {
         let folder = message.path.parent().unwrap().parent().unwrap();
         folder.strip_prefix(self.ground.maildir()).unwrap().to_str().unwrap().to_owned()
     }
 
-    /// Where a letter belongs.
+    /// Returns the folders of a mail.
     fn folders(&self, number: u32) -> BTreeSet<String> {
         let folders = if self.labels { LABELS[number as usize % LABELS.len()].1 } else { &[""] };
         folders.iter().map(|&folder| folder.to_owned()).collect()
@@ -337,7 +337,7 @@ impl World {
         if self.labels { &["--labels=folders"] } else { &[] }
     }
 
-    /// A message for its user to do something to, if there is one.
+    /// Returns a message that a user step changes, if there is one.
     fn message(&self, nth: usize) -> Option<Message> {
         let mut messages = self.messages();
         (!messages.is_empty()).then(|| messages.swap_remove(nth % messages.len()))
@@ -354,7 +354,7 @@ impl World {
 
     fn take(&mut self, step: &Step) {
         let count = self.mailboxes.len();
-        // Any letter but the first.
+        // Any mail but the first.
         let later = |letters: &[Letter], n: usize| 1 + n % (letters.len() - 1).max(1);
         match step {
             Step::Begin { letters } => {
@@ -413,7 +413,7 @@ impl World {
         }
     }
 
-    /// Each mailbox once.
+    /// Returns each mailbox once.
     fn chosen(&self, mailboxes: &[usize]) -> Vec<usize> {
         let mut chosen = Vec::new();
         for mailbox in mailboxes.iter().map(|n| n % self.mailboxes.len()) {
@@ -434,7 +434,7 @@ impl World {
             let lacks = |given: &&Given| !given.settled && given.there != self.folders(number);
             let in_part = of_it().filter(lacks).count() as u64;
             let left = wanted.saturating_sub(count(true, true));
-            // Of a mailbox that is known to the last byte nothing is looked at.
+            // A mailbox that is known to the last byte is not examined.
             let pending = if known { 0 } else { left.min(count(false, true)) };
             let gone = (left - pending).min(count(true, false));
             let whole = count(false, true) - in_part;
@@ -481,7 +481,7 @@ impl World {
         }
     }
 
-    /// After a run that ended well.
+    /// Updates the model after a successful run.
     fn finished(&mut self, chosen: &[usize], run: &Run, before: &Files, sections: &[Section]) {
         let due: Vec<Due> = chosen.iter().flat_map(|&n| self.due(n).into_values()).collect();
         let wanted = chosen.iter().map(|&n| self.mailboxes[n].now.len() as u64).sum::<u64>();
@@ -521,7 +521,7 @@ impl World {
         assert_eq!(names(self.ground.scratch.path()), beside);
     }
 
-    /// Pending files came into the folders that lacked them.
+    /// Records that pending files were added to folders that lacked them.
     fn complete(&mut self, new: &New) {
         for (name, folders) in &new.completed {
             let given = self.given.get_mut(name).expect("it is there in another folder");
@@ -530,7 +530,7 @@ impl World {
         }
     }
 
-    /// After a run that was killed.
+    /// Updates the model after a killed run.
     fn killed(&mut self, chosen: &[usize], before: &Files, sections: &[Section]) {
         chosen.iter().for_each(|&mailbox| self.mailboxes[mailbox].killed = true);
         if !self.ground.maildir().exists() {
@@ -562,7 +562,7 @@ impl World {
         assert!(new.keys().all(|name| self.given.contains_key(name)), "nothing else is shown");
     }
 
-    /// A mailbox is converted: what is due was done, and the section says so.
+    /// Settles a converted mailbox: the run did what was due, and the section confirms it.
     fn settle(&mut self, mailbox: usize, section: Option<&Section>, new: &BTreeMap<String, Given>) {
         let due = self.due(mailbox);
         let ours = |number: u32| new.iter().filter(move |(_, g)| (g.mailbox, g.number) == (mailbox, number));
@@ -594,8 +594,8 @@ impl World {
         mailbox.killed = false;
     }
 
-    /// The files that a run gave, none of them settled yet, and the sections after it. What was there is
-    /// there as it was.
+    /// Returns the files that a run added, none of them settled yet, and the sections after it. Asserts that
+    /// existing files are unchanged.
     fn new_files(&self, before: &Files) -> (New, Vec<Section>) {
         let after = self.mail_files();
         assert!(before.iter().all(|(path, lying)| after.get(path) == Some(lying)), "what was there");
@@ -633,7 +633,7 @@ impl World {
         if self.ground.maildir().exists() { shown_files(&self.ground.maildir()) } else { Files::new() }
     }
 
-    /// The manifest, by another hand than the program's.
+    /// Reads the manifest. The code shares nothing with the program.
     fn sections(&self) -> Vec<Section> {
         let Ok(text) = fs::read_to_string(self.ground.manifest()) else { return Vec::new() };
         let whole = &text[..text.rfind('\n').map_or(0, |lf| lf + 1)];
@@ -653,7 +653,7 @@ impl World {
         sections
     }
 
-    /// `--exact` gives a mailbox back as it was when it was converted last, or names what is gone.
+    /// Asserts that `--exact` restores a mailbox to the state of its last conversion, or names what is gone.
     fn comes_back(&self, mailbox: usize) {
         let (sections, there) = (self.sections(), self.messages());
         let Some((_, newest)) = newest(&sections, mailbox) else { return };
@@ -686,21 +686,21 @@ impl World {
     }
 }
 
-/// The last section of a mailbox, and its place.
+/// Returns the last section of a mailbox, and its index.
 fn newest(sections: &[Section], mailbox: usize) -> Option<(usize, &Section)> {
     sections.iter().enumerate().rfind(|(_, section)| section.mailbox == mailbox)
 }
 
-/// By path in the Maildir.
+/// Files by path in the Maildir.
 type Files = BTreeMap<PathBuf, Lying>;
 
-/// All messages that are to be seen.
+/// Returns all visible messages.
 fn shown_files(maildir: &Path) -> Files {
     let is_shown = |path: &Path| path.parent().is_some_and(|p| p.ends_with("new") || p.ends_with("cur"));
     tree(maildir).into_iter().filter(|(path, _)| is_shown(path)).collect()
 }
 
-/// Where there is no strace: at some moment.
+/// Kills the run after a delay, where strace is absent.
 fn killed_after(mut command: std::process::Command, moment: usize) -> Run {
     use std::process::Stdio;
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -712,27 +712,27 @@ fn killed_after(mut command: std::process::Command, moment: usize) -> Run {
 fn play(labels: bool, steps: &[Step], strace: bool) {
     let mut world = World::new(labels, strace);
     steps.iter().for_each(|step| world.take(step));
-    // Whatever it was, it ends well.
+    // After any sequence of steps a conversion succeeds.
     let all: Vec<usize> = (0..world.mailboxes.len()).collect();
     world.convert(&all, 2);
 }
 
-/// A case is dozens of processes: `MAILFERRY_FULL` gives hundreds of them and not the thousands that
-/// properties in memory have, else `PROPTEST_CASES` says how many.
+/// Each case runs dozens of processes. So there are hundreds of cases at most, not thousands as for
+/// properties in memory. `PROPTEST_CASES` overrides the number.
 fn config() -> ProptestConfig {
     let cases = match std::env::var_os("PROPTEST_CASES") {
         _ if full() => 400,
         Some(_) => ProptestConfig::default().cases,
         None => samples(10, 25, 400),
     };
-    // What fails becomes a plain test, and no seed.
+    // A failing case becomes a plain test, not a stored seed.
     ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 400, ..ProptestConfig::default() }
 }
 
 #[test]
 fn whatever_happens_in_any_order_a_conversion_gives_what_the_model_says() {
     let strace = have_strace();
-    // Half of them begin with a Maildir: into a new one all comes at once.
+    // Half of the cases begin with a Maildir: a new one gets all messages at once.
     let steps = (any::<(bool, bool)>(), prop::collection::vec(step(), 1..=12));
     let steps = steps.prop_map(|((labels, existing), mut steps)| {
         if existing {

@@ -1,5 +1,5 @@
-//! The moments at which runs are killed. How long a run takes is for the machine to say, and for what else it does
-//! just then: so it is learned from the runs themselves, and no test demands more of the clock than one kill in time.
+//! Random moments at which runs are killed. The duration of a run depends on the machine and its load, so it
+//! is measured. A test demands only that one kill comes in time.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use crate::undisturbed::random;
 
 pub struct Moments {
     what: &'static str,
-    /// How long a run takes, as far as is known.
+    /// The estimated duration of a run.
     takes: Duration,
     round: usize,
     tried: usize,
@@ -17,14 +17,15 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// Of runs that each do what `undisturbed` does once.
+    /// Measures `undisturbed`, which does the same work once.
     pub fn of(what: &'static str, undisturbed: impl FnOnce()) -> Moments {
         let started = Instant::now();
         undisturbed();
         Moments { what, takes: started.elapsed(), round: 0, tried: 0, in_time: 0 }
     }
 
-    /// Starts it, and kills it at some moment of the time that a run takes. One that was faster has ended well.
+    /// Starts the command, and kills it at a random moment of its estimated duration. A run that ends earlier
+    /// must succeed.
     pub fn kill(&mut self, mut command: Command) {
         let moment = Duration::from_micros(random(self.what, self.tried, self.takes.as_micros() as u64));
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -45,7 +46,7 @@ impl Moments {
         (round < rounds || (self.in_time == 0 && round < rounds + 20)).then_some(round)
     }
 
-    /// Says how many came in time. Without one nothing was shown.
+    /// Prints how many kills came in time. Without one the test shows nothing.
     #[track_caller]
     pub fn tell(&self) {
         let Moments { what, tried, in_time, .. } = self;

@@ -1,4 +1,4 @@
-//! A null client: without a queue program, the servers of `control/qmqpservers` take what is injected.
+//! A null client: without a queue program, the servers of `control/qmqpservers` accept injected mail.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
@@ -10,7 +10,8 @@ use crate::support::*;
 
 const MAIL: &str = "To: bob@x.example\n\nbody\n";
 
-/// A server for so many clients, which answers all alike; its port, and what it was sent.
+/// Starts a server for this many clients that gives all the same answer. Returns its port, and what it
+/// received.
 fn server(clients: usize, answer: &'static str) -> (u16, JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -34,7 +35,7 @@ fn server(clients: usize, answer: &'static str) -> (u16, JoinHandle<Vec<String>>
     (port, thread::spawn(serve))
 }
 
-/// A port where nobody is.
+/// Returns a port where no server listens.
 fn dead() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
@@ -79,7 +80,7 @@ fn a_queue_program_comes_before_the_servers() {
         assert!(house.queued().is_some());
         std::fs::remove_file(house.path("queued_message")).unwrap();
     }
-    // One that was named and is not there is missed, and nothing goes to a server in its stead.
+    // A queue program that is set and absent is an error. Nothing goes to a server instead.
     std::fs::remove_dir_all(house.path("bin")).unwrap();
     let (port, _) = server(1, "Kok");
     house.control("qmqpservers", &format!("127.0.0.1:{port}"));
@@ -115,7 +116,7 @@ fn a_typing_error_in_the_list_of_servers_is_told_and_nothing_is_sent() {
     send(&house, "inject").exits(75).complains(&["4.3.5 ", "control/qmqpservers", "qmqp://mail1"]);
 }
 
-/// Nobody would take it, so nobody is told that somebody has.
+/// No server would accept it, so no success is reported.
 #[test]
 fn a_message_without_recipients_is_not_said_to_be_sent() {
     let house = house(&format!("127.0.0.1:{}", dead()));

@@ -1,8 +1,8 @@
-//! Readers that users have: Dovecot shows over IMAP, and mutt copies, the mail that was written here.
+//! Mail readers: Dovecot shows the converted mail over IMAP, and mutt copies it.
 //!
-//! Both run as a user's own process on scratch directories: no service, no port, nothing to be ended
-//! but what has a time limit. Neither is asked to be right about what it may read as it likes: mutt
-//! knows three flags, and both leave the quoting of an mbox in place.
+//! Both run as processes of a user on scratch directories: no service, no port, and a time limit. The tests
+//! do not compare what a reader may handle differently: mutt knows three flags, and both keep the quoting of
+//! an mbox.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,12 +14,12 @@ use std::process::{Command, Stdio};
 
 use crate::support::*;
 
-/// Dovecot's IMAP on standard input and output, as its login process would start it.
+/// Dovecot's IMAP server on standard input and output, as its login process starts it.
 const IMAP: &str = "/usr/lib/dovecot/imap";
 
 const NOBODY: u32 = 65534;
 
-/// Every flag that mbox has a field for, and From_ dates with and without zone; what IMAP is to say.
+/// Every flag that has an mbox field, and From_ dates with and without zone; then what IMAP must show.
 const FLAGS_AND_DATES: [(&str, &str, &str, &str); 12] = [
     ("Mon Mar  2 08:15:00 1998", "", "", "02-Mar-1998 08:15:00 +0000"),
     ("Mon Mar  2 08:15:00 1998 +0100", "Status: O\n", "", "02-Mar-1998 07:15:00 +0000"),
@@ -83,7 +83,7 @@ fn odd_bytes() -> Vec<u8> {
 /// Real mail: a list that keeps its Received fields, and one without blank lines between messages.
 const REAL: [&str; 2] = ["tool-made/lei/slice.mboxrd", "twisted-pipermail/twisted-web/2005-November.txt"];
 
-/// mboxes of all kinds in this directory.
+/// Returns the mboxes in this directory.
 fn mboxes(directory: &Path) -> Vec<PathBuf> {
     let mut mboxes = Vec::new();
     for name in ["inbox.mbox", "crlf.mbox", "mmdf.mbox", "broken.mbox"] {
@@ -109,8 +109,8 @@ fn mboxes(directory: &Path) -> Vec<PathBuf> {
     mboxes
 }
 
-/// A peer's program as it runs for a user at home there. As root, who has no mail in Dovecot, for
-/// somebody else, to whom all that lies there is given. It ends by itself or is ended.
+/// Returns a program that runs for a user with this home. If the test runs as root, which has no mail in
+/// Dovecot, another user gets all files there. The program ends by itself or by the time limit.
 fn peer(program: &str, home: &Path) -> Command {
     let mut command = Command::new("timeout");
     command.args(["60", program]);
@@ -131,7 +131,7 @@ fn peer(program: &str, home: &Path) -> Command {
 #[derive(Debug)]
 pub struct Shown {
     uid: u32,
-    /// The name of its file less the info, where it lies in a Maildir.
+    /// The name of its file without the info, in a Maildir.
     pub guid: String,
     pub flags: BTreeSet<String>,
     pub is_recent: bool,
@@ -140,7 +140,7 @@ pub struct Shown {
     pub body: Vec<u8>,
 }
 
-/// Dovecot over the mail at one location.
+/// Dovecot with the mail at one location.
 pub struct Dovecot {
     home: PathBuf,
     configuration: PathBuf,
@@ -169,7 +169,7 @@ impl Dovecot {
         Dovecot { home, configuration }
     }
 
-    /// With the quota that the Maildir's file maildirsize states.
+    /// Adds the quota of the Maildir's file maildirsize.
     pub fn with_quota(self) -> Dovecot {
         let settings = "mail_plugins = quota imap_quota\nplugin {\n  quota = maildir:User quota\n}\n";
         let before = fs::read_to_string(&self.configuration).unwrap();
@@ -177,8 +177,8 @@ impl Dovecot {
         self
     }
 
-    /// With a separator of its own between the levels of folders, for names that have the layout's in them, and
-    /// with its plugin that undoes the escapes in names.
+    /// Sets another separator between folder levels, for names that contain the one of the layout, and adds
+    /// the plugin that undoes the escapes in names.
     pub fn with_listescape(self) -> Dovecot {
         let settings = "mail_plugins = listescape\nnamespace inbox {\n  inbox = yes\n  separator = /\n}\n";
         let before = fs::read_to_string(&self.configuration).unwrap();
@@ -186,7 +186,7 @@ impl Dovecot {
         self
     }
 
-    /// What it says in a session in which every command succeeds.
+    /// Returns the answers of a session in which every command succeeds.
     #[track_caller]
     pub fn answers(&self, session: &str) -> Vec<Reply> {
         let mut command = peer(IMAP, &self.home);
@@ -202,7 +202,7 @@ impl Dovecot {
         replies
     }
 
-    /// What it says of the quota: storage in units of 1024 bytes and messages, each with its limit.
+    /// Returns the quota: storage in units of 1024 bytes and messages, each with its limit.
     #[track_caller]
     pub fn quota(&self) -> String {
         let replies = self.answers("1 GETQUOTAROOT INBOX\r\n2 LOGOUT\r\n");
@@ -216,13 +216,13 @@ impl Dovecot {
         self.answers("1 SELECT INBOX\r\n2 STORE 1:* +FLAGS (\\Deleted)\r\n3 EXPUNGE\r\n4 LOGOUT\r\n");
     }
 
-    /// Opens the INBOX as a mail reader does and looks at everything.
+    /// Opens the INBOX as a mail reader does, and reads everything.
     #[track_caller]
     pub fn shows(&self) -> Vec<Shown> {
         self.shows_in("INBOX")
     }
 
-    /// The same of any folder: sizes before bytes, for then it takes W= at its word, and complains when the bytes
+    /// Opens a folder. It asks for sizes before bytes: then Dovecot uses W=, and complains if the bytes
     /// differ.
     #[track_caller]
     pub fn shows_in(&self, folder: &str) -> Vec<Shown> {
@@ -243,7 +243,7 @@ impl Dovecot {
     }
 }
 
-/// Runs to the end of what is asked. Whoever hangs up earlier does not get all answers.
+/// Runs a session to its end. A client that disconnects earlier does not get all answers.
 fn conversation(mut command: Command, asked: &str) -> Run {
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = piped.spawn().expect("the command runs");
@@ -254,13 +254,13 @@ fn conversation(mut command: Command, asked: &str) -> Run {
     Run::of(output)
 }
 
-/// A line of a session, and the literal in it.
+/// A line of a session, and its literal.
 pub struct Reply {
     pub text: String,
     literal: Vec<u8>,
 }
 
-/// What a server said; see RFC 3501, section 4.3 for the literals.
+/// Parses the answers of a server; see RFC 3501, section 4.3, for literals.
 fn replies(mut rest: &[u8]) -> Vec<Reply> {
     let mut replies = Vec::new();
     while !rest.is_empty() {
@@ -305,7 +305,7 @@ fn words(text: &str) -> BTreeSet<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-/// A Maildir's letters as IMAP has them. It has no word for P.
+/// Returns the IMAP flags for the letters of a Maildir. P has no counterpart.
 fn imap_flags(letters: &str) -> BTreeSet<String> {
     let name = |letter| match letter {
         'D' => Some("\\Draft"),
@@ -324,8 +324,8 @@ fn imap_date(epoch: i64) -> String {
     time.strftime("%d-%b-%Y %H:%M:%S +0000").to_string()
 }
 
-/// A message as it goes over the wire: every line ends in CRLF, and NUL, which IMAP cannot say, is
-/// what Dovecot puts in its place.
+/// Returns a message as IMAP transmits it: every line ends in CRLF, and Dovecot's replacement is in place of
+/// NUL, which IMAP cannot transmit.
 fn on_the_wire(message: &[u8]) -> Vec<u8> {
     let mut wire = Vec::new();
     for (at, &byte) in message.iter().enumerate() {
@@ -338,7 +338,7 @@ fn on_the_wire(message: &[u8]) -> Vec<u8> {
     wire
 }
 
-/// What `inspect` lists of a Maildir: file, epoch, flags, length.
+/// Returns what `inspect` lists for a Maildir: file, epoch, flags, length.
 #[track_caller]
 fn listed(maildir: &Path) -> BTreeSet<(String, i64, String, u64)> {
     let list = run(mailferry(["inspect".as_ref(), "--json".as_ref(), maildir.as_os_str()])).exits(0).json();
@@ -349,7 +349,7 @@ fn listed(maildir: &Path) -> BTreeSet<(String, i64, String, u64)> {
     rows.collect()
 }
 
-/// A Maildir made of this mbox.
+/// Converts this mbox into a Maildir.
 #[track_caller]
 fn converted(mbox: &Path) -> Ground {
     let ground = Ground::new();
@@ -393,7 +393,7 @@ fn dovecot_shows_each_message_of_a_maildir_as_mailferry_lists_it() {
 
 type Tree = std::collections::BTreeMap<PathBuf, Lying>;
 
-/// A Maildir less Dovecot's own files.
+/// Returns a Maildir without Dovecot's own files.
 fn left_by_dovecot(maildir: &Path) -> Tree {
     let own = |path: &Path| path.to_str().is_some_and(|path| path.starts_with("dovecot"));
     let mut tree = tree(maildir);
@@ -401,7 +401,7 @@ fn left_by_dovecot(maildir: &Path) -> Tree {
     tree
 }
 
-/// A Maildir when a session has begun: what was in new/ is in cur/.
+/// Returns a Maildir as it is after a session began: the files of new/ are in cur/.
 fn taken_by_dovecot(tree: Tree) -> Tree {
     let taken = |(path, lying): (PathBuf, Lying)| match path.strip_prefix("new") {
         Ok(name) if name != Path::new("") => {
@@ -451,14 +451,14 @@ fn dovecot_keeps_its_uids_when_a_source_has_grown_and_the_new_mail_is_recent() {
     assert_eq!(uids(&after[..20]), uids(&before));
     let recent: Vec<bool> = after.iter().map(|s| s.is_recent).collect();
     assert_eq!(recent, [[false; 20].as_slice(), &[true; 6]].concat());
-    // Every message is as it was, wherever Dovecot has moved it.
+    // Every message is unchanged, wherever Dovecot moved it.
     run(mailferry(["verify".as_ref(), ground.maildir().as_os_str()])).exits(0);
     assert_eq!(ground.convert(&[], &[&source]), [0, 26, 0]);
     ground.comes_back(&source);
 }
 
-/// The text of a message as an mbox of this variant shows it to those who undo no quoting, in a form
-/// that can be printed.
+/// Returns the text of a message as a reader shows it that does not undo the quoting of this variant, in a
+/// printable form.
 fn text(message: &[u8], variant: &str) -> String {
     let ends = [&b"\n\n"[..], b"\n\r\n"];
     let end = |end: &&[u8]| message.windows(end.len()).position(|w| w == *end).map(|at| at + end.len());
@@ -474,7 +474,7 @@ fn text(message: &[u8], variant: &str) -> String {
     text
 }
 
-/// Each mbox there is, converted into a Maildir and from there into an mbox of this variant.
+/// Converts each mbox into a Maildir, and that into an mbox of this variant.
 fn there_and_back(variant: &str, mut look: impl FnMut(&str, &Ground, Vec<Message>)) {
     let mail = scratch();
     for mbox in mboxes(mail.path()) {
@@ -532,9 +532,9 @@ fn have_mutt() -> bool {
     true
 }
 
-/// What mutt finds in a mailbox of its home: when received, the flags of F, R and S, and the text less
-/// the line ends behind it, of which it takes off one too few in CRLF. It copies all messages into
-/// another Maildir, on a terminal, since it works on no other.
+/// Returns what mutt finds in a mailbox: the received date, the flags F, R and S, and the text without the
+/// final line ends, of which mutt removes one too few in CRLF. mutt copies all messages into another Maildir,
+/// on a terminal, because it requires one.
 #[track_caller]
 fn mutt_finds(mailbox: &str, home: &Path) -> Vec<(i64, String, String)> {
     let settings = "set mbox_type=Maildir folder=. spoolfile=none record=\"\" header_cache=\"\"\n\
@@ -583,7 +583,7 @@ fn mutt_finds_the_same_mail_in_the_mbox_that_a_maildir_becomes() {
         there_and_back(variant, |what, ground, written| {
             let found = mutt_finds("out.mbox", ground.scratch.path());
             let expected = written.iter().map(|m| (m.epoch, known_to_mutt(m), trimmed(&m.bytes, variant)));
-            // Where a header breaks off amid a field, it takes that line and all behind it for text.
+            // If a header ends within a field, mutt takes that line and the rest for text.
             let text = |text: String| if text.starts_with("Subj") { String::new() } else { text };
             let found = found.into_iter().map(|(received, flags, t)| (received, flags, text(t)));
             same_mail(found, expected, what);
@@ -601,11 +601,11 @@ fn mutt_finds_the_same_mail_in_a_maildir() {
         let ground = converted(&mbox);
         let (empty, written): (Vec<_>, Vec<_>) =
             ground.messages().into_iter().partition(|m| m.bytes.is_empty());
-        // It copies no more where it meets an empty file.
+        // mutt stops at an empty file.
         empty.iter().for_each(|m| fs::remove_file(&m.path).unwrap());
         let before = tree(&ground.maildir());
         let found = mutt_finds("Maildir", ground.scratch.path());
-        // It takes the Date field for the date received, whatever the file says.
+        // mutt uses the Date field as the received date.
         let found = found.into_iter().map(|(_, flags, text)| (flags, text));
         let expected = written.iter().map(|m| (known_to_mutt(m), trimmed(&m.bytes, "maildir")));
         same_mail(found, expected, &mbox.display().to_string());

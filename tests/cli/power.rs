@@ -1,15 +1,14 @@
-//! Power cuts: what a disk holds when the power goes while we convert onto it, and what the same
-//! command makes of that.
+//! Power cuts during a conversion: what the disk holds, and what the same command makes of it.
 //!
-//! The disk is an ext4 image behind a loop device; the image lies on an XFS of its own, where a file
-//! can be cloned. A clone is one step as seen by those who write to the file: each write of the loop
-//! driver is in it or is not, and all that ext4 had been told is written before is in it. So it is a
-//! state that a power cut leaves, which a copy made by reading is not (a block that is read later may
-//! come from after a journal that was read before); e2fsck sees to that for each clone.
+//! The disk is an ext4 image on a loop device. The image is on an XFS, where a file can be cloned. A clone is
+//! one step for the writers of the file: it has each write of the loop driver or does not have it, and
+//! everything that was confirmed to ext4 before. So it is a state that a power cut can leave. A copy made by
+//! reading is not: a block that is read later may be newer than a journal that was read before. e2fsck checks
+//! each clone.
 //!
-//! What a clone loses: all that ext4 still had in its page cache, and the writes that were under way.
-//! What it does not lose, and a real disk may: writes that the disk had confirmed but kept in a
-//! volatile cache. To have that emptied when we call fsync is ext4's part of the bargain.
+//! A clone loses what ext4 still had in its page cache, and the writes in progress. It does not lose what a
+//! real disk may: writes that the disk had confirmed but kept in a volatile cache. Flushing that cache in
+//! fsync is the task of ext4.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,16 +25,16 @@ use tempfile::{NamedTempFile, TempDir};
 
 use crate::support::*;
 
-/// How a disk is mounted, and who else is on it.
+/// How a disk is mounted and used.
 #[derive(Debug, Clone, Copy)]
 struct Disk {
-    /// Mount options. ext4 writes on its own every so many seconds (`commit`), and with
-    /// `data=writeback` names may reach the disk before the bytes that they stand for.
+    /// Mount options. `commit` is the number of seconds between ext4's own flushes. With `data=writeback`
+    /// names may reach the disk before their bytes.
     options: &'static str,
-    /// Somebody else has the journal written all the time, and with it whatever names we have made by
-    /// then: without him a half of our renames is hardly ever to be seen.
+    /// Another process flushes the journal all the time, and with it the latest names. Without it half of the
+    /// renames would hardly ever be visible.
     neighbour: bool,
-    /// `--fsync`.
+    /// The value of `--fsync`.
     fsync: &'static str,
 }
 
@@ -56,7 +55,7 @@ fn after_a_power_cut_an_existing_maildir_has_only_whole_mail_and_the_same_comman
     cut_power(true);
 }
 
-/// Cuts at random instants of a conversion and at its exit 0, on each of the disks.
+/// Cuts the power at random moments of a conversion and at its exit 0, on each of the disks.
 fn cut_power(existing: bool) {
     let Some(bench) = Bench::new(existing) else { return };
     let (at_exit, before_end) = samples((1, 1), (1, 1), (5, 20));
@@ -71,9 +70,9 @@ fn cut_power(existing: bool) {
             cuts += 1;
         }
         let mut wanted = before_end;
-        // On a busy machine some come too late; they count as made at exit 0.
+        // On a busy machine some come too late. They count as cuts at exit 0.
         for _ in 0..3 * before_end {
-            // Every second one towards the end, where names appear, and sometimes a little later.
+            // Every second one is near the end, where names appear, and sometimes a little later.
             let part = if turn % 2 == 0 { random.unit() } else { 0.7 + 0.35 * random.unit() };
             let mut cut = conversion.cut(&bench.disk.before, Some(conversion.takes.mul_f64(part)));
             if cut.at_exit {
@@ -82,7 +81,7 @@ fn cut_power(existing: bool) {
             (cuts, before, wanted) =
                 (cuts + 1, before + u32::from(cut.meanwhile), wanted - u32::from(cut.meanwhile));
             if turn % 4 == 1 {
-                // Trouble seldom comes alone.
+                // A second cut during the recovery.
                 cut = conversion.cut(&cut.left, Some(conversion.takes.mul_f64(random.unit())));
             }
             let after = cut.after;
@@ -101,7 +100,7 @@ fn cut_power(existing: bool) {
     assert!(before > 0, "{cuts} cuts");
 }
 
-/// The method finds what is not safe.
+/// The method detects a conversion that is not durable.
 #[test]
 fn a_conversion_that_does_not_flush_is_found_out() {
     for existing in [false, true] {
@@ -112,7 +111,7 @@ fn a_conversion_that_does_not_flush_is_found_out() {
         let why = conversion.judge(&cut).expect_err("nothing had been written by then");
         assert!(why.contains("is missing"), "existing: {existing}: {why}");
 
-        // Somebody else has the journal written after it: all the names are there, but not their bytes.
+        // Another process flushes the journal afterwards: all names are there, but not their bytes.
         let image = bench.disk.before.cut().unwrap();
         let mounted = bench.mount(&image, disk);
         run(conversion.command()).exits(0);
@@ -125,7 +124,7 @@ fn a_conversion_that_does_not_flush_is_found_out() {
     }
 }
 
-/// A tool of the system.
+/// Returns a command for a system tool.
 fn tool(name: &str) -> Command {
     let mut command = Command::new(name);
     command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
@@ -133,7 +132,7 @@ fn tool(name: &str) -> Command {
     command
 }
 
-/// Runs a tool; what it says goes into the error.
+/// Runs a tool. The error has its output.
 fn done(command: &mut Command) -> Result<(), String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let Output { status, stdout, stderr } = command.output().map_err(|e| format!("{name}: {e}"))?;
@@ -143,7 +142,7 @@ fn done(command: &mut Command) -> Result<(), String> {
     Err(format!("{name}: {status}: {}", String::from_utf8_lossy(&[stdout, stderr].concat()).trim()))
 }
 
-/// A mounted file system; unmounted with the value, which frees the loop device.
+/// A mounted file system. Dropping it unmounts it and frees the loop device.
 pub struct Mounted(PathBuf);
 
 impl Mounted {
@@ -155,7 +154,7 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        // A child that another test is just starting may have our descriptors for a moment.
+        // A child that another test is starting may have the descriptors until its exec.
         for _ in 0..100 {
             if done(tool("umount").arg(&self.0)).is_ok() {
                 return;
@@ -166,11 +165,11 @@ impl Drop for Mounted {
     }
 }
 
-/// The image of a disk, gone with the value.
+/// The image of a disk, removed when dropped.
 pub struct Image(NamedTempFile);
 
 impl Image {
-    /// An empty ext4, all of whose tables are written: nothing is left for the kernel to do later.
+    /// Creates an empty ext4 with all tables written, so that the kernel has nothing to do later.
     fn blank(store: &Path) -> Result<Image, String> {
         const SIZE: u64 = 96 << 20;
         let file = NamedTempFile::new_in(store).unwrap();
@@ -180,15 +179,15 @@ impl Image {
         Ok(Image(file))
     }
 
-    /// What a power cut at this instant leaves of it.
+    /// Returns what a power cut at this moment leaves.
     pub fn cut(&self) -> io::Result<Image> {
         let left = NamedTempFile::new_in(self.0.path().parent().unwrap())?;
         rustix::fs::ioctl_ficlone(left.as_file(), self.0.as_file())?;
         Ok(Image(left))
     }
 
-    /// That it is a state which a power cut leaves: once the journal is replayed, nothing is to be
-    /// repaired but what every mount repairs.
+    /// Asserts that a power cut can leave this state: after the journal is replayed there is nothing to
+    /// repair that a mount does not repair.
     #[track_caller]
     pub fn assert_possible(&self) {
         let copy = self.cut().unwrap();
@@ -197,7 +196,7 @@ impl Image {
     }
 }
 
-/// Somebody else who has a file of his flushed, again and again.
+/// Another process that flushes its file repeatedly.
 pub struct Neighbour {
     leaves: Arc<AtomicBool>,
     works: Option<JoinHandle<()>>,
@@ -225,7 +224,7 @@ impl Drop for Neighbour {
     }
 }
 
-/// A conversion that is under way, and ended with the value.
+/// A running conversion, killed when dropped.
 struct Running(Child);
 
 impl Drop for Running {
@@ -235,11 +234,11 @@ impl Drop for Running {
     }
 }
 
-/// Random numbers, the same in every run: SplitMix64.
+/// Random numbers that are the same in every run: SplitMix64.
 struct Random(u64);
 
 impl Random {
-    /// From 0 to 1.
+    /// Returns a number from 0 to 1.
     fn unit(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -249,7 +248,7 @@ impl Random {
     }
 }
 
-/// A mailbox with small letters and large ones.
+/// Returns a mailbox with small and large messages.
 fn letters() -> Vec<u8> {
     let mut mbox = Vec::new();
     for n in 0..1500 {
@@ -273,18 +272,18 @@ const MANIFEST: &str = "mailferry.manifest";
 
 /// A disk whose power can be cut.
 pub struct Cuttable {
-    /// Where the disk is mounted.
+    /// The mount point.
     pub place: PathBuf,
-    /// The disk as it is before.
+    /// The disk before a run.
     pub before: Image,
-    // Dropped last, and in this order.
+    // These two are dropped last, in this order.
     _store: Mounted,
     scratch: TempDir,
 }
 
 impl Cuttable {
-    /// `fill` lays down what is there before, in the directory that it is given. None, and said so, where
-    /// it cannot be had.
+    /// Creates the disk. `fill` writes its initial files into a directory. Skips the test where this is not
+    /// possible.
     pub fn new(fill: impl FnOnce(&Path)) -> Option<Cuttable> {
         let disk =
             if rustix::process::geteuid().is_root() { Cuttable::build(fill) } else { Err("not root".into()) };
@@ -300,7 +299,7 @@ impl Cuttable {
         let (store_image, store, place) = (at("store.xfs"), at("store"), at("disk"));
         fs::create_dir(&store).unwrap();
         fs::create_dir(&place).unwrap();
-        // Sparse: mkfs.xfs wants much, and little is used.
+        // Sparse: mkfs.xfs needs a large file, but uses little of it.
         fs::File::create(&store_image).unwrap().set_len(1 << 30).unwrap();
         done(tool("mkfs.xfs").args(["-q", "-m", "reflink=1"]).arg(&store_image))?;
         let _store = Mounted::new(&store_image, &store, "noatime")?;
@@ -318,20 +317,20 @@ impl Cuttable {
     }
 }
 
-/// A disk whose power can be cut, and a mailbox to be converted onto it.
+/// A disk whose power can be cut, and a mailbox to convert onto it.
 struct Bench {
-    /// Outside of the disk.
+    /// It is not on the disk.
     source: PathBuf,
     maildir: PathBuf,
-    /// What lies in the Maildir before; nothing if it is to be a new one.
+    /// The initial contents of the Maildir; empty if the conversion creates it.
     lay: Tree,
-    /// And its manifest.
+    /// The initial manifest.
     manifest: Vec<u8>,
     disk: Cuttable,
 }
 
 impl Bench {
-    /// None, and said so, where it cannot be had.
+    /// Skips the test where this is not possible.
     fn new(existing: bool) -> Option<Bench> {
         let (mut lay, mut manifest) = (Tree::new(), Vec::new());
         let disk = Cuttable::new(|place| {
@@ -358,8 +357,8 @@ impl Bench {
         !self.lay.is_empty()
     }
 
-    /// What lies in the Maildir, as every run that ends well leaves it: a manifest that was appended
-    /// to has the time of that.
+    /// Returns the Maildir as every successful run leaves it. The mtime of a manifest that was appended to is
+    /// left out.
     fn outcome(&self) -> Tree {
         let mut tree = if self.maildir.exists() { tree_alike(&self.maildir) } else { Tree::new() };
         if let Some(manifest) = tree.get_mut(Path::new(MANIFEST)).filter(|_| self.is_existing()) {
@@ -369,14 +368,14 @@ impl Bench {
     }
 }
 
-/// What a cut has left.
+/// The state after a cut.
 struct Cut {
     left: Image,
-    /// How long after the start.
+    /// Time since the start.
     after: Duration,
-    /// The run had succeeded.
+    /// True if the run had succeeded.
     at_exit: bool,
-    /// The run went on.
+    /// True if the run was still active.
     meanwhile: bool,
 }
 
@@ -384,9 +383,9 @@ struct Cut {
 struct Conversion<'a> {
     bench: &'a Bench,
     disk: Disk,
-    /// What it leaves when nobody disturbs it.
+    /// The result without a cut.
     outcome: Tree,
-    /// How long that takes.
+    /// Duration of a run.
     takes: Duration,
 }
 
@@ -405,13 +404,13 @@ impl Conversion<'_> {
     }
 
     fn command(&self) -> Command {
-        // A lock file beside the source would outlive a run that is killed.
+        // A lock file next to the source would outlive a killed run.
         let mut command = convert_command(["--lock=none", "--fsync", self.disk.fsync]);
         command.args([&self.bench.source, &self.bench.maildir]);
         command
     }
 
-    /// Converts onto a copy of this disk, and cuts the power after so long, or at once after exit 0.
+    /// Converts onto a copy of this disk, and cuts the power after this time, or right after exit 0.
     #[track_caller]
     fn cut(&self, from: &Image, after: Option<Duration>) -> Cut {
         let image = from.cut().unwrap();
@@ -434,7 +433,7 @@ impl Conversion<'_> {
         Cut { left, after, at_exit: ended.is_some(), meanwhile }
     }
 
-    /// Has the journal replayed and looks at all that is promised.
+    /// Replays the journal and checks all promises.
     fn judge(&self, cut: &Cut) -> Result<(), String> {
         cut.left.assert_possible();
         let _mounted = self.bench.mount(&cut.left, self.disk);
@@ -447,8 +446,8 @@ impl Conversion<'_> {
         }
     }
 
-    /// Whenever the power goes: a new Maildir is whole or not there; in an existing one whatever is
-    /// visible is whole, and all is there that was there.
+    /// Checks the promise for any moment. A new Maildir is complete or absent. In an existing one all visible
+    /// mail is complete, and everything from before is there.
     fn nothing_is_partial(&self) -> Result<(), String> {
         let (bench, visible) = (self.bench, self.bench.outcome());
         if !bench.is_existing() {
@@ -465,7 +464,7 @@ impl Conversion<'_> {
         if manifest.starts_with(&bench.manifest) { Ok(()) } else { Err(format!("{MANIFEST} has lost lines")) }
     }
 
-    /// All is there, and nothing beside it.
+    /// Checks that everything is there, and nothing next to it.
     fn all_is_there(&self) -> Result<(), String> {
         alike(&self.bench.outcome(), &self.outcome)?;
         let names = fs::read_dir(&self.bench.disk.place).unwrap().map(|entry| entry.unwrap().file_name());
@@ -474,7 +473,7 @@ impl Conversion<'_> {
         if beside.is_empty() { Ok(()) } else { Err(format!("left beside it: {beside:?}")) }
     }
 
-    /// The same command once more: all is there, and the source comes back out of it.
+    /// Runs the same command again: everything is there, and the source can be restored.
     fn the_same_command(&self, may_write: impl Fn(u64) -> bool) -> Result<(), String> {
         let written = count(&run(self.command()).exits(0).summary(), "written");
         if !may_write(written) {
@@ -491,7 +490,7 @@ impl Conversion<'_> {
     }
 }
 
-/// Names what is not as in an expected tree.
+/// Compares with an expected tree. The error names the first difference.
 fn alike(tree: &Tree, expected: &Tree) -> Result<(), String> {
     let missing = expected.keys().filter(|path| !tree.contains_key(*path));
     let wrong = tree.iter().filter(|(path, lying)| expected.get(*path) != Some(lying));

@@ -1,4 +1,4 @@
-//! System calls as strace sees them, and the faults that it puts in their place.
+//! System calls in a log of strace, and the faults that it injects.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -53,28 +53,28 @@ impl Stopped {
     }
 }
 
-/// Stands for the destination's directory, wherever it lies.
+/// Replaces the destination's directory, which is different in each run.
 pub const ANYWHERE: &str = "/DEST";
 
-/// A system call of the trace, and what it works on.
+/// A system call of the log, and its operands.
 #[derive(Debug)]
 pub struct Call {
     pub thread: String,
     pub name: String,
-    /// The paths of its descriptors, and the names that it gives to the kernel.
+    /// The paths of its descriptors, and the names in its arguments.
     pub operands: Vec<String>,
     pub takes_room: bool,
-    /// The standard library's own doubts, in a debug build.
+    /// A check by the standard library in a debug build.
     pub is_check: bool,
-    /// It makes a file without a name; where that cannot be, one with a name is made.
+    /// It creates a file without a name. Where that is not supported, one with a name is created.
     pub is_nameless: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Once, with this error.
+    /// One call, with this error.
     Error(&'static str),
-    /// A disk that is full from here on.
+    /// A disk that is full from this call on.
     Full,
     Kill,
 }
@@ -83,7 +83,7 @@ pub const FAULTS: [Fault; 5] =
     [Fault::Error("ENOSPC"), Fault::Error("EIO"), Fault::Error("EDQUOT"), Fault::Error("EINTR"), Fault::Kill];
 
 impl Fault {
-    /// strace's word for it, at the n-th call of a name.
+    /// Returns strace's option for the fault at the n-th call of a name.
     pub fn injected(self, call: &str, nth: usize) -> String {
         let fault = match self {
             Fault::Error(error) => format!("error={error}:when={nth}"),
@@ -95,7 +95,7 @@ impl Fault {
 }
 
 impl Call {
-    /// `THREAD NAME(ARGUMENTS) = RESULT`; a call that lasts is cut off, and its end no call.
+    /// Parses `THREAD NAME(ARGUMENTS) = RESULT`. The resumed part of an interrupted call is not a call.
     pub fn parse(line: &str, destination: &Path) -> Option<Call> {
         let (thread, call) = line.split_once(' ')?;
         let (name, rest) = call.trim_start().split_once('(')?;
@@ -114,12 +114,13 @@ impl Call {
         Some(Call { thread: thread.into(), name: name.into(), operands, takes_room, is_check, is_nameless })
     }
 
-    /// Whether it works on something at the destination or below.
+    /// Tells whether it works on a path at or below the destination.
     pub fn is_at_destination(&self) -> bool {
         self.name != "execve" && self.operands.iter().any(|operand| is_at_destination(operand))
     }
 
-    /// What to know it by: the name it gives, since a directory is the same for many.
+    /// Returns the operand that identifies the call: a name if it has one, because many calls share a
+    /// directory.
     pub fn operand(&self) -> &str {
         let is_name = |operand: &&String| !operand.starts_with('/') && *operand != ".";
         let name = self.operands.iter().find(is_name);
@@ -127,12 +128,12 @@ impl Call {
     }
 }
 
-/// A file without a name goes by its inode's number, which is another one each time: it cannot be aimed at.
+/// A file without a name is logged by its inode number, which changes, so it cannot be a target.
 fn is_at_destination(operand: &str) -> bool {
     operand.starts_with(ANYWHERE) && !operand.contains("/#")
 }
 
-/// The paths in angle brackets, and if asked for the names in quotes.
+/// Returns the paths in angle brackets, and optionally the names in quotes.
 fn strings(arguments: &str, names: bool) -> Vec<String> {
     let mut strings = Vec::new();
     let mut rest = arguments;

@@ -1,4 +1,4 @@
-//! Running the binary, and looking at what it did.
+//! Helpers that run the binary and check its results.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -20,18 +20,18 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_mailferry");
 /// No command may hang. The limit is long because the machine may be busy.
 const TIME_LIMIT: Duration = Duration::from_secs(300);
 
-/// `mailferry ARGS…` in an environment that is the same everywhere.
+/// Returns the command `mailferry ARGS…` in an environment that is the same everywhere.
 pub fn mailferry<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     wrapped("exec \"$@\"", [BINARY], args)
 }
 
-/// The same through a shell script, which gets the command as `"$@"`.
+/// Returns a command that a shell script starts as `"$@"`.
 pub fn wrapped<P: AsRef<OsStr>, S: AsRef<OsStr>>(
     script: &str,
     program: impl IntoIterator<Item = P>,
     args: impl IntoIterator<Item = S>,
 ) -> Command {
-    // Whoever started the tests in the background or with nohup has us ignore signals, and so our children.
+    // In the background or with nohup the tests ignore signals, and their children inherit that.
     let mut command = Command::new("/usr/bin/env");
     command.args(["--default-signal", "/bin/sh", "-c", &format!("umask 022; {script}"), "sh"]);
     command.args(program).args(args);
@@ -41,26 +41,26 @@ pub fn wrapped<P: AsRef<OsStr>, S: AsRef<OsStr>>(
         ("LANG", "C"),
         ("PATH", "/usr/bin:/bin:/usr/sbin:/sbin"),
     ]);
-    // Where the tests' own temporary files go, spools may go too.
+    // Spool files go where the tests' own temporary files go.
     command.env("TMPDIR", std::env::temp_dir()).stdin(Stdio::null());
     command
 }
 
-/// What a command did.
+/// The result of a command.
 #[derive(Debug)]
 pub struct Run {
-    /// The exit code; a signal gives None.
+    /// The exit code, or None after a signal.
     pub code: Option<i32>,
     pub stdout: Vec<u8>,
     pub stderr: String,
 }
 
-/// Runs to the end.
+/// Runs a command to its end.
 pub fn run(command: Command) -> Run {
     finish(assert_cmd::Command::from_std(command))
 }
 
-/// Runs to the end, with these bytes on standard input.
+/// Runs a command to its end, with these bytes on standard input.
 pub fn run_with_stdin(command: Command, input: impl Into<Vec<u8>>) -> Run {
     let mut command = assert_cmd::Command::from_std(command);
     command.write_stdin(input);
@@ -102,15 +102,15 @@ impl Run {
         self.text().lines().last().unwrap_or_default().to_owned()
     }
 
-    /// The report of `--json`.
+    /// Returns the report of `--json`.
     #[track_caller]
     pub fn json(&self) -> Vec<Value> {
         let parse = |line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line:?}"));
         self.text().lines().map(parse).collect()
     }
 
-    /// The one summary of a convert. That it is the last line and its sums hold is asserted for every
-    /// run that is looked at.
+    /// Returns the one summary of a conversion. It asserts for every run that the summary is the last line
+    /// and that its sums balance.
     #[track_caller]
     pub fn summary(&self) -> Value {
         let mut report = self.json();
@@ -132,13 +132,13 @@ impl Run {
         summary
     }
 
-    /// The findings of `--json`.
+    /// Returns the findings of `--json`.
     #[track_caller]
     pub fn findings(&self) -> Vec<Value> {
         self.json().into_iter().filter(|object| object["type"] == "finding").collect()
     }
 
-    /// The codes of all warnings and errors, sorted, each once.
+    /// Returns the codes of all warnings and errors, sorted, without duplicates.
     #[track_caller]
     pub fn complaints(&self) -> Vec<String> {
         let findings = self.findings();
@@ -155,7 +155,7 @@ pub fn count(summary: &Value, key: &str) -> u64 {
     summary[key].as_u64().unwrap_or_else(|| panic!("no count {key} in {summary}"))
 }
 
-/// `mailferry convert --json OPTIONS… SOURCE… DESTINATION`, which must succeed.
+/// Runs `mailferry convert --json OPTIONS… SOURCE… DESTINATION`, which must succeed.
 #[track_caller]
 pub fn convert<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Run {
     run(convert_command(args)).exits(0)
@@ -167,8 +167,8 @@ pub fn convert_command<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Co
     command
 }
 
-/// Where scratch directories are made. In memory where there is room and nobody asks for another
-/// place: ext4 lets those wait who create files where thousands have just been removed.
+/// Returns where scratch directories are created. That is in memory if there is space and TMPDIR is not set:
+/// ext4 is slow to create files after thousands were removed.
 fn scratch_root() -> PathBuf {
     const ROOM: u64 = 2 << 30;
     let memory = PathBuf::from("/dev/shm");
@@ -179,7 +179,7 @@ fn scratch_root() -> PathBuf {
     std::env::temp_dir()
 }
 
-/// A scratch directory that every user may enter.
+/// Creates a scratch directory that every user may enter.
 pub fn scratch() -> TempDir {
     scratch_in(&scratch_root())
 }
@@ -193,7 +193,7 @@ pub fn scratch_in(root: &Path) -> TempDir {
         .expect("a scratch directory")
 }
 
-/// A scratch directory with one file, and the file's path.
+/// Creates a scratch directory with one file, and returns the file's path.
 pub fn file(name: &str, content: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
     let scratch = scratch();
     let path = scratch.path().join(name);
@@ -205,25 +205,24 @@ pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
-/// Converts a fixture as it lies there, where a lock file would be in the way of other tests and of
-/// those who may not write to it.
+/// Converts a fixture in place. A lock file would disturb other tests, and the directory may be read-only.
 #[track_caller]
 pub fn convert_fixture(name: &str, maildir: &Path) -> Run {
     convert([OsStr::new("--lock=none"), fixture(name).as_os_str(), maildir.as_os_str()])
 }
 
-/// A file or directory as it lies there.
+/// The state of a file or directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lying {
     pub mode: u32,
-    /// Seconds and nanoseconds; of a directory that changes with what is in it 0.
+    /// Seconds and nanoseconds; 0 for a directory, whose mtime changes with its contents.
     pub mtime: (i64, i64),
     pub inode: u64,
     /// SHA-256; empty for a directory.
     pub digest: String,
 }
 
-/// All that lies in a directory and below, by relative path.
+/// Returns everything in and below a directory, by relative path.
 pub fn tree(root: &Path) -> BTreeMap<PathBuf, Lying> {
     let mut all = BTreeMap::new();
     let mut open = vec![root.to_owned()];
@@ -245,8 +244,8 @@ pub fn tree(root: &Path) -> BTreeMap<PathBuf, Lying> {
     all
 }
 
-/// The same without inodes, and without the times at which folders were made: what two runs of the same
-/// conversion share.
+/// Returns the tree without inodes and without the creation times of folders: what two runs of one conversion
+/// have in common.
 pub fn tree_alike(root: &Path) -> BTreeMap<PathBuf, Lying> {
     let mut tree = tree(root);
     for (path, lying) in &mut tree {
@@ -258,14 +257,14 @@ pub fn tree_alike(root: &Path) -> BTreeMap<PathBuf, Lying> {
     tree
 }
 
-/// The same without manifests, which name their source.
+/// Returns that without manifests, which name their source.
 pub fn mail_alike(root: &Path) -> BTreeMap<PathBuf, Lying> {
     let mut tree = tree_alike(root);
     tree.retain(|path, _| path.file_name() != Some(OsStr::new("mailferry.manifest")));
     tree
 }
 
-/// What lies there, but for the time at which a manifest was written to and cut back again.
+/// Returns the tree without the mtime of a manifest, which changes when a run appends to it and rolls back.
 pub fn lasting(root: &Path) -> BTreeMap<PathBuf, Lying> {
     let mut tree = tree(root);
     for (path, lying) in &mut tree {
@@ -286,7 +285,7 @@ pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Tells whether a process sleeps while it has this file open: it waits for a lock.
+/// Tells whether a process sleeps while it has this file open, which means that it waits for a lock.
 pub fn sleeps_with(child: &Child, file: &Path) -> bool {
     let process = PathBuf::from(format!("/proc/{}", child.id()));
     let fds = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
@@ -300,7 +299,7 @@ pub fn catches(child: &Child, signal: Signal) -> bool {
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0");
     let caught = u64::from_str_radix(mask.trim(), 16).unwrap_or(0);
-    // The shell that starts it may catch some of its own.
+    // The shell that starts it may also catch some.
     status.starts_with("Name:\tmailferry\n") && caught & 1 << (signal.as_raw() - 1) != 0
 }
 
@@ -309,12 +308,12 @@ pub fn send(child: &Child, signal: Signal) {
     rustix::process::kill_process(Pid::from_child(child), signal).unwrap();
 }
 
-/// The relative paths in a directory and below, sorted.
+/// Returns the relative paths in and below a directory, sorted.
 pub fn paths(root: &Path) -> Vec<String> {
     tree(root).keys().map(|path| path.to_str().unwrap().to_owned()).collect()
 }
 
-/// A message file of a Maildir with its name taken apart, by another hand than the program's.
+/// A message file of a Maildir with its name parsed. The code shares nothing with the program.
 #[derive(Debug, Clone)]
 pub struct Message {
     pub path: PathBuf,
@@ -330,7 +329,7 @@ pub struct Message {
     pub meta: fs::Metadata,
 }
 
-/// All messages of a Maildir written with the default `--info-sep`, in the order of their names.
+/// Returns all messages of a Maildir written with the default `--info-sep`, in the order of their names.
 pub fn messages(maildir: &Path) -> Vec<Message> {
     let mut all: Vec<Message> =
         ["new", "cur"].into_iter().flat_map(|place| in_place(maildir, place)).collect();
@@ -368,12 +367,12 @@ impl Message {
         Message { path, place, epoch, unique, host, size, wire_size, flags, bytes, meta, name }
     }
 
-    /// Its name up to the info.
+    /// Returns its name up to the info.
     pub fn base(&self) -> &str {
         self.name.split(":2,").next().expect("split gives one part at least")
     }
 
-    /// The value of the first field of this name in the header.
+    /// Returns the value of the first header field of this name.
     pub fn field(&self, name: &str) -> Option<String> {
         let text = String::from_utf8_lossy(self.header());
         let prefix = format!("{}:", name.to_ascii_lowercase());
@@ -385,12 +384,12 @@ impl Message {
         self.field("Subject").unwrap_or_default()
     }
 
-    /// Up to the empty line.
+    /// Returns the header, up to the empty line.
     fn header(&self) -> &[u8] {
         &self.bytes[..self.bytes.len() - self.body().len()]
     }
 
-    /// After the first empty line, be its end LF, CRLF or CR.
+    /// Returns the body after the first empty line, which ends in LF, CRLF or CR.
     pub fn body(&self) -> &[u8] {
         let ends = [&b"\n\n"[..], b"\n\r\n", b"\r\r"];
         if self.bytes.starts_with(b"\n") {
@@ -409,7 +408,7 @@ pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A file or directory of the mail that lies beside the project.
+/// Returns a file or directory of the shared mail. Skips the test if there is none.
 pub fn shared(path: &str) -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
     let root = std::env::var_os("MAILFERRY_SHARED").map_or_else(beside, PathBuf::from);
@@ -461,7 +460,7 @@ pub fn full() -> bool {
     samples(false, false, true)
 }
 
-/// An mbox of so many small messages, each different.
+/// Returns an mbox of this many small messages, all different.
 pub fn many(count: u32) -> Vec<u8> {
     let mut mbox = Vec::new();
     for n in 0..count {
@@ -478,15 +477,15 @@ pub fn many(count: u32) -> Vec<u8> {
     mbox
 }
 
-/// A message without the blank line behind it. Some have a quoted line, some another Status.
+/// Returns a message without the blank line after it. Some have a quoted line, some another Status.
 pub fn mail(n: u32) -> String {
     mail_with(n, if n.is_multiple_of(2) { "Status: RO\n" } else { "" })
 }
 
-/// The same with these fields, which its mailer rewrites.
+/// Returns a message with these fields, which its mail program rewrites.
 pub fn mail_with(n: u32, status: &str) -> String {
     let quoted = if n.is_multiple_of(3) { ">From here on prose\n" } else { "" };
-    // As long as the headers of mail that has travelled: what a mailer rewrites does not stand first.
+    // As long as the header of mail that has travelled: the rewritten fields are not at the beginning.
     let way = format!("Received: by {} for ada\n", "x".repeat(250));
     format!(
         "From ada@example.org Mon Mar  2 08:{:02}:{:02} 1998\n{way}From: Ada <ada@example.org>\n\
@@ -498,7 +497,7 @@ pub fn mail_with(n: u32, status: &str) -> String {
 
 pub const MANIFEST: &str = "mailferry.manifest";
 
-/// A scratch directory with a Maildir in it that is made by converting.
+/// A scratch directory with a Maildir that conversions write to.
 pub struct Ground {
     pub scratch: TempDir,
 }
@@ -508,7 +507,7 @@ impl Ground {
         Ground { scratch: scratch() }
     }
 
-    /// A file with this content, new or rewritten.
+    /// Writes a file, new or again.
     pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, content).unwrap();
@@ -527,14 +526,14 @@ impl Ground {
         self.maildir().join(MANIFEST)
     }
 
-    /// `convert OPTIONS… SOURCES… Maildir`, whatever comes of it.
+    /// Runs `convert OPTIONS… SOURCES… Maildir`, whatever the result.
     pub fn try_convert(&self, options: &[&str], sources: &[&Path]) -> Run {
         let mut command = convert_command(["--lock=none"]);
         command.args(options).args(sources).arg(self.maildir());
         run(command)
     }
 
-    /// What of the messages was written, there already and a duplicate.
+    /// Returns how many messages were written, already present and duplicates.
     #[track_caller]
     pub fn convert(&self, options: &[&str], sources: &[&Path]) -> [u64; 3] {
         let summary = self.try_convert(options, sources).exits(0).summary();
@@ -547,7 +546,7 @@ impl Ground {
         run(command)
     }
 
-    /// `convert --exact`, which must succeed.
+    /// Runs `convert --exact`, which must succeed.
     #[track_caller]
     pub fn exact(&self, options: &[&OsStr]) -> Vec<u8> {
         self.try_exact(options).exits(0);
@@ -556,7 +555,7 @@ impl Ground {
         bytes
     }
 
-    /// That a source comes back as it lies there.
+    /// Asserts that a source is restored as the file is now.
     #[track_caller]
     pub fn comes_back(&self, source: &Path) {
         let got = self.exact(&["--source".as_ref(), source.as_os_str()]);
@@ -573,7 +572,7 @@ impl Ground {
         subjects
     }
 
-    /// The message `number n`.
+    /// Returns the message `number n`.
     #[track_caller]
     pub fn message(&self, n: u32) -> Message {
         let subject = format!("number {n}");
@@ -593,7 +592,7 @@ pub fn same(got: &[u8], expected: &[u8], what: &str) {
     );
 }
 
-/// Files that are not the manifest, which may have grown.
+/// Returns the files without the manifest, which may have grown.
 pub fn mail_files(maildir: &Path) -> Vec<(PathBuf, Lying)> {
     tree(maildir).into_iter().filter(|(path, _)| path.parent() != Some(Path::new(""))).collect()
 }
@@ -607,7 +606,7 @@ pub fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// Whether this command works here.
+/// Tells whether a command works here.
 pub fn have(program: &str, args: &[&str]) -> bool {
     Command::new(program)
         .args(args)
@@ -617,7 +616,7 @@ pub fn have(program: &str, args: &[&str]) -> bool {
         .is_ok_and(|s| s.success())
 }
 
-/// Runs with a file on standard input, and tells how much memory it took at most, in KiB.
+/// Runs mailferry with a file on standard input. Returns the exit code and the peak memory in KiB.
 pub fn peak_memory(command: &[&str], input: &Path) -> (i32, u64) {
     let script = "import resource, subprocess, sys\n\
                   code = subprocess.run(sys.argv[2:], stdin=open(sys.argv[1]), stdout=subprocess.DEVNULL).returncode\n\
@@ -629,7 +628,7 @@ pub fn peak_memory(command: &[&str], input: &Path) -> (i32, u64) {
     (code.parse().unwrap(), memory.parse().unwrap())
 }
 
-/// strace, if it works here.
+/// Tells whether strace works here.
 pub fn have_strace() -> bool {
     if !have("strace", &["-f", "-o", "/dev/null", "true"]) {
         skip!("strace does not work here");
@@ -637,8 +636,8 @@ pub fn have_strace() -> bool {
     true
 }
 
-/// Makes a shell script that may be run. By a child: a file that is open for writing cannot be run, and what
-/// we have open is so in each child of another test until its exec.
+/// Creates an executable shell script. A child writes it: a file that is open for writing cannot be executed,
+/// and a child of another test has this process's open files until its exec.
 pub fn script(path: &Path, text: &str) {
     let make = "cat > \"$0\" && chmod 755 \"$0\"";
     let mut command = Command::new("/bin/sh");
@@ -646,11 +645,11 @@ pub fn script(path: &Path, text: &str) {
     run_with_stdin(command, format!("#!/bin/sh\n{text}\n")).exits(0);
 }
 
-/// A generator that is the same everywhere (splitmix64).
+/// A random number generator that gives the same everywhere (splitmix64).
 pub struct Dice(pub u64);
 
 impl Dice {
-    /// A number below `sides`.
+    /// Returns a number below `sides`.
     pub fn roll(&mut self, sides: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

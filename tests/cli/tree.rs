@@ -1,5 +1,5 @@
-//! A whole tree of mail, moved in one command: every mailbox in it becomes a folder, whatever program laid it,
-//! and what is passed over is named.
+//! Conversion of a whole tree of mail in one command: every mailbox in it becomes a folder, of any mail
+//! program, and what is skipped is named.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -19,7 +19,7 @@ use crate::support::*;
 
 const NOBODY: u32 = 65534;
 
-/// A tree that is made file by file.
+/// A tree of mail in a scratch directory.
 struct Tree(TempDir);
 
 impl Tree {
@@ -44,7 +44,7 @@ impl Tree {
         self
     }
 
-    /// An mbox with the messages of these numbers.
+    /// Adds an mbox with the messages of these numbers.
     fn mbox(&self, name: &str, numbers: std::ops::Range<u32>) -> &Tree {
         self.put(name, numbers.map(|n| mail_with(n, "Status: RO\n")).collect::<String>())
     }
@@ -71,14 +71,14 @@ impl Tree {
     }
 }
 
-/// Its folders in the summary, and how many messages each has.
+/// Returns the folders of the summary with their message counts.
 fn folders(run: &Run) -> BTreeMap<String, u64> {
     let table = run.summary()["table"].as_array().unwrap().clone();
     let row = |row: &Value| (row["folder"].as_str().unwrap().to_owned(), count(row, "messages_found"));
     table.iter().map(row).collect()
 }
 
-/// The findings of a code, by the file they are of, less the directory before `Mail/`.
+/// Returns the files of the findings of a code, without the directory before `Mail/`.
 fn found(run: &Run, code: &str) -> BTreeSet<String> {
     let of_code = run.findings().into_iter().filter(|finding| finding["code"] == code);
     of_code
@@ -89,7 +89,7 @@ fn found(run: &Run, code: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// One of everything that people have.
+/// Creates a tree with mail of every mail program.
 fn everything() -> Tree {
     let tree = Tree::new();
     let long = "long ".repeat(48);
@@ -117,7 +117,7 @@ fn everything() -> Tree {
         .mbox("names/Work", 61..62)
         .mbox("names/work", 62..63)
         .mbox("names/tab\there", 63..64);
-    // Nothing of these is mail.
+    // None of these is mail.
     tree.put("Trash", "")
         .put("README", "Once upon a time\n")
         .put("image.png", "\x7fPNG")
@@ -130,7 +130,7 @@ fn everything() -> Tree {
     tree
 }
 
-/// What `everything` holds, folder by folder.
+/// The folders of `everything`.
 const EVERYTHING: [(&str, u64); 22] = [
     ("INBOX", 3),
     ("Apple", 2),
@@ -199,9 +199,9 @@ fn one_of_everything_arrives_and_what_is_no_mail_is_named() {
     let lines: Vec<String> =
         fs::read_to_string(tree.out().join("subscriptions")).unwrap().lines().map(str::to_owned).collect();
     assert_eq!(lines, ["V\t2", "", "INBOX", "mail\tsaved-messages", "names\tWork"]);
-    // Flags, and what was unread.
+    // Flags, and an unread message.
     assert_eq!(names(&tree.out().join(".Maildir.Archiv.Entw&APw-rfe/cur")), ["1000000042.M1.h:2,RS"]);
-    // Nothing of the source has changed, and nothing else is left.
+    // The source is unchanged, and nothing else is left.
     assert!(paths(&tree.0.path().join("Out")).iter().all(|path| !path.contains("partial")));
 }
 
@@ -236,14 +236,14 @@ fn a_tree_in_the_layout_fs_has_its_inbox_beside_the_others() {
     }
 }
 
-/// `verify TREE --against OTHER --metadata`.
+/// Runs `verify TREE --against OTHER --metadata`.
 fn verified(tree: &Path, other: &Path) -> Run {
     let mut command = mailferry(["verify", "--json", "--metadata"]);
     command.arg(tree).arg("--against").arg(other);
     run(command)
 }
 
-/// To Maildirs of either layout, and as mboxes back; then the mail of each folder is what it was.
+/// To Maildirs of either layout, and back to mboxes: the mail of each folder is the same.
 #[test]
 fn a_tree_comes_back() {
     for layout in ["maildir++", "fs"] {
@@ -255,11 +255,11 @@ fn a_tree_comes_back() {
         assert_eq!(count(&run.summary(), "messages_found"), count(&there.summary(), "messages_found"));
         for there in [tree.out(), back.clone()] {
             let run = verified(&tree.root(), &there).exits(0);
-            // What flags are in the name of a file are fields in an mbox.
+            // Flags in a file name become fields in an mbox.
             assert!(run.complaints().iter().all(|code| code == "fields-differ"), "{layout}: {}", run.text());
         }
         assert!(!run.complaints().contains(&"folders-left".to_owned()), "{layout}: {:#?}", run.findings());
-        // By the names they had, as far as files can have them.
+        // The original names, as far as files can have them.
         for (file, subjects) in [
             ("INBOX", vec!["number 0", "number 1", "number 2"]),
             ("Inbox (2)", vec!["number 3", "number 4"]),
@@ -285,7 +285,7 @@ fn one_bad_file_never_stops_the_rest() {
     let run = tree.convert(&[]).exits(1);
     assert_eq!(found(&run, "tree-mail-skipped").into_iter().collect::<Vec<_>>(), ["babyl", "bad.gz", "out"]);
     holds_everything(&run);
-    // Its path is told beside what is wrong with it, and not once more in it.
+    // The message has the path once, next to the cause.
     fs::create_dir_all(tree.0.path().join("There")).unwrap();
     fs::write(tree.0.path().join("There/Trash"), "").unwrap();
     let mboxes = tree.convert_to(&[], &format!("mbox:{}/", tree.0.path().join("There").display())).exits(1);
@@ -296,7 +296,7 @@ fn one_bad_file_never_stops_the_rest() {
     assert!(!found(&mboxes, "destination-refused").is_empty());
 }
 
-/// Root can read all: so somebody else runs it.
+/// Root can read everything, so another user runs it.
 #[test]
 fn what_cannot_be_read_is_listed_and_the_rest_arrives() {
     let tree = Tree::new();
@@ -316,7 +316,7 @@ fn what_cannot_be_read_is_listed_and_the_rest_arrives() {
     fs::set_permissions(tree.root().join("closed"), fs::Permissions::from_mode(0o700)).unwrap();
 }
 
-/// A folder that may not be entered looked as if it were none, and the rest as if it were all.
+/// A folder that may not be entered looked like a file without mail, and the rest looked like everything.
 #[test]
 fn a_folder_that_cannot_be_entered_is_missed() {
     let tree = Tree::new();
@@ -336,10 +336,10 @@ fn a_folder_that_cannot_be_entered_is_missed() {
         by_nobody(["convert".into(), "--json".into(), from.clone(), format!("maildir:{to}")]).exits(1);
     assert_eq!(found(&copied, "tree-mail-skipped").into_iter().collect::<Vec<_>>(), [".Closed"]);
     assert_eq!(count(&copied.summary(), "written"), 1);
-    // As one mbox it has no folders, and that is said.
+    // As one mbox it has no folders, and a finding says so.
     let mbox = by_nobody(["convert".into(), "--json".into(), from.clone(), format!("{to}.mbox")]).exits(0);
     assert!(mbox.findings().iter().any(|finding| finding["code"] == "folders-left"));
-    // Nor is the copy all of it: whichever side it is on, it cannot be compared.
+    // The copy is not complete either: on whichever side it is, it cannot be compared.
     for (here, there) in [(&from, &to), (&to, &from)] {
         by_nobody(["verify".into(), "--against".into(), there.clone(), here.clone()])
             .exits(3)
@@ -384,8 +384,8 @@ fn folders_go_where_they_are_told_to() {
     assert_eq!(messages(&tree.0.path().join("One/.Archive.all")).len(), 5);
 }
 
-/// Each of them was put there by somebody. A copy of what an earlier run had from another place is known by its
-/// bytes; what one command names beside it is not that.
+/// Each of the two files is there on purpose. A copy of a file that an earlier run had from another path is
+/// recognised by its bytes; a second file in the same command is not.
 #[test]
 fn mailboxes_that_are_alike_all_arrive_in_one_folder() {
     let tree = Tree::new();
@@ -413,7 +413,7 @@ fn mailboxes_that_are_alike_all_arrive_in_one_folder() {
     .exits(0);
 }
 
-/// A FIFO under the name of a list was waited for, for ever, and not even SIGTERM ended that.
+/// A FIFO with the name of a list was read forever, and SIGTERM did not end it.
 #[test]
 fn what_lies_under_the_name_of_a_list_is_not_waited_for() {
     let lists = ["mailferry.folders", "mailferry.manifest", "dovecot-keywords", "subscriptions"];
@@ -448,7 +448,8 @@ fn what_lies_under_the_name_of_a_list_is_not_waited_for() {
     }
 }
 
-/// Root who moves the mail of others by `--owner` may be led by their links, in what he reads and what he writes.
+/// With `--owner` root converts the mail of other users, and must not follow their links, neither when
+/// reading nor when writing.
 #[test]
 fn what_is_given_away_comes_from_no_link_and_goes_to_none() {
     if !rustix::process::geteuid().is_root() {
@@ -489,7 +490,7 @@ fn what_is_given_away_comes_from_no_link_and_goes_to_none() {
     fs::rename(tree.root().join("cur"), tree.0.path().join("theirs")).unwrap();
     symlink("../theirs", tree.root().join("cur")).unwrap();
     run(mailferry(&args)).exits(3).complains(&["Mail/cur", "symbolic link"]);
-    // Users do link messages, and whoever gives nothing away follows them.
+    // Users do link messages. A run that changes no owner follows the links.
     fs::remove_file(tree.root().join("cur")).unwrap();
     fs::rename(tree.0.path().join("theirs"), tree.root().join("cur")).unwrap();
     args.retain(|arg| !owner.contains(arg));
@@ -497,7 +498,7 @@ fn what_is_given_away_comes_from_no_link_and_goes_to_none() {
     assert_eq!(paths(&tree.out().join("cur")), ["1.a:2,S", "2.b:2,S"]);
 }
 
-/// What it says is passed over is not converted all the same.
+/// Files reported as skipped are not converted.
 #[test]
 fn a_maildir_in_a_tree_has_its_messages_in_the_tree() {
     let tree = Tree::new();
@@ -530,7 +531,7 @@ fn what_would_say_nothing_of_a_tree_is_refused_by_name() {
         tree.convert_to(&options, &maildirs).exits(3).complains(&options);
     }
     assert!(!out.exists());
-    // Of mboxes they say much.
+    // These options apply to mboxes.
     tree.mbox("a", 0..1);
     tree.convert_to(&["--headers", "strip"], &maildirs).exits(0);
 }
@@ -579,8 +580,8 @@ fn a_dry_run_refuses_what_the_run_would() {
     assert_eq!(listed.summary()["errors"], 1);
 }
 
-/// What a mailbox is called depends on those beside it. When they change, its mail is neither put into a second
-/// folder nor among that of another mailbox.
+/// The folder of a mailbox depends on the mailboxes next to it. When they change, its mail must not go into a
+/// second folder, nor into that of another mailbox.
 #[test]
 fn a_mailbox_stays_in_its_folder_whatever_comes_and_goes_beside_it() {
     type Change = fn(&Tree);
@@ -615,7 +616,8 @@ fn a_mailbox_stays_in_its_folder_whatever_comes_and_goes_beside_it() {
     }
 }
 
-/// Said as nothing, the first was the folder x, and the second the directory above the Maildir.
+/// With "" as the folder, the first one became the folder x, and the second one the directory above the
+/// Maildir.
 #[test]
 fn a_level_without_a_name_is_no_other_folder_and_no_way_out() {
     let tree = Tree::new();
@@ -657,7 +659,7 @@ fn sources_can_be_listed() {
     run(convert_command([out.to_str().unwrap()])).exits(2);
 }
 
-/// Neither of them may go into the place of the other.
+/// Neither mailbox may take the place of the other.
 #[test]
 fn what_becomes_one_mbox_is_written_at_once_or_not_at_all() {
     let tree = Tree::new();
@@ -724,13 +726,13 @@ fn tree_of(root: &Path) -> Vec<PathBuf> {
     below.chain([root.to_owned()]).collect()
 }
 
-/// Messages, with all that lasts of their files.
+/// Returns the messages, with the permanent metadata of their files.
 fn mail_of(root: &Path) -> BTreeMap<PathBuf, Lying> {
     let is_mail = |path: &Path| path.parent().is_some_and(|dir| dir.ends_with("cur") || dir.ends_with("new"));
     tree_alike(root).into_iter().filter(|(path, _)| is_mail(path)).collect()
 }
 
-/// Says only what differs.
+/// Asserts that two trees are the same, and prints only what differs.
 #[track_caller]
 fn same_tree(got: &BTreeMap<PathBuf, Lying>, expected: &BTreeMap<PathBuf, Lying>) {
     let differing = |a: &BTreeMap<PathBuf, Lying>, b: &BTreeMap<PathBuf, Lying>| {
@@ -743,7 +745,7 @@ fn same_tree(got: &BTreeMap<PathBuf, Lying>, expected: &BTreeMap<PathBuf, Lying>
     assert!(ours.is_empty() && theirs.is_empty(), "{ours:#?} instead of {theirs:#?}");
 }
 
-/// Killed at any moment, the same command makes of it what an undisturbed run makes.
+/// Killed at any moment, the same command gives the result of an undisturbed run.
 #[test]
 fn a_tree_that_is_killed_is_completed_by_the_same_command() {
     let tree = everything();
@@ -766,7 +768,7 @@ fn a_tree_that_is_killed_is_completed_by_the_same_command() {
     moments.tell();
 }
 
-/// All the mail of the corpus, as one tree.
+/// All mail of the corpus, as one tree.
 #[test]
 fn fifty_projects_mail_arrives_as_one_tree() {
     let Some(archive) = shared("corpus/open.tar.zst") else { return };
@@ -776,7 +778,7 @@ fn fifty_projects_mail_arrives_as_one_tree() {
     tar::Archive::new(packed).unpack(&unpacked).unwrap();
     let out = scratch.path().join("Out");
     let run = run(convert_command([unpacked.to_str().unwrap(), out.to_str().unwrap()])).exits(1);
-    // Each of these may be mail, and says what to do.
+    // Each of these may be mail, and the finding has a remedy.
     let skipped = found(&run, "tree-mail-skipped");
     assert!((1..12).contains(&skipped.len()), "{skipped:#?}");
     let folders = folders(&run);
@@ -787,7 +789,7 @@ fn fifty_projects_mail_arrives_as_one_tree() {
     for (folder, flags) in MAILDIRS_OF_PROJECTS {
         assert_eq!(flags_in(&run, &out, folder), flags, "{folder}");
     }
-    // All of notmuch's, as its tests count them: in Maildirs, and beside them.
+    // All mail of notmuch, as its tests count it: in Maildirs, and next to them.
     let of_notmuch =
         folders.iter().filter(|(folder, _)| folder.starts_with("notmuch-corpora/corpora/default"));
     assert_eq!(of_notmuch.map(|(_, messages)| messages).sum::<u64>(), 53);
@@ -803,8 +805,8 @@ fn fifty_projects_mail_arrives_as_one_tree() {
     assert_eq!(same, count(&summary, "written"));
 }
 
-/// The Maildirs of KMail, mairix, notmuch and of KMail's import, as the files of those projects are called: the flags
-/// of each message in cur/, in the order of names, and a dash for each in new/.
+/// The Maildirs of KMail, mairix, notmuch and of KMail's import, by the names in those projects: the flags of
+/// each message in cur/, in the order of names, and a dash for each in new/.
 const MAILDIRS_OF_PROJECTS: [(&str, &[&str]); 12] = [
     ("kdepim-runtime/kdepim-runtime-24.12.3/resources/maildir/autotests/maildir/root", &["S"]),
     ("kdepim-runtime/kdepim-runtime-24.12.3/resources/maildir/autotests/maildir/root/child1", &["S"]),
@@ -813,7 +815,7 @@ const MAILDIRS_OF_PROJECTS: [(&str, &[&str]); 12] = [
         &["S"],
     ),
     ("kdepim-runtime/kdepim-runtime-24.12.3/resources/maildir/autotests/maildir/root/child2", &[]),
-    // The colon of its names became another character when it was packed.
+    // The colon in its names was replaced when it was packed.
     (
         "kdepim-runtime/kdepim-runtime-24.12.3/resources/mixedmaildir/autotests/data/maildir",
         &["", "", "", ""],
@@ -824,14 +826,14 @@ const MAILDIRS_OF_PROJECTS: [(&str, &[&str]); 12] = [
     ("notmuch-corpora/corpora/default/foo", &["", "", "-", "-", "-"]),
     ("notmuch-corpora/corpora/default/foo/baz", &["", "", "-", "-"]),
     ("notmuch-corpora/corpora/threading/parent-priority", &[""]),
-    // Its name, too, was packed otherwise.
+    // This name was changed too when it was packed.
     ("staktrace-maildir/testdata/maildir", &["", "-"]),
 ];
 
 fn flags_in(run: &Run, root: &Path, folder: &str) -> Vec<String> {
     let table = run.summary()["table"].as_array().unwrap().clone();
     let row = table.iter().find(|row| row["folder"] == folder).unwrap();
-    // None of these has a name with an escape in it but for its dots.
+    // No other escapes occur in these names.
     let directory = row["directory"].as_str().unwrap().replace("\\\\", "\\");
     let flags = |name: &String| name.rsplit_once(":2,").map_or(String::new(), |(_, flags)| flags.to_owned());
     let in_cur = names(&root.join(&directory).join("cur"));
@@ -839,7 +841,7 @@ fn flags_in(run: &Run, root: &Path, folder: &str) -> Vec<String> {
     in_cur.iter().map(flags).chain(in_new.iter().map(|_| "-".to_owned())).collect()
 }
 
-/// Each mbox of the tree has as many messages as those say who have counted it.
+/// Asserts that each mbox of the tree has as many messages as the reference counted.
 fn held_to_expected(run: &Run) {
     let Some(table) = shared("corpus/EXPECTED.tsv") else { return };
     let expected = corpus::expected(&fs::read_to_string(table).unwrap());
@@ -856,18 +858,18 @@ fn held_to_expected(run: &Run) {
     assert!(held > 100, "{held}");
 }
 
-/// KMail keeps the folders below `name` in `.name.directory`, beside it.
+/// KMail stores the folders below `name` in `.name.directory`, next to it.
 #[test]
 fn what_kmail_keeps_below_a_folder_is_below_it() {
     let tree = Tree::new();
     tree.maildir("inbox", &[("cur/1000000001.R1.h:2,S", 1)])
         .maildir(".inbox.directory/Projekte", &[("new/1000000002.R2.h", 2)])
         .maildir(".inbox.directory/.Projekte.directory/2005", &[("cur/1000000003.R3.h!2,RS", 3)])
-        // In older ones a folder may be an mbox, and have an index.
+        // In older versions a folder may be an mbox with an index.
         .mbox("archive", 4..6)
         .put(".archive.index", "# KMail-Index V1506\n\x01\nFrom here on\n")
         .mbox(".archive.directory/old", 6..7)
-        // A folder that is called so is one.
+        // A folder may have this name.
         .maildir("Maildir", &[])
         .maildir("Maildir/.my.directory", &[("cur/1000000008.R8.h:2,", 8)]);
     let run = tree.convert(&["-v"]).exits(0);
@@ -884,7 +886,7 @@ fn what_kmail_keeps_below_a_folder_is_below_it() {
     assert_eq!(found(&run, "tree-skipped").into_iter().collect::<Vec<_>>(), [".archive.index"]);
 }
 
-/// Names of those who keep indexes, and of the directories of a Maildir, are names that people give, too.
+/// Users also give the names of index files, and of the directories of a Maildir, to their folders.
 #[test]
 fn what_is_called_like_something_else_is_what_is_in_it() {
     let tree = Tree::new();
@@ -910,7 +912,7 @@ fn what_is_called_like_something_else_is_what_is_in_it() {
     assert_eq!(skipped, ["dovecot.index.log", "old.lock"]);
 }
 
-/// An mbox is one, whatever it is called: also as the lists are in which programs keep the names of folders.
+/// An mbox is recognised under any name, also under those of files in which programs list folders.
 #[test]
 fn an_mbox_that_is_called_like_a_list_of_folders_is_mail() {
     let tree = Tree::new();
@@ -937,7 +939,7 @@ fn a_dry_run_says_which_subscriptions_would_be_lost() {
     assert_eq!(said(&[]), dry);
 }
 
-/// Mail beside the messages of a Maildir goes with it, or is named.
+/// Mail next to the messages of a Maildir is converted with it, or named.
 #[test]
 fn mail_beside_the_messages_of_a_maildir_is_not_forgotten() {
     let tree = Tree::new();
@@ -957,7 +959,7 @@ fn mail_beside_the_messages_of_a_maildir_is_not_forgotten() {
     assert!(left.len() == 1 && left[0]["message"].as_str().unwrap().ends_with(": sub/x, work"), "{left:?}");
 }
 
-/// `new` is a name like any other for a folder of mboxes.
+/// `new` is an ordinary name for a folder of mboxes.
 #[test]
 fn a_folder_called_new_makes_no_maildir_of_what_it_lies_in() {
     let tree = Tree::new();

@@ -1,5 +1,5 @@
-//! verify of trees: what was converted, to either layout and back, is the same mail in the same folders; any
-//! single fault in one of two trees is found under its name; each mailbox of a tree is looked at.
+//! verify of trees. Converted to either layout and back, the same mail is in the same folders. A single fault
+//! in one of two trees is reported under its code. Each mailbox of a tree is checked.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use crate::support::*;
 
-/// Folders, by the path of their mbox; the number of the first message in each and how many there are.
-/// INBOX in another case, names that no layout can say, an mbox beside a directory of its name, two that
-/// differ only in case, one without mail, a compressed one.
+/// Folders by the path of their mbox, with the number of the first message and their count. There are INBOX
+/// in another case, names that no layout can represent, an mbox next to a directory of its name, two that
+/// differ only in case, one without mail, and a compressed one.
 const FOLDERS: [(&str, u32, u32); 11] = [
     ("Inbox", 0, 7),
     ("Sent", 10, 4),
@@ -27,12 +27,12 @@ const FOLDERS: [(&str, u32, u32); 11] = [
     ("~peter/.x.mbox", 90, 1),
 ];
 
-/// The messages of a folder, as an mbox.
+/// Returns the messages of a folder, as an mbox.
 fn text(first: u32, count: u32) -> String {
     (first..first + count).map(|n| mail(n) + "\n").collect()
 }
 
-/// All messages that lie in folders by themselves, as `MH/1`: without a From_ line and quoting.
+/// Number of messages that are in folders as single files, such as `MH/1`: without a From_ line and quoting.
 const ALONE: u32 = 3;
 
 fn alone(n: u32) -> String {
@@ -45,7 +45,7 @@ struct Trees {
 }
 
 impl Trees {
-    /// A tree of mboxes.
+    /// Creates a tree of mboxes.
     fn new() -> Trees {
         let trees = Trees { scratch: scratch() };
         for (folder, first, count) in FOLDERS {
@@ -64,7 +64,7 @@ impl Trees {
         self.scratch.path().join(name)
     }
 
-    /// The tree as `name`, in this layout.
+    /// Converts the tree to `name`, in this layout.
     fn converted(&self, layout: &str, name: &str) -> PathBuf {
         let path = self.path(name);
         let layout = format!("--layout={layout}");
@@ -79,7 +79,7 @@ fn verify<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Run {
     run(command)
 }
 
-/// `verify HERE --against THERE`.
+/// Runs `verify HERE --against THERE`.
 fn against(here: &Path, there: &Path, metadata: bool) -> Run {
     let metadata = metadata.then_some(OsStr::new("--metadata"));
     verify([here.as_os_str(), "--against".as_ref(), there.as_os_str()].into_iter().chain(metadata))
@@ -89,7 +89,7 @@ fn summary(run: &Run) -> Value {
     run.json().pop().expect("a summary")
 }
 
-/// Messages of the whole tree.
+/// Returns the number of messages in the whole tree.
 fn total() -> u64 {
     FOLDERS.iter().map(|(_, _, count)| u64::from(*count)).sum::<u64>() + u64::from(ALONE)
 }
@@ -129,12 +129,12 @@ fn a_tree_in_either_layout_and_back_is_the_same_mail() {
     assert!(verdict.starts_with(&want), "{verdict}");
 }
 
-/// What a finding of a campaign must be: its code, and the folder that it names.
+/// An expected finding: its code, and the folder that it names.
 type Told = (&'static str, &'static str);
-/// What is done to a tree of mboxes, by its root.
+/// A fault in a tree of mboxes, made at its root.
 type Fault = (&'static str, fn(&Path), &'static [Told]);
 
-/// Replaces the first of `from` in a file.
+/// Replaces the first `from` in a file.
 fn edit(path: &Path, from: &str, to: &str) {
     let text = fs::read_to_string(path).unwrap();
     assert!(text.contains(from));
@@ -145,7 +145,7 @@ fn append(path: &Path, text: &str) {
     fs::write(path, fs::read_to_string(path).unwrap() + text).unwrap();
 }
 
-/// An mbox whose first line is no From_ line any more.
+/// An mbox whose first line is not a From_ line any more.
 const SPOILED: &str = "From nobody knows when\nSubject: x\n\ny\n";
 
 const FAULTS: &[Fault] = &[
@@ -249,18 +249,18 @@ const FAULTS: &[Fault] = &[
             ("folder-missing", "Work"),
             ("message-missing", "Work"),
             ("message-missing", "Work"),
-            // It may be one with a damaged first line.
+            // It may be an mbox with a damaged first line.
             ("tree-mail-skipped", ""),
         ],
     ),
 ];
 
-/// What is told only where metadata is compared.
+/// Codes that are reported only when metadata is compared.
 const METADATA: [&str; 2] = ["flags-differ", "fields-differ"];
-/// What is no error.
+/// Codes that are not errors.
 const WARNINGS: [&str; 2] = ["folder-empty", "fields-differ"];
 
-/// What is told on the one side as on the other, but for who lacks what.
+/// Returns the code that the other side of a comparison reports.
 fn turned(code: &str) -> &str {
     match code {
         "message-missing" => "message-extra",
@@ -271,7 +271,7 @@ fn turned(code: &str) -> &str {
     }
 }
 
-/// What was told, sorted.
+/// Returns the reported codes and folders, sorted.
 fn told(run: &Run) -> Vec<(String, String)> {
     let findings = run.findings().into_iter().filter(|finding| finding["severity"] != "info");
     let word = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
@@ -301,7 +301,7 @@ fn any_single_fault_in_a_tree_is_found_under_its_name() {
                     })
                     .collect();
                 if turn {
-                    // A moved message is told with the folder in which this side has it.
+                    // A moved message is reported with the folder on this side.
                     want.iter_mut()
                         .filter(|told| told.0 == "folder-differs")
                         .for_each(|told| told.1 = "Work".into());
@@ -322,7 +322,7 @@ fn any_single_fault_in_a_tree_is_found_under_its_name() {
     assert_eq!(seen.len(), 10, "each kind of difference was among them: {seen:?}");
 }
 
-/// What is done to a tree of Maildirs; the folder in it by its name at the root of an `fs` layout is given.
+/// A fault in a tree of Maildirs. The function maps a folder's name to its directory in an `fs` layout.
 type MaildirFault = (&'static str, fn(&dyn Fn(&str) -> PathBuf), &'static [Told]);
 
 fn first(maildir: &Path) -> PathBuf {
@@ -471,7 +471,7 @@ fn a_folder_that_cannot_be_compared_keeps_no_other_from_being_it() {
     let trees = Trees::new();
     let (mail, made) = (trees.path("Mail"), trees.converted("fs", "fs"));
     let file = messages(&made.join("Sent")).remove(0).path;
-    // What even root cannot read.
+    // A file that even root cannot read.
     fs::remove_file(&file).unwrap();
     std::os::unix::fs::symlink(&file, &file).unwrap();
     let run = against(&mail, &made, false).exits(3);
@@ -510,14 +510,14 @@ fn folders_that_were_given_other_names_are_found_by_the_same_options() {
     let all = told(&run);
     assert!(all.contains(&("folder-missing".into(), "Sent".into())), "{all:?}");
     assert!(all.contains(&("folder-extra".into(), "Gone out".into())), "{all:?}");
-    // And into one folder among others.
+    // Also into one folder among others.
     let into = [OsStr::new("--into=Old/mail")];
     let there = trees.path("there");
     convert([OsStr::new("--lock=none")].into_iter().chain(into).chain([mail.as_os_str(), there.as_os_str()]));
     let run =
         verify(into.into_iter().chain(["--against".as_ref(), there.as_os_str(), mail.as_os_str()])).exits(0);
     assert_eq!((run.complaints(), count(&summary(&run), "same")), (vec![], total()));
-    // They say nothing where nothing is compared.
+    // Without a comparison these options are a usage error.
     verify([into[0], mail.as_os_str()]).exits(2);
 }
 
@@ -551,13 +551,13 @@ fn every_mailbox_of_a_tree_is_looked_at() {
     sound(&mail, 12);
     let fs_layout = trees.converted("fs", "fs");
     sound(&fs_layout, 12);
-    // As one Maildir; the list of names in it is no foreign file.
+    // As one Maildir: its list of folder names is not a foreign file.
     let plus = trees.converted("maildir++", "Maildir");
     assert!(plus.join("mailferry.folders").exists());
     let run = verify([&plus]).exits(0);
     assert_eq!(run.complaints(), [""; 0], "{}", run.text());
 
-    // A directory with all three: the folders in a Maildir are looked at with it, and not again.
+    // A directory with all three: the folders in a Maildir are checked with it, and only once.
     let run = verify([trees.scratch.path()]).exits(0);
     assert_eq!(count(&summary(&run), "messages_found"), 3 * total());
     let verdict = summary(&run)["verdict"].to_string();
@@ -603,7 +603,7 @@ fn a_name_of_a_folder_that_is_gone_is_told() {
         assert_eq!(told.len(), 1, "{}", run.text());
         assert_eq!(told[0]["path"], made.join("mailferry.folders").to_str().unwrap());
         assert!(told[0]["message"].as_str().unwrap().ends_with("it was called work"), "{}", told[0]);
-        // Of a damaged list no name is taken.
+        // A damaged list gives no names.
         fs::write(made.join("mailferry.folders"), "{\"directory\":").unwrap();
         let run = verify([&made]);
         assert_eq!(run.complaints(), ["manifest-damaged"], "{}", run.text());
@@ -627,7 +627,7 @@ fn a_mailbox_that_is_none_keeps_no_other_from_being_looked_at() {
     assert!(verdict.ends_with("; mail may be in 1 file that was not read."), "{verdict}");
 }
 
-/// Of several copies of a message those belong together of which both sides say the same.
+/// Of several copies of a message, those match that have the same metadata on both sides.
 #[test]
 fn copies_are_compared_with_those_that_have_their_dates() {
     let scratch = scratch();

@@ -1,4 +1,4 @@
-//! A conversion that is disturbed and run again, held against the same one undisturbed.
+//! Compares a conversion that was disturbed and repeated with one that was not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -18,7 +18,7 @@ const KEYWORDS: &str = "dovecot-keywords";
 
 type Tree = BTreeMap<PathBuf, Lying>;
 
-/// A source, what lies at the destination before, and what lies there after an undisturbed run.
+/// A source, the initial destination, and the destination after an undisturbed run.
 pub struct Conversion {
     pub what: &'static str,
     pub messages: u64,
@@ -28,7 +28,7 @@ pub struct Conversion {
     after: Tree,
 }
 
-/// A directory of its own to do the conversion in: `run/source` to `run/dest/Maildir`.
+/// A scratch directory for one conversion: `run/source` to `run/dest/Maildir`.
 pub struct Ground<'a> {
     conversion: &'a Conversion,
     scratch: TempDir,
@@ -56,7 +56,7 @@ impl Conversion {
         conversion
     }
 
-    /// The same, begun already by a run that was killed and left this.
+    /// Returns the same conversion, started from what a killed run left.
     pub fn continued(&self, what: &'static str, before: TempDir) -> Conversion {
         let (source, after) = (self.source.clone(), self.after.clone());
         Conversion { what, messages: self.messages, options: self.options, source, before, after }
@@ -68,7 +68,7 @@ impl Conversion {
         fs::create_dir(&root).unwrap();
         let source = root.join("source");
         fs::write(&source, &self.source).unwrap();
-        // A new manifest bears the date of its source.
+        // A new manifest has the mtime of its source.
         let date = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
         fs::File::open(&source).unwrap().set_modified(date).unwrap();
         copy(self.before.path(), &root.join("dest"));
@@ -77,12 +77,13 @@ impl Conversion {
     }
 }
 
-/// Nothing at the destination.
+/// Returns an empty destination.
 pub fn nothing() -> TempDir {
     scratch()
 }
 
-/// A Maildir with a manifest of another source, and mail that others delivered.
+/// Returns a destination with a Maildir: a manifest of another source, and mail that other programs
+/// delivered.
 pub fn a_maildir() -> TempDir {
     let scratch = scratch();
     let maildir = scratch.path().join("Maildir");
@@ -93,7 +94,7 @@ pub fn a_maildir() -> TempDir {
     scratch
 }
 
-/// A directory as it lies there, times included.
+/// Copies a directory with its times.
 fn copy(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
 }
@@ -104,7 +105,7 @@ impl Ground<'_> {
         self.scratch.path().canonicalize().unwrap().join("run")
     }
 
-    /// Where the Maildir lies in.
+    /// Returns the directory of the Maildir.
     pub fn dest(&self) -> PathBuf {
         self.root().join("dest")
     }
@@ -113,17 +114,17 @@ impl Ground<'_> {
         self.dest().join("Maildir")
     }
 
-    /// A path for what is no part of the conversion.
+    /// Returns a path outside of the conversion.
     pub fn aside(&self, name: &str) -> PathBuf {
         self.scratch.path().join(name)
     }
 
-    /// A path below the destination, as it is on every ground, on this one.
+    /// Replaces the placeholder of the destination in a path.
     pub fn here(&self, path: &str) -> String {
         path.replace(ANYWHERE, self.dest().to_str().unwrap())
     }
 
-    /// Leaves all that lies at the destination now to other conversions as what lies there before.
+    /// Returns the destination for use as the initial state of other conversions.
     pub fn leave(self) -> TempDir {
         let scratch = scratch();
         fs::remove_dir(scratch.path()).unwrap();
@@ -131,9 +132,9 @@ impl Ground<'_> {
         scratch
     }
 
-    /// The conversion, `program` before it, with the dot-lock and fcntl lock that everybody gets.
+    /// Returns the command of the conversion, after `program`, with the default locks.
     pub fn command<S: AsRef<OsStr>>(&self, program: &[S], options: &[&str]) -> Command {
-        // The manifest names the source as it was given: a relative path is the same everywhere.
+        // The manifest has the source's path as given. A relative path is the same everywhere.
         let program = program.iter().map(AsRef::as_ref).chain([OsStr::new(BINARY)]);
         let mut command = wrapped("exec \"$@\"", program, ["convert", "--json"]);
         command
@@ -145,7 +146,7 @@ impl Ground<'_> {
         command
     }
 
-    /// The same command once more, which must succeed.
+    /// Runs the same command again, which must succeed.
     #[track_caller]
     pub fn again(&self) {
         let run = run(self.command::<&str>(&[], &[])).exits(0);
@@ -158,20 +159,20 @@ impl Ground<'_> {
         );
     }
 
-    /// All that lies at the destination, as it is to be compared between runs.
+    /// Returns the destination in a form that can be compared between runs.
     fn lying(&self) -> Tree {
         let mut tree = tree_alike(&self.dest());
         tree.entry(Path::new("Maildir").join(KEYWORDS)).and_modify(|lying| lying.mtime = (0, 0));
         let manifest = Path::new("Maildir").join(MANIFEST);
         if self.before.contains_key(&manifest) {
-            // Somebody wrote it before, and it has the time of the last change.
+            // It existed before, and its mtime is that of the last change.
             tree.entry(manifest).and_modify(|lying| lying.mtime = (0, 0));
         }
         tree
     }
 
-    /// Asserts that the destination is as an undisturbed run leaves it: names, bytes, modes, times,
-    /// the manifest too.
+    /// Asserts that the destination is as after an undisturbed run: names, bytes, modes, times, and the
+    /// manifest.
     #[track_caller]
     pub fn is_whole(&self) {
         let (got, expected) = (self.lying(), &self.conversion.after);
@@ -187,7 +188,7 @@ impl Ground<'_> {
         }
     }
 
-    /// Asserts that `convert --exact` gives the source back.
+    /// Asserts that `convert --exact` restores the source.
     #[track_caller]
     pub fn comes_back(&self) {
         let mut command = mailferry(["convert", "--exact", "--source=source"]);
@@ -196,7 +197,7 @@ impl Ground<'_> {
         assert!(back == self.conversion.source, "another source comes back");
     }
 
-    /// Asserts that nothing lies beside source and Maildir or in its tmp/, unless it lay there before.
+    /// Asserts that nothing new is next to source and Maildir or in its tmp/.
     #[track_caller]
     pub fn leaves_nothing(&self) {
         assert_eq!(names(&self.root()), ["dest", "source"]);
@@ -208,8 +209,8 @@ impl Ground<'_> {
         assert!(left.is_empty(), "left lying: {left:?}");
     }
 
-    /// Asserts that a run that made nothing visible took back what it had written to the manifest,
-    /// unless an earlier one had left a section open there.
+    /// Asserts that a run that published nothing rolled back the manifest, unless an earlier run had left a
+    /// section open.
     #[track_caller]
     pub fn keeps_its_manifest(&self) {
         let manifest = Path::new("Maildir").join(MANIFEST);
@@ -219,8 +220,8 @@ impl Ground<'_> {
         }
     }
 
-    /// Asserts that, whatever happened, only whole messages are visible, and nothing was done to what
-    /// lay in the Maildir. Returns how many messages are visible that were not.
+    /// Asserts that only complete messages are visible, and that existing files are unchanged. Returns the
+    /// number of new messages.
     #[track_caller]
     pub fn is_harmless(&self) -> u64 {
         let now = tree(&self.dest());
@@ -256,7 +257,7 @@ impl Ground<'_> {
         new
     }
 
-    /// Asserts that a run that made nothing visible made no folder either.
+    /// Asserts that a run that published nothing created no folder either.
     #[track_caller]
     pub fn has_no_more_folders(&self) {
         let now = tree(&self.dest());
@@ -265,7 +266,7 @@ impl Ground<'_> {
     }
 }
 
-/// What no run of ours may touch: all of a Maildir but its tmp/, the manifest, and the names of its keywords.
+/// Tells whether no run may change a file: all of a Maildir but its tmp/, the manifest and the keyword list.
 fn is_own(path: &Path) -> bool {
     path.starts_with("Maildir")
         && !path.starts_with("Maildir/tmp")
@@ -282,19 +283,19 @@ fn visible(tree: &Tree) -> usize {
     tree.keys().filter(|path| is_visible(path)).count()
 }
 
-/// Whether it lies in a folder of the Maildir, or is one.
+/// Tells whether a path is a folder of the Maildir or in one.
 fn is_in_folder(path: &Path) -> bool {
     path.strip_prefix("Maildir").is_ok_and(|path| path.as_os_str().as_bytes().starts_with(b"."))
 }
 
-/// A manifest up to the end of its last closed section: what follows is ours to continue.
+/// Returns a manifest up to the end of its last closed section. A run may change the rest.
 fn closed_sections(manifest: &[u8]) -> &[u8] {
     let mut lines: Vec<&[u8]> = manifest.split_inclusive(|&b| b == b'\n').collect();
     while lines.pop_if(|line| !line.starts_with(b"{\"closes\":")).is_some() {}
     &manifest[..lines.concat().len()]
 }
 
-/// What lies in a directory itself, sorted.
+/// Returns the names in a directory, sorted.
 fn names(dir: &Path) -> Vec<String> {
     let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<String> = names.collect();
@@ -302,7 +303,7 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// So many messages for new/ and for cur/, some of them quoted, some with keywords.
+/// Returns this many messages for new/ and cur/, some of them quoted, some with keywords.
 pub fn mixed(count: u32) -> Vec<u8> {
     let mail = String::from_utf8(many(count)).unwrap();
     let messages = mail.split("From ada@").skip(1).enumerate().map(|(n, message)| {
@@ -314,7 +315,7 @@ pub fn mixed(count: u32) -> Vec<u8> {
     messages.collect::<String>().into_bytes()
 }
 
-/// The same with labels, as Takeout has them: some in one folder, some in several, some in none but the Maildir.
+/// Returns them with the labels of Takeout: in one folder, in several, or only in the Maildir itself.
 pub fn labelled(count: u32) -> Vec<u8> {
     const LABELS: [&str; 6] =
         ["Inbox,Unread", "Work,Inbox", "Archived", "Lists/a,Work,Lists/b", "Sent,Home", ""];
@@ -328,7 +329,7 @@ pub fn labelled(count: u32) -> Vec<u8> {
     messages.collect::<String>().into_bytes()
 }
 
-/// Some number below `end`, the same in every run of the tests.
+/// Returns a random number below `end`, the same in every run of the tests.
 pub fn random(seed: &str, n: usize, end: u64) -> u64 {
     let hash = blake3::hash(format!("{seed} {n}").as_bytes());
     let word = hash.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));

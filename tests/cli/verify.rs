@@ -1,5 +1,5 @@
-//! verify: each finding by its right name and no other, nothing found where nothing is wrong, any single
-//! fault in a converted tree noticed, and repairs that mend what they say and touch no mail.
+//! verify: each finding has the right code and no other, an undamaged mailbox has none, any single fault in a
+//! converted tree is found, and repairs fix what they report and touch no mail.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -24,7 +24,7 @@ fn verify<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Run {
     run(command)
 }
 
-/// The codes of a report, without those that every mailbox and every manifest has.
+/// Returns the codes of a report, without those that every mailbox and every manifest has.
 fn codes(run: &Run) -> BTreeSet<String> {
     let codes = run.findings().into_iter().map(|f| f["code"].as_str().unwrap().to_owned());
     codes.filter(|code| code != "mbox-variant" && code != "source-compared").collect()
@@ -43,7 +43,7 @@ fn epoch() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(EPOCH)
 }
 
-/// Where a case puts its mailboxes.
+/// The directory in which a case creates its mailboxes.
 struct Desk<'a>(&'a Path);
 
 impl Desk<'_> {
@@ -51,14 +51,14 @@ impl Desk<'_> {
         self.0.join(name)
     }
 
-    /// An mbox with this text.
+    /// Creates an mbox with this text.
     fn mbox(&self, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path("box");
         fs::write(&path, text).unwrap();
         path
     }
 
-    /// A Maildir with nothing in it.
+    /// Creates an empty Maildir.
     fn maildir(&self, name: &str) -> PathBuf {
         let path = self.path(name);
         for directory in ["", "tmp", "new", "cur"] {
@@ -68,14 +68,14 @@ impl Desk<'_> {
         path
     }
 
-    /// A Maildir with a message by this name.
+    /// Creates a Maildir with a message of this name.
     fn with(&self, place: &str, info: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let maildir = self.maildir("Maildir");
         put(&maildir, place, &format!("{EPOCH}.1.host{info}"), bytes.as_ref());
         maildir
     }
 
-    /// A Maildir that was converted from an mbox of three messages, and its messages.
+    /// Converts an mbox of three messages, and returns the Maildir and its messages.
     fn converted(&self) -> (PathBuf, Vec<Message>) {
         let (source, maildir) = (self.path("source.mbox"), self.path("Maildir"));
         fs::write(&source, many(3)).unwrap();
@@ -85,14 +85,14 @@ impl Desk<'_> {
     }
 }
 
-/// A file as a delivery writes it.
+/// Writes a file as a delivery does.
 fn put(maildir: &Path, place: &str, name: &str, bytes: &[u8]) -> PathBuf {
     let path = maildir.join(place).join(name);
     write(&path, bytes);
     path
 }
 
-/// Writes a file, with the mode and the time that it should have.
+/// Writes a file with the mode and mtime of a delivery.
 fn write(path: &Path, bytes: &[u8]) {
     fs::write(path, bytes).unwrap();
     set_mode(path, 0o600);
@@ -103,7 +103,7 @@ fn write(path: &Path, bytes: &[u8]) {
 
 const MESSAGE: &str = "Subject: one\n\nbody\n";
 
-/// What a case hands to verify; None where it cannot be made here.
+/// The arguments for verify, or None where the case cannot be created.
 type Made = Option<Vec<OsString>>;
 type Case = (Code, &'static [Code], fn(&Desk<'_>) -> Made);
 
@@ -115,7 +115,7 @@ fn mbox(desk: &Desk<'_>, text: impl AsRef<[u8]>) -> Made {
     args([desk.mbox(text)])
 }
 
-/// Two Maildirs with these messages, one to be held against the other.
+/// Creates two Maildirs with these messages, to be compared.
 fn against(desk: &Desk<'_>, here: &[&str], there: &[&str]) -> Made {
     for (name, messages) in [("here", here), ("other", there)] {
         let maildir = desk.maildir(name);
@@ -126,8 +126,8 @@ fn against(desk: &Desk<'_>, here: &[&str], there: &[&str]) -> Made {
     args(["--against".into(), desk.path("other"), desk.path("here")])
 }
 
-/// Two trees of mboxes with one message each, the same in all, but where the name ends in `.gone`: there the
-/// folder is not, and its mail is in the first one.
+/// Creates two trees of mboxes with one message each. They are the same, but if a name ends in `.gone`, the
+/// second tree has no such folder and its mail is in the first folder.
 fn two_trees(desk: &Desk<'_>, here: &[&str], there: &[&str]) -> Made {
     for (side, names) in [("here", here), ("other", there)] {
         fs::create_dir(desk.path(side)).unwrap();
@@ -146,7 +146,7 @@ fn two_trees(desk: &Desk<'_>, here: &[&str], there: &[&str]) -> Made {
     args(["--against".into(), desk.path("other"), desk.path("here")])
 }
 
-/// A fixture for each code: what it has to be found in, and what goes with it of necessity.
+/// A fixture for each code: the code that must be found, and the codes that necessarily occur with it.
 const CASES: &[Case] = &[
     (Code::NotAMailbox, &[], |d| mbox(d, "no mail in here\n")),
     (Code::MboxVariant, &[], |d| mbox(d, format!("{FROM}{MESSAGE}\n"))),
@@ -285,7 +285,7 @@ const CASES: &[Case] = &[
         let mut bytes = messages[1].bytes.clone();
         bytes[0] = b'G';
         write(&messages[1].path, &bytes);
-        // Without its source all that is known is that it is not the same.
+        // Without its source only the fact that it differs is known.
         fs::remove_file(d.path("source.mbox")).unwrap();
         args([maildir])
     }),
@@ -454,7 +454,7 @@ fn a_finding_says_the_place() {
     assert_eq!((count(odd, "offset"), count(odd, "line")), (at as u64, 8));
     assert_eq!(odd["path"], path.to_str().unwrap());
 
-    // With the source at hand it is known which byte of a message is another.
+    // With the source it is known which byte of a message differs.
     let (maildir, messages) = desk.converted();
     let mut bytes = messages[2].bytes.clone();
     let last = bytes.len() - 3;
@@ -483,7 +483,7 @@ fn a_number_is_no_date_and_one_message_is_not_several() {
     let scratch = scratch();
     let desk = Desk(scratch.path());
     let maildir = desk.maildir("Maildir");
-    // As MH and some archives name messages.
+    // MH and some archives name messages like this.
     let message = put(&maildir, "cur", "27:2,S", MESSAGE.as_bytes());
     set_times(&message, epoch());
     assert_eq!(codes(&verify([&maildir])), BTreeSet::new());
@@ -497,7 +497,7 @@ fn a_number_is_no_date_and_one_message_is_not_several() {
     }
 }
 
-/// What is between the frames or behind the From_ line is not a byte: some mail was there once.
+/// Text between frames or after a From_ line is not one stray byte: there was mail.
 #[test]
 fn a_message_of_no_bytes_is_told_in_an_mbox_too() {
     let scratch = scratch();
@@ -523,7 +523,7 @@ fn a_bare_message_is_looked_at_like_any_other() {
         codes(&verify([[b"rfc822:", path.as_os_str().as_encoded_bytes()].concat()].map(OsString::from_vec)))
     };
     assert_eq!(found(MESSAGE), BTreeSet::new());
-    // All header, and whole: there are messages without a body.
+    // Only a header, and complete: some messages have no body.
     assert_eq!(found("A: 1\nSubject: hello\n"), BTreeSet::new());
     for (text, code) in [
         ("A: 1\n\nbo\0\0dy\n", "mbox-nul"),
@@ -546,7 +546,7 @@ fn a_header_that_was_cut_is_told_from_one_that_may_be_whole() {
     }
 }
 
-/// A message with an attached one that kept its From_ line looks like junk and a message.
+/// A message that contains a message with its From_ line looks like junk and a message.
 #[test]
 fn the_way_to_read_a_bare_message_is_told_where_it_looks_like_junk() {
     let scratch = scratch();
@@ -568,7 +568,7 @@ fn what_is_no_maildir_is_refused_for_what_it_is() {
     assert_eq!(refused(desk.path("absent")).0, "io-error");
     let (code, message) = refused(desk.mbox(format!("{FROM}{MESSAGE}\n")));
     assert!(code == "not-a-mailbox" && message.contains("no directory"), "{message}");
-    // A folder that has lost all but tmp/ is one still.
+    // A folder that has only tmp/ left still counts as one.
     desk.maildir("Maildir");
     fs::create_dir_all(desk.path("Maildir/.Sent/tmp")).unwrap();
     let found = codes(&verify([desk.path("Maildir")]).exits(1));
@@ -580,7 +580,7 @@ fn mail_in_a_folder_without_its_directories_is_not_passed_over() {
     let scratch = scratch();
     let desk = Desk(scratch.path());
     let maildir = desk.with("cur", ":2,S", MESSAGE);
-    // What notmuch keeps, and what a file server shows.
+    // Files of notmuch and of a file server.
     fs::create_dir_all(maildir.join(".notmuch/xapian")).unwrap();
     fs::create_dir_all(maildir.join(".snapshot/hourly.0/cur")).unwrap();
     assert_eq!(codes(&verify([&maildir]).exits(0)), BTreeSet::new());
@@ -595,7 +595,7 @@ fn mail_in_a_folder_without_its_directories_is_not_passed_over() {
     verify([Path::new("--strict"), &maildir]).exits(1);
 }
 
-/// A person pastes it, at night: `rm Old Mail/maildirsize` would remove another file.
+/// Users paste the command: `rm Old Mail/maildirsize` would remove another file.
 #[test]
 fn a_command_that_mends_names_its_file_as_one_word() {
     let scratch = scratch();
@@ -635,7 +635,7 @@ fn a_quick_look_is_at_names_and_sizes_and_a_thorough_one_at_bytes() {
     ] {
         assert_eq!((found(name, true), found(name, false)), (quick, thorough), "{name}");
     }
-    // A manifest is asked for names alone.
+    // A manifest is checked for names only.
     let scratch = scratch();
     let (maildir, messages) = Desk(scratch.path()).converted();
     let mut bytes = messages[0].bytes.clone();
@@ -648,7 +648,7 @@ fn a_quick_look_is_at_names_and_sizes_and_a_thorough_one_at_bytes() {
     assert_eq!(codes(&run), BTreeSet::from(["message-gone".to_owned()]), "{}", run.text());
 }
 
-/// The findings of a Maildir that a server has used, with the files that Dovecot and Courier keep.
+/// The findings in a Maildir that a server has used, with files of Dovecot and Courier.
 #[test]
 fn where_nothing_is_wrong_nothing_is_found() {
     let scratch = scratch();
@@ -662,7 +662,7 @@ fn where_nothing_is_wrong_nothing_is_found() {
                 codes(&run)
             };
             assert_eq!(found(&maildir), BTreeSet::new());
-            // Not every writer ends a file with a blank line.
+            // Not every program ends an mbox with a blank line.
             assert!(found(&fixture(name)).iter().all(|code| code == "mbox-no-final-blank"));
         }
     }
@@ -716,7 +716,7 @@ fn the_verdict_is_the_last_sentence() {
     let bytes = size.to_string();
     let grouped = format!("{},{}", &bytes[..bytes.len() - 3], &bytes[bytes.len() - 3..]);
     assert_eq!(run.last_line(), format!("inbox.mbox: 1,200 messages in {grouped} bytes; sound."));
-    // One that cannot be read does not keep the others from being looked at.
+    // An unreadable mailbox does not prevent the check of the others.
     let run = within(&["absent", "inbox.mbox", "Maildir"]).exits(3);
     assert_eq!(run.last_line(), "1 of 3 mailboxes is sound.");
     assert!(run.text().contains("inbox.mbox: 1,200 messages"), "{}", run.text());
@@ -735,13 +735,13 @@ fn what_was_converted_is_the_same_mail_also_by_comparison() {
     assert_eq!((count(&summary, "messages_found"), count(&summary, "same")), (22, 22));
     let bytes = |path: &Path| fs::metadata(path).unwrap().len();
     assert_eq!((count(&summary, "folders"), count(&summary, "bytes_source")), (2, bytes(&one) + bytes(&two)));
-    // What is missing is told with its place and what it is called.
+    // A missing message is reported with its location and Subject.
     let run = verify(["--against".as_ref(), one.as_os_str(), maildir.as_os_str()]).exits(1);
     let missing: Vec<Value> = run.findings().into_iter().filter(|f| f["code"] == "message-missing").collect();
     assert_eq!(missing.len(), 2);
     assert!(missing.iter().any(|f| f["subject"] == "one"), "{}", run.text());
     assert_eq!(count(&run.json().pop().unwrap(), "missing"), 2);
-    // A folder's mail counts.
+    // The mail of a folder counts.
     let folder = maildir.join(".Moved");
     convert([&two, &folder]);
     verify(["--against".as_ref(), maildir.as_os_str(), one.as_os_str(), two.as_os_str(), two.as_os_str()])
@@ -767,7 +767,7 @@ fn hostile_and_real_mail_is_verified_without_a_stumble() {
         let report = run.json();
         assert_eq!(count(report.last().unwrap(), "mailboxes"), files.len() as u64);
         assert!(count(report.last().unwrap(), "sound") > 10);
-        // Whatever is found is in the manual page of verify.
+        // The manual page of verify has every code.
         let known: BTreeSet<&str> =
             CODES.iter().map(|c| c.name()).chain(["io-error", "damaged-compression"]).collect();
         for finding in run.findings() {
@@ -776,7 +776,7 @@ fn hostile_and_real_mail_is_verified_without_a_stumble() {
     }
 }
 
-/// What is done to a converted Maildir, and under which name it has to be reported.
+/// Makes a fault in a converted Maildir. Returns the code that must report it, the path and a description.
 fn fault(dice: &mut Dice, maildir: &Path, messages: &[Message]) -> (&'static str, PathBuf, String) {
     let message = &messages[dice.roll(messages.len())];
     let path = message.path.clone();
@@ -837,7 +837,7 @@ fn fault(dice: &mut Dice, maildir: &Path, messages: &[Message]) -> (&'static str
             let manifest = maildir.join("mailferry.manifest");
             let mut text = fs::read(&manifest).unwrap();
             if dice.roll(4) == 0 {
-                // Cut off at the end of a line it is that of a conversion that was killed.
+                // Cut off at the end of a line, it is the manifest of a killed conversion.
                 let length = dice.roll(text.len() - 1);
                 fs::write(&manifest, &text[..length]).unwrap();
                 let code = if text[..length].contains(&b'\n') {
@@ -855,7 +855,7 @@ fn fault(dice: &mut Dice, maildir: &Path, messages: &[Message]) -> (&'static str
                 }
                 1 => {
                     let mut lines: Vec<&[u8]> = text.split_inclusive(|&b| b == b'\n').collect();
-                    // Without its last line it is the manifest of a conversion that was killed.
+                    // Without its last line it is the manifest of a killed conversion.
                     let n = dice.roll(lines.len() - 1);
                     lines.remove(n);
                     text = lines.concat();
@@ -875,8 +875,8 @@ fn fault(dice: &mut Dice, maildir: &Path, messages: &[Message]) -> (&'static str
     }
 }
 
-/// Every single fault of a converted tree is found under its right name. All of them are errors, but for
-/// flags: those are for the user to change.
+/// Every single fault in a converted tree is found under its code. All are errors except changed flags, which
+/// are the user's to change.
 #[test]
 fn any_single_fault_in_a_converted_tree_is_reported_under_its_name() {
     let faults = samples(50, 100, 1000);
@@ -905,7 +905,7 @@ fn any_single_fault_in_a_converted_tree_is_reported_under_its_name() {
         assert!(found, "fault {n}, {how}: no {code} at {}: {}", place.display(), run.text());
         let want = i32::from(code != "message-reflagged");
         assert_eq!(run.code, Some(want), "fault {n}, {how}: {}", run.text());
-        // The tree as it was.
+        // Restore the tree.
         for path in paths(&maildir) {
             let path = maildir.join(path);
             if path.is_file() && !whole.iter().any(|(was, _)| *was == path) {
@@ -922,14 +922,14 @@ fn any_single_fault_in_a_converted_tree_is_reported_under_its_name() {
     assert_eq!(codes(&run), BTreeSet::new(), "{}", run.text());
 }
 
-/// A Maildir and an mbox with everything that can be mended.
+/// Creates a Maildir and an mbox with everything that can be repaired.
 fn broken(desk: &Desk<'_>) -> (PathBuf, PathBuf) {
     let maildir = desk.with("cur", ":2,S", MESSAGE);
     fs::remove_dir(maildir.join("new")).unwrap();
     set_mode(&maildir.join("cur"), 0o500);
     put(&maildir, "tmp", "1.2.host", b"Subject: may be mail");
     put(&maildir, "tmp", "1.3.host", b"Subject: this too");
-    // The name is taken already.
+    // The name is taken.
     fs::create_dir(maildir.join("mailferry-lost")).unwrap();
     fs::write(maildir.join("mailferry-lost/1.3.host"), "of another time").unwrap();
     (maildir, desk.mbox(format!("{FROM}{MESSAGE}\n{FROM}A: 1\n\nno end")))
@@ -940,7 +940,7 @@ fn repair_shows_first_then_mends_and_touches_no_message() {
     let scratch = scratch();
     let (maildir, mbox) = broken(&Desk(scratch.path()));
     let before = tree(scratch.path());
-    // Whoever reads a file has touched it.
+    // A reader changes the atime of a file.
     let age = || ["1.2.host", "1.3.host"].map(|name| set_times(&maildir.join("tmp").join(name), epoch()));
     age();
     let run = verify(["--repair".as_ref(), "-n".as_ref(), maildir.as_os_str(), mbox.as_os_str()]).exits(1);
@@ -975,8 +975,8 @@ fn repair_shows_first_then_mends_and_touches_no_message() {
     assert_eq!(tree(scratch.path()), after, "there is nothing left to mend");
 }
 
-/// Killed at any system call that changes something, or refused there, a repair has lost nothing, and the
-/// next one completes it.
+/// Killed or refused at any system call that changes something, a repair loses nothing, and the next one
+/// completes it.
 #[test]
 fn a_repair_that_is_cut_off_or_refused_harms_nothing() {
     const CALLS: [&str; 7] = ["mkdirat", "fchmodat", "renameat2", "write", "fsync", "openat", "ftruncate"];
@@ -992,7 +992,7 @@ fn a_repair_that_is_cut_off_or_refused_harms_nothing() {
             let scratch = scratch();
             let (maildir, mbox) = broken(&Desk(scratch.path()));
             let log = scratch.path().join("log");
-            // The loader's and the report's own calls are passed over.
+            // Calls of the loader and for the report are left out.
             let only = [
                 &maildir,
                 &maildir.join("tmp"),
@@ -1066,7 +1066,7 @@ fn sources_that_grew_and_folders_that_took_mail_are_told_and_are_no_fault() {
     assert!(told(&run).contains("another or shorter"), "{}", run.text());
 }
 
-/// Who names the source wants to hear of it.
+/// A user who names the source expects a report about it.
 #[test]
 fn a_source_that_is_named_and_is_not_there_is_an_error() {
     let scratch = scratch();

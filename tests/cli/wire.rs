@@ -1,5 +1,5 @@
-//! Messages are handed on over the wire: to servers that others have written, to what they were recorded to
-//! answer, and to servers that do not keep to anything.
+//! Delivery over the network: to independent servers, to recorded answers, and to servers that violate the
+//! protocol.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -24,7 +24,7 @@ use crate::support::*;
 const MESSAGE: &str = "Date: 3 Feb 2001 04:05:06 -0000\nMessage-ID: <x@y>\nFrom: s@x.example\n\
                        To: undisclosed: ;\nSubject: x\n\nbody\n.\n..\nend\n";
 
-/// Servers have a minute.
+/// Time limit for servers.
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn inject(places: &[String], recipients: &[&str]) -> Run {
@@ -36,7 +36,7 @@ fn inject(places: &[String], recipients: &[&str]) -> Run {
     run_with_stdin(house.command("inject", &args), MESSAGE)
 }
 
-/// What became of each recipient.
+/// Returns the outcome for each recipient.
 #[track_caller]
 fn outcomes(run: &Run) -> Vec<String> {
     let all = run.json();
@@ -48,7 +48,7 @@ fn outcomes(run: &Run) -> Vec<String> {
     summary["recipients"].as_array().unwrap().iter().map(one).collect()
 }
 
-/// A server that hears so many bytes, answers, and goes; and what it heard.
+/// Starts a server that reads this many bytes, answers and disconnects. Returns its port, and what it read.
 fn recorded(count: usize, answer: Vec<u8>) -> (u16, JoinHandle<Vec<u8>>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -74,7 +74,7 @@ fn connect(port: u16) -> Connection<'static> {
     Connection::tcp("127.0.0.1", port, patience).unwrap()
 }
 
-/// The netstrings that these bytes are, if they are.
+/// Parses netstrings. Returns None if the bytes are something else.
 fn netstrings(mut bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut all = Vec::new();
     while !bytes.is_empty() {
@@ -93,7 +93,7 @@ fn hex(value: &Value) -> Option<Vec<u8>> {
     Some((0..text.len() / 2).map(|n| u8::from_str_radix(&text[2 * n..2 * n + 2], 16).unwrap()).collect())
 }
 
-/// By the first byte of each answer; who gets none cannot know.
+/// Returns the outcomes by the first byte of each answer. Without an answer the outcome is unknown.
 fn meant(answer: &[u8], recipients: usize) -> Vec<Fate> {
     let mut fates: Vec<Fate> = netstrings(answer)
         .unwrap_or_default()
@@ -129,7 +129,7 @@ fn what_qmail_and_postfix_answered_is_understood_and_what_they_were_sent_is_sent
             }
             _ => (hex(&case["sent_hex"]), case["received"].as_str().unwrap().as_bytes().to_vec()),
         };
-        // A package that is one, and that a client of ours makes: of one message, all of whose lines end alike.
+        // A valid package that mailferry could have sent: one message whose lines all end alike.
         let package = sent.as_ref().and_then(|sent| {
             let outer = netstrings(sent)?;
             match (is_qmtp, &outer[..]) {
@@ -162,7 +162,7 @@ fn what_qmail_and_postfix_answered_is_understood_and_what_they_were_sent_is_sent
         let got = match is_qmtp {
             true => qmtp::send(&mut connect(port), &message, &envelope),
             false => {
-                // One answer for all.
+                // One answer for all recipients.
                 let one = want.first().copied();
                 want.fill(one.unwrap_or(Fate::Unsure));
                 qmqp::send(&mut connect(port), &message, &envelope)
@@ -182,8 +182,8 @@ fn what_qmail_and_postfix_answered_is_understood_and_what_they_were_sent_is_sent
 /// A message with its first byte, and its recipients.
 type Package = (Vec<u8>, Vec<String>);
 
-/// A QMTP server by the specification: one package to a connection, an answer for each recipient by its first
-/// letter. What it heard is its recipients.
+/// Starts a QMTP server that follows the specification: one package per connection, and an answer per
+/// recipient by its first letter. It returns the package.
 fn qmtp_server() -> (u16, JoinHandle<Package>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -245,7 +245,7 @@ fn a_message_that_may_have_arrived_is_not_sent_to_the_next_place() {
             stream.read_exact(&mut byte).unwrap();
             heard.push(byte[0]);
         }
-        // It hangs up without a word.
+        // It disconnects without an answer.
     });
     let maildir = scratch();
     for place in ["cur", "new", "tmp"] {
@@ -259,14 +259,14 @@ fn a_message_that_may_have_arrived_is_not_sent_to_the_next_place() {
     assert!(messages(maildir.path()).is_empty());
 }
 
-/// A program that listens, and ends with the test.
+/// A server program, killed when dropped.
 struct Sink {
     child: Child,
     port: u16,
 }
 
 impl Sink {
-    /// One of Postfix's; None where it is not.
+    /// Starts one of Postfix's test servers. Skips the test if Postfix is absent.
     fn of(program: &str, options: &[&str]) -> Option<Sink> {
         let path = Path::new("/usr/sbin").join(program);
         if !path.exists() {
@@ -327,7 +327,7 @@ fn postfixs_smtp_sink_takes_it_and_each_of_its_failures_is_told_as_it_is() {
         let Some(sink) = Sink::of("smtp-sink", options) else { return };
         let run = inject(&[format!("smtp://127.0.0.1:{}", sink.port)], &["a@y.example", "b@y.example"]);
         let told = outcomes(&run);
-        // The sink has enhanced codes of its own for some.
+        // smtp-sink has enhanced codes of its own in some cases.
         let same = |told: &String| told.rsplit_once('.').map(|t| t.0[..t.0.len() - 2].to_owned());
         let want = Some(outcome.rsplit_once('.').unwrap().0).map(|o| o[..o.len() - 2].to_owned());
         assert!(
@@ -375,7 +375,7 @@ fn postfix_takes_it_by_smtp_and_by_qmqp() {
         command.args(["-f", "s@x.example", "joe@mx.example.org", "nobody@nowhere.example"]);
         let message = MESSAGE.replace("Subject: x", &format!("Subject: {subject}"));
         let run = run_with_stdin(command, message);
-        // By SMTP the second is refused at once; in QMQP there is one answer for all.
+        // By SMTP the second one is refused at once. In QMQP there is one answer for all.
         let second = if scheme == "smtp" { "permanent 5.1.1" } else { "accepted 2.0.0" };
         assert_eq!(outcomes(&run), ["accepted 2.0.0", second]);
         run.exits(if scheme == "smtp" { 69 } else { 0 });
@@ -390,7 +390,7 @@ fn postfix_takes_it_by_smtp_and_by_qmqp() {
     }
 }
 
-/// Dovecot with an LMTP server on a port and a socket.
+/// Starts Dovecot's LMTP server on a port and a socket.
 fn dovecot_lmtp(home: &Path) -> Option<(Sink, PathBuf)> {
     if !Path::new("/usr/lib/dovecot/lmtp").exists() {
         skip!("Dovecot's LMTP server is not here");
@@ -474,7 +474,7 @@ fn dovecot_takes_it_by_lmtp_over_tcp_and_a_unix_socket() {
     }
 }
 
-/// It answers each recipient of LMTP by his name, and prints what it was given.
+/// A server that answers each LMTP recipient by name, and prints what it received.
 const AIOSMTPD: &str = r#"
 import asyncio, sys
 from aiosmtpd.smtp import SMTP
@@ -552,28 +552,28 @@ fn forwards_of_a_qmail_file_go_over_the_wire() {
     assert_eq!(two.join().unwrap().1, ["zb@y.example"]);
 }
 
-/// What a server does that keeps to nothing, step by step. Behind the last it hangs up.
+/// A step of a hostile server. After the last step it disconnects.
 #[derive(Debug, Clone)]
 enum Does {
     Says(&'static [u8]),
-    /// The same again and again, as long as anybody is there: up to 1 GB.
+    /// Writes the bytes repeatedly while the client is connected, up to 1 GB.
     Repeats(&'static [u8]),
-    /// Hears all up to these bytes.
+    /// Reads up to and including these bytes.
     Hears(&'static [u8]),
-    /// The same, and takes its time.
+    /// Reads slowly up to and including these bytes.
     HearsSlowly(&'static [u8]),
-    /// Hears so many netstrings.
+    /// Reads this many netstrings.
     HearsNetstrings(usize),
-    /// Hears all that comes.
+    /// Reads everything.
     HearsAll,
     Waits,
-    /// Neither speaks nor hears, nor hangs up.
+    /// Keeps the connection open, and neither reads nor writes.
     Hangs,
 }
 use Does::*;
 
 impl Does {
-    /// True: the connection is to be kept.
+    /// Takes the step. Returns true to keep the connection.
     fn with(&self, stream: &mut TcpStream) -> std::io::Result<bool> {
         let mut hear = |most: usize| -> std::io::Result<Vec<u8>> {
             let mut buffer = vec![0; most];
@@ -615,7 +615,7 @@ impl Does {
     }
 }
 
-/// A server that does these things to one client, and then gives back the connection it keeps.
+/// Starts a server that takes these steps with one client, and then returns a connection that it keeps.
 fn hostile(steps: Vec<Does>) -> (u16, JoinHandle<Option<TcpStream>>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -627,8 +627,8 @@ fn hostile(steps: Vec<Does>) -> (u16, JoinHandle<Option<TcpStream>>) {
     (port, server)
 }
 
-/// A conversation of SMTP or LMTP in which all goes well, but for what is done in place of one answer: 0 is the
-/// greeting, 6 the answer to the message.
+/// Returns a correct SMTP or LMTP session in which other steps replace one answer: 0 is the greeting, 6 the
+/// answer to the message.
 fn talk(scheme: &str, at: usize, instead: &[Does], goes_on: bool) -> Vec<Does> {
     let end: &[u8] = if scheme == "lmtp" { b"250 a\r\n250 b\r\n" } else { b"250 ok\r\n" };
     let usual: [(&[u8], &[u8]); 7] = [
@@ -662,14 +662,14 @@ fn talk(scheme: &str, at: usize, instead: &[Does], goes_on: bool) -> Vec<Does> {
     steps
 }
 
-/// A server, and what is to become of two recipients: accepted, permanent, unsure, or temporary, and then the next
-/// place has them.
+/// A server, and the outcomes for two recipients: Accepted, Permanent, Unsure, or Temporary, where the next
+/// hop accepts them.
 struct Hostile {
     scheme: &'static str,
     name: String,
     steps: Vec<Does>,
     want: &'static str,
-    /// Whether the message is longer than anything between us holds.
+    /// True if the message is larger than all buffers in between.
     is_large: bool,
 }
 
@@ -713,12 +713,12 @@ fn hostile_peers() -> Vec<Hostile> {
             (3, b"354 go\r\n", "TT"),
             (5, b"250 ok\r\n", "TT"),
             (6, b"354 go\r\n", "UU"),
-            // More answers than questions.
+            // More answers than commands.
             (1, b"250 me\r\n250 ok\r\n", "TT"),
             (3, b"250 ok\r\n250 ok\r\n", "TT"),
             (5, b"354 go\r\n250 ok\r\n", "TT"),
             (6, b"250 ok\r\n250 ok\r\n250 ok\r\n", "AA"),
-            // What is said is what counts, not its words.
+            // The code counts, not the text.
             (3, b"550 5.1.1 no\r\n", "PA"),
             (4, b"450 2.0.0 ok\r\n", "AT"),
             (2, b"550 no\r\n", "PP"),
@@ -733,7 +733,7 @@ fn hostile_peers() -> Vec<Hostile> {
         ("smtp", 6, vec![Says(b"250 o\0k\r\n")], "AA"),
         ("smtp", 6, vec![Says(b"450 2.0.0 ok\r\n")], "TT"),
         ("smtp", 6, vec![Says(b"550 no\r\n")], "PP"),
-        // One is refused for now, then it hangs up with the message of the other.
+        // It defers one recipient, then disconnects after the message to the other.
         (
             "smtp",
             3,
@@ -793,13 +793,13 @@ fn hostile_peers() -> Vec<Hostile> {
         let early = vec![Says(b"3:Kok,3:Kok,"), HearsAll];
         add(scheme, "accepts what it has not heard".into(), early, "TT", true);
     }
-    // Postfix says why it does not go on.
+    // Postfix reports why it refuses.
     add("qmqp", "refuses in the middle".into(), vec![Says(b"3:Dno,"), HearsAll], "PP", true);
     all
 }
 
-/// Whatever a server does: accepted is only what it has said it accepts; what it may have is told as unsure and
-/// given to nobody else; and the next place gets those that it has not, and no others.
+/// Whatever a server does: a recipient is accepted only if the server accepted it. If the server may have the
+/// message, the outcome is unsure and no other hop gets it. The next hop gets all other recipients.
 #[test]
 fn whatever_a_server_does_nobody_is_lost_and_nobody_is_sent_it_twice() {
     let large = format!("{MESSAGE}{}", "x\n".repeat(16 << 20));

@@ -1,10 +1,10 @@
-//! Exim in a world with the recipes. It needs no daemon: it delivers while it is called.
+//! Exim, in namespaces of its own with the recipes. It needs no daemon: it delivers in the foreground.
 
 use super::recipes;
 use super::world::{self, World};
 use crate::support::*;
 
-/// As Debian's split configuration is put together: this, and the files of `conf.d/` in their places.
+/// Debian's split configuration: this file, with the files of `conf.d/` inserted.
 const MAIN: &str = "\
 exim_path = /usr/local/bin/exim4
 spool_directory = /var/spool/exim4
@@ -25,12 +25,12 @@ pub struct Exim {
 }
 
 impl Exim {
-    /// With the recipe under this heading. None where there is no Exim, and then that has been said.
+    /// Starts with the recipe under this heading. Skips the test if Exim is absent.
     pub fn with(heading: &str) -> Option<Exim> {
         Exim::with_changes(heading, |text| text)
     }
 
-    /// The same, with its files changed on the way.
+    /// Starts with the files of the recipe changed.
     pub fn with_changes(heading: &str, change: impl Fn(String) -> String) -> Option<Exim> {
         if world::exim().is_none() {
             skip!("Exim is not here");
@@ -42,7 +42,7 @@ impl Exim {
             files.filter(|(path, _)| path.starts_with(&inside)).map(|(_, text)| change(text)).collect()
         };
         let (router, transport) = (part("router"), part("transport"));
-        // Whatever the recipe leaves over is nobody's.
+        // Addresses that the recipe does not route do not exist.
         let config = format!(
             "{MAIN}begin routers\n{router}\nbegin transports\n{transport}\nbegin retry\n* * F,1d,1h\n"
         );
@@ -51,7 +51,7 @@ impl Exim {
         Some(Exim { world })
     }
 
-    /// Hands a message in, and is back when it has been tried.
+    /// Submits a message, and returns after the delivery was tried.
     #[track_caller]
     pub fn submit(&self, sender: &str, recipients: &[&str], message: impl Into<Vec<u8>>) {
         let mut command = self.world.command(["exim4", "-odi", "-i", "-f", sender, "--"]);
@@ -59,13 +59,13 @@ impl Exim {
         run_with_stdin(command, message).exits(0);
     }
 
-    /// What the log says of each try for this recipient: `=>` and `->` delivered, `==` deferred, `**` bounced,
-    /// with the line.
+    /// Returns each attempt for this recipient from the log: `=>` and `->` delivered, `==` deferred, `**`
+    /// bounced, with the line.
     pub fn tries(&self, recipient: &str) -> Vec<(String, String)> {
         let log = self.log();
         let mut tries = Vec::new();
         for line in log.lines() {
-            // Date, time, message, sign, address; a local one with its local part first.
+            // Date, time, message, sign, address; a local one begins with its local part.
             let words: Vec<&str> = line.split(' ').collect();
             let Some(sign) = words.get(3).filter(|sign| ["=>", "->", "==", "**"].contains(sign)) else {
                 continue;
@@ -82,7 +82,7 @@ impl Exim {
         String::from_utf8_lossy(&log).into_owned()
     }
 
-    /// Submits and gives what became of the one recipient: sign and line.
+    /// Submits a message, and returns the outcome for its one recipient: sign and line.
     #[track_caller]
     pub fn outcome(&self, sender: &str, recipient: &str, message: impl Into<Vec<u8>>) -> (String, String) {
         let before = self.tries(recipient).len();
@@ -90,7 +90,7 @@ impl Exim {
         self.next(recipient, before)
     }
 
-    /// Tries all again that wait.
+    /// Retries all deferred messages.
     #[track_caller]
     pub fn retry(&self, recipient: &str) -> (String, String) {
         let before = self.tries(recipient).len();
@@ -106,7 +106,7 @@ impl Exim {
             .unwrap_or_else(|| panic!("{recipient} was not tried:\n{}", self.log()))
     }
 
-    /// The recipients of messages that wait, frozen ones too.
+    /// Returns the recipients of queued messages, also of frozen ones.
     pub fn queued(&self) -> Vec<String> {
         let list = self.world.sh("exim4 -bp");
         let mut all: Vec<String> = list

@@ -1,5 +1,5 @@
-//! LMTP on standard input and output: Postfix's spawn(8) and Exim's lmtp transport, each recipient with a status of
-//! its own.
+//! LMTP on standard input and output: Postfix's spawn(8) and Exim's lmtp transport, with a status per
+//! recipient.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -104,8 +104,8 @@ fn a_message_arrives_by_exim_lmtp_for_each_with_a_status_of_its_own() {
     mail::is_exactly(&ada, "", ADA, mail::PLAIN);
 }
 
-/// Stands before our program and kills it now and then, as a crash of the machine would, until there is calm; an MTA
-/// that comes up again tries again.
+/// A wrapper that sometimes kills mailferry, as a crash of the machine would, until a file tells it to stop.
+/// The MTA then retries.
 const FLAKY: &str = r#"#!/bin/bash
 [ -e /var/tmp/calm ] && exec /usr/local/bin/mailferry "$@"
 printf -v seconds 0.%04d $((RANDOM % 60 + 5))
@@ -121,9 +121,9 @@ fn flaky(world: &World) {
     world.sh("chmod 755 /usr/local/bin/flaky; : >/var/tmp/killed; chmod 666 /var/tmp/killed");
 }
 
-/// Messages for three people while their Maildirs go away and come back and deliveries are killed at any moment:
-/// `submit` hands one in, `push` has the MTA try what waits, `queued` says whether anything does. With `once` no
-/// message may be doubled.
+/// Sends messages to three users while their Maildirs disappear and return, and deliveries are killed at
+/// random moments. `submit` submits a message, `push` makes the MTA retry, `queued` tells whether messages
+/// wait. With `once` no message may be doubled.
 fn campaign(
     (world, name, once): (&World, &str, bool),
     submit: impl Fn(&[&str], String),
@@ -154,7 +154,7 @@ fn campaign(
         fs::rename(maildir.join("away"), maildir.join("new")).unwrap();
     }
     let killed = || fs::read_to_string(world.path("/var/tmp/killed")).unwrap().lines().count();
-    // Postfix leaves a destination alone for a while that has failed: few are killed until it is pushed.
+    // After a failure Postfix does not try the destination for some time. So `push` is needed for more kills.
     world.until("some to be killed", || {
         push();
         (killed() >= 15 || !queued()).then_some(())
@@ -176,7 +176,7 @@ fn campaign(
         assert_eq!(times.len() as u64, count, "{name}: {recipient}, {kills} killed: {times:?}");
         doubled += times.values().map(|times| times - 1).sum::<usize>();
     }
-    // Who is killed between link and exit has delivered and cannot say so.
+    // A delivery that is killed between link and exit has delivered but cannot report it.
     assert!(
         doubled <= if once { 0 } else { kills * users.len() },
         "{name}: {doubled} doubled, {kills} killed"

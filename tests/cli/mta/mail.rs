@@ -1,21 +1,21 @@
-//! What is handed in, and what must lie in the Maildir.
+//! The messages to submit, and the check that the Maildir has them.
 
 use std::path::Path;
 
 use crate::support::*;
 
-/// With all fields that an MTA would add.
+/// A message with all fields that an MTA would add.
 pub const PLAIN: &[u8] =
     b"From: ada@example.com\nTo: joe@example.org\nDate: Mon, 2 Mar 1998 08:15:00 +0000\n\
     Message-Id: <1@example.com>\nSubject: plain\n\nbody\n";
 
-/// The same, and what is easily damaged on the way.
+/// A message with bytes that are easily damaged in transit.
 pub const ODD: &[u8] = b"From: ada@example.com\nTo: joe@example.org\nDate: Mon, 2 Mar 1998 08:15:00 +0000\n\
     Message-Id: <2@example.com>\nX-From: here\nSubject: odd\n\n\n\nFrom here\n>From there\n>>From everywhere\n.\n..\n\
     .dot\nDelivered-To: joe@example.org\nReturn-Path: <nobody@example.com>\n8-bit \xe4\xff \xc3\xa4\n\ttab \nend\n\n\n";
 
-/// That one message is there, with its envelope told once and on top, and below what the MTA has put there all
-/// of what was handed in.
+/// Asserts that the Maildir has one message: the envelope once and on top, then the MTA's fields, then all of
+/// the submitted message.
 #[track_caller]
 pub fn is_exactly(maildir: &Path, sender: &str, recipient: &str, handed_in: &[u8]) {
     let all = messages(maildir);
@@ -34,7 +34,7 @@ pub fn has(message: &Message, sender: &str, recipient: &str, handed_in: &[u8]) {
     let told = |field: &str| above.lines().filter(|line| line.starts_with(field)).collect::<Vec<_>>();
     assert_eq!(told("Return-Path:").len(), 1, "{text}");
     assert_eq!(told("Delivered-To:"), [format!("Delivered-To: {recipient}")], "{text}");
-    // All else is the MTA's, and whole header fields of it.
+    // All other lines are header fields of the MTA.
     let fields = [
         "Return-Path:",
         "Delivered-To:",

@@ -1,6 +1,6 @@
-//! `deliver` behind the programs that it is made for: Postfix, Exim, fetchmail, cron, a shell; and `inject` in front
-//! of a server, under cron, PHP and a shell. Each runs for real with the recipe that README.md and the manual have, in
-//! a world of its own that needs root.
+//! `deliver` with the programs that call it: Postfix, Exim, fetchmail, cron, a shell. `inject` with a server,
+//! cron, PHP and a shell. Each runs with the recipe of README.md and the manual, in namespaces that need
+//! root.
 
 mod exim;
 mod lmtp;

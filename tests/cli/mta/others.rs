@@ -15,8 +15,8 @@ const SYSTEMD: &str = "systemd, a socket for LMTP";
 
 const MESSAGE: &str = "From: ada@example.com\nSubject: number 1\n\nbody\n";
 
-/// The crontab's one line of work, as cron gives it to the shell: `\%` is `%`, and what follows another `%`
-/// would be standard input.
+/// Returns the command line of the crontab as cron passes it to the shell: `\%` is `%`. Text after another
+/// `%` would be standard input.
 fn as_cron_does(crontab: &str) -> String {
     let line = crontab.lines().find(|line| !line.starts_with('#')).unwrap();
     let command = line.splitn(6, ' ').nth(5).unwrap();
@@ -57,7 +57,7 @@ fn a_loop_over_files_removes_only_what_is_safe_and_a_second_one_doubles_nothing(
     world.sh("mkdir /home/joe/refused; chown -R joe:joe /home/joe");
     let go = || run(world.command_as(JOE, ["/bin/sh", "-c", script])).exits(0);
     let spool = || names(&world.path("/home/joe/spool"));
-    // Without the Maildir all can be tried again but the empty one, which is no message.
+    // Without the Maildir every message can be retried, except the empty one, which is not a message.
     assert_eq!(go().text().matches(": later").count(), 3);
     assert_eq!(spool(), ["-dash", "one", "two"]);
     assert_eq!(names(&world.path("/home/joe/refused")), ["empty"]);
@@ -72,7 +72,7 @@ fn a_loop_over_files_removes_only_what_is_safe_and_a_second_one_doubles_nothing(
     assert_eq!(subjects, ["-dash", "one", "two"]);
 }
 
-/// fetchmail gets its mail from Dovecot's imap on a pipe, as `ssh host imap` would be.
+/// fetchmail gets its mail from Dovecot's imap on a pipe, as from `ssh host imap`.
 #[test]
 fn fetchmail_leaves_on_the_server_what_was_not_delivered() {
     if !["/usr/bin/fetchmail", "/usr/lib/dovecot/imap"].iter().all(|program| Path::new(program).exists()) {
@@ -139,13 +139,13 @@ fn the_systemd_units_are_sound_and_confined() {
     let service = units.iter().find(|unit| unit.ends_with(".service")).unwrap();
     let security = run(world.command(["systemd-analyze", "security", "--offline=true", service]));
     let verdict = security.text();
-    // Without confinement this is about 9; what is left to lose here is the mail itself.
+    // Without confinement this is about 9. What remains exposed is the mail itself.
     let exposure = verdict.split("exposure level for ").nth(1).and_then(|said| said.split(' ').nth(1));
     let exposure: f32 = exposure.unwrap_or_else(|| panic!("{verdict}{}", security.stderr)).parse().unwrap();
     assert!(exposure < 1.0, "{verdict}");
 }
 
-/// The value of this key in the unit of the recipe.
+/// Returns the value of this key in the unit of the recipe.
 fn of_unit(unit: &str, key: &str) -> String {
     let files = recipes::files(SYSTEMD);
     let (_, text) = files.iter().find(|(path, _)| path.ends_with(unit)).unwrap();
@@ -159,7 +159,7 @@ fn session() -> String {
     )
 }
 
-/// As systemd starts it, by its own program for trying that: a process a connection on its socket.
+/// As systemd starts it, with systemd's own test program: a process per connection on its socket.
 #[test]
 fn a_connection_to_the_systemd_socket_delivers() {
     if !have("systemd-socket-activate", &["--version"]) {
@@ -169,7 +169,7 @@ fn a_connection_to_the_systemd_socket_delivers() {
     let maildir = world.maildir("/var/vmail/example.org/joe", VMAIL);
     let socket = of_unit(".socket", "ListenStream=");
     let start = of_unit(".service", "ExecStart=");
-    // The unit says User=vmail, which is systemd's own part.
+    // The unit has User=vmail, which only systemd itself applies.
     let start = format!(
         "exec systemd-socket-activate --accept --inetd --listen={socket} \
          setpriv --reuid=vmail --regid=vmail --clear-groups {start}"
@@ -188,7 +188,7 @@ fn a_connection_to_the_systemd_socket_delivers() {
     assert_eq!(all[0].body(), b"body\n");
 }
 
-/// A call that the unit forbids would be the end of the delivery.
+/// A system call that the unit forbids would end the delivery.
 #[test]
 fn the_systemd_unit_forbids_nothing_that_a_delivery_does() {
     if !have("systemd-analyze", &["--version"]) || !have_strace() {
@@ -203,7 +203,7 @@ fn the_systemd_unit_forbids_nothing_that_a_delivery_does() {
     run_with_stdin(world.command_as(VMAIL, ["/bin/sh", "-c", &traced]), session()).exits(0);
     assert_eq!(messages(&maildir).len(), 1);
     let calls = fs::read_to_string(world.path("/var/tmp/calls")).unwrap();
-    // The number of the process, the call.
+    // The process id, then the call.
     let made: BTreeSet<&str> = calls
         .lines()
         .filter_map(|line| line.split_whitespace().nth(1)?.split_once('('))
@@ -218,12 +218,12 @@ fn the_systemd_unit_forbids_nothing_that_a_delivery_does() {
     assert!(forbidden.is_empty(), "{forbidden:?}");
 }
 
-/// The calls in these sets, in which there are others.
+/// Returns the system calls in these sets, and in the sets that they include.
 fn system_calls(sets: &str) -> BTreeSet<String> {
     let mut calls = BTreeSet::new();
     for set in sets.split(' ') {
         let list = Command::new("systemd-analyze").args(["syscall-filter", set]).output().unwrap();
-        // The set itself is the first line.
+        // The first line is the set itself.
         for line in String::from_utf8(list.stdout).unwrap().lines().skip(1).map(str::trim) {
             match line.chars().next() {
                 Some('@') => calls.extend(system_calls(line)),

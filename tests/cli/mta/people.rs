@@ -1,4 +1,4 @@
-//! Delivery for people with an account: Postfix's mailbox_command, Exim's pipe transport.
+//! Delivery for users with an account: Postfix's mailbox_command, Exim's pipe transport.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ fn maildir(world: &World) -> PathBuf {
     world.maildir("/home/joe/Maildir", UID)
 }
 
-/// `.qmail` files of joe.
+/// Writes `.qmail` files of joe.
 fn dot_qmail(world: &World, files: &[(&str, &str)]) {
     for (name, text) in files {
         world.write(format!("/home/joe/{name}"), text);
@@ -97,7 +97,7 @@ fn exim_takes_the_exit_codes_of_dot_qmail_files_for_what_they_mean() {
     assert!(exim.queued().contains(&"joe-later@mx.example.org".to_owned()));
 }
 
-/// Exim would bounce what a program that is not there did not take.
+/// Exim bounces a message if the program is absent, unless the recipe prevents it.
 #[test]
 fn exim_keeps_mail_when_the_program_is_gone() {
     let Some(exim) = Exim::with(EXIM) else { return };
@@ -105,7 +105,7 @@ fn exim_keeps_mail_when_the_program_is_gone() {
     exim.world.sh("umount /usr/local/bin/mailferry; mv /usr/local/bin/mailferry /usr/local/bin/gone");
     exim.submit(ANN, &[JOE], mail::PLAIN);
     assert_eq!(exim.queued(), [JOE]);
-    // It is there again.
+    // The program is back.
     exim.world.sh("mv /usr/local/bin/gone /usr/local/bin/mailferry");
     exim.world.mount_binary();
     assert_eq!(exim.retry(JOE).0, "=>");

@@ -1,4 +1,5 @@
-//! Postfix's pipe(8): one recipient a time, the exit code and the first word of the output say what became of it.
+//! Postfix's pipe(8): one recipient per process. The exit code and the first word of the output give the
+//! outcome.
 
 use std::fs;
 
@@ -12,14 +13,14 @@ const RECIPE: &str = "Postfix, by a pipe";
 const ADA: &str = "ada@example.com";
 const JOE: &str = "joe@example.org";
 
-/// With an option more for deliver.
+/// Starts with another option for deliver.
 fn with_option(option: &str) -> Option<Postfix> {
     Postfix::with_changes(RECIPE, |text| text.replace(" -f ${sender}", &format!(" {option} -f ${{sender}}")))
 }
 
 #[test]
 fn a_message_arrives_by_postfix_pipe_byte_for_byte_whatever_flags_the_service_has() {
-    // With what Postfix adds of itself, and with its own name for the null sender.
+    // The fields that Postfix can add, and its own name for the null sender.
     let changes = [
         ("flags=hu", "flags=hu"),
         ("flags=hu", "flags=DRXhu"),
@@ -92,7 +93,7 @@ fn what_no_retry_can_help_is_bounced_with_our_reason() {
     let looping = [b"Delivered-To: joe@example.org\n", mail::PLAIN].concat();
     postfix.outcome(ADA, JOE, looping.clone()).is("bounced", "5.4.6");
     assert!(messages(&maildir).is_empty());
-    // The sender is told, with the reason.
+    // The sender gets the reason.
     postfix.submit(JOE, &[JOE], looping);
     let notice = postfix.world.until("the notice", || messages(&maildir).pop());
     assert_eq!(notice.field("Return-Path").as_deref(), Some("<>"));
@@ -111,7 +112,7 @@ fn a_full_quota_bounces_or_waits_as_it_is_asked() {
     postfix.outcome(ADA, JOE, half.clone()).is("sent", "2.0.0");
     postfix.outcome(ADA, JOE, half.clone()).is("deferred", "4.2.2").says("quota");
     mail::is_exactly(&maildir, ADA, JOE, &half);
-    // Some room is made, as a mail reader does it that keeps the sum as well.
+    // Free some space, as a mail reader does that updates the sum.
     fs::remove_file(&messages(&maildir)[0].path).unwrap();
     fs::remove_file(maildir.join("maildirsize")).unwrap();
     postfix.retry(JOE).is("sent", "2.0.0");

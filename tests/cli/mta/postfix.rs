@@ -1,4 +1,4 @@
-//! Postfix, alone in a world with the recipes.
+//! Postfix, in namespaces of its own with the recipes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,7 @@ use super::recipes;
 use super::world::World;
 use crate::support::*;
 
-/// The services that a queue needs, and none that listens on a port.
+/// The services that a queue needs. None listens on a port.
 const MASTER: &str = "\
 pickup    unix n - n 60 1 pickup
 cleanup   unix n - n - 0 cleanup
@@ -44,27 +44,27 @@ pub struct Postfix {
     pub world: World,
 }
 
-/// What became of a recipient at the last try, as Postfix logs it.
+/// The outcome for a recipient at the last attempt, as Postfix logs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     pub dsn: String,
     pub status: String,
-    /// What is in parentheses behind it: our own words among them.
+    /// The text in parentheses, with mailferry's words.
     pub text: String,
 }
 
 impl Postfix {
-    /// With the recipe under this heading. None where there is no Postfix, and then that has been said.
+    /// Starts with the recipe under this heading. Skips the test if Postfix is absent.
     pub fn with(heading: &str) -> Option<Postfix> {
         Postfix::with_changes(heading, |text| text)
     }
 
-    /// The same, with its files changed on the way.
+    /// Starts with the files of the recipe changed.
     pub fn with_changes(heading: &str, change: impl Fn(String) -> String) -> Option<Postfix> {
         Postfix::start(recipes::files(heading).into_iter().map(|(path, text)| (path, change(text))))
     }
 
-    /// Without a recipe; what is handed in comes to the Maildirs of its people. By SMTP and QMQP, too.
+    /// Starts without a recipe. Submitted mail goes to the Maildirs of its users, also by SMTP and QMQP.
     pub fn listening() -> Option<Postfix> {
         const MASTER: &str = "127.0.0.1:25 inet n - n - - smtpd\n127.0.0.1:628 inet n - n - - qmqpd\n";
         const MAIN: &str = "qmqpd_authorized_clients = 127.0.0.1\nmynetworks = 127.0.0.0/8\n\
@@ -94,7 +94,7 @@ impl Postfix {
         Some(Postfix { world })
     }
 
-    /// Hands a message in as sendmail(1) does.
+    /// Submits a message as sendmail(1) does.
     #[track_caller]
     pub fn submit(&self, sender: &str, recipients: &[&str], message: impl Into<Vec<u8>>) {
         let mut command = self.world.command(["sendmail", "-i", "-f", sender, "--"]);
@@ -102,7 +102,7 @@ impl Postfix {
         run_with_stdin(command, message).exits(0);
     }
 
-    /// What the log says of each try for a recipient, in order.
+    /// Returns each attempt for a recipient from the log, in order.
     pub fn tries(&self, recipient: &str) -> Vec<Outcome> {
         let log = fs::read(self.world.path("/var/log/mail.log")).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
@@ -110,7 +110,7 @@ impl Postfix {
         log.lines().filter(|line| line.contains(&to)).filter_map(Outcome::of).collect()
     }
 
-    /// Submits and waits for what becomes of the one recipient.
+    /// Submits a message, and waits for the outcome of its one recipient.
     #[track_caller]
     pub fn outcome(&self, sender: &str, recipient: &str, message: impl Into<Vec<u8>>) -> Outcome {
         let before = self.tries(recipient).len();
@@ -118,13 +118,13 @@ impl Postfix {
         self.next(recipient, before)
     }
 
-    /// What becomes of a recipient after so many tries.
+    /// Waits for the outcome of a recipient after this many attempts.
     #[track_caller]
     pub fn next(&self, recipient: &str, before: usize) -> Outcome {
         self.world.until(recipient, || self.tries(recipient).get(before).cloned())
     }
 
-    /// Has the deferred ones tried at once, and waits for this one.
+    /// Retries deferred messages now, and waits for this recipient.
     #[track_caller]
     pub fn retry(&self, recipient: &str) -> Outcome {
         let before = self.tries(recipient).len();
@@ -132,7 +132,7 @@ impl Postfix {
         self.next(recipient, before)
     }
 
-    /// The recipients that are still in the queue.
+    /// Returns the recipients that are still in the queue.
     pub fn queued(&self) -> Vec<String> {
         let list = self.world.sh("postqueue -j");
         let lines = list.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());

@@ -1,8 +1,8 @@
-//! The recipes, taken from README.md: a heading, and the blocks below it that begin with a path.
+//! The recipes in README.md: a heading, and the code blocks below it that begin with a path.
 
 use std::path::Path;
 
-/// The files of the recipe under this heading: the path in the block's first line, and the block.
+/// Returns the files of the recipe under this heading: the path in the block's first line, and the block.
 pub fn files(heading: &str) -> Vec<(String, String)> {
     let files: Vec<_> = blocks(heading)
         .into_iter()
@@ -15,7 +15,7 @@ pub fn files(heading: &str) -> Vec<(String, String)> {
     files
 }
 
-/// All code blocks of the recipe under this heading.
+/// Returns all code blocks of the recipe under this heading.
 pub fn blocks(heading: &str) -> Vec<String> {
     let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let (_, section) = readme

@@ -1,4 +1,4 @@
-//! The recipes for sending: a null client and its server, and what is sent on it by cron, PHP and a shell.
+//! The recipes for sending: a null client and its server, used by cron, PHP and a shell.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -10,7 +10,7 @@ use crate::support::*;
 
 const NULL_CLIENT: &str = "A null client";
 
-/// The mail server is there, and takes mail for the people of example.org.
+/// The mail server, which accepts mail for the users of example.org.
 const SERVER: &str = "
 inet_interfaces = all
 virtual_alias_domains = example.org
@@ -18,10 +18,10 @@ virtual_alias_maps = inline:{ { joe@example.org = joe@mx.example.org } }
 mailbox_command = /usr/local/bin/mailferry deliver \"$HOME/Maildir/\"
 ";
 
-/// A null client and its server, both in one world, as the recipe makes them.
+/// A null client and its server, both in the same namespaces, as the recipe sets them up.
 struct NullClient {
     server: Postfix,
-    /// Joe's, at the server.
+    /// The Maildir of joe at the server.
     maildir: PathBuf,
 }
 
@@ -33,7 +33,7 @@ impl NullClient {
                 false => text,
             })?;
         let maildir = server.world.maildir("/home/joe/Maildir", JOE);
-        // A /usr/sbin in which the recipe may write, without a mail server's sendmail.
+        // A writable /usr/sbin for the recipe, without a mail server's sendmail.
         server.world.sh("mkdir /var/sbin; mount --bind /usr/sbin /var/sbin; mount -t tmpfs tmpfs /usr/sbin
              ln -s /var/sbin/* /usr/sbin/; rm -f /usr/sbin/sendmail; ip address add 192.0.2.1/32 dev lo");
         server.world.sh(&recipes::blocks(NULL_CLIENT)[0]);
@@ -59,7 +59,7 @@ impl NullClient {
         run_with_stdin(command, message)
     }
 
-    /// The one message that has come.
+    /// Returns the one message that arrived.
     #[track_caller]
     fn arrived(&self) -> Message {
         self.world().until("the message", || (!messages(&self.maildir).is_empty()).then_some(()));
@@ -70,7 +70,7 @@ impl NullClient {
         message
     }
 
-    /// That nothing was kept for later: what is sent now is the only message that comes.
+    /// Asserts that nothing was queued: the next message is the only one that arrives.
     #[track_caller]
     fn nothing_was_kept(&self) {
         self.run(&["sendmail", "joe@example.org"], "Subject: probe\n\n").exits(0);
@@ -89,7 +89,7 @@ fn a_null_client_hands_on_to_its_servers_and_says_so_when_they_are_down() {
         assert_eq!(message.field("From").as_deref(), Some("joe@client.example.org"));
         assert_eq!(message.body(), b"body\n");
     }
-    // One that is not there, before it.
+    // A server that does not exist comes first.
     client.world().sh("printf '192.0.2.2\\n192.0.2.1\\n' > /var/qmail/control/qmqpservers");
     client.run(&["sendmail", "-t"], MAIL).exits(0);
     client.arrived();
@@ -165,7 +165,7 @@ fn what_a_cron_job_prints_is_sent_and_what_cannot_be_sent_is_lost() {
 
 #[test]
 fn php_sends_by_the_link_and_is_told_when_it_cannot() {
-    // Behind a link in /etc, which is another in that world.
+    // php is a link through /etc, which is different in the namespace.
     let Ok(php) = std::fs::canonicalize("/usr/bin/php") else { skip!("php is not here") };
     let Some(client) = NullClient::new() else { return };
     client.world().write("/etc/php.ini", &recipes::blocks("PHP")[0]);
@@ -206,7 +206,7 @@ fn a_loop_over_a_maildir_removes_only_what_the_server_has() {
          postfix stop >/var/log/stop 2>&1");
     let script = recipes::blocks("A Maildir once more on its way").remove(0);
     let go = || run(world.command_as(JOE, ["/bin/sh", "-c", &format!("cd old; {script}")])).exits(0);
-    // The empty one is no message, wherever it goes.
+    // The empty file is not a message for any server.
     let first = go();
     assert_eq!(first.text().matches(": later").count(), 3, "{first:?}");
     assert_eq!(left(), 3);

@@ -1,7 +1,6 @@
-//! A world of its own for programs that want a whole machine: `/etc`, `/home`, `/run` and `/var` are the
-//! test's, with accounts of its own and our binary as `/usr/local/bin/mailferry`; processes of this world
-//! see each other only, and have no network but themselves. So a recipe runs as it stands in the manual, and nothing
-//! of the machine is touched.
+//! Namespaces for programs that need a whole machine. `/etc`, `/home`, `/run` and `/var` belong to the test,
+//! with accounts of its own and the binary as `/usr/local/bin/mailferry`. The processes see only each other,
+//! and their only network is the loopback device. So a recipe runs unchanged, and the machine is not touched.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::support::*;
 
-/// As a distribution gives them to people.
+/// User ids in the range of a distribution's user accounts.
 pub const JOE: u32 = 61_001;
 pub const VMAIL: u32 = 61_002;
 const EXIM: u32 = 61_003;
@@ -23,17 +22,17 @@ const EXIM: u32 = 61_003;
 const ACCOUNTS: [(&str, u32, &str); 3] =
     [("joe", JOE, "/home/joe"), ("vmail", VMAIL, "/var/vmail"), ("Debian-exim", EXIM, "/var/spool/exim4")];
 
-/// What is looked up in /etc, by programs and by the C library for them.
+/// Files of /etc that programs and the C library need.
 const COPIED: [&str; 8] =
     ["passwd", "group", "nsswitch.conf", "services", "protocols", "ld.so.cache", "ld.so.conf", "postfix"];
 
 const NAMESPACES: [&str; 5] = ["--mount", "--pid", "--net", "--ipc", "--uts"];
 
-/// How long anything may take that ends by itself. The machine may be busy.
+/// Time limit for anything that ends by itself. The machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The first process: it makes the world, and when its standard input ends, however the test ended, the
-/// kernel ends all others with it.
+/// The first process: it sets up the namespaces. When its standard input closes, however the test ended, it
+/// exits and the kernel kills all other processes in them.
 const INIT: &str = r#"
 set -e
 root=$1 mailferry=$2 exim=$3
@@ -61,15 +60,15 @@ exec cat <&3 >/dev/null
 
 pub struct World {
     first: Child,
-    /// While this is open the world goes on.
+    /// The namespaces exist while this is open.
     life: Option<ChildStdin>,
-    /// The first process, as we know it.
+    /// The first process, by its id outside.
     number: u32,
     _root: TempDir,
 }
 
 impl World {
-    /// None where that cannot be had, and then it has been said.
+    /// Skips the test if namespaces are not available.
     pub fn new() -> Option<World> {
         if !rustix::process::geteuid().is_root() {
             skip!("not root: no world of its own for a mail server");
@@ -94,20 +93,20 @@ impl World {
         Some(World { first, life, number, _root: root })
     }
 
-    /// Where a path of that world lies for us, its mounts among them.
+    /// Returns the path outside for a path in the namespaces, with mounts.
     pub fn path(&self, inside: impl AsRef<Path>) -> PathBuf {
         let inside = inside.as_ref().strip_prefix("/").expect("an absolute path");
         Path::new("/proc").join(self.number.to_string()).join("root").join(inside)
     }
 
-    /// Writes a file there, and its directories; of root, and readable to all.
+    /// Writes a file, and its directories; owned by root and readable to all.
     pub fn write(&self, inside: impl AsRef<Path>, text: impl AsRef<[u8]>) {
         let path = self.path(inside);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
     }
 
-    /// A Maildir there of this user, whose directories on the way to it are theirs too.
+    /// Creates a Maildir of this user. The directories on the path belong to the user too.
     pub fn maildir(&self, inside: impl AsRef<Path>, user: u32) -> PathBuf {
         let path = self.path(inside);
         for part in ["tmp", "new", "cur"] {
@@ -121,12 +120,12 @@ impl World {
         path
     }
 
-    /// A command of that world, as root with a short environment.
+    /// Returns a command in the namespaces, as root with a short environment.
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         self.command_as(0, args)
     }
 
-    /// The same as one of its users, at home, with what login(1) sets.
+    /// Returns a command as one of the users, in the home directory, with the variables that login(1) sets.
     pub fn command_as<S: AsRef<OsStr>>(&self, user: u32, args: impl IntoIterator<Item = S>) -> Command {
         let home = ACCOUNTS.iter().find(|(_, id, _)| *id == user).map_or("/", |(_, _, home)| home);
         let mut command = Command::new("/usr/bin/env");
@@ -140,13 +139,13 @@ impl World {
         command
     }
 
-    /// Runs this as root to its good end and gives what it printed.
+    /// Runs a script as root, which must succeed, and returns what it printed.
     #[track_caller]
     pub fn sh(&self, script: &str) -> String {
         run(self.command(["/bin/sh", "-e", "-c", script])).exits(0).text()
     }
 
-    /// Puts our binary to its place again.
+    /// Mounts the binary again.
     pub fn mount_binary(&self) {
         let mut mount = Command::new("nsenter");
         mount.args(["--mount", "--target", &self.number.to_string()]);
@@ -154,7 +153,7 @@ impl World {
         run(mount).exits(0);
     }
 
-    /// Waits until this is something.
+    /// Waits until `look` returns a value.
     #[track_caller]
     pub fn until<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         let begun = Instant::now();
@@ -175,7 +174,7 @@ impl Drop for World {
     }
 }
 
-/// The directories and accounts.
+/// Creates the directories and accounts.
 fn furnish(root: &Path) {
     for place in [
         "bin",
@@ -223,7 +222,7 @@ fn group_line((name, id, _): &(&str, u32, &str)) -> String {
     format!("{name}:x:{id}:")
 }
 
-/// Exim, installed or unpacked by `.ci/run`.
+/// Returns the path of Exim, installed or unpacked by `.ci/run`.
 pub fn exim() -> Option<PathBuf> {
     let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/exim/usr/sbin/exim4");
     [PathBuf::from("/usr/sbin/exim4"), unpacked].into_iter().find(|path| path.exists())
