@@ -37,9 +37,9 @@ fn every_console_block_of_the_readme_works_as_it_stands() {
                 .env("HOME", dir.path())
                 .output()
                 .unwrap();
-            let said = String::from_utf8_lossy(&run.stdout);
-            assert!(run.status.success(), "{command}\n{said}{}", String::from_utf8_lossy(&run.stderr));
-            assert!(!said.contains("failed with"), "{command}\n{said}");
+            let output = String::from_utf8_lossy(&run.stdout);
+            assert!(run.status.success(), "{command}\n{output}{}", String::from_utf8_lossy(&run.stderr));
+            assert!(!output.contains("failed with"), "{command}\n{output}");
         }
     }
 }

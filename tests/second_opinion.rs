@@ -17,7 +17,7 @@ fn offsets(path: &Path) -> (Vec<usize>, Vec<usize>) {
 }
 
 #[test]
-fn on_plain_mail_both_cut_at_the_same_bytes_but_mbox_reader_leaves_out_the_last_message() {
+fn both_split_plain_mail_alike_except_the_last_message() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     for name in ["inbox.mbox", "crlf.mbox"] {
         let (ours, theirs) = offsets(&fixtures.join(name));

@@ -18,9 +18,9 @@ use serde_json::Value;
 
 use crate::support::*;
 
-struct Nobody;
+struct NoEvents;
 
-impl Events for Nobody {
+impl Events for NoEvents {
     fn begin(&self, _: Phase, _: u64) {}
     fn advance(&self, _: u64, _: u64) {}
 }
@@ -40,9 +40,9 @@ fn opened<T>(path: &Path, with: impl FnOnce(Mailbox<'_>) -> T) -> Option<T> {
 
 /// Returns the verdict and what was reported, or None if one of the two is not a mailbox.
 fn compared(here: &Path, there: &Path) -> Option<(Verdict, Vec<String>)> {
-    let mut told = Vec::new();
-    let mut tell = |difference: mailferry::verify::compare::Difference| {
-        told.push(difference.finding("here", "there").message.into_owned())
+    let mut reported = Vec::new();
+    let mut report = |difference: mailferry::verify::compare::Difference| {
+        reported.push(difference.finding("here", "there").message.into_owned())
     };
     let options = Options {
         metadata: true,
@@ -53,9 +53,9 @@ fn compared(here: &Path, there: &Path) -> Option<(Verdict, Vec<String>)> {
         cancel: Cancel::never(),
     };
     let verdict = opened(here, |here| {
-        opened(there, |there| compare(&[here], &[there], &options, &Nobody, &mut tell).unwrap())
+        opened(there, |there| compare(&[here], &[there], &options, &NoEvents, &mut report).unwrap())
     });
-    Some((verdict??, told))
+    Some((verdict??, reported))
 }
 
 fn hostile() -> Option<Vec<PathBuf>> {
@@ -64,7 +64,7 @@ fn hostile() -> Option<Vec<PathBuf>> {
 }
 
 #[test]
-fn what_was_converted_is_the_same_mail_and_a_lost_message_is_found() {
+fn converted_mail_is_the_same_and_a_lost_message_is_found() {
     let Some(files) = hostile() else { return };
     assert!(files.len() > 20, "{} files", files.len());
     for file in files {
@@ -76,43 +76,43 @@ fn what_was_converted_is_the_same_mail_and_a_lost_message_is_found() {
             continue;
         }
         let path = file.display();
-        let (verdict, told) = compared(&file, &maildir).unwrap();
-        assert_eq!((verdict.same, verdict.rewritten, &told[..]), (verdict.here, 0, &[][..]), "{path}");
-        let (verdict, told) = compared(&maildir, &file).unwrap();
-        assert_eq!((verdict.same, verdict.rewritten, &told[..]), (verdict.there, 0, &[][..]), "{path}");
+        let (verdict, reported) = compared(&file, &maildir).unwrap();
+        assert_eq!((verdict.same, verdict.rewritten, &reported[..]), (verdict.here, 0, &[][..]), "{path}");
+        let (verdict, reported) = compared(&maildir, &file).unwrap();
+        assert_eq!((verdict.same, verdict.rewritten, &reported[..]), (verdict.there, 0, &[][..]), "{path}");
         for message in messages(&maildir) {
             let lost = maildir.join(&message.path);
             fs::rename(&lost, scratch.path().join("lost")).unwrap();
-            let (verdict, told) = compared(&file, &maildir).unwrap();
-            assert_eq!((verdict.missing, verdict.extra, told.len()), (1, 0, 1), "{path}: {told:?}");
+            let (verdict, reported) = compared(&file, &maildir).unwrap();
+            assert_eq!((verdict.missing, verdict.extra, reported.len()), (1, 0, 1), "{path}: {reported:?}");
             fs::rename(scratch.path().join("lost"), &lost).unwrap();
         }
     }
 }
 
 #[test]
-fn any_two_hostile_mailboxes_can_be_compared_and_every_message_counts_once() {
+fn any_two_hostile_mailboxes_can_be_compared() {
     let Some(files) = hostile() else { return };
     for here in &files {
         for there in &files {
             // The sums are asserted inside.
-            let Some((verdict, told)) = compared(here, there) else { continue };
+            let Some((verdict, reported)) = compared(here, there) else { continue };
             let pairs = verdict.here - verdict.missing;
             assert_eq!(pairs, verdict.there - verdict.extra);
-            assert!(verdict.same == pairs && verdict.missing + verdict.extra == 0 || !told.is_empty());
-            assert!(here != there || told.is_empty(), "{}: {told:?}", here.display());
+            assert!(verdict.same == pairs && verdict.missing + verdict.extra == 0 || !reported.is_empty());
+            assert!(here != there || reported.is_empty(), "{}: {reported:?}", here.display());
         }
     }
 }
 
 /// Number of messages in the campaign.
-const LETTERS: usize = 42;
+const MESSAGES: usize = 42;
 /// Codes that are reported and are not errors.
 const WARNINGS: [&str; 3] = ["message-line-ends", "message-final-newline", "fields-differ"];
 
 /// Returns the message `number n`. Some have no Message-ID, some no Date, a few neither. Some have lines that
 /// an mbox quotes, once and twice, and some a line that ends in CRLF.
-fn letter(n: usize) -> Vec<u8> {
+fn message_text(n: usize) -> Vec<u8> {
     let (second, minute) = (n % 60, n / 60);
     let mut text = "Received: by there.example.org for ada\nFrom: Ada <ada@example.org>\n".to_owned();
     if !n.is_multiple_of(5) {
@@ -139,7 +139,7 @@ type Piece = (usize, Vec<u8>);
 
 fn piece(n: usize) -> Piece {
     let mut bytes = from_line(n);
-    for line in letter(n).split_inclusive(|&b| b == b'\n') {
+    for line in message_text(n).split_inclusive(|&b| b == b'\n') {
         if is_quoted(line) || line.starts_with(b"From ") && bytes.contains(&b':') {
             bytes.push(b'>');
         }
@@ -199,10 +199,10 @@ type Field = (Range<usize>, String, Vec<u8>);
 fn fields(message: &[u8]) -> Vec<Field> {
     let (mut fields, mut at) = (Vec::<Field>::new(), 0);
     for line in message[header_of(message)].split_inclusive(|&b| b == b'\n') {
-        let place = at..at + line.len();
-        at = place.end;
+        let range = at..at + line.len();
+        at = range.end;
         if let (b' ' | b'\t', Some(folded)) = (line[0], fields.last_mut()) {
-            folded.0.end = place.end;
+            folded.0.end = range.end;
             folded.2.extend(line);
             continue;
         }
@@ -211,7 +211,7 @@ fn fields(message: &[u8]) -> Vec<Field> {
         // A line without a field name is not a field, but lines may continue it.
         let name = if name.iter().all(u8::is_ascii_graphic) { name } else { b"" };
         let value = &line[if name.is_empty() { line.len() } else { colon + 1 }..];
-        fields.push((place, String::from_utf8_lossy(name).to_lowercase(), value.to_vec()));
+        fields.push((range, String::from_utf8_lossy(name).to_lowercase(), value.to_vec()));
     }
     for (_, _, value) in &mut fields {
         value.retain(|b| !b"\r\n".contains(b));
@@ -280,40 +280,41 @@ fn kind(here: &[u8], there: &[u8]) -> &'static str {
 
 /// A finding that must be reported about a message.
 #[derive(Debug)]
-struct Told {
+struct Expected {
     code: &'static str,
-    letter: usize,
+    number: usize,
     subject: Vec<u8>,
     /// Words that the finding must contain, such as the first byte that differs.
     words: String,
 }
 
-fn told(code: &'static str, letter: usize) -> Told {
-    Told { code, letter, subject: format!("number {letter}").into(), words: String::new() }
+fn expected(code: &'static str, number: usize) -> Expected {
+    Expected { code, number, subject: format!("number {number}").into(), words: String::new() }
 }
 
 /// Returns what must be reported of a message that has these bytes on the two sides.
-fn changed(n: usize, here: &[u8], there: &[u8], metadata: bool) -> Vec<Told> {
+fn changed(n: usize, here: &[u8], there: &[u8], metadata: bool) -> Vec<Expected> {
     let (ours, theirs) = (content(here), content(there));
     let bytes = |content: &[(usize, u8)]| content.iter().map(|c| c.1).collect::<Vec<u8>>();
     let mut all = Vec::new();
     if bytes(&ours) != bytes(&theirs) {
         if !is_known(here, there) {
-            let told = |code, message| Told { subject: field(message, "subject"), ..told(code, n) };
-            return vec![told("message-missing", here), told("message-extra", there)];
+            let expected =
+                |code, message| Expected { subject: field(message, "subject"), ..expected(code, n) };
+            return vec![expected("message-missing", here), expected("message-extra", there)];
         }
         let at = ours.iter().zip(&theirs).take_while(|(a, b)| a.1 == b.1).count();
-        let place = |message: &[u8], content: &[(usize, u8)]| {
+        let location = |message: &[u8], content: &[(usize, u8)]| {
             let at = content.get(at).map_or(message.len(), |c| c.0);
             let line = message[..at].iter().filter(|&&b| b == b'\n').count() + 1;
             format!("its line {line}, byte {at} \"")
         };
         let subject = field(here, "subject");
-        let (here_words, there_words) = (place(here, &ours), place(there, &theirs));
-        all.push(Told {
+        let (here_words, there_words) = (location(here, &ours), location(there, &theirs));
+        all.push(Expected {
             subject,
             words: format!("{here_words}|{there_words}"),
-            ..told(kind(here, there), n)
+            ..expected(kind(here, there), n)
         });
     }
     if metadata {
@@ -327,11 +328,11 @@ fn changed(n: usize, here: &[u8], there: &[u8], metadata: bool) -> Vec<Told> {
         };
         let subject = field(here, "subject");
         // A file has its flags in its name.
-        if status(here) != status(&letter(n)) {
-            all.push(Told { subject: subject.clone(), ..told("flags-differ", n) });
+        if status(here) != status(&message_text(n)) {
+            all.push(Expected { subject: subject.clone(), ..expected("flags-differ", n) });
         }
         if values(here) != values(there) {
-            all.push(Told { subject, ..told("fields-differ", n) });
+            all.push(Expected { subject, ..expected("fields-differ", n) });
         }
     }
     all
@@ -353,7 +354,7 @@ struct Fault {
     /// A file that was added, and the number of its message.
     new_file: Option<(PathBuf, usize)>,
     /// The findings required without metadata and with it.
-    told: [Vec<Told>; 2],
+    expected: [Vec<Expected>; 2],
 }
 
 /// Changes a byte or a line end, or removes bytes.
@@ -391,15 +392,16 @@ fn requoted(dice: &mut Dice, bytes: &[u8]) -> Option<(Vec<u8>, String)> {
 
 impl Pair {
     fn fault(&self, dice: &mut Dice) -> Fault {
-        let n = dice.roll(LETTERS);
-        let mut pieces: Vec<Piece> = (0..LETTERS).map(piece).collect();
+        let n = dice.roll(MESSAGES);
+        let mut pieces: Vec<Piece> = (0..MESSAGES).map(piece).collect();
         let file = &self.files[n];
-        let (message, path, lying) = (letter(n), file.path.as_path(), pieces[n].1.clone());
+        let (message, path, piece_bytes) = (message_text(n), file.path.as_path(), pieces[n].1.clone());
         // The range in the file, and the range in the piece.
         let header = header_of(&message);
         let (parts, head) = ([header.clone(), header.end..message.len()], from_line(n).len());
-        let pieces_parts = [head..head + header.end, head + header.end..lying.len() - 1];
-        let done = |how: &str, pieces, told| Fault { how: how.to_owned(), pieces, new_file: None, told };
+        let pieces_parts = [head..head + header.end, head + header.end..piece_bytes.len() - 1];
+        let done =
+            |how: &str, pieces, expected| Fault { how: how.to_owned(), pieces, new_file: None, expected };
         let in_file = |bytes: &[u8], how: String, pieces| {
             fs::write(path, bytes).unwrap();
             done(&format!("the file: {how}"), pieces, [false, true].map(|m| changed(n, &message, bytes, m)))
@@ -411,15 +413,15 @@ impl Pair {
                 let (_, tail) = pieces.remove(n);
                 pieces[n - 1].1.extend(tail);
                 let grown = message_of(&pieces[n - 1]);
-                let told = [false, true].map(|m| {
-                    let mut told_now = changed(n - 1, &grown, &letter(n - 1), m);
-                    told_now.push(told("message-extra", n));
-                    told_now
+                let expected = [false, true].map(|m| {
+                    let mut expected_now = changed(n - 1, &grown, &message_text(n - 1), m);
+                    expected_now.push(expected("message-extra", n));
+                    expected_now
                 });
-                return done(&format!("the mbox: {how}"), pieces, told);
+                return done(&format!("the mbox: {how}"), pieces, expected);
             }
-            let told = [false, true].map(|m| changed(n, &here, &message, m));
-            done(&format!("the mbox: {how}"), pieces, told)
+            let expected = [false, true].map(|m| changed(n, &here, &message, m));
+            done(&format!("the mbox: {how}"), pieces, expected)
         };
         let renamed = |name: &str, copied: bool| {
             let (new, bytes) = (self.maildir.join(name), fs::read(path).unwrap());
@@ -430,23 +432,23 @@ impl Pair {
             new
         };
         let info = file.flags.as_ref().map_or(String::new(), |flags| format!(":2,{flags}"));
-        let (place, number) = (file.place, dice.roll(1_000_000));
+        let (subdir, number) = (file.subdir, dice.roll(1_000_000));
         match dice.roll(18) {
             kind @ (0 | 1) => {
                 let (bytes, how) = spoiled(dice, &message, parts[kind].clone());
                 in_file(&bytes, how, pieces)
             }
             kind @ (2 | 3) => {
-                let (bytes, how) = spoiled(dice, &lying, pieces_parts[kind - 2].clone());
+                let (bytes, how) = spoiled(dice, &piece_bytes, pieces_parts[kind - 2].clone());
                 in_mbox(bytes, how, pieces)
             }
             4 => match requoted(dice, &message) {
                 Some((bytes, how)) => in_file(&bytes, how, pieces),
                 None => in_file(&message, "as it was".into(), pieces),
             },
-            5 => match requoted(dice, &lying) {
+            5 => match requoted(dice, &piece_bytes) {
                 Some((bytes, how)) => in_mbox(bytes, how, pieces),
-                None => in_mbox(lying, "as it was".into(), pieces),
+                None => in_mbox(piece_bytes, "as it was".into(), pieces),
             },
             6 => {
                 let length = dice.roll(message.len());
@@ -455,76 +457,77 @@ impl Pair {
             7 => in_file(&message[..message.len() - 1], "its final newline lost".into(), pieces),
             8 => {
                 fs::remove_file(path).unwrap();
-                let told = [0, 1].map(|_| vec![told("message-missing", n)]);
-                done("the file removed", pieces, told)
+                let expected = [0, 1].map(|_| vec![expected("message-missing", n)]);
+                done("the file removed", pieces, expected)
             }
             9 => {
-                let new = renamed(&format!("{place}/{}.M{number}P7.host{info}", file.epoch), true);
-                let told = [0, 1].map(|_| vec![told("message-extra", n)]);
-                Fault { new_file: Some((new, n)), ..done("the file twice", pieces, told) }
+                let new = renamed(&format!("{subdir}/{}.M{number}P7.host{info}", file.epoch), true);
+                let expected = [0, 1].map(|_| vec![expected("message-extra", n)]);
+                Fault { new_file: Some((new, n)), ..done("the file twice", pieces, expected) }
             }
             10 => {
-                let new = renamed(&format!("{place}/{}.M{number}P7.host{info}", file.epoch), false);
+                let new = renamed(&format!("{subdir}/{}.M{number}P7.host{info}", file.epoch), false);
                 Fault { new_file: Some((new, n)), ..done("the file renamed", pieces, [vec![], vec![]]) }
             }
             11 => {
                 let flags = ["D", "FS", "PRT", "RS"][dice.roll(4)];
                 let new = renamed(&format!("cur/{}:2,{flags}", file.base()), false);
-                let told = [vec![], vec![told("flags-differ", n)]];
-                Fault { new_file: Some((new, n)), ..done(&format!("flagged {flags}"), pieces, told) }
+                let expected = [vec![], vec![expected("flags-differ", n)]];
+                Fault { new_file: Some((new, n)), ..done(&format!("flagged {flags}"), pieces, expected) }
             }
             12 => {
-                let new = renamed(&format!("{place}/{}.M{number}P7.host{info}", 1 + number), false);
-                let told = [vec![], vec![told("date-differs", n)]];
-                Fault { new_file: Some((new, n)), ..done("another date in the name", pieces, told) }
+                let new = renamed(&format!("{subdir}/{}.M{number}P7.host{info}", 1 + number), false);
+                let expected = [vec![], vec![expected("date-differs", n)]];
+                Fault { new_file: Some((new, n)), ..done("another date in the name", pieces, expected) }
             }
             13 => {
                 // If the name has a date, the mtime of the file counts for nothing.
                 let nameless = dice.roll(2) == 0;
-                let new = nameless.then(|| renamed(&format!("{place}/msg-{number}{info}"), false));
+                let new = nameless.then(|| renamed(&format!("{subdir}/msg-{number}{info}"), false));
                 let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1 + number as u64);
                 let open = fs::File::open(new.as_deref().unwrap_or(path)).unwrap();
                 open.set_times(fs::FileTimes::new().set_modified(time)).unwrap();
-                let with_metadata = if nameless { vec![told("date-differs", n)] } else { vec![] };
+                let with_metadata = if nameless { vec![expected("date-differs", n)] } else { vec![] };
                 let how = format!("another mtime, {} date in the name", if nameless { "no" } else { "a" });
                 Fault { new_file: new.map(|new| (new, n)), ..done(&how, pieces, [vec![], with_metadata]) }
             }
             14 => {
-                let m = (n + 1 + dice.roll(LETTERS - 1)) % LETTERS;
+                let m = (n + 1 + dice.roll(MESSAGES - 1)) % MESSAGES;
                 let other = &self.files[m];
                 fs::write(path, &other.bytes).unwrap();
                 fs::write(&other.path, &message).unwrap();
                 let mut codes = vec!["date-differs"];
-                if (file.place, &file.flags) != (other.place, &other.flags) {
+                if (file.subdir, &file.flags) != (other.subdir, &other.flags) {
                     codes.push("flags-differ");
                 }
-                let both = codes.into_iter().flat_map(|code| [told(code, n), told(code, m)]).collect();
+                let both =
+                    codes.into_iter().flat_map(|code| [expected(code, n), expected(code, m)]).collect();
                 // The Subject tells which message a finding names.
                 done(&format!("swapped with number {m}"), pieces, [vec![], both])
             }
             15 => {
                 pieces.remove(n);
-                let told = [0, 1].map(|_| vec![told("message-extra", n)]);
-                done("removed from the mbox", pieces, told)
+                let expected = [0, 1].map(|_| vec![expected("message-extra", n)]);
+                done("removed from the mbox", pieces, expected)
             }
             16 => {
-                pieces.insert(dice.roll(LETTERS), piece(n));
-                let told = [0, 1].map(|_| vec![told("message-missing", n)]);
-                done("twice in the mbox", pieces, told)
+                pieces.insert(dice.roll(MESSAGES), piece(n));
+                let expected = [0, 1].map(|_| vec![expected("message-missing", n)]);
+                done("twice in the mbox", pieces, expected)
             }
             _ => {
                 pieces.truncate(n + 1);
                 // One time in four only the end is lost. The first message keeps its head, or the file is not
                 // an mbox.
-                let most = if n == 0 || dice.roll(4) == 0 { 2 } else { lying.len() - head };
+                let most = if n == 0 || dice.roll(4) == 0 { 2 } else { piece_bytes.len() - head };
                 let lost = 1 + dice.roll(most);
                 let mut fault = in_mbox(
-                    lying[..lying.len() - lost].to_vec(),
+                    piece_bytes[..piece_bytes.len() - lost].to_vec(),
                     format!("cut, {lost} bytes of {n} lost"),
                     pieces,
                 );
-                for told_now in &mut fault.told {
-                    told_now.extend((n + 1..LETTERS).map(|lost| told("message-extra", lost)));
+                for expected_now in &mut fault.expected {
+                    expected_now.extend((n + 1..MESSAGES).map(|lost| expected("message-extra", lost)));
                 }
                 fault
             }
@@ -533,9 +536,9 @@ impl Pair {
 
     /// Restores the files.
     fn restore(&self) {
-        for place in ["cur", "new"] {
-            for name in names(&self.maildir.join(place)) {
-                let path = self.maildir.join(place).join(name);
+        for subdir in ["cur", "new"] {
+            for name in names(&self.maildir.join(subdir)) {
+                let path = self.maildir.join(subdir).join(name);
                 if !self.files.iter().any(|file| file.path == path) {
                     fs::remove_file(path).unwrap();
                 }
@@ -553,10 +556,10 @@ impl Pair {
     }
 
     /// Tells whether a finding is the expected one, about this message, at its location.
-    fn is_told(&self, fault: &Fault, finding: &Value, told: &Told) -> bool {
-        let letter_of = |path: &Value| {
+    fn matches(&self, fault: &Fault, finding: &Value, expected: &Expected) -> bool {
+        let number_of = |path: &Value| {
             let is_it = |file: &Path| path == file.to_str().unwrap();
-            let new = fault.new_file.as_ref().filter(|(file, _)| is_it(file)).map(|(_, letter)| *letter);
+            let new = fault.new_file.as_ref().filter(|(file, _)| is_it(file)).map(|(_, number)| *number);
             new.or_else(|| self.files.iter().position(|file| is_it(&file.path)))
         };
         let message = finding["message"].as_str().unwrap();
@@ -568,20 +571,20 @@ impl Pair {
             finding["path"] == self.mbox.to_str().unwrap()
                 && finding["offset"] == before.len()
                 && finding["line"] == line
-                && fault.pieces[number].0 == told.letter
+                && fault.pieces[number].0 == expected.number
         };
-        let other = letter_of(&finding["other_path"]);
+        let other = number_of(&finding["other_path"]);
         let swapped = fault.how.starts_with("swapped");
-        let placed = match told.code {
-            "message-extra" => letter_of(&finding["path"]) == Some(told.letter),
+        let placed = match expected.code {
+            "message-extra" => number_of(&finding["path"]) == Some(expected.number),
             "message-missing" => is_here() && finding["other_path"].is_null(),
-            _ => is_here() && (other == Some(told.letter) || swapped && other.is_some()),
+            _ => is_here() && (other == Some(expected.number) || swapped && other.is_some()),
         };
         let subject = finding["subject"].as_str().unwrap_or_default();
-        finding["code"] == told.code
+        finding["code"] == expected.code
             && placed
-            && (!told.subject.is_ascii() || subject.as_bytes() == told.subject)
-            && told.words.split('|').all(|words| message.contains(words))
+            && (!expected.subject.is_ascii() || subject.as_bytes() == expected.subject)
+            && expected.words.split('|').all(|words| message.contains(words))
     }
 }
 
@@ -589,41 +592,41 @@ impl Pair {
 /// with the first byte that differs. It reports nothing else. A difference that is not content is not a
 /// fault.
 #[test]
-fn any_single_fault_in_one_of_two_mailboxes_is_reported_under_its_name_and_no_other() {
+fn any_single_difference_has_its_code_and_no_other() {
     let faults = samples(100, 200, 2000);
     let scratch = scratch();
     let (mbox, maildir) = (scratch.path().join("inbox.mbox"), scratch.path().join("Maildir"));
-    let whole: Vec<u8> = (0..LETTERS).flat_map(|n| piece(n).1).collect();
+    let whole: Vec<u8> = (0..MESSAGES).flat_map(|n| piece(n).1).collect();
     fs::write(&mbox, &whole).unwrap();
     convert([Path::new("--no-manifest"), &mbox, &maildir]);
-    let mut files: Vec<Option<Message>> = (0..LETTERS).map(|_| None).collect();
+    let mut files: Vec<Option<Message>> = (0..MESSAGES).map(|_| None).collect();
     for message in messages(&maildir) {
         let n: usize = message.subject().strip_prefix("number ").unwrap().parse().unwrap();
-        assert_eq!(message.bytes, letter(n), "the files are the letters");
+        assert_eq!(message.bytes, message_text(n), "each file is its message");
         files[n] = Some(message);
     }
-    let files = files.into_iter().map(|file| file.expect("each letter has a file")).collect();
+    let files = files.into_iter().map(|file| file.expect("each message has a file")).collect();
     let pair = Pair { mbox, maildir, files };
     let mut dice = Dice(822);
     let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
     for n in 0..faults {
         let fault = pair.fault(&mut dice);
-        let lying: Vec<u8> = fault.pieces.iter().flat_map(|piece| piece.1.clone()).collect();
-        fs::write(&pair.mbox, lying).unwrap();
-        for (metadata, told) in [false, true].into_iter().zip(&fault.told) {
+        let piece_bytes: Vec<u8> = fault.pieces.iter().flat_map(|piece| piece.1.clone()).collect();
+        fs::write(&pair.mbox, piece_bytes).unwrap();
+        for (metadata, expected) in [false, true].into_iter().zip(&fault.expected) {
             let run = pair.verify(metadata);
             let mut findings = run.findings();
-            for told in told {
-                let found = findings.iter().position(|finding| pair.is_told(&fault, finding, told));
+            for expected in expected {
+                let found = findings.iter().position(|finding| pair.matches(&fault, finding, expected));
                 let found = found.unwrap_or_else(|| {
-                    panic!("fault {n}, {}, metadata {metadata}: no {told:?}: {}", fault.how, run.text())
+                    panic!("fault {n}, {}, metadata {metadata}: no {expected:?}: {}", fault.how, run.text())
                 });
                 findings.remove(found);
-                *seen.entry(told.code).or_default() += 1;
+                *seen.entry(expected.code).or_default() += 1;
             }
             let what = format!("fault {n}, {}, metadata {metadata}", fault.how);
             assert!(findings.is_empty(), "{what}: told besides: {findings:?}");
-            let errors = told.iter().any(|told| !WARNINGS.contains(&told.code));
+            let errors = expected.iter().any(|expected| !WARNINGS.contains(&expected.code));
             assert_eq!(run.code, Some(i32::from(errors)), "{what}: {}", run.text());
         }
         pair.restore();
@@ -632,13 +635,13 @@ fn any_single_fault_in_one_of_two_mailboxes_is_reported_under_its_name_and_no_ot
     for metadata in [false, true] {
         let run = pair.verify(metadata).exits(0);
         assert!(run.findings().is_empty(), "{}", run.text());
-        assert_eq!(count(run.json().last().unwrap(), "same"), LETTERS as u64);
+        assert_eq!(count(run.json().last().unwrap(), "same"), MESSAGES as u64);
     }
     assert_eq!(seen.len(), 9, "each kind of difference was among them: {seen:?}");
 }
 
 #[test]
-fn a_line_that_was_made_crlf_twice_differs_in_its_line_end_alone() {
+fn a_line_with_two_crs_differs_only_in_its_line_end() {
     let scratch = scratch();
     let [source, maildir] = ["in", "Maildir"].map(|name| scratch.path().join(name));
     let text = "From a@b Mon Jan  1 10:00:00 2001\r\nSubject: x\r\n\r\none\r\r\ntwo\r\n\r\n";

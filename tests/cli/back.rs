@@ -226,17 +226,17 @@ fn names(directory: &Path) -> Vec<String> {
 }
 
 #[test]
-fn messages_come_in_the_order_of_their_sources_and_with_their_senders() {
-    let letter = |sender: &str, hour: u32, text: &str| {
+fn messages_keep_the_order_of_their_sources_and_senders() {
+    let message = |sender: &str, hour: u32, text: &str| {
         format!("From {sender} Mon Mar  2 {hour:02}:00:00 1998\nSubject: {text}\n\n{text}\n\n")
     };
-    let one = letter("one@a", 12, "late") + &letter("two@a", 9, "early");
-    let two = letter("three@a", 10, "middle");
+    let one = message("one@a", 12, "late") + &message("two@a", 9, "early");
+    let two = message("three@a", 10, "middle");
     let (scratch, first) = file("one", &one);
     let (second, maildir) = (scratch.path().join("two"), scratch.path().join("Maildir"));
     fs::write(&second, &two).unwrap();
     convert([&first, &second, &maildir]);
-    let later = letter("four@a", 8, "appended later");
+    let later = message("four@a", 8, "appended later");
     fs::write(&first, [&one[..], &later].concat()).unwrap();
     convert([&first, &maildir]);
     fs::write(maildir.join("new/888800000.delivered.h"), "Subject: delivered\n\ndelivered\n").unwrap();
@@ -248,10 +248,10 @@ fn messages_come_in_the_order_of_their_sources_and_with_their_senders() {
         &back(&maildir, &["--no-manifest"], ""),
         &[
             delivered,
-            &letter("MAILER-DAEMON", 8, "appended later"),
-            &letter("MAILER-DAEMON", 9, "early"),
-            &letter("MAILER-DAEMON", 10, "middle"),
-            &letter("MAILER-DAEMON", 12, "late"),
+            &message("MAILER-DAEMON", 8, "appended later"),
+            &message("MAILER-DAEMON", 9, "early"),
+            &message("MAILER-DAEMON", 10, "middle"),
+            &message("MAILER-DAEMON", 12, "late"),
         ]
         .concat(),
     );
@@ -349,13 +349,13 @@ fn standard_output_has_the_mbox_and_standard_error_the_report() {
 
 #[test]
 fn a_closed_pipe_is_no_error() {
-    let letters: Vec<(String, String)> = (0..4000)
+    let mails: Vec<(String, String)> = (0..4000)
         .map(|n| {
             (format!("new/{}.m.h", 1_000_000_000 + n), format!("Subject: {n}\n\n{}\n", "word ".repeat(90)))
         })
         .collect();
-    let letters: Vec<(&str, &str)> = letters.iter().map(|(n, b)| (&n[..], &b[..])).collect();
-    let (_scratch, maildir) = maildir(&letters);
+    let mails: Vec<(&str, &str)> = mails.iter().map(|(n, b)| (&n[..], &b[..])).collect();
+    let (_scratch, maildir) = maildir(&mails);
     let script = "{ \"$@\"; echo $? >&2; } | head -c 10";
     let mut command = wrapped(script, [BINARY], ["convert", "-q"]);
     command.arg(&maildir).arg("-");
@@ -468,15 +468,15 @@ fn appending_waits_for_locks_and_then_names_the_holder() {
 }
 
 #[test]
-fn an_error_or_a_signal_leaves_the_old_mbox_as_it_was_and_no_new_one() {
+fn an_error_or_a_signal_leaves_the_mbox_unchanged() {
     if !have_strace() {
         return;
     }
-    let letters: Vec<(String, String)> = (0..2000)
+    let mails: Vec<(String, String)> = (0..2000)
         .map(|n| (format!("new/{}.m.h", 1_000_000_000 + n), format!("Subject: {n}\n\nx\n")))
         .collect();
-    let letters: Vec<(&str, &str)> = letters.iter().map(|(n, b)| (&n[..], &b[..])).collect();
-    let (scratch, maildir) = maildir(&letters);
+    let mails: Vec<(&str, &str)> = mails.iter().map(|(n, b)| (&n[..], &b[..])).collect();
+    let (scratch, maildir) = maildir(&mails);
     let (out, log) = (scratch.path().join("out"), scratch.path().join("strace.log"));
     for (fault, code, words) in [
         ("pwrite64:error=ENOSPC:when=4", 3, "no space left"),
@@ -517,10 +517,10 @@ fn a_disk_too_small_leaves_nothing_found_before_or_meanwhile() {
     let Some(disk) = Disk::of("1m") else { return };
     let body = format!("Subject: large\n\n{}\n", "word ".repeat(2000));
     for (size, words) in [("", "not enough room"), (",S=1", "no space left")] {
-        let letters: Vec<(String, &str)> =
+        let mails: Vec<(String, &str)> =
             (0..200).map(|n| (format!("new/{}.m.h{size}", 1_000_000_000 + n), &body[..])).collect();
-        let letters: Vec<(&str, &str)> = letters.iter().map(|(n, b)| (&n[..], *b)).collect();
-        let (_scratch, maildir) = maildir(&letters);
+        let mails: Vec<(&str, &str)> = mails.iter().map(|(n, b)| (&n[..], *b)).collect();
+        let (_scratch, maildir) = maildir(&mails);
         let out = disk.path.join("out");
         run(convert_command([&maildir, &out])).exits(3).complains(&[words]);
         assert_eq!(names(&disk.path), [""; 0]);
@@ -586,7 +586,7 @@ fn an_mbox_becomes_one_of_another_variant() {
 }
 
 #[test]
-fn the_pseudo_message_is_skipped_and_findings_are_those_of_the_way_there() {
+fn the_pseudo_message_is_skipped_in_an_export() {
     let pseudo = "From MAILER-DAEMON Mon Mar  2 08:00:00 1998\nFrom: Mail System Internal Data <MAILER-DAEMON@x>\n\
                   Subject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\nX-IMAP: 0888826400 0000000002\n\n\
                   This text is part of the internal format of your mail folder.\n\n";
@@ -602,7 +602,7 @@ fn the_pseudo_message_is_skipped_and_findings_are_those_of_the_way_there() {
 }
 
 #[test]
-fn the_destination_is_of_the_other_kind_unless_a_prefix_says_otherwise() {
+fn the_destination_has_the_other_format_without_a_prefix() {
     let (scratch, maildir) = maildir(&[("new/1000000001.a.h", "Subject: one\n\nx\n")]);
     let (inbox, out) = (scratch.path().join("inbox"), scratch.path().join("out"));
     fs::write(&inbox, OLD).unwrap();
@@ -662,24 +662,24 @@ fn normalised() -> impl Strategy<Value = Vec<u8>> {
         "Status: RO\nX-Status: AFTD\n",
         "Status: O\nX-Status: D\n",
     ]);
-    let letter = (body, status, any::<bool>(), 1u32..2000, any::<bool>());
-    proptest::collection::vec(letter, 0..12).prop_map(|letters| {
+    let message = (body, status, any::<bool>(), 1u32..2000, any::<bool>());
+    proptest::collection::vec(message, 0..12).prop_map(|mails| {
         let mut mbox = Vec::new();
-        for (n, (body, status, path, seconds, crlf)) in letters.into_iter().enumerate() {
+        for (n, (body, status, path, seconds, crlf)) in mails.into_iter().enumerate() {
             let at = n as u32 * 2000 + seconds;
             let date = format!("Mon Mar  2 {:02}:{:02}:{:02} 1998", at / 3600, at / 60 % 60, at % 60);
             let sender = format!("s{n}@example.org");
             let path = if path { format!("Return-Path: <{sender}>\n") } else { String::new() };
             let body: String = body.iter().map(|line| format!("{line}\n")).collect();
-            let letter = format!("From {sender} {date}\n{path}Subject: {n}\n{status}\n{body}\n");
-            mbox.extend(if crlf { letter.replace('\n', "\r\n") } else { letter }.into_bytes());
+            let message = format!("From {sender} {date}\n{path}Subject: {n}\n{status}\n{body}\n");
+            mbox.extend(if crlf { message.replace('\n', "\r\n") } else { message }.into_bytes());
         }
         mbox
     })
 }
 
 #[test]
-fn a_normalised_mbox_comes_back_as_it_was_without_its_manifest_knowing_its_bytes() {
+fn a_normalised_mbox_comes_back_without_its_manifest() {
     let cases = samples(24, 24, 500);
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let property = |mbox: Vec<u8>| {
@@ -760,7 +760,7 @@ fn real_mailboxes_come_there_and_back_and_there_again() {
 
 /// A FIFO among the messages is reported and does not keep any message from being read.
 #[test]
-fn what_lies_among_the_messages_and_is_none_is_named_and_the_rest_goes_on() {
+fn a_file_that_is_not_a_message_is_named_and_skipped() {
     let (scratch, maildir) = maildir(&[
         ("cur/1000000001.1.host:2,S", "Subject: one\n\n"),
         ("new/1000000003.3.host", "Subject: two\n\n"),
@@ -814,6 +814,6 @@ fn what_was_cut_off_by_its_reader_is_not_summed_up() {
     let mut command = wrapped("exec \"$@\"", pipe, [BINARY]);
     command.arg(&maildir).current_dir(maildir.parent().unwrap());
     run(command).exits(0);
-    let said = fs::read_to_string(maildir.with_file_name("err")).unwrap();
-    assert!(said.contains("was closed by its reader") && !said.contains("every byte of 2"), "{said}");
+    let stderr = fs::read_to_string(maildir.with_file_name("err")).unwrap();
+    assert!(stderr.contains("was closed by its reader") && !stderr.contains("every byte of 2"), "{stderr}");
 }

@@ -17,7 +17,7 @@ const ADA_EPOCH: i64 = 888_826_500;
 const HOUR: i64 = 3600;
 
 #[test]
-fn a_new_maildir_has_the_names_modes_dates_and_flags_that_the_manual_promises() {
+fn a_new_maildir_is_as_the_manual_promises() {
     let scratch = scratch();
     let maildir = scratch.path().join("Maildir");
     let run = convert_fixture("inbox.mbox", &maildir);
@@ -35,7 +35,7 @@ fn a_new_maildir_has_the_names_modes_dates_and_flags_that_the_manual_promises() 
     let mut written = messages(&maildir);
     written.sort_by_key(|message| message.epoch);
     let flags = |m: &Message| m.flags.clone().unwrap_or("-".into());
-    let found: Vec<_> = written.iter().map(|m| (m.epoch, m.place, flags(m), m.subject())).collect();
+    let found: Vec<_> = written.iter().map(|m| (m.epoch, m.subdir, flags(m), m.subject())).collect();
     assert_eq!(
         found,
         expected.map(|(epoch, place, flags, subject)| (epoch, place, flags.into(), subject.into()))
@@ -47,7 +47,7 @@ fn a_new_maildir_has_the_names_modes_dates_and_flags_that_the_manual_promises() 
         assert_eq!(message.unique.len(), 24, "96 bits in hex: {}", message.name);
     }
     let modes: Vec<_> =
-        tree(scratch.path()).into_iter().map(|(path, lying)| (path, lying.mode & 0o7777)).collect();
+        tree(scratch.path()).into_iter().map(|(path, state)| (path, state.mode & 0o7777)).collect();
     assert_eq!(modes.len(), 1 + 3 + 8 + 1, "{modes:?}");
     for (path, mode) in modes {
         assert_eq!(mode, if scratch.path().join(&path).is_dir() { 0o700 } else { 0o600 }, "{path:?}");
@@ -87,7 +87,7 @@ fn bytes(written: &[Message]) -> Vec<String> {
 }
 
 #[test]
-fn mailboxes_of_every_make_give_their_messages_and_a_warning_where_a_decision_was_made() {
+fn mailboxes_of_all_variants_give_their_messages() {
     const ONE: &str = "Subject: one\n\nfirst\n";
     const TWO: &str = "Subject: two\n\nsecond\n";
     let plain = format!("{ADA}{BERTIL}");
@@ -186,7 +186,7 @@ fn a_broken_mbox_is_told_line_by_line() {
 }
 
 #[test]
-fn compressed_mail_is_known_by_its_content_and_standard_input_is_a_source() {
+fn compressed_mail_is_recognised_by_its_content() {
     let mbox = fs::read(fixture("inbox.mbox")).unwrap();
     let gzip = |mail: &[u8]| {
         let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -245,7 +245,7 @@ fn a_prefix_overrides_the_evidence() {
 }
 
 #[test]
-fn several_sources_go_into_one_maildir_and_the_same_command_again_touches_nothing() {
+fn the_same_command_again_touches_nothing() {
     let scratch = scratch();
     let maildir = scratch.path().join("Maildir");
     let fixtures = ["inbox.mbox", "crlf.mbox", "broken.mbox"].map(fixture);
@@ -275,7 +275,7 @@ fn mail_that_its_user_has_read_since_is_not_written_again() {
     let scratch = scratch();
     let maildir = scratch.path().join("Maildir");
     convert_fixture("inbox.mbox", &maildir);
-    let new = messages(&maildir).into_iter().find(|m| m.place == "new").unwrap();
+    let new = messages(&maildir).into_iter().find(|m| m.subdir == "new").unwrap();
     fs::rename(&new.path, maildir.join("cur").join(format!("{}:2,RS", new.name))).unwrap();
     let before = tree(&maildir);
     let summary = convert_fixture("inbox.mbox", &maildir).summary();
@@ -310,10 +310,10 @@ fn what_is_in_an_existing_maildir_stays_as_it_is() {
     fs::write(maildir.join("tmp").join(&ours), "half a mess").unwrap();
     convert([&source, &maildir]);
     let mut after = tree(&maildir);
-    let new: Vec<_> = messages(&elsewhere).into_iter().map(|m| Path::new(m.place).join(m.name)).collect();
+    let new: Vec<_> = messages(&elsewhere).into_iter().map(|m| Path::new(m.subdir).join(m.name)).collect();
     for path in &new {
-        let lying = after.remove(path).unwrap_or_else(|| panic!("{path:?} is not there"));
-        assert_eq!(lying.digest, sha256(&fs::read(elsewhere.join(path)).unwrap()), "{path:?}");
+        let state = after.remove(path).unwrap_or_else(|| panic!("{path:?} is not there"));
+        assert_eq!(state.digest, sha256(&fs::read(elsewhere.join(path)).unwrap()), "{path:?}");
     }
     assert!(after.remove(Path::new("mailferry.manifest")).is_some());
     assert_eq!(after, before);
@@ -377,7 +377,7 @@ fn another_info_separator_and_the_date_of_the_file() {
 }
 
 #[test]
-fn the_zone_of_the_from_lines_is_learnt_from_the_received_fields() {
+fn the_zone_of_from_lines_comes_from_received_fields() {
     let message = |day| {
         format!(
             "From a@example.org Mon Mar  {day} 12:00:00 1998\n\
@@ -498,7 +498,7 @@ fn the_last_line_for_a_person_is_a_plain_sentence() {
 }
 
 #[test]
-fn quiet_says_nothing_strict_counts_warnings_and_a_wrong_command_is_2() {
+fn quiet_strict_and_a_usage_error() {
     let scratch = scratch();
     let broken = fixture("broken.mbox");
     let with = |options: &[&str], n: u32| {

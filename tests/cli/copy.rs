@@ -8,11 +8,11 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use tempfile::TempDir;
 
-use crate::moments::Moments;
+use crate::random_kills::RandomKills;
 use crate::support::*;
 
 /// A scratch directory with a Maildir `source` to copy.
-struct Place {
+struct CopySetup {
     scratch: TempDir,
 }
 
@@ -32,18 +32,18 @@ const ODD: [Mail<'static>; 9] = [
     ("cur", "no date at all", b"Subject: odd name\n\nnine\n"),
 ];
 
-impl Place {
-    fn new(mail: &[Mail<'_>]) -> Place {
-        let place = Place { scratch: scratch() };
+impl CopySetup {
+    fn new(mail: &[Mail<'_>]) -> CopySetup {
+        let setup = CopySetup { scratch: scratch() };
         for directory in ["tmp", "new", "cur"] {
-            fs::create_dir_all(place.source().join(directory)).unwrap();
+            fs::create_dir_all(setup.source().join(directory)).unwrap();
         }
-        mail.iter().for_each(|mail| place.deliver(*mail));
-        place
+        mail.iter().for_each(|mail| setup.deliver(*mail));
+        setup
     }
 
-    fn deliver(&self, (place, name, bytes): Mail<'_>) {
-        let path = self.source().join(place).join(name);
+    fn deliver(&self, (subdir, name, bytes): Mail<'_>) {
+        let path = self.source().join(subdir).join(name);
         fs::write(&path, bytes).unwrap();
         let date = UNIX_EPOCH + Duration::from_secs(900_000_000 + bytes.len() as u64);
         File::options().write(true).open(path).unwrap().set_modified(date).unwrap();
@@ -108,14 +108,14 @@ fn is_of_the_mail(finding: &serde_json::Value) -> bool {
 }
 
 /// Returns bytes and mtime of all messages, by name and subdirectory.
-fn lying(maildir: &Path) -> BTreeMap<String, (Vec<u8>, i64)> {
+fn mail_in(maildir: &Path) -> BTreeMap<String, (Vec<u8>, i64)> {
     let mut all = BTreeMap::new();
-    for place in ["new", "cur"] {
-        for name in names(&maildir.join(place)) {
-            let path = maildir.join(place).join(&name);
+    for subdir in ["new", "cur"] {
+        for name in names(&maildir.join(subdir)) {
+            let path = maildir.join(subdir).join(&name);
             if path.symlink_metadata().unwrap().is_file() && !name.starts_with('.') {
                 let time = path.metadata().unwrap().mtime();
-                all.insert(format!("{place}/{name}"), (fs::read(path).unwrap(), time));
+                all.insert(format!("{subdir}/{name}"), (fs::read(path).unwrap(), time));
             }
         }
     }
@@ -123,34 +123,34 @@ fn lying(maildir: &Path) -> BTreeMap<String, (Vec<u8>, i64)> {
 }
 
 /// Creates a Maildir with this many messages.
-fn many_messages(count: u32) -> Place {
-    let place = Place::new(&[]);
-    fs::remove_dir_all(place.source()).unwrap();
-    fs::write(place.path("mbox"), many(count)).unwrap();
+fn many_messages(count: u32) -> CopySetup {
+    let setup = CopySetup::new(&[]);
+    fs::remove_dir_all(setup.source()).unwrap();
+    fs::write(setup.path("mbox"), many(count)).unwrap();
     run(mailferry([
         "convert".as_ref(),
         "-q".as_ref(),
         "--no-manifest".as_ref(),
-        place.path("mbox").as_os_str(),
-        place.source().as_os_str(),
+        setup.path("mbox").as_os_str(),
+        setup.source().as_os_str(),
     ]))
     .exits(0);
-    place
+    setup
 }
 
 #[test]
-fn a_new_maildir_has_every_message_with_its_name_flags_place_and_time() {
-    let place = Place::new(&ODD);
-    fs::write(place.source().join("cur/.hidden"), "no message").unwrap();
-    fs::write(place.source().join("dovecot-keywords"), "0 $Label1\n1 Work\n").unwrap();
-    fs::write(place.source().join("dovecot-uidlist"), "3 V1 N1\n").unwrap();
-    let before = tree(&place.source());
-    let run = place.try_copy(&[]).exits(0);
-    assert_eq!(tree(&place.source()), before);
+fn a_new_maildir_keeps_names_flags_and_times() {
+    let setup = CopySetup::new(&ODD);
+    fs::write(setup.source().join("cur/.hidden"), "no message").unwrap();
+    fs::write(setup.source().join("dovecot-keywords"), "0 $Label1\n1 Work\n").unwrap();
+    fs::write(setup.source().join("dovecot-uidlist"), "3 V1 N1\n").unwrap();
+    let before = tree(&setup.source());
+    let run = setup.try_copy(&[]).exits(0);
+    assert_eq!(tree(&setup.source()), before);
     assert_eq!((count(&run.summary(), "written"), run.complaints().len()), (9, 0));
     let told = run.findings();
     assert!(told.iter().any(|f| f["code"] == "indexes-left" && f["message"].to_string().contains("uidlist")));
-    let mut want = lying(&place.source());
+    let mut want = mail_in(&setup.source());
     for (was, is) in [
         ("cur/1000000006.M6P1.host;2,RS", "cur/1000000006.M6P1.host:2,RS"),
         ("cur/1000000007.M7P1.host!2,D", "cur/1000000007.M7P1.host:2,D"),
@@ -159,63 +159,63 @@ fn a_new_maildir_has_every_message_with_its_name_flags_place_and_time() {
         let mail = want.remove(was).unwrap();
         want.insert(is.into(), mail);
     }
-    assert_eq!(lying(&place.maildir()), want);
+    assert_eq!(mail_in(&setup.maildir()), want);
     assert_eq!(
-        names(&place.maildir()),
+        names(&setup.maildir()),
         ["cur", "dovecot-keywords", "mailferry.manifest", "new", "tmp"],
         "nothing of a server but the keywords"
     );
     let keywords = |maildir: PathBuf| fs::read(maildir.join("dovecot-keywords")).unwrap();
-    assert_eq!(keywords(place.maildir()), keywords(place.source()));
-    place.verifies();
-    place.is_the_same_mail();
-    assert_eq!(place.copy(&[]), [0, 9]);
+    assert_eq!(keywords(setup.maildir()), keywords(setup.source()));
+    setup.verifies();
+    setup.is_the_same_mail();
+    assert_eq!(setup.copy(&[]), [0, 9]);
 }
 
 #[test]
 fn a_separator_that_a_file_system_can_say_is_written_for_all() {
-    let place = Place::new(&ODD);
-    place.copy(&["--info-sep=!"]);
-    let names = names(&place.maildir().join("cur"));
+    let setup = CopySetup::new(&ODD);
+    setup.copy(&["--info-sep=!"]);
+    let names = names(&setup.maildir().join("cur"));
     assert!(names.iter().all(|name| !name.contains([':', ';'])), "{names:?}");
-    place.is_the_same_mail();
+    setup.is_the_same_mail();
 }
 
 #[test]
-fn the_same_command_again_takes_what_is_new_and_brings_nothing_back() {
-    let place = Place::new(&ODD);
-    assert_eq!(place.copy(&[]), [9, 0]);
-    let lies = tree(&place.maildir());
-    assert_eq!(place.copy(&[]), [0, 9]);
-    assert_eq!(tree(&place.maildir()), lies, "not even a lock");
+fn the_same_command_again_copies_only_new_mail() {
+    let setup = CopySetup::new(&ODD);
+    assert_eq!(setup.copy(&[]), [9, 0]);
+    let before_copy = tree(&setup.maildir());
+    assert_eq!(setup.copy(&[]), [0, 9]);
+    assert_eq!(tree(&setup.maildir()), before_copy, "not even a lock");
     // In the destination one message is deleted, one moved, one read. In the source one is deleted and one
     // read.
-    let at = |name: &str| place.maildir().join("cur").join(name);
+    let at = |name: &str| setup.maildir().join("cur").join(name);
     fs::remove_file(at("no date at all")).unwrap();
-    fs::rename(at("1000000005.M5P1.host,S=0,W=0:2,T"), place.path("elsewhere")).unwrap();
+    fs::rename(at("1000000005.M5P1.host,S=0,W=0:2,T"), setup.path("elsewhere")).unwrap();
     fs::rename(at("1000000003.M3P1.host:2,"), at("1000000003.M3P1.host:2,S")).unwrap();
-    fs::remove_file(place.source().join("cur/1000000001.M1P1.host,S=19,W=22:2,FRS")).unwrap();
+    fs::remove_file(setup.source().join("cur/1000000001.M1P1.host,S=19,W=22:2,FRS")).unwrap();
     fs::rename(
-        place.source().join("new/1000000002.M2P1.host,S=18,W=21"),
-        place.source().join("cur/1000000002.M2P1.host,S=18,W=21:2,S"),
+        setup.source().join("new/1000000002.M2P1.host,S=18,W=21"),
+        setup.source().join("cur/1000000002.M2P1.host,S=18,W=21:2,S"),
     )
     .unwrap();
-    place.deliver(("new", "1000000010.M10P1.host", b"Subject: later\n\nten\n"));
-    let mut want = lying(&place.maildir());
+    setup.deliver(("new", "1000000010.M10P1.host", b"Subject: later\n\nten\n"));
+    let mut want = mail_in(&setup.maildir());
     want.insert("new/1000000010.M10P1.host".into(), (b"Subject: later\n\nten\n".to_vec(), 900_000_000 + 20));
-    assert_eq!(place.copy(&[]), [1, 8]);
-    assert_eq!(lying(&place.maildir()), want);
+    assert_eq!(setup.copy(&[]), [1, 8]);
+    assert_eq!(mail_in(&setup.maildir()), want);
     for _ in 0..2 {
-        let manifest = fs::read(place.maildir().join(MANIFEST)).unwrap();
-        assert_eq!(place.copy(&[]), [0, 9]);
-        assert_eq!(fs::read(place.maildir().join(MANIFEST)).unwrap(), manifest);
+        let manifest = fs::read(setup.maildir().join(MANIFEST)).unwrap();
+        assert_eq!(setup.copy(&[]), [0, 9]);
+        assert_eq!(fs::read(setup.maildir().join(MANIFEST)).unwrap(), manifest);
     }
 }
 
 #[test]
 fn beside_mail_that_is_there_names_and_messages_stay_apart() {
-    let place = Place::new(&ODD);
-    let there = place.maildir();
+    let setup = CopySetup::new(&ODD);
+    let there = setup.maildir();
     for directory in ["tmp", "new", "cur"] {
         fs::create_dir_all(there.join(directory)).unwrap();
     }
@@ -225,59 +225,59 @@ fn beside_mail_that_is_there_names_and_messages_stay_apart() {
     fs::write(there.join("cur/1000000002.M2P1.host,S=18,W=21:2,S"), "Subject: other\n\nx\n").unwrap();
     fs::write(there.join("cur/own:2,"), "Subject: own\n\nx\n").unwrap();
     let before = tree(&there);
-    let run = place.try_copy(&[]).exits(0);
+    let run = setup.try_copy(&[]).exits(0);
     let summary = run.summary();
     assert_eq!((count(&summary, "written"), count(&summary, "already_present")), (8, 1));
     assert_eq!(run.complaints(), ["name-taken"]);
     let after = tree(&there);
-    assert!(before.iter().all(|(path, lies)| after.get(path).is_some_and(|now| now == lies)));
+    assert!(before.iter().all(|(path, before_copy)| after.get(path).is_some_and(|now| now == before_copy)));
     let finding = run.findings().into_iter().find(|f| f["code"] == "name-taken").unwrap();
     assert!(finding["path"].as_str().unwrap().ends_with("new/1000000002.M2P1.host,S=18,W=21"));
     let renamed = names(&there.join("new")).into_iter().find(|name| name.ends_with(",S=18,W=21")).unwrap();
     assert!(renamed.starts_with("1000000002.") && finding["message"].as_str().unwrap().ends_with(&renamed));
     assert_eq!(fs::read(there.join("new").join(renamed)).unwrap(), ODD[1].2);
-    place.verifies();
-    assert_eq!(place.copy(&[]), [0, 9]);
-    assert_eq!(place.copy(&["--no-manifest"]), [0, 9], "also by what lies there alone");
+    setup.verifies();
+    assert_eq!(setup.copy(&[]), [0, 9]);
+    assert_eq!(setup.copy(&["--no-manifest"]), [0, 9], "also by what lies there alone");
     assert_eq!(tree(&there).len(), after.len());
 }
 
 #[test]
 fn two_files_of_one_name_are_two_messages() {
-    let place = Place::new(&[
+    let setup = CopySetup::new(&[
         ("new", "1000000001.x", b"Subject: a\n\n1\n"),
         ("cur", "1000000001.x:2,S", b"Subject: b\n\n2\n"),
     ]);
     for options in [&[][..], &["--no-manifest"]] {
-        let run = place.try_copy(options).exits(0);
+        let run = setup.try_copy(options).exits(0);
         assert_eq!(
             (count(&run.summary(), "written"), &run.complaints()[..]),
             (2, &["name-taken".into()][..])
         );
-        assert_eq!(place.copy(options), [0, 2]);
-        fs::remove_dir_all(place.maildir()).unwrap();
+        assert_eq!(setup.copy(options), [0, 2]);
+        fs::remove_dir_all(setup.maildir()).unwrap();
     }
 }
 
 #[test]
 fn a_dry_run_says_the_same_and_writes_nothing() {
-    let place = Place::new(&ODD);
+    let setup = CopySetup::new(&ODD);
     rustix::fs::mknodat(
         rustix::fs::CWD,
-        place.source().join("cur/fifo"),
+        setup.source().join("cur/fifo"),
         rustix::fs::FileType::Fifo,
         0o644.into(),
         0,
     )
     .unwrap();
-    let before = paths(place.scratch.path());
+    let before = paths(setup.scratch.path());
     let sums = |run: &Run| {
         let summary = run.summary();
         ["messages_found", "written", "skipped", "bytes_source"].map(|key| count(&summary, key))
     };
-    let dry = place.try_copy(&["-n"]).exits(1);
-    assert_eq!(paths(place.scratch.path()), before);
-    let wet = place.try_copy(&[]).exits(1);
+    let dry = setup.try_copy(&["-n"]).exits(1);
+    assert_eq!(paths(setup.scratch.path()), before);
+    let wet = setup.try_copy(&[]).exits(1);
     assert_eq!(sums(&dry), sums(&wet));
     assert_eq!(sums(&wet)[..3], [10, 9, 1]);
     assert_eq!(
@@ -285,104 +285,104 @@ fn a_dry_run_says_the_same_and_writes_nothing() {
         (wet.complaints(), &["maildir-not-a-file".into()][..])
     );
     // The FIFO is reported again, and no empty section is written because of it.
-    let manifest = fs::read(place.maildir().join(MANIFEST)).unwrap();
-    assert_eq!(sums(&place.try_copy(&[]).exits(1))[..3], [10, 0, 1]);
-    assert_eq!(fs::read(place.maildir().join(MANIFEST)).unwrap(), manifest);
+    let manifest = fs::read(setup.maildir().join(MANIFEST)).unwrap();
+    assert_eq!(sums(&setup.try_copy(&[]).exits(1))[..3], [10, 0, 1]);
+    assert_eq!(fs::read(setup.maildir().join(MANIFEST)).unwrap(), manifest);
 }
 
 #[test]
-fn a_message_that_cannot_be_read_is_named_and_nothing_is_published() {
-    let place = Place::new(&ODD);
-    let bad = place.source().join("cur/1000000009.loop:2,S");
+fn an_unreadable_message_is_named_and_publishes_nothing() {
+    let setup = CopySetup::new(&ODD);
+    let bad = setup.source().join("cur/1000000009.loop:2,S");
     std::os::unix::fs::symlink(&bad, &bad).unwrap();
-    place.try_copy(&[]).exits(3).complains(&["1000000009.loop:2,S"]);
-    assert_eq!(names(place.scratch.path()), ["source"]);
+    setup.try_copy(&[]).exits(3).complains(&["1000000009.loop:2,S"]);
+    assert_eq!(names(setup.scratch.path()), ["source"]);
 }
 
 #[test]
 fn without_a_manifest_a_second_run_goes_by_what_lies_there() {
-    let place = Place::new(&ODD);
-    assert_eq!(place.copy(&["--no-manifest"]), [9, 0]);
-    assert!(!place.maildir().join(MANIFEST).exists());
-    assert_eq!(place.copy(&["--no-manifest"]), [0, 9]);
-    fs::remove_file(place.maildir().join("cur/no date at all")).unwrap();
-    assert_eq!(place.copy(&["--no-manifest"]), [1, 8]);
+    let setup = CopySetup::new(&ODD);
+    assert_eq!(setup.copy(&["--no-manifest"]), [9, 0]);
+    assert!(!setup.maildir().join(MANIFEST).exists());
+    assert_eq!(setup.copy(&["--no-manifest"]), [0, 9]);
+    fs::remove_file(setup.maildir().join("cur/no date at all")).unwrap();
+    assert_eq!(setup.copy(&["--no-manifest"]), [1, 8]);
 }
 
 #[test]
 fn the_manifest_may_be_kept_elsewhere() {
-    let place = Place::new(&ODD);
-    assert_eq!(place.copy(&["--manifest=list"]), [9, 0]);
-    assert!(!place.maildir().join(MANIFEST).exists());
-    fs::remove_file(place.maildir().join("cur/no date at all")).unwrap();
-    assert_eq!(place.copy(&["--manifest=list"]), [0, 9]);
+    let setup = CopySetup::new(&ODD);
+    assert_eq!(setup.copy(&["--manifest=list"]), [9, 0]);
+    assert!(!setup.maildir().join(MANIFEST).exists());
+    fs::remove_file(setup.maildir().join("cur/no date at all")).unwrap();
+    assert_eq!(setup.copy(&["--manifest=list"]), [0, 9]);
 }
 
 #[test]
-fn the_copy_is_the_same_with_any_number_of_workers_and_any_fsync() {
-    let place = many_messages(700);
-    place.copy(&["-j1"]);
-    let one = tree_alike(&place.maildir());
+fn the_copy_is_the_same_with_any_jobs_and_fsync() {
+    let setup = many_messages(700);
+    setup.copy(&["-j1"]);
+    let one = tree_alike(&setup.maildir());
     for options in [["-j2", "--fsync=batch"], ["-j8", "--fsync=each"], ["-j3", "--fsync=none"]] {
-        fs::remove_dir_all(place.maildir()).unwrap();
-        place.copy(&options);
-        assert!(tree_alike(&place.maildir()) == one, "{options:?}");
+        fs::remove_dir_all(setup.maildir()).unwrap();
+        setup.copy(&options);
+        assert!(tree_alike(&setup.maildir()) == one, "{options:?}");
     }
 }
 
 #[test]
 fn killed_at_any_moment_it_is_completed_by_the_same_command() {
-    let kills = samples(3, 8, 100);
-    let place = many_messages(3000);
-    let before = place.path("before");
+    let rounds = samples(3, 8, 100);
+    let setup = many_messages(3000);
+    let before = setup.path("before");
     for directory in ["tmp", "new", "cur"] {
         fs::create_dir_all(before.join(directory)).unwrap();
     }
     fs::write(before.join("cur/own:2,S"), "Subject: own\n\n").unwrap();
     for existing in [false, true] {
         let fresh = || {
-            let _ = fs::remove_dir_all(place.maildir());
+            let _ = fs::remove_dir_all(setup.maildir());
             if existing {
                 let copied =
-                    std::process::Command::new("cp").arg("-a").args([&before, &place.maildir()]).status();
+                    std::process::Command::new("cp").arg("-a").args([&before, &setup.maildir()]).status();
                 assert!(copied.unwrap().success());
             }
         };
         fresh();
         let what = if existing { "a copy into an existing Maildir" } else { "a copy into a new Maildir" };
-        let mut moments = Moments::of(what, || {
-            place.copy(&[]);
+        let mut kills = RandomKills::of(what, || {
+            setup.copy(&[]);
         });
-        let mut want = tree_alike(&place.maildir());
+        let mut want = tree_alike(&setup.maildir());
         want.remove(Path::new(if existing { MANIFEST } else { "" }));
-        let manifest = fs::read(place.maildir().join(MANIFEST)).unwrap();
-        while let Some(n) = moments.next_round(kills) {
+        let manifest = fs::read(setup.maildir().join(MANIFEST)).unwrap();
+        while let Some(n) = kills.next_round(rounds) {
             fresh();
-            moments.kill(place.command(&[]));
-            place.try_copy(&[]).exits(0);
-            let mut got = tree_alike(&place.maildir());
+            kills.kill(setup.command(&[]));
+            setup.try_copy(&[]).exits(0);
+            let mut got = tree_alike(&setup.maildir());
             got.remove(Path::new(if existing { MANIFEST } else { "" }));
             assert!(got == want, "{what}, after kill {n}");
-            assert!(fs::read(place.maildir().join(MANIFEST)).unwrap() == manifest);
-            let beside = names(place.scratch.path());
+            assert!(fs::read(setup.maildir().join(MANIFEST)).unwrap() == manifest);
+            let beside = names(setup.scratch.path());
             assert_eq!(beside, ["Maildir", "before", "mbox", "source"]);
         }
-        moments.tell();
+        kills.report();
     }
 }
 
 #[test]
 fn what_became_of_it_is_proved_by_the_manifest() {
-    let place = Place::new(&ODD);
-    place.copy(&[]);
-    place.deliver(("new", "1000000010.M10P1.host", b"Subject: later\n\nten\n"));
-    place.copy(&[]);
-    let at = |name: &str| place.maildir().join("cur").join(name);
+    let setup = CopySetup::new(&ODD);
+    setup.copy(&[]);
+    setup.deliver(("new", "1000000010.M10P1.host", b"Subject: later\n\nten\n"));
+    setup.copy(&[]);
+    let at = |name: &str| setup.maildir().join("cur").join(name);
     fs::remove_file(at("no date at all")).unwrap();
     fs::write(at("1000000003.M3P1.host:2,"), "Subject: crlf\r\n\r\nThree\r\n").unwrap();
     fs::rename(at("1000000007.M7P1.host:2,D"), at("1000000007.M7P1.host:2,DS")).unwrap();
     let mut command = mailferry(["verify", "--json", "Maildir"]);
-    command.current_dir(place.scratch.path());
+    command.current_dir(setup.scratch.path());
     let run = run(command).exits(1);
     let codes: Vec<String> = run.findings().iter().map(|f| f["code"].as_str().unwrap().to_owned()).collect();
     for code in ["message-gone", "message-changed", "message-reflagged", "source-compared"] {
@@ -391,68 +391,68 @@ fn what_became_of_it_is_proved_by_the_manifest() {
     let summary = run.json().pop().unwrap();
     assert_eq!((count(&summary, "sources"), count(&summary, "gone"), count(&summary, "kept")), (1, 1, 8));
     let mut command = convert_command(["--exact", "Maildir", "back"]);
-    command.current_dir(place.scratch.path());
+    command.current_dir(setup.scratch.path());
     crate::support::run(command).exits(3).complains(&["source was a Maildir", "maildir:X"]);
-    assert!(!place.path("back").exists());
+    assert!(!setup.path("back").exists());
 }
 
 #[test]
 fn mboxes_and_maildirs_that_became_one_maildir_are_told_apart() {
-    let place = Place::new(&ODD);
-    let mbox = place.path("mbox");
+    let setup = CopySetup::new(&ODD);
+    let mbox = setup.path("mbox");
     fs::write(&mbox, "").unwrap();
-    place.copy(&[]);
+    setup.copy(&[]);
     let convert = || {
         let mut command = convert_command(["mbox", "maildir:Maildir"]);
-        command.current_dir(place.scratch.path());
+        command.current_dir(setup.scratch.path());
         count(&run(command).exits(0).summary(), "written")
     };
     assert_eq!(convert(), 0, "an empty mbox is no Maildir of no messages");
     fs::write(&mbox, many(3)).unwrap();
     assert_eq!((convert(), convert()), (3, 0));
-    assert_eq!(place.copy(&[]), [0, 9]);
+    assert_eq!(setup.copy(&[]), [0, 9]);
     let exact = {
         let mut command = convert_command(["--exact", "--source=mbox", "Maildir", "back"]);
-        command.current_dir(place.scratch.path());
+        command.current_dir(setup.scratch.path());
         command
     };
     run(exact).exits(0);
-    assert_eq!(fs::read(place.path("back")).unwrap(), many(3));
-    place.verifies();
+    assert_eq!(fs::read(setup.path("back")).unwrap(), many(3));
+    setup.verifies();
 }
 
 #[test]
 fn keywords_that_mean_something_else_there_are_not_mixed_up() {
-    let place = Place::new(&ODD);
-    fs::write(place.source().join("dovecot-keywords"), "0 Work\n1 Play\n").unwrap();
+    let setup = CopySetup::new(&ODD);
+    fs::write(setup.source().join("dovecot-keywords"), "0 Work\n1 Play\n").unwrap();
     for directory in ["tmp", "new", "cur"] {
-        fs::create_dir_all(place.maildir().join(directory)).unwrap();
+        fs::create_dir_all(setup.maildir().join(directory)).unwrap();
     }
-    fs::write(place.maildir().join("dovecot-keywords"), "0 Play\n").unwrap();
-    let list = || fs::read_to_string(place.maildir().join("dovecot-keywords")).unwrap();
+    fs::write(setup.maildir().join("dovecot-keywords"), "0 Play\n").unwrap();
+    let list = || fs::read_to_string(setup.maildir().join("dovecot-keywords")).unwrap();
     // Another program holds the lock.
-    let lock = place.maildir().join("dovecot-keywords.lock");
+    let lock = setup.maildir().join("dovecot-keywords.lock");
     fs::write(&lock, "Dovecot").unwrap();
-    place.try_copy(&["--lock-timeout=0"]).exits(3).complains(&["dovecot-keywords", "locked"]);
+    setup.try_copy(&["--lock-timeout=0"]).exits(3).complains(&["dovecot-keywords", "locked"]);
     fs::remove_file(lock).unwrap();
-    assert_eq!((place.copy(&["-n"]), list()), ([9, 0], "0 Play\n".into()));
-    assert_eq!((place.copy(&[]), list()), ([9, 0], "0 Play\n1 Work\n".into()));
+    assert_eq!((setup.copy(&["-n"]), list()), ([9, 0], "0 Play\n".into()));
+    assert_eq!((setup.copy(&[]), list()), ([9, 0], "0 Play\n1 Work\n".into()));
     // The destination has letters a and b. In the source a is Work and b is Play.
-    assert!(place.maildir().join("cur/1000000004.M4P1.host:2,Sab").exists());
-    place.deliver(("cur", "1000000011.only-work:2,Fa", b"Subject: work\n\nw\n"));
-    place.deliver(("cur", "1000000012.nameless:2,az", b"Subject: nameless\n\nn\n"));
-    fs::write(place.maildir().join("dovecot-keywords"), "0 Play\n1 Work\n25 Other\n").unwrap();
-    let run = place.try_copy(&[]).exits(0);
+    assert!(setup.maildir().join("cur/1000000004.M4P1.host:2,Sab").exists());
+    setup.deliver(("cur", "1000000011.only-work:2,Fa", b"Subject: work\n\nw\n"));
+    setup.deliver(("cur", "1000000012.nameless:2,az", b"Subject: nameless\n\nn\n"));
+    fs::write(setup.maildir().join("dovecot-keywords"), "0 Play\n1 Work\n25 Other\n").unwrap();
+    let run = setup.try_copy(&[]).exits(0);
     assert_eq!(
         (count(&run.summary(), "written"), run.complaints()),
         (2, vec!["keywords-overflow".to_owned()])
     );
-    assert!(place.maildir().join("cur/1000000011.only-work:2,Fb").exists());
-    assert!(place.maildir().join("cur/1000000012.nameless:2,b").exists(), "z is another's there");
-    place.verifies();
+    assert!(setup.maildir().join("cur/1000000011.only-work:2,Fb").exists());
+    assert!(setup.maildir().join("cur/1000000012.nameless:2,b").exists(), "z is another's there");
+    setup.verifies();
     let verified = {
         let mut command = mailferry(["verify", "--json", "Maildir"]);
-        command.current_dir(place.scratch.path());
+        command.current_dir(setup.scratch.path());
         crate::support::run(command).findings()
     };
     assert!(verified.iter().all(|f| f["code"] != "message-reflagged"), "{verified:?}");
@@ -460,8 +460,8 @@ fn keywords_that_mean_something_else_there_are_not_mixed_up() {
 
 #[test]
 fn what_makes_no_sense_for_a_copy_is_refused_by_name() {
-    let place = Place::new(&ODD);
-    fs::write(place.path("list"), "").unwrap();
+    let setup = CopySetup::new(&ODD);
+    fs::write(setup.path("list"), "").unwrap();
     for option in [
         "--dedupe=content",
         "--new-source",
@@ -470,17 +470,17 @@ fn what_makes_no_sense_for_a_copy_is_refused_by_name() {
         "--from-zone=UTC",
         "--boundaries=list",
     ] {
-        place.try_copy(&[option]).exits(3).complains(&[option.split('=').next().unwrap(), "copied as it is"]);
+        setup.try_copy(&[option]).exits(3).complains(&[option.split('=').next().unwrap(), "copied as it is"]);
     }
-    place.try_copy(&["--append"]).exits(3).complains(&["--append"]);
+    setup.try_copy(&["--append"]).exits(3).complains(&["--append"]);
     let refused = |args: &[&str], words: &[&str]| {
         let mut command = convert_command(args);
-        command.current_dir(place.scratch.path());
+        command.current_dir(setup.scratch.path());
         run(command).exits(3).complains(words);
     };
     refused(&["source", "maildir:source"], &["is the source itself"]);
     refused(&["source", "mbox", "maildir:Maildir"], &["by itself"]);
-    fs::create_dir_all(place.maildir().join("cur")).unwrap();
-    fs::create_dir_all(place.maildir().join("new")).unwrap();
+    fs::create_dir_all(setup.maildir().join("cur")).unwrap();
+    fs::create_dir_all(setup.maildir().join("new")).unwrap();
     refused(&["source", "Maildir"], &["say maildir: before it"]);
 }

@@ -17,7 +17,7 @@ pub const DEVIATIONS: [(&str, u64); 1] = [
 ];
 
 #[test]
-fn real_mailboxes_are_counted_as_upstream_counts_them_and_none_makes_us_stumble() {
+fn real_mailboxes_have_as_many_messages_as_upstream_counts() {
     let (Some(archive), Some(table)) = (shared("corpus/open.tar.zst"), shared("corpus/EXPECTED.tsv")) else {
         return;
     };

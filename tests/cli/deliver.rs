@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::support::*;
 
 /// Creates a scratch directory with an empty Maildir.
-fn ground() -> (TempDir, PathBuf) {
+fn empty_maildir() -> (TempDir, PathBuf) {
     let scratch = scratch();
     let maildir = scratch.path().join("Maildir");
     make_maildir(&maildir);
@@ -71,7 +71,7 @@ fn every_byte_of_a_message_is_kept() {
         b"A: 1\nFrom b\n>From c\n\n>From d\n",
         &long,
     ] {
-        let (_scratch, maildir) = ground();
+        let (_scratch, maildir) = empty_maildir();
         deliver(&[], &[&maildir], message).exits(0);
         same(&the_one(&maildir), message, "the message");
         let all = messages(&maildir);
@@ -79,7 +79,7 @@ fn every_byte_of_a_message_is_kept() {
         let crs =
             message.iter().enumerate().filter(|&(n, &b)| b == b'\n' && (n == 0 || message[n - 1] != b'\r'));
         assert_eq!(all[0].wire_size, all[0].size + crs.count() as u64);
-        assert_eq!((all[0].place, all[0].meta.mode() & 0o777), ("new", 0o600));
+        assert_eq!((all[0].subdir, all[0].meta.mode() & 0o777), ("new", 0o600));
     }
 }
 
@@ -94,7 +94,7 @@ fn a_message_of_100_mb_and_an_endless_line_take_little_memory() {
         mail.extend_from_slice(&line);
     }
     for message in [mail, vec![b'z'; 100_000_000]] {
-        let (scratch, maildir) = ground();
+        let (scratch, maildir) = empty_maildir();
         let input = scratch.path().join("input");
         fs::write(&input, &message).unwrap();
         let (code, memory) = peak_memory(&["deliver", "-fs@x", maildir.to_str().unwrap()], &input);
@@ -146,7 +146,7 @@ fn each_mail_systems_environment_tells_the_envelope() {
         ("null sender of pipe(8)", &pipe, &["-f", "MAILER-DAEMON", "-r", "joe@h.example"], with(""), bounce),
         ("null sender in brackets", &[], &["-f", "<>", "-r", "joe@h.example"], with(""), bounce),
     ] {
-        let (_scratch, maildir) = ground();
+        let (_scratch, maildir) = empty_maildir();
         deliver_in(environment, options, &[&maildir], stdin).exits(0);
         let got = String::from_utf8(the_one(&maildir)).unwrap();
         // Delivered-To goes on top of the header.
@@ -160,7 +160,7 @@ fn each_mail_systems_environment_tells_the_envelope() {
 
 #[test]
 fn a_message_that_was_here_before_is_refused_for_good() {
-    let (_scratch, maildir) = ground();
+    let (_scratch, maildir) = empty_maildir();
     let options = ["-r", "joe@h.example"];
     deliver(&options, &[&maildir], "Subject: x\n\n").exits(0);
     let delivered = the_one(&maildir);
@@ -175,7 +175,7 @@ fn a_message_that_was_here_before_is_refused_for_good() {
 
 #[test]
 fn what_is_no_message_is_refused_for_good() {
-    let (_scratch, maildir) = ground();
+    let (_scratch, maildir) = empty_maildir();
     deliver(&[], &[&maildir], "").exits(65).complains(&["5.6.0 ", "empty"]);
     deliver(&[], &[&maildir], "From a@b Sat Feb  3 04:05:06 2001\n")
         .exits(65)
@@ -187,7 +187,7 @@ fn what_is_no_message_is_refused_for_good() {
 
 #[test]
 fn an_input_that_cannot_be_read_is_no_empty_message() {
-    let (scratch, maildir) = ground();
+    let (scratch, maildir) = empty_maildir();
     let file = scratch.path().join("written");
     let command = wrapped(
         &format!("exec \"$@\" 0> {}", file.display()),
@@ -243,7 +243,7 @@ fn what_is_missing_is_made_if_that_is_asked_for() {
 
 #[test]
 fn all_of_several_mailboxes_have_it_or_none() {
-    let (scratch, one) = ground();
+    let (scratch, one) = empty_maildir();
     let (two, broken) = (scratch.path().join("two"), scratch.path().join("broken"));
     make_maildir(&two);
     deliver(&[], &[&one, &two], "Subject: x\n\n").exits(0);
@@ -267,7 +267,7 @@ fn all_of_several_mailboxes_have_it_or_none() {
 
 #[test]
 fn a_repeat_doubles_nothing_if_that_is_asked_for() {
-    let (_scratch, maildir) = ground();
+    let (_scratch, maildir) = empty_maildir();
     let (options, message) = (["--once", "-v", "-f", "a@b"], "Subject: x\n\nbody\n");
     deliver(&options, &[&maildir], message).exits(0);
     let mut there = messages(&maildir).remove(0);
@@ -311,7 +311,7 @@ fn a_repeat_into_an_mbox_doubles_nothing_either() {
 
 #[test]
 fn an_mbox_and_a_maildir_have_it_together_or_not_at_all() {
-    let (scratch, maildir) = ground();
+    let (scratch, maildir) = empty_maildir();
     let mbox = scratch.path().join("inbox");
     fs::write(&mbox, "From a@b Sat Feb  3 04:05:06 2001\nSubject: old\n\nno newline").unwrap();
     let before = fs::read(&mbox).unwrap();
@@ -336,11 +336,11 @@ fn an_mbox_and_a_maildir_have_it_together_or_not_at_all() {
 
 #[test]
 fn flags_and_umask_are_as_asked_for() {
-    let (_scratch, maildir) = ground();
+    let (_scratch, maildir) = empty_maildir();
     let run = deliver(&["--flags", "SF", "--umask", "007", "-v"], &[&maildir], "Subject: x\n\n").exits(0);
     let all = messages(&maildir);
     assert_eq!(
-        (all[0].place, all[0].flags.as_deref(), all[0].meta.mode() & 0o777),
+        (all[0].subdir, all[0].flags.as_deref(), all[0].meta.mode() & 0o777),
         ("cur", Some("FS"), 0o660)
     );
     assert_eq!(run.text(), format!("{}\n", all[0].path.display()));
@@ -351,7 +351,7 @@ fn flags_and_umask_are_as_asked_for() {
 
 #[test]
 fn what_would_be_done_is_said_and_not_done() {
-    let (_scratch, maildir) = ground();
+    let (_scratch, maildir) = empty_maildir();
     let before = tree(&maildir);
     deliver(&["-n"], &[&maildir], "Subject: x\n\n").exits(0);
     deliver(&["-n"], &[&maildir], "").exits(65);
@@ -364,7 +364,7 @@ fn a_typing_error_never_makes_mail_bounce() {
     for words in [&["deliver"][..], &["deliver", "--no-such"], &["deliver", "--flags"], &["deliver", "-f"]] {
         run(mailferry(words)).exits(75);
     }
-    let (_scratch, maildir) = ground();
+    let (_scratch, maildir) = empty_maildir();
     deliver(&["--exit-codes", "qmail", "-r", "a@b"], &[&maildir], "Delivered-To: a@b\n\n").exits(100);
     deliver(&["--exit-codes", "qmail"], &[&maildir.join("x")], "Subject: x\n\n").exits(111);
     deliver(&["--exit-codes", "qmail"], &[&maildir], "Subject: x\n\n").exits(0);
@@ -372,7 +372,7 @@ fn a_typing_error_never_makes_mail_bounce() {
 
 #[test]
 fn programs_are_told_in_json() {
-    let (_scratch, maildir) = ground();
+    let (_scratch, maildir) = empty_maildir();
     let report = deliver(&["--json"], &[&maildir], "Subject: x\n\n").exits(0).json();
     let [summary] = &report[..] else { panic!("{report:?}") };
     assert_eq!(summary["type"], "summary");
@@ -387,7 +387,7 @@ fn programs_are_told_in_json() {
 #[test]
 fn a_signal_while_the_message_comes_in_leaves_nothing() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
-        let (_scratch, maildir) = ground();
+        let (_scratch, maildir) = empty_maildir();
         let mut command = mailferry(["deliver", maildir.to_str().unwrap()]);
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -425,7 +425,7 @@ fn a_full_disk_is_told_and_leaves_nothing() {
 
 #[test]
 fn what_root_alone_may_enter_is_tried_again_later() {
-    let (scratch, maildir) = ground();
+    let (scratch, maildir) = empty_maildir();
     let user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
     if !have(user[0], &[&user[1..], &["true"]].concat()) {
         skip!("not allowed to become another user");
@@ -443,7 +443,7 @@ fn what_root_alone_may_enter_is_tried_again_later() {
 
 #[test]
 fn an_option_in_the_wrong_place_makes_no_mail_bounce_either() {
-    let (_scratch, maildir) = ground();
+    let (_scratch, maildir) = empty_maildir();
     let maildir = maildir.to_str().unwrap();
     for (words, code) in [
         (&["--quiet", "deliver", maildir][..], 75),
@@ -459,18 +459,18 @@ fn an_option_in_the_wrong_place_makes_no_mail_bounce_either() {
 }
 
 #[test]
-fn an_address_may_begin_with_a_dash_and_an_empty_recipient_is_none() {
-    let (_scratch, maildir) = ground();
+fn an_address_may_begin_with_a_dash() {
+    let (_scratch, maildir) = empty_maildir();
     deliver(&["-f", "-x@y.example", "-r", "-j@h.example"], &[&maildir], "Subject: x\n\n").exits(0);
     assert_eq!(the_one(&maildir), b"Return-Path: <-x@y.example>\nDelivered-To: -j@h.example\nSubject: x\n\n");
-    let (_scratch, maildir) = ground();
+    let (_scratch, maildir) = empty_maildir();
     deliver(&["-r", ""], &[&maildir], "Delivered-To:\nSubject: x\n\n").exits(0);
     assert_eq!(the_one(&maildir), b"Delivered-To:\nSubject: x\n\n");
 }
 
 #[test]
 fn a_reader_may_mark_a_message_and_it_is_the_same_one() {
-    let (scratch, _) = ground();
+    let (scratch, _) = empty_maildir();
     let mbox = scratch.path().join("mbox");
     let target = PathBuf::from(format!("mbox:{}", mbox.display()));
     deliver(&["--create"], &[&target], "Subject: a\n\none\n").exits(0);
@@ -489,7 +489,7 @@ fn a_reader_may_mark_a_message_and_it_is_the_same_one() {
 
 #[test]
 fn one_mailbox_by_two_names_is_one_also_where_it_is_to_be_made() {
-    let (scratch, maildir) = ground();
+    let (scratch, maildir) = empty_maildir();
     let at = |name: &str| scratch.path().join(name);
     let slashed = |name: &str| PathBuf::from(format!("{}/", at(name).display()));
     let mbox = |name: &str| PathBuf::from(format!("mbox:{}", at(name).display()));
@@ -506,7 +506,7 @@ fn one_mailbox_by_two_names_is_one_also_where_it_is_to_be_made() {
 
 #[test]
 fn what_cannot_be_delivered_would_not_be() {
-    let (scratch, maildir) = ground();
+    let (scratch, maildir) = empty_maildir();
     let at = |name: &str, bytes: &[u8]| {
         fs::write(scratch.path().join(name), bytes).unwrap();
         scratch.path().join(name)
@@ -526,15 +526,15 @@ fn what_cannot_be_delivered_would_not_be() {
         assert_eq!(tree(scratch.path()), before);
         deliver(&["--create"], &[&target], "Subject: x\n\n").exits(75);
     }
-    let said = deliver(&["-n"], &[&maildir], "Subject: x\n\n").exits(0).text();
-    assert_eq!(said, format!("{}: would get the message\n", maildir.display()));
+    let output = deliver(&["-n"], &[&maildir], "Subject: x\n\n").exits(0).text();
+    assert_eq!(output, format!("{}: would get the message\n", maildir.display()));
     is_empty(&maildir);
 }
 
 #[test]
-fn what_a_mail_system_wrote_of_this_delivery_is_no_loop_if_that_is_said() {
+fn delivered_to_of_this_delivery_is_not_a_loop_with_its_option() {
     let message = "Delivered-To: joe@h.example\nReceived: x\nSubject: x\n\n";
-    let (_scratch, maildir) = ground();
+    let (_scratch, maildir) = empty_maildir();
     deliver(&["-r", "joe@h.example"], &[&maildir], message).exits(69);
     deliver(&["-r", "joe@h.example", "--from-mta"], &[&maildir], message).exits(0);
     assert_eq!(the_one(&maildir), message.as_bytes());

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::deliver_quota::{new_maildir, sums};
 use crate::support::*;
-use crate::undisturbed::random;
+use crate::trial::random;
 
 const AT_ONCE: usize = 16;
 /// Messages are smaller than a pipe, so that the test can write one before its delivery reads it.
@@ -45,7 +45,7 @@ fn number(bytes: &[u8]) -> Option<usize> {
     (bytes == message(n)).then_some(n)
 }
 
-fn begin(maildir: &Path, quota: &str, n: usize) -> Child {
+fn start(maildir: &Path, quota: &str, n: usize) -> Child {
     let mut command = mailferry(["deliver", "--quota", quota]);
     command.arg(maildir).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -74,7 +74,7 @@ fn kill_while_it_writes(child: &mut Child, maildir: &Path, n: usize) {
 }
 
 /// Delivers this many messages, and returns how each delivery ended.
-fn crowd(maildir: &Path, quota: &str, count: usize) -> Vec<End> {
+fn deliver_all(maildir: &Path, quota: &str, count: usize) -> Vec<End> {
     let next = AtomicUsize::new(0);
     let ends = Mutex::new(vec![End::Killed; count]);
     // Usual duration of a delivery, in microseconds.
@@ -88,7 +88,7 @@ fn crowd(maildir: &Path, quota: &str, count: usize) -> Vec<End> {
                         return;
                     }
                     let started = Instant::now();
-                    let mut child = begin(maildir, quota, n);
+                    let mut child = start(maildir, quota, n);
                     // Some end before they are killed. About a third of all is killed in time.
                     match random("victim", n, 10) {
                         0..5 => {
@@ -106,8 +106,8 @@ fn crowd(maildir: &Path, quota: &str, count: usize) -> Vec<End> {
                             (started.elapsed().as_micros() as u64, usual.load(Ordering::Relaxed));
                         usual.store((before * 7 + took) / 8, Ordering::Relaxed);
                     }
-                    let said = String::from_utf8_lossy(&output.stderr);
-                    assert!(matches!(end, End::Killed | End::Exit(0 | 77)), "{end:?}: {said}");
+                    let stderr = String::from_utf8_lossy(&output.stderr);
+                    assert!(matches!(end, End::Killed | End::Exit(0 | 77)), "{end:?}: {stderr}");
                     ends.lock().unwrap()[n] = end;
                 }
             });
@@ -140,7 +140,7 @@ impl After {
     }
 
     #[track_caller]
-    fn is_true_to(&self, ends: &[End]) {
+    fn matches(&self, ends: &[End]) {
         let twice: Vec<_> = self.there.iter().filter(|(_, times)| **times > 1).collect();
         assert!(twice.is_empty(), "there twice: {twice:?}");
         for (n, end) in ends.iter().enumerate() {
@@ -157,7 +157,7 @@ impl After {
 
     /// Asserts that the sum is correct, unless the last process to change it was killed and left a mark.
     #[track_caller]
-    fn is_what_the_quota_says(&self) {
+    fn agrees_with_quota(&self) {
         let text = fs::read_to_string(self.maildir.join("maildirsize")).unwrap();
         let (_, bytes, messages) = sums(&text);
         assert_eq!((bytes, messages), (self.bytes, self.there.len() as i64), "{text}");
@@ -172,7 +172,7 @@ impl After {
     }
 }
 
-fn tell(what: &str, ends: &[End], after: &After, started: Instant) {
+fn report(what: &str, ends: &[End], after: &After, started: Instant) {
     let times = |end: End| ends.iter().filter(|e| **e == end).count();
     let (safe, refused, killed) = (times(End::Exit(0)), times(End::Exit(77)), times(End::Killed));
     let left = fs::read_dir(after.maildir.join("tmp")).unwrap().count();
@@ -188,45 +188,45 @@ fn tell(what: &str, ends: &[End], after: &After, started: Instant) {
 }
 
 #[test]
-fn a_crowd_of_which_a_third_is_killed_leaves_whole_messages_and_a_true_sum() {
+fn killed_concurrent_deliveries_leave_a_correct_sum() {
     let count = samples(1000, 1500, 20_000);
     let (scratch, started) = (scratch(), Instant::now());
     let maildir = scratch.path().join("Maildir");
     new_maildir(&maildir);
     let quota = "100000000000S,1000000C";
-    let mut ends = crowd(&maildir, quota, count);
+    let mut ends = deliver_all(&maildir, quota, count);
     let after = After::of(&maildir);
-    after.is_true_to(&ends);
+    after.matches(&ends);
     if !after.is_marked() {
-        after.is_what_the_quota_says();
+        after.agrees_with_quota();
     }
-    tell("a large quota", &ends, &after, started);
+    report("a large quota", &ends, &after, started);
     // The next delivery repairs what the last one left.
-    let last = begin(&maildir, quota, count).wait_with_output().unwrap();
+    let last = start(&maildir, quota, count).wait_with_output().unwrap();
     assert!(last.status.success());
     ends.push(End::Exit(0));
     let after = After::of(&maildir);
-    after.is_true_to(&ends);
+    after.matches(&ends);
     assert!(!after.is_marked());
-    after.is_what_the_quota_says();
+    after.agrees_with_quota();
 }
 
 #[test]
-fn a_crowd_fills_a_small_quota_to_its_last_message_and_not_beyond() {
+fn concurrent_deliveries_fill_a_quota_and_never_exceed_it() {
     let count = samples(300, 300, 3000);
-    let room = count / 3;
+    let limit = count / 3;
     let (scratch, started) = (scratch(), Instant::now());
     let maildir = scratch.path().join("Maildir");
     new_maildir(&maildir);
-    let quota = format!("{room}C");
-    let ends = crowd(&maildir, &quota, count);
+    let quota = format!("{limit}C");
+    let ends = deliver_all(&maildir, &quota, count);
     let after = After::of(&maildir);
-    after.is_true_to(&ends);
-    tell("a small quota", &ends, &after, started);
-    assert_eq!(after.there.len(), room);
+    after.matches(&ends);
+    report("a small quota", &ends, &after, started);
+    assert_eq!(after.there.len(), limit);
     assert!(ends.contains(&End::Exit(77)));
-    let last = begin(&maildir, &quota, count).wait_with_output().unwrap();
+    let last = start(&maildir, &quota, count).wait_with_output().unwrap();
     assert_eq!(last.status.code(), Some(77), "{last:?}");
     assert!(!after.is_marked());
-    after.is_what_the_quota_says();
+    after.agrees_with_quota();
 }

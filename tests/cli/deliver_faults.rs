@@ -48,13 +48,15 @@ struct Point {
 #[derive(Debug, Default)]
 struct Tally {
     completed: u32,
-    told: u32,
+    reported: u32,
     killed: u32,
     missed: u32,
 }
 
 fn maildir(root: &Path) {
-    ["tmp", "new", "cur"].iter().for_each(|place| fs::create_dir_all(root.join("box").join(place)).unwrap());
+    ["tmp", "new", "cur"]
+        .iter()
+        .for_each(|subdir| fs::create_dir_all(root.join("box").join(subdir)).unwrap());
 }
 
 fn deliveries() -> Vec<Delivery> {
@@ -93,7 +95,7 @@ fn deliveries() -> Vec<Delivery> {
 }
 
 #[test]
-fn a_fault_at_any_system_call_of_a_delivery_loses_nothing_and_is_told() {
+fn a_fault_at_any_system_call_of_a_delivery_is_reported() {
     if !have_strace() {
         return;
     }
@@ -126,14 +128,14 @@ fn a_fault_at_any_system_call_of_a_delivery_loses_nothing_and_is_told() {
     note!(
         "{} faults in deliveries: {} told, {} completed all the same, {} killed, {} not met",
         cases.len(),
-        tally.told,
+        tally.reported,
         tally.completed,
         tally.killed,
         tally.missed
     );
     assert!(failed.is_empty(), "{} of {} fail:\n{}", failed.len(), cases.len(), failed.join("\n"));
-    let (tried, told, killed) = samples((80, 25, 15), (500, 150, 100), (500, 150, 100));
-    assert!(cases.len() > tried && tally.told > told && tally.killed > killed, "{tally:?}");
+    let (tried, reported, killed) = samples((80, 25, 15), (500, 150, 100), (500, 150, 100));
+    assert!(cases.len() > tried && tally.reported > reported && tally.killed > killed, "{tally:?}");
     assert!(tally.missed < cases.len() as u32 / 10, "{tally:?}");
 }
 
@@ -153,12 +155,12 @@ impl Delivery {
 
     /// Returns every call of a run without faults that touches the mailbox or a file next to it.
     fn points(&self) -> Vec<Point> {
-        let ground = scratch();
-        (self.before)(ground.path());
-        let (run, log) = self.run(ground.path(), &[]);
+        let scratch_dir = scratch();
+        (self.before)(scratch_dir.path());
+        let (run, log) = self.run(scratch_dir.path(), &[]);
         run.exits(0);
-        self.has_it(ground.path(), 1);
-        let calls: Vec<Call> = log.lines().filter_map(|line| Call::parse(line, ground.path())).collect();
+        self.has_it(scratch_dir.path(), 1);
+        let calls: Vec<Call> = log.lines().filter_map(|line| Call::parse(line, scratch_dir.path())).collect();
         self.is_safe(&calls);
         let main = &calls[0].thread;
         let is_point = |call: &Call| call.thread == *main && !call.is_check && call.is_at_destination();
@@ -192,8 +194,8 @@ impl Delivery {
     }
 
     fn disturb(&self, fault: Fault, point: &Point, tally: &Mutex<Tally>) {
-        let ground = scratch();
-        let root = ground.path();
+        let scratch_dir = scratch();
+        let root = scratch_dir.path();
         (self.before)(root);
         let options = ["-e".to_owned(), fault.injected(&point.call, point.nth)];
         let (run, log) = self.run(root, &options);
@@ -218,7 +220,7 @@ impl Delivery {
                 assert!(happened, "{run:?}");
                 assert_eq!(code, 75, "{run:?}");
                 assert!(run.stderr.starts_with("4.") && run.stderr.lines().count() == 1, "{run:?}");
-                count(|tally| &mut tally.told);
+                count(|tally| &mut tally.reported);
                 self.has_it(root, 0);
                 self.leaves_nothing(root, point);
                 0
@@ -248,7 +250,7 @@ impl Delivery {
 
     fn messages(&self, root: &Path) -> Vec<String> {
         let folder = root.join(if self.options.contains(&"A.B") { "box/.A.B" } else { "box" });
-        let in_place = |place: &str| fs::read_dir(folder.join(place)).into_iter().flatten().flatten();
+        let in_place = |subdir: &str| fs::read_dir(folder.join(subdir)).into_iter().flatten().flatten();
         let files: Vec<PathBuf> = ["new", "cur"].into_iter().flat_map(in_place).map(|f| f.path()).collect();
         files.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
     }
@@ -318,7 +320,7 @@ impl Delivery {
 /// Returns the text without the dates of mailferry's From_ lines.
 fn masked(text: &[u8]) -> String {
     let text = String::from_utf8(text.to_vec()).unwrap();
-    let is_ours = |line: &str| line.starts_with("From MAILER-DAEMON ") && line.ends_with('\n');
-    let mask = |line: &str| if is_ours(line) { "From MAILER-DAEMON DATE\n".into() } else { line.to_owned() };
+    let is_own = |line: &str| line.starts_with("From MAILER-DAEMON ") && line.ends_with('\n');
+    let mask = |line: &str| if is_own(line) { "From MAILER-DAEMON DATE\n".into() } else { line.to_owned() };
     text.split_inclusive('\n').map(mask).collect()
 }

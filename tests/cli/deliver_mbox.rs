@@ -259,7 +259,7 @@ fn a_locked_mbox_is_told_with_who_has_it() {
 }
 
 #[test]
-fn who_may_make_no_lock_file_is_told_where_and_what_does_without() {
+fn a_lock_file_that_cannot_be_created_has_a_remedy() {
     let (scratch, path, _) = mbox(OLD);
     let user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
     if !have(user[0], &[&user[1..], &["true"]].concat()) {
@@ -277,12 +277,12 @@ fn who_may_make_no_lock_file_is_told_where_and_what_does_without() {
             wrapped("exec \"$@\"", program, [&["deliver", path.to_str().unwrap()], options].concat());
         run_with_stdin(command, "Subject: x\n\n")
     };
-    let made_in = format!("lock files are made in {}:", dir.display());
+    let created_in = format!("lock files are made in {}:", dir.display());
     as_user(&[]).exits(75).complains(&[
         "4.3.5 ",
         "inbox.lock",
         "permission denied",
-        &made_in,
+        &created_in,
         "--lock fcntl",
     ]);
     assert_eq!(fs::read_to_string(&path).unwrap(), OLD);
@@ -326,7 +326,7 @@ fn hostname() -> String {
 }
 
 #[test]
-fn a_signal_while_the_lock_is_waited_for_leaves_the_mbox_as_it_was() {
+fn a_signal_during_a_lock_wait_leaves_the_mbox_unchanged() {
     let (scratch, path, name) = mbox(OLD);
     fs::write(scratch.path().join("inbox.lock"), "").unwrap();
     let mut command = mailferry(["deliver", &name]);
@@ -453,7 +453,7 @@ fn call_before_write() -> String {
 const PEER: &str = "From eve@example.org Mon Mar  2 09:00:00 1998\nSubject: theirs\n\na peer\n\n";
 
 #[test]
-fn what_somebody_without_our_lock_appends_meanwhile_is_neither_overwritten_nor_cut_away() {
+fn a_peer_without_locks_loses_nothing() {
     if !have_strace() {
         skip!("strace is not here");
     }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::*;
-use crate::undisturbed::random;
+use crate::trial::random;
 
 const DELIVERERS: usize = 16;
 
@@ -23,7 +23,7 @@ enum End {
 }
 
 #[test]
-fn a_crowd_delivers_into_one_mbox_while_some_are_killed_and_one_reads() {
+fn killed_concurrent_deliveries_leave_an_mbox_intact() {
     let count = samples(1_000, 2_000, 20_000);
     let scratch = scratch();
     let path = scratch.path().join("inbox");

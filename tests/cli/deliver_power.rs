@@ -9,17 +9,19 @@ use std::time::{Duration, Instant};
 
 use crate::power::{Cuttable, Image, Neighbour};
 use crate::support::*;
-use crate::undisturbed::random;
+use crate::trial::random;
 
 const OLD: &str = "From ada@example.org Mon Mar  2 08:00:00 1998\nSubject: old\n\nold";
 /// With `data=writeback` a growing mbox may get its length before its bytes.
 const DISKS: [&str; 3] = ["data=ordered", "commit=30", "data=writeback,commit=30"];
 
 #[test]
-fn after_a_power_cut_a_message_is_there_if_success_was_said_and_never_in_part() {
-    let fill = |place: &Path| {
-        ["tmp", "new", "cur"].iter().for_each(|d| fs::create_dir_all(place.join("box").join(d)).unwrap());
-        fs::write(place.join("mbox"), OLD).unwrap();
+fn after_a_power_cut_a_delivered_message_is_complete() {
+    let fill = |mount_point: &Path| {
+        ["tmp", "new", "cur"]
+            .iter()
+            .for_each(|d| fs::create_dir_all(mount_point.join("box").join(d)).unwrap());
+        fs::write(mount_point.join("mbox"), OLD).unwrap();
     };
     let Some(disk) = Cuttable::new(fill) else { return };
     let each = samples(2, 4, 40);
@@ -45,7 +47,7 @@ fn after_a_power_cut_a_message_is_there_if_success_was_said_and_never_in_part() 
 
 /// The state after a cut.
 struct Cut {
-    left: Image,
+    remains: Image,
     target: &'static str,
     message: String,
     after: Duration,
@@ -58,11 +60,11 @@ impl Cut {
     fn make(disk: &Cuttable, options: &str, target: &'static str, at: Option<(Duration, usize)>) -> Cut {
         let image = disk.before.cut().unwrap();
         let _mounted = disk.mount(&image, options);
-        let _neighbour = Neighbour::on(&disk.place);
+        let _neighbour = Neighbour::on(&disk.mount_point);
         let n = at.map_or(0, |(_, n)| n);
         let message =
             format!("Subject: new\n\n{}the end\n", "word ".repeat(random("words", n, 9000) as usize));
-        let mut child = deliver(&disk.place, target, &message);
+        let mut child = deliver(&disk.mount_point, target, &message);
         let started = Instant::now();
         if let Some((takes, n)) = at {
             std::thread::sleep(takes.mul_f64(random(target, n, 700) as f64 / 1000.0));
@@ -71,33 +73,33 @@ impl Cut {
         }
         let ended = child.try_wait().unwrap();
         let after = started.elapsed();
-        let left = image.cut().unwrap();
+        let remains = image.cut().unwrap();
         let status = child.wait().unwrap();
         assert!(status.success(), "{status}");
-        Cut { left, target, message, after, at_exit: ended.is_some() }
+        Cut { remains, target, message, after, at_exit: ended.is_some() }
     }
 
     /// Replays the journal and checks what is there. Returns whether an mbox ends in a partial message.
     fn judge(&self, disk: &Cuttable, options: &str) -> bool {
-        self.left.assert_possible();
-        let _mounted = disk.mount(&self.left, options);
-        let path = disk.place.join(self.target.rsplit(':').next().unwrap());
+        self.remains.assert_possible();
+        let _mounted = disk.mount(&self.remains, options);
+        let path = disk.mount_point.join(self.target.rsplit(':').next().unwrap());
         let what = format!("{options}, {}, after {:?}, exit 0: {}", self.target, self.after, self.at_exit);
         let midway = if path.is_dir() {
             // A Maildir that was being created may be incomplete.
             let new = path.join("new");
             let files = if new.exists() { names(&new) } else { Vec::new() };
-            let whole = |name: &String| fs::read_to_string(new.join(name)).unwrap() == self.message;
-            assert!(files.iter().all(whole), "{what}: a partial message");
+            let complete = |name: &String| fs::read_to_string(new.join(name)).unwrap() == self.message;
+            assert!(files.iter().all(complete), "{what}: a partial message");
             assert!(!self.at_exit || files.len() == 1, "{what}: {files:?}");
             false
         } else {
             let old = if self.target == "mbox" { OLD } else { "" };
             let bytes = fs::read(&path).unwrap_or_default();
             assert!(bytes.starts_with(old.as_bytes()), "{what}: what was there is damaged");
-            let whole = bytes.ends_with(format!("\n{}\n", self.message).as_bytes());
-            assert!(!self.at_exit || whole, "{what}: the message is missing");
-            !whole && bytes.len() > old.len()
+            let complete = bytes.ends_with(format!("\n{}\n", self.message).as_bytes());
+            assert!(!self.at_exit || complete, "{what}: the message is missing");
+            !complete && bytes.len() > old.len()
         };
         // A new lock may have its name without its bytes, or zeros with `data=writeback`. Then a delivery
         // reports it, and the user removes it, because it can be any program's. With its bytes it names a
@@ -111,7 +113,7 @@ impl Cut {
             Some(pid.is_none_or(|pid| Path::new("/proc").join(pid.to_string()).exists()))
         };
         let next =
-            || deliver(&disk.place, self.target, "Subject: next\n\nnext\n").wait_with_output().unwrap();
+            || deliver(&disk.mount_point, self.target, "Subject: next\n\nnext\n").wait_with_output().unwrap();
         let remove = || fs::remove_file(&lock).unwrap();
         if is_for_a_person() == Some(true) {
             remove();
@@ -146,9 +148,9 @@ impl Cut {
     }
 }
 
-fn deliver(place: &Path, target: &str, message: &str) -> Child {
+fn deliver(mount_point: &Path, target: &str, message: &str) -> Child {
     let (kind, name) = target.split_once(':').map_or(("", target), |(kind, name)| (kind, name));
-    let path = place.join(name);
+    let path = mount_point.join(name);
     let mailbox =
         if kind.is_empty() { path.display().to_string() } else { format!("{kind}:{}", path.display()) };
     let mut command = mailferry(["deliver", "--create", "--lock-timeout=5", &mailbox]);

@@ -12,27 +12,27 @@ use rustix::process::Signal;
 use crate::support::*;
 
 /// A home directory with a Maildir, and a queue program.
-struct House {
+struct Account {
     scratch: tempfile::TempDir,
 }
 
 const MESSAGE: &str = "Received: x\nSubject: s\n\nFrom here\n";
 
-impl House {
-    fn new() -> House {
-        let house = House { scratch: scratch() };
+impl Account {
+    fn new() -> Account {
+        let account = Account { scratch: scratch() };
         for place in ["tmp", "new", "cur"] {
-            fs::create_dir_all(house.home().join("Maildir").join(place)).unwrap();
+            fs::create_dir_all(account.home().join("Maildir").join(place)).unwrap();
         }
-        house.queue("exit 0");
-        house
+        account.queue("exit 0");
+        account
     }
 
     /// Creates it with these files.
-    fn with(files: &[(&str, &str)]) -> House {
-        let house = House::new();
-        files.iter().for_each(|(name, text)| house.file(name, text));
-        house
+    fn with(files: &[(&str, &str)]) -> Account {
+        let account = Account::new();
+        files.iter().for_each(|(name, text)| account.file(name, text));
+        account
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -105,34 +105,34 @@ impl House {
 }
 
 #[test]
-fn the_lines_of_a_file_are_followed_and_forwards_go_last_in_one_message() {
-    let house = House::with(&[(
+fn forwards_go_last_and_in_one_message() {
+    let account = Account::with(&[(
         ".qmail-list",
         "# all of them\n&one@x.example\n./Maildir/\n./box\n|cat > got; env > vars; pwd > where\ntwo@x.example\n",
     )]);
-    house.deliver(&[]).exits(0);
+    account.deliver(&[]).exits(0);
     let top = "Return-Path: <s@x.example>\nDelivered-To: joe-list@h.example\n";
-    assert_eq!(house.mail()[0].bytes, format!("{top}{MESSAGE}").as_bytes());
-    let mbox = house.read("box");
+    assert_eq!(account.mail()[0].bytes, format!("{top}{MESSAGE}").as_bytes());
+    let mbox = account.read("box");
     let quoted = MESSAGE.replace("\nFrom", "\n>From");
     assert!(
         mbox.starts_with("From s@x.example ") && mbox.ends_with(&format!("\n{top}{quoted}\n")),
         "{mbox:?}"
     );
-    assert_eq!(house.read("got"), MESSAGE);
-    assert_eq!(house.read("where").trim_end(), house.home().to_str().unwrap());
-    let vars = house.read("vars");
+    assert_eq!(account.read("got"), MESSAGE);
+    assert_eq!(account.read("where").trim_end(), account.home().to_str().unwrap());
+    let vars = account.read("vars");
     for var in ["USER=joe", "EXT=list", "LOCAL=joe-list", "HOST2=h", "SENDER=s@x.example"] {
         assert!(vars.lines().any(|line| line == var), "{var} is not in {vars}");
     }
     let want = format!("Delivered-To: joe-list@h.example\n{MESSAGE}");
-    assert_eq!(house.queued(), (want, "Fs@x.example Tone@x.example Ttwo@x.example  ".into()));
-    assert_eq!(fs::metadata(house.home().join("box")).unwrap().mode() & 0o777, 0o600);
+    assert_eq!(account.queued(), (want, "Fs@x.example Tone@x.example Ttwo@x.example  ".into()));
+    assert_eq!(fs::metadata(account.home().join("box")).unwrap().mode() & 0o777, 0o600);
 }
 
 #[test]
 fn a_route_is_explained_and_not_taken() {
-    let house = House::with(&[
+    let account = Account::with(&[
         (
             ".qmail-list-default",
             "# hello\n|preline cmd\n\n./Maildir/\n/var/mail/x\n&a@b.example\n+list\nc@d\r\n+what\n",
@@ -140,7 +140,7 @@ fn a_route_is_explained_and_not_taken() {
         (".qmail-list-bob-owner", ""),
         (".qmail", ""),
     ]);
-    house.explains(
+    account.explains(
         "joe-List-Bob@h.example",
         &[],
         0,
@@ -160,7 +160,7 @@ fn a_route_is_explained_and_not_taken() {
         line 9: nothing that is known; passed over
     "#]],
     );
-    house.explains(
+    account.explains(
         "joe@h.example",
         &["./Maildir/"],
         0,
@@ -170,7 +170,7 @@ fn a_route_is_explained_and_not_taken() {
         line 1: into the Maildir HOME/Maildir/
     "#]],
     );
-    house.explains(
+    account.explains(
         "joe-other@h.example",
         &[],
         67,
@@ -180,15 +180,15 @@ fn a_route_is_explained_and_not_taken() {
         5.1.1 no mailbox here by that name: HOME has no .qmail-default
     "#]],
     );
-    house.set_mode(".qmail-list-default", 0o744);
-    house.explains("joe-list-@h.example", &[], 75, expect![[r#"
+    account.set_mode(".qmail-list-default", 0o744);
+    account.explains("joe-list-@h.example", &[], 75, expect![[r#"
         HOME/.qmail-list-: there is none
         HOME/.qmail-list-default: taken
         4.3.5 HOME/.qmail-list-default: line 2: a program, where only forwards are allowed (the file is executable, or +list stands above)
     "#]]);
-    house.set_mode(".", 0o1755);
-    house.file(".qmail-x", "&you@there");
-    house.explains(
+    account.set_mode(".", 0o1755);
+    account.file(".qmail-x", "&you@there");
+    account.explains(
         "joe+x@h.example",
         &["--delimiter=+"],
         0,
@@ -198,27 +198,27 @@ fn a_route_is_explained_and_not_taken() {
         the home directory is sticky: until chmod -t all of this waits
     "#]],
     );
-    house.explains("joe+x@h.example", &["--delimiter=+", "--json"], 0, expect![[r#"
+    account.explains("joe+x@h.example", &["--delimiter=+", "--json"], 0, expect![[r#"
         {"message":"taken","path":"HOME/.qmail-x","taken":true,"type":"tried"}
         {"does":"forward","file":"HOME/.qmail-x","line":1,"message":"forwards to you@there","type":"instruction","what":"you@there"}
     "#]]);
 }
 
 #[test]
-fn an_address_without_a_file_is_nobodys_and_the_bare_user_has_a_default_delivery() {
-    let house = House::with(&[(".qmail", "")]);
-    house.deliver(&[]).exits(67).complains(&["5.1.1 ", ".qmail-default"]);
-    house.deliver_to("joe@h.example", &[]).exits(0);
-    assert_eq!(house.mail().len(), 1);
-    fs::remove_file(house.home().join(".qmail")).unwrap();
-    house.deliver_to("joe@h.example", &["mbox:box", "./Maildir/"]).exits(0);
-    assert_eq!(house.mail().len(), 2);
-    assert!(house.read("box").contains("Delivered-To: joe@h.example\n"));
+fn an_address_without_a_file_is_refused() {
+    let account = Account::with(&[(".qmail", "")]);
+    account.deliver(&[]).exits(67).complains(&["5.1.1 ", ".qmail-default"]);
+    account.deliver_to("joe@h.example", &[]).exits(0);
+    assert_eq!(account.mail().len(), 1);
+    fs::remove_file(account.home().join(".qmail")).unwrap();
+    account.deliver_to("joe@h.example", &["mbox:box", "./Maildir/"]).exits(0);
+    assert_eq!(account.mail().len(), 2);
+    assert!(account.read("box").contains("Delivered-To: joe@h.example\n"));
     // A missing mailbox is not created.
-    fs::remove_dir_all(house.home().join("Maildir")).unwrap();
-    house.deliver_to("joe@h.example", &[]).exits(75).complains(&["4.3.5 ", "Maildir"]);
-    house.deliver_to("joe@h.example", &["--create"]).exits(0);
-    assert_eq!(house.mail().len(), 1);
+    fs::remove_dir_all(account.home().join("Maildir")).unwrap();
+    account.deliver_to("joe@h.example", &[]).exits(75).complains(&["4.3.5 ", "Maildir"]);
+    account.deliver_to("joe@h.example", &["--create"]).exits(0);
+    assert_eq!(account.mail().len(), 1);
 }
 
 #[test]
@@ -235,25 +235,25 @@ fn exit_codes_of_programs_are_understood() {
         (127, 75, "4.3.0"),
     ] {
         let text = format!("|echo; echo 'No thanks'; echo really >&2; exit {code}\n./Maildir/\n");
-        let house = House::with(&[(".qmail-list", &text)]);
+        let account = Account::with(&[(".qmail-list", &text)]);
         let first = [status, ".qmail-list: line 1", &format!("exit {code}"), "No thanks / really"];
-        let run = house.deliver(&[]).exits(exit).complains(&first);
+        let run = account.deliver(&[]).exits(exit).complains(&first);
         assert!(run.stderr.starts_with(status), "{}", run.stderr);
         let codes = if exit == 69 { 100 } else { 111 };
-        house.deliver(&["--exit-codes", "qmail"]).exits(codes);
-        assert!(house.mail().is_empty());
+        account.deliver(&["--exit-codes", "qmail"]).exits(codes);
+        assert!(account.mail().is_empty());
     }
-    let house = House::with(&[(".qmail-list", "|kill -9 $$\n")]);
-    house.deliver(&[]).exits(75).complains(&["4.3.0 ", "signal 9"]);
-    let house = House::with(&[(".qmail-list", "&a@b\n|exit 99\n&c@d\n./Maildir/\n")]);
-    house.deliver(&[]).exits(0);
-    assert!(house.mail().is_empty());
-    assert_eq!(house.queued().1, "Fs@x.example Ta@b  ");
+    let account = Account::with(&[(".qmail-list", "|kill -9 $$\n")]);
+    account.deliver(&[]).exits(75).complains(&["4.3.0 ", "signal 9"]);
+    let account = Account::with(&[(".qmail-list", "&a@b\n|exit 99\n&c@d\n./Maildir/\n")]);
+    account.deliver(&[]).exits(0);
+    assert!(account.mail().is_empty());
+    assert_eq!(account.queued().1, "Fs@x.example Ta@b  ");
 }
 
 #[test]
 fn what_the_queue_program_says_is_what_becomes_of_a_forward() {
-    let house = House::with(&[(".qmail-list", "&a@b\n")]);
+    let account = Account::with(&[(".qmail-list", "&a@b\n")]);
     for (then, exit, words) in [
         ("exit 31", 69, "5.3.0 unable to forward"),
         ("exit 71", 75, "4.3.0 unable to forward"),
@@ -263,76 +263,76 @@ fn what_the_queue_program_says_is_what_becomes_of_a_forward() {
         // An MTA uses the first line, and complains() accepts only one.
         ("echo 5.7.1 upstream said so >&2; exit 71", 75, "(#4.3.0); it said: 5.7.1 upstream said so"),
     ] {
-        house.queue(then);
-        house.deliver(&[]).exits(exit).complains(&[words]);
+        account.queue(then);
+        account.deliver(&[]).exits(exit).complains(&[words]);
     }
     // The queue program must not run.
-    script(&house.path("queue"), "exit 0");
-    house.deliver(&[]).exits(75).complains(&["4.3.0 ", "read error"]);
-    fs::remove_file(house.path("queue")).unwrap();
-    house.deliver(&[]).exits(75).complains(&["4.3.0 ", "unable to run"]);
-    house.queue("exit 0");
-    fs::rename(house.path("queue"), house.path("other")).unwrap();
-    house.deliver(&["--via", &format!("queue:{}", house.path("other").display())]).exits(0);
-    house.deliver(&["--via", "smtp://h/path"]).exits(75).complains(&["4.3.5 ", "smtp://h/path"]);
-    house.deliver(&["--via", "mbox:m"]).exits(75).complains(&["4.3.5 ", "mbox:m"]);
+    script(&account.path("queue"), "exit 0");
+    account.deliver(&[]).exits(75).complains(&["4.3.0 ", "read error"]);
+    fs::remove_file(account.path("queue")).unwrap();
+    account.deliver(&[]).exits(75).complains(&["4.3.0 ", "unable to run"]);
+    account.queue("exit 0");
+    fs::rename(account.path("queue"), account.path("other")).unwrap();
+    account.deliver(&["--via", &format!("queue:{}", account.path("other").display())]).exits(0);
+    account.deliver(&["--via", "smtp://h/path"]).exits(75).complains(&["4.3.5 ", "smtp://h/path"]);
+    account.deliver(&["--via", "mbox:m"]).exits(75).complains(&["4.3.5 ", "mbox:m"]);
 }
 
 #[test]
 fn a_list_sends_bounces_to_its_owner() {
-    let house = House::with(&[(".qmail-list", "&a@b\n"), (".qmail-list-owner", "./Maildir/\n")]);
-    let sender = |house: &House| house.queued().1.split(' ').next().unwrap().to_owned();
-    house.deliver(&[]).exits(0);
-    assert_eq!(sender(&house), "Fjoe-list-owner@h.example");
-    house.file(".qmail-list-owner-default", "./Maildir/\n");
-    house.deliver(&[]).exits(0);
-    assert_eq!(sender(&house), "Fjoe-list-owner-@h.example-@[]");
-    house.deliver(&["-f", ""]);
-    let bounce = run_with_stdin(house.command(&["-f", "", "-r", "joe-list@h.example"]), MESSAGE);
+    let account = Account::with(&[(".qmail-list", "&a@b\n"), (".qmail-list-owner", "./Maildir/\n")]);
+    let sender = |account: &Account| account.queued().1.split(' ').next().unwrap().to_owned();
+    account.deliver(&[]).exits(0);
+    assert_eq!(sender(&account), "Fjoe-list-owner@h.example");
+    account.file(".qmail-list-owner-default", "./Maildir/\n");
+    account.deliver(&[]).exits(0);
+    assert_eq!(sender(&account), "Fjoe-list-owner-@h.example-@[]");
+    account.deliver(&["-f", ""]);
+    let bounce = run_with_stdin(account.command(&["-f", "", "-r", "joe-list@h.example"]), MESSAGE);
     bounce.exits(0);
-    assert_eq!(sender(&house), "F");
+    assert_eq!(sender(&account), "F");
 }
 
 #[test]
 fn mail_does_not_go_round_in_circles() {
-    let house = House::with(&[(".qmail-list", "&joe-list@h.example\n")]);
+    let account = Account::with(&[(".qmail-list", "&joe-list@h.example\n")]);
     // A mail system that delivers at once, and adds no Received fields.
-    house.queue(&format!(
+    account.queue(&format!(
         "{BINARY} deliver --dot-qmail --home {} -f s@x.example -r joe-list@h.example < message 2> said\n\
          echo $? >> codes; exit 31",
-        house.home().display()
+        account.home().display()
     ));
-    house.deliver(&[]).exits(69);
-    assert_eq!(fs::read_to_string(house.path("codes")).unwrap(), "69\n");
-    let said = fs::read_to_string(house.path("said")).unwrap();
-    assert!(said.starts_with("5.4.6 ") && said.contains("joe-list@h.example"), "{said}");
+    account.deliver(&[]).exits(69);
+    assert_eq!(fs::read_to_string(account.path("codes")).unwrap(), "69\n");
+    let output = fs::read_to_string(account.path("said")).unwrap();
+    assert!(output.starts_with("5.4.6 ") && output.contains("joe-list@h.example"), "{output}");
 }
 
 #[test]
 fn what_anybody_may_have_written_is_not_believed() {
-    let house = House::with(&[(".qmail-list", "./Maildir/\n")]);
+    let account = Account::with(&[(".qmail-list", "./Maildir/\n")]);
     if rustix::process::geteuid().is_root() {
         // Root trusts even less.
-        assert!(Command::new("chown").args(["-R", "65534"]).arg(house.home()).status().unwrap().success());
+        assert!(Command::new("chown").args(["-R", "65534"]).arg(account.home()).status().unwrap().success());
     }
-    house.set_mode(".", 0o757);
-    house.deliver(&[]).exits(75).complains(&["4.3.5 ", "chmod o-w"]);
-    house.set_mode(".", 0o1755);
-    house.deliver(&[]).exits(75).complains(&["4.3.0 ", "sticky"]);
-    house.set_mode(".", 0o775);
-    house.set_mode(".qmail-list", 0o646);
-    house.deliver(&[]).exits(75).complains(&["4.3.5 ", ".qmail-list", "chmod o-w"]);
-    house.set_mode(".qmail-list", 0o664);
-    house.deliver(&[]).exits(0);
-    assert_eq!(house.mail().len(), 1);
+    account.set_mode(".", 0o757);
+    account.deliver(&[]).exits(75).complains(&["4.3.5 ", "chmod o-w"]);
+    account.set_mode(".", 0o1755);
+    account.deliver(&[]).exits(75).complains(&["4.3.0 ", "sticky"]);
+    account.set_mode(".", 0o775);
+    account.set_mode(".qmail-list", 0o646);
+    account.deliver(&[]).exits(75).complains(&["4.3.5 ", ".qmail-list", "chmod o-w"]);
+    account.set_mode(".qmail-list", 0o664);
+    account.deliver(&[]).exits(0);
+    assert_eq!(account.mail().len(), 1);
 }
 
 #[test]
 fn a_file_that_is_too_large_is_not_read_to_its_end() {
-    let house = House::with(&[(".qmail-list", "")]);
-    let file = fs::File::options().write(true).open(house.home().join(".qmail-list")).unwrap();
+    let account = Account::with(&[(".qmail-list", "")]);
+    let file = fs::File::options().write(true).open(account.home().join(".qmail-list")).unwrap();
     file.set_len(1 << 40).unwrap();
-    house.deliver(&[]).exits(75).complains(&["4.3.5 ", ".qmail-list", "1 MiB"]);
+    account.deliver(&[]).exits(75).complains(&["4.3.5 ", ".qmail-list", "1 MiB"]);
 }
 
 #[test]
@@ -343,29 +343,29 @@ fn a_file_that_may_not_be_followed_is_not_begun() {
         ("\n./Maildir/\n", 0o644, "line 1"),
         ("./Maildir/\n&a\0b\n", 0o644, "line 2"),
     ] {
-        let house = House::with(&[(".qmail-list", text)]);
-        house.set_mode(".qmail-list", mode);
-        house.deliver(&[]).exits(75).complains(&["4.3.5 ", words]);
-        assert!(house.mail().is_empty() && !house.path("message").exists());
+        let account = Account::with(&[(".qmail-list", text)]);
+        account.set_mode(".qmail-list", mode);
+        account.deliver(&[]).exits(75).complains(&["4.3.5 ", words]);
+        assert!(account.mail().is_empty() && !account.path("message").exists());
     }
 }
 
 #[test]
-fn a_program_that_takes_too_long_is_killed_with_all_that_it_started() {
-    let house = House::with(&[(".qmail-list", "|sleep 600 & echo $! > pid; wait\n./Maildir/\n")]);
-    house.deliver(&["--program-timeout=5"]).exits(75).complains(&["4.3.0 ", "line 1", "too long"]);
-    is_gone(&house.home().join("pid"));
-    assert!(house.mail().is_empty());
+fn a_slow_program_is_killed_with_its_children() {
+    let account = Account::with(&[(".qmail-list", "|sleep 600 & echo $! > pid; wait\n./Maildir/\n")]);
+    account.deliver(&["--program-timeout=5"]).exits(75).complains(&["4.3.0 ", "line 1", "too long"]);
+    is_gone(&account.home().join("pid"));
+    assert!(account.mail().is_empty());
 }
 
 #[test]
 fn a_signal_ends_the_program_too() {
-    let house = House::with(&[(".qmail-list", "|sleep 600 & echo $! > new; mv new pid; wait\n")]);
-    let mut command = house.command(&["-f", "s@x.example", "-r", "joe-list@h.example"]);
+    let account = Account::with(&[(".qmail-list", "|sleep 600 & echo $! > new; mv new pid; wait\n")]);
+    let mut command = account.command(&["-f", "s@x.example", "-r", "joe-list@h.example"]);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(MESSAGE.as_bytes()).unwrap();
-    let pid = house.home().join("pid");
+    let pid = account.home().join("pid");
     wait_for("the program to start", || pid.exists());
     send(&child, Signal::TERM);
     let run = Run::of(child.wait_with_output().unwrap()).exits(75);
@@ -391,24 +391,24 @@ fn a_program_need_not_read_and_may_write_as_it_likes() {
         // A process that stays in the background with the pipe open.
         "|sleep 3 &",
     ] {
-        let house = House::with(&[(".qmail-list", &format!("{line}\n"))]);
-        let command = house.command(&["-f", "s@x.example", "-r", "joe-list@h.example"]);
+        let account = Account::with(&[(".qmail-list", &format!("{line}\n"))]);
+        let command = account.command(&["-f", "s@x.example", "-r", "joe-list@h.example"]);
         run_with_stdin(command, large.clone()).exits(0);
         if line.ends_with("got") {
-            same(&fs::read(house.home().join("got")).unwrap(), &large, line);
+            same(&fs::read(account.home().join("got")).unwrap(), &large, line);
         }
     }
 }
 
 #[test]
 fn every_program_sees_the_whole_message() {
-    let house = House::with(&[(".qmail-list", "|head -1 > one\n|cat > two\n|echo $SENDER > sender\n")]);
+    let account = Account::with(&[(".qmail-list", "|head -1 > one\n|cat > two\n|echo $SENDER > sender\n")]);
     // The sender that an MTA puts on top of the message is the envelope sender, and not part of the message.
     let mbox = format!("From s@x.example Sat Feb  3 04:05:06 2001\n{MESSAGE}");
-    run_with_stdin(house.command(&["-r", "joe-list@h.example"]), mbox).exits(0);
-    assert_eq!(house.read("one"), "Received: x\n");
-    assert_eq!(house.read("two"), MESSAGE);
-    assert_eq!(house.read("sender"), "s@x.example\n");
+    run_with_stdin(account.command(&["-r", "joe-list@h.example"]), mbox).exits(0);
+    assert_eq!(account.read("one"), "Received: x\n");
+    assert_eq!(account.read("two"), MESSAGE);
+    assert_eq!(account.read("sender"), "s@x.example\n");
 }
 
 #[test]
@@ -422,18 +422,18 @@ fn the_recipient_is_found_where_mail_systems_put_it() {
         // Variables of the user who started the mail system.
         &[("RECIPIENT", "joe-list@h.example"), ("USER", "root")],
     ] {
-        let house = House::with(&[(".qmail-list", "|printf '%s %s %s' $USER $RECIPIENT $EXT > got\n")]);
-        let mut command = house.command(&[]);
+        let account = Account::with(&[(".qmail-list", "|printf '%s %s %s' $USER $RECIPIENT $EXT > got\n")]);
+        let mut command = account.command(&[]);
         command.envs(environment.iter().copied());
         run_with_stdin(command, MESSAGE).exits(0);
-        assert_eq!(house.read("got"), "joe joe-list@h.example list");
+        assert_eq!(account.read("got"), "joe joe-list@h.example list");
     }
     // In a domain that belongs to joe, the whole local part is the extension.
-    let house = House::with(&[(".qmail-sales-default", "|printf '%s %s' $EXT $DEFAULT > got\n")]);
-    house.deliver_to("sales-eu@joe.example", &["--user=joe"]).exits(0);
-    assert_eq!(house.read("got"), "sales-eu eu");
-    house.deliver_to("joe+sales-eu@joe.example", &["--delimiter=+"]).exits(0);
-    run_with_stdin(house.command(&[]), MESSAGE).exits(75).complains(&["4.3.5 ", "recipient"]);
+    let account = Account::with(&[(".qmail-sales-default", "|printf '%s %s' $EXT $DEFAULT > got\n")]);
+    account.deliver_to("sales-eu@joe.example", &["--user=joe"]).exits(0);
+    assert_eq!(account.read("got"), "sales-eu eu");
+    account.deliver_to("joe+sales-eu@joe.example", &["--delimiter=+"]).exits(0);
+    run_with_stdin(account.command(&[]), MESSAGE).exits(75).complains(&["4.3.5 ", "recipient"]);
 }
 
 #[test]
@@ -442,41 +442,41 @@ fn root_becomes_the_owner_of_the_home_before_it_looks_inside() {
         skip!("not root");
     }
     const NOBODY: u32 = 65534;
-    let house =
-        House::with(&[(".qmail-list", "./Maildir/\n./box\n|id -u > got; id -G >> got; touch made\n")]);
+    let account =
+        Account::with(&[(".qmail-list", "./Maildir/\n./box\n|id -u > got; id -G >> got; touch made\n")]);
     for path in ["home", "home/Maildir", "home/Maildir/tmp", "home/Maildir/new", "home/.qmail-list"] {
-        chown(house.path(path), Some(NOBODY), Some(NOBODY)).unwrap();
+        chown(account.path(path), Some(NOBODY), Some(NOBODY)).unwrap();
     }
-    house.deliver(&[]).exits(0);
-    assert_eq!(house.read("got"), "65534\n65534\n");
-    for path in [&house.home().join("made"), &house.home().join("box"), &house.mail()[0].path] {
+    account.deliver(&[]).exits(0);
+    assert_eq!(account.read("got"), "65534\n65534\n");
+    for path in [&account.home().join("made"), &account.home().join("box"), &account.mail()[0].path] {
         let meta = fs::metadata(path).unwrap();
         assert_eq!((meta.uid(), meta.gid()), (NOBODY, NOBODY), "{}", path.display());
     }
     // A file that the owner may not read is not read for the owner.
-    chown(house.home().join(".qmail-list"), Some(0), Some(0)).unwrap();
-    house.set_mode(".qmail-list", 0o600);
-    house.deliver(&[]).exits(75).complains(&["4.3.5 ", ".qmail-list", "permission denied"]);
+    chown(account.home().join(".qmail-list"), Some(0), Some(0)).unwrap();
+    account.set_mode(".qmail-list", 0o600);
+    account.deliver(&[]).exits(75).complains(&["4.3.5 ", ".qmail-list", "permission denied"]);
 }
 
 #[test]
 fn an_lmtp_session_takes_the_route_of_each_recipient() {
-    let house = House::with(&[
+    let account = Account::with(&[
         (".qmail-list", "|cat > got; echo $SENDER $DEFAULT > sender\n"),
         (".qmail-full", "|echo 'no room'; exit 111\n"),
         (".qmail-no-default", "|echo 'go away'; exit 100\n"),
     ]);
-    let home = house.path("%u");
+    let home = account.path("%u");
     let mut command = mailferry(["deliver", "--dot-qmail", "--protocol=lmtp", "--delimiter", "+", "--home"]);
     command.arg(home).args(["--", "./Maildir/"]);
     let recipients = ["home+list", "home-nobody", "home-full", "home", "home-no-way", "stranger"];
     let mut session = "LHLO there\r\nMAIL FROM:<s@x.example>\r\n".to_owned();
     recipients.iter().for_each(|name| session += &format!("RCPT TO:<{name}@h.example>\r\n"));
     session += "DATA\r\nSubject: s\r\n\r\ntext\r\n.\r\nQUIT\r\n";
-    let said = run_with_stdin(command, session).exits(0).text();
-    let replies: Vec<&str> = said.lines().filter(|line| line.as_bytes()[3] == b' ').collect();
+    let output = run_with_stdin(command, session).exits(0).text();
+    let replies: Vec<&str> = output.lines().filter(|line| line.as_bytes()[3] == b' ').collect();
     let status = |line: &&str| line.split(' ').take(2).collect::<Vec<_>>().join(" ");
-    let heard: Vec<String> = replies[2..].iter().map(status).collect();
+    let statuses: Vec<String> = replies[2..].iter().map(status).collect();
     let want = [
         "250 2.1.0",
         "250 2.1.5",
@@ -492,14 +492,14 @@ fn an_lmtp_session_takes_the_route_of_each_recipient() {
         "554 5.3.0",
         "221 2.0.0",
     ];
-    assert_eq!(heard.len(), want.len(), "{said}");
-    for (heard, want) in heard.iter().zip(want) {
-        assert_eq!(heard.split(' ').next(), want.split(' ').next(), "{said}");
+    assert_eq!(statuses.len(), want.len(), "{output}");
+    for (statuses, want) in statuses.iter().zip(want) {
+        assert_eq!(statuses.split(' ').next(), want.split(' ').next(), "{output}");
     }
-    assert!(said.contains("4.3.0") && said.contains("no room") && said.contains("go away"), "{said}");
-    assert_eq!(house.read("got"), "Subject: s\n\ntext\n");
-    assert_eq!(house.read("sender"), "s@x.example\n");
-    assert_eq!(house.mail().len(), 1);
+    assert!(output.contains("4.3.0") && output.contains("no room") && output.contains("go away"), "{output}");
+    assert_eq!(account.read("got"), "Subject: s\n\ntext\n");
+    assert_eq!(account.read("sender"), "s@x.example\n");
+    assert_eq!(account.mail().len(), 1);
 }
 
 #[test]
@@ -508,29 +508,29 @@ fn root_does_nothing_as_root_that_another_may_have_written() {
         skip!("not root");
     }
     const NOBODY: u32 = 65534;
-    let house = House::with(&[(".qmail-list", "|id -u > got\n")]);
-    let list = house.home().join(".qmail-list");
-    let refused = |house: &House, name: &str| {
-        house.deliver(&[]).exits(75).complains(&["4.3.5 ", name, "root"]);
-        assert!(!house.home().join("got").exists());
+    let account = Account::with(&[(".qmail-list", "|id -u > got\n")]);
+    let list = account.home().join(".qmail-list");
+    let refused = |account: &Account, name: &str| {
+        account.deliver(&[]).exits(75).complains(&["4.3.5 ", name, "root"]);
+        assert!(!account.home().join("got").exists());
     };
     chown(&list, Some(NOBODY), Some(NOBODY)).unwrap();
-    refused(&house, ".qmail-list");
+    refused(&account, ".qmail-list");
     chown(&list, Some(0), Some(0)).unwrap();
-    house.set_mode(".qmail-list", 0o664);
-    refused(&house, ".qmail-list");
-    house.set_mode(".qmail-list", 0o644);
-    house.set_mode("", 0o775);
-    refused(&house, "home");
-    house.set_mode("", 0o755);
+    account.set_mode(".qmail-list", 0o664);
+    refused(&account, ".qmail-list");
+    account.set_mode(".qmail-list", 0o644);
+    account.set_mode("", 0o775);
+    refused(&account, "home");
+    account.set_mode("", 0o755);
     // The user's link, and a directory of the user on the path.
-    fs::rename(house.home(), house.path("real")).unwrap();
-    std::os::unix::fs::symlink("real", house.home()).unwrap();
-    std::os::unix::fs::lchown(house.home(), Some(NOBODY), None).unwrap();
-    refused(&house, "home");
-    std::os::unix::fs::lchown(house.home(), Some(0), None).unwrap();
-    house.deliver(&[]).exits(0);
-    assert_eq!(house.read("got"), "0\n");
+    fs::rename(account.home(), account.path("real")).unwrap();
+    std::os::unix::fs::symlink("real", account.home()).unwrap();
+    std::os::unix::fs::lchown(account.home(), Some(NOBODY), None).unwrap();
+    refused(&account, "home");
+    std::os::unix::fs::lchown(account.home(), Some(0), None).unwrap();
+    account.deliver(&[]).exits(0);
+    assert_eq!(account.read("got"), "0\n");
 }
 
 #[test]
@@ -538,29 +538,29 @@ fn root_becomes_the_account_that_is_named() {
     if !rustix::process::geteuid().is_root() {
         skip!("not root");
     }
-    let house = House::with(&[(".qmail", "|id -u > got\n"), ("got", "")]);
-    chown(house.home().join("got"), Some(65534), None).unwrap();
-    house.deliver_to("nobody@h.example", &["--user", "nobody"]).exits(0);
-    assert_eq!(house.read("got"), "65534\n");
+    let account = Account::with(&[(".qmail", "|id -u > got\n"), ("got", "")]);
+    chown(account.home().join("got"), Some(65534), None).unwrap();
+    account.deliver_to("nobody@h.example", &["--user", "nobody"]).exits(0);
+    assert_eq!(account.read("got"), "65534\n");
     // The home belongs to another user, and its name is that of an account by chance.
-    chown(house.home(), Some(54321), Some(54321)).unwrap();
-    chown(house.home().join("got"), Some(54321), None).unwrap();
-    house.deliver_to("nobody@h.example", &["--user", "nobody"]).exits(0);
-    assert_eq!(house.read("got"), "54321\n");
+    chown(account.home(), Some(54321), Some(54321)).unwrap();
+    chown(account.home().join("got"), Some(54321), None).unwrap();
+    account.deliver_to("nobody@h.example", &["--user", "nobody"]).exits(0);
+    assert_eq!(account.read("got"), "54321\n");
     // The owner has no account, and the group is root's.
-    chown(house.home(), Some(54321), Some(0)).unwrap();
+    chown(account.home(), Some(54321), Some(0)).unwrap();
     for options in [&["--user", "nobody"][..], &[]] {
-        house.deliver_to("nobody@h.example", options).exits(75).complains(&["4.3.5 ", "group"]);
+        account.deliver_to("nobody@h.example", options).exits(75).complains(&["4.3.5 ", "group"]);
     }
 }
 
 #[test]
 fn a_program_does_not_outlive_a_delivery_that_is_killed() {
-    let house = House::with(&[(".qmail", "|echo $$ > new; mv new pid; while :; do sleep 0.1; done\n")]);
-    let mut command = house.command(&["-r", "joe@h.example"]);
+    let account = Account::with(&[(".qmail", "|echo $$ > new; mv new pid; while :; do sleep 0.1; done\n")]);
+    let mut command = account.command(&["-r", "joe@h.example"]);
     let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(MESSAGE.as_bytes()).unwrap();
-    let pid = house.home().join("pid");
+    let pid = account.home().join("pid");
     wait_for("the program to start", || pid.exists());
     child.kill().unwrap();
     child.wait().unwrap();
@@ -572,21 +572,23 @@ fn programs_of_a_user_have_nothing_of_roots() {
     if !rustix::process::geteuid().is_root() {
         skip!("not root");
     }
-    let house = House::with(&[(".qmail", "|env > got; ls /proc/$$/fd > open\n"), ("got", ""), ("open", "")]);
-    let _ = ["", "got", "open"].map(|name| chown(house.home().join(name), Some(65534), Some(65534)).unwrap());
+    let account =
+        Account::with(&[(".qmail", "|env > got; ls /proc/$$/fd > open\n"), ("got", ""), ("open", "")]);
+    let _ =
+        ["", "got", "open"].map(|name| chown(account.home().join(name), Some(65534), Some(65534)).unwrap());
     let mut command = Command::new("/bin/sh");
-    let ours = house.command(&["-r", "joe@h.example"]);
+    let ours = account.command(&["-r", "joe@h.example"]);
     command
         .args(["-c", "exec 7</dev/null; exec \"$0\" \"$@\""])
         .arg(ours.get_program())
         .args(ours.get_args());
     command.env_clear().env("SECRET", "x").env("LD_LIBRARY_PATH", "/x").env("TZ", "UTC");
     run_with_stdin(command, MESSAGE).exits(0);
-    let got = house.read("got");
+    let got = account.read("got");
     let has = |line: &str| got.lines().any(|got| got == line);
     assert!(has("TZ=UTC") && has("LOGNAME=nobody") && has("SHELL=/bin/sh") && has("USER=joe"), "{got}");
     assert!(!got.contains("SECRET") && !got.contains("LD_LIBRARY"), "{got}");
-    assert!(!house.read("open").lines().any(|fd| fd == "7"));
+    assert!(!account.read("open").lines().any(|fd| fd == "7"));
 }
 
 /// The LMTP server adds a Received field. A Delivered-To above it comes from this delivery, with and without
@@ -596,11 +598,11 @@ fn what_the_peer_wrote_of_this_delivery_is_no_loop() {
     let session = "LHLO there\r\nMAIL FROM:<s@x.example>\r\nRCPT TO:<home@h.example>\r\nDATA\r\n\
                    Delivered-To: home@h.example\r\nReceived: from a by b\r\nSubject: s\r\n\r\ntext\r\n.\r\nQUIT\r\n";
     for options in [&[][..], &["--from-mta"]] {
-        let house = House::new();
+        let account = Account::new();
         let mut command = mailferry(["deliver", "--dot-qmail", "--protocol=lmtp", "--home"]);
-        command.arg(house.path("%u")).args(options).args(["--", "./Maildir/"]);
-        let said = run_with_stdin(command, session).exits(0).text();
-        assert_eq!(house.mail().len(), 1, "{said}");
+        command.arg(account.path("%u")).args(options).args(["--", "./Maildir/"]);
+        let output = run_with_stdin(command, session).exits(0).text();
+        assert_eq!(account.mail().len(), 1, "{output}");
     }
 }
 
@@ -608,32 +610,32 @@ fn what_the_peer_wrote_of_this_delivery_is_no_loop() {
 #[test]
 fn a_file_with_the_line_ends_of_another_system_has_mail_wait() {
     for line in ["./Maildir/", "./mbox", "&a@b.example", "|true"] {
-        let house = House::with(&[(".qmail-list", &format!("# mine\r\n{line}\r\n"))]);
-        let before = tree(&house.home());
-        house.deliver(&[]).exits(75).complains(&["4.3.5 ", ".qmail-list: line 2", "CR"]);
-        assert_eq!(tree(&house.home()), before, "{line:?}");
+        let account = Account::with(&[(".qmail-list", &format!("# mine\r\n{line}\r\n"))]);
+        let before = tree(&account.home());
+        account.deliver(&[]).exits(75).complains(&["4.3.5 ", ".qmail-list: line 2", "CR"]);
+        assert_eq!(tree(&account.home()), before, "{line:?}");
     }
 }
 
 /// qmail-local creates no lock file, and users cannot create files in spool directories.
 #[test]
-fn through_the_link_a_spool_file_is_written_where_nothing_may_be_made_beside_it() {
+fn the_link_writes_a_spool_file_without_a_lock_file() {
     if !rustix::process::geteuid().is_root() {
         skip!("not root");
     }
-    let house = House::new();
-    let spool = house.path("spool");
+    let account = Account::new();
+    let spool = account.path("spool");
     fs::create_dir(&spool).unwrap();
     fs::write(spool.join("joe"), "").unwrap();
-    for path in [&spool.join("joe"), &house.home()] {
+    for path in [&spool.join("joe"), &account.home()] {
         chown(path, Some(65534), Some(65534)).unwrap();
     }
-    fs::set_permissions(house.scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let link = house.path("qmail-local");
+    fs::set_permissions(account.scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let link = account.path("qmail-local");
     fs::copy(BINARY, &link).unwrap();
     let line = spool.join("joe");
     let program = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", link.to_str().unwrap()];
-    let home = house.home();
+    let home = account.home();
     let args = ["joe", home.to_str().unwrap(), "joe", "", "", "h", "s@x", line.to_str().unwrap()];
     let command = wrapped("exec \"$@\"", program, args);
     run_with_stdin(command, MESSAGE).exits(0);

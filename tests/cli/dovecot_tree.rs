@@ -142,7 +142,7 @@ impl Mail {
 
 /// Returns a message with this number, date and fields. DATE gets a different second in each message, as in
 /// real mail.
-fn letter(n: usize, date: &str, fields: &str) -> String {
+fn message(n: usize, date: &str, fields: &str) -> String {
     let date = if date == DATE { &DATE.replace(":00 ", &format!(":{:02} ", n % 60)) } else { date };
     format!(
         "From ada@example.org {date}\nFrom: ada@example.org\nSubject: number {n:03}\n{fields}\ntext {n}\n\n"
@@ -167,7 +167,7 @@ fn all_flags() -> String {
         value => format!("{name}: {value}\n"),
     };
     let fields = both.map(|(status, x_status)| field("Status", status) + &field("X-Status", &x_status));
-    fields.enumerate().map(|(n, fields)| letter(n, DATE, &fields)).collect()
+    fields.enumerate().map(|(n, fields)| message(n, DATE, &fields)).collect()
 }
 
 /// Returns From_ lines with the dates that Dovecot can read. It ignores a zone that is only a name or comes
@@ -181,7 +181,7 @@ fn dates() -> String {
         "Thu Feb 29 12:00 1996",
         "Thu Dec 31 23:59:59 1998",
     ];
-    dates.iter().enumerate().map(|(n, date)| letter(n, date, "Status: RO\n")).collect()
+    dates.iter().enumerate().map(|(n, date)| message(n, date, "Status: RO\n")).collect()
 }
 
 /// Returns keywords as Dovecot stores them in an mbox: those of the folder are in its first message.
@@ -192,7 +192,7 @@ fn keywords() -> String {
         "X-UID: 3\nStatus: O\nX-Status: F\nX-Keywords: $Forwarded $Label1 Work NonJunk\n",
         "X-UID: 4\nStatus: RO\n",
     ];
-    [all].iter().chain(&more).enumerate().map(|(n, fields)| letter(n, DATE, fields)).collect()
+    [all].iter().chain(&more).enumerate().map(|(n, fields)| message(n, DATE, fields)).collect()
 }
 
 /// Creates an account as Dovecot stores it in mboxes, with everything that one can have.
@@ -200,11 +200,11 @@ fn account() -> Home {
     let home = Home::new();
     home.put("INBOX", all_flags())
         .put("Entw&APw-rfe", dates())
-        .put("Lists/qmail", letter(1, DATE, "") + &letter(2, DATE, "Status: RO\n"))
-        .put("Lists/&ZeVnLIqe-/deep", letter(3, DATE, ""))
-        .put("R&-D", letter(4, DATE, ""))
+        .put("Lists/qmail", message(1, DATE, "") + &message(2, DATE, "Status: RO\n"))
+        .put("Lists/&ZeVnLIqe-/deep", message(3, DATE, ""))
+        .put("R&-D", message(4, DATE, ""))
         .put("Keywords", keywords())
-        .put("50% of it", letter(5, DATE, ""))
+        .put("50% of it", message(5, DATE, ""))
         .put("empty", "")
         .put(".subscriptions", "INBOX\nEntw&APw-rfe\nLists/qmail\nLists/&ZeVnLIqe-/deep\n50% of it\n");
     home
@@ -219,7 +219,7 @@ const MAILDIRS: [(&str, &str); 2] =
 const BACK: &str = "mbox:~/Back:INBOX=~/Back/INBOX:UTF-8";
 
 #[test]
-fn dovecot_shows_the_same_account_in_mboxes_in_maildirs_and_in_mboxes_again() {
+fn dovecot_shows_the_same_account_in_mboxes_and_maildirs() {
     if !have_dovecot() {
         return;
     }
@@ -247,14 +247,14 @@ fn dovecot_shows_the_same_account_in_mboxes_in_maildirs_and_in_mboxes_again() {
 
 /// Without its plugin listescape Dovecot shows the names on the disk, and with it the original names.
 #[test]
-fn names_that_a_layout_cannot_say_are_escaped_as_dovecot_escapes_them() {
+fn names_are_escaped_as_dovecot_escapes_them() {
     if !have_dovecot() {
         return;
     }
     let home = Home::new();
     let names = ["INBOX", "v1.2", "Lists/v2.0", "a\\b", "~peter", ".hidden", "tab\there"];
     for (n, name) in names.iter().enumerate() {
-        home.put(name, letter(n, DATE, ""));
+        home.put(name, message(n, DATE, ""));
     }
     home.put(".subscriptions", "v1.2\nLists/v2.0\n~peter\n");
     let escaped = |layout: &str| match layout {
@@ -298,7 +298,7 @@ fn dovecot_is_told_where_inbox_lies_in_the_layout_fs() {
         return;
     }
     let home = Home::new();
-    home.put("INBOX", letter(1, DATE, "")).put("other", letter(2, DATE, ""));
+    home.put("INBOX", message(1, DATE, "")).put("other", message(2, DATE, ""));
     home.converts(&["--layout", "fs"], "Mail", "Maildirs");
     let mail =
         |account: Account| account.folders.iter().map(|(f, m)| (f.join("|"), m.len())).collect::<Vec<_>>();

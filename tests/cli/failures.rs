@@ -36,11 +36,11 @@ fn refused(command: Command, around: &Path, words: &[&str]) -> Run {
 #[test]
 fn what_is_no_mailbox_is_refused_by_name() {
     let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0";
-    let letter =
+    let message =
         "Date: Mon, 2 Mar 1998 08:15:00 +0000\nFrom: Ada <ada@example.org>\nSubject: alone\n\nbody\n";
     let cases: [(&str, &[u8], &[&str]); 8] = [
         ("zeros", &[0; 1 << 20], &["zero"]),
-        ("letter.eml", letter.as_bytes(), &["one bare message", "rfc822:"]),
+        ("letter.eml", message.as_bytes(), &["one bare message", "rfc822:"]),
         ("picture.png", png, &["PNG"]),
         ("RMAIL", b"BABYL OPTIONS: -*- rmail -*-\nVersion: 5\n\x1f\x0c\n1,,\n", &["Babyl"]),
         ("notes.txt", b"Milk\nBread\n", &[]),
@@ -56,19 +56,19 @@ fn what_is_no_mailbox_is_refused_by_name() {
         assert_eq!(run.complaints(), ["not-a-mailbox"], "{name}");
         assert_eq!(count(&run.summary(), "messages_found"), 0);
     }
-    let (scratch, source) = file("letter.eml", letter);
+    let (scratch, source) = file("letter.eml", message);
     let maildir = scratch.path().join("Maildir");
     convert([format!("rfc822:{}", source.display()), maildir.display().to_string()]);
     let written = messages(&maildir);
     assert_eq!(
         (written.len(), &written[0].bytes[..]),
-        (1, letter.as_bytes()),
+        (1, message.as_bytes()),
         "asked for by name it is a message"
     );
 }
 
 #[test]
-fn a_directory_without_mail_a_fifo_and_a_device_are_refused_at_once() {
+fn a_source_without_mail_is_refused_at_once() {
     let scratch = scratch();
     fs::create_dir(scratch.path().join("photos")).unwrap();
     fs::write(scratch.path().join("photos/summer.jpg"), b"\xff\xd8\xff").unwrap();
@@ -267,7 +267,7 @@ fn a_disk_too_small_is_found_before_the_first_byte() {
 }
 
 #[test]
-fn a_disk_that_fills_up_meanwhile_leaves_nothing_half_done_new_or_existing() {
+fn a_disk_that_fills_up_leaves_nothing_half_done() {
     // Enough to stop the run while it writes, also on a busy machine.
     let (_scratch, source) = file("source", many(MANY));
     for existing in [false, true] {
@@ -302,7 +302,7 @@ fn a_read_only_destination_is_refused() {
 }
 
 #[test]
-fn what_is_visible_was_flushed_before_and_its_name_is_flushed_after() {
+fn mail_is_flushed_before_it_is_visible_and_its_name_after() {
     if !have_strace() {
         return;
     }
@@ -346,7 +346,7 @@ fn what_is_visible_was_flushed_before_and_its_name_is_flushed_after() {
 }
 
 #[test]
-fn a_write_or_flush_that_fails_is_an_error_and_the_mail_does_not_appear() {
+fn a_failed_write_or_flush_publishes_nothing() {
     if !have_strace() {
         return;
     }
@@ -390,7 +390,7 @@ fn a_write_or_flush_that_fails_is_an_error_and_the_mail_does_not_appear() {
 }
 
 #[test]
-fn a_source_that_somebody_holds_is_waited_for_and_then_the_holder_named() {
+fn a_locked_source_is_waited_for_and_its_holder_named() {
     let (scratch, source) = file("source", MAIL);
     let lock_file = scratch.path().join("source.lock");
     let with = |option: &str| {
@@ -532,7 +532,7 @@ fn a_source_that_changes_while_it_is_read_publishes_nothing() {
 }
 
 #[test]
-fn a_source_that_is_truncated_while_it_is_read_publishes_nothing() {
+fn a_source_truncated_during_the_run_publishes_nothing() {
     // Shorter than the part being written, and longer.
     for left in [MAIL.len(), 256 << 10] {
         let (scratch, source) = file("source", many(MANY));
@@ -682,7 +682,7 @@ fn an_interruption_is_heard_while_standard_input_is_silent() {
 }
 
 #[test]
-fn what_a_killed_run_left_is_hidden_and_the_same_command_completes_and_removes_it() {
+fn the_same_command_completes_and_removes_a_killed_stage() {
     for existing in [false, true] {
         let (scratch, source) = file("source", many(MANY));
         let destination = scratch.path().join("Maildir");
@@ -708,7 +708,7 @@ fn what_a_killed_run_left_is_hidden_and_the_same_command_completes_and_removes_i
 }
 
 #[test]
-fn of_two_conversions_into_one_destination_the_second_waits_or_names_the_lock() {
+fn the_second_of_two_conversions_waits_or_names_the_lock() {
     for existing in [false, true] {
         let (scratch, source) = file("source", many(MANY));
         let destination = scratch.path().join("Maildir");

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::strace::{Call, FAULTS, Fault};
 use crate::support::*;
-use crate::undisturbed::{Conversion, Ground, a_maildir, labelled, mixed, nothing, random};
+use crate::trial::{Conversion, Trial, a_maildir, labelled, mixed, nothing, random};
 
 const MESSAGES: u64 = 100;
 const ONE_WORKER: &str = "-j1";
@@ -41,13 +41,13 @@ struct Case<'a> {
 #[derive(Debug, Default)]
 struct Tally {
     completed: u32,
-    told: u32,
+    reported: u32,
     killed: u32,
     missed: u32,
 }
 
 #[test]
-fn a_fault_at_any_system_call_is_told_harmless_and_mended_by_the_same_command() {
+fn a_fault_at_any_system_call_is_harmless() {
     if !have_strace() {
         return;
     }
@@ -63,7 +63,7 @@ fn a_fault_at_any_system_call_is_told_harmless_and_mended_by_the_same_command() 
 }
 
 #[test]
-fn a_fault_at_any_system_call_of_what_puts_messages_into_several_folders_is_no_worse() {
+fn a_fault_with_several_folders_is_harmless() {
     if !have_strace() {
         return;
     }
@@ -79,7 +79,7 @@ fn a_fault_at_any_system_call_of_what_puts_messages_into_several_folders_is_no_w
 }
 
 fn every_fault_in(conversions: &[&Conversion]) {
-    let traces: Vec<_> = conversions.iter().map(|c| (*c, trace(&c.ground()))).collect();
+    let traces: Vec<_> = conversions.iter().map(|c| (*c, trace(&c.trial()))).collect();
     let points: Vec<_> = traces.iter().map(|(conversion, calls)| (*conversion, points(calls))).collect();
     let all = points.iter().map(|(_, points)| points.len()).sum::<usize>();
     let mut cases = Vec::new();
@@ -97,15 +97,18 @@ fn every_fault_in(conversions: &[&Conversion]) {
         "{all} system calls at the destination, {} faults tried: {} runs told of it, {} completed all the same, \
          {} were killed, {} ended before it",
         cases.len(),
-        done.told,
+        done.reported,
         done.completed,
         done.killed,
         done.missed
     );
     assert!(failed.is_empty(), "{} of {} fail:\n{}", failed.len(), cases.len(), failed.join("\n"));
-    let (tried, told, killed) = samples((100, 40, 10), (500, 200, 50), (500, 200, 50));
+    let (tried, reported, killed) = samples((100, 40, 10), (500, 200, 50), (500, 200, 50));
     assert!(all > 1000 && cases.len() > tried, "{all} points, {} cases", cases.len());
-    assert!(done.told > told && done.killed > killed && done.missed < 10 + all as u32 / 10, "{done:?}");
+    assert!(
+        done.reported > reported && done.killed > killed && done.missed < 10 + all as u32 / 10,
+        "{done:?}"
+    );
 }
 
 /// Returns every fault at every point. In a sample it returns one fault at some of the points, and at fewer
@@ -128,7 +131,7 @@ fn one_by_one<'a>(conversion: &'a Conversion, points: &[Point]) -> Vec<Case<'a>>
 
 /// Returns runs with a disk that is full from some call on.
 fn full_disks<'a>(conversion: &'a Conversion, calls: &[Call]) -> Vec<Case<'a>> {
-    let takers = (0..calls.len()).filter(|n| calls[*n].takes_room);
+    let takers = (0..calls.len()).filter(|n| calls[*n].takes_space);
     let takers: Vec<Point> = takers.map(|n| point(calls, n)).collect();
     let from =
         |n: usize| Case { conversion, jobs: ONE_WORKER, fault: Fault::Full, points: takers[n..].to_vec() };
@@ -171,10 +174,10 @@ impl Case<'_> {
     }
 
     fn run(&self, tally: &Mutex<Tally>) {
-        let ground = self.conversion.ground();
-        let (run, log) = self.disturb(&ground);
+        let trial = self.conversion.trial();
+        let (run, log) = self.disturb(&trial);
         let faults = log.matches("(INJECTED)").count();
-        let new = ground.is_harmless();
+        let new = trial.is_harmless();
         let tally_of = |count: fn(&mut Tally) -> &mut u32| *count(&mut tally.lock().unwrap()) += 1;
         match run.code {
             None => {
@@ -189,30 +192,30 @@ impl Case<'_> {
                 assert_eq!(count(&summary, "written"), new, "{summary}");
                 // Two faults may hit both the work and the cleanup.
                 if faults < 2 || self.fault == Fault::Full {
-                    ground.leaves_nothing();
+                    trial.leaves_nothing();
                 }
                 if new == 0 {
-                    ground.keeps_its_manifest();
+                    trial.rolls_back_manifest();
                     if faults < 2 {
-                        ground.has_no_more_folders();
+                        trial.adds_no_folder();
                     }
                 }
                 if code == 0 {
-                    assert!(!happened || !self.must_be_told(), "it was not told");
+                    assert!(!happened || !self.must_be_reported(), "it was not told");
                     assert_eq!(run.stderr, "");
-                    ground.is_whole();
+                    trial.is_complete();
                     tally_of(if happened { |tally| &mut tally.completed } else { |tally| &mut tally.missed });
                 } else {
-                    let run = run.exits(3).complains(&[ground.dest().to_str().unwrap()]);
+                    let run = run.exits(3).complains(&[trial.dest().to_str().unwrap()]);
                     assert_eq!(run.complaints(), ["io-error"]);
-                    tally_of(|tally| &mut tally.told);
+                    tally_of(|tally| &mut tally.reported);
                 }
             }
         }
-        ground.again();
-        ground.is_whole();
-        ground.leaves_nothing();
-        ground.comes_back();
+        trial.again();
+        trial.is_complete();
+        trial.leaves_nothing();
+        trial.restores();
     }
 
     /// Tells whether the call depends on time: lines of the manifest are written when the disk has caught up.
@@ -223,7 +226,7 @@ impl Case<'_> {
 
     /// Tells whether no run may succeed with this fault: without the call mail would be missing, or not
     /// durable. (A stage whose manifest cannot be opened is created again.)
-    fn must_be_told(&self) -> bool {
+    fn must_be_reported(&self) -> bool {
         let Point { call, operand, is_nameless, .. } = &self.points[0];
         let calls = ["fsync", "linkat", "mkdirat", "renameat2", "syncfs", "utimensat", "write", "writev"];
         let needed = calls.contains(&&call[..]) || (call == "openat" && operand != "mailferry.manifest");
@@ -233,7 +236,7 @@ impl Case<'_> {
     }
 
     /// Runs the conversion with the fault. Returns the run and the log of strace.
-    fn disturb(&self, ground: &Ground<'_>) -> (Run, String) {
+    fn disturb(&self, trial: &Trial<'_>) -> (Run, String) {
         let mut calls: BTreeMap<&str, usize> = BTreeMap::new();
         for point in &self.points {
             let first = calls.entry(&point.call).or_insert(point.nth);
@@ -244,36 +247,36 @@ impl Case<'_> {
         for (call, first) in calls {
             options.extend(["-e".to_owned(), self.fault.injected(call, first)]);
         }
-        let operands: BTreeSet<_> = self.points.iter().map(|point| ground.here(&point.operand)).collect();
+        let operands: BTreeSet<_> = self.points.iter().map(|point| trial.here(&point.operand)).collect();
         options.extend(operands.into_iter().flat_map(|operand| ["-P".to_owned(), operand]));
-        traced(ground, self.jobs, &options)
+        traced(trial, self.jobs, &options)
     }
 }
 
 /// Runs the conversion under strace.
-fn traced(ground: &Ground<'_>, jobs: &str, options: &[String]) -> (Run, String) {
-    let log = ground.aside("log");
+fn traced(trial: &Trial<'_>, jobs: &str, options: &[String]) -> (Run, String) {
+    let log = trial.aside("log");
     let strace = ["strace", "-f", "-qq", "-y", "-o", log.to_str().unwrap()].map(str::to_owned);
-    let run = run(ground.command(&[&strace[..], options].concat(), &[jobs]));
+    let run = run(trial.command(&[&strace[..], options].concat(), &[jobs]));
     (run, fs::read_to_string(log).unwrap())
 }
 
 /// Returns the destination as left by a run that was killed at the middle one of its calls of this name.
 fn killed_midway(conversion: &Conversion, call: &str) -> TempDir {
-    let mut points = points(&trace(&conversion.ground()));
+    let mut points = points(&trace(&conversion.trial()));
     points.retain(|point| point.call == call);
     let points = vec![points.swap_remove(points.len() / 2)];
-    let ground = conversion.ground();
+    let trial = conversion.trial();
     let case = Case { conversion, jobs: ONE_WORKER, fault: Fault::Kill, points };
-    assert_eq!(case.disturb(&ground).0.code, None);
-    ground.leave()
+    assert_eq!(case.disturb(&trial).0.code, None);
+    trial.leave()
 }
 
 /// Returns all system calls of a run without faults that touch the destination.
-fn trace(ground: &Ground<'_>) -> Vec<Call> {
-    let (run, log) = traced(ground, ONE_WORKER, &[]);
+fn trace(trial: &Trial<'_>) -> Vec<Call> {
+    let (run, log) = traced(trial, ONE_WORKER, &[]);
     run.exits(0);
-    let calls = log.lines().filter_map(|line| Call::parse(line, &ground.dest()));
+    let calls = log.lines().filter_map(|line| Call::parse(line, &trial.dest()));
     calls.filter(|call| call.is_at_destination() && !call.is_check).collect()
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::support::*;
 
 /// The one case that mailferry handles differently, and how.
-const OTHERWISE: [(u64, &str); 1] =
+const DIFFERENCES: [(u64, &str); 1] =
     [(56, "an mbox without a final newline: qmail-local glues its From_ line to the last line")];
 
 /// The date of all records.
@@ -21,38 +21,38 @@ const FROZEN: &str = "Sat Feb 03 04:05:06 2001";
 #[test]
 fn called_qmail_local_it_does_what_qmail_local_did() {
     let Some(cases) = records("golden/local.jsonl") else { return };
-    let mut otherwise = Vec::new();
+    let mut different = Vec::new();
     let mut wrong = Vec::new();
     for case in &cases {
         let id = case["id"].as_u64().unwrap();
         let Err(difference) = compare(case) else { continue };
-        match OTHERWISE.iter().find(|(known, _)| *known == id) {
-            Some((_, why)) => otherwise.push(format!("{id} ({why})")),
+        match DIFFERENCES.iter().find(|(expected, _)| *expected == id) {
+            Some((_, why)) => different.push(format!("{id} ({why})")),
             None => wrong.push(format!("{id} {}: {difference}", case["name"])),
         }
     }
     note!(
         "golden/local.jsonl: {} of {} cases agree; not copied: {}",
-        cases.len() - otherwise.len() - wrong.len(),
+        cases.len() - different.len() - wrong.len(),
         cases.len(),
-        otherwise.join(", ")
+        different.join(", ")
     );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let has = |id: u64| cases.iter().any(|case| case["id"] == id);
-    let known = OTHERWISE.iter().filter(|(id, _)| has(*id)).count();
-    assert_eq!(otherwise.len(), known, "what is not copied is copied after all");
+    let expected = DIFFERENCES.iter().filter(|(id, _)| has(*id)).count();
+    assert_eq!(different.len(), expected, "what is not copied is copied after all");
 }
 
 /// A From_ line that was not separated from the previous message.
 #[test]
 fn an_mbox_without_a_final_newline_gets_one_before_the_message() {
-    let house = House::new();
-    house.file(".qmail", 0o644, b"./Mailbox\n");
-    house.file("Mailbox", 0o644, b"From x Sat Jan  3 01:05:34 1996\n\nold");
-    let run =
-        house.qmail_local(&house.arguments(&["joe", "@HOME@", "joe", "", "", "h", "s@x", "./M"]), "A: 1\n\n");
+    let account = Account::new();
+    account.file(".qmail", 0o644, b"./Mailbox\n");
+    account.file("Mailbox", 0o644, b"From x Sat Jan  3 01:05:34 1996\n\nold");
+    let run = account
+        .qmail_local(&account.arguments(&["joe", "@HOME@", "joe", "", "", "h", "s@x", "./M"]), "A: 1\n\n");
     run.exits(0);
-    let got = fs::read_to_string(house.home().join("Mailbox")).unwrap();
+    let got = fs::read_to_string(account.home().join("Mailbox")).unwrap();
     let want = "From x Sat Jan  3 01:05:34 1996\n\nold\n\nFrom s@x ";
     assert!(got.starts_with(want), "{got:?}");
     assert!(got.ends_with("\nReturn-Path: <s@x>\nDelivered-To: joe@h\nA: 1\n\n\n"), "{got:?}");
@@ -73,11 +73,11 @@ fn exit_codes_of_qmails_small_programs_are_understood() {
         .collect();
     note!("golden/tools.jsonl: {} exit codes looked at, of {} cases", codes.len(), cases.len());
     for code in codes {
-        let house = House::new();
-        house.file(".qmail", 0o644, format!("|exit {code}\n|touch went-on\n").as_bytes());
-        let args = house.arguments(&["joe", "@HOME@", "joe", "", "", "h", "s@x", "./M"]);
-        let run = house.qmail_local(&args, "A: 1\n\n");
-        let went_on = house.home().join("went-on").exists();
+        let account = Account::new();
+        account.file(".qmail", 0o644, format!("|exit {code}\n|touch went-on\n").as_bytes());
+        let args = account.arguments(&["joe", "@HOME@", "joe", "", "", "h", "s@x", "./M"]);
+        let run = account.qmail_local(&args, "A: 1\n\n");
+        let went_on = account.home().join("went-on").exists();
         let want = match code {
             0 => (Some(0), true),
             99 => (Some(0), false),
@@ -94,13 +94,13 @@ fn the_exit_codes_of_a_queue_program_are_told_in_qmails_words() {
     let Some(cases) = records("golden/inject.jsonl") else { return };
     let mut compared = 0;
     for case in cases.iter().filter(|case| case["queue_exit"].as_i64().is_some_and(|exit| exit != 0)) {
-        let house = House::new();
-        house.file(".qmail", 0o644, b"&a@b\n");
-        house.queue(case["queue_exit"].as_i64().unwrap(), case["queue_fd6"].as_str().unwrap_or_default());
-        let args = house.arguments(&["joe", "@HOME@", "joe", "", "", "h", "s@x", "./M"]);
-        let run = house.qmail_local(&args, "A: 1\n\n");
-        let said = String::from_utf8(bytes(&case["stderr"])).unwrap();
-        let why = said.trim_end().trim_start_matches("qmail-inject: fatal: ");
+        let account = Account::new();
+        account.file(".qmail", 0o644, b"&a@b\n");
+        account.queue(case["queue_exit"].as_i64().unwrap(), case["queue_fd6"].as_str().unwrap_or_default());
+        let args = account.arguments(&["joe", "@HOME@", "joe", "", "", "h", "s@x", "./M"]);
+        let run = account.qmail_local(&args, "A: 1\n\n");
+        let stderr = String::from_utf8(bytes(&case["stderr"])).unwrap();
+        let why = stderr.trim_end().trim_start_matches("qmail-inject: fatal: ");
         let want =
             (case["rc"].as_i64().map(|code| code as i32), format!("Unable to forward message: {why}.\n"));
         assert_eq!((run.code, run.stderr), want, "{case}");
@@ -115,16 +115,16 @@ pub fn records(path: &str) -> Option<Vec<Value>> {
 }
 
 /// A home directory, a queue program that stores its input, and a link named qmail-local.
-struct House {
+struct Account {
     scratch: tempfile::TempDir,
 }
 
-impl House {
-    fn new() -> House {
+impl Account {
+    fn new() -> Account {
         let scratch = scratch();
         fs::create_dir(scratch.path().join("home")).unwrap();
         symlink(BINARY, scratch.path().join("qmail-local")).unwrap();
-        House { scratch }
+        Account { scratch }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -142,10 +142,10 @@ impl House {
     }
 
     /// Installs a queue program that ends like this.
-    fn queue(&self, exit: i64, said: &str) {
+    fn queue(&self, exit: i64, stderr: &str) {
         let dir = self.scratch.path().display();
         let take = "cat > queued_message; cat <&1 > queued_envelope; echo $$ >> queued";
-        let end = format!("printf '%s' '{said}' >&6; exit {exit}");
+        let end = format!("printf '%s' '{stderr}' >&6; exit {exit}");
         script(&self.path("queue"), &format!("cd {dir}; {take}; {end}"));
     }
 
@@ -182,25 +182,25 @@ pub fn bytes(value: &Value) -> Vec<u8> {
 
 /// Runs one case. The error is the first difference.
 fn compare(case: &Value) -> Result<(), String> {
-    let house = House::new();
+    let account = Account::new();
     let strings = |value: &Value| -> Vec<String> {
         value.as_array().unwrap().iter().map(|s| s.as_str().unwrap().to_owned()).collect()
     };
     for dir in strings(&case["dirs"]) {
-        fs::create_dir_all(house.home().join(dir)).unwrap();
+        fs::create_dir_all(account.home().join(dir)).unwrap();
     }
     let mut before = BTreeMap::new();
     for (name, file) in case["files"].as_object().unwrap() {
-        house.file(name, octal(&file["mode"]), &bytes(file));
+        account.file(name, octal(&file["mode"]), &bytes(file));
         before.insert(name.clone(), (octal(&file["mode"]), bytes(file)));
     }
-    set_mode(&house.home(), octal(&case["home_mode"]));
+    set_mode(&account.home(), octal(&case["home_mode"]));
     let exit = case["queue_exit"].as_i64().unwrap_or(0);
-    house.queue(exit, case["queue_fd6"].as_str().unwrap_or_default());
-    let args: Vec<String> = strings(&case["argv"]).iter().map(|arg| house.here(arg)).collect();
+    account.queue(exit, case["queue_fd6"].as_str().unwrap_or_default());
+    let args: Vec<String> = strings(&case["argv"]).iter().map(|arg| account.here(arg)).collect();
     let message = String::from_utf8(bytes(&case["message"]));
     let run = match message {
-        Ok(message) => house.qmail_local(&args, &message),
+        Ok(message) => account.qmail_local(&args, &message),
         Err(_) => return Err("the message is no text".into()),
     };
 
@@ -209,8 +209,8 @@ fn compare(case: &Value) -> Result<(), String> {
         &format!("{:?}", run.code),
         &format!("{:?}", case["rc"].as_i64().map(|n| n as i32)),
     )?;
-    let queued = fs::read_to_string(house.path("queued")).unwrap_or_default();
-    let want = |key: &str| house.here(&String::from_utf8_lossy(&bytes(&case[key])));
+    let queued = fs::read_to_string(account.path("queued")).unwrap_or_default();
+    let want = |key: &str| account.here(&String::from_utf8_lossy(&bytes(&case[key])));
     same_text(
         "stdout",
         &without_process(&run.text(), &queued)?,
@@ -221,15 +221,15 @@ fn compare(case: &Value) -> Result<(), String> {
     let runs = case["queue_runs"].as_u64().unwrap_or(0);
     same_text("runs of the queue program", &queued.lines().count().to_string(), &runs.to_string())?;
     if runs > 0 {
-        let got = String::from_utf8_lossy(&fs::read(house.path("queued_message")).unwrap()).into_owned();
+        let got = String::from_utf8_lossy(&fs::read(account.path("queued_message")).unwrap()).into_owned();
         same_text("queued message", &got, &want("queued_message"))?;
-        let envelope = fs::read_to_string(house.path("queued_envelope")).unwrap();
+        let envelope = fs::read_to_string(account.path("queued_envelope")).unwrap();
         same_text("envelope", &envelope, &strings(&case["queued_envelope"]).join("\0"))?;
     }
 
     let mut after = Vec::new();
-    for name in files_in(&house.home()) {
-        let path = house.home().join(&name);
+    for name in files_in(&account.home()) {
+        let path = account.home().join(&name);
         let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
         let content = fs::read(&path).unwrap();
         // The record omits files that did not change.
@@ -239,7 +239,7 @@ fn compare(case: &Value) -> Result<(), String> {
     }
     let mut want = Vec::new();
     for (name, file) in case["tree_after"].as_object().unwrap() {
-        let text = house.here(&String::from_utf8_lossy(&bytes(file)));
+        let text = account.here(&String::from_utf8_lossy(&bytes(file)));
         want.push((anonymous(name), octal(&file["mode"]), text));
     }
     after.sort();

@@ -12,7 +12,7 @@ use super::golden::{bytes, records, same_text, set_mode};
 use super::support::*;
 
 /// Cases that mailferry handles differently, and how.
-const OTHERWISE: [(u64, &str); 7] = [
+const DIFFERENCES: [(u64, &str); 7] = [
     (58, "a blank behind a backslash: qmail-inject prints it bare, and makes two words of one"),
     (165, "a list of recipients that cannot be read is refused, not sent to those found in it"),
     (166, "the same"),
@@ -25,25 +25,25 @@ const OTHERWISE: [(u64, &str); 7] = [
 #[test]
 fn called_qmail_inject_it_does_what_qmail_inject_did() {
     let Some(cases) = records("golden/inject.jsonl") else { return };
-    let mut otherwise = Vec::new();
+    let mut different = Vec::new();
     let mut wrong = Vec::new();
     for case in &cases {
         let id = case["id"].as_u64().unwrap();
         let Err(difference) = compare("qmail-inject", case) else { continue };
-        match OTHERWISE.iter().find(|(known, _)| *known == id) {
-            Some((_, why)) => otherwise.push(format!("{id} ({why})")),
+        match DIFFERENCES.iter().find(|(expected, _)| *expected == id) {
+            Some((_, why)) => different.push(format!("{id} ({why})")),
             None => wrong.push(format!("{id} {}: {difference}", case["name"])),
         }
     }
     note!(
         "golden/inject.jsonl: {} of {} cases agree; not copied: {}",
-        cases.len() - otherwise.len() - wrong.len(),
+        cases.len() - different.len() - wrong.len(),
         cases.len(),
-        otherwise.join(", ")
+        different.join(", ")
     );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    let known = OTHERWISE.iter().filter(|(id, _)| cases.iter().any(|case| case["id"] == *id)).count();
-    assert_eq!(otherwise.len(), known, "what is not copied is copied after all");
+    let expected = DIFFERENCES.iter().filter(|(id, _)| cases.iter().any(|case| case["id"] == *id)).count();
+    assert_eq!(different.len(), expected, "what is not copied is copied after all");
 }
 
 #[test]
@@ -57,20 +57,20 @@ fn called_sendmail_it_does_what_qmails_sendmail_did() {
 }
 
 /// qmail's home, a queue program that stores its input, and a link with the program's name.
-pub struct House {
+pub struct QmailHome {
     pub scratch: tempfile::TempDir,
 }
 
-impl House {
-    pub fn new() -> House {
+impl QmailHome {
+    pub fn new() -> QmailHome {
         let scratch = scratch();
         fs::create_dir_all(scratch.path().join("control")).unwrap();
         for name in ["qmail-inject", "sendmail"] {
             symlink(BINARY, scratch.path().join(name)).unwrap();
         }
-        let house = House { scratch };
-        house.queue(0, "");
-        house
+        let home = QmailHome { scratch };
+        home.queue(0, "");
+        home
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -78,11 +78,11 @@ impl House {
     }
 
     /// Installs a queue program that ends like this.
-    pub fn queue(&self, exit: i64, said: &str) {
+    pub fn queue(&self, exit: i64, stderr: &str) {
         let path = self.path("queue");
         let script = format!(
             "#!/bin/sh\ncd {}\ncat > queued_message\ncat <&1 > queued_envelope\n\
-             [ -z '{said}' ] || printf '%s' '{said}' >&6\nexit {exit}\n",
+             [ -z '{stderr}' ] || printf '%s' '{stderr}' >&6\nexit {exit}\n",
             self.scratch.path().display()
         );
         fs::write(&path, script).unwrap();
@@ -114,18 +114,18 @@ impl House {
 
 /// Runs one case. The error is the first difference.
 fn compare(program: &str, case: &Value) -> Result<(), String> {
-    let house = House::new();
+    let home = QmailHome::new();
     match case["control"].as_object() {
-        Some(files) => files.iter().for_each(|(name, line)| house.control(name, line.as_str().unwrap())),
-        None => house.control("me", "me.example.org"),
+        Some(files) => files.iter().for_each(|(name, line)| home.control(name, line.as_str().unwrap())),
+        None => home.control("me", "me.example.org"),
     }
-    house.queue(case["queue_exit"].as_i64().unwrap_or(0), case["queue_fd6"].as_str().unwrap_or_default());
-    let here = |text: &str| text.replace("@DIR@", house.scratch.path().to_str().unwrap());
+    home.queue(case["queue_exit"].as_i64().unwrap_or(0), case["queue_fd6"].as_str().unwrap_or_default());
+    let here = |text: &str| text.replace("@DIR@", home.scratch.path().to_str().unwrap());
     for (name, text) in case["files"].as_object().into_iter().flatten() {
-        fs::write(house.path(name), text.as_str().unwrap()).unwrap();
+        fs::write(home.path(name), text.as_str().unwrap()).unwrap();
     }
     let args: Vec<&str> = case["argv"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap()).collect();
-    let mut command = house.command(program, &args);
+    let mut command = home.command(program, &args);
     for (name, value) in case["env"].as_object().unwrap() {
         command.env(name, here(value.as_str().unwrap()));
     }
@@ -141,7 +141,7 @@ fn compare(program: &str, case: &Value) -> Result<(), String> {
     let recorded = |key: &str| theirs(&String::from_utf8_lossy(&bytes(&case[key])));
     same_text("stdout", &ours(&run.stdout), &recorded("stdout"))?;
     same_text("stderr", &run.stderr, &recorded("stderr"))?;
-    let Some((message, envelope)) = house.queued() else {
+    let Some((message, envelope)) = home.queued() else {
         return same_text(
             "queued",
             "nothing",

@@ -21,12 +21,12 @@ fn mbox(numbers: Range<u32>) -> String {
 
 #[test]
 fn the_same_bytes_again_under_any_name_touch_nothing() {
-    let ground = Ground::new();
-    let inbox = ground.file("inbox", mbox(0..20));
-    let sent = ground.file("sent", mbox(30..40));
-    assert_eq!(ground.convert(&[], &[&inbox, &sent]), [30, 0, 0]);
-    let before = tree(&ground.maildir());
-    let copy = ground.file("copy", mbox(0..20));
+    let setup = Setup::new();
+    let inbox = setup.file("inbox", mbox(0..20));
+    let sent = setup.file("sent", mbox(30..40));
+    assert_eq!(setup.convert(&[], &[&inbox, &sent]), [30, 0, 0]);
+    let before = tree(&setup.maildir());
+    let copy = setup.file("copy", mbox(0..20));
     let cases: [(&[&Path], u64); 5] = [
         (&[&inbox, &sent], 30),
         (&[&sent, &inbox], 30),
@@ -35,14 +35,14 @@ fn the_same_bytes_again_under_any_name_touch_nothing() {
         (&[&copy, &sent], 30),
     ];
     for (sources, present) in cases {
-        assert_eq!(ground.convert(&[], sources), [0, present, 0], "{sources:?}");
-        assert!(tree(&ground.maildir()) == before, "{sources:?}");
+        assert_eq!(setup.convert(&[], sources), [0, present, 0], "{sources:?}");
+        assert!(tree(&setup.maildir()) == before, "{sources:?}");
     }
-    let mut command = convert_command([OsStr::new("-"), ground.maildir().as_os_str()]);
-    command.env("TMPDIR", ground.scratch.path());
+    let mut command = convert_command([OsStr::new("-"), setup.maildir().as_os_str()]);
+    command.env("TMPDIR", setup.scratch.path());
     let piped = run_with_stdin(command, mbox(0..20)).exits(0).summary();
     assert_eq!(count(&piped, "already_present"), 20);
-    assert!(tree(&ground.maildir()) == before, "from standard input");
+    assert!(tree(&setup.maildir()) == before, "from standard input");
 }
 
 #[test]
@@ -51,73 +51,73 @@ fn a_source_that_has_grown_gives_only_its_new_messages() {
     let cases = [("a blank line", "\n", ""), ("a newline", "", "\n"), ("no blank line at all", "", "")];
     for (what, end, glue) in cases {
         for count in [1, 2, 30] {
-            let ground = Ground::new();
+            let setup = Setup::new();
             let last = count - 1;
-            let source = ground.file("inbox", mbox(0..last) + &mail(last) + end);
-            assert_eq!(ground.convert(&[], &[&source]), [count.into(), 0, 0], "{what}");
-            let before = mail_files(&ground.maildir());
+            let source = setup.file("inbox", mbox(0..last) + &mail(last) + end);
+            assert_eq!(setup.convert(&[], &[&source]), [count.into(), 0, 0], "{what}");
+            let before = mail_files(&setup.maildir());
             let grown = fs::read_to_string(&source).unwrap() + glue + &mbox(count..count + 3);
-            ground.file("inbox", &grown);
-            assert_eq!(ground.convert(&[], &[&source]), [3, count.into(), 0], "{what}, {count}");
-            let after = mail_files(&ground.maildir());
+            setup.file("inbox", &grown);
+            assert_eq!(setup.convert(&[], &[&source]), [3, count.into(), 0], "{what}, {count}");
+            let after = mail_files(&setup.maildir());
             assert!(before.iter().all(|file| after.contains(file)), "{what}, {count}");
             assert_eq!(after.len(), before.len() + 3);
-            ground.comes_back(&source);
-            same(&ground.exact(&[]), grown.as_bytes(), "one source, however often it grew");
-            let before = tree(&ground.maildir());
-            assert_eq!(ground.convert(&[], &[&source]), [0, u64::from(count) + 3, 0], "{what}, {count}");
-            assert!(tree(&ground.maildir()) == before);
+            setup.restores(&source);
+            same(&setup.exact(&[]), grown.as_bytes(), "one source, however often it grew");
+            let before = tree(&setup.maildir());
+            assert_eq!(setup.convert(&[], &[&source]), [0, u64::from(count) + 3, 0], "{what}, {count}");
+            assert!(tree(&setup.maildir()) == before);
         }
     }
 }
 
 #[test]
 fn a_source_that_grows_from_next_to_nothing_stays_one_source() {
-    let ground = Ground::new();
+    let setup = Setup::new();
     let short = |n| format!("From a@example.org Mon Mar  2 08:15:00 1998\nSubject: {n}\n\nx\n\n");
     let mut mail = String::new();
-    let source = ground.file("inbox", &mail);
+    let source = setup.file("inbox", &mail);
     for n in 0..8u64 {
-        assert_eq!(ground.convert(&[], &[&source]), [u64::from(n > 0), n.saturating_sub(1), 0]);
-        same(&ground.exact(&[]), mail.as_bytes(), "one source");
-        ground.comes_back(&source);
+        assert_eq!(setup.convert(&[], &[&source]), [u64::from(n > 0), n.saturating_sub(1), 0]);
+        same(&setup.exact(&[]), mail.as_bytes(), "one source");
+        setup.restores(&source);
         mail += &short(n);
-        ground.file("inbox", &mail);
+        setup.file("inbox", &mail);
     }
 }
 
 #[test]
 fn what_its_user_did_to_the_mail_since_stays_done() {
-    let ground = Ground::new();
-    let source = ground.file("inbox", mbox(0..10));
-    ground.convert(&[], &[&source]);
-    let folder = ground.maildir().join(".Kept");
-    for place in ["tmp", "new", "cur"] {
-        fs::create_dir_all(folder.join(place)).unwrap();
+    let setup = Setup::new();
+    let source = setup.file("inbox", mbox(0..10));
+    setup.convert(&[], &[&source]);
+    let folder = setup.maildir().join(".Kept");
+    for subdir in ["tmp", "new", "cur"] {
+        fs::create_dir_all(folder.join(subdir)).unwrap();
     }
-    let (deleted, moved, flagged) = (ground.message(1), ground.message(2), ground.message(3));
+    let (deleted, moved, flagged) = (setup.message(1), setup.message(2), setup.message(3));
     fs::remove_file(&deleted.path).unwrap();
     fs::rename(&moved.path, folder.join("cur").join(&moved.name)).unwrap();
     let base = flagged.name.split(":2,").next().unwrap();
-    fs::rename(&flagged.path, ground.maildir().join("cur").join(format!("{base}:2,FRS"))).unwrap();
-    let (after, everything) = (ground.subjects(), tree(&ground.maildir()));
+    fs::rename(&flagged.path, setup.maildir().join("cur").join(format!("{base}:2,FRS"))).unwrap();
+    let (after, everything) = (setup.subjects(), tree(&setup.maildir()));
     assert_eq!(after.len(), 8);
-    assert_eq!(ground.convert(&[], &[&source]), [0, 10, 0]);
-    assert!(tree(&ground.maildir()) == everything);
+    assert_eq!(setup.convert(&[], &[&source]), [0, 10, 0]);
+    assert!(tree(&setup.maildir()) == everything);
     for end in [12, 13] {
-        ground.file("inbox", mbox(0..end));
+        setup.file("inbox", mbox(0..end));
         let new = if end == 12 { 2 } else { 1 };
-        assert_eq!(ground.convert(&[], &[&source]), [new, u64::from(end) - new, 0]);
-        assert_eq!(ground.subjects().len(), end as usize - 2, "{:?}", ground.subjects());
+        assert_eq!(setup.convert(&[], &[&source]), [new, u64::from(end) - new, 0]);
+        assert_eq!(setup.subjects().len(), end as usize - 2, "{:?}", setup.subjects());
     }
-    let subjects = ground.subjects();
+    let subjects = setup.subjects();
     assert!(after.iter().all(|subject| subjects.contains(subject)));
     assert!(!subjects.contains(&"number 1".into()) && !subjects.contains(&"number 2".into()));
-    assert_eq!(ground.message(3).flags.as_deref(), Some("FRS"));
+    assert_eq!(setup.message(3).flags.as_deref(), Some("FRS"));
 }
 
 #[test]
-fn a_rewritten_source_is_matched_by_content_and_comes_back_as_it_is_now() {
+fn a_rewritten_source_is_matched_by_content() {
     let whole: Vec<String> = (0..12).map(|n| mail(n) + "\n").collect();
     let read =
         |n: u32| mail(n).replace("Status: RO\n", "").replace("Subject", "Status: RO\nX-Status: A\nSubject");
@@ -138,107 +138,107 @@ fn a_rewritten_source_is_matched_by_content_and_comes_back_as_it_is_now() {
         ("and a new one", renewed, 1),
     ];
     for (what, now, written) in cases {
-        let ground = Ground::new();
-        let source = ground.file("inbox", whole.concat());
-        ground.convert(&[], &[&source]);
-        let before = mail_files(&ground.maildir());
-        ground.file("inbox", now.concat());
-        let run = ground.try_convert(&[], &[&source]).exits(0);
+        let setup = Setup::new();
+        let source = setup.file("inbox", whole.concat());
+        setup.convert(&[], &[&source]);
+        let before = mail_files(&setup.maildir());
+        setup.file("inbox", now.concat());
+        let run = setup.try_convert(&[], &[&source]).exits(0);
         let counts = ["written", "already_present"].map(|key| count(&run.summary(), key));
         assert_eq!(counts, [written, now.len() as u64 - written], "{what}");
         assert!(run.findings().iter().any(|f| f["code"] == "source-rewritten"), "{what}");
-        let after = mail_files(&ground.maildir());
+        let after = mail_files(&setup.maildir());
         assert!(before.iter().all(|file| after.contains(file)), "{what}");
-        ground.comes_back(&source);
-        same(&ground.exact(&[]), now.concat().as_bytes(), what);
+        setup.restores(&source);
+        same(&setup.exact(&[]), now.concat().as_bytes(), what);
         // Unchanged, from a backup.
-        ground.file("inbox", whole.concat());
-        assert_eq!(ground.convert(&[], &[&source]), [0, 12, 0], "{what}, and back");
-        same(&ground.exact(&[]), whole.concat().as_bytes(), what);
-        let before = tree(&ground.maildir());
-        assert_eq!(ground.convert(&[], &[&source]), [0, 12, 0], "{what}, and back, again");
-        assert!(tree(&ground.maildir()) == before, "{what}");
+        setup.file("inbox", whole.concat());
+        assert_eq!(setup.convert(&[], &[&source]), [0, 12, 0], "{what}, and back");
+        same(&setup.exact(&[]), whole.concat().as_bytes(), what);
+        let before = tree(&setup.maildir());
+        assert_eq!(setup.convert(&[], &[&source]), [0, 12, 0], "{what}, and back, again");
+        assert!(tree(&setup.maildir()) == before, "{what}");
     }
 }
 
 #[test]
-fn an_emptied_mailbox_takes_nothing_away_and_may_be_filled_again() {
-    let ground = Ground::new();
-    let source = ground.file("inbox", mbox(0..5));
-    ground.convert(&[], &[&source]);
-    ground.file("inbox", "");
-    assert_eq!(ground.convert(&[], &[&source]), [0, 0, 0]);
-    same(&ground.exact(&[]), b"", "as it is now");
-    ground.file("inbox", mbox(3..8));
-    assert_eq!(ground.convert(&[], &[&source]), [3, 2, 0]);
-    assert_eq!(ground.messages().len(), 8);
-    ground.comes_back(&source);
+fn an_emptied_mailbox_removes_nothing_and_may_be_filled_again() {
+    let setup = Setup::new();
+    let source = setup.file("inbox", mbox(0..5));
+    setup.convert(&[], &[&source]);
+    setup.file("inbox", "");
+    assert_eq!(setup.convert(&[], &[&source]), [0, 0, 0]);
+    same(&setup.exact(&[]), b"", "as it is now");
+    setup.file("inbox", mbox(3..8));
+    assert_eq!(setup.convert(&[], &[&source]), [3, 2, 0]);
+    assert_eq!(setup.messages().len(), 8);
+    setup.restores(&source);
 }
 
 #[test]
-fn another_mailbox_under_the_same_path_is_refused_until_its_user_says_that_it_is_one() {
-    let ground = Ground::new();
-    let source = ground.file("inbox", mbox(0..5));
-    ground.convert(&[], &[&source]);
-    let before = tree(&ground.maildir());
-    ground.file("inbox", mbox(50..54));
-    let refused = ground.try_convert(&[], &[&source]).exits(3);
+fn another_mailbox_of_that_path_needs_new_source() {
+    let setup = Setup::new();
+    let source = setup.file("inbox", mbox(0..5));
+    setup.convert(&[], &[&source]);
+    let before = tree(&setup.maildir());
+    setup.file("inbox", mbox(50..54));
+    let refused = setup.try_convert(&[], &[&source]).exits(3);
     let refused = refused.complains(&[source.to_str().unwrap(), "--new-source"]);
     assert_eq!(refused.complaints(), ["destination-refused"]);
-    assert!(tree(&ground.maildir()) == before);
-    assert_eq!(ground.convert(&["--new-source"], &[&source]), [4, 0, 0]);
-    assert_eq!(ground.messages().len(), 9);
+    assert!(tree(&setup.maildir()) == before);
+    assert_eq!(setup.convert(&["--new-source"], &[&source]), [4, 0, 0]);
+    assert_eq!(setup.messages().len(), 9);
     for (number, mail) in [("1", mbox(0..5)), ("2", mbox(50..54))] {
-        same(&ground.exact(&["--source".as_ref(), number.as_ref()]), mail.as_bytes(), number);
+        same(&setup.exact(&["--source".as_ref(), number.as_ref()]), mail.as_bytes(), number);
     }
-    let which = ground.try_exact(&[]).exits(3).complains(&["--source", source.to_str().unwrap()]);
+    let which = setup.try_exact(&[]).exits(3).complains(&["--source", source.to_str().unwrap()]);
     assert_eq!(which.complaints(), ["destination-refused"]);
-    ground.try_exact(&["--source".as_ref(), "3".as_ref()]).exits(3);
-    assert_eq!(ground.convert(&[], &[&source]), [0, 4, 0], "it is known now");
+    setup.try_exact(&["--source".as_ref(), "3".as_ref()]).exits(3);
+    assert_eq!(setup.convert(&[], &[&source]), [0, 4, 0], "it is known now");
 }
 
 #[test]
-fn two_sources_that_share_messages_are_both_whole_unless_duplicates_are_left_out() {
+fn two_sources_that_share_messages_are_both_complete() {
     for together in [true, false] {
         for (option, kept) in [("--dedupe=none", 70), ("--dedupe=content", 50), ("--dedupe=message-id", 50)] {
-            let ground = Ground::new();
+            let setup = Setup::new();
             // Each mailbox has its own flags and UIDs for the same message.
             let other = mbox(20..50).replace("Status: RO\n", "X-UID: 7\n");
-            let (one, other) = (ground.file("one", mbox(0..40)), ground.file("other", other));
+            let (one, other) = (setup.file("one", mbox(0..40)), setup.file("other", other));
             let options: &[&str] = if kept == 70 { &[] } else { &[option] };
             let duplicates = 70 - kept;
             if together {
-                assert_eq!(ground.convert(options, &[&one, &other]), [kept, 0, duplicates], "{option}");
+                assert_eq!(setup.convert(options, &[&one, &other]), [kept, 0, duplicates], "{option}");
             } else {
-                assert_eq!(ground.convert(options, &[&one]), [40, 0, 0], "{option}");
+                assert_eq!(setup.convert(options, &[&one]), [40, 0, 0], "{option}");
                 let second = [30 - duplicates, 0, duplicates];
-                assert_eq!(ground.convert(options, &[&other]), second, "{option}, in a second run");
+                assert_eq!(setup.convert(options, &[&other]), second, "{option}, in a second run");
             }
-            assert_eq!(ground.messages().len() as u64, kept);
-            let before = tree(&ground.maildir());
-            assert_eq!(ground.convert(options, &[&other, &one])[0], 0, "{option}");
-            assert!(tree(&ground.maildir()) == before);
-            ground.comes_back(&one);
-            ground.comes_back(&other);
+            assert_eq!(setup.messages().len() as u64, kept);
+            let before = tree(&setup.maildir());
+            assert_eq!(setup.convert(options, &[&other, &one])[0], 0, "{option}");
+            assert!(tree(&setup.maildir()) == before);
+            setup.restores(&one);
+            setup.restores(&other);
         }
     }
 }
 
 #[test]
-fn two_sources_that_share_a_thousand_messages_are_both_whole_and_both_come_back() {
+fn two_sources_that_share_a_thousand_messages_are_restored() {
     for together in [true, false] {
         for (options, kept) in [(&[][..], 3000), (&["--dedupe=content"], 2000)] {
-            let ground = Ground::new();
-            let (one, other) = (ground.file("one", mbox(0..1500)), ground.file("other", mbox(500..2000)));
+            let setup = Setup::new();
+            let (one, other) = (setup.file("one", mbox(0..1500)), setup.file("other", mbox(500..2000)));
             if together {
-                assert_eq!(ground.convert(options, &[&one, &other]), [kept, 0, 3000 - kept], "{options:?}");
+                assert_eq!(setup.convert(options, &[&one, &other]), [kept, 0, 3000 - kept], "{options:?}");
             } else {
-                assert_eq!(ground.convert(options, &[&one]), [1500, 0, 0], "{options:?}");
+                assert_eq!(setup.convert(options, &[&one]), [1500, 0, 0], "{options:?}");
                 let second = [kept - 1500, 0, 3000 - kept];
-                assert_eq!(ground.convert(options, &[&other]), second, "{options:?}, in a second run");
+                assert_eq!(setup.convert(options, &[&other]), second, "{options:?}, in a second run");
             }
             let mut copies = BTreeMap::new();
-            ground.subjects().into_iter().for_each(|subject| *copies.entry(subject).or_insert(0) += 1);
+            setup.subjects().into_iter().for_each(|subject| *copies.entry(subject).or_insert(0) += 1);
             for n in 0..2000 {
                 let is_shared = (500..1500).contains(&n) && kept == 3000;
                 assert_eq!(
@@ -248,70 +248,70 @@ fn two_sources_that_share_a_thousand_messages_are_both_whole_and_both_come_back(
                 );
             }
             assert_eq!(copies.len(), 2000);
-            ground.comes_back(&one);
-            ground.comes_back(&other);
+            setup.restores(&one);
+            setup.restores(&other);
         }
     }
 }
 
 #[test]
-fn what_its_user_deleted_stays_deleted_when_a_later_run_is_killed() {
-    let ground = Ground::new();
-    let source = ground.file("inbox", mbox(0..5));
-    ground.convert(&[], &[&source]);
-    fs::remove_file(ground.message(1).path).unwrap();
-    ground.file("inbox", mbox(0..7));
-    ground.convert(&[], &[&source]);
+fn deleted_mail_stays_deleted_when_a_later_run_is_killed() {
+    let setup = Setup::new();
+    let source = setup.file("inbox", mbox(0..5));
+    setup.convert(&[], &[&source]);
+    fs::remove_file(setup.message(1).path).unwrap();
+    setup.file("inbox", mbox(0..7));
+    setup.convert(&[], &[&source]);
     // The second run was killed: it published one of two messages, which the user then deleted.
-    let manifest = fs::read(ground.manifest()).unwrap();
-    fs::write(ground.manifest(), &manifest[..manifest.len() - 1]).unwrap();
-    fs::remove_file(ground.message(5).path).unwrap();
-    fs::remove_file(ground.message(6).path).unwrap();
-    assert_eq!(ground.convert(&[], &[&source]), [2, 5, 0]);
-    assert_eq!(ground.subjects(), [0, 2, 3, 4, 5, 6].map(|n| format!("number {n}")));
+    let manifest = fs::read(setup.manifest()).unwrap();
+    fs::write(setup.manifest(), &manifest[..manifest.len() - 1]).unwrap();
+    fs::remove_file(setup.message(5).path).unwrap();
+    fs::remove_file(setup.message(6).path).unwrap();
+    assert_eq!(setup.convert(&[], &[&source]), [2, 5, 0]);
+    assert_eq!(setup.subjects(), [0, 2, 3, 4, 5, 6].map(|n| format!("number {n}")));
 }
 
 #[test]
-fn of_two_messages_with_the_same_words_the_one_that_is_there_stays_when_one_is_expunged() {
+fn of_two_equal_messages_the_present_one_stays() {
     for deleted in [0, 1] {
-        let ground = Ground::new();
-        let source = ground.file("inbox", mbox(0..2) + &mbox(1..2));
-        ground.convert(&[], &[&source]);
-        let twice: Vec<_> = ground.messages().into_iter().filter(|m| m.subject() == "number 1").collect();
+        let setup = Setup::new();
+        let source = setup.file("inbox", mbox(0..2) + &mbox(1..2));
+        setup.convert(&[], &[&source]);
+        let twice: Vec<_> = setup.messages().into_iter().filter(|m| m.subject() == "number 1").collect();
         fs::remove_file(&twice[deleted].path).unwrap();
-        ground.file("inbox", mbox(0..2));
-        assert_eq!(ground.convert(&[], &[&source]), [0, 2, 0]);
-        ground.comes_back(&source);
+        setup.file("inbox", mbox(0..2));
+        assert_eq!(setup.convert(&[], &[&source]), [0, 2, 0]);
+        setup.restores(&source);
     }
 }
 
 #[test]
 fn of_two_messages_with_the_same_words_a_kill_mixes_up_none() {
-    let ground = Ground::new();
+    let setup = Setup::new();
     let new = |n| mail_with(n, "") + "\n";
     let read = |n| mail_with(n, "Status: RO\n") + "\n";
-    let source = ground.file("inbox", new(1));
-    ground.convert(&[], &[&source]);
-    ground.file("inbox", new(1) + &read(1) + &new(1));
-    ground.convert(&[], &[&source]);
-    let before = content(&ground.maildir());
-    let manifest = fs::read(ground.manifest()).unwrap();
-    fs::write(ground.manifest(), &manifest[..manifest.len() - 1]).unwrap();
-    let unpublished = ground.messages().into_iter().find(|m| m.place == "cur").unwrap();
+    let source = setup.file("inbox", new(1));
+    setup.convert(&[], &[&source]);
+    setup.file("inbox", new(1) + &read(1) + &new(1));
+    setup.convert(&[], &[&source]);
+    let before = content(&setup.maildir());
+    let manifest = fs::read(setup.manifest()).unwrap();
+    fs::write(setup.manifest(), &manifest[..manifest.len() - 1]).unwrap();
+    let unpublished = setup.messages().into_iter().find(|m| m.subdir == "cur").unwrap();
     fs::remove_file(unpublished.path).unwrap();
-    assert_eq!(ground.convert(&[], &[&source]), [1, 2, 0]);
-    assert!(content(&ground.maildir()) == before);
-    ground.comes_back(&source);
+    assert_eq!(setup.convert(&[], &[&source]), [1, 2, 0]);
+    assert!(content(&setup.maildir()) == before);
+    setup.restores(&source);
 }
 
 #[test]
-fn a_source_that_goes_on_from_an_earlier_state_is_still_one_source() {
-    let ground = Ground::new();
-    let source = ground.file("inbox", mbox(0..3));
-    ground.convert(&[], &[&source]);
+fn a_source_continued_from_an_earlier_state_is_one_source() {
+    let setup = Setup::new();
+    let source = setup.file("inbox", mbox(0..3));
+    setup.convert(&[], &[&source]);
     let grown = mbox(0..5);
-    ground.file("inbox", &grown);
-    ground.convert(&[], &[&source]);
+    setup.file("inbox", &grown);
+    setup.convert(&[], &[&source]);
     // It begins as it did at first, but number 3 was expunged.
     let expunged = mbox(0..3) + &mbox(4..5);
     for (now, counts) in [
@@ -320,65 +320,65 @@ fn a_source_that_goes_on_from_an_earlier_state_is_still_one_source() {
         (expunged + &mbox(5..6), [1, 4, 0]),
         (grown, [0, 5, 0]),
     ] {
-        ground.file("inbox", &now);
-        assert_eq!(ground.convert(&[], &[&source]), counts);
-        same(&ground.exact(&[]), now.as_bytes(), "one source");
-        ground.comes_back(&source);
+        setup.file("inbox", &now);
+        assert_eq!(setup.convert(&[], &[&source]), counts);
+        same(&setup.exact(&[]), now.as_bytes(), "one source");
+        setup.restores(&source);
     }
 }
 
 #[test]
-fn two_sources_that_were_once_the_same_each_go_on_with_their_own() {
-    let ground = Ground::new();
-    let sources = [ground.file("one", mbox(0..2)), ground.file("copy", mbox(0..2))];
+fn two_sources_that_were_once_equal_each_continue() {
+    let setup = Setup::new();
+    let sources = [setup.file("one", mbox(0..2)), setup.file("copy", mbox(0..2))];
     let [one, copy] = &sources;
-    assert_eq!(ground.convert(&[], &[one, copy]), [4, 0, 0]);
+    assert_eq!(setup.convert(&[], &[one, copy]), [4, 0, 0]);
     for (source, own) in [(one, 2), (copy, 3)] {
         fs::write(source, mbox(0..2) + &mbox(own..own + 1)).unwrap();
-        assert_eq!(ground.convert(&[], &[source]), [1, 2, 0]);
+        assert_eq!(setup.convert(&[], &[source]), [1, 2, 0]);
     }
     for (number, source) in ["1", "2"].into_iter().zip(&sources) {
-        ground.comes_back(source);
-        same(&ground.exact(&["--source".as_ref(), number.as_ref()]), &fs::read(source).unwrap(), number);
+        setup.restores(source);
+        same(&setup.exact(&["--source".as_ref(), number.as_ref()]), &fs::read(source).unwrap(), number);
     }
-    let which = ground.try_exact(&[]).exits(3);
+    let which = setup.try_exact(&[]).exits(3);
     assert!(which.stderr.contains("2 sources"), "{}", which.stderr);
 }
 
 #[test]
-fn two_sources_that_are_the_same_are_both_completed_after_a_kill() {
+fn two_equal_sources_are_both_completed_after_a_kill() {
     for (closed, missing) in [(0, 0..4), (0, 1..3), (1, 2..4), (1, 0..0)] {
-        let ground = Ground::new();
-        let [one, copy] = [ground.file("one", mbox(0..2)), ground.file("copy", mbox(0..2))];
-        assert_eq!(ground.convert(&[], &[&one, &copy]), [4, 0, 0]);
-        let manifest = fs::read_to_string(ground.manifest()).unwrap();
+        let setup = Setup::new();
+        let [one, copy] = [setup.file("one", mbox(0..2)), setup.file("copy", mbox(0..2))];
+        assert_eq!(setup.convert(&[], &[&one, &copy]), [4, 0, 0]);
+        let manifest = fs::read_to_string(setup.manifest()).unwrap();
         let lines: Vec<&str> = manifest.split_inclusive('\n').collect();
-        fs::write(ground.manifest(), lines[..lines.len() - 2 + closed].concat()).unwrap();
+        fs::write(setup.manifest(), lines[..lines.len() - 2 + closed].concat()).unwrap();
         // The messages of the second source come after those of the first.
-        let mut messages = ground.messages();
+        let mut messages = setup.messages();
         messages.sort_by_key(|m| m.unique.contains('_'));
-        let before = content(&ground.maildir());
+        let before = content(&setup.maildir());
         messages[missing.clone()].iter().for_each(|m| fs::remove_file(&m.path).unwrap());
         let written = missing.len() as u64;
-        assert_eq!(ground.convert(&[], &[&one, &copy]), [written, 4 - written, 0], "{closed}, {missing:?}");
-        assert!(content(&ground.maildir()) == before);
-        ground.comes_back(&one);
-        ground.comes_back(&copy);
+        assert_eq!(setup.convert(&[], &[&one, &copy]), [written, 4 - written, 0], "{closed}, {missing:?}");
+        assert!(content(&setup.maildir()) == before);
+        setup.restores(&one);
+        setup.restores(&copy);
     }
 }
 
 #[test]
 fn what_a_copy_of_a_source_completed_is_completed() {
-    let ground = Ground::new();
-    let [one, copy] = [ground.file("one", mbox(0..4)), ground.file("copy", mbox(0..4))];
-    ground.convert(&[], &[&one]);
-    let manifest = fs::read(ground.manifest()).unwrap();
-    fs::write(ground.manifest(), &manifest[..manifest.len() - 1]).unwrap();
-    assert_eq!(ground.convert(&[], &[&copy]), [0, 4, 0]);
-    fs::remove_file(ground.message(1).path).unwrap();
-    assert_eq!(ground.convert(&[], &[&one]), [0, 4, 0], "it was deleted after it was settled");
-    ground.file("one", mbox(0..5));
-    assert_eq!(ground.convert(&[], &[&one]), [1, 4, 0], "it was deleted after it was settled");
+    let setup = Setup::new();
+    let [one, copy] = [setup.file("one", mbox(0..4)), setup.file("copy", mbox(0..4))];
+    setup.convert(&[], &[&one]);
+    let manifest = fs::read(setup.manifest()).unwrap();
+    fs::write(setup.manifest(), &manifest[..manifest.len() - 1]).unwrap();
+    assert_eq!(setup.convert(&[], &[&copy]), [0, 4, 0]);
+    fs::remove_file(setup.message(1).path).unwrap();
+    assert_eq!(setup.convert(&[], &[&one]), [0, 4, 0], "it was deleted after it was settled");
+    setup.file("one", mbox(0..5));
+    assert_eq!(setup.convert(&[], &[&one]), [1, 4, 0], "it was deleted after it was settled");
 }
 
 #[test]
@@ -397,64 +397,64 @@ fn a_duplicate_is_one_however_its_source_spells_it() {
     for option in ["--dedupe=content", "--dedupe=message-id"] {
         for (what, one, other) in &cases {
             for together in [true, false] {
-                let ground = Ground::new();
-                let one = ground.file("one", one(shared));
-                let other = ground.file("other", other(&(mail(1) + "\n" + shared)));
+                let setup = Setup::new();
+                let one = setup.file("one", one(shared));
+                let other = setup.file("other", other(&(mail(1) + "\n" + shared)));
                 let options = [option, "--eol=lf"];
                 if together {
-                    assert_eq!(ground.convert(&options, &[&one, &other]), [2, 0, 1], "{what}, {option}");
+                    assert_eq!(setup.convert(&options, &[&one, &other]), [2, 0, 1], "{what}, {option}");
                 } else {
-                    assert_eq!(ground.convert(&options, &[&one]), [1, 0, 0], "{what}, {option}");
-                    assert_eq!(ground.convert(&options, &[&other]), [1, 0, 1], "{what}, {option}, then");
+                    assert_eq!(setup.convert(&options, &[&one]), [1, 0, 0], "{what}, {option}");
+                    assert_eq!(setup.convert(&options, &[&other]), [1, 0, 1], "{what}, {option}, then");
                 }
-                ground.comes_back(&one);
-                ground.comes_back(&other);
+                setup.restores(&one);
+                setup.restores(&other);
             }
         }
     }
 }
 
 #[test]
-fn a_duplicate_stays_one_after_a_kill_and_after_its_user_deleted_the_mail() {
+fn a_duplicate_stays_one_after_a_kill_or_a_deletion() {
     // A duplicate in the same source, and in another one.
     for other in ["", "other"] {
         for (killed, again) in
             [(true, "--dedupe=content"), (false, "--dedupe=content"), (false, "--eol=keep")]
         {
-            let ground = Ground::new();
+            let setup = Setup::new();
             let twice = if other.is_empty() { mbox(0..3) + &mbox(0..3) } else { mbox(5..8) + &mbox(0..3) };
             if !other.is_empty() {
-                ground.convert(&[], &[&ground.file(other, mbox(0..3))]);
+                setup.convert(&[], &[&setup.file(other, mbox(0..3))]);
             }
-            let source = ground.file("inbox", &twice);
-            assert_eq!(ground.convert(&["--dedupe=content"], &[&source]), [3, 0, 3]);
-            let subjects = ground.subjects();
+            let source = setup.file("inbox", &twice);
+            assert_eq!(setup.convert(&["--dedupe=content"], &[&source]), [3, 0, 3]);
+            let subjects = setup.subjects();
             if killed {
-                let manifest = fs::read(ground.manifest()).unwrap();
-                fs::write(ground.manifest(), &manifest[..manifest.len() - 1]).unwrap();
+                let manifest = fs::read(setup.manifest()).unwrap();
+                fs::write(setup.manifest(), &manifest[..manifest.len() - 1]).unwrap();
                 let ours = if other.is_empty() { 1 } else { 6 };
-                fs::remove_file(ground.message(ours).path).unwrap();
-                assert_eq!(ground.convert(&[again], &[&source]), [1, 2, 3], "{other}");
-                assert_eq!(ground.subjects(), subjects);
-                ground.comes_back(&source);
+                fs::remove_file(setup.message(ours).path).unwrap();
+                assert_eq!(setup.convert(&[again], &[&source]), [1, 2, 3], "{other}");
+                assert_eq!(setup.subjects(), subjects);
+                setup.restores(&source);
             } else {
-                fs::remove_file(ground.message(1).path).unwrap();
-                ground.file("inbox", twice + &mbox(20..21));
-                assert_eq!(ground.convert(&[again], &[&source]), [1, 3, 3], "{other}, {again}");
-                assert!(!ground.subjects().contains(&"number 1".into()), "it was deleted");
+                fs::remove_file(setup.message(1).path).unwrap();
+                setup.file("inbox", twice + &mbox(20..21));
+                assert_eq!(setup.convert(&[again], &[&source]), [1, 3, 3], "{other}, {again}");
+                assert!(!setup.subjects().contains(&"number 1".into()), "it was deleted");
             }
         }
     }
 }
 
 /// Mailboxes of all variants.
-fn makes() -> Vec<(String, Vec<u8>)> {
+fn variants() -> Vec<(String, Vec<u8>)> {
     let plain = mbox(0..4);
     let pseudo = "From MAILER-DAEMON Mon Mar  2 08:00:00 1998\nFrom: Mail System Internal Data <MAILER-DAEMON@x>\n\
                   Subject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\nX-IMAP: 0888826400 0000000002\n\
                   Status: RO\n\nThis text is part of the internal format of your mail folder.\n\n";
     let frame = "\x01\x01\x01\x01\n";
-    let mut makes: Vec<(String, Vec<u8>)> = [
+    let mut variants: Vec<(String, Vec<u8>)> = [
         ("plain", plain.clone()),
         ("CRLF", plain.replace('\n', "\r\n")),
         ("mixed line ends", plain.replace("text 1\n", "text 1\r\n").replace("text 2\n", "text\r2\r\r\n")),
@@ -474,29 +474,29 @@ fn makes() -> Vec<(String, Vec<u8>)> {
     ]
     .map(|(what, mbox)| (what.to_owned(), mbox.into_bytes()))
     .into();
-    makes.push((
+    variants.push((
         "8 bit".to_owned(),
         plain.replace("text", "Gr\u{fc}\u{df}e").chars().map(|c| c as u8).collect(),
     ));
     for name in ["inbox.mbox", "crlf.mbox", "mmdf.mbox", "broken.mbox"] {
-        makes.push((name.to_owned(), fs::read(fixture(name)).unwrap()));
+        variants.push((name.to_owned(), fs::read(fixture(name)).unwrap()));
     }
-    makes
+    variants
 }
 
 #[track_caller]
-fn is_given_back(what: &str, mail: &[u8], prefix: &str) {
+fn is_restored(what: &str, mail: &[u8], prefix: &str) {
     for options in [&[][..], &["--eol=lf"], &["--eol=crlf"]] {
-        let ground = Ground::new();
-        let source = ground.file("source", mail);
+        let setup = Setup::new();
+        let source = setup.file("source", mail);
         let mut named = OsString::from(prefix);
         named.push(&source);
-        if ground.try_convert(options, &[Path::new(&named)]).code == Some(3) {
-            assert!(!ground.maildir().exists(), "{what}");
+        if setup.try_convert(options, &[Path::new(&named)]).code == Some(3) {
+            assert!(!setup.maildir().exists(), "{what}");
             continue;
         }
-        same(&ground.exact(&[]), mail, &format!("{what} {options:?}"));
-        lines_cover_the_source(&fs::read_to_string(ground.manifest()).unwrap(), mail, what);
+        same(&setup.exact(&[]), mail, &format!("{what} {options:?}"));
+        lines_cover_the_source(&fs::read_to_string(setup.manifest()).unwrap(), mail, what);
     }
 }
 
@@ -548,10 +548,10 @@ fn lines_cover_the_source(manifest: &str, mail: &[u8], what: &str) {
 
 #[test]
 fn every_make_of_mailbox_comes_back_byte_for_byte() {
-    for (what, mail) in makes() {
-        is_given_back(&what, &mail, "");
+    for (what, mail) in variants() {
+        is_restored(&what, &mail, "");
         for prefix in ["mboxo:", "mboxrd:", "mboxcl2:", "rfc822:"] {
-            is_given_back(&format!("{what} as {prefix}"), &mail, prefix);
+            is_restored(&format!("{what} as {prefix}"), &mail, prefix);
         }
     }
 }
@@ -563,7 +563,7 @@ fn every_hostile_mbox_comes_back_byte_for_byte() {
     for entry in fs::read_dir(hard).unwrap() {
         let path = entry.unwrap().path();
         if path.extension() == Some("mbox".as_ref()) {
-            is_given_back(&path.display().to_string(), &fs::read(&path).unwrap(), "");
+            is_restored(&path.display().to_string(), &fs::read(&path).unwrap(), "");
             mboxes += 1;
         }
     }
@@ -572,35 +572,35 @@ fn every_hostile_mbox_comes_back_byte_for_byte() {
 
 #[test]
 fn a_source_comes_back_to_standard_output_and_never_over_a_file() {
-    let ground = Ground::new();
-    let source = ground.file("inbox", mbox(0..5));
-    ground.convert(&[], &[&source]);
+    let setup = Setup::new();
+    let source = setup.file("inbox", mbox(0..5));
+    setup.convert(&[], &[&source]);
     let mut command = mailferry(["convert", "--exact"]);
-    command.arg(ground.maildir()).arg("-");
+    command.arg(setup.maildir()).arg("-");
     same(&run(command).exits(0).stdout, mbox(0..5).as_bytes(), "standard output");
-    let back = ground.file("back", "precious");
-    let refused = ground.try_exact(&[]).exits(3).complains(&["back", "--force"]);
+    let back = setup.file("back", "precious");
+    let refused = setup.try_exact(&[]).exits(3).complains(&["back", "--force"]);
     assert_eq!(refused.complaints(), ["destination-refused"]);
     assert_eq!(fs::read(&back).unwrap(), b"precious");
-    same(&ground.exact(&["--force".as_ref()]), mbox(0..5).as_bytes(), "--force");
-    assert_eq!(names(ground.scratch.path()), ["Maildir", "inbox"]);
+    same(&setup.exact(&["--force".as_ref()]), mbox(0..5).as_bytes(), "--force");
+    assert_eq!(names(setup.scratch.path()), ["Maildir", "inbox"]);
 }
 
 #[test]
 fn what_is_gone_or_changed_is_named_and_nothing_is_written() {
-    let ground = Ground::new();
-    let source = ground.file("inbox", mbox(0..10));
-    ground.convert(&[], &[&source]);
+    let setup = Setup::new();
+    let source = setup.file("inbox", mbox(0..10));
+    setup.convert(&[], &[&source]);
     let (gone, longer, shorter, other) =
-        (ground.message(1), ground.message(3), ground.message(4), ground.message(6));
-    let flagged = ground.message(5);
+        (setup.message(1), setup.message(3), setup.message(4), setup.message(6));
+    let flagged = setup.message(5);
     fs::remove_file(&gone.path).unwrap();
     fs::write(&longer.path, [&longer.bytes[..], b"more\n"].concat()).unwrap();
     fs::write(&shorter.path, b"").unwrap();
     fs::write(&other.path, String::from_utf8(other.bytes.clone()).unwrap().replace("text", "tExt")).unwrap();
     let base = flagged.name.split(":2,").next().unwrap();
-    fs::rename(&flagged.path, ground.maildir().join("cur").join(format!("{base}:2,FT"))).unwrap();
-    let refused = ground.try_exact(&[]).exits(3);
+    fs::rename(&flagged.path, setup.maildir().join("cur").join(format!("{base}:2,FT"))).unwrap();
+    let refused = setup.try_exact(&[]).exits(3);
     let base = |message: &Message| message.name.split(":2,").next().unwrap().to_owned();
     for (message, code) in [
         (&gone, "message-gone"),
@@ -616,18 +616,18 @@ fn what_is_gone_or_changed_is_named_and_nothing_is_written() {
     }
     let codes = ["destination-refused", "message-changed", "message-gone"];
     assert_eq!(refused.complaints(), codes, "and no more than these are named");
-    assert_eq!(names(ground.scratch.path()), ["Maildir", "inbox"]);
+    assert_eq!(names(setup.scratch.path()), ["Maildir", "inbox"]);
     let mut command = mailferry(["convert", "--exact"]);
-    command.arg(ground.maildir()).arg("-");
+    command.arg(setup.maildir()).arg("-");
     assert_eq!(run(command).exits(3).text(), "");
 }
 
 #[test]
-fn a_changed_byte_in_a_closed_section_is_recognised_and_nothing_is_built_on_it() {
-    let ground = Ground::new();
-    let source = ground.file("inbox", mbox(0..5));
-    ground.convert(&[], &[&source]);
-    let manifest = fs::read(ground.manifest()).unwrap();
+fn a_changed_byte_in_a_closed_section_is_detected() {
+    let setup = Setup::new();
+    let source = setup.file("inbox", mbox(0..5));
+    setup.convert(&[], &[&source]);
+    let manifest = fs::read(setup.manifest()).unwrap();
     let last_line = manifest[..manifest.len() - 1].iter().rposition(|&b| b == b'\n').unwrap();
     let closed = &manifest[..last_line];
     // The beginning, middle and end of each line; and in the footer, every digit of a sum.
@@ -641,99 +641,99 @@ fn a_changed_byte_in_a_closed_section_is_recognised_and_nothing_is_built_on_it()
     for (n, at) in spots.into_iter().enumerate() {
         let mut changed = manifest.clone();
         changed[at] ^= 1;
-        fs::write(ground.manifest(), &changed).unwrap();
+        fs::write(setup.manifest(), &changed).unwrap();
         // The next run, with the source unchanged and grown.
-        ground.file("inbox", mbox(0..if n % 2 == 0 { 5 } else { 6 }));
-        let before = tree(&ground.maildir());
-        let refused = ground.try_convert(&[], &[&source]);
+        setup.file("inbox", mbox(0..if n % 2 == 0 { 5 } else { 6 }));
+        let before = tree(&setup.maildir());
+        let refused = setup.try_convert(&[], &[&source]);
         assert_eq!(refused.code, Some(3), "byte {at} of {}: {}", manifest.len(), refused.stderr);
         assert_eq!(refused.complaints(), ["manifest-damaged"], "byte {at}");
         assert!(refused.stderr.contains(MANIFEST), "{}", refused.stderr);
-        assert!(tree(&ground.maildir()) == before, "byte {at}");
-        let refused = ground.try_exact(&[]).exits(3);
+        assert!(tree(&setup.maildir()) == before, "byte {at}");
+        let refused = setup.try_exact(&[]).exits(3);
         assert_eq!(refused.complaints(), ["manifest-damaged"], "byte {at}");
     }
 }
 
 #[test]
-fn a_torn_manifest_is_an_unfinished_one_and_the_next_run_completes_it() {
+fn the_next_run_completes_a_torn_manifest() {
     let original = mbox(0..6);
     for deleted in [false, true] {
         for cut in [1, 30, 200, 700, 1200] {
-            let ground = Ground::new();
-            let source = ground.file("inbox", &original);
-            ground.convert(&[], &[&source]);
-            let manifest = fs::read(ground.manifest()).unwrap();
-            fs::write(ground.manifest(), &manifest[..manifest.len() - cut]).unwrap();
-            let before = mail_files(&ground.maildir());
+            let setup = Setup::new();
+            let source = setup.file("inbox", &original);
+            setup.convert(&[], &[&source]);
+            let manifest = fs::read(setup.manifest()).unwrap();
+            fs::write(setup.manifest(), &manifest[..manifest.len() - cut]).unwrap();
+            let before = mail_files(&setup.maildir());
             if deleted {
-                fs::remove_file(ground.message(2).path).unwrap();
+                fs::remove_file(setup.message(2).path).unwrap();
             }
-            let unfinished = ground.try_exact(&[]).exits(3);
+            let unfinished = setup.try_exact(&[]).exits(3);
             assert_eq!(unfinished.complaints(), ["destination-refused"], "{}", unfinished.stderr);
             let written = u64::from(deleted);
-            assert_eq!(ground.convert(&[], &[&source]), [written, 6 - written, 0], "cut by {cut}");
-            let names = |files: Vec<(PathBuf, Lying)>| files.into_iter().map(|(p, l)| (p, l.digest));
-            assert!(names(mail_files(&ground.maildir())).eq(names(before)), "cut by {cut}");
-            same(&ground.exact(&[]), original.as_bytes(), "it is whole again");
+            assert_eq!(setup.convert(&[], &[&source]), [written, 6 - written, 0], "cut by {cut}");
+            let names = |files: Vec<(PathBuf, FileState)>| files.into_iter().map(|(p, l)| (p, l.digest));
+            assert!(names(mail_files(&setup.maildir())).eq(names(before)), "cut by {cut}");
+            same(&setup.exact(&[]), original.as_bytes(), "it is whole again");
         }
     }
 }
 
 #[test]
 fn the_manifest_lies_where_its_user_wants_it_or_nowhere() {
-    let ground = Ground::new();
-    let source = ground.file("inbox", mbox(0..5));
-    assert_eq!(ground.convert(&["--no-manifest"], &[&source]), [5, 0, 0]);
-    assert_eq!(names(&ground.maildir()), ["cur", "new", "tmp"]);
-    assert_eq!(ground.convert(&["--no-manifest"], &[&source]), [0, 5, 0], "known by the names");
-    ground.try_exact(&[]).exits(3).complains(&[MANIFEST]);
+    let setup = Setup::new();
+    let source = setup.file("inbox", mbox(0..5));
+    assert_eq!(setup.convert(&["--no-manifest"], &[&source]), [5, 0, 0]);
+    assert_eq!(names(&setup.maildir()), ["cur", "new", "tmp"]);
+    assert_eq!(setup.convert(&["--no-manifest"], &[&source]), [0, 5, 0], "known by the names");
+    setup.try_exact(&[]).exits(3).complains(&[MANIFEST]);
 
-    let ground = Ground::new();
-    let source = ground.file("inbox", mbox(0..5));
-    let place = ground.path("elsewhere.manifest");
-    let option = format!("--manifest={}", place.display());
-    assert_eq!(ground.convert(&[&option], &[&source]), [5, 0, 0]);
-    assert_eq!(names(&ground.maildir()), ["cur", "new", "tmp"]);
-    lines_cover_the_source(&fs::read_to_string(&place).unwrap(), mbox(0..5).as_bytes(), "elsewhere");
-    let before = tree(ground.scratch.path());
-    assert_eq!(ground.convert(&[&option], &[&source]), [0, 5, 0]);
-    assert!(tree(ground.scratch.path()) == before);
-    fs::remove_file(ground.message(1).path).unwrap();
-    ground.file("inbox", mbox(0..7));
-    assert_eq!(ground.convert(&[&option], &[&source]), [2, 5, 0]);
-    assert_eq!(ground.messages().len(), 6);
-    ground.try_exact(&[option.as_ref()]).exits(3);
-    ground.file("inbox", mbox(0..7).replacen(&(mail(1) + "\n"), "", 1));
-    assert_eq!(ground.convert(&[&option], &[&source]), [0, 6, 0]);
-    let got = ground.exact(&[option.as_ref()]);
+    let setup = Setup::new();
+    let source = setup.file("inbox", mbox(0..5));
+    let manifest = setup.path("elsewhere.manifest");
+    let option = format!("--manifest={}", manifest.display());
+    assert_eq!(setup.convert(&[&option], &[&source]), [5, 0, 0]);
+    assert_eq!(names(&setup.maildir()), ["cur", "new", "tmp"]);
+    lines_cover_the_source(&fs::read_to_string(&manifest).unwrap(), mbox(0..5).as_bytes(), "elsewhere");
+    let before = tree(setup.scratch.path());
+    assert_eq!(setup.convert(&[&option], &[&source]), [0, 5, 0]);
+    assert!(tree(setup.scratch.path()) == before);
+    fs::remove_file(setup.message(1).path).unwrap();
+    setup.file("inbox", mbox(0..7));
+    assert_eq!(setup.convert(&[&option], &[&source]), [2, 5, 0]);
+    assert_eq!(setup.messages().len(), 6);
+    setup.try_exact(&[option.as_ref()]).exits(3);
+    setup.file("inbox", mbox(0..7).replacen(&(mail(1) + "\n"), "", 1));
+    assert_eq!(setup.convert(&[&option], &[&source]), [0, 6, 0]);
+    let got = setup.exact(&[option.as_ref()]);
     same(&got, &fs::read(&source).unwrap(), "elsewhere");
 }
 
 #[test]
 fn nothing_that_a_killed_run_left_stays_lying_about() {
-    let ground = Ground::new();
-    let source = ground.file("inbox", mbox(0..5));
-    ground.convert(&[], &[&source]);
-    let undisturbed = tree_alike(ground.scratch.path());
+    let setup = Setup::new();
+    let source = setup.file("inbox", mbox(0..5));
+    setup.convert(&[], &[&source]);
+    let undisturbed = tree_alike(setup.scratch.path());
     // Messages of an earlier state of the source, and a new Maildir that was created meanwhile.
-    let left = ground.maildir().join("tmp/888826400.0123456789abcdef01234567_2.mailferry,S=3,W=4");
-    let stage = ground.path(".Maildir.mailferry-partial");
-    let foreign = ground.maildir().join("tmp/888826400.M1P2.example,S=3,W=4");
+    let left = setup.maildir().join("tmp/888826400.0123456789abcdef01234567_2.mailferry,S=3,W=4");
+    let stage = setup.path(".Maildir.mailferry-partial");
+    let foreign = setup.maildir().join("tmp/888826400.M1P2.example,S=3,W=4");
     for grown in [false, true] {
         fs::write(&left, "cut").unwrap();
         fs::create_dir_all(stage.join("cur")).unwrap();
         fs::write(&foreign, "somebody delivers").unwrap();
         let end = if grown { 6 } else { 5 };
-        ground.file("inbox", mbox(0..end));
-        ground.convert(&[], &[&source]);
+        setup.file("inbox", mbox(0..end));
+        setup.convert(&[], &[&source]);
         assert!(!left.exists() && !stage.exists() && foreign.exists(), "{grown}");
         fs::remove_file(&foreign).unwrap();
         if !grown {
-            let names = |tree: &std::collections::BTreeMap<PathBuf, Lying>| {
-                tree.iter().map(|(path, lying)| (path.clone(), lying.digest.clone())).collect::<Vec<_>>()
+            let names = |tree: &std::collections::BTreeMap<PathBuf, FileState>| {
+                tree.iter().map(|(path, state)| (path.clone(), state.digest.clone())).collect::<Vec<_>>()
             };
-            assert_eq!(names(&tree_alike(ground.scratch.path())), names(&undisturbed));
+            assert_eq!(names(&tree_alike(setup.scratch.path())), names(&undisturbed));
         }
     }
 }
@@ -747,127 +747,127 @@ fn tear(manifest: &Path, lines: usize) {
 
 #[test]
 fn a_manifest_elsewhere_never_says_more_than_is_there() {
-    let ground = Ground::new();
-    let source = ground.file("inbox", mbox(0..5));
-    let place = ground.path("manifest");
-    let option = format!("--manifest={}", place.display());
+    let setup = Setup::new();
+    let source = setup.file("inbox", mbox(0..5));
+    let manifest = setup.path("manifest");
+    let option = format!("--manifest={}", manifest.display());
     if have_strace() {
         // Killed when everything is written and nothing is visible.
         let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=renameat2"];
         let inject = ["-e", "inject=renameat2:signal=KILL:when=1", BINARY, "convert", "--lock=none"];
         let mut command = wrapped("exec \"$@\"", strace, inject);
-        command.args([option.as_ref(), source.as_os_str(), ground.maildir().as_os_str()]);
+        command.args([option.as_ref(), source.as_os_str(), setup.maildir().as_os_str()]);
         run(command);
-        assert!(place.exists() && !ground.maildir().exists());
+        assert!(manifest.exists() && !setup.maildir().exists());
     }
-    assert_eq!(ground.convert(&[&option], &[&source]), [5, 0, 0]);
-    assert_eq!(ground.messages().len(), 5);
+    assert_eq!(setup.convert(&[&option], &[&source]), [5, 0, 0]);
+    assert_eq!(setup.messages().len(), 5);
     // The manifest does not apply to another Maildir.
-    let other = ground.path("Other");
+    let other = setup.path("Other");
     let mut command = convert_command(["--lock=none", &option]);
     command.args([&source, &other]);
-    let refused = run(command).exits(3).complains(&[place.to_str().unwrap(), "Other"]);
+    let refused = run(command).exits(3).complains(&[manifest.to_str().unwrap(), "Other"]);
     assert_eq!(refused.complaints(), ["destination-refused"]);
     assert!(!other.exists());
 }
 
 #[test]
-fn a_manifest_elsewhere_is_locked_and_no_foreign_file_is_taken_for_one() {
-    let ground = Ground::new();
-    let source = ground.file("inbox", mbox(0..5));
-    let note = ground.file("note", "precious");
+fn a_manifest_elsewhere_is_locked_and_must_be_one() {
+    let setup = Setup::new();
+    let source = setup.file("inbox", mbox(0..5));
+    let note = setup.file("note", "precious");
     let option = format!("--manifest={}", note.display());
-    let refused = ground.try_convert(&[&option], &[&source]).exits(3);
+    let refused = setup.try_convert(&[&option], &[&source]).exits(3);
     assert_eq!(refused.complaints(), ["manifest-damaged"]);
     assert_eq!(fs::read_to_string(&note).unwrap(), "precious");
-    assert_eq!(names(ground.scratch.path()), ["inbox", "note"]);
+    assert_eq!(names(setup.scratch.path()), ["inbox", "note"]);
 
-    let place = ground.file("manifest", "");
-    let option = format!("--manifest={}", place.display());
-    let held = fs::File::open(&place).unwrap();
+    let manifest = setup.file("manifest", "");
+    let option = format!("--manifest={}", manifest.display());
+    let held = fs::File::open(&manifest).unwrap();
     held.lock().unwrap();
-    let refused = ground.try_convert(&[&option, "--lock-timeout=1"], &[&source]).exits(3);
+    let refused = setup.try_convert(&[&option, "--lock-timeout=1"], &[&source]).exits(3);
     assert_eq!(refused.complaints(), ["locked"]);
-    assert_eq!(names(ground.scratch.path()), ["inbox", "manifest", "note"]);
+    assert_eq!(names(setup.scratch.path()), ["inbox", "manifest", "note"]);
     drop(held);
-    assert_eq!(ground.convert(&[&option], &[&source]), [5, 0, 0]);
+    assert_eq!(setup.convert(&[&option], &[&source]), [5, 0, 0]);
 }
 
 #[test]
 fn a_stage_that_is_not_ours_is_not_entered() {
-    let ground = Ground::new();
-    let source = ground.file("inbox", mbox(0..5));
-    ground.convert(&[], &[&source]);
-    let victim = ground.path("victim");
-    fs::rename(ground.maildir(), &victim).unwrap();
+    let setup = Setup::new();
+    let source = setup.file("inbox", mbox(0..5));
+    setup.convert(&[], &[&source]);
+    let victim = setup.path("victim");
+    fs::rename(setup.maildir(), &victim).unwrap();
     let before = tree(&victim);
-    std::os::unix::fs::symlink(&victim, ground.path(".Maildir.mailferry-partial")).unwrap();
-    let other = ground.file("other", mbox(7..9));
-    ground.try_convert(&[], &[&other]).exits(3).complains(&[".Maildir.mailferry-partial"]);
-    assert!(tree(&victim) == before && !ground.maildir().exists());
+    std::os::unix::fs::symlink(&victim, setup.path(".Maildir.mailferry-partial")).unwrap();
+    let other = setup.file("other", mbox(7..9));
+    setup.try_convert(&[], &[&other]).exits(3).complains(&[".Maildir.mailferry-partial"]);
+    assert!(tree(&victim) == before && !setup.maildir().exists());
 }
 
 #[test]
 fn what_one_source_left_unfinished_is_not_another_ones() {
-    let ground = Ground::new();
-    for place in ["tmp", "new", "cur"] {
-        fs::create_dir_all(ground.maildir().join(place)).unwrap();
+    let setup = Setup::new();
+    for subdir in ["tmp", "new", "cur"] {
+        fs::create_dir_all(setup.maildir().join(subdir)).unwrap();
     }
-    let (one, two) = (ground.file("one", mbox(0..5)), ground.file("two", mbox(0..5)));
-    assert_eq!(ground.convert(&[], &[&one, &two]), [10, 0, 0]);
+    let (one, two) = (setup.file("one", mbox(0..5)), setup.file("two", mbox(0..5)));
+    assert_eq!(setup.convert(&[], &[&one, &two]), [10, 0, 0]);
     // Killed before the last five were visible; both files were renamed since.
-    tear(&ground.manifest(), 2);
-    let gone: Vec<PathBuf> = ground.messages().into_iter().map(|m| m.path).step_by(2).collect();
+    tear(&setup.manifest(), 2);
+    let gone: Vec<PathBuf> = setup.messages().into_iter().map(|m| m.path).step_by(2).collect();
     gone.iter().for_each(|path| fs::remove_file(path).unwrap());
-    let (first, second) = (ground.path("first"), ground.path("second"));
+    let (first, second) = (setup.path("first"), setup.path("second"));
     fs::rename(&one, &first).unwrap();
     fs::rename(&two, &second).unwrap();
-    assert_eq!(ground.convert(&[], &[&first, &second]), [5, 5, 0]);
-    assert_eq!(ground.messages().len(), 10);
-    ground.comes_back(&first);
-    ground.comes_back(&second);
+    assert_eq!(setup.convert(&[], &[&first, &second]), [5, 5, 0]);
+    assert_eq!(setup.messages().len(), 10);
+    setup.restores(&first);
+    setup.restores(&second);
 
-    let ground = Ground::new();
-    let one = ground.file("one", mbox(0..5));
-    ground.convert(&[], &[&one]);
-    tear(&ground.manifest(), 1);
-    ground.message(2).path.to_str().map(fs::remove_file).unwrap().unwrap();
-    let copy = ground.file("copy", mbox(0..5));
-    assert_eq!(ground.convert(&[], &[&one, &copy]), [6, 4, 0]);
-    assert_eq!(ground.messages().len(), 10);
+    let setup = Setup::new();
+    let one = setup.file("one", mbox(0..5));
+    setup.convert(&[], &[&one]);
+    tear(&setup.manifest(), 1);
+    setup.message(2).path.to_str().map(fs::remove_file).unwrap().unwrap();
+    let copy = setup.file("copy", mbox(0..5));
+    assert_eq!(setup.convert(&[], &[&one, &copy]), [6, 4, 0]);
+    assert_eq!(setup.messages().len(), 10);
 }
 
 #[test]
-fn mail_of_another_mailbox_of_that_path_does_not_stand_in_for_what_a_kill_left_out() {
-    let ground = Ground::new();
-    let source = ground.file("inbox", mbox(0..5));
-    ground.convert(&[], &[&source]);
-    ground.file("inbox", mbox(10..13) + &mbox(0..5));
-    assert_eq!(ground.convert(&["--new-source"], &[&source]), [8, 0, 0]);
-    let whole = content(&ground.maildir());
-    tear(&ground.manifest(), 1);
-    for message in ground.messages() {
+fn another_mailboxs_mail_does_not_replace_what_a_kill_left_out() {
+    let setup = Setup::new();
+    let source = setup.file("inbox", mbox(0..5));
+    setup.convert(&[], &[&source]);
+    setup.file("inbox", mbox(10..13) + &mbox(0..5));
+    assert_eq!(setup.convert(&["--new-source"], &[&source]), [8, 0, 0]);
+    let whole = content(&setup.maildir());
+    tear(&setup.manifest(), 1);
+    for message in setup.messages() {
         if message.unique.contains('_') {
             fs::remove_file(message.path).unwrap();
         }
     }
-    assert_eq!(ground.convert(&["--new-source"], &[&source]), [5, 3, 0]);
-    assert!(content(&ground.maildir()) == whole);
+    assert_eq!(setup.convert(&["--new-source"], &[&source]), [5, 3, 0]);
+    assert!(content(&setup.maildir()) == whole);
 }
 
 #[test]
-fn a_source_that_grew_is_told_to_follow_also_behind_one_that_was_left_unfinished() {
-    let ground = Ground::new();
-    let (one, two) = (ground.file("one", mbox(0..5)), ground.file("two", mbox(10..15)));
-    ground.convert(&[], &[&two]);
-    ground.file("two", mbox(10..18));
-    ground.convert(&[], &[&one, &two]);
-    let manifest = fs::read(ground.manifest()).unwrap();
+fn a_grown_source_is_recognised_after_an_unfinished_one() {
+    let setup = Setup::new();
+    let (one, two) = (setup.file("one", mbox(0..5)), setup.file("two", mbox(10..15)));
+    setup.convert(&[], &[&two]);
+    setup.file("two", mbox(10..18));
+    setup.convert(&[], &[&one, &two]);
+    let manifest = fs::read(setup.manifest()).unwrap();
     // The footers, and all of the second section.
-    tear(&ground.manifest(), 2 + 1 + 8);
-    ground.convert(&[], &[&one, &two]);
-    same(&fs::read(ground.manifest()).unwrap(), &manifest, "the manifest");
-    ground.comes_back(&two);
+    tear(&setup.manifest(), 2 + 1 + 8);
+    setup.convert(&[], &[&one, &two]);
+    same(&fs::read(setup.manifest()).unwrap(), &manifest, "the manifest");
+    setup.restores(&two);
 }
 
 #[test]
@@ -875,11 +875,11 @@ fn two_runs_that_make_one_maildir_both_have_their_mail_in_it() {
     if !have_strace() {
         return;
     }
-    let ground = Ground::new();
-    let (one, two) = (ground.file("one", mbox(0..50)), ground.file("two", mbox(100..150)));
-    let stage = ground.path(".Maildir.mailferry-partial");
+    let setup = Setup::new();
+    let (one, two) = (setup.file("one", mbox(0..50)), setup.file("two", mbox(100..150)));
+    let stage = setup.path(".Maildir.mailferry-partial");
     let stop = |call: &str, path: Option<&Path>, source: &Path| {
-        let maildir = ground.maildir();
+        let maildir = setup.maildir();
         let args = ["convert".as_ref(), "--lock=none".as_ref(), "-j1".as_ref(), source.as_os_str()];
         Stopped::after(call, path, args.into_iter().chain([maildir.as_os_str()]), b"")
     };
@@ -888,16 +888,16 @@ fn two_runs_that_make_one_maildir_both_have_their_mail_in_it() {
     let second = stop("fstat,fcntl:when=1", Some(&stage), &two);
     first.resume().exits(0);
     second.resume().exits(0);
-    assert_eq!(ground.messages().len(), 100);
-    ground.comes_back(&one);
-    ground.comes_back(&two);
+    assert_eq!(setup.messages().len(), 100);
+    setup.restores(&one);
+    setup.restores(&two);
 }
 
 /// Creates the state after a kill with `lines` lines in the manifest: all messages are there, but those
 /// without a line are cut short.
-fn leave_stage(ground: &Ground, lines: usize) -> PathBuf {
-    let stage = ground.path(".Maildir.mailferry-partial");
-    fs::rename(ground.maildir(), &stage).unwrap();
+fn leave_stage(setup: &Setup, lines: usize) -> PathBuf {
+    let stage = setup.path(".Maildir.mailferry-partial");
+    fs::rename(setup.maildir(), &stage).unwrap();
     let manifest = fs::read(stage.join(MANIFEST)).unwrap();
     let listed: Vec<&[u8]> = manifest.split_inclusive(|&b| b == b'\n').take(lines).collect();
     let listed = listed.concat();
@@ -912,31 +912,31 @@ fn leave_stage(ground: &Ground, lines: usize) -> PathBuf {
 }
 
 /// Counts the messages that are the files of an earlier tree.
-fn same_files(earlier: &[(PathBuf, Lying)], maildir: &Path) -> usize {
-    let inodes: Vec<u64> = earlier.iter().map(|(_, lying)| lying.inode).collect();
-    mail_files(maildir).iter().filter(|(_, lying)| inodes.contains(&lying.inode)).count()
+fn same_files(earlier: &[(PathBuf, FileState)], maildir: &Path) -> usize {
+    let inodes: Vec<u64> = earlier.iter().map(|(_, state)| state.inode).collect();
+    mail_files(maildir).iter().filter(|(_, state)| inodes.contains(&state.inode)).count()
 }
 
 #[test]
 fn a_new_maildir_that_was_killed_while_it_grew_is_continued() {
     // Lines that were durable at the kill, and messages that a later run keeps: whole chunks of 64.
     for (lines, kept) in [(0, 0), (1, 0), (64, 0), (65, 64), (150, 128), (301, 300), (302, 300)] {
-        let ground = Ground::new();
-        let source = ground.file("inbox", mbox(0..300));
-        ground.convert(&[], &[&source]);
-        let undisturbed = tree_alike(ground.scratch.path());
-        let before = mail_files(&ground.maildir());
-        leave_stage(&ground, lines);
-        assert_eq!(ground.convert(&["-v"], &[&source]), [300, 0, 0]);
-        assert!(tree_alike(ground.scratch.path()) == undisturbed, "{lines} lines");
-        assert_eq!(same_files(&before, &ground.maildir()), kept, "{lines} lines");
-        ground.comes_back(&source);
+        let setup = Setup::new();
+        let source = setup.file("inbox", mbox(0..300));
+        setup.convert(&[], &[&source]);
+        let undisturbed = tree_alike(setup.scratch.path());
+        let before = mail_files(&setup.maildir());
+        leave_stage(&setup, lines);
+        assert_eq!(setup.convert(&["-v"], &[&source]), [300, 0, 0]);
+        assert!(tree_alike(setup.scratch.path()) == undisturbed, "{lines} lines");
+        assert_eq!(same_files(&before, &setup.maildir()), kept, "{lines} lines");
+        setup.restores(&source);
     }
 }
 
 #[test]
-fn of_a_killed_run_nothing_is_continued_that_this_run_would_not_write() {
-    type Change<'a> = &'a dyn Fn(&Ground, &Path);
+fn a_run_continues_only_what_it_would_write_itself() {
+    type Change<'a> = &'a dyn Fn(&Setup, &Path);
     let file = |stage: &Path, subject: &str| {
         messages(stage).into_iter().find(|m| m.subject() == subject).unwrap().path
     };
@@ -946,7 +946,7 @@ fn of_a_killed_run_nothing_is_continued_that_this_run_would_not_write() {
         ("another host", &["--host=here"], 0, &|_, _| {}),
         ("another separator", &["--info-sep=;"], 0, &|_, _| {}),
         ("no manifest", &["--no-manifest"], 0, &|_, _| {}),
-        ("the source", &[], 0, &|ground, _| drop(ground.file("inbox", mbox(0..299)))),
+        ("the source", &[], 0, &|setup, _| drop(setup.file("inbox", mbox(0..299)))),
         ("a line", &[], 64, &|_, stage| {
             let listed = fs::read_to_string(stage.join(MANIFEST)).unwrap();
             let mut lines: Vec<String> = listed.split_inclusive('\n').map(str::to_owned).collect();
@@ -957,56 +957,56 @@ fn of_a_killed_run_nothing_is_continued_that_this_run_would_not_write() {
         ("a file is short", &[], 128, &|_, stage| fs::write(file(stage, "number 128"), "cut").unwrap()),
     ];
     for (what, options, kept, change) in cases {
-        let ground = Ground::new();
-        let source = ground.file("inbox", mbox(0..300));
+        let setup = Setup::new();
+        let source = setup.file("inbox", mbox(0..300));
         let date = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-        ground.convert(&[], &[&source]);
-        let before = mail_files(&ground.maildir());
-        let stage = leave_stage(&ground, 200);
-        change(&ground, &stage);
+        setup.convert(&[], &[&source]);
+        let before = mail_files(&setup.maildir());
+        let stage = leave_stage(&setup, 200);
+        change(&setup, &stage);
         fs::write(stage.join("cur/stray"), "").unwrap();
         fs::File::open(&source).unwrap().set_modified(date).unwrap();
-        ground.convert(options, &[&source]);
-        assert_eq!(same_files(&before, &ground.maildir()), kept, "{what}");
-        let got = tree_alike(ground.scratch.path());
-        fs::remove_dir_all(ground.maildir()).unwrap();
-        ground.convert(options, &[&source]);
-        assert!(got == tree_alike(ground.scratch.path()), "{what}");
+        setup.convert(options, &[&source]);
+        assert_eq!(same_files(&before, &setup.maildir()), kept, "{what}");
+        let got = tree_alike(setup.scratch.path());
+        fs::remove_dir_all(setup.maildir()).unwrap();
+        setup.convert(options, &[&source]);
+        assert!(got == tree_alike(setup.scratch.path()), "{what}");
     }
 }
 
 #[test]
-fn an_unfinished_section_is_continued_and_closed_as_if_nothing_had_happened() {
+fn an_unfinished_section_is_continued_and_closed() {
     for existing in ["", "other"] {
         for lines in [0, 1, 20, 100, 201, 202] {
-            let ground = Ground::new();
-            for place in ["tmp", "new", "cur"] {
-                fs::create_dir_all(ground.maildir().join(place)).unwrap();
+            let setup = Setup::new();
+            for subdir in ["tmp", "new", "cur"] {
+                fs::create_dir_all(setup.maildir().join(subdir)).unwrap();
             }
             if !existing.is_empty() {
-                ground.convert(&[], &[&ground.file(existing, mbox(500..510))]);
+                setup.convert(&[], &[&setup.file(existing, mbox(500..510))]);
             }
-            let own = fs::read(ground.manifest()).unwrap_or_default();
-            let (one, two) = (ground.file("one", mbox(0..100)), ground.file("two", mbox(200..300)));
-            ground.convert(&[], &[&one, &two]);
-            let undisturbed = mail_alike(&ground.maildir());
-            let manifest = fs::read(ground.manifest()).unwrap();
+            let own = fs::read(setup.manifest()).unwrap_or_default();
+            let (one, two) = (setup.file("one", mbox(0..100)), setup.file("two", mbox(200..300)));
+            setup.convert(&[], &[&one, &two]);
+            let undisturbed = mail_alike(&setup.maildir());
+            let manifest = fs::read(setup.manifest()).unwrap();
             // Each third message is visible; the others were not published yet.
             let kept: Vec<&[u8]> =
                 manifest[own.len()..].split_inclusive(|&b| b == b'\n').take(lines).collect();
             let torn = if lines < 202 { &b"{\"section\":1,"[..] } else { b"" };
-            fs::write(ground.manifest(), [&own, &kept.concat(), torn].concat()).unwrap();
-            for message in ground.messages() {
+            fs::write(setup.manifest(), [&own, &kept.concat(), torn].concat()).unwrap();
+            for message in setup.messages() {
                 let number: u32 = message.subject()[7..].parse().unwrap();
                 if number < 500 && (lines < 202 || !number.is_multiple_of(3)) {
                     fs::remove_file(message.path).unwrap();
                 }
             }
-            ground.convert(&[], &[&one, &two]);
-            assert!(mail_alike(&ground.maildir()) == undisturbed, "{lines} lines");
-            same(&fs::read(ground.manifest()).unwrap(), &manifest, &format!("{existing}, {lines} lines"));
-            ground.comes_back(&one);
-            ground.comes_back(&two);
+            setup.convert(&[], &[&one, &two]);
+            assert!(mail_alike(&setup.maildir()) == undisturbed, "{lines} lines");
+            same(&fs::read(setup.manifest()).unwrap(), &manifest, &format!("{existing}, {lines} lines"));
+            setup.restores(&one);
+            setup.restores(&two);
         }
     }
 }
@@ -1016,52 +1016,52 @@ const KILLED: u32 = 3000;
 /// Returns subdirectory, name and content of all messages.
 fn content(maildir: &Path) -> Vec<(String, String)> {
     let all = messages(maildir).into_iter();
-    all.map(|m| (format!("{}/{}", m.place, m.name), sha256(&m.bytes))).collect()
+    all.map(|m| (format!("{}/{}", m.subdir, m.name), sha256(&m.bytes))).collect()
 }
 
 #[test]
-fn a_source_that_grew_after_a_kill_is_completed_and_brought_up_to_date() {
+fn a_source_that_grew_after_a_kill_is_completed() {
     let (mail, grown) = (many(KILLED), many(KILLED + 10));
-    let undisturbed = Ground::new();
+    let undisturbed = Setup::new();
     undisturbed.convert(&[], &[&undisturbed.file("inbox", &grown)]);
     for part in [4, 6, 7] {
-        let ground = Ground::new();
-        let source = ground.file("inbox", &mail);
-        ground.convert(&[], &[&ground.file("other", mbox(0..1))]);
+        let setup = Setup::new();
+        let source = setup.file("inbox", &mail);
+        setup.convert(&[], &[&setup.file("other", mbox(0..1))]);
         let mut command =
-            convert_command(["--lock=none".as_ref(), source.as_os_str(), ground.maildir().as_os_str()]);
+            convert_command(["--lock=none".as_ref(), source.as_os_str(), setup.maildir().as_os_str()]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let staged = || fs::read_dir(ground.maildir().join("tmp")).unwrap().count() as u32;
+        let staged = || fs::read_dir(setup.maildir().join("tmp")).unwrap().count() as u32;
         let mut has_ended = || child.try_wait().unwrap().is_some();
         wait_for("a part of the messages", || staged() >= KILLED * part / 8 || has_ended());
         child.kill().unwrap();
         child.wait().unwrap();
-        ground.file("inbox", &grown);
-        ground.convert(&[], &[&source]);
+        setup.file("inbox", &grown);
+        setup.convert(&[], &[&source]);
         let expected = content(&undisturbed.maildir());
-        let got = content(&ground.maildir());
+        let got = content(&setup.maildir());
         assert_eq!(got.len(), expected.len() + 1, "at {part}/8");
         assert!(expected.iter().all(|message| got.contains(message)), "at {part}/8");
-        ground.comes_back(&source);
+        setup.restores(&source);
     }
 }
 
 #[test]
 fn the_number_of_jobs_changes_nothing() {
     let trees = ["-j1", "-j2", "-j7"].map(|jobs| {
-        let ground = Ground::new();
+        let setup = Setup::new();
         // The manifest has the source's path as given. A relative path is the same everywhere.
-        ground.file("one", many(900));
-        ground.file("two", mbox(0..300));
-        fs::write(ground.path("three"), fs::read(fixture("broken.mbox")).unwrap()).unwrap();
+        setup.file("one", many(900));
+        setup.file("two", mbox(0..300));
+        fs::write(setup.path("three"), fs::read(fixture("broken.mbox")).unwrap()).unwrap();
         let date = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
         for name in ["one", "two", "three"] {
-            fs::File::open(ground.path(name)).unwrap().set_modified(date).unwrap();
+            fs::File::open(setup.path(name)).unwrap().set_modified(date).unwrap();
         }
         let mut command = convert_command([jobs, "--eol=crlf", "one", "two", "three", "Maildir"]);
-        command.current_dir(ground.scratch.path());
+        command.current_dir(setup.scratch.path());
         run(command).exits(0);
-        tree_alike(&ground.maildir())
+        tree_alike(&setup.maildir())
     });
     assert!(trees[0].contains_key(Path::new(MANIFEST)));
     assert!(trees.iter().all(|tree| *tree == trees[0]));
@@ -1069,32 +1069,32 @@ fn the_number_of_jobs_changes_nothing() {
 
 #[test]
 fn one_file_by_two_names_is_one_source() {
-    let ground = Ground::new();
-    let one = ground.file("one", many(2));
-    let [hard, soft] = ["hard", "soft"].map(|name| ground.path(name));
+    let setup = Setup::new();
+    let one = setup.file("one", many(2));
+    let [hard, soft] = ["hard", "soft"].map(|name| setup.path(name));
     fs::hard_link(&one, &hard).unwrap();
     std::os::unix::fs::symlink(&one, &soft).unwrap();
-    for other in [&hard, &soft, &ground.path("./one")] {
+    for other in [&hard, &soft, &setup.path("./one")] {
         let mut command = convert_command(["--lock=none"]);
-        command.args([&one, other, &ground.maildir()]);
+        command.args([&one, other, &setup.maildir()]);
         run(command).exits(3).complains(&["named twice"]);
-        assert!(!ground.maildir().exists());
+        assert!(!setup.maildir().exists());
     }
 }
 
 /// The user may move messages between folders.
 #[test]
 fn a_source_comes_back_when_its_mail_was_moved_into_a_folder() {
-    let ground = Ground::new();
-    let source = ground.file("one", many(5));
-    ground.convert(&[], &[&source]);
-    let folder = ground.maildir().join(".Arch");
+    let setup = Setup::new();
+    let source = setup.file("one", many(5));
+    setup.convert(&[], &[&source]);
+    let folder = setup.maildir().join(".Arch");
     ["tmp", "new", "cur"].iter().for_each(|name| fs::create_dir_all(folder.join(name)).unwrap());
-    let message = ground.messages().remove(2);
-    let place = ground.maildir().join(message.place).join(&message.name);
-    fs::rename(place, folder.join("cur").join(&message.name)).unwrap();
-    ground.comes_back(&source);
-    let summary = ground.try_exact(&[]).exits(0).summary();
+    let message = setup.messages().remove(2);
+    let path = setup.maildir().join(message.subdir).join(&message.name);
+    fs::rename(path, folder.join("cur").join(&message.name)).unwrap();
+    setup.restores(&source);
+    let summary = setup.try_exact(&[]).exits(0).summary();
     for key in ["sources", "messages_found", "written", "bytes_source", "bytes_messages", "already_present"] {
         assert!(summary[key].is_u64(), "{key} in {summary}");
     }

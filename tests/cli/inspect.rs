@@ -27,7 +27,7 @@ fn inbox_in_maildir() -> (tempfile::TempDir, PathBuf, Vec<Message>) {
 }
 
 #[test]
-fn the_list_shows_every_message_with_its_date_flags_and_decoded_subject() {
+fn the_list_has_date_flags_and_subject_of_every_message() {
     let run = run(inspect([fixture("inbox.mbox")])).exits(0);
     expect![[r#"
         1	0	389	1998-03-02T08:15:00Z	from	S	Ada Lindqvist <ada@example.org>	The library gets its first terminal	<19980302081452.ada@example.org>
@@ -43,7 +43,7 @@ fn the_list_shows_every_message_with_its_date_flags_and_decoded_subject() {
 }
 
 #[test]
-fn a_message_by_number_is_what_convert_writes_and_its_source_is_what_lies_in_the_mbox() {
+fn a_message_by_number_is_what_convert_writes() {
     let (_scratch, maildir, files) = inbox_in_maildir();
     let mbox = fs::read(fixture("inbox.mbox")).unwrap();
     let mut lies = Vec::new();
@@ -101,7 +101,7 @@ fn json_is_a_message_a_line_and_one_summary_at_the_end() {
 }
 
 #[test]
-fn every_candidate_is_shown_with_the_row_of_the_table_that_decided_it() {
+fn every_candidate_has_the_table_row_that_decided_it() {
     let run = run(inspect([OsStr::new("--boundaries"), fixture("broken.mbox").as_os_str()])).exits(0);
     expect![[r#"
         # mailferry boundaries of 1104 bytes
@@ -174,7 +174,7 @@ fn a_list_of_boundaries_that_was_edited_is_obeyed() {
 }
 
 #[test]
-fn compressed_mail_and_standard_input_are_listed_too_and_nothing_is_left_behind() {
+fn compressed_mail_and_standard_input_are_listed() {
     let mbox = fs::read(fixture("inbox.mbox")).unwrap();
     let listed = run(inspect([fixture("inbox.mbox")])).exits(0).text();
     let packed = zstd::encode_all(&mbox[..], 1).unwrap();
@@ -209,7 +209,7 @@ fn what_cannot_be_shown_is_refused_by_name() {
 }
 
 #[test]
-fn thousands_of_messages_are_listed_in_their_order_however_many_look_at_them() {
+fn thousands_of_messages_are_listed_in_order_with_any_jobs() {
     let (_scratch, path) = file("many", many(5000));
     for workers in ["1", "2", "16"] {
         let listed = run(inspect([path.as_os_str(), OsStr::new("-j"), OsStr::new(workers)])).exits(0).text();
@@ -226,7 +226,7 @@ fn thousands_of_messages_are_listed_in_their_order_however_many_look_at_them() {
 }
 
 #[test]
-fn a_full_disk_behind_standard_output_is_an_error_and_a_closed_pipe_is_none() {
+fn a_full_output_is_an_error_and_a_closed_pipe_is_not() {
     let full = fs::File::options().write(true).open("/dev/full").unwrap();
     let mut command = inspect([fixture("inbox.mbox").as_os_str(), OsStr::new("1")]);
     command.stdout(full).stderr(Stdio::piped());
@@ -241,7 +241,7 @@ fn a_full_disk_behind_standard_output_is_an_error_and_a_closed_pipe_is_none() {
 
 /// The listing shows the same date as the converted mailbox.
 #[test]
-fn a_maildir_is_listed_with_the_dates_that_its_messages_would_get() {
+fn a_maildir_is_listed_with_the_dates_of_its_conversion() {
     let scratch = scratch();
     let maildir = scratch.path().join("Maildir");
     ["tmp", "new", "cur"].iter().for_each(|name| fs::create_dir_all(maildir.join(name)).unwrap());

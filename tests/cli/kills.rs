@@ -2,13 +2,13 @@
 //! conversion as if nothing had happened. `faults.rs` kills at chosen system calls. Here the run is as in
 //! use: all cores, no tracer, the usual locks.
 
-use crate::moments::Moments;
+use crate::random_kills::RandomKills;
 use crate::support::*;
-use crate::undisturbed::{Conversion, a_maildir, labelled, mixed, nothing};
+use crate::trial::{Conversion, a_maildir, labelled, mixed, nothing};
 
 #[test]
-fn a_conversion_killed_at_any_moment_is_completed_by_the_same_command() {
-    let (messages, kills) = (3200, samples(2, 12, 200));
+fn a_killed_conversion_is_completed_by_the_same_command() {
+    let (messages, rounds) = (3200, samples(2, 12, 200));
     let by_labels = &["--labels=folders"][..];
     for (what, options, mail, before) in [
         ("into a new Maildir", &[][..], mixed(messages), nothing()),
@@ -17,20 +17,20 @@ fn a_conversion_killed_at_any_moment_is_completed_by_the_same_command() {
         ("into the folders of an existing Maildir", by_labels, labelled(messages), a_maildir()),
     ] {
         let conversion = Conversion::with(what, options, mail, messages.into(), before);
-        let undisturbed = conversion.ground();
-        let mut moments = Moments::of(what, || undisturbed.again());
-        while let Some(n) = moments.next_round(kills) {
-            let ground = conversion.ground();
+        let undisturbed = conversion.trial();
+        let mut kills = RandomKills::of(what, || undisturbed.again());
+        while let Some(n) = kills.next_round(rounds) {
+            let trial = conversion.trial();
             // Sometimes twice: what the first kill left is there in the second run.
             for _ in 0..if n % 4 == 0 { 2 } else { 1 } {
-                moments.kill(ground.command::<&str>(&[], &[]));
-                ground.is_harmless();
+                kills.kill(trial.command::<&str>(&[], &[]));
+                trial.is_harmless();
             }
-            ground.again();
-            ground.is_whole();
-            ground.leaves_nothing();
-            ground.comes_back();
+            trial.again();
+            trial.is_complete();
+            trial.leaves_nothing();
+            trial.restores();
         }
-        moments.tell();
+        kills.report();
     }
 }

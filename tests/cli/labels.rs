@@ -70,16 +70,16 @@ const LABELS: [&str; 10] = [
 #[test]
 fn each_label_of_a_takeout_is_a_folder_with_its_messages() {
     for existing in [false, true] {
-        let ground = Ground::new();
+        let setup = Setup::new();
         if existing {
             for name in ["cur", "new", "tmp"] {
-                let path = ground.maildir().join(name);
+                let path = setup.maildir().join(name);
                 fs::create_dir_all(&path).unwrap();
                 fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
             }
         }
-        let source = ground.file("takeout.mbox", takeout(&LABELS));
-        let summary = ground.try_convert(&[FOLDERS], &[&source]).exits(0).summary();
+        let source = setup.file("takeout.mbox", takeout(&LABELS));
+        let summary = setup.try_convert(&[FOLDERS], &[&source]).exits(0).summary();
         let want = expected(&[
             ("", &[0, 1, 9]),
             (".Archive", &[3]),
@@ -92,7 +92,7 @@ fn each_label_of_a_takeout_is_a_folder_with_its_messages() {
             (".Work", &[1, 4]),
             (".Work, urgent", &[5]),
         ]);
-        assert_eq!(numbers(&ground.maildir()), want);
+        assert_eq!(numbers(&setup.maildir()), want);
         assert_eq!([count(&summary, "written"), count(&summary, "links")], [10, 3]);
         assert_eq!(count(&summary, "folders"), 10);
         let by_folder = json!({
@@ -101,42 +101,42 @@ fn each_label_of_a_takeout_is_a_folder_with_its_messages() {
         });
         assert_eq!(summary["written_by_folder"], by_folder);
         for (n, flags) in [(0, ""), (1, "S"), (3, "FS"), (6, "T"), (8, "DS")] {
-            for file in files(&ground.maildir(), n) {
-                assert_eq!((file.place, file.flags.as_deref()), ("cur", Some(flags)), "number {n}");
+            for file in files(&setup.maildir(), n) {
+                assert_eq!((file.subdir, file.flags.as_deref()), ("cur", Some(flags)), "number {n}");
             }
         }
         for n in 0..10 {
-            let files = files(&ground.maildir(), n);
+            let files = files(&setup.maildir(), n);
             let same: BTreeSet<_> = files.iter().map(|f| (&f.name, f.meta.ino(), f.meta.nlink())).collect();
             assert_eq!(same.len(), 1, "one file with several names");
             assert_eq!(files[0].meta.nlink(), files.len() as u64);
         }
-        let folder = ground.maildir().join(".Lists.qmail");
+        let folder = setup.maildir().join(".Lists.qmail");
         assert_eq!(names(&folder), ["cur", "maildirfolder", "new", "tmp"]);
         assert!(fs::metadata(folder.join("maildirfolder")).unwrap().len() == 0);
         assert_eq!(fs::metadata(folder.join("cur")).unwrap().mode() & 0o777, 0o700);
-        ground.comes_back(&source);
+        setup.restores(&source);
 
-        let proof = verify(&["--strict"], &[&ground.maildir()]).exits(0);
+        let proof = verify(&["--strict"], &[&setup.maildir()]).exits(0);
         let verdict = proof.json().pop().unwrap()["verdict"].as_str().unwrap().to_owned();
         assert!(verdict.starts_with("10 of 10 messages"), "{verdict}");
-        for (one, other) in [(&source, &ground.maildir()), (&ground.maildir(), &source)] {
+        for (one, other) in [(&source, &setup.maildir()), (&setup.maildir(), &source)] {
             let run = verify(&["--against", other.to_str().unwrap()], &[one]).exits(0);
             let verdict = run.json().pop().unwrap()["verdict"].as_str().unwrap().to_owned();
             assert!(verdict.starts_with("10 of 10 messages"), "{verdict}");
             assert!(verdict.contains("3 more files are the same ones in further folders"), "{verdict}");
         }
-        let lying = tree(ground.scratch.path());
-        assert_eq!(ground.convert(&[FOLDERS], &[&source]), [0, 10, 0]);
-        assert!(tree(ground.scratch.path()) == lying, "the same command again touches nothing");
+        let state = tree(setup.scratch.path());
+        assert_eq!(setup.convert(&[FOLDERS], &[&source]), [0, 10, 0]);
+        assert!(tree(setup.scratch.path()) == state, "the same command again touches nothing");
     }
 }
 
 #[test]
 fn the_first_label_alone_is_the_folder_if_that_is_asked_for() {
-    let ground = Ground::new();
-    let source = ground.file("takeout.mbox", takeout(&LABELS));
-    let summary = ground.try_convert(&[FIRST], &[&source]).exits(0).summary();
+    let setup = Setup::new();
+    let source = setup.file("takeout.mbox", takeout(&LABELS));
+    let summary = setup.try_convert(&[FIRST], &[&source]).exits(0).summary();
     let want = expected(&[
         ("", &[0, 9]),
         (".Archive", &[3]),
@@ -148,47 +148,47 @@ fn the_first_label_alone_is_the_folder_if_that_is_asked_for() {
         (".Trash", &[6]),
         (".Work", &[1]),
     ]);
-    assert_eq!(numbers(&ground.maildir()), want);
+    assert_eq!(numbers(&setup.maildir()), want);
     assert_eq!([count(&summary, "written"), count(&summary, "links")], [10, 0]);
-    ground.comes_back(&source);
-    assert_eq!(ground.convert(&[FIRST], &[&source]), [0, 10, 0]);
-    verify(&["--strict"], &[&ground.maildir()]).exits(0);
+    setup.restores(&source);
+    assert_eq!(setup.convert(&[FIRST], &[&source]), [0, 10, 0]);
+    verify(&["--strict"], &[&setup.maildir()]).exits(0);
 }
 
 #[test]
 fn without_the_option_labels_make_no_folders() {
-    let ground = Ground::new();
-    let source = ground.file("takeout.mbox", takeout(&LABELS));
-    let summary = ground.try_convert(&["--labels=ignore"], &[&source]).exits(0).summary();
-    assert_eq!(numbers(&ground.maildir()).len(), 1);
+    let setup = Setup::new();
+    let source = setup.file("takeout.mbox", takeout(&LABELS));
+    let summary = setup.try_convert(&["--labels=ignore"], &[&source]).exits(0).summary();
+    assert_eq!(numbers(&setup.maildir()).len(), 1);
     assert_eq!((count(&summary, "folders"), summary["written_by_folder"].clone()), (1, json!({"INBOX": 10})));
-    assert!(!fs::read_to_string(ground.manifest()).unwrap().contains("\"folders\""));
+    assert!(!fs::read_to_string(setup.manifest()).unwrap().contains("\"folders\""));
 }
 
 #[test]
 fn a_dry_run_names_the_folders_and_makes_none() {
-    let ground = Ground::new();
-    let source = ground.file("takeout.mbox", takeout(&["Inbox,Work", "Work/v1.0", "Work"]));
+    let setup = Setup::new();
+    let source = setup.file("takeout.mbox", takeout(&["Inbox,Work", "Work/v1.0", "Work"]));
     let mut command = mailferry(["convert", "-n", FOLDERS]);
     let run = run({
-        command.args([&source, &ground.maildir()]);
+        command.args([&source, &setup.maildir()]);
         command
     })
     .exits(0);
     for line in ["INBOX: 1 message", "Work: 2 messages", r"Work/v1.0 (in .Work.v1\2e0): 1 message"] {
         assert!(run.text().lines().any(|l| l == line), "{line:?} is not in {}", run.text());
     }
-    let told = "3 messages found, 3 would be written, 1 link in further folders; every byte of ";
-    assert!(run.last_line().starts_with(told), "{}", run.last_line());
-    assert_eq!(names(ground.scratch.path()), ["takeout.mbox"]);
+    let expected = "3 messages found, 3 would be written, 1 link in further folders; every byte of ";
+    assert!(run.last_line().starts_with(expected), "{}", run.last_line());
+    assert_eq!(names(setup.scratch.path()), ["takeout.mbox"]);
 }
 
 #[test]
-fn a_label_that_no_folder_can_be_called_by_is_told_of_and_can_be_read_from_the_name() {
-    let ground = Ground::new();
+fn an_escaped_label_is_reported_and_legible() {
+    let setup = Setup::new();
     let long = "long ".repeat(80);
-    let source = ground.file("takeout.mbox", takeout(&["v1.0", r"a..b/\41", &long]));
-    let run = ground.try_convert(&[FOLDERS], &[&source]).exits(0);
+    let source = setup.file("takeout.mbox", takeout(&["v1.0", r"a..b/\41", &long]));
+    let run = setup.try_convert(&[FOLDERS], &[&source]).exits(0);
     let renamed: Vec<String> = run
         .findings()
         .iter()
@@ -196,22 +196,22 @@ fn a_label_that_no_folder_can_be_called_by_is_told_of_and_can_be_read_from_the_n
         .map(|f| f["message"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(renamed.len(), 3, "{renamed:?}");
-    let told = r"the label a..b/\41 is the folder .a\2e\2eb.\5c41: ";
-    assert!(renamed[1].starts_with(told), "{renamed:?}");
-    let folders: Vec<String> = numbers(&ground.maildir()).into_keys().collect();
+    let expected = r"the label a..b/\41 is the folder .a\2e\2eb.\5c41: ";
+    assert!(renamed[1].starts_with(expected), "{renamed:?}");
+    let folders: Vec<String> = numbers(&setup.maildir()).into_keys().collect();
     assert_eq!(folders[..2], ["", r".a\2e\2eb.\5c41"]);
     assert!(folders[2].starts_with(".long long ") && folders[2].len() <= 255, "{folders:?}");
     assert_eq!(folders[3], r".v1\2e0");
-    verify(&["--strict"], &[&ground.maildir()]).exits(0);
-    ground.comes_back(&source);
+    verify(&["--strict"], &[&setup.maildir()]).exits(0);
+    setup.restores(&source);
 }
 
 #[test]
-fn what_its_user_takes_from_a_folder_does_not_come_back_there_when_the_takeout_grows() {
-    let ground = Ground::new();
-    let source = ground.file("takeout.mbox", takeout(&["Inbox,Work", "Work,Home", "Work,Home"]));
-    ground.convert(&[FOLDERS], &[&source]);
-    let maildir = ground.maildir();
+fn mail_removed_from_a_folder_stays_removed() {
+    let setup = Setup::new();
+    let source = setup.file("takeout.mbox", takeout(&["Inbox,Work", "Work,Home", "Work,Home"]));
+    setup.convert(&[FOLDERS], &[&source]);
+    let maildir = setup.maildir();
     let in_work = |n: u32| {
         let mut files = files(&maildir, n).into_iter().filter(|f| f.path.starts_with(maildir.join(".Work")));
         files.next().unwrap().path
@@ -221,24 +221,24 @@ fn what_its_user_takes_from_a_folder_does_not_come_back_there_when_the_takeout_g
     files(&maildir, 2).iter().for_each(|file| fs::remove_file(&file.path).unwrap());
     let want = expected(&[("", &[0]), (".Home", &[1]), (".Work", &[])]);
     assert_eq!(numbers(&maildir), want);
-    assert_eq!(ground.convert(&[FOLDERS], &[&source]), [0, 3, 0]);
+    assert_eq!(setup.convert(&[FOLDERS], &[&source]), [0, 3, 0]);
     assert_eq!(numbers(&maildir), want);
 
-    ground.file("takeout.mbox", takeout(&["Inbox,Work", "Work,Home", "Work,Home", "Work,New", "Inbox"]));
-    assert_eq!(ground.convert(&[FOLDERS], &[&source]), [2, 3, 0]);
+    setup.file("takeout.mbox", takeout(&["Inbox,Work", "Work,Home", "Work,Home", "Work,New", "Inbox"]));
+    assert_eq!(setup.convert(&[FOLDERS], &[&source]), [2, 3, 0]);
     let want = expected(&[("", &[0, 4]), (".Home", &[1]), (".New", &[3]), (".Work", &[3])]);
     assert_eq!(numbers(&maildir), want);
     // The manifest still records the folders of each message.
-    let told = verify(&[], &[&maildir]).exits(1);
-    let codes: Vec<_> = told.findings().iter().map(|f| f["code"].as_str().unwrap().to_owned()).collect();
+    let expected = verify(&[], &[&maildir]).exits(1);
+    let codes: Vec<_> = expected.findings().iter().map(|f| f["code"].as_str().unwrap().to_owned()).collect();
     let count = |code: &str| codes.iter().filter(|c| *c == code).count();
     assert_eq!((count("message-moved"), count("message-gone")), (2, 1), "{codes:?}");
     // It can be restored as long as one folder has it.
-    let name = ground.try_exact(&[]).exits(3).findings();
+    let name = setup.try_exact(&[]).exits(3).findings();
     assert_eq!(name.iter().filter(|f| f["code"] == "message-gone").count(), 1);
-    ground.file("takeout.mbox", takeout(&["Inbox,Work", "Work,Home"]));
-    assert_eq!(ground.convert(&[FOLDERS], &[&source]), [0, 2, 0]);
-    ground.comes_back(&source);
+    setup.file("takeout.mbox", takeout(&["Inbox,Work", "Work,Home"]));
+    assert_eq!(setup.convert(&[FOLDERS], &[&source]), [0, 2, 0]);
+    setup.restores(&source);
 }
 
 /// Removes the footer of a manifest: the run was killed after it had published some messages.
@@ -250,76 +250,76 @@ fn open(manifest: &Path) {
 
 #[test]
 fn what_a_kill_left_in_one_folder_comes_into_the_others_too() {
-    let ground = Ground::new();
-    let source = ground.file("takeout.mbox", takeout(&["Inbox,Work,Home", "Work,Home", "Home"]));
-    ground.convert(&[FOLDERS], &[&source]);
-    let maildir = ground.maildir();
+    let setup = Setup::new();
+    let source = setup.file("takeout.mbox", takeout(&["Inbox,Work,Home", "Work,Home", "Home"]));
+    setup.convert(&[FOLDERS], &[&source]);
+    let maildir = setup.maildir();
     let undisturbed = mail_alike(&maildir);
     for (n, gone) in [(0, 0..1), (0, 1..3), (1, 0..1), (1, 1..2), (1, 0..2)] {
-        open(&ground.manifest());
+        open(&setup.manifest());
         files(&maildir, n)[gone.clone()].iter().for_each(|file| fs::remove_file(&file.path).unwrap());
-        let summary = ground.try_convert(&[FOLDERS], &[&source]).exits(0).summary();
+        let summary = setup.try_convert(&[FOLDERS], &[&source]).exits(0).summary();
         assert_eq!([count(&summary, "written"), count(&summary, "already_present")], [1, 2], "{n} {gone:?}");
         assert!(mail_alike(&maildir) == undisturbed, "{n} {gone:?}");
         let files = files(&maildir, n);
         assert!(files.iter().all(|f| f.meta.nlink() == files.len() as u64), "{n} {gone:?}");
-        ground.comes_back(&source);
+        setup.restores(&source);
     }
     // A file that got a flag meanwhile is still recognised.
-    open(&ground.manifest());
+    open(&setup.manifest());
     let [inbox, home, _] = &files(&maildir, 0)[..] else { panic!() };
     fs::rename(&inbox.path, inbox.path.with_file_name(format!("{}:2,FS", inbox.base()))).unwrap();
     fs::remove_file(&home.path).unwrap();
-    assert_eq!(ground.convert(&[FOLDERS], &[&source]), [1, 2, 0]);
+    assert_eq!(setup.convert(&[FOLDERS], &[&source]), [1, 2, 0]);
     let flags: Vec<_> = files(&maildir, 0).into_iter().map(|f| f.flags.unwrap()).collect();
     assert_eq!(flags, ["FS", "S", "S"]);
 }
 
 #[test]
-fn without_a_manifest_what_is_there_is_known_by_its_name_in_each_folder() {
-    let ground = Ground::new();
-    let source = ground.file("takeout.mbox", takeout(&["Inbox,Work", "Home", "Work"]));
+fn without_a_manifest_existing_files_are_known_by_name() {
+    let setup = Setup::new();
+    let source = setup.file("takeout.mbox", takeout(&["Inbox,Work", "Home", "Work"]));
     let options = [FOLDERS, "--no-manifest"];
-    assert_eq!(ground.convert(&options, &[&source]), [3, 0, 0]);
-    let lying = mail_alike(&ground.maildir());
-    assert_eq!(ground.convert(&options, &[&source]), [0, 3, 0]);
-    fs::remove_file(&files(&ground.maildir(), 0)[1].path).unwrap();
-    assert_eq!(ground.convert(&options, &[&source]), [1, 2, 0]);
-    assert!(mail_alike(&ground.maildir()) == lying);
+    assert_eq!(setup.convert(&options, &[&source]), [3, 0, 0]);
+    let state = mail_alike(&setup.maildir());
+    assert_eq!(setup.convert(&options, &[&source]), [0, 3, 0]);
+    fs::remove_file(&files(&setup.maildir(), 0)[1].path).unwrap();
+    assert_eq!(setup.convert(&options, &[&source]), [1, 2, 0]);
+    assert!(mail_alike(&setup.maildir()) == state);
 }
 
 #[test]
 fn duplicates_are_known_whichever_folder_they_are_in() {
-    let ground = Ground::new();
-    let one = ground.file("one", takeout(&["Work,Home", "Inbox"]));
-    let two = ground.file("two", labelled(5, "Sent") + &takeout(&["Home", "Inbox"]));
-    ground.convert(&[FOLDERS], &[&one]);
-    assert_eq!(ground.convert(&[FOLDERS, "--dedupe=message-id"], &[&two]), [1, 0, 2]);
+    let setup = Setup::new();
+    let one = setup.file("one", takeout(&["Work,Home", "Inbox"]));
+    let two = setup.file("two", labelled(5, "Sent") + &takeout(&["Home", "Inbox"]));
+    setup.convert(&[FOLDERS], &[&one]);
+    assert_eq!(setup.convert(&[FOLDERS, "--dedupe=message-id"], &[&two]), [1, 0, 2]);
     let want = expected(&[("", &[1]), (".Home", &[0]), (".Sent", &[5]), (".Work", &[0])]);
-    assert_eq!(numbers(&ground.maildir()), want);
-    ground.comes_back(&one);
-    ground.comes_back(&two);
-    verify(&["--strict"], &[&ground.maildir()]).exits(0);
-    assert_eq!(ground.convert(&[FOLDERS, "--dedupe=message-id"], &[&two]), [0, 3, 0]);
+    assert_eq!(numbers(&setup.maildir()), want);
+    setup.restores(&one);
+    setup.restores(&two);
+    verify(&["--strict"], &[&setup.maildir()]).exits(0);
+    assert_eq!(setup.convert(&[FOLDERS, "--dedupe=message-id"], &[&two]), [0, 3, 0]);
 }
 
 #[test]
 fn sources_with_and_without_labels_share_a_maildir() {
-    let ground = Ground::new();
-    let plain = ground.file("plain", (10..13).map(mail).map(|m| m + "\n").collect::<String>());
-    let source = ground.file("takeout.mbox", takeout(&["Inbox,Work", "Home"]));
-    ground.convert(&[], &[&plain]);
-    assert_eq!(ground.convert(&[FOLDERS], &[&plain, &source]), [2, 3, 0]);
+    let setup = Setup::new();
+    let plain = setup.file("plain", (10..13).map(mail).map(|m| m + "\n").collect::<String>());
+    let source = setup.file("takeout.mbox", takeout(&["Inbox,Work", "Home"]));
+    setup.convert(&[], &[&plain]);
+    assert_eq!(setup.convert(&[FOLDERS], &[&plain, &source]), [2, 3, 0]);
     let want = expected(&[("", &[0, 10, 11, 12]), (".Home", &[1]), (".Work", &[0])]);
-    assert_eq!(numbers(&ground.maildir()), want);
+    assert_eq!(numbers(&setup.maildir()), want);
     // Messages that are in folders stay there, even if other rules apply to later mail.
-    ground.file("takeout.mbox", takeout(&["Inbox,Work", "Home", "Work"]));
-    assert_eq!(ground.convert(&[], &[&source]), [1, 2, 0]);
+    setup.file("takeout.mbox", takeout(&["Inbox,Work", "Home", "Work"]));
+    assert_eq!(setup.convert(&[], &[&source]), [1, 2, 0]);
     let want = expected(&[("", &[0, 2, 10, 11, 12]), (".Home", &[1]), (".Work", &[0])]);
-    assert_eq!(numbers(&ground.maildir()), want);
-    ground.comes_back(&plain);
-    ground.comes_back(&source);
-    verify(&["--strict"], &[&ground.maildir()]).exits(0);
+    assert_eq!(numbers(&setup.maildir()), want);
+    setup.restores(&plain);
+    setup.restores(&source);
+    verify(&["--strict"], &[&setup.maildir()]).exits(0);
 }
 
 #[test]
@@ -356,11 +356,11 @@ fn verify_names_what_became_of_a_message_in_any_of_its_folders() {
         ),
     ];
     for (what, change, code, codes) in cases {
-        let ground = Ground::new();
-        let source = ground.file("takeout.mbox", takeout(&labels));
-        ground.convert(&[FOLDERS], &[&source]);
-        change(&ground.maildir());
-        let run = verify(&[], &[&ground.maildir()]).exits(code);
+        let setup = Setup::new();
+        let source = setup.file("takeout.mbox", takeout(&labels));
+        setup.convert(&[FOLDERS], &[&source]);
+        change(&setup.maildir());
+        let run = verify(&[], &[&setup.maildir()]).exits(code);
         let found: Vec<String> = run.findings().iter().map(|f| f["code"].as_str().unwrap().into()).collect();
         let found: Vec<&str> = found.iter().map(|c| &**c).filter(|c| *c != "source-compared").collect();
         assert_eq!(found, codes, "{what}");
@@ -382,16 +382,16 @@ fn mv(maildir: &Path, n: u32, folder: &str, to: &str) {
 }
 
 #[test]
-fn of_two_maildirs_each_folder_has_the_messages_of_the_other_one() {
-    let ground = Ground::new();
-    let source = ground.file("takeout.mbox", takeout(&["Inbox,Work", "Work,Home", "Home"]));
-    ground.convert(&[FOLDERS], &[&source]);
-    let other = ground.path("other");
+fn two_maildirs_with_labels_compare_folder_by_folder() {
+    let setup = Setup::new();
+    let source = setup.file("takeout.mbox", takeout(&["Inbox,Work", "Work,Home", "Home"]));
+    setup.convert(&[FOLDERS], &[&source]);
+    let other = setup.path("other");
     convert([FOLDERS.as_ref(), "--lock=none".as_ref(), source.as_os_str(), other.as_os_str()]);
     let against = ["--against", other.to_str().unwrap()];
-    verify(&against, &[&ground.maildir()]).exits(0);
+    verify(&against, &[&setup.maildir()]).exits(0);
     let missing = || {
-        let findings = verify(&against, &[&ground.maildir()]).exits(1).findings();
+        let findings = verify(&against, &[&setup.maildir()]).exits(1).findings();
         let missing = findings.into_iter().filter(|f| f["code"] == "message-missing");
         missing.map(|f| f["folder"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
@@ -400,7 +400,7 @@ fn of_two_maildirs_each_folder_has_the_messages_of_the_other_one() {
     remove(&other, 1, ".Work");
     assert_eq!(missing(), ["Home", "Work"]);
     // Two Maildirs that both have it count as two.
-    verify(&["--against", source.to_str().unwrap()], &[&ground.maildir(), &ground.maildir()]).exits(1);
+    verify(&["--against", source.to_str().unwrap()], &[&setup.maildir(), &setup.maildir()]).exits(1);
 }
 
 #[test]
@@ -409,21 +409,21 @@ fn where_the_file_system_knows_no_links_there_are_copies() {
         return;
     }
     for existing in [false, true] {
-        let ground = Ground::new();
-        let source = ground.file("takeout.mbox", takeout(&LABELS));
+        let setup = Setup::new();
+        let source = setup.file("takeout.mbox", takeout(&LABELS));
         if existing {
-            ground.convert(&[], &[&ground.file("other", mail(20) + "\n")]);
+            setup.convert(&[], &[&setup.file("other", mail(20) + "\n")]);
         }
         let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=linkat:error=EPERM", BINARY];
         let mut command = wrapped("exec \"$@\"", strace, ["convert", "--json", "--lock=none", FOLDERS]);
-        command.args([&source, &ground.maildir()]);
+        command.args([&source, &setup.maildir()]);
         let summary = run(command).exits(0).summary();
         assert_eq!([count(&summary, "written"), count(&summary, "links")], [10, 3]);
-        let files = files(&ground.maildir(), 4);
+        let files = files(&setup.maildir(), 4);
         assert_eq!(files.iter().map(|f| f.meta.nlink()).collect::<Vec<_>>(), [1, 1]);
-        verify(&["--strict"], &[&ground.maildir()]).exits(0);
-        ground.comes_back(&source);
-        assert_eq!(names(&ground.maildir().join("tmp")), [""; 0]);
+        verify(&["--strict"], &[&setup.maildir()]).exits(0);
+        setup.restores(&source);
+        assert_eq!(names(&setup.maildir().join("tmp")), [""; 0]);
     }
 }
 
@@ -432,49 +432,49 @@ fn more_labels_than_files_may_be_open_are_no_matter() {
     let labels: Vec<String> = (0..300).map(|n| format!("label {n},all,label {}", n * 7 % 300)).collect();
     let labels: Vec<&str> = labels.iter().map(|l| &**l).collect();
     for existing in [false, true] {
-        let ground = Ground::new();
-        let source = ground.file("takeout.mbox", takeout(&labels));
+        let setup = Setup::new();
+        let source = setup.file("takeout.mbox", takeout(&labels));
         if existing {
-            ground.convert(&[], &[&ground.file("other", mail(900) + "\n")]);
+            setup.convert(&[], &[&setup.file("other", mail(900) + "\n")]);
         }
         let arguments = ["convert", "--json", "--lock=none", FOLDERS];
         let mut command = wrapped("ulimit -n 200; exec \"$@\"", [BINARY], arguments);
-        command.args([&source, &ground.maildir()]);
+        command.args([&source, &setup.maildir()]);
         assert_eq!(count(&run(command).exits(0).summary(), "written"), 300);
-        assert_eq!(numbers(&ground.maildir())[".all"].len(), 300);
-        assert_eq!(numbers(&ground.maildir()).len(), 302);
-        ground.comes_back(&source);
+        assert_eq!(numbers(&setup.maildir())[".all"].len(), 300);
+        assert_eq!(numbers(&setup.maildir()).len(), 302);
+        setup.restores(&source);
     }
 }
 
 #[test]
-fn what_cannot_take_folders_is_refused_before_anything_is_written() {
-    let ground = Ground::new();
-    let source = ground.file("takeout.mbox", takeout(&["Inbox,Work"]));
-    ground.convert(&[], &[&ground.file("other", mail(20) + "\n")]);
-    let lying = tree(ground.scratch.path());
+fn a_destination_without_folders_is_refused_early() {
+    let setup = Setup::new();
+    let source = setup.file("takeout.mbox", takeout(&["Inbox,Work"]));
+    setup.convert(&[], &[&setup.file("other", mail(20) + "\n")]);
+    let state = tree(setup.scratch.path());
     let refused = |destination: PathBuf, words: &[&str]| {
         let mut command = mailferry(["convert", "--lock=none", FOLDERS]);
         command.arg(&source).arg(destination);
         run(command).exits(3).complains(words);
     };
-    refused(ground.maildir().join(".Sub"), &[".Sub", "name the Maildir"]);
-    assert!(tree(ground.scratch.path()) == lying);
-    fs::create_dir(ground.maildir().join(".Work")).unwrap();
-    fs::write(ground.maildir().join(".Work/photograph.jpg"), "").unwrap();
-    let lying = lasting(ground.scratch.path());
-    refused(ground.maildir(), &[".Work", "other things in it"]);
-    assert!(lasting(ground.scratch.path()) == lying);
+    refused(setup.maildir().join(".Sub"), &[".Sub", "name the Maildir"]);
+    assert!(tree(setup.scratch.path()) == state);
+    fs::create_dir(setup.maildir().join(".Work")).unwrap();
+    fs::write(setup.maildir().join(".Work/photograph.jpg"), "").unwrap();
+    let state = lasting(setup.scratch.path());
+    refused(setup.maildir(), &[".Work", "other things in it"]);
+    assert!(lasting(setup.scratch.path()) == state);
 }
 
 #[test]
 fn the_number_of_jobs_changes_no_folder() {
     let labels: Vec<&str> = (0..500).map(|n| LABELS[n % LABELS.len()]).collect();
-    let ground = Ground::new();
-    let source = ground.file("takeout.mbox", takeout(&labels));
-    ground.convert(&[FOLDERS, "-j1"], &[&source]);
-    let one = tree_alike(&ground.maildir());
-    fs::remove_dir_all(ground.maildir()).unwrap();
-    ground.convert(&[FOLDERS, "-j4"], &[&source]);
-    assert!(tree_alike(&ground.maildir()) == one);
+    let setup = Setup::new();
+    let source = setup.file("takeout.mbox", takeout(&labels));
+    setup.convert(&[FOLDERS, "-j1"], &[&source]);
+    let one = tree_alike(&setup.maildir());
+    fs::remove_dir_all(setup.maildir()).unwrap();
+    setup.convert(&[FOLDERS, "-j4"], &[&source]);
+    assert!(tree_alike(&setup.maildir()) == one);
 }

@@ -45,7 +45,7 @@ fn converted(source: &Path, maildir: &Path, options: &[&str]) -> Run {
 }
 
 #[test]
-fn every_message_of_a_real_list_is_there_byte_for_byte_whatever_the_number_of_workers() {
+fn a_real_list_is_converted_byte_for_byte_with_any_jobs() {
     let Some((packed, index)) = list() else { return };
     let scratch = scratch();
     let (one, two) = (scratch.path().join("one"), scratch.path().join("two"));
@@ -55,22 +55,22 @@ fn every_message_of_a_real_list_is_there_byte_for_byte_whatever_the_number_of_wo
 
     let (one, two) = (tree_alike(&one), tree_alike(&two));
     assert_eq!(one.len() as u64, MESSAGES + 3 + 1);
-    let mut known = BTreeMap::new();
-    index.iter().for_each(|message| *known.entry(&message.digest).or_insert(0) += 1);
+    let mut indexed = BTreeMap::new();
+    index.iter().for_each(|message| *indexed.entry(&message.digest).or_insert(0) += 1);
     let mut written = BTreeMap::new();
     let messages =
         one.iter().filter(|(path, l)| !l.digest.is_empty() && !path.ends_with("mailferry.manifest"));
     messages.for_each(|(_, l)| *written.entry(&l.digest).or_insert(0) += 1);
-    let lost = known.iter().filter(|(digest, n)| written.get(*digest) != Some(n)).count();
-    assert!(known == written, "{lost} digests of the index are not there as often as they should be");
-    let differ = one.iter().find(|(path, lying)| two.get(*path) != Some(lying));
+    let lost = indexed.iter().filter(|(digest, n)| written.get(*digest) != Some(n)).count();
+    assert!(indexed == written, "{lost} digests of the index are not there as often as they should be");
+    let differ = one.iter().find(|(path, state)| two.get(*path) != Some(state));
     assert!(one == two, "-j1 and -j2 differ, first in {differ:?}");
 }
 
 /// Messages must not be merged. Without the evidence that separates them they are still separate, or a
 /// warning names the line.
 #[test]
-fn a_real_list_without_dates_and_blank_lines_is_still_told_apart() {
+fn a_real_list_without_dates_and_blank_lines_is_still_split() {
     let Some((packed, index)) = list() else { return };
     let mut mbox = Vec::new();
     zstd::Decoder::new(File::open(packed).unwrap()).unwrap().read_to_end(&mut mbox).unwrap();
@@ -78,7 +78,7 @@ fn a_real_list_without_dates_and_blank_lines_is_still_told_apart() {
         let what = format!("dates: {dated}, blank lines: {blank}");
         let (changed, offsets) = rewritten(&mbox, &index, dated, blank);
         let (scratch, source) = file("list", changed);
-        told_apart(&source, &scratch.path().join("Maildir"), &offsets, &what);
+        separated(&source, &scratch.path().join("Maildir"), &offsets, &what);
     }
 }
 
@@ -97,7 +97,7 @@ fn rewritten(mbox: &[u8], index: &[Indexed], dated: bool, blank: bool) -> (Vec<u
     (out, offsets)
 }
 
-fn told_apart(source: &Path, maildir: &Path, offsets: &HashSet<u64>, what: &str) {
+fn separated(source: &Path, maildir: &Path, offsets: &HashSet<u64>, what: &str) {
     let run = converted(source, maildir, &["-n"]);
     let written = count(&run.summary(), "written");
     eprintln!("{what}: {written} messages, {:?}", run.complaints());

@@ -27,14 +27,14 @@ fn append(mbox: &Path, n: u32) {
 }
 
 #[test]
-fn while_others_deliver_every_message_is_converted_once_and_whole() {
-    let ground = Ground::new();
+fn with_concurrent_deliveries_each_message_is_converted_once() {
+    let setup = Setup::new();
     const BEFORE: u32 = 4000;
-    let mbox = ground.file("inbox", (0..BEFORE).map(|n| format!("{}\n", mail(n))).collect::<String>());
+    let mbox = setup.file("inbox", (0..BEFORE).map(|n| format!("{}\n", mail(n))).collect::<String>());
     let (stop, next) = (AtomicBool::new(false), AtomicU32::new(BEFORE));
     let convert = |options: &[&str]| {
         let mut command = convert_command(options);
-        command.args([&mbox, &ground.maildir()]);
+        command.args([&mbox, &setup.maildir()]);
         run(command).exits(0)
     };
     let mut grew = 0;
@@ -51,7 +51,7 @@ fn while_others_deliver_every_message_is_converted_once_and_whole() {
                 let run = convert(&["--live"]);
                 assert_eq!(run.complaints(), [""; 0]);
                 grew += u32::from(run.findings().iter().any(|f| f["code"] == "source-growing"));
-                let cut = ground
+                let cut = setup
                     .messages()
                     .into_iter()
                     .find(|m| !m.bytes.ends_with(b"\n") || m.subject().is_empty());
@@ -68,27 +68,27 @@ fn while_others_deliver_every_message_is_converted_once_and_whole() {
     assert_eq!(count(&summary, "messages_found"), u64::from(all));
     let mut want: Vec<String> = (0..all).map(|n| format!("number {n}")).collect();
     want.sort();
-    assert!(ground.subjects() == want, "each once");
-    ground.comes_back(&mbox);
+    assert!(setup.subjects() == want, "each once");
+    setup.restores(&mbox);
     assert_eq!(count(&convert(&[]).summary(), "written"), 0);
 }
 
 #[test]
 fn live_holds_no_lock_and_is_for_mboxes() {
-    let ground = Ground::new();
-    let mbox = ground.file("inbox", many(3));
+    let setup = Setup::new();
+    let mbox = setup.file("inbox", many(3));
     // Opening the source still waits for the lock of another program.
-    fs::write(ground.path("inbox.lock"), "1\n").unwrap();
+    fs::write(setup.path("inbox.lock"), "1\n").unwrap();
     let mut command = convert_command(["--live", "--lock-timeout=0"]);
-    command.args([&mbox, &ground.maildir()]);
+    command.args([&mbox, &setup.maildir()]);
     run(command).exits(3).complains(&["inbox", "locked"]);
-    fs::remove_file(ground.path("inbox.lock")).unwrap();
+    fs::remove_file(setup.path("inbox.lock")).unwrap();
     let refused = |args: &[&Path]| {
         let mut command = convert_command(["--live"]);
         command.args(args);
         run(command).exits(3).complains(&["--live", "is for mboxes"]);
     };
-    refused(&[Path::new("-"), &ground.maildir()]);
-    ground.convert(&[], &[&mbox]);
-    refused(&[&ground.maildir(), &ground.path("out.mbox")]);
+    refused(&[Path::new("-"), &setup.maildir()]);
+    setup.convert(&[], &[&mbox]);
+    refused(&[&setup.maildir(), &setup.path("out.mbox")]);
 }

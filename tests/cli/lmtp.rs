@@ -13,13 +13,13 @@ use tempfile::TempDir;
 use crate::support::*;
 
 /// Users of one domain, each with an empty Maildir.
-struct Town(TempDir);
+struct Domain(TempDir);
 
-impl Town {
-    fn of(users: &[&str]) -> Town {
-        let town = Town(scratch());
-        users.iter().for_each(|user| town.build(&format!("{user}/Maildir")));
-        town
+impl Domain {
+    fn of(users: &[&str]) -> Domain {
+        let domain = Domain(scratch());
+        users.iter().for_each(|user| domain.build(&format!("{user}/Maildir")));
+        domain
     }
 
     fn build(&self, maildir: &str) {
@@ -79,10 +79,10 @@ fn later_replies(run: &Run) -> Vec<String> {
 
 #[test]
 fn nobody_is_called_like_the_lock_of_a_mailbox() {
-    let town = Town::of(&["x"]);
+    let domain = Domain::of(&["x"]);
     let session = "LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe.lock@h.example>\nDATA\nx\n.\nQUIT\n";
-    fs::write(town.path("joe.lock"), "").unwrap();
-    let run = run_with_stdin(town.command_for("%d/%u", &[]), wire(session)).exits(0);
+    fs::write(domain.path("joe.lock"), "").unwrap();
+    let run = run_with_stdin(domain.command_for("%d/%u", &[]), wire(session)).exits(0);
     assert!(later_replies(&run)[1].starts_with("550 5.1.3"));
 }
 
@@ -94,24 +94,24 @@ fn root_delivers_into_nothing_that_a_user_can_turn_elsewhere() {
     }
     const NOBODY: Option<u32> = Some(65534);
     let session = "LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nQUIT\n";
-    let refused = |town: &Town, template: &str| {
-        let run = run_with_stdin(town.command_for(template, &[]), wire(session)).exits(0);
+    let refused = |domain: &Domain, template: &str| {
+        let run = run_with_stdin(domain.command_for(template, &[]), wire(session)).exits(0);
         let reply = later_replies(&run)[1].clone();
         assert!(reply.starts_with("451 4.3.5") && reply.contains("--dot-qmail"), "{reply}");
     };
-    let town = Town::of(&["joe"]);
-    chown(town.path("joe/Maildir"), NOBODY, None).unwrap();
-    refused(&town, "%d/%u/Maildir/");
-    chown(town.path("joe/Maildir"), Some(0), None).unwrap();
+    let domain = Domain::of(&["joe"]);
+    chown(domain.path("joe/Maildir"), NOBODY, None).unwrap();
+    refused(&domain, "%d/%u/Maildir/");
+    chown(domain.path("joe/Maildir"), Some(0), None).unwrap();
     // The user's link to a file of root.
-    fs::write(town.path("secret"), "").unwrap();
-    symlink("secret", town.path("joe.mbox")).unwrap();
-    lchown(town.path("joe.mbox"), NOBODY, None).unwrap();
-    refused(&town, "%d/%u.mbox");
-    fs::remove_dir(town.path("joe/Maildir/new")).unwrap();
-    symlink("/", town.path("joe/Maildir/new")).unwrap();
-    lchown(town.path("joe/Maildir/new"), NOBODY, None).unwrap();
-    refused(&town, "%d/%u/Maildir/");
+    fs::write(domain.path("secret"), "").unwrap();
+    symlink("secret", domain.path("joe.mbox")).unwrap();
+    lchown(domain.path("joe.mbox"), NOBODY, None).unwrap();
+    refused(&domain, "%d/%u.mbox");
+    fs::remove_dir(domain.path("joe/Maildir/new")).unwrap();
+    symlink("/", domain.path("joe/Maildir/new")).unwrap();
+    lchown(domain.path("joe/Maildir/new"), NOBODY, None).unwrap();
+    refused(&domain, "%d/%u/Maildir/");
 }
 
 const SESSION: &str = "LHLO mx\nMAIL FROM:<ann@a.example>\nRCPT TO:<joe@h.example>\nRCPT TO:<nobody@h.example>\n\
@@ -119,10 +119,10 @@ const SESSION: &str = "LHLO mx\nMAIL FROM:<ann@a.example>\nRCPT TO:<joe@h.exampl
 
 #[test]
 fn each_recipient_has_the_message_and_a_reply() {
-    let town = Town::of(&["joe", "eve"]);
-    let run = run_with_stdin(town.command(&[]), wire(SESSION)).exits(0);
+    let domain = Domain::of(&["joe", "eve"]);
+    let run = run_with_stdin(domain.command(&[]), wire(SESSION)).exits(0);
     assert_eq!(run.stderr, "");
-    let nobody = format!("550 5.1.1 {}/: there is no such mailbox", town.path("nobody/Maildir").display());
+    let nobody = format!("550 5.1.1 {}/: there is no such mailbox", domain.path("nobody/Maildir").display());
     assert_eq!(
         later_replies(&run),
         [
@@ -139,50 +139,50 @@ fn each_recipient_has_the_message_and_a_reply() {
     let mail = |to: &str| {
         format!("Return-Path: <ann@a.example>\nDelivered-To: {to}\nSubject: x\n\n. dots\n..\nlast\n")
     };
-    assert_eq!(town.mail("joe"), [mail("joe@h.example")]);
-    assert_eq!(town.mail("eve"), [mail("Eve@H.Example")]);
+    assert_eq!(domain.mail("joe"), [mail("joe@h.example")]);
+    assert_eq!(domain.mail("eve"), [mail("Eve@H.Example")]);
 }
 
 #[test]
 fn what_is_wrong_with_one_mailbox_is_told_of_it_alone() {
-    let town = Town::of(&["joe", "eve", "odd"]);
-    fs::remove_dir(town.path("odd/Maildir/new")).unwrap();
+    let domain = Domain::of(&["joe", "eve", "odd"]);
+    fs::remove_dir(domain.path("odd/Maildir/new")).unwrap();
     let session = "LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nRCPT TO:<odd@h.example>\nRCPT TO:<eve@h.example>\n\
                    DATA\nx: y\n.\nMAIL FROM:<>\nRCPT TO:<eve@h.example>\nDATA\nx: z\n.\nQUIT\n";
-    let run = run_with_stdin(town.command(&[]), wire(session)).exits(0);
+    let run = run_with_stdin(domain.command(&[]), wire(session)).exits(0);
     let codes: Vec<String> = later_replies(&run).iter().map(|line| line[..9].to_owned()).collect();
     let want = "250 2.1.0,250 2.1.5,250 2.1.5,250 2.1.5,354 end w,250 2.0.0,451 4.3.5,250 2.0.0,\
                 250 2.1.0,250 2.1.5,354 end w,250 2.0.0,221 2.0.0";
     assert_eq!(codes.join(","), want);
-    assert_eq!(town.mail("joe"), ["Return-Path: <>\nDelivered-To: joe@h.example\nx: y\n"]);
-    assert_eq!(town.mail("eve").len(), 2);
-    assert_eq!(fs::read_dir(town.path("odd/Maildir/tmp")).unwrap().count(), 0);
+    assert_eq!(domain.mail("joe"), ["Return-Path: <>\nDelivered-To: joe@h.example\nx: y\n"]);
+    assert_eq!(domain.mail("eve").len(), 2);
+    assert_eq!(fs::read_dir(domain.path("odd/Maildir/tmp")).unwrap().count(), 0);
 }
 
 #[test]
 fn it_does_not_matter_how_a_session_is_divided() {
-    let town = Town::of(&["joe", "eve"]);
-    let whole = replies(&run_with_stdin(town.command(&[]), wire(SESSION)).exits(0));
-    let child = start(town.command(&[]));
+    let domain = Domain::of(&["joe", "eve"]);
+    let expected = replies(&run_with_stdin(domain.command(&[]), wire(SESSION)).exits(0));
+    let child = start(domain.command(&[]));
     for byte in wire(SESSION) {
         child.stdin.as_ref().unwrap().write_all(&[byte]).unwrap();
     }
-    assert_eq!(replies(&Run::of(child.wait_with_output().unwrap()).exits(0)), whole);
+    assert_eq!(replies(&Run::of(child.wait_with_output().unwrap()).exits(0)), expected);
     // Again with a client that waits for each reply.
-    let mut child = start(town.command(&[]));
+    let mut child = start(domain.command(&[]));
     let (mut to, mut from) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-    let mut heard = reply(&mut from);
+    let mut replies_read = reply(&mut from);
     let commands = SESSION.split_inclusive('\n');
     for line in commands.clone().take(6) {
         to.write_all(&wire(line)).unwrap();
-        heard += &reply(&mut from);
+        replies_read += &reply(&mut from);
     }
     let rest: String = commands.skip(6).collect();
     to.write_all(&wire(&rest)).unwrap();
-    from.read_to_string(&mut heard).unwrap();
-    let run = Run { code: child.wait().unwrap().code(), stdout: heard.into(), stderr: String::new() };
-    assert_eq!(replies(&run.exits(0)), whole);
-    assert_eq!((town.mail("joe").len(), town.mail("eve").len()), (3, 3));
+    from.read_to_string(&mut replies_read).unwrap();
+    let run = Run { code: child.wait().unwrap().code(), stdout: replies_read.into(), stderr: String::new() };
+    assert_eq!(replies(&run.exits(0)), expected);
+    assert_eq!((domain.mail("joe").len(), domain.mail("eve").len()), (3, 3));
 }
 
 fn start(mut command: Command) -> Child {
@@ -212,12 +212,16 @@ fn a_session_cut_anywhere_delivers_whole_messages_or_none() {
     );
     let ends: Vec<usize> = (0..session.len()).filter(|&n| session[..n].ends_with(b"\r\n.\r\n")).collect();
     for cut in 0..=session.len() {
-        let town = Town::of(&["joe", "eve"]);
-        let run = run_with_stdin(town.command(&[]), &session[..cut]);
+        let domain = Domain::of(&["joe", "eve"]);
+        let run = run_with_stdin(domain.command(&[]), &session[..cut]);
         let promised = replies(&run).iter().filter(|line| line.contains("NEW true")).count();
-        let (joe, eve) = (town.mail("joe"), town.mail("eve"));
-        let whole = ends.iter().filter(|&&end| end <= cut).count();
-        assert_eq!((joe.len(), eve.len(), promised), (whole.min(1), whole / 2, whole), "cut at {cut}");
+        let (joe, eve) = (domain.mail("joe"), domain.mail("eve"));
+        let expected = ends.iter().filter(|&&end| end <= cut).count();
+        assert_eq!(
+            (joe.len(), eve.len(), promised),
+            (expected.min(1), expected / 2, expected),
+            "cut at {cut}"
+        );
         assert!(joe.iter().all(|text| text.ends_with("\na: b\n\n.\n")), "{joe:?}");
         assert!(eve.iter().all(|text| text.ends_with("\nc: d\n")), "{eve:?}");
         // In the middle of a command or message, or between two messages.
@@ -232,12 +236,12 @@ fn a_session_cut_anywhere_delivers_whole_messages_or_none() {
 
 #[test]
 fn no_name_leads_out_of_the_template() {
-    let town = Town::of(&["joe"]);
-    let inbox = town.0.path().join("Maildir");
+    let domain = Domain::of(&["joe"]);
+    let inbox = domain.0.path().join("Maildir");
     for place in ["tmp", "new", "cur"] {
         fs::create_dir_all(inbox.join(place)).unwrap();
     }
-    let before = tree(town.0.path());
+    let before = tree(domain.0.path());
     for (address, status) in [
         ("..@h.example", "550 5.1.3"),
         ("joe@..", "501 5.1.3"),
@@ -248,47 +252,52 @@ fn no_name_leads_out_of_the_template() {
         ("joe", "550 5.1.3"),
     ] {
         let session = format!("LHLO mx\nMAIL FROM:<>\nRCPT TO:<{address}>\nDATA\nQUIT\n");
-        let run = run_with_stdin(town.command(&["--create"]), wire(&session)).exits(0);
-        let heard = later_replies(&run);
-        assert!(heard[1].starts_with(status) && heard[2].starts_with("503 5.5.1"), "{address}: {heard:?}");
+        let run = run_with_stdin(domain.command(&["--create"]), wire(&session)).exits(0);
+        let replies_read = later_replies(&run);
+        assert!(
+            replies_read[1].starts_with(status) && replies_read[2].starts_with("503 5.5.1"),
+            "{address}: {replies_read:?}"
+        );
     }
-    assert_eq!(tree(town.0.path()), before);
+    assert_eq!(tree(domain.0.path()), before);
 }
 
 #[test]
 fn an_extension_is_a_folder_or_a_part_of_the_name() {
-    let town = Town::of(&["joe", "joe-lists"]);
-    town.build("joe/Maildir/.lists");
-    let said = |template: &str, options: &[&str], address: &str| {
+    let domain = Domain::of(&["joe", "joe-lists"]);
+    domain.build("joe/Maildir/.lists");
+    let reply_to = |template: &str, options: &[&str], address: &str| {
         let session = format!("LHLO mx\nMAIL FROM:<>\nRCPT TO:<{address}@h.example>\nDATA\nx: y\n.\nQUIT\n");
-        let run = run_with_stdin(town.command_for(template, options), wire(&session)).exits(0);
-        let heard = run.text();
+        let run = run_with_stdin(domain.command_for(template, options), wire(&session)).exits(0);
+        let replies_read = run.text();
         let at = |what: &str| {
-            heard.find(what).map(|at| heard[at + what.len()..].split("/new/").next().unwrap().to_owned())
+            replies_read
+                .find(what)
+                .map(|at| replies_read[at + what.len()..].split("/new/").next().unwrap().to_owned())
         };
         at("2.0.0 ").filter(|path| path.starts_with('/')).or_else(|| at("\n550 ")).unwrap()
     };
-    let here = |name: &str| town.path(name).display().to_string();
+    let here = |name: &str| domain.path(name).display().to_string();
     let folders = "%d/%u/Maildir/.%e/";
-    assert_eq!(said(folders, &[], "joe"), here("joe/Maildir"));
-    assert_eq!(said(folders, &[], "joe-Lists"), here("joe/Maildir/.lists"));
-    assert!(said(folders, &[], "joe-other").starts_with("5.1.1 "));
-    assert!(said(folders, &[], "joe-..").starts_with("5.1.3 "));
+    assert_eq!(reply_to(folders, &[], "joe"), here("joe/Maildir"));
+    assert_eq!(reply_to(folders, &[], "joe-Lists"), here("joe/Maildir/.lists"));
+    assert!(reply_to(folders, &[], "joe-other").starts_with("5.1.1 "));
+    assert!(reply_to(folders, &[], "joe-..").starts_with("5.1.3 "));
     // Without a place in the template, the extension is part of the name.
-    assert_eq!(said("%d/%u/Maildir/", &[], "joe-lists"), here("joe-lists/Maildir"));
+    assert_eq!(reply_to("%d/%u/Maildir/", &[], "joe-lists"), here("joe-lists/Maildir"));
 }
 
 #[test]
 fn a_map_says_who_gets_mail_and_where() {
-    let town = Town::of(&["joe", "rest"]);
-    let map = town.0.path().join("map");
-    let at = |name: &str| town.path(name).display().to_string();
+    let domain = Domain::of(&["joe", "rest"]);
+    let map = domain.0.path().join("map");
+    let at = |name: &str| domain.path(name).display().to_string();
     let text = format!(
         "# people\nJoe@h.example  maildir:{}\nmissing@h.example {}/\n@other.example {}/Maildir/\n@h.example {}/%u/Maildir/\n",
         at("joe/Maildir"),
         at("gone"),
         at("rest"),
-        town.0.path().join("h.example").display(),
+        domain.0.path().join("h.example").display(),
     );
     fs::write(&map, text).unwrap();
     let speak = |session: &str| {
@@ -304,7 +313,7 @@ fn a_map_says_who_gets_mail_and_where() {
     let want = "250 2.1.0,250 2.1.5,250 2.1.5,250 2.1.5,550 5.1.1,451 4.3.5,550 5.1.1,354 end w,250 2.0.0,250 2.0.0,\
                 250 2.0.0,221 2.0.0";
     assert_eq!(codes.join(","), want);
-    assert_eq!((town.mail("joe").len(), town.mail("rest").len()), (1, 2));
+    assert_eq!((domain.mail("joe").len(), domain.mail("rest").len()), (1, 2));
 
     fs::write(&map, "joe@h.example /x\njoe /y\n").unwrap();
     let run =
@@ -314,77 +323,80 @@ fn a_map_says_who_gets_mail_and_where() {
 
 #[test]
 fn what_is_missing_is_a_missing_recipient_unless_all_is_missing() {
-    let town = Town::of(&["joe"]);
+    let domain = Domain::of(&["joe"]);
     let rcpt = "LHLO mx\nMAIL FROM:<>\nRCPT TO:<eve@h.example>\nQUIT\n";
-    let said = |command: Command| later_replies(&run_with_stdin(command, wire(rcpt)).exits(0))[1].clone();
-    assert!(said(town.command(&[])).starts_with("550 5.1.1 "));
-    assert!(said(town.command_for("gone/%d/%u/", &[])).starts_with("451 4.3.0 "));
-    assert!(said(town.command_for("gone/%d/%u/", &["--create"])).starts_with("451 4.3.0 "));
+    let reply_to = |command: Command| later_replies(&run_with_stdin(command, wire(rcpt)).exits(0))[1].clone();
+    assert!(reply_to(domain.command(&[])).starts_with("550 5.1.1 "));
+    assert!(reply_to(domain.command_for("gone/%d/%u/", &[])).starts_with("451 4.3.0 "));
+    assert!(reply_to(domain.command_for("gone/%d/%u/", &["--create"])).starts_with("451 4.3.0 "));
     // A mount point can come back.
-    std::os::unix::fs::symlink("/nonexistent/eve", town.path("eve")).unwrap();
-    assert!(said(town.command(&[])).starts_with("451 4.3.0 "));
+    std::os::unix::fs::symlink("/nonexistent/eve", domain.path("eve")).unwrap();
+    assert!(reply_to(domain.command(&[])).starts_with("451 4.3.0 "));
 }
 
 #[test]
 fn what_is_missing_is_made_if_that_is_asked_for() {
-    let town = Town(scratch());
+    let domain = Domain(scratch());
     let session = |address: &str| {
         wire(&format!("LHLO mx\nMAIL FROM:<>\nRCPT TO:<{address}@h.example>\nDATA\nx: y\n.\nQUIT\n"))
     };
     for (template, address) in
         [("%d/%u/Maildir/.%e/", "joe-a.b"), ("%d/%u/Maildir/", "eve"), ("%d/box/%u", "ann")]
     {
-        let run = run_with_stdin(town.command_for(template, &["--create"]), session(address)).exits(0);
+        let run = run_with_stdin(domain.command_for(template, &["--create"]), session(address)).exits(0);
         // The existing files do not determine what the mailbox of ann should be.
         let want = if address == "ann" { "451 4.3.5 " } else { "250 2.1.5 ok" };
         assert!(later_replies(&run)[1].starts_with(want), "{run:?}");
     }
-    assert_eq!(town.mail("eve").len(), 1);
-    assert_eq!(town.mail("joe"), [""; 0]);
-    let folder = town.path("joe/Maildir/.a.b");
+    assert_eq!(domain.mail("eve").len(), 1);
+    assert_eq!(domain.mail("joe"), [""; 0]);
+    let folder = domain.path("joe/Maildir/.a.b");
     assert!(messages(&folder).len() == 1 && folder.join("maildirfolder").is_file());
     let mut command = mailferry(["deliver", "--protocol", "lmtp", "--create"]);
-    command.arg(format!("--mailbox=mbox:{}/%d/box/%u", town.0.path().display()));
+    command.arg(format!("--mailbox=mbox:{}/%d/box/%u", domain.0.path().display()));
     let run = run_with_stdin(command, session("ann")).exits(0);
-    let mbox = fs::read_to_string(town.path("box/ann")).unwrap();
+    let mbox = fs::read_to_string(domain.path("box/ann")).unwrap();
     assert!(mbox.starts_with("From MAILER-DAEMON ") && mbox.ends_with("\nx: y\n\n"), "{mbox:?} {run:?}");
 }
 
 #[test]
-fn who_is_over_quota_is_told_of_that_and_the_others_have_the_message() {
-    let town = Town::of(&["joe", "eve"]);
-    fs::write(town.path("joe/Maildir/maildirsize"), "10S\n").unwrap();
+fn only_the_recipient_over_quota_is_refused() {
+    let domain = Domain::of(&["joe", "eve"]);
+    fs::write(domain.path("joe/Maildir/maildirsize"), "10S\n").unwrap();
     let session =
         "LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nRCPT TO:<eve@h.example>\nDATA\nx: y\n.\nQUIT\n";
     for (options, want) in [(&[][..], "552 5.2.2 "), (&["--quota-temp"], "452 4.2.2 ")] {
-        let heard = later_replies(&run_with_stdin(town.command(options), wire(session)).exits(0));
-        assert!(heard[4].starts_with(want) && heard[5] == "250 2.0.0 NEW true", "{heard:?}");
+        let replies_read = later_replies(&run_with_stdin(domain.command(options), wire(session)).exits(0));
+        assert!(
+            replies_read[4].starts_with(want) && replies_read[5] == "250 2.0.0 NEW true",
+            "{replies_read:?}"
+        );
     }
-    assert_eq!((town.mail("joe").len(), town.mail("eve").len()), (0, 2));
+    assert_eq!((domain.mail("joe").len(), domain.mail("eve").len()), (0, 2));
 }
 
 #[test]
 fn a_message_too_large_is_refused_and_the_session_goes_on() {
-    let town = Town::of(&["joe"]);
+    let domain = Domain::of(&["joe"]);
     let session = format!(
         "LHLO mx\nMAIL FROM:<> SIZE=1001\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nDATA\n{}\n.\n\
          MAIL FROM:<> SIZE=1000 BODY=8BITMIME\nRCPT TO:<joe@h.example>\nDATA\nx: y\n.\nQUIT\n",
         "x".repeat(1000)
     );
-    let run = run_with_stdin(town.command(&["--max-size", "1000"]), wire(&session)).exits(0);
+    let run = run_with_stdin(domain.command(&["--max-size", "1000"]), wire(&session)).exits(0);
     assert!(run.text().contains("\r\n250 SIZE 1000\r\n"));
     let codes: Vec<String> = later_replies(&run).iter().map(|line| line[..9].to_owned()).collect();
     let want =
         "552 5.3.4,250 2.1.0,250 2.1.5,354 end w,552 5.3.4,250 2.1.0,250 2.1.5,354 end w,250 2.0.0,221 2.0.0";
     assert_eq!(codes.join(","), want);
-    assert_eq!(town.mail("joe").len(), 1);
+    assert_eq!(domain.mail("joe").len(), 1);
 }
 
 #[test]
 fn a_message_of_100_mb_and_an_endless_line_take_little_memory() {
-    let town = Town::of(&["joe", "eve"]);
+    let domain = Domain::of(&["joe", "eve"]);
     for is_one_line in [false, true] {
-        let mut child = start(town.command(&["--spool-dir", town.0.path().to_str().unwrap()]));
+        let mut child = start(domain.command(&["--spool-dir", domain.0.path().to_str().unwrap()]));
         let mut to = child.stdin.take().unwrap();
         let opening =
             "LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nRCPT TO:<eve@h.example>\nDATA\nx: y\n\n";
@@ -398,8 +410,11 @@ fn a_message_of_100_mb_and_an_endless_line_take_little_memory() {
         to.write_all(b"\r\n.\r\n").unwrap();
         let mut from = child.stdout.take().unwrap();
         // Greeting, LHLO, MAIL, RCPT twice, DATA, and the two outcomes.
-        let heard: Vec<String> = (0..8).map(|_| reply(&mut from)).collect();
-        assert!(heard[6].starts_with("250 2.0.0") && heard[7].starts_with("250 2.0.0"), "{heard:?}");
+        let replies_read: Vec<String> = (0..8).map(|_| reply(&mut from)).collect();
+        assert!(
+            replies_read[6].starts_with("250 2.0.0") && replies_read[7].starts_with("250 2.0.0"),
+            "{replies_read:?}"
+        );
         let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
@@ -409,7 +424,7 @@ fn a_message_of_100_mb_and_an_endless_line_take_little_memory() {
         assert_eq!(child.wait().unwrap().code(), Some(0));
     }
     for user in ["joe", "eve"] {
-        let maildir = town.path(user).join("Maildir");
+        let maildir = domain.path(user).join("Maildir");
         let sizes: Vec<u64> = messages(&maildir).iter().map(|m| m.bytes.len() as u64).collect();
         assert!(sizes.len() == 2 && sizes.iter().all(|&size| size > 95 << 20), "{sizes:?}");
     }
@@ -417,62 +432,65 @@ fn a_message_of_100_mb_and_an_endless_line_take_little_memory() {
 
 #[test]
 fn a_signal_while_a_message_comes_in_leaves_nothing() {
-    let town = Town::of(&["joe"]);
-    let mut child = start(town.command(&[]));
+    let domain = Domain::of(&["joe"]);
+    let mut child = start(domain.command(&[]));
     let (mut to, mut from) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
     to.write_all(&wire("LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nDATA\nhalf a mess")).unwrap();
-    let heard: Vec<String> = (0..5).map(|_| reply(&mut from)).collect();
-    assert!(heard[4].starts_with("354 "), "{heard:?}");
+    let replies_read: Vec<String> = (0..5).map(|_| reply(&mut from)).collect();
+    assert!(replies_read[4].starts_with("354 "), "{replies_read:?}");
     let kill = Command::new("/bin/kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(kill.success());
     assert!(reply(&mut from).starts_with("421 4.3.2 "));
     assert_eq!(child.wait().unwrap().code(), Some(75));
-    assert_eq!(town.mail("joe"), [""; 0]);
+    assert_eq!(domain.mail("joe"), [""; 0]);
 }
 
 #[test]
 fn nothing_but_replies_is_said_on_a_socket() {
-    let town = Town::of(&["joe"]);
+    let domain = Domain::of(&["joe"]);
     let (ours, theirs) = UnixStream::pair().unwrap();
     let end = || Stdio::from(OwnedFd::from(theirs.try_clone().unwrap()));
-    let mut command = town.command(&[]);
+    let mut command = domain.command(&[]);
     let mut child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
     drop((command, theirs));
     (&ours).write_all(&wire("LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nDATA\nhalf")).unwrap();
     ours.shutdown(std::net::Shutdown::Write).unwrap();
-    let mut heard = String::new();
-    (&ours).read_to_string(&mut heard).unwrap();
+    let mut replies_read = String::new();
+    (&ours).read_to_string(&mut replies_read).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(75));
-    assert!(heard.ends_with("354 end with a dot on a line by itself\r\n"), "{heard:?}");
+    assert!(replies_read.ends_with("354 end with a dot on a line by itself\r\n"), "{replies_read:?}");
 }
 
 #[test]
 fn a_spool_that_cannot_be_had_is_told_when_the_message_has_come() {
-    let town = Town::of(&["joe"]);
+    let domain = Domain::of(&["joe"]);
     let session = format!(
         "LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nDATA\n{}.\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nDATA\nx: y\n.\nQUIT\n",
         "0123456789\n".repeat(1 << 20)
     );
-    let run = run_with_stdin(town.command(&["--spool-dir", "/nonexistent"]), wire(&session)).exits(0);
-    let heard = later_replies(&run);
-    assert!(heard[3].starts_with("451 4.3") && heard[7] == "250 2.0.0 NEW true", "{heard:?}");
-    assert_eq!(town.mail("joe").len(), 1);
+    let run = run_with_stdin(domain.command(&["--spool-dir", "/nonexistent"]), wire(&session)).exits(0);
+    let replies_read = later_replies(&run);
+    assert!(
+        replies_read[3].starts_with("451 4.3") && replies_read[7] == "250 2.0.0 NEW true",
+        "{replies_read:?}"
+    );
+    assert_eq!(domain.mail("joe").len(), 1);
 }
 
 #[test]
 fn what_makes_no_sense_in_a_session_is_a_typing_error() {
-    let town = Town::of(&["joe"]);
+    let domain = Domain::of(&["joe"]);
     for options in [&["-n"][..], &["--json"], &["-f", "x"], &["-r", "x"], &["/tmp/x/"], &["--map", "x"]] {
-        let run = run_with_stdin(town.command(options), "").exits(75);
+        let run = run_with_stdin(domain.command(options), "").exits(75);
         assert!(run.stdout.is_empty() && run.stderr.contains("cannot be used with"), "{run:?}");
     }
     run(mailferry(["deliver", "--protocol", "lmtp"])).exits(75);
-    let unknown = run_with_stdin(town.command_for("%x/", &[]), "").exits(75);
+    let unknown = run_with_stdin(domain.command_for("%x/", &[]), "").exits(75);
     assert!(unknown.text().starts_with("421 4.3.5 --mailbox: %x is unknown"), "{unknown:?}");
     for (word, reply) in
         [("EHLO mx", "500 5.5.1 this is LMTP: say LHLO"), ("HELO mx", "500 5.5.1 this is LMTP: say LHLO")]
     {
-        let run = run_with_stdin(town.command(&[]), wire(&format!("{word}\n"))).exits(0);
+        let run = run_with_stdin(domain.command(&[]), wire(&format!("{word}\n"))).exits(0);
         assert_eq!(replies(&run)[1], reply);
     }
 }
@@ -480,7 +498,7 @@ fn what_makes_no_sense_in_a_session_is_a_typing_error() {
 /// As inetd does: a process per connection, with the socket as its standard input and output.
 #[test]
 fn postfixs_own_client_hands_over_all_it_has() {
-    let town = Town::of(&["joe"]);
+    let domain = Domain::of(&["joe"]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let options =
@@ -494,7 +512,7 @@ fn postfixs_own_client_hands_over_all_it_has() {
             Ok((stream, _)) => {
                 stream.set_nonblocking(false).unwrap();
                 let stream = OwnedFd::from(stream);
-                let mut command = town.command_for("%d/joe/Maildir/", &[]);
+                let mut command = domain.command_for("%d/joe/Maildir/", &[]);
                 command.stdin(stream.try_clone().unwrap()).stdout(stream);
                 sessions.push(command.spawn().unwrap());
             }
@@ -508,7 +526,7 @@ fn postfixs_own_client_hands_over_all_it_has() {
     for mut session in sessions {
         assert_eq!(session.wait().unwrap().code(), Some(0));
     }
-    let mail = town.mail("joe");
+    let mail = domain.mail("joe");
     assert_eq!(mail.len(), 120);
     // smtp-source names its recipients 1joe, 2joe and so on.
     let to =
@@ -540,8 +558,8 @@ except smtplib.SMTPRecipientsRefused as refused:
 client.quit()
 sys.exit(child.wait())
 "#;
-    let town = Town::of(&["joe"]);
-    let session = town.command(&[]);
+    let domain = Domain::of(&["joe"]);
+    let session = domain.command(&[]);
     let mut command = Command::new("python3");
     command.args(["-c", script]).arg(session.get_program()).args(session.get_args());
     if !have("python3", &["-c", ""]) {
@@ -549,7 +567,7 @@ sys.exit(child.wait())
     }
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let maildir = town.path("joe").join("Maildir");
+    let maildir = domain.path("joe").join("Maildir");
     let mut bodies: Vec<Vec<u8>> = messages(&maildir).iter().map(|m| m.body().to_vec()).collect();
     bodies.sort();
     assert_eq!(bodies, [&b".\n..\n.x\n\n"[..], b"\xe9\n"]);
@@ -558,9 +576,9 @@ sys.exit(child.wait())
 /// No mail bounces because of a typing error in the map, or because the map was cut off.
 #[test]
 fn a_map_in_which_nobody_can_be_found_takes_no_mail() {
-    let town = Town::of(&["joe"]);
-    let map = town.0.path().join("map");
-    let maildir = town.path("joe/Maildir").display().to_string();
+    let domain = Domain::of(&["joe"]);
+    let map = domain.0.path().join("map");
+    let maildir = domain.path("joe/Maildir").display().to_string();
     for who in [
         "joe@h.example:",
         "joe@h.example,",
@@ -579,14 +597,14 @@ fn a_map_in_which_nobody_can_be_found_takes_no_mail() {
 }
 
 #[test]
-fn a_mailbox_that_is_one_for_all_is_made_with_a_slash_and_without() {
-    let town = Town::of(&[]);
+fn a_shared_mailbox_is_created_with_and_without_a_slash() {
+    let domain = Domain::of(&[]);
     for (name, template) in [("one", "one/"), ("two", "two//"), ("three", "three")] {
         let prefix = if name == "three" { "maildir:" } else { "" };
-        let mailbox = format!("--mailbox={prefix}{}/{template}", town.0.path().display());
+        let mailbox = format!("--mailbox={prefix}{}/{template}", domain.0.path().display());
         let command = mailferry(["deliver", "--protocol", "lmtp", "--create", &mailbox]);
         let session = "LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nDATA\nSubject: x\n\nx\n.\nQUIT\n";
         run_with_stdin(command, wire(session)).exits(0);
-        assert_eq!(messages(&town.0.path().join(name)).len(), 1, "{template}");
+        assert_eq!(messages(&domain.0.path().join(name)).len(), 1, "{template}");
     }
 }

@@ -27,7 +27,7 @@ fn names(maildir: &Path) -> BTreeMap<char, String> {
 }
 
 /// Returns flags and keywords of every message, by its subject.
-fn said(maildir: &Path) -> BTreeMap<String, (String, BTreeSet<String>)> {
+fn metadata_of(maildir: &Path) -> BTreeMap<String, (String, BTreeSet<String>)> {
     let names = names(maildir);
     let message = |message: Message| {
         let letters = message.flags.clone().unwrap_or_default();
@@ -40,10 +40,10 @@ fn said(maildir: &Path) -> BTreeMap<String, (String, BTreeSet<String>)> {
 }
 
 #[track_caller]
-fn says(maildir: &Path, n: u32, flags: &str, keywords: &[&str]) {
-    let said = &said(maildir)[&format!("number {n}")];
+fn has_metadata(maildir: &Path, n: u32, flags: &str, keywords: &[&str]) {
+    let metadata_of = &metadata_of(maildir)[&format!("number {n}")];
     let keywords = keywords.iter().map(|&keyword| keyword.to_owned()).collect();
-    assert_eq!(said, &(flags.to_owned(), keywords), "number {n}");
+    assert_eq!(metadata_of, &(flags.to_owned(), keywords), "number {n}");
 }
 
 fn verify(args: &[&OsStr]) -> Run {
@@ -55,8 +55,8 @@ fn verify(args: &[&OsStr]) -> Run {
 /// Asserts that verify finds no damage in the Maildir, no difference from its manifest, and none from the
 /// source in flags, keywords and dates.
 #[track_caller]
-fn agrees(ground: &Ground, source: &Path) {
-    let maildir = ground.maildir();
+fn verifies(setup: &Setup, source: &Path) {
+    let maildir = setup.maildir();
     let run = verify(&[maildir.as_os_str()]).exits(0);
     assert_eq!(run.complaints(), [""; 0], "{}", run.text());
     assert!(!run.findings().iter().any(|f| f["code"] == "message-reflagged"), "{}", run.text());
@@ -72,8 +72,8 @@ fn code<'a>(findings: &'a [Value], code: &str) -> Vec<&'a str> {
 
 #[test]
 fn keywords_of_every_mailer_become_letters_with_their_names() {
-    let ground = Ground::new();
-    let source = ground.file(
+    let setup = Setup::new();
+    let source = setup.file(
         "inbox",
         mbox(&[
             "Status: RO\nX-Keywords: Work NonJunk                \n",
@@ -84,44 +84,44 @@ fn keywords_of_every_mailer_become_letters_with_their_names() {
             "X-IMAPbase: 1 2 Never\nStatus: O\n",
         ]),
     );
-    let run = ground.try_convert(&[], &[&source]).exits(0);
-    let maildir = ground.maildir();
-    says(&maildir, 0, "S", &["Work", "NonJunk"]);
-    says(&maildir, 1, "S", &["$label1", "Work"]);
-    says(&maildir, 2, "PRS", &["$Junk"]);
-    says(&maildir, 3, "", &["Work,_urgent", "Caf&AOk-"]);
-    says(&maildir, 4, "", &[]);
-    says(&maildir, 5, "", &[]);
+    let run = setup.try_convert(&[], &[&source]).exits(0);
+    let maildir = setup.maildir();
+    has_metadata(&maildir, 0, "S", &["Work", "NonJunk"]);
+    has_metadata(&maildir, 1, "S", &["$label1", "Work"]);
+    has_metadata(&maildir, 2, "PRS", &["$Junk"]);
+    has_metadata(&maildir, 3, "", &["Work,_urgent", "Caf&AOk-"]);
+    has_metadata(&maildir, 4, "", &[]);
+    has_metadata(&maildir, 5, "", &[]);
     let expected = "0 Work\n1 NonJunk\n2 $label1\n3 $Junk\n4 Work,_urgent\n5 Caf&AOk-\n";
     assert_eq!(fs::read_to_string(maildir.join("dovecot-keywords")).unwrap(), expected);
-    assert_eq!((ground.message(0).flags, ground.message(3).place), (Some("Sab".into()), "cur"));
+    assert_eq!((setup.message(0).flags, setup.message(3).subdir), (Some("Sab".into()), "cur"));
     let renamed = run.findings();
     assert_eq!(code(&renamed, "keyword-renamed").len(), 2, "{renamed:?}");
-    let manifest = fs::read_to_string(ground.manifest()).unwrap();
+    let manifest = fs::read_to_string(setup.manifest()).unwrap();
     assert!(manifest.contains(r#""flags":"S","keywords":["Work","NonJunk"]"#), "{manifest}");
-    agrees(&ground, &source);
-    ground.comes_back(&source);
+    verifies(&setup, &source);
+    setup.restores(&source);
 
     let before = lasting(&maildir);
-    assert_eq!(ground.convert(&[], &[&source]), [0, 6, 0]);
+    assert_eq!(setup.convert(&[], &[&source]), [0, 6, 0]);
     assert_eq!(lasting(&maildir), before);
-    let dry = Ground::new();
+    let dry = Setup::new();
     dry.try_convert(&["-n"], &[&source]).exits(0);
     assert_eq!(paths(dry.scratch.path()), [""; 0]);
 }
 
 #[test]
 fn a_maildir_without_keywords_has_no_file_of_them() {
-    let ground = Ground::new();
-    let source = ground.file("inbox", mbox(&["Status: RO\n", "X-Keywords: \n"]));
-    ground.convert(&[], &[&source]);
-    assert!(!ground.maildir().join("dovecot-keywords").exists());
+    let setup = Setup::new();
+    let source = setup.file("inbox", mbox(&["Status: RO\n", "X-Keywords: \n"]));
+    setup.convert(&[], &[&source]);
+    assert!(!setup.maildir().join("dovecot-keywords").exists());
 }
 
 #[test]
 fn letters_are_shared_extended_and_never_given_another_name() {
-    let ground = Ground::new();
-    let maildir = ground.maildir();
+    let setup = Setup::new();
+    let maildir = setup.maildir();
     for dir in ["cur", "new", "tmp"] {
         fs::create_dir_all(maildir.join(dir)).unwrap();
     }
@@ -129,14 +129,14 @@ fn letters_are_shared_extended_and_never_given_another_name() {
     fs::write(maildir.join("dovecot-keywords"), own).unwrap();
     let theirs = "cur/1.M1.example,S=5,W=6:2,ad";
     fs::write(maildir.join(theirs), "A: 1\n").unwrap();
-    let one = ground.file("one", mbox(&["X-Keywords: Work New\n"]));
-    let two = ground.file("two", mbox(&["", "X-Keywords: Newer NEW\n"]));
-    ground.convert(&[], &[&one, &two]);
+    let one = setup.file("one", mbox(&["X-Keywords: Work New\n"]));
+    let two = setup.file("two", mbox(&["", "X-Keywords: Newer NEW\n"]));
+    setup.convert(&[], &[&one, &two]);
     // b is a gap that may belong to another program. d has a message and no name.
     let text = fs::read_to_string(maildir.join("dovecot-keywords")).unwrap();
     assert_eq!(text, format!("{own}\n4 New\n5 Newer\n"));
     assert_eq!(
-        ground.try_convert(&[], &[&ground.file("three", mbox(&["", "", "X-Keywords: newer\n"]))]).code,
+        setup.try_convert(&[], &[&setup.file("three", mbox(&["", "", "X-Keywords: newer\n"]))]).code,
         Some(0)
     );
     assert_eq!(fs::read_to_string(maildir.join("dovecot-keywords")).unwrap(), text);
@@ -152,18 +152,18 @@ fn letters_are_shared_extended_and_never_given_another_name() {
     assert!(maildir.join(theirs).exists());
     // Dovecot's lock is waited for.
     fs::write(maildir.join("dovecot-keywords.lock"), "").unwrap();
-    let four = ground.file("four", mbox(&["", "", "", "X-Keywords: Last\n"]));
-    let run = ground.try_convert(&["--lock-timeout=0"], &[&four]).exits(3);
+    let four = setup.file("four", mbox(&["", "", "", "X-Keywords: Last\n"]));
+    let run = setup.try_convert(&["--lock-timeout=0"], &[&four]).exits(3);
     assert!(code(&run.findings(), "locked")[0].contains("dovecot-keywords"), "{}", run.text());
     assert_eq!(fs::read_to_string(maildir.join("dovecot-keywords")).unwrap(), text);
 }
 
 #[test]
 fn a_27th_keyword_is_named_and_its_mail_arrives() {
-    let ground = Ground::new();
+    let setup = Setup::new();
     let fields: Vec<String> = (0..15).map(|n| format!("X-Keywords: k{n} k{}\n", n + 15)).collect();
-    let source = ground.file("inbox", mbox(&fields.iter().map(String::as_str).collect::<Vec<_>>()));
-    let run = ground.try_convert(&[], &[&source]).exits(0);
+    let source = setup.file("inbox", mbox(&fields.iter().map(String::as_str).collect::<Vec<_>>()));
+    let run = setup.try_convert(&[], &[&source]).exits(0);
     let overflow = run.findings();
     let overflow = code(&overflow, "keywords-overflow");
     assert_eq!(overflow.len(), 1, "{overflow:?}");
@@ -171,22 +171,22 @@ fn a_27th_keyword_is_named_and_its_mail_arrives() {
         overflow[0].starts_with("2 messages") && overflow[0].ends_with(": k13, k28, k14, k29"),
         "{overflow:?}"
     );
-    assert_eq!((names(&ground.maildir()).len(), ground.messages().len()), (26, 15));
-    says(&ground.maildir(), 12, "", &["k12", "k27"]);
-    says(&ground.maildir(), 14, "", &[]);
-    let manifest = fs::read_to_string(ground.manifest()).unwrap();
+    assert_eq!((names(&setup.maildir()).len(), setup.messages().len()), (26, 15));
+    has_metadata(&setup.maildir(), 12, "", &["k12", "k27"]);
+    has_metadata(&setup.maildir(), 14, "", &[]);
+    let manifest = fs::read_to_string(setup.manifest()).unwrap();
     assert!(manifest.contains(r#""unlettered":["k14","k29"]"#), "{manifest}");
-    agrees(&ground, &source);
+    verifies(&setup, &source);
     // Nothing is missing after the export.
-    let back = ground.path("back");
-    run_back(&ground, &back);
+    let back = setup.path("back");
+    run_back(&setup, &back);
     let text = fs::read_to_string(&back).unwrap();
     assert!(text.contains("X-Keywords: k14 k29\n") && text.contains("X-Keywords: k0 k15\n"), "{text}");
 }
 
 #[track_caller]
-fn run_back(ground: &Ground, back: &Path) -> Run {
-    convert(["--lock=none".as_ref(), ground.maildir().as_os_str(), back.as_os_str()])
+fn run_back(setup: &Setup, back: &Path) -> Run {
+    convert(["--lock=none".as_ref(), setup.maildir().as_os_str(), back.as_os_str()])
 }
 
 #[test]
@@ -200,19 +200,19 @@ fn gmails_labels_are_flags_keywords_or_nothing() {
          =?UTF-8?Q?personnels,Brouillons,\"Culture,_associations\"?=\n",
     ];
     for (labels, own) in [("keywords", true), ("ignore", false)] {
-        let ground = Ground::new();
-        let source = ground.file("All mail.mbox", mbox(&fields));
-        ground.convert(&[&format!("--labels={labels}")], &[&source]);
-        let maildir = ground.maildir();
+        let setup = Setup::new();
+        let source = setup.file("All mail.mbox", mbox(&fields));
+        setup.convert(&[&format!("--labels={labels}")], &[&source]);
+        let maildir = setup.maildir();
         let if_own = |keywords: &'static [&'static str]| if own { keywords } else { &[] };
-        says(&maildir, 0, "", if_own(&["Work", "Work,_urgent"]));
-        says(&maildir, 1, "FS", &[]);
-        says(&maildir, 2, "T", &[]);
-        says(&maildir, 3, "", &["$Junk"]);
-        says(&maildir, 4, "DS", if_own(&["Culture,_associations"]));
-        assert!(ground.messages().iter().all(|m| m.place == "cur" && m.field("X-Gmail-Labels").is_some()));
+        has_metadata(&maildir, 0, "", if_own(&["Work", "Work,_urgent"]));
+        has_metadata(&maildir, 1, "FS", &[]);
+        has_metadata(&maildir, 2, "T", &[]);
+        has_metadata(&maildir, 3, "", &["$Junk"]);
+        has_metadata(&maildir, 4, "DS", if_own(&["Culture,_associations"]));
+        assert!(setup.messages().iter().all(|m| m.subdir == "cur" && m.field("X-Gmail-Labels").is_some()));
         // The manifest tells verify what happened to the labels.
-        agrees(&ground, &source);
+        verifies(&setup, &source);
     }
 }
 
@@ -226,30 +226,30 @@ fn deleted_messages_come_are_flagged_or_are_left_out() {
         "X-Evolution: 00000007-0012\n",
     ];
     for (deleted, letters) in [("keep", Some("S")), ("flag", Some("ST")), ("skip", None)] {
-        let ground = Ground::new();
-        let source = ground.file("inbox", mbox(&fields));
+        let setup = Setup::new();
+        let source = setup.file("inbox", mbox(&fields));
         let option = format!("--deleted={deleted}");
-        let summary = ground.try_convert(&[&option], &[&source]).exits(0).summary();
+        let summary = setup.try_convert(&[&option], &[&source]).exits(0).summary();
         let skipped = if deleted == "skip" { 4 } else { 0 };
         assert_eq!(
             (count(&summary, "written"), count(&summary, "skipped")),
             (5 - skipped, skipped),
             "{deleted}"
         );
-        says(&ground.maildir(), 0, "S", &[]);
+        has_metadata(&setup.maildir(), 0, "S", &[]);
         for n in 1..5 {
-            let said = said(&ground.maildir());
-            let flags = said.get(&format!("number {n}")).map(|(flags, _)| flags.as_str());
+            let metadata_of = metadata_of(&setup.maildir());
+            let flags = metadata_of.get(&format!("number {n}")).map(|(flags, _)| flags.as_str());
             assert_eq!(flags, letters, "{deleted} {n}");
         }
-        agrees(&ground, &source);
-        ground.comes_back(&source);
-        assert_eq!(ground.convert(&[&option], &[&source])[0], 0);
+        verifies(&setup, &source);
+        setup.restores(&source);
+        assert_eq!(setup.convert(&[&option], &[&source])[0], 0);
         // Skipped mail is reported, and missing in a comparison that does not know of the option.
         if deleted == "skip" {
-            let run = ground.try_convert(&["-n", &option, "--no-manifest"], &[&source]).exits(0);
+            let run = setup.try_convert(&["-n", &option, "--no-manifest"], &[&source]).exits(0);
             assert!(code(&run.findings(), "deleted-skipped")[0].starts_with("4 messages"), "{}", run.text());
-            let maildir = ground.maildir();
+            let maildir = setup.maildir();
             let args: [&OsStr; 3] = ["--against".as_ref(), maildir.as_os_str(), source.as_os_str()];
             let lock = "--lock=none".as_ref();
             let verdict = verify(&[&args[..], &[lock]].concat()).exits(0).json().pop().unwrap();
@@ -264,8 +264,8 @@ fn deleted_messages_come_are_flagged_or_are_left_out() {
             // A source that grows is read again.
             let grown = fs::read_to_string(&source).unwrap() + &mail_with(9, "X-Status: D\n") + "\n";
             fs::write(&source, grown).unwrap();
-            assert_eq!(ground.convert(&["--deleted=flag"], &[&source]), [5, 1, 0]);
-            ground.comes_back(&source);
+            assert_eq!(setup.convert(&["--deleted=flag"], &[&source]), [5, 1, 0]);
+            setup.restores(&source);
         }
     }
 }
@@ -292,15 +292,14 @@ fn fields_of_mailers_are_taken_out_and_come_back() {
     ];
     for (what, text) in sources {
         for eol in ["keep", "lf", "crlf"] {
-            let (kept, ground) = (Ground::new(), Ground::new());
+            let (kept, setup) = (Setup::new(), Setup::new());
             kept.convert(&["--eol", eol], &[&kept.file("inbox", &text)]);
-            let source = ground.file("inbox", &text);
-            ground.convert(&["--eol", eol, "--headers=strip"], &[&source]);
+            let source = setup.file("inbox", &text);
+            setup.convert(&["--eol", eol, "--headers=strip"], &[&source]);
             let identity = |m: &Message| (m.epoch, m.unique.clone(), m.flags.clone(), m.body().to_vec());
-            let identities =
-                |ground: &Ground| ground.messages().iter().map(identity).collect::<BTreeSet<_>>();
-            assert_eq!(identities(&ground), identities(&kept), "{what} {eol}");
-            for message in ground.messages() {
+            let identities = |setup: &Setup| setup.messages().iter().map(identity).collect::<BTreeSet<_>>();
+            assert_eq!(identities(&setup), identities(&kept), "{what} {eol}");
+            for message in setup.messages() {
                 let gone = ["Status", "X-Status", "X-UID", "X-IMAPbase", "X-Keywords", "X-Mozilla-Status"];
                 let also = ["X-Mozilla-Status2", "X-Mozilla-Keys", "X-Evolution", "Content-Length", "Lines"];
                 let left: Vec<_> =
@@ -308,19 +307,19 @@ fn fields_of_mailers_are_taken_out_and_come_back() {
                 assert!(left.is_empty(), "{what} {eol}: {left:?}");
                 assert_eq!(message.size, message.bytes.len() as u64);
             }
-            let stays = ground.messages().iter().filter(|m| m.field("X-Gmail-Labels").is_some()).count();
+            let stays = setup.messages().iter().filter(|m| m.field("X-Gmail-Labels").is_some()).count();
             assert_eq!(stays, 1, "{what} {eol}");
             if eol == "keep" {
-                agrees(&ground, &source);
+                verifies(&setup, &source);
             } else {
-                verify(&[ground.maildir().as_os_str()]).exits(0);
+                verify(&[setup.maildir().as_os_str()]).exits(0);
             }
-            ground.comes_back(&source);
-            assert_eq!(ground.convert(&["--headers=strip"], &[&source])[0], 0);
+            setup.restores(&source);
+            assert_eq!(setup.convert(&["--headers=strip"], &[&source])[0], 0);
             // A changed file is reported where it was changed, though the source has other bytes there.
-            let message = ground.message(1);
+            let message = setup.message(1);
             fs::write(&message.path, [&message.bytes[..message.bytes.len() - 2], b"!\n"].concat()).unwrap();
-            let maildir = ground.maildir();
+            let maildir = setup.maildir();
             let run = verify(&[maildir.as_os_str(), "--lock=none".as_ref()]).exits(1);
             let findings = run.findings();
             let changed = findings.iter().find(|f| f["code"] == "message-changed").unwrap();
@@ -352,47 +351,47 @@ fn there_and_back_again_flags_and_keywords_are_the_same() {
             n % 3
         ));
     }
-    let there = Ground::new();
+    let there = Setup::new();
     let source = there.file("inbox", mbox(&fields.iter().map(String::as_str).collect::<Vec<_>>()));
     there.convert(&[], &[&source]);
-    let again = Ground::new();
+    let again = Setup::new();
     let back = again.path("back");
     let run = run_back(&there, &back);
     assert_eq!(run.complaints(), [""; 0]);
     again.convert(&[], &[&back]);
-    assert_eq!(said(&again.maildir()), said(&there.maildir()));
-    let stripped = Ground::new();
+    assert_eq!(metadata_of(&again.maildir()), metadata_of(&there.maildir()));
+    let stripped = Setup::new();
     stripped.convert(&["--headers=strip"], &[&source]);
     let back = stripped.path("back");
     run_back(&stripped, &back);
-    let again = Ground::new();
+    let again = Setup::new();
     // The labels stay in the header, and would be added twice.
     again.convert(&["--labels=ignore"], &[&back]);
-    assert_eq!(said(&again.maildir()), said(&there.maildir()));
+    assert_eq!(metadata_of(&again.maildir()), metadata_of(&there.maildir()));
     let args = ["--against".as_ref(), back.as_os_str(), "--metadata".as_ref(), "--lock=none".as_ref()];
     verify(&[&args[..], &[stripped.maildir().as_os_str()]].concat()).exits(0);
 }
 
 #[test]
 fn what_a_user_changed_in_the_maildir_is_what_the_mbox_says() {
-    let ground = Ground::new();
+    let setup = Setup::new();
     let fields =
         ["Status: RO\nX-Status: AF\nX-Mozilla-Status: 0007\nX-Keywords: Work Play\nX-Mozilla-Keys: Work\n"];
-    let source = ground.file("inbox", mbox(&fields));
-    ground.convert(&[], &[&source]);
-    let message = ground.message(0);
+    let source = setup.file("inbox", mbox(&fields));
+    setup.convert(&[], &[&source]);
+    let message = setup.message(0);
     let now = message.path.to_str().unwrap().replace(":2,FRSab", ":2,PTb");
     assert_ne!(now, message.path.to_str().unwrap());
     fs::rename(&message.path, &now).unwrap();
-    let maildir = ground.maildir();
+    let maildir = setup.maildir();
     let reflagged = verify(&[maildir.as_os_str()]).exits(0).findings();
     let reflagged = code(&reflagged, "message-reflagged");
     assert_eq!(reflagged, ["has the flags PT (keywords Play), and had FRS (keywords Work Play)"]);
     let args = ["--against".as_ref(), source.as_os_str(), "--metadata".as_ref(), "--lock=none".as_ref()];
     let run = verify(&[&args[..], &[maildir.as_os_str()]].concat()).exits(1);
     assert!(code(&run.findings(), "flags-differ")[0].contains("PT (keywords play)"), "{}", run.text());
-    let back = ground.path("back");
-    run_back(&ground, &back);
+    let back = setup.path("back");
+    run_back(&setup, &back);
     let text = fs::read_to_string(&back).unwrap();
     for line in
         ["Status: O", "X-Status: D", "X-Mozilla-Status: 1008", "X-Keywords: Play", "X-Mozilla-Keys: Play"]
@@ -402,7 +401,7 @@ fn what_a_user_changed_in_the_maildir_is_what_the_mbox_says() {
     // A letter without a name cannot be exported.
     fs::write(maildir.join("dovecot-keywords"), "0 Work\n").unwrap();
     fs::remove_file(&back).unwrap();
-    assert_eq!(run_back(&ground, &back).complaints(), ["flags-unsaid"]);
+    assert_eq!(run_back(&setup, &back).complaints(), ["flags-unsaid"]);
 }
 
 #[test]
@@ -410,11 +409,11 @@ fn dovecot_shows_the_keywords_by_name_and_shares_its_letters() {
     if !have_dovecot() {
         return;
     }
-    let ground = Ground::new();
-    let source = ground
+    let setup = Setup::new();
+    let source = setup
         .file("inbox", mbox(&["Status: RO\nX-Keywords: Work NonJunk\n", "X-Gmail-Labels: Trip home,Spam\n"]));
-    ground.convert(&[], &[&source]);
-    let dovecot = Dovecot::over("maildir:~/Maildir", ground.scratch.path());
+    setup.convert(&[], &[&source]);
+    let dovecot = Dovecot::over("maildir:~/Maildir", setup.scratch.path());
     let shown = dovecot.shows();
     let flags = |n: u32| {
         let subject = format!("\r\nSubject: number {n}\r\n");
@@ -425,9 +424,9 @@ fn dovecot_shows_the_keywords_by_name_and_shares_its_letters() {
     assert_eq!(flags(1), ["$Junk", "Trip_home", "\\Seen"]);
     // Dovecot adds a keyword to the same file, and the next conversion uses it.
     dovecot.answers("1 SELECT INBOX\r\n2 STORE 1 +FLAGS (Theirs)\r\n3 LOGOUT\r\n");
-    let more = ground.file("more", mbox(&["", "", "X-Keywords: theirs ours\n"]));
-    ground.convert(&[], &[&more]);
-    let names: Vec<String> = names(&ground.maildir()).into_values().collect();
+    let more = setup.file("more", mbox(&["", "", "X-Keywords: theirs ours\n"]));
+    setup.convert(&[], &[&more]);
+    let names: Vec<String> = names(&setup.maildir()).into_values().collect();
     assert_eq!(names, ["Work", "NonJunk", "Trip_home", "$Junk", "Theirs", "ours"]);
     let shown = dovecot.shows();
     let last = shown.iter().find(|s| s.flags.contains("ours")).expect("it is there");

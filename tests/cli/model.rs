@@ -59,12 +59,12 @@ const LABELS: [(&str, &[&str]); 4] = [
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Letter {
+struct Mail {
     number: u32,
     state: usize,
 }
 
-impl Letter {
+impl Mail {
     /// Returns the mail as in an mbox.
     fn source(self) -> String {
         self.mail() + "\n"
@@ -87,28 +87,28 @@ impl Letter {
 enum Step {
     /// A new mailbox.
     Begin {
-        letters: Vec<Added>,
+        mails: Vec<AddedMail>,
     },
     /// New mail.
     Grow {
         mailbox: usize,
-        letters: Vec<Added>,
+        mails: Vec<AddedMail>,
     },
     /// The mail program rewrites the state of a mail.
     Mark {
         mailbox: usize,
-        letter: usize,
+        mail: usize,
         state: usize,
     },
     /// A mail is removed from the mailbox; never the first one, which identifies the mailbox.
     Expunge {
         mailbox: usize,
-        letter: usize,
+        mail: usize,
     },
     /// Two mails are swapped.
     Swap {
         mailbox: usize,
-        letters: (usize, usize),
+        mails: (usize, usize),
     },
     /// The mailbox returns to an earlier state.
     Restore {
@@ -141,7 +141,7 @@ enum Step {
 
 /// A mail that is added to a mailbox.
 #[derive(Debug, Clone, Copy)]
-struct Added {
+struct AddedMail {
     /// True for a mail that no mailbox has or had.
     new: bool,
     which: usize,
@@ -150,19 +150,19 @@ struct Added {
 
 fn step() -> impl Strategy<Value = Step> {
     let nth = || 0..12usize;
-    let letters = || {
+    let mails = || {
         let added = (any::<bool>(), nth(), 0..STATES.len());
-        prop::collection::vec(added.prop_map(|(new, which, state)| Added { new, which, state }), 1..5)
+        prop::collection::vec(added.prop_map(|(new, which, state)| AddedMail { new, which, state }), 1..5)
     };
     let mailboxes = || prop::collection::vec(0..MAILBOXES, 1..=MAILBOXES);
     let flags = prop::sample::select(&["", "S", "FS", "RST"][..]);
     prop_oneof![
-        2 => letters().prop_map(|letters| Step::Begin { letters }),
-        4 => (nth(), letters()).prop_map(|(mailbox, letters)| Step::Grow { mailbox, letters }),
+        2 => mails().prop_map(|mails| Step::Begin { mails }),
+        4 => (nth(), mails()).prop_map(|(mailbox, mails)| Step::Grow { mailbox, mails }),
         2 => (nth(), nth(), 0..STATES.len())
-            .prop_map(|(mailbox, letter, state)| Step::Mark { mailbox, letter, state }),
-        2 => (nth(), nth()).prop_map(|(mailbox, letter)| Step::Expunge { mailbox, letter }),
-        1 => (nth(), (nth(), nth())).prop_map(|(mailbox, letters)| Step::Swap { mailbox, letters }),
+            .prop_map(|(mailbox, mail, state)| Step::Mark { mailbox, mail, state }),
+        2 => (nth(), nth()).prop_map(|(mailbox, mail)| Step::Expunge { mailbox, mail }),
+        1 => (nth(), (nth(), nth())).prop_map(|(mailbox, mails)| Step::Swap { mailbox, mails }),
         2 => (nth(), nth()).prop_map(|(mailbox, version)| Step::Restore { mailbox, version }),
         1 => nth().prop_map(|message| Step::Move { message }),
         1 => (nth(), flags).prop_map(|(message, flags)| Step::Flag { message, flags }),
@@ -176,11 +176,11 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Debug)]
 struct Mailbox {
     path: PathBuf,
-    now: Vec<Letter>,
+    now: Vec<Mail>,
     /// The state before each change.
-    backups: Vec<Vec<Letter>>,
+    backups: Vec<Vec<Mail>>,
     /// The state at the last finished conversion.
-    converted: Option<Vec<Letter>>,
+    converted: Option<Vec<Mail>>,
     /// True if a killed conversion left its section open.
     unfinished: bool,
     /// True if a conversion was killed since, possibly before its section began.
@@ -188,8 +188,8 @@ struct Mailbox {
 }
 
 impl Mailbox {
-    fn text(letters: &[Letter]) -> String {
-        letters.iter().map(|letter| letter.source()).collect()
+    fn text(mails: &[Mail]) -> String {
+        mails.iter().map(|mail| mail.source()).collect()
     }
 
     fn write(&self) {
@@ -199,7 +199,7 @@ impl Mailbox {
     /// Returns the number of mails by number.
     fn numbers(&self) -> BTreeMap<u32, u64> {
         let mut numbers = BTreeMap::new();
-        self.now.iter().for_each(|letter| *numbers.entry(letter.number).or_default() += 1);
+        self.now.iter().for_each(|mail| *numbers.entry(mail.number).or_default() += 1);
         numbers
     }
 
@@ -211,7 +211,7 @@ impl Mailbox {
 
 /// A file that a conversion gave.
 #[derive(Debug, Clone)]
-struct Given {
+struct OutputFile {
     mailbox: usize,
     number: u32,
     settled: bool,
@@ -219,7 +219,7 @@ struct Given {
     there: BTreeSet<String>,
 }
 
-impl Given {
+impl OutputFile {
     fn is_there(&self) -> bool {
         !self.there.is_empty()
     }
@@ -227,7 +227,7 @@ impl Given {
 
 /// The work of a conversion for the mails of one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Due {
+struct Work {
     /// Number of pending files that it uses.
     pending: u64,
     /// How many of these lack a folder: minimum and maximum.
@@ -246,11 +246,11 @@ struct Section {
     names: Vec<(String, bool)>,
 }
 
-struct World {
-    ground: Ground,
+struct Model {
+    setup: Setup,
     mailboxes: Vec<Mailbox>,
     /// By base name.
-    given: BTreeMap<String, Given>,
+    files: BTreeMap<String, OutputFile>,
     /// The next unused number.
     next: u32,
     /// True if labels become folders.
@@ -260,43 +260,43 @@ struct World {
 
 /// New files in the Maildir after a run.
 #[derive(Debug, Default)]
-struct New {
+struct NewFiles {
     /// New files, by base name.
-    given: BTreeMap<String, Given>,
+    files: BTreeMap<String, OutputFile>,
     /// Folders that got existing files, by base name.
     completed: BTreeMap<String, BTreeSet<String>>,
 }
 
-impl World {
-    fn new(labels: bool, strace: bool) -> World {
-        let (mailboxes, given) = (Vec::new(), BTreeMap::new());
-        let mut world = World { ground: Ground::new(), mailboxes, given, next: 0, labels, strace };
-        fs::create_dir(world.ground.path("outside")).unwrap();
-        world.begin(&[]);
-        world
+impl Model {
+    fn new(labels: bool, strace: bool) -> Model {
+        let (mailboxes, files) = (Vec::new(), BTreeMap::new());
+        let mut model = Model { setup: Setup::new(), mailboxes, files, next: 0, labels, strace };
+        fs::create_dir(model.setup.path("outside")).unwrap();
+        model.begin(&[]);
+        model
     }
 
-    fn letter(&mut self, added: Added) -> Letter {
-        let Added { new, which, state } = added;
+    fn mail(&mut self, added: AddedMail) -> Mail {
+        let AddedMail { new, which, state } = added;
         if new {
             self.next += 1;
-            return Letter { number: self.next - 1, state };
+            return Mail { number: self.next - 1, state };
         }
-        Letter { number: which as u32 % self.next, state }
+        Mail { number: which as u32 % self.next, state }
     }
 
-    fn begin(&mut self, letters: &[Added]) {
-        let path = self.ground.path(["one", "two", "three"][self.mailboxes.len()]);
+    fn begin(&mut self, mails: &[AddedMail]) {
+        let path = self.setup.path(["one", "two", "three"][self.mailboxes.len()]);
         // No mailbox begins as another one does or did: the contract would take them for the same mailbox.
-        let first = Added { new: true, which: 0, state: 0 };
-        let now = [&[first], letters].concat().into_iter().map(|added| self.letter(added)).collect();
+        let first = AddedMail { new: true, which: 0, state: 0 };
+        let now = [&[first], mails].concat().into_iter().map(|added| self.mail(added)).collect();
         let mailbox =
             Mailbox { path, now, backups: Vec::new(), converted: None, unfinished: false, killed: false };
         mailbox.write();
         self.mailboxes.push(mailbox);
     }
 
-    fn change(&mut self, mailbox: usize, change: impl FnOnce(&mut Vec<Letter>)) {
+    fn change(&mut self, mailbox: usize, change: impl FnOnce(&mut Vec<Mail>)) {
         let mailbox = &mut self.mailboxes[mailbox];
         let before = mailbox.now.clone();
         change(&mut mailbox.now);
@@ -306,25 +306,25 @@ impl World {
 
     /// Returns the messages of all folders.
     fn messages(&self) -> Vec<Message> {
-        let maildir = self.ground.maildir();
+        let maildir = self.setup.maildir();
         let folders = if maildir.exists() { names(&maildir) } else { return Vec::new() };
         // A folder that was being created at a kill may lack a directory. Without all three it gets no mail.
-        let is_whole = |name: &&str| {
+        let is_complete = |name: &&str| {
             let folder = maildir.join(name);
-            let is_half_made = ["tmp", "new", "cur"].iter().any(|place| !folder.join(place).exists());
+            let is_incomplete = ["tmp", "new", "cur"].iter().any(|place| !folder.join(place).exists());
             let has_mail = paths(&folder).iter().any(|path| path.contains('/'));
-            assert!(!is_half_made || !has_mail, "{folder:?}: {:?}", paths(&folder));
-            !is_half_made
+            assert!(!is_incomplete || !has_mail, "{folder:?}: {:?}", paths(&folder));
+            !is_incomplete
         };
         let folders =
-            folders.iter().map(String::as_str).filter(|name| name.starts_with('.')).filter(is_whole);
+            folders.iter().map(String::as_str).filter(|name| name.starts_with('.')).filter(is_complete);
         [""].into_iter().chain(folders).flat_map(|folder| messages(&maildir.join(folder))).collect()
     }
 
     /// Returns the folder of a message.
     fn folder(&self, message: &Message) -> String {
         let folder = message.path.parent().unwrap().parent().unwrap();
-        folder.strip_prefix(self.ground.maildir()).unwrap().to_str().unwrap().to_owned()
+        folder.strip_prefix(self.setup.maildir()).unwrap().to_str().unwrap().to_owned()
     }
 
     /// Returns the folders of a mail.
@@ -345,39 +345,39 @@ impl World {
 
     fn took_away(&mut self, message: &Message) {
         let folder = self.folder(message);
-        let given = self.given.get_mut(message.base()).expect("all that is there was given");
-        assert!(given.there.remove(&folder));
-        if !given.settled && !given.is_there() {
-            self.given.remove(message.base());
+        let files = self.files.get_mut(message.base()).expect("all that is there was given");
+        assert!(files.there.remove(&folder));
+        if !files.settled && !files.is_there() {
+            self.files.remove(message.base());
         }
     }
 
     fn take(&mut self, step: &Step) {
         let count = self.mailboxes.len();
         // Any mail but the first.
-        let later = |letters: &[Letter], n: usize| 1 + n % (letters.len() - 1).max(1);
+        let later = |mails: &[Mail], n: usize| 1 + n % (mails.len() - 1).max(1);
         match step {
-            Step::Begin { letters } => {
+            Step::Begin { mails } => {
                 if count < MAILBOXES {
-                    self.begin(letters);
+                    self.begin(mails);
                 }
             }
-            Step::Grow { mailbox, letters } => {
-                let letters: Vec<_> = letters.iter().map(|added| self.letter(*added)).collect();
-                self.change(mailbox % count, |now| now.extend(letters));
+            Step::Grow { mailbox, mails } => {
+                let mails: Vec<_> = mails.iter().map(|added| self.mail(*added)).collect();
+                self.change(mailbox % count, |now| now.extend(mails));
             }
-            Step::Mark { mailbox, letter, state } => {
+            Step::Mark { mailbox, mail, state } => {
                 self.change(mailbox % count, |now| {
-                    let nth = letter % now.len();
+                    let nth = mail % now.len();
                     now[nth].state = *state;
                 });
             }
-            Step::Expunge { mailbox, letter } => self.change(mailbox % count, |now| {
+            Step::Expunge { mailbox, mail } => self.change(mailbox % count, |now| {
                 if now.len() > 1 {
-                    now.remove(later(now, *letter));
+                    now.remove(later(now, *mail));
                 }
             }),
-            Step::Swap { mailbox, letters: (a, b) } => self.change(mailbox % count, |now| {
+            Step::Swap { mailbox, mails: (a, b) } => self.change(mailbox % count, |now| {
                 if now.len() > 1 {
                     let (a, b) = (later(now, *a), later(now, *b));
                     now.swap(a, b);
@@ -391,7 +391,7 @@ impl World {
             }
             Step::Move { message } => {
                 if let Some(message) = self.message(*message) {
-                    fs::rename(&message.path, self.ground.path("outside").join(&message.name)).unwrap();
+                    fs::rename(&message.path, self.setup.path("outside").join(&message.name)).unwrap();
                     self.took_away(&message);
                 }
             }
@@ -404,7 +404,7 @@ impl World {
             Step::Flag { message, flags } => {
                 if let Some(message) = self.message(*message) {
                     let name = format!("{}:2,{flags}", message.base());
-                    let folder = self.ground.maildir().join(self.folder(&message));
+                    let folder = self.setup.maildir().join(self.folder(&message));
                     fs::rename(&message.path, folder.join("cur").join(name)).unwrap();
                 }
             }
@@ -424,22 +424,22 @@ impl World {
         chosen
     }
 
-    fn due(&self, mailbox: usize) -> BTreeMap<u32, Due> {
+    fn due(&self, mailbox: usize) -> BTreeMap<u32, Work> {
         let known = self.mailboxes[mailbox].is_known();
-        let due = |(number, wanted): (u32, u64)| {
-            let of_it = || self.given.values().filter(move |g| (g.mailbox, g.number) == (mailbox, number));
+        let due = |(number, needed): (u32, u64)| {
+            let of_it = || self.files.values().filter(move |g| (g.mailbox, g.number) == (mailbox, number));
             let count = |settled, is_there| {
                 of_it().filter(|g| (g.settled, g.is_there()) == (settled, is_there)).count() as u64
             };
-            let lacks = |given: &&Given| !given.settled && given.there != self.folders(number);
+            let lacks = |files: &&OutputFile| !files.settled && files.there != self.folders(number);
             let in_part = of_it().filter(lacks).count() as u64;
-            let left = wanted.saturating_sub(count(true, true));
+            let left = needed.saturating_sub(count(true, true));
             // A mailbox that is known to the last byte is not examined.
             let pending = if known { 0 } else { left.min(count(false, true)) };
             let gone = (left - pending).min(count(true, false));
             let whole = count(false, true) - in_part;
             let completed = (pending.saturating_sub(whole), pending.min(in_part));
-            (number, Due { pending, completed, gone, written: left - pending - gone })
+            (number, Work { pending, completed, gone, written: left - pending - gone })
         };
         self.mailboxes[mailbox].numbers().into_iter().map(due).collect()
     }
@@ -453,14 +453,14 @@ impl World {
         let sections = self.sections();
         let jobs = format!("-j{jobs}");
         let options = [self.options(), &[&jobs]].concat();
-        let run = self.ground.try_convert(&options, &self.paths(chosen)).exits(0);
+        let run = self.setup.try_convert(&options, &self.paths(chosen)).exits(0);
         self.finished(chosen, &run, &before, &sections);
-        let lying = tree(self.ground.scratch.path());
-        let wanted = chosen.iter().map(|&n| self.mailboxes[n].now.len() as u64).sum::<u64>();
-        let again = self.ground.convert(&options, &self.paths(chosen));
-        assert_eq!(again, [0, wanted, 0], "the same command again");
-        assert!(tree(self.ground.scratch.path()) == lying, "the same command again touches nothing");
-        (0..self.mailboxes.len()).for_each(|n| self.comes_back(n));
+        let state = tree(self.setup.scratch.path());
+        let needed = chosen.iter().map(|&n| self.mailboxes[n].now.len() as u64).sum::<u64>();
+        let again = self.setup.convert(&options, &self.paths(chosen));
+        assert_eq!(again, [0, needed, 0], "the same command again");
+        assert!(tree(self.setup.scratch.path()) == state, "the same command again touches nothing");
+        (0..self.mailboxes.len()).for_each(|n| self.restores(n));
     }
 
     fn kill(&mut self, chosen: &[usize], call: &str, nth: usize) {
@@ -472,7 +472,7 @@ impl World {
         let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject, BINARY];
         let mut command =
             if self.strace { wrapped("exec \"$@\"", strace, arguments) } else { mailferry(arguments) };
-        command.args(self.options()).args(self.paths(chosen)).arg(self.ground.maildir());
+        command.args(self.options()).args(self.paths(chosen)).arg(self.setup.maildir());
         let run = if self.strace { run(command) } else { killed_after(command, nth) };
         match run.code {
             Some(0) => self.finished(chosen, &run, &before, &sections),
@@ -483,9 +483,9 @@ impl World {
 
     /// Updates the model after a successful run.
     fn finished(&mut self, chosen: &[usize], run: &Run, before: &Files, sections: &[Section]) {
-        let due: Vec<Due> = chosen.iter().flat_map(|&n| self.due(n).into_values()).collect();
-        let wanted = chosen.iter().map(|&n| self.mailboxes[n].now.len() as u64).sum::<u64>();
-        let sum = |of: fn(&Due) -> u64| due.iter().map(of).sum::<u64>();
+        let due: Vec<Work> = chosen.iter().flat_map(|&n| self.due(n).into_values()).collect();
+        let needed = chosen.iter().map(|&n| self.mailboxes[n].now.len() as u64).sum::<u64>();
+        let sum = |of: fn(&Work) -> u64| due.iter().map(of).sum::<u64>();
         let (new, all) = self.new_files(before);
         let completed = new.completed.len() as u64;
         let possible = sum(|due| due.completed.0)..=sum(|due| due.completed.1);
@@ -493,17 +493,17 @@ impl World {
         let written = sum(|due| due.written) + completed;
         let counts = ["written", "already_present", "duplicates", "skipped"];
         let counts = counts.map(|key| count(&run.summary(), key));
-        assert_eq!(counts, [written, wanted - written, 0, 0], "{due:?}\n{:?}", self.given);
+        assert_eq!(counts, [written, needed - written, 0, 0], "{due:?}\n{:?}", self.files);
         self.complete(&new);
         for &mailbox in chosen {
             let is_new = newest(sections, mailbox) != newest(&all, mailbox);
             assert_eq!(is_new, !self.mailboxes[mailbox].is_known(), "it is recorded, if there is news");
             let (_, section) = newest(&all, mailbox).expect("it is recorded");
             assert!(section.closed);
-            self.settle(mailbox, is_new.then_some(section), &new.given);
+            self.settle(mailbox, is_new.then_some(section), &new.files);
         }
-        assert!(new.given.values().all(|g| chosen.contains(&g.mailbox)));
-        let maildir = self.ground.maildir();
+        assert!(new.files.values().all(|g| chosen.contains(&g.mailbox)));
+        let maildir = self.setup.maildir();
         let (folders, own): (Vec<_>, Vec<_>) =
             names(&maildir).into_iter().partition(|name| name.starts_with('.'));
         let own: Vec<String> = own.into_iter().filter(|name| name != "dovecot-keywords").collect();
@@ -514,32 +514,32 @@ impl World {
             assert_eq!(names(&folder), ["cur", "maildirfolder", "new", "tmp"]);
             assert_eq!(names(&folder.join("tmp")), [""; 0]);
         }
-        let mut beside: Vec<_> =
+        let mut expected: Vec<_> =
             self.mailboxes.iter().map(|m| m.path.file_name().unwrap().to_str().unwrap()).collect();
-        beside.extend(["Maildir", "outside"]);
-        beside.sort();
-        assert_eq!(names(self.ground.scratch.path()), beside);
+        expected.extend(["Maildir", "outside"]);
+        expected.sort();
+        assert_eq!(names(self.setup.scratch.path()), expected);
     }
 
     /// Records that pending files were added to folders that lacked them.
-    fn complete(&mut self, new: &New) {
+    fn complete(&mut self, new: &NewFiles) {
         for (name, folders) in &new.completed {
-            let given = self.given.get_mut(name).expect("it is there in another folder");
-            assert!(!given.settled, "nothing that is settled comes back");
-            given.there.extend(folders.iter().cloned());
+            let files = self.files.get_mut(name).expect("it is there in another folder");
+            assert!(!files.settled, "nothing that is settled comes back");
+            files.there.extend(folders.iter().cloned());
         }
     }
 
     /// Updates the model after a killed run.
     fn killed(&mut self, chosen: &[usize], before: &Files, sections: &[Section]) {
         chosen.iter().for_each(|&mailbox| self.mailboxes[mailbox].killed = true);
-        if !self.ground.maildir().exists() {
+        if !self.setup.maildir().exists() {
             assert!(before.is_empty());
             return;
         }
         let (new, all) = self.new_files(before);
         self.complete(&new);
-        let new = new.given;
+        let new = new.files;
         for &mailbox in chosen {
             let now = newest(&all, mailbox);
             let Some((_, section)) =
@@ -553,36 +553,37 @@ impl World {
             }
             self.mailboxes[mailbox].unfinished = true;
             let due = self.due(mailbox);
-            for (name, given) in new.iter().filter(|(_, given)| given.mailbox == mailbox) {
-                let shown = new.values().filter(|g| (g.mailbox, g.number) == (mailbox, given.number));
-                assert!(shown.count() as u64 <= due[&given.number].written, "no more than is due");
-                self.given.insert(name.clone(), given.clone());
+            for (name, files) in new.iter().filter(|(_, files)| files.mailbox == mailbox) {
+                let shown = new.values().filter(|g| (g.mailbox, g.number) == (mailbox, files.number));
+                assert!(shown.count() as u64 <= due[&files.number].written, "no more than is due");
+                self.files.insert(name.clone(), files.clone());
             }
         }
-        assert!(new.keys().all(|name| self.given.contains_key(name)), "nothing else is shown");
+        assert!(new.keys().all(|name| self.files.contains_key(name)), "nothing else is shown");
     }
 
     /// Settles a converted mailbox: the run did what was due, and the section confirms it.
-    fn settle(&mut self, mailbox: usize, section: Option<&Section>, new: &BTreeMap<String, Given>) {
+    fn settle(&mut self, mailbox: usize, section: Option<&Section>, new: &BTreeMap<String, OutputFile>) {
         let due = self.due(mailbox);
         let ours = |number: u32| new.iter().filter(move |(_, g)| (g.mailbox, g.number) == (mailbox, number));
         for (&number, due) in &due {
             assert_eq!(ours(number).count() as u64, due.written, "files with number {number}");
             assert!(ours(number).all(|(_, g)| g.there == self.folders(number)), "in each of its folders");
-            let settled = ours(number).map(|(name, g)| (name.clone(), Given { settled: true, ..g.clone() }));
-            self.given.extend(settled);
+            let settled =
+                ours(number).map(|(name, g)| (name.clone(), OutputFile { settled: true, ..g.clone() }));
+            self.files.extend(settled);
         }
         assert!(new.values().all(|g| g.mailbox != mailbox || due.contains_key(&g.number)));
         if let Some(section) = section {
             let (mut pending, mut gone) = (BTreeMap::<u32, u64>::new(), BTreeMap::<u32, u64>::new());
             for (name, _) in &section.names {
-                let everywhere = self.given.get(name).map(|given| self.folders(given.number));
-                let given = self.given.get_mut(name).expect("a name that was given");
-                assert_eq!(given.mailbox, mailbox, "a name has one owner");
-                *pending.entry(given.number).or_default() += u64::from(!given.settled);
-                *gone.entry(given.number).or_default() += u64::from(!given.is_there());
-                assert!(given.settled || Some(&given.there) == everywhere.as_ref(), "in each of its folders");
-                given.settled = true;
+                let everywhere = self.files.get(name).map(|files| self.folders(files.number));
+                let files = self.files.get_mut(name).expect("a name that was given");
+                assert_eq!(files.mailbox, mailbox, "a name has one owner");
+                *pending.entry(files.number).or_default() += u64::from(!files.settled);
+                *gone.entry(files.number).or_default() += u64::from(!files.is_there());
+                assert!(files.settled || Some(&files.there) == everywhere.as_ref(), "in each of its folders");
+                files.settled = true;
             }
             for (number, due) in due {
                 assert_eq!((pending[&number], gone[&number]), (due.pending, due.gone), "number {number}");
@@ -596,9 +597,9 @@ impl World {
 
     /// Returns the files that a run added, none of them settled yet, and the sections after it. Asserts that
     /// existing files are unchanged.
-    fn new_files(&self, before: &Files) -> (New, Vec<Section>) {
+    fn new_files(&self, before: &Files) -> (NewFiles, Vec<Section>) {
         let after = self.mail_files();
-        assert!(before.iter().all(|(path, lying)| after.get(path) == Some(lying)), "what was there");
+        assert!(before.iter().all(|(path, state)| after.get(path) == Some(state)), "what was there");
         let sections = self.sections();
         let mut owners = BTreeMap::new();
         for section in &sections {
@@ -607,35 +608,35 @@ impl World {
         let shown = self.messages();
         assert!(shown.iter().all(|m| owners.contains_key(m.base())), "whatever is shown is recorded");
         let new = shown.into_iter().filter(|message| {
-            let path = message.path.strip_prefix(self.ground.maildir()).unwrap();
+            let path = message.path.strip_prefix(self.setup.maildir()).unwrap();
             !before.contains_key(path)
         });
-        let mut all = New::default();
+        let mut all = NewFiles::default();
         for message in new {
             let number = message.subject().strip_prefix("number ").unwrap().parse().unwrap();
             let states = 0..STATES.len();
-            let is_whole = |state| Letter { number, state }.file().as_bytes() == message.bytes;
-            assert!(states.into_iter().any(is_whole), "{} is whole", message.name);
+            let is_complete = |state| Mail { number, state }.file().as_bytes() == message.bytes;
+            assert!(states.into_iter().any(is_complete), "{} is whole", message.name);
             let (name, folder) = (message.base().to_owned(), self.folder(&message));
             assert!(self.folders(number).contains(&folder), "{} is in {folder}", message.name);
-            if self.given.get(&name).is_some_and(Given::is_there) {
+            if self.files.get(&name).is_some_and(OutputFile::is_there) {
                 all.completed.entry(name).or_default().insert(folder);
                 continue;
             }
             let mailbox = owners[message.base()];
-            let given = Given { mailbox, number, settled: false, there: BTreeSet::new() };
-            all.given.entry(name).or_insert(given).there.insert(folder);
+            let files = OutputFile { mailbox, number, settled: false, there: BTreeSet::new() };
+            all.files.entry(name).or_insert(files).there.insert(folder);
         }
         (all, sections)
     }
 
     fn mail_files(&self) -> Files {
-        if self.ground.maildir().exists() { shown_files(&self.ground.maildir()) } else { Files::new() }
+        if self.setup.maildir().exists() { shown_files(&self.setup.maildir()) } else { Files::new() }
     }
 
     /// Reads the manifest. The code shares nothing with the program.
     fn sections(&self) -> Vec<Section> {
-        let Ok(text) = fs::read_to_string(self.ground.manifest()) else { return Vec::new() };
+        let Ok(text) = fs::read_to_string(self.setup.manifest()) else { return Vec::new() };
         let whole = &text[..text.rfind('\n').map_or(0, |lf| lf + 1)];
         let mut sections = Vec::<Section>::new();
         for line in whole.lines() {
@@ -654,13 +655,13 @@ impl World {
     }
 
     /// Asserts that `--exact` restores a mailbox to the state of its last conversion, or names what is gone.
-    fn comes_back(&self, mailbox: usize) {
+    fn restores(&self, mailbox: usize) {
         let (sections, there) = (self.sections(), self.messages());
         let Some((_, newest)) = newest(&sections, mailbox) else { return };
         let mailbox = &self.mailboxes[mailbox];
         let which = ["--source".as_ref(), mailbox.path.as_os_str()];
         if mailbox.unfinished {
-            let refused = self.ground.try_exact(&which).exits(3);
+            let refused = self.setup.try_exact(&which).exits(3);
             assert!(refused.stderr.contains("not finished"), "{}", refused.stderr);
             return;
         }
@@ -670,13 +671,13 @@ impl World {
             needed.map(|(name, _)| name.as_str()).filter(|name| !there.contains(name)).collect();
         if gone.is_empty() {
             let text = Mailbox::text(mailbox.converted.as_ref().expect("it has a closed section"));
-            same(&self.ground.exact(&which), text.as_bytes(), "--exact");
+            same(&self.setup.exact(&which), text.as_bytes(), "--exact");
             let only = sections.iter().all(|s| self.mailboxes[s.mailbox].path == mailbox.path);
             if only {
-                same(&self.ground.exact(&[]), text.as_bytes(), "--exact of the only source");
+                same(&self.setup.exact(&[]), text.as_bytes(), "--exact of the only source");
             }
         } else {
-            let findings = self.ground.try_exact(&which).exits(3).findings();
+            let findings = self.setup.try_exact(&which).exits(3).findings();
             let gone_by = |f: &&Value| f["code"] == "message-gone";
             let named: Vec<&str> =
                 findings.iter().filter(gone_by).map(|f| f["message"].as_str().unwrap()).collect();
@@ -692,7 +693,7 @@ fn newest(sections: &[Section], mailbox: usize) -> Option<(usize, &Section)> {
 }
 
 /// Files by path in the Maildir.
-type Files = BTreeMap<PathBuf, Lying>;
+type Files = BTreeMap<PathBuf, FileState>;
 
 /// Returns all visible messages.
 fn shown_files(maildir: &Path) -> Files {
@@ -710,11 +711,11 @@ fn killed_after(mut command: std::process::Command, moment: usize) -> Run {
 }
 
 fn play(labels: bool, steps: &[Step], strace: bool) {
-    let mut world = World::new(labels, strace);
-    steps.iter().for_each(|step| world.take(step));
+    let mut model = Model::new(labels, strace);
+    steps.iter().for_each(|step| model.take(step));
     // After any sequence of steps a conversion succeeds.
-    let all: Vec<usize> = (0..world.mailboxes.len()).collect();
-    world.convert(&all, 2);
+    let all: Vec<usize> = (0..model.mailboxes.len()).collect();
+    model.convert(&all, 2);
 }
 
 /// Each case runs dozens of processes. So there are hundreds of cases at most, not thousands as for
@@ -730,7 +731,7 @@ fn config() -> ProptestConfig {
 }
 
 #[test]
-fn whatever_happens_in_any_order_a_conversion_gives_what_the_model_says() {
+fn any_sequence_of_events_gives_what_the_model_predicts() {
     let strace = have_strace();
     // Half of the cases begin with a Maildir: a new one gets all messages at once.
     let steps = (any::<(bool, bool)>(), prop::collection::vec(step(), 1..=12));

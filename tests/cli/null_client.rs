@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::thread::{self, JoinHandle};
 
 use crate::golden::set_mode;
-use crate::golden_inject::House;
+use crate::golden_inject::QmailHome;
 use crate::support::*;
 
 const MAIL: &str = "To: bob@x.example\n\nbody\n";
@@ -40,16 +40,16 @@ fn dead() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
-fn house(servers: &str) -> House {
-    let house = House::new();
-    house.control("me", "me.example.org");
-    house.control("qmqpservers", servers);
-    house
+fn home(servers: &str) -> QmailHome {
+    let home = QmailHome::new();
+    home.control("me", "me.example.org");
+    home.control("qmqpservers", servers);
+    home
 }
 
-fn send(house: &House, name: &str) -> Run {
+fn send(home: &QmailHome, name: &str) -> Run {
     let args: &[&str] = if name == "sendmail" { &["-t"] } else { &[] };
-    let mut command = house.command(name, args);
+    let mut command = home.command(name, args);
     command.env_remove("QMAILQUEUE").env("USER", "ann");
     run_with_stdin(command, MAIL)
 }
@@ -57,9 +57,9 @@ fn send(house: &House, name: &str) -> Run {
 #[test]
 fn without_a_queue_the_first_server_that_answers_takes_the_mail() {
     let (port, sent) = server(3, "Kok 1 qp 2");
-    let house = house(&format!("# ours\n\n127.0.0.1:{} \t\n127.0.0.1:{port}\n127.0.0.1:{}", dead(), dead()));
+    let home = home(&format!("# ours\n\n127.0.0.1:{} \t\n127.0.0.1:{port}\n127.0.0.1:{}", dead(), dead()));
     for name in ["sendmail", "qmail-inject", "inject"] {
-        send(&house, name).exits(0);
+        send(&home, name).exits(0);
     }
     for package in sent.join().unwrap() {
         assert!(
@@ -71,22 +71,22 @@ fn without_a_queue_the_first_server_that_answers_takes_the_mail() {
 
 #[test]
 fn a_queue_program_comes_before_the_servers() {
-    let house = house(&format!("127.0.0.1:{}", dead()));
-    std::fs::create_dir(house.path("bin")).unwrap();
-    std::fs::copy(house.path("queue"), house.path("bin/qmail-queue")).unwrap();
-    set_mode(&house.path("bin/qmail-queue"), 0o755);
+    let home = home(&format!("127.0.0.1:{}", dead()));
+    std::fs::create_dir(home.path("bin")).unwrap();
+    std::fs::copy(home.path("queue"), home.path("bin/qmail-queue")).unwrap();
+    set_mode(&home.path("bin/qmail-queue"), 0o755);
     for name in ["sendmail", "inject"] {
-        send(&house, name).exits(0);
-        assert!(house.queued().is_some());
-        std::fs::remove_file(house.path("queued_message")).unwrap();
+        send(&home, name).exits(0);
+        assert!(home.queued().is_some());
+        std::fs::remove_file(home.path("queued_message")).unwrap();
     }
     // A queue program that is set and absent is an error. Nothing goes to a server instead.
-    std::fs::remove_dir_all(house.path("bin")).unwrap();
+    std::fs::remove_dir_all(home.path("bin")).unwrap();
     let (port, _) = server(1, "Kok");
-    house.control("qmqpservers", &format!("127.0.0.1:{port}"));
+    home.control("qmqpservers", &format!("127.0.0.1:{port}"));
     for (name, exit) in [("sendmail", 111), ("inject", 75)] {
-        let mut command = house.command(name, &["bob@x.example"]);
-        command.env("QMAILQUEUE", house.path("gone"));
+        let mut command = home.command(name, &["bob@x.example"]);
+        command.env("QMAILQUEUE", home.path("gone"));
         run_with_stdin(command, MAIL).exits(exit).complains(&["gone"]);
     }
 }
@@ -97,31 +97,31 @@ fn what_the_servers_say_is_the_exit_code() {
         [("Dno (#5.7.1)", 100, 69), ("Zlater (#4.3.0)", 111, 75), ("hello", 111, 75)]
     {
         let (port, sent) = server(2, answer);
-        let house = house(&format!("127.0.0.1:{port}"));
-        let said = answer.trim_start_matches(['D', 'Z']);
-        send(&house, "sendmail").exits(qmail).complains(&["qmail-inject: fatal: ", said, &port.to_string()]);
-        send(&house, "inject").exits(sysexits).complains(&[said]);
+        let home = home(&format!("127.0.0.1:{port}"));
+        let output = answer.trim_start_matches(['D', 'Z']);
+        send(&home, "sendmail").exits(qmail).complains(&["qmail-inject: fatal: ", output, &port.to_string()]);
+        send(&home, "inject").exits(sysexits).complains(&[output]);
         sent.join().unwrap();
     }
-    let house = house(&format!("127.0.0.1:{}\n127.0.0.1:{}", dead(), dead()));
-    send(&house, "sendmail").exits(111).complains(&["refused"]);
-    send(&house, "inject").exits(75).complains(&["refused"]);
+    let home = home(&format!("127.0.0.1:{}\n127.0.0.1:{}", dead(), dead()));
+    send(&home, "sendmail").exits(111).complains(&["refused"]);
+    send(&home, "inject").exits(75).complains(&["refused"]);
 }
 
 #[test]
-fn a_typing_error_in_the_list_of_servers_is_told_and_nothing_is_sent() {
+fn an_invalid_server_list_is_an_error() {
     let (port, _) = server(1, "Kok");
-    let house = house(&format!("127.0.0.1:{port}\nqmqp://mail1"));
-    send(&house, "sendmail").exits(111).complains(&["control/qmqpservers", "qmqp://mail1"]);
-    send(&house, "inject").exits(75).complains(&["4.3.5 ", "control/qmqpservers", "qmqp://mail1"]);
+    let home = home(&format!("127.0.0.1:{port}\nqmqp://mail1"));
+    send(&home, "sendmail").exits(111).complains(&["control/qmqpservers", "qmqp://mail1"]);
+    send(&home, "inject").exits(75).complains(&["4.3.5 ", "control/qmqpservers", "qmqp://mail1"]);
 }
 
 /// No server would accept it, so no success is reported.
 #[test]
 fn a_message_without_recipients_is_not_said_to_be_sent() {
-    let house = house(&format!("127.0.0.1:{}", dead()));
+    let home = home(&format!("127.0.0.1:{}", dead()));
     for (name, args) in [("sendmail", &["-t"][..]), ("qmail-inject", &[])] {
-        let mut command = house.command(name, args);
+        let mut command = home.command(name, args);
         command.env_remove("QMAILQUEUE").env("USER", "ann");
         run_with_stdin(command, "Subject: x\n\nhi\n").exits(100).complains(&["no recipients"]);
     }

@@ -236,7 +236,7 @@ impl Dovecot {
         let replies = self.answers(&session);
         let bodies: Vec<&Reply> = replies.iter().filter(|r| r.text.contains(" BODY[] ")).collect();
         let shown = replies.iter().filter(|r| r.text.contains(" X-GUID ")).zip(&bodies);
-        let shown: Vec<Shown> = shown.map(|(said, body)| Shown::of(&said.text, &body.literal)).collect();
+        let shown: Vec<Shown> = shown.map(|(line, body)| Shown::of(&line.text, &body.literal)).collect();
         let exists = replies.iter().find_map(|r| r.text.strip_prefix("* ")?.strip_suffix(" EXISTS"));
         assert_eq!(exists.unwrap().parse(), Ok(shown.len()), "{} bodies", bodies.len());
         shown
@@ -282,10 +282,10 @@ fn replies(mut rest: &[u8]) -> Vec<Reply> {
 
 impl Shown {
     #[track_caller]
-    fn of(said: &str, body: &[u8]) -> Shown {
+    fn of(line: &str, body: &[u8]) -> Shown {
         let between = |before: &str, after: &[char]| {
-            let value = said.split_once(before).and_then(|(_, value)| value.split(after).next());
-            value.unwrap_or_else(|| panic!("no {before} in {said}"))
+            let value = line.split_once(before).and_then(|(_, value)| value.split(after).next());
+            value.unwrap_or_else(|| panic!("no {before} in {line}"))
         };
         let number = |name| between(name, &[' ', ')']).parse::<u64>().expect("a number");
         let mut flags = words(between("FLAGS (", &[')']));
@@ -351,28 +351,28 @@ fn listed(maildir: &Path) -> BTreeSet<(String, i64, String, u64)> {
 
 /// Converts this mbox into a Maildir.
 #[track_caller]
-fn converted(mbox: &Path) -> Ground {
-    let ground = Ground::new();
+fn converted(mbox: &Path) -> Setup {
+    let setup = Setup::new();
     // The mail is the same without flushes.
-    ground.convert(&["--fsync=none"], &[mbox]);
-    ground
+    setup.convert(&["--fsync=none"], &[mbox]);
+    setup
 }
 
 #[test]
-fn dovecot_shows_each_message_of_a_maildir_as_mailferry_lists_it() {
+fn dovecot_shows_each_message_as_mailferry_lists_it() {
     if !have_dovecot() {
         return;
     }
     let mail = scratch();
     for mbox in mboxes(mail.path()) {
-        let ground = converted(&mbox);
-        let dovecot = Dovecot::over("maildir:~/Maildir", ground.scratch.path());
-        let (written, before) = (ground.messages(), tree(&ground.maildir()));
+        let setup = converted(&mbox);
+        let dovecot = Dovecot::over("maildir:~/Maildir", setup.scratch.path());
+        let (written, before) = (setup.messages(), tree(&setup.maildir()));
         let on_disk = written.iter().map(|m| {
             let flags = m.flags.clone().unwrap_or_default();
-            (format!("{}/{}", m.place, m.name), m.meta.mtime(), flags, m.meta.size())
+            (format!("{}/{}", m.subdir, m.name), m.meta.mtime(), flags, m.meta.size())
         });
-        assert_eq!(listed(&ground.maildir()), on_disk.collect(), "{mbox:?}");
+        assert_eq!(listed(&setup.maildir()), on_disk.collect(), "{mbox:?}");
 
         let shown = dovecot.shows();
         assert_eq!(shown.len(), written.len(), "{mbox:?}");
@@ -387,11 +387,11 @@ fn dovecot_shows_each_message_of_a_maildir_as_mailferry_lists_it() {
             assert_eq!((shown.size, message.wire_size), (wire.len() as u64, wire.len() as u64), "{what}");
             same(&shown.body, &wire, &what);
         }
-        assert!(left_by_dovecot(&ground.maildir()) == taken_by_dovecot(before), "{mbox:?}");
+        assert!(left_by_dovecot(&setup.maildir()) == taken_by_dovecot(before), "{mbox:?}");
     }
 }
 
-type Tree = std::collections::BTreeMap<PathBuf, Lying>;
+type Tree = std::collections::BTreeMap<PathBuf, FileState>;
 
 /// Returns a Maildir without Dovecot's own files.
 fn left_by_dovecot(maildir: &Path) -> Tree {
@@ -403,11 +403,11 @@ fn left_by_dovecot(maildir: &Path) -> Tree {
 
 /// Returns a Maildir as it is after a session began: the files of new/ are in cur/.
 fn taken_by_dovecot(tree: Tree) -> Tree {
-    let taken = |(path, lying): (PathBuf, Lying)| match path.strip_prefix("new") {
+    let taken = |(path, state): (PathBuf, FileState)| match path.strip_prefix("new") {
         Ok(name) if name != Path::new("") => {
-            (Path::new("cur").join(format!("{}:2,", name.to_str().unwrap())), lying)
+            (Path::new("cur").join(format!("{}:2,", name.to_str().unwrap())), state)
         }
-        _ => (path, lying),
+        _ => (path, state),
     };
     tree.into_iter().map(taken).collect()
 }
@@ -417,10 +417,10 @@ fn dovecot_shows_the_flags_and_dates_that_an_mbox_states() {
     if !have_dovecot() {
         return;
     }
-    let ground = Ground::new();
-    let mbox = ground.file("flags.mbox", flags_and_dates());
-    ground.convert(&[], &[&mbox]);
-    let dovecot = Dovecot::over("maildir:~/Maildir", ground.scratch.path());
+    let setup = Setup::new();
+    let mbox = setup.file("flags.mbox", flags_and_dates());
+    setup.convert(&[], &[&mbox]);
+    let dovecot = Dovecot::over("maildir:~/Maildir", setup.scratch.path());
     let shown = dovecot.shows();
     assert_eq!(shown.len(), FLAGS_AND_DATES.len());
     for (n, (date, fields, flags, internal_date)) in FLAGS_AND_DATES.iter().enumerate() {
@@ -432,29 +432,29 @@ fn dovecot_shows_the_flags_and_dates_that_an_mbox_states() {
 }
 
 #[test]
-fn dovecot_keeps_its_uids_when_a_source_has_grown_and_the_new_mail_is_recent() {
+fn dovecot_keeps_its_uids_when_a_source_grows() {
     if !have_dovecot() {
         return;
     }
-    let ground = Ground::new();
+    let setup = Setup::new();
     let mbox = |count| (0..count).map(|n| mail(n) + "\n").collect::<String>();
-    let source = ground.file("inbox", mbox(20));
-    assert_eq!(ground.convert(&[], &[&source]), [20, 0, 0]);
-    let dovecot = Dovecot::over("maildir:~/Maildir", ground.scratch.path());
+    let source = setup.file("inbox", mbox(20));
+    assert_eq!(setup.convert(&[], &[&source]), [20, 0, 0]);
+    let dovecot = Dovecot::over("maildir:~/Maildir", setup.scratch.path());
     let uids = |shown: &[Shown]| shown.iter().map(|s| (s.uid, s.guid.clone())).collect::<Vec<_>>();
     let before = dovecot.shows();
     assert!(before.iter().all(|s| s.is_recent));
 
-    ground.file("inbox", mbox(26));
-    assert_eq!(ground.convert(&[], &[&source]), [6, 20, 0]);
+    setup.file("inbox", mbox(26));
+    assert_eq!(setup.convert(&[], &[&source]), [6, 20, 0]);
     let after = dovecot.shows();
     assert_eq!(uids(&after[..20]), uids(&before));
     let recent: Vec<bool> = after.iter().map(|s| s.is_recent).collect();
     assert_eq!(recent, [[false; 20].as_slice(), &[true; 6]].concat());
     // Every message is unchanged, wherever Dovecot moved it.
-    run(mailferry(["verify".as_ref(), ground.maildir().as_os_str()])).exits(0);
-    assert_eq!(ground.convert(&[], &[&source]), [0, 26, 0]);
-    ground.comes_back(&source);
+    run(mailferry(["verify".as_ref(), setup.maildir().as_os_str()])).exits(0);
+    assert_eq!(setup.convert(&[], &[&source]), [0, 26, 0]);
+    setup.restores(&source);
 }
 
 /// Returns the text of a message as a reader shows it that does not undo the quoting of this variant, in a
@@ -475,13 +475,13 @@ fn text(message: &[u8], variant: &str) -> String {
 }
 
 /// Converts each mbox into a Maildir, and that into an mbox of this variant.
-fn there_and_back(variant: &str, mut look: impl FnMut(&str, &Ground, Vec<Message>)) {
+fn there_and_back(variant: &str, mut look: impl FnMut(&str, &Setup, Vec<Message>)) {
     let mail = scratch();
     for mbox in mboxes(mail.path()) {
-        let ground = converted(&mbox);
-        let out = format!("{variant}:{}", ground.path("out.mbox").display());
-        convert(["--fsync=none".as_ref(), ground.maildir().as_os_str(), out.as_ref()]);
-        look(&format!("{variant} of {}", mbox.display()), &ground, ground.messages());
+        let setup = converted(&mbox);
+        let out = format!("{variant}:{}", setup.path("out.mbox").display());
+        convert(["--fsync=none".as_ref(), setup.maildir().as_os_str(), out.as_ref()]);
+        look(&format!("{variant} of {}", mbox.display()), &setup, setup.messages());
     }
 }
 
@@ -491,9 +491,9 @@ fn dovecot_reads_the_mbox_that_a_maildir_becomes() {
         return;
     }
     for variant in ["mboxrd", "mboxcl2"] {
-        there_and_back(variant, |what, ground, written| {
+        there_and_back(variant, |what, setup, written| {
             let location = "mbox:~/folders:INBOX=~/out.mbox";
-            let dovecot = Dovecot::over(location, ground.scratch.path());
+            let dovecot = Dovecot::over(location, setup.scratch.path());
             let expected = written.iter().map(|m| {
                 let mut wire = on_the_wire(&m.bytes);
                 if !wire.ends_with(b"\n") {
@@ -558,7 +558,7 @@ fn mutt_finds(mailbox: &str, home: &Path) -> Vec<(i64, String, String)> {
     found
 }
 
-fn known_to_mutt(message: &Message) -> String {
+fn flags_in_mutt(message: &Message) -> String {
     three_flags(message.flags.as_deref().unwrap_or_default())
 }
 
@@ -580,9 +580,9 @@ fn mutt_finds_the_same_mail_in_the_mbox_that_a_maildir_becomes() {
         return;
     }
     for variant in ["mboxrd", "mboxcl2"] {
-        there_and_back(variant, |what, ground, written| {
-            let found = mutt_finds("out.mbox", ground.scratch.path());
-            let expected = written.iter().map(|m| (m.epoch, known_to_mutt(m), trimmed(&m.bytes, variant)));
+        there_and_back(variant, |what, setup, written| {
+            let found = mutt_finds("out.mbox", setup.scratch.path());
+            let expected = written.iter().map(|m| (m.epoch, flags_in_mutt(m), trimmed(&m.bytes, variant)));
             // If a header ends within a field, mutt takes that line and the rest for text.
             let text = |text: String| if text.starts_with("Subj") { String::new() } else { text };
             let found = found.into_iter().map(|(received, flags, t)| (received, flags, text(t)));
@@ -598,17 +598,17 @@ fn mutt_finds_the_same_mail_in_a_maildir() {
     }
     let mail = scratch();
     for mbox in mboxes(mail.path()) {
-        let ground = converted(&mbox);
+        let setup = converted(&mbox);
         let (empty, written): (Vec<_>, Vec<_>) =
-            ground.messages().into_iter().partition(|m| m.bytes.is_empty());
+            setup.messages().into_iter().partition(|m| m.bytes.is_empty());
         // mutt stops at an empty file.
         empty.iter().for_each(|m| fs::remove_file(&m.path).unwrap());
-        let before = tree(&ground.maildir());
-        let found = mutt_finds("Maildir", ground.scratch.path());
+        let before = tree(&setup.maildir());
+        let found = mutt_finds("Maildir", setup.scratch.path());
         // mutt uses the Date field as the received date.
         let found = found.into_iter().map(|(_, flags, text)| (flags, text));
-        let expected = written.iter().map(|m| (known_to_mutt(m), trimmed(&m.bytes, "maildir")));
+        let expected = written.iter().map(|m| (flags_in_mutt(m), trimmed(&m.bytes, "maildir")));
         same_mail(found, expected, &mbox.display().to_string());
-        assert!(tree(&ground.maildir()) == before, "{mbox:?}");
+        assert!(tree(&setup.maildir()) == before, "{mbox:?}");
     }
 }

@@ -46,12 +46,12 @@ const DISKS: [Disk; 4] = [
 ];
 
 #[test]
-fn after_a_power_cut_a_new_maildir_is_whole_or_not_there_and_the_same_command_makes_it() {
+fn after_a_power_cut_a_new_maildir_is_complete_or_absent() {
     cut_power(false);
 }
 
 #[test]
-fn after_a_power_cut_an_existing_maildir_has_only_whole_mail_and_the_same_command_completes_it() {
+fn after_a_power_cut_an_existing_maildir_has_no_partial_mail() {
     cut_power(true);
 }
 
@@ -69,7 +69,7 @@ fn cut_power(existing: bool) {
             conversion.judge(&cut).unwrap_or_else(|why| panic!("{disk:?}, at exit 0, {n}: {why}"));
             cuts += 1;
         }
-        let mut wanted = before_end;
+        let mut remaining = before_end;
         // On a busy machine some come too late. They count as cuts at exit 0.
         for _ in 0..3 * before_end {
             // Every second one is near the end, where names appear, and sometimes a little later.
@@ -78,18 +78,18 @@ fn cut_power(existing: bool) {
             if cut.at_exit {
                 conversion.takes = conversion.takes.min(cut.after);
             }
-            (cuts, before, wanted) =
-                (cuts + 1, before + u32::from(cut.meanwhile), wanted - u32::from(cut.meanwhile));
+            (cuts, before, remaining) =
+                (cuts + 1, before + u32::from(cut.meanwhile), remaining - u32::from(cut.meanwhile));
             if turn % 4 == 1 {
                 // A second cut during the recovery.
-                cut = conversion.cut(&cut.left, Some(conversion.takes.mul_f64(random.unit())));
+                cut = conversion.cut(&cut.remains, Some(conversion.takes.mul_f64(random.unit())));
             }
             let after = cut.after;
             conversion
                 .judge(&cut)
                 .unwrap_or_else(|why| panic!("{disk:?}, cut {turn}, after {after:?}: {why}"));
             turn += 1;
-            if wanted == 0 {
+            if remaining == 0 {
                 break;
             }
         }
@@ -115,10 +115,10 @@ fn a_conversion_that_does_not_flush_is_found_out() {
         let image = bench.disk.before.cut().unwrap();
         let mounted = bench.mount(&image, disk);
         run(conversion.command()).exits(0);
-        fs::File::create(bench.disk.place.join("neighbour")).unwrap().sync_all().unwrap();
-        let left = image.cut().unwrap();
+        fs::File::create(bench.disk.mount_point.join("neighbour")).unwrap().sync_all().unwrap();
+        let remains = image.cut().unwrap();
         drop(mounted);
-        let _mounted = bench.mount(&left, disk);
+        let _mounted = bench.mount(&remains, disk);
         let why = conversion.nothing_is_partial().expect_err("names were written before their bytes");
         assert!(why.contains("is not as it should be"), "existing: {existing}: {why}");
     }
@@ -181,9 +181,9 @@ impl Image {
 
     /// Returns what a power cut at this moment leaves.
     pub fn cut(&self) -> io::Result<Image> {
-        let left = NamedTempFile::new_in(self.0.path().parent().unwrap())?;
-        rustix::fs::ioctl_ficlone(left.as_file(), self.0.as_file())?;
-        Ok(Image(left))
+        let remains = NamedTempFile::new_in(self.0.path().parent().unwrap())?;
+        rustix::fs::ioctl_ficlone(remains.as_file(), self.0.as_file())?;
+        Ok(Image(remains))
     }
 
     /// Asserts that a power cut can leave this state: after the journal is replayed there is nothing to
@@ -198,28 +198,28 @@ impl Image {
 
 /// Another process that flushes its file repeatedly.
 pub struct Neighbour {
-    leaves: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
     works: Option<JoinHandle<()>>,
 }
 
 impl Neighbour {
-    pub fn on(place: &Path) -> Neighbour {
-        let file = fs::File::create(place.join("neighbour")).unwrap();
-        let leaves = Arc::new(AtomicBool::new(false));
-        let left = Arc::clone(&leaves);
+    pub fn on(mount_point: &Path) -> Neighbour {
+        let file = fs::File::create(mount_point.join("neighbour")).unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let remains = Arc::clone(&stop);
         let work = move || {
-            while !left.load(Ordering::Relaxed) {
+            while !remains.load(Ordering::Relaxed) {
                 file.write_all_at(b"here", 0).and_then(|()| file.sync_all()).unwrap();
                 std::thread::sleep(Duration::from_millis(1));
             }
         };
-        Neighbour { leaves, works: Some(std::thread::spawn(work)) }
+        Neighbour { stop, works: Some(std::thread::spawn(work)) }
     }
 }
 
 impl Drop for Neighbour {
     fn drop(&mut self) {
-        self.leaves.store(true, Ordering::Relaxed);
+        self.stop.store(true, Ordering::Relaxed);
         let _ = self.works.take().map(JoinHandle::join);
     }
 }
@@ -249,7 +249,7 @@ impl Random {
 }
 
 /// Returns a mailbox with small and large messages.
-fn letters() -> Vec<u8> {
+fn mailbox() -> Vec<u8> {
     let mut mbox = Vec::new();
     for n in 0..1500 {
         let words = if n % 50 == 7 { 40_000 } else { n * 37 % 1500 };
@@ -266,14 +266,14 @@ fn letters() -> Vec<u8> {
     mbox
 }
 
-type Tree = BTreeMap<PathBuf, Lying>;
+type Tree = BTreeMap<PathBuf, FileState>;
 
 const MANIFEST: &str = "mailferry.manifest";
 
 /// A disk whose power can be cut.
 pub struct Cuttable {
     /// The mount point.
-    pub place: PathBuf,
+    pub mount_point: PathBuf,
     /// The disk before a run.
     pub before: Image,
     // These two are dropped last, in this order.
@@ -296,24 +296,24 @@ impl Cuttable {
     fn build(fill: impl FnOnce(&Path)) -> Result<Cuttable, String> {
         let scratch = scratch();
         let at = |name: &str| scratch.path().join(name);
-        let (store_image, store, place) = (at("store.xfs"), at("store"), at("disk"));
+        let (store_image, store, mount_point) = (at("store.xfs"), at("store"), at("disk"));
         fs::create_dir(&store).unwrap();
-        fs::create_dir(&place).unwrap();
+        fs::create_dir(&mount_point).unwrap();
         // Sparse: mkfs.xfs needs a large file, but uses little of it.
         fs::File::create(&store_image).unwrap().set_len(1 << 30).unwrap();
         done(tool("mkfs.xfs").args(["-q", "-m", "reflink=1"]).arg(&store_image))?;
         let _store = Mounted::new(&store_image, &store, "noatime")?;
         let before = Image::blank(&store)?;
         before.cut().map_err(|e| format!("no clone: {e}"))?;
-        let mounted = Mounted::new(before.0.path(), &place, "noatime")?;
-        fill(&place);
+        let mounted = Mounted::new(before.0.path(), &mount_point, "noatime")?;
+        fill(&mount_point);
         drop(mounted);
-        Ok(Cuttable { place, before, _store, scratch })
+        Ok(Cuttable { mount_point, before, _store, scratch })
     }
 
     #[track_caller]
     pub fn mount(&self, image: &Image, options: &str) -> Mounted {
-        Mounted::new(image.0.path(), &self.place, options).unwrap_or_else(|why| panic!("{why}"))
+        Mounted::new(image.0.path(), &self.mount_point, options).unwrap_or_else(|why| panic!("{why}"))
     }
 }
 
@@ -323,7 +323,7 @@ struct Bench {
     source: PathBuf,
     maildir: PathBuf,
     /// The initial contents of the Maildir; empty if the conversion creates it.
-    lay: Tree,
+    initial: Tree,
     /// The initial manifest.
     manifest: Vec<u8>,
     disk: Cuttable,
@@ -332,20 +332,20 @@ struct Bench {
 impl Bench {
     /// Skips the test where this is not possible.
     fn new(existing: bool) -> Option<Bench> {
-        let (mut lay, mut manifest) = (Tree::new(), Vec::new());
-        let disk = Cuttable::new(|place| {
-            let maildir = place.join("Maildir");
+        let (mut initial, mut manifest) = (Tree::new(), Vec::new());
+        let disk = Cuttable::new(|mount_point| {
+            let maildir = mount_point.join("Maildir");
             if existing {
                 convert_fixture("inbox.mbox", &maildir);
                 fs::write(maildir.join("new/920000000.1.elsewhere"), "Subject: another's\n\nhello\n")
                     .unwrap();
-                lay = tree_alike(&maildir);
+                initial = tree_alike(&maildir);
                 manifest = fs::read(maildir.join(MANIFEST)).unwrap();
             }
         })?;
         let source = disk.scratch.path().join("source.mbox");
-        fs::write(&source, letters()).unwrap();
-        Some(Bench { source, maildir: disk.place.join("Maildir"), lay, manifest, disk })
+        fs::write(&source, mailbox()).unwrap();
+        Some(Bench { source, maildir: disk.mount_point.join("Maildir"), initial, manifest, disk })
     }
 
     #[track_caller]
@@ -354,7 +354,7 @@ impl Bench {
     }
 
     fn is_existing(&self) -> bool {
-        !self.lay.is_empty()
+        !self.initial.is_empty()
     }
 
     /// Returns the Maildir as every successful run leaves it. The mtime of a manifest that was appended to is
@@ -370,7 +370,7 @@ impl Bench {
 
 /// The state after a cut.
 struct Cut {
-    left: Image,
+    remains: Image,
     /// Time since the start.
     after: Duration,
     /// True if the run had succeeded.
@@ -394,7 +394,7 @@ impl Conversion<'_> {
         let mut conversion = Conversion { bench, disk, outcome: Tree::new(), takes: Duration::ZERO };
         let image = bench.disk.before.cut().unwrap();
         let _mounted = bench.mount(&image, disk);
-        let _neighbour = disk.neighbour.then(|| Neighbour::on(&bench.disk.place));
+        let _neighbour = disk.neighbour.then(|| Neighbour::on(&bench.disk.mount_point));
         let start = Instant::now();
         run(conversion.command()).exits(0);
         conversion.takes = start.elapsed();
@@ -415,7 +415,7 @@ impl Conversion<'_> {
     fn cut(&self, from: &Image, after: Option<Duration>) -> Cut {
         let image = from.cut().unwrap();
         let _mounted = self.bench.mount(&image, self.disk);
-        let _neighbour = self.disk.neighbour.then(|| Neighbour::on(&self.bench.disk.place));
+        let _neighbour = self.disk.neighbour.then(|| Neighbour::on(&self.bench.disk.mount_point));
         let start = Instant::now();
         let mut command = self.command();
         let mut run = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
@@ -427,16 +427,16 @@ impl Conversion<'_> {
             }
         };
         let after = start.elapsed();
-        let left = image.cut().unwrap();
+        let remains = image.cut().unwrap();
         let meanwhile = run.0.try_wait().unwrap().is_none();
         assert!(ended.is_none_or(|status| status.success()), "{ended:?}");
-        Cut { left, after, at_exit: ended.is_some(), meanwhile }
+        Cut { remains, after, at_exit: ended.is_some(), meanwhile }
     }
 
     /// Replays the journal and checks all promises.
     fn judge(&self, cut: &Cut) -> Result<(), String> {
-        cut.left.assert_possible();
-        let _mounted = self.bench.mount(&cut.left, self.disk);
+        cut.remains.assert_possible();
+        let _mounted = self.bench.mount(&cut.remains, self.disk);
         self.nothing_is_partial()?;
         if cut.at_exit {
             self.all_is_there()?;
@@ -458,7 +458,7 @@ impl Conversion<'_> {
             tree.iter().filter(|(path, _)| is_mail(path)).map(|(p, l)| (p.clone(), l.clone())).collect()
         };
         let (mut expected, visible) = (mail(&self.outcome), mail(&visible));
-        expected.retain(|path, _| visible.contains_key(path) || bench.lay.contains_key(path));
+        expected.retain(|path, _| visible.contains_key(path) || bench.initial.contains_key(path));
         alike(&visible, &expected)?;
         let manifest = fs::read(bench.maildir.join(MANIFEST)).map_err(|e| format!("{MANIFEST}: {e}"))?;
         if manifest.starts_with(&bench.manifest) { Ok(()) } else { Err(format!("{MANIFEST} has lost lines")) }
@@ -467,7 +467,8 @@ impl Conversion<'_> {
     /// Checks that everything is there, and nothing next to it.
     fn all_is_there(&self) -> Result<(), String> {
         alike(&self.bench.outcome(), &self.outcome)?;
-        let names = fs::read_dir(&self.bench.disk.place).unwrap().map(|entry| entry.unwrap().file_name());
+        let names =
+            fs::read_dir(&self.bench.disk.mount_point).unwrap().map(|entry| entry.unwrap().file_name());
         let beside: Vec<_> =
             names.filter(|n| n != "Maildir" && n != "neighbour" && n != "lost+found").collect();
         if beside.is_empty() { Ok(()) } else { Err(format!("left beside it: {beside:?}")) }
@@ -493,10 +494,10 @@ impl Conversion<'_> {
 /// Compares with an expected tree. The error names the first difference.
 fn alike(tree: &Tree, expected: &Tree) -> Result<(), String> {
     let missing = expected.keys().filter(|path| !tree.contains_key(*path));
-    let wrong = tree.iter().filter(|(path, lying)| expected.get(*path) != Some(lying));
+    let wrong = tree.iter().filter(|(path, state)| expected.get(*path) != Some(state));
     let missing = missing.map(|path| format!("{} is missing", path.display()));
     let wrong: Vec<String> = missing
-        .chain(wrong.map(|(path, lying)| format!("{} is not as it should be: {lying:?}", path.display())))
+        .chain(wrong.map(|(path, state)| format!("{} is not as it should be: {state:?}", path.display())))
         .collect();
     match &wrong[..] {
         [] => Ok(()),

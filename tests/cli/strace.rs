@@ -63,7 +63,7 @@ pub struct Call {
     pub name: String,
     /// The paths of its descriptors, and the names in its arguments.
     pub operands: Vec<String>,
-    pub takes_room: bool,
+    pub takes_space: bool,
     /// A check by the standard library in a debug build.
     pub is_check: bool,
     /// It creates a file without a name. Where that is not supported, one with a name is created.
@@ -109,9 +109,9 @@ impl Call {
         let has_data = name.contains("read") || name.contains("write");
         let anywhere = |operand: String| operand.replace(destination.to_str().unwrap(), ANYWHERE);
         let operands = strings(arguments, !has_data).into_iter().map(anywhere).collect();
-        let takes_room = arguments.contains("O_CREAT") || ["mkdirat", "write", "writev"].contains(&name);
+        let takes_space = arguments.contains("O_CREAT") || ["mkdirat", "write", "writev"].contains(&name);
         let is_nameless = arguments.contains("O_TMPFILE");
-        Some(Call { thread: thread.into(), name: name.into(), operands, takes_room, is_check, is_nameless })
+        Some(Call { thread: thread.into(), name: name.into(), operands, takes_space, is_check, is_nameless })
     }
 
     /// Tells whether it works on a path at or below the destination.

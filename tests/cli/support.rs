@@ -170,10 +170,10 @@ pub fn convert_command<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Co
 /// Returns where scratch directories are created. That is in memory if there is space and TMPDIR is not set:
 /// ext4 is slow to create files after thousands were removed.
 fn scratch_root() -> PathBuf {
-    const ROOM: u64 = 2 << 30;
+    const SPACE: u64 = 2 << 30;
     let memory = PathBuf::from("/dev/shm");
-    let roomy = |stat: rustix::fs::StatVfs| stat.f_bavail * stat.f_frsize > ROOM;
-    if std::env::var_os("TMPDIR").is_none() && rustix::fs::statvfs(&memory).is_ok_and(roomy) {
+    let has_space = |stat: rustix::fs::StatVfs| stat.f_bavail * stat.f_frsize > SPACE;
+    if std::env::var_os("TMPDIR").is_none() && rustix::fs::statvfs(&memory).is_ok_and(has_space) {
         return memory;
     }
     std::env::temp_dir()
@@ -213,7 +213,7 @@ pub fn convert_fixture(name: &str, maildir: &Path) -> Run {
 
 /// The state of a file or directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lying {
+pub struct FileState {
     pub mode: u32,
     /// Seconds and nanoseconds; 0 for a directory, whose mtime changes with its contents.
     pub mtime: (i64, i64),
@@ -223,22 +223,22 @@ pub struct Lying {
 }
 
 /// Returns everything in and below a directory, by relative path.
-pub fn tree(root: &Path) -> BTreeMap<PathBuf, Lying> {
+pub fn tree(root: &Path) -> BTreeMap<PathBuf, FileState> {
     let mut all = BTreeMap::new();
     let mut open = vec![root.to_owned()];
     while let Some(directory) = open.pop() {
         for entry in fs::read_dir(&directory).unwrap() {
             let path = entry.unwrap().path();
             let meta = fs::symlink_metadata(&path).unwrap();
-            let lying = if meta.is_dir() {
+            let state = if meta.is_dir() {
                 open.push(path.clone());
-                Lying { mode: meta.mode(), mtime: (0, 0), inode: meta.ino(), digest: String::new() }
+                FileState { mode: meta.mode(), mtime: (0, 0), inode: meta.ino(), digest: String::new() }
             } else {
                 let digest = if meta.is_file() { sha256(&fs::read(&path).unwrap()) } else { "other".into() };
                 let mtime = (meta.mtime(), meta.mtime_nsec());
-                Lying { mode: meta.mode(), mtime, inode: meta.ino(), digest }
+                FileState { mode: meta.mode(), mtime, inode: meta.ino(), digest }
             };
-            all.insert(path.strip_prefix(root).unwrap().to_owned(), lying);
+            all.insert(path.strip_prefix(root).unwrap().to_owned(), state);
         }
     }
     all
@@ -246,30 +246,30 @@ pub fn tree(root: &Path) -> BTreeMap<PathBuf, Lying> {
 
 /// Returns the tree without inodes and without the creation times of folders: what two runs of one conversion
 /// have in common.
-pub fn tree_alike(root: &Path) -> BTreeMap<PathBuf, Lying> {
+pub fn tree_alike(root: &Path) -> BTreeMap<PathBuf, FileState> {
     let mut tree = tree(root);
-    for (path, lying) in &mut tree {
-        lying.inode = 0;
+    for (path, state) in &mut tree {
+        state.inode = 0;
         if path.ends_with("maildirfolder") {
-            lying.mtime = (0, 0);
+            state.mtime = (0, 0);
         }
     }
     tree
 }
 
 /// Returns that without manifests, which name their source.
-pub fn mail_alike(root: &Path) -> BTreeMap<PathBuf, Lying> {
+pub fn mail_alike(root: &Path) -> BTreeMap<PathBuf, FileState> {
     let mut tree = tree_alike(root);
     tree.retain(|path, _| path.file_name() != Some(OsStr::new("mailferry.manifest")));
     tree
 }
 
 /// Returns the tree without the mtime of a manifest, which changes when a run appends to it and rolls back.
-pub fn lasting(root: &Path) -> BTreeMap<PathBuf, Lying> {
+pub fn lasting(root: &Path) -> BTreeMap<PathBuf, FileState> {
     let mut tree = tree(root);
-    for (path, lying) in &mut tree {
+    for (path, state) in &mut tree {
         if path.ends_with("mailferry.manifest") {
-            lying.mtime = (0, 0);
+            state.mtime = (0, 0);
         }
     }
     tree
@@ -317,7 +317,7 @@ pub fn paths(root: &Path) -> Vec<String> {
 #[derive(Debug, Clone)]
 pub struct Message {
     pub path: PathBuf,
-    pub place: &'static str,
+    pub subdir: &'static str,
     pub name: String,
     pub epoch: i64,
     pub unique: String,
@@ -332,18 +332,18 @@ pub struct Message {
 /// Returns all messages of a Maildir written with the default `--info-sep`, in the order of their names.
 pub fn messages(maildir: &Path) -> Vec<Message> {
     let mut all: Vec<Message> =
-        ["new", "cur"].into_iter().flat_map(|place| in_place(maildir, place)).collect();
-    all.sort_by(|a, b| (&a.name, a.place).cmp(&(&b.name, b.place)));
+        ["new", "cur"].into_iter().flat_map(|subdir| in_subdir(maildir, subdir)).collect();
+    all.sort_by(|a, b| (&a.name, a.subdir).cmp(&(&b.name, b.subdir)));
     all
 }
 
-fn in_place(maildir: &Path, place: &'static str) -> Vec<Message> {
-    let entries = fs::read_dir(maildir.join(place)).unwrap();
-    entries.map(|entry| Message::of(entry.unwrap().path(), place)).collect()
+fn in_subdir(maildir: &Path, subdir: &'static str) -> Vec<Message> {
+    let entries = fs::read_dir(maildir.join(subdir)).unwrap();
+    entries.map(|entry| Message::of(entry.unwrap().path(), subdir)).collect()
 }
 
 impl Message {
-    fn of(path: PathBuf, place: &'static str) -> Message {
+    fn of(path: PathBuf, subdir: &'static str) -> Message {
         let name = std::str::from_utf8(path.file_name().unwrap().as_bytes()).unwrap().to_owned();
         let (base, flags) = match name.split_once(":2,") {
             Some((base, flags)) => (base, Some(flags.to_owned())),
@@ -364,7 +364,7 @@ impl Message {
         let (epoch, unique, host, size, wire_size) =
             parsed().unwrap_or_else(|| panic!("{name:?} is no name as the manual promises"));
         let (bytes, meta) = (fs::read(&path).unwrap(), fs::metadata(&path).unwrap());
-        Message { path, place, epoch, unique, host, size, wire_size, flags, bytes, meta, name }
+        Message { path, subdir, epoch, unique, host, size, wire_size, flags, bytes, meta, name }
     }
 
     /// Returns its name up to the info.
@@ -410,8 +410,8 @@ pub fn sha256(bytes: &[u8]) -> String {
 
 /// Returns a file or directory of the shared mail. Skips the test if there is none.
 pub fn shared(path: &str) -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    let root = std::env::var_os("MAILFERRY_SHARED").map_or_else(beside, PathBuf::from);
+    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
+    let root = std::env::var_os("MAILFERRY_SHARED").map_or_else(default, PathBuf::from);
     if root.is_dir() {
         return Some(root.join(path));
     }
@@ -498,13 +498,13 @@ pub fn mail_with(n: u32, status: &str) -> String {
 pub const MANIFEST: &str = "mailferry.manifest";
 
 /// A scratch directory with a Maildir that conversions write to.
-pub struct Ground {
+pub struct Setup {
     pub scratch: TempDir,
 }
 
-impl Ground {
-    pub fn new() -> Ground {
-        Ground { scratch: scratch() }
+impl Setup {
+    pub fn new() -> Setup {
+        Setup { scratch: scratch() }
     }
 
     /// Writes a file, new or again.
@@ -557,7 +557,7 @@ impl Ground {
 
     /// Asserts that a source is restored as the file is now.
     #[track_caller]
-    pub fn comes_back(&self, source: &Path) {
+    pub fn restores(&self, source: &Path) {
         let got = self.exact(&["--source".as_ref(), source.as_os_str()]);
         same(&got, &fs::read(source).unwrap(), &source.display().to_string());
     }
@@ -593,7 +593,7 @@ pub fn same(got: &[u8], expected: &[u8], what: &str) {
 }
 
 /// Returns the files without the manifest, which may have grown.
-pub fn mail_files(maildir: &Path) -> Vec<(PathBuf, Lying)> {
+pub fn mail_files(maildir: &Path) -> Vec<(PathBuf, FileState)> {
     tree(maildir).into_iter().filter(|(path, _)| path.parent() != Some(Path::new(""))).collect()
 }
 

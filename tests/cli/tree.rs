@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::corpus;
-use crate::moments::Moments;
+use crate::random_kills::RandomKills;
 use crate::support::*;
 
 const NOBODY: u32 = 65534;
@@ -566,13 +566,13 @@ fn a_dry_run_refuses_what_the_run_would() {
         ("maildir++", "no/where"),
         ("fs", "no/where"),
     ];
-    for (layout, place) in places {
-        let to = tree.0.path().join(place);
-        let said = [&["-n"][..], &[]].map(|dry| {
+    for (layout, folder) in places {
+        let to = tree.0.path().join(folder);
+        let findings = [&["-n"][..], &[]].map(|dry| {
             let run = tree.convert_to(&[dry, &["--layout", layout]].concat(), to.to_str().unwrap()).exits(3);
             run.stderr
         });
-        assert_eq!(said[0], said[1], "{layout} {place}");
+        assert_eq!(findings[0], findings[1], "{layout} {folder}");
     }
     let none = tree.0.path().join("none");
     let list = ["--files-from".as_ref(), none.as_os_str(), tree.out().as_os_str()].map(OsStr::to_owned);
@@ -583,7 +583,7 @@ fn a_dry_run_refuses_what_the_run_would() {
 /// The folder of a mailbox depends on the mailboxes next to it. When they change, its mail must not go into a
 /// second folder, nor into that of another mailbox.
 #[test]
-fn a_mailbox_stays_in_its_folder_whatever_comes_and_goes_beside_it() {
+fn a_mailbox_stays_in_its_folder_whatever_its_neighbours() {
     type Change = fn(&Tree);
     let cases: [(&[&str], Change, &str); 4] = [
         (&["work"], |tree| drop(tree.mbox("Work", 8..9).root()), "work"),
@@ -628,11 +628,11 @@ fn a_level_without_a_name_is_no_other_folder_and_no_way_out() {
         let out = tree.out().join(layout);
         tree.maildir("../Out", &[]);
         tree.convert_to(&["--layout", layout], &format!("maildir:{}", out.display())).exits(0);
-        for place in expected {
+        for folder in expected {
             assert_eq!(
-                paths(&out.join(place).join("cur")).len() + paths(&out.join(place).join("new")).len(),
+                paths(&out.join(folder).join("cur")).len() + paths(&out.join(folder).join("new")).len(),
                 1,
-                "{place}"
+                "{folder}"
             );
         }
         assert!(paths(&tree.out().join("new")).is_empty());
@@ -727,17 +727,17 @@ fn tree_of(root: &Path) -> Vec<PathBuf> {
 }
 
 /// Returns the messages, with the permanent metadata of their files.
-fn mail_of(root: &Path) -> BTreeMap<PathBuf, Lying> {
+fn mail_of(root: &Path) -> BTreeMap<PathBuf, FileState> {
     let is_mail = |path: &Path| path.parent().is_some_and(|dir| dir.ends_with("cur") || dir.ends_with("new"));
     tree_alike(root).into_iter().filter(|(path, _)| is_mail(path)).collect()
 }
 
 /// Asserts that two trees are the same, and prints only what differs.
 #[track_caller]
-fn same_tree(got: &BTreeMap<PathBuf, Lying>, expected: &BTreeMap<PathBuf, Lying>) {
-    let differing = |a: &BTreeMap<PathBuf, Lying>, b: &BTreeMap<PathBuf, Lying>| {
+fn same_tree(got: &BTreeMap<PathBuf, FileState>, expected: &BTreeMap<PathBuf, FileState>) {
+    let differing = |a: &BTreeMap<PathBuf, FileState>, b: &BTreeMap<PathBuf, FileState>| {
         a.iter()
-            .filter(|(path, lying)| b.get(*path) != Some(*lying))
+            .filter(|(path, state)| b.get(*path) != Some(*state))
             .map(|(p, l)| format!("{p:?}: {l:?}"))
             .collect()
     };
@@ -752,20 +752,20 @@ fn a_tree_that_is_killed_is_completed_by_the_same_command() {
     for n in 0..60 {
         tree.mbox(&format!("many/folder {n}"), n * 20 + 1000..n * 20 + 1020);
     }
-    let mut moments = Moments::of("a tree", || drop(tree.convert(&[]).exits(0)));
+    let mut kills = RandomKills::of("a tree", || drop(tree.convert(&[]).exits(0)));
     let undisturbed = mail_of(&tree.out());
     let rounds = samples(2, 6, 40);
-    while moments.next_round(rounds).is_some() {
+    while kills.next_round(rounds).is_some() {
         fs::remove_dir_all(tree.out()).unwrap();
         for _ in 0..2 {
             let mut command = mailferry(["convert", "--quiet"]);
             command.arg(tree.root()).arg(tree.out());
-            moments.kill(command);
+            kills.kill(command);
         }
         tree.convert(&[]).exits(0);
         same_tree(&mail_of(&tree.out()), &undisturbed);
     }
-    moments.tell();
+    kills.report();
 }
 
 /// All mail of the corpus, as one tree.
@@ -930,13 +930,13 @@ fn an_mbox_that_is_called_like_a_list_of_folders_is_mail() {
 fn a_dry_run_says_which_subscriptions_would_be_lost() {
     let tree = Tree::new();
     tree.mbox("a", 0..1).put(".subscriptions", "a\nnothere\n");
-    let said = |options: &[&str]| {
+    let findings = |options: &[&str]| {
         let finding = tree.convert(options).exits(0).findings();
         finding.into_iter().find(|finding| finding["code"] == "subscription-lost").expect("it is told")
     };
-    let dry = said(&["-n"]);
+    let dry = findings(&["-n"]);
     assert_eq!(dry["path"].as_str().unwrap(), tree.out().join("subscriptions").to_str().unwrap());
-    assert_eq!(said(&[]), dry);
+    assert_eq!(findings(&[]), dry);
 }
 
 /// Mail next to the messages of a Maildir is converted with it, or named.

@@ -111,14 +111,14 @@ fn a_tree_in_either_layout_and_back_is_the_same_mail() {
     let mail = trees.path("Mail");
     same(&mail, &mail);
     for layout in ["maildir++", "fs"] {
-        let made = trees.converted(layout, layout);
-        same(&mail, &made);
-        same(&made, &mail);
+        let converted = trees.converted(layout, layout);
+        same(&mail, &converted);
+        same(&converted, &mail);
         let back = trees.path(&format!("back from {layout}"));
         fs::create_dir(&back).unwrap();
-        convert([OsStr::new("--lock=none"), made.as_ref(), format!("mbox:{}", back.display()).as_ref()]);
+        convert([OsStr::new("--lock=none"), converted.as_ref(), format!("mbox:{}", back.display()).as_ref()]);
         same(&mail, &back);
-        same(&made, &back);
+        same(&converted, &back);
     }
     same(&trees.path("maildir++"), &trees.path("fs"));
     let summary = summary(&against(&mail, &trees.path("fs"), true));
@@ -130,9 +130,9 @@ fn a_tree_in_either_layout_and_back_is_the_same_mail() {
 }
 
 /// An expected finding: its code, and the folder that it names.
-type Told = (&'static str, &'static str);
+type Expected = (&'static str, &'static str);
 /// A fault in a tree of mboxes, made at its root.
-type Fault = (&'static str, fn(&Path), &'static [Told]);
+type Fault = (&'static str, fn(&Path), &'static [Expected]);
 
 /// Replaces the first `from` in a file.
 fn edit(path: &Path, from: &str, to: &str) {
@@ -272,12 +272,12 @@ fn turned(code: &str) -> &str {
 }
 
 /// Returns the reported codes and folders, sorted.
-fn told(run: &Run) -> Vec<(String, String)> {
+fn reported(run: &Run) -> Vec<(String, String)> {
     let findings = run.findings().into_iter().filter(|finding| finding["severity"] != "info");
     let word = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
-    let mut told: Vec<_> = findings.map(|f| (word(&f, "code"), word(&f, "folder"))).collect();
-    told.sort();
-    told
+    let mut reported: Vec<_> = findings.map(|f| (word(&f, "code"), word(&f, "folder"))).collect();
+    reported.sort();
+    reported
 }
 
 #[test]
@@ -291,9 +291,13 @@ fn any_single_fault_in_a_tree_is_found_under_its_name() {
         let cp = std::process::Command::new("cp").arg("-a").args([&mail, &copy]).status().unwrap();
         assert!(cp.success());
         fault(&copy);
-        for made in [&mail].into_iter().chain(&layouts) {
+        for converted in [&mail].into_iter().chain(&layouts) {
             for (metadata, turn) in [(false, false), (true, false), (true, true)] {
-                let run = if turn { against(&copy, made, metadata) } else { against(made, &copy, metadata) };
+                let run = if turn {
+                    against(&copy, converted, metadata)
+                } else {
+                    against(converted, &copy, metadata)
+                };
                 let want = want.iter().filter(|(code, _)| metadata || !METADATA.contains(code));
                 let mut want: Vec<(String, String)> = want
                     .map(|(code, folder)| {
@@ -303,18 +307,21 @@ fn any_single_fault_in_a_tree_is_found_under_its_name() {
                 if turn {
                     // A moved message is reported with the folder on this side.
                     want.iter_mut()
-                        .filter(|told| told.0 == "folder-differs")
-                        .for_each(|told| told.1 = "Work".into());
+                        .filter(|reported| reported.0 == "folder-differs")
+                        .for_each(|reported| reported.1 = "Work".into());
                 }
                 want.sort();
-                let what =
-                    format!("{how}; {}, metadata {metadata}, turned {turn}: {}", made.display(), run.text());
-                assert_eq!(told(&run), want, "{what}");
+                let what = format!(
+                    "{how}; {}, metadata {metadata}, turned {turn}: {}",
+                    converted.display(),
+                    run.text()
+                );
+                assert_eq!(reported(&run), want, "{what}");
                 let is_error = want.iter().any(|(code, _)| !WARNINGS.contains(&code.as_str()));
                 assert_eq!(run.code, Some(i32::from(is_error)), "{what}");
                 let is_lost = want.iter().any(|(code, _)| is_error && !METADATA.contains(&code.as_str()));
                 assert_eq!(count(&summary(&run), "sound"), u64::from(!is_lost), "{what}");
-                seen.extend(want.into_iter().map(|told| told.0));
+                seen.extend(want.into_iter().map(|reported| reported.0));
             }
         }
         fs::remove_dir_all(&copy).unwrap();
@@ -323,7 +330,7 @@ fn any_single_fault_in_a_tree_is_found_under_its_name() {
 }
 
 /// A fault in a tree of Maildirs. The function maps a folder's name to its directory in an `fs` layout.
-type MaildirFault = (&'static str, fn(&dyn Fn(&str) -> PathBuf), &'static [Told]);
+type MaildirFault = (&'static str, fn(&dyn Fn(&str) -> PathBuf), &'static [Expected]);
 
 fn first(maildir: &Path) -> PathBuf {
     messages(maildir).remove(0).path
@@ -378,13 +385,13 @@ const MAILDIR_FAULTS: &[MaildirFault] = &[
 ];
 
 #[test]
-fn any_single_fault_in_a_tree_of_maildirs_is_found_under_its_name() {
+fn any_single_fault_in_a_tree_of_maildirs_has_its_code() {
     let trees = Trees::new();
     let mail = trees.path("Mail");
     for (layout, prefix) in [("maildir++", "."), ("fs", "")] {
-        let (made, copy) = (trees.converted(layout, layout), trees.path("copy"));
+        let (converted, copy) = (trees.converted(layout, layout), trees.path("copy"));
         for (how, fault, want) in MAILDIR_FAULTS {
-            let cp = std::process::Command::new("cp").arg("-a").args([&made, &copy]).status().unwrap();
+            let cp = std::process::Command::new("cp").arg("-a").args([&converted, &copy]).status().unwrap();
             assert!(cp.success());
             fault(&|name| copy.join(format!("{prefix}{name}")));
             for metadata in [false, true] {
@@ -394,7 +401,7 @@ fn any_single_fault_in_a_tree_of_maildirs_is_found_under_its_name() {
                     want.map(|(code, folder)| (code.to_string(), folder.to_string())).collect();
                 want.sort();
                 let what = format!("{layout}: {how}, metadata {metadata}: {}", run.text());
-                assert_eq!(told(&run), want, "{what}");
+                assert_eq!(reported(&run), want, "{what}");
                 let is_error = want.iter().any(|(code, _)| !WARNINGS.contains(&code.as_str()));
                 assert_eq!(run.code, Some(i32::from(is_error)), "{what}");
             }
@@ -406,32 +413,32 @@ fn any_single_fault_in_a_tree_of_maildirs_is_found_under_its_name() {
 #[test]
 fn mailboxes_of_one_name_are_one_folder() {
     let scratch = scratch();
-    let (mail, made) = (scratch.path().join("Mail"), scratch.path().join("Maildir"));
+    let (mail, converted) = (scratch.path().join("Mail"), scratch.path().join("Maildir"));
     fs::create_dir(&mail).unwrap();
     fs::write(mail.join("archive"), text(0, 3)).unwrap();
     fs::write(mail.join("archive.mbox"), text(2, 3)).unwrap();
     fs::write(mail.join("archive.txt"), text(10, 1)).unwrap();
-    convert([OsStr::new("--lock=none"), mail.as_ref(), made.as_ref()]);
-    let run = against(&mail, &made, true).exits(0);
+    convert([OsStr::new("--lock=none"), mail.as_ref(), converted.as_ref()]);
+    let run = against(&mail, &converted, true).exits(0);
     assert_eq!((run.complaints(), count(&summary(&run), "same")), (vec![], 7));
-    fs::remove_file(first(&made.join(".archive (2)"))).unwrap();
-    let run = against(&mail, &made, true).exits(1);
-    assert_eq!(told(&run), [("message-missing".into(), "archive".into())]);
+    fs::remove_file(first(&converted.join(".archive (2)"))).unwrap();
+    let run = against(&mail, &converted, true).exits(1);
+    assert_eq!(reported(&run), [("message-missing".into(), "archive".into())]);
 }
 
 #[test]
-fn a_moved_message_is_told_with_both_folders_and_a_renamed_folder_with_its_new_name() {
+fn moved_messages_and_renamed_folders_are_recognised() {
     let trees = Trees::new();
-    let made = trees.converted("maildir++", "Maildir");
-    fs::rename(made.join(".Sent"), made.join(".Gone out")).unwrap();
-    let moved = messages(&made.join(".archive")).remove(0);
-    fs::rename(&moved.path, made.join(".Work/cur").join(&moved.name)).unwrap();
-    let run = against(&trees.path("Mail"), &made, false).exits(1);
+    let converted = trees.converted("maildir++", "Maildir");
+    fs::rename(converted.join(".Sent"), converted.join(".Gone out")).unwrap();
+    let moved = messages(&converted.join(".archive")).remove(0);
+    fs::rename(&moved.path, converted.join(".Work/cur").join(&moved.name)).unwrap();
+    let run = against(&trees.path("Mail"), &converted, false).exits(1);
     let finding = |code: &str| run.findings().into_iter().find(|finding| finding["code"] == code).unwrap();
-    let told = finding("folder-differs");
-    assert_eq!((&told["folder"], &told["other_folder"]), (&"archive".into(), &"Work".into()));
-    assert_eq!(told["subject"], "number 80");
-    assert!(told["other_path"].as_str().unwrap().contains("/.Work/cur/"), "{told}");
+    let reported = finding("folder-differs");
+    assert_eq!((&reported["folder"], &reported["other_folder"]), (&"archive".into(), &"Work".into()));
+    assert_eq!(reported["subject"], "number 80");
+    assert!(reported["other_path"].as_str().unwrap().contains("/.Work/cur/"), "{reported}");
     let message = finding("folder-missing")["message"].as_str().unwrap().to_owned();
     assert!(message.contains("the folder Sent, with 4 messages, is not in "), "{message}");
     assert!(message.ends_with("; all of its mail lies in Gone out there"), "{message}");
@@ -454,11 +461,11 @@ fn a_moved_message_is_told_with_both_folders_and_a_renamed_folder_with_its_new_n
 #[test]
 fn what_could_not_be_read_is_never_called_the_same() {
     let trees = Trees::new();
-    let (mail, made) = (trees.path("Mail"), trees.converted("fs", "fs"));
+    let (mail, converted) = (trees.path("Mail"), trees.converted("fs", "fs"));
     let away = trees.path("away");
     fs::write(&away, text(500, 1)).unwrap();
     std::os::unix::fs::symlink(&away, mail.join("linked")).unwrap();
-    let run = against(&mail, &made, false).exits(1);
+    let run = against(&mail, &converted, false).exits(1);
     assert_eq!(run.complaints(), ["tree-mail-skipped"]);
     let summary = summary(&run);
     let verdict = summary["verdict"].as_str().unwrap();
@@ -467,14 +474,14 @@ fn what_could_not_be_read_is_never_called_the_same() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_compared_keeps_no_other_from_being_it() {
+fn an_unreadable_folder_does_not_stop_the_comparison() {
     let trees = Trees::new();
-    let (mail, made) = (trees.path("Mail"), trees.converted("fs", "fs"));
-    let file = messages(&made.join("Sent")).remove(0).path;
+    let (mail, converted) = (trees.path("Mail"), trees.converted("fs", "fs"));
+    let file = messages(&converted.join("Sent")).remove(0).path;
     // A file that even root cannot read.
     fs::remove_file(&file).unwrap();
     std::os::unix::fs::symlink(&file, &file).unwrap();
-    let run = against(&mail, &made, false).exits(3);
+    let run = against(&mail, &converted, false).exits(3);
     let failed = run.findings().into_iter().find(|finding| finding["code"] == "io-error").unwrap();
     assert_eq!((&failed["folder"], &failed["path"]), (&"Sent".into(), &file.to_str().unwrap().into()));
     let summary = summary(&run);
@@ -493,21 +500,21 @@ fn one_mailbox_is_compared_with_all_folders_together() {
     }
     let lost = messages(&one).remove(0).path;
     fs::remove_file(lost).unwrap();
-    assert_eq!(told(&against(&mail, &one, false).exits(1)), [("message-missing".into(), String::new())]);
+    assert_eq!(reported(&against(&mail, &one, false).exits(1)), [("message-missing".into(), String::new())]);
 }
 
 #[test]
-fn folders_that_were_given_other_names_are_found_by_the_same_options() {
+fn mapped_folders_are_found_with_the_same_options() {
     let trees = Trees::new();
-    let (mail, made) = (trees.path("Mail"), trees.path("Maildir"));
+    let (mail, converted) = (trees.path("Mail"), trees.path("Maildir"));
     let map = ["--map=Sent=Gone out", "--map=Lists=Lists/all", "--map=archive=work"].map(OsStr::new);
-    let other = [mail.as_os_str(), made.as_os_str()];
+    let other = [mail.as_os_str(), converted.as_os_str()];
     convert([OsStr::new("--lock=none")].into_iter().chain(map).chain(other));
-    let against = ["--against".as_ref(), made.as_os_str(), mail.as_os_str()];
+    let against = ["--against".as_ref(), converted.as_os_str(), mail.as_os_str()];
     let run = verify(against.into_iter().chain(map)).exits(0);
     assert_eq!((run.complaints(), count(&summary(&run), "same")), (vec![], total()));
     let run = verify(against).exits(1);
-    let all = told(&run);
+    let all = reported(&run);
     assert!(all.contains(&("folder-missing".into(), "Sent".into())), "{all:?}");
     assert!(all.contains(&("folder-extra".into(), "Gone out".into())), "{all:?}");
     // Also into one folder among others.
@@ -594,21 +601,22 @@ fn every_mailbox_of_a_tree_is_looked_at() {
 fn a_name_of_a_folder_that_is_gone_is_told() {
     let trees = Trees::new();
     for (layout, prefix) in [("maildir++", "."), ("fs", "")] {
-        let made = trees.converted(layout, layout);
-        let renamed = made.join(format!("{prefix}work (2)"));
-        assert!(renamed.is_dir(), "{:?}", paths(&made));
+        let converted = trees.converted(layout, layout);
+        let renamed = converted.join(format!("{prefix}work (2)"));
+        assert!(renamed.is_dir(), "{:?}", paths(&converted));
         fs::remove_dir_all(renamed).unwrap();
-        let run = verify([&made]).exits(0);
-        let told: Vec<Value> = run.findings().into_iter().filter(|f| f["code"] == "folder-gone").collect();
-        assert_eq!(told.len(), 1, "{}", run.text());
-        assert_eq!(told[0]["path"], made.join("mailferry.folders").to_str().unwrap());
-        assert!(told[0]["message"].as_str().unwrap().ends_with("it was called work"), "{}", told[0]);
+        let run = verify([&converted]).exits(0);
+        let reported: Vec<Value> =
+            run.findings().into_iter().filter(|f| f["code"] == "folder-gone").collect();
+        assert_eq!(reported.len(), 1, "{}", run.text());
+        assert_eq!(reported[0]["path"], converted.join("mailferry.folders").to_str().unwrap());
+        assert!(reported[0]["message"].as_str().unwrap().ends_with("it was called work"), "{}", reported[0]);
         // A damaged list gives no names.
-        fs::write(made.join("mailferry.folders"), "{\"directory\":").unwrap();
-        let run = verify([&made]);
+        fs::write(converted.join("mailferry.folders"), "{\"directory\":").unwrap();
+        let run = verify([&converted]);
         assert_eq!(run.complaints(), ["manifest-damaged"], "{}", run.text());
         assert_ne!(run.code, Some(0));
-        let run = against(&trees.path("Mail"), &made, false).exits(3);
+        let run = against(&trees.path("Mail"), &converted, false).exits(3);
         assert_eq!(run.complaints(), ["manifest-damaged"], "{}", run.text());
     }
 }

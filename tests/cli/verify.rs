@@ -44,9 +44,9 @@ fn epoch() -> SystemTime {
 }
 
 /// The directory in which a case creates its mailboxes.
-struct Desk<'a>(&'a Path);
+struct Workdir<'a>(&'a Path);
 
-impl Desk<'_> {
+impl Workdir<'_> {
     fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
@@ -69,9 +69,9 @@ impl Desk<'_> {
     }
 
     /// Creates a Maildir with a message of this name.
-    fn with(&self, place: &str, info: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+    fn with(&self, subdir: &str, info: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let maildir = self.maildir("Maildir");
-        put(&maildir, place, &format!("{EPOCH}.1.host{info}"), bytes.as_ref());
+        put(&maildir, subdir, &format!("{EPOCH}.1.host{info}"), bytes.as_ref());
         maildir
     }
 
@@ -86,8 +86,8 @@ impl Desk<'_> {
 }
 
 /// Writes a file as a delivery does.
-fn put(maildir: &Path, place: &str, name: &str, bytes: &[u8]) -> PathBuf {
-    let path = maildir.join(place).join(name);
+fn put(maildir: &Path, subdir: &str, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = maildir.join(subdir).join(name);
     write(&path, bytes);
     path
 }
@@ -104,46 +104,46 @@ fn write(path: &Path, bytes: &[u8]) {
 const MESSAGE: &str = "Subject: one\n\nbody\n";
 
 /// The arguments for verify, or None where the case cannot be created.
-type Made = Option<Vec<OsString>>;
-type Case = (Code, &'static [Code], fn(&Desk<'_>) -> Made);
+type CaseArgs = Option<Vec<OsString>>;
+type Case = (Code, &'static [Code], fn(&Workdir<'_>) -> CaseArgs);
 
-fn args(paths: impl IntoIterator<Item = PathBuf>) -> Made {
+fn args(paths: impl IntoIterator<Item = PathBuf>) -> CaseArgs {
     Some(paths.into_iter().map(OsString::from).collect())
 }
 
-fn mbox(desk: &Desk<'_>, text: impl AsRef<[u8]>) -> Made {
-    args([desk.mbox(text)])
+fn mbox(dir: &Workdir<'_>, text: impl AsRef<[u8]>) -> CaseArgs {
+    args([dir.mbox(text)])
 }
 
 /// Creates two Maildirs with these messages, to be compared.
-fn against(desk: &Desk<'_>, here: &[&str], there: &[&str]) -> Made {
+fn against(dir: &Workdir<'_>, here: &[&str], there: &[&str]) -> CaseArgs {
     for (name, messages) in [("here", here), ("other", there)] {
-        let maildir = desk.maildir(name);
+        let maildir = dir.maildir(name);
         for (n, message) in messages.iter().enumerate() {
             put(&maildir, "cur", &format!("{EPOCH}.{n}.host:2,"), message.as_bytes());
         }
     }
-    args(["--against".into(), desk.path("other"), desk.path("here")])
+    args(["--against".into(), dir.path("other"), dir.path("here")])
 }
 
 /// Creates two trees of mboxes with one message each. They are the same, but if a name ends in `.gone`, the
 /// second tree has no such folder and its mail is in the first folder.
-fn two_trees(desk: &Desk<'_>, here: &[&str], there: &[&str]) -> Made {
+fn two_trees(dir: &Workdir<'_>, here: &[&str], there: &[&str]) -> CaseArgs {
     for (side, names) in [("here", here), ("other", there)] {
-        fs::create_dir(desk.path(side)).unwrap();
+        fs::create_dir(dir.path(side)).unwrap();
         let mut first = format!("{FROM}{MESSAGE}\n");
         for name in names {
             let text = format!("{FROM}{MESSAGE}\n");
             match name.strip_suffix(".gone") {
-                None => fs::write(desk.path(side).join(name), text).unwrap(),
+                None => fs::write(dir.path(side).join(name), text).unwrap(),
                 Some(_) => first.push_str(&text),
             }
         }
         if let Some(name) = names.first() {
-            fs::write(desk.path(side).join(name), first).unwrap();
+            fs::write(dir.path(side).join(name), first).unwrap();
         }
     }
-    args(["--against".into(), desk.path("other"), desk.path("here")])
+    args(["--against".into(), dir.path("other"), dir.path("here")])
 }
 
 /// A fixture for each code: the code that must be found, and the codes that necessarily occur with it.
@@ -419,19 +419,19 @@ const CASES: &[Case] = &[
 ];
 
 #[test]
-fn every_finding_has_a_mailbox_in_which_it_and_nothing_else_is_found() {
+fn every_finding_has_a_mailbox_with_it_alone() {
     let covered: Vec<Code> = CASES.iter().map(|(code, ..)| *code).collect();
     assert_eq!(covered, CODES, "a case for every code that verify knows, in its order");
     for (code, besides, make) in CASES {
         let scratch = scratch();
-        let Some(args) = make(&Desk(scratch.path())) else { continue };
+        let Some(args) = make(&Workdir(scratch.path())) else { continue };
         let run = verify(args);
         let found = codes(&run);
         let all = run.findings();
-        let told = all.iter().find(|f| f["code"] == code.name());
-        let told = told.unwrap_or_else(|| panic!("{} was not found in {}", code.name(), run.text()));
-        assert_eq!(told["severity"], code.severity().name());
-        let message = told["message"].as_str().unwrap();
+        let finding = all.iter().find(|f| f["code"] == code.name());
+        let finding = finding.unwrap_or_else(|| panic!("{} was not found in {}", code.name(), run.text()));
+        assert_eq!(finding["severity"], code.severity().name());
+        let message = finding["message"].as_str().unwrap();
         assert!(!message.is_empty() && !message.contains('\n'), "{message}");
         let mut want: BTreeSet<String> = besides.iter().map(|c| c.name().to_owned()).collect();
         want.insert(code.name().to_owned());
@@ -446,8 +446,8 @@ fn every_finding_has_a_mailbox_in_which_it_and_nothing_else_is_found() {
 #[test]
 fn a_finding_says_the_place() {
     let scratch = scratch();
-    let desk = Desk(scratch.path());
-    let path = desk.mbox(format!("{FROM}{MESSAGE}\n{FROM}A: 1\nno field\n\nbody\n\n"));
+    let dir = Workdir(scratch.path());
+    let path = dir.mbox(format!("{FROM}{MESSAGE}\n{FROM}A: 1\nno field\n\nbody\n\n"));
     let run = verify([&path]);
     let odd = &run.findings().into_iter().find(|f| f["code"] == "message-header-line").unwrap();
     let at = FROM.len() * 2 + MESSAGE.len() + 1 + "A: 1\n".len();
@@ -455,7 +455,7 @@ fn a_finding_says_the_place() {
     assert_eq!(odd["path"], path.to_str().unwrap());
 
     // With the source it is known which byte of a message differs.
-    let (maildir, messages) = desk.converted();
+    let (maildir, messages) = dir.converted();
     let mut bytes = messages[2].bytes.clone();
     let last = bytes.len() - 3;
     bytes[last] ^= 1;
@@ -467,9 +467,9 @@ fn a_finding_says_the_place() {
 }
 
 #[test]
-fn a_home_directory_that_keeps_others_out_keeps_them_out_of_the_mail() {
+fn a_private_home_directory_makes_its_mail_private() {
     let scratch = scratch();
-    let maildir = Desk(scratch.path()).with("cur", ":2,S", MESSAGE);
+    let maildir = Workdir(scratch.path()).with("cur", ":2,S", MESSAGE);
     for directory in ["", "tmp", "new", "cur"] {
         set_mode(&maildir.join(directory), 0o755);
     }
@@ -481,8 +481,8 @@ fn a_home_directory_that_keeps_others_out_keeps_them_out_of_the_mail() {
 #[test]
 fn a_number_is_no_date_and_one_message_is_not_several() {
     let scratch = scratch();
-    let desk = Desk(scratch.path());
-    let maildir = desk.maildir("Maildir");
+    let dir = Workdir(scratch.path());
+    let maildir = dir.maildir("Maildir");
     // MH and some archives name messages like this.
     let message = put(&maildir, "cur", "27:2,S", MESSAGE.as_bytes());
     set_times(&message, epoch());
@@ -492,8 +492,8 @@ fn a_number_is_no_date_and_one_message_is_not_several() {
     {
         set_times(&put(&maildir, "cur", name, MESSAGE.as_bytes()), epoch());
         let findings = verify([&maildir]).findings();
-        let told = findings[0]["message"].as_str().unwrap();
-        assert!(findings[0]["code"] == "maildir-mtime" && told.starts_with(want), "{told}");
+        let found = findings[0]["message"].as_str().unwrap();
+        assert!(findings[0]["code"] == "maildir-mtime" && found.starts_with(want), "{found}");
     }
 }
 
@@ -501,25 +501,25 @@ fn a_number_is_no_date_and_one_message_is_not_several() {
 #[test]
 fn a_message_of_no_bytes_is_told_in_an_mbox_too() {
     let scratch = scratch();
-    let desk = Desk(scratch.path());
+    let dir = Workdir(scratch.path());
     let frame = "\u{1}\u{1}\u{1}\u{1}\n";
     for (text, at) in [
         (format!("{frame}{frame}{frame}{MESSAGE}{frame}"), 5),
         (format!("{FROM}{MESSAGE}\n{FROM}{FROM}\n"), FROM.len() + MESSAGE.len() + 1),
     ] {
-        let run = verify([desk.mbox(text)]).exits(0);
+        let run = verify([dir.mbox(text)]).exits(0);
         let findings = run.findings();
-        let told = findings.iter().find(|f| f["code"] == "message-no-header");
-        assert_eq!(told.map(|f| count(f, "offset")), Some(at as u64), "{}", run.text());
+        let found = findings.iter().find(|f| f["code"] == "message-no-header");
+        assert_eq!(found.map(|f| count(f, "offset")), Some(at as u64), "{}", run.text());
     }
 }
 
 #[test]
 fn a_bare_message_is_looked_at_like_any_other() {
     let scratch = scratch();
-    let desk = Desk(scratch.path());
+    let dir = Workdir(scratch.path());
     let found = |text: &str| {
-        let path = desk.mbox(text);
+        let path = dir.mbox(text);
         codes(&verify([[b"rfc822:", path.as_os_str().as_encoded_bytes()].concat()].map(OsString::from_vec)))
     };
     assert_eq!(found(MESSAGE), BTreeSet::new());
@@ -537,20 +537,20 @@ fn a_bare_message_is_looked_at_like_any_other() {
 #[test]
 fn a_header_that_was_cut_is_told_from_one_that_may_be_whole() {
     let scratch = scratch();
-    let desk = Desk(scratch.path());
+    let dir = Workdir(scratch.path());
     for (end, cut) in [("Subject: he", true), ("Subject: hello\n", false)] {
-        let findings = verify([desk.mbox(format!("{FROM}{MESSAGE}\n{FROM}{end}"))]).exits(0).findings();
-        let told = findings.iter().find(|f| f["code"] == "mbox-header-cut").unwrap();
-        assert_eq!(told["message"].as_str().unwrap().contains("inside"), cut, "{told}");
-        assert_eq!(told.get("mend").is_some(), cut, "{told}");
+        let findings = verify([dir.mbox(format!("{FROM}{MESSAGE}\n{FROM}{end}"))]).exits(0).findings();
+        let found = findings.iter().find(|f| f["code"] == "mbox-header-cut").unwrap();
+        assert_eq!(found["message"].as_str().unwrap().contains("inside"), cut, "{found}");
+        assert_eq!(found.get("mend").is_some(), cut, "{found}");
     }
 }
 
 /// A message that contains a message with its From_ line looks like junk and a message.
 #[test]
-fn the_way_to_read_a_bare_message_is_told_where_it_looks_like_junk() {
+fn a_bare_message_that_looks_like_junk_has_a_remedy() {
     let scratch = scratch();
-    let path = Desk(scratch.path()).mbox(format!("{MESSAGE}\n{FROM}{MESSAGE}\n"));
+    let path = Workdir(scratch.path()).mbox(format!("{MESSAGE}\n{FROM}{MESSAGE}\n"));
     let findings = verify([&path]).exits(0).findings();
     let junk = findings.iter().find(|f| f["code"] == "mbox-junk").unwrap();
     assert!(junk["mend"].as_str().unwrap().contains("rfc822:"), "{junk}");
@@ -559,27 +559,27 @@ fn the_way_to_read_a_bare_message_is_told_where_it_looks_like_junk() {
 #[test]
 fn what_is_no_maildir_is_refused_for_what_it_is() {
     let scratch = scratch();
-    let desk = Desk(scratch.path());
+    let dir = Workdir(scratch.path());
     let refused = |path: PathBuf| {
         let argument = OsString::from_vec([b"maildir:", path.as_os_str().as_encoded_bytes()].concat());
         let finding = verify([argument]).exits(3).findings().remove(0);
         (finding["code"].as_str().unwrap().to_owned(), finding["message"].as_str().unwrap().to_owned())
     };
-    assert_eq!(refused(desk.path("absent")).0, "io-error");
-    let (code, message) = refused(desk.mbox(format!("{FROM}{MESSAGE}\n")));
+    assert_eq!(refused(dir.path("absent")).0, "io-error");
+    let (code, message) = refused(dir.mbox(format!("{FROM}{MESSAGE}\n")));
     assert!(code == "not-a-mailbox" && message.contains("no directory"), "{message}");
     // A folder that has only tmp/ left still counts as one.
-    desk.maildir("Maildir");
-    fs::create_dir_all(desk.path("Maildir/.Sent/tmp")).unwrap();
-    let found = codes(&verify([desk.path("Maildir")]).exits(1));
+    dir.maildir("Maildir");
+    fs::create_dir_all(dir.path("Maildir/.Sent/tmp")).unwrap();
+    let found = codes(&verify([dir.path("Maildir")]).exits(1));
     assert!(found.contains("maildir-no-directory"), "{found:?}");
 }
 
 #[test]
 fn mail_in_a_folder_without_its_directories_is_not_passed_over() {
     let scratch = scratch();
-    let desk = Desk(scratch.path());
-    let maildir = desk.with("cur", ":2,S", MESSAGE);
+    let dir = Workdir(scratch.path());
+    let maildir = dir.with("cur", ":2,S", MESSAGE);
     // Files of notmuch and of a file server.
     fs::create_dir_all(maildir.join(".notmuch/xapian")).unwrap();
     fs::create_dir_all(maildir.join(".snapshot/hourly.0/cur")).unwrap();
@@ -589,9 +589,9 @@ fn mail_in_a_folder_without_its_directories_is_not_passed_over() {
     fs::write(stray.join(format!("{EPOCH}.2.host:2,S")), MESSAGE).unwrap();
     let run = verify([&maildir]).exits(0);
     assert_eq!(codes(&run), BTreeSet::from(["maildir-foreign-file".to_owned()]));
-    let told = &run.findings()[0];
-    assert_eq!(told["path"], stray.to_str().unwrap());
-    assert!(told["message"].as_str().unwrap().starts_with("1 file in "), "{told}");
+    let found = &run.findings()[0];
+    assert_eq!(found["path"], stray.to_str().unwrap());
+    assert!(found["message"].as_str().unwrap().starts_with("1 file in "), "{found}");
     verify([Path::new("--strict"), &maildir]).exits(1);
 }
 
@@ -599,9 +599,9 @@ fn mail_in_a_folder_without_its_directories_is_not_passed_over() {
 #[test]
 fn a_command_that_mends_names_its_file_as_one_word() {
     let scratch = scratch();
-    let desk = Desk(scratch.path());
-    let maildir = desk.maildir("Old Mail");
-    let folder = desk.maildir("Old Mail/.Sent");
+    let dir = Workdir(scratch.path());
+    let maildir = dir.maildir("Old Mail");
+    let folder = dir.maildir("Old Mail/.Sent");
     fs::write(maildir.join("maildirsize"), "1000S\n5 1\n").unwrap();
     let findings = verify([&maildir]).findings();
     let mend = |code: &str| findings.iter().find(|f| f["code"] == code).unwrap()["mend"].as_str().unwrap();
@@ -619,10 +619,10 @@ fn standard_input_is_read_but_once() {
 }
 
 #[test]
-fn a_quick_look_is_at_names_and_sizes_and_a_thorough_one_at_bytes() {
+fn quick_checks_names_and_sizes_and_the_default_bytes() {
     let found = |name: &str, quick: bool| {
         let scratch = scratch();
-        let maildir = Desk(scratch.path()).maildir("Maildir");
+        let maildir = Workdir(scratch.path()).maildir("Maildir");
         put(&maildir, "cur", &format!("{EPOCH}.1.host{name}"), MESSAGE.as_bytes());
         let run = verify(quick.then_some("--quick".into()).into_iter().chain([maildir.into_os_string()]));
         codes(&run).contains("maildir-untrue-size")
@@ -637,7 +637,7 @@ fn a_quick_look_is_at_names_and_sizes_and_a_thorough_one_at_bytes() {
     }
     // A manifest is checked for names only.
     let scratch = scratch();
-    let (maildir, messages) = Desk(scratch.path()).converted();
+    let (maildir, messages) = Workdir(scratch.path()).converted();
     let mut bytes = messages[0].bytes.clone();
     bytes[0] ^= 1;
     write(&messages[0].path, &bytes);
@@ -652,7 +652,7 @@ fn a_quick_look_is_at_names_and_sizes_and_a_thorough_one_at_bytes() {
 #[test]
 fn where_nothing_is_wrong_nothing_is_found() {
     let scratch = scratch();
-    let desk = Desk(scratch.path());
+    let dir = Workdir(scratch.path());
     for name in ["inbox.mbox", "crlf.mbox", "mmdf.mbox"] {
         let maildir = scratch.path().join(name);
         convert_fixture(name, &maildir);
@@ -666,14 +666,14 @@ fn where_nothing_is_wrong_nothing_is_found() {
             assert!(found(&fixture(name)).iter().all(|code| code == "mbox-no-final-blank"));
         }
     }
-    let maildir = desk.with("cur", ",S=19,W=22:2,FSa", MESSAGE);
+    let maildir = dir.with("cur", ",S=19,W=22:2,FSa", MESSAGE);
     for file in ["dovecot-uidlist", "dovecot-keywords", "dovecot.index.log", "subscriptions", ".uidvalidity"]
     {
         fs::write(maildir.join(file), "").unwrap();
     }
     fs::write(maildir.join("maildirsize"), "100000S,10C\n30 2\n-11 -1\n").unwrap();
     for folder in [".Sent", ".A.B", ".Entw&APw-rfe"] {
-        let folder = desk.maildir(&format!("Maildir/{folder}"));
+        let folder = dir.maildir(&format!("Maildir/{folder}"));
         fs::write(folder.join("maildirfolder"), "").unwrap();
         fs::write(folder.join("dovecot-acl"), "").unwrap();
     }
@@ -782,7 +782,7 @@ fn fault(dice: &mut Dice, maildir: &Path, messages: &[Message]) -> (&'static str
     let path = message.path.clone();
     let (epoch, info) = (message.epoch, message.flags.clone().map_or(String::new(), |f| format!(":2,{f}")));
     let elsewhere =
-        maildir.join(message.place).join(format!("{epoch}.M{}P7.host{info}", dice.roll(1_000_000)));
+        maildir.join(message.subdir).join(format!("{epoch}.M{}P7.host{info}", dice.roll(1_000_000)));
     match dice.roll(9) {
         0 => {
             let at = dice.roll(message.bytes.len());
@@ -807,13 +807,13 @@ fn fault(dice: &mut Dice, maildir: &Path, messages: &[Message]) -> (&'static str
         }
         4 => {
             let base = message.name.split(":2,").next().unwrap();
-            let (other, told) = match message.place {
+            let (other, found) = match message.subdir {
                 "new" => (maildir.join("cur").join(format!("{base}:2,")), "new"),
                 _ => (maildir.join("new").join(base), "new"),
             };
             write(&other, &message.bytes);
-            let told = if told == message.place { path } else { other };
-            ("maildir-duplicate", told, "twice by one name".into())
+            let found = if found == message.subdir { path } else { other };
+            ("maildir-duplicate", found, "twice by one name".into())
         }
         5 => {
             fs::rename(&path, &elsewhere).unwrap();
@@ -878,7 +878,7 @@ fn fault(dice: &mut Dice, maildir: &Path, messages: &[Message]) -> (&'static str
 /// Every single fault in a converted tree is found under its code. All are errors except changed flags, which
 /// are the user's to change.
 #[test]
-fn any_single_fault_in_a_converted_tree_is_reported_under_its_name() {
+fn any_single_fault_in_a_converted_tree_has_its_code() {
     let faults = samples(50, 100, 1000);
     let scratch = scratch();
     let (source, maildir) = (scratch.path().join("source.mbox"), scratch.path().join("Maildir"));
@@ -891,28 +891,28 @@ fn any_single_fault_in_a_converted_tree_is_reported_under_its_name() {
     convert([&source, &maildir]);
     let messages = messages(&maildir);
     let before = tree(&maildir);
-    let whole: Vec<(PathBuf, Vec<u8>)> = before
+    let original: Vec<(PathBuf, Vec<u8>)> = before
         .iter()
-        .filter(|(_, lying)| !lying.digest.is_empty())
+        .filter(|(_, state)| !state.digest.is_empty())
         .map(|(path, _)| (maildir.join(path), fs::read(maildir.join(path)).unwrap()))
         .collect();
     let mut dice = Dice(1998);
     for n in 0..faults {
-        let (code, place, how) = fault(&mut dice, &maildir, &messages);
+        let (code, path, how) = fault(&mut dice, &maildir, &messages);
         let run = verify([&maildir]);
         let found =
-            run.findings().into_iter().any(|f| f["code"] == code && f["path"] == place.to_str().unwrap());
-        assert!(found, "fault {n}, {how}: no {code} at {}: {}", place.display(), run.text());
+            run.findings().into_iter().any(|f| f["code"] == code && f["path"] == path.to_str().unwrap());
+        assert!(found, "fault {n}, {how}: no {code} at {}: {}", path.display(), run.text());
         let want = i32::from(code != "message-reflagged");
         assert_eq!(run.code, Some(want), "fault {n}, {how}: {}", run.text());
         // Restore the tree.
         for path in paths(&maildir) {
             let path = maildir.join(path);
-            if path.is_file() && !whole.iter().any(|(was, _)| *was == path) {
+            if path.is_file() && !original.iter().any(|(was, _)| *was == path) {
                 fs::remove_file(path).unwrap();
             }
         }
-        for (path, bytes) in &whole {
+        for (path, bytes) in &original {
             if fs::read(path).ok().as_ref() != Some(bytes) {
                 write(path, bytes);
             }
@@ -923,8 +923,8 @@ fn any_single_fault_in_a_converted_tree_is_reported_under_its_name() {
 }
 
 /// Creates a Maildir and an mbox with everything that can be repaired.
-fn broken(desk: &Desk<'_>) -> (PathBuf, PathBuf) {
-    let maildir = desk.with("cur", ":2,S", MESSAGE);
+fn broken(dir: &Workdir<'_>) -> (PathBuf, PathBuf) {
+    let maildir = dir.with("cur", ":2,S", MESSAGE);
     fs::remove_dir(maildir.join("new")).unwrap();
     set_mode(&maildir.join("cur"), 0o500);
     put(&maildir, "tmp", "1.2.host", b"Subject: may be mail");
@@ -932,13 +932,13 @@ fn broken(desk: &Desk<'_>) -> (PathBuf, PathBuf) {
     // The name is taken.
     fs::create_dir(maildir.join("mailferry-lost")).unwrap();
     fs::write(maildir.join("mailferry-lost/1.3.host"), "of another time").unwrap();
-    (maildir, desk.mbox(format!("{FROM}{MESSAGE}\n{FROM}A: 1\n\nno end")))
+    (maildir, dir.mbox(format!("{FROM}{MESSAGE}\n{FROM}A: 1\n\nno end")))
 }
 
 #[test]
 fn repair_shows_first_then_mends_and_touches_no_message() {
     let scratch = scratch();
-    let (maildir, mbox) = broken(&Desk(scratch.path()));
+    let (maildir, mbox) = broken(&Workdir(scratch.path()));
     let before = tree(scratch.path());
     // A reader changes the atime of a file.
     let age = || ["1.2.host", "1.3.host"].map(|name| set_times(&maildir.join("tmp").join(name), epoch()));
@@ -946,7 +946,8 @@ fn repair_shows_first_then_mends_and_touches_no_message() {
     let run = verify(["--repair".as_ref(), "-n".as_ref(), maildir.as_os_str(), mbox.as_os_str()]).exits(1);
     let after = tree(scratch.path());
     assert_eq!(after.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
-    let same = |(path, lying): (&PathBuf, &Lying)| path.starts_with("Maildir/tmp") || before[path] == *lying;
+    let same =
+        |(path, state): (&PathBuf, &FileState)| path.starts_with("Maildir/tmp") || before[path] == *state;
     assert!(after.iter().all(same), "-n changes nothing");
     age();
     let planned = run.findings().into_iter().filter(|f| f["code"] == "repair-planned").count();
@@ -990,7 +991,7 @@ fn a_repair_that_is_cut_off_or_refused_harms_nothing() {
             ["signal=KILL", "error=EIO", "error=ENOSPC"].iter().flat_map(|e| (1..5).map(move |n| (e, n)))
         {
             let scratch = scratch();
-            let (maildir, mbox) = broken(&Desk(scratch.path()));
+            let (maildir, mbox) = broken(&Workdir(scratch.path()));
             let log = scratch.path().join("log");
             // Calls of the loader and for the report are left out.
             let only = [
@@ -1016,9 +1017,9 @@ fn a_repair_that_is_cut_off_or_refused_harms_nothing() {
             );
             injected += usize::from(fs::read_to_string(&log).unwrap().contains("INJECTED"));
             let text = fs::read_to_string(&mbox).unwrap();
-            let whole = format!("{FROM}{MESSAGE}\n{FROM}A: 1\n\nno end");
+            let original = format!("{FROM}{MESSAGE}\n{FROM}A: 1\n\nno end");
             assert!(
-                text.starts_with(&whole) && "\n\n".starts_with(&text[whole.len()..]),
+                text.starts_with(&original) && "\n\n".starts_with(&text[original.len()..]),
                 "{call} {effect}: {text}"
             );
             fs::remove_file(&log).unwrap();
@@ -1029,7 +1030,7 @@ fn a_repair_that_is_cut_off_or_refused_harms_nothing() {
             assert!(left.iter().all(|c| c == "repair-done"), "{call} {effect} {when}: {}", run.text());
             let mail: BTreeSet<Vec<u8>> = tree(&maildir)
                 .into_iter()
-                .filter(|(_, lying)| !lying.digest.is_empty())
+                .filter(|(_, state)| !state.digest.is_empty())
                 .map(|(path, _)| fs::read(maildir.join(path)).unwrap())
                 .collect();
             for text in [MESSAGE, "Subject: may be mail", "Subject: this too", "of another time"] {
@@ -1041,29 +1042,29 @@ fn a_repair_that_is_cut_off_or_refused_harms_nothing() {
 }
 
 #[test]
-fn sources_that_grew_and_folders_that_took_mail_are_told_and_are_no_fault() {
+fn grown_sources_and_folders_with_new_mail_are_not_faults() {
     let scratch = scratch();
     let (source, maildir) = (scratch.path().join("inbox.mbox"), scratch.path().join("Maildir"));
     fs::write(&source, many(5)).unwrap();
     convert([&source, &maildir]);
     fs::write(&source, many(7)).unwrap();
-    let told = |run: &Run| -> String {
+    let found = |run: &Run| -> String {
         let all: Vec<Value> = run.findings().into_iter().filter(|f| f["code"] == "source-compared").collect();
         all.iter().map(|f| f["message"].as_str().unwrap()).collect::<Vec<_>>().join("|")
     };
-    assert!(told(&verify([&maildir]).exits(0)).contains("has grown by"));
+    assert!(found(&verify([&maildir]).exits(0)).contains("has grown by"));
     convert([&source, &maildir]);
     let run = verify([&maildir]).exits(0);
-    assert_eq!((codes(&run), told(&run)), (BTreeSet::new(), "is the same as when it was converted".into()));
+    assert_eq!((codes(&run), found(&run)), (BTreeSet::new(), "is the same as when it was converted".into()));
     assert_eq!(count(&run.json().pop().unwrap(), "converted"), 7);
     let moved = scratch.path().join("elsewhere.mbox");
     fs::rename(&source, &moved).unwrap();
-    assert!(told(&verify([&maildir]).exits(0)).contains("is gone"));
+    assert!(found(&verify([&maildir]).exits(0)).contains("is gone"));
     let run = verify(["--source".as_ref(), moved.as_os_str(), maildir.as_os_str()]).exits(0);
-    assert_eq!(told(&run), "is the same as when it was converted");
+    assert_eq!(found(&run), "is the same as when it was converted");
     fs::write(&moved, &many(7)[1..]).unwrap();
     let run = verify(["--source".as_ref(), moved.as_os_str(), maildir.as_os_str()]).exits(0);
-    assert!(told(&run).contains("another or shorter"), "{}", run.text());
+    assert!(found(&run).contains("another or shorter"), "{}", run.text());
 }
 
 /// A user who names the source expects a report about it.

@@ -17,7 +17,7 @@ use mailferry::transport::{Envelope, Fate, Message as Sent, Outcome, qmqp, qmtp}
 use serde_json::Value;
 
 use crate::golden::records;
-use crate::golden_inject::House;
+use crate::golden_inject::QmailHome;
 use crate::mta::postfix::Postfix;
 use crate::support::*;
 
@@ -27,13 +27,13 @@ const MESSAGE: &str = "Date: 3 Feb 2001 04:05:06 -0000\nMessage-ID: <x@y>\nFrom:
 /// Time limit for servers.
 const LIMIT: Duration = Duration::from_secs(60);
 
-fn inject(places: &[String], recipients: &[&str]) -> Run {
-    let house = House::new();
-    house.control("me", "me.example.org");
-    let via = places.iter().flat_map(|place| ["--via", place]);
+fn inject(hops: &[String], recipients: &[&str]) -> Run {
+    let home = QmailHome::new();
+    home.control("me", "me.example.org");
+    let via = hops.iter().flat_map(|hop| ["--via", hop]);
     let args: Vec<&str> = via.chain(["--json", "--timeout", "60", "-f", "s@x.example"]).collect();
     let args = [&args[..], recipients].concat();
-    run_with_stdin(house.command("inject", &args), MESSAGE)
+    run_with_stdin(home.command("inject", &args), MESSAGE)
 }
 
 /// Returns the outcome for each recipient.
@@ -54,10 +54,10 @@ fn recorded(count: usize, answer: Vec<u8>) -> (u16, JoinHandle<Vec<u8>>) {
     let port = listener.local_addr().unwrap().port();
     let server = thread::spawn(move || {
         let mut stream = listener.accept().unwrap().0;
-        let mut heard = vec![0; count];
-        stream.read_exact(&mut heard).unwrap();
+        let mut received = vec![0; count];
+        stream.read_exact(&mut received).unwrap();
         stream.write_all(&answer).unwrap();
-        heard
+        received
     });
     (port, server)
 }
@@ -94,7 +94,7 @@ fn hex(value: &Value) -> Option<Vec<u8>> {
 }
 
 /// Returns the outcomes by the first byte of each answer. Without an answer the outcome is unknown.
-fn meant(answer: &[u8], recipients: usize) -> Vec<Fate> {
+fn expected_fates(answer: &[u8], recipients: usize) -> Vec<Fate> {
     let mut fates: Vec<Fate> = netstrings(answer)
         .unwrap_or_default()
         .iter()
@@ -113,7 +113,7 @@ fn fates(outcomes: &[Outcome]) -> Vec<Fate> {
 }
 
 #[test]
-fn what_qmail_and_postfix_answered_is_understood_and_what_they_were_sent_is_sent() {
+fn recorded_sessions_of_qmail_and_postfix_are_repeated() {
     let (Some(mut cases), Some(postfix)) =
         (records("golden/wire.jsonl"), records("golden/postfix-qmqpd.jsonl"))
     else {
@@ -155,7 +155,7 @@ fn what_qmail_and_postfix_answered_is_understood_and_what_they_were_sent_is_sent
             continue;
         };
         let sent = sent.unwrap();
-        let mut want = meant(&answer, envelope.recipients.len());
+        let mut want = expected_fates(&answer, envelope.recipients.len());
         let (port, server) = recorded(sent.len(), answer);
         let letter = letter(&message);
         let message = Sent::whole(&letter);
@@ -210,10 +210,10 @@ fn qmtp_server() -> (u16, JoinHandle<Package>) {
 }
 
 #[test]
-fn each_recipient_is_accepted_once_and_the_next_place_is_for_the_others() {
+fn each_recipient_is_accepted_once_over_all_next_hops() {
     let ((first, one), (second, two)) = (qmtp_server(), qmtp_server());
-    let places = [format!("qmtp://127.0.0.1:{first}"), format!("qmtp://127.0.0.1:{second}")];
-    let run = inject(&places, &["ka@y.example", "zb@y.example", "dc@y.example", "kd@y.example"]).exits(75);
+    let hops = [format!("qmtp://127.0.0.1:{first}"), format!("qmtp://127.0.0.1:{second}")];
+    let run = inject(&hops, &["ka@y.example", "zb@y.example", "dc@y.example", "kd@y.example"]).exits(75);
     assert_eq!(outcomes(&run), ["accepted 2.0.0", "temporary 4.3.0", "permanent 5.3.0", "accepted 2.0.0"]);
     let (message, to) = one.join().unwrap();
     assert_eq!(to, ["ka@y.example", "zb@y.example", "dc@y.example", "kd@y.example"]);
@@ -222,7 +222,7 @@ fn each_recipient_is_accepted_once_and_the_next_place_is_for_the_others() {
 }
 
 #[test]
-fn a_place_that_is_not_there_is_passed_over_and_named_if_it_is_the_last() {
+fn an_absent_next_hop_is_skipped_and_named_if_it_is_last() {
     let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
     let nobody = format!("smtp://127.0.0.1:{nobody}");
     let (port, server) = qmtp_server();
@@ -234,25 +234,25 @@ fn a_place_that_is_not_there_is_passed_over_and_named_if_it_is_the_last() {
 }
 
 #[test]
-fn a_message_that_may_have_arrived_is_not_sent_to_the_next_place() {
+fn a_message_that_may_have_arrived_is_not_sent_again() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = thread::spawn(move || {
         let mut stream = listener.accept().unwrap().0;
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         let mut byte = [0];
-        while netstrings(&heard).is_none_or(|all| all.len() != 1) {
+        while netstrings(&received).is_none_or(|all| all.len() != 1) {
             stream.read_exact(&mut byte).unwrap();
-            heard.push(byte[0]);
+            received.push(byte[0]);
         }
         // It disconnects without an answer.
     });
     let maildir = scratch();
-    for place in ["cur", "new", "tmp"] {
-        fs::create_dir(maildir.path().join(place)).unwrap();
+    for hop in ["cur", "new", "tmp"] {
+        fs::create_dir(maildir.path().join(hop)).unwrap();
     }
-    let places = [format!("qmqp://127.0.0.1:{port}"), format!("maildir:{}", maildir.path().display())];
-    let run = inject(&places, &["a@y.example"]).exits(75);
+    let hops = [format!("qmqp://127.0.0.1:{port}"), format!("maildir:{}", maildir.path().display())];
+    let run = inject(&hops, &["a@y.example"]).exits(75);
     assert_eq!(outcomes(&run), ["temporary unsure 4.4.2"]);
     run.complains(&["it may have arrived"]);
     server.join().unwrap();
@@ -302,7 +302,7 @@ impl Drop for Sink {
 }
 
 #[test]
-fn postfixs_smtp_sink_takes_it_and_each_of_its_failures_is_told_as_it_is() {
+fn each_failure_of_postfixs_smtp_sink_is_reported() {
     let table: [(&[&str], &str); 18] = [
         (&[], "accepted 2.0.0"),
         (&["-e"], "accepted 2.0.0"),
@@ -326,13 +326,13 @@ fn postfixs_smtp_sink_takes_it_and_each_of_its_failures_is_told_as_it_is() {
     for (options, outcome) in table {
         let Some(sink) = Sink::of("smtp-sink", options) else { return };
         let run = inject(&[format!("smtp://127.0.0.1:{}", sink.port)], &["a@y.example", "b@y.example"]);
-        let told = outcomes(&run);
+        let report = outcomes(&run);
         // smtp-sink has enhanced codes of its own in some cases.
-        let same = |told: &String| told.rsplit_once('.').map(|t| t.0[..t.0.len() - 2].to_owned());
+        let same = |report: &String| report.rsplit_once('.').map(|t| t.0[..t.0.len() - 2].to_owned());
         let want = Some(outcome.rsplit_once('.').unwrap().0).map(|o| o[..o.len() - 2].to_owned());
         assert!(
-            told.len() == 2 && told.iter().all(|told| same(told) == want),
-            "{options:?}: {told:?}\n{run:?}"
+            report.len() == 2 && report.iter().all(|report| same(report) == want),
+            "{options:?}: {report:?}\n{run:?}"
         );
         run.exits(match &outcome[..1] {
             "a" => 0,
@@ -362,16 +362,16 @@ fn postfixs_qmqp_sink_takes_it() {
 fn postfix_takes_it_by_smtp_and_by_qmqp() {
     let Some(postfix) = Postfix::listening() else { return };
     let listens = |port: u16| {
-        postfix.world.until("a server", || {
+        postfix.sandbox.until("a server", || {
             let probe = format!("exec 3<>/dev/tcp/127.0.0.1/{port} 2>/dev/null");
-            postfix.world.command(["bash", "-c", &probe]).status().ok()?.success().then_some(())
+            postfix.sandbox.command(["bash", "-c", &probe]).status().ok()?.success().then_some(())
         });
     };
     for (scheme, port, subject) in [("smtp", 25, "one"), ("qmqp", 628, "two")] {
         listens(port);
         let via = format!("{scheme}://127.0.0.1");
         let mut command =
-            postfix.world.command(["mailferry", "inject", "--json", "--timeout", "30", "--via", &via]);
+            postfix.sandbox.command(["mailferry", "inject", "--json", "--timeout", "30", "--via", &via]);
         command.args(["-f", "s@x.example", "joe@mx.example.org", "nobody@nowhere.example"]);
         let message = MESSAGE.replace("Subject: x", &format!("Subject: {subject}"));
         let run = run_with_stdin(command, message);
@@ -379,8 +379,8 @@ fn postfix_takes_it_by_smtp_and_by_qmqp() {
         let second = if scheme == "smtp" { "permanent 5.1.1" } else { "accepted 2.0.0" };
         assert_eq!(outcomes(&run), ["accepted 2.0.0", second]);
         run.exits(if scheme == "smtp" { 69 } else { 0 });
-        let new = postfix.world.path("/home/joe/Maildir/new");
-        let found = postfix.world.until(subject, || {
+        let new = postfix.sandbox.path("/home/joe/Maildir/new");
+        let found = postfix.sandbox.until(subject, || {
             let files = fs::read_dir(&new).ok()?;
             let mut all = files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
             all.find(|message| message.contains(&format!("\nSubject: {subject}\n")))
@@ -459,13 +459,13 @@ userdb {{
 fn dovecot_takes_it_by_lmtp_over_tcp_and_a_unix_socket() {
     let home = scratch();
     let Some((sink, socket)) = dovecot_lmtp(home.path()) else { return };
-    let places = [format!("lmtp://127.0.0.1:{}", sink.port), format!("lmtp+unix:{}", socket.display())];
-    for (n, place) in places.into_iter().enumerate() {
-        let run = inject(&[place], &["ann@h.example", "who@h.example", "joe@h.example"]).exits(69);
-        let told = outcomes(&run);
-        assert_eq!(told[0], "accepted 2.0.0", "{run:?}\n{:?}", fs::read_to_string(home.path().join("log")));
-        assert_eq!(told[1], "permanent 5.1.1");
-        assert_eq!(told[2], "accepted 2.0.0");
+    let hops = [format!("lmtp://127.0.0.1:{}", sink.port), format!("lmtp+unix:{}", socket.display())];
+    for (n, hop) in hops.into_iter().enumerate() {
+        let run = inject(&[hop], &["ann@h.example", "who@h.example", "joe@h.example"]).exits(69);
+        let report = outcomes(&run);
+        assert_eq!(report[0], "accepted 2.0.0", "{run:?}\n{:?}", fs::read_to_string(home.path().join("log")));
+        assert_eq!(report[1], "permanent 5.1.1");
+        assert_eq!(report[2], "accepted 2.0.0");
         for user in ["ann", "joe"] {
             let all = messages(&home.path().join("mail").join(user));
             assert_eq!(all.len(), n + 1);
@@ -520,12 +520,12 @@ fn aiosmtpd_takes_it_by_smtp_and_by_lmtp() {
     let run = inject(&[format!("lmtp+unix:{}", socket.display())], &["ann@y.example", "full@y.example"]);
     assert_eq!(outcomes(&run), ["accepted 2.0.0", "permanent 5.2.2"]);
     run.exits(69);
-    let heard = fs::read_to_string(&log).unwrap();
-    assert!(heard.starts_with("s@x.example "), "{heard}");
-    assert!(heard.lines().next().unwrap().contains("SMTPUTF8"), "{heard}");
+    let received = fs::read_to_string(&log).unwrap();
+    assert!(received.starts_with("s@x.example "), "{received}");
+    assert!(received.lines().next().unwrap().contains("SMTPUTF8"), "{received}");
     assert!(
-        heard.lines().next().unwrap().ends_with("ann@y.example \u{e4}@y.example full@y.example"),
-        "{heard}"
+        received.lines().next().unwrap().ends_with("ann@y.example \u{e4}@y.example full@y.example"),
+        "{received}"
     );
 }
 
@@ -535,15 +535,15 @@ fn forwards_of_a_qmail_file_go_over_the_wire() {
     fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
     fs::write(home.path().join(".qmail-list"), "&ka@y.example\n&zb@y.example\n").unwrap();
     fs::set_permissions(home.path().join(".qmail-list"), fs::Permissions::from_mode(0o644)).unwrap();
-    let deliver = |places: &[String]| {
+    let deliver = |hops: &[String]| {
         let mut command = mailferry(["deliver", "--dot-qmail", "--user", "joe", "-f", "s@x.example"]);
         command.args(["-r", "joe-list@h.example", "--home"]).arg(home.path());
-        command.args(places.iter().flat_map(|place| ["--via", place]));
+        command.args(hops.iter().flat_map(|hop| ["--via", hop]));
         run_with_stdin(command, MESSAGE)
     };
     let ((first, one), (second, two)) = (qmtp_server(), qmtp_server());
-    let places = [format!("qmtp://127.0.0.1:{first}"), format!("qmtp://127.0.0.1:{second}")];
-    let run = deliver(&places).exits(75);
+    let hops = [format!("qmtp://127.0.0.1:{first}"), format!("qmtp://127.0.0.1:{second}")];
+    let run = deliver(&hops).exits(75);
     run.complains(&["4.3.0 forward to zb@y.example: qmtp://", "1 of 2 forwards were accepted"]);
     let (message, to) = one.join().unwrap();
     assert_eq!(to, ["ka@y.example", "zb@y.example"]);
@@ -554,28 +554,28 @@ fn forwards_of_a_qmail_file_go_over_the_wire() {
 
 /// A step of a hostile server. After the last step it disconnects.
 #[derive(Debug, Clone)]
-enum Does {
-    Says(&'static [u8]),
+enum Step {
+    Writes(&'static [u8]),
     /// Writes the bytes repeatedly while the client is connected, up to 1 GB.
     Repeats(&'static [u8]),
     /// Reads up to and including these bytes.
-    Hears(&'static [u8]),
+    Reads(&'static [u8]),
     /// Reads slowly up to and including these bytes.
-    HearsSlowly(&'static [u8]),
+    ReadsSlowly(&'static [u8]),
     /// Reads this many netstrings.
-    HearsNetstrings(usize),
+    ReadsNetstrings(usize),
     /// Reads everything.
-    HearsAll,
-    Waits,
+    ReadsAll,
+    Pauses,
     /// Keeps the connection open, and neither reads nor writes.
     Hangs,
 }
-use Does::*;
+use Step::*;
 
-impl Does {
+impl Step {
     /// Takes the step. Returns true to keep the connection.
     fn with(&self, stream: &mut TcpStream) -> std::io::Result<bool> {
-        let mut hear = |most: usize| -> std::io::Result<Vec<u8>> {
+        let mut read = |most: usize| -> std::io::Result<Vec<u8>> {
             let mut buffer = vec![0; most];
             let count = stream.read(&mut buffer)?;
             buffer.truncate(count);
@@ -586,29 +586,29 @@ impl Does {
         };
         let mut all: Vec<u8> = Vec::new();
         match self {
-            Says(bytes) => stream.write_all(bytes)?,
+            Writes(bytes) => stream.write_all(bytes)?,
             Repeats(bytes) => {
                 let chunk = bytes.repeat((1 << 16) / bytes.len());
                 (0..1 << 14).try_for_each(|_| stream.write_all(&chunk))?;
             }
-            Hears(end) => {
+            Reads(end) => {
                 while !all.ends_with(end) {
-                    all.append(&mut hear(1)?);
+                    all.append(&mut read(1)?);
                 }
             }
-            HearsSlowly(end) => {
+            ReadsSlowly(end) => {
                 while !all.ends_with(end) {
-                    all.append(&mut hear(1 << 16)?);
+                    all.append(&mut read(1 << 16)?);
                     thread::sleep(Duration::from_micros(200));
                 }
             }
-            HearsNetstrings(count) => {
+            ReadsNetstrings(count) => {
                 while netstrings(&all).is_none_or(|all| all.len() < *count) {
-                    all.append(&mut hear(1)?);
+                    all.append(&mut read(1)?);
                 }
             }
-            HearsAll => while hear(1 << 16).is_ok() {},
-            Waits => thread::sleep(Duration::from_millis(300)),
+            ReadsAll => while read(1 << 16).is_ok() {},
+            Pauses => thread::sleep(Duration::from_millis(300)),
             Hangs => return Ok(true),
         }
         Ok(false)
@@ -616,7 +616,7 @@ impl Does {
 }
 
 /// Starts a server that takes these steps with one client, and then returns a connection that it keeps.
-fn hostile(steps: Vec<Does>) -> (u16, JoinHandle<Option<TcpStream>>) {
+fn hostile(steps: Vec<Step>) -> (u16, JoinHandle<Option<TcpStream>>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = thread::spawn(move || {
@@ -629,7 +629,7 @@ fn hostile(steps: Vec<Does>) -> (u16, JoinHandle<Option<TcpStream>>) {
 
 /// Returns a correct SMTP or LMTP session in which other steps replace one answer: 0 is the greeting, 6 the
 /// answer to the message.
-fn talk(scheme: &str, at: usize, instead: &[Does], goes_on: bool) -> Vec<Does> {
+fn talk(scheme: &str, at: usize, instead: &[Step], goes_on: bool) -> Vec<Step> {
     let end: &[u8] = if scheme == "lmtp" { b"250 a\r\n250 b\r\n" } else { b"250 ok\r\n" };
     let usual: [(&[u8], &[u8]); 7] = [
         (b"", b"220 me\r\n"),
@@ -642,16 +642,16 @@ fn talk(scheme: &str, at: usize, instead: &[Does], goes_on: bool) -> Vec<Does> {
     ];
     let mut steps = Vec::new();
     for (n, (before, answer)) in usual.into_iter().enumerate() {
-        let message = if instead.iter().any(|does| matches!(does, HearsSlowly(_))) {
-            HearsSlowly(before)
+        let message = if instead.iter().any(|step| matches!(step, ReadsSlowly(_))) {
+            ReadsSlowly(before)
         } else {
-            Hears(before)
+            Reads(before)
         };
-        steps.push(if n == 6 { message } else { Hears(before) });
+        steps.push(if n == 6 { message } else { Reads(before) });
         match n == at {
-            false => steps.push(Says(answer)),
+            false => steps.push(Writes(answer)),
             true if goes_on => {
-                steps.extend(instead.iter().filter(|does| !matches!(does, HearsSlowly(_))).cloned())
+                steps.extend(instead.iter().filter(|step| !matches!(step, ReadsSlowly(_))).cloned())
             }
             true => {
                 steps.extend_from_slice(instead);
@@ -667,7 +667,7 @@ fn talk(scheme: &str, at: usize, instead: &[Does], goes_on: bool) -> Vec<Does> {
 struct Hostile {
     scheme: &'static str,
     name: String,
-    steps: Vec<Does>,
+    steps: Vec<Step>,
     want: &'static str,
     /// True if the message is larger than all buffers in between.
     is_large: bool,
@@ -681,32 +681,38 @@ fn hostile_peers() -> Vec<Hostile> {
     for (scheme, stages) in [("smtp", &[0, 1, 2, 3, 4, 5, 6][..]), ("lmtp", &[1, 6])] {
         for &at in stages {
             let want = if at == 6 { "UU" } else { "TT" };
-            for (name, does) in [
+            for (name, step) in [
                 ("closes", vec![]),
-                ("garbage", vec![Says(b"what?\r\n")]),
-                ("half an answer", vec![Says(b"250 half")]),
-                ("a line and no more", vec![Says(b"250-more\r\n")]),
-                ("two codes", vec![Says(b"250-more\r\n550 less\r\n")]),
-                ("NUL", vec![Says(b"2\x0050 ok\r\n")]),
-                ("no code", vec![Says(b"999 ok\r\n")]),
-                ("not over", vec![Says(b"150 ok\r\n")]),
+                ("garbage", vec![Writes(b"what?\r\n")]),
+                ("half an answer", vec![Writes(b"250 half")]),
+                ("a line and no more", vec![Writes(b"250-more\r\n")]),
+                ("two codes", vec![Writes(b"250-more\r\n550 less\r\n")]),
+                ("NUL", vec![Writes(b"2\x0050 ok\r\n")]),
+                ("no code", vec![Writes(b"999 ok\r\n")]),
+                ("not over", vec![Writes(b"150 ok\r\n")]),
                 ("an endless line", vec![Repeats(b"2")]),
                 ("an endless answer", vec![Repeats(b"250-more\r\n")]),
             ] {
-                add(scheme, format!("{name} at {at}"), talk(scheme, at, &does, false), want, false);
+                add(scheme, format!("{name} at {at}"), talk(scheme, at, &step, false), want, false);
             }
         }
         for at in [0, 3, 6] {
             let want = if at == 6 { "UU" } else { "TT" };
             add(scheme, format!("hangs at {at}"), talk(scheme, at, &[Hangs], false), want, false);
         }
-        let half = [Says(b"250 ha"), Hangs];
+        let half = [Writes(b"250 ha"), Hangs];
         add(scheme, "hangs in the last answer".into(), talk(scheme, 6, &half, false), "UU", false);
-        add(scheme, "never reads".into(), talk(scheme, 5, &[Says(b"354 go\r\n"), Hangs], false), "TT", true);
-        let goes = [Says(b"354 go\r\n"), Hears(b"x")];
+        add(
+            scheme,
+            "never reads".into(),
+            talk(scheme, 5, &[Writes(b"354 go\r\n"), Hangs], false),
+            "TT",
+            true,
+        );
+        let goes = [Writes(b"354 go\r\n"), Reads(b"x")];
         add(scheme, "goes in the middle".into(), talk(scheme, 5, &goes, false), "TT", true);
         let slowly =
-            [HearsSlowly(b""), Says(if scheme == "lmtp" { b"250 a\r\n250 b\r\n" } else { b"250 ok\r\n" })];
+            [ReadsSlowly(b""), Writes(if scheme == "lmtp" { b"250 a\r\n250 b\r\n" } else { b"250 ok\r\n" })];
         add(scheme, "reads slowly".into(), talk(scheme, 6, &slowly, true), "AA", true);
         for (at, answer, want) in [
             (2, &b"354 go\r\n"[..], "TT"),
@@ -725,36 +731,36 @@ fn hostile_peers() -> Vec<Hostile> {
             (5, b"451 later\r\n", "TT"),
         ] {
             let name = format!("{} at {at}", answer.escape_ascii());
-            add(scheme, name, talk(scheme, at, &[Says(answer)], true), want, false);
+            add(scheme, name, talk(scheme, at, &[Writes(answer)], true), want, false);
         }
     }
-    for (scheme, at, does, want) in [
-        ("smtp", 6, vec![Waits, Says(b"250 ok\r\n")], "AA"),
-        ("smtp", 6, vec![Says(b"250 o\0k\r\n")], "AA"),
-        ("smtp", 6, vec![Says(b"450 2.0.0 ok\r\n")], "TT"),
-        ("smtp", 6, vec![Says(b"550 no\r\n")], "PP"),
+    for (scheme, at, step, want) in [
+        ("smtp", 6, vec![Pauses, Writes(b"250 ok\r\n")], "AA"),
+        ("smtp", 6, vec![Writes(b"250 o\0k\r\n")], "AA"),
+        ("smtp", 6, vec![Writes(b"450 2.0.0 ok\r\n")], "TT"),
+        ("smtp", 6, vec![Writes(b"550 no\r\n")], "PP"),
         // It defers one recipient, then disconnects after the message to the other.
         (
             "smtp",
             3,
             vec![
-                Says(b"450 later\r\n"),
-                Hears(b"\r\n"),
-                Says(b"250 ok\r\n"),
-                Hears(b"\r\n"),
-                Says(b"354 go\r\n"),
-                Hears(b"\r\n.\r\n"),
+                Writes(b"450 later\r\n"),
+                Reads(b"\r\n"),
+                Writes(b"250 ok\r\n"),
+                Reads(b"\r\n"),
+                Writes(b"354 go\r\n"),
+                Reads(b"\r\n.\r\n"),
             ],
             "TU",
         ),
-        ("smtp", 3, vec![Says(b"421 bye\r\n")], "TT"),
-        ("lmtp", 6, vec![Says(b"250 a\r\n")], "AU"),
-        ("lmtp", 6, vec![Says(b"250 a\r\n250 half")], "AU"),
-        ("lmtp", 6, vec![Says(b"450 a\r\n")], "TU"),
-        ("lmtp", 6, vec![Says(b"550 a\r\n"), Waits, Says(b"450 b\r\n")], "PT"),
-        ("lmtp", 6, vec![Says(b"250 a\r\n"), Hangs], "AU"),
+        ("smtp", 3, vec![Writes(b"421 bye\r\n")], "TT"),
+        ("lmtp", 6, vec![Writes(b"250 a\r\n")], "AU"),
+        ("lmtp", 6, vec![Writes(b"250 a\r\n250 half")], "AU"),
+        ("lmtp", 6, vec![Writes(b"450 a\r\n")], "TU"),
+        ("lmtp", 6, vec![Writes(b"550 a\r\n"), Pauses, Writes(b"450 b\r\n")], "PT"),
+        ("lmtp", 6, vec![Writes(b"250 a\r\n"), Hangs], "AU"),
     ] {
-        add(scheme, format!("{does:?}"), talk(scheme, at, &does, false), want, false);
+        add(scheme, format!("{step:?}"), talk(scheme, at, &step, false), want, false);
     }
     for (scheme, netstrings) in [("qmqp", 1), ("qmtp", 3)] {
         for (answer, one, each) in [
@@ -778,30 +784,30 @@ fn hostile_peers() -> Vec<Hostile> {
             (b"3:Zno,3:Kok,3:Kok,", "TT", "TA"),
         ] {
             let want = if scheme == "qmqp" { one } else { each };
-            let steps = vec![HearsNetstrings(netstrings), Says(answer)];
+            let steps = vec![ReadsNetstrings(netstrings), Writes(answer)];
             add(scheme, answer.escape_ascii().to_string(), steps, want, false);
         }
-        let whole = || HearsNetstrings(netstrings);
-        add(scheme, "late".into(), vec![whole(), Waits, Says(b"3:Kok,3:Kok,")], "AA", false);
-        add(scheme, "hangs".into(), vec![whole(), Hangs], "UU", false);
-        add(scheme, "hangs in an answer".into(), vec![whole(), Says(b"3:K"), Hangs], "UU", false);
-        add(scheme, "an endless length".into(), vec![whole(), Repeats(b"9")], "UU", false);
-        let long = vec![whole(), Says(b"9999:"), Repeats(b"K")];
+        let all_read = || ReadsNetstrings(netstrings);
+        add(scheme, "late".into(), vec![all_read(), Pauses, Writes(b"3:Kok,3:Kok,")], "AA", false);
+        add(scheme, "hangs".into(), vec![all_read(), Hangs], "UU", false);
+        add(scheme, "hangs in an answer".into(), vec![all_read(), Writes(b"3:K"), Hangs], "UU", false);
+        add(scheme, "an endless length".into(), vec![all_read(), Repeats(b"9")], "UU", false);
+        let long = vec![all_read(), Writes(b"9999:"), Repeats(b"K")];
         add(scheme, "an endless answer".into(), long, "UU", false);
         add(scheme, "never reads".into(), vec![Hangs], "TT", true);
-        add(scheme, "goes in the middle".into(), vec![Hears(b"x")], "TT", true);
-        let early = vec![Says(b"3:Kok,3:Kok,"), HearsAll];
+        add(scheme, "goes in the middle".into(), vec![Reads(b"x")], "TT", true);
+        let early = vec![Writes(b"3:Kok,3:Kok,"), ReadsAll];
         add(scheme, "accepts what it has not heard".into(), early, "TT", true);
     }
     // Postfix reports why it refuses.
-    add("qmqp", "refuses in the middle".into(), vec![Says(b"3:Dno,"), HearsAll], "PP", true);
+    add("qmqp", "refuses in the middle".into(), vec![Writes(b"3:Dno,"), ReadsAll], "PP", true);
     all
 }
 
 /// Whatever a server does: a recipient is accepted only if the server accepted it. If the server may have the
 /// message, the outcome is unsure and no other hop gets it. The next hop gets all other recipients.
 #[test]
-fn whatever_a_server_does_nobody_is_lost_and_nobody_is_sent_it_twice() {
+fn a_hostile_server_neither_loses_nor_doubles_a_recipient() {
     let large = format!("{MESSAGE}{}", "x\n".repeat(16 << 20));
     let peers = hostile_peers();
     let next = std::sync::atomic::AtomicUsize::new(0);
@@ -818,23 +824,23 @@ fn whatever_a_server_does_nobody_is_lost_and_nobody_is_sent_it_twice() {
 }
 
 fn withstands(peer: &Hostile, message: &str) {
-    let house = House::new();
-    house.control("me", "me.example.org");
-    let program = house.path("next");
+    let home = QmailHome::new();
+    home.control("me", "me.example.org");
+    let program = home.path("next");
     script(&program, "#!/bin/sh\ncat >/dev/null\nfor one; do echo \"$one\"; done > heard\n");
     let (port, server) = hostile(peer.steps.clone());
     let first = format!("{}://127.0.0.1:{port}", peer.scheme);
     let second = format!("sendmail:{}", program.display());
-    let hangs = peer.steps.iter().any(|does| matches!(does, Hangs));
+    let hangs = peer.steps.iter().any(|step| matches!(step, Hangs));
     let recipients = ["a@y.example", "b@y.example"];
     let time = if hangs { "4" } else { "60" };
     let args = ["--via", &first, "--via", &second, "--timeout", time, "--json", "-f", "s@x.example"];
-    let run = run_with_stdin(house.command("inject", &[&args[..], &recipients].concat()), message);
+    let run = run_with_stdin(home.command("inject", &[&args[..], &recipients].concat()), message);
     drop(server.join().unwrap());
     let case = format!("{} {}: {run:?}", peer.scheme, peer.name);
-    let told = run.json().pop().unwrap()["recipients"].clone();
+    let report = run.json().pop().unwrap()["recipients"].clone();
     let mut retried = Vec::new();
-    for ((want, one), to) in peer.want.chars().zip(told.as_array().unwrap()).zip(recipients) {
+    for ((want, one), to) in peer.want.chars().zip(report.as_array().unwrap()).zip(recipients) {
         let (outcome, via) = match want {
             'A' => ("accepted", &first),
             'P' => ("permanent", &first),
@@ -851,9 +857,9 @@ fn withstands(peer: &Hostile, message: &str) {
             retried.push(to);
         }
     }
-    let heard = fs::read_to_string(house.path("heard")).unwrap_or_default();
-    let heard: Vec<&str> = heard.lines().skip_while(|word| *word != "--").skip(1).collect();
-    assert_eq!(heard, retried, "{case}");
+    let received = fs::read_to_string(home.path("heard")).unwrap_or_default();
+    let received: Vec<&str> = received.lines().skip_while(|word| *word != "--").skip(1).collect();
+    assert_eq!(received, retried, "{case}");
     let code = match peer.want {
         want if want.contains('U') => 75,
         want if want.contains('P') => 69,
@@ -867,8 +873,8 @@ fn an_answer_without_end_takes_no_memory() {
     if !have("python3", &["-c", ""]) {
         skip!("python3 is not here");
     }
-    let ground = scratch();
-    let input = ground.path().join("input");
+    let scratch_dir = scratch();
+    let input = scratch_dir.path().join("input");
     fs::write(&input, MESSAGE).unwrap();
     for peer in hostile_peers().into_iter().filter(|peer| peer.name.starts_with("an endless")) {
         let (port, server) = hostile(peer.steps);

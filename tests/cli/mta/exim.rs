@@ -1,7 +1,7 @@
 //! Exim, in namespaces of its own with the recipes. It needs no daemon: it delivers in the foreground.
 
 use super::recipes;
-use super::world::{self, World};
+use super::sandbox::{self, Sandbox};
 use crate::support::*;
 
 /// Debian's split configuration: this file, with the files of `conf.d/` inserted.
@@ -21,7 +21,7 @@ message_size_limit = 200M
 ";
 
 pub struct Exim {
-    pub world: World,
+    pub sandbox: Sandbox,
 }
 
 impl Exim {
@@ -32,10 +32,10 @@ impl Exim {
 
     /// Starts with the files of the recipe changed.
     pub fn with_changes(heading: &str, change: impl Fn(String) -> String) -> Option<Exim> {
-        if world::exim().is_none() {
+        if sandbox::exim().is_none() {
             skip!("Exim is not here");
         }
-        let world = World::new()?;
+        let sandbox = Sandbox::new()?;
         let part = |directory: &str| -> String {
             let inside = format!("/etc/exim4/conf.d/{directory}/");
             let files = recipes::files(heading).into_iter();
@@ -46,15 +46,15 @@ impl Exim {
         let config = format!(
             "{MAIN}begin routers\n{router}\nbegin transports\n{transport}\nbegin retry\n* * F,1d,1h\n"
         );
-        world.write("/etc/exim4/exim4.conf", config);
-        world.sh("exim4 -bV");
-        Some(Exim { world })
+        sandbox.write("/etc/exim4/exim4.conf", config);
+        sandbox.sh("exim4 -bV");
+        Some(Exim { sandbox })
     }
 
     /// Submits a message, and returns after the delivery was tried.
     #[track_caller]
     pub fn submit(&self, sender: &str, recipients: &[&str], message: impl Into<Vec<u8>>) {
-        let mut command = self.world.command(["exim4", "-odi", "-i", "-f", sender, "--"]);
+        let mut command = self.sandbox.command(["exim4", "-odi", "-i", "-f", sender, "--"]);
         command.args(recipients);
         run_with_stdin(command, message).exits(0);
     }
@@ -78,7 +78,7 @@ impl Exim {
     }
 
     pub fn log(&self) -> String {
-        let log = std::fs::read(self.world.path("/var/log/exim4/mainlog")).unwrap_or_default();
+        let log = std::fs::read(self.sandbox.path("/var/log/exim4/mainlog")).unwrap_or_default();
         String::from_utf8_lossy(&log).into_owned()
     }
 
@@ -94,7 +94,7 @@ impl Exim {
     #[track_caller]
     pub fn retry(&self, recipient: &str) -> (String, String) {
         let before = self.tries(recipient).len();
-        self.world.sh("exim4 -qff");
+        self.sandbox.sh("exim4 -qff");
         self.next(recipient, before)
     }
 
@@ -108,7 +108,7 @@ impl Exim {
 
     /// Returns the recipients of queued messages, also of frozen ones.
     pub fn queued(&self) -> Vec<String> {
-        let list = self.world.sh("exim4 -bp");
+        let list = self.sandbox.sh("exim4 -bp");
         let mut all: Vec<String> = list
             .lines()
             .filter(|line| line.starts_with("          ") && !line.contains(" D "))

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use super::exim::Exim;
 use super::mail;
 use super::postfix::Postfix;
-use super::world::{VMAIL, World};
+use super::sandbox::{Sandbox, VMAIL};
 use crate::support::*;
 
 const POSTFIX: &str = "Postfix, by LMTP";
@@ -18,17 +18,17 @@ const ANN: &str = "ann@example.com";
 const JOE: &str = "joe@example.org";
 const ADA: &str = "ada@example.org";
 
-fn maildir(world: &World, user: &str) -> std::path::PathBuf {
-    world.maildir(format!("/var/vmail/example.org/{user}"), VMAIL)
+fn maildir(sandbox: &Sandbox, user: &str) -> std::path::PathBuf {
+    sandbox.maildir(format!("/var/vmail/example.org/{user}"), VMAIL)
 }
 
 #[test]
-fn a_message_arrives_by_postfix_lmtp_byte_for_byte_and_a_bounce_as_one() {
+fn postfix_delivers_by_lmtp_byte_for_byte() {
     let Some(postfix) = Postfix::with(POSTFIX) else { return };
-    let joe = maildir(&postfix.world, "joe");
+    let joe = maildir(&postfix.sandbox, "joe");
     postfix.outcome(ANN, JOE, mail::ODD).is("sent", "2.0.0");
     mail::is_exactly(&joe, ANN, JOE, mail::ODD);
-    let ada = maildir(&postfix.world, "ada");
+    let ada = maildir(&postfix.sandbox, "ada");
     postfix.outcome("", ADA, mail::ODD).is("sent", "2.0.0");
     mail::is_exactly(&ada, "", ADA, mail::ODD);
     assert!(postfix.queued().is_empty());
@@ -37,8 +37,8 @@ fn a_message_arrives_by_postfix_lmtp_byte_for_byte_and_a_bounce_as_one() {
 #[test]
 fn each_recipient_has_a_status_of_its_own_in_postfix() {
     let Some(postfix) = Postfix::with(POSTFIX) else { return };
-    let joe = maildir(&postfix.world, "joe");
-    let shut = maildir(&postfix.world, "shut");
+    let joe = maildir(&postfix.sandbox, "joe");
+    let shut = maildir(&postfix.sandbox, "shut");
     fs::set_permissions(shut.join("tmp"), fs::Permissions::from_mode(0o000)).unwrap();
     let all = [JOE, "nobody@example.org", "shut@example.org", "..@example.org", "a/b@example.org"];
     postfix.submit(ANN, &all, mail::PLAIN);
@@ -56,16 +56,16 @@ fn each_recipient_has_a_status_of_its_own_in_postfix() {
 }
 
 #[test]
-fn mail_waits_in_postfix_while_the_disk_of_one_recipient_is_full() {
+fn postfix_queues_mail_while_one_recipients_disk_is_full() {
     let Some(postfix) = Postfix::with(POSTFIX) else { return };
-    let (joe, ada) = (maildir(&postfix.world, "joe"), maildir(&postfix.world, "ada"));
-    postfix.world.sh("mount -t tmpfs -o size=64k,mode=755 full /var/vmail/example.org/ada");
-    maildir(&postfix.world, "ada");
+    let (joe, ada) = (maildir(&postfix.sandbox, "joe"), maildir(&postfix.sandbox, "ada"));
+    postfix.sandbox.sh("mount -t tmpfs -o size=64k,mode=755 full /var/vmail/example.org/ada");
+    maildir(&postfix.sandbox, "ada");
     let large = [mail::PLAIN, &b"0123456789abcdef\n".repeat(5_000)].concat();
     postfix.submit(ANN, &[JOE, ADA], large.clone());
     postfix.next(JOE, 0).is("sent", "2.0.0");
     postfix.next(ADA, 0).is("deferred", "4.3.1");
-    postfix.world.sh("mount -o remount,size=1m /var/vmail/example.org/ada");
+    postfix.sandbox.sh("mount -o remount,size=1m /var/vmail/example.org/ada");
     postfix.retry(ADA).is("sent", "2.0.0");
     mail::is_exactly(&joe, ANN, JOE, &large);
     mail::is_exactly(&ada, ANN, ADA, &large);
@@ -74,9 +74,9 @@ fn mail_waits_in_postfix_while_the_disk_of_one_recipient_is_full() {
 #[test]
 fn a_full_quota_bounces_for_the_one_recipient_only() {
     let Some(postfix) = Postfix::with(POSTFIX) else { return };
-    let (joe, ada) = (maildir(&postfix.world, "joe"), maildir(&postfix.world, "ada"));
-    postfix.world.write("/var/vmail/example.org/ada/maildirsize", "100S\n0 0\n");
-    postfix.world.sh("chown vmail /var/vmail/example.org/ada/maildirsize");
+    let (joe, ada) = (maildir(&postfix.sandbox, "joe"), maildir(&postfix.sandbox, "ada"));
+    postfix.sandbox.write("/var/vmail/example.org/ada/maildirsize", "100S\n0 0\n");
+    postfix.sandbox.sh("chown vmail /var/vmail/example.org/ada/maildirsize");
     postfix.submit(ANN, &[JOE, ADA], mail::ODD);
     postfix.next(JOE, 0).is("sent", "2.0.0");
     postfix.next(ADA, 0).is("bounced", "5.2.2").says("quota");
@@ -85,10 +85,10 @@ fn a_full_quota_bounces_for_the_one_recipient_only() {
 }
 
 #[test]
-fn a_message_arrives_by_exim_lmtp_for_each_with_a_status_of_its_own() {
+fn exim_gets_a_status_per_recipient_by_lmtp() {
     let Some(exim) = Exim::with(EXIM) else { return };
-    let joe = maildir(&exim.world, "joe");
-    let shut = maildir(&exim.world, "shut");
+    let joe = maildir(&exim.sandbox, "joe");
+    let shut = maildir(&exim.sandbox, "shut");
     fs::set_permissions(shut.join("tmp"), fs::Permissions::from_mode(0o000)).unwrap();
     exim.submit(ANN, &[JOE, "nobody@example.org", "shut@example.org"], mail::ODD);
     assert_eq!(exim.next(JOE, 0).0, "=>");
@@ -99,7 +99,7 @@ fn a_message_arrives_by_exim_lmtp_for_each_with_a_status_of_its_own() {
     fs::set_permissions(shut.join("tmp"), fs::Permissions::from_mode(0o700)).unwrap();
     assert_eq!(exim.retry("shut@example.org").0, "=>");
     mail::is_exactly(&shut, ANN, "shut@example.org", mail::ODD);
-    let ada = maildir(&exim.world, "ada");
+    let ada = maildir(&exim.sandbox, "ada");
     assert_eq!(exim.outcome("<>", ADA, mail::PLAIN).0, "=>");
     mail::is_exactly(&ada, "", ADA, mail::PLAIN);
 }
@@ -116,23 +116,23 @@ echo killed >>/var/tmp/killed
 exit 75
 "#;
 
-fn flaky(world: &World) {
-    world.write("/usr/local/bin/flaky", FLAKY);
-    world.sh("chmod 755 /usr/local/bin/flaky; : >/var/tmp/killed; chmod 666 /var/tmp/killed");
+fn flaky(sandbox: &Sandbox) {
+    sandbox.write("/usr/local/bin/flaky", FLAKY);
+    sandbox.sh("chmod 755 /usr/local/bin/flaky; : >/var/tmp/killed; chmod 666 /var/tmp/killed");
 }
 
 /// Sends messages to three users while their Maildirs disappear and return, and deliveries are killed at
 /// random moments. `submit` submits a message, `push` makes the MTA retry, `queued` tells whether messages
 /// wait. With `once` no message may be doubled.
 fn campaign(
-    (world, name, once): (&World, &str, bool),
+    (sandbox, name, once): (&Sandbox, &str, bool),
     submit: impl Fn(&[&str], String),
     push: impl Fn(),
     queued: impl Fn() -> bool,
 ) {
-    flaky(world);
+    flaky(sandbox);
     let users = ["joe", "ada", "eve"];
-    let maildirs = users.map(|user| maildir(world, user));
+    let maildirs = users.map(|user| maildir(sandbox, user));
     let recipients = users.map(|user| format!("{user}@example.org"));
     let all: Vec<&str> = recipients.iter().map(String::as_str).collect();
     let numbered =
@@ -153,14 +153,14 @@ fn campaign(
     for maildir in maildirs.iter().filter(|maildir| maildir.join("away").exists()) {
         fs::rename(maildir.join("away"), maildir.join("new")).unwrap();
     }
-    let killed = || fs::read_to_string(world.path("/var/tmp/killed")).unwrap().lines().count();
+    let killed = || fs::read_to_string(sandbox.path("/var/tmp/killed")).unwrap().lines().count();
     // After a failure Postfix does not try the destination for some time. So `push` is needed for more kills.
-    world.until("some to be killed", || {
+    sandbox.until("some to be killed", || {
         push();
         (killed() >= 15 || !queued()).then_some(())
     });
-    world.write("/var/tmp/calm", "");
-    world.until("the end of the queue", || {
+    sandbox.write("/var/tmp/calm", "");
+    sandbox.until("the end of the queue", || {
         push();
         (!queued()).then_some(())
     });
@@ -193,9 +193,9 @@ fn postfix_loses_nothing_while_deliveries_fail_and_are_killed() {
     for (recipe, option) in [("Postfix, by a pipe", "--once"), (POSTFIX, "")] {
         let Some(postfix) = Postfix::with_changes(recipe, |text| with_flaky(text, option)) else { return };
         campaign(
-            (&postfix.world, recipe, !option.is_empty()),
+            (&postfix.sandbox, recipe, !option.is_empty()),
             |recipients, text| postfix.submit(ANN, recipients, text),
-            || drop(postfix.world.sh("postqueue -f")),
+            || drop(postfix.sandbox.sh("postqueue -f")),
             || !postfix.queued().is_empty(),
         );
     }
@@ -205,9 +205,9 @@ fn postfix_loses_nothing_while_deliveries_fail_and_are_killed() {
 fn exim_loses_nothing_while_deliveries_fail_and_are_killed() {
     let Some(exim) = Exim::with_changes(EXIM, |text| with_flaky(text, "")) else { return };
     campaign(
-        (&exim.world, EXIM, false),
+        (&exim.sandbox, EXIM, false),
         |recipients, text| exim.submit(ANN, recipients, text),
-        || drop(exim.world.sh("exim4 -qff")),
+        || drop(exim.sandbox.sh("exim4 -qff")),
         || !exim.queued().is_empty(),
     );
 }

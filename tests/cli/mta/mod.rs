@@ -10,5 +10,5 @@ mod people;
 mod pipe;
 pub mod postfix;
 mod recipes;
+mod sandbox;
 mod sending;
-mod world;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::recipes;
-use super::world::{JOE, VMAIL, World};
+use super::sandbox::{JOE, Sandbox, VMAIL};
 use crate::support::*;
 
 const SYSTEMD: &str = "systemd, a socket for LMTP";
@@ -25,14 +25,14 @@ fn as_cron_does(crontab: &str) -> String {
 }
 
 #[test]
-fn what_a_cron_job_prints_becomes_a_message_and_a_quiet_job_none() {
-    let Some(world) = World::new() else { return };
-    let maildir = world.maildir("/home/joe/Maildir", JOE);
+fn the_output_of_a_cron_job_becomes_a_message() {
+    let Some(sandbox) = Sandbox::new() else { return };
+    let maildir = sandbox.maildir("/home/joe/Maildir", JOE);
     let line = as_cron_does(&recipes::blocks("cron")[0]);
     let job = |script: &str| {
-        world.write("/home/joe/bin/nightly-job", format!("#!/bin/sh\n{script}\n"));
-        world.sh("chmod 755 /home/joe/bin/nightly-job");
-        let mut command = world.command_as(JOE, ["/bin/sh", "-c", &line]);
+        sandbox.write("/home/joe/bin/nightly-job", format!("#!/bin/sh\n{script}\n"));
+        sandbox.sh("chmod 755 /home/joe/bin/nightly-job");
+        let mut command = sandbox.command_as(JOE, ["/bin/sh", "-c", &line]);
         command.env("PATH", "/home/joe/bin:/usr/local/bin:/usr/bin:/bin");
         run(command).exits(0);
         messages(&maildir)
@@ -45,26 +45,26 @@ fn what_a_cron_job_prints_becomes_a_message_and_a_quiet_job_none() {
 }
 
 #[test]
-fn a_loop_over_files_removes_only_what_is_safe_and_a_second_one_doubles_nothing() {
-    let Some(world) = World::new() else { return };
+fn a_loop_over_files_removes_only_delivered_mail() {
+    let Some(sandbox) = Sandbox::new() else { return };
     let script = &recipes::blocks("A loop over files")[0];
-    let maildir = world.path("/home/joe/Maildir");
+    let maildir = sandbox.path("/home/joe/Maildir");
     for name in ["one", "two", "-dash"] {
-        world.write(Path::new("/home/joe/spool").join(name), MESSAGE.replace("number 1", name));
+        sandbox.write(Path::new("/home/joe/spool").join(name), MESSAGE.replace("number 1", name));
     }
-    world.write("/home/joe/spool/empty", "");
-    world.write("/home/joe/kept/one", MESSAGE.replace("number 1", "one"));
-    world.sh("mkdir /home/joe/refused; chown -R joe:joe /home/joe");
-    let go = || run(world.command_as(JOE, ["/bin/sh", "-c", script])).exits(0);
-    let spool = || names(&world.path("/home/joe/spool"));
+    sandbox.write("/home/joe/spool/empty", "");
+    sandbox.write("/home/joe/kept/one", MESSAGE.replace("number 1", "one"));
+    sandbox.sh("mkdir /home/joe/refused; chown -R joe:joe /home/joe");
+    let go = || run(sandbox.command_as(JOE, ["/bin/sh", "-c", script])).exits(0);
+    let spool = || names(&sandbox.path("/home/joe/spool"));
     // Without the Maildir every message can be retried, except the empty one, which is not a message.
     assert_eq!(go().text().matches(": later").count(), 3);
     assert_eq!(spool(), ["-dash", "one", "two"]);
-    assert_eq!(names(&world.path("/home/joe/refused")), ["empty"]);
-    world.maildir("/home/joe/Maildir", JOE);
+    assert_eq!(names(&sandbox.path("/home/joe/refused")), ["empty"]);
+    sandbox.maildir("/home/joe/Maildir", JOE);
     go();
     assert!(spool().is_empty());
-    world.sh("cp /home/joe/kept/one /home/joe/spool/again; chown joe /home/joe/spool/again");
+    sandbox.sh("cp /home/joe/kept/one /home/joe/spool/again; chown joe /home/joe/spool/again");
     go();
     assert!(spool().is_empty());
     let mut subjects: Vec<_> = messages(&maildir).iter().map(Message::subject).collect();
@@ -78,8 +78,8 @@ fn fetchmail_leaves_on_the_server_what_was_not_delivered() {
     if !["/usr/bin/fetchmail", "/usr/lib/dovecot/imap"].iter().all(|program| Path::new(program).exists()) {
         skip!("fetchmail or Dovecot is not here");
     }
-    let Some(world) = World::new() else { return };
-    let server = world.maildir("/home/joe/server", JOE);
+    let Some(sandbox) = Sandbox::new() else { return };
+    let server = sandbox.maildir("/home/joe/server", JOE);
     let body = "8-bit \u{e4}\n.\n..dots\nFrom here\n>From there\n\nend\n";
     fs::write(
         server.join("new/1.1.host"),
@@ -87,26 +87,26 @@ fn fetchmail_leaves_on_the_server_what_was_not_delivered() {
     )
     .unwrap();
     fs::write(server.join("new/2.2.host"), MESSAGE.replace("number 1", "number 2")).unwrap();
-    world.write(
+    sandbox.write(
         "/home/joe/imap",
         "#!/bin/sh\nexec env USER=joe HOME=/home/joe /usr/lib/dovecot/imap -o mail_location=maildir:/home/joe/server \
          -o log_path=/home/joe/dovecot.log -o stats_writer_socket_path=\n",
     );
-    world.sh("chmod 755 /home/joe/imap; mkdir -p /etc/dovecot; : > /etc/dovecot/dovecot.conf");
+    sandbox.sh("chmod 755 /home/joe/imap; mkdir -p /etc/dovecot; : > /etc/dovecot/dovecot.conf");
     let recipe = &recipes::files("fetchmail")[0];
     let piped = recipe
         .1
         .replace("protocol imap", "protocol imap plugin \"/home/joe/imap\" auth ssh")
         .replace("password secret", "password secret sslproto ''");
     assert_ne!(piped, recipe.1);
-    world.write(&recipe.0, piped);
-    world.sh("chown -R joe:joe /home/joe; chmod 600 /home/joe/.fetchmailrc");
-    let fetch = || run(world.command_as(JOE, ["fetchmail", "--nosyslog", "--invisible"]));
+    sandbox.write(&recipe.0, piped);
+    sandbox.sh("chown -R joe:joe /home/joe; chmod 600 /home/joe/.fetchmailrc");
+    let fetch = || run(sandbox.command_as(JOE, ["fetchmail", "--nosyslog", "--invisible"]));
     let waiting = || messages_anywhere(&server);
     let first = fetch();
     assert!(first.stderr.contains("nonzero status 75"), "{first:?}");
     assert_eq!(waiting(), 2, "{first:?}");
-    let maildir = world.maildir("/home/joe/Maildir", JOE);
+    let maildir = sandbox.maildir("/home/joe/Maildir", JOE);
     let second = fetch();
     assert_eq!(second.code, Some(0), "{second:?}");
     assert_eq!(waiting(), 0);
@@ -126,21 +126,21 @@ fn the_systemd_units_are_sound_and_confined() {
     if !have("systemd-analyze", &["--version"]) {
         skip!("systemd-analyze is not here");
     }
-    let Some(world) = World::new() else { return };
+    let Some(sandbox) = Sandbox::new() else { return };
     let files = recipes::files(SYSTEMD);
     for (path, text) in &files {
-        world.write(path, text);
+        sandbox.write(path, text);
     }
     let units: Vec<&str> = files.iter().map(|(path, _)| path.as_str()).collect();
-    let mut verify = world.command(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no"]);
+    let mut verify = sandbox.command(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no"]);
     verify.args(&units);
     let verified = run(verify).exits(0);
     assert_eq!(verified.stderr, "", "systemd-analyze verify");
     let service = units.iter().find(|unit| unit.ends_with(".service")).unwrap();
-    let security = run(world.command(["systemd-analyze", "security", "--offline=true", service]));
+    let security = run(sandbox.command(["systemd-analyze", "security", "--offline=true", service]));
     let verdict = security.text();
     // Without confinement this is about 9. What remains exposed is the mail itself.
-    let exposure = verdict.split("exposure level for ").nth(1).and_then(|said| said.split(' ').nth(1));
+    let exposure = verdict.split("exposure level for ").nth(1).and_then(|replies| replies.split(' ').nth(1));
     let exposure: f32 = exposure.unwrap_or_else(|| panic!("{verdict}{}", security.stderr)).parse().unwrap();
     assert!(exposure < 1.0, "{verdict}");
 }
@@ -165,8 +165,8 @@ fn a_connection_to_the_systemd_socket_delivers() {
     if !have("systemd-socket-activate", &["--version"]) {
         skip!("systemd-socket-activate is not here");
     }
-    let Some(world) = World::new() else { return };
-    let maildir = world.maildir("/var/vmail/example.org/joe", VMAIL);
+    let Some(sandbox) = Sandbox::new() else { return };
+    let maildir = sandbox.maildir("/var/vmail/example.org/joe", VMAIL);
     let socket = of_unit(".socket", "ListenStream=");
     let start = of_unit(".service", "ExecStart=");
     // The unit has User=vmail, which only systemd itself applies.
@@ -174,17 +174,17 @@ fn a_connection_to_the_systemd_socket_delivers() {
         "exec systemd-socket-activate --accept --inetd --listen={socket} \
          setpriv --reuid=vmail --regid=vmail --clear-groups {start}"
     );
-    fs::create_dir_all(world.path(&socket).parent().unwrap()).unwrap();
-    let mut server = world.command(["/bin/sh", "-c", &start]).stderr(Stdio::null()).spawn().unwrap();
-    let mut stream = world.until("the socket", || UnixStream::connect(world.path(&socket)).ok());
+    fs::create_dir_all(sandbox.path(&socket).parent().unwrap()).unwrap();
+    let mut server = sandbox.command(["/bin/sh", "-c", &start]).stderr(Stdio::null()).spawn().unwrap();
+    let mut stream = sandbox.until("the socket", || UnixStream::connect(sandbox.path(&socket)).ok());
     stream.write_all(session().as_bytes()).unwrap();
-    let mut said = String::new();
-    stream.read_to_string(&mut said).unwrap();
+    let mut replies = String::new();
+    stream.read_to_string(&mut replies).unwrap();
     server.kill().unwrap();
     server.wait().unwrap();
-    assert!(said.lines().last().unwrap().starts_with("221 "), "{said}");
+    assert!(replies.lines().last().unwrap().starts_with("221 "), "{replies}");
     let all = messages(&maildir);
-    assert_eq!(all.len(), 1, "{said}");
+    assert_eq!(all.len(), 1, "{replies}");
     assert_eq!(all[0].body(), b"body\n");
 }
 
@@ -194,17 +194,17 @@ fn the_systemd_unit_forbids_nothing_that_a_delivery_does() {
     if !have("systemd-analyze", &["--version"]) || !have_strace() {
         skip!("systemd-analyze is not here");
     }
-    let Some(world) = World::new() else { return };
-    let maildir = world.maildir("/var/vmail/example.org/joe", VMAIL);
-    world.write("/var/vmail/example.org/joe/maildirsize", "9000S\n0 0\n");
-    world.sh("chown vmail /var/vmail/example.org/joe/maildirsize");
+    let Some(sandbox) = Sandbox::new() else { return };
+    let maildir = sandbox.maildir("/var/vmail/example.org/joe", VMAIL);
+    sandbox.write("/var/vmail/example.org/joe/maildirsize", "9000S\n0 0\n");
+    sandbox.sh("chown vmail /var/vmail/example.org/joe/maildirsize");
     let start = of_unit(".service", "ExecStart=");
     let traced = format!("exec strace -f -qq -o /var/tmp/calls {start}");
-    run_with_stdin(world.command_as(VMAIL, ["/bin/sh", "-c", &traced]), session()).exits(0);
+    run_with_stdin(sandbox.command_as(VMAIL, ["/bin/sh", "-c", &traced]), session()).exits(0);
     assert_eq!(messages(&maildir).len(), 1);
-    let calls = fs::read_to_string(world.path("/var/tmp/calls")).unwrap();
+    let calls = fs::read_to_string(sandbox.path("/var/tmp/calls")).unwrap();
     // The process id, then the call.
-    let made: BTreeSet<&str> = calls
+    let calls_made: BTreeSet<&str> = calls
         .lines()
         .filter_map(|line| line.split_whitespace().nth(1)?.split_once('('))
         .map(|call| call.0)
@@ -212,9 +212,9 @@ fn the_systemd_unit_forbids_nothing_that_a_delivery_does() {
     let allowed = of_unit(".service", "SystemCallFilter=");
     let denied = of_unit(".service", "SystemCallFilter=~");
     let (allowed, denied) = (system_calls(&allowed), system_calls(&denied));
-    assert!(made.len() > 10 && allowed.len() > 100 && denied.len() > 20, "{made:?}");
+    assert!(calls_made.len() > 10 && allowed.len() > 100 && denied.len() > 20, "{calls_made:?}");
     let forbidden: Vec<_> =
-        made.into_iter().filter(|call| !allowed.contains(*call) || denied.contains(*call)).collect();
+        calls_made.into_iter().filter(|call| !allowed.contains(*call) || denied.contains(*call)).collect();
     assert!(forbidden.is_empty(), "{forbidden:?}");
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::exim::Exim;
 use super::mail;
 use super::postfix::Postfix;
-use super::world::{JOE as UID, World};
+use super::sandbox::{JOE as UID, Sandbox};
 use crate::support::*;
 
 const POSTFIX: &str = "Postfix, mailbox_command";
@@ -15,22 +15,22 @@ const EXIM: &str = "Exim, by a pipe";
 const ANN: &str = "ann@example.com";
 const JOE: &str = "joe@mx.example.org";
 
-fn maildir(world: &World) -> PathBuf {
-    world.maildir("/home/joe/Maildir", UID)
+fn maildir(sandbox: &Sandbox) -> PathBuf {
+    sandbox.maildir("/home/joe/Maildir", UID)
 }
 
 /// Writes `.qmail` files of joe.
-fn dot_qmail(world: &World, files: &[(&str, &str)]) {
+fn dot_qmail(sandbox: &Sandbox, files: &[(&str, &str)]) {
     for (name, text) in files {
-        world.write(format!("/home/joe/{name}"), text);
+        sandbox.write(format!("/home/joe/{name}"), text);
     }
-    world.sh("chown -R joe:joe /home/joe");
+    sandbox.sh("chown -R joe:joe /home/joe");
 }
 
 #[test]
 fn postfix_delivers_by_mailbox_command_as_the_person() {
     let Some(postfix) = Postfix::with(POSTFIX) else { return };
-    let joe = maildir(&postfix.world);
+    let joe = maildir(&postfix.sandbox);
     postfix.outcome(ANN, JOE, mail::ODD).is("sent", "2.0.0");
     mail::is_exactly(&joe, ANN, JOE, mail::ODD);
     assert_eq!(messages(&joe)[0].meta.uid(), UID);
@@ -40,12 +40,12 @@ fn postfix_delivers_by_mailbox_command_as_the_person() {
 }
 
 #[test]
-fn postfix_takes_the_exit_codes_of_dot_qmail_files_for_what_they_mean() {
+fn postfix_understands_the_exit_codes_of_dot_qmail() {
     let Some(postfix) = Postfix::with(POSTFIX) else { return };
-    let joe = maildir(&postfix.world);
-    let lists = postfix.world.maildir("/home/joe/lists", UID);
+    let joe = maildir(&postfix.sandbox);
+    let lists = postfix.sandbox.maildir("/home/joe/lists", UID);
     dot_qmail(
-        &postfix.world,
+        &postfix.sandbox,
         &[(".qmail-lists", "./lists/\n"), (".qmail-no", "|exit 100\n"), (".qmail-later", "|exit 111\n")],
     );
     postfix.outcome(ANN, "joe-lists@mx.example.org", mail::PLAIN).is("sent", "2.0.0");
@@ -54,7 +54,7 @@ fn postfix_takes_the_exit_codes_of_dot_qmail_files_for_what_they_mean() {
     assert_eq!(postfix.outcome(ANN, "joe-no@mx.example.org", mail::PLAIN).status, "bounced");
     assert_eq!(postfix.outcome(ANN, "joe-later@mx.example.org", mail::PLAIN).status, "deferred");
     assert!(messages(&joe).is_empty());
-    dot_qmail(&postfix.world, &[(".qmail-later", "./Maildir/\n")]);
+    dot_qmail(&postfix.sandbox, &[(".qmail-later", "./Maildir/\n")]);
     postfix.retry("joe-later@mx.example.org").is("sent", "2.0.0");
     mail::is_exactly(&joe, ANN, "joe-later@mx.example.org", mail::PLAIN);
 }
@@ -64,7 +64,7 @@ fn exim_delivers_by_a_pipe_as_the_person() {
     let Some(exim) = Exim::with(EXIM) else { return };
     assert_eq!(exim.outcome(ANN, JOE, mail::PLAIN).0, "==");
     assert!(exim.log().contains("4.3.5 /home/joe/Maildir"), "{}", exim.log());
-    let joe = maildir(&exim.world);
+    let joe = maildir(&exim.sandbox);
     assert_eq!(exim.retry(JOE).0, "=>");
     mail::is_exactly(&joe, ANN, JOE, mail::PLAIN);
     assert_eq!(messages(&joe)[0].meta.uid(), UID);
@@ -77,11 +77,11 @@ fn exim_delivers_by_a_pipe_as_the_person() {
 }
 
 #[test]
-fn exim_takes_the_exit_codes_of_dot_qmail_files_for_what_they_mean() {
+fn exim_understands_the_exit_codes_of_dot_qmail() {
     let Some(exim) = Exim::with(EXIM) else { return };
-    let joe = maildir(&exim.world);
+    let joe = maildir(&exim.sandbox);
     dot_qmail(
-        &exim.world,
+        &exim.sandbox,
         &[(".qmail-no", "|exit 100\n"), (".qmail-later", "|exit 111\n"), (".qmail-a", "./Maildir/\n")],
     );
     for (recipient, sign) in [
@@ -101,13 +101,13 @@ fn exim_takes_the_exit_codes_of_dot_qmail_files_for_what_they_mean() {
 #[test]
 fn exim_keeps_mail_when_the_program_is_gone() {
     let Some(exim) = Exim::with(EXIM) else { return };
-    let joe = maildir(&exim.world);
-    exim.world.sh("umount /usr/local/bin/mailferry; mv /usr/local/bin/mailferry /usr/local/bin/gone");
+    let joe = maildir(&exim.sandbox);
+    exim.sandbox.sh("umount /usr/local/bin/mailferry; mv /usr/local/bin/mailferry /usr/local/bin/gone");
     exim.submit(ANN, &[JOE], mail::PLAIN);
     assert_eq!(exim.queued(), [JOE]);
     // The program is back.
-    exim.world.sh("mv /usr/local/bin/gone /usr/local/bin/mailferry");
-    exim.world.mount_binary();
+    exim.sandbox.sh("mv /usr/local/bin/gone /usr/local/bin/mailferry");
+    exim.sandbox.mount_binary();
     assert_eq!(exim.retry(JOE).0, "=>");
     mail::is_exactly(&joe, ANN, JOE, mail::PLAIN);
 }

@@ -5,7 +5,7 @@ use std::fs;
 
 use super::mail;
 use super::postfix::Postfix;
-use super::world::VMAIL;
+use super::sandbox::VMAIL;
 use crate::support::*;
 
 const RECIPE: &str = "Postfix, by a pipe";
@@ -19,7 +19,7 @@ fn with_option(option: &str) -> Option<Postfix> {
 }
 
 #[test]
-fn a_message_arrives_by_postfix_pipe_byte_for_byte_whatever_flags_the_service_has() {
+fn postfix_delivers_by_pipe_with_any_flags() {
     // The fields that Postfix can add, and its own name for the null sender.
     let changes = [
         ("flags=hu", "flags=hu"),
@@ -32,7 +32,7 @@ fn a_message_arrives_by_postfix_pipe_byte_for_byte_whatever_flags_the_service_ha
         let Some(postfix) = Postfix::with_changes(RECIPE, |text| text.replace(recipe, changed)) else {
             return;
         };
-        let maildir = postfix.world.maildir("/var/vmail/example.org/joe", VMAIL);
+        let maildir = postfix.sandbox.maildir("/var/vmail/example.org/joe", VMAIL);
         postfix.outcome(ADA, JOE, mail::ODD).is("sent", "2.0.0");
         mail::is_exactly(&maildir, ADA, JOE, mail::ODD);
         for file in fs::read_dir(maildir.join("new")).unwrap() {
@@ -48,11 +48,11 @@ fn a_message_arrives_by_postfix_pipe_byte_for_byte_whatever_flags_the_service_ha
 fn mail_waits_in_postfix_until_the_maildir_is_there() {
     let Some(postfix) = Postfix::with(RECIPE) else { return };
     postfix.outcome(ADA, JOE, mail::PLAIN).is("deferred", "4.3.5").says("/var/vmail/example.org/joe");
-    let maildir = postfix.world.maildir("/var/vmail/example.org/joe", VMAIL);
+    let maildir = postfix.sandbox.maildir("/var/vmail/example.org/joe", VMAIL);
     fs::remove_dir(maildir.join("new")).unwrap();
     postfix.retry(JOE).is("deferred", "4.3.5");
     assert_eq!(postfix.queued(), [JOE]);
-    postfix.world.maildir("/var/vmail/example.org/joe", VMAIL);
+    postfix.sandbox.maildir("/var/vmail/example.org/joe", VMAIL);
     postfix.retry(JOE).is("sent", "2.0.0");
     mail::is_exactly(&maildir, ADA, JOE, mail::PLAIN);
 }
@@ -60,14 +60,14 @@ fn mail_waits_in_postfix_until_the_maildir_is_there() {
 #[test]
 fn mail_waits_in_postfix_while_the_disk_is_full() {
     let Some(postfix) = Postfix::with(RECIPE) else { return };
-    postfix.world.sh(
+    postfix.sandbox.sh(
         "mkdir -p /var/vmail/example.org; mount -t tmpfs -o size=64k,mode=755 full /var/vmail/example.org",
     );
-    let maildir = postfix.world.maildir("/var/vmail/example.org/joe", VMAIL);
+    let maildir = postfix.sandbox.maildir("/var/vmail/example.org/joe", VMAIL);
     let large = [mail::PLAIN, &b"0123456789abcdef\n".repeat(5_000)].concat();
     postfix.outcome(ADA, JOE, large.clone()).is("deferred", "4.3.1").says("/var/vmail/example.org/joe");
     assert!(names(&maildir.join("tmp")).is_empty() && names(&maildir.join("new")).is_empty());
-    postfix.world.sh("mount -o remount,size=1m /var/vmail/example.org");
+    postfix.sandbox.sh("mount -o remount,size=1m /var/vmail/example.org");
     postfix.retry(JOE).is("sent", "2.0.0");
     mail::is_exactly(&maildir, ADA, JOE, &large);
 }
@@ -75,11 +75,11 @@ fn mail_waits_in_postfix_while_the_disk_is_full() {
 #[test]
 fn a_typing_error_in_the_recipe_costs_no_mail() {
     let Some(postfix) = with_option("--no-such-option") else { return };
-    let maildir = postfix.world.maildir("/var/vmail/example.org/joe", VMAIL);
+    let maildir = postfix.sandbox.maildir("/var/vmail/example.org/joe", VMAIL);
     assert_eq!(postfix.outcome(ADA, JOE, mail::PLAIN).status, "deferred");
-    let master = postfix.world.path("/etc/postfix/master.cf");
+    let master = postfix.sandbox.path("/etc/postfix/master.cf");
     fs::write(&master, fs::read_to_string(&master).unwrap().replace("--no-such-option", "")).unwrap();
-    postfix.world.sh("postfix reload 2>/dev/null");
+    postfix.sandbox.sh("postfix reload 2>/dev/null");
     postfix.retry(JOE).is("sent", "2.0.0");
     mail::is_exactly(&maildir, ADA, JOE, mail::PLAIN);
 }
@@ -87,7 +87,7 @@ fn a_typing_error_in_the_recipe_costs_no_mail() {
 #[test]
 fn what_no_retry_can_help_is_bounced_with_our_reason() {
     let Some(postfix) = with_option("--max-size 5000") else { return };
-    let maildir = postfix.world.maildir("/var/vmail/example.org/joe", VMAIL);
+    let maildir = postfix.sandbox.maildir("/var/vmail/example.org/joe", VMAIL);
     let large = [mail::PLAIN, &b"0123456789abcdef\n".repeat(500)].concat();
     postfix.outcome(ADA, JOE, large).is("bounced", "5.3.4").says("5000");
     let looping = [b"Delivered-To: joe@example.org\n", mail::PLAIN].concat();
@@ -95,7 +95,7 @@ fn what_no_retry_can_help_is_bounced_with_our_reason() {
     assert!(messages(&maildir).is_empty());
     // The sender gets the reason.
     postfix.submit(JOE, &[JOE], looping);
-    let notice = postfix.world.until("the notice", || messages(&maildir).pop());
+    let notice = postfix.sandbox.until("the notice", || messages(&maildir).pop());
     assert_eq!(notice.field("Return-Path").as_deref(), Some("<>"));
     assert!(String::from_utf8_lossy(notice.body()).contains("Status: 5.4.6"));
 }
@@ -103,11 +103,11 @@ fn what_no_retry_can_help_is_bounced_with_our_reason() {
 #[test]
 fn a_full_quota_bounces_or_waits_as_it_is_asked() {
     let Some(postfix) = with_option("--quota 100S") else { return };
-    postfix.world.maildir("/var/vmail/example.org/joe", VMAIL);
+    postfix.sandbox.maildir("/var/vmail/example.org/joe", VMAIL);
     postfix.outcome(ADA, JOE, mail::PLAIN).is("bounced", "5.2.2").says("quota");
     drop(postfix);
     let Some(postfix) = with_option("--quota 1000S --quota-temp") else { return };
-    let maildir = postfix.world.maildir("/var/vmail/example.org/joe", VMAIL);
+    let maildir = postfix.sandbox.maildir("/var/vmail/example.org/joe", VMAIL);
     let half = [mail::PLAIN, &b"0123456789abcdef\n".repeat(20)].concat();
     postfix.outcome(ADA, JOE, half.clone()).is("sent", "2.0.0");
     postfix.outcome(ADA, JOE, half.clone()).is("deferred", "4.2.2").says("quota");
@@ -126,11 +126,11 @@ fn mail_waits_in_postfix_while_an_mbox_is_locked() {
     }) else {
         return;
     };
-    let mbox = postfix.world.path("/var/vmail/joe");
-    postfix.world.sh("install -o vmail -g vmail -m 600 /dev/null /var/vmail/joe; : >/var/vmail/joe.lock");
+    let mbox = postfix.sandbox.path("/var/vmail/joe");
+    postfix.sandbox.sh("install -o vmail -g vmail -m 600 /dev/null /var/vmail/joe; : >/var/vmail/joe.lock");
     postfix.outcome(ADA, JOE, mail::PLAIN).is("deferred", "4.2.0").says("/var/vmail/joe");
     assert!(fs::read(&mbox).unwrap().is_empty());
-    fs::remove_file(postfix.world.path("/var/vmail/joe.lock")).unwrap();
+    fs::remove_file(postfix.sandbox.path("/var/vmail/joe.lock")).unwrap();
     postfix.retry(JOE).is("sent", "2.0.0");
     let content = fs::read(&mbox).unwrap();
     let text = String::from_utf8_lossy(&content);
@@ -138,21 +138,21 @@ fn mail_waits_in_postfix_while_an_mbox_is_locked() {
         text.starts_with("From ada@example.com ") && text.ends_with("\nSubject: plain\n\nbody\n\n"),
         "{text}"
     );
-    assert!(!postfix.world.path("/var/vmail/joe.lock").exists());
+    assert!(!postfix.sandbox.path("/var/vmail/joe.lock").exists());
 }
 
 #[test]
-fn a_delivery_that_dies_or_cannot_be_started_leaves_the_mail_in_postfix() {
+fn a_delivery_that_crashes_leaves_the_mail_in_postfix() {
     let Some(postfix) = Postfix::with_changes(RECIPE, |text| text.replace("/bin/mailferry", "/bin/other"))
     else {
         return;
     };
-    let maildir = postfix.world.maildir("/var/vmail/example.org/joe", VMAIL);
+    let maildir = postfix.sandbox.maildir("/var/vmail/example.org/joe", VMAIL);
     assert_eq!(postfix.outcome(ADA, JOE, mail::PLAIN).status, "deferred");
-    postfix.world.write("/usr/local/bin/other", "#!/bin/sh\nkill -KILL $$\n");
-    postfix.world.sh("chmod 755 /usr/local/bin/other");
+    postfix.sandbox.write("/usr/local/bin/other", "#!/bin/sh\nkill -KILL $$\n");
+    postfix.sandbox.sh("chmod 755 /usr/local/bin/other");
     assert_eq!(postfix.retry(JOE).status, "deferred");
-    postfix.world.sh("ln -sf mailferry /usr/local/bin/other");
+    postfix.sandbox.sh("ln -sf mailferry /usr/local/bin/other");
     postfix.retry(JOE).is("sent", "2.0.0");
     mail::is_exactly(&maildir, ADA, JOE, mail::PLAIN);
 }

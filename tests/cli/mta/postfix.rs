@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::recipes;
-use super::world::World;
+use super::sandbox::Sandbox;
 use crate::support::*;
 
 /// The services that a queue needs. None listens on a port.
@@ -41,7 +41,7 @@ minimal_backoff_time = 1h
 ";
 
 pub struct Postfix {
-    pub world: World,
+    pub sandbox: Sandbox,
 }
 
 /// The outcome for a recipient at the last attempt, as Postfix logs it.
@@ -78,7 +78,7 @@ impl Postfix {
         if !Path::new("/usr/sbin/postfix").exists() {
             skip!("Postfix is not here");
         }
-        let world = World::new()?;
+        let sandbox = Sandbox::new()?;
         let mut files = BTreeMap::from([
             ("/etc/postfix/main.cf".to_owned(), MAIN.to_owned()),
             ("/etc/postfix/master.cf".to_owned(), MASTER.to_owned()),
@@ -87,24 +87,24 @@ impl Postfix {
             files.entry(path).or_default().push_str(&text);
         }
         for (path, text) in files {
-            world.write(path, text);
+            sandbox.write(path, text);
         }
-        fs::create_dir_all(world.path("/var/spool/postfix/pid")).unwrap();
-        world.sh("chown postfix /var/lib/postfix; postfix start >/var/log/start 2>&1 || { cat /var/log/start /var/log/mail.log >&2; exit 1; }");
-        Some(Postfix { world })
+        fs::create_dir_all(sandbox.path("/var/spool/postfix/pid")).unwrap();
+        sandbox.sh("chown postfix /var/lib/postfix; postfix start >/var/log/start 2>&1 || { cat /var/log/start /var/log/mail.log >&2; exit 1; }");
+        Some(Postfix { sandbox })
     }
 
     /// Submits a message as sendmail(1) does.
     #[track_caller]
     pub fn submit(&self, sender: &str, recipients: &[&str], message: impl Into<Vec<u8>>) {
-        let mut command = self.world.command(["sendmail", "-i", "-f", sender, "--"]);
+        let mut command = self.sandbox.command(["sendmail", "-i", "-f", sender, "--"]);
         command.args(recipients);
         run_with_stdin(command, message).exits(0);
     }
 
     /// Returns each attempt for a recipient from the log, in order.
     pub fn tries(&self, recipient: &str) -> Vec<Outcome> {
-        let log = fs::read(self.world.path("/var/log/mail.log")).unwrap_or_default();
+        let log = fs::read(self.sandbox.path("/var/log/mail.log")).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
         let to = format!(" to=<{recipient}>,");
         log.lines().filter(|line| line.contains(&to)).filter_map(Outcome::of).collect()
@@ -121,20 +121,20 @@ impl Postfix {
     /// Waits for the outcome of a recipient after this many attempts.
     #[track_caller]
     pub fn next(&self, recipient: &str, before: usize) -> Outcome {
-        self.world.until(recipient, || self.tries(recipient).get(before).cloned())
+        self.sandbox.until(recipient, || self.tries(recipient).get(before).cloned())
     }
 
     /// Retries deferred messages now, and waits for this recipient.
     #[track_caller]
     pub fn retry(&self, recipient: &str) -> Outcome {
         let before = self.tries(recipient).len();
-        self.world.sh("postqueue -f");
+        self.sandbox.sh("postqueue -f");
         self.next(recipient, before)
     }
 
     /// Returns the recipients that are still in the queue.
     pub fn queued(&self) -> Vec<String> {
-        let list = self.world.sh("postqueue -j");
+        let list = self.sandbox.sh("postqueue -j");
         let lines = list.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
         let address = |recipient: &serde_json::Value| recipient["address"].as_str().unwrap().to_owned();
         let mut all: Vec<String> = lines

@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 
 use super::postfix::Postfix;
 use super::recipes;
-use super::world::{JOE, World};
+use super::sandbox::{JOE, Sandbox};
 use crate::support::*;
 
 const NULL_CLIENT: &str = "A null client";
@@ -32,29 +32,29 @@ impl NullClient {
                 true => text + SERVER,
                 false => text,
             })?;
-        let maildir = server.world.maildir("/home/joe/Maildir", JOE);
+        let maildir = server.sandbox.maildir("/home/joe/Maildir", JOE);
         // A writable /usr/sbin for the recipe, without a mail server's sendmail.
-        server.world.sh("mkdir /var/sbin; mount --bind /usr/sbin /var/sbin; mount -t tmpfs tmpfs /usr/sbin
+        server.sandbox.sh("mkdir /var/sbin; mount --bind /usr/sbin /var/sbin; mount -t tmpfs tmpfs /usr/sbin
              ln -s /var/sbin/* /usr/sbin/; rm -f /usr/sbin/sendmail; ip address add 192.0.2.1/32 dev lo");
-        server.world.sh(&recipes::blocks(NULL_CLIENT)[0]);
+        server.sandbox.sh(&recipes::blocks(NULL_CLIENT)[0]);
         Some(NullClient { server, maildir })
     }
 
-    fn world(&self) -> &World {
-        &self.server.world
+    fn sandbox(&self) -> &Sandbox {
+        &self.server.sandbox
     }
 
     fn up(&self) {
-        self.world().sh("postfix start >/var/log/start 2>&1");
+        self.sandbox().sh("postfix start >/var/log/start 2>&1");
     }
 
     fn down(&self) {
-        self.world().sh("postfix stop >/var/log/stop 2>&1");
+        self.sandbox().sh("postfix stop >/var/log/stop 2>&1");
     }
 
     /// Runs a program as joe, with this on its standard input.
     fn run(&self, command: &[&str], message: &str) -> Run {
-        let mut command = self.world().command_as(JOE, command);
+        let mut command = self.sandbox().command_as(JOE, command);
         command.env("LOGNAME", "joe");
         run_with_stdin(command, message)
     }
@@ -62,7 +62,7 @@ impl NullClient {
     /// Returns the one message that arrived.
     #[track_caller]
     fn arrived(&self) -> Message {
-        self.world().until("the message", || (!messages(&self.maildir).is_empty()).then_some(()));
+        self.sandbox().until("the message", || (!messages(&self.maildir).is_empty()).then_some(()));
         let mut all = messages(&self.maildir);
         assert_eq!(all.len(), 1, "{all:?}");
         let message = all.remove(0);
@@ -72,14 +72,14 @@ impl NullClient {
 
     /// Asserts that nothing was queued: the next message is the only one that arrives.
     #[track_caller]
-    fn nothing_was_kept(&self) {
+    fn nothing_is_queued(&self) {
         self.run(&["sendmail", "joe@example.org"], "Subject: probe\n\n").exits(0);
         assert_eq!(self.arrived().subject(), "probe");
     }
 }
 
 #[test]
-fn a_null_client_hands_on_to_its_servers_and_says_so_when_they_are_down() {
+fn a_null_client_sends_to_its_servers_or_reports_failure() {
     let Some(client) = NullClient::new() else { return };
     const MAIL: &str = "To: joe@example.org\nSubject: x\n\nbody\n";
     for command in [&["/usr/sbin/sendmail", "-t"][..], &["mailferry", "inject"]] {
@@ -90,62 +90,62 @@ fn a_null_client_hands_on_to_its_servers_and_says_so_when_they_are_down() {
         assert_eq!(message.body(), b"body\n");
     }
     // A server that does not exist comes first.
-    client.world().sh("printf '192.0.2.2\\n192.0.2.1\\n' > /var/qmail/control/qmqpservers");
+    client.sandbox().sh("printf '192.0.2.2\\n192.0.2.1\\n' > /var/qmail/control/qmqpservers");
     client.run(&["sendmail", "-t"], MAIL).exits(0);
     client.arrived();
     client.down();
     client.run(&["sendmail", "-t"], MAIL).exits(111).complains(&["192.0.2.1:628", "refused"]);
     client.run(&["mailferry", "inject"], MAIL).exits(75).complains(&["4.", "192.0.2.1:628", "refused"]);
     client.up();
-    client.nothing_was_kept();
+    client.nothing_is_queued();
 }
 
 /// cron itself, which runs `@reboot` jobs when it starts.
 struct Cron<'a> {
-    world: &'a World,
+    sandbox: &'a Sandbox,
     child: Child,
 }
 
 impl Cron<'_> {
-    fn start(world: &World) -> Cron<'_> {
-        world.sh("rm -f /run/crond.reboot");
-        Cron { world, child: world.command(["cron", "-f"]).stderr(Stdio::null()).spawn().unwrap() }
+    fn start(sandbox: &Sandbox) -> Cron<'_> {
+        sandbox.sh("rm -f /run/crond.reboot");
+        Cron { sandbox, child: sandbox.command(["cron", "-f"]).stderr(Stdio::null()).spawn().unwrap() }
     }
 }
 
 impl Drop for Cron<'_> {
     fn drop(&mut self) {
-        self.world.sh("kill $(cat /run/crond.pid)");
+        self.sandbox.sh("kill $(cat /run/crond.pid)");
         let _ = self.child.wait();
     }
 }
 
 #[test]
-fn what_a_cron_job_prints_is_sent_and_what_cannot_be_sent_is_lost() {
+fn the_output_of_a_cron_job_is_sent() {
     if !["/usr/bin/crontab", "/usr/sbin/cron"].iter().all(|program| Path::new(program).exists()) {
         skip!("cron is not here");
     }
     let Some(client) = NullClient::new() else { return };
-    let world = client.world();
-    world.write(
+    let sandbox = client.sandbox();
+    sandbox.write(
         "/etc/pam.d/cron",
         "auth required pam_permit.so\naccount required pam_permit.so\nsession required pam_permit.so\n",
     );
-    world.write(
+    sandbox.write(
         "/home/joe/bin/nightly-job",
         "#!/bin/sh\necho 'From here: 100%'\necho complaint >&2\n: >> ~/done\n",
     );
-    world.sh("chmod 755 /home/joe/bin/nightly-job; ln -s /run /var/run
+    sandbox.sh("chmod 755 /home/joe/bin/nightly-job; ln -s /run /var/run
          mkdir -p /var/spool/cron/crontabs; chgrp crontab /var/spool/cron/crontabs
          chmod 1730 /var/spool/cron/crontabs");
     // At five past four, which is now.
     let recipe = &recipes::blocks("cron, on a null client")[0];
     let crontab = recipe.replace("5 4 * * *", "@reboot");
     assert_ne!(&crontab, recipe);
-    run_with_stdin(world.command(["crontab", "-u", "joe", "-"]), crontab).exits(0);
-    let done = world.path("/home/joe/done");
+    run_with_stdin(sandbox.command(["crontab", "-u", "joe", "-"]), crontab).exits(0);
+    let done = sandbox.path("/home/joe/done");
     {
-        let _cron = Cron::start(world);
+        let _cron = Cron::start(sandbox);
         let message = client.arrived();
         assert_eq!(message.field("To").as_deref(), Some("joe@example.org"));
         assert_eq!(message.field("Return-Path").as_deref(), Some("<joe@client.example.org>"));
@@ -156,11 +156,11 @@ fn what_a_cron_job_prints_is_sent_and_what_cannot_be_sent_is_lost() {
     client.down();
     std::fs::remove_file(&done).unwrap();
     {
-        let _cron = Cron::start(world);
-        world.until("the job", || done.exists().then_some(()));
+        let _cron = Cron::start(sandbox);
+        sandbox.until("the job", || done.exists().then_some(()));
     }
     client.up();
-    client.nothing_was_kept();
+    client.nothing_is_queued();
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn php_sends_by_the_link_and_is_told_when_it_cannot() {
     // php is a link through /etc, which is different in the namespace.
     let Ok(php) = std::fs::canonicalize("/usr/bin/php") else { skip!("php is not here") };
     let Some(client) = NullClient::new() else { return };
-    client.world().write("/etc/php.ini", &recipes::blocks("PHP")[0]);
+    client.sandbox().write("/etc/php.ini", &recipes::blocks("PHP")[0]);
     const MAIL: &str = r#"exit(mail("joe@example.org", "caf=", "a\r\nb\n.\n..\nend",
         "From: Shop <shop@example.org>\r\nBcc: joe@example.org\r\nX-A: 1") ? 0 : 7);"#;
     let mail = || client.run(&[php.to_str().unwrap(), "-c", "/etc/php.ini", "-r", MAIL], "");
@@ -183,40 +183,40 @@ fn php_sends_by_the_link_and_is_told_when_it_cannot() {
     client.down();
     mail().exits(7).complains(&["192.0.2.1:628"]);
     client.up();
-    client.nothing_was_kept();
+    client.nothing_is_queued();
 }
 
 #[test]
 fn a_loop_over_a_maildir_removes_only_what_the_server_has() {
     let Some(postfix) = Postfix::listening() else { return };
-    let world = &postfix.world;
-    let arrived = world.maildir("/home/joe/Maildir", JOE);
-    let source = world.maildir("/home/joe/old/Maildir", JOE);
+    let sandbox = &postfix.sandbox;
+    let arrived = sandbox.maildir("/home/joe/Maildir", JOE);
+    let source = sandbox.maildir("/home/joe/old/Maildir", JOE);
     let left = || names(&source.join("new")).len() + names(&source.join("cur")).len();
     for (name, body) in [("new/1.1.h", "one"), ("cur/2.2.h:2,S", "two"), ("new/3.3.h", &"x".repeat(20_000))] {
         let mail =
             format!("Return-Path: <s@x.example>\nTo: bob@x.example\nSubject: {}\n\nbody\n", &name[4..5]);
-        world.write(Path::new("/home/joe/old/Maildir").join(name), mail + body + "\n");
+        sandbox.write(Path::new("/home/joe/old/Maildir").join(name), mail + body + "\n");
     }
-    world.write("/home/joe/old/Maildir/new/4.4.h", "");
-    world.sh("chown -R joe:joe /home/joe
+    sandbox.write("/home/joe/old/Maildir/new/4.4.h", "");
+    sandbox.sh("chown -R joe:joe /home/joe
          postconf -e 'home_mailbox =' 'mailbox_command = /usr/local/bin/mailferry deliver \"$HOME/Maildir/\"'
          postconf -e 'virtual_alias_domains = example.org' 'message_size_limit = 10000' \
              'virtual_alias_maps = inline:{ { ada@example.org = joe@mx.example.org } }'
          postfix stop >/var/log/stop 2>&1");
     let script = recipes::blocks("A Maildir once more on its way").remove(0);
-    let go = || run(world.command_as(JOE, ["/bin/sh", "-c", &format!("cd old; {script}")])).exits(0);
+    let go = || run(sandbox.command_as(JOE, ["/bin/sh", "-c", &format!("cd old; {script}")])).exits(0);
     // The empty file is not a message for any server.
     let first = go();
     assert_eq!(first.text().matches(": later").count(), 3, "{first:?}");
     assert_eq!(left(), 3);
-    assert_eq!(names(&world.path("/home/joe/old/refused")), ["4.4.h"]);
-    world.sh("postfix start >/var/log/start 2>&1");
+    assert_eq!(names(&sandbox.path("/home/joe/old/refused")), ["4.4.h"]);
+    sandbox.sh("postfix start >/var/log/start 2>&1");
     let second = go();
     assert_eq!(second.text(), "", "{second:?}");
     assert_eq!(left(), 0);
-    assert_eq!(names(&world.path("/home/joe/old/refused")), ["3.3.h", "4.4.h"]);
-    world.until("two messages", || (messages(&arrived).len() == 2).then_some(()));
+    assert_eq!(names(&sandbox.path("/home/joe/old/refused")), ["3.3.h", "4.4.h"]);
+    sandbox.until("two messages", || (messages(&arrived).len() == 2).then_some(()));
     for message in messages(&arrived) {
         assert_eq!(message.field("Return-Path").as_deref(), Some("<s@x.example>"));
         assert_eq!(message.field("To").as_deref(), Some("bob@x.example"));

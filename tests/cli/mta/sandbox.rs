@@ -29,7 +29,7 @@ const COPIED: [&str; 8] =
 const NAMESPACES: [&str; 5] = ["--mount", "--pid", "--net", "--ipc", "--uts"];
 
 /// Time limit for anything that ends by itself. The machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// The first process: it sets up the namespaces. When its standard input closes, however the test ended, it
 /// exits and the kernel kills all other processes in them.
@@ -58,7 +58,7 @@ exec 3<&0 </dev/null
 exec cat <&3 >/dev/null
 "#;
 
-pub struct World {
+pub struct Sandbox {
     first: Child,
     /// The namespaces exist while this is open.
     life: Option<ChildStdin>,
@@ -67,9 +67,9 @@ pub struct World {
     _root: TempDir,
 }
 
-impl World {
+impl Sandbox {
     /// Skips the test if namespaces are not available.
-    pub fn new() -> Option<World> {
+    pub fn new() -> Option<Sandbox> {
         if !rustix::process::geteuid().is_root() {
             skip!("not root: no world of its own for a mail server");
         }
@@ -90,7 +90,7 @@ impl World {
         BufReader::new(first.stdout.take().unwrap()).read_line(&mut ready).unwrap();
         let number = ready.trim().parse().expect("the first process is ready; what it lacks is on stderr");
         let life = first.stdin.take();
-        Some(World { first, life, number, _root: root })
+        Some(Sandbox { first, life, number, _root: root })
     }
 
     /// Returns the path outside for a path in the namespaces, with mounts.
@@ -161,13 +161,13 @@ impl World {
             if let Some(found) = look() {
                 return found;
             }
-            assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}");
+            assert!(begun.elapsed() < TIME_LIMIT, "waited in vain for {what}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 }
 
-impl Drop for World {
+impl Drop for Sandbox {
     fn drop(&mut self) {
         drop(self.life.take());
         let _ = self.first.wait();

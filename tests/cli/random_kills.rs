@@ -5,9 +5,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::*;
-use crate::undisturbed::random;
+use crate::trial::random;
 
-pub struct Moments {
+pub struct RandomKills {
     what: &'static str,
     /// The estimated duration of a run.
     takes: Duration,
@@ -16,12 +16,12 @@ pub struct Moments {
     in_time: usize,
 }
 
-impl Moments {
+impl RandomKills {
     /// Measures `undisturbed`, which does the same work once.
-    pub fn of(what: &'static str, undisturbed: impl FnOnce()) -> Moments {
+    pub fn of(what: &'static str, undisturbed: impl FnOnce()) -> RandomKills {
         let started = Instant::now();
         undisturbed();
-        Moments { what, takes: started.elapsed(), round: 0, tried: 0, in_time: 0 }
+        RandomKills { what, takes: started.elapsed(), round: 0, tried: 0, in_time: 0 }
     }
 
     /// Starts the command, and kills it at a random moment of its estimated duration. A run that ends earlier
@@ -48,8 +48,8 @@ impl Moments {
 
     /// Prints how many kills came in time. Without one the test shows nothing.
     #[track_caller]
-    pub fn tell(&self) {
-        let Moments { what, tried, in_time, .. } = self;
+    pub fn report(&self) {
+        let RandomKills { what, tried, in_time, .. } = self;
         note!("{what}: {in_time} of {tried} kills came in time");
         assert!(*in_time > 0, "{what}: none of {tried} kills came in time");
     }

@@ -16,7 +16,7 @@ use crate::support::*;
 const MANIFEST: &str = "mailferry.manifest";
 const KEYWORDS: &str = "dovecot-keywords";
 
-type Tree = BTreeMap<PathBuf, Lying>;
+type Tree = BTreeMap<PathBuf, FileState>;
 
 /// A source, the initial destination, and the destination after an undisturbed run.
 pub struct Conversion {
@@ -29,7 +29,7 @@ pub struct Conversion {
 }
 
 /// A scratch directory for one conversion: `run/source` to `run/dest/Maildir`.
-pub struct Ground<'a> {
+pub struct Trial<'a> {
     conversion: &'a Conversion,
     scratch: TempDir,
     before: Tree,
@@ -48,10 +48,10 @@ impl Conversion {
         before: TempDir,
     ) -> Conversion {
         let mut conversion = Conversion { what, messages, options, source, before, after: Tree::new() };
-        let ground = conversion.ground();
-        ground.again();
-        let after = ground.lying();
-        drop(ground);
+        let trial = conversion.trial();
+        trial.again();
+        let after = trial.states();
+        drop(trial);
         conversion.after = after;
         conversion
     }
@@ -62,7 +62,7 @@ impl Conversion {
         Conversion { what, messages: self.messages, options: self.options, source, before, after }
     }
 
-    pub fn ground(&self) -> Ground<'_> {
+    pub fn trial(&self) -> Trial<'_> {
         let scratch = scratch();
         let root = scratch.path().join("run");
         fs::create_dir(&root).unwrap();
@@ -73,7 +73,7 @@ impl Conversion {
         fs::File::open(&source).unwrap().set_modified(date).unwrap();
         copy(self.before.path(), &root.join("dest"));
         let before = tree(&root.join("dest"));
-        Ground { conversion: self, scratch, before }
+        Trial { conversion: self, scratch, before }
     }
 }
 
@@ -99,7 +99,7 @@ fn copy(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
 }
 
-impl Ground<'_> {
+impl Trial<'_> {
     fn root(&self) -> PathBuf {
         // As the kernel names it.
         self.scratch.path().canonicalize().unwrap().join("run")
@@ -160,13 +160,13 @@ impl Ground<'_> {
     }
 
     /// Returns the destination in a form that can be compared between runs.
-    fn lying(&self) -> Tree {
+    fn states(&self) -> Tree {
         let mut tree = tree_alike(&self.dest());
-        tree.entry(Path::new("Maildir").join(KEYWORDS)).and_modify(|lying| lying.mtime = (0, 0));
+        tree.entry(Path::new("Maildir").join(KEYWORDS)).and_modify(|states| states.mtime = (0, 0));
         let manifest = Path::new("Maildir").join(MANIFEST);
         if self.before.contains_key(&manifest) {
             // It existed before, and its mtime is that of the last change.
-            tree.entry(manifest).and_modify(|lying| lying.mtime = (0, 0));
+            tree.entry(manifest).and_modify(|states| states.mtime = (0, 0));
         }
         tree
     }
@@ -174,23 +174,23 @@ impl Ground<'_> {
     /// Asserts that the destination is as after an undisturbed run: names, bytes, modes, times, and the
     /// manifest.
     #[track_caller]
-    pub fn is_whole(&self) {
-        let (got, expected) = (self.lying(), &self.conversion.after);
+    pub fn is_complete(&self) {
+        let (got, expected) = (self.states(), &self.conversion.after);
         let paths: BTreeSet<_> = got.keys().chain(expected.keys()).collect();
         let differ = paths.into_iter().filter(|path| got.get(*path) != expected.get(*path));
         let differ: Vec<_> = differ.map(|path| (path, got.get(path), expected.get(path))).collect();
         let some = &differ[..differ.len().min(3)];
         assert!(differ.is_empty(), "{} differ from an undisturbed run: {some:?}", differ.len());
         let mut inodes = BTreeMap::new();
-        for (path, lying) in tree(&self.dest()).iter().filter(|(path, _)| is_visible(path)) {
-            let inode = *inodes.entry(path.file_name().unwrap().to_owned()).or_insert(lying.inode);
-            assert_eq!(inode, lying.inode, "{} takes no room a second time", path.display());
+        for (path, states) in tree(&self.dest()).iter().filter(|(path, _)| is_visible(path)) {
+            let inode = *inodes.entry(path.file_name().unwrap().to_owned()).or_insert(states.inode);
+            assert_eq!(inode, states.inode, "{} takes no room a second time", path.display());
         }
     }
 
     /// Asserts that `convert --exact` restores the source.
     #[track_caller]
-    pub fn comes_back(&self) {
+    pub fn restores(&self) {
         let mut command = mailferry(["convert", "--exact", "--source=source"]);
         command.args([&self.maildir(), Path::new("-")]);
         let back = run(command).exits(0).stdout;
@@ -202,17 +202,17 @@ impl Ground<'_> {
     pub fn leaves_nothing(&self) {
         assert_eq!(names(&self.root()), ["dest", "source"]);
         let is_tmp = |path: &Path| path.parent().is_some_and(|p| p.ends_with("tmp"));
-        let beside = |path: &&PathBuf| !path.starts_with("Maildir") || is_tmp(path);
+        let outside = |path: &&PathBuf| !path.starts_with("Maildir") || is_tmp(path);
         let now = tree(&self.dest());
-        let beside = now.keys().filter(beside);
-        let left: Vec<_> = beside.filter(|path| !self.before.contains_key(*path)).collect();
-        assert!(left.is_empty(), "left lying: {left:?}");
+        let outside = now.keys().filter(outside);
+        let leftovers: Vec<_> = outside.filter(|path| !self.before.contains_key(*path)).collect();
+        assert!(leftovers.is_empty(), "left lying: {leftovers:?}");
     }
 
     /// Asserts that a run that published nothing rolled back the manifest, unless an earlier run had left a
     /// section open.
     #[track_caller]
-    pub fn keeps_its_manifest(&self) {
+    pub fn rolls_back_manifest(&self) {
         let manifest = Path::new("Maildir").join(MANIFEST);
         let Ok(before) = fs::read(self.conversion.before.path().join(&manifest)) else { return };
         if closed_sections(&before) == before {
@@ -225,7 +225,7 @@ impl Ground<'_> {
     #[track_caller]
     pub fn is_harmless(&self) -> u64 {
         let now = tree(&self.dest());
-        for (path, before) in self.before.iter().filter(|(path, _)| is_own(path)) {
+        for (path, before) in self.before.iter().filter(|(path, _)| is_protected(path)) {
             assert_eq!(now.get(path), Some(before), "{}", path.display());
         }
         if let Ok(before) = fs::read(self.conversion.before.path().join("Maildir").join(KEYWORDS)) {
@@ -240,7 +240,7 @@ impl Ground<'_> {
         }
         let mut new = BTreeSet::new();
         for path in now.keys().filter(|path| is_visible(path) && !self.before.contains_key(*path)) {
-            let alike = Lying { inode: 0, ..now[path].clone() };
+            let alike = FileState { inode: 0, ..now[path].clone() };
             assert_eq!(self.conversion.after.get(path), Some(&alike), "{}", path.display());
             let name = path.file_name().unwrap().to_str().unwrap();
             let size = name.split_once(",S=").and_then(|(_, rest)| rest.split_once(',')).unwrap().0;
@@ -259,7 +259,7 @@ impl Ground<'_> {
 
     /// Asserts that a run that published nothing created no folder either.
     #[track_caller]
-    pub fn has_no_more_folders(&self) {
+    pub fn adds_no_folder(&self) {
         let now = tree(&self.dest());
         let new = now.keys().find(|path| is_in_folder(path) && !self.before.contains_key(*path));
         assert_eq!(new, None);
@@ -267,7 +267,7 @@ impl Ground<'_> {
 }
 
 /// Tells whether no run may change a file: all of a Maildir but its tmp/, the manifest and the keyword list.
-fn is_own(path: &Path) -> bool {
+fn is_protected(path: &Path) -> bool {
     path.starts_with("Maildir")
         && !path.starts_with("Maildir/tmp")
         && path != Path::new("Maildir").join(MANIFEST)
