@@ -3,15 +3,15 @@
 
 use std::path::Path;
 
-use crate::deliver::draft::Draft;
+use crate::deliver::prepared_message::Draft;
 use crate::deliver::{self, Rules, Target};
 use crate::mailbox::text::shown;
-use crate::transport::child::Limits;
 use crate::transport::envelope;
 use crate::transport::failure::Failure;
 use crate::transport::net::{Connection, Patience};
 use crate::transport::next_hop::Place;
 use crate::transport::outcome::{Fate, Outcome};
+use crate::transport::process::Limits;
 use crate::transport::smtp::Protocol;
 use crate::transport::{Envelope, Message, qmqp, qmtp, queue, sendmail, smtp};
 

@@ -19,7 +19,7 @@ use crate::mailbox::context::Cancel;
 use crate::mailbox::context::Wanted;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Owner;
-use crate::mailbox::maildir::read::is_maildir;
+use crate::mailbox::maildir::list::is_maildir;
 use crate::mailbox::maildir::write::{Fsync, Ownership};
 use crate::mailbox::mbox::boundary_list;
 use crate::mailbox::mbox::read::Ask;

@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::deliver::draft::Draft;
+use crate::deliver::prepared_message::Draft;
 use crate::deliver::{self, Delivered, Rules, Target};
 use crate::mailbox::context::Cancel;
 use crate::mailbox::context::Wanted;

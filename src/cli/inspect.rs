@@ -6,7 +6,7 @@ use crate::convert::dates::Rules;
 use crate::inspect::{self, At, Row};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{self, Code, Finding};
-use crate::mailbox::maildir::read::is_maildir;
+use crate::mailbox::maildir::list::is_maildir;
 use crate::mailbox::mbox::boundary::Reason;
 use crate::mailbox::mbox::read::{self, Ask, Mbox};
 use crate::mailbox::mbox::scan_hooks::Watch;

@@ -5,7 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use crate::mailbox::error::Result;
-use crate::mailbox::maildir::read::no_maildir;
+use crate::mailbox::maildir::list::no_maildir;
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::text::shown;
 use crate::verify::maildir::is_folder;

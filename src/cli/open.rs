@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::mailbox::context::Cancel;
 use crate::mailbox::context::{Method, Wanted};
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::maildir::read::is_maildir;
+use crate::mailbox::maildir::list::is_maildir;
 use crate::mailbox::source::{Source, Spooling};
 use clap::Args;
 

@@ -14,10 +14,10 @@ use crate::inject::{Completed, Options, Ready, Refused};
 use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::message::address::Manner;
-use crate::transport::child::Limits;
 use crate::transport::envelope;
 use crate::transport::failure::Reason;
 use crate::transport::next_hop::Place;
+use crate::transport::process::Limits;
 use crate::transport::spool::Letter;
 use crate::transport::{Fate, Message, Refusal, queue};
 

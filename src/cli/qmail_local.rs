@@ -13,13 +13,13 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::deliver::dot_qmail::error::Trouble;
 use crate::deliver::dot_qmail::find::shown;
 use crate::deliver::dot_qmail::home::{Editing, Trust};
 use crate::deliver::dot_qmail::line::{Fault, Instruction};
 use crate::deliver::dot_qmail::program::{Ended, Output};
-use crate::deliver::dot_qmail::trouble::Trouble;
 use crate::deliver::dot_qmail::{self, Address, Caller, Done, How, Route, environment};
-use crate::deliver::draft::Draft;
+use crate::deliver::prepared_message::Draft;
 use crate::deliver::{self, Rules, Target};
 use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
@@ -29,9 +29,9 @@ use crate::mailbox::mbox::append::Extending;
 use crate::mailbox::mbox::write::{Envelope, Head, Header};
 use crate::mailbox::source::input::Input;
 use crate::mailbox::text::escaped;
-use crate::transport::child::Limits;
 use crate::transport::envelope;
 use crate::transport::failure::{Failure, Reason};
+use crate::transport::process::Limits;
 use crate::transport::spool::Letter;
 use crate::transport::{self, queue};
 

@@ -11,7 +11,7 @@ use crate::convert::tree::{self, Entry, Placing, Row, Wanted, Whole};
 use crate::convert::{Input, Sums};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::maildir::read::is_maildir;
+use crate::mailbox::maildir::list::is_maildir;
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::text::shown;
 use crate::mailbox::tree::folder::{Folder, Layout};

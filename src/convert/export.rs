@@ -31,7 +31,8 @@ use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::read_regular;
 use crate::mailbox::maildir::keywords::{self, Letters, Names};
-use crate::mailbox::maildir::read::{self, Entry, Files};
+use crate::mailbox::maildir::list;
+use crate::mailbox::maildir::list::{Entry, Files};
 use crate::mailbox::maildir::write::{Fsync, Ownership, Place, parent_of};
 use crate::mailbox::manifest::{self, FILE_NAME, Outline};
 use crate::mailbox::mbox::append::Extending;
@@ -266,7 +267,7 @@ struct Listed {
 impl Store {
     fn open(path: &Path, options: &Options<'_>) -> Result<(Store, Report)> {
         let files = Files::open(path)?;
-        let (entries, known) = rayon::join(|| read::list(path), || known(path, options));
+        let (entries, known) = rayon::join(|| list::list(path), || known(path, options));
         let (entries, mut findings) = (entries?, Vec::new());
         let known = match known {
             Err(error @ Error::Manifest { .. }) => {
@@ -334,7 +335,7 @@ fn known(maildir: &Path, options: &Options<'_>) -> Result<HashMap<Vec<u8>, Known
 /// Maildir++ folders beside cur/, which are Maildirs of their own, and other mail that lies there.
 pub fn folders_left(maildir: &Path) -> Result<Option<Finding>> {
     let mut folders: Vec<String> =
-        read::folders(maildir)?.iter().map(|name| escaped(name.as_bytes())).collect();
+        list::folders(maildir)?.iter().map(|name| escaped(name.as_bytes())).collect();
     folders.extend(mail_beside(maildir).iter().map(|path| escaped(path.as_os_str().as_bytes())));
     Ok((!folders.is_empty()).then(|| {
         let message = format!("its folders are not converted with it: {}", folders.join(", "));
@@ -622,7 +623,7 @@ impl Work<'_> {
         tally: &mut Tally,
     ) -> Result<()> {
         let (entry, mtime) = match store.files.read_or_why_not(&listed.entry, bytes)? {
-            Ok(read::Found { entry, mtime }) => (entry, mtime),
+            Ok(list::Found { entry, mtime }) => (entry, mtime),
             Err(why) => {
                 tally.left_out += 1;
                 tally.findings.push(why);

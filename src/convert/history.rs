@@ -21,7 +21,8 @@ use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::DirLock;
 use crate::mailbox::fs::read_regular;
 use crate::mailbox::maildir::keywords::Letters;
-use crate::mailbox::maildir::read::{self, Entry};
+use crate::mailbox::maildir::list;
+use crate::mailbox::maildir::list::Entry;
 use crate::mailbox::maildir::write::{Standing, parent_of};
 use crate::mailbox::manifest::{self, Appending, Digest, FILE_NAME, Outline, Section};
 
@@ -193,12 +194,12 @@ pub fn memory(options: &Options<'_>, standing: &Standing, past: &Past<'_>) -> Re
         || sections.iter().flat_map(|s| &s.messages).any(|message| !message.folders.is_empty());
     let mut lying: Vec<(Vec<String>, PathBuf, Vec<Entry>)> = Vec::new();
     if *standing == Standing::Maildir {
-        lying.push((Vec::new(), PathBuf::new(), read::list(options.destination)?));
-        let folders = if has_folders { read::folders(options.destination)? } else { Vec::new() };
+        lying.push((Vec::new(), PathBuf::new(), list::list(options.destination)?));
+        let folders = if has_folders { list::folders(options.destination)? } else { Vec::new() };
         for folder in folders {
             // One that no label can name has nothing that is looked for.
             let Some(levels) = labels::levels(folder.as_bytes()) else { continue };
-            let entries = read::list(&options.destination.join(&folder))?;
+            let entries = list::list(&options.destination.join(&folder))?;
             lying.push((levels, folder.into(), entries));
         }
     }
@@ -231,7 +232,7 @@ type Content = (Vec<u8>, Digest, Digest);
 
 fn contents(maildir: &Path, dedupe: Dedupe, entries: &[Entry]) -> Result<Vec<Content>> {
     let contents = entries.par_iter().map(|entry| {
-        let (entry, bytes) = read::open_moved(maildir, entry)?;
+        let (entry, bytes) = list::open_moved(maildir, entry)?;
         let file = Digest::of(&bytes);
         let content = content_digest(&bytes).unwrap_or(file);
         let key = dedupe.key(&bytes, content);

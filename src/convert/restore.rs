@@ -16,7 +16,8 @@ use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::atomic_file::Growing;
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::read_regular;
-use crate::mailbox::maildir::read::{self, Entry};
+use crate::mailbox::maildir::list;
+use crate::mailbox::maildir::list::Entry;
 use crate::mailbox::manifest::{self, Digest, FILE_NAME, Gap, Message, Outline, Section};
 use crate::mailbox::text::shown;
 
@@ -87,7 +88,7 @@ pub fn restore(
     let mut folders = vec![Folder::open(options.maildir.to_owned())?];
     // Folders are the user's to change: what is not in the Maildir itself may have been moved into one.
     let elsewhere = folders[0].lacks_any(&section);
-    for directory in if elsewhere { read::folders(options.maildir)? } else { Vec::new() } {
+    for directory in if elsewhere { list::folders(options.maildir)? } else { Vec::new() } {
         folders.push(Folder::open(options.maildir.join(directory))?);
     }
     let store = Store::of(&folders, &section);
@@ -186,7 +187,7 @@ struct Folder {
 
 impl Folder {
     fn open(path: PathBuf) -> Result<Folder> {
-        Ok(Folder { entries: read::list(&path)?, path })
+        Ok(Folder { entries: list::list(&path)?, path })
     }
 
     /// Whether a message that has a file has none here.
@@ -245,7 +246,7 @@ impl<'a> Store<'a> {
         let mut is_there = message.verbatim.is_some();
         for (maildir, entry) in self.named(&message.name.0).filter(|_| message.verbatim.is_none()) {
             is_there = true;
-            let (_, file) = read::open_moved(maildir, entry)?;
+            let (_, file) = list::open_moved(maildir, entry)?;
             let source = as_in_source(message, &file, &self.section.head.eol, self.section.head.cr_only);
             if Digest::of(&source) == message.source {
                 return Ok(Ok(source));

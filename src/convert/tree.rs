@@ -21,7 +21,7 @@ use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::read_regular;
 use crate::mailbox::fs::sync_group::Together;
-use crate::mailbox::maildir::make;
+use crate::mailbox::maildir::create;
 use crate::mailbox::maildir::write::{self, Fsync, Standing, parent_of, refuse_link};
 use crate::mailbox::manifest;
 use crate::mailbox::mbox::variant::Variant;
@@ -195,7 +195,7 @@ pub fn convert(
         let is_made = wanted.each.dry_run || wanted.layout != Layout::MaildirPlusPlus || !batch[0].is_inbox();
         // Where INBOX could not be converted the others need their root all the same.
         let made =
-            if is_made || error.is_some() { Ok(()) } else { make::make(wanted.each.destination).map(drop) };
+            if is_made || error.is_some() { Ok(()) } else { create::make(wanted.each.destination).map(drop) };
         whole.error = error.or(made.err());
     }
     if whole.error.is_none() {
@@ -248,7 +248,7 @@ fn make_root(entries: &[Entry], wanted: &Wanted<'_>) -> Result<()> {
     match wanted.layout {
         _ if wanted.each.dry_run => Ok(()),
         Layout::MaildirPlusPlus if is_made_with_inbox => Ok(()),
-        Layout::MaildirPlusPlus => make::make(root).map(drop),
+        Layout::MaildirPlusPlus => create::make(root).map(drop),
         Layout::Fs | Layout::Mboxes => {
             let name = root.file_name().unwrap_or_else(|| OsStr::new("."));
             let parent = Dir::open(parent_of(root))?;
@@ -384,7 +384,7 @@ fn place_for(folder: &Path, wanted: &Wanted<'_>) -> Result<PathBuf> {
         return Ok(first.to_owned());
     }
     if wanted.layout != Layout::MaildirPlusPlus {
-        make::make_parents(directory, root)?;
+        create::make_parents(directory, root)?;
     }
     Ok(directory.to_owned())
 }

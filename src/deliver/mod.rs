@@ -3,16 +3,16 @@
 //! First the message is written and flushed in all targets where nobody sees it, then it is made visible in
 //! all. What fails before the last directory is flushed takes everything back.
 
+mod dedupe;
 pub mod dot_qmail;
-pub mod draft;
 pub mod lmtp;
-mod once;
+pub mod prepared_message;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use draft::Draft;
+use crate::deliver::prepared_message::Draft;
 
 use crate::mailbox::context::Cancel;
 use crate::mailbox::context::Wanted;
@@ -20,9 +20,9 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Finding;
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::lock::DirLock;
-use crate::mailbox::maildir::delivery::{Content, Delivery, Stamp};
+use crate::mailbox::maildir::create;
+use crate::mailbox::maildir::deliver::{Content, Delivery, Stamp};
 use crate::mailbox::maildir::flags::Flags;
-use crate::mailbox::maildir::make;
 use crate::mailbox::maildir::quota::{Limits, Over, Quota};
 use crate::mailbox::maildir::write::parent_of;
 use crate::mailbox::mbox::append::Extending;
@@ -217,7 +217,7 @@ impl Pending {
             Target::Maildir(path) => Pending::into_maildir(draft, path, rules),
             Target::Folder(path) => {
                 if rules.create {
-                    make::make(parent_of(path))?;
+                    create::make(parent_of(path))?;
                 }
                 Pending::into_maildir(draft, path, rules)
             }
@@ -226,10 +226,10 @@ impl Pending {
     }
 
     fn into_maildir(draft: &Draft<'_>, path: &Path, rules: &Rules<'_>) -> Result<Pending, Failure> {
-        let maildir = if rules.create { make::make(path)? } else { open_maildir(path)? };
+        let maildir = if rules.create { create::make(path)? } else { open_maildir(path)? };
         let quota = quota_of(&maildir, rules)?;
         let (lock, already) = match rules.once {
-            true => once::in_maildir(&maildir, draft, rules)?,
+            true => dedupe::in_maildir(&maildir, draft, rules)?,
             false => (None, None),
         };
         if let Some(path) = already {
@@ -262,7 +262,7 @@ impl Pending {
         let head = draft.head();
         let status = (!rules.flags.is_empty()).then_some(Status { flags: rules.flags, old: true });
         let (head, first) = draft.mbox_head(&head, status, rules.now.as_secs() as i64);
-        if rules.once && once::in_mbox(path, &extending, &head, first, draft, rules.cancel)? {
+        if rules.once && dedupe::in_mbox(path, &extending, &head, first, draft, rules.cancel)? {
             return Ok(Pending::Already(path.to_owned()));
         }
         extending.append(&head, rules.cancel, |chunk| {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
-use crate::transport::child;
+use crate::transport::process;
 
 /// What is still to be read and given.
 pub enum Left {
@@ -91,7 +91,7 @@ impl Left {
 /// Waits until one of these pipes can be served, or for that time, which is less than a second.
 pub fn wait(polled: &mut [PollFd<'_>], time: Duration) -> io::Result<()> {
     if polled.is_empty() {
-        return child::idle(time);
+        return process::idle(time);
     }
     let time = Timespec { tv_sec: 0, tv_nsec: i64::from(time.subsec_nanos()) };
     match rustix::event::poll(polled, Some(&time)) {

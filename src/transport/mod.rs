@@ -12,7 +12,6 @@
 //! ```
 
 mod capture;
-pub mod child;
 pub mod child_pipes;
 pub mod envelope;
 pub mod failure;
@@ -23,6 +22,7 @@ pub mod next_hop;
 pub mod outcome;
 #[cfg(test)]
 pub(crate) mod peer;
+pub mod process;
 pub mod qmqp;
 pub mod qmtp;
 pub mod queue;

@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 
-use super::child::{End, Limits, Running};
 use super::{Envelope, Fate, Refusal};
 use crate::mailbox::text::escaped;
 use crate::transport::capture::heard;
 use crate::transport::child_pipes;
 use crate::transport::child_pipes::{Giving, Left};
+use crate::transport::process::{End, Limits, Running};
 
 /// Where a queue program may write an error's text.
 const ERRORS_FD: i32 = 6;

@@ -7,13 +7,13 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::child::{End, Limits, Running};
 use super::{Envelope, Fate, Refusal};
 use crate::mailbox::text::shown;
 use crate::transport::capture::heard;
 use crate::transport::child_pipes;
 use crate::transport::child_pipes::{Giving, Left};
 use crate::transport::envelope::quoted;
+use crate::transport::process::{End, Limits, Running};
 
 /// As many bytes of arguments as go to one program: a quarter of what Linux takes for sure.
 const ARGUMENTS: usize = 1 << 19;

@@ -16,7 +16,7 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::maildir::write::Place;
-use crate::mailbox::maildir::{name, read};
+use crate::mailbox::maildir::{list, name};
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::mbox::scan;
 use crate::mailbox::mbox::scan_hooks::Watch;
@@ -286,8 +286,8 @@ impl Part {
             return Ok(());
         }
         buffer.clear();
-        file.take(if quick { read::MAGIC } else { message.size }).read_to_end(buffer)?;
-        if read::is_compressed(buffer) {
+        file.take(if quick { list::MAGIC } else { message.size }).read_to_end(buffer)?;
+        if list::is_compressed(buffer) {
             message.compressed = true;
             if !quick {
                 message.digest = look.hashes.then(|| Digest::of(buffer));
@@ -392,7 +392,7 @@ fn find(dirs: &Dirs, folder: &Path, place: Place, name: &OsStr) -> Result<Option
         other => return other.map(|file| Some((place, name.to_owned(), file))),
     }
     let base = name::parse(name.as_bytes()).base;
-    let Some(entry) = read::list(folder)?.into_iter().find(|e| e.parsed().base == base) else {
+    let Some(entry) = list::list(folder)?.into_iter().find(|e| e.parsed().base == base) else {
         return Ok(None);
     };
     let file = open(entry.place, &entry.name)?;

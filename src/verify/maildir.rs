@@ -20,7 +20,7 @@ use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::read_regular;
 use crate::mailbox::maildir::flags::Flags;
 use crate::mailbox::maildir::write::{Place, parent_of};
-use crate::mailbox::maildir::{folders as names, name, quota, read};
+use crate::mailbox::maildir::{folders as names, list, name, quota};
 use crate::mailbox::manifest::FILE_NAME;
 use crate::mailbox::text::{counted, quoted, shown};
 use crate::mailbox::tree::renames;
@@ -150,7 +150,7 @@ impl Notes {
     /// The Maildir and the folders in it, sorted; and what lies there besides.
     fn find_folders(&mut self, root: &Path) -> Result<Vec<Found>> {
         if !is_folder(root) {
-            return Err(read::no_maildir(root));
+            return Err(list::no_maildir(root));
         }
         self.unfinished(parent_of(root), root.file_name());
         let mut folders = vec![Found { path: root.to_owned() }];

@@ -18,7 +18,7 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::read_regular;
 use crate::mailbox::maildir::keywords::{Letters, Names};
-use crate::mailbox::maildir::read;
+use crate::mailbox::maildir::list;
 use crate::mailbox::maildir::write::Place;
 use crate::mailbox::manifest::{self, Digest, FILE_NAME, Gap, Head, Outline, Section, Tail};
 use crate::mailbox::source::Source;
@@ -686,7 +686,7 @@ fn sources<'a>(manifest: &'a Manifest, judge: &mut Judge<'a>, options: &Options<
 fn compare_maildir(manifest: &Manifest, section: &Section, options: &Options<'_>) -> Finding {
     let named = section.source();
     let path = options.source.unwrap_or(&named);
-    let text = match read::list(path) {
+    let text = match list::list(path) {
         Ok(entries) => {
             let now: HashSet<&[u8]> = entries.iter().map(|entry| entry.parsed().base).collect();
             let sections = manifest.sections.iter().filter(|s| s.head.source == section.head.source);

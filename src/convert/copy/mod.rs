@@ -31,8 +31,9 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::maildir::keywords::Letters;
+use crate::mailbox::maildir::list;
+use crate::mailbox::maildir::list::{Entry, Files, Found};
 use crate::mailbox::maildir::name::{self, BaseName, Unique};
-use crate::mailbox::maildir::read::{self, Entry, Files, Found};
 use crate::mailbox::maildir::write::{self, Filling, Fsync, Incoming, Left, Place, Standing};
 use crate::mailbox::manifest::{self, Bytes, Digest, Head, Message, Tail, line};
 use crate::mailbox::mbox::quote::Quoting;
@@ -177,7 +178,7 @@ impl<'a> Store<'a> {
     fn open(path: &'a Path) -> Result<Store<'a>> {
         let files = Files::open(path)?;
         let mut seen = HashSet::new();
-        let mut entries = read::list(path)?;
+        let mut entries = list::list(path)?;
         let twice: HashSet<Vec<u8>> = entries
             .iter()
             .filter(|entry| !seen.insert(entry.parsed().base))
@@ -378,7 +379,7 @@ fn plan(
         // Mostly there is no new one: a section that tells of nothing is not written again and again because of
         // a FIFO.
         letters.retain(|letter| {
-            read::why_not(store.path, &letter.entry).map(|why| left_out.push(why)).is_none()
+            list::why_not(store.path, &letter.entry).map(|why| left_out.push(why)).is_none()
         });
     }
     // What has the name of another one is compared with it; for most Maildirs this is nothing.
@@ -464,7 +465,7 @@ struct Other {
 impl Neighbours {
     fn of(destination: &Path) -> Result<Neighbours> {
         let mut entries: HashMap<Vec<u8>, Vec<Entry>> = HashMap::new();
-        for entry in read::list(destination)? {
+        for entry in list::list(destination)? {
             entries.entry(entry.parsed().base.to_vec()).or_default().push(entry);
         }
         Ok(Neighbours { files: Some(Files::open(destination)?), entries })
@@ -696,7 +697,7 @@ impl Copying<'_> {
                     let Info { left, .. } = self.name(&letter.entry, b"").2;
                     tally.note_left(u64::from(!left.is_empty()), left);
                 }
-                (_, looked) => match (read::why_not(self.store.path, &letter.entry), looked) {
+                (_, looked) => match (list::why_not(self.store.path, &letter.entry), looked) {
                     (Some(finding), _) => tally.leave_out(finding),
                     (None, Err(error)) => {
                         return Err(Error::io("look at", self.store.files.path(&letter.entry))(error));
@@ -952,7 +953,7 @@ mod tests {
         assert_eq!((sums.messages_found, sums.written, sums.bytes_source), (2, 2, 21));
         let codes: Vec<Code> = reports[0].findings.iter().map(|finding| finding.code).collect();
         assert_eq!(codes, [Code::MessageExpunged]);
-        let names: Vec<Entry> = read::list(&destination).unwrap();
+        let names: Vec<Entry> = list::list(&destination).unwrap();
         let names: Vec<_> = names.iter().map(|entry| entry.path(Path::new(""))).collect();
         assert_eq!(names, [Path::new("cur/1.read:2,RS"), Path::new("new/2.stays")]);
         let text = std::fs::read(destination.join(manifest::FILE_NAME)).unwrap();

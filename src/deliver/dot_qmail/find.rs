@@ -8,7 +8,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::home::{self, Trust};
-use super::trouble::Trouble;
+use crate::deliver::dot_qmail::error::Trouble;
 use crate::mailbox::fs::durable::Dir;
 
 /// A file that was looked for.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rustix::fs::Stat;
 
-use super::trouble::Trouble;
+use crate::deliver::dot_qmail::error::Trouble;
 
 /// Writable by everybody: then anybody may have written it. Group-writable is allowed, since many systems
 /// have a group for each user (qmail's conf-patrn is 002 there).

@@ -4,28 +4,28 @@
 //! their order, all forwards last and in one message.
 
 pub mod environment;
+pub mod error;
 pub mod find;
 pub mod home;
 pub mod line;
 pub mod program;
-pub mod trouble;
 
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::deliver::dot_qmail::error::{Place, Trouble};
 use environment::Variables;
 use find::{Found, Tried};
 use home::{Editing, Trust};
 use line::{Instruction, Line};
 use program::{Ended, Output};
-use trouble::{Place, Trouble};
 
 use crate::mailbox::fs::durable::Dir;
 use crate::transport::Envelope;
-use crate::transport::child::Limits;
 use crate::transport::failure::Failure;
+use crate::transport::process::Limits;
 
 /// The largest file that is followed, in bytes: what is larger is no text that a person wrote.
 const LARGEST: u64 = 1 << 20;

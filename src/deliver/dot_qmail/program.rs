@@ -12,8 +12,9 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
 use super::environment::Variables;
-use crate::transport::child::{self, End, Limits, Running};
 use crate::transport::failure::Reason;
+use crate::transport::process;
+use crate::transport::process::{End, Limits, Running};
 
 /// As much of its output as is kept, in bytes.
 const KEPT: usize = 1000;
@@ -117,7 +118,7 @@ struct Heard {
 impl Heard {
     /// Waits for output and takes it: a program must never wait for us.
     fn listen(&mut self, time: Duration) -> io::Result<()> {
-        let Some(pipe) = &mut self.pipe else { return child::idle(time) };
+        let Some(pipe) = &mut self.pipe else { return process::idle(time) };
         let time = Timespec { tv_sec: 0, tv_nsec: i64::from(time.subsec_nanos()) };
         match rustix::event::poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&time)) {
             Ok(_) | Err(Errno::INTR) => {}

@@ -13,10 +13,10 @@
 //! With SIZE, PIPELINING, 8BITMIME and ENHANCEDSTATUSCODES.
 
 pub mod address;
-pub mod child;
 pub mod command;
 pub mod data;
 pub mod map;
+pub mod program_recipients;
 pub mod reply;
 pub mod session;
 pub mod template;

@@ -1,11 +1,11 @@
 //! Maildir: a message a file, its metadata in the name.
 
-pub mod delivery;
+pub mod create;
+pub mod deliver;
 pub mod flags;
 pub mod folders;
 pub mod keywords;
-pub mod make;
+pub mod list;
 pub mod name;
 pub mod quota;
-pub mod read;
 pub mod write;

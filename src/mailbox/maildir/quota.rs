@@ -28,14 +28,15 @@ use rustix::fs::{AtFlags, Stat};
 use rustix::io::Errno;
 
 use super::flags::Flags;
+use super::name;
 use super::write::{Place, parent_of};
-use super::{name, read};
 use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::{Dir, Identity};
 use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::DirLock;
+use crate::mailbox::maildir::list;
 use crate::mailbox::text::counted;
 
 /// The file's name, in the Maildir itself and never in a folder of it.
@@ -495,7 +496,7 @@ fn folder_of(maildir: &Dir) -> Result<Option<(Dir, OsString)>> {
     };
     let dotted = path.file_name().filter(|name| name.as_bytes().starts_with(b"."));
     match dotted {
-        Some(name) if maildir.exists(OsStr::new("maildirfolder"))? && read::is_maildir(parent_of(&path)) => {
+        Some(name) if maildir.exists(OsStr::new("maildirfolder"))? && list::is_maildir(parent_of(&path)) => {
             Ok(Some((Dir::open(parent_of(&path))?, name.to_owned())))
         }
         _ => Ok(None),
@@ -555,9 +556,9 @@ fn size(dir: &Dir, name: &OsStr) -> Result<Option<u64>> {
 
 fn is_compressed(dir: &Dir, name: &OsStr) -> bool {
     let mut head = Vec::new();
-    let read = dir.open_message(name).map(|file| file.take(read::MAGIC).read_to_end(&mut head));
+    let read = dir.open_message(name).map(|file| file.take(list::MAGIC).read_to_end(&mut head));
     // What cannot be read is as long as it is.
-    matches!(read, Ok(Ok(_))) && read::is_compressed(&head)
+    matches!(read, Ok(Ok(_))) && list::is_compressed(&head)
 }
 
 /// None where there is no such directory.

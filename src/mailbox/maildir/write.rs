@@ -17,8 +17,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::keywords::{self, Letters, Names};
+use super::name;
 use super::quota::Quota;
-use super::{make, name};
 use crate::mailbox::context::Cancel;
 use crate::mailbox::context::Wanted;
 use crate::mailbox::error::{Error, Result};
@@ -27,6 +27,7 @@ use crate::mailbox::fs::durable::{Dir, Owner};
 use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::DirLock;
 use crate::mailbox::fs::sync_group::Together;
+use crate::mailbox::maildir::create;
 use crate::mailbox::manifest::{Appending, FILE_NAME};
 
 /// When bytes are brought to stable storage.
@@ -397,7 +398,7 @@ impl Filling {
             match &self.kind {
                 Kind::Staged(staged) => {
                     let (folder, _) = staged.root.open_or_create_dir(directory, DIR_MODE)?;
-                    make::complete(&folder, true, (DIR_MODE, FILE_MODE))?;
+                    create::complete(&folder, true, (DIR_MODE, FILE_MODE))?;
                 }
                 Kind::Through { made, .. } if made.root.exists(directory)? => {
                     let path = made.root.path().join(directory);
@@ -856,7 +857,7 @@ impl MadeDirs {
             if made {
                 self.folders.push(directory.clone());
             }
-            make::complete(&folder, true, (DIR_MODE, FILE_MODE))?;
+            create::complete(&folder, true, (DIR_MODE, FILE_MODE))?;
             if flush {
                 folder.sync()?;
             }

@@ -15,7 +15,7 @@ use super::renames::{self, Renames};
 use super::sniff::{self, sniff};
 use super::subscriptions;
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::maildir::read::is_maildir;
+use crate::mailbox::maildir::list::is_maildir;
 use crate::mailbox::manifest;
 use crate::mailbox::source::Spooling;
 use crate::mailbox::text::shown;

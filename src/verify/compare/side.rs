@@ -14,7 +14,8 @@ use crate::mailbox::context::Events;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::maildir::keywords::{self, Names};
-use crate::mailbox::maildir::read::{self, Entry};
+use crate::mailbox::maildir::list;
+use crate::mailbox::maildir::list::Entry;
 use crate::mailbox::maildir::write::Place;
 use crate::mailbox::mbox::boundary::Extent;
 use crate::mailbox::mbox::from_line;
@@ -386,7 +387,7 @@ impl<'a> Part<'a> {
         match &self.lies {
             Lies::Mbox { source, mbox, skipped } => Ok(in_mbox(source, mbox, n + skipped)),
             Lies::Maildir { path, entries, keywords, .. } => {
-                let (entry, raw) = read::open_moved(path, &entries[n])?;
+                let (entry, raw) = list::open_moved(path, &entries[n])?;
                 Ok(Message {
                     text: Text::new(Cow::Owned(raw), 0, Quoting::None),
                     lies: At::File { path: entry.path(path), entry, keywords },
@@ -496,7 +497,7 @@ fn list(maildir: &Path) -> Result<(Vec<Entry>, u64)> {
         let reason = "it is a directory without cur/ and new/".into();
         return Err(Error::NotAMailbox { path: maildir.to_owned(), reason, mend: None });
     }
-    let entries = read::list(maildir)?.into_par_iter().filter_map(|entry| {
+    let entries = list::list(maildir)?.into_par_iter().filter_map(|entry| {
         match fs::metadata(entry.path(maildir)) {
             Ok(found) => found.is_file().then_some((entry, found.len())),
             // It may have moved to cur/ meanwhile: whoever reads it looks again.

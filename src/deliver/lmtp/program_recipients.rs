@@ -12,9 +12,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::Recipients;
-use super::address::Address;
-use super::template::{Parts, Template};
+use crate::deliver::lmtp::Recipients;
+use crate::deliver::lmtp::address::Address;
+use crate::deliver::lmtp::template::{Parts, Template};
 use crate::mailbox::context::Cancel;
 use crate::mailbox::error::Error;
 use crate::mailbox::text::escaped;
@@ -209,7 +209,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
 
-    use super::*;
+    use crate::deliver::lmtp::program_recipients::*;
     use crate::transport::spool::Arriving;
 
     /// Runs `script` for joe-lists@h.example, who has a home: what is said at RCPT, and after DATA.

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use super::Rules;
-use super::draft::Draft;
+use crate::deliver::Rules;
+use crate::deliver::prepared_message::Draft;
 use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Dir;

@@ -150,7 +150,7 @@ pub fn idle(time: Duration) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::transport::process::*;
 
     fn ends(script: &str, time: Duration, cancel: bool) -> End {
         let cancel = if cancel { Cancel::requested() } else { Cancel::never() };

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::line::Fault;
-use super::program::Ended;
+use crate::deliver::dot_qmail::line::Fault;
+use crate::deliver::dot_qmail::program::Ended;
 use crate::mailbox::error::Error;
 use crate::mailbox::text::{escaped, shown};
 use crate::transport::failure::{Failure, Reason};

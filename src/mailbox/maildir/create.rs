@@ -5,9 +5,9 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Component, Path};
 
-use super::write::{flush_name, is_maildirpp_subfolder, look, parent_of};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::maildir::write::{flush_name, is_maildirpp_subfolder, look, parent_of};
 use crate::mailbox::text::shown;
 
 /// The modes of directories and files, subject to the umask.
@@ -83,8 +83,8 @@ fn make_directory(path: &Path) -> Result<Dir> {
 mod tests {
     use std::fs;
 
-    use super::*;
-    use crate::mailbox::maildir::read::is_maildir;
+    use crate::mailbox::maildir::create::*;
+    use crate::mailbox::maildir::list::is_maildir;
 
     #[test]
     fn a_maildir_and_its_folder_are_made() {

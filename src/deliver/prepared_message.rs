@@ -232,7 +232,7 @@ fn bare_newlines(bytes: &[u8]) -> u64 {
 mod tests {
     use std::path::Path;
 
-    use super::*;
+    use crate::deliver::prepared_message::*;
     use crate::transport::spool::Arriving;
 
     fn letter(text: &[u8]) -> Letter {

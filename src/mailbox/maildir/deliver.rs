@@ -7,12 +7,12 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::flags::Flags;
-use super::keywords::Letters;
-use super::name;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::maildir::flags::Flags;
+use crate::mailbox::maildir::keywords::Letters;
+use crate::mailbox::maildir::name;
 
 /// The mode of a delivered message, subject to the umask.
 const MODE: u32 = 0o666;
@@ -155,7 +155,7 @@ fn base(stamp: Stamp<'_>, content: Content) -> Vec<u8> {
 mod tests {
     use std::fs;
 
-    use super::*;
+    use crate::mailbox::maildir::deliver::*;
 
     fn maildir() -> (tempfile::TempDir, Dir) {
         let temp = tempfile::tempdir().unwrap();

@@ -10,12 +10,12 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::FileType;
 use rustix::io::retry_on_intr;
 
-use super::name;
-use super::write::Place;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::read_regular;
+use crate::mailbox::maildir::name;
+use crate::mailbox::maildir::write::Place;
 use crate::mailbox::source;
 
 /// A message as it lies in new/ or cur/.
@@ -243,7 +243,7 @@ pub fn list(maildir: &Path) -> Result<Vec<Entry>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::mailbox::maildir::list::*;
 
     #[test]
     fn a_message_that_moves_between_listing_and_opening_is_found() {
