@@ -149,7 +149,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::mailbox::context::Wanted;
+    use crate::mailbox::context::LockOptions;
     use crate::mailbox::maildir::flags::Flags;
     use crate::transport::Fate::*;
     use crate::transport::next_hop::Host;
@@ -159,8 +159,8 @@ mod tests {
         Place::Qmtp(Host { name: "127.0.0.1".into(), port: peer.port })
     }
 
-    fn no_locks() -> Wanted {
-        Wanted { methods: Vec::new(), timeout: Duration::ZERO, pid: 1, host: String::new() }
+    fn no_locks() -> LockOptions {
+        LockOptions { methods: Vec::new(), timeout: Duration::ZERO, pid: 1, host: String::new() }
     }
 
     #[test]
@@ -202,7 +202,7 @@ mod tests {
         assert_eq!((told[0].outcome.fate, told[0].by), (Temporary, 0));
     }
 
-    fn how(locks: &Wanted) -> How<'_> {
+    fn how(locks: &LockOptions) -> How<'_> {
         let rules = Rules {
             create: true,
             flags: Flags::default(),

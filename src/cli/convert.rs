@@ -16,7 +16,7 @@ use crate::convert::restore;
 use crate::convert::restore::{Destination, Which};
 use crate::convert::{self, Filled, Input, Keeping, Options, Outcome, Sums};
 use crate::mailbox::context::Cancel;
-use crate::mailbox::context::Wanted;
+use crate::mailbox::context::LockOptions;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Owner;
 use crate::mailbox::maildir::list::is_maildir;
@@ -729,7 +729,7 @@ fn copy(args: &ConvertArgs, watcher: &Watcher) -> Outcome {
 fn options<'a>(
     args: &'a ConvertArgs,
     destination: &'a Mailbox,
-    keywords_lock: &'a Wanted,
+    keywords_lock: &'a LockOptions,
     cancel: &'a Cancel,
 ) -> Options<'a> {
     Options {
@@ -776,7 +776,7 @@ fn options<'a>(
             Some(path) => Keeping::At(path),
             None => Keeping::InMaildir,
         },
-        together: None,
+        sync_group: None,
         ownership: args.ownership(),
         cancel,
     }

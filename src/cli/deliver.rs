@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use crate::deliver::prepared_message::Draft;
 use crate::deliver::{self, Delivered, Rules, Target};
 use crate::mailbox::context::Cancel;
-use crate::mailbox::context::Wanted;
+use crate::mailbox::context::LockOptions;
 use crate::mailbox::finding::Code;
 use crate::mailbox::maildir::flags::Flags;
 use crate::mailbox::maildir::folders;
@@ -268,7 +268,7 @@ fn speak(args: &DeliverArgs) -> Exit {
     Exit::of_delivery(done.err().map(|failure| failure.reason), args.exit_codes)
 }
 
-fn rules<'a>(args: &DeliverArgs, locks: &'a Wanted, cancel: &'a Cancel) -> Rules<'a> {
+fn rules<'a>(args: &DeliverArgs, locks: &'a LockOptions, cancel: &'a Cancel) -> Rules<'a> {
     Rules {
         create: args.create,
         flags: args.flags,
@@ -354,7 +354,7 @@ fn from_mta(args: &DeliverArgs) -> bool {
     args.from_mta || env::var_os("MAIL_CONFIG").is_some()
 }
 
-fn locks(args: &DeliverArgs) -> Wanted {
+fn locks(args: &DeliverArgs) -> LockOptions {
     args.lock.wanted(Duration::from_secs(args.lock_timeout))
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::mailbox::context::Cancel;
-use crate::mailbox::context::{Method, Wanted};
+use crate::mailbox::context::{LockOptions, Method};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::maildir::list::is_maildir;
 use crate::mailbox::source::{Source, Spooling};
@@ -41,7 +41,7 @@ pub const ALL_LOCKS: &str = "dotlock,fcntl,flock";
 
 /// Reads the value of `--lock`.
 pub fn parse_locks(text: &str) -> Result<Locks, String> {
-    Wanted::parse_list(text).map(Locks)
+    LockOptions::parse_list(text).map(Locks)
 }
 
 /// Standard input as the system has it: the standard library takes one that cannot be read for an empty one.
@@ -92,7 +92,7 @@ impl OpenArgs {
 
     fn open_as(
         &self,
-        open: impl Fn(&Path, &Wanted, &Spooling<'_>) -> Result<Source>,
+        open: impl Fn(&Path, &LockOptions, &Spooling<'_>) -> Result<Source>,
         mailbox: &Mailbox,
         cancel: &Cancel,
         watcher: &Watcher,
@@ -127,12 +127,12 @@ impl OpenArgs {
     }
 
     /// A dot-lock, whatever was asked for: that of a file for which there is no other.
-    pub fn dotlock(&self) -> Wanted {
+    pub fn dotlock(&self) -> LockOptions {
         Locks(vec![Method::Dotlock]).wanted(Duration::from_secs(self.lock_timeout))
     }
 
     /// The locks that were asked for. A dot-lock leaves a trace: it is a file.
-    pub fn locks(&self, leave_no_trace: bool) -> Wanted {
+    pub fn locks(&self, leave_no_trace: bool) -> LockOptions {
         let methods = self.lock.0.iter().copied().filter(|&m| !(leave_no_trace && m == Method::Dotlock));
         Locks(methods.collect()).wanted(Duration::from_secs(self.lock_timeout))
     }
@@ -150,8 +150,8 @@ impl Locks {
     }
 
     /// These locks, and who wants them.
-    pub fn wanted(&self, timeout: Duration) -> Wanted {
-        Wanted {
+    pub fn wanted(&self, timeout: Duration) -> LockOptions {
+        LockOptions {
             methods: self.0.clone(),
             timeout,
             pid: std::process::id(),

@@ -22,11 +22,11 @@ use crate::convert::plan;
 use crate::convert::plan::{Dedupe, Earlier, Fate, Lineage, Memory, Plan, Planned, Wishes};
 use crate::convert::render::{Eol, Headers, render};
 use crate::convert::{Filled, Input, Keeping, Options, Outcome, Report, Sums, growing, read_source, sum_up};
-use crate::mailbox::context::Wanted;
+use crate::mailbox::context::LockOptions;
 use crate::mailbox::context::{Events, Phase};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{self, Code, Finding};
-use crate::mailbox::fs::atomic_file::Growing;
+use crate::mailbox::fs::atomic_file::AtomicFile;
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::read_regular;
@@ -72,7 +72,7 @@ pub enum To<'a> {
     /// A file that is replaced, as a whole, if it is there.
     Instead,
     /// Behind what is there, locked.
-    Behind(&'a Wanted),
+    Behind(&'a LockOptions),
     /// A stream.
     Stream(&'a mut (dyn Write + Send)),
 }
@@ -379,7 +379,7 @@ struct Output<'a> {
 }
 
 enum Target<'a> {
-    Whole(Growing),
+    Whole(AtomicFile),
     Behind(Extending),
     Stream(&'a mut (dyn Write + Send)),
     /// A dry run.
@@ -405,12 +405,12 @@ impl<'a> Output<'a> {
                 (if options.dry_run { Target::Nowhere } else { Target::Behind(extending) }, variant)
             }
             To::New | To::Instead | To::Behind(_) if options.dry_run => {
-                Growing::check(path, matches!(writing.to, To::Instead))?;
+                AtomicFile::check(path, matches!(writing.to, To::Instead))?;
                 (Target::Nowhere, new)
             }
             to => {
                 let replace = matches!(to, To::Instead);
-                let growing = Growing::create(path, replace, wait, options.cancel)?;
+                let growing = AtomicFile::create(path, replace, wait, options.cancel)?;
                 own(&growing, options)?;
                 (Target::Whole(growing), new)
             }
@@ -458,7 +458,7 @@ impl<'a> Output<'a> {
 
     fn finish(self, options: &Options<'_>) -> Result<()> {
         match self.to {
-            Target::Whole(growing) => growing.publish(options.fsync != Fsync::None),
+            Target::Whole(growing) => growing.commit(options.fsync != Fsync::None),
             Target::Behind(extending) => {
                 if options.fsync != Fsync::None {
                     extending.flush()?;
@@ -473,13 +473,13 @@ impl<'a> Output<'a> {
 }
 
 /// Gives a new mbox the owner and the mode that were asked for.
-fn own(growing: &Growing, options: &Options<'_>) -> Result<()> {
+fn own(growing: &AtomicFile, options: &Options<'_>) -> Result<()> {
     let Ownership { owner, mode } = options.ownership;
     let failed = |action| Error::io(action, options.destination);
     if let Some(mode) = mode {
         durable::set_mode(&growing.file, mode).map_err(failed("change the mode of"))?;
     }
-    owner.map_or(Ok(()), |owner| durable::give(&growing.file, owner).map_err(failed("change the owner of")))
+    owner.map_or(Ok(()), |owner| durable::chown(&growing.file, owner).map_err(failed("change the owner of")))
 }
 
 /// Refuses before the first byte what cannot fit.
@@ -493,7 +493,7 @@ fn check_room(output: &Output<'_>, options: &Options<'_>, jobs: &[Job]) -> Resul
     /// A From_ line, a blank line, Status.
     const AROUND: u64 = 80;
     let directory = parent_of(options.destination);
-    let room = Dir::open(directory)?.room()?;
+    let room = Dir::open(directory)?.free_space()?;
     let need = jobs.iter().map(|job| job.size + job.messages.len() as u64 * AROUND).sum();
     if need > room.bytes {
         return Err(Error::NoRoom { path: directory.to_owned(), unit: "bytes", need, free: room.bytes });

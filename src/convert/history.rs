@@ -16,7 +16,7 @@ use crate::convert::{Input, Keeping, Options};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable;
-use crate::mailbox::fs::durable::{Dir, Identity as File};
+use crate::mailbox::fs::durable::{Dir, FileId as File};
 use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::DirLock;
 use crate::mailbox::fs::read_regular;
@@ -61,7 +61,7 @@ pub fn lock(path: &Path, options: &Options<'_>) -> Result<Lock> {
     let dir = Dir::open(parent_of(path))?;
     loop {
         let file = dir.open_append(name, 0o600)?;
-        let _lock = lock::lock_growing(path, &file, options.lock_timeout, options.cancel)?;
+        let _lock = lock::lock_file(path, &file, options.lock_timeout, options.cancel)?;
         let held = Lock { dir: dir.try_clone()?, name: name.to_owned(), file, _lock };
         // Whoever held it may have removed it, having written nothing.
         if held.is_named()? {
@@ -78,7 +78,7 @@ impl Lock {
     fn is_named(&self) -> Result<bool> {
         let stat =
             rustix::fs::fstat(&self.file).map_err(|e| Error::io("look up", self.dir.path())(e.into()))?;
-        Ok(self.dir.identity(&self.name)? == Some(File::of(&stat)))
+        Ok(self.dir.child_id(&self.name)? == Some(File::of(&stat)))
     }
 }
 

@@ -28,12 +28,12 @@ use crate::convert::commit::fill;
 use crate::convert::history::Past;
 use crate::convert::planned_source::Load;
 use crate::convert::section_writer::Recorder;
-use crate::mailbox::context::Wanted;
+use crate::mailbox::context::LockOptions;
 use crate::mailbox::context::{Cancel, Events, Phase};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{self, Code, Finding};
 use crate::mailbox::fs::durable::Dir;
-use crate::mailbox::fs::sync_group::Together;
+use crate::mailbox::fs::sync_group::SyncGroup;
 use crate::mailbox::maildir::keywords::Names;
 use crate::mailbox::maildir::write::{self, Filling, Fsync, Left, Opening, Ownership, Standing};
 use crate::mailbox::manifest::{Digest, Tail};
@@ -66,7 +66,7 @@ pub struct Options<'a> {
     /// How long to wait for another one who writes to the destination.
     pub lock_timeout: Duration,
     /// The dot-lock of the file in which a Maildir that is there names its keywords.
-    pub keywords_lock: &'a Wanted,
+    pub keywords_lock: &'a LockOptions,
     /// Now, in seconds since 1970.
     pub now: i64,
     /// The zone of From_ lines that name none.
@@ -80,7 +80,7 @@ pub struct Options<'a> {
     /// Where the manifest is kept.
     pub manifest: Keeping<'a>,
     /// With whom to flush, where several Maildirs are written side by side.
-    pub together: Option<&'a Arc<Together>>,
+    pub sync_group: Option<&'a Arc<SyncGroup>>,
     /// To whom it is to belong.
     pub ownership: Ownership,
     /// Set by a signal.
@@ -471,7 +471,7 @@ fn opening<'a>(options: &Options<'a>) -> Opening<'a> {
         lock_timeout: options.lock_timeout,
         // Without the list in it nothing can be said of its messages.
         take_over: options.manifest == Keeping::InMaildir,
-        together: options.together,
+        together: options.sync_group,
         ownership: options.ownership,
         cancel: options.cancel,
     }
@@ -564,7 +564,7 @@ fn all_known(
     if options.fsync != Fsync::None && !options.dry_run {
         // A run that was killed may have left this to us.
         past.flush()?;
-        write::flush_name(options.destination)?;
+        write::sync_parent(options.destination)?;
     }
     reports.append(&mut found);
     let filled =
@@ -707,7 +707,7 @@ fn check_room(
         _ => destination,
     };
     let dir = Dir::open(directory)?;
-    let room = dir.room()?;
+    let room = dir.free_space()?;
     /// What the manifest takes for a message, at most for all but odd ones.
     const MANIFEST_LINE: u64 = 300;
     /// Three directories and the manifest.

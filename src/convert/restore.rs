@@ -13,7 +13,7 @@ use crate::mailbox::context::Cancel;
 use crate::mailbox::context::{Events, Phase};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::fs::atomic_file::Growing;
+use crate::mailbox::fs::atomic_file::AtomicFile;
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::read_regular;
 use crate::mailbox::maildir::list;
@@ -385,7 +385,7 @@ fn write_file(
     cancel: &Cancel,
     write: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
 ) -> Result<()> {
-    let growing = Growing::create(path, force, Duration::ZERO, cancel)?;
+    let growing = AtomicFile::create(path, force, Duration::ZERO, cancel)?;
     let failed = || Error::io("write", path);
     let mut buffer = Vec::with_capacity(1 << 20);
     let mut put = |bytes: &[u8]| {
@@ -398,5 +398,5 @@ fn write_file(
     };
     write(&mut put)?;
     durable::write_all(&growing.file, &buffer).map_err(failed())?;
-    growing.publish(true)
+    growing.commit(true)
 }

@@ -20,7 +20,7 @@ use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::read_regular;
-use crate::mailbox::fs::sync_group::Together;
+use crate::mailbox::fs::sync_group::SyncGroup;
 use crate::mailbox::maildir::create;
 use crate::mailbox::maildir::write::{self, Fsync, Standing, parent_of, refuse_link};
 use crate::mailbox::manifest;
@@ -237,7 +237,7 @@ fn make_root(entries: &[Entry], wanted: &Wanted<'_>) -> Result<()> {
     if !root.exists() {
         let dir = Dir::open(existing(parent_of(root)))?;
         dir.check_writable()?;
-        let room = dir.room()?;
+        let room = dir.free_space()?;
         let need = entries.iter().map(|entry| entry.size).sum();
         if need > room.bytes {
             return Err(Error::NoRoom { path: root.to_owned(), unit: "bytes", need, free: room.bytes });
@@ -301,7 +301,7 @@ fn convert_batch(batch: &[Entry], wanted: &Wanted<'_>, progress: &dyn Events) ->
         [one] => vec![Some(convert_one(one, wanted, None, progress, &note))],
         several => {
             let at = existing(wanted.each.destination);
-            let together = Dir::open(at).and_then(|dir| Together::new(dir, several.len(), wanted.jobs));
+            let together = Dir::open(at).and_then(|dir| SyncGroup::new(dir, several.len(), wanted.jobs));
             let together = match together {
                 Ok(together) => Arc::new(together),
                 Err(error) => return (Vec::new(), Some(error)),
@@ -332,7 +332,7 @@ fn convert_batch(batch: &[Entry], wanted: &Wanted<'_>, progress: &dyn Events) ->
 fn convert_one(
     entry: &Entry,
     wanted: &Wanted<'_>,
-    together: Option<&Arc<Together>>,
+    together: Option<&Arc<SyncGroup>>,
     progress: &dyn Events,
     note: &dyn Fn(Error),
 ) -> Row {
@@ -340,7 +340,7 @@ fn convert_one(
     let part = Part { progress, phase: Mutex::new(Phase::Reading) };
     let placed = refuse_moved(entry, wanted).and_then(|()| place_for(&entry.named.directory, wanted));
     let converted = placed.map(|destination| {
-        let options = Options { destination: &destination, together, ..wanted.each.clone() };
+        let options = Options { destination: &destination, sync_group: together, ..wanted.each.clone() };
         let beside: Vec<&Path> = entry.beside.iter().map(PathBuf::as_path).collect();
         match &entry.found.kind {
             Kind::Messages(files) => {
@@ -541,13 +541,13 @@ fn own(entries: &[Entry], wanted: &Wanted<'_>) -> Result<()> {
     let above = entries.iter().flat_map(|entry| entry.named.directory.ancestors().skip(1));
     let directories: BTreeSet<&Path> = above.filter(|path| !path.as_os_str().is_empty()).collect();
     for path in directories.into_iter().chain([Path::new(list), Path::new(renames::FILE)]) {
-        root.give_child(path.as_os_str(), owner)?;
+        root.chown_child(path.as_os_str(), owner)?;
     }
     if wanted.layout == Layout::MaildirPlusPlus {
         // One without an INBOX of its own was made for its folders.
-        ["tmp", "new", "cur"].iter().try_for_each(|name| root.give_child(OsStr::new(name), owner))?;
+        ["tmp", "new", "cur"].iter().try_for_each(|name| root.chown_child(OsStr::new(name), owner))?;
     }
-    durable::give(&root, owner).map_err(Error::io("change the owner of", root.path()))
+    durable::chown(&root, owner).map_err(Error::io("change the owner of", root.path()))
 }
 
 /// Writes down what folders were called that could not keep their names.
@@ -602,6 +602,6 @@ fn subscribe(
     }
     let text = subscriptions::write(&list, wanted.layout);
     let root = Dir::open(wanted.each.destination)?;
-    root.write_over(&root, OsStr::new(file), &text, 0o666)?;
+    root.write_atomic(&root, OsStr::new(file), &text, 0o666)?;
     if wanted.each.fsync == Fsync::None { Ok(()) } else { root.sync() }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::deliver::prepared_message::Draft;
 
 use crate::mailbox::context::Cancel;
-use crate::mailbox::context::Wanted;
+use crate::mailbox::context::LockOptions;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Finding;
 use crate::mailbox::fs::durable::Dir;
@@ -56,7 +56,7 @@ pub struct Rules<'a> {
     /// Leave a target alone that has this message already.
     pub once: bool,
     /// The locks of an mbox, and how long to wait for any lock.
-    pub locks: &'a Wanted,
+    pub locks: &'a LockOptions,
     /// Now, since 1970.
     pub now: Duration,
     /// Set by a signal.
@@ -185,7 +185,7 @@ pub fn look(draft: &Draft<'_>, targets: &[Target], rules: &Rules<'_>) -> Result<
             }
             // Nobody is locked out for the sake of a look.
             Target::Mbox(_, variant) => {
-                let unlocked = Wanted { methods: Vec::new(), ..rules.locks.clone() };
+                let unlocked = LockOptions { methods: Vec::new(), ..rules.locks.clone() };
                 drop(Extending::open_end(path, *variant, false, &unlocked, rules.cancel)?);
             }
         }

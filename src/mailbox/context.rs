@@ -19,7 +19,7 @@ pub struct Context<'a> {
     /// The last part of the names of messages.
     pub host: &'a str,
     /// How mailboxes that other programs use are locked.
-    pub locks: &'a Wanted,
+    pub locks: &'a LockOptions,
 }
 
 /// A request to stop, made by a signal and honoured by every loop.
@@ -84,7 +84,7 @@ pub enum Method {
 
 /// What to lock with, how long to try, and who we are.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct LockOptions {
     /// The methods; they are always taken in the order dot-lock, fcntl, flock.
     pub methods: Vec<Method>,
     /// For all of them together.
@@ -95,7 +95,7 @@ pub struct Wanted {
     pub host: String,
 }
 
-impl Wanted {
+impl LockOptions {
     /// Reads a list such as `dotlock,fcntl`, or `none`. The error is a sentence about the word.
     pub fn parse_list(text: &str) -> Result<Vec<Method>, String> {
         if text == "none" {

@@ -15,7 +15,7 @@ const HEARD: usize = 1000;
 /// Runs what starts a program with this standard error.
 pub fn heard<T>(run: impl FnOnce(Stdio) -> Result<T, Refusal>) -> Result<T, Refusal> {
     let listen = || {
-        let heard = durable::file_in_memory("standard error")?;
+        let heard = durable::memory_file("standard error")?;
         Ok::<_, io::Error>((heard.try_clone()?, heard))
     };
     let (theirs, heard) = listen()

@@ -175,7 +175,7 @@ impl Letter {
         let mut file = match durable::anonymous_file(&self.spool_dir) {
             // We may have become a user since the letter came, and the directory be root's only.
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
-                durable::file_in_memory("message").map_err(failed())?
+                durable::memory_file("message").map_err(failed())?
             }
             other => other?,
         };

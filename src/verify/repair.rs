@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::mailbox::context::Cancel;
-use crate::mailbox::context::Wanted;
+use crate::mailbox::context::LockOptions;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::Dir;
@@ -76,7 +76,7 @@ impl Step {
     ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Locked`]; the mailbox is as it was before then.
-    pub fn carry_out(&self, lock: &Wanted, cancel: &Cancel) -> Result<()> {
+    pub fn carry_out(&self, lock: &LockOptions, cancel: &Cancel) -> Result<()> {
         match self {
             Step::MakeDirectory { path } => {
                 let (parent, name) = in_parent(path)?;
@@ -126,7 +126,7 @@ pub fn missing_at_end(text: &[u8]) -> &'static [u8] {
     }
 }
 
-fn end_mbox(path: &Path, wanted: &Wanted, cancel: &Cancel) -> Result<()> {
+fn end_mbox(path: &Path, wanted: &LockOptions, cancel: &Cancel) -> Result<()> {
     // Locks are taken where the file is, not where a link to it is.
     let path = &path.canonicalize().map_err(Error::io("look up", path))?;
     let (parent, name) = in_parent(path)?;
@@ -168,7 +168,7 @@ fn move_stale(maildir: &Path, name: &OsStr) -> Result<()> {
         n => OsString::from_vec([name.as_bytes(), format!(".{n}").as_bytes()].concat()),
     });
     for new_name in names {
-        if tmp.publish(name, &lost, &new_name)? {
+        if tmp.rename_noreplace(name, &lost, &new_name)? {
             break;
         }
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use mailferry::mailbox::context::Cancel;
-use mailferry::mailbox::context::Wanted;
+use mailferry::mailbox::context::LockOptions;
 use mailferry::mailbox::context::{Events, Phase};
 use mailferry::mailbox::mbox::read::{self, Ask};
 use mailferry::mailbox::mbox::scan_hooks::Watch;
@@ -30,7 +30,7 @@ fn opened<T>(path: &Path, with: impl FnOnce(Mailbox<'_>) -> T) -> Option<T> {
     if path.is_dir() {
         return Some(with(Mailbox::Maildir(path)));
     }
-    let lock = Wanted { methods: vec![], timeout: Duration::ZERO, pid: 1, host: "h".into() };
+    let lock = LockOptions { methods: vec![], timeout: Duration::ZERO, pid: 1, host: "h".into() };
     let spool = std::env::temp_dir();
     let spooling = Spooling { dir: &spool, limit: None, cancel: Cancel::never(), progress: &|_| () };
     let source = Source::open(path, &lock, &spooling).unwrap();

@@ -111,7 +111,7 @@ pub fn left_over(messages: u64, left: Letters) -> Option<Finding> {
 fn write_list(source: &Path, filling: &Filling, fsync: Fsync) -> Result<()> {
     let (root, name) = (filling.root(), OsStr::new(FILE_NAME));
     if filling.is_staged() {
-        root.unlink_surely(name)?;
+        root.unlink_if_exists(name)?;
     }
     let path = source.join(FILE_NAME);
     let list = match read_regular(&path) {
@@ -119,7 +119,7 @@ fn write_list(source: &Path, filling: &Filling, fsync: Fsync) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(Error::io("read", &path)(error)),
     };
-    let file = root.create_filled(name, FILE_MODE, &list)?;
+    let file = root.create_with(name, FILE_MODE, &list)?;
     match fsync {
         Fsync::None => Ok(()),
         _ => durable::sync_file(&file).map_err(Error::io("flush", root.path().join(FILE_NAME))),

@@ -159,7 +159,7 @@ fn refuse_itself(source: &Path, destination: &Path, standing: &Standing) -> Resu
     if *standing == Standing::Nothing {
         return Ok(());
     }
-    let identity = |path: &Path| Dir::open(path)?.own_identity();
+    let identity = |path: &Path| Dir::open(path)?.file_id();
     if identity(source)? != identity(destination)? {
         return Ok(());
     }
@@ -271,7 +271,7 @@ fn all_known(store: &Store<'_>, options: &Options<'_>, standing: &Standing) -> R
     if options.fsync != Fsync::None && !options.dry_run {
         // A run that was killed may have left this to us.
         past.flush()?;
-        write::flush_name(options.destination)?;
+        write::sync_parent(options.destination)?;
     }
     let plan = Plan {
         letters: Vec::new(),
@@ -899,7 +899,7 @@ mod tests {
 
     use super::super::plan::{Dedupe, Wishes};
     use super::*;
-    use crate::mailbox::context::Wanted;
+    use crate::mailbox::context::LockOptions;
 
     /// Somebody who is at work in the Maildir while it is copied: listed it is, and not read yet.
     struct Meanwhile<F: Fn() + Sync>(F);
@@ -924,7 +924,7 @@ mod tests {
             std::fs::write(source.join(name), name).unwrap();
         }
         let keywords_lock =
-            Wanted { methods: Vec::new(), timeout: Duration::ZERO, pid: 1, host: String::new() };
+            LockOptions { methods: Vec::new(), timeout: Duration::ZERO, pid: 1, host: String::new() };
         let options = Options {
             destination: &destination,
             wishes: Wishes::default(),
@@ -940,7 +940,7 @@ mod tests {
             dedupe: Dedupe::No,
             new_source: false,
             manifest: Keeping::InMaildir,
-            together: None,
+            sync_group: None,
             ownership: Default::default(),
             cancel: Cancel::never(),
         };

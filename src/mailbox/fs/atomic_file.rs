@@ -9,14 +9,14 @@ use std::time::Duration;
 use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable;
-use crate::mailbox::fs::durable::{Dir, Identity};
+use crate::mailbox::fs::durable::{Dir, FileId};
 use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::DirLock;
 use crate::mailbox::maildir::write::{FILE_MODE, parent_of};
 
 /// Such a file; dropped before [`Growing::publish`] it goes away.
 #[derive(Debug)]
-pub struct Growing {
+pub struct AtomicFile {
     /// To write into.
     pub file: File,
     dir: Dir,
@@ -28,26 +28,26 @@ pub struct Growing {
     _lock: DirLock,
 }
 
-impl Growing {
+impl AtomicFile {
     /// Begins one. A file that has the name is refused unless it is to be replaced. What a killed run left
     /// behind is taken over; who else is at it now is waited for.
     ///
     /// # Errors
     /// [`Error::Destination`], [`Error::Locked`], [`Error::Interrupted`], [`Error::Io`].
-    pub fn create(path: &Path, replace: bool, wait: Duration, cancel: &Cancel) -> Result<Growing> {
-        let (dir, name) = Growing::check(path, replace)?;
+    pub fn create(path: &Path, replace: bool, wait: Duration, cancel: &Cancel) -> Result<AtomicFile> {
+        let (dir, name) = AtomicFile::check(path, replace)?;
         let mut partial = OsString::from(".");
         partial.push(&name);
         partial.push(".mailferry-partial");
         loop {
             let file = dir.open_or_create(&partial, FILE_MODE)?;
-            let lock = lock::lock_growing(path, &file, wait, cancel)?;
+            let lock = lock::lock_file(path, &file, wait, cancel)?;
             let ours = rustix::fs::fstat(&file).map_err(|e| Error::io("look at", path)(e.into()))?;
             // While we waited another one may have published what we have opened.
-            if dir.identity(&partial)? == Some(Identity::of(&ours)) {
+            if dir.child_id(&partial)? == Some(FileId::of(&ours)) {
                 durable::truncate(&file, 0).map_err(Error::io("write", path))?;
                 let path = path.to_owned();
-                return Ok(Growing {
+                return Ok(AtomicFile {
                     file,
                     dir,
                     name,
@@ -76,14 +76,14 @@ impl Growing {
     }
 
     /// Gives the file its name; with `flush` both are on stable storage then.
-    pub fn publish(mut self, flush: bool) -> Result<()> {
+    pub fn commit(mut self, flush: bool) -> Result<()> {
         if flush {
             durable::sync_file(&self.file).map_err(Error::io("flush", &self.path))?;
         }
         let done = if self.replace {
             self.dir.replace(&self.partial, &self.name).map(|()| true)
         } else {
-            self.dir.publish(&self.partial, &self.dir, &self.name)
+            self.dir.rename_noreplace(&self.partial, &self.dir, &self.name)
         };
         self.published = done?;
         if !self.published {
@@ -93,7 +93,7 @@ impl Growing {
     }
 }
 
-impl Drop for Growing {
+impl Drop for AtomicFile {
     fn drop(&mut self) {
         if !self.published {
             // Nobody is left to hear of an error; the next run takes over what stays.

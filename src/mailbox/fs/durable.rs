@@ -30,7 +30,7 @@ pub struct Dir {
 
 /// Which file a name stands for: device and inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Identity {
+pub struct FileId {
     /// The device number.
     pub device: u64,
     /// The inode number.
@@ -62,13 +62,13 @@ pub fn set_mode(fd: impl AsFd, mode: u32) -> io::Result<()> {
 }
 
 /// Gives a file or a directory to somebody.
-pub fn give(fd: impl AsFd, owner: Owner) -> io::Result<()> {
+pub fn chown(fd: impl AsFd, owner: Owner) -> io::Result<()> {
     Ok(rustix::fs::fchown(fd, owner.user(), owner.group())?)
 }
 
 /// What is free on a file system, for us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
+pub struct FreeSpace {
     /// Free bytes; the reserved blocks count for root only.
     pub bytes: u64,
     /// Free inodes; `None` where the file system makes them as it needs them (btrfs).
@@ -146,7 +146,7 @@ impl Dir {
     }
 
     /// The same for reading and writing: an mbox that one delivers into.
-    pub fn create_new(&self, name: &OsStr, mode: u32) -> Result<File> {
+    pub fn create_read_write(&self, name: &OsStr, mode: u32) -> Result<File> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode)))
             .map(File::from)
@@ -156,7 +156,7 @@ impl Dir {
     /// Makes a file that has these bytes from the moment it has its name: a kill leaves no file or a whole
     /// one. (Where the file system knows no files without a name it may be an empty one.) A name that is
     /// taken is an error, as for [`Dir::create_file`].
-    pub fn create_filled(&self, name: &OsStr, mode: u32, bytes: &[u8]) -> Result<OwnedFd> {
+    pub fn create_with(&self, name: &OsStr, mode: u32, bytes: &[u8]) -> Result<OwnedFd> {
         let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
         let written = |fd: &OwnedFd| write_all(fd, bytes).map_err(Error::io("write", self.join(name)));
         if let Ok(fd) = retry_on_intr(|| rustix::fs::openat(&self.fd, ".", flags, Mode::from_raw_mode(mode)))
@@ -189,7 +189,7 @@ impl Dir {
 
     /// Opens a file, which must be there, to read and to append to; None if there is none. A FIFO is not
     /// waited for.
-    pub fn open_to_append(&self, name: &OsStr) -> Result<Option<File>> {
+    pub fn open_append_if_exists(&self, name: &OsStr) -> Result<Option<File>> {
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         match retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::empty())) {
             Ok(fd) => Ok(Some(File::from(fd))),
@@ -229,7 +229,7 @@ impl Dir {
     /// Where the file system cannot rename without replacing (NFS), a file is linked and its old
     /// name removed, and a directory is renamed if nothing has the name: there rename(2) itself
     /// replaces nothing but an empty directory.
-    pub fn publish(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<bool> {
+    pub fn rename_noreplace(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<bool> {
         match rustix::fs::renameat_with(&self.fd, from, &to.fd, name, RenameFlags::NOREPLACE) {
             Ok(()) => Ok(true),
             Err(Errno::EXIST) => Ok(false),
@@ -243,7 +243,7 @@ impl Dir {
     pub fn link(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<bool> {
         match self.try_link(from, to, name)? {
             Some(linked) => Ok(linked),
-            None => self.publish(from, to, name),
+            None => self.rename_noreplace(from, to, name),
         }
     }
 
@@ -254,8 +254,8 @@ impl Dir {
             Ok(()) => Ok(Some(true)),
             // Over NFS the answer to the first try may have been lost.
             Err(Errno::EXIST) => Ok(Some(
-                self.identity(from)?
-                    .is_some_and(|ours| to.identity(name).is_ok_and(|theirs| theirs == Some(ours))),
+                self.child_id(from)?
+                    .is_some_and(|ours| to.child_id(name).is_ok_and(|theirs| theirs == Some(ours))),
             )),
             Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK | Errno::NOSYS) => Ok(None),
             Err(e) => Err(failed("link", to.join(name))(e)),
@@ -274,7 +274,7 @@ impl Dir {
 
     /// Puts a file with these bytes in the place of the one that has the name in `to`, if one has: it is
     /// written here, flushed, and renamed. Whoever reads the name sees the old bytes or the new ones.
-    pub fn write_over(&self, to: &Dir, name: &OsStr, bytes: &[u8], mode: u32) -> Result<()> {
+    pub fn write_atomic(&self, to: &Dir, name: &OsStr, bytes: &[u8], mode: u32) -> Result<()> {
         let mut temporary = name.to_owned();
         temporary.push(format!(".{:016x}", random()));
         let file = self.create_file(&temporary, mode)?;
@@ -316,7 +316,7 @@ impl Dir {
 
     /// The same, where that there is no such name is no error, and tried again should it fail: for what must
     /// not be left behind.
-    pub fn unlink_surely(&self, name: &OsStr) -> Result<()> {
+    pub fn unlink_if_exists(&self, name: &OsStr) -> Result<()> {
         let unlink = || match retry_on_intr(|| rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(e) => Err(failed("remove", self.join(name))(e)),
@@ -332,7 +332,7 @@ impl Dir {
 
     /// Whether the name is taken, if only by a dangling symbolic link.
     pub fn exists(&self, name: &OsStr) -> Result<bool> {
-        Ok(self.identity(name)?.is_some())
+        Ok(self.child_id(name)?.is_some())
     }
 
     /// The size of the regular file of this name; `None` if there is none.
@@ -347,14 +347,14 @@ impl Dir {
     }
 
     /// Which directory this is.
-    pub fn own_identity(&self) -> Result<Identity> {
+    pub fn file_id(&self) -> Result<FileId> {
         let stat = rustix::fs::fstat(&self.fd).map_err(failed("look up", &self.path))?;
-        Ok(Identity::of(&stat))
+        Ok(FileId::of(&stat))
     }
 
     /// Gives what has this name in here to somebody, if there is something; a symbolic link itself, never what
     /// it leads to.
-    pub fn give_child(&self, name: &OsStr, owner: Owner) -> Result<()> {
+    pub fn chown_child(&self, name: &OsStr, owner: Owner) -> Result<()> {
         let done =
             rustix::fs::chownat(&self.fd, name, owner.user(), owner.group(), AtFlags::SYMLINK_NOFOLLOW);
         match done {
@@ -371,9 +371,9 @@ impl Dir {
     }
 
     /// Which file the name stands for (a symbolic link stands for itself); `None` if for none.
-    pub fn identity(&self, name: &OsStr) -> Result<Option<Identity>> {
+    pub fn child_id(&self, name: &OsStr) -> Result<Option<FileId>> {
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(Identity::of(&stat))),
+            Ok(stat) => Ok(Some(FileId::of(&stat))),
             Err(Errno::NOENT) => Ok(None),
             Err(e) => Err(failed("look up", self.join(name))(e)),
         }
@@ -408,9 +408,9 @@ impl Dir {
     }
 
     /// What is free on the file system of this directory.
-    pub fn room(&self) -> Result<Room> {
+    pub fn free_space(&self) -> Result<FreeSpace> {
         let stat = rustix::fs::fstatvfs(&self.fd).map_err(failed("ask the file system of", &self.path))?;
-        Ok(Room::of(&stat, rustix::process::geteuid().is_root()))
+        Ok(FreeSpace::of(&stat, rustix::process::geteuid().is_root()))
     }
 
     /// Refuses a directory in which we may make nothing. For a dry run, which is to say what a run would; that one
@@ -424,7 +424,7 @@ impl Dir {
     /// Whether [`sync_fs`](Dir::sync_fs) reports data that could not be written. It does not before
     /// Linux 5.8, and not on network and user space file systems, where the server's word counts:
     /// there each file is to be synced.
-    pub fn syncfs_is_honest(&self) -> bool {
+    pub fn syncfs_reports_errors(&self) -> bool {
         !is_remote(&self.fd) && kernel_reports_syncfs_errors()
     }
 
@@ -496,19 +496,19 @@ impl AsFd for Dir {
     }
 }
 
-impl Identity {
+impl FileId {
     /// The identity in what stat(2) said.
     #[allow(clippy::unnecessary_cast)] // the types differ between architectures
-    pub fn of(stat: &rustix::fs::Stat) -> Identity {
-        Identity { device: stat.st_dev as u64, inode: stat.st_ino as u64 }
+    pub fn of(stat: &rustix::fs::Stat) -> FileId {
+        FileId { device: stat.st_dev as u64, inode: stat.st_ino as u64 }
     }
 }
 
-impl Room {
-    fn of(stat: &StatVfs, root: bool) -> Room {
+impl FreeSpace {
+    fn of(stat: &StatVfs, root: bool) -> FreeSpace {
         let blocks = if root { stat.f_bfree } else { stat.f_bavail };
         let block = stat.f_frsize.max(1);
-        Room {
+        FreeSpace {
             bytes: blocks.saturating_mul(block),
             inodes: (stat.f_files > 0).then_some(if root { stat.f_ffree } else { stat.f_favail }),
             block,
@@ -537,7 +537,7 @@ pub fn write_some(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
 }
 
 /// Has all writes go to the end of the file from here on, wherever that is by then (O_APPEND).
-pub fn append_only(fd: impl AsFd) -> io::Result<()> {
+pub fn set_append(fd: impl AsFd) -> io::Result<()> {
     let flags = rustix::fs::fcntl_getfl(&fd)?;
     Ok(rustix::fs::fcntl_setfl(&fd, flags | OFlags::APPEND)?)
 }
@@ -632,7 +632,7 @@ pub fn anonymous_file(dir: &Path) -> Result<File> {
 }
 
 /// A file in memory, for where no directory may be written to.
-pub fn file_in_memory(name: &str) -> io::Result<File> {
+pub fn memory_file(name: &str) -> io::Result<File> {
     Ok(File::from(rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC)?))
 }
 
@@ -657,7 +657,7 @@ fn random() -> u64 {
 
 /// Whether a file lies where flock(2) is made of the same locks as fcntl(2), as on NFS and SMB: who has the
 /// one would wait for himself with the other.
-pub fn has_one_kind_of_lock(fd: impl AsFd) -> bool {
+pub fn flock_uses_fcntl(fd: impl AsFd) -> bool {
     magic(fd).is_some_and(|magic| [NFS, SMB, CIFS, SMB2, NINE_P].contains(&magic))
 }
 
@@ -736,7 +736,7 @@ mod tests {
         let (temp, dir) = dir();
         fs::write(temp.path().join("a"), "new").unwrap();
         fs::write(temp.path().join("b"), "old").unwrap();
-        for publish in [Dir::publish, Dir::publish_without_noreplace] {
+        for publish in [Dir::rename_noreplace, Dir::publish_without_noreplace] {
             assert!(!publish(&dir, os("a"), &dir, os("b")).unwrap());
             assert_eq!(fs::read(temp.path().join("a")).unwrap(), b"new");
             assert_eq!(fs::read(temp.path().join("b")).unwrap(), b"old");
@@ -746,7 +746,7 @@ mod tests {
     #[test]
     fn files_and_directories_are_published_either_way() {
         let (temp, dir) = dir();
-        for (n, publish) in [Dir::publish, Dir::publish_without_noreplace].into_iter().enumerate() {
+        for (n, publish) in [Dir::rename_noreplace, Dir::publish_without_noreplace].into_iter().enumerate() {
             let (file, folder) = (format!("file{n}"), format!("folder{n}"));
             fs::write(temp.path().join("f"), "mail").unwrap();
             fs::create_dir_all(temp.path().join("d/cur")).unwrap();
@@ -864,12 +864,12 @@ mod tests {
     #[test]
     fn reserved_blocks_are_free_for_root_only() {
         let (_temp, dir) = dir();
-        let room = dir.room().unwrap();
+        let room = dir.free_space().unwrap();
         assert!(room.bytes > 0 && room.block.is_power_of_two());
         let stat = rustix::fs::fstatvfs(&dir).unwrap();
-        let (root, user) = (Room::of(&stat, true), Room::of(&stat, false));
+        let (root, user) = (FreeSpace::of(&stat, true), FreeSpace::of(&stat, false));
         assert!(root.bytes >= user.bytes);
         let stat = StatVfs { f_files: 0, ..stat };
-        assert_eq!(Room::of(&stat, false).inodes, None);
+        assert_eq!(FreeSpace::of(&stat, false).inodes, None);
     }
 }

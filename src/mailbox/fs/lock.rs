@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-use crate::mailbox::context::{Cancel, Method, Wanted};
+use crate::mailbox::context::{Cancel, LockOptions, Method};
 use crate::mailbox::error::{Error, Result, cause};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable;
-use crate::mailbox::fs::durable::{Dir, Identity};
+use crate::mailbox::fs::durable::{Dir, FileId};
 use crate::mailbox::text::{escaped, shown};
 
 /// A delivery holds the lock on a quota for less than this.
@@ -38,7 +38,7 @@ pub enum Mode {
 
 /// Holds the locks; dropping it releases them, last taken first.
 #[derive(Debug)]
-pub struct Guard {
+pub struct MailboxLock {
     // One second descriptor for all: closing it releases the fcntl lock, so it must not be closed
     // before all is to be released. The fields are dropped in this order.
     file: File,
@@ -63,23 +63,23 @@ pub fn acquire(
     path: &Path,
     file: &File,
     mode: Mode,
-    wanted: &Wanted,
+    wanted: &LockOptions,
     cancel: &Cancel,
-) -> Result<(Guard, Vec<Finding>)> {
+) -> Result<(MailboxLock, Vec<Finding>)> {
     let open = || file.try_clone().map_err(Error::io("lock", path));
-    acquire_opening(path, open, mode, wanted, cancel)
+    acquire_with(path, open, mode, wanted, cancel)
 }
 
 /// The same, where the mailbox is opened by `open`, once the dot-lock is had: so it can be made and, should
 /// all fail, be removed while nobody else who keeps to the dot-lock looks at it. The guard has the file.
-pub fn acquire_opening(
+pub fn acquire_with(
     path: &Path,
     open: impl FnOnce() -> Result<File>,
     mode: Mode,
-    wanted: &Wanted,
+    wanted: &LockOptions,
     cancel: &Cancel,
-) -> Result<(Guard, Vec<Finding>)> {
-    let patience = Patience::new(wanted.timeout, cancel);
+) -> Result<(MailboxLock, Vec<Finding>)> {
+    let patience = Deadline::new(wanted.timeout, cancel);
     let asked = |method| wanted.methods.contains(&method);
     let mut findings = Vec::new();
     let mut dotlock = None;
@@ -88,27 +88,27 @@ pub fn acquire_opening(
             Mode::Read => error,
             Mode::Write => with_way_out(error),
         });
-        dotlock = forgive(lock, mode, cannot_write, Code::LockUnwritable, &mut findings)?;
+        dotlock = tolerate(lock, mode, cannot_write, Code::LockUnwritable, &mut findings)?;
     }
-    let mut guard = Guard { file: open()?, flocked: false, _dotlock: dotlock };
+    let mut guard = MailboxLock { file: open()?, flocked: false, _dotlock: dotlock };
     let mut fcntl = None;
     if asked(Method::Fcntl) {
         let lock = fcntl_acquire(path, &guard.file, mode, &patience);
-        fcntl = forgive(lock, mode, is_unsupported, Code::LockUnsupported, &mut findings)?;
+        fcntl = tolerate(lock, mode, is_unsupported, Code::LockUnsupported, &mut findings)?;
     }
     // Where flock is an fcntl lock in disguise, of another owner, the two would exclude each other.
-    if asked(Method::Flock) && !(fcntl.is_some() && durable::has_one_kind_of_lock(&guard.file)) {
+    if asked(Method::Flock) && !(fcntl.is_some() && durable::flock_uses_fcntl(&guard.file)) {
         let lock = flock_acquire(path, &guard.file, mode, &patience);
         // A file system that knows fcntl locks alone keeps out all who can lock there.
         let is_locked = mode == Mode::Write && fcntl.is_some();
-        let lock = if is_locked { forgive_unsupported(lock) } else { lock.map(Some) };
-        let lock = forgive(lock, mode, is_unsupported, Code::LockUnsupported, &mut findings)?;
+        let lock = if is_locked { tolerate_unsupported(lock) } else { lock.map(Some) };
+        let lock = tolerate(lock, mode, is_unsupported, Code::LockUnsupported, &mut findings)?;
         guard.flocked = lock.flatten().is_some();
     }
     Ok((guard, findings))
 }
 
-impl Guard {
+impl MailboxLock {
     /// The locked file, as the same open file that was locked. Closing what is returned before the guard is
     /// dropped would release an fcntl lock.
     pub fn file(&self) -> io::Result<File> {
@@ -116,7 +116,7 @@ impl Guard {
     }
 }
 
-impl Drop for Guard {
+impl Drop for MailboxLock {
     fn drop(&mut self) {
         // flock belongs to the open file, not to a descriptor, and the caller's descriptor lives on.
         if self.flocked {
@@ -126,7 +126,7 @@ impl Drop for Guard {
 }
 
 /// For a reader, turns an error of the harmless kind into a finding.
-fn forgive<T>(
+fn tolerate<T>(
     lock: Result<T>,
     mode: Mode,
     harmless: fn(&io::Error) -> bool,
@@ -145,7 +145,7 @@ fn forgive<T>(
 }
 
 /// None where the file system does not know this kind of lock.
-fn forgive_unsupported(lock: Result<()>) -> Result<Option<()>> {
+fn tolerate_unsupported(lock: Result<()>) -> Result<Option<()>> {
     match lock {
         Err(Error::Io { ref source, .. }) if is_unsupported(source) => Ok(None),
         lock => lock.map(Some),
@@ -189,19 +189,19 @@ fn is_unsupported(error: &io::Error) -> bool {
 }
 
 /// The time limit, and the wish to stop.
-struct Patience<'a> {
+struct Deadline<'a> {
     start: Instant,
     timeout: Duration,
     cancel: &'a Cancel,
 }
 
-impl<'a> Patience<'a> {
-    fn new(timeout: Duration, cancel: &'a Cancel) -> Patience<'a> {
-        Patience { start: Instant::now(), timeout, cancel }
+impl<'a> Deadline<'a> {
+    fn new(timeout: Duration, cancel: &'a Cancel) -> Deadline<'a> {
+        Deadline { start: Instant::now(), timeout, cancel }
     }
 
     /// Tries until it succeeds; `Ok(None)` when the time is up. Tries once at least.
-    fn exert<T>(&self, mut attempt: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
+    fn retry<T>(&self, mut attempt: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
         let mut pause = FIRST_PAUSE;
         loop {
             if self.cancel.is_requested() {
@@ -219,16 +219,16 @@ impl<'a> Patience<'a> {
         }
     }
 
-    fn exhausted(&self, path: &Path, holder: impl Into<String>) -> Error {
+    fn expired(&self, path: &Path, holder: impl Into<String>) -> Error {
         Error::Locked { path: path.to_owned(), holder: holder.into(), waited: self.start.elapsed() }
     }
 }
 
 /// The dot-locks that this process holds. One with our process id that is not among them was left behind by
 /// an earlier process of that id.
-static HELD: Mutex<Vec<Identity>> = Mutex::new(Vec::new());
+static HELD: Mutex<Vec<FileId>> = Mutex::new(Vec::new());
 
-fn held() -> MutexGuard<'static, Vec<Identity>> {
+fn held() -> MutexGuard<'static, Vec<FileId>> {
     HELD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -245,13 +245,13 @@ fn pid_namespace() -> Option<String> {
 struct Dotlock {
     dir: Dir,
     name: OsString,
-    identity: Identity,
+    identity: FileId,
 }
 
 impl Dotlock {
-    fn acquire(mailbox: &Path, wanted: &Wanted, patience: &Patience<'_>) -> Result<Dotlock> {
+    fn acquire(mailbox: &Path, wanted: &LockOptions, patience: &Deadline<'_>) -> Result<Dotlock> {
         let (dir, name) = beside(mailbox)?;
-        let made = patience.exert(|| match Dotlock::create(&dir, &name, wanted)? {
+        let made = patience.retry(|| match Dotlock::create(&dir, &name, wanted)? {
             Some(identity) => Ok(Some(identity)),
             // A stale lock that was removed is not slept over.
             None if remove_if_stale(&dir, &name, wanted) => Dotlock::create(&dir, &name, wanted),
@@ -259,18 +259,18 @@ impl Dotlock {
         })?;
         match made {
             Some(identity) => Ok(Dotlock { dir, name, identity }),
-            None => Err(patience.exhausted(mailbox, describe(&dir, &name))),
+            None => Err(patience.expired(mailbox, describe(&dir, &name))),
         }
     }
 
     /// None: there is one. Ours is signed from the first moment: an empty one, which a kill would leave
     /// behind, nobody could ever call stale.
-    fn create(dir: &Dir, name: &OsStr, wanted: &Wanted) -> Result<Option<Identity>> {
+    fn create(dir: &Dir, name: &OsStr, wanted: &LockOptions) -> Result<Option<FileId>> {
         let namespace = pid_namespace().map_or(String::new(), |namespace| format!(" {namespace}"));
         let signature = format!("{} {} mailferry{namespace}\n", wanted.pid, wanted.host);
         // Until it is entered no thread of ours may judge it.
         let mut held = held();
-        let fd = match dir.create_filled(name, 0o644, signature.as_bytes()) {
+        let fd = match dir.create_with(name, 0o644, signature.as_bytes()) {
             Ok(fd) => fd,
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
                 return Ok(None);
@@ -281,8 +281,8 @@ impl Dotlock {
             let _ = dir.unlink(name);
             Error::io("look at the lock file", dir.path().join(name))(e.into())
         })?;
-        held.push(Identity::of(&stat));
-        Ok(Some(Identity::of(&stat)))
+        held.push(FileId::of(&stat));
+        Ok(Some(FileId::of(&stat)))
     }
 }
 
@@ -291,11 +291,11 @@ impl Drop for Dotlock {
         // Somebody may have thought it stale and put his own there, which is not ours to remove.
         // Nobody is left to hear of an error, and so what fails is tried again; should it fail for good the
         // lock file names us and is found stale.
-        let identity = || self.dir.identity(&self.name);
+        let identity = || self.dir.child_id(&self.name);
         if let Ok(Some(identity)) = identity().or_else(|_| identity())
             && identity == self.identity
         {
-            let _ = self.dir.unlink_surely(&self.name);
+            let _ = self.dir.unlink_if_exists(&self.name);
         }
         held().retain(|identity| *identity != self.identity);
     }
@@ -322,15 +322,15 @@ fn beside(mailbox: &Path) -> Result<(Dir, OsString)> {
 /// Two of us may find it stale at once, and the slower one must not remove the lock that the
 /// quicker one has made since: so it is removed only under flock, and only while the name still
 /// stands for the file that was judged.
-fn remove_if_stale(dir: &Dir, name: &OsStr, wanted: &Wanted) -> bool {
+fn remove_if_stale(dir: &Dir, name: &OsStr, wanted: &LockOptions) -> bool {
     let Ok(file) = dir.open_file(name) else { return false };
-    let identity = || rustix::fs::fstat(&file).ok().map(|stat| Identity::of(&stat));
+    let identity = || rustix::fs::fstat(&file).ok().map(|stat| FileId::of(&stat));
     let is_held = || identity().is_none_or(|identity| held().contains(&identity));
     let judged = is_stale(&first_bytes(&file), wanted, pid_namespace().as_deref(), is_held)
         && rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
     let same = || {
         let judged = identity();
-        judged.is_some() && dir.identity(name).ok().flatten() == judged
+        judged.is_some() && dir.child_id(name).ok().flatten() == judged
     };
     judged && same() && dir.unlink(name).is_ok()
 }
@@ -339,7 +339,7 @@ fn remove_if_stale(dir: &Dir, name: &OsStr, wanted: &Wanted) -> bool {
 /// namespace: their processes are looked for in ours.
 fn is_stale(
     signature: &[u8],
-    wanted: &Wanted,
+    wanted: &LockOptions,
     our_namespace: Option<&str>,
     is_held: impl FnOnce() -> bool,
 ) -> bool {
@@ -382,17 +382,17 @@ fn first_bytes(file: &File) -> Vec<u8> {
 }
 
 /// Takes an fcntl lock on the whole file.
-fn fcntl_acquire(path: &Path, file: &File, mode: Mode, patience: &Patience<'_>) -> Result<()> {
+fn fcntl_acquire(path: &Path, file: &File, mode: Mode, patience: &Deadline<'_>) -> Result<()> {
     let kind = match mode {
         Mode::Read => libc::F_RDLCK,
         Mode::Write => libc::F_WRLCK,
     };
-    let locked = patience.exert(|| match fcntl_lock(file, libc::F_SETLK, kind) {
+    let locked = patience.retry(|| match fcntl_lock(file, libc::F_SETLK, kind) {
         Ok(_) => Ok(Some(())),
         Err(e) if is_busy(&e) => Ok(None),
         Err(e) => Err(Error::io("lock (fcntl)", path)(e)),
     })?;
-    locked.ok_or_else(|| patience.exhausted(path, fcntl_holder(file, kind)))
+    locked.ok_or_else(|| patience.expired(path, fcntl_holder(file, kind)))
 }
 
 /// POSIX leaves the choice between these two.
@@ -432,22 +432,22 @@ fn fcntl_lock(file: &File, command: libc::c_int, kind: libc::c_int) -> io::Resul
     }
 }
 
-fn flock_acquire(path: &Path, file: &File, mode: Mode, patience: &Patience<'_>) -> Result<()> {
+fn flock_acquire(path: &Path, file: &File, mode: Mode, patience: &Deadline<'_>) -> Result<()> {
     let operation = match mode {
         Mode::Read => FlockOperation::NonBlockingLockShared,
         Mode::Write => FlockOperation::NonBlockingLockExclusive,
     };
     flock_poll(path, file, operation, patience)?
-        .ok_or_else(|| patience.exhausted(path, "another process (flock)"))
+        .ok_or_else(|| patience.expired(path, "another process (flock)"))
 }
 
 fn flock_poll(
     path: &Path,
     fd: impl AsFd,
     operation: FlockOperation,
-    patience: &Patience<'_>,
+    patience: &Deadline<'_>,
 ) -> Result<Option<()>> {
-    patience.exert(|| match rustix::fs::flock(&fd, operation) {
+    patience.retry(|| match rustix::fs::flock(&fd, operation) {
         Ok(()) => Ok(Some(())),
         Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(None),
         Err(e) => Err(Error::io("lock (flock)", path)(e.into())),
@@ -478,16 +478,16 @@ impl Drop for DirLock {
 /// Locks a directory by flock(2) on its handle, which leaves no file behind, even when we are
 /// killed. Two handles exclude each other within one process too.
 pub fn lock_dir(dir: &Dir, timeout: Duration, cancel: &Cancel) -> Result<DirLock> {
-    lock_growing(dir.path(), dir, timeout, cancel)
+    lock_file(dir.path(), dir, timeout, cancel)
 }
 
 /// The same for a file that grows under a name of ours.
-pub fn lock_growing(path: &Path, fd: impl AsFd, timeout: Duration, cancel: &Cancel) -> Result<DirLock> {
-    let patience = Patience::new(timeout, cancel);
+pub fn lock_file(path: &Path, fd: impl AsFd, timeout: Duration, cancel: &Cancel) -> Result<DirLock> {
+    let patience = Deadline::new(timeout, cancel);
     let fd = fd.as_fd().try_clone_to_owned().map_err(Error::io("lock (flock)", path))?;
     match flock_poll(path, &fd, FlockOperation::NonBlockingLockExclusive, &patience) {
         Ok(Some(())) => Ok(DirLock { fd, held: true }),
-        Ok(None) => Err(patience.exhausted(path, "another mailferry")),
+        Ok(None) => Err(patience.expired(path, "another mailferry")),
         Err(Error::Io { ref source, .. }) if is_unlockable_dir(source) => Ok(DirLock { fd, held: false }),
         Err(error) => Err(error),
     }
@@ -514,20 +514,20 @@ mod tests {
         (temp, path)
     }
 
-    fn wanted(methods: &[Method]) -> Wanted {
+    fn wanted(methods: &[Method]) -> LockOptions {
         let timeout = Duration::from_millis(120);
-        Wanted { methods: methods.to_vec(), timeout, pid: std::process::id(), host: "here".into() }
+        LockOptions { methods: methods.to_vec(), timeout, pid: std::process::id(), host: "here".into() }
     }
 
     fn open(path: &Path) -> File {
         File::options().read(true).write(true).open(path).unwrap()
     }
 
-    fn lock(path: &Path, mode: Mode, methods: &[Method]) -> Result<(Guard, Vec<Finding>)> {
+    fn lock(path: &Path, mode: Mode, methods: &[Method]) -> Result<(MailboxLock, Vec<Finding>)> {
         acquire(path, &open(path), mode, &wanted(methods), Cancel::never())
     }
 
-    fn held(result: Result<(Guard, Vec<Finding>)>) -> String {
+    fn held(result: Result<(MailboxLock, Vec<Finding>)>) -> String {
         match result {
             Err(error @ Error::Locked { .. }) => error.to_string(),
             other => panic!("not locked: {other:?}"),
@@ -544,11 +544,11 @@ mod tests {
     #[test]
     fn lists_are_read() {
         use Method::*;
-        assert_eq!(Wanted::parse_list("dotlock,fcntl"), Ok(vec![Dotlock, Fcntl]));
-        assert_eq!(Wanted::parse_list("flock, dotlock"), Ok(vec![Flock, Dotlock]));
-        assert_eq!(Wanted::parse_list("none"), Ok(vec![]));
+        assert_eq!(LockOptions::parse_list("dotlock,fcntl"), Ok(vec![Dotlock, Fcntl]));
+        assert_eq!(LockOptions::parse_list("flock, dotlock"), Ok(vec![Flock, Dotlock]));
+        assert_eq!(LockOptions::parse_list("none"), Ok(vec![]));
         for bad in ["", "lockf", "dotlock,none", "dotlock,,fcntl"] {
-            assert!(Wanted::parse_list(bad).is_err(), "{bad}");
+            assert!(LockOptions::parse_list(bad).is_err(), "{bad}");
         }
     }
 
@@ -586,7 +586,7 @@ mod tests {
     fn a_dotlock_is_waited_for() {
         let (_temp, path) = mailbox();
         let (guard, _) = lock(&path, Mode::Write, &[Method::Dotlock]).unwrap();
-        let patient = Wanted { timeout: Duration::from_secs(20), ..wanted(&[Method::Dotlock]) };
+        let patient = LockOptions { timeout: Duration::from_secs(20), ..wanted(&[Method::Dotlock]) };
         std::thread::scope(|scope| {
             let waiting = scope
                 .spawn(|| acquire(&path, &open(&path), Mode::Write, &patient, Cancel::never()).map(drop));
@@ -730,7 +730,7 @@ mod tests {
         let (_temp, path) = mailbox();
         let (_guard, _) = lock(&path, Mode::Read, &[Method::Dotlock]).unwrap();
         let cancel = Cancel::pending();
-        let patient = Wanted { timeout: Duration::from_secs(60), ..wanted(&[Method::Dotlock]) };
+        let patient = LockOptions { timeout: Duration::from_secs(60), ..wanted(&[Method::Dotlock]) };
         std::thread::scope(|scope| {
             let waiting =
                 scope.spawn(|| acquire(&path, &open(&path), Mode::Read, &patient, &cancel).map(drop));

@@ -10,7 +10,7 @@ use crate::mailbox::fs::durable::Dir;
 /// Several who write, each on a thread of its own: a flush is made when all of them wait for one. Not more of
 /// them are at work than asked for; who waits is not at work.
 #[derive(Debug)]
-pub struct Together {
+pub struct SyncGroup {
     /// Opened before the first of them writes: it hears of each error since.
     root: Dir,
     device: u64,
@@ -38,14 +38,14 @@ struct State {
 
 /// One of them, at work until it is dropped.
 #[derive(Debug)]
-pub struct Member<'a>(&'a Together);
+pub struct Member<'a>(&'a SyncGroup);
 
-impl Together {
+impl SyncGroup {
     /// Of so many who write to the file system of `root`, each of whom is going to
     /// [`begin`](Together::begin); so many may work at once, at least one.
-    pub fn new(root: Dir, members: usize, at_once: usize) -> Result<Together> {
+    pub fn new(root: Dir, members: usize, at_once: usize) -> Result<SyncGroup> {
         let state = State { members, waiting: 0, free: at_once.max(1), flushes: 0, failed: None };
-        Ok(Together {
+        Ok(SyncGroup {
             device: root.device()?,
             root,
             state: Mutex::new(state),
@@ -134,7 +134,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let dir = Dir::open(temp.path()).unwrap();
         let (together, at_work, most) = (
-            Together::new(dir.try_clone().unwrap(), 20, 3).unwrap(),
+            SyncGroup::new(dir.try_clone().unwrap(), 20, 3).unwrap(),
             AtomicUsize::new(0),
             AtomicUsize::new(0),
         );

@@ -7,7 +7,7 @@ use std::path::{Component, Path};
 
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Dir;
-use crate::mailbox::maildir::write::{flush_name, is_maildirpp_subfolder, look, parent_of};
+use crate::mailbox::maildir::write::{is_maildirpp_subfolder, look, parent_of, sync_parent};
 use crate::mailbox::text::shown;
 
 /// The modes of directories and files, subject to the umask.
@@ -30,7 +30,7 @@ pub fn make(path: &Path) -> Result<Dir> {
     complete(&dir, is_maildirpp_subfolder(path), (DIR_MODE, FILE_MODE))?;
     // Also where nothing was missing: whoever made it may have been killed before this, or be not there yet.
     dir.sync()?;
-    flush_name(path)?;
+    sync_parent(path)?;
     Ok(dir)
 }
 

@@ -107,7 +107,7 @@ impl Delivery {
     /// Makes it invisible again.
     pub fn take_back(&mut self) -> Result<()> {
         if self.state == State::Linked {
-            self.place.unlink_surely(&self.name)?;
+            self.place.unlink_if_exists(&self.name)?;
             self.state = State::Waiting;
         }
         Ok(())
@@ -134,7 +134,7 @@ impl Drop for Delivery {
     fn drop(&mut self) {
         // What led here has been told, and of a message that is safe a second name in tmp/ is no harm.
         let _ = self.take_back();
-        let _ = self.tmp.unlink_surely(&self.waiting);
+        let _ = self.tmp.unlink_if_exists(&self.waiting);
     }
 }
 

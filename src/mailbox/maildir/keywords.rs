@@ -14,7 +14,7 @@ use std::path::Path;
 use super::folders;
 use super::write::FILE_MODE;
 use crate::mailbox::context::Cancel;
-use crate::mailbox::context::Wanted;
+use crate::mailbox::context::LockOptions;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::Dir;
@@ -196,12 +196,12 @@ impl Names {
     fn replace(&self, root: &Dir, tmp: &Dir, mode: u32) -> Result<()> {
         let unfinished = OsStr::new(UNFINISHED);
         // A run that was killed may have left one.
-        tmp.unlink_surely(unfinished)?;
+        tmp.unlink_if_exists(unfinished)?;
         let written = self.create_as(unfinished, tmp, mode);
         let done = written.and_then(|()| tmp.replace_in(unfinished, root, OsStr::new(FILE_NAME)));
         done.inspect_err(|_| {
             // The error that is told is the first one.
-            let _ = tmp.unlink_surely(unfinished);
+            let _ = tmp.unlink_if_exists(unfinished);
         })
     }
 
@@ -223,12 +223,12 @@ impl Names {
         keywords: impl Iterator<Item = &'a str>,
         in_use: Letters,
         flush: bool,
-        (wanted, cancel): (&Wanted, &Cancel),
+        (wanted, cancel): (&LockOptions, &Cancel),
     ) -> Result<Names> {
         let path = root.path().join(FILE_NAME);
         // The lock is that of the file, which may not be there yet.
         let open = || File::open(root.path()).map_err(Error::io("open", root.path()));
-        let (_lock, _) = lock::acquire_opening(&path, open, Mode::Write, wanted, cancel)?;
+        let (_lock, _) = lock::acquire_with(&path, open, Mode::Write, wanted, cancel)?;
         let (mut names, mode) = Names::read_in(root)?.unwrap_or((Names::default(), FILE_MODE));
         let before = names.text.len();
         names.in_use(in_use);
@@ -321,7 +321,7 @@ mod tests {
         let (root, tmp) = (Dir::open(temp.path()).unwrap(), Dir::open(&temp.path().join("tmp")).unwrap());
         let methods = vec![Method::Dotlock];
         let host = "h".to_owned();
-        let wanted = Wanted { methods, timeout: Duration::ZERO, pid: std::process::id(), host };
+        let wanted = LockOptions { methods, timeout: Duration::ZERO, pid: std::process::id(), host };
         let extend = |keywords: &[&'static str]| {
             let keywords = keywords.iter().copied();
             Names::extend(&root, &tmp, keywords, Letters::default(), true, (&wanted, Cancel::never()))

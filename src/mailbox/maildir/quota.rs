@@ -33,7 +33,7 @@ use super::write::{Place, parent_of};
 use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable;
-use crate::mailbox::fs::durable::{Dir, Identity};
+use crate::mailbox::fs::durable::{Dir, FileId};
 use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::DirLock;
 use crate::mailbox::maildir::list;
@@ -263,7 +263,7 @@ impl Quota {
             window.is_true = false;
             durable::write_all(&file, format!("{size} 1\n").as_bytes())
                 .map_err(Error::io("write", self.path()))?;
-            if self.root.identity(OsStr::new(FILE))? == Some(identity(&file, &self.path())?) {
+            if self.root.child_id(OsStr::new(FILE))? == Some(identity(&file, &self.path())?) {
                 return Ok(Ok(Entered { window, file, size }));
             }
             // Another program has put its own count in the file's place: our line is not in there, and our
@@ -280,7 +280,7 @@ impl Quota {
         let unlinked = unlink();
         let mut is_true = was_true;
         if unlinked.is_ok()
-            && let Some(file) = self.root.open_to_append(OsStr::new(FILE))?
+            && let Some(file) = self.root.open_append_if_exists(OsStr::new(FILE))?
         {
             is_true &= subtract(&file, size).is_ok();
         }
@@ -310,7 +310,9 @@ impl Quota {
     /// The file to append to and what it says. The error is its first line, where what follows is not to be
     /// believed.
     fn read(&self, size: u64, now: i64) -> Result<Result<(File, Content), Vec<u8>>> {
-        let Some(file) = self.root.open_to_append(OsStr::new(FILE))? else { return Ok(Err(Vec::new())) };
+        let Some(file) = self.root.open_append_if_exists(OsStr::new(FILE))? else {
+            return Ok(Err(Vec::new()));
+        };
         let (text, meta) = self.read_text(&file)?;
         let content = match Content::of(&text) {
             Ok(content) if meta.len() <= LONGEST => content,
@@ -328,7 +330,7 @@ impl Quota {
     }
 
     fn read_first_line(&self) -> Result<Vec<u8>> {
-        let Some(file) = self.root.open_to_append(OsStr::new(FILE))? else { return Ok(Vec::new()) };
+        let Some(file) = self.root.open_append_if_exists(OsStr::new(FILE))? else { return Ok(Vec::new()) };
         Ok(first_line(&self.read_text(&file)?.0).to_vec())
     }
 
@@ -359,7 +361,7 @@ impl Quota {
         for _ in 1..COUNTS {
             // What another program appends while we count would be lost with the old file.
             let now = self.stat()?;
-            let same = |stat: &Stat| (Identity::of(stat), stat.st_size);
+            let same = |stat: &Stat| (FileId::of(stat), stat.st_size);
             if now.as_ref().map(same) == before.as_ref().map(same) {
                 break;
             }
@@ -368,8 +370,8 @@ impl Quota {
         }
         let content = Content { first_line: self.first_line(old), used, lines: 1 };
         let mode = before.map_or(FILE_MODE, |stat| stat.st_mode & 0o777);
-        self.tmp.write_over(&self.root, OsStr::new(FILE), &content.to_bytes(), mode)?;
-        match self.root.open_to_append(OsStr::new(FILE))? {
+        self.tmp.write_atomic(&self.root, OsStr::new(FILE), &content.to_bytes(), mode)?;
+        match self.root.open_append_if_exists(OsStr::new(FILE))? {
             Some(file) => Ok((file, content)),
             None => Err(Error::io("open", self.path())(io::ErrorKind::NotFound.into())),
         }
@@ -574,9 +576,9 @@ fn there(opened: Result<Dir>) -> Result<Option<Dir>> {
     }
 }
 
-fn identity(file: &File, path: &Path) -> Result<Identity> {
+fn identity(file: &File, path: &Path) -> Result<FileId> {
     let stat = rustix::fs::fstat(file).map_err(|e| Error::io("look at", path)(e.into()))?;
-    Ok(Identity::of(&stat))
+    Ok(FileId::of(&stat))
 }
 
 /// The sums of a maildirsize: bytes and messages. The first line is the quota. The error is the number of

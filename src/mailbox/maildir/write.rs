@@ -20,13 +20,13 @@ use super::keywords::{self, Letters, Names};
 use super::name;
 use super::quota::Quota;
 use crate::mailbox::context::Cancel;
-use crate::mailbox::context::Wanted;
+use crate::mailbox::context::LockOptions;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::{Dir, Owner};
 use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::DirLock;
-use crate::mailbox::fs::sync_group::Together;
+use crate::mailbox::fs::sync_group::SyncGroup;
 use crate::mailbox::maildir::create;
 use crate::mailbox::manifest::{Appending, FILE_NAME};
 
@@ -193,7 +193,7 @@ pub struct Filling {
     /// Whether one syncfs stands for many fsyncs here.
     one_flush: bool,
     /// With whom it is made.
-    together: Option<Arc<Together>>,
+    together: Option<Arc<SyncGroup>>,
     ownership: Ownership,
     /// One thread creates files at a time: two in one directory only wait for each other inside the
     /// kernel, and dearly.
@@ -297,7 +297,7 @@ pub struct Opening<'a> {
     /// Whether what a killed run left of a new Maildir can be of use.
     pub take_over: bool,
     /// With whom to flush.
-    pub together: Option<&'a Arc<Together>>,
+    pub together: Option<&'a Arc<SyncGroup>>,
     /// To whom it is to belong.
     pub ownership: Ownership,
     /// Set by a signal.
@@ -344,7 +344,7 @@ impl Filling {
             match lock::lock_dir(&root, Duration::ZERO, cancel) {
                 Ok(lock) if !lock.is_held() => return Err(cannot_tell(&root)),
                 // Whoever held it has published it meanwhile: it is a Maildir, and no stage any more.
-                Ok(_) if parent.identity(&stage_name)? != Some(root.own_identity()?) => {}
+                Ok(_) if parent.child_id(&stage_name)? != Some(root.file_id()?) => {}
                 Ok(lock) => match behind(&root).filter(|_| opening.take_over) {
                     Some(manifest) => {
                         left = Left::Behind(manifest);
@@ -368,7 +368,7 @@ impl Filling {
         let final_name = final_name.to_owned();
         let staged = Staged { stage_name, final_name, root, published: false, _lock: lock, parent };
         let (new, cur) = subdirs(&staged.root, path, ownership)?;
-        let one_flush = staged.root.syncfs_is_honest();
+        let one_flush = staged.root.syncfs_reports_errors();
         let filling = Filling {
             kind: Kind::Staged(staged),
             new,
@@ -472,9 +472,9 @@ impl Filling {
         let cur = made.open_or_make("cur")?;
         if opening.fsync != Fsync::None {
             made.root.sync()?;
-            flush_name(opening.path)?;
+            sync_parent(opening.path)?;
         }
-        let one_flush = made.root.syncfs_is_honest();
+        let one_flush = made.root.syncfs_reports_errors();
         let kind = Kind::Through { tmp, waiting: Mutex::new(Vec::new()), made, _lock: lock };
         Ok(Filling {
             kind,
@@ -496,14 +496,14 @@ impl Filling {
         &self,
         keywords: impl Iterator<Item = &'a str>,
         in_use: Letters,
-        lock: (&Wanted, &Cancel),
+        lock: (&LockOptions, &Cancel),
     ) -> Result<Names> {
         let mut keywords = keywords.peekable();
         let nothing = keywords.peek().is_none();
         match &self.kind {
             Kind::Staged(Staged { root, .. }) => {
                 // What another run left there named other letters.
-                root.unlink_surely(OsStr::new(keywords::FILE_NAME))?;
+                root.unlink_if_exists(OsStr::new(keywords::FILE_NAME))?;
                 let mut names = Names::default();
                 for keyword in keywords {
                     names.add(keyword);
@@ -551,7 +551,7 @@ impl Filling {
         durable::write_vectored_all(&file, &mut slices).map_err(failed("write"))?;
         durable::set_mtime(&file, message.mtime).map_err(failed("set the time of"))?;
         if let Some(owner) = self.ownership.owner {
-            durable::give(&file, owner).map_err(failed("change the owner of"))?;
+            durable::chown(&file, owner).map_err(failed("change the owner of"))?;
         }
         if self.flushes_each() {
             durable::sync_file(&file).map_err(failed("flush"))?;
@@ -688,18 +688,18 @@ impl Filling {
             Kind::Through { made, .. } => (&made.root, false),
         };
         for name in OWN_FILES {
-            root.give_child(OsStr::new(name), owner)?;
+            root.chown_child(OsStr::new(name), owner)?;
         }
         if is_stage {
             for name in ["tmp", "new", "cur"] {
-                root.give_child(OsStr::new(name), owner)?;
+                root.chown_child(OsStr::new(name), owner)?;
             }
         }
         Ok(())
     }
 
     /// With whom one flush is made for all that is to be safe, if it is.
-    fn group(&self) -> Option<&Together> {
+    fn group(&self) -> Option<&SyncGroup> {
         self.together.as_deref().filter(|_| self.fsync == Fsync::Batch && self.one_flush)
     }
 
@@ -766,7 +766,7 @@ impl Filling {
                 // The names in it went to stable storage with all the rest.
                 if let Some(owner) = self.ownership.owner {
                     let failed = Error::io("change the owner of", staged.root.path());
-                    durable::give(&staged.root, owner).map_err(failed)?;
+                    durable::chown(&staged.root, owner).map_err(failed)?;
                 }
                 staged.publish(flush && group.is_none())?;
                 *published = self.held.load(Ordering::Relaxed);
@@ -788,7 +788,7 @@ impl Filling {
                         (0, Place::Cur) => (&self.cur, name),
                         (folder, place) => (&made.root, self.folders.within(folder, place, &name).into()),
                     };
-                    if !tmp.publish(message.in_tmp(), to, &name)? {
+                    if !tmp.rename_noreplace(message.in_tmp(), to, &name)? {
                         return Err(Error::Destination {
                             path: to.path().join(&name),
                             reason: "appeared while we were writing; run the same command again".into(),
@@ -869,7 +869,7 @@ impl MadeDirs {
         let (dir, made) = self.root.open_or_create_dir(OsStr::new(name), self.ownership.dir_mode())?;
         if made {
             if let Some(owner) = self.ownership.owner {
-                self.root.give_child(OsStr::new(name), owner)?;
+                self.root.chown_child(OsStr::new(name), owner)?;
             }
             self.names.push(name);
         }
@@ -904,7 +904,7 @@ impl Staged {
             self.root.open_child(OsStr::new("tmp"))?.sync()?;
             self.root.sync()?;
         }
-        if !self.parent.publish(&self.stage_name, &self.parent, &self.final_name)? {
+        if !self.parent.rename_noreplace(&self.stage_name, &self.parent, &self.final_name)? {
             return Err(Error::Destination {
                 path: self.parent.path().join(&self.final_name),
                 reason: "appeared while we were writing; run the same command again".into(),
@@ -963,7 +963,7 @@ fn subdirs(root: &Dir, path: &Path, ownership: Ownership) -> Result<(Dir, Dir)> 
 
 /// Brings the name of a Maildir to stable storage: a run that was killed between renaming and flushing
 /// may have left that to us. Where its directory cannot be read it was not made by us.
-pub fn flush_name(path: &Path) -> Result<()> {
+pub fn sync_parent(path: &Path) -> Result<()> {
     match Dir::open(parent_of(path)) {
         Ok(parent) => parent.sync(),
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => Ok(()),
@@ -1032,7 +1032,7 @@ fn remove_stage_beside(opening: Opening<'_>) -> Result<bool> {
     }
     let root = beside.open_own_child(&stage)?;
     match lock::lock_dir(&root, Duration::ZERO, opening.cancel) {
-        Ok(lock) if lock.is_held() && beside.identity(&stage)? == Some(root.own_identity()?) => {
+        Ok(lock) if lock.is_held() && beside.child_id(&stage)? == Some(root.file_id()?) => {
             beside.remove_tree(&stage).map(|()| true)
         }
         Ok(_) | Err(Error::Locked { .. }) => Ok(false),

@@ -13,13 +13,13 @@ use super::scan::FRAME;
 use super::variant::Variant;
 use super::write::{Changes, Head, Unsayable, Writing, line_end};
 use crate::mailbox::context::Cancel;
-use crate::mailbox::context::Wanted;
+use crate::mailbox::context::LockOptions;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Finding;
 use crate::mailbox::fs::durable;
-use crate::mailbox::fs::durable::{Dir, Identity};
+use crate::mailbox::fs::durable::{Dir, FileId};
 use crate::mailbox::fs::lock;
-use crate::mailbox::fs::lock::{Guard, Mode};
+use crate::mailbox::fs::lock::{MailboxLock, Mode};
 use crate::mailbox::maildir::write::parent_of;
 use crate::mailbox::mbox::scan_hooks::Watch;
 use crate::mailbox::source::Format;
@@ -56,7 +56,7 @@ pub struct Extending {
     made: Option<(Dir, OsString)>,
     kept: bool,
     // Released before the file is closed: fields are dropped in this order.
-    _guard: Guard,
+    _guard: MailboxLock,
 }
 
 /// How an mbox ends, and what to make of it.
@@ -73,7 +73,12 @@ impl Extending {
     /// # Errors
     /// [`Error::Destination`] for what cannot be continued, [`Error::NotAMailbox`], [`Error::Locked`],
     /// [`Error::Interrupted`], [`Error::Io`].
-    pub fn open(path: &Path, asked: Option<Variant>, wanted: &Wanted, cancel: &Cancel) -> Result<Extending> {
+    pub fn open(
+        path: &Path,
+        asked: Option<Variant>,
+        wanted: &LockOptions,
+        cancel: &Cancel,
+    ) -> Result<Extending> {
         let mut extending = Extending::lock(path, false, wanted, cancel)?;
         let old = Mapped::of(&extending.file, extending.length, path)?;
         let end = look(old.as_deref().unwrap_or_default(), path, asked, cancel)?;
@@ -91,7 +96,7 @@ impl Extending {
         path: &Path,
         asked: Option<Variant>,
         create: bool,
-        wanted: &Wanted,
+        wanted: &LockOptions,
         cancel: &Cancel,
     ) -> Result<Extending> {
         if let Some(asked @ (Variant::Mboxcl | Variant::Mboxcl2 | Variant::Rfc822)) = asked {
@@ -101,7 +106,7 @@ impl Extending {
         let mut extending = Extending::lock(path, create, wanted, cancel)?;
         // Whoever keeps to another lock than ours, or to none, may append at any time: our bytes then go behind
         // his, not over them.
-        durable::append_only(&extending.file).map_err(Error::io("open", path))?;
+        durable::set_append(&extending.file).map_err(Error::io("open", path))?;
         let end = look_at_ends(&extending.file, extending.length, path, asked)?;
         extending.continue_as(end);
         Ok(extending)
@@ -113,7 +118,7 @@ impl Extending {
     }
 
     /// Opens and locks it. Nothing is known of its contents yet.
-    fn lock(path: &Path, create: bool, wanted: &Wanted, cancel: &Cancel) -> Result<Extending> {
+    fn lock(path: &Path, create: bool, wanted: &LockOptions, cancel: &Cancel) -> Result<Extending> {
         for _ in 0..ATTEMPTS {
             let mut made = None;
             let there = open(path, create)?;
@@ -121,7 +126,7 @@ impl Extending {
                 Some(file) => Ok(file),
                 None => make(path, &mut made),
             };
-            let locked = lock::acquire_opening(path, open, Mode::Write, wanted, cancel);
+            let locked = lock::acquire_with(path, open, Mode::Write, wanted, cancel);
             let (guard, findings) = match locked {
                 // Another one was quicker in making it.
                 Err(Error::Io { source, .. }) if create && source.kind() == io::ErrorKind::AlreadyExists => {
@@ -259,10 +264,10 @@ impl Extending {
             let _ = durable::sync_file(&self.file);
         }
         let Some((dir, name)) = &self.made else { return };
-        let ours = rustix::fs::fstat(&self.file).map(|stat| (Identity::of(&stat), stat.st_size));
+        let ours = rustix::fs::fstat(&self.file).map(|stat| (FileId::of(&stat), stat.st_size));
         // Not what others have put there, nor what could not be cut.
         if let Ok((ours, 0)) = ours
-            && dir.identity(name).ok().flatten() == Some(ours)
+            && dir.child_id(name).ok().flatten() == Some(ours)
         {
             let _ = dir.unlink(name).or_else(|_| dir.unlink(name));
         }
@@ -301,7 +306,7 @@ fn make(path: &Path, made: &mut Option<(Dir, OsString)>) -> Result<File> {
     let refuse = || Error::Destination { path: path.to_owned(), reason: "is no name for a file".into() };
     let name = path.file_name().ok_or_else(refuse)?.to_owned();
     let dir = Dir::open(parent_of(path))?;
-    let file = dir.create_new(&name, MODE)?;
+    let file = dir.create_read_write(&name, MODE)?;
     *made = Some((dir, name));
     Ok(file)
 }
@@ -315,7 +320,7 @@ fn length_if_same(path: &Path, file: &File) -> Result<Option<u64>> {
         Err(rustix::io::Errno::NOENT) => return Ok(None),
         theirs => theirs.map_err(failed)?,
     };
-    Ok((Identity::of(&ours) == Identity::of(&theirs)).then_some(ours.st_size as u64))
+    Ok((FileId::of(&ours) == FileId::of(&theirs)).then_some(ours.st_size as u64))
 }
 
 /// Looks at both ends of an mbox, as far as [`WINDOW`] reaches.
@@ -457,9 +462,9 @@ mod tests {
 
     const LINE: &str = "From a@b Mon Jan  1 10:00:05 2001\n";
 
-    fn wanted(methods: &[Method]) -> Wanted {
+    fn wanted(methods: &[Method]) -> LockOptions {
         let timeout = Duration::from_secs(20);
-        Wanted { methods: methods.to_vec(), timeout, pid: std::process::id(), host: "here".into() }
+        LockOptions { methods: methods.to_vec(), timeout, pid: std::process::id(), host: "here".into() }
     }
 
     fn deliver(path: &Path, create: bool, message: &str, fail: bool) -> Result<()> {

@@ -18,13 +18,13 @@ use rustix::fs::{FileType, OFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::mailbox::context::Cancel;
-use crate::mailbox::context::Wanted;
+use crate::mailbox::context::LockOptions;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Finding;
 use crate::mailbox::fs::durable;
-use crate::mailbox::fs::durable::{Dir, Identity};
+use crate::mailbox::fs::durable::{Dir, FileId};
 use crate::mailbox::fs::lock;
-use crate::mailbox::fs::lock::Guard;
+use crate::mailbox::fs::lock::MailboxLock;
 use crate::mailbox::source::input::Input;
 use crate::mailbox::source::mapped::Mapped;
 use crate::mailbox::text::quoted;
@@ -88,7 +88,7 @@ pub struct Source {
 #[derive(Debug)]
 struct Origin {
     /// None once the locks were given back, see [`Source::open_live`].
-    guard: Option<Guard>,
+    guard: Option<MailboxLock>,
     file: File,
     first: Stamp,
     /// Of the bytes of a live source as they were before anybody else looked at them.
@@ -137,7 +137,7 @@ impl Source {
     /// # Errors
     /// [`Error::NotAMailbox`] for what is no regular file, [`Error::Compressed`], [`Error::NoRoom`],
     /// [`Error::Locked`], [`Error::Interrupted`], [`Error::Io`].
-    pub fn open(path: &Path, lock: &Wanted, spooling: &Spooling<'_>) -> Result<Source> {
+    pub fn open(path: &Path, lock: &LockOptions, spooling: &Spooling<'_>) -> Result<Source> {
         Source::open_held(path, lock, spooling, false)
     }
 
@@ -145,11 +145,11 @@ impl Source {
     /// no message in it is half appended, and others go on appending. What they append is not seen, and
     /// [`check_unchanged`](Source::check_unchanged) asks no more than that the bytes up to that size are the
     /// same; they are hashed for that, here and there. A compressed file stays locked: it does not grow.
-    pub fn open_live(path: &Path, lock: &Wanted, spooling: &Spooling<'_>) -> Result<Source> {
+    pub fn open_live(path: &Path, lock: &LockOptions, spooling: &Spooling<'_>) -> Result<Source> {
         Source::open_held(path, lock, spooling, true)
     }
 
-    fn open_held(path: &Path, lock: &Wanted, spooling: &Spooling<'_>, live: bool) -> Result<Source> {
+    fn open_held(path: &Path, lock: &LockOptions, spooling: &Spooling<'_>, live: bool) -> Result<Source> {
         let (mut origin, findings) = Origin::open(path, lock, spooling.cancel)?;
         let compression = Format::recognise(&origin.head(path)?);
         let raw = match compression {
@@ -321,7 +321,7 @@ impl Source {
 }
 
 impl Origin {
-    fn open(path: &Path, lock: &Wanted, cancel: &Cancel) -> Result<(Origin, Vec<Finding>)> {
+    fn open(path: &Path, lock: &LockOptions, cancel: &Cancel) -> Result<(Origin, Vec<Finding>)> {
         let failed = |e: Errno| Error::io("open", path)(e.into());
         // Before it is opened: opening a device may do things (rewind a tape), a socket cannot be
         // opened. After it as well: it may have been exchanged meanwhile.
@@ -360,7 +360,7 @@ impl Origin {
     fn is_replaced(&self, path: &Path) -> Result<Option<String>> {
         let failed = |e: Errno| Error::io("look up", path)(e.into());
         match rustix::fs::stat(path) {
-            Ok(stat) if Identity::of(&stat) == self.first.identity => Ok(None),
+            Ok(stat) if FileId::of(&stat) == self.first.identity => Ok(None),
             Ok(_) => Ok(Some("another file was put in its place".to_owned())),
             Err(Errno::NOENT) => Ok(Some("it was removed or renamed".to_owned())),
             Err(e) => Err(failed(e)),
@@ -371,7 +371,7 @@ impl Origin {
 /// What a file looked like at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
-    identity: Identity,
+    identity: FileId,
     size: u64,
     /// Seconds and nanoseconds.
     mtime: (i64, u64),
@@ -381,7 +381,7 @@ impl Stamp {
     #[allow(clippy::unnecessary_cast)] // the types differ between architectures
     fn of(stat: &Stat) -> Stamp {
         Stamp {
-            identity: Identity::of(stat),
+            identity: FileId::of(stat),
             size: stat.st_size as u64,
             mtime: (stat.st_mtime as i64, stat.st_mtime_nsec as u64),
         }
@@ -544,7 +544,7 @@ impl<'a> Spool<'a> {
     fn new(spooling: &'a Spooling<'a>, used: u64) -> Result<Spool<'a>> {
         let limit = match spooling.limit {
             Some(limit) => limit.saturating_sub(used),
-            None => Dir::open(spooling.dir)?.room()?.bytes.saturating_sub(LEFT_FREE),
+            None => Dir::open(spooling.dir)?.free_space()?.bytes.saturating_sub(LEFT_FREE),
         };
         Ok(Spool { file: durable::anonymous_file(spooling.dir)?, written: 0, limit, spooling })
     }
@@ -583,8 +583,8 @@ mod tests {
         Spooling { dir, limit: None, cancel: Cancel::never(), progress: &|_| () }
     }
 
-    fn no_lock() -> Wanted {
-        Wanted { methods: vec![], timeout: Duration::ZERO, pid: 1, host: "here".into() }
+    fn no_lock() -> LockOptions {
+        LockOptions { methods: vec![], timeout: Duration::ZERO, pid: 1, host: "here".into() }
     }
 
     fn file(content: &[u8]) -> (tempfile::TempDir, PathBuf) {
@@ -817,7 +817,7 @@ mod tests {
         use std::os::unix::fs::FileExt;
         let live = |change: &dyn Fn(&Path)| {
             let (temp, path) = file(MAIL);
-            let lock = Wanted { methods: vec![Method::Dotlock, Method::Fcntl], ..no_lock() };
+            let lock = LockOptions { methods: vec![Method::Dotlock, Method::Fcntl], ..no_lock() };
             let source = Source::open_live(&path, &lock, &spooling(temp.path())).unwrap();
             assert!(!temp.path().join("inbox.lock").exists(), "the lock is given back");
             change(&path);
@@ -855,7 +855,7 @@ mod tests {
     #[test]
     fn the_locks_are_held_as_long_as_the_source() {
         let (temp, path) = file(MAIL);
-        let lock = Wanted { methods: vec![Method::Dotlock, Method::Fcntl], ..no_lock() };
+        let lock = LockOptions { methods: vec![Method::Dotlock, Method::Fcntl], ..no_lock() };
         let source = Source::open(&path, &lock, &spooling(temp.path())).unwrap();
         assert!(temp.path().join("inbox.lock").exists());
         let again = Source::open(&path, &lock, &spooling(temp.path()));

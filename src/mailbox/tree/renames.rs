@@ -62,5 +62,5 @@ pub fn write(root: &Dir, renames: &Renames) -> Result<()> {
         debug_assert!(written.is_ok());
         text.push(b'\n');
     }
-    root.write_over(root, OsStr::new(FILE), &text, 0o666)
+    root.write_atomic(root, OsStr::new(FILE), &text, 0o666)
 }

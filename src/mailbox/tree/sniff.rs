@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::mailbox::context::Wanted;
+use crate::mailbox::context::LockOptions;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::mbox::read::{self, Ask, Instead, NotAMailbox};
 use crate::mailbox::mbox::scan_hooks::Watch;
@@ -71,7 +71,7 @@ pub fn sniff(path: &Path, spooling: &Spooling<'_>) -> Result<Kind> {
 }
 
 fn whole(path: &Path, spooling: &Spooling<'_>) -> Result<Kind> {
-    let nothing = Wanted { methods: Vec::new(), timeout: Duration::ZERO, pid: 0, host: String::new() };
+    let nothing = LockOptions { methods: Vec::new(), timeout: Duration::ZERO, pid: 0, host: String::new() };
     let source = match Source::open(path, &nothing, spooling) {
         Ok(source) => source,
         Err(error @ Error::Compressed { .. }) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::mailbox::context::Cancel;
-use crate::mailbox::context::Wanted;
+use crate::mailbox::context::LockOptions;
 use crate::mailbox::mbox::quote::quoted_rd;
 use crate::mailbox::mbox::read::{self, Ask, Mbox};
 use crate::mailbox::mbox::scan_hooks::Watch;
@@ -73,7 +73,7 @@ fn lay_down(mail: &Mail, at: &Path) -> PathBuf {
 }
 
 fn open(path: &Path) -> Source {
-    let lock = Wanted { methods: vec![], timeout: Duration::ZERO, pid: 1, host: "h".into() };
+    let lock = LockOptions { methods: vec![], timeout: Duration::ZERO, pid: 1, host: "h".into() };
     let spooling =
         Spooling { dir: path.parent().unwrap(), limit: None, cancel: Cancel::never(), progress: &|_| () };
     Source::open(path, &lock, &spooling).unwrap()
