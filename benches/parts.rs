@@ -11,7 +11,9 @@ use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use mailferry::mailbox::context::Cancel;
 use mailferry::mailbox::maildir::name::{self, BaseName, Unique};
-use mailferry::mailbox::maildir::write::{Filling, Fsync, Incoming, Opening, Ownership, Place};
+use mailferry::mailbox::maildir::write::{
+    Fsync, MaildirWriter, NewMessage, Ownership, Subdir, WriterOptions,
+};
 use mailferry::mailbox::manifest::{self, Bytes, Digest, Message};
 use mailferry::mailbox::mbox::boundary::{self, Known, Overrules};
 use mailferry::mailbox::mbox::from_line;
@@ -135,16 +137,16 @@ fn message_as_mboxrd(bencher: Bencher<'_, '_>) {
 fn maildir_write(bencher: Bencher<'_, '_>) {
     let letters: Vec<Vec<u8>> = (0..1000).map(message).collect();
     let open = |path: &Path| {
-        let opening = Opening {
+        let opening = WriterOptions {
             path,
             fsync: Fsync::None,
             lock_timeout: Duration::ZERO,
-            take_over: false,
-            together: None,
+            resume: false,
+            sync_group: None,
             ownership: Ownership::default(),
             cancel: Cancel::never(),
         };
-        Filling::open(opening).unwrap().0
+        MaildirWriter::open(opening).unwrap().0
     };
     let inputs = || {
         let dir = tempfile::tempdir().unwrap();
@@ -156,10 +158,10 @@ fn maildir_write(bencher: Bencher<'_, '_>) {
             let incoming = batch.iter().map(|text| {
                 let base = named(text);
                 let name = name::bare(&base);
-                let (place, pieces, mtime) = (Place::New, vec![&text[..]], 1_000_000_000);
-                Incoming { folders: &[0], place, base, name, pieces, mtime, there: None }
+                let (place, pieces, mtime) = (Subdir::New, vec![&text[..]], 1_000_000_000);
+                NewMessage { folders: &[0], subdir: place, base, name, pieces, mtime, existing: None }
             });
-            filling.write(&incoming.collect::<Vec<_>>()).unwrap();
+            filling.stage(&incoming.collect::<Vec<_>>()).unwrap();
         }
         (filling, dir)
     });

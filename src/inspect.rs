@@ -15,7 +15,7 @@ use crate::mailbox::finding::Finding;
 use crate::mailbox::maildir::flags::Flags;
 use crate::mailbox::maildir::list;
 use crate::mailbox::maildir::list::Entry;
-use crate::mailbox::maildir::write::Place;
+use crate::mailbox::maildir::write::Subdir;
 use crate::mailbox::mbox::boundary::{Decided, Extent, Reason};
 use crate::mailbox::mbox::read::Mbox;
 use crate::mailbox::message::address::display::display;
@@ -100,10 +100,10 @@ pub fn list_mbox<T: Send>(
 /// Lists the messages of a Maildir, and what lies among them and is none.
 pub fn list_maildir(maildir: &Path) -> Result<(Vec<Row>, Vec<Finding>)> {
     let (mut rows, mut findings) = (Vec::new(), Vec::new());
-    for (n, entry) in list::list(maildir)?.iter().enumerate() {
+    for (n, entry) in list::list_messages(maildir)?.iter().enumerate() {
         match Row::of_entry(maildir, n + 1, entry) {
             Ok(row) => rows.push(row),
-            Err(error) => findings.push(list::why_not(maildir, entry).ok_or(error)?),
+            Err(error) => findings.push(list::explain_unreadable(maildir, entry).ok_or(error)?),
         }
     }
     Ok((rows, findings))
@@ -146,18 +146,18 @@ impl Row {
     }
 
     fn of_entry(maildir: &Path, number: usize, entry: &Entry) -> Result<Row> {
-        let (entry, bytes) = list::open_moved(maildir, entry)?;
+        let (entry, bytes) = list::read_entry(maildir, entry)?;
         let parsed = entry.parsed();
         let mtime = std::fs::metadata(entry.path(maildir)).map_or(0, |meta| meta.mtime());
         let (epoch, origin) = dates::of_file(&parsed, mtime, header::split(&bytes).header);
         Ok(Row {
             number,
-            at: At::File(Path::new(entry.place.dir()).join(&entry.name)),
+            at: At::File(Path::new(entry.subdir.dir()).join(&entry.name)),
             length: bytes.len() as u64,
             epoch,
             origin,
             flags: parsed.flags(),
-            is_new: entry.place == Place::New,
+            is_new: entry.subdir == Subdir::New,
             ..Row::said_by(&bytes)
         })
     }
@@ -180,9 +180,9 @@ pub fn source_bytes<'a>(source: &'a Source, mbox: &Mbox<'_>, number: usize) -> R
 
 /// Message `number` of a Maildir, in the order of [`list_maildir`].
 pub fn maildir_message(maildir: &Path, number: usize) -> Result<Vec<u8>> {
-    let entries = list::list(maildir)?;
+    let entries = list::list_messages(maildir)?;
     let entry = nth(&entries, maildir, number)?;
-    Ok(list::open_moved(maildir, entry)?.1)
+    Ok(list::read_entry(maildir, entry)?.1)
 }
 
 fn nth<'a, T>(all: &'a [T], path: &Path, number: usize) -> Result<&'a T> {

@@ -17,7 +17,7 @@ use crate::deliver::lmtp::template::{Parts, Template};
 use crate::deliver::prepared_message::Draft;
 use crate::deliver::{self, Rules, Target};
 use crate::mailbox::error::Error;
-use crate::mailbox::maildir::create::make_parents;
+use crate::mailbox::maildir::create::create_parents;
 use crate::mailbox::maildir::write::parent_of;
 use crate::mailbox::text::shown;
 use crate::transport::envelope::Envelope;
@@ -294,7 +294,7 @@ impl Recipients for Mailboxes<'_> {
         if let Some(from) = &place.make_below {
             let made_with_it = matches!(place.target, Target::Folder(_));
             let path = place.target.path();
-            make_parents(if made_with_it { parent_of(path) } else { path }, from)?;
+            create_parents(if made_with_it { parent_of(path) } else { path }, from)?;
         }
         let delivered = deliver::deliver(&draft, std::slice::from_ref(&place.target), &rules)?;
         for one in &delivered {

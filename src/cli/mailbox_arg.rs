@@ -5,7 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use crate::mailbox::error::Result;
-use crate::mailbox::maildir::list::no_maildir;
+use crate::mailbox::maildir::list::not_a_maildir;
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::text::shown;
 use crate::verify::maildir::is_folder;
@@ -53,7 +53,7 @@ impl Mailbox {
 
     /// Refuses what was called a Maildir and is none.
     pub fn check_maildir(&self) -> Result<()> {
-        if is_folder(&self.path) { Ok(()) } else { Err(no_maildir(&self.path)) }
+        if is_folder(&self.path) { Ok(()) } else { Err(not_a_maildir(&self.path)) }
     }
 
     /// What it is called in a report.

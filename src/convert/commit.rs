@@ -12,14 +12,14 @@ use crate::convert::resume::{Done, Resumed};
 use crate::convert::{Keeping, Options, Stopped};
 use crate::mailbox::context::{Events, Phase};
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::maildir::write::{Filling, Incoming};
+use crate::mailbox::maildir::write::{MaildirWriter, NewMessage};
 use crate::mailbox::manifest::{Appending, Tail, line};
 use crate::mailbox::source::Source;
 
 /// Writes, flushes, publishes; the manifest's sections stand open before the first message is visible
 /// and are closed after the last one is safe.
 pub fn fill(
-    filling: Filling,
+    filling: MaildirWriter,
     loads: &[Load<'_>],
     resumed: &Resumed,
     manifest: Option<Appending>,
@@ -28,7 +28,7 @@ pub fn fill(
 ) -> Result<(), Stopped> {
     let bytes = loads.iter().flat_map(|l| &l.plan.messages).map(|m| m.size).sum();
     progress.begin(Phase::Writing, bytes);
-    let write = |filling: &Filling, lines: &Lines| {
+    let write = |filling: &MaildirWriter, lines: &Lines| {
         let mut tails = Vec::new();
         for (load, done) in loads.iter().zip(&resumed.done) {
             let hash = write(filling, load, done, resumed.has_messages, lines, options, progress)
@@ -54,9 +54,9 @@ pub struct Written {
 
 /// The order itself: `write` writes messages and pushes their lines.
 pub fn bring_in(
-    mut filling: Filling,
+    mut filling: MaildirWriter,
     manifest: Option<Appending>,
-    write: impl FnOnce(&Filling, &Lines) -> Result<Written>,
+    write: impl FnOnce(&MaildirWriter, &Lines) -> Result<Written>,
     options: &Options<'_>,
     progress: &dyn Events,
 ) -> Result<(), Stopped> {
@@ -76,7 +76,7 @@ pub fn bring_in(
     let Written { mut tails, date } = written;
     progress.begin(Phase::Flushing, 0);
     options.cancel.check()?;
-    filling.give()?;
+    filling.chown()?;
     filling.flush()?;
     // A manifest elsewhere does not appear with the Maildir: it must not say more than is visible.
     let whole_at_once = filling.is_staged() && options.manifest == Keeping::InMaildir;
@@ -91,7 +91,7 @@ pub fn bring_in(
         filling.flush_manifest(manifest)?;
     }
     let mut published = 0;
-    let done = filling.publish(&mut published);
+    let done = filling.commit(&mut published);
     if let Some(manifest) = manifest.as_mut().filter(|_| done.is_ok() || published > 0) {
         manifest.keep();
     }
@@ -144,7 +144,7 @@ impl Lines {
 
 /// Writes one source, and the lines of its section beside it; returns their hash. The tail is for later.
 fn write<'l>(
-    filling: &Filling,
+    filling: &MaildirWriter,
     load: &'l Load<'_>,
     done: &Done,
     has_messages: bool,
@@ -189,7 +189,7 @@ fn write<'l>(
 }
 
 fn write_chunk(
-    filling: &Filling,
+    filling: &MaildirWriter,
     load: &Load<'_>,
     chunk: Chunk<'_>,
     is_written: bool,
@@ -201,7 +201,7 @@ fn write_chunk(
         let rendered = load.render(chunk);
         if is_written {
             let messages = rendered.iter().filter_map(|(planned, rendered)| load.incoming(planned, rendered));
-            filling.write(&messages.collect::<Vec<Incoming<'_>>>())?;
+            filling.stage(&messages.collect::<Vec<NewMessage<'_>>>())?;
         }
         if is_recorded {
             lines = load.lines(chunk, &rendered);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use crate::mailbox::maildir::name::Parsed;
+use crate::mailbox::maildir::name::ParsedName;
 use crate::mailbox::message::date;
 use crate::mailbox::message::date::Stamp;
 use crate::mailbox::message::header;
@@ -275,7 +275,7 @@ pub fn with_from_line(
 /// The received date of a file in a Maildir: what its name and its modification time agree on. Where they do not (a
 /// copy has the time of copying, other converters name by the hour of the conversion), the one that is
 /// nearer to the header's dates; our own names are right.
-pub fn of_file(name: &Parsed<'_>, mtime: i64, header: &[u8]) -> (i64, Origin) {
+pub fn of_file(name: &ParsedName<'_>, mtime: i64, header: &[u8]) -> (i64, Origin) {
     const APART: i64 = 60;
     let by_mtime = (mtime, Origin::Mtime);
     let Some(epoch) = name.epoch() else { return by_mtime };

@@ -30,10 +30,10 @@ use crate::mailbox::fs::atomic_file::AtomicFile;
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::read_regular;
-use crate::mailbox::maildir::keywords::{self, Letters, Names};
+use crate::mailbox::maildir::keywords::{self, KeywordSet, KeywordTable};
 use crate::mailbox::maildir::list;
-use crate::mailbox::maildir::list::{Entry, Files};
-use crate::mailbox::maildir::write::{Fsync, Ownership, Place, parent_of};
+use crate::mailbox::maildir::list::{Entry, MaildirReader};
+use crate::mailbox::maildir::write::{Fsync, Ownership, Subdir, parent_of};
 use crate::mailbox::manifest::{self, FILE_NAME, Outline};
 use crate::mailbox::mbox::append::Extending;
 use crate::mailbox::mbox::boundary::Extent;
@@ -252,9 +252,9 @@ fn plan_mbox(
 
 /// A Maildir, in the order in which its messages are written.
 struct Store {
-    files: Files,
+    files: MaildirReader,
     letters: Vec<Listed>,
-    keywords: Names,
+    keywords: KeywordTable,
 }
 
 struct Listed {
@@ -266,8 +266,8 @@ struct Listed {
 
 impl Store {
     fn open(path: &Path, options: &Options<'_>) -> Result<(Store, Report)> {
-        let files = Files::open(path)?;
-        let (entries, known) = rayon::join(|| list::list(path), || known(path, options));
+        let files = MaildirReader::open(path)?;
+        let (entries, known) = rayon::join(|| list::list_messages(path), || known(path, options));
         let (entries, mut findings) = (entries?, Vec::new());
         let known = match known {
             Err(error @ Error::Manifest { .. }) => {
@@ -290,7 +290,7 @@ impl Store {
         findings.extend(folders_left(path)?);
         let report = Report { path: path.to_owned(), variant: None, evidence: String::new(), findings };
         let letters = letters.into_iter().map(|(_, letter)| letter).collect();
-        Ok((Store { files, letters, keywords: Names::read(path)? }, report))
+        Ok((Store { files, letters, keywords: KeywordTable::read(path)? }, report))
     }
 }
 
@@ -335,7 +335,7 @@ fn known(maildir: &Path, options: &Options<'_>) -> Result<HashMap<Vec<u8>, Known
 /// Maildir++ folders beside cur/, which are Maildirs of their own, and other mail that lies there.
 pub fn folders_left(maildir: &Path) -> Result<Option<Finding>> {
     let mut folders: Vec<String> =
-        list::folders(maildir)?.iter().map(|name| escaped(name.as_bytes())).collect();
+        list::list_folders(maildir)?.iter().map(|name| escaped(name.as_bytes())).collect();
     folders.extend(mail_beside(maildir).iter().map(|path| escaped(path.as_os_str().as_bytes())));
     Ok((!folders.is_empty()).then(|| {
         let message = format!("its folders are not converted with it: {}", folders.join(", "));
@@ -622,8 +622,8 @@ impl Work<'_> {
         out: &mut Vec<u8>,
         tally: &mut Tally,
     ) -> Result<()> {
-        let (entry, mtime) = match store.files.read_or_why_not(&listed.entry, bytes)? {
-            Ok(list::Found { entry, mtime }) => (entry, mtime),
+        let (entry, mtime) = match store.files.read_or_explain(&listed.entry, bytes)? {
+            Ok(list::FoundMessage { entry, mtime }) => (entry, mtime),
             Err(why) => {
                 tally.left_out += 1;
                 tally.findings.push(why);
@@ -631,7 +631,7 @@ impl Work<'_> {
             }
         };
         let parsed = entry.parsed();
-        let status = Status { flags: parsed.flags(), old: entry.place == Place::Cur };
+        let status = Status { flags: parsed.flags(), old: entry.subdir == Subdir::Cur };
         let header = header::split(bytes).header;
         let letters = parsed.keywords();
         let unsaid: Vec<usize> = letters.numbers().filter(|&n| store.keywords.name(n).is_none()).collect();
@@ -647,7 +647,7 @@ impl Work<'_> {
             .map_err(|write::Unsayable| unsayable(store.files.path(&entry)))?;
         tally.note(bytes.len(), changes, None, &name);
         if !unsaid.is_empty() {
-            let letters = unsaid.into_iter().fold(Letters::default(), Letters::with);
+            let letters = unsaid.into_iter().fold(KeywordSet::default(), KeywordSet::with);
             let message =
                 format!("{}: no dovecot-keywords says which keywords the letters {letters} are", name());
             tally.findings.push(Finding::new(Code::FlagsUnsaid, message));
@@ -712,7 +712,7 @@ fn unsayable(path: PathBuf) -> Error {
 
 /// The keywords of a message, with blanks between them: those that its letters are, and those of its header
 /// for which the Maildir has no letter, which it could not say otherwise.
-fn keywords_of(letters: Letters, names: &Names, header: &[u8]) -> String {
+fn keywords_of(letters: KeywordSet, names: &KeywordTable, header: &[u8]) -> String {
     let mut keywords: Vec<Cow<'_, str>> =
         letters.numbers().filter_map(|number| names.name(number)).map(keywords::atom).collect();
     let fields = header::fields(header).filter(|f| f.is("X-Keywords") || f.is("X-Mozilla-Keys"));

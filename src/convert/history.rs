@@ -20,17 +20,17 @@ use crate::mailbox::fs::durable::{Dir, FileId as File};
 use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::DirLock;
 use crate::mailbox::fs::read_regular;
-use crate::mailbox::maildir::keywords::Letters;
+use crate::mailbox::maildir::keywords::KeywordSet;
 use crate::mailbox::maildir::list;
 use crate::mailbox::maildir::list::Entry;
-use crate::mailbox::maildir::write::{Standing, parent_of};
+use crate::mailbox::maildir::write::{DestinationState, parent_of};
 use crate::mailbox::manifest::{self, Appending, Digest, FILE_NAME, Outline, Section};
 
 /// The bytes of the manifest and where they come from; None where there is none.
-pub fn read(options: &Options<'_>, standing: &Standing) -> Result<Option<(PathBuf, Vec<u8>)>> {
+pub fn read(options: &Options<'_>, standing: &DestinationState) -> Result<Option<(PathBuf, Vec<u8>)>> {
     let path = match options.manifest {
         Keeping::None => return Ok(None),
-        Keeping::InMaildir if *standing != Standing::Maildir => return Ok(None),
+        Keeping::InMaildir if *standing != DestinationState::Maildir => return Ok(None),
         Keeping::InMaildir => options.destination.join(FILE_NAME),
         Keeping::At(path) => path.to_owned(),
     };
@@ -125,9 +125,9 @@ impl<'a> Past<'a> {
 
     /// A manifest that is kept elsewhere does not say which Maildir it tells of: where there is none, it
     /// must not be taken for what it says of another one.
-    pub fn check_destination(&self, options: &Options<'_>, standing: &Standing) -> Result<()> {
+    pub fn check_destination(&self, options: &Options<'_>, standing: &DestinationState) -> Result<()> {
         let (Some(path), Keeping::At(_)) = (self.path, options.manifest) else { return Ok(()) };
-        let is_there = *standing == Standing::Maildir;
+        let is_there = *standing == DestinationState::Maildir;
         if is_there || self.outlines.iter().all(|outline| outline.tail.is_none()) {
             return Ok(());
         }
@@ -188,18 +188,18 @@ impl<'a> Past<'a> {
 }
 
 /// What is remembered before the first source is planned.
-pub fn memory(options: &Options<'_>, standing: &Standing, past: &Past<'_>) -> Result<Memory> {
+pub fn memory(options: &Options<'_>, standing: &DestinationState, past: &Past<'_>) -> Result<Memory> {
     let sections: Vec<Section> = past.outlines.iter().map(Outline::read).collect::<Result<_>>()?;
     let has_folders = labels::are_folders(options.wishes.labels)
         || sections.iter().flat_map(|s| &s.messages).any(|message| !message.folders.is_empty());
     let mut lying: Vec<(Vec<String>, PathBuf, Vec<Entry>)> = Vec::new();
-    if *standing == Standing::Maildir {
-        lying.push((Vec::new(), PathBuf::new(), list::list(options.destination)?));
-        let folders = if has_folders { list::folders(options.destination)? } else { Vec::new() };
+    if *standing == DestinationState::Maildir {
+        lying.push((Vec::new(), PathBuf::new(), list::list_messages(options.destination)?));
+        let folders = if has_folders { list::list_folders(options.destination)? } else { Vec::new() };
         for folder in folders {
             // One that no label can name has nothing that is looked for.
             let Some(levels) = labels::levels(folder.as_bytes()) else { continue };
-            let entries = list::list(&options.destination.join(&folder))?;
+            let entries = list::list_messages(&options.destination.join(&folder))?;
             lying.push((levels, folder.into(), entries));
         }
     }
@@ -209,7 +209,7 @@ pub fn memory(options: &Options<'_>, standing: &Standing, past: &Past<'_>) -> Re
         memory = memory.for_dry_run();
     }
     let entries = lying.iter().flat_map(|(.., entries)| entries);
-    memory.letters_in_use = entries.fold(Letters::default(), |set, e| set | e.parsed().keywords());
+    memory.letters_in_use = entries.fold(KeywordSet::default(), |set, e| set | e.parsed().keywords());
     memory.folders = Folders::of(options.wishes.labels);
     if has_folders {
         for (levels, folder, entries) in &lying {
@@ -232,7 +232,7 @@ type Content = (Vec<u8>, Digest, Digest);
 
 fn contents(maildir: &Path, dedupe: Dedupe, entries: &[Entry]) -> Result<Vec<Content>> {
     let contents = entries.par_iter().map(|entry| {
-        let (entry, bytes) = list::open_moved(maildir, entry)?;
+        let (entry, bytes) = list::read_entry(maildir, entry)?;
         let file = Digest::of(&bytes);
         let content = content_digest(&bytes).unwrap_or(file);
         let key = dedupe.key(&bytes, content);

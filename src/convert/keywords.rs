@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::plan::Planned;
-use crate::mailbox::maildir::keywords::{self, Letters, Names};
+use crate::mailbox::maildir::keywords::{self, KeywordSet, KeywordTable};
 
 /// The keywords of all sources of a run, each once, in the order in which they are first met. A message has
 /// their numbers.
@@ -20,7 +20,7 @@ pub struct Keywords {
 impl Keywords {
     /// The numbers of a message's keywords, each once, in order. What is no atom is made one; `renamed` hears
     /// of it, the first time.
-    pub fn number(&mut self, said: &[String], renamed: &mut dyn FnMut(&str, &str)) -> Box<[u32]> {
+    pub fn intern(&mut self, said: &[String], renamed: &mut dyn FnMut(&str, &str)) -> Box<[u32]> {
         let mut numbers: Vec<u32> = Vec::with_capacity(said.len());
         for keyword in said {
             let atom = keywords::atom(keyword);
@@ -46,34 +46,37 @@ impl Keywords {
     }
 
     /// Says that a message with these is to be written: they are to get letters.
-    pub fn want(&mut self, numbers: &[u32]) {
+    pub fn require(&mut self, numbers: &[u32]) {
         numbers.iter().for_each(|&number| self.wanted[number as usize] = true);
     }
 
     /// Those that are to get letters.
-    pub fn wanted(&self) -> impl Iterator<Item = &str> {
+    pub fn required(&self) -> impl Iterator<Item = &str> {
         self.names.iter().zip(&self.wanted).filter(|(_, wanted)| **wanted).map(|(name, _)| name.as_str())
     }
 
     /// With the letters that a Maildir has for them.
-    pub fn lettered(&self, names: &Names) -> Lettered<'_> {
-        Lettered { names: &self.names, letters: self.names.iter().map(|name| names.number(name)).collect() }
+    pub fn letters(&self, names: &KeywordTable) -> KeywordLetters<'_> {
+        KeywordLetters {
+            names: &self.names,
+            letters: self.names.iter().map(|name| names.number(name)).collect(),
+        }
     }
 }
 
 /// The keywords of a run with their letters.
 #[derive(Debug)]
-pub struct Lettered<'a> {
+pub struct KeywordLetters<'a> {
     names: &'a [String],
     /// None for those that came when no letter was left.
     letters: Vec<Option<usize>>,
 }
 
-impl Lettered<'_> {
+impl KeywordLetters<'_> {
     /// The letters of a message.
-    pub fn letters(&self, planned: &Planned) -> Letters {
+    pub fn letters(&self, planned: &Planned) -> KeywordSet {
         let letters = planned.keywords().iter().filter_map(|&number| self.letters[number as usize]);
-        letters.fold(Letters::default(), Letters::with)
+        letters.fold(KeywordSet::default(), KeywordSet::with)
     }
 
     /// A message's keywords that have a letter, or else those that have none.
@@ -84,7 +87,7 @@ impl Lettered<'_> {
     }
 
     /// How many of these messages have a keyword without a letter, and these keywords.
-    pub fn left_over<'m>(&self, written: impl Iterator<Item = &'m Planned>) -> (usize, Vec<&str>) {
+    pub fn without_letter<'m>(&self, written: impl Iterator<Item = &'m Planned>) -> (usize, Vec<&str>) {
         let (mut messages, mut keywords) = (0, vec![false; self.names.len()]);
         for planned in written {
             let mut is_left = false;

@@ -34,8 +34,10 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{self, Code, Finding};
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::sync_group::SyncGroup;
-use crate::mailbox::maildir::keywords::Names;
-use crate::mailbox::maildir::write::{self, Filling, Fsync, Left, Opening, Ownership, Standing};
+use crate::mailbox::maildir::keywords::KeywordTable;
+use crate::mailbox::maildir::write::{
+    self, DestinationState, Fsync, Leftover, MaildirWriter, Ownership, WriterOptions,
+};
 use crate::mailbox::manifest::{Digest, Tail};
 use crate::mailbox::mbox::read::{Ask, Mbox};
 use crate::mailbox::mbox::scan_hooks::Watch;
@@ -43,7 +45,7 @@ use crate::mailbox::mbox::{self};
 use crate::mailbox::source::Source;
 use dates::{Origin, Rules};
 use identity::{Fingerprint, Identity};
-use keywords::Lettered;
+use keywords::KeywordLetters;
 use labels::{Folder, Folders};
 use plan::{Dedupe, Earlier, Fate, Memory, Plan, Planned, Wishes};
 use resume::{Done, Resumed};
@@ -316,7 +318,7 @@ fn run(
     progress: &dyn Events,
     reports: &mut Vec<Report>,
 ) -> Result<(Sums, Vec<Filled>), Stopped> {
-    let standing = write::look(options.destination)?;
+    let standing = write::check_destination(options.destination)?;
     if labels::are_folders(options.wishes.labels) && write::is_maildirpp_subfolder(options.destination) {
         let reason = "is a folder of a Maildir, and folders lie beside each other; name the Maildir".into();
         return Err(Error::Destination { path: options.destination.to_owned(), reason }.into());
@@ -344,9 +346,9 @@ fn run(
         mboxes.push(mbox?);
         wholes.push(whole);
     }
-    let opened = if options.dry_run { None } else { Some(Filling::open(opening(options))?) };
+    let opened = if options.dry_run { None } else { Some(MaildirWriter::open(opening(options))?) };
     // Read under the lock: somebody else may have written it while we waited.
-    let standing = write::look(options.destination)?;
+    let standing = write::check_destination(options.destination)?;
     // One that is kept elsewhere may be that of several Maildirs, each with a lock of its own.
     let _lock = match options.manifest {
         Keeping::At(path) if !options.dry_run => Some(history::lock(path, options)?),
@@ -365,7 +367,7 @@ fn run(
         Some((filling, _)) => name_keywords(filling, &memory, options)?,
         None => name_in_dry_run(&memory, options)?,
     };
-    let keywords = memory.keywords.lettered(&names);
+    let keywords = memory.keywords.letters(&names);
     for (plan, report) in plans.iter().zip(&mut *reports) {
         report.findings.extend(left_over(&keywords, plan));
     }
@@ -377,7 +379,7 @@ fn run(
         return Ok((sums, filled));
     };
     let room_of_folders = room_of(needed.len());
-    filling.into_folders(folders.directories(), needed)?;
+    filling.set_folders(folders.directories(), needed)?;
     let mut loads: Vec<Load<'_>> = inputs
         .iter()
         .zip(&mboxes)
@@ -391,7 +393,7 @@ fn run(
     check_room(options.destination, &standing, missing.map(to_write).chain(room_of_folders))?;
     let manifest = match options.manifest {
         Keeping::None => None,
-        Keeping::InMaildir => Some(filling.manifest(resumed.end)?),
+        Keeping::InMaildir => Some(filling.open_manifest(resumed.end)?),
         Keeping::At(path) => Some(history::manifest_at(path, resumed.end)?),
     };
     fill(filling, &loads, &resumed, manifest, options, progress)?;
@@ -431,31 +433,31 @@ fn to_write(planned: &Planned) -> Option<u64> {
 }
 
 /// Gives the keywords of this run their letters, on disk: before the first name with such a letter is visible.
-fn name_keywords(filling: &Filling, memory: &Memory, options: &Options<'_>) -> Result<Names> {
+fn name_keywords(filling: &MaildirWriter, memory: &Memory, options: &Options<'_>) -> Result<KeywordTable> {
     if memory.keywords.is_empty() && !filling.is_staged() {
         // What others have there is not looked at in vain.
-        return Ok(Names::default());
+        return Ok(KeywordTable::default());
     }
     let lock = (options.keywords_lock, options.cancel);
-    filling.name_keywords(memory.keywords.wanted(), memory.letters_in_use, lock)
+    filling.assign_keywords(memory.keywords.required(), memory.letters_in_use, lock)
 }
 
 /// The letters that they would get.
-fn name_in_dry_run(memory: &Memory, options: &Options<'_>) -> Result<Names> {
+fn name_in_dry_run(memory: &Memory, options: &Options<'_>) -> Result<KeywordTable> {
     if memory.keywords.is_empty() {
-        return Ok(Names::default());
+        return Ok(KeywordTable::default());
     }
-    let mut names = Names::read(options.destination)?;
-    names.in_use(memory.letters_in_use);
-    for keyword in memory.keywords.wanted() {
+    let mut names = KeywordTable::read(options.destination)?;
+    names.reserve(memory.letters_in_use);
+    for keyword in memory.keywords.required() {
         names.add(keyword);
     }
     Ok(names)
 }
 
 /// What came without a letter.
-fn left_over(keywords: &Lettered<'_>, plan: &Plan) -> Option<Finding> {
-    let (messages, left) = keywords.left_over(plan.messages.iter().filter(|m| m.fate == Fate::Write));
+fn left_over(keywords: &KeywordLetters<'_>, plan: &Plan) -> Option<Finding> {
+    let (messages, left) = keywords.without_letter(plan.messages.iter().filter(|m| m.fate == Fate::Write));
     let mend = "remove keywords that nothing uses from the Maildir, or convert into more than one";
     let which = left.join(", ");
     (messages > 0).then(|| {
@@ -464,14 +466,14 @@ fn left_over(keywords: &Lettered<'_>, plan: &Plan) -> Option<Finding> {
     })
 }
 
-fn opening<'a>(options: &Options<'a>) -> Opening<'a> {
-    Opening {
+fn opening<'a>(options: &Options<'a>) -> WriterOptions<'a> {
+    WriterOptions {
         path: options.destination,
         fsync: options.fsync,
         lock_timeout: options.lock_timeout,
         // Without the list in it nothing can be said of its messages.
-        take_over: options.manifest == Keeping::InMaildir,
-        together: options.sync_group,
+        resume: options.manifest == Keeping::InMaildir,
+        sync_group: options.sync_group,
         ownership: options.ownership,
         cancel: options.cancel,
     }
@@ -479,8 +481,8 @@ fn opening<'a>(options: &Options<'a>) -> Opening<'a> {
 
 /// Gives every load that is to be recorded its recorder, and finds out how far an earlier run had come.
 fn resume(
-    filling: &Filling,
-    left: &Left,
+    filling: &MaildirWriter,
+    left: &Leftover,
     loads: &mut [Load<'_>],
     (inputs, identities): (&[Input], &[Known]),
     past: &Past<'_>,
@@ -496,7 +498,7 @@ fn resume(
         }
     };
     record(loads, &|identity| identity.section().map(|n| n + 1));
-    if let Left::Behind(text) = left {
+    if let Leftover::Stage(text) = left {
         let agreed = resume::take_over(filling, text, loads)?;
         let end = agreed.bytes as u64;
         return Ok(Resumed { done: agreed.done, has_messages: true, sections: 0, end });
@@ -527,7 +529,7 @@ fn resume(
 fn all_known(
     (inputs, beside): (&[Input], &[&Path]),
     options: &Options<'_>,
-    standing: &Standing,
+    standing: &DestinationState,
     reports: &mut Vec<Report>,
 ) -> Result<Option<(Sums, Vec<Filled>)>> {
     let Some(manifest) = history::read(options, standing)? else { return Ok(None) };
@@ -557,7 +559,7 @@ fn all_known(
             )],
         });
     }
-    if write::has_left(options.destination)? {
+    if write::has_leftovers(options.destination)? {
         return Ok(None);
     }
     inputs.iter().try_for_each(|input| input.source.check_unchanged())?;
@@ -699,11 +701,11 @@ fn separators(mbox: &Mbox<'_>) -> u64 {
 /// only recorded.
 fn check_room(
     destination: &Path,
-    standing: &Standing,
+    standing: &DestinationState,
     sizes: impl Iterator<Item = Option<u64>>,
 ) -> Result<()> {
     let directory = match standing {
-        Standing::Nothing => write::parent_of(destination),
+        DestinationState::Nothing => write::parent_of(destination),
         _ => destination,
     };
     let dir = Dir::open(directory)?;

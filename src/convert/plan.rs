@@ -13,7 +13,7 @@ use super::labels::{self, Folder, Folders};
 use super::render::{Eol, Headers, Rendered, render};
 use crate::mailbox::error::Result;
 use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::maildir::keywords::Letters;
+use crate::mailbox::maildir::keywords::KeywordSet;
 use crate::mailbox::maildir::name::{self, BaseName, Unique};
 use crate::mailbox::manifest::{Digest, Section};
 use crate::mailbox::mbox::boundary::Extent;
@@ -146,7 +146,7 @@ pub struct Memory {
     /// The keywords of all messages.
     pub keywords: Keywords,
     /// Letters that messages on disk have.
-    pub letters_in_use: Letters,
+    pub letters_in_use: KeywordSet,
     /// The last part of new names; None where messages get none.
     host: Option<String>,
     /// Names that a manifest holds or that this run gave to another source: nobody else gets them. Those of
@@ -519,11 +519,11 @@ pub fn plan(
         } else {
             memory.place(planned, &mut lineage, odd.digests.as_ref());
             if !odd.keywords.is_empty() {
-                let keywords = memory.keywords.number(&odd.keywords, &mut |keyword, atom| {
+                let keywords = memory.keywords.intern(&odd.keywords, &mut |keyword, atom| {
                     findings.push(renamed(extent.at, keyword, atom));
                 });
                 if planned.fate == Fate::Write {
-                    memory.keywords.want(&keywords);
+                    memory.keywords.require(&keywords);
                 }
                 planned.rare().keywords = keywords;
             }

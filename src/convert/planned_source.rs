@@ -3,14 +3,14 @@
 use std::ffi::OsString;
 
 use crate::convert::Options;
-use crate::convert::keywords::Lettered;
+use crate::convert::keywords::KeywordLetters;
 use crate::convert::labels::Folders;
 use crate::convert::plan;
 use crate::convert::plan::{CHUNK, Fate, Plan, Planned, Wishes};
 use crate::convert::render::{Headers, Rendered, render};
 use crate::convert::section_writer::Recorder;
 use crate::mailbox::maildir::name;
-use crate::mailbox::maildir::write::{Incoming, Place};
+use crate::mailbox::maildir::write::{NewMessage, Subdir};
 use crate::mailbox::mbox::boundary::Extent;
 use crate::mailbox::mbox::read::Mbox;
 use crate::mailbox::message::header;
@@ -31,7 +31,7 @@ pub struct Load<'a> {
     /// manifest is kept.
     pub recorder: Option<Recorder<'a>>,
     /// The keywords of all messages, with their letters.
-    pub keywords: &'a Lettered<'a>,
+    pub keywords: &'a KeywordLetters<'a>,
     /// What the user wants of line ends and header.
     pub wishes: Wishes,
     /// The last part of new names.
@@ -64,7 +64,7 @@ impl<'a> Load<'a> {
         source: &'a Source,
         mbox: &'a Mbox<'a>,
         plan: &'a Plan,
-        (keywords, folders): (&'a Lettered<'a>, &'a Folders),
+        (keywords, folders): (&'a KeywordLetters<'a>, &'a Folders),
         options: &Options<'a>,
     ) -> Load<'a> {
         let Options { wishes, host, info_separator, .. } = *options;
@@ -111,21 +111,21 @@ impl<'a> Load<'a> {
     }
 
     /// In which of the two directories of its folders a message is, and its whole name.
-    pub fn place(&self, planned: &Planned) -> (Place, OsString) {
+    pub fn place(&self, planned: &Planned) -> (Subdir, OsString) {
         self.place_of(planned, &planned.base_name(self.host))
     }
 
-    fn place_of(&self, planned: &Planned, base: &[u8]) -> (Place, OsString) {
+    fn place_of(&self, planned: &Planned, base: &[u8]) -> (Subdir, OsString) {
         if planned.status.goes_to_cur() {
             let letters = self.keywords.letters(planned);
-            (Place::Cur, name::with_info(base, self.info_separator, planned.status.flags, letters))
+            (Subdir::Cur, name::with_info(base, self.info_separator, planned.status.flags, letters))
         } else {
-            (Place::New, name::bare(base))
+            (Subdir::New, name::bare(base))
         }
     }
 
     /// A message on its way in; None if it is not to be written.
-    pub fn incoming<'b>(&self, planned: &'b Planned, rendered: &'b Rendered<'_>) -> Option<Incoming<'b>> {
+    pub fn incoming<'b>(&self, planned: &'b Planned, rendered: &'b Rendered<'_>) -> Option<NewMessage<'b>> {
         if planned.fate != Fate::Write {
             return None;
         }
@@ -133,6 +133,14 @@ impl<'a> Load<'a> {
         let base = planned.base_name(self.host);
         let (place, name) = self.place_of(planned, &base);
         let pieces = rendered.pieces.iter().map(|p| &p[..]).collect();
-        Some(Incoming { folders: planned.missing(), place, base, name, pieces, mtime: planned.epoch, there })
+        Some(NewMessage {
+            folders: planned.missing(),
+            subdir: place,
+            base,
+            name,
+            pieces,
+            mtime: planned.epoch,
+            existing: there,
+        })
     }
 }

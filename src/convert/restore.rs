@@ -88,7 +88,7 @@ pub fn restore(
     let mut folders = vec![Folder::open(options.maildir.to_owned())?];
     // Folders are the user's to change: what is not in the Maildir itself may have been moved into one.
     let elsewhere = folders[0].lacks_any(&section);
-    for directory in if elsewhere { list::folders(options.maildir)? } else { Vec::new() } {
+    for directory in if elsewhere { list::list_folders(options.maildir)? } else { Vec::new() } {
         folders.push(Folder::open(options.maildir.join(directory))?);
     }
     let store = Store::of(&folders, &section);
@@ -187,7 +187,7 @@ struct Folder {
 
 impl Folder {
     fn open(path: PathBuf) -> Result<Folder> {
-        Ok(Folder { entries: list::list(&path)?, path })
+        Ok(Folder { entries: list::list_messages(&path)?, path })
     }
 
     /// Whether a message that has a file has none here.
@@ -246,7 +246,7 @@ impl<'a> Store<'a> {
         let mut is_there = message.verbatim.is_some();
         for (maildir, entry) in self.named(&message.name.0).filter(|_| message.verbatim.is_none()) {
             is_there = true;
-            let (_, file) = list::open_moved(maildir, entry)?;
+            let (_, file) = list::read_entry(maildir, entry)?;
             let source = as_in_source(message, &file, &self.section.head.eol, self.section.head.cr_only);
             if Digest::of(&source) == message.source {
                 return Ok(Ok(source));

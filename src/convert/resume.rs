@@ -14,7 +14,7 @@ use super::plan::{Fate, Planned};
 use crate::convert::planned_source::{Chunk, Load};
 use crate::mailbox::error::Result;
 use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::maildir::write::{Filling, Left, Place};
+use crate::mailbox::maildir::write::{Leftover, MaildirWriter, Subdir};
 use crate::mailbox::manifest::line;
 
 /// What of one source need not be done again.
@@ -45,16 +45,16 @@ pub struct Resumed {
 
 impl Resumed {
     /// What a person is told of what an earlier run left.
-    pub fn finding(&self, left: &Left) -> Option<Finding> {
+    pub fn finding(&self, left: &Leftover) -> Option<Finding> {
         let kept: usize = self.done.iter().map(|done| done.messages).sum();
         match left {
-            Left::Nothing => None,
-            Left::Behind(_) if kept > 0 => {
+            Leftover::Nothing => None,
+            Leftover::Stage(_) if kept > 0 => {
                 let message =
                     format!("a run that was killed is being completed: {kept} messages are safe already");
                 Some(Finding::new(Code::SourceResumed, message))
             }
-            Left::Behind(_) | Left::Removed => {
+            Leftover::Stage(_) | Leftover::Removed => {
                 let message = "an unfinished conversion of an earlier run was removed";
                 Some(Finding::new(Code::StageRemoved, message))
             }
@@ -161,22 +161,22 @@ impl Standing<'_> {
 
 /// Takes over what a killed run left of a new Maildir: what its manifest, `text`, lists stays as far as
 /// this run would write it, all else is removed.
-pub fn take_over(filling: &Filling, text: &[u8], loads: &[Load<'_>]) -> Result<Agreed> {
+pub fn take_over(filling: &MaildirWriter, text: &[u8], loads: &[Load<'_>]) -> Result<Agreed> {
     let is_safe = |load: &Load<'_>, planned: &Planned| {
         let (place, name) = load.place(planned);
-        let holds = |&folder: &Folder| filling.holds((folder, place, &name), planned.size);
+        let holds = |&folder: &Folder| filling.has_message((folder, place, &name), planned.size);
         planned.folders().iter().map(holds).try_fold(true, |all, holds| Ok(all && holds?))
     };
     let agreed = agree(text, loads, &is_safe)?;
     // First the list, then what it lists: nothing must be listed that is removed and half written again.
-    filling.manifest(agreed.bytes as u64)?.keep();
+    filling.open_manifest(agreed.bytes as u64)?.keep();
     let (kept, messages) = kept(loads, &agreed.done);
-    filling.keep_only(&kept, messages)?;
+    filling.retain(&kept, messages)?;
     Ok(agreed)
 }
 
 /// The messages that stay, by their folders, and how many they are.
-fn kept(loads: &[Load<'_>], done: &[Done]) -> (Vec<HashSet<(Place, OsString)>>, u64) {
+fn kept(loads: &[Load<'_>], done: &[Done]) -> (Vec<HashSet<(Subdir, OsString)>>, u64) {
     let (mut kept, mut messages) = (Vec::new(), 0);
     for (load, done) in loads.iter().zip(done) {
         kept.resize_with(load.folders.count(), HashSet::new);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use data_encoding::BASE64;
 
 use crate::convert::identity::Fingerprint;
-use crate::convert::keywords::Lettered;
+use crate::convert::keywords::KeywordLetters;
 use crate::convert::labels::Folders;
 use crate::convert::plan::{Fate, Planned, Wishes, content_digest};
 use crate::convert::planned_source::Load;
@@ -21,7 +21,7 @@ pub struct Recorder<'a> {
     mbox: &'a Mbox<'a>,
     messages: &'a [Planned],
     extents: &'a [Extent],
-    keywords: &'a Lettered<'a>,
+    keywords: &'a KeywordLetters<'a>,
     folders: &'a Folders,
     separator: Vec<u8>,
     head: Head,

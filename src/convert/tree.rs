@@ -22,7 +22,7 @@ use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::read_regular;
 use crate::mailbox::fs::sync_group::SyncGroup;
 use crate::mailbox::maildir::create;
-use crate::mailbox::maildir::write::{self, Fsync, Standing, parent_of, refuse_link};
+use crate::mailbox::maildir::write::{self, DestinationState, Fsync, parent_of, refuse_symlink};
 use crate::mailbox::manifest;
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::text::shown;
@@ -194,8 +194,11 @@ pub fn convert(
         whole.rows.extend(rows);
         let is_made = wanted.each.dry_run || wanted.layout != Layout::MaildirPlusPlus || !batch[0].is_inbox();
         // Where INBOX could not be converted the others need their root all the same.
-        let made =
-            if is_made || error.is_some() { Ok(()) } else { create::make(wanted.each.destination).map(drop) };
+        let made = if is_made || error.is_some() {
+            Ok(())
+        } else {
+            create::open_or_create(wanted.each.destination).map(drop)
+        };
         whole.error = error.or(made.err());
     }
     if whole.error.is_none() {
@@ -231,8 +234,8 @@ fn make_root(entries: &[Entry], wanted: &Wanted<'_>) -> Result<()> {
     // A dry run says what is refused, too.
     let is_mail = wanted.layout == Layout::MaildirPlusPlus;
     if is_mail || !root.is_dir() {
-        let standing = write::look(root)?;
-        debug_assert!(is_mail || standing == Standing::Nothing);
+        let standing = write::check_destination(root)?;
+        debug_assert!(is_mail || standing == DestinationState::Nothing);
     }
     if !root.exists() {
         let dir = Dir::open(existing(parent_of(root)))?;
@@ -248,7 +251,7 @@ fn make_root(entries: &[Entry], wanted: &Wanted<'_>) -> Result<()> {
     match wanted.layout {
         _ if wanted.each.dry_run => Ok(()),
         Layout::MaildirPlusPlus if is_made_with_inbox => Ok(()),
-        Layout::MaildirPlusPlus => create::make(root).map(drop),
+        Layout::MaildirPlusPlus => create::open_or_create(root).map(drop),
         Layout::Fs | Layout::Mboxes => {
             let name = root.file_name().unwrap_or_else(|| OsStr::new("."));
             let parent = Dir::open(parent_of(root))?;
@@ -374,7 +377,7 @@ fn place_for(folder: &Path, wanted: &Wanted<'_>) -> Result<PathBuf> {
     let directory: &Path = &root.join(folder);
     if wanted.each.ownership.owner.is_some() {
         let above = folder.ancestors().filter(|path| !path.as_os_str().is_empty());
-        above.map(|path| root.join(path)).try_for_each(|path| refuse_link(&path))?;
+        above.map(|path| root.join(path)).try_for_each(|path| refuse_symlink(&path))?;
     }
     if wanted.each.dry_run {
         let mut first = directory;
@@ -384,7 +387,7 @@ fn place_for(folder: &Path, wanted: &Wanted<'_>) -> Result<PathBuf> {
         return Ok(first.to_owned());
     }
     if wanted.layout != Layout::MaildirPlusPlus {
-        create::make_parents(directory, root)?;
+        create::create_parents(directory, root)?;
     }
     Ok(directory.to_owned())
 }

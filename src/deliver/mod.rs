@@ -21,7 +21,7 @@ use crate::mailbox::finding::Finding;
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::lock::DirLock;
 use crate::mailbox::maildir::create;
-use crate::mailbox::maildir::deliver::{Content, Delivery, Stamp};
+use crate::mailbox::maildir::deliver::{Delivery, MessageMeta, Stamp};
 use crate::mailbox::maildir::flags::Flags;
 use crate::mailbox::maildir::quota::{Limits, Over, Quota};
 use crate::mailbox::maildir::write::parent_of;
@@ -217,7 +217,7 @@ impl Pending {
             Target::Maildir(path) => Pending::into_maildir(draft, path, rules),
             Target::Folder(path) => {
                 if rules.create {
-                    create::make(parent_of(path))?;
+                    create::open_or_create(parent_of(path))?;
                 }
                 Pending::into_maildir(draft, path, rules)
             }
@@ -226,7 +226,7 @@ impl Pending {
     }
 
     fn into_maildir(draft: &Draft<'_>, path: &Path, rules: &Rules<'_>) -> Result<Pending, Failure> {
-        let maildir = if rules.create { create::make(path)? } else { open_maildir(path)? };
+        let maildir = if rules.create { create::open_or_create(path)? } else { open_maildir(path)? };
         let quota = quota_of(&maildir, rules)?;
         let (lock, already) = match rules.once {
             true => dedupe::in_maildir(&maildir, draft, rules)?,
@@ -241,7 +241,7 @@ impl Pending {
             return Err(over_quota(quota, over, rules));
         }
         let stamp = Stamp { now: rules.now, pid: rules.locks.pid, host: &rules.locks.host };
-        let content = Content { size: draft.size(), wire_size: draft.wire_size(), flags: rules.flags };
+        let content = MessageMeta { size: draft.size(), wire_size: draft.wire_size(), flags: rules.flags };
         let delivery = Delivery::write(&maildir, stamp, content, |pieces| {
             draft.each_chunk(&mut |bytes| match rules.cancel.is_requested() {
                 true => Err(Error::Interrupted),
@@ -293,7 +293,7 @@ impl Pending {
             Pending::Already(path) => Delivered { path, already: true, findings: Vec::new() },
             Pending::Maildir(mut one) => {
                 one.is_counted = false;
-                Delivered { path: one.delivery.keep(), already: false, findings: Vec::new() }
+                Delivered { path: one.delivery.commit(), already: false, findings: Vec::new() }
             }
             Pending::Mbox { path, mut extending } => {
                 let findings = std::mem::take(&mut extending.findings);
@@ -333,7 +333,7 @@ impl Drop for IntoMaildir {
     fn drop(&mut self) {
         if let Some(quota) = self.quota.as_ref().filter(|_| self.is_counted) {
             // What led here is what is told.
-            let _ = quota.take_back(self.size, self.wait, || self.delivery.take_back());
+            let _ = quota.take_back(self.size, self.wait, || self.delivery.rollback());
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{BY_REPAIR, Depth, Options, said};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable::Dir;
-use crate::mailbox::maildir::write::Place;
+use crate::mailbox::maildir::write::Subdir;
 use crate::mailbox::maildir::{list, name};
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::mbox::scan;
@@ -50,7 +50,7 @@ pub(crate) struct Look<'a> {
 pub(crate) struct Message {
     /// Which folder, by its number.
     pub folder: usize,
-    pub place: Place,
+    pub place: Subdir,
     pub name: OsString,
     pub size: u64,
     /// A server has compressed it.
@@ -64,11 +64,11 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    fn new(folder: usize, place: Place, name: OsString, size: u64) -> Message {
+    fn new(folder: usize, place: Subdir, name: OsString, size: u64) -> Message {
         Message { folder, place, name, size, compressed: false, digest: None, inside: None, vouched: false }
     }
 
-    pub fn parsed(&self) -> name::Parsed<'_> {
+    pub fn parsed(&self) -> name::ParsedName<'_> {
         name::parse(self.name.as_bytes())
     }
 
@@ -91,10 +91,10 @@ impl Dirs {
         Ok(Dirs { new: open("new"), cur: open("cur") })
     }
 
-    fn of(&self, place: Place) -> Option<&Dir> {
+    fn of(&self, place: Subdir) -> Option<&Dir> {
         match place {
-            Place::New => self.new.as_ref(),
-            Place::Cur => self.cur.as_ref(),
+            Subdir::New => self.new.as_ref(),
+            Subdir::Cur => self.cur.as_ref(),
         }
     }
 }
@@ -183,7 +183,7 @@ impl Part {
         &mut self,
         (folder, root): (usize, &Path),
         dirs: &Dirs,
-        (place, name): (Place, &OsStr),
+        (place, name): (Subdir, &OsStr),
         look: &Look<'_>,
         buffer: &mut Vec<u8>,
     ) {
@@ -220,7 +220,7 @@ impl Part {
     }
 
     /// A message that is there and cannot be opened; what a link leads to is none.
-    fn unreadable(&mut self, (folder, root): (usize, &Path), (place, name): (Place, &OsStr), error: &Error) {
+    fn unreadable(&mut self, (folder, root): (usize, &Path), (place, name): (Subdir, &OsStr), error: &Error) {
         let path = root.join(place.dir()).join(name);
         if path.is_symlink() {
             self.note(Code::MaildirNotAFile, path, "is a symbolic link; what it leads to was not looked at");
@@ -236,7 +236,7 @@ impl Part {
         if let Some(why) = bad_info(message.name.as_bytes(), &parsed) {
             self.note(Code::MaildirBadInfo, path.to_owned(), why);
         }
-        if message.place == Place::New && parsed.info.is_some_and(|info| !info.is_empty()) {
+        if message.place == Subdir::New && parsed.info.is_some_and(|info| !info.is_empty()) {
             self.many.add(Code::MaildirFlagsInNew, || path.to_owned());
         }
     }
@@ -286,7 +286,7 @@ impl Part {
             return Ok(());
         }
         buffer.clear();
-        file.take(if quick { list::MAGIC } else { message.size }).read_to_end(buffer)?;
+        file.take(if quick { list::MAGIC_LENGTH } else { message.size }).read_to_end(buffer)?;
         if list::is_compressed(buffer) {
             message.compressed = true;
             if !quick {
@@ -382,8 +382,8 @@ fn second_message(bytes: &[u8]) -> Option<u64> {
 
 /// Opens a listed message. It may have moved from new/ to cur/ and changed its flags meanwhile: before it is
 /// called gone (None) it is looked for by its base name.
-fn find(dirs: &Dirs, folder: &Path, place: Place, name: &OsStr) -> Result<Option<(Place, OsString, File)>> {
-    let open = |place: Place, name: &OsStr| match dirs.of(place) {
+fn find(dirs: &Dirs, folder: &Path, place: Subdir, name: &OsStr) -> Result<Option<(Subdir, OsString, File)>> {
+    let open = |place: Subdir, name: &OsStr| match dirs.of(place) {
         Some(dir) => dir.open_file(name),
         None => Err(Error::io("open", folder.join(place.dir()))(io::ErrorKind::NotFound.into())),
     };
@@ -392,15 +392,15 @@ fn find(dirs: &Dirs, folder: &Path, place: Place, name: &OsStr) -> Result<Option
         other => return other.map(|file| Some((place, name.to_owned(), file))),
     }
     let base = name::parse(name.as_bytes()).base;
-    let Some(entry) = list::list(folder)?.into_iter().find(|e| e.parsed().base == base) else {
+    let Some(entry) = list::list_messages(folder)?.into_iter().find(|e| e.parsed().base == base) else {
         return Ok(None);
     };
-    let file = open(entry.place, &entry.name)?;
-    Ok(Some((entry.place, entry.name, file)))
+    let file = open(entry.subdir, &entry.name)?;
+    Ok(Some((entry.subdir, entry.name, file)))
 }
 
 /// What is wrong with what stands behind the base name.
-fn bad_info(name: &[u8], parsed: &name::Parsed<'_>) -> Option<String> {
+fn bad_info(name: &[u8], parsed: &name::ParsedName<'_>) -> Option<String> {
     // What Dovecot's compression adds is no flag of maildir(5), and known.
     const KNOWN: &[u8] = b"DFPRSTZ";
     if let Some(info) = parsed.info {

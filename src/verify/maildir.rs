@@ -19,7 +19,7 @@ use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::read_regular;
 use crate::mailbox::maildir::flags::Flags;
-use crate::mailbox::maildir::write::{Place, parent_of};
+use crate::mailbox::maildir::write::{Subdir, parent_of};
 use crate::mailbox::maildir::{folders as names, list, name, quota};
 use crate::mailbox::manifest::FILE_NAME;
 use crate::mailbox::text::{counted, quoted, shown};
@@ -63,7 +63,7 @@ pub fn verify(path: &Path, options: &Options<'_>, progress: &dyn Events) -> Resu
         listed.push(notes.list(folder, &look)?);
     }
     // How large they are only their names say, before they are opened.
-    let size = |(_, name): &(Place, OsString)| name::parse(name.as_bytes()).field(b'S').unwrap_or(0);
+    let size = |(_, name): &(Subdir, OsString)| name::parse(name.as_bytes()).field(b'S').unwrap_or(0);
     progress.begin(Phase::Reading, listed.iter().flatten().map(size).sum());
     let mut messages = Vec::new();
     let mut report_folders = Vec::new();
@@ -150,7 +150,7 @@ impl Notes {
     /// The Maildir and the folders in it, sorted; and what lies there besides.
     fn find_folders(&mut self, root: &Path) -> Result<Vec<Found>> {
         if !is_folder(root) {
-            return Err(list::no_maildir(root));
+            return Err(list::not_a_maildir(root));
         }
         self.unfinished(parent_of(root), root.file_name());
         let mut folders = vec![Found { path: root.to_owned() }];
@@ -246,13 +246,13 @@ impl Notes {
     }
 
     /// Looks at a folder's directories and at tmp/, and gives the names of its messages.
-    fn list(&mut self, folder: &Found, look: &Look<'_>) -> Result<Vec<(Place, OsString)>> {
+    fn list(&mut self, folder: &Found, look: &Look<'_>) -> Result<Vec<(Subdir, OsString)>> {
         look.options.cancel.check()?;
         let root = std::fs::metadata(&folder.path).map_err(Error::io("look at", &folder.path))?;
         self.directory(&folder.path, &root, look.owner);
         let mut messages = Vec::new();
-        for place in [None, Some(Place::New), Some(Place::Cur)] {
-            let path = folder.path.join(place.map_or("tmp", Place::dir));
+        for place in [None, Some(Subdir::New), Some(Subdir::Cur)] {
+            let path = folder.path.join(place.map_or("tmp", Subdir::dir));
             let meta = match std::fs::metadata(&path) {
                 Ok(meta) => meta,
                 Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {
@@ -350,7 +350,7 @@ impl Notes {
         &mut self,
         folders: &[Found],
         n: usize,
-        names: Vec<(Place, OsString)>,
+        names: Vec<(Subdir, OsString)>,
         look: &Look<'_>,
         progress: &dyn Events,
     ) -> Result<Vec<Message>> {

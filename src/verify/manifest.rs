@@ -17,9 +17,9 @@ use crate::convert::labels;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::read_regular;
-use crate::mailbox::maildir::keywords::{Letters, Names};
+use crate::mailbox::maildir::keywords::{KeywordSet, KeywordTable};
 use crate::mailbox::maildir::list;
-use crate::mailbox::maildir::write::Place;
+use crate::mailbox::maildir::write::Subdir;
 use crate::mailbox::manifest::{self, Digest, FILE_NAME, Gap, Head, Outline, Section, Tail};
 use crate::mailbox::source::Source;
 use crate::mailbox::text::shown;
@@ -158,7 +158,8 @@ pub(crate) fn judge(
     let mut vouched = Vec::new();
     let files = Files::of(manifests, messages);
     let needed = folders.iter().filter(|_| !manifests.is_empty());
-    let keywords = needed.map(|folder| Names::read(&folder.path)).collect::<Result<Vec<Names>>>()?;
+    let keywords =
+        needed.map(|folder| KeywordTable::read(&folder.path)).collect::<Result<Vec<KeywordTable>>>()?;
     let of = |manifest| Judge::of(manifest, (folders, &keywords), messages, &files, options);
     let mut judges: Vec<Judge<'_>> = manifests.iter().map(of).collect();
     let mut taken = HashSet::new();
@@ -239,7 +240,7 @@ struct Judge<'a> {
     manifest: &'a Manifest,
     folders: &'a [file::Found],
     /// Of their letters.
-    keywords: &'a [Names],
+    keywords: &'a [KeywordTable],
     by_path: HashMap<&'a Path, usize>,
     messages: &'a [file::Message],
     files: &'a Files,
@@ -258,7 +259,7 @@ struct Judge<'a> {
 impl<'a> Judge<'a> {
     fn of(
         manifest: &'a Manifest,
-        (folders, keywords): (&'a [file::Found], &'a [Names]),
+        (folders, keywords): (&'a [file::Found], &'a [KeywordTable]),
         messages: &'a [file::Message],
         files: &'a Files,
         options: &'a Options<'a>,
@@ -402,7 +403,7 @@ impl<'a> Judge<'a> {
                 format!("was converted into {}, and lies in {folder} now", shown(&home.path)),
             );
             fate.moved = true;
-        } else if file.place == Place::New && !(message.flags.is_empty() && message.keywords.is_empty()) {
+        } else if file.place == Subdir::New && !(message.flags.is_empty() && message.keywords.is_empty()) {
             self.note(
                 Code::MessageMoved,
                 path.clone(),
@@ -608,11 +609,11 @@ impl<'a> Judge<'a> {
 
 /// The letters of an info: those of flags, and the keywords that the others are. A letter without a name is one
 /// in brackets.
-fn apart(info: &[u8], names: &Names) -> (Vec<u8>, Vec<String>) {
+fn apart(info: &[u8], names: &KeywordTable) -> (Vec<u8>, Vec<String>) {
     let flags = info.iter().copied().filter(|b| !b.is_ascii_lowercase()).collect();
-    let keywords = Letters::parse(info).numbers().map(|number| match names.name(number) {
+    let keywords = KeywordSet::parse(info).numbers().map(|number| match names.name(number) {
         Some(name) => name.to_owned(),
-        None => format!("({})", Letters::default().with(number)),
+        None => format!("({})", KeywordSet::default().with(number)),
     });
     (flags, keywords.collect())
 }
@@ -686,7 +687,7 @@ fn sources<'a>(manifest: &'a Manifest, judge: &mut Judge<'a>, options: &Options<
 fn compare_maildir(manifest: &Manifest, section: &Section, options: &Options<'_>) -> Finding {
     let named = section.source();
     let path = options.source.unwrap_or(&named);
-    let text = match list::list(path) {
+    let text = match list::list_messages(path) {
         Ok(entries) => {
             let now: HashSet<&[u8]> = entries.iter().map(|entry| entry.parsed().base).collect();
             let sections = manifest.sections.iter().filter(|s| s.head.source == section.head.source);

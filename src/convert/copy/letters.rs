@@ -9,15 +9,15 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::read_regular;
-use crate::mailbox::maildir::keywords::{FILE_NAME, LETTERS, Letters, Names};
-use crate::mailbox::maildir::write::{FILE_MODE, Filling, Fsync};
+use crate::mailbox::maildir::keywords::{FILE_NAME, KeywordSet, KeywordTable, MAX_KEYWORDS};
+use crate::mailbox::maildir::write::{FILE_MODE, Fsync, MaildirWriter};
 
 /// Which letter of the destination a letter of the source becomes.
 #[derive(Debug)]
 pub struct Mapping {
-    becomes: [Option<usize>; LETTERS],
+    becomes: [Option<usize>; MAX_KEYWORDS],
     /// What the letters of the destination stand for.
-    names: Names,
+    names: KeywordTable,
     /// Whether every letter stays.
     is_plain: bool,
 }
@@ -28,7 +28,7 @@ pub struct Info {
     /// Its letters.
     pub letters: Vec<u8>,
     /// Letters of the source that have none.
-    pub left: Letters,
+    pub left: KeywordSet,
 }
 
 impl Mapping {
@@ -37,12 +37,12 @@ impl Mapping {
     /// letter is visible. Without a filling nothing is written, as it is said then.
     pub fn make(
         source: &Path,
-        used: Letters,
-        there: Option<Letters>,
-        filling: Option<&Filling>,
+        used: KeywordSet,
+        there: Option<KeywordSet>,
+        filling: Option<&MaildirWriter>,
         options: &Options<'_>,
     ) -> Result<Mapping> {
-        let ours = Names::read(source)?;
+        let ours = KeywordTable::read(source)?;
         let Some(in_use) = there else {
             if let Some(filling) = filling {
                 write_list(source, filling, options.fsync)?;
@@ -52,11 +52,11 @@ impl Mapping {
         let wanted = || used.numbers().filter_map(|number| ours.name(number));
         let names = match filling {
             Some(filling) => {
-                filling.name_keywords(wanted(), in_use, (options.keywords_lock, options.cancel))?
+                filling.assign_keywords(wanted(), in_use, (options.keywords_lock, options.cancel))?
             }
             None => {
-                let mut names = Names::read(options.destination)?;
-                names.in_use(in_use);
+                let mut names = KeywordTable::read(options.destination)?;
+                names.reserve(in_use);
                 for name in wanted() {
                     names.add(name);
                 }
@@ -68,17 +68,17 @@ impl Mapping {
             // It means something to somebody: it stays, unless it means another thing there.
             None => Some(number).filter(|&number| names.name(number).is_none()),
         });
-        let is_plain = (0..LETTERS).all(|number| becomes[number] == Some(number));
+        let is_plain = (0..MAX_KEYWORDS).all(|number| becomes[number] == Some(number));
         Ok(Mapping { becomes, names, is_plain })
     }
 
     /// An info in the letters of the destination. One that needs no other letters stays to the byte.
     pub fn info(&self, letters: &[u8]) -> Info {
-        let ours = Letters::parse(letters);
+        let ours = KeywordSet::parse(letters);
         if self.is_plain || ours.is_empty() {
-            return Info { letters: letters.to_vec(), left: Letters::default() };
+            return Info { letters: letters.to_vec(), left: KeywordSet::default() };
         }
-        let (mut theirs, mut left) = (Letters::default(), Letters::default());
+        let (mut theirs, mut left) = (KeywordSet::default(), KeywordSet::default());
         for number in ours.numbers() {
             match self.becomes[number] {
                 Some(number) => theirs = theirs.with(number),
@@ -93,14 +93,14 @@ impl Mapping {
     pub fn keywords(&self, letters: &[u8]) -> Vec<String> {
         let name = |number| match self.names.name(number) {
             Some(name) => name.to_owned(),
-            None => format!("({})", Letters::default().with(number)),
+            None => format!("({})", KeywordSet::default().with(number)),
         };
-        Letters::parse(letters).numbers().map(name).collect()
+        KeywordSet::parse(letters).numbers().map(name).collect()
     }
 }
 
 /// What came without letters.
-pub fn left_over(messages: u64, left: Letters) -> Option<Finding> {
+pub fn left_over(messages: u64, left: KeywordSet) -> Option<Finding> {
     let text = || {
         format!("{messages} messages come without the keywords of the letters {left}: none is left for them")
     };
@@ -108,7 +108,7 @@ pub fn left_over(messages: u64, left: Letters) -> Option<Finding> {
 }
 
 /// The source's list as it is, and not one that another run left.
-fn write_list(source: &Path, filling: &Filling, fsync: Fsync) -> Result<()> {
+fn write_list(source: &Path, filling: &MaildirWriter, fsync: Fsync) -> Result<()> {
     let (root, name) = (filling.root(), OsStr::new(FILE_NAME));
     if filling.is_staged() {
         root.unlink_if_exists(name)?;

@@ -30,11 +30,13 @@ use crate::mailbox::context::{Events, Phase};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable::Dir;
-use crate::mailbox::maildir::keywords::Letters;
+use crate::mailbox::maildir::keywords::KeywordSet;
 use crate::mailbox::maildir::list;
-use crate::mailbox::maildir::list::{Entry, Files, Found};
+use crate::mailbox::maildir::list::{Entry, FoundMessage, MaildirReader};
 use crate::mailbox::maildir::name::{self, BaseName, Unique};
-use crate::mailbox::maildir::write::{self, Filling, Fsync, Incoming, Left, Place, Standing};
+use crate::mailbox::maildir::write::{
+    self, DestinationState, Fsync, Leftover, MaildirWriter, NewMessage, Subdir,
+};
 use crate::mailbox::manifest::{self, Bytes, Digest, Head, Message, Tail, line};
 use crate::mailbox::mbox::quote::Quoting;
 use crate::mailbox::message::header;
@@ -87,7 +89,7 @@ fn run(
     progress: &dyn Events,
     told: &mut Told,
 ) -> Result<Sums, Stopped> {
-    let standing = write::look(options.destination)?;
+    let standing = write::check_destination(options.destination)?;
     refuse_itself(source, options.destination, &standing)?;
     if options.ownership.owner.is_some() {
         refuse_links(source)?;
@@ -99,9 +101,9 @@ fn run(
         return Ok(sums);
     }
     told.findings.extend(indexes_left(source)?);
-    let filling = if options.dry_run { None } else { Some(Filling::open(opening(options))?) };
+    let filling = if options.dry_run { None } else { Some(MaildirWriter::open(opening(options))?) };
     // Read under the lock: somebody else may have written it while we waited.
-    let standing = write::look(options.destination)?;
+    let standing = write::check_destination(options.destination)?;
     let _lock = match options.manifest {
         Keeping::At(path) if !options.dry_run => Some(history::lock(path, options)?),
         _ => None,
@@ -112,7 +114,7 @@ fn run(
     let history = History::of(&past, source);
     let plan = plan(&store, &history, &past, options, &standing, told)?;
     told.bytes = plan.bytes();
-    let in_use = (standing == Standing::Maildir).then_some(plan.letters_there);
+    let in_use = (standing == DestinationState::Maildir).then_some(plan.letters_there);
     let filling_now = filling.as_ref().map(|(filling, _)| filling);
     let mapping = Mapping::make(source, plan.letters_used(), in_use, filling_now, options)?;
     let copying = Copying { store: &store, plan: &plan, mapping: &mapping, options, progress };
@@ -126,7 +128,7 @@ fn run(
     let mut ledger = Ledger::default();
     let head = recorded.then(|| line(&Head::of_maildir(PROGRAM, source, history.follows)));
     let (mut sections, mut end) = (history.sections, history.end);
-    if let Left::Behind(text) = &left {
+    if let Leftover::Stage(text) = &left {
         let agreed = copying.take_over(&filling, text, head.as_deref().unwrap_or_default())?;
         (ledger, sections, end) = (agreed, 0, 0);
         end += ledger.bytes;
@@ -138,11 +140,11 @@ fn run(
     let manifest = match options.manifest {
         _ if !recorded => None,
         Keeping::None => None,
-        Keeping::InMaildir => Some(filling.manifest(end)?),
+        Keeping::InMaildir => Some(filling.open_manifest(end)?),
         Keeping::At(path) => Some(history::manifest_at(path, end)?),
     };
     progress.begin(Phase::Writing, plan.letters.iter().map(|l| l.size).sum());
-    let write = |filling: &Filling, lines: &Lines| {
+    let write = |filling: &MaildirWriter, lines: &Lines| {
         copying.write(filling, lines, head.as_deref(), &mut ledger)?;
         let tail = ledger.tail(sections + 1);
         let tails = head.iter().map(|_| tail.clone().sealed(&ledger.lines)).collect();
@@ -155,8 +157,8 @@ fn run(
 
 const PROGRAM: &str = concat!("mailferry ", env!("CARGO_PKG_VERSION"));
 
-fn refuse_itself(source: &Path, destination: &Path, standing: &Standing) -> Result<()> {
-    if *standing == Standing::Nothing {
+fn refuse_itself(source: &Path, destination: &Path, standing: &DestinationState) -> Result<()> {
+    if *standing == DestinationState::Nothing {
         return Ok(());
     }
     let identity = |path: &Path| Dir::open(path)?.file_id();
@@ -170,15 +172,15 @@ fn refuse_itself(source: &Path, destination: &Path, standing: &Standing) -> Resu
 /// The Maildir that is copied.
 struct Store<'a> {
     path: &'a Path,
-    files: Files,
+    files: MaildirReader,
     entries: Vec<Entry>,
 }
 
 impl<'a> Store<'a> {
     fn open(path: &'a Path) -> Result<Store<'a>> {
-        let files = Files::open(path)?;
+        let files = MaildirReader::open(path)?;
         let mut seen = HashSet::new();
-        let mut entries = list::list(path)?;
+        let mut entries = list::list_messages(path)?;
         let twice: HashSet<Vec<u8>> = entries
             .iter()
             .filter(|entry| !seen.insert(entry.parsed().base))
@@ -258,13 +260,13 @@ impl History {
 }
 
 /// Where every message was copied before there is nothing to do, and nothing is touched: not even a lock.
-fn all_known(store: &Store<'_>, options: &Options<'_>, standing: &Standing) -> Result<Option<Sums>> {
+fn all_known(store: &Store<'_>, options: &Options<'_>, standing: &DestinationState) -> Result<Option<Sums>> {
     let Some(manifest) = history::read(options, standing)? else { return Ok(None) };
     let past = Past::of(&manifest)?;
     let history = History::of(&past, store.path);
     let lengths = store.entries.iter().map(|entry| history.known.get(entry.parsed().base).copied());
     let Some(lengths) = lengths.collect::<Option<Vec<u64>>>() else { return Ok(None) };
-    if history.is_open || write::has_left(options.destination)? {
+    if history.is_open || write::has_leftovers(options.destination)? {
         return Ok(None);
     }
     past.check_destination(options, standing)?;
@@ -277,7 +279,7 @@ fn all_known(store: &Store<'_>, options: &Options<'_>, standing: &Standing) -> R
         letters: Vec::new(),
         chunks: Vec::new(),
         left_out: Vec::new(),
-        letters_there: Letters::default(),
+        letters_there: KeywordSet::default(),
         known: lengths.len() as u64,
         known_bytes: lengths.iter().sum(),
     };
@@ -316,7 +318,7 @@ struct Plan {
     /// Why others are none.
     left_out: Vec<Finding>,
     /// Letters of keywords that messages of the destination have.
-    letters_there: Letters,
+    letters_there: KeywordSet,
     /// How many messages were copied by earlier runs,
     known: u64,
     /// and how long they are.
@@ -325,7 +327,7 @@ struct Plan {
 
 impl Plan {
     /// Letters of keywords that the messages to be copied have.
-    fn letters_used(&self) -> Letters {
+    fn letters_used(&self) -> KeywordSet {
         let written = self.letters.iter().filter(|letter| !matches!(letter.fate, Fate::Present(_)));
         union(written.map(|letter| &letter.entry))
     }
@@ -347,11 +349,11 @@ fn plan(
     history: &History,
     past: &Past<'_>,
     options: &Options<'_>,
-    standing: &Standing,
+    standing: &DestinationState,
     told: &mut Told,
 ) -> Result<Plan> {
     let mut there = match standing {
-        Standing::Maildir => Neighbours::of(options.destination)?,
+        DestinationState::Maildir => Neighbours::of(options.destination)?,
         _ => Neighbours::default(),
     };
     let (mut letters, mut known, mut known_bytes) = (Vec::new(), 0, 0);
@@ -379,7 +381,7 @@ fn plan(
         // Mostly there is no new one: a section that tells of nothing is not written again and again because of
         // a FIFO.
         letters.retain(|letter| {
-            list::why_not(store.path, &letter.entry).map(|why| left_out.push(why)).is_none()
+            list::explain_unreadable(store.path, &letter.entry).map(|why| left_out.push(why)).is_none()
         });
     }
     // What has the name of another one is compared with it; for most Maildirs this is nothing.
@@ -433,15 +435,15 @@ fn chunks(letters: &[Letter]) -> Vec<Range<usize>> {
     chunks
 }
 
-fn union<'a>(entries: impl Iterator<Item = &'a Entry>) -> Letters {
+fn union<'a>(entries: impl Iterator<Item = &'a Entry>) -> KeywordSet {
     let info = |entry: &'a Entry| entry.parsed().info.unwrap_or_default();
-    Letters::parse(&entries.flat_map(info).copied().collect::<Vec<u8>>())
+    KeywordSet::parse(&entries.flat_map(info).copied().collect::<Vec<u8>>())
 }
 
 /// What lies in the destination already, by base name.
 #[derive(Default)]
 struct Neighbours {
-    files: Option<Files>,
+    files: Option<MaildirReader>,
     entries: HashMap<Vec<u8>, Vec<Entry>>,
 }
 
@@ -465,19 +467,19 @@ struct Other {
 impl Neighbours {
     fn of(destination: &Path) -> Result<Neighbours> {
         let mut entries: HashMap<Vec<u8>, Vec<Entry>> = HashMap::new();
-        for entry in list::list(destination)? {
+        for entry in list::list_messages(destination)? {
             entries.entry(entry.parsed().base.to_vec()).or_default().push(entry);
         }
-        Ok(Neighbours { files: Some(Files::open(destination)?), entries })
+        Ok(Neighbours { files: Some(MaildirReader::open(destination)?), entries })
     }
 
-    fn letters(&self) -> Letters {
+    fn letters(&self) -> KeywordSet {
         union(self.entries.values().flatten())
     }
 
     fn compare(&self, store: &Store<'_>, entry: &Entry) -> Result<Compared> {
         let mut bytes = Vec::new();
-        let Ok(Found { mtime, .. }) = store.files.read_or_why_not(entry, &mut bytes)? else {
+        let Ok(FoundMessage { mtime, .. }) = store.files.read_or_explain(entry, &mut bytes)? else {
             return Ok(Compared::Unread);
         };
         let (base, digest) = (entry.parsed().base, Digest::of(&bytes));
@@ -546,7 +548,7 @@ struct Tally {
     /// How many have keywords for which no letter is left,
     without: u64,
     /// and which letters of the source these are.
-    left: Letters,
+    left: KeywordSet,
     findings: Vec<Finding>,
 }
 
@@ -561,9 +563,9 @@ impl Tally {
         self.findings.extend(done.findings);
     }
 
-    fn note_left(&mut self, messages: u64, left: Letters) {
+    fn note_left(&mut self, messages: u64, left: KeywordSet) {
         self.without += messages;
-        self.left = left.numbers().fold(self.left, Letters::with);
+        self.left = left.numbers().fold(self.left, KeywordSet::with);
     }
 
     fn leave_out(&mut self, finding: Finding) {
@@ -673,7 +675,7 @@ struct Copying<'a> {
 
 /// A message that was read, on its way.
 struct Outgoing {
-    place: Place,
+    place: Subdir,
     name: OsString,
     waiting: Vec<u8>,
     bytes: Vec<u8>,
@@ -697,7 +699,7 @@ impl Copying<'_> {
                     let Info { left, .. } = self.name(&letter.entry, b"").2;
                     tally.note_left(u64::from(!left.is_empty()), left);
                 }
-                (_, looked) => match (list::why_not(self.store.path, &letter.entry), looked) {
+                (_, looked) => match (list::explain_unreadable(self.store.path, &letter.entry), looked) {
                     (Some(finding), _) => tally.leave_out(finding),
                     (None, Err(error)) => {
                         return Err(Error::io("look at", self.store.files.path(&letter.entry))(error));
@@ -713,7 +715,7 @@ impl Copying<'_> {
     /// Writes what the ledger does not have yet.
     fn write(
         &self,
-        filling: &Filling,
+        filling: &MaildirWriter,
         lines: &Lines,
         head: Option<&[u8]>,
         ledger: &mut Ledger,
@@ -735,8 +737,8 @@ impl Copying<'_> {
         chunks.par_bridge().try_for_each(|(n, chunk)| {
             self.options.cancel.check()?;
             let (done, outgoing) = self.read(chunk.clone())?;
-            let incoming: Vec<Incoming<'_>> = outgoing.iter().map(Outgoing::incoming).collect();
-            filling.write(&incoming)?;
+            let incoming: Vec<NewMessage<'_>> = outgoing.iter().map(Outgoing::incoming).collect();
+            filling.stage(&incoming)?;
             in_order.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).add(n, done)
         })
     }
@@ -753,7 +755,7 @@ impl Copying<'_> {
                 continue;
             }
             let mut bytes = Vec::new();
-            let Found { entry, mtime } = match self.store.files.read_or_why_not(entry, &mut bytes)? {
+            let FoundMessage { entry, mtime } = match self.store.files.read_or_explain(entry, &mut bytes)? {
                 Ok(found) => found,
                 Err(finding) => {
                     done.tally.leave_out(finding);
@@ -780,15 +782,15 @@ impl Copying<'_> {
 
     /// Where a message goes, its whole name, and its info. With flags it goes to cur/, wherever it was: readers
     /// look for them there.
-    fn name(&self, entry: &Entry, base: &[u8]) -> (Place, OsString, Info) {
+    fn name(&self, entry: &Entry, base: &[u8]) -> (Subdir, OsString, Info) {
         let letters = entry.parsed().info;
         let info = self.mapping.info(letters.unwrap_or_default());
         match letters {
-            Some(letters) if entry.place == Place::Cur || !letters.is_empty() => {
+            Some(letters) if entry.subdir == Subdir::Cur || !letters.is_empty() => {
                 let name = name::with_letters(base, self.options.info_separator, &info.letters);
-                (Place::Cur, name, info)
+                (Subdir::Cur, name, info)
             }
-            _ => (entry.place, name::bare(base), info),
+            _ => (entry.subdir, name::bare(base), info),
         }
     }
 
@@ -804,23 +806,23 @@ impl Copying<'_> {
 
     /// Takes over what a killed run left of a new Maildir: what its manifest, `text`, lists stays as far as
     /// this run would write it, all else is removed.
-    fn take_over(&self, filling: &Filling, text: &[u8], head: &[u8]) -> Result<Ledger> {
+    fn take_over(&self, filling: &MaildirWriter, text: &[u8], head: &[u8]) -> Result<Ledger> {
         let mut kept = HashSet::new();
         let ledger = self.agree(filling, text, head, &mut kept)?;
         // First the list, then what it lists: nothing must be listed that is removed and half written again.
-        filling.manifest(ledger.bytes)?.keep();
+        filling.open_manifest(ledger.bytes)?.keep();
         let messages = kept.len() as u64;
-        filling.keep_only(&[kept], messages)?;
+        filling.retain(&[kept], messages)?;
         Ok(ledger)
     }
 
     /// Nothing is believed but by comparison: each line is made anew and has to be the one that stands.
     fn agree(
         &self,
-        filling: &Filling,
+        filling: &MaildirWriter,
         text: &[u8],
         head: &[u8],
-        kept: &mut HashSet<(Place, OsString)>,
+        kept: &mut HashSet<(Subdir, OsString)>,
     ) -> Result<Ledger> {
         /// Chunks read before the first of them is compared: few, since most of them may be in vain.
         const AHEAD: usize = 16;
@@ -832,7 +834,7 @@ impl Copying<'_> {
                 self.options.cancel.check()?;
                 let (done, outgoing) = self.read(chunk.clone())?;
                 let places = outgoing.into_iter().map(|out| {
-                    let holds = filling.holds((0, out.place, &out.name), out.bytes.len() as u64)?;
+                    let holds = filling.has_message((0, out.place, &out.name), out.bytes.len() as u64)?;
                     Ok(holds.then_some((out.place, out.name)))
                 });
                 Ok((done, places.collect::<Result<Option<Vec<_>>>>()?))
@@ -852,15 +854,15 @@ impl Copying<'_> {
 }
 
 impl Outgoing {
-    fn incoming(&self) -> Incoming<'_> {
-        Incoming {
+    fn incoming(&self) -> NewMessage<'_> {
+        NewMessage {
             folders: &[0],
-            place: self.place,
+            subdir: self.place,
             base: self.waiting.clone(),
             name: self.name.clone(),
             pieces: vec![&self.bytes],
             mtime: self.mtime,
-            there: None,
+            existing: None,
         }
     }
 }
@@ -953,7 +955,7 @@ mod tests {
         assert_eq!((sums.messages_found, sums.written, sums.bytes_source), (2, 2, 21));
         let codes: Vec<Code> = reports[0].findings.iter().map(|finding| finding.code).collect();
         assert_eq!(codes, [Code::MessageExpunged]);
-        let names: Vec<Entry> = list::list(&destination).unwrap();
+        let names: Vec<Entry> = list::list_messages(&destination).unwrap();
         let names: Vec<_> = names.iter().map(|entry| entry.path(Path::new(""))).collect();
         assert_eq!(names, [Path::new("cur/1.read:2,RS"), Path::new("new/2.stays")]);
         let text = std::fs::read(destination.join(manifest::FILE_NAME)).unwrap();

@@ -7,7 +7,7 @@ use std::path::{Component, Path};
 
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Dir;
-use crate::mailbox::maildir::write::{is_maildirpp_subfolder, look, parent_of, sync_parent};
+use crate::mailbox::maildir::write::{check_destination, is_maildirpp_subfolder, parent_of, sync_parent};
 use crate::mailbox::text::shown;
 
 /// The modes of directories and files, subject to the umask.
@@ -20,13 +20,13 @@ const FILE_MODE: u32 = 0o666;
 ///
 /// # Errors
 /// [`Error::Destination`] for what is no directory, or has other things in it; [`Error::Io`].
-pub fn make(path: &Path) -> Result<Dir> {
+pub fn open_or_create(path: &Path) -> Result<Dir> {
     let dir = match Dir::open(path) {
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => make_directory(path)?,
         opened => opened?,
     };
     // Not among somebody's photographs.
-    look(path)?;
+    check_destination(path)?;
     complete(&dir, is_maildirpp_subfolder(path), (DIR_MODE, FILE_MODE))?;
     // Also where nothing was missing: whoever made it may have been killed before this, or be not there yet.
     dir.sync()?;
@@ -55,7 +55,7 @@ pub(crate) fn complete(dir: &Dir, is_folder: bool, (dir_mode, file_mode): (u32, 
 ///
 /// # Errors
 /// [`Error::Destination`] for a path that is not below `from`; [`Error::Io`].
-pub fn make_parents(path: &Path, from: &Path) -> Result<()> {
+pub fn create_parents(path: &Path, from: &Path) -> Result<()> {
     let below = if from == Path::new(".") { path } else { path.strip_prefix(from).unwrap_or(path) };
     let mut dir = Dir::open(from)?;
     for part in below.parent().into_iter().flat_map(Path::components) {
@@ -91,14 +91,14 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let maildir = temp.path().join("Maildir");
         for _ in 0..2 {
-            make(&maildir).unwrap();
+            open_or_create(&maildir).unwrap();
             assert!(is_maildir(&maildir) && maildir.join("tmp").is_dir());
             assert!(!maildir.join("maildirfolder").exists());
-            make(&maildir.join(".A.B")).unwrap();
+            open_or_create(&maildir.join(".A.B")).unwrap();
             assert!(is_maildir(&maildir.join(".A.B")) && maildir.join(".A.B/maildirfolder").is_file());
         }
         // A dot does not make a folder of a Maildir that lies in none.
-        make(&temp.path().join(".maildir")).unwrap();
+        open_or_create(&temp.path().join(".maildir")).unwrap();
         assert!(!temp.path().join(".maildir/maildirfolder").exists());
     }
 
@@ -106,12 +106,12 @@ mod tests {
     fn parents_are_made_below_what_is_there_and_nowhere_else() {
         let temp = tempfile::tempdir().unwrap();
         for _ in 0..2 {
-            make_parents(&temp.path().join("a/b/Maildir/"), temp.path()).unwrap();
+            create_parents(&temp.path().join("a/b/Maildir/"), temp.path()).unwrap();
             assert!(temp.path().join("a/b").is_dir() && !temp.path().join("a/b/Maildir").exists());
         }
-        assert!(make_parents(&temp.path().join("c/../../d/x"), temp.path()).is_err());
-        assert!(make_parents(Path::new("/elsewhere/x"), temp.path()).is_err());
-        assert!(make_parents(&temp.path().join("gone/a/b"), &temp.path().join("gone")).is_err());
+        assert!(create_parents(&temp.path().join("c/../../d/x"), temp.path()).is_err());
+        assert!(create_parents(Path::new("/elsewhere/x"), temp.path()).is_err());
+        assert!(create_parents(&temp.path().join("gone/a/b"), &temp.path().join("gone")).is_err());
     }
 
     #[test]
@@ -119,7 +119,7 @@ mod tests {
         let made = ["", "tmp", "new", "maildirfolder", "cur"];
         for survived in 0..made.len() {
             let temp = tempfile::tempdir().unwrap();
-            make(temp.path()).unwrap();
+            open_or_create(temp.path()).unwrap();
             let folder = temp.path().join(".A");
             for name in &made[..=survived] {
                 match *name {
@@ -127,7 +127,7 @@ mod tests {
                     name => fs::create_dir_all(folder.join(name)).unwrap(),
                 }
             }
-            make(&folder).unwrap();
+            open_or_create(&folder).unwrap();
             assert!(
                 is_maildir(&folder) && folder.join("tmp").is_dir() && folder.join("maildirfolder").is_file()
             );
@@ -138,10 +138,10 @@ mod tests {
     fn several_make_the_same_at_once() {
         for _ in 0..20 {
             let temp = tempfile::tempdir().unwrap();
-            make(temp.path()).unwrap();
+            open_or_create(temp.path()).unwrap();
             let folder = temp.path().join(".A");
             std::thread::scope(|scope| {
-                let all: Vec<_> = (0..8).map(|_| scope.spawn(|| make(&folder).map(drop))).collect();
+                let all: Vec<_> = (0..8).map(|_| scope.spawn(|| open_or_create(&folder).map(drop))).collect();
                 all.into_iter().for_each(|one| one.join().unwrap().unwrap());
             });
         }
@@ -151,9 +151,9 @@ mod tests {
     fn nothing_is_made_among_other_things_or_in_the_void() {
         let temp = tempfile::tempdir().unwrap();
         fs::write(temp.path().join("photograph.jpg"), "").unwrap();
-        assert!(matches!(make(temp.path()), Err(Error::Destination { .. })));
-        assert!(matches!(make(&temp.path().join("photograph.jpg")), Err(Error::Io { .. })));
-        assert!(make(&temp.path().join("absent/Maildir")).is_err());
+        assert!(matches!(open_or_create(temp.path()), Err(Error::Destination { .. })));
+        assert!(matches!(open_or_create(&temp.path().join("photograph.jpg")), Err(Error::Io { .. })));
+        assert!(open_or_create(&temp.path().join("absent/Maildir")).is_err());
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
     }
 }

@@ -11,7 +11,7 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::maildir::flags::Flags;
-use crate::mailbox::maildir::keywords::Letters;
+use crate::mailbox::maildir::keywords::KeywordSet;
 use crate::mailbox::maildir::name;
 
 /// The mode of a delivered message, subject to the umask.
@@ -30,7 +30,7 @@ pub struct Stamp<'a> {
 
 /// What lies in the file.
 #[derive(Debug, Clone, Copy)]
-pub struct Content {
+pub struct MessageMeta {
     /// In bytes.
     pub size: u64,
     /// With every line end counted as CRLF.
@@ -68,7 +68,7 @@ impl Delivery {
     pub fn write(
         maildir: &Dir,
         stamp: Stamp<'_>,
-        content: Content,
+        content: MessageMeta,
         each: impl FnOnce(&mut Pieces<'_>) -> Result<()>,
     ) -> Result<Delivery> {
         let tmp = maildir.open_child("tmp".as_ref())?;
@@ -83,7 +83,7 @@ impl Delivery {
         };
         let name = match content.flags.is_empty() {
             true => waiting.clone(),
-            false => name::with_info(waiting.as_encoded_bytes(), b':', content.flags, Letters::default()),
+            false => name::with_info(waiting.as_encoded_bytes(), b':', content.flags, KeywordSet::default()),
         };
         let delivery = Delivery { tmp, place, waiting, name, state: State::Waiting };
         let failed = |action| Error::io(action, delivery.tmp.path().join(&delivery.waiting));
@@ -105,7 +105,7 @@ impl Delivery {
     }
 
     /// Makes it invisible again.
-    pub fn take_back(&mut self) -> Result<()> {
+    pub fn rollback(&mut self) -> Result<()> {
         if self.state == State::Linked {
             self.place.unlink_if_exists(&self.name)?;
             self.state = State::Waiting;
@@ -119,7 +119,7 @@ impl Delivery {
     }
 
     /// From here on it stays. Returns its path.
-    pub fn keep(&mut self) -> PathBuf {
+    pub fn commit(&mut self) -> PathBuf {
         self.state = State::Kept;
         self.path()
     }
@@ -133,7 +133,7 @@ impl Delivery {
 impl Drop for Delivery {
     fn drop(&mut self) {
         // What led here has been told, and of a message that is safe a second name in tmp/ is no harm.
-        let _ = self.take_back();
+        let _ = self.rollback();
         let _ = self.tmp.unlink_if_exists(&self.waiting);
     }
 }
@@ -141,7 +141,7 @@ impl Drop for Delivery {
 /// A name up to the info: time, microsecond, process, 64 random bits, host, sizes. The random ones are for
 /// processes of the same number in several containers over one Maildir. (The converter's names look
 /// otherwise: what lies under one of those in tmp/ it takes for its own.)
-fn base(stamp: Stamp<'_>, content: Content) -> Vec<u8> {
+fn base(stamp: Stamp<'_>, content: MessageMeta) -> Vec<u8> {
     let Stamp { now, pid, host } = stamp;
     // The keys of a RandomState are the standard library's only public randomness.
     let random = RandomState::new().build_hasher().finish();
@@ -166,7 +166,7 @@ mod tests {
 
     fn write(dir: &Dir, flags: Flags) -> Delivery {
         let stamp = Stamp { now: Duration::from_micros(981_173_106_000_042), pid: 7, host: "a/b" };
-        let content = Content { size: 3, wire_size: 4, flags };
+        let content = MessageMeta { size: 3, wire_size: 4, flags };
         Delivery::write(dir, stamp, content, |pieces| pieces(b"ab").and_then(|()| pieces(b"\n"))).unwrap()
     }
 
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!((files(&dir, "tmp"), files(&dir, "new")), (1, 0));
         delivery.publish().unwrap();
         delivery.flush().unwrap();
-        let path = delivery.keep();
+        let path = delivery.commit();
         drop(delivery);
         assert_eq!((files(&dir, "tmp"), files(&dir, "new")), (0, 1));
         assert_eq!(fs::read(&path).unwrap(), b"ab\n");
@@ -209,7 +209,7 @@ mod tests {
         let mut delivery = write(&dir, Flags::SEEN | Flags::FLAGGED);
         delivery.publish().unwrap();
         delivery.flush().unwrap();
-        let path = delivery.keep();
+        let path = delivery.commit();
         assert!(path.to_str().unwrap().ends_with(",S=3,W=4:2,FS"));
         assert_eq!((files(&dir, "new"), files(&dir, "cur")), (0, 1));
     }

@@ -24,27 +24,27 @@ use crate::mailbox::fs::lock::Mode;
 /// The name of the file in a Maildir, and in each of its folders.
 pub const FILE_NAME: &str = "dovecot-keywords";
 /// What it is called in tmp/ while it is written: one at a time, since there is a lock.
-pub const UNFINISHED: &str = "dovecot-keywords.mailferry-partial";
+pub const PARTIAL_NAME: &str = "dovecot-keywords.mailferry-partial";
 /// How many keywords a Maildir can have.
-pub const LETTERS: usize = 26;
+pub const MAX_KEYWORDS: usize = 26;
 /// No list of names is longer: what is, is none.
 const LONGEST: u64 = 1 << 20;
 
 /// A set of letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
-pub struct Letters(u32);
+pub struct KeywordSet(u32);
 
-impl Letters {
+impl KeywordSet {
     /// Those of an info; what is no letter a–z is left out.
-    pub fn parse(info: &[u8]) -> Letters {
+    pub fn parse(info: &[u8]) -> KeywordSet {
         let letters = info.iter().filter(|b| b.is_ascii_lowercase());
-        letters.fold(Letters::default(), |set, letter| set.with(usize::from(letter - b'a')))
+        letters.fold(KeywordSet::default(), |set, letter| set.with(usize::from(letter - b'a')))
     }
 
     /// With the letter of this number, from 0.
-    pub fn with(self, number: usize) -> Letters {
-        debug_assert!(number < LETTERS);
-        Letters(self.0 | 1 << number)
+    pub fn with(self, number: usize) -> KeywordSet {
+        debug_assert!(number < MAX_KEYWORDS);
+        KeywordSet(self.0 | 1 << number)
     }
 
     /// Whether it has the letter of this number.
@@ -59,19 +59,19 @@ impl Letters {
 
     /// The numbers of its letters.
     pub fn numbers(self) -> impl Iterator<Item = usize> {
-        (0..LETTERS).filter(move |&number| self.has(number))
+        (0..MAX_KEYWORDS).filter(move |&number| self.has(number))
     }
 }
 
-impl std::ops::BitOr for Letters {
-    type Output = Letters;
-    fn bitor(self, other: Letters) -> Letters {
-        Letters(self.0 | other.0)
+impl std::ops::BitOr for KeywordSet {
+    type Output = KeywordSet;
+    fn bitor(self, other: KeywordSet) -> KeywordSet {
+        KeywordSet(self.0 | other.0)
     }
 }
 
 /// In ASCII order, as they must stand in a name.
-impl fmt::Display for Letters {
+impl fmt::Display for KeywordSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.numbers().try_for_each(|number| write!(f, "{}", char::from(b'a' + number as u8)))
     }
@@ -79,25 +79,25 @@ impl fmt::Display for Letters {
 
 /// Which keywords the letters of a Maildir are.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Names {
-    names: Box<[Option<String>; LETTERS]>,
+pub struct KeywordTable {
+    names: Box<[Option<String>; MAX_KEYWORDS]>,
     /// Letters that messages have and nothing names.
-    unnamed: Letters,
+    unnamed: KeywordSet,
     /// The file, as it lies there and with what was added.
     text: Vec<u8>,
 }
 
-impl Names {
+impl KeywordTable {
     /// Reads the file. What is no line of it is passed over and stays; where two lines name one letter, or two
     /// letters have one name, the first counts.
-    pub fn parse(text: &[u8]) -> Names {
-        let mut names = Names { text: text.to_owned(), ..Names::default() };
+    pub fn parse(text: &[u8]) -> KeywordTable {
+        let mut names = KeywordTable { text: text.to_owned(), ..KeywordTable::default() };
         for line in text.split(|&b| b == b'\n') {
             let Some((number, name)) = std::str::from_utf8(line).ok().and_then(|line| line.split_once(' '))
             else {
                 continue;
             };
-            let Some(number) = number.parse().ok().filter(|&number: &usize| number < LETTERS) else {
+            let Some(number) = number.parse().ok().filter(|&number: &usize| number < MAX_KEYWORDS) else {
                 continue;
             };
             if !name.is_empty() && names.names[number].is_none() && names.number(name).is_none() {
@@ -111,16 +111,20 @@ impl Names {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn read(maildir: &Path) -> Result<Names> {
+    pub fn read(maildir: &Path) -> Result<KeywordTable> {
         match Dir::open(maildir) {
-            Ok(root) => Ok(Names::read_in(&root)?.map_or_else(Names::default, |(names, _)| names)),
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(Names::default()),
+            Ok(root) => {
+                Ok(KeywordTable::read_in(&root)?.map_or_else(KeywordTable::default, |(names, _)| names))
+            }
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Ok(KeywordTable::default())
+            }
             Err(error) => Err(error),
         }
     }
 
     /// The names, and the mode of the file.
-    fn read_in(root: &Dir) -> Result<Option<(Names, u32)>> {
+    fn read_in(root: &Dir) -> Result<Option<(KeywordTable, u32)>> {
         let failed = || Error::io("read", root.path().join(FILE_NAME));
         let file = match root.open_file(OsStr::new(FILE_NAME)) {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -132,14 +136,14 @@ impl Names {
         }
         let mut text = Vec::new();
         (&file).take(LONGEST).read_to_end(&mut text).map_err(failed())?;
-        Ok(Some((Names::parse(&text), meta.permissions().mode() & 0o777)))
+        Ok(Some((KeywordTable::parse(&text), meta.permissions().mode() & 0o777)))
     }
 
     /// Takes note of letters that messages have: one without a name is not given to a keyword, which these
     /// messages would have then.
-    pub fn in_use(&mut self, letters: Letters) {
+    pub fn reserve(&mut self, letters: KeywordSet) {
         let unnamed = letters.numbers().filter(|&number| self.names[number].is_none());
-        self.unnamed = unnamed.fold(self.unnamed, Letters::with);
+        self.unnamed = unnamed.fold(self.unnamed, KeywordSet::with);
     }
 
     /// The letter of a keyword, as its number.
@@ -168,7 +172,7 @@ impl Names {
     fn free(&self) -> Option<usize> {
         let is_free = |number: &usize| self.names[*number].is_none() && !self.unnamed.has(*number);
         let behind = self.names.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
-        (behind..LETTERS).chain(0..behind).find(is_free)
+        (behind..MAX_KEYWORDS).chain(0..behind).find(is_free)
     }
 
     /// The letter of a keyword, which it gets if it has none; None where all are taken. `name` is an atom.
@@ -194,7 +198,7 @@ impl Names {
 
     /// Puts it in the place of the one that is there; the lock is ours.
     fn replace(&self, root: &Dir, tmp: &Dir, mode: u32) -> Result<()> {
-        let unfinished = OsStr::new(UNFINISHED);
+        let unfinished = OsStr::new(PARTIAL_NAME);
         // A run that was killed may have left one.
         tmp.unlink_if_exists(unfinished)?;
         let written = self.create_as(unfinished, tmp, mode);
@@ -217,21 +221,21 @@ impl Names {
     ///
     /// # Errors
     /// [`Error::Locked`], [`Error::Interrupted`], [`Error::Io`].
-    pub fn extend<'a>(
+    pub fn add_shared<'a>(
         root: &Dir,
         tmp: &Dir,
         keywords: impl Iterator<Item = &'a str>,
-        in_use: Letters,
+        in_use: KeywordSet,
         flush: bool,
         (wanted, cancel): (&LockOptions, &Cancel),
-    ) -> Result<Names> {
+    ) -> Result<KeywordTable> {
         let path = root.path().join(FILE_NAME);
         // The lock is that of the file, which may not be there yet.
         let open = || File::open(root.path()).map_err(Error::io("open", root.path()));
         let (_lock, _) = lock::acquire_with(&path, open, Mode::Write, wanted, cancel)?;
-        let (mut names, mode) = Names::read_in(root)?.unwrap_or((Names::default(), FILE_MODE));
+        let (mut names, mode) = KeywordTable::read_in(root)?.unwrap_or((KeywordTable::default(), FILE_MODE));
         let before = names.text.len();
-        names.in_use(in_use);
+        names.reserve(in_use);
         for keyword in keywords {
             names.add(keyword);
         }
@@ -271,27 +275,28 @@ mod tests {
 
     #[test]
     fn letters_are_written_sorted_and_read_back() {
-        let letters = Letters::parse(b"FSzab3");
+        let letters = KeywordSet::parse(b"FSzab3");
         assert_eq!((letters.to_string().as_str(), letters.is_empty()), ("abz", false));
         assert!(letters.has(25) && !letters.has(2));
-        assert!(Letters::parse(b"DFPRST").is_empty());
+        assert!(KeywordSet::parse(b"DFPRST").is_empty());
     }
 
     #[test]
     fn the_file_is_read_as_dovecot_reads_it_and_extended_behind_its_end() {
-        let mut names = Names::parse(b"0 $Label1\nnonsense\n2 Work\n2 other\n3 WORK\n26 x\n-1 y\n1 a b");
+        let mut names =
+            KeywordTable::parse(b"0 $Label1\nnonsense\n2 Work\n2 other\n3 WORK\n26 x\n-1 y\n1 a b");
         let known: Vec<_> = (0..4).map(|n| names.name(n)).collect();
         assert_eq!(known, [Some("$Label1"), Some("a b"), Some("Work"), None]);
         assert_eq!((names.number("$label1"), names.number("other")), (Some(0), None));
         assert_eq!((names.add("work"), names.add("New"), names.add("Newer")), (Some(2), Some(3), Some(4)));
         assert!(names.text.ends_with(b"\n1 a b\n3 New\n4 Newer\n"));
-        assert_eq!(Names::parse(&names.text).number("Newer"), Some(4));
+        assert_eq!(KeywordTable::parse(&names.text).number("Newer"), Some(4));
     }
 
     #[test]
     fn a_letter_that_messages_have_gets_no_name_and_the_27th_keyword_no_letter() {
-        let mut names = Names::parse(b"24 x\n");
-        names.in_use(Letters::parse(b"ya"));
+        let mut names = KeywordTable::parse(b"24 x\n");
+        names.reserve(KeywordSet::parse(b"ya"));
         assert_eq!((names.add("y"), names.add("z")), (Some(25), Some(1)));
         let given = (0..30).filter_map(|n| names.add(&format!("k{n}"))).count();
         assert_eq!((given, names.is_full(), names.name(0)), (22, true, None));
@@ -324,7 +329,14 @@ mod tests {
         let wanted = LockOptions { methods, timeout: Duration::ZERO, pid: std::process::id(), host };
         let extend = |keywords: &[&'static str]| {
             let keywords = keywords.iter().copied();
-            Names::extend(&root, &tmp, keywords, Letters::default(), true, (&wanted, Cancel::never()))
+            KeywordTable::add_shared(
+                &root,
+                &tmp,
+                keywords,
+                KeywordSet::default(),
+                true,
+                (&wanted, Cancel::never()),
+            )
         };
         extend(&["a", "b"]).unwrap();
         let file = temp.path().join(FILE_NAME);
@@ -339,8 +351,8 @@ mod tests {
         // What is no file is not read.
         fs::remove_file(&file).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", &file).unwrap();
-        assert!(Names::read(temp.path()).is_err());
-        assert!(Names::read(&temp.path().join("absent")).unwrap().is_empty());
+        assert!(KeywordTable::read(temp.path()).is_err());
+        assert!(KeywordTable::read(&temp.path().join("absent")).unwrap().is_empty());
     }
 
     proptest! {
@@ -353,9 +365,9 @@ mod tests {
 
         #[test]
         fn any_file_is_read_and_what_is_added_is_found_again(text: Vec<u8>, name in "[a-z]{1,3}") {
-            let mut names = Names::parse(&text);
+            let mut names = KeywordTable::parse(&text);
             let number = names.add(&name);
-            prop_assert_eq!(Names::parse(&names.text).number(&name), number);
+            prop_assert_eq!(KeywordTable::parse(&names.text).number(&name), number);
         }
     }
 }

@@ -15,14 +15,14 @@ use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::read_regular;
 use crate::mailbox::maildir::name;
-use crate::mailbox::maildir::write::Place;
+use crate::mailbox::maildir::write::Subdir;
 use crate::mailbox::source;
 
 /// A message as it lies in new/ or cur/.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Which of the two.
-    pub place: Place,
+    pub subdir: Subdir,
     /// Its file name.
     pub name: OsString,
 }
@@ -30,34 +30,34 @@ pub struct Entry {
 impl Entry {
     /// The path of the file.
     pub fn path(&self, maildir: &Path) -> PathBuf {
-        maildir.join(self.place.dir()).join(&self.name)
+        maildir.join(self.subdir.dir()).join(&self.name)
     }
 
     /// The name taken apart.
-    pub fn parsed(&self) -> name::Parsed<'_> {
+    pub fn parsed(&self) -> name::ParsedName<'_> {
         name::parse(self.name.as_bytes())
     }
 }
 
-impl Place {
+impl Subdir {
     /// The directory's name.
     pub fn dir(self) -> &'static str {
         match self {
-            Place::New => "new",
-            Place::Cur => "cur",
+            Subdir::New => "new",
+            Subdir::Cur => "cur",
         }
     }
 }
 
 /// Reads a listed message. Between listing and opening it may have moved from new/ to cur/ and changed
 /// its flags: before it is called lost it is looked for by its base name.
-pub fn open_moved(maildir: &Path, entry: &Entry) -> Result<(Entry, Vec<u8>)> {
+pub fn read_entry(maildir: &Path, entry: &Entry) -> Result<(Entry, Vec<u8>)> {
     let error = match read_regular(&entry.path(maildir)) {
         Ok(bytes) => return Ok((entry.clone(), bytes)),
         Err(error) => error,
     };
     if error.kind() == io::ErrorKind::NotFound {
-        let moved = list(maildir)?.into_iter().find(|e| e.parsed().base == entry.parsed().base);
+        let moved = list_messages(maildir)?.into_iter().find(|e| e.parsed().base == entry.parsed().base);
         if let Some(moved) = moved {
             let path = moved.path(maildir);
             let bytes = read_regular(&path).map_err(Error::io("read", &path))?;
@@ -69,7 +69,7 @@ pub fn open_moved(maildir: &Path, entry: &Entry) -> Result<(Entry, Vec<u8>)> {
 
 /// Why there is nothing to be read where a message was listed: a FIFO among them, or one that somebody has
 /// expunged meanwhile. None for a message.
-pub fn why_not(maildir: &Path, entry: &Entry) -> Option<Finding> {
+pub fn explain_unreadable(maildir: &Path, entry: &Entry) -> Option<Finding> {
     let path = entry.path(maildir);
     let (code, text) = match std::fs::metadata(&path) {
         Ok(meta) if meta.is_file() => return None,
@@ -84,7 +84,7 @@ pub fn why_not(maildir: &Path, entry: &Entry) -> Option<Finding> {
 /// The messages of a Maildir, opened relative to its two directories: a path is looked up once and not for
 /// every message.
 #[derive(Debug)]
-pub struct Files {
+pub struct MaildirReader {
     maildir: PathBuf,
     new: Option<Dir>,
     cur: Option<Dir>,
@@ -92,46 +92,49 @@ pub struct Files {
 
 /// Where a message was found, and its file's time.
 #[derive(Debug)]
-pub struct Found<'a> {
+pub struct FoundMessage<'a> {
     /// It may have moved since it was listed, see [`open_moved`].
     pub entry: Cow<'a, Entry>,
     /// Modification time, seconds since 1970.
     pub mtime: i64,
 }
 
-impl Files {
+impl MaildirReader {
     /// Opens the directories that are there.
-    pub fn open(maildir: &Path) -> Result<Files> {
+    pub fn open(maildir: &Path) -> Result<MaildirReader> {
         let root = Dir::open(maildir)?;
         let child = |name: &str| {
             let name = OsStr::new(name);
             if root.exists(name)? { root.open_child(name).map(Some) } else { Ok(None) }
         };
-        Ok(Files { maildir: maildir.to_owned(), new: child("new")?, cur: child("cur")? })
+        Ok(MaildirReader { maildir: maildir.to_owned(), new: child("new")?, cur: child("cur")? })
     }
 
     /// Reads a listed message, wherever it has moved since, into `bytes`; or says why there is none to be read.
-    pub fn read_or_why_not<'a>(
+    pub fn read_or_explain<'a>(
         &self,
         entry: &'a Entry,
         bytes: &mut Vec<u8>,
-    ) -> Result<Result<Found<'a>, Finding>> {
+    ) -> Result<Result<FoundMessage<'a>, Finding>> {
         match self.read(entry, bytes) {
             Ok(found) => Ok(Ok(found)),
-            Err(error @ Error::Io { .. }) => why_not(&self.maildir, entry).map_or(Err(error), |f| Ok(Err(f))),
+            Err(error @ Error::Io { .. }) => {
+                explain_unreadable(&self.maildir, entry).map_or(Err(error), |f| Ok(Err(f)))
+            }
             Err(error) => Err(error),
         }
     }
 
     /// Reads a listed message, wherever it has moved since, into `bytes`.
-    pub fn read<'a>(&self, entry: &'a Entry, bytes: &mut Vec<u8>) -> Result<Found<'a>> {
+    pub fn read<'a>(&self, entry: &'a Entry, bytes: &mut Vec<u8>) -> Result<FoundMessage<'a>> {
         match self.read_here(entry, bytes) {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-            read => return Ok(Found { mtime: read?, entry: Cow::Borrowed(entry) }),
+            read => return Ok(FoundMessage { mtime: read?, entry: Cow::Borrowed(entry) }),
         }
-        let moved = list(&self.maildir)?.into_iter().find(|e| e.parsed().base == entry.parsed().base);
+        let moved =
+            list_messages(&self.maildir)?.into_iter().find(|e| e.parsed().base == entry.parsed().base);
         let entry = moved.map_or(Cow::Borrowed(entry), Cow::Owned);
-        Ok(Found { mtime: self.read_here(&entry, bytes)?, entry })
+        Ok(FoundMessage { mtime: self.read_here(&entry, bytes)?, entry })
     }
 
     /// How many bytes a message has: what `S=` says, else the file. For an estimate.
@@ -147,9 +150,9 @@ impl Files {
 
     fn read_here(&self, entry: &Entry, bytes: &mut Vec<u8>) -> Result<i64> {
         let failed = |error: io::Error| Error::io("read", self.path(entry))(error);
-        let dir = match entry.place {
-            Place::New => &self.new,
-            Place::Cur => &self.cur,
+        let dir = match entry.subdir {
+            Subdir::New => &self.new,
+            Subdir::Cur => &self.cur,
         };
         let dir = dir.as_ref().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
         let file = dir.open_message(&entry.name)?;
@@ -173,7 +176,7 @@ impl Files {
 }
 
 /// So many bytes of a message tell whether it is compressed.
-pub const MAGIC: u64 = 16;
+pub const MAGIC_LENGTH: u64 = 16;
 
 /// Whether a message that begins so was compressed by a server. `S=` in its name says how long it is when it
 /// is unpacked.
@@ -182,7 +185,7 @@ pub fn is_compressed(head: &[u8]) -> bool {
 }
 
 /// What is said of a path that was called a Maildir and is none.
-pub fn no_maildir(path: &Path) -> Error {
+pub fn not_a_maildir(path: &Path) -> Error {
     match std::fs::metadata(path) {
         Err(error) => Error::io("open", path)(error),
         Ok(meta) => {
@@ -202,7 +205,7 @@ pub fn is_maildir(path: &Path) -> bool {
 
 /// The directories of a Maildir's folders (Maildir++), sorted. One that we may not look into is among them: there
 /// may be mail in it, and whoever opens it is told why that cannot be.
-pub fn folders(maildir: &Path) -> Result<Vec<OsString>> {
+pub fn list_folders(maildir: &Path) -> Result<Vec<OsString>> {
     let is_directory = |path: PathBuf| match std::fs::metadata(&path) {
         Ok(meta) => Ok(meta.is_dir()),
         Err(error) => match error.kind() {
@@ -224,16 +227,16 @@ pub fn folders(maildir: &Path) -> Result<Vec<OsString>> {
 }
 
 /// All messages, in the order of their dates and then of their names. Dot files are none (maildir(5)).
-pub fn list(maildir: &Path) -> Result<Vec<Entry>> {
+pub fn list_messages(maildir: &Path) -> Result<Vec<Entry>> {
     let root = Dir::open(maildir)?;
     let mut entries = Vec::new();
-    for place in [Place::New, Place::Cur] {
+    for place in [Subdir::New, Subdir::Cur] {
         if !root.exists(OsStr::new(place.dir()))? {
             continue;
         }
         let names = root.open_child(OsStr::new(place.dir()))?.names()?;
         let visible = names.into_iter().filter(|n| !n.as_bytes().starts_with(b"."));
-        entries.extend(visible.map(|name| Entry { place, name }));
+        entries.extend(visible.map(|name| Entry { subdir: place, name }));
     }
     let key = |entry: Entry| (entry.parsed().epoch().unwrap_or(i64::MAX), entry);
     let mut dated: Vec<(i64, Entry)> = entries.into_iter().map(key).collect();
@@ -252,7 +255,8 @@ mod tests {
             std::fs::create_dir(temp.path().join(name)).unwrap();
         }
         std::fs::write(temp.path().join("new/1.a.h"), "one").unwrap();
-        let (files, listed) = (Files::open(temp.path()).unwrap(), list(temp.path()).unwrap());
+        let (files, listed) =
+            (MaildirReader::open(temp.path()).unwrap(), list_messages(temp.path()).unwrap());
         let moved = temp.path().join("cur/1.a.h:2,FS");
         std::fs::rename(temp.path().join("new/1.a.h"), &moved).unwrap();
         let mut bytes = b"left over".to_vec();

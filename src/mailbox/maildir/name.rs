@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use data_encoding::HEXLOWER;
 
 use super::flags::Flags;
-use super::keywords::Letters;
+use super::keywords::KeywordSet;
 
 /// The unique part: 96 bits of BLAKE3(From_ line ‖ source bytes), so that the same message of the
 /// same source has the same name on any machine, with any number of workers.
@@ -76,7 +76,7 @@ pub(crate) fn push_sizes(size: u64, wire_size: u64, name: &mut Vec<u8>) {
 }
 
 /// The whole file name in cur/: base name, separator, `2,`, the flags and the letters of keywords.
-pub fn with_info(base: &[u8], separator: u8, flags: Flags, keywords: Letters) -> OsString {
+pub fn with_info(base: &[u8], separator: u8, flags: Flags, keywords: KeywordSet) -> OsString {
     with_letters(base, separator, format!("{flags}{keywords}").as_bytes())
 }
 
@@ -92,7 +92,7 @@ pub fn bare(base: &[u8]) -> OsString {
 
 /// A name as found on disk, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Parsed<'a> {
+pub struct ParsedName<'a> {
     /// Up to the info: the identity.
     pub base: &'a [u8],
     /// The letters after `2,`; None where there is no info.
@@ -101,18 +101,18 @@ pub struct Parsed<'a> {
 
 /// Takes any file name apart. Total: a name of another make is all base. Readers accept `;` and `!`
 /// as well as `:`, since some file systems cannot say the colon.
-pub fn parse(name: &[u8]) -> Parsed<'_> {
+pub fn parse(name: &[u8]) -> ParsedName<'_> {
     let separator = name
         .windows(3)
         .rposition(|w| matches!(w[0], b':' | b';' | b'!') && &w[1..] == b"2,")
         .filter(|&at| at > 0);
     match separator {
-        Some(at) => Parsed { base: &name[..at], info: Some(&name[at + 3..]) },
-        None => Parsed { base: name, info: None },
+        Some(at) => ParsedName { base: &name[..at], info: Some(&name[at + 3..]) },
+        None => ParsedName { base: name, info: None },
     }
 }
 
-impl<'a> Parsed<'a> {
+impl<'a> ParsedName<'a> {
     /// The leading seconds.
     pub fn epoch(&self) -> Option<i64> {
         let digits = self.base.split(|&b| b == b'.').next()?;
@@ -150,8 +150,8 @@ impl<'a> Parsed<'a> {
     }
 
     /// The letters of keywords, none where there is no info.
-    pub fn keywords(&self) -> Letters {
-        Letters::parse(self.info.unwrap_or_default())
+    pub fn keywords(&self) -> KeywordSet {
+        KeywordSet::parse(self.info.unwrap_or_default())
     }
 }
 
@@ -180,7 +180,8 @@ mod tests {
             String::from_utf8(second).unwrap(),
             format!("978343201.{}_1.mailferry,S=4,W=5", &hex[..24])
         );
-        let in_cur = with_info(&base("h").to_bytes(), b':', Flags::SEEN | Flags::FLAGGED, Letters::default());
+        let in_cur =
+            with_info(&base("h").to_bytes(), b':', Flags::SEEN | Flags::FLAGGED, KeywordSet::default());
         assert!(in_cur.to_str().unwrap().ends_with(".h,S=4,W=5:2,FS"));
     }
 
@@ -213,7 +214,7 @@ mod tests {
                 epoch, unique: Unique([7; 12]), copy, host: &host, size, wire_size: wire,
             }.to_bytes();
             prop_assert!(!base.contains(&b'/') && !base.contains(&b':'));
-            let (flags, keywords) = (Flags::parse(letters.as_bytes()), Letters::parse(letters.as_bytes()));
+            let (flags, keywords) = (Flags::parse(letters.as_bytes()), KeywordSet::parse(letters.as_bytes()));
             let name = with_info(&base, sep, flags, keywords).into_vec();
             let parsed = parse(&name);
             prop_assert_eq!(parsed.base, &base[..]);

@@ -29,7 +29,7 @@ use rustix::io::Errno;
 
 use super::flags::Flags;
 use super::name;
-use super::write::{Place, parent_of};
+use super::write::{Subdir, parent_of};
 use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable;
@@ -524,7 +524,7 @@ fn count(root: &Dir, cancel: &Cancel) -> Result<Used> {
 
 fn count_folder(folder: &Dir, used: &mut Used, cancel: &Cancel) -> Result<()> {
     let mut seen = HashSet::new();
-    for place in [Place::New, Place::Cur] {
+    for place in [Subdir::New, Subdir::Cur] {
         let Some(dir) = there(folder.open_child(OsStr::new(place.dir())))? else { continue };
         for name in dir.names()? {
             if cancel.is_requested() {
@@ -558,7 +558,7 @@ fn size(dir: &Dir, name: &OsStr) -> Result<Option<u64>> {
 
 fn is_compressed(dir: &Dir, name: &OsStr) -> bool {
     let mut head = Vec::new();
-    let read = dir.open_message(name).map(|file| file.take(list::MAGIC).read_to_end(&mut head));
+    let read = dir.open_message(name).map(|file| file.take(list::MAGIC_LENGTH).read_to_end(&mut head));
     // What cannot be read is as long as it is.
     matches!(read, Ok(Ok(_))) && list::is_compressed(&head)
 }

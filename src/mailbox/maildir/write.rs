@@ -16,7 +16,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::keywords::{self, Letters, Names};
+use super::keywords::{self, KeywordSet, KeywordTable};
 use super::name;
 use super::quota::Quota;
 use crate::mailbox::context::Cancel;
@@ -75,7 +75,7 @@ impl Ownership {
 
 /// The two places a message can end up in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Place {
+pub enum Subdir {
     /// new/: nobody has seen it.
     New,
     /// cur/: it was there before.
@@ -84,12 +84,12 @@ pub enum Place {
 
 /// A message on its way in.
 #[derive(Debug)]
-pub struct Incoming<'a> {
+pub struct NewMessage<'a> {
     /// Into which folders, by their numbers in [`Filling::into_folders`]; 0 is the Maildir itself. Its file is
     /// in the first, in the others are links, or copies where the file system knows no links.
     pub folders: &'a [u32],
     /// Where to in each.
-    pub place: Place,
+    pub subdir: Subdir,
     /// Its name up to the info.
     pub base: Vec<u8>,
     /// Its whole name.
@@ -99,12 +99,12 @@ pub struct Incoming<'a> {
     /// Its modification time, seconds since 1970.
     pub mtime: i64,
     /// A file of the Maildir, relative to it, that it is to be a link to instead of getting these bytes.
-    pub there: Option<&'a Path>,
+    pub existing: Option<&'a Path>,
 }
 
 /// What stands at a destination before anything is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum DestinationState {
     /// Nothing.
     Nothing,
     /// An empty directory.
@@ -114,7 +114,7 @@ pub enum Standing {
 }
 
 /// Looks at a destination, and refuses by name what cannot become a Maildir.
-pub fn look(path: &Path) -> Result<Standing> {
+pub fn check_destination(path: &Path) -> Result<DestinationState> {
     let meta = match std::fs::symlink_metadata(path).and_then(|_| std::fs::metadata(path)) {
         Ok(meta) => meta,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return look_beside(path),
@@ -127,9 +127,9 @@ pub fn look(path: &Path) -> Result<Standing> {
     let names = Dir::open(path)?.names()?;
     let has = |name: &str| names.iter().any(|n| n == name);
     if has("cur") || has("new") {
-        Ok(Standing::Maildir)
+        Ok(DestinationState::Maildir)
     } else if names.iter().all(|n| n == "lost+found" || n == "tmp") {
-        Ok(Standing::EmptyDirectory)
+        Ok(DestinationState::EmptyDirectory)
     } else {
         refuse(
             "is a directory with other things in it and no Maildir; name one, or a new directory inside it",
@@ -139,7 +139,7 @@ pub fn look(path: &Path) -> Result<Standing> {
 
 /// Refuses a directory that is a link. Users do link their folders; but what is written to be given to one of them
 /// would be written, and given, wherever he has led it. A link that is made in this very moment is not seen.
-pub fn refuse_link(path: &Path) -> Result<()> {
+pub fn refuse_symlink(path: &Path) -> Result<()> {
     if !path.is_symlink() {
         return Ok(());
     }
@@ -149,14 +149,14 @@ pub fn refuse_link(path: &Path) -> Result<()> {
 }
 
 /// A destination that does not exist needs a parent that does.
-fn look_beside(path: &Path) -> Result<Standing> {
+fn look_beside(path: &Path) -> Result<DestinationState> {
     let parent = parent_of(path);
     if std::fs::symlink_metadata(path).is_ok() {
         let reason = "is a symbolic link to nothing".into();
         return Err(Error::Destination { path: path.to_owned(), reason });
     }
     match std::fs::metadata(parent) {
-        Ok(meta) if meta.is_dir() => Ok(Standing::Nothing),
+        Ok(meta) if meta.is_dir() => Ok(DestinationState::Nothing),
         Ok(_) => Err(Error::Destination { path: parent.to_owned(), reason: "is no directory".into() }),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Err(Error::Destination {
             path: parent.to_owned(),
@@ -185,7 +185,7 @@ pub fn parent_of(path: &Path) -> &Path {
 
 /// A Maildir being filled: dropped without [`Filling::publish`] it leaves nothing behind.
 #[derive(Debug)]
-pub struct Filling {
+pub struct MaildirWriter {
     kind: Kind,
     new: Dir,
     cur: Dir,
@@ -215,7 +215,7 @@ struct Folders {
 #[derive(Debug)]
 enum Kind {
     Staged(Staged),
-    Through { tmp: Dir, waiting: Mutex<Vec<Waiting>>, made: MadeDirs, _lock: DirLock },
+    InPlace { tmp: Dir, waiting: Mutex<Vec<Pending>>, made: MadeDirs, _lock: DirLock },
 }
 
 /// Which of a Maildir's directories were missing and made: they go again unless messages come.
@@ -230,28 +230,28 @@ struct MadeDirs {
 
 /// A message that waits in tmp/. All of a conversion do, so it is small.
 #[derive(Debug)]
-struct Waiting {
+struct Pending {
     /// Its name in tmp/ and its name to be; the one is nearly always the beginning of the other.
     names: Box<[u8]>,
     /// Where the first ends: no file system has names of more bytes.
     in_tmp: u16,
     /// Where the second begins.
     to_be: u16,
-    place: Place,
+    place: Subdir,
     folder: u32,
     /// Whether it is the first of its message to be seen.
     counts: bool,
 }
 
-impl Waiting {
+impl Pending {
     /// Under its base name, with a number behind it in a further folder.
-    fn new(in_tmp: &OsStr, message: &Incoming<'_>, folder: u32, counts: bool) -> Waiting {
+    fn new(in_tmp: &OsStr, message: &NewMessage<'_>, folder: u32, counts: bool) -> Pending {
         let (first, second) = (in_tmp.as_bytes(), message.name.as_bytes());
         let (names, to_be) = match second.starts_with(first) {
             true => (second.into(), 0),
             false => ([first, second].concat().into(), first.len() as u16),
         };
-        Waiting { names, in_tmp: first.len() as u16, to_be, place: message.place, folder, counts }
+        Pending { names, in_tmp: first.len() as u16, to_be, place: message.subdir, folder, counts }
     }
 
     fn in_tmp(&self) -> &OsStr {
@@ -275,19 +275,19 @@ struct Staged {
 
 /// What an earlier run, which was killed, left of a new Maildir.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Left {
+pub enum Leftover {
     /// Nothing.
     Nothing,
     /// What tells nothing of itself; it was removed.
     Removed,
     /// Messages and the manifest that lists them; these are its bytes. What is not wanted of it is for
     /// [`Filling::keep_only`] to remove.
-    Behind(Vec<u8>),
+    Stage(Vec<u8>),
 }
 
 /// What [`Filling::open`] needs to know.
 #[derive(Debug, Clone, Copy)]
-pub struct Opening<'a> {
+pub struct WriterOptions<'a> {
     /// The Maildir.
     pub path: &'a Path,
     /// When to flush.
@@ -295,29 +295,33 @@ pub struct Opening<'a> {
     /// How long to wait for another one who writes there.
     pub lock_timeout: Duration,
     /// Whether what a killed run left of a new Maildir can be of use.
-    pub take_over: bool,
+    pub resume: bool,
     /// With whom to flush.
-    pub together: Option<&'a Arc<SyncGroup>>,
+    pub sync_group: Option<&'a Arc<SyncGroup>>,
     /// To whom it is to belong.
     pub ownership: Ownership,
     /// Set by a signal.
     pub cancel: &'a Cancel,
 }
 
-impl Filling {
+impl MaildirWriter {
     /// Prepares a Maildir for messages, and says what an earlier run left of it.
-    pub fn open(opening: Opening<'_>) -> Result<(Filling, Left)> {
-        match look(opening.path)? {
-            Standing::Nothing => Filling::stage(opening),
-            Standing::EmptyDirectory | Standing::Maildir => {
+    pub fn open(opening: WriterOptions<'_>) -> Result<(MaildirWriter, Leftover)> {
+        match check_destination(opening.path)? {
+            DestinationState::Nothing => MaildirWriter::open_staged(opening),
+            DestinationState::EmptyDirectory | DestinationState::Maildir => {
                 let removed = remove_stage_beside(opening)?;
-                Ok((Filling::through(opening)?, if removed { Left::Removed } else { Left::Nothing }))
+                Ok((
+                    MaildirWriter::open_in_place(opening)?,
+                    if removed { Leftover::Removed } else { Leftover::Nothing },
+                ))
             }
         }
     }
 
-    fn stage(opening: Opening<'_>) -> Result<(Filling, Left)> {
-        let Opening { path, fsync, lock_timeout, together, ownership, cancel, .. } = opening;
+    fn open_staged(opening: WriterOptions<'_>) -> Result<(MaildirWriter, Leftover)> {
+        let WriterOptions { path, fsync, lock_timeout, sync_group: together, ownership, cancel, .. } =
+            opening;
         let parent = Dir::open(parent_of(path))?;
         let final_name = path.file_name().ok_or_else(|| Error::Destination {
             path: path.to_owned(),
@@ -326,11 +330,11 @@ impl Filling {
         let stage_name = stage_name(final_name);
         // Between making the directory and locking it nobody may take it for a killed run's.
         let mut entering = lock::lock_dir(&parent, lock_timeout, cancel)?;
-        let mut left = Left::Nothing;
+        let mut left = Leftover::Nothing;
         let (root, lock) = loop {
-            if look(path)? != Standing::Nothing {
+            if check_destination(path)? != DestinationState::Nothing {
                 // The one we waited for has made it.
-                return Ok((Filling::through(opening)?, left));
+                return Ok((MaildirWriter::open_in_place(opening)?, left));
             }
             if !parent.exists(&stage_name)? {
                 let root = parent.create_dir(&stage_name, ownership.dir_mode())?;
@@ -345,14 +349,14 @@ impl Filling {
                 Ok(lock) if !lock.is_held() => return Err(cannot_tell(&root)),
                 // Whoever held it has published it meanwhile: it is a Maildir, and no stage any more.
                 Ok(_) if parent.child_id(&stage_name)? != Some(root.file_id()?) => {}
-                Ok(lock) => match behind(&root).filter(|_| opening.take_over) {
+                Ok(lock) => match behind(&root).filter(|_| opening.resume) {
                     Some(manifest) => {
-                        left = Left::Behind(manifest);
+                        left = Leftover::Stage(manifest);
                         break (root, lock);
                     }
                     None => {
                         parent.remove_tree(&stage_name)?;
-                        left = Left::Removed;
+                        left = Leftover::Removed;
                     }
                 },
                 Err(Error::Locked { .. }) => {
@@ -369,7 +373,7 @@ impl Filling {
         let staged = Staged { stage_name, final_name, root, published: false, _lock: lock, parent };
         let (new, cur) = subdirs(&staged.root, path, ownership)?;
         let one_flush = staged.root.syncfs_reports_errors();
-        let filling = Filling {
+        let filling = MaildirWriter {
             kind: Kind::Staged(staged),
             new,
             cur,
@@ -391,7 +395,7 @@ impl Filling {
     /// # Errors
     /// [`Error::Destination`] for a directory that has other things in it, or lies on another file system, where
     /// no message can be moved to; [`Error::Io`].
-    pub fn into_folders(&mut self, directories: Vec<OsString>, mut needed: Vec<u32>) -> Result<()> {
+    pub fn set_folders(&mut self, directories: Vec<OsString>, mut needed: Vec<u32>) -> Result<()> {
         needed.retain(|&folder| folder != 0);
         for &folder in &needed {
             let directory = &directories[folder as usize];
@@ -400,15 +404,15 @@ impl Filling {
                     let (folder, _) = staged.root.open_or_create_dir(directory, DIR_MODE)?;
                     create::complete(&folder, true, (DIR_MODE, FILE_MODE))?;
                 }
-                Kind::Through { made, .. } if made.root.exists(directory)? => {
+                Kind::InPlace { made, .. } if made.root.exists(directory)? => {
                     let path = made.root.path().join(directory);
-                    look(&path)?;
+                    check_destination(&path)?;
                     if made.root.open_child(directory)?.device()? != made.root.device()? {
                         let reason = "is on another file system than its Maildir; make it there".into();
                         return Err(Error::Destination { path, reason });
                     }
                 }
-                Kind::Through { .. } => {}
+                Kind::InPlace { .. } => {}
             }
         }
         self.folders = Folders { directories, needed };
@@ -416,7 +420,7 @@ impl Filling {
     }
 
     /// Whether a message that an earlier run left is there, with its size.
-    pub fn holds(&self, (folder, place, name): (u32, Place, &OsStr), size: u64) -> Result<bool> {
+    pub fn has_message(&self, (folder, place, name): (u32, Subdir, &OsStr), size: u64) -> Result<bool> {
         let size_there = match folder {
             0 => self.place(place).file_size(name)?,
             folder => self.root().file_size(&self.folders.within(folder, place, name))?,
@@ -426,13 +430,13 @@ impl Filling {
 
     /// Of what an earlier run left, removes all but these messages of each folder. Where each message is to be
     /// flushed by itself these are, too: that run may have been told not to.
-    pub fn keep_only(&self, wanted: &[HashSet<(Place, OsString)>], messages: u64) -> Result<()> {
+    pub fn retain(&self, wanted: &[HashSet<(Subdir, OsString)>], messages: u64) -> Result<()> {
         for folder in self.root().names()?.into_iter().filter(|name| name.as_bytes().starts_with(b".")) {
             if !self.folders.directories().any(|needed| *needed == folder) {
                 self.root().remove_tree(&folder)?;
             }
         }
-        for place in [Place::New, Place::Cur] {
+        for place in [Subdir::New, Subdir::Cur] {
             self.keep_only_in(self.place(place), place, &wanted[0])?;
             for &folder in &self.folders.needed {
                 let dir = self.root().open_child(&self.folders.within(folder, place, OsStr::new("")))?;
@@ -443,7 +447,7 @@ impl Filling {
         Ok(())
     }
 
-    fn keep_only_in(&self, dir: &Dir, place: Place, wanted: &HashSet<(Place, OsString)>) -> Result<()> {
+    fn keep_only_in(&self, dir: &Dir, place: Subdir, wanted: &HashSet<(Subdir, OsString)>) -> Result<()> {
         for name in dir.names()? {
             let key = (place, name);
             if !wanted.contains(&key) {
@@ -456,9 +460,9 @@ impl Filling {
         Ok(())
     }
 
-    fn through(opening: Opening<'_>) -> Result<Filling> {
+    fn open_in_place(opening: WriterOptions<'_>) -> Result<MaildirWriter> {
         if opening.ownership.owner.is_some() {
-            ["tmp", "new", "cur"].iter().try_for_each(|name| refuse_link(&opening.path.join(name)))?;
+            ["tmp", "new", "cur"].iter().try_for_each(|name| refuse_symlink(&opening.path.join(name)))?;
         }
         let root = Dir::open(opening.path)?;
         let lock = lock::lock_dir(&root, opening.lock_timeout, opening.cancel)?;
@@ -475,14 +479,14 @@ impl Filling {
             sync_parent(opening.path)?;
         }
         let one_flush = made.root.syncfs_reports_errors();
-        let kind = Kind::Through { tmp, waiting: Mutex::new(Vec::new()), made, _lock: lock };
-        Ok(Filling {
+        let kind = Kind::InPlace { tmp, waiting: Mutex::new(Vec::new()), made, _lock: lock };
+        Ok(MaildirWriter {
             kind,
             new,
             cur,
             fsync: opening.fsync,
             one_flush,
-            together: opening.together.cloned(),
+            together: opening.sync_group.cloned(),
             ownership: opening.ownership,
             creating: Mutex::new(()),
             held: AtomicU64::new(0),
@@ -492,19 +496,19 @@ impl Filling {
 
     /// Gives letters to keywords, and says which ones the Maildir has: into a new one goes a file of these
     /// alone; one that is there is extended under `lock`. `in_use` are the letters of its messages.
-    pub fn name_keywords<'a>(
+    pub fn assign_keywords<'a>(
         &self,
         keywords: impl Iterator<Item = &'a str>,
-        in_use: Letters,
+        in_use: KeywordSet,
         lock: (&LockOptions, &Cancel),
-    ) -> Result<Names> {
+    ) -> Result<KeywordTable> {
         let mut keywords = keywords.peekable();
         let nothing = keywords.peek().is_none();
         match &self.kind {
             Kind::Staged(Staged { root, .. }) => {
                 // What another run left there named other letters.
                 root.unlink_if_exists(OsStr::new(keywords::FILE_NAME))?;
-                let mut names = Names::default();
+                let mut names = KeywordTable::default();
                 for keyword in keywords {
                     names.add(keyword);
                 }
@@ -513,15 +517,15 @@ impl Filling {
                 }
                 Ok(names)
             }
-            Kind::Through { made, .. } if nothing => Names::read(made.root.path()),
-            Kind::Through { made, tmp, .. } => {
-                Names::extend(&made.root, tmp, keywords, in_use, self.fsync != Fsync::None, lock)
+            Kind::InPlace { made, .. } if nothing => KeywordTable::read(made.root.path()),
+            Kind::InPlace { made, tmp, .. } => {
+                KeywordTable::add_shared(&made.root, tmp, keywords, in_use, self.fsync != Fsync::None, lock)
             }
         }
     }
 
     /// Writes messages under names nobody sees yet. Several threads may call this at once.
-    pub fn write(&self, batch: &[Incoming<'_>]) -> Result<()> {
+    pub fn stage(&self, batch: &[NewMessage<'_>]) -> Result<()> {
         let files = self.create(batch)?;
         for (message, file) in batch.iter().zip(files) {
             // None is a link to what is there.
@@ -536,10 +540,10 @@ impl Filling {
         Ok(())
     }
 
-    fn write_file(&self, message: &Incoming<'_>, file: OwnedFd) -> Result<()> {
+    fn write_file(&self, message: &NewMessage<'_>, file: OwnedFd) -> Result<()> {
         let failed = |action| Error::io(action, self.path_of(message));
         let mut there = Vec::new();
-        let mut slices: Vec<IoSlice<'_>> = match message.there {
+        let mut slices: Vec<IoSlice<'_>> = match message.existing {
             None => message.pieces.iter().map(|p| IoSlice::new(p)).collect(),
             Some(path) => {
                 let mut file = self.root().open_file(path.as_os_str())?;
@@ -560,21 +564,21 @@ impl Filling {
     }
 
     /// Puts a message whose file is written into its other folders.
-    fn put_into_further(&self, message: &Incoming<'_>) -> Result<()> {
+    fn put_into_further(&self, message: &NewMessage<'_>) -> Result<()> {
         let (first, further) = (message.folders[0], &message.folders[1..]);
         for (n, &folder) in further.iter().enumerate() {
             let (dir, from, to) = match &self.kind {
                 Kind::Staged(staged) => {
-                    let within = |folder| self.folders.within(folder, message.place, &message.name);
+                    let within = |folder| self.folders.within(folder, message.subdir, &message.name);
                     (&staged.root, within(first), within(folder))
                 }
-                Kind::Through { tmp, waiting, .. } => {
+                Kind::InPlace { tmp, waiting, .. } => {
                     let from = OsString::from_vec(message.base.clone());
                     let mut base = from.clone();
                     base.push(format!(",{}", n + 1));
                     // What waits last is published first.
                     let counts = n + 1 == further.len();
-                    let waiting_too = Waiting::new(&base, message, folder, counts);
+                    let waiting_too = Pending::new(&base, message, folder, counts);
                     // Before it is there: it goes however this ends.
                     waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(waiting_too);
                     (tmp, from, base)
@@ -606,7 +610,7 @@ impl Filling {
     }
 
     /// Opens the Maildir's manifest to append to behind byte `end`.
-    pub fn manifest(&self, end: u64) -> Result<Appending> {
+    pub fn open_manifest(&self, end: u64) -> Result<Appending> {
         Appending::open(self.root(), OsStr::new(FILE_NAME), end)
     }
 
@@ -614,7 +618,7 @@ impl Filling {
     pub fn root(&self) -> &Dir {
         match &self.kind {
             Kind::Staged(staged) => &staged.root,
-            Kind::Through { made, .. } => &made.root,
+            Kind::InPlace { made, .. } => &made.root,
         }
     }
 
@@ -665,7 +669,7 @@ impl Filling {
                     self.folders.sync(&staged.root)?;
                     self.new.sync().and_then(|()| self.cur.sync())
                 }
-                Kind::Through { tmp, .. } => tmp.sync(),
+                Kind::InPlace { tmp, .. } => tmp.sync(),
             },
         }
     }
@@ -681,11 +685,11 @@ impl Filling {
 
     /// Gives all but the messages, which have their owner already, to whom they are to belong; a stage itself
     /// only when it is published: a killed run's is known by its being ours.
-    pub fn give(&self) -> Result<()> {
+    pub fn chown(&self) -> Result<()> {
         let Some(owner) = self.ownership.owner else { return Ok(()) };
         let (root, is_stage) = match &self.kind {
             Kind::Staged(staged) => (&staged.root, true),
-            Kind::Through { made, .. } => (&made.root, false),
+            Kind::InPlace { made, .. } => (&made.root, false),
         };
         for name in OWN_FILES {
             root.chown_child(OsStr::new(name), owner)?;
@@ -703,26 +707,26 @@ impl Filling {
         self.together.as_deref().filter(|_| self.fsync == Fsync::Batch && self.one_flush)
     }
 
-    fn create(&self, batch: &[Incoming<'_>]) -> Result<Vec<Option<OwnedFd>>> {
+    fn create(&self, batch: &[NewMessage<'_>]) -> Result<Vec<Option<OwnedFd>>> {
         let _one_at_a_time = self.creating.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         match &self.kind {
             Kind::Staged(staged) => {
-                let create = |m: &Incoming<'_>| match m.folders[0] {
-                    0 => self.place(m.place).create_file(&m.name, self.ownership.file_mode()),
+                let create = |m: &NewMessage<'_>| match m.folders[0] {
+                    0 => self.place(m.subdir).create_file(&m.name, self.ownership.file_mode()),
                     folder => {
-                        let name = self.folders.within(folder, m.place, &m.name);
+                        let name = self.folders.within(folder, m.subdir, &m.name);
                         staged.root.create_file(&name, self.ownership.file_mode())
                     }
                 };
                 batch.iter().map(|m| create(m).map(Some)).collect()
             }
-            Kind::Through { tmp, waiting, made, .. } => {
+            Kind::InPlace { tmp, waiting, made, .. } => {
                 let mut waiting = waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
                 batch
                     .iter()
                     .map(|m| {
                         let base = OsString::from_vec(m.base.clone());
-                        let linked = match m.there {
+                        let linked = match m.existing {
                             Some(there) => made.root.try_link(there.as_os_str(), tmp, &base)?,
                             None => None,
                         };
@@ -730,7 +734,7 @@ impl Filling {
                             Some(true) => None,
                             _ => Some(tmp.create_file(&base, self.ownership.file_mode())?),
                         };
-                        waiting.push(Waiting::new(&base, m, m.folders[0], m.folders.len() == 1));
+                        waiting.push(Pending::new(&base, m, m.folders[0], m.folders.len() == 1));
                         Ok(file)
                     })
                     .collect()
@@ -738,27 +742,27 @@ impl Filling {
         }
     }
 
-    fn place(&self, place: Place) -> &Dir {
+    fn place(&self, place: Subdir) -> &Dir {
         match place {
-            Place::New => &self.new,
-            Place::Cur => &self.cur,
+            Subdir::New => &self.new,
+            Subdir::Cur => &self.cur,
         }
     }
 
-    fn path_of(&self, message: &Incoming<'_>) -> PathBuf {
+    fn path_of(&self, message: &NewMessage<'_>) -> PathBuf {
         match &self.kind {
             Kind::Staged(staged) => match message.folders[0] {
-                0 => self.place(message.place).path().join(&message.name),
-                folder => staged.root.path().join(self.folders.within(folder, message.place, &message.name)),
+                0 => self.place(message.subdir).path().join(&message.name),
+                folder => staged.root.path().join(self.folders.within(folder, message.subdir, &message.name)),
             },
-            Kind::Through { tmp, .. } => tmp.path().join(OsStr::from_bytes(&message.base)),
+            Kind::InPlace { tmp, .. } => tmp.path().join(OsStr::from_bytes(&message.base)),
         }
     }
 
     /// Makes all that was flushed visible, and returns when the names are on stable storage. An error
     /// leaves no message half there; `published` counts those that are there, whole, all the same. The
     /// Maildir stays locked until the `Filling` goes.
-    pub fn publish(&mut self, published: &mut u64) -> Result<()> {
+    pub fn commit(&mut self, published: &mut u64) -> Result<()> {
         let flush = self.fsync != Fsync::None;
         let group = self.together.clone().filter(|_| self.group().is_some());
         match &mut self.kind {
@@ -776,7 +780,7 @@ impl Filling {
                     None => Ok(()),
                 }
             }
-            Kind::Through { tmp, waiting, made, .. } => {
+            Kind::InPlace { tmp, waiting, made, .. } => {
                 let waiting = waiting.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
                 made.make_folders(&self.folders, flush)?;
                 made.names.clear();
@@ -784,8 +788,8 @@ impl Filling {
                 while let Some(message) = waiting.last() {
                     let name = Cow::Borrowed(message.to_be());
                     let (to, name) = match (message.folder, message.place) {
-                        (0, Place::New) => (&self.new, name),
-                        (0, Place::Cur) => (&self.cur, name),
+                        (0, Subdir::New) => (&self.new, name),
+                        (0, Subdir::Cur) => (&self.cur, name),
                         (folder, place) => (&made.root, self.folders.within(folder, place, &name).into()),
                     };
                     if !tmp.rename_noreplace(message.in_tmp(), to, &name)? {
@@ -812,10 +816,10 @@ impl Filling {
     }
 }
 
-impl Drop for Filling {
+impl Drop for MaildirWriter {
     /// What is not published goes: a rerun starts from nothing or from whole messages.
     fn drop(&mut self) {
-        if let Kind::Through { tmp, waiting, .. } = &mut self.kind {
+        if let Kind::InPlace { tmp, waiting, .. } = &mut self.kind {
             for message in waiting.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()) {
                 // The error that brought us here has been told; a file left in tmp/ is no mail.
                 let _ = tmp.unlink(message.in_tmp());
@@ -831,7 +835,7 @@ impl Folders {
     }
 
     /// The name of a message, relative to the Maildir.
-    fn within(&self, folder: u32, place: Place, name: &OsStr) -> OsString {
+    fn within(&self, folder: u32, place: Subdir, name: &OsStr) -> OsString {
         let directory = Path::new(&self.directories[folder as usize]);
         directory.join(place.dir()).join(name).into_os_string()
     }
@@ -979,7 +983,7 @@ pub fn is_maildirpp_subfolder(path: &Path) -> bool {
 
 /// Whether a killed run of ours left something in the tmp/ of a Maildir, or beside it, that goes with the
 /// next run.
-pub fn has_left(path: &Path) -> Result<bool> {
+pub fn has_leftovers(path: &Path) -> Result<bool> {
     let stage = path.file_name().map(|name| parent_of(path).join(stage_name(name)));
     if stage.is_some_and(|stage| std::fs::symlink_metadata(stage).is_ok()) {
         return Ok(true);
@@ -1001,7 +1005,7 @@ fn remove_left(tmp: &Dir) -> Result<()> {
 
 /// Whether a name is one that converting gives: of a form that nothing else gives.
 fn is_ours(name: &OsStr) -> bool {
-    if name == keywords::UNFINISHED {
+    if name == keywords::PARTIAL_NAME {
         return true;
     }
     let parsed = name::parse(name.as_bytes());
@@ -1010,7 +1014,7 @@ fn is_ours(name: &OsStr) -> bool {
 }
 
 /// Removes a stage whose Maildir somebody has made since, unless somebody is at work there.
-fn remove_stage_beside(opening: Opening<'_>) -> Result<bool> {
+fn remove_stage_beside(opening: WriterOptions<'_>) -> Result<bool> {
     let Some(stage) = opening.path.file_name().map(stage_name) else { return Ok(false) };
     let beside = match Dir::open(parent_of(opening.path)) {
         Ok(parent) => parent,

@@ -13,10 +13,10 @@ use crate::convert::dates::{self, FromDates, Offered, Origin, Rules};
 use crate::mailbox::context::Events;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Dir;
-use crate::mailbox::maildir::keywords::{self, Names};
+use crate::mailbox::maildir::keywords::{self, KeywordTable};
 use crate::mailbox::maildir::list;
 use crate::mailbox::maildir::list::Entry;
-use crate::mailbox::maildir::write::Place;
+use crate::mailbox::maildir::write::Subdir;
 use crate::mailbox::mbox::boundary::Extent;
 use crate::mailbox::mbox::from_line;
 use crate::mailbox::mbox::quote::Quoting;
@@ -84,7 +84,7 @@ enum Lies<'a> {
         /// Of all files.
         bytes: u64,
         /// Of its letters.
-        keywords: Names,
+        keywords: KeywordTable,
     },
     Files {
         files: &'a [PathBuf],
@@ -144,7 +144,7 @@ pub(crate) struct Message<'a> {
 /// Where a message lies.
 pub(crate) enum At<'a> {
     Mbox { path: &'a Path, number: usize, extent: Extent, from_line: &'a [u8] },
-    File { path: PathBuf, entry: Entry, keywords: &'a Names },
+    File { path: PathBuf, entry: Entry, keywords: &'a KeywordTable },
     Itself { path: &'a Path },
 }
 
@@ -167,7 +167,7 @@ impl<'a> Side<'a> {
                     let len = entries.len();
                     // Its folders come behind it.
                     let root = root.filter(|root| path.starts_with(root)).unwrap_or(path);
-                    (Lies::Maildir { path, root, entries, bytes, keywords: Names::read(path)? }, len)
+                    (Lies::Maildir { path, root, entries, bytes, keywords: KeywordTable::read(path)? }, len)
                 }
                 Mailbox::Messages { files, open } => {
                     let sizes = files.iter().map(|file| fs::metadata(file).map_or(0, |found| found.len()));
@@ -387,7 +387,7 @@ impl<'a> Part<'a> {
         match &self.lies {
             Lies::Mbox { source, mbox, skipped } => Ok(in_mbox(source, mbox, n + skipped)),
             Lies::Maildir { path, entries, keywords, .. } => {
-                let (entry, raw) = list::open_moved(path, &entries[n])?;
+                let (entry, raw) = list::read_entry(path, &entries[n])?;
                 Ok(Message {
                     text: Text::new(Cow::Owned(raw), 0, Quoting::None),
                     lies: At::File { path: entry.path(path), entry, keywords },
@@ -429,7 +429,7 @@ impl At<'_> {
         match self {
             At::Mbox { .. } | At::Itself { .. } => said.status(deleted).into(),
             At::File { entry, .. } => {
-                Status { flags: entry.parsed().flags(), old: entry.place == Place::Cur }.into()
+                Status { flags: entry.parsed().flags(), old: entry.subdir == Subdir::Cur }.into()
             }
         }
     }
@@ -490,14 +490,14 @@ fn begins_with_pseudo(mbox: &Mbox<'_>) -> bool {
 /// The messages of a Maildir and their bytes. A directory or a FIFO under a message's name is none,
 /// and reading the FIFO would wait for ever.
 fn list(maildir: &Path) -> Result<(Vec<Entry>, u64)> {
-    let has = |place: Place| maildir.join(place.dir()).is_dir();
-    if maildir.is_dir() && !has(Place::New) && !has(Place::Cur) {
+    let has = |place: Subdir| maildir.join(place.dir()).is_dir();
+    if maildir.is_dir() && !has(Subdir::New) && !has(Subdir::Cur) {
         // Perhaps it only may not be looked into.
         Dir::open(maildir)?;
         let reason = "it is a directory without cur/ and new/".into();
         return Err(Error::NotAMailbox { path: maildir.to_owned(), reason, mend: None });
     }
-    let entries = list::list(maildir)?.into_par_iter().filter_map(|entry| {
+    let entries = list::list_messages(maildir)?.into_par_iter().filter_map(|entry| {
         match fs::metadata(entry.path(maildir)) {
             Ok(found) => found.is_file().then_some((entry, found.len())),
             // It may have moved to cur/ meanwhile: whoever reads it looks again.
