@@ -23,7 +23,7 @@ use crate::mailbox::fs::lock::DirLock;
 use crate::mailbox::maildir::create;
 use crate::mailbox::maildir::deliver::{Delivery, MessageMeta, Stamp};
 use crate::mailbox::maildir::flags::Flags;
-use crate::mailbox::maildir::quota::{Limits, Over, Quota};
+use crate::mailbox::maildir::quota::{Limits, OverQuota, Quota};
 use crate::mailbox::maildir::write::parent_of;
 use crate::mailbox::mbox::append::Extending;
 use crate::mailbox::mbox::status::Status;
@@ -178,7 +178,7 @@ pub fn look(draft: &Draft<'_>, targets: &[Target], rules: &Rules<'_>) -> Result<
                 }
                 if let Some(quota) = quota_of(&maildir, rules)?
                     && let now = rules.now.as_secs() as i64
-                    && let Some(over) = quota.look(draft.size(), now, rules.cancel)?
+                    && let Some(over) = quota.check(draft.size(), now, rules.cancel)?
                 {
                     return Err(over_quota(&quota, over, rules));
                 }
@@ -199,7 +199,7 @@ fn quota_of(maildir: &Dir, rules: &Rules<'_>) -> Result<Option<Quota>> {
     if rules.flags.has(Flags::TRASHED) { Ok(None) } else { Quota::find(maildir, rules.quota) }
 }
 
-fn over_quota(quota: &Quota, over: Over, rules: &Rules<'_>) -> Failure {
+fn over_quota(quota: &Quota, over: OverQuota, rules: &Rules<'_>) -> Failure {
     let reason = if rules.quota_is_temporary { Reason::OverQuotaForNow } else { Reason::OverQuota };
     Failure::new(reason, format_args!("{}: {over}", shown(quota.maildir())))
 }
@@ -236,7 +236,7 @@ impl Pending {
             return Ok(Pending::Already(path));
         }
         if let Some(quota) = &quota
-            && let Some(over) = quota.refuses(draft.size(), rules.now.as_secs() as i64)?
+            && let Some(over) = quota.check_unlocked(draft.size(), rules.now.as_secs() as i64)?
         {
             return Err(over_quota(quota, over, rules));
         }
@@ -320,10 +320,10 @@ impl IntoMaildir {
     fn publish(&mut self, rules: &Rules<'_>) -> Result<(), Failure> {
         let Some(quota) = &self.quota else { return Ok(self.delivery.publish()?) };
         let now = rules.now.as_secs() as i64;
-        let entered = quota.enter(self.size, now, self.wait, rules.cancel)?;
+        let entered = quota.reserve(self.size, now, self.wait, rules.cancel)?;
         let entered = entered.map_err(|over| over_quota(quota, over, rules))?;
         self.delivery.publish()?;
-        entered.done();
+        entered.confirm();
         self.is_counted = true;
         Ok(())
     }
@@ -333,7 +333,7 @@ impl Drop for IntoMaildir {
     fn drop(&mut self) {
         if let Some(quota) = self.quota.as_ref().filter(|_| self.is_counted) {
             // What led here is what is told.
-            let _ = quota.take_back(self.size, self.wait, || self.delivery.rollback());
+            let _ = quota.rollback(self.size, self.wait, || self.delivery.rollback());
         }
     }
 }

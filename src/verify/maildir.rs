@@ -412,7 +412,7 @@ impl Notes {
     /// The quota's sums beside what is there (Maildir++). Messages flagged T do not count; whether those
     /// in .Trash do is for each server to say, and most believe an S= that is not true: either sum is right.
     fn maildirsize(&mut self, root: &Path, folders: &[Found], messages: &[Message]) -> Result<()> {
-        let path = root.join(quota::FILE);
+        let path = root.join(quota::FILE_NAME);
         let text = match read_regular(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -460,7 +460,7 @@ fn is_known(name: &[u8]) -> bool {
         FILE_NAME.as_bytes(),
         renames::FILE.as_bytes(),
         LOST.as_bytes(),
-        quota::FILE.as_bytes(),
+        quota::FILE_NAME.as_bytes(),
         quota::MARKER.as_bytes(),
         b"maildirfolder",
         b"subscriptions",

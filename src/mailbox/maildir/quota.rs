@@ -40,7 +40,7 @@ use crate::mailbox::maildir::list;
 use crate::mailbox::text::counted;
 
 /// The file's name, in the Maildir itself and never in a folder of it.
-pub const FILE: &str = "maildirsize";
+pub const FILE_NAME: &str = "maildirsize";
 /// Stands beside it while a delivery is between its line and its message. Not in tmp/: there it would go
 /// after 36 hours, and with it the only word that the sum may be wrong.
 pub const MARKER: &str = "mailferry.counting";
@@ -67,7 +67,7 @@ pub struct Limits {
 
 /// What a Maildir holds, as far as it counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Used {
+pub struct Usage {
     /// Bytes in messages.
     pub bytes: i64,
     /// Messages.
@@ -76,9 +76,9 @@ pub struct Used {
 
 /// The message does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Over {
+pub struct OverQuota {
     /// What is there.
-    pub used: Used,
+    pub used: Usage,
     /// What may be.
     pub limits: Limits,
     /// Bytes of the message.
@@ -96,15 +96,15 @@ pub struct Quota {
 /// A message that is in the sum already. Between getting this and saying [`Entered::done`] it is to be
 /// linked; dropped without that word, it is taken out of the sum again.
 #[derive(Debug)]
-pub struct Entered<'a> {
-    window: Window<'a>,
+pub struct Reservation<'a> {
+    window: Guard<'a>,
     file: File,
     size: u64,
 }
 
 /// Lock and marker.
 #[derive(Debug)]
-struct Window<'a> {
+struct Guard<'a> {
     quota: &'a Quota,
     /// Whether the file adds up to what is there: if not, the marker stays for the next one to see.
     is_true: bool,
@@ -113,9 +113,9 @@ struct Window<'a> {
 
 /// What stands in the file.
 #[derive(Debug, PartialEq, Eq)]
-struct Content {
+struct SizeFile {
     first_line: Vec<u8>,
-    used: Used,
+    used: Usage,
     /// Behind the first.
     lines: usize,
 }
@@ -182,9 +182,9 @@ impl fmt::Display for Limits {
     }
 }
 
-impl fmt::Display for Over {
+impl fmt::Display for OverQuota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Over { used, limits, size } = self;
+        let OverQuota { used, limits, size } = self;
         let bytes = limits.bytes.map(|limit| format!("{} of {}", used.bytes, counted(limit, "byte")));
         let messages =
             limits.messages.map(|limit| format!("{} of {}", used.messages, counted(limit, "message")));
@@ -199,12 +199,12 @@ impl Quota {
     ///
     /// A message that gets the flag T does not count either: it is the caller's to ask for no quota then.
     pub fn find(maildir: &Dir, asked: Option<Limits>) -> Result<Option<Quota>> {
-        let root = match folder_of(maildir)? {
+        let root = match enclosing_maildir(maildir)? {
             Some((_, name)) if name.as_bytes() == TRASH.as_bytes() => return Ok(None),
             Some((root, _)) => root,
             None => maildir.try_clone()?,
         };
-        if asked.is_none() && !root.exists(OsStr::new(FILE))? {
+        if asked.is_none() && !root.exists(OsStr::new(FILE_NAME))? {
             return Ok(None);
         }
         let tmp = root.open_child(OsStr::new("tmp"))?;
@@ -219,14 +219,14 @@ impl Quota {
     /// Whether it is plain without any counting that a message of `size` bytes does not fit: then it need not
     /// be written first. None is no promise: nor is it where the marker stands, which only goes when
     /// somebody who has the lock finds it.
-    pub fn refuses(&self, size: u64, now: i64) -> Result<Option<Over>> {
+    pub fn check_unlocked(&self, size: u64, now: i64) -> Result<Option<OverQuota>> {
         let read = self.read(size, now)?;
         let over = read.ok().and_then(|(_, content)| self.over(&content.first_line, content.used, size));
         Ok(if over.is_some() && self.root.exists(OsStr::new(MARKER))? { None } else { over })
     }
 
     /// Whether a message of `size` bytes would fit; nothing is written, nobody is waited for.
-    pub fn look(&self, size: u64, now: i64, cancel: &Cancel) -> Result<Option<Over>> {
+    pub fn check(&self, size: u64, now: i64, cancel: &Cancel) -> Result<Option<OverQuota>> {
         let (first_line, used) = match self.read(size, now)? {
             Ok((_, content)) => (content.first_line, content.used),
             Err(first_line) => (self.first_line(&first_line), count(&self.root, cancel)?),
@@ -241,14 +241,14 @@ impl Quota {
     ///
     /// # Errors
     /// [`Error::Locked`], [`Error::Interrupted`], [`Error::Io`].
-    pub fn enter(
+    pub fn reserve(
         &self,
         size: u64,
         now: i64,
         wait: Duration,
         cancel: &Cancel,
-    ) -> Result<Result<Entered<'_>, Over>> {
-        let mut window = Window::open(self, wait, cancel)?;
+    ) -> Result<Result<Reservation<'_>, OverQuota>> {
+        let mut window = Guard::open(self, wait, cancel)?;
         loop {
             let read = if window.is_true { self.read(size, now)? } else { Err(self.read_first_line()?) };
             let (file, content) = match read {
@@ -263,8 +263,8 @@ impl Quota {
             window.is_true = false;
             durable::write_all(&file, format!("{size} 1\n").as_bytes())
                 .map_err(Error::io("write", self.path()))?;
-            if self.root.child_id(OsStr::new(FILE))? == Some(identity(&file, &self.path())?) {
-                return Ok(Ok(Entered { window, file, size }));
+            if self.root.child_id(OsStr::new(FILE_NAME))? == Some(identity(&file, &self.path())?) {
+                return Ok(Ok(Reservation { window, file, size }));
             }
             // Another program has put its own count in the file's place: our line is not in there, and our
             // message was not there to be counted.
@@ -274,13 +274,13 @@ impl Quota {
 
     /// Takes a message out of the sum for which [`Entered::done`] was said; `unlink` removes it. Nothing
     /// interrupts this. Where the lock cannot be had in this time it is done without.
-    pub fn take_back(&self, size: u64, wait: Duration, unlink: impl FnOnce() -> Result<()>) -> Result<()> {
-        let mut window = Window::open(self, wait, Cancel::never()).ok();
+    pub fn rollback(&self, size: u64, wait: Duration, unlink: impl FnOnce() -> Result<()>) -> Result<()> {
+        let mut window = Guard::open(self, wait, Cancel::never()).ok();
         let was_true = window.as_mut().is_some_and(|window| std::mem::replace(&mut window.is_true, false));
         let unlinked = unlink();
         let mut is_true = was_true;
         if unlinked.is_ok()
-            && let Some(file) = self.root.open_append_if_exists(OsStr::new(FILE))?
+            && let Some(file) = self.root.open_append_if_exists(OsStr::new(FILE_NAME))?
         {
             is_true &= subtract(&file, size).is_ok();
         }
@@ -293,30 +293,30 @@ impl Quota {
     /// Counts anew, since many messages came another way. Where this fails, or is killed, the marker stays
     /// and the next delivery counts.
     pub fn recount(&self, wait: Duration, cancel: &Cancel) -> Result<()> {
-        let mut window = Window::open(self, wait, cancel)?;
+        let mut window = Guard::open(self, wait, cancel)?;
         window.is_true = false;
         self.rebuild(&self.read_first_line()?, cancel)?;
         window.is_true = true;
         Ok(())
     }
 
-    fn over(&self, first_line: &[u8], used: Used, size: u64) -> Option<Over> {
+    fn over(&self, first_line: &[u8], used: Usage, size: u64) -> Option<OverQuota> {
         let limits = Limits::of_line(first_line);
         let size_too = i64::try_from(size).unwrap_or(i64::MAX);
         let fits = limits.allow(used.bytes.saturating_add(size_too), used.messages.saturating_add(1));
-        (!fits).then_some(Over { used, limits, size })
+        (!fits).then_some(OverQuota { used, limits, size })
     }
 
     /// The file to append to and what it says. The error is its first line, where what follows is not to be
     /// believed.
-    fn read(&self, size: u64, now: i64) -> Result<Result<(File, Content), Vec<u8>>> {
-        let Some(file) = self.root.open_append_if_exists(OsStr::new(FILE))? else {
+    fn read(&self, size: u64, now: i64) -> Result<Result<(File, SizeFile), Vec<u8>>> {
+        let Some(file) = self.root.open_append_if_exists(OsStr::new(FILE_NAME))? else {
             return Ok(Err(Vec::new()));
         };
         let (text, meta) = self.read_text(&file)?;
-        let content = match Content::of(&text) {
+        let content = match SizeFile::of(&text) {
             Ok(content) if meta.len() <= LONGEST => content,
-            Ok(Content { first_line, .. }) | Err(first_line) => return Ok(Err(first_line)),
+            Ok(SizeFile { first_line, .. }) | Err(first_line) => return Ok(Err(first_line)),
         };
         let is_other = self.asked.is_some_and(|asked| asked != Limits::of_line(&content.first_line));
         // A Maildir is not called full because of what may not be there any more: who deletes a message
@@ -330,7 +330,9 @@ impl Quota {
     }
 
     fn read_first_line(&self) -> Result<Vec<u8>> {
-        let Some(file) = self.root.open_append_if_exists(OsStr::new(FILE))? else { return Ok(Vec::new()) };
+        let Some(file) = self.root.open_append_if_exists(OsStr::new(FILE_NAME))? else {
+            return Ok(Vec::new());
+        };
         Ok(first_line(&self.read_text(&file)?.0).to_vec())
     }
 
@@ -355,7 +357,7 @@ impl Quota {
     }
 
     /// Counts what is there and puts a new file in the place of the old one.
-    fn rebuild(&self, old: &[u8], cancel: &Cancel) -> Result<(File, Content)> {
+    fn rebuild(&self, old: &[u8], cancel: &Cancel) -> Result<(File, SizeFile)> {
         let mut before = self.stat()?;
         let mut used = count(&self.root, cancel)?;
         for _ in 1..COUNTS {
@@ -368,17 +370,17 @@ impl Quota {
             before = now;
             used = count(&self.root, cancel)?;
         }
-        let content = Content { first_line: self.first_line(old), used, lines: 1 };
+        let content = SizeFile { first_line: self.first_line(old), used, lines: 1 };
         let mode = before.map_or(FILE_MODE, |stat| stat.st_mode & 0o777);
-        self.tmp.write_atomic(&self.root, OsStr::new(FILE), &content.to_bytes(), mode)?;
-        match self.root.open_append_if_exists(OsStr::new(FILE))? {
+        self.tmp.write_atomic(&self.root, OsStr::new(FILE_NAME), &content.to_bytes(), mode)?;
+        match self.root.open_append_if_exists(OsStr::new(FILE_NAME))? {
             Some(file) => Ok((file, content)),
             None => Err(Error::io("open", self.path())(io::ErrorKind::NotFound.into())),
         }
     }
 
     fn stat(&self) -> Result<Option<Stat>> {
-        match rustix::fs::statat(&self.root, FILE, AtFlags::SYMLINK_NOFOLLOW) {
+        match rustix::fs::statat(&self.root, FILE_NAME, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::NOENT) => Ok(None),
             Err(e) => Err(Error::io("look up", self.path())(e.into())),
@@ -386,18 +388,18 @@ impl Quota {
     }
 
     fn path(&self) -> PathBuf {
-        self.root.path().join(FILE)
+        self.root.path().join(FILE_NAME)
     }
 }
 
-impl Entered<'_> {
+impl Reservation<'_> {
     /// The message has its name: it counts.
-    pub fn done(mut self) {
+    pub fn confirm(mut self) {
         self.window.is_true = true;
     }
 }
 
-impl Drop for Entered<'_> {
+impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         if !self.window.is_true {
             // Where this fails the marker stays, and the next delivery counts.
@@ -410,8 +412,8 @@ fn subtract(file: &File, size: u64) -> io::Result<()> {
     durable::write_all(file, format!("-{size} -1\n").as_bytes())
 }
 
-impl<'a> Window<'a> {
-    fn open(quota: &'a Quota, wait: Duration, cancel: &Cancel) -> Result<Window<'a>> {
+impl<'a> Guard<'a> {
+    fn open(quota: &'a Quota, wait: Duration, cancel: &Cancel) -> Result<Guard<'a>> {
         let lock = lock::lock_dir(&quota.tmp, wait, cancel)?;
         let is_true = match lock.is_held() {
             true => match quota.root.create_file(OsStr::new(MARKER), FILE_MODE) {
@@ -422,11 +424,11 @@ impl<'a> Window<'a> {
             // Others are in there with us, so a marker would say nothing.
             false => true,
         };
-        Ok(Window { quota, is_true, lock })
+        Ok(Guard { quota, is_true, lock })
     }
 }
 
-impl Drop for Window<'_> {
+impl Drop for Guard<'_> {
     fn drop(&mut self) {
         if self.is_true && self.lock.is_held() {
             // One that stays costs the next delivery a count, and no more.
@@ -435,21 +437,21 @@ impl Drop for Window<'_> {
     }
 }
 
-impl Content {
+impl SizeFile {
     /// The error is the first line, where the rest cannot be summed up or is not there.
-    fn of(text: &[u8]) -> Result<Content, Vec<u8>> {
+    fn of(text: &[u8]) -> Result<SizeFile, Vec<u8>> {
         let first_line = first_line(text).to_vec();
         let lines = text.split(|&b| b == b'\n').skip(1).filter(|line| !line.trim_ascii().is_empty()).count();
         match sums(text) {
             Ok((bytes, messages)) if bytes >= 0 && messages >= 0 && lines > 0 && text.ends_with(b"\n") => {
-                Ok(Content { first_line, used: Used { bytes, messages }, lines })
+                Ok(SizeFile { first_line, used: Usage { bytes, messages }, lines })
             }
             _ => Err(first_line),
         }
     }
 
     fn to_bytes(&self) -> Vec<u8> {
-        let Used { bytes, messages } = self.used;
+        let Usage { bytes, messages } = self.used;
         [&self.first_line[..], format!("\n{bytes} {messages}\n").as_bytes()].concat()
     }
 }
@@ -490,7 +492,7 @@ fn unclear(text: &str, part: &str) -> String {
 
 /// The Maildir in which this one is a folder, and the folder's name. A folder says so by its file
 /// maildirfolder; Dovecot writes one into the Maildir itself too, which has no Maildir around it.
-fn folder_of(maildir: &Dir) -> Result<Option<(Dir, OsString)>> {
+fn enclosing_maildir(maildir: &Dir) -> Result<Option<(Dir, OsString)>> {
     let path = match maildir.path().file_name() {
         Some(_) => Cow::Borrowed(maildir.path()),
         // `.` and the like, of which the name does not tell.
@@ -506,8 +508,8 @@ fn folder_of(maildir: &Dir) -> Result<Option<(Dir, OsString)>> {
 }
 
 /// All that counts in a Maildir and the folders in it.
-fn count(root: &Dir, cancel: &Cancel) -> Result<Used> {
-    let mut used = Used::default();
+fn count(root: &Dir, cancel: &Cancel) -> Result<Usage> {
+    let mut used = Usage::default();
     count_folder(root, &mut used, cancel)?;
     for name in root.names()? {
         let bytes = name.as_bytes();
@@ -522,7 +524,7 @@ fn count(root: &Dir, cancel: &Cancel) -> Result<Used> {
     Ok(used)
 }
 
-fn count_folder(folder: &Dir, used: &mut Used, cancel: &Cancel) -> Result<()> {
+fn count_folder(folder: &Dir, used: &mut Usage, cancel: &Cancel) -> Result<()> {
     let mut seen = HashSet::new();
     for place in [Subdir::New, Subdir::Cur] {
         let Some(dir) = there(folder.open_child(OsStr::new(place.dir())))? else { continue };
@@ -648,15 +650,15 @@ mod tests {
 
         /// Writes a maildirsize as long ago as said, in seconds.
         fn says(&self, text: impl AsRef<[u8]>, age: i64) {
-            fs::write(self.path(FILE), text).unwrap();
-            let file = fs::File::open(self.path(FILE)).unwrap();
+            fs::write(self.path(FILE_NAME), text).unwrap();
+            let file = fs::File::open(self.path(FILE_NAME)).unwrap();
             durable::set_mtime(&file, NOW - age).unwrap();
         }
 
         fn text(&self) -> String {
             assert!(!self.path(MARKER).exists(), "the marker stays");
             assert_eq!(fs::read_dir(self.path("tmp")).unwrap().count(), 1, "something stays in tmp/");
-            fs::read_to_string(self.path(FILE)).unwrap()
+            fs::read_to_string(self.path(FILE_NAME)).unwrap()
         }
 
         fn quota(&self, asked: Option<&str>) -> Option<Quota> {
@@ -665,14 +667,14 @@ mod tests {
         }
 
         /// Delivers so many bytes, as far as the quota is asked; or says why not.
-        fn deliver(&self, asked: Option<&str>, size: u64) -> Result<(), Over> {
+        fn deliver(&self, asked: Option<&str>, size: u64) -> Result<(), OverQuota> {
             let quota = self.quota(asked).expect("there is a quota");
-            let plain = quota.refuses(size, NOW).unwrap();
-            let looked = quota.look(size, NOW, Cancel::never()).unwrap();
-            let entered = quota.enter(size, NOW, Duration::ZERO, Cancel::never()).unwrap();
+            let plain = quota.check_unlocked(size, NOW).unwrap();
+            let looked = quota.check(size, NOW, Cancel::never()).unwrap();
+            let entered = quota.reserve(size, NOW, Duration::ZERO, Cancel::never()).unwrap();
             assert_eq!(looked, entered.as_ref().err().copied());
             assert!(plain.is_none() || plain == looked);
-            entered.map(Entered::done)
+            entered.map(Reservation::confirm)
         }
     }
 
@@ -721,7 +723,7 @@ mod tests {
         let of =
             |folder: &str, asked| Quota::find(&Dir::open(&maildir.path(folder)).unwrap(), asked).unwrap();
         let quota = of(".A.B", None).unwrap();
-        quota.enter(7, NOW, Duration::ZERO, Cancel::never()).unwrap().unwrap().done();
+        quota.reserve(7, NOW, Duration::ZERO, Cancel::never()).unwrap().unwrap().confirm();
         assert_eq!(maildir.text(), "1000S\n320 2\n7 1\n");
         assert!(of(".Trash", None).is_none());
         assert!(of(".Trash", Some(Limits::default())).is_none());
@@ -733,7 +735,7 @@ mod tests {
         let home = hidden.path().join(".maildir");
         ["tmp", "new", "cur"].iter().for_each(|place| fs::create_dir_all(home.join(place)).unwrap());
         fs::write(home.join("maildirfolder"), "").unwrap();
-        fs::write(home.join(FILE), "1S\n0 0\n").unwrap();
+        fs::write(home.join(FILE_NAME), "1S\n0 0\n").unwrap();
         assert!(Quota::find(&Dir::open(&home).unwrap(), None).unwrap().is_some());
     }
 
@@ -748,7 +750,7 @@ mod tests {
         let over = maildir.deliver(None, 100).unwrap_err();
         // A sum that says no is counted again if something was added to it.
         assert_eq!(maildir.text(), "1000S,4C\n920 3\n");
-        assert_eq!(over.used, Used { bytes: 920, messages: 3 });
+        assert_eq!(over.used, Usage { bytes: 920, messages: 3 });
         assert_eq!(maildir.deliver(None, 80), Ok(()));
         assert!(maildir.deliver(None, 0).is_ok(), "the line of 80 bytes has no message");
     }
@@ -792,7 +794,7 @@ mod tests {
             assert_eq!(maildir.text(), format!("{limits}\n320 2\n10 1\n"), "{why}");
         }
         maildir.says("1000S\n999 9\n", 15 * 60);
-        assert!(maildir.quota(None).unwrap().refuses(10, NOW).unwrap().is_some());
+        assert!(maildir.quota(None).unwrap().check_unlocked(10, NOW).unwrap().is_some());
         assert!(maildir.deliver(None, 10).is_err());
         assert_eq!(maildir.text(), "1000S\n999 9\n");
     }
@@ -834,7 +836,7 @@ mod tests {
         let maildir = Box::new();
         maildir.says("1000S\n320 2\n", 0);
         let quota = maildir.quota(None).unwrap();
-        drop(quota.enter(13, NOW, Duration::ZERO, Cancel::never()).unwrap());
+        drop(quota.reserve(13, NOW, Duration::ZERO, Cancel::never()).unwrap());
         assert_eq!(maildir.text(), "1000S\n320 2\n13 1\n-13 -1\n");
     }
 
@@ -843,16 +845,16 @@ mod tests {
         let maildir = Box::new();
         maildir.says("1000S\n320 2\n", 0);
         let quota = maildir.quota(None).unwrap();
-        quota.enter(13, NOW, Duration::ZERO, Cancel::never()).unwrap().unwrap().done();
-        quota.take_back(13, Duration::ZERO, || Ok(())).unwrap();
+        quota.reserve(13, NOW, Duration::ZERO, Cancel::never()).unwrap().unwrap().confirm();
+        quota.rollback(13, Duration::ZERO, || Ok(())).unwrap();
         assert_eq!(maildir.text(), "1000S\n320 2\n13 1\n-13 -1\n");
         // What cannot be removed is there, and counts.
         let stays = || Err(Error::Interrupted);
-        quota.take_back(13, Duration::ZERO, stays).unwrap_err();
+        quota.rollback(13, Duration::ZERO, stays).unwrap_err();
         assert_eq!(maildir.text(), "1000S\n320 2\n13 1\n-13 -1\n");
         // A doubt that was there before stays.
         fs::write(maildir.path(MARKER), "").unwrap();
-        quota.take_back(13, Duration::ZERO, || Ok(())).unwrap();
+        quota.rollback(13, Duration::ZERO, || Ok(())).unwrap();
         assert!(maildir.path(MARKER).exists());
     }
 
@@ -861,10 +863,10 @@ mod tests {
         let maildir = Box::new();
         maildir.says("1000S\n320 2\n", 0);
         let quota = maildir.quota(None).unwrap();
-        let entered = quota.enter(13, NOW, Duration::ZERO, Cancel::never()).unwrap().unwrap();
+        let entered = quota.reserve(13, NOW, Duration::ZERO, Cancel::never()).unwrap().unwrap();
         // Dovecot counts before the message is linked, and it is not linked.
         fs::write(maildir.path("other"), "1000S\n320 2\n").unwrap();
-        fs::rename(maildir.path("other"), maildir.path(FILE)).unwrap();
+        fs::rename(maildir.path("other"), maildir.path(FILE_NAME)).unwrap();
         drop(entered);
         assert_eq!(maildir.text(), "1000S\n320 2\n");
     }
@@ -874,13 +876,13 @@ mod tests {
         let maildir = Box::new();
         maildir.says("1000S\n320 2\n", 0);
         let quota = maildir.quota(None).unwrap();
-        let entered = quota.enter(13, NOW, Duration::ZERO, Cancel::never()).unwrap().unwrap();
+        let entered = quota.reserve(13, NOW, Duration::ZERO, Cancel::never()).unwrap().unwrap();
         let second = maildir.quota(None).unwrap();
-        let second = second.enter(13, NOW, Duration::from_millis(5), Cancel::never()).unwrap_err();
+        let second = second.reserve(13, NOW, Duration::from_millis(5), Cancel::never()).unwrap_err();
         assert!(matches!(second, Error::Locked { .. }), "{second}");
         let marked = fs::read(maildir.path(MARKER)).unwrap();
         assert!(marked.is_empty());
-        entered.done();
+        entered.confirm();
         assert_eq!(maildir.deliver(None, 14), Ok(()));
         assert_eq!(maildir.text(), "1000S\n320 2\n13 1\n14 1\n");
     }
@@ -890,9 +892,9 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let maildir = Box::new();
         maildir.says("1000S\n", 0);
-        fs::set_permissions(maildir.path(FILE), fs::Permissions::from_mode(0o640)).unwrap();
+        fs::set_permissions(maildir.path(FILE_NAME), fs::Permissions::from_mode(0o640)).unwrap();
         assert_eq!(maildir.deliver(None, 1), Ok(()));
-        assert_eq!(fs::metadata(maildir.path(FILE)).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(fs::metadata(maildir.path(FILE_NAME)).unwrap().permissions().mode() & 0o777, 0o640);
     }
 
     #[test]
@@ -906,9 +908,10 @@ mod tests {
     #[test]
     fn what_is_no_file_is_refused_by_name() {
         let maildir = Box::new();
-        fs::create_dir(maildir.path(FILE)).unwrap();
-        let error = maildir.quota(None).unwrap().enter(1, NOW, Duration::ZERO, Cancel::never()).unwrap_err();
-        assert!(error.to_string().contains(FILE), "{error}");
+        fs::create_dir(maildir.path(FILE_NAME)).unwrap();
+        let error =
+            maildir.quota(None).unwrap().reserve(1, NOW, Duration::ZERO, Cancel::never()).unwrap_err();
+        assert!(error.to_string().contains(FILE_NAME), "{error}");
     }
 
     proptest! {
@@ -917,7 +920,7 @@ mod tests {
             let maildir = Box::new();
             maildir.says(&text, 0);
             let _ = maildir.deliver(None, 3);
-            let after = fs::read(maildir.path(FILE)).unwrap();
+            let after = fs::read(maildir.path(FILE_NAME)).unwrap();
             prop_assert!(sums(&after).is_ok());
         }
 
