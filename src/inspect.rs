@@ -211,7 +211,7 @@ pub fn boundary_line(text: &[u8], decided: &Decided, line: u64) -> String {
         Reason::User => "user".into(),
     };
     let bytes = text[candidate.offset as usize..candidate.end() as usize].trim_ascii_end();
-    let shown = crate::mailbox::text::escaped(&bytes[..bytes.len().min(SHOWN)]);
+    let shown = crate::mailbox::text::escape(&bytes[..bytes.len().min(SHOWN)]);
     let (offset, class, verdict) = (candidate.offset, candidate.class(), decided.verdict.name());
     format!("{offset}\t{line}\t{class}\t{row}\t{verdict}\t{shown}")
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::deliver::prepared_message::Draft;
 use crate::deliver::{self, Rules, Target};
-use crate::mailbox::text::shown;
+use crate::mailbox::text::display_path;
 use crate::transport::envelope;
 use crate::transport::failure::Failure;
 use crate::transport::net::{Connection, Patience};
@@ -139,7 +139,7 @@ fn store(
     let envelope = envelope::Envelope { sender: Some(envelope.sender.clone()), recipient: None };
     let draft = Draft::new(letter, &envelope, false)?;
     let delivered = deliver::deliver(&draft, &[target], &how.rules)?;
-    let text = delivered.first().map(|one| shown(&one.path).to_string()).unwrap_or_default();
+    let text = delivered.first().map(|one| display_path(&one.path).to_string()).unwrap_or_default();
     Ok(Outcome { fate: Fate::Accepted, status: None, text })
 }
 

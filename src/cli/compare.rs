@@ -8,7 +8,7 @@ use crate::mailbox::finding::Finding;
 use crate::mailbox::fs::read_regular;
 use crate::mailbox::manifest::{self, FILE_NAME, Head};
 use crate::mailbox::mbox::status::{Deleted, Labels};
-use crate::mailbox::text::shown;
+use crate::mailbox::text::display_path;
 use crate::mailbox::tree::folder::Folder;
 use crate::mailbox::tree::walk::{Found, Kind, Tree, walk};
 use crate::verify::compare;
@@ -154,7 +154,7 @@ impl<'a> Side<'a> {
         let mut tree = walk(root, job.folders.follow, &spooling)?;
         if nothing_in(&tree) {
             let reason = "there is no mailbox in it".into();
-            return Err(Error::NotAMailbox { path: root.to_owned(), reason, mend: None });
+            return Err(Error::NotAMailbox { path: root.to_owned(), reason, hint: None });
         }
         let found = std::mem::take(&mut tree.found);
         trees.push(tree);
@@ -222,7 +222,7 @@ impl Comparison<'_> {
             }
             Event::Failed(error, folder) => {
                 let mut finding = Finding::new(error.code(), error.to_string());
-                finding.mend = error.mend().map(|mend| mend.to_owned().into());
+                finding.hint = error.hint().map(|mend| mend.to_owned().into());
                 let path = error.path().unwrap_or(&self.job.other.path);
                 reporter.finding(path, &finding, json!({ "folder": folder.to_string() }), &mut told);
                 unfinished.get_or_insert(Exit::of(&error));
@@ -287,7 +287,7 @@ fn keys(difference: &Difference) -> Value {
         "message_id": sighting.message_id,
         "subject": sighting.subject,
         "number": sighting.number,
-        "other_path": other.map(|o| shown(&o.path)),
+        "other_path": other.map(|o| display_path(&o.path)),
         "other_offset": other.and_then(|o| o.offset),
         "other_line": other.and_then(|o| o.line),
     })

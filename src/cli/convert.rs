@@ -26,7 +26,7 @@ use crate::mailbox::mbox::read::Ask;
 use crate::mailbox::mbox::status::{Deleted, Labels};
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::source::Spooling;
-use crate::mailbox::text::{escaped, shown};
+use crate::mailbox::text::{display_path, escape};
 use crate::mailbox::tree::folder::Layout;
 use clap::{Args, ValueEnum};
 use serde_json::{Map, json};
@@ -317,7 +317,7 @@ pub fn run(mut args: ConvertArgs) -> Exit {
     };
     watcher.finish();
     if let (Some(variant), None) = (written, &outcome.error) {
-        reporter.line(&format!("{}: written as {variant}", shown(&destination.path)));
+        reporter.line(&format!("{}: written as {variant}", display_path(&destination.path)));
     }
     report(&args, &outcome, written, started.elapsed(), &mut reporter)
 }
@@ -628,7 +628,7 @@ fn restore(args: &ConvertArgs, watcher: &Watcher, reporter: &mut Reporter, start
             let sentence = format!(
                 "{} messages of {} written, byte for byte the {} bytes that were converted.",
                 grouped(restored.messages),
-                shown(&restored.source),
+                display_path(&restored.source),
                 grouped(restored.bytes)
             );
             if to_stream {
@@ -821,7 +821,7 @@ fn refuse_within(sources: &[Mailbox]) -> Result<()> {
             *m != n && path.as_ref().zip(other.as_ref()).is_some_and(|(path, other)| path.starts_with(other))
         };
         if let Some((around, _)) = real.iter().enumerate().find(is_around) {
-            let around = shown(&sources[around].path);
+            let around = display_path(&sources[around].path);
             let reason = format!("lies in {around}, which is a source, too; its mail would be there twice");
             return Err(Error::Unsupported { path: sources[n].path.clone(), reason });
         }
@@ -862,7 +862,7 @@ fn report(
 ) -> Exit {
     for report in &outcome.reports {
         if let Some(variant) = report.variant {
-            reporter.line(&format!("{}: {variant} ({})", shown(&report.path), report.evidence));
+            reporter.line(&format!("{}: {variant} ({})", display_path(&report.path), report.evidence));
         }
         reporter.findings(&report.path, &report.findings);
     }
@@ -949,9 +949,10 @@ pub fn seconds(elapsed: Duration) -> f64 {
 
 /// The line of a folder.
 fn filled(Filled { name, directory, written }: &Filled) -> String {
-    let at = directory.as_ref().map_or(String::new(), |directory| format!(" (in {})", shown(directory)));
+    let at =
+        directory.as_ref().map_or(String::new(), |directory| format!(" (in {})", display_path(directory)));
     let messages = if *written == 1 { "message" } else { "messages" };
-    format!("{}{at}: {} {messages}", escaped(name.as_bytes()), grouped(*written))
+    format!("{}{at}: {} {messages}", escape(name.as_bytes()), grouped(*written))
 }
 
 fn sums_as_text(sums: &Sums, dry_run: bool) -> Vec<String> {

@@ -15,7 +15,7 @@ use crate::mailbox::maildir::flags::Flags;
 use crate::mailbox::maildir::folders;
 use crate::mailbox::maildir::quota::Limits;
 use crate::mailbox::source::input::Input;
-use crate::mailbox::text::shown;
+use crate::mailbox::text::display_path;
 use crate::transport::envelope;
 use crate::transport::envelope::Envelope;
 use crate::transport::failure::{Failure, Reason};
@@ -167,7 +167,7 @@ pub fn run(args: DeliverArgs) -> Exit {
     let delivered = done.as_deref().unwrap_or_default();
     for one in delivered {
         reporter.findings(&one.path, &one.findings);
-        let path = shown(&one.path);
+        let path = display_path(&one.path);
         match args.common.verbose {
             _ if args.dry_run => reporter.line(&format!("{path}: would get the message")),
             true if one.already => reporter.line(&format!("{path} (was there already)")),
@@ -184,7 +184,7 @@ pub fn run(args: DeliverArgs) -> Exit {
         "dry_run": args.dry_run,
         "mailboxes": args.mailboxes.len(),
         "bytes_source": bytes,
-        "delivered": delivered.iter().map(|one| shown(&one.path)).collect::<Vec<_>>(),
+        "delivered": delivered.iter().map(|one| display_path(&one.path)).collect::<Vec<_>>(),
         "already_present": delivered.iter().filter(|one| one.already).count(),
         "status": status,
         "warnings": reporter.warnings,
@@ -291,7 +291,7 @@ fn in_folder(target: Target, folder: Option<&Folder>) -> Result<Target, Failure>
         (target, None) => Ok(target),
         (Target::Maildir(path), Some(Folder(name))) => Ok(Target::Folder(path.join(name))),
         (target, Some(_)) => {
-            let text = format!("{}: --folder is for Maildirs", shown(target.path()));
+            let text = format!("{}: --folder is for Maildirs", display_path(target.path()));
             Err(Failure::new(Reason::Configuration, text))
         }
     }

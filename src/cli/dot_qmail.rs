@@ -15,7 +15,7 @@ use crate::deliver::dot_qmail::program::Output;
 use crate::deliver::dot_qmail::{self, Address, Caller, How, Route};
 use crate::deliver::prepared_message::Draft;
 use crate::deliver::{self, Delivered, Rules, Target};
-use crate::mailbox::text::{escaped, shown};
+use crate::mailbox::text::{display_path, escape};
 use crate::relay::Told;
 use crate::transport::envelope;
 use crate::transport::envelope::Envelope;
@@ -220,7 +220,7 @@ fn refuse_crlf(route: &Route) -> Result<(), Failure> {
         _ => false,
     };
     let Some(line) = route.lines.iter().find(|line| names(&line.what)) else { return Ok(()) };
-    let file = route.file.as_ref().map_or_else(String::new, |name| shown(&route.home.join(name)));
+    let file = route.file.as_ref().map_or_else(String::new, |name| display_path(&route.home.join(name)));
     let text = format!(
         "{file}: line {}: ends in CR; save the file with LF alone at the ends of its lines",
         line.number
@@ -333,7 +333,7 @@ fn address(
 /// A place that forwards can go to. A path is one from here, wherever programs run.
 fn place_of(url: &OsStr) -> Result<Place, Failure> {
     let wrong = |why: &str| {
-        let text = format!("--via {}: {why}", escaped(url.as_bytes()));
+        let text = format!("--via {}: {why}", escape(url.as_bytes()));
         Failure::new(Reason::Configuration, text)
     };
     let absolute = |path: PathBuf| std::path::absolute(path).map_err(|e| wrong(&e.to_string()));
@@ -380,15 +380,15 @@ fn tell_tried(prepared: &Prepared, tried: &Tried, reporter: &mut Reporter) {
         Some(WhyNot::Missing) => "there is none",
         Some(WhyNot::NotAFile) => "is no regular file",
     };
-    reporter.line(&format!("{}: {why}", shown(&path)));
+    reporter.line(&format!("{}: {why}", display_path(&path)));
     reporter.object(&json!({
-        "type": "tried", "path": shown(&path), "taken": tried.why_not.is_none(), "message": why,
+        "type": "tried", "path": display_path(&path), "taken": tried.why_not.is_none(), "message": why,
     }));
 }
 
 fn tell_route(prepared: &Prepared, route: &Route, reporter: &mut Reporter) {
     let address = &prepared.address;
-    let part = |bytes: &[u8]| format!("`{}`", escaped(bytes));
+    let part = |bytes: &[u8]| format!("`{}`", escape(bytes));
     if let Some(rest) = route.default_at.and_then(|at| address.extension.get(at..)) {
         reporter.line(&format!("`default` stands for {}", part(rest)));
     }
@@ -407,7 +407,7 @@ fn tell_route(prepared: &Prepared, route: &Route, reporter: &mut Reporter) {
         reporter.line(&format!("line {number}: {sentence}"));
         reporter.object(&json!({
             "type": "instruction",
-            "file": route.file.as_ref().filter(|_| !route.by_default).map(|name| shown(&route.home.join(name))),
+            "file": route.file.as_ref().filter(|_| !route.by_default).map(|name| display_path(&route.home.join(name))),
             "line": number,
             "does": does,
             "what": text,
@@ -418,7 +418,7 @@ fn tell_route(prepared: &Prepared, route: &Route, reporter: &mut Reporter) {
 
 /// A word for programs, what it is about, and a sentence for people.
 fn meaning(what: &Instruction, home: &Path) -> (&'static str, Value, String) {
-    let path = |path: &[u8]| shown(&at(home, path));
+    let path = |path: &[u8]| display_path(&at(home, path));
     // A file that was saved with another system's line ends.
     let cr = |text: &[u8]| match text.ends_with(b"\r") {
         true => "; the CR at its end belongs to it: was this file saved with CRLF?",
@@ -430,7 +430,7 @@ fn meaning(what: &Instruction, home: &Path) -> (&'static str, Value, String) {
         Instruction::Unknown => ("unknown", Value::Null, "nothing that is known; passed over".into()),
         Instruction::ForwardOnly => ("forward-only", Value::Null, "from here on only forwards".into()),
         Instruction::Program(command) => {
-            ("program", json!(escaped(command)), format!("runs {}{}", escaped(command), cr(command)))
+            ("program", json!(escape(command)), format!("runs {}{}", escape(command), cr(command)))
         }
         Instruction::Mbox(name) => {
             ("mbox", json!(path(name)), format!("into the mbox {}{}", path(name), cr(name)))
@@ -439,7 +439,7 @@ fn meaning(what: &Instruction, home: &Path) -> (&'static str, Value, String) {
             ("maildir", json!(path(name)), format!("into the Maildir {}", path(name)))
         }
         Instruction::Forward(to) => {
-            ("forward", json!(escaped(to)), format!("forwards to {}{}", escaped(to), cr(to)))
+            ("forward", json!(escape(to)), format!("forwards to {}{}", escape(to), cr(to)))
         }
     }
 }
@@ -504,7 +504,7 @@ impl Caller for Native<'_> {
 fn all_or_none(envelope: &transport::Envelope, places: &[Place], told: &[Told]) -> Result<(), Failure> {
     let failed = |(to, told): (&Vec<u8>, &Told)| {
         let failure = failed(&told.outcome)?;
-        let text = format!("forward to {}: {}: {}", escaped(to), places[told.by], failure.text);
+        let text = format!("forward to {}: {}: {}", escape(to), places[told.by], failure.text);
         Some(Failure { text, ..failure })
     };
     let mut failures: Vec<Failure> = envelope.recipients.iter().zip(told).filter_map(failed).collect();

@@ -12,7 +12,7 @@ use crate::mailbox::context::Cancel;
 use crate::mailbox::finding::Code;
 use crate::mailbox::message::address::Manner;
 use crate::mailbox::source::input::Input;
-use crate::mailbox::text::{counted, escaped};
+use crate::mailbox::text::{escape, plural};
 use crate::relay::Told;
 use crate::transport::envelope;
 use crate::transport::failure::{Failure, Reason};
@@ -172,7 +172,7 @@ pub fn run(args: InjectArgs) -> Exit {
         kind: "summary",
         command: "inject",
         dry_run: args.dry_run,
-        sender: fate.completed.as_ref().map(|completed| escaped(&completed.envelope.sender)),
+        sender: fate.completed.as_ref().map(|completed| escape(&completed.envelope.sender)),
         recipients: Outcomes { fate: &fate, otherwise: if args.dry_run { "planned" } else { "temporary" } },
         bytes_source: fate.bytes_source,
         bytes_message: fate.completed.as_ref().map(|completed| completed.letter.length()),
@@ -312,7 +312,7 @@ fn tell(args: &InjectArgs, fate: &Fate, reporter: &mut Reporter) -> Option<Reaso
     let Some(completed) = &fate.completed else { return None };
     let recipients = &completed.envelope.recipients;
     if args.common.verbose && args.dry_run {
-        recipients.iter().for_each(|recipient| remark(&format!("to <{}>", escaped(recipient))));
+        recipients.iter().for_each(|recipient| remark(&format!("to <{}>", escape(recipient))));
     }
     let mut failures: Vec<(Failure, &Place, Vec<&[u8]>)> = Vec::new();
     for (recipient, told) in recipients.iter().zip(&fate.outcomes) {
@@ -321,7 +321,7 @@ fn tell(args: &InjectArgs, fate: &Fate, reporter: &mut Reporter) -> Option<Reaso
             if args.common.verbose {
                 let text = &told.outcome.text;
                 let separator = if text.is_empty() { "" } else { ": " };
-                reporter.line(&format!("<{}>: accepted by {by}{separator}{text}", escaped(recipient)));
+                reporter.line(&format!("<{}>: accepted by {by}{separator}{text}", escape(recipient)));
             }
             continue;
         };
@@ -345,10 +345,10 @@ fn tell(args: &InjectArgs, fate: &Fate, reporter: &mut Reporter) -> Option<Reaso
 
 /// Ten of them by name.
 fn named(recipients: &[&[u8]]) -> String {
-    let shown: Vec<String> = recipients.iter().take(10).map(|one| format!("<{}>", escaped(one))).collect();
+    let shown: Vec<String> = recipients.iter().take(10).map(|one| format!("<{}>", escape(one))).collect();
     let more = match recipients.len().saturating_sub(10) {
         0 => String::new(),
-        more => format!(" and {}", counted(more as u64, "other recipient")),
+        more => format!(" and {}", plural(more as u64, "other recipient")),
     };
     shown.join(", ") + &more
 }
@@ -399,7 +399,7 @@ impl Serialize for Outcomes<'_> {
         let addresses = completed.iter().flat_map(|completed| &completed.envelope.recipients);
         let outcomes = outcomes.iter().map(Some).chain(std::iter::repeat(None));
         serializer.collect_seq(addresses.zip(outcomes).map(|(address, told)| Recipient {
-            recipient: escaped(address),
+            recipient: escape(address),
             outcome: told.map_or(self.otherwise, |told| match told.outcome.fate {
                 Became::Accepted => "accepted",
                 Became::Temporary | Became::Unsure => "temporary",

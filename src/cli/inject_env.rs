@@ -10,7 +10,7 @@ use crate::inject::control::Control;
 use crate::inject::{self, Author, Domains, Habits};
 use crate::mailbox::error::Result;
 use crate::mailbox::message::address::Manner;
-use crate::mailbox::text::shown;
+use crate::mailbox::text::display_path;
 
 use crate::cli::owner::own_account;
 
@@ -99,7 +99,7 @@ fn domains(environment: &Environment, manner: Manner) -> Result<(Domains, Option
             if control.me.is_none() {
                 let text = format!(
                     "{}: there is none; this host's name does for it: {}",
-                    shown(&directory.join("me")),
+                    display_path(&directory.join("me")),
                     host.to_string_lossy()
                 );
                 guessed = Some(text);

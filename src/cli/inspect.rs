@@ -11,7 +11,7 @@ use crate::mailbox::mbox::boundary::Reason;
 use crate::mailbox::mbox::read::{self, Ask, Mbox};
 use crate::mailbox::mbox::scan_hooks::Watch;
 use crate::mailbox::source::Source;
-use crate::mailbox::text::{escaped, shown};
+use crate::mailbox::text::{display_path, escape};
 use clap::Args;
 use serde_json::json;
 
@@ -109,7 +109,7 @@ fn show(args: &InspectArgs, reporter: &mut Reporter) -> Result<usize> {
     let mut mbox = read.map_err(|not| Error::NotAMailbox {
         path: mailbox.path.clone(),
         reason: not.reason,
-        mend: not.mend,
+        hint: not.mend,
     })?;
     let mut findings = std::mem::take(&mut mbox.findings);
     findings.extend(lock_findings);
@@ -173,7 +173,7 @@ fn tell_on_stderr(source: &Source, mbox: &Mbox<'_>, findings: &[Finding], quiet:
         return;
     }
     let warnings = findings.iter().filter(|f| f.code.severity() >= finding::Severity::Warning).count();
-    let path = shown(source.path());
+    let path = display_path(source.path());
     eprintln!(
         "{path}: {} messages, {} ({})",
         grouped(mbox.messages().len() as u64),
@@ -203,7 +203,7 @@ fn show_maildir(args: &InspectArgs, mailbox: &Mailbox, reporter: &mut Reporter) 
     } else if !findings.is_empty() {
         reporter.errors += findings.len() as u64;
         let n = grouped(findings.len() as u64);
-        eprintln!("{}: {n} that cannot be read were left out; inspect -v lists them", shown(maildir));
+        eprintln!("{}: {n} that cannot be read were left out; inspect -v lists them", display_path(maildir));
     }
     Ok(rows.len())
 }
@@ -232,20 +232,20 @@ fn row_text(row: &Row, is_json: bool) -> String {
         });
         match &row.at {
             At::Offset(offset) => object["offset"] = json!(offset),
-            At::File(file) => object["file"] = json!(shown(file)),
+            At::File(file) => object["file"] = json!(display_path(file)),
         }
         return object.to_string();
     }
     let at = match &row.at {
         At::Offset(offset) => offset.to_string(),
-        At::File(file) => shown(file),
+        At::File(file) => display_path(file),
     };
     let flags = match (row.is_pseudo, flags.is_empty()) {
         (true, _) => "pseudo",
         (false, true) => "-",
         (false, false) => &flags,
     };
-    let text = |s: &str| escaped(s.as_bytes());
+    let text = |s: &str| escape(s.as_bytes());
     format!(
         "{}\t{at}\t{}\t{date}\t{}\t{flags}\t{}\t{}\t{}",
         row.number,
@@ -279,7 +279,7 @@ fn show_boundaries(mbox: &Mbox<'_>, reporter: &mut Reporter) {
                 "row": row,
                 "verdict": decided.verdict.name(),
                 "spelling": decided.candidate.spelling.name(),
-                "text": escaped(bytes.trim_ascii_end()),
+                "text": escape(bytes.trim_ascii_end()),
             }));
         } else {
             reporter.line(&inspect::boundary_line(text, decided, line));

@@ -19,7 +19,7 @@ use crate::deliver::{self, Rules, Target};
 use crate::mailbox::error::Error;
 use crate::mailbox::maildir::create::create_parents;
 use crate::mailbox::maildir::write::parent_of;
-use crate::mailbox::text::shown;
+use crate::mailbox::text::display_path;
 use crate::transport::envelope::Envelope;
 use crate::transport::failure::{Failure, Reason};
 use crate::transport::spool::Letter;
@@ -267,7 +267,8 @@ impl Recipients for Mailboxes<'_> {
             && !template.is_fixed()
             && target.path().as_os_str().as_bytes().ends_with(b".lock")
         {
-            let text = format_args!("{}: a name that ends in .lock is that of a lock", shown(target.path()));
+            let text =
+                format_args!("{}: a name that ends in .lock is that of a lock", display_path(target.path()));
             return Err(Failure::new(Reason::BadAddress, text));
         }
         if rustix::process::geteuid().is_root() {
@@ -300,9 +301,9 @@ impl Recipients for Mailboxes<'_> {
         for one in &delivered {
             one.findings
                 .iter()
-                .for_each(|odd| complain(format_args!("{}: {}", shown(&one.path), odd.message)));
+                .for_each(|odd| complain(format_args!("{}: {}", display_path(&one.path), odd.message)));
         }
-        Ok(delivered.iter().map(|one| shown(&one.path)).collect::<Vec<_>>().join(", "))
+        Ok(delivered.iter().map(|one| display_path(&one.path)).collect::<Vec<_>>().join(", "))
     }
 }
 

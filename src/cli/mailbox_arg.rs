@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::mailbox::error::Result;
 use crate::mailbox::maildir::list::not_a_maildir;
 use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::text::shown;
+use crate::mailbox::text::display_path;
 use crate::verify::maildir::is_folder;
 
 /// A format named before the path.
@@ -58,7 +58,7 @@ impl Mailbox {
 
     /// What it is called in a report.
     pub fn name(&self) -> String {
-        if self.is_standard_stream() { "standard input".into() } else { shown(&self.path) }
+        if self.is_standard_stream() { "standard input".into() } else { display_path(&self.path) }
     }
 
     /// The variant that was named.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Owner;
-use crate::mailbox::text::shown;
+use crate::mailbox::text::display_path;
 use crate::transport::failure::{Failure, Reason};
 
 /// Who we are when mail is delivered.
@@ -32,7 +32,8 @@ pub fn become_owner_of(home: &Path, user: Option<&OsStr>) -> Result<Acting, Fail
     if !rustix::process::geteuid().is_root() {
         return Ok(Acting::AsUser);
     }
-    let wrong = |why: &str| Failure::new(Reason::Configuration, format_args!("{}: {why}", shown(home)));
+    let wrong =
+        |why: &str| Failure::new(Reason::Configuration, format_args!("{}: {why}", display_path(home)));
     let unknown = |e: io::Error| Failure::new(Reason::TryAgain, format_args!("cannot look up accounts: {e}"));
     let meta = std::fs::metadata(home).map_err(Error::io("look up the owner of", home))?;
     let named = match user {
@@ -54,7 +55,7 @@ pub fn become_owner_of(home: &Path, user: Option<&OsStr>) -> Result<Acting, Fail
     }
     let became = become_user(uid, gid, account.as_ref()).and_then(|()| leave_behind(account.as_ref()));
     became.map(|()| Acting::AsUser).map_err(|e| {
-        let text = format!("{}: cannot become user {uid}: {e}", shown(home));
+        let text = format!("{}: cannot become user {uid}: {e}", display_path(home));
         Failure::new(Reason::TryAgain, text)
     })
 }
@@ -75,7 +76,7 @@ const LINKS_FOLLOWED: u32 = 40;
 
 fn walk(path: &Path, links: u32) -> Result<(), Failure> {
     let refuse = |at: &Path, why: &str| {
-        let text = format!("{}: {why}; root delivers where nobody else can write", shown(at));
+        let text = format!("{}: {why}; root delivers where nobody else can write", display_path(at));
         Err(Failure::new(Reason::Configuration, text))
     };
     let mut at = PathBuf::new();

@@ -28,7 +28,7 @@ use crate::mailbox::maildir::flags::Flags;
 use crate::mailbox::mbox::append::Extending;
 use crate::mailbox::mbox::write::{Envelope, Head, Header};
 use crate::mailbox::source::input::Input;
-use crate::mailbox::text::escaped;
+use crate::mailbox::text::escape;
 use crate::transport::envelope;
 use crate::transport::failure::{Failure, Reason};
 use crate::transport::process::Limits;
@@ -113,7 +113,7 @@ impl Arguments {
                 tell = match option {
                     b'n' => true,
                     b'N' => false,
-                    _ => return Err(format!("{NAME}: illegal option -- {}\n", escaped(&[*option]))),
+                    _ => return Err(format!("{NAME}: illegal option -- {}\n", escape(&[*option]))),
                 };
             }
         }

@@ -11,7 +11,7 @@ use crate::inject::control::{Control, without_blanks_behind};
 use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::maildir::flags::Flags;
-use crate::mailbox::text::{escaped, shown};
+use crate::mailbox::text::{display_path, escape};
 use crate::relay::{self, How, Told};
 use crate::transport::failure::{Failure, Reason};
 use crate::transport::net::Patience;
@@ -61,7 +61,7 @@ fn qmqp_servers() -> Result<Vec<Place>, Failure> {
     let lines = text.split(|&byte| byte == b'\n').map(without_blanks_behind);
     let servers = lines.filter(|line| !line.is_empty() && !line.starts_with(b"#")).map(|line| {
         Place::parse(OsStr::from_bytes(&[b"qmqp://", line].concat())).map_err(|why| {
-            let text = format!("{}: {}: {why}", shown(&path), escaped(line));
+            let text = format!("{}: {}: {why}", display_path(&path), escape(line));
             Failure::new(Reason::Configuration, text)
         })
     });

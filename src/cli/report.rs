@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::mailbox::error::Error;
 use crate::mailbox::finding::{Code, Finding, Severity};
-use crate::mailbox::text::shown;
+use crate::mailbox::text::display_path;
 use crate::transport::failure::Failure;
 use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
@@ -150,7 +150,7 @@ impl Reporter {
         for (code, count) in told.untold {
             self.line(&format!(
                 "{}: {count} more warnings of the kind {}; -v lists them",
-                shown(path),
+                display_path(path),
                 code.name()
             ));
         }
@@ -176,11 +176,11 @@ impl Reporter {
         let mut text = format!(
             "{style}{}{reset}: {}{place}: {} [{}]",
             severity.name(),
-            shown(path),
+            display_path(path),
             finding.message,
             finding.code.name()
         );
-        if let Some(mend) = &finding.mend {
+        if let Some(mend) = &finding.hint {
             text.push_str(&format!("; {mend}"));
         }
         self.print(&text);
@@ -189,15 +189,15 @@ impl Reporter {
     /// An error that ended the run: to standard error for people, as a finding for programs.
     pub fn error(&mut self, error: &Error) {
         self.errors += 1;
-        let mend = error.mend().map(|m| format!("; {m}")).unwrap_or_default();
+        let mend = error.hint().map(|m| format!("; {m}")).unwrap_or_default();
         let _ = writeln!(anstream::stderr(), "mailferry: {error}{mend}");
         self.object(&json!({
             "type": "finding",
             "code": error.code().name(),
             "severity": "error",
-            "path": error.path().map(shown),
+            "path": error.path().map(display_path),
             "message": error.to_string(),
-            "mend": error.mend(),
+            "mend": error.hint(),
             "retry": error.retry_helps(),
         }));
     }
@@ -262,13 +262,13 @@ fn finding_object(path: &Path, finding: &Finding) -> Value {
         "type": "finding",
         "code": finding.code.name(),
         "severity": finding.code.severity().name(),
-        "path": shown(path),
+        "path": display_path(path),
         "message": finding.message,
     });
     let optional = [
         ("offset", finding.offset.map(Value::from)),
         ("line", finding.line.map(Value::from)),
-        ("mend", finding.mend.as_deref().map(Value::from)),
+        ("mend", finding.hint.as_deref().map(Value::from)),
     ];
     for (key, value) in optional {
         if let Some(value) = value {

@@ -13,7 +13,7 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::maildir::list::is_maildir;
 use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::text::shown;
+use crate::mailbox::text::display_path;
 use crate::mailbox::tree::folder::{Folder, Layout};
 use crate::mailbox::tree::walk::{Found, Kind, Skipped, Tree, walk};
 use clap::{Args, ValueEnum};
@@ -166,7 +166,7 @@ pub fn run(job: &Job<'_>, progress: &dyn crate::mailbox::context::Events) -> Res
     if found.is_empty() && trees.iter().all(nothing_in) {
         let path = job.sources.first().map(|source| source.path.clone()).unwrap_or_default();
         let reason = "it is a directory without any mailbox in it".into();
-        return Err(Error::NotAMailbox { path, reason, mend: None });
+        return Err(Error::NotAMailbox { path, reason, hint: None });
     }
     let layout = layout(job, &found)?;
     (job.suits)(layout, found.iter().all(|found| found.kind == Kind::Maildir))?;
@@ -195,8 +195,10 @@ fn refuse_inside(source: &Mailbox, destination: &Mailbox) -> Result<()> {
     let tree = source.path.canonicalize().ok().filter(|tree| tree.is_dir());
     match (there, tree) {
         (Some(there), Some(tree)) if there.starts_with(&tree) => {
-            let reason =
-                format!("lies in {}, the tree that is converted; name a place outside of it", shown(&tree));
+            let reason = format!(
+                "lies in {}, the tree that is converted; name a place outside of it",
+                display_path(&tree)
+            );
             Err(Error::Unsupported { path: destination.path.clone(), reason })
         }
         _ => Ok(()),
@@ -298,7 +300,7 @@ impl Told {
                 grouped(sums.messages_found),
                 grouped(sums.written),
                 grouped(sums.skipped + sums.duplicates),
-                shown(&row.entry.found.path),
+                display_path(&row.entry.found.path),
             ));
         }
         let passed_over = self.trees.iter().map(|tree| tree.skipped.len() as u64).sum::<u64>();
@@ -318,8 +320,8 @@ impl Told {
             let Row { entry: Entry { found, named, .. }, sums, failed, .. } = row;
             json!({
                 "folder": named.folder.to_string(),
-                "directory": shown(&named.directory),
-                "source": shown(&found.path),
+                "directory": display_path(&named.directory),
+                "source": display_path(&found.path),
                 "source_folder": found.folder.to_string(),
                 "renamed": named.renamed,
                 "messages_found": sums.messages_found,
@@ -354,7 +356,7 @@ pub fn passed_over(tree: &Tree, reporter: &mut Reporter) {
             Code::TreeMessage,
             "begins with a header, so it was taken as one message, though lines in it look like separators",
         );
-        reporter.findings(path, &[finding.mend("mbox: before its path takes it for an mbox")]);
+        reporter.findings(path, &[finding.with_hint("mbox: before its path takes it for an mbox")]);
     }
     tree.skipped.iter().for_each(|skipped| reporter.findings(&skipped.path, &[finding(skipped)]));
 }
@@ -363,7 +365,7 @@ fn finding(skipped: &Skipped) -> Finding {
     let code = if skipped.may_be_mail { Code::TreeMailSkipped } else { Code::TreeSkipped };
     let finding = Finding::new(code, format!("passed over: {}", skipped.reason));
     match &skipped.mend {
-        Some(mend) => finding.mend(mend.clone()),
+        Some(mend) => finding.with_hint(mend.clone()),
         None => finding,
     }
 }
@@ -379,6 +381,6 @@ fn renamed(row: &Row, layout: Layout) -> Option<Finding> {
         },
         None => return None,
     };
-    let message = format!("{} is called {}: {why}", found.folder, shown(&named.directory));
+    let message = format!("{} is called {}: {why}", found.folder, display_path(&named.directory));
     Some(Finding::new(Code::FolderRenamed, message))
 }

@@ -10,7 +10,7 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding, Severity};
 use crate::mailbox::mbox::read::Ask;
 use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::text::{is_or_are, shown};
+use crate::mailbox::text::{display_path, is_or_are};
 use crate::mailbox::tree::walk::{Kind, walk};
 use crate::verify::compare::unread;
 use crate::verify::manifest::Proof;
@@ -317,7 +317,7 @@ fn tree(
     let mut tree = walk(root, args.folders.follow, &args.open.spooling(&spool_dir, cancel, &|_| ()))?;
     if nothing_in(&tree) {
         let reason = "there is no mailbox in it".into();
-        return Err(Error::NotAMailbox { path: root.to_owned(), reason, mend: None });
+        return Err(Error::NotAMailbox { path: root.to_owned(), reason, hint: None });
     }
     passed_over(&tree, reporter);
     reporter.findings(root, &verify::names_of_folders(root)?);
@@ -347,7 +347,7 @@ fn tree(
         "{} of {} in {} {} sound: {} in {}",
         grouped(sound),
         if count == 1 { "1 mailbox".into() } else { format!("{} mailboxes", grouped(count)) },
-        shown(root),
+        display_path(root),
         is_or_are(sound, count),
         counted(sums.messages - messages, "message"),
         counted(sums.bytes - bytes, "byte"),
@@ -440,7 +440,7 @@ fn tell_step(args: &VerifyArgs, step: &verify::repair::Step, reporter: &mut Repo
     if reporter.is_json() {
         reporter.findings(&path, &[Finding::new(code, text)]);
     } else {
-        reporter.line(&format!("repair: {}: {text}", shown(&path)));
+        reporter.line(&format!("repair: {}: {text}", display_path(&path)));
     }
 }
 
@@ -449,13 +449,13 @@ fn tell(report: &Report, reporter: &mut Reporter, sums: &mut Sums) -> (bool, Str
     reporter.findings(&report.path, &report.findings);
     let of = |severity| report.findings.iter().filter(|f| f.code.severity() == severity).count() as u64;
     let (errors, warnings) = (of(Severity::Error), of(Severity::Warning));
-    let path = shown(&report.path);
+    let path = display_path(&report.path);
     for folder in &report.folders {
         match &folder.kind {
             Some((variant, why)) => reporter.line(&format!("{path}: {variant} ({why})")),
             None if report.folders.len() > 1 => reporter.line(&format!(
                 "{}: {} in {}",
-                shown(&folder.path),
+                display_path(&folder.path),
                 counted(folder.messages, "message"),
                 counted(folder.bytes, "byte")
             )),
@@ -490,9 +490,9 @@ fn proved(proof: &Proof) -> String {
         "{} of {} of {} {} in {}",
         grouped(proof.kept),
         counted(proof.messages, "message"),
-        shown(&proof.source),
+        display_path(&proof.source),
         is_or_are(proof.kept, proof.messages),
-        shown(&proof.maildir),
+        display_path(&proof.maildir),
     );
     sentence.push_str(match proof.depth {
         Depth::Contents => ", byte for byte",

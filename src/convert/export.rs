@@ -44,7 +44,7 @@ use crate::mailbox::mbox::status::{Labels, Said, Status};
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::mbox::write::{self, Changes, Envelope, Letter};
 use crate::mailbox::message::header;
-use crate::mailbox::text::escaped;
+use crate::mailbox::text::escape;
 use crate::mailbox::tree::walk::mail_beside;
 
 /// A source.
@@ -335,11 +335,11 @@ fn known(maildir: &Path, options: &Options<'_>) -> Result<HashMap<Vec<u8>, Known
 /// Maildir++ folders beside cur/, which are Maildirs of their own, and other mail that lies there.
 pub fn folders_left(maildir: &Path) -> Result<Option<Finding>> {
     let mut folders: Vec<String> =
-        list::list_folders(maildir)?.iter().map(|name| escaped(name.as_bytes())).collect();
-    folders.extend(mail_beside(maildir).iter().map(|path| escaped(path.as_os_str().as_bytes())));
+        list::list_folders(maildir)?.iter().map(|name| escape(name.as_bytes())).collect();
+    folders.extend(mail_beside(maildir).iter().map(|path| escape(path.as_os_str().as_bytes())));
     Ok((!folders.is_empty()).then(|| {
         let message = format!("its folders are not converted with it: {}", folders.join(", "));
-        Finding::new(Code::FoldersLeft, message).mend("convert each by itself")
+        Finding::new(Code::FoldersLeft, message).with_hint("convert each by itself")
     }))
 }
 
@@ -496,7 +496,12 @@ fn check_room(output: &Output<'_>, options: &Options<'_>, jobs: &[Job]) -> Resul
     let room = Dir::open(directory)?.free_space()?;
     let need = jobs.iter().map(|job| job.size + job.messages.len() as u64 * AROUND).sum();
     if need > room.bytes {
-        return Err(Error::NoRoom { path: directory.to_owned(), unit: "bytes", need, free: room.bytes });
+        return Err(Error::InsufficientSpace {
+            path: directory.to_owned(),
+            unit: "bytes",
+            need,
+            free: room.bytes,
+        });
     }
     Ok(())
 }
@@ -639,7 +644,7 @@ impl Work<'_> {
         let keywords = (!store.keywords.is_empty()).then(|| keywords_of(letters, &store.keywords, header));
         let sender = write::return_path(header).or(listed.sender.as_deref()).unwrap_or_default();
         let envelope = Envelope::Made { sender, epoch: dates::of_file(&parsed, mtime, header).0 };
-        let name = || escaped(entry.name.as_bytes());
+        let name = || escape(entry.name.as_bytes());
         let message = self.with_line_ends(bytes, Quoting::None, tally);
         let letter =
             Letter { message: &message, envelope, status: Some(status), keywords: keywords.as_deref() };
@@ -787,7 +792,7 @@ impl Tally {
                 "{} lines begin with >From already; readers will take the > for quoting and off",
                 self.ambiguous
             );
-            findings.push(Finding::new(Code::QuotingAmbiguous, message).mend("mboxrd can tell them"));
+            findings.push(Finding::new(Code::QuotingAmbiguous, message).with_hint("mboxrd can tell them"));
         }
         findings
     }

@@ -131,7 +131,7 @@ impl<'a> Past<'a> {
         if is_there || self.outlines.iter().all(|outline| outline.tail.is_none()) {
             return Ok(());
         }
-        let maildir = crate::mailbox::text::shown(options.destination);
+        let maildir = crate::mailbox::text::display_path(options.destination);
         let reason = format!(
             "tells of mail that was converted, and {maildir} is no Maildir; name a manifest of its own for a new one"
         );

@@ -14,7 +14,7 @@ use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::manifest::Message;
 use crate::mailbox::mbox::gmail::{self, System};
 use crate::mailbox::mbox::status::Labels;
-use crate::mailbox::text::{escaped, shown};
+use crate::mailbox::text::{display_path, escape};
 use crate::mailbox::tree::folder::{self, Folder as TreeFolder, Layout};
 use crate::mailbox::tree::naming::{self, Named};
 
@@ -123,8 +123,11 @@ impl Folders {
         let why = why.or(has_escapes.then_some("Maildir++ cannot say all of its name"));
         let why = why.or((self.name(folder) != label).then_some("INBOX is INBOX in any case"));
         if let Some(why) = why.filter(|_| self.renamed.insert(folder, label.to_owned()).is_none()) {
-            let message =
-                format!("the label {} is the folder {}: {why}", escaped(label.as_bytes()), shown(&directory));
+            let message = format!(
+                "the label {} is the folder {}: {why}",
+                escape(label.as_bytes()),
+                display_path(&directory)
+            );
             self.findings.push(Finding::new(Code::FolderRenamed, message));
         }
         folder

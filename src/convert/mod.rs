@@ -462,7 +462,7 @@ fn left_over(keywords: &KeywordLetters<'_>, plan: &Plan) -> Option<Finding> {
     let which = left.join(", ");
     (messages > 0).then(|| {
         let text = format!("{messages} messages come without keywords for which no letter is left: {which}");
-        Finding::new(Code::KeywordsOverflow, text).mend(mend)
+        Finding::new(Code::KeywordsOverflow, text).with_hint(mend)
     })
 }
 
@@ -647,7 +647,7 @@ fn read_source<'a>(
             }
             (Ok(mbox), report)
         }
-        Err(not) => (Err(Error::NotAMailbox { path, reason: not.reason, mend: not.mend }), report),
+        Err(not) => (Err(Error::NotAMailbox { path, reason: not.reason, hint: not.mend }), report),
     }
 }
 
@@ -725,7 +725,8 @@ fn check_room(
     if files > FILES {
         dir.check_writable()?;
     }
-    let too_little = |unit, need, free| Error::NoRoom { path: directory.to_owned(), unit, need, free };
+    let too_little =
+        |unit, need, free| Error::InsufficientSpace { path: directory.to_owned(), unit, need, free };
     let need = blocks * room.block + lines;
     if need > room.bytes {
         return Err(too_little("bytes", need, room.bytes));

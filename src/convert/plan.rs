@@ -22,7 +22,7 @@ use crate::mailbox::mbox::read::Mbox;
 use crate::mailbox::mbox::status::{self, Deleted, Labels, Said, Status};
 use crate::mailbox::message::header;
 use crate::mailbox::source::Source;
-use crate::mailbox::text::escaped;
+use crate::mailbox::text::escape;
 
 /// What is done with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -555,7 +555,7 @@ fn beginning(Unique(bytes): Unique) -> u64 {
 }
 
 fn renamed(at: u64, keyword: &str, atom: &str) -> Finding {
-    let keyword = escaped(keyword.as_bytes());
+    let keyword = escape(keyword.as_bytes());
     Finding::at(
         Code::KeywordRenamed,
         at,

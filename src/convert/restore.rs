@@ -19,7 +19,7 @@ use crate::mailbox::fs::read_regular;
 use crate::mailbox::maildir::list;
 use crate::mailbox::maildir::list::Entry;
 use crate::mailbox::manifest::{self, Digest, FILE_NAME, Gap, Message, Outline, Section};
-use crate::mailbox::text::shown;
+use crate::mailbox::text::display_path;
 
 /// What to give back, and where to.
 #[derive(Debug)]
@@ -163,7 +163,7 @@ fn choose<'a, 'b>(
         },
         Some(Which::Path(wanted)) => {
             let found = newest.iter().rev().find(|o| o.head.source.is_path(wanted));
-            found.ok_or_else(|| refuse(format!("has no source {}: {}", shown(wanted), names())))?
+            found.ok_or_else(|| refuse(format!("has no source {}: {}", display_path(wanted), names())))?
         }
     };
     if chosen.head.is_maildir() {
@@ -252,7 +252,7 @@ impl<'a> Store<'a> {
                 return Ok(Ok(source));
             }
         }
-        let maildir = shown(self.maildir);
+        let maildir = display_path(self.maildir);
         let (code, text) = match is_there {
             true => (Code::MessageChanged, format!("{name} in {maildir} is not what was written there")),
             false => (Code::MessageGone, format!("{name} is gone from {maildir}")),

@@ -25,7 +25,7 @@ use crate::mailbox::maildir::create;
 use crate::mailbox::maildir::write::{self, DestinationState, Fsync, parent_of, refuse_symlink};
 use crate::mailbox::manifest;
 use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::text::shown;
+use crate::mailbox::text::display_path;
 use crate::mailbox::tree::folder::{Folder, Layout};
 use crate::mailbox::tree::naming::{self, Named};
 use crate::mailbox::tree::renames;
@@ -243,7 +243,12 @@ fn make_root(entries: &[Entry], wanted: &Wanted<'_>) -> Result<()> {
         let room = dir.free_space()?;
         let need = entries.iter().map(|entry| entry.size).sum();
         if need > room.bytes {
-            return Err(Error::NoRoom { path: root.to_owned(), unit: "bytes", need, free: room.bytes });
+            return Err(Error::InsufficientSpace {
+                path: root.to_owned(),
+                unit: "bytes",
+                need,
+                free: room.bytes,
+            });
         }
     }
     let is_made_with_inbox =
@@ -423,7 +428,7 @@ fn look_back(entries: &mut [Entry], wanted: &Wanted<'_>) -> Result<()> {
 
 fn refuse_moved(entry: &Entry, wanted: &Wanted<'_>) -> Result<()> {
     let Some(was) = &entry.was else { return Ok(()) };
-    let directory = |place| shown(&wanted.each.destination.join(place));
+    let directory = |place| display_path(&wanted.each.destination.join(place));
     let reason = format!(
         "was converted into {} before, and would be in {} now, for other mailboxes lie beside it than did then; \
          convert it by itself into the former, or say by --map which folder is which",
@@ -495,9 +500,9 @@ impl Row {
         if stops_all(&error) {
             return note(error);
         }
-        let mut finding = Finding::new(error.code(), error.less_path());
+        let mut finding = Finding::new(error.code(), error.without_path());
         finding.path = error.path().map(Path::to_owned);
-        finding.mend = error.mend().map(|mend| mend.to_owned().into());
+        finding.hint = error.hint().map(|mend| mend.to_owned().into());
         let path = self.entry.found.path.clone();
         self.reports.push(Report { path, variant: None, evidence: String::new(), findings: vec![finding] });
     }
@@ -506,7 +511,7 @@ impl Row {
 /// Whether no other folder can fare better.
 fn stops_all(error: &Error) -> bool {
     match error {
-        Error::Interrupted | Error::NoRoom { .. } => true,
+        Error::Interrupted | Error::InsufficientSpace { .. } => true,
         Error::Io { source, .. } => {
             matches!(
                 source.raw_os_error(),

@@ -68,7 +68,7 @@ pub(crate) fn in_mbox(
     draft: &Draft<'_>,
     cancel: &Cancel,
 ) -> Result<bool> {
-    let unsayable = |Unsayable| Error::unsayable(path);
+    let unsayable = |Unsayable| Error::unrepresentable(path);
     let mut out = Vec::new();
     let mut writing = Writing::begin(extending.variant, head, &mut out).map_err(unsayable)?;
     // What stands above the message: the From_ line, and before it a frame.

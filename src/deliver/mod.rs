@@ -28,7 +28,7 @@ use crate::mailbox::maildir::write::parent_of;
 use crate::mailbox::mbox::append::Extending;
 use crate::mailbox::mbox::status::Status;
 use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::text::{quoted, shown};
+use crate::mailbox::text::{display_path, shell_quote};
 use crate::transport::failure::{Failure, Reason};
 
 /// Where a message is to go.
@@ -93,9 +93,9 @@ impl Target {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 let text = format!(
                     "{}: there is no such mailbox; to have one made say --create, and maildir:{} or mbox:{}",
-                    shown(&path),
-                    quoted(&path),
-                    quoted(&path)
+                    display_path(&path),
+                    shell_quote(&path),
+                    shell_quote(&path)
                 );
                 Err(Failure::new(Reason::Configuration, text))
             }
@@ -114,7 +114,7 @@ pub fn deliver(draft: &Draft<'_>, targets: &[Target], rules: &Rules<'_>) -> Resu
     let mut order: Vec<usize> = (0..targets.len()).collect();
     order.sort_by_key(|&n| &identities[n]);
     if let Some(twice) = order.windows(2).find(|pair| identities[pair[0]] == identities[pair[1]]) {
-        let path = shown(targets[twice[1]].path());
+        let path = display_path(targets[twice[1]].path());
         let text = format!("{path}: named twice; the message would be there twice");
         return Err(Failure::new(Reason::Configuration, text));
     }
@@ -201,7 +201,7 @@ fn quota_of(maildir: &Dir, rules: &Rules<'_>) -> Result<Option<Quota>> {
 
 fn over_quota(quota: &Quota, over: OverQuota, rules: &Rules<'_>) -> Failure {
     let reason = if rules.quota_is_temporary { Reason::OverQuotaForNow } else { Reason::OverQuota };
-    Failure::new(reason, format_args!("{}: {over}", shown(quota.maildir())))
+    Failure::new(reason, format_args!("{}: {over}", display_path(quota.maildir())))
 }
 
 /// A message on its way into one target. Dropped, it takes back what it did.
@@ -341,7 +341,7 @@ impl Drop for IntoMaildir {
 fn open_maildir(path: &Path) -> Result<Dir, Failure> {
     Dir::open(path).map_err(|error| match &error {
         Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            let text = format!("{}: there is no such Maildir; deliver --create makes it", shown(path));
+            let text = format!("{}: there is no such Maildir; deliver --create makes it", display_path(path));
             Failure::new(Reason::Configuration, text)
         }
         _ => error.into(),

@@ -11,7 +11,7 @@ use crate::mailbox::mbox::from_line::{self, Line};
 use crate::mailbox::mbox::status::Status;
 use crate::mailbox::mbox::write::{self, Head, Header, line_end};
 use crate::mailbox::message::header;
-use crate::mailbox::text::escaped;
+use crate::mailbox::text::escape;
 use crate::transport::envelope;
 use crate::transport::envelope::Envelope;
 use crate::transport::failure::{Failure, Reason};
@@ -214,7 +214,7 @@ fn is_told(header: &[u8], recipient: &[u8], from_mta: bool) -> Result<bool, Fail
             if received || told || !from_mta {
                 let text = format!(
                     "the message is looping: it has been delivered to {} before (Delivered-To)",
-                    escaped(recipient)
+                    escape(recipient)
                 );
                 return Err(Failure::new(Reason::Looping, text));
             }

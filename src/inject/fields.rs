@@ -6,7 +6,7 @@ use super::rewrite::Rewriter;
 use super::{MOST_RECIPIENTS, Options, Refused, followup, hindrance};
 use crate::mailbox::message::address::list::{Address, List, Piece};
 use crate::mailbox::message::address::{Fault, Manner, print};
-use crate::mailbox::text::escaped;
+use crate::mailbox::text::escape;
 
 /// The fields that are known. All others stay as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,7 +188,7 @@ impl<'a> Fields<'a> {
             let refused = match hindrance {
                 Some(fault) => Some(refuse(fault)),
                 None if count > MOST_RECIPIENTS => Some(Refused::TooManyRecipients {
-                    place: format!("{}: line {}", escaped(name), field.line),
+                    place: format!("{}: line {}", escape(name), field.line),
                 }),
                 None => None,
             };

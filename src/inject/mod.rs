@@ -16,7 +16,7 @@ use std::path::Path;
 use crate::mailbox::message::address::list::{Address, List};
 use crate::mailbox::message::address::token::Tokens;
 use crate::mailbox::message::address::{Fault, Manner, Trouble};
-use crate::mailbox::text::escaped;
+use crate::mailbox::text::escape;
 use crate::transport::Envelope;
 use crate::transport::envelope;
 use crate::transport::failure::{Failure, Reason};
@@ -76,7 +76,7 @@ pub struct Completed {
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
     /// A field that cannot be parsed.
-    #[error("{}: line {line}, byte {byte}: {trouble}", escaped(name))]
+    #[error("{}: line {line}, byte {byte}: {trouble}", escape(name))]
     Field {
         /// Its name.
         name: Vec<u8>,
@@ -90,7 +90,7 @@ pub enum Refused {
         trouble: Trouble,
     },
     /// An address that was given.
-    #[error("{}: {why}", escaped(address))]
+    #[error("{}: {why}", escape(address))]
     Address {
         /// As it was given.
         address: Vec<u8>,
@@ -100,7 +100,7 @@ pub enum Refused {
         is_sender: bool,
     },
     /// A host or user that addresses are to be completed with.
-    #[error("{}: {why}", escaped(text))]
+    #[error("{}: {why}", escape(text))]
     Setting {
         /// As it is set.
         text: Vec<u8>,
@@ -122,7 +122,7 @@ pub enum Refused {
     /// A line that is no field, with one behind it that names recipients: it would be text, and read by all.
     #[error(
         "line {line} is no field and ends the header; {} in line {behind} would be part of the text",
-        escaped(name)
+        escape(name)
     )]
     Torn {
         /// Line of the message, counted from 1.

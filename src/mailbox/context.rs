@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::text::escaped;
+use crate::mailbox::text::escape;
 
 /// Everything an operation needs besides its options.
 #[derive(Clone, Copy)]
@@ -113,7 +113,7 @@ impl Method {
             "flock" => Ok(Method::Flock),
             other => Err(format!(
                 "`{}` is no way to lock; known are dotlock, fcntl and flock, and none alone",
-                escaped(other.as_bytes())
+                escape(other.as_bytes())
             )),
         }
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::finding::Code;
-use crate::mailbox::text::shown;
+use crate::mailbox::text::display_path;
 
 /// The result of everything that touches files.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -18,7 +18,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A system call failed.
-    #[error("{}: cannot {action}: {}", shown(path), cause(source))]
+    #[error("{}: cannot {action}: {}", display_path(path), cause(source))]
     Io {
         /// What was being done, as a verb phrase: `open`, `write`, `create the directory`.
         action: &'static str,
@@ -28,17 +28,17 @@ pub enum Error {
         source: io::Error,
     },
     /// The input is not a mailbox; it is refused by name and nothing is written.
-    #[error("{}: not a mailbox: {reason}", shown(path))]
+    #[error("{}: not a mailbox: {reason}", display_path(path))]
     NotAMailbox {
         /// The input.
         path: PathBuf,
         /// What it looks like instead.
         reason: String,
         /// What the user can do, a phrase.
-        mend: Option<String>,
+        hint: Option<String>,
     },
     /// Somebody else holds a lock that we need.
-    #[error("{}: locked by {holder}; gave up after {} s", shown(path), waited.as_secs())]
+    #[error("{}: locked by {holder}; gave up after {} s", display_path(path), waited.as_secs())]
     Locked {
         /// The locked file or directory.
         path: PathBuf,
@@ -50,7 +50,7 @@ pub enum Error {
     /// The source grew, shrank or was rewritten while it was read.
     #[error(
         "{}: changed while it was read: {how}; nothing was published, run the same command again",
-        shown(path)
+        display_path(path)
     )]
     Changed {
         /// The source.
@@ -61,16 +61,16 @@ pub enum Error {
     /// An mbox that was being appended to was written to by somebody else. What we appended may be there still.
     #[error(
         "{}: changed by somebody who does not keep to the lock: {how}; look that all lock alike",
-        shown(path)
+        display_path(path)
     )]
-    Disturbed {
+    ConcurrentWrite {
         /// The mbox.
         path: PathBuf,
         /// In which way, with the sizes.
         how: String,
     },
     /// The destination cannot be what it would have to be.
-    #[error("{}: {reason}", shown(path))]
+    #[error("{}: {reason}", display_path(path))]
     Destination {
         /// The destination.
         path: PathBuf,
@@ -78,7 +78,7 @@ pub enum Error {
         reason: String,
     },
     /// Compressed data that ends early or does not decode.
-    #[error("{}: damaged {format} data after {decoded} decoded bytes: {source}", shown(path))]
+    #[error("{}: damaged {format} data after {decoded} decoded bytes: {source}", display_path(path))]
     Compressed {
         /// The source.
         path: PathBuf,
@@ -90,8 +90,8 @@ pub enum Error {
         source: io::Error,
     },
     /// The preflight found too little room.
-    #[error("{}: not enough room: {need} {unit} needed, {free} free", shown(path))]
-    NoRoom {
+    #[error("{}: not enough room: {need} {unit} needed, {free} free", display_path(path))]
+    InsufficientSpace {
         /// A directory on the file system in question.
         path: PathBuf,
         /// `bytes` or `inodes`.
@@ -102,7 +102,7 @@ pub enum Error {
         free: u64,
     },
     /// A file given by an option says something impossible.
-    #[error("{}: line {line}: {reason}", shown(path))]
+    #[error("{}: line {line}: {reason}", display_path(path))]
     Boundaries {
         /// The boundaries file.
         path: PathBuf,
@@ -112,7 +112,7 @@ pub enum Error {
         reason: String,
     },
     /// The manifest is not what we wrote.
-    #[error("{}: line {line} {reason}", shown(path))]
+    #[error("{}: line {line} {reason}", display_path(path))]
     Manifest {
         /// The manifest.
         path: PathBuf,
@@ -122,7 +122,7 @@ pub enum Error {
         reason: String,
     },
     /// The user asked for something that this version does not do.
-    #[error("{}: {reason}", shown(path))]
+    #[error("{}: {reason}", display_path(path))]
     Unsupported {
         /// What it was asked for.
         path: PathBuf,
@@ -138,8 +138,8 @@ pub enum Error {
         reason: String,
     },
     /// A message that the mailbox's format cannot hold.
-    #[error("{}: {reason}", shown(path))]
-    Unsayable {
+    #[error("{}: {reason}", display_path(path))]
+    Unrepresentable {
         /// The mailbox.
         path: PathBuf,
         /// What of the message cannot be said there.
@@ -163,9 +163,9 @@ impl Error {
     }
 
     /// A message that an MMDF file cannot hold.
-    pub fn unsayable(path: &Path) -> Error {
+    pub fn unrepresentable(path: &Path) -> Error {
         let reason = "the message has a line of four ^A, which would end its frame in an MMDF file";
-        Error::Unsayable { path: path.to_owned(), reason }
+        Error::Unrepresentable { path: path.to_owned(), reason }
     }
 
     /// Whether the same command may succeed later without anything being mended.
@@ -181,8 +181,8 @@ impl Error {
             ),
             Error::Locked { .. }
             | Error::Changed { .. }
-            | Error::Disturbed { .. }
-            | Error::NoRoom { .. }
+            | Error::ConcurrentWrite { .. }
+            | Error::InsufficientSpace { .. }
             | Error::Interrupted => true,
             Error::NotAMailbox { .. }
             | Error::Destination { .. }
@@ -191,7 +191,7 @@ impl Error {
             | Error::Manifest { .. }
             | Error::Unsupported { .. }
             | Error::Usage { .. }
-            | Error::Unsayable { .. } => false,
+            | Error::Unrepresentable { .. } => false,
         }
     }
 
@@ -202,12 +202,14 @@ impl Error {
             Error::NotAMailbox { .. } => Code::NotAMailbox,
             Error::Locked { .. } => Code::Locked,
             Error::Changed { .. } => Code::SourceChanged,
-            Error::Disturbed { .. } | Error::Destination { .. } => Code::DestinationRefused,
+            Error::ConcurrentWrite { .. } | Error::Destination { .. } => Code::DestinationRefused,
             Error::Compressed { .. } => Code::DamagedCompression,
-            Error::NoRoom { .. } => Code::NoRoom,
+            Error::InsufficientSpace { .. } => Code::NoRoom,
             Error::Boundaries { .. } => Code::BoundariesFile,
             Error::Manifest { .. } => Code::ManifestDamaged,
-            Error::Unsupported { .. } | Error::Usage { .. } | Error::Unsayable { .. } => Code::Unsupported,
+            Error::Unsupported { .. } | Error::Usage { .. } | Error::Unrepresentable { .. } => {
+                Code::Unsupported
+            }
             Error::Interrupted => Code::Interrupted,
         }
     }
@@ -219,33 +221,33 @@ impl Error {
             | Error::NotAMailbox { path, .. }
             | Error::Locked { path, .. }
             | Error::Changed { path, .. }
-            | Error::Disturbed { path, .. }
+            | Error::ConcurrentWrite { path, .. }
             | Error::Destination { path, .. }
             | Error::Compressed { path, .. }
-            | Error::NoRoom { path, .. }
+            | Error::InsufficientSpace { path, .. }
             | Error::Boundaries { path, .. }
             | Error::Manifest { path, .. }
             | Error::Unsupported { path, .. }
-            | Error::Unsayable { path, .. } => Some(path),
+            | Error::Unrepresentable { path, .. } => Some(path),
             Error::Usage { .. } | Error::Interrupted => None,
         }
     }
 
     /// What went wrong, less the path that it went wrong with: for where that is told beside it.
-    pub fn less_path(&self) -> String {
+    pub fn without_path(&self) -> String {
         let text = self.to_string();
-        let path = self.path().map(|path| format!("{}: ", crate::mailbox::text::shown(path)));
+        let path = self.path().map(|path| format!("{}: ", crate::mailbox::text::display_path(path)));
         path.and_then(|path| text.strip_prefix(&path).map(str::to_owned)).unwrap_or(text)
     }
 
     /// What the user can do about it, where we know.
-    pub fn mend(&self) -> Option<&str> {
+    pub fn hint(&self) -> Option<&str> {
         match self {
-            Error::NotAMailbox { mend, .. } => mend.as_deref(),
+            Error::NotAMailbox { hint: mend, .. } => mend.as_deref(),
             Error::Manifest { .. } => {
                 Some("restore it from a backup, or move it away: then names alone say what is there already")
             }
-            Error::NoRoom { .. } => {
+            Error::InsufficientSpace { .. } => {
                 Some("free some space or choose another destination; nothing of this was written")
             }
             Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {

@@ -181,13 +181,13 @@ pub struct Finding {
     /// One plain sentence.
     pub message: Cow<'static, str>,
     /// The command or step that mends it, where one exists.
-    pub mend: Option<Cow<'static, str>>,
+    pub hint: Option<Cow<'static, str>>,
 }
 
 impl Finding {
     /// A finding about the file as a whole.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Finding {
-        Finding { code, path: None, offset: None, line: None, message: message.into(), mend: None }
+        Finding { code, path: None, offset: None, line: None, message: message.into(), hint: None }
     }
 
     /// A finding at a byte of the source.
@@ -202,8 +202,8 @@ impl Finding {
     }
 
     /// Adds what can be done about it.
-    pub fn mend(mut self, mend: impl Into<Cow<'static, str>>) -> Finding {
-        self.mend = Some(mend.into());
+    pub fn with_hint(mut self, mend: impl Into<Cow<'static, str>>) -> Finding {
+        self.hint = Some(mend.into());
         self
     }
 }

@@ -5,14 +5,14 @@ use std::path::Path;
 
 /// A path for the screen: one line, control characters and bytes that are no UTF-8 escaped.
 /// Never for opening a file: paths are bytes.
-pub fn shown(path: &Path) -> String {
-    escaped(path.as_os_str().as_bytes())
+pub fn display_path(path: &Path) -> String {
+    escape(path.as_os_str().as_bytes())
 }
 
 /// A path as a word of a command that a person may paste into a shell. Control characters and bytes that are
 /// no UTF-8 are shown escaped: such a command names no file, and does no harm.
-pub fn quoted(path: &Path) -> String {
-    let shown = shown(path);
+pub fn shell_quote(path: &Path) -> String {
+    let shown = display_path(path);
     let plain = |c: char| c.is_alphanumeric() || "/._-+,=:@%".contains(c);
     // What begins with a dash would be an option.
     let dash = if shown.starts_with('-') { "./" } else { "" };
@@ -23,7 +23,7 @@ pub fn quoted(path: &Path) -> String {
 }
 
 /// `1 byte`, `2 bytes`: a count with its noun.
-pub fn counted(count: u64, what: &str) -> String {
+pub fn plural(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
@@ -34,7 +34,7 @@ pub fn is_or_are(count: u64, of: u64) -> &'static str {
 
 /// Bytes for the screen: valid UTF-8 as it is, control characters, those that turn the direction of what stands
 /// around them, and all else as escapes.
-pub fn escaped(bytes: &[u8]) -> String {
+pub fn escape(bytes: &[u8]) -> String {
     use std::fmt::Write;
     let is_plain = bytes.iter().all(|b| (b' '..=b'~').contains(b));
     if let Some(plain) = std::str::from_utf8(bytes).ok().filter(|_| is_plain) {
@@ -62,10 +62,10 @@ mod tests {
 
     #[test]
     fn nothing_that_moves_a_cursor_reaches_the_screen() {
-        assert_eq!(escaped(b"In\x1b[2Jbox\n"), "In\\u{1b}[2Jbox\\n");
-        assert_eq!(escaped("gpj.\u{202e}exe".as_bytes()), "gpj.\\u{202e}exe");
-        assert_eq!(escaped("Entwürfe".as_bytes()), "Entwürfe");
-        assert_eq!(escaped(b"Entw\xfcrfe"), "Entw\\xfcrfe");
+        assert_eq!(escape(b"In\x1b[2Jbox\n"), "In\\u{1b}[2Jbox\\n");
+        assert_eq!(escape("gpj.\u{202e}exe".as_bytes()), "gpj.\\u{202e}exe");
+        assert_eq!(escape("Entwürfe".as_bytes()), "Entwürfe");
+        assert_eq!(escape(b"Entw\xfcrfe"), "Entw\\xfcrfe");
     }
 
     #[test]
@@ -78,7 +78,7 @@ mod tests {
             ("-r f", "'./-r f'"),
             ("", "''"),
         ] {
-            assert_eq!(quoted(Path::new(path)), want);
+            assert_eq!(shell_quote(Path::new(path)), want);
         }
     }
 }

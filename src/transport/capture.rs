@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::process::Stdio;
 
 use crate::mailbox::fs::durable;
-use crate::mailbox::text::escaped;
+use crate::mailbox::text::escape;
 use crate::transport::{Fate, Refusal};
 
 /// As much of it as is told, in bytes.
@@ -25,7 +25,7 @@ pub fn heard<T>(run: impl FnOnce(Stdio) -> Result<T, Refusal>) -> Result<T, Refu
         // What cannot be read is not told.
         let length = heard.read_at(&mut said, 0).unwrap_or(0);
         said.truncate(length);
-        match escaped(said.trim_ascii()) {
+        match escape(said.trim_ascii()) {
             said if said.is_empty() => refusal,
             said => Refusal { text: format!("{}; it said: {said}", refusal.text), ..refusal },
         }

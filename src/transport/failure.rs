@@ -107,11 +107,11 @@ impl From<Error> for Failure {
                 _ if !error.retry_helps() => Reason::Configuration,
                 _ => Reason::TryAgain,
             },
-            Error::NoRoom { .. } => Reason::DiskFull,
+            Error::InsufficientSpace { .. } => Reason::DiskFull,
             Error::Locked { .. } => Reason::Locked,
             Error::Interrupted => Reason::Interrupted,
-            Error::Changed { .. } | Error::Disturbed { .. } => Reason::TryAgain,
-            Error::Unsayable { .. } => Reason::BadMessage,
+            Error::Changed { .. } | Error::ConcurrentWrite { .. } => Reason::TryAgain,
+            Error::Unrepresentable { .. } => Reason::BadMessage,
             _ => Reason::Configuration,
         };
         let text = match &error {

@@ -13,7 +13,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 
 use crate::mailbox::context::Cancel;
 use crate::mailbox::error::Error;
-use crate::mailbox::text::shown;
+use crate::mailbox::text::display_path;
 
 /// An interruption is seen so soon.
 const STEP: Duration = Duration::from_millis(100);
@@ -157,7 +157,8 @@ impl<'a> Connection<'a> {
     /// Connects to a Unix socket.
     pub fn unix(path: &Path, patience: Patience<'a>) -> Result<Connection<'a>, Broken> {
         let began = Instant::now();
-        let failed = |e: Errno| Broken::NotConnected(format!("cannot connect to {}: {e}", shown(path)));
+        let failed =
+            |e: Errno| Broken::NotConnected(format!("cannot connect to {}: {e}", display_path(path)));
         let address = SocketAddrUnix::new(path).map_err(failed)?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).map_err(failed)?;

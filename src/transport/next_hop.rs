@@ -5,7 +5,7 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::mailbox::text::shown;
+use crate::mailbox::text::display_path;
 
 /// A next hop.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,11 +119,11 @@ impl fmt::Display for Place {
             Place::Qmtp(host) => write!(f, "qmtp://{host}"),
             Place::Smtp(host) => write!(f, "smtp://{host}"),
             Place::Lmtp(host) => write!(f, "lmtp://{host}"),
-            Place::LmtpUnix(path) => write!(f, "lmtp+unix:{}", shown(path)),
-            Place::Queue(path) => write!(f, "queue:{}", shown(path)),
-            Place::Sendmail(path) => write!(f, "sendmail:{}", shown(path)),
-            Place::Maildir(path) => write!(f, "maildir:{}", shown(path)),
-            Place::Mbox(path) => write!(f, "mbox:{}", shown(path)),
+            Place::LmtpUnix(path) => write!(f, "lmtp+unix:{}", display_path(path)),
+            Place::Queue(path) => write!(f, "queue:{}", display_path(path)),
+            Place::Sendmail(path) => write!(f, "sendmail:{}", display_path(path)),
+            Place::Maildir(path) => write!(f, "maildir:{}", display_path(path)),
+            Place::Mbox(path) => write!(f, "mbox:{}", display_path(path)),
         }
     }
 }

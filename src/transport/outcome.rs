@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::Refusal;
 use super::net::Broken;
-use crate::mailbox::text::escaped;
+use crate::mailbox::text::escape;
 use crate::transport::failure::Failure;
 
 /// As much of what a peer says as is told.
@@ -91,7 +91,7 @@ pub fn told(text: &[u8]) -> String {
         Some(start) if text.len() > TOLD => (start, " ..."),
         _ => (text, ""),
     };
-    escaped(text) + more
+    escape(text) + more
 }
 
 /// `5.1.1`, and nothing else.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags};
 
 use super::{Envelope, Fate, Refusal};
-use crate::mailbox::text::escaped;
+use crate::mailbox::text::escape;
 use crate::transport::capture::heard;
 use crate::transport::child_pipes;
 use crate::transport::child_pipes::{Giving, Left};
@@ -130,7 +130,7 @@ fn said(bytes: &[u8]) -> Refusal {
         Some(b'Z') => Fate::Temporary,
         _ => return meaning(SAYS_WHY),
     };
-    match escaped(bytes[1..].trim_ascii_end()) {
+    match escape(bytes[1..].trim_ascii_end()) {
         text if text.is_empty() => Refusal { fate, ..meaning(SAYS_WHY) },
         text => Refusal { fate, text },
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::{Envelope, Fate, Refusal};
-use crate::mailbox::text::shown;
+use crate::mailbox::text::display_path;
 use crate::transport::capture::heard;
 use crate::transport::child_pipes;
 use crate::transport::child_pipes::{Giving, Left};
@@ -52,7 +52,7 @@ fn hand_over(
     limits: Limits<'_>,
     stderr: Stdio,
 ) -> Result<(), Refusal> {
-    let named = |text: String| format!("{}: {text}", shown(program));
+    let named = |text: String| format!("{}: {text}", display_path(program));
     let refuse = |fate, text: String| Err(Refusal { fate, text: named(text) });
     let mut command = Command::new(program);
     let quoted = |address: &Vec<u8>| OsString::from_vec(quoted(address));

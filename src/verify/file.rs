@@ -20,7 +20,7 @@ use crate::mailbox::maildir::{list, name};
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::mbox::scan;
 use crate::mailbox::mbox::scan_hooks::Watch;
-use crate::mailbox::text::escaped;
+use crate::mailbox::text::escape;
 
 /// So far a file's time may be from the one in its name: a delivery takes a while.
 const APART: i64 = 60;
@@ -247,7 +247,7 @@ impl Part {
         if mode & NEEDED != NEEDED {
             let text = format!("has the mode {mode:04o}: its owner cannot read it");
             let finding = Finding::new(Code::MaildirMode, text).in_file(path);
-            self.findings.push(finding.mend(BY_REPAIR));
+            self.findings.push(finding.with_hint(BY_REPAIR));
             self.steps.push(Step::SetMode { path: path.to_owned(), from: mode, to: mode | 0o600 });
         }
         if mode & 0o066 != 0 {
@@ -406,13 +406,13 @@ fn bad_info(name: &[u8], parsed: &name::ParsedName<'_>) -> Option<String> {
     if let Some(info) = parsed.info {
         let unknown = info.iter().find(|l| !KNOWN.contains(l) && !l.is_ascii_lowercase());
         if let Some(letter) = unknown {
-            return Some(format!("has the flag {}, which nobody knows", escaped(&[*letter])));
+            return Some(format!("has the flag {}, which nobody knows", escape(&[*letter])));
         }
         return (!info.is_sorted_by(|a, b| a < b))
-            .then(|| format!("has the flags {}, not in ASCII order or not each once", escaped(info)));
+            .then(|| format!("has the flags {}, not in ASCII order or not each once", escape(info)));
     }
     let colon = memchr::memchr(b':', name)?;
-    Some(format!("has the info {}, which is not :2, and flags", escaped(&name[colon..])))
+    Some(format!("has the info {}, which is not :2, and flags", escape(&name[colon..])))
 }
 
 #[cfg(test)]

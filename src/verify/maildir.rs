@@ -22,7 +22,7 @@ use crate::mailbox::maildir::flags::Flags;
 use crate::mailbox::maildir::write::{Subdir, parent_of};
 use crate::mailbox::maildir::{folders as names, list, name, quota};
 use crate::mailbox::manifest::FILE_NAME;
-use crate::mailbox::text::{counted, quoted, shown};
+use crate::mailbox::text::{display_path, plural, shell_quote};
 use crate::mailbox::tree::renames;
 use crate::mailbox::tree::walk::is_called_so_only;
 
@@ -90,8 +90,8 @@ pub fn verify(path: &Path, options: &Options<'_>, progress: &dyn Events) -> Resu
     let Notes { mut findings, steps } = notes;
     findings.sort_by(|a, b| (&a.path, a.offset).cmp(&(&b.path, b.offset)));
     // It is the mailbox that is repaired, not the file in it.
-    for finding in findings.iter_mut().filter(|finding| finding.mend.as_deref() == Some(BY_REPAIR)) {
-        finding.mend = Some(format!("{BY_REPAIR} {}", quoted(path)).into());
+    for finding in findings.iter_mut().filter(|finding| finding.hint.as_deref() == Some(BY_REPAIR)) {
+        finding.hint = Some(format!("{BY_REPAIR} {}", shell_quote(path)).into());
     }
     Ok(Report { path: path.to_owned(), folders: report_folders, findings, steps, proofs })
 }
@@ -143,7 +143,7 @@ impl Notes {
     }
 
     fn mendable(&mut self, finding: Finding, step: Step) {
-        self.findings.push(finding.mend(BY_REPAIR));
+        self.findings.push(finding.with_hint(BY_REPAIR));
         self.steps.push(step);
     }
 
@@ -171,7 +171,7 @@ impl Notes {
     fn tell_unfinished(&mut self, path: PathBuf) {
         let message = "left by a conversion that was cut off, or one is running";
         let finding = Finding::new(Code::MaildirUnfinished, message).in_file(path);
-        self.findings.push(finding.mend("the same convert command again completes it"));
+        self.findings.push(finding.with_hint("the same convert command again completes it"));
     }
 
     /// Looks at all names of a folder but its three directories.
@@ -226,7 +226,7 @@ impl Notes {
             let message = format!(
                 "{} in what is named like a folder and has none of cur/, new/ and tmp/; if it is mail, no \
                  reader shows it",
-                counted(files, "file")
+                plural(files, "file")
             );
             self.note(Code::MaildirForeignFile, path, message);
         }
@@ -241,7 +241,7 @@ impl Notes {
         if !marker.exists() {
             let message = "this folder has no file maildirfolder: a delivery to it forgets the quota";
             let finding = Finding::new(Code::MaildirNoMarker, message).in_file(path);
-            self.findings.push(finding.mend(format!("touch {}", quoted(&marker))));
+            self.findings.push(finding.with_hint(format!("touch {}", shell_quote(&marker))));
         }
     }
 
@@ -390,7 +390,7 @@ impl Notes {
         });
         for pair in sorted.windows(2) {
             if pair[0].parsed().base == pair[1].parsed().base {
-                let message = format!("has the same base name as {}", shown(&pair[0].path(folders)));
+                let message = format!("has the same base name as {}", display_path(&pair[0].path(folders)));
                 self.note(Code::MaildirDuplicate, pair[1].path(folders), message);
             }
         }
@@ -434,7 +434,7 @@ impl Notes {
         let message = match quota::sums(&text) {
             Ok(sums) if is_right(sums) => return Ok(()),
             Ok((bytes, count)) => {
-                let (count, there) = (counted(count.unsigned_abs(), "message"), sum(true, false));
+                let (count, there) = (plural(count.unsigned_abs(), "message"), sum(true, false));
                 format!("sums up to {bytes} bytes in {count}; there are {} bytes in {}", there.0, there.1)
             }
             Err(line) => format!("line {line} is not two numbers"),
@@ -442,13 +442,13 @@ impl Notes {
         let finding = Finding::new(Code::MaildirsizeDrift, message).in_file(&path);
         if root.join(quota::MARKER).exists() {
             self.findings
-                .push(finding.mend("a delivery was cut off between the two; the next one counts anew"));
+                .push(finding.with_hint("a delivery was cut off between the two; the next one counts anew"));
             return Ok(());
         }
         // With the file goes its first line, and where nobody else knows the quota, there is none then.
-        self.findings.push(finding.mend(format!(
+        self.findings.push(finding.with_hint(format!(
             "rm {} has the next delivery count anew; but if the quota in its first line is set nowhere else, keep that",
-            quoted(&path)
+            shell_quote(&path)
         )));
         Ok(())
     }

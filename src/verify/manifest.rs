@@ -22,7 +22,7 @@ use crate::mailbox::maildir::list;
 use crate::mailbox::maildir::write::Subdir;
 use crate::mailbox::manifest::{self, Digest, FILE_NAME, Gap, Head, Outline, Section, Tail};
 use crate::mailbox::source::Source;
-use crate::mailbox::text::shown;
+use crate::mailbox::text::display_path;
 
 /// What became of the messages of one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +99,7 @@ pub(crate) fn find(
                 let text = format!("line {line} {reason}");
                 let finding = Finding::new(Code::ManifestDamaged, text).in_file(&path);
                 findings.push(
-                    finding.mend("restore it from a backup; without it nothing says what was converted"),
+                    finding.with_hint("restore it from a backup; without it nothing says what was converted"),
                 );
             }
             Err(error) => return Err(error),
@@ -359,7 +359,8 @@ impl<'a> Judge<'a> {
         if named.promised {
             for home in left {
                 let path = self.messages[found].path(self.folders);
-                let text = format!("was converted into {} too, and is there no more", shown(&home.path));
+                let text =
+                    format!("was converted into {} too, and is there no more", display_path(&home.path));
                 self.note(Code::MessageMoved, path, text);
                 fate.moved = true;
             }
@@ -396,11 +397,11 @@ impl<'a> Judge<'a> {
         let mut fate = Fate { kept: true, ..Fate::default() };
         self.vouched.push(n);
         if Some(file.folder) != home.folder {
-            let folder = shown(&self.folders[file.folder].path);
+            let folder = display_path(&self.folders[file.folder].path);
             self.note(
                 Code::MessageMoved,
                 path.clone(),
-                format!("was converted into {}, and lies in {folder} now", shown(&home.path)),
+                format!("was converted into {}, and lies in {folder} now", display_path(&home.path)),
             );
             fate.moved = true;
         } else if file.place == Subdir::New && !(message.flags.is_empty() && message.keywords.is_empty()) {
@@ -443,12 +444,12 @@ impl<'a> Judge<'a> {
                 Code::MessageSwapped,
                 format!(
                     "has the bytes of {}, which has those of this one",
-                    crate::mailbox::text::escaped(other)
+                    crate::mailbox::text::escape(other)
                 ),
             ),
             Some(other) => Finding::new(
                 Code::MessageChanged,
-                format!("has the bytes of {} and not its own", crate::mailbox::text::escaped(other)),
+                format!("has the bytes of {} and not its own", crate::mailbox::text::escape(other)),
             ),
             None => Finding::new(Code::MessageChanged, how_changed(message, file)),
         };
@@ -489,7 +490,7 @@ impl<'a> Judge<'a> {
         let free = |n: &usize| !taken.contains(n);
         let files = self.files.unnamed.get(&message.file_digest()).into_iter().flatten().copied();
         let found = files.filter(free).min_by_key(|&n| !is_home(n));
-        let shown_name = crate::mailbox::text::escaped(name);
+        let shown_name = crate::mailbox::text::escape(name);
         let Some(n) = found else {
             if promised {
                 let how = match self.options.depth {
@@ -515,7 +516,7 @@ impl<'a> Judge<'a> {
             self.note(
                 Code::MessageMoved,
                 path,
-                format!("was converted into {} as {shown_name}", shown(&home.path)),
+                format!("was converted into {} as {shown_name}", display_path(&home.path)),
             );
             return Fate { kept: true, moved: true, ..Fate::default() };
         }
@@ -524,7 +525,11 @@ impl<'a> Judge<'a> {
         let back = path.with_file_name(OsStr::from_bytes(&[name, info].concat()));
         let finding =
             Finding::new(Code::MessageRenamed, format!("was converted as {shown_name}")).in_file(&path);
-        self.findings.push(finding.mend(format!("mv '{}' '{}'", shown(&path), shown(&back))));
+        self.findings.push(finding.with_hint(format!(
+            "mv '{}' '{}'",
+            display_path(&path),
+            display_path(&back)
+        )));
         Fate { kept: true, renamed: true, ..Fate::default() }
     }
 
@@ -541,7 +546,7 @@ impl<'a> Judge<'a> {
             let path = file.path(self.folders);
             match self.by_digest.get(digest) {
                 Some(name) => {
-                    let text = format!("is a second copy of {}", crate::mailbox::text::escaped(name));
+                    let text = format!("is a second copy of {}", crate::mailbox::text::escape(name));
                     self.findings.push(Finding::new(Code::MessageCopied, text).in_file(path));
                 }
                 None => {
@@ -594,7 +599,7 @@ impl<'a> Judge<'a> {
                     proof.kept
                 );
                 let finding = Finding::new(Code::ConversionUnfinished, text).in_file(&self.manifest.path);
-                self.findings.push(finding.mend("the same convert command again completes it"));
+                self.findings.push(finding.with_hint("the same convert command again completes it"));
             }
             // Each run that copied a Maildir tells of what came since the one before it.
             let copied = |proof: &&mut Proof| section.head.is_maildir() && proof.source == section.source();
@@ -620,10 +625,10 @@ fn apart(info: &[u8], names: &KeywordTable) -> (Vec<u8>, Vec<String>) {
 
 /// For people.
 fn flagged(flags: &[u8], keywords: &[String]) -> String {
-    let flags = if flags.is_empty() { "none".to_owned() } else { crate::mailbox::text::escaped(flags) };
+    let flags = if flags.is_empty() { "none".to_owned() } else { crate::mailbox::text::escape(flags) };
     match keywords {
         [] => flags,
-        _ => format!("{flags} (keywords {})", crate::mailbox::text::escaped(keywords.join(" ").as_bytes())),
+        _ => format!("{flags} (keywords {})", crate::mailbox::text::escape(keywords.join(" ").as_bytes())),
     }
 }
 

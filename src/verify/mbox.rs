@@ -19,7 +19,7 @@ use crate::mailbox::mbox::status;
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::message::header;
 use crate::mailbox::source::Source;
-use crate::mailbox::text::quoted;
+use crate::mailbox::text::shell_quote;
 
 /// Bytes of messages that a worker takes at once.
 const CHUNK: u64 = 1 << 20;
@@ -51,7 +51,7 @@ pub fn verify(
         Err(not) => {
             // What somebody truncates meanwhile may look like no mailbox.
             source.check_unchanged()?;
-            return Err(Error::NotAMailbox { path, reason: not.reason, mend: not.mend });
+            return Err(Error::NotAMailbox { path, reason: not.reason, hint: not.mend });
         }
     };
     mbox.check_conservation().unwrap_or_else(|why| panic!("{}: {why}", path.display()));
@@ -110,8 +110,8 @@ fn end(source: &Source, variant: Variant) -> Option<(Finding, Option<Step>)> {
         return Some((finding, None));
     }
     let path = source.path().to_owned();
-    let mend = format!("{BY_REPAIR} {}", quoted(&path));
-    Some((finding.mend(mend), Some(Step::EndMbox { path })))
+    let mend = format!("{BY_REPAIR} {}", shell_quote(&path));
+    Some((finding.with_hint(mend), Some(Step::EndMbox { path })))
 }
 
 /// The lines that only the strictness of the table keeps in a body, as far as the reader has not said so.

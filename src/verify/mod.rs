@@ -16,7 +16,7 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::source::Source;
-use crate::mailbox::text::shown;
+use crate::mailbox::text::display_path;
 use crate::mailbox::tree::renames;
 use manifest::Proof;
 use repair::Step;
@@ -197,7 +197,7 @@ pub fn names_of_folders(root: &Path) -> Result<Vec<Finding>> {
     };
     let gone = renames.into_iter().filter(|(directory, _)| root.join(directory).symlink_metadata().is_err());
     let finding = |(directory, folder): (PathBuf, crate::mailbox::tree::folder::Folder)| {
-        let message = format!("{} is not there; it was called {folder}", shown(&directory));
+        let message = format!("{} is not there; it was called {folder}", display_path(&directory));
         Finding::new(Code::FolderGone, message).in_file(&list)
     };
     Ok(gone.map(finding).collect())
@@ -209,5 +209,5 @@ const BY_REPAIR: &str = "mailferry verify --repair";
 /// What an error says of a path that is named beside it.
 fn said(error: &Error, path: &Path) -> String {
     let text = error.to_string();
-    text.strip_prefix(&format!("{}: ", shown(path))).map_or_else(|| text.clone(), str::to_owned)
+    text.strip_prefix(&format!("{}: ", display_path(path))).map_or_else(|| text.clone(), str::to_owned)
 }

@@ -15,7 +15,7 @@ use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::lock;
 use crate::mailbox::maildir::write::parent_of;
-use crate::mailbox::text::shown;
+use crate::mailbox::text::display_path;
 
 /// Where stale files of tmp/ go, in the Maildir: they may be mail.
 pub const LOST: &str = "mailferry-lost";
@@ -68,7 +68,7 @@ impl Step {
             Step::MakeDirectory { .. } => "make the directory".into(),
             Step::SetMode { from, to, .. } => format!("change the mode from {from:04o} to {to:04o}"),
             Step::EndMbox { .. } => "append the missing line end or blank line".into(),
-            Step::MoveStale { maildir, .. } => format!("move it to {}/", shown(&maildir.join(LOST))),
+            Step::MoveStale { maildir, .. } => format!("move it to {}/", display_path(&maildir.join(LOST))),
         }
     }
 

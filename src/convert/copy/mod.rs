@@ -40,7 +40,7 @@ use crate::mailbox::maildir::write::{
 use crate::mailbox::manifest::{self, Bytes, Digest, Head, Message, Tail, line};
 use crate::mailbox::mbox::quote::Quoting;
 use crate::mailbox::message::header;
-use crate::mailbox::text::escaped;
+use crate::mailbox::text::escape;
 use letters::{Info, Mapping};
 
 /// Messages that a worker reads and writes at once.
@@ -213,7 +213,7 @@ fn indexes_left(source: &Path) -> Result<Option<Finding>> {
     let mut names = Dir::open(source)?.names()?;
     names.retain(|name| BEGINNINGS.iter().any(|beginning| name.as_bytes().starts_with(beginning)));
     names.sort();
-    let names: Vec<String> = names.iter().map(|name| escaped(name.as_bytes())).collect();
+    let names: Vec<String> = names.iter().map(|name| escape(name.as_bytes())).collect();
     Ok((!names.is_empty()).then(|| {
         let text = format!("not copied, for a server makes them anew: {}", names.join(", "));
         Finding::new(Code::IndexesLeft, text)
@@ -408,7 +408,7 @@ fn plan(
                 Some(Compared::Other(other)) => there.name(&other, options.host, &mut names)?,
             };
             if let Fate::Gets(name) = &letter.fate {
-                let text = format!("its name is that of another message; it is written as {}", escaped(name));
+                let text = format!("its name is that of another message; it is written as {}", escape(name));
                 told.findings
                     .push(Finding::new(Code::NameTaken, text).in_file(store.files.path(&letter.entry)));
             }

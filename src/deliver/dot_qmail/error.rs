@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::deliver::dot_qmail::line::Fault;
 use crate::deliver::dot_qmail::program::Ended;
 use crate::mailbox::error::Error;
-use crate::mailbox::text::{escaped, shown};
+use crate::mailbox::text::{display_path, escape};
 use crate::transport::failure::{Failure, Reason};
 use crate::transport::{Fate, Refusal};
 
@@ -110,7 +110,7 @@ impl Trouble {
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.file {
-            Some(file) => write!(f, "{}: line {}", shown(file), self.line),
+            Some(file) => write!(f, "{}: line {}", display_path(file), self.line),
             None => write!(f, "the default delivery, line {}", self.line),
         }
     }
@@ -128,13 +128,13 @@ impl From<Trouble> for Failure {
         match trouble {
             Trouble::HomeWritable { home, mode } => configuration(format!(
                 "{}: anybody may write to this home directory (mode {mode:04o}); run chmod o-w on it",
-                shown(&home)
+                display_path(&home)
             )),
             Trouble::Editing { home } => Failure::new(
                 Reason::TryAgain,
                 format!(
                     "{}: the home directory is sticky, so its owner is editing .qmail files; chmod -t ends that",
-                    shown(&home)
+                    display_path(&home)
                 ),
             ),
             Trouble::Home { home: path, source } | Trouble::Unreadable { path, source } => {
@@ -142,24 +142,24 @@ impl From<Trouble> for Failure {
             }
             Trouble::FileWritable { path, mode } => configuration(format!(
                 "{}: anybody may write to this file (mode {mode:04o}); run chmod o-w on it",
-                shown(&path)
+                display_path(&path)
             )),
             Trouble::NotOnlyRoots { path } => configuration(format!(
                 "{}: root follows only what root alone may write; run chmod go-w on it, or give the home \
                  directory to its user",
-                shown(&path)
+                display_path(&path)
             )),
             Trouble::TooLarge { path } => {
-                configuration(format!("{}: a .qmail file has at most 1 MiB", shown(&path)))
+                configuration(format!("{}: a .qmail file has at most 1 MiB", display_path(&path)))
             }
             Trouble::NoMailbox { home, last } => Failure::new(
                 Reason::NoSuchMailbox,
-                format!("no mailbox here by that name: {} has no {last}", shown(&home)),
+                format!("no mailbox here by that name: {} has no {last}", display_path(&home)),
             ),
             Trouble::Line { place, fault } => configuration(format!("{place}: {}", fault.sentence())),
             Trouble::Program { place, ended, output } => {
                 let mut text = format!("{place}: {}", ended.sentence());
-                let lines = output.split(|&b| b == b'\n').map(|line| escaped(line.trim_ascii()));
+                let lines = output.split(|&b| b == b'\n').map(|line| escape(line.trim_ascii()));
                 let lines: Vec<String> = lines.filter(|line| !line.is_empty()).collect();
                 if !lines.is_empty() {
                     text = format!("{text}: {}", lines.join(" / "));

@@ -145,7 +145,7 @@ pub enum Owners {
 
 /// For messages.
 pub fn shown(name: &OsStr) -> String {
-    crate::mailbox::text::escaped(name.as_bytes())
+    crate::mailbox::text::escape(name.as_bytes())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The paths of MAIL and RCPT (RFC 5321, 4.1.2).
 
-use crate::mailbox::text::escaped;
+use crate::mailbox::text::escape;
 
 /// An address of the envelope, without quotes: `"a b"@c` has the local part `a b`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl Address {
 
     /// For the screen.
     pub fn shown(&self) -> String {
-        escaped(&self.to_bytes())
+        escape(&self.to_bytes())
     }
 }
 

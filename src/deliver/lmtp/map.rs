@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::address::Address;
 use super::template::Parts;
-use crate::mailbox::text::{escaped, shown};
+use crate::mailbox::text::{display_path, escape};
 
 /// Who gets mail where; `M` is what a mailbox is to the caller.
 #[derive(Debug)]
@@ -32,21 +32,24 @@ impl<M> Map<M> {
             if line.is_empty() || line.starts_with(b"#") {
                 continue;
             }
-            let wrong = |why: String| format!("{}: line {}: {why}", shown(path), n + 1);
+            let wrong = |why: String| format!("{}: line {}: {why}", display_path(path), n + 1);
             let end = line.iter().position(u8::is_ascii_whitespace).unwrap_or(line.len());
             let address = line[..end].to_ascii_lowercase();
-            check(&address).map_err(|why| wrong(format!("{}: {why}", escaped(&address))))?;
+            check(&address).map_err(|why| wrong(format!("{}: {why}", escape(&address))))?;
             if end == line.len() {
-                return Err(wrong(format!("{} has no mailbox behind it", escaped(&address))));
+                return Err(wrong(format!("{} has no mailbox behind it", escape(&address))));
             }
             let mailbox = mailbox(line[end..].trim_ascii_start()).map_err(wrong)?;
-            let shown = escaped(&address);
+            let shown = escape(&address);
             if entries.insert(address, mailbox).is_some() {
                 return Err(wrong(format!("{shown} has a mailbox already")));
             }
         }
         if entries.is_empty() {
-            return Err(format!("{}: names nobody; is it the right file, and all of it?", shown(path)));
+            return Err(format!(
+                "{}: names nobody; is it the right file, and all of it?",
+                display_path(path)
+            ));
         }
         Ok(Map { entries })
     }

@@ -17,7 +17,7 @@ use crate::deliver::lmtp::address::Address;
 use crate::deliver::lmtp::template::{Parts, Template};
 use crate::mailbox::context::Cancel;
 use crate::mailbox::error::Error;
-use crate::mailbox::text::escaped;
+use crate::mailbox::text::escape;
 use crate::transport::failure::{Failure, Reason};
 use crate::transport::spool::Letter;
 
@@ -197,9 +197,9 @@ fn outcome(status: ExitStatus, said: &[u8]) -> Failure {
     let by_line = Reason::ALL.into_iter().find(|reason| reason.status().as_bytes() == first);
     match by_line {
         Some(reason) if reason.is_temporary() == by_code.is_temporary() => {
-            Failure::new(reason, escaped(rest.trim_ascii()))
+            Failure::new(reason, escape(rest.trim_ascii()))
         }
-        _ => Failure::new(by_code, escaped(line)),
+        _ => Failure::new(by_code, escape(line)),
     }
 }
 

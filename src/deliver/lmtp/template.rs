@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use super::address::Address;
-use crate::mailbox::text::{escaped, shown};
+use crate::mailbox::text::{display_path, escape};
 use crate::transport::failure::{Failure, Reason};
 
 /// The longest name of a file.
@@ -93,7 +93,7 @@ impl Template {
                     }
                     other => {
                         let what =
-                            escaped(&[b"%", other.map(std::slice::from_ref).unwrap_or_default()].concat());
+                            escape(&[b"%", other.map(std::slice::from_ref).unwrap_or_default()].concat());
                         return Err(format!("{what} is unknown: there are %u, %d, %e and %%"));
                     }
                 },
@@ -185,12 +185,12 @@ impl Template {
 
     /// What it means that nothing is at `path`, which this template made.
     pub fn missing(&self, path: &Path) -> Failure {
-        let told = |reason, why: &str| Failure::new(reason, format_args!("{}: {why}", shown(path)));
+        let told = |reason, why: &str| Failure::new(reason, format_args!("{}: {why}", display_path(path)));
         let fixed = self.fixed_directory();
         if self.is_fixed() {
             told(Reason::Configuration, "there is no such mailbox")
         } else if !fixed.is_dir() {
-            let text = format_args!("{}: there is no such directory", shown(&fixed));
+            let text = format_args!("{}: there is no such directory", display_path(&fixed));
             Failure::new(Reason::TryAgain, text)
         } else if path.ancestors().any(|p| p.is_symlink() && !p.exists()) {
             told(Reason::TryAgain, "a symbolic link on the way leads nowhere")

@@ -19,7 +19,7 @@ use crate::mailbox::error::{Error, Result, cause};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::{Dir, FileId};
-use crate::mailbox::text::{escaped, shown};
+use crate::mailbox::text::{display_path, escape};
 
 /// A delivery holds the lock on a quota for less than this.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
@@ -137,7 +137,7 @@ fn tolerate<T>(
         Ok(lock) => Ok(Some(lock)),
         Err(ref error @ Error::Io { ref source, .. }) if mode == Mode::Read && harmless(source) => {
             let finding = Finding::new(code, format!("{error}; it is read without this lock"));
-            findings.push(finding.mend("make sure that nothing writes to it meanwhile"));
+            findings.push(finding.with_hint("make sure that nothing writes to it meanwhile"));
             Ok(None)
         }
         Err(error) => Err(error),
@@ -158,7 +158,7 @@ fn with_way_out(error: Error) -> Error {
     match error {
         Error::Io { action, path, source } if is_forbidden(&source) => {
             let parent = path.parent().filter(|_| !path.is_dir());
-            let dir = shown(parent.unwrap_or(&path));
+            let dir = display_path(parent.unwrap_or(&path));
             let text = format!(
                 "{}; lock files are made in {dir}: let us write there, or lock with --lock fcntl",
                 cause(&source)
@@ -364,14 +364,14 @@ fn is_stale(
 
 /// What can be said of a foreign lock file. Its time, not its age: the library has no clock.
 fn describe(dir: &Dir, name: &OsStr) -> String {
-    let path = shown(&dir.path().join(name));
+    let path = display_path(&dir.path().join(name));
     let Ok(file) = dir.open_file(name) else { return format!("the lock file {path}") };
     let made = file.metadata().and_then(|meta| meta.modified()).ok();
     let made = made.and_then(|time| jiff::Timestamp::try_from(time).ok());
     let made = made.map_or(String::new(), |time| format!(" of {}", time.strftime("%Y-%m-%d %H:%M:%S UTC")));
     match first_bytes(&file).trim_ascii_end() {
         b"" => format!("the lock file {path}{made}, which is empty"),
-        content => format!("the lock file {path}{made}, which says \"{}\"", escaped(content)),
+        content => format!("the lock file {path}{made}, which says \"{}\"", escape(content)),
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Component, Path};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::maildir::write::{check_destination, is_maildirpp_subfolder, parent_of, sync_parent};
-use crate::mailbox::text::shown;
+use crate::mailbox::text::display_path;
 
 /// The modes of directories and files, subject to the umask.
 const DIR_MODE: u32 = 0o777;
@@ -60,7 +60,7 @@ pub fn create_parents(path: &Path, from: &Path) -> Result<()> {
     let mut dir = Dir::open(from)?;
     for part in below.parent().into_iter().flat_map(Path::components) {
         let Component::Normal(name) = part else {
-            let reason = format!("is not below {}", shown(from));
+            let reason = format!("is not below {}", display_path(from));
             return Err(Error::Destination { path: path.to_owned(), reason });
         };
         let (child, _) = dir.open_or_create_dir(name, DIR_MODE)?;

@@ -193,7 +193,7 @@ pub fn not_a_maildir(path: &Path) -> Error {
                 true => "it is a directory without cur/ and new/",
                 false => "it is no directory, and no Maildir",
             };
-            Error::NotAMailbox { path: path.to_owned(), reason: reason.into(), mend: None }
+            Error::NotAMailbox { path: path.to_owned(), reason: reason.into(), hint: None }
         }
     }
 }

@@ -37,7 +37,7 @@ use crate::mailbox::fs::durable::{Dir, FileId};
 use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::DirLock;
 use crate::mailbox::maildir::list;
-use crate::mailbox::text::counted;
+use crate::mailbox::text::plural;
 
 /// The file's name, in the Maildir itself and never in a folder of it.
 pub const FILE_NAME: &str = "maildirsize";
@@ -185,11 +185,11 @@ impl fmt::Display for Limits {
 impl fmt::Display for OverQuota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let OverQuota { used, limits, size } = self;
-        let bytes = limits.bytes.map(|limit| format!("{} of {}", used.bytes, counted(limit, "byte")));
+        let bytes = limits.bytes.map(|limit| format!("{} of {}", used.bytes, plural(limit, "byte")));
         let messages =
-            limits.messages.map(|limit| format!("{} of {}", used.messages, counted(limit, "message")));
+            limits.messages.map(|limit| format!("{} of {}", used.messages, plural(limit, "message")));
         let both: Vec<String> = bytes.into_iter().chain(messages).collect();
-        write!(f, "over quota: {} used; this message has {}", both.join(" and "), counted(*size, "byte"))
+        write!(f, "over quota: {} used; this message has {}", both.join(" and "), plural(*size, "byte"))
     }
 }
 

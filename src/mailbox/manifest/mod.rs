@@ -75,7 +75,7 @@ pub struct Bytes(pub Vec<u8>);
 impl Bytes {
     /// For the screen.
     pub fn shown(&self) -> String {
-        crate::mailbox::text::escaped(&self.0)
+        crate::mailbox::text::escape(&self.0)
     }
 
     /// Whether these are the bytes of this path.

@@ -168,7 +168,7 @@ impl Extending {
         chunks: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
     ) -> Result<Changes> {
         let (variant, path) = (self.variant, self.path.clone());
-        let unsayable = |Unsayable| Error::unsayable(&path);
+        let unsayable = |Unsayable| Error::unrepresentable(&path);
         let mut out = self.repair.clone();
         let mut flush = |out: &mut Vec<u8>| {
             if cancel.is_requested() {
@@ -225,7 +225,7 @@ impl Extending {
         match self.end {
             Some(end) if end != length => {
                 let how = format!("it has {length} bytes and should have {end}");
-                Err(Error::Disturbed { path: self.path.clone(), how })
+                Err(Error::ConcurrentWrite { path: self.path.clone(), how })
             }
             _ => Ok(()),
         }
@@ -406,7 +406,7 @@ fn check_lines(text: &[u8]) -> Result<(), String> {
 
 fn not_a_mailbox(not: NotAMailbox, path: &Path) -> Error {
     let reason = format!("{}; nothing was appended", not.reason);
-    Error::NotAMailbox { path: path.to_owned(), reason, mend: not.mend }
+    Error::NotAMailbox { path: path.to_owned(), reason, hint: not.mend }
 }
 
 fn other_kind(framed: bool, asked: Variant) -> String {
@@ -616,7 +616,11 @@ mod tests {
                 }
                 _ => extending.flush(),
             });
-            assert_eq!(matches!(done, Err(Error::Disturbed { .. })), when != "unseen", "{when}: {done:?}");
+            assert_eq!(
+                matches!(done, Err(Error::ConcurrentWrite { .. })),
+                when != "unseen",
+                "{when}: {done:?}"
+            );
             if when == "unseen" {
                 extending.kept = true;
             }
@@ -641,7 +645,7 @@ mod tests {
                     extending.ends_at(length + 8)
                 }
             };
-            assert!(matches!(done, Err(Error::Disturbed { .. })), "{when}");
+            assert!(matches!(done, Err(Error::ConcurrentWrite { .. })), "{when}");
             drop(extending);
             assert!(fs::read_to_string(&path).unwrap().ends_with("From peer\n\n"), "{when}");
         }

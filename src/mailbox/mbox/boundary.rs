@@ -12,7 +12,7 @@ use super::scan::{self, Candidate, Next};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::mbox::scan_hooks::Watch;
 use crate::mailbox::message::header;
-use crate::mailbox::text::counted;
+use crate::mailbox::text::plural;
 
 /// What became of a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -446,7 +446,7 @@ impl Pass<'_> {
         if let Some((code, message)) = finding {
             let finding = Finding::at(code, c.offset, message);
             self.out.findings.push(if code == Code::MboxFromInBody || code == Code::MboxUndated {
-                finding.mend(
+                finding.with_hint(
                     "mailferry inspect --boundaries, then convert --boundaries FILE, decides it otherwise",
                 )
             } else {
@@ -475,7 +475,7 @@ pub(crate) fn header_cut(at: u64, message: &[u8]) -> Finding {
         return Finding::at(Code::MboxHeaderCut, at, text);
     }
     let text = "the file ends inside the header of this message";
-    Finding::at(Code::MboxHeaderCut, at, text).mend("look for the rest of it in a backup")
+    Finding::at(Code::MboxHeaderCut, at, text).with_hint("look for the rest of it in a backup")
 }
 
 /// Length of the blank line that ends a stretch: the separator's, no part of the message.
@@ -616,16 +616,16 @@ fn report_junk(text: &[u8], found: &mut Boundaries) {
         }
         let offset = range.end - rest.len() as u64;
         found.findings.push(if rest.trim_ascii().is_empty() {
-            let bytes = counted(rest.len() as u64, "byte");
+            let bytes = plural(rest.len() as u64, "byte");
             let message = format!("{bytes} of blank lines before the first message");
             Finding::at(Code::MboxBlankLead, offset, message)
         } else {
-            let bytes = counted(rest.len() as u64, "byte");
+            let bytes = plural(rest.len() as u64, "byte");
             let message = format!("{bytes} that belong to no message; they are not converted");
             let finding = Finding::at(Code::MboxJunk, offset, message);
             // A bare message to which one is attached with its From_ line, say.
             if range.start == 0 && header::is_field_line(rest) {
-                finding.mend("if the whole file is one message, write rfc822: before the path")
+                finding.with_hint("if the whole file is one message, write rfc822: before the path")
             } else {
                 finding
             }

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::mbox::boundary::{Overrules, Verdict};
 use crate::mailbox::mbox::scan;
-use crate::mailbox::text::escaped;
+use crate::mailbox::text::escape;
 
 /// Reads a list. `text` is the source it is for: every offset must be one of its lines that begin
 /// with `From `, and the size in the list's head must be the source's.
@@ -38,7 +38,7 @@ fn check_size(comment: &[u8], size: usize) -> Result<(), String> {
     if count == size.to_string().as_bytes() {
         return Ok(());
     }
-    Err(format!("this list is for a source of {} bytes, and the source has {size}", escaped(count)))
+    Err(format!("this list is for a source of {} bytes, and the source has {size}", escape(count)))
 }
 
 fn entry(line: &[u8]) -> Result<(u64, Verdict), String> {
@@ -47,12 +47,12 @@ fn entry(line: &[u8]) -> Result<(u64, Verdict), String> {
         return Err("expected offset, line, class, row and verdict, separated by tabs".into());
     };
     let number = std::str::from_utf8(offset).ok().and_then(|o| o.trim().parse().ok());
-    let offset = number.ok_or_else(|| format!("{:?} is no offset", escaped(offset)))?;
+    let offset = number.ok_or_else(|| format!("{:?} is no offset", escape(offset)))?;
     let verdict = match verdict.trim_ascii() {
         b"separator" => Verdict::Separator,
         b"doubled" => Verdict::Doubled,
         b"body" => Verdict::Body,
-        other => return Err(format!("{:?} is no verdict: separator, doubled or body", escaped(other))),
+        other => return Err(format!("{:?} is no verdict: separator, doubled or body", escape(other))),
     };
     Ok((offset, verdict))
 }

@@ -212,11 +212,11 @@ mod tests {
     #[track_caller]
     fn check_dated(line: &[u8], sender: &[u8], epoch: Option<i64>, spelling: &str) {
         let found = parse(line);
-        let shown = crate::mailbox::text::escaped(line);
+        let shown = crate::mailbox::text::escape(line);
         assert_eq!(found.class, Line::Dated, "{shown}");
         assert_eq!(
-            crate::mailbox::text::escaped(found.sender),
-            crate::mailbox::text::escaped(sender),
+            crate::mailbox::text::escape(found.sender),
+            crate::mailbox::text::escape(sender),
             "{shown}"
         );
         assert_eq!(found.stamp.map(|s| s.epoch(0)), epoch, "{shown}");

@@ -4,7 +4,7 @@ use super::from_line::Line;
 use super::scan::{Candidate, Next};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::message::header;
-use crate::mailbox::text::escaped;
+use crate::mailbox::text::escape;
 
 /// A validated Content-Length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(crate) fn validate(
     let Some((field_at, value, body_at)) = content_length(message) else { return (None, None) };
     let lying = |why: String| {
         let message =
-            format!("Content-Length {} {why}; it was ignored", escaped(&value[..value.len().min(40)]));
+            format!("Content-Length {} {why}; it was ignored", escape(&value[..value.len().min(40)]));
         (None, Some(Finding::at(Code::MboxContentLength, start + field_at as u64, message)))
     };
     let Some(count) = std::str::from_utf8(value).ok().and_then(|v| v.parse::<u64>().ok()) else {

@@ -7,7 +7,7 @@ use super::variant::{Evidence, Variant, judge};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::mbox::scan_hooks::Watch;
 use crate::mailbox::message::header;
-use crate::mailbox::text::counted;
+use crate::mailbox::text::plural;
 
 /// What to do differently from the file's own evidence.
 #[derive(Debug, Default, Clone)]
@@ -304,7 +304,7 @@ fn split_votes(evidence: Evidence, variant: Variant) -> Finding {
         "{} deeper quoted lines speak for mboxrd and {} for mboxo; read as {variant}",
         evidence.deeper_than_text, evidence.deep_as_text
     );
-    Finding::new(Code::MboxVotesSplit, message).mend("mboxo: or mboxrd: before the path decides it")
+    Finding::new(Code::MboxVotesSplit, message).with_hint("mboxo: or mboxrd: before the path decides it")
 }
 
 fn odd_bytes(scan: &Scan) -> Vec<Finding> {
@@ -322,7 +322,7 @@ fn odd_bytes(scan: &Scan) -> Vec<Finding> {
         .collect();
     let told: u64 = scan.nul_stretches.iter().map(|nuls| nuls.count).sum();
     if scan.nul_bytes > told {
-        let more = counted(scan.nul_bytes - told, "more NUL byte");
+        let more = plural(scan.nul_bytes - told, "more NUL byte");
         let message = format!("{more} further on; kept, too");
         findings.push(Finding::new(Code::MboxNul, message));
     }

@@ -27,7 +27,7 @@ use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::MailboxLock;
 use crate::mailbox::source::input::Input;
 use crate::mailbox::source::mapped::Mapped;
-use crate::mailbox::text::quoted;
+use crate::mailbox::text::shell_quote;
 
 /// One read, one write: large enough for system calls not to count.
 const CHUNK: usize = 1 << 20;
@@ -401,7 +401,7 @@ impl Stamp {
 }
 
 fn refuse_irregular(path: &Path, stat: &Stat) -> Result<()> {
-    let piped = || format!("read it from standard input: name it - and add < {}", quoted(path));
+    let piped = || format!("read it from standard input: name it - and add < {}", shell_quote(path));
     let (what, mend) = match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => return Ok(()),
         FileType::Directory => ("directory", "name a file in it".to_owned()),
@@ -411,7 +411,7 @@ fn refuse_irregular(path: &Path, stat: &Stat) -> Result<()> {
         FileType::Socket => ("socket", "name a file".to_owned()),
         _ => ("thing of an unknown kind", "name a file".to_owned()),
     };
-    Err(Error::NotAMailbox { path: path.to_owned(), reason: format!("it is a {what}"), mend: Some(mend) })
+    Err(Error::NotAMailbox { path: path.to_owned(), reason: format!("it is a {what}"), hint: Some(mend) })
 }
 
 /// BLAKE3 of what is mapped; pages are handed back.
@@ -553,7 +553,12 @@ impl<'a> Spool<'a> {
         self.spooling.check_interrupted()?;
         let (dir, need) = (self.spooling.dir, self.written + bytes.len() as u64);
         if need > self.limit {
-            return Err(Error::NoRoom { path: dir.to_owned(), unit: "bytes", need, free: self.limit });
+            return Err(Error::InsufficientSpace {
+                path: dir.to_owned(),
+                unit: "bytes",
+                need,
+                free: self.limit,
+            });
         }
         durable::write_all(&self.file, bytes).map_err(Error::io("write a temporary file in", dir))?;
         self.written = need;
@@ -717,7 +722,7 @@ mod tests {
         let (temp, path) = file(&compress(Format::Gzip, &mail));
         let small = Spooling { limit: Some(2_000_000), ..spooling(temp.path()) };
         match Source::open(&path, &no_lock(), &small) {
-            Err(Error::NoRoom { path, need, free: 2_000_000, .. }) => {
+            Err(Error::InsufficientSpace { path, need, free: 2_000_000, .. }) => {
                 assert!(need > 2_000_000 && need < 2_000_000 + 2 * CHUNK as u64);
                 assert_eq!(path, temp.path());
             }
@@ -753,7 +758,7 @@ mod tests {
             let error = Source::open(path, &no_lock(), &spooling(temp.path())).unwrap_err();
             assert!(matches!(error, Error::NotAMailbox { .. }));
             assert!(error.to_string().ends_with(&format!("it is a {what}")), "{error}");
-            assert!(error.mend().is_some());
+            assert!(error.hint().is_some());
         }
         let absent = open(&temp.path().join("absent")).unwrap_err();
         assert!(matches!(absent, Error::Io { action: "open", .. }), "{absent}");

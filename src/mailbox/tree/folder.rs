@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use crate::mailbox::maildir::folders::{decode, encode};
-use crate::mailbox::text::escaped;
+use crate::mailbox::text::escape;
 
 /// A folder by its levels, the outermost first. Without any it is INBOX.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -70,7 +70,7 @@ impl fmt::Display for Folder {
         if self.0.is_empty() {
             return f.write_str("INBOX");
         }
-        let shown = |level: &Vec<u8>| if level.is_empty() { "\\".to_owned() } else { escaped(level) };
+        let shown = |level: &Vec<u8>| if level.is_empty() { "\\".to_owned() } else { escape(level) };
         f.write_str(&self.0.iter().map(shown).collect::<Vec<_>>().join("/"))
     }
 }
@@ -99,10 +99,10 @@ impl Layout {
                 // Apple's Name.mbox/mbox is its directory's.
                 let is_taken = !first && level == b"mbox";
                 let is_odd = |at: usize, b: u8| is_odd(b) || at == dot || at == 0 && (is_taken || b == b'.');
-                let said = escape(level, is_odd);
+                let said = escape_level(level, is_odd);
                 // Only what would be taken for modified UTF-7: R&D is not.
                 match said.contains(&b'&') && decode(&said).is_ok() {
-                    true => escape(level, |at, b| is_odd(at, b) || b == b'&'),
+                    true => escape_level(level, |at, b| is_odd(at, b) || b == b'&'),
                     false => said,
                 }
             }
@@ -136,7 +136,7 @@ pub fn of_maildirpp(directory: &[u8]) -> Vec<Vec<u8>> {
 /// The level that a file or directory of a tree stands for.
 pub fn heard(name: &[u8]) -> Vec<u8> {
     let decoded = decode(name).map_or_else(|_| name.to_vec(), String::into_bytes);
-    unescape(&decoded)
+    unescape_level(&decoded)
 }
 
 /// The level that an mbox stands for, by its file's name: less what says that it is an mbox, and how it is
@@ -178,12 +178,12 @@ fn is_odd(b: u8) -> bool {
 }
 
 fn encoded(level: &[u8], is_odd: impl Fn(usize, u8) -> bool) -> Vec<u8> {
-    let escaped = escape(level, is_odd);
+    let escaped = escape_level(level, is_odd);
     // The escape of what is no UTF-8 is ASCII.
     String::from_utf8(escaped).map_or_else(|e| e.into_bytes(), |text| encode(&text).into_bytes())
 }
 
-fn escape(level: &[u8], is_odd: impl Fn(usize, u8) -> bool) -> Vec<u8> {
+fn escape_level(level: &[u8], is_odd: impl Fn(usize, u8) -> bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(level.len());
     let mut at = 0;
     let push = |out: &mut Vec<u8>, b: u8| out.extend(format!("\\{b:02x}").into_bytes());
@@ -204,8 +204,8 @@ fn escape(level: &[u8], is_odd: impl Fn(usize, u8) -> bool) -> Vec<u8> {
     out
 }
 
-/// The inverse of [`escape`]; a `\` that none of ours has written stays.
-fn unescape(said: &[u8]) -> Vec<u8> {
+/// The inverse of [`escape_level`]; a `\` that none of ours has written stays.
+fn unescape_level(said: &[u8]) -> Vec<u8> {
     if said == NAMELESS {
         return Vec::new();
     }

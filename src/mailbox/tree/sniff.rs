@@ -75,7 +75,7 @@ fn whole(path: &Path, spooling: &Spooling<'_>) -> Result<Kind> {
     let source = match Source::open(path, &nothing, spooling) {
         Ok(source) => source,
         Err(error @ Error::Compressed { .. }) => {
-            return Ok(Kind::Other { reason: error.less_path(), may_be_mail: true, mend: None });
+            return Ok(Kind::Other { reason: error.without_path(), may_be_mail: true, mend: None });
         }
         Err(error) => return Err(error),
     };
@@ -147,7 +147,7 @@ mod tests {
             (b"\x89PNG\r\n", "other"),
             (&[0; 100], "may be mail"),
         ] {
-            assert_eq!(kind(bytes), want, "{}", crate::mailbox::text::escaped(&bytes[..bytes.len().min(60)]));
+            assert_eq!(kind(bytes), want, "{}", crate::mailbox::text::escape(&bytes[..bytes.len().min(60)]));
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::maildir::list::is_maildir;
 use crate::mailbox::manifest;
 use crate::mailbox::source::Spooling;
-use crate::mailbox::text::shown;
+use crate::mailbox::text::display_path;
 
 /// A mailbox in a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -288,7 +288,7 @@ impl Walk<'_> {
             Err(Error::Io { source, .. }) => {
                 self.skip(path, &format!("cannot be read: {source}"), true, None);
             }
-            Err(error) => self.skip(path, &error.less_path(), true, error.mend()),
+            Err(error) => self.skip(path, &error.without_path(), true, error.hint()),
         }
         Ok(())
     }
@@ -306,7 +306,7 @@ impl Walk<'_> {
                 self.skip(path, &format!("a symbolic link to a {what} of the tree"), false, None);
             }
             (Ok(meta), Ok(real)) if meta.is_dir() || (meta.is_file() && meta.len() > 0) => {
-                let reason = format!("a symbolic link to {}, out of the tree", shown(&real));
+                let reason = format!("a symbolic link to {}, out of the tree", display_path(&real));
                 self.skip(path, &reason, true, Some("name what it leads to as a source"));
             }
             (Ok(_), _) => {

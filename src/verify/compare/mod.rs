@@ -281,7 +281,7 @@ fn divided<'a>(
         let read = read::read(source.text(), &ask, watch);
         cancel.check()?;
         let path = mailbox.path.clone();
-        read.map(Some).map_err(|not| Error::NotAMailbox { path, reason: not.reason, mend: not.mend })
+        read.map(Some).map_err(|not| Error::NotAMailbox { path, reason: not.reason, hint: not.mend })
     });
     divided.collect()
 }

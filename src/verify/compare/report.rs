@@ -7,7 +7,7 @@ use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::mbox::status;
 use crate::mailbox::message::date;
 use crate::mailbox::message::header;
-use crate::mailbox::text::{escaped, shown};
+use crate::mailbox::text::{display_path, escape};
 use crate::verify::compare::side::{At, Flagged, Message, NO_DATE, Side};
 use crate::verify::compare::text::{Digest, Spot, Text, Trifles};
 use crate::verify::compare::{Case, Options};
@@ -215,7 +215,7 @@ fn unlike_fields(text: &Text<'_>, other: &Text<'_>) -> (Vec<String>, Vec<String>
     };
     let unlike = |all: &[(String, Vec<u8>)]| {
         let unlike = all.iter().filter(|(name, _)| values(&ours, name) != values(&theirs, name));
-        unlike.map(|(name, value)| format!("{name}: {}", escaped(value))).collect::<Vec<_>>()
+        unlike.map(|(name, value)| format!("{name}: {}", escape(value))).collect::<Vec<_>>()
     };
     (unlike(&ours), unlike(&theirs))
 }
@@ -262,8 +262,8 @@ impl Sighting {
     /// Where it is, for people.
     pub fn place(&self) -> String {
         match (self.line, self.offset) {
-            (Some(line), Some(offset)) => format!("{}:{line} (byte {offset})", shown(&self.path)),
-            _ => shown(&self.path),
+            (Some(line), Some(offset)) => format!("{}:{line} (byte {offset})", display_path(&self.path)),
+            _ => display_path(&self.path),
         }
     }
 
@@ -274,10 +274,10 @@ impl Sighting {
             name += &format!(" of {}", shown_date(date));
         }
         if !self.message_id.is_empty() {
-            name += &format!(", {}", escaped(shortened(&self.message_id).as_bytes()));
+            name += &format!(", {}", escape(shortened(&self.message_id).as_bytes()));
         }
         if !self.subject.is_empty() {
-            name += &format!(", \"{}\"", escaped(shortened(&self.subject).as_bytes()));
+            name += &format!(", \"{}\"", escape(shortened(&self.subject).as_bytes()));
         }
         name
     }

@@ -495,7 +495,7 @@ fn list(maildir: &Path) -> Result<(Vec<Entry>, u64)> {
         // Perhaps it only may not be looked into.
         Dir::open(maildir)?;
         let reason = "it is a directory without cur/ and new/".into();
-        return Err(Error::NotAMailbox { path: maildir.to_owned(), reason, mend: None });
+        return Err(Error::NotAMailbox { path: maildir.to_owned(), reason, hint: None });
     }
     let entries = list::list_messages(maildir)?.into_par_iter().filter_map(|entry| {
         match fs::metadata(entry.path(maildir)) {

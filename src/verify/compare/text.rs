@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::mailbox::mbox::quote::{self, Quoting};
 use crate::mailbox::message::header;
-use crate::mailbox::text::escaped;
+use crate::mailbox::text::escape;
 
 /// BLAKE3 of what a message says, cut to 128 bits: enough for mail that was made to collide, too.
 pub(crate) type Digest = [u8; 16];
@@ -205,8 +205,8 @@ impl<'a> Text<'a> {
             line: memchr::memchr_iter(b'\n', &self.raw[..at]).count() as u64 + 1,
             file_offset: self.start + at as u64,
             in_header: at < self.header_len,
-            before: escaped(&self.raw[line_start.max(at.saturating_sub(SHOWN))..at]),
-            after: escaped(&self.raw[at..self.raw.len().min(at + SHOWN)]),
+            before: escape(&self.raw[line_start.max(at.saturating_sub(SHOWN))..at]),
+            after: escape(&self.raw[at..self.raw.len().min(at + SHOWN)]),
         }
     }
 }

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use crate::mailbox::context::{Events, Phase};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::text::{counted, is_or_are};
+use crate::mailbox::text::{is_or_are, plural};
 use crate::mailbox::tree::folder::Folder;
 use crate::mailbox::tree::naming::settle_inbox;
 use crate::mailbox::tree::walk::Kind;
@@ -84,7 +84,7 @@ impl Alone<'_> {
         let mut message = format!(
             "the folder {}, with {}, is not in {other}",
             self.folder,
-            counted(self.messages, "message")
+            plural(self.messages, "message")
         );
         if self.elsewhere > 0 {
             let which = match self.elsewhere == self.messages {
