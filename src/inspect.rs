@@ -138,7 +138,7 @@ impl Row {
             if text.is_empty() {
                 *text = match field.is("From") {
                     true => display(field.value),
-                    false => header::decoded_text(field.value),
+                    false => header::decode_text(field.value),
                 };
             }
         }

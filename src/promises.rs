@@ -29,11 +29,11 @@ use crate::mailbox::mbox::scan_hooks::Watch;
 use crate::mailbox::mbox::status::{self, Deleted, Labels, Status};
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::mbox::write::{self, Envelope, Head, Header, Letter, Writing};
-use crate::mailbox::message::address::{Manner, list as list_of, print, token};
+use crate::mailbox::message::address::{Compat, list as list_of, print, token};
 use crate::mailbox::message::date;
 use crate::mailbox::message::date::Stamp;
 use crate::mailbox::message::header;
-use crate::mailbox::message::header::decoded_text;
+use crate::mailbox::message::header::decode_text;
 use crate::transport::failure::{Failure, Reason as Fate};
 use crate::transport::outcome::Outcome;
 use crate::transport::reply::{Parser, Reply};
@@ -196,7 +196,7 @@ pub fn header(message: &[u8]) {
         assert!(!field.name.is_empty());
         are_slices_in_order([field.name, field.value].into_iter(), split.header);
         assert!(!header::unfold(field.value).contains(&b'\n'));
-        decoded_text(field.value);
+        decode_text(field.value);
         gmail::labels(field.value).iter().for_each(|label| {
             let _ = gmail::system(label);
         });
@@ -725,28 +725,28 @@ pub fn dot_qmail(text: &[u8]) {
 /// the same list again. An address in which nothing is doubtful can be written raw and quoted again.
 pub fn addresses(text: &[u8]) {
     let text = [text, b"\n"].concat();
-    for manner in [Manner::Faithful, Manner::Strict] {
-        let list = list_of::List::read(&text, manner);
-        for fault in [list.fault, list.doubt].into_iter().flatten() {
+    for manner in [Compat::Qmail, Compat::Strict] {
+        let list = list_of::AddressList::read(&text, manner);
+        for fault in [list.fault, list.warning].into_iter().flatten() {
             assert!(fault.at < text.len());
         }
         if list.fault.is_some() {
             continue;
         }
-        let raw = |list: &list_of::List<'_>| -> Vec<Vec<u8>> {
+        let raw = |list: &list_of::AddressList<'_>| -> Vec<Vec<u8>> {
             list.addresses().map(|address| address.to_bytes()).collect()
         };
-        let printed = print::field(b"To", list.pieces(), manner);
-        let again = list_of::List::read(&printed[3..], manner);
+        let printed = print::format_field(b"To", list.pieces(), manner);
+        let again = list_of::AddressList::read(&printed[3..], manner);
         assert_eq!(again.fault, None);
         assert_eq!(raw(&again), raw(&list), "{}", printed.escape_ascii());
-        let twice = print::field(b"To", again.pieces(), manner);
+        let twice = print::format_field(b"To", again.pieces(), manner);
         assert_eq!(bstr::BStr::new(&twice), bstr::BStr::new(&printed));
-        if list.doubt.is_some() || manner == Manner::Faithful {
+        if list.warning.is_some() || manner == Compat::Qmail {
             continue;
         }
         let has_host = |address: &list_of::Address<'_>| {
-            let at = address.tokens.iter().position(|token| token.kind == token::Kind::At);
+            let at = address.tokens.iter().position(|token| token.kind == token::TokenKind::At);
             at.is_some_and(|at| at > 0)
         };
         for raw in list.addresses().filter(has_host).map(|address| address.to_bytes()) {
@@ -771,7 +771,7 @@ pub fn injected(message: &[u8]) {
     let complete = |message: &[u8], manner, header_too| {
         let options = inject::Options {
             manner,
-            crlf: manner == Manner::Strict,
+            crlf: manner == Compat::Strict,
             arguments: &arguments,
             header_too,
             sender: None,
@@ -788,7 +788,7 @@ pub fn injected(message: &[u8]) {
         let completed = inject::Ready::new(&options)?.complete(&letter.finish()?, Path::new("/tmp"))?;
         Ok::<_, inject::Refused>((completed.letter.head().to_vec(), completed.envelope))
     };
-    for manner in [Manner::Faithful, Manner::Strict] {
+    for manner in [Compat::Qmail, Compat::Strict] {
         let Ok((whole, envelope)) = complete(message, manner, true) else { continue };
         assert_eq!(envelope.recipients[0], arguments[0]);
         let (split, was) = (header::split(&whole), header::split(message));
@@ -801,7 +801,7 @@ pub fn injected(message: &[u8]) {
         }
         let body = [was.body, if was.body.ends_with(b"\n") || !was.closed { b"" } else { b"\n" }].concat();
         assert!(split.body.ends_with(&body) || was.body.is_empty());
-        if manner == Manner::Strict {
+        if manner == Compat::Strict {
             let (again, _) = complete(&whole, manner, false).unwrap();
             assert_eq!(bstr::BStr::new(&again), bstr::BStr::new(&whole));
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::inject::{Completed, Options, Ready, Refused};
 use crate::mailbox::context::Cancel;
 use crate::mailbox::finding::Code;
-use crate::mailbox::message::address::Manner;
+use crate::mailbox::message::address::Compat;
 use crate::mailbox::source::input::Input;
 use crate::mailbox::text::{escape, plural};
 use crate::relay::Told;
@@ -195,14 +195,14 @@ fn inject(args: &InjectArgs, fate: &mut Fate, reporter: &mut Reporter) -> Result
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let cancel = signals::interruption_with(exit::TRY_AGAIN);
     let WrittenBy { author, habits, domains, lists, guessed } =
-        WrittenBy::look(&Environment::default().or_account(), Manner::Strict)?;
+        WrittenBy::look(&Environment::default().or_account(), Compat::Strict)?;
     if let Some(guessed) = guessed.filter(|_| args.common.verbose) {
         remark(&guessed);
     }
     let named: Vec<Vec<u8>> = args.recipients.iter().cloned().map(OsString::into_vec).collect();
     let (arguments, header_too) = args.recipients_from().choose(&named);
     let options = Options {
-        manner: Manner::Strict,
+        manner: Compat::Strict,
         crlf: true,
         arguments,
         header_too,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::inject::control::Control;
 use crate::inject::{self, Author, Domains, Habits};
 use crate::mailbox::error::Result;
-use crate::mailbox::message::address::Manner;
+use crate::mailbox::message::address::Compat;
 use crate::mailbox::text::display_path;
 
 use crate::cli::owner::own_account;
@@ -65,7 +65,7 @@ pub struct WrittenBy {
 
 impl WrittenBy {
     /// Looks.
-    pub fn look(environment: &Environment, manner: Manner) -> Result<WrittenBy> {
+    pub fn look(environment: &Environment, manner: Compat) -> Result<WrittenBy> {
         let author = Author {
             user: environment.first(&USER).unwrap_or_else(|| b"anonymous".to_vec()),
             host: environment.first(&["QMAILHOST", "MAILHOST"]),
@@ -83,13 +83,13 @@ impl WrittenBy {
     }
 }
 
-fn domains(environment: &Environment, manner: Manner) -> Result<(Domains, Option<String>)> {
+fn domains(environment: &Environment, manner: Compat) -> Result<(Domains, Option<String>)> {
     let home = qmail_home();
     let directory = home.join("control");
     let control = Control::read(&directory)?;
     // qmail-inject does not run where there is no qmail. By its name ours does, and then has no host called
     // `defaulthost`.
-    let as_qmail = manner == Manner::Faithful && home.is_dir();
+    let as_qmail = manner == Compat::Qmail && home.is_dir();
     let mut guessed = None;
     let mut domains = match as_qmail {
         true => control.as_qmail(),

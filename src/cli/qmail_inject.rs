@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::inject::{Completed, Options, Ready, Refused};
 use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::message::address::Manner;
+use crate::mailbox::message::address::Compat;
 use crate::transport::envelope;
 use crate::transport::failure::Reason;
 use crate::transport::next_hop::Place;
@@ -237,10 +237,10 @@ impl Order {
     fn carry_out(&self) -> Result<(), Said> {
         let cancel = signals::interruption_with(111);
         let WrittenBy { author, habits, domains, lists, .. } =
-            WrittenBy::look(&self.environment, Manner::Faithful)?;
+            WrittenBy::look(&self.environment, Compat::Qmail)?;
         let (arguments, header_too) = self.recipients.choose(&self.arguments);
         let options = Options {
-            manner: Manner::Faithful,
+            manner: Compat::Qmail,
             crlf: self.crlf,
             arguments,
             // What is printed has no recipients: a list that cannot be read does no harm.

@@ -124,7 +124,11 @@ pub(crate) fn in_mbox(
 /// A header less the fields that readers rewrite.
 fn lasting(header: &[u8]) -> Vec<u8> {
     let lasts = |field: &Option<header::Field<'_>>| !field.as_ref().is_some_and(header::is_volatile);
-    header::parts(header).filter(|(_, field)| lasts(field)).flat_map(|(lines, _)| lines).copied().collect()
+    header::logical_lines(header)
+        .filter(|(_, field)| lasts(field))
+        .flat_map(|(lines, _)| lines)
+        .copied()
+        .collect()
 }
 
 /// Whether a file holds just the bytes of the message.

@@ -81,7 +81,7 @@ impl<'a> Draft<'a> {
         let mut at = start;
         let mut there = Vec::new();
         let mut same = 0;
-        for (lines, field) in header::parts(header) {
+        for (lines, field) in header::logical_lines(header) {
             if let Some(field) = field.filter(|field| field.is("Return-Path")) {
                 there.push(at..at + lines.len());
                 let value = field.value.trim_ascii();
@@ -201,7 +201,7 @@ fn header_held(head: &[u8], is_whole: bool) -> &[u8] {
     if split.closed || is_whole {
         return split.header;
     }
-    let cut_off = header::parts(split.header).last().map_or(0, |(lines, _)| lines.len());
+    let cut_off = header::logical_lines(split.header).last().map_or(0, |(lines, _)| lines.len());
     &split.header[..split.header.len() - cut_off]
 }
 

@@ -2,11 +2,11 @@
 
 use super::rewrite::Rewriter;
 use super::{Options, Refused};
-use crate::mailbox::message::address::list::List;
+use crate::mailbox::message::address::list::AddressList;
 use crate::mailbox::message::address::print;
-use crate::mailbox::message::address::print::token_to;
-use crate::mailbox::message::address::token::Kind;
-use crate::mailbox::message::address::{Manner, Trouble};
+use crate::mailbox::message::address::print::push_token;
+use crate::mailbox::message::address::token::TokenKind;
+use crate::mailbox::message::address::{Compat, FaultKind};
 
 /// Who writes, as the environment says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,8 +78,9 @@ impl Made<'_> {
             let mut name = name.clone();
             name.iter_mut().filter(|b| matches!(b, b'\n' | b'\r' | 0)).for_each(|b| *b = b' ');
             let mut out = Vec::new();
-            let kind = if as_comment { Kind::Comment(name.into()) } else { Kind::Quoted(name.into()) };
-            token_to(&mut out, &kind);
+            let kind =
+                if as_comment { TokenKind::Comment(name.into()) } else { TokenKind::Quoted(name.into()) };
+            push_token(&mut out, &kind);
             out
         });
         let text = match name {
@@ -89,7 +90,7 @@ impl Made<'_> {
         };
         let list = self.read(&text)?;
         let pieces = list.pieces().map(|piece| self.rewriter.completed(piece));
-        Ok(print::field(b"From", pieces, self.options.manner))
+        Ok(print::format_field(b"From", pieces, self.options.manner))
     }
 
     /// The envelope sender.
@@ -149,12 +150,12 @@ impl Made<'_> {
         }
     }
 
-    fn read<'t>(&'t self, text: &'t [u8]) -> Result<List<'t>, Refused> {
-        let bad = |trouble: Trouble| Refused::Setting { text: text.to_vec(), why: trouble.to_string() };
+    fn read<'t>(&'t self, text: &'t [u8]) -> Result<AddressList<'t>, Refused> {
+        let bad = |trouble: FaultKind| Refused::Setting { text: text.to_vec(), why: trouble.to_string() };
         let manner = self.options.manner;
-        let list = List::read(text, manner);
-        let trouble = list.fault.or(list.doubt).map(|fault| fault.trouble);
-        let is_bad = manner == Manner::Strict || list.fault.is_some() || trouble == Some(Trouble::Control);
+        let list = AddressList::read(text, manner);
+        let trouble = list.fault.or(list.warning).map(|fault| fault.kind);
+        let is_bad = manner == Compat::Strict || list.fault.is_some() || trouble == Some(FaultKind::Control);
         match trouble.filter(|_| is_bad) {
             Some(trouble) => Err(bad(trouble)),
             None => Ok(list),

@@ -4,8 +4,8 @@ use super::author::{Made, VERP};
 use super::head::Raw;
 use super::rewrite::Rewriter;
 use super::{MOST_RECIPIENTS, Options, Refused, followup, hindrance};
-use crate::mailbox::message::address::list::{Address, List, Piece};
-use crate::mailbox::message::address::{Fault, Manner, print};
+use crate::mailbox::message::address::list::{Address, AddressList, Piece};
+use crate::mailbox::message::address::{Compat, Fault, print};
 use crate::mailbox::text::escape;
 
 /// The fields that are known. All others stay as they are.
@@ -176,10 +176,10 @@ impl<'a> Fields<'a> {
                 text: field.text.to_vec(),
                 line: field.line + lines,
                 byte: field.at + at as u64 + crs,
-                trouble: fault.trouble,
+                trouble: fault.kind,
             }
         };
-        let list = List::read(&field.text[value..], manner);
+        let list = AddressList::read(&field.text[value..], manner);
         let hindrance = hindrance(&list, manner);
         if known.has_recipients() {
             let is_resent = matches!(known, Known::Resent(_));
@@ -206,22 +206,22 @@ impl<'a> Fields<'a> {
             return Err(refuse(fault));
         }
         if known == Known::ReturnPath {
-            if let (Manner::Strict, Some(fault)) = (manner, list.doubt) {
+            if let (Compat::Strict, Some(fault)) = (manner, list.warning) {
                 return Err(refuse(fault));
             }
             self.sender_of(&list);
         }
         let as_it_was = match manner {
             _ if known.is_dropped() => true,
-            Manner::Strict => list.doubt.is_some() || list.fault.is_some() || !self.changes(&list),
-            Manner::Faithful => list.fault.is_some(),
+            Compat::Strict => list.warning.is_some() || list.fault.is_some() || !self.changes(&list),
+            Compat::Qmail => list.fault.is_some(),
         };
         let pieces = list.pieces().map(|piece| self.rewriter.completed(piece));
-        Ok((!as_it_was).then(|| print::field(name, pieces, manner)))
+        Ok((!as_it_was).then(|| print::format_field(name, pieces, manner)))
     }
 
     /// Whether anything of a list is to be another than it is.
-    fn changes(&self, list: &List<'_>) -> bool {
+    fn changes(&self, list: &AddressList<'_>) -> bool {
         list.pieces().any(|piece| match piece {
             Piece::Word(_) => false,
             Piece::MissingComma => true,
@@ -238,7 +238,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The first of these fields counts, and of a list the rightmost address.
-    fn sender_of(&mut self, list: &List<'_>) {
+    fn sender_of(&mut self, list: &AddressList<'_>) {
         if self.return_path.is_some() {
             return;
         }

@@ -13,9 +13,9 @@ mod rewrite;
 
 use std::path::Path;
 
-use crate::mailbox::message::address::list::{Address, List};
+use crate::mailbox::message::address::list::{Address, AddressList};
 use crate::mailbox::message::address::token::Tokens;
-use crate::mailbox::message::address::{Fault, Manner, Trouble};
+use crate::mailbox::message::address::{Compat, Fault, FaultKind};
 use crate::mailbox::text::escape;
 use crate::transport::Envelope;
 use crate::transport::envelope;
@@ -37,7 +37,7 @@ pub const MOST_RECIPIENTS: usize = 100_000;
 #[derive(Debug, Clone)]
 pub struct Options<'a> {
     /// What is let pass.
-    pub manner: Manner,
+    pub manner: Compat,
     /// Whether a message whose first line ends in CRLF was written for the wire: each of its CRLFs is one line end
     /// then. Nothing behind us would take the CR for a part of one.
     pub crlf: bool,
@@ -87,7 +87,7 @@ pub enum Refused {
         /// Byte of the message, counted from 0.
         byte: u64,
         /// What is wrong there.
-        trouble: Trouble,
+        trouble: FaultKind,
     },
     /// An address that was given.
     #[error("{}: {why}", escape(address))]
@@ -174,7 +174,7 @@ pub struct Ready<'a> {
 impl<'a> Ready<'a> {
     /// Looks at all that was given besides the message.
     pub fn new(options: &'a Options<'a>) -> Result<Ready<'a>, Refused> {
-        if options.manner == Manner::Strict {
+        if options.manner == Compat::Strict {
             options.domains.check()?;
         }
         let rewriter = Rewriter::new(options.domains)?;
@@ -187,8 +187,8 @@ impl<'a> Ready<'a> {
         };
         let recipients = options.arguments.iter().map(|raw| {
             let recipient = given(raw, b"<>,@")?;
-            match options.manner == Manner::Strict && recipient.is_empty() {
-                true => Err(refused(raw, Trouble::Empty)),
+            match options.manner == Compat::Strict && recipient.is_empty() {
+                true => Err(refused(raw, FaultKind::Empty)),
                 false => Ok(recipient),
             }
         });
@@ -202,19 +202,19 @@ impl<'a> Ready<'a> {
     /// Completes a message. `spool_dir` is for what is longer than memory should hold.
     pub fn complete(self, letter: &Letter, spool_dir: &Path) -> Result<Completed, Refused> {
         let Ready { options, rewriter, sender, mut recipients } = self;
-        if options.manner == Manner::Strict && letter.length() == 0 {
+        if options.manner == Compat::Strict && letter.length() == 0 {
             let text = "there is no message: standard input is empty";
             return Err(Failure::new(Reason::BadMessage, text).into());
         }
         let mut fields = Fields::new(options, &rewriter);
         let end = head::read(letter, options.crlf, |field| fields.take(field))?;
-        if options.manner == Manner::Strict {
+        if options.manner == Compat::Strict {
             head::check_torn(letter, end)?;
         }
         if options.header_too {
             recipients.append(&mut fields.recipients()?);
         }
-        if options.manner == Manner::Strict && recipients.is_empty() {
+        if options.manner == Compat::Strict && recipients.is_empty() {
             return Err(Refused::NoRecipients);
         }
         let made = Made { options, rewriter: &rewriter };
@@ -230,40 +230,40 @@ impl<'a> Ready<'a> {
 
 /// An address that was given raw, completed. `no_part` are signs that nobody has in a local part, and that tell of
 /// a name or of a second address.
-fn given(raw: &[u8], no_part: &[u8], rewriter: &Rewriter<'_>, manner: Manner) -> Result<Vec<u8>, Refused> {
+fn given(raw: &[u8], no_part: &[u8], rewriter: &Rewriter<'_>, manner: Compat) -> Result<Vec<u8>, Refused> {
     let (local, _) = envelope::split(raw);
-    if manner == Manner::Strict && local.iter().any(|b| no_part.contains(b)) {
+    if manner == Compat::Strict && local.iter().any(|b| no_part.contains(b)) {
         let why = "give one address, without a name and without brackets, each as an argument of its own";
         return Err(Refused::Address { address: raw.to_vec(), why: why.into(), is_sender: false });
     }
     if raw.iter().any(|b| matches!(b, 0 | b'\r' | b'\n')) {
-        return Err(refused(raw, Trouble::Control));
+        return Err(refused(raw, FaultKind::Control));
     }
     let quoted = envelope::quoted(raw);
-    let tokens = Tokens::read(&quoted, manner).map_err(|fault| refused(raw, fault.trouble))?;
+    let tokens = Tokens::read(&quoted, manner).map_err(|fault| refused(raw, fault.kind))?;
     let mut address = Address { at: 0, tokens: tokens.iter().collect() };
     let checked = address.check();
-    if let (Manner::Strict, Err(fault)) = (manner, checked) {
-        return Err(refused(raw, fault.trouble));
+    if let (Compat::Strict, Err(fault)) = (manner, checked) {
+        return Err(refused(raw, fault.kind));
     }
     rewriter.rewrite(&mut address);
     Ok(address.to_bytes())
 }
 
-fn refused(address: &[u8], trouble: Trouble) -> Refused {
+fn refused(address: &[u8], trouble: FaultKind) -> Refused {
     Refused::Address { address: address.to_vec(), why: trouble.to_string(), is_sender: false }
 }
 
 /// What of a list that was read keeps a message from being sent to it.
-fn hindrance(list: &List<'_>, manner: Manner) -> Option<Fault> {
-    let worst = list.fault.or(list.doubt);
+fn hindrance(list: &AddressList<'_>, manner: Compat) -> Option<Fault> {
+    let worst = list.fault.or(list.warning);
     match manner {
-        Manner::Strict => worst.or_else(|| {
+        Compat::Strict => worst.or_else(|| {
             let empty = list.addresses().find(|address| address.tokens.is_empty());
-            empty.map(|address| Fault { at: address.at, trouble: Trouble::Empty })
+            empty.map(|address| Fault { at: address.at, kind: FaultKind::Empty })
         }),
-        Manner::Faithful => {
-            [list.fault, list.doubt].into_iter().flatten().find(|fault| fault.trouble.loses_recipients())
+        Compat::Qmail => {
+            [list.fault, list.warning].into_iter().flatten().find(|fault| fault.kind.loses_recipients())
         }
     }
 }

@@ -1,9 +1,9 @@
 //! An address is completed: a host where there is none, a domain where the host has none.
 
 use super::Refused;
-use crate::mailbox::message::address::list::{Address, Piece, without_route};
-use crate::mailbox::message::address::token::{Kind, Token, Tokens};
-use crate::mailbox::message::address::{Manner, Trouble};
+use crate::mailbox::message::address::list::{Address, Piece, route_len};
+use crate::mailbox::message::address::token::{Token, TokenKind, Tokens};
+use crate::mailbox::message::address::{Compat, FaultKind};
 
 /// What addresses are completed with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,20 +62,20 @@ pub struct Rewriter<'a> {
 impl<'a> Rewriter<'a> {
     /// Reads the domains.
     pub fn new(domains: &'a Domains) -> Result<Rewriter<'a>, Refused> {
-        let read = |text: &'a [u8], sign: Kind<'a>| match Tokens::read(text, Manner::Strict) {
-            _ if text.iter().any(u8::is_ascii_control) => Err(bad(text, Trouble::Control)),
+        let read = |text: &'a [u8], sign: TokenKind<'a>| match Tokens::read(text, Compat::Strict) {
+            _ if text.iter().any(u8::is_ascii_control) => Err(bad(text, FaultKind::Control)),
             Ok(host) => {
                 let sign = Token { at: 0, spaced: false, kind: sign };
                 Ok([sign].into_iter().chain(host.iter()).collect())
             }
-            Err(fault) => Err(bad(text, fault.trouble)),
+            Err(fault) => Err(bad(text, fault.kind)),
         };
         let read_or_none = |domain: &'a Option<Vec<u8>>| match domain {
-            Some(text) => read(text, Kind::Dot),
+            Some(text) => read(text, TokenKind::Dot),
             None => Ok(Vec::new()),
         };
         Ok(Rewriter {
-            default_host: read(&domains.default_host, Kind::At)?,
+            default_host: read(&domains.default_host, TokenKind::At)?,
             default_domain: read_or_none(&domains.default_domain)?,
             plus_domain: read_or_none(&domains.plus_domain)?,
         })
@@ -89,15 +89,15 @@ impl<'a> Rewriter<'a> {
     {
         let tokens = &mut address.tokens;
         if let [.., at, last] = &tokens[..]
-            && at.kind == Kind::At
-            && last.kind == Kind::Literal(b"".into())
+            && at.kind == TokenKind::At
+            && last.kind == TokenKind::Literal(b"".into())
         {
             return false;
         }
-        let route = without_route(tokens);
+        let route = route_len(tokens);
         tokens.drain(..route);
         let mut changed = route > 0;
-        for sign in [Kind::Dot, Kind::At] {
+        for sign in [TokenKind::Dot, TokenKind::At] {
             changed |= tokens.pop_if(|last| last.kind == sign).is_some();
         }
         if tokens.is_empty() {
@@ -107,18 +107,18 @@ impl<'a> Rewriter<'a> {
             tokens.extend_from_slice(with);
             changed |= !with.is_empty();
         };
-        if !tokens.iter().any(|token| token.kind == Kind::At) {
+        if !tokens.iter().any(|token| token.kind == TokenKind::At) {
             complete(tokens, &self.default_host);
         }
-        if let Some(Token { kind: Kind::Atom(text), .. }) = tokens.last_mut()
+        if let Some(Token { kind: TokenKind::Atom(text), .. }) = tokens.last_mut()
             && text.ends_with(b"+")
             && !self.plus_domain.is_empty()
         {
             text.to_mut().pop();
             complete(tokens, &self.plus_domain);
         }
-        let host = tokens.iter().rev().take_while(|token| token.kind != Kind::At);
-        if !{ host }.any(|token| matches!(token.kind, Kind::Dot | Kind::Literal(_))) {
+        let host = tokens.iter().rev().take_while(|token| token.kind != TokenKind::At);
+        if !{ host }.any(|token| matches!(token.kind, TokenKind::Dot | TokenKind::Literal(_))) {
             complete(tokens, &self.default_domain);
         }
         changed
@@ -136,6 +136,6 @@ impl<'a> Rewriter<'a> {
     }
 }
 
-fn bad(text: &[u8], trouble: Trouble) -> Refused {
+fn bad(text: &[u8], trouble: FaultKind) -> Refused {
     Refused::Setting { text: text.to_vec(), why: trouble.to_string() }
 }

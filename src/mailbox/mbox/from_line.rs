@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::mailbox::message::date;
-use crate::mailbox::message::date::{Form, Order, Stamp, Weekday, Written, ZonePlace};
+use crate::mailbox::message::date::{Form, Order, ParsedDate, Stamp, Weekday, ZonePosition};
 
 /// How far from its end a line is searched for the start of a date. The longest date, with a
 /// written-out zone in a comment, takes about 80 bytes; a sender may be as long as it likes.
@@ -54,7 +54,7 @@ pub fn parse(line: &[u8]) -> FromLine<'_> {
 fn dated(rest: &[u8]) -> Option<FromLine<'_>> {
     let window = rest.len().saturating_sub(DATE_WINDOW);
     (window..rest.len()).filter(|&i| begins_token(rest, i)).find_map(|start| {
-        let Written { stamp, form, rest: after } = date::written(&rest[start..])?;
+        let ParsedDate { stamp, form, rest: after } = date::parse_prefix(&rest[start..])?;
         // `From joe Jan 1 10:00 2001`: the only word before a date is the sender, not a weekday in
         // some language.
         let is_sender = start == 0 && form.weekday == Weekday::Word;
@@ -167,9 +167,9 @@ impl Spelling {
             bits |= Self::NO_SECONDS;
         }
         bits |= match form.zone {
-            ZonePlace::Missing => 0,
-            ZonePlace::BeforeYear => Self::ZONE_BEFORE_YEAR,
-            ZonePlace::AtEnd => Self::ZONE_AT_END,
+            ZonePosition::Missing => 0,
+            ZonePosition::BeforeYear => Self::ZONE_BEFORE_YEAR,
+            ZonePosition::AtEnd => Self::ZONE_AT_END,
         };
         Spelling(bits)
     }

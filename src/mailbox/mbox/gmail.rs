@@ -328,7 +328,7 @@ const CATEGORIES: &[&str] = &[
 /// commas and all; then split at the commas that are not quoted. A quoted label begins with its quote, and has
 /// its own quotes doubled; in others (`Kategorie: "Neuigkeiten"`) a quote is a quote.
 pub fn labels(value: &[u8]) -> Vec<String> {
-    let list = header::decoded_text(value);
+    let list = header::decode_text(value);
     let (mut labels, mut label, mut quoted) = (Vec::new(), String::new(), false);
     let mut rest = list.chars().peekable();
     while let Some(c) = rest.next() {

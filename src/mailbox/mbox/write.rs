@@ -228,7 +228,7 @@ impl Writing {
             }
             Header::Edited { lines, complete: false, marks, length, body } => {
                 // The field in which it is cut off is passed on as it is.
-                let cut = lines.len() - header::parts(lines).last().map_or(0, |(last, _)| last.len());
+                let cut = lines.len() - header::logical_lines(lines).last().map_or(0, |(last, _)| last.len());
                 let (lines, rest) = lines.split_at(cut);
                 let fields = Fields { marks, length, body };
                 writing.push_header(&from_line, Edited::new(lines, &fields, eol), rest, out);
@@ -465,7 +465,7 @@ impl Edited {
         ];
         // Once for the whole header: most have none.
         let has_from = quote::to_quote(header, Quoting::One).next().is_some();
-        for (lines, field) in header::parts(header) {
+        for (lines, field) in header::logical_lines(header) {
             let set = field.and_then(|f| ours.iter_mut().find(|(name, value)| value.is_some() && f.is(name)));
             match (set, field) {
                 (Some((name, value)), _) => {

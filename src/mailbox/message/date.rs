@@ -43,7 +43,7 @@ pub fn parse_header_date(value: &[u8]) -> Option<Stamp> {
     let mut scanner = Scanner { rest: value };
     for _ in 0..4 {
         scanner.blanks();
-        if let Some(written) = written(scanner.rest) {
+        if let Some(written) = parse_prefix(scanner.rest) {
             return written.stamp;
         }
         scanner.token();
@@ -75,7 +75,7 @@ pub fn asctime_utc(epoch: i64) -> String {
 
 /// A date at the start of some bytes: what it says, how it is spelled, and what follows.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Written<'a> {
+pub(crate) struct ParsedDate<'a> {
     /// `None` if the date is well spelled and impossible.
     pub stamp: Option<Stamp>,
     pub form: Form,
@@ -89,7 +89,7 @@ pub(crate) struct Form {
     pub order: Order,
     pub weekday: Weekday,
     pub seconds: bool,
-    pub zone: ZonePlace,
+    pub zone: ZonePosition,
 }
 
 /// The order of a date's parts.
@@ -121,14 +121,14 @@ pub(crate) enum Weekday {
 
 /// Where the zone stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ZonePlace {
+pub(crate) enum ZonePosition {
     Missing,
     BeforeYear,
     AtEnd,
 }
 
 /// The date that begins with the first of `bytes`, if one does.
-pub(crate) fn written(bytes: &[u8]) -> Option<Written<'_>> {
+pub(crate) fn parse_prefix(bytes: &[u8]) -> Option<ParsedDate<'_>> {
     let scanner = Scanner { rest: bytes };
     // Without a weekday first: `Mar 5 10:00 2001` is March, `Mar Jan 5 10:00 2001` is Tuesday.
     scanner.iso().or_else(|| scanner.named_month()).or_else(|| scanner.with_weekday())
@@ -248,14 +248,14 @@ struct Scanner<'a> {
 
 /// Whole dates: these take the scanner by value, since they are tried one after the other.
 impl<'a> Scanner<'a> {
-    fn with_weekday(mut self) -> Option<Written<'a>> {
+    fn with_weekday(mut self) -> Option<ParsedDate<'a>> {
         let weekday = self.weekday()?;
         let mut written = self.named_month()?;
         written.form.weekday = weekday;
         Some(written)
     }
 
-    fn named_month(mut self) -> Option<Written<'a>> {
+    fn named_month(mut self) -> Option<ParsedDate<'a>> {
         if let Some((day, month, year)) = self.dashed() {
             return self.year_before_time(Order::Dashed, day, month, year);
         }
@@ -272,7 +272,7 @@ impl<'a> Scanner<'a> {
         self.year_before_time(order, day, month, year)
     }
 
-    fn iso(mut self) -> Option<Written<'a>> {
+    fn iso(mut self) -> Option<ParsedDate<'a>> {
         let (year, 4) = self.number()? else { return None };
         let month = self.after(b'-', Self::two_digits)?;
         let day = self.after(b'-', Self::two_digits)?;
@@ -282,29 +282,29 @@ impl<'a> Scanner<'a> {
         self.year_before_time(Order::Iso, day, month, year as i16)
     }
 
-    fn time_before_year(mut self, order: Order, day: i8, month: i8, time: Time) -> Option<Written<'a>> {
+    fn time_before_year(mut self, order: Order, day: i8, month: i8, time: Time) -> Option<ParsedDate<'a>> {
         let early = self.after_gap(Self::zone);
         let year = self.after_gap(Self::year)?;
         let late = self.zone();
         let place = match (early, late) {
-            (Some(_), _) => ZonePlace::BeforeYear,
-            (None, Some(_)) => ZonePlace::AtEnd,
-            (None, None) => ZonePlace::Missing,
+            (Some(_), _) => ZonePosition::BeforeYear,
+            (None, Some(_)) => ZonePosition::AtEnd,
+            (None, None) => ZonePosition::Missing,
         };
         Some(self.end(order, place, Parts { year, month, day, time, zone: early.or(late) }))
     }
 
-    fn year_before_time(mut self, order: Order, day: i8, month: i8, year: i16) -> Option<Written<'a>> {
+    fn year_before_time(mut self, order: Order, day: i8, month: i8, year: i16) -> Option<ParsedDate<'a>> {
         let time = self.after_gap(Self::time)?;
         let zone = self.zone();
-        let place = if zone.is_some() { ZonePlace::AtEnd } else { ZonePlace::Missing };
+        let place = if zone.is_some() { ZonePosition::AtEnd } else { ZonePosition::Missing };
         Some(self.end(order, place, Parts { year, month, day, time, zone }))
     }
 
-    fn end(mut self, order: Order, zone: ZonePlace, parts: Parts) -> Written<'a> {
+    fn end(mut self, order: Order, zone: ZonePosition, parts: Parts) -> ParsedDate<'a> {
         self.blanks_and_comments();
         let form = Form { order, weekday: Weekday::Missing, seconds: parts.time.seconds_written, zone };
-        Written { stamp: parts.stamp(), form, rest: self.rest }
+        ParsedDate { stamp: parts.stamp(), form, rest: self.rest }
     }
 }
 

@@ -113,18 +113,18 @@ pub fn without_volatile(header: &[u8]) -> Option<Vec<u8>> {
 
 /// A header in pieces: each line with its continuation lines, and the field it is, if it is one. The
 /// concatenation of the lines is the header. Of a whole message these are the pieces of its header.
-pub fn parts(header: &[u8]) -> Parts<'_> {
-    Parts { whole: header, rest: header }
+pub fn logical_lines(header: &[u8]) -> LogicalLines<'_> {
+    LogicalLines { whole: header, rest: header }
 }
 
 /// See [`parts`].
 #[derive(Debug, Clone)]
-pub struct Parts<'a> {
+pub struct LogicalLines<'a> {
     whole: &'a [u8],
     rest: &'a [u8],
 }
 
-impl<'a> Iterator for Parts<'a> {
+impl<'a> Iterator for LogicalLines<'a> {
     type Item = (&'a [u8], Option<Field<'a>>);
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -140,14 +140,14 @@ impl<'a> Iterator for Parts<'a> {
 /// The fields of a header, or of the header of a message, in their order. Lines that are no field (`>From `, a stray line) are
 /// passed over, with their continuation lines.
 pub fn fields(header: &[u8]) -> Fields<'_> {
-    Fields { parts: parts(header) }
+    Fields { parts: logical_lines(header) }
 }
 
 impl<'a> Fields<'a> {
     /// Goes through what is left of the header, and cuts the message there as [`split`] does: for those who look
     /// at the fields anyway.
     pub fn split(self) -> Split<'a> {
-        let Parts { whole, mut rest } = self.parts;
+        let LogicalLines { whole, mut rest } = self.parts;
         while empty_line(rest) == 0 && !rest.is_empty() {
             rest = &rest[field_len(rest)..];
         }
@@ -159,7 +159,7 @@ impl<'a> Fields<'a> {
 /// See [`fields`].
 #[derive(Debug, Clone)]
 pub struct Fields<'a> {
-    parts: Parts<'a>,
+    parts: LogicalLines<'a>,
 }
 
 impl<'a> Iterator for Fields<'a> {
@@ -216,7 +216,7 @@ pub fn unfold(value: &[u8]) -> Vec<u8> {
 }
 
 /// A field's text for people: unfolded, encoded words decoded (RFC 2047).
-pub fn decoded_text(value: &[u8]) -> String {
+pub fn decode_text(value: &[u8]) -> String {
     let value = &unfold(value)[..];
     plain_text(value)
         .or_else(|| decoded(value))

@@ -237,9 +237,9 @@ impl Sighting {
         };
         for field in header::fields(message.text.header()) {
             if field.is("Message-ID") && sighting.message_id.is_empty() {
-                sighting.message_id = header::decoded_text(field.value);
+                sighting.message_id = header::decode_text(field.value);
             } else if field.is("Subject") && sighting.subject.is_empty() {
-                sighting.subject = header::decoded_text(field.value);
+                sighting.subject = header::decode_text(field.value);
             } else if field.is("Date") && sighting.date.is_none() {
                 sighting.date = date::parse_header_date(field.value).map(|stamp| stamp.epoch(0));
             }

@@ -1,35 +1,35 @@
 //! A list of addresses for people: the name, and the address in brackets.
 
-use crate::mailbox::message::address::Manner;
-use crate::mailbox::message::address::list::{List, Piece};
-use crate::mailbox::message::address::token::{Kind, Token};
-use crate::mailbox::message::header::decoded_text;
+use crate::mailbox::message::address::Compat;
+use crate::mailbox::message::address::list::{AddressList, Piece};
+use crate::mailbox::message::address::token::{Token, TokenKind};
+use crate::mailbox::message::header::decode_text;
 
 /// `Ada <ada@example.org>, bob@example.org`: names decoded (RFC 2047), also those that stand in a comment behind the
 /// address, addresses raw. What a sender has encoded cannot pass for an address: such a name gets quotes. A field that
 /// is no plain list is shown as it is, decoded.
 pub fn display(value: &[u8]) -> String {
-    let list = List::read(value, Manner::Strict);
-    let is_plain = list.fault.is_none() && list.doubt.is_none() && list.count() > 0;
+    let list = AddressList::read(value, Compat::Strict);
+    let is_plain = list.fault.is_none() && list.warning.is_none() && list.count() > 0;
     match is_plain.then(|| plain(&list)).flatten() {
         Some(text) => text,
-        None => decoded_text(value),
+        None => decode_text(value),
     }
 }
 
 /// None: a group, or a comma that is missing.
-fn plain(list: &List<'_>) -> Option<String> {
+fn plain(list: &AddressList<'_>) -> Option<String> {
     let mut all: Vec<String> = Vec::new();
     let mut one = One::default();
     for piece in list.pieces() {
         match piece {
-            Piece::Address(address) => one.address = Some(decoded_text(&address.to_bytes())),
+            Piece::Address(address) => one.address = Some(decode_text(&address.to_bytes())),
             Piece::MissingComma => return None,
             Piece::Word(token) => match &token.kind {
-                Kind::Comma => all.extend(std::mem::take(&mut one).shown()),
-                Kind::Colon | Kind::Semi => return None,
-                Kind::Comment(text) => one.comment = Some(text.to_vec()),
-                Kind::Left | Kind::Right => {}
+                TokenKind::Comma => all.extend(std::mem::take(&mut one).shown()),
+                TokenKind::Colon | TokenKind::Semi => return None,
+                TokenKind::Comment(text) => one.comment = Some(text.to_vec()),
+                TokenKind::Left | TokenKind::Right => {}
                 _ => one.name.push(token),
             },
         }
@@ -50,8 +50,8 @@ impl One<'_> {
     fn shown(self) -> Option<String> {
         let address = self.address?;
         let name = match &self.name[..] {
-            [] => decoded_text(&self.comment.unwrap_or_default()),
-            [Token { kind: Kind::Quoted(text), .. }] => in_quotes(&decoded_text(text)),
+            [] => decode_text(&self.comment.unwrap_or_default()),
+            [Token { kind: TokenKind::Quoted(text), .. }] => in_quotes(&decode_text(text)),
             tokens => {
                 let mut text = Vec::new();
                 for token in tokens {
@@ -59,12 +59,12 @@ impl One<'_> {
                         text.push(b' ');
                     }
                     match &token.kind {
-                        Kind::Atom(word) | Kind::Quoted(word) => text.extend_from_slice(word),
-                        Kind::At => text.push(b'@'),
+                        TokenKind::Atom(word) | TokenKind::Quoted(word) => text.extend_from_slice(word),
+                        TokenKind::At => text.push(b'@'),
                         _ => text.push(b'.'),
                     }
                 }
-                decoded_text(&text)
+                decode_text(&text)
             }
         };
         Some(match name.trim() {

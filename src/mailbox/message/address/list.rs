@@ -1,7 +1,7 @@
 //! A list of addresses: what of it is an address, and what stands around them.
 
-use crate::mailbox::message::address::token::{Kind, Token, Tokens};
-use crate::mailbox::message::address::{Fault, Manner, Trouble};
+use crate::mailbox::message::address::token::{Token, TokenKind, Tokens};
+use crate::mailbox::message::address::{Compat, Fault, FaultKind};
 
 /// As many tokens an address has at most. The longest that a mail system takes has hundreds.
 const MOST: usize = 10_000;
@@ -28,7 +28,7 @@ pub enum Piece<'a> {
 
 /// A list that was read. It is kept by places in its text, and its parts are made as they are asked for.
 #[derive(Debug, Clone)]
-pub struct List<'a> {
+pub struct AddressList<'a> {
     text: Tokens<'a>,
     parts: Vec<Part>,
     /// Where the tokens of addresses begin, of each from right to left.
@@ -36,7 +36,7 @@ pub struct List<'a> {
     /// What ended the reading before the list's beginning. Then it has what is to the right of that.
     pub fault: Option<Fault>,
     /// What was let pass.
-    pub doubt: Option<Fault>,
+    pub warning: Option<Fault>,
 }
 
 /// A [`Piece`], by its place.
@@ -48,14 +48,14 @@ enum Part {
     MissingComma,
 }
 
-impl<'a> List<'a> {
+impl<'a> AddressList<'a> {
     /// Reads a list.
-    pub fn read(text: &'a [u8], manner: Manner) -> List<'a> {
+    pub fn read(text: &'a [u8], manner: Compat) -> AddressList<'a> {
         match Tokens::read(text, manner) {
             Ok(tokens) => parse(tokens),
             Err(fault) => {
-                let text = Tokens::none(text, manner);
-                List { text, parts: Vec::new(), starts: Vec::new(), fault: Some(fault), doubt: None }
+                let text = Tokens::empty(text, manner);
+                AddressList { text, parts: Vec::new(), starts: Vec::new(), fault: Some(fault), warning: None }
             }
         }
     }
@@ -97,20 +97,20 @@ impl Address<'_> {
         let mut out = Vec::new();
         for token in &self.tokens {
             match &token.kind {
-                Kind::Dot => out.push(b'.'),
-                Kind::Comma => out.push(b','),
-                Kind::At => out.push(b'@'),
-                Kind::Left => out.push(b'<'),
-                Kind::Right => out.push(b'>'),
-                Kind::Colon => out.push(b':'),
-                Kind::Semi => out.push(b';'),
-                Kind::Atom(text) | Kind::Quoted(text) => out.extend_from_slice(text),
-                Kind::Literal(text) => {
+                TokenKind::Dot => out.push(b'.'),
+                TokenKind::Comma => out.push(b','),
+                TokenKind::At => out.push(b'@'),
+                TokenKind::Left => out.push(b'<'),
+                TokenKind::Right => out.push(b'>'),
+                TokenKind::Colon => out.push(b':'),
+                TokenKind::Semi => out.push(b';'),
+                TokenKind::Atom(text) | TokenKind::Quoted(text) => out.extend_from_slice(text),
+                TokenKind::Literal(text) => {
                     out.push(b'[');
                     out.extend_from_slice(text);
                     out.push(b']');
                 }
-                Kind::Comment(_) => {}
+                TokenKind::Comment(_) => {}
             }
         }
         out
@@ -119,9 +119,9 @@ impl Address<'_> {
     /// Whether it can be an address of the envelope, and `<>`, which is allowed for a sender. A domain is
     /// not asked for: it may be added. A local part may have dots anywhere, since there are such addresses.
     pub fn check(&self) -> Result<(), Fault> {
-        let fault = |at, trouble| Err(Fault { at, trouble });
-        let mut tokens = &self.tokens[without_route(&self.tokens)..];
-        if let [rest @ .., Token { kind: Kind::Dot, .. }] = tokens {
+        let fault = |at, trouble| Err(Fault { at, kind: trouble });
+        let mut tokens = &self.tokens[route_len(&self.tokens)..];
+        if let [rest @ .., Token { kind: TokenKind::Dot, .. }] = tokens {
             tokens = rest;
         }
         if self.tokens.is_empty() {
@@ -129,58 +129,58 @@ impl Address<'_> {
         }
         for token in tokens {
             let text = match &token.kind {
-                Kind::Atom(text) | Kind::Quoted(text) | Kind::Literal(text) => text,
-                Kind::Left => return fault(token.at, Trouble::BracketNotClosed),
-                Kind::Dot | Kind::At | Kind::Comment(_) => continue,
-                Kind::Comma | Kind::Right | Kind::Colon | Kind::Semi => {
-                    return fault(token.at, Trouble::BadDomain);
+                TokenKind::Atom(text) | TokenKind::Quoted(text) | TokenKind::Literal(text) => text,
+                TokenKind::Left => return fault(token.at, FaultKind::BracketNotClosed),
+                TokenKind::Dot | TokenKind::At | TokenKind::Comment(_) => continue,
+                TokenKind::Comma | TokenKind::Right | TokenKind::Colon | TokenKind::Semi => {
+                    return fault(token.at, FaultKind::BadDomain);
                 }
             };
             if text.iter().any(|b| matches!(b, 0 | b'\r' | b'\n')) {
-                return fault(token.at, Trouble::Control);
+                return fault(token.at, FaultKind::Control);
             }
         }
-        let at = tokens.iter().position(|token| token.kind == Kind::At);
+        let at = tokens.iter().position(|token| token.kind == TokenKind::At);
         let (local, domain) = tokens.split_at(at.unwrap_or(tokens.len()));
-        let has_text = |token: &Token<'_>| matches!(&token.kind, Kind::Atom(text) | Kind::Quoted(text) | Kind::Literal(text) if !text.is_empty());
+        let has_text = |token: &Token<'_>| matches!(&token.kind, TokenKind::Atom(text) | TokenKind::Quoted(text) | TokenKind::Literal(text) if !text.is_empty());
         if !local.iter().any(has_text) {
-            return fault(self.at, Trouble::Empty);
+            return fault(self.at, FaultKind::Empty);
         }
         if let Some(pair) = local.windows(2).find(|pair| pair.iter().all(|token| token.kind.is_word())) {
-            return fault(pair[1].at, Trouble::TwoWords);
+            return fault(pair[1].at, FaultKind::TwoWords);
         }
-        if let Some(literal) = local.iter().find(|token| matches!(token.kind, Kind::Literal(_))) {
-            return fault(literal.at, Trouble::LiteralInName);
+        if let Some(literal) = local.iter().find(|token| matches!(token.kind, TokenKind::Literal(_))) {
+            return fault(literal.at, FaultKind::LiteralInName);
         }
         // A trailing @ is taken off.
         let Some((_, domain)) = domain.split_first().filter(|(_, domain)| !domain.is_empty()) else {
             return Ok(());
         };
-        if let Some(second) = domain.iter().find(|token| token.kind == Kind::At) {
-            return fault(second.at, Trouble::SecondAt);
+        if let Some(second) = domain.iter().find(|token| token.kind == TokenKind::At) {
+            return fault(second.at, FaultKind::SecondAt);
         }
         let is_label = |text: &[u8]| {
             let is_known = |b: &u8| b.is_ascii_alphanumeric() || b"-_+".contains(b) || *b > 127;
             text.iter().all(is_known) && text.iter().any(|b| *b != b'+')
         };
-        let mut labels = domain.split(|token| token.kind == Kind::Dot);
-        let is_name =
-            labels.all(|label| matches!(label, [Token { kind: Kind::Atom(text), .. }] if is_label(text)));
+        let mut labels = domain.split(|token| token.kind == TokenKind::Dot);
+        let is_name = labels
+            .all(|label| matches!(label, [Token { kind: TokenKind::Atom(text), .. }] if is_label(text)));
         let is_plain = |b: &u8| b.is_ascii_graphic() && !b"@<>[]()\\\"".contains(b);
         let is_literal =
-            matches!(domain, [Token { kind: Kind::Literal(text), .. }] if text.iter().all(is_plain));
+            matches!(domain, [Token { kind: TokenKind::Literal(text), .. }] if text.iter().all(is_plain));
         match is_name || is_literal {
             true => Ok(()),
-            false => fault(domain[0].at, Trouble::BadDomain),
+            false => fault(domain[0].at, FaultKind::BadDomain),
         }
     }
 }
 
 /// How many tokens at the beginning of an address are its route: `@a,@b:`. All, if it has no end.
-pub fn without_route(tokens: &[Token<'_>]) -> usize {
+pub fn route_len(tokens: &[Token<'_>]) -> usize {
     match tokens.first() {
-        Some(Token { kind: Kind::At, .. }) => {
-            let colon = tokens.iter().position(|token| token.kind == Kind::Colon);
+        Some(Token { kind: TokenKind::At, .. }) => {
+            let colon = tokens.iter().position(|token| token.kind == TokenKind::Colon);
             colon.map_or(tokens.len(), |colon| colon + 1)
         }
         _ => 0,
@@ -192,10 +192,10 @@ fn address<'a>(text: &Tokens<'a>, at: u32, starts: &[u32]) -> Address<'a> {
     Address { at: at as usize, tokens: starts.iter().rev().map(|&at| text.at(at as usize)).collect() }
 }
 
-fn parse(tokens: Tokens<'_>) -> List<'_> {
-    let text = Tokens::none(b"", tokens.manner());
+fn parse(tokens: Tokens<'_>) -> AddressList<'_> {
+    let text = Tokens::empty(b"", tokens.compat());
     let mut parser = Parser {
-        list: List { text, parts: Vec::new(), starts: Vec::new(), fault: None, doubt: None },
+        list: AddressList { text, parts: Vec::new(), starts: Vec::new(), fault: None, warning: None },
         left: tokens,
         address: 0,
         group_end: None,
@@ -206,18 +206,18 @@ fn parse(tokens: Tokens<'_>) -> List<'_> {
     if fault.is_none()
         && let Some(at) = parser.group_end
     {
-        parser.doubt(at, Trouble::GroupNotOpened);
+        parser.doubt(at, FaultKind::GroupNotOpened);
     }
     let Parser { mut list, left, .. } = parser;
     list.parts.reverse();
-    List { text: left, fault, ..list }
+    AddressList { text: left, fault, ..list }
 }
 
 /// Goes from right to left: there what a word belongs to is known before the word comes. What it collects is
 /// in that order, too.
 struct Parser<'a> {
     left: Tokens<'a>,
-    list: List<'a>,
+    list: AddressList<'a>,
     /// From which of the list's starts on they are of the address that is being collected.
     address: usize,
     /// Where the `;` is of the group we are in.
@@ -231,34 +231,34 @@ impl<'a> Parser<'a> {
         while let Some(token) = self.left.pop() {
             let at = token.at;
             match token.kind {
-                Kind::Semi => {
+                TokenKind::Semi => {
                     self.flush_before_another();
                     if self.group_end.replace(at).is_some() {
-                        return Err(Fault { at, trouble: Trouble::GroupInGroup });
+                        return Err(Fault { at, kind: FaultKind::GroupInGroup });
                     }
                     self.put(token);
                     self.word_ok = true;
                 }
-                Kind::Colon => {
+                TokenKind::Colon => {
                     self.flush();
                     if self.group_end.take().is_none() {
                         let trouble = match is_route(&self.left) {
-                            true => Trouble::BareRoute,
-                            false => Trouble::GroupNotClosed,
+                            true => FaultKind::BareRoute,
+                            false => FaultKind::GroupNotClosed,
                         };
-                        return Err(Fault { at, trouble });
+                        return Err(Fault { at, kind: trouble });
                     }
                     self.put(token);
                     self.put_through_comma();
                     self.word_ok = true;
                 }
-                Kind::Right => {
+                TokenKind::Right => {
                     self.flush_before_another();
                     self.put(token);
                     self.bracketed(at)?;
                     self.word_ok = false;
                 }
-                Kind::Atom(_) | Kind::Quoted(_) | Kind::Literal(_) => {
+                TokenKind::Atom(_) | TokenKind::Quoted(_) | TokenKind::Literal(_) => {
                     if !self.word_ok {
                         self.flush_before_another();
                     }
@@ -266,13 +266,13 @@ impl<'a> Parser<'a> {
                     self.collect(token.at)?;
                 }
                 // A comment is a blank: it moves behind the address that it stands in.
-                Kind::Comment(_) => self.put(token),
-                Kind::Comma => {
+                TokenKind::Comment(_) => self.put(token),
+                TokenKind::Comma => {
                     self.flush();
                     self.put(token);
                     self.word_ok = true;
                 }
-                Kind::Dot | Kind::At | Kind::Left => {
+                TokenKind::Dot | TokenKind::At | TokenKind::Left => {
                     self.word_ok = true;
                     self.collect(token.at)?;
                 }
@@ -289,7 +289,7 @@ impl<'a> Parser<'a> {
     fn collect(&mut self, at: usize) -> Result<(), Fault> {
         if self.list.starts.len() - self.address == MOST {
             self.list.starts.truncate(self.address);
-            return Err(Fault { at, trouble: Trouble::TooLong });
+            return Err(Fault { at, kind: FaultKind::TooLong });
         }
         self.list.starts.push(at as u32);
         Ok(())
@@ -298,12 +298,16 @@ impl<'a> Parser<'a> {
     /// The name of a group.
     fn put_through_comma(&mut self) {
         while let Some(token) = self.left.pop() {
-            let is_comma = token.kind == Kind::Comma;
+            let is_comma = token.kind == TokenKind::Comma;
             if !matches!(
                 token.kind,
-                Kind::Comma | Kind::Dot | Kind::Atom(_) | Kind::Quoted(_) | Kind::Comment(_)
+                TokenKind::Comma
+                    | TokenKind::Dot
+                    | TokenKind::Atom(_)
+                    | TokenKind::Quoted(_)
+                    | TokenKind::Comment(_)
             ) {
-                self.doubt(token.at, Trouble::AddressInName);
+                self.doubt(token.at, FaultKind::AddressInName);
             }
             self.put(token);
             if is_comma {
@@ -316,9 +320,10 @@ impl<'a> Parser<'a> {
     fn bracketed(&mut self, right: usize) -> Result<(), Fault> {
         let left = loop {
             match self.left.pop() {
-                Some(token) if token.kind == Kind::Left => break Some(token),
+                Some(token) if token.kind == TokenKind::Left => break Some(token),
                 Some(token)
-                    if self.left.manner() == Manner::Strict && matches!(token.kind, Kind::Comment(_)) =>
+                    if self.left.compat() == Compat::Strict
+                        && matches!(token.kind, TokenKind::Comment(_)) =>
                 {
                     self.put(token);
                 }
@@ -328,28 +333,35 @@ impl<'a> Parser<'a> {
         };
         // Even if there is nothing in it.
         self.end_address(left.as_ref().map_or(right, |left| left.at));
-        let Some(left) = left else { return Err(Fault { at: right, trouble: Trouble::BracketNotOpened }) };
+        let Some(left) = left else { return Err(Fault { at: right, kind: FaultKind::BracketNotOpened }) };
         self.put(left);
         let (mut name, mut has_at) = (Vec::new(), false);
         let is_of_name = |token: &Token<'_>| {
-            matches!(token.kind, Kind::Comment(_) | Kind::Atom(_) | Kind::Quoted(_) | Kind::At | Kind::Dot)
+            matches!(
+                token.kind,
+                TokenKind::Comment(_)
+                    | TokenKind::Atom(_)
+                    | TokenKind::Quoted(_)
+                    | TokenKind::At
+                    | TokenKind::Dot
+            )
         };
         while let Some(token) = self.left.last().filter(is_of_name) {
             self.left.pop();
-            if !matches!(token.kind, Kind::Comment(_)) {
-                has_at |= token.kind == Kind::At;
+            if !matches!(token.kind, TokenKind::Comment(_)) {
+                has_at |= token.kind == TokenKind::At;
                 name.push(token.at as u32);
             }
             self.put(token);
         }
-        if let Some(Token { at, kind: Kind::Literal(_), .. }) = self.left.last() {
-            self.doubt(at, Trouble::LiteralInName);
+        if let Some(Token { at, kind: TokenKind::Literal(_), .. }) = self.left.last() {
+            self.doubt(at, FaultKind::LiteralInName);
         }
         // `joe@example.org <joe@example.org>` is what many programs write.
         if let Some(&at) = name.last().filter(|_| has_at)
             && (name.len() > MOST || address(&self.left, at, &name).check().is_err())
         {
-            self.doubt(at as usize, Trouble::AddressInName);
+            self.doubt(at as usize, FaultKind::AddressInName);
         }
         Ok(())
     }
@@ -373,16 +385,16 @@ impl<'a> Parser<'a> {
         let starts = &self.list.starts[from..];
         let (at, count) = (at as u32, starts.len() as u32);
         if let Err(fault) = address(&self.left, at, starts).check() {
-            self.doubt(fault.at, fault.trouble);
+            self.doubt(fault.at, fault.kind);
         }
         self.list.parts.push(Part::Address(at, count));
     }
 
     /// The leftmost is kept, but for one that may cost a recipient.
-    fn doubt(&mut self, at: usize, trouble: Trouble) {
-        let keep = self.list.doubt.is_some_and(|doubt| doubt.trouble.loses_recipients());
+    fn doubt(&mut self, at: usize, trouble: FaultKind) {
+        let keep = self.list.warning.is_some_and(|doubt| doubt.kind.loses_recipients());
         if !keep {
-            self.list.doubt = Some(Fault { at, trouble });
+            self.list.warning = Some(Fault { at, kind: trouble });
         }
     }
 }
@@ -392,9 +404,9 @@ fn is_route(tokens: &Tokens<'_>) -> bool {
     let mut in_hop = false;
     for token in tokens.iter() {
         match token.kind {
-            Kind::At if !in_hop => in_hop = true,
-            Kind::Comma if in_hop => in_hop = false,
-            Kind::At | Kind::Comma => return false,
+            TokenKind::At if !in_hop => in_hop = true,
+            TokenKind::Comma if in_hop => in_hop = false,
+            TokenKind::At | TokenKind::Comma => return false,
             _ if in_hop => {}
             _ => return false,
         }
@@ -409,15 +421,15 @@ mod tests {
     use crate::mailbox::message::address::list::*;
 
     /// The addresses from left to right, and what is wrong.
-    fn read(text: &str, manner: Manner) -> String {
-        let list = List::read(text.as_bytes(), manner);
+    fn read(text: &str, manner: Compat) -> String {
+        let list = AddressList::read(text.as_bytes(), manner);
         let mut addresses: Vec<String> =
             list.addresses().map(|address| address.to_bytes().escape_ascii().to_string()).collect();
         addresses.reverse();
         let mut out = addresses.join(" | ");
-        for (mark, fault) in [("!", list.fault), ("?", list.doubt)] {
+        for (mark, fault) in [("!", list.fault), ("?", list.warning)] {
             if let Some(fault) = fault {
-                out += &format!(" {mark}{:?} {}", fault.trouble, fault.at);
+                out += &format!(" {mark}{:?} {}", fault.kind, fault.at);
             }
         }
         out
@@ -448,7 +460,7 @@ mod tests {
             ("ann@h\n bob@h", "ann@h | bob@h"),
             ("<>", ""),
         ] {
-            assert_eq!(read(text, Manner::Strict), want, "{text}");
+            assert_eq!(read(text, Compat::Strict), want, "{text}");
         }
     }
 
@@ -475,7 +487,7 @@ mod tests {
             ("bob@+", "bob@+ ?BadDomain 4"),
             ("\"a\0b\"@h", r"a\x00b@h ?Control 0"),
         ] {
-            assert_eq!(read(text, Manner::Strict), want, "{text}");
+            assert_eq!(read(text, Compat::Strict), want, "{text}");
         }
     }
 

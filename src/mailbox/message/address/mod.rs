@@ -13,9 +13,9 @@ use std::fmt;
 
 /// How much a reader lets pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
+pub enum Compat {
     /// As qmail-inject: what it lets pass passes, what it prints is printed so.
-    Faithful,
+    Qmail,
     /// What could lose or change a recipient is a fault; folding within quotes is taken out, blanks in names
     /// are kept.
     Strict,
@@ -27,12 +27,12 @@ pub struct Fault {
     /// Byte of the text that was read.
     pub at: usize,
     /// What it is.
-    pub trouble: Trouble,
+    pub kind: FaultKind,
 }
 
 /// What can be wrong with a list of addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trouble {
+pub enum FaultKind {
     /// A quote, a comment or a literal without its end.
     Unclosed,
     /// `)` or `]` without its beginning.
@@ -67,10 +67,10 @@ pub enum Trouble {
     TooLong,
 }
 
-impl Trouble {
+impl FaultKind {
     /// Whether a list that has it may not hold all its recipients as they were meant, though qmail-inject takes it.
     pub fn loses_recipients(self) -> bool {
-        use Trouble::*;
+        use FaultKind::*;
         matches!(
             self,
             Unclosed
@@ -84,25 +84,27 @@ impl Trouble {
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Trouble::Unclosed => "a quote, comment or literal that does not end",
-            Trouble::NotOpened => "a ) or ] that ends nothing",
-            Trouble::BracketNotOpened => "a > that ends nothing",
-            Trouble::BracketNotClosed => "a < that does not end",
-            Trouble::GroupNotClosed => "a : that begins no group; groups end with ;",
-            Trouble::GroupNotOpened => "a ; that ends no group",
-            Trouble::GroupInGroup => "a group within a group",
-            Trouble::BareRoute => "a route without angle brackets",
-            Trouble::LiteralInName => "brackets in a name that is not quoted",
-            Trouble::AddressInName => "an address before a name, and no comma between them",
-            Trouble::Empty => "an address with nothing before its @",
-            Trouble::TwoWords => "two words of one address without a dot between them",
-            Trouble::SecondAt => "an address with two @",
-            Trouble::BadDomain => "no domain behind the @",
-            Trouble::Control => "an address with a NUL or a line end in it",
-            Trouble::TooLong => "more words and signs than are read: 2000000 in a field, 10000 in an address",
+            FaultKind::Unclosed => "a quote, comment or literal that does not end",
+            FaultKind::NotOpened => "a ) or ] that ends nothing",
+            FaultKind::BracketNotOpened => "a > that ends nothing",
+            FaultKind::BracketNotClosed => "a < that does not end",
+            FaultKind::GroupNotClosed => "a : that begins no group; groups end with ;",
+            FaultKind::GroupNotOpened => "a ; that ends no group",
+            FaultKind::GroupInGroup => "a group within a group",
+            FaultKind::BareRoute => "a route without angle brackets",
+            FaultKind::LiteralInName => "brackets in a name that is not quoted",
+            FaultKind::AddressInName => "an address before a name, and no comma between them",
+            FaultKind::Empty => "an address with nothing before its @",
+            FaultKind::TwoWords => "two words of one address without a dot between them",
+            FaultKind::SecondAt => "an address with two @",
+            FaultKind::BadDomain => "no domain behind the @",
+            FaultKind::Control => "an address with a NUL or a line end in it",
+            FaultKind::TooLong => {
+                "more words and signs than are read: 2000000 in a field, 10000 in an address"
+            }
         })
     }
 }

@@ -1,14 +1,14 @@
 //! A list printed as a field, folded at commas.
 
-use crate::mailbox::message::address::Manner;
+use crate::mailbox::message::address::Compat;
 use crate::mailbox::message::address::list::Piece;
-use crate::mailbox::message::address::token::{Kind, Token};
+use crate::mailbox::message::address::token::{Token, TokenKind};
 
 /// Lines are joined while they are no longer than this.
 const LINE: usize = 78;
 
 /// `NAME: list`, with its line end. It is folded where a comma is, and nowhere else.
-pub fn field<'a>(name: &[u8], pieces: impl Iterator<Item = Piece<'a>>, manner: Manner) -> Vec<u8> {
+pub fn format_field<'a>(name: &[u8], pieces: impl Iterator<Item = Piece<'a>>, manner: Compat) -> Vec<u8> {
     let out = [name, b":"].concat();
     let mut printer =
         Printer { line: out.len(), out, segment: Vec::new(), before: None, in_name: false, manner };
@@ -17,7 +17,7 @@ pub fn field<'a>(name: &[u8], pieces: impl Iterator<Item = Piece<'a>>, manner: M
             Piece::Word(token) => printer.token(&token, true),
             Piece::Address(address) => address.tokens.iter().for_each(|token| printer.token(token, false)),
             Piece::MissingComma => {
-                printer.token(&Token { at: 0, spaced: false, kind: Kind::Comma }, true);
+                printer.token(&Token { at: 0, spaced: false, kind: TokenKind::Comma }, true);
             }
         }
     }
@@ -35,7 +35,7 @@ struct Printer {
     /// The token before: what it is, and whether it is a word of a name.
     before: Option<Before>,
     in_name: bool,
-    manner: Manner,
+    manner: Compat,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -61,26 +61,26 @@ impl Printer {
         let needs_space = match self.before {
             // The colon behind the name.
             None | Some(Before::Blank) => true,
-            _ if token.kind == Kind::Left => true,
+            _ if token.kind == TokenKind::Left => true,
             Some(Before::Word) => token.kind.is_word(),
             // `John Q. Public`, and not `john . doe@h`.
             Some(Before::Dot) => {
                 let is_name = self.in_name && in_name && token.kind.is_word();
-                is_name && token.spaced && self.manner == Manner::Strict
+                is_name && token.spaced && self.manner == Compat::Strict
             }
             Some(Before::Sign) => false,
         };
         if needs_space {
             self.segment.push(b' ');
         }
-        token_to(&mut self.segment, &token.kind);
-        if token.kind == Kind::Comma {
+        push_token(&mut self.segment, &token.kind);
+        if token.kind == TokenKind::Comma {
             self.end_segment();
         }
         self.in_name = in_name;
         self.before = Some(match &token.kind {
-            Kind::Comma | Kind::Colon => Before::Blank,
-            Kind::Dot => Before::Dot,
+            TokenKind::Comma | TokenKind::Colon => Before::Blank,
+            TokenKind::Dot => Before::Dot,
             kind if kind.is_word() => Before::Word,
             _ => Before::Sign,
         });
@@ -88,19 +88,19 @@ impl Printer {
 }
 
 /// A token as it stands in a field.
-pub fn token_to(out: &mut Vec<u8>, kind: &Kind<'_>) {
+pub fn push_token(out: &mut Vec<u8>, kind: &TokenKind<'_>) {
     let (open, text, close): (&[u8], &[u8], &[u8]) = match kind {
-        Kind::Dot => (b".", b"", b""),
-        Kind::Comma => (b",", b"", b""),
-        Kind::At => (b"@", b"", b""),
-        Kind::Left => (b"<", b"", b""),
-        Kind::Right => (b">", b"", b""),
-        Kind::Colon => (b":", b"", b""),
-        Kind::Semi => (b";", b"", b""),
-        Kind::Atom(text) => (b"", text, b""),
-        Kind::Quoted(text) => (b"\"", text, b"\""),
-        Kind::Literal(text) => (b"[", text, b"]"),
-        Kind::Comment(text) => (b"(", text, b")"),
+        TokenKind::Dot => (b".", b"", b""),
+        TokenKind::Comma => (b",", b"", b""),
+        TokenKind::At => (b"@", b"", b""),
+        TokenKind::Left => (b"<", b"", b""),
+        TokenKind::Right => (b">", b"", b""),
+        TokenKind::Colon => (b":", b"", b""),
+        TokenKind::Semi => (b";", b"", b""),
+        TokenKind::Atom(text) => (b"", text, b""),
+        TokenKind::Quoted(text) => (b"\"", text, b"\""),
+        TokenKind::Literal(text) => (b"[", text, b"]"),
+        TokenKind::Comment(text) => (b"(", text, b")"),
     };
     out.extend_from_slice(open);
     for &byte in text {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::mailbox::message::address::{Fault, Manner, Trouble};
+use crate::mailbox::message::address::{Compat, Fault, FaultKind};
 
 /// A word or a sign.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,12 +12,12 @@ pub struct Token<'a> {
     /// Whether there are blanks before it.
     pub spaced: bool,
     /// What it is.
-    pub kind: Kind<'a>,
+    pub kind: TokenKind<'a>,
 }
 
 /// What a token is. Words hold what they mean, without quotes and backslashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind<'a> {
+pub enum TokenKind<'a> {
     /// `.`
     Dot,
     /// `,`
@@ -42,21 +42,24 @@ pub enum Kind<'a> {
     Comment(Cow<'a, [u8]>),
 }
 
-impl Kind<'_> {
+impl TokenKind<'_> {
     /// Whether it has text of its own.
     pub fn is_word(&self) -> bool {
-        matches!(self, Kind::Atom(_) | Kind::Quoted(_) | Kind::Literal(_) | Kind::Comment(_))
+        matches!(
+            self,
+            TokenKind::Atom(_) | TokenKind::Quoted(_) | TokenKind::Literal(_) | TokenKind::Comment(_)
+        )
     }
 }
 
 /// As many tokens are read of a text: no list that a person or a program has made has more.
-pub const MOST: usize = 2_000_000;
+pub const MAX_TOKENS: usize = 2_000_000;
 
 /// The tokens of a text, by where they begin: a header may have hundreds of thousands of them.
 #[derive(Debug, Clone)]
 pub struct Tokens<'a> {
     text: &'a [u8],
-    manner: Manner,
+    manner: Compat,
     starts: Vec<u32>,
 }
 
@@ -65,7 +68,7 @@ impl<'a> Tokens<'a> {
     ///
     /// # Errors
     /// [`Trouble::Unclosed`], [`Trouble::NotOpened`], [`Trouble::TooLong`].
-    pub fn read(text: &'a [u8], manner: Manner) -> Result<Tokens<'a>, Fault> {
+    pub fn read(text: &'a [u8], manner: Compat) -> Result<Tokens<'a>, Fault> {
         let mut starts = Vec::new();
         let mut at = 0;
         while let Some(&byte) = text.get(at) {
@@ -74,8 +77,8 @@ impl<'a> Tokens<'a> {
                 continue;
             }
             match u32::try_from(at) {
-                Ok(start) if starts.len() < MOST => starts.push(start),
-                _ => return Err(Fault { at, trouble: Trouble::TooLong }),
+                Ok(start) if starts.len() < MAX_TOKENS => starts.push(start),
+                _ => return Err(Fault { at, kind: FaultKind::TooLong }),
             }
             (_, at) = kind_at(text, at, manner)?;
         }
@@ -83,12 +86,12 @@ impl<'a> Tokens<'a> {
     }
 
     /// None of this text.
-    pub fn none(text: &'a [u8], manner: Manner) -> Tokens<'a> {
+    pub fn empty(text: &'a [u8], manner: Compat) -> Tokens<'a> {
         Tokens { text, manner, starts: Vec::new() }
     }
 
     /// How they were read.
-    pub fn manner(&self) -> Manner {
+    pub fn compat(&self) -> Compat {
         self.manner
     }
 
@@ -122,27 +125,26 @@ fn is_blank(byte: u8) -> bool {
 }
 
 /// The token that begins there, and where it ends.
-fn kind_at(text: &[u8], at: usize, manner: Manner) -> Result<(Kind<'_>, usize), Fault> {
-    let enclosed =
-        |open| enclosed(text, at + 1, open, manner).ok_or(Fault { at, trouble: Trouble::Unclosed });
+fn kind_at(text: &[u8], at: usize, manner: Compat) -> Result<(TokenKind<'_>, usize), Fault> {
+    let enclosed = |open| enclosed(text, at + 1, open, manner).ok_or(Fault { at, kind: FaultKind::Unclosed });
     Ok(match text[at] {
-        b'.' => (Kind::Dot, at + 1),
-        b',' => (Kind::Comma, at + 1),
-        b'@' => (Kind::At, at + 1),
-        b'<' => (Kind::Left, at + 1),
-        b'>' => (Kind::Right, at + 1),
-        b':' => (Kind::Colon, at + 1),
-        b';' => (Kind::Semi, at + 1),
-        b')' | b']' => return Err(Fault { at, trouble: Trouble::NotOpened }),
-        b'(' => enclosed(b'(').map(|(text, end)| (Kind::Comment(text), end))?,
-        b'"' => enclosed(b'"').map(|(text, end)| (Kind::Quoted(text), end))?,
-        b'[' => enclosed(b'[').map(|(text, end)| (Kind::Literal(text), end))?,
+        b'.' => (TokenKind::Dot, at + 1),
+        b',' => (TokenKind::Comma, at + 1),
+        b'@' => (TokenKind::At, at + 1),
+        b'<' => (TokenKind::Left, at + 1),
+        b'>' => (TokenKind::Right, at + 1),
+        b':' => (TokenKind::Colon, at + 1),
+        b';' => (TokenKind::Semi, at + 1),
+        b')' | b']' => return Err(Fault { at, kind: FaultKind::NotOpened }),
+        b'(' => enclosed(b'(').map(|(text, end)| (TokenKind::Comment(text), end))?,
+        b'"' => enclosed(b'"').map(|(text, end)| (TokenKind::Quoted(text), end))?,
+        b'[' => enclosed(b'[').map(|(text, end)| (TokenKind::Literal(text), end))?,
         _ => atom(text, at, manner),
     })
 }
 
 /// The text up to what ends it, and where that is behind. None if it does not end.
-fn enclosed(text: &[u8], from: usize, open: u8, manner: Manner) -> Option<(Cow<'_, [u8]>, usize)> {
+fn enclosed(text: &[u8], from: usize, open: u8, manner: Compat) -> Option<(Cow<'_, [u8]>, usize)> {
     let close = match open {
         b'(' => b')',
         b'[' => b']',
@@ -170,7 +172,7 @@ fn enclosed(text: &[u8], from: usize, open: u8, manner: Manner) -> Option<(Cow<'
                 }
             }
             b'(' if open == b'(' => depth += 1,
-            _ if manner == Manner::Strict && is_fold(&text[at..]) => {}
+            _ if manner == Compat::Strict && is_fold(&text[at..]) => {}
             b => content.push(b),
         }
         at += 1;
@@ -182,7 +184,7 @@ fn is_fold(text: &[u8]) -> bool {
     matches!(text, [b'\n', b' ' | b'\t', ..] | [b'\r', b'\n', b' ' | b'\t', ..])
 }
 
-fn atom(text: &[u8], from: usize, manner: Manner) -> (Kind<'_>, usize) {
+fn atom(text: &[u8], from: usize, manner: Compat) -> (TokenKind<'_>, usize) {
     let is_plain = |(n, &b): (usize, &u8)| b != b'\\' && (n == 0 || !ends_atom(b));
     let plain = text[from..].iter().enumerate().take_while(|&byte| is_plain(byte)).count();
     let mut at = from + plain;
@@ -201,8 +203,8 @@ fn atom(text: &[u8], from: usize, manner: Manner) -> (Kind<'_>, usize) {
     }
     let at = at.min(text.len());
     match content.iter().all(|&b| is_printed_bare(b, manner)) {
-        true => (Kind::Atom(content), at),
-        false => (Kind::Quoted(content), at),
+        true => (TokenKind::Atom(content), at),
+        false => (TokenKind::Quoted(content), at),
     }
 }
 
@@ -216,8 +218,8 @@ fn ends_atom(byte: u8) -> bool {
 /// Whether an atom with it is printed as one: as it is, or with a backslash. (A blank behind a backslash
 /// is printed without either by qmail-inject, and then it divides the atom. Bytes over 127 it puts into quotes;
 /// RFC 6532 knows better.)
-fn is_printed_bare(byte: u8, manner: Manner) -> bool {
-    let is_over_127 = byte > 127 && manner == Manner::Strict;
+fn is_printed_bare(byte: u8, manner: Compat) -> bool {
+    let is_over_127 = byte > 127 && manner == Compat::Strict;
     is_over_127 || (33..=126).contains(&byte) && !b")]\\<>;:@,.".contains(&byte)
 }
 
@@ -227,17 +229,17 @@ mod tests {
 
     /// One token a word: its kind, and what it means.
     fn shown(text: &str) -> String {
-        let shown = Tokens::read(text.as_bytes(), Manner::Strict).map(|tokens| {
+        let shown = Tokens::read(text.as_bytes(), Compat::Strict).map(|tokens| {
             let shown = tokens.iter().map(|token| match &token.kind {
-                Kind::Atom(text) => format!("a:{}", text.escape_ascii()),
-                Kind::Quoted(text) => format!("q:{}", text.escape_ascii()),
-                Kind::Literal(text) => format!("l:{}", text.escape_ascii()),
-                Kind::Comment(text) => format!("c:{}", text.escape_ascii()),
+                TokenKind::Atom(text) => format!("a:{}", text.escape_ascii()),
+                TokenKind::Quoted(text) => format!("q:{}", text.escape_ascii()),
+                TokenKind::Literal(text) => format!("l:{}", text.escape_ascii()),
+                TokenKind::Comment(text) => format!("c:{}", text.escape_ascii()),
                 sign => format!("{sign:?}"),
             });
             shown.collect::<Vec<_>>().join(" ")
         });
-        shown.unwrap_or_else(|fault| format!("{:?} at {}", fault.trouble, fault.at))
+        shown.unwrap_or_else(|fault| format!("{:?} at {}", fault.kind, fault.at))
     }
 
     #[test]
