@@ -25,7 +25,7 @@ use crate::mailbox::mbox::boundary_list;
 use crate::mailbox::mbox::read::Ask;
 use crate::mailbox::mbox::status::{Deleted, Labels};
 use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::source::Spooling;
+use crate::mailbox::source::SpoolOptions;
 use crate::mailbox::text::{display_path, escape};
 use crate::mailbox::tree::folder::Layout;
 use clap::{Args, ValueEnum};
@@ -402,7 +402,7 @@ fn run_tree(args: &ConvertArgs, watcher: &Watcher) -> Result<tree::Told> {
     };
     let spool_dir = args.open.spool_dir();
     let spooling =
-        Spooling { dir: &spool_dir, limit: args.open.spool_limit, cancel: &cancel, progress: &|_| () };
+        SpoolOptions { dir: &spool_dir, limit: args.open.spool_limit, cancel: &cancel, progress: &|_| () };
     let keywords_lock = args.open.dotlock();
     let options = options(args, &destination, &keywords_lock, &cancel);
     let job = tree::Job {

@@ -14,7 +14,7 @@ use crate::mailbox::finding::Code;
 use crate::mailbox::maildir::flags::Flags;
 use crate::mailbox::maildir::folders;
 use crate::mailbox::maildir::quota::Limits;
-use crate::mailbox::source::input::Input;
+use crate::mailbox::source::input::InterruptibleReader;
 use crate::mailbox::text::display_path;
 use crate::transport::envelope;
 use crate::transport::envelope::Envelope;
@@ -313,7 +313,7 @@ fn target(mailbox: &Mailbox) -> Result<Target, Failure> {
 
 fn read_letter(args: &DeliverArgs, cancel: &Cancel) -> Result<Letter, Failure> {
     let reader = StandardInput::new();
-    let input = Input { reader, name: Path::new("standard input"), limit: None, cancel };
+    let input = InterruptibleReader { reader, name: Path::new("standard input"), timeout: None, cancel };
     let spool_dir = args.spool_dir.clone().unwrap_or_else(env::temp_dir);
     Letter::read(input, &spool_dir, args.max_size)
 }

@@ -11,7 +11,7 @@ use crate::inject::{Completed, Options, Ready, Refused};
 use crate::mailbox::context::Cancel;
 use crate::mailbox::finding::Code;
 use crate::mailbox::message::address::Compat;
-use crate::mailbox::source::input::Input;
+use crate::mailbox::source::input::InterruptibleReader;
 use crate::mailbox::text::{escape, plural};
 use crate::relay::Told;
 use crate::transport::envelope;
@@ -288,7 +288,7 @@ fn failure(refused: Refused) -> Failure {
 /// The message on standard input.
 pub fn read_letter(spool_dir: &Path, cancel: &Cancel) -> Result<Letter, Failure> {
     let reader = StandardInput::new();
-    let input = Input { reader, name: Path::new("standard input"), limit: None, cancel };
+    let input = InterruptibleReader { reader, name: Path::new("standard input"), timeout: None, cancel };
     Letter::read(input, spool_dir, None)
 }
 

@@ -99,7 +99,7 @@ fn show(args: &InspectArgs, reporter: &mut Reporter) -> Result<usize> {
     let watcher = Watcher::new(&args.common);
     // Looking leaves nothing behind, not even for a moment.
     let mut source = args.open.open(&mailbox, &cancel, &watcher, true)?;
-    let lock_findings = source.findings();
+    let lock_findings = source.take_findings();
     let show_all = args.boundaries;
     let ask = Ask { variant: mailbox.variant(), accept_none: show_all, tell_all: show_all, ..Ask::default() };
     let watch = Watch { scanned: &|_| (), release: &|range| source.release(range), cancel: &cancel };

@@ -9,7 +9,7 @@ use crate::mailbox::context::Cancel;
 use crate::mailbox::context::{LockOptions, Method};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::maildir::list::is_maildir;
-use crate::mailbox::source::{Source, Spooling};
+use crate::mailbox::source::{Source, SpoolOptions};
 use clap::Args;
 
 use super::mailbox_arg::{Format, Mailbox};
@@ -92,7 +92,7 @@ impl OpenArgs {
 
     fn open_as(
         &self,
-        open: impl Fn(&Path, &LockOptions, &Spooling<'_>) -> Result<Source>,
+        open: impl Fn(&Path, &LockOptions, &SpoolOptions<'_>) -> Result<Source>,
         mailbox: &Mailbox,
         cancel: &Cancel,
         watcher: &Watcher,
@@ -117,8 +117,8 @@ impl OpenArgs {
         dir: &'a Path,
         cancel: &'a Cancel,
         progress: &'a (dyn Fn(u64) + Sync),
-    ) -> Spooling<'a> {
-        Spooling { dir, limit: self.spool_limit, cancel, progress }
+    ) -> SpoolOptions<'a> {
+        SpoolOptions { dir, limit: self.spool_limit, cancel, progress }
     }
 
     /// Where what has to be unpacked is spooled.

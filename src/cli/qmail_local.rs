@@ -27,7 +27,7 @@ use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::maildir::flags::Flags;
 use crate::mailbox::mbox::append::Extending;
 use crate::mailbox::mbox::write::{Envelope, Head, Header};
-use crate::mailbox::source::input::Input;
+use crate::mailbox::source::input::InterruptibleReader;
 use crate::mailbox::text::escape;
 use crate::transport::envelope;
 use crate::transport::failure::{Failure, Reason};
@@ -182,7 +182,12 @@ fn read(cancel: &Cancel) -> Result<Letter, Said> {
     let stdin = io::stdin();
     // qmail-lspawn hands over a file, which may have been read; a pipe has no beginning to go back to.
     let _ = rustix::fs::seek(&stdin, rustix::fs::SeekFrom::Start(0));
-    let input = Input { reader: stdin.lock(), name: Path::new("standard input"), limit: None, cancel };
+    let input = InterruptibleReader {
+        reader: stdin.lock(),
+        name: Path::new("standard input"),
+        timeout: None,
+        cancel,
+    };
     Letter::read(input, &env::temp_dir(), None)
         .map_err(|failure| Said::not_now(format!("Unable to read message: {}. (#4.3.0)", failure.text)))
 }

@@ -81,7 +81,7 @@ extern "C" fn on_bus_error(_signal: i32, info: *mut libc::siginfo_t, _context: *
     // bytes. All three calls are async-signal-safe, and the sentence is static.
     unsafe {
         let address = (*info).si_addr().addr();
-        if let Some(end) = mapped::lose(address) {
+        if let Some(end) = mapped::mark_lost(address) {
             TRUNCATION.store(true, Ordering::SeqCst);
             let start = address & !(PAGE.load(Ordering::SeqCst) - 1);
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;

@@ -142,7 +142,7 @@ pub struct Job<'a> {
     /// Refuses options that would say nothing in such a layout, or, with true, where all mailboxes are Maildirs.
     pub suits: &'a dyn Fn(Layout, bool) -> Result<()>,
     /// Looks through a tree.
-    pub spooling: &'a crate::mailbox::source::Spooling<'a>,
+    pub spooling: &'a crate::mailbox::source::SpoolOptions<'a>,
 }
 
 /// What a conversion of folders has to say.

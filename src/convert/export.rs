@@ -97,7 +97,7 @@ pub fn convert(
 ) -> (Outcome, Variant) {
     let mut locks: Vec<Vec<Finding>> = Vec::new();
     for source in &mut sources {
-        locks.push(if let Mailbox::Mbox(input) = source { input.source.findings() } else { Vec::new() });
+        locks.push(if let Mailbox::Mbox(input) = source { input.source.take_findings() } else { Vec::new() });
     }
     let variant = writing.variant.unwrap_or(Variant::Mboxrd);
     let mut told = Told { reports: Vec::with_capacity(sources.len()), bytes_source: 0, variant };

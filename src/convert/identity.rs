@@ -159,7 +159,7 @@ fn names(section: &Outline<'_>, path: &Path) -> bool {
 
 /// BLAKE3 of all of a source.
 pub fn whole(source: &Source) -> Digest {
-    source.known_hash().map_or_else(|| digests(source, &[]).0, Digest::from)
+    source.initial_hash().map_or_else(|| digests(source, &[]).0, Digest::from)
 }
 
 /// BLAKE3 of all of a source, and of its beginnings up to each of `cuts`.

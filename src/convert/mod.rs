@@ -323,7 +323,7 @@ fn run(
         let reason = "is a folder of a Maildir, and folders lie beside each other; name the Maildir".into();
         return Err(Error::Destination { path: options.destination.to_owned(), reason }.into());
     }
-    let lock_findings: Vec<_> = inputs.iter_mut().map(|i| i.source.findings()).collect();
+    let lock_findings: Vec<_> = inputs.iter_mut().map(|i| i.source.take_findings()).collect();
     if let Some(known) = all_known((inputs, beside), options, &standing, reports)? {
         return Ok(known);
     }

@@ -17,7 +17,7 @@ use crate::mailbox::mbox::read::{self, Ask};
 use crate::mailbox::mbox::scan_hooks::Watch;
 use crate::mailbox::mbox::write::{Head, Unsayable, Writing};
 use crate::mailbox::message::header;
-use crate::mailbox::source::mapped::Mapped;
+use crate::mailbox::source::mapped::MappedFile;
 
 /// How often a Maildir is listed whose messages get other names meanwhile.
 const ROUNDS: usize = 5;
@@ -95,8 +95,8 @@ pub(crate) fn in_mbox(
     take(&mut out);
     let wanted = hasher.finalize();
 
-    let Some(text) = Mapped::of(&extending.file, extending.length, path)? else { return Ok(false) };
-    let watch = Watch { scanned: &|_| (), release: &|range| text.hand_back(range), cancel };
+    let Some(text) = MappedFile::map(&extending.file, extending.length, path)? else { return Ok(false) };
+    let watch = Watch { scanned: &|_| (), release: &|range| text.release(range), cancel };
     let ask = Ask { variant: Some(extending.variant), ..Ask::default() };
     // That it is an mbox was seen when it was opened.
     let Ok(mbox) = read::read(&text, &ask, watch) else { return Ok(false) };
@@ -111,7 +111,7 @@ pub(crate) fn in_mbox(
             && blake3::hash(&text[body as usize..end as usize]) == wanted
             && lasting(header) == lasting_fields
     });
-    if text.is_lost() {
+    if text.has_lost_pages() {
         let how = "it was cut while we looked into it".into();
         return Err(Error::Changed { path: path.to_owned(), how });
     }

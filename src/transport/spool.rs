@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable;
 use crate::mailbox::message::header;
-use crate::mailbox::source::input::Input;
+use crate::mailbox::source::input::InterruptibleReader;
 use crate::transport::failure::{Failure, Reason};
 
 /// How much of a message is held in memory; what is longer goes into a file without a name.
@@ -91,7 +91,7 @@ impl Arriving {
 impl Letter {
     /// Reads a message to the end of `input`.
     pub fn read(
-        mut input: Input<'_, impl Read + AsFd>,
+        mut input: InterruptibleReader<'_, impl Read + AsFd>,
         spool_dir: &Path,
         max_size: Option<u64>,
     ) -> Result<Letter, Failure> {

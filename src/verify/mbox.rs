@@ -34,7 +34,7 @@ pub fn verify(
     options: &Options<'_>,
     progress: &dyn Events,
 ) -> Result<Report> {
-    let mut findings = source.findings();
+    let mut findings = source.take_findings();
     let source = &*source;
     let text = source.text();
     progress.begin(Phase::Reading, text.len() as u64);

@@ -12,7 +12,7 @@ use mailferry::mailbox::context::{Events, Phase};
 use mailferry::mailbox::mbox::read::{self, Ask};
 use mailferry::mailbox::mbox::scan_hooks::Watch;
 use mailferry::mailbox::mbox::status::{Deleted, Labels};
-use mailferry::mailbox::source::{Source, Spooling};
+use mailferry::mailbox::source::{Source, SpoolOptions};
 use mailferry::verify::compare::{Mailbox, Options, Verdict, compare};
 use serde_json::Value;
 
@@ -32,7 +32,7 @@ fn opened<T>(path: &Path, with: impl FnOnce(Mailbox<'_>) -> T) -> Option<T> {
     }
     let lock = LockOptions { methods: vec![], timeout: Duration::ZERO, pid: 1, host: "h".into() };
     let spool = std::env::temp_dir();
-    let spooling = Spooling { dir: &spool, limit: None, cancel: Cancel::never(), progress: &|_| () };
+    let spooling = SpoolOptions { dir: &spool, limit: None, cancel: Cancel::never(), progress: &|_| () };
     let source = Source::open(path, &lock, &spooling).unwrap();
     let mbox = read::read(source.text(), &Ask::default(), Watch::nobody()).ok()?;
     Some(with(Mailbox::Mbox { source: &source, mbox: &mbox }))

@@ -181,7 +181,7 @@ pub const MAGIC_LENGTH: u64 = 16;
 /// Whether a message that begins so was compressed by a server. `S=` in its name says how long it is when it
 /// is unpacked.
 pub fn is_compressed(head: &[u8]) -> bool {
-    source::Format::recognise(head).is_some() || head.starts_with(b"Dovecot-LZ4\r*\x9b\xc5")
+    source::Compression::detect(head).is_some() || head.starts_with(b"Dovecot-LZ4\r*\x9b\xc5")
 }
 
 /// What is said of a path that was called a Maildir and is none.

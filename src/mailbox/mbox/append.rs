@@ -22,8 +22,8 @@ use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::{MailboxLock, Mode};
 use crate::mailbox::maildir::write::parent_of;
 use crate::mailbox::mbox::scan_hooks::Watch;
-use crate::mailbox::source::Format;
-use crate::mailbox::source::mapped::Mapped;
+use crate::mailbox::source::Compression;
+use crate::mailbox::source::mapped::MappedFile;
 
 /// How much of an mbox is looked at from either end before one message is appended: the header of its first
 /// message, and frames that are closed or not.
@@ -80,7 +80,7 @@ impl Extending {
         cancel: &Cancel,
     ) -> Result<Extending> {
         let mut extending = Extending::lock(path, false, wanted, cancel)?;
-        let old = Mapped::of(&extending.file, extending.length, path)?;
+        let old = MappedFile::map(&extending.file, extending.length, path)?;
         let end = look(old.as_deref().unwrap_or_default(), path, asked, cancel)?;
         extending.continue_as(end);
         Ok(extending)
@@ -394,7 +394,7 @@ const UNCLOSED: &str = "ends in an MMDF frame that is never closed; close it fir
 
 /// Refuses what has no lines to append to.
 fn check_lines(text: &[u8]) -> Result<(), String> {
-    if let Some(format) = Format::recognise(&text[..text.len().min(16)]) {
+    if let Some(format) = Compression::detect(&text[..text.len().min(16)]) {
         return Err(format!("is compressed ({}); nothing can be appended to it", format.name()));
     }
     let lf = memchr::memchr(b'\n', text).is_some();

@@ -17,18 +17,18 @@ const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
 /// A reader that can be interrupted while it waits, and that may be told how long to wait.
 #[derive(Debug)]
-pub struct Input<'a, R> {
+pub struct InterruptibleReader<'a, R> {
     /// Where the bytes come from.
     pub reader: R,
     /// What it is called in an error.
     pub name: &'a Path,
     /// How long one read may wait; None: for ever.
-    pub limit: Option<Duration>,
+    pub timeout: Option<Duration>,
     /// Set by a signal.
     pub cancel: &'a Cancel,
 }
 
-impl<R: Read + AsFd> Input<'_, R> {
+impl<R: Read + AsFd> InterruptibleReader<'_, R> {
     /// Reads some bytes; 0 at the end.
     ///
     /// # Errors
@@ -41,7 +41,7 @@ impl<R: Read + AsFd> Input<'_, R> {
                 return Err(Error::Interrupted);
             }
             if !self.is_ready()? {
-                if self.limit.is_some_and(|limit| started.elapsed() >= limit) {
+                if self.timeout.is_some_and(|limit| started.elapsed() >= limit) {
                     return Err(Error::io("read", self.name)(io::ErrorKind::TimedOut.into()));
                 }
                 continue;

@@ -15,15 +15,15 @@ const BLOCK: usize = 4 << 20;
 
 /// A file's bytes, read-only.
 #[derive(Debug)]
-pub struct Mapped {
+pub struct MappedFile {
     map: Mmap,
     slot: Option<&'static Slot>,
 }
 
-impl Mapped {
+impl MappedFile {
     /// Maps the first `size` bytes of a file; None if there are none. The path is for messages.
     #[allow(unsafe_code)]
-    pub fn of(file: &File, size: u64, path: &Path) -> Result<Option<Mapped>> {
+    pub fn map(file: &File, size: u64, path: &Path) -> Result<Option<MappedFile>> {
         if size == 0 {
             return Ok(None);
         }
@@ -37,19 +37,19 @@ impl Mapped {
         // what is gone.
         let map = unsafe { MmapOptions::new().len(size).map(file) }.map_err(failed)?;
         let slot = Slot::take(&map);
-        Ok(Some(Mapped { map, slot }))
+        Ok(Some(MappedFile { map, slot }))
     }
 
     /// Whether some of the bytes could not be had when they were looked at, because the file was truncated
     /// or the disk is bad: what was seen in their place is not what the file says.
-    pub fn is_lost(&self) -> bool {
+    pub fn has_lost_pages(&self) -> bool {
         self.slot.is_some_and(|slot| slot.lost.load(Ordering::SeqCst))
     }
 
     /// Hands back every block that ends in the range, so that ranges handed back one after the other hand
     /// back all; the last, partial block is whole if the range reaches its end.
     #[allow(unsafe_code)]
-    pub fn hand_back(&self, range: Range<usize>) {
+    pub fn release(&self, range: Range<usize>) {
         let start = range.start.min(self.len()) / BLOCK * BLOCK;
         let end = if range.end >= self.len() { self.len() } else { range.end / BLOCK * BLOCK };
         if start < end {
@@ -62,7 +62,7 @@ impl Mapped {
     }
 }
 
-impl Deref for Mapped {
+impl Deref for MappedFile {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -70,7 +70,7 @@ impl Deref for Mapped {
     }
 }
 
-impl Drop for Mapped {
+impl Drop for MappedFile {
     fn drop(&mut self) {
         if let Some(slot) = self.slot {
             slot.start.store(FREE, Ordering::SeqCst);
@@ -112,7 +112,7 @@ impl Slot {
 
 /// Notes that the bytes at this address cannot be had, and gives the end of the mapping of ours that it
 /// lies in. Async-signal-safe.
-pub fn lose(address: usize) -> Option<usize> {
+pub fn mark_lost(address: usize) -> Option<usize> {
     SLOTS.iter().find_map(|slot| {
         let (start, length) = (slot.start.load(Ordering::SeqCst), slot.length.load(Ordering::SeqCst));
         let is_in = start > TAKEN && (start..start + length).contains(&address);

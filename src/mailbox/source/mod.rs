@@ -25,8 +25,8 @@ use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::{Dir, FileId};
 use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::MailboxLock;
-use crate::mailbox::source::input::Input;
-use crate::mailbox::source::mapped::Mapped;
+use crate::mailbox::source::input::InterruptibleReader;
+use crate::mailbox::source::mapped::MappedFile;
 use crate::mailbox::text::shell_quote;
 
 /// One read, one write: large enough for system calls not to count.
@@ -44,7 +44,7 @@ const XZ_MEMORY: u32 = 1 << 20;
 
 /// How a source is compressed; known by its content, never by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum Compression {
     /// RFC 1952, any number of members.
     Gzip,
     /// RFC 8878, any number of frames.
@@ -57,7 +57,7 @@ pub enum Format {
 
 /// Where and how far a source may be spooled.
 #[derive(Clone, Copy)]
-pub struct Spooling<'a> {
+pub struct SpoolOptions<'a> {
     /// Where: the spool has no name there.
     pub dir: &'a Path,
     /// Bytes that the spools of one source may take together; `None`: what the file system has
@@ -77,9 +77,9 @@ pub struct Spooling<'a> {
 #[derive(Debug)]
 pub struct Source {
     path: PathBuf,
-    raw: Option<Mapped>,
-    translated: Option<Mapped>,
-    compression: Option<Format>,
+    raw: Option<MappedFile>,
+    translated: Option<MappedFile>,
+    compression: Option<Compression>,
     findings: Vec<Finding>,
     origin: Option<Origin>,
 }
@@ -95,27 +95,29 @@ struct Origin {
     before: Option<blake3::Hash>,
 }
 
-impl Format {
+impl Compression {
     /// The name, as in messages and in JSON.
     pub fn name(self) -> &'static str {
         match self {
-            Format::Gzip => "gzip",
-            Format::Zstd => "zstd",
-            Format::Bzip2 => "bzip2",
-            Format::Xz => "xz",
+            Compression::Gzip => "gzip",
+            Compression::Zstd => "zstd",
+            Compression::Bzip2 => "bzip2",
+            Compression::Xz => "xz",
         }
     }
 
     /// Knows the compression by the first bytes. bzip2's own magic, `BZh9`, could begin a line of
     /// text; the number of the first block after it (pi, or the square root of pi at an empty file's
     /// end) could not.
-    pub fn recognise(head: &[u8]) -> Option<Format> {
+    pub fn detect(head: &[u8]) -> Option<Compression> {
         match head {
-            [0x1f, 0x8b, 8, ..] => Some(Format::Gzip),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Format::Zstd),
+            [0x1f, 0x8b, 8, ..] => Some(Compression::Gzip),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Compression::Zstd),
             [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..]
-            | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..] => Some(Format::Bzip2),
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Format::Xz),
+            | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..] => {
+                Some(Compression::Bzip2)
+            }
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Compression::Xz),
             _ => None,
         }
     }
@@ -123,10 +125,10 @@ impl Format {
     fn decoder<'a>(self, input: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
         let input = BufReader::with_capacity(COMPRESSED_CHUNK, input);
         Ok(match self {
-            Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
-            Format::Zstd => Box::new(zstd::Decoder::with_buffer(input)?),
-            Format::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
-            Format::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(input, true, XZ_MEMORY)),
+            Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
+            Compression::Zstd => Box::new(zstd::Decoder::with_buffer(input)?),
+            Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
+            Compression::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(input, true, XZ_MEMORY)),
         })
     }
 }
@@ -137,7 +139,7 @@ impl Source {
     /// # Errors
     /// [`Error::NotAMailbox`] for what is no regular file, [`Error::Compressed`], [`Error::NoRoom`],
     /// [`Error::Locked`], [`Error::Interrupted`], [`Error::Io`].
-    pub fn open(path: &Path, lock: &LockOptions, spooling: &Spooling<'_>) -> Result<Source> {
+    pub fn open(path: &Path, lock: &LockOptions, spooling: &SpoolOptions<'_>) -> Result<Source> {
         Source::open_held(path, lock, spooling, false)
     }
 
@@ -145,15 +147,15 @@ impl Source {
     /// no message in it is half appended, and others go on appending. What they append is not seen, and
     /// [`check_unchanged`](Source::check_unchanged) asks no more than that the bytes up to that size are the
     /// same; they are hashed for that, here and there. A compressed file stays locked: it does not grow.
-    pub fn open_live(path: &Path, lock: &LockOptions, spooling: &Spooling<'_>) -> Result<Source> {
+    pub fn open_live(path: &Path, lock: &LockOptions, spooling: &SpoolOptions<'_>) -> Result<Source> {
         Source::open_held(path, lock, spooling, true)
     }
 
-    fn open_held(path: &Path, lock: &LockOptions, spooling: &Spooling<'_>, live: bool) -> Result<Source> {
+    fn open_held(path: &Path, lock: &LockOptions, spooling: &SpoolOptions<'_>, live: bool) -> Result<Source> {
         let (mut origin, findings) = Origin::open(path, lock, spooling.cancel)?;
-        let compression = Format::recognise(&origin.head(path)?);
+        let compression = Compression::detect(&origin.head(path)?);
         let raw = match compression {
-            None => Mapped::of(&origin.file, origin.first.size, path)?,
+            None => MappedFile::map(&origin.file, origin.first.size, path)?,
             Some(format) => {
                 let halt = Halt::default();
                 let input = Halting::new(&origin.file, path, spooling, &halt);
@@ -175,12 +177,12 @@ impl Source {
     pub fn from_reader(
         name: &Path,
         input: &mut (impl Read + AsFd),
-        spooling: &Spooling<'_>,
+        spooling: &SpoolOptions<'_>,
     ) -> Result<Source> {
         let halt = Halt::default();
         let mut input = Halting::new(input, name, spooling, &halt);
         let head = first_bytes(&mut input).map_err(|e| halt.or(Error::io("read", name)(e)))?;
-        let compression = Format::recognise(&head);
+        let compression = Compression::detect(&head);
         let raw = spool(Cursor::new(head).chain(input), compression, name, spooling, &halt)?;
         let (path, findings) = (name.to_owned(), Vec::new());
         Source { path, raw, translated: None, compression, findings, origin: None }.translate(spooling)
@@ -208,7 +210,7 @@ impl Source {
     }
 
     /// How the source was compressed, if it was.
-    pub fn compression(&self) -> Option<Format> {
+    pub fn compression(&self) -> Option<Compression> {
         self.compression
     }
 
@@ -218,7 +220,7 @@ impl Source {
     }
 
     /// Takes what was noticed in opening it: locks that could not be had.
-    pub fn findings(&mut self) -> Vec<Finding> {
+    pub fn take_findings(&mut self) -> Vec<Finding> {
         std::mem::take(&mut self.findings)
     }
 
@@ -226,7 +228,7 @@ impl Source {
     /// read as before, at the price of a page fault.
     pub fn release(&self, range: Range<usize>) {
         for map in [&self.raw, &self.translated].into_iter().flatten() {
-            map.hand_back(range.clone());
+            map.release(range.clone());
         }
     }
 
@@ -243,7 +245,7 @@ impl Source {
             return Err(Error::Changed { path: self.path.clone(), how });
         }
         // It looks as it did, and all the same some of it could not be read: a bad disk.
-        if [&self.raw, &self.translated].into_iter().flatten().any(Mapped::is_lost) {
+        if [&self.raw, &self.translated].into_iter().flatten().any(MappedFile::has_lost_pages) {
             let error = io::Error::from_raw_os_error(libc::EIO);
             return Err(Error::io("read all of", &self.path)(error));
         }
@@ -264,7 +266,7 @@ impl Source {
     }
 
     /// BLAKE3 of all bytes of a live source as they were when it was opened.
-    pub fn known_hash(&self) -> Option<blake3::Hash> {
+    pub fn initial_hash(&self) -> Option<blake3::Hash> {
         self.origin.as_ref()?.before
     }
 
@@ -284,7 +286,7 @@ impl Source {
     }
 
     /// Makes the translated copy if there is an LF nowhere and a CR somewhere.
-    fn translate(mut self, spooling: &Spooling<'_>) -> Result<Source> {
+    fn translate(mut self, spooling: &SpoolOptions<'_>) -> Result<Source> {
         if self.has_only_cr(spooling)? {
             self.translated = self.spool_translated(spooling)?;
         }
@@ -292,7 +294,7 @@ impl Source {
     }
 
     /// Stops at the first LF, so it costs nothing but for files that have none.
-    fn has_only_cr(&self, spooling: &Spooling<'_>) -> Result<bool> {
+    fn has_only_cr(&self, spooling: &SpoolOptions<'_>) -> Result<bool> {
         let mut has_cr = false;
         for range in windows(self.raw().len()) {
             spooling.check_interrupted()?;
@@ -306,7 +308,7 @@ impl Source {
         Ok(has_cr)
     }
 
-    fn spool_translated(&self, spooling: &Spooling<'_>) -> Result<Option<Mapped>> {
+    fn spool_translated(&self, spooling: &SpoolOptions<'_>) -> Result<Option<MappedFile>> {
         // Unless the source is a file of its own it has used up some of the limit.
         let is_file = self.origin.is_some() && self.compression.is_none();
         let mut spool = Spool::new(spooling, if is_file { 0 } else { self.raw().len() as u64 })?;
@@ -415,13 +417,13 @@ fn refuse_irregular(path: &Path, stat: &Stat) -> Result<()> {
 }
 
 /// BLAKE3 of what is mapped; pages are handed back.
-fn hash(map: Option<&Mapped>, go_on: impl Fn() -> Result<()>) -> Result<blake3::Hash> {
+fn hash(map: Option<&MappedFile>, go_on: impl Fn() -> Result<()>) -> Result<blake3::Hash> {
     let mut hasher = blake3::Hasher::new();
     if let Some(map) = map {
         for window in windows(map.len()) {
             go_on()?;
             hasher.update_rayon(&map[window.clone()]);
-            map.hand_back(window);
+            map.release(window);
         }
     }
     Ok(hasher.finalize())
@@ -431,7 +433,7 @@ fn windows(size: usize) -> impl Iterator<Item = Range<usize>> {
     (0..size).step_by(WINDOW).map(move |start| start..size.min(start + WINDOW))
 }
 
-impl Spooling<'_> {
+impl SpoolOptions<'_> {
     fn check_interrupted(&self) -> Result<()> {
         if self.cancel.is_requested() { Err(Error::Interrupted) } else { Ok(()) }
     }
@@ -449,13 +451,13 @@ impl Halt {
 
 /// A reader that keeps its own errors apart from the decoder's.
 struct Halting<'a, R> {
-    input: Input<'a, R>,
+    input: InterruptibleReader<'a, R>,
     halt: &'a Halt,
 }
 
 impl<'a, R: Read + AsFd> Halting<'a, R> {
-    fn new(reader: R, name: &'a Path, spooling: &Spooling<'a>, halt: &'a Halt) -> Halting<'a, R> {
-        Halting { input: Input { reader, name, limit: None, cancel: spooling.cancel }, halt }
+    fn new(reader: R, name: &'a Path, spooling: &SpoolOptions<'a>, halt: &'a Halt) -> Halting<'a, R> {
+        Halting { input: InterruptibleReader { reader, name, timeout: None, cancel: spooling.cancel }, halt }
     }
 }
 
@@ -485,11 +487,11 @@ fn first_bytes(input: &mut impl Read) -> io::Result<Vec<u8>> {
 /// Copies the input, decoded, into a file without a name, and maps that.
 fn spool(
     input: impl Read,
-    compression: Option<Format>,
+    compression: Option<Compression>,
     name: &Path,
-    spooling: &Spooling<'_>,
+    spooling: &SpoolOptions<'_>,
     halt: &Halt,
-) -> Result<Option<Mapped>> {
+) -> Result<Option<MappedFile>> {
     let mut spool = Spool::new(spooling, 0)?;
     let failed = |decoded, source| {
         halt.or(match compression {
@@ -536,12 +538,12 @@ struct Spool<'a> {
     file: File,
     written: u64,
     limit: u64,
-    spooling: &'a Spooling<'a>,
+    spooling: &'a SpoolOptions<'a>,
 }
 
 impl<'a> Spool<'a> {
     /// `used`: bytes that another spool has taken off a given limit.
-    fn new(spooling: &'a Spooling<'a>, used: u64) -> Result<Spool<'a>> {
+    fn new(spooling: &'a SpoolOptions<'a>, used: u64) -> Result<Spool<'a>> {
         let limit = match spooling.limit {
             Some(limit) => limit.saturating_sub(used),
             None => Dir::open(spooling.dir)?.free_space()?.bytes.saturating_sub(LEFT_FREE),
@@ -566,8 +568,8 @@ impl<'a> Spool<'a> {
         Ok(())
     }
 
-    fn map(self) -> Result<Option<Mapped>> {
-        Mapped::of(&self.file, self.written, self.spooling.dir)
+    fn map(self) -> Result<Option<MappedFile>> {
+        MappedFile::map(&self.file, self.written, self.spooling.dir)
     }
 }
 
@@ -584,8 +586,8 @@ mod tests {
 
     const MAIL: &[u8] = b"From a@b Thu Jan  1 00:00:01 2004\nSubject: x\n\nbody\n";
 
-    fn spooling(dir: &Path) -> Spooling<'_> {
-        Spooling { dir, limit: None, cancel: Cancel::never(), progress: &|_| () }
+    fn spooling(dir: &Path) -> SpoolOptions<'_> {
+        SpoolOptions { dir, limit: None, cancel: Cancel::never(), progress: &|_| () }
     }
 
     fn no_lock() -> LockOptions {
@@ -603,26 +605,26 @@ mod tests {
         Source::open(path, &no_lock(), &spooling(path.parent().unwrap()))
     }
 
-    fn compress(format: Format, data: &[u8]) -> Vec<u8> {
+    fn compress(format: Compression, data: &[u8]) -> Vec<u8> {
         match format {
-            Format::Gzip => {
+            Compression::Gzip => {
                 let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
                 encoder.write_all(data).unwrap();
                 encoder.finish().unwrap()
             }
-            Format::Zstd => {
+            Compression::Zstd => {
                 let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
                 // As the zstd program does; the library's frames have none unless asked.
                 encoder.include_checksum(true).unwrap();
                 encoder.write_all(data).unwrap();
                 encoder.finish().unwrap()
             }
-            Format::Bzip2 => {
+            Compression::Bzip2 => {
                 let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
                 encoder.write_all(data).unwrap();
                 encoder.finish().unwrap()
             }
-            Format::Xz => {
+            Compression::Xz => {
                 let options = lzma_rust2::XzOptions::with_preset(1);
                 let mut encoder = lzma_rust2::XzWriter::new(Vec::new(), options).unwrap();
                 encoder.write_all(data).unwrap();
@@ -631,7 +633,8 @@ mod tests {
         }
     }
 
-    const FORMATS: [Format; 4] = [Format::Gzip, Format::Zstd, Format::Bzip2, Format::Xz];
+    const FORMATS: [Compression; 4] =
+        [Compression::Gzip, Compression::Zstd, Compression::Bzip2, Compression::Xz];
 
     /// Several chunks of mail that do not compress to nothing.
     fn much_mail() -> Vec<u8> {
@@ -652,7 +655,7 @@ mod tests {
         assert_eq!(source.text().as_ptr(), source.raw().as_ptr());
         assert_eq!((source.compression(), source.is_cr_only()), (None, false));
         assert!(source.mtime().unwrap() > 1_000_000_000);
-        assert_eq!(source.findings(), []);
+        assert_eq!(source.take_findings(), []);
         assert_eq!(source.path(), path);
         source.release(0..usize::MAX);
         source.release(10..20);
@@ -687,8 +690,8 @@ mod tests {
 
     #[test]
     fn what_is_packed_twice_is_unpacked_once() {
-        let inner = compress(Format::Gzip, MAIL);
-        let (_temp, path) = file(&compress(Format::Xz, &inner));
+        let inner = compress(Compression::Gzip, MAIL);
+        let (_temp, path) = file(&compress(Compression::Xz, &inner));
         assert_eq!(open(&path).unwrap().raw(), inner);
     }
 
@@ -719,8 +722,8 @@ mod tests {
     #[test]
     fn a_spool_keeps_to_its_limit() {
         let mail = much_mail();
-        let (temp, path) = file(&compress(Format::Gzip, &mail));
-        let small = Spooling { limit: Some(2_000_000), ..spooling(temp.path()) };
+        let (temp, path) = file(&compress(Compression::Gzip, &mail));
+        let small = SpoolOptions { limit: Some(2_000_000), ..spooling(temp.path()) };
         match Source::open(&path, &no_lock(), &small) {
             Err(Error::InsufficientSpace { path, need, free: 2_000_000, .. }) => {
                 assert!(need > 2_000_000 && need < 2_000_000 + 2 * CHUNK as u64);
@@ -730,14 +733,14 @@ mod tests {
         }
         let spooled = AtomicU64::new(0);
         let progress = |bytes| spooled.store(bytes, std::sync::atomic::Ordering::Relaxed);
-        let enough = Spooling { limit: Some(mail.len() as u64), progress: &progress, ..small };
+        let enough = SpoolOptions { limit: Some(mail.len() as u64), progress: &progress, ..small };
         Source::open(&path, &no_lock(), &enough).unwrap();
         assert_eq!(spooled.into_inner(), mail.len() as u64);
         // The translation of what was spooled counts too.
-        let packed = compress(Format::Gzip, b"From a\r\r");
+        let packed = compress(Compression::Gzip, b"From a\r\r");
         let (temp, path) = file(&packed);
         for (limit, fits) in [(15, false), (16, true)] {
-            let tight = Spooling { limit: Some(limit), ..spooling(temp.path()) };
+            let tight = SpoolOptions { limit: Some(limit), ..spooling(temp.path()) };
             assert_eq!(Source::open(&path, &no_lock(), &tight).is_ok(), fits);
         }
     }
@@ -814,7 +817,7 @@ mod tests {
         assert!(how(touch, MAIL).starts_with("it was written to"));
         assert_eq!(how(replace, MAIL), "another file was put in its place");
         assert_eq!(how(|path| fs::remove_file(path).unwrap(), MAIL), "it was removed or renamed");
-        assert!(how(grow, &compress(Format::Zstd, MAIL)).starts_with("it grew"));
+        assert!(how(grow, &compress(Compression::Zstd, MAIL)).starts_with("it grew"));
     }
 
     #[test]
@@ -871,8 +874,8 @@ mod tests {
         let unlockable = temp.path().join("n".repeat(255));
         fs::write(&unlockable, MAIL).unwrap();
         let mut source = Source::open(&unlockable, &lock, &spooling(temp.path())).unwrap();
-        assert_eq!(source.findings()[0].code, Code::LockUnwritable);
-        assert_eq!(source.findings(), []);
+        assert_eq!(source.take_findings()[0].code, Code::LockUnwritable);
+        assert_eq!(source.take_findings(), []);
     }
 
     #[test]
@@ -880,8 +883,8 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         for (content, compression) in [
             (MAIL.to_vec(), None),
-            (compress(Format::Zstd, MAIL), Some(Format::Zstd)),
-            (compress(Format::Bzip2, MAIL), Some(Format::Bzip2)),
+            (compress(Compression::Zstd, MAIL), Some(Compression::Zstd)),
+            (compress(Compression::Bzip2, MAIL), Some(Compression::Bzip2)),
         ] {
             let (mut reader, mut writer) = io::pipe().unwrap();
             let writing = std::thread::spawn(move || {
@@ -904,11 +907,11 @@ mod tests {
     #[test]
     fn an_interruption_is_noticed_while_nothing_comes_in() {
         let temp = tempfile::tempdir().unwrap();
-        for sent in [&b""[..], MAIL, &compress(Format::Gzip, MAIL)[..12]] {
+        for sent in [&b""[..], MAIL, &compress(Compression::Gzip, MAIL)[..12]] {
             let (mut reader, mut writer) = io::pipe().unwrap();
             writer.write_all(sent).unwrap();
             let cancel = Cancel::pending();
-            let spooling = Spooling { cancel: &cancel, ..spooling(temp.path()) };
+            let spooling = SpoolOptions { cancel: &cancel, ..spooling(temp.path()) };
             std::thread::scope(|scope| {
                 scope.spawn(|| {
                     std::thread::sleep(Duration::from_millis(50));

@@ -9,7 +9,7 @@ use crate::mailbox::context::LockOptions;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::mbox::read::{self, Ask, Instead, NotAMailbox};
 use crate::mailbox::mbox::scan_hooks::Watch;
-use crate::mailbox::source::{Format, Source, Spooling};
+use crate::mailbox::source::{Compression, Source, SpoolOptions};
 
 /// What a file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,7 @@ const HEAD: usize = 64 << 10;
 ///
 /// # Errors
 /// [`Error::Io`], [`Error::Interrupted`]; what is compressed and damaged is no error but may be mail.
-pub fn sniff(path: &Path, spooling: &Spooling<'_>) -> Result<Kind> {
+pub fn sniff(path: &Path, spooling: &SpoolOptions<'_>) -> Result<Kind> {
     let file = File::open(path).map_err(Error::io("open", path))?;
     let mut head = vec![0; HEAD];
     let mut filled = 0;
@@ -53,7 +53,7 @@ pub fn sniff(path: &Path, spooling: &Spooling<'_>) -> Result<Kind> {
         }
     }
     head.truncate(filled);
-    let is_compressed = Format::recognise(&head).is_some();
+    let is_compressed = Compression::detect(&head).is_some();
     // A head without an LF may be that of a file of CRs.
     let is_plain = !is_compressed && (head.is_empty() || head.contains(&b'\n'));
     if is_plain {
@@ -70,7 +70,7 @@ pub fn sniff(path: &Path, spooling: &Spooling<'_>) -> Result<Kind> {
     whole(path, spooling)
 }
 
-fn whole(path: &Path, spooling: &Spooling<'_>) -> Result<Kind> {
+fn whole(path: &Path, spooling: &SpoolOptions<'_>) -> Result<Kind> {
     let nothing = LockOptions { methods: Vec::new(), timeout: Duration::ZERO, pid: 0, host: String::new() };
     let source = match Source::open(path, &nothing, spooling) {
         Ok(source) => source,
@@ -109,7 +109,8 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("file");
         std::fs::write(&path, bytes).unwrap();
-        let spooling = Spooling { dir: temp.path(), limit: None, cancel: Cancel::never(), progress: &|_| () };
+        let spooling =
+            SpoolOptions { dir: temp.path(), limit: None, cancel: Cancel::never(), progress: &|_| () };
         match sniff(&path, &spooling).unwrap() {
             Kind::Mbox => "mbox",
             Kind::Message { has_separators: false } => "message",

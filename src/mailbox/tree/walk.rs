@@ -17,7 +17,7 @@ use super::subscriptions;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::maildir::list::is_maildir;
 use crate::mailbox::manifest;
-use crate::mailbox::source::Spooling;
+use crate::mailbox::source::SpoolOptions;
 use crate::mailbox::text::display_path;
 
 /// A mailbox in a tree.
@@ -117,7 +117,7 @@ const BESIDE_DIRECTORIES: [&str; 3] = [".imap", "courierimapkeywords", "courieri
 /// # Errors
 /// [`Error::Io`] where the root itself cannot be read; [`Error::Interrupted`]. Whatever else cannot be read is
 /// among what is skipped.
-pub fn walk(root: &Path, follow: bool, spooling: &Spooling<'_>) -> Result<Tree> {
+pub fn walk(root: &Path, follow: bool, spooling: &SpoolOptions<'_>) -> Result<Tree> {
     let real = root.canonicalize().map_err(Error::io("open", root))?;
     let mut walk = Walk {
         root,
@@ -149,7 +149,7 @@ struct Walk<'a> {
     root: &'a Path,
     /// Without symbolic links.
     real: PathBuf,
-    spooling: &'a Spooling<'a>,
+    spooling: &'a SpoolOptions<'a>,
     /// What folders were called before they got the names they have.
     renames: Renames,
     tree: Tree,

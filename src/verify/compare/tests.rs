@@ -11,7 +11,7 @@ use crate::mailbox::mbox::quote::quoted_rd;
 use crate::mailbox::mbox::read::{self, Ask, Mbox};
 use crate::mailbox::mbox::scan_hooks::Watch;
 use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::source::{Source, Spooling};
+use crate::mailbox::source::{Source, SpoolOptions};
 use crate::verify::compare::*;
 
 const FROM: &str = "From a@b Mon Jan  1 10:00:05 2001\n";
@@ -75,7 +75,7 @@ fn lay_down(mail: &Mail, at: &Path) -> PathBuf {
 fn open(path: &Path) -> Source {
     let lock = LockOptions { methods: vec![], timeout: Duration::ZERO, pid: 1, host: "h".into() };
     let spooling =
-        Spooling { dir: path.parent().unwrap(), limit: None, cancel: Cancel::never(), progress: &|_| () };
+        SpoolOptions { dir: path.parent().unwrap(), limit: None, cancel: Cancel::never(), progress: &|_| () };
     Source::open(path, &lock, &spooling).unwrap()
 }
 
