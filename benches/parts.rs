@@ -14,7 +14,7 @@ use mailferry::mailbox::maildir::name::{self, BaseName, Unique};
 use mailferry::mailbox::maildir::write::{
     Fsync, MaildirWriter, NewMessage, Ownership, Subdir, WriterOptions,
 };
-use mailferry::mailbox::manifest::{self, Bytes, Digest, Message};
+use mailferry::mailbox::manifest::{self, Bytes, Digest, MessageRecord};
 use mailferry::mailbox::mbox::boundary::{self, Known, Overrules};
 use mailferry::mailbox::mbox::from_line;
 use mailferry::mailbox::mbox::quote::{self, Quoting};
@@ -119,7 +119,7 @@ fn message_name(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn message_line_of_manifest(bencher: Bencher<'_, '_>) {
     let text = &*MESSAGE;
-    bencher.counter(BytesCount::new(text.len())).bench(|| manifest::line(&recorded(black_box(text))));
+    bencher.counter(BytesCount::new(text.len())).bench(|| manifest::to_line(&recorded(black_box(text))));
 }
 
 #[divan::bench]
@@ -174,8 +174,8 @@ fn named(text: &[u8]) -> Vec<u8> {
     BaseName { epoch: 1_000_000_000, unique, copy: 0, host: "example", size, wire_size }.to_bytes()
 }
 
-fn recorded(text: &[u8]) -> Message {
-    Message {
+fn recorded(text: &[u8]) -> MessageRecord {
+    MessageRecord {
         at: 4711,
         len: text.len() as u64,
         from: Bytes(FROM.to_vec()),

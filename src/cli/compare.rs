@@ -6,7 +6,7 @@ use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Finding;
 use crate::mailbox::fs::read_regular;
-use crate::mailbox::manifest::{self, FILE_NAME, Head};
+use crate::mailbox::manifest::{self, FILE_NAME, SectionHeader};
 use crate::mailbox::mbox::status::{Deleted, Labels};
 use crate::mailbox::text::display_path;
 use crate::mailbox::tree::folder::Folder;
@@ -259,11 +259,11 @@ pub struct Wanted {
 fn as_converted<'a>(mailboxes: impl Iterator<Item = &'a Unopened>) -> (Labels, Deleted) {
     let maildirs = mailboxes.filter(|mailbox| mailbox.kind == Kind::Maildir);
     let manifests = maildirs.map(|maildir| maildir.path.join(FILE_NAME));
-    let heads: Vec<Head> = manifests
+    let heads: Vec<SectionHeader> = manifests
         .filter_map(|path| read_regular(&path).ok())
-        .flat_map(|text| manifest::heads(&text))
+        .flat_map(|text| manifest::read_headers(&text))
         .collect();
-    let same = |word: fn(&Head) -> Option<&str>| {
+    let same = |word: fn(&SectionHeader) -> Option<&str>| {
         let first = heads.first().and_then(word);
         first.filter(|_| heads.iter().all(|head| word(head) == first))
     };

@@ -13,7 +13,7 @@ use crate::convert::{Keeping, Options, Stopped};
 use crate::mailbox::context::{Events, Phase};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::maildir::write::{MaildirWriter, NewMessage};
-use crate::mailbox::manifest::{Appending, Tail, line};
+use crate::mailbox::manifest::{ManifestAppender, SectionFooter, to_line};
 use crate::mailbox::source::Source;
 
 /// Writes, flushes, publishes; the manifest's sections stand open before the first message is visible
@@ -22,7 +22,7 @@ pub fn fill(
     filling: MaildirWriter,
     loads: &[Load<'_>],
     resumed: &Resumed,
-    manifest: Option<Appending>,
+    manifest: Option<ManifestAppender>,
     options: &Options<'_>,
     progress: &dyn Events,
 ) -> Result<(), Stopped> {
@@ -35,7 +35,7 @@ pub fn fill(
                 .map_err(|error| blame_source(error, load.source))?;
             tails.extend(load.recorder.as_ref().map(|recorder| {
                 let closes = resumed.sections + tails.len() + 1;
-                Tail { closes, ..recorder.tail() }.sealed(&hash)
+                SectionFooter { closes, ..recorder.tail() }.seal(&hash)
             }));
         }
         loads.iter().try_for_each(|load| load.source.check_unchanged())?;
@@ -47,7 +47,7 @@ pub fn fill(
 /// What was written and is not safe yet.
 pub struct Written {
     /// What closes the sections.
-    pub tails: Vec<Tail>,
+    pub tails: Vec<SectionFooter>,
     /// The time that a new manifest gets, seconds since 1970.
     pub date: Option<i64>,
 }
@@ -55,7 +55,7 @@ pub struct Written {
 /// The order itself: `write` writes messages and pushes their lines.
 pub fn bring_in(
     mut filling: MaildirWriter,
-    manifest: Option<Appending>,
+    manifest: Option<ManifestAppender>,
     write: impl FnOnce(&MaildirWriter, &Lines) -> Result<Written>,
     options: &Options<'_>,
     progress: &dyn Events,
@@ -83,9 +83,9 @@ pub fn bring_in(
     let mut manifest = lines.finish()?;
     if let Some(manifest) = &mut manifest {
         if whole_at_once {
-            tails.drain(..).try_for_each(|tail| manifest.append(&line(&tail)))?;
+            tails.drain(..).try_for_each(|tail| manifest.append(&to_line(&tail)))?;
             if let Some(epoch) = date {
-                manifest.date(epoch)?;
+                manifest.set_mtime(epoch)?;
             }
         }
         filling.flush_manifest(manifest)?;
@@ -93,11 +93,11 @@ pub fn bring_in(
     let mut published = 0;
     let done = filling.commit(&mut published);
     if let Some(manifest) = manifest.as_mut().filter(|_| done.is_ok() || published > 0) {
-        manifest.keep();
+        manifest.commit();
     }
     done.map_err(|error| Stopped { error, published })?;
     if let Some(manifest) = &mut manifest {
-        let closed = tails.drain(..).try_for_each(|tail| manifest.append(&line(&tail)));
+        let closed = tails.drain(..).try_for_each(|tail| manifest.append(&to_line(&tail)));
         closed
             .and_then(|()| filling.flush_manifest(manifest))
             .map_err(|error| Stopped { error, published })?;
@@ -108,7 +108,7 @@ pub fn bring_in(
 /// Lines of the manifest. They wait until the messages they tell of are safe.
 pub struct Lines {
     waiting: Mutex<Vec<u8>>,
-    manifest: Option<Mutex<Appending>>,
+    manifest: Option<Mutex<ManifestAppender>>,
 }
 
 impl Lines {
@@ -136,7 +136,7 @@ impl Lines {
     }
 
     /// All messages are safe: so are all lines.
-    fn finish(self) -> Result<Option<Appending>> {
+    fn finish(self) -> Result<Option<ManifestAppender>> {
         self.append(&self.take())?;
         Ok(self.manifest.map(|manifest| manifest.into_inner().unwrap_or_else(|p| p.into_inner())))
     }
@@ -158,7 +158,7 @@ fn write<'l>(
         lines.push(new, filling.flushes_each())
     };
     if let Some(recorder) = load.recorder.as_ref().filter(|_| !done.begun) {
-        push(&line(recorder.head()))?;
+        push(&to_line(recorder.head()))?;
     }
     // In order: what is handed back while a chunk before it is looked at would stay ours after all.
     let mut done_with = |(chunk, lines): (Chunk<'l>, Vec<u8>)| {

@@ -24,7 +24,7 @@ use crate::mailbox::maildir::keywords::KeywordSet;
 use crate::mailbox::maildir::list;
 use crate::mailbox::maildir::list::Entry;
 use crate::mailbox::maildir::write::{DestinationState, parent_of};
-use crate::mailbox::manifest::{self, Appending, Digest, FILE_NAME, Outline, Section};
+use crate::mailbox::manifest::{self, Digest, FILE_NAME, ManifestAppender, Outline, Section};
 
 /// The bytes of the manifest and where they come from; None where there is none.
 pub fn read(options: &Options<'_>, standing: &DestinationState) -> Result<Option<(PathBuf, Vec<u8>)>> {
@@ -37,7 +37,7 @@ pub fn read(options: &Options<'_>, standing: &DestinationState) -> Result<Option
     match read_regular(&path) {
         // What lies in a Maildir under our name is ours, whatever a power cut made of it; a file that
         // somebody names may be anything.
-        Ok(text) if options.manifest != Keeping::InMaildir && !manifest::may_be_one(&text) => {
+        Ok(text) if options.manifest != Keeping::InMaildir && !manifest::looks_like_manifest(&text) => {
             Err(Error::Manifest { path, line: 1, reason: "is no line of a manifest".into() })
         }
         Ok(text) => Ok(Some((path, text))),
@@ -93,9 +93,9 @@ impl Drop for Lock {
 }
 
 /// Opens a manifest that is kept outside of the Maildir.
-pub fn manifest_at(path: &Path, end: u64) -> Result<Appending> {
+pub fn manifest_at(path: &Path, end: u64) -> Result<ManifestAppender> {
     let name = path.file_name().ok_or_else(|| no_name(path))?;
-    Appending::open(&Dir::open(parent_of(path))?, name, end)
+    ManifestAppender::open(&Dir::open(parent_of(path))?, name, end)
 }
 
 /// The sections of a manifest.

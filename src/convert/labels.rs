@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::manifest::Message;
+use crate::mailbox::manifest::MessageRecord;
 use crate::mailbox::mbox::gmail::{self, System};
 use crate::mailbox::mbox::status::Labels;
 use crate::mailbox::text::{display_path, escape};
@@ -150,7 +150,7 @@ impl Folders {
 }
 
 /// The names of the folders that a manifest has a message in, for people.
-pub fn names(message: &Message) -> impl Iterator<Item = String> {
+pub fn names(message: &MessageRecord) -> impl Iterator<Item = String> {
     let inbox = message.folders.is_empty().then(|| name(&[]));
     inbox.into_iter().chain(message.folders.iter().map(|levels| name(levels)))
 }

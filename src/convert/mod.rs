@@ -38,7 +38,7 @@ use crate::mailbox::maildir::keywords::KeywordTable;
 use crate::mailbox::maildir::write::{
     self, DestinationState, Fsync, Leftover, MaildirWriter, Ownership, WriterOptions,
 };
-use crate::mailbox::manifest::{Digest, Tail};
+use crate::mailbox::manifest::{Digest, SectionFooter};
 use crate::mailbox::mbox::read::{Ask, Mbox};
 use crate::mailbox::mbox::scan_hooks::Watch;
 use crate::mailbox::mbox::{self};
@@ -161,7 +161,7 @@ pub struct Sums {
 
 impl Sums {
     /// Adds a source that was converted before.
-    fn add_known(&mut self, size: u64, tail: &Tail) {
+    fn add_known(&mut self, size: u64, tail: &SectionFooter) {
         self.messages_found += tail.messages;
         self.already_present += tail.mail;
         self.skipped += tail.messages - tail.mail;

@@ -18,7 +18,7 @@ use crate::mailbox::fs::durable;
 use crate::mailbox::fs::read_regular;
 use crate::mailbox::maildir::list;
 use crate::mailbox::maildir::list::Entry;
-use crate::mailbox::manifest::{self, Digest, FILE_NAME, Gap, Message, Outline, Section};
+use crate::mailbox::manifest::{self, Digest, FILE_NAME, Gap, MessageRecord, Outline, Section};
 use crate::mailbox::text::display_path;
 
 /// What to give back, and where to.
@@ -143,7 +143,7 @@ fn choose<'a, 'b>(
         (0..outlines.len()).filter(|&n| !is_superseded(n)).map(|n| &outlines[n]).collect();
     let refuse = |reason: String| Error::Destination { path: path.to_owned(), reason };
     let names = || {
-        let names = newest.iter().enumerate().map(|(n, o)| format!("{} {}", n + 1, o.head.source.shown()));
+        let names = newest.iter().enumerate().map(|(n, o)| format!("{} {}", n + 1, o.head.source.escaped()));
         names.collect::<Vec<_>>().join(", ")
     };
     let chosen = match which {
@@ -167,13 +167,13 @@ fn choose<'a, 'b>(
         }
     };
     if chosen.head.is_maildir() {
-        let source = chosen.head.source.shown();
+        let source = chosen.head.source.escaped();
         return Err(refuse(format!("{source} was a Maildir; convert {source} maildir:X gives it")));
     }
     if chosen.tail.is_none() {
         // A tail that was changed is no unfinished run.
         chosen.read()?;
-        let source = chosen.head.source.shown();
+        let source = chosen.head.source.escaped();
         return Err(refuse(format!("the conversion of {source} was not finished; run it again first")));
     }
     Ok(chosen)
@@ -235,8 +235,8 @@ impl<'a> Store<'a> {
     }
 
     /// The bytes of a message as they were in the source, or what is wrong with its file.
-    fn bytes(&self, message: &Message) -> Result<Result<Vec<u8>, Finding>> {
-        let name = message.name.shown();
+    fn bytes(&self, message: &MessageRecord) -> Result<Result<Vec<u8>, Finding>> {
+        let name = message.name.escaped();
         if let Some(verbatim) = &message.verbatim {
             let source = BASE64.decode(verbatim.as_bytes()).unwrap_or_default();
             if Digest::of(&source) == message.source {
@@ -329,7 +329,7 @@ impl Position<'_> {
 }
 
 /// A message's file turned back into what it was in the source: line ends, then fields and quoting.
-fn as_in_source(message: &Message, file: &[u8], eol: &str, cr_only: bool) -> Vec<u8> {
+fn as_in_source(message: &MessageRecord, file: &[u8], eol: &str, cr_only: bool) -> Vec<u8> {
     let ends = if message.eols.is_empty() { None } else { Some(with_line_ends(file, &message.eols, eol)) };
     let text = ends.as_deref().unwrap_or(file);
     let mut source = Vec::with_capacity(text.len() + message.quotes.len());

@@ -15,7 +15,7 @@ use crate::convert::planned_source::{Chunk, Load};
 use crate::mailbox::error::Result;
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::maildir::write::{Leftover, MaildirWriter, Subdir};
-use crate::mailbox::manifest::line;
+use crate::mailbox::manifest::to_line;
 
 /// What of one source need not be done again.
 #[derive(Debug, Clone, Default)]
@@ -85,7 +85,7 @@ pub fn agree(
     for (load, done) in loads.iter().zip(&mut agreed.done) {
         let Some(recorder) = &load.recorder else { continue };
         let mut standing = Standing { rest: &text[agreed.bytes..], differs: false };
-        done.begun = standing.take(&line(recorder.head()), done);
+        done.begun = standing.take(&to_line(recorder.head()), done);
         if done.begun {
             agree_on_messages(&mut standing, load, done, is_safe)?;
         }
@@ -169,7 +169,7 @@ pub fn take_over(filling: &MaildirWriter, text: &[u8], loads: &[Load<'_>]) -> Re
     };
     let agreed = agree(text, loads, &is_safe)?;
     // First the list, then what it lists: nothing must be listed that is removed and half written again.
-    filling.open_manifest(agreed.bytes as u64)?.keep();
+    filling.open_manifest(agreed.bytes as u64)?.commit();
     let (kept, messages) = kept(loads, &agreed.done);
     filling.retain(&kept, messages)?;
     Ok(agreed)

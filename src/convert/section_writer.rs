@@ -10,7 +10,9 @@ use crate::convert::labels::Folders;
 use crate::convert::plan::{Fate, Planned, Wishes, content_digest};
 use crate::convert::planned_source::Load;
 use crate::convert::render::Rendered;
-use crate::mailbox::manifest::{Bytes, Digest, Gap, Head, LEAD, Message, Tail, VERSION};
+use crate::mailbox::manifest::{
+    Bytes, Digest, Gap, LEAD, MessageRecord, SectionFooter, SectionHeader, VERSION,
+};
 use crate::mailbox::mbox::boundary::Extent;
 use crate::mailbox::mbox::read::Mbox;
 
@@ -24,7 +26,7 @@ pub struct Recorder<'a> {
     keywords: &'a KeywordLetters<'a>,
     folders: &'a Folders,
     separator: Vec<u8>,
-    head: Head,
+    head: SectionHeader,
 }
 
 impl<'a> Recorder<'a> {
@@ -40,7 +42,7 @@ impl<'a> Recorder<'a> {
         let (raw, messages, extents) = (source.raw(), &plan.messages[..], mbox.messages());
         let separator = usual_separator(raw, extents);
         let usual = Wishes::default();
-        let head = Head {
+        let head = SectionHeader {
             section: VERSION,
             program: concat!("mailferry ", env!("CARGO_PKG_VERSION")).into(),
             source: Bytes(name.to_vec()),
@@ -62,7 +64,7 @@ impl<'a> Recorder<'a> {
     }
 
     /// The section's head.
-    pub fn head(&self) -> &Head {
+    pub fn head(&self) -> &SectionHeader {
         &self.head
     }
 
@@ -103,7 +105,7 @@ impl<'a> Recorder<'a> {
         (planned, extent): (&Planned, &Extent),
         rendered: &Rendered<'_>,
         base_name: &[u8],
-    ) -> Message {
+    ) -> MessageRecord {
         let raw = extent.message(self.raw);
         let source = Digest::of(raw);
         let is_source =
@@ -111,7 +113,7 @@ impl<'a> Recorder<'a> {
         let rendering = if is_source { source } else { rendered.digest() };
         let file = planned.kept().and_then(|kept| kept.file).unwrap_or(rendering);
         let rebuilt = file == rendering;
-        Message {
+        MessageRecord {
             at: extent.start,
             len: extent.end - extent.start,
             from: Bytes(extent.from_lines(self.raw).to_vec()),
@@ -146,8 +148,8 @@ impl<'a> Recorder<'a> {
     }
 
     /// The section's tail.
-    pub fn tail(&self) -> Tail {
-        let mut tail = Tail {
+    pub fn tail(&self) -> SectionFooter {
+        let mut tail = SectionFooter {
             closes: 0,
             messages: self.messages.len() as u64,
             mail: 0,

@@ -418,7 +418,8 @@ fn look_back(entries: &mut [Entry], wanted: &Wanted<'_>) -> Result<()> {
         };
         let has_it = |place: &PathBuf| {
             let manifest = read_regular(&wanted.each.destination.join(place).join(manifest::FILE_NAME));
-            manifest.is_ok_and(|text| manifest::heads(&text).iter().any(|head| head.source.is_path(path)))
+            manifest
+                .is_ok_and(|text| manifest::read_headers(&text).iter().any(|head| head.source.is_path(path)))
         };
         let was = places.into_iter().filter(|place| place != now).find(has_it);
         entry.was = was.filter(|_| !has_it(now));

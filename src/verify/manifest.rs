@@ -20,7 +20,9 @@ use crate::mailbox::fs::read_regular;
 use crate::mailbox::maildir::keywords::{KeywordSet, KeywordTable};
 use crate::mailbox::maildir::list;
 use crate::mailbox::maildir::write::Subdir;
-use crate::mailbox::manifest::{self, Digest, FILE_NAME, Gap, Head, Outline, Section, Tail};
+use crate::mailbox::manifest::{
+    self, Digest, FILE_NAME, Gap, Outline, Section, SectionFooter, SectionHeader,
+};
 use crate::mailbox::source::Source;
 use crate::mailbox::text::display_path;
 
@@ -126,10 +128,10 @@ fn parse(text: &[u8], path: &Path) -> Result<(Vec<Section>, Vec<bool>)> {
 fn check_lines(text: &[u8], path: &Path) -> Result<()> {
     for (n, line) in text.split_inclusive(|&b| b == b'\n').enumerate() {
         let parsed = match () {
-            () if line.starts_with(b"{\"section\":") => serde_json::from_slice::<Head>(line).err(),
-            () if line.starts_with(b"{\"closes\":") => serde_json::from_slice::<Tail>(line).err(),
+            () if line.starts_with(b"{\"section\":") => serde_json::from_slice::<SectionHeader>(line).err(),
+            () if line.starts_with(b"{\"closes\":") => serde_json::from_slice::<SectionFooter>(line).err(),
             () if line.starts_with(b"{\"gap\":") => serde_json::from_slice::<Gap>(line).err(),
-            () => serde_json::from_slice::<manifest::Message>(line).err(),
+            () => serde_json::from_slice::<manifest::MessageRecord>(line).err(),
         };
         let is_torn = !line.ends_with(b"\n");
         if let Some(error) = parsed.filter(|error| !(is_torn && error.is_eof())) {
@@ -223,7 +225,7 @@ struct Fate {
 #[derive(Clone, Copy)]
 struct Named<'a> {
     name: &'a [u8],
-    message: &'a manifest::Message,
+    message: &'a manifest::MessageRecord,
     section: &'a Section,
     /// What an open section names may never have been written.
     promised: bool,
@@ -304,7 +306,7 @@ impl<'a> Judge<'a> {
     }
 
     /// Where a message was put; at least one folder.
-    fn homes(&self, message: &manifest::Message) -> Vec<Home> {
+    fn homes(&self, message: &manifest::MessageRecord) -> Vec<Home> {
         let home = |levels: &[String]| {
             let path = self.home();
             let path = if levels.is_empty() { path.to_owned() } else { path.join(labels::directory(levels)) };
@@ -497,7 +499,7 @@ impl<'a> Judge<'a> {
                     Depth::Contents => "is gone",
                     Depth::Structure => "is gone, or has another name now, which its contents would tell",
                 };
-                let (at, source) = (message.at, section.head.source.shown());
+                let (at, source) = (message.at, section.head.source.escaped());
                 let path = home.path.join(OsStr::from_bytes(name));
                 let from = match section.head.is_maildir() {
                     true => format!("it came from {source}"),
@@ -594,7 +596,7 @@ impl<'a> Judge<'a> {
             if section.tail.is_none() {
                 let text = format!(
                     "the conversion of {} was cut off, or is running: {} of its messages are known here, and {} of them are there",
-                    section.head.source.shown(),
+                    section.head.source.escaped(),
                     proof.messages,
                     proof.kept
                 );
@@ -633,7 +635,7 @@ fn flagged(flags: &[u8], keywords: &[String]) -> String {
 }
 
 /// The first thing that a changed file shows, without its old bytes.
-fn how_changed(message: &manifest::Message, file: &file::Message) -> String {
+fn how_changed(message: &manifest::MessageRecord, file: &file::Message) -> String {
     let before = file.parsed().field(b'S');
     match before {
         Some(before) if file.size < before => {
@@ -718,7 +720,7 @@ fn compare_maildir(manifest: &Manifest, section: &Section, options: &Options<'_>
 
 /// The bytes of a message's file as they were written, made from the source; None where its line ends
 /// were changed, or the source is not the one that the section tells of.
-fn as_written(message: &manifest::Message, section: &Section, raw: &[u8]) -> Option<Vec<u8>> {
+fn as_written(message: &manifest::MessageRecord, section: &Section, raw: &[u8]) -> Option<Vec<u8>> {
     let at = message.at as usize;
     let mut bytes = raw.get(at..at.checked_add(message.len as usize)?)?.to_vec();
     let mut quotes: Vec<usize> = Vec::new();

@@ -37,7 +37,7 @@ use crate::mailbox::maildir::name::{self, BaseName, Unique};
 use crate::mailbox::maildir::write::{
     self, DestinationState, Fsync, Leftover, MaildirWriter, NewMessage, Subdir,
 };
-use crate::mailbox::manifest::{self, Bytes, Digest, Head, Message, Tail, line};
+use crate::mailbox::manifest::{self, Bytes, Digest, MessageRecord, SectionFooter, SectionHeader, to_line};
 use crate::mailbox::mbox::quote::Quoting;
 use crate::mailbox::message::header;
 use crate::mailbox::text::escape;
@@ -126,7 +126,7 @@ fn run(
     };
     let recorded = options.manifest != Keeping::None && (history.is_open || !plan.letters.is_empty());
     let mut ledger = Ledger::default();
-    let head = recorded.then(|| line(&Head::of_maildir(PROGRAM, source, history.follows)));
+    let head = recorded.then(|| to_line(&SectionHeader::for_maildir(PROGRAM, source, history.follows)));
     let (mut sections, mut end) = (history.sections, history.end);
     if let Leftover::Stage(text) = &left {
         let agreed = copying.take_over(&filling, text, head.as_deref().unwrap_or_default())?;
@@ -147,7 +147,7 @@ fn run(
     let write = |filling: &MaildirWriter, lines: &Lines| {
         copying.write(filling, lines, head.as_deref(), &mut ledger)?;
         let tail = ledger.tail(sections + 1);
-        let tails = head.iter().map(|_| tail.clone().sealed(&ledger.lines)).collect();
+        let tails = head.iter().map(|_| tail.clone().seal(&ledger.lines)).collect();
         Ok(Written { tails, date: ledger.tally.newest })
     };
     commit::bring_in(filling, manifest, write, options, progress)?;
@@ -240,7 +240,7 @@ impl History {
         let is_ours = |n: usize| outlines[n].head.is_maildir() && outlines[n].head.source.is_path(source);
         let ours: Vec<usize> = (0..outlines.len()).filter(|&n| is_ours(n)).collect();
         let is_closed = |n: usize| outlines[n].tail.is_some();
-        let known = ours.iter().filter(|&&n| is_closed(n)).flat_map(|&n| outlines[n].copied());
+        let known = ours.iter().filter(|&&n| is_closed(n)).flat_map(|&n| outlines[n].copied_names());
         let known = known.map(|copied| (copied.original.unwrap_or(copied.name).0, copied.len)).collect();
         let is_made_up_for = |n: usize| {
             (n + 1..outlines.len()).any(|later| is_closed(later) && manifest::follows(outlines, later, n))
@@ -598,7 +598,7 @@ impl Tally {
 /// Some messages, done; their lines yet without the places that those before them give them.
 #[derive(Default)]
 struct Done {
-    messages: Vec<Message>,
+    messages: Vec<MessageRecord>,
     tally: Tally,
 }
 
@@ -621,11 +621,11 @@ struct Ledger {
 
 impl Ledger {
     /// The lines of the next messages.
-    fn lines(&self, messages: &[Message]) -> Vec<u8> {
+    fn lines(&self, messages: &[MessageRecord]) -> Vec<u8> {
         let mut at = self.at;
         let mut lines = Vec::with_capacity(messages.len() * 300);
         for message in messages {
-            lines.extend_from_slice(&line(&Message { at, ..message.clone() }));
+            lines.extend_from_slice(&to_line(&MessageRecord { at, ..message.clone() }));
             at += message.len;
         }
         lines
@@ -649,8 +649,8 @@ impl Ledger {
         self.bytes += lines.len() as u64;
     }
 
-    fn tail(&self, closes: usize) -> Tail {
-        Tail {
+    fn tail(&self, closes: usize) -> SectionFooter {
+        SectionFooter {
             closes,
             messages: self.messages,
             mail: self.messages,
@@ -810,7 +810,7 @@ impl Copying<'_> {
         let mut kept = HashSet::new();
         let ledger = self.agree(filling, text, head, &mut kept)?;
         // First the list, then what it lists: nothing must be listed that is removed and half written again.
-        filling.open_manifest(ledger.bytes)?.keep();
+        filling.open_manifest(ledger.bytes)?.commit();
         let messages = kept.len() as u64;
         filling.retain(&[kept], messages)?;
         Ok(ledger)
@@ -869,9 +869,9 @@ impl Outgoing {
 
 impl There {
     /// Its line, but for the place.
-    fn message(&self, original: &[u8], mapping: &Mapping) -> Message {
+    fn message(&self, original: &[u8], mapping: &Mapping) -> MessageRecord {
         let flags = self.letters.iter().copied().filter(|letter| !letter.is_ascii_lowercase());
-        Message {
+        MessageRecord {
             at: 0,
             len: self.length,
             from: Bytes::default(),
@@ -961,7 +961,7 @@ mod tests {
         let text = std::fs::read(destination.join(manifest::FILE_NAME)).unwrap();
         let sections = manifest::outline(&text, Path::new("m")).unwrap();
         let messages = sections[0].read().unwrap().messages;
-        let told: Vec<_> = messages.iter().map(|m| (m.at, m.name.shown(), &m.flags[..])).collect();
+        let told: Vec<_> = messages.iter().map(|m| (m.at, m.name.escaped(), &m.flags[..])).collect();
         assert_eq!(told, [(0, "1.read".into(), "RS"), (10, "2.stays".into(), "")]);
     }
 }

@@ -28,7 +28,7 @@ use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::DirLock;
 use crate::mailbox::fs::sync_group::SyncGroup;
 use crate::mailbox::maildir::create;
-use crate::mailbox::manifest::{Appending, FILE_NAME};
+use crate::mailbox::manifest::{FILE_NAME, ManifestAppender};
 
 /// When bytes are brought to stable storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -610,8 +610,8 @@ impl MaildirWriter {
     }
 
     /// Opens the Maildir's manifest to append to behind byte `end`.
-    pub fn open_manifest(&self, end: u64) -> Result<Appending> {
-        Appending::open(self.root(), OsStr::new(FILE_NAME), end)
+    pub fn open_manifest(&self, end: u64) -> Result<ManifestAppender> {
+        ManifestAppender::open(self.root(), OsStr::new(FILE_NAME), end)
     }
 
     /// The Maildir, or what becomes it.
@@ -675,7 +675,7 @@ impl MaildirWriter {
     }
 
     /// Brings what was written of a manifest to stable storage.
-    pub fn flush_manifest(&self, manifest: &Appending) -> Result<()> {
+    pub fn flush_manifest(&self, manifest: &ManifestAppender) -> Result<()> {
         match (self.fsync, self.group()) {
             (Fsync::None, _) => Ok(()),
             (_, Some(together)) => together.flush(&self.new),

@@ -74,7 +74,7 @@ pub struct Bytes(pub Vec<u8>);
 
 impl Bytes {
     /// For the screen.
-    pub fn shown(&self) -> String {
+    pub fn escaped(&self) -> String {
         crate::mailbox::text::escape(&self.0)
     }
 
@@ -113,7 +113,7 @@ enum BytesForm {
 
 /// The first line of a section.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Head {
+pub struct SectionHeader {
     /// [`VERSION`].
     pub section: u32,
     /// The program that wrote it.
@@ -155,7 +155,7 @@ pub struct Head {
 
 /// A message of the source, in file order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
+pub struct MessageRecord {
     /// Offset of its first byte (after its From_ lines) in the source.
     pub at: u64,
     /// Its length there.
@@ -213,10 +213,10 @@ pub struct Message {
     pub original: Option<Bytes>,
 }
 
-impl Head {
+impl SectionHeader {
     /// Of a Maildir that is copied. Its bytes are not known before they are copied.
-    pub fn of_maildir(program: &str, source: &Path, follows: Option<usize>) -> Head {
-        Head {
+    pub fn for_maildir(program: &str, source: &Path, follows: Option<usize>) -> SectionHeader {
+        SectionHeader {
             section: VERSION,
             program: program.into(),
             source: Bytes(source.as_os_str().as_bytes().to_vec()),
@@ -246,7 +246,7 @@ fn is_empty(bytes: &Bytes) -> bool {
     bytes.0.is_empty()
 }
 
-impl Message {
+impl MessageRecord {
     /// BLAKE3 of its file.
     pub fn file_digest(&self) -> Digest {
         self.file.unwrap_or(self.source)
@@ -284,7 +284,7 @@ impl Gap {
 /// The line that closes a section: it comes when the messages are safe, after the lines of all sections
 /// that the same run wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tail {
+pub struct SectionFooter {
     /// Which section of the file, from 1.
     pub closes: usize,
     /// How many messages the source has.
@@ -306,8 +306,8 @@ pub struct Tail {
     pub end: Digest,
 }
 
-impl Tail {
-    fn adds_up(&self, head: &Head) -> bool {
+impl SectionFooter {
+    fn adds_up(&self, head: &SectionHeader) -> bool {
         let parts = [
             self.bytes_messages,
             self.bytes_from_lines,
@@ -321,10 +321,10 @@ impl Tail {
     }
 
     /// The tail with the hash that seals it. `lines` has hashed the lines of the section.
-    pub fn sealed(self, lines: &blake3::Hasher) -> Tail {
-        let line = line(&self);
+    pub fn seal(self, lines: &blake3::Hasher) -> SectionFooter {
+        let line = to_line(&self);
         let end = lines.clone().update(before_end(line.trim_ascii_end())).finalize().into();
-        Tail { end, ..self }
+        SectionFooter { end, ..self }
     }
 }
 
@@ -338,13 +338,13 @@ fn before_end(line: &[u8]) -> &[u8] {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Section {
     /// Its head.
-    pub head: Head,
+    pub head: SectionHeader,
     /// Its messages, in file order.
-    pub messages: Vec<Message>,
+    pub messages: Vec<MessageRecord>,
     /// Its gaps, in file order.
     pub gaps: Vec<Gap>,
     /// Its tail; None while it is open.
-    pub tail: Option<Tail>,
+    pub tail: Option<SectionFooter>,
 }
 
 impl Section {
@@ -359,9 +359,9 @@ impl Section {
 #[derive(Debug, Clone)]
 pub struct Outline<'a> {
     /// Its head.
-    pub head: Head,
+    pub head: SectionHeader,
     /// Its tail; None while it is open.
-    pub tail: Option<Tail>,
+    pub tail: Option<SectionFooter>,
     /// Where its head stands in the manifest.
     pub at: usize,
     /// Its lines from the head on, without the tail.
@@ -383,7 +383,8 @@ pub fn outline<'a>(text: &'a [u8], path: &'a Path) -> Result<Vec<Outline<'a>>> {
         let end = at + length + 1;
         number += 1;
         if line.starts_with(b"{\"section\":") {
-            let head: Head = serde_json::from_slice(line).map_err(|e| damaged(number, &e.to_string()))?;
+            let head: SectionHeader =
+                serde_json::from_slice(line).map_err(|e| damaged(number, &e.to_string()))?;
             if head.section != VERSION {
                 return Err(damaged(
                     number,
@@ -392,7 +393,8 @@ pub fn outline<'a>(text: &'a [u8], path: &'a Path) -> Result<Vec<Outline<'a>>> {
             }
             sections.push(Outline { head, tail: None, at, lines: &text[at..end], path, first_line: number });
         } else if line.starts_with(b"{\"closes\":") {
-            let tail: Tail = serde_json::from_slice(line).map_err(|e| damaged(number, &e.to_string()))?;
+            let tail: SectionFooter =
+                serde_json::from_slice(line).map_err(|e| damaged(number, &e.to_string()))?;
             let open = tail.closes.checked_sub(1).and_then(|n| sections.get_mut(n));
             let Some(section) = open.filter(|s| s.tail.is_none()) else {
                 return Err(damaged(number, "closes a section that is not open"));
@@ -420,7 +422,7 @@ pub fn outline<'a>(text: &'a [u8], path: &'a Path) -> Result<Vec<Outline<'a>>> {
 
 /// The heads of a manifest's sections, as far as they can be read: for who only wants to know what was asked
 /// for. Nothing is held to its hash.
-pub fn heads(text: &[u8]) -> Vec<Head> {
+pub fn read_headers(text: &[u8]) -> Vec<SectionHeader> {
     const START: &[u8] = b"{\"section\":";
     let starts = memchr::memmem::find_iter(text, START).filter(|&at| at == 0 || text[at - 1] == b'\n');
     let line = |at: usize| &text[at..at + memchr::memchr(b'\n', &text[at..]).unwrap_or(0)];
@@ -438,7 +440,7 @@ fn is_torn(line: &[u8]) -> bool {
 }
 
 /// Whether this begins as a manifest does, perhaps cut off in its first line, or is nothing at all.
-pub fn may_be_one(text: &[u8]) -> bool {
+pub fn looks_like_manifest(text: &[u8]) -> bool {
     const HEAD: &[u8] = b"{\"section\":";
     HEAD.starts_with(text) || text.starts_with(HEAD) || text.iter().all(|&b| b == 0)
 }
@@ -476,12 +478,12 @@ impl Outline<'_> {
 
     /// The messages' names with their From_ lines and nothing else, for those who need no more: in
     /// parallel, and at a third of the work. Lines that do not parse are passed over.
-    pub fn names(&self) -> Vec<Named> {
+    pub fn names(&self) -> Vec<MessageName> {
         self.parts()
     }
 
     /// The same, of a section of a Maildir: by which names its messages are known there, and their lengths.
-    pub fn copied(&self) -> Vec<Copied> {
+    pub fn copied_names(&self) -> Vec<CopiedName> {
         self.parts()
     }
 
@@ -494,7 +496,7 @@ impl Outline<'_> {
 
 /// See [`Outline::copied`].
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Copied {
+pub struct CopiedName {
     /// The base name of its file.
     pub name: Bytes,
     /// See [`Message::original`].
@@ -506,7 +508,7 @@ pub struct Copied {
 
 /// See [`Outline::names`].
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Named {
+pub struct MessageName {
     /// The base name of its file.
     pub name: Bytes,
     /// Its From_ lines, verbatim.
@@ -516,7 +518,7 @@ pub struct Named {
 
 /// A manifest being appended to. Dropped before [`Appending::keep`] it takes back what it wrote.
 #[derive(Debug)]
-pub struct Appending {
+pub struct ManifestAppender {
     dir: Dir,
     name: OsString,
     file: File,
@@ -526,11 +528,11 @@ pub struct Appending {
     kept: bool,
 }
 
-impl Appending {
+impl ManifestAppender {
     /// Opens a manifest to append to. The caller holds the lock of its Maildir. What stands behind byte
     /// `end`, the end of a line, was left by a killed run and is cut off, for good before this returns:
     /// nothing must be listed that is about to be removed.
-    pub fn open(dir: &Dir, name: &OsStr, end: u64) -> Result<Appending> {
+    pub fn open(dir: &Dir, name: &OsStr, end: u64) -> Result<ManifestAppender> {
         let path = dir.path().join(name);
         let file = dir.open_append(name, 0o600)?;
         let length = file.metadata().map_err(Error::io("look at", &path))?.len();
@@ -538,7 +540,14 @@ impl Appending {
             durable::truncate(&file, end).map_err(Error::io("cut the torn end of", &path))?;
             durable::sync_file(&file).map_err(Error::io("flush", &path))?;
         }
-        Ok(Appending { dir: dir.try_clone()?, name: name.to_owned(), file, path, before: end, kept: false })
+        Ok(ManifestAppender {
+            dir: dir.try_clone()?,
+            name: name.to_owned(),
+            file,
+            path,
+            before: end,
+            kept: false,
+        })
     }
 
     /// Adds whole lines.
@@ -547,13 +556,13 @@ impl Appending {
     }
 
     /// From here on what was written stays, however the run ends.
-    pub fn keep(&mut self) {
+    pub fn commit(&mut self) {
         self.kept = true;
     }
 
     /// Dates a manifest that is new: the same conversion gives the same tree, times included. (When it
     /// ran is no part of what it says.)
-    pub fn date(&self, epoch: i64) -> Result<()> {
+    pub fn set_mtime(&self, epoch: i64) -> Result<()> {
         durable::set_mtime(&self.file, epoch).map_err(Error::io("set the time of", &self.path))
     }
 
@@ -563,7 +572,7 @@ impl Appending {
     }
 }
 
-impl Drop for Appending {
+impl Drop for ManifestAppender {
     fn drop(&mut self) {
         if !self.kept {
             // The error that brought us here has been told. If this fails too, an open section stays,
@@ -577,7 +586,7 @@ impl Drop for Appending {
 }
 
 /// A head, a tail, a message or a gap as its line.
-pub fn line(line: &impl Serialize) -> Vec<u8> {
+pub fn to_line(line: &impl Serialize) -> Vec<u8> {
     // None of our types can fail to be written into memory.
     let mut text = serde_json::to_vec(line).unwrap_or_default();
     text.push(b'\n');
@@ -588,8 +597,8 @@ pub fn line(line: &impl Serialize) -> Vec<u8> {
 mod tests {
     use crate::mailbox::manifest::*;
 
-    fn head() -> Head {
-        Head {
+    fn head() -> SectionHeader {
+        SectionHeader {
             section: VERSION,
             program: "mailferry test".into(),
             source: Bytes(b"in\xffbox".to_vec()),
@@ -609,8 +618,8 @@ mod tests {
         }
     }
 
-    fn message(at: u64) -> Message {
-        Message {
+    fn message(at: u64) -> MessageRecord {
+        MessageRecord {
             at,
             len: 3,
             from: Bytes(b"From a Mon\n".to_vec()),
@@ -632,8 +641,8 @@ mod tests {
         }
     }
 
-    fn tail() -> Tail {
-        Tail {
+    fn tail() -> SectionFooter {
+        SectionFooter {
             closes: 1,
             messages: 1,
             mail: 1,
@@ -648,8 +657,8 @@ mod tests {
 
     /// A section without and with its tail.
     fn section() -> (Vec<u8>, Vec<u8>) {
-        let open = [line(&head()), line(&Gap::new("junk", 0, b"\0x")), line(&message(7))].concat();
-        let closed = [&open[..], &line(&tail().sealed(blake3::Hasher::new().update(&open)))].concat();
+        let open = [to_line(&head()), to_line(&Gap::new("junk", 0, b"\0x")), to_line(&message(7))].concat();
+        let closed = [&open[..], &to_line(&tail().seal(blake3::Hasher::new().update(&open)))].concat();
         (open, closed)
     }
 
