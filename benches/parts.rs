@@ -15,14 +15,14 @@ use mailferry::mailbox::maildir::write::{
     Fsync, MaildirWriter, NewMessage, Ownership, Subdir, WriterOptions,
 };
 use mailferry::mailbox::manifest::{self, Bytes, Digest, MessageRecord};
-use mailferry::mailbox::mbox::boundary::{self, Known, Overrules};
+use mailferry::mailbox::mbox::boundary::{self, BoundaryOptions, Overrides};
 use mailferry::mailbox::mbox::from_line;
 use mailferry::mailbox::mbox::quote::{self, Quoting};
-use mailferry::mailbox::mbox::read::{Ask, read};
+use mailferry::mailbox::mbox::read::{ReadOptions, read};
 use mailferry::mailbox::mbox::scan::scan;
-use mailferry::mailbox::mbox::scan_hooks::Watch;
+use mailferry::mailbox::mbox::scan_hooks::ScanHooks;
 use mailferry::mailbox::mbox::variant::Variant;
-use mailferry::mailbox::mbox::write::{Envelope, Letter, write};
+use mailferry::mailbox::mbox::write::{FromLineSpec, MboxMessage, write};
 use mailferry::mailbox::message::header;
 
 const FROM: &[u8] = b"From ann@example.org Sun Sep  9 01:46:40 2001\n";
@@ -56,25 +56,30 @@ fn message(n: usize) -> Vec<u8> {
 #[divan::bench]
 fn mbox_scan(bencher: Bencher<'_, '_>) {
     let text = &*MBOX;
-    bencher.counter(BytesCount::new(text.len())).bench(|| scan(black_box(text), Watch::nobody()));
+    bencher.counter(BytesCount::new(text.len())).bench(|| scan(black_box(text), ScanHooks::none()));
 }
 
 #[divan::bench]
 fn mbox_classify(bencher: Bencher<'_, '_>) {
-    let (text, overrules) = (&*MBOX, Overrules::default());
-    let candidates = scan(text, Watch::nobody()).candidates;
+    let (text, overrules) = (&*MBOX, Overrides::default());
+    let candidates = scan(text, ScanHooks::none()).candidates;
     bencher.counter(BytesCount::new(text.len())).bench(|| {
-        let known = Known { framed: false, quotes_all: false, overrules: &overrules, tell_all: false };
-        boundary::decide(black_box(text), &candidates, known, Watch::nobody())
+        let known = BoundaryOptions {
+            framed: false,
+            quotes_all: false,
+            overrides: &overrules,
+            keep_candidates: false,
+        };
+        boundary::decide(black_box(text), &candidates, known, ScanHooks::none())
     });
 }
 
 #[divan::bench]
 fn mbox_read(bencher: Bencher<'_, '_>) {
     let text = &*MBOX;
-    bencher
-        .counter(BytesCount::new(text.len()))
-        .bench(|| read(black_box(text), &Ask::default(), Watch::nobody()).unwrap().messages().len());
+    bencher.counter(BytesCount::new(text.len())).bench(|| {
+        read(black_box(text), &ReadOptions::default(), ScanHooks::none()).unwrap().messages().len()
+    });
 }
 
 #[divan::bench]
@@ -107,7 +112,7 @@ fn message_unquote(bencher: Bencher<'_, '_>) {
     let body_at = header::split(text).body_at(text);
     bencher
         .counter(BytesCount::new(text.len()))
-        .bench(|| quote::unquoted(black_box(text), body_at, Quoting::Any, &mut Vec::with_capacity(1)));
+        .bench(|| quote::unquote(black_box(text), body_at, Quoting::Any, &mut Vec::with_capacity(1)));
 }
 
 #[divan::bench]
@@ -125,8 +130,8 @@ fn message_line_of_manifest(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn message_as_mboxrd(bencher: Bencher<'_, '_>) {
     let text = &*MESSAGE;
-    let envelope = Envelope::AsItWas(FROM);
-    let letter = Letter { message: text, envelope, status: None, keywords: None };
+    let envelope = FromLineSpec::Verbatim(FROM);
+    let letter = MboxMessage { message: text, envelope, status: None, keywords: None };
     bencher
         .counter(BytesCount::new(text.len()))
         .bench(|| write(Variant::Mboxrd, black_box(&letter), &mut Vec::with_capacity(8192)).unwrap());

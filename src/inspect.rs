@@ -16,7 +16,7 @@ use crate::mailbox::maildir::flags::Flags;
 use crate::mailbox::maildir::list;
 use crate::mailbox::maildir::list::Entry;
 use crate::mailbox::maildir::write::Subdir;
-use crate::mailbox::mbox::boundary::{Decided, Extent, Reason};
+use crate::mailbox::mbox::boundary::{Decision, Extent, Reason};
 use crate::mailbox::mbox::read::Mbox;
 use crate::mailbox::message::address::display::display;
 use crate::mailbox::message::header;
@@ -87,7 +87,7 @@ pub fn list_mbox<T: Send>(
             epoch: planned.epoch,
             origin: planned.origin,
             flags: planned.status.flags,
-            is_new: !planned.status.goes_to_cur(),
+            is_new: !planned.status.belongs_in_cur(),
             is_pseudo: planned.fate == Fate::Pseudo,
             ..Row::said_by(extent.message(mbox.text()))
         };
@@ -203,7 +203,7 @@ pub fn boundary_list_head(size: u64) -> String {
 }
 
 /// One line of a boundary list, without its line end. `line` is counted from 1.
-pub fn boundary_line(text: &[u8], decided: &Decided, line: u64) -> String {
+pub fn boundary_line(text: &[u8], decided: &Decision, line: u64) -> String {
     const SHOWN: usize = 200;
     let candidate = &decided.candidate;
     let row = match decided.reason {

@@ -19,16 +19,16 @@ use crate::mailbox::context::Cancel;
 use crate::mailbox::finding::{self, Finding};
 use crate::mailbox::maildir::flags::Flags;
 use crate::mailbox::maildir::name;
-use crate::mailbox::mbox::boundary::{Extent, Overrules, Reason};
+use crate::mailbox::mbox::boundary::{Extent, Overrides, Reason};
 use crate::mailbox::mbox::boundary_list as list;
-use crate::mailbox::mbox::from_line::{self, Line};
+use crate::mailbox::mbox::from_line::{self, LineClass};
 use crate::mailbox::mbox::gmail;
 use crate::mailbox::mbox::quote::{self, Quoting};
-use crate::mailbox::mbox::read::{self, Ask, Mbox};
-use crate::mailbox::mbox::scan_hooks::Watch;
-use crate::mailbox::mbox::status::{self, Deleted, Labels, Status};
+use crate::mailbox::mbox::read::{self, Mbox, ReadOptions};
+use crate::mailbox::mbox::scan_hooks::ScanHooks;
+use crate::mailbox::mbox::status::{self, DeletedPolicy, LabelPolicy, Status};
 use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::mbox::write::{self, Envelope, Head, Header, Letter, Writing};
+use crate::mailbox::mbox::write::{self, FromLineSpec, HeaderEdit, MboxMessage, MessageHead, MessageWriter};
 use crate::mailbox::message::address::{Compat, list as list_of, print, token};
 use crate::mailbox::message::date;
 use crate::mailbox::message::date::Stamp;
@@ -46,7 +46,7 @@ use crate::transport::{netstring as net, qmqp};
 pub fn reader(text: &[u8]) {
     use Variant::*;
     for variant in [None, Some(Mboxo), Some(Mboxrd), Some(Mboxcl), Some(Mboxcl2), Some(Mmdf), Some(Rfc822)] {
-        match read::read(text, &Ask { variant, ..Ask::default() }, Watch::nobody()) {
+        match read::read(text, &ReadOptions { variant, ..ReadOptions::default() }, ScanHooks::none()) {
             Ok(mbox) => {
                 // Blanks, or the byte order mark of an editor that saved an empty file.
                 let nothing = matches!(text.trim_ascii(), b"" | b"\xef\xbb\xbf");
@@ -114,15 +114,15 @@ fn message(mbox: &Mbox<'_>, extent: &Extent) {
 
 /// A list as it was printed changes nothing.
 fn list_is_read_back(text: &[u8]) {
-    let ask = Ask { accept_none: true, tell_all: true, ..Ask::default() };
-    let Ok(mbox) = read::read(text, &ask, Watch::nobody()) else { return };
+    let ask = ReadOptions { allow_empty: true, keep_candidates: true, ..ReadOptions::default() };
+    let Ok(mbox) = read::read(text, &ask, ScanHooks::none()) else { return };
     let mut printed = inspect::boundary_list_head(text.len() as u64);
-    for decided in &mbox.boundaries.decided {
+    for decided in &mbox.boundaries.decisions {
         printed += &inspect::boundary_line(text, decided, 1);
         printed.push('\n');
     }
-    let overrules: Overrules = list::parse(printed.as_bytes(), Path::new("list"), text).unwrap();
-    let again = read::read(text, &Ask { overrules, ..ask }, Watch::nobody()).unwrap();
+    let overrules: Overrides = list::parse(printed.as_bytes(), Path::new("list"), text).unwrap();
+    let again = read::read(text, &ReadOptions { overrides: overrules, ..ask }, ScanHooks::none()).unwrap();
     assert_eq!(again.messages(), mbox.messages());
 }
 
@@ -131,7 +131,9 @@ pub fn overrule(data: &[u8]) {
     let nul = data.iter().position(|&b| b == 0).unwrap_or(data.len());
     let (edited, text) = (&data[..nul], data.get(nul + 1..).unwrap_or_default());
     let Ok(overrules) = list::parse(edited, Path::new("list"), text) else { return };
-    if let Ok(mbox) = read::read(text, &Ask { overrules, ..Ask::default() }, Watch::nobody()) {
+    if let Ok(mbox) =
+        read::read(text, &ReadOptions { overrides: overrules, ..ReadOptions::default() }, ScanHooks::none())
+    {
         divided(&mbox);
     }
 }
@@ -141,27 +143,27 @@ pub fn from_line(line: &[u8]) {
     for line in [line, &[b"From ", line].concat()] {
         let found = from_line::parse(line);
         are_slices_in_order([found.sender].into_iter(), line);
-        assert!(found.class != Line::Unknown || (found.sender.is_empty() && found.stamp.is_none()));
+        assert!(found.class != LineClass::Unknown || (found.sender.is_empty() && found.stamp.is_none()));
         assert!(!found.spelling.name().is_empty());
     }
 }
 
 /// Unquoting takes off `>` and nothing else, and as mboxrd it is the inverse of quoting.
 pub fn quote(body: &[u8]) {
-    let quoted = quote::quoted_rd(body);
+    let quoted = quote::quote_mboxrd(body);
     let begins = [&b"\nFrom "[..], b"\0From "].iter().any(|s| memchr::memmem::find(&quoted, s).is_some());
     assert!(!quoted.starts_with(b"From ") && !begins);
     for text in [body, &quoted] {
         for quoting in [Quoting::None, Quoting::One, Quoting::Any] {
             let mut pieces = Vec::new();
-            let removed = quote::unquoted(text, 0, quoting, &mut pieces);
+            let removed = quote::unquote(text, 0, quoting, &mut pieces);
             are_slices_in_order(pieces.iter().copied(), text);
             assert_eq!(pieces.iter().map(|p| p.len()).sum::<usize>() + removed, text.len());
             assert!(quoting != Quoting::None || removed == 0);
         }
     }
     let mut pieces = Vec::new();
-    quote::unquoted(&quoted, 0, Quoting::Any, &mut pieces);
+    quote::unquote(&quoted, 0, Quoting::Any, &mut pieces);
     assert_eq!(pieces.concat(), body);
 }
 
@@ -169,7 +171,7 @@ pub fn quote(body: &[u8]) {
 pub fn quoter(body: &[u8], cuts: &[usize]) {
     for quoting in [Quoting::None, Quoting::One, Quoting::Any] {
         let mut whole = Vec::new();
-        quote::push_quoted(body, quote::to_quote(body, quoting), &mut whole);
+        quote::push_quoted(body, quote::offsets_to_quote(body, quoting), &mut whole);
         let (mut quoter, mut out, mut rest) = (quote::Quoter::new(quoting), Vec::new(), body);
         for &cut in cuts {
             let (chunk, more) = rest.split_at(cut.min(rest.len()));
@@ -197,16 +199,16 @@ pub fn header(message: &[u8]) {
         are_slices_in_order([field.name, field.value].into_iter(), split.header);
         assert!(!header::unfold(field.value).contains(&b'\n'));
         decode_text(field.value);
-        gmail::labels(field.value).iter().for_each(|label| {
-            let _ = gmail::system(label);
+        gmail::parse_labels(field.value).iter().for_each(|label| {
+            let _ = gmail::system_label(label);
         });
-        status::updated(&field, Flags::SEEN);
+        status::update_field(&field, Flags::SEEN);
         date::parse_header_date(field.value);
     }
     let is_volatile = header::fields(split.header).any(|field| header::is_volatile(&field));
     assert_eq!(header::volatile(split.header).next().is_some(), is_volatile);
-    status::said(split.header, Labels::Keywords);
-    status::is_pseudo(split.header);
+    status::parse_fields(split.header, LabelPolicy::Keywords);
+    status::is_pseudo_message(split.header);
 }
 
 /// `data` is messages, each ended by a byte 255. What is written as a variant and read back as that variant
@@ -221,20 +223,20 @@ pub fn writer(data: &[u8]) {
             let flags = Flags::parse(&b"DFPRST"[message.len() % 7..]);
             let status = Status { flags, old: n % 2 == 0 };
             let sender = write::return_path(header::split(message).header).unwrap_or(message);
-            let envelope = Envelope::Made { sender, epoch: 1_000_000_000 + n as i64 };
+            let envelope = FromLineSpec::Made { sender, epoch: 1_000_000_000 + n as i64 };
             let keywords = Some(KEYWORDS[message.len() % KEYWORDS.len()]);
-            let letter = Letter { message, envelope, status: Some(status), keywords };
+            let letter = MboxMessage { message, envelope, status: Some(status), keywords };
             let before = text.len();
             match write::write(variant, &letter, &mut text) {
                 Ok(changes) => sent.push((message, (status, keywords), envelope, changes)),
-                Err(write::Unsayable) => assert!(variant == Mmdf && text.len() == before),
+                Err(write::Unrepresentable) => assert!(variant == Mmdf && text.len() == before),
             }
         }
-        let ask = Ask { variant: Some(variant), tell_all: true, ..Ask::default() };
-        let mbox = read::read(&text, &ask, Watch::nobody()).unwrap();
+        let ask = ReadOptions { variant: Some(variant), keep_candidates: true, ..ReadOptions::default() };
+        let mbox = read::read(&text, &ask, ScanHooks::none()).unwrap();
         // The one way in which mail that is quoted as mboxo has it looks like what it is not: the header of
         // an attached message at the very end of a message, and the end of its multipart in a later one.
-        if variant == Mboxo && mbox.boundaries.decided.iter().any(|d| d.reason == Reason::Row(4)) {
+        if variant == Mboxo && mbox.boundaries.decisions.iter().any(|d| d.reason == Reason::Row(4)) {
             continue;
         }
         assert_eq!(mbox.messages().len(), sent.len(), "as {variant}");
@@ -244,7 +246,7 @@ pub fn writer(data: &[u8]) {
             mbox.pieces(extent, &mut pieces);
             let got = pieces.concat();
             let mut expected = Vec::new();
-            quote::unquoted(message, header::split(message).body_at(message), lossy(variant), &mut expected);
+            quote::unquote(message, header::split(message).body_at(message), lossy(variant), &mut expected);
             let (expected, got_content) = (lasting(&expected.concat()), lasting(&got));
             assert!(
                 got_content == expected || changes.final_newline && is_ended(&expected, &got_content),
@@ -252,9 +254,9 @@ pub fn writer(data: &[u8]) {
                 bstr::BStr::new(&got_content),
                 bstr::BStr::new(&expected)
             );
-            let said = status::said(header::split(&got).header, Labels::Ignore);
+            let said = status::parse_fields(header::split(&got).header, LabelPolicy::Ignore);
             let wanted = keywords.unwrap_or_default();
-            let status_said = said.status(Deleted::Flag);
+            let status_said = said.status(DeletedPolicy::Flag);
             if header::fields(header::split(&got).header).any(|f| f.is("X-Gmail-Labels")) {
                 // Gmail's labels stay as they are, and may say more.
                 assert_eq!(status_said.flags | status.flags, status_said.flags);
@@ -263,12 +265,18 @@ pub fn writer(data: &[u8]) {
                 assert_eq!(said.keywords.join(" "), wanted);
                 assert_eq!(status_said.flags, status.flags);
                 let trashed = status.flags.has(Flags::TRASHED);
-                assert_eq!(status_said.goes_to_cur(), status.goes_to_cur() || trashed || !wanted.is_empty());
+                assert_eq!(
+                    status_said.belongs_in_cur(),
+                    status.belongs_in_cur() || trashed || !wanted.is_empty()
+                );
             }
             let lines = extent.from_lines(&text);
             let line = from_line::parse(first_line(lines));
-            let Envelope::Made { epoch, .. } = envelope else { unreachable!() };
-            assert_eq!((line.class, line.stamp), (Line::Dated, Some(Stamp { local: epoch, zone: None })));
+            let FromLineSpec::Made { epoch, .. } = envelope else { unreachable!() };
+            assert_eq!(
+                (line.class, line.stamp),
+                (LineClass::Dated, Some(Stamp { local: epoch, zone: None }))
+            );
         }
     }
 }
@@ -280,11 +288,12 @@ const KEYWORDS: [&str; 3] = ["", "Work", "$Label1 NonJunk"];
 /// still read back.
 pub fn writer_in_chunks(message: &[u8], cuts: &[usize]) {
     use Variant::*;
-    let (split, eol) = (header::split(message), write::line_end(message));
-    let envelope = Envelope::Made { sender: b"a@b", epoch: 1_000_000_000 };
-    let in_chunks = |variant, header: Header<'_>, mut rest: &[u8]| {
+    let (split, eol) = (header::split(message), write::line_ending(message));
+    let envelope = FromLineSpec::Made { sender: b"a@b", epoch: 1_000_000_000 };
+    let in_chunks = |variant, header: HeaderEdit<'_>, mut rest: &[u8]| {
         let mut out = Vec::new();
-        let mut writing = Writing::begin(variant, &Head { envelope, header, eol }, &mut out)?;
+        let mut writing =
+            MessageWriter::begin(variant, &MessageHead { from_line: envelope, header, eol }, &mut out)?;
         for &cut in cuts {
             let (chunk, more) = rest.split_at(cut.min(rest.len()));
             writing.push(chunk, &mut out)?;
@@ -296,18 +305,18 @@ pub fn writer_in_chunks(message: &[u8], cuts: &[usize]) {
     for variant in [Mboxo, Mboxrd, Mmdf] {
         for status in [None, Some(Status { flags: Flags::parse(b"S"), old: true })] {
             let mut whole = Vec::new();
-            let letter = Letter { message, envelope, status, keywords: None };
+            let letter = MboxMessage { message, envelope, status, keywords: None };
             let changes = write::write(variant, &letter, &mut whole);
             let (lines, body) = (split.header, Some(split.body));
-            let set = |status| write::Marks::Set { status, keywords: None };
-            let marks = status.map_or(write::Marks::AsTheyAre, set);
-            let header = Header::Edited { lines, complete: true, marks, length: None, body };
+            let set = |status| write::FlagFields::Set { status, keywords: None };
+            let marks = status.map_or(write::FlagFields::AsTheyAre, set);
+            let header = HeaderEdit::Edited { lines, complete: true, flag_fields: marks, length: None, body };
             match in_chunks(variant, header, &message[lines.len()..]) {
                 Ok((out, ours)) => {
                     assert_eq!(bstr::BStr::new(&out), bstr::BStr::new(&whole));
                     assert_eq!(Ok(write::Changes { ambiguous: 0, ..changes.unwrap() }), Ok::<_, ()>(ours));
                 }
-                Err(write::Unsayable) => assert_eq!(changes, Err(write::Unsayable)),
+                Err(write::Unrepresentable) => assert_eq!(changes, Err(write::Unrepresentable)),
             }
         }
         let held = first_line(split.header).len().max(cuts.iter().sum()).min(split.header.len());
@@ -315,16 +324,21 @@ pub fn writer_in_chunks(message: &[u8], cuts: &[usize]) {
             continue;
         }
         let lines = &message[..held];
-        let marks = write::Marks::AsTheyAre;
-        let header = Header::Edited { lines, complete: false, marks, length: None, body: None };
+        let marks = write::FlagFields::AsTheyAre;
+        let header =
+            HeaderEdit::Edited { lines, complete: false, flag_fields: marks, length: None, body: None };
         let Ok((out, changes)) = in_chunks(variant, header, &message[held..]) else { continue };
-        let mbox =
-            read::read(&out, &Ask { variant: Some(variant), ..Ask::default() }, Watch::nobody()).unwrap();
+        let mbox = read::read(
+            &out,
+            &ReadOptions { variant: Some(variant), ..ReadOptions::default() },
+            ScanHooks::none(),
+        )
+        .unwrap();
         let mut pieces = Vec::new();
         assert_eq!(mbox.messages().len(), 1);
         mbox.pieces(&mbox.messages()[0], &mut pieces);
         let mut expected = Vec::new();
-        quote::unquoted(message, split.body_at(message), lossy(variant), &mut expected);
+        quote::unquote(message, split.body_at(message), lossy(variant), &mut expected);
         let (expected, got) = (lasting(&expected.concat()), lasting(&pieces.concat()));
         assert!(got == expected || changes.final_newline && is_ended(&expected, &got));
     }
@@ -348,7 +362,7 @@ fn lasting(message: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let kept = header::without_volatile(header).unwrap_or_else(|| header.to_vec());
     let mut rest = &kept[..];
-    while let Some(at) = quote::to_quote(rest, Quoting::Any).next() {
+    while let Some(at) = quote::offsets_to_quote(rest, Quoting::Any).next() {
         out.extend_from_slice(&rest[..at]);
         rest = &rest[at..];
         rest = &rest[rest.iter().take_while(|&&b| b == b'>').count()..];
@@ -609,9 +623,9 @@ impl Peer for Script {
 
 /// A session as its peer saw it, and the mail that came of it.
 #[derive(Debug)]
-pub struct Spoken {
+pub struct Transcript {
     /// The lines it heard.
-    pub heard: Vec<String>,
+    pub replies: Vec<String>,
     /// In how many pieces.
     pub writes: usize,
     /// Sender, recipient and text of each delivery.
@@ -620,9 +634,9 @@ pub struct Spoken {
     pub ending: Ending,
 }
 
-impl fmt::Display for Spoken {
+impl fmt::Display for Transcript {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.heard.iter().try_for_each(|line| writeln!(f, "{line}"))?;
+        self.replies.iter().try_for_each(|line| writeln!(f, "{line}"))?;
         for (sender, recipient, text) in &self.delivered {
             writeln!(f, "<{sender}> to {recipient}: {:?}", bstr::BStr::new(text))?;
         }
@@ -669,12 +683,12 @@ impl Recipients for Village {
 }
 
 /// Plays a session.
-pub fn lmtp_spoken(script: Script, max_size: Option<u64>) -> Spoken {
-    lmtp_spoken_until(script, max_size, Cancel::never())
+pub fn play_lmtp_session(script: Script, max_size: Option<u64>) -> Transcript {
+    play_lmtp_session_until(script, max_size, Cancel::never())
 }
 
 /// Plays a session that ends when it is `interrupted`.
-pub fn lmtp_spoken_until(mut script: Script, max_size: Option<u64>, cancel: &Cancel) -> Spoken {
+pub fn play_lmtp_session_until(mut script: Script, max_size: Option<u64>, cancel: &Cancel) -> Transcript {
     let mut village = Village(Vec::new());
     let options = session::Options { host: "mx.example", max_size, spool_dir: Path::new("/tmp"), cancel };
     let ending = session::converse(&mut script, &mut village, &options);
@@ -685,18 +699,18 @@ pub fn lmtp_spoken_until(mut script: Script, max_size: Option<u64>, cancel: &Can
         assert!(line.len() <= 510 && line.bytes().all(|b| b.is_ascii_graphic() || b == b' '), "{line:?}");
         assert!(line.len() > 4 && line.as_bytes()[..3].iter().all(u8::is_ascii_digit), "{line:?}");
     }
-    Spoken { heard, writes: script.writes, delivered: village.0, ending }
+    Transcript { replies: heard, writes: script.writes, delivered: village.0, ending }
 }
 
 /// However the wire divides what a peer sends, it hears the same and the same is delivered; and if the wire is
 /// cut after `until` bytes, what is delivered is the beginning of that, message by message.
 pub fn lmtp_session(wire: &[u8], cuts: &[usize], until: usize) {
     let max_size = Some(100);
-    let whole = lmtp_spoken(Script::of(wire, &[]), max_size);
-    let divided = lmtp_spoken(Script::of(wire, cuts), max_size);
+    let whole = play_lmtp_session(Script::of(wire, &[]), max_size);
+    let divided = play_lmtp_session(Script::of(wire, cuts), max_size);
     assert_eq!(divided.to_string(), whole.to_string());
-    let cut = lmtp_spoken(Script::of(&wire[..until], &[]), max_size);
-    assert!(whole.delivered.starts_with(&cut.delivered) && whole.heard.starts_with(&cut.heard));
+    let cut = play_lmtp_session(Script::of(&wire[..until], &[]), max_size);
+    assert!(whole.delivered.starts_with(&cut.delivered) && whole.replies.starts_with(&cut.replies));
 }
 /// Any bytes are a `.qmail` file: each line is one instruction, and says again what it says when it is
 /// written down.

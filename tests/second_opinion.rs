@@ -4,13 +4,13 @@
 
 use std::path::Path;
 
-use mailferry::mailbox::mbox::read::{Ask, read};
-use mailferry::mailbox::mbox::scan_hooks::Watch;
+use mailferry::mailbox::mbox::read::{ReadOptions, read};
+use mailferry::mailbox::mbox::scan_hooks::ScanHooks;
 
 /// Returns the offsets of mailferry's From_ lines, and of the ends of messages in mbox-reader.
 fn offsets(path: &Path) -> (Vec<usize>, Vec<usize>) {
     let text = std::fs::read(path).unwrap();
-    let mbox = read(&text, &Ask::default(), Watch::nobody()).unwrap();
+    let mbox = read(&text, &ReadOptions::default(), ScanHooks::none()).unwrap();
     let ours = mbox.messages().iter().map(|m| m.at as usize).collect();
     let theirs = mbox_reader::MboxFile::from_file(path).unwrap().iter().map(|e| e.offset()).collect();
     (ours, theirs)

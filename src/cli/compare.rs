@@ -7,7 +7,7 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Finding;
 use crate::mailbox::fs::read_regular;
 use crate::mailbox::manifest::{self, FILE_NAME, SectionHeader};
-use crate::mailbox::mbox::status::{Deleted, Labels};
+use crate::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
 use crate::mailbox::text::display_path;
 use crate::mailbox::tree::folder::Folder;
 use crate::mailbox::tree::walk::{Found, Kind, Tree, walk};
@@ -248,15 +248,15 @@ pub struct Wanted {
     /// Whether flags and dates are compared.
     pub metadata: bool,
     /// What was made of labels; None: what the manifests say.
-    pub labels: Option<Labels>,
+    pub labels: Option<LabelPolicy>,
     /// What was made of messages that are marked as deleted; likewise.
-    pub deleted: Option<Deleted>,
+    pub deleted: Option<DeletedPolicy>,
 }
 
 /// What convert was told of labels and deleted messages, where all manifests of these mailboxes say the same;
 /// else what it does when it is told nothing. A manifest that cannot be read says nothing here: that it is
 /// damaged is for verify without --against to say.
-fn as_converted<'a>(mailboxes: impl Iterator<Item = &'a Unopened>) -> (Labels, Deleted) {
+fn as_converted<'a>(mailboxes: impl Iterator<Item = &'a Unopened>) -> (LabelPolicy, DeletedPolicy) {
     let maildirs = mailboxes.filter(|mailbox| mailbox.kind == Kind::Maildir);
     let manifests = maildirs.map(|maildir| maildir.path.join(FILE_NAME));
     let heads: Vec<SectionHeader> = manifests
@@ -268,13 +268,13 @@ fn as_converted<'a>(mailboxes: impl Iterator<Item = &'a Unopened>) -> (Labels, D
         first.filter(|_| heads.iter().all(|head| word(head) == first))
     };
     let labels = match same(|head| head.labels.as_deref()) {
-        Some("ignore" | "folders" | "first") => Labels::Ignore,
-        _ => Labels::Keywords,
+        Some("ignore" | "folders" | "first") => LabelPolicy::Ignore,
+        _ => LabelPolicy::Keywords,
     };
     let deleted = match same(|head| head.deleted.as_deref()) {
-        Some("keep") => Deleted::Keep,
-        Some("skip") => Deleted::Skip,
-        _ => Deleted::Flag,
+        Some("keep") => DeletedPolicy::Keep,
+        Some("skip") => DeletedPolicy::Skip,
+        _ => DeletedPolicy::Flag,
     };
     (labels, deleted)
 }

@@ -22,8 +22,8 @@ use crate::mailbox::fs::durable::Owner;
 use crate::mailbox::maildir::list::is_maildir;
 use crate::mailbox::maildir::write::{Fsync, Ownership};
 use crate::mailbox::mbox::boundary_list;
-use crate::mailbox::mbox::read::Ask;
-use crate::mailbox::mbox::status::{Deleted, Labels};
+use crate::mailbox::mbox::read::ReadOptions;
+use crate::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::source::SpoolOptions;
 use crate::mailbox::text::{display_path, escape};
@@ -211,12 +211,12 @@ pub enum DeletedArg {
     Skip,
 }
 
-impl From<DeletedArg> for Deleted {
-    fn from(arg: DeletedArg) -> Deleted {
+impl From<DeletedArg> for DeletedPolicy {
+    fn from(arg: DeletedArg) -> DeletedPolicy {
         match arg {
-            DeletedArg::Keep => Deleted::Keep,
-            DeletedArg::Flag => Deleted::Flag,
-            DeletedArg::Skip => Deleted::Skip,
+            DeletedArg::Keep => DeletedPolicy::Keep,
+            DeletedArg::Flag => DeletedPolicy::Flag,
+            DeletedArg::Skip => DeletedPolicy::Skip,
         }
     }
 }
@@ -233,13 +233,13 @@ pub enum LabelsArg {
     Ignore,
 }
 
-impl From<LabelsArg> for Labels {
-    fn from(arg: LabelsArg) -> Labels {
+impl From<LabelsArg> for LabelPolicy {
+    fn from(arg: LabelsArg) -> LabelPolicy {
         match arg {
-            LabelsArg::Keywords => Labels::Keywords,
-            LabelsArg::Folders => Labels::Folders,
-            LabelsArg::First => Labels::First,
-            LabelsArg::Ignore => Labels::Ignore,
+            LabelsArg::Keywords => LabelPolicy::Keywords,
+            LabelsArg::Folders => LabelPolicy::Folders,
+            LabelsArg::First => LabelPolicy::First,
+            LabelsArg::Ignore => LabelPolicy::Ignore,
         }
     }
 }
@@ -850,7 +850,11 @@ fn open(
         }
     };
     let name = mailbox.path.clone();
-    Ok(Input { name, ask: Ask { variant: mailbox.variant(), overrules, ..Ask::default() }, source })
+    Ok(Input {
+        name,
+        ask: ReadOptions { variant: mailbox.variant(), overrides: overrules, ..ReadOptions::default() },
+        source,
+    })
 }
 
 fn report(

@@ -8,8 +8,8 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{self, Code, Finding};
 use crate::mailbox::maildir::list::is_maildir;
 use crate::mailbox::mbox::boundary::Reason;
-use crate::mailbox::mbox::read::{self, Ask, Mbox};
-use crate::mailbox::mbox::scan_hooks::Watch;
+use crate::mailbox::mbox::read::{self, Mbox, ReadOptions};
+use crate::mailbox::mbox::scan_hooks::ScanHooks;
 use crate::mailbox::source::Source;
 use crate::mailbox::text::{display_path, escape};
 use clap::Args;
@@ -101,15 +101,20 @@ fn show(args: &InspectArgs, reporter: &mut Reporter) -> Result<usize> {
     let mut source = args.open.open(&mailbox, &cancel, &watcher, true)?;
     let lock_findings = source.take_findings();
     let show_all = args.boundaries;
-    let ask = Ask { variant: mailbox.variant(), accept_none: show_all, tell_all: show_all, ..Ask::default() };
-    let watch = Watch { scanned: &|_| (), release: &|range| source.release(range), cancel: &cancel };
+    let ask = ReadOptions {
+        variant: mailbox.variant(),
+        allow_empty: show_all,
+        keep_candidates: show_all,
+        ..ReadOptions::default()
+    };
+    let watch = ScanHooks { on_scan: &|_| (), on_release: &|range| source.release(range), cancel: &cancel };
     let read = read::read(source.text(), &ask, watch);
     watcher.finish();
     cancel.check()?;
     let mut mbox = read.map_err(|not| Error::NotAMailbox {
         path: mailbox.path.clone(),
         reason: not.reason,
-        hint: not.mend,
+        hint: not.hint,
     })?;
     let mut findings = std::mem::take(&mut mbox.findings);
     findings.extend(lock_findings);
@@ -261,7 +266,7 @@ fn show_boundaries(mbox: &Mbox<'_>, reporter: &mut Reporter) {
     let text = mbox.text();
     reporter.line(inspect::boundary_list_head(text.len() as u64).trim_end());
     let (mut line, mut counted) = (1, 0);
-    for decided in &mbox.boundaries.decided {
+    for decided in &mbox.boundaries.decisions {
         let offset = decided.candidate.offset as usize;
         line += memchr::memchr_iter(b'\n', &text[counted..offset]).count() as u64;
         counted = offset;

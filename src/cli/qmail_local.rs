@@ -25,8 +25,8 @@ use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::maildir::flags::Flags;
-use crate::mailbox::mbox::append::Extending;
-use crate::mailbox::mbox::write::{Envelope, Head, Header};
+use crate::mailbox::mbox::append::MboxAppender;
+use crate::mailbox::mbox::write::{FromLineSpec, HeaderEdit, MessageHead};
 use crate::mailbox::source::input::InterruptibleReader;
 use crate::mailbox::text::escape;
 use crate::transport::envelope;
@@ -301,20 +301,23 @@ impl Local<'_> {
 
     fn append(&self, path: &Path) -> Result<()> {
         let Rules { locks, cancel, .. } = self.rules;
-        let mut mbox = match Extending::open_end(path, None, true, locks, cancel) {
+        let mut mbox = match MboxAppender::open_for_delivery(path, None, true, locks, cancel) {
             // As in spool directories: qmail-local itself makes no lock file.
             Err(Error::Io { ref source, .. }) if is_closed(source) && may_write(path) => {
                 let locks = Locks::of_the_file().wanted(LOCK_TIMEOUT);
-                Extending::open_end(path, None, false, &locks, cancel)?
+                MboxAppender::open_for_delivery(path, None, false, &locks, cancel)?
             }
             mbox => mbox?,
         };
         let top = self.top();
-        let head =
-            Head { envelope: Envelope::AsItWas(&self.from_line), header: Header::Faithful(&top), eol: b"\n" };
+        let head = MessageHead {
+            from_line: FromLineSpec::Verbatim(&self.from_line),
+            header: HeaderEdit::Verbatim(&top),
+            eol: b"\n",
+        };
         mbox.append(&head, cancel, |chunk| self.letter.each_chunk(0, chunk))?;
         mbox.flush()?;
-        mbox.keep();
+        mbox.commit();
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding, Severity};
-use crate::mailbox::mbox::read::Ask;
+use crate::mailbox::mbox::read::ReadOptions;
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::text::{display_path, is_or_are};
 use crate::mailbox::tree::walk::{Kind, walk};
@@ -408,7 +408,7 @@ fn look(args: &VerifyArgs, target: &Target, cancel: &Cancel) -> Result<Report> {
         cancel,
     };
     let mbox = |mailbox: &Mailbox| {
-        let ask = Ask { variant: mailbox.variant(), tell_all: true, ..Ask::default() };
+        let ask = ReadOptions { variant: mailbox.variant(), keep_candidates: true, ..ReadOptions::default() };
         // Looking leaves nothing behind, not even for a moment.
         args.open
             .open(mailbox, cancel, &watcher, true)

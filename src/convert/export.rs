@@ -35,14 +35,14 @@ use crate::mailbox::maildir::list;
 use crate::mailbox::maildir::list::{Entry, MaildirReader};
 use crate::mailbox::maildir::write::{Fsync, Ownership, Subdir, parent_of};
 use crate::mailbox::manifest::{self, FILE_NAME, Outline};
-use crate::mailbox::mbox::append::Extending;
+use crate::mailbox::mbox::append::MboxAppender;
 use crate::mailbox::mbox::boundary::Extent;
-use crate::mailbox::mbox::from_line::{self, Line};
+use crate::mailbox::mbox::from_line::{self, LineClass};
 use crate::mailbox::mbox::quote::Quoting;
 use crate::mailbox::mbox::read::Mbox;
-use crate::mailbox::mbox::status::{Labels, Said, Status};
+use crate::mailbox::mbox::status::{LabelPolicy, Status, StatusFields};
 use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::mbox::write::{self, Changes, Envelope, Letter};
+use crate::mailbox::mbox::write::{self, Changes, FromLineSpec, MboxMessage};
 use crate::mailbox::message::header;
 use crate::mailbox::text::escape;
 use crate::mailbox::tree::walk::mail_beside;
@@ -380,7 +380,7 @@ struct Output<'a> {
 
 enum Target<'a> {
     Whole(AtomicFile),
-    Behind(Extending),
+    Behind(MboxAppender),
     Stream(&'a mut (dyn Write + Send)),
     /// A dry run.
     Nowhere,
@@ -397,7 +397,7 @@ impl<'a> Output<'a> {
             To::Stream(_) if options.dry_run => (Target::Nowhere, new),
             To::Stream(stream) => (Target::Stream(stream), new),
             To::Behind(wanted) if is_there => {
-                let mut extending = Extending::open(path, asked, wanted, options.cancel)?;
+                let mut extending = MboxAppender::open(path, asked, wanted, options.cancel)?;
                 let variant = extending.variant;
                 if let Some(report) = report {
                     report.findings.append(&mut extending.findings);
@@ -425,7 +425,7 @@ impl<'a> Output<'a> {
         let (file, at) = match &mut self.to {
             Target::Whole(growing) => (Some(&growing.file), 0),
             Target::Behind(extending) => {
-                extending.begin()?;
+                extending.begin_parallel()?;
                 let (file, length) = (&extending.file, extending.length);
                 durable::write_all_at(file, &extending.repair, length).map_err(Error::io("write", path))?;
                 (Some(file), length + extending.repair.len() as u64)
@@ -451,7 +451,7 @@ impl<'a> Output<'a> {
         let turn = queue.turn.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
         let Turn { at, tallies, .. } = turn;
         if let Target::Behind(extending) = &mut self.to {
-            extending.ends_at(at)?;
+            extending.finish_parallel(at)?;
         }
         Ok(tallies)
     }
@@ -463,7 +463,7 @@ impl<'a> Output<'a> {
                 if options.fsync != Fsync::None {
                     extending.flush()?;
                 }
-                extending.keep();
+                extending.commit();
                 Ok(())
             }
             Target::Stream(stream) => stream.flush().map_err(Error::io("write", options.destination)),
@@ -643,13 +643,13 @@ impl Work<'_> {
         // Without names a Maildir says nothing of keywords, and those of the header stay.
         let keywords = (!store.keywords.is_empty()).then(|| keywords_of(letters, &store.keywords, header));
         let sender = write::return_path(header).or(listed.sender.as_deref()).unwrap_or_default();
-        let envelope = Envelope::Made { sender, epoch: dates::of_file(&parsed, mtime, header).0 };
+        let envelope = FromLineSpec::Made { sender, epoch: dates::of_file(&parsed, mtime, header).0 };
         let name = || escape(entry.name.as_bytes());
         let message = self.with_line_ends(bytes, Quoting::None, tally);
         let letter =
-            Letter { message: &message, envelope, status: Some(status), keywords: keywords.as_deref() };
+            MboxMessage { message: &message, envelope, status: Some(status), keywords: keywords.as_deref() };
         let changes = write::write(self.variant, &letter, out)
-            .map_err(|write::Unsayable| unsayable(store.files.path(&entry)))?;
+            .map_err(|write::Unrepresentable| unsayable(store.files.path(&entry)))?;
         tally.note(bytes.len(), changes, None, &name);
         if !unsaid.is_empty() {
             let letters = unsaid.into_iter().fold(KeywordSet::default(), KeywordSet::with);
@@ -673,16 +673,16 @@ impl Work<'_> {
         let from = from_line::parse(first);
         let message = self.with_line_ends(source, mbox.variant.quoting(), tally);
         let envelope = match from.class {
-            Line::Dated => Envelope::AsItWas(lines),
-            Line::Known | Line::Unknown => {
+            LineClass::Dated => FromLineSpec::Verbatim(lines),
+            LineClass::Known | LineClass::Unknown => {
                 let path = write::return_path(header::split(source).header);
                 let named = Some(from.sender).filter(|s| !s.is_empty());
-                Envelope::Made { sender: named.or(path).unwrap_or_default(), epoch: planned.epoch }
+                FromLineSpec::Made { sender: named.or(path).unwrap_or_default(), epoch: planned.epoch }
             }
         };
-        let letter = Letter { message: &message, envelope, status: None, keywords: None };
-        let changes =
-            write::write(self.variant, &letter, out).map_err(|write::Unsayable| unsayable(PathBuf::new()))?;
+        let letter = MboxMessage { message: &message, envelope, status: None, keywords: None };
+        let changes = write::write(self.variant, &letter, out)
+            .map_err(|write::Unrepresentable| unsayable(PathBuf::new()))?;
         tally.note(source.len(), changes, Some(extent.at), &|| "this message".into());
         Ok(())
     }
@@ -721,8 +721,8 @@ fn keywords_of(letters: KeywordSet, names: &KeywordTable, header: &[u8]) -> Stri
     let mut keywords: Vec<Cow<'_, str>> =
         letters.numbers().filter_map(|number| names.name(number)).map(keywords::atom).collect();
     let fields = header::fields(header).filter(|f| f.is("X-Keywords") || f.is("X-Mozilla-Keys"));
-    let mut said = Said::default();
-    fields.for_each(|field| said.take(&field, Labels::Ignore));
+    let mut said = StatusFields::default();
+    fields.for_each(|field| said.add(&field, LabelPolicy::Ignore));
     for keyword in said.keywords {
         let atom = keywords::atom(&keyword).into_owned();
         if names.number(&atom).is_none() && !keywords.iter().any(|known| known.eq_ignore_ascii_case(&atom)) {

@@ -12,15 +12,15 @@ use std::path::PathBuf;
 
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::manifest::MessageRecord;
-use crate::mailbox::mbox::gmail::{self, System};
-use crate::mailbox::mbox::status::Labels;
+use crate::mailbox::mbox::gmail::{self, SystemLabel};
+use crate::mailbox::mbox::status::LabelPolicy;
 use crate::mailbox::text::{display_path, escape};
 use crate::mailbox::tree::folder::{self, Folder as TreeFolder, Layout};
 use crate::mailbox::tree::naming::{self, Named};
 
 /// Whether labels are folders.
-pub fn are_folders(labels: Labels) -> bool {
-    matches!(labels, Labels::Folders | Labels::First)
+pub fn are_folders(labels: LabelPolicy) -> bool {
+    matches!(labels, LabelPolicy::Folders | LabelPolicy::First)
 }
 
 /// A folder by its number in [`Folders`]; 0 is the Maildir itself.
@@ -30,7 +30,7 @@ pub type Folder = u32;
 #[derive(Debug)]
 pub struct Folders {
     /// What names them.
-    pub labels: Labels,
+    pub labels: LabelPolicy,
     /// The levels of each, none for the Maildir itself.
     levels: Vec<Vec<String>>,
     numbers: HashMap<Vec<String>, Folder>,
@@ -43,13 +43,13 @@ pub struct Folders {
 
 impl Default for Folders {
     fn default() -> Folders {
-        Folders::of(Labels::default())
+        Folders::of(LabelPolicy::default())
     }
 }
 
 impl Folders {
     /// The Maildir itself, and no other yet.
-    pub fn of(labels: Labels) -> Folders {
+    pub fn of(labels: LabelPolicy) -> Folders {
         Folders {
             labels,
             levels: vec![Vec::new()],
@@ -89,24 +89,25 @@ impl Folders {
         if let Some(folders) = self.of_field.get(value) {
             return folders.clone();
         }
-        let labels = gmail::labels(value);
-        let systems: Vec<System> = labels.iter().filter_map(|label| gmail::system(label)).collect();
+        let labels = gmail::parse_labels(value);
+        let systems: Vec<SystemLabel> =
+            labels.iter().filter_map(|label| gmail::system_label(label)).collect();
         let mut folders = Vec::new();
-        let own = labels.iter().filter(|label| gmail::system(label).is_none());
+        let own = labels.iter().filter(|label| gmail::system_label(label).is_none());
         let named = match self.labels {
-            Labels::First => own.take(1).collect::<Vec<_>>(),
+            LabelPolicy::First => own.take(1).collect::<Vec<_>>(),
             _ => own.collect(),
         };
         let named: Vec<Folder> = named.into_iter().map(|label| self.of_label(label)).collect();
         let standard = STANDARD.iter().filter(|(system, _)| systems.contains(system));
-        if self.labels == Labels::Folders || named.is_empty() {
+        if self.labels == LabelPolicy::Folders || named.is_empty() {
             folders.extend(standard.map(|(_, levels)| self.number(owned(levels))));
         }
         folders.extend(named);
         if folders.is_empty() {
             folders.push(self.number(owned(ARCHIVE)));
         }
-        if self.labels == Labels::First {
+        if self.labels == LabelPolicy::First {
             folders.truncate(1);
         }
         let mut seen = std::collections::HashSet::new();
@@ -168,13 +169,13 @@ fn owned(levels: &[&str]) -> Vec<String> {
 
 /// The folders of Gmail's own labels, in the order in which the first one counts: what was thrown away stays
 /// there, a draft is no mail yet, and what one wrote to oneself is to be read.
-const STANDARD: [(System, &[&str]); 6] = [
-    (System::Trash, &["Trash"]),
-    (System::Spam, &["Junk"]),
-    (System::Draft, &["Drafts"]),
-    (System::Inbox, &[]),
-    (System::Sent, &["Sent"]),
-    (System::Chat, &["Chats"]),
+const STANDARD: [(SystemLabel, &[&str]); 6] = [
+    (SystemLabel::Trash, &["Trash"]),
+    (SystemLabel::Spam, &["Junk"]),
+    (SystemLabel::Draft, &["Drafts"]),
+    (SystemLabel::Inbox, &[]),
+    (SystemLabel::Sent, &["Sent"]),
+    (SystemLabel::Chat, &["Chats"]),
 ];
 /// Where a message is that no label puts anywhere.
 const ARCHIVE: &[&str] = &["Archive"];
@@ -210,7 +211,7 @@ mod tests {
 
     use super::*;
 
-    fn folders_of(labels: Labels, value: &str) -> Vec<String> {
+    fn folders_of(labels: LabelPolicy, value: &str) -> Vec<String> {
         let mut folders = Folders::of(labels);
         folders.of_labels(value.as_bytes()).into_iter().map(|folder| folders.name(folder)).collect()
     }
@@ -237,8 +238,8 @@ mod tests {
             ("\"Work, urgent\",Archive", &["Work, urgent", "Archive"], "Work, urgent"),
             ("=?UTF-8?Q?Entw=C3=BCrfe,B=C3=BCro/M=C3=BCnchen?=", &["Drafts", "Büro/München"], "Büro/München"),
         ] {
-            assert_eq!(folders_of(Labels::Folders, labels), all, "{labels}");
-            assert_eq!(folders_of(Labels::First, labels), [first], "{labels}");
+            assert_eq!(folders_of(LabelPolicy::Folders, labels), all, "{labels}");
+            assert_eq!(folders_of(LabelPolicy::First, labels), [first], "{labels}");
         }
     }
 
@@ -256,7 +257,7 @@ mod tests {
             let (levels, _) = levels_of(label);
             assert_eq!(directory(&levels).to_str(), Some(at));
             assert_eq!(super::levels(at.as_bytes()), Some(levels));
-            let mut folders = Folders::of(Labels::Folders);
+            let mut folders = Folders::of(LabelPolicy::Folders);
             let number = folders.of_label(label);
             assert_eq!(folders.of_label(label), number);
             let found = folders.findings();

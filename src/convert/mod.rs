@@ -39,8 +39,8 @@ use crate::mailbox::maildir::write::{
     self, DestinationState, Fsync, Leftover, MaildirWriter, Ownership, WriterOptions,
 };
 use crate::mailbox::manifest::{Digest, SectionFooter};
-use crate::mailbox::mbox::read::{Ask, Mbox};
-use crate::mailbox::mbox::scan_hooks::Watch;
+use crate::mailbox::mbox::read::{Mbox, ReadOptions};
+use crate::mailbox::mbox::scan_hooks::ScanHooks;
 use crate::mailbox::mbox::{self};
 use crate::mailbox::source::Source;
 use dates::{Origin, Rules};
@@ -108,7 +108,7 @@ pub struct Input {
     /// Its path as it was given, `-` for standard input: the name in the manifest.
     pub name: PathBuf,
     /// The variant named, the verdicts given.
-    pub ask: Ask,
+    pub ask: ReadOptions,
 }
 
 /// What became of one source.
@@ -627,9 +627,9 @@ fn read_source<'a>(
     let source = &input.source;
     let path = source.path().to_owned();
     let mut report = Report { path: path.clone(), variant: None, evidence: String::new(), findings };
-    let watch = Watch {
-        scanned: &|range| progress.advance(range.len() as u64, 0),
-        release: &|range| source.release(range),
+    let watch = ScanHooks {
+        on_scan: &|range| progress.advance(range.len() as u64, 0),
+        on_release: &|range| source.release(range),
         cancel: options.cancel,
     };
     let read = mbox::read::read(source.text(), &input.ask, watch);
@@ -647,7 +647,7 @@ fn read_source<'a>(
             }
             (Ok(mbox), report)
         }
-        Err(not) => (Err(Error::NotAMailbox { path, reason: not.reason, hint: not.mend }), report),
+        Err(not) => (Err(Error::NotAMailbox { path, reason: not.reason, hint: not.hint }), report),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::mailbox::manifest::{Digest, Section};
 use crate::mailbox::mbox::boundary::Extent;
 use crate::mailbox::mbox::from_line;
 use crate::mailbox::mbox::read::Mbox;
-use crate::mailbox::mbox::status::{self, Deleted, Labels, Said, Status};
+use crate::mailbox::mbox::status::{self, DeletedPolicy, LabelPolicy, Status, StatusFields};
 use crate::mailbox::message::header;
 use crate::mailbox::source::Source;
 use crate::mailbox::text::escape;
@@ -48,9 +48,9 @@ pub struct Wishes {
     /// What becomes of fields that mailers write.
     pub headers: Headers,
     /// What becomes of messages that are marked as deleted.
-    pub deleted: Deleted,
+    pub deleted: DeletedPolicy,
     /// What becomes of a user's own Gmail labels.
-    pub labels: Labels,
+    pub labels: LabelPolicy,
 }
 
 /// What is the same, for `--dedupe`.
@@ -490,7 +490,7 @@ pub fn plan(
     let (mut from_mtime, mut deleted) = (0, 0);
     let mut odd = odd.into_iter().flatten().peekable();
     for (n, (extent, planned)) in extents.iter().zip(&mut messages).enumerate() {
-        let pseudo = n == 0 && status::is_pseudo(header::split(extent.message(mbox.text())).header);
+        let pseudo = n == 0 && status::is_pseudo_message(header::split(extent.message(mbox.text())).header);
         if pseudo {
             findings.push(Finding::at(
                 Code::MboxPseudo,
@@ -513,7 +513,7 @@ pub fn plan(
         }
         if pseudo {
             planned.fate = Fate::Pseudo;
-        } else if odd.deleted && wishes.deleted == Deleted::Skip {
+        } else if odd.deleted && wishes.deleted == DeletedPolicy::Skip {
             planned.fate = Fate::Deleted;
             deleted += 1;
         } else {
@@ -683,7 +683,7 @@ impl Looking<'_> {
         let Looking { mbox, wishes, .. } = *self;
         let text = mbox.text();
         let message = extent.message(text);
-        let (mut said, mut labels) = (Said::default(), None);
+        let (mut said, mut labels) = (StatusFields::default(), None);
         let mut offered = Offered {
             from: from_line::parse(first_line(extent.from_lines(text))).stamp,
             ..Offered::default()
@@ -693,7 +693,7 @@ impl Looking<'_> {
             if self.labels && labels.is_none() && field.is("X-Gmail-Labels") {
                 labels = Some(field.value.into());
             }
-            said.take(&field, wishes.labels);
+            said.add(&field, wishes.labels);
             offered.take(&field);
             planned.volatile |= header::is_volatile(&field);
         }

@@ -116,7 +116,7 @@ impl<'a> Load<'a> {
     }
 
     fn place_of(&self, planned: &Planned, base: &[u8]) -> (Subdir, OsString) {
-        if planned.status.goes_to_cur() {
+        if planned.status.belongs_in_cur() {
             let letters = self.keywords.letters(planned);
             (Subdir::Cur, name::with_info(base, self.info_separator, planned.status.flags, letters))
         } else {

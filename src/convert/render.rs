@@ -73,7 +73,7 @@ pub fn render<'a>(
     (eol, headers): (Eol, Headers),
 ) -> Rendered<'a> {
     let mut slices = Vec::new();
-    let quotes = quote::unquoted(message, split.body_at(message), quoting, &mut slices) as u32;
+    let quotes = quote::unquote(message, split.body_at(message), quoting, &mut slices) as u32;
     let stripped = match headers {
         Headers::Keep => Vec::new(),
         Headers::Strip => strip(split.header, &mut slices),

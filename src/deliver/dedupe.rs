@@ -12,10 +12,10 @@ use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::DirLock;
 use crate::mailbox::maildir::name;
-use crate::mailbox::mbox::append::Extending;
-use crate::mailbox::mbox::read::{self, Ask};
-use crate::mailbox::mbox::scan_hooks::Watch;
-use crate::mailbox::mbox::write::{Head, Unsayable, Writing};
+use crate::mailbox::mbox::append::MboxAppender;
+use crate::mailbox::mbox::read::{self, ReadOptions};
+use crate::mailbox::mbox::scan_hooks::ScanHooks;
+use crate::mailbox::mbox::write::{MessageHead, MessageWriter, Unrepresentable};
 use crate::mailbox::message::header;
 use crate::mailbox::source::mapped::MappedFile;
 
@@ -62,15 +62,15 @@ pub(crate) fn in_maildir(
 /// readers rewrite.
 pub(crate) fn in_mbox(
     path: &Path,
-    extending: &Extending,
-    head: &Head<'_>,
+    extending: &MboxAppender,
+    head: &MessageHead<'_>,
     first: &[u8],
     draft: &Draft<'_>,
     cancel: &Cancel,
 ) -> Result<bool> {
-    let unsayable = |Unsayable| Error::unrepresentable(path);
+    let unsayable = |Unrepresentable| Error::unrepresentable(path);
     let mut out = Vec::new();
-    let mut writing = Writing::begin(extending.variant, head, &mut out).map_err(unsayable)?;
+    let mut writing = MessageWriter::begin(extending.variant, head, &mut out).map_err(unsayable)?;
     // What stands above the message: the From_ line, and before it a frame.
     let from_line = memchr::memmem::find(&out, b"From ").unwrap_or_default();
     let above = memchr::memchr(b'\n', &out[from_line..]).map_or(out.len(), |lf| from_line + lf + 1);
@@ -96,8 +96,8 @@ pub(crate) fn in_mbox(
     let wanted = hasher.finalize();
 
     let Some(text) = MappedFile::map(&extending.file, extending.length, path)? else { return Ok(false) };
-    let watch = Watch { scanned: &|_| (), release: &|range| text.release(range), cancel };
-    let ask = Ask { variant: Some(extending.variant), ..Ask::default() };
+    let watch = ScanHooks { on_scan: &|_| (), on_release: &|range| text.release(range), cancel };
+    let ask = ReadOptions { variant: Some(extending.variant), ..ReadOptions::default() };
     // That it is an mbox was seen when it was opened.
     let Ok(mbox) = read::read(&text, &ask, watch) else { return Ok(false) };
     let mut messages = mbox.messages().iter();

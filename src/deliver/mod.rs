@@ -25,7 +25,7 @@ use crate::mailbox::maildir::deliver::{Delivery, MessageMeta, Stamp};
 use crate::mailbox::maildir::flags::Flags;
 use crate::mailbox::maildir::quota::{Limits, OverQuota, Quota};
 use crate::mailbox::maildir::write::parent_of;
-use crate::mailbox::mbox::append::Extending;
+use crate::mailbox::mbox::append::MboxAppender;
 use crate::mailbox::mbox::status::Status;
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::text::{display_path, shell_quote};
@@ -186,7 +186,7 @@ pub fn look(draft: &Draft<'_>, targets: &[Target], rules: &Rules<'_>) -> Result<
             // Nobody is locked out for the sake of a look.
             Target::Mbox(_, variant) => {
                 let unlocked = LockOptions { methods: Vec::new(), ..rules.locks.clone() };
-                drop(Extending::open_end(path, *variant, false, &unlocked, rules.cancel)?);
+                drop(MboxAppender::open_for_delivery(path, *variant, false, &unlocked, rules.cancel)?);
             }
         }
         Ok(Delivered { path: path.to_owned(), already: false, findings: Vec::new() })
@@ -208,7 +208,7 @@ fn over_quota(quota: &Quota, over: OverQuota, rules: &Rules<'_>) -> Failure {
 enum Pending {
     Already(PathBuf),
     Maildir(IntoMaildir),
-    Mbox { path: PathBuf, extending: Extending },
+    Mbox { path: PathBuf, extending: MboxAppender },
 }
 
 impl Pending {
@@ -258,7 +258,8 @@ impl Pending {
         variant: Option<Variant>,
         rules: &Rules<'_>,
     ) -> Result<Pending, Failure> {
-        let mut extending = Extending::open_end(path, variant, rules.create, rules.locks, rules.cancel)?;
+        let mut extending =
+            MboxAppender::open_for_delivery(path, variant, rules.create, rules.locks, rules.cancel)?;
         let head = draft.head();
         let status = (!rules.flags.is_empty()).then_some(Status { flags: rules.flags, old: true });
         let (head, first) = draft.mbox_head(&head, status, rules.now.as_secs() as i64);
@@ -297,7 +298,7 @@ impl Pending {
             }
             Pending::Mbox { path, mut extending } => {
                 let findings = std::mem::take(&mut extending.findings);
-                extending.keep();
+                extending.commit();
                 Delivered { path, already: false, findings }
             }
         }

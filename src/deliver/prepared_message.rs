@@ -7,9 +7,9 @@ use std::ops::Range;
 
 use crate::mailbox::error::Result;
 use crate::mailbox::mbox;
-use crate::mailbox::mbox::from_line::{self, Line};
+use crate::mailbox::mbox::from_line::{self, LineClass};
 use crate::mailbox::mbox::status::Status;
-use crate::mailbox::mbox::write::{self, Head, Header, line_end};
+use crate::mailbox::mbox::write::{self, HeaderEdit, MessageHead, line_ending};
 use crate::mailbox::message::header;
 use crate::mailbox::text::escape;
 use crate::transport::envelope;
@@ -62,7 +62,7 @@ impl<'a> Draft<'a> {
         if start > 0 {
             draft.cuts.push(0..start);
         }
-        let eol = line_end(&head[start..]);
+        let eol = line_ending(&head[start..]);
         if let Some(sender) = &sender {
             let ours = envelope::return_path(sender);
             draft.tell_sender(header, start, &ours, eol);
@@ -132,11 +132,11 @@ impl<'a> Draft<'a> {
         head: &'h [u8],
         status: Option<Status>,
         epoch: i64,
-    ) -> (Head<'h>, &'h [u8]) {
-        let eol = line_end(head);
-        let (header, first) = Header::of(head, head.len() as u64 == self.size(), status);
-        let envelope = mbox::write::Envelope::Made { sender: &self.sender, epoch };
-        (Head { envelope, header, eol }, first)
+    ) -> (MessageHead<'h>, &'h [u8]) {
+        let eol = line_ending(head);
+        let (header, first) = HeaderEdit::for_delivery(head, head.len() as u64 == self.size(), status);
+        let envelope = mbox::write::FromLineSpec::Made { sender: &self.sender, epoch };
+        (MessageHead { from_line: envelope, header, eol }, first)
     }
 
     /// What of it is held in memory: all, or its first 8 MiB. Its header is in there, unless that is longer.
@@ -182,14 +182,14 @@ fn leading_from_line(head: &[u8]) -> Option<Leading> {
     }
     let length = memchr::memchr(b'\n', head).map_or(head.len(), |lf| lf + 1);
     let (line, rest) = head.split_at(length);
-    if header::is_field_line(line) && from_line::parse(line).class != Line::Dated {
+    if header::is_field_line(line) && from_line::parse(line).class != LineClass::Dated {
         return None;
     }
     let parsed = from_line::parse(line);
     let is_one = match parsed.class {
-        Line::Dated => true,
-        Line::Known => rest.is_empty() || header::is_field_line(rest),
-        Line::Unknown => false,
+        LineClass::Dated => true,
+        LineClass::Known => rest.is_empty() || header::is_field_line(rest),
+        LineClass::Unknown => false,
     };
     let sender = if parsed.sender.eq_ignore_ascii_case(b"MAILER-DAEMON") { b"" } else { parsed.sender };
     is_one.then(|| Leading { length, sender: envelope::unquoted(sender) })

@@ -19,7 +19,7 @@ use crate::mailbox::maildir::write::Subdir;
 use crate::mailbox::maildir::{list, name};
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::mbox::scan;
-use crate::mailbox::mbox::scan_hooks::Watch;
+use crate::mailbox::mbox::scan_hooks::ScanHooks;
 use crate::mailbox::text::escape;
 
 /// So far a file's time may be from the one in its name: a delivery takes a while.
@@ -372,7 +372,7 @@ impl Part {
 /// The first line that would be a separator in an mbox beyond doubt. The ones that git writes at the head
 /// of a patch are not meant: people send those.
 fn second_message(bytes: &[u8]) -> Option<u64> {
-    let candidates = scan::scan(bytes, Watch::nobody()).candidates;
+    let candidates = scan::scan(bytes, ScanHooks::none()).candidates;
     let meant = |c: &&scan::Candidate| {
         let line = &bytes[c.offset as usize..c.end() as usize];
         c.offset > 0 && c.is_confident() && memchr::memmem::find(line, b"Mon Sep 17 00:00:00 2001").is_none()

@@ -12,9 +12,9 @@ use crate::mailbox::context::{Events, Phase};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{self, Code, Finding};
 use crate::mailbox::mbox::boundary::{Extent, Reason, Verdict};
-use crate::mailbox::mbox::read::{self, Ask, Mbox};
-use crate::mailbox::mbox::scan::Next;
-use crate::mailbox::mbox::scan_hooks::Watch;
+use crate::mailbox::mbox::read::{self, Mbox, ReadOptions};
+use crate::mailbox::mbox::scan::NextLine;
+use crate::mailbox::mbox::scan_hooks::ScanHooks;
 use crate::mailbox::mbox::status;
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::message::header;
@@ -30,7 +30,7 @@ const CHUNK: u64 = 1 << 20;
 /// [`Error::NotAMailbox`], [`Error::Changed`] if it did not keep still, [`Error::Interrupted`].
 pub fn verify(
     source: &mut Source,
-    ask: &Ask,
+    ask: &ReadOptions,
     options: &Options<'_>,
     progress: &dyn Events,
 ) -> Result<Report> {
@@ -38,9 +38,9 @@ pub fn verify(
     let source = &*source;
     let text = source.text();
     progress.begin(Phase::Reading, text.len() as u64);
-    let watch = Watch {
-        scanned: &|range| progress.advance(range.len() as u64, 0),
-        release: &|range| source.release(range),
+    let watch = ScanHooks {
+        on_scan: &|range| progress.advance(range.len() as u64, 0),
+        on_release: &|range| source.release(range),
         cancel: options.cancel,
     };
     let read = read::read(text, ask, watch);
@@ -51,7 +51,7 @@ pub fn verify(
         Err(not) => {
             // What somebody truncates meanwhile may look like no mailbox.
             source.check_unchanged()?;
-            return Err(Error::NotAMailbox { path, reason: not.reason, hint: not.mend });
+            return Err(Error::NotAMailbox { path, reason: not.reason, hint: not.hint });
         }
     };
     mbox.check_conservation().unwrap_or_else(|why| panic!("{}: {why}", path.display()));
@@ -88,7 +88,7 @@ pub fn verify(
 /// Where the pseudo message is, if the first one is that.
 fn pseudo(mbox: &Mbox<'_>) -> Option<u64> {
     let first = mbox.messages().first()?;
-    status::is_pseudo(header::split(first.message(mbox.text())).header).then_some(first.at)
+    status::is_pseudo_message(header::split(first.message(mbox.text())).header).then_some(first.at)
 }
 
 /// What is wrong with how the file ends, and what is to be appended to it. Only where messages end in a
@@ -119,8 +119,8 @@ fn unquoted(mbox: &Mbox<'_>) -> Vec<Finding> {
     if mbox.variant == Variant::Mboxcl2 {
         return Vec::new();
     }
-    let prose = mbox.boundaries.decided.iter().filter(|d| {
-        d.verdict == Verdict::Body && d.reason == Reason::Row(11) && d.candidate.next != Next::Header
+    let prose = mbox.boundaries.decisions.iter().filter(|d| {
+        d.verdict == Verdict::Body && d.reason == Reason::Row(11) && d.candidate.next != NextLine::Header
     });
     let message = "begins with \"From \" and is not quoted: left in the body, other readers may split here";
     prose.map(|d| Finding::at(Code::MboxUnquotedFrom, d.candidate.offset, message)).collect()

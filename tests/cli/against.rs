@@ -9,9 +9,9 @@ use std::time::{Duration, SystemTime};
 use mailferry::mailbox::context::Cancel;
 use mailferry::mailbox::context::LockOptions;
 use mailferry::mailbox::context::{Events, Phase};
-use mailferry::mailbox::mbox::read::{self, Ask};
-use mailferry::mailbox::mbox::scan_hooks::Watch;
-use mailferry::mailbox::mbox::status::{Deleted, Labels};
+use mailferry::mailbox::mbox::read::{self, ReadOptions};
+use mailferry::mailbox::mbox::scan_hooks::ScanHooks;
+use mailferry::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
 use mailferry::mailbox::source::{Source, SpoolOptions};
 use mailferry::verify::compare::{Mailbox, Options, Verdict, compare};
 use serde_json::Value;
@@ -34,7 +34,7 @@ fn opened<T>(path: &Path, with: impl FnOnce(Mailbox<'_>) -> T) -> Option<T> {
     let spool = std::env::temp_dir();
     let spooling = SpoolOptions { dir: &spool, limit: None, cancel: Cancel::never(), progress: &|_| () };
     let source = Source::open(path, &lock, &spooling).unwrap();
-    let mbox = read::read(source.text(), &Ask::default(), Watch::nobody()).ok()?;
+    let mbox = read::read(source.text(), &ReadOptions::default(), ScanHooks::none()).ok()?;
     Some(with(Mailbox::Mbox { source: &source, mbox: &mbox }))
 }
 
@@ -46,8 +46,8 @@ fn compared(here: &Path, there: &Path) -> Option<(Verdict, Vec<String>)> {
     };
     let options = Options {
         metadata: true,
-        labels: Labels::Keywords,
-        deleted: Deleted::Flag,
+        labels: LabelPolicy::Keywords,
+        deleted: DeletedPolicy::Flag,
         now: 1_900_000_000,
         from_zone: None,
         cancel: Cancel::never(),

@@ -345,7 +345,7 @@ mod tests {
     /// Plays what a client sends, and looks at what it hears and at what became mail.
     fn check(sent: &str, max_size: Option<u64>, want: Expect) {
         let sent = sent.replace('\n', "\r\n");
-        want.assert_eq(&promises::lmtp_spoken(Script::of(sent.as_bytes(), &[]), max_size).to_string());
+        want.assert_eq(&promises::play_lmtp_session(Script::of(sent.as_bytes(), &[]), max_size).to_string());
     }
 
     #[test]
@@ -509,8 +509,8 @@ mod tests {
     fn recipients_are_limited() {
         let many = "RCPT TO:<joe@h>\n".repeat(MOST_RECIPIENTS + 2);
         let sent = format!("LHLO mx\nMAIL FROM:<>\n{many}DATA\nx\n.\nQUIT\n").replace('\n', "\r\n");
-        let spoken = promises::lmtp_spoken(Script::of(sent.as_bytes(), &[]), None);
-        let told = |start: &str| spoken.heard.iter().filter(|line| line.starts_with(start)).count();
+        let spoken = promises::play_lmtp_session(Script::of(sent.as_bytes(), &[]), None);
+        let told = |start: &str| spoken.replies.iter().filter(|line| line.starts_with(start)).count();
         assert_eq!((told("250 2.1.5"), told("452 4.5.3"), told("250 2.0.0")), (1000, 2, 1000));
     }
 
@@ -525,7 +525,7 @@ mod tests {
             ("LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h>\nDATA\na\n.\n", "Orderly"),
         ] {
             let sent = sent.replace('\n', "\r\n");
-            let spoken = promises::lmtp_spoken(Script::of(sent.as_bytes(), &[]), None);
+            let spoken = promises::play_lmtp_session(Script::of(sent.as_bytes(), &[]), None);
             assert_eq!(format!("{:?}", spoken.ending), want, "{sent:?}");
             assert_eq!(spoken.delivered.len(), usize::from(sent.ends_with("a\r\n.\r\n")));
         }
@@ -537,13 +537,13 @@ mod tests {
         for (kind, told) in [(io::ErrorKind::TimedOut, "421 4.4.2"), (io::ErrorKind::Other, "354 ")] {
             let mut script = Script::of(sent, &[]);
             script.end = Some(kind);
-            let spoken = promises::lmtp_spoken(script, None);
-            assert!(spoken.heard.last().unwrap().starts_with(told), "{:?}", spoken.heard);
+            let spoken = promises::play_lmtp_session(script, None);
+            assert!(spoken.replies.last().unwrap().starts_with(told), "{:?}", spoken.replies);
             assert!(spoken.delivered.is_empty());
         }
         let cancel = Cancel::requested();
-        let spoken = promises::lmtp_spoken_until(Script::of(b"NOOP\r\n", &[]), None, cancel);
-        assert!(spoken.heard.last().unwrap().starts_with("421 4.3.2"), "{:?}", spoken.heard);
+        let spoken = promises::play_lmtp_session_until(Script::of(b"NOOP\r\n", &[]), None, cancel);
+        assert!(spoken.replies.last().unwrap().starts_with("421 4.3.2"), "{:?}", spoken.replies);
         assert!(matches!(spoken.ending, Ending::Interrupted));
     }
 
@@ -551,12 +551,12 @@ mod tests {
     fn replies_go_out_when_all_that_came_is_looked_at() {
         let sent = b"LHLO mx\r\nMAIL FROM:<>\r\nRCPT TO:<joe@h>\r\nNOOP\r\n";
         // The greeting goes before anything is read.
-        assert_eq!(promises::lmtp_spoken(Script::of(sent, &[]), None).writes, 2);
-        let byte_by_byte = promises::lmtp_spoken(Script::of(sent, &vec![1; sent.len()]), None);
+        assert_eq!(promises::play_lmtp_session(Script::of(sent, &[]), None).writes, 2);
+        let byte_by_byte = promises::play_lmtp_session(Script::of(sent, &vec![1; sent.len()]), None);
         assert_eq!(byte_by_byte.writes, 5);
         // But no outcome waits for the next recipient.
         let sent = b"LHLO mx\r\nMAIL FROM:<>\r\nRCPT TO:<joe@h>\r\nRCPT TO:<ann@h>\r\nDATA\r\nx\r\n.\r\n";
-        assert_eq!(promises::lmtp_spoken(Script::of(sent, &[]), None).writes, 3);
+        assert_eq!(promises::play_lmtp_session(Script::of(sent, &[]), None).writes, 3);
     }
 
     proptest! {

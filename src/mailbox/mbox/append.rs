@@ -8,10 +8,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::boundary;
-use super::read::{self, Ask, NotAMailbox};
+use super::read::{self, NotAMailbox, ReadOptions};
 use super::scan::FRAME;
 use super::variant::Variant;
-use super::write::{Changes, Head, Unsayable, Writing, line_end};
+use super::write::{Changes, MessageHead, MessageWriter, Unrepresentable, line_ending};
 use crate::mailbox::context::Cancel;
 use crate::mailbox::context::LockOptions;
 use crate::mailbox::error::{Error, Result};
@@ -21,7 +21,7 @@ use crate::mailbox::fs::durable::{Dir, FileId};
 use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::{MailboxLock, Mode};
 use crate::mailbox::maildir::write::parent_of;
-use crate::mailbox::mbox::scan_hooks::Watch;
+use crate::mailbox::mbox::scan_hooks::ScanHooks;
 use crate::mailbox::source::Compression;
 use crate::mailbox::source::mapped::MappedFile;
 
@@ -38,7 +38,7 @@ const ATTEMPTS: usize = 10;
 
 /// An mbox that is being appended to. Dropped before [`Extending::keep`] it is as long as it was.
 #[derive(Debug)]
-pub struct Extending {
+pub struct MboxAppender {
     /// To write into, behind [`Extending::length`].
     pub file: File,
     /// How long the mbox is, in bytes.
@@ -66,7 +66,7 @@ struct End {
     repair: Vec<u8>,
 }
 
-impl Extending {
+impl MboxAppender {
     /// Opens, locks and looks at the mbox, at all of it. `asked` is the variant to write, where the user
     /// named one; otherwise it is what the mbox is.
     ///
@@ -78,8 +78,8 @@ impl Extending {
         asked: Option<Variant>,
         wanted: &LockOptions,
         cancel: &Cancel,
-    ) -> Result<Extending> {
-        let mut extending = Extending::lock(path, false, wanted, cancel)?;
+    ) -> Result<MboxAppender> {
+        let mut extending = MboxAppender::lock(path, false, wanted, cancel)?;
         let old = MappedFile::map(&extending.file, extending.length, path)?;
         let end = look(old.as_deref().unwrap_or_default(), path, asked, cancel)?;
         extending.continue_as(end);
@@ -92,18 +92,18 @@ impl Extending {
     ///
     /// # Errors
     /// As [`Extending::open`]; [`Error::Unsupported`] for a variant that says how long a message is.
-    pub fn open_end(
+    pub fn open_for_delivery(
         path: &Path,
         asked: Option<Variant>,
         create: bool,
         wanted: &LockOptions,
         cancel: &Cancel,
-    ) -> Result<Extending> {
+    ) -> Result<MboxAppender> {
         if let Some(asked @ (Variant::Mboxcl | Variant::Mboxcl2 | Variant::Rfc822)) = asked {
             let reason = format!("a message cannot be delivered as {asked}; mboxrd, mboxo and mmdf can");
             return Err(Error::Unsupported { path: path.to_owned(), reason });
         }
-        let mut extending = Extending::lock(path, create, wanted, cancel)?;
+        let mut extending = MboxAppender::lock(path, create, wanted, cancel)?;
         // Whoever keeps to another lock than ours, or to none, may append at any time: our bytes then go behind
         // his, not over them.
         durable::set_append(&extending.file).map_err(Error::io("open", path))?;
@@ -118,7 +118,7 @@ impl Extending {
     }
 
     /// Opens and locks it. Nothing is known of its contents yet.
-    fn lock(path: &Path, create: bool, wanted: &LockOptions, cancel: &Cancel) -> Result<Extending> {
+    fn lock(path: &Path, create: bool, wanted: &LockOptions, cancel: &Cancel) -> Result<MboxAppender> {
         for _ in 0..ATTEMPTS {
             let mut made = None;
             let there = open(path, create)?;
@@ -138,7 +138,7 @@ impl Extending {
             let Some(length) = length_if_same(path, &file)? else { continue };
             // Who was quicker with the lock may have delivered into what we have made.
             let made = made.filter(|_| length == 0);
-            return Ok(Extending {
+            return Ok(MboxAppender {
                 file,
                 length,
                 variant: Variant::Mboxrd,
@@ -163,12 +163,12 @@ impl Extending {
     /// [`Error::Interrupted`], and those of `chunks`. The mbox is cut back when this is dropped.
     pub fn append(
         &mut self,
-        head: &Head<'_>,
+        head: &MessageHead<'_>,
         cancel: &Cancel,
         chunks: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
     ) -> Result<Changes> {
         let (variant, path) = (self.variant, self.path.clone());
-        let unsayable = |Unsayable| Error::unrepresentable(&path);
+        let unsayable = |Unrepresentable| Error::unrepresentable(&path);
         let mut out = self.repair.clone();
         let mut flush = |out: &mut Vec<u8>| {
             if cancel.is_requested() {
@@ -178,7 +178,7 @@ impl Extending {
             out.clear();
             Ok(())
         };
-        let mut writing = Writing::begin(variant, head, &mut out).map_err(unsayable)?;
+        let mut writing = MessageWriter::begin(variant, head, &mut out).map_err(unsayable)?;
         chunks(&mut |chunk| {
             for chunk in chunk.chunks(BUFFER) {
                 writing.push(chunk, &mut out).map_err(unsayable)?;
@@ -206,14 +206,14 @@ impl Extending {
     }
 
     /// Several threads write from here on, at offsets of their own, until [`Extending::ends_at`] is told.
-    pub fn begin(&mut self) -> Result<()> {
+    pub fn begin_parallel(&mut self) -> Result<()> {
         self.check()?;
         self.end = None;
         Ok(())
     }
 
     /// What the threads have written ends here.
-    pub fn ends_at(&mut self, end: u64) -> Result<()> {
+    pub fn finish_parallel(&mut self, end: u64) -> Result<()> {
         self.end = Some(end);
         self.check()
     }
@@ -247,7 +247,7 @@ impl Extending {
     }
 
     /// What was appended stays from here on, and the locks are given back.
-    pub fn keep(mut self) {
+    pub fn commit(mut self) {
         self.kept = true;
     }
 
@@ -274,7 +274,7 @@ impl Extending {
     }
 }
 
-impl Drop for Extending {
+impl Drop for MboxAppender {
     fn drop(&mut self) {
         if !self.kept {
             self.take_back();
@@ -353,7 +353,7 @@ fn end_of(head: &[u8], tail: &[u8], length: u64, path: &Path, asked: Option<Vari
     if framed && !closes_frame(tail, length) {
         return Err(refuse(UNCLOSED.into()));
     }
-    Ok(End { variant, repair: repair(line_end(head), tail, framed) })
+    Ok(End { variant, repair: repair(line_ending(head), tail, framed) })
 }
 
 /// Whether a framed file that ends like this has all frames closed. Which of the lines of four ^A open and
@@ -371,8 +371,8 @@ fn closes_frame(tail: &[u8], length: u64) -> bool {
 fn look(text: &[u8], path: &Path, asked: Option<Variant>, cancel: &Cancel) -> Result<End> {
     let refuse = |reason| Error::Destination { path: path.to_owned(), reason };
     check_lines(text).map_err(refuse)?;
-    let watch = Watch { scanned: &|_| (), release: &|_| (), cancel };
-    let mbox = read::read(text, &Ask { variant: asked, ..Ask::default() }, watch);
+    let watch = ScanHooks { on_scan: &|_| (), on_release: &|_| (), cancel };
+    let mbox = read::read(text, &ReadOptions { variant: asked, ..ReadOptions::default() }, watch);
     if cancel.is_requested() {
         return Err(Error::Interrupted);
     }
@@ -387,7 +387,7 @@ fn look(text: &[u8], path: &Path, asked: Option<Variant>, cancel: &Cancel) -> Re
     if framed && boundary::frame_lines(text).count() % 2 == 1 {
         return Err(refuse(UNCLOSED.into()));
     }
-    Ok(End { variant, repair: repair(line_end(text), text, framed) })
+    Ok(End { variant, repair: repair(line_ending(text), text, framed) })
 }
 
 const UNCLOSED: &str = "ends in an MMDF frame that is never closed; close it first";
@@ -406,7 +406,7 @@ fn check_lines(text: &[u8]) -> Result<(), String> {
 
 fn not_a_mailbox(not: NotAMailbox, path: &Path) -> Error {
     let reason = format!("{}; nothing was appended", not.reason);
-    Error::NotAMailbox { path: path.to_owned(), reason, hint: not.mend }
+    Error::NotAMailbox { path: path.to_owned(), reason, hint: not.hint }
 }
 
 fn other_kind(framed: bool, asked: Variant) -> String {
@@ -434,7 +434,7 @@ mod tests {
 
     use super::*;
     use crate::mailbox::context::Method;
-    use crate::mailbox::mbox::write::{Envelope, Header};
+    use crate::mailbox::mbox::write::{FromLineSpec, HeaderEdit};
 
     #[test]
     fn what_the_end_lacks_is_put_there_with_the_line_ends_of_the_file() {
@@ -451,7 +451,7 @@ mod tests {
             ("From a\n\nx\n\0\0", "\n\n"),
         ] {
             assert_eq!(
-                repair(line_end(text.as_bytes()), text.as_bytes(), false),
+                repair(line_ending(text.as_bytes()), text.as_bytes(), false),
                 missing.as_bytes(),
                 "{text:?}"
             );
@@ -469,16 +469,16 @@ mod tests {
 
     fn deliver(path: &Path, create: bool, message: &str, fail: bool) -> Result<()> {
         let wanted = wanted(&[Method::Dotlock, Method::Fcntl]);
-        let mut extending = Extending::open_end(path, None, create, &wanted, Cancel::never())?;
-        let (header, rest) = Header::of(message.as_bytes(), true, None);
-        let envelope = Envelope::Made { sender: b"a@b", epoch: 978_343_205 };
-        let head = Head { envelope, header, eol: line_end(message.as_bytes()) };
+        let mut extending = MboxAppender::open_for_delivery(path, None, create, &wanted, Cancel::never())?;
+        let (header, rest) = HeaderEdit::for_delivery(message.as_bytes(), true, None);
+        let envelope = FromLineSpec::Made { sender: b"a@b", epoch: 978_343_205 };
+        let head = MessageHead { from_line: envelope, header, eol: line_ending(message.as_bytes()) };
         extending.append(&head, Cancel::never(), |chunk| {
             chunk(rest)?;
             if fail { Err(Error::Interrupted) } else { Ok(()) }
         })?;
         extending.flush()?;
-        extending.keep();
+        extending.commit();
         Ok(())
     }
 
@@ -589,7 +589,7 @@ mod tests {
         for when in ["before", "between two writes", "unseen", "before the flush", "before it is dropped"] {
             fs::write(&path, &old).unwrap();
             let mut extending =
-                Extending::open_end(&path, None, false, &wanted(&[]), Cancel::never()).unwrap();
+                MboxAppender::open_for_delivery(&path, None, false, &wanted(&[]), Cancel::never()).unwrap();
             if when == "before" {
                 append_as_a_peer(&path);
             }
@@ -597,8 +597,9 @@ mod tests {
                 extending.end = None;
                 append_as_a_peer(&path);
             }
-            let (header, rest) = Header::of(b"A: 1\n\n", true, None);
-            let head = Head { envelope: Envelope::Made { sender: b"", epoch: 0 }, header, eol: b"\n" };
+            let (header, rest) = HeaderEdit::for_delivery(b"A: 1\n\n", true, None);
+            let head =
+                MessageHead { from_line: FromLineSpec::Made { sender: b"", epoch: 0 }, header, eol: b"\n" };
             let appended = extending.append(&head, Cancel::never(), |chunk| {
                 chunk(rest)?;
                 chunk(large.as_bytes())?;
@@ -631,18 +632,18 @@ mod tests {
         // Several threads write at offsets that are fixed.
         for when in ["before", "meanwhile"] {
             fs::write(&path, &old).unwrap();
-            let mut extending = Extending::open(&path, None, &wanted(&[]), Cancel::never()).unwrap();
+            let mut extending = MboxAppender::open(&path, None, &wanted(&[]), Cancel::never()).unwrap();
             let (length, peer) = (extending.length, || append_as_a_peer(&path));
             let done = match when {
                 "before" => {
                     peer();
-                    extending.begin()
+                    extending.begin_parallel()
                 }
                 _ => {
-                    extending.begin().unwrap();
+                    extending.begin_parallel().unwrap();
                     durable::write_all_at(&extending.file, b"From a\n\n", length).unwrap();
                     peer();
-                    extending.ends_at(length + 8)
+                    extending.finish_parallel(length + 8)
                 }
             };
             assert!(matches!(done, Err(Error::ConcurrentWrite { .. })), "{when}");
@@ -656,17 +657,18 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("inbox");
         let wanted = wanted(&[]);
-        let mut extending = Extending::open_end(&path, None, true, &wanted, Cancel::never()).unwrap();
-        let head = Head {
-            envelope: Envelope::AsItWas(b"From a-b Sat Feb 03 04:05:06 2001\n"),
-            header: Header::Faithful(b"Return-Path: <a b>\nDelivered-To: c@d\n"),
+        let mut extending =
+            MboxAppender::open_for_delivery(&path, None, true, &wanted, Cancel::never()).unwrap();
+        let head = MessageHead {
+            from_line: FromLineSpec::Verbatim(b"From a-b Sat Feb 03 04:05:06 2001\n"),
+            header: HeaderEdit::Verbatim(b"Return-Path: <a b>\nDelivered-To: c@d\n"),
             eol: b"\n",
         };
         let chunks = [&b"Status: RO\nFro"[..], b"m x\n>From y\n\n>>F", b"rom z\r"];
         extending
             .append(&head, Cancel::never(), |chunk| chunks.iter().try_for_each(|bytes| chunk(bytes)))
             .unwrap();
-        extending.keep();
+        extending.commit();
         let written = "From a-b Sat Feb 03 04:05:06 2001\nReturn-Path: <a b>\nDelivered-To: c@d\n\
             Status: RO\n>From x\n>>From y\n\n>>>From z\r\n\n";
         assert_eq!(fs::read_to_string(&path).unwrap(), written);

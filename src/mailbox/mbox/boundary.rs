@@ -6,11 +6,11 @@ use std::ops::Range;
 
 use memchr::memmem;
 
-use super::from_line::{Line, Spelling};
-use super::length::{self, Length};
-use super::scan::{self, Candidate, Next};
+use super::from_line::{LineClass, Spelling};
+use super::length::{self, ContentLength};
+use super::scan::{self, Candidate, NextLine};
 use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::mbox::scan_hooks::Watch;
+use crate::mailbox::mbox::scan_hooks::ScanHooks;
 use crate::mailbox::message::header;
 use crate::mailbox::text::plural;
 
@@ -48,7 +48,7 @@ pub enum Reason {
 
 /// A candidate with its verdict and the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Decided {
+pub struct Decision {
     /// The line.
     pub candidate: Candidate,
     /// What it is.
@@ -87,7 +87,7 @@ pub struct Boundaries {
     /// The messages in file order.
     pub messages: Vec<Extent>,
     /// Every candidate, where they were asked for.
-    pub decided: Vec<Decided>,
+    pub decisions: Vec<Decision>,
     /// Stretches outside of every message that are not separators.
     pub junk: Vec<Range<u64>>,
     /// Messages with a validated Content-Length.
@@ -101,11 +101,11 @@ pub struct Boundaries {
 }
 
 /// Verdicts of a person by offset.
-pub type Overrules = BTreeMap<u64, Verdict>;
+pub type Overrides = BTreeMap<u64, Verdict>;
 
 /// What is known of a file before its candidates are decided.
 #[derive(Debug, Clone, Copy)]
-pub struct Known<'a> {
+pub struct BoundaryOptions<'a> {
     /// Whether to look for MMDF frames.
     pub framed: bool,
     /// Whether the writer quoted every From_ line in a body, as an mboxrd writer does: then one that
@@ -113,14 +113,19 @@ pub struct Known<'a> {
     /// messages had been split at the From_ line of an attachment before they were written as mboxrd.)
     pub quotes_all: bool,
     /// The user's verdicts.
-    pub overrules: &'a Overrules,
+    pub overrides: &'a Overrides,
     /// Whether somebody wants to know of every candidate what became of it.
-    pub tell_all: bool,
+    pub keep_candidates: bool,
 }
 
 /// Decides all candidates of `text`.
-pub fn decide(text: &[u8], candidates: &[Candidate], known: Known<'_>, watch: Watch<'_>) -> Boundaries {
-    let Known { framed, quotes_all, overrules, tell_all } = known;
+pub fn decide(
+    text: &[u8],
+    candidates: &[Candidate],
+    known: BoundaryOptions<'_>,
+    watch: ScanHooks<'_>,
+) -> Boundaries {
+    let BoundaryOptions { framed, quotes_all, overrides: overrules, keep_candidates: tell_all } = known;
     let frames = if framed { find_frames(text) } else { Vec::new() };
     let confident = candidates.iter().filter(|c| c.is_confident());
     let mut pass = Pass {
@@ -138,7 +143,7 @@ pub fn decide(text: &[u8], candidates: &[Candidate], known: Known<'_>, watch: Wa
         out: Boundaries { framed, ..Boundaries::default() },
     };
     if tell_all {
-        pass.out.decided.reserve_exact(candidates.len());
+        pass.out.decisions.reserve_exact(candidates.len());
     }
     let mut next = 0;
     for frame in frames {
@@ -159,7 +164,7 @@ pub fn decide(text: &[u8], candidates: &[Candidate], known: Known<'_>, watch: Wa
 
 /// How undated separators of this file are spelled: those between a blank line and a header.
 fn undated_spellings(candidates: &[Candidate]) -> HashSet<Spelling> {
-    let known = |c: &&Candidate| c.line == Line::Known && c.next == Next::Header && c.blank_before;
+    let known = |c: &&Candidate| c.line == LineClass::Known && c.next == NextLine::Header && c.blank_before;
     candidates.iter().filter(known).map(|c| c.spelling).collect()
 }
 
@@ -168,7 +173,7 @@ struct Open {
     at: u64,
     start: u64,
     /// Its Content-Length; looked at once the From_ lines are known to be over.
-    length: Option<Option<Length>>,
+    length: Option<Option<ContentLength>>,
     /// Whether it may have one.
     may_have_length: bool,
 }
@@ -176,14 +181,14 @@ struct Open {
 struct Pass<'a> {
     text: &'a [u8],
     candidates: &'a [Candidate],
-    overrules: &'a Overrules,
+    overrules: &'a Overrides,
     quotes_all: bool,
     tell_all: bool,
     confident: HashSet<Spelling>,
     undated: HashSet<Spelling>,
     mozilla: bool,
     open: Option<Open>,
-    watch: Watch<'a>,
+    watch: ScanHooks<'a>,
     handed_back: usize,
     out: Boundaries,
 }
@@ -215,7 +220,7 @@ impl Pass<'_> {
 
     /// The table: the first row that fits.
     fn row(&mut self, c: &Candidate, n: usize) -> (u8, Verdict) {
-        use {Line::*, Next::*, Verdict::*};
+        use {LineClass::*, NextLine::*, Verdict::*};
         if self.is_directly_below(c) {
             return (1, Doubled);
         }
@@ -255,7 +260,7 @@ impl Pass<'_> {
         match verdict {
             Verdict::Separator => {
                 self.close(c.offset, Some(&c));
-                if c.line == Line::Known {
+                if c.line == LineClass::Known {
                     self.undated.insert(c.spelling);
                 }
                 let may_have_length = c.may_have_length;
@@ -276,12 +281,12 @@ impl Pass<'_> {
 
     fn tell(&mut self, candidate: Candidate, verdict: Verdict, reason: Reason) {
         if self.tell_all {
-            self.out.decided.push(Decided { candidate, verdict, reason });
+            self.out.decisions.push(Decision { candidate, verdict, reason });
         }
     }
 
     /// The validated Content-Length of the open message.
-    fn length(&mut self) -> Option<Length> {
+    fn length(&mut self) -> Option<ContentLength> {
         let open = self.open.as_mut()?;
         if let Some(known) = open.length {
             return known;
@@ -356,7 +361,7 @@ impl Pass<'_> {
     fn hand_back(&mut self, until: usize) {
         const STEP: usize = 8 << 20;
         if until >= self.handed_back + STEP {
-            (self.watch.release)(self.handed_back..until);
+            (self.watch.on_release)(self.handed_back..until);
             self.handed_back = until;
         }
     }
@@ -366,7 +371,7 @@ impl Pass<'_> {
         let (at, mut start) = (frame.start, frame.start);
         for n in inside {
             let candidate = self.candidates[n];
-            let is_envelope = candidate.offset == start && candidate.line != Line::Unknown;
+            let is_envelope = candidate.offset == start && candidate.line != LineClass::Unknown;
             let (row, verdict) = if is_envelope { (1, Verdict::Doubled) } else { (2, Verdict::Body) };
             if is_envelope {
                 start = candidate.end().min(frame.end);
@@ -437,7 +442,7 @@ impl Pass<'_> {
                 Code::MboxFromInBody,
                 "a header follows, but the line has no date and the file's other separators have: left in the body".into(),
             )),
-            (11, _) if c.next == Next::Header => Some((
+            (11, _) if c.next == NextLine::Header => Some((
                 Code::MboxFromInBody,
                 "a header follows, but the line is no known form of a From_ line: left in the body".into(),
             )),
@@ -636,17 +641,22 @@ fn report_junk(text: &[u8], found: &mut Boundaries) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mailbox::mbox::read::{self, Ask};
+    use crate::mailbox::mbox::read::{self, ReadOptions};
 
     /// What a text is decided to be: a line a candidate, the number of messages, what is said of it.
-    fn decided(text: &str, overrules: Overrules) -> (Vec<String>, usize, Vec<&'static str>) {
-        let ask = Ask { tell_all: true, accept_none: true, overrules, ..Ask::default() };
-        let mbox = read::read(text.as_bytes(), &ask, Watch::nobody()).unwrap();
-        let line = |d: &Decided| match d.reason {
+    fn decided(text: &str, overrules: Overrides) -> (Vec<String>, usize, Vec<&'static str>) {
+        let ask = ReadOptions {
+            keep_candidates: true,
+            allow_empty: true,
+            overrides: overrules,
+            ..ReadOptions::default()
+        };
+        let mbox = read::read(text.as_bytes(), &ask, ScanHooks::none()).unwrap();
+        let line = |d: &Decision| match d.reason {
             Reason::Row(row) => format!("{} {row} {}", d.candidate.class(), d.verdict.name()),
             Reason::User => format!("{} user {}", d.candidate.class(), d.verdict.name()),
         };
-        let lines = mbox.boundaries.decided.iter().map(line).collect();
+        let lines = mbox.boundaries.decisions.iter().map(line).collect();
         let said = mbox.findings.iter().map(|f| f.code).filter(|&c| c != Code::MboxVariant);
         (lines, mbox.messages().len(), said.map(Code::name).collect())
     }
@@ -666,7 +676,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, lines: &[&str], messages: usize, codes: &[&str]) {
-        let found = decided(&spelled_out(text), Overrules::new());
+        let found = decided(&spelled_out(text), Overrides::new());
         assert_eq!((&found.0[..], found.1, &found.2[..]), (&strings(lines)[..], messages, codes), "{text:?}");
     }
 

@@ -4,14 +4,14 @@
 use std::path::Path;
 
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::mbox::boundary::{Overrules, Verdict};
+use crate::mailbox::mbox::boundary::{Overrides, Verdict};
 use crate::mailbox::mbox::scan;
 use crate::mailbox::text::escape;
 
 /// Reads a list. `text` is the source it is for: every offset must be one of its lines that begin
 /// with `From `, and the size in the list's head must be the source's.
-pub fn parse(list: &[u8], path: &Path, text: &[u8]) -> Result<Overrules> {
-    let mut overrules = Overrules::new();
+pub fn parse(list: &[u8], path: &Path, text: &[u8]) -> Result<Overrides> {
+    let mut overrules = Overrides::new();
     for (n, line) in list.split(|&b| b == b'\n').enumerate() {
         let refuse = |reason: String| Error::Boundaries { path: path.to_owned(), line: n as u64 + 1, reason };
         let line = line.trim_ascii_end();
@@ -63,7 +63,7 @@ mod tests {
 
     const TEXT: &[u8] = b"From a\nX: y\n\nFrom b\nX: y\n";
 
-    fn parsed(list: &str) -> Result<Overrules, String> {
+    fn parsed(list: &str) -> Result<Overrides, String> {
         parse(list.as_bytes(), Path::new("list"), TEXT).map_err(|e| e.to_string())
     }
 

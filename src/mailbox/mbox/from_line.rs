@@ -16,7 +16,7 @@ const DATE_WINDOW: usize = 200;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FromLine<'a> {
     /// What kind of line it is.
-    pub class: Line,
+    pub class: LineClass,
     /// What stands before the date, without the blanks around it; empty in an unknown line.
     pub sender: &'a [u8],
     /// The date; `None` also for one that is well spelled and impossible.
@@ -27,7 +27,7 @@ pub struct FromLine<'a> {
 
 /// The classes of lines by which boundaries are decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Line {
+pub enum LineClass {
     /// A sender, possibly empty, and a date to the end of the line. D in the decision table.
     Dated,
     /// A known form without date: `From ` alone or with a single token. K in the decision table.
@@ -44,7 +44,7 @@ pub struct Spelling(u16);
 /// begin with `From ` is [`Line::Unknown`].
 pub fn parse(line: &[u8]) -> FromLine<'_> {
     let Some(rest) = line.strip_prefix(b"From ") else {
-        return FromLine::undated(Line::Unknown, &line[..0], Spelling::UNKNOWN);
+        return FromLine::undated(LineClass::Unknown, &line[..0], Spelling::UNKNOWN);
     };
     let rest = without_remote(trimmed(rest));
     dated(rest).unwrap_or_else(|| undated(rest))
@@ -59,7 +59,7 @@ fn dated(rest: &[u8]) -> Option<FromLine<'_>> {
         // some language.
         let is_sender = start == 0 && form.weekday == Weekday::Word;
         (after.is_empty() && !is_sender).then(|| FromLine {
-            class: Line::Dated,
+            class: LineClass::Dated,
             sender: trimmed(&rest[..start]),
             stamp,
             spelling: Spelling::dated(form),
@@ -69,14 +69,14 @@ fn dated(rest: &[u8]) -> Option<FromLine<'_>> {
 
 fn undated(rest: &[u8]) -> FromLine<'_> {
     if rest.iter().any(is_blank) {
-        return FromLine::undated(Line::Unknown, &rest[..0], Spelling::UNKNOWN);
+        return FromLine::undated(LineClass::Unknown, &rest[..0], Spelling::UNKNOWN);
     }
     let spelling = match rest {
         [] => Spelling::BARE,
         token if token.contains(&b'@') => Spelling::ADDRESS,
         _ => Spelling::WORD,
     };
-    FromLine::undated(Line::Known, rest, spelling)
+    FromLine::undated(LineClass::Known, rest, spelling)
 }
 
 /// UUCP's ` remote from HOST`, which rmail added behind the date (RFC 976), is taken off.
@@ -119,7 +119,7 @@ fn is_blank(byte: &u8) -> bool {
 }
 
 impl<'a> FromLine<'a> {
-    fn undated(class: Line, sender: &'a [u8], spelling: Spelling) -> FromLine<'a> {
+    fn undated(class: LineClass, sender: &'a [u8], spelling: Spelling) -> FromLine<'a> {
         FromLine { class, sender, stamp: None, spelling }
     }
 }
@@ -213,7 +213,7 @@ mod tests {
     fn check_dated(line: &[u8], sender: &[u8], epoch: Option<i64>, spelling: &str) {
         let found = parse(line);
         let shown = crate::mailbox::text::escape(line);
-        assert_eq!(found.class, Line::Dated, "{shown}");
+        assert_eq!(found.class, LineClass::Dated, "{shown}");
         assert_eq!(
             crate::mailbox::text::escape(found.sender),
             crate::mailbox::text::escape(sender),
@@ -327,7 +327,7 @@ mod tests {
             ("From joe remote from host", "joe", "no date, sender only"),
         ] {
             let found = parse(line.as_bytes());
-            assert_eq!((found.class, found.stamp), (Line::Known, None), "{line}");
+            assert_eq!((found.class, found.stamp), (LineClass::Known, None), "{line}");
             assert_eq!(found.sender, sender.as_bytes(), "{line}");
             assert_eq!(found.spelling.name(), spelling, "{line}");
         }
@@ -358,7 +358,7 @@ mod tests {
             "",
         ] {
             let found = parse(line.as_bytes());
-            assert_eq!((found.class, found.sender), (Line::Unknown, &b""[..]), "{line}");
+            assert_eq!((found.class, found.sender), (LineClass::Unknown, &b""[..]), "{line}");
             assert_eq!(found.spelling.name(), "unknown", "{line}");
         }
     }
@@ -371,7 +371,7 @@ mod tests {
             let found = parse(line.as_bytes());
             assert_eq!(
                 (found.class, found.sender.len()),
-                (Line::Dated, format!("{sender}x").trim_start().len())
+                (LineClass::Dated, format!("{sender}x").trim_start().len())
             );
             parse(&line.as_bytes()[..line.len() - 1]);
         }
@@ -388,7 +388,7 @@ mod tests {
         fn what_we_write_we_read(sender in "[!-~]{1,40}", epoch in 31_536_000i64..4_102_444_800) {
             let line = format!("From {sender} {}", asctime_utc(epoch));
             let found = parse(line.as_bytes());
-            prop_assert_eq!(found.class, Line::Dated);
+            prop_assert_eq!(found.class, LineClass::Dated);
             prop_assert_eq!(found.sender, sender.as_bytes());
             prop_assert_eq!(found.stamp, Some(Stamp { local: epoch, zone: None }));
             prop_assert_eq!(found.spelling.name(), "asctime");

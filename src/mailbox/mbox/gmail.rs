@@ -8,7 +8,7 @@ use crate::mailbox::message::header;
 
 /// What a label of Gmail's own says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum System {
+pub enum SystemLabel {
     /// It is in the inbox.
     Inbox,
     /// The user sent it.
@@ -43,9 +43,9 @@ pub enum System {
 /// others are the words that Gmail shows in these languages, singular and plural, since Takeout takes now the
 /// one and now the other. Left out are words that people give their own labels (the Dutch `Concept`, the
 /// Russian `Архив`).
-const LABELS: [(System, &[&str]); 11] = [
+const LABELS: [(SystemLabel, &[&str]); 11] = [
     (
-        System::Inbox,
+        SystemLabel::Inbox,
         &[
             "inbox",
             "posteingang",
@@ -61,7 +61,7 @@ const LABELS: [(System, &[&str]); 11] = [
         ],
     ),
     (
-        System::Sent,
+        SystemLabel::Sent,
         &[
             "sent",
             "sent mail",
@@ -85,7 +85,7 @@ const LABELS: [(System, &[&str]); 11] = [
         ],
     ),
     (
-        System::Draft,
+        SystemLabel::Draft,
         &[
             "draft",
             "drafts",
@@ -107,9 +107,9 @@ const LABELS: [(System, &[&str]); 11] = [
             "下書き",
         ],
     ),
-    (System::Spam, &["spam", "спам", "迷惑メール"]),
+    (SystemLabel::Spam, &["spam", "спам", "迷惑メール"]),
     (
-        System::Trash,
+        SystemLabel::Trash,
         &[
             "trash",
             "bin",
@@ -126,7 +126,7 @@ const LABELS: [(System, &[&str]); 11] = [
         ],
     ),
     (
-        System::Starred,
+        SystemLabel::Starred,
         &[
             "starred",
             "markiert",
@@ -146,7 +146,7 @@ const LABELS: [(System, &[&str]); 11] = [
         ],
     ),
     (
-        System::Important,
+        SystemLabel::Important,
         &[
             "important",
             "wichtig",
@@ -162,7 +162,7 @@ const LABELS: [(System, &[&str]); 11] = [
         ],
     ),
     (
-        System::Unread,
+        SystemLabel::Unread,
         &[
             "unread",
             "ungelesen",
@@ -185,7 +185,7 @@ const LABELS: [(System, &[&str]); 11] = [
         ],
     ),
     (
-        System::Opened,
+        SystemLabel::Opened,
         &[
             "opened",
             "geöffnet",
@@ -209,7 +209,7 @@ const LABELS: [(System, &[&str]); 11] = [
         ],
     ),
     (
-        System::Archived,
+        SystemLabel::Archived,
         &[
             "archived",
             "archiviert",
@@ -232,7 +232,7 @@ const LABELS: [(System, &[&str]); 11] = [
             "アーカイブ済み",
         ],
     ),
-    (System::Chat, &["chat", "chats", "czat", "czaty", "чат", "чаты", "チャット"]),
+    (SystemLabel::Chat, &["chat", "chats", "czat", "czaty", "чат", "чаты", "チャット"]),
 ];
 
 /// The word that stands before the name of a category.
@@ -327,7 +327,7 @@ const CATEGORIES: &[&str] = &[
 /// The labels of an X-Gmail-Labels field: encoded words decoded first, since Takeout encodes the whole list,
 /// commas and all; then split at the commas that are not quoted. A quoted label begins with its quote, and has
 /// its own quotes doubled; in others (`Kategorie: "Neuigkeiten"`) a quote is a quote.
-pub fn labels(value: &[u8]) -> Vec<String> {
+pub fn parse_labels(value: &[u8]) -> Vec<String> {
     let list = header::decode_text(value);
     let (mut labels, mut label, mut quoted) = (Vec::new(), String::new(), false);
     let mut rest = list.chars().peekable();
@@ -345,10 +345,10 @@ pub fn labels(value: &[u8]) -> Vec<String> {
 }
 
 /// What a label says if it is one of Gmail's own; None for a user's.
-pub fn system(label: &str) -> Option<System> {
+pub fn system_label(label: &str) -> Option<SystemLabel> {
     let plain = plain(label);
     let known = LABELS.iter().find(|(_, names)| names.contains(&plain.as_str()));
-    known.map(|(system, _)| *system).or_else(|| is_category(&plain).then_some(System::Category))
+    known.map(|(system, _)| *system).or_else(|| is_category(&plain).then_some(SystemLabel::Category))
 }
 
 fn is_category(plain: &str) -> bool {
@@ -393,14 +393,14 @@ mod tests {
             (" \"never, closed", &["never, closed"]),
             ("", &[]),
         ] {
-            assert_eq!(labels(value.as_bytes()), want, "{value}");
+            assert_eq!(parse_labels(value.as_bytes()), want, "{value}");
         }
     }
 
     /// What each language calls the flags: unread, starred, draft, trash, inbox, and a category.
     #[test]
     fn gmails_own_labels_are_known_in_ten_languages() {
-        use System::*;
+        use SystemLabel::*;
         let meanings =
             [Unread, Starred, Draft, Trash, Inbox, Sent, Spam, Important, Opened, Archived, Category];
         for names in [
@@ -424,13 +424,13 @@ mod tests {
             "未読|スター付き|下書き|ゴミ箱|受信トレイ|送信済み|迷惑メール|重要|開封済み|アーカイブ済み|\
              カテゴリ: フォーラム",
         ] {
-            let found: Vec<_> = names.split('|').map(|name| system(name.trim())).collect();
+            let found: Vec<_> = names.split('|').map(|name| system_label(name.trim())).collect();
             assert_eq!(found, meanings.map(Some), "{names}");
         }
         for own in
             ["Work", "Category theory", "Categories", "Archive", "Inbox/old", "Concept", "Kategorie: Miete"]
         {
-            assert_eq!(system(own), None, "{own}");
+            assert_eq!(system_label(own), None, "{own}");
         }
     }
 }

@@ -1,14 +1,14 @@
 //! Content-Length in an mbox: believed only where it ends at a separator or at the end of the file.
 
-use super::from_line::Line;
-use super::scan::{Candidate, Next};
+use super::from_line::LineClass;
+use super::scan::{Candidate, NextLine};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::message::header;
 use crate::mailbox::text::escape;
 
 /// A validated Content-Length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Length {
+pub struct ContentLength {
     /// The byte after the counted body.
     pub end: u64,
     /// The separator it leads to, a blank line later; the end of the file where it is the last.
@@ -21,7 +21,7 @@ pub(crate) fn validate(
     text: &[u8],
     start: u64,
     candidates: &[Candidate],
-) -> (Option<Length>, Option<Finding>) {
+) -> (Option<ContentLength>, Option<Finding>) {
     let message = &text[start as usize..];
     let Some((field_at, value, body_at)) = content_length(message) else { return (None, None) };
     let lying = |why: String| {
@@ -37,7 +37,7 @@ pub(crate) fn validate(
         return lying(format!("goes beyond the end of the file, {} bytes away", text.len() as u64 - body));
     };
     match separator_after(text, end, candidates) {
-        Some(separator) => (Some(Length { end, separator }), None),
+        Some(separator) => (Some(ContentLength { end, separator }), None),
         None => lying(format!("does not end at a separator (byte {end})")),
     }
 }
@@ -76,7 +76,7 @@ fn separator_after(text: &[u8], end: u64, candidates: &[Candidate]) -> Option<u6
         }
         if let Ok(n) = candidates.binary_search_by_key(&(at as u64), |c| c.offset) {
             let c = &candidates[n];
-            return (c.line == Line::Dated && c.next == Next::Header).then_some(at as u64);
+            return (c.line == LineClass::Dated && c.next == NextLine::Header).then_some(at as u64);
         }
         at += match &text[at..] {
             [b'\n', ..] => 1,
@@ -91,7 +91,7 @@ fn separator_after(text: &[u8], end: u64, candidates: &[Candidate]) -> Option<u6
 mod tests {
     use super::*;
     use crate::mailbox::mbox::scan;
-    use crate::mailbox::mbox::scan_hooks::Watch;
+    use crate::mailbox::mbox::scan_hooks::ScanHooks;
 
     const FROM: &str = "From a@b Mon Jan  1 10:00:05 2001\n";
 
@@ -100,7 +100,7 @@ mod tests {
     fn validated(field: &str, rest: &str) -> Result<(u64, u64), String> {
         let head = format!("{FROM}{field}\nA: 1\n\n");
         let text = format!("{head}{rest}");
-        let candidates = scan::scan(text.as_bytes(), Watch::nobody()).candidates;
+        let candidates = scan::scan(text.as_bytes(), ScanHooks::none()).candidates;
         let body = head.len() as u64;
         match validate(text.as_bytes(), FROM.len() as u64, &candidates) {
             (Some(length), None) => Ok((length.end - body, length.separator - body)),

@@ -14,7 +14,7 @@ pub enum Quoting {
 }
 
 /// Offsets in `body` of the `>` bytes that `quoting` takes off, in order.
-pub fn quotes<'a>(body: &'a [u8], quoting: Quoting) -> impl Iterator<Item = usize> + use<'a> {
+pub fn quote_offsets<'a>(body: &'a [u8], quoting: Quoting) -> impl Iterator<Item = usize> + use<'a> {
     // The needle has a rare byte pair, so that text full of `>` replies costs nothing.
     let finder = memmem::find_iter(body, b">From ");
     finder.take_while(move |_| quoting != Quoting::None).filter_map(move |at| {
@@ -26,7 +26,7 @@ pub fn quotes<'a>(body: &'a [u8], quoting: Quoting) -> impl Iterator<Item = usiz
 
 /// Where a writer puts a `>` so that [`quotes`] finds it there: before `From ` at the start of a line,
 /// and with [`Quoting::Any`] before each `>From `, `>>From ` too.
-pub fn to_quote<'a>(body: &'a [u8], quoting: Quoting) -> impl Iterator<Item = usize> + use<'a> {
+pub fn offsets_to_quote<'a>(body: &'a [u8], quoting: Quoting) -> impl Iterator<Item = usize> + use<'a> {
     let finder = memmem::find_iter(body, b"From ");
     finder.take_while(move |_| quoting != Quoting::None).filter_map(move |at| {
         let depth = body[..at].iter().rev().take_while(|&&b| b == b'>').count();
@@ -43,15 +43,10 @@ pub(crate) fn is_line_start(text: &[u8], at: usize) -> bool {
 /// The pieces of a message (header and body) as they are without quoting: slices of it, in order.
 /// The header is never touched: a `>From ` line there is a UUCP remnant and stays.
 /// Returns how many `>` were left out.
-pub fn unquoted<'a>(
-    message: &'a [u8],
-    body_at: usize,
-    quoting: Quoting,
-    pieces: &mut Vec<&'a [u8]>,
-) -> usize {
+pub fn unquote<'a>(message: &'a [u8], body_at: usize, quoting: Quoting, pieces: &mut Vec<&'a [u8]>) -> usize {
     let mut kept_from = 0;
     let mut removed = 0;
-    for at in quotes(&message[body_at..], quoting) {
+    for at in quote_offsets(&message[body_at..], quoting) {
         pieces.push(&message[kept_from..body_at + at]);
         kept_from = body_at + at + 1;
         removed += 1;
@@ -62,9 +57,9 @@ pub fn unquoted<'a>(
 
 /// The body as an mboxrd writer lays it down: one more `>` before every `>*From ` line.
 /// [`unquoted`] with [`Quoting::Any`] is its inverse.
-pub fn quoted_rd(body: &[u8]) -> Vec<u8> {
+pub fn quote_mboxrd(body: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(body.len() + 16);
-    push_quoted(body, to_quote(body, Quoting::Any), &mut out);
+    push_quoted(body, offsets_to_quote(body, Quoting::Any), &mut out);
     out
 }
 
@@ -109,7 +104,7 @@ impl Quoter {
         let rest = &chunk[at..];
         self.head = LineHead::at_end_of(rest);
         let text = &rest[..rest.len() - self.head.map_or(0, |head| head.held)];
-        push_quoted(text, to_quote(text, self.quoting).filter(|&at| at > 0), out);
+        push_quoted(text, offsets_to_quote(text, self.quoting).filter(|&at| at > 0), out);
     }
 
     /// Ends the text: what is held back was no `From `.
@@ -169,7 +164,7 @@ mod tests {
 
     fn read(message: &[u8], body_at: usize, quoting: Quoting) -> Vec<u8> {
         let mut pieces = Vec::new();
-        unquoted(message, body_at, quoting, &mut pieces);
+        unquote(message, body_at, quoting, &mut pieces);
         pieces.concat()
     }
 

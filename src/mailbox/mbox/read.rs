@@ -1,25 +1,25 @@
 //! A whole mbox: recognised, scanned, divided, its variant judged. From here on a message is a slice.
 
-use super::boundary::{self, Boundaries, Extent, Known, Overrules};
+use super::boundary::{self, Boundaries, BoundaryOptions, Extent, Overrides};
 use super::quote::{self, Quoting};
-use super::scan::{self, Next, Scan};
+use super::scan::{self, NextLine, Scan};
 use super::variant::{Evidence, Variant, judge};
 use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::mbox::scan_hooks::Watch;
+use crate::mailbox::mbox::scan_hooks::ScanHooks;
 use crate::mailbox::message::header;
 use crate::mailbox::text::plural;
 
 /// What to do differently from the file's own evidence.
 #[derive(Debug, Default, Clone)]
-pub struct Ask {
+pub struct ReadOptions {
     /// The variant the user named.
     pub variant: Option<Variant>,
     /// Verdicts the user gave.
-    pub overrules: Overrules,
+    pub overrides: Overrides,
     /// Go on where no candidate is a separator: `inspect --boundaries` shows why.
-    pub accept_none: bool,
+    pub allow_empty: bool,
     /// Whether to keep every candidate with its verdict, in [`Boundaries::decided`].
-    pub tell_all: bool,
+    pub keep_candidates: bool,
 }
 
 /// An mbox, divided into messages. All offsets are bytes of the uncompressed source.
@@ -44,14 +44,14 @@ pub struct NotAMailbox {
     /// What it looks like, a phrase.
     pub reason: String,
     /// What can be done.
-    pub mend: Option<String>,
+    pub hint: Option<String>,
     /// What it is instead, as far as that matters to who looks for mail.
-    pub instead: Instead,
+    pub guess: ContentGuess,
 }
 
 /// What a file is that is no mbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Instead {
+pub enum ContentGuess {
     /// It looks like one message.
     Message,
     /// Another kind of mailbox, or a damaged one: there may be mail in it.
@@ -61,7 +61,7 @@ pub enum Instead {
 }
 
 /// Reads `text` (LF line ends, see `Source::text`).
-pub fn read<'a>(text: &'a [u8], ask: &Ask, watch: Watch<'_>) -> Result<Mbox<'a>, NotAMailbox> {
+pub fn read<'a>(text: &'a [u8], ask: &ReadOptions, watch: ScanHooks<'_>) -> Result<Mbox<'a>, NotAMailbox> {
     if ask.variant == Some(Variant::Rfc822) {
         return Ok(bare_message(text, watch));
     }
@@ -77,9 +77,14 @@ pub fn read<'a>(text: &'a [u8], ask: &Ask, watch: Watch<'_>) -> Result<Mbox<'a>,
         Some(asked) => asked == Variant::Mboxrd,
         None => scan.deeper_than_text > scan.deep_as_text,
     };
-    let known = Known { framed, quotes_all, overrules: &ask.overrules, tell_all: ask.tell_all };
+    let known = BoundaryOptions {
+        framed,
+        quotes_all,
+        overrides: &ask.overrides,
+        keep_candidates: ask.keep_candidates,
+    };
     let mut boundaries = boundary::decide(text, &scan.candidates, known, watch);
-    let shows_why = ask.accept_none && !scan.candidates.is_empty();
+    let shows_why = ask.allow_empty && !scan.candidates.is_empty();
     if boundaries.messages.is_empty() && !is_blank(text) && !shows_why {
         return Err(no_separator(text, &scan));
     }
@@ -139,18 +144,18 @@ impl<'a> Mbox<'a> {
     pub fn quote_offsets(&self, extent: &Extent) -> impl Iterator<Item = usize> + use<'a> {
         let message = extent.message(self.text);
         let body_at = header::split(message).body_at(message);
-        quote::quotes(&message[body_at..], self.variant.quoting()).map(move |at| body_at + at)
+        quote::quote_offsets(&message[body_at..], self.variant.quoting()).map(move |at| body_at + at)
     }
 
     /// The pieces of a message as it was before quoting, and how many `>` are left out.
     pub fn pieces(&self, extent: &Extent, pieces: &mut Vec<&'a [u8]>) -> usize {
         let message = extent.message(self.text);
         let body_at = header::split(message).body_at(message);
-        quote::unquoted(message, body_at, self.variant.quoting(), pieces)
+        quote::unquote(message, body_at, self.variant.quoting(), pieces)
     }
 }
 
-fn bare_message<'a>(text: &'a [u8], watch: Watch<'_>) -> Mbox<'a> {
+fn bare_message<'a>(text: &'a [u8], watch: ScanHooks<'_>) -> Mbox<'a> {
     let whole = Extent { at: 0, start: 0, end: text.len() as u64 };
     let messages = if text.is_empty() { Vec::new() } else { vec![whole] };
     let mut findings = odd_bytes(&scan::scan(text, watch));
@@ -179,8 +184,13 @@ pub fn is_framed(head: &[u8]) -> Result<bool, NotAMailbox> {
     }
     let framed = begins_with_frame(head);
     let scan = scan::scan_window(head, 0..head.len());
-    let known = Known { framed, quotes_all: false, overrules: &Overrules::default(), tell_all: false };
-    let boundaries = boundary::decide(head, &scan.candidates, known, Watch::nobody());
+    let known = BoundaryOptions {
+        framed,
+        quotes_all: false,
+        overrides: &Overrides::default(),
+        keep_candidates: false,
+    };
+    let boundaries = boundary::decide(head, &scan.candidates, known, ScanHooks::none());
     if boundaries.messages.is_empty() && !is_blank(head) {
         return Err(no_separator(head, &scan));
     }
@@ -220,29 +230,29 @@ fn name_other_format(text: &[u8]) -> Option<NotAMailbox> {
     ];
     let (_, reason, mend) = named.iter().find(|(magic, ..)| text.starts_with(magic))?;
     // Where there is a way to turn it into mail, there is mail in it.
-    let instead = if mend.is_some() { Instead::MaybeMail } else { Instead::Other };
-    Some(NotAMailbox { reason: format!("it is {reason}"), mend: mend.map(str::to_owned), instead })
+    let instead = if mend.is_some() { ContentGuess::MaybeMail } else { ContentGuess::Other };
+    Some(NotAMailbox { reason: format!("it is {reason}"), hint: mend.map(str::to_owned), guess: instead })
 }
 
 fn no_separator(text: &[u8], scan: &Scan) -> NotAMailbox {
     let bytes = text.len();
     if text.iter().all(|&b| b == 0) {
         let reason = format!("{bytes} bytes, all of them NUL");
-        return NotAMailbox { reason, mend: None, instead: Instead::MaybeMail };
+        return NotAMailbox { reason, hint: None, guess: ContentGuess::MaybeMail };
     }
     let first = &text[..scan::line_end(text, 0)];
     if header::is_field_line(first) {
         return NotAMailbox {
             reason: "it has no From_ line; it looks like one bare message".into(),
-            mend: Some("to take it as one message, write rfc822: before the path".into()),
-            instead: if is_message(text) { Instead::Message } else { Instead::Other },
+            hint: Some("to take it as one message, write rfc822: before the path".into()),
+            guess: if looks_like_message(text) { ContentGuess::Message } else { ContentGuess::Other },
         };
     }
-    if first.trim_ascii().iter().all(u8::is_ascii_digit) && is_message(&text[first.len()..]) {
+    if first.trim_ascii().iter().all(u8::is_ascii_digit) && looks_like_message(&text[first.len()..]) {
         return NotAMailbox {
             reason: "it is one message as Apple Mail keeps it (emlx), behind a line with its length".into(),
-            mend: Some("export the mailbox from Apple Mail, or take the first line off".into()),
-            instead: Instead::MaybeMail,
+            hint: Some("export the mailbox from Apple Mail, or take the first line off".into()),
+            guess: ContentGuess::MaybeMail,
         };
     }
     let reason = match scan.candidates.len() {
@@ -253,14 +263,14 @@ fn no_separator(text: &[u8], scan: &Scan) -> NotAMailbox {
         "mailferry inspect --boundaries shows them; convert --boundaries FILE decides otherwise".into()
     });
     // A From_ line of a form that nobody knows, before what could be its message.
-    let has_header = scan.candidates.iter().any(|c| c.next == Next::Header);
-    let instead = if has_header { Instead::MaybeMail } else { Instead::Other };
-    NotAMailbox { reason, mend, instead }
+    let has_header = scan.candidates.iter().any(|c| c.next == NextLine::Header);
+    let instead = if has_header { ContentGuess::MaybeMail } else { ContentGuess::Other };
+    NotAMailbox { reason, hint: mend, guess: instead }
 }
 
 /// Whether this begins with a header that has a field that only mail has: much else begins with a word and
 /// a colon.
-pub fn is_message(text: &[u8]) -> bool {
+pub fn looks_like_message(text: &[u8]) -> bool {
     const MAIL: [&str; 13] = [
         "From",
         "Received",
@@ -309,7 +319,7 @@ fn split_votes(evidence: Evidence, variant: Variant) -> Finding {
 
 fn odd_bytes(scan: &Scan) -> Vec<Finding> {
     let mut findings: Vec<Finding> = scan
-        .nul_stretches
+        .nul_runs
         .iter()
         .map(|nuls| {
             let length = nuls.range.end - nuls.range.start;
@@ -320,7 +330,7 @@ fn odd_bytes(scan: &Scan) -> Vec<Finding> {
             Finding::at(Code::MboxNul, nuls.range.start, message)
         })
         .collect();
-    let told: u64 = scan.nul_stretches.iter().map(|nuls| nuls.count).sum();
+    let told: u64 = scan.nul_runs.iter().map(|nuls| nuls.count).sum();
     if scan.nul_bytes > told {
         let more = plural(scan.nul_bytes - told, "more NUL byte");
         let message = format!("{more} further on; kept, too");
@@ -433,10 +443,10 @@ mod tests {
             text in mail_like(),
             verdicts in proptest::collection::vec(0usize..3, 0..12),
         ) {
-            let ask = Ask { accept_none: true, tell_all: true, ..Ask::default() };
-            let Ok(mbox) = read(&text, &ask, Watch::nobody()) else { return Ok(()) };
+            let ask = ReadOptions { allow_empty: true, keep_candidates: true, ..ReadOptions::default() };
+            let Ok(mbox) = read(&text, &ask, ScanHooks::none()) else { return Ok(()) };
             let mut list = Vec::new();
-            for (decided, verdict) in mbox.boundaries.decided.iter().zip(verdicts) {
+            for (decided, verdict) in mbox.boundaries.decisions.iter().zip(verdicts) {
                 let verdict = ["separator", "doubled", "body"][verdict];
                 let line = format!("{}\t1\tDHB\t5\t{verdict}\tFrom\n", decided.candidate.offset);
                 list.extend(line.into_bytes());
@@ -449,7 +459,7 @@ mod tests {
     #[test]
     fn conservation_is_broken_by_every_kind_of_wrong_extent() {
         let text = b"junk\n\nFrom a@b Mon Jan  1 10:00:05 2001\nA: 1\n\nbody\n\n";
-        let mbox = || read(text, &Ask::default(), Watch::nobody()).unwrap();
+        let mbox = || read(text, &ReadOptions::default(), ScanHooks::none()).unwrap();
         assert_eq!(mbox().check_conservation(), Ok(()));
         let breaks: [fn(&mut Boundaries); 6] = [
             |b| b.messages[0].at = 0,

@@ -9,10 +9,10 @@ use memchr::{memchr, memmem};
 use rayon::prelude::*;
 
 use super::boundary;
-use super::from_line::{self, Line, Spelling};
+use super::from_line::{self, LineClass, Spelling};
 use super::length;
 use super::quote;
-use crate::mailbox::mbox::scan_hooks::Watch;
+use crate::mailbox::mbox::scan_hooks::ScanHooks;
 use crate::mailbox::message::header;
 
 /// A window is small enough to stay in the cache between the searches over it.
@@ -24,7 +24,7 @@ pub(crate) const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// The line after a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Next {
+pub enum NextLine {
     /// A header field, a `>From ` line or another From_ line.
     Header,
     /// An empty line or the end of the file.
@@ -43,9 +43,9 @@ pub struct Candidate {
     /// How the line is spelled.
     pub spelling: Spelling,
     /// D, K or U.
-    pub line: Line,
+    pub line: LineClass,
     /// H, E or T.
-    pub next: Next,
+    pub next: NextLine,
     /// Whether a blank line, the start of the file or a frame comes directly before.
     pub blank_before: bool,
     /// Whether the sender is a mere `-`, as Mozilla writes it.
@@ -66,20 +66,20 @@ impl Candidate {
 
     /// D, H and B: what a separator looks like when nothing is wrong.
     pub fn is_confident(&self) -> bool {
-        self.line == Line::Dated && self.next == Next::Header && self.blank_before
+        self.line == LineClass::Dated && self.next == NextLine::Header && self.blank_before
     }
 
     /// The three letters of the decision table.
     pub fn class(&self) -> String {
         let line = match self.line {
-            Line::Dated => 'D',
-            Line::Known => 'K',
-            Line::Unknown => 'U',
+            LineClass::Dated => 'D',
+            LineClass::Known => 'K',
+            LineClass::Unknown => 'U',
         };
         let next = match self.next {
-            Next::Header => 'H',
-            Next::Empty => 'E',
-            Next::Text => 'T',
+            NextLine::Header => 'H',
+            NextLine::Empty => 'E',
+            NextLine::Text => 'T',
         };
         [line, next, if self.blank_before { 'B' } else { 'N' }].iter().collect()
     }
@@ -103,14 +103,14 @@ pub struct Scan {
     /// Where the first lone CR is.
     pub first_lone_cr: Option<u64>,
     /// The first stretches with NUL bytes, [`NUL_STRETCHES`] at most.
-    pub nul_stretches: Vec<Nuls>,
+    pub nul_runs: Vec<NulRun>,
     /// All NUL bytes.
     pub nul_bytes: u64,
 }
 
 /// NUL bytes, with at most [`NUL_GAP`] other bytes between one and the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Nuls {
+pub struct NulRun {
     /// From the first to behind the last.
     pub range: Range<u64>,
     /// How many.
@@ -118,12 +118,12 @@ pub struct Nuls {
 }
 
 /// How many stretches of NULs are told one by one.
-pub const NUL_STRETCHES: usize = 100;
+pub const MAX_NUL_RUNS: usize = 100;
 /// NULs come in heaps, in a damaged block or a binary attachment: one finding a heap.
 pub const NUL_GAP: u64 = 4096;
 
 /// Scans `text` in parallel windows.
-pub fn scan(text: &[u8], watch: Watch<'_>) -> Scan {
+pub fn scan(text: &[u8], watch: ScanHooks<'_>) -> Scan {
     let windows = text.len().div_ceil(WINDOW);
     let scan = |n: usize| {
         if watch.is_interrupted() {
@@ -131,8 +131,8 @@ pub fn scan(text: &[u8], watch: Watch<'_>) -> Scan {
         }
         let range = n * WINDOW..((n + 1) * WINDOW).min(text.len());
         let part = scan_window(text, range.clone());
-        (watch.scanned)(range.clone());
-        (watch.release)(range);
+        (watch.on_scan)(range.clone());
+        (watch.on_release)(range);
         part
     };
     if windows == 1 {
@@ -158,18 +158,18 @@ impl Scan {
         self.lone_cr += part.lone_cr;
         self.first_lone_cr = self.first_lone_cr.or(part.first_lone_cr);
         self.nul_bytes += part.nul_bytes;
-        part.nul_stretches.into_iter().for_each(|nuls| self.note_nuls(nuls));
+        part.nul_runs.into_iter().for_each(|nuls| self.note_nuls(nuls));
     }
 
-    fn note_nuls(&mut self, nuls: Nuls) {
-        let full = self.nul_stretches.len() == NUL_STRETCHES;
-        match self.nul_stretches.last_mut() {
+    fn note_nuls(&mut self, nuls: NulRun) {
+        let full = self.nul_runs.len() == MAX_NUL_RUNS;
+        match self.nul_runs.last_mut() {
             Some(last) if nuls.range.start - last.range.end <= NUL_GAP => {
                 last.range.end = nuls.range.end;
                 last.count += nuls.count;
             }
             _ if full => {}
-            _ => self.nul_stretches.push(nuls),
+            _ => self.nul_runs.push(nuls),
         }
     }
 
@@ -223,7 +223,7 @@ pub(crate) fn scan_window(text: &[u8], window: Range<usize>) -> Scan {
         let len = bytes[start..].iter().take_while(|&&b| b == 0).count();
         scan.nul_bytes += len as u64;
         let at = (window.start + start) as u64;
-        scan.note_nuls(Nuls { range: at..at + len as u64, count: len as u64 });
+        scan.note_nuls(NulRun { range: at..at + len as u64, count: len as u64 });
         rest = start + len;
     }
     scan
@@ -250,10 +250,10 @@ fn classify(text: &[u8], at: usize) -> Candidate {
         dash: text[at..end].trim_ascii() == b"From -" || parsed.sender == b"-",
         blank: boundary::closing_blank(&text[..at]) as u8,
         may_have_length: match next {
-            Next::Header => len.is_err() || length::content_length(&text[end..]).is_some(),
-            Next::Empty | Next::Text => true,
+            NextLine::Header => len.is_err() || length::content_length(&text[end..]).is_some(),
+            NextLine::Empty | NextLine::Text => true,
         },
-        heads_attached: parsed.class == Line::Dated && boundary::attached_above(&text[..at]).is_some(),
+        heads_attached: parsed.class == LineClass::Dated && boundary::attached_above(&text[..at]).is_some(),
     }
 }
 
@@ -271,12 +271,12 @@ pub(crate) fn line_end(text: &[u8], at: usize) -> usize {
     memchr(b'\n', &text[at..]).map_or(text.len(), |lf| at + lf + 1)
 }
 
-fn next_line(rest: &[u8]) -> Next {
+fn next_line(rest: &[u8]) -> NextLine {
     match rest {
-        [] | [b'\n', ..] | [b'\r', b'\n', ..] => Next::Empty,
-        _ if rest.starts_with(b"From ") || rest.starts_with(b">From ") => Next::Header,
-        _ if header::is_field_line(rest) => Next::Header,
-        _ => Next::Text,
+        [] | [b'\n', ..] | [b'\r', b'\n', ..] => NextLine::Empty,
+        _ if rest.starts_with(b"From ") || rest.starts_with(b">From ") => NextLine::Header,
+        _ if header::is_field_line(rest) => NextLine::Header,
+        _ => NextLine::Text,
     }
 }
 
@@ -332,7 +332,7 @@ mod tests {
     use super::*;
 
     fn classes(text: &str) -> Vec<String> {
-        scan(text.as_bytes(), Watch::nobody()).candidates.iter().map(Candidate::class).collect()
+        scan(text.as_bytes(), ScanHooks::none()).candidates.iter().map(Candidate::class).collect()
     }
 
     #[test]
@@ -355,10 +355,10 @@ mod tests {
             text.extend_from_slice(b"\n\nFrom a@b Mon Jan  1 10:00:00 2001\nA: 1\n\0\0");
             text.resize(2 * WINDOW - 1, 0);
             text.extend_from_slice(b"\0\0\r\n");
-            let scan = scan(&text, Watch::nobody());
+            let scan = scan(&text, ScanHooks::none());
             assert_eq!(scan.candidates.len(), 1, "shift {shift}");
             assert_eq!(scan.candidates[0].class(), "DHB");
-            assert_eq!(scan.nul_stretches.len(), 1);
+            assert_eq!(scan.nul_runs.len(), 1);
             assert_eq!(scan.crlf, 1);
         }
     }
@@ -367,7 +367,7 @@ mod tests {
     fn a_candidate_whose_line_end_a_hole_swallowed_ends_where_the_next_begins() {
         let date = "Mon Jan  1 10:00:05 2001";
         let text = format!("From a@b {date}\0\0\0From c@d {date}\nA: 1\n\0From\0\0From x");
-        let scan = scan(text.as_bytes(), Watch::nobody());
+        let scan = scan(text.as_bytes(), ScanHooks::none());
         let found: Vec<_> = scan.candidates.iter().map(|c| (c.offset, c.end(), c.class())).collect();
         let (second, third) = (text.find("From c").unwrap() as u64, text.find("From x").unwrap() as u64);
         let first_line = text.find('\n').unwrap() as u64 + 1;
@@ -384,7 +384,7 @@ mod tests {
     #[test]
     fn deep_quoting_is_weighed_against_the_text_around_it() {
         let votes = |text: &str| {
-            let scan = scan(text.as_bytes(), Watch::nobody());
+            let scan = scan(text.as_bytes(), ScanHooks::none());
             (scan.quoted_once, scan.deeper_than_text, scan.deep_as_text)
         };
         assert_eq!(votes("a\n>>From x\nb\n"), (0, 1, 0));

@@ -5,19 +5,19 @@ use std::ops::Range;
 
 /// Who looks on while a source is read.
 #[derive(Clone, Copy)]
-pub struct Watch<'a> {
+pub struct ScanHooks<'a> {
     /// Hears of each range once it has been scanned.
-    pub scanned: &'a (dyn Fn(Range<usize>) + Sync),
+    pub on_scan: &'a (dyn Fn(Range<usize>) + Sync),
     /// Hears of ranges that will not be read again soon, so that their pages can be handed back.
-    pub release: &'a (dyn Fn(Range<usize>) + Sync),
+    pub on_release: &'a (dyn Fn(Range<usize>) + Sync),
     /// Set by a signal: the reading ends soon, with a result that is not to be used.
     pub cancel: &'a Cancel,
 }
 
-impl Watch<'_> {
+impl ScanHooks<'_> {
     /// Nobody looks on.
-    pub fn nobody() -> Watch<'static> {
-        Watch { scanned: &|_| (), release: &|_| (), cancel: Cancel::never() }
+    pub fn none() -> ScanHooks<'static> {
+        ScanHooks { on_scan: &|_| (), on_release: &|_| (), cancel: Cancel::never() }
     }
 
     pub(crate) fn is_interrupted(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Flags and keywords that mailers keep in header fields, turned into Maildir's.
 
-use super::gmail::{self, System};
+use super::gmail::{self, SystemLabel};
 use crate::mailbox::maildir::flags::Flags;
 use crate::mailbox::message::header;
 use crate::mailbox::message::header::Field;
@@ -8,7 +8,7 @@ use crate::mailbox::message::header::Field;
 /// What becomes of the labels of X-Gmail-Labels that are a user's own. Those of Gmail itself are flags, or
 /// nothing, whatever is chosen here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Labels {
+pub enum LabelPolicy {
     /// Keywords.
     #[default]
     Keywords,
@@ -20,21 +20,21 @@ pub enum Labels {
     Ignore,
 }
 
-impl Labels {
+impl LabelPolicy {
     /// The word on the command line and in the manifest.
     pub fn name(self) -> &'static str {
         match self {
-            Labels::Keywords => "keywords",
-            Labels::Folders => "folders",
-            Labels::First => "first",
-            Labels::Ignore => "ignore",
+            LabelPolicy::Keywords => "keywords",
+            LabelPolicy::Folders => "folders",
+            LabelPolicy::First => "first",
+            LabelPolicy::Ignore => "ignore",
         }
     }
 }
 
 /// What becomes of messages that a mailer has marked as deleted and that nobody has expunged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Deleted {
+pub enum DeletedPolicy {
     /// They come without T.
     Keep,
     /// They get T.
@@ -44,13 +44,13 @@ pub enum Deleted {
     Skip,
 }
 
-impl Deleted {
+impl DeletedPolicy {
     /// The word on the command line and in the manifest.
     pub fn name(self) -> &'static str {
         match self {
-            Deleted::Keep => "keep",
-            Deleted::Flag => "flag",
-            Deleted::Skip => "skip",
+            DeletedPolicy::Keep => "keep",
+            DeletedPolicy::Flag => "flag",
+            DeletedPolicy::Skip => "skip",
         }
     }
 }
@@ -67,14 +67,14 @@ pub struct Status {
 
 impl Status {
     /// Whether it belongs into cur/: seen there before, or with any flag.
-    pub fn goes_to_cur(self) -> bool {
+    pub fn belongs_in_cur(self) -> bool {
         self.old || !self.flags.is_empty()
     }
 }
 
 /// What a header says about a message's state, field by field.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Said {
+pub struct StatusFields {
     /// Without T for what is [`deleted`](Said::deleted).
     status: Status,
     /// A mailer has marked it as deleted, and nobody has expunged it since.
@@ -86,9 +86,9 @@ pub struct Said {
     has_status: bool,
 }
 
-impl Said {
+impl StatusFields {
     /// Takes one field into account; all others are passed over.
-    pub fn take(&mut self, field: &Field<'_>, labels: Labels) {
+    pub fn add(&mut self, field: &Field<'_>, labels: LabelPolicy) {
         match field.name.len() {
             6 if field.is("Status") => self.take_status(field.value),
             8 if field.is("X-Status") => self.take_x_status(field.value),
@@ -103,12 +103,12 @@ impl Said {
     }
 
     /// The whole of it.
-    pub fn status(&self, deleted: Deleted) -> Status {
+    pub fn status(&self, deleted: DeletedPolicy) -> Status {
         let mut status = self.status;
         if self.read_at_gmail && !self.has_status {
             status.flags |= Flags::SEEN;
         }
-        if self.deleted && deleted != Deleted::Keep {
+        if self.deleted && deleted != DeletedPolicy::Keep {
             status.flags |= Flags::TRASHED;
         }
         status.old |= self.deleted || !self.keywords.is_empty();
@@ -171,19 +171,19 @@ impl Said {
 
     /// Google Takeout says what is unread; what is not, is read. Sent, Important, the categories and the like
     /// say nothing that a flag could: every client makes of them what it wants.
-    fn take_gmail(&mut self, value: &[u8], labels: Labels) {
+    fn take_gmail(&mut self, value: &[u8], labels: LabelPolicy) {
         let mut is_read = true;
-        for label in gmail::labels(value) {
-            match gmail::system(&label) {
-                Some(System::Unread) => is_read = false,
-                Some(System::Starred) => self.status.flags |= Flags::FLAGGED,
-                Some(System::Draft) => self.status.flags |= Flags::DRAFT,
-                Some(System::Trash) => self.status.flags |= Flags::TRASHED,
+        for label in gmail::parse_labels(value) {
+            match gmail::system_label(&label) {
+                Some(SystemLabel::Unread) => is_read = false,
+                Some(SystemLabel::Starred) => self.status.flags |= Flags::FLAGGED,
+                Some(SystemLabel::Draft) => self.status.flags |= Flags::DRAFT,
+                Some(SystemLabel::Trash) => self.status.flags |= Flags::TRASHED,
                 // As a folder it says that by itself.
-                Some(System::Spam) if matches!(labels, Labels::Folders | Labels::First) => {}
-                Some(System::Spam) => self.call(JUNK.into()),
+                Some(SystemLabel::Spam) if matches!(labels, LabelPolicy::Folders | LabelPolicy::First) => {}
+                Some(SystemLabel::Spam) => self.call(JUNK.into()),
                 Some(_) => {}
-                None if labels == Labels::Keywords => self.call(label),
+                None if labels == LabelPolicy::Keywords => self.call(label),
                 None => {}
             }
         }
@@ -239,7 +239,7 @@ fn evolution(value: &[u8]) -> Option<(&str, u32, &str)> {
 
 /// The value of a field that has a message's flags as bits, so that it says these flags: X-Mozilla-Status,
 /// X-Mozilla-Status2, X-Evolution. All other bits stay. None for other fields, and for what is no number.
-pub fn updated(field: &Field<'_>, flags: Flags) -> Option<String> {
+pub fn update_field(field: &Field<'_>, flags: Flags) -> Option<String> {
     match field.name.len() {
         11 if field.is("X-Evolution") => {
             let (number, set, more) = evolution(field.value)?;
@@ -259,20 +259,20 @@ pub fn updated(field: &Field<'_>, flags: Flags) -> Option<String> {
 }
 
 /// The value of an X-Mozilla-Status that says these flags.
-pub fn mozilla(flags: Flags) -> String {
+pub fn mozilla_status(flags: Flags) -> String {
     format!("{:04x}", with_flags(0, flags, &MOZILLA, MOZILLA_DELETED))
 }
 
 /// What a whole header says.
-pub fn said(header: &[u8], labels: Labels) -> Said {
-    let mut said = Said::default();
-    header::fields(header).for_each(|field| said.take(&field, labels));
+pub fn parse_fields(header: &[u8], labels: LabelPolicy) -> StatusFields {
+    let mut said = StatusFields::default();
+    header::fields(header).for_each(|field| said.add(&field, labels));
     said
 }
 
 /// The state that a whole header tells, as it is where no other is asked for.
-pub fn of(header: &[u8]) -> Status {
-    said(header, Labels::Ignore).status(Deleted::Flag)
+pub fn parse_status(header: &[u8]) -> Status {
+    parse_fields(header, LabelPolicy::Ignore).status(DeletedPolicy::Flag)
 }
 
 fn hex(value: &[u8]) -> u32 {
@@ -282,7 +282,7 @@ fn hex(value: &[u8]) -> u32 {
 
 /// Whether this is UW-IMAP's pseudo message, which holds the folder's own data and is not mail.
 /// A real message that merely carries X-IMAP or X-IMAPbase is mail.
-pub fn is_pseudo(header: &[u8]) -> bool {
+pub fn is_pseudo_message(header: &[u8]) -> bool {
     let mut subject = false;
     let mut uid_data = false;
     for field in header::fields(header) {
@@ -300,8 +300,8 @@ mod tests {
     use super::*;
 
     fn flags(header: &str) -> (String, bool) {
-        let status = of(header.as_bytes());
-        (status.flags.to_string(), status.goes_to_cur())
+        let status = parse_status(header.as_bytes());
+        (status.flags.to_string(), status.belongs_in_cur())
     }
 
     #[test]
@@ -332,7 +332,7 @@ mod tests {
 
     #[test]
     fn each_mailer_has_its_own_field_for_keywords() {
-        let keywords = |header: &str| said(header.as_bytes(), Labels::Keywords).keywords;
+        let keywords = |header: &str| parse_fields(header.as_bytes(), LabelPolicy::Keywords).keywords;
         for (header, want) in [
             ("X-Keywords: Work NonJunk           \n", &["Work", "NonJunk"][..]),
             ("X-Keywords: a\n b\tc\nX-Mozilla-Keys: $label1 a\n", &["a", "b", "c", "$label1"]),
@@ -348,7 +348,7 @@ mod tests {
         ] {
             assert_eq!(keywords(header), want, "{header:?}");
         }
-        let ignored = said(b"X-Gmail-Labels: Work,Spam\nX-Keywords: a\n", Labels::Ignore);
+        let ignored = parse_fields(b"X-Gmail-Labels: Work,Spam\nX-Keywords: a\n", LabelPolicy::Ignore);
         assert_eq!(ignored.keywords, ["$Junk", "a"]);
     }
 
@@ -380,27 +380,27 @@ mod tests {
             "X-Mozilla-Status2: 00200000\n",
             "X-Evolution: 00000001-0002\n",
         ] {
-            let said = said(header.as_bytes(), Labels::Keywords);
+            let said = parse_fields(header.as_bytes(), LabelPolicy::Keywords);
             assert!(said.deleted, "{header}");
             let letters = |deleted| said.status(deleted).flags.to_string();
             assert_eq!(
-                (letters(Deleted::Flag), letters(Deleted::Keep)),
+                (letters(DeletedPolicy::Flag), letters(DeletedPolicy::Keep)),
                 ("T".into(), String::new()),
                 "{header}"
             );
-            assert!(said.status(Deleted::Keep).goes_to_cur(), "{header}");
+            assert!(said.status(DeletedPolicy::Keep).belongs_in_cur(), "{header}");
         }
         // What lies in Gmail's trash is not marked for deletion, it lies there.
-        let trash = said(b"X-Gmail-Labels: Trash\n", Labels::Keywords);
+        let trash = parse_fields(b"X-Gmail-Labels: Trash\n", LabelPolicy::Keywords);
         assert!(!trash.deleted);
-        assert_eq!(trash.status(Deleted::Keep).flags.to_string(), "ST");
+        assert_eq!(trash.status(DeletedPolicy::Keep).flags.to_string(), "ST");
     }
 
     #[test]
     fn fields_of_bits_are_brought_up_to_date() {
         let updated = |field: &str, letters: &str| {
             let field = header::fields(field.as_bytes()).next().unwrap();
-            updated(&field, Flags::parse(letters.as_bytes()))
+            update_field(&field, Flags::parse(letters.as_bytes()))
         };
         for (field, letters, want) in [
             ("X-Mozilla-Status: 0081", "PRT", Some("108a")),
@@ -414,15 +414,15 @@ mod tests {
         ] {
             assert_eq!(updated(field, letters).as_deref(), want, "{field}");
         }
-        assert_eq!(mozilla(Flags::PASSED | Flags::SEEN), "1001");
+        assert_eq!(mozilla_status(Flags::PASSED | Flags::SEEN), "1001");
     }
 
     #[test]
     fn only_uw_imaps_own_message_is_pseudo() {
         let uw = b"From: Mail System Internal Data <MAILER-DAEMON@x>\n\
             Subject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\nX-IMAP: 1 2\nStatus: RO\n";
-        assert!(is_pseudo(uw));
-        assert!(!is_pseudo(b"Subject: hello\nX-IMAPbase: 1 2\n"));
-        assert!(!is_pseudo(b"Subject: Re: what is FOLDER INTERNAL DATA?\nFrom: a@b\n"));
+        assert!(is_pseudo_message(uw));
+        assert!(!is_pseudo_message(b"Subject: hello\nX-IMAPbase: 1 2\n"));
+        assert!(!is_pseudo_message(b"Subject: Re: what is FOLDER INTERNAL DATA?\nFrom: a@b\n"));
     }
 }

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::from_line::{self, Line};
+use super::from_line::{self, LineClass};
 use super::quote::{self, Quoter, Quoting};
 use super::scan::FRAME;
 use super::status::{self, Status};
@@ -18,11 +18,11 @@ use crate::mailbox::message::header::Field;
 
 /// A message to write.
 #[derive(Debug, Clone, Copy)]
-pub struct Letter<'a> {
+pub struct MboxMessage<'a> {
     /// Its bytes, unquoted.
     pub message: &'a [u8],
     /// What stands above it.
-    pub envelope: Envelope<'a>,
+    pub envelope: FromLineSpec<'a>,
     /// Its flags, where a Maildir has them; None: the fields of the header say them already.
     pub status: Option<Status>,
     /// Its keywords, with blanks between them, where the Maildir says them; None: those of the header stay.
@@ -31,9 +31,9 @@ pub struct Letter<'a> {
 
 /// The From_ line.
 #[derive(Debug, Clone, Copy)]
-pub enum Envelope<'a> {
+pub enum FromLineSpec<'a> {
     /// As an mbox had it, line end included. The first of these lines has a date.
-    AsItWas(&'a [u8]),
+    Verbatim(&'a [u8]),
     /// `From SENDER DATE`, the date in UTC.
     Made {
         /// The envelope sender; empty for none, which is written MAILER-DAEMON.
@@ -58,32 +58,37 @@ pub struct Changes {
 
 /// The message has a line of four ^A, which would end its MMDF frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unsayable;
+pub struct Unrepresentable;
 
 /// Appends a message to `out`.
-pub fn write(variant: Variant, letter: &Letter<'_>, out: &mut Vec<u8>) -> Result<Changes, Unsayable> {
-    let (split, eol) = (header::split(letter.message), line_end(letter.message));
+pub fn write(
+    variant: Variant,
+    letter: &MboxMessage<'_>,
+    out: &mut Vec<u8>,
+) -> Result<Changes, Unrepresentable> {
+    let (split, eol) = (header::split(letter.message), line_ending(letter.message));
     let quoting = variant.quoting();
     let ended = || split.body.len() + missing_line_end(split.body.last(), eol).len();
-    let head = Head {
-        envelope: letter.envelope,
-        header: Header::Edited {
+    let head = MessageHead {
+        from_line: letter.envelope,
+        header: HeaderEdit::Edited {
             lines: split.header,
             complete: true,
-            marks: match letter.status {
-                None => Marks::AsTheyAre,
-                Some(status) => Marks::Set { status, keywords: letter.keywords },
+            flag_fields: match letter.status {
+                None => FlagFields::AsTheyAre,
+                Some(status) => FlagFields::Set { status, keywords: letter.keywords },
             },
-            length: has_length(variant).then(|| ended() + quote::to_quote(split.body, quoting).count()),
+            length: has_length(variant)
+                .then(|| ended() + quote::offsets_to_quote(split.body, quoting).count()),
             body: Some(split.body),
         },
         eol,
     };
     let before = out.len();
     let written = write_whole(variant, &head, &letter.message[split.header.len()..], out);
-    let changes = written.inspect_err(|Unsayable| out.truncate(before))?;
+    let changes = written.inspect_err(|Unrepresentable| out.truncate(before))?;
     let ambiguous = match quoting {
-        Quoting::One => quote::quotes(split.body, quoting).count() as u32,
+        Quoting::One => quote::quote_offsets(split.body, quoting).count() as u32,
         Quoting::Any | Quoting::None => 0,
     };
     Ok(Changes { ambiguous, ..changes })
@@ -91,29 +96,29 @@ pub fn write(variant: Variant, letter: &Letter<'_>, out: &mut Vec<u8>) -> Result
 
 fn write_whole(
     variant: Variant,
-    head: &Head<'_>,
+    head: &MessageHead<'_>,
     rest: &[u8],
     out: &mut Vec<u8>,
-) -> Result<Changes, Unsayable> {
-    let mut writing = Writing::begin(variant, head, out)?;
+) -> Result<Changes, Unrepresentable> {
+    let mut writing = MessageWriter::begin(variant, head, out)?;
     writing.push(rest, out)?;
     writing.finish(out)
 }
 
 /// What is known of a message before its body, which comes in chunks.
 #[derive(Debug, Clone, Copy)]
-pub struct Head<'a> {
+pub struct MessageHead<'a> {
     /// The From_ line.
-    pub envelope: Envelope<'a>,
+    pub from_line: FromLineSpec<'a>,
     /// The header, and what is to be done with it.
-    pub header: Header<'a>,
+    pub header: HeaderEdit<'a>,
     /// How the lines end that are added, see [`line_end`].
     pub eol: &'static [u8],
 }
 
 /// The header of a message that comes in chunks.
 #[derive(Debug, Clone, Copy)]
-pub enum Header<'a> {
+pub enum HeaderEdit<'a> {
     /// The fields that an mbox keeps in a header are edited, and only the body is quoted.
     Edited {
         /// The header without the empty line. The chunks go on behind it: with the empty line, or with
@@ -124,7 +129,7 @@ pub enum Header<'a> {
         /// is, and not edited.
         complete: bool,
         /// What becomes of the fields that tell its flags.
-        marks: Marks<'a>,
+        flag_fields: FlagFields<'a>,
         /// The value of Content-Length; None: there is to be no such field.
         length: Option<usize>,
         /// The body, where it is at hand: a field Lines stays that tells its number of lines.
@@ -132,12 +137,12 @@ pub enum Header<'a> {
     },
     /// As qmail-local writes: these lines, then the chunks, which are the message from its first byte on.
     /// Each line `>*From ` of them is quoted, in the header too, and nothing else is touched.
-    Faithful(&'a [u8]),
+    Verbatim(&'a [u8]),
 }
 
 /// What becomes of the fields by which an mbox says what was done with a message.
 #[derive(Debug, Clone, Copy)]
-pub enum Marks<'a> {
+pub enum FlagFields<'a> {
     /// They say it already, and stay.
     AsTheyAre,
     /// Status and X-Status say this, and X-Keywords the keywords; X-Mozilla-Status, X-Mozilla-Keys and
@@ -150,7 +155,7 @@ pub enum Marks<'a> {
     },
     /// The same for a message that comes in: whatever else it says of itself was said by its sender, and goes,
     /// as Dovecot's delivery has it.
-    OfNew(Status),
+    Reset(Status),
 }
 
 /// The fields besides Status and X-Status that mail readers keep a message's flags and numbers in. Left out is
@@ -166,21 +171,24 @@ const KEPT_BY_READERS: [&str; 8] = [
     "X-Evolution",
 ];
 
-impl<'a> Header<'a> {
+impl<'a> HeaderEdit<'a> {
     /// Of a message that comes in, without a Content-Length: it begins with `start`, which is `whole` or all
     /// that can be held of it, and gets these flags, if any. Says what of `start` is the first chunk.
-    pub fn of(start: &'a [u8], whole: bool, status: Option<Status>) -> (Header<'a>, &'a [u8]) {
+    pub fn for_delivery(start: &'a [u8], whole: bool, status: Option<Status>) -> (HeaderEdit<'a>, &'a [u8]) {
         let split = header::split(start);
         let complete = whole || split.closed;
         let (lines, body) = (split.header, whole.then_some(split.body));
-        let marks = Marks::OfNew(status.unwrap_or_default());
-        (Header::Edited { lines, complete, marks, length: None, body }, &start[lines.len()..])
+        let marks = FlagFields::Reset(status.unwrap_or_default());
+        (
+            HeaderEdit::Edited { lines, complete, flag_fields: marks, length: None, body },
+            &start[lines.len()..],
+        )
     }
 }
 
 /// A message that is written as its chunks come in.
 #[derive(Debug)]
-pub struct Writing {
+pub struct MessageWriter {
     variant: Variant,
     eol: &'static [u8],
     /// While the chunks are still in the header.
@@ -192,14 +200,18 @@ pub struct Writing {
     changes: Changes,
 }
 
-impl Writing {
+impl MessageWriter {
     /// Appends to `out` what stands before the first chunk.
-    pub fn begin(variant: Variant, head: &Head<'_>, out: &mut Vec<u8>) -> Result<Writing, Unsayable> {
+    pub fn begin(
+        variant: Variant,
+        head: &MessageHead<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<MessageWriter, Unrepresentable> {
         let eol = head.eol;
         if variant == Variant::Mmdf {
             out.extend_from_slice(&[FRAME, eol].concat());
         }
-        let mut writing = Writing {
+        let mut writing = MessageWriter {
             variant,
             eol,
             header: None,
@@ -208,15 +220,15 @@ impl Writing {
             last: None,
             changes: Changes::default(),
         };
-        let from_line = from_line(head.envelope, eol);
+        let from_line = from_line(head.from_line, eol);
         match head.header {
-            Header::Faithful(lines) => {
+            HeaderEdit::Verbatim(lines) => {
                 writing.look_at(lines)?;
                 for part in [&from_line, lines] {
                     out.extend_from_slice(part);
                 }
             }
-            Header::Edited { lines, complete: true, marks, length, body } => {
+            HeaderEdit::Edited { lines, complete: true, flag_fields: marks, length, body } => {
                 let ended = [lines, missing_line_end(lines.last(), eol)].concat();
                 // With that line end the last line may have become the empty one.
                 let split = header::split(&ended);
@@ -226,7 +238,7 @@ impl Writing {
                 writing.look_at(&ended)?;
                 out.extend_from_slice(&ended[split.header.len()..]);
             }
-            Header::Edited { lines, complete: false, marks, length, body } => {
+            HeaderEdit::Edited { lines, complete: false, flag_fields: marks, length, body } => {
                 // The field in which it is cut off is passed on as it is.
                 let cut = lines.len() - header::logical_lines(lines).last().map_or(0, |(last, _)| last.len());
                 let (lines, rest) = lines.split_at(cut);
@@ -253,7 +265,7 @@ impl Writing {
     }
 
     /// Appends a chunk to `out`, as it is to be written.
-    pub fn push(&mut self, mut chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Unsayable> {
+    pub fn push(&mut self, mut chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Unrepresentable> {
         self.look_at(chunk)?;
         if let Some(header) = &mut self.header
             && let Some(end) = header.find(chunk)
@@ -269,7 +281,7 @@ impl Writing {
 
     /// Appends to `out` what stands behind the last chunk. Says what was changed, but for what only who has
     /// the whole body can know: which lines are ambiguous.
-    pub fn finish(self, out: &mut Vec<u8>) -> Result<Changes, Unsayable> {
+    pub fn finish(self, out: &mut Vec<u8>) -> Result<Changes, Unrepresentable> {
         let mut changes = self.changes;
         self.quoter.finish(out);
         let missing = missing_line_end(self.last.as_ref(), self.eol);
@@ -284,7 +296,7 @@ impl Writing {
     }
 
     /// Looks at bytes of the message, in order.
-    fn look_at(&mut self, bytes: &[u8]) -> Result<(), Unsayable> {
+    fn look_at(&mut self, bytes: &[u8]) -> Result<(), Unrepresentable> {
         self.last = bytes.last().copied().or(self.last);
         if self.variant == Variant::Mmdf { self.frames.look_at(bytes) } else { Ok(()) }
     }
@@ -330,11 +342,11 @@ impl Default for FrameLines {
 }
 
 impl FrameLines {
-    fn look_at(&mut self, mut bytes: &[u8]) -> Result<(), Unsayable> {
+    fn look_at(&mut self, mut bytes: &[u8]) -> Result<(), Unrepresentable> {
         while let [byte, rest @ ..] = bytes {
             bytes = rest;
             self.0 = match (self.0, byte) {
-                (Some(4), b'\n') => return Err(Unsayable),
+                (Some(4), b'\n') => return Err(Unrepresentable),
                 (_, b'\n') => Some(0),
                 (Some(seen @ 0..4), 1) => Some(seen + 1),
                 (Some(4), blank) if blank.is_ascii_whitespace() => Some(4),
@@ -347,8 +359,8 @@ impl FrameLines {
         Ok(())
     }
 
-    fn finish(self) -> Result<(), Unsayable> {
-        if self.0 == Some(4) { Err(Unsayable) } else { Ok(()) }
+    fn finish(self) -> Result<(), Unrepresentable> {
+        if self.0 == Some(4) { Err(Unrepresentable) } else { Ok(()) }
     }
 }
 
@@ -358,7 +370,7 @@ fn has_length(variant: Variant) -> bool {
 }
 
 /// The line end of a message: that of its first line.
-pub fn line_end(message: &[u8]) -> &'static [u8] {
+pub fn line_ending(message: &[u8]) -> &'static [u8] {
     match memchr::memchr(b'\n', message) {
         Some(lf) if message[..lf].ends_with(b"\r") => b"\r\n",
         _ => b"\n",
@@ -375,11 +387,11 @@ fn missing_line_end(last: Option<&u8>, eol: &'static [u8]) -> &'static [u8] {
 
 /// The From_ line with its line end. What is in the sender must not break the line: blanks and control
 /// characters become `-`, as qmail-local has it.
-fn from_line<'a>(envelope: Envelope<'a>, eol: &[u8]) -> Cow<'a, [u8]> {
+fn from_line<'a>(envelope: FromLineSpec<'a>, eol: &[u8]) -> Cow<'a, [u8]> {
     let (sender, epoch) = match envelope {
-        Envelope::AsItWas(lines) if lines.ends_with(b"\n") => return Cow::Borrowed(lines),
-        Envelope::AsItWas(line) => return Cow::Owned([line, eol].concat()),
-        Envelope::Made { sender, epoch } => (sender, epoch),
+        FromLineSpec::Verbatim(lines) if lines.ends_with(b"\n") => return Cow::Borrowed(lines),
+        FromLineSpec::Verbatim(line) => return Cow::Owned([line, eol].concat()),
+        FromLineSpec::Made { sender, epoch } => (sender, epoch),
     };
     let mut line = b"From ".to_vec();
     match sender {
@@ -409,7 +421,7 @@ pub fn return_path(header: &[u8]) -> Option<&[u8]> {
 
 /// What the fields are to say that an mbox keeps in the header.
 struct Fields<'a> {
-    marks: Marks<'a>,
+    marks: FlagFields<'a>,
     /// The value of Content-Length; None: no such field.
     length: Option<usize>,
     /// Whose number of lines a field Lines may tell.
@@ -447,14 +459,14 @@ impl Edited {
     fn new(header: &[u8], fields: &Fields<'_>, eol: &[u8]) -> Edited {
         let mut out = Edited { kept: Vec::with_capacity(header.len() + 80), ..Edited::default() };
         let (now, keywords, is_new) = match fields.marks {
-            Marks::AsTheyAre => (None, None, false),
-            Marks::Set { status, keywords } => (Some(status), keywords, false),
-            Marks::OfNew(status) => (Some(status), None, true),
+            FlagFields::AsTheyAre => (None, None, false),
+            FlagFields::Set { status, keywords } => (Some(status), keywords, false),
+            FlagFields::Reset(status) => (Some(status), None, true),
         };
         // Empty: no such field.
         let (status, x_status) = now.map(status_values).unzip();
         let passed = now.filter(|now| now.flags.has(Flags::PASSED));
-        let mut passed = passed.map(|now| status::mozilla(now.flags));
+        let mut passed = passed.map(|now| status::mozilla_status(now.flags));
         // A Content-Length that is not ours may not stay even where it fits: with enough of them a file
         // of quoted lines looks like one whose lengths say where a message ends.
         let mut ours = [
@@ -464,7 +476,7 @@ impl Edited {
             ("Content-Length", Some(fields.length.map(|n| n.to_string()).unwrap_or_default())),
         ];
         // Once for the whole header: most have none.
-        let has_from = quote::to_quote(header, Quoting::One).next().is_some();
+        let has_from = quote::offsets_to_quote(header, Quoting::One).next().is_some();
         for (lines, field) in header::logical_lines(header) {
             let set = field.and_then(|f| ours.iter_mut().find(|(name, value)| value.is_some() && f.is(name)));
             match (set, field) {
@@ -473,7 +485,7 @@ impl Edited {
                 }
                 (None, Some(field)) if is_new && KEPT_BY_READERS.iter().any(|name| field.is(name)) => {}
                 (None, Some(field)) if has_bits(&field, now) => {
-                    let value = now.and_then(|now| status::updated(&field, now.flags));
+                    let value = now.and_then(|now| status::update_field(&field, now.flags));
                     let name = String::from_utf8_lossy(field.name);
                     passed = passed.filter(|_| !field.is("X-Mozilla-Status"));
                     push_field(&name, value, eol, &mut out.kept);
@@ -497,12 +509,12 @@ impl Edited {
     /// good, since they take no `>` off a header. Spared is a field `From :`, which is no less a sender
     /// for its blank and which our reader takes for nothing else (where it has no length to look for).
     fn keep(&mut self, lines: &[u8], has_length: bool) {
-        let at: Vec<usize> = quote::to_quote(lines, Quoting::One)
+        let at: Vec<usize> = quote::offsets_to_quote(lines, Quoting::One)
             .filter(|&at| {
                 let line = &lines[at..];
                 let end = memchr::memchr(b'\n', line).map_or(line.len(), |lf| lf + 1);
                 let spared =
-                    header::is_field_line(line) && from_line::parse(&line[..end]).class != Line::Dated;
+                    header::is_field_line(line) && from_line::parse(&line[..end]).class != LineClass::Dated;
                 has_length || at > 0 || !spared
             })
             .collect();
@@ -534,7 +546,7 @@ impl Edited {
 
 /// Whether a field says flags in a way that is to be brought up to date.
 fn has_bits(field: &Field<'_>, now: Option<Status>) -> bool {
-    now.is_some_and(|now| status::updated(field, now.flags).is_some())
+    now.is_some_and(|now| status::update_field(field, now.flags).is_some())
 }
 
 fn says_lines(field: &Field<'_>, body: Option<&[u8]>) -> bool {
@@ -557,12 +569,12 @@ mod tests {
 
     use super::*;
 
-    const ENVELOPE: Envelope<'static> = Envelope::Made { sender: b"a@b", epoch: 978_343_205 };
+    const ENVELOPE: FromLineSpec<'static> = FromLineSpec::Made { sender: b"a@b", epoch: 978_343_205 };
     const FROM: &str = "From a@b Mon Jan  1 10:00:05 2001\n";
 
     fn written_as(variant: Variant, message: &str, letters: &str, old: bool) -> String {
         let status = Some(Status { flags: Flags::parse(letters.as_bytes()), old });
-        let letter = Letter { message: message.as_bytes(), envelope: ENVELOPE, status, keywords: None };
+        let letter = MboxMessage { message: message.as_bytes(), envelope: ENVELOPE, status, keywords: None };
         let mut out = Vec::new();
         write(variant, &letter, &mut out).unwrap();
         String::from_utf8(out).unwrap()
@@ -600,7 +612,7 @@ mod tests {
         is_written("X-Mozilla-Status: 0001\n\n", "P", "X-Mozilla-Status: 1000\nStatus: O\n\n");
         let with_keywords = |message: &str, keywords| {
             let status = Some(Status::default());
-            let letter = Letter { message: message.as_bytes(), envelope: ENVELOPE, status, keywords };
+            let letter = MboxMessage { message: message.as_bytes(), envelope: ENVELOPE, status, keywords };
             let mut out = Vec::new();
             write(Variant::Mboxrd, &letter, &mut out).unwrap();
             String::from_utf8(out).unwrap()
@@ -661,19 +673,19 @@ mod tests {
         assert_eq!(crlf, format!("{FROM}A: 1\nStatus: RO\n\nx\n\n").replace('\n', "\r\n"));
         let mmdf = written_as(Variant::Mmdf, "A: 1\n\nFrom x", "", false);
         assert_eq!(mmdf, format!("\x01\x01\x01\x01\n{FROM}A: 1\n\nFrom x\n\x01\x01\x01\x01\n"));
-        let framed = Letter {
+        let framed = MboxMessage {
             message: b"A: 1\n\n\x01\x01\x01\x01 ",
             envelope: ENVELOPE,
             status: None,
             keywords: None,
         };
-        assert_eq!(write(Variant::Mmdf, &framed, &mut Vec::new()), Err(Unsayable));
+        assert_eq!(write(Variant::Mmdf, &framed, &mut Vec::new()), Err(Unrepresentable));
     }
 
     #[test]
     fn a_sender_cannot_break_its_line() {
         for (sender, shown) in [("", "MAILER-DAEMON"), ("a b\n@c\0", "a-b-@c-"), ("ä@c", "ä@c")] {
-            let envelope = Envelope::Made { sender: sender.as_bytes(), epoch: -5 };
+            let envelope = FromLineSpec::Made { sender: sender.as_bytes(), epoch: -5 };
             let line = from_line(envelope, b"\n").into_owned();
             assert_eq!(String::from_utf8(line).unwrap(), format!("From {shown} Thu Jan  1 00:00:00 1970\n"));
         }

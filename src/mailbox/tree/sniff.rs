@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::mailbox::context::LockOptions;
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::mbox::read::{self, Ask, Instead, NotAMailbox};
-use crate::mailbox::mbox::scan_hooks::Watch;
+use crate::mailbox::mbox::read::{self, ContentGuess, NotAMailbox, ReadOptions};
+use crate::mailbox::mbox::scan_hooks::ScanHooks;
 use crate::mailbox::source::{Compression, Source, SpoolOptions};
 
 /// What a file is.
@@ -58,7 +58,7 @@ pub fn sniff(path: &Path, spooling: &SpoolOptions<'_>) -> Result<Kind> {
     let is_plain = !is_compressed && (head.is_empty() || head.contains(&b'\n'));
     if is_plain {
         let read = read::is_framed(&head);
-        if read::is_message(&head) {
+        if read::looks_like_message(&head) {
             return Ok(Kind::Message { has_separators: read.is_ok() });
         }
         match read {
@@ -80,13 +80,13 @@ fn whole(path: &Path, spooling: &SpoolOptions<'_>) -> Result<Kind> {
         Err(error) => return Err(error),
     };
     let release = |range| source.release(range);
-    let watch = Watch { scanned: &|_| (), release: &release, cancel: spooling.cancel };
-    let read = read::read(source.text(), &Ask::default(), watch);
+    let watch = ScanHooks { on_scan: &|_| (), on_release: &release, cancel: spooling.cancel };
+    let read = read::read(source.text(), &ReadOptions::default(), watch);
     if spooling.cancel.is_requested() {
         return Err(Error::Interrupted);
     }
     Ok(match read {
-        read if read::is_message(source.text()) => Kind::Message { has_separators: read.is_ok() },
+        read if read::looks_like_message(source.text()) => Kind::Message { has_separators: read.is_ok() },
         Ok(_) => Kind::Mbox,
         Err(not) => Kind::of(not),
     })
@@ -94,8 +94,8 @@ fn whole(path: &Path, spooling: &SpoolOptions<'_>) -> Result<Kind> {
 
 impl Kind {
     fn of(not: NotAMailbox) -> Kind {
-        let may_be_mail = not.instead != Instead::Other;
-        Kind::Other { reason: not.reason, may_be_mail, mend: not.mend }
+        let may_be_mail = not.guess != ContentGuess::Other;
+        Kind::Other { reason: not.reason, may_be_mail, mend: not.hint }
     }
 }
 

@@ -32,9 +32,9 @@ use crate::mailbox::context::Cancel;
 use crate::mailbox::context::{Events, Phase};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Code;
-use crate::mailbox::mbox::read::{self, Ask, Mbox};
-use crate::mailbox::mbox::scan_hooks::Watch;
-use crate::mailbox::mbox::status::{Deleted, Labels};
+use crate::mailbox::mbox::read::{self, Mbox, ReadOptions};
+use crate::mailbox::mbox::scan_hooks::ScanHooks;
+use crate::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::message::header;
 use crate::mailbox::source::Source;
@@ -54,10 +54,10 @@ pub struct Options<'a> {
     /// Whether flags, received dates and the fields that readers rewrite are compared as well.
     pub metadata: bool,
     /// What convert made of a user's own Gmail labels: whether they are keywords.
-    pub labels: Labels,
+    pub labels: LabelPolicy,
     /// What convert made of messages that are marked as deleted. If it left them out, those of an mbox that
     /// have no counterpart are not counted.
-    pub deleted: Deleted,
+    pub deleted: DeletedPolicy,
     /// Now, in seconds since 1970: which dates are real is judged by it.
     pub now: i64,
     /// The zone of From_ lines that name none.
@@ -276,12 +276,12 @@ fn divided<'a>(
 ) -> Result<Vec<Option<Mbox<'a>>>> {
     let divided = side.iter().zip(sources).map(|(mailbox, source)| {
         let Some(source) = source else { return Ok(None) };
-        let ask = Ask { variant: mailbox.variant, ..Ask::default() };
-        let watch = Watch { scanned: &|_| (), release: &|range| source.release(range), cancel };
+        let ask = ReadOptions { variant: mailbox.variant, ..ReadOptions::default() };
+        let watch = ScanHooks { on_scan: &|_| (), on_release: &|range| source.release(range), cancel };
         let read = read::read(source.text(), &ask, watch);
         cancel.check()?;
         let path = mailbox.path.clone();
-        read.map(Some).map_err(|not| Error::NotAMailbox { path, reason: not.reason, hint: not.mend })
+        read.map(Some).map_err(|not| Error::NotAMailbox { path, reason: not.reason, hint: not.hint })
     });
     divided.collect()
 }

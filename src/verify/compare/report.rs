@@ -164,7 +164,7 @@ fn metadata(
 ) -> Vec<(Code, Detail)> {
     let mut told = Vec::new();
     let flags = |message: &Message<'_>| {
-        let said = status::said(message.text.header(), options.labels);
+        let said = status::parse_fields(message.text.header(), options.labels);
         (message.lies.flags(&said, options.deleted), message.lies.keywords(&said))
     };
     let (flagged, other) = (flags(message), flags(counterpart));

@@ -21,7 +21,7 @@ use crate::mailbox::mbox::boundary::Extent;
 use crate::mailbox::mbox::from_line;
 use crate::mailbox::mbox::quote::Quoting;
 use crate::mailbox::mbox::read::Mbox;
-use crate::mailbox::mbox::status::{self, Deleted, Labels, Said, Status};
+use crate::mailbox::mbox::status::{self, DeletedPolicy, LabelPolicy, Status, StatusFields};
 use crate::mailbox::message::date::Stamp;
 use crate::mailbox::message::header;
 use crate::mailbox::source::Source;
@@ -131,7 +131,7 @@ pub(crate) struct Flagged {
 
 impl From<Status> for Flagged {
     fn from(status: Status) -> Flagged {
-        Flagged { flags: status.flags, seen_there: status.goes_to_cur() }
+        Flagged { flags: status.flags, seen_there: status.belongs_in_cur() }
     }
 }
 
@@ -350,7 +350,7 @@ impl<'a> Part<'a> {
                 size: text.raw_len().try_into().unwrap_or(u32::MAX),
             };
             if options.metadata {
-                let said = status::said(text.header(), options.labels);
+                let said = status::parse_fields(text.header(), options.labels);
                 marks.status = lies.flags(&said, options.deleted);
                 marks.keywords = hash_of(&lies.keywords(&said));
                 match lies {
@@ -358,8 +358,8 @@ impl<'a> Part<'a> {
                     At::Mbox { .. } | At::Itself { .. } => looked.offered.push(message.offered()),
                 }
             }
-            if options.deleted == Deleted::Skip && matches!(lies, At::Mbox { .. } | At::Itself { .. }) {
-                marks.deleted = status::said(text.header(), Labels::Ignore).deleted;
+            if options.deleted == DeletedPolicy::Skip && matches!(lies, At::Mbox { .. } | At::Itself { .. }) {
+                marks.deleted = status::parse_fields(text.header(), LabelPolicy::Ignore).deleted;
             }
             bytes += text.raw_len() as u64;
             looked.digests.push(text.digest());
@@ -425,7 +425,7 @@ impl At<'_> {
     }
 
     /// Flags as convert takes them: a Maildir has them in the name, an mbox in the header, which is `said`.
-    pub fn flags(&self, said: &Said, deleted: Deleted) -> Flagged {
+    pub fn flags(&self, said: &StatusFields, deleted: DeletedPolicy) -> Flagged {
         match self {
             At::Mbox { .. } | At::Itself { .. } => said.status(deleted).into(),
             At::File { entry, .. } => {
@@ -436,7 +436,7 @@ impl At<'_> {
 
     /// Keywords likewise, in order and in lower case. Where all letters of a Maildir are taken those of the
     /// header count that have none: more a Maildir cannot say.
-    pub fn keywords(&self, said: &Said) -> Vec<String> {
+    pub fn keywords(&self, said: &StatusFields) -> Vec<String> {
         let lower = |name: &str| keywords::atom(name).to_ascii_lowercase();
         let in_header = said.keywords.iter().map(|keyword| lower(keyword));
         let mut all: Vec<String> = match self {
@@ -484,7 +484,7 @@ fn first_line(lines: &[u8]) -> &[u8] {
 
 fn begins_with_pseudo(mbox: &Mbox<'_>) -> bool {
     let first = mbox.messages().first();
-    first.is_some_and(|extent| status::is_pseudo(header::split(extent.message(mbox.text())).header))
+    first.is_some_and(|extent| status::is_pseudo_message(header::split(extent.message(mbox.text())).header))
 }
 
 /// The messages of a Maildir and their bytes. A directory or a FIFO under a message's name is none,

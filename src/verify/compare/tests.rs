@@ -7,9 +7,9 @@ use proptest::prelude::*;
 
 use crate::mailbox::context::Cancel;
 use crate::mailbox::context::LockOptions;
-use crate::mailbox::mbox::quote::quoted_rd;
-use crate::mailbox::mbox::read::{self, Ask, Mbox};
-use crate::mailbox::mbox::scan_hooks::Watch;
+use crate::mailbox::mbox::quote::quote_mboxrd;
+use crate::mailbox::mbox::read::{self, Mbox, ReadOptions};
+use crate::mailbox::mbox::scan_hooks::ScanHooks;
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::source::{Source, SpoolOptions};
 use crate::verify::compare::*;
@@ -80,15 +80,15 @@ fn open(path: &Path) -> Source {
 }
 
 fn divided(source: &Source, variant: Variant) -> Mbox<'_> {
-    let ask = Ask { variant: Some(variant), ..Ask::default() };
-    read::read(source.text(), &ask, Watch::nobody()).unwrap()
+    let ask = ReadOptions { variant: Some(variant), ..ReadOptions::default() };
+    read::read(source.text(), &ask, ScanHooks::none()).unwrap()
 }
 
 fn options(metadata: bool) -> Options<'static> {
     Options {
         metadata,
-        labels: Labels::Keywords,
-        deleted: Deleted::Flag,
+        labels: LabelPolicy::Keywords,
+        deleted: DeletedPolicy::Flag,
         now: 1_800_000_000,
         from_zone: None,
         cancel: Cancel::never(),
@@ -560,7 +560,7 @@ fn messages() -> impl Strategy<Value = Vec<(String, String)>> {
 fn as_mbox(messages: &[(String, String)]) -> Mail {
     let mut text = Vec::new();
     for (header, body) in messages {
-        text.extend([FROM.as_bytes(), header.as_bytes(), &quoted_rd(body.as_bytes()), b"\n"].concat());
+        text.extend([FROM.as_bytes(), header.as_bytes(), &quote_mboxrd(body.as_bytes()), b"\n"].concat());
     }
     Mail::Mbox(Variant::Mboxrd, text)
 }

@@ -86,7 +86,7 @@ impl<'a> Text<'a> {
     }
 
     fn quotes(&self) -> impl Iterator<Item = usize> {
-        quote::quotes(&self.raw[self.body_at..], self.quoting).map(|at| self.body_at + at)
+        quote::quote_offsets(&self.raw[self.body_at..], self.quoting).map(|at| self.body_at + at)
     }
 
     /// Of what the message says.
