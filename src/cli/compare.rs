@@ -10,7 +10,7 @@ use crate::mailbox::manifest::{self, FILE_NAME, SectionHeader};
 use crate::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
 use crate::mailbox::text::display_path;
 use crate::mailbox::tree::folder::Folder;
-use crate::mailbox::tree::walk::{Found, Kind, Tree, walk};
+use crate::mailbox::tree::walk::{MailboxKind, Tree, TreeMailbox, walk};
 use crate::verify::compare;
 use crate::verify::compare::tree;
 use crate::verify::compare::tree::Event;
@@ -142,9 +142,11 @@ impl<'a> Side<'a> {
         let alone =
             |path: &Path, kind, variant| (Folder::INBOX, Unopened { path: path.to_owned(), kind, variant });
         let root = match self {
-            Side::File(mailbox) => return Ok(vec![alone(&mailbox.path, Kind::Mbox, mailbox.variant())]),
+            Side::File(mailbox) => {
+                return Ok(vec![alone(&mailbox.path, MailboxKind::Mbox, mailbox.variant())]);
+            }
             Side::Maildir(_, folders) if !by_folder => {
-                return Ok(folders.iter().map(|path| alone(path, Kind::Maildir, None)).collect());
+                return Ok(folders.iter().map(|path| alone(path, MailboxKind::Maildir, None)).collect());
             }
             Side::Maildir(root, _) | Side::Tree(root) => root,
         };
@@ -156,9 +158,9 @@ impl<'a> Side<'a> {
             let reason = "there is no mailbox in it".into();
             return Err(Error::NotAMailbox { path: root.to_owned(), reason, hint: None });
         }
-        let found = std::mem::take(&mut tree.found);
+        let found = std::mem::take(&mut tree.mailboxes);
         trees.push(tree);
-        let part = |Found { path, folder, kind }| (folder, Unopened { path, kind, variant: None });
+        let part = |TreeMailbox { path, folder, kind }| (folder, Unopened { path, kind, variant: None });
         Ok(found.into_iter().map(part).collect())
     }
 }
@@ -257,7 +259,7 @@ pub struct Wanted {
 /// else what it does when it is told nothing. A manifest that cannot be read says nothing here: that it is
 /// damaged is for verify without --against to say.
 fn as_converted<'a>(mailboxes: impl Iterator<Item = &'a Unopened>) -> (LabelPolicy, DeletedPolicy) {
-    let maildirs = mailboxes.filter(|mailbox| mailbox.kind == Kind::Maildir);
+    let maildirs = mailboxes.filter(|mailbox| mailbox.kind == MailboxKind::Maildir);
     let manifests = maildirs.map(|maildir| maildir.path.join(FILE_NAME));
     let heads: Vec<SectionHeader> = manifests
         .filter_map(|path| read_regular(&path).ok())

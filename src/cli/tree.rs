@@ -15,7 +15,7 @@ use crate::mailbox::maildir::list::is_maildir;
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::text::display_path;
 use crate::mailbox::tree::folder::{Folder, Layout};
-use crate::mailbox::tree::walk::{Found, Kind, Skipped, Tree, walk};
+use crate::mailbox::tree::walk::{MailboxKind, SkippedEntry, Tree, TreeMailbox, walk};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
@@ -162,14 +162,15 @@ pub fn run(job: &Job<'_>, progress: &dyn crate::mailbox::context::Events) -> Res
         refuse_inside(source, job.destination)?;
         trees.push(look(source, job)?);
     }
-    let found: Vec<Found> = trees.iter_mut().flat_map(|tree| std::mem::take(&mut tree.found)).collect();
+    let found: Vec<TreeMailbox> =
+        trees.iter_mut().flat_map(|tree| std::mem::take(&mut tree.mailboxes)).collect();
     if found.is_empty() && trees.iter().all(nothing_in) {
         let path = job.sources.first().map(|source| source.path.clone()).unwrap_or_default();
         let reason = "it is a directory without any mailbox in it".into();
         return Err(Error::NotAMailbox { path, reason, hint: None });
     }
     let layout = layout(job, &found)?;
-    (job.suits)(layout, found.iter().all(|found| found.kind == Kind::Maildir))?;
+    (job.suits)(layout, found.iter().all(|found| found.kind == MailboxKind::Maildir))?;
     let placing = job.args.folders.placing();
     let subscribed: Vec<Folder> =
         trees.iter_mut().filter_map(|tree| tree.subscriptions.take()).flatten().collect();
@@ -209,7 +210,7 @@ fn refuse_inside(source: &Mailbox, destination: &Mailbox) -> Result<()> {
 fn look(source: &Mailbox, job: &Job<'_>) -> Result<Tree> {
     let one = |kind| {
         let folder = Folder::INBOX;
-        Tree { found: vec![Found { path: source.path.clone(), folder, kind }], ..Tree::default() }
+        Tree { mailboxes: vec![TreeMailbox { path: source.path.clone(), folder, kind }], ..Tree::default() }
     };
     match source.format {
         _ if source.is_standard_stream() => {
@@ -220,18 +221,18 @@ fn look(source: &Mailbox, job: &Job<'_>) -> Result<Tree> {
         None | Some(Format::Maildir) if source.path.is_dir() => {
             walk(&source.path, job.args.folders.follow, job.spooling)
         }
-        Some(Format::Variant(Variant::Rfc822)) => Ok(one(Kind::Messages(vec![source.path.clone()]))),
-        _ => Ok(one(Kind::Mbox)),
+        Some(Format::Variant(Variant::Rfc822)) => Ok(one(MailboxKind::Messages(vec![source.path.clone()]))),
+        _ => Ok(one(MailboxKind::Mbox)),
     }
 }
 
 /// Folders go into the other kind, unless a prefix names one.
-fn layout(job: &Job<'_>, found: &[Found]) -> Result<Layout> {
+fn layout(job: &Job<'_>, found: &[TreeMailbox]) -> Result<Layout> {
     let of_maildirs = match job.args.layout {
         Some(LayoutArg::Fs) => Layout::Fs,
         Some(LayoutArg::MaildirPlusPlus) | None => Layout::MaildirPlusPlus,
     };
-    let all_maildirs = !found.is_empty() && found.iter().all(|found| found.kind == Kind::Maildir);
+    let all_maildirs = !found.is_empty() && found.iter().all(|found| found.kind == MailboxKind::Maildir);
     let layout = match job.destination.format {
         Some(Format::Maildir) => of_maildirs,
         Some(Format::Mbox | Format::Variant(_)) => Layout::Mboxes,
@@ -290,7 +291,7 @@ impl Told {
         reporter.line(&format!("{:width$}  {:>9}  {verb:>9}  {:>9}  from", "folder", "found", "skipped"));
         for (row, name) in self.whole.rows.iter().zip(&names) {
             let sums = &row.sums;
-            let why = match (row.failed, row.entry.named.renamed) {
+            let why = match (row.failed, row.entry.named.rename_reason) {
                 (true, _) => "  (not all of it: see above)".to_owned(),
                 (false, Some(why)) => format!("  (renamed: {why})"),
                 (false, None) => String::new(),
@@ -323,7 +324,7 @@ impl Told {
                 "directory": display_path(&named.directory),
                 "source": display_path(&found.path),
                 "source_folder": found.folder.to_string(),
-                "renamed": named.renamed,
+                "renamed": named.rename_reason,
                 "messages_found": sums.messages_found,
                 "written": sums.written,
                 "already_present": sums.already_present,
@@ -346,12 +347,12 @@ impl Told {
 
 /// Whether neither a mailbox was found in it nor what may be one.
 pub fn nothing_in(tree: &Tree) -> bool {
-    tree.found.is_empty() && tree.skipped.iter().all(|skipped| !skipped.may_be_mail)
+    tree.mailboxes.is_empty() && tree.skipped.iter().all(|skipped| !skipped.may_be_mail)
 }
 
 /// Tells what of a tree was not taken for a mailbox, or only with doubts.
 pub fn passed_over(tree: &Tree, reporter: &mut Reporter) {
-    for path in &tree.doubtful {
+    for path in &tree.ambiguous {
         let finding = Finding::new(
             Code::TreeMessage,
             "begins with a header, so it was taken as one message, though lines in it look like separators",
@@ -361,7 +362,7 @@ pub fn passed_over(tree: &Tree, reporter: &mut Reporter) {
     tree.skipped.iter().for_each(|skipped| reporter.findings(&skipped.path, &[finding(skipped)]));
 }
 
-fn finding(skipped: &Skipped) -> Finding {
+fn finding(skipped: &SkippedEntry) -> Finding {
     let code = if skipped.may_be_mail { Code::TreeMailSkipped } else { Code::TreeSkipped };
     let finding = Finding::new(code, format!("passed over: {}", skipped.reason));
     match &skipped.mend {
@@ -373,7 +374,7 @@ fn finding(skipped: &Skipped) -> Finding {
 /// What of a name could not be kept.
 fn renamed(row: &Row, layout: Layout) -> Option<Finding> {
     let Entry { found, named, .. } = &row.entry;
-    let why = match named.renamed {
+    let why = match named.rename_reason {
         Some(why) => why,
         None if named.directory.as_os_str().as_bytes().contains(&b'\\') => match layout {
             Layout::MaildirPlusPlus => "Maildir++ cannot say all of its name",

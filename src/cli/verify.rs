@@ -11,7 +11,7 @@ use crate::mailbox::finding::{Code, Finding, Severity};
 use crate::mailbox::mbox::read::ReadOptions;
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::text::{display_path, is_or_are};
-use crate::mailbox::tree::walk::{Kind, walk};
+use crate::mailbox::tree::walk::{MailboxKind, walk};
 use crate::verify::compare::unread;
 use crate::verify::manifest::Proof;
 use crate::verify::{self, Depth, Options, Report};
@@ -325,12 +325,14 @@ fn tree(
     let (mut count, mut sound) = (0, 0);
     // A Maildir is looked at with the folders in it, which come after it here.
     let mut folders = HashSet::new();
-    for found in std::mem::take(&mut tree.found) {
+    for found in std::mem::take(&mut tree.mailboxes) {
         let target = match found.kind {
-            Kind::Maildir if folders.contains(&found.path) => continue,
-            Kind::Maildir => Target::Mailbox(Mailbox { format: Some(Format::Maildir), path: found.path }),
-            Kind::Mbox => Target::Mailbox(Mailbox { format: Some(Format::Mbox), path: found.path }),
-            Kind::Messages(files) => Target::Messages(found.path, files),
+            MailboxKind::Maildir if folders.contains(&found.path) => continue,
+            MailboxKind::Maildir => {
+                Target::Mailbox(Mailbox { format: Some(Format::Maildir), path: found.path })
+            }
+            MailboxKind::Mbox => Target::Mailbox(Mailbox { format: Some(Format::Mbox), path: found.path }),
+            MailboxKind::Messages(files) => Target::Messages(found.path, files),
         };
         count += 1;
         match one(args, &target, cancel, reporter, sums) {

@@ -45,7 +45,7 @@ use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::mbox::write::{self, Changes, FromLineSpec, MboxMessage};
 use crate::mailbox::message::header;
 use crate::mailbox::text::escape;
-use crate::mailbox::tree::walk::mail_beside;
+use crate::mailbox::tree::walk::stray_mail;
 
 /// A source.
 #[derive(Debug)]
@@ -336,7 +336,7 @@ fn known(maildir: &Path, options: &Options<'_>) -> Result<HashMap<Vec<u8>, Known
 pub fn folders_left(maildir: &Path) -> Result<Option<Finding>> {
     let mut folders: Vec<String> =
         list::list_folders(maildir)?.iter().map(|name| escape(name.as_bytes())).collect();
-    folders.extend(mail_beside(maildir).iter().map(|path| escape(path.as_os_str().as_bytes())));
+    folders.extend(stray_mail(maildir).iter().map(|path| escape(path.as_os_str().as_bytes())));
     Ok((!folders.is_empty()).then(|| {
         let message = format!("its folders are not converted with it: {}", folders.join(", "));
         Finding::new(Code::FoldersLeft, message).with_hint("convert each by itself")

@@ -16,7 +16,7 @@ use crate::mailbox::mbox::gmail::{self, SystemLabel};
 use crate::mailbox::mbox::status::LabelPolicy;
 use crate::mailbox::text::{display_path, escape};
 use crate::mailbox::tree::folder::{self, Folder as TreeFolder, Layout};
-use crate::mailbox::tree::naming::{self, Named};
+use crate::mailbox::tree::naming::{self, FolderName};
 
 /// Whether labels are folders.
 pub fn are_folders(labels: LabelPolicy) -> bool {
@@ -187,8 +187,10 @@ fn levels_of(label: &str) -> (Vec<String>, Option<&'static str>) {
     if levels.iter().any(Vec::is_empty) {
         levels = vec![label.as_bytes().to_vec()];
     }
-    let mut named = naming::name(&[TreeFolder(levels)], Layout::MaildirPlusPlus);
-    let Some(Named { folder, renamed, .. }) = named.pop() else { return (Vec::new(), None) };
+    let mut named = naming::assign_names(&[TreeFolder(levels)], Layout::MaildirPlusPlus);
+    let Some(FolderName { folder, rename_reason: renamed, .. }) = named.pop() else {
+        return (Vec::new(), None);
+    };
     // What is cut is cut between characters.
     let levels = folder.0.into_iter().map(|level| String::from_utf8_lossy(&level).into_owned());
     (levels.collect(), renamed)
@@ -202,7 +204,7 @@ pub fn directory(levels: &[String]) -> PathBuf {
 
 /// The levels of the folder in this directory; None for one that no label names.
 pub fn levels(directory: &[u8]) -> Option<Vec<String>> {
-    folder::of_maildirpp(directory).into_iter().map(|level| String::from_utf8(level).ok()).collect()
+    folder::parse_maildirpp(directory).into_iter().map(|level| String::from_utf8(level).ok()).collect()
 }
 
 #[cfg(test)]

@@ -27,10 +27,10 @@ use crate::mailbox::manifest;
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::text::display_path;
 use crate::mailbox::tree::folder::{Folder, Layout};
-use crate::mailbox::tree::naming::{self, Named};
+use crate::mailbox::tree::naming::{self, FolderName};
 use crate::mailbox::tree::renames;
 use crate::mailbox::tree::subscriptions;
-use crate::mailbox::tree::walk::{Found, Kind};
+use crate::mailbox::tree::walk::{MailboxKind, TreeMailbox};
 
 /// Folders that are converted side by side, at most.
 const SIDE_BY_SIDE: usize = 128;
@@ -70,9 +70,9 @@ pub struct Wanted<'a> {
 #[derive(Debug, Clone)]
 pub struct Entry {
     /// The mailbox.
-    pub found: Found,
+    pub found: TreeMailbox,
     /// The folder.
-    pub named: Named,
+    pub named: FolderName,
     /// Bytes of its file, for one that is a file.
     size: u64,
     /// Which file or directory it is, whatever links led to it.
@@ -117,7 +117,7 @@ pub struct Whole {
 }
 
 /// Names the folders. Two mailboxes become one folder only where the user says so.
-pub fn place(found: Vec<Found>, placing: &Placing, layout: Layout) -> Vec<Entry> {
+pub fn place(found: Vec<TreeMailbox>, placing: &Placing, layout: Layout) -> Vec<Entry> {
     let placed: Vec<(Folder, bool)> = found.iter().map(|found| placing.place(&found.folder)).collect();
     let mut folders: Vec<Folder> = Vec::new();
     let mut which: Vec<usize> = vec![0; placed.len()];
@@ -132,17 +132,17 @@ pub fn place(found: Vec<Found>, placing: &Placing, layout: Layout) -> Vec<Entry>
             }
         }
     }
-    let names = naming::name(&folders, layout);
+    let names = naming::assign_names(&folders, layout);
     let mut files: Vec<Vec<PathBuf>> = vec![Vec::new(); folders.len()];
     for (found, &n) in found.iter().zip(&which) {
         match &found.kind {
-            Kind::Mbox => files[n].push(found.path.clone()),
-            Kind::Messages(messages) => files[n].extend_from_slice(messages),
-            Kind::Maildir => {}
+            MailboxKind::Mbox => files[n].push(found.path.clone()),
+            MailboxKind::Messages(messages) => files[n].extend_from_slice(messages),
+            MailboxKind::Maildir => {}
         }
     }
     let files: Vec<Arc<[PathBuf]>> = files.into_iter().map(Arc::from).collect();
-    let entry = |(found, (n, is_told)): (Found, (usize, bool))| {
+    let entry = |(found, (n, is_told)): (TreeMailbox, (usize, bool))| {
         let meta = std::fs::metadata(&found.path).ok();
         let size = meta.as_ref().filter(|meta| meta.is_file()).map_or(0, |meta| meta.len());
         let identity = meta.map(|meta| (meta.dev(), meta.ino()));
@@ -162,7 +162,8 @@ impl Placing {
             return (into.clone(), true);
         }
         // The longest says most.
-        let matches = self.map.iter().filter_map(|(from, to)| Some((from, to, naming::below(from, folder)?)));
+        let matches =
+            self.map.iter().filter_map(|(from, to)| Some((from, to, naming::levels_below(from, folder)?)));
         match matches.max_by_key(|(from, ..)| from.0.len()) {
             Some((_, to, rest)) => (Folder([&to.0[..], rest].concat()), true),
             None => (folder.clone(), false),
@@ -292,7 +293,8 @@ fn side_by_side(entries: &[Entry], wanted: &Wanted<'_>) -> usize {
         // So is a source.
         let is_other = is_other && entries[..*n].iter().all(|other| other.identity != entry.identity);
         // All others lie in it, or open many files.
-        let is_alone = |entry: &Entry| entry.is_inbox() || matches!(entry.found.kind, Kind::Messages(_));
+        let is_alone =
+            |entry: &Entry| entry.is_inbox() || matches!(entry.found.kind, MailboxKind::Messages(_));
         *n == 0 || (bytes <= BYTES_SIDE_BY_SIDE && is_other && !is_alone(entry) && !is_alone(&entries[0]))
     };
     entries.iter().enumerate().take(most).take_while(fits).count()
@@ -351,19 +353,19 @@ fn convert_one(
         let options = Options { destination: &destination, sync_group: together, ..wanted.each.clone() };
         let beside: Vec<&Path> = entry.beside.iter().map(PathBuf::as_path).collect();
         match &entry.found.kind {
-            Kind::Messages(files) => {
+            MailboxKind::Messages(files) => {
                 // An mbox appears whole, and there is no second time.
                 let at_once = if wanted.layout == Layout::Mboxes { files.len() } else { MESSAGES_AT_ONCE };
                 for files in files.chunks(at_once) {
                     row.add_messages((files, &beside), &options, wanted, &part, note);
                 }
             }
-            Kind::Mbox => {
+            MailboxKind::Mbox => {
                 let source = (wanted.open)(&entry.found.path, None)
                     .map(|input| export::Mailbox::Mbox(Box::new(input)));
                 row.add(source.map(|source| run((source, &beside), &options, wanted, &part)), note);
             }
-            Kind::Maildir => {
+            MailboxKind::Maildir => {
                 let source = export::Mailbox::Maildir(entry.found.path.clone());
                 row.add(Ok(run((source, &beside), &options, wanted, &part)), note);
             }
@@ -408,13 +410,13 @@ fn look_back(entries: &mut [Entry], wanted: &Wanted<'_>) -> Result<()> {
         let (folder, now) = (&entry.found.folder, &entry.named.directory);
         let had = renamed.iter().filter(|(_, was)| *was == folder).map(|(directory, _)| directory.clone());
         let mut places: Vec<PathBuf> = had.collect();
-        if entry.named.renamed.is_some() {
+        if entry.named.rename_reason.is_some() {
             places.push(wanted.layout.path(&folder.0));
-            places.extend(naming::is_inbox(folder).then(|| wanted.layout.path(&[])));
+            places.extend(naming::may_be_inbox(folder).then(|| wanted.layout.path(&[])));
         }
         let path = match &entry.found.kind {
-            Kind::Messages(files) => files.first().unwrap_or(&entry.found.path),
-            Kind::Mbox | Kind::Maildir => &entry.found.path,
+            MailboxKind::Messages(files) => files.first().unwrap_or(&entry.found.path),
+            MailboxKind::Mbox | MailboxKind::Maildir => &entry.found.path,
         };
         let has_it = |place: &PathBuf| {
             let manifest = read_regular(&wanted.each.destination.join(place).join(manifest::FILE_NAME));
@@ -546,10 +548,10 @@ impl Events for Part<'_> {
 fn own(entries: &[Entry], wanted: &Wanted<'_>) -> Result<()> {
     let Some(owner) = wanted.each.ownership.owner else { return Ok(()) };
     let root = Dir::open(wanted.each.destination)?;
-    let (list, _) = subscriptions::file_of(wanted.layout);
+    let (list, _) = subscriptions::file_for(wanted.layout);
     let above = entries.iter().flat_map(|entry| entry.named.directory.ancestors().skip(1));
     let directories: BTreeSet<&Path> = above.filter(|path| !path.as_os_str().is_empty()).collect();
-    for path in directories.into_iter().chain([Path::new(list), Path::new(renames::FILE)]) {
+    for path in directories.into_iter().chain([Path::new(list), Path::new(renames::FILE_NAME)]) {
         root.chown_child(path.as_os_str(), owner)?;
     }
     if wanted.layout == Layout::MaildirPlusPlus {
@@ -561,7 +563,7 @@ fn own(entries: &[Entry], wanted: &Wanted<'_>) -> Result<()> {
 
 /// Writes down what folders were called that could not keep their names.
 fn keep_names(entries: &[Entry], wanted: &Wanted<'_>) -> Result<()> {
-    let renamed = entries.iter().filter(|entry| entry.named.renamed.is_some());
+    let renamed = entries.iter().filter(|entry| entry.named.rename_reason.is_some());
     let new: renames::Renames =
         renamed.map(|entry| (entry.named.directory.clone(), entry.found.folder.clone())).collect();
     let before = renames::read(wanted.each.destination)?;
@@ -582,7 +584,7 @@ fn subscribe(
     findings: &mut Vec<Finding>,
 ) -> Result<()> {
     let Some(subscribed) = subscribed else { return Ok(()) };
-    let (file, separator) = subscriptions::file_of(wanted.layout);
+    let (file, separator) = subscriptions::file_for(wanted.layout);
     let path = wanted.each.destination.join(file);
     let mut list = match read_regular(&path) {
         Ok(text) => subscriptions::parse(&text, separator),
@@ -609,7 +611,7 @@ fn subscribe(
     if list.len() == before || wanted.each.dry_run {
         return Ok(());
     }
-    let text = subscriptions::write(&list, wanted.layout);
+    let text = subscriptions::format(&list, wanted.layout);
     let root = Dir::open(wanted.each.destination)?;
     root.write_atomic(&root, OsStr::new(file), &text, 0o666)?;
     if wanted.each.fsync == Fsync::None { Ok(()) } else { root.sync() }

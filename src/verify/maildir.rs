@@ -24,7 +24,7 @@ use crate::mailbox::maildir::{folders as names, list, name, quota};
 use crate::mailbox::manifest::FILE_NAME;
 use crate::mailbox::text::{display_path, plural, shell_quote};
 use crate::mailbox::tree::renames;
-use crate::mailbox::tree::walk::is_called_so_only;
+use crate::mailbox::tree::walk::is_false_maildir;
 
 /// What nobody has touched for so long in tmp/ is no delivery any more (maildir(5)).
 const STALE: i64 = 36 * 3600;
@@ -129,7 +129,7 @@ pub fn folders(path: &Path) -> Result<Vec<PathBuf>> {
 
 /// Whether a directory has what makes a Maildir of it.
 pub fn is_folder(path: &Path) -> bool {
-    (path.join("cur").is_dir() || path.join("new").is_dir()) && !is_called_so_only(path)
+    (path.join("cur").is_dir() || path.join("new").is_dir()) && !is_false_maildir(path)
 }
 
 impl Notes {
@@ -458,7 +458,7 @@ impl Notes {
 fn is_known(name: &[u8]) -> bool {
     const NAMES: &[&[u8]] = &[
         FILE_NAME.as_bytes(),
-        renames::FILE.as_bytes(),
+        renames::FILE_NAME.as_bytes(),
         LOST.as_bytes(),
         quota::FILE_NAME.as_bytes(),
         quota::MARKER.as_bytes(),

@@ -186,7 +186,7 @@ pub const CODES: &[Code] = &[
 /// # Errors
 /// [`Error::Io`] where it cannot be read.
 pub fn names_of_folders(root: &Path) -> Result<Vec<Finding>> {
-    let list = root.join(renames::FILE);
+    let list = root.join(renames::FILE_NAME);
     let renames = match renames::read(root) {
         Ok(renames) => renames,
         Err(error @ Error::Manifest { .. }) => {

@@ -30,7 +30,7 @@ pub enum Layout {
 }
 
 /// What a file system takes as a name, in bytes (NAME_MAX).
-pub const LONGEST: usize = 255;
+pub const NAME_MAX: usize = 255;
 /// What mail programs call a file for an mbox, by which the folder is not called.
 const SUFFIXES: [&[u8]; 6] = [b".mbox", b".mboxrd", b".mboxcl", b".mbx", b".mmdf", b".txt"];
 /// What they add for what is compressed.
@@ -38,7 +38,7 @@ const COMPRESSED: [&[u8]; 4] = [b".gz", b".zst", b".bz2", b".xz"];
 /// What is said of a level without a name.
 const NAMELESS: &[u8] = b"\\";
 /// Thunderbird's directory of the folders below a folder.
-pub const BELOW: &[u8] = b".sbd";
+pub const SUBFOLDERS_SUFFIX: &[u8] = b".sbd";
 
 impl Folder {
     /// INBOX.
@@ -77,7 +77,7 @@ impl fmt::Display for Folder {
 
 impl Layout {
     /// One level as this layout says it; `first` is the outermost.
-    pub fn say(self, level: &[u8], first: bool) -> Vec<u8> {
+    pub fn encode_level(self, level: &[u8], first: bool) -> Vec<u8> {
         match self {
             _ if level.is_empty() => NAMELESS.to_vec(),
             Layout::MaildirPlusPlus => {
@@ -93,7 +93,7 @@ impl Layout {
                 let suffix = SUFFIXES
                     .iter()
                     .chain(&COMPRESSED)
-                    .chain([&BELOW])
+                    .chain([&SUBFOLDERS_SUFFIX])
                     .find(|suffix| ends_with(level, suffix));
                 let dot = suffix.map_or(usize::MAX, |suffix| level.len() - suffix.len());
                 // Apple's Name.mbox/mbox is its directory's.
@@ -112,7 +112,7 @@ impl Layout {
     /// Where a folder lies below the root. The last level of an mbox below a folder that is one itself,
     /// is the caller's to know.
     pub fn path(self, levels: &[Vec<u8>]) -> PathBuf {
-        let said = levels.iter().enumerate().map(|(n, level)| self.say(level, n == 0));
+        let said = levels.iter().enumerate().map(|(n, level)| self.encode_level(level, n == 0));
         match self {
             Layout::MaildirPlusPlus if levels.is_empty() => PathBuf::new(),
             Layout::MaildirPlusPlus => {
@@ -128,42 +128,42 @@ impl Layout {
 
 /// The levels of a Maildir++ folder by the name of its directory; what is no modified UTF-7 is taken as it
 /// is.
-pub fn of_maildirpp(directory: &[u8]) -> Vec<Vec<u8>> {
+pub fn parse_maildirpp(directory: &[u8]) -> Vec<Vec<u8>> {
     let name = directory.strip_prefix(b".").unwrap_or(directory);
-    name.split(|&b| b == b'.').map(heard).collect()
+    name.split(|&b| b == b'.').map(decode_level).collect()
 }
 
 /// The level that a file or directory of a tree stands for.
-pub fn heard(name: &[u8]) -> Vec<u8> {
+pub fn decode_level(name: &[u8]) -> Vec<u8> {
     let decoded = decode(name).map_or_else(|_| name.to_vec(), String::into_bytes);
     unescape_level(&decoded)
 }
 
 /// The level that an mbox stands for, by its file's name: less what says that it is an mbox, and how it is
 /// compressed.
-pub fn of_mbox(path: &Path) -> Vec<u8> {
+pub fn level_of_mbox(path: &Path) -> Vec<u8> {
     use std::os::unix::ffi::OsStrExt;
     let mut name = path.file_name().unwrap_or_default().as_bytes();
     for suffix in COMPRESSED {
-        name = without(name, suffix);
+        name = strip_extension(name, suffix);
     }
     for suffix in SUFFIXES {
-        let shorter = without(name, suffix);
+        let shorter = strip_extension(name, suffix);
         if shorter.len() < name.len() {
             name = shorter;
             break;
         }
     }
-    heard(name)
+    decode_level(name)
 }
 
 /// A name less a suffix, unless nothing is left.
-pub fn without<'a>(name: &'a [u8], suffix: &[u8]) -> &'a [u8] {
+pub fn strip_extension<'a>(name: &'a [u8], suffix: &[u8]) -> &'a [u8] {
     if ends_with(name, suffix) { &name[..name.len() - suffix.len()] } else { name }
 }
 
 /// The `name` of KMail's `.name.directory`, in which the folders below `name` lie.
-pub fn below_kmail(directory: &[u8]) -> Option<&[u8]> {
+pub fn kmail_folder(directory: &[u8]) -> Option<&[u8]> {
     let name = directory.strip_prefix(b".")?.strip_suffix(b".directory")?;
     (!name.is_empty()).then_some(name)
 }
@@ -282,7 +282,7 @@ mod tests {
             ("Entw&APw-rfe", "Entwürfe"),
             ("R&D", "R&D"),
         ] {
-            assert_eq!(of_mbox(Path::new(file)), level.as_bytes(), "{file}");
+            assert_eq!(level_of_mbox(Path::new(file)), level.as_bytes(), "{file}");
         }
     }
 
@@ -291,7 +291,7 @@ mod tests {
         for (directory, folder) in
             [(".inbox.directory", Some("inbox")), (".directory", None), ("x.directory", None), (".x", None)]
         {
-            assert_eq!(below_kmail(directory.as_bytes()), folder.map(str::as_bytes), "{directory}");
+            assert_eq!(kmail_folder(directory.as_bytes()), folder.map(str::as_bytes), "{directory}");
         }
     }
 
@@ -334,12 +334,12 @@ mod tests {
         #[test]
         fn what_is_said_is_heard_again(levels in proptest::collection::vec(level(), 1..4)) {
             let name = Layout::MaildirPlusPlus.path(&levels);
-            prop_assert_eq!(&of_maildirpp(name.as_os_str().as_bytes()), &levels);
+            prop_assert_eq!(&parse_maildirpp(name.as_os_str().as_bytes()), &levels);
             let fs = Layout::Fs.path(&levels);
-            let parts: Vec<Vec<u8>> = fs.components().map(|part| heard(part.as_os_str().as_bytes())).collect();
+            let parts: Vec<Vec<u8>> = fs.components().map(|part| decode_level(part.as_os_str().as_bytes())).collect();
             prop_assert_eq!(&parts, &levels);
             let mboxes = Layout::Mboxes.path(&levels);
-            let parts: Vec<Vec<u8>> = mboxes.components().map(|part| of_mbox(part.as_os_str().as_ref())).collect();
+            let parts: Vec<Vec<u8>> = mboxes.components().map(|part| level_of_mbox(part.as_os_str().as_ref())).collect();
             prop_assert_eq!(&parts, &levels);
         }
     }

@@ -9,22 +9,22 @@ use std::path::PathBuf;
 
 use unicode_normalization::UnicodeNormalization;
 
-use super::folder::{BELOW, Folder, LONGEST, Layout};
+use super::folder::{Folder, Layout, NAME_MAX, SUBFOLDERS_SUFFIX};
 use crate::mailbox::manifest::Digest;
 
 /// Where a folder goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named {
+pub struct FolderName {
     /// What it is called there.
     pub folder: Folder,
     /// Its place below the root of the destination; empty for the root itself.
     pub directory: PathBuf,
     /// Why it is not called what it was, a phrase.
-    pub renamed: Option<&'static str>,
+    pub rename_reason: Option<&'static str>,
 }
 
 /// Names each of `folders`, one after the other; the same name twice is two folders.
-pub fn name(folders: &[Folder], layout: Layout) -> Vec<Named> {
+pub fn assign_names(folders: &[Folder], layout: Layout) -> Vec<FolderName> {
     let mut names = Names::new(folders, layout);
     let mut seen = HashSet::new();
     let each = folders.iter().map(|folder| match seen.insert(folder) {
@@ -38,7 +38,7 @@ pub fn name(folders: &[Folder], layout: Layout) -> Vec<Named> {
             Layout::Mboxes => beside_mail(&folder, &mail),
             Layout::MaildirPlusPlus | Layout::Fs => layout.path(&folder.0),
         };
-        Named { folder, directory, renamed }
+        FolderName { folder, directory, rename_reason: renamed }
     });
     named.collect()
 }
@@ -47,13 +47,13 @@ pub fn name(folders: &[Folder], layout: Layout) -> Vec<Named> {
 fn beside_mail(folder: &Folder, mail: &HashSet<Folder>) -> PathBuf {
     let mut path = PathBuf::new();
     for n in 0..folder.0.len() {
-        let mut said = Layout::Mboxes.say(&folder.0[n], n == 0);
+        let mut said = Layout::Mboxes.encode_level(&folder.0[n], n == 0);
         let is_mail = || match n {
             0 if is_spelling_of_inbox(&folder.0[0]) => true,
             _ => mail.contains(&Folder(folder.0[..=n].to_vec())),
         };
         if n + 1 < folder.0.len() && is_mail() {
-            said.extend_from_slice(BELOW);
+            said.extend_from_slice(SUBFOLDERS_SUFFIX);
         }
         path.push(OsStr::from_bytes(&said));
     }
@@ -150,12 +150,12 @@ impl Names {
     /// not. Some(None) where its parents leave no room for any.
     fn shortened(&self, parent: &Folder, level: &[u8]) -> Option<Option<Vec<u8>>> {
         // Beside it its stage grows.
-        const ROOM: usize = LONGEST - ".".len() - ".mailferry-partial".len();
+        const ROOM: usize = NAME_MAX - ".".len() - ".mailferry-partial".len();
         let fits = |level: &[u8]| match self.layout {
             Layout::MaildirPlusPlus => {
                 self.layout.path(&parent.child(level.to_vec()).0).as_os_str().len() <= ROOM
             }
-            Layout::Fs | Layout::Mboxes => self.layout.say(level, parent.0.is_empty()).len() <= ROOM,
+            Layout::Fs | Layout::Mboxes => self.layout.encode_level(level, parent.0.is_empty()).len() <= ROOM,
         };
         if fits(level) {
             return None;
@@ -187,7 +187,7 @@ fn spelling_of_inbox(folders: &[Folder]) -> Option<Vec<u8>> {
 
 /// Calls INBOX what [`name`] would make INBOX, and what lies in it accordingly: so the folders of a tree are
 /// called as they are in any tree that was made from it.
-pub fn settle_inbox(folders: &mut [Folder]) {
+pub fn normalize_inbox(folders: &mut [Folder]) {
     let Some(inbox) = spelling_of_inbox(folders) else { return };
     for folder in folders {
         match &mut folder.0[..] {
@@ -205,9 +205,9 @@ fn is_spelling_of_inbox(level: &[u8]) -> bool {
 
 /// What follows `from` in the name of a folder that is it or lies below it. INBOX alone is no folder's parent: below
 /// its name there are its children.
-pub fn below<'a>(from: &Folder, folder: &'a Folder) -> Option<&'a [Vec<u8>]> {
+pub fn levels_below<'a>(from: &Folder, folder: &'a Folder) -> Option<&'a [Vec<u8>]> {
     if from.0.is_empty() {
-        return (folder.0.is_empty() || is_inbox(folder)).then_some(&[]);
+        return (folder.0.is_empty() || may_be_inbox(folder)).then_some(&[]);
     }
     let (begin, rest) = folder.0.split_at_checked(from.0.len())?;
     let is_same = |(n, (a, b)): (usize, (&Vec<u8>, &Vec<u8>))| {
@@ -217,7 +217,7 @@ pub fn below<'a>(from: &Folder, folder: &'a Folder) -> Option<&'a [Vec<u8>]> {
 }
 
 /// Whether a folder may have become INBOX for its name alone.
-pub fn is_inbox(folder: &Folder) -> bool {
+pub fn may_be_inbox(folder: &Folder) -> bool {
     matches!(&folder.0[..], [only] if is_spelling_of_inbox(only))
 }
 
@@ -233,7 +233,10 @@ mod tests {
     }
 
     fn places(names: &[&str], layout: Layout) -> Vec<String> {
-        name(&folders(names), layout).iter().map(|n| n.directory.to_str().unwrap().to_owned()).collect()
+        assign_names(&folders(names), layout)
+            .iter()
+            .map(|n| n.directory.to_str().unwrap().to_owned())
+            .collect()
     }
 
     #[test]
@@ -256,7 +259,7 @@ mod tests {
             (&["Inbox/child"], &["INBOX/child"]),
         ] {
             let mut all = folders(names);
-            settle_inbox(&mut all);
+            normalize_inbox(&mut all);
             assert_eq!(all, folders(settled), "{names:?}");
         }
     }
@@ -264,10 +267,10 @@ mod tests {
     #[test]
     fn names_that_look_the_same_are_told_apart() {
         let all = ["Work", "work", "work/x", "Entwu\u{308}rfe", "Entwürfe", "Work"];
-        let named = name(&folders(&all), Layout::Fs);
+        let named = assign_names(&folders(&all), Layout::Fs);
         let names: Vec<String> = named.iter().map(|n| n.folder.to_string()).collect();
         assert_eq!(names, ["Work", "work (2)", "work (2)/x", "Entwu\u{308}rfe", "Entwürfe (2)", "Work (3)"]);
-        let renamed: Vec<bool> = named.iter().map(|n| n.renamed.is_some()).collect();
+        let renamed: Vec<bool> = named.iter().map(|n| n.rename_reason.is_some()).collect();
         assert_eq!(renamed, [false, true, true, false, true, true]);
     }
 
@@ -285,7 +288,7 @@ mod tests {
         let (a, b) = (format!("{long}a"), format!("{long}b"));
         let deep = format!("{a}/{a}/{a}/{a}");
         for layout in [Layout::MaildirPlusPlus, Layout::Fs, Layout::Mboxes] {
-            let all = name(&folders(&[&a, &b, &deep]), layout);
+            let all = assign_names(&folders(&[&a, &b, &deep]), layout);
             let directories: HashSet<&PathBuf> = all.iter().map(|n| &n.directory).collect();
             assert_eq!(directories.len(), 3);
             for part in all.iter().flat_map(|n| n.directory.components()) {
@@ -299,7 +302,7 @@ mod tests {
         fn no_two_folders_are_one(names in proptest::collection::vec("[aAäb]{1,2}(/[aAb.]{1,2}){0,2}|(INBOX|inbox)(/a)?", 1..12)) {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             for layout in [Layout::MaildirPlusPlus, Layout::Fs, Layout::Mboxes] {
-                let all = name(&folders(&names), layout);
+                let all = assign_names(&folders(&names), layout);
                 let looks: HashSet<String> =
                     all.iter().map(|n| n.directory.to_str().unwrap().to_lowercase()).collect();
                 prop_assert_eq!(looks.len(), all.len(), "{:?}", all);

@@ -15,7 +15,7 @@ use crate::mailbox::fs::read_regular;
 use crate::mailbox::manifest::Bytes;
 
 /// Its name.
-pub const FILE: &str = "mailferry.folders";
+pub const FILE_NAME: &str = "mailferry.folders";
 
 /// Folders by their place below the root.
 pub type Renames = BTreeMap<PathBuf, Folder>;
@@ -31,7 +31,7 @@ struct Line {
 /// # Errors
 /// [`Error::Io`]; [`Error::Manifest`] for a line that is none of ours.
 pub fn read(root: &Path) -> Result<Renames> {
-    let path = root.join(FILE);
+    let path = root.join(FILE_NAME);
     let text = match read_regular(&path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Renames::new()),
@@ -62,5 +62,5 @@ pub fn write(root: &Dir, renames: &Renames) -> Result<()> {
         debug_assert!(written.is_ok());
         text.push(b'\n');
     }
-    root.write_atomic(root, OsStr::new(FILE), &text, 0o666)
+    root.write_atomic(root, OsStr::new(FILE_NAME), &text, 0o666)
 }

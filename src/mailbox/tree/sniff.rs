@@ -13,7 +13,7 @@ use crate::mailbox::source::{Compression, Source, SpoolOptions};
 
 /// What a file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     /// An mbox; a file without a byte is one without mail.
     Mbox,
     /// One message by itself: it begins with a header. If lines in it look like From_ lines it may also be
@@ -40,7 +40,7 @@ const HEAD: usize = 64 << 10;
 ///
 /// # Errors
 /// [`Error::Io`], [`Error::Interrupted`]; what is compressed and damaged is no error but may be mail.
-pub fn sniff(path: &Path, spooling: &SpoolOptions<'_>) -> Result<Kind> {
+pub fn sniff(path: &Path, spooling: &SpoolOptions<'_>) -> Result<FileKind> {
     let file = File::open(path).map_err(Error::io("open", path))?;
     let mut head = vec![0; HEAD];
     let mut filled = 0;
@@ -59,23 +59,23 @@ pub fn sniff(path: &Path, spooling: &SpoolOptions<'_>) -> Result<Kind> {
     if is_plain {
         let read = read::is_framed(&head);
         if read::looks_like_message(&head) {
-            return Ok(Kind::Message { has_separators: read.is_ok() });
+            return Ok(FileKind::Message { has_separators: read.is_ok() });
         }
         match read {
-            Ok(_) => return Ok(Kind::Mbox),
-            Err(not) if filled < HEAD => return Ok(Kind::of(not)),
+            Ok(_) => return Ok(FileKind::Mbox),
+            Err(not) if filled < HEAD => return Ok(FileKind::of(not)),
             Err(_) => {}
         }
     }
     whole(path, spooling)
 }
 
-fn whole(path: &Path, spooling: &SpoolOptions<'_>) -> Result<Kind> {
+fn whole(path: &Path, spooling: &SpoolOptions<'_>) -> Result<FileKind> {
     let nothing = LockOptions { methods: Vec::new(), timeout: Duration::ZERO, pid: 0, host: String::new() };
     let source = match Source::open(path, &nothing, spooling) {
         Ok(source) => source,
         Err(error @ Error::Compressed { .. }) => {
-            return Ok(Kind::Other { reason: error.without_path(), may_be_mail: true, mend: None });
+            return Ok(FileKind::Other { reason: error.without_path(), may_be_mail: true, mend: None });
         }
         Err(error) => return Err(error),
     };
@@ -86,16 +86,16 @@ fn whole(path: &Path, spooling: &SpoolOptions<'_>) -> Result<Kind> {
         return Err(Error::Interrupted);
     }
     Ok(match read {
-        read if read::looks_like_message(source.text()) => Kind::Message { has_separators: read.is_ok() },
-        Ok(_) => Kind::Mbox,
-        Err(not) => Kind::of(not),
+        read if read::looks_like_message(source.text()) => FileKind::Message { has_separators: read.is_ok() },
+        Ok(_) => FileKind::Mbox,
+        Err(not) => FileKind::of(not),
     })
 }
 
-impl Kind {
-    fn of(not: NotAMailbox) -> Kind {
+impl FileKind {
+    fn of(not: NotAMailbox) -> FileKind {
         let may_be_mail = not.guess != ContentGuess::Other;
-        Kind::Other { reason: not.reason, may_be_mail, mend: not.hint }
+        FileKind::Other { reason: not.reason, may_be_mail, mend: not.hint }
     }
 }
 
@@ -112,11 +112,11 @@ mod tests {
         let spooling =
             SpoolOptions { dir: temp.path(), limit: None, cancel: Cancel::never(), progress: &|_| () };
         match sniff(&path, &spooling).unwrap() {
-            Kind::Mbox => "mbox",
-            Kind::Message { has_separators: false } => "message",
-            Kind::Message { has_separators: true } => "message or mbox",
-            Kind::Other { may_be_mail: true, .. } => "may be mail",
-            Kind::Other { .. } => "other",
+            FileKind::Mbox => "mbox",
+            FileKind::Message { has_separators: false } => "message",
+            FileKind::Message { has_separators: true } => "message or mbox",
+            FileKind::Other { may_be_mail: true, .. } => "may be mail",
+            FileKind::Other { .. } => "other",
         }
     }
 

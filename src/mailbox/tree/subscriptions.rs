@@ -1,6 +1,6 @@
 //! Which folders their user wants to see: a list beside them, in one of several forms.
 
-use super::folder::{Folder, Layout, heard};
+use super::folder::{Folder, Layout, decode_level};
 
 /// The names under which lists lie, and what stands between two levels there.
 pub const FILES: [(&str, u8); 4] = [
@@ -18,7 +18,7 @@ pub fn parse(text: &[u8], separator: u8) -> Vec<Folder> {
         text.split(|&b| b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)).peekable();
     let separator = if lines.next_if_eq(&SECOND).is_some() { b'\t' } else { separator };
     let folders = lines.filter(|line| !line.is_empty()).map(|line| {
-        let levels: Vec<Vec<u8>> = line.split(|&b| b == separator).map(heard).collect();
+        let levels: Vec<Vec<u8>> = line.split(|&b| b == separator).map(decode_level).collect();
         match &levels[..] {
             [inbox] if inbox.eq_ignore_ascii_case(b"INBOX") => Folder::INBOX,
             // Courier's names all begin so.
@@ -30,7 +30,7 @@ pub fn parse(text: &[u8], separator: u8) -> Vec<Folder> {
 }
 
 /// The file of a layout, and what stands between levels there, unless it is Dovecot's second form.
-pub fn file_of(layout: Layout) -> (&'static str, u8) {
+pub fn file_for(layout: Layout) -> (&'static str, u8) {
     match layout {
         Layout::Mboxes => (".subscriptions", b'/'),
         Layout::MaildirPlusPlus | Layout::Fs => ("subscriptions", b'.'),
@@ -38,13 +38,13 @@ pub fn file_of(layout: Layout) -> (&'static str, u8) {
 }
 
 /// Writes a list: for Maildirs in Dovecot's second form, for mboxes in its first.
-pub fn write(folders: &[Folder], layout: Layout) -> Vec<u8> {
+pub fn format(folders: &[Folder], layout: Layout) -> Vec<u8> {
     let (mut text, separator) = match layout {
         Layout::Mboxes => (Vec::new(), b'/'),
         Layout::MaildirPlusPlus | Layout::Fs => ([SECOND, b"\n\n"].concat(), b'\t'),
     };
     for folder in folders {
-        let said = folder.0.iter().enumerate().map(|(n, level)| layout.say(level, n == 0));
+        let said = folder.0.iter().enumerate().map(|(n, level)| layout.encode_level(level, n == 0));
         let levels: Vec<Vec<u8>> = said.collect();
         let line = if levels.is_empty() { b"INBOX".to_vec() } else { levels.join(&separator) };
         text.extend([&line[..], b"\n"].concat());
@@ -72,10 +72,10 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         let list = vec![Folder::INBOX, Folder(vec!["Entwürfe".into(), "v1.2".into()])];
-        let text = write(&list, Layout::MaildirPlusPlus);
+        let text = format(&list, Layout::MaildirPlusPlus);
         assert_eq!(text, b"V\t2\n\nINBOX\nEntw&APw-rfe\tv1\\2e2\n");
         assert_eq!(parse(&text, b'.'), list);
-        let text = write(&list, Layout::Mboxes);
+        let text = format(&list, Layout::Mboxes);
         assert_eq!(text, "INBOX\nEntwürfe/v1.2\n".as_bytes());
         assert_eq!(parse(&text, b'/'), list);
     }

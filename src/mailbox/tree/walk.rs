@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
-use super::folder::{self, BELOW, Folder};
+use super::folder::{self, Folder, SUBFOLDERS_SUFFIX};
 use super::renames::{self, Renames};
 use super::sniff::{self, sniff};
 use super::subscriptions;
@@ -22,18 +22,18 @@ use crate::mailbox::text::display_path;
 
 /// A mailbox in a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct TreeMailbox {
     /// Where it lies.
     pub path: PathBuf,
     /// Which folder it is.
     pub folder: Folder,
     /// What it is.
-    pub kind: Kind,
+    pub kind: MailboxKind,
 }
 
 /// What a mailbox in a tree is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub enum MailboxKind {
     /// An mbox.
     Mbox,
     /// A Maildir.
@@ -44,7 +44,7 @@ pub enum Kind {
 
 /// What was passed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Skipped {
+pub struct SkippedEntry {
     /// What.
     pub path: PathBuf,
     /// Why, a phrase.
@@ -59,11 +59,11 @@ pub struct Skipped {
 #[derive(Debug, Default)]
 pub struct Tree {
     /// Mailboxes, in the order of their paths.
-    pub found: Vec<Found>,
+    pub mailboxes: Vec<TreeMailbox>,
     /// What is none.
-    pub skipped: Vec<Skipped>,
+    pub skipped: Vec<SkippedEntry>,
     /// Messages by themselves in which lines look like From_ lines.
-    pub doubtful: Vec<PathBuf>,
+    pub ambiguous: Vec<PathBuf>,
     /// The folders that their user has subscribed to, if there is a list; it may name what is not there.
     pub subscriptions: Option<Vec<Folder>>,
 }
@@ -81,7 +81,7 @@ const BESIDE: [&str; 17] = [
     "dovecot-keywords",
     "mailferry.counting",
     manifest::FILE_NAME,
-    renames::FILE,
+    renames::FILE_NAME,
     "msgFilterRules.dat",
     "popstate.dat",
     "foldertree.json",
@@ -211,14 +211,14 @@ impl Walk<'_> {
             self.skip(path, "a mail program's own", false, None);
             return Ok(false);
         }
-        let folder = if let Some(above) = folder::below_kmail(bytes).filter(|_| !holds_mail(path)) {
-            parent.folder.child(folder::heard(above))
+        let folder = if let Some(above) = folder::kmail_folder(bytes).filter(|_| !holds_mail(path)) {
+            parent.folder.child(folder::decode_level(above))
         } else if parent.is_maildir && bytes.starts_with(b".") {
-            Folder(parent.folder.0.iter().cloned().chain(folder::of_maildirpp(bytes)).collect())
+            Folder(parent.folder.0.iter().cloned().chain(folder::parse_maildirpp(bytes)).collect())
         } else if path.join("mbox").is_file() {
-            parent.folder.child(folder::of_mbox(Path::new(name)))
+            parent.folder.child(folder::level_of_mbox(Path::new(name)))
         } else {
-            parent.folder.child(folder::heard(folder::without(bytes, BELOW)))
+            parent.folder.child(folder::decode_level(folder::strip_extension(bytes, SUBFOLDERS_SUFFIX)))
         };
         self.enter(path, folder)?;
         Ok(true)
@@ -228,7 +228,7 @@ impl Walk<'_> {
         // One whose messages lie elsewhere is not followed there, either: what leads out is listed.
         let is_maildir = holds_mail(path) && (path == self.root || !self.leads_out(path));
         if is_maildir {
-            self.found(path, &folder, Kind::Maildir);
+            self.found(path, &folder, MailboxKind::Maildir);
         }
         self.directories.insert(path.to_owned(), Directory { folder, is_maildir });
         Ok(())
@@ -261,7 +261,7 @@ impl Walk<'_> {
             return Ok(());
         }
         match sniff(path, self.spooling) {
-            Ok(sniff::Kind::Mbox) => {
+            Ok(sniff::FileKind::Mbox) => {
                 let is_empty = fs::metadata(path).is_ok_and(|meta| meta.len() == 0);
                 if is_empty && (name.as_bytes().starts_with(b".") || parent.is_maildir) {
                     self.skip(path, "empty, and not by the name of a mailbox", false, None);
@@ -270,18 +270,18 @@ impl Walk<'_> {
                 // Apple Mail's Name.mbox/mbox is its directory's.
                 let folder = match name == "mbox" && path.parent() != Some(self.root) {
                     true => parent.folder.clone(),
-                    false => parent.folder.child(folder::of_mbox(path)),
+                    false => parent.folder.child(folder::level_of_mbox(path)),
                 };
-                self.found(path, &folder, Kind::Mbox);
+                self.found(path, &folder, MailboxKind::Mbox);
             }
-            Ok(sniff::Kind::Message { has_separators }) => {
+            Ok(sniff::FileKind::Message { has_separators }) => {
                 let directory = path.parent().unwrap_or(self.root).to_owned();
                 self.messages.entry(directory).or_default().push(path.to_owned());
                 if has_separators {
-                    self.tree.doubtful.push(path.to_owned());
+                    self.tree.ambiguous.push(path.to_owned());
                 }
             }
-            Ok(sniff::Kind::Other { reason, may_be_mail, mend }) => {
+            Ok(sniff::FileKind::Other { reason, may_be_mail, mend }) => {
                 self.skip(path, &reason, may_be_mail, mend.as_deref());
             }
             Err(Error::Interrupted) => return Err(Error::Interrupted),
@@ -293,10 +293,10 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn found(&mut self, path: &Path, folder: &Folder, kind: Kind) {
+    fn found(&mut self, path: &Path, folder: &Folder, kind: MailboxKind) {
         let before = path.strip_prefix(self.root).ok().and_then(|place| self.renames.get(place));
         let folder = before.unwrap_or(folder).clone();
-        self.tree.found.push(Found { path: path.to_owned(), folder, kind });
+        self.tree.mailboxes.push(TreeMailbox { path: path.to_owned(), folder, kind });
     }
 
     fn link(&mut self, path: &Path) {
@@ -331,15 +331,15 @@ impl Walk<'_> {
 
     fn skip(&mut self, path: &Path, reason: &str, may_be_mail: bool, mend: Option<&str>) {
         let (reason, mend) = (reason.to_owned(), mend.map(str::to_owned));
-        self.tree.skipped.push(Skipped { path: path.to_owned(), reason, may_be_mail, mend });
+        self.tree.skipped.push(SkippedEntry { path: path.to_owned(), reason, may_be_mail, mend });
     }
 
     fn finish(mut self) -> Tree {
         for (path, files) in std::mem::take(&mut self.messages) {
             let folder = self.directories[&path].folder.clone();
-            self.found(&path, &folder, Kind::Messages(files));
+            self.found(&path, &folder, MailboxKind::Messages(files));
         }
-        self.tree.found.sort_by(|a, b| a.path.cmp(&b.path));
+        self.tree.mailboxes.sort_by(|a, b| a.path.cmp(&b.path));
         self.tree
     }
 }
@@ -370,7 +370,7 @@ fn is_rest_of_maildir(path: &Path) -> bool {
 }
 
 /// Whether a directory with a `cur` or `new` in it is no Maildir all the same: a folder of mboxes may be called so.
-pub fn is_called_so_only(path: &Path) -> bool {
+pub fn is_false_maildir(path: &Path) -> bool {
     let begins = |name: &str| {
         let mut entries = fs::read_dir(path.join(name)).into_iter().flatten().flatten();
         entries
@@ -381,7 +381,7 @@ pub fn is_called_so_only(path: &Path) -> bool {
 
 /// Mail that lies beside the messages of a Maildir and is none of its folders: mboxes and Maildirs, by their paths in
 /// it. What cannot be looked into is not told here.
-pub fn mail_beside(maildir: &Path) -> Vec<PathBuf> {
+pub fn stray_mail(maildir: &Path) -> Vec<PathBuf> {
     let is_own = |name: &[u8]| {
         matches!(name, b"cur" | b"new" | b"tmp") || BESIDE_DIRECTORIES.iter().any(|n| name == n.as_bytes())
     };

@@ -39,7 +39,7 @@ use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::message::header;
 use crate::mailbox::source::Source;
 use crate::mailbox::text::is_or_are;
-use crate::mailbox::tree::walk::Kind;
+use crate::mailbox::tree::walk::MailboxKind;
 use crate::verify::compare::pair::Unpaired;
 use crate::verify::compare::report::Lines;
 pub use crate::verify::compare::report::{Detail, Difference, Sighting};
@@ -242,7 +242,7 @@ pub struct Unopened {
     /// Where it lies.
     pub path: PathBuf,
     /// What it is.
-    pub kind: Kind,
+    pub kind: MailboxKind,
     /// Which variant of mbox it is, where somebody said so.
     pub variant: Option<Variant>,
 }
@@ -256,8 +256,8 @@ pub fn open_and_compare(
     tell: &mut dyn FnMut(Difference),
 ) -> Result<Verdict> {
     let source = |mailbox: &Unopened| match mailbox.kind {
-        Kind::Mbox => open(&mailbox.path).map(Some),
-        Kind::Maildir | Kind::Messages(_) => Ok(None),
+        MailboxKind::Mbox => open(&mailbox.path).map(Some),
+        MailboxKind::Maildir | MailboxKind::Messages(_) => Ok(None),
     };
     let sources = |side: &[Unopened]| side.iter().map(source).collect::<Result<Vec<_>>>();
     let (our_sources, their_sources) = (sources(here)?, sources(there)?);
@@ -294,8 +294,8 @@ fn mailboxes<'a>(
 ) -> Vec<Mailbox<'a>> {
     let opened = side.iter().zip(sources).zip(mboxes).map(|((mailbox, source), mbox)| {
         match (&mailbox.kind, source, mbox) {
-            (Kind::Messages(files), _, _) => Mailbox::Messages { files, open },
-            (Kind::Mbox, Some(source), Some(mbox)) => Mailbox::Mbox { source, mbox },
+            (MailboxKind::Messages(files), _, _) => Mailbox::Messages { files, open },
+            (MailboxKind::Mbox, Some(source), Some(mbox)) => Mailbox::Mbox { source, mbox },
             _ => Mailbox::Maildir(&mailbox.path),
         }
     });

@@ -15,8 +15,8 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::text::{is_or_are, plural};
 use crate::mailbox::tree::folder::Folder;
-use crate::mailbox::tree::naming::settle_inbox;
-use crate::mailbox::tree::walk::Kind;
+use crate::mailbox::tree::naming::normalize_inbox;
+use crate::mailbox::tree::walk::MailboxKind;
 use crate::verify::compare::report::{Detail, Difference};
 use crate::verify::compare::text::Digest;
 use crate::verify::compare::{Open, Options, Unopened, Verdict as Sums, open_and_compare, unread};
@@ -39,7 +39,7 @@ pub fn pair(here: Vec<(Folder, Unopened)>, there: Vec<(Folder, Unopened)>) -> Ve
     let side_of: [fn(&mut Pair) -> &mut Vec<Unopened>; 2] = [|pair| &mut pair.here, |pair| &mut pair.there];
     for (side, side_of) in [here, there].into_iter().zip(side_of) {
         let (mut folders, mailboxes): (Vec<Folder>, Vec<Unopened>) = side.into_iter().unzip();
-        settle_inbox(&mut folders);
+        normalize_inbox(&mut folders);
         for (folder, mailbox) in folders.into_iter().zip(mailboxes) {
             let new = || Pair { folder: folder.clone(), here: Vec::new(), there: Vec::new() };
             side_of(pairs.entry(folder.clone()).or_insert_with(new)).push(mailbox);
@@ -251,9 +251,9 @@ impl Pair {
     /// Bytes of what is a file, for progress.
     fn bytes(&self) -> u64 {
         let files = self.here.iter().chain(&self.there).flat_map(|mailbox| match &mailbox.kind {
-            Kind::Mbox => std::slice::from_ref(&mailbox.path),
-            Kind::Messages(files) => files,
-            Kind::Maildir => &[][..],
+            MailboxKind::Mbox => std::slice::from_ref(&mailbox.path),
+            MailboxKind::Messages(files) => files,
+            MailboxKind::Maildir => &[][..],
         });
         files.map(|file: &PathBuf| std::fs::metadata(file).map_or(0, |meta| meta.len())).sum()
     }
