@@ -716,7 +716,7 @@ fn copy(args: &ConvertArgs, watcher: &Watcher) -> Outcome {
     let (sources, destination) = mailboxes(args);
     let keywords_lock = args.open.dotlock();
     let options = options(args, &destination, &keywords_lock, &cancel);
-    let mut outcome = copy::convert(&sources[0].path, &options, watcher);
+    let mut outcome = copy::copy_maildir(&sources[0].path, &options, watcher);
     match export::folders_left(&sources[0].path) {
         Ok(left) => {
             outcome.reports.iter_mut().take(1).for_each(|report| report.findings.extend(left.clone()))

@@ -451,7 +451,7 @@ fn run(
     match (source, wanted.layout) {
         (source, Layout::Mboxes) => export::convert(vec![source], options, (wanted.mboxes)(), progress).0,
         (export::Mailbox::Mbox(input), _) => super::convert_some(vec![*input], beside, options, progress),
-        (export::Mailbox::Maildir(path), _) => copy::convert(&path, options, progress),
+        (export::Mailbox::Maildir(path), _) => copy::copy_maildir(&path, options, progress),
     }
 }
 

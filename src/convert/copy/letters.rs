@@ -14,7 +14,7 @@ use crate::mailbox::maildir::write::{FILE_MODE, Fsync, MaildirWriter};
 
 /// Which letter of the destination a letter of the source becomes.
 #[derive(Debug)]
-pub struct Mapping {
+pub struct LetterMapping {
     becomes: [Option<usize>; MAX_KEYWORDS],
     /// What the letters of the destination stand for.
     names: KeywordTable,
@@ -24,30 +24,30 @@ pub struct Mapping {
 
 /// An info, as it is written.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Info {
+pub struct MappedInfo {
     /// Its letters.
     pub letters: Vec<u8>,
     /// Letters of the source that have none.
-    pub left: KeywordSet,
+    pub unmapped: KeywordSet,
 }
 
-impl Mapping {
+impl LetterMapping {
     /// Makes the list of keywords of a new Maildir, which is that of the source, or gives letters to those
     /// that the messages copied have, `used`, in one that is there; on disk before the first name with such a
     /// letter is visible. Without a filling nothing is written, as it is said then.
-    pub fn make(
+    pub fn new(
         source: &Path,
         used: KeywordSet,
         there: Option<KeywordSet>,
         filling: Option<&MaildirWriter>,
         options: &Options<'_>,
-    ) -> Result<Mapping> {
+    ) -> Result<LetterMapping> {
         let ours = KeywordTable::read(source)?;
         let Some(in_use) = there else {
             if let Some(filling) = filling {
                 write_list(source, filling, options.fsync)?;
             }
-            return Ok(Mapping { becomes: std::array::from_fn(Some), names: ours, is_plain: true });
+            return Ok(LetterMapping { becomes: std::array::from_fn(Some), names: ours, is_plain: true });
         };
         let wanted = || used.numbers().filter_map(|number| ours.name(number));
         let names = match filling {
@@ -69,14 +69,14 @@ impl Mapping {
             None => Some(number).filter(|&number| names.name(number).is_none()),
         });
         let is_plain = (0..MAX_KEYWORDS).all(|number| becomes[number] == Some(number));
-        Ok(Mapping { becomes, names, is_plain })
+        Ok(LetterMapping { becomes, names, is_plain })
     }
 
     /// An info in the letters of the destination. One that needs no other letters stays to the byte.
-    pub fn info(&self, letters: &[u8]) -> Info {
+    pub fn info(&self, letters: &[u8]) -> MappedInfo {
         let ours = KeywordSet::parse(letters);
         if self.is_plain || ours.is_empty() {
-            return Info { letters: letters.to_vec(), left: KeywordSet::default() };
+            return MappedInfo { letters: letters.to_vec(), unmapped: KeywordSet::default() };
         }
         let (mut theirs, mut left) = (KeywordSet::default(), KeywordSet::default());
         for number in ours.numbers() {
@@ -86,7 +86,7 @@ impl Mapping {
             }
         }
         let flags = letters.iter().copied().filter(|letter| !letter.is_ascii_lowercase());
-        Info { letters: flags.chain(theirs.to_string().into_bytes()).collect(), left }
+        MappedInfo { letters: flags.chain(theirs.to_string().into_bytes()).collect(), unmapped: left }
     }
 
     /// What letters of the destination stand for; one without a name stands for itself, in brackets.
@@ -100,7 +100,7 @@ impl Mapping {
 }
 
 /// What came without letters.
-pub fn left_over(messages: u64, left: KeywordSet) -> Option<Finding> {
+pub fn overflow_finding(messages: u64, left: KeywordSet) -> Option<Finding> {
     let text = || {
         format!("{messages} messages come without the keywords of the letters {left}: none is left for them")
     };

@@ -41,7 +41,7 @@ use crate::mailbox::manifest::{self, Bytes, Digest, MessageRecord, SectionFooter
 use crate::mailbox::mbox::quote::Quoting;
 use crate::mailbox::message::header;
 use crate::mailbox::text::escape;
-use letters::{Info, Mapping};
+use letters::{LetterMapping, MappedInfo};
 
 /// Messages that a worker reads and writes at once.
 const MESSAGES: usize = 64;
@@ -52,7 +52,7 @@ const BYTES: u64 = 2 << 20;
 /// visible there, except, in one that existed, the whole messages that the sums count as written.
 ///
 /// Of the options those that say something about an mbox, or what its messages become, have no meaning here.
-pub fn convert(source: &Path, options: &Options<'_>, progress: &dyn Events) -> Outcome {
+pub fn copy_maildir(source: &Path, options: &Options<'_>, progress: &dyn Events) -> Outcome {
     let mut told = Told::default();
     let (sums, error) = match run(source, options, progress, &mut told) {
         Ok(sums) => (sums, None),
@@ -94,7 +94,7 @@ fn run(
     if options.ownership.owner.is_some() {
         refuse_links(source)?;
     }
-    let store = Store::open(source)?;
+    let store = SourceMaildir::open(source)?;
     if let Some(sums) = all_known(&store, options, &standing)? {
         let text = "all of its messages were copied before: nothing to do";
         told.findings.push(Finding::new(Code::SourceKnown, text));
@@ -111,12 +111,12 @@ fn run(
     let manifest = history::read(options, &standing)?;
     let past = manifest.as_ref().map_or_else(|| Ok(Past::default()), Past::of)?;
     past.check_destination(options, &standing)?;
-    let history = History::of(&past, source);
+    let history = CopiedMessages::of(&past, source);
     let plan = plan(&store, &history, &past, options, &standing, told)?;
     told.bytes = plan.bytes();
     let in_use = (standing == DestinationState::Maildir).then_some(plan.letters_there);
     let filling_now = filling.as_ref().map(|(filling, _)| filling);
-    let mapping = Mapping::make(source, plan.letters_used(), in_use, filling_now, options)?;
+    let mapping = LetterMapping::new(source, plan.letters_used(), in_use, filling_now, options)?;
     let copying = Copying { store: &store, plan: &plan, mapping: &mapping, options, progress };
     let Some((filling, left)) = filling else {
         check_room(options.destination, &standing, plan.sizes(0))?;
@@ -125,7 +125,7 @@ fn run(
         return Ok(tally.tell(&plan, told));
     };
     let recorded = options.manifest != Keeping::None && (history.is_open || !plan.letters.is_empty());
-    let mut ledger = Ledger::default();
+    let mut ledger = CopySection::default();
     let head = recorded.then(|| to_line(&SectionHeader::for_maildir(PROGRAM, source, history.follows)));
     let (mut sections, mut end) = (history.sections, history.end);
     if let Leftover::Stage(text) = &left {
@@ -170,14 +170,14 @@ fn refuse_itself(source: &Path, destination: &Path, standing: &DestinationState)
 }
 
 /// The Maildir that is copied.
-struct Store<'a> {
+struct SourceMaildir<'a> {
     path: &'a Path,
     files: MaildirReader,
     entries: Vec<Entry>,
 }
 
-impl<'a> Store<'a> {
-    fn open(path: &'a Path) -> Result<Store<'a>> {
+impl<'a> SourceMaildir<'a> {
+    fn open(path: &'a Path) -> Result<SourceMaildir<'a>> {
         let files = MaildirReader::open(path)?;
         let mut seen = HashSet::new();
         let mut entries = list::list_messages(path)?;
@@ -189,7 +189,7 @@ impl<'a> Store<'a> {
         // One that was moved while we listed was seen in both places, and is in one of them.
         let is_there = |entry: &Entry| std::fs::symlink_metadata(entry.path(path)).is_ok();
         entries.retain(|entry| !twice.contains(entry.parsed().base) || is_there(entry));
-        Ok(Store { path, files, entries })
+        Ok(SourceMaildir { path, files, entries })
     }
 }
 
@@ -221,7 +221,7 @@ fn indexes_left(source: &Path) -> Result<Option<Finding>> {
 }
 
 /// What the manifest tells of this Maildir.
-struct History {
+struct CopiedMessages {
     /// What was copied, by its base name in the source, and its length.
     known: HashMap<Vec<u8>, u64>,
     /// Whether a section has to be written even if there is nothing to tell in it.
@@ -234,8 +234,8 @@ struct History {
     end: u64,
 }
 
-impl History {
-    fn of(past: &Past<'_>, source: &Path) -> History {
+impl CopiedMessages {
+    fn of(past: &Past<'_>, source: &Path) -> CopiedMessages {
         let outlines = &past.outlines;
         let is_ours = |n: usize| outlines[n].head.is_maildir() && outlines[n].head.source.is_path(source);
         let ours: Vec<usize> = (0..outlines.len()).filter(|&n| is_ours(n)).collect();
@@ -255,15 +255,19 @@ impl History {
             None => (None, sections, end),
         };
         let is_open = open.is_some() || !ours.iter().any(|&n| is_closed(n));
-        History { known, is_open, follows, sections, end }
+        CopiedMessages { known, is_open, follows, sections, end }
     }
 }
 
 /// Where every message was copied before there is nothing to do, and nothing is touched: not even a lock.
-fn all_known(store: &Store<'_>, options: &Options<'_>, standing: &DestinationState) -> Result<Option<Sums>> {
+fn all_known(
+    store: &SourceMaildir<'_>,
+    options: &Options<'_>,
+    standing: &DestinationState,
+) -> Result<Option<Sums>> {
     let Some(manifest) = history::read(options, standing)? else { return Ok(None) };
     let past = Past::of(&manifest)?;
-    let history = History::of(&past, store.path);
+    let history = CopiedMessages::of(&past, store.path);
     let lengths = store.entries.iter().map(|entry| history.known.get(entry.parsed().base).copied());
     let Some(lengths) = lengths.collect::<Option<Vec<u64>>>() else { return Ok(None) };
     if history.is_open || write::has_leftovers(options.destination)? {
@@ -287,24 +291,24 @@ fn all_known(store: &Store<'_>, options: &Options<'_>, standing: &DestinationSta
 }
 
 /// A message of the source that no earlier run has copied.
-struct Letter {
+struct SourceMessage {
     entry: Entry,
     /// Its bytes, as an estimate.
     size: u64,
-    fate: Fate,
+    fate: Disposition,
 }
 
-enum Fate {
+enum Disposition {
     /// Its name is free.
     Keeps,
     /// Its name is another message's; this one is free.
     Gets(Vec<u8>),
     /// It is there, whoever put it there.
-    Present(There),
+    Present(DestinationMessage),
 }
 
 /// A message of the destination.
-struct There {
+struct DestinationMessage {
     base: Vec<u8>,
     letters: Vec<u8>,
     length: u64,
@@ -312,7 +316,7 @@ struct There {
 }
 
 struct Plan {
-    letters: Vec<Letter>,
+    letters: Vec<SourceMessage>,
     /// Letters that are taken at once, in order.
     chunks: Vec<Range<usize>>,
     /// Why others are none.
@@ -328,7 +332,7 @@ struct Plan {
 impl Plan {
     /// Letters of keywords that the messages to be copied have.
     fn letters_used(&self) -> KeywordSet {
-        let written = self.letters.iter().filter(|letter| !matches!(letter.fate, Fate::Present(_)));
+        let written = self.letters.iter().filter(|letter| !matches!(letter.fate, Disposition::Present(_)));
         union(written.map(|letter| &letter.entry))
     }
 
@@ -339,38 +343,38 @@ impl Plan {
     /// Of the files that are to be written behind the first `chunks`.
     fn sizes(&self, chunks: usize) -> impl Iterator<Item = Option<u64>> {
         let first = self.chunks.get(chunks).map_or(self.letters.len(), |chunk| chunk.start);
-        self.letters[first..].iter().map(|l| (!matches!(l.fate, Fate::Present(_))).then_some(l.size))
+        self.letters[first..].iter().map(|l| (!matches!(l.fate, Disposition::Present(_))).then_some(l.size))
     }
 }
 
 /// Decides for each message whether it is written, and by which name.
 fn plan(
-    store: &Store<'_>,
-    history: &History,
+    store: &SourceMaildir<'_>,
+    history: &CopiedMessages,
     past: &Past<'_>,
     options: &Options<'_>,
     standing: &DestinationState,
     told: &mut Told,
 ) -> Result<Plan> {
     let mut there = match standing {
-        DestinationState::Maildir => Neighbours::of(options.destination)?,
-        _ => Neighbours::default(),
+        DestinationState::Maildir => DestinationIndex::of(options.destination)?,
+        _ => DestinationIndex::default(),
     };
     let (mut letters, mut known, mut known_bytes) = (Vec::new(), 0, 0);
     let mut left_out = Vec::new();
     for entry in &store.entries {
         match history.known.get(entry.parsed().base) {
             Some(length) => (known, known_bytes) = (known + 1, known_bytes + length),
-            None => letters.push(Letter {
+            None => letters.push(SourceMessage {
                 entry: entry.clone(),
                 size: store.files.size(entry),
-                fate: Fate::Keeps,
+                fate: Disposition::Keeps,
             }),
         }
     }
     if options.ownership.owner.is_some() {
         // Users do link messages; but what is given away is not to be what its new owner could not read.
-        let link = |letter: &Letter| {
+        let link = |letter: &SourceMessage| {
             let text = "is a symbolic link, and with --owner none is followed: it was not copied";
             let path = store.files.path(&letter.entry);
             is_link(&path).then(|| Finding::new(Code::MaildirNotAFile, text).in_file(path))
@@ -386,28 +390,28 @@ fn plan(
     }
     // What has the name of another one is compared with it; for most Maildirs this is nothing.
     let mut names = HashSet::new();
-    let clash = |letter: &Letter| {
+    let clash = |letter: &SourceMessage| {
         let base = letter.entry.parsed().base;
         !names.insert(base.to_vec()) || there.entries.contains_key(base)
     };
     let clashes: Vec<bool> = letters.iter().map(clash).collect();
     if clashes.contains(&true) {
-        let compare = |(letter, clash): (&Letter, &bool)| {
+        let compare = |(letter, clash): (&SourceMessage, &bool)| {
             options.cancel.check()?;
             clash.then(|| there.compare(store, &letter.entry)).transpose()
         };
-        let compared: Vec<Option<Compared>> =
+        let compared: Vec<Option<Collision>> =
             letters.par_iter().zip(&clashes).map(compare).collect::<Result<_>>()?;
         for section in &past.outlines {
             names.extend(section.names().into_iter().map(|named| named.name.0));
         }
         for (letter, compared) in letters.iter_mut().zip(compared) {
             letter.fate = match compared {
-                None | Some(Compared::Unread) => continue,
-                Some(Compared::Same(same)) => Fate::Present(same),
-                Some(Compared::Other(other)) => there.name(&other, options.host, &mut names)?,
+                None | Some(Collision::Unread) => continue,
+                Some(Collision::Same(same)) => Disposition::Present(same),
+                Some(Collision::Other(other)) => there.name(&other, options.host, &mut names)?,
             };
-            if let Fate::Gets(name) = &letter.fate {
+            if let Disposition::Gets(name) = &letter.fate {
                 let text = format!("its name is that of another message; it is written as {}", escape(name));
                 told.findings
                     .push(Finding::new(Code::NameTaken, text).in_file(store.files.path(&letter.entry)));
@@ -419,7 +423,7 @@ fn plan(
     Ok(Plan { letters, chunks, left_out, letters_there, known, known_bytes })
 }
 
-fn chunks(letters: &[Letter]) -> Vec<Range<usize>> {
+fn chunks(letters: &[SourceMessage]) -> Vec<Range<usize>> {
     let mut chunks: Vec<Range<usize>> = Vec::new();
     let mut bytes = 0;
     for (n, letter) in letters.iter().enumerate() {
@@ -442,21 +446,21 @@ fn union<'a>(entries: impl Iterator<Item = &'a Entry>) -> KeywordSet {
 
 /// What lies in the destination already, by base name.
 #[derive(Default)]
-struct Neighbours {
+struct DestinationIndex {
     files: Option<MaildirReader>,
     entries: HashMap<Vec<u8>, Vec<Entry>>,
 }
 
 /// A message beside what has its name in the destination.
-enum Compared {
-    Same(There),
-    Other(Other),
+enum Collision {
+    Same(DestinationMessage),
+    Other(CollidingMessage),
     /// It is no message, or gone.
     Unread,
 }
 
 /// A message that needs another name.
-struct Other {
+struct CollidingMessage {
     digest: Digest,
     unique: Unique,
     epoch: i64,
@@ -464,36 +468,36 @@ struct Other {
     wire_size: u64,
 }
 
-impl Neighbours {
-    fn of(destination: &Path) -> Result<Neighbours> {
+impl DestinationIndex {
+    fn of(destination: &Path) -> Result<DestinationIndex> {
         let mut entries: HashMap<Vec<u8>, Vec<Entry>> = HashMap::new();
         for entry in list::list_messages(destination)? {
             entries.entry(entry.parsed().base.to_vec()).or_default().push(entry);
         }
-        Ok(Neighbours { files: Some(MaildirReader::open(destination)?), entries })
+        Ok(DestinationIndex { files: Some(MaildirReader::open(destination)?), entries })
     }
 
     fn letters(&self) -> KeywordSet {
         union(self.entries.values().flatten())
     }
 
-    fn compare(&self, store: &Store<'_>, entry: &Entry) -> Result<Compared> {
+    fn compare(&self, store: &SourceMaildir<'_>, entry: &Entry) -> Result<Collision> {
         let mut bytes = Vec::new();
         let Ok(FoundMessage { mtime, .. }) = store.files.read_or_explain(entry, &mut bytes)? else {
-            return Ok(Compared::Unread);
+            return Ok(Collision::Unread);
         };
         let (base, digest) = (entry.parsed().base, Digest::of(&bytes));
         if let Some(same) = self.find(base, digest)? {
-            return Ok(Compared::Same(same));
+            return Ok(Collision::Same(same));
         }
         let (size, wire_size) =
             render(&bytes, &header::split(&bytes), Quoting::None, (Eol::Keep, Headers::Keep)).sizes(true);
         let epoch = entry.parsed().epoch().unwrap_or(mtime);
-        Ok(Compared::Other(Other { digest, unique: Unique::of(&bytes), epoch, size, wire_size }))
+        Ok(Collision::Other(CollidingMessage { digest, unique: Unique::of(&bytes), epoch, size, wire_size }))
     }
 
     /// The file of this name that has these bytes.
-    fn find(&self, base: &[u8], digest: Digest) -> Result<Option<There>> {
+    fn find(&self, base: &[u8], digest: Digest) -> Result<Option<DestinationMessage>> {
         let (Some(files), Some(entries)) = (&self.files, self.entries.get(base)) else { return Ok(None) };
         let mut bytes = Vec::new();
         for entry in entries {
@@ -505,7 +509,12 @@ impl Neighbours {
             if Digest::of(&bytes) == digest {
                 let letters = found.entry.parsed().info.unwrap_or_default();
                 let letters = letters.to_vec();
-                return Ok(Some(There { base: base.to_vec(), letters, length: bytes.len() as u64, digest }));
+                return Ok(Some(DestinationMessage {
+                    base: base.to_vec(),
+                    letters,
+                    length: bytes.len() as u64,
+                    digest,
+                }));
             }
         }
         Ok(None)
@@ -513,8 +522,13 @@ impl Neighbours {
 
     /// The name that a message gets whose own is taken: of our making, by its bytes. Where it is there under
     /// that name an earlier run, which was killed, has written it.
-    fn name(&mut self, other: &Other, host: &str, taken: &mut HashSet<Vec<u8>>) -> Result<Fate> {
-        let Other { digest, unique, epoch, size, wire_size } = *other;
+    fn name(
+        &mut self,
+        other: &CollidingMessage,
+        host: &str,
+        taken: &mut HashSet<Vec<u8>>,
+    ) -> Result<Disposition> {
+        let CollidingMessage { digest, unique, epoch, size, wire_size } = *other;
         for copy in 0.. {
             let base = BaseName { epoch, unique, copy, host, size, wire_size }.to_bytes();
             if taken.contains(&base) {
@@ -523,12 +537,12 @@ impl Neighbours {
             match self.find(&base, digest)? {
                 Some(same) => {
                     taken.insert(base);
-                    return Ok(Fate::Present(same));
+                    return Ok(Disposition::Present(same));
                 }
                 None if self.entries.contains_key(&base) => {}
                 None => {
                     taken.insert(base.clone());
-                    return Ok(Fate::Gets(base));
+                    return Ok(Disposition::Gets(base));
                 }
             }
         }
@@ -590,7 +604,7 @@ impl Tally {
 
     fn tell(mut self, plan: &Plan, told: &mut Told) -> Sums {
         told.findings.append(&mut self.findings);
-        told.findings.extend(letters::left_over(self.without, self.left));
+        told.findings.extend(letters::overflow_finding(self.without, self.left));
         self.sums(plan)
     }
 }
@@ -604,7 +618,7 @@ struct Done {
 
 /// A section that is being written.
 #[derive(Default)]
-struct Ledger {
+struct CopySection {
     /// Hash of its lines.
     lines: blake3::Hasher,
     /// How many bytes they are.
@@ -619,7 +633,7 @@ struct Ledger {
     tally: Tally,
 }
 
-impl Ledger {
+impl CopySection {
     /// The lines of the next messages.
     fn lines(&self, messages: &[MessageRecord]) -> Vec<u8> {
         let mut at = self.at;
@@ -666,9 +680,9 @@ impl Ledger {
 
 /// All that the workers need.
 struct Copying<'a> {
-    store: &'a Store<'a>,
+    store: &'a SourceMaildir<'a>,
     plan: &'a Plan,
-    mapping: &'a Mapping,
+    mapping: &'a LetterMapping,
     options: &'a Options<'a>,
     progress: &'a dyn Events,
 }
@@ -689,14 +703,14 @@ impl Copying<'_> {
         for letter in &self.plan.letters {
             self.options.cancel.check()?;
             match (&letter.fate, std::fs::metadata(self.store.files.path(&letter.entry))) {
-                (Fate::Present(there), _) => {
+                (Disposition::Present(there), _) => {
                     tally.present += 1;
                     tally.bytes += there.length;
                 }
                 (_, Ok(meta)) if meta.is_file() => {
                     tally.written += 1;
                     tally.bytes += meta.len();
-                    let Info { left, .. } = self.name(&letter.entry, b"").2;
+                    let MappedInfo { unmapped: left, .. } = self.name(&letter.entry, b"").2;
                     tally.note_left(u64::from(!left.is_empty()), left);
                 }
                 (_, looked) => match (list::explain_unreadable(self.store.path, &letter.entry), looked) {
@@ -718,7 +732,7 @@ impl Copying<'_> {
         filling: &MaildirWriter,
         lines: &Lines,
         head: Option<&[u8]>,
-        ledger: &mut Ledger,
+        ledger: &mut CopySection,
     ) -> Result<()> {
         let safe = filling.flushes_each();
         let first = ledger.chunks;
@@ -747,8 +761,8 @@ impl Copying<'_> {
     fn read(&self, chunk: Range<usize>) -> Result<(Done, Vec<Outgoing>)> {
         let (mut done, mut outgoing) = (Done::default(), Vec::with_capacity(chunk.len()));
         for n in chunk.clone() {
-            let Letter { entry, fate, size } = &self.plan.letters[n];
-            if let Fate::Present(there) = fate {
+            let SourceMessage { entry, fate, size } = &self.plan.letters[n];
+            if let Disposition::Present(there) = fate {
                 done.tally.present += 1;
                 done.tally.bytes += there.length;
                 done.messages.push(there.message(entry.parsed().base, self.mapping));
@@ -763,11 +777,11 @@ impl Copying<'_> {
                 }
             };
             let original = entry.parsed().base;
-            let base = if let Fate::Gets(base) = fate { base } else { original };
-            let (place, name, Info { letters, left }) = self.name(&entry, base);
+            let base = if let Disposition::Gets(base) = fate { base } else { original };
+            let (place, name, MappedInfo { letters, unmapped: left }) = self.name(&entry, base);
             let digest = Digest::of(&bytes);
             let length = bytes.len() as u64;
-            let there = There { base: base.to_vec(), letters, length, digest };
+            let there = DestinationMessage { base: base.to_vec(), letters, length, digest };
             done.messages.push(there.message(original, self.mapping));
             done.tally.note_left(u64::from(!left.is_empty()), left);
             done.tally.written += 1;
@@ -782,7 +796,7 @@ impl Copying<'_> {
 
     /// Where a message goes, its whole name, and its info. With flags it goes to cur/, wherever it was: readers
     /// look for them there.
-    fn name(&self, entry: &Entry, base: &[u8]) -> (Subdir, OsString, Info) {
+    fn name(&self, entry: &Entry, base: &[u8]) -> (Subdir, OsString, MappedInfo) {
         let letters = entry.parsed().info;
         let info = self.mapping.info(letters.unwrap_or_default());
         match letters {
@@ -806,7 +820,7 @@ impl Copying<'_> {
 
     /// Takes over what a killed run left of a new Maildir: what its manifest, `text`, lists stays as far as
     /// this run would write it, all else is removed.
-    fn take_over(&self, filling: &MaildirWriter, text: &[u8], head: &[u8]) -> Result<Ledger> {
+    fn take_over(&self, filling: &MaildirWriter, text: &[u8], head: &[u8]) -> Result<CopySection> {
         let mut kept = HashSet::new();
         let ledger = self.agree(filling, text, head, &mut kept)?;
         // First the list, then what it lists: nothing must be listed that is removed and half written again.
@@ -823,10 +837,10 @@ impl Copying<'_> {
         text: &[u8],
         head: &[u8],
         kept: &mut HashSet<(Subdir, OsString)>,
-    ) -> Result<Ledger> {
+    ) -> Result<CopySection> {
         /// Chunks read before the first of them is compared: few, since most of them may be in vain.
         const AHEAD: usize = 16;
-        let mut ledger = Ledger::default();
+        let mut ledger = CopySection::default();
         let Some(mut rest) = text.strip_prefix(head).filter(|_| !head.is_empty()) else { return Ok(ledger) };
         ledger.begin(head);
         for group in self.plan.chunks.chunks(AHEAD) {
@@ -867,9 +881,9 @@ impl Outgoing {
     }
 }
 
-impl There {
+impl DestinationMessage {
     /// Its line, but for the place.
-    fn message(&self, original: &[u8], mapping: &Mapping) -> MessageRecord {
+    fn message(&self, original: &[u8], mapping: &LetterMapping) -> MessageRecord {
         let flags = self.letters.iter().copied().filter(|letter| !letter.is_ascii_lowercase());
         MessageRecord {
             at: 0,
@@ -950,7 +964,7 @@ mod tests {
             std::fs::rename(source.join("new/1.read"), source.join("cur/1.read:2,RS")).unwrap();
             std::fs::remove_file(source.join("cur/3.expunged:2,S")).unwrap();
         });
-        let Outcome { reports, sums, error, folders: _ } = convert(&source, &options, &meanwhile);
+        let Outcome { reports, sums, error, folders: _ } = copy_maildir(&source, &options, &meanwhile);
         assert!(error.is_none(), "{error:?}");
         assert_eq!((sums.messages_found, sums.written, sums.bytes_source), (2, 2, 21));
         let codes: Vec<Code> = reports[0].findings.iter().map(|finding| finding.code).collect();
