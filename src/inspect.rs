@@ -6,8 +6,10 @@ use std::sync::Mutex;
 
 use rayon::prelude::*;
 
-use crate::convert::dates::{self, Origin, Rules};
-use crate::convert::plan::{self, CHUNK, Dedupe, Earlier, Fate, Lineage, Memory, Planned, Wishes};
+use crate::convert::dates::{self, DateRules, Origin};
+use crate::convert::plan::{
+    self, CHUNK, Dedupe, Disposition, Earlier, NameTable, PlannedMessage, PreviousMessages, RenderOptions,
+};
 use crate::convert::render::{Eol, Headers, Rendered, render};
 use crate::convert::reorder::InOrder;
 use crate::mailbox::error::{Error, Result};
@@ -63,13 +65,20 @@ pub enum At {
 pub fn list_mbox<T: Send>(
     source: &Source,
     mbox: &Mbox<'_>,
-    rules: &Rules,
+    rules: &DateRules,
     show: impl Fn(Row) -> T + Sync,
     mut tell: impl FnMut(Vec<T>) + Send,
 ) -> Result<Vec<Finding>> {
-    let nothing = Earlier { lineage: Lineage::default(), dedupe: Dedupe::No };
-    let plan =
-        plan::plan(source, mbox, Wishes::default(), rules, &mut Memory::default(), nothing, &|_| Ok(()))?;
+    let nothing = Earlier { previous: PreviousMessages::default(), dedupe: Dedupe::No };
+    let plan = plan::plan(
+        source,
+        mbox,
+        RenderOptions::default(),
+        rules,
+        &mut NameTable::default(),
+        nothing,
+        &|_| Ok(()),
+    )?;
     // In order: what is handed back while a chunk before it is looked at would stay ours after all.
     let mut done_with = |(extents, shown): (&[Extent], Vec<T>)| {
         source.release(plan::span(extents));
@@ -80,7 +89,7 @@ pub fn list_mbox<T: Send>(
     let chunks = plan.messages.chunks(CHUNK).zip(mbox.messages().chunks(CHUNK)).enumerate();
     chunks.par_bridge().try_for_each(|(n, (planned, extents))| {
         let rows = planned.iter().zip(extents).zip(n * CHUNK + 1..);
-        let row = |((planned, extent), number): ((&Planned, &Extent), usize)| Row {
+        let row = |((planned, extent), number): ((&PlannedMessage, &Extent), usize)| Row {
             number,
             at: At::Offset(extent.at),
             length: planned.size,
@@ -88,7 +97,7 @@ pub fn list_mbox<T: Send>(
             origin: planned.origin,
             flags: planned.status.flags,
             is_new: !planned.status.belongs_in_cur(),
-            is_pseudo: planned.fate == Fate::Pseudo,
+            is_pseudo: planned.disposition == Disposition::Pseudo,
             ..Row::said_by(extent.message(mbox.text()))
         };
         let shown = rows.map(|message| show(row(message))).collect();
@@ -149,7 +158,7 @@ impl Row {
         let (entry, bytes) = list::read_entry(maildir, entry)?;
         let parsed = entry.parsed();
         let mtime = std::fs::metadata(entry.path(maildir)).map_or(0, |meta| meta.mtime());
-        let (epoch, origin) = dates::of_file(&parsed, mtime, header::split(&bytes).header);
+        let (epoch, origin) = dates::file_date(&parsed, mtime, header::split(&bytes).header);
         Ok(Row {
             number,
             at: At::File(Path::new(entry.subdir.dir()).join(&entry.name)),

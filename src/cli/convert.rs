@@ -10,7 +10,7 @@ use crate::convert::dates::Origin;
 use crate::convert::export;
 use crate::convert::export::{To, Writing};
 use crate::convert::labels;
-use crate::convert::plan::{Dedupe, Wishes};
+use crate::convert::plan::{Dedupe, RenderOptions};
 use crate::convert::render::{Eol, Headers};
 use crate::convert::restore;
 use crate::convert::restore::{Destination, Which};
@@ -734,7 +734,7 @@ fn options<'a>(
 ) -> Options<'a> {
     Options {
         destination: &destination.path,
-        wishes: Wishes {
+        render: RenderOptions {
             eol: match args.eol {
                 EolArg::Keep => Eol::Keep,
                 EolArg::Lf => Eol::Lf,

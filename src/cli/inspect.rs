@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use crate::convert::dates::Rules;
+use crate::convert::dates::DateRules;
 use crate::inspect::{self, At, Row};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{self, Code, Finding};
@@ -153,7 +153,7 @@ fn list(
     mut findings: Vec<Finding>,
     reporter: &mut Reporter,
 ) -> Result<()> {
-    let rules = Rules { now: super::convert::now(), mtime: source.mtime(), from_zone: None, first: None };
+    let rules = DateRules { now: super::convert::now(), mtime: source.mtime(), from_zone: None, first: None };
     let is_json = reporter.is_json();
     let tell = |rows: Vec<String>| rows.iter().for_each(|row| reporter.shaped(row));
     let dates = inspect::list_mbox(source, mbox, &rules, |row| row_text(&row, is_json), tell)?;

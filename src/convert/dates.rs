@@ -45,7 +45,7 @@ impl Origin {
 
 /// The dates that one message offers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Offered {
+pub struct DateFields {
     /// Of its From_ line.
     pub from: Option<Stamp>,
     /// Of its topmost Received field.
@@ -54,11 +54,11 @@ pub struct Offered {
     pub header: Option<Stamp>,
 }
 
-impl Offered {
+impl DateFields {
     /// What one field of the header has to offer: the topmost one of a name counts, if it has a date.
-    pub fn take(&mut self, field: &Field<'_>) {
+    pub fn read_field(&mut self, field: &Field<'_>) {
         if self.received.is_none() && field.is("Received") {
-            self.received = received_date(field.value);
+            self.received = parse_received(field.value);
         } else if self.header.is_none() && field.is("Date") {
             self.header = date::parse_header_date(field.value);
         }
@@ -66,14 +66,14 @@ impl Offered {
 }
 
 /// The date of a Received field stands behind its last semicolon (RFC 5322 §3.6.7).
-fn received_date(value: &[u8]) -> Option<Stamp> {
+fn parse_received(value: &[u8]) -> Option<Stamp> {
     let semicolon = memchr::memrchr(b';', value)?;
     date::parse_header_date(&value[semicolon + 1..])
 }
 
 /// What the dates of a source are judged by.
 #[derive(Debug, Clone)]
-pub struct Rules {
+pub struct DateRules {
     /// Now, in seconds since 1970: nothing was received after tomorrow.
     pub now: i64,
     /// The modification time of the source file.
@@ -86,7 +86,7 @@ pub struct Rules {
 
 /// What the From_ lines of one source have in common.
 #[derive(Debug, Clone)]
-pub struct FromDates {
+pub struct FromLineDates {
     /// They are all the same, so they say when somebody wrote the file, not when mail came in.
     all_alike: bool,
     /// Their zone where they name none.
@@ -97,7 +97,7 @@ pub struct FromDates {
 
 /// What [`FromDates`] are made of, gathered message by message; of parts of a source, in any order.
 #[derive(Debug, Clone, Default)]
-pub struct Gathered {
+pub struct FromLineStats {
     /// What all From_ lines so far say, None where one has no date; nothing so far, or not the same.
     common: Common,
     messages: usize,
@@ -125,9 +125,9 @@ impl Common {
     }
 }
 
-impl Gathered {
+impl FromLineStats {
     /// Takes a message's dates.
-    pub fn take(&mut self, offer: &Offered) {
+    pub fn add(&mut self, offer: &DateFields) {
         self.messages += 1;
         self.common = self.common.join(Common::All(offer.from.map(|stamp| stamp.local)));
         let (Some(from), Some(received)) = (offer.from, offer.received) else { return };
@@ -144,7 +144,7 @@ impl Gathered {
     }
 
     /// Takes those of another part of the source.
-    pub fn join(&mut self, other: Gathered) {
+    pub fn merge(&mut self, other: FromLineStats) {
         self.common = self.common.join(other.common);
         self.messages += other.messages;
         self.samples += other.samples;
@@ -163,7 +163,7 @@ impl Gathered {
     }
 }
 
-impl Rules {
+impl DateRules {
     fn is_real(&self, date: i64) -> bool {
         (EARLIEST..=self.now + DAY).contains(&date)
     }
@@ -176,9 +176,9 @@ const QUARTER: i64 = 900;
 /// `Mon Sep 17 00:00:00 2001`, which git writes into every From_ line.
 const GIT: i64 = 1_000_684_800;
 
-impl FromDates {
+impl FromLineDates {
     /// Of all messages of a source.
-    pub fn of(gathered: &Gathered, rules: &Rules) -> FromDates {
+    pub fn new(gathered: &FromLineStats, rules: &DateRules) -> FromLineDates {
         let all_alike = gathered.messages >= 3 && matches!(gathered.common, Common::All(Some(_)));
         let found_offset = if rules.from_zone.is_none() { gathered.constant_offset() } else { None };
         let fixed = |seconds| {
@@ -188,20 +188,23 @@ impl FromDates {
             (Some(zone), _) => zone.clone(),
             (None, found) => fixed(found.unwrap_or(0)),
         };
-        FromDates { all_alike, zone, found_offset }
+        FromLineDates { all_alike, zone, found_offset }
     }
 
     /// Looks at all messages of a source.
-    pub fn learn<'a>(offered: impl Iterator<Item = &'a Offered>, rules: &Rules) -> FromDates {
-        let mut gathered = Gathered::default();
-        offered.for_each(|offer| gathered.take(offer));
-        FromDates::of(&gathered, rules)
+    pub fn from_messages<'a>(
+        offered: impl Iterator<Item = &'a DateFields>,
+        rules: &DateRules,
+    ) -> FromLineDates {
+        let mut gathered = FromLineStats::default();
+        offered.for_each(|offer| gathered.add(offer));
+        FromLineDates::new(&gathered, rules)
     }
 
-    fn epoch(&self, written: Written) -> Option<i64> {
+    fn epoch(&self, written: PackedStamp) -> Option<i64> {
         let seconds = written.0 >> 1;
         match written {
-            Written::NONE => None,
+            PackedStamp::NONE => None,
             _ if self.all_alike => None,
             _ if written.0 & 1 == 0 => Some(seconds),
             _ => Some(in_zone(seconds, &self.zone).unwrap_or(seconds)),
@@ -212,19 +215,19 @@ impl FromDates {
 /// The date of a From_ line in eight bytes, since one is kept of every message until all are known: twice its
 /// seconds, and one more where they are local.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Written(i64);
+pub struct PackedStamp(i64);
 
-impl Written {
+impl PackedStamp {
     /// No date, or none that is real.
-    pub const NONE: Written = Written(i64::MIN);
+    pub const NONE: PackedStamp = PackedStamp(i64::MIN);
 
     /// What a From_ line offers.
-    pub fn of(stamp: Option<Stamp>) -> Written {
+    pub fn pack(stamp: Option<Stamp>) -> PackedStamp {
         let written = stamp.filter(|stamp| stamp.local != GIT).and_then(|stamp| {
             let twice = stamp.epoch(0).checked_mul(2)?;
-            Some(Written(twice | i64::from(stamp.zone.is_none())))
+            Some(PackedStamp(twice | i64::from(stamp.zone.is_none())))
         });
-        written.unwrap_or(Written::NONE)
+        written.unwrap_or(PackedStamp::NONE)
     }
 }
 
@@ -235,12 +238,12 @@ fn in_zone(local: i64, zone: &TimeZone) -> Option<i64> {
 }
 
 /// The received date of one message and its origin.
-pub fn received(offer: &Offered, from: &FromDates, rules: &Rules) -> (i64, Origin) {
-    with_from_line(Written::of(offer.from), without_from_line(offer, rules), from, rules)
+pub fn received_date(offer: &DateFields, from: &FromLineDates, rules: &DateRules) -> (i64, Origin) {
+    resolve_date(PackedStamp::pack(offer.from), fallback_date(offer, rules), from, rules)
 }
 
 /// What it would be if the From_ line said nothing.
-pub fn without_from_line(offer: &Offered, rules: &Rules) -> (i64, Origin) {
+pub fn fallback_date(offer: &DateFields, rules: &DateRules) -> (i64, Origin) {
     const ORDER: [Origin; 3] = [Origin::Received, Origin::Header, Origin::Mtime];
     for origin in rules.first.into_iter().chain(ORDER) {
         let date = match origin {
@@ -257,11 +260,11 @@ pub fn without_from_line(offer: &Offered, rules: &Rules) -> (i64, Origin) {
 }
 
 /// What it is: the From_ line's word goes before all but what the user asked for.
-pub fn with_from_line(
-    written: Written,
+pub fn resolve_date(
+    written: PackedStamp,
     otherwise: (i64, Origin),
-    from: &FromDates,
-    rules: &Rules,
+    from: &FromLineDates,
+    rules: &DateRules,
 ) -> (i64, Origin) {
     if rules.first == Some(otherwise.1) {
         return otherwise;
@@ -275,7 +278,7 @@ pub fn with_from_line(
 /// The received date of a file in a Maildir: what its name and its modification time agree on. Where they do not (a
 /// copy has the time of copying, other converters name by the hour of the conversion), the one that is
 /// nearer to the header's dates; our own names are right.
-pub fn of_file(name: &ParsedName<'_>, mtime: i64, header: &[u8]) -> (i64, Origin) {
+pub fn file_date(name: &ParsedName<'_>, mtime: i64, header: &[u8]) -> (i64, Origin) {
     const APART: i64 = 60;
     let by_mtime = (mtime, Origin::Mtime);
     let Some(epoch) = name.epoch() else { return by_mtime };
@@ -283,8 +286,8 @@ pub fn of_file(name: &ParsedName<'_>, mtime: i64, header: &[u8]) -> (i64, Origin
     if name.unique().is_some() || epoch.abs_diff(mtime) <= APART as u64 {
         return by_name;
     }
-    let mut offered = Offered::default();
-    header::fields(header).for_each(|field| offered.take(&field));
+    let mut offered = DateFields::default();
+    header::fields(header).for_each(|field| offered.read_field(&field));
     match offered.received.or(offered.header).map(|stamp| stamp.epoch(0)) {
         Some(date) if date.abs_diff(mtime) < date.abs_diff(epoch) => by_mtime,
         _ => by_name,
@@ -297,8 +300,8 @@ mod tests {
 
     const NOW: i64 = 1_800_000_000;
 
-    fn rules() -> Rules {
-        Rules { now: NOW, mtime: Some(1_700_000_000), from_zone: None, first: None }
+    fn rules() -> DateRules {
+        DateRules { now: NOW, mtime: Some(1_700_000_000), from_zone: None, first: None }
     }
 
     fn local(local: i64) -> Option<Stamp> {
@@ -309,20 +312,20 @@ mod tests {
         Some(Stamp { local, zone: Some(zone) })
     }
 
-    fn all(offers: &[Offered], rules: &Rules) -> Vec<(i64, Origin)> {
-        let from = FromDates::learn(offers.iter(), rules);
-        offers.iter().map(|o| received(o, &from, rules)).collect()
+    fn all(offers: &[DateFields], rules: &DateRules) -> Vec<(i64, Origin)> {
+        let from = FromLineDates::from_messages(offers.iter(), rules);
+        offers.iter().map(|o| received_date(o, &from, rules)).collect()
     }
 
     #[test]
     fn the_first_real_date_counts() {
-        let none = Offered::default();
+        let none = DateFields::default();
         let t = 978_343_201;
         let offers = [
-            Offered { from: local(t), received: local(t + 5), ..none },
-            Offered { from: local(0), received: local(t + 5), ..none },
-            Offered { from: local(GIT), header: local(t + 6), ..none },
-            Offered { from: local(NOW + 2 * DAY), ..none },
+            DateFields { from: local(t), received: local(t + 5), ..none },
+            DateFields { from: local(0), received: local(t + 5), ..none },
+            DateFields { from: local(GIT), header: local(t + 6), ..none },
+            DateFields { from: local(NOW + 2 * DAY), ..none },
             none,
         ];
         let got = all(&offers, &rules());
@@ -334,13 +337,13 @@ mod tests {
             (1_700_000_000, Origin::Mtime),
         ];
         assert_eq!(got, want);
-        let stdin = Rules { mtime: None, ..rules() };
+        let stdin = DateRules { mtime: None, ..rules() };
         assert_eq!(all(&[none], &stdin), [(0, Origin::None)]);
     }
 
     #[test]
     fn one_date_on_every_from_line_is_the_writers_not_the_mails() {
-        let offer = |t| Offered { from: local(1_000_000_000), header: local(t), ..Offered::default() };
+        let offer = |t| DateFields { from: local(1_000_000_000), header: local(t), ..DateFields::default() };
         let got = all(&[offer(978_000_001), offer(978_000_002), offer(978_000_003)], &rules());
         assert!(got.iter().all(|&(_, origin)| origin == Origin::Header));
         let got = all(&[offer(978_000_001), offer(978_000_002)], &rules());
@@ -350,25 +353,28 @@ mod tests {
     #[test]
     fn a_constant_distance_to_received_is_the_from_lines_zone() {
         let t = 978_343_201;
-        let offer = |n: i64| Offered {
+        let offer = |n: i64| DateFields {
             from: local(t + n + 7200 + 3),
             received: zoned(t + n, 0),
-            ..Offered::default()
+            ..DateFields::default()
         };
         let offers: Vec<_> = (0..4).map(|n| offer(n * 1000)).collect();
         assert_eq!(all(&offers, &rules())[1], (t + 1003, Origin::FromLine));
         let two_zones =
-            [offers[0], offers[1], Offered { from: local(t + 3600), received: zoned(t, 0), ..offers[0] }];
+            [offers[0], offers[1], DateFields { from: local(t + 3600), received: zoned(t, 0), ..offers[0] }];
         assert_eq!(all(&two_zones, &rules())[0].0, t + 7203);
-        let told = Rules { from_zone: Some(TimeZone::fixed(jiff::tz::offset(1))), ..rules() };
+        let told = DateRules { from_zone: Some(TimeZone::fixed(jiff::tz::offset(1))), ..rules() };
         assert_eq!(all(&offers, &told)[0].0, t + 3603);
     }
 
     #[test]
     fn the_user_may_prefer_another_origin() {
-        let offer =
-            Offered { from: local(978_000_000), header: zoned(978_000_000, 3600), ..Offered::default() };
-        let header = Rules { first: Some(Origin::Header), ..rules() };
+        let offer = DateFields {
+            from: local(978_000_000),
+            header: zoned(978_000_000, 3600),
+            ..DateFields::default()
+        };
+        let header = DateRules { first: Some(Origin::Header), ..rules() };
         assert_eq!(all(&[offer], &header), [(978_000_000 - 3600, Origin::Header)]);
     }
 }

@@ -17,9 +17,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 
 use crate::convert::dates;
-use crate::convert::dates::Rules;
+use crate::convert::dates::DateRules;
 use crate::convert::plan;
-use crate::convert::plan::{Dedupe, Earlier, Fate, Lineage, Memory, Plan, Planned, Wishes};
+use crate::convert::plan::{
+    Dedupe, Disposition, Earlier, NameTable, Plan, PlannedMessage, PreviousMessages, RenderOptions,
+};
 use crate::convert::render::{Eol, Headers, render};
 use crate::convert::{Filled, Input, Keeping, Options, Outcome, Report, Sums, growing, read_source, sum_up};
 use crate::mailbox::context::LockOptions;
@@ -232,17 +234,17 @@ fn plan_mbox(
     options: &Options<'_>,
     report: Option<&mut Report>,
 ) -> Result<Plan> {
-    let rules = Rules {
+    let rules = DateRules {
         now: options.now,
         mtime: input.source.mtime(),
         from_zone: options.from_zone.clone(),
         first: options.date,
     };
-    let earlier = Earlier { lineage: Lineage::default(), dedupe: Dedupe::No };
+    let earlier = Earlier { previous: PreviousMessages::default(), dedupe: Dedupe::No };
     let planned = |_| options.cancel.check();
-    let mut memory = Memory::default();
+    let mut memory = NameTable::default();
     // Every message goes on as it is.
-    let wishes = Wishes { eol: options.wishes.eol, ..Wishes::default() };
+    let wishes = RenderOptions { eol: options.render.eol, ..RenderOptions::default() };
     let mut plan = plan::plan(&input.source, mbox, wishes, &rules, &mut memory, earlier, &planned)?;
     if let Some(report) = report {
         report.findings.append(&mut plan.findings);
@@ -603,7 +605,9 @@ impl Work<'_> {
             Ready::Mbox { input, mbox, plan } => {
                 let extents = &mbox.messages()[job.messages.clone()];
                 let messages = plan.messages[job.messages.clone()].iter().zip(extents);
-                for (planned, extent) in messages.filter(|(planned, _)| planned.fate != Fate::Pseudo) {
+                for (planned, extent) in
+                    messages.filter(|(planned, _)| planned.disposition != Disposition::Pseudo)
+                {
                     let done = self.render_slice(mbox, (planned, extent), out, &mut tally);
                     done.map_err(|error| self.named(error, input.source.path()))?;
                 }
@@ -643,7 +647,7 @@ impl Work<'_> {
         // Without names a Maildir says nothing of keywords, and those of the header stay.
         let keywords = (!store.keywords.is_empty()).then(|| keywords_of(letters, &store.keywords, header));
         let sender = write::return_path(header).or(listed.sender.as_deref()).unwrap_or_default();
-        let envelope = FromLineSpec::Made { sender, epoch: dates::of_file(&parsed, mtime, header).0 };
+        let envelope = FromLineSpec::Made { sender, epoch: dates::file_date(&parsed, mtime, header).0 };
         let name = || escape(entry.name.as_bytes());
         let message = self.with_line_ends(bytes, Quoting::None, tally);
         let letter =
@@ -663,7 +667,7 @@ impl Work<'_> {
     fn render_slice(
         &self,
         mbox: &Mbox<'_>,
-        (planned, extent): (&Planned, &Extent),
+        (planned, extent): (&PlannedMessage, &Extent),
         out: &mut Vec<u8>,
         tally: &mut Tally,
     ) -> Result<()> {
@@ -689,7 +693,7 @@ impl Work<'_> {
 
     /// The message without its quoting, with the line ends that `--eol` wants.
     fn with_line_ends<'m>(&self, message: &'m [u8], quoting: Quoting, tally: &mut Tally) -> Cow<'m, [u8]> {
-        let eol = self.options.wishes.eol;
+        let eol = self.options.render.eol;
         if quoting == Quoting::None && eol == Eol::Keep {
             return Cow::Borrowed(message);
         }

@@ -10,8 +10,8 @@ use rayon::prelude::*;
 use crate::convert::identity;
 use crate::convert::identity::{Fingerprint, Identity};
 use crate::convert::labels;
-use crate::convert::labels::Folders;
-use crate::convert::plan::{Dedupe, Lineage, Memory, content_digest};
+use crate::convert::labels::LabelFolders;
+use crate::convert::plan::{Dedupe, NameTable, PreviousMessages, content_digest};
 use crate::convert::{Input, Keeping, Options};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
@@ -179,18 +179,18 @@ impl<'a> Past<'a> {
 
     /// The messages of a source as earlier runs left them: those of the section that tells of it, and of
     /// all that it follows.
-    pub fn lineage(&self, identity: Identity) -> Result<Lineage> {
-        let Some(n) = identity.section() else { return Ok(Lineage::default()) };
+    pub fn lineage(&self, identity: Identity) -> Result<PreviousMessages> {
+        let Some(n) = identity.section() else { return Ok(PreviousMessages::default()) };
         let is_kin = |k: usize| k == n || manifest::follows(&self.outlines, n, k);
         let kin = (0..self.outlines.len()).filter(|&k| is_kin(k)).map(|k| self.outlines[k].read());
-        Ok(Lineage::of(&kin.collect::<Result<Vec<Section>>>()?))
+        Ok(PreviousMessages::from_sections(&kin.collect::<Result<Vec<Section>>>()?))
     }
 }
 
 /// What is remembered before the first source is planned.
-pub fn memory(options: &Options<'_>, standing: &DestinationState, past: &Past<'_>) -> Result<Memory> {
+pub fn memory(options: &Options<'_>, standing: &DestinationState, past: &Past<'_>) -> Result<NameTable> {
     let sections: Vec<Section> = past.outlines.iter().map(Outline::read).collect::<Result<_>>()?;
-    let has_folders = labels::are_folders(options.wishes.labels)
+    let has_folders = labels::are_folders(options.render.labels)
         || sections.iter().flat_map(|s| &s.messages).any(|message| !message.folders.is_empty());
     let mut lying: Vec<(Vec<String>, PathBuf, Vec<Entry>)> = Vec::new();
     if *standing == DestinationState::Maildir {
@@ -198,30 +198,30 @@ pub fn memory(options: &Options<'_>, standing: &DestinationState, past: &Past<'_
         let folders = if has_folders { list::list_folders(options.destination)? } else { Vec::new() };
         for folder in folders {
             // One that no label can name has nothing that is looked for.
-            let Some(levels) = labels::levels(folder.as_bytes()) else { continue };
+            let Some(levels) = labels::parse_directory(folder.as_bytes()) else { continue };
             let entries = list::list_messages(&options.destination.join(&folder))?;
             lying.push((levels, folder.into(), entries));
         }
     }
     let names = lying.iter().flat_map(|(.., entries)| entries).map(|e| e.parsed().base.to_vec());
-    let mut memory = Memory::of(names, &sections, options.host);
+    let mut memory = NameTable::new(names, &sections, options.host);
     if options.dry_run && options.dedupe == Dedupe::No {
         memory = memory.for_dry_run();
     }
     let entries = lying.iter().flat_map(|(.., entries)| entries);
     memory.letters_in_use = entries.fold(KeywordSet::default(), |set, e| set | e.parsed().keywords());
-    memory.folders = Folders::of(options.wishes.labels);
+    memory.folders = LabelFolders::new(options.render.labels);
     if has_folders {
         for (levels, folder, entries) in &lying {
-            let number = memory.folders.number(levels.clone());
-            entries.iter().for_each(|e| memory.lies(e.parsed().base, number, e.path(folder)));
+            let number = memory.folders.intern(levels.clone());
+            entries.iter().for_each(|e| memory.add_file(e.parsed().base, number, e.path(folder)));
         }
     }
     if options.dedupe != Dedupe::No {
         // What lies there counts, whoever put it there.
         for (_, folder, entries) in &lying {
             for (name, key, file) in contents(&options.destination.join(folder), options.dedupe, entries)? {
-                memory.know(key, name, file);
+                memory.add_original(key, name, file);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::plan::Planned;
+use super::plan::PlannedMessage;
 use crate::mailbox::maildir::keywords::{self, KeywordSet, KeywordTable};
 
 /// The keywords of all sources of a run, each once, in the order in which they are first met. A message has
@@ -74,20 +74,23 @@ pub struct KeywordLetters<'a> {
 
 impl KeywordLetters<'_> {
     /// The letters of a message.
-    pub fn letters(&self, planned: &Planned) -> KeywordSet {
+    pub fn letters(&self, planned: &PlannedMessage) -> KeywordSet {
         let letters = planned.keywords().iter().filter_map(|&number| self.letters[number as usize]);
         letters.fold(KeywordSet::default(), KeywordSet::with)
     }
 
     /// A message's keywords that have a letter, or else those that have none.
-    pub fn names(&self, planned: &Planned, with_letter: bool) -> Vec<String> {
+    pub fn names(&self, planned: &PlannedMessage, with_letter: bool) -> Vec<String> {
         let numbers = planned.keywords().iter().map(|&number| number as usize);
         let chosen = numbers.filter(|&number| self.letters[number].is_some() == with_letter);
         chosen.map(|number| self.names[number].clone()).collect()
     }
 
     /// How many of these messages have a keyword without a letter, and these keywords.
-    pub fn without_letter<'m>(&self, written: impl Iterator<Item = &'m Planned>) -> (usize, Vec<&str>) {
+    pub fn without_letter<'m>(
+        &self,
+        written: impl Iterator<Item = &'m PlannedMessage>,
+    ) -> (usize, Vec<&str>) {
         let (mut messages, mut keywords) = (0, vec![false; self.names.len()]);
         for planned in written {
             let mut is_left = false;

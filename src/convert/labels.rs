@@ -24,33 +24,33 @@ pub fn are_folders(labels: LabelPolicy) -> bool {
 }
 
 /// A folder by its number in [`Folders`]; 0 is the Maildir itself.
-pub type Folder = u32;
+pub type FolderIndex = u32;
 
 /// The folders that the messages of a run go to.
 #[derive(Debug)]
-pub struct Folders {
+pub struct LabelFolders {
     /// What names them.
     pub labels: LabelPolicy,
     /// The levels of each, none for the Maildir itself.
     levels: Vec<Vec<String>>,
-    numbers: HashMap<Vec<String>, Folder>,
+    numbers: HashMap<Vec<String>, FolderIndex>,
     /// Those of a field that was read before: there are many messages and few different fields.
-    of_field: HashMap<Box<[u8]>, Vec<Folder>>,
+    of_field: HashMap<Box<[u8]>, Vec<FolderIndex>>,
     /// Labels that are not the names of their folders.
-    renamed: HashMap<Folder, String>,
+    renamed: HashMap<FolderIndex, String>,
     findings: Vec<Finding>,
 }
 
-impl Default for Folders {
-    fn default() -> Folders {
-        Folders::of(LabelPolicy::default())
+impl Default for LabelFolders {
+    fn default() -> LabelFolders {
+        LabelFolders::new(LabelPolicy::default())
     }
 }
 
-impl Folders {
+impl LabelFolders {
     /// The Maildir itself, and no other yet.
-    pub fn of(labels: LabelPolicy) -> Folders {
-        Folders {
+    pub fn new(labels: LabelPolicy) -> LabelFolders {
+        LabelFolders {
             labels,
             levels: vec![Vec::new()],
             numbers: HashMap::from([(Vec::new(), 0)]),
@@ -61,16 +61,16 @@ impl Folders {
     }
 
     /// The number of a folder.
-    pub fn number(&mut self, levels: Vec<String>) -> Folder {
-        let Folders { levels: all, numbers, .. } = self;
+    pub fn intern(&mut self, levels: Vec<String>) -> FolderIndex {
+        let LabelFolders { levels: all, numbers, .. } = self;
         *numbers.entry(levels).or_insert_with_key(|levels| {
             all.push(levels.clone());
-            all.len() as Folder - 1
+            all.len() as FolderIndex - 1
         })
     }
 
     /// The levels of a folder.
-    pub fn levels(&self, folder: Folder) -> &[String] {
+    pub fn levels(&self, folder: FolderIndex) -> &[String] {
         &self.levels[folder as usize]
     }
 
@@ -85,7 +85,7 @@ impl Folders {
     }
 
     /// The folders of a message with this value of X-Gmail-Labels, the one of its file first.
-    pub fn of_labels(&mut self, value: &[u8]) -> Vec<Folder> {
+    pub fn for_labels(&mut self, value: &[u8]) -> Vec<FolderIndex> {
         if let Some(folders) = self.of_field.get(value) {
             return folders.clone();
         }
@@ -98,14 +98,14 @@ impl Folders {
             LabelPolicy::First => own.take(1).collect::<Vec<_>>(),
             _ => own.collect(),
         };
-        let named: Vec<Folder> = named.into_iter().map(|label| self.of_label(label)).collect();
+        let named: Vec<FolderIndex> = named.into_iter().map(|label| self.of_label(label)).collect();
         let standard = STANDARD.iter().filter(|(system, _)| systems.contains(system));
         if self.labels == LabelPolicy::Folders || named.is_empty() {
-            folders.extend(standard.map(|(_, levels)| self.number(owned(levels))));
+            folders.extend(standard.map(|(_, levels)| self.intern(owned(levels))));
         }
         folders.extend(named);
         if folders.is_empty() {
-            folders.push(self.number(owned(ARCHIVE)));
+            folders.push(self.intern(owned(ARCHIVE)));
         }
         if self.labels == LabelPolicy::First {
             folders.truncate(1);
@@ -116,10 +116,10 @@ impl Folders {
         folders
     }
 
-    fn of_label(&mut self, label: &str) -> Folder {
+    fn of_label(&mut self, label: &str) -> FolderIndex {
         let (levels, why) = levels_of(label);
         let directory = directory(&levels);
-        let folder = self.number(levels);
+        let folder = self.intern(levels);
         let has_escapes = directory.as_os_str().as_bytes().contains(&b'\\');
         let why = why.or(has_escapes.then_some("Maildir++ cannot say all of its name"));
         let why = why.or((self.name(folder) != label).then_some("INBOX is INBOX in any case"));
@@ -140,18 +140,18 @@ impl Folders {
     }
 
     /// The directory of a folder that is not called as its label is.
-    pub fn renamed(&self, folder: Folder) -> Option<PathBuf> {
+    pub fn renamed_directory(&self, folder: FolderIndex) -> Option<PathBuf> {
         self.renamed.get(&folder).map(|_| directory(self.levels(folder)))
     }
 
     /// The name of a folder for people.
-    pub fn name(&self, folder: Folder) -> String {
+    pub fn name(&self, folder: FolderIndex) -> String {
         name(self.levels(folder))
     }
 }
 
 /// The names of the folders that a manifest has a message in, for people.
-pub fn names(message: &MessageRecord) -> impl Iterator<Item = String> {
+pub fn folder_names(message: &MessageRecord) -> impl Iterator<Item = String> {
     let inbox = message.folders.is_empty().then(|| name(&[]));
     inbox.into_iter().chain(message.folders.iter().map(|levels| name(levels)))
 }
@@ -203,7 +203,7 @@ pub fn directory(levels: &[String]) -> PathBuf {
 }
 
 /// The levels of the folder in this directory; None for one that no label names.
-pub fn levels(directory: &[u8]) -> Option<Vec<String>> {
+pub fn parse_directory(directory: &[u8]) -> Option<Vec<String>> {
     folder::parse_maildirpp(directory).into_iter().map(|level| String::from_utf8(level).ok()).collect()
 }
 
@@ -214,8 +214,8 @@ mod tests {
     use super::*;
 
     fn folders_of(labels: LabelPolicy, value: &str) -> Vec<String> {
-        let mut folders = Folders::of(labels);
-        folders.of_labels(value.as_bytes()).into_iter().map(|folder| folders.name(folder)).collect()
+        let mut folders = LabelFolders::new(labels);
+        folders.for_labels(value.as_bytes()).into_iter().map(|folder| folders.name(folder)).collect()
     }
 
     #[test]
@@ -258,8 +258,8 @@ mod tests {
         ] {
             let (levels, _) = levels_of(label);
             assert_eq!(directory(&levels).to_str(), Some(at));
-            assert_eq!(super::levels(at.as_bytes()), Some(levels));
-            let mut folders = Folders::of(LabelPolicy::Folders);
+            assert_eq!(super::parse_directory(at.as_bytes()), Some(levels));
+            let mut folders = LabelFolders::new(LabelPolicy::Folders);
             let number = folders.of_label(label);
             assert_eq!(folders.of_label(label), number);
             let found = folders.findings();
@@ -280,7 +280,7 @@ mod tests {
             prop_assume!(why.is_none() && !named.is_empty());
             let at = directory(&named);
             prop_assert_eq!(at.components().count(), 1);
-            let levels = levels(at.as_os_str().as_bytes());
+            let levels = parse_directory(at.as_os_str().as_bytes());
             prop_assert_eq!(levels.map(|levels| levels.join("/")), Some(label));
         }
     }

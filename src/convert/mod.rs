@@ -43,11 +43,11 @@ use crate::mailbox::mbox::read::{Mbox, ReadOptions};
 use crate::mailbox::mbox::scan_hooks::ScanHooks;
 use crate::mailbox::mbox::{self};
 use crate::mailbox::source::Source;
-use dates::{Origin, Rules};
+use dates::{DateRules, Origin};
 use identity::{Fingerprint, Identity};
 use keywords::KeywordLetters;
-use labels::{Folder, Folders};
-use plan::{Dedupe, Earlier, Fate, Memory, Plan, Planned, Wishes};
+use labels::{FolderIndex, LabelFolders};
+use plan::{Dedupe, Disposition, Earlier, NameTable, Plan, PlannedMessage, RenderOptions};
 use resume::{Done, Resumed};
 
 /// What to convert, and how.
@@ -56,7 +56,7 @@ pub struct Options<'a> {
     /// The Maildir.
     pub destination: &'a Path,
     /// What becomes of line ends, header, flags and labels.
-    pub wishes: Wishes,
+    pub render: RenderOptions,
     /// When to flush.
     pub fsync: Fsync,
     /// The last part of the names.
@@ -319,7 +319,7 @@ fn run(
     reports: &mut Vec<Report>,
 ) -> Result<(Sums, Vec<Filled>), Stopped> {
     let standing = write::check_destination(options.destination)?;
-    if labels::are_folders(options.wishes.labels) && write::is_maildirpp_subfolder(options.destination) {
+    if labels::are_folders(options.render.labels) && write::is_maildirpp_subfolder(options.destination) {
         let reason = "is a folder of a Maildir, and folders lie beside each other; name the Maildir".into();
         return Err(Error::Destination { path: options.destination.to_owned(), reason }.into());
     }
@@ -401,18 +401,20 @@ fn run(
 }
 
 /// The folders of all messages with what is written into each, and the numbers of those that get any.
-fn fill_folders(folders: &Folders, plans: &[Plan]) -> (Vec<Filled>, Vec<Folder>) {
+fn fill_folders(folders: &LabelFolders, plans: &[Plan]) -> (Vec<Filled>, Vec<FolderIndex>) {
     let mut written = vec![None; folders.count()];
-    for planned in plans.iter().flat_map(|plan| &plan.messages).filter(|p| p.fate != Fate::Pseudo) {
+    for planned in
+        plans.iter().flat_map(|plan| &plan.messages).filter(|p| p.disposition != Disposition::Pseudo)
+    {
         planned.folders().iter().for_each(|&folder| *written[folder as usize].get_or_insert(0) += 0);
-        planned.missing().iter().for_each(|&folder| *written[folder as usize].get_or_insert(0) += 1);
+        planned.missing_folders().iter().for_each(|&folder| *written[folder as usize].get_or_insert(0) += 1);
     }
     let numbered = || (0..).zip(&written);
     let needed = numbered().filter(|(_, written)| written.is_some_and(|n| n > 0)).map(|(folder, _)| folder);
     let belong = numbered().filter_map(|(folder, written)| Some((folder, (*written)?)));
     let filled = |(folder, written)| Filled {
         name: folders.name(folder),
-        directory: folders.renamed(folder),
+        directory: folders.renamed_directory(folder),
         written,
     };
     let mut filled: Vec<Filled> = belong.map(filled).collect();
@@ -428,12 +430,12 @@ fn room_of(folders: usize) -> impl Iterator<Item = Option<u64>> {
     std::iter::repeat_n(Some(1), 5 * folders)
 }
 
-fn to_write(planned: &Planned) -> Option<u64> {
-    (planned.fate == Fate::Write).then_some(planned.size)
+fn to_write(planned: &PlannedMessage) -> Option<u64> {
+    (planned.disposition == Disposition::Write).then_some(planned.size)
 }
 
 /// Gives the keywords of this run their letters, on disk: before the first name with such a letter is visible.
-fn name_keywords(filling: &MaildirWriter, memory: &Memory, options: &Options<'_>) -> Result<KeywordTable> {
+fn name_keywords(filling: &MaildirWriter, memory: &NameTable, options: &Options<'_>) -> Result<KeywordTable> {
     if memory.keywords.is_empty() && !filling.is_staged() {
         // What others have there is not looked at in vain.
         return Ok(KeywordTable::default());
@@ -443,7 +445,7 @@ fn name_keywords(filling: &MaildirWriter, memory: &Memory, options: &Options<'_>
 }
 
 /// The letters that they would get.
-fn name_in_dry_run(memory: &Memory, options: &Options<'_>) -> Result<KeywordTable> {
+fn name_in_dry_run(memory: &NameTable, options: &Options<'_>) -> Result<KeywordTable> {
     if memory.keywords.is_empty() {
         return Ok(KeywordTable::default());
     }
@@ -457,7 +459,8 @@ fn name_in_dry_run(memory: &Memory, options: &Options<'_>) -> Result<KeywordTabl
 
 /// What came without a letter.
 fn left_over(keywords: &KeywordLetters<'_>, plan: &Plan) -> Option<Finding> {
-    let (messages, left) = keywords.without_letter(plan.messages.iter().filter(|m| m.fate == Fate::Write));
+    let (messages, left) =
+        keywords.without_letter(plan.messages.iter().filter(|m| m.disposition == Disposition::Write));
     let mend = "remove keywords that nothing uses from the Maildir, or convert into more than one";
     let which = left.join(", ");
     (messages > 0).then(|| {
@@ -545,9 +548,9 @@ fn all_known(
         let outline = &past.outlines[n];
         let Some(tail) = &outline.tail else { return Ok(None) };
         sums.add_known(outline.head.size, tail);
-        if labels::are_folders(options.wishes.labels) {
+        if labels::are_folders(options.render.labels) {
             let messages = outline.read()?.messages;
-            names.extend(messages.iter().flat_map(labels::names));
+            names.extend(messages.iter().flat_map(labels::folder_names));
         }
         found.push(Report {
             path: input.source.path().to_owned(),
@@ -578,7 +581,7 @@ type Known = (Identity, Fingerprint);
 
 fn plan_all(
     (inputs, mboxes, wholes): (&[Input], &[Mbox<'_>], &[Option<Digest>]),
-    memory: &mut Memory,
+    memory: &mut NameTable,
     options: &Options<'_>,
     past: &Past<'_>,
     progress: &dyn Events,
@@ -587,7 +590,7 @@ fn plan_all(
     let (mut plans, mut identities) = (Vec::new(), Vec::new());
     progress.begin(Phase::Planning, mboxes.iter().map(|m| m.text().len() as u64).sum());
     for (((input, mbox), whole), report) in inputs.iter().zip(mboxes).zip(wholes).zip(reports) {
-        let rules = Rules {
+        let rules = DateRules {
             now: options.now,
             mtime: input.source.mtime(),
             from_zone: options.from_zone.clone(),
@@ -605,11 +608,11 @@ fn plan_all(
             }
         };
         report.findings.extend(history::finding(identity));
-        let earlier = Earlier { lineage: past.lineage(identity)?, dedupe: options.dedupe };
+        let earlier = Earlier { previous: past.lineage(identity)?, dedupe: options.dedupe };
         if plans.len() + 1 == inputs.len() {
-            memory.next_is_last();
+            memory.expect_last_source();
         }
-        let mut plan = plan::plan(&input.source, mbox, options.wishes, &rules, memory, earlier, &planned)?;
+        let mut plan = plan::plan(&input.source, mbox, options.render, &rules, memory, earlier, &planned)?;
         report.findings.append(&mut plan.findings);
         plans.push(plan);
         identities.push((identity, fingerprint));
@@ -659,17 +662,17 @@ fn sum_up(inputs: &[Input], mboxes: &[Mbox<'_>], plans: &[Plan]) -> Sums {
         let junk: u64 = mbox.boundaries.junk.iter().map(|r| r.end - r.start).sum();
         let (mut from_lines, mut messages, mut quoting) = (0, 0, 0);
         for (message, extent) in plan.messages.iter().zip(mbox.messages()) {
-            let Planned { quotes, fate, .. } = message;
+            let PlannedMessage { quotes, disposition: fate, .. } = message;
             from_lines += extent.start - extent.at;
             quoting += u64::from(*quotes);
             messages += extent.end - extent.start - u64::from(*quotes);
             sums.line_ends_changed += u64::from(message.eols);
-            sums.links += (message.missing().len() as u64).saturating_sub(1);
+            sums.links += (message.missing_folders().len() as u64).saturating_sub(1);
             match fate {
-                Fate::Write => sums.written += 1,
-                Fate::Present => sums.already_present += 1,
-                Fate::Duplicate => sums.duplicates += 1,
-                Fate::Pseudo | Fate::Deleted => sums.skipped += 1,
+                Disposition::Write => sums.written += 1,
+                Disposition::Present => sums.already_present += 1,
+                Disposition::Duplicate => sums.duplicates += 1,
+                Disposition::Pseudo | Disposition::Deleted => sums.skipped += 1,
             }
         }
         if input.source.is_cr_only() {

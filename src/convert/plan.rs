@@ -7,9 +7,9 @@ use std::sync::Mutex;
 
 use rayon::prelude::*;
 
-use super::dates::{self, FromDates, Gathered, Offered, Origin, Rules, Written};
+use super::dates::{self, DateFields, DateRules, FromLineDates, FromLineStats, Origin, PackedStamp};
 use super::keywords::Keywords;
-use super::labels::{self, Folder, Folders};
+use super::labels::{self, FolderIndex, LabelFolders};
 use super::render::{Eol, Headers, Rendered, render};
 use crate::mailbox::error::Result;
 use crate::mailbox::finding::{Code, Finding};
@@ -26,7 +26,7 @@ use crate::mailbox::text::escape;
 
 /// What is done with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Fate {
+pub enum Disposition {
     /// It is written.
     #[default]
     Write,
@@ -42,7 +42,7 @@ pub enum Fate {
 
 /// What the user wants of flags, header and line ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Wishes {
+pub struct RenderOptions {
     /// Line ends of the messages written.
     pub eol: Eol,
     /// What becomes of fields that mailers write.
@@ -66,30 +66,30 @@ pub enum Dedupe {
 
 /// A message that has its name already: from an earlier run, or as the duplicate of another.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct ExistingName {
     /// Its base name.
     pub name: Vec<u8>,
     /// BLAKE3 of the file of that name, where it is known.
     pub file: Option<Digest>,
     /// The folders it is in; none is the Maildir itself.
-    pub folders: Vec<Folder>,
+    pub folders: Vec<FolderIndex>,
 }
 
 /// Where a message goes that does not go into the Maildir itself and nowhere else.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Filed {
+pub struct FolderPlacement {
     /// Its folders, that of its file first; in the others are links.
-    pub folders: Vec<Folder>,
+    pub folders: Vec<FolderIndex>,
     /// Those that do not have it yet.
-    pub missing: Vec<Folder>,
+    pub missing: Vec<FolderIndex>,
     /// Its file, relative to the Maildir, where a killed run came as far as one of its folders.
-    pub there: Option<PathBuf>,
+    pub existing: Option<PathBuf>,
 }
 
 /// A message with all that its file needs, but for where it lies: that is in [`Mbox::messages`] under the
 /// same number. There is one for each message as long as a conversion runs, so it is small.
 #[derive(Debug, Clone, Default)]
-pub struct Planned {
+pub struct PlannedMessage {
     /// The unique part of its name; None where nobody asks for names.
     pub unique: Option<Unique>,
     /// 0 for the first with these bytes, k for the k-th further one.
@@ -109,28 +109,28 @@ pub struct Planned {
     /// How many line ends are changed.
     pub eols: u32,
     /// Whether it has fields that readers rewrite.
-    pub volatile: bool,
+    pub has_volatile_fields: bool,
     /// What is done with it.
-    pub fate: Fate,
-    rare: Option<Box<Rare>>,
+    pub disposition: Disposition,
+    rare: Option<Box<RareFields>>,
 }
 
 /// What most messages do not have.
 #[derive(Debug, Clone, Default)]
-struct Rare {
+struct RareFields {
     /// Its keywords, by their numbers in [`Memory::keywords`].
     keywords: Box<[u32]>,
     /// Its name, if it does not get a new one.
-    kept: Option<Kept>,
+    kept: Option<ExistingName>,
     /// Its folders, if it does not go into the Maildir itself alone.
-    filed: Option<Filed>,
+    filed: Option<FolderPlacement>,
 }
 
 /// All messages of one source.
 #[derive(Debug)]
 pub struct Plan {
     /// In file order.
-    pub messages: Vec<Planned>,
+    pub messages: Vec<PlannedMessage>,
     /// What was noticed while planning.
     pub findings: Vec<Finding>,
 }
@@ -142,7 +142,7 @@ pub const CHUNK: usize = 64;
 /// What is known before a source is planned, and grows with each: names given, names on disk, the
 /// messages of earlier runs.
 #[derive(Debug, Default)]
-pub struct Memory {
+pub struct NameTable {
     /// The keywords of all messages.
     pub keywords: Keywords,
     /// Letters that messages on disk have.
@@ -163,22 +163,22 @@ pub struct Memory {
     /// Base names of ours on disk.
     on_disk: HashMap<(Unique, u32), Vec<u8>>,
     /// Where these files lie, relative to the Maildir; only where there are folders to look into.
-    lying: HashMap<(Unique, u32), Vec<(Folder, PathBuf)>>,
+    lying: HashMap<(Unique, u32), Vec<(FolderIndex, PathBuf)>>,
     /// The folders that messages go to.
-    pub folders: Folders,
+    pub folders: LabelFolders,
     /// Names of an unfinished run that this run has given again.
     given: HashSet<Vec<u8>>,
     /// For `--dedupe`: what is there, and under which name.
-    originals: HashMap<Digest, Kept>,
+    originals: HashMap<Digest, ExistingName>,
 }
 
 /// The messages of one source as earlier runs left them, by content.
 #[derive(Debug, Default)]
-pub struct Lineage(HashMap<Digest, VecDeque<Ancestor>>);
+pub struct PreviousMessages(HashMap<Digest, VecDeque<PreviousMessage>>);
 
 /// A message of an earlier run.
 #[derive(Debug, Clone)]
-struct Ancestor {
+struct PreviousMessage {
     name: Vec<u8>,
     file: Digest,
     /// The levels of its folders.
@@ -189,12 +189,12 @@ struct Ancestor {
     duplicate: bool,
 }
 
-impl Lineage {
+impl PreviousMessages {
     /// Of all sections that tell of this source, oldest first: a later one says the same names again.
     /// What one closed section names is settled, whatever a later open one says of it.
-    pub fn of(sections: &[Section]) -> Lineage {
+    pub fn from_sections(sections: &[Section]) -> PreviousMessages {
         let mut known = HashSet::new();
-        let mut lineage = Lineage::default();
+        let mut lineage = PreviousMessages::default();
         let (closed, open): (Vec<&Section>, Vec<&Section>) =
             sections.iter().rev().partition(|section| section.tail.is_some());
         for section in closed.into_iter().chain(open) {
@@ -205,7 +205,7 @@ impl Lineage {
                 let nth = named.entry(&message.name.0).or_default();
                 *nth += 1;
                 if known.insert((&message.name.0, *nth)) {
-                    let ancestor = Ancestor {
+                    let ancestor = PreviousMessage {
                         name: message.name.0.clone(),
                         file: message.file_digest(),
                         folders: message.folders.clone(),
@@ -232,17 +232,17 @@ impl Lineage {
     }
 
     /// One with this content, and if there is one, with the very bytes.
-    fn take(&mut self, digests: &Digests) -> Option<Ancestor> {
+    fn take(&mut self, digests: &Digests) -> Option<PreviousMessage> {
         let same = self.0.get_mut(&digests.content)?;
         let alike = same.iter().position(|ancestor| ancestor.file == digests.file);
         same.remove(alike.unwrap_or(0))
     }
 }
 
-impl Memory {
+impl NameTable {
     /// Of the base names on disk and the sections of the manifest; `host` ends the names to come.
-    pub fn of(base_names: impl Iterator<Item = Vec<u8>>, sections: &[Section], host: &str) -> Memory {
-        let mut memory = Memory { host: Some(host.to_owned()), ..Memory::default() };
+    pub fn new(base_names: impl Iterator<Item = Vec<u8>>, sections: &[Section], host: &str) -> NameTable {
+        let mut memory = NameTable { host: Some(host.to_owned()), ..NameTable::default() };
         for name in base_names {
             if let Some(unique) = name::parse(&name).unique() {
                 memory.on_disk.insert(unique, name);
@@ -271,51 +271,51 @@ impl Memory {
     }
 
     /// No other source comes behind the next one.
-    pub fn next_is_last(&mut self) {
+    pub fn expect_last_source(&mut self) {
         self.is_last = true;
     }
 
     /// Lets go of what only who gives names needs, which is as much as the messages are many.
     pub fn forget_names(&mut self) {
-        let Memory { keywords, letters_in_use, folders, host, .. } = std::mem::take(self);
-        *self = Memory { keywords, letters_in_use, folders, host, ..Memory::default() };
+        let NameTable { keywords, letters_in_use, folders, host, .. } = std::mem::take(self);
+        *self = NameTable { keywords, letters_in_use, folders, host, ..NameTable::default() };
     }
 
     /// For a run that writes nothing: where nothing is known either, it needs no names.
-    pub fn for_dry_run(self) -> Memory {
+    pub fn for_dry_run(self) -> NameTable {
         let nothing = self.claimed.is_empty() && self.claimed_copies.is_empty() && self.on_disk.is_empty();
-        Memory { host: self.host.filter(|_| !nothing), ..self }
+        NameTable { host: self.host.filter(|_| !nothing), ..self }
     }
 
     /// Remembers where a file lies.
-    pub fn lies(&mut self, base_name: &[u8], folder: Folder, path: PathBuf) {
+    pub fn add_file(&mut self, base_name: &[u8], folder: FolderIndex, path: PathBuf) {
         if let Some(unique) = name::parse(base_name).unique() {
             self.lying.entry(unique).or_default().push((folder, path));
         }
     }
 
     /// Remembers a message that is there, for `--dedupe`.
-    pub fn know(&mut self, key: Digest, name: Vec<u8>, file: Digest) {
+    pub fn add_original(&mut self, key: Digest, name: Vec<u8>, file: Digest) {
         let folders = self.lying_as(&name).iter().map(|(folder, _)| *folder).collect();
-        self.originals.entry(key).or_insert(Kept { name, file: Some(file), folders });
+        self.originals.entry(key).or_insert(ExistingName { name, file: Some(file), folders });
     }
 
-    fn lying_as(&self, name: &[u8]) -> &[(Folder, PathBuf)] {
+    fn lying_as(&self, name: &[u8]) -> &[(FolderIndex, PathBuf)] {
         let lying = name::parse(name).unique().and_then(|unique| self.lying.get(&unique));
         lying.map_or(&[], |lying| lying)
     }
 
     /// Whether a file of this name is in each folder that the message goes to. If only in some, it is to be
     /// put into the others.
-    fn is_everywhere(&self, message: &mut Planned, name: &[u8]) -> bool {
+    fn is_everywhere(&self, message: &mut PlannedMessage, name: &[u8]) -> bool {
         let lying = self.lying_as(name);
         let Some((_, there)) = lying.first() else { return self.has_on_disk(name) };
         let folders = message.folders().to_vec();
-        let is_missing = |folder: &Folder| lying.iter().all(|(at, _)| at != folder);
-        let missing: Vec<Folder> = folders.iter().copied().filter(is_missing).collect();
+        let is_missing = |folder: &FolderIndex| lying.iter().all(|(at, _)| at != folder);
+        let missing: Vec<FolderIndex> = folders.iter().copied().filter(is_missing).collect();
         let none_is = missing.is_empty();
         if !none_is {
-            message.rare().filed = Some(Filed { folders, missing, there: Some(there.clone()) });
+            message.rare().filed = Some(FolderPlacement { folders, missing, existing: Some(there.clone()) });
         }
         none_is
     }
@@ -325,7 +325,12 @@ impl Memory {
     }
 
     /// Gives a message its fate and its name.
-    fn place(&mut self, message: &mut Planned, lineage: &mut Lineage, digests: Option<&Digests>) {
+    fn place(
+        &mut self,
+        message: &mut PlannedMessage,
+        lineage: &mut PreviousMessages,
+        digests: Option<&Digests>,
+    ) {
         let ancestor = digests.and_then(|digests| {
             // A name that another source of this run goes by is not this one's.
             std::iter::from_fn(|| lineage.take(digests))
@@ -340,13 +345,15 @@ impl Memory {
                 if ancestor.closed {
                     message.file(self.settled(ancestor.folders));
                 }
-                message.fate = match ancestor.duplicate {
-                    true => Fate::Duplicate,
-                    _ if ancestor.closed || self.is_everywhere(message, &ancestor.name) => Fate::Present,
-                    _ => Fate::Write,
+                message.disposition = match ancestor.duplicate {
+                    true => Disposition::Duplicate,
+                    _ if ancestor.closed || self.is_everywhere(message, &ancestor.name) => {
+                        Disposition::Present
+                    }
+                    _ => Disposition::Write,
                 };
                 let folders = message.filed_in();
-                let kept = Kept { name: ancestor.name, file: Some(ancestor.file), folders };
+                let kept = ExistingName { name: ancestor.name, file: Some(ancestor.file), folders };
                 if let Some(key) = digests.and_then(|digests| digests.key) {
                     self.originals.entry(key).or_insert_with(|| kept.clone());
                 }
@@ -356,8 +363,8 @@ impl Memory {
         }
         let key = digests.and_then(|digests| digests.key);
         if let Some(original) = key.and_then(|key| self.originals.get(&key)) {
-            message.fate = Fate::Duplicate;
-            message.file(Filed::at(original.folders.clone()));
+            message.disposition = Disposition::Duplicate;
+            message.file(FolderPlacement::at(original.folders.clone()));
             message.rare().kept = Some(original.clone());
             return;
         }
@@ -365,21 +372,21 @@ impl Memory {
         if let (Some(key), Some(digests)) = (key, digests) {
             let name = message.base_name(self.host.as_deref().unwrap_or_default());
             let folders = message.filed_in();
-            self.originals.insert(key, Kept { name, file: Some(digests.file), folders });
+            self.originals.insert(key, ExistingName { name, file: Some(digests.file), folders });
         }
     }
 
     /// The folders that a closed section names.
-    fn settled(&mut self, folders: Vec<Vec<String>>) -> Option<Filed> {
-        let numbers = folders.into_iter().map(|levels| self.folders.number(levels));
-        let mut filed = Filed::at(numbers.collect())?;
+    fn settled(&mut self, folders: Vec<Vec<String>>) -> Option<FolderPlacement> {
+        let numbers = folders.into_iter().map(|levels| self.folders.intern(levels));
+        let mut filed = FolderPlacement::at(numbers.collect())?;
         filed.missing.clear();
         Some(filed)
     }
 
     /// The first copy number that nobody has. A file on disk that no manifest claims, with our name for
     /// these very bytes, was written by a run without a manifest: it is this message.
-    fn name(&mut self, message: &mut Planned) {
+    fn name(&mut self, message: &mut PlannedMessage) {
         let Some(unique) = message.unique else { return };
         let mut copy = self.copies.get(&unique).copied().unwrap_or(0);
         while self.is_claimed((unique, copy)) {
@@ -394,19 +401,19 @@ impl Memory {
         message.copy = copy;
         if let Some(name) = self.on_disk.get(&(unique, copy)).cloned() {
             if self.is_everywhere(message, &name) {
-                message.fate = Fate::Present;
+                message.disposition = Disposition::Present;
             }
             let folders = message.filed_in();
-            message.rare().kept = Some(Kept { name, file: None, folders });
+            message.rare().kept = Some(ExistingName { name, file: None, folders });
         }
     }
 }
 
-impl Filed {
+impl FolderPlacement {
     /// In these folders, if that is not the Maildir itself alone.
-    fn at(folders: Vec<Folder>) -> Option<Filed> {
+    fn at(folders: Vec<FolderIndex>) -> Option<FolderPlacement> {
         let is_elsewhere = !matches!(folders[..], [] | [0]);
-        is_elsewhere.then(|| Filed { missing: folders.clone(), folders, there: None })
+        is_elsewhere.then(|| FolderPlacement { missing: folders.clone(), folders, existing: None })
     }
 }
 
@@ -414,7 +421,7 @@ impl Filed {
 #[derive(Debug)]
 pub struct Earlier {
     /// The messages of this source from earlier runs.
-    pub lineage: Lineage,
+    pub previous: PreviousMessages,
     /// Which messages of other sources, and of this one, are left out as the same.
     pub dedupe: Dedupe,
 }
@@ -423,14 +430,14 @@ pub struct Earlier {
 pub fn plan(
     source: &Source,
     mbox: &Mbox<'_>,
-    wishes: Wishes,
-    rules: &Rules,
-    memory: &mut Memory,
+    wishes: RenderOptions,
+    rules: &DateRules,
+    memory: &mut NameTable,
     earlier: Earlier,
     planned: &(dyn Fn(u64) -> Result<()> + Sync),
 ) -> Result<Plan> {
-    let Earlier { mut lineage, dedupe } = earlier;
-    let looking = Looking {
+    let Earlier { previous: mut lineage, dedupe } = earlier;
+    let looking = Analysis {
         source,
         mbox,
         wishes,
@@ -441,8 +448,8 @@ pub fn plan(
         digests: (!lineage.0.is_empty() || dedupe != Dedupe::No).then_some(dedupe),
     };
     let extents = mbox.messages();
-    let mut messages = vec![Planned::default(); extents.len()];
-    let mut from_lines = vec![Written::NONE; extents.len()];
+    let mut messages = vec![PlannedMessage::default(); extents.len()];
+    let mut from_lines = vec![PackedStamp::NONE; extents.len()];
     let look = |part: Part<'_>| {
         let range = span(part.extents);
         let odd = looking.at_part(part);
@@ -450,7 +457,7 @@ pub fn plan(
         planned(range.len() as u64)?;
         Ok(odd)
     };
-    let odd: Vec<Vec<Odd>> = match extents.len() {
+    let odd: Vec<Vec<UnusualMessage>> = match extents.len() {
         // Waking another thread for it takes longer.
         ..=CHUNK => {
             vec![look(Part { first: 0, extents, messages: &mut messages, from_lines: &mut from_lines })?]
@@ -471,7 +478,7 @@ pub fn plan(
         .prefer(odd.iter().flatten().filter_map(|odd| odd.digests.as_ref()), |name| memory.has_on_disk(name));
     let mut findings = Vec::new();
     let gathered = looking.gathered.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let from_dates = FromDates::of(&gathered, rules);
+    let from_dates = FromLineDates::new(&gathered, rules);
     if let Some(seconds) = from_dates.found_offset {
         findings.push(Finding::new(
             Code::DateZone,
@@ -484,7 +491,7 @@ pub fn plan(
     }
     for (planned, written) in messages.iter_mut().zip(from_lines) {
         let otherwise = (planned.epoch, planned.origin);
-        (planned.epoch, planned.origin) = dates::with_from_line(written, otherwise, &from_dates, rules);
+        (planned.epoch, planned.origin) = dates::resolve_date(written, otherwise, &from_dates, rules);
     }
     memory.repeated = repeated(&messages);
     let (mut from_mtime, mut deleted) = (0, 0);
@@ -509,12 +516,12 @@ pub fn plan(
         }
         let odd = odd.next_if(|odd| odd.number == n).unwrap_or_default();
         if let Some(labels) = odd.labels {
-            planned.file(Filed::at(memory.folders.of_labels(&labels)));
+            planned.file(FolderPlacement::at(memory.folders.for_labels(&labels)));
         }
         if pseudo {
-            planned.fate = Fate::Pseudo;
+            planned.disposition = Disposition::Pseudo;
         } else if odd.deleted && wishes.deleted == DeletedPolicy::Skip {
-            planned.fate = Fate::Deleted;
+            planned.disposition = Disposition::Deleted;
             deleted += 1;
         } else {
             memory.place(planned, &mut lineage, odd.digests.as_ref());
@@ -522,7 +529,7 @@ pub fn plan(
                 let keywords = memory.keywords.intern(&odd.keywords, &mut |keyword, atom| {
                     findings.push(renamed(extent.at, keyword, atom));
                 });
-                if planned.fate == Fate::Write {
+                if planned.disposition == Disposition::Write {
                     memory.keywords.require(&keywords);
                 }
                 planned.rare().keywords = keywords;
@@ -544,7 +551,7 @@ pub fn plan(
 
 /// How unique parts begin that more than one of these messages has. By sorting, and of eight bytes: a set of all
 /// of them would be the largest thing in memory.
-fn repeated(messages: &[Planned]) -> HashSet<u64> {
+fn repeated(messages: &[PlannedMessage]) -> HashSet<u64> {
     let mut all: Vec<u64> = messages.iter().filter_map(|message| message.unique).map(beginning).collect();
     all.par_sort_unstable();
     all.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect()
@@ -572,17 +579,17 @@ pub fn span(messages: &[Extent]) -> std::ops::Range<usize> {
 }
 
 /// What is looked for in each message.
-struct Looking<'a> {
+struct Analysis<'a> {
     source: &'a Source,
     mbox: &'a Mbox<'a>,
-    wishes: Wishes,
-    rules: &'a Rules,
+    wishes: RenderOptions,
+    rules: &'a DateRules,
     /// Whether names are asked for.
     names: bool,
     /// Whether folders are made by Gmail's labels.
     labels: bool,
     /// What the dates of all parts have in common.
-    gathered: Mutex<Gathered>,
+    gathered: Mutex<FromLineStats>,
     /// What messages are known again by, where there is something to know again.
     digests: Option<Dedupe>,
 }
@@ -592,13 +599,13 @@ struct Part<'p> {
     /// The number of the first.
     first: usize,
     extents: &'p [Extent],
-    messages: &'p mut [Planned],
-    from_lines: &'p mut [Written],
+    messages: &'p mut [PlannedMessage],
+    from_lines: &'p mut [PackedStamp],
 }
 
 /// What few messages have, or all of a run of few, and does not go into [`Planned`] as it is.
 #[derive(Default)]
-struct Odd {
+struct UnusualMessage {
     /// Which message it is of.
     number: usize,
     deleted: bool,
@@ -659,34 +666,34 @@ pub fn content_digest(message: &[u8]) -> Option<Digest> {
     Some(hasher.finalize().into())
 }
 
-impl Looking<'_> {
+impl Analysis<'_> {
     /// Fills in what each message says by itself: for a date what it is without its From_ line. Returns the
     /// odd ones.
-    fn at_part(&self, part: Part<'_>) -> Vec<Odd> {
-        let (mut found, mut gathered) = (Vec::new(), Gathered::default());
+    fn at_part(&self, part: Part<'_>) -> Vec<UnusualMessage> {
+        let (mut found, mut gathered) = (Vec::new(), FromLineStats::default());
         let messages = part.extents.iter().zip(part.messages).zip(part.from_lines);
         for (n, ((extent, planned), from_line)) in messages.enumerate() {
             let (offered, odd) = self.at(extent, planned);
-            *from_line = Written::of(offered.from);
-            gathered.take(&offered);
+            *from_line = PackedStamp::pack(offered.from);
+            gathered.add(&offered);
             let is_odd =
                 odd.deleted || !odd.keywords.is_empty() || odd.digests.is_some() || odd.labels.is_some();
             if is_odd {
-                found.push(Odd { number: part.first + n, ..odd });
+                found.push(UnusualMessage { number: part.first + n, ..odd });
             }
         }
-        self.gathered.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).join(gathered);
+        self.gathered.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).merge(gathered);
         found
     }
 
-    fn at(&self, extent: &Extent, planned: &mut Planned) -> (Offered, Odd) {
-        let Looking { mbox, wishes, .. } = *self;
+    fn at(&self, extent: &Extent, planned: &mut PlannedMessage) -> (DateFields, UnusualMessage) {
+        let Analysis { mbox, wishes, .. } = *self;
         let text = mbox.text();
         let message = extent.message(text);
         let (mut said, mut labels) = (StatusFields::default(), None);
-        let mut offered = Offered {
+        let mut offered = DateFields {
             from: from_line::parse(first_line(extent.from_lines(text))).stamp,
-            ..Offered::default()
+            ..DateFields::default()
         };
         let mut fields = header::fields(message);
         for field in &mut fields {
@@ -694,60 +701,63 @@ impl Looking<'_> {
                 labels = Some(field.value.into());
             }
             said.add(&field, wishes.labels);
-            offered.take(&field);
-            planned.volatile |= header::is_volatile(&field);
+            offered.read_field(&field);
+            planned.has_volatile_fields |= header::is_volatile(&field);
         }
         let rendered = render(message, &fields.split(), mbox.variant.quoting(), (wishes.eol, wishes.headers));
         (planned.size, planned.wire_size) = rendered.sizes(mbox.has_cr || wishes.eol == Eol::Crlf);
         (planned.quotes, planned.eols) = (rendered.quotes, rendered.eols);
-        (planned.epoch, planned.origin) = dates::without_from_line(&offered, self.rules);
+        (planned.epoch, planned.origin) = dates::fallback_date(&offered, self.rules);
         planned.status = said.status(wishes.deleted);
         let raw = &self.source.raw()[extent.at as usize..extent.end as usize];
         planned.unique = self.names.then(|| Unique::of(raw));
         let digests = self.digests.map(|dedupe| Digests::of(self.source, extent, &rendered, dedupe));
-        (offered, Odd { number: 0, deleted: said.deleted, keywords: said.keywords, digests, labels })
+        (
+            offered,
+            UnusualMessage { number: 0, deleted: said.deleted, keywords: said.keywords, digests, labels },
+        )
     }
 }
 
-impl Planned {
+impl PlannedMessage {
     /// Its keywords, by their numbers in [`Memory::keywords`].
     pub fn keywords(&self) -> &[u32] {
         self.rare.as_ref().map_or(&[], |rare| &rare.keywords)
     }
 
     /// Its name, if it does not get a new one.
-    pub fn kept(&self) -> Option<&Kept> {
+    pub fn existing_name(&self) -> Option<&ExistingName> {
         self.rare.as_ref()?.kept.as_ref()
     }
 
     /// Its folders, if it does not go into the Maildir itself alone.
-    pub fn filed(&self) -> Option<&Filed> {
+    pub fn placement(&self) -> Option<&FolderPlacement> {
         self.rare.as_ref()?.filed.as_ref()
     }
 
-    fn rare(&mut self) -> &mut Rare {
+    fn rare(&mut self) -> &mut RareFields {
         self.rare.get_or_insert_default()
     }
 
-    fn file(&mut self, filed: Option<Filed>) {
-        if filed.is_some() || self.filed().is_some() {
+    fn file(&mut self, filed: Option<FolderPlacement>) {
+        if filed.is_some() || self.placement().is_some() {
             self.rare().filed = filed;
         }
     }
 
     /// Where it belongs.
-    pub fn folders(&self) -> &[Folder] {
-        self.filed().map_or(&[0], |filed| &filed.folders)
+    pub fn folders(&self) -> &[FolderIndex] {
+        self.placement().map_or(&[0], |filed| &filed.folders)
     }
 
-    fn filed_in(&self) -> Vec<Folder> {
-        self.filed().map_or_else(Vec::new, |filed| filed.folders.clone())
+    fn filed_in(&self) -> Vec<FolderIndex> {
+        self.placement().map_or_else(Vec::new, |filed| filed.folders.clone())
     }
 
     /// Where it is to be written.
-    pub fn missing(&self) -> &[Folder] {
-        match self.filed() {
-            _ if self.fate != Fate::Write => &[],
+    pub fn missing_folders(&self) -> &[FolderIndex] {
+        match self.placement() {
+            _ if self.disposition != Disposition::Write => &[],
             Some(filed) => &filed.missing,
             None => &[0],
         }
@@ -758,10 +768,10 @@ impl Planned {
     /// # Panics
     /// Where it was planned without names.
     pub fn base_name(&self, host: &str) -> Vec<u8> {
-        if let Some(kept) = self.kept() {
+        if let Some(kept) = self.existing_name() {
             return kept.name.clone();
         }
-        let Planned { epoch, copy, size, wire_size, .. } = *self;
+        let PlannedMessage { epoch, copy, size, wire_size, .. } = *self;
         let unique = self.unique.expect("planned without names");
         BaseName { epoch, unique, copy, host, size, wire_size }.to_bytes()
     }

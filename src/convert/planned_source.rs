@@ -4,9 +4,9 @@ use std::ffi::OsString;
 
 use crate::convert::Options;
 use crate::convert::keywords::KeywordLetters;
-use crate::convert::labels::Folders;
+use crate::convert::labels::LabelFolders;
 use crate::convert::plan;
-use crate::convert::plan::{CHUNK, Fate, Plan, Planned, Wishes};
+use crate::convert::plan::{CHUNK, Disposition, Plan, PlannedMessage, RenderOptions};
 use crate::convert::render::{Headers, Rendered, render};
 use crate::convert::section_writer::Recorder;
 use crate::mailbox::maildir::name;
@@ -26,14 +26,14 @@ pub struct Load<'a> {
     /// What becomes of them.
     pub plan: &'a Plan,
     /// Where they go.
-    pub folders: &'a Folders,
+    pub folders: &'a LabelFolders,
     /// Makes its section; None for a source that has one, being known to the last byte, and where no
     /// manifest is kept.
     pub recorder: Option<Recorder<'a>>,
     /// The keywords of all messages, with their letters.
     pub keywords: &'a KeywordLetters<'a>,
     /// What the user wants of line ends and header.
-    pub wishes: Wishes,
+    pub render_options: RenderOptions,
     /// The last part of new names.
     pub host: &'a str,
     /// Stands before the info.
@@ -46,7 +46,7 @@ pub struct Chunk<'a> {
     /// Which message of the source is the first.
     pub first: usize,
     /// The messages.
-    pub messages: &'a [Planned],
+    pub messages: &'a [PlannedMessage],
     /// Where they lie.
     pub extents: &'a [Extent],
 }
@@ -64,11 +64,21 @@ impl<'a> Load<'a> {
         source: &'a Source,
         mbox: &'a Mbox<'a>,
         plan: &'a Plan,
-        (keywords, folders): (&'a KeywordLetters<'a>, &'a Folders),
+        (keywords, folders): (&'a KeywordLetters<'a>, &'a LabelFolders),
         options: &Options<'a>,
     ) -> Load<'a> {
-        let Options { wishes, host, info_separator, .. } = *options;
-        Load { source, mbox, plan, folders, recorder: None, keywords, wishes, host, info_separator }
+        let Options { render: wishes, host, info_separator, .. } = *options;
+        Load {
+            source,
+            mbox,
+            plan,
+            folders,
+            recorder: None,
+            keywords,
+            render_options: wishes,
+            host,
+            info_separator,
+        }
     }
 
     /// Its messages in chunks, in file order.
@@ -78,15 +88,16 @@ impl<'a> Load<'a> {
     }
 
     /// The files of a chunk, whether or not they are to be written.
-    pub fn render(&self, chunk: Chunk<'a>) -> Vec<(&'a Planned, Rendered<'a>)> {
-        let render = |(planned, extent): (&'a Planned, &'a Extent)| {
+    pub fn render(&self, chunk: Chunk<'a>) -> Vec<(&'a PlannedMessage, Rendered<'a>)> {
+        let render = |(planned, extent): (&'a PlannedMessage, &'a Extent)| {
             let message = extent.message(self.mbox.text());
             // What was looked through once and had nothing to change is not looked through again.
-            let is_file = planned.quotes == 0 && planned.eols == 0 && self.wishes.headers == Headers::Keep;
+            let is_file =
+                planned.quotes == 0 && planned.eols == 0 && self.render_options.headers == Headers::Keep;
             let rendered = match is_file {
-                true => Rendered::as_it_is(message),
+                true => Rendered::unchanged(message),
                 false => {
-                    let wishes = (self.wishes.eol, self.wishes.headers);
+                    let wishes = (self.render_options.eol, self.render_options.headers);
                     render(message, &header::split(message), self.mbox.variant.quoting(), wishes)
                 }
             };
@@ -96,7 +107,7 @@ impl<'a> Load<'a> {
     }
 
     /// The lines of a chunk; none where nothing is recorded.
-    pub fn lines(&self, chunk: Chunk<'_>, rendered: &[(&Planned, Rendered<'_>)]) -> Vec<u8> {
+    pub fn lines(&self, chunk: Chunk<'_>, rendered: &[(&PlannedMessage, Rendered<'_>)]) -> Vec<u8> {
         let Some(recorder) = &self.recorder else { return Vec::new() };
         let mut lines = Vec::with_capacity(chunk.messages.len() * 300);
         for (n, (planned, rendered)) in rendered.iter().enumerate() {
@@ -111,11 +122,11 @@ impl<'a> Load<'a> {
     }
 
     /// In which of the two directories of its folders a message is, and its whole name.
-    pub fn place(&self, planned: &Planned) -> (Subdir, OsString) {
+    pub fn place(&self, planned: &PlannedMessage) -> (Subdir, OsString) {
         self.place_of(planned, &planned.base_name(self.host))
     }
 
-    fn place_of(&self, planned: &Planned, base: &[u8]) -> (Subdir, OsString) {
+    fn place_of(&self, planned: &PlannedMessage, base: &[u8]) -> (Subdir, OsString) {
         if planned.status.belongs_in_cur() {
             let letters = self.keywords.letters(planned);
             (Subdir::Cur, name::with_info(base, self.info_separator, planned.status.flags, letters))
@@ -125,16 +136,20 @@ impl<'a> Load<'a> {
     }
 
     /// A message on its way in; None if it is not to be written.
-    pub fn incoming<'b>(&self, planned: &'b Planned, rendered: &'b Rendered<'_>) -> Option<NewMessage<'b>> {
-        if planned.fate != Fate::Write {
+    pub fn incoming<'b>(
+        &self,
+        planned: &'b PlannedMessage,
+        rendered: &'b Rendered<'_>,
+    ) -> Option<NewMessage<'b>> {
+        if planned.disposition != Disposition::Write {
             return None;
         }
-        let there = planned.filed().and_then(|filed| filed.there.as_deref());
+        let there = planned.placement().and_then(|filed| filed.existing.as_deref());
         let base = planned.base_name(self.host);
         let (place, name) = self.place_of(planned, &base);
         let pieces = rendered.pieces.iter().map(|p| &p[..]).collect();
         Some(NewMessage {
-            folders: planned.missing(),
+            folders: planned.missing_folders(),
             subdir: place,
             base,
             name,

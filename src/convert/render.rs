@@ -157,7 +157,7 @@ fn push_line(line: &[u8], eol: Eol, out: &mut Vec<u8>) -> u32 {
 
 impl<'a> Rendered<'a> {
     /// Of a message in which there is nothing to change.
-    pub fn as_it_is(message: &'a [u8]) -> Rendered<'a> {
+    pub fn unchanged(message: &'a [u8]) -> Rendered<'a> {
         let pieces = vec![Cow::Borrowed(message)];
         Rendered { pieces, quotes: 0, eols: 0, eol_runs: Vec::new(), stripped: Vec::new() }
     }

@@ -9,8 +9,8 @@ use std::ffi::OsString;
 
 use rayon::prelude::*;
 
-use super::labels::Folder;
-use super::plan::{Fate, Planned};
+use super::labels::FolderIndex;
+use super::plan::{Disposition, PlannedMessage};
 use crate::convert::planned_source::{Chunk, Load};
 use crate::mailbox::error::Result;
 use crate::mailbox::finding::{Code, Finding};
@@ -79,7 +79,7 @@ pub struct Agreed {
 pub fn agree(
     text: &[u8],
     loads: &[Load<'_>],
-    is_safe: &(dyn Fn(&Load<'_>, &Planned) -> Result<bool> + Sync),
+    is_safe: &(dyn Fn(&Load<'_>, &PlannedMessage) -> Result<bool> + Sync),
 ) -> Result<Agreed> {
     let mut agreed = Agreed { done: vec![Done::default(); loads.len()], bytes: 0, wholly: false };
     for (load, done) in loads.iter().zip(&mut agreed.done) {
@@ -110,7 +110,7 @@ fn agree_on_messages(
     standing: &mut Standing<'_>,
     load: &Load<'_>,
     done: &mut Done,
-    is_safe: &(dyn Fn(&Load<'_>, &Planned) -> Result<bool> + Sync),
+    is_safe: &(dyn Fn(&Load<'_>, &PlannedMessage) -> Result<bool> + Sync),
 ) -> Result<()> {
     /// Lines made before the first of them is compared: few, since most of them may be in vain.
     const AHEAD: usize = 64;
@@ -120,7 +120,8 @@ fn agree_on_messages(
             .par_iter()
             .map(|&chunk| {
                 let lines = load.lines(chunk, &load.render(chunk));
-                let mut written = chunk.messages.iter().filter(|planned| planned.fate == Fate::Write);
+                let mut written =
+                    chunk.messages.iter().filter(|planned| planned.disposition == Disposition::Write);
                 let safe = written.try_fold(true, |safe, planned| Ok(safe && is_safe(load, planned)?))?;
                 Ok((chunk, lines, safe))
             })
@@ -162,9 +163,9 @@ impl Standing<'_> {
 /// Takes over what a killed run left of a new Maildir: what its manifest, `text`, lists stays as far as
 /// this run would write it, all else is removed.
 pub fn take_over(filling: &MaildirWriter, text: &[u8], loads: &[Load<'_>]) -> Result<Agreed> {
-    let is_safe = |load: &Load<'_>, planned: &Planned| {
+    let is_safe = |load: &Load<'_>, planned: &PlannedMessage| {
         let (place, name) = load.place(planned);
-        let holds = |&folder: &Folder| filling.has_message((folder, place, &name), planned.size);
+        let holds = |&folder: &FolderIndex| filling.has_message((folder, place, &name), planned.size);
         planned.folders().iter().map(holds).try_fold(true, |all, holds| Ok(all && holds?))
     };
     let agreed = agree(text, loads, &is_safe)?;
@@ -180,7 +181,9 @@ fn kept(loads: &[Load<'_>], done: &[Done]) -> (Vec<HashSet<(Subdir, OsString)>>,
     let (mut kept, mut messages) = (Vec::new(), 0);
     for (load, done) in loads.iter().zip(done) {
         kept.resize_with(load.folders.count(), HashSet::new);
-        for planned in load.plan.messages[..done.messages].iter().filter(|p| p.fate == Fate::Write) {
+        for planned in
+            load.plan.messages[..done.messages].iter().filter(|p| p.disposition == Disposition::Write)
+        {
             messages += 1;
             for &folder in planned.folders() {
                 kept[folder as usize].insert(load.place(planned));

@@ -6,8 +6,8 @@ use data_encoding::BASE64;
 
 use crate::convert::identity::Fingerprint;
 use crate::convert::keywords::KeywordLetters;
-use crate::convert::labels::Folders;
-use crate::convert::plan::{Fate, Planned, Wishes, content_digest};
+use crate::convert::labels::LabelFolders;
+use crate::convert::plan::{Disposition, PlannedMessage, RenderOptions, content_digest};
 use crate::convert::planned_source::Load;
 use crate::convert::render::Rendered;
 use crate::mailbox::manifest::{
@@ -21,10 +21,10 @@ use crate::mailbox::mbox::read::Mbox;
 pub struct Recorder<'a> {
     raw: &'a [u8],
     mbox: &'a Mbox<'a>,
-    messages: &'a [Planned],
+    messages: &'a [PlannedMessage],
     extents: &'a [Extent],
     keywords: &'a KeywordLetters<'a>,
-    folders: &'a Folders,
+    folders: &'a LabelFolders,
     separator: Vec<u8>,
     head: SectionHeader,
 }
@@ -38,10 +38,10 @@ impl<'a> Recorder<'a> {
         fingerprint: Fingerprint,
         follows: Option<usize>,
     ) -> Recorder<'a> {
-        let Load { source, mbox, plan, folders, keywords, wishes, .. } = *load;
+        let Load { source, mbox, plan, folders, keywords, render_options: wishes, .. } = *load;
         let (raw, messages, extents) = (source.raw(), &plan.messages[..], mbox.messages());
         let separator = usual_separator(raw, extents);
-        let usual = Wishes::default();
+        let usual = RenderOptions::default();
         let head = SectionHeader {
             section: VERSION,
             program: concat!("mailferry ", env!("CARGO_PKG_VERSION")).into(),
@@ -73,10 +73,10 @@ impl<'a> Recorder<'a> {
         let (planned, extent) = (&self.messages[n], &self.extents[n]);
         let before = n.checked_sub(1).map_or(0, |n| self.extents[n].end);
         self.gap(before, extent.at, n > 0, out);
-        let kind = match planned.fate {
-            Fate::Pseudo => "pseudo",
-            Fate::Deleted => "skipped",
-            Fate::Write | Fate::Present | Fate::Duplicate => {
+        let kind = match planned.disposition {
+            Disposition::Pseudo => "pseudo",
+            Disposition::Deleted => "skipped",
+            Disposition::Write | Disposition::Present | Disposition::Duplicate => {
                 push(out, &self.message((planned, extent), rendered, base_name));
                 return;
             }
@@ -102,7 +102,7 @@ impl<'a> Recorder<'a> {
 
     fn message(
         &self,
-        (planned, extent): (&Planned, &Extent),
+        (planned, extent): (&PlannedMessage, &Extent),
         rendered: &Rendered<'_>,
         base_name: &[u8],
     ) -> MessageRecord {
@@ -111,7 +111,7 @@ impl<'a> Recorder<'a> {
         let is_source =
             rendered.quotes == 0 && rendered.eols == 0 && rendered.stripped.is_empty() && !self.head.cr_only;
         let rendering = if is_source { source } else { rendered.digest() };
-        let file = planned.kept().and_then(|kept| kept.file).unwrap_or(rendering);
+        let file = planned.existing_name().and_then(|kept| kept.file).unwrap_or(rendering);
         let rebuilt = file == rendering;
         MessageRecord {
             at: extent.start,
@@ -120,7 +120,7 @@ impl<'a> Recorder<'a> {
             name: Bytes(base_name.to_vec()),
             source,
             file: (file != source).then_some(file),
-            content: planned.volatile.then(|| content_digest(raw)).flatten(),
+            content: planned.has_volatile_fields.then(|| content_digest(raw)).flatten(),
             quotes: if rebuilt { self.quotes(planned, extent) } else { Vec::new() },
             eols: if rebuilt { rendered.eol_runs.clone() } else { Vec::new() },
             stripped: if rebuilt { stripped(rendered) } else { Vec::new() },
@@ -128,17 +128,17 @@ impl<'a> Recorder<'a> {
             flags: planned.status.flags.to_string(),
             keywords: self.keywords.names(planned, true),
             unlettered: self.keywords.names(planned, false),
-            folders: planned.filed().map_or_else(Vec::new, |filed| {
+            folders: planned.placement().map_or_else(Vec::new, |filed| {
                 filed.folders.iter().map(|&folder| self.folders.levels(folder).to_vec()).collect()
             }),
-            duplicate: planned.fate == Fate::Duplicate,
+            duplicate: planned.disposition == Disposition::Duplicate,
             verbatim: (!rebuilt).then(|| BASE64.encode(raw)),
             original: None,
         }
     }
 
     /// Distances between the quoting `>` that were taken off.
-    fn quotes(&self, planned: &Planned, extent: &Extent) -> Vec<u64> {
+    fn quotes(&self, planned: &PlannedMessage, extent: &Extent) -> Vec<u64> {
         if planned.quotes == 0 {
             return Vec::new();
         }
@@ -160,8 +160,10 @@ impl<'a> Recorder<'a> {
             bytes_junk: self.mbox.boundaries.junk.iter().map(|j| j.end - j.start).sum(),
             end: Digest([0; 32]),
         };
-        for (Planned { quotes, fate, .. }, extent) in self.messages.iter().zip(self.extents) {
-            tail.mail += u64::from(!matches!(fate, Fate::Pseudo | Fate::Deleted));
+        for (PlannedMessage { quotes, disposition: fate, .. }, extent) in
+            self.messages.iter().zip(self.extents)
+        {
+            tail.mail += u64::from(!matches!(fate, Disposition::Pseudo | Disposition::Deleted));
             tail.bytes_from_lines += extent.start - extent.at;
             tail.bytes_quoting += u64::from(*quotes);
             tail.bytes_messages += extent.end - extent.start - u64::from(*quotes);

@@ -913,7 +913,7 @@ mod tests {
     use crate::mailbox::context::Cancel;
     use std::time::Duration;
 
-    use super::super::plan::{Dedupe, Wishes};
+    use super::super::plan::{Dedupe, RenderOptions};
     use super::*;
     use crate::mailbox::context::LockOptions;
 
@@ -943,7 +943,7 @@ mod tests {
             LockOptions { methods: Vec::new(), timeout: Duration::ZERO, pid: 1, host: String::new() };
         let options = Options {
             destination: &destination,
-            wishes: Wishes::default(),
+            render: RenderOptions::default(),
             fsync: Fsync::None,
             host: "mailferry",
             info_separator: b':',

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use crate::convert::dates::{self, FromDates, Offered, Origin, Rules};
+use crate::convert::dates::{self, DateFields, DateRules, FromLineDates, Origin};
 use crate::mailbox::context::Events;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Dir;
@@ -119,7 +119,7 @@ struct Looked {
     marks: Vec<Marks>,
     /// The dates that messages of an mbox offer, where dates are wanted: which one counts, all of them
     /// together decide.
-    offered: Vec<Offered>,
+    offered: Vec<DateFields>,
 }
 
 /// What flags say, as it shows in a Maildir: letters, and whether it is in cur/.
@@ -230,7 +230,7 @@ impl<'a> Side<'a> {
                 part.chunks(|chunk| part.look(chunk, options, progress)).collect::<Result<_>>()?;
             // What From_ lines have in common is asked of all of them, as convert does.
             let pseudo = part.pseudo().filter(|_| options.metadata);
-            let mut offered: Vec<Offered> = pseudo.iter().map(Message::offered).collect();
+            let mut offered: Vec<DateFields> = pseudo.iter().map(Message::offered).collect();
             let left_out = offered.len();
             for looked in looked {
                 digests.extend(looked.digests);
@@ -408,9 +408,9 @@ impl<'a> Part<'a> {
 
 impl Message<'_> {
     /// The dates that it offers.
-    fn offered(&self) -> Offered {
-        let mut offered = Offered { from: self.lies.stamp(), ..Offered::default() };
-        header::fields(self.text.header()).for_each(|field| offered.take(&field));
+    fn offered(&self) -> DateFields {
+        let mut offered = DateFields { from: self.lies.stamp(), ..DateFields::default() };
+        header::fields(self.text.header()).for_each(|field| offered.read_field(&field));
         offered
     }
 }
@@ -517,10 +517,11 @@ fn date_of_file(path: &Path, entry: &Entry) -> i64 {
 
 /// The received dates of all messages of an mbox as convert takes them. One that it would take from
 /// the mtime of the file, or from nowhere, is not known.
-fn received(offered: &[Offered], options: &Options<'_>) -> impl Iterator<Item = i64> {
-    let rules = Rules { now: options.now, mtime: None, from_zone: options.from_zone.clone(), first: None };
-    let from_dates = FromDates::learn(offered.iter(), &rules);
-    offered.iter().map(move |offered| match dates::received(offered, &from_dates, &rules) {
+fn received(offered: &[DateFields], options: &Options<'_>) -> impl Iterator<Item = i64> {
+    let rules =
+        DateRules { now: options.now, mtime: None, from_zone: options.from_zone.clone(), first: None };
+    let from_dates = FromLineDates::from_messages(offered.iter(), &rules);
+    offered.iter().map(move |offered| match dates::received_date(offered, &from_dates, &rules) {
         (_, Origin::None) => NO_DATE,
         (date, _) => date,
     })
