@@ -11,7 +11,7 @@ use crate::convert::plan::{
     self, CHUNK, Dedupe, Disposition, Earlier, NameTable, PlannedMessage, PreviousMessages, RenderOptions,
 };
 use crate::convert::render::{Eol, Headers, Rendered, render};
-use crate::convert::reorder::InOrder;
+use crate::convert::reorder::Reorder;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Finding;
 use crate::mailbox::maildir::flags::Flags;
@@ -85,7 +85,7 @@ pub fn list_mbox<T: Send>(
         tell(shown);
         Ok(())
     };
-    let in_order = Mutex::new(InOrder::new(&mut done_with));
+    let in_order = Mutex::new(Reorder::new(&mut done_with));
     let chunks = plan.messages.chunks(CHUNK).zip(mbox.messages().chunks(CHUNK)).enumerate();
     chunks.par_bridge().try_for_each(|(n, (planned, extents))| {
         let rows = planned.iter().zip(extents).zip(n * CHUNK + 1..);

@@ -14,7 +14,7 @@ use crate::convert::plan::{Dedupe, RenderOptions};
 use crate::convert::render::{Eol, Headers};
 use crate::convert::restore;
 use crate::convert::restore::{Destination, Which};
-use crate::convert::{self, Filled, Input, Keeping, Options, Outcome, Sums};
+use crate::convert::{self, FolderCount, Input, ManifestLocation, Options, Outcome, Totals};
 use crate::mailbox::context::Cancel;
 use crate::mailbox::context::LockOptions;
 use crate::mailbox::error::{Error, Result};
@@ -301,7 +301,7 @@ pub fn run(mut args: ConvertArgs) -> Exit {
         return convert_tree(&args, &watcher, &mut reporter, started);
     }
     let failed = |error| {
-        let sums = Sums { sources: sources.len() as u64, ..Sums::default() };
+        let sums = Totals { sources: sources.len() as u64, ..Totals::default() };
         (Outcome { reports: Vec::new(), sums, folders: Vec::new(), error: Some(error) }, None)
     };
     let kind = args
@@ -326,7 +326,7 @@ pub fn run(mut args: ConvertArgs) -> Exit {
 fn refuse(args: &ConvertArgs, error: &Error, started: Instant) -> Exit {
     let mut reporter = Reporter::new(&args.common);
     reporter.error(error);
-    let summary = sums_as_json(args, &Sums::default(), started.elapsed(), &reporter);
+    let summary = sums_as_json(args, &Totals::default(), started.elapsed(), &reporter);
     reporter.object(&summary);
     reporter.finish(Exit::of(error))
 }
@@ -342,7 +342,7 @@ fn convert_tree(args: &ConvertArgs, watcher: &Watcher, reporter: &mut Reporter, 
     let (sums, folders, exit) = match &told {
         Err(error) => {
             reporter.error(error);
-            (Sums::default(), Vec::new(), Exit::of(error))
+            (Totals::default(), Vec::new(), Exit::of(error))
         }
         Ok(told) => {
             told.report(reporter);
@@ -588,7 +588,7 @@ fn into_mbox(args: &ConvertArgs, watcher: &Watcher) -> Result<(Outcome, Option<V
     if destination.is_standard_stream() && outcome.error.as_ref().is_some_and(is_closed_pipe) {
         outcome.error = None;
         // Nobody knows how much of it was read: nothing is summed up.
-        outcome.sums = Sums { sources: outcome.sums.sources, ..Sums::default() };
+        outcome.sums = Totals { sources: outcome.sums.sources, ..Totals::default() };
         say_closed(args);
     }
     Ok((outcome, Some(variant)))
@@ -647,13 +647,13 @@ fn restore(args: &ConvertArgs, watcher: &Watcher, reporter: &mut Reporter, start
             (0, 0, Exit::of(error))
         }
     };
-    let sums = Sums {
+    let sums = Totals {
         sources: 1,
         messages_found: messages,
         written: messages,
         bytes_source: bytes,
         bytes_messages: bytes,
-        ..Sums::default()
+        ..Totals::default()
     };
     let mut object = sums_as_json(args, &sums, started.elapsed(), reporter);
     object["exact"] = true.into();
@@ -702,12 +702,12 @@ fn convert(args: &ConvertArgs, watcher: &Watcher) -> Outcome {
     let inputs = match opened {
         Ok(inputs) => inputs,
         Err(error) => {
-            let sums = Sums { sources: sources.len() as u64, ..Sums::default() };
+            let sums = Totals { sources: sources.len() as u64, ..Totals::default() };
             return Outcome { reports: Vec::new(), sums, folders: Vec::new(), error: Some(error) };
         }
     };
     let keywords_lock = args.open.dotlock();
-    convert::convert(inputs, &options(args, &destination, &keywords_lock, &cancel), watcher)
+    convert::import_mboxes(inputs, &options(args, &destination, &keywords_lock, &cancel), watcher)
 }
 
 /// A Maildir into another one.
@@ -772,9 +772,9 @@ fn options<'a>(
         },
         new_source: args.new_source,
         manifest: match &args.manifest {
-            _ if args.no_manifest => Keeping::None,
-            Some(path) => Keeping::At(path),
-            None => Keeping::InMaildir,
+            _ if args.no_manifest => ManifestLocation::None,
+            Some(path) => ManifestLocation::At(path),
+            None => ManifestLocation::InMaildir,
         },
         sync_group: None,
         ownership: args.ownership(),
@@ -852,7 +852,11 @@ fn open(
     let name = mailbox.path.clone();
     Ok(Input {
         name,
-        ask: ReadOptions { variant: mailbox.variant(), overrides: overrules, ..ReadOptions::default() },
+        read_options: ReadOptions {
+            variant: mailbox.variant(),
+            overrides: overrules,
+            ..ReadOptions::default()
+        },
         source,
     })
 }
@@ -915,7 +919,7 @@ fn summary(
 
 fn sums_as_json(
     args: &ConvertArgs,
-    sums: &Sums,
+    sums: &Totals,
     elapsed: Duration,
     reporter: &Reporter,
 ) -> serde_json::Value {
@@ -952,14 +956,14 @@ pub fn seconds(elapsed: Duration) -> f64 {
 }
 
 /// The line of a folder.
-fn filled(Filled { name, directory, written }: &Filled) -> String {
+fn filled(FolderCount { name, directory, written }: &FolderCount) -> String {
     let at =
         directory.as_ref().map_or(String::new(), |directory| format!(" (in {})", display_path(directory)));
     let messages = if *written == 1 { "message" } else { "messages" };
     format!("{}{at}: {} {messages}", escape(name.as_bytes()), grouped(*written))
 }
 
-fn sums_as_text(sums: &Sums, dry_run: bool) -> Vec<String> {
+fn sums_as_text(sums: &Totals, dry_run: bool) -> Vec<String> {
     let byte_counts = [
         (sums.bytes_messages, "messages"),
         (sums.bytes_from_lines, "From_ lines"),

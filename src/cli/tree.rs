@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::convert::Options;
 use crate::convert::export::{Writing, folders_left};
 use crate::convert::tree::{self, Entry, Placing, Row, Wanted, Whole};
-use crate::convert::{Input, Sums};
+use crate::convert::{Input, Totals};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::maildir::list::is_maildir;
@@ -264,8 +264,8 @@ pub fn many_open_files() -> usize {
 
 impl Told {
     /// The sums over all folders.
-    pub fn sums(&self) -> Sums {
-        let mut sums = Sums::default();
+    pub fn sums(&self) -> Totals {
+        let mut sums = Totals::default();
         self.whole.rows.iter().for_each(|row| sums.add(&row.sums));
         sums
     }

@@ -6,10 +6,10 @@ use std::sync::Mutex;
 use rayon::prelude::*;
 
 use crate::convert::plan::CHUNK;
-use crate::convert::planned_source::{Chunk, Load};
-use crate::convert::reorder::InOrder;
+use crate::convert::planned_source::{Chunk, PlannedSource};
+use crate::convert::reorder::Reorder;
 use crate::convert::resume::{Done, Resumed};
-use crate::convert::{Keeping, Options, Stopped};
+use crate::convert::{Abort, ManifestLocation, Options};
 use crate::mailbox::context::{Events, Phase};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::maildir::write::{MaildirWriter, NewMessage};
@@ -18,34 +18,34 @@ use crate::mailbox::source::Source;
 
 /// Writes, flushes, publishes; the manifest's sections stand open before the first message is visible
 /// and are closed after the last one is safe.
-pub fn fill(
+pub fn commit_sources(
     filling: MaildirWriter,
-    loads: &[Load<'_>],
+    loads: &[PlannedSource<'_>],
     resumed: &Resumed,
     manifest: Option<ManifestAppender>,
     options: &Options<'_>,
     progress: &dyn Events,
-) -> Result<(), Stopped> {
+) -> Result<(), Abort> {
     let bytes = loads.iter().flat_map(|l| &l.plan.messages).map(|m| m.size).sum();
     progress.begin(Phase::Writing, bytes);
-    let write = |filling: &MaildirWriter, lines: &Lines| {
+    let write = |filling: &MaildirWriter, lines: &PendingLines| {
         let mut tails = Vec::new();
         for (load, done) in loads.iter().zip(&resumed.done) {
             let hash = write(filling, load, done, resumed.has_messages, lines, options, progress)
                 .map_err(|error| blame_source(error, load.source))?;
-            tails.extend(load.recorder.as_ref().map(|recorder| {
+            tails.extend(load.section.as_ref().map(|recorder| {
                 let closes = resumed.sections + tails.len() + 1;
-                SectionFooter { closes, ..recorder.tail() }.seal(&hash)
+                SectionFooter { closes, ..recorder.footer() }.seal(&hash)
             }));
         }
         loads.iter().try_for_each(|load| load.source.check_unchanged())?;
-        Ok(Written { tails, date: loads.iter().filter_map(|l| l.source.mtime()).max() })
+        Ok(WrittenSections { tails, date: loads.iter().filter_map(|l| l.source.mtime()).max() })
     };
-    bring_in(filling, manifest, write, options, progress)
+    commit(filling, manifest, write, options, progress)
 }
 
 /// What was written and is not safe yet.
-pub struct Written {
+pub struct WrittenSections {
     /// What closes the sections.
     pub tails: Vec<SectionFooter>,
     /// The time that a new manifest gets, seconds since 1970.
@@ -53,15 +53,15 @@ pub struct Written {
 }
 
 /// The order itself: `write` writes messages and pushes their lines.
-pub fn bring_in(
+pub fn commit(
     mut filling: MaildirWriter,
     manifest: Option<ManifestAppender>,
-    write: impl FnOnce(&MaildirWriter, &Lines) -> Result<Written>,
+    write: impl FnOnce(&MaildirWriter, &PendingLines) -> Result<WrittenSections>,
     options: &Options<'_>,
     progress: &dyn Events,
-) -> Result<(), Stopped> {
-    let lines = Lines { waiting: Mutex::default(), manifest: manifest.map(Mutex::new) };
-    let mut written = Written { tails: Vec::new(), date: None };
+) -> Result<(), Abort> {
+    let lines = PendingLines { waiting: Mutex::default(), manifest: manifest.map(Mutex::new) };
+    let mut written = WrittenSections { tails: Vec::new(), date: None };
     filling.flush_while(
         |flush| {
             let before = lines.take();
@@ -73,13 +73,13 @@ pub fn bring_in(
             Ok(())
         },
     )?;
-    let Written { mut tails, date } = written;
+    let WrittenSections { mut tails, date } = written;
     progress.begin(Phase::Flushing, 0);
     options.cancel.check()?;
     filling.chown()?;
     filling.flush()?;
     // A manifest elsewhere does not appear with the Maildir: it must not say more than is visible.
-    let whole_at_once = filling.is_staged() && options.manifest == Keeping::InMaildir;
+    let whole_at_once = filling.is_staged() && options.manifest == ManifestLocation::InMaildir;
     let mut manifest = lines.finish()?;
     if let Some(manifest) = &mut manifest {
         if whole_at_once {
@@ -95,23 +95,21 @@ pub fn bring_in(
     if let Some(manifest) = manifest.as_mut().filter(|_| done.is_ok() || published > 0) {
         manifest.commit();
     }
-    done.map_err(|error| Stopped { error, published })?;
+    done.map_err(|error| Abort { error, published })?;
     if let Some(manifest) = &mut manifest {
         let closed = tails.drain(..).try_for_each(|tail| manifest.append(&to_line(&tail)));
-        closed
-            .and_then(|()| filling.flush_manifest(manifest))
-            .map_err(|error| Stopped { error, published })?;
+        closed.and_then(|()| filling.flush_manifest(manifest)).map_err(|error| Abort { error, published })?;
     }
     Ok(())
 }
 
 /// Lines of the manifest. They wait until the messages they tell of are safe.
-pub struct Lines {
+pub struct PendingLines {
     waiting: Mutex<Vec<u8>>,
     manifest: Option<Mutex<ManifestAppender>>,
 }
 
-impl Lines {
+impl PendingLines {
     /// Adds lines whose messages are written, and safe already if `safe`.
     pub fn push(&self, lines: &[u8], safe: bool) -> Result<()> {
         if safe {
@@ -145,10 +143,10 @@ impl Lines {
 /// Writes one source, and the lines of its section beside it; returns their hash. The tail is for later.
 fn write<'l>(
     filling: &MaildirWriter,
-    load: &'l Load<'_>,
+    load: &'l PlannedSource<'_>,
     done: &Done,
     has_messages: bool,
-    lines: &Lines,
+    lines: &PendingLines,
     options: &Options<'_>,
     progress: &dyn Events,
 ) -> Result<blake3::Hasher> {
@@ -157,15 +155,15 @@ fn write<'l>(
         hash.update(new);
         lines.push(new, filling.flushes_each())
     };
-    if let Some(recorder) = load.recorder.as_ref().filter(|_| !done.begun) {
-        push(&to_line(recorder.head()))?;
+    if let Some(recorder) = load.section.as_ref().filter(|_| !done.begun) {
+        push(&to_line(recorder.header()))?;
     }
     // In order: what is handed back while a chunk before it is looked at would stay ours after all.
     let mut done_with = |(chunk, lines): (Chunk<'l>, Vec<u8>)| {
         load.release(chunk);
         push(&lines)
     };
-    let in_order = Mutex::new(InOrder::new(&mut done_with));
+    let in_order = Mutex::new(Reorder::new(&mut done_with));
     // Not a parallel iterator over a range, which begins in several places at once: lines would wait for
     // those before them until half of all is written.
     let write = |(n, chunk): (usize, Chunk<'l>)| {
@@ -180,9 +178,9 @@ fn write<'l>(
         ..=CHUNK => load.chunks().enumerate().try_for_each(write)?,
         _ => load.chunks().enumerate().par_bridge().try_for_each(write)?,
     }
-    if let Some(recorder) = load.recorder.as_ref().filter(|_| !done.complete) {
+    if let Some(recorder) = load.section.as_ref().filter(|_| !done.complete) {
         let mut last = Vec::new();
-        recorder.last_gap(&mut last);
+        recorder.final_gap(&mut last);
         push(&last)?;
     }
     Ok(hash)
@@ -190,7 +188,7 @@ fn write<'l>(
 
 fn write_chunk(
     filling: &MaildirWriter,
-    load: &Load<'_>,
+    load: &PlannedSource<'_>,
     chunk: Chunk<'_>,
     is_written: bool,
     is_recorded: bool,
@@ -200,11 +198,12 @@ fn write_chunk(
     if is_written || is_recorded {
         let rendered = load.render(chunk);
         if is_written {
-            let messages = rendered.iter().filter_map(|(planned, rendered)| load.incoming(planned, rendered));
+            let messages =
+                rendered.iter().filter_map(|(planned, rendered)| load.new_message(planned, rendered));
             filling.stage(&messages.collect::<Vec<NewMessage<'_>>>())?;
         }
         if is_recorded {
-            lines = load.lines(chunk, &rendered);
+            lines = load.manifest_lines(chunk, &rendered);
         }
     }
     let bytes = chunk.messages.iter().map(|m| m.size).sum();

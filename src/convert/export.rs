@@ -23,7 +23,10 @@ use crate::convert::plan::{
     Dedupe, Disposition, Earlier, NameTable, Plan, PlannedMessage, PreviousMessages, RenderOptions,
 };
 use crate::convert::render::{Eol, Headers, render};
-use crate::convert::{Filled, Input, Keeping, Options, Outcome, Report, Sums, growing, read_source, sum_up};
+use crate::convert::{
+    FolderCount, Input, ManifestLocation, Options, Outcome, Report, Totals, count_totals, growth_finding,
+    read_source,
+};
 use crate::mailbox::context::LockOptions;
 use crate::mailbox::context::{Events, Phase};
 use crate::mailbox::error::{Error, Result};
@@ -114,21 +117,21 @@ pub fn convert(
             let error = if matches!(error, Error::Interrupted) { error } else { changed.unwrap_or(error) };
             let Told { bytes_source, .. } = told;
             let sources = sources.len() as u64;
-            let sums = Sums { sources, bytes_source, bytes_not_reached: bytes_source, ..Sums::default() };
+            let sums = Totals { sources, bytes_source, bytes_not_reached: bytes_source, ..Totals::default() };
             (sums, Some(error))
         }
     };
     let Told { mut reports, variant, .. } = told;
     // A wrong sum is a bug of ours, and a migration must not be told that all is well.
-    assert!(sums.add_up(), "the sums do not add up: {sums:?}");
+    assert!(sums.balances(), "the sums do not add up: {sums:?}");
     for (source, report) in sources.iter().zip(&mut reports) {
         if let Mailbox::Mbox(input) = source {
-            report.findings.extend(growing(&input.source).filter(|_| error.is_none()));
+            report.findings.extend(growth_finding(&input.source).filter(|_| error.is_none()));
             let release = |range| input.source.release(range);
             finding::number_lines(&mut report.findings, input.source.text(), &release);
         }
     }
-    let folders = if error.is_none() { Filled::inbox(sums.written) } else { Vec::new() };
+    let folders = if error.is_none() { FolderCount::inbox(sums.written) } else { Vec::new() };
     (Outcome { reports, sums, folders, error }, variant)
 }
 
@@ -152,7 +155,7 @@ fn run(
     writing: Writing<'_>,
     progress: &dyn Events,
     told: &mut Told,
-) -> Result<Sums> {
+) -> Result<Totals> {
     let is_mbox = |s: &&Mailbox| matches!(s, Mailbox::Mbox(_));
     let text = |s: &Mailbox| if let Mailbox::Mbox(input) = s { input.source.text().len() as u64 } else { 0 };
     told.bytes_source = sources.iter().map(text).sum();
@@ -193,7 +196,7 @@ fn run(
     progress.begin(Phase::Flushing, 0);
     output.finish(options)?;
 
-    let mut total = Sums::default();
+    let mut total = Totals::default();
     for (n, ready) in ready.iter().enumerate() {
         let tally = tallies.iter().zip(&jobs).filter(|(_, job)| job.source == n);
         let tally = tally.fold(Tally::default(), |sum, (tally, _)| sum.and(tally));
@@ -203,17 +206,17 @@ fn run(
     Ok(total)
 }
 
-fn source_sums(ready: &Ready<'_>, tally: &Tally) -> Sums {
+fn source_sums(ready: &Ready<'_>, tally: &Tally) -> Totals {
     match ready {
         Ready::Mbox { input, mbox, plan } => {
-            let mut sums = sum_up(from_ref(*input), from_ref(mbox), from_ref(plan));
+            let mut sums = count_totals(from_ref(*input), from_ref(mbox), from_ref(plan));
             assert_eq!(sums.written, tally.messages, "a message is missing");
             sums.line_ends_changed = tally.line_ends;
             sums
         }
         Ready::Maildir(store) => {
             assert_eq!(store.letters.len() as u64, tally.messages + tally.left_out, "a message is missing");
-            Sums {
+            Totals {
                 sources: 1,
                 messages_found: tally.messages + tally.left_out,
                 written: tally.messages,
@@ -221,7 +224,7 @@ fn source_sums(ready: &Ready<'_>, tally: &Tally) -> Sums {
                 bytes_source: tally.bytes,
                 bytes_messages: tally.bytes,
                 line_ends_changed: tally.line_ends,
-                ..Sums::default()
+                ..Totals::default()
             }
         }
     }
@@ -306,9 +309,9 @@ struct Known {
 /// grew is where its last section has it.
 fn known(maildir: &Path, options: &Options<'_>) -> Result<HashMap<Vec<u8>, Known>> {
     let path = match options.manifest {
-        Keeping::None => return Ok(HashMap::new()),
-        Keeping::InMaildir => maildir.join(FILE_NAME),
-        Keeping::At(path) => path.to_owned(),
+        ManifestLocation::None => return Ok(HashMap::new()),
+        ManifestLocation::InMaildir => maildir.join(FILE_NAME),
+        ManifestLocation::At(path) => path.to_owned(),
     };
     let text = match read_regular(&path) {
         Ok(text) => text,

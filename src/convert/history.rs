@@ -12,7 +12,7 @@ use crate::convert::identity::{Fingerprint, Identity};
 use crate::convert::labels;
 use crate::convert::labels::LabelFolders;
 use crate::convert::plan::{Dedupe, NameTable, PreviousMessages, content_digest};
-use crate::convert::{Input, Keeping, Options};
+use crate::convert::{Input, ManifestLocation, Options};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable;
@@ -29,15 +29,17 @@ use crate::mailbox::manifest::{self, Digest, FILE_NAME, ManifestAppender, Outlin
 /// The bytes of the manifest and where they come from; None where there is none.
 pub fn read(options: &Options<'_>, standing: &DestinationState) -> Result<Option<(PathBuf, Vec<u8>)>> {
     let path = match options.manifest {
-        Keeping::None => return Ok(None),
-        Keeping::InMaildir if *standing != DestinationState::Maildir => return Ok(None),
-        Keeping::InMaildir => options.destination.join(FILE_NAME),
-        Keeping::At(path) => path.to_owned(),
+        ManifestLocation::None => return Ok(None),
+        ManifestLocation::InMaildir if *standing != DestinationState::Maildir => return Ok(None),
+        ManifestLocation::InMaildir => options.destination.join(FILE_NAME),
+        ManifestLocation::At(path) => path.to_owned(),
     };
     match read_regular(&path) {
         // What lies in a Maildir under our name is ours, whatever a power cut made of it; a file that
         // somebody names may be anything.
-        Ok(text) if options.manifest != Keeping::InMaildir && !manifest::looks_like_manifest(&text) => {
+        Ok(text)
+            if options.manifest != ManifestLocation::InMaildir && !manifest::looks_like_manifest(&text) =>
+        {
             Err(Error::Manifest { path, line: 1, reason: "is no line of a manifest".into() })
         }
         Ok(text) => Ok(Some((path, text))),
@@ -126,7 +128,7 @@ impl<'a> Past<'a> {
     /// A manifest that is kept elsewhere does not say which Maildir it tells of: where there is none, it
     /// must not be taken for what it says of another one.
     pub fn check_destination(&self, options: &Options<'_>, standing: &DestinationState) -> Result<()> {
-        let (Some(path), Keeping::At(_)) = (self.path, options.manifest) else { return Ok(()) };
+        let (Some(path), ManifestLocation::At(_)) = (self.path, options.manifest) else { return Ok(()) };
         let is_there = *standing == DestinationState::Maildir;
         if is_there || self.outlines.iter().all(|outline| outline.tail.is_none()) {
             return Ok(());

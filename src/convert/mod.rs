@@ -24,10 +24,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::convert::commit::fill;
+use crate::convert::commit::commit_sources;
 use crate::convert::history::Past;
-use crate::convert::planned_source::Load;
-use crate::convert::section_writer::Recorder;
+use crate::convert::planned_source::PlannedSource;
+use crate::convert::section_writer::SectionWriter;
 use crate::mailbox::context::LockOptions;
 use crate::mailbox::context::{Cancel, Events, Phase};
 use crate::mailbox::error::{Error, Result};
@@ -80,7 +80,7 @@ pub struct Options<'a> {
     /// Take a path that the manifest names for another source where the file begins otherwise.
     pub new_source: bool,
     /// Where the manifest is kept.
-    pub manifest: Keeping<'a>,
+    pub manifest: ManifestLocation<'a>,
     /// With whom to flush, where several Maildirs are written side by side.
     pub sync_group: Option<&'a Arc<SyncGroup>>,
     /// To whom it is to belong.
@@ -91,7 +91,7 @@ pub struct Options<'a> {
 
 /// Where the manifest is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keeping<'a> {
+pub enum ManifestLocation<'a> {
     /// In the Maildir itself.
     InMaildir,
     /// In this file.
@@ -108,7 +108,7 @@ pub struct Input {
     /// Its path as it was given, `-` for standard input: the name in the manifest.
     pub name: PathBuf,
     /// The variant named, the verdicts given.
-    pub ask: ReadOptions,
+    pub read_options: ReadOptions,
 }
 
 /// What became of one source.
@@ -126,7 +126,7 @@ pub struct Report {
 
 /// The sums. Every byte of the sources is in exactly one of the byte counts.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Sums {
+pub struct Totals {
     /// How many sources.
     pub sources: u64,
     /// Messages found, pseudo messages among them.
@@ -159,7 +159,7 @@ pub struct Sums {
     pub links: u64,
 }
 
-impl Sums {
+impl Totals {
     /// Adds a source that was converted before.
     fn add_known(&mut self, size: u64, tail: &SectionFooter) {
         self.messages_found += tail.messages;
@@ -174,8 +174,8 @@ impl Sums {
     }
 
     /// Adds those of other sources.
-    pub fn add(&mut self, other: &Sums) {
-        let Sums { sources, messages_found, written, already_present, duplicates, skipped, .. } = *other;
+    pub fn add(&mut self, other: &Totals) {
+        let Totals { sources, messages_found, written, already_present, duplicates, skipped, .. } = *other;
         self.sources += sources;
         self.messages_found += messages_found;
         self.written += written;
@@ -194,7 +194,7 @@ impl Sums {
     }
 
     /// Conservation: nothing is counted twice and nothing is missing.
-    pub fn add_up(&self) -> bool {
+    pub fn balances(&self) -> bool {
         self.messages_found == self.written + self.already_present + self.duplicates + self.skipped
             && self.bytes_source
                 == self.bytes_messages
@@ -212,17 +212,17 @@ pub struct Outcome {
     /// A report a source.
     pub reports: Vec<Report>,
     /// The sums over all sources.
-    pub sums: Sums,
+    pub sums: Totals,
     /// The folders that messages of the sources belong to, in the order of their names; of a conversion that
     /// puts them all into the Maildir itself that alone.
-    pub folders: Vec<Filled>,
+    pub folders: Vec<FolderCount>,
     /// Why it ended early.
     pub error: Option<Error>,
 }
 
 /// A folder that messages belong to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Filled {
+pub struct FolderCount {
     /// Its name for people, with a slash between levels: `INBOX` is the Maildir itself.
     pub name: String,
     /// Its directory, if its label is not its name.
@@ -231,21 +231,21 @@ pub struct Filled {
     pub written: u64,
 }
 
-impl Filled {
+impl FolderCount {
     /// The Maildir itself.
-    pub fn inbox(written: u64) -> Vec<Filled> {
-        vec![Filled { name: "INBOX".to_owned(), directory: None, written }]
+    pub fn inbox(written: u64) -> Vec<FolderCount> {
+        vec![FolderCount { name: "INBOX".to_owned(), directory: None, written }]
     }
 }
 
 /// Converts. Never half: with an error nothing new is visible in the destination, except, into an
 /// existing Maildir, the whole messages that the sums count as written.
-pub fn convert(inputs: Vec<Input>, options: &Options<'_>, progress: &dyn Events) -> Outcome {
-    convert_some(inputs, &[], options, progress)
+pub fn import_mboxes(inputs: Vec<Input>, options: &Options<'_>, progress: &dyn Events) -> Outcome {
+    import_with_siblings(inputs, &[], options, progress)
 }
 
 /// Converts some of the sources of a command. `beside` is where the others lie that go into the same Maildir.
-fn convert_some(
+fn import_with_siblings(
     mut inputs: Vec<Input>,
     beside: &[&Path],
     options: &Options<'_>,
@@ -257,23 +257,23 @@ fn convert_some(
     let bytes_source = inputs.iter().map(|i| i.source.raw().len() as u64).sum();
     let (sums, folders, error) = match done {
         Ok((sums, folders)) => (sums, folders, None),
-        Err(Stopped { error, published }) => {
-            let not_reached = Sums {
+        Err(Abort { error, published }) => {
+            let not_reached = Totals {
                 sources: inputs.len() as u64,
                 bytes_source,
                 bytes_not_reached: bytes_source,
                 messages_found: published,
                 written: published,
-                ..Sums::default()
+                ..Totals::default()
             };
             (not_reached, Vec::new(), Some(error))
         }
     };
     // A wrong sum is a bug of ours, and a migration must not be told that all is well.
-    assert!(sums.add_up(), "the sums do not add up: {sums:?}");
+    assert!(sums.balances(), "the sums do not add up: {sums:?}");
     for report in &mut reports {
         if let Some(input) = inputs.iter().find(|i| i.source.path() == report.path) {
-            report.findings.extend(growing(&input.source).filter(|_| error.is_none()));
+            report.findings.extend(growth_finding(&input.source).filter(|_| error.is_none()));
             let release = |range| input.source.release(range);
             finding::number_lines(&mut report.findings, input.source.text(), &release);
         }
@@ -282,7 +282,7 @@ fn convert_some(
 }
 
 /// What is said of a source that is in use.
-fn growing(source: &Source) -> Option<Finding> {
+fn growth_finding(source: &Source) -> Option<Finding> {
     // A run that has succeeded does not fail because of what it could say more.
     let bytes = source.grown_by().unwrap_or(0);
     let text = || format!("{bytes} bytes were appended while it was read; the same command again takes them");
@@ -290,25 +290,25 @@ fn growing(source: &Source) -> Option<Finding> {
 }
 
 /// An early end, and how many messages had become visible by then.
-struct Stopped {
+struct Abort {
     error: Error,
     published: u64,
 }
 
-impl Stopped {
+impl Abort {
     /// What looks like no mailbox may be one that somebody is rewriting.
-    fn blame(self, inputs: &[Input]) -> Stopped {
+    fn blame(self, inputs: &[Input]) -> Abort {
         let changed = || inputs.iter().find_map(|input| input.source.check_unchanged().err());
         match &self.error {
-            Error::NotAMailbox { .. } => Stopped { error: changed().unwrap_or(self.error), ..self },
+            Error::NotAMailbox { .. } => Abort { error: changed().unwrap_or(self.error), ..self },
             _ => self,
         }
     }
 }
 
-impl From<Error> for Stopped {
-    fn from(error: Error) -> Stopped {
-        Stopped { error, published: 0 }
+impl From<Error> for Abort {
+    fn from(error: Error) -> Abort {
+        Abort { error, published: 0 }
     }
 }
 
@@ -317,7 +317,7 @@ fn run(
     options: &Options<'_>,
     progress: &dyn Events,
     reports: &mut Vec<Report>,
-) -> Result<(Sums, Vec<Filled>), Stopped> {
+) -> Result<(Totals, Vec<FolderCount>), Abort> {
     let standing = write::check_destination(options.destination)?;
     if labels::are_folders(options.render.labels) && write::is_maildirpp_subfolder(options.destination) {
         let reason = "is a folder of a Maildir, and folders lie beside each other; name the Maildir".into();
@@ -330,7 +330,7 @@ fn run(
     let (mut mboxes, mut wholes) = (Vec::with_capacity(inputs.len()), Vec::with_capacity(inputs.len()));
     // What writes no manifest needs to know a source only where there is one to know it from.
     let wanted = match options.manifest {
-        Keeping::None => false,
+        ManifestLocation::None => false,
         _ => !options.dry_run || history::read(options, &standing)?.is_some(),
     };
     progress.begin(Phase::Reading, inputs.iter().map(|i| i.source.text().len() as u64).sum());
@@ -346,12 +346,12 @@ fn run(
         mboxes.push(mbox?);
         wholes.push(whole);
     }
-    let opened = if options.dry_run { None } else { Some(MaildirWriter::open(opening(options))?) };
+    let opened = if options.dry_run { None } else { Some(MaildirWriter::open(writer_options(options))?) };
     // Read under the lock: somebody else may have written it while we waited.
     let standing = write::check_destination(options.destination)?;
     // One that is kept elsewhere may be that of several Maildirs, each with a lock of its own.
     let _lock = match options.manifest {
-        Keeping::At(path) if !options.dry_run => Some(history::lock(path, options)?),
+        ManifestLocation::At(path) if !options.dry_run => Some(history::lock(path, options)?),
         _ => None,
     };
     let manifest = history::read(options, &standing)?;
@@ -362,7 +362,7 @@ fn run(
         plan_all((inputs, &mboxes, &wholes), &mut memory, options, &past, progress, reports)?;
     memory.forget_names();
     let folders = std::mem::take(&mut memory.folders);
-    let sums = sum_up(inputs, &mboxes, &plans);
+    let sums = count_totals(inputs, &mboxes, &plans);
     let names = match &opened {
         Some((filling, _)) => name_keywords(filling, &memory, options)?,
         None => name_in_dry_run(&memory, options)?,
@@ -371,37 +371,39 @@ fn run(
     for (plan, report) in plans.iter().zip(&mut *reports) {
         report.findings.extend(left_over(&keywords, plan));
     }
-    let (filled, needed) = fill_folders(&folders, &plans);
+    let (filled, needed) = count_folders(&folders, &plans);
     let Some((mut filling, left)) = opened else {
         let sizes = plans.iter().flat_map(|p| &p.messages).map(to_write);
-        check_room(options.destination, &standing, sizes.chain(room_of(needed.len())))?;
+        check_free_space(options.destination, &standing, sizes.chain(room_of(needed.len())))?;
         inputs.iter().try_for_each(|input| input.source.check_unchanged())?;
         return Ok((sums, filled));
     };
     let room_of_folders = room_of(needed.len());
     filling.set_folders(folders.directories(), needed)?;
-    let mut loads: Vec<Load<'_>> = inputs
+    let mut loads: Vec<PlannedSource<'_>> = inputs
         .iter()
         .zip(&mboxes)
         .zip(&plans)
-        .map(|((input, mbox), plan)| Load::new(&input.source, mbox, plan, (&keywords, &folders), options))
+        .map(|((input, mbox), plan)| {
+            PlannedSource::new(&input.source, mbox, plan, (&keywords, &folders), options)
+        })
         .collect();
     let resumed = resume(&filling, &left, &mut loads, (inputs, &identities), &past, options)?;
     reports.iter_mut().take(1).for_each(|report| report.findings.extend(resumed.finding(&left)));
     let is_there = |n: usize| if resumed.has_messages { resumed.done[n].messages } else { 0 };
     let missing = plans.iter().enumerate().flat_map(|(n, p)| &p.messages[is_there(n)..]);
-    check_room(options.destination, &standing, missing.map(to_write).chain(room_of_folders))?;
+    check_free_space(options.destination, &standing, missing.map(to_write).chain(room_of_folders))?;
     let manifest = match options.manifest {
-        Keeping::None => None,
-        Keeping::InMaildir => Some(filling.open_manifest(resumed.end)?),
-        Keeping::At(path) => Some(history::manifest_at(path, resumed.end)?),
+        ManifestLocation::None => None,
+        ManifestLocation::InMaildir => Some(filling.open_manifest(resumed.end)?),
+        ManifestLocation::At(path) => Some(history::manifest_at(path, resumed.end)?),
     };
-    fill(filling, &loads, &resumed, manifest, options, progress)?;
+    commit_sources(filling, &loads, &resumed, manifest, options, progress)?;
     Ok((sums, filled))
 }
 
 /// The folders of all messages with what is written into each, and the numbers of those that get any.
-fn fill_folders(folders: &LabelFolders, plans: &[Plan]) -> (Vec<Filled>, Vec<FolderIndex>) {
+fn count_folders(folders: &LabelFolders, plans: &[Plan]) -> (Vec<FolderCount>, Vec<FolderIndex>) {
     let mut written = vec![None; folders.count()];
     for planned in
         plans.iter().flat_map(|plan| &plan.messages).filter(|p| p.disposition != Disposition::Pseudo)
@@ -412,15 +414,15 @@ fn fill_folders(folders: &LabelFolders, plans: &[Plan]) -> (Vec<Filled>, Vec<Fol
     let numbered = || (0..).zip(&written);
     let needed = numbered().filter(|(_, written)| written.is_some_and(|n| n > 0)).map(|(folder, _)| folder);
     let belong = numbered().filter_map(|(folder, written)| Some((folder, (*written)?)));
-    let filled = |(folder, written)| Filled {
+    let filled = |(folder, written)| FolderCount {
         name: folders.name(folder),
         directory: folders.renamed_directory(folder),
         written,
     };
-    let mut filled: Vec<Filled> = belong.map(filled).collect();
+    let mut filled: Vec<FolderCount> = belong.map(filled).collect();
     filled.sort();
     if filled.is_empty() {
-        filled = Filled::inbox(0);
+        filled = FolderCount::inbox(0);
     }
     (filled, needed.collect())
 }
@@ -469,13 +471,13 @@ fn left_over(keywords: &KeywordLetters<'_>, plan: &Plan) -> Option<Finding> {
     })
 }
 
-fn opening<'a>(options: &Options<'a>) -> WriterOptions<'a> {
+fn writer_options<'a>(options: &Options<'a>) -> WriterOptions<'a> {
     WriterOptions {
         path: options.destination,
         fsync: options.fsync,
         lock_timeout: options.lock_timeout,
         // Without the list in it nothing can be said of its messages.
-        resume: options.manifest == Keeping::InMaildir,
+        resume: options.manifest == ManifestLocation::InMaildir,
         sync_group: options.sync_group,
         ownership: options.ownership,
         cancel: options.cancel,
@@ -486,18 +488,19 @@ fn opening<'a>(options: &Options<'a>) -> WriterOptions<'a> {
 fn resume(
     filling: &MaildirWriter,
     left: &Leftover,
-    loads: &mut [Load<'_>],
-    (inputs, identities): (&[Input], &[Known]),
+    loads: &mut [PlannedSource<'_>],
+    (inputs, identities): (&[Input], &[IdentifiedSource]),
     past: &Past<'_>,
     options: &Options<'_>,
 ) -> Result<Resumed> {
-    let is_recorded =
-        |identity: &Identity| options.manifest != Keeping::None && !matches!(identity, Identity::Same(_));
-    let record = |loads: &mut [Load<'_>], follows: &dyn Fn(Identity) -> Option<usize>| {
+    let is_recorded = |identity: &Identity| {
+        options.manifest != ManifestLocation::None && !matches!(identity, Identity::Same(_))
+    };
+    let record = |loads: &mut [PlannedSource<'_>], follows: &dyn Fn(Identity) -> Option<usize>| {
         for ((load, input), (identity, fingerprint)) in loads.iter_mut().zip(inputs).zip(identities) {
             let name = input.name.as_os_str().as_bytes();
-            let new = || Recorder::new(load, name, *fingerprint, follows(*identity));
-            load.recorder = is_recorded(identity).then(new);
+            let new = || SectionWriter::new(load, name, *fingerprint, follows(*identity));
+            load.section = is_recorded(identity).then(new);
         }
     };
     record(loads, &|identity| identity.section().map(|n| n + 1));
@@ -515,7 +518,7 @@ fn resume(
         let agreed = resume::agree(text, loads, &|_, _| Ok(true))?;
         if agreed.wholly {
             let is_cut =
-                loads.iter().zip(&agreed.done).any(|(l, done)| l.recorder.is_some() && !done.complete);
+                loads.iter().zip(&agreed.done).any(|(l, done)| l.section.is_some() && !done.complete);
             let cut = (past.outlines[first].at + agreed.bytes) as u64;
             let (done, end) = (agreed.done, if is_cut { cut } else { past.end() });
             return Ok(Resumed { done, has_messages: false, sections: first, end });
@@ -534,10 +537,10 @@ fn all_known(
     options: &Options<'_>,
     standing: &DestinationState,
     reports: &mut Vec<Report>,
-) -> Result<Option<(Sums, Vec<Filled>)>> {
+) -> Result<Option<(Totals, Vec<FolderCount>)>> {
     let Some(manifest) = history::read(options, standing)? else { return Ok(None) };
     let past = Past::of(&manifest)?.beside(beside);
-    let mut sums = Sums { sources: inputs.len() as u64, ..Sums::default() };
+    let mut sums = Totals { sources: inputs.len() as u64, ..Totals::default() };
     let mut names = BTreeSet::new();
     let mut found = Vec::new();
     for input in inputs {
@@ -573,11 +576,11 @@ fn all_known(
     }
     reports.append(&mut found);
     let filled =
-        names.into_iter().map(|name| Filled { name, directory: None, written: 0 }).collect::<Vec<_>>();
-    Ok(Some((sums, if filled.is_empty() { Filled::inbox(0) } else { filled })))
+        names.into_iter().map(|name| FolderCount { name, directory: None, written: 0 }).collect::<Vec<_>>();
+    Ok(Some((sums, if filled.is_empty() { FolderCount::inbox(0) } else { filled })))
 }
 
-type Known = (Identity, Fingerprint);
+type IdentifiedSource = (Identity, Fingerprint);
 
 fn plan_all(
     (inputs, mboxes, wholes): (&[Input], &[Mbox<'_>], &[Option<Digest>]),
@@ -586,7 +589,7 @@ fn plan_all(
     past: &Past<'_>,
     progress: &dyn Events,
     reports: &mut [Report],
-) -> Result<(Vec<Plan>, Vec<Known>)> {
+) -> Result<(Vec<Plan>, Vec<IdentifiedSource>)> {
     let (mut plans, mut identities) = (Vec::new(), Vec::new());
     progress.begin(Phase::Planning, mboxes.iter().map(|m| m.text().len() as u64).sum());
     for (((input, mbox), whole), report) in inputs.iter().zip(mboxes).zip(wholes).zip(reports) {
@@ -635,7 +638,7 @@ fn read_source<'a>(
         on_release: &|range| source.release(range),
         cancel: options.cancel,
     };
-    let read = mbox::read::read(source.text(), &input.ask, watch);
+    let read = mbox::read::read(source.text(), &input.read_options, watch);
     if let Err(error) = options.cancel.check() {
         return (Err(error), report);
     }
@@ -654,8 +657,8 @@ fn read_source<'a>(
     }
 }
 
-fn sum_up(inputs: &[Input], mboxes: &[Mbox<'_>], plans: &[Plan]) -> Sums {
-    let mut sums = Sums { sources: inputs.len() as u64, ..Sums::default() };
+fn count_totals(inputs: &[Input], mboxes: &[Mbox<'_>], plans: &[Plan]) -> Totals {
+    let mut sums = Totals { sources: inputs.len() as u64, ..Totals::default() };
     for ((input, mbox), plan) in inputs.iter().zip(mboxes).zip(plans) {
         mbox.check_conservation().unwrap_or_else(|why| panic!("{}: {why}", input.source.path().display()));
         let size = mbox.text().len() as u64;
@@ -702,7 +705,7 @@ fn separators(mbox: &Mbox<'_>) -> u64 {
 
 /// Refuses before the first byte what cannot fit: `sizes` are those of the messages' files, None for one that is
 /// only recorded.
-fn check_room(
+fn check_free_space(
     destination: &Path,
     standing: &DestinationState,
     sizes: impl Iterator<Item = Option<u64>>,

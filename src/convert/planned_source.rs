@@ -8,7 +8,7 @@ use crate::convert::labels::LabelFolders;
 use crate::convert::plan;
 use crate::convert::plan::{CHUNK, Disposition, Plan, PlannedMessage, RenderOptions};
 use crate::convert::render::{Headers, Rendered, render};
-use crate::convert::section_writer::Recorder;
+use crate::convert::section_writer::SectionWriter;
 use crate::mailbox::maildir::name;
 use crate::mailbox::maildir::write::{NewMessage, Subdir};
 use crate::mailbox::mbox::boundary::Extent;
@@ -18,7 +18,7 @@ use crate::mailbox::source::Source;
 
 /// One source with its plan.
 #[derive(Debug)]
-pub struct Load<'a> {
+pub struct PlannedSource<'a> {
     /// Its bytes.
     pub source: &'a Source,
     /// Its messages.
@@ -29,7 +29,7 @@ pub struct Load<'a> {
     pub folders: &'a LabelFolders,
     /// Makes its section; None for a source that has one, being known to the last byte, and where no
     /// manifest is kept.
-    pub recorder: Option<Recorder<'a>>,
+    pub section: Option<SectionWriter<'a>>,
     /// The keywords of all messages, with their letters.
     pub keywords: &'a KeywordLetters<'a>,
     /// What the user wants of line ends and header.
@@ -58,7 +58,7 @@ impl Chunk<'_> {
     }
 }
 
-impl<'a> Load<'a> {
+impl<'a> PlannedSource<'a> {
     /// With nothing to record yet.
     pub fn new(
         source: &'a Source,
@@ -66,14 +66,14 @@ impl<'a> Load<'a> {
         plan: &'a Plan,
         (keywords, folders): (&'a KeywordLetters<'a>, &'a LabelFolders),
         options: &Options<'a>,
-    ) -> Load<'a> {
+    ) -> PlannedSource<'a> {
         let Options { render: wishes, host, info_separator, .. } = *options;
-        Load {
+        PlannedSource {
             source,
             mbox,
             plan,
             folders,
-            recorder: None,
+            section: None,
             keywords,
             render_options: wishes,
             host,
@@ -107,11 +107,11 @@ impl<'a> Load<'a> {
     }
 
     /// The lines of a chunk; none where nothing is recorded.
-    pub fn lines(&self, chunk: Chunk<'_>, rendered: &[(&PlannedMessage, Rendered<'_>)]) -> Vec<u8> {
-        let Some(recorder) = &self.recorder else { return Vec::new() };
+    pub fn manifest_lines(&self, chunk: Chunk<'_>, rendered: &[(&PlannedMessage, Rendered<'_>)]) -> Vec<u8> {
+        let Some(recorder) = &self.section else { return Vec::new() };
         let mut lines = Vec::with_capacity(chunk.messages.len() * 300);
         for (n, (planned, rendered)) in rendered.iter().enumerate() {
-            recorder.lines(chunk.first + n, rendered, &planned.base_name(self.host), &mut lines);
+            recorder.message_lines(chunk.first + n, rendered, &planned.base_name(self.host), &mut lines);
         }
         lines
     }
@@ -122,7 +122,7 @@ impl<'a> Load<'a> {
     }
 
     /// In which of the two directories of its folders a message is, and its whole name.
-    pub fn place(&self, planned: &PlannedMessage) -> (Subdir, OsString) {
+    pub fn final_name(&self, planned: &PlannedMessage) -> (Subdir, OsString) {
         self.place_of(planned, &planned.base_name(self.host))
     }
 
@@ -136,7 +136,7 @@ impl<'a> Load<'a> {
     }
 
     /// A message on its way in; None if it is not to be written.
-    pub fn incoming<'b>(
+    pub fn new_message<'b>(
         &self,
         planned: &'b PlannedMessage,
         rendered: &'b Rendered<'_>,

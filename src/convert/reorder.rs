@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::mailbox::error::Result;
 
 /// What is to be told of chunks as they come, into the order of the source.
-pub struct InOrder<'a, T> {
+pub struct Reorder<'a, T> {
     push: &'a mut (dyn FnMut(T) -> Result<()> + Send),
     /// Of chunks that were done before an earlier one.
     early: BTreeMap<usize, T>,
@@ -13,10 +13,10 @@ pub struct InOrder<'a, T> {
     next: usize,
 }
 
-impl<'a, T> InOrder<'a, T> {
+impl<'a, T> Reorder<'a, T> {
     /// Hands on to `push`, from chunk 0 on.
-    pub fn new(push: &'a mut (dyn FnMut(T) -> Result<()> + Send)) -> InOrder<'a, T> {
-        InOrder { push, early: BTreeMap::new(), next: 0 }
+    pub fn new(push: &'a mut (dyn FnMut(T) -> Result<()> + Send)) -> Reorder<'a, T> {
+        Reorder { push, early: BTreeMap::new(), next: 0 }
     }
 
     /// Chunk `n` is done.

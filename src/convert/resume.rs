@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::labels::FolderIndex;
 use super::plan::{Disposition, PlannedMessage};
-use crate::convert::planned_source::{Chunk, Load};
+use crate::convert::planned_source::{Chunk, PlannedSource};
 use crate::mailbox::error::Result;
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::maildir::write::{Leftover, MaildirWriter, Subdir};
@@ -78,20 +78,20 @@ pub struct Agreed {
 /// asked whether a message that is listed is there.
 pub fn agree(
     text: &[u8],
-    loads: &[Load<'_>],
-    is_safe: &(dyn Fn(&Load<'_>, &PlannedMessage) -> Result<bool> + Sync),
+    loads: &[PlannedSource<'_>],
+    is_safe: &(dyn Fn(&PlannedSource<'_>, &PlannedMessage) -> Result<bool> + Sync),
 ) -> Result<Agreed> {
     let mut agreed = Agreed { done: vec![Done::default(); loads.len()], bytes: 0, wholly: false };
     for (load, done) in loads.iter().zip(&mut agreed.done) {
-        let Some(recorder) = &load.recorder else { continue };
+        let Some(recorder) = &load.section else { continue };
         let mut standing = Standing { rest: &text[agreed.bytes..], differs: false };
-        done.begun = standing.take(&to_line(recorder.head()), done);
+        done.begun = standing.take(&to_line(recorder.header()), done);
         if done.begun {
             agree_on_messages(&mut standing, load, done, is_safe)?;
         }
         if done.begun && done.messages == load.plan.messages.len() {
             let mut last = Vec::new();
-            recorder.last_gap(&mut last);
+            recorder.final_gap(&mut last);
             done.complete = standing.take(&last, done);
         }
         agreed.bytes = text.len() - standing.rest.len();
@@ -108,9 +108,9 @@ pub fn agree(
 
 fn agree_on_messages(
     standing: &mut Standing<'_>,
-    load: &Load<'_>,
+    load: &PlannedSource<'_>,
     done: &mut Done,
-    is_safe: &(dyn Fn(&Load<'_>, &PlannedMessage) -> Result<bool> + Sync),
+    is_safe: &(dyn Fn(&PlannedSource<'_>, &PlannedMessage) -> Result<bool> + Sync),
 ) -> Result<()> {
     /// Lines made before the first of them is compared: few, since most of them may be in vain.
     const AHEAD: usize = 64;
@@ -119,7 +119,7 @@ fn agree_on_messages(
         let made: Vec<(Chunk<'_>, Vec<u8>, bool)> = group
             .par_iter()
             .map(|&chunk| {
-                let lines = load.lines(chunk, &load.render(chunk));
+                let lines = load.manifest_lines(chunk, &load.render(chunk));
                 let mut written =
                     chunk.messages.iter().filter(|planned| planned.disposition == Disposition::Write);
                 let safe = written.try_fold(true, |safe, planned| Ok(safe && is_safe(load, planned)?))?;
@@ -162,9 +162,9 @@ impl Standing<'_> {
 
 /// Takes over what a killed run left of a new Maildir: what its manifest, `text`, lists stays as far as
 /// this run would write it, all else is removed.
-pub fn take_over(filling: &MaildirWriter, text: &[u8], loads: &[Load<'_>]) -> Result<Agreed> {
-    let is_safe = |load: &Load<'_>, planned: &PlannedMessage| {
-        let (place, name) = load.place(planned);
+pub fn take_over(filling: &MaildirWriter, text: &[u8], loads: &[PlannedSource<'_>]) -> Result<Agreed> {
+    let is_safe = |load: &PlannedSource<'_>, planned: &PlannedMessage| {
+        let (place, name) = load.final_name(planned);
         let holds = |&folder: &FolderIndex| filling.has_message((folder, place, &name), planned.size);
         planned.folders().iter().map(holds).try_fold(true, |all, holds| Ok(all && holds?))
     };
@@ -177,7 +177,7 @@ pub fn take_over(filling: &MaildirWriter, text: &[u8], loads: &[Load<'_>]) -> Re
 }
 
 /// The messages that stay, by their folders, and how many they are.
-fn kept(loads: &[Load<'_>], done: &[Done]) -> (Vec<HashSet<(Subdir, OsString)>>, u64) {
+fn kept(loads: &[PlannedSource<'_>], done: &[Done]) -> (Vec<HashSet<(Subdir, OsString)>>, u64) {
     let (mut kept, mut messages) = (Vec::new(), 0);
     for (load, done) in loads.iter().zip(done) {
         kept.resize_with(load.folders.count(), HashSet::new);
@@ -186,7 +186,7 @@ fn kept(loads: &[Load<'_>], done: &[Done]) -> (Vec<HashSet<(Subdir, OsString)>>,
         {
             messages += 1;
             for &folder in planned.folders() {
-                kept[folder as usize].insert(load.place(planned));
+                kept[folder as usize].insert(load.final_name(planned));
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::convert::identity::Fingerprint;
 use crate::convert::keywords::KeywordLetters;
 use crate::convert::labels::LabelFolders;
 use crate::convert::plan::{Disposition, PlannedMessage, RenderOptions, content_digest};
-use crate::convert::planned_source::Load;
+use crate::convert::planned_source::PlannedSource;
 use crate::convert::render::Rendered;
 use crate::mailbox::manifest::{
     Bytes, Digest, Gap, LEAD, MessageRecord, SectionFooter, SectionHeader, VERSION,
@@ -18,7 +18,7 @@ use crate::mailbox::mbox::read::Mbox;
 
 /// Makes the lines of a section.
 #[derive(Debug)]
-pub struct Recorder<'a> {
+pub struct SectionWriter<'a> {
     raw: &'a [u8],
     mbox: &'a Mbox<'a>,
     messages: &'a [PlannedMessage],
@@ -29,16 +29,16 @@ pub struct Recorder<'a> {
     head: SectionHeader,
 }
 
-impl<'a> Recorder<'a> {
+impl<'a> SectionWriter<'a> {
     /// Of a planned source. `name` is its path as it was given, `follows` the section, from 1, that
     /// tells of it as it was.
     pub fn new(
-        load: &Load<'a>,
+        load: &PlannedSource<'a>,
         name: &[u8],
         fingerprint: Fingerprint,
         follows: Option<usize>,
-    ) -> Recorder<'a> {
-        let Load { source, mbox, plan, folders, keywords, render_options: wishes, .. } = *load;
+    ) -> SectionWriter<'a> {
+        let PlannedSource { source, mbox, plan, folders, keywords, render_options: wishes, .. } = *load;
         let (raw, messages, extents) = (source.raw(), &plan.messages[..], mbox.messages());
         let separator = usual_separator(raw, extents);
         let usual = RenderOptions::default();
@@ -60,16 +60,16 @@ impl<'a> Recorder<'a> {
             deleted: (wishes.deleted != usual.deleted).then(|| wishes.deleted.name().into()),
             headers: (wishes.headers != usual.headers).then(|| wishes.headers.name().into()),
         };
-        Recorder { raw, mbox, messages, extents, keywords, folders, separator, head }
+        SectionWriter { raw, mbox, messages, extents, keywords, folders, separator, head }
     }
 
     /// The section's head.
-    pub fn head(&self) -> &SectionHeader {
+    pub fn header(&self) -> &SectionHeader {
         &self.head
     }
 
     /// The lines of message `n`: what comes before it, and itself.
-    pub fn lines(&self, n: usize, rendered: &Rendered<'_>, base_name: &[u8], out: &mut Vec<u8>) {
+    pub fn message_lines(&self, n: usize, rendered: &Rendered<'_>, base_name: &[u8], out: &mut Vec<u8>) {
         let (planned, extent) = (&self.messages[n], &self.extents[n]);
         let before = n.checked_sub(1).map_or(0, |n| self.extents[n].end);
         self.gap(before, extent.at, n > 0, out);
@@ -86,7 +86,7 @@ impl<'a> Recorder<'a> {
     }
 
     /// The line of what comes after the last message.
-    pub fn last_gap(&self, out: &mut Vec<u8>) {
+    pub fn final_gap(&self, out: &mut Vec<u8>) {
         let end = self.extents.last().map_or(0, |extent| extent.end);
         self.gap(end, self.raw.len() as u64, !self.extents.is_empty(), out);
     }
@@ -148,7 +148,7 @@ impl<'a> Recorder<'a> {
     }
 
     /// The section's tail.
-    pub fn tail(&self) -> SectionFooter {
+    pub fn footer(&self) -> SectionFooter {
         let mut tail = SectionFooter {
             closes: 0,
             messages: self.messages.len() as u64,

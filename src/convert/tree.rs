@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::copy;
-use super::{Input, Keeping, Options, Outcome, Report, Sums};
+use super::{Input, ManifestLocation, Options, Outcome, Report, Totals};
 use crate::convert::export;
 use crate::convert::export::Writing;
 use crate::mailbox::context::{Events, Phase};
@@ -100,7 +100,7 @@ pub struct Row {
     /// What was read, and what was noticed.
     pub reports: Vec<Report>,
     /// Its sums.
-    pub sums: Sums,
+    pub sums: Totals,
     /// Whether some of it could not be converted; the findings say why.
     pub failed: bool,
 }
@@ -346,7 +346,7 @@ fn convert_one(
     progress: &dyn Events,
     note: &dyn Fn(Error),
 ) -> Row {
-    let mut row = Row { entry: entry.clone(), reports: Vec::new(), sums: Sums::default(), failed: false };
+    let mut row = Row { entry: entry.clone(), reports: Vec::new(), sums: Totals::default(), failed: false };
     let part = Part { progress, phase: Mutex::new(Phase::Reading) };
     let placed = refuse_moved(entry, wanted).and_then(|()| place_for(&entry.named.directory, wanted));
     let converted = placed.map(|destination| {
@@ -402,7 +402,7 @@ fn place_for(folder: &Path, wanted: &Wanted<'_>) -> Result<PathBuf> {
 /// Finds mailboxes that an earlier run has put into another folder: what a mailbox is called changes with those that
 /// lie beside it, and by its second name its mail would be there twice, perhaps among that of another mailbox.
 fn look_back(entries: &mut [Entry], wanted: &Wanted<'_>) -> Result<()> {
-    if wanted.each.manifest != Keeping::InMaildir {
+    if wanted.each.manifest != ManifestLocation::InMaildir {
         return Ok(());
     }
     let renamed = renames::read(wanted.each.destination)?;
@@ -450,7 +450,9 @@ fn run(
 ) -> Outcome {
     match (source, wanted.layout) {
         (source, Layout::Mboxes) => export::convert(vec![source], options, (wanted.mboxes)(), progress).0,
-        (export::Mailbox::Mbox(input), _) => super::convert_some(vec![*input], beside, options, progress),
+        (export::Mailbox::Mbox(input), _) => {
+            super::import_with_siblings(vec![*input], beside, options, progress)
+        }
         (export::Mailbox::Maildir(path), _) => copy::copy_maildir(&path, options, progress),
     }
 }
@@ -478,7 +480,7 @@ impl Row {
                     inputs.into_iter().map(|input| export::Mailbox::Mbox(Box::new(input))).collect();
                 export::convert(sources, options, (wanted.mboxes)(), progress).0
             }
-            _ => super::convert_some(inputs, beside, options, progress),
+            _ => super::import_with_siblings(inputs, beside, options, progress),
         };
         self.add(Ok(outcome), note);
     }
@@ -489,7 +491,7 @@ impl Row {
                 // The folders of a Maildir are rows of their own.
                 reports.iter_mut().for_each(|report| report.findings.retain(|f| f.code != Code::FoldersLeft));
                 self.reports.extend(reports);
-                let left_out = Sums { bytes_source: 0, bytes_not_reached: 0, ..sums };
+                let left_out = Totals { bytes_source: 0, bytes_not_reached: 0, ..sums };
                 self.sums.add(if error.is_some() { &left_out } else { &sums });
                 error
             }

@@ -20,12 +20,14 @@ use rayon::prelude::*;
 use super::dates::Origin;
 use super::render::{Eol, Headers, render};
 use super::resume::{self, Resumed};
-use super::{Filled, Keeping, Options, Outcome, Report, Stopped, Sums, check_room, opening};
+use super::{
+    Abort, FolderCount, ManifestLocation, Options, Outcome, Report, Totals, check_free_space, writer_options,
+};
 use crate::convert::commit;
-use crate::convert::commit::{Lines, Written};
+use crate::convert::commit::{PendingLines, WrittenSections};
 use crate::convert::history;
 use crate::convert::history::Past;
-use crate::convert::reorder::InOrder;
+use crate::convert::reorder::Reorder;
 use crate::mailbox::context::{Events, Phase};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
@@ -56,23 +58,23 @@ pub fn copy_maildir(source: &Path, options: &Options<'_>, progress: &dyn Events)
     let mut told = Told::default();
     let (sums, error) = match run(source, options, progress, &mut told) {
         Ok(sums) => (sums, None),
-        Err(Stopped { error, published }) => {
-            let not_reached = Sums {
+        Err(Abort { error, published }) => {
+            let not_reached = Totals {
                 sources: 1,
                 messages_found: published,
                 written: published,
                 bytes_source: told.bytes,
                 bytes_not_reached: told.bytes,
-                ..Sums::default()
+                ..Totals::default()
             };
             (not_reached, Some(error))
         }
     };
     // A wrong sum is a bug of ours, and a migration must not be told that all is well.
-    assert!(sums.add_up(), "the sums do not add up: {sums:?}");
+    assert!(sums.balances(), "the sums do not add up: {sums:?}");
     let Told { findings, .. } = told;
     let report = Report { path: source.to_owned(), variant: None, evidence: String::new(), findings };
-    let folders = if error.is_none() { Filled::inbox(sums.written) } else { Vec::new() };
+    let folders = if error.is_none() { FolderCount::inbox(sums.written) } else { Vec::new() };
     Outcome { reports: vec![report], sums, folders, error }
 }
 
@@ -88,7 +90,7 @@ fn run(
     options: &Options<'_>,
     progress: &dyn Events,
     told: &mut Told,
-) -> Result<Sums, Stopped> {
+) -> Result<Totals, Abort> {
     let standing = write::check_destination(options.destination)?;
     refuse_itself(source, options.destination, &standing)?;
     if options.ownership.owner.is_some() {
@@ -101,11 +103,11 @@ fn run(
         return Ok(sums);
     }
     told.findings.extend(indexes_left(source)?);
-    let filling = if options.dry_run { None } else { Some(MaildirWriter::open(opening(options))?) };
+    let filling = if options.dry_run { None } else { Some(MaildirWriter::open(writer_options(options))?) };
     // Read under the lock: somebody else may have written it while we waited.
     let standing = write::check_destination(options.destination)?;
     let _lock = match options.manifest {
-        Keeping::At(path) if !options.dry_run => Some(history::lock(path, options)?),
+        ManifestLocation::At(path) if !options.dry_run => Some(history::lock(path, options)?),
         _ => None,
     };
     let manifest = history::read(options, &standing)?;
@@ -119,12 +121,13 @@ fn run(
     let mapping = LetterMapping::new(source, plan.letters_used(), in_use, filling_now, options)?;
     let copying = Copying { store: &store, plan: &plan, mapping: &mapping, options, progress };
     let Some((filling, left)) = filling else {
-        check_room(options.destination, &standing, plan.sizes(0))?;
+        check_free_space(options.destination, &standing, plan.sizes(0))?;
         let mut tally = copying.look()?;
         plan.left_out.iter().for_each(|finding| tally.leave_out(finding.clone()));
         return Ok(tally.tell(&plan, told));
     };
-    let recorded = options.manifest != Keeping::None && (history.is_open || !plan.letters.is_empty());
+    let recorded =
+        options.manifest != ManifestLocation::None && (history.is_open || !plan.letters.is_empty());
     let mut ledger = CopySection::default();
     let head = recorded.then(|| to_line(&SectionHeader::for_maildir(PROGRAM, source, history.follows)));
     let (mut sections, mut end) = (history.sections, history.end);
@@ -136,21 +139,21 @@ fn run(
     let done = vec![resume::Done { messages: ledger.tally.written as usize, ..resume::Done::default() }];
     let resumed = Resumed { done, has_messages: true, sections, end };
     told.findings.extend(resumed.finding(&left));
-    check_room(options.destination, &standing, plan.sizes(ledger.chunks))?;
+    check_free_space(options.destination, &standing, plan.sizes(ledger.chunks))?;
     let manifest = match options.manifest {
         _ if !recorded => None,
-        Keeping::None => None,
-        Keeping::InMaildir => Some(filling.open_manifest(end)?),
-        Keeping::At(path) => Some(history::manifest_at(path, end)?),
+        ManifestLocation::None => None,
+        ManifestLocation::InMaildir => Some(filling.open_manifest(end)?),
+        ManifestLocation::At(path) => Some(history::manifest_at(path, end)?),
     };
     progress.begin(Phase::Writing, plan.letters.iter().map(|l| l.size).sum());
-    let write = |filling: &MaildirWriter, lines: &Lines| {
+    let write = |filling: &MaildirWriter, lines: &PendingLines| {
         copying.write(filling, lines, head.as_deref(), &mut ledger)?;
         let tail = ledger.tail(sections + 1);
         let tails = head.iter().map(|_| tail.clone().seal(&ledger.lines)).collect();
-        Ok(Written { tails, date: ledger.tally.newest })
+        Ok(WrittenSections { tails, date: ledger.tally.newest })
     };
-    commit::bring_in(filling, manifest, write, options, progress)?;
+    commit::commit(filling, manifest, write, options, progress)?;
     plan.left_out.iter().for_each(|finding| ledger.tally.leave_out(finding.clone()));
     Ok(ledger.tally.tell(&plan, told))
 }
@@ -264,7 +267,7 @@ fn all_known(
     store: &SourceMaildir<'_>,
     options: &Options<'_>,
     standing: &DestinationState,
-) -> Result<Option<Sums>> {
+) -> Result<Option<Totals>> {
     let Some(manifest) = history::read(options, standing)? else { return Ok(None) };
     let past = Past::of(&manifest)?;
     let history = CopiedMessages::of(&past, store.path);
@@ -588,9 +591,9 @@ impl Tally {
         self.findings.push(finding);
     }
 
-    fn sums(&self, plan: &Plan) -> Sums {
+    fn sums(&self, plan: &Plan) -> Totals {
         let bytes = plan.known_bytes + self.bytes;
-        Sums {
+        Totals {
             sources: 1,
             messages_found: plan.known + self.written + self.present + self.skipped,
             written: self.written,
@@ -598,11 +601,11 @@ impl Tally {
             skipped: self.skipped,
             bytes_source: bytes,
             bytes_messages: bytes,
-            ..Sums::default()
+            ..Totals::default()
         }
     }
 
-    fn tell(mut self, plan: &Plan, told: &mut Told) -> Sums {
+    fn tell(mut self, plan: &Plan, told: &mut Told) -> Totals {
         told.findings.append(&mut self.findings);
         told.findings.extend(letters::overflow_finding(self.without, self.left));
         self.sums(plan)
@@ -730,7 +733,7 @@ impl Copying<'_> {
     fn write(
         &self,
         filling: &MaildirWriter,
-        lines: &Lines,
+        lines: &PendingLines,
         head: Option<&[u8]>,
         ledger: &mut CopySection,
     ) -> Result<()> {
@@ -745,7 +748,7 @@ impl Copying<'_> {
             ledger.add(done, &text);
             lines.push(&text, safe)
         };
-        let in_order = Mutex::new(InOrder::new(&mut push));
+        let in_order = Mutex::new(Reorder::new(&mut push));
         // One after the other, as in fill.rs: else lines would wait for those before them.
         let chunks = self.plan.chunks[first..].iter().enumerate();
         chunks.par_bridge().try_for_each(|(n, chunk)| {
@@ -955,7 +958,7 @@ mod tests {
             date: None,
             dedupe: Dedupe::No,
             new_source: false,
-            manifest: Keeping::InMaildir,
+            manifest: ManifestLocation::InMaildir,
             sync_group: None,
             ownership: Default::default(),
             cancel: Cancel::never(),
