@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use crate::convert::plan::CHUNK;
 use crate::convert::planned_source::{Chunk, PlannedSource};
 use crate::convert::reorder::Reorder;
-use crate::convert::resume::{Done, Resumed};
+use crate::convert::resume::{ResumePoint, SourceProgress};
 use crate::convert::{Abort, ManifestLocation, Options};
 use crate::mailbox::context::{Events, Phase};
 use crate::mailbox::error::{Error, Result};
@@ -21,7 +21,7 @@ use crate::mailbox::source::Source;
 pub fn commit_sources(
     filling: MaildirWriter,
     loads: &[PlannedSource<'_>],
-    resumed: &Resumed,
+    resumed: &ResumePoint,
     manifest: Option<ManifestAppender>,
     options: &Options<'_>,
     progress: &dyn Events,
@@ -31,7 +31,7 @@ pub fn commit_sources(
     let write = |filling: &MaildirWriter, lines: &PendingLines| {
         let mut tails = Vec::new();
         for (load, done) in loads.iter().zip(&resumed.done) {
-            let hash = write(filling, load, done, resumed.has_messages, lines, options, progress)
+            let hash = write(filling, load, done, resumed.has_files, lines, options, progress)
                 .map_err(|error| blame_source(error, load.source))?;
             tails.extend(load.section.as_ref().map(|recorder| {
                 let closes = resumed.sections + tails.len() + 1;
@@ -144,7 +144,7 @@ impl PendingLines {
 fn write<'l>(
     filling: &MaildirWriter,
     load: &'l PlannedSource<'_>,
-    done: &Done,
+    done: &SourceProgress,
     has_messages: bool,
     lines: &PendingLines,
     options: &Options<'_>,
@@ -155,7 +155,7 @@ fn write<'l>(
         hash.update(new);
         lines.push(new, filling.flushes_each())
     };
-    if let Some(recorder) = load.section.as_ref().filter(|_| !done.begun) {
+    if let Some(recorder) = load.section.as_ref().filter(|_| !done.has_header) {
         push(&to_line(recorder.header()))?;
     }
     // In order: what is handed back while a chunk before it is looked at would stay ours after all.
@@ -178,7 +178,7 @@ fn write<'l>(
         ..=CHUNK => load.chunks().enumerate().try_for_each(write)?,
         _ => load.chunks().enumerate().par_bridge().try_for_each(write)?,
     }
-    if let Some(recorder) = load.section.as_ref().filter(|_| !done.complete) {
+    if let Some(recorder) = load.section.as_ref().filter(|_| !done.is_complete) {
         let mut last = Vec::new();
         recorder.final_gap(&mut last);
         push(&last)?;

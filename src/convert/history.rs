@@ -27,7 +27,10 @@ use crate::mailbox::maildir::write::{DestinationState, parent_of};
 use crate::mailbox::manifest::{self, Digest, FILE_NAME, ManifestAppender, Outline, Section};
 
 /// The bytes of the manifest and where they come from; None where there is none.
-pub fn read(options: &Options<'_>, standing: &DestinationState) -> Result<Option<(PathBuf, Vec<u8>)>> {
+pub fn read_manifest(
+    options: &Options<'_>,
+    standing: &DestinationState,
+) -> Result<Option<(PathBuf, Vec<u8>)>> {
     let path = match options.manifest {
         ManifestLocation::None => return Ok(None),
         ManifestLocation::InMaildir if *standing != DestinationState::Maildir => return Ok(None),
@@ -50,7 +53,7 @@ pub fn read(options: &Options<'_>, standing: &DestinationState) -> Result<Option
 
 /// Holds a manifest that is kept outside of the Maildir.
 #[derive(Debug)]
-pub struct Lock {
+pub struct ManifestLock {
     dir: Dir,
     name: OsString,
     file: std::fs::File,
@@ -58,13 +61,13 @@ pub struct Lock {
 }
 
 /// Locks a manifest that is kept outside of the Maildir; makes it if there is none.
-pub fn lock(path: &Path, options: &Options<'_>) -> Result<Lock> {
+pub fn lock_manifest(path: &Path, options: &Options<'_>) -> Result<ManifestLock> {
     let name = path.file_name().ok_or_else(|| no_name(path))?;
     let dir = Dir::open(parent_of(path))?;
     loop {
         let file = dir.open_append(name, 0o600)?;
         let _lock = lock::lock_file(path, &file, options.lock_timeout, options.cancel)?;
-        let held = Lock { dir: dir.try_clone()?, name: name.to_owned(), file, _lock };
+        let held = ManifestLock { dir: dir.try_clone()?, name: name.to_owned(), file, _lock };
         // Whoever held it may have removed it, having written nothing.
         if held.is_named()? {
             return Ok(held);
@@ -76,7 +79,7 @@ fn no_name(path: &Path) -> Error {
     Error::Destination { path: path.to_owned(), reason: "is no name for a manifest".into() }
 }
 
-impl Lock {
+impl ManifestLock {
     fn is_named(&self) -> Result<bool> {
         let stat =
             rustix::fs::fstat(&self.file).map_err(|e| Error::io("look up", self.dir.path())(e.into()))?;
@@ -84,7 +87,7 @@ impl Lock {
     }
 }
 
-impl Drop for Lock {
+impl Drop for ManifestLock {
     fn drop(&mut self) {
         // One that was made for the lock and never written goes again.
         let is_empty = self.file.metadata().is_ok_and(|meta| meta.len() == 0);
@@ -95,14 +98,14 @@ impl Drop for Lock {
 }
 
 /// Opens a manifest that is kept outside of the Maildir.
-pub fn manifest_at(path: &Path, end: u64) -> Result<ManifestAppender> {
+pub fn open_manifest(path: &Path, end: u64) -> Result<ManifestAppender> {
     let name = path.file_name().ok_or_else(|| no_name(path))?;
     ManifestAppender::open(&Dir::open(parent_of(path))?, name, end)
 }
 
 /// The sections of a manifest.
 #[derive(Debug, Default)]
-pub struct Past<'a> {
+pub struct History<'a> {
     /// Their heads and tails.
     pub outlines: Vec<Outline<'a>>,
     /// Its whole lines.
@@ -112,17 +115,17 @@ pub struct Past<'a> {
     beside: HashSet<&'a Path>,
 }
 
-impl<'a> Past<'a> {
+impl<'a> History<'a> {
     /// Of a manifest's bytes.
-    pub fn of((path, text): &'a (PathBuf, Vec<u8>)) -> Result<Past<'a>> {
+    pub fn parse((path, text): &'a (PathBuf, Vec<u8>)) -> Result<History<'a>> {
         let whole = memchr::memrchr(b'\n', text).map_or(0, |lf| lf + 1);
         let outlines = manifest::outline(text, path)?;
-        Ok(Past { outlines, text: &text[..whole], path: Some(path), beside: HashSet::new() })
+        Ok(History { outlines, text: &text[..whole], path: Some(path), beside: HashSet::new() })
     }
 
     /// The same where the command has other sources for this Maildir.
-    pub fn beside(self, others: &[&'a Path]) -> Past<'a> {
-        Past { beside: others.iter().copied().collect(), ..self }
+    pub fn with_siblings(self, others: &[&'a Path]) -> History<'a> {
+        History { beside: others.iter().copied().collect(), ..self }
     }
 
     /// A manifest that is kept elsewhere does not say which Maildir it tells of: where there is none, it
@@ -141,7 +144,7 @@ impl<'a> Past<'a> {
     }
 
     /// Brings it to stable storage.
-    pub fn flush(&self) -> Result<()> {
+    pub fn sync(&self) -> Result<()> {
         let Some(path) = self.path else { return Ok(()) };
         let file = std::fs::File::open(path).map_err(Error::io("open", path))?;
         durable::sync_file(&file).map_err(Error::io("flush", path))
@@ -154,7 +157,7 @@ impl<'a> Past<'a> {
 
     /// If the last sections were left open by a run that converted just these sources, perhaps with
     /// others behind them: which is the first of them, and the lines from its head on.
-    pub fn unfinished(&self, sources: &[Identity]) -> Option<(usize, &'a [u8])> {
+    pub fn unfinished_run(&self, sources: &[Identity]) -> Option<(usize, &'a [u8])> {
         let open = self.outlines.iter().rev().take_while(|outline| outline.tail.is_none()).count();
         let first = self.outlines.len() - open;
         let sources = sources.get(..open)?;
@@ -174,14 +177,15 @@ impl<'a> Past<'a> {
         taken: &[Identity],
     ) -> Result<(Identity, Fingerprint)> {
         let path = (input.name.as_os_str() != OsStr::new("-")).then_some(&*input.name);
-        let Past { outlines, beside, .. } = self;
-        let asked = identity::Asked { path, whole, new_source: options.new_source, taken, beside };
+        let History { outlines, beside, .. } = self;
+        let asked =
+            identity::IdentityQuery { path, whole, new_source: options.new_source, taken, siblings: beside };
         identity::identify(outlines, &input.source, asked)
     }
 
     /// The messages of a source as earlier runs left them: those of the section that tells of it, and of
     /// all that it follows.
-    pub fn lineage(&self, identity: Identity) -> Result<PreviousMessages> {
+    pub fn previous_messages(&self, identity: Identity) -> Result<PreviousMessages> {
         let Some(n) = identity.section() else { return Ok(PreviousMessages::default()) };
         let is_kin = |k: usize| k == n || manifest::follows(&self.outlines, n, k);
         let kin = (0..self.outlines.len()).filter(|&k| is_kin(k)).map(|k| self.outlines[k].read());
@@ -190,7 +194,11 @@ impl<'a> Past<'a> {
 }
 
 /// What is remembered before the first source is planned.
-pub fn memory(options: &Options<'_>, standing: &DestinationState, past: &Past<'_>) -> Result<NameTable> {
+pub fn load_names(
+    options: &Options<'_>,
+    standing: &DestinationState,
+    past: &History<'_>,
+) -> Result<NameTable> {
     let sections: Vec<Section> = past.outlines.iter().map(Outline::read).collect::<Result<_>>()?;
     let has_folders = labels::are_folders(options.render.labels)
         || sections.iter().flat_map(|s| &s.messages).any(|message| !message.folders.is_empty());

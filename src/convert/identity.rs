@@ -10,20 +10,20 @@ use crate::mailbox::manifest::{self, Digest, LEAD, Outline};
 use crate::mailbox::source::Source;
 
 /// Less is hashed by the time that another thread would have begun.
-pub const SMALL: usize = 1 << 20;
+pub const MIN_PARALLEL: usize = 1 << 20;
 
 /// The hashes by which a source is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint {
     /// Of all of it.
-    pub whole: Digest,
+    pub digest: Digest,
     /// Of its first [`LEAD`] bytes.
     pub lead: Digest,
 }
 
 impl Fingerprint {
     /// Where nobody asks for it.
-    pub const NONE: Fingerprint = Fingerprint { whole: Digest([0; 32]), lead: Digest([0; 32]) };
+    pub const NONE: Fingerprint = Fingerprint { digest: Digest([0; 32]), lead: Digest([0; 32]) };
 }
 
 /// What a manifest knows of a source. The numbers are places in its list of sections.
@@ -55,7 +55,7 @@ impl Identity {
 
 /// What is asked about a source.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
+pub struct IdentityQuery<'a> {
     /// Its path as it was given; None for standard input.
     pub path: Option<&'a Path>,
     /// Its hash, if it is known.
@@ -66,7 +66,7 @@ pub struct Asked<'a> {
     pub taken: &'a [Identity],
     /// Paths of other sources of the same command: of what came from one of them it is no copy, however alike
     /// they are.
-    pub beside: &'a HashSet<&'a Path>,
+    pub siblings: &'a HashSet<&'a Path>,
 }
 
 /// Looks a source up.
@@ -77,9 +77,9 @@ pub struct Asked<'a> {
 pub fn identify(
     sections: &[Outline<'_>],
     source: &Source,
-    asked: Asked<'_>,
+    asked: IdentityQuery<'_>,
 ) -> Result<(Identity, Fingerprint)> {
-    let Asked { path, whole, new_source, taken, beside } = asked;
+    let IdentityQuery { path, whole, new_source, taken, siblings: beside } = asked;
     let raw = source.raw();
     let size = raw.len() as u64;
     let lead = Digest::of(&raw[..raw.len().min(LEAD as usize)]);
@@ -104,7 +104,7 @@ pub fn identify(
         Some(whole) if cuts.is_empty() => (whole, Vec::new()),
         _ => digests(source, &cuts),
     };
-    let fingerprint = Fingerprint { whole, lead };
+    let fingerprint = Fingerprint { digest: whole, lead };
     // What one path gave up half-way a copy under another may have completed.
     let is_completed = |n: usize| {
         let is_end = |later: usize| {
@@ -158,7 +158,7 @@ fn names(section: &Outline<'_>, path: &Path) -> bool {
 }
 
 /// BLAKE3 of all of a source.
-pub fn whole(source: &Source) -> Digest {
+pub fn hash_source(source: &Source) -> Digest {
     source.initial_hash().map_or_else(|| digests(source, &[]).0, Digest::from)
 }
 
@@ -175,7 +175,7 @@ fn digests(source: &Source, cuts: &[u64]) -> (Digest, Vec<Digest>) {
         while at < until {
             let end = (at + WINDOW).min(until);
             match raw.len() {
-                ..SMALL => hasher.update(&raw[at..end]),
+                ..MIN_PARALLEL => hasher.update(&raw[at..end]),
                 _ => hasher.update_rayon(&raw[at..end]),
             };
             source.release(at..end);

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::convert::commit::commit_sources;
-use crate::convert::history::Past;
+use crate::convert::history::History;
 use crate::convert::planned_source::PlannedSource;
 use crate::convert::section_writer::SectionWriter;
 use crate::mailbox::context::LockOptions;
@@ -48,7 +48,7 @@ use identity::{Fingerprint, Identity};
 use keywords::KeywordLetters;
 use labels::{FolderIndex, LabelFolders};
 use plan::{Dedupe, Disposition, Earlier, NameTable, Plan, PlannedMessage, RenderOptions};
-use resume::{Done, Resumed};
+use resume::{ResumePoint, SourceProgress};
 
 /// What to convert, and how.
 #[derive(Debug, Clone)]
@@ -331,15 +331,15 @@ fn run(
     // What writes no manifest needs to know a source only where there is one to know it from.
     let wanted = match options.manifest {
         ManifestLocation::None => false,
-        _ => !options.dry_run || history::read(options, &standing)?.is_some(),
+        _ => !options.dry_run || history::read_manifest(options, &standing)?.is_some(),
     };
     progress.begin(Phase::Reading, inputs.iter().map(|i| i.source.text().len() as u64).sum());
     for (input, findings) in inputs.iter().zip(lock_findings) {
         // Deciding boundaries takes one core; the other hashes meanwhile.
         let read = || read_source(input, findings, options, progress);
-        let hash = || wanted.then(|| identity::whole(&input.source));
+        let hash = || wanted.then(|| identity::hash_source(&input.source));
         let ((mbox, report), whole) = match input.source.raw().len() {
-            ..identity::SMALL => (read(), hash()),
+            ..identity::MIN_PARALLEL => (read(), hash()),
             _ => rayon::join(read, hash),
         };
         reports.push(report);
@@ -351,13 +351,14 @@ fn run(
     let standing = write::check_destination(options.destination)?;
     // One that is kept elsewhere may be that of several Maildirs, each with a lock of its own.
     let _lock = match options.manifest {
-        ManifestLocation::At(path) if !options.dry_run => Some(history::lock(path, options)?),
+        ManifestLocation::At(path) if !options.dry_run => Some(history::lock_manifest(path, options)?),
         _ => None,
     };
-    let manifest = history::read(options, &standing)?;
-    let past = manifest.as_ref().map_or_else(|| Ok(Past::default()), Past::of)?.beside(beside);
+    let manifest = history::read_manifest(options, &standing)?;
+    let past =
+        manifest.as_ref().map_or_else(|| Ok(History::default()), History::parse)?.with_siblings(beside);
     past.check_destination(options, &standing)?;
-    let mut memory = history::memory(options, &standing, &past)?;
+    let mut memory = history::load_names(options, &standing, &past)?;
     let (plans, identities) =
         plan_all((inputs, &mboxes, &wholes), &mut memory, options, &past, progress, reports)?;
     memory.forget_names();
@@ -390,13 +391,13 @@ fn run(
         .collect();
     let resumed = resume(&filling, &left, &mut loads, (inputs, &identities), &past, options)?;
     reports.iter_mut().take(1).for_each(|report| report.findings.extend(resumed.finding(&left)));
-    let is_there = |n: usize| if resumed.has_messages { resumed.done[n].messages } else { 0 };
+    let is_there = |n: usize| if resumed.has_files { resumed.done[n].messages } else { 0 };
     let missing = plans.iter().enumerate().flat_map(|(n, p)| &p.messages[is_there(n)..]);
     check_free_space(options.destination, &standing, missing.map(to_write).chain(room_of_folders))?;
     let manifest = match options.manifest {
         ManifestLocation::None => None,
         ManifestLocation::InMaildir => Some(filling.open_manifest(resumed.end)?),
-        ManifestLocation::At(path) => Some(history::manifest_at(path, resumed.end)?),
+        ManifestLocation::At(path) => Some(history::open_manifest(path, resumed.end)?),
     };
     commit_sources(filling, &loads, &resumed, manifest, options, progress)?;
     Ok((sums, filled))
@@ -490,9 +491,9 @@ fn resume(
     left: &Leftover,
     loads: &mut [PlannedSource<'_>],
     (inputs, identities): (&[Input], &[IdentifiedSource]),
-    past: &Past<'_>,
+    past: &History<'_>,
     options: &Options<'_>,
-) -> Result<Resumed> {
+) -> Result<ResumePoint> {
     let is_recorded = |identity: &Identity| {
         options.manifest != ManifestLocation::None && !matches!(identity, Identity::Same(_))
     };
@@ -505,29 +506,29 @@ fn resume(
     };
     record(loads, &|identity| identity.section().map(|n| n + 1));
     if let Leftover::Stage(text) = left {
-        let agreed = resume::take_over(filling, text, loads)?;
+        let agreed = resume::adopt_stage(filling, text, loads)?;
         let end = agreed.bytes as u64;
-        return Ok(Resumed { done: agreed.done, has_messages: true, sections: 0, end });
+        return Ok(ResumePoint { done: agreed.done, has_files: true, sections: 0, end });
     }
     let recorded: Vec<Identity> = identities.iter().map(|(i, _)| *i).filter(is_recorded).collect();
-    if let Some((first, text)) = past.unfinished(&recorded) {
+    if let Some((first, text)) = past.unfinished_run(&recorded) {
         record(loads, &|identity| match identity {
             Identity::Unfinished(n) => past.outlines[n].head.follows,
             other => other.section().map(|n| n + 1),
         });
-        let agreed = resume::agree(text, loads, &|_, _| Ok(true))?;
-        if agreed.wholly {
+        let agreed = resume::match_lines(text, loads, &|_, _| Ok(true))?;
+        if agreed.is_prefix {
             let is_cut =
-                loads.iter().zip(&agreed.done).any(|(l, done)| l.section.is_some() && !done.complete);
+                loads.iter().zip(&agreed.done).any(|(l, done)| l.section.is_some() && !done.is_complete);
             let cut = (past.outlines[first].at + agreed.bytes) as u64;
             let (done, end) = (agreed.done, if is_cut { cut } else { past.end() });
-            return Ok(Resumed { done, has_messages: false, sections: first, end });
+            return Ok(ResumePoint { done, has_files: false, sections: first, end });
         }
         record(loads, &|identity| identity.section().map(|n| n + 1));
     }
-    let done = vec![Done::default(); loads.len()];
+    let done = vec![SourceProgress::default(); loads.len()];
     let (sections, end) = (past.outlines.len(), past.end());
-    Ok(Resumed { done, has_messages: false, sections, end })
+    Ok(ResumePoint { done, has_files: false, sections, end })
 }
 
 /// Where every source was converted before, byte for byte, there is nothing to do, and nothing is
@@ -538,8 +539,8 @@ fn all_known(
     standing: &DestinationState,
     reports: &mut Vec<Report>,
 ) -> Result<Option<(Totals, Vec<FolderCount>)>> {
-    let Some(manifest) = history::read(options, standing)? else { return Ok(None) };
-    let past = Past::of(&manifest)?.beside(beside);
+    let Some(manifest) = history::read_manifest(options, standing)? else { return Ok(None) };
+    let past = History::parse(&manifest)?.with_siblings(beside);
     let mut sums = Totals { sources: inputs.len() as u64, ..Totals::default() };
     let mut names = BTreeSet::new();
     let mut found = Vec::new();
@@ -571,7 +572,7 @@ fn all_known(
     inputs.iter().try_for_each(|input| input.source.check_unchanged())?;
     if options.fsync != Fsync::None && !options.dry_run {
         // A run that was killed may have left this to us.
-        past.flush()?;
+        past.sync()?;
         write::sync_parent(options.destination)?;
     }
     reports.append(&mut found);
@@ -586,7 +587,7 @@ fn plan_all(
     (inputs, mboxes, wholes): (&[Input], &[Mbox<'_>], &[Option<Digest>]),
     memory: &mut NameTable,
     options: &Options<'_>,
-    past: &Past<'_>,
+    past: &History<'_>,
     progress: &dyn Events,
     reports: &mut [Report],
 ) -> Result<(Vec<Plan>, Vec<IdentifiedSource>)> {
@@ -611,7 +612,7 @@ fn plan_all(
             }
         };
         report.findings.extend(history::finding(identity));
-        let earlier = Earlier { previous: past.lineage(identity)?, dedupe: options.dedupe };
+        let earlier = Earlier { previous: past.previous_messages(identity)?, dedupe: options.dedupe };
         if plans.len() + 1 == inputs.len() {
             memory.expect_last_source();
         }

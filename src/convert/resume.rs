@@ -19,31 +19,31 @@ use crate::mailbox::manifest::to_line;
 
 /// What of one source need not be done again.
 #[derive(Debug, Clone, Default)]
-pub struct Done {
+pub struct SourceProgress {
     /// Hash of the lines that stand.
     pub lines: blake3::Hasher,
     /// Whether the head is among them.
-    pub begun: bool,
+    pub has_header: bool,
     /// So many messages are: whole chunks.
     pub messages: usize,
     /// Whether the line behind the last message is, too.
-    pub complete: bool,
+    pub is_complete: bool,
 }
 
 /// Where this run goes on.
 #[derive(Debug)]
-pub struct Resumed {
+pub struct ResumePoint {
     /// What need not be done again, a source each.
-    pub done: Vec<Done>,
+    pub done: Vec<SourceProgress>,
     /// Whether the messages of what is done are where they belong; else their lines alone are.
-    pub has_messages: bool,
+    pub has_files: bool,
     /// How many sections the manifest has before those of these sources.
     pub sections: usize,
     /// Where new lines go in the manifest.
     pub end: u64,
 }
 
-impl Resumed {
+impl ResumePoint {
     /// What a person is told of what an earlier run left.
     pub fn finding(&self, left: &Leftover) -> Option<Finding> {
         let kept: usize = self.done.iter().map(|done| done.messages).sum();
@@ -64,44 +64,45 @@ impl Resumed {
 
 /// What need not be done again.
 #[derive(Debug, Default)]
-pub struct Agreed {
+pub struct MatchedLines {
     /// A source each.
-    pub done: Vec<Done>,
+    pub done: Vec<SourceProgress>,
     /// Bytes of the lines that stand.
     pub bytes: usize,
     /// Whether nothing stands there that this run would not say; a run that was killed a little later
     /// would have said more.
-    pub wholly: bool,
+    pub is_prefix: bool,
 }
 
 /// Compares `text`, lines of the sections of these sources, with what this run would write. `is_safe` is
 /// asked whether a message that is listed is there.
-pub fn agree(
+pub fn match_lines(
     text: &[u8],
     loads: &[PlannedSource<'_>],
     is_safe: &(dyn Fn(&PlannedSource<'_>, &PlannedMessage) -> Result<bool> + Sync),
-) -> Result<Agreed> {
-    let mut agreed = Agreed { done: vec![Done::default(); loads.len()], bytes: 0, wholly: false };
+) -> Result<MatchedLines> {
+    let mut agreed =
+        MatchedLines { done: vec![SourceProgress::default(); loads.len()], bytes: 0, is_prefix: false };
     for (load, done) in loads.iter().zip(&mut agreed.done) {
         let Some(recorder) = &load.section else { continue };
         let mut standing = Standing { rest: &text[agreed.bytes..], differs: false };
-        done.begun = standing.take(&to_line(recorder.header()), done);
-        if done.begun {
+        done.has_header = standing.take(&to_line(recorder.header()), done);
+        if done.has_header {
             agree_on_messages(&mut standing, load, done, is_safe)?;
         }
-        if done.begun && done.messages == load.plan.messages.len() {
+        if done.has_header && done.messages == load.plan.messages.len() {
             let mut last = Vec::new();
             recorder.final_gap(&mut last);
-            done.complete = standing.take(&last, done);
+            done.is_complete = standing.take(&last, done);
         }
         agreed.bytes = text.len() - standing.rest.len();
-        if !done.complete {
-            agreed.wholly = !standing.differs;
+        if !done.is_complete {
+            agreed.is_prefix = !standing.differs;
             return Ok(agreed);
         }
     }
     // Behind the last line there may be tails.
-    agreed.wholly =
+    agreed.is_prefix =
         text[agreed.bytes..].split_inclusive(|&b| b == b'\n').all(|l| l.starts_with(b"{\"closes\":"));
     Ok(agreed)
 }
@@ -109,7 +110,7 @@ pub fn agree(
 fn agree_on_messages(
     standing: &mut Standing<'_>,
     load: &PlannedSource<'_>,
-    done: &mut Done,
+    done: &mut SourceProgress,
     is_safe: &(dyn Fn(&PlannedSource<'_>, &PlannedMessage) -> Result<bool> + Sync),
 ) -> Result<()> {
     /// Lines made before the first of them is compared: few, since most of them may be in vain.
@@ -145,7 +146,7 @@ struct Standing<'a> {
 
 impl Standing<'_> {
     /// Whether these lines are the next ones. Where they are cut off nothing differs yet.
-    fn take(&mut self, lines: &[u8], done: &mut Done) -> bool {
+    fn take(&mut self, lines: &[u8], done: &mut SourceProgress) -> bool {
         match self.rest.strip_prefix(lines) {
             Some(rest) => {
                 self.rest = rest;
@@ -162,13 +163,17 @@ impl Standing<'_> {
 
 /// Takes over what a killed run left of a new Maildir: what its manifest, `text`, lists stays as far as
 /// this run would write it, all else is removed.
-pub fn take_over(filling: &MaildirWriter, text: &[u8], loads: &[PlannedSource<'_>]) -> Result<Agreed> {
+pub fn adopt_stage(
+    filling: &MaildirWriter,
+    text: &[u8],
+    loads: &[PlannedSource<'_>],
+) -> Result<MatchedLines> {
     let is_safe = |load: &PlannedSource<'_>, planned: &PlannedMessage| {
         let (place, name) = load.final_name(planned);
         let holds = |&folder: &FolderIndex| filling.has_message((folder, place, &name), planned.size);
         planned.folders().iter().map(holds).try_fold(true, |all, holds| Ok(all && holds?))
     };
-    let agreed = agree(text, loads, &is_safe)?;
+    let agreed = match_lines(text, loads, &is_safe)?;
     // First the list, then what it lists: nothing must be listed that is removed and half written again.
     filling.open_manifest(agreed.bytes as u64)?.commit();
     let (kept, messages) = kept(loads, &agreed.done);
@@ -177,7 +182,7 @@ pub fn take_over(filling: &MaildirWriter, text: &[u8], loads: &[PlannedSource<'_
 }
 
 /// The messages that stay, by their folders, and how many they are.
-fn kept(loads: &[PlannedSource<'_>], done: &[Done]) -> (Vec<HashSet<(Subdir, OsString)>>, u64) {
+fn kept(loads: &[PlannedSource<'_>], done: &[SourceProgress]) -> (Vec<HashSet<(Subdir, OsString)>>, u64) {
     let (mut kept, mut messages) = (Vec::new(), 0);
     for (load, done) in loads.iter().zip(done) {
         kept.resize_with(load.folders.count(), HashSet::new);

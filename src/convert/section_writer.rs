@@ -47,7 +47,7 @@ impl<'a> SectionWriter<'a> {
             program: concat!("mailferry ", env!("CARGO_PKG_VERSION")).into(),
             source: Bytes(name.to_vec()),
             size: raw.len() as u64,
-            blake3: fingerprint.whole,
+            blake3: fingerprint.digest,
             lead: (raw.len() as u64).min(LEAD),
             lead_blake3: fingerprint.lead,
             follows,

@@ -19,14 +19,14 @@ use rayon::prelude::*;
 
 use super::dates::Origin;
 use super::render::{Eol, Headers, render};
-use super::resume::{self, Resumed};
+use super::resume::{self, ResumePoint};
 use super::{
     Abort, FolderCount, ManifestLocation, Options, Outcome, Report, Totals, check_free_space, writer_options,
 };
 use crate::convert::commit;
 use crate::convert::commit::{PendingLines, WrittenSections};
 use crate::convert::history;
-use crate::convert::history::Past;
+use crate::convert::history::History;
 use crate::convert::reorder::Reorder;
 use crate::mailbox::context::{Events, Phase};
 use crate::mailbox::error::{Error, Result};
@@ -107,11 +107,11 @@ fn run(
     // Read under the lock: somebody else may have written it while we waited.
     let standing = write::check_destination(options.destination)?;
     let _lock = match options.manifest {
-        ManifestLocation::At(path) if !options.dry_run => Some(history::lock(path, options)?),
+        ManifestLocation::At(path) if !options.dry_run => Some(history::lock_manifest(path, options)?),
         _ => None,
     };
-    let manifest = history::read(options, &standing)?;
-    let past = manifest.as_ref().map_or_else(|| Ok(Past::default()), Past::of)?;
+    let manifest = history::read_manifest(options, &standing)?;
+    let past = manifest.as_ref().map_or_else(|| Ok(History::default()), History::parse)?;
     past.check_destination(options, &standing)?;
     let history = CopiedMessages::of(&past, source);
     let plan = plan(&store, &history, &past, options, &standing, told)?;
@@ -136,15 +136,18 @@ fn run(
         (ledger, sections, end) = (agreed, 0, 0);
         end += ledger.bytes;
     }
-    let done = vec![resume::Done { messages: ledger.tally.written as usize, ..resume::Done::default() }];
-    let resumed = Resumed { done, has_messages: true, sections, end };
+    let done = vec![resume::SourceProgress {
+        messages: ledger.tally.written as usize,
+        ..resume::SourceProgress::default()
+    }];
+    let resumed = ResumePoint { done, has_files: true, sections, end };
     told.findings.extend(resumed.finding(&left));
     check_free_space(options.destination, &standing, plan.sizes(ledger.chunks))?;
     let manifest = match options.manifest {
         _ if !recorded => None,
         ManifestLocation::None => None,
         ManifestLocation::InMaildir => Some(filling.open_manifest(end)?),
-        ManifestLocation::At(path) => Some(history::manifest_at(path, end)?),
+        ManifestLocation::At(path) => Some(history::open_manifest(path, end)?),
     };
     progress.begin(Phase::Writing, plan.letters.iter().map(|l| l.size).sum());
     let write = |filling: &MaildirWriter, lines: &PendingLines| {
@@ -238,7 +241,7 @@ struct CopiedMessages {
 }
 
 impl CopiedMessages {
-    fn of(past: &Past<'_>, source: &Path) -> CopiedMessages {
+    fn of(past: &History<'_>, source: &Path) -> CopiedMessages {
         let outlines = &past.outlines;
         let is_ours = |n: usize| outlines[n].head.is_maildir() && outlines[n].head.source.is_path(source);
         let ours: Vec<usize> = (0..outlines.len()).filter(|&n| is_ours(n)).collect();
@@ -268,8 +271,8 @@ fn all_known(
     options: &Options<'_>,
     standing: &DestinationState,
 ) -> Result<Option<Totals>> {
-    let Some(manifest) = history::read(options, standing)? else { return Ok(None) };
-    let past = Past::of(&manifest)?;
+    let Some(manifest) = history::read_manifest(options, standing)? else { return Ok(None) };
+    let past = History::parse(&manifest)?;
     let history = CopiedMessages::of(&past, store.path);
     let lengths = store.entries.iter().map(|entry| history.known.get(entry.parsed().base).copied());
     let Some(lengths) = lengths.collect::<Option<Vec<u64>>>() else { return Ok(None) };
@@ -279,7 +282,7 @@ fn all_known(
     past.check_destination(options, standing)?;
     if options.fsync != Fsync::None && !options.dry_run {
         // A run that was killed may have left this to us.
-        past.flush()?;
+        past.sync()?;
         write::sync_parent(options.destination)?;
     }
     let plan = Plan {
@@ -354,7 +357,7 @@ impl Plan {
 fn plan(
     store: &SourceMaildir<'_>,
     history: &CopiedMessages,
-    past: &Past<'_>,
+    past: &History<'_>,
     options: &Options<'_>,
     standing: &DestinationState,
     told: &mut Told,
