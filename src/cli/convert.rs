@@ -8,12 +8,12 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::convert::copy;
 use crate::convert::dates::Origin;
 use crate::convert::export;
-use crate::convert::export::{To, Writing};
+use crate::convert::export::{MboxTarget, OutputMode};
 use crate::convert::labels;
 use crate::convert::plan::{Dedupe, RenderOptions};
 use crate::convert::render::{Eol, Headers};
 use crate::convert::restore;
-use crate::convert::restore::{Destination, Which};
+use crate::convert::restore::{RestoreTarget, SourceSelector};
 use crate::convert::{self, FolderCount, Input, ManifestLocation, Options, Outcome, Totals};
 use crate::mailbox::context::Cancel;
 use crate::mailbox::context::LockOptions;
@@ -390,11 +390,11 @@ fn run_tree(args: &ConvertArgs, watcher: &Watcher) -> Result<tree::Told> {
     let locks = args.open.locks(args.dry_run);
     let mboxes = || {
         let to = match () {
-            () if args.append => To::Behind(&locks),
-            () if args.force => To::Instead,
-            () => To::New,
+            () if args.append => OutputMode::Append(&locks),
+            () if args.force => OutputMode::Replace,
+            () => OutputMode::New,
         };
-        Writing { variant: destination.variant(), to }
+        MboxTarget { variant: destination.variant(), to }
     };
     let open = |path: &std::path::Path, variant: Option<Variant>| {
         let mailbox = Mailbox { format: variant.map(Format::Variant), path: path.to_owned() };
@@ -567,24 +567,24 @@ fn into_mbox(args: &ConvertArgs, watcher: &Watcher) -> Result<(Outcome, Option<V
     refuse_twice(&sources)?;
     let mailboxes = sources.iter().map(|source| {
         if is_a_maildir(source) {
-            return Ok(export::Mailbox::Maildir(source.path.clone()));
+            return Ok(export::ExportSource::Maildir(source.path.clone()));
         }
         open(args, source, sources.len(), &cancel, watcher)
-            .map(|input| export::Mailbox::Mbox(Box::new(input)))
+            .map(|input| export::ExportSource::Mbox(Box::new(input)))
     });
     let mailboxes = mailboxes.collect::<Result<_>>()?;
     let wanted = args.open.locks(args.dry_run);
     let mut stdout = std::io::stdout();
     let to = match destination.is_standard_stream() {
-        true => To::Stream(&mut stdout),
-        false if args.append => To::Behind(&wanted),
-        false if args.force => To::Instead,
-        false => To::New,
+        true => OutputMode::Stream(&mut stdout),
+        false if args.append => OutputMode::Append(&wanted),
+        false if args.force => OutputMode::Replace,
+        false => OutputMode::New,
     };
-    let writing = Writing { variant: destination.variant(), to };
+    let writing = MboxTarget { variant: destination.variant(), to };
     let keywords_lock = args.open.dotlock();
     let options = options(args, &destination, &keywords_lock, &cancel);
-    let (mut outcome, variant) = export::convert(mailboxes, &options, writing, watcher);
+    let (mut outcome, variant) = export::export(mailboxes, &options, writing, watcher);
     if destination.is_standard_stream() && outcome.error.as_ref().is_some_and(is_closed_pipe) {
         outcome.error = None;
         // Nobody knows how much of it was read: nothing is summed up.
@@ -665,7 +665,7 @@ fn restore_one(
     args: &ConvertArgs,
     watcher: &Watcher,
     findings: &mut Vec<crate::mailbox::finding::Finding>,
-) -> Result<restore::Restored> {
+) -> Result<restore::RestoreSummary> {
     let cancel = signals::interruption();
     let (sources, destination) = mailboxes(args);
     let [maildir] = &sources[..] else {
@@ -673,16 +673,16 @@ fn restore_one(
         return Err(Error::Unsupported { path: destination.path, reason });
     };
     let which = args.source.as_ref().map(|which| match which.to_str().and_then(|w| w.parse().ok()) {
-        Some(number) => Which::Number(number),
-        None => Which::Path(which.into()),
+        Some(number) => SourceSelector::Number(number),
+        None => SourceSelector::Path(which.into()),
     });
     let mut stdout = std::io::stdout().lock();
     let to = if destination.is_standard_stream() {
-        Destination::Stream(&mut stdout)
+        RestoreTarget::Stream(&mut stdout)
     } else {
-        Destination::File(&destination.path)
+        RestoreTarget::File(&destination.path)
     };
-    let mut options = restore::Options {
+    let mut options = restore::RestoreOptions {
         maildir: &maildir.path,
         manifest: args.manifest.as_deref(),
         source: which.as_ref(),
@@ -717,7 +717,7 @@ fn copy(args: &ConvertArgs, watcher: &Watcher) -> Outcome {
     let keywords_lock = args.open.dotlock();
     let options = options(args, &destination, &keywords_lock, &cancel);
     let mut outcome = copy::copy_maildir(&sources[0].path, &options, watcher);
-    match export::folders_left(&sources[0].path) {
+    match export::find_nested_folders(&sources[0].path) {
         Ok(left) => {
             outcome.reports.iter_mut().take(1).for_each(|report| report.findings.extend(left.clone()))
         }

@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use crate::convert::Options;
-use crate::convert::export::{Writing, folders_left};
+use crate::convert::export::{MboxTarget, find_nested_folders};
 use crate::convert::tree::{self, Entry, Placing, Row, Wanted, Whole};
 use crate::convert::{Input, Totals};
 use crate::mailbox::error::{Error, Result};
@@ -115,7 +115,7 @@ pub fn is_meant(args: &TreeArgs, sources: &[Mailbox], destination: &Mailbox) -> 
     let is_maildir_source = |source: &Mailbox| {
         source.format == Some(Format::Maildir) || (source.format.is_none() && is_maildir(&source.path))
     };
-    let has_folders = |source: &Mailbox| folders_left(&source.path).is_ok_and(|left| left.is_some());
+    let has_folders = |source: &Mailbox| find_nested_folders(&source.path).is_ok_and(|left| left.is_some());
     let to_maildir = destination.format == Some(Format::Maildir);
     let to_directory = destination.format != Some(Format::Maildir)
         && (destination.path.as_os_str().as_bytes().ends_with(b"/") || destination.path.is_dir())
@@ -136,7 +136,7 @@ pub struct Job<'a> {
     /// As for one mailbox.
     pub options: &'a Options<'a>,
     /// What to do where an mbox is there already.
-    pub mboxes: &'a (dyn Fn() -> Writing<'a> + Sync),
+    pub mboxes: &'a (dyn Fn() -> MboxTarget<'a> + Sync),
     /// Opens a source.
     pub open: &'a (dyn Fn(&Path, Option<Variant>) -> Result<Input> + Sync),
     /// Refuses options that would say nothing in such a layout, or, with true, where all mailboxes are Maildirs.

@@ -54,7 +54,7 @@ use crate::mailbox::tree::walk::stray_mail;
 
 /// A source.
 #[derive(Debug)]
-pub enum Mailbox {
+pub enum ExportSource {
     /// An mbox.
     Mbox(Box<Input>),
     /// A Maildir.
@@ -63,46 +63,50 @@ pub enum Mailbox {
 
 /// The mbox to write; its path is [`Options::destination`].
 #[derive(Debug)]
-pub struct Writing<'a> {
+pub struct MboxTarget<'a> {
     /// The variant; None: mboxrd, or what is there already.
     pub variant: Option<Variant>,
     /// What to do with what is there already.
-    pub to: To<'a>,
+    pub to: OutputMode<'a>,
 }
 
 /// Where to.
-pub enum To<'a> {
+pub enum OutputMode<'a> {
     /// A new file, which appears whole.
     New,
     /// A file that is replaced, as a whole, if it is there.
-    Instead,
+    Replace,
     /// Behind what is there, locked.
-    Behind(&'a LockOptions),
+    Append(&'a LockOptions),
     /// A stream.
     Stream(&'a mut (dyn Write + Send)),
 }
 
-impl std::fmt::Debug for To<'_> {
+impl std::fmt::Debug for OutputMode<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            To::New => "New",
-            To::Instead => "Instead",
-            To::Behind(_) => "Behind",
-            To::Stream(_) => "Stream",
+            OutputMode::New => "New",
+            OutputMode::Replace => "Instead",
+            OutputMode::Append(_) => "Behind",
+            OutputMode::Stream(_) => "Stream",
         })
     }
 }
 
 /// Converts. With an error the destination is what it was. Says also as which variant it was written.
-pub fn convert(
-    mut sources: Vec<Mailbox>,
+pub fn export(
+    mut sources: Vec<ExportSource>,
     options: &Options<'_>,
-    writing: Writing<'_>,
+    writing: MboxTarget<'_>,
     progress: &dyn Events,
 ) -> (Outcome, Variant) {
     let mut locks: Vec<Vec<Finding>> = Vec::new();
     for source in &mut sources {
-        locks.push(if let Mailbox::Mbox(input) = source { input.source.take_findings() } else { Vec::new() });
+        locks.push(if let ExportSource::Mbox(input) = source {
+            input.source.take_findings()
+        } else {
+            Vec::new()
+        });
     }
     let variant = writing.variant.unwrap_or(Variant::Mboxrd);
     let mut told = Told { reports: Vec::with_capacity(sources.len()), bytes_source: 0, variant };
@@ -111,8 +115,8 @@ pub fn convert(
         Err(error) => {
             // What became of a source that changed is no error of its own.
             let changed = sources.iter().find_map(|source| match source {
-                Mailbox::Mbox(input) => input.source.check_unchanged().err(),
-                Mailbox::Maildir(_) => None,
+                ExportSource::Mbox(input) => input.source.check_unchanged().err(),
+                ExportSource::Maildir(_) => None,
             });
             let error = if matches!(error, Error::Interrupted) { error } else { changed.unwrap_or(error) };
             let Told { bytes_source, .. } = told;
@@ -125,7 +129,7 @@ pub fn convert(
     // A wrong sum is a bug of ours, and a migration must not be told that all is well.
     assert!(sums.balances(), "the sums do not add up: {sums:?}");
     for (source, report) in sources.iter().zip(&mut reports) {
-        if let Mailbox::Mbox(input) = source {
+        if let ExportSource::Mbox(input) = source {
             report.findings.extend(growth_finding(&input.source).filter(|_| error.is_none()));
             let release = |range| input.source.release(range);
             finding::number_lines(&mut report.findings, input.source.text(), &release);
@@ -149,15 +153,17 @@ enum Ready<'a> {
 }
 
 fn run(
-    sources: &[Mailbox],
+    sources: &[ExportSource],
     locks: Vec<Vec<Finding>>,
     options: &Options<'_>,
-    writing: Writing<'_>,
+    writing: MboxTarget<'_>,
     progress: &dyn Events,
     told: &mut Told,
 ) -> Result<Totals> {
-    let is_mbox = |s: &&Mailbox| matches!(s, Mailbox::Mbox(_));
-    let text = |s: &Mailbox| if let Mailbox::Mbox(input) = s { input.source.text().len() as u64 } else { 0 };
+    let is_mbox = |s: &&ExportSource| matches!(s, ExportSource::Mbox(_));
+    let text = |s: &ExportSource| {
+        if let ExportSource::Mbox(input) = s { input.source.text().len() as u64 } else { 0 }
+    };
     told.bytes_source = sources.iter().map(text).sum();
     if sources.iter().any(|s| is_mbox(&s)) {
         progress.begin(Phase::Reading, told.bytes_source);
@@ -165,13 +171,13 @@ fn run(
     let mut ready = Vec::with_capacity(sources.len());
     for (source, locks) in sources.iter().zip(locks) {
         ready.push(match source {
-            Mailbox::Maildir(path) => {
+            ExportSource::Maildir(path) => {
                 let (store, report) = Store::open(path, options)?;
                 told.bytes_source += store.letters.iter().map(|l| l.size).sum::<u64>();
                 told.reports.push(report);
                 Ready::Maildir(store)
             }
-            Mailbox::Mbox(input) => {
+            ExportSource::Mbox(input) => {
                 let (mbox, report) = read_source(input, locks, options, progress);
                 told.reports.push(report);
                 let mbox = mbox?;
@@ -292,7 +298,7 @@ impl Store {
             .collect();
         // Stable: what no source tells of stays in the order of date and name.
         letters.sort_by_key(|(rank, _)| *rank);
-        findings.extend(folders_left(path)?);
+        findings.extend(find_nested_folders(path)?);
         let report = Report { path: path.to_owned(), variant: None, evidence: String::new(), findings };
         let letters = letters.into_iter().map(|(_, letter)| letter).collect();
         Ok((Store { files, letters, keywords: KeywordTable::read(path)? }, report))
@@ -338,7 +344,7 @@ fn known(maildir: &Path, options: &Options<'_>) -> Result<HashMap<Vec<u8>, Known
 }
 
 /// Maildir++ folders beside cur/, which are Maildirs of their own, and other mail that lies there.
-pub fn folders_left(maildir: &Path) -> Result<Option<Finding>> {
+pub fn find_nested_folders(maildir: &Path) -> Result<Option<Finding>> {
     let mut folders: Vec<String> =
         list::list_folders(maildir)?.iter().map(|name| escape(name.as_bytes())).collect();
     folders.extend(stray_mail(maildir).iter().map(|path| escape(path.as_os_str().as_bytes())));
@@ -392,16 +398,20 @@ enum Target<'a> {
 }
 
 impl<'a> Output<'a> {
-    fn open(writing: Writing<'a>, options: &Options<'_>, report: Option<&mut Report>) -> Result<Output<'a>> {
+    fn open(
+        writing: MboxTarget<'a>,
+        options: &Options<'_>,
+        report: Option<&mut Report>,
+    ) -> Result<Output<'a>> {
         let path = options.destination;
         let asked = writing.variant;
         let new = asked.unwrap_or(Variant::Mboxrd);
         let wait = options.lock_timeout;
         let is_there = std::fs::symlink_metadata(path).is_ok();
         let (to, variant) = match writing.to {
-            To::Stream(_) if options.dry_run => (Target::Nowhere, new),
-            To::Stream(stream) => (Target::Stream(stream), new),
-            To::Behind(wanted) if is_there => {
+            OutputMode::Stream(_) if options.dry_run => (Target::Nowhere, new),
+            OutputMode::Stream(stream) => (Target::Stream(stream), new),
+            OutputMode::Append(wanted) if is_there => {
                 let mut extending = MboxAppender::open(path, asked, wanted, options.cancel)?;
                 let variant = extending.variant;
                 if let Some(report) = report {
@@ -409,12 +419,12 @@ impl<'a> Output<'a> {
                 }
                 (if options.dry_run { Target::Nowhere } else { Target::Behind(extending) }, variant)
             }
-            To::New | To::Instead | To::Behind(_) if options.dry_run => {
-                AtomicFile::check(path, matches!(writing.to, To::Instead))?;
+            OutputMode::New | OutputMode::Replace | OutputMode::Append(_) if options.dry_run => {
+                AtomicFile::check(path, matches!(writing.to, OutputMode::Replace))?;
                 (Target::Nowhere, new)
             }
             to => {
-                let replace = matches!(to, To::Instead);
+                let replace = matches!(to, OutputMode::Replace);
                 let growing = AtomicFile::create(path, replace, wait, options.cancel)?;
                 own(&growing, options)?;
                 (Target::Whole(growing), new)

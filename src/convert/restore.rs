@@ -23,15 +23,15 @@ use crate::mailbox::text::display_path;
 
 /// What to give back, and where to.
 #[derive(Debug)]
-pub struct Options<'a> {
+pub struct RestoreOptions<'a> {
     /// The Maildir.
     pub maildir: &'a Path,
     /// Its manifest, where it is not in the Maildir.
     pub manifest: Option<&'a Path>,
     /// Which source, where there are several.
-    pub source: Option<&'a Which>,
+    pub source: Option<&'a SourceSelector>,
     /// The file to write.
-    pub destination: Destination<'a>,
+    pub destination: RestoreTarget<'a>,
     /// Whether a file that exists may be replaced.
     pub force: bool,
     /// Set by a signal.
@@ -40,7 +40,7 @@ pub struct Options<'a> {
 
 /// A source named by the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Which {
+pub enum SourceSelector {
     /// By its path, as it was given to convert.
     Path(PathBuf),
     /// By its number, from 1, in the order of the manifest.
@@ -48,25 +48,25 @@ pub enum Which {
 }
 
 /// Where the bytes go.
-pub enum Destination<'a> {
+pub enum RestoreTarget<'a> {
     /// A file, which appears whole.
     File(&'a Path),
     /// A stream.
     Stream(&'a mut dyn Write),
 }
 
-impl std::fmt::Debug for Destination<'_> {
+impl std::fmt::Debug for RestoreTarget<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Destination::File(path) => f.debug_tuple("File").field(path).finish(),
-            Destination::Stream(_) => f.write_str("Stream"),
+            RestoreTarget::File(path) => f.debug_tuple("File").field(path).finish(),
+            RestoreTarget::Stream(_) => f.write_str("Stream"),
         }
     }
 }
 
 /// What was given back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Restored {
+pub struct RestoreSummary {
     /// The source as the manifest names it.
     pub source: PathBuf,
     /// Its messages.
@@ -77,10 +77,10 @@ pub struct Restored {
 
 /// Gives a source back. The findings name what is gone or changed.
 pub fn restore(
-    options: &mut Options<'_>,
+    options: &mut RestoreOptions<'_>,
     progress: &dyn Events,
     findings: &mut Vec<Finding>,
-) -> Result<Restored> {
+) -> Result<RestoreSummary> {
     let path = options.manifest.map_or_else(|| options.maildir.join(FILE_NAME), Path::to_owned);
     let text = read_regular(&path).map_err(Error::io("read the manifest", &path))?;
     let outlines = manifest::outline(&text, &path)?;
@@ -105,19 +105,19 @@ pub fn restore(
     }
     progress.begin(Phase::Writing, section.head.size);
     match &mut options.destination {
-        Destination::Stream(stream) => {
+        RestoreTarget::Stream(stream) => {
             let name = Path::new("standard output");
             store.write(progress, options.cancel, &path, &mut |bytes| {
                 stream.write_all(bytes).map_err(Error::io("write", name))
             })?;
         }
-        Destination::File(file) => {
+        RestoreTarget::File(file) => {
             write_file(file, options.force, options.cancel, |out| {
                 store.write(progress, options.cancel, &path, out)
             })?;
         }
     }
-    Ok(Restored {
+    Ok(RestoreSummary {
         source: section.source(),
         messages: section.messages.len() as u64,
         bytes: section.head.size,
@@ -127,7 +127,7 @@ pub fn restore(
 /// The sections that tell of a source as it was last: one that grew or was rewritten has older ones.
 fn choose<'a, 'b>(
     outlines: &'b [Outline<'a>],
-    which: Option<&Which>,
+    which: Option<&SourceSelector>,
     path: &Path,
 ) -> Result<&'b Outline<'a>> {
     let is_superseded = |n: usize| {
@@ -157,11 +157,11 @@ fn choose<'a, 'b>(
                 names()
             )));
         }
-        Some(Which::Number(n)) => match n.checked_sub(1).and_then(|n| newest.get(n)) {
+        Some(SourceSelector::Number(n)) => match n.checked_sub(1).and_then(|n| newest.get(n)) {
             Some(outline) => outline,
             None => return Err(refuse(format!("has no source number {n}: {}", names()))),
         },
-        Some(Which::Path(wanted)) => {
+        Some(SourceSelector::Path(wanted)) => {
             let found = newest.iter().rev().find(|o| o.head.source.is_path(wanted));
             found.ok_or_else(|| refuse(format!("has no source {}: {}", display_path(wanted), names())))?
         }

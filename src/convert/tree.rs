@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use super::copy;
 use super::{Input, ManifestLocation, Options, Outcome, Report, Totals};
 use crate::convert::export;
-use crate::convert::export::Writing;
+use crate::convert::export::MboxTarget;
 use crate::mailbox::context::{Events, Phase};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
@@ -57,7 +57,7 @@ pub struct Wanted<'a> {
     /// How the folders lie there.
     pub layout: Layout,
     /// With [`Layout::Mboxes`]: which mboxes, and what to do where one is there.
-    pub mboxes: &'a (dyn Fn() -> Writing<'a> + Sync),
+    pub mboxes: &'a (dyn Fn() -> MboxTarget<'a> + Sync),
     /// How many may work at once.
     pub jobs: usize,
     /// How many files may be open.
@@ -362,11 +362,11 @@ fn convert_one(
             }
             MailboxKind::Mbox => {
                 let source = (wanted.open)(&entry.found.path, None)
-                    .map(|input| export::Mailbox::Mbox(Box::new(input)));
+                    .map(|input| export::ExportSource::Mbox(Box::new(input)));
                 row.add(source.map(|source| run((source, &beside), &options, wanted, &part)), note);
             }
             MailboxKind::Maildir => {
-                let source = export::Mailbox::Maildir(entry.found.path.clone());
+                let source = export::ExportSource::Maildir(entry.found.path.clone());
                 row.add(Ok(run((source, &beside), &options, wanted, &part)), note);
             }
         }
@@ -443,17 +443,17 @@ fn refuse_moved(entry: &Entry, wanted: &Wanted<'_>) -> Result<()> {
 
 /// One mailbox into one folder.
 fn run(
-    (source, beside): (export::Mailbox, &[&Path]),
+    (source, beside): (export::ExportSource, &[&Path]),
     options: &Options<'_>,
     wanted: &Wanted<'_>,
     progress: &dyn Events,
 ) -> Outcome {
     match (source, wanted.layout) {
-        (source, Layout::Mboxes) => export::convert(vec![source], options, (wanted.mboxes)(), progress).0,
-        (export::Mailbox::Mbox(input), _) => {
+        (source, Layout::Mboxes) => export::export(vec![source], options, (wanted.mboxes)(), progress).0,
+        (export::ExportSource::Mbox(input), _) => {
             super::import_with_siblings(vec![*input], beside, options, progress)
         }
-        (export::Mailbox::Maildir(path), _) => copy::copy_maildir(&path, options, progress),
+        (export::ExportSource::Maildir(path), _) => copy::copy_maildir(&path, options, progress),
     }
 }
 
@@ -477,8 +477,8 @@ impl Row {
         let outcome = match wanted.layout {
             Layout::Mboxes => {
                 let sources =
-                    inputs.into_iter().map(|input| export::Mailbox::Mbox(Box::new(input))).collect();
-                export::convert(sources, options, (wanted.mboxes)(), progress).0
+                    inputs.into_iter().map(|input| export::ExportSource::Mbox(Box::new(input))).collect();
+                export::export(sources, options, (wanted.mboxes)(), progress).0
             }
             _ => super::import_with_siblings(inputs, beside, options, progress),
         };
