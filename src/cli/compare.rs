@@ -23,7 +23,7 @@ use crate::cli::mailbox_arg::{Format, Mailbox};
 use crate::cli::open::OpenArgs;
 use crate::cli::progress::Watcher;
 use crate::cli::report::{Reporter, Told, grouped};
-use crate::cli::tree::{FolderArgs, many_open_files, nothing_in, passed_over};
+use crate::cli::tree::{FolderArgs, has_no_mail, raise_open_file_limit, report_skipped};
 
 /// How to compare.
 pub struct Job<'a> {
@@ -70,7 +70,7 @@ impl Outcome {
 /// Compares the mailboxes, taken together, with another one, and tells every difference. Where both sides
 /// have folders, or somebody says which is which, it is folder by folder.
 pub fn compare(job: &Job<'_>, reporter: &mut Reporter) -> Result<Outcome> {
-    many_open_files();
+    raise_open_file_limit();
     let here = job.mailboxes.iter().map(Side::of).collect::<Result<Vec<_>>>()?;
     let there = Side::of(job.other)?;
     let by_folder = job.folders.is_used() || (here.iter().any(Side::has_folders) && there.has_folders());
@@ -78,7 +78,7 @@ pub fn compare(job: &Job<'_>, reporter: &mut Reporter) -> Result<Outcome> {
     let mut parts = |side: Side<'_>| side.parts(by_folder, job, &mut trees);
     let ours = here.into_iter().map(&mut parts).collect::<Result<Vec<_>>>()?;
     let (ours, theirs): (Vec<_>, Vec<_>) = (ours.into_iter().flatten().collect(), parts(there)?);
-    trees.iter().for_each(|tree| passed_over(tree, reporter));
+    trees.iter().for_each(|tree| report_skipped(tree, reporter));
     let not_read = trees.iter().flat_map(|tree| &tree.skipped).filter(|s| s.may_be_mail).count() as u64;
     let (labels, deleted) = as_converted(ours.iter().chain(&theirs).map(|(_, mailbox)| mailbox));
     let options = Options {
@@ -96,7 +96,8 @@ pub fn compare(job: &Job<'_>, reporter: &mut Reporter) -> Result<Outcome> {
     };
     let comparison = Comparison { job, options, open, not_read };
     if by_folder {
-        let place = |(folder, mailbox): (Folder, Unopened)| (job.folders.placing().place(&folder).0, mailbox);
+        let place =
+            |(folder, mailbox): (Folder, Unopened)| (job.folders.mapping().map_folder(&folder).0, mailbox);
         let pairs = tree::pair(ours.into_iter().map(place).collect(), theirs);
         comparison.folder_by_folder(&pairs, reporter)
     } else {
@@ -154,7 +155,7 @@ impl<'a> Side<'a> {
         let progress = |bytes| job.watcher.spooled(bytes);
         let spooling = job.open.spooling(&spool_dir, job.cancel, &progress);
         let mut tree = walk(root, job.folders.follow, &spooling)?;
-        if nothing_in(&tree) {
+        if has_no_mail(&tree) {
             let reason = "there is no mailbox in it".into();
             return Err(Error::NotAMailbox { path: root.to_owned(), reason, hint: None });
         }

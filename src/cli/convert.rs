@@ -276,7 +276,7 @@ fn parse_zone(text: &str) -> Result<jiff::tz::TimeZone, String> {
 /// Runs the command.
 pub fn run(mut args: ConvertArgs) -> Exit {
     let started = Instant::now();
-    match args.tree.listed() {
+    match args.tree.read_files_from() {
         Ok(listed) => drop(args.mailboxes.splice(..0, listed)),
         Err(error) => return refuse(&args, &error, started),
     }
@@ -297,7 +297,7 @@ pub fn run(mut args: ConvertArgs) -> Exit {
     if args.exact {
         return restore(&args, &watcher, &mut reporter, started);
     }
-    if tree::is_meant(&args.tree, &sources, &destination) {
+    if tree::is_tree(&args.tree, &sources, &destination) {
         return convert_tree(&args, &watcher, &mut reporter, started);
     }
     let failed = |error| {
@@ -346,7 +346,7 @@ fn convert_tree(args: &ConvertArgs, watcher: &Watcher, reporter: &mut Reporter, 
         }
         Ok(told) => {
             told.report(reporter);
-            if let Some(error) = &told.whole.error {
+            if let Some(error) = &told.outcome.error {
                 reporter.error(error);
             }
             (told.sums(), told.folders(), told.exit(reporter, args.common.strict))
@@ -354,7 +354,7 @@ fn convert_tree(args: &ConvertArgs, watcher: &Watcher, reporter: &mut Reporter, 
     };
     if let Ok(told) = &told {
         told.table(reporter, args.dry_run);
-        if told.whole.error.is_none() {
+        if told.outcome.error.is_none() {
             sums_as_text(&sums, args.dry_run).iter().for_each(|line| reporter.line(line));
         }
     }
@@ -366,7 +366,7 @@ fn convert_tree(args: &ConvertArgs, watcher: &Watcher, reporter: &mut Reporter, 
     reporter.finish(exit)
 }
 
-fn run_tree(args: &ConvertArgs, watcher: &Watcher) -> Result<tree::Told> {
+fn run_tree(args: &ConvertArgs, watcher: &Watcher) -> Result<tree::TreeReport> {
     let cancel = signals::interruption();
     let (sources, destination) = mailboxes(args);
     refuse_twice(&sources)?;

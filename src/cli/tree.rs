@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::convert::Options;
 use crate::convert::export::{MboxTarget, find_nested_folders};
-use crate::convert::tree::{self, Entry, Placing, Row, Wanted, Whole};
+use crate::convert::tree::{self, FolderMapping, FolderOutcome, TreeEntry, TreeOptions, TreeOutcome};
 use crate::convert::{Input, Totals};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
@@ -60,8 +60,8 @@ impl FolderArgs {
     }
 
     /// The same for the library.
-    pub fn placing(&self) -> Placing {
-        Placing { into: self.into.clone(), map: self.map.clone() }
+    pub fn mapping(&self) -> FolderMapping {
+        FolderMapping { into: self.into.clone(), map: self.map.clone() }
     }
 }
 
@@ -86,7 +86,7 @@ fn parse_map(text: &str) -> Result<(Folder, Folder), String> {
 
 impl TreeArgs {
     /// The sources that a list names.
-    pub fn listed(&self) -> Result<Vec<OsString>> {
+    pub fn read_files_from(&self) -> Result<Vec<OsString>> {
         let Some(file) = &self.files_from else { return Ok(Vec::new()) };
         let mut text = Vec::new();
         let read = match file.as_os_str() == "-" {
@@ -106,7 +106,7 @@ impl TreeArgs {
 
 /// Whether folders are meant, and not one mailbox: a tree, or a Maildir with folders that goes into another one
 /// or into a directory.
-pub fn is_meant(args: &TreeArgs, sources: &[Mailbox], destination: &Mailbox) -> bool {
+pub fn is_tree(args: &TreeArgs, sources: &[Mailbox], destination: &Mailbox) -> bool {
     let is_tree = |source: &Mailbox| {
         !source.is_standard_stream()
             && source.path.is_dir()
@@ -146,9 +146,9 @@ pub struct Job<'a> {
 }
 
 /// What a conversion of folders has to say.
-pub struct Told {
+pub struct TreeReport {
     /// The folders.
-    pub whole: Whole,
+    pub outcome: TreeOutcome,
     /// How they lie now.
     pub layout: Layout,
     /// What was passed over, tree by tree.
@@ -156,7 +156,7 @@ pub struct Told {
 }
 
 /// Finds the mailboxes, and converts them.
-pub fn run(job: &Job<'_>, progress: &dyn crate::mailbox::context::Events) -> Result<Told> {
+pub fn run(job: &Job<'_>, progress: &dyn crate::mailbox::context::Events) -> Result<TreeReport> {
     let mut trees = Vec::new();
     for source in job.sources {
         refuse_inside(source, job.destination)?;
@@ -164,27 +164,27 @@ pub fn run(job: &Job<'_>, progress: &dyn crate::mailbox::context::Events) -> Res
     }
     let found: Vec<TreeMailbox> =
         trees.iter_mut().flat_map(|tree| std::mem::take(&mut tree.mailboxes)).collect();
-    if found.is_empty() && trees.iter().all(nothing_in) {
+    if found.is_empty() && trees.iter().all(has_no_mail) {
         let path = job.sources.first().map(|source| source.path.clone()).unwrap_or_default();
         let reason = "it is a directory without any mailbox in it".into();
         return Err(Error::NotAMailbox { path, reason, hint: None });
     }
     let layout = layout(job, &found)?;
     (job.suits)(layout, found.iter().all(|found| found.kind == MailboxKind::Maildir))?;
-    let placing = job.args.folders.placing();
+    let placing = job.args.folders.mapping();
     let subscribed: Vec<Folder> =
         trees.iter_mut().filter_map(|tree| tree.subscriptions.take()).flatten().collect();
-    let entries = tree::place(found, &placing, layout);
-    let wanted = Wanted {
+    let entries = tree::assign_folders(found, &placing, layout);
+    let wanted = TreeOptions {
         each: job.options,
         layout,
         mboxes: job.mboxes,
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
-        open_files: many_open_files(),
+        open_files: raise_open_file_limit(),
         open: job.open,
     };
     let whole = tree::convert(entries, (!subscribed.is_empty()).then_some(&subscribed), &wanted, progress);
-    Ok(Told { whole, layout, trees })
+    Ok(TreeReport { outcome: whole, layout, trees })
 }
 
 /// A destination in the tree itself would be a part of it the next time.
@@ -252,7 +252,7 @@ fn layout(job: &Job<'_>, found: &[TreeMailbox]) -> Result<Layout> {
 }
 
 /// Raises how many files may be open as far as that is allowed, and says how many.
-pub fn many_open_files() -> usize {
+pub fn raise_open_file_limit() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let wanted = limit.maximum.map_or(8192, |most| most.min(8192));
@@ -262,34 +262,34 @@ pub fn many_open_files() -> usize {
     usize::try_from(now).unwrap_or(usize::MAX)
 }
 
-impl Told {
+impl TreeReport {
     /// The sums over all folders.
     pub fn sums(&self) -> Totals {
         let mut sums = Totals::default();
-        self.whole.rows.iter().for_each(|row| sums.add(&row.sums));
+        self.outcome.folders.iter().for_each(|row| sums.add(&row.sums));
         sums
     }
 
     /// Whether some of it could not be converted.
     pub fn report(&self, reporter: &mut Reporter) {
-        for row in &self.whole.rows {
+        for row in &self.outcome.folders {
             for report in &row.reports {
                 reporter.findings(&report.path, &report.findings);
             }
             reporter.findings(&row.entry.found.path, renamed(row, self.layout).as_slice());
         }
-        self.trees.iter().for_each(|tree| passed_over(tree, reporter));
-        reporter.findings(Path::new(""), &self.whole.findings);
+        self.trees.iter().for_each(|tree| report_skipped(tree, reporter));
+        reporter.findings(Path::new(""), &self.outcome.findings);
     }
 
     /// A line a folder.
     pub fn table(&self, reporter: &mut Reporter, dry_run: bool) {
         let names: Vec<String> =
-            self.whole.rows.iter().map(|row| row.entry.named.folder.to_string()).collect();
+            self.outcome.folders.iter().map(|row| row.entry.named.folder.to_string()).collect();
         let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).clamp(6, 40);
         let verb = if dry_run { "to write" } else { "written" };
         reporter.line(&format!("{:width$}  {:>9}  {verb:>9}  {:>9}  from", "folder", "found", "skipped"));
-        for (row, name) in self.whole.rows.iter().zip(&names) {
+        for (row, name) in self.outcome.folders.iter().zip(&names) {
             let sums = &row.sums;
             let why = match (row.failed, row.entry.named.rename_reason) {
                 (true, _) => "  (not all of it: see above)".to_owned(),
@@ -317,8 +317,8 @@ impl Told {
 
     /// The same for programs.
     pub fn folders(&self) -> Vec<Value> {
-        let folder = |row: &Row| {
-            let Row { entry: Entry { found, named, .. }, sums, failed, .. } = row;
+        let folder = |row: &FolderOutcome| {
+            let FolderOutcome { entry: TreeEntry { found, named, .. }, sums, failed, .. } = row;
             json!({
                 "folder": named.folder.to_string(),
                 "directory": display_path(&named.directory),
@@ -333,12 +333,12 @@ impl Told {
                 "failed": failed,
             })
         };
-        self.whole.rows.iter().map(folder).collect()
+        self.outcome.folders.iter().map(folder).collect()
     }
 
     /// How the run ended.
     pub fn exit(&self, reporter: &Reporter, strict: bool) -> Exit {
-        match &self.whole.error {
+        match &self.outcome.error {
             Some(error) => Exit::of(error),
             None => Exit::finished(reporter.errors, reporter.warnings, strict),
         }
@@ -346,12 +346,12 @@ impl Told {
 }
 
 /// Whether neither a mailbox was found in it nor what may be one.
-pub fn nothing_in(tree: &Tree) -> bool {
+pub fn has_no_mail(tree: &Tree) -> bool {
     tree.mailboxes.is_empty() && tree.skipped.iter().all(|skipped| !skipped.may_be_mail)
 }
 
 /// Tells what of a tree was not taken for a mailbox, or only with doubts.
-pub fn passed_over(tree: &Tree, reporter: &mut Reporter) {
+pub fn report_skipped(tree: &Tree, reporter: &mut Reporter) {
     for path in &tree.ambiguous {
         let finding = Finding::new(
             Code::TreeMessage,
@@ -372,8 +372,8 @@ fn finding(skipped: &SkippedEntry) -> Finding {
 }
 
 /// What of a name could not be kept.
-fn renamed(row: &Row, layout: Layout) -> Option<Finding> {
-    let Entry { found, named, .. } = &row.entry;
+fn renamed(row: &FolderOutcome, layout: Layout) -> Option<Finding> {
+    let TreeEntry { found, named, .. } = &row.entry;
     let why = match named.rename_reason {
         Some(why) => why,
         None if named.directory.as_os_str().as_bytes().contains(&b'\\') => match layout {

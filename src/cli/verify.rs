@@ -24,7 +24,7 @@ use super::mailbox_arg::{Format, Mailbox};
 use super::open::OpenArgs;
 use super::progress::Watcher;
 use super::report::{Reporter, grouped};
-use super::tree::{FolderArgs, nothing_in, passed_over};
+use super::tree::{FolderArgs, has_no_mail, report_skipped};
 use super::{Common, signals};
 use crate::cli::compare;
 
@@ -315,11 +315,11 @@ fn tree(
 ) -> Result<Looked> {
     let spool_dir = args.open.spool_dir();
     let mut tree = walk(root, args.folders.follow, &args.open.spooling(&spool_dir, cancel, &|_| ()))?;
-    if nothing_in(&tree) {
+    if has_no_mail(&tree) {
         let reason = "there is no mailbox in it".into();
         return Err(Error::NotAMailbox { path: root.to_owned(), reason, hint: None });
     }
-    passed_over(&tree, reporter);
+    report_skipped(&tree, reporter);
     reporter.findings(root, &verify::names_of_folders(root)?);
     let (messages, bytes) = (sums.messages, sums.bytes);
     let (mut count, mut sound) = (0, 0);

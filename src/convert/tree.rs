@@ -43,7 +43,7 @@ const OPEN_FILES: usize = 12;
 
 /// Which folder a user wants a folder to be.
 #[derive(Debug, Clone, Default)]
-pub struct Placing {
+pub struct FolderMapping {
     /// All of them this one.
     pub into: Option<Folder>,
     /// Each first one, and what is in it, the second.
@@ -51,7 +51,7 @@ pub struct Placing {
 }
 
 /// How trees are converted.
-pub struct Wanted<'a> {
+pub struct TreeOptions<'a> {
     /// As for one mailbox; the destination is the root of the folders.
     pub each: &'a Options<'a>,
     /// How the folders lie there.
@@ -68,7 +68,7 @@ pub struct Wanted<'a> {
 
 /// A mailbox and the folder that it becomes.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub struct TreeEntry {
     /// The mailbox.
     pub found: TreeMailbox,
     /// The folder.
@@ -85,7 +85,7 @@ pub struct Entry {
     was: Option<PathBuf>,
 }
 
-impl Entry {
+impl TreeEntry {
     /// Whether it goes into the root itself.
     fn is_inbox(&self) -> bool {
         self.named.directory.as_os_str().is_empty()
@@ -94,9 +94,9 @@ impl Entry {
 
 /// What became of one.
 #[derive(Debug)]
-pub struct Row {
+pub struct FolderOutcome {
     /// Which.
-    pub entry: Entry,
+    pub entry: TreeEntry,
     /// What was read, and what was noticed.
     pub reports: Vec<Report>,
     /// Its sums.
@@ -107,9 +107,9 @@ pub struct Row {
 
 /// All of it.
 #[derive(Debug)]
-pub struct Whole {
+pub struct TreeOutcome {
     /// In the order of the folders' names.
-    pub rows: Vec<Row>,
+    pub folders: Vec<FolderOutcome>,
     /// Why it ended early; the mailboxes without a row were not reached.
     pub error: Option<Error>,
     /// Of subscribed folders that are not there.
@@ -117,8 +117,8 @@ pub struct Whole {
 }
 
 /// Names the folders. Two mailboxes become one folder only where the user says so.
-pub fn place(found: Vec<TreeMailbox>, placing: &Placing, layout: Layout) -> Vec<Entry> {
-    let placed: Vec<(Folder, bool)> = found.iter().map(|found| placing.place(&found.folder)).collect();
+pub fn assign_folders(found: Vec<TreeMailbox>, placing: &FolderMapping, layout: Layout) -> Vec<TreeEntry> {
+    let placed: Vec<(Folder, bool)> = found.iter().map(|found| placing.map_folder(&found.folder)).collect();
     let mut folders: Vec<Folder> = Vec::new();
     let mut which: Vec<usize> = vec![0; placed.len()];
     for wants_own in [true, false] {
@@ -146,18 +146,26 @@ pub fn place(found: Vec<TreeMailbox>, placing: &Placing, layout: Layout) -> Vec<
         let meta = std::fs::metadata(&found.path).ok();
         let size = meta.as_ref().filter(|meta| meta.is_file()).map_or(0, |meta| meta.len());
         let identity = meta.map(|meta| (meta.dev(), meta.ino()));
-        Entry { found, named: names[n].clone(), size, identity, beside: files[n].clone(), is_told, was: None }
+        TreeEntry {
+            found,
+            named: names[n].clone(),
+            size,
+            identity,
+            beside: files[n].clone(),
+            is_told,
+            was: None,
+        }
     };
     let told = placed.iter().map(|(_, is_told)| *is_told);
-    let mut entries: Vec<Entry> = found.into_iter().zip(which.into_iter().zip(told)).map(entry).collect();
+    let mut entries: Vec<TreeEntry> = found.into_iter().zip(which.into_iter().zip(told)).map(entry).collect();
     // What lies in another comes after it.
     entries.sort_by(|a, b| a.named.folder.cmp(&b.named.folder));
     entries
 }
 
-impl Placing {
+impl FolderMapping {
     /// Where a folder goes, and whether that was said.
-    pub fn place(&self, folder: &Folder) -> (Folder, bool) {
+    pub fn map_folder(&self, folder: &Folder) -> (Folder, bool) {
         if let Some(into) = &self.into {
             return (into.clone(), true);
         }
@@ -173,13 +181,14 @@ impl Placing {
 
 /// Converts.
 pub fn convert(
-    mut entries: Vec<Entry>,
+    mut entries: Vec<TreeEntry>,
     subscribed: Option<&[Folder]>,
-    wanted: &Wanted<'_>,
+    wanted: &TreeOptions<'_>,
     progress: &dyn Events,
-) -> Whole {
+) -> TreeOutcome {
     progress.begin(Phase::Writing, entries.iter().map(|entry| entry.size).sum());
-    let mut whole = Whole { rows: Vec::with_capacity(entries.len()), error: None, findings: Vec::new() };
+    let mut whole =
+        TreeOutcome { folders: Vec::with_capacity(entries.len()), error: None, findings: Vec::new() };
     let prepared = refuse_one_mbox(&entries, wanted)
         .and_then(|()| make_root(&entries, wanted))
         .and_then(|()| look_back(&mut entries, wanted));
@@ -192,7 +201,7 @@ pub fn convert(
         let (batch, later) = rest.split_at(side_by_side(rest, wanted));
         rest = later;
         let (rows, error) = convert_batch(batch, wanted, progress);
-        whole.rows.extend(rows);
+        whole.folders.extend(rows);
         let is_made = wanted.each.dry_run || wanted.layout != Layout::MaildirPlusPlus || !batch[0].is_inbox();
         // Where INBOX could not be converted the others need their root all the same.
         let made = if is_made || error.is_some() {
@@ -213,7 +222,7 @@ pub fn convert(
 }
 
 /// An mbox is written once: a second mailbox would not go behind the first one, but in its place.
-fn refuse_one_mbox(entries: &[Entry], wanted: &Wanted<'_>) -> Result<()> {
+fn refuse_one_mbox(entries: &[TreeEntry], wanted: &TreeOptions<'_>) -> Result<()> {
     let mut seen = HashSet::new();
     let second = entries.iter().find(|entry| !seen.insert(&entry.named.directory));
     match second.filter(|_| wanted.layout == Layout::Mboxes) {
@@ -230,7 +239,7 @@ fn refuse_one_mbox(entries: &[Entry], wanted: &Wanted<'_>) -> Result<()> {
 }
 
 /// Folders lie in a Maildir, or in a directory.
-fn make_root(entries: &[Entry], wanted: &Wanted<'_>) -> Result<()> {
+fn make_root(entries: &[TreeEntry], wanted: &TreeOptions<'_>) -> Result<()> {
     let root = wanted.each.destination;
     // A dry run says what is refused, too.
     let is_mail = wanted.layout == Layout::MaildirPlusPlus;
@@ -280,10 +289,10 @@ fn existing(path: &Path) -> &Path {
 }
 
 /// How many of the next ones are converted side by side.
-fn side_by_side(entries: &[Entry], wanted: &Wanted<'_>) -> usize {
+fn side_by_side(entries: &[TreeEntry], wanted: &TreeOptions<'_>) -> usize {
     let most = (wanted.open_files / OPEN_FILES).saturating_sub(4).clamp(1, SIDE_BY_SIDE);
     let mut bytes = 0;
-    let fits = |(n, entry): &(usize, &Entry)| {
+    let fits = |(n, entry): &(usize, &TreeEntry)| {
         bytes += entry.size;
         // A folder is locked while it is written, and in the layout fs others lie in it.
         let is_other = entries[..*n].iter().all(|other| {
@@ -294,20 +303,24 @@ fn side_by_side(entries: &[Entry], wanted: &Wanted<'_>) -> usize {
         let is_other = is_other && entries[..*n].iter().all(|other| other.identity != entry.identity);
         // All others lie in it, or open many files.
         let is_alone =
-            |entry: &Entry| entry.is_inbox() || matches!(entry.found.kind, MailboxKind::Messages(_));
+            |entry: &TreeEntry| entry.is_inbox() || matches!(entry.found.kind, MailboxKind::Messages(_));
         *n == 0 || (bytes <= BYTES_SIDE_BY_SIDE && is_other && !is_alone(entry) && !is_alone(&entries[0]))
     };
     entries.iter().enumerate().take(most).take_while(fits).count()
 }
 
-fn convert_batch(batch: &[Entry], wanted: &Wanted<'_>, progress: &dyn Events) -> (Vec<Row>, Option<Error>) {
+fn convert_batch(
+    batch: &[TreeEntry],
+    wanted: &TreeOptions<'_>,
+    progress: &dyn Events,
+) -> (Vec<FolderOutcome>, Option<Error>) {
     let stop = AtomicBool::new(false);
     let stopped = Mutex::new(None);
     let note = |error: Error| {
         stop.store(true, Ordering::Relaxed);
         stopped.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get_or_insert(error);
     };
-    let rows: Vec<Option<Row>> = match batch {
+    let rows: Vec<Option<FolderOutcome>> = match batch {
         [one] => vec![Some(convert_one(one, wanted, None, progress, &note))],
         several => {
             let at = existing(wanted.each.destination);
@@ -328,7 +341,7 @@ fn convert_batch(batch: &[Entry], wanted: &Wanted<'_>, progress: &dyn Events) ->
                         })
                     })
                     .collect();
-                let join = |thread: std::thread::ScopedJoinHandle<'_, Option<Row>>| {
+                let join = |thread: std::thread::ScopedJoinHandle<'_, Option<FolderOutcome>>| {
                     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
                 };
                 threads.into_iter().map(join).collect()
@@ -340,13 +353,14 @@ fn convert_batch(batch: &[Entry], wanted: &Wanted<'_>, progress: &dyn Events) ->
 }
 
 fn convert_one(
-    entry: &Entry,
-    wanted: &Wanted<'_>,
+    entry: &TreeEntry,
+    wanted: &TreeOptions<'_>,
     together: Option<&Arc<SyncGroup>>,
     progress: &dyn Events,
     note: &dyn Fn(Error),
-) -> Row {
-    let mut row = Row { entry: entry.clone(), reports: Vec::new(), sums: Totals::default(), failed: false };
+) -> FolderOutcome {
+    let mut row =
+        FolderOutcome { entry: entry.clone(), reports: Vec::new(), sums: Totals::default(), failed: false };
     let part = Part { progress, phase: Mutex::new(Phase::Reading) };
     let placed = refuse_moved(entry, wanted).and_then(|()| place_for(&entry.named.directory, wanted));
     let converted = placed.map(|destination| {
@@ -379,7 +393,7 @@ fn convert_one(
 
 /// Makes what a folder lies in, and says where it is. In a dry run nothing is made, and what lies nowhere is looked at
 /// as the first thing that would be.
-fn place_for(folder: &Path, wanted: &Wanted<'_>) -> Result<PathBuf> {
+fn place_for(folder: &Path, wanted: &TreeOptions<'_>) -> Result<PathBuf> {
     let root = wanted.each.destination;
     let directory: &Path = &root.join(folder);
     if wanted.each.ownership.owner.is_some() {
@@ -401,7 +415,7 @@ fn place_for(folder: &Path, wanted: &Wanted<'_>) -> Result<PathBuf> {
 
 /// Finds mailboxes that an earlier run has put into another folder: what a mailbox is called changes with those that
 /// lie beside it, and by its second name its mail would be there twice, perhaps among that of another mailbox.
-fn look_back(entries: &mut [Entry], wanted: &Wanted<'_>) -> Result<()> {
+fn look_back(entries: &mut [TreeEntry], wanted: &TreeOptions<'_>) -> Result<()> {
     if wanted.each.manifest != ManifestLocation::InMaildir {
         return Ok(());
     }
@@ -429,7 +443,7 @@ fn look_back(entries: &mut [Entry], wanted: &Wanted<'_>) -> Result<()> {
     Ok(())
 }
 
-fn refuse_moved(entry: &Entry, wanted: &Wanted<'_>) -> Result<()> {
+fn refuse_moved(entry: &TreeEntry, wanted: &TreeOptions<'_>) -> Result<()> {
     let Some(was) = &entry.was else { return Ok(()) };
     let directory = |place| display_path(&wanted.each.destination.join(place));
     let reason = format!(
@@ -445,7 +459,7 @@ fn refuse_moved(entry: &Entry, wanted: &Wanted<'_>) -> Result<()> {
 fn run(
     (source, beside): (export::ExportSource, &[&Path]),
     options: &Options<'_>,
-    wanted: &Wanted<'_>,
+    wanted: &TreeOptions<'_>,
     progress: &dyn Events,
 ) -> Outcome {
     match (source, wanted.layout) {
@@ -457,13 +471,13 @@ fn run(
     }
 }
 
-impl Row {
+impl FolderOutcome {
     /// Messages by themselves, some at a time: each is a source.
     fn add_messages(
         &mut self,
         (files, beside): (&[PathBuf], &[&Path]),
         options: &Options<'_>,
-        wanted: &Wanted<'_>,
+        wanted: &TreeOptions<'_>,
         progress: &dyn Events,
         note: &dyn Fn(Error),
     ) {
@@ -547,7 +561,7 @@ impl Events for Part<'_> {
 
 /// Gives what is neither a mailbox nor in one to whom it is to belong: the directories that folders lie in,
 /// and the lists.
-fn own(entries: &[Entry], wanted: &Wanted<'_>) -> Result<()> {
+fn own(entries: &[TreeEntry], wanted: &TreeOptions<'_>) -> Result<()> {
     let Some(owner) = wanted.each.ownership.owner else { return Ok(()) };
     let root = Dir::open(wanted.each.destination)?;
     let (list, _) = subscriptions::file_for(wanted.layout);
@@ -564,7 +578,7 @@ fn own(entries: &[Entry], wanted: &Wanted<'_>) -> Result<()> {
 }
 
 /// Writes down what folders were called that could not keep their names.
-fn keep_names(entries: &[Entry], wanted: &Wanted<'_>) -> Result<()> {
+fn keep_names(entries: &[TreeEntry], wanted: &TreeOptions<'_>) -> Result<()> {
     let renamed = entries.iter().filter(|entry| entry.named.rename_reason.is_some());
     let new: renames::Renames =
         renamed.map(|entry| (entry.named.directory.clone(), entry.found.folder.clone())).collect();
@@ -581,8 +595,8 @@ fn keep_names(entries: &[Entry], wanted: &Wanted<'_>) -> Result<()> {
 /// Carries the list of subscribed folders over, to what is there of one already. A dry run says what would be lost.
 fn subscribe(
     subscribed: Option<&[Folder]>,
-    entries: &[Entry],
-    wanted: &Wanted<'_>,
+    entries: &[TreeEntry],
+    wanted: &TreeOptions<'_>,
     findings: &mut Vec<Finding>,
 ) -> Result<()> {
     let Some(subscribed) = subscribed else { return Ok(()) };
