@@ -19,18 +19,18 @@ use crate::verify::maildir;
 use serde_json::{Value, json};
 
 use crate::cli::exit::Exit;
-use crate::cli::mailbox_arg::{Format, Mailbox};
+use crate::cli::mailbox_arg::{Format, MailboxArg};
 use crate::cli::open::OpenArgs;
-use crate::cli::progress::Watcher;
-use crate::cli::report::{Reporter, Told, grouped};
+use crate::cli::progress::ProgressDisplay;
+use crate::cli::report::{FindingCounts, Reporter, grouped};
 use crate::cli::tree::{FolderArgs, has_no_mail, raise_open_file_limit, report_skipped};
 
 /// How to compare.
 pub struct Job<'a> {
     /// The mailboxes of this side.
-    pub mailboxes: &'a [Mailbox],
+    pub mailboxes: &'a [MailboxArg],
     /// The other side.
-    pub other: &'a Mailbox,
+    pub other: &'a MailboxArg,
     /// What is compared besides contents, and how.
     pub wanted: Wanted,
     /// Which folders of this side are which of the other one.
@@ -38,7 +38,7 @@ pub struct Job<'a> {
     /// How mailboxes are opened.
     pub open: &'a OpenArgs,
     /// Who looks on.
-    pub watcher: &'a Watcher,
+    pub watcher: &'a ProgressDisplay,
     /// Set by a signal.
     pub cancel: &'a Cancel,
 }
@@ -91,7 +91,7 @@ pub fn compare(job: &Job<'_>, reporter: &mut Reporter) -> Result<Outcome> {
     };
     // Looking leaves nothing behind, not even for a moment.
     let open = &|path: &Path| {
-        let mailbox = Mailbox { format: Some(Format::Mbox), path: path.to_owned() };
+        let mailbox = MailboxArg { format: Some(Format::Mbox), path: path.to_owned() };
         job.open.open(&mailbox, job.cancel, job.watcher, true)
     };
     let comparison = Comparison { job, options, open, not_read };
@@ -111,7 +111,7 @@ pub fn compare(job: &Job<'_>, reporter: &mut Reporter) -> Result<Outcome> {
 /// What one argument is.
 enum Side<'a> {
     /// A file, or standard input.
-    File(&'a Mailbox),
+    File(&'a MailboxArg),
     /// A Maildir, and the folders in it.
     Maildir(&'a Path, Vec<PathBuf>),
     /// A directory in which mailboxes lie.
@@ -119,7 +119,7 @@ enum Side<'a> {
 }
 
 impl<'a> Side<'a> {
-    fn of(mailbox: &'a Mailbox) -> Result<Side<'a>> {
+    fn of(mailbox: &'a MailboxArg) -> Result<Side<'a>> {
         let path = &mailbox.path;
         let is_directory = path.is_dir() && !mailbox.is_standard_stream();
         Ok(match mailbox.format {
@@ -178,22 +178,22 @@ impl Comparison<'_> {
     /// What the two sides are called.
     fn names(&self) -> (String, String) {
         let here = match self.job.mailboxes {
-            [one] => one.name(),
+            [one] => one.display_name(),
             several => format!("the {} mailboxes", several.len()),
         };
-        (here, self.job.other.name())
+        (here, self.job.other.display_name())
     }
 
     fn as_one(&self, ours: &[Unopened], theirs: &[Unopened], reporter: &mut Reporter) -> Result<Outcome> {
         let (here, there) = self.names();
-        let mut told = Told::default();
+        let mut told = FindingCounts::default();
         let mut tell = |difference: Difference| {
             let finding = difference.finding(&here, &there);
             reporter.finding(difference.path(), &finding, keys(&difference), &mut told);
         };
         let sums =
             compare::open_and_compare((ours, theirs), &self.options, self.open, self.job.watcher, &mut tell);
-        reporter.untold(&self.job.other.path, told);
+        reporter.report_suppressed(&self.job.other.path, told);
         let sums = sums?;
         let sentence = sums.sentence(&here, &there, self.not_read, grouped);
         Ok(Outcome { sums, sentence, not_read: self.not_read, ..Outcome::default() })
@@ -201,7 +201,7 @@ impl Comparison<'_> {
 
     fn folder_by_folder(&self, pairs: &[tree::Pair], reporter: &mut Reporter) -> Result<Outcome> {
         let (here, there) = self.names();
-        let mut told = Told::default();
+        let mut told = FindingCounts::default();
         let mut unfinished = None;
         let mut tell = |event: Event<'_>| match event {
             Event::Message(difference, folder) => {
@@ -232,7 +232,7 @@ impl Comparison<'_> {
             }
         };
         let verdict = tree::compare(pairs, &self.options, self.open, self.job.watcher, &mut tell);
-        reporter.untold(&self.job.other.path, told);
+        reporter.report_suppressed(&self.job.other.path, told);
         let verdict = verdict?;
         Ok(Outcome {
             sums: verdict.sums,

@@ -32,12 +32,12 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, json};
 
 use super::exit::{self, Exit};
-use super::mailbox_arg::{Format, Mailbox};
+use super::mailbox_arg::{Format, MailboxArg};
 use super::open::OpenArgs;
-use super::progress::Watcher;
+use super::progress::ProgressDisplay;
 use super::report::{Reporter, grouped};
 use super::tree::{self, TreeArgs};
-use super::{Common, owner, signals};
+use super::{CommonArgs, owner, signals};
 
 /// Convert mboxes into a Maildir, in parallel and durably, and back
 ///
@@ -138,7 +138,7 @@ pub struct ConvertArgs {
     #[command(flatten)]
     open: OpenArgs,
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
 }
 
 fn help() -> String {
@@ -290,10 +290,10 @@ pub fn run(mut args: ConvertArgs) -> Exit {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(!args.ownership().dir_mode() & 0o777));
     let (sources, destination) = mailboxes(&args);
     let mut reporter = match destination.is_standard_stream() {
-        true => Reporter::beside(&args.common),
+        true => Reporter::on_stderr(&args.common),
         false => Reporter::new(&args.common),
     };
-    let watcher = Watcher::new(&args.common);
+    let watcher = ProgressDisplay::new(&args.common);
     if args.exact {
         return restore(&args, &watcher, &mut reporter, started);
     }
@@ -332,7 +332,12 @@ fn refuse(args: &ConvertArgs, error: &Error, started: Instant) -> Exit {
 }
 
 /// Of trees.
-fn convert_tree(args: &ConvertArgs, watcher: &Watcher, reporter: &mut Reporter, started: Instant) -> Exit {
+fn convert_tree(
+    args: &ConvertArgs,
+    watcher: &ProgressDisplay,
+    reporter: &mut Reporter,
+    started: Instant,
+) -> Exit {
     let told = args
         .common
         .set_up_workers()
@@ -366,8 +371,8 @@ fn convert_tree(args: &ConvertArgs, watcher: &Watcher, reporter: &mut Reporter, 
     reporter.finish(exit)
 }
 
-fn run_tree(args: &ConvertArgs, watcher: &Watcher) -> Result<tree::TreeReport> {
-    let cancel = signals::interruption();
+fn run_tree(args: &ConvertArgs, watcher: &ProgressDisplay) -> Result<tree::TreeReport> {
+    let cancel = signals::cancel_on_signals();
     let (sources, destination) = mailboxes(args);
     refuse_twice(&sources)?;
     let for_one = [
@@ -387,7 +392,7 @@ fn run_tree(args: &ConvertArgs, watcher: &Watcher) -> Result<tree::TreeReport> {
             if are_maildirs { refuse_for_copy(args) } else { Ok(()) }
         }
     };
-    let locks = args.open.locks(args.dry_run);
+    let locks = args.open.lock_options(args.dry_run);
     let mboxes = || {
         let to = match () {
             () if args.append => OutputMode::Append(&locks),
@@ -397,13 +402,13 @@ fn run_tree(args: &ConvertArgs, watcher: &Watcher) -> Result<tree::TreeReport> {
         MboxTarget { variant: destination.variant(), to }
     };
     let open = |path: &std::path::Path, variant: Option<Variant>| {
-        let mailbox = Mailbox { format: variant.map(Format::Variant), path: path.to_owned() };
+        let mailbox = MailboxArg { format: variant.map(Format::Variant), path: path.to_owned() };
         open(args, &mailbox, 1, &cancel, watcher)
     };
     let spool_dir = args.open.spool_dir();
     let spooling =
         SpoolOptions { dir: &spool_dir, limit: args.open.spool_limit, cancel: &cancel, progress: &|_| () };
-    let keywords_lock = args.open.dotlock();
+    let keywords_lock = args.open.dotlock_options();
     let options = options(args, &destination, &keywords_lock, &cancel);
     let job = tree::Job {
         args: &args.tree,
@@ -429,12 +434,12 @@ enum Kind {
 }
 
 /// The destination's format is the other one, unless a prefix names it.
-fn kind(args: &ConvertArgs, sources: &[Mailbox], destination: &Mailbox) -> Result<Kind> {
+fn kind(args: &ConvertArgs, sources: &[MailboxArg], destination: &MailboxArg) -> Result<Kind> {
     let refuse =
         |reason: &str| Err(Error::Unsupported { path: destination.path.clone(), reason: reason.to_owned() });
     let maildirs = sources.iter().filter(|s| is_a_maildir(s)).count();
     sources.iter().filter(|s| is_a_maildir(s)).try_for_each(|s| s.check_maildir())?;
-    if args.live && (maildirs > 0 || sources.iter().any(Mailbox::is_standard_stream)) {
+    if args.live && (maildirs > 0 || sources.iter().any(MailboxArg::is_standard_stream)) {
         let reason = "is for mboxes: nothing else has locks that could be given back".into();
         return Err(Error::Unsupported { path: "--live".into(), reason });
     }
@@ -467,7 +472,7 @@ fn kind(args: &ConvertArgs, sources: &[Mailbox], destination: &Mailbox) -> Resul
 }
 
 /// Nothing of a Maildir is ever replaced.
-fn refuse_to_replace(args: &ConvertArgs, destination: &Mailbox) -> Result<()> {
+fn refuse_to_replace(args: &ConvertArgs, destination: &MailboxArg) -> Result<()> {
     if !args.append && !args.force {
         return Ok(());
     }
@@ -518,7 +523,7 @@ fn refuse_for_copy(args: &ConvertArgs) -> Result<()> {
     }
 }
 
-fn is_a_maildir(mailbox: &Mailbox) -> bool {
+fn is_a_maildir(mailbox: &MailboxArg) -> bool {
     match mailbox.format {
         None => !mailbox.is_standard_stream() && is_maildir(&mailbox.path),
         Some(format) => format == Format::Maildir,
@@ -547,9 +552,9 @@ fn refuse_options_for_mbox(args: &ConvertArgs) -> Result<()> {
 }
 
 /// Those, and an mbox that would be appended to itself, or replaced by what is made of it.
-fn refuse_for_mbox(args: &ConvertArgs, sources: &[Mailbox], destination: &Mailbox) -> Result<()> {
+fn refuse_for_mbox(args: &ConvertArgs, sources: &[MailboxArg], destination: &MailboxArg) -> Result<()> {
     refuse_options_for_mbox(args)?;
-    let file = |mailbox: &Mailbox| std::fs::canonicalize(&mailbox.path).ok();
+    let file = |mailbox: &MailboxArg| std::fs::canonicalize(&mailbox.path).ok();
     let is_source = sources.iter().any(|s| file(s).is_some() && file(s) == file(destination));
     let refuse =
         |reason: &str| Err(Error::Unsupported { path: destination.path.clone(), reason: reason.into() });
@@ -561,8 +566,8 @@ fn refuse_for_mbox(args: &ConvertArgs, sources: &[Mailbox], destination: &Mailbo
 }
 
 /// Maildirs, and mboxes of other variants, into an mbox.
-fn into_mbox(args: &ConvertArgs, watcher: &Watcher) -> Result<(Outcome, Option<Variant>)> {
-    let cancel = signals::interruption();
+fn into_mbox(args: &ConvertArgs, watcher: &ProgressDisplay) -> Result<(Outcome, Option<Variant>)> {
+    let cancel = signals::cancel_on_signals();
     let (sources, destination) = mailboxes(args);
     refuse_twice(&sources)?;
     let mailboxes = sources.iter().map(|source| {
@@ -573,7 +578,7 @@ fn into_mbox(args: &ConvertArgs, watcher: &Watcher) -> Result<(Outcome, Option<V
             .map(|input| export::ExportSource::Mbox(Box::new(input)))
     });
     let mailboxes = mailboxes.collect::<Result<_>>()?;
-    let wanted = args.open.locks(args.dry_run);
+    let wanted = args.open.lock_options(args.dry_run);
     let mut stdout = std::io::stdout();
     let to = match destination.is_standard_stream() {
         true => OutputMode::Stream(&mut stdout),
@@ -582,7 +587,7 @@ fn into_mbox(args: &ConvertArgs, watcher: &Watcher) -> Result<(Outcome, Option<V
         false => OutputMode::New,
     };
     let writing = MboxTarget { variant: destination.variant(), to };
-    let keywords_lock = args.open.dotlock();
+    let keywords_lock = args.open.dotlock_options();
     let options = options(args, &destination, &keywords_lock, &cancel);
     let (mut outcome, variant) = export::export(mailboxes, &options, writing, watcher);
     if destination.is_standard_stream() && outcome.error.as_ref().is_some_and(is_closed_pipe) {
@@ -606,7 +611,7 @@ fn is_closed_pipe(error: &Error) -> bool {
 }
 
 /// `--exact`.
-fn restore(args: &ConvertArgs, watcher: &Watcher, reporter: &mut Reporter, started: Instant) -> Exit {
+fn restore(args: &ConvertArgs, watcher: &ProgressDisplay, reporter: &mut Reporter, started: Instant) -> Exit {
     let mut findings = Vec::new();
     let restored = args
         .common
@@ -663,10 +668,10 @@ fn restore(args: &ConvertArgs, watcher: &Watcher, reporter: &mut Reporter, start
 
 fn restore_one(
     args: &ConvertArgs,
-    watcher: &Watcher,
+    watcher: &ProgressDisplay,
     findings: &mut Vec<crate::mailbox::finding::Finding>,
 ) -> Result<restore::RestoreSummary> {
-    let cancel = signals::interruption();
+    let cancel = signals::cancel_on_signals();
     let (sources, destination) = mailboxes(args);
     let [maildir] = &sources[..] else {
         let reason = "--exact takes one Maildir and one file to write".into();
@@ -693,8 +698,8 @@ fn restore_one(
     restore::restore(&mut options, watcher, findings)
 }
 
-fn convert(args: &ConvertArgs, watcher: &Watcher) -> Outcome {
-    let cancel = signals::interruption();
+fn convert(args: &ConvertArgs, watcher: &ProgressDisplay) -> Outcome {
+    let cancel = signals::cancel_on_signals();
     let (sources, destination) = mailboxes(args);
     let opened = refuse_twice(&sources).and_then(|()| {
         sources.iter().map(|source| open(args, source, sources.len(), &cancel, watcher)).collect()
@@ -706,15 +711,15 @@ fn convert(args: &ConvertArgs, watcher: &Watcher) -> Outcome {
             return Outcome { reports: Vec::new(), sums, folders: Vec::new(), error: Some(error) };
         }
     };
-    let keywords_lock = args.open.dotlock();
+    let keywords_lock = args.open.dotlock_options();
     convert::import_mboxes(inputs, &options(args, &destination, &keywords_lock, &cancel), watcher)
 }
 
 /// A Maildir into another one.
-fn copy(args: &ConvertArgs, watcher: &Watcher) -> Outcome {
-    let cancel = signals::interruption();
+fn copy(args: &ConvertArgs, watcher: &ProgressDisplay) -> Outcome {
+    let cancel = signals::cancel_on_signals();
     let (sources, destination) = mailboxes(args);
-    let keywords_lock = args.open.dotlock();
+    let keywords_lock = args.open.dotlock_options();
     let options = options(args, &destination, &keywords_lock, &cancel);
     let mut outcome = copy::copy_maildir(&sources[0].path, &options, watcher);
     match export::find_nested_folders(&sources[0].path) {
@@ -728,7 +733,7 @@ fn copy(args: &ConvertArgs, watcher: &Watcher) -> Outcome {
 
 fn options<'a>(
     args: &'a ConvertArgs,
-    destination: &'a Mailbox,
+    destination: &'a MailboxArg,
     keywords_lock: &'a LockOptions,
     cancel: &'a Cancel,
 ) -> Options<'a> {
@@ -788,15 +793,15 @@ pub fn now() -> i64 {
     since.map_or(0, |d| d.as_secs() as i64)
 }
 
-fn mailboxes(args: &ConvertArgs) -> (Vec<Mailbox>, Mailbox) {
-    let mut all: Vec<Mailbox> = args.mailboxes.iter().map(|arg| Mailbox::parse(arg)).collect();
+fn mailboxes(args: &ConvertArgs) -> (Vec<MailboxArg>, MailboxArg) {
+    let mut all: Vec<MailboxArg> = args.mailboxes.iter().map(|arg| MailboxArg::parse(arg)).collect();
     let destination = all.pop().unwrap_or_else(|| unreachable!("clap asks for two"));
     (all, destination)
 }
 
-fn refuse_twice(sources: &[Mailbox]) -> Result<()> {
+fn refuse_twice(sources: &[MailboxArg]) -> Result<()> {
     for (n, source) in sources.iter().enumerate() {
-        let is_same = |other: &Mailbox| {
+        let is_same = |other: &MailboxArg| {
             other.path == source.path || identity(other).is_some() && identity(other) == identity(source)
         };
         if sources[..n].iter().any(is_same) {
@@ -808,13 +813,13 @@ fn refuse_twice(sources: &[Mailbox]) -> Result<()> {
 }
 
 /// Which file or directory it is, by whatever name it goes.
-fn identity(mailbox: &Mailbox) -> Option<(u64, u64)> {
+fn identity(mailbox: &MailboxArg) -> Option<(u64, u64)> {
     let meta = std::fs::metadata(&mailbox.path).ok().filter(|_| !mailbox.is_standard_stream())?;
     Some((meta.dev(), meta.ino()))
 }
 
 /// What lies in another source of a command is in it already.
-fn refuse_within(sources: &[Mailbox]) -> Result<()> {
+fn refuse_within(sources: &[MailboxArg]) -> Result<()> {
     let real: Vec<_> = sources.iter().map(|source| source.path.canonicalize().ok()).collect();
     for (n, path) in real.iter().enumerate() {
         let is_around = |(m, other): &(usize, &Option<PathBuf>)| {
@@ -831,10 +836,10 @@ fn refuse_within(sources: &[Mailbox]) -> Result<()> {
 
 fn open(
     args: &ConvertArgs,
-    mailbox: &Mailbox,
+    mailbox: &MailboxArg,
     count: usize,
     cancel: &Cancel,
-    watcher: &Watcher,
+    watcher: &ProgressDisplay,
 ) -> Result<Input> {
     let open = if args.live { OpenArgs::open_live } else { OpenArgs::open };
     let source = open(&args.open, mailbox, cancel, watcher, args.dry_run)?;

@@ -24,12 +24,12 @@ use clap::Args;
 use serde_json::json;
 
 use super::dot_qmail::{self, DotQmailArgs};
-use super::exit::{self, Codes, Exit};
+use super::exit::{self, Exit, ExitCodes};
 use super::lmtp::{self, LmtpArgs};
-use super::mailbox_arg::{Format, Mailbox};
+use super::mailbox_arg::{Format, MailboxArg};
 use super::open::{Locks, StandardInput};
 use super::report::Reporter;
-use super::{Common, signals};
+use super::{CommonArgs, signals};
 
 /// Deliver the message on standard input into a Maildir or mbox, safely
 ///
@@ -86,8 +86,8 @@ pub struct DeliverArgs {
     #[arg(long, value_name = "DIR", help_heading = "Mailbox")]
     spool_dir: Option<PathBuf>,
     /// Exit codes: those of sysexits(3), or qmail's 0, 100 and 111
-    #[arg(long, value_enum, value_name = "KIND", default_value_t = Codes::Sysexits, help_heading = "Report")]
-    exit_codes: Codes,
+    #[arg(long, value_enum, value_name = "KIND", default_value_t = ExitCodes::Sysexits, help_heading = "Report")]
+    exit_codes: ExitCodes,
     /// Deliver nothing: say what would be done
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -100,7 +100,7 @@ pub struct DeliverArgs {
     #[command(flatten)]
     lmtp: LmtpArgs,
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
 }
 
 fn help() -> String {
@@ -202,7 +202,7 @@ fn deliver_one(
     reporter: &mut Reporter,
 ) -> Result<Vec<Delivered>, Failure> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(args.umask));
-    let cancel = signals::interruption_with(exit::TRY_AGAIN);
+    let cancel = signals::cancel_on_signals_with(exit::TRY_AGAIN);
     let envelope = envelope(args);
     let locks = locks(args);
     let rules = rules(args, &locks, &cancel);
@@ -236,7 +236,7 @@ fn deliver_one(
 /// A whole session instead of one message. Its outcomes are told in it; the exit code says how it ended.
 fn speak(args: &DeliverArgs) -> Exit {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(args.umask));
-    let cancel = signals::interruption_with(exit::TRY_AGAIN);
+    let cancel = signals::cancel_on_signals_with(exit::TRY_AGAIN);
     let locks = locks(args);
     let rules = rules(args, &locks, &cancel);
     let spool_dir = args.spool_dir.clone().unwrap_or_else(env::temp_dir);
@@ -282,7 +282,7 @@ fn rules<'a>(args: &DeliverArgs, locks: &'a LockOptions, cancel: &'a Cancel) -> 
 }
 
 fn targets(args: &DeliverArgs) -> Result<Vec<Target>, Failure> {
-    let named = args.mailboxes.iter().map(|arg| target(&Mailbox::parse(arg)));
+    let named = args.mailboxes.iter().map(|arg| target(&MailboxArg::parse(arg)));
     named.map(|named| in_folder(named?, args.folder.as_ref())).collect()
 }
 
@@ -298,8 +298,9 @@ fn in_folder(target: Target, folder: Option<&Folder>) -> Result<Target, Failure>
 }
 
 /// The target that a person has named.
-fn target(mailbox: &Mailbox) -> Result<Target, Failure> {
-    let refuse = |why: String| Err(Failure::new(Reason::Configuration, format!("{}: {why}", mailbox.name())));
+fn target(mailbox: &MailboxArg) -> Result<Target, Failure> {
+    let refuse =
+        |why: String| Err(Failure::new(Reason::Configuration, format!("{}: {why}", mailbox.display_name())));
     if mailbox.is_standard_stream() {
         return refuse("a message is delivered into a mailbox; name one".into());
     }
@@ -355,7 +356,7 @@ fn from_mta(args: &DeliverArgs) -> bool {
 }
 
 fn locks(args: &DeliverArgs) -> LockOptions {
-    args.lock.wanted(Duration::from_secs(args.lock_timeout))
+    args.lock.with_timeout(Duration::from_secs(args.lock_timeout))
 }
 
 /// Since 1970.

@@ -27,10 +27,10 @@ use crate::transport::{self, Message, queue};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::mailbox_arg::{Format, Mailbox};
+use super::mailbox_arg::{Format, MailboxArg};
 use super::owner::{self, Acting};
 use super::report::Reporter;
-use crate::cli::relay::{failed, hand_on};
+use crate::cli::relay::{outcome_failure, relay_message};
 
 /// The options of `.qmail` delivery.
 #[derive(Args, Debug)]
@@ -352,8 +352,9 @@ fn place_of(url: &OsStr) -> Result<Place, Failure> {
 fn default_delivery(mailboxes: &[OsString], home: &Path) -> Result<Vec<u8>, Failure> {
     let mut lines = Vec::new();
     for arg in mailboxes {
-        let mailbox = Mailbox::parse(arg);
-        let refuse = |why: &str| Failure::new(Reason::Configuration, format!("{}: {why}", mailbox.name()));
+        let mailbox = MailboxArg::parse(arg);
+        let refuse =
+            |why: &str| Failure::new(Reason::Configuration, format!("{}: {why}", mailbox.display_name()));
         let named = mailbox.path.as_os_str().as_bytes();
         // As a line it would lose the blanks at its end.
         let is_trimmed = named.trim_ascii_end().len() == named.len();
@@ -493,7 +494,8 @@ impl Caller for Native<'_> {
                 .map(Some)
                 .map_err(Trouble::Queue);
         }
-        let told = hand_on(&message, envelope, self.places, self.time, cancel).map_err(Failure::from)?;
+        let told =
+            relay_message(&message, envelope, self.places, self.time, cancel).map_err(Failure::from)?;
         all_or_none(envelope, self.places, &told)?;
         Ok(None)
     }
@@ -503,7 +505,7 @@ impl Caller for Native<'_> {
 /// is tried again.
 fn all_or_none(envelope: &transport::Envelope, places: &[Place], told: &[Told]) -> Result<(), Failure> {
     let failed = |(to, told): (&Vec<u8>, &Told)| {
-        let failure = failed(&told.outcome)?;
+        let failure = outcome_failure(&told.outcome)?;
         let text = format!("forward to {}: {}: {}", escape(to), places[told.by], failure.text);
         Some(Failure { text, ..failure })
     };

@@ -20,14 +20,14 @@ pub enum Exit {
     /// A signal; the same command continues.
     Interrupted,
     /// A usage error of inject: whoever calls it for a person's mail has that person before the screen.
-    Misused,
+    InjectUsage,
     /// A message was not delivered.
-    NotDelivered(Reason, Codes),
+    NotDelivered(Reason, ExitCodes),
 }
 
 /// Whose codes tell what became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Codes {
+pub enum ExitCodes {
     /// sysexits(3)
     Sysexits,
     /// qmail-command(8)
@@ -46,11 +46,11 @@ impl Exit {
             Exit::Usage => 2,
             Exit::CouldNotFinish => 3,
             Exit::Interrupted => 4,
-            Exit::Misused => 64,
-            Exit::NotDelivered(reason, Codes::Qmail) if reason.is_temporary() => 111,
-            Exit::NotDelivered(_, Codes::Qmail) => 100,
+            Exit::InjectUsage => 64,
+            Exit::NotDelivered(reason, ExitCodes::Qmail) if reason.is_temporary() => 111,
+            Exit::NotDelivered(_, ExitCodes::Qmail) => 100,
             // 73 is never used: Postfix bounces it, Exim defers.
-            Exit::NotDelivered(reason, Codes::Sysexits) => match reason {
+            Exit::NotDelivered(reason, ExitCodes::Sysexits) => match reason {
                 Reason::BadMessage => 65,
                 Reason::NoSuchMailbox | Reason::BadAddress => 67,
                 Reason::TooLarge | Reason::Looping | Reason::Refused => 69,
@@ -71,7 +71,7 @@ impl Exit {
     }
 
     /// Of a delivery, by why it failed, if it did.
-    pub fn of_delivery(failed: Option<Reason>, codes: Codes) -> Exit {
+    pub fn of_delivery(failed: Option<Reason>, codes: ExitCodes) -> Exit {
         failed.map_or(Exit::Done, |reason| Exit::NotDelivered(reason, codes))
     }
 

@@ -24,13 +24,13 @@ use clap::{ArgAction, Args, ValueEnum};
 use serde::{Serialize, Serializer};
 
 use super::deliver::now;
-use super::exit::{self, Codes, Exit};
+use super::exit::{self, Exit, ExitCodes};
 use super::open::StandardInput;
-use super::qmail_inject::Recipients;
+use super::qmail_inject::RecipientSource;
 use super::report::Reporter;
-use super::{Common, signals};
-use crate::cli::inject_env::{Environment, WrittenBy};
-use crate::cli::relay::{failed, hand_on, reason, usual_places};
+use super::{CommonArgs, signals};
+use crate::cli::inject_env::{EnvOverlay, InjectEnvironment};
+use crate::cli::relay::{default_next_hops, failure_reason, outcome_failure, relay_message};
 
 /// Complete the message on standard input and hand it on
 ///
@@ -77,8 +77,8 @@ pub struct InjectArgs {
     #[arg(long, value_name = "DIR", help_heading = "Message")]
     spool_dir: Option<PathBuf>,
     /// Exit codes: those of sysexits(3), or qmail's 0, 100 and 111
-    #[arg(long, value_enum, value_name = "KIND", default_value_t = Codes::Sysexits, help_heading = "Report")]
-    exit_codes: Codes,
+    #[arg(long, value_enum, value_name = "KIND", default_value_t = ExitCodes::Sysexits, help_heading = "Report")]
+    exit_codes: ExitCodes,
     /// Print the message with its Return-Path on top, and hand nothing on
     #[arg(short = 'n', long, overrides_with = "queue")]
     dry_run: bool,
@@ -89,7 +89,7 @@ pub struct InjectArgs {
     #[arg(long, action = ArgAction::Help)]
     help: Option<bool>,
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
 }
 
 /// What tells a Message-ID from all others.
@@ -193,9 +193,9 @@ pub fn run(args: InjectArgs) -> Exit {
 
 fn inject(args: &InjectArgs, fate: &mut Fate, reporter: &mut Reporter) -> Result<(), Failure> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    let cancel = signals::interruption_with(exit::TRY_AGAIN);
-    let WrittenBy { author, habits, domains, lists, guessed } =
-        WrittenBy::look(&Environment::default().or_account(), Compat::Strict)?;
+    let cancel = signals::cancel_on_signals_with(exit::TRY_AGAIN);
+    let InjectEnvironment { author, flags: habits, domains, lists, guessed } =
+        InjectEnvironment::read(&EnvOverlay::default().with_account_fallback(), Compat::Strict)?;
     if let Some(guessed) = guessed.filter(|_| args.common.verbose) {
         remark(&guessed);
     }
@@ -229,7 +229,7 @@ fn inject(args: &InjectArgs, fate: &mut Fate, reporter: &mut Reporter) -> Result
     }
     let spool_dir = args.spool_dir.clone().unwrap_or_else(env::temp_dir);
     let completed = {
-        let letter = read_letter(&spool_dir, &cancel)?;
+        let letter = read_message(&spool_dir, &cancel)?;
         fate.bytes_source = letter.length();
         ready.complete(&letter, &spool_dir).map_err(failure)?
     };
@@ -245,18 +245,18 @@ fn inject(args: &InjectArgs, fate: &mut Fate, reporter: &mut Reporter) -> Result
     if !args.dry_run {
         let time = Duration::from_secs(args.timeout);
         let Completed { letter, envelope } = &*completed;
-        fate.outcomes = hand_on(&Message::whole(letter), envelope, &fate.places, time, &cancel)?;
+        fate.outcomes = relay_message(&Message::whole(letter), envelope, &fate.places, time, &cancel)?;
     }
     Ok(())
 }
 
 impl InjectArgs {
-    fn recipients_from(&self) -> Recipients {
+    fn recipients_from(&self) -> RecipientSource {
         match self {
-            _ if self.arguments => Recipients::Arguments,
-            _ if self.header => Recipients::Header,
-            _ if self.both => Recipients::Both,
-            _ => Recipients::ArgumentsOrHeader,
+            _ if self.arguments => RecipientSource::Arguments,
+            _ if self.header => RecipientSource::Header,
+            _ if self.both => RecipientSource::Both,
+            _ => RecipientSource::ArgumentsOrHeader,
         }
     }
 
@@ -264,7 +264,7 @@ impl InjectArgs {
         if !self.via.is_empty() {
             return Ok(self.via.clone());
         }
-        let places = usual_places()?;
+        let places = default_next_hops()?;
         match &places[..] {
             [Place::Queue(program)] if !program.exists() => {
                 let text = format!(
@@ -286,7 +286,7 @@ fn failure(refused: Refused) -> Failure {
 }
 
 /// The message on standard input.
-pub fn read_letter(spool_dir: &Path, cancel: &Cancel) -> Result<Letter, Failure> {
+pub fn read_message(spool_dir: &Path, cancel: &Cancel) -> Result<Letter, Failure> {
     let reader = StandardInput::new();
     let input = InterruptibleReader { reader, name: Path::new("standard input"), timeout: None, cancel };
     Letter::read(input, spool_dir, None)
@@ -317,7 +317,7 @@ fn tell(args: &InjectArgs, fate: &Fate, reporter: &mut Reporter) -> Option<Reaso
     let mut failures: Vec<(Failure, &Place, Vec<&[u8]>)> = Vec::new();
     for (recipient, told) in recipients.iter().zip(&fate.outcomes) {
         let by = &fate.places[told.by];
-        let Some(why) = failed(&told.outcome) else {
+        let Some(why) = outcome_failure(&told.outcome) else {
             if args.common.verbose {
                 let text = &told.outcome.text;
                 let separator = if text.is_empty() { "" } else { ": " };
@@ -409,7 +409,7 @@ impl Serialize for Outcomes<'_> {
                 unsure: told.outcome.fate == Became::Unsure,
                 status: match &told.outcome.status {
                     Some(status) => status,
-                    None => reason(&told.outcome).map_or("2.0.0", Reason::status),
+                    None => failure_reason(&told.outcome).map_or("2.0.0", Reason::status),
                 },
                 via: places[told.by].to_string(),
                 text: &told.outcome.text,
@@ -419,6 +419,6 @@ impl Serialize for Outcomes<'_> {
 }
 
 /// Whether a command line is one of ours, by its words: for the exit code where it cannot be read.
-pub fn is_meant(args: impl Iterator<Item = OsString>) -> bool {
+pub fn invoked_as(args: impl Iterator<Item = OsString>) -> bool {
     super::is_about("inject", args)
 }

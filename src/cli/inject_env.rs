@@ -16,21 +16,21 @@ use crate::cli::owner::own_account;
 
 /// The environment, as it is or with changes of the program `sendmail`.
 #[derive(Debug, Default)]
-pub struct Environment {
+pub struct EnvOverlay {
     changes: Vec<(&'static str, Option<Vec<u8>>)>,
 }
 
-impl Environment {
+impl EnvOverlay {
     /// Sets a variable, or takes it out.
-    pub fn change(&mut self, name: &'static str, value: Option<Vec<u8>>) {
+    pub fn set(&mut self, name: &'static str, value: Option<Vec<u8>>) {
         self.changes.push((name, value));
     }
 
     /// With the account that we run as, where no variable names a user: cron calls its mailer without any, and
     /// what cannot be delivered is to come back to somebody.
-    pub fn or_account(mut self) -> Environment {
+    pub fn with_account_fallback(mut self) -> EnvOverlay {
         if self.first(&USER).is_none() {
-            self.change("LOGNAME", own_account());
+            self.set("LOGNAME", own_account());
         }
         self
     }
@@ -54,18 +54,18 @@ pub fn qmail_home() -> PathBuf {
 }
 
 /// All that the environment says of a message that is not in it.
-pub struct WrittenBy {
+pub struct InjectEnvironment {
     pub author: Author,
-    pub habits: Habits,
+    pub flags: Habits,
     pub domains: Domains,
     pub lists: Vec<Vec<u8>>,
     /// What was taken for something that nobody has said.
     pub guessed: Option<String>,
 }
 
-impl WrittenBy {
+impl InjectEnvironment {
     /// Looks.
-    pub fn look(environment: &Environment, manner: Compat) -> Result<WrittenBy> {
+    pub fn read(environment: &EnvOverlay, manner: Compat) -> Result<InjectEnvironment> {
         let author = Author {
             user: environment.first(&USER).unwrap_or_else(|| b"anonymous".to_vec()),
             host: environment.first(&["QMAILHOST", "MAILHOST"]),
@@ -79,11 +79,11 @@ impl WrittenBy {
         };
         let habits = Habits::parse(&environment.first(&["QMAILINJECT"]).unwrap_or_default());
         let (domains, guessed) = domains(environment, manner)?;
-        Ok(WrittenBy { author, habits, domains, lists, guessed })
+        Ok(InjectEnvironment { author, flags: habits, domains, lists, guessed })
     }
 }
 
-fn domains(environment: &Environment, manner: Compat) -> Result<(Domains, Option<String>)> {
+fn domains(environment: &EnvOverlay, manner: Compat) -> Result<(Domains, Option<String>)> {
     let home = qmail_home();
     let directory = home.join("control");
     let control = Control::read(&directory)?;
@@ -124,6 +124,6 @@ fn domains(environment: &Environment, manner: Compat) -> Result<(Domains, Option
 }
 
 /// The name that we are called by, without directories.
-pub fn called_by(mut args: impl Iterator<Item = OsString>) -> Option<OsString> {
+pub fn program_name(mut args: impl Iterator<Item = OsString>) -> Option<OsString> {
     Path::new(&args.next()?).file_name().map(|name| OsString::from_vec(name.as_bytes().to_vec()))
 }

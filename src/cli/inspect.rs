@@ -16,11 +16,11 @@ use clap::Args;
 use serde_json::json;
 
 use super::exit::{self, Exit};
-use super::mailbox_arg::{Format, Mailbox};
+use super::mailbox_arg::{Format, MailboxArg};
 use super::open::OpenArgs;
-use super::progress::Watcher;
+use super::progress::ProgressDisplay;
 use super::report::{Reporter, grouped};
-use super::{Common, signals};
+use super::{CommonArgs, signals};
 
 /// Show what is in a mailbox, and why each boundary is where it is
 ///
@@ -44,7 +44,7 @@ pub struct InspectArgs {
     #[command(flatten)]
     open: OpenArgs,
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
 }
 
 fn help() -> String {
@@ -91,12 +91,12 @@ pub fn run(args: InspectArgs) -> Exit {
 
 /// The number of messages.
 fn show(args: &InspectArgs, reporter: &mut Reporter) -> Result<usize> {
-    let mailbox = Mailbox::parse(&args.mailbox);
+    let mailbox = MailboxArg::parse(&args.mailbox);
     if mailbox.format == Some(Format::Maildir) || (mailbox.format.is_none() && is_maildir(&mailbox.path)) {
         return show_maildir(args, &mailbox, reporter);
     }
-    let cancel = signals::interruption();
-    let watcher = Watcher::new(&args.common);
+    let cancel = signals::cancel_on_signals();
+    let watcher = ProgressDisplay::new(&args.common);
     // Looking leaves nothing behind, not even for a moment.
     let mut source = args.open.open(&mailbox, &cancel, &watcher, true)?;
     let lock_findings = source.take_findings();
@@ -155,7 +155,7 @@ fn list(
 ) -> Result<()> {
     let rules = DateRules { now: super::convert::now(), mtime: source.mtime(), from_zone: None, first: None };
     let is_json = reporter.is_json();
-    let tell = |rows: Vec<String>| rows.iter().for_each(|row| reporter.shaped(row));
+    let tell = |rows: Vec<String>| rows.iter().for_each(|row| reporter.preformatted_line(row));
     let dates = inspect::list_mbox(source, mbox, &rules, |row| row_text(&row, is_json), tell)?;
     findings.extend(dates);
     if source.is_cr_only() {
@@ -190,7 +190,7 @@ fn tell_on_stderr(source: &Source, mbox: &Mbox<'_>, findings: &[Finding], quiet:
     }
 }
 
-fn show_maildir(args: &InspectArgs, mailbox: &Mailbox, reporter: &mut Reporter) -> Result<usize> {
+fn show_maildir(args: &InspectArgs, mailbox: &MailboxArg, reporter: &mut Reporter) -> Result<usize> {
     let maildir = &mailbox.path;
     mailbox.check_maildir()?;
     if args.boundaries || args.source {
@@ -202,7 +202,7 @@ fn show_maildir(args: &InspectArgs, mailbox: &Mailbox, reporter: &mut Reporter) 
         return Ok(1);
     }
     let (rows, findings) = inspect::list_maildir(maildir)?;
-    rows.iter().for_each(|row| reporter.shaped(&row_text(row, reporter.is_json())));
+    rows.iter().for_each(|row| reporter.preformatted_line(&row_text(row, reporter.is_json())));
     if reporter.is_json() || args.common.verbose {
         reporter.findings(maildir, &findings);
     } else if !findings.is_empty() {

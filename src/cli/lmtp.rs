@@ -27,7 +27,7 @@ use clap::{Args, ValueEnum};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::deliver::now;
-use super::mailbox_arg::{Format, Mailbox};
+use super::mailbox_arg::{Format, MailboxArg};
 use super::owner;
 
 /// How long a peer may take for a command, and between two pieces of a message; and to hear us out. RFC 5321
@@ -103,7 +103,7 @@ pub struct Setting<'a> {
     /// Divides user and extension, if that was said.
     pub delimiter: Option<u8>,
     /// What a mailbox stands for that was found to be there.
-    pub target: &'a dyn Fn(&Mailbox) -> Result<Target, Failure>,
+    pub target: &'a dyn Fn(&MailboxArg) -> Result<Target, Failure>,
 }
 
 /// Speaks. `Err`: the session was not ended by the peer between two messages.
@@ -196,7 +196,7 @@ enum Routes {
 
 impl Route {
     fn parse(text: &[u8]) -> Result<Route, String> {
-        let Mailbox { format, path } = Mailbox::parse(OsStr::from_bytes(text));
+        let MailboxArg { format, path } = MailboxArg::parse(OsStr::from_bytes(text));
         Ok(Route { format, template: Template::parse(path.as_os_str().as_bytes())? })
     }
 }
@@ -257,7 +257,7 @@ impl Recipients for Mailboxes<'_> {
             Err(e) => return Err(Error::io("look up", &path)(e).into()),
         };
         let is_folder = path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"."));
-        let target = match (self.setting.target)(&Mailbox { format: *format, path })? {
+        let target = match (self.setting.target)(&MailboxArg { format: *format, path })? {
             // With the folder the Maildir that it is in is made.
             Target::Maildir(path) if is_folder && make_below.is_some() => Target::Folder(path),
             target => target,

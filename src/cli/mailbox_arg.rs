@@ -23,16 +23,16 @@ pub enum Format {
 
 /// A mailbox as named by the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mailbox {
+pub struct MailboxArg {
     /// The format, if there was a prefix.
     pub format: Option<Format>,
     /// The path; `-` for standard input or output.
     pub path: PathBuf,
 }
 
-impl Mailbox {
+impl MailboxArg {
     /// Takes the prefix off, if there is one.
-    pub fn parse(arg: &OsStr) -> Mailbox {
+    pub fn parse(arg: &OsStr) -> MailboxArg {
         let bytes = arg.as_bytes();
         let prefixed = bytes.iter().position(|&b| b == b':').and_then(|colon| {
             let format = format(&bytes[..colon])?;
@@ -40,9 +40,9 @@ impl Mailbox {
         });
         match prefixed {
             Some((format, path)) => {
-                Mailbox { format: Some(format), path: OsString::from_vec(path.to_vec()).into() }
+                MailboxArg { format: Some(format), path: OsString::from_vec(path.to_vec()).into() }
             }
-            None => Mailbox { format: None, path: arg.into() },
+            None => MailboxArg { format: None, path: arg.into() },
         }
     }
 
@@ -57,7 +57,7 @@ impl Mailbox {
     }
 
     /// What it is called in a report.
-    pub fn name(&self) -> String {
+    pub fn display_name(&self) -> String {
         if self.is_standard_stream() { "standard input".into() } else { display_path(&self.path) }
     }
 
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_prefix_names_the_format_and_any_other_colon_is_a_path() {
-        let parse = |arg: &[u8]| Mailbox::parse(OsStr::from_bytes(arg));
+        let parse = |arg: &[u8]| MailboxArg::parse(OsStr::from_bytes(arg));
         assert_eq!(parse(b"mboxrd:a:b").variant(), Some(Variant::Mboxrd));
         assert_eq!(parse(b"mboxrd:a:b").path, PathBuf::from("a:b"));
         assert_eq!(parse(b"maildir:/m").format, Some(Format::Maildir));

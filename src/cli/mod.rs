@@ -31,7 +31,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::transport::failure::Reason;
-use exit::{Codes, Exit};
+use exit::{Exit, ExitCodes};
 
 /// A Maildir and mbox toolkit in qmail's tradition: it loses nothing, and proves it.
 #[derive(Parser, Debug)]
@@ -65,7 +65,7 @@ enum Command {
 
 /// What every command takes.
 #[derive(Args, Debug, Clone)]
-pub struct Common {
+pub struct CommonArgs {
     /// Report as JSON Lines: findings, then one summary
     #[arg(long, help_heading = "Report")]
     pub json: bool,
@@ -115,21 +115,23 @@ enum OneCommand {
 }
 
 /// What a usage error is for who called: mail must not bounce for a typing error in the table of an MTA.
-fn unusable() -> Exit {
-    match what_if_broken() {
+fn usage_exit() -> Exit {
+    match panic_exit() {
         Exit::CouldNotFinish => Exit::Usage,
-        Exit::NotDelivered(_, Codes::Sysexits) if inject::is_meant(std::env::args_os()) => Exit::Misused,
+        Exit::NotDelivered(_, ExitCodes::Sysexits) if inject::invoked_as(std::env::args_os()) => {
+            Exit::InjectUsage
+        }
         try_again => try_again,
     }
 }
 
 /// What a bug of ours is for who called: where it is mail that was handed to us, try again later.
-fn what_if_broken() -> Exit {
+fn panic_exit() -> Exit {
     let is_meant = |program: fn(std::env::ArgsOs) -> bool| program(std::env::args_os());
-    if is_meant(qmail_local::is_meant) || is_meant(qmail_inject::is_meant) {
-        return Exit::NotDelivered(Reason::Configuration, Codes::Qmail);
+    if is_meant(qmail_local::is_meant) || is_meant(qmail_inject::invoked_as) {
+        return Exit::NotDelivered(Reason::Configuration, ExitCodes::Qmail);
     }
-    match is_meant(deliver::is_meant) || is_meant(inject::is_meant) {
+    match is_meant(deliver::is_meant) || is_meant(inject::invoked_as) {
         true => Exit::NotDelivered(Reason::Configuration, codes(std::env::args_os())),
         false => Exit::CouldNotFinish,
     }
@@ -147,13 +149,13 @@ fn is_about(command: &str, args: impl Iterator<Item = OsString>) -> bool {
 }
 
 /// The codes that such a line asks for.
-fn codes(args: impl Iterator<Item = OsString>) -> Codes {
+fn codes(args: impl Iterator<Item = OsString>) -> ExitCodes {
     let words: Vec<OsString> = args.collect();
     let is_apart = words.windows(2).any(|pair| pair[0] == "--exit-codes" && pair[1] == "qmail");
     if is_apart || words.iter().any(|word| word == "--exit-codes=qmail") {
-        Codes::Qmail
+        ExitCodes::Qmail
     } else {
-        Codes::Sysexits
+        ExitCodes::Sysexits
     }
 }
 
@@ -171,7 +173,7 @@ pub fn main() -> ExitCode {
         }
         Err(_) => {
             complain("this is a bug in mailferry; nothing was half-published. Please report it");
-            what_if_broken().into()
+            panic_exit().into()
         }
     }
 }
@@ -186,7 +188,7 @@ fn run() -> Exit {
     if qmail_local::is_meant(std::env::args_os()) {
         return qmail_local::run(std::env::args_os().skip(1));
     }
-    if qmail_inject::is_meant(std::env::args_os()) {
+    if qmail_inject::invoked_as(std::env::args_os()) {
         return qmail_inject::run(std::env::args_os());
     }
     let parsed = match std::env::args_os().nth(1).is_some_and(|word| word == "deliver") {
@@ -199,7 +201,7 @@ fn run() -> Exit {
         Err(error) => {
             // Help and version are no errors; a closed pipe behind them is none either.
             let _ = error.print();
-            return if error.use_stderr() { unusable() } else { Exit::Done };
+            return if error.use_stderr() { usage_exit() } else { Exit::Done };
         }
     };
     signals::catch_bus_error();
@@ -213,7 +215,7 @@ fn run() -> Exit {
     }
 }
 
-impl Common {
+impl CommonArgs {
     /// Gives rayon its number of threads. Must come before any parallel work.
     pub fn set_up_workers(&self) -> anyhow::Result<()> {
         let Some(jobs) = self.jobs else { return Ok(()) };

@@ -12,8 +12,8 @@ use crate::mailbox::maildir::list::is_maildir;
 use crate::mailbox::source::{Source, SpoolOptions};
 use clap::Args;
 
-use super::mailbox_arg::{Format, Mailbox};
-use super::progress::Watcher;
+use super::mailbox_arg::{Format, MailboxArg};
+use super::progress::ProgressDisplay;
 
 /// How sources are opened.
 #[derive(Args, Debug, Clone)]
@@ -71,9 +71,9 @@ impl OpenArgs {
     /// Opens one source. With `leave_no_trace` no dot-lock is made: it would be a file.
     pub fn open(
         &self,
-        mailbox: &Mailbox,
+        mailbox: &MailboxArg,
         cancel: &Cancel,
-        watcher: &Watcher,
+        watcher: &ProgressDisplay,
         leave_no_trace: bool,
     ) -> Result<Source> {
         self.open_as(Source::open, mailbox, cancel, watcher, leave_no_trace)
@@ -82,9 +82,9 @@ impl OpenArgs {
     /// The same for a source that is in use: see [`Source::open_live`]. Standard input is as ever.
     pub fn open_live(
         &self,
-        mailbox: &Mailbox,
+        mailbox: &MailboxArg,
         cancel: &Cancel,
-        watcher: &Watcher,
+        watcher: &ProgressDisplay,
         leave_no_trace: bool,
     ) -> Result<Source> {
         self.open_as(Source::open_live, mailbox, cancel, watcher, leave_no_trace)
@@ -93,9 +93,9 @@ impl OpenArgs {
     fn open_as(
         &self,
         open: impl Fn(&Path, &LockOptions, &SpoolOptions<'_>) -> Result<Source>,
-        mailbox: &Mailbox,
+        mailbox: &MailboxArg,
         cancel: &Cancel,
-        watcher: &Watcher,
+        watcher: &ProgressDisplay,
         leave_no_trace: bool,
     ) -> Result<Source> {
         let spool_dir = self.spool_dir();
@@ -108,7 +108,7 @@ impl OpenArgs {
             let reason = "is a Maildir, and a file is wanted here".into();
             return Err(Error::Unsupported { path: mailbox.path.clone(), reason });
         }
-        open(&mailbox.path, &self.locks(leave_no_trace), &spooling)
+        open(&mailbox.path, &self.lock_options(leave_no_trace), &spooling)
     }
 
     /// How what has to be unpacked is spooled, in [`spool_dir`](OpenArgs::spool_dir).
@@ -127,20 +127,20 @@ impl OpenArgs {
     }
 
     /// A dot-lock, whatever was asked for: that of a file for which there is no other.
-    pub fn dotlock(&self) -> LockOptions {
-        Locks(vec![Method::Dotlock]).wanted(Duration::from_secs(self.lock_timeout))
+    pub fn dotlock_options(&self) -> LockOptions {
+        Locks(vec![Method::Dotlock]).with_timeout(Duration::from_secs(self.lock_timeout))
     }
 
     /// The locks that were asked for. A dot-lock leaves a trace: it is a file.
-    pub fn locks(&self, leave_no_trace: bool) -> LockOptions {
+    pub fn lock_options(&self, leave_no_trace: bool) -> LockOptions {
         let methods = self.lock.0.iter().copied().filter(|&m| !(leave_no_trace && m == Method::Dotlock));
-        Locks(methods.collect()).wanted(Duration::from_secs(self.lock_timeout))
+        Locks(methods.collect()).with_timeout(Duration::from_secs(self.lock_timeout))
     }
 }
 
 impl Locks {
     /// What needs no file beside the mailbox.
-    pub fn of_the_file() -> Locks {
+    pub fn without_dotlock() -> Locks {
         Locks(vec![Method::Fcntl, Method::Flock])
     }
 
@@ -150,7 +150,7 @@ impl Locks {
     }
 
     /// These locks, and who wants them.
-    pub fn wanted(&self, timeout: Duration) -> LockOptions {
+    pub fn with_timeout(&self, timeout: Duration) -> LockOptions {
         LockOptions {
             methods: self.0.clone(),
             timeout,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::mailbox::context::{Events, Phase};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Common, When};
+use super::{CommonArgs, When};
 
 /// Work shorter than this shows no bar: it would only flicker.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_millis(250);
 const LINES_APART: Duration = Duration::from_secs(1);
 
 /// Shows how far the work is, on standard error.
-pub enum Watcher {
+pub enum ProgressDisplay {
     /// Nobody watches.
     Silent,
     /// A bar on a terminal.
@@ -40,20 +40,20 @@ pub struct Lines {
     messages: AtomicU64,
 }
 
-impl Watcher {
+impl ProgressDisplay {
     /// What the options ask for.
-    pub fn new(common: &Common) -> Watcher {
+    pub fn new(common: &CommonArgs) -> ProgressDisplay {
         let terminal = std::io::stderr().is_terminal();
         match common.progress {
-            When::Never => Watcher::Silent,
-            When::Auto if common.quiet || !terminal => Watcher::Silent,
-            When::Always if !terminal => Watcher::Lines(Lines {
+            When::Never => ProgressDisplay::Silent,
+            When::Auto if common.quiet || !terminal => ProgressDisplay::Silent,
+            When::Always if !terminal => ProgressDisplay::Lines(Lines {
                 phase: Mutex::new((Phase::Reading, Instant::now(), Instant::now())),
                 total: AtomicU64::new(0),
                 done: AtomicU64::new(0),
                 messages: AtomicU64::new(0),
             }),
-            When::Auto | When::Always => Watcher::Bar(Bar {
+            When::Auto | When::Always => ProgressDisplay::Bar(Bar {
                 bar: ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()),
                 started: Instant::now(),
                 shown: AtomicBool::new(false),
@@ -63,7 +63,7 @@ impl Watcher {
 
     /// Takes the bar away, so that the report begins on a clean line.
     pub fn finish(&self) {
-        if let Watcher::Bar(bar) = self {
+        if let ProgressDisplay::Bar(bar) = self {
             bar.bar.finish_and_clear();
         }
     }
@@ -71,34 +71,34 @@ impl Watcher {
     /// Bytes taken in so far while spooling.
     pub fn spooled(&self, bytes: u64) {
         match self {
-            Watcher::Silent => {}
-            Watcher::Bar(bar) => {
+            ProgressDisplay::Silent => {}
+            ProgressDisplay::Bar(bar) => {
                 bar.bar.set_message(name(Phase::Spooling));
                 bar.bar.set_position(bytes);
                 bar.show();
             }
-            Watcher::Lines(lines) => lines.done.store(bytes, Ordering::Relaxed),
+            ProgressDisplay::Lines(lines) => lines.done.store(bytes, Ordering::Relaxed),
         }
     }
 }
 
-impl Events for Watcher {
+impl Events for ProgressDisplay {
     fn begin(&self, phase: Phase, total: u64) {
         match self {
-            Watcher::Silent => {}
-            Watcher::Bar(bar) => bar.begin(phase, total),
-            Watcher::Lines(lines) => lines.begin(phase, total),
+            ProgressDisplay::Silent => {}
+            ProgressDisplay::Bar(bar) => bar.begin(phase, total),
+            ProgressDisplay::Lines(lines) => lines.begin(phase, total),
         }
     }
 
     fn advance(&self, bytes: u64, messages: u64) {
         match self {
-            Watcher::Silent => {}
-            Watcher::Bar(bar) => {
+            ProgressDisplay::Silent => {}
+            ProgressDisplay::Bar(bar) => {
                 bar.bar.inc(bytes);
                 bar.show();
             }
-            Watcher::Lines(lines) => lines.advance(bytes, messages),
+            ProgressDisplay::Lines(lines) => lines.advance(bytes, messages),
         }
     }
 }

@@ -22,11 +22,11 @@ use crate::transport::spool::Letter;
 use crate::transport::{Fate, Message, Refusal, queue};
 
 use super::deliver::now;
-use super::exit::{Codes, Exit};
-use super::inject::read_letter;
+use super::exit::{Exit, ExitCodes};
+use super::inject::read_message;
 use super::signals;
-use crate::cli::inject_env::{Environment, WrittenBy, called_by};
-use crate::cli::relay::{failed, hand_on, usual_places};
+use crate::cli::inject_env::{EnvOverlay, InjectEnvironment, program_name};
+use crate::cli::relay::{default_next_hops, outcome_failure, relay_message};
 
 /// qmail-inject waits for its queue program for ever; a day is as good.
 const A_DAY: Duration = Duration::from_secs(86400);
@@ -39,7 +39,7 @@ enum Program {
 }
 
 fn program(args: impl Iterator<Item = OsString>) -> Option<Program> {
-    match called_by(args)?.as_bytes() {
+    match program_name(args)?.as_bytes() {
         b"qmail-inject" => Some(Program::QmailInject),
         b"sendmail" => Some(Program::Sendmail),
         _ => None,
@@ -47,7 +47,7 @@ fn program(args: impl Iterator<Item = OsString>) -> Option<Program> {
 }
 
 /// Whether it is one of these programs that is meant: by the last part of the name that we are called by.
-pub fn is_meant(args: impl Iterator<Item = OsString>) -> bool {
+pub fn invoked_as(args: impl Iterator<Item = OsString>) -> bool {
     program(args).is_some()
 }
 
@@ -63,7 +63,7 @@ pub fn run(mut args: impl Iterator<Item = OsString>) -> Exit {
         Ok(()) => Exit::Done,
         Err(Said { reason, text }) => {
             let _ = io::stderr().write_all(&text);
-            Exit::NotDelivered(reason, Codes::Qmail)
+            Exit::NotDelivered(reason, ExitCodes::Qmail)
         }
     }
 }
@@ -140,7 +140,7 @@ fn getopt(name: &str, words: Vec<Vec<u8>>, letters: &[u8]) -> Result<Words, Said
 
 /// Where the recipients come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recipients {
+pub enum RecipientSource {
     /// The arguments if there are any, else the header.
     ArgumentsOrHeader,
     /// The arguments alone.
@@ -151,42 +151,42 @@ pub enum Recipients {
     Both,
 }
 
-impl Recipients {
+impl RecipientSource {
     /// Which of the arguments count, and whether the header does.
     pub fn choose(self, arguments: &[Vec<u8>]) -> (&[Vec<u8>], bool) {
         match self {
-            Recipients::ArgumentsOrHeader => (arguments, arguments.is_empty()),
-            Recipients::Arguments => (arguments, false),
-            Recipients::Header => (&[], true),
-            Recipients::Both => (arguments, true),
+            RecipientSource::ArgumentsOrHeader => (arguments, arguments.is_empty()),
+            RecipientSource::Arguments => (arguments, false),
+            RecipientSource::Header => (&[], true),
+            RecipientSource::Both => (arguments, true),
         }
     }
 }
 
 /// What is to be done.
 struct Order {
-    recipients: Recipients,
+    recipients: RecipientSource,
     arguments: Vec<Vec<u8>>,
     print: bool,
     sender: Option<Vec<u8>>,
-    environment: Environment,
+    environment: EnvOverlay,
     crlf: bool,
 }
 
 impl Order {
-    fn new(recipients: Recipients, arguments: Vec<Vec<u8>>, crlf: bool) -> Order {
-        Order { recipients, arguments, print: false, sender: None, environment: Environment::default(), crlf }
+    fn new(recipients: RecipientSource, arguments: Vec<Vec<u8>>, crlf: bool) -> Order {
+        Order { recipients, arguments, print: false, sender: None, environment: EnvOverlay::default(), crlf }
     }
 
     fn of_qmail_inject(words: Vec<Vec<u8>>) -> Result<Order, Said> {
         let Words { options, operands } = getopt("qmail-inject", words, b"aAhHnNf:")?;
-        let mut order = Order::new(Recipients::ArgumentsOrHeader, operands, false);
+        let mut order = Order::new(RecipientSource::ArgumentsOrHeader, operands, false);
         for (letter, argument) in options {
             match letter {
-                b'a' => order.recipients = Recipients::Arguments,
-                b'A' => order.recipients = Recipients::ArgumentsOrHeader,
-                b'h' => order.recipients = Recipients::Header,
-                b'H' => order.recipients = Recipients::Both,
+                b'a' => order.recipients = RecipientSource::Arguments,
+                b'A' => order.recipients = RecipientSource::ArgumentsOrHeader,
+                b'h' => order.recipients = RecipientSource::Header,
+                b'H' => order.recipients = RecipientSource::Both,
                 b'n' => order.print = true,
                 b'N' => order.print = false,
                 _ => order.sender = Some(argument),
@@ -204,13 +204,13 @@ impl Order {
             said.text.extend_from_slice(USAGE);
             said
         })?;
-        let mut order = Order::new(Recipients::Arguments, operands, true);
-        order.environment = Environment::default().or_account();
+        let mut order = Order::new(RecipientSource::Arguments, operands, true);
+        order.environment = EnvOverlay::default().with_account_fallback();
         for (letter, argument) in options {
             match letter {
-                b't' => order.recipients = Recipients::Both,
+                b't' => order.recipients = RecipientSource::Both,
                 b'f' => order.sender = Some(argument),
-                b'F' => order.environment.change("MAILNAME", Some(argument)),
+                b'F' => order.environment.set("MAILNAME", Some(argument)),
                 b'b' => match argument.first() {
                     Some(b'm') => {}
                     Some(b'p') => return Err(not_here("qmail-qread")),
@@ -224,20 +224,20 @@ impl Order {
         if let Some(sender) = &order.sender {
             let (user, host) = envelope::split(sender);
             for name in ["QMAILNAME", "MAILNAME", "NAME", "QMAILHOST", "MAILHOST"] {
-                order.environment.change(name, None);
+                order.environment.set(name, None);
             }
-            order.environment.change("QMAILUSER", Some(user.to_vec()));
+            order.environment.set("QMAILUSER", Some(user.to_vec()));
             if let Some(host) = host.strip_prefix(b"@") {
-                order.environment.change("QMAILHOST", Some(host.to_vec()));
+                order.environment.set("QMAILHOST", Some(host.to_vec()));
             }
         }
         Ok(order)
     }
 
     fn carry_out(&self) -> Result<(), Said> {
-        let cancel = signals::interruption_with(111);
-        let WrittenBy { author, habits, domains, lists, .. } =
-            WrittenBy::look(&self.environment, Compat::Qmail)?;
+        let cancel = signals::cancel_on_signals_with(111);
+        let InjectEnvironment { author, flags: habits, domains, lists, .. } =
+            InjectEnvironment::read(&self.environment, Compat::Qmail)?;
         let (arguments, header_too) = self.recipients.choose(&self.arguments);
         let options = Options {
             manner: Compat::Qmail,
@@ -256,7 +256,7 @@ impl Order {
         };
         let ready = Ready::new(&options).map_err(|refused| Said::of(&refused))?;
         let spool_dir = env::temp_dir();
-        let letter = read_letter(&spool_dir, &cancel)
+        let letter = read_message(&spool_dir, &cancel)
             .map_err(|failure| Said::fatal(failure.reason, format!("read error: {}\n", failure.text)))?;
         let completed = ready.complete(&letter, &spool_dir).map_err(|refused| Said::of(&refused))?;
         if self.print {
@@ -274,7 +274,7 @@ fn queue(completed: &Completed, cancel: &Cancel) -> Result<(), Said> {
         let reason = if fate == Fate::Permanent { Reason::Refused } else { Reason::TryAgain };
         Said::fatal(reason, format!("{text}\n"))
     };
-    let places = usual_places().map_err(|failure| refused(Fate::Temporary, &failure.text))?;
+    let places = default_next_hops().map_err(|failure| refused(Fate::Temporary, &failure.text))?;
     if let [Place::Queue(program)] = &places[..] {
         let limits = Limits { time: A_DAY, cancel };
         let queued = queue::send(program, letter.file(b"", 0)?, envelope, limits);
@@ -284,9 +284,9 @@ fn queue(completed: &Completed, cancel: &Cancel) -> Result<(), Said> {
     if envelope.recipients.is_empty() {
         return Err(refused(Fate::Permanent, "no recipients specified (#5.5.4)"));
     }
-    let outcomes = hand_on(&Message::whole(letter), envelope, &places, A_DAY, cancel)?;
+    let outcomes = relay_message(&Message::whole(letter), envelope, &places, A_DAY, cancel)?;
     // A server answers for all recipients at once.
-    match outcomes.iter().find(|told| failed(&told.outcome).is_some()) {
+    match outcomes.iter().find(|told| outcome_failure(&told.outcome).is_some()) {
         None => Ok(()),
         Some(told) => Err(refused(told.outcome.fate, &format!("{}: {}", places[told.by], told.outcome))),
     }

@@ -37,7 +37,7 @@ use crate::transport::{self, queue};
 
 use super::deliver::now;
 use super::dot_qmail::queue_program;
-use super::exit::{Codes, Exit};
+use super::exit::{Exit, ExitCodes};
 use super::open::Locks;
 use super::signals;
 
@@ -70,7 +70,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Exit {
             if !text.is_empty() {
                 let _ = io::stderr().write_all(&[text.as_bytes(), b"\n"].concat());
             }
-            Exit::NotDelivered(reason, Codes::Qmail)
+            Exit::NotDelivered(reason, ExitCodes::Qmail)
         }
     }
 }
@@ -134,7 +134,7 @@ fn deliver(arguments: &Arguments) -> Result<Vec<u8>, Said> {
     let Arguments { tell, home, address, default } = arguments;
     // The paths of mailboxes are as the .qmail file has them.
     env::set_current_dir(home).map_err(|e| unable("switch to", home.as_os_str().as_bytes(), &e, "4.3.0"))?;
-    let cancel = signals::interruption_with(111);
+    let cancel = signals::cancel_on_signals_with(111);
     // Looked at in this order: what is wrong with the home says nothing of the message.
     let home_is_fine = dot_qmail::home::check(home, Trust::InOwner).map_err(|trouble| say(&trouble))?;
     if home_is_fine == Editing::Now && *tell {
@@ -150,7 +150,7 @@ fn deliver(arguments: &Arguments) -> Result<Vec<u8>, Said> {
         .map_err(|trouble| say(&trouble))?;
     let Some(letter) = letter else { return Ok(told(&route)) };
     let epoch = now();
-    let locks = Locks::all().wanted(LOCK_TIMEOUT);
+    let locks = Locks::all().with_timeout(LOCK_TIMEOUT);
     let how = How {
         epoch: epoch.as_secs() as i64,
         output: Output::Inherited,
@@ -304,7 +304,7 @@ impl Local<'_> {
         let mut mbox = match MboxAppender::open_for_delivery(path, None, true, locks, cancel) {
             // As in spool directories: qmail-local itself makes no lock file.
             Err(Error::Io { ref source, .. }) if is_closed(source) && may_write(path) => {
-                let locks = Locks::of_the_file().wanted(LOCK_TIMEOUT);
+                let locks = Locks::without_dotlock().with_timeout(LOCK_TIMEOUT);
                 MboxAppender::open_for_delivery(path, None, false, &locks, cancel)?
             }
             mbox => mbox?,

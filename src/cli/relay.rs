@@ -31,14 +31,14 @@ const WAIT: Duration = Duration::from_secs(300);
 const VERDICT: Duration = Duration::from_secs(600);
 
 /// Why a message is not there, if it is not.
-pub fn failed(outcome: &Outcome) -> Option<Failure> {
-    reason(outcome).map(|reason| Failure::new(reason, &outcome.text))
+pub fn outcome_failure(outcome: &Outcome) -> Option<Failure> {
+    failure_reason(outcome).map(|reason| Failure::new(reason, &outcome.text))
 }
 
 /// Where a message goes for which no place was named: to the queue program that the environment names, or to qmail's
 /// own. Where there is neither, to the servers of `control/qmqpservers`, as qmail-qmqpc does in its place; and if
 /// there are none, to the program all the same, which says what is missing.
-pub fn usual_places() -> Result<Vec<Place>, Failure> {
+pub fn default_next_hops() -> Result<Vec<Place>, Failure> {
     let program = queue_program();
     let is_named = env::var_os("QMAILQUEUE").is_some_and(|program| !program.is_empty());
     if !is_named && !program.exists() {
@@ -69,14 +69,14 @@ fn qmqp_servers() -> Result<Vec<Place>, Failure> {
 }
 
 /// Hands a message on; one for each recipient. No place has more than `time`.
-pub fn hand_on(
+pub fn relay_message(
     message: &Message<'_>,
     envelope: &Envelope,
     places: &[Place],
     time: Duration,
     cancel: &Cancel,
 ) -> Result<Vec<Told>> {
-    let locks = open::Locks::all().wanted(Duration::from_secs(30).min(time));
+    let locks = open::Locks::all().with_timeout(Duration::from_secs(30).min(time));
     let rules = Rules {
         create: false,
         flags: Flags::default(),
@@ -100,7 +100,7 @@ fn own_name() -> Result<String> {
 }
 
 /// The same as a class: what the next hop says of it, as far as there is a reason of ours for that.
-pub fn reason(outcome: &Outcome) -> Option<Reason> {
+pub fn failure_reason(outcome: &Outcome) -> Option<Reason> {
     let usual = match outcome.fate {
         Fate::Accepted => return None,
         Fate::Temporary | Fate::Unsure => Reason::TryAgain,

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::exit::Exit;
-use super::{Common, When};
+use super::{CommonArgs, When};
 
 /// Findings of one code that are told one by one without `-v`.
 const TOLD: u64 = 20;
@@ -36,23 +36,23 @@ pub struct Reporter {
 
 /// How many findings of each kind were told, and how many were too many.
 #[derive(Default)]
-pub struct Told {
+pub struct FindingCounts {
     told: HashMap<Code, u64>,
     untold: BTreeMap<Code, u64>,
 }
 
 impl Reporter {
     /// A report on standard output.
-    pub fn new(common: &Common) -> Reporter {
+    pub fn new(common: &CommonArgs) -> Reporter {
         Reporter::on(Box::new(io::stdout()), AutoStream::choice(&io::stdout()), common)
     }
 
     /// A report on standard error, where standard output carries the mail.
-    pub fn beside(common: &Common) -> Reporter {
+    pub fn on_stderr(common: &CommonArgs) -> Reporter {
         Reporter::on(Box::new(io::stderr()), AutoStream::choice(&io::stderr()), common)
     }
 
-    fn on(out: Box<dyn Write + Send>, auto: ColorChoice, common: &Common) -> Reporter {
+    fn on(out: Box<dyn Write + Send>, auto: ColorChoice, common: &CommonArgs) -> Reporter {
         let choice = match common.color {
             When::Auto => auto,
             When::Always => ColorChoice::Always,
@@ -84,7 +84,7 @@ impl Reporter {
     }
 
     /// A line that has the report's shape already.
-    pub fn shaped(&mut self, line: &str) {
+    pub fn preformatted_line(&mut self, line: &str) {
         if self.json || !self.quiet {
             self.print(line);
         }
@@ -110,16 +110,16 @@ impl Reporter {
 
     /// All findings about one file, in their order.
     pub fn findings(&mut self, path: &Path, findings: &[Finding]) {
-        let mut told = Told::default();
+        let mut told = FindingCounts::default();
         for finding in findings {
             self.finding(path, finding, Value::Null, &mut told);
         }
-        self.untold(path, told);
+        self.report_suppressed(path, told);
     }
 
     /// One finding of many; `more` is an object with further keys for programs. The last one is to be
     /// followed by [`untold`](Reporter::untold).
-    pub fn finding(&mut self, path: &Path, finding: &Finding, more: Value, told: &mut Told) {
+    pub fn finding(&mut self, path: &Path, finding: &Finding, more: Value, told: &mut FindingCounts) {
         match finding.code.severity() {
             Severity::Info => {}
             Severity::Warning => self.warnings += 1,
@@ -146,7 +146,7 @@ impl Reporter {
     }
 
     /// Says how many warnings were too many of a kind to be told.
-    pub fn untold(&mut self, path: &Path, told: Told) {
+    pub fn report_suppressed(&mut self, path: &Path, told: FindingCounts) {
         for (code, count) in told.untold {
             self.line(&format!(
                 "{}: {count} more warnings of the kind {}; -v lists them",

@@ -12,12 +12,12 @@ use signal_hook::consts::{SIGBUS, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
 /// A flag that SIGINT, SIGTERM and SIGHUP set. The second one of a kind ends the process at once:
 /// whoever presses Ctrl-C twice does not want to wait for our cleaning up.
-pub fn interruption() -> Cancel {
-    interruption_with(super::exit::Exit::Interrupted.code())
+pub fn cancel_on_signals() -> Cancel {
+    cancel_on_signals_with(super::exit::Exit::Interrupted.code())
 }
 
 /// The same, where the second one ends the process with this code.
-pub fn interruption_with(code: u8) -> Cancel {
+pub fn cancel_on_signals_with(code: u8) -> Cancel {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         // What nohup set to be ignored stays ignored.

@@ -20,7 +20,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::exit::Exit;
-use super::mailbox_arg::{Format, Mailbox};
+use super::mailbox_arg::{Format, MailboxArg};
 use super::report::{Reporter, grouped};
 
 /// Where the folders of a tree go.
@@ -106,16 +106,17 @@ impl TreeArgs {
 
 /// Whether folders are meant, and not one mailbox: a tree, or a Maildir with folders that goes into another one
 /// or into a directory.
-pub fn is_tree(args: &TreeArgs, sources: &[Mailbox], destination: &Mailbox) -> bool {
-    let is_tree = |source: &Mailbox| {
+pub fn is_tree(args: &TreeArgs, sources: &[MailboxArg], destination: &MailboxArg) -> bool {
+    let is_tree = |source: &MailboxArg| {
         !source.is_standard_stream()
             && source.path.is_dir()
             && (source.format.is_none() && !is_maildir(&source.path))
     };
-    let is_maildir_source = |source: &Mailbox| {
+    let is_maildir_source = |source: &MailboxArg| {
         source.format == Some(Format::Maildir) || (source.format.is_none() && is_maildir(&source.path))
     };
-    let has_folders = |source: &Mailbox| find_nested_folders(&source.path).is_ok_and(|left| left.is_some());
+    let has_folders =
+        |source: &MailboxArg| find_nested_folders(&source.path).is_ok_and(|left| left.is_some());
     let to_maildir = destination.format == Some(Format::Maildir);
     let to_directory = destination.format != Some(Format::Maildir)
         && (destination.path.as_os_str().as_bytes().ends_with(b"/") || destination.path.is_dir())
@@ -130,9 +131,9 @@ pub struct Job<'a> {
     /// The options of the command about folders.
     pub args: &'a TreeArgs,
     /// The sources.
-    pub sources: &'a [Mailbox],
+    pub sources: &'a [MailboxArg],
     /// The root of the folders.
-    pub destination: &'a Mailbox,
+    pub destination: &'a MailboxArg,
     /// As for one mailbox.
     pub options: &'a Options<'a>,
     /// What to do where an mbox is there already.
@@ -188,7 +189,7 @@ pub fn run(job: &Job<'_>, progress: &dyn crate::mailbox::context::Events) -> Res
 }
 
 /// A destination in the tree itself would be a part of it the next time.
-fn refuse_inside(source: &Mailbox, destination: &Mailbox) -> Result<()> {
+fn refuse_inside(source: &MailboxArg, destination: &MailboxArg) -> Result<()> {
     let there = destination.path.ancestors().find_map(|path| {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         path.canonicalize().ok()
@@ -207,7 +208,7 @@ fn refuse_inside(source: &Mailbox, destination: &Mailbox) -> Result<()> {
 }
 
 /// What lies in one source.
-fn look(source: &Mailbox, job: &Job<'_>) -> Result<Tree> {
+fn look(source: &MailboxArg, job: &Job<'_>) -> Result<Tree> {
     let one = |kind| {
         let folder = Folder::INBOX;
         Tree { mailboxes: vec![TreeMailbox { path: source.path.clone(), folder, kind }], ..Tree::default() }

@@ -20,12 +20,12 @@ use serde_json::json;
 
 use super::convert::{DeletedArg, LabelsArg};
 use super::exit::{self, Exit};
-use super::mailbox_arg::{Format, Mailbox};
+use super::mailbox_arg::{Format, MailboxArg};
 use super::open::OpenArgs;
-use super::progress::Watcher;
+use super::progress::ProgressDisplay;
 use super::report::{Reporter, grouped};
 use super::tree::{FolderArgs, has_no_mail, report_skipped};
-use super::{Common, signals};
+use super::{CommonArgs, signals};
 use crate::cli::compare;
 
 /// Say whether mailboxes are sound, and whether they still hold the mail that was converted
@@ -77,7 +77,7 @@ pub struct VerifyArgs {
     #[command(flatten)]
     open: OpenArgs,
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
 }
 
 fn help() -> String {
@@ -157,7 +157,7 @@ struct Sums {
 /// What one report is about.
 enum Target {
     /// A file, a Maildir, or standard input.
-    Mailbox(Mailbox),
+    Mailbox(MailboxArg),
     /// Files in this directory that are a message each.
     Messages(PathBuf, Vec<PathBuf>),
 }
@@ -187,7 +187,8 @@ fn check(args: &VerifyArgs) -> Result<()> {
     args.common
         .set_up_workers()
         .map_err(|e| Error::Unsupported { path: "--jobs".into(), reason: e.to_string() })?;
-    let are_many = args.mailboxes.len() > 1 || args.mailboxes.iter().any(|arg| is_tree(&Mailbox::parse(arg)));
+    let are_many =
+        args.mailboxes.len() > 1 || args.mailboxes.iter().any(|arg| is_tree(&MailboxArg::parse(arg)));
     if let Some(path) = args.manifest.as_ref().or(args.source.as_ref()).filter(|_| are_many) {
         let reason = "is for one mailbox; verify them one by one".into();
         return Err(Error::Unsupported { path: path.clone(), reason });
@@ -196,8 +197,8 @@ fn check(args: &VerifyArgs) -> Result<()> {
         let (path, reason) = ("--map".into(), "and --into are for --against".into());
         return Err(Error::Unsupported { path, reason });
     }
-    let named = args.mailboxes.iter().chain(&args.against).map(|arg| Mailbox::parse(arg));
-    if named.filter(Mailbox::is_standard_stream).count() > 1 {
+    let named = args.mailboxes.iter().chain(&args.against).map(|arg| MailboxArg::parse(arg));
+    if named.filter(MailboxArg::is_standard_stream).count() > 1 {
         let reason = "standard input can be read but once".into();
         return Err(Error::Unsupported { path: "-".into(), reason });
     }
@@ -205,7 +206,7 @@ fn check(args: &VerifyArgs) -> Result<()> {
 }
 
 /// Whether mailboxes lie in it, and it is none itself.
-fn is_tree(mailbox: &Mailbox) -> bool {
+fn is_tree(mailbox: &MailboxArg) -> bool {
     let is_directory = !mailbox.is_standard_stream() && mailbox.path.is_dir();
     mailbox.format.is_none() && is_directory && !verify::maildir::is_folder(&mailbox.path)
 }
@@ -218,12 +219,12 @@ fn verify_against(
     sums: &mut Sums,
     verdict: &mut String,
 ) -> Exit {
-    let cancel = signals::interruption();
-    let watcher = Watcher::new(&args.common);
-    let mailboxes: Vec<Mailbox> = args.mailboxes.iter().map(|arg| Mailbox::parse(arg)).collect();
+    let cancel = signals::cancel_on_signals();
+    let watcher = ProgressDisplay::new(&args.common);
+    let mailboxes: Vec<MailboxArg> = args.mailboxes.iter().map(|arg| MailboxArg::parse(arg)).collect();
     let job = compare::Job {
         mailboxes: &mailboxes,
-        other: &Mailbox::parse(other),
+        other: &MailboxArg::parse(other),
         wanted: compare::Wanted {
             metadata: args.metadata,
             labels: args.labels.map(Into::into),
@@ -259,9 +260,9 @@ fn verify_against(
 
 /// One mailbox after the other; a bad one does not keep the others from being looked at.
 fn verify_all(args: &VerifyArgs, reporter: &mut Reporter, sums: &mut Sums, verdict: &mut String) -> Exit {
-    let cancel = signals::interruption();
+    let cancel = signals::cancel_on_signals();
     for argument in &args.mailboxes {
-        let mailbox = Mailbox::parse(argument);
+        let mailbox = MailboxArg::parse(argument);
         let looked = match is_tree(&mailbox) {
             true => tree(args, &mailbox.path, &cancel, reporter, sums),
             false => one(args, &Target::Mailbox(mailbox), &cancel, reporter, sums),
@@ -329,9 +330,9 @@ fn tree(
         let target = match found.kind {
             MailboxKind::Maildir if folders.contains(&found.path) => continue,
             MailboxKind::Maildir => {
-                Target::Mailbox(Mailbox { format: Some(Format::Maildir), path: found.path })
+                Target::Mailbox(MailboxArg { format: Some(Format::Maildir), path: found.path })
             }
-            MailboxKind::Mbox => Target::Mailbox(Mailbox { format: Some(Format::Mbox), path: found.path }),
+            MailboxKind::Mbox => Target::Mailbox(MailboxArg { format: Some(Format::Mbox), path: found.path }),
             MailboxKind::Messages(files) => Target::Messages(found.path, files),
         };
         count += 1;
@@ -374,7 +375,7 @@ fn one(
         sums.repairs += steps.len() as u64;
         for step in steps {
             if !args.dry_run {
-                step.carry_out(&args.open.locks(false), cancel)?;
+                step.carry_out(&args.open.lock_options(false), cancel)?;
             }
             tell_step(args, &step, reporter);
         }
@@ -389,7 +390,7 @@ fn one(
 }
 
 fn look(args: &VerifyArgs, target: &Target, cancel: &Cancel) -> Result<Report> {
-    let watcher = Watcher::new(&args.common);
+    let watcher = ProgressDisplay::new(&args.common);
     // One that the manifest names may be gone; one that a person names is to be there.
     if let Some(path) = &args.source {
         std::fs::metadata(path).map_err(Error::io("open", path))?;
@@ -397,7 +398,7 @@ fn look(args: &VerifyArgs, target: &Target, cancel: &Cancel) -> Result<Report> {
     let open_source = |path: &Path| match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         _ => {
-            let mailbox = Mailbox { format: Some(Format::Mbox), path: path.to_owned() };
+            let mailbox = MailboxArg { format: Some(Format::Mbox), path: path.to_owned() };
             args.open.open(&mailbox, cancel, &watcher, true).map(Some)
         }
     };
@@ -409,7 +410,7 @@ fn look(args: &VerifyArgs, target: &Target, cancel: &Cancel) -> Result<Report> {
         open_source: &open_source,
         cancel,
     };
-    let mbox = |mailbox: &Mailbox| {
+    let mbox = |mailbox: &MailboxArg| {
         let ask = ReadOptions { variant: mailbox.variant(), keep_candidates: true, ..ReadOptions::default() };
         // Looking leaves nothing behind, not even for a moment.
         args.open
@@ -426,7 +427,7 @@ fn look(args: &VerifyArgs, target: &Target, cancel: &Cancel) -> Result<Report> {
         }
         Target::Messages(directory, files) => {
             let format = Some(Format::Variant(Variant::Rfc822));
-            let each = files.iter().map(|file| mbox(&Mailbox { format, path: file.clone() }));
+            let each = files.iter().map(|file| mbox(&MailboxArg { format, path: file.clone() }));
             each.collect::<Result<Vec<_>>>().map(|each| Report::of_messages(directory, each))
         }
     };
