@@ -30,7 +30,7 @@ pub struct Row {
     /// Counted from 1.
     pub number: usize,
     /// Where it lies.
-    pub at: At,
+    pub position: Position,
     /// Bytes of the message, without From_ line and quoting.
     pub length: u64,
     /// Received date, seconds since 1970.
@@ -53,7 +53,7 @@ pub struct Row {
 
 /// Where a listed message lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum At {
+pub enum Position {
     /// Byte of its From_ line in the mbox.
     Offset(u64),
     /// Its file in the Maildir, relative to it.
@@ -91,7 +91,7 @@ pub fn list_mbox<T: Send>(
         let rows = planned.iter().zip(extents).zip(n * CHUNK + 1..);
         let row = |((planned, extent), number): ((&PlannedMessage, &Extent), usize)| Row {
             number,
-            at: At::Offset(extent.at),
+            position: Position::Offset(extent.at),
             length: planned.size,
             epoch: planned.epoch,
             origin: planned.origin,
@@ -123,7 +123,7 @@ impl Row {
     fn said_by(message: &[u8]) -> Row {
         let mut row = Row {
             number: 0,
-            at: At::Offset(0),
+            position: Position::Offset(0),
             length: 0,
             epoch: 0,
             origin: Origin::None,
@@ -161,7 +161,7 @@ impl Row {
         let (epoch, origin) = dates::file_date(&parsed, mtime, header::split(&bytes).header);
         Ok(Row {
             number,
-            at: At::File(Path::new(entry.subdir.dir()).join(&entry.name)),
+            position: Position::File(Path::new(entry.subdir.dir()).join(&entry.name)),
             length: bytes.len() as u64,
             epoch,
             origin,
@@ -173,7 +173,7 @@ impl Row {
 }
 
 /// Message `number` of an mbox, counted from 1, as convert would write it.
-pub fn message<'a>(mbox: &Mbox<'a>, path: &Path, number: usize) -> Result<Rendered<'a>> {
+pub fn read_mbox_message<'a>(mbox: &Mbox<'a>, path: &Path, number: usize) -> Result<Rendered<'a>> {
     let extent = nth(mbox.messages(), path, number)?;
     let message = extent.message(mbox.text());
     let as_it_is = (Eol::Keep, Headers::Keep);
@@ -182,13 +182,13 @@ pub fn message<'a>(mbox: &Mbox<'a>, path: &Path, number: usize) -> Result<Render
 
 /// Message `number` as it lies in the source: From_ lines and quoting with it, the blank line after
 /// it not.
-pub fn source_bytes<'a>(source: &'a Source, mbox: &Mbox<'_>, number: usize) -> Result<&'a [u8]> {
+pub fn read_source_bytes<'a>(source: &'a Source, mbox: &Mbox<'_>, number: usize) -> Result<&'a [u8]> {
     let extent = nth(mbox.messages(), source.path(), number)?;
     Ok(&source.raw()[extent.at as usize..extent.end as usize])
 }
 
 /// Message `number` of a Maildir, in the order of [`list_maildir`].
-pub fn maildir_message(maildir: &Path, number: usize) -> Result<Vec<u8>> {
+pub fn read_maildir_message(maildir: &Path, number: usize) -> Result<Vec<u8>> {
     let entries = list::list_messages(maildir)?;
     let entry = nth(&entries, maildir, number)?;
     Ok(list::read_entry(maildir, entry)?.1)
@@ -203,7 +203,7 @@ fn nth<'a, T>(all: &'a [T], path: &Path, number: usize) -> Result<&'a T> {
 
 /// The head of a boundary list: it names the source's size, so that a list is not used on another
 /// file.
-pub fn boundary_list_head(size: u64) -> String {
+pub fn boundary_list_header(size: u64) -> String {
     format!(
         "# mailferry boundaries of {size} bytes\n\
          # change separator to body or body to separator, then: mailferry convert --boundaries THIS FILE …\n\

@@ -116,7 +116,7 @@ fn message(mbox: &Mbox<'_>, extent: &Extent) {
 fn list_is_read_back(text: &[u8]) {
     let ask = ReadOptions { allow_empty: true, keep_candidates: true, ..ReadOptions::default() };
     let Ok(mbox) = read::read(text, &ask, ScanHooks::none()) else { return };
-    let mut printed = inspect::boundary_list_head(text.len() as u64);
+    let mut printed = inspect::boundary_list_header(text.len() as u64);
     for decided in &mbox.boundaries.decisions {
         printed += &inspect::boundary_line(text, decided, 1);
         printed.push('\n');

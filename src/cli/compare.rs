@@ -124,8 +124,8 @@ impl<'a> Side<'a> {
         let is_directory = path.is_dir() && !mailbox.is_standard_stream();
         Ok(match mailbox.format {
             None if is_directory && !maildir::is_folder(path) => Side::Tree(path),
-            Some(Format::Maildir) => Side::Maildir(path, maildir::folders(path)?),
-            _ if is_directory => Side::Maildir(path, maildir::folders(path)?),
+            Some(Format::Maildir) => Side::Maildir(path, maildir::list_folders(path)?),
+            _ if is_directory => Side::Maildir(path, maildir::list_folders(path)?),
             _ => Side::File(mailbox),
         })
     }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use crate::convert::dates::DateRules;
-use crate::inspect::{self, At, Row};
+use crate::inspect::{self, Position, Row};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{self, Code, Finding};
 use crate::mailbox::maildir::list::is_maildir;
@@ -137,9 +137,9 @@ fn write_message(
     reporter: &mut Reporter,
 ) -> Result<()> {
     if args.source {
-        reporter.data(inspect::source_bytes(source, mbox, number)?);
+        reporter.data(inspect::read_source_bytes(source, mbox, number)?);
     } else {
-        for piece in inspect::message(mbox, source.path(), number)?.pieces {
+        for piece in inspect::read_mbox_message(mbox, source.path(), number)?.pieces {
             reporter.data(&piece);
         }
     }
@@ -198,7 +198,7 @@ fn show_maildir(args: &InspectArgs, mailbox: &MailboxArg, reporter: &mut Reporte
         return Err(Error::Unsupported { path: maildir.clone(), reason });
     }
     if let Some(number) = args.number {
-        reporter.data(&inspect::maildir_message(maildir, number)?);
+        reporter.data(&inspect::read_maildir_message(maildir, number)?);
         return Ok(1);
     }
     let (rows, findings) = inspect::list_maildir(maildir)?;
@@ -235,15 +235,15 @@ fn row_text(row: &Row, is_json: bool) -> String {
             "subject": row.subject,
             "message_id": row.message_id,
         });
-        match &row.at {
-            At::Offset(offset) => object["offset"] = json!(offset),
-            At::File(file) => object["file"] = json!(display_path(file)),
+        match &row.position {
+            Position::Offset(offset) => object["offset"] = json!(offset),
+            Position::File(file) => object["file"] = json!(display_path(file)),
         }
         return object.to_string();
     }
-    let at = match &row.at {
-        At::Offset(offset) => offset.to_string(),
-        At::File(file) => display_path(file),
+    let at = match &row.position {
+        Position::Offset(offset) => offset.to_string(),
+        Position::File(file) => display_path(file),
     };
     let flags = match (row.is_pseudo, flags.is_empty()) {
         (true, _) => "pseudo",
@@ -264,7 +264,7 @@ fn row_text(row: &Row, is_json: bool) -> String {
 
 fn show_boundaries(mbox: &Mbox<'_>, reporter: &mut Reporter) {
     let text = mbox.text();
-    reporter.line(inspect::boundary_list_head(text.len() as u64).trim_end());
+    reporter.line(inspect::boundary_list_header(text.len() as u64).trim_end());
     let (mut line, mut counted) = (1, 0);
     for decided in &mbox.boundaries.decisions {
         let offset = decided.candidate.offset as usize;

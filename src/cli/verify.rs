@@ -13,8 +13,8 @@ use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::text::{display_path, is_or_are};
 use crate::mailbox::tree::walk::{MailboxKind, walk};
 use crate::verify::compare::unread;
-use crate::verify::manifest::Proof;
-use crate::verify::{self, Depth, Options, Report};
+use crate::verify::manifest::SourceStatus;
+use crate::verify::{self, Depth, VerifyOptions, VerifyReport};
 use clap::Args;
 use serde_json::json;
 
@@ -148,7 +148,7 @@ struct Sums {
     messages: u64,
     bytes: u64,
     repairs: u64,
-    proofs: Vec<Proof>,
+    proofs: Vec<SourceStatus>,
     compared: compare::Outcome,
     /// How the first mailbox ended that could not be looked at.
     unfinished: Option<Exit>,
@@ -321,7 +321,7 @@ fn tree(
         return Err(Error::NotAMailbox { path: root.to_owned(), reason, hint: None });
     }
     report_skipped(&tree, reporter);
-    reporter.findings(root, &verify::names_of_folders(root)?);
+    reporter.findings(root, &verify::check_folder_names(root)?);
     let (messages, bytes) = (sums.messages, sums.bytes);
     let (mut count, mut sound) = (0, 0);
     // A Maildir is looked at with the folders in it, which come after it here.
@@ -375,7 +375,7 @@ fn one(
         sums.repairs += steps.len() as u64;
         for step in steps {
             if !args.dry_run {
-                step.carry_out(&args.open.lock_options(false), cancel)?;
+                step.apply(&args.open.lock_options(false), cancel)?;
             }
             tell_step(args, &step, reporter);
         }
@@ -389,7 +389,7 @@ fn one(
     Ok(Looked { is_sound, verdict, folders })
 }
 
-fn look(args: &VerifyArgs, target: &Target, cancel: &Cancel) -> Result<Report> {
+fn look(args: &VerifyArgs, target: &Target, cancel: &Cancel) -> Result<VerifyReport> {
     let watcher = ProgressDisplay::new(&args.common);
     // One that the manifest names may be gone; one that a person names is to be there.
     if let Some(path) = &args.source {
@@ -402,7 +402,7 @@ fn look(args: &VerifyArgs, target: &Target, cancel: &Cancel) -> Result<Report> {
             args.open.open(&mailbox, cancel, &watcher, true).map(Some)
         }
     };
-    let options = Options {
+    let options = VerifyOptions {
         depth: if args.quick { Depth::Structure } else { Depth::Contents },
         now: super::convert::now(),
         manifest: args.manifest.as_deref(),
@@ -428,18 +428,18 @@ fn look(args: &VerifyArgs, target: &Target, cancel: &Cancel) -> Result<Report> {
         Target::Messages(directory, files) => {
             let format = Some(Format::Variant(Variant::Rfc822));
             let each = files.iter().map(|file| mbox(&MailboxArg { format, path: file.clone() }));
-            each.collect::<Result<Vec<_>>>().map(|each| Report::of_messages(directory, each))
+            each.collect::<Result<Vec<_>>>().map(|each| VerifyReport::merge_messages(directory, each))
         }
     };
     watcher.finish();
     report
 }
 
-fn tell_step(args: &VerifyArgs, step: &verify::repair::Step, reporter: &mut Reporter) {
+fn tell_step(args: &VerifyArgs, step: &verify::repair::RepairStep, reporter: &mut Reporter) {
     let (code, verb) =
         if args.dry_run { (Code::RepairPlanned, "would") } else { (Code::RepairDone, "done:") };
     let path = step.path();
-    let text = format!("{verb} {}", step.phrase());
+    let text = format!("{verb} {}", step.describe());
     if reporter.is_json() {
         reporter.findings(&path, &[Finding::new(code, text)]);
     } else {
@@ -448,13 +448,13 @@ fn tell_step(args: &VerifyArgs, step: &verify::repair::Step, reporter: &mut Repo
 }
 
 /// Reports on one mailbox: whether it is sound, and the verdict, which is told last.
-fn tell(report: &Report, reporter: &mut Reporter, sums: &mut Sums) -> (bool, String) {
+fn tell(report: &VerifyReport, reporter: &mut Reporter, sums: &mut Sums) -> (bool, String) {
     reporter.findings(&report.path, &report.findings);
     let of = |severity| report.findings.iter().filter(|f| f.code.severity() == severity).count() as u64;
     let (errors, warnings) = (of(Severity::Error), of(Severity::Warning));
     let path = display_path(&report.path);
     for folder in &report.folders {
-        match &folder.kind {
+        match &folder.variant {
             Some((variant, why)) => reporter.line(&format!("{path}: {variant} ({why})")),
             None if report.folders.len() > 1 => reporter.line(&format!(
                 "{}: {} in {}",
@@ -476,25 +476,25 @@ fn tell(report: &Report, reporter: &mut Reporter, sums: &mut Sums) -> (bool, Str
     let mut verdict =
         format!("{path}: {} in {}; {state}.", counted(messages, "message"), counted(bytes, "byte"));
     reporter.line(&verdict);
-    for proof in &report.proofs {
+    for proof in &report.sources {
         verdict = proved(proof);
         reporter.line(&verdict);
     }
     sums.folders += report.folders.len() as u64;
     sums.messages += messages;
     sums.bytes += bytes;
-    sums.proofs.extend(report.proofs.iter().cloned());
+    sums.proofs.extend(report.sources.iter().cloned());
     (errors == 0, verdict)
 }
 
 /// The sentence about one source.
-fn proved(proof: &Proof) -> String {
+fn proved(proof: &SourceStatus) -> String {
     let mut sentence = format!(
         "{} of {} of {} {} in {}",
-        grouped(proof.kept),
+        grouped(proof.intact),
         counted(proof.messages, "message"),
         display_path(&proof.source),
-        is_or_are(proof.kept, proof.messages),
+        is_or_are(proof.intact, proof.messages),
         display_path(&proof.maildir),
     );
     sentence.push_str(match proof.depth {
@@ -531,7 +531,7 @@ fn summary(
     started: Instant,
     reporter: &Reporter,
 ) -> serde_json::Value {
-    let of = |count: fn(&Proof) -> u64| sums.proofs.iter().map(count).sum::<u64>();
+    let of = |count: fn(&SourceStatus) -> u64| sums.proofs.iter().map(count).sum::<u64>();
     let compared = &sums.compared.sums;
     json!({
         "type": "summary",
@@ -546,7 +546,7 @@ fn summary(
         "bytes_source": sums.bytes,
         "sources": sums.proofs.len(),
         "converted": of(|p| p.messages),
-        "kept": of(|p| p.kept),
+        "kept": of(|p| p.intact),
         "moved": of(|p| p.moved) + compared.moved,
         "reflagged": of(|p| p.reflagged),
         "renamed": of(|p| p.renamed),

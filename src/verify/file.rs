@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use memchr::memmem::Finder;
 
 use super::message::{self, HeaderFault};
-use super::repair::Step;
-use super::{BY_REPAIR, Depth, Options, said};
+use super::repair::RepairStep;
+use super::{Depth, REPAIR_COMMAND, VerifyOptions, said};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable::Dir;
@@ -29,13 +29,13 @@ const BUFFER: usize = 8 << 20;
 
 /// A folder: the Maildir itself is the first.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct MaildirFolder {
     pub path: PathBuf,
 }
 
 /// What holds for all messages of a run.
-pub(crate) struct Look<'a> {
-    pub options: &'a Options<'a>,
+pub(crate) struct FileOptions<'a> {
+    pub options: &'a VerifyOptions<'a>,
     /// Whose the Maildir is.
     pub owner: u32,
     /// Whether other users can enter it.
@@ -47,7 +47,7 @@ pub(crate) struct Look<'a> {
 
 /// A message file as it was found.
 #[derive(Debug)]
-pub(crate) struct Message {
+pub(crate) struct MessageFile {
     /// Which folder, by its number.
     pub folder: usize,
     pub place: Subdir,
@@ -58,37 +58,46 @@ pub(crate) struct Message {
     /// BLAKE3 of the file, where a manifest asks for it and the file could be read.
     pub digest: Option<Digest>,
     /// Where a second message seems to begin.
-    pub inside: Option<u64>,
+    pub inner_message: Option<u64>,
     /// The manifest says that these are the bytes that were written.
-    pub vouched: bool,
+    pub matches: bool,
 }
 
-impl Message {
-    fn new(folder: usize, place: Subdir, name: OsString, size: u64) -> Message {
-        Message { folder, place, name, size, compressed: false, digest: None, inside: None, vouched: false }
+impl MessageFile {
+    fn new(folder: usize, place: Subdir, name: OsString, size: u64) -> MessageFile {
+        MessageFile {
+            folder,
+            place,
+            name,
+            size,
+            compressed: false,
+            digest: None,
+            inner_message: None,
+            matches: false,
+        }
     }
 
     pub fn parsed(&self) -> name::ParsedName<'_> {
         name::parse(self.name.as_bytes())
     }
 
-    pub fn path(&self, folders: &[Found]) -> PathBuf {
+    pub fn path(&self, folders: &[MaildirFolder]) -> PathBuf {
         folders[self.folder].path.join(self.place.dir()).join(&self.name)
     }
 }
 
 /// The directories of a folder that has them.
-pub(crate) struct Dirs {
+pub(crate) struct Subdirs {
     new: Option<Dir>,
     cur: Option<Dir>,
 }
 
-impl Dirs {
-    pub fn open(folder: &Path) -> Result<Dirs> {
+impl Subdirs {
+    pub fn open(folder: &Path) -> Result<Subdirs> {
         let root = Dir::open(folder)?;
         // One that is missing or closed has been told.
         let open = |name: &str| root.open_child(OsStr::new(name)).ok();
-        Ok(Dirs { new: open("new"), cur: open("cur") })
+        Ok(Subdirs { new: open("new"), cur: open("cur") })
     }
 
     fn of(&self, place: Subdir) -> Option<&Dir> {
@@ -101,18 +110,18 @@ impl Dirs {
 
 /// What a chunk of messages showed.
 #[derive(Default)]
-pub(crate) struct Part {
-    pub messages: Vec<Message>,
+pub(crate) struct FileCheck {
+    pub messages: Vec<MessageFile>,
     pub findings: Vec<Finding>,
-    pub steps: Vec<Step>,
-    pub many: Many,
+    pub steps: Vec<RepairStep>,
+    pub repeated: RepeatedFindings,
 }
 
 /// What is normal for thousands of messages and said once for all, with the first.
 #[derive(Default)]
-pub(crate) struct Many([Option<(u64, PathBuf)>; 5]);
+pub(crate) struct RepeatedFindings([Option<(u64, PathBuf)>; 5]);
 
-impl Many {
+impl RepeatedFindings {
     /// What is said of one message, and what of several, behind their number.
     const CODES: [(Code, &str, &str); 5] = [
         (Code::MaildirFlagsInNew, "lies in new/ and has flags", "messages in new/ have flags"),
@@ -139,13 +148,13 @@ impl Many {
     ];
 
     fn add(&mut self, code: Code, path: impl FnOnce() -> PathBuf) {
-        let slot = Many::CODES.iter().position(|(c, ..)| *c == code);
+        let slot = RepeatedFindings::CODES.iter().position(|(c, ..)| *c == code);
         if let Some(slot) = slot.map(|n| &mut self.0[n]) {
             slot.get_or_insert_with(|| (0, path())).0 += 1;
         }
     }
 
-    pub fn take(&mut self, other: Many) {
+    pub fn merge(&mut self, other: RepeatedFindings) {
         for (mine, theirs) in self.0.iter_mut().zip(other.0) {
             let Some((count, path)) = theirs else { continue };
             match mine {
@@ -160,8 +169,8 @@ impl Many {
         }
     }
 
-    pub fn findings(self) -> impl Iterator<Item = Finding> {
-        let told = self.0.into_iter().zip(Many::CODES);
+    pub fn into_findings(self) -> impl Iterator<Item = Finding> {
+        let told = self.0.into_iter().zip(RepeatedFindings::CODES);
         told.filter_map(|(seen, (code, one, several))| {
             let (count, path) = seen?;
             let message = match count {
@@ -173,18 +182,18 @@ impl Many {
     }
 }
 
-impl Part {
+impl FileCheck {
     fn note(&mut self, code: Code, path: PathBuf, message: impl Into<std::borrow::Cow<'static, str>>) {
         self.findings.push(Finding::new(code, message).in_file(path));
     }
 
     /// Looks at one message.
-    pub fn message(
+    pub fn check(
         &mut self,
         (folder, root): (usize, &Path),
-        dirs: &Dirs,
+        dirs: &Subdirs,
         (place, name): (Subdir, &OsStr),
-        look: &Look<'_>,
+        look: &FileOptions<'_>,
         buffer: &mut Vec<u8>,
     ) {
         let (place, name, file) = match find(dirs, root, place, name) {
@@ -206,7 +215,7 @@ impl Part {
             self.note(Code::MaildirNotAFile, path, format!("{what}; nothing in it was looked at"));
             return;
         }
-        let mut message = Message::new(folder, place, name, meta.len());
+        let mut message = MessageFile::new(folder, place, name, meta.len());
         self.name(&message, &path);
         self.metadata(&message, &meta, &path, look);
         if let Err(error) = self.contents(&mut message, &file, &path, look, buffer) {
@@ -225,52 +234,52 @@ impl Part {
         if path.is_symlink() {
             self.note(Code::MaildirNotAFile, path, "is a symbolic link; what it leads to was not looked at");
         } else {
-            self.messages.push(Message::new(folder, place, name.to_owned(), 0));
+            self.messages.push(MessageFile::new(folder, place, name.to_owned(), 0));
             let text = said(error, &path);
             self.note(Code::IoError, path, text);
         }
     }
 
-    fn name(&mut self, message: &Message, path: &Path) {
+    fn name(&mut self, message: &MessageFile, path: &Path) {
         let parsed = message.parsed();
         if let Some(why) = bad_info(message.name.as_bytes(), &parsed) {
             self.note(Code::MaildirBadInfo, path.to_owned(), why);
         }
         if message.place == Subdir::New && parsed.info.is_some_and(|info| !info.is_empty()) {
-            self.many.add(Code::MaildirFlagsInNew, || path.to_owned());
+            self.repeated.add(Code::MaildirFlagsInNew, || path.to_owned());
         }
     }
 
-    fn metadata(&mut self, message: &Message, meta: &Metadata, path: &Path, look: &Look<'_>) {
+    fn metadata(&mut self, message: &MessageFile, meta: &Metadata, path: &Path, look: &FileOptions<'_>) {
         const NEEDED: u32 = 0o400;
         let mode = meta.mode() & 0o7777;
         if mode & NEEDED != NEEDED {
             let text = format!("has the mode {mode:04o}: its owner cannot read it");
             let finding = Finding::new(Code::MaildirMode, text).in_file(path);
-            self.findings.push(finding.with_hint(BY_REPAIR));
-            self.steps.push(Step::SetMode { path: path.to_owned(), from: mode, to: mode | 0o600 });
+            self.findings.push(finding.with_hint(REPAIR_COMMAND));
+            self.steps.push(RepairStep::SetMode { path: path.to_owned(), from: mode, to: mode | 0o600 });
         }
         if mode & 0o066 != 0 {
-            self.many.add(Code::MaildirLooseMode, || path.to_owned());
+            self.repeated.add(Code::MaildirLooseMode, || path.to_owned());
         }
         if meta.uid() != look.owner {
-            self.many.add(Code::MaildirOwner, || path.to_owned());
+            self.repeated.add(Code::MaildirOwner, || path.to_owned());
         }
         let parsed = message.parsed();
         // A number that is all of the name is no date: MH and archives of mail count so.
         let dated = parsed.base.contains(&b'.');
         let epoch = parsed.epoch().filter(|_| dated).unwrap_or(meta.mtime());
         if epoch.abs_diff(meta.mtime()) > APART as u64 {
-            self.many.add(Code::MaildirMtime, || path.to_owned());
+            self.repeated.add(Code::MaildirMtime, || path.to_owned());
         }
     }
 
     fn contents(
         &mut self,
-        message: &mut Message,
+        message: &mut MessageFile,
         file: &File,
         path: &Path,
-        look: &Look<'_>,
+        look: &FileOptions<'_>,
         buffer: &mut Vec<u8>,
     ) -> io::Result<()> {
         let said = message.parsed().field(b'S');
@@ -311,7 +320,7 @@ impl Part {
         Ok(())
     }
 
-    fn wire_size(&mut self, message: &Message, path: &Path, bytes: &[u8]) {
+    fn wire_size(&mut self, message: &MessageFile, path: &Path, bytes: &[u8]) {
         let Some(said) = message.parsed().field(b'W') else { return };
         let lines = memchr::memchr_iter(b'\n', bytes).count();
         let crlf = match memchr::memchr(b'\r', bytes) {
@@ -325,7 +334,7 @@ impl Part {
         }
     }
 
-    fn bytes(&mut self, message: &mut Message, path: &Path, bytes: &[u8], look: &Look<'_>) {
+    fn bytes(&mut self, message: &mut MessageFile, path: &Path, bytes: &[u8], look: &FileOptions<'_>) {
         let at = |code, at: usize, text: &'static str| Finding::at(code, at as u64, text).in_file(path);
         if bytes.starts_with(b"From ") {
             self.findings.push(at(
@@ -334,8 +343,8 @@ impl Part {
                 "begins with a From_ line: an mbox remains in it",
             ));
         }
-        match message::header_fault(bytes) {
-            Some(HeaderFault::None) => {
+        match message::find_header_fault(bytes) {
+            Some(HeaderFault::Missing) => {
                 self.findings.push(at(Code::MessageNoHeader, 0, "does not begin with a header"));
             }
             Some(HeaderFault::NoField(offset)) => self.findings.push(at(
@@ -360,11 +369,11 @@ impl Part {
             };
             self.findings.push(Finding::at(Code::MessageNul, first as u64, text).in_file(path));
         }
-        if message::long_lines(bytes).is_some() {
-            self.many.add(Code::MessageLongLine, || path.to_owned());
+        if message::count_long_lines(bytes).is_some() {
+            self.repeated.add(Code::MessageLongLine, || path.to_owned());
         }
         if look.second.find(bytes).is_some() {
-            message.inside = second_message(bytes);
+            message.inner_message = second_message(bytes);
         }
     }
 }
@@ -382,7 +391,12 @@ fn second_message(bytes: &[u8]) -> Option<u64> {
 
 /// Opens a listed message. It may have moved from new/ to cur/ and changed its flags meanwhile: before it is
 /// called gone (None) it is looked for by its base name.
-fn find(dirs: &Dirs, folder: &Path, place: Subdir, name: &OsStr) -> Result<Option<(Subdir, OsString, File)>> {
+fn find(
+    dirs: &Subdirs,
+    folder: &Path,
+    place: Subdir,
+    name: &OsStr,
+) -> Result<Option<(Subdir, OsString, File)>> {
     let open = |place: Subdir, name: &OsStr| match dirs.of(place) {
         Some(dir) => dir.open_file(name),
         None => Err(Error::io("open", folder.join(place.dir()))(io::ErrorKind::NotFound.into())),

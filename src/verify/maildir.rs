@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::file::{Dirs, Found, Look, Many, Message, Part};
-use super::repair::{LOST, Step};
-use super::{BY_REPAIR, Folder, Options, Report, manifest, said};
+use super::file::{FileCheck, FileOptions, MaildirFolder, MessageFile, RepeatedFindings, Subdirs};
+use super::repair::{LOST_DIR, RepairStep};
+use super::{FolderSummary, REPAIR_COMMAND, VerifyOptions, VerifyReport, manifest, said};
 use crate::mailbox::context::{Events, Phase};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
@@ -46,12 +46,12 @@ enum Kind {
 ///
 /// # Errors
 /// [`Error::NotAMailbox`], [`Error::Io`] where directories cannot be listed, [`Error::Interrupted`].
-pub fn verify(path: &Path, options: &Options<'_>, progress: &dyn Events) -> Result<Report> {
+pub fn verify(path: &Path, options: &VerifyOptions<'_>, progress: &dyn Events) -> Result<VerifyReport> {
     let mut notes = Notes::default();
     let folders = notes.find_folders(path)?;
     let root = std::fs::metadata(path).map_err(Error::io("look at", path))?;
-    let manifests = manifest::find(&folders, options, &mut notes.findings)?;
-    let look = Look {
+    let manifests = manifest::load(&folders, options, &mut notes.findings)?;
+    let look = FileOptions {
         options,
         owner: root.uid(),
         reachable: root.mode() & 0o001 != 0 && others_come_to(path)?,
@@ -72,28 +72,28 @@ pub fn verify(path: &Path, options: &Options<'_>, progress: &dyn Events) -> Resu
         messages.extend(notes.read(&folders, n, names, &look, progress)?);
         let own = &messages[first..];
         notes.duplicates(&folders, own);
-        report_folders.push(Folder {
+        report_folders.push(FolderSummary {
             path: folders[n].path.clone(),
             messages: own.len() as u64,
             bytes: own.iter().map(|m| m.size).sum(),
-            kind: None,
+            variant: None,
         });
     }
     notes.maildirsize(path, &folders, &messages)?;
-    notes.findings.extend(super::names_of_folders(path)?);
+    notes.findings.extend(super::check_folder_names(path)?);
     notes.manifest_missing(path, &manifests, &messages);
-    let proofs = manifest::judge(&manifests, &folders, &mut messages, options, &mut notes.findings)?;
-    notes.findings.extend(messages.iter().filter(|m| !m.vouched).filter_map(|m| {
+    let proofs = manifest::check(&manifests, &folders, &mut messages, options, &mut notes.findings)?;
+    notes.findings.extend(messages.iter().filter(|m| !m.matches).filter_map(|m| {
         let message = "a From_ line with a header behind it: a second message may be in this file";
-        Some(Finding::at(Code::MessageFromInside, m.inside?, message).in_file(m.path(&folders)))
+        Some(Finding::at(Code::MessageFromInside, m.inner_message?, message).in_file(m.path(&folders)))
     }));
     let Notes { mut findings, steps } = notes;
     findings.sort_by(|a, b| (&a.path, a.offset).cmp(&(&b.path, b.offset)));
     // It is the mailbox that is repaired, not the file in it.
-    for finding in findings.iter_mut().filter(|finding| finding.hint.as_deref() == Some(BY_REPAIR)) {
-        finding.hint = Some(format!("{BY_REPAIR} {}", shell_quote(path)).into());
+    for finding in findings.iter_mut().filter(|finding| finding.hint.as_deref() == Some(REPAIR_COMMAND)) {
+        finding.hint = Some(format!("{REPAIR_COMMAND} {}", shell_quote(path)).into());
     }
-    Ok(Report { path: path.to_owned(), folders: report_folders, findings, steps, proofs })
+    Ok(VerifyReport { path: path.to_owned(), folders: report_folders, findings, steps, sources: proofs })
 }
 
 /// Whether other users get as far as this directory: a home directory mostly keeps them out.
@@ -112,7 +112,7 @@ fn others_come_to(path: &Path) -> Result<bool> {
 #[derive(Default)]
 struct Notes {
     findings: Vec<Finding>,
-    steps: Vec<Step>,
+    steps: Vec<RepairStep>,
 }
 
 /// A Maildir and the folders in it, the Maildir first. What may not be looked into is among them: who opens it
@@ -120,7 +120,7 @@ struct Notes {
 ///
 /// # Errors
 /// [`Error::NotAMailbox`] for a directory that is none, [`Error::Io`].
-pub fn folders(path: &Path) -> Result<Vec<PathBuf>> {
+pub fn list_folders(path: &Path) -> Result<Vec<PathBuf>> {
     let mut notes = Notes::default();
     let found = notes.find_folders(path)?.into_iter().map(|folder| folder.path);
     let closed = notes.findings.into_iter().filter(|finding| finding.code == Code::IoError);
@@ -142,18 +142,18 @@ impl Notes {
         self.findings.push(Finding::new(code, message).in_file(path));
     }
 
-    fn mendable(&mut self, finding: Finding, step: Step) {
-        self.findings.push(finding.with_hint(BY_REPAIR));
+    fn mendable(&mut self, finding: Finding, step: RepairStep) {
+        self.findings.push(finding.with_hint(REPAIR_COMMAND));
         self.steps.push(step);
     }
 
     /// The Maildir and the folders in it, sorted; and what lies there besides.
-    fn find_folders(&mut self, root: &Path) -> Result<Vec<Found>> {
+    fn find_folders(&mut self, root: &Path) -> Result<Vec<MaildirFolder>> {
         if !is_folder(root) {
             return Err(list::not_a_maildir(root));
         }
         self.unfinished(parent_of(root), root.file_name());
-        let mut folders = vec![Found { path: root.to_owned() }];
+        let mut folders = vec![MaildirFolder { path: root.to_owned() }];
         self.look_around(root, Kind::Root, &mut folders)?;
         folders[1..].sort_by(|a, b| a.path.cmp(&b.path));
         Ok(folders)
@@ -175,7 +175,7 @@ impl Notes {
     }
 
     /// Looks at all names of a folder but its three directories.
-    fn look_around(&mut self, folder: &Path, kind: Kind, folders: &mut Vec<Found>) -> Result<()> {
+    fn look_around(&mut self, folder: &Path, kind: Kind, folders: &mut Vec<MaildirFolder>) -> Result<()> {
         let mut names = Dir::open(folder)?.names()?;
         names.sort();
         for name in names {
@@ -192,13 +192,13 @@ impl Notes {
                 if is_folder(&path) || ["maildirfolder", "tmp"].iter().any(|it| path.join(it).exists()) {
                     self.look_around(&path, Kind::Plus, folders)?;
                     self.folder_name(&path, bytes);
-                    folders.push(Found { path });
+                    folders.push(MaildirFolder { path });
                 } else {
                     self.stranger(path);
                 }
             } else if !hidden && kind != Kind::Plus && !is_link && is_folder(&path) {
                 self.look_around(&path, Kind::Nested, folders)?;
-                folders.push(Found { path });
+                folders.push(MaildirFolder { path });
             } else if !hidden && !is_known(bytes) {
                 self.note(
                     Code::MaildirForeignFile,
@@ -246,7 +246,7 @@ impl Notes {
     }
 
     /// Looks at a folder's directories and at tmp/, and gives the names of its messages.
-    fn list(&mut self, folder: &Found, look: &Look<'_>) -> Result<Vec<(Subdir, OsString)>> {
+    fn list(&mut self, folder: &MaildirFolder, look: &FileOptions<'_>) -> Result<Vec<(Subdir, OsString)>> {
         look.options.cancel.check()?;
         let root = std::fs::metadata(&folder.path).map_err(Error::io("look at", &folder.path))?;
         self.directory(&folder.path, &root, look.owner);
@@ -258,7 +258,7 @@ impl Notes {
                 Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {
                     let message = "this directory is missing: nothing can be delivered";
                     let finding = Finding::new(Code::MaildirNoDirectory, message).in_file(&path);
-                    self.mendable(finding, Step::MakeDirectory { path });
+                    self.mendable(finding, RepairStep::MakeDirectory { path });
                     continue;
                 }
                 Err(error) => return Err(Error::io("look at", &path)(error)),
@@ -310,7 +310,10 @@ impl Notes {
         if mode & NEEDED != NEEDED {
             let message = format!("has the mode {mode:04o}: its owner cannot use it");
             let finding = Finding::new(Code::MaildirMode, message).in_file(path);
-            self.mendable(finding, Step::SetMode { path: path.to_owned(), from: mode, to: mode | NEEDED });
+            self.mendable(
+                finding,
+                RepairStep::SetMode { path: path.to_owned(), from: mode, to: mode | NEEDED },
+            );
         }
         if meta.uid() != owner {
             let message = format!("belongs to user {}, the Maildir to user {owner}", meta.uid());
@@ -325,7 +328,10 @@ impl Notes {
             let message =
                 format!("has the mode {mode:04o}: every user of this machine can get at the mail in it");
             let finding = Finding::new(Code::MaildirOpen, message).in_file(path);
-            self.mendable(finding, Step::SetMode { path: path.to_owned(), from: mode, to: mode & !0o007 });
+            self.mendable(
+                finding,
+                RepairStep::SetMode { path: path.to_owned(), from: mode, to: mode & !0o007 },
+            );
         }
     }
 
@@ -341,29 +347,32 @@ impl Notes {
         if idle > STALE {
             let message = format!("{} bytes that nobody has touched for {} hours", meta.len(), idle / 3600);
             let finding = Finding::new(Code::MaildirStaleTmp, message).in_file(path);
-            self.mendable(finding, Step::MoveStale { maildir: maildir.to_owned(), name: name.to_owned() });
+            self.mendable(
+                finding,
+                RepairStep::MoveStale { maildir: maildir.to_owned(), name: name.to_owned() },
+            );
         }
     }
 
     /// Looks at every message of a folder, in parallel.
     fn read(
         &mut self,
-        folders: &[Found],
+        folders: &[MaildirFolder],
         n: usize,
         names: Vec<(Subdir, OsString)>,
-        look: &Look<'_>,
+        look: &FileOptions<'_>,
         progress: &dyn Events,
-    ) -> Result<Vec<Message>> {
+    ) -> Result<Vec<MessageFile>> {
         let folder = &folders[n].path;
-        let dirs = Dirs::open(folder)?;
-        let parts: Vec<Part> = names
+        let dirs = Subdirs::open(folder)?;
+        let parts: Vec<FileCheck> = names
             .par_chunks(CHUNK)
             .map(|chunk| {
                 look.options.cancel.check()?;
-                let mut part = Part::default();
+                let mut part = FileCheck::default();
                 let mut buffer = Vec::new();
                 for (place, name) in chunk {
-                    part.message((n, folder), &dirs, (*place, name), look, &mut buffer);
+                    part.check((n, folder), &dirs, (*place, name), look, &mut buffer);
                 }
                 let bytes = part.messages.iter().map(|m| m.size).sum();
                 progress.advance(bytes, part.messages.len() as u64);
@@ -371,20 +380,20 @@ impl Notes {
             })
             .collect::<Result<_>>()?;
         let mut messages = Vec::with_capacity(names.len());
-        let mut many = Many::default();
+        let mut many = RepeatedFindings::default();
         for mut part in parts {
             messages.append(&mut part.messages);
             self.findings.append(&mut part.findings);
             self.steps.append(&mut part.steps);
-            many.take(part.many);
+            many.merge(part.repeated);
         }
-        self.findings.extend(many.findings());
+        self.findings.extend(many.into_findings());
         Ok(messages)
     }
 
     /// Names that are the same up to the info.
-    fn duplicates(&mut self, folders: &[Found], messages: &[Message]) {
-        let mut sorted: Vec<&Message> = messages.iter().collect();
+    fn duplicates(&mut self, folders: &[MaildirFolder], messages: &[MessageFile]) {
+        let mut sorted: Vec<&MessageFile> = messages.iter().collect();
         sorted.sort_by(|a, b| {
             (a.parsed().base, a.place.dir(), &a.name).cmp(&(b.parsed().base, b.place.dir(), &b.name))
         });
@@ -397,8 +406,13 @@ impl Notes {
     }
 
     /// Names as convert gives them, and nothing that says of what.
-    fn manifest_missing(&mut self, root: &Path, manifests: &[manifest::Manifest], messages: &[Message]) {
-        let is_ours = |m: &Message| {
+    fn manifest_missing(
+        &mut self,
+        root: &Path,
+        manifests: &[manifest::LoadedManifest],
+        messages: &[MessageFile],
+    ) {
+        let is_ours = |m: &MessageFile| {
             let parsed = m.parsed();
             parsed.unique().is_some() && parsed.field(b'S').is_some() && parsed.field(b'W').is_some()
         };
@@ -411,19 +425,24 @@ impl Notes {
 
     /// The quota's sums beside what is there (Maildir++). Messages flagged T do not count; whether those
     /// in .Trash do is for each server to say, and most believe an S= that is not true: either sum is right.
-    fn maildirsize(&mut self, root: &Path, folders: &[Found], messages: &[Message]) -> Result<()> {
+    fn maildirsize(
+        &mut self,
+        root: &Path,
+        folders: &[MaildirFolder],
+        messages: &[MessageFile],
+    ) -> Result<()> {
         let path = root.join(quota::FILE_NAME);
         let text = match read_regular(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(Error::io("read", &path)(error)),
         };
-        let in_trash = |m: &Message| folders[m.folder].path.file_name() == Some(OsStr::new(quota::TRASH));
+        let in_trash = |m: &MessageFile| folders[m.folder].path.file_name() == Some(OsStr::new(quota::TRASH));
         let sum = |trash_counts: bool, believing: bool| {
             let counts =
-                |m: &&Message| !m.parsed().flags().has(Flags::TRASHED) && (trash_counts || !in_trash(m));
-            let said = |m: &Message| m.parsed().field(b'S').filter(|_| believing || m.compressed);
-            let size = |m: &Message| said(m).unwrap_or(m.size) as i64;
+                |m: &&MessageFile| !m.parsed().flags().has(Flags::TRASHED) && (trash_counts || !in_trash(m));
+            let said = |m: &MessageFile| m.parsed().field(b'S').filter(|_| believing || m.compressed);
+            let size = |m: &MessageFile| said(m).unwrap_or(m.size) as i64;
             messages.iter().filter(counts).fold((0, 0), |(b, n), m| (b + size(m), n + 1))
         };
         let is_right = |sums: (i64, i64)| {
@@ -459,7 +478,7 @@ fn is_known(name: &[u8]) -> bool {
     const NAMES: &[&[u8]] = &[
         FILE_NAME.as_bytes(),
         renames::FILE_NAME.as_bytes(),
-        LOST.as_bytes(),
+        LOST_DIR.as_bytes(),
         quota::FILE_NAME.as_bytes(),
         quota::MARKER.as_bytes(),
         b"maildirfolder",

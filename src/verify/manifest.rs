@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::file;
-use super::{Depth, Options, said};
+use super::{Depth, VerifyOptions, said};
 use crate::convert::labels;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
@@ -28,7 +28,7 @@ use crate::mailbox::text::display_path;
 
 /// What became of the messages of one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proof {
+pub struct SourceStatus {
     /// The source, as the manifest names it.
     pub source: PathBuf,
     /// The Maildir it was converted into.
@@ -38,7 +38,7 @@ pub struct Proof {
     /// Its messages.
     pub messages: u64,
     /// Those that are there, byte for byte; under another name too.
-    pub kept: u64,
+    pub intact: u64,
     /// Of these: in another folder, or back in new/.
     pub moved: u64,
     /// Of these: with other flags.
@@ -51,10 +51,10 @@ pub struct Proof {
     pub gone: u64,
 }
 
-impl Proof {
-    fn add(&mut self, more: &Proof) {
+impl SourceStatus {
+    fn add(&mut self, more: &SourceStatus) {
         self.messages += more.messages;
-        self.kept += more.kept;
+        self.intact += more.intact;
         self.moved += more.moved;
         self.reflagged += more.reflagged;
         self.renamed += more.renamed;
@@ -65,7 +65,7 @@ impl Proof {
 
 /// A manifest that was found and holds.
 #[derive(Debug)]
-pub(crate) struct Manifest {
+pub(crate) struct LoadedManifest {
     path: PathBuf,
     /// The folder it lies in, by its number.
     folder: usize,
@@ -75,11 +75,11 @@ pub(crate) struct Manifest {
 }
 
 /// Reads the manifests of all folders. What is damaged is a finding, and nothing is judged by it.
-pub(crate) fn find(
-    folders: &[file::Found],
-    options: &Options<'_>,
+pub(crate) fn load(
+    folders: &[file::MaildirFolder],
+    options: &VerifyOptions<'_>,
     findings: &mut Vec<Finding>,
-) -> Result<Vec<Manifest>> {
+) -> Result<Vec<LoadedManifest>> {
     let mut manifests = Vec::new();
     for (folder, found) in folders.iter().enumerate() {
         let path = match options.manifest {
@@ -96,7 +96,7 @@ pub(crate) fn find(
             Err(error) => return Err(Error::io("read the manifest", &path)(error)),
         };
         match parse(&text, &path) {
-            Ok((sections, newest)) => manifests.push(Manifest { path, folder, sections, newest }),
+            Ok((sections, newest)) => manifests.push(LoadedManifest { path, folder, sections, newest }),
             Err(Error::Manifest { line, reason, .. }) => {
                 let text = format!("line {line} {reason}");
                 let finding = Finding::new(Code::ManifestDamaged, text).in_file(&path);
@@ -149,21 +149,21 @@ fn is_newest(outlines: &[Outline<'_>], n: usize) -> bool {
 }
 
 /// Holds the manifests against what was found.
-pub(crate) fn judge(
-    manifests: &[Manifest],
-    folders: &[file::Found],
-    messages: &mut [file::Message],
-    options: &Options<'_>,
+pub(crate) fn check(
+    manifests: &[LoadedManifest],
+    folders: &[file::MaildirFolder],
+    messages: &mut [file::MessageFile],
+    options: &VerifyOptions<'_>,
     findings: &mut Vec<Finding>,
-) -> Result<Vec<Proof>> {
+) -> Result<Vec<SourceStatus>> {
     let mut proofs = Vec::new();
     let mut vouched = Vec::new();
     let files = Files::of(manifests, messages);
     let needed = folders.iter().filter(|_| !manifests.is_empty());
     let keywords =
         needed.map(|folder| KeywordTable::read(&folder.path)).collect::<Result<Vec<KeywordTable>>>()?;
-    let of = |manifest| Judge::of(manifest, (folders, &keywords), messages, &files, options);
-    let mut judges: Vec<Judge<'_>> = manifests.iter().map(of).collect();
+    let of = |manifest| ManifestCheck::of(manifest, (folders, &keywords), messages, &files, options);
+    let mut judges: Vec<ManifestCheck<'_>> = manifests.iter().map(of).collect();
     let mut taken = HashSet::new();
     for judge in &mut judges {
         options.cancel.check()?;
@@ -179,7 +179,7 @@ pub(crate) fn judge(
         findings.append(&mut judge.findings);
         vouched.append(&mut judge.vouched);
     }
-    vouched.into_iter().for_each(|n| messages[n].vouched = true);
+    vouched.into_iter().for_each(|n| messages[n].matches = true);
     Ok(proofs)
 }
 
@@ -191,7 +191,7 @@ struct Files {
 }
 
 impl Files {
-    fn of(manifests: &[Manifest], messages: &[file::Message]) -> Files {
+    fn of(manifests: &[LoadedManifest], messages: &[file::MessageFile]) -> Files {
         let names: HashSet<&[u8]> = manifests
             .iter()
             .flat_map(|m| &m.sections)
@@ -238,15 +238,15 @@ struct Home {
     folder: Option<usize>,
 }
 
-struct Judge<'a> {
-    manifest: &'a Manifest,
-    folders: &'a [file::Found],
+struct ManifestCheck<'a> {
+    manifest: &'a LoadedManifest,
+    folders: &'a [file::MaildirFolder],
     /// Of their letters.
     keywords: &'a [KeywordTable],
     by_path: HashMap<&'a Path, usize>,
-    messages: &'a [file::Message],
+    messages: &'a [file::MessageFile],
     files: &'a Files,
-    options: &'a Options<'a>,
+    options: &'a VerifyOptions<'a>,
     /// Each name of the manifest with what its file should be, in order.
     names: Vec<Named<'a>>,
     /// Which name has these bytes.
@@ -258,14 +258,14 @@ struct Judge<'a> {
     vouched: Vec<usize>,
 }
 
-impl<'a> Judge<'a> {
+impl<'a> ManifestCheck<'a> {
     fn of(
-        manifest: &'a Manifest,
-        (folders, keywords): (&'a [file::Found], &'a [KeywordTable]),
-        messages: &'a [file::Message],
+        manifest: &'a LoadedManifest,
+        (folders, keywords): (&'a [file::MaildirFolder], &'a [KeywordTable]),
+        messages: &'a [file::MessageFile],
         files: &'a Files,
-        options: &'a Options<'a>,
-    ) -> Judge<'a> {
+        options: &'a VerifyOptions<'a>,
+    ) -> ManifestCheck<'a> {
         let mut names = Vec::new();
         let mut seen = HashSet::new();
         let mut by_digest = HashMap::new();
@@ -280,7 +280,7 @@ impl<'a> Judge<'a> {
                 }
             }
         }
-        Judge {
+        ManifestCheck {
             manifest,
             folders,
             keywords,
@@ -567,17 +567,17 @@ impl<'a> Judge<'a> {
     }
 
     /// A proof a source, and a finding for each section that was never closed.
-    fn proofs(&mut self) -> Vec<Proof> {
+    fn proofs(&mut self) -> Vec<SourceStatus> {
         let mut proofs = Vec::new();
         for (section, _) in
             self.manifest.sections.iter().zip(&self.manifest.newest).filter(|(_, newest)| **newest)
         {
-            let mut proof = Proof {
+            let mut proof = SourceStatus {
                 source: section.source(),
                 maildir: self.home().to_owned(),
                 depth: self.options.depth,
                 messages: section.messages.len() as u64,
-                kept: 0,
+                intact: 0,
                 moved: 0,
                 reflagged: 0,
                 renamed: 0,
@@ -586,7 +586,7 @@ impl<'a> Judge<'a> {
             };
             for message in &section.messages {
                 let fate = self.fates.get(&message.name.0[..]).copied().unwrap_or_default();
-                proof.kept += u64::from(fate.kept);
+                proof.intact += u64::from(fate.kept);
                 proof.moved += u64::from(fate.moved);
                 proof.reflagged += u64::from(fate.reflagged);
                 proof.renamed += u64::from(fate.renamed);
@@ -598,13 +598,14 @@ impl<'a> Judge<'a> {
                     "the conversion of {} was cut off, or is running: {} of its messages are known here, and {} of them are there",
                     section.head.source.escaped(),
                     proof.messages,
-                    proof.kept
+                    proof.intact
                 );
                 let finding = Finding::new(Code::ConversionUnfinished, text).in_file(&self.manifest.path);
                 self.findings.push(finding.with_hint("the same convert command again completes it"));
             }
             // Each run that copied a Maildir tells of what came since the one before it.
-            let copied = |proof: &&mut Proof| section.head.is_maildir() && proof.source == section.source();
+            let copied =
+                |proof: &&mut SourceStatus| section.head.is_maildir() && proof.source == section.source();
             match proofs.iter_mut().find(copied) {
                 Some(before) => before.add(&proof),
                 None => proofs.push(proof),
@@ -635,7 +636,7 @@ fn flagged(flags: &[u8], keywords: &[String]) -> String {
 }
 
 /// The first thing that a changed file shows, without its old bytes.
-fn how_changed(message: &manifest::MessageRecord, file: &file::Message) -> String {
+fn how_changed(message: &manifest::MessageRecord, file: &file::MessageFile) -> String {
     let before = file.parsed().field(b'S');
     match before {
         Some(before) if file.size < before => {
@@ -655,7 +656,11 @@ fn how_changed(message: &manifest::MessageRecord, file: &file::Message) -> Strin
 }
 
 /// The sources as they are now beside what was converted.
-fn sources<'a>(manifest: &'a Manifest, judge: &mut Judge<'a>, options: &Options<'_>) -> Result<()> {
+fn sources<'a>(
+    manifest: &'a LoadedManifest,
+    judge: &mut ManifestCheck<'a>,
+    options: &VerifyOptions<'_>,
+) -> Result<()> {
     let mut maildirs = HashSet::new();
     for (section, _) in manifest.sections.iter().zip(&manifest.newest).filter(|(_, newest)| **newest) {
         if section.head.is_maildir() {
@@ -691,7 +696,7 @@ fn sources<'a>(manifest: &'a Manifest, judge: &mut Judge<'a>, options: &Options<
 }
 
 /// A Maildir that was copied, as it is now, by the names in it.
-fn compare_maildir(manifest: &Manifest, section: &Section, options: &Options<'_>) -> Finding {
+fn compare_maildir(manifest: &LoadedManifest, section: &Section, options: &VerifyOptions<'_>) -> Finding {
     let named = section.source();
     let path = options.source.unwrap_or(&named);
     let text = match list::list_messages(path) {
@@ -744,7 +749,7 @@ fn as_written(message: &manifest::MessageRecord, section: &Section, raw: &[u8]) 
 }
 
 /// Whether the source still begins as the one that was converted, and a phrase about it.
-fn compare_source(section: &Section, source: &Source, options: &Options<'_>) -> Result<(bool, String)> {
+fn compare_source(section: &Section, source: &Source, options: &VerifyOptions<'_>) -> Result<(bool, String)> {
     let (raw, before) = (source.raw(), section.head.size as usize);
     if raw.len() < before {
         return Ok((false, format!("is another or shorter now: {} bytes, and had {before}", raw.len())));

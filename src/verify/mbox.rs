@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use rayon::prelude::*;
 
 use super::message::{self, HeaderFault};
-use super::repair::{self, Step};
-use super::{BY_REPAIR, Depth, Folder, Options, Report};
+use super::repair::{self, RepairStep};
+use super::{Depth, FolderSummary, REPAIR_COMMAND, VerifyOptions, VerifyReport};
 use crate::mailbox::context::{Events, Phase};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{self, Code, Finding};
@@ -31,9 +31,9 @@ const CHUNK: u64 = 1 << 20;
 pub fn verify(
     source: &mut Source,
     ask: &ReadOptions,
-    options: &Options<'_>,
+    options: &VerifyOptions<'_>,
     progress: &dyn Events,
-) -> Result<Report> {
+) -> Result<VerifyReport> {
     let mut findings = source.take_findings();
     let source = &*source;
     let text = source.text();
@@ -76,13 +76,13 @@ pub fn verify(
     }
     finding::number_lines(&mut findings, text, &|range| source.release(range));
     source.check_unchanged()?;
-    let folder = Folder {
+    let folder = FolderSummary {
         path: path.clone(),
         messages: mbox.messages().len() as u64 - u64::from(pseudo.is_some()),
         bytes: text.len() as u64,
-        kind: Some((mbox.variant, mbox.evidence.clone())),
+        variant: Some((mbox.variant, mbox.evidence.clone())),
     };
-    Ok(Report { path, folders: vec![folder], findings, steps, proofs: Vec::new() })
+    Ok(VerifyReport { path, folders: vec![folder], findings, steps, sources: Vec::new() })
 }
 
 /// Where the pseudo message is, if the first one is that.
@@ -93,12 +93,12 @@ fn pseudo(mbox: &Mbox<'_>) -> Option<u64> {
 
 /// What is wrong with how the file ends, and what is to be appended to it. Only where messages end in a
 /// blank line: frames have their own end, and so has a bare message.
-fn end(source: &Source, variant: Variant) -> Option<(Finding, Option<Step>)> {
+fn end(source: &Source, variant: Variant) -> Option<(Finding, Option<RepairStep>)> {
     let text = source.text();
     if text.is_empty() || matches!(variant, Variant::Mmdf | Variant::Rfc822) {
         return None;
     }
-    let missing = repair::missing_at_end(text);
+    let missing = repair::missing_line_ends(text);
     let (code, message) = match missing {
         [] => return None,
         _ if text.ends_with(b"\n") => (Code::MboxNoFinalBlank, "the file does not end with a blank line"),
@@ -110,8 +110,8 @@ fn end(source: &Source, variant: Variant) -> Option<(Finding, Option<Step>)> {
         return Some((finding, None));
     }
     let path = source.path().to_owned();
-    let mend = format!("{BY_REPAIR} {}", shell_quote(&path));
-    Some((finding.with_hint(mend), Some(Step::EndMbox { path })))
+    let mend = format!("{REPAIR_COMMAND} {}", shell_quote(&path));
+    Some((finding.with_hint(mend), Some(RepairStep::EndMbox { path })))
 }
 
 /// The lines that only the strictness of the table keeps in a body, as far as the reader has not said so.
@@ -131,7 +131,7 @@ fn contents(
     source: &Source,
     mbox: &Mbox<'_>,
     known: &[Finding],
-    options: &Options<'_>,
+    options: &VerifyOptions<'_>,
 ) -> Result<Vec<Finding>> {
     let headless: HashSet<u64> =
         known.iter().filter(|f| f.code == Code::MboxNoHeader).filter_map(|f| f.offset).collect();
@@ -191,21 +191,21 @@ impl Contents {
         if message.is_empty() && !headless.contains(&extent.at) {
             self.findings.push(Finding::at(Code::MessageNoHeader, extent.at, "this message is empty"));
         }
-        match message::header_fault(message) {
+        match message::find_header_fault(message) {
             Some(HeaderFault::NoField(at)) => self.findings.push(Finding::at(
                 Code::MessageHeaderLine,
                 extent.start + at as u64,
                 "a line in the header is no field: readers end the header here, or pass over the line",
             )),
-            Some(HeaderFault::None) if !headless.contains(&extent.at) => self.findings.push(Finding::at(
+            Some(HeaderFault::Missing) if !headless.contains(&extent.at) => self.findings.push(Finding::at(
                 Code::MessageNoHeader,
                 extent.at,
                 "this message does not begin with a header",
             )),
             // How the file ends is said already.
-            Some(HeaderFault::None | HeaderFault::Cut) | None => {}
+            Some(HeaderFault::Missing | HeaderFault::Cut) | None => {}
         }
-        if let Some((count, at)) = message::long_lines(message) {
+        if let Some((count, at)) = message::count_long_lines(message) {
             self.long += count;
             self.first_long.get_or_insert(extent.start + at as u64);
         }

@@ -9,7 +9,7 @@ const LONGEST_LINE: usize = 998;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HeaderFault {
     /// The message begins with an empty line, or with a line that is no field.
-    None,
+    Missing,
     /// A line that is no field and continues none; its offset in the message.
     NoField(usize),
     /// The message ends in the middle of a header line.
@@ -21,20 +21,20 @@ pub(crate) enum HeaderFault {
 ///
 /// Not faults: `>From ` lines, which UUCP left in headers; a From_ line as the first one, which is said
 /// otherwise; a header without an empty line behind it, which is a message without a body.
-pub(crate) fn header_fault(message: &[u8]) -> Option<HeaderFault> {
+pub(crate) fn find_header_fault(message: &[u8]) -> Option<HeaderFault> {
     let mut at = 0;
     let mut fault = None;
     while at < message.len() {
         let rest = &message[at..];
         if matches!(rest, [b'\n', ..] | [b'\r', b'\n', ..]) {
-            return if at == 0 { Some(HeaderFault::None) } else { fault };
+            return if at == 0 { Some(HeaderFault::Missing) } else { fault };
         }
         let continues = at > 0 && matches!(rest[0], b' ' | b'\t');
         let from = rest.starts_with(b">From ") || (at == 0 && rest.starts_with(b"From "));
         let end = memchr::memchr(b'\n', rest);
         if !continues && !from && !header::is_field_line(rest) {
             match (at, end) {
-                (0, _) => return Some(HeaderFault::None),
+                (0, _) => return Some(HeaderFault::Missing),
                 (_, Some(_)) => fault = fault.or(Some(HeaderFault::NoField(at))),
                 // A piece of a line: it is said below that the end is missing.
                 (_, None) => {}
@@ -49,7 +49,7 @@ pub(crate) fn header_fault(message: &[u8]) -> Option<HeaderFault> {
 }
 
 /// How many lines are too long, and where the first one begins.
-pub(crate) fn long_lines(text: &[u8]) -> Option<(u64, usize)> {
+pub(crate) fn count_long_lines(text: &[u8]) -> Option<(u64, usize)> {
     let (mut count, mut first) = (0, 0);
     let mut at = 0;
     // From the last line end within reach to the next: where lines are short, most are never looked at.
@@ -86,15 +86,15 @@ mod tests {
             (b"From a@b\nA: 1\n\nbody", None),
             (b"A: 1\n", None),
             (b"", None),
-            (b"\nbody\n", Some(HeaderFault::None)),
-            (b"\r\nbody\n", Some(HeaderFault::None)),
-            (b"Dear all,\n\nbody\n", Some(HeaderFault::None)),
-            (b" folded first\n\nbody\n", Some(HeaderFault::None)),
+            (b"\nbody\n", Some(HeaderFault::Missing)),
+            (b"\r\nbody\n", Some(HeaderFault::Missing)),
+            (b"Dear all,\n\nbody\n", Some(HeaderFault::Missing)),
+            (b" folded first\n\nbody\n", Some(HeaderFault::Missing)),
             (b"A: 1\nstray line\n also stray\nB: 2\nanother\n\n", Some(HeaderFault::NoField(5))),
             (b"A: 1\nSubje", Some(HeaderFault::Cut)),
             (b"A: 1\nSubject: hel", Some(HeaderFault::Cut)),
         ] {
-            assert_eq!(header_fault(message), want, "{:?}", String::from_utf8_lossy(message));
+            assert_eq!(find_header_fault(message), want, "{:?}", String::from_utf8_lossy(message));
         }
     }
 
@@ -102,14 +102,14 @@ mod tests {
     fn a_line_is_too_long_from_the_999th_byte_on() {
         let of = |lengths: &[usize], eol: &str| {
             let text: String = lengths.iter().map(|&n| format!("{}{eol}", "x".repeat(n))).collect();
-            long_lines(text.as_bytes())
+            count_long_lines(text.as_bytes())
         };
         for eol in ["\n", "\r\n"] {
             assert_eq!(of(&[998, 1, 998, 998], eol), None);
             assert_eq!(of(&[5, 999, 3, 5000, 2], eol), Some((2, 5 + eol.len())));
             assert_eq!(of(&[999], eol), Some((1, 0)));
         }
-        assert_eq!(long_lines(&[b'x'; 998]), None);
-        assert_eq!(long_lines(&[b'x'; 999]), Some((1, 0)));
+        assert_eq!(count_long_lines(&[b'x'; 998]), None);
+        assert_eq!(count_long_lines(&[b'x'; 999]), Some((1, 0)));
     }
 }

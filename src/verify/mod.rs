@@ -18,8 +18,8 @@ use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::source::Source;
 use crate::mailbox::text::display_path;
 use crate::mailbox::tree::renames;
-use manifest::Proof;
-use repair::Step;
+use manifest::SourceStatus;
+use repair::RepairStep;
 
 /// How much is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,10 +31,10 @@ pub enum Depth {
 }
 
 /// Opens a source that a manifest names; None where nothing is there.
-pub type OpenSource<'a> = &'a (dyn Fn(&Path) -> Result<Option<Source>> + Sync);
+pub type SourceOpener<'a> = &'a (dyn Fn(&Path) -> Result<Option<Source>> + Sync);
 
 /// How to verify.
-pub struct Options<'a> {
+pub struct VerifyOptions<'a> {
     /// How much to look at.
     pub depth: Depth,
     /// Now, in seconds since 1970: what is stale goes by it.
@@ -44,31 +44,31 @@ pub struct Options<'a> {
     /// Where the source is now, if not where the manifest says.
     pub source: Option<&'a Path>,
     /// How sources are opened.
-    pub open_source: OpenSource<'a>,
+    pub open_source: SourceOpener<'a>,
     /// Set by a signal.
     pub cancel: &'a Cancel,
 }
 
 /// What was found in one mailbox.
 #[derive(Debug)]
-pub struct Report {
+pub struct VerifyReport {
     /// The mailbox.
     pub path: PathBuf,
     /// Its folders, the mailbox itself first; an mbox has no other.
-    pub folders: Vec<Folder>,
+    pub folders: Vec<FolderSummary>,
     /// What is to be said, in the order of the mailbox.
     pub findings: Vec<Finding>,
     /// What [`repair`] can do about it.
-    pub steps: Vec<Step>,
+    pub steps: Vec<RepairStep>,
     /// What became of each source that a manifest tells of.
-    pub proofs: Vec<Proof>,
+    pub sources: Vec<SourceStatus>,
 }
 
-impl Report {
+impl VerifyReport {
     /// Of the files of a directory that are a message each: one report of all of theirs.
-    pub fn of_messages(directory: &Path, each: Vec<Report>) -> Report {
+    pub fn merge_messages(directory: &Path, each: Vec<VerifyReport>) -> VerifyReport {
         let path = directory.to_owned();
-        let mut folder = Folder { path: path.clone(), messages: 0, bytes: 0, kind: None };
+        let mut folder = FolderSummary { path: path.clone(), messages: 0, bytes: 0, variant: None };
         let (mut findings, mut steps) = (Vec::new(), Vec::new());
         for report in each {
             folder.messages += report.folders.iter().map(|f| f.messages).sum::<u64>();
@@ -78,13 +78,13 @@ impl Report {
             findings.extend(told.map(|finding| finding.in_file(&report.path)));
             steps.extend(report.steps);
         }
-        Report { path, folders: vec![folder], findings, steps, proofs: Vec::new() }
+        VerifyReport { path, folders: vec![folder], findings, steps, sources: Vec::new() }
     }
 }
 
 /// One folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Folder {
+pub struct FolderSummary {
     /// Where it is.
     pub path: PathBuf,
     /// Messages; UW-IMAP's pseudo message is none.
@@ -92,7 +92,7 @@ pub struct Folder {
     /// Bytes: of an mbox all, of a Maildir those of its messages.
     pub bytes: u64,
     /// Which kind of mbox and why; None for a Maildir.
-    pub kind: Option<(Variant, String)>,
+    pub variant: Option<(Variant, String)>,
 }
 
 /// What a verification may say, in the order of the manual. (Errors of the system are said too, as every
@@ -185,7 +185,7 @@ pub const CODES: &[Code] = &[
 ///
 /// # Errors
 /// [`Error::Io`] where it cannot be read.
-pub fn names_of_folders(root: &Path) -> Result<Vec<Finding>> {
+pub fn check_folder_names(root: &Path) -> Result<Vec<Finding>> {
     let list = root.join(renames::FILE_NAME);
     let renames = match renames::read(root) {
         Ok(renames) => renames,
@@ -204,7 +204,7 @@ pub fn names_of_folders(root: &Path) -> Result<Vec<Finding>> {
 }
 
 /// Before the name of the mailbox: what mends a finding that has a [`Step`].
-const BY_REPAIR: &str = "mailferry verify --repair";
+const REPAIR_COMMAND: &str = "mailferry verify --repair";
 
 /// What an error says of a path that is named beside it.
 fn said(error: &Error, path: &Path) -> String {

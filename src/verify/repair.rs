@@ -18,11 +18,11 @@ use crate::mailbox::maildir::write::parent_of;
 use crate::mailbox::text::display_path;
 
 /// Where stale files of tmp/ go, in the Maildir: they may be mail.
-pub const LOST: &str = "mailferry-lost";
+pub const LOST_DIR: &str = "mailferry-lost";
 
 /// One thing to mend.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub enum RepairStep {
     /// Make a directory.
     MakeDirectory {
         /// Its path.
@@ -51,24 +51,26 @@ pub enum Step {
     },
 }
 
-impl Step {
+impl RepairStep {
     /// The file or directory it is about.
     pub fn path(&self) -> PathBuf {
         match self {
-            Step::MakeDirectory { path } | Step::SetMode { path, .. } | Step::EndMbox { path } => {
-                path.clone()
-            }
-            Step::MoveStale { maildir, name } => maildir.join("tmp").join(name),
+            RepairStep::MakeDirectory { path }
+            | RepairStep::SetMode { path, .. }
+            | RepairStep::EndMbox { path } => path.clone(),
+            RepairStep::MoveStale { maildir, name } => maildir.join("tmp").join(name),
         }
     }
 
     /// What it does, a verb phrase.
-    pub fn phrase(&self) -> String {
+    pub fn describe(&self) -> String {
         match self {
-            Step::MakeDirectory { .. } => "make the directory".into(),
-            Step::SetMode { from, to, .. } => format!("change the mode from {from:04o} to {to:04o}"),
-            Step::EndMbox { .. } => "append the missing line end or blank line".into(),
-            Step::MoveStale { maildir, .. } => format!("move it to {}/", display_path(&maildir.join(LOST))),
+            RepairStep::MakeDirectory { .. } => "make the directory".into(),
+            RepairStep::SetMode { from, to, .. } => format!("change the mode from {from:04o} to {to:04o}"),
+            RepairStep::EndMbox { .. } => "append the missing line end or blank line".into(),
+            RepairStep::MoveStale { maildir, .. } => {
+                format!("move it to {}/", display_path(&maildir.join(LOST_DIR)))
+            }
         }
     }
 
@@ -76,9 +78,9 @@ impl Step {
     ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Locked`]; the mailbox is as it was before then.
-    pub fn carry_out(&self, lock: &LockOptions, cancel: &Cancel) -> Result<()> {
+    pub fn apply(&self, lock: &LockOptions, cancel: &Cancel) -> Result<()> {
         match self {
-            Step::MakeDirectory { path } => {
+            RepairStep::MakeDirectory { path } => {
                 let (parent, name) = in_parent(path)?;
                 // A directory that is not there may have come meanwhile.
                 if !parent.exists(&name)? {
@@ -87,13 +89,13 @@ impl Step {
                 }
                 Ok(())
             }
-            Step::SetMode { path, to, .. } => {
+            RepairStep::SetMode { path, to, .. } => {
                 let (parent, name) = in_parent(path)?;
                 parent.set_mode(&name, *to)?;
                 parent.sync()
             }
-            Step::EndMbox { path } => end_mbox(path, lock, cancel),
-            Step::MoveStale { maildir, name } => move_stale(maildir, name),
+            RepairStep::EndMbox { path } => end_mbox(path, lock, cancel),
+            RepairStep::MoveStale { maildir, name } => move_stale(maildir, name),
         }
     }
 }
@@ -110,7 +112,7 @@ fn in_parent(path: &Path) -> Result<(Dir, OsString)> {
 }
 
 /// What has to be appended so that the file ends in a blank line. `text` has LF line ends, or CRLF.
-pub fn missing_at_end(text: &[u8]) -> &'static [u8] {
+pub fn missing_line_ends(text: &[u8]) -> &'static [u8] {
     let Some(rest) = text.strip_suffix(b"\n") else {
         let crlf = memchr::memchr(b'\n', text).is_some_and(|lf| text[..lf].ends_with(b"\r"));
         return if crlf { b"\r\n\r\n" } else { b"\n\n" };
@@ -152,15 +154,15 @@ fn missing_in_file(file: &File, size: u64) -> std::io::Result<&'static [u8]> {
         file.read_exact_at(&mut bytes, at).map(|()| bytes)
     };
     if size <= FIRST {
-        return if size == 0 { Ok(b"") } else { Ok(missing_at_end(&read(0, size)?)) };
+        return if size == 0 { Ok(b"") } else { Ok(missing_line_ends(&read(0, size)?)) };
     }
-    Ok(missing_at_end(&[read(0, FIRST)?, read(size - LAST, LAST)?].concat()))
+    Ok(missing_line_ends(&[read(0, FIRST)?, read(size - LAST, LAST)?].concat()))
 }
 
 fn move_stale(maildir: &Path, name: &OsStr) -> Result<()> {
     let root = Dir::open(maildir)?;
     let tmp = root.open_child(OsStr::new("tmp"))?;
-    let lost = OsStr::new(LOST);
+    let lost = OsStr::new(LOST_DIR);
     let lost = if root.exists(lost)? { root.open_child(lost)? } else { root.create_dir(lost, 0o700)? };
     // Under its own name, or the next one that is free.
     let names = (0u32..).map(|n| match n {
@@ -192,9 +194,9 @@ mod tests {
             (b"a\r\nb", b"\r\n\r\n"),
             (b"\n", b""),
         ] {
-            assert_eq!(missing_at_end(text), want, "{:?}", String::from_utf8_lossy(text));
+            assert_eq!(missing_line_ends(text), want, "{:?}", String::from_utf8_lossy(text));
             let mended = [text, want].concat();
-            assert_eq!(missing_at_end(&mended), b"");
+            assert_eq!(missing_line_ends(&mended), b"");
         }
     }
 }
