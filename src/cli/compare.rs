@@ -13,8 +13,8 @@ use crate::mailbox::tree::folder::Folder;
 use crate::mailbox::tree::walk::{MailboxKind, Tree, TreeMailbox, walk};
 use crate::verify::compare;
 use crate::verify::compare::tree;
-use crate::verify::compare::tree::Event;
-use crate::verify::compare::{Difference, Options, Unopened, Verdict};
+use crate::verify::compare::tree::CompareEvent;
+use crate::verify::compare::{CompareOptions, Difference, MailboxRef, MessageTotals};
 use crate::verify::maildir;
 use serde_json::{Value, json};
 
@@ -26,13 +26,13 @@ use crate::cli::report::{FindingCounts, Reporter, grouped};
 use crate::cli::tree::{FolderArgs, has_no_mail, raise_open_file_limit, report_skipped};
 
 /// How to compare.
-pub struct Job<'a> {
+pub struct CompareJob<'a> {
     /// The mailboxes of this side.
     pub mailboxes: &'a [MailboxArg],
     /// The other side.
     pub other: &'a MailboxArg,
     /// What is compared besides contents, and how.
-    pub wanted: Wanted,
+    pub wanted: CompareChoices,
     /// Which folders of this side are which of the other one.
     pub folders: &'a FolderArgs,
     /// How mailboxes are opened.
@@ -47,7 +47,7 @@ pub struct Job<'a> {
 #[derive(Default)]
 pub struct Outcome {
     /// Message by message.
-    pub sums: Verdict,
+    pub sums: MessageTotals,
     /// Folders that only this side has.
     pub folders_missing: u64,
     /// Folders that only the other side has.
@@ -62,14 +62,14 @@ pub struct Outcome {
 
 impl Outcome {
     /// Whether all of both sides was looked at.
-    pub fn is_whole(&self) -> bool {
+    pub fn is_finished(&self) -> bool {
         self.not_read == 0 && self.unfinished.is_none()
     }
 }
 
 /// Compares the mailboxes, taken together, with another one, and tells every difference. Where both sides
 /// have folders, or somebody says which is which, it is folder by folder.
-pub fn compare(job: &Job<'_>, reporter: &mut Reporter) -> Result<Outcome> {
+pub fn compare(job: &CompareJob<'_>, reporter: &mut Reporter) -> Result<Outcome> {
     raise_open_file_limit();
     let here = job.mailboxes.iter().map(Side::of).collect::<Result<Vec<_>>>()?;
     let there = Side::of(job.other)?;
@@ -81,7 +81,7 @@ pub fn compare(job: &Job<'_>, reporter: &mut Reporter) -> Result<Outcome> {
     trees.iter().for_each(|tree| report_skipped(tree, reporter));
     let not_read = trees.iter().flat_map(|tree| &tree.skipped).filter(|s| s.may_be_mail).count() as u64;
     let (labels, deleted) = as_converted(ours.iter().chain(&theirs).map(|(_, mailbox)| mailbox));
-    let options = Options {
+    let options = CompareOptions {
         metadata: job.wanted.metadata,
         labels: job.wanted.labels.unwrap_or(labels),
         deleted: job.wanted.deleted.unwrap_or(deleted),
@@ -97,11 +97,11 @@ pub fn compare(job: &Job<'_>, reporter: &mut Reporter) -> Result<Outcome> {
     let comparison = Comparison { job, options, open, not_read };
     if by_folder {
         let place =
-            |(folder, mailbox): (Folder, Unopened)| (job.folders.mapping().map_folder(&folder).0, mailbox);
-        let pairs = tree::pair(ours.into_iter().map(place).collect(), theirs);
+            |(folder, mailbox): (Folder, MailboxRef)| (job.folders.mapping().map_folder(&folder).0, mailbox);
+        let pairs = tree::pair_folders(ours.into_iter().map(place).collect(), theirs);
         comparison.folder_by_folder(&pairs, reporter)
     } else {
-        let all = |parts: Vec<(Folder, Unopened)>| {
+        let all = |parts: Vec<(Folder, MailboxRef)>| {
             parts.into_iter().map(|(_, mailbox)| mailbox).collect::<Vec<_>>()
         };
         comparison.as_one(&all(ours), &all(theirs), reporter)
@@ -139,9 +139,14 @@ impl<'a> Side<'a> {
     }
 
     /// The mailboxes in it. What a walk through a tree said goes to `trees`.
-    fn parts(self, by_folder: bool, job: &Job<'_>, trees: &mut Vec<Tree>) -> Result<Vec<(Folder, Unopened)>> {
+    fn parts(
+        self,
+        by_folder: bool,
+        job: &CompareJob<'_>,
+        trees: &mut Vec<Tree>,
+    ) -> Result<Vec<(Folder, MailboxRef)>> {
         let alone =
-            |path: &Path, kind, variant| (Folder::INBOX, Unopened { path: path.to_owned(), kind, variant });
+            |path: &Path, kind, variant| (Folder::INBOX, MailboxRef { path: path.to_owned(), kind, variant });
         let root = match self {
             Side::File(mailbox) => {
                 return Ok(vec![alone(&mailbox.path, MailboxKind::Mbox, mailbox.variant())]);
@@ -161,15 +166,15 @@ impl<'a> Side<'a> {
         }
         let found = std::mem::take(&mut tree.mailboxes);
         trees.push(tree);
-        let part = |TreeMailbox { path, folder, kind }| (folder, Unopened { path, kind, variant: None });
+        let part = |TreeMailbox { path, folder, kind }| (folder, MailboxRef { path, kind, variant: None });
         Ok(found.into_iter().map(part).collect())
     }
 }
 
 struct Comparison<'a> {
-    job: &'a Job<'a>,
-    options: Options<'a>,
-    open: compare::Open<'a>,
+    job: &'a CompareJob<'a>,
+    options: CompareOptions<'a>,
+    open: compare::SourceOpener<'a>,
     /// Files that were passed over and in which mail may be.
     not_read: u64,
 }
@@ -184,7 +189,7 @@ impl Comparison<'_> {
         (here, self.job.other.display_name())
     }
 
-    fn as_one(&self, ours: &[Unopened], theirs: &[Unopened], reporter: &mut Reporter) -> Result<Outcome> {
+    fn as_one(&self, ours: &[MailboxRef], theirs: &[MailboxRef], reporter: &mut Reporter) -> Result<Outcome> {
         let (here, there) = self.names();
         let mut told = FindingCounts::default();
         let mut tell = |difference: Difference| {
@@ -199,12 +204,12 @@ impl Comparison<'_> {
         Ok(Outcome { sums, sentence, not_read: self.not_read, ..Outcome::default() })
     }
 
-    fn folder_by_folder(&self, pairs: &[tree::Pair], reporter: &mut Reporter) -> Result<Outcome> {
+    fn folder_by_folder(&self, pairs: &[tree::FolderPair], reporter: &mut Reporter) -> Result<Outcome> {
         let (here, there) = self.names();
         let mut told = FindingCounts::default();
         let mut unfinished = None;
-        let mut tell = |event: Event<'_>| match event {
-            Event::Message(difference, folder) => {
+        let mut tell = |event: CompareEvent<'_>| match event {
+            CompareEvent::Message(difference, folder) => {
                 let finding = difference.finding(&here, &there);
                 let mut keys = keys(&difference);
                 keys["folder"] = json!(folder.to_string());
@@ -213,17 +218,17 @@ impl Comparison<'_> {
                 }
                 reporter.finding(difference.path(), &finding, keys, &mut told);
             }
-            Event::Folder(alone) => {
+            CompareEvent::Folder(alone) => {
                 let other = if alone.is_here { &there } else { &here };
                 let keys = json!({
                     "folder": alone.folder.to_string(),
                     "messages": alone.messages,
                     "elsewhere": alone.elsewhere,
-                    "other_folder": alone.lie_in.map(Folder::to_string),
+                    "other_folder": alone.other_folder.map(Folder::to_string),
                 });
                 reporter.finding(alone.path, &alone.finding(other), keys, &mut told);
             }
-            Event::Failed(error, folder) => {
+            CompareEvent::Failed(error, folder) => {
                 let mut finding = Finding::new(error.code(), error.to_string());
                 finding.hint = error.hint().map(|mend| mend.to_owned().into());
                 let path = error.path().unwrap_or(&self.job.other.path);
@@ -247,7 +252,7 @@ impl Comparison<'_> {
 
 /// What the user says of the comparison.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted {
+pub struct CompareChoices {
     /// Whether flags and dates are compared.
     pub metadata: bool,
     /// What was made of labels; None: what the manifests say.
@@ -259,7 +264,7 @@ pub struct Wanted {
 /// What convert was told of labels and deleted messages, where all manifests of these mailboxes say the same;
 /// else what it does when it is told nothing. A manifest that cannot be read says nothing here: that it is
 /// damaged is for verify without --against to say.
-fn as_converted<'a>(mailboxes: impl Iterator<Item = &'a Unopened>) -> (LabelPolicy, DeletedPolicy) {
+fn as_converted<'a>(mailboxes: impl Iterator<Item = &'a MailboxRef>) -> (LabelPolicy, DeletedPolicy) {
     let maildirs = mailboxes.filter(|mailbox| mailbox.kind == MailboxKind::Maildir);
     let manifests = maildirs.map(|maildir| maildir.path.join(FILE_NAME));
     let heads: Vec<SectionHeader> = manifests
@@ -284,7 +289,7 @@ fn as_converted<'a>(mailboxes: impl Iterator<Item = &'a Unopened>) -> (LabelPoli
 
 /// What a difference has for programs beyond its finding.
 fn keys(difference: &Difference) -> Value {
-    let sighting = difference.sighting();
+    let sighting = difference.message();
     let other = difference.here.as_ref().and(difference.there.as_ref());
     json!({
         "message_id": sighting.message_id,

@@ -12,7 +12,7 @@ use crate::mailbox::mbox::read::ReadOptions;
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::text::{display_path, is_or_are};
 use crate::mailbox::tree::walk::{MailboxKind, walk};
-use crate::verify::compare::unread;
+use crate::verify::compare::unread_clause;
 use crate::verify::manifest::SourceStatus;
 use crate::verify::{self, Depth, VerifyOptions, VerifyReport};
 use clap::Args;
@@ -222,10 +222,10 @@ fn verify_against(
     let cancel = signals::cancel_on_signals();
     let watcher = ProgressDisplay::new(&args.common);
     let mailboxes: Vec<MailboxArg> = args.mailboxes.iter().map(|arg| MailboxArg::parse(arg)).collect();
-    let job = compare::Job {
+    let job = compare::CompareJob {
         mailboxes: &mailboxes,
         other: &MailboxArg::parse(other),
-        wanted: compare::Wanted {
+        wanted: compare::CompareChoices {
             metadata: args.metadata,
             labels: args.labels.map(Into::into),
             deleted: args.deleted.map(Into::into),
@@ -242,7 +242,7 @@ fn verify_against(
             sums.folders = compared.sums.folders;
             sums.messages = compared.sums.here;
             sums.bytes = compared.sums.bytes;
-            let is_same = compared.sums.nothing_lost() && compared.is_whole();
+            let is_same = compared.sums.is_complete() && compared.is_finished();
             sums.sound = if is_same { mailboxes.len() as u64 } else { 0 };
             reporter.line(&compared.sentence);
             *verdict = compared.sentence.clone();
@@ -355,7 +355,7 @@ fn tree(
         counted(sums.messages - messages, "message"),
         counted(sums.bytes - bytes, "byte"),
     );
-    verdict += &unread(not_read, grouped);
+    verdict += &unread_clause(not_read, grouped);
     verdict.push('.');
     reporter.line(&verdict);
     Ok(Looked { is_sound: sound == count && not_read == 0, verdict, folders: folders.into_iter().collect() })

@@ -13,7 +13,7 @@ use mailferry::mailbox::mbox::read::{self, ReadOptions};
 use mailferry::mailbox::mbox::scan_hooks::ScanHooks;
 use mailferry::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
 use mailferry::mailbox::source::{Source, SpoolOptions};
-use mailferry::verify::compare::{Mailbox, Options, Verdict, compare};
+use mailferry::verify::compare::{CompareOptions, MessageTotals, OpenMailbox, compare};
 use serde_json::Value;
 
 use crate::support::*;
@@ -26,25 +26,25 @@ impl Events for NoEvents {
 }
 
 /// Calls `with` with the mailbox at this path. Returns None if it is not a mailbox.
-fn opened<T>(path: &Path, with: impl FnOnce(Mailbox<'_>) -> T) -> Option<T> {
+fn opened<T>(path: &Path, with: impl FnOnce(OpenMailbox<'_>) -> T) -> Option<T> {
     if path.is_dir() {
-        return Some(with(Mailbox::Maildir(path)));
+        return Some(with(OpenMailbox::Maildir(path)));
     }
     let lock = LockOptions { methods: vec![], timeout: Duration::ZERO, pid: 1, host: "h".into() };
     let spool = std::env::temp_dir();
     let spooling = SpoolOptions { dir: &spool, limit: None, cancel: Cancel::never(), progress: &|_| () };
     let source = Source::open(path, &lock, &spooling).unwrap();
     let mbox = read::read(source.text(), &ReadOptions::default(), ScanHooks::none()).ok()?;
-    Some(with(Mailbox::Mbox { source: &source, mbox: &mbox }))
+    Some(with(OpenMailbox::Mbox { source: &source, mbox: &mbox }))
 }
 
 /// Returns the verdict and what was reported, or None if one of the two is not a mailbox.
-fn compared(here: &Path, there: &Path) -> Option<(Verdict, Vec<String>)> {
+fn compared(here: &Path, there: &Path) -> Option<(MessageTotals, Vec<String>)> {
     let mut reported = Vec::new();
     let mut report = |difference: mailferry::verify::compare::Difference| {
         reported.push(difference.finding("here", "there").message.into_owned())
     };
-    let options = Options {
+    let options = CompareOptions {
         metadata: true,
         labels: LabelPolicy::Keywords,
         deleted: DeletedPolicy::Flag,

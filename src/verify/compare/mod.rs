@@ -40,17 +40,17 @@ use crate::mailbox::message::header;
 use crate::mailbox::source::Source;
 use crate::mailbox::text::is_or_are;
 use crate::mailbox::tree::walk::MailboxKind;
-use crate::verify::compare::pair::Unpaired;
-use crate::verify::compare::report::Lines;
-pub use crate::verify::compare::report::{Detail, Difference, Sighting};
-use crate::verify::compare::side::{CHUNK, Marks, Side};
-pub use crate::verify::compare::side::{Mailbox, Open};
+use crate::verify::compare::pair::Unmatched;
+use crate::verify::compare::report::LineNumbers;
+pub use crate::verify::compare::report::{Detail, Difference, MessageRef};
+use crate::verify::compare::side::{CHUNK, MessageTraits, Side};
+pub use crate::verify::compare::side::{OpenMailbox, SourceOpener};
 pub use crate::verify::compare::text::Spot;
-use crate::verify::compare::text::{Text, Trifles};
+use crate::verify::compare::text::{Text, Tolerance};
 
 /// How to compare.
 #[derive(Debug)]
-pub struct Options<'a> {
+pub struct CompareOptions<'a> {
     /// Whether flags, received dates and the fields that readers rewrite are compared as well.
     pub metadata: bool,
     /// What convert made of a user's own Gmail labels: whether they are keywords.
@@ -68,7 +68,7 @@ pub struct Options<'a> {
 
 /// What came out. Every message of either side is counted once in `same` to `extra`.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Verdict {
+pub struct MessageTotals {
     /// Folders of this side; an mbox is one.
     pub folders: u64,
     /// Bytes of this side: of mboxes all, of Maildirs those of their messages.
@@ -112,13 +112,13 @@ pub struct Verdict {
     pub translated: bool,
 }
 
-impl Verdict {
+impl MessageTotals {
     /// Whether every message of either side has its counterpart, with all its words.
-    pub fn nothing_lost(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.quoting + self.differ + self.missing + self.extra + self.moved == 0
     }
 
-    fn add_up(&self) -> bool {
+    fn balances(&self) -> bool {
         let pairs = self.same + self.line_ends + self.quoting + self.final_newline + self.differ + self.moved;
         self.here == pairs + self.missing && self.there == pairs + self.extra
     }
@@ -141,7 +141,7 @@ impl Verdict {
     /// The last line of a report. `here` and `there` name the mailboxes; `not_read` is how many files were
     /// passed over in which mail may be; `grouped` writes numbers as people read them.
     pub fn sentence(&self, here: &str, there: &str, not_read: u64, grouped: fn(u64) -> String) -> String {
-        self.clauses(&format!("of {here}"), (here, there), grouped) + &unread(not_read, grouped) + "."
+        self.clauses(&format!("of {here}"), (here, there), grouped) + &unread_clause(not_read, grouped) + "."
     }
 
     /// The same without the full stop. `of_here`: whose messages they are.
@@ -200,7 +200,7 @@ impl Verdict {
     }
 
     /// Adds what came out of another folder.
-    fn add(&mut self, other: &Verdict) {
+    fn add(&mut self, other: &MessageTotals) {
         for (sum, more) in [
             (&mut self.folders, other.folders),
             (&mut self.bytes, other.bytes),
@@ -228,7 +228,7 @@ impl Verdict {
 }
 
 /// What a verdict has to say of what was passed over.
-pub fn unread(files: u64, grouped: fn(u64) -> String) -> String {
+pub fn unread_clause(files: u64, grouped: fn(u64) -> String) -> String {
     match files {
         0 => String::new(),
         1 => "; mail may be in 1 file that was not read".into(),
@@ -238,7 +238,7 @@ pub fn unread(files: u64, grouped: fn(u64) -> String) -> String {
 
 /// A mailbox by its place.
 #[derive(Debug, Clone)]
-pub struct Unopened {
+pub struct MailboxRef {
     /// Where it lies.
     pub path: PathBuf,
     /// What it is.
@@ -249,17 +249,17 @@ pub struct Unopened {
 
 /// Opens the mailboxes and [compares](compare()) them.
 pub fn open_and_compare(
-    (here, there): (&[Unopened], &[Unopened]),
-    options: &Options<'_>,
-    open: Open<'_>,
+    (here, there): (&[MailboxRef], &[MailboxRef]),
+    options: &CompareOptions<'_>,
+    open: SourceOpener<'_>,
     progress: &dyn Events,
     tell: &mut dyn FnMut(Difference),
-) -> Result<Verdict> {
-    let source = |mailbox: &Unopened| match mailbox.kind {
+) -> Result<MessageTotals> {
+    let source = |mailbox: &MailboxRef| match mailbox.kind {
         MailboxKind::Mbox => open(&mailbox.path).map(Some),
         MailboxKind::Maildir | MailboxKind::Messages(_) => Ok(None),
     };
-    let sources = |side: &[Unopened]| side.iter().map(source).collect::<Result<Vec<_>>>();
+    let sources = |side: &[MailboxRef]| side.iter().map(source).collect::<Result<Vec<_>>>();
     let (our_sources, their_sources) = (sources(here)?, sources(there)?);
     let ours = divided(here, &our_sources, options.cancel)?;
     let theirs = divided(there, &their_sources, options.cancel)?;
@@ -270,7 +270,7 @@ pub fn open_and_compare(
 
 /// The messages of the mboxes among them.
 fn divided<'a>(
-    side: &[Unopened],
+    side: &[MailboxRef],
     sources: &'a [Option<Source>],
     cancel: &Cancel,
 ) -> Result<Vec<Option<Mbox<'a>>>> {
@@ -287,16 +287,16 @@ fn divided<'a>(
 }
 
 fn mailboxes<'a>(
-    side: &'a [Unopened],
+    side: &'a [MailboxRef],
     sources: &'a [Option<Source>],
     mboxes: &'a [Option<Mbox<'a>>],
-    open: Open<'a>,
-) -> Vec<Mailbox<'a>> {
+    open: SourceOpener<'a>,
+) -> Vec<OpenMailbox<'a>> {
     let opened = side.iter().zip(sources).zip(mboxes).map(|((mailbox, source), mbox)| {
         match (&mailbox.kind, source, mbox) {
-            (MailboxKind::Messages(files), _, _) => Mailbox::Messages { files, open },
-            (MailboxKind::Mbox, Some(source), Some(mbox)) => Mailbox::Mbox { source, mbox },
-            _ => Mailbox::Maildir(&mailbox.path),
+            (MailboxKind::Messages(files), _, _) => OpenMailbox::Messages { files, open },
+            (MailboxKind::Mbox, Some(source), Some(mbox)) => OpenMailbox::Mbox { source, mbox },
+            _ => OpenMailbox::Maildir(&mailbox.path),
         }
     });
     opened.collect()
@@ -312,21 +312,21 @@ fn mailboxes<'a>(
 /// [`Error::NotAMailbox`] for a directory that is no Maildir, [`Error::Io`] for a message that cannot be
 /// read, [`Error::Changed`], [`Error::Interrupted`]: then what was told is not to be relied upon.
 pub fn compare(
-    here: &[Mailbox<'_>],
-    there: &[Mailbox<'_>],
-    options: &Options<'_>,
+    here: &[OpenMailbox<'_>],
+    there: &[OpenMailbox<'_>],
+    options: &CompareOptions<'_>,
     progress: &dyn Events,
     tell: &mut dyn FnMut(Difference),
-) -> Result<Verdict> {
-    let sides = Sides { here: Side::of(here)?, there: Side::of(there)?, options, progress };
-    let mut verdict = Verdict {
+) -> Result<MessageTotals> {
+    let sides = Sides { here: Side::open(here)?, there: Side::open(there)?, options, progress };
+    let mut verdict = MessageTotals {
         folders: here.len() as u64,
         bytes: sides.here.bytes(),
         here: sides.here.len() as u64,
         there: sides.there.len() as u64,
         pseudo: sides.here.pseudo() + sides.there.pseudo(),
         translated: sides.here.is_translated() || sides.there.is_translated(),
-        ..Verdict::default()
+        ..MessageTotals::default()
     };
     let (mut cases, marks) = sides.cases(&mut verdict)?;
     cases.par_sort_unstable();
@@ -334,7 +334,7 @@ pub fn compare(
     sides.here.check_unchanged()?;
     sides.there.check_unchanged()?;
     // A wrong sum is a bug of ours, and nobody must be told that all is well.
-    assert!(verdict.add_up(), "the sums do not add up: {verdict:?}");
+    assert!(verdict.balances(), "the sums do not add up: {verdict:?}");
     Ok(verdict)
 }
 
@@ -359,8 +359,8 @@ impl Case {
 
 /// The marks of all messages.
 struct BothMarks {
-    here: Vec<Marks>,
-    there: Vec<Marks>,
+    here: Vec<MessageTraits>,
+    there: Vec<MessageTraits>,
 }
 
 impl BothMarks {
@@ -372,35 +372,35 @@ impl BothMarks {
 }
 
 /// Takes out messages that are marked as deleted, and says how many.
-fn leave_out(numbers: &mut Vec<usize>, marks: &[Marks]) -> u64 {
+fn leave_out(numbers: &mut Vec<usize>, marks: &[MessageTraits]) -> u64 {
     let before = numbers.len();
     numbers.retain(|&n| !marks[n].deleted);
     (before - numbers.len()) as u64
 }
 
 /// Bytes of some messages.
-fn sizes(marks: &[Marks], numbers: &[usize]) -> u64 {
+fn sizes(marks: &[MessageTraits], numbers: &[usize]) -> u64 {
     numbers.iter().map(|&n| u64::from(marks[n].size)).sum()
 }
 
 struct Sides<'a> {
     here: Side<'a>,
     there: Side<'a>,
-    options: &'a Options<'a>,
+    options: &'a CompareOptions<'a>,
     progress: &'a dyn Events,
 }
 
 impl Sides<'_> {
     /// Finds the counterpart of every message. Counts those that are the same.
-    fn cases(&self, verdict: &mut Verdict) -> Result<(Vec<Case>, BothMarks)> {
+    fn cases(&self, verdict: &mut MessageTotals) -> Result<(Vec<Case>, BothMarks)> {
         let (options, progress) = (self.options, self.progress);
         progress.begin(Phase::Reading, self.here.bytes() + self.there.bytes());
-        let (digests, here) = self.here.look(options, progress)?;
-        let (other_digests, there) = self.there.look(options, progress)?;
-        let mut unpaired = Unpaired::all(self.here.len(), self.there.len());
+        let (digests, here) = self.here.scan(options, progress)?;
+        let (other_digests, there) = self.there.scan(options, progress)?;
+        let mut unpaired = Unmatched::all(self.here.len(), self.there.len());
         let mut cases = Vec::new();
         // Of several copies those with the same metadata belong together.
-        unpaired.pair(
+        unpaired.match_by(
             |n| Some((digests[n], here[n].rewritable())),
             |n| Some((other_digests[n], there[n].rewritable())),
             |_, _| verdict.same += 1,
@@ -413,14 +413,14 @@ impl Sides<'_> {
             }
         };
         // Else those of which the mailboxes say the same, whatever fields say it.
-        unpaired.pair(
+        unpaired.match_by(
             |n| Some((digests[n], here[n].said())),
             |n| Some((other_digests[n], there[n].said())),
             &mut same,
         );
-        unpaired.pair(|n| Some(digests[n]), |n| Some(other_digests[n]), &mut same);
-        let further = self.here.leave_out_links(&mut unpaired.here, &digests);
-        let further_there = self.there.leave_out_links(&mut unpaired.there, &other_digests);
+        unpaired.match_by(|n| Some(digests[n]), |n| Some(other_digests[n]), &mut same);
+        let further = self.here.exclude_links(&mut unpaired.here, &digests);
+        let further_there = self.there.exclude_links(&mut unpaired.there, &other_digests);
         verdict.here -= further;
         verdict.there -= further_there;
         verdict.links += further + further_there;
@@ -441,16 +441,21 @@ impl Sides<'_> {
 
     /// Pairs messages whose content is not the same by what they still have in common. Gives back
     /// those that have nothing.
-    fn pair_changed(&self, unpaired: Unpaired, marks: &BothMarks, cases: &mut Vec<Case>) -> Result<Unpaired> {
-        let Unpaired { mut here, mut there } = unpaired;
+    fn pair_changed(
+        &self,
+        unpaired: Unmatched,
+        marks: &BothMarks,
+        cases: &mut Vec<Case>,
+    ) -> Result<Unmatched> {
+        let Unmatched { mut here, mut there } = unpaired;
         here.par_sort_unstable();
         there.par_sort_unstable();
         self.progress.begin(Phase::Reading, sizes(&marks.here, &here) + sizes(&marks.there, &there));
         let keys = self.keys(&self.here, &here)?;
         let other_keys = self.keys(&self.there, &there)?;
-        let mut strangers = Unpaired::all(here.len(), there.len());
+        let mut strangers = Unmatched::all(here.len(), there.len());
         for level in 0..LEVELS {
-            strangers.pair(
+            strangers.match_by(
                 |n| keys[n][level],
                 |n| other_keys[n][level],
                 |n, other| {
@@ -485,7 +490,7 @@ impl Sides<'_> {
         &self,
         cases: &[Case],
         marks: &BothMarks,
-        verdict: &mut Verdict,
+        verdict: &mut MessageTotals,
         tell: &mut dyn FnMut(Difference),
     ) -> Result<()> {
         /// Cases whose texts wait to be told at the same time.
@@ -496,15 +501,16 @@ impl Sides<'_> {
         let all = |pick: fn(&Case) -> Option<usize>| cases.iter().filter_map(pick).collect::<Vec<_>>();
         let (ours, theirs) = (all(|case| case.numbers().0), all(|case| case.numbers().1));
         self.progress.begin(Phase::Reading, sizes(&marks.here, &ours) + sizes(&marks.there, &theirs));
-        let lines = Lines::of((&self.here, ours), (&self.there, theirs), self.options)?;
+        let lines = LineNumbers::of((&self.here, ours), (&self.there, theirs), self.options)?;
         for cases in cases.chunks(AHEAD) {
             let differences = cases.par_iter().map(|case| {
                 self.options.cancel.check()?;
                 let dates = marks.dates(case).filter(|_| self.options.metadata);
                 let told = (&lines, dates, self.options);
-                let differences = report::differences(&self.here, &self.there, *case, told)?;
+                let differences = report::find_differences(&self.here, &self.there, *case, told)?;
                 let (ours, theirs) = case.numbers();
-                let size = |marks: &[Marks], n: Option<usize>| n.map_or(0, |n| u64::from(marks[n].size));
+                let size =
+                    |marks: &[MessageTraits], n: Option<usize>| n.map_or(0, |n| u64::from(marks[n].size));
                 self.progress.advance(size(&marks.here, ours) + size(&marks.there, theirs), 1);
                 Ok(differences)
             });
@@ -520,14 +526,14 @@ impl Sides<'_> {
     }
 }
 
-impl Marks {
+impl MessageTraits {
     /// All that may differ between two messages of the same content.
-    fn rewritable(&self) -> (u64, (i64, side::Flagged, u64)) {
+    fn rewritable(&self) -> (u64, (i64, side::FlagState, u64)) {
         (self.fields, self.said())
     }
 
     /// Date, flags and keywords.
-    fn said(&self) -> (i64, side::Flagged, u64) {
+    fn said(&self) -> (i64, side::FlagState, u64) {
         (self.date, self.status, self.keywords)
     }
 }
@@ -559,11 +565,11 @@ fn keys_of(text: &Text<'_>) -> Keys {
     };
     let (id, date) = (field("Message-ID"), field("Date"));
     let named = id.is_some() || date.is_some();
-    let body = id.as_ref().map(|_| text.body_digest_but(Trifles::ALL));
+    let body = id.as_ref().map(|_| text.tolerant_body_digest(Tolerance::ALL));
     let (from, subject) = (field("From").unwrap_or_default(), field("Subject").unwrap_or_default());
     [
-        key(&text.digest_but(Trifles::ALL)),
-        named.then(|| text.header_digest_but(Trifles::ALL)).and_then(|hash| key(&hash)),
+        key(&text.tolerant_digest(Tolerance::ALL)),
+        named.then(|| text.tolerant_header_digest(Tolerance::ALL)).and_then(|hash| key(&hash)),
         id.as_ref().zip(body).and_then(|(id, body)| hash(&[id, &body])),
         id.as_ref().and_then(|id| hash(&[id])),
         date.as_ref().and_then(|date| hash(&[date, &from, &subject])),

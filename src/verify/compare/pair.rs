@@ -4,15 +4,15 @@
 use rayon::prelude::*;
 
 /// Messages without a counterpart yet, by their numbers.
-pub(crate) struct Unpaired {
+pub(crate) struct Unmatched {
     pub here: Vec<usize>,
     pub there: Vec<usize>,
 }
 
-impl Unpaired {
+impl Unmatched {
     /// All of both sides.
-    pub fn all(here: usize, there: usize) -> Unpaired {
-        Unpaired { here: (0..here).collect(), there: (0..there).collect() }
+    pub fn all(here: usize, there: usize) -> Unmatched {
+        Unmatched { here: (0..here).collect(), there: (0..there).collect() }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -21,7 +21,7 @@ impl Unpaired {
 
     /// Takes out messages with the same key, in pairs: the first ones of both sides, the second ones,
     /// and so on. Those without a key stay.
-    pub fn pair<K: Ord>(
+    pub fn match_by<K: Ord>(
         &mut self,
         here: impl Fn(usize) -> Option<K> + Sync,
         there: impl Fn(usize) -> Option<K> + Sync,
@@ -61,9 +61,9 @@ mod tests {
             here in proptest::collection::vec(proptest::option::of(0u8..5), 0..20),
             there in proptest::collection::vec(proptest::option::of(0u8..5), 0..20),
         ) {
-            let mut unpaired = Unpaired::all(here.len(), there.len());
+            let mut unpaired = Unmatched::all(here.len(), there.len());
             let mut pairs = Vec::new();
-            unpaired.pair(|n| here[n], |n| there[n], |a, b| pairs.push((a, b)));
+            unpaired.match_by(|n| here[n], |n| there[n], |a, b| pairs.push((a, b)));
             prop_assert!(pairs.iter().all(|&(a, b)| here[a].is_some() && here[a] == there[b]));
             for key in 0..5 {
                 let count = |side: &[Option<u8>]| side.iter().filter(|&&k| k == Some(key)).count();

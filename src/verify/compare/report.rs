@@ -8,9 +8,9 @@ use crate::mailbox::mbox::status;
 use crate::mailbox::message::date;
 use crate::mailbox::message::header;
 use crate::mailbox::text::{display_path, escape};
-use crate::verify::compare::side::{At, Flagged, Message, NO_DATE, Side};
-use crate::verify::compare::text::{Digest, Spot, Text, Trifles};
-use crate::verify::compare::{Case, Options};
+use crate::verify::compare::side::{FlagState, MessageLocation, NO_DATE, Side, StoredMessage};
+use crate::verify::compare::text::{Digest, Spot, Text, Tolerance};
+use crate::verify::compare::{Case, CompareOptions};
 
 /// A difference between the two sides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,13 +18,13 @@ pub struct Difference {
     /// `message-missing` to `fields-differ`.
     pub code: Code,
     /// The message on this side; None if only the other one has it.
-    pub here: Option<Sighting>,
+    pub here: Option<MessageRef>,
     /// The message on the other side; None if only this one has it.
-    pub there: Option<Sighting>,
+    pub there: Option<MessageRef>,
     /// In what they differ; None where one of the two is not there.
     pub detail: Option<Detail>,
     /// Of a message that only one side has: what it says, by which another folder is asked for it.
-    pub(crate) words: Option<Digest>,
+    pub(crate) digest: Option<Digest>,
 }
 
 /// In what two messages differ.
@@ -38,7 +38,7 @@ pub enum Detail {
 
 /// A message where it lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sighting {
+pub struct MessageRef {
     /// The mbox, or the file in the Maildir.
     pub path: PathBuf,
     /// Its number in the mbox as `inspect` counts, from 1. A Maildir has the file.
@@ -56,20 +56,20 @@ pub struct Sighting {
 }
 
 /// The lines in which the messages of the cases begin, by their numbers.
-pub(crate) struct Lines {
+pub(crate) struct LineNumbers {
     here: Vec<(usize, u64)>,
     there: Vec<(usize, u64)>,
 }
 
-impl Lines {
+impl LineNumbers {
     pub fn of(
         (here, mut ours): (&Side<'_>, Vec<usize>),
         (there, mut theirs): (&Side<'_>, Vec<usize>),
-        options: &Options<'_>,
-    ) -> Result<Lines> {
+        options: &CompareOptions<'_>,
+    ) -> Result<LineNumbers> {
         ours.sort_unstable();
         theirs.sort_unstable();
-        Ok(Lines { here: here.lines(&ours, options)?, there: there.lines(&theirs, options)? })
+        Ok(LineNumbers { here: here.lines(&ours, options)?, there: there.lines(&theirs, options)? })
     }
 }
 
@@ -81,75 +81,79 @@ fn line_of(lines: &[(usize, u64)], number: usize) -> Option<u64> {
 ///
 /// # Errors
 /// Those of reading; [`Error::Changed`] where two messages differed before and do no longer.
-pub(crate) fn differences(
+pub(crate) fn find_differences(
     here: &Side<'_>,
     there: &Side<'_>,
     case: Case,
-    (lines, dates, options): (&Lines, Option<(i64, i64)>, &Options<'_>),
+    (lines, dates, options): (&LineNumbers, Option<(i64, i64)>, &CompareOptions<'_>),
 ) -> Result<Vec<Difference>> {
-    let alone = |code, message: &Message<'_>, (here, there)| {
-        vec![Difference { code, here, there, detail: None, words: Some(message.text.digest()) }]
+    let alone = |code, message: &StoredMessage<'_>, (here, there)| {
+        vec![Difference { code, here, there, detail: None, digest: Some(message.text.digest()) }]
     };
     let (number, other, same) = match case {
         Case::Here { number, there: Some(other), same } => (number, other, same),
         Case::Here { number, there: None, .. } => {
             let message = here.message(number)?;
-            let sighting = Sighting::of(&message, line_of(&lines.here, number));
+            let sighting = MessageRef::of(&message, line_of(&lines.here, number));
             return Ok(alone(Code::MessageMissing, &message, (Some(sighting), None)));
         }
         Case::Extra(number) => {
             let message = there.message(number)?;
-            let sighting = Sighting::of(&message, line_of(&lines.there, number));
+            let sighting = MessageRef::of(&message, line_of(&lines.there, number));
             return Ok(alone(Code::MessageExtra, &message, (None, Some(sighting))));
         }
     };
     let (message, counterpart) = (here.message(number)?, there.message(other)?);
     let mut told = Vec::new();
     if !same {
-        let spots = message.text.spots(&counterpart.text);
+        let spots = message.text.first_difference(&counterpart.text);
         let Some((spot, other_spot)) = spots else { return Err(rewritten(&message, &counterpart)) };
         told.push((kind(&message, &counterpart), Detail::Bytes(spot, other_spot)));
     }
     if let Some(dates) = dates {
         told.extend(metadata(&message, &counterpart, dates, options));
     }
-    let sighting = Sighting::of(&message, line_of(&lines.here, number));
-    let other_sighting = Sighting::of(&counterpart, line_of(&lines.there, other));
+    let sighting = MessageRef::of(&message, line_of(&lines.here, number));
+    let other_sighting = MessageRef::of(&counterpart, line_of(&lines.there, other));
     let differences = told.into_iter().map(|(code, detail)| Difference {
         code,
         here: Some(sighting.clone()),
         there: Some(other_sighting.clone()),
         detail: Some(detail),
-        words: None,
+        digest: None,
     });
     Ok(differences.collect())
 }
 
 /// Nobody writes into a message that lies in a Maildir, and an mbox is locked; somebody did.
-fn rewritten(message: &Message<'_>, counterpart: &Message<'_>) -> Error {
-    let file = [message, counterpart].into_iter().find_map(|message| match &message.lies {
-        At::File { path, .. } => Some(path.as_path()),
-        At::Mbox { .. } | At::Itself { .. } => None,
+fn rewritten(message: &StoredMessage<'_>, counterpart: &StoredMessage<'_>) -> Error {
+    let file = [message, counterpart].into_iter().find_map(|message| match &message.location {
+        MessageLocation::File { path, .. } => Some(path.as_path()),
+        MessageLocation::Mbox { .. } | MessageLocation::WholeFile { .. } => None,
     });
-    let path = file.unwrap_or_else(|| message.lies.path());
+    let path = file.unwrap_or_else(|| message.location.path());
     Error::Changed { path: path.to_owned(), how: "a message was written to".into() }
 }
 
 /// Of which kind the difference between two messages is.
-fn kind(message: &Message<'_>, counterpart: &Message<'_>) -> Code {
+fn kind(message: &StoredMessage<'_>, counterpart: &StoredMessage<'_>) -> Code {
     let (text, other) = (&message.text, &counterpart.text);
-    let differ_but = |trifles| text.digest_but(trifles) != other.digest_but(trifles);
-    if differ_but(Trifles::ALL) {
+    let differ_but = |trifles| text.tolerant_digest(trifles) != other.tolerant_digest(trifles);
+    if differ_but(Tolerance::ALL) {
         return Code::MessageDiffers;
     }
     // A file may end without a newline; a message of an mbox cannot, unless it is the last one.
-    let added = |by: &Message<'_>| by.text.ends_in_newline() && matches!(by.lies, At::Mbox { .. });
-    if differ_but(Trifles { final_newline: false, ..Trifles::ALL }) && !added(message) && !added(counterpart)
+    let added = |by: &StoredMessage<'_>| {
+        by.text.ends_in_newline() && matches!(by.location, MessageLocation::Mbox { .. })
+    };
+    if differ_but(Tolerance { final_newline: false, ..Tolerance::ALL })
+        && !added(message)
+        && !added(counterpart)
     {
         Code::MessageDiffers
-    } else if differ_but(Trifles { quoting: false, ..Trifles::ALL }) {
+    } else if differ_but(Tolerance { quoting: false, ..Tolerance::ALL }) {
         Code::MessageQuoting
-    } else if differ_but(Trifles { line_ends: false, ..Trifles::ALL }) {
+    } else if differ_but(Tolerance { line_ends: false, ..Tolerance::ALL }) {
         Code::MessageLineEnds
     } else {
         Code::MessageFinalNewline
@@ -157,22 +161,22 @@ fn kind(message: &Message<'_>, counterpart: &Message<'_>) -> Code {
 }
 
 fn metadata(
-    message: &Message<'_>,
-    counterpart: &Message<'_>,
+    message: &StoredMessage<'_>,
+    counterpart: &StoredMessage<'_>,
     (date, other_date): (i64, i64),
-    options: &Options<'_>,
+    options: &CompareOptions<'_>,
 ) -> Vec<(Code, Detail)> {
     let mut told = Vec::new();
-    let flags = |message: &Message<'_>| {
+    let flags = |message: &StoredMessage<'_>| {
         let said = status::parse_fields(message.text.header(), options.labels);
-        (message.lies.flags(&said, options.deleted), message.lies.keywords(&said))
+        (message.location.flags(&said, options.deleted), message.location.keywords(&said))
     };
     let (flagged, other) = (flags(message), flags(counterpart));
     if flagged != other {
         told.push((Code::FlagsDiffer, Detail::Values(shown_flags(&flagged), shown_flags(&other))));
     }
     // What a From_ line without a zone means depends on the other messages of its mbox.
-    let stamps = (message.lies.stamp(), counterpart.lies.stamp());
+    let stamps = (message.location.stamp(), counterpart.location.stamp());
     let alike = stamps.0.is_some() && stamps.0 == stamps.1;
     if date != other_date && date != NO_DATE && other_date != NO_DATE && !alike {
         told.push((Code::DateDiffers, Detail::Values(shown_date(date), shown_date(other_date))));
@@ -184,8 +188,8 @@ fn metadata(
     told
 }
 
-fn shown_flags((flagged, keywords): &(Flagged, Vec<String>)) -> String {
-    let flags = match (flagged.flags.is_empty(), flagged.seen_there) {
+fn shown_flags((flagged, keywords): &(FlagState, Vec<String>)) -> String {
+    let flags = match (flagged.flags.is_empty(), flagged.in_cur) {
         (false, _) => flagged.flags.to_string(),
         (true, true) => "none".into(),
         (true, false) => "none, and new".into(),
@@ -224,10 +228,10 @@ fn listed(fields: &[String]) -> String {
     if fields.is_empty() { "none".into() } else { fields.join(", ") }
 }
 
-impl Sighting {
-    fn of(message: &Message<'_>, line: Option<u64>) -> Sighting {
-        let mut sighting = Sighting {
-            path: message.lies.path().to_owned(),
+impl MessageRef {
+    fn of(message: &StoredMessage<'_>, line: Option<u64>) -> MessageRef {
+        let mut sighting = MessageRef {
+            path: message.location.path().to_owned(),
             number: None,
             offset: None,
             line,
@@ -244,23 +248,23 @@ impl Sighting {
                 sighting.date = date::parse_header_date(field.value).map(|stamp| stamp.epoch(0));
             }
         }
-        match &message.lies {
-            At::Mbox { number, extent, .. } => {
+        match &message.location {
+            MessageLocation::Mbox { number, extent, .. } => {
                 sighting.number = Some(*number);
                 sighting.offset = Some(extent.at);
-                let from = || message.lies.stamp().map(|stamp| stamp.epoch(0));
+                let from = || message.location.stamp().map(|stamp| stamp.epoch(0));
                 sighting.date = sighting.date.or_else(from);
             }
-            At::File { entry, .. } => {
+            MessageLocation::File { entry, .. } => {
                 sighting.date = sighting.date.or_else(|| entry.parsed().epoch());
             }
-            At::Itself { .. } => {}
+            MessageLocation::WholeFile { .. } => {}
         }
         sighting
     }
 
     /// Where it is, for people.
-    pub fn place(&self) -> String {
+    pub fn location(&self) -> String {
         match (self.line, self.offset) {
             (Some(line), Some(offset)) => format!("{}:{line} (byte {offset})", display_path(&self.path)),
             _ => display_path(&self.path),
@@ -268,7 +272,7 @@ impl Sighting {
     }
 
     /// Which message it is, for people.
-    pub fn name(&self) -> String {
+    pub fn describe(&self) -> String {
         let mut name = self.number.map_or_else(|| "the message".into(), |n| format!("message {n}"));
         if let Some(date) = self.date {
             name += &format!(" of {}", shown_date(date));
@@ -305,7 +309,7 @@ impl Spot {
 
 impl Difference {
     /// The message the finding is about: this side's, unless only the other one has it.
-    pub fn sighting(&self) -> &Sighting {
+    pub fn message(&self) -> &MessageRef {
         // One of the two is there: a difference of nothing is none.
         match (&self.here, &self.there) {
             (Some(sighting), _) | (None, Some(sighting)) => sighting,
@@ -323,14 +327,14 @@ impl Difference {
 
     /// The file the finding is about.
     pub fn path(&self) -> &Path {
-        &self.sighting().path
+        &self.message().path
     }
 
     /// As a finding. `here` and `there` name the two sides.
     pub fn finding(&self, here: &str, there: &str) -> Finding {
-        let sighting = self.sighting();
-        let name = sighting.name();
-        let place = self.there.as_ref().map(Sighting::place).unwrap_or_default();
+        let sighting = self.message();
+        let name = sighting.describe();
+        let place = self.there.as_ref().map(MessageRef::location).unwrap_or_default();
         let message = match (&self.detail, self.code) {
             (None, Code::MessageExtra) => format!("not in {here}: {name}"),
             (None, _) => format!("not in {there}: {name}"),

@@ -25,7 +25,7 @@ use crate::mailbox::mbox::status::{self, DeletedPolicy, LabelPolicy, Status, Sta
 use crate::mailbox::message::date::Stamp;
 use crate::mailbox::message::header;
 use crate::mailbox::source::Source;
-use crate::verify::compare::Options;
+use crate::verify::compare::CompareOptions;
 use crate::verify::compare::text::{Digest, Text};
 
 /// Messages a worker takes at once.
@@ -34,11 +34,11 @@ pub(crate) const CHUNK: usize = 64;
 pub(crate) const NO_DATE: i64 = i64::MIN;
 
 /// Opens an mbox, or a file that is a message.
-pub type Open<'a> = &'a (dyn Fn(&Path) -> Result<Source> + Sync);
+pub type SourceOpener<'a> = &'a (dyn Fn(&Path) -> Result<Source> + Sync);
 
 /// A mailbox to compare.
 #[derive(Clone, Copy)]
-pub enum Mailbox<'a> {
+pub enum OpenMailbox<'a> {
     /// An mbox of any variant, opened and read.
     Mbox {
         /// Its bytes.
@@ -54,7 +54,7 @@ pub enum Mailbox<'a> {
         /// Which.
         files: &'a [PathBuf],
         /// How.
-        open: Open<'a>,
+        open: SourceOpener<'a>,
     },
 }
 
@@ -65,10 +65,10 @@ struct Part<'a> {
     /// The number of its first message.
     first: usize,
     len: usize,
-    lies: Lies<'a>,
+    location: Location<'a>,
 }
 
-enum Lies<'a> {
+enum Location<'a> {
     Mbox {
         source: &'a Source,
         mbox: &'a Mbox<'a>,
@@ -88,7 +88,7 @@ enum Lies<'a> {
     },
     Files {
         files: &'a [PathBuf],
-        open: Open<'a>,
+        open: SourceOpener<'a>,
         /// Of all files.
         bytes: u64,
     },
@@ -96,13 +96,13 @@ enum Lies<'a> {
 
 /// What is kept of each message while all are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Marks {
+pub(crate) struct MessageTraits {
     /// Hash of the fields that readers rewrite; 0 where there are none.
     pub fields: u64,
     /// Received, seconds since 1970. [`NO_DATE`] where it is not known or not wanted.
     pub date: i64,
     /// Flags; the default where they are not wanted.
-    pub status: Flagged,
+    pub status: FlagState,
     /// Hash of the keywords; 0 where there are none, and where they are not wanted.
     pub keywords: u64,
     /// Whether it is marked as deleted in an mbox, and such messages are not counted where they have no
@@ -116,7 +116,7 @@ pub(crate) struct Marks {
 #[derive(Default)]
 struct Looked {
     digests: Vec<Digest>,
-    marks: Vec<Marks>,
+    marks: Vec<MessageTraits>,
     /// The dates that messages of an mbox offer, where dates are wanted: which one counts, all of them
     /// together decide.
     offered: Vec<DateFields>,
@@ -124,28 +124,28 @@ struct Looked {
 
 /// What flags say, as it shows in a Maildir: letters, and whether it is in cur/.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) struct Flagged {
+pub(crate) struct FlagState {
     pub flags: crate::mailbox::maildir::flags::Flags,
-    pub seen_there: bool,
+    pub in_cur: bool,
 }
 
-impl From<Status> for Flagged {
-    fn from(status: Status) -> Flagged {
-        Flagged { flags: status.flags, seen_there: status.belongs_in_cur() }
+impl From<Status> for FlagState {
+    fn from(status: Status) -> FlagState {
+        FlagState { flags: status.flags, in_cur: status.belongs_in_cur() }
     }
 }
 
 /// A message read again.
-pub(crate) struct Message<'a> {
+pub(crate) struct StoredMessage<'a> {
     pub text: Text<'a>,
-    pub lies: At<'a>,
+    pub location: MessageLocation<'a>,
 }
 
 /// Where a message lies.
-pub(crate) enum At<'a> {
+pub(crate) enum MessageLocation<'a> {
     Mbox { path: &'a Path, number: usize, extent: Extent, from_line: &'a [u8] },
     File { path: PathBuf, entry: Entry, keywords: &'a KeywordTable },
-    Itself { path: &'a Path },
+    WholeFile { path: &'a Path },
 }
 
 impl<'a> Side<'a> {
@@ -153,31 +153,34 @@ impl<'a> Side<'a> {
     ///
     /// # Errors
     /// [`Error::NotAMailbox`] for a directory without cur/ and new/, [`Error::Io`].
-    pub fn of(mailboxes: &[Mailbox<'a>]) -> Result<Side<'a>> {
+    pub fn open(mailboxes: &[OpenMailbox<'a>]) -> Result<Side<'a>> {
         let (mut parts, mut first) = (Vec::with_capacity(mailboxes.len()), 0);
         let mut root: Option<&Path> = None;
         for mailbox in mailboxes {
             let (lies, len) = match *mailbox {
-                Mailbox::Mbox { source, mbox } => {
+                OpenMailbox::Mbox { source, mbox } => {
                     let skipped = usize::from(begins_with_pseudo(mbox));
-                    (Lies::Mbox { source, mbox, skipped }, mbox.messages().len() - skipped)
+                    (Location::Mbox { source, mbox, skipped }, mbox.messages().len() - skipped)
                 }
-                Mailbox::Maildir(path) => {
+                OpenMailbox::Maildir(path) => {
                     let (entries, bytes) = list(path)?;
                     let len = entries.len();
                     // Its folders come behind it.
                     let root = root.filter(|root| path.starts_with(root)).unwrap_or(path);
-                    (Lies::Maildir { path, root, entries, bytes, keywords: KeywordTable::read(path)? }, len)
+                    (
+                        Location::Maildir { path, root, entries, bytes, keywords: KeywordTable::read(path)? },
+                        len,
+                    )
                 }
-                Mailbox::Messages { files, open } => {
+                OpenMailbox::Messages { files, open } => {
                     let sizes = files.iter().map(|file| fs::metadata(file).map_or(0, |found| found.len()));
-                    (Lies::Files { files, open, bytes: sizes.sum() }, files.len())
+                    (Location::Files { files, open, bytes: sizes.sum() }, files.len())
                 }
             };
-            if let Lies::Maildir { root: of_this, .. } = lies {
+            if let Location::Maildir { root: of_this, .. } = lies {
                 root = Some(of_this);
             }
-            parts.push(Part { first, len, lies });
+            parts.push(Part { first, len, location: lies });
             first += len;
         }
         Ok(Side(parts))
@@ -189,18 +192,18 @@ impl<'a> Side<'a> {
 
     /// Bytes of all mailboxes.
     pub fn bytes(&self) -> u64 {
-        let bytes = self.0.iter().map(|part| match &part.lies {
-            Lies::Mbox { mbox, .. } => mbox.text().len() as u64,
-            Lies::Maildir { bytes, .. } | Lies::Files { bytes, .. } => *bytes,
+        let bytes = self.0.iter().map(|part| match &part.location {
+            Location::Mbox { mbox, .. } => mbox.text().len() as u64,
+            Location::Maildir { bytes, .. } | Location::Files { bytes, .. } => *bytes,
         });
         bytes.sum()
     }
 
     /// UW-IMAP's pseudo messages, which are no mail and left out.
     pub fn pseudo(&self) -> u64 {
-        let skipped = self.0.iter().map(|part| match part.lies {
-            Lies::Mbox { skipped, .. } => skipped as u64,
-            Lies::Maildir { .. } | Lies::Files { .. } => 0,
+        let skipped = self.0.iter().map(|part| match part.location {
+            Location::Mbox { skipped, .. } => skipped as u64,
+            Location::Maildir { .. } | Location::Files { .. } => 0,
         });
         skipped.sum()
     }
@@ -211,9 +214,9 @@ impl<'a> Side<'a> {
     }
 
     fn sources(&self) -> impl Iterator<Item = &'a Source> {
-        self.0.iter().filter_map(|part| match part.lies {
-            Lies::Mbox { source, .. } => Some(source),
-            Lies::Maildir { .. } | Lies::Files { .. } => None,
+        self.0.iter().filter_map(|part| match part.location {
+            Location::Mbox { source, .. } => Some(source),
+            Location::Maildir { .. } | Location::Files { .. } => None,
         })
     }
 
@@ -223,14 +226,18 @@ impl<'a> Side<'a> {
     }
 
     /// Looks at every message once.
-    pub fn look(&self, options: &Options<'_>, progress: &dyn Events) -> Result<(Vec<Digest>, Vec<Marks>)> {
+    pub fn scan(
+        &self,
+        options: &CompareOptions<'_>,
+        progress: &dyn Events,
+    ) -> Result<(Vec<Digest>, Vec<MessageTraits>)> {
         let (mut digests, mut marks) = (Vec::with_capacity(self.len()), Vec::with_capacity(self.len()));
         for part in &self.0 {
             let looked: Vec<Looked> =
                 part.chunks(|chunk| part.look(chunk, options, progress)).collect::<Result<_>>()?;
             // What From_ lines have in common is asked of all of them, as convert does.
             let pseudo = part.pseudo().filter(|_| options.metadata);
-            let mut offered: Vec<DateFields> = pseudo.iter().map(Message::offered).collect();
+            let mut offered: Vec<DateFields> = pseudo.iter().map(StoredMessage::offered).collect();
             let left_out = offered.len();
             for looked in looked {
                 digests.extend(looked.digests);
@@ -245,13 +252,13 @@ impl<'a> Side<'a> {
 
     /// Leaves those of `messages` out that are there already, in another folder of their Maildir: under the same
     /// base name and with the same content. That is how a message lies in several folders. Says how many.
-    pub fn leave_out_links(&self, messages: &mut Vec<usize>, digests: &[Digest]) -> u64 {
-        let key = |n: usize| match &self.part(n).lies {
-            Lies::Maildir { root, path, entries, .. } => {
+    pub fn exclude_links(&self, messages: &mut Vec<usize>, digests: &[Digest]) -> u64 {
+        let key = |n: usize| match &self.part(n).location {
+            Location::Maildir { root, path, entries, .. } => {
                 let base = entries[n - self.part(n).first].parsed().base;
                 Some(((*root, base, digests[n]), *path))
             }
-            Lies::Mbox { .. } | Lies::Files { .. } => None,
+            Location::Mbox { .. } | Location::Files { .. } => None,
         };
         messages.sort_unstable();
         // Where each of them lies otherwise, if it does.
@@ -276,7 +283,7 @@ impl<'a> Side<'a> {
     }
 
     /// Reads a message again.
-    pub fn message(&self, number: usize) -> Result<Message<'_>> {
+    pub fn message(&self, number: usize) -> Result<StoredMessage<'_>> {
         let part = self.part(number);
         part.message(number - part.first)
     }
@@ -290,7 +297,7 @@ impl<'a> Side<'a> {
     pub fn release(&self, numbers: impl Iterator<Item = usize> + Clone) {
         let (Some(first), Some(last)) = (numbers.clone().min(), numbers.max()) else { return };
         for part in &self.0 {
-            let Lies::Mbox { source, mbox, skipped } = part.lies else { continue };
+            let Location::Mbox { source, mbox, skipped } = part.location else { continue };
             let own = first.max(part.first)..(last + 1).min(part.first + part.len);
             if own.start < own.end {
                 let extent = |n: usize| mbox.messages()[n - part.first + skipped];
@@ -301,10 +308,10 @@ impl<'a> Side<'a> {
 
     /// The lines of the files in which these messages begin, counted from 1. The numbers are sorted;
     /// those of messages in Maildirs are left out.
-    pub fn lines(&self, numbers: &[usize], options: &Options<'_>) -> Result<Vec<(usize, u64)>> {
+    pub fn lines(&self, numbers: &[usize], options: &CompareOptions<'_>) -> Result<Vec<(usize, u64)>> {
         let mut lines = Vec::new();
         for part in &self.0 {
-            let Lies::Mbox { source, mbox, skipped } = part.lies else { continue };
+            let Location::Mbox { source, mbox, skipped } = part.location else { continue };
             let own = part.first..part.first + part.len;
             let numbers = &numbers[numbers.partition_point(|&n| n < own.start)..];
             let numbers = &numbers[..numbers.partition_point(|&n| n < own.end)];
@@ -335,16 +342,21 @@ impl<'a> Part<'a> {
         (0..len.div_ceil(CHUNK)).into_par_iter().map(move |n| look(n * CHUNK..len.min((n + 1) * CHUNK)))
     }
 
-    fn look(&self, chunk: Range<usize>, options: &Options<'_>, progress: &dyn Events) -> Result<Looked> {
+    fn look(
+        &self,
+        chunk: Range<usize>,
+        options: &CompareOptions<'_>,
+        progress: &dyn Events,
+    ) -> Result<Looked> {
         options.cancel.check()?;
         let (mut looked, mut bytes) = (Looked::default(), 0);
         for n in chunk.clone() {
             let message = self.message(n)?;
-            let Message { text, lies } = &message;
-            let mut marks = Marks {
+            let StoredMessage { text, location: lies } = &message;
+            let mut marks = MessageTraits {
                 fields: text.volatile_hash(),
                 date: NO_DATE,
-                status: Flagged::default(),
+                status: FlagState::default(),
                 keywords: 0,
                 deleted: false,
                 size: text.raw_len().try_into().unwrap_or(u32::MAX),
@@ -354,18 +366,22 @@ impl<'a> Part<'a> {
                 marks.status = lies.flags(&said, options.deleted);
                 marks.keywords = hash_of(&lies.keywords(&said));
                 match lies {
-                    At::File { path, entry, .. } => marks.date = date_of_file(path, entry),
-                    At::Mbox { .. } | At::Itself { .. } => looked.offered.push(message.offered()),
+                    MessageLocation::File { path, entry, .. } => marks.date = date_of_file(path, entry),
+                    MessageLocation::Mbox { .. } | MessageLocation::WholeFile { .. } => {
+                        looked.offered.push(message.offered())
+                    }
                 }
             }
-            if options.deleted == DeletedPolicy::Skip && matches!(lies, At::Mbox { .. } | At::Itself { .. }) {
+            if options.deleted == DeletedPolicy::Skip
+                && matches!(lies, MessageLocation::Mbox { .. } | MessageLocation::WholeFile { .. })
+            {
                 marks.deleted = status::parse_fields(text.header(), LabelPolicy::Ignore).deleted;
             }
             bytes += text.raw_len() as u64;
             looked.digests.push(text.digest());
             looked.marks.push(marks);
         }
-        if let Lies::Mbox { source, mbox, skipped } = self.lies {
+        if let Location::Mbox { source, mbox, skipped } = self.location {
             let extents = &mbox.messages()[chunk.start + skipped..chunk.end + skipped];
             if let (Some(first), Some(last)) = (extents.first(), extents.last()) {
                 source.release(first.at as usize..last.end as usize);
@@ -376,59 +392,59 @@ impl<'a> Part<'a> {
     }
 
     /// The pseudo message.
-    fn pseudo(&self) -> Option<Message<'_>> {
-        match self.lies {
-            Lies::Mbox { source, mbox, skipped: 1 } => Some(in_mbox(source, mbox, 0)),
+    fn pseudo(&self) -> Option<StoredMessage<'_>> {
+        match self.location {
+            Location::Mbox { source, mbox, skipped: 1 } => Some(in_mbox(source, mbox, 0)),
             _ => None,
         }
     }
 
-    fn message(&self, n: usize) -> Result<Message<'_>> {
-        match &self.lies {
-            Lies::Mbox { source, mbox, skipped } => Ok(in_mbox(source, mbox, n + skipped)),
-            Lies::Maildir { path, entries, keywords, .. } => {
+    fn message(&self, n: usize) -> Result<StoredMessage<'_>> {
+        match &self.location {
+            Location::Mbox { source, mbox, skipped } => Ok(in_mbox(source, mbox, n + skipped)),
+            Location::Maildir { path, entries, keywords, .. } => {
                 let (entry, raw) = list::read_entry(path, &entries[n])?;
-                Ok(Message {
+                Ok(StoredMessage {
                     text: Text::new(Cow::Owned(raw), 0, Quoting::None),
-                    lies: At::File { path: entry.path(path), entry, keywords },
+                    location: MessageLocation::File { path: entry.path(path), entry, keywords },
                 })
             }
-            Lies::Files { files, open, .. } => {
+            Location::Files { files, open, .. } => {
                 let source = open(&files[n])?;
                 let text = source.text().to_vec();
                 source.check_unchanged()?;
-                Ok(Message {
+                Ok(StoredMessage {
                     text: Text::new(Cow::Owned(text), 0, Quoting::None),
-                    lies: At::Itself { path: &files[n] },
+                    location: MessageLocation::WholeFile { path: &files[n] },
                 })
             }
         }
     }
 }
 
-impl Message<'_> {
+impl StoredMessage<'_> {
     /// The dates that it offers.
     fn offered(&self) -> DateFields {
-        let mut offered = DateFields { from: self.lies.stamp(), ..DateFields::default() };
+        let mut offered = DateFields { from: self.location.stamp(), ..DateFields::default() };
         header::fields(self.text.header()).for_each(|field| offered.read_field(&field));
         offered
     }
 }
 
-impl At<'_> {
+impl MessageLocation<'_> {
     /// The file that it lies in.
     pub fn path(&self) -> &Path {
         match self {
-            At::Mbox { path, .. } | At::Itself { path } => path,
-            At::File { path, .. } => path,
+            MessageLocation::Mbox { path, .. } | MessageLocation::WholeFile { path } => path,
+            MessageLocation::File { path, .. } => path,
         }
     }
 
     /// Flags as convert takes them: a Maildir has them in the name, an mbox in the header, which is `said`.
-    pub fn flags(&self, said: &StatusFields, deleted: DeletedPolicy) -> Flagged {
+    pub fn flags(&self, said: &StatusFields, deleted: DeletedPolicy) -> FlagState {
         match self {
-            At::Mbox { .. } | At::Itself { .. } => said.status(deleted).into(),
-            At::File { entry, .. } => {
+            MessageLocation::Mbox { .. } | MessageLocation::WholeFile { .. } => said.status(deleted).into(),
+            MessageLocation::File { entry, .. } => {
                 Status { flags: entry.parsed().flags(), old: entry.subdir == Subdir::Cur }.into()
             }
         }
@@ -440,8 +456,8 @@ impl At<'_> {
         let lower = |name: &str| keywords::atom(name).to_ascii_lowercase();
         let in_header = said.keywords.iter().map(|keyword| lower(keyword));
         let mut all: Vec<String> = match self {
-            At::Mbox { .. } | At::Itself { .. } => in_header.collect(),
-            At::File { entry, keywords: names, .. } => {
+            MessageLocation::Mbox { .. } | MessageLocation::WholeFile { .. } => in_header.collect(),
+            MessageLocation::File { entry, keywords: names, .. } => {
                 // A letter that nothing names is no keyword to anybody.
                 let letters = entry.parsed().keywords().numbers().filter_map(|n| names.name(n)).map(lower);
                 letters
@@ -457,8 +473,8 @@ impl At<'_> {
     /// The date of the From_ line, of the first one if there are several.
     pub fn stamp(&self) -> Option<Stamp> {
         match self {
-            At::Mbox { from_line, .. } => from_line::parse(first_line(from_line)).stamp,
-            At::File { .. } | At::Itself { .. } => None,
+            MessageLocation::Mbox { from_line, .. } => from_line::parse(first_line(from_line)).stamp,
+            MessageLocation::File { .. } | MessageLocation::WholeFile { .. } => None,
         }
     }
 }
@@ -469,12 +485,12 @@ fn hash_of(keywords: &[String]) -> u64 {
     if keywords.is_empty() { 0 } else { hasher.finish() }
 }
 
-fn in_mbox<'a>(source: &'a Source, mbox: &'a Mbox<'_>, n: usize) -> Message<'a> {
+fn in_mbox<'a>(source: &'a Source, mbox: &'a Mbox<'_>, n: usize) -> StoredMessage<'a> {
     let extent = mbox.messages()[n];
     let (raw, from_line) = (extent.message(mbox.text()), extent.from_lines(mbox.text()));
-    Message {
+    StoredMessage {
         text: Text::new(Cow::Borrowed(raw), extent.start, mbox.variant.quoting()),
-        lies: At::Mbox { path: source.path(), number: n + 1, extent, from_line },
+        location: MessageLocation::Mbox { path: source.path(), number: n + 1, extent, from_line },
     }
 }
 
@@ -517,7 +533,7 @@ fn date_of_file(path: &Path, entry: &Entry) -> i64 {
 
 /// The received dates of all messages of an mbox as convert takes them. One that it would take from
 /// the mtime of the file, or from nowhere, is not known.
-fn received(offered: &[DateFields], options: &Options<'_>) -> impl Iterator<Item = i64> {
+fn received(offered: &[DateFields], options: &CompareOptions<'_>) -> impl Iterator<Item = i64> {
     let rules =
         DateRules { now: options.now, mtime: None, from_zone: options.from_zone.clone(), first: None };
     let from_dates = FromLineDates::from_messages(offered.iter(), &rules);

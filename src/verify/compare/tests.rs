@@ -84,8 +84,8 @@ fn divided(source: &Source, variant: Variant) -> Mbox<'_> {
     read::read(source.text(), &ask, ScanHooks::none()).unwrap()
 }
 
-fn options(metadata: bool) -> Options<'static> {
-    Options {
+fn options(metadata: bool) -> CompareOptions<'static> {
+    CompareOptions {
         metadata,
         labels: LabelPolicy::Keywords,
         deleted: DeletedPolicy::Flag,
@@ -96,20 +96,20 @@ fn options(metadata: bool) -> Options<'static> {
 }
 
 /// Calls `with` with the mail as a mailbox on disk.
-fn on_disk<T>(mail: &Mail, with: impl FnOnce(Mailbox<'_>) -> T) -> T {
+fn on_disk<T>(mail: &Mail, with: impl FnOnce(OpenMailbox<'_>) -> T) -> T {
     let temp = tempfile::tempdir().unwrap();
     let path = lay_down(mail, temp.path());
     match mail {
-        Mail::Maildir(_) => with(Mailbox::Maildir(&path)),
+        Mail::Maildir(_) => with(OpenMailbox::Maildir(&path)),
         Mail::Mbox(variant, _) => {
             let source = open(&path);
             let mbox = divided(&source, *variant);
-            with(Mailbox::Mbox { source: &source, mbox: &mbox })
+            with(OpenMailbox::Mbox { source: &source, mbox: &mbox })
         }
     }
 }
 
-fn compared(here: &Mail, there: &Mail, metadata: bool) -> (Verdict, Vec<Difference>) {
+fn compared(here: &Mail, there: &Mail, metadata: bool) -> (MessageTotals, Vec<Difference>) {
     let (mut told, watching) = (Vec::new(), Watching::default());
     let verdict = on_disk(here, |here| {
         on_disk(there, |there| {
@@ -125,7 +125,7 @@ fn compared(here: &Mail, there: &Mail, metadata: bool) -> (Verdict, Vec<Differen
     (verdict, told)
 }
 
-fn verdict(here: &Mail, there: &Mail) -> Verdict {
+fn verdict(here: &Mail, there: &Mail) -> MessageTotals {
     compared(here, there, false).0
 }
 
@@ -160,7 +160,7 @@ fn the_same_mail_is_the_same_in_any_order_and_any_format() {
             for metadata in [false, true] {
                 let (verdict, told) = compared(here, there, metadata);
                 assert_eq!((verdict.same, verdict.rewritten, told), (3, 0, vec![]));
-                assert!(verdict.nothing_lost());
+                assert!(verdict.is_complete());
                 assert_eq!(
                     verdict.sentence("inbox", "~/Maildir", 0, |n| n.to_string()),
                     "3 of 3 messages of inbox are in ~/Maildir, byte for byte."
@@ -178,7 +178,7 @@ fn what_one_side_lacks_is_told_with_its_place_and_name() {
     );
     let (verdict, told) = compared(&here, &there, false);
     assert_eq!((verdict.same, verdict.missing, verdict.extra), (1, 1, 0));
-    assert!(!verdict.nothing_lost());
+    assert!(!verdict.is_complete());
     let [missing] = &told[..] else { panic!("{told:?}") };
     let sighting = missing.here.as_ref().unwrap();
     assert_eq!(missing.code, Code::MessageMissing);
@@ -192,10 +192,10 @@ fn what_one_side_lacks_is_told_with_its_place_and_name() {
     let (verdict, told) = compared(&there, &here, false);
     assert_eq!((verdict.same, verdict.missing, verdict.extra), (1, 0, 1));
     assert_eq!((told[0].code, &told[0].here), (Code::MessageExtra, &None));
-    assert_eq!(told[0].there.as_ref(), Some(&Sighting { path: told[0].path().into(), ..sighting.clone() }));
+    assert_eq!(told[0].there.as_ref(), Some(&MessageRef { path: told[0].path().into(), ..sighting.clone() }));
 
     let (_, told) = compared(&maildir(&[A, B]), &maildir(&[A]), false);
-    let sighting = told[0].sighting();
+    let sighting = told[0].message();
     assert!(sighting.path.ends_with(format!("Maildir/new/{RECEIVED}.1.h")));
     assert_eq!((sighting.offset, sighting.line, &*sighting.message_id), (None, None, "<b>"));
     assert_eq!(sighting.date, Some(RECEIVED), "a message without Date has the one of its name");
@@ -264,7 +264,7 @@ fn harmless_differences_have_their_own_names() {
             assert_eq!(difference.code.name(), code, "{here:?} {there:?}");
             assert!(difference.finding("", "").message.contains(&format!("differs only {word} from")));
             assert_eq!(verdict.same + verdict.missing + verdict.extra + verdict.differ, 0);
-            assert_eq!(verdict.nothing_lost(), code != "message-quoting");
+            assert_eq!(verdict.is_complete(), code != "message-quoting");
         }
     }
 }
@@ -396,7 +396,7 @@ fn the_pseudo_message_is_no_mail() {
         Subject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\nX-IMAP: 1 2\nStatus: RO\n\nx\n";
     let (verdict, told) = compared(&rd(&[pseudo, A, B]), &maildir(&[B]), true);
     assert_eq!((verdict.here, verdict.same, verdict.missing, verdict.pseudo), (2, 1, 1, 1));
-    assert_eq!((told[0].sighting().number, told[0].sighting().line), (Some(2), Some(9)));
+    assert_eq!((told[0].message().number, told[0].message().line), (Some(2), Some(9)));
     // Its From_ line is one of those that are not all the same, as convert has it.
     let dated = [A, B, C].map(|m| format!("Date: Tue, 2 Jan 2001 10:00:00 +0000\n{m}"));
     let dated: Vec<&str> = dated.iter().map(String::as_str).collect();
@@ -417,10 +417,7 @@ fn several_mailboxes_are_one_side() {
                     let sides = (&[first, second][..], &[folder, inbox][..]);
                     let verdict = compare(sides.0, sides.1, &options(true), &watching, tell).unwrap();
                     assert_eq!((verdict.here, verdict.same, verdict.missing), (3, 2, 1));
-                    assert_eq!(
-                        (told[0].sighting().number, &*told[0].sighting().message_id),
-                        (Some(2), "<b>")
-                    );
+                    assert_eq!((told[0].message().number, &*told[0].message().message_id), (Some(2), "<b>"));
                 })
             })
         })
@@ -440,7 +437,7 @@ fn lines_that_end_in_cr_are_read_and_it_is_said() {
 
 #[test]
 fn every_kind_of_difference_is_in_the_last_sentence() {
-    let verdict = Verdict {
+    let verdict = MessageTotals {
         here: 12,
         there: 11,
         same: 2,
@@ -451,23 +448,23 @@ fn every_kind_of_difference_is_in_the_last_sentence() {
         missing: 3,
         extra: 2,
         flags: 1,
-        ..Verdict::default()
+        ..MessageTotals::default()
     };
-    assert!(verdict.add_up());
+    assert!(verdict.balances());
     assert_eq!(
         verdict.sentence("x", "y", 0, |n| n.to_string()),
         "2 of 12 messages of x are in y, byte for byte; 3 differ only in line ends; 1 differs only in a \
          newline at the end; 1 differs only in quoting; 2 differ; 3 are missing; y has 2 more; the flags of \
          1 differ."
     );
-    let none = Verdict::default().sentence("x", "y", 0, |n| n.to_string());
+    let none = MessageTotals::default().sentence("x", "y", 0, |n| n.to_string());
     assert_eq!(none, "There is no message in x, and none in y.");
 }
 
 #[test]
 fn what_is_no_file_in_a_maildir_is_no_message() {
     on_disk(&maildir(&[A]), |mailbox| {
-        let Mailbox::Maildir(path) = mailbox else { unreachable!() };
+        let OpenMailbox::Maildir(path) = mailbox else { unreachable!() };
         fs::create_dir(path.join("cur/1.directory.h:2,")).unwrap();
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
         rustix::fs::mknodat(
@@ -489,15 +486,15 @@ fn a_message_that_moves_while_it_is_listed_is_found() {
     on_disk(
         &Mail::Maildir(vec![("new/1.a.h".into(), A.into()), ("new/2.b.h".into(), B.into())]),
         |mailbox| {
-            let Mailbox::Maildir(path) = mailbox else { unreachable!() };
-            let side = Side::of(&[mailbox]).unwrap();
+            let OpenMailbox::Maildir(path) = mailbox else { unreachable!() };
+            let side = Side::open(&[mailbox]).unwrap();
             fs::rename(path.join("new/1.a.h"), path.join("cur/1.a.h:2,S")).unwrap();
-            let (digests, marks) = side.look(&options(true), &Watching::default()).unwrap();
+            let (digests, marks) = side.scan(&options(true), &Watching::default()).unwrap();
             assert_eq!(digests.len(), 2);
             assert!(marks[0].status.flags.has(crate::mailbox::maildir::flags::Flags::SEEN));
             assert!(marks[1].status.flags.is_empty());
             fs::remove_file(path.join("new/2.b.h")).unwrap();
-            assert!(matches!(side.look(&options(true), &Watching::default()), Err(Error::Io { .. })));
+            assert!(matches!(side.scan(&options(true), &Watching::default()), Err(Error::Io { .. })));
         },
     );
 }
@@ -505,22 +502,27 @@ fn a_message_that_moves_while_it_is_listed_is_found() {
 #[test]
 fn no_maildir_is_no_empty_one() {
     let temp = tempfile::tempdir().unwrap();
-    let refused =
-        compare(&[Mailbox::Maildir(temp.path())], &[], &options(false), &Watching::default(), &mut |_| ());
+    let refused = compare(
+        &[OpenMailbox::Maildir(temp.path())],
+        &[],
+        &options(false),
+        &Watching::default(),
+        &mut |_| (),
+    );
     assert!(matches!(refused, Err(Error::NotAMailbox { .. })));
     let gone = temp.path().join("nothing");
     let refused =
-        compare(&[Mailbox::Maildir(&gone)], &[], &options(false), &Watching::default(), &mut |_| ());
+        compare(&[OpenMailbox::Maildir(&gone)], &[], &options(false), &Watching::default(), &mut |_| ());
     assert!(matches!(refused, Err(Error::Io { .. })));
 }
 
 #[test]
 fn a_changed_source_and_a_signal_end_it() {
     on_disk(&rd(&[A]), |mailbox| {
-        let options = Options { cancel: Cancel::requested(), ..options(false) };
+        let options = CompareOptions { cancel: Cancel::requested(), ..options(false) };
         let ended = compare(&[mailbox], &[mailbox], &options, &Watching::default(), &mut |_| ());
         assert!(matches!(ended, Err(Error::Interrupted)));
-        let Mailbox::Mbox { source, .. } = mailbox else { unreachable!() };
+        let OpenMailbox::Mbox { source, .. } = mailbox else { unreachable!() };
         fs::write(source.path().with_extension("new"), A).unwrap();
         fs::rename(source.path().with_extension("new"), source.path()).unwrap();
         let ended = compare(

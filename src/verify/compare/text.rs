@@ -23,7 +23,7 @@ pub(crate) struct Text<'a> {
 
 /// Kinds of differences that are no difference of words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Trifles {
+pub(crate) struct Tolerance {
     /// CRLF or LF.
     pub line_ends: bool,
     /// How many `>` stand before a `From ` at the beginning of a line.
@@ -32,8 +32,8 @@ pub(crate) struct Trifles {
     pub final_newline: bool,
 }
 
-impl Trifles {
-    pub const ALL: Trifles = Trifles { line_ends: true, quoting: true, final_newline: true };
+impl Tolerance {
+    pub const ALL: Tolerance = Tolerance { line_ends: true, quoting: true, final_newline: true };
 }
 
 /// A byte at which two messages part.
@@ -112,17 +112,17 @@ impl<'a> Text<'a> {
     }
 
     /// Of what the message says when `trifles` do not count.
-    pub fn digest_but(&self, trifles: Trifles) -> Digest {
+    pub fn tolerant_digest(&self, trifles: Tolerance) -> Digest {
         self.normal(self.ranges(), trifles)
     }
 
     /// The same of the header alone.
-    pub fn header_digest_but(&self, trifles: Trifles) -> Digest {
+    pub fn tolerant_header_digest(&self, trifles: Tolerance) -> Digest {
         self.normal(self.ranges_in(0..self.header_len), trifles)
     }
 
     /// The same of the body alone.
-    pub fn body_digest_but(&self, trifles: Trifles) -> Digest {
+    pub fn tolerant_body_digest(&self, trifles: Tolerance) -> Digest {
         self.normal(self.ranges_in(self.body_at..self.raw.len()), trifles)
     }
 
@@ -131,7 +131,7 @@ impl<'a> Text<'a> {
         ranges.filter(|range| range.start < range.end)
     }
 
-    fn normal(&self, ranges: impl Iterator<Item = Range<usize>>, trifles: Trifles) -> Digest {
+    fn normal(&self, ranges: impl Iterator<Item = Range<usize>>, trifles: Tolerance) -> Digest {
         let mut hasher = blake3::Hasher::new();
         let mut line_end: &[u8] = b"";
         for range in ranges {
@@ -193,7 +193,7 @@ impl<'a> Text<'a> {
     }
 
     /// The first byte on both sides that is not the same. None if the two say the same.
-    pub fn spots(&self, other: &Text<'_>) -> Option<(Spot, Spot)> {
+    pub fn first_difference(&self, other: &Text<'_>) -> Option<(Spot, Spot)> {
         self.parting(other).map(|(here, there)| (self.spot(here), other.spot(there)))
     }
 

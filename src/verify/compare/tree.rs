@@ -19,29 +19,32 @@ use crate::mailbox::tree::naming::normalize_inbox;
 use crate::mailbox::tree::walk::MailboxKind;
 use crate::verify::compare::report::{Detail, Difference};
 use crate::verify::compare::text::Digest;
-use crate::verify::compare::{Open, Options, Unopened, Verdict as Sums, open_and_compare, unread};
+use crate::verify::compare::{
+    CompareOptions, MailboxRef, MessageTotals as Sums, SourceOpener, open_and_compare, unread_clause,
+};
 
 /// Pairs of folders that are compared side by side.
 const SIDE_BY_SIDE: usize = 64;
 
 /// The mailboxes of one folder on both sides. Several of one name are taken together.
 #[derive(Debug, Clone)]
-pub struct Pair {
+pub struct FolderPair {
     /// Which folder.
     pub folder: Folder,
-    here: Vec<Unopened>,
-    there: Vec<Unopened>,
+    here: Vec<MailboxRef>,
+    there: Vec<MailboxRef>,
 }
 
 /// Pairs folders by their names. INBOX is INBOX in any case, as where they are converted.
-pub fn pair(here: Vec<(Folder, Unopened)>, there: Vec<(Folder, Unopened)>) -> Vec<Pair> {
-    let mut pairs: BTreeMap<Folder, Pair> = BTreeMap::new();
-    let side_of: [fn(&mut Pair) -> &mut Vec<Unopened>; 2] = [|pair| &mut pair.here, |pair| &mut pair.there];
+pub fn pair_folders(here: Vec<(Folder, MailboxRef)>, there: Vec<(Folder, MailboxRef)>) -> Vec<FolderPair> {
+    let mut pairs: BTreeMap<Folder, FolderPair> = BTreeMap::new();
+    let side_of: [fn(&mut FolderPair) -> &mut Vec<MailboxRef>; 2] =
+        [|pair| &mut pair.here, |pair| &mut pair.there];
     for (side, side_of) in [here, there].into_iter().zip(side_of) {
-        let (mut folders, mailboxes): (Vec<Folder>, Vec<Unopened>) = side.into_iter().unzip();
+        let (mut folders, mailboxes): (Vec<Folder>, Vec<MailboxRef>) = side.into_iter().unzip();
         normalize_inbox(&mut folders);
         for (folder, mailbox) in folders.into_iter().zip(mailboxes) {
-            let new = || Pair { folder: folder.clone(), here: Vec::new(), there: Vec::new() };
+            let new = || FolderPair { folder: folder.clone(), here: Vec::new(), there: Vec::new() };
             side_of(pairs.entry(folder.clone()).or_insert_with(new)).push(mailbox);
         }
     }
@@ -50,18 +53,18 @@ pub fn pair(here: Vec<(Folder, Unopened)>, there: Vec<(Folder, Unopened)>) -> Ve
 
 /// What is to be told.
 #[derive(Debug)]
-pub enum Event<'a> {
+pub enum CompareEvent<'a> {
     /// A difference between messages, and the folder on this side, or else on the other.
     Message(Box<Difference>, &'a Folder),
     /// A folder that only one side has.
-    Folder(Alone<'a>),
+    Folder(LoneFolder<'a>),
     /// A folder that could not be compared, and why.
     Failed(Error, &'a Folder),
 }
 
 /// A folder that only one side has.
 #[derive(Debug)]
-pub struct Alone<'a> {
+pub struct LoneFolder<'a> {
     /// [`Code::FolderMissing`], [`Code::FolderExtra`] or [`Code::FolderEmpty`].
     pub code: Code,
     /// Which.
@@ -75,10 +78,10 @@ pub struct Alone<'a> {
     /// How many of them lie in other folders of the other side.
     pub elsewhere: u64,
     /// In which, if it is one.
-    pub lie_in: Option<&'a Folder>,
+    pub other_folder: Option<&'a Folder>,
 }
 
-impl Alone<'_> {
+impl LoneFolder<'_> {
     /// As a finding. `other` names the side that does not have it.
     pub fn finding(&self, other: &str) -> Finding {
         let mut message = format!(
@@ -91,7 +94,7 @@ impl Alone<'_> {
                 true => "all of its mail lies".to_owned(),
                 false => format!("{} of them lie", self.elsewhere),
             };
-            let place = self.lie_in.map_or_else(|| "other folders".into(), Folder::to_string);
+            let place = self.other_folder.map_or_else(|| "other folders".into(), Folder::to_string);
             message += &format!("; {which} in {place} there");
         }
         Finding::new(self.code, message)
@@ -100,7 +103,7 @@ impl Alone<'_> {
 
 /// What came out.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Verdict {
+pub struct FolderTotals {
     /// Over all folders.
     pub sums: Sums,
     /// Folders with mail that only this side has.
@@ -111,7 +114,7 @@ pub struct Verdict {
     pub failed: u64,
 }
 
-impl Verdict {
+impl FolderTotals {
     /// The last line of a report, as [`Sums::sentence`] has it. `not_read`: how many files were passed over
     /// in which mail may be.
     pub fn sentence(&self, here: &str, there: &str, not_read: u64, grouped: fn(u64) -> String) -> String {
@@ -128,7 +131,7 @@ impl Verdict {
         if self.failed > 0 {
             text += &format!("; {} could not be compared", count(self.failed, "folder"));
         }
-        text + &unread(not_read, grouped) + "."
+        text + &unread_clause(not_read, grouped) + "."
     }
 }
 
@@ -140,14 +143,14 @@ impl Verdict {
 /// # Errors
 /// [`Error::Interrupted`].
 pub fn compare(
-    pairs: &[Pair],
-    options: &Options<'_>,
-    open: Open<'_>,
+    pairs: &[FolderPair],
+    options: &CompareOptions<'_>,
+    open: SourceOpener<'_>,
     progress: &dyn Events,
-    tell: &mut dyn FnMut(Event<'_>),
-) -> Result<Verdict> {
-    progress.begin(Phase::Reading, pairs.iter().map(Pair::bytes).sum());
-    let mut verdict = Verdict::default();
+    tell: &mut dyn FnMut(CompareEvent<'_>),
+) -> Result<FolderTotals> {
+    progress.begin(Phase::Reading, pairs.iter().map(FolderPair::bytes).sum());
+    let mut verdict = FolderTotals::default();
     let mut lone = Lone::default();
     let mut sizes = vec![0; pairs.len()];
     for (n, batch) in pairs.chunks(SIDE_BY_SIDE).enumerate() {
@@ -159,7 +162,7 @@ pub fn compare(
                 Err(Error::Interrupted) => return Err(Error::Interrupted),
                 Err(error) => {
                     verdict.failed += 1;
-                    tell(Event::Failed(error, &pairs[n].folder));
+                    tell(CompareEvent::Failed(error, &pairs[n].folder));
                     continue;
                 }
             };
@@ -169,7 +172,7 @@ pub fn compare(
                 match difference.code {
                     Code::MessageMissing => lone.missing.push((n, difference)),
                     Code::MessageExtra => lone.extra.push((n, difference)),
-                    _ => tell(Event::Message(Box::new(difference), &pairs[n].folder)),
+                    _ => tell(CompareEvent::Message(Box::new(difference), &pairs[n].folder)),
                 }
             }
         }
@@ -178,7 +181,7 @@ pub fn compare(
     verdict.sums.moved = moved.len() as u64;
     verdict.sums.missing -= verdict.sums.moved;
     verdict.sums.extra -= verdict.sums.moved;
-    assert!(verdict.sums.add_up(), "the sums do not add up: {verdict:?}");
+    assert!(verdict.sums.balances(), "the sums do not add up: {verdict:?}");
     let elsewhere = Elsewhere::of(&moved);
     for (n, pair) in pairs.iter().enumerate() {
         let Some(alone) = pair.alone(n, sizes[n], &elsewhere, pairs) else { continue };
@@ -187,7 +190,7 @@ pub fn compare(
             Code::FolderExtra => verdict.extra += 1,
             _ => {}
         }
-        tell(Event::Folder(alone));
+        tell(CompareEvent::Folder(alone));
     }
     for Moved { from, to, difference } in moved {
         // A folder that lies whole in another one was told by that.
@@ -195,20 +198,20 @@ pub fn compare(
         if !is_told(from) && !is_told(to) {
             let (from, to) = (&pairs[from].folder, &pairs[to].folder);
             let detail = Some(Detail::Values(from.to_string(), to.to_string()));
-            tell(Event::Message(Box::new(Difference { detail, ..difference }), from));
+            tell(CompareEvent::Message(Box::new(Difference { detail, ..difference }), from));
         }
     }
     for (n, difference) in lone.missing.into_iter().chain(lone.extra) {
-        tell(Event::Message(Box::new(difference), &pairs[n].folder));
+        tell(CompareEvent::Message(Box::new(difference), &pairs[n].folder));
     }
     Ok(verdict)
 }
 
-impl Pair {
+impl FolderPair {
     fn compare(
         &self,
-        options: &Options<'_>,
-        open: Open<'_>,
+        options: &CompareOptions<'_>,
+        open: SourceOpener<'_>,
         progress: &dyn Events,
     ) -> Result<(Sums, Vec<Difference>)> {
         let part = FirstLook { progress, phases: AtomicU32::new(0) };
@@ -230,8 +233,8 @@ impl Pair {
         n: usize,
         messages: u64,
         elsewhere: &Elsewhere,
-        pairs: &'a [Pair],
-    ) -> Option<Alone<'a>> {
+        pairs: &'a [FolderPair],
+    ) -> Option<LoneFolder<'a>> {
         // Each Maildir++ has an INBOX, whether there was one or not.
         if !self.is_alone() || (messages == 0 && self.folder == Folder::INBOX) {
             return None;
@@ -245,7 +248,15 @@ impl Pair {
         let (elsewhere, lie_in) = elsewhere.of_folder(n);
         let lie_in = lie_in.map(|n| &pairs[n].folder);
         let (folder, is_here) = (&self.folder, self.there.is_empty());
-        Some(Alone { code, folder, is_here, path: &mailbox.path, messages, elsewhere, lie_in })
+        Some(LoneFolder {
+            code,
+            folder,
+            is_here,
+            path: &mailbox.path,
+            messages,
+            elsewhere,
+            other_folder: lie_in,
+        })
     }
 
     /// Bytes of what is a file, for progress.
@@ -278,14 +289,14 @@ impl Lone {
     fn moved(&mut self) -> Vec<Moved> {
         let mut places: HashMap<Digest, VecDeque<usize>> = HashMap::new();
         for (at, (_, extra)) in self.extra.iter().enumerate() {
-            if let Some(words) = extra.words {
+            if let Some(words) = extra.digest {
                 places.entry(words).or_default().push_back(at);
             }
         }
         let mut found: Vec<Option<usize>> = vec![None; self.extra.len()];
         let (mut moved, mut missing) = (Vec::new(), Vec::new());
         for (from, difference) in std::mem::take(&mut self.missing) {
-            let words = difference.words.as_ref();
+            let words = difference.digest.as_ref();
             match words.and_then(|words| places.get_mut(words)).and_then(VecDeque::pop_front) {
                 Some(at) => {
                     found[at] = Some(moved.len());
