@@ -14,13 +14,13 @@ use crate::convert::render::{Eol, Headers, Rendered, render};
 use crate::convert::reorder::Reorder;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Finding;
-use crate::mailbox::maildir::flags::Flags;
 use crate::mailbox::maildir::list;
 use crate::mailbox::maildir::list::Entry;
 use crate::mailbox::maildir::write::Subdir;
 use crate::mailbox::mbox::boundary::{Decision, Extent, Reason};
 use crate::mailbox::mbox::read::Mbox;
 use crate::mailbox::message::address::display::display;
+use crate::mailbox::message::flags::Flags;
 use crate::mailbox::message::header;
 use crate::mailbox::source::Source;
 

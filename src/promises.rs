@@ -17,7 +17,6 @@ use crate::inject;
 use crate::inspect;
 use crate::mailbox::context::Cancel;
 use crate::mailbox::finding::{self, Finding};
-use crate::mailbox::maildir::flags::Flags;
 use crate::mailbox::maildir::name;
 use crate::mailbox::mbox::boundary::{Extent, Overrides, Reason};
 use crate::mailbox::mbox::boundary_list as list;
@@ -32,6 +31,7 @@ use crate::mailbox::mbox::write::{self, FromLineSpec, HeaderEdit, MboxMessage, M
 use crate::mailbox::message::address::{Compat, list as list_of, print, token};
 use crate::mailbox::message::date;
 use crate::mailbox::message::date::Stamp;
+use crate::mailbox::message::flags::Flags;
 use crate::mailbox::message::header;
 use crate::mailbox::message::header::decode_text;
 use crate::transport::failure::{Failure, Reason as Fate};

@@ -150,7 +150,7 @@ mod tests {
 
     use super::*;
     use crate::mailbox::context::LockOptions;
-    use crate::mailbox::maildir::flags::Flags;
+    use crate::mailbox::message::flags::Flags;
     use crate::transport::Fate::*;
     use crate::transport::next_hop::Host;
     use crate::transport::peer::{PATIENT, Peer, envelope, letter};

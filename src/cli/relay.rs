@@ -10,7 +10,7 @@ use crate::deliver::Rules;
 use crate::inject::control::{Control, without_blanks_behind};
 use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::maildir::flags::Flags;
+use crate::mailbox::message::flags::Flags;
 use crate::mailbox::text::{display_path, escape};
 use crate::relay::{self, How, Told};
 use crate::transport::failure::{Failure, Reason};

@@ -22,12 +22,12 @@ use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::lock::DirLock;
 use crate::mailbox::maildir::create;
 use crate::mailbox::maildir::deliver::{Delivery, MessageMeta, Stamp};
-use crate::mailbox::maildir::flags::Flags;
 use crate::mailbox::maildir::quota::{Limits, OverQuota, Quota};
 use crate::mailbox::maildir::write::parent_of;
 use crate::mailbox::mbox::append::MboxAppender;
 use crate::mailbox::mbox::status::Status;
 use crate::mailbox::mbox::variant::Variant;
+use crate::mailbox::message::flags::Flags;
 use crate::mailbox::text::{display_path, shell_quote};
 use crate::transport::failure::{Failure, Reason};
 

@@ -10,9 +10,9 @@ use std::time::Duration;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::Dir;
-use crate::mailbox::maildir::flags::Flags;
 use crate::mailbox::maildir::keywords::KeywordSet;
 use crate::mailbox::maildir::name;
+use crate::mailbox::message::flags::Flags;
 
 /// The mode of a delivered message, subject to the umask.
 const MODE: u32 = 0o666;

@@ -2,7 +2,6 @@
 
 pub mod create;
 pub mod deliver;
-pub mod flags;
 pub mod folders;
 pub mod keywords;
 pub mod list;

@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStringExt;
 
 use data_encoding::HEXLOWER;
 
-use super::flags::Flags;
 use super::keywords::KeywordSet;
+use crate::mailbox::message::flags::Flags;
 
 /// The unique part: 96 bits of BLAKE3(From_ line ‖ source bytes), so that the same message of the
 /// same source has the same name on any machine, with any number of workers.

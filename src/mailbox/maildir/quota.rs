@@ -27,7 +27,6 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, Stat};
 use rustix::io::Errno;
 
-use super::flags::Flags;
 use super::name;
 use super::write::{Subdir, parent_of};
 use crate::mailbox::context::Cancel;
@@ -37,6 +36,7 @@ use crate::mailbox::fs::durable::{Dir, FileId};
 use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::DirLock;
 use crate::mailbox::maildir::list;
+use crate::mailbox::message::flags::Flags;
 use crate::mailbox::text::plural;
 
 /// The file's name, in the Maildir itself and never in a folder of it.

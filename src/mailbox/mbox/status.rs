@@ -1,7 +1,7 @@
 //! Flags and keywords that mailers keep in header fields, turned into Maildir's.
 
 use super::gmail::{self, SystemLabel};
-use crate::mailbox::maildir::flags::Flags;
+use crate::mailbox::message::flags::Flags;
 use crate::mailbox::message::header;
 use crate::mailbox::message::header::Field;
 

@@ -11,8 +11,8 @@ use super::quote::{self, Quoter, Quoting};
 use super::scan::FRAME;
 use super::status::{self, Status};
 use super::variant::Variant;
-use crate::mailbox::maildir::flags::Flags;
 use crate::mailbox::message::date;
+use crate::mailbox::message::flags::Flags;
 use crate::mailbox::message::header;
 use crate::mailbox::message::header::Field;
 

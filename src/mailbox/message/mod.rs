@@ -2,4 +2,5 @@
 
 pub mod address;
 pub mod date;
+pub mod flags;
 pub mod header;

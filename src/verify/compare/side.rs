@@ -125,7 +125,7 @@ struct Looked {
 /// What flags say, as it shows in a Maildir: letters, and whether it is in cur/.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct FlagState {
-    pub flags: crate::mailbox::maildir::flags::Flags,
+    pub flags: crate::mailbox::message::flags::Flags,
     pub in_cur: bool,
 }
 

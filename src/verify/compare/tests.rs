@@ -491,7 +491,7 @@ fn a_message_that_moves_while_it_is_listed_is_found() {
             fs::rename(path.join("new/1.a.h"), path.join("cur/1.a.h:2,S")).unwrap();
             let (digests, marks) = side.scan(&options(true), &Watching::default()).unwrap();
             assert_eq!(digests.len(), 2);
-            assert!(marks[0].status.flags.has(crate::mailbox::maildir::flags::Flags::SEEN));
+            assert!(marks[0].status.flags.has(crate::mailbox::message::flags::Flags::SEEN));
             assert!(marks[1].status.flags.is_empty());
             fs::remove_file(path.join("new/2.b.h")).unwrap();
             assert!(matches!(side.scan(&options(true), &Watching::default()), Err(Error::Io { .. })));
