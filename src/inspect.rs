@@ -6,12 +6,10 @@ use std::sync::Mutex;
 
 use rayon::prelude::*;
 
-use crate::convert::dates::{self, DateRules, Origin};
 use crate::convert::plan::{
     self, CHUNK, Dedupe, Disposition, Earlier, NameTable, PlannedMessage, PreviousMessages, RenderOptions,
 };
 use crate::convert::render::{Eol, Headers, Rendered, render};
-use crate::convert::reorder::Reorder;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Finding;
 use crate::mailbox::maildir::list;
@@ -22,6 +20,8 @@ use crate::mailbox::mbox::read::Mbox;
 use crate::mailbox::message::address::display::display;
 use crate::mailbox::message::flags::Flags;
 use crate::mailbox::message::header;
+use crate::mailbox::message::received::{DateRules, Origin};
+use crate::mailbox::reorder::Reorder;
 use crate::mailbox::source::Source;
 
 /// One line of a listing.
@@ -158,7 +158,7 @@ impl Row {
         let (entry, bytes) = list::read_entry(maildir, entry)?;
         let parsed = entry.parsed();
         let mtime = std::fs::metadata(entry.path(maildir)).map_or(0, |meta| meta.mtime());
-        let (epoch, origin) = dates::file_date(&parsed, mtime, header::split(&bytes).header);
+        let (epoch, origin) = parsed.received_date(mtime, header::split(&bytes).header);
         Ok(Row {
             number,
             position: Position::File(Path::new(entry.subdir.dir()).join(&entry.name)),

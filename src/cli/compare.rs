@@ -22,8 +22,9 @@ use crate::cli::exit::Exit;
 use crate::cli::mailbox_arg::{Format, MailboxArg};
 use crate::cli::open::OpenArgs;
 use crate::cli::progress::ProgressDisplay;
-use crate::cli::report::{FindingCounts, Reporter, grouped};
+use crate::cli::report::{FindingCounts, Reporter};
 use crate::cli::tree::{FolderArgs, has_no_mail, raise_open_file_limit, report_skipped};
+use crate::mailbox::text::grouped;
 
 /// How to compare.
 pub struct CompareJob<'a> {

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::convert::copy;
-use crate::convert::dates::Origin;
 use crate::convert::export;
 use crate::convert::export::{MboxTarget, OutputMode};
 use crate::convert::labels;
@@ -25,6 +24,7 @@ use crate::mailbox::mbox::boundary_list;
 use crate::mailbox::mbox::read::ReadOptions;
 use crate::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
 use crate::mailbox::mbox::variant::Variant;
+use crate::mailbox::message::received::Origin;
 use crate::mailbox::source::SpoolOptions;
 use crate::mailbox::text::{display_path, escape};
 use crate::mailbox::tree::folder::Layout;
@@ -35,9 +35,10 @@ use super::exit::{self, Exit};
 use super::mailbox_arg::{Format, MailboxArg};
 use super::open::OpenArgs;
 use super::progress::ProgressDisplay;
-use super::report::{Reporter, grouped};
+use super::report::Reporter;
 use super::tree::{self, TreeArgs};
 use super::{CommonArgs, owner, signals};
+use crate::mailbox::text::grouped;
 
 /// Convert mboxes into a Maildir, in parallel and durably, and back
 ///

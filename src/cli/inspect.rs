@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 
-use crate::convert::dates::DateRules;
 use crate::inspect::{self, Position, Row};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{self, Code, Finding};
@@ -10,6 +9,7 @@ use crate::mailbox::maildir::list::is_maildir;
 use crate::mailbox::mbox::boundary::Reason;
 use crate::mailbox::mbox::read::{self, Mbox, ReadOptions};
 use crate::mailbox::mbox::scan_hooks::ScanHooks;
+use crate::mailbox::message::received::DateRules;
 use crate::mailbox::source::Source;
 use crate::mailbox::text::{display_path, escape};
 use clap::Args;
@@ -19,8 +19,9 @@ use super::exit::{self, Exit};
 use super::mailbox_arg::{Format, MailboxArg};
 use super::open::OpenArgs;
 use super::progress::ProgressDisplay;
-use super::report::{Reporter, grouped};
+use super::report::Reporter;
 use super::{CommonArgs, signals};
+use crate::mailbox::text::grouped;
 
 /// Show what is in a mailbox, and why each boundary is where it is
 ///

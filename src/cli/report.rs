@@ -277,29 +277,3 @@ fn finding_object(path: &Path, finding: &Finding) -> Value {
     }
     object
 }
-
-/// A number as people read it: `39,031`.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::grouped;
-
-    #[test]
-    fn thousands_are_grouped() {
-        assert_eq!(
-            ["7", "999", "1,000", "200,033,902"],
-            [7, 999, 1000, 200_033_902].map(grouped).each_ref().map(|s| s.as_str())
-        );
-    }
-}

@@ -21,7 +21,8 @@ use serde_json::{Value, json};
 
 use super::exit::Exit;
 use super::mailbox_arg::{Format, MailboxArg};
-use super::report::{Reporter, grouped};
+use super::report::Reporter;
+use crate::mailbox::text::grouped;
 
 /// Where the folders of a tree go.
 #[derive(Args, Debug)]

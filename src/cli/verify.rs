@@ -23,10 +23,11 @@ use super::exit::{self, Exit};
 use super::mailbox_arg::{Format, MailboxArg};
 use super::open::OpenArgs;
 use super::progress::ProgressDisplay;
-use super::report::{Reporter, grouped};
+use super::report::Reporter;
 use super::tree::{FolderArgs, has_no_mail, report_skipped};
 use super::{CommonArgs, signals};
 use crate::cli::compare;
+use crate::mailbox::text::grouped;
 
 /// Say whether mailboxes are sound, and whether they still hold the mail that was converted
 ///

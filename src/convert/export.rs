@@ -16,8 +16,6 @@ use std::slice::from_ref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 
-use crate::convert::dates;
-use crate::convert::dates::DateRules;
 use crate::convert::plan;
 use crate::convert::plan::{
     Dedupe, Disposition, Earlier, NameTable, Plan, PlannedMessage, PreviousMessages, RenderOptions,
@@ -49,6 +47,7 @@ use crate::mailbox::mbox::status::{LabelPolicy, Status, StatusFields};
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::mbox::write::{self, Changes, FromLineSpec, MboxMessage};
 use crate::mailbox::message::header;
+use crate::mailbox::message::received::DateRules;
 use crate::mailbox::text::escape;
 use crate::mailbox::tree::walk::stray_mail;
 
@@ -660,7 +659,7 @@ impl Work<'_> {
         // Without names a Maildir says nothing of keywords, and those of the header stay.
         let keywords = (!store.keywords.is_empty()).then(|| keywords_of(letters, &store.keywords, header));
         let sender = write::return_path(header).or(listed.sender.as_deref()).unwrap_or_default();
-        let envelope = FromLineSpec::Made { sender, epoch: dates::file_date(&parsed, mtime, header).0 };
+        let envelope = FromLineSpec::Made { sender, epoch: parsed.received_date(mtime, header).0 };
         let name = || escape(entry.name.as_bytes());
         let message = self.with_line_ends(bytes, Quoting::None, tally);
         let letter =

@@ -15,7 +15,7 @@ use crate::mailbox::manifest::MessageRecord;
 use crate::mailbox::mbox::gmail::{self, SystemLabel};
 use crate::mailbox::mbox::status::LabelPolicy;
 use crate::mailbox::text::{display_path, escape};
-use crate::mailbox::tree::folder::{self, Folder as TreeFolder, Layout};
+use crate::mailbox::tree::folder::{self, Folder as TreeFolder, Layout, maildirpp_directory};
 use crate::mailbox::tree::naming::{self, FolderName};
 
 /// Whether labels are folders.
@@ -81,7 +81,7 @@ impl LabelFolders {
 
     /// The directory of each folder, relative to the Maildir; empty for the Maildir itself.
     pub fn directories(&self) -> Vec<OsString> {
-        self.levels.iter().map(|levels| directory(levels).into()).collect()
+        self.levels.iter().map(|levels| maildirpp_directory(levels).into()).collect()
     }
 
     /// The folders of a message with this value of X-Gmail-Labels, the one of its file first.
@@ -118,7 +118,7 @@ impl LabelFolders {
 
     fn of_label(&mut self, label: &str) -> FolderIndex {
         let (levels, why) = levels_of(label);
-        let directory = directory(&levels);
+        let directory = maildirpp_directory(&levels);
         let folder = self.intern(levels);
         let has_escapes = directory.as_os_str().as_bytes().contains(&b'\\');
         let why = why.or(has_escapes.then_some("Maildir++ cannot say all of its name"));
@@ -141,7 +141,7 @@ impl LabelFolders {
 
     /// The directory of a folder that is not called as its label is.
     pub fn renamed_directory(&self, folder: FolderIndex) -> Option<PathBuf> {
-        self.renamed.get(&folder).map(|_| directory(self.levels(folder)))
+        self.renamed.get(&folder).map(|_| maildirpp_directory(self.levels(folder)))
     }
 
     /// The name of a folder for people.
@@ -194,12 +194,6 @@ fn levels_of(label: &str) -> (Vec<String>, Option<&'static str>) {
     // What is cut is cut between characters.
     let levels = folder.0.into_iter().map(|level| String::from_utf8_lossy(&level).into_owned());
     (levels.collect(), renamed)
-}
-
-/// The directory of a folder in its Maildir; empty for the Maildir itself.
-pub fn directory(levels: &[String]) -> PathBuf {
-    let levels: Vec<Vec<u8>> = levels.iter().map(|level| level.as_bytes().to_vec()).collect();
-    Layout::MaildirPlusPlus.path(&levels)
 }
 
 /// The levels of the folder in this directory; None for one that no label names.
@@ -257,7 +251,7 @@ mod tests {
             ("..", r".\2e\2e"),
         ] {
             let (levels, _) = levels_of(label);
-            assert_eq!(directory(&levels).to_str(), Some(at));
+            assert_eq!(maildirpp_directory(&levels).to_str(), Some(at));
             assert_eq!(super::parse_directory(at.as_bytes()), Some(levels));
             let mut folders = LabelFolders::new(LabelPolicy::Folders);
             let number = folders.of_label(label);
@@ -267,9 +261,9 @@ mod tests {
         }
         let long = ["ä".repeat(200), "x".repeat(300), ["level"; 80].join("/")];
         for label in long {
-            let at = directory(&levels_of(&label).0);
+            let at = maildirpp_directory(&levels_of(&label).0);
             assert!(at.as_os_str().len() <= 255, "{at:?}");
-            assert_ne!(at, directory(&levels_of(&(label + "2")).0), "the hash tells them apart");
+            assert_ne!(at, maildirpp_directory(&levels_of(&(label + "2")).0), "the hash tells them apart");
         }
     }
 
@@ -278,7 +272,7 @@ mod tests {
         fn the_label_can_be_read_from_the_folders_name(label in prop_oneof![r"[a-f2\\_./ä]{1,12}", "\\PC{1,20}", any::<String>()]) {
             let (named, why) = levels_of(&label);
             prop_assume!(why.is_none() && !named.is_empty());
-            let at = directory(&named);
+            let at = maildirpp_directory(&named);
             prop_assert_eq!(at.components().count(), 1);
             let levels = parse_directory(at.as_os_str().as_bytes());
             prop_assert_eq!(levels.map(|levels| levels.join("/")), Some(label));

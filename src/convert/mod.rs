@@ -3,7 +3,6 @@
 
 mod commit;
 pub mod copy;
-pub mod dates;
 pub mod export;
 mod history;
 mod identity;
@@ -12,7 +11,6 @@ pub mod labels;
 pub mod plan;
 mod planned_source;
 pub mod render;
-pub mod reorder;
 pub mod restore;
 mod resume;
 mod section_writer;
@@ -42,8 +40,8 @@ use crate::mailbox::manifest::{Digest, SectionFooter};
 use crate::mailbox::mbox::read::{Mbox, ReadOptions};
 use crate::mailbox::mbox::scan_hooks::ScanHooks;
 use crate::mailbox::mbox::{self};
+use crate::mailbox::message::received::{DateRules, Origin};
 use crate::mailbox::source::Source;
-use dates::{DateRules, Origin};
 use identity::{Fingerprint, Identity};
 use keywords::KeywordLetters;
 use labels::{FolderIndex, LabelFolders};

@@ -7,13 +7,12 @@ use std::sync::Mutex;
 
 use rayon::prelude::*;
 
-use super::dates::{self, DateFields, DateRules, FromLineDates, FromLineStats, Origin, PackedStamp};
 use super::keywords::Keywords;
 use super::labels::{self, FolderIndex, LabelFolders};
 use super::render::{Eol, Headers, Rendered, render};
 use crate::mailbox::error::Result;
 use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::maildir::keywords::KeywordSet;
+use crate::mailbox::maildir::keywords::{self, KeywordSet};
 use crate::mailbox::maildir::name::{self, BaseName, Unique};
 use crate::mailbox::manifest::{Digest, Section};
 use crate::mailbox::mbox::boundary::Extent;
@@ -21,8 +20,10 @@ use crate::mailbox::mbox::from_line;
 use crate::mailbox::mbox::read::Mbox;
 use crate::mailbox::mbox::status::{self, DeletedPolicy, LabelPolicy, Status, StatusFields};
 use crate::mailbox::message::header;
+use crate::mailbox::message::received::{
+    self, DateFields, DateRules, FromLineDates, FromLineStats, Origin, PackedStamp,
+};
 use crate::mailbox::source::Source;
-use crate::mailbox::text::escape;
 
 /// What is done with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -491,7 +492,7 @@ pub fn plan(
     }
     for (planned, written) in messages.iter_mut().zip(from_lines) {
         let otherwise = (planned.epoch, planned.origin);
-        (planned.epoch, planned.origin) = dates::resolve_date(written, otherwise, &from_dates, rules);
+        (planned.epoch, planned.origin) = received::resolve_date(written, otherwise, &from_dates, rules);
     }
     memory.repeated = repeated(&messages);
     let (mut from_mtime, mut deleted) = (0, 0);
@@ -527,7 +528,7 @@ pub fn plan(
             memory.place(planned, &mut lineage, odd.digests.as_ref());
             if !odd.keywords.is_empty() {
                 let keywords = memory.keywords.intern(&odd.keywords, &mut |keyword, atom| {
-                    findings.push(renamed(extent.at, keyword, atom));
+                    findings.push(keywords::renamed_finding(extent.at, keyword, atom));
                 });
                 if planned.disposition == Disposition::Write {
                     memory.keywords.require(&keywords);
@@ -559,15 +560,6 @@ fn repeated(messages: &[PlannedMessage]) -> HashSet<u64> {
 
 fn beginning(Unique(bytes): Unique) -> u64 {
     bytes.iter().take(8).fold(0, |number, &byte| number << 8 | u64::from(byte))
-}
-
-fn renamed(at: u64, keyword: &str, atom: &str) -> Finding {
-    let keyword = escape(keyword.as_bytes());
-    Finding::at(
-        Code::KeywordRenamed,
-        at,
-        format!("the keyword \"{keyword}\" is no word to IMAP, and called {atom}"),
-    )
 }
 
 /// From the first byte of the first message to behind the last of the last.
@@ -707,7 +699,7 @@ impl Analysis<'_> {
         let rendered = render(message, &fields.split(), mbox.variant.quoting(), (wishes.eol, wishes.headers));
         (planned.size, planned.wire_size) = rendered.sizes(mbox.has_cr || wishes.eol == Eol::Crlf);
         (planned.quotes, planned.eols) = (rendered.quotes, rendered.eols);
-        (planned.epoch, planned.origin) = dates::fallback_date(&offered, self.rules);
+        (planned.epoch, planned.origin) = received::fallback_date(&offered, self.rules);
         planned.status = said.status(wishes.deleted);
         let raw = &self.source.raw()[extent.at as usize..extent.end as usize];
         planned.unique = self.names.then(|| Unique::of(raw));

@@ -8,6 +8,7 @@ pub mod maildir;
 pub mod manifest;
 pub mod mbox;
 pub mod message;
+pub mod reorder;
 pub mod source;
 pub mod text;
 pub mod tree;

@@ -27,6 +27,24 @@ pub fn plural(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
+/// Formats a number with grouped digits, as `39,031`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Formats a count with grouped digits and its noun, as `39,031 messages`.
+pub fn grouped_plural(count: u64, what: &str) -> String {
+    format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
+}
+
 /// The verb of `1 of 3 messages is` and `2 of 3 messages are`.
 pub fn is_or_are(count: u64, of: u64) -> &'static str {
     if count == 1 || of == 1 { "is" } else { "are" }
@@ -59,6 +77,14 @@ pub fn escape(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn thousands_are_grouped() {
+        assert_eq!(
+            ["7", "999", "1,000", "200,033,902"],
+            [7, 999, 1000, 200_033_902].map(grouped).each_ref().map(|s| s.as_str())
+        );
+    }
 
     #[test]
     fn nothing_that_moves_a_cursor_reaches_the_screen() {

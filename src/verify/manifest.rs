@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 
 use super::file;
 use super::{Depth, VerifyOptions, said};
-use crate::convert::labels;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::read_regular;
@@ -25,6 +24,7 @@ use crate::mailbox::manifest::{
 };
 use crate::mailbox::source::Source;
 use crate::mailbox::text::display_path;
+use crate::mailbox::tree::folder::maildirpp_directory;
 
 /// What became of the messages of one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -309,7 +309,8 @@ impl<'a> ManifestCheck<'a> {
     fn homes(&self, message: &manifest::MessageRecord) -> Vec<Home> {
         let home = |levels: &[String]| {
             let path = self.home();
-            let path = if levels.is_empty() { path.to_owned() } else { path.join(labels::directory(levels)) };
+            let path =
+                if levels.is_empty() { path.to_owned() } else { path.join(maildirpp_directory(levels)) };
             Home { folder: self.by_path.get(&*path).copied(), path }
         };
         match &message.folders[..] {

@@ -17,7 +17,6 @@ use std::sync::Mutex;
 
 use rayon::prelude::*;
 
-use super::dates::Origin;
 use super::render::{Eol, Headers, render};
 use super::resume::{self, ResumePoint};
 use super::{
@@ -27,7 +26,6 @@ use crate::convert::commit;
 use crate::convert::commit::{PendingLines, WrittenSections};
 use crate::convert::history;
 use crate::convert::history::History;
-use crate::convert::reorder::Reorder;
 use crate::mailbox::context::{Events, Phase};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
@@ -42,6 +40,8 @@ use crate::mailbox::maildir::write::{
 use crate::mailbox::manifest::{self, Bytes, Digest, MessageRecord, SectionFooter, SectionHeader, to_line};
 use crate::mailbox::mbox::quote::Quoting;
 use crate::mailbox::message::header;
+use crate::mailbox::message::received::Origin;
+use crate::mailbox::reorder::Reorder;
 use crate::mailbox::text::escape;
 use letters::{LetterMapping, MappedInfo};
 

@@ -16,10 +16,12 @@ use super::write::FILE_MODE;
 use crate::mailbox::context::Cancel;
 use crate::mailbox::context::LockOptions;
 use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::Mode;
+use crate::mailbox::text::escape;
 
 /// The name of the file in a Maildir, and in each of its folders.
 pub const FILE_NAME: &str = "dovecot-keywords";
@@ -261,6 +263,16 @@ pub fn atom(keyword: &str) -> Cow<'_, str> {
     let is_special = |c: char| c.is_ascii() && !is_atom_char(c) || c.is_whitespace() || c.is_control();
     let plain: String = keyword.chars().map(|c| if is_special(c) { '_' } else { c }).collect();
     Cow::Owned(folders::encode(&plain))
+}
+
+/// Returns the finding about a keyword that IMAP cannot name.
+pub fn renamed_finding(at: u64, keyword: &str, atom: &str) -> Finding {
+    let keyword = escape(keyword.as_bytes());
+    Finding::at(
+        Code::KeywordRenamed,
+        at,
+        format!("the keyword \"{keyword}\" is no word to IMAP, and called {atom}"),
+    )
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use data_encoding::HEXLOWER;
 
 use super::keywords::KeywordSet;
 use crate::mailbox::message::flags::Flags;
+use crate::mailbox::message::header;
+use crate::mailbox::message::received::{DateFields, Origin};
 
 /// The unique part: 96 bits of BLAKE3(From_ line ‖ source bytes), so that the same message of the
 /// same source has the same name on any machine, with any number of workers.
@@ -113,6 +115,26 @@ pub fn parse(name: &[u8]) -> ParsedName<'_> {
 }
 
 impl<'a> ParsedName<'a> {
+    /// Returns the received date of a file: the one on which its name and its modification time agree.
+    ///
+    /// A copy has the time of copying, and other converters name files by the time of the conversion. If the two
+    /// disagree, the one closer to the dates in the header counts. mailferry's own names are right.
+    pub fn received_date(&self, mtime: i64, header: &[u8]) -> (i64, Origin) {
+        const TOLERANCE: u64 = 60;
+        let by_mtime = (mtime, Origin::Mtime);
+        let Some(epoch) = self.epoch() else { return by_mtime };
+        let by_name = (epoch, Origin::Name);
+        if self.unique().is_some() || epoch.abs_diff(mtime) <= TOLERANCE {
+            return by_name;
+        }
+        let mut fields = DateFields::default();
+        header::fields(header).for_each(|field| fields.read_field(&field));
+        match fields.received.or(fields.header).map(|stamp| stamp.epoch(0)) {
+            Some(date) if date.abs_diff(mtime) < date.abs_diff(epoch) => by_mtime,
+            _ => by_name,
+        }
+    }
+
     /// The leading seconds.
     pub fn epoch(&self) -> Option<i64> {
         let digits = self.base.split(|&b| b == b'.').next()?;

@@ -4,3 +4,4 @@ pub mod address;
 pub mod date;
 pub mod flags;
 pub mod header;
+pub mod received;

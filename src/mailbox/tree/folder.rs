@@ -126,6 +126,12 @@ impl Layout {
     }
 }
 
+/// Returns the directory of a folder in its Maildir, which is empty for the Maildir itself.
+pub fn maildirpp_directory(levels: &[String]) -> PathBuf {
+    let levels: Vec<Vec<u8>> = levels.iter().map(|level| level.as_bytes().to_vec()).collect();
+    Layout::MaildirPlusPlus.path(&levels)
+}
+
 /// The levels of a Maildir++ folder by the name of its directory; what is no modified UTF-7 is taken as it
 /// is.
 pub fn parse_maildirpp(directory: &[u8]) -> Vec<Vec<u8>> {

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use crate::convert::dates::{self, DateFields, DateRules, FromLineDates, Origin};
 use crate::mailbox::context::Events;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Dir;
@@ -24,6 +23,7 @@ use crate::mailbox::mbox::read::Mbox;
 use crate::mailbox::mbox::status::{self, DeletedPolicy, LabelPolicy, Status, StatusFields};
 use crate::mailbox::message::date::Stamp;
 use crate::mailbox::message::header;
+use crate::mailbox::message::received::{self, DateFields, DateRules, FromLineDates, Origin};
 use crate::mailbox::source::Source;
 use crate::verify::compare::CompareOptions;
 use crate::verify::compare::text::{Digest, Text};
@@ -537,7 +537,7 @@ fn received(offered: &[DateFields], options: &CompareOptions<'_>) -> impl Iterat
     let rules =
         DateRules { now: options.now, mtime: None, from_zone: options.from_zone.clone(), first: None };
     let from_dates = FromLineDates::from_messages(offered.iter(), &rules);
-    offered.iter().map(move |offered| match dates::received_date(offered, &from_dates, &rules) {
+    offered.iter().map(move |offered| match received::received_date(offered, &from_dates, &rules) {
         (_, Origin::None) => NO_DATE,
         (date, _) => date,
     })

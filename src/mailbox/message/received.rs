@@ -5,10 +5,8 @@ use std::collections::HashMap;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use crate::mailbox::maildir::name::ParsedName;
 use crate::mailbox::message::date;
 use crate::mailbox::message::date::Stamp;
-use crate::mailbox::message::header;
 use crate::mailbox::message::header::Field;
 
 /// Where a received date comes from.
@@ -272,25 +270,6 @@ pub fn resolve_date(
     match from.epoch(written).filter(|&date| rules.is_real(date)) {
         Some(date) => (date, Origin::FromLine),
         None => otherwise,
-    }
-}
-
-/// The received date of a file in a Maildir: what its name and its modification time agree on. Where they do not (a
-/// copy has the time of copying, other converters name by the hour of the conversion), the one that is
-/// nearer to the header's dates; our own names are right.
-pub fn file_date(name: &ParsedName<'_>, mtime: i64, header: &[u8]) -> (i64, Origin) {
-    const APART: i64 = 60;
-    let by_mtime = (mtime, Origin::Mtime);
-    let Some(epoch) = name.epoch() else { return by_mtime };
-    let by_name = (epoch, Origin::Name);
-    if name.unique().is_some() || epoch.abs_diff(mtime) <= APART as u64 {
-        return by_name;
-    }
-    let mut offered = DateFields::default();
-    header::fields(header).for_each(|field| offered.read_field(&field));
-    match offered.received.or(offered.header).map(|stamp| stamp.epoch(0)) {
-        Some(date) if date.abs_diff(mtime) < date.abs_diff(epoch) => by_mtime,
-        _ => by_name,
     }
 }
 
