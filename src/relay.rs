@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use crate::deliver::prepared_message::Draft;
-use crate::deliver::{self, Rules, Target};
+use crate::deliver::prepared_message::PreparedMessage;
+use crate::deliver::{self, DeliverOptions, DeliveryTarget};
 use crate::mailbox::text::display_path;
 use crate::transport::envelope;
 use crate::transport::failure::Failure;
@@ -23,7 +23,7 @@ pub struct How<'a> {
     /// The name that we give ourselves in SMTP and LMTP.
     pub hello: &'a str,
     /// How to deliver into a mailbox.
-    pub rules: Rules<'a>,
+    pub rules: DeliverOptions<'a>,
 }
 
 /// What became of the message for a recipient, and where.
@@ -80,8 +80,12 @@ pub fn send_to(place: &Place, message: &Message<'_>, envelope: &Envelope, how: &
             });
             return parts.collect();
         }
-        Place::Maildir(path) => return as_one(store(Target::Maildir(path.clone()), message, envelope, how)),
-        Place::Mbox(path) => return as_one(store(Target::Mbox(path.clone(), None), message, envelope, how)),
+        Place::Maildir(path) => {
+            return as_one(store(DeliveryTarget::Maildir(path.clone()), message, envelope, how));
+        }
+        Place::Mbox(path) => {
+            return as_one(store(DeliveryTarget::Mbox(path.clone(), None), message, envelope, how));
+        }
     };
     let mut connection = match connected {
         Ok(connection) => connection,
@@ -123,7 +127,7 @@ fn limits<'a>(how: &How<'a>) -> Limits<'a> {
 
 /// Once for all recipients, with a Return-Path.
 fn store(
-    target: Target,
+    target: DeliveryTarget,
     message: &Message<'_>,
     envelope: &Envelope,
     how: &How<'_>,
@@ -137,7 +141,7 @@ fn store(
         }
     };
     let envelope = envelope::Envelope { sender: Some(envelope.sender.clone()), recipient: None };
-    let draft = Draft::new(letter, &envelope, false)?;
+    let draft = PreparedMessage::new(letter, &envelope, false)?;
     let delivered = deliver::deliver(&draft, &[target], &how.rules)?;
     let text = delivered.first().map(|one| display_path(&one.path).to_string()).unwrap_or_default();
     Ok(Outcome { fate: Fate::Accepted, status: None, text })
@@ -203,12 +207,12 @@ mod tests {
     }
 
     fn how(locks: &LockOptions) -> How<'_> {
-        let rules = Rules {
+        let rules = DeliverOptions {
             create: true,
             flags: Flags::default(),
             quota: None,
             quota_is_temporary: false,
-            once: false,
+            dedupe: false,
             locks,
             now: Duration::from_secs(981_173_106),
             cancel: Cancel::never(),

@@ -6,8 +6,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::deliver::prepared_message::Draft;
-use crate::deliver::{self, Delivered, Rules, Target};
+use crate::deliver::prepared_message::PreparedMessage;
+use crate::deliver::{self, DeliverOptions, DeliveredMessage, DeliveryTarget};
 use crate::mailbox::context::Cancel;
 use crate::mailbox::context::LockOptions;
 use crate::mailbox::finding::Code;
@@ -170,7 +170,7 @@ pub fn run(args: DeliverArgs) -> Exit {
         let path = display_path(&one.path);
         match args.common.verbose {
             _ if args.dry_run => reporter.line(&format!("{path}: would get the message")),
-            true if one.already => reporter.line(&format!("{path} (was there already)")),
+            true if one.already_present => reporter.line(&format!("{path} (was there already)")),
             true => reporter.line(&path),
             false => {}
         }
@@ -185,7 +185,7 @@ pub fn run(args: DeliverArgs) -> Exit {
         "mailboxes": args.mailboxes.len(),
         "bytes_source": bytes,
         "delivered": delivered.iter().map(|one| display_path(&one.path)).collect::<Vec<_>>(),
-        "already_present": delivered.iter().filter(|one| one.already).count(),
+        "already_present": delivered.iter().filter(|one| one.already_present).count(),
         "status": status,
         "warnings": reporter.warnings,
         "errors": reporter.errors,
@@ -200,14 +200,14 @@ fn deliver_one(
     args: &DeliverArgs,
     bytes: &mut u64,
     reporter: &mut Reporter,
-) -> Result<Vec<Delivered>, Failure> {
+) -> Result<Vec<DeliveredMessage>, Failure> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(args.umask));
     let cancel = signals::cancel_on_signals_with(exit::TRY_AGAIN);
     let envelope = envelope(args);
     let locks = locks(args);
     let rules = rules(args, &locks, &cancel);
     if args.dot_qmail.dot_qmail {
-        let order = dot_qmail::Order {
+        let order = dot_qmail::DotQmailJob {
             args: &args.dot_qmail,
             mailboxes: &args.mailboxes,
             envelope: &envelope,
@@ -226,9 +226,9 @@ fn deliver_one(
     let targets = targets(args)?;
     let letter = read_letter(args, &cancel)?;
     *bytes = letter.length();
-    let draft = Draft::new(&letter, &envelope, from_mta(args))?;
+    let draft = PreparedMessage::new(&letter, &envelope, from_mta(args))?;
     match args.dry_run {
-        true => deliver::look(&draft, &targets, &rules),
+        true => deliver::dry_run(&draft, &targets, &rules),
         false => deliver::deliver(&draft, &targets, &rules),
     }
 }
@@ -249,12 +249,12 @@ fn speak(args: &DeliverArgs) -> Exit {
     };
     let done = match &args.dot_qmail {
         DotQmailArgs { dot_qmail: true, home: Some(home), user, program_timeout, .. } => {
-            let (mut arguments, last) = dot_qmail::arguments_of_each(env::args_os().skip(1));
+            let (mut arguments, last) = dot_qmail::per_recipient_arguments(env::args_os().skip(1));
             if !args.from_mta {
                 arguments.push("--from-mta".into());
             }
             let time = program_timeout.unwrap_or_else(|| {
-                let time = dot_qmail::PROGRAM_TIMEOUT_OF_A_SESSION;
+                let time = dot_qmail::SESSION_PROGRAM_TIMEOUT;
                 arguments.push(format!("--program-timeout={time}").into());
                 time
             });
@@ -263,33 +263,33 @@ fn speak(args: &DeliverArgs) -> Exit {
         _ => lmtp::run(&args.lmtp, &setting),
     };
     if let Err(failure) = &done {
-        lmtp::complain(failure);
+        lmtp::print_diagnostic(failure);
     }
     Exit::of_delivery(done.err().map(|failure| failure.reason), args.exit_codes)
 }
 
-fn rules<'a>(args: &DeliverArgs, locks: &'a LockOptions, cancel: &'a Cancel) -> Rules<'a> {
-    Rules {
+fn rules<'a>(args: &DeliverArgs, locks: &'a LockOptions, cancel: &'a Cancel) -> DeliverOptions<'a> {
+    DeliverOptions {
         create: args.create,
         flags: args.flags,
         quota: args.quota,
         quota_is_temporary: args.quota_temp,
-        once: args.once,
+        dedupe: args.once,
         locks,
         now: now(),
         cancel,
     }
 }
 
-fn targets(args: &DeliverArgs) -> Result<Vec<Target>, Failure> {
+fn targets(args: &DeliverArgs) -> Result<Vec<DeliveryTarget>, Failure> {
     let named = args.mailboxes.iter().map(|arg| target(&MailboxArg::parse(arg)));
     named.map(|named| in_folder(named?, args.folder.as_ref())).collect()
 }
 
-fn in_folder(target: Target, folder: Option<&Folder>) -> Result<Target, Failure> {
+fn in_folder(target: DeliveryTarget, folder: Option<&Folder>) -> Result<DeliveryTarget, Failure> {
     match (target, folder) {
         (target, None) => Ok(target),
-        (Target::Maildir(path), Some(Folder(name))) => Ok(Target::Folder(path.join(name))),
+        (DeliveryTarget::Maildir(path), Some(Folder(name))) => Ok(DeliveryTarget::Folder(path.join(name))),
         (target, Some(_)) => {
             let text = format!("{}: --folder is for Maildirs", display_path(target.path()));
             Err(Failure::new(Reason::Configuration, text))
@@ -298,17 +298,17 @@ fn in_folder(target: Target, folder: Option<&Folder>) -> Result<Target, Failure>
 }
 
 /// The target that a person has named.
-fn target(mailbox: &MailboxArg) -> Result<Target, Failure> {
+fn target(mailbox: &MailboxArg) -> Result<DeliveryTarget, Failure> {
     let refuse =
         |why: String| Err(Failure::new(Reason::Configuration, format!("{}: {why}", mailbox.display_name())));
     if mailbox.is_standard_stream() {
         return refuse("a message is delivered into a mailbox; name one".into());
     }
     match mailbox.format {
-        None => Target::at(mailbox.path.clone()),
-        Some(Format::Maildir) => Ok(Target::Maildir(mailbox.path.clone())),
-        Some(Format::Mbox) => Ok(Target::Mbox(mailbox.path.clone(), None)),
-        Some(Format::Variant(variant)) => Ok(Target::Mbox(mailbox.path.clone(), Some(variant))),
+        None => DeliveryTarget::detect(mailbox.path.clone()),
+        Some(Format::Maildir) => Ok(DeliveryTarget::Maildir(mailbox.path.clone())),
+        Some(Format::Mbox) => Ok(DeliveryTarget::Mbox(mailbox.path.clone(), None)),
+        Some(Format::Variant(variant)) => Ok(DeliveryTarget::Mbox(mailbox.path.clone(), Some(variant))),
     }
 }
 
@@ -365,6 +365,6 @@ pub fn now() -> Duration {
 }
 
 /// Whether a command line is one of ours, by its words: for the exit code where it cannot be read.
-pub fn is_meant(args: impl Iterator<Item = OsString>) -> bool {
+pub fn invoked_as(args: impl Iterator<Item = OsString>) -> bool {
     super::is_about("deliver", args)
 }

@@ -13,8 +13,8 @@ use crate::deliver::dot_qmail::home::{Editing, Trust};
 use crate::deliver::dot_qmail::line::{Instruction, Line};
 use crate::deliver::dot_qmail::program::Output;
 use crate::deliver::dot_qmail::{self, Address, Caller, How, Route};
-use crate::deliver::prepared_message::Draft;
-use crate::deliver::{self, Delivered, Rules, Target};
+use crate::deliver::prepared_message::PreparedMessage;
+use crate::deliver::{self, DeliverOptions, DeliveredMessage, DeliveryTarget};
 use crate::mailbox::text::{display_path, escape};
 use crate::relay::Told;
 use crate::transport::envelope;
@@ -28,7 +28,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::mailbox_arg::{Format, MailboxArg};
-use super::owner::{self, Acting};
+use super::owner::{self, Privilege};
 use super::report::Reporter;
 use crate::cli::relay::{outcome_failure, relay_message};
 
@@ -70,7 +70,7 @@ pub struct DotQmailArgs {
 /// For one message, in seconds.
 const PROGRAM_TIMEOUT: u64 = 900;
 /// In a session, whose peer gives up after 600 seconds (RFC 5321, 4.5.3.2.6).
-pub const PROGRAM_TIMEOUT_OF_A_SESSION: u64 = 300;
+pub const SESSION_PROGRAM_TIMEOUT: u64 = 300;
 
 /// A part of the manual page of deliver.
 pub const MANUAL: &str = r#".SH ".QMAIL FILES"
@@ -139,7 +139,7 @@ fn parse_delimiter(text: &str) -> Result<u8, String> {
 }
 
 /// The queue program that the environment names, or qmail's own.
-pub fn queue_program() -> PathBuf {
+pub fn default_queue_program() -> PathBuf {
     let said = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = said("QMAILHOME").unwrap_or_else(|| "/var/qmail".into());
     // A relative one is relative to qmail's home, as it is to all that call it.
@@ -147,7 +147,7 @@ pub fn queue_program() -> PathBuf {
 }
 
 /// What deliver knows.
-pub struct Order<'a> {
+pub struct DotQmailJob<'a> {
     /// The options.
     pub args: &'a DotQmailArgs,
     /// The default delivery.
@@ -155,13 +155,13 @@ pub struct Order<'a> {
     /// Sender and recipient.
     pub envelope: &'a Envelope,
     /// How to deliver into a mailbox.
-    pub rules: Rules<'a>,
+    pub rules: DeliverOptions<'a>,
     /// Whether an MTA has written trace fields already.
     pub from_mta: bool,
 }
 
 /// Says what would be done with a message: each file that is looked for, and what each line does.
-pub fn explain(order: &Order<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
+pub fn explain(order: &DotQmailJob<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
     let route = Prepared::new(order)?;
     let mut tried = Vec::new();
     let found = route.find(&mut tried);
@@ -177,16 +177,20 @@ pub fn explain(order: &Order<'_>, reporter: &mut Reporter) -> Result<(), Failure
 }
 
 /// Delivers a message. What comes back are the mailboxes that have it.
-pub fn run(order: &Order<'_>, letter: &Letter, reporter: &mut Reporter) -> Result<Vec<Delivered>, Failure> {
+pub fn run(
+    order: &DotQmailJob<'_>,
+    letter: &Letter,
+    reporter: &mut Reporter,
+) -> Result<Vec<DeliveredMessage>, Failure> {
     let mut prepared = Prepared::new(order)?;
     let sender = order.envelope.sender.clone();
     let told = Envelope { sender, recipient: Some(prepared.address.recipient()) };
-    let draft = Draft::new(letter, &told, order.from_mta)?;
+    let draft = PreparedMessage::new(letter, &told, order.from_mta)?;
     // The message itself may say it: in a From_ line, or a Return-Path.
     prepared.address.sender = draft.sender().to_vec();
     let route = prepared.find(&mut Vec::new())?;
     refuse_crlf(&route)?;
-    let Rules { now, cancel, .. } = order.rules;
+    let DeliverOptions { now, cancel, .. } = order.rules;
     let time = Duration::from_secs(order.args.program_timeout.unwrap_or(PROGRAM_TIMEOUT));
     let how = How { epoch: now.as_secs() as i64, output: Output::Kept, program: Limits { time, cancel } };
     let mut native = Native {
@@ -230,7 +234,7 @@ fn refuse_crlf(route: &Route) -> Result<(), Failure> {
 
 /// What each delivery of an LMTP session is told, before and behind what is its own: all that we were told, but
 /// for what is the session's.
-pub fn arguments_of_each(ours: impl Iterator<Item = OsString>) -> (Vec<OsString>, Vec<OsString>) {
+pub fn per_recipient_arguments(ours: impl Iterator<Item = OsString>) -> (Vec<OsString>, Vec<OsString>) {
     const OF_THE_SESSION: [&[u8]; 4] = [b"--protocol", b"--home", b"--user", b"--exit-codes"];
     let mut ours = ours.peekable();
     let mut first = Vec::new();
@@ -257,7 +261,7 @@ struct Prepared {
 
 impl Prepared {
     /// Becomes the home's owner, too.
-    fn new(order: &Order<'_>) -> Result<Prepared, Failure> {
+    fn new(order: &DotQmailJob<'_>) -> Result<Prepared, Failure> {
         let DotQmailArgs { home, user, delimiter, via, .. } = order.args;
         let wrong = |text: &str| Failure::new(Reason::Configuration, text);
         let home = home.as_ref().ok_or_else(|| wrong("--dot-qmail needs --home"))?;
@@ -274,13 +278,13 @@ impl Prepared {
         let host = order.rules.locks.host.as_bytes();
         let address = address(recipient, user.as_deref().map(OsStr::as_bytes), sender, *delimiter, host);
         let places = match &via[..] {
-            [] => vec![Place::Queue(queue_program())],
+            [] => vec![Place::Queue(default_queue_program())],
             urls => urls.iter().map(|url| place_of(url)).collect::<Result<_, _>>()?,
         };
         // Not $USER, which says who calls us.
-        let trust = match owner::become_owner_of(&home, order.args.user.as_deref())? {
-            Acting::AsUser => Trust::InOwner,
-            Acting::AsRoot => Trust::InRoot,
+        let trust = match owner::become_home_owner(&home, order.args.user.as_deref())? {
+            Privilege::User => Trust::InOwner,
+            Privilege::Root => Trust::InRoot,
         };
         let default = default_delivery(order.mailboxes, &home)?;
         Ok(Prepared { home, address, default, places, trust })
@@ -365,7 +369,7 @@ fn default_delivery(mailboxes: &[OsString], home: &Path) -> Result<Vec<u8>, Fail
             Some(Format::Maildir) => true,
             Some(_) => false,
             None if named.ends_with(b"/") => true,
-            None => matches!(Target::at(home.join(&mailbox.path))?, Target::Maildir(_)),
+            None => matches!(DeliveryTarget::detect(home.join(&mailbox.path))?, DeliveryTarget::Maildir(_)),
         };
         let below = if mailbox.path.is_absolute() || named.starts_with(b"./") { &b""[..] } else { b"./" };
         let slash = if is_maildir && !named.ends_with(b"/") { &b"/"[..] } else { b"" };
@@ -453,11 +457,11 @@ fn at(home: &Path, name: &[u8]) -> PathBuf {
 /// The deliveries of one run.
 struct Native<'a> {
     home: &'a Path,
-    draft: &'a Draft<'a>,
+    draft: &'a PreparedMessage<'a>,
     letter: &'a Letter,
-    rules: Rules<'a>,
+    rules: DeliverOptions<'a>,
     delivered_to: Vec<u8>,
-    delivered: Vec<Delivered>,
+    delivered: Vec<DeliveredMessage>,
     places: &'a [Place],
     time: Duration,
 }
@@ -465,27 +469,27 @@ struct Native<'a> {
 impl Caller for Native<'_> {
     fn deliver(&mut self, what: &Instruction) -> Result<(), Failure> {
         let target = match what {
-            Instruction::Maildir(name) => Target::Maildir(at(self.home, name)),
-            Instruction::Mbox(name) => Target::Mbox(at(self.home, name), None),
+            Instruction::Maildir(name) => DeliveryTarget::Maildir(at(self.home, name)),
+            Instruction::Mbox(name) => DeliveryTarget::Mbox(at(self.home, name), None),
             _ => return Ok(()),
         };
         // Who writes down an mbox wants it made; a Maildir that is missing is a typing error, or a disk that
         // is not mounted.
-        let create = self.rules.create || matches!(target, Target::Mbox(..));
-        let delivered = deliver::deliver(self.draft, &[target], &Rules { create, ..self.rules })?;
+        let create = self.rules.create || matches!(target, DeliveryTarget::Mbox(..));
+        let delivered = deliver::deliver(self.draft, &[target], &DeliverOptions { create, ..self.rules })?;
         self.delivered.extend(delivered);
         Ok(())
     }
 
     fn for_program(&self) -> Result<File, Failure> {
-        Ok(self.letter.file(b"", self.draft.starts_at())?)
+        Ok(self.letter.file(b"", self.draft.message_offset())?)
     }
 
     fn forward(&mut self, envelope: &transport::Envelope) -> Result<Option<u32>, Trouble> {
         // An MTA may have written it already.
         let is_ours = self.draft.top().split(|&b| b == b'\n').any(|line| line.starts_with(b"Delivered-To: "));
         let top = if is_ours { &self.delivered_to[..] } else { b"" };
-        let message = Message { top, letter: self.letter, from: self.draft.starts_at() };
+        let message = Message { top, letter: self.letter, from: self.draft.message_offset() };
         let cancel = self.rules.cancel;
         if let [Place::Queue(program)] = self.places {
             let message = message.file().map_err(Failure::from)?;
@@ -563,7 +567,7 @@ mod tests {
         let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
         let ours =
             "deliver --dot-qmail --protocol lmtp --home=/h/%u --user %u --once --delimiter + -- --home x";
-        let (first, last) = arguments_of_each(words(ours).into_iter());
+        let (first, last) = per_recipient_arguments(words(ours).into_iter());
         assert_eq!(first, words("deliver --dot-qmail --once --delimiter +"));
         assert_eq!(last, words("-- --home x"));
     }

@@ -12,7 +12,7 @@ use crate::mailbox::error::Result;
 use crate::mailbox::message::address::Compat;
 use crate::mailbox::text::display_path;
 
-use crate::cli::owner::own_account;
+use crate::cli::owner::current_account_name;
 
 /// The environment, as it is or with changes of the program `sendmail`.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ impl EnvOverlay {
     /// what cannot be delivered is to come back to somebody.
     pub fn with_account_fallback(mut self) -> EnvOverlay {
         if self.first(&USER).is_none() {
-            self.set("LOGNAME", own_account());
+            self.set("LOGNAME", current_account_name());
         }
         self
     }

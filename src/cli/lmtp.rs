@@ -14,8 +14,8 @@ use crate::deliver::lmtp::program_recipients::Programs;
 use crate::deliver::lmtp::reply::Reply;
 use crate::deliver::lmtp::session::{self, Ending, Options, Peer};
 use crate::deliver::lmtp::template::{Parts, Template};
-use crate::deliver::prepared_message::Draft;
-use crate::deliver::{self, Rules, Target};
+use crate::deliver::prepared_message::PreparedMessage;
+use crate::deliver::{self, DeliverOptions, DeliveryTarget};
 use crate::mailbox::error::Error;
 use crate::mailbox::maildir::create::create_parents;
 use crate::mailbox::maildir::write::parent_of;
@@ -95,7 +95,7 @@ pub enum Protocol {
 /// What a session needs of the other options.
 pub struct Setting<'a> {
     /// How to deliver; the time is that of each message.
-    pub rules: Rules<'a>,
+    pub rules: DeliverOptions<'a>,
     /// The largest message.
     pub max_size: Option<u64>,
     /// Where a long message is kept meanwhile.
@@ -103,7 +103,7 @@ pub struct Setting<'a> {
     /// Divides user and extension, if that was said.
     pub delimiter: Option<u8>,
     /// What a mailbox stands for that was found to be there.
-    pub target: &'a dyn Fn(&MailboxArg) -> Result<Target, Failure>,
+    pub target: &'a dyn Fn(&MailboxArg) -> Result<DeliveryTarget, Failure>,
 }
 
 /// Speaks. `Err`: the session was not ended by the peer between two messages.
@@ -174,7 +174,7 @@ fn refuse_to_speak(failure: Failure) -> Failure {
 
 /// Tells those who look after this machine how a session ended, and what was odd. Under inetd and systemd
 /// standard error is the peer's socket, too, unless it is told otherwise: nothing is said there that is no reply.
-pub fn complain(what: impl Display) {
+pub fn print_diagnostic(what: impl Display) {
     let same = |a: &rustix::fs::Stat, b: &rustix::fs::Stat| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
     let stats = (rustix::fs::fstat(io::stdout()), rustix::fs::fstat(io::stderr()));
     if !matches!(stats, (Ok(out), Ok(err)) if same(&out, &err)) {
@@ -225,7 +225,7 @@ struct Mailboxes<'a> {
 
 /// The mailbox of a recipient.
 struct Place {
-    target: Target,
+    target: DeliveryTarget,
     /// A directory that is there, if the mailbox and what lies between is to be made.
     make_below: Option<PathBuf>,
 }
@@ -259,11 +259,13 @@ impl Recipients for Mailboxes<'_> {
         let is_folder = path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"."));
         let target = match (self.setting.target)(&MailboxArg { format: *format, path })? {
             // With the folder the Maildir that it is in is made.
-            Target::Maildir(path) if is_folder && make_below.is_some() => Target::Folder(path),
+            DeliveryTarget::Maildir(path) if is_folder && make_below.is_some() => {
+                DeliveryTarget::Folder(path)
+            }
             target => target,
         };
         // A sender would hold the lock of somebody's mailbox by writing to him.
-        if matches!(target, Target::Mbox(..))
+        if matches!(target, DeliveryTarget::Mbox(..))
             && !template.is_fixed()
             && target.path().as_os_str().as_bytes().ends_with(b".lock")
         {
@@ -290,32 +292,33 @@ impl Recipients for Mailboxes<'_> {
         };
         // Whoever speaks LMTP puts a Received field on top of what it takes in: a Delivered-To above it is
         // of this delivery.
-        let draft = Draft::new(letter, &envelope, true)?;
-        let rules = Rules { now: now(), ..self.setting.rules };
+        let draft = PreparedMessage::new(letter, &envelope, true)?;
+        let rules = DeliverOptions { now: now(), ..self.setting.rules };
         if let Some(from) = &place.make_below {
-            let made_with_it = matches!(place.target, Target::Folder(_));
+            let made_with_it = matches!(place.target, DeliveryTarget::Folder(_));
             let path = place.target.path();
             create_parents(if made_with_it { parent_of(path) } else { path }, from)?;
         }
         let delivered = deliver::deliver(&draft, std::slice::from_ref(&place.target), &rules)?;
         for one in &delivered {
-            one.findings
-                .iter()
-                .for_each(|odd| complain(format_args!("{}: {}", display_path(&one.path), odd.message)));
+            one.findings.iter().for_each(|odd| {
+                print_diagnostic(format_args!("{}: {}", display_path(&one.path), odd.message))
+            });
         }
         Ok(delivered.iter().map(|one| display_path(&one.path)).collect::<Vec<_>>().join(", "))
     }
 }
 
 /// Root would follow whatever links a user puts into his own directories.
-fn not_for_others(target: &Target) -> Result<(), Failure> {
+fn not_for_others(target: &DeliveryTarget) -> Result<(), Failure> {
     let refuse = |failure: Failure| {
         let text = format_args!("{}; run as the user of the mail, or with --dot-qmail", failure.text);
         Failure::new(failure.reason, text)
     };
     let path = target.path();
-    let within: &[&str] = if matches!(target, Target::Mbox(..)) { &[""] } else { &["", "tmp", "new", "cur"] };
-    within.iter().try_for_each(|name| owner::only_root_can_change(&path.join(name))).map_err(refuse)
+    let within: &[&str] =
+        if matches!(target, DeliveryTarget::Mbox(..)) { &[""] } else { &["", "tmp", "new", "cur"] };
+    within.iter().try_for_each(|name| owner::require_root_only(&path.join(name))).map_err(refuse)
 }
 
 /// Standard input and output: pipes, or one socket.

@@ -128,10 +128,10 @@ fn usage_exit() -> Exit {
 /// What a bug of ours is for who called: where it is mail that was handed to us, try again later.
 fn panic_exit() -> Exit {
     let is_meant = |program: fn(std::env::ArgsOs) -> bool| program(std::env::args_os());
-    if is_meant(qmail_local::is_meant) || is_meant(qmail_inject::invoked_as) {
+    if is_meant(qmail_local::invoked_as) || is_meant(qmail_inject::invoked_as) {
         return Exit::NotDelivered(Reason::Configuration, ExitCodes::Qmail);
     }
-    match is_meant(deliver::is_meant) || is_meant(inject::invoked_as) {
+    match is_meant(deliver::invoked_as) || is_meant(inject::invoked_as) {
         true => Exit::NotDelivered(Reason::Configuration, codes(std::env::args_os())),
         false => Exit::CouldNotFinish,
     }
@@ -185,7 +185,7 @@ fn complain(what: &str) {
 
 /// Parses and runs.
 fn run() -> Exit {
-    if qmail_local::is_meant(std::env::args_os()) {
+    if qmail_local::invoked_as(std::env::args_os()) {
         return qmail_local::run(std::env::args_os().skip(1));
     }
     if qmail_inject::invoked_as(std::env::args_os()) {

@@ -14,11 +14,11 @@ use crate::transport::failure::{Failure, Reason};
 
 /// Who we are when mail is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Acting {
+pub enum Privilege {
     /// An ordinary user, for good.
-    AsUser,
+    User,
     /// Root, in a home that only root can change.
-    AsRoot,
+    Root,
 }
 
 /// As root: becomes `user`, if that is an account and the home is his or root's, or else the owner of `home`, with
@@ -28,9 +28,9 @@ pub enum Acting {
 ///
 /// # Errors
 /// [`Reason::Configuration`] for a home that is not the account's or may not be believed.
-pub fn become_owner_of(home: &Path, user: Option<&OsStr>) -> Result<Acting, Failure> {
+pub fn become_home_owner(home: &Path, user: Option<&OsStr>) -> Result<Privilege, Failure> {
     if !rustix::process::geteuid().is_root() {
-        return Ok(Acting::AsUser);
+        return Ok(Privilege::User);
     }
     let wrong =
         |why: &str| Failure::new(Reason::Configuration, format_args!("{}: {why}", display_path(home)));
@@ -48,13 +48,13 @@ pub fn become_owner_of(home: &Path, user: Option<&OsStr>) -> Result<Acting, Fail
     };
     let (uid, gid) = account.as_ref().map_or((meta.uid(), meta.gid()), |account| (account.uid, account.gid));
     if uid == 0 {
-        return only_root_can_change(home).map(|()| Acting::AsRoot);
+        return require_root_only(home).map(|()| Privilege::Root);
     }
     if account.is_none() && gid == 0 {
         return Err(wrong("its owner has no account, and the group that it has is root's; run chgrp on it"));
     }
     let became = become_user(uid, gid, account.as_ref()).and_then(|()| leave_behind(account.as_ref()));
-    became.map(|()| Acting::AsUser).map_err(|e| {
+    became.map(|()| Privilege::User).map_err(|e| {
         let text = format!("{}: cannot become user {uid}: {e}", display_path(home));
         Failure::new(Reason::TryAgain, text)
     })
@@ -66,7 +66,7 @@ pub fn become_owner_of(home: &Path, user: Option<&OsStr>) -> Result<Acting, Fail
 ///
 /// # Errors
 /// [`Reason::Configuration`], by name.
-pub fn only_root_can_change(path: &Path) -> Result<(), Failure> {
+pub fn require_root_only(path: &Path) -> Result<(), Failure> {
     let path = std::path::absolute(path).map_err(Error::io("look up", path))?;
     walk(&path, LINKS_FOLLOWED)
 }
@@ -189,7 +189,7 @@ enum By<'a> {
 }
 
 /// The name of the account that we run as, if it has one that can be looked up.
-pub fn own_account() -> Option<Vec<u8>> {
+pub fn current_account_name() -> Option<Vec<u8>> {
     let own = account(&By::Number(rustix::process::getuid().as_raw())).ok()??;
     Some(own.name.into_bytes())
 }

@@ -19,8 +19,8 @@ use crate::deliver::dot_qmail::home::{Editing, Trust};
 use crate::deliver::dot_qmail::line::{Fault, Instruction};
 use crate::deliver::dot_qmail::program::{Ended, Output};
 use crate::deliver::dot_qmail::{self, Address, Caller, Done, How, Route, environment};
-use crate::deliver::prepared_message::Draft;
-use crate::deliver::{self, Rules, Target};
+use crate::deliver::prepared_message::PreparedMessage;
+use crate::deliver::{self, DeliverOptions, DeliveryTarget};
 use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Dir;
@@ -36,7 +36,7 @@ use crate::transport::spool::Letter;
 use crate::transport::{self, queue};
 
 use super::deliver::now;
-use super::dot_qmail::queue_program;
+use super::dot_qmail::default_queue_program;
 use super::exit::{Exit, ExitCodes};
 use super::open::Locks;
 use super::signals;
@@ -49,7 +49,7 @@ const A_DAY: Duration = Duration::from_secs(86400);
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Whether it is this program that is meant: by the last part of the name that we are called by.
-pub fn is_meant(mut args: impl Iterator<Item = OsString>) -> bool {
+pub fn invoked_as(mut args: impl Iterator<Item = OsString>) -> bool {
     let name = args.next().unwrap_or_default();
     Path::new(&name).file_name() == Some(OsStr::new(NAME))
 }
@@ -156,12 +156,12 @@ fn deliver(arguments: &Arguments) -> Result<Vec<u8>, Said> {
         output: Output::Inherited,
         program: Limits { time: A_DAY, cancel: &cancel },
     };
-    let rules = Rules {
+    let rules = DeliverOptions {
         create: false,
         flags: Flags::default(),
         quota: None,
         quota_is_temporary: false,
-        once: false,
+        dedupe: false,
         locks: &locks,
         now: epoch,
         cancel: &cancel,
@@ -231,7 +231,7 @@ fn did(done: &Done) -> Vec<u8> {
 /// The deliveries of one run.
 struct Local<'a> {
     letter: &'a Letter,
-    rules: Rules<'a>,
+    rules: DeliverOptions<'a>,
     from_line: Vec<u8>,
     return_path: Vec<u8>,
     delivered_to: Vec<u8>,
@@ -254,7 +254,7 @@ impl Caller for Local<'_> {
     fn forward(&mut self, envelope: &transport::Envelope) -> Result<Option<u32>, Trouble> {
         let message = self.letter.file(&self.delivered_to, 0).map_err(Failure::from)?;
         let limits = Limits { time: A_DAY, cancel: self.rules.cancel };
-        queue::send(&queue_program(), message, envelope, limits).map(Some).map_err(Trouble::Queue)
+        queue::send(&default_queue_program(), message, envelope, limits).map(Some).map_err(Trouble::Queue)
     }
 }
 
@@ -271,8 +271,8 @@ impl Local<'_> {
             Err(_) => return Err(Said::not_now("Unable to chdir to maildir. (#4.2.1)".into())),
             Ok(_) => {}
         }
-        let draft = Draft::verbatim(self.letter, self.top());
-        match deliver::deliver(&draft, &[Target::Maildir(path.to_owned())], &self.rules) {
+        let draft = PreparedMessage::verbatim(self.letter, self.top());
+        match deliver::deliver(&draft, &[DeliveryTarget::Maildir(path.to_owned())], &self.rules) {
             Ok(_) => Ok(()),
             // A quota is nothing that qmail-local would know; who set one wants it told.
             Err(failure) if !failure.reason.is_temporary() => Err(Said {
@@ -300,7 +300,7 @@ impl Local<'_> {
     }
 
     fn append(&self, path: &Path) -> Result<()> {
-        let Rules { locks, cancel, .. } = self.rules;
+        let DeliverOptions { locks, cancel, .. } = self.rules;
         let mut mbox = match MboxAppender::open_for_delivery(path, None, true, locks, cancel) {
             // As in spool directories: qmail-local itself makes no lock file.
             Err(Error::Io { ref source, .. }) if is_closed(source) && may_write(path) => {

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-use crate::deliver::Rules;
+use crate::deliver::DeliverOptions;
 use crate::inject::control::{Control, without_blanks_behind};
 use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
@@ -19,7 +19,7 @@ use crate::transport::next_hop::Place;
 use crate::transport::{Envelope, Fate, Message, Outcome};
 
 use crate::cli::deliver::now;
-use crate::cli::dot_qmail::queue_program;
+use crate::cli::dot_qmail::default_queue_program;
 use crate::cli::inject_env::qmail_home;
 use crate::cli::open;
 
@@ -39,7 +39,7 @@ pub fn outcome_failure(outcome: &Outcome) -> Option<Failure> {
 /// own. Where there is neither, to the servers of `control/qmqpservers`, as qmail-qmqpc does in its place; and if
 /// there are none, to the program all the same, which says what is missing.
 pub fn default_next_hops() -> Result<Vec<Place>, Failure> {
-    let program = queue_program();
+    let program = default_queue_program();
     let is_named = env::var_os("QMAILQUEUE").is_some_and(|program| !program.is_empty());
     if !is_named && !program.exists() {
         let servers = qmqp_servers()?;
@@ -77,12 +77,12 @@ pub fn relay_message(
     cancel: &Cancel,
 ) -> Result<Vec<Told>> {
     let locks = open::Locks::all().with_timeout(Duration::from_secs(30).min(time));
-    let rules = Rules {
+    let rules = DeliverOptions {
         create: false,
         flags: Flags::default(),
         quota: None,
         quota_is_temporary: false,
-        once: false,
+        dedupe: false,
         locks: &locks,
         now: now(),
         cancel,

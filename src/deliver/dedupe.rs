@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use crate::deliver::Rules;
-use crate::deliver::prepared_message::Draft;
+use crate::deliver::DeliverOptions;
+use crate::deliver::prepared_message::PreparedMessage;
 use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Dir;
@@ -24,10 +24,10 @@ const ROUNDS: usize = 5;
 
 /// Looks for the message in a Maildir, and keeps out others who look, too, until the lock is dropped.
 /// Where the file system locks no directories two who deliver at the same time may both find nothing.
-pub(crate) fn in_maildir(
+pub(crate) fn find_in_maildir(
     maildir: &Dir,
-    draft: &Draft<'_>,
-    rules: &Rules<'_>,
+    draft: &PreparedMessage<'_>,
+    rules: &DeliverOptions<'_>,
 ) -> Result<(Option<DirLock>, Option<PathBuf>)> {
     let places = [maildir.open_child("new".as_ref())?, maildir.open_child("cur".as_ref())?];
     let lock = lock::lock_dir(&places[0], rules.locks.timeout, rules.cancel)?;
@@ -60,12 +60,12 @@ pub(crate) fn in_maildir(
 /// Looks for the message in an mbox, whose lock keeps out all others. It is there if one of its messages has
 /// the very bytes that would be written, but for the From_ line, which has the time, and for the fields that
 /// readers rewrite.
-pub(crate) fn in_mbox(
+pub(crate) fn is_in_mbox(
     path: &Path,
     extending: &MboxAppender,
     head: &MessageHead<'_>,
     first: &[u8],
-    draft: &Draft<'_>,
+    draft: &PreparedMessage<'_>,
     cancel: &Cancel,
 ) -> Result<bool> {
     let unsayable = |Unrepresentable| Error::unrepresentable(path);
@@ -86,7 +86,7 @@ pub(crate) fn in_mbox(
     };
     out.drain(..header.len());
     take(&mut out);
-    draft.each_chunk_behind_head(&mut |bytes| {
+    draft.for_each_chunk_after_head(&mut |bytes| {
         writing.push(bytes, &mut out).map_err(unsayable)?;
         take(&mut out);
         Ok(())
@@ -132,14 +132,14 @@ fn lasting(header: &[u8]) -> Vec<u8> {
 }
 
 /// Whether a file holds just the bytes of the message.
-fn is_same(draft: &Draft<'_>, path: &Path, mut file: &File) -> Result<bool> {
+fn is_same(draft: &PreparedMessage<'_>, path: &Path, mut file: &File) -> Result<bool> {
     let failed = || Error::io("read", path);
     let meta = file.metadata().map_err(failed())?;
     if !meta.is_file() || meta.len() != draft.size() {
         return Ok(false);
     }
     let (mut same, mut read) = (true, Vec::new());
-    draft.each_chunk(&mut |bytes| {
+    draft.for_each_chunk(&mut |bytes| {
         if same {
             read.resize(bytes.len(), 0);
             same = match file.read_exact(&mut read) {

@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::deliver::prepared_message::Draft;
+use crate::deliver::prepared_message::PreparedMessage;
 
 use crate::mailbox::context::Cancel;
 use crate::mailbox::context::LockOptions;
@@ -33,7 +33,7 @@ use crate::transport::failure::{Failure, Reason};
 
 /// Where a message is to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
+pub enum DeliveryTarget {
     /// A Maildir, or a folder of one.
     Maildir(PathBuf),
     /// A folder `.A.B` of the Maildir that it lies in; that one is made, too, where it is missing.
@@ -44,7 +44,7 @@ pub enum Target {
 
 /// How to deliver.
 #[derive(Debug, Clone, Copy)]
-pub struct Rules<'a> {
+pub struct DeliverOptions<'a> {
     /// Make what is missing.
     pub create: bool,
     /// The flags of the message.
@@ -54,7 +54,7 @@ pub struct Rules<'a> {
     /// Whether to try again later where it holds that already.
     pub quota_is_temporary: bool,
     /// Leave a target alone that has this message already.
-    pub once: bool,
+    pub dedupe: bool,
     /// The locks of an mbox, and how long to wait for any lock.
     pub locks: &'a LockOptions,
     /// Now, since 1970.
@@ -65,31 +65,33 @@ pub struct Rules<'a> {
 
 /// A target that has the message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Delivered {
+pub struct DeliveredMessage {
     /// The file it is in.
     pub path: PathBuf,
     /// Whether it was there before.
-    pub already: bool,
+    pub already_present: bool,
     /// Locks that could not be had.
     pub findings: Vec<Finding>,
 }
 
-impl Target {
+impl DeliveryTarget {
     /// The path that was named.
     pub fn path(&self) -> &Path {
         match self {
-            Target::Maildir(path) | Target::Folder(path) | Target::Mbox(path, _) => path,
+            DeliveryTarget::Maildir(path) | DeliveryTarget::Folder(path) | DeliveryTarget::Mbox(path, _) => {
+                path
+            }
         }
     }
 
     /// What lies at a path that was named without a format. A path that ends in `/` is a Maildir, and so
     /// is a directory; a file is an mbox. Nothing is guessed of what is not there.
-    pub fn at(path: PathBuf) -> Result<Target, Failure> {
+    pub fn detect(path: PathBuf) -> Result<DeliveryTarget, Failure> {
         let is_slashed = path.as_os_str().as_encoded_bytes().ends_with(b"/");
         match std::fs::metadata(&path) {
-            Ok(meta) if meta.is_dir() || is_slashed => Ok(Target::Maildir(path)),
-            Ok(_) => Ok(Target::Mbox(path, None)),
-            Err(_) if is_slashed => Ok(Target::Maildir(path)),
+            Ok(meta) if meta.is_dir() || is_slashed => Ok(DeliveryTarget::Maildir(path)),
+            Ok(_) => Ok(DeliveryTarget::Mbox(path, None)),
+            Err(_) if is_slashed => Ok(DeliveryTarget::Maildir(path)),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 let text = format!(
                     "{}: there is no such mailbox; to have one made say --create, and maildir:{} or mbox:{}",
@@ -108,7 +110,11 @@ impl Target {
 ///
 /// # Errors
 /// [`Failure`]: then no target has it, but for one whose taking back failed, too.
-pub fn deliver(draft: &Draft<'_>, targets: &[Target], rules: &Rules<'_>) -> Result<Vec<Delivered>, Failure> {
+pub fn deliver(
+    draft: &PreparedMessage<'_>,
+    targets: &[DeliveryTarget],
+    rules: &DeliverOptions<'_>,
+) -> Result<Vec<DeliveredMessage>, Failure> {
     // In one order, so that two deliverers of the same mailboxes do not wait for each other.
     let identities: Vec<_> = targets.iter().map(|target| identity(target.path())).collect();
     let mut order: Vec<usize> = (0..targets.len()).collect();
@@ -155,23 +161,27 @@ fn identity(path: &Path) -> (Option<(u64, u64)>, PathBuf) {
 ///
 /// # Errors
 /// Those of them that would stop it: what is missing, or over quota.
-pub fn look(draft: &Draft<'_>, targets: &[Target], rules: &Rules<'_>) -> Result<Vec<Delivered>, Failure> {
-    let look = |target: &Target| {
+pub fn dry_run(
+    draft: &PreparedMessage<'_>,
+    targets: &[DeliveryTarget],
+    rules: &DeliverOptions<'_>,
+) -> Result<Vec<DeliveredMessage>, Failure> {
+    let look = |target: &DeliveryTarget| {
         let path = target.path();
         let is_there = std::fs::metadata(path).is_ok();
         match target {
-            Target::Maildir(path) if !is_there && rules.create => {
+            DeliveryTarget::Maildir(path) if !is_there && rules.create => {
                 Dir::open(parent_of(path))?.check_writable()?
             }
-            Target::Mbox(path, _) if !is_there && rules.create => {
+            DeliveryTarget::Mbox(path, _) if !is_there && rules.create => {
                 Dir::open(parent_of(path))?.check_writable()?
             }
-            Target::Folder(path) if !is_there && rules.create => {
+            DeliveryTarget::Folder(path) if !is_there && rules.create => {
                 let maildir = parent_of(path);
                 let above = if maildir.exists() { maildir } else { parent_of(maildir) };
                 Dir::open(above)?.check_writable()?;
             }
-            Target::Maildir(_) | Target::Folder(_) => {
+            DeliveryTarget::Maildir(_) | DeliveryTarget::Folder(_) => {
                 let maildir = open_maildir(path)?;
                 for place in ["tmp", if rules.flags.is_empty() { "new" } else { "cur" }] {
                     maildir.open_child(place.as_ref())?;
@@ -184,22 +194,22 @@ pub fn look(draft: &Draft<'_>, targets: &[Target], rules: &Rules<'_>) -> Result<
                 }
             }
             // Nobody is locked out for the sake of a look.
-            Target::Mbox(_, variant) => {
+            DeliveryTarget::Mbox(_, variant) => {
                 let unlocked = LockOptions { methods: Vec::new(), ..rules.locks.clone() };
                 drop(MboxAppender::open_for_delivery(path, *variant, false, &unlocked, rules.cancel)?);
             }
         }
-        Ok(Delivered { path: path.to_owned(), already: false, findings: Vec::new() })
+        Ok(DeliveredMessage { path: path.to_owned(), already_present: false, findings: Vec::new() })
     };
     targets.iter().map(look).collect()
 }
 
 /// The quota to keep. A message that is as good as deleted does not count.
-fn quota_of(maildir: &Dir, rules: &Rules<'_>) -> Result<Option<Quota>> {
+fn quota_of(maildir: &Dir, rules: &DeliverOptions<'_>) -> Result<Option<Quota>> {
     if rules.flags.has(Flags::TRASHED) { Ok(None) } else { Quota::find(maildir, rules.quota) }
 }
 
-fn over_quota(quota: &Quota, over: OverQuota, rules: &Rules<'_>) -> Failure {
+fn over_quota(quota: &Quota, over: OverQuota, rules: &DeliverOptions<'_>) -> Failure {
     let reason = if rules.quota_is_temporary { Reason::OverQuotaForNow } else { Reason::OverQuota };
     Failure::new(reason, format_args!("{}: {over}", display_path(quota.maildir())))
 }
@@ -212,24 +222,32 @@ enum Pending {
 }
 
 impl Pending {
-    fn prepare(draft: &Draft<'_>, target: &Target, rules: &Rules<'_>) -> Result<Pending, Failure> {
+    fn prepare(
+        draft: &PreparedMessage<'_>,
+        target: &DeliveryTarget,
+        rules: &DeliverOptions<'_>,
+    ) -> Result<Pending, Failure> {
         match target {
-            Target::Maildir(path) => Pending::into_maildir(draft, path, rules),
-            Target::Folder(path) => {
+            DeliveryTarget::Maildir(path) => Pending::into_maildir(draft, path, rules),
+            DeliveryTarget::Folder(path) => {
                 if rules.create {
                     create::open_or_create(parent_of(path))?;
                 }
                 Pending::into_maildir(draft, path, rules)
             }
-            Target::Mbox(path, variant) => Pending::into_mbox(draft, path, *variant, rules),
+            DeliveryTarget::Mbox(path, variant) => Pending::into_mbox(draft, path, *variant, rules),
         }
     }
 
-    fn into_maildir(draft: &Draft<'_>, path: &Path, rules: &Rules<'_>) -> Result<Pending, Failure> {
+    fn into_maildir(
+        draft: &PreparedMessage<'_>,
+        path: &Path,
+        rules: &DeliverOptions<'_>,
+    ) -> Result<Pending, Failure> {
         let maildir = if rules.create { create::open_or_create(path)? } else { open_maildir(path)? };
         let quota = quota_of(&maildir, rules)?;
-        let (lock, already) = match rules.once {
-            true => dedupe::in_maildir(&maildir, draft, rules)?,
+        let (lock, already) = match rules.dedupe {
+            true => dedupe::find_in_maildir(&maildir, draft, rules)?,
             false => (None, None),
         };
         if let Some(path) = already {
@@ -243,7 +261,7 @@ impl Pending {
         let stamp = Stamp { now: rules.now, pid: rules.locks.pid, host: &rules.locks.host };
         let content = MessageMeta { size: draft.size(), wire_size: draft.wire_size(), flags: rules.flags };
         let delivery = Delivery::write(&maildir, stamp, content, |pieces| {
-            draft.each_chunk(&mut |bytes| match rules.cancel.is_requested() {
+            draft.for_each_chunk(&mut |bytes| match rules.cancel.is_requested() {
                 true => Err(Error::Interrupted),
                 false => pieces(bytes),
             })
@@ -253,29 +271,29 @@ impl Pending {
     }
 
     fn into_mbox(
-        draft: &Draft<'_>,
+        draft: &PreparedMessage<'_>,
         path: &Path,
         variant: Option<Variant>,
-        rules: &Rules<'_>,
+        rules: &DeliverOptions<'_>,
     ) -> Result<Pending, Failure> {
         let mut extending =
             MboxAppender::open_for_delivery(path, variant, rules.create, rules.locks, rules.cancel)?;
         let head = draft.head();
         let status = (!rules.flags.is_empty()).then_some(Status { flags: rules.flags, old: true });
         let (head, first) = draft.mbox_head(&head, status, rules.now.as_secs() as i64);
-        if rules.once && dedupe::in_mbox(path, &extending, &head, first, draft, rules.cancel)? {
+        if rules.dedupe && dedupe::is_in_mbox(path, &extending, &head, first, draft, rules.cancel)? {
             return Ok(Pending::Already(path.to_owned()));
         }
         extending.append(&head, rules.cancel, |chunk| {
             chunk(first)?;
-            draft.each_chunk_behind_head(chunk)
+            draft.for_each_chunk_after_head(chunk)
         })?;
         // Now, while it can be taken back: whoever keeps to the lock sees nothing of it yet.
         extending.flush()?;
         Ok(Pending::Mbox { path: path.to_owned(), extending })
     }
 
-    fn publish(&mut self, rules: &Rules<'_>) -> Result<(), Failure> {
+    fn publish(&mut self, rules: &DeliverOptions<'_>) -> Result<(), Failure> {
         match self {
             Pending::Already(_) | Pending::Mbox { .. } => Ok(()),
             Pending::Maildir(one) => one.publish(rules),
@@ -289,17 +307,17 @@ impl Pending {
         }
     }
 
-    fn keep(self) -> Delivered {
+    fn keep(self) -> DeliveredMessage {
         match self {
-            Pending::Already(path) => Delivered { path, already: true, findings: Vec::new() },
+            Pending::Already(path) => DeliveredMessage { path, already_present: true, findings: Vec::new() },
             Pending::Maildir(mut one) => {
                 one.is_counted = false;
-                Delivered { path: one.delivery.commit(), already: false, findings: Vec::new() }
+                DeliveredMessage { path: one.delivery.commit(), already_present: false, findings: Vec::new() }
             }
             Pending::Mbox { path, mut extending } => {
                 let findings = std::mem::take(&mut extending.findings);
                 extending.commit();
-                Delivered { path, already: false, findings }
+                DeliveredMessage { path, already_present: false, findings }
             }
         }
     }
@@ -318,7 +336,7 @@ struct IntoMaildir {
 }
 
 impl IntoMaildir {
-    fn publish(&mut self, rules: &Rules<'_>) -> Result<(), Failure> {
+    fn publish(&mut self, rules: &DeliverOptions<'_>) -> Result<(), Failure> {
         let Some(quota) = &self.quota else { return Ok(self.delivery.publish()?) };
         let now = rules.now.as_secs() as i64;
         let entered = quota.reserve(self.size, now, self.wait, rules.cancel)?;

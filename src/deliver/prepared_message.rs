@@ -19,7 +19,7 @@ use crate::transport::spool::Letter;
 
 /// A message as it will lie in a mailbox: lines on top, and the letter without what is cut.
 #[derive(Debug)]
-pub struct Draft<'a> {
+pub struct PreparedMessage<'a> {
     letter: &'a Letter,
     top: Vec<u8>,
     /// What of the letter's head is left out, in order and apart.
@@ -28,10 +28,10 @@ pub struct Draft<'a> {
     sender: Vec<u8>,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> PreparedMessage<'a> {
     /// A letter with these lines above it and nothing else changed.
-    pub fn verbatim(letter: &'a Letter, top: Vec<u8>) -> Draft<'a> {
-        Draft { letter, top, cuts: Vec::new(), sender: Vec::new() }
+    pub fn verbatim(letter: &'a Letter, top: Vec<u8>) -> PreparedMessage<'a> {
+        PreparedMessage { letter, top, cuts: Vec::new(), sender: Vec::new() }
     }
 
     /// The letter with its envelope told once: a From_ line on top is taken off and understood, one
@@ -43,7 +43,11 @@ impl<'a> Draft<'a> {
     ///
     /// # Errors
     /// [`Reason::BadMessage`] for an empty letter and for a From_ line alone, [`Reason::Looping`].
-    pub fn new(letter: &'a Letter, envelope: &Envelope, from_mta: bool) -> Result<Draft<'a>, Failure> {
+    pub fn new(
+        letter: &'a Letter,
+        envelope: &Envelope,
+        from_mta: bool,
+    ) -> Result<PreparedMessage<'a>, Failure> {
         if letter.length() == 0 {
             return Err(Failure::new(Reason::BadMessage, "there is no message: what came is empty"));
         }
@@ -58,7 +62,7 @@ impl<'a> Draft<'a> {
         let is_whole = head.len() as u64 == letter.length();
         let header = header_held(&head[start..], is_whole);
         let sender = envelope.sender.clone().or(from_line.map(|line| line.sender));
-        let mut draft = Draft { letter, top: Vec::new(), cuts: Vec::new(), sender: Vec::new() };
+        let mut draft = PreparedMessage { letter, top: Vec::new(), cuts: Vec::new(), sender: Vec::new() };
         if start > 0 {
             draft.cuts.push(0..start);
         }
@@ -106,7 +110,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Where in the letter the message itself begins: behind a From_ line on top.
-    pub fn starts_at(&self) -> u64 {
+    pub fn message_offset(&self) -> u64 {
         let first =
             self.cuts.first().filter(|cut| cut.start == 0 && self.letter.head().starts_with(b"From "));
         first.map_or(0, |cut| cut.end as u64)
@@ -147,14 +151,14 @@ impl<'a> Draft<'a> {
     }
 
     /// All its bytes in order.
-    pub fn each_chunk(&self, chunk: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    pub fn for_each_chunk(&self, chunk: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         // As one piece: it is one write for a message of the usual size.
         chunk(&self.head())?;
-        self.each_chunk_behind_head(chunk)
+        self.for_each_chunk_after_head(chunk)
     }
 
     /// What follows [`Draft::head`].
-    pub fn each_chunk_behind_head(&self, chunk: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    pub fn for_each_chunk_after_head(&self, chunk: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         self.letter.each_chunk(self.letter.head().len() as u64, chunk)
     }
 
@@ -250,10 +254,10 @@ mod tests {
         let bytes = |text: &str| text.as_bytes().to_vec();
         let envelope = Envelope { sender: sender.map(bytes), recipient: recipient.map(bytes) };
         let letter = letter(text.as_bytes());
-        let draft = Draft::new(&letter, &envelope, from_mta)?;
+        let draft = PreparedMessage::new(&letter, &envelope, from_mta)?;
         let mut all = Vec::new();
         draft
-            .each_chunk(&mut |bytes| {
+            .for_each_chunk(&mut |bytes| {
                 all.extend_from_slice(bytes);
                 Ok(())
             })
