@@ -722,7 +722,7 @@ pub fn dot_qmail(text: &[u8]) {
     assert_eq!(lines.len(), newlines + usize::from(!text.ends_with(b"\n")));
     let _ = line::check(&lines, false);
     for line in lines {
-        let written = match &line.what {
+        let written = match &line.instruction {
             Instruction::Comment => b"#".to_vec(),
             Instruction::Blank => Vec::new(),
             Instruction::Unknown => b"+".to_vec(),
@@ -731,7 +731,7 @@ pub fn dot_qmail(text: &[u8]) {
             Instruction::Mbox(path) | Instruction::Maildir(path) => path.clone(),
             Instruction::Forward(address) => [b"&", &address[..]].concat(),
         };
-        assert_eq!(line::parse(&written)[0].what, line.what);
+        assert_eq!(line::parse(&written)[0].instruction, line.instruction);
     }
 }
 

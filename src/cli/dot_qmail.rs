@@ -7,12 +7,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::deliver::dot_qmail::error::Trouble;
-use crate::deliver::dot_qmail::find::{Tried, WhyNot};
+use crate::deliver::dot_qmail::error::DotQmailError;
+use crate::deliver::dot_qmail::find::{Candidate, SkipReason};
 use crate::deliver::dot_qmail::home::{Editing, Trust};
 use crate::deliver::dot_qmail::line::{Instruction, Line};
-use crate::deliver::dot_qmail::program::Output;
-use crate::deliver::dot_qmail::{self, Address, Caller, How, Route};
+use crate::deliver::dot_qmail::program::OutputMode;
+use crate::deliver::dot_qmail::{self, Executor, LocalRecipient, Route, RunOptions};
 use crate::deliver::prepared_message::PreparedMessage;
 use crate::deliver::{self, DeliverOptions, DeliveredMessage, DeliveryTarget};
 use crate::mailbox::text::{display_path, escape};
@@ -184,7 +184,7 @@ pub fn run(
 ) -> Result<Vec<DeliveredMessage>, Failure> {
     let mut prepared = Prepared::new(order)?;
     let sender = order.envelope.sender.clone();
-    let told = Envelope { sender, recipient: Some(prepared.address.recipient()) };
+    let told = Envelope { sender, recipient: Some(prepared.address.address()) };
     let draft = PreparedMessage::new(letter, &told, order.from_mta)?;
     // The message itself may say it: in a From_ line, or a Return-Path.
     prepared.address.sender = draft.sender().to_vec();
@@ -192,13 +192,17 @@ pub fn run(
     refuse_crlf(&route)?;
     let DeliverOptions { now, cancel, .. } = order.rules;
     let time = Duration::from_secs(order.args.program_timeout.unwrap_or(PROGRAM_TIMEOUT));
-    let how = How { epoch: now.as_secs() as i64, output: Output::Kept, program: Limits { time, cancel } };
+    let how = RunOptions {
+        epoch: now.as_secs() as i64,
+        output: OutputMode::Capture,
+        program_limits: Limits { time, cancel },
+    };
     let mut native = Native {
         home: &prepared.home,
         draft: &draft,
         letter,
         rules: order.rules,
-        delivered_to: [&envelope::delivered_to(&prepared.address.recipient())[..], b"\n"].concat(),
+        delivered_to: [&envelope::delivered_to(&prepared.address.address())[..], b"\n"].concat(),
         delivered: Vec::new(),
         places: &prepared.places,
         time,
@@ -223,7 +227,7 @@ fn refuse_crlf(route: &Route) -> Result<(), Failure> {
         Instruction::Program(command) => command.ends_with(b"\r"),
         _ => false,
     };
-    let Some(line) = route.lines.iter().find(|line| names(&line.what)) else { return Ok(()) };
+    let Some(line) = route.lines.iter().find(|line| names(&line.instruction)) else { return Ok(()) };
     let file = route.file.as_ref().map_or_else(String::new, |name| display_path(&route.home.join(name)));
     let text = format!(
         "{file}: line {}: ends in CR; save the file with LF alone at the ends of its lines",
@@ -253,7 +257,7 @@ pub fn per_recipient_arguments(ours: impl Iterator<Item = OsString>) -> (Vec<OsS
 /// What is known before a file is looked for.
 struct Prepared {
     home: PathBuf,
-    address: Address,
+    address: LocalRecipient,
     default: Vec<u8>,
     places: Vec<Place>,
     trust: Trust,
@@ -283,14 +287,14 @@ impl Prepared {
         };
         // Not $USER, which says who calls us.
         let trust = match owner::become_home_owner(&home, order.args.user.as_deref())? {
-            Privilege::User => Trust::InOwner,
-            Privilege::Root => Trust::InRoot,
+            Privilege::User => Trust::Owner,
+            Privilege::Root => Trust::RootOnly,
         };
         let default = default_delivery(order.mailboxes, &home)?;
         Ok(Prepared { home, address, default, places, trust })
     }
 
-    fn find(&self, tried: &mut Vec<Tried>) -> Result<Route, Failure> {
+    fn find(&self, tried: &mut Vec<Candidate>) -> Result<Route, Failure> {
         Ok(Route::find(&self.home, &self.address, &self.default, self.trust, tried)?)
     }
 }
@@ -310,7 +314,7 @@ fn address(
     sender: Vec<u8>,
     delimiter: Option<u8>,
     here: &[u8],
-) -> Address {
+) -> LocalRecipient {
     let (local, domain) = envelope::split(recipient);
     let host = domain.strip_prefix(b"@").unwrap_or(here).to_vec();
     let is_delimiter = |&b: &u8| b == b'-' || Some(b) == delimiter;
@@ -323,7 +327,7 @@ fn address(
         // Of a domain that is all this user's.
         _ => (&b"-"[..], local),
     };
-    Address {
+    LocalRecipient {
         user: user.to_vec(),
         local: local.to_vec(),
         dash: dash.to_vec(),
@@ -378,26 +382,26 @@ fn default_delivery(mailboxes: &[OsString], home: &Path) -> Result<Vec<u8>, Fail
     Ok(if lines.is_empty() { b"./Maildir/\n".to_vec() } else { lines })
 }
 
-fn tell_tried(prepared: &Prepared, tried: &Tried, reporter: &mut Reporter) {
+fn tell_tried(prepared: &Prepared, tried: &Candidate, reporter: &mut Reporter) {
     let path = prepared.home.join(&tried.name);
-    let why = match tried.why_not {
+    let why = match tried.skip_reason {
         None => "taken",
-        Some(WhyNot::Missing) => "there is none",
-        Some(WhyNot::NotAFile) => "is no regular file",
+        Some(SkipReason::Missing) => "there is none",
+        Some(SkipReason::NotAFile) => "is no regular file",
     };
     reporter.line(&format!("{}: {why}", display_path(&path)));
     reporter.object(&json!({
-        "type": "tried", "path": display_path(&path), "taken": tried.why_not.is_none(), "message": why,
+        "type": "tried", "path": display_path(&path), "taken": tried.skip_reason.is_none(), "message": why,
     }));
 }
 
 fn tell_route(prepared: &Prepared, route: &Route, reporter: &mut Reporter) {
     let address = &prepared.address;
     let part = |bytes: &[u8]| format!("`{}`", escape(bytes));
-    if let Some(rest) = route.default_at.and_then(|at| address.extension.get(at..)) {
+    if let Some(rest) = route.default_offset.and_then(|at| address.extension.get(at..)) {
         reporter.line(&format!("`default` stands for {}", part(rest)));
     }
-    match (&route.file, route.by_default) {
+    match (&route.file, route.is_default) {
         (None, _) => reporter.line("no file: the default delivery"),
         (Some(_), true) => reporter.line("it is empty: the default delivery"),
         (Some(_), false) if route.forward_only => reporter.line("it is executable: it may only forward"),
@@ -407,12 +411,12 @@ fn tell_route(prepared: &Prepared, route: &Route, reporter: &mut Reporter) {
         let text = format!("what is forwarded has the sender {}", part(&route.new_sender));
         reporter.line(&text);
     }
-    for Line { number, what } in &route.lines {
+    for Line { number, instruction: what } in &route.lines {
         let (does, text, sentence) = meaning(what, &prepared.home);
         reporter.line(&format!("line {number}: {sentence}"));
         reporter.object(&json!({
             "type": "instruction",
-            "file": route.file.as_ref().filter(|_| !route.by_default).map(|name| display_path(&route.home.join(name))),
+            "file": route.file.as_ref().filter(|_| !route.is_default).map(|name| display_path(&route.home.join(name))),
             "line": number,
             "does": does,
             "what": text,
@@ -466,7 +470,7 @@ struct Native<'a> {
     time: Duration,
 }
 
-impl Caller for Native<'_> {
+impl Executor for Native<'_> {
     fn deliver(&mut self, what: &Instruction) -> Result<(), Failure> {
         let target = match what {
             Instruction::Maildir(name) => DeliveryTarget::Maildir(at(self.home, name)),
@@ -481,11 +485,11 @@ impl Caller for Native<'_> {
         Ok(())
     }
 
-    fn for_program(&self) -> Result<File, Failure> {
+    fn message_file(&self) -> Result<File, Failure> {
         Ok(self.letter.file(b"", self.draft.message_offset())?)
     }
 
-    fn forward(&mut self, envelope: &transport::Envelope) -> Result<Option<u32>, Trouble> {
+    fn forward(&mut self, envelope: &transport::Envelope) -> Result<Option<u32>, DotQmailError> {
         // An MTA may have written it already.
         let is_ours = self.draft.top().split(|&b| b == b'\n').any(|line| line.starts_with(b"Delivered-To: "));
         let top = if is_ours { &self.delivered_to[..] } else { b"" };
@@ -496,7 +500,7 @@ impl Caller for Native<'_> {
             let limits = Limits { time: self.time, cancel };
             return queue::send_and_listen(program, message, envelope, limits)
                 .map(Some)
-                .map_err(Trouble::Queue);
+                .map_err(DotQmailError::Queue);
         }
         let told =
             relay_message(&message, envelope, self.places, self.time, cancel).map_err(Failure::from)?;
@@ -558,7 +562,7 @@ mod tests {
 
     #[test]
     fn a_recipient_without_a_domain_is_one_of_this_machine() {
-        assert_eq!(address(b"joe", None, Vec::new(), None, b"here").recipient(), b"joe@here");
+        assert_eq!(address(b"joe", None, Vec::new(), None, b"here").address(), b"joe@here");
         assert_eq!(address(b"a@b@c", None, Vec::new(), None, b"here").host, b"c");
     }
 

@@ -13,12 +13,12 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::deliver::dot_qmail::error::Trouble;
+use crate::deliver::dot_qmail::error::DotQmailError;
 use crate::deliver::dot_qmail::find::shown;
 use crate::deliver::dot_qmail::home::{Editing, Trust};
 use crate::deliver::dot_qmail::line::{Fault, Instruction};
-use crate::deliver::dot_qmail::program::{Ended, Output};
-use crate::deliver::dot_qmail::{self, Address, Caller, Done, How, Route, environment};
+use crate::deliver::dot_qmail::program::{OutputMode, ProgramOutcome};
+use crate::deliver::dot_qmail::{self, Executor, LocalRecipient, Route, RunOptions, RunSummary, environment};
 use crate::deliver::prepared_message::PreparedMessage;
 use crate::deliver::{self, DeliverOptions, DeliveryTarget};
 use crate::mailbox::context::Cancel;
@@ -95,7 +95,7 @@ struct Arguments {
     /// `-n`: say what would be done.
     tell: bool,
     home: PathBuf,
-    address: Address,
+    address: LocalRecipient,
     default: Vec<u8>,
 }
 
@@ -120,7 +120,7 @@ impl Arguments {
         let all: [Vec<u8>; 8] = args.collect::<Vec<_>>().try_into().map_err(|_| String::new())?;
         let [user, home, local, dash, extension, host, sender, default] = all;
         let home = PathBuf::from(OsString::from_vec(home));
-        let address = Address { user, local, dash, extension, host, sender, delimiter: None };
+        let address = LocalRecipient { user, local, dash, extension, host, sender, delimiter: None };
         match home.is_absolute() {
             true => Ok(Arguments { tell, home, address, default }),
             false => Err(String::new()),
@@ -136,25 +136,25 @@ fn deliver(arguments: &Arguments) -> Result<Vec<u8>, Said> {
     env::set_current_dir(home).map_err(|e| unable("switch to", home.as_os_str().as_bytes(), &e, "4.3.0"))?;
     let cancel = signals::cancel_on_signals_with(111);
     // Looked at in this order: what is wrong with the home says nothing of the message.
-    let home_is_fine = dot_qmail::home::check(home, Trust::InOwner).map_err(|trouble| say(&trouble))?;
+    let home_is_fine = dot_qmail::home::check(home, Trust::Owner).map_err(|trouble| say(&trouble))?;
     if home_is_fine == Editing::Now && *tell {
         let _ = writeln!(io::stderr(), "Warning: home directory is sticky.");
     } else if home_is_fine == Editing::Now {
-        return Err(say(&Trouble::Editing { home: home.clone() }));
+        return Err(say(&DotQmailError::HomeSticky { home: home.clone() }));
     }
     let letter = if *tell { None } else { Some(read(&cancel)?) };
     if letter.as_ref().is_some_and(|letter| is_looping(letter, address)) {
         return Err(Said::never("This message is looping: it already has my Delivered-To line. (#5.4.6)"));
     }
-    let route = Route::find(home, address, default, Trust::InOwner, &mut Vec::new())
+    let route = Route::find(home, address, default, Trust::Owner, &mut Vec::new())
         .map_err(|trouble| say(&trouble))?;
     let Some(letter) = letter else { return Ok(told(&route)) };
     let epoch = now();
     let locks = Locks::all().with_timeout(LOCK_TIMEOUT);
-    let how = How {
+    let how = RunOptions {
         epoch: epoch.as_secs() as i64,
-        output: Output::Inherited,
-        program: Limits { time: A_DAY, cancel: &cancel },
+        output: OutputMode::Inherit,
+        program_limits: Limits { time: A_DAY, cancel: &cancel },
     };
     let rules = DeliverOptions {
         create: false,
@@ -172,7 +172,7 @@ fn deliver(arguments: &Arguments) -> Result<Vec<u8>, Said> {
         rules,
         from_line: line(environment::from_line(&address.sender, how.epoch)),
         return_path: line(envelope::return_path(&address.sender)),
-        delivered_to: line(envelope::delivered_to(&address.recipient())),
+        delivered_to: line(envelope::delivered_to(&address.address())),
     };
     let done = dot_qmail::run(&route, address, &how, &mut local).map_err(|trouble| say(&trouble))?;
     Ok(did(&done))
@@ -193,8 +193,8 @@ fn read(cancel: &Cancel) -> Result<Letter, Said> {
 }
 
 /// A line of the header that is ours, byte for byte; the header ends at a line of one byte, or at none.
-fn is_looping(letter: &Letter, address: &Address) -> bool {
-    let ours = [&envelope::delivered_to(&address.recipient())[..], b"\n"].concat();
+fn is_looping(letter: &Letter, address: &LocalRecipient) -> bool {
+    let ours = [&envelope::delivered_to(&address.address())[..], b"\n"].concat();
     let lines = letter.head().split_inclusive(|&b| b == b'\n');
     lines.take_while(|line| line.len() > 1).any(|line| line == ours)
 }
@@ -202,9 +202,9 @@ fn is_looping(letter: &Letter, address: &Address) -> bool {
 /// What `-n` prints.
 fn told(route: &Route) -> Vec<u8> {
     let mut report = Vec::new();
-    let mut done = Done::default();
+    let mut done = RunSummary::default();
     for line in &route.lines {
-        let (word, what) = match &line.what {
+        let (word, what) = match &line.instruction {
             Instruction::Mbox(path) => ("mbox", path),
             Instruction::Maildir(path) => ("maildir", path),
             Instruction::Program(command) => ("program", command),
@@ -222,8 +222,8 @@ fn told(route: &Route) -> Vec<u8> {
     report
 }
 
-fn did(done: &Done) -> Vec<u8> {
-    let Done { files, forwards, programs, queued } = done;
+fn did(done: &RunSummary) -> Vec<u8> {
+    let RunSummary { files, forwards, programs, queued } = done;
     let queued = queued.map_or(String::new(), |process| format!("qp {process}\n"));
     format!("did {files}+{forwards}+{programs}\n{queued}").into_bytes()
 }
@@ -237,7 +237,7 @@ struct Local<'a> {
     delivered_to: Vec<u8>,
 }
 
-impl Caller for Local<'_> {
+impl Executor for Local<'_> {
     fn deliver(&mut self, what: &Instruction) -> Result<(), Failure> {
         let said = match what {
             Instruction::Maildir(path) => self.fill_maildir(path),
@@ -247,14 +247,16 @@ impl Caller for Local<'_> {
         said.map_err(|Said { reason, text }| Failure { reason, text })
     }
 
-    fn for_program(&self) -> Result<File, Failure> {
+    fn message_file(&self) -> Result<File, Failure> {
         Ok(self.letter.file(b"", 0)?)
     }
 
-    fn forward(&mut self, envelope: &transport::Envelope) -> Result<Option<u32>, Trouble> {
+    fn forward(&mut self, envelope: &transport::Envelope) -> Result<Option<u32>, DotQmailError> {
         let message = self.letter.file(&self.delivered_to, 0).map_err(Failure::from)?;
         let limits = Limits { time: A_DAY, cancel: self.rules.cancel };
-        queue::send(&default_queue_program(), message, envelope, limits).map(Some).map_err(Trouble::Queue)
+        queue::send(&default_queue_program(), message, envelope, limits)
+            .map(Some)
+            .map_err(DotQmailError::Queue)
     }
 }
 
@@ -362,45 +364,45 @@ fn why(error: &io::Error) -> String {
 }
 
 /// What qmail-local says of it.
-fn say(trouble: &Trouble) -> Said {
+fn say(trouble: &DotQmailError) -> Said {
     let not_now = |text: &str| Said::not_now(text.into());
     match trouble {
-        Trouble::HomeWritable { .. } => not_now("Uh-oh: home directory is writable. (#4.7.0)"),
-        Trouble::Editing { .. } => {
+        DotQmailError::HomeWritable { .. } => not_now("Uh-oh: home directory is writable. (#4.7.0)"),
+        DotQmailError::HomeSticky { .. } => {
             not_now("Home directory is sticky: user is editing his .qmail file. (#4.2.1)")
         }
-        Trouble::Home { source, .. } => {
+        DotQmailError::HomeInaccessible { source, .. } => {
             Said::not_now(format!("Unable to stat home directory: {}. (#4.3.0)", why(source)))
         }
-        Trouble::Unreadable { path, source } => {
+        DotQmailError::FileUnreadable { path, source } => {
             let name = path.file_name().map(shown).unwrap_or_default();
             unable("open", name.as_bytes(), source, "4.3.0")
         }
-        Trouble::FileWritable { .. } => not_now("Uh-oh: .qmail file is writable. (#4.7.0)"),
+        DotQmailError::FileWritable { .. } => not_now("Uh-oh: .qmail file is writable. (#4.7.0)"),
         // It is asked to trust root alone nowhere: qmail-lspawn has become the user.
-        Trouble::NotOnlyRoots { .. } => not_now("Uh-oh: not only root may write this. (#4.7.0)"),
-        Trouble::TooLarge { .. } => not_now("Uh-oh: .qmail file is too large. (#4.3.0)"),
-        Trouble::NoMailbox { .. } => Said::never("Sorry, no mailbox here by that name. (#5.1.1)"),
-        Trouble::Line { fault: Fault::FirstLineBlank, .. } => {
+        DotQmailError::NotRootOnly { .. } => not_now("Uh-oh: not only root may write this. (#4.7.0)"),
+        DotQmailError::FileTooLarge { .. } => not_now("Uh-oh: .qmail file is too large. (#4.3.0)"),
+        DotQmailError::NoMailbox { .. } => Said::never("Sorry, no mailbox here by that name. (#5.1.1)"),
+        DotQmailError::Line { fault: Fault::FirstLineBlank, .. } => {
             not_now("Uh-oh: first line of .qmail file is blank. (#4.2.1)")
         }
-        Trouble::Line { fault: Fault::MailboxInForwardOnly, .. } => {
+        DotQmailError::Line { fault: Fault::MailboxInForwardOnly, .. } => {
             not_now("Uh-oh: .qmail has file delivery but has x bit set. (#4.7.0)")
         }
-        Trouble::Line { fault: Fault::ProgramInForwardOnly, .. } => {
+        DotQmailError::Line { fault: Fault::ProgramInForwardOnly, .. } => {
             not_now("Uh-oh: .qmail has prog delivery but has x bit set. (#4.7.0)")
         }
-        Trouble::Line { fault: Fault::Nul, .. } => not_now("Uh-oh: .qmail file has a NUL. (#4.2.1)"),
-        Trouble::Program { ended, .. } => match ended {
+        DotQmailError::Line { fault: Fault::Nul, .. } => not_now("Uh-oh: .qmail file has a NUL. (#4.2.1)"),
+        DotQmailError::Program { outcome: ended, .. } => match ended {
             // It has told what it had to say.
-            Ended::Refused(_) => Said::never(""),
-            Ended::Crashed(_) => not_now("Aack, child crashed. (#4.3.0)"),
-            Ended::TimeLimit => not_now("Program took too long. (#4.3.0)"),
-            Ended::Interrupted => not_now("Interrupted. (#4.3.2)"),
+            ProgramOutcome::Refused(_) => Said::never(""),
+            ProgramOutcome::Crashed(_) => not_now("Aack, child crashed. (#4.3.0)"),
+            ProgramOutcome::TimeLimit => not_now("Program took too long. (#4.3.0)"),
+            ProgramOutcome::Interrupted => not_now("Interrupted. (#4.3.2)"),
             _ => not_now(""),
         },
-        Trouble::NotRun { source, .. } => unable("run", b"/bin/sh", source, "4.3.0"),
-        Trouble::Queue(refusal) => Said {
+        DotQmailError::ProgramNotStarted { source, .. } => unable("run", b"/bin/sh", source, "4.3.0"),
+        DotQmailError::Queue(refusal) => Said {
             reason: if refusal.fate == transport::Fate::Permanent {
                 Reason::Refused
             } else {
@@ -408,7 +410,7 @@ fn say(trouble: &Trouble) -> Said {
             },
             text: format!("Unable to forward message: {refusal}."),
         },
-        Trouble::Delivery(Failure { reason, text }) => Said { reason: *reason, text: text.clone() },
+        DotQmailError::Delivery(Failure { reason, text }) => Said { reason: *reason, text: text.clone() },
     }
 }
 

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use jiff::Timestamp;
 
-use super::Address;
-use super::find::Owners;
+use super::LocalRecipient;
+use super::find::ListOwner;
 use crate::transport::envelope;
 
 /// The variables of a program, by name; None: not to be set.
@@ -18,14 +18,14 @@ pub struct Variables(pub Vec<(&'static str, Option<Vec<u8>>)>);
 impl Variables {
     /// Of a message for `address`. `default_at` is where in the extension `default` stood for the rest,
     /// `epoch` the time of delivery in seconds since 1970.
-    pub fn of(
-        address: &Address,
+    pub fn new(
+        address: &LocalRecipient,
         home: &Path,
         new_sender: &[u8],
         default_at: Option<usize>,
         epoch: i64,
     ) -> Variables {
-        let Address { user, local, extension, host, sender, .. } = address;
+        let LocalRecipient { user, local, extension, host, sender, .. } = address;
         let behind = |dashes| behind(extension, dashes, address.delimiter).to_vec();
         let before = |dots| before(host, dots).to_vec();
         let line = |line: Vec<u8>| [&line[..], b"\n"].concat();
@@ -44,8 +44,8 @@ impl Variables {
             ("EXT4", behind(3)),
             ("SENDER", sender.clone()),
             ("NEWSENDER", new_sender.to_vec()),
-            ("RECIPIENT", address.recipient()),
-            ("DTLINE", line(envelope::delivered_to(&address.recipient()))),
+            ("RECIPIENT", address.address()),
+            ("DTLINE", line(envelope::delivered_to(&address.address()))),
             ("RPLINE", line(envelope::return_path(sender))),
             ("UFLINE", line(from_line(sender, epoch))),
         ];
@@ -54,7 +54,7 @@ impl Variables {
     }
 
     /// Gives them to a command. A NUL, which no variable can have, is told as `_`.
-    pub fn set(&self, command: &mut Command) {
+    pub fn apply_to(&self, command: &mut Command) {
         for (name, value) in &self.0 {
             match value {
                 Some(value) => {
@@ -92,13 +92,13 @@ pub fn from_line(sender: &[u8], epoch: i64) -> Vec<u8> {
 }
 
 /// The sender of what is forwarded. A bounce keeps its own: a bounce of it must go nowhere.
-pub fn new_sender(address: &Address, owners: Owners) -> Vec<u8> {
-    let Address { local, host, sender, .. } = address;
+pub fn new_sender(address: &LocalRecipient, owners: ListOwner) -> Vec<u8> {
+    let LocalRecipient { local, host, sender, .. } = address;
     match owners {
         _ if sender.is_empty() || sender == b"#@[]" => sender.clone(),
-        Owners::None => sender.clone(),
-        Owners::One => [&local[..], b"-owner@", host].concat(),
-        Owners::EachBounce => [&local[..], b"-owner-@", host, b"-@[]"].concat(),
+        ListOwner::None => sender.clone(),
+        ListOwner::Single => [&local[..], b"-owner@", host].concat(),
+        ListOwner::Verp => [&local[..], b"-owner-@", host, b"-@[]"].concat(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::deliver::dot_qmail::line::Fault;
-use crate::deliver::dot_qmail::program::Ended;
+use crate::deliver::dot_qmail::program::ProgramOutcome;
 use crate::mailbox::error::Error;
 use crate::mailbox::text::{display_path, escape};
 use crate::transport::failure::{Failure, Reason};
@@ -12,7 +12,7 @@ use crate::transport::{Fate, Refusal};
 
 /// Why.
 #[derive(Debug)]
-pub enum Trouble {
+pub enum DotQmailError {
     /// Anybody may write to the home directory.
     HomeWritable {
         /// The directory.
@@ -21,19 +21,19 @@ pub enum Trouble {
         mode: u32,
     },
     /// The home directory is sticky.
-    Editing {
+    HomeSticky {
         /// The directory.
         home: PathBuf,
     },
     /// The home directory cannot be looked at.
-    Home {
+    HomeInaccessible {
         /// The directory.
         home: PathBuf,
         /// What the system said.
         source: io::Error,
     },
     /// A file is there, and cannot be read.
-    Unreadable {
+    FileUnreadable {
         /// The file.
         path: PathBuf,
         /// What the system said.
@@ -47,12 +47,12 @@ pub enum Trouble {
         mode: u32,
     },
     /// It would be done as root, and somebody else may have written it.
-    NotOnlyRoots {
+    NotRootOnly {
         /// The home directory, or the file.
         path: PathBuf,
     },
     /// A file is larger than 1 MiB.
-    TooLarge {
+    FileTooLarge {
         /// The file.
         path: PathBuf,
     },
@@ -66,23 +66,23 @@ pub enum Trouble {
     /// A line may not be followed.
     Line {
         /// Which.
-        place: Place,
+        place: LineLocation,
         /// Why.
         fault: Fault,
     },
     /// A program did not say that it is done.
     Program {
         /// Its line.
-        place: Place,
+        place: LineLocation,
         /// What it said instead.
-        ended: Ended,
+        outcome: ProgramOutcome,
         /// What it wrote, if that was kept.
         output: Vec<u8>,
     },
     /// A program could not be run.
-    NotRun {
+    ProgramNotStarted {
         /// Its line.
-        place: Place,
+        place: LineLocation,
         /// What the system said.
         source: io::Error,
     },
@@ -94,20 +94,20 @@ pub enum Trouble {
 
 /// A line of a `.qmail` file, or of the default delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct LineLocation {
     /// The file; None for the default delivery.
     pub file: Option<PathBuf>,
     /// From 1.
     pub line: usize,
 }
 
-impl Trouble {
-    pub(crate) fn home(home: &Path, source: io::Error) -> Trouble {
-        Trouble::Home { home: home.to_owned(), source }
+impl DotQmailError {
+    pub(crate) fn home(home: &Path, source: io::Error) -> DotQmailError {
+        DotQmailError::HomeInaccessible { home: home.to_owned(), source }
     }
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for LineLocation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.file {
             Some(file) => write!(f, "{}: line {}", display_path(file), self.line),
@@ -116,49 +116,50 @@ impl std::fmt::Display for Place {
     }
 }
 
-impl From<Failure> for Trouble {
-    fn from(failure: Failure) -> Trouble {
-        Trouble::Delivery(failure)
+impl From<Failure> for DotQmailError {
+    fn from(failure: Failure) -> DotQmailError {
+        DotQmailError::Delivery(failure)
     }
 }
 
-impl From<Trouble> for Failure {
-    fn from(trouble: Trouble) -> Failure {
+impl From<DotQmailError> for Failure {
+    fn from(trouble: DotQmailError) -> Failure {
         let configuration = |text: String| Failure::new(Reason::Configuration, text);
         match trouble {
-            Trouble::HomeWritable { home, mode } => configuration(format!(
+            DotQmailError::HomeWritable { home, mode } => configuration(format!(
                 "{}: anybody may write to this home directory (mode {mode:04o}); run chmod o-w on it",
                 display_path(&home)
             )),
-            Trouble::Editing { home } => Failure::new(
+            DotQmailError::HomeSticky { home } => Failure::new(
                 Reason::TryAgain,
                 format!(
                     "{}: the home directory is sticky, so its owner is editing .qmail files; chmod -t ends that",
                     display_path(&home)
                 ),
             ),
-            Trouble::Home { home: path, source } | Trouble::Unreadable { path, source } => {
+            DotQmailError::HomeInaccessible { home: path, source }
+            | DotQmailError::FileUnreadable { path, source } => {
                 Error::Io { action: "read", path, source }.into()
             }
-            Trouble::FileWritable { path, mode } => configuration(format!(
+            DotQmailError::FileWritable { path, mode } => configuration(format!(
                 "{}: anybody may write to this file (mode {mode:04o}); run chmod o-w on it",
                 display_path(&path)
             )),
-            Trouble::NotOnlyRoots { path } => configuration(format!(
+            DotQmailError::NotRootOnly { path } => configuration(format!(
                 "{}: root follows only what root alone may write; run chmod go-w on it, or give the home \
                  directory to its user",
                 display_path(&path)
             )),
-            Trouble::TooLarge { path } => {
+            DotQmailError::FileTooLarge { path } => {
                 configuration(format!("{}: a .qmail file has at most 1 MiB", display_path(&path)))
             }
-            Trouble::NoMailbox { home, last } => Failure::new(
+            DotQmailError::NoMailbox { home, last } => Failure::new(
                 Reason::NoSuchMailbox,
                 format!("no mailbox here by that name: {} has no {last}", display_path(&home)),
             ),
-            Trouble::Line { place, fault } => configuration(format!("{place}: {}", fault.sentence())),
-            Trouble::Program { place, ended, output } => {
-                let mut text = format!("{place}: {}", ended.sentence());
+            DotQmailError::Line { place, fault } => configuration(format!("{place}: {}", fault.message())),
+            DotQmailError::Program { place, outcome: ended, output } => {
+                let mut text = format!("{place}: {}", ended.message());
                 let lines = output.split(|&b| b == b'\n').map(|line| escape(line.trim_ascii()));
                 let lines: Vec<String> = lines.filter(|line| !line.is_empty()).collect();
                 if !lines.is_empty() {
@@ -166,21 +167,21 @@ impl From<Trouble> for Failure {
                 }
                 Failure::new(ended.reason(), text)
             }
-            Trouble::NotRun { place, source } => {
+            DotQmailError::ProgramNotStarted { place, source } => {
                 Failure::new(Reason::TryAgain, format!("{place}: cannot run /bin/sh: {source}"))
             }
-            Trouble::Queue(refusal) => {
+            DotQmailError::Queue(refusal) => {
                 let reason = if refusal.fate == Fate::Permanent { Reason::Refused } else { Reason::TryAgain };
                 Failure::new(reason, format!("unable to forward the message: {refusal}"))
             }
-            Trouble::Delivery(failure) => failure,
+            DotQmailError::Delivery(failure) => failure,
         }
     }
 }
 
 impl Fault {
     /// For a person.
-    pub fn sentence(self) -> &'static str {
+    pub fn message(self) -> &'static str {
         match self {
             Fault::FirstLineBlank => {
                 "the first line is blank, as if the file had not been written to its end"

@@ -8,21 +8,21 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::home::{self, Trust};
-use crate::deliver::dot_qmail::error::Trouble;
+use crate::deliver::dot_qmail::error::DotQmailError;
 use crate::mailbox::fs::durable::Dir;
 
 /// A file that was looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tried {
+pub struct Candidate {
     /// Its name in the home directory.
     pub name: OsString,
     /// Why it was not taken; None for the one that was.
-    pub why_not: Option<WhyNot>,
+    pub skip_reason: Option<SkipReason>,
 }
 
 /// Why a file was not taken, and the next one was looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WhyNot {
+pub enum SkipReason {
     /// There is none.
     Missing,
     /// There is one, but no regular file.
@@ -31,7 +31,7 @@ pub enum WhyNot {
 
 /// The file that was found.
 #[derive(Debug)]
-pub struct Found {
+pub struct DotQmailFile {
     /// Its name in the home directory.
     pub name: OsString,
     /// It, open for reading.
@@ -39,12 +39,12 @@ pub struct Found {
     /// Whether its owner may execute it: then it may only forward.
     pub forward_only: bool,
     /// Where in the extension `default` stands for the rest; None for a file that names all of it.
-    pub default_at: Option<usize>,
+    pub default_offset: Option<usize>,
 }
 
 /// An extension as it is in the name of a file: lower case, and no dots, so that no `..` leaves the home
 /// directory. `delimiter` counts as `-`.
-pub fn safe(extension: &[u8], delimiter: Option<u8>) -> Vec<u8> {
+pub fn safe_extension(extension: &[u8], delimiter: Option<u8>) -> Vec<u8> {
     let safe = |&b: &u8| match b {
         b if Some(b) == delimiter => b'-',
         b'.' => b':',
@@ -75,40 +75,40 @@ pub fn find(
     dash: &[u8],
     safe: &[u8],
     trust: Trust,
-    tried: &mut Vec<Tried>,
-) -> Result<Option<Found>, Trouble> {
+    tried: &mut Vec<Candidate>,
+) -> Result<Option<DotQmailFile>, DotQmailError> {
     for (name, default_at) in candidates(dash, safe) {
         match open(home, &name, trust)? {
             Ok((file, forward_only)) => {
-                tried.push(Tried { name: name.clone(), why_not: None });
-                return Ok(Some(Found { name, file, forward_only, default_at }));
+                tried.push(Candidate { name: name.clone(), skip_reason: None });
+                return Ok(Some(DotQmailFile { name, file, forward_only, default_offset: default_at }));
             }
-            Err(why_not) => tried.push(Tried { name, why_not: Some(why_not) }),
+            Err(why_not) => tried.push(Candidate { name, skip_reason: Some(why_not) }),
         }
     }
     Ok(None)
 }
 
 /// Opens a file, and says whether its owner may execute it.
-fn open(home: &Dir, name: &OsStr, trust: Trust) -> Result<Result<(File, bool), WhyNot>, Trouble> {
+fn open(home: &Dir, name: &OsStr, trust: Trust) -> Result<Result<(File, bool), SkipReason>, DotQmailError> {
     let path = || home.path().join(name);
-    let unreadable = |e: Errno| Trouble::Unreadable { path: path(), source: e.into() };
+    let unreadable = |e: Errno| DotQmailError::FileUnreadable { path: path(), source: e.into() };
     // A FIFO is not waited for, and a symbolic link is followed.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let fd = match retry_on_intr(|| rustix::fs::openat(home, name, flags, Mode::empty())) {
         Ok(fd) => fd,
         // A name that is too long is that of no file; a dangling link is none either.
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => return Ok(Err(WhyNot::Missing)),
-        Err(Errno::LOOP | Errno::NXIO | Errno::NODEV) => return Ok(Err(WhyNot::NotAFile)),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => return Ok(Err(SkipReason::Missing)),
+        Err(Errno::LOOP | Errno::NXIO | Errno::NODEV) => return Ok(Err(SkipReason::NotAFile)),
         Err(e) => return Err(unreadable(e)),
     };
     let stat = rustix::fs::fstat(&fd).map_err(unreadable)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Ok(Err(WhyNot::NotAFile));
+        return Ok(Err(SkipReason::NotAFile));
     }
     let mode = home::mode(&stat);
-    if mode & home::NOT_ALLOWED != 0 {
-        return Err(Trouble::FileWritable { path: path(), mode });
+    if mode & home::WORLD_WRITABLE != 0 {
+        return Err(DotQmailError::FileWritable { path: path(), mode });
     }
     trust.check(&stat, &path())?;
     Ok(Ok((File::from(fd), mode & 0o100 != 0)))
@@ -116,31 +116,31 @@ fn open(home: &Dir, name: &OsStr, trust: Trust) -> Result<Result<(File, bool), W
 
 /// Whether a mailing list here has an owner, and one that takes each bounce by itself: the files `-owner`
 /// and `-owner-default` behind the extension itself, whichever file was found for it.
-pub fn owners(home: &Dir, dash: &[u8], safe: &[u8]) -> Result<Owners, Trouble> {
+pub fn find_list_owner(home: &Dir, dash: &[u8], safe: &[u8]) -> Result<ListOwner, DotQmailError> {
     let is_there = |end: &[u8]| {
         let name = OsString::from_vec([b".qmail", dash, safe, end].concat());
         match rustix::fs::statat(home, &name, rustix::fs::AtFlags::empty()) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG | Errno::LOOP | Errno::ACCESS) => Ok(false),
-            Err(e) => Err(Trouble::Unreadable { path: home.path().join(name), source: e.into() }),
+            Err(e) => Err(DotQmailError::FileUnreadable { path: home.path().join(name), source: e.into() }),
         }
     };
     Ok(match is_there(b"-owner")? {
-        false => Owners::None,
-        true if is_there(b"-owner-default")? => Owners::EachBounce,
-        true => Owners::One,
+        false => ListOwner::None,
+        true if is_there(b"-owner-default")? => ListOwner::Verp,
+        true => ListOwner::Single,
     })
 }
 
 /// Who hears of bounces instead of the sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owners {
+pub enum ListOwner {
     /// The sender himself.
     None,
     /// `LOCAL-owner`.
-    One,
+    Single,
     /// `LOCAL-owner-RECIPIENT`: variable envelope return paths.
-    EachBounce,
+    Verp,
 }
 
 /// For messages.
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     fn names(dash: &str, extension: &str) -> Vec<String> {
-        let safe = safe(extension.as_bytes(), None);
+        let safe = safe_extension(extension.as_bytes(), None);
         candidates(dash.as_bytes(), &safe).map(|(name, _)| name.into_string().unwrap()).collect()
     }
 
@@ -174,8 +174,8 @@ mod tests {
 
     #[test]
     fn a_second_delimiter_counts_as_a_dash() {
-        assert_eq!(safe(b"List+Bob-x", Some(b'+')), b"list-bob-x");
-        assert_eq!(safe(b"a.b", Some(b'.')), b"a-b");
+        assert_eq!(safe_extension(b"List+Bob-x", Some(b'+')), b"list-bob-x");
+        assert_eq!(safe_extension(b"a.b", Some(b'.')), b"a-b");
     }
 
     proptest! {
@@ -198,7 +198,7 @@ mod tests {
 
         #[test]
         fn no_extension_leaves_the_home_directory(extension in proptest::collection::vec(any::<u8>(), 0..20)) {
-            let safe = safe(&extension, None);
+            let safe = safe_extension(&extension, None);
             prop_assert!(!safe.contains(&b'.'));
         }
     }
@@ -218,9 +218,13 @@ mod tests {
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         }
 
-        fn find(&self, extension: &str, tried: &mut Vec<Tried>) -> Result<Option<Found>, Trouble> {
+        fn find(
+            &self,
+            extension: &str,
+            tried: &mut Vec<Candidate>,
+        ) -> Result<Option<DotQmailFile>, DotQmailError> {
             let dir = Dir::open(self.scratch.path()).unwrap();
-            find(&dir, b"-", extension.as_bytes(), Trust::InOwner, tried)
+            find(&dir, b"-", extension.as_bytes(), Trust::Owner, tried)
         }
     }
 
@@ -233,8 +237,8 @@ mod tests {
         let mut tried = Vec::new();
         let found = home.find("a-b", &mut tried).unwrap().unwrap();
         assert_eq!((found.name.to_str(), found.forward_only), (Some(".qmail-default"), true));
-        let why: Vec<_> = tried.iter().map(|tried| tried.why_not).collect();
-        assert_eq!(why, [Some(WhyNot::NotAFile), Some(WhyNot::Missing), None]);
+        let why: Vec<_> = tried.iter().map(|tried| tried.skip_reason).collect();
+        assert_eq!(why, [Some(SkipReason::NotAFile), Some(SkipReason::Missing), None]);
         assert!(home.find(&"x".repeat(400), &mut tried).unwrap().is_some());
         assert!(Home::new().find("a", &mut tried).unwrap().is_none());
     }
@@ -244,7 +248,10 @@ mod tests {
         let home = Home::new();
         home.file(".qmail-a", 0o646);
         home.file(".qmail-default", 0o664);
-        assert!(matches!(home.find("a", &mut Vec::new()), Err(Trouble::FileWritable { mode: 0o646, .. })));
+        assert!(matches!(
+            home.find("a", &mut Vec::new()),
+            Err(DotQmailError::FileWritable { mode: 0o646, .. })
+        ));
         assert!(home.find("b", &mut Vec::new()).unwrap().is_some());
     }
 
@@ -253,10 +260,10 @@ mod tests {
         let home = Home::new();
         let dir = Dir::open(home.scratch.path()).unwrap();
         home.file(".qmail-list-owner-default", 0o644);
-        assert_eq!(owners(&dir, b"-", b"list").unwrap(), Owners::None);
+        assert_eq!(find_list_owner(&dir, b"-", b"list").unwrap(), ListOwner::None);
         home.file(".qmail-list-owner", 0o644);
-        assert_eq!(owners(&dir, b"-", b"list").unwrap(), Owners::EachBounce);
+        assert_eq!(find_list_owner(&dir, b"-", b"list").unwrap(), ListOwner::Verp);
         fs::remove_file(home.scratch.path().join(".qmail-list-owner-default")).unwrap();
-        assert_eq!(owners(&dir, b"-", b"list").unwrap(), Owners::One);
+        assert_eq!(find_list_owner(&dir, b"-", b"list").unwrap(), ListOwner::Single);
     }
 }

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use rustix::fs::Stat;
 
-use crate::deliver::dot_qmail::error::Trouble;
+use crate::deliver::dot_qmail::error::DotQmailError;
 
 /// Writable by everybody: then anybody may have written it. Group-writable is allowed, since many systems
 /// have a group for each user (qmail's conf-patrn is 002 there).
-pub const NOT_ALLOWED: u32 = 0o002;
+pub const WORLD_WRITABLE: u32 = 0o002;
 const STICKY: u32 = 0o1000;
 
 const NOT_ROOTS: u32 = 0o022;
@@ -17,17 +17,17 @@ const NOT_ROOTS: u32 = 0o022;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
     /// That of its owner and of his group: it is done with his rights.
-    InOwner,
+    Owner,
     /// Root's alone: it is done with root's.
-    InRoot,
+    RootOnly,
 }
 
 impl Trust {
     /// Whether what has this status may be followed.
-    pub(crate) fn check(self, stat: &Stat, path: &Path) -> Result<(), Trouble> {
+    pub(crate) fn check(self, stat: &Stat, path: &Path) -> Result<(), DotQmailError> {
         match self {
-            Trust::InRoot if stat.st_uid != 0 || mode(stat) & NOT_ROOTS != 0 => {
-                Err(Trouble::NotOnlyRoots { path: path.to_owned() })
+            Trust::RootOnly if stat.st_uid != 0 || mode(stat) & NOT_ROOTS != 0 => {
+                Err(DotQmailError::NotRootOnly { path: path.to_owned() })
             }
             _ => Ok(()),
         }
@@ -38,11 +38,11 @@ impl Trust {
 ///
 /// # Errors
 /// [`Trouble::HomeWritable`], [`Trouble::NotOnlyRoots`], [`Trouble::Unreadable`].
-pub fn check(home: &Path, trust: Trust) -> Result<Editing, Trouble> {
-    let stat = rustix::fs::stat(home).map_err(|e| Trouble::home(home, e.into()))?;
+pub fn check(home: &Path, trust: Trust) -> Result<Editing, DotQmailError> {
+    let stat = rustix::fs::stat(home).map_err(|e| DotQmailError::home(home, e.into()))?;
     let mode = mode(&stat);
-    if mode & NOT_ALLOWED != 0 {
-        return Err(Trouble::HomeWritable { home: home.to_owned(), mode });
+    if mode & WORLD_WRITABLE != 0 {
+        return Err(DotQmailError::HomeWritable { home: home.to_owned(), mode });
     }
     trust.check(&stat, home)?;
     Ok(if mode & STICKY != 0 { Editing::Now } else { Editing::No })

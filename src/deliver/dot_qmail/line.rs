@@ -27,7 +27,7 @@ pub struct Line {
     /// Its number in the file.
     pub number: usize,
     /// What it says.
-    pub what: Instruction,
+    pub instruction: Instruction,
 }
 
 /// Why a file is not followed.
@@ -48,7 +48,7 @@ pub fn parse(text: &[u8]) -> Vec<Line> {
     let text = text.strip_suffix(b"\n").unwrap_or(text);
     text.split(|&b| b == b'\n')
         .enumerate()
-        .map(|(n, line)| Line { number: n + 1, what: Instruction::parse(line) })
+        .map(|(n, line)| Line { number: n + 1, instruction: Instruction::parse(line) })
         .collect()
 }
 
@@ -89,7 +89,7 @@ impl Instruction {
 /// # Errors
 /// The number of the line, and what is wrong with it.
 pub fn check(lines: &[Line], mut forward_only: bool) -> Result<(), (usize, Fault)> {
-    for Line { number, what } in lines {
+    for Line { number, instruction: what } in lines {
         let fault = match what {
             Instruction::Blank if *number == 1 => Some(Fault::FirstLineBlank),
             Instruction::Mbox(_) | Instruction::Maildir(_) if forward_only => {
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     fn says(line: &str) -> Instruction {
-        let [Line { number: 1, what }] = &parse(line.as_bytes())[..] else { panic!("{line:?}") };
+        let [Line { number: 1, instruction: what }] = &parse(line.as_bytes())[..] else { panic!("{line:?}") };
         what.clone()
     }
 

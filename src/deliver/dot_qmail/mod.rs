@@ -15,12 +15,12 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::deliver::dot_qmail::error::{Place, Trouble};
+use crate::deliver::dot_qmail::error::{DotQmailError, LineLocation};
 use environment::Variables;
-use find::{Found, Tried};
+use find::{Candidate, DotQmailFile};
 use home::{Editing, Trust};
 use line::{Instruction, Line};
-use program::{Ended, Output};
+use program::{OutputMode, ProgramOutcome};
 
 use crate::mailbox::fs::durable::Dir;
 use crate::transport::Envelope;
@@ -32,7 +32,7 @@ const LARGEST: u64 = 1 << 20;
 
 /// Whom a message is for. All are bytes; a recipient is `LOCAL@HOST`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Address {
+pub struct LocalRecipient {
     /// Whose home it is.
     pub user: Vec<u8>,
     /// The local part, whole.
@@ -49,9 +49,9 @@ pub struct Address {
     pub delimiter: Option<u8>,
 }
 
-impl Address {
+impl LocalRecipient {
     /// `LOCAL@HOST`.
-    pub fn recipient(&self) -> Vec<u8> {
+    pub fn address(&self) -> Vec<u8> {
         [&self.local[..], b"@", &self.host].concat()
     }
 }
@@ -64,11 +64,11 @@ pub struct Route {
     /// The file, in the home directory; None: there is none, and the address needs none.
     pub file: Option<OsString>,
     /// Whether the lines are the default delivery: there is no file, or an empty one.
-    pub by_default: bool,
+    pub is_default: bool,
     /// Whether the file's owner may execute it: then it may only forward.
     pub forward_only: bool,
     /// Where in the extension `default` stands for the rest.
-    pub default_at: Option<usize>,
+    pub default_offset: Option<usize>,
     /// The lines.
     pub lines: Vec<Line>,
     /// The sender of what is forwarded.
@@ -85,83 +85,83 @@ impl Route {
     /// All of [`Trouble`] that can be known before anything is done; [`Trouble::Editing`] is left to the run.
     pub fn find(
         home: &Path,
-        address: &Address,
+        address: &LocalRecipient,
         default: &[u8],
         trust: Trust,
-        tried: &mut Vec<Tried>,
-    ) -> Result<Route, Trouble> {
+        tried: &mut Vec<Candidate>,
+    ) -> Result<Route, DotQmailError> {
         let editing = home::check(home, trust)?;
-        let dir = Dir::open(home).map_err(|e| Trouble::Delivery(e.into()))?;
-        let safe = find::safe(&address.extension, address.delimiter);
+        let dir = Dir::open(home).map_err(|e| DotQmailError::Delivery(e.into()))?;
+        let safe = find::safe_extension(&address.extension, address.delimiter);
         let found = find::find(&dir, &address.dash, &safe, trust, tried)?;
         if found.is_none() && !address.dash.is_empty() {
             let last = tried.last().map(|tried| find::shown(&tried.name)).unwrap_or_default();
-            return Err(Trouble::NoMailbox { home: home.to_owned(), last });
+            return Err(DotQmailError::NoMailbox { home: home.to_owned(), last });
         }
-        let owners = find::owners(&dir, &address.dash, &safe)?;
+        let owners = find::find_list_owner(&dir, &address.dash, &safe)?;
         let new_sender = environment::new_sender(address, owners);
         let mut route = Route {
             home: home.to_owned(),
             file: None,
-            by_default: true,
+            is_default: true,
             forward_only: false,
-            default_at: None,
+            default_offset: None,
             lines: Vec::new(),
             new_sender,
             editing,
         };
         let mut text = Vec::new();
-        if let Some(Found { name, mut file, forward_only, default_at }) = found {
+        if let Some(DotQmailFile { name, mut file, forward_only, default_offset: default_at }) = found {
             let path = home.join(&name);
             let read = (&mut file).take(LARGEST + 1).read_to_end(&mut text);
             match read {
-                Ok(length) if length as u64 > LARGEST => return Err(Trouble::TooLarge { path }),
+                Ok(length) if length as u64 > LARGEST => return Err(DotQmailError::FileTooLarge { path }),
                 Ok(_) => {}
-                Err(source) => return Err(Trouble::Unreadable { path, source }),
+                Err(source) => return Err(DotQmailError::FileUnreadable { path, source }),
             }
-            route.by_default = text.is_empty();
+            route.is_default = text.is_empty();
             route.forward_only = forward_only && !text.is_empty();
-            route.default_at = default_at;
+            route.default_offset = default_at;
             route.file = Some(name);
         }
         route.lines = line::parse(if text.is_empty() { default } else { &text });
         let checked = line::check(&route.lines, route.forward_only);
-        checked.map_err(|(line, fault)| Trouble::Line { place: route.place(line), fault })?;
+        checked.map_err(|(line, fault)| DotQmailError::Line { place: route.location(line), fault })?;
         Ok(route)
     }
 
     /// Where a line stands.
-    pub fn place(&self, line: usize) -> Place {
-        let file = self.file.as_ref().filter(|_| !self.by_default);
-        Place { file: file.map(|name| self.home.join(name)), line }
+    pub fn location(&self, line: usize) -> LineLocation {
+        let file = self.file.as_ref().filter(|_| !self.is_default);
+        LineLocation { file: file.map(|name| self.home.join(name)), line }
     }
 }
 
 /// What a run needs of its caller.
-pub trait Caller {
+pub trait Executor {
     /// Delivers into the mailbox that `what` names, a [`Instruction::Mbox`] or a [`Instruction::Maildir`];
     /// its path is relative to the home directory.
     fn deliver(&mut self, what: &Instruction) -> Result<(), Failure>;
     /// The message for a program: a file of its own, standing at its beginning, without any line added.
-    fn for_program(&self) -> Result<File, Failure>;
+    fn message_file(&self) -> Result<File, Failure>;
     /// Forwards the message, with a Delivered-To on top. The process id of a queue program comes back.
-    fn forward(&mut self, envelope: &Envelope) -> Result<Option<u32>, Trouble>;
+    fn forward(&mut self, envelope: &Envelope) -> Result<Option<u32>, DotQmailError>;
 }
 
 /// How a run goes about it.
 #[derive(Debug, Clone, Copy)]
-pub struct How<'a> {
+pub struct RunOptions<'a> {
     /// The time of delivery, in seconds since 1970.
     pub epoch: i64,
     /// What becomes of the output of programs.
-    pub output: Output,
+    pub output: OutputMode,
     /// For each program.
-    pub program: Limits<'a>,
+    pub program_limits: Limits<'a>,
 }
 
 /// What a run has done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Done {
+pub struct RunSummary {
     /// Deliveries into mailboxes.
     pub files: usize,
     /// Addresses that the message was forwarded to.
@@ -179,17 +179,17 @@ pub struct Done {
 /// [`Trouble`]; [`Trouble::Editing`] before anything is done.
 pub fn run(
     route: &Route,
-    address: &Address,
-    how: &How<'_>,
-    caller: &mut dyn Caller,
-) -> Result<Done, Trouble> {
+    address: &LocalRecipient,
+    how: &RunOptions<'_>,
+    caller: &mut dyn Executor,
+) -> Result<RunSummary, DotQmailError> {
     if route.editing == Editing::Now {
-        return Err(Trouble::Editing { home: route.home.clone() });
+        return Err(DotQmailError::HomeSticky { home: route.home.clone() });
     }
-    let variables = Variables::of(address, &route.home, &route.new_sender, route.default_at, how.epoch);
-    let mut done = Done::default();
+    let variables = Variables::new(address, &route.home, &route.new_sender, route.default_offset, how.epoch);
+    let mut done = RunSummary::default();
     let mut recipients = Vec::new();
-    for Line { number, what } in &route.lines {
+    for Line { number, instruction: what } in &route.lines {
         match what {
             Instruction::Comment | Instruction::Blank | Instruction::Unknown | Instruction::ForwardOnly => {}
             Instruction::Mbox(_) | Instruction::Maildir(_) => {
@@ -197,16 +197,16 @@ pub fn run(
                 done.files += 1;
             }
             Instruction::Program(command) => {
-                let message = caller.for_program()?;
-                let place = || route.place(*number);
+                let message = caller.message_file()?;
+                let place = || route.location(*number);
                 let (ended, output) =
-                    program::run(command, &route.home, &variables, message, how.output, how.program)
-                        .map_err(|source| Trouble::NotRun { place: place(), source })?;
+                    program::run(command, &route.home, &variables, message, how.output, how.program_limits)
+                        .map_err(|source| DotQmailError::ProgramNotStarted { place: place(), source })?;
                 match ended {
-                    Ended::Done | Ended::DoneAndStop => done.programs += 1,
-                    ended => return Err(Trouble::Program { place: place(), ended, output }),
+                    ProgramOutcome::Success | ProgramOutcome::SuccessAndStop => done.programs += 1,
+                    ended => return Err(DotQmailError::Program { place: place(), outcome: ended, output }),
                 }
-                if ended == Ended::DoneAndStop {
+                if ended == ProgramOutcome::SuccessAndStop {
                     break;
                 }
             }

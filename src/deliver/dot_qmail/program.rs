@@ -21,24 +21,24 @@ const KEPT: usize = 1000;
 
 /// What becomes of what a program writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Output {
+pub enum OutputMode {
     /// It goes where ours goes.
-    Inherited,
+    Inherit,
     /// Its beginning is kept, to be told if the program fails; the rest is dropped.
-    Kept,
+    Capture,
 }
 
 /// What a program said by the way it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub enum ProgramOutcome {
     /// It did what it should: 0.
-    Done,
+    Success,
     /// The same, and nothing more is to be done: 99.
-    DoneAndStop,
+    SuccessAndStop,
     /// This message shall not come again: 100, and the permanent ones of sysexits(3) and qmail-command(8).
     Refused(i32),
     /// Anything else; 111 is qmail's for it, 75 that of sysexits(3).
-    NotNow(i32),
+    TemporaryFailure(i32),
     /// A signal that was not ours.
     Crashed(i32),
     /// It took too long and was killed.
@@ -47,37 +47,37 @@ pub enum Ended {
     Interrupted,
 }
 
-impl Ended {
-    fn of(end: End) -> Ended {
+impl ProgramOutcome {
+    fn of(end: End) -> ProgramOutcome {
         match end {
-            End::Exit(0) => Ended::Done,
-            End::Exit(99) => Ended::DoneAndStop,
-            End::Exit(code @ (64 | 65 | 70 | 76 | 77 | 78 | 100 | 112)) => Ended::Refused(code),
-            End::Exit(code) => Ended::NotNow(code),
-            End::Signal(signal) => Ended::Crashed(signal),
-            End::TimeLimit => Ended::TimeLimit,
-            End::Interrupted => Ended::Interrupted,
+            End::Exit(0) => ProgramOutcome::Success,
+            End::Exit(99) => ProgramOutcome::SuccessAndStop,
+            End::Exit(code @ (64 | 65 | 70 | 76 | 77 | 78 | 100 | 112)) => ProgramOutcome::Refused(code),
+            End::Exit(code) => ProgramOutcome::TemporaryFailure(code),
+            End::Signal(signal) => ProgramOutcome::Crashed(signal),
+            End::TimeLimit => ProgramOutcome::TimeLimit,
+            End::Interrupted => ProgramOutcome::Interrupted,
         }
     }
 
     /// What it means for the message.
     pub fn reason(self) -> Reason {
         match self {
-            Ended::Refused(_) => Reason::Refused,
-            Ended::Interrupted => Reason::Interrupted,
+            ProgramOutcome::Refused(_) => Reason::Refused,
+            ProgramOutcome::Interrupted => Reason::Interrupted,
             _ => Reason::TryAgain,
         }
     }
 
     /// For a person.
-    pub fn sentence(self) -> String {
+    pub fn message(self) -> String {
         match self {
-            Ended::Done | Ended::DoneAndStop => "the program is done".into(),
-            Ended::Refused(code) => format!("the program refused the message (exit {code})"),
-            Ended::NotNow(code) => format!("the program failed (exit {code})"),
-            Ended::Crashed(signal) => format!("the program was ended by signal {signal}"),
-            Ended::TimeLimit => "the program took too long and was killed".into(),
-            Ended::Interrupted => "interrupted while the program ran; it was killed".into(),
+            ProgramOutcome::Success | ProgramOutcome::SuccessAndStop => "the program is done".into(),
+            ProgramOutcome::Refused(code) => format!("the program refused the message (exit {code})"),
+            ProgramOutcome::TemporaryFailure(code) => format!("the program failed (exit {code})"),
+            ProgramOutcome::Crashed(signal) => format!("the program was ended by signal {signal}"),
+            ProgramOutcome::TimeLimit => "the program took too long and was killed".into(),
+            ProgramOutcome::Interrupted => "interrupted while the program ran; it was killed".into(),
         }
     }
 }
@@ -89,14 +89,14 @@ pub fn run(
     home: &Path,
     variables: &Variables,
     message: File,
-    output: Output,
+    output: OutputMode,
     limits: Limits<'_>,
-) -> io::Result<(Ended, Vec<u8>)> {
+) -> io::Result<(ProgramOutcome, Vec<u8>)> {
     let mut shell = Command::new("/bin/sh");
     shell.arg("-c").arg(OsStr::from_bytes(command)).current_dir(home).stdin(message);
-    variables.set(&mut shell);
+    variables.apply_to(&mut shell);
     let mut heard = Heard { pipe: None, kept: Vec::new() };
-    if output == Output::Kept {
+    if output == OutputMode::Capture {
         let (reader, writer) = io::pipe()?;
         rustix::io::ioctl_fionbio(&reader, true)?;
         heard.pipe = Some(reader);
@@ -106,7 +106,7 @@ pub fn run(
     // It holds ends of the pipe that are to be the program's only.
     drop(shell);
     let end = running.attend(limits, |time| heard.listen(time))?;
-    Ok((Ended::of(end), heard.kept))
+    Ok((ProgramOutcome::of(end), heard.kept))
 }
 
 /// What a program has written so far.
@@ -143,14 +143,14 @@ mod tests {
     #[test]
     fn exit_codes_mean_what_they_mean_to_qmail_local() {
         for code in [64, 65, 70, 76, 77, 78, 100, 112] {
-            assert_eq!(Ended::of(End::Exit(code)).reason(), Reason::Refused, "{code}");
+            assert_eq!(ProgramOutcome::of(End::Exit(code)).reason(), Reason::Refused, "{code}");
         }
         for code in [1, 2, 63, 66, 67, 68, 69, 71, 72, 73, 74, 75, 79, 98, 101, 111, 113, 126, 127, 200, 255]
         {
-            assert_eq!(Ended::of(End::Exit(code)), Ended::NotNow(code));
+            assert_eq!(ProgramOutcome::of(End::Exit(code)), ProgramOutcome::TemporaryFailure(code));
         }
-        assert_eq!(Ended::of(End::Exit(0)), Ended::Done);
-        assert_eq!(Ended::of(End::Exit(99)), Ended::DoneAndStop);
-        assert!(Ended::of(End::Signal(11)).reason().is_temporary());
+        assert_eq!(ProgramOutcome::of(End::Exit(0)), ProgramOutcome::Success);
+        assert_eq!(ProgramOutcome::of(End::Exit(99)), ProgramOutcome::SuccessAndStop);
+        assert!(ProgramOutcome::of(End::Signal(11)).reason().is_temporary());
     }
 }
