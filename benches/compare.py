@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Conversion of one mbox beside what a user would do instead: README's table, and its picture.
+"""Time of a conversion compared with the alternatives: README's table and its picture.
 
 usage: benches/compare.py [--mbox MBOX | --made N] [--on tmpfs|ram|disk ...] [--rounds N] [--slow] [--svg FILE]
 
 Needs root (for the loop mounts) and a release build; strace for system calls; mb2md, mblaze and python3 for the
-peers, which are left out, and named, where they are missing. `ram` is a fresh ext4 in memory and `disk` a fresh one
-in a file on the disk: an old file system stays slow for a while after every delete. The commands take turns, and
-each figure is a median of the rounds, a ratio that of the ratios within a round; those that take many times longer
-(mb2md, mdeliver, Python's mailbox) run once, and only with --slow. Ours is on stable storage when it returns; the
-others but mdeliver are not. The system calls alone are those of floor.c, for as many files of the same size: below
-that nobody gets who writes a Maildir.
+peers. A missing peer is left out and named. `ram` is a fresh ext4 in memory and `disk` a fresh one in a file on the
+disk: an old file system stays slow for some time after a delete. The commands alternate. Each figure is the median
+of the rounds, and each ratio the median of the ratios within a round. Commands that take many times longer (mb2md,
+mdeliver, Python's mailbox) run once, and only with --slow. mailferry and mdeliver return when the mail is on stable
+storage, the others do not. floor.c makes the system calls alone, for as many files of the same size: the lower bound
+for a program that writes a Maildir.
 """
 
 import argparse
@@ -33,7 +33,7 @@ to = mailbox.Maildir(sys.argv[2], create=True)
 for message in mailbox.mbox(sys.argv[1]):
     to.add(message)
 """
-# Name, the shell's command, whether it is many times slower, the program it needs.
+# Name, shell command, whether it is many times slower, the program that it needs.
 COMMANDS = [
     ("mailferry convert (durable, with its manifest)", "{binary} convert -q {mbox} {out}", False, None),
     ("mailferry convert --no-manifest (durable)", "{binary} convert -q --no-manifest {mbox} {out}", False, None),
@@ -49,7 +49,7 @@ BASE = "cp -r of the result"
 
 
 def make_mbox(path, count):
-    """Plain messages of 4.1 KB on average, the same ones each time."""
+    """Write plain messages of 4.1 KB on average, the same each time."""
     chance = random.Random(1)
     words = ["".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=chance.randint(2, 10))) for _ in range(2000)]
     with open(path, "w") as out:
@@ -71,7 +71,7 @@ def make_mbox(path, count):
 
 
 class FileSystem:
-    """A file system of its own, taken away again."""
+    """A file system that is removed at the end."""
 
     def __init__(self, kind, room, files):
         self.kind = kind
@@ -102,8 +102,8 @@ class FileSystem:
 
 
 def run(command):
-    """Seconds, and the resident memory of the largest process in MiB; None where it was no more than that of this
-    script, which a child begins with.
+    """Return the seconds, and the peak memory of the largest process in MiB. The memory is None if it was not more
+    than that of this script, with which a child begins.
     """
     started = time.monotonic()
     child = subprocess.Popen(["bash", "-c", command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -117,7 +117,7 @@ def run(command):
 
 
 def system_calls(command):
-    """How many a command makes, its children too; None without strace."""
+    """Count the calls of a command and its children; None without strace."""
     if not shutil.which("strace"):
         return None
     with tempfile.NamedTemporaryFile("r") as table:
@@ -164,7 +164,7 @@ def measure(mbox, kind, options):
                 calls[name] = counted and counted / messages
         rows = []
         for name, _, _ in commands:
-            # Beside the cp -r of the same round: what else the machine does changes from round to round.
+            # Relative to the cp -r of the same round, because the load changes between rounds.
             ratios = [took / base for took, base in zip(seconds[name], seconds[BASE])]
             median = statistics.median(seconds[name])
             row = (name, median, min(seconds[name]), statistics.median(ratios), memory[name], calls.get(name))
@@ -182,7 +182,7 @@ def print_table(name, messages, size, rows, rounds):
 
 
 def draw(path, title, tables):
-    """A bar a command, as long as the logarithm of its time beside that of cp -r."""
+    """Draw a bar per command: the logarithm of its time relative to cp -r."""
     low, high = 0.1, 100.0
     width, left, right, step = 760, 300, 60, 20
     scale = lambda ratio: left + (width - left - right) * math.log(ratio / low) / math.log(high / low)

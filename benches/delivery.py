@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""One delivery beside safecat's, in alternated pairs.
+"""Time of one delivery compared with safecat, in alternated pairs.
 
 usage: benches/delivery.py [PAIRS]          (300)
 
 As root: on a fresh ext4 in a file on the disk, on one in memory, and on tmpfs. Needs safecat and a release
-build. safecat flushes the message; mailferry flushes its directory, too. Prints medians, and the median of
-the ratios of pairs, which is what to believe on a machine that does other things besides.
+build. safecat flushes the message; mailferry also flushes its directory. Prints medians, and the median of
+the ratios of the pairs, which is reliable even on a busy machine.
 """
 
 import os
@@ -40,7 +40,7 @@ def compare(where, directory, pairs):
         order = (0, 1) if n % 2 == 0 else (1, 0)
         for which in order:
             took = seconds(commands[which], message)
-            # The first ones warm up.
+            # Warm up.
             if n >= 10:
                 times[which].append(took)
     ours, theirs = statistics.median(times[1]), statistics.median(times[0])

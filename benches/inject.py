@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""How long it takes to hand mail on, beside Postfix's own programs.
+"""Time to send mail, compared with Postfix's own programs.
 
 usage: benches/inject.py [ROUNDS [MESSAGES]]          (5 rounds, 2000 messages)
 
-One message to 1,000 recipients, over and over; and MESSAGES messages from a shell loop, a process each, as scripts
-send them. All go to sinks on this machine, which keep nothing: Postfix's smtp-sink and qmqp-sink, and one for QMTP
-below. Postfix's sendmail puts them into a queue of its own on tmpfs, which no daemon empties. The commands of a
-round run in turn; medians of the rounds, and the median of each round's ratios to the first of the group, which is
-what to believe on a machine that does other things besides. As root, with Postfix's programs and a release build.
+One message to 1,000 recipients, repeatedly; and MESSAGES messages from a shell loop, one process each, as scripts
+send them. All go to local sinks, which store nothing: Postfix's smtp-sink and qmqp-sink, and one for QMTP below.
+Postfix's sendmail writes to a queue of its own on tmpfs, which no daemon empties. The commands of a round alternate.
+Prints medians of the rounds, and the median of each round's ratios to the first of the group, which is reliable even
+on a busy machine. Needs root, Postfix's programs and a release build.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ BINARY = os.path.join(TOP, "target/release/mailferry")
 HEADER = (b"From: ann@example.org\nTo: list@example.org\nDate: 3 Feb 2001 04:05:06 -0000\n"
           b"Message-ID: <1@example.org>\nSubject: how long it takes\n\n")
 BODY = b"line of a letter of the usual size\n" * 110
-# As many in one go as make a time that can be measured.
+# Enough in one run for a time that can be measured.
 TIMES = 20
 
 
@@ -38,7 +38,7 @@ def free_port():
 @contextlib.contextmanager
 def sink(program, *options):
     port = free_port()
-    # As a daemon of Postfix it refuses to be root.
+    # As a daemon of Postfix it refuses to run as root.
     options += ("-u", "nobody") if program == "smtp-sink" else ()
     child = subprocess.Popen([program, *options, f"127.0.0.1:{port}", "100"], cwd="/", stderr=subprocess.DEVNULL)
     try:
@@ -88,7 +88,7 @@ def qmtp_sink():
 
 
 def postfix(root):
-    """The directory of a configuration whose queue takes mail, and nothing else."""
+    """Return the directory of a configuration that only queues mail."""
     queue, configuration = os.path.join(root, "queue"), os.path.join(root, "postfix")
     os.mkdir(configuration)
     for name, owner, group, mode in (("", "root", "root", 0o755), ("maildrop", "postfix", "postdrop", 0o730),
@@ -105,7 +105,7 @@ def postfix(root):
 
 
 def loop(count, command, message):
-    """A script that runs this so often, as scripts do."""
+    """Return a script that runs a command this often."""
     return f"i=0; while [ $i -lt {count} ]; do {command} < {message} || exit 1; i=$((i+1)); done"
 
 
@@ -113,7 +113,7 @@ def compare(title, rounds, each, commands):
     print(f"\n{title}\n")
     times = {name: [] for name, _ in commands}
     for n in range(rounds):
-        # The first goes last in every other round.
+        # Every other round runs in reverse order.
         for name, script in commands if n % 2 == 0 else reversed(commands):
             started = time.perf_counter()
             subprocess.run(["sh", "-c", script], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

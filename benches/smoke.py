@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Is a conversion still as cheap as it was? Fails on system calls, memory and ratios, never on seconds.
+"""Check that a conversion is as cheap as before. Fails on system calls, memory and ratios, never on seconds.
 
 usage: benches/smoke.py
 
-Needs a release build and strace. System calls a message are the difference between two mboxes, so that what a run
-itself takes does not count; waiting for each other (futex) and advice about memory depend on the machine and do not
-count either. Ratios are medians of alternated rounds on a file system in memory, and allow for a busy machine.
+Needs a release build and strace. System calls per message are the difference between two mboxes, so that the calls
+of the run itself do not count. Waits between threads (futex) and memory management depend on the machine and do not
+count either. Ratios are medians of alternated rounds on a file system in memory, with tolerance for a busy machine.
 """
 
 import os
@@ -17,25 +17,25 @@ import tempfile
 
 import compare
 
-# What the machine's load decides, and not the mail.
-NOT_OURS = {"futex", "sched_yield", "madvise", "mprotect", "mmap", "munmap", "brk", "restart_syscall", "clock_nanosleep"}
+# Calls that depend on the load, not on the mail.
+IGNORED = {"futex", "sched_yield", "madvise", "mprotect", "mmap", "munmap", "brk", "restart_syscall", "clock_nanosleep"}
 INTO_NEW, INTO_EXISTING = 4, 6
-# A folder of a tree, its ten messages and all that it waits for included; a hundred of them wait for each other.
+# Per folder of a tree with ten messages, waits included. A hundred folders wait for each other.
 A_FOLDER = 300
-# Bytes that the peak of memory grows by for each message; 97 were seen when this was written.
+# Bytes of peak memory per message; 97 were measured in the beginning.
 MEMORY = 160
-# In processor time and by the clock, beside cp -r of the result; 1.3 and 0.75 were seen when this was written.
+# Processor and elapsed time relative to cp -r of the result; 1.3 and 0.75 were measured in the beginning.
 PROCESSOR, CLOCK = 2.5, 1.5
-# By the clock, beside grep -c '^From '; 0.6 and 1.0 were seen.
+# Elapsed time relative to grep -c '^From '; 0.6 and 1.0 were measured.
 DRY_RUN, LISTING = 1.5, 2.5
 
 
-def calls(arguments, only_ours=True):
+def calls(arguments, skip_ignored=True):
     with tempfile.NamedTemporaryFile("r") as table:
         subprocess.run(["strace", "-f", "-c", "-o", table.name, compare.BINARY, "convert", "-q", *arguments], check=True)
         rows = [line.split() for line in table.read().splitlines()]
     counted = [row for row in rows if len(row) >= 5 and row[0][0].isdigit() and row[-1] != "total"]
-    return sum(int(row[3]) for row in counted if not (only_ours and row[-1] in NOT_OURS))
+    return sum(int(row[3]) for row in counted if not (skip_ignored and row[-1] in IGNORED))
 
 
 def maildir(path):
@@ -51,29 +51,29 @@ def system_calls(scratch):
     at = lambda name: os.path.join(scratch, name)
     new = (calls([more, at("new-more")]) - calls([less, at("new-less")])) / 2000
     there = (calls([more, maildir(at("there-more"))]) - calls([less, maildir(at("there-less"))])) / 2000
-    yield "system calls a message into a new Maildir", new, INTO_NEW
-    yield "system calls a message into an existing one", there, INTO_EXISTING
+    yield "system calls per message into a new Maildir", new, INTO_NEW
+    yield "system calls per message into an existing one", there, INTO_EXISTING
     tree = at("tree")
     os.mkdir(tree)
     for n in range(200):
         compare.make_mbox(os.path.join(tree, f"folder{n}"), 10)
-    yield "system calls a folder of a tree, all of them", calls([tree, at("folders")], only_ours=False) / 200, A_FOLDER
+    yield "system calls per folder of a tree, all of them", calls([tree, at("folders")], skip_ignored=False) / 200, A_FOLDER
 
 
 def resident(scratch):
-    """Of small messages, so that what a run reads ahead is the same for few and for many."""
+    """Measure memory with small messages, so that the read-ahead is the same for few and for many."""
     peaks, counts = [], (100_000, 300_000)
     for count in counts:
         mbox, out = (os.path.join(scratch, f"{name}{count}") for name in ("small", "dry"))
         with open(mbox, "w") as file:
             for n in range(count):
                 file.write(f"From a@example.org Sun Sep  9 01:46:40 2001\nMessage-ID: <{n}@example.org>\n\n{'x' * 300}\n\n")
-        # A run that gives names and writes nothing: one message is there already.
+        # A dry run with one existing message: it determines all names and writes nothing.
         os.makedirs(maildir(out), exist_ok=True)
         open(os.path.join(out, "new", "1.0123456789abcdef01234567.mailferry,S=1,W=1"), "w").close()
         took = compare.run(f"{compare.BINARY} convert -n -q {mbox} {out}")
         peaks.append(took[1])
-    yield "bytes of memory a message", (peaks[1] - peaks[0]) * (1 << 20) / (counts[1] - counts[0]), MEMORY
+    yield "bytes of memory per message", (peaks[1] - peaks[0]) * (1 << 20) / (counts[1] - counts[0]), MEMORY
 
 
 def ratios(scratch):
@@ -93,14 +93,14 @@ def ratios(scratch):
             seconds["processor"][which].append(took)
     for name, most in (("processor", PROCESSOR), ("clock", CLOCK)):
         mine, other = map(statistics.median, seconds[name])
-        yield f"{name} time beside cp -r", mine / other, most
+        yield f"{name} time relative to cp -r", mine / other, most
     # Not to /dev/null: grep would stop at the first match.
     grep = f"grep -c '^From ' {mbox} | cat"
     looks = (f"{compare.BINARY} convert -n -q {mbox} {out}", DRY_RUN), (f"{compare.BINARY} inspect {mbox} | cat", LISTING)
     shutil.rmtree(out)
     for look, most in looks:
         ratio = [compare.run(look)[0] / compare.run(grep)[0] for _ in range(7)]
-        yield f"{look.split()[1]} beside grep -c", statistics.median(ratio), most
+        yield f"{look.split()[1]} relative to grep -c", statistics.median(ratio), most
 
 
 def main():
@@ -113,7 +113,7 @@ def main():
     with tempfile.TemporaryDirectory(dir=memory) as scratch:
         for measure in (system_calls, resident, ratios):
             for what, seen, most in measure(scratch):
-                # The manifest is written, and flushed, every so often: that is no call a message.
+                # The manifest is written and flushed at intervals, not per message.
                 ok = seen <= most + 0.05
                 failed |= not ok
                 print(f"{'ok ' if ok else 'BAD'}  {what}: {seen:.2f}, at most {most}")
