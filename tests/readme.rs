@@ -27,7 +27,8 @@ fn every_console_block_of_the_readme_works_as_it_stands() {
         symlink(top.join("tests"), dir.path().join("tests")).unwrap();
         std::fs::create_dir(dir.path().join("target")).unwrap();
         for command in block {
-            let command = command.replace("cargo run --release --quiet --", "mailferry");
+            let command =
+                command.replace(" --quiet --", " --").replace("cargo run --release --", "mailferry");
             let path = format!("{}:/usr/local/bin:/usr/bin:/bin", programs.display());
             let run = Command::new("bash")
                 .args(["-o", "pipefail", "-c", &command])
