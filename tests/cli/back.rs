@@ -194,7 +194,7 @@ fn nothing_that_peers_lose_is_lost_in_any_variant() {
 }
 
 #[test]
-fn what_an_mbox_cannot_say_is_said_aloud() {
+fn mail_that_an_mbox_cannot_represent_is_reported() {
     let messages = [
         ("cur/1000000001.a.h:2,PSa", "Subject: one\n\nx\n"),
         ("cur/1000000002.b.h:2,S", "From a@b Mon Jan  1 10:00:05 2001\nSubject: two\n\n>From x\n"),
@@ -790,7 +790,7 @@ fn a_file_that_is_not_a_message_is_named_and_skipped() {
 }
 
 #[test]
-fn a_source_is_not_replaced_by_what_is_made_of_it() {
+fn a_source_is_not_replaced_by_its_result() {
     let scratch = scratch();
     let source = scratch.path().join("f");
     fs::write(&source, [b"precious\n", &many(2)[..]].concat()).unwrap();

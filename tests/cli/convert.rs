@@ -142,7 +142,7 @@ fn mailboxes_of_all_variants_give_their_messages() {
 }
 
 #[test]
-fn the_fixtures_of_other_makes_are_read_as_what_they_are() {
+fn fixtures_of_other_variants_are_recognised() {
     for (name, variant, subjects) in [
         ("crlf.mbox", None, ["Saved on Windows", "Re: Saved on Windows"]),
         ("mmdf.mbox", Some("mmdf"), ["In a frame", "In a frame, with a From_ line"]),
@@ -158,7 +158,7 @@ fn the_fixtures_of_other_makes_are_read_as_what_they_are() {
 }
 
 #[test]
-fn a_broken_mbox_is_told_line_by_line() {
+fn a_broken_mbox_is_reported_line_by_line() {
     let scratch = scratch();
     let run = convert_fixture("broken.mbox", &scratch.path().join("Maildir"));
     let mbox = String::from_utf8(fs::read(fixture("broken.mbox")).unwrap()).unwrap();
@@ -320,7 +320,7 @@ fn what_is_in_an_existing_maildir_stays_as_it_is() {
 }
 
 #[test]
-fn options_change_what_they_say_and_nothing_else() {
+fn each_option_changes_only_what_it_names() {
     let mbox = "From ada@example.org Mon Mar  2 08:15:00 1998\n\
                 Received: from a by b; Mon, 2 Mar 1998 09:16:00 +0000\n\
                 Date: Mon, 2 Mar 1998 10:17:00 +0000\nStatus: RO\n\nlf\ncrlf\r\n";
@@ -395,7 +395,7 @@ fn the_zone_of_from_lines_comes_from_received_fields() {
 }
 
 #[test]
-fn dates_that_are_not_real_give_way_to_those_that_are() {
+fn implausible_dates_are_replaced_by_plausible_ones() {
     let git = "From 0123456789 Mon Sep 17 00:00:00 2001\nDate: Mon, 2 Mar 1998 08:15:00 +0000\n\nx\n";
     let epoch =
         "From a@example.org Thu Jan  1 00:00:00 1970\nReceived: by b; Mon, 2 Mar 1998 09:15:00 +0100\n\nx\n";

@@ -173,7 +173,7 @@ fn a_new_maildir_keeps_names_flags_and_times() {
 }
 
 #[test]
-fn a_separator_that_a_file_system_can_say_is_written_for_all() {
+fn any_separator_that_a_file_system_allows_is_written() {
     let setup = CopySetup::new(&ODD);
     setup.copy(&["--info-sep=!"]);
     let names = names(&setup.maildir().join("cur"));
@@ -260,7 +260,7 @@ fn two_files_of_one_name_are_two_messages() {
 }
 
 #[test]
-fn a_dry_run_says_the_same_and_writes_nothing() {
+fn a_dry_run_reports_the_same_and_writes_nothing() {
     let setup = CopySetup::new(&ODD);
     rustix::fs::mknodat(
         rustix::fs::CWD,
@@ -300,7 +300,7 @@ fn an_unreadable_message_is_named_and_publishes_nothing() {
 }
 
 #[test]
-fn without_a_manifest_a_second_run_goes_by_what_lies_there() {
+fn without_a_manifest_a_second_run_compares_files() {
     let setup = CopySetup::new(&ODD);
     assert_eq!(setup.copy(&["--no-manifest"]), [9, 0]);
     assert!(!setup.maildir().join(MANIFEST).exists());
@@ -310,7 +310,7 @@ fn without_a_manifest_a_second_run_goes_by_what_lies_there() {
 }
 
 #[test]
-fn the_manifest_may_be_kept_elsewhere() {
+fn the_manifest_may_be_elsewhere() {
     let setup = CopySetup::new(&ODD);
     assert_eq!(setup.copy(&["--manifest=list"]), [9, 0]);
     assert!(!setup.maildir().join(MANIFEST).exists());
@@ -397,7 +397,7 @@ fn what_became_of_it_is_proved_by_the_manifest() {
 }
 
 #[test]
-fn mboxes_and_maildirs_that_became_one_maildir_are_told_apart() {
+fn mboxes_and_maildirs_in_one_maildir_stay_separate() {
     let setup = CopySetup::new(&ODD);
     let mbox = setup.path("mbox");
     fs::write(&mbox, "").unwrap();
@@ -459,7 +459,7 @@ fn keywords_that_mean_something_else_there_are_not_mixed_up() {
 }
 
 #[test]
-fn what_makes_no_sense_for_a_copy_is_refused_by_name() {
+fn an_option_that_does_not_apply_to_a_copy_is_refused() {
     let setup = CopySetup::new(&ODD);
     fs::write(setup.path("list"), "").unwrap();
     for option in [

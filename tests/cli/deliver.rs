@@ -57,7 +57,7 @@ fn is_empty(maildir: &Path) {
 }
 
 #[test]
-fn every_byte_of_a_message_is_kept() {
+fn every_byte_of_a_message_is_preserved() {
     let long = [b"Subject: x\n\n".to_vec(), vec![b'y'; 300_000], b"\nlast".to_vec()].concat();
     for message in [
         &b"Subject: x\n\nbody\n"[..],
@@ -201,7 +201,7 @@ fn an_input_that_cannot_be_read_is_no_empty_message() {
 }
 
 #[test]
-fn nothing_is_made_of_a_mailbox_that_is_missing() {
+fn a_missing_mailbox_creates_nothing() {
     let scratch = scratch();
     for missing in ["Maildir", "Maildir/", "no/such/Maildir/"] {
         let path = scratch.path().join("").join(missing);
@@ -215,7 +215,7 @@ fn nothing_is_made_of_a_mailbox_that_is_missing() {
 }
 
 #[test]
-fn what_is_missing_is_made_if_that_is_asked_for() {
+fn a_missing_directory_is_created_on_request() {
     let scratch = scratch();
     let path = |name: &str| scratch.path().join(name);
     let created = |options: &[&str], target: &Path| {
@@ -350,7 +350,7 @@ fn flags_and_umask_are_as_asked_for() {
 }
 
 #[test]
-fn what_would_be_done_is_said_and_not_done() {
+fn a_dry_run_reports_and_does_nothing() {
     let (_scratch, maildir) = empty_maildir();
     let before = tree(&maildir);
     deliver(&["-n"], &[&maildir], "Subject: x\n\n").exits(0);
@@ -360,7 +360,7 @@ fn what_would_be_done_is_said_and_not_done() {
 }
 
 #[test]
-fn a_typing_error_never_makes_mail_bounce() {
+fn a_typing_error_never_bounces_mail() {
     for words in [&["deliver"][..], &["deliver", "--no-such"], &["deliver", "--flags"], &["deliver", "-f"]] {
         run(mailferry(words)).exits(75);
     }
@@ -371,7 +371,7 @@ fn a_typing_error_never_makes_mail_bounce() {
 }
 
 #[test]
-fn programs_are_told_in_json() {
+fn the_json_report_has_status_and_errors() {
     let (_scratch, maildir) = empty_maildir();
     let report = deliver(&["--json"], &[&maildir], "Subject: x\n\n").exits(0).json();
     let [summary] = &report[..] else { panic!("{report:?}") };
@@ -403,7 +403,7 @@ fn a_signal_while_the_message_comes_in_leaves_nothing() {
 }
 
 #[test]
-fn a_full_disk_is_told_and_leaves_nothing() {
+fn a_full_disk_is_an_error_and_leaves_nothing() {
     let scratch = scratch();
     let disk = scratch.path().join("disk");
     fs::create_dir(&disk).unwrap();
@@ -442,7 +442,7 @@ fn what_root_alone_may_enter_is_tried_again_later() {
 }
 
 #[test]
-fn an_option_in_the_wrong_place_makes_no_mail_bounce_either() {
+fn a_misplaced_option_does_not_bounce_mail() {
     let (_scratch, maildir) = empty_maildir();
     let maildir = maildir.to_str().unwrap();
     for (words, code) in [
@@ -488,7 +488,7 @@ fn a_reader_may_mark_a_message_and_it_is_the_same_one() {
 }
 
 #[test]
-fn one_mailbox_by_two_names_is_one_also_where_it_is_to_be_made() {
+fn one_mailbox_by_two_names_is_created_once() {
     let (scratch, maildir) = empty_maildir();
     let at = |name: &str| scratch.path().join(name);
     let slashed = |name: &str| PathBuf::from(format!("{}/", at(name).display()));

@@ -107,7 +107,7 @@ fn other_readers_find_the_same_messages() {
 }
 
 #[test]
-fn flags_are_told_in_the_header() {
+fn flags_become_header_fields() {
     let (_scratch, path, name) = mbox("");
     deliver(&["--flags", "SFR"], &name, "Status: O\nSubject: x\n\nbody\n").exits(0);
     let text = fs::read_to_string(&path).unwrap();
@@ -117,7 +117,7 @@ fn flags_are_told_in_the_header() {
 
 /// Nor can the sender set UIDs or the state of the whole mbox.
 #[test]
-fn a_sender_does_not_mark_his_own_mail() {
+fn a_sender_cannot_set_flags() {
     let (_scratch, path, name) = mbox("");
     let marked = "Status: RO\nSubject: x\nX-Status: AFTD\nX-UID: 7\nx-imap: 1 2\nX-IMAPbase: 3 4\n five\n\
                   X-Keywords: six\nX-Mozilla-Status: 0009\nX-Mozilla-Status2: 00200000\n\
@@ -135,7 +135,7 @@ fn a_sender_does_not_mark_his_own_mail() {
 }
 
 #[test]
-fn a_missing_mbox_is_made_only_when_asked_for() {
+fn a_missing_mbox_is_created_only_with_create() {
     let scratch = scratch();
     let path = scratch.path().join("inbox");
     let name = format!("mbox:{}", path.display());
@@ -209,7 +209,7 @@ fn with_several_mailboxes_all_have_it_or_none() {
 
 /// The error names the holder of the lock, and the time limit is kept.
 #[test]
-fn a_locked_mbox_is_told_with_who_has_it() {
+fn a_locked_mbox_is_reported_with_its_holder() {
     let (scratch, path, name) = mbox(OLD);
     let lock = scratch.path().join("inbox.lock");
     let limit = ["--lock-timeout", "1"];

@@ -182,7 +182,7 @@ fn a_folder_counts_in_its_maildir_and_the_trash_does_not() {
 }
 
 #[test]
-fn a_sum_that_is_damaged_or_doubtful_is_made_anew() {
+fn a_damaged_or_doubtful_sum_is_counted_again() {
     for (text, limits) in [
         ("", "0S"),
         ("5000S,9C", "5000S,9C"),
@@ -282,7 +282,7 @@ fn what_is_taken_back_is_taken_out_of_the_sum() {
 }
 
 #[test]
-fn the_file_belongs_to_whom_the_umask_says() {
+fn the_umask_sets_the_mode_of_the_file() {
     let maildir = QuotaMaildir::new(None);
     maildir.deliver(&["--quota", "1000S", "--umask", "007"]).exits(0);
     let mode = |name: &str| fs::metadata(maildir.path(name)).unwrap().permissions().mode() & 0o777;

@@ -252,7 +252,7 @@ fn exit_codes_of_programs_are_understood() {
 }
 
 #[test]
-fn what_the_queue_program_says_is_what_becomes_of_a_forward() {
+fn a_forward_has_the_result_of_the_queue_program() {
     let account = Account::with(&[(".qmail-list", "&a@b\n")]);
     for (then, exit, words) in [
         ("exit 31", 69, "5.3.0 unable to forward"),
@@ -309,7 +309,7 @@ fn mail_does_not_go_round_in_circles() {
 }
 
 #[test]
-fn what_anybody_may_have_written_is_not_believed() {
+fn a_file_that_anyone_may_write_is_not_trusted() {
     let account = Account::with(&[(".qmail-list", "./Maildir/\n")]);
     if rustix::process::geteuid().is_root() {
         // Root trusts even less.
@@ -401,7 +401,7 @@ fn a_program_need_not_read_and_may_write_as_it_likes() {
 }
 
 #[test]
-fn every_program_sees_the_whole_message() {
+fn every_program_gets_the_complete_message() {
     let account = Account::with(&[(".qmail-list", "|head -1 > one\n|cat > two\n|echo $SENDER > sender\n")]);
     // The sender that an MTA puts on top of the message is the envelope sender, and not part of the message.
     let mbox = format!("From s@x.example Sat Feb  3 04:05:06 2001\n{MESSAGE}");

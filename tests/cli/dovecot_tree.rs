@@ -293,7 +293,7 @@ fn names_are_escaped_as_dovecot_escapes_them() {
 
 /// By default Dovecot takes the root for INBOX in its layout fs, and ignores the folder of that name.
 #[test]
-fn dovecot_is_told_where_inbox_lies_in_the_layout_fs() {
+fn in_the_layout_fs_dovecot_needs_the_path_of_inbox() {
     if !have_dovecot() {
         return;
     }

@@ -154,7 +154,7 @@ fn as_nobody(args: &[&OsStr]) -> Option<(TempDir, Command)> {
 }
 
 #[test]
-fn what_we_may_not_read_or_write_is_said_by_name() {
+fn a_missing_permission_is_an_error_with_the_path() {
     let (scratch, source) = file("source", MAIL);
     let secret = scratch.path().join("secret");
     fs::write(&secret, MAIL).unwrap();
@@ -421,7 +421,7 @@ fn a_locked_source_is_waited_for_and_its_holder_named() {
 }
 
 #[test]
-fn a_lock_that_is_given_up_in_time_is_no_error() {
+fn a_lock_released_in_time_is_not_an_error() {
     let (scratch, source) = file("source", MAIL);
     let lock_file = scratch.path().join("source.lock");
     fs::write(&lock_file, "4711 elsewhere").unwrap();
@@ -665,7 +665,7 @@ fn what_nohup_set_to_be_ignored_stays_ignored() {
 }
 
 #[test]
-fn an_interruption_is_heard_while_standard_input_is_silent() {
+fn an_interruption_works_while_standard_input_is_silent() {
     let scratch = scratch();
     let mut command = convert_command([Path::new("-"), &scratch.path().join("Maildir")]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

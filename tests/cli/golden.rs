@@ -90,7 +90,7 @@ fn exit_codes_of_qmails_small_programs_are_understood() {
 
 /// The queue programs recorded with qmail-inject, used by a forward.
 #[test]
-fn the_exit_codes_of_a_queue_program_are_told_in_qmails_words() {
+fn exit_codes_of_a_queue_program_have_qmails_messages() {
     let Some(cases) = records("golden/inject.jsonl") else { return };
     let mut compared = 0;
     for case in cases.iter().filter(|case| case["queue_exit"].as_i64().is_some_and(|exit| exit != 0)) {

@@ -681,7 +681,7 @@ fn the_next_run_completes_a_torn_manifest() {
 }
 
 #[test]
-fn the_manifest_lies_where_its_user_wants_it_or_nowhere() {
+fn the_manifest_is_where_the_user_wants_it_or_absent() {
     let setup = Setup::new();
     let source = setup.file("inbox", mbox(0..5));
     assert_eq!(setup.convert(&["--no-manifest"], &[&source]), [5, 0, 0]);
@@ -711,7 +711,7 @@ fn the_manifest_lies_where_its_user_wants_it_or_nowhere() {
 }
 
 #[test]
-fn nothing_that_a_killed_run_left_stays_lying_about() {
+fn nothing_of_a_killed_run_remains() {
     let setup = Setup::new();
     let source = setup.file("inbox", mbox(0..5));
     setup.convert(&[], &[&source]);
@@ -746,7 +746,7 @@ fn tear(manifest: &Path, lines: usize) {
 }
 
 #[test]
-fn a_manifest_elsewhere_never_says_more_than_is_there() {
+fn a_manifest_elsewhere_never_lists_more_than_is_there() {
     let setup = Setup::new();
     let source = setup.file("inbox", mbox(0..5));
     let manifest = setup.path("manifest");
@@ -794,7 +794,7 @@ fn a_manifest_elsewhere_is_locked_and_must_be_one() {
 }
 
 #[test]
-fn a_stage_that_is_not_ours_is_not_entered() {
+fn a_foreign_stage_is_not_entered() {
     let setup = Setup::new();
     let source = setup.file("inbox", mbox(0..5));
     setup.convert(&[], &[&source]);

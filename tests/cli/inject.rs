@@ -54,7 +54,7 @@ fn once(message: &str, name: &str) -> String {
 }
 
 #[test]
-fn half_a_header_becomes_a_whole_one() {
+fn an_incomplete_header_is_completed() {
     let home = home();
     inject(&home, &[], "To: bob, al@h, c@d.example\nSubject: x\n\nbody").exits(0);
     let (message, to) = queued(&home);
@@ -68,7 +68,7 @@ fn half_a_header_becomes_a_whole_one() {
 }
 
 #[test]
-fn what_is_complete_is_kept_byte_for_byte() {
+fn a_complete_message_is_preserved_byte_for_byte() {
     let home = home();
     let header = "Received: from x\n\tby y\nDate:  Fri, 1 Jan 2000 00:00:00 +0100 (CET)\nMessage-id: <x@y>\n\
                   From:   \"A. \\\"B\\\" C\" <a@b.example>  (why\n not)\nTO : Bob Q. Smith <bob@h.example>,\n\t\
@@ -113,7 +113,7 @@ fn an_invalid_recipient_list_is_refused_with_its_location() {
 }
 
 #[test]
-fn a_list_that_nobody_is_taken_from_may_be_anything() {
+fn a_recipient_list_that_is_not_used_may_be_invalid() {
     for header in ["To: bob@h (oops\n", "To: <a b@h>, [X] <c\n", "Resent-From: a@b\nTo: bob@h (oops\n"] {
         let home = home();
         inject(&home, &["bob@h.example"], format!("{header}\nbody\n")).exits(0);
@@ -221,7 +221,7 @@ fn what_is_sent_on_does_not_go_where_it_has_been() {
 
 /// Mistakes that other programs make with an incomplete header.
 #[test]
-fn the_faults_of_others_are_not_ours() {
+fn faults_of_other_programs_do_not_occur() {
     let through = |message: &str| {
         let home = home();
         inject(&home, &[], message).exits(0);
@@ -256,7 +256,7 @@ fn the_faults_of_others_are_not_ours() {
 }
 
 #[test]
-fn the_exit_code_is_that_of_the_worst_and_says_so_first() {
+fn the_worst_outcome_is_first_and_sets_the_exit_code() {
     for (exit, stderr, code, qmail, status) in
         [(31, "", 69, 100, "5.3.0 "), (53, "", 75, 111, "4.3.0 "), (82, "Zlater", 75, 111, "4.3.0 ")]
     {
@@ -301,7 +301,7 @@ fn the_next_hop_gets_the_deferred_recipients() {
 }
 
 #[test]
-fn mailboxes_and_sendmail_are_places_too() {
+fn mailboxes_and_sendmail_are_next_hops() {
     let home = home();
     let mbox = home.path("box");
     fs::write(&mbox, "").unwrap();
@@ -400,7 +400,7 @@ fn a_program_that_crashes_after_reading_all_may_have_sent_it() {
 }
 
 #[test]
-fn without_a_next_hop_it_is_said_how_to_name_one() {
+fn without_a_next_hop_the_error_has_the_option() {
     let home = home();
     let mut command = home.command("inject", &["a@x.example"]);
     command.env_remove("QMAILQUEUE");
@@ -431,7 +431,7 @@ fn a_wrong_command_line_is_64() {
 }
 
 #[test]
-fn who_gets_it_is_chosen_by_letters_and_the_last_one_counts() {
+fn recipient_options_choose_and_the_last_one_counts() {
     let (arguments, header) = ("z@x.example", "a@x.example");
     for (options, want) in [
         (&[][..], &[arguments][..]),
@@ -483,7 +483,7 @@ fn a_message_id_may_tell_nothing() {
 }
 
 #[test]
-fn without_control_me_the_hosts_name_does_and_that_is_said() {
+fn without_control_me_the_host_name_is_used() {
     let home = QmailHome::new();
     let run = inject(&home, &["-v", "bob"], "\n").exits(0);
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
@@ -680,7 +680,7 @@ fn a_first_line_of_blanks_hides_no_recipients_in_the_body() {
 
 /// If a server accepts no connection within the time limit, the next one is tried.
 #[test]
-fn a_socket_that_nobody_listens_at_in_time_is_given_up() {
+fn a_socket_without_a_listener_times_out() {
     let home = home();
     let socket = home.path("socket");
     let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
@@ -760,7 +760,7 @@ fn what_is_no_host_completes_no_address() {
 /// A relative path is relative to the current directory, with or without a slash. The output of a failed
 /// program follows mailferry's message.
 #[test]
-fn a_program_is_found_where_it_lies_and_heard_behind_us() {
+fn a_programs_path_may_be_relative_and_its_output_is_shown() {
     let home = home();
     script(
         &home.path("here"),
@@ -779,7 +779,7 @@ fn a_program_is_found_where_it_lies_and_heard_behind_us() {
 
 /// A command line has a maximum length: more recipients get another run of the program.
 #[test]
-fn more_recipients_than_one_program_takes_are_given_to_several() {
+fn recipients_are_split_over_runs_of_a_program() {
     let home = home();
     script(
         &home.path("many"),

@@ -166,7 +166,7 @@ fn without_the_option_labels_make_no_folders() {
 }
 
 #[test]
-fn a_dry_run_names_the_folders_and_makes_none() {
+fn a_dry_run_names_the_folders_and_creates_none() {
     let setup = Setup::new();
     let source = setup.file("takeout.mbox", takeout(&["Inbox,Work", "Work/v1.0", "Work"]));
     let mut command = mailferry(["convert", "-n", FOLDERS]);
@@ -289,7 +289,7 @@ fn without_a_manifest_existing_files_are_known_by_name() {
 }
 
 #[test]
-fn duplicates_are_known_whichever_folder_they_are_in() {
+fn duplicates_are_recognised_in_any_folder() {
     let setup = Setup::new();
     let one = setup.file("one", takeout(&["Work,Home", "Inbox"]));
     let two = setup.file("two", labelled(5, "Sent") + &takeout(&["Home", "Inbox"]));
@@ -404,7 +404,7 @@ fn two_maildirs_with_labels_compare_folder_by_folder() {
 }
 
 #[test]
-fn where_the_file_system_knows_no_links_there_are_copies() {
+fn without_hard_links_there_are_copies() {
     if !have_strace() {
         return;
     }

@@ -144,7 +144,7 @@ fn each_recipient_has_the_message_and_a_reply() {
 }
 
 #[test]
-fn what_is_wrong_with_one_mailbox_is_told_of_it_alone() {
+fn a_problem_of_one_mailbox_is_reported_for_it_alone() {
     let domain = Domain::of(&["joe", "eve", "odd"]);
     fs::remove_dir(domain.path("odd/Maildir/new")).unwrap();
     let session = "LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nRCPT TO:<odd@h.example>\nRCPT TO:<eve@h.example>\n\
@@ -205,7 +205,7 @@ fn reply(from: &mut impl Read) -> String {
 }
 
 #[test]
-fn a_session_cut_anywhere_delivers_whole_messages_or_none() {
+fn a_session_cut_anywhere_delivers_no_partial_message() {
     let session = wire(
         "LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nDATA\na: b\n\n..\n.\nMAIL FROM:<>\nRCPT TO:<eve@h.example>\n\
          DATA\nc: d\n.\nQUIT\n",
@@ -288,7 +288,7 @@ fn an_extension_is_a_folder_or_a_part_of_the_name() {
 }
 
 #[test]
-fn a_map_says_who_gets_mail_and_where() {
+fn a_map_sets_recipients_and_mailboxes() {
     let domain = Domain::of(&["joe", "rest"]);
     let map = domain.0.path().join("map");
     let at = |name: &str| domain.path(name).display().to_string();
@@ -335,7 +335,7 @@ fn what_is_missing_is_a_missing_recipient_unless_all_is_missing() {
 }
 
 #[test]
-fn what_is_missing_is_made_if_that_is_asked_for() {
+fn a_missing_directory_is_created_on_request() {
     let domain = Domain(scratch());
     let session = |address: &str| {
         wire(&format!("LHLO mx\nMAIL FROM:<>\nRCPT TO:<{address}@h.example>\nDATA\nx: y\n.\nQUIT\n"))
@@ -376,7 +376,7 @@ fn only_the_recipient_over_quota_is_refused() {
 }
 
 #[test]
-fn a_message_too_large_is_refused_and_the_session_goes_on() {
+fn a_message_too_large_is_refused_within_the_session() {
     let domain = Domain::of(&["joe"]);
     let session = format!(
         "LHLO mx\nMAIL FROM:<> SIZE=1001\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nDATA\n{}\n.\n\
@@ -446,7 +446,7 @@ fn a_signal_while_a_message_comes_in_leaves_nothing() {
 }
 
 #[test]
-fn nothing_but_replies_is_said_on_a_socket() {
+fn a_socket_gets_only_replies() {
     let domain = Domain::of(&["joe"]);
     let (ours, theirs) = UnixStream::pair().unwrap();
     let end = || Stdio::from(OwnedFd::from(theirs.try_clone().unwrap()));
@@ -462,7 +462,7 @@ fn nothing_but_replies_is_said_on_a_socket() {
 }
 
 #[test]
-fn a_spool_that_cannot_be_had_is_told_when_the_message_has_come() {
+fn a_missing_spool_is_reported_after_the_message() {
     let domain = Domain::of(&["joe"]);
     let session = format!(
         "LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nDATA\n{}.\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nDATA\nx: y\n.\nQUIT\n",
@@ -478,7 +478,7 @@ fn a_spool_that_cannot_be_had_is_told_when_the_message_has_come() {
 }
 
 #[test]
-fn what_makes_no_sense_in_a_session_is_a_typing_error() {
+fn an_option_that_does_not_apply_to_a_session_is_refused() {
     let domain = Domain::of(&["joe"]);
     for options in [&["-n"][..], &["--json"], &["-f", "x"], &["-r", "x"], &["/tmp/x/"], &["--map", "x"]] {
         let run = run_with_stdin(domain.command(options), "").exits(75);
@@ -575,7 +575,7 @@ sys.exit(child.wait())
 
 /// No mail bounces because of a typing error in the map, or because the map was cut off.
 #[test]
-fn a_map_in_which_nobody_can_be_found_takes_no_mail() {
+fn a_damaged_map_accepts_no_mail() {
     let domain = Domain::of(&["joe"]);
     let map = domain.0.path().join("map");
     let maildir = domain.path("joe/Maildir").display().to_string();

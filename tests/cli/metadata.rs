@@ -71,7 +71,7 @@ fn code<'a>(findings: &'a [Value], code: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn keywords_of_every_mailer_become_letters_with_their_names() {
+fn keywords_of_every_mail_program_become_letters() {
     let setup = Setup::new();
     let source = setup.file(
         "inbox",
@@ -119,7 +119,7 @@ fn a_maildir_without_keywords_has_no_file_of_them() {
 }
 
 #[test]
-fn letters_are_shared_extended_and_never_given_another_name() {
+fn letters_are_shared_and_extended_but_never_renamed() {
     let setup = Setup::new();
     let maildir = setup.maildir();
     for dir in ["cur", "new", "tmp"] {
@@ -373,7 +373,7 @@ fn there_and_back_again_flags_and_keywords_are_the_same() {
 }
 
 #[test]
-fn what_a_user_changed_in_the_maildir_is_what_the_mbox_says() {
+fn changes_by_the_user_are_in_the_mbox() {
     let setup = Setup::new();
     let fields =
         ["Status: RO\nX-Status: AF\nX-Mozilla-Status: 0007\nX-Keywords: Work Play\nX-Mozilla-Keys: Work\n"];
@@ -405,7 +405,7 @@ fn what_a_user_changed_in_the_maildir_is_what_the_mbox_says() {
 }
 
 #[test]
-fn dovecot_shows_the_keywords_by_name_and_shares_its_letters() {
+fn dovecot_shows_keywords_by_name_with_shared_letters() {
     if !have_dovecot() {
         return;
     }

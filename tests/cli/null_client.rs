@@ -92,7 +92,7 @@ fn a_queue_program_comes_before_the_servers() {
 }
 
 #[test]
-fn what_the_servers_say_is_the_exit_code() {
+fn the_servers_answer_sets_the_exit_code() {
     for (answer, qmail, sysexits) in
         [("Dno (#5.7.1)", 100, 69), ("Zlater (#4.3.0)", 111, 75), ("hello", 111, 75)]
     {
@@ -118,7 +118,7 @@ fn an_invalid_server_list_is_an_error() {
 
 /// No server would accept it, so no success is reported.
 #[test]
-fn a_message_without_recipients_is_not_said_to_be_sent() {
+fn a_message_without_recipients_is_not_reported_as_sent() {
     let home = home(&format!("127.0.0.1:{}", dead()));
     for (name, args) in [("sendmail", &["-t"][..]), ("qmail-inject", &[])] {
         let mut command = home.command(name, args);

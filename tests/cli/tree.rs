@@ -220,7 +220,7 @@ fn the_same_command_again_writes_nothing_and_new_mail_arrives() {
 }
 
 #[test]
-fn a_tree_in_the_layout_fs_has_its_inbox_beside_the_others() {
+fn in_the_layout_fs_inbox_is_next_to_the_other_folders() {
     let tree = everything();
     let run = tree.convert(&["--layout", "fs"]).exits(0);
     holds_everything(&run);
@@ -366,7 +366,7 @@ fn symbolic_links_are_followed_on_request_and_never_out() {
 }
 
 #[test]
-fn folders_go_where_they_are_told_to() {
+fn into_and_map_set_the_folders() {
     let tree = Tree::new();
     tree.mbox("Sent Items", 0..2)
         .mbox("Sent", 2..3)
@@ -415,7 +415,7 @@ fn mailboxes_that_are_alike_all_arrive_in_one_folder() {
 
 /// A FIFO with the name of a list was read forever, and SIGTERM did not end it.
 #[test]
-fn what_lies_under_the_name_of_a_list_is_not_waited_for() {
+fn a_fifo_named_like_a_list_does_not_block() {
     let lists = ["mailferry.folders", "mailferry.manifest", "dovecot-keywords", "subscriptions"];
     for (n, (list, of_source)) in lists.iter().flat_map(|list| [(list, true), (list, false)]).enumerate() {
         let tree = Tree::new();
@@ -451,7 +451,7 @@ fn what_lies_under_the_name_of_a_list_is_not_waited_for() {
 /// With `--owner` root converts the mail of other users, and must not follow their links, neither when
 /// reading nor when writing.
 #[test]
-fn what_is_given_away_comes_from_no_link_and_goes_to_none() {
+fn owner_follows_no_links() {
     if !rustix::process::geteuid().is_root() {
         skip!("only root can give files away");
     }
@@ -515,7 +515,7 @@ fn a_maildir_in_a_tree_has_its_messages_in_the_tree() {
 }
 
 #[test]
-fn what_would_say_nothing_of_a_tree_is_refused_by_name() {
+fn an_option_that_does_not_apply_to_a_tree_is_refused() {
     let tree = Tree::new();
     tree.maildir("m", &[("cur/1.a:2,S", 1)]);
     let out = tree.out();
@@ -537,7 +537,7 @@ fn what_would_say_nothing_of_a_tree_is_refused_by_name() {
 }
 
 #[test]
-fn what_lies_in_one_source_is_no_other() {
+fn a_file_inside_a_source_is_not_another_source() {
     let tree = Tree::new();
     tree.mbox("a", 0..1).mbox("sub/b", 1..2);
     symlink("Mail", tree.0.path().join("link")).unwrap();
@@ -690,7 +690,7 @@ fn a_tree_is_not_converted_into_itself() {
 }
 
 #[test]
-fn a_dry_run_of_a_tree_leaves_nothing_and_says_what_would_be() {
+fn a_dry_run_of_a_tree_writes_nothing() {
     let tree = everything();
     for layout in ["maildir++", "fs"] {
         let run = tree.convert(&["-n", "--layout", layout]).exits(0);
@@ -700,7 +700,7 @@ fn a_dry_run_of_a_tree_leaves_nothing_and_says_what_would_be() {
 }
 
 #[test]
-fn what_is_made_belongs_to_whom_it_is_given() {
+fn created_files_have_the_owner_and_mode_of_the_options() {
     if !rustix::process::geteuid().is_root() {
         skip!("only root can give files away");
     }
@@ -927,7 +927,7 @@ fn an_mbox_that_is_called_like_a_list_of_folders_is_mail() {
 }
 
 #[test]
-fn a_dry_run_says_which_subscriptions_would_be_lost() {
+fn a_dry_run_reports_which_subscriptions_would_be_lost() {
     let tree = Tree::new();
     tree.mbox("a", 0..1).put(".subscriptions", "a\nnothere\n");
     let findings = |options: &[&str]| {
@@ -941,7 +941,7 @@ fn a_dry_run_says_which_subscriptions_would_be_lost() {
 
 /// Mail next to the messages of a Maildir is converted with it, or named.
 #[test]
-fn mail_beside_the_messages_of_a_maildir_is_not_forgotten() {
+fn mail_next_to_the_messages_of_a_maildir_is_converted() {
     let tree = Tree::new();
     tree.maildir(".", &[("cur/1000000001.a:2,S", 1)])
         .mbox("work", 2..3)
@@ -961,7 +961,7 @@ fn mail_beside_the_messages_of_a_maildir_is_not_forgotten() {
 
 /// `new` is an ordinary name for a folder of mboxes.
 #[test]
-fn a_folder_called_new_makes_no_maildir_of_what_it_lies_in() {
+fn a_folder_called_new_does_not_make_a_maildir() {
     let tree = Tree::new();
     tree.mbox("new/list", 1..2).mbox("work", 2..3);
     tree.convert(&[]).exits(0);
@@ -977,7 +977,7 @@ fn a_folder_called_new_makes_no_maildir_of_what_it_lies_in() {
 }
 
 #[test]
-fn inbox_goes_where_it_is_told_to_by_any_spelling() {
+fn inbox_is_mapped_in_any_spelling() {
     for (file, map) in [("INBOX", "INBOX=Old"), ("Inbox", "inbox=Old"), ("INBOX", "Inbox=Old")] {
         let tree = Tree::new();
         tree.mbox(file, 1..2).mbox("x", 2..3);

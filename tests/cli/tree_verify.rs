@@ -542,7 +542,7 @@ fn a_tree_without_a_mailbox_is_refused() {
 }
 
 #[test]
-fn every_mailbox_of_a_tree_is_looked_at() {
+fn every_mailbox_of_a_tree_is_checked() {
     let trees = Trees::new();
     let mail = trees.path("Mail");
     let sound = |root: &Path, mailboxes: u64| {
@@ -598,7 +598,7 @@ fn every_mailbox_of_a_tree_is_looked_at() {
 }
 
 #[test]
-fn a_name_of_a_folder_that_is_gone_is_told() {
+fn a_lost_folder_name_is_reported() {
     let trees = Trees::new();
     for (layout, prefix) in [("maildir++", "."), ("fs", "")] {
         let converted = trees.converted(layout, layout);
@@ -622,7 +622,7 @@ fn a_name_of_a_folder_that_is_gone_is_told() {
 }
 
 #[test]
-fn a_mailbox_that_is_none_keeps_no_other_from_being_looked_at() {
+fn an_invalid_mailbox_does_not_stop_the_check() {
     let trees = Trees::new();
     let mail = trees.path("Mail");
     fs::write(mail.join("Sent"), SPOILED).unwrap();

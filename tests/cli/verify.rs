@@ -444,7 +444,7 @@ fn every_finding_has_a_mailbox_with_it_alone() {
 }
 
 #[test]
-fn a_finding_says_the_place() {
+fn a_finding_has_its_location() {
     let scratch = scratch();
     let dir = Workdir(scratch.path());
     let path = dir.mbox(format!("{FROM}{MESSAGE}\n{FROM}A: 1\nno field\n\nbody\n\n"));
@@ -499,7 +499,7 @@ fn a_number_is_no_date_and_one_message_is_not_several() {
 
 /// Text between frames or after a From_ line is not one stray byte: there was mail.
 #[test]
-fn a_message_of_no_bytes_is_told_in_an_mbox_too() {
+fn an_empty_message_in_an_mbox_is_reported() {
     let scratch = scratch();
     let dir = Workdir(scratch.path());
     let frame = "\u{1}\u{1}\u{1}\u{1}\n";
@@ -515,7 +515,7 @@ fn a_message_of_no_bytes_is_told_in_an_mbox_too() {
 }
 
 #[test]
-fn a_bare_message_is_looked_at_like_any_other() {
+fn a_bare_message_is_checked_like_any_other() {
     let scratch = scratch();
     let dir = Workdir(scratch.path());
     let found = |text: &str| {
@@ -535,7 +535,7 @@ fn a_bare_message_is_looked_at_like_any_other() {
 }
 
 #[test]
-fn a_header_that_was_cut_is_told_from_one_that_may_be_whole() {
+fn a_cut_header_is_distinguished_from_a_complete_one() {
     let scratch = scratch();
     let dir = Workdir(scratch.path());
     for (end, cut) in [("Subject: he", true), ("Subject: hello\n", false)] {

@@ -85,7 +85,7 @@ fn a_typing_error_in_the_recipe_costs_no_mail() {
 }
 
 #[test]
-fn what_no_retry_can_help_is_bounced_with_our_reason() {
+fn a_permanent_failure_is_bounced_with_its_reason() {
     let Some(postfix) = with_option("--max-size 5000") else { return };
     let maildir = postfix.sandbox.maildir("/var/vmail/example.org/joe", VMAIL);
     let large = [mail::PLAIN, &b"0123456789abcdef\n".repeat(500)].concat();

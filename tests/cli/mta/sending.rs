@@ -164,7 +164,7 @@ fn the_output_of_a_cron_job_is_sent() {
 }
 
 #[test]
-fn php_sends_by_the_link_and_is_told_when_it_cannot() {
+fn php_sends_by_the_link_and_gets_its_errors() {
     // php is a link through /etc, which is different in the namespace.
     let Ok(php) = std::fs::canonicalize("/usr/bin/php") else { skip!("php is not here") };
     let Some(client) = NullClient::new() else { return };
