@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Finding;
-use crate::mailbox::fs::read_regular;
-use crate::mailbox::manifest::{self, FILE_NAME, SectionHeader};
+use crate::mailbox::manifest::{ManifestLocation, SectionHeader};
 use crate::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
 use crate::mailbox::text::display_path;
 use crate::mailbox::tree::folder::Folder;
@@ -267,11 +266,8 @@ pub struct CompareChoices {
 /// damaged is for verify without --against to say.
 fn as_converted<'a>(mailboxes: impl Iterator<Item = &'a MailboxRef>) -> (LabelPolicy, DeletedPolicy) {
     let maildirs = mailboxes.filter(|mailbox| mailbox.kind == MailboxKind::Maildir);
-    let manifests = maildirs.map(|maildir| maildir.path.join(FILE_NAME));
-    let heads: Vec<SectionHeader> = manifests
-        .filter_map(|path| read_regular(&path).ok())
-        .flat_map(|text| manifest::read_headers(&text))
-        .collect();
+    let manifests = maildirs.filter_map(|maildir| ManifestLocation::InMaildir.read(&maildir.path).ok()?);
+    let heads: Vec<SectionHeader> = manifests.flat_map(|manifest| manifest.headers()).collect();
     let same = |word: fn(&SectionHeader) -> Option<&str>| {
         let first = heads.first().and_then(word);
         first.filter(|_| heads.iter().all(|head| word(head) == first))

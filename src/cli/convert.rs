@@ -13,13 +13,14 @@ use crate::convert::plan::{Dedupe, RenderOptions};
 use crate::convert::render::{Eol, Headers};
 use crate::convert::restore;
 use crate::convert::restore::{RestoreTarget, SourceSelector};
-use crate::convert::{self, FolderCount, Input, ManifestLocation, Options, Outcome, Totals};
+use crate::convert::{self, FolderCount, Input, Options, Outcome, Totals};
 use crate::mailbox::context::Cancel;
 use crate::mailbox::context::LockOptions;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Owner;
 use crate::mailbox::maildir::list::is_maildir;
 use crate::mailbox::maildir::write::{Fsync, Ownership};
+use crate::mailbox::manifest::ManifestLocation;
 use crate::mailbox::mbox::boundary_list;
 use crate::mailbox::mbox::read::ReadOptions;
 use crate::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
@@ -779,7 +780,7 @@ fn options<'a>(
         new_source: args.new_source,
         manifest: match &args.manifest {
             _ if args.no_manifest => ManifestLocation::None,
-            Some(path) => ManifestLocation::At(path),
+            Some(path) => ManifestLocation::File(path),
             None => ManifestLocation::InMaildir,
         },
         sync_group: None,

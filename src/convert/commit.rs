@@ -8,11 +8,11 @@ use rayon::prelude::*;
 use crate::convert::plan::CHUNK;
 use crate::convert::planned_source::{Chunk, PlannedSource};
 use crate::convert::resume::{ResumePoint, SourceProgress};
-use crate::convert::{Abort, ManifestLocation, Options};
+use crate::convert::{Abort, Options};
 use crate::mailbox::context::{Events, Phase};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::maildir::write::{MaildirWriter, NewMessage};
-use crate::mailbox::manifest::{ManifestAppender, SectionFooter, to_line};
+use crate::mailbox::manifest::{ManifestAppender, ManifestLocation, SectionFooter, to_line};
 use crate::mailbox::reorder::Reorder;
 use crate::mailbox::source::Source;
 

@@ -22,8 +22,7 @@ use crate::convert::plan::{
 };
 use crate::convert::render::{Eol, Headers, render};
 use crate::convert::{
-    FolderCount, Input, ManifestLocation, Options, Outcome, Report, Totals, count_totals, growth_finding,
-    read_source,
+    FolderCount, Input, Options, Outcome, Report, Totals, count_totals, growth_finding, read_source,
 };
 use crate::mailbox::context::LockOptions;
 use crate::mailbox::context::{Events, Phase};
@@ -32,12 +31,11 @@ use crate::mailbox::finding::{self, Code, Finding};
 use crate::mailbox::fs::atomic_file::AtomicFile;
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::Dir;
-use crate::mailbox::fs::read_regular;
 use crate::mailbox::maildir::keywords::{self, KeywordSet, KeywordTable};
 use crate::mailbox::maildir::list;
 use crate::mailbox::maildir::list::{Entry, MaildirReader};
 use crate::mailbox::maildir::write::{Fsync, Ownership, Subdir, parent_of};
-use crate::mailbox::manifest::{self, FILE_NAME, Outline};
+use crate::mailbox::manifest::{self, Outline};
 use crate::mailbox::mbox::append::MboxAppender;
 use crate::mailbox::mbox::boundary::Extent;
 use crate::mailbox::mbox::from_line::{self, LineClass};
@@ -313,17 +311,8 @@ struct Known {
 /// The messages of closed sections, source after source, each in the order of its source. A source that
 /// grew is where its last section has it.
 fn known(maildir: &Path, options: &Options<'_>) -> Result<HashMap<Vec<u8>, Known>> {
-    let path = match options.manifest {
-        ManifestLocation::None => return Ok(HashMap::new()),
-        ManifestLocation::InMaildir => maildir.join(FILE_NAME),
-        ManifestLocation::At(path) => path.to_owned(),
-    };
-    let text = match read_regular(&path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(HashMap::new()),
-        Err(e) => return Err(Error::io("read the manifest", &path)(e)),
-    };
-    let outlines = manifest::outline(&text, &path)?;
+    let Some(manifest) = options.manifest.read(maildir)? else { return Ok(HashMap::new()) };
+    let outlines = manifest.outline()?;
     let is_closed = |o: &Outline<'_>| o.tail.is_some();
     let is_superseded = |n: usize| {
         (n + 1..outlines.len()).any(|m| is_closed(&outlines[m]) && manifest::follows(&outlines, m, n))

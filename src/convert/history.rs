@@ -1,7 +1,7 @@
 //! What the destination and its manifest tell of earlier runs.
 
 use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -12,95 +12,30 @@ use crate::convert::identity::{Fingerprint, Identity};
 use crate::convert::labels;
 use crate::convert::labels::LabelFolders;
 use crate::convert::plan::{Dedupe, NameTable, PreviousMessages, content_digest};
-use crate::convert::{Input, ManifestLocation, Options};
+use crate::convert::{Input, Options};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::fs::durable;
-use crate::mailbox::fs::durable::{Dir, FileId as File};
-use crate::mailbox::fs::lock;
-use crate::mailbox::fs::lock::DirLock;
-use crate::mailbox::fs::read_regular;
 use crate::mailbox::maildir::keywords::KeywordSet;
 use crate::mailbox::maildir::list;
 use crate::mailbox::maildir::list::Entry;
-use crate::mailbox::maildir::write::{DestinationState, parent_of};
-use crate::mailbox::manifest::{self, Digest, FILE_NAME, ManifestAppender, Outline, Section};
+use crate::mailbox::maildir::write::DestinationState;
+use crate::mailbox::manifest::{self, Digest, ManifestFile, ManifestLocation, Outline, Section};
 
-/// The bytes of the manifest and where they come from; None where there is none.
-pub fn read_manifest(
-    options: &Options<'_>,
-    standing: &DestinationState,
-) -> Result<Option<(PathBuf, Vec<u8>)>> {
-    let path = match options.manifest {
-        ManifestLocation::None => return Ok(None),
-        ManifestLocation::InMaildir if *standing != DestinationState::Maildir => return Ok(None),
-        ManifestLocation::InMaildir => options.destination.join(FILE_NAME),
-        ManifestLocation::At(path) => path.to_owned(),
-    };
-    match read_regular(&path) {
-        // What lies in a Maildir under our name is ours, whatever a power cut made of it; a file that
-        // somebody names may be anything.
-        Ok(text)
-            if options.manifest != ManifestLocation::InMaildir && !manifest::looks_like_manifest(&text) =>
-        {
-            Err(Error::Manifest { path, line: 1, reason: "is no line of a manifest".into() })
-        }
-        Ok(text) => Ok(Some((path, text))),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(Error::io("read", &path)(e)),
+/// Reads the manifest; `None` where there is none.
+pub fn read_manifest(options: &Options<'_>, standing: &DestinationState) -> Result<Option<ManifestFile>> {
+    if options.manifest == ManifestLocation::InMaildir && *standing != DestinationState::Maildir {
+        return Ok(None);
     }
-}
-
-/// Holds a manifest that is kept outside of the Maildir.
-#[derive(Debug)]
-pub struct ManifestLock {
-    dir: Dir,
-    name: OsString,
-    file: std::fs::File,
-    _lock: DirLock,
-}
-
-/// Locks a manifest that is kept outside of the Maildir; makes it if there is none.
-pub fn lock_manifest(path: &Path, options: &Options<'_>) -> Result<ManifestLock> {
-    let name = path.file_name().ok_or_else(|| no_name(path))?;
-    let dir = Dir::open(parent_of(path))?;
-    loop {
-        let file = dir.open_append(name, 0o600)?;
-        let _lock = lock::lock_file(path, &file, options.lock_timeout, options.cancel)?;
-        let held = ManifestLock { dir: dir.try_clone()?, name: name.to_owned(), file, _lock };
-        // Whoever held it may have removed it, having written nothing.
-        if held.is_named()? {
-            return Ok(held);
-        }
+    let manifest = options.manifest.read(options.destination)?;
+    // The manifest in a Maildir is mailferry's, whatever a power cut did to it. A file that the user names may
+    // be anything.
+    if let (Some(file), ManifestLocation::File(_)) = (&manifest, options.manifest)
+        && !manifest::looks_like_manifest(&file.text)
+    {
+        let reason = "is no line of a manifest".into();
+        return Err(Error::Manifest { path: file.path.clone(), line: 1, reason });
     }
-}
-
-fn no_name(path: &Path) -> Error {
-    Error::Destination { path: path.to_owned(), reason: "is no name for a manifest".into() }
-}
-
-impl ManifestLock {
-    fn is_named(&self) -> Result<bool> {
-        let stat =
-            rustix::fs::fstat(&self.file).map_err(|e| Error::io("look up", self.dir.path())(e.into()))?;
-        Ok(self.dir.child_id(&self.name)? == Some(File::of(&stat)))
-    }
-}
-
-impl Drop for ManifestLock {
-    fn drop(&mut self) {
-        // One that was made for the lock and never written goes again.
-        let is_empty = self.file.metadata().is_ok_and(|meta| meta.len() == 0);
-        if is_empty && self.is_named().unwrap_or(false) {
-            let _ = self.dir.unlink(&self.name);
-        }
-    }
-}
-
-/// Opens a manifest that is kept outside of the Maildir.
-pub fn open_manifest(path: &Path, end: u64) -> Result<ManifestAppender> {
-    let name = path.file_name().ok_or_else(|| no_name(path))?;
-    ManifestAppender::open(&Dir::open(parent_of(path))?, name, end)
+    Ok(manifest)
 }
 
 /// The sections of a manifest.
@@ -110,17 +45,17 @@ pub struct History<'a> {
     pub outlines: Vec<Outline<'a>>,
     /// Its whole lines.
     text: &'a [u8],
-    path: Option<&'a Path>,
+    file: Option<&'a ManifestFile>,
     /// Where sources of the same command lie that are converted before or after these.
     beside: HashSet<&'a Path>,
 }
 
 impl<'a> History<'a> {
     /// Of a manifest's bytes.
-    pub fn parse((path, text): &'a (PathBuf, Vec<u8>)) -> Result<History<'a>> {
-        let whole = memchr::memrchr(b'\n', text).map_or(0, |lf| lf + 1);
-        let outlines = manifest::outline(text, path)?;
-        Ok(History { outlines, text: &text[..whole], path: Some(path), beside: HashSet::new() })
+    pub fn parse(manifest: &'a ManifestFile) -> Result<History<'a>> {
+        let whole = memchr::memrchr(b'\n', &manifest.text).map_or(0, |lf| lf + 1);
+        let (outlines, text) = (manifest.outline()?, &manifest.text[..whole]);
+        Ok(History { outlines, text, file: Some(manifest), beside: HashSet::new() })
     }
 
     /// The same where the command has other sources for this Maildir.
@@ -131,7 +66,7 @@ impl<'a> History<'a> {
     /// A manifest that is kept elsewhere does not say which Maildir it tells of: where there is none, it
     /// must not be taken for what it says of another one.
     pub fn check_destination(&self, options: &Options<'_>, standing: &DestinationState) -> Result<()> {
-        let (Some(path), ManifestLocation::At(_)) = (self.path, options.manifest) else { return Ok(()) };
+        let (Some(file), ManifestLocation::File(_)) = (self.file, options.manifest) else { return Ok(()) };
         let is_there = *standing == DestinationState::Maildir;
         if is_there || self.outlines.iter().all(|outline| outline.tail.is_none()) {
             return Ok(());
@@ -140,14 +75,12 @@ impl<'a> History<'a> {
         let reason = format!(
             "tells of mail that was converted, and {maildir} is no Maildir; name a manifest of its own for a new one"
         );
-        Err(Error::Destination { path: path.to_owned(), reason })
+        Err(Error::Destination { path: file.path.clone(), reason })
     }
 
     /// Brings it to stable storage.
     pub fn sync(&self) -> Result<()> {
-        let Some(path) = self.path else { return Ok(()) };
-        let file = std::fs::File::open(path).map_err(Error::io("open", path))?;
-        durable::sync_file(&file).map_err(Error::io("flush", path))
+        self.file.map_or(Ok(()), ManifestFile::sync)
     }
 
     /// Where a new section goes: the end of the last whole line.

@@ -36,7 +36,7 @@ use crate::mailbox::maildir::keywords::KeywordTable;
 use crate::mailbox::maildir::write::{
     self, DestinationState, Fsync, Leftover, MaildirWriter, Ownership, WriterOptions,
 };
-use crate::mailbox::manifest::{Digest, SectionFooter};
+use crate::mailbox::manifest::{Digest, ManifestLocation, ManifestLock, SectionFooter};
 use crate::mailbox::mbox::read::{Mbox, ReadOptions};
 use crate::mailbox::mbox::scan_hooks::ScanHooks;
 use crate::mailbox::mbox::{self};
@@ -87,15 +87,11 @@ pub struct Options<'a> {
     pub cancel: &'a Cancel,
 }
 
-/// Where the manifest is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ManifestLocation<'a> {
-    /// In the Maildir itself.
-    InMaildir,
-    /// In this file.
-    At(&'a Path),
-    /// Nowhere.
-    None,
+impl Options<'_> {
+    /// Locks a manifest outside of the Maildir: several Maildirs may share it, each with a lock of its own.
+    pub(crate) fn lock_manifest(&self) -> Result<Option<ManifestLock>> {
+        self.manifest.lock(self.lock_timeout, self.cancel)
+    }
 }
 
 /// An opened source with what the user said about it.
@@ -347,11 +343,7 @@ fn run(
     let opened = if options.dry_run { None } else { Some(MaildirWriter::open(writer_options(options))?) };
     // Read under the lock: somebody else may have written it while we waited.
     let standing = write::check_destination(options.destination)?;
-    // One that is kept elsewhere may be that of several Maildirs, each with a lock of its own.
-    let _lock = match options.manifest {
-        ManifestLocation::At(path) if !options.dry_run => Some(history::lock_manifest(path, options)?),
-        _ => None,
-    };
+    let _lock = if options.dry_run { None } else { options.lock_manifest()? };
     let manifest = history::read_manifest(options, &standing)?;
     let past =
         manifest.as_ref().map_or_else(|| Ok(History::default()), History::parse)?.with_siblings(beside);
@@ -392,11 +384,7 @@ fn run(
     let is_there = |n: usize| if resumed.has_files { resumed.done[n].messages } else { 0 };
     let missing = plans.iter().enumerate().flat_map(|(n, p)| &p.messages[is_there(n)..]);
     check_free_space(options.destination, &standing, missing.map(to_write).chain(room_of_folders))?;
-    let manifest = match options.manifest {
-        ManifestLocation::None => None,
-        ManifestLocation::InMaildir => Some(filling.open_manifest(resumed.end)?),
-        ManifestLocation::At(path) => Some(history::open_manifest(path, resumed.end)?),
-    };
+    let manifest = options.manifest.open(filling.root(), resumed.end)?;
     commit_sources(filling, &loads, &resumed, manifest, options, progress)?;
     Ok((sums, filled))
 }

@@ -15,10 +15,9 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::atomic_file::AtomicFile;
 use crate::mailbox::fs::durable;
-use crate::mailbox::fs::read_regular;
 use crate::mailbox::maildir::list;
 use crate::mailbox::maildir::list::Entry;
-use crate::mailbox::manifest::{self, Digest, FILE_NAME, Gap, MessageRecord, Outline, Section};
+use crate::mailbox::manifest::{self, Digest, Gap, ManifestLocation, MessageRecord, Outline, Section};
 use crate::mailbox::text::display_path;
 
 /// What to give back, and where to.
@@ -81,10 +80,9 @@ pub fn restore(
     progress: &dyn Events,
     findings: &mut Vec<Finding>,
 ) -> Result<RestoreSummary> {
-    let path = options.manifest.map_or_else(|| options.maildir.join(FILE_NAME), Path::to_owned);
-    let text = read_regular(&path).map_err(Error::io("read the manifest", &path))?;
-    let outlines = manifest::outline(&text, &path)?;
-    let section = choose(&outlines, options.source, &path)?.read()?;
+    let manifest = ManifestLocation::named(options.manifest).read_existing(options.maildir)?;
+    let path = manifest.path.clone();
+    let section = choose(&manifest.outline()?, options.source, &path)?.read()?;
     let mut folders = vec![Folder::open(options.maildir.to_owned())?];
     // Folders are the user's to change: what is not in the Maildir itself may have been moved into one.
     let elsewhere = folders[0].lacks_any(&section);

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::copy;
-use super::{Input, ManifestLocation, Options, Outcome, Report, Totals};
+use super::{Input, Options, Outcome, Report, Totals};
 use crate::convert::export;
 use crate::convert::export::MboxTarget;
 use crate::mailbox::context::{Events, Phase};
@@ -23,7 +23,7 @@ use crate::mailbox::fs::read_regular;
 use crate::mailbox::fs::sync_group::SyncGroup;
 use crate::mailbox::maildir::create;
 use crate::mailbox::maildir::write::{self, DestinationState, Fsync, parent_of, refuse_symlink};
-use crate::mailbox::manifest;
+use crate::mailbox::manifest::ManifestLocation;
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::text::display_path;
 use crate::mailbox::tree::folder::{Folder, Layout};
@@ -433,9 +433,9 @@ fn look_back(entries: &mut [TreeEntry], wanted: &TreeOptions<'_>) -> Result<()> 
             MailboxKind::Mbox | MailboxKind::Maildir => &entry.found.path,
         };
         let has_it = |place: &PathBuf| {
-            let manifest = read_regular(&wanted.each.destination.join(place).join(manifest::FILE_NAME));
-            manifest
-                .is_ok_and(|text| manifest::read_headers(&text).iter().any(|head| head.source.is_path(path)))
+            let manifest = ManifestLocation::InMaildir.read(&wanted.each.destination.join(place));
+            let headers = manifest.ok().flatten().map(|file| file.headers()).unwrap_or_default();
+            headers.iter().any(|header| header.source.is_path(path))
         };
         let was = places.into_iter().filter(|place| place != now).find(has_it);
         entry.was = was.filter(|_| !has_it(now));

@@ -20,7 +20,7 @@ use crate::mailbox::maildir::keywords::{KeywordSet, KeywordTable};
 use crate::mailbox::maildir::list;
 use crate::mailbox::maildir::write::Subdir;
 use crate::mailbox::manifest::{
-    self, Digest, FILE_NAME, Gap, Outline, Section, SectionFooter, SectionHeader,
+    self, Digest, Gap, ManifestFile, ManifestLocation, Outline, Section, SectionFooter, SectionHeader,
 };
 use crate::mailbox::source::Source;
 use crate::mailbox::text::display_path;
@@ -82,19 +82,11 @@ pub(crate) fn load(
 ) -> Result<Vec<LoadedManifest>> {
     let mut manifests = Vec::new();
     for (folder, found) in folders.iter().enumerate() {
-        let path = match options.manifest {
-            Some(path) if folder == 0 => path.to_owned(),
-            _ => found.path.join(FILE_NAME),
+        let manifest = match ManifestLocation::named(options.manifest.filter(|_| folder == 0)) {
+            location @ ManifestLocation::File(_) => Some(location.read_existing(&found.path)?),
+            location => location.read(&found.path)?,
         };
-        let text = match read_regular(&path) {
-            Ok(text) => text,
-            Err(error)
-                if error.kind() == std::io::ErrorKind::NotFound && options.manifest != Some(&*path) =>
-            {
-                continue;
-            }
-            Err(error) => return Err(Error::io("read the manifest", &path)(error)),
-        };
+        let Some(ManifestFile { path, text }) = manifest else { continue };
         match parse(&text, &path) {
             Ok((sections, newest)) => manifests.push(LoadedManifest { path, folder, sections, newest }),
             Err(Error::Manifest { line, reason, .. }) => {

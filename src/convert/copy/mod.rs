@@ -19,9 +19,7 @@ use rayon::prelude::*;
 
 use super::render::{Eol, Headers, render};
 use super::resume::{self, ResumePoint};
-use super::{
-    Abort, FolderCount, ManifestLocation, Options, Outcome, Report, Totals, check_free_space, writer_options,
-};
+use super::{Abort, FolderCount, Options, Outcome, Report, Totals, check_free_space, writer_options};
 use crate::convert::commit;
 use crate::convert::commit::{PendingLines, WrittenSections};
 use crate::convert::history;
@@ -37,7 +35,9 @@ use crate::mailbox::maildir::name::{self, BaseName, Unique};
 use crate::mailbox::maildir::write::{
     self, DestinationState, Fsync, Leftover, MaildirWriter, NewMessage, Subdir,
 };
-use crate::mailbox::manifest::{self, Bytes, Digest, MessageRecord, SectionFooter, SectionHeader, to_line};
+use crate::mailbox::manifest::{
+    self, Bytes, Digest, ManifestLocation, MessageRecord, SectionFooter, SectionHeader, to_line,
+};
 use crate::mailbox::mbox::quote::Quoting;
 use crate::mailbox::message::header;
 use crate::mailbox::message::received::Origin;
@@ -106,10 +106,7 @@ fn run(
     let filling = if options.dry_run { None } else { Some(MaildirWriter::open(writer_options(options))?) };
     // Read under the lock: somebody else may have written it while we waited.
     let standing = write::check_destination(options.destination)?;
-    let _lock = match options.manifest {
-        ManifestLocation::At(path) if !options.dry_run => Some(history::lock_manifest(path, options)?),
-        _ => None,
-    };
+    let _lock = if options.dry_run { None } else { options.lock_manifest()? };
     let manifest = history::read_manifest(options, &standing)?;
     let past = manifest.as_ref().map_or_else(|| Ok(History::default()), History::parse)?;
     past.check_destination(options, &standing)?;
@@ -143,12 +140,7 @@ fn run(
     let resumed = ResumePoint { done, has_files: true, sections, end };
     told.findings.extend(resumed.finding(&left));
     check_free_space(options.destination, &standing, plan.sizes(ledger.chunks))?;
-    let manifest = match options.manifest {
-        _ if !recorded => None,
-        ManifestLocation::None => None,
-        ManifestLocation::InMaildir => Some(filling.open_manifest(end)?),
-        ManifestLocation::At(path) => Some(history::open_manifest(path, end)?),
-    };
+    let manifest = if recorded { options.manifest.open(filling.root(), end)? } else { None };
     progress.begin(Phase::Writing, plan.letters.iter().map(|l| l.size).sum());
     let write = |filling: &MaildirWriter, lines: &PendingLines| {
         copying.write(filling, lines, head.as_deref(), &mut ledger)?;
