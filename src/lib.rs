@@ -1,22 +1,36 @@
-//! mailferry: Maildir and mbox, read, written, converted and proved.
+//! Reads, writes, converts and verifies Maildir and mbox without losing a message.
 //!
-//! The modules in reading order: [`mailbox`] is the formats and what touches the disk, [`letter`] a message on its
-//! way and [`transport`] what it goes out by; the rest are the operations of the command line, each with its options
-//! in and a report out. The library prints nothing, exits nowhere and reads no environment, clock or host name: they
-//! are passed in.
+//! - [`MboxFile`] opens an mbox, compressed or not; [`Mbox`] finds its messages, whatever program wrote them.
+//! - [`Maildir`] lists, delivers durably and verifies.
+//! - Odd mail is a [`Finding`] with a stable [`Code`], a byte and a line. Only the disk gives an [`Error`], which has
+//!   the path and says whether a retry can help.
+//!
+//! The library never prints, exits, or reads the environment, the clock or the host name: the caller passes them in.
+//! The command line is behind the default feature `cli`; a program that depends on the library turns it off with
+//! `default-features = false`.
+//!
+//! # Stability
+//!
+//! The names that are re-exported here follow semantic versioning: before 1.0 a minor version may change them, and
+//! CHANGELOG names each change. [`Code`]'s names are permanent: they are only ever added to.
 
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
-pub mod mailbox;
-pub mod transport;
-
 pub mod convert;
 pub mod deliver;
+mod facade;
 pub mod inject;
 pub mod inspect;
+pub mod mailbox;
 pub mod relay;
+pub mod transport;
 pub mod verify;
 
 #[cfg(any(test, fuzzing))]
 pub mod promises;
+
+pub use facade::{Maildir, MaildirEntry, Mbox, MboxFile, Message};
+pub use mailbox::context::{LockMethod, LockOptions};
+pub use mailbox::error::{Error, Result};
+pub use mailbox::finding::{Code, Finding, Severity};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::mailbox::context::Cancel;
-use crate::mailbox::context::{LockOptions, Method};
+use crate::mailbox::context::{LockMethod, LockOptions};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::maildir::list::is_maildir;
 use crate::mailbox::source::{Source, SpoolOptions};
@@ -34,7 +34,7 @@ pub struct OpenArgs {
 
 /// The value of `--lock`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Locks(Vec<Method>);
+pub struct Locks(Vec<LockMethod>);
 
 /// What a delivery takes unless it is told otherwise: [`Locks::all`].
 pub const ALL_LOCKS: &str = "dotlock,fcntl,flock";
@@ -128,12 +128,12 @@ impl OpenArgs {
 
     /// A dot-lock, whatever was asked for: that of a file for which there is no other.
     pub fn dotlock_options(&self) -> LockOptions {
-        Locks(vec![Method::Dotlock]).with_timeout(Duration::from_secs(self.lock_timeout))
+        Locks(vec![LockMethod::Dotlock]).with_timeout(Duration::from_secs(self.lock_timeout))
     }
 
     /// The locks that were asked for. A dot-lock leaves a trace: it is a file.
     pub fn lock_options(&self, leave_no_trace: bool) -> LockOptions {
-        let methods = self.lock.0.iter().copied().filter(|&m| !(leave_no_trace && m == Method::Dotlock));
+        let methods = self.lock.0.iter().copied().filter(|&m| !(leave_no_trace && m == LockMethod::Dotlock));
         Locks(methods.collect()).with_timeout(Duration::from_secs(self.lock_timeout))
     }
 }
@@ -141,12 +141,12 @@ impl OpenArgs {
 impl Locks {
     /// What needs no file beside the mailbox.
     pub fn without_dotlock() -> Locks {
-        Locks(vec![Method::Fcntl, Method::Flock])
+        Locks(vec![LockMethod::Fcntl, LockMethod::Flock])
     }
 
     /// All there are.
     pub fn all() -> Locks {
-        Locks(vec![Method::Dotlock, Method::Fcntl, Method::Flock])
+        Locks(vec![LockMethod::Dotlock, LockMethod::Fcntl, LockMethod::Flock])
     }
 
     /// These locks, and who wants them.

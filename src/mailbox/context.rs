@@ -73,7 +73,7 @@ impl Cancel {
 
 /// A way to lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
+pub enum LockMethod {
     /// A file `PATH.lock`.
     Dotlock,
     /// fcntl(2), the kind that belongs to the process, as Dovecot and Postfix use it.
@@ -86,7 +86,7 @@ pub enum Method {
 #[derive(Debug, Clone)]
 pub struct LockOptions {
     /// The methods; they are always taken in the order dot-lock, fcntl, flock.
-    pub methods: Vec<Method>,
+    pub methods: Vec<LockMethod>,
     /// For all of them together.
     pub timeout: Duration,
     /// Our process id, for the dot-lock.
@@ -97,20 +97,20 @@ pub struct LockOptions {
 
 impl LockOptions {
     /// Reads a list such as `dotlock,fcntl`, or `none`. The error is a sentence about the word.
-    pub fn parse_list(text: &str) -> Result<Vec<Method>, String> {
+    pub fn parse_list(text: &str) -> Result<Vec<LockMethod>, String> {
         if text == "none" {
             return Ok(Vec::new());
         }
-        text.split(',').map(Method::parse).collect()
+        text.split(',').map(LockMethod::parse).collect()
     }
 }
 
-impl Method {
-    fn parse(word: &str) -> Result<Method, String> {
+impl LockMethod {
+    fn parse(word: &str) -> Result<LockMethod, String> {
         match word.trim() {
-            "dotlock" => Ok(Method::Dotlock),
-            "fcntl" => Ok(Method::Fcntl),
-            "flock" => Ok(Method::Flock),
+            "dotlock" => Ok(LockMethod::Dotlock),
+            "fcntl" => Ok(LockMethod::Fcntl),
+            "flock" => Ok(LockMethod::Flock),
             other => Err(format!(
                 "`{}` is no way to lock; known are dotlock, fcntl and flock, and none alone",
                 escape(other.as_bytes())

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-use crate::mailbox::context::{Cancel, LockOptions, Method};
+use crate::mailbox::context::{Cancel, LockMethod, LockOptions};
 use crate::mailbox::error::{Error, Result, cause};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable;
@@ -83,7 +83,7 @@ pub fn acquire_with(
     let asked = |method| wanted.methods.contains(&method);
     let mut findings = Vec::new();
     let mut dotlock = None;
-    if asked(Method::Dotlock) {
+    if asked(LockMethod::Dotlock) {
         let lock = Dotlock::acquire(path, wanted, &patience).map_err(|error| match mode {
             Mode::Read => error,
             Mode::Write => with_way_out(error),
@@ -92,12 +92,12 @@ pub fn acquire_with(
     }
     let mut guard = MailboxLock { file: open()?, flocked: false, _dotlock: dotlock };
     let mut fcntl = None;
-    if asked(Method::Fcntl) {
+    if asked(LockMethod::Fcntl) {
         let lock = fcntl_acquire(path, &guard.file, mode, &patience);
         fcntl = tolerate(lock, mode, is_unsupported, Code::LockUnsupported, &mut findings)?;
     }
     // Where flock is an fcntl lock in disguise, of another owner, the two would exclude each other.
-    if asked(Method::Flock) && !(fcntl.is_some() && durable::flock_uses_fcntl(&guard.file)) {
+    if asked(LockMethod::Flock) && !(fcntl.is_some() && durable::flock_uses_fcntl(&guard.file)) {
         let lock = flock_acquire(path, &guard.file, mode, &patience);
         // A file system that knows fcntl locks alone keeps out all who can lock there.
         let is_locked = mode == Mode::Write && fcntl.is_some();
@@ -514,7 +514,7 @@ mod tests {
         (temp, path)
     }
 
-    fn wanted(methods: &[Method]) -> LockOptions {
+    fn wanted(methods: &[LockMethod]) -> LockOptions {
         let timeout = Duration::from_millis(120);
         LockOptions { methods: methods.to_vec(), timeout, pid: std::process::id(), host: "here".into() }
     }
@@ -523,7 +523,7 @@ mod tests {
         File::options().read(true).write(true).open(path).unwrap()
     }
 
-    fn lock(path: &Path, mode: Mode, methods: &[Method]) -> Result<(MailboxLock, Vec<Finding>)> {
+    fn lock(path: &Path, mode: Mode, methods: &[LockMethod]) -> Result<(MailboxLock, Vec<Finding>)> {
         acquire(path, &open(path), mode, &wanted(methods), Cancel::never())
     }
 
@@ -543,7 +543,7 @@ mod tests {
 
     #[test]
     fn lists_are_read() {
-        use Method::*;
+        use LockMethod::*;
         assert_eq!(LockOptions::parse_list("dotlock,fcntl"), Ok(vec![Dotlock, Fcntl]));
         assert_eq!(LockOptions::parse_list("flock, dotlock"), Ok(vec![Flock, Dotlock]));
         assert_eq!(LockOptions::parse_list("none"), Ok(vec![]));
@@ -556,16 +556,16 @@ mod tests {
     fn a_dotlock_excludes_and_goes_away() {
         let (_temp, path) = mailbox();
         let lockfile = path.with_extension("lock");
-        let (guard, findings) = lock(&path, Mode::Read, &[Method::Dotlock]).unwrap();
+        let (guard, findings) = lock(&path, Mode::Read, &[LockMethod::Dotlock]).unwrap();
         assert_eq!(findings, []);
         let namespace = pid_namespace().map_or(String::new(), |namespace| format!(" {namespace}"));
         let signature = format!("{} here mailferry{namespace}", std::process::id());
         assert_eq!(fs::read_to_string(&lockfile).unwrap(), format!("{signature}\n"));
-        let message = held(lock(&path, Mode::Read, &[Method::Dotlock]));
+        let message = held(lock(&path, Mode::Read, &[LockMethod::Dotlock]));
         assert!(message.contains("inbox.lock") && message.contains(&signature), "{message}");
         drop(guard);
         assert!(!lockfile.exists());
-        lock(&path, Mode::Write, &[Method::Dotlock]).unwrap();
+        lock(&path, Mode::Write, &[LockMethod::Dotlock]).unwrap();
     }
 
     #[test]
@@ -574,19 +574,19 @@ mod tests {
         fs::create_dir(temp.path().join("elsewhere")).unwrap();
         let link = temp.path().join("elsewhere/link");
         std::os::unix::fs::symlink("../inbox", &link).unwrap();
-        let (guard, _) = lock(&link, Mode::Write, &[Method::Dotlock]).unwrap();
+        let (guard, _) = lock(&link, Mode::Write, &[LockMethod::Dotlock]).unwrap();
         assert!(path.with_extension("lock").exists() && !link.with_extension("lock").exists());
-        held(lock(&path, Mode::Write, &[Method::Dotlock]));
+        held(lock(&path, Mode::Write, &[LockMethod::Dotlock]));
         drop(guard);
-        let (_guard, _) = lock(&path, Mode::Write, &[Method::Dotlock]).unwrap();
-        held(lock(&link, Mode::Write, &[Method::Dotlock]));
+        let (_guard, _) = lock(&path, Mode::Write, &[LockMethod::Dotlock]).unwrap();
+        held(lock(&link, Mode::Write, &[LockMethod::Dotlock]));
     }
 
     #[test]
     fn a_dotlock_is_waited_for() {
         let (_temp, path) = mailbox();
-        let (guard, _) = lock(&path, Mode::Write, &[Method::Dotlock]).unwrap();
-        let patient = LockOptions { timeout: Duration::from_secs(20), ..wanted(&[Method::Dotlock]) };
+        let (guard, _) = lock(&path, Mode::Write, &[LockMethod::Dotlock]).unwrap();
+        let patient = LockOptions { timeout: Duration::from_secs(20), ..wanted(&[LockMethod::Dotlock]) };
         std::thread::scope(|scope| {
             let waiting = scope
                 .spawn(|| acquire(&path, &open(&path), Mode::Write, &patient, Cancel::never()).map(drop));
@@ -624,20 +624,20 @@ mod tests {
             (String::new(), false),
         ] {
             fs::write(&lockfile, &content).unwrap();
-            let result = lock(&path, Mode::Write, &[Method::Dotlock]);
+            let result = lock(&path, Mode::Write, &[LockMethod::Dotlock]);
             assert_eq!(result.is_ok(), stale, "{content:?}");
             drop(result);
             assert_eq!(lockfile.exists(), !stale, "{content:?}");
         }
         fs::write(&lockfile, "\x1b[2J\n").unwrap();
-        let message = held(lock(&path, Mode::Write, &[Method::Dotlock]));
+        let message = held(lock(&path, Mode::Write, &[LockMethod::Dotlock]));
         assert!(message.contains("\\u{1b}[2J"), "{message}");
     }
 
     #[test]
     fn a_dotlock_that_another_put_in_place_of_ours_stays() {
         let (_temp, path) = mailbox();
-        let (guard, _) = lock(&path, Mode::Read, &[Method::Dotlock]).unwrap();
+        let (guard, _) = lock(&path, Mode::Read, &[LockMethod::Dotlock]).unwrap();
         let lockfile = path.with_extension("lock");
         fs::rename(&lockfile, path.with_extension("moved")).unwrap();
         fs::write(&lockfile, "4711").unwrap();
@@ -651,20 +651,20 @@ mod tests {
         // The only refusal that root meets too: the name with .lock is too long.
         let path = temp.path().join("n".repeat(255));
         fs::write(&path, "").unwrap();
-        let (_guard, findings) = lock(&path, Mode::Read, &[Method::Dotlock, Method::Flock]).unwrap();
+        let (_guard, findings) = lock(&path, Mode::Read, &[LockMethod::Dotlock, LockMethod::Flock]).unwrap();
         assert_eq!(findings.iter().map(|f| f.code).collect::<Vec<_>>(), [Code::LockUnwritable]);
-        assert!(matches!(lock(&path, Mode::Write, &[Method::Dotlock]), Err(Error::Io { .. })));
+        assert!(matches!(lock(&path, Mode::Write, &[LockMethod::Dotlock]), Err(Error::Io { .. })));
     }
 
     #[test]
     fn flock_excludes_writers_and_lets_readers_share() {
         let (_temp, path) = mailbox();
-        let reader = lock(&path, Mode::Read, &[Method::Flock]).unwrap();
-        let second = lock(&path, Mode::Read, &[Method::Flock]).unwrap();
-        held(lock(&path, Mode::Write, &[Method::Flock]));
+        let reader = lock(&path, Mode::Read, &[LockMethod::Flock]).unwrap();
+        let second = lock(&path, Mode::Read, &[LockMethod::Flock]).unwrap();
+        held(lock(&path, Mode::Write, &[LockMethod::Flock]));
         drop((reader, second));
-        let (guard, _) = lock(&path, Mode::Write, &[Method::Flock]).unwrap();
-        held(lock(&path, Mode::Read, &[Method::Flock]));
+        let (guard, _) = lock(&path, Mode::Write, &[LockMethod::Flock]).unwrap();
+        held(lock(&path, Mode::Read, &[LockMethod::Flock]));
         drop(guard);
     }
 
@@ -672,16 +672,16 @@ mod tests {
     fn flock_is_given_back_while_the_callers_file_stays_open() {
         let (_temp, path) = mailbox();
         let file = open(&path);
-        drop(acquire(&path, &file, Mode::Write, &wanted(&[Method::Flock]), Cancel::never()).unwrap());
-        lock(&path, Mode::Write, &[Method::Flock]).unwrap();
+        drop(acquire(&path, &file, Mode::Write, &wanted(&[LockMethod::Flock]), Cancel::never()).unwrap());
+        lock(&path, Mode::Write, &[LockMethod::Flock]).unwrap();
         drop(file);
     }
 
     #[test]
     fn locks_of_an_earlier_kind_are_given_back_when_a_later_one_is_refused() {
         let (_temp, path) = mailbox();
-        let (_guard, _) = lock(&path, Mode::Write, &[Method::Flock]).unwrap();
-        held(lock(&path, Mode::Write, &[Method::Flock, Method::Fcntl, Method::Dotlock]));
+        let (_guard, _) = lock(&path, Mode::Write, &[LockMethod::Flock]).unwrap();
+        held(lock(&path, Mode::Write, &[LockMethod::Flock, LockMethod::Fcntl, LockMethod::Dotlock]));
         assert!(!path.with_extension("lock").exists());
     }
 
@@ -696,7 +696,7 @@ mod tests {
             Path::new(line.trim_end()),
             &file,
             Mode::Write,
-            &wanted(&[Method::Fcntl]),
+            &wanted(&[LockMethod::Fcntl]),
             Cancel::never(),
         )
         .unwrap();
@@ -716,21 +716,21 @@ mod tests {
         writeln!(child.stdin.as_mut().unwrap(), "{}", path.display()).unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         assert!(lines.any(|line| line.unwrap() == "locked"));
-        let message = held(lock(&path, Mode::Read, &[Method::Fcntl]));
+        let message = held(lock(&path, Mode::Read, &[LockMethod::Fcntl]));
         assert!(message.contains(&format!("process {}", child.id())), "{message}");
         drop(child.stdin.take());
         lines.for_each(drop);
         assert!(child.wait().unwrap().success());
-        let (_guard, findings) = lock(&path, Mode::Write, &[Method::Fcntl]).unwrap();
+        let (_guard, findings) = lock(&path, Mode::Write, &[LockMethod::Fcntl]).unwrap();
         assert_eq!(findings, []);
     }
 
     #[test]
     fn an_interruption_ends_the_wait() {
         let (_temp, path) = mailbox();
-        let (_guard, _) = lock(&path, Mode::Read, &[Method::Dotlock]).unwrap();
+        let (_guard, _) = lock(&path, Mode::Read, &[LockMethod::Dotlock]).unwrap();
         let cancel = Cancel::pending();
-        let patient = LockOptions { timeout: Duration::from_secs(60), ..wanted(&[Method::Dotlock]) };
+        let patient = LockOptions { timeout: Duration::from_secs(60), ..wanted(&[LockMethod::Dotlock]) };
         std::thread::scope(|scope| {
             let waiting =
                 scope.spawn(|| acquire(&path, &open(&path), Mode::Read, &patient, &cancel).map(drop));

@@ -283,7 +283,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::mailbox::context::Method;
+    use crate::mailbox::context::LockMethod;
 
     #[test]
     fn letters_are_written_sorted_and_read_back() {
@@ -336,7 +336,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         fs::create_dir(temp.path().join("tmp")).unwrap();
         let (root, tmp) = (Dir::open(temp.path()).unwrap(), Dir::open(&temp.path().join("tmp")).unwrap());
-        let methods = vec![Method::Dotlock];
+        let methods = vec![LockMethod::Dotlock];
         let host = "h".to_owned();
         let wanted = LockOptions { methods, timeout: Duration::ZERO, pid: std::process::id(), host };
         let extend = |keywords: &[&'static str]| {

@@ -433,7 +433,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::mailbox::context::Method;
+    use crate::mailbox::context::LockMethod;
     use crate::mailbox::mbox::write::{FromLineSpec, HeaderEdit};
 
     #[test]
@@ -462,13 +462,13 @@ mod tests {
 
     const LINE: &str = "From a@b Mon Jan  1 10:00:05 2001\n";
 
-    fn wanted(methods: &[Method]) -> LockOptions {
+    fn wanted(methods: &[LockMethod]) -> LockOptions {
         let timeout = Duration::from_secs(20);
         LockOptions { methods: methods.to_vec(), timeout, pid: std::process::id(), host: "here".into() }
     }
 
     fn deliver(path: &Path, create: bool, message: &str, fail: bool) -> Result<()> {
-        let wanted = wanted(&[Method::Dotlock, Method::Fcntl]);
+        let wanted = wanted(&[LockMethod::Dotlock, LockMethod::Fcntl]);
         let mut extending = MboxAppender::open_for_delivery(path, None, create, &wanted, Cancel::never())?;
         let (header, rest) = HeaderEdit::for_delivery(message.as_bytes(), true, None);
         let envelope = FromLineSpec::Made { sender: b"a@b", epoch: 978_343_205 };

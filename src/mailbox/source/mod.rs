@@ -580,7 +580,7 @@ mod tests {
     use std::sync::atomic::AtomicU64;
     use std::time::Duration;
 
-    use crate::mailbox::context::Method;
+    use crate::mailbox::context::LockMethod;
     use crate::mailbox::finding::Code;
     use crate::mailbox::source::*;
 
@@ -825,7 +825,7 @@ mod tests {
         use std::os::unix::fs::FileExt;
         let live = |change: &dyn Fn(&Path)| {
             let (temp, path) = file(MAIL);
-            let lock = LockOptions { methods: vec![Method::Dotlock, Method::Fcntl], ..no_lock() };
+            let lock = LockOptions { methods: vec![LockMethod::Dotlock, LockMethod::Fcntl], ..no_lock() };
             let source = Source::open_live(&path, &lock, &spooling(temp.path())).unwrap();
             assert!(!temp.path().join("inbox.lock").exists(), "the lock is given back");
             change(&path);
@@ -863,7 +863,7 @@ mod tests {
     #[test]
     fn the_locks_are_held_as_long_as_the_source() {
         let (temp, path) = file(MAIL);
-        let lock = LockOptions { methods: vec![Method::Dotlock, Method::Fcntl], ..no_lock() };
+        let lock = LockOptions { methods: vec![LockMethod::Dotlock, LockMethod::Fcntl], ..no_lock() };
         let source = Source::open(&path, &lock, &spooling(temp.path())).unwrap();
         assert!(temp.path().join("inbox.lock").exists());
         let again = Source::open(&path, &lock, &spooling(temp.path()));
