@@ -625,7 +625,7 @@ fn any_single_difference_has_its_code_and_no_other() {
                 *seen.entry(expected.code).or_default() += 1;
             }
             let what = format!("fault {n}, {}, metadata {metadata}", fault.how);
-            assert!(findings.is_empty(), "{what}: told besides: {findings:?}");
+            assert!(findings.is_empty(), "{what}: also reported: {findings:?}");
             let errors = expected.iter().any(|expected| !WARNINGS.contains(&expected.code));
             assert_eq!(run.code, Some(i32::from(errors)), "{what}: {}", run.text());
         }

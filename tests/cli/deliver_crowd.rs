@@ -131,8 +131,8 @@ impl After {
         for file in fs::read_dir(maildir.join("new")).unwrap() {
             let path = file.unwrap().path();
             let content = fs::read(&path).unwrap();
-            let n =
-                number(&content).unwrap_or_else(|| panic!("{path:?} is not whole: {} bytes", content.len()));
+            let n = number(&content)
+                .unwrap_or_else(|| panic!("{path:?} is not complete: {} bytes", content.len()));
             *there.entry(n).or_default() += 1;
             bytes += content.len() as i64;
         }
@@ -145,7 +145,7 @@ impl After {
         assert!(twice.is_empty(), "there twice: {twice:?}");
         for (n, end) in ends.iter().enumerate() {
             let is_there = self.there.contains_key(&n);
-            assert!(is_there || *end != End::Exit(0), "message {n} was said to be safe and is not there");
+            assert!(is_there || *end != End::Exit(0), "message {n} was reported as delivered and is missing");
             assert!(!is_there || *end != End::Exit(77), "message {n} was refused and is there");
         }
         assert!(self.there.len() <= ends.len());

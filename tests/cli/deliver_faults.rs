@@ -126,7 +126,7 @@ fn a_fault_at_any_system_call_of_a_delivery_is_reported() {
     std::thread::scope(|scope| (0..2).for_each(|_| drop(scope.spawn(work))));
     let (tally, failed) = (tally.into_inner().unwrap(), failed.into_inner().unwrap());
     note!(
-        "{} faults in deliveries: {} told, {} completed all the same, {} killed, {} not met",
+        "{} faults in deliveries: {} reported, {} completed anyway, {} killed, {} not reached",
         cases.len(),
         tally.reported,
         tally.completed,
@@ -210,7 +210,7 @@ impl Delivery {
             Some(0) => {
                 let needed = ["fsync", "write"].contains(&&point.call[..]);
                 let may_be_silent = !happened || fault == Fault::Error("EINTR") || !needed;
-                assert!(may_be_silent, "it was not told: {log}");
+                assert!(may_be_silent, "it was not reported: {log}");
                 count(if happened { |tally| &mut tally.completed } else { |tally| &mut tally.missed });
                 self.has_it(root, 1);
                 self.leaves_nothing(root, point);

@@ -594,7 +594,7 @@ fn a_source_on_a_bad_disk_is_an_error_and_never_mail_of_zeros() {
     let image = fs::File::options().write(true).open(&image).unwrap();
     image.set_len(blocks[blocks.len() / 2] * 4096).unwrap();
     if fs::read(&source).is_ok() {
-        skip!("the disk is read all the same");
+        skip!("the disk can still be read");
     }
     let path = source.to_str().unwrap();
     let words = [path, "cannot read all of", "input/output error"];

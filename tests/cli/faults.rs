@@ -94,7 +94,7 @@ fn every_fault_in(conversions: &[&Conversion]) {
     }
     let (done, failed) = try_all(&cases);
     note!(
-        "{all} system calls at the destination, {} faults tried: {} runs told of it, {} completed all the same, \
+        "{all} system calls at the destination, {} faults tried: {} runs reported it, {} completed anyway, \
          {} were killed, {} ended before it",
         cases.len(),
         done.reported,
@@ -201,7 +201,7 @@ impl Case<'_> {
                     }
                 }
                 if code == 0 {
-                    assert!(!happened || !self.must_be_reported(), "it was not told");
+                    assert!(!happened || !self.must_be_reported(), "it was not reported");
                     assert_eq!(run.stderr, "");
                     trial.is_complete();
                     tally_of(if happened { |tally| &mut tally.completed } else { |tally| &mut tally.missed });

@@ -932,7 +932,7 @@ fn a_dry_run_reports_which_subscriptions_would_be_lost() {
     tree.mbox("a", 0..1).put(".subscriptions", "a\nnothere\n");
     let findings = |options: &[&str]| {
         let finding = tree.convert(options).exits(0).findings();
-        finding.into_iter().find(|finding| finding["code"] == "subscription-lost").expect("it is told")
+        finding.into_iter().find(|finding| finding["code"] == "subscription-lost").expect("it is reported")
     };
     let dry = findings(&["-n"]);
     assert_eq!(dry["path"].as_str().unwrap(), tree.out().join("subscriptions").to_str().unwrap());

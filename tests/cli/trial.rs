@@ -206,7 +206,7 @@ impl Trial<'_> {
         let now = tree(&self.dest());
         let outside = now.keys().filter(outside);
         let leftovers: Vec<_> = outside.filter(|path| !self.before.contains_key(*path)).collect();
-        assert!(leftovers.is_empty(), "left lying: {leftovers:?}");
+        assert!(leftovers.is_empty(), "left over: {leftovers:?}");
     }
 
     /// Asserts that a run that published nothing rolled back the manifest, unless an earlier run had left a

@@ -165,7 +165,7 @@ fn campaign(
         (!queued()).then_some(())
     });
     let kills = killed();
-    assert!(kills > 0, "{name}: nobody was killed");
+    assert!(kills > 0, "{name}: no delivery was killed");
     let mut doubled = 0;
     for (maildir, recipient) in maildirs.iter().zip(&recipients) {
         let mut times: BTreeMap<String, usize> = BTreeMap::new();
