@@ -18,13 +18,15 @@
 #[doc(hidden)]
 pub mod cli;
 pub mod convert;
-pub mod deliver;
+#[cfg(any(feature = "cli", test, fuzzing))]
+pub(crate) mod deliver;
 mod facade;
-pub mod inject;
+#[cfg(any(feature = "cli", test, fuzzing))]
+pub(crate) mod inject;
 pub mod inspect;
 pub mod mailbox;
-pub mod relay;
-pub mod transport;
+#[cfg(any(feature = "cli", test, fuzzing))]
+pub(crate) mod transport;
 pub mod verify;
 
 #[cfg(any(test, fuzzing))]

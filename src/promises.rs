@@ -34,11 +34,11 @@ use crate::mailbox::message::date::Stamp;
 use crate::mailbox::message::flags::Flags;
 use crate::mailbox::message::header;
 use crate::mailbox::message::header::decode_text;
-use crate::transport::failure::{Failure, Reason as Fate};
+use crate::transport::failure::{Failure, FailureReason};
 use crate::transport::outcome::Outcome;
 use crate::transport::reply::{Parser, Reply};
 use crate::transport::spool;
-use crate::transport::stuffing::Stuffing;
+use crate::transport::stuffing::DotStuffer;
 use crate::transport::{netstring as net, qmqp};
 
 /// Any bytes are divided, and nothing is lost: as every variant, and as the one they seem to be.
@@ -456,7 +456,7 @@ pub fn stuffing(message: &[u8], cuts: &[usize]) {
 }
 
 fn stuffed(message: &[u8], cuts: &[usize]) -> Vec<u8> {
-    let (mut stuffing, mut out) = (Stuffing::new(), Vec::new());
+    let (mut stuffing, mut out) = (DotStuffer::new(), Vec::new());
     pieces_of(message, cuts).for_each(|piece| stuffing.push(piece, &mut out));
     stuffing.finish(&mut out);
     out
@@ -488,8 +488,8 @@ pub fn netstring(wire: &[u8], cuts: &[usize]) {
     assert_eq!(read(cuts), whole);
     if let Some((taken, Some(content))) = whole {
         assert!(content.len() <= MOST);
-        assert_eq!(net::encoded(&content), &wire[..taken]);
-        let _: Outcome = qmqp::judged(&content);
+        assert_eq!(net::encode(&content), &wire[..taken]);
+        let _: Outcome = qmqp::parse_reply(&content);
     }
 }
 
@@ -509,8 +509,8 @@ pub fn smtp_reply(wire: &[u8], cuts: &[usize]) {
         let Reply { code, ref lines } = reply;
         assert!((200..600).contains(&code) && !lines.is_empty() && wire[..taken].ends_with(b"\n"));
         assert!(!reply.text().contains(char::is_control));
-        if let Some(fate) = reply.fate() {
-            let outcome = reply.outcome(fate);
+        if let Some(kind) = reply.kind() {
+            let outcome = reply.outcome(kind);
             assert!(outcome.status.is_none_or(|status| status.as_bytes()[0] == wire[0]));
         }
     }
@@ -652,28 +652,28 @@ impl Recipients for Village {
 
     fn look_up(&mut self, recipient: &Address) -> Result<(), Failure> {
         match &recipient.local[..] {
-            b"nobody" => Err(Failure::new(Fate::NoSuchMailbox, "there is no nobody")),
+            b"nobody" => Err(Failure::new(FailureReason::NoSuchMailbox, "there is no nobody")),
             _ => Ok(()),
         }
     }
 
     fn deliver(
         &mut self,
-        letter: &spool::Letter,
+        letter: &spool::SpooledMessage,
         sender: Option<&Address>,
         recipient: &Address,
         (): &(),
     ) -> Result<String, Failure> {
         match &recipient.local[..] {
-            b"full" => Err(Failure::new(Fate::OverQuota, "full is over quota")),
-            b"busy" => Err(Failure::new(Fate::Locked, "busy is locked")),
+            b"full" => Err(Failure::new(FailureReason::OverQuota, "full is over quota")),
+            b"busy" => Err(Failure::new(FailureReason::Locked, "busy is locked")),
             _ => {
                 let mut text = Vec::new();
                 let keep = &mut |bytes: &[u8]| {
                     text.extend_from_slice(bytes);
                     Ok(())
                 };
-                letter.each_chunk(0, keep)?;
+                letter.for_each_chunk(0, keep)?;
                 let sender = sender.map(Address::shown).unwrap_or_default();
                 self.0.push((sender, recipient.shown(), text));
                 Ok(format!("{} has it", recipient.shown()))
@@ -764,7 +764,7 @@ pub fn addresses(text: &[u8]) {
             at.is_some_and(|at| at > 0)
         };
         for raw in list.addresses().filter(has_host).map(|address| address.to_bytes()) {
-            let quoted = crate::transport::envelope::quoted(&raw);
+            let quoted = crate::transport::envelope::quote(&raw);
             let tokens = token::Tokens::read(&quoted, manner).unwrap();
             assert_eq!(list_of::Address { at: 0, tokens: tokens.iter().collect() }.to_bytes(), raw);
         }
@@ -783,24 +783,24 @@ pub fn injected(message: &[u8]) {
     };
     let arguments = [b"arg@h.example".to_vec()];
     let complete = |message: &[u8], manner, header_too| {
-        let options = inject::Options {
-            manner,
+        let options = inject::InjectOptions {
+            compat: manner,
             crlf: manner == Compat::Strict,
             arguments: &arguments,
-            header_too,
+            header_recipients: header_too,
             sender: None,
             author: &author,
-            habits: inject::Habits::default(),
+            flags: inject::InjectFlags::default(),
             domains: &domains,
-            lists: &[],
+            followup_lists: &[],
             now: 981_173_106,
             pid: 7,
             random: None,
         };
-        let mut letter = spool::Arriving::new(Path::new("/tmp"), None);
+        let mut letter = spool::MessageSpool::new(Path::new("/tmp"), None);
         letter.push(message)?;
-        let completed = inject::Ready::new(&options)?.complete(&letter.finish()?, Path::new("/tmp"))?;
-        Ok::<_, inject::Refused>((completed.letter.head().to_vec(), completed.envelope))
+        let completed = inject::Injector::new(&options)?.complete(&letter.finish()?, Path::new("/tmp"))?;
+        Ok::<_, inject::InjectError>((completed.message.head().to_vec(), completed.envelope))
     };
     for manner in [Compat::Qmail, Compat::Strict] {
         let Ok((whole, envelope)) = complete(message, manner, true) else { continue };

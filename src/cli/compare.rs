@@ -17,12 +17,12 @@ use crate::verify::compare::{CompareOptions, Difference, MailboxRef, MessageTota
 use crate::verify::maildir;
 use serde_json::{Value, json};
 
-use crate::cli::exit::Exit;
+use crate::cli::folders::{FolderArgs, has_no_mail, raise_open_file_limit, report_skipped};
 use crate::cli::mailbox_arg::{Format, MailboxArg};
 use crate::cli::open::OpenArgs;
-use crate::cli::progress::ProgressDisplay;
-use crate::cli::report::{FindingCounts, Reporter};
-use crate::cli::tree::{FolderArgs, has_no_mail, raise_open_file_limit, report_skipped};
+use crate::cli::ui::exit::Exit;
+use crate::cli::ui::progress::ProgressDisplay;
+use crate::cli::ui::report::{FindingCounts, Reporter};
 use crate::mailbox::text::grouped;
 
 /// How to compare.
@@ -85,7 +85,7 @@ pub fn compare(job: &CompareJob<'_>, reporter: &mut Reporter) -> Result<Outcome>
         metadata: job.wanted.metadata,
         labels: job.wanted.labels.unwrap_or(labels),
         deleted: job.wanted.deleted.unwrap_or(deleted),
-        now: crate::cli::convert::now(),
+        now: crate::cli::clock::seconds_since_epoch(),
         from_zone: None,
         cancel: job.cancel,
     };

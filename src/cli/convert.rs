@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::convert::copy;
 use crate::convert::export;
@@ -23,7 +23,6 @@ use crate::mailbox::maildir::write::{Fsync, Ownership};
 use crate::mailbox::manifest::ManifestLocation;
 use crate::mailbox::mbox::boundary_list;
 use crate::mailbox::mbox::read::ReadOptions;
-use crate::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::message::received::Origin;
 use crate::mailbox::source::SpoolOptions;
@@ -32,13 +31,14 @@ use crate::mailbox::tree::folder::Layout;
 use clap::{Args, ValueEnum};
 use serde_json::{Map, json};
 
-use super::exit::{self, Exit};
+use super::args::{CommonArgs, DeletedArg, LabelsArg};
 use super::mailbox_arg::{Format, MailboxArg};
 use super::open::OpenArgs;
-use super::progress::ProgressDisplay;
-use super::report::Reporter;
 use super::tree::{self, TreeArgs};
-use super::{CommonArgs, owner, signals};
+use super::ui::exit::{self, Exit};
+use super::ui::progress::ProgressDisplay;
+use super::ui::report::Reporter;
+use super::{clock, owner, signals};
 use crate::mailbox::text::grouped;
 
 /// Convert mboxes into a Maildir, in parallel and durably, and back
@@ -201,49 +201,6 @@ enum HeadersArg {
     Keep,
     /// They are taken out; the manifest has them, and --exact puts them back
     Strip,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum DeletedArg {
-    /// They come without the flag T
-    Keep,
-    /// They get the flag T
-    Flag,
-    /// They are left out; the manifest has them, and --exact puts them back
-    Skip,
-}
-
-impl From<DeletedArg> for DeletedPolicy {
-    fn from(arg: DeletedArg) -> DeletedPolicy {
-        match arg {
-            DeletedArg::Keep => DeletedPolicy::Keep,
-            DeletedArg::Flag => DeletedPolicy::Flag,
-            DeletedArg::Skip => DeletedPolicy::Skip,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LabelsArg {
-    /// Keywords of the message
-    Keywords,
-    /// A folder each
-    Folders,
-    /// The first is the folder
-    First,
-    /// Nothing; they stay in the header
-    Ignore,
-}
-
-impl From<LabelsArg> for LabelPolicy {
-    fn from(arg: LabelsArg) -> LabelPolicy {
-        match arg {
-            LabelsArg::Keywords => LabelPolicy::Keywords,
-            LabelsArg::Folders => LabelPolicy::Folders,
-            LabelsArg::First => LabelPolicy::First,
-            LabelsArg::Ignore => LabelPolicy::Ignore,
-        }
-    }
 }
 
 impl ConvertArgs {
@@ -764,7 +721,7 @@ fn options<'a>(
         dry_run: args.dry_run,
         lock_timeout: Duration::from_secs(args.open.lock_timeout),
         keywords_lock,
-        now: now(),
+        now: clock::seconds_since_epoch(),
         from_zone: args.from_zone.clone(),
         date: match args.date {
             DateArg::From => None,
@@ -787,12 +744,6 @@ fn options<'a>(
         ownership: args.ownership(),
         cancel,
     }
-}
-
-/// Seconds since 1970.
-pub fn now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |d| d.as_secs() as i64)
 }
 
 fn mailboxes(args: &ConvertArgs) -> (Vec<MailboxArg>, MailboxArg) {
@@ -953,13 +904,8 @@ fn sums_as_json(
         "links": sums.links,
         "warnings": reporter.warnings,
         "errors": reporter.errors,
-        "seconds": seconds(elapsed),
+        "seconds": clock::round_seconds(elapsed),
     })
-}
-
-/// To the millisecond.
-pub fn seconds(elapsed: Duration) -> f64 {
-    (elapsed.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 /// The line of a folder.

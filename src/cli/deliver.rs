@@ -3,8 +3,8 @@
 use std::env;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::deliver::prepared_message::PreparedMessage;
 use crate::deliver::{self, DeliverOptions, DeliveredMessage, DeliveryTarget};
@@ -14,22 +14,23 @@ use crate::mailbox::finding::Code;
 use crate::mailbox::maildir::folders;
 use crate::mailbox::maildir::quota::Limits;
 use crate::mailbox::message::flags::Flags;
-use crate::mailbox::source::input::InterruptibleReader;
 use crate::mailbox::text::display_path;
 use crate::transport::envelope;
-use crate::transport::envelope::Envelope;
-use crate::transport::failure::{Failure, Reason};
-use crate::transport::spool::Letter;
+use crate::transport::envelope::DeliveryEnvelope;
+use crate::transport::failure::{Failure, FailureReason};
+use crate::transport::spool::SpooledMessage;
 use clap::Args;
 use serde_json::json;
 
+use super::args::CommonArgs;
 use super::dot_qmail::{self, DotQmailArgs};
-use super::exit::{self, Exit, ExitCodes};
+use super::generate::{SummaryKey, key};
 use super::lmtp::{self, LmtpArgs};
 use super::mailbox_arg::{Format, MailboxArg};
-use super::open::{Locks, StandardInput};
-use super::report::Reporter;
-use super::{CommonArgs, signals};
+use super::open::{self, Locks};
+use super::ui::exit::{self, Exit, ExitCodes};
+use super::ui::report::Reporter;
+use super::{clock, signals};
 
 /// Deliver the message on standard input into a Maildir or mbox, safely
 ///
@@ -77,7 +78,7 @@ pub struct DeliverArgs {
     #[arg(long, value_name = "OCTAL", value_parser = parse_umask, default_value = "077", help_heading = "Mailbox")]
     umask: u32,
     /// Locks to take on an mbox, in this order: dotlock, fcntl, flock; or none
-    #[arg(long, value_name = "LIST", default_value = super::open::ALL_LOCKS, value_parser = super::open::parse_locks, help_heading = "Mailbox")]
+    #[arg(long, value_name = "LIST", default_value = open::ALL_LOCKS, value_parser = open::parse_locks, help_heading = "Mailbox")]
     lock: Locks,
     /// How long to wait for a lock
     #[arg(long, value_name = "SECS", default_value_t = 30, help_heading = "Mailbox")]
@@ -138,17 +139,17 @@ fn parse_umask(text: &str) -> Result<u32, String> {
 }
 
 /// What `--json` has in its summary, for the manual.
-pub const SUMMARY: &[(&str, &str)] = &[
-    ("command", "deliver"),
-    ("dry_run", "whether -n was given"),
-    ("mailboxes", "how many were named"),
-    ("bytes_source", "bytes of the message as it came in"),
-    ("delivered", "the files that have it now; with -n, the mailboxes that would"),
-    ("already_present", "how many of them had it before (--once)"),
-    ("status", "the enhanced status code (RFC 3463)"),
-    ("warnings", "warnings told"),
-    ("errors", "errors told"),
-    ("seconds", "how long it took"),
+pub const SUMMARY: &[SummaryKey] = &[
+    key("command", "deliver"),
+    key("dry_run", "whether -n was given"),
+    key("mailboxes", "how many were named"),
+    key("bytes_source", "bytes of the message as it came in"),
+    key("delivered", "the files that have it now; with -n, the mailboxes that would"),
+    key("already_present", "how many of them had it before (--once)"),
+    key("status", "the enhanced status code (RFC 3463)"),
+    key("warnings", "warnings told"),
+    key("errors", "errors told"),
+    key("seconds", "how long it took"),
 ];
 
 /// Runs the command.
@@ -218,13 +219,13 @@ fn deliver_one(
         if args.dry_run {
             return dot_qmail::explain(&order, reporter).map(|()| Vec::new());
         }
-        let letter = read_letter(args, &cancel)?;
+        let letter = read_message(args, &cancel)?;
         *bytes = letter.length();
         return dot_qmail::run(&order, &letter, reporter);
     }
     // Before the message is read: a typing error is told at once.
     let targets = targets(args)?;
-    let letter = read_letter(args, &cancel)?;
+    let letter = read_message(args, &cancel)?;
     *bytes = letter.length();
     let draft = PreparedMessage::new(&letter, &envelope, from_mta(args))?;
     match args.dry_run {
@@ -268,6 +269,11 @@ fn speak(args: &DeliverArgs) -> Exit {
     Exit::of_delivery(done.err().map(|failure| failure.reason), args.exit_codes)
 }
 
+fn read_message(args: &DeliverArgs, cancel: &Cancel) -> Result<SpooledMessage, Failure> {
+    let spool_dir = args.spool_dir.clone().unwrap_or_else(env::temp_dir);
+    open::read_message(&spool_dir, args.max_size, cancel)
+}
+
 fn rules<'a>(args: &DeliverArgs, locks: &'a LockOptions, cancel: &'a Cancel) -> DeliverOptions<'a> {
     DeliverOptions {
         create: args.create,
@@ -276,7 +282,7 @@ fn rules<'a>(args: &DeliverArgs, locks: &'a LockOptions, cancel: &'a Cancel) -> 
         quota_is_temporary: args.quota_temp,
         dedupe: args.once,
         locks,
-        now: now(),
+        now: clock::now(),
         cancel,
     }
 }
@@ -292,15 +298,16 @@ fn in_folder(target: DeliveryTarget, folder: Option<&Folder>) -> Result<Delivery
         (DeliveryTarget::Maildir(path), Some(Folder(name))) => Ok(DeliveryTarget::Folder(path.join(name))),
         (target, Some(_)) => {
             let text = format!("{}: --folder is for Maildirs", display_path(target.path()));
-            Err(Failure::new(Reason::Configuration, text))
+            Err(Failure::new(FailureReason::Configuration, text))
         }
     }
 }
 
 /// The target that a person has named.
 fn target(mailbox: &MailboxArg) -> Result<DeliveryTarget, Failure> {
-    let refuse =
-        |why: String| Err(Failure::new(Reason::Configuration, format!("{}: {why}", mailbox.display_name())));
+    let refuse = |why: String| {
+        Err(Failure::new(FailureReason::Configuration, format!("{}: {why}", mailbox.display_name())))
+    };
     if mailbox.is_standard_stream() {
         return refuse("a message is delivered into a mailbox; name one".into());
     }
@@ -312,27 +319,20 @@ fn target(mailbox: &MailboxArg) -> Result<DeliveryTarget, Failure> {
     }
 }
 
-fn read_letter(args: &DeliverArgs, cancel: &Cancel) -> Result<Letter, Failure> {
-    let reader = StandardInput::new();
-    let input = InterruptibleReader { reader, name: Path::new("standard input"), timeout: None, cancel };
-    let spool_dir = args.spool_dir.clone().unwrap_or_else(env::temp_dir);
-    Letter::read(input, &spool_dir, args.max_size)
-}
-
 /// The options, else what the environment says: qmail's, Postfix's local(8) and Exim's pipe name these
 /// alike for the most part.
-fn envelope(args: &DeliverArgs) -> Envelope {
+fn envelope(args: &DeliverArgs) -> DeliveryEnvelope {
     let sender = args.sender.clone().or_else(|| env::var_os("SENDER"));
     // In a script an unset variable; there is no null recipient.
     let named = args.recipient.clone().filter(|recipient| !recipient.is_empty());
     let recipient = named.or_else(recipient_of_environment);
-    Envelope {
+    DeliveryEnvelope {
         sender: sender.map(|sender| match sender.as_bytes() {
             // Postfix's pipe(8) says it for the null sender unless it is told otherwise.
             b"MAILER-DAEMON" => Vec::new(),
-            address => envelope::unquoted(address),
+            address => envelope::unquote(address),
         }),
-        recipient: recipient.map(|recipient| envelope::unquoted(recipient.as_bytes())),
+        recipient: recipient.map(|recipient| envelope::unquote(recipient.as_bytes())),
     }
 }
 
@@ -357,14 +357,4 @@ fn from_mta(args: &DeliverArgs) -> bool {
 
 fn locks(args: &DeliverArgs) -> LockOptions {
     args.lock.with_timeout(Duration::from_secs(args.lock_timeout))
-}
-
-/// Since 1970.
-pub fn now() -> Duration {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
-}
-
-/// Whether a command line is one of ours, by its words: for the exit code where it cannot be read.
-pub fn invoked_as(args: impl Iterator<Item = OsString>) -> bool {
-    super::is_about("deliver", args)
 }

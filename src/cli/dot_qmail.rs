@@ -16,20 +16,22 @@ use crate::deliver::dot_qmail::{self, Executor, LocalRecipient, Route, RunOption
 use crate::deliver::prepared_message::PreparedMessage;
 use crate::deliver::{self, DeliverOptions, DeliveredMessage, DeliveryTarget};
 use crate::mailbox::text::{display_path, escape};
-use crate::relay::Told;
 use crate::transport::envelope;
-use crate::transport::envelope::Envelope;
-use crate::transport::failure::{Failure, Reason};
-use crate::transport::next_hop::Place;
+use crate::transport::envelope::DeliveryEnvelope;
+use crate::transport::failure::{Failure, FailureReason};
+use crate::transport::message::OutgoingMessage;
+use crate::transport::next_hop::NextHop;
 use crate::transport::process::Limits;
-use crate::transport::spool::Letter;
-use crate::transport::{self, Message, queue};
+use crate::transport::relay::RelayOutcome;
+use crate::transport::spool::SpooledMessage;
+use crate::transport::{self, queue};
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::inject_env::default_queue_program;
 use super::mailbox_arg::{Format, MailboxArg};
 use super::owner::{self, Privilege};
-use super::report::Reporter;
+use super::ui::report::Reporter;
 use crate::cli::relay::{outcome_failure, relay_message};
 
 /// The options of `.qmail` delivery.
@@ -138,14 +140,6 @@ fn parse_delimiter(text: &str) -> Result<u8, String> {
     }
 }
 
-/// The queue program that the environment names, or qmail's own.
-pub fn default_queue_program() -> PathBuf {
-    let said = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let home = said("QMAILHOME").unwrap_or_else(|| "/var/qmail".into());
-    // A relative one is relative to qmail's home, as it is to all that call it.
-    home.join(said("QMAILQUEUE").unwrap_or_else(|| "bin/qmail-queue".into()))
-}
-
 /// What deliver knows.
 pub struct DotQmailJob<'a> {
     /// The options.
@@ -153,7 +147,7 @@ pub struct DotQmailJob<'a> {
     /// The default delivery.
     pub mailboxes: &'a [OsString],
     /// Sender and recipient.
-    pub envelope: &'a Envelope,
+    pub envelope: &'a DeliveryEnvelope,
     /// How to deliver into a mailbox.
     pub rules: DeliverOptions<'a>,
     /// Whether an MTA has written trace fields already.
@@ -179,12 +173,12 @@ pub fn explain(order: &DotQmailJob<'_>, reporter: &mut Reporter) -> Result<(), F
 /// Delivers a message. What comes back are the mailboxes that have it.
 pub fn run(
     order: &DotQmailJob<'_>,
-    letter: &Letter,
+    letter: &SpooledMessage,
     reporter: &mut Reporter,
 ) -> Result<Vec<DeliveredMessage>, Failure> {
     let mut prepared = Prepared::new(order)?;
     let sender = order.envelope.sender.clone();
-    let told = Envelope { sender, recipient: Some(prepared.address.address()) };
+    let told = DeliveryEnvelope { sender, recipient: Some(prepared.address.address()) };
     let draft = PreparedMessage::new(letter, &told, order.from_mta)?;
     // The message itself may say it: in a From_ line, or a Return-Path.
     prepared.address.sender = draft.sender().to_vec();
@@ -204,7 +198,7 @@ pub fn run(
         rules: order.rules,
         delivered_to: [&envelope::delivered_to(&prepared.address.address())[..], b"\n"].concat(),
         delivered: Vec::new(),
-        places: &prepared.places,
+        hops: &prepared.hops,
         time,
     };
     let done = dot_qmail::run(&route, &prepared.address, &how, &mut native)?;
@@ -233,7 +227,7 @@ fn refuse_crlf(route: &Route) -> Result<(), Failure> {
         "{file}: line {}: ends in CR; save the file with LF alone at the ends of its lines",
         line.number
     );
-    Err(Failure::new(Reason::Configuration, text))
+    Err(Failure::new(FailureReason::Configuration, text))
 }
 
 /// What each delivery of an LMTP session is told, before and behind what is its own: all that we were told, but
@@ -259,7 +253,7 @@ struct Prepared {
     home: PathBuf,
     address: LocalRecipient,
     default: Vec<u8>,
-    places: Vec<Place>,
+    hops: Vec<NextHop>,
     trust: Trust,
 }
 
@@ -267,7 +261,7 @@ impl Prepared {
     /// Becomes the home's owner, too.
     fn new(order: &DotQmailJob<'_>) -> Result<Prepared, Failure> {
         let DotQmailArgs { home, user, delimiter, via, .. } = order.args;
-        let wrong = |text: &str| Failure::new(Reason::Configuration, text);
+        let wrong = |text: &str| Failure::new(FailureReason::Configuration, text);
         let home = home.as_ref().ok_or_else(|| wrong("--dot-qmail needs --home"))?;
         // Programs are told where it is, and each runs in it.
         let home = std::path::absolute(home).map_err(|e| wrong(&format!("--home: {e}")))?;
@@ -281,8 +275,8 @@ impl Prepared {
         let sender = order.envelope.sender.clone().unwrap_or_default();
         let host = order.rules.locks.host.as_bytes();
         let address = address(recipient, user.as_deref().map(OsStr::as_bytes), sender, *delimiter, host);
-        let places = match &via[..] {
-            [] => vec![Place::Queue(default_queue_program())],
+        let hops = match &via[..] {
+            [] => vec![NextHop::Queue(default_queue_program())],
             urls => urls.iter().map(|url| place_of(url)).collect::<Result<_, _>>()?,
         };
         // Not $USER, which says who calls us.
@@ -291,7 +285,7 @@ impl Prepared {
             Privilege::Root => Trust::RootOnly,
         };
         let default = default_delivery(order.mailboxes, &home)?;
-        Ok(Prepared { home, address, default, places, trust })
+        Ok(Prepared { home, address, default, hops, trust })
     }
 
     fn find(&self, tried: &mut Vec<Candidate>) -> Result<Route, Failure> {
@@ -339,19 +333,19 @@ fn address(
 }
 
 /// A place that forwards can go to. A path is one from here, wherever programs run.
-fn place_of(url: &OsStr) -> Result<Place, Failure> {
+fn place_of(url: &OsStr) -> Result<NextHop, Failure> {
     let wrong = |why: &str| {
         let text = format!("--via {}: {why}", escape(url.as_bytes()));
-        Failure::new(Reason::Configuration, text)
+        Failure::new(FailureReason::Configuration, text)
     };
     let absolute = |path: PathBuf| std::path::absolute(path).map_err(|e| wrong(&e.to_string()));
-    Ok(match Place::parse(url).map_err(|why| wrong(&why))? {
-        Place::Maildir(_) | Place::Mbox(_) => {
+    Ok(match NextHop::parse(url).map_err(|why| wrong(&why))? {
+        NextHop::Maildir(_) | NextHop::Mbox(_) => {
             return Err(wrong("a mailbox is no next hop for forwards; it belongs into the .qmail file"));
         }
-        Place::Queue(path) => Place::Queue(absolute(path)?),
-        Place::Sendmail(path) => Place::Sendmail(absolute(path)?),
-        Place::LmtpUnix(path) => Place::LmtpUnix(absolute(path)?),
+        NextHop::Queue(path) => NextHop::Queue(absolute(path)?),
+        NextHop::Sendmail(path) => NextHop::Sendmail(absolute(path)?),
+        NextHop::LmtpUnix(path) => NextHop::LmtpUnix(absolute(path)?),
         place => place,
     })
 }
@@ -361,8 +355,9 @@ fn default_delivery(mailboxes: &[OsString], home: &Path) -> Result<Vec<u8>, Fail
     let mut lines = Vec::new();
     for arg in mailboxes {
         let mailbox = MailboxArg::parse(arg);
-        let refuse =
-            |why: &str| Failure::new(Reason::Configuration, format!("{}: {why}", mailbox.display_name()));
+        let refuse = |why: &str| {
+            Failure::new(FailureReason::Configuration, format!("{}: {why}", mailbox.display_name()))
+        };
         let named = mailbox.path.as_os_str().as_bytes();
         // As a line it would lose the blanks at its end.
         let is_trimmed = named.trim_ascii_end().len() == named.len();
@@ -462,11 +457,11 @@ fn at(home: &Path, name: &[u8]) -> PathBuf {
 struct Native<'a> {
     home: &'a Path,
     draft: &'a PreparedMessage<'a>,
-    letter: &'a Letter,
+    letter: &'a SpooledMessage,
     rules: DeliverOptions<'a>,
     delivered_to: Vec<u8>,
     delivered: Vec<DeliveredMessage>,
-    places: &'a [Place],
+    hops: &'a [NextHop],
     time: Duration,
 }
 
@@ -486,35 +481,39 @@ impl Executor for Native<'_> {
     }
 
     fn message_file(&self) -> Result<File, Failure> {
-        Ok(self.letter.file(b"", self.draft.message_offset())?)
+        Ok(self.letter.to_file(b"", self.draft.message_offset())?)
     }
 
-    fn forward(&mut self, envelope: &transport::Envelope) -> Result<Option<u32>, DotQmailError> {
+    fn forward(&mut self, envelope: &transport::envelope::Envelope) -> Result<Option<u32>, DotQmailError> {
         // An MTA may have written it already.
         let is_ours = self.draft.top().split(|&b| b == b'\n').any(|line| line.starts_with(b"Delivered-To: "));
         let top = if is_ours { &self.delivered_to[..] } else { b"" };
-        let message = Message { top, letter: self.letter, from: self.draft.message_offset() };
+        let message =
+            OutgoingMessage { prefix: top, spooled: self.letter, offset: self.draft.message_offset() };
         let cancel = self.rules.cancel;
-        if let [Place::Queue(program)] = self.places {
-            let message = message.file().map_err(Failure::from)?;
+        if let [NextHop::Queue(program)] = self.hops {
+            let message = message.to_file().map_err(Failure::from)?;
             let limits = Limits { time: self.time, cancel };
-            return queue::send_and_listen(program, message, envelope, limits)
+            return queue::send_capturing_stderr(program, message, envelope, limits)
                 .map(Some)
                 .map_err(DotQmailError::Queue);
         }
-        let told =
-            relay_message(&message, envelope, self.places, self.time, cancel).map_err(Failure::from)?;
-        all_or_none(envelope, self.places, &told)?;
+        let told = relay_message(&message, envelope, self.hops, self.time, cancel).map_err(Failure::from)?;
+        all_or_none(envelope, self.hops, &told)?;
         Ok(None)
     }
 }
 
 /// The outcome of a delivery whose forwards have an outcome each: as long as one of them can be sent later, all of it
 /// is tried again.
-fn all_or_none(envelope: &transport::Envelope, places: &[Place], told: &[Told]) -> Result<(), Failure> {
-    let failed = |(to, told): (&Vec<u8>, &Told)| {
+fn all_or_none(
+    envelope: &transport::envelope::Envelope,
+    hops: &[NextHop],
+    told: &[RelayOutcome],
+) -> Result<(), Failure> {
+    let failed = |(to, told): (&Vec<u8>, &RelayOutcome)| {
         let failure = outcome_failure(&told.outcome)?;
-        let text = format!("forward to {}: {}: {}", escape(to), places[told.by], failure.text);
+        let text = format!("forward to {}: {}: {}", escape(to), hops[told.hop_index], failure.text);
         Some(Failure { text, ..failure })
     };
     let mut failures: Vec<Failure> = envelope.recipients.iter().zip(told).filter_map(failed).collect();
@@ -523,7 +522,7 @@ fn all_or_none(envelope: &transport::Envelope, places: &[Place], told: &[Told]) 
     let Some(mut first) = failures.into_iter().next() else { return Ok(()) };
     if !first.reason.is_temporary() {
         // What is wrong with an address elsewhere is nothing that is wrong with this one.
-        first.reason = Reason::Refused;
+        first.reason = FailureReason::Refused;
     }
     if all > 1 {
         first.text += &format!("; {} of {all} forwards were accepted", all - count);
@@ -533,7 +532,7 @@ fn all_or_none(envelope: &transport::Envelope, places: &[Place], told: &[Told]) 
 
 #[cfg(test)]
 mod tests {
-    use crate::transport::{Fate, Outcome};
+    use crate::transport::outcome::{Outcome, OutcomeKind};
 
     use super::*;
 
@@ -589,13 +588,13 @@ mod tests {
         assert_eq!(lines(&["dir", "file", "./x/", "/y/"]).unwrap(), "./dir/\n./file\n./x/\n/y/\n");
         assert_eq!(lines(&["maildir:m", "mbox:new"]).unwrap(), "./m/\n./new\n");
         for wrong in ["absent", "-", "mbox:", "a\nb/"] {
-            assert_eq!(lines(&[wrong]).unwrap_err().reason, Reason::Configuration, "{wrong:?}");
+            assert_eq!(lines(&[wrong]).unwrap_err().reason, FailureReason::Configuration, "{wrong:?}");
         }
     }
 
     #[test]
     fn forwards_go_to_a_next_hop_and_not_into_a_mailbox() {
-        assert_eq!(place_of(OsStr::new("queue:/q")).unwrap(), Place::Queue("/q".into()));
+        assert_eq!(place_of(OsStr::new("queue:/q")).unwrap(), NextHop::Queue("/q".into()));
         assert_eq!(place_of(OsStr::new("smtp://h")).unwrap().to_string(), "smtp://h:25");
         for url in ["queue:", "smtp://h/p", "/q", "maildir:m", "mbox:/m"] {
             assert!(place_of(OsStr::new(url)).unwrap_err().text.contains(url));
@@ -604,18 +603,20 @@ mod tests {
 
     #[test]
     fn as_long_as_one_forward_can_be_sent_later_all_of_it_is_tried_again() {
-        let places = [Place::Queue("/q".into())];
-        let told = |fate| Told { by: 0, outcome: Outcome { fate, status: None, text: "why".into() } };
-        use Fate::{Accepted, Permanent, Temporary, Unsure};
+        let hops = [NextHop::Queue("/q".into())];
+        let told =
+            |kind| RelayOutcome { hop_index: 0, outcome: Outcome { kind, status: None, text: "why".into() } };
+        use OutcomeKind::{Accepted, Permanent, Temporary, Unsure};
         for (fates, reason) in [
             (&[Accepted, Accepted][..], None),
-            (&[Accepted, Permanent], Some(Reason::Refused)),
-            (&[Permanent, Temporary], Some(Reason::TryAgain)),
-            (&[Accepted, Unsure], Some(Reason::TryAgain)),
+            (&[Accepted, Permanent], Some(FailureReason::Refused)),
+            (&[Permanent, Temporary], Some(FailureReason::TryAgain)),
+            (&[Accepted, Unsure], Some(FailureReason::TryAgain)),
         ] {
-            let envelope = transport::Envelope { sender: Vec::new(), recipients: vec![b"a@b".to_vec(); 2] };
-            let told: Vec<Told> = fates.iter().copied().map(told).collect();
-            let failure = all_or_none(&envelope, &places, &told).err();
+            let envelope =
+                transport::envelope::Envelope { sender: Vec::new(), recipients: vec![b"a@b".to_vec(); 2] };
+            let told: Vec<RelayOutcome> = fates.iter().copied().map(told).collect();
+            let failure = all_or_none(&envelope, &hops, &told).err();
             assert_eq!(failure.map(|failure| failure.reason), reason);
         }
     }

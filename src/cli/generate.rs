@@ -1,24 +1,51 @@
-//! Hidden: man pages and completions from the command line's own description, so that they cannot
-//! say anything else. A test holds the files that are checked in against this.
+//! The hidden `generate` command: man pages and completions, written from the command line's own description.
+//!
+//! A test compares the files in the repository with its output.
 
 use std::path::{Path, PathBuf};
 
-use crate::verify;
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
 
-use super::{Cli, exit::Exit};
+use super::ui::exit::Exit;
+use crate::mailbox::finding::Code;
 
-/// Where to.
 #[derive(Args, Debug)]
-pub struct GenerateArgs {
+pub(super) struct GenerateArgs {
     /// Gets the directories man and completions
     directory: PathBuf,
 }
 
-/// Runs the command.
-pub fn run(args: &GenerateArgs) -> Exit {
-    match generate(&args.directory) {
+/// A part of a man page that clap does not know.
+pub(super) enum Section {
+    /// The findings that a command can report.
+    Findings(&'static [Code]),
+    /// Text in roff.
+    Roff(&'static str),
+    /// README's recipes under this heading.
+    Recipes(&'static str),
+    /// The keys of the JSON summary.
+    Summary(&'static [SummaryKey]),
+}
+
+/// A key of the JSON summary and its description in the manual.
+pub(super) struct SummaryKey {
+    pub(super) name: &'static str,
+    pub(super) meaning: &'static str,
+}
+
+/// Returns a [`SummaryKey`]; short, because each command has a dozen.
+pub(super) const fn key(name: &'static str, meaning: &'static str) -> SummaryKey {
+    SummaryKey { name, meaning }
+}
+
+/// Writes the pages of `command` and its subcommands; `sections` returns what follows the options of one.
+pub(super) fn run(
+    args: &GenerateArgs,
+    command: clap::Command,
+    sections: fn(&str) -> &'static [Section],
+) -> Exit {
+    match generate(&args.directory, command, sections) {
         Ok(()) => Exit::Done,
         Err(error) => {
             eprintln!("mailferry: {error:#}");
@@ -27,68 +54,76 @@ pub fn run(args: &GenerateArgs) -> Exit {
     }
 }
 
-fn generate(directory: &Path) -> anyhow::Result<()> {
+fn generate(
+    directory: &Path,
+    mut command: clap::Command,
+    sections: fn(&str) -> &'static [Section],
+) -> anyhow::Result<()> {
     let (man, completions) = (directory.join("man"), directory.join("completions"));
     std::fs::create_dir_all(&man)?;
     std::fs::create_dir_all(&completions)?;
-    let mut command = Cli::command();
-    command.build();
-    page(&command, "mailferry", "", &man)?;
-    for sub in command.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help") {
-        let more = match sub.get_name() {
-            "verify" => verify_tables(),
-            "deliver" => {
-                let summary = summary_table(super::deliver::SUMMARY);
-                [super::dot_qmail::MANUAL, &recipes("Recipes for delivery"), &summary].concat()
-            }
-            "inject" => recipes("Recipes for sending") + &summary_table(super::inject::SUMMARY),
-            _ => String::new(),
-        };
-        page(sub, &format!("mailferry-{}", sub.get_name()), &more, &man)?;
-    }
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::Elvish, Shell::PowerShell] {
-        clap_complete::generate_to(shell, &mut Cli::command(), "mailferry", &completions)?;
+        clap_complete::generate_to(shell, &mut command.clone(), "mailferry", &completions)?;
+    }
+    command.build();
+    write_page(&command, "mailferry", &[], &man)?;
+    for sub in command.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help") {
+        let name = sub.get_name();
+        write_page(sub, &format!("mailferry-{name}"), sections(name), &man)?;
     }
     Ok(())
 }
 
-fn page(command: &clap::Command, name: &str, more: &str, directory: &Path) -> anyhow::Result<()> {
+fn write_page(
+    command: &clap::Command,
+    name: &str,
+    sections: &[Section],
+    directory: &Path,
+) -> anyhow::Result<()> {
     let mut text = Vec::new();
-    // The binary's own name would give every page the title of the first; the date would change by
-    // the day.
+    // Without a display name every page would have the title of the first. A date would change every day.
     let command = command.clone().display_name(name.to_owned());
     let source = format!("mailferry {}", env!("CARGO_PKG_VERSION"));
     clap_mangen::Man::new(command).title(name.to_uppercase()).source(source).render(&mut text)?;
-    text.extend_from_slice(more.as_bytes());
+    sections.iter().for_each(|section| text.extend_from_slice(section.to_roff().as_bytes()));
     std::fs::write(directory.join(format!("{name}.1")), text)?;
     Ok(())
 }
 
-/// What verify can find and what its summary holds, as sections of its page.
-fn verify_tables() -> String {
+impl Section {
+    fn to_roff(&self) -> String {
+        match self {
+            Section::Findings(codes) => findings(codes),
+            Section::Roff(text) => (*text).to_owned(),
+            Section::Recipes(heading) => recipes(heading),
+            Section::Summary(keys) => summary(keys),
+        }
+    }
+}
+
+fn findings(codes: &[Code]) -> String {
     let mut text = String::from(
         ".SH FINDINGS\nErrors count for the exit code, warnings do with\n.BR \\-\\-strict .\n\
          mailferry\\-formats(5) has the findings of all commands.\n",
     );
-    for code in verify::CODES {
+    for code in codes {
         text.push_str(&item(code.name(), code.severity().name(), code.meaning()));
     }
-    text.push_str(&summary_table(super::verify::SUMMARY));
     text
 }
 
-fn summary_table(keys: &[(&str, &str)]) -> String {
+fn summary(keys: &[SummaryKey]) -> String {
     let mut text = String::from(
         ".SH JSON\n\\-\\-json gives an object a finding (type, code, severity, path, message; offset, line and mend \
          where there are), then one summary:\n",
     );
-    for (key, meaning) in keys {
-        text.push_str(&item(key, "", meaning));
+    for SummaryKey { name, meaning } in keys {
+        text.push_str(&item(name, "", meaning));
     }
     text
 }
 
-/// README's recipes under this heading, which tests run as they stand there.
+/// Returns README's recipes, which tests run exactly as printed.
 fn recipes(heading: &str) -> String {
     let readme = include_str!("../../README.md");
     let after = readme.split_once(&format!("\n## {heading}\n")).expect("README has the recipes").1;
@@ -96,12 +131,12 @@ fn recipes(heading: &str) -> String {
     format!(".SH RECIPES\n{}", roff_of_markdown(section))
 }
 
-/// Paragraphs, headings, code and bold, which is all that README has there.
+/// Converts paragraphs, headings, code blocks and code spans; README's recipes contain nothing else.
 fn roff_of_markdown(text: &str) -> String {
     let mut page = String::new();
     let mut is_code = false;
     for line in text.lines() {
-        // A line of text that begins so would be a request.
+        // roff would read such a line as a request.
         let guard = if line.starts_with(['.', '\'']) { "\\&" } else { "" };
         match line.strip_prefix("```") {
             Some(_) => {
@@ -116,7 +151,7 @@ fn roff_of_markdown(text: &str) -> String {
             },
         }
     }
-    // One is enough, and before a heading none.
+    // Several requests for a paragraph add blank lines, and so does one before a heading.
     while page.contains(".PP\n.PP\n") {
         page = page.replace(".PP\n.PP\n", ".PP\n");
     }
@@ -124,7 +159,7 @@ fn roff_of_markdown(text: &str) -> String {
     page.trim_start_matches(".PP\n").trim_end_matches(".PP\n").to_owned()
 }
 
-/// Code in bold, as manual pages have it.
+/// Prints code spans in bold, the convention of man pages.
 fn spans(line: &str) -> String {
     let parts = line.split('`').enumerate();
     parts.map(|(n, part)| if n % 2 == 1 { format!("\\fB{}\\fR", roff(part)) } else { roff(part) }).collect()

@@ -4,33 +4,30 @@ use std::env;
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::inject::{Completed, Options, Ready, Refused};
-use crate::mailbox::context::Cancel;
-use crate::mailbox::finding::Code;
-use crate::mailbox::message::address::Compat;
-use crate::mailbox::source::input::InterruptibleReader;
-use crate::mailbox::text::{escape, plural};
-use crate::relay::Told;
-use crate::transport::envelope;
-use crate::transport::failure::{Failure, Reason};
-use crate::transport::next_hop::Place;
-use crate::transport::spool::Letter;
-use crate::transport::{Fate as Became, Message};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueEnum};
 use serde::{Serialize, Serializer};
 
-use super::deliver::now;
-use super::exit::{self, Exit, ExitCodes};
-use super::open::StandardInput;
-use super::qmail_inject::RecipientSource;
-use super::report::Reporter;
-use super::{CommonArgs, signals};
-use crate::cli::inject_env::{EnvOverlay, InjectEnvironment};
-use crate::cli::relay::{default_next_hops, failure_reason, outcome_failure, relay_message};
+use super::args::CommonArgs;
+use super::generate::{SummaryKey, key};
+use super::inject_env::{EnvOverlay, InjectEnvironment, RecipientSource};
+use super::relay::{default_next_hops, failure_reason, outcome_failure, relay_message};
+use super::ui::exit::{self, Exit, ExitCodes};
+use super::ui::report::Reporter;
+use super::{clock, open, signals};
+use crate::inject::{CompletedMessage, InjectError, InjectOptions, Injector};
+use crate::mailbox::finding::Code;
+use crate::mailbox::message::address::Compat;
+use crate::mailbox::text::{escape, plural};
+use crate::transport::envelope;
+use crate::transport::failure::{Failure, FailureReason};
+use crate::transport::message::OutgoingMessage;
+use crate::transport::next_hop::NextHop;
+use crate::transport::outcome::OutcomeKind;
+use crate::transport::relay::RelayOutcome;
 
 /// Complete the message on standard input and hand it on
 ///
@@ -43,7 +40,7 @@ use crate::cli::relay::{default_next_hops, failure_reason, outcome_failure, rela
 /// in CRLF, each CRLF of it becomes LF. A last line without an end gets one.
 #[derive(Args, Debug)]
 #[command(after_help = help(), disable_help_flag = true)]
-pub struct InjectArgs {
+pub(super) struct InjectArgs {
     /// Addresses, each as it is in the envelope: without a name, brackets or quotes
     #[arg(value_name = "RECIPIENT")]
     recipients: Vec<OsString>,
@@ -66,7 +63,7 @@ pub struct InjectArgs {
     /// lmtp+unix:PATH, queue:PATH, sendmail:PATH, maildir:PATH or mbox:PATH. Given again, a place for those recipients
     /// that the one before could not take for now. Default: queue:$QMAILQUEUE, or queue:$QMAILHOME/bin/qmail-queue ($QMAILHOME is /var/qmail) if that is there, else qmqp://HOST for each line of $QMAILHOME/control/qmqpservers
     #[arg(long, value_name = "URL", value_parser = OsStringValueParser::new().try_map(parse_via), help_heading = "Next hop")]
-    via: Vec<Place>,
+    via: Vec<NextHop>,
     /// How long a next hop may take
     #[arg(long, value_name = "SECS", default_value_t = 900, help_heading = "Next hop")]
     timeout: u64,
@@ -120,63 +117,67 @@ sendmail, it takes their options and exit codes.
     )
 }
 
-fn parse_via(url: OsString) -> Result<Place, String> {
-    Place::parse(&url)
+fn parse_via(url: OsString) -> Result<NextHop, String> {
+    NextHop::parse(&url)
 }
 
-/// What `--json` has in its summary, for the manual.
-pub const SUMMARY: &[(&str, &str)] = &[
-    ("command", "inject"),
-    ("dry_run", "whether -n was given; the message is not printed then"),
-    ("sender", "the envelope sender, null where it is not known"),
-    (
+/// The keys of the JSON summary, for the manual.
+pub(super) const SUMMARY: &[SummaryKey] = &[
+    key("command", "inject"),
+    key("dry_run", "whether -n was given; the message is not printed then"),
+    key("sender", "the envelope sender, null where it is not known"),
+    key(
         "recipients",
         "an object for each, in the order of the envelope: recipient, outcome (accepted, temporary, permanent; with \
          -n planned), unsure (whether it is temporary because no answer came to the whole message: it may have \
          arrived), status (RFC 3463), via (the place that answered last) and text (what it said)",
     ),
-    ("bytes_source", "bytes of the message as it came in"),
-    ("bytes_message", "bytes of the completed message"),
-    (
+    key("bytes_source", "bytes of the message as it came in"),
+    key("bytes_message", "bytes of the completed message"),
+    key(
         "status",
         "the enhanced status code of the whole: a temporary one if there is any, else a permanent one",
     ),
-    ("warnings", "warnings told"),
-    ("errors", "errors told"),
-    ("seconds", "how long it took"),
+    key("warnings", "warnings told"),
+    key("errors", "errors told"),
+    key("seconds", "how long it took"),
 ];
 
-/// What is known of a message by the end.
+/// What is known about the message when the command ends.
 #[derive(Default)]
-struct Fate {
+struct Progress {
     bytes_source: u64,
-    completed: Option<Completed>,
-    places: Vec<Place>,
-    outcomes: Vec<Told>,
+    completed: Option<CompletedMessage>,
+    hops: Vec<NextHop>,
+    outcomes: Vec<RelayOutcome>,
 }
 
 /// Runs the command.
-pub fn run(args: InjectArgs) -> Exit {
+pub(super) fn run(args: InjectArgs) -> Exit {
     let started = std::time::Instant::now();
     let mut reporter = Reporter::new(&args.common);
-    let mut fate = Fate::default();
-    let done = inject(&args, &mut fate, &mut reporter);
+    let mut progress = Progress::default();
+    let done = inject(&args, &mut progress, &mut reporter);
     let failed = match &done {
         Err(failure) => {
             reporter.failure(Code::NotDelivered, failure);
             Some(failure.reason)
         }
-        Ok(()) => tell(&args, &fate, &mut reporter),
+        Ok(()) => report_outcomes(&args, &progress, &mut reporter),
     };
+    let completed = progress.completed.as_ref();
     let summary = Summary {
         kind: "summary",
         command: "inject",
         dry_run: args.dry_run,
-        sender: fate.completed.as_ref().map(|completed| escape(&completed.envelope.sender)),
-        recipients: Outcomes { fate: &fate, otherwise: if args.dry_run { "planned" } else { "temporary" } },
-        bytes_source: fate.bytes_source,
-        bytes_message: fate.completed.as_ref().map(|completed| completed.letter.length()),
-        status: failed.map_or("2.0.0", Reason::status),
+        sender: completed.map(|completed| escape(&completed.envelope.sender)),
+        recipients: RecipientOutcomes {
+            progress: &progress,
+            default: if args.dry_run { "planned" } else { "temporary" },
+        },
+        bytes_source: progress.bytes_source,
+        bytes_message: completed.map(|completed| completed.message.length()),
+        status: failed.map_or("2.0.0", FailureReason::status),
         warnings: reporter.warnings,
         errors: reporter.errors,
         seconds: started.elapsed().as_secs_f64(),
@@ -184,74 +185,73 @@ pub fn run(args: InjectArgs) -> Exit {
     reporter.object(&summary);
     let exit = Exit::of_delivery(failed, args.exit_codes);
     match reporter.finish(exit) {
-        // A message that was to be printed is the outcome; what is handed on stays so, whatever becomes of the
-        // report.
-        Exit::CouldNotFinish if args.dry_run => Exit::NotDelivered(Reason::TryAgain, args.exit_codes),
+        // The result of a dry run is the printed message. A message that was relayed stays so even if the report is lost.
+        Exit::CouldNotFinish if args.dry_run => Exit::NotDelivered(FailureReason::TryAgain, args.exit_codes),
         _ => exit,
     }
 }
 
-fn inject(args: &InjectArgs, fate: &mut Fate, reporter: &mut Reporter) -> Result<(), Failure> {
+fn inject(args: &InjectArgs, progress: &mut Progress, reporter: &mut Reporter) -> Result<(), Failure> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let cancel = signals::cancel_on_signals_with(exit::TRY_AGAIN);
-    let InjectEnvironment { author, flags: habits, domains, lists, guessed } =
+    let InjectEnvironment { author, flags, domains, followup_lists, guessed } =
         InjectEnvironment::read(&EnvOverlay::default().with_account_fallback(), Compat::Strict)?;
     if let Some(guessed) = guessed.filter(|_| args.common.verbose) {
-        remark(&guessed);
+        print_remark(&guessed);
     }
     let named: Vec<Vec<u8>> = args.recipients.iter().cloned().map(OsString::into_vec).collect();
-    let (arguments, header_too) = args.recipients_from().choose(&named);
-    let options = Options {
-        manner: Compat::Strict,
+    let (arguments, header_recipients) = args.recipient_source().choose(&named);
+    let options = InjectOptions {
+        compat: Compat::Strict,
         crlf: true,
         arguments,
-        header_too,
-        // As many write the null sender.
+        header_recipients,
+        // Many users write the null sender as `<>`.
         sender: args.sender.as_ref().map(|sender| match sender.as_bytes() {
             b"<>" => b"",
             sender => sender,
         }),
         author: &author,
-        habits,
+        flags,
         domains: &domains,
-        lists: &lists,
-        now: now().as_secs() as i64,
+        followup_lists: &followup_lists,
+        now: clock::seconds_since_epoch(),
         pid: std::process::id(),
         random: match args.message_id {
             MessageId::Qmail => None,
-            MessageId::Random => Some(random()?),
+            MessageId::Random => Some(random_bytes()?),
         },
     };
-    // Before the message is read: what is wrong with the command is told at once.
-    let ready = Ready::new(&options).map_err(failure)?;
+    // An invalid command is reported before the message is read.
+    let injector = Injector::new(&options).map_err(into_failure)?;
     if !args.dry_run {
-        fate.places = args.places()?;
+        progress.hops = args.next_hops()?;
     }
     let spool_dir = args.spool_dir.clone().unwrap_or_else(env::temp_dir);
     let completed = {
-        let letter = read_message(&spool_dir, &cancel)?;
-        fate.bytes_source = letter.length();
-        ready.complete(&letter, &spool_dir).map_err(failure)?
+        let message = open::read_message(&spool_dir, None, &cancel)?;
+        progress.bytes_source = message.length();
+        injector.complete(&message, &spool_dir).map_err(into_failure)?
     };
-    let completed = fate.completed.insert(completed);
+    let CompletedMessage { message, envelope } = &*progress.completed.insert(completed);
     if args.dry_run && !args.common.json {
-        reporter.data(&envelope::return_path(&completed.envelope.sender));
+        reporter.data(&envelope::return_path(&envelope.sender));
         reporter.data(b"\n");
-        completed.letter.each_chunk(0, &mut |bytes| {
+        message.for_each_chunk(0, &mut |bytes| {
             reporter.data(bytes);
             Ok(())
         })?;
     }
     if !args.dry_run {
         let time = Duration::from_secs(args.timeout);
-        let Completed { letter, envelope } = &*completed;
-        fate.outcomes = relay_message(&Message::whole(letter), envelope, &fate.places, time, &cancel)?;
+        let message = OutgoingMessage::unmodified(message);
+        progress.outcomes = relay_message(&message, envelope, &progress.hops, time, &cancel)?;
     }
     Ok(())
 }
 
 impl InjectArgs {
-    fn recipients_from(&self) -> RecipientSource {
+    fn recipient_source(&self) -> RecipientSource {
         match self {
             _ if self.arguments => RecipientSource::Arguments,
             _ if self.header => RecipientSource::Header,
@@ -260,91 +260,88 @@ impl InjectArgs {
         }
     }
 
-    fn places(&self) -> Result<Vec<Place>, Failure> {
+    fn next_hops(&self) -> Result<Vec<NextHop>, Failure> {
         if !self.via.is_empty() {
             return Ok(self.via.clone());
         }
-        let places = default_next_hops()?;
-        match &places[..] {
-            [Place::Queue(program)] if !program.exists() => {
+        let hops = default_next_hops()?;
+        match &hops[..] {
+            [NextHop::Queue(program)] if !program.exists() => {
                 let text = format!(
                     "there is no {}, nor a server in control/qmqpservers: say with --via where to hand the message on",
                     program.display()
                 );
-                Err(Failure::new(Reason::Configuration, text))
+                Err(Failure::new(FailureReason::Configuration, text))
             }
-            _ => Ok(places),
+            _ => Ok(hops),
         }
     }
 }
 
-fn failure(refused: Refused) -> Failure {
-    match refused {
-        Refused::Failed(failure) => failure,
-        refused => Failure::new(refused.reason(), refused),
+fn into_failure(error: InjectError) -> Failure {
+    match error {
+        InjectError::Failure(failure) => failure,
+        error => Failure::new(error.reason(), error),
     }
 }
 
-/// The message on standard input.
-pub fn read_message(spool_dir: &Path, cancel: &Cancel) -> Result<Letter, Failure> {
-    let reader = StandardInput::new();
-    let input = InterruptibleReader { reader, name: Path::new("standard input"), timeout: None, cancel };
-    Letter::read(input, spool_dir, None)
-}
-
-/// As random as the kernel is.
-fn random() -> Result<[u8; 16], Failure> {
+fn random_bytes() -> Result<[u8; 16], Failure> {
     let mut bytes = [0; 16];
     let read = std::fs::File::open("/dev/urandom")
         .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bytes));
     let text = "no random bytes from /dev/urandom for a Message-ID";
-    read.map(|()| bytes).map_err(|e| Failure::new(Reason::TryAgain, format!("{text}: {e}")))
+    read.map(|()| bytes).map_err(|e| Failure::new(FailureReason::TryAgain, format!("{text}: {e}")))
 }
 
-/// Standard output may carry the message.
-fn remark(text: &str) {
+/// Prints to standard error, because standard output may carry the message.
+fn print_remark(text: &str) {
     let _ = writeln!(anstream::stderr(), "mailferry: {text}");
 }
 
-/// Tells the outcomes, and gives the reason that the exit code tells. Those that can be mended by waiting come
-/// first: Postfix goes by the first line.
-fn tell(args: &InjectArgs, fate: &Fate, reporter: &mut Reporter) -> Option<Reason> {
-    let Some(completed) = &fate.completed else { return None };
-    let recipients = &completed.envelope.recipients;
+/// A failure that several recipients share.
+struct SharedFailure<'a> {
+    failure: Failure,
+    hop: &'a NextHop,
+    recipients: Vec<&'a [u8]>,
+}
+
+/// Reports the outcomes and returns the reason for the exit code. Temporary failures come first: Postfix evaluates the
+/// first line.
+fn report_outcomes(args: &InjectArgs, progress: &Progress, reporter: &mut Reporter) -> Option<FailureReason> {
+    let recipients = &progress.completed.as_ref()?.envelope.recipients;
     if args.common.verbose && args.dry_run {
-        recipients.iter().for_each(|recipient| remark(&format!("to <{}>", escape(recipient))));
+        recipients.iter().for_each(|recipient| print_remark(&format!("to <{}>", escape(recipient))));
     }
-    let mut failures: Vec<(Failure, &Place, Vec<&[u8]>)> = Vec::new();
-    for (recipient, told) in recipients.iter().zip(&fate.outcomes) {
-        let by = &fate.places[told.by];
-        let Some(why) = outcome_failure(&told.outcome) else {
+    let mut failures: Vec<SharedFailure<'_>> = Vec::new();
+    for (recipient, RelayOutcome { hop_index, outcome }) in recipients.iter().zip(&progress.outcomes) {
+        let hop = &progress.hops[*hop_index];
+        let Some(failure) = outcome_failure(outcome) else {
             if args.common.verbose {
-                let text = &told.outcome.text;
+                let text = &outcome.text;
                 let separator = if text.is_empty() { "" } else { ": " };
-                reporter.line(&format!("<{}>: accepted by {by}{separator}{text}", escape(recipient)));
+                reporter.line(&format!("<{}>: accepted by {hop}{separator}{text}", escape(recipient)));
             }
             continue;
         };
-        // A line for all recipients that have it in common.
-        match failures.iter_mut().find(|(known, place, _)| (known, *place) == (&why, by)) {
-            Some((.., all)) => all.push(recipient),
-            None => failures.push((why, by, vec![recipient])),
+        match failures.iter_mut().find(|known| (&known.failure, known.hop) == (&failure, hop)) {
+            Some(known) => known.recipients.push(recipient),
+            None => failures.push(SharedFailure { failure, hop, recipients: vec![recipient] }),
         }
     }
-    failures.sort_by_key(|(why, ..)| !why.reason.is_temporary());
-    for (why, by, recipients) in &failures {
-        let text = format!("{}: {by}: {}", named(recipients), why.text);
-        reporter.failure(Code::NotDelivered, &Failure::new(why.reason, text));
+    failures.sort_by_key(|one| !one.failure.reason.is_temporary());
+    for SharedFailure { failure, hop, recipients } in &failures {
+        let text = format!("{}: {hop}: {}", list_recipients(recipients), failure.text);
+        reporter.failure(Code::NotDelivered, &Failure::new(failure.reason, text));
     }
-    failures.first().map(|(why, ..)| why.reason).map(|reason| match reason.is_temporary() {
-        true => reason,
-        // The next hop's reasons are not ours: 69 for all.
-        false => Reason::Refused,
+    failures.first().map(|one| match one.failure.reason.is_temporary() {
+        true => one.failure.reason,
+        // The next hop's permanent reasons are not this machine's: the exit code is 69 for all.
+        false => FailureReason::Refused,
     })
 }
 
-/// Ten of them by name.
-fn named(recipients: &[&[u8]]) -> String {
+/// Lists the first ten recipients.
+fn list_recipients(recipients: &[&[u8]]) -> String {
     let shown: Vec<String> = recipients.iter().take(10).map(|one| format!("<{}>", escape(one))).collect();
     let more = match recipients.len().saturating_sub(10) {
         0 => String::new(),
@@ -353,8 +350,8 @@ fn named(recipients: &[&[u8]]) -> String {
     shown.join(", ") + &more
 }
 
-/// As `SUMMARY` has it. Written as it is read: for ten thousand recipients a tree of values would take more memory
-/// than all else.
+/// The JSON summary: see [`SUMMARY`]. It is serialized while it is written, because a tree of values for ten thousand
+/// recipients would need more memory than everything else.
 #[derive(Serialize)]
 struct Summary<'a> {
     #[serde(rename = "type")]
@@ -362,7 +359,7 @@ struct Summary<'a> {
     command: &'static str,
     dry_run: bool,
     sender: Option<String>,
-    recipients: Outcomes<'a>,
+    recipients: RecipientOutcomes<'a>,
     bytes_source: u64,
     bytes_message: Option<u64>,
     status: &'static str,
@@ -371,10 +368,10 @@ struct Summary<'a> {
     seconds: f64,
 }
 
-/// What became of each; `otherwise` of whom nobody was told.
-struct Outcomes<'a> {
-    fate: &'a Fate,
-    otherwise: &'static str,
+/// The recipients with their outcomes; `default` is that of recipients without one.
+struct RecipientOutcomes<'a> {
+    progress: &'a Progress,
+    default: &'static str,
 }
 
 #[derive(Serialize)]
@@ -382,43 +379,38 @@ struct Recipient<'a> {
     recipient: String,
     outcome: &'static str,
     #[serde(flatten)]
-    told: Option<Answer<'a>>,
+    reply: Option<Reply<'a>>,
 }
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct Reply<'a> {
     unsure: bool,
     status: &'a str,
     via: String,
     text: &'a str,
 }
 
-impl Serialize for Outcomes<'_> {
+impl Serialize for RecipientOutcomes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Fate { completed, places, outcomes, .. } = self.fate;
+        let Progress { completed, hops, outcomes, .. } = self.progress;
         let addresses = completed.iter().flat_map(|completed| &completed.envelope.recipients);
         let outcomes = outcomes.iter().map(Some).chain(std::iter::repeat(None));
-        serializer.collect_seq(addresses.zip(outcomes).map(|(address, told)| Recipient {
+        serializer.collect_seq(addresses.zip(outcomes).map(|(address, one)| Recipient {
             recipient: escape(address),
-            outcome: told.map_or(self.otherwise, |told| match told.outcome.fate {
-                Became::Accepted => "accepted",
-                Became::Temporary | Became::Unsure => "temporary",
-                Became::Permanent => "permanent",
+            outcome: one.map_or(self.default, |one| match one.outcome.kind {
+                OutcomeKind::Accepted => "accepted",
+                OutcomeKind::Temporary | OutcomeKind::Unsure => "temporary",
+                OutcomeKind::Permanent => "permanent",
             }),
-            told: told.map(|told| Answer {
-                unsure: told.outcome.fate == Became::Unsure,
-                status: match &told.outcome.status {
+            reply: one.map(|RelayOutcome { hop_index, outcome }| Reply {
+                unsure: outcome.kind == OutcomeKind::Unsure,
+                status: match &outcome.status {
                     Some(status) => status,
-                    None => failure_reason(&told.outcome).map_or("2.0.0", Reason::status),
+                    None => failure_reason(outcome).map_or("2.0.0", FailureReason::status),
                 },
-                via: places[told.by].to_string(),
-                text: &told.outcome.text,
+                via: hops[*hop_index].to_string(),
+                text: &outcome.text,
             }),
         }))
     }
-}
-
-/// Whether a command line is one of ours, by its words: for the exit code where it cannot be read.
-pub fn invoked_as(args: impl Iterator<Item = OsString>) -> bool {
-    super::is_about("inject", args)
 }

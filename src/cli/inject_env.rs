@@ -1,41 +1,38 @@
-//! Who writes a message that is injected, and with what its addresses are completed: the environment and the
-//! control files, as qmail-inject reads them (qmail-inject(8), ENVIRONMENT VARIABLES).
+//! The environment and the control files that qmail-inject reads (qmail-inject(8), ENVIRONMENT VARIABLES).
 
 use std::env;
 use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use crate::inject::control::Control;
-use crate::inject::{self, Author, Domains, Habits};
+use super::owner::current_account_name;
+use crate::inject::control::{self, ControlFiles};
+use crate::inject::{Author, Domains, InjectFlags};
 use crate::mailbox::error::Result;
 use crate::mailbox::message::address::Compat;
 use crate::mailbox::text::display_path;
 
-use crate::cli::owner::current_account_name;
-
-/// The environment, as it is or with changes of the program `sendmail`.
+/// The process's environment with changes by `sendmail`.
 #[derive(Debug, Default)]
-pub struct EnvOverlay {
+pub(super) struct EnvOverlay {
     changes: Vec<(&'static str, Option<Vec<u8>>)>,
 }
 
 impl EnvOverlay {
-    /// Sets a variable, or takes it out.
-    pub fn set(&mut self, name: &'static str, value: Option<Vec<u8>>) {
+    /// Sets or removes a variable.
+    pub(super) fn set(&mut self, name: &'static str, value: Option<Vec<u8>>) {
         self.changes.push((name, value));
     }
 
-    /// With the account that we run as, where no variable names a user: cron calls its mailer without any, and
-    /// what cannot be delivered is to come back to somebody.
-    pub fn with_account_fallback(mut self) -> EnvOverlay {
+    /// Uses the account's name if no variable names the user. cron sets none of them, and a bounce must reach the user.
+    pub(super) fn with_account_fallback(mut self) -> EnvOverlay {
         if self.first(&USER).is_none() {
             self.set("LOGNAME", current_account_name());
         }
         self
     }
 
-    /// The first of these variables that is set. Empty is set, too.
+    /// Returns the first of these variables that is set, even if it is empty.
     fn first(&self, names: &[&str]) -> Option<Vec<u8>> {
         names.iter().find_map(|name| match self.changes.iter().rev().find(|(changed, _)| changed == name) {
             Some((_, value)) => value.clone(),
@@ -47,25 +44,54 @@ impl EnvOverlay {
 /// The variables that name the user.
 const USER: [&str; 4] = ["QMAILUSER", "MAILUSER", "USER", "LOGNAME"];
 
-/// Where qmail lives: $QMAILHOME, or /var/qmail.
-pub fn qmail_home() -> PathBuf {
-    let said = env::var_os("QMAILHOME").filter(|home| !home.is_empty());
-    said.map_or_else(|| "/var/qmail".into(), PathBuf::from)
+/// Returns qmail's directory: $QMAILHOME, or /var/qmail.
+pub(super) fn qmail_home() -> PathBuf {
+    let home = env::var_os("QMAILHOME").filter(|home| !home.is_empty());
+    home.map_or_else(|| "/var/qmail".into(), PathBuf::from)
 }
 
-/// All that the environment says of a message that is not in it.
-pub struct InjectEnvironment {
-    pub author: Author,
-    pub flags: Habits,
-    pub domains: Domains,
-    pub lists: Vec<Vec<u8>>,
-    /// What was taken for something that nobody has said.
-    pub guessed: Option<String>,
+/// Returns the queue program: $QMAILQUEUE, or qmail's own.
+pub(super) fn default_queue_program() -> PathBuf {
+    let program = env::var_os("QMAILQUEUE").filter(|program| !program.is_empty());
+    // A relative path is relative to qmail's directory, as in qmail's programs.
+    qmail_home().join(program.unwrap_or_else(|| "bin/qmail-queue".into()))
+}
+
+/// Where the recipients come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RecipientSource {
+    /// The arguments if there are any, or else the header.
+    ArgumentsOrHeader,
+    Arguments,
+    Header,
+    /// The arguments, then the header.
+    Both,
+}
+
+impl RecipientSource {
+    /// Returns the arguments that count, and whether the header counts.
+    pub(super) fn choose(self, arguments: &[Vec<u8>]) -> (&[Vec<u8>], bool) {
+        match self {
+            RecipientSource::ArgumentsOrHeader => (arguments, arguments.is_empty()),
+            RecipientSource::Arguments => (arguments, false),
+            RecipientSource::Header => (&[], true),
+            RecipientSource::Both => (arguments, true),
+        }
+    }
+}
+
+/// What the environment decides about a message.
+pub(super) struct InjectEnvironment {
+    pub(super) author: Author,
+    pub(super) flags: InjectFlags,
+    pub(super) domains: Domains,
+    pub(super) followup_lists: Vec<Vec<u8>>,
+    /// Explains a value that was derived, because nothing configures it.
+    pub(super) guessed: Option<String>,
 }
 
 impl InjectEnvironment {
-    /// Looks.
-    pub fn read(environment: &EnvOverlay, manner: Compat) -> Result<InjectEnvironment> {
+    pub(super) fn read(environment: &EnvOverlay, compat: Compat) -> Result<InjectEnvironment> {
         let author = Author {
             user: environment.first(&USER).unwrap_or_else(|| b"anonymous".to_vec()),
             host: environment.first(&["QMAILHOST", "MAILHOST"]),
@@ -73,26 +99,25 @@ impl InjectEnvironment {
             sender_user: environment.first(&["QMAILSUSER"]),
             sender_host: environment.first(&["QMAILSHOST"]),
         };
-        let lists = match environment.first(&["QMAILMFTFILE"]) {
-            Some(path) => inject::read_followup_list(Path::new(&OsString::from_vec(path)))?,
+        let followup_lists = match environment.first(&["QMAILMFTFILE"]) {
+            Some(path) => control::read_lines(Path::new(&OsString::from_vec(path)))?,
             None => Vec::new(),
         };
-        let habits = Habits::parse(&environment.first(&["QMAILINJECT"]).unwrap_or_default());
-        let (domains, guessed) = domains(environment, manner)?;
-        Ok(InjectEnvironment { author, flags: habits, domains, lists, guessed })
+        let flags = InjectFlags::parse(&environment.first(&["QMAILINJECT"]).unwrap_or_default());
+        let (domains, guessed) = read_domains(environment, compat)?;
+        Ok(InjectEnvironment { author, flags, domains, followup_lists, guessed })
     }
 }
 
-fn domains(environment: &EnvOverlay, manner: Compat) -> Result<(Domains, Option<String>)> {
+fn read_domains(environment: &EnvOverlay, compat: Compat) -> Result<(Domains, Option<String>)> {
     let home = qmail_home();
     let directory = home.join("control");
-    let control = Control::read(&directory)?;
-    // qmail-inject does not run where there is no qmail. By its name ours does, and then has no host called
-    // `defaulthost`.
-    let as_qmail = manner == Compat::Qmail && home.is_dir();
+    let control = ControlFiles::read(&directory)?;
+    // qmail-inject does not run without qmail. mailferry does, and then must not use a host called `defaulthost`.
+    let as_qmail = compat == Compat::Qmail && home.is_dir();
     let mut guessed = None;
     let mut domains = match as_qmail {
-        true => control.as_qmail(),
+        true => control.into_qmail_domains(),
         false => {
             let host = rustix::system::uname();
             let host = host.nodename();
@@ -104,26 +129,21 @@ fn domains(environment: &EnvOverlay, manner: Compat) -> Result<(Domains, Option<
                 );
                 guessed = Some(text);
             }
-            control.or_host(host.to_bytes())
+            control.into_domains_for_host(host.to_bytes())
         }
     };
-    let said = |name: &str| environment.first(&[name]);
-    if let Some(host) = said("QMAILDEFAULTHOST") {
+    let variable = |name: &str| environment.first(&[name]);
+    if let Some(host) = variable("QMAILDEFAULTHOST") {
         domains.default_host = host;
     }
-    if let Some(domain) = said("QMAILDEFAULTDOMAIN") {
+    if let Some(domain) = variable("QMAILDEFAULTDOMAIN") {
         domains.default_domain = Some(domain);
     }
-    if let Some(domain) = said("QMAILPLUSDOMAIN") {
+    if let Some(domain) = variable("QMAILPLUSDOMAIN") {
         domains.plus_domain = Some(domain);
     }
-    if let Some(host) = said("QMAILIDHOST") {
+    if let Some(host) = variable("QMAILIDHOST") {
         domains.id_host = host;
     }
     Ok((domains, guessed))
-}
-
-/// The name that we are called by, without directories.
-pub fn program_name(mut args: impl Iterator<Item = OsString>) -> Option<OsString> {
-    Path::new(&args.next()?).file_name().map(|name| OsString::from_vec(name.as_bytes().to_vec()))
 }

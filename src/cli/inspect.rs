@@ -15,12 +15,13 @@ use crate::mailbox::text::{display_path, escape};
 use clap::Args;
 use serde_json::json;
 
-use super::exit::{self, Exit};
+use super::args::CommonArgs;
 use super::mailbox_arg::{Format, MailboxArg};
 use super::open::OpenArgs;
-use super::progress::ProgressDisplay;
-use super::report::Reporter;
-use super::{CommonArgs, signals};
+use super::signals;
+use super::ui::exit::{self, Exit};
+use super::ui::progress::ProgressDisplay;
+use super::ui::report::Reporter;
 use crate::mailbox::text::grouped;
 
 /// Show what is in a mailbox, and why each boundary is where it is
@@ -154,7 +155,12 @@ fn list(
     mut findings: Vec<Finding>,
     reporter: &mut Reporter,
 ) -> Result<()> {
-    let rules = DateRules { now: super::convert::now(), mtime: source.mtime(), from_zone: None, first: None };
+    let rules = DateRules {
+        now: crate::cli::clock::seconds_since_epoch(),
+        mtime: source.mtime(),
+        from_zone: None,
+        first: None,
+    };
     let is_json = reporter.is_json();
     let tell = |rows: Vec<String>| rows.iter().for_each(|row| reporter.preformatted_line(row));
     let dates = inspect::list_mbox(source, mbox, &rules, |row| row_text(&row, is_json), tell)?;

@@ -20,13 +20,13 @@ use crate::mailbox::error::Error;
 use crate::mailbox::maildir::create::create_parents;
 use crate::mailbox::maildir::write::parent_of;
 use crate::mailbox::text::display_path;
-use crate::transport::envelope::Envelope;
-use crate::transport::failure::{Failure, Reason};
-use crate::transport::spool::Letter;
+use crate::transport::envelope::DeliveryEnvelope;
+use crate::transport::failure::{Failure, FailureReason};
+use crate::transport::spool::SpooledMessage;
 use clap::{Args, ValueEnum};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::deliver::now;
+use super::clock::now;
 use super::mailbox_arg::{Format, MailboxArg};
 use super::owner;
 
@@ -125,7 +125,7 @@ pub fn run_dot_qmail(
     setting: &Setting<'_>,
 ) -> Result<(), Failure> {
     let template = |option: &str, text: &OsStr| {
-        let wrong = |why| Failure::new(Reason::Configuration, format_args!("{option}: {why}"));
+        let wrong = |why| Failure::new(FailureReason::Configuration, format_args!("{option}: {why}"));
         Template::parse(text.as_bytes()).map_err(wrong).map_err(refuse_to_speak)
     };
     let program = std::env::current_exe().map_err(|e| Error::io("find", "our own program")(e).into());
@@ -156,9 +156,13 @@ fn speak(recipients: &mut impl Recipients, setting: &Setting<'_>) -> Result<(), 
     let failed = |reason, text: &str| Err(Failure::new(reason, text));
     match session::converse(&mut peer, recipients, &options) {
         Ending::Orderly => Ok(()),
-        Ending::Cut => failed(Reason::TryAgain, "the peer has closed in the middle of a command or message"),
-        Ending::TimedOut => failed(Reason::TryAgain, "the peer said nothing for 300 seconds"),
-        Ending::Interrupted => failed(Reason::Interrupted, "interrupted; what was told to be delivered is"),
+        Ending::Cut => {
+            failed(FailureReason::TryAgain, "the peer has closed in the middle of a command or message")
+        }
+        Ending::TimedOut => failed(FailureReason::TryAgain, "the peer said nothing for 300 seconds"),
+        Ending::Interrupted => {
+            failed(FailureReason::Interrupted, "interrupted; what was told to be delivered is")
+        }
         Ending::Broken(e) => Err(Error::io("speak over", "standard input and output")(e).into()),
     }
 }
@@ -203,7 +207,7 @@ impl Route {
 
 impl Routes {
     fn of(args: &LmtpArgs) -> Result<Routes, Failure> {
-        let wrong = |why: String| Failure::new(Reason::Configuration, why);
+        let wrong = |why: String| Failure::new(FailureReason::Configuration, why);
         if let Some(path) = &args.map {
             let text = std::fs::read(path).map_err(Error::io("read", path))?;
             return Map::parse(&text, path, Route::parse).map(Routes::Map).map_err(wrong);
@@ -241,7 +245,7 @@ impl Recipients for Mailboxes<'_> {
         };
         let Some(Route { format, template }) = route else {
             let text = format_args!("{}: no mailbox by that name", recipient.shown());
-            return Err(Failure::new(Reason::NoSuchMailbox, text));
+            return Err(Failure::new(FailureReason::NoSuchMailbox, text));
         };
         let delimiters: &[u8] = if route.is_some_and(is_divided) { &self.delimiters } else { b"" };
         let path = template.expand(&Parts::of(recipient, delimiters))?;
@@ -271,7 +275,7 @@ impl Recipients for Mailboxes<'_> {
         {
             let text =
                 format_args!("{}: a name that ends in .lock is that of a lock", display_path(target.path()));
-            return Err(Failure::new(Reason::BadAddress, text));
+            return Err(Failure::new(FailureReason::BadAddress, text));
         }
         if rustix::process::geteuid().is_root() {
             not_for_others(&target)?;
@@ -281,12 +285,12 @@ impl Recipients for Mailboxes<'_> {
 
     fn deliver(
         &mut self,
-        letter: &Letter,
+        letter: &SpooledMessage,
         sender: Option<&Address>,
         recipient: &Address,
         place: &Place,
     ) -> Result<String, Failure> {
-        let envelope = Envelope {
+        let envelope = DeliveryEnvelope {
             sender: Some(sender.map(Address::to_bytes).unwrap_or_default()),
             recipient: Some(recipient.to_bytes()),
         };

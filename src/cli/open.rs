@@ -9,11 +9,14 @@ use crate::mailbox::context::Cancel;
 use crate::mailbox::context::{LockMethod, LockOptions};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::maildir::list::is_maildir;
+use crate::mailbox::source::input::InterruptibleReader;
 use crate::mailbox::source::{Source, SpoolOptions};
+use crate::transport::failure::Failure;
+use crate::transport::spool::SpooledMessage;
 use clap::Args;
 
 use super::mailbox_arg::{Format, MailboxArg};
-use super::progress::ProgressDisplay;
+use super::ui::progress::ProgressDisplay;
 
 /// How sources are opened.
 #[derive(Args, Debug, Clone)]
@@ -65,6 +68,17 @@ impl AsFd for StandardInput {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// Reads the message on standard input.
+pub fn read_message(
+    spool_dir: &Path,
+    max_size: Option<u64>,
+    cancel: &Cancel,
+) -> Result<SpooledMessage, Failure> {
+    let reader = StandardInput::new();
+    let input = InterruptibleReader { reader, name: Path::new("standard input"), timeout: None, cancel };
+    SpooledMessage::read(input, spool_dir, max_size)
 }
 
 impl OpenArgs {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Owner;
 use crate::mailbox::text::display_path;
-use crate::transport::failure::{Failure, Reason};
+use crate::transport::failure::{Failure, FailureReason};
 
 /// Who we are when mail is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +33,9 @@ pub fn become_home_owner(home: &Path, user: Option<&OsStr>) -> Result<Privilege,
         return Ok(Privilege::User);
     }
     let wrong =
-        |why: &str| Failure::new(Reason::Configuration, format_args!("{}: {why}", display_path(home)));
-    let unknown = |e: io::Error| Failure::new(Reason::TryAgain, format_args!("cannot look up accounts: {e}"));
+        |why: &str| Failure::new(FailureReason::Configuration, format_args!("{}: {why}", display_path(home)));
+    let unknown =
+        |e: io::Error| Failure::new(FailureReason::TryAgain, format_args!("cannot look up accounts: {e}"));
     let meta = std::fs::metadata(home).map_err(Error::io("look up the owner of", home))?;
     let named = match user {
         Some(user) => account(&By::Name(user)).map_err(unknown)?,
@@ -56,7 +57,7 @@ pub fn become_home_owner(home: &Path, user: Option<&OsStr>) -> Result<Privilege,
     let became = become_user(uid, gid, account.as_ref()).and_then(|()| leave_behind(account.as_ref()));
     became.map(|()| Privilege::User).map_err(|e| {
         let text = format!("{}: cannot become user {uid}: {e}", display_path(home));
-        Failure::new(Reason::TryAgain, text)
+        Failure::new(FailureReason::TryAgain, text)
     })
 }
 
@@ -77,7 +78,7 @@ const LINKS_FOLLOWED: u32 = 40;
 fn walk(path: &Path, links: u32) -> Result<(), Failure> {
     let refuse = |at: &Path, why: &str| {
         let text = format!("{}: {why}; root delivers where nobody else can write", display_path(at));
-        Err(Failure::new(Reason::Configuration, text))
+        Err(Failure::new(FailureReason::Configuration, text))
     };
     let mut at = PathBuf::new();
     let mut parts = path.components();

@@ -1,8 +1,7 @@
-//! What happens when the program is called `qmail-inject` or `sendmail`: the options, output and exit codes of
-//! those programs of qmail, for cron, PHP and all that know no other.
+//! `qmail-inject` and `sendmail`, for a process called by these names: their options, output and exit codes.
 //!
-//! It does not what qmail-inject does wrong: a list of recipients that cannot be read to its end is not sent to
-//! those that happen to be found in it. And `sendmail` understands CRLF, since PHP writes it.
+//! cron, PHP and many others know only these programs. Unlike qmail-inject, a recipient list that cannot be parsed to its
+//! end is not sent to the recipients found so far. `sendmail` accepts CRLF, which PHP writes.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -10,110 +9,117 @@ use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
-use crate::inject::{Completed, Options, Ready, Refused};
+use super::inject_env::{EnvOverlay, InjectEnvironment, RecipientSource};
+use super::invocation::program_name;
+use super::relay::{default_next_hops, outcome_failure, relay_message};
+use super::ui::exit::{Exit, ExitCodes};
+use super::{clock, open, signals};
+use crate::inject::{CompletedMessage, InjectError, InjectOptions, Injector};
 use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::message::address::Compat;
 use crate::transport::envelope;
-use crate::transport::failure::Reason;
-use crate::transport::next_hop::Place;
+use crate::transport::failure::FailureReason;
+use crate::transport::message::OutgoingMessage;
+use crate::transport::next_hop::NextHop;
+use crate::transport::outcome::{OutcomeKind, Refusal};
 use crate::transport::process::Limits;
-use crate::transport::spool::Letter;
-use crate::transport::{Fate, Message, Refusal, queue};
+use crate::transport::queue;
+use crate::transport::spool::SpooledMessage;
 
-use super::deliver::now;
-use super::exit::{Exit, ExitCodes};
-use super::inject::read_message;
-use super::signals;
-use crate::cli::inject_env::{EnvOverlay, InjectEnvironment, program_name};
-use crate::cli::relay::{default_next_hops, outcome_failure, relay_message};
-
-/// qmail-inject waits for its queue program for ever; a day is as good.
+/// qmail-inject waits without limit for its queue program; a day makes no difference.
 const A_DAY: Duration = Duration::from_secs(86400);
 
-/// The programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Program {
     QmailInject,
     Sendmail,
 }
 
-fn program(args: impl Iterator<Item = OsString>) -> Option<Program> {
-    match program_name(args)?.as_bytes() {
-        b"qmail-inject" => Some(Program::QmailInject),
-        b"sendmail" => Some(Program::Sendmail),
-        _ => None,
+impl Program {
+    fn parse(args: impl Iterator<Item = OsString>) -> Option<Program> {
+        match program_name(args)?.as_bytes() {
+            b"qmail-inject" => Some(Program::QmailInject),
+            b"sendmail" => Some(Program::Sendmail),
+            _ => None,
+        }
     }
 }
 
-/// Whether it is one of these programs that is meant: by the last part of the name that we are called by.
-pub fn invoked_as(args: impl Iterator<Item = OsString>) -> bool {
-    program(args).is_some()
+/// Reports whether the process was called by one of these names.
+pub(super) fn invoked_as(args: impl Iterator<Item = OsString>) -> bool {
+    Program::parse(args).is_some()
 }
 
-/// Runs it with these arguments.
-pub fn run(mut args: impl Iterator<Item = OsString>) -> Exit {
-    let name = program(args.by_ref());
+/// Runs the program.
+pub(super) fn run(mut args: impl Iterator<Item = OsString>) -> Exit {
+    let program = Program::parse(args.by_ref());
     let words: Vec<Vec<u8>> = args.map(OsString::into_vec).collect();
-    let order = match name {
-        Some(Program::Sendmail) => Order::of_sendmail(words),
-        _ => Order::of_qmail_inject(words),
+    let job = match program {
+        Some(Program::Sendmail) => Job::parse_sendmail(words),
+        _ => Job::parse_qmail_inject(words),
     };
-    match order.and_then(|order| order.carry_out()) {
+    match job.and_then(|job| job.run()) {
         Ok(()) => Exit::Done,
-        Err(Said { reason, text }) => {
+        Err(QmailError { reason, text }) => {
             let _ = io::stderr().write_all(&text);
             Exit::NotDelivered(reason, ExitCodes::Qmail)
         }
     }
 }
 
-/// Why it failed, in the words of the program.
-struct Said {
-    reason: Reason,
+/// An error in the words of qmail's program.
+struct QmailError {
+    reason: FailureReason,
     text: Vec<u8>,
 }
 
-impl Said {
-    fn fatal(reason: Reason, text: impl AsRef<[u8]>) -> Said {
-        Said { reason, text: [b"qmail-inject: fatal: ", text.as_ref()].concat() }
+impl QmailError {
+    fn fatal(reason: FailureReason, text: impl AsRef<[u8]>) -> QmailError {
+        QmailError { reason, text: [b"qmail-inject: fatal: ", text.as_ref()].concat() }
     }
+}
 
-    fn of(refused: &Refused) -> Said {
+impl From<InjectError> for QmailError {
+    fn from(error: InjectError) -> QmailError {
         const LINE: &[u8] = b"unable to parse this line:\n";
-        let text = match refused {
-            Refused::Field { text, .. } => [LINE, text].concat(),
-            Refused::Address { address, is_sender: true, .. } => [LINE, &envelope::quoted(address)].concat(),
-            Refused::Setting { text, .. } => [LINE, text].concat(),
-            Refused::Address { address, .. } => [b"unable to parse address: ", &address[..], b"\n"].concat(),
-            refused => format!("{refused}\n").into_bytes(),
+        let text = match &error {
+            InjectError::Field { text, .. } => [LINE, text].concat(),
+            InjectError::Address { address, is_sender: true, .. } => {
+                [LINE, &envelope::quote(address)].concat()
+            }
+            InjectError::Setting { text, .. } => [LINE, text].concat(),
+            InjectError::Address { address, .. } => {
+                [b"unable to parse address: ", &address[..], b"\n"].concat()
+            }
+            error => format!("{error}\n").into_bytes(),
         };
-        let reason = match refused {
-            // What is set wrong is for good, as it is to qmail-inject.
-            Refused::Setting { .. } => Reason::BadMessage,
-            refused => refused.reason(),
+        let reason = match &error {
+            // In qmail-inject a wrong setting is a permanent failure.
+            InjectError::Setting { .. } => FailureReason::BadMessage,
+            error => error.reason(),
         };
-        Said::fatal(reason, text)
+        QmailError::fatal(reason, text)
     }
 }
 
-impl From<Error> for Said {
-    fn from(error: Error) -> Said {
-        Said::fatal(Reason::TryAgain, format!("read error: {error}\n"))
+impl From<Error> for QmailError {
+    fn from(error: Error) -> QmailError {
+        QmailError::fatal(FailureReason::TryAgain, format!("read error: {error}\n"))
     }
 }
 
-/// Options as getopt(3) reads them: no words before options.
-struct Words {
+/// A command line as getopt(3) parses it: no operands before options.
+struct ParsedWords {
     options: Vec<(u8, Vec<u8>)>,
     operands: Vec<Vec<u8>>,
 }
 
-/// In `letters` a `:` follows an option that has an argument, a `?` one that may have one behind it in the same
-/// word.
-fn getopt(name: &str, words: Vec<Vec<u8>>, letters: &[u8]) -> Result<Words, Said> {
-    let wrong = |what: &str, letter: u8| Said {
-        reason: Reason::BadMessage,
+/// Parses `words`. In `letters` a `:` follows an option with an argument, and a `?` one whose argument is optional and in
+/// the same word.
+fn getopt(name: &str, words: Vec<Vec<u8>>, letters: &[u8]) -> Result<ParsedWords, QmailError> {
+    let wrong = |what: &str, letter: u8| QmailError {
+        reason: FailureReason::BadMessage,
         text: [format!("{name}: {what} -- ").as_bytes(), &[letter], b"\n"].concat(),
     };
     let mut options = Vec::new();
@@ -123,8 +129,8 @@ fn getopt(name: &str, words: Vec<Vec<u8>>, letters: &[u8]) -> Result<Words, Said
             break;
         }
         let mut rest = &word[1..];
-        while let Some((&letter, behind)) = rest.split_first() {
-            rest = behind;
+        while let Some((&letter, after)) = rest.split_first() {
+            rest = after;
             let known = letters.iter().position(|&known| known == letter && !b":?".contains(&letter));
             let at = known.ok_or_else(|| wrong("illegal option", letter))?;
             let argument = match letters.get(at + 1) {
@@ -135,36 +141,11 @@ fn getopt(name: &str, words: Vec<Vec<u8>>, letters: &[u8]) -> Result<Words, Said
             options.push((letter, argument));
         }
     }
-    Ok(Words { options, operands: words.collect() })
+    Ok(ParsedWords { options, operands: words.collect() })
 }
 
-/// Where the recipients come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RecipientSource {
-    /// The arguments if there are any, else the header.
-    ArgumentsOrHeader,
-    /// The arguments alone.
-    Arguments,
-    /// The header alone.
-    Header,
-    /// The arguments, then the header.
-    Both,
-}
-
-impl RecipientSource {
-    /// Which of the arguments count, and whether the header does.
-    pub fn choose(self, arguments: &[Vec<u8>]) -> (&[Vec<u8>], bool) {
-        match self {
-            RecipientSource::ArgumentsOrHeader => (arguments, arguments.is_empty()),
-            RecipientSource::Arguments => (arguments, false),
-            RecipientSource::Header => (&[], true),
-            RecipientSource::Both => (arguments, true),
-        }
-    }
-}
-
-/// What is to be done.
-struct Order {
+/// What the command line asks for.
+struct Job {
     recipients: RecipientSource,
     arguments: Vec<Vec<u8>>,
     print: bool,
@@ -173,137 +154,142 @@ struct Order {
     crlf: bool,
 }
 
-impl Order {
-    fn new(recipients: RecipientSource, arguments: Vec<Vec<u8>>, crlf: bool) -> Order {
-        Order { recipients, arguments, print: false, sender: None, environment: EnvOverlay::default(), crlf }
+impl Job {
+    fn new(recipients: RecipientSource, arguments: Vec<Vec<u8>>, crlf: bool) -> Job {
+        Job { recipients, arguments, print: false, sender: None, environment: EnvOverlay::default(), crlf }
     }
 
-    fn of_qmail_inject(words: Vec<Vec<u8>>) -> Result<Order, Said> {
-        let Words { options, operands } = getopt("qmail-inject", words, b"aAhHnNf:")?;
-        let mut order = Order::new(RecipientSource::ArgumentsOrHeader, operands, false);
+    fn parse_qmail_inject(words: Vec<Vec<u8>>) -> Result<Job, QmailError> {
+        let ParsedWords { options, operands } = getopt("qmail-inject", words, b"aAhHnNf:")?;
+        let mut job = Job::new(RecipientSource::ArgumentsOrHeader, operands, false);
         for (letter, argument) in options {
             match letter {
-                b'a' => order.recipients = RecipientSource::Arguments,
-                b'A' => order.recipients = RecipientSource::ArgumentsOrHeader,
-                b'h' => order.recipients = RecipientSource::Header,
-                b'H' => order.recipients = RecipientSource::Both,
-                b'n' => order.print = true,
-                b'N' => order.print = false,
-                _ => order.sender = Some(argument),
+                b'a' => job.recipients = RecipientSource::Arguments,
+                b'A' => job.recipients = RecipientSource::ArgumentsOrHeader,
+                b'h' => job.recipients = RecipientSource::Header,
+                b'H' => job.recipients = RecipientSource::Both,
+                b'n' => job.print = true,
+                b'N' => job.print = false,
+                _ => job.sender = Some(argument),
             }
         }
-        Ok(order)
+        Ok(job)
     }
 
-    fn of_sendmail(words: Vec<Vec<u8>>) -> Result<Order, Said> {
+    fn parse_sendmail(words: Vec<Vec<u8>>) -> Result<Job, QmailError> {
         const USAGE: &[u8] =
             b"sendmail: usage: sendmail [ -t ] [ -fsender ] [ -Fname ] [ -bp ] [ -bs ] [ arg ... ]\n";
-        let usage = || Said { reason: Reason::BadMessage, text: USAGE.to_vec() };
+        let usage = || QmailError { reason: FailureReason::BadMessage, text: USAGE.to_vec() };
         let parsed = getopt("sendmail", words, b"vimte:f:p:o:B:F:E?J?xb:");
-        let Words { options, operands } = parsed.map_err(|mut said| {
-            said.text.extend_from_slice(USAGE);
-            said
+        let ParsedWords { options, operands } = parsed.map_err(|mut error| {
+            error.text.extend_from_slice(USAGE);
+            error
         })?;
-        let mut order = Order::new(RecipientSource::Arguments, operands, true);
-        order.environment = EnvOverlay::default().with_account_fallback();
+        let mut job = Job::new(RecipientSource::Arguments, operands, true);
+        job.environment = EnvOverlay::default().with_account_fallback();
         for (letter, argument) in options {
             match letter {
-                b't' => order.recipients = RecipientSource::Both,
-                b'f' => order.sender = Some(argument),
-                b'F' => order.environment.set("MAILNAME", Some(argument)),
+                b't' => job.recipients = RecipientSource::Both,
+                b'f' => job.sender = Some(argument),
+                b'F' => job.environment.set("MAILNAME", Some(argument)),
                 b'b' => match argument.first() {
                     Some(b'm') => {}
-                    Some(b'p') => return Err(not_here("qmail-qread")),
-                    Some(b's') => return Err(not_here("qmail-smtpd")),
+                    Some(b'p') => return Err(not_available("qmail-qread")),
+                    Some(b's') => return Err(not_available("qmail-smtpd")),
                     _ => return Err(usage()),
                 },
-                // How to deliver, how to fail, what a dot means: there is one way.
+                // Delivery mode, error mode, the meaning of a dot: there is no choice here.
                 _ => {}
             }
         }
-        if let Some(sender) = &order.sender {
+        if let Some(sender) = &job.sender {
             let (user, host) = envelope::split(sender);
             for name in ["QMAILNAME", "MAILNAME", "NAME", "QMAILHOST", "MAILHOST"] {
-                order.environment.set(name, None);
+                job.environment.set(name, None);
             }
-            order.environment.set("QMAILUSER", Some(user.to_vec()));
+            job.environment.set("QMAILUSER", Some(user.to_vec()));
             if let Some(host) = host.strip_prefix(b"@") {
-                order.environment.set("QMAILHOST", Some(host.to_vec()));
+                job.environment.set("QMAILHOST", Some(host.to_vec()));
             }
         }
-        Ok(order)
+        Ok(job)
     }
 
-    fn carry_out(&self) -> Result<(), Said> {
+    fn run(&self) -> Result<(), QmailError> {
         let cancel = signals::cancel_on_signals_with(111);
-        let InjectEnvironment { author, flags: habits, domains, lists, .. } =
+        let InjectEnvironment { author, flags, domains, followup_lists, .. } =
             InjectEnvironment::read(&self.environment, Compat::Qmail)?;
-        let (arguments, header_too) = self.recipients.choose(&self.arguments);
-        let options = Options {
-            manner: Compat::Qmail,
+        let (arguments, header_recipients) = self.recipients.choose(&self.arguments);
+        let options = InjectOptions {
+            compat: Compat::Qmail,
             crlf: self.crlf,
             arguments,
-            // What is printed has no recipients: a list that cannot be read does no harm.
-            header_too: header_too && !self.print,
+            // A message that is printed needs no recipients, so an unreadable list must not stop it.
+            header_recipients: header_recipients && !self.print,
             sender: self.sender.as_deref(),
             author: &author,
-            habits,
+            flags,
             domains: &domains,
-            lists: &lists,
-            now: now().as_secs() as i64,
+            followup_lists: &followup_lists,
+            now: clock::seconds_since_epoch(),
             pid: std::process::id(),
             random: None,
         };
-        let ready = Ready::new(&options).map_err(|refused| Said::of(&refused))?;
+        let injector = Injector::new(&options)?;
         let spool_dir = env::temp_dir();
-        let letter = read_message(&spool_dir, &cancel)
-            .map_err(|failure| Said::fatal(failure.reason, format!("read error: {}\n", failure.text)))?;
-        let completed = ready.complete(&letter, &spool_dir).map_err(|refused| Said::of(&refused))?;
+        let message = open::read_message(&spool_dir, None, &cancel).map_err(|failure| {
+            QmailError::fatal(failure.reason, format!("read error: {}\n", failure.text))
+        })?;
+        let completed = injector.complete(&message, &spool_dir)?;
         if self.print {
-            return print(&envelope::return_path(&completed.envelope.sender), &completed.letter);
+            return print(&envelope::return_path(&completed.envelope.sender), &completed.message);
         }
-        queue(&completed, &cancel)
+        enqueue(&completed, &cancel)
     }
 }
 
-/// To the queue program, which says itself on standard error what it has to say; on a null client to the servers
-/// that stand in for it.
-fn queue(completed: &Completed, cancel: &Cancel) -> Result<(), Said> {
-    let Completed { letter, envelope } = completed;
-    let refused = |fate: Fate, text: &str| {
-        let reason = if fate == Fate::Permanent { Reason::Refused } else { Reason::TryAgain };
-        Said::fatal(reason, format!("{text}\n"))
+/// Passes a message to the queue program, which inherits standard error, or on a null client to the servers that replace
+/// it.
+fn enqueue(completed: &CompletedMessage, cancel: &Cancel) -> Result<(), QmailError> {
+    let CompletedMessage { message, envelope } = completed;
+    let refused = |kind: OutcomeKind, text: &str| {
+        let is_permanent = kind == OutcomeKind::Permanent;
+        let reason = if is_permanent { FailureReason::Refused } else { FailureReason::TryAgain };
+        QmailError::fatal(reason, format!("{text}\n"))
     };
-    let places = default_next_hops().map_err(|failure| refused(Fate::Temporary, &failure.text))?;
-    if let [Place::Queue(program)] = &places[..] {
+    let hops = default_next_hops().map_err(|failure| refused(OutcomeKind::Temporary, &failure.text))?;
+    if let [NextHop::Queue(program)] = &hops[..] {
         let limits = Limits { time: A_DAY, cancel };
-        let queued = queue::send(program, letter.file(b"", 0)?, envelope, limits);
-        return queued.map(|_| ()).map_err(|Refusal { fate, text }| refused(fate, &text));
+        let queued = queue::send(program, message.to_file(b"", 0)?, envelope, limits);
+        return queued.map(|_| ()).map_err(|Refusal { kind, text }| refused(kind, &text));
     }
-    // No server takes that, and none would be asked.
+    // A QMQP server would refuse that, and without recipients there is no outcome.
     if envelope.recipients.is_empty() {
-        return Err(refused(Fate::Permanent, "no recipients specified (#5.5.4)"));
+        return Err(refused(OutcomeKind::Permanent, "no recipients specified (#5.5.4)"));
     }
-    let outcomes = relay_message(&Message::whole(letter), envelope, &places, A_DAY, cancel)?;
-    // A server answers for all recipients at once.
-    match outcomes.iter().find(|told| outcome_failure(&told.outcome).is_some()) {
+    let outcomes = relay_message(&OutgoingMessage::unmodified(message), envelope, &hops, A_DAY, cancel)?;
+    // A server's reply is for all recipients.
+    match outcomes.iter().find(|one| outcome_failure(&one.outcome).is_some()) {
         None => Ok(()),
-        Some(told) => Err(refused(told.outcome.fate, &format!("{}: {}", places[told.by], told.outcome))),
+        Some(one) => {
+            let text = format!("{}: {}", hops[one.hop_index], one.outcome);
+            Err(refused(one.outcome.kind, &text))
+        }
     }
 }
 
-fn not_here(program: &str) -> Said {
+fn not_available(program: &str) -> QmailError {
     let text = format!("sendmail: fatal: unable to run {program}\n").into_bytes();
-    Said { reason: Reason::TryAgain, text }
+    QmailError { reason: FailureReason::TryAgain, text }
 }
 
-fn print(first: &[u8], letter: &Letter) -> Result<(), Said> {
+fn print(first_line: &[u8], message: &SpooledMessage) -> Result<(), QmailError> {
     let mut out = io::stdout().lock();
-    let mut put =
+    let mut write =
         |bytes: &[u8]| out.write_all(bytes).map_err(Error::io("write to", OsStr::new("standard output")));
-    put(first)?;
-    put(b"\n")?;
-    letter.each_chunk(0, &mut put)?;
+    write(first_line)?;
+    write(b"\n")?;
+    message.for_each_chunk(0, &mut write)?;
     out.flush().map_err(Error::io("write to", OsStr::new("standard output")))?;
     Ok(())
 }

@@ -30,16 +30,16 @@ use crate::mailbox::message::flags::Flags;
 use crate::mailbox::source::input::InterruptibleReader;
 use crate::mailbox::text::escape;
 use crate::transport::envelope;
-use crate::transport::failure::{Failure, Reason};
+use crate::transport::failure::{Failure, FailureReason};
 use crate::transport::process::Limits;
-use crate::transport::spool::Letter;
+use crate::transport::spool::SpooledMessage;
 use crate::transport::{self, queue};
 
-use super::deliver::now;
-use super::dot_qmail::default_queue_program;
-use super::exit::{Exit, ExitCodes};
+use super::clock::now;
+use super::inject_env::default_queue_program;
 use super::open::Locks;
 use super::signals;
+use super::ui::exit::{Exit, ExitCodes};
 
 const NAME: &str = "qmail-local";
 const USAGE: &str =
@@ -77,17 +77,17 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Exit {
 
 /// Why it failed, in the words of qmail-local.
 struct Said {
-    reason: Reason,
+    reason: FailureReason,
     text: String,
 }
 
 impl Said {
     fn not_now(text: String) -> Said {
-        Said { reason: Reason::TryAgain, text }
+        Said { reason: FailureReason::TryAgain, text }
     }
 
     fn never(text: &str) -> Said {
-        Said { reason: Reason::Refused, text: text.into() }
+        Said { reason: FailureReason::Refused, text: text.into() }
     }
 }
 
@@ -178,7 +178,7 @@ fn deliver(arguments: &Arguments) -> Result<Vec<u8>, Said> {
     Ok(did(&done))
 }
 
-fn read(cancel: &Cancel) -> Result<Letter, Said> {
+fn read(cancel: &Cancel) -> Result<SpooledMessage, Said> {
     let stdin = io::stdin();
     // qmail-lspawn hands over a file, which may have been read; a pipe has no beginning to go back to.
     let _ = rustix::fs::seek(&stdin, rustix::fs::SeekFrom::Start(0));
@@ -188,12 +188,12 @@ fn read(cancel: &Cancel) -> Result<Letter, Said> {
         timeout: None,
         cancel,
     };
-    Letter::read(input, &env::temp_dir(), None)
+    SpooledMessage::read(input, &env::temp_dir(), None)
         .map_err(|failure| Said::not_now(format!("Unable to read message: {}. (#4.3.0)", failure.text)))
 }
 
 /// A line of the header that is ours, byte for byte; the header ends at a line of one byte, or at none.
-fn is_looping(letter: &Letter, address: &LocalRecipient) -> bool {
+fn is_looping(letter: &SpooledMessage, address: &LocalRecipient) -> bool {
     let ours = [&envelope::delivered_to(&address.address())[..], b"\n"].concat();
     let lines = letter.head().split_inclusive(|&b| b == b'\n');
     lines.take_while(|line| line.len() > 1).any(|line| line == ours)
@@ -230,7 +230,7 @@ fn did(done: &RunSummary) -> Vec<u8> {
 
 /// The deliveries of one run.
 struct Local<'a> {
-    letter: &'a Letter,
+    letter: &'a SpooledMessage,
     rules: DeliverOptions<'a>,
     from_line: Vec<u8>,
     return_path: Vec<u8>,
@@ -248,11 +248,11 @@ impl Executor for Local<'_> {
     }
 
     fn message_file(&self) -> Result<File, Failure> {
-        Ok(self.letter.file(b"", 0)?)
+        Ok(self.letter.to_file(b"", 0)?)
     }
 
-    fn forward(&mut self, envelope: &transport::Envelope) -> Result<Option<u32>, DotQmailError> {
-        let message = self.letter.file(&self.delivered_to, 0).map_err(Failure::from)?;
+    fn forward(&mut self, envelope: &transport::envelope::Envelope) -> Result<Option<u32>, DotQmailError> {
+        let message = self.letter.to_file(&self.delivered_to, 0).map_err(Failure::from)?;
         let limits = Limits { time: A_DAY, cancel: self.rules.cancel };
         queue::send(&default_queue_program(), message, envelope, limits)
             .map(Some)
@@ -317,7 +317,7 @@ impl Local<'_> {
             header: HeaderEdit::Verbatim(&top),
             eol: b"\n",
         };
-        mbox.append(&head, cancel, |chunk| self.letter.each_chunk(0, chunk))?;
+        mbox.append(&head, cancel, |chunk| self.letter.for_each_chunk(0, chunk))?;
         mbox.flush()?;
         mbox.commit();
         Ok(())
@@ -403,10 +403,10 @@ fn say(trouble: &DotQmailError) -> Said {
         },
         DotQmailError::ProgramNotStarted { source, .. } => unable("run", b"/bin/sh", source, "4.3.0"),
         DotQmailError::Queue(refusal) => Said {
-            reason: if refusal.fate == transport::Fate::Permanent {
-                Reason::Refused
+            reason: if refusal.kind == transport::outcome::OutcomeKind::Permanent {
+                FailureReason::Refused
             } else {
-                Reason::TryAgain
+                FailureReason::TryAgain
             },
             text: format!("Unable to forward message: {refusal}."),
         },

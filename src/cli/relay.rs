@@ -1,44 +1,43 @@
-//! A message is handed on: with which limits, under which name, and how its outcome is told.
+//! Relaying for several commands: default next hops, time limits, and the classes of outcomes.
 
 use std::env;
 use std::ffi::OsStr;
-use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::deliver::DeliverOptions;
-use crate::inject::control::{Control, without_blanks_behind};
+use super::inject_env::{default_queue_program, qmail_home};
+use super::{clock, open};
+use crate::deliver::prepared_message::PreparedMessage;
+use crate::deliver::{self, DeliverOptions, DeliveryTarget};
+use crate::inject::control::{self, ControlFiles};
 use crate::mailbox::context::Cancel;
-use crate::mailbox::error::{Error, Result};
+use crate::mailbox::error::Result;
 use crate::mailbox::message::flags::Flags;
 use crate::mailbox::text::{display_path, escape};
-use crate::relay::{self, How, Told};
-use crate::transport::failure::{Failure, Reason};
-use crate::transport::net::Patience;
-use crate::transport::next_hop::Place;
-use crate::transport::{Envelope, Fate, Message, Outcome};
+use crate::transport::envelope::{DeliveryEnvelope, Envelope};
+use crate::transport::failure::{Failure, FailureReason};
+use crate::transport::message::OutgoingMessage;
+use crate::transport::net::Timeouts;
+use crate::transport::next_hop::NextHop;
+use crate::transport::outcome::{Outcome, OutcomeKind};
+use crate::transport::relay::{self, LocalMailbox, LocalMessage, RelayOptions, RelayOutcome};
 
-use crate::cli::deliver::now;
-use crate::cli::dot_qmail::default_queue_program;
-use crate::cli::inject_env::qmail_home;
-use crate::cli::open;
-
-/// For an address to answer; there may be another.
+/// For one address; a host may have another.
 const CONNECT: Duration = Duration::from_secs(30);
-/// For an answer (RFC 5321, 4.5.3.2).
-const WAIT: Duration = Duration::from_secs(300);
-/// For the answer to a message.
-const VERDICT: Duration = Duration::from_secs(600);
+/// For a reply (RFC 5321, 4.5.3.2).
+const REPLY: Duration = Duration::from_secs(300);
+/// For the reply to the message.
+const FINAL_REPLY: Duration = Duration::from_secs(600);
+/// For the lock of a mailbox.
+const LOCK: Duration = Duration::from_secs(30);
 
-/// Why a message is not there, if it is not.
-pub fn outcome_failure(outcome: &Outcome) -> Option<Failure> {
-    failure_reason(outcome).map(|reason| Failure::new(reason, &outcome.text))
-}
-
-/// Where a message goes for which no place was named: to the queue program that the environment names, or to qmail's
-/// own. Where there is neither, to the servers of `control/qmqpservers`, as qmail-qmqpc does in its place; and if
-/// there are none, to the program all the same, which says what is missing.
-pub fn default_next_hops() -> Result<Vec<Place>, Failure> {
+/// Returns the default next hops.
+///
+/// The default is the queue program that the environment names, or qmail's own. If neither exists, the servers of
+/// `control/qmqpservers` replace it, as in qmail-qmqpc. Without servers the result is qmail's program, whose error says
+/// what is missing.
+pub(super) fn default_next_hops() -> Result<Vec<NextHop>, Failure> {
     let program = default_queue_program();
     let is_named = env::var_os("QMAILQUEUE").is_some_and(|program| !program.is_empty());
     if !is_named && !program.exists() {
@@ -47,67 +46,85 @@ pub fn default_next_hops() -> Result<Vec<Place>, Failure> {
             return Ok(servers);
         }
     }
-    Ok(vec![Place::Queue(program)])
+    Ok(vec![NextHop::Queue(program)])
 }
 
-/// One a line, in the order in which they are tried; `#` begins a comment. qmail-qmqpc takes addresses, and passes
-/// over everything else in silence. Here a name and a port are taken, too, and a typing error is told.
-fn qmqp_servers() -> Result<Vec<Place>, Failure> {
+/// Reads `control/qmqpservers`. qmail-qmqpc accepts addresses only and silently skips everything else. Here names and
+/// ports are valid, too, and anything else is an error.
+fn qmqp_servers() -> Result<Vec<NextHop>, Failure> {
     let path = qmail_home().join("control/qmqpservers");
-    let text = match std::fs::read(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        read => read.map_err(Error::io("read", &path))?,
-    };
-    let lines = text.split(|&byte| byte == b'\n').map(without_blanks_behind);
-    let servers = lines.filter(|line| !line.is_empty() && !line.starts_with(b"#")).map(|line| {
-        Place::parse(OsStr::from_bytes(&[b"qmqp://", line].concat())).map_err(|why| {
-            let text = format!("{}: {}: {why}", display_path(&path), escape(line));
-            Failure::new(Reason::Configuration, text)
+    let servers = control::read_lines(&path)?.into_iter().map(|line| {
+        NextHop::parse(OsStr::from_bytes(&[b"qmqp://", &line[..]].concat())).map_err(|why| {
+            let text = format!("{}: {}: {why}", display_path(&path), escape(&line));
+            Failure::new(FailureReason::Configuration, text)
         })
     });
     servers.collect()
 }
 
-/// Hands a message on; one for each recipient. No place has more than `time`.
-pub fn relay_message(
-    message: &Message<'_>,
+/// Relays a message and returns one outcome per recipient. `time` is the limit for each hop.
+pub(super) fn relay_message(
+    message: &OutgoingMessage<'_>,
     envelope: &Envelope,
-    places: &[Place],
+    hops: &[NextHop],
     time: Duration,
     cancel: &Cancel,
-) -> Result<Vec<Told>> {
-    let locks = open::Locks::all().with_timeout(Duration::from_secs(30).min(time));
-    let rules = DeliverOptions {
+) -> Result<Vec<RelayOutcome>> {
+    let timeouts = Timeouts { connect: CONNECT, reply: REPLY, final_reply: FINAL_REPLY, total: time };
+    let deliver = |mailbox: LocalMailbox<'_>, message: LocalMessage<'_>| {
+        deliver_to_mailbox(mailbox, message, LOCK.min(time), cancel)
+    };
+    let options = RelayOptions { timeouts, helo_name: &helo_name()?, deliver: &deliver };
+    Ok(relay::send(hops, message, envelope, &options, cancel))
+}
+
+fn deliver_to_mailbox(
+    mailbox: LocalMailbox<'_>,
+    message: LocalMessage<'_>,
+    lock_timeout: Duration,
+    cancel: &Cancel,
+) -> Result<PathBuf, Failure> {
+    let target = match mailbox {
+        LocalMailbox::Maildir(path) => DeliveryTarget::Maildir(path.to_owned()),
+        LocalMailbox::Mbox(path) => DeliveryTarget::Mbox(path.to_owned(), None),
+    };
+    let envelope = DeliveryEnvelope { sender: Some(message.sender.to_vec()), recipient: None };
+    let prepared = PreparedMessage::new(message.spooled, &envelope, false)?;
+    let options = DeliverOptions {
         create: false,
         flags: Flags::default(),
         quota: None,
         quota_is_temporary: false,
         dedupe: false,
-        locks: &locks,
-        now: now(),
+        locks: &open::Locks::all().with_timeout(lock_timeout),
+        now: clock::now(),
         cancel,
     };
-    let patience = Patience { connect: CONNECT, wait: WAIT, verdict: VERDICT, total: time, cancel };
-    let how = How { patience, hello: &own_name()?, rules };
-    Ok(relay::send(places, message, envelope, &how))
+    let delivered = deliver::deliver(&prepared, &[target], &options)?;
+    Ok(delivered.into_iter().next().map(|one| one.path).unwrap_or_default())
 }
 
-/// As qmail-remote has it: control/me, and where there is no qmail the name of this host.
-fn own_name() -> Result<String> {
-    let me = Control::read(&qmail_home().join("control"))?.me;
+/// Returns the name that qmail-remote uses: control/me, or without qmail the name of this host.
+fn helo_name() -> Result<String> {
+    let me = ControlFiles::read(&qmail_home().join("control"))?.me;
     let me = me.unwrap_or_else(|| rustix::system::uname().nodename().to_bytes().to_vec());
     Ok(OsStr::from_bytes(&me).to_string_lossy().into_owned())
 }
 
-/// The same as a class: what the next hop says of it, as far as there is a reason of ours for that.
-pub fn failure_reason(outcome: &Outcome) -> Option<Reason> {
-    let usual = match outcome.fate {
-        Fate::Accepted => return None,
-        Fate::Temporary | Fate::Unsure => Reason::TryAgain,
-        Fate::Permanent => Reason::Refused,
+/// Returns why a recipient does not have the message, unless it has.
+pub(super) fn outcome_failure(outcome: &Outcome) -> Option<Failure> {
+    failure_reason(outcome).map(|reason| Failure::new(reason, &outcome.text))
+}
+
+/// Returns the class of a failed outcome. The next hop's status decides if it agrees with the disposition.
+pub(super) fn failure_reason(outcome: &Outcome) -> Option<FailureReason> {
+    let default = match outcome.kind {
+        OutcomeKind::Accepted => return None,
+        OutcomeKind::Temporary | OutcomeKind::Unsure => FailureReason::TryAgain,
+        OutcomeKind::Permanent => FailureReason::Refused,
     };
-    let said = |reason: &Reason| {
-        Some(reason.status()) == outcome.status.as_deref() && reason.is_temporary() == usual.is_temporary()
+    let is_stated = |reason: &FailureReason| {
+        Some(reason.status()) == outcome.status.as_deref() && reason.is_temporary() == default.is_temporary()
     };
-    Some(Reason::ALL.into_iter().find(said).unwrap_or(usual))
+    Some(FailureReason::ALL.into_iter().find(is_stated).unwrap_or(default))
 }

@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGBUS, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 /// A flag that SIGINT, SIGTERM and SIGHUP set. The second one of a kind ends the process at once:
 /// whoever presses Ctrl-C twice does not want to wait for our cleaning up.
 pub fn cancel_on_signals() -> Cancel {
-    cancel_on_signals_with(super::exit::Exit::Interrupted.code())
+    cancel_on_signals_with(super::ui::exit::Exit::Interrupted.code())
 }
 
 /// The same, where the second one ends the process with this code.
@@ -91,6 +91,6 @@ extern "C" fn on_bus_error(_signal: i32, info: *mut libc::siginfo_t, _context: *
             }
         }
         libc::write(2, TRUNCATED.as_ptr().cast(), TRUNCATED.len());
-        libc::_exit(i32::from(super::exit::Exit::CouldNotFinish.code()));
+        libc::_exit(i32::from(super::ui::exit::Exit::CouldNotFinish.code()));
     }
 }

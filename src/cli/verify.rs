@@ -18,14 +18,15 @@ use crate::verify::{self, Depth, VerifyOptions, VerifyReport};
 use clap::Args;
 use serde_json::json;
 
-use super::convert::{DeletedArg, LabelsArg};
-use super::exit::{self, Exit};
+use super::args::{CommonArgs, DeletedArg, LabelsArg};
+use super::folders::{FolderArgs, has_no_mail, report_skipped};
+use super::generate::{SummaryKey, key};
 use super::mailbox_arg::{Format, MailboxArg};
 use super::open::OpenArgs;
-use super::progress::ProgressDisplay;
-use super::report::Reporter;
-use super::tree::{FolderArgs, has_no_mail, report_skipped};
-use super::{CommonArgs, signals};
+use super::signals;
+use super::ui::exit::{self, Exit};
+use super::ui::progress::ProgressDisplay;
+use super::ui::report::Reporter;
 use crate::cli::compare;
 use crate::mailbox::text::grouped;
 
@@ -99,46 +100,46 @@ Examples:
 }
 
 /// What `--json` has in its summary, for the manual.
-pub const SUMMARY: &[(&str, &str)] = &[
-    ("command", "verify"),
-    ("dry_run", "whether -n was given"),
-    ("mailboxes", "how many were named"),
-    ("sound", "how many of them have no errors"),
-    ("folders", "folders looked at; an mbox is one; with --against not those of OTHER"),
-    (
+pub const SUMMARY: &[SummaryKey] = &[
+    key("command", "verify"),
+    key("dry_run", "whether -n was given"),
+    key("mailboxes", "how many were named"),
+    key("sound", "how many of them have no errors"),
+    key("folders", "folders looked at; an mbox is one; with --against not those of OTHER"),
+    key(
         "folders_missing",
         "with --against: folders with mail that OTHER does not have, where folders are compared",
     ),
-    ("folders_extra", "folders with mail that only OTHER has"),
-    ("messages_found", "messages in them"),
-    ("bytes_source", "bytes of mboxes and of the messages in Maildirs; with --against not those of OTHER"),
-    ("sources", "sources that manifests tell of"),
-    ("converted", "messages of these sources"),
-    ("kept", "of these, how many are there byte for byte (with --quick: by name)"),
-    (
+    key("folders_extra", "folders with mail that only OTHER has"),
+    key("messages_found", "messages in them"),
+    key("bytes_source", "bytes of mboxes and of the messages in Maildirs; with --against not those of OTHER"),
+    key("sources", "sources that manifests tell of"),
+    key("converted", "messages of these sources"),
+    key("kept", "of these, how many are there byte for byte (with --quick: by name)"),
+    key(
         "moved",
         "of the kept ones, how many lie in another folder, or in new/ again; with --against: messages that lie in another folder of OTHER",
     ),
-    ("reflagged", "of the kept ones, how many have other flags"),
-    ("renamed", "of the kept ones, how many have another base name"),
-    ("changed", "how many have other bytes"),
-    ("gone", "how many are not there"),
-    ("same", "with --against: messages of the same content on both sides"),
-    ("line_ends", "pairs that differ only in line ends"),
-    ("final_newline", "pairs that differ only in the newline at the end"),
-    ("quoting", "pairs that differ only in the > before From"),
-    ("differ", "pairs that differ otherwise"),
-    ("missing", "messages that OTHER does not have"),
-    ("extra", "messages that only OTHER has"),
-    ("deleted", "messages marked as deleted and left out, having no counterpart"),
-    ("flags", "with --metadata: pairs whose flags or keywords differ"),
-    ("dates", "pairs whose received dates differ"),
-    ("fields", "pairs whose fields that readers rewrite differ"),
-    ("repairs", "what --repair did; with -n, what it would do"),
-    ("warnings", "warnings told"),
-    ("errors", "errors told"),
-    ("verdict", "the last sentence of the report as text"),
-    ("seconds", "how long it took"),
+    key("reflagged", "of the kept ones, how many have other flags"),
+    key("renamed", "of the kept ones, how many have another base name"),
+    key("changed", "how many have other bytes"),
+    key("gone", "how many are not there"),
+    key("same", "with --against: messages of the same content on both sides"),
+    key("line_ends", "pairs that differ only in line ends"),
+    key("final_newline", "pairs that differ only in the newline at the end"),
+    key("quoting", "pairs that differ only in the > before From"),
+    key("differ", "pairs that differ otherwise"),
+    key("missing", "messages that OTHER does not have"),
+    key("extra", "messages that only OTHER has"),
+    key("deleted", "messages marked as deleted and left out, having no counterpart"),
+    key("flags", "with --metadata: pairs whose flags or keywords differ"),
+    key("dates", "pairs whose received dates differ"),
+    key("fields", "pairs whose fields that readers rewrite differ"),
+    key("repairs", "what --repair did; with -n, what it would do"),
+    key("warnings", "warnings told"),
+    key("errors", "errors told"),
+    key("verdict", "the last sentence of the report as text"),
+    key("seconds", "how long it took"),
 ];
 
 /// The sums over all mailboxes.
@@ -405,7 +406,7 @@ fn look(args: &VerifyArgs, target: &Target, cancel: &Cancel) -> Result<VerifyRep
     };
     let options = VerifyOptions {
         depth: if args.quick { Depth::Structure } else { Depth::Contents },
-        now: super::convert::now(),
+        now: crate::cli::clock::seconds_since_epoch(),
         manifest: args.manifest.as_deref(),
         source: args.source.as_deref(),
         open_source: &open_source,
@@ -568,6 +569,6 @@ fn summary(
         "warnings": reporter.warnings,
         "errors": reporter.errors,
         "verdict": verdict,
-        "seconds": super::convert::seconds(started.elapsed()),
+        "seconds": crate::cli::clock::round_seconds(started.elapsed()),
     })
 }

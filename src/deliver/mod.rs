@@ -29,7 +29,7 @@ use crate::mailbox::mbox::status::Status;
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::message::flags::Flags;
 use crate::mailbox::text::{display_path, shell_quote};
-use crate::transport::failure::{Failure, Reason};
+use crate::transport::failure::{Failure, FailureReason};
 
 /// Where a message is to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl DeliveryTarget {
                     shell_quote(&path),
                     shell_quote(&path)
                 );
-                Err(Failure::new(Reason::Configuration, text))
+                Err(Failure::new(FailureReason::Configuration, text))
             }
             Err(e) => Err(Error::io("look at", &path)(e).into()),
         }
@@ -122,7 +122,7 @@ pub fn deliver(
     if let Some(twice) = order.windows(2).find(|pair| identities[pair[0]] == identities[pair[1]]) {
         let path = display_path(targets[twice[1]].path());
         let text = format!("{path}: named twice; the message would be there twice");
-        return Err(Failure::new(Reason::Configuration, text));
+        return Err(Failure::new(FailureReason::Configuration, text));
     }
     let mut pending = Vec::new();
     for &n in &order {
@@ -210,7 +210,8 @@ fn quota_of(maildir: &Dir, rules: &DeliverOptions<'_>) -> Result<Option<Quota>> 
 }
 
 fn over_quota(quota: &Quota, over: OverQuota, rules: &DeliverOptions<'_>) -> Failure {
-    let reason = if rules.quota_is_temporary { Reason::OverQuotaForNow } else { Reason::OverQuota };
+    let reason =
+        if rules.quota_is_temporary { FailureReason::OverQuotaForNow } else { FailureReason::OverQuota };
     Failure::new(reason, format_args!("{}: {over}", display_path(quota.maildir())))
 }
 
@@ -361,7 +362,7 @@ fn open_maildir(path: &Path) -> Result<Dir, Failure> {
     Dir::open(path).map_err(|error| match &error {
         Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
             let text = format!("{}: there is no such Maildir; deliver --create makes it", display_path(path));
-            Failure::new(Reason::Configuration, text)
+            Failure::new(FailureReason::Configuration, text)
         }
         _ => error.into(),
     })

@@ -13,14 +13,14 @@ use crate::mailbox::mbox::write::{self, HeaderEdit, MessageHead, line_ending};
 use crate::mailbox::message::header;
 use crate::mailbox::text::escape;
 use crate::transport::envelope;
-use crate::transport::envelope::Envelope;
-use crate::transport::failure::{Failure, Reason};
-use crate::transport::spool::Letter;
+use crate::transport::envelope::DeliveryEnvelope;
+use crate::transport::failure::{Failure, FailureReason};
+use crate::transport::spool::SpooledMessage;
 
 /// A message as it will lie in a mailbox: lines on top, and the letter without what is cut.
 #[derive(Debug)]
 pub struct PreparedMessage<'a> {
-    letter: &'a Letter,
+    letter: &'a SpooledMessage,
     top: Vec<u8>,
     /// What of the letter's head is left out, in order and apart.
     cuts: Vec<Range<usize>>,
@@ -30,7 +30,7 @@ pub struct PreparedMessage<'a> {
 
 impl<'a> PreparedMessage<'a> {
     /// A letter with these lines above it and nothing else changed.
-    pub fn verbatim(letter: &'a Letter, top: Vec<u8>) -> PreparedMessage<'a> {
+    pub fn verbatim(letter: &'a SpooledMessage, top: Vec<u8>) -> PreparedMessage<'a> {
         PreparedMessage { letter, top, cuts: Vec::new(), sender: Vec::new() }
     }
 
@@ -44,19 +44,19 @@ impl<'a> PreparedMessage<'a> {
     /// # Errors
     /// [`Reason::BadMessage`] for an empty letter and for a From_ line alone, [`Reason::Looping`].
     pub fn new(
-        letter: &'a Letter,
-        envelope: &Envelope,
+        letter: &'a SpooledMessage,
+        envelope: &DeliveryEnvelope,
         from_mta: bool,
     ) -> Result<PreparedMessage<'a>, Failure> {
         if letter.length() == 0 {
-            return Err(Failure::new(Reason::BadMessage, "there is no message: what came is empty"));
+            return Err(Failure::new(FailureReason::BadMessage, "there is no message: what came is empty"));
         }
         let head = letter.head();
         let from_line = leading_from_line(head);
         let start = from_line.as_ref().map_or(0, |line| line.length);
         if start as u64 == letter.length() {
             let text = "there is no message: what came is a From_ line and nothing else";
-            return Err(Failure::new(Reason::BadMessage, text));
+            return Err(Failure::new(FailureReason::BadMessage, text));
         }
         let from_mta = from_mta || from_line.is_some();
         let is_whole = head.len() as u64 == letter.length();
@@ -159,7 +159,7 @@ impl<'a> PreparedMessage<'a> {
 
     /// What follows [`Draft::head`].
     pub fn for_each_chunk_after_head(&self, chunk: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        self.letter.each_chunk(self.letter.head().len() as u64, chunk)
+        self.letter.for_each_chunk(self.letter.head().len() as u64, chunk)
     }
 
     fn each_of_head(&self, mut piece: impl FnMut(&[u8])) {
@@ -196,7 +196,7 @@ fn leading_from_line(head: &[u8]) -> Option<Leading> {
         LineClass::Unknown => false,
     };
     let sender = if parsed.sender.eq_ignore_ascii_case(b"MAILER-DAEMON") { b"" } else { parsed.sender };
-    is_one.then(|| Leading { length, sender: envelope::unquoted(sender) })
+    is_one.then(|| Leading { length, sender: envelope::unquote(sender) })
 }
 
 /// The header as far as it is held in memory: of one that is longer, its whole fields.
@@ -220,7 +220,7 @@ fn is_told(header: &[u8], recipient: &[u8], from_mta: bool) -> Result<bool, Fail
                     "the message is looping: it has been delivered to {} before (Delivered-To)",
                     escape(recipient)
                 );
-                return Err(Failure::new(Reason::Looping, text));
+                return Err(Failure::new(FailureReason::Looping, text));
             }
             told = true;
         }
@@ -237,10 +237,10 @@ mod tests {
     use std::path::Path;
 
     use crate::deliver::prepared_message::*;
-    use crate::transport::spool::Arriving;
+    use crate::transport::spool::MessageSpool;
 
-    fn letter(text: &[u8]) -> Letter {
-        let mut arriving = Arriving::new(Path::new("/nonexistent"), None);
+    fn letter(text: &[u8]) -> SpooledMessage {
+        let mut arriving = MessageSpool::new(Path::new("/nonexistent"), None);
         text.chunks(3).for_each(|bytes| arriving.push(bytes).unwrap());
         arriving.finish().unwrap()
     }
@@ -252,7 +252,7 @@ mod tests {
         from_mta: bool,
     ) -> Result<String, Failure> {
         let bytes = |text: &str| text.as_bytes().to_vec();
-        let envelope = Envelope { sender: sender.map(bytes), recipient: recipient.map(bytes) };
+        let envelope = DeliveryEnvelope { sender: sender.map(bytes), recipient: recipient.map(bytes) };
         let letter = letter(text.as_bytes());
         let draft = PreparedMessage::new(&letter, &envelope, from_mta)?;
         let mut all = Vec::new();
@@ -334,7 +334,7 @@ mod tests {
     fn what_was_here_before_is_refused_and_what_the_mta_says_of_this_delivery_is_not() {
         let reason =
             |text: &str, from_mta| draft(text, None, Some("joe@h.example"), from_mta).map_err(|f| f.reason);
-        let looping = Err(Reason::Looping);
+        let looping = Err(FailureReason::Looping);
         let once = "Delivered-To: joe@H.example\nReceived: y\n\n";
         assert_eq!(reason(once, false), looping);
         assert_eq!(reason(once, true), Ok(once.to_owned()));
@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn no_message_at_all_is_refused() {
         for text in ["", FROM, FROM.trim_end()] {
-            assert_eq!(draft(text, None, None, false).unwrap_err().reason, Reason::BadMessage);
+            assert_eq!(draft(text, None, None, false).unwrap_err().reason, FailureReason::BadMessage);
         }
     }
 }

@@ -1,31 +1,31 @@
-//! qmail's control files, as far as they say what addresses are completed with.
+//! qmail's control files, as far as they complete addresses.
 
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::Domains;
+use super::options::Domains;
 use crate::mailbox::error::{Error, Result};
 
-/// What the files say, and None for those that are not there.
+/// The first lines of the control files; `None` for missing files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Control {
-    /// `me`: the name of this machine, from which the others follow.
-    pub me: Option<Vec<u8>>,
+pub(crate) struct ControlFiles {
+    /// The name of this machine, the default for the others.
+    pub(crate) me: Option<Vec<u8>>,
     /// `defaulthost`.
-    pub default_host: Option<Vec<u8>>,
+    pub(crate) default_host: Option<Vec<u8>>,
     /// `defaultdomain`.
-    pub default_domain: Option<Vec<u8>>,
+    pub(crate) default_domain: Option<Vec<u8>>,
     /// `plusdomain`.
-    pub plus_domain: Option<Vec<u8>>,
+    pub(crate) plus_domain: Option<Vec<u8>>,
     /// `idhost`.
-    pub id_host: Option<Vec<u8>>,
+    pub(crate) id_host: Option<Vec<u8>>,
 }
 
-impl Control {
-    /// Reads them in this directory.
-    pub fn read(directory: &Path) -> Result<Control> {
+impl ControlFiles {
+    /// Reads the files in `directory`.
+    pub(crate) fn read(directory: &Path) -> Result<ControlFiles> {
         let line = |name: &str| first_line(&directory.join(name));
-        Ok(Control {
+        Ok(ControlFiles {
             me: line("me")?,
             default_host: line("defaulthost")?,
             default_domain: line("defaultdomain")?,
@@ -34,10 +34,10 @@ impl Control {
         })
     }
 
-    /// As qmail-inject: where neither they nor `me` say it, each is its own name.
-    pub fn as_qmail(self) -> Domains {
-        let or_me = |said: Option<Vec<u8>>, name: &[u8]| {
-            said.or_else(|| self.me.clone()).unwrap_or_else(|| name.to_vec())
+    /// Applies qmail-inject's defaults: `me`, or else the name of the missing file.
+    pub(crate) fn into_qmail_domains(self) -> Domains {
+        let or_me = |line: Option<Vec<u8>>, name: &[u8]| {
+            line.or_else(|| self.me.clone()).unwrap_or_else(|| name.to_vec())
         };
         Domains {
             default_host: or_me(self.default_host, b"defaulthost"),
@@ -47,9 +47,10 @@ impl Control {
         }
     }
 
-    /// Where `me` does not say it, this host's name does: all of it is the default host, and what follows its
-    /// first dot the default domain. Of a name without a dot no domain is made up.
-    pub fn or_host(self, host: &[u8]) -> Domains {
+    /// Applies defaults from `me`, or else from `host`, the name of this machine.
+    ///
+    /// The default domain is what follows the first dot of `host`. A host without a dot has none.
+    pub(crate) fn into_domains_for_host(self, host: &[u8]) -> Domains {
         let domain = match &self.me {
             Some(me) => Some(me.clone()),
             None => memchr::memchr(b'.', host).map(|dot| host[dot + 1..].to_vec()),
@@ -65,18 +66,31 @@ impl Control {
 }
 
 fn first_line(path: &Path) -> Result<Option<Vec<u8>>> {
+    let text = read_if_exists(path)?;
+    let line = |text: Vec<u8>| {
+        let line = text.split(|&b| b == b'\n').next().unwrap_or_default();
+        trim_end_blanks(line).to_vec()
+    };
+    Ok(text.map(line))
+}
+
+/// Reads a list of entries, one per line. Blank lines and lines that start with `#` are skipped, and a missing file is
+/// an empty list.
+pub(crate) fn read_lines(path: &Path) -> Result<Vec<Vec<u8>>> {
+    let text = read_if_exists(path)?.unwrap_or_default();
+    let lines = text.split(|&b| b == b'\n').map(trim_end_blanks);
+    Ok(lines.filter(|line| !line.is_empty() && !line.starts_with(b"#")).map(<[u8]>::to_vec).collect())
+}
+
+fn read_if_exists(path: &Path) -> Result<Option<Vec<u8>>> {
     match std::fs::read(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("read", path)(error)),
-        Ok(text) => {
-            let line = text.split(|&b| b == b'\n').next().unwrap_or_default();
-            Ok(Some(without_blanks_behind(line).to_vec()))
-        }
+        text => text.map(Some).map_err(Error::io("read", path)),
     }
 }
 
-/// A line without the blanks at its end; those before it count.
-pub fn without_blanks_behind(line: &[u8]) -> &[u8] {
+/// Removes blanks at the end. Those at the start count, as in qmail.
+fn trim_end_blanks(line: &[u8]) -> &[u8] {
     let length = line.iter().rposition(|b| !matches!(b, b' ' | b'\t')).map_or(0, |last| last + 1);
     &line[..length]
 }

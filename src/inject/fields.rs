@@ -1,23 +1,24 @@
-//! What becomes of each field.
+//! The header fields of a message: which are rewritten, removed or added.
 
-use super::author::{Made, VERP};
-use super::head::Raw;
+use super::error::InjectError;
+use super::followup;
+use super::generate::{FieldGenerator, VERP};
+use super::head::RawField;
+use super::options::{InjectOptions, MAX_RECIPIENTS};
 use super::rewrite::Rewriter;
-use super::{MOST_RECIPIENTS, Options, Refused, followup, hindrance};
 use crate::mailbox::message::address::list::{Address, AddressList, Piece};
-use crate::mailbox::message::address::{Compat, Fault, print};
+use crate::mailbox::message::address::{Compat, Fault, FaultKind, print};
 use crate::mailbox::text::escape;
 
-/// The fields that are known. All others stay as they are.
+/// A field that is not simply copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Known {
-    /// Recipients whom everybody may see.
+enum KnownField {
     To,
     Cc,
-    /// Recipients whom nobody may see.
+    /// Recipients that are removed from the header.
     Bcc,
     ApparentlyTo,
-    /// Addresses of no recipients.
+    /// Addresses that are not recipients.
     Addresses,
     From,
     Date,
@@ -25,12 +26,12 @@ enum Known {
     MailFollowupTo,
     ReturnPath,
     ContentLength,
-    Resent(Resent),
+    Resent(ResentField),
 }
 
-/// Of a message that is sent on.
+/// A field of a message that is sent on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Resent {
+enum ResentField {
     To,
     Cc,
     Bcc,
@@ -40,85 +41,107 @@ enum Resent {
     MessageId,
 }
 
-const KNOWN: [(&str, Known); 22] = [
-    ("To", Known::To),
-    ("Cc", Known::Cc),
-    ("Bcc", Known::Bcc),
-    ("Apparently-To", Known::ApparentlyTo),
-    ("Sender", Known::Addresses),
-    ("Reply-To", Known::Addresses),
-    ("Return-Receipt-To", Known::Addresses),
-    ("Errors-To", Known::Addresses),
-    ("From", Known::From),
-    ("Date", Known::Date),
-    ("Message-ID", Known::MessageId),
-    ("Mail-Followup-To", Known::MailFollowupTo),
-    ("Return-Path", Known::ReturnPath),
-    ("Content-Length", Known::ContentLength),
-    ("Resent-To", Known::Resent(Resent::To)),
-    ("Resent-Cc", Known::Resent(Resent::Cc)),
-    ("Resent-Bcc", Known::Resent(Resent::Bcc)),
-    ("Resent-Sender", Known::Resent(Resent::Addresses)),
-    ("Resent-Reply-To", Known::Resent(Resent::Addresses)),
-    ("Resent-From", Known::Resent(Resent::From)),
-    ("Resent-Date", Known::Resent(Resent::Date)),
-    ("Resent-Message-ID", Known::Resent(Resent::MessageId)),
+const KNOWN: [(&str, KnownField); 22] = [
+    ("To", KnownField::To),
+    ("Cc", KnownField::Cc),
+    ("Bcc", KnownField::Bcc),
+    ("Apparently-To", KnownField::ApparentlyTo),
+    ("Sender", KnownField::Addresses),
+    ("Reply-To", KnownField::Addresses),
+    ("Return-Receipt-To", KnownField::Addresses),
+    ("Errors-To", KnownField::Addresses),
+    ("From", KnownField::From),
+    ("Date", KnownField::Date),
+    ("Message-ID", KnownField::MessageId),
+    ("Mail-Followup-To", KnownField::MailFollowupTo),
+    ("Return-Path", KnownField::ReturnPath),
+    ("Content-Length", KnownField::ContentLength),
+    ("Resent-To", KnownField::Resent(ResentField::To)),
+    ("Resent-Cc", KnownField::Resent(ResentField::Cc)),
+    ("Resent-Bcc", KnownField::Resent(ResentField::Bcc)),
+    ("Resent-Sender", KnownField::Resent(ResentField::Addresses)),
+    ("Resent-Reply-To", KnownField::Resent(ResentField::Addresses)),
+    ("Resent-From", KnownField::Resent(ResentField::From)),
+    ("Resent-Date", KnownField::Resent(ResentField::Date)),
+    ("Resent-Message-ID", KnownField::Resent(ResentField::MessageId)),
 ];
 
-impl Known {
-    fn of(name: &[u8]) -> Option<Known> {
+impl KnownField {
+    fn parse(name: &[u8]) -> Option<KnownField> {
         let mut known = KNOWN.iter();
         known.find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes())).map(|(_, known)| *known)
     }
 
     fn has_recipients(self) -> bool {
-        use Known::*;
-        matches!(
-            self,
-            To | Cc | Bcc | ApparentlyTo | Resent(self::Resent::To | self::Resent::Cc | self::Resent::Bcc)
-        )
+        use KnownField::{ApparentlyTo, Bcc, Cc, Resent, To};
+        let is_resent = matches!(self, Resent(ResentField::To | ResentField::Cc | ResentField::Bcc));
+        is_resent || matches!(self, To | Cc | Bcc | ApparentlyTo)
     }
 
     fn has_addresses(self) -> bool {
-        use Known::*;
-        self.has_recipients()
-            || matches!(
-                self,
-                Addresses | From | ReturnPath | Resent(self::Resent::Addresses | self::Resent::From)
-            )
+        use KnownField::{Addresses, From, Resent, ReturnPath};
+        let is_resent = matches!(self, Resent(ResentField::Addresses | ResentField::From));
+        self.has_recipients() || is_resent || matches!(self, Addresses | From | ReturnPath)
     }
 
-    fn is_dropped(self) -> bool {
-        use Known::*;
-        matches!(self, Bcc | ReturnPath | ContentLength | Resent(self::Resent::Bcc))
+    fn is_removed(self) -> bool {
+        use KnownField::{Bcc, ContentLength, Resent, ReturnPath};
+        matches!(self, Bcc | ReturnPath | ContentLength | Resent(ResentField::Bcc))
     }
 }
 
-/// The recipients of some fields, and what is wrong with one of them.
+/// The recipients of several fields, and the first error among them.
 #[derive(Debug, Default)]
 struct Recipients {
     addresses: Vec<Vec<u8>>,
-    refused: Option<Refused>,
+    error: Option<InjectError>,
 }
 
-/// The fields that were taken.
+/// A field with addresses, split at its colon.
+struct AddressField<'a, 'f> {
+    known: KnownField,
+    raw: &'a RawField<'f>,
+    name: &'a [u8],
+    /// Where the value starts in the text.
+    value_at: usize,
+}
+
+impl AddressField<'_, '_> {
+    fn value(&self) -> &[u8] {
+        &self.raw.text[self.value_at..]
+    }
+
+    fn error(&self, fault: Fault) -> InjectError {
+        let at = self.value_at + fault.at;
+        let lines = memchr::memchr_iter(b'\n', &self.raw.text[..at]).count() as u64;
+        let removed_crs = if self.raw.had_crs { lines } else { 0 };
+        InjectError::Field {
+            name: self.name.to_vec(),
+            text: self.raw.text.to_vec(),
+            line: self.raw.line + lines,
+            byte: self.raw.at + at as u64 + removed_crs,
+            kind: fault.kind,
+        }
+    }
+}
+
+/// Collects the fields of a message.
 #[derive(Debug)]
-pub struct Fields<'a> {
-    options: &'a Options<'a>,
+pub(super) struct HeaderFields<'a> {
+    options: &'a InjectOptions<'a>,
     rewriter: &'a Rewriter<'a>,
-    seen: Vec<Known>,
+    seen: Vec<KnownField>,
     plain: Recipients,
     resent: Recipients,
     to_and_cc: Vec<Vec<u8>>,
     return_path: Option<Vec<u8>>,
-    /// What stays, in its order.
-    pub kept: Vec<u8>,
+    /// The fields that stay, in their order.
+    pub(super) retained: Vec<u8>,
 }
 
-impl<'a> Fields<'a> {
-    /// None yet.
-    pub fn new(options: &'a Options<'a>, rewriter: &'a Rewriter<'a>) -> Fields<'a> {
-        Fields {
+impl<'a> HeaderFields<'a> {
+    pub(super) fn new(options: &'a InjectOptions<'a>, rewriter: &'a Rewriter<'a>) -> HeaderFields<'a> {
+        HeaderFields {
             options,
             rewriter,
             seen: Vec::new(),
@@ -126,101 +149,87 @@ impl<'a> Fields<'a> {
             resent: Recipients::default(),
             to_and_cc: Vec::new(),
             return_path: None,
-            kept: Vec::new(),
+            retained: Vec::new(),
         }
     }
 
-    /// Takes the next field.
-    pub fn take(&mut self, field: &Raw<'_>) -> Result<(), Refused> {
-        let colon = memchr::memchr(b':', &field.text).unwrap_or_default();
-        let name = field.text[..colon].trim_ascii_end();
-        let Some(known) = Known::of(name) else {
-            self.kept.extend_from_slice(&field.text);
+    /// Adds the next field.
+    pub(super) fn add(&mut self, raw: &RawField<'_>) -> Result<(), InjectError> {
+        let colon = memchr::memchr(b':', &raw.text).unwrap_or_default();
+        let name = raw.text[..colon].trim_ascii_end();
+        let Some(known) = KnownField::parse(name) else {
+            self.retained.extend_from_slice(&raw.text);
             return Ok(());
         };
-        let habits = self.options.habits;
+        let flags = self.options.flags;
         match known {
-            Known::From if habits.delete_from => return Ok(()),
-            Known::MessageId if habits.delete_message_id => return Ok(()),
-            Known::ReturnPath if habits.ignore_return_path => return Ok(()),
+            KnownField::From if flags.delete_from => return Ok(()),
+            KnownField::MessageId if flags.delete_message_id => return Ok(()),
+            KnownField::ReturnPath if flags.ignore_return_path => return Ok(()),
             _ => {}
         }
         if !self.seen.contains(&known) {
             self.seen.push(known);
         }
         let rewritten = match known.has_addresses() {
-            true => self.addresses(known, field, name, colon + 1)?,
+            true => self.add_addresses(&AddressField { known, raw, name, value_at: colon + 1 })?,
             false => None,
         };
-        if !known.is_dropped() {
-            self.kept.extend_from_slice(rewritten.as_deref().unwrap_or(&field.text));
+        if !known.is_removed() {
+            self.retained.extend_from_slice(rewritten.as_deref().unwrap_or(&raw.text));
         }
         Ok(())
     }
 
-    /// Takes a field with addresses. What comes back is what it is rewritten to; None: it stays as it is.
-    fn addresses(
-        &mut self,
-        known: Known,
-        field: &Raw<'_>,
-        name: &[u8],
-        value: usize,
-    ) -> Result<Option<Vec<u8>>, Refused> {
-        let manner = self.options.manner;
-        let refuse = |fault: Fault| {
-            let at = value + fault.at;
-            let lines = memchr::memchr_iter(b'\n', &field.text[..at]).count() as u64;
-            let crs = if field.had_crs { lines } else { 0 };
-            Refused::Field {
-                name: name.to_vec(),
-                text: field.text.to_vec(),
-                line: field.line + lines,
-                byte: field.at + at as u64 + crs,
-                trouble: fault.kind,
-            }
-        };
-        let list = AddressList::read(&field.text[value..], manner);
-        let hindrance = hindrance(&list, manner);
+    /// Adds a field with addresses, and returns the rewritten field unless it stays unchanged.
+    fn add_addresses(&mut self, field: &AddressField<'_, '_>) -> Result<Option<Vec<u8>>, InjectError> {
+        let (known, compat) = (field.known, self.options.compat);
+        let list = AddressList::read(field.value(), compat);
         if known.has_recipients() {
-            let is_resent = matches!(known, Known::Resent(_));
-            let recipients = if is_resent { &self.resent } else { &self.plain };
-            let count = self.options.arguments.len() + recipients.addresses.len() + list.count();
-            let refused = match hindrance {
-                Some(fault) => Some(refuse(fault)),
-                None if count > MOST_RECIPIENTS => Some(Refused::TooManyRecipients {
-                    place: format!("{}: line {}", escape(name), field.line),
-                }),
-                None => None,
-            };
-            let mut addresses = Vec::new();
-            if count <= MOST_RECIPIENTS {
-                addresses.extend(list.addresses().map(|address| self.completed(address)));
-            }
-            if matches!(known, Known::To | Known::Cc) && !self.options.lists.is_empty() {
-                self.to_and_cc.extend_from_slice(&addresses);
-            }
-            let recipients = if is_resent { &mut self.resent } else { &mut self.plain };
-            recipients.addresses.append(&mut addresses);
-            recipients.refused = recipients.refused.take().or(refused);
+            self.add_recipients(field, &list);
         } else if let Some(fault) = list.fault {
-            return Err(refuse(fault));
+            return Err(field.error(fault));
         }
-        if known == Known::ReturnPath {
-            if let (Compat::Strict, Some(fault)) = (manner, list.warning) {
-                return Err(refuse(fault));
+        if known == KnownField::ReturnPath {
+            if let (Compat::Strict, Some(fault)) = (compat, list.warning) {
+                return Err(field.error(fault));
             }
-            self.sender_of(&list);
+            self.set_return_path(&list);
         }
-        let as_it_was = match manner {
-            _ if known.is_dropped() => true,
+        let is_unchanged = match compat {
+            _ if known.is_removed() => true,
             Compat::Strict => list.warning.is_some() || list.fault.is_some() || !self.changes(&list),
             Compat::Qmail => list.fault.is_some(),
         };
-        let pieces = list.pieces().map(|piece| self.rewriter.completed(piece));
-        Ok((!as_it_was).then(|| print::format_field(name, pieces, manner)))
+        let pieces = list.pieces().map(|piece| self.rewriter.complete_piece(piece));
+        Ok((!is_unchanged).then(|| print::format_field(field.name, pieces, compat)))
     }
 
-    /// Whether anything of a list is to be another than it is.
+    fn add_recipients(&mut self, field: &AddressField<'_, '_>, list: &AddressList<'_>) {
+        let is_resent = matches!(field.known, KnownField::Resent(_));
+        let recipients = if is_resent { &self.resent } else { &self.plain };
+        let count = self.options.arguments.len() + recipients.addresses.len() + list.count();
+        let error = match blocking_fault(list, self.options.compat) {
+            Some(fault) => Some(field.error(fault)),
+            None if count > MAX_RECIPIENTS => Some(InjectError::TooManyRecipients {
+                place: format!("{}: line {}", escape(field.name), field.raw.line),
+            }),
+            None => None,
+        };
+        let mut addresses = Vec::new();
+        if count <= MAX_RECIPIENTS {
+            addresses.extend(list.addresses().map(|address| self.complete(address)));
+        }
+        let is_public = matches!(field.known, KnownField::To | KnownField::Cc);
+        if is_public && !self.options.followup_lists.is_empty() {
+            self.to_and_cc.extend_from_slice(&addresses);
+        }
+        let recipients = if is_resent { &mut self.resent } else { &mut self.plain };
+        recipients.addresses.append(&mut addresses);
+        recipients.error = recipients.error.take().or(error);
+    }
+
+    /// Reports whether completion changes a list.
     fn changes(&self, list: &AddressList<'_>) -> bool {
         list.pieces().any(|piece| match piece {
             Piece::Word(_) => false,
@@ -229,7 +238,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    fn completed<'t>(&self, mut address: Address<'t>) -> Vec<u8>
+    fn complete<'t>(&self, mut address: Address<'t>) -> Vec<u8>
     where
         'a: 't,
     {
@@ -237,71 +246,84 @@ impl<'a> Fields<'a> {
         address.to_bytes()
     }
 
-    /// The first of these fields counts, and of a list the rightmost address.
-    fn sender_of(&mut self, list: &AddressList<'_>) {
+    /// Takes the sender from the first Return-Path; of several addresses, from the rightmost.
+    fn set_return_path(&mut self, list: &AddressList<'_>) {
         if self.return_path.is_some() {
             return;
         }
         self.return_path = list.addresses().next().map(|address| {
-            let mut sender = self.completed(address);
-            if self.options.habits.sender_per_recipient {
+            let mut sender = self.complete(address);
+            if self.options.flags.sender_per_recipient {
                 sender.extend_from_slice(VERP);
             }
             sender
         });
     }
 
-    /// The sender that a Return-Path names.
-    pub fn take_sender(&mut self) -> Option<Vec<u8>> {
+    /// Returns the sender that a Return-Path names.
+    pub(super) fn take_sender(&mut self) -> Option<Vec<u8>> {
         self.return_path.take()
     }
 
-    /// The recipients: of a message that is sent on, those to whom it is sent on, and nobody else.
+    /// Returns the recipients; if the message is sent on, only those of the Resent- fields.
     ///
     /// # Errors
-    /// One of their fields cannot be read. `-n` of qmail-inject does not care.
-    pub fn recipients(&mut self) -> Result<Vec<Vec<u8>>, Refused> {
+    /// A field with recipients cannot be parsed. qmail-inject's `-n` ignores that.
+    pub(super) fn take_recipients(&mut self) -> Result<Vec<Vec<u8>>, InjectError> {
         let recipients = if self.is_resent() { &mut self.resent } else { &mut self.plain };
-        match recipients.refused.take() {
-            Some(refused) => Err(refused),
+        match recipients.error.take() {
+            Some(error) => Err(error),
             None => Ok(std::mem::take(&mut recipients.addresses)),
         }
     }
 
     fn is_resent(&self) -> bool {
-        self.seen.iter().any(|known| matches!(known, Known::Resent(_)))
+        self.seen.iter().any(|known| matches!(known, KnownField::Resent(_)))
     }
 
-    /// The fields that are missing.
-    pub fn added(&self, made: &Made<'_>) -> Result<Vec<u8>, Refused> {
-        let resent = self.is_resent();
-        let prefix: &[u8] = if resent { b"Resent-" } else { b"" };
-        let lacks = |plain: Known, again: Resent| {
-            !self.seen.contains(&if resent { Known::Resent(again) } else { plain })
+    /// Generates the fields that the message does not have.
+    pub(super) fn missing_fields(&self, generator: &FieldGenerator<'_>) -> Result<Vec<u8>, InjectError> {
+        let is_resent = self.is_resent();
+        let prefix: &[u8] = if is_resent { b"Resent-" } else { b"" };
+        let lacks = |plain: KnownField, resent: ResentField| {
+            !self.seen.contains(&if is_resent { KnownField::Resent(resent) } else { plain })
         };
         let mut out = Vec::new();
         let mut add = |field: &[u8]| {
             out.extend_from_slice(prefix);
             out.extend_from_slice(field);
         };
-        if lacks(Known::Date, Resent::Date) {
-            add(&made.date());
+        if lacks(KnownField::Date, ResentField::Date) {
+            add(&generator.date());
         }
-        if lacks(Known::MessageId, Resent::MessageId) {
-            add(&made.message_id());
+        if lacks(KnownField::MessageId, ResentField::MessageId) {
+            add(&generator.message_id());
         }
-        if lacks(Known::From, Resent::From) {
-            add(&made.from()?);
+        if lacks(KnownField::From, ResentField::From) {
+            add(&generator.from()?);
         }
-        if lacks(Known::To, Resent::To) && lacks(Known::Cc, Resent::Cc) {
+        if lacks(KnownField::To, ResentField::To) && lacks(KnownField::Cc, ResentField::Cc) {
             add(b"Cc: recipient list not shown: ;\n");
         }
-        if !resent
-            && !self.seen.contains(&Known::MailFollowupTo)
-            && let Some(field) = followup::field(&self.to_and_cc, self.options.lists)
+        if !is_resent
+            && !self.seen.contains(&KnownField::MailFollowupTo)
+            && let Some(field) = followup::field(&self.to_and_cc, self.options.followup_lists)
         {
             out.extend_from_slice(&field);
         }
         Ok(out)
+    }
+}
+
+/// Returns the fault that keeps a message from being sent to this list.
+fn blocking_fault(list: &AddressList<'_>, compat: Compat) -> Option<Fault> {
+    match compat {
+        Compat::Strict => list.fault.or(list.warning).or_else(|| {
+            let empty = list.addresses().find(|address| address.tokens.is_empty());
+            empty.map(|address| Fault { at: address.at, kind: FaultKind::Empty })
+        }),
+        Compat::Qmail => {
+            [list.fault, list.warning].into_iter().flatten().find(|fault| fault.kind.loses_recipients())
+        }
     }
 }

@@ -1,57 +1,57 @@
-//! Where the header is, and how the message is put together again.
+//! The header of the original message, and the new message around its body.
 
 use std::borrow::Cow;
 use std::path::Path;
 
-use super::Refused;
+use super::error::InjectError;
 use crate::mailbox::message::header;
-use crate::transport::spool::{Arriving, Letter};
+use crate::transport::spool::{MessageSpool, SpooledMessage};
 
-/// A field with its continuation lines, each ending in LF.
+/// A field with its continuation lines, each of which ends in LF.
 #[derive(Debug)]
-pub struct Raw<'a> {
-    /// All of it.
-    pub text: Cow<'a, [u8]>,
-    /// The line it begins in, counted from 1.
-    pub line: u64,
-    /// Where it begins in the message.
-    pub at: u64,
-    /// Whether each of its lines ended in CRLF.
-    pub had_crs: bool,
+pub(super) struct RawField<'a> {
+    pub(super) text: Cow<'a, [u8]>,
+    /// The first line, counted from 1.
+    pub(super) line: u64,
+    /// The offset in the message.
+    pub(super) at: u64,
+    /// Whether the lines ended in CRLF.
+    pub(super) had_crs: bool,
 }
 
-/// What follows the header.
+/// The end of the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct End {
-    /// Where the body begins; None: there is none, nor an empty line.
+pub(super) struct HeaderEnd {
+    /// The offset of the body; `None` if there is neither a body nor an empty line.
     body: Option<u64>,
-    /// Whether lines end in CRLF, and are to end in LF.
+    /// Whether to convert CRLF to LF.
     crlf: bool,
 }
 
-/// Reads the header, field by field. A line that is no field ends it, and is the first of the body; a From_ line
-/// becomes a field of the name MBOX-Line.
-/// `crlf`: see [`super::Options`].
-pub fn read<'a>(
-    letter: &'a Letter,
+/// Passes the header fields to `process`. A line that is not a field ends the header and starts the body. A From_ line
+/// becomes a field named MBOX-Line.
+///
+/// `crlf` is [`InjectOptions::crlf`](super::InjectOptions::crlf).
+pub(super) fn read_fields<'a>(
+    message: &'a SpooledMessage,
     crlf: bool,
-    mut take: impl FnMut(&Raw<'a>) -> Result<(), Refused>,
-) -> Result<End, Refused> {
-    let head = letter.head();
+    mut process: impl FnMut(&RawField<'a>) -> Result<(), InjectError>,
+) -> Result<HeaderEnd, InjectError> {
+    let head = message.head();
     let first = head.split_inclusive(|&b| b == b'\n').next().unwrap_or_default();
     let crlf = crlf && first.ends_with(b"\r\n");
-    let mut field: Option<Raw<'_>> = None;
-    let mut end = End { body: None, crlf };
+    let mut field: Option<RawField<'_>> = None;
+    let mut end = HeaderEnd { body: None, crlf };
     let mut at = 0;
     for (n, line) in head.split_inclusive(|&b| b == b'\n').enumerate() {
-        let is_cut = !line.ends_with(b"\n") && letter.length() > head.len() as u64;
+        let is_truncated = !line.ends_with(b"\n") && message.length() > head.len() as u64;
         let text = with_lf(line, crlf);
-        let raw = |text| Raw { text, line: n as u64 + 1, at: at as u64, had_crs: crlf };
+        let raw = |text| RawField { text, line: n as u64 + 1, at: at as u64, had_crs: crlf };
         let next = match &mut field {
-            _ if is_cut => return Err(Refused::LongHeader(head.len())),
+            _ if is_truncated => return Err(InjectError::LongHeader(head.len())),
             Some(field) if matches!(line[0], b' ' | b'\t') => {
-                // Most fields have one line and need no copy; those that have more lie in one piece.
                 match &mut field.text {
+                    // Unchanged lines are adjacent in the message, so they need no copy.
                     Cow::Borrowed(before) if matches!(text, Cow::Borrowed(_)) => {
                         let start = field.at as usize;
                         debug_assert_eq!(start + before.len(), at);
@@ -75,23 +75,23 @@ pub fn read<'a>(
         if let Some(next) = next
             && let Some(before) = field.replace(next)
         {
-            take(&before)?;
+            process(&before)?;
         }
         at += line.len();
     }
-    if end.body.is_none() && letter.length() > head.len() as u64 {
-        return Err(Refused::LongHeader(head.len()));
+    if end.body.is_none() && message.length() > head.len() as u64 {
+        return Err(InjectError::LongHeader(head.len()));
     }
-    field.iter().try_for_each(take)?;
+    field.iter().try_for_each(process)?;
     Ok(end)
 }
 
-/// Refuses a message whose header is ended by a line that is no field while fields for recipients stand
-/// before the first empty line: whoever wrote them did not mean text, least of all with Bcc.
-pub fn check_torn(letter: &Letter, end: End) -> Result<(), Refused> {
+/// Refuses a message in which a line that is not a field separates a field with recipients from the header. Its author did
+/// not intend that as text, least of all a Bcc.
+pub(super) fn check_split_header(message: &SpooledMessage, end: HeaderEnd) -> Result<(), InjectError> {
     const RECIPIENTS: [&str; 7] =
         ["To", "Cc", "Bcc", "Resent-To", "Resent-Cc", "Resent-Bcc", "Apparently-To"];
-    let head = letter.head();
+    let head = message.head();
     let Some(body) = end.body.and_then(|at| usize::try_from(at).ok()).filter(|&at| at <= head.len()) else {
         return Ok(());
     };
@@ -101,13 +101,14 @@ pub fn check_torn(letter: &Letter, end: End) -> Result<(), Refused> {
     }
     let line = memchr::memchr_iter(b'\n', before).count() as u64 + 1;
     let text = head[body..].split_inclusive(|&b| b == b'\n');
-    // A line of blanks may have ended the header itself.
-    let goes_on = |(n, line): &(usize, &[u8])| *n == 0 || !line.trim_ascii().is_empty();
-    let behind = text.enumerate().take_while(goes_on).skip(1);
-    for (n, field) in behind.filter(|(_, line)| header::is_field_line(line)) {
+    // The line that ended the header may consist of blanks.
+    let continues = |(n, line): &(usize, &[u8])| *n == 0 || !line.trim_ascii().is_empty();
+    let following = text.enumerate().take_while(continues).skip(1);
+    for (n, field) in following.filter(|(_, line)| header::is_field_line(line)) {
         let field = header::fields(field).next();
         if let Some(name) = field.and_then(|field| RECIPIENTS.iter().find(|name| field.is(name))) {
-            return Err(Refused::Torn { line, name: name.as_bytes().to_vec(), behind: line + n as u64 });
+            let (name, field_line) = (name.as_bytes().to_vec(), line + n as u64);
+            return Err(InjectError::SplitHeader { line, name, field_line });
         }
     }
     Ok(())
@@ -121,31 +122,36 @@ fn with_lf(line: &[u8], crlf: bool) -> Cow<'_, [u8]> {
     }
 }
 
-/// A new header, in two parts, and the old body. The last line ends, if it did not.
-pub fn rebuilt(header: [&[u8]; 2], letter: &Letter, end: End, spool_dir: &Path) -> Result<Letter, Refused> {
-    let mut new = Arriving::new(spool_dir, None);
-    header.into_iter().try_for_each(|part| new.push(part))?;
+/// Returns the message with a new header, given in two parts. Its last line gets a line end if it has none.
+pub(super) fn rebuild(
+    header: [&[u8]; 2],
+    message: &SpooledMessage,
+    end: HeaderEnd,
+    spool_dir: &Path,
+) -> Result<SpooledMessage, InjectError> {
+    let mut spool = MessageSpool::new(spool_dir, None);
+    header.into_iter().try_for_each(|part| spool.push(part))?;
     if let Some(body) = end.body {
-        new.push(b"\n")?;
+        spool.push(b"\n")?;
         let mut last = b'\n';
-        let mut held_cr = false;
-        letter.each_chunk(body, &mut |mut chunk| {
+        let mut pending_cr = false;
+        message.for_each_chunk(body, &mut |mut chunk| {
             last = chunk.last().copied().unwrap_or(last);
             while end.crlf && !chunk.is_empty() {
-                if std::mem::take(&mut held_cr) && chunk[0] != b'\n' {
-                    new.push(b"\r")?;
+                if std::mem::take(&mut pending_cr) && chunk[0] != b'\n' {
+                    spool.push(b"\r")?;
                 }
                 let cr = memchr::memchr(b'\r', chunk).unwrap_or(chunk.len());
-                new.push(&chunk[..cr])?;
-                held_cr = cr < chunk.len();
+                spool.push(&chunk[..cr])?;
+                pending_cr = cr < chunk.len();
                 chunk = &chunk[chunk.len().min(cr + 1)..];
             }
-            new.push(chunk)
+            spool.push(chunk)
         })?;
-        // A CR that is the last byte of all was half a line end.
+        // A CR at the very end was half a line end, and is dropped.
         if last != b'\n' {
-            new.push(b"\n")?;
+            spool.push(b"\n")?;
         }
     }
-    Ok(new.finish()?)
+    Ok(spool.finish()?)
 }

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use crate::transport::process;
 
 /// What is still to be read and given.
-pub enum Left {
+pub enum PipeSource {
     /// A file, from where it stands.
     File(File),
     /// Bytes.
@@ -20,8 +20,8 @@ pub enum Left {
 }
 
 /// A pipe that we write to, as fast as the program reads.
-pub struct Giving {
-    left: Left,
+pub struct InputPipe {
+    left: PipeSource,
     /// Read, and not written yet.
     pending: Vec<u8>,
     /// Closed when all is written.
@@ -30,12 +30,12 @@ pub struct Giving {
     reader: PipeReader,
 }
 
-impl Giving {
+impl InputPipe {
     /// A pipe of its own.
-    pub fn new(left: Left) -> io::Result<Giving> {
+    pub fn new(left: PipeSource) -> io::Result<InputPipe> {
         let (reader, writer) = io::pipe()?;
         rustix::io::ioctl_fionbio(&writer, true)?;
-        Ok(Giving { left, pending: Vec::new(), writer: Some(writer), reader })
+        Ok(InputPipe { left, pending: Vec::new(), writer: Some(writer), reader })
     }
 
     /// The end that a program reads from.
@@ -44,12 +44,12 @@ impl Giving {
     }
 
     /// To wait until there is room; None when all is written.
-    pub fn polled(&self) -> Option<PollFd<'_>> {
+    pub fn poll_fd(&self) -> Option<PollFd<'_>> {
         self.writer.as_ref().map(|writer| PollFd::new(writer, PollFlags::OUT))
     }
 
     /// Writes as much as goes in; at the end of all, closes.
-    pub fn give(&mut self) -> io::Result<()> {
+    pub fn write_available(&mut self) -> io::Result<()> {
         loop {
             let Some(writer) = &self.writer else { return Ok(()) };
             if self.pending.is_empty() {
@@ -74,12 +74,12 @@ impl Giving {
     }
 }
 
-impl Left {
+impl PipeSource {
     /// The next bytes; none at the end.
     fn next(&mut self) -> io::Result<Vec<u8>> {
         match self {
-            Left::Bytes(bytes) => Ok(std::mem::take(bytes)),
-            Left::File(file) => {
+            PipeSource::Bytes(bytes) => Ok(std::mem::take(bytes)),
+            PipeSource::File(file) => {
                 let mut bytes = Vec::new();
                 file.take(1 << 16).read_to_end(&mut bytes)?;
                 Ok(bytes)

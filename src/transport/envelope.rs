@@ -1,42 +1,51 @@
-//! The envelope of a message, and the lines of a header that tell of it.
+//! Envelope addresses, and the header fields that record them.
 
-/// From whom and for whom, as the mail system says; addresses are raw, without quotes or brackets.
+/// Sender and recipients of a message to send; raw addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Envelope {
+    /// Empty for the null sender.
+    pub(crate) sender: Vec<u8>,
+    /// In order, with duplicates.
+    pub(crate) recipients: Vec<Vec<u8>>,
+}
+
+/// Sender and recipient of a message to deliver, as reported by the mail system.
+///
+/// Addresses are raw, without quotes or brackets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Envelope {
-    /// The envelope sender; empty for the null sender of a bounce, None where nobody has said.
-    pub sender: Option<Vec<u8>>,
-    /// The recipient.
-    pub recipient: Option<Vec<u8>>,
+pub(crate) struct DeliveryEnvelope {
+    /// Empty for the null sender of a bounce, `None` if unknown.
+    pub(crate) sender: Option<Vec<u8>>,
+    pub(crate) recipient: Option<Vec<u8>>,
 }
 
-/// `Return-Path: <sender>` without a line end (RFC 5321 §4.4), its local part quoted where it must be.
-pub fn return_path(sender: &[u8]) -> Vec<u8> {
-    one_line([b"Return-Path: <", &quoted(sender)[..], b">"].concat())
+/// Returns `Return-Path: <sender>` without a line end (RFC 5321 §4.4). The local part is quoted if necessary.
+pub(crate) fn return_path(sender: &[u8]) -> Vec<u8> {
+    one_line([b"Return-Path: <", &quote(sender)[..], b">"].concat())
 }
 
-/// `Delivered-To: recipient` without a line end, as qmail-local writes it: not quoted.
-pub fn delivered_to(recipient: &[u8]) -> Vec<u8> {
+/// Returns `Delivered-To: recipient` without a line end, unquoted as in qmail-local.
+pub(crate) fn delivered_to(recipient: &[u8]) -> Vec<u8> {
     one_line([b"Delivered-To: ", recipient].concat())
 }
 
-/// An address must not add lines of its own to a header; qmail-local has `_` for a newline.
+/// Replaces line ends, with which an address would add lines to the header. qmail-local writes `_` for a newline, too.
 fn one_line(mut line: Vec<u8>) -> Vec<u8> {
     line.iter_mut().filter(|b| matches!(b, b'\n' | b'\r' | 0)).for_each(|b| *b = b'_');
     line
 }
 
-/// A raw address as it stands in a header (RFC 5321 §4.1.2): a local part that is no dot-atom goes into
-/// quotes.
-pub fn quoted(address: &[u8]) -> Vec<u8> {
+/// Converts a raw address to its form in a header (RFC 5321 §4.1.2): a local part that is not a dot-atom is quoted.
+pub(crate) fn quote(address: &[u8]) -> Vec<u8> {
     let (local, domain) = split(address);
     match address.is_empty() {
         true => Vec::new(),
-        false => [&quoted_local(local)[..], domain].concat(),
+        false => [&quote_local(local)[..], domain].concat(),
     }
 }
 
-/// A raw local part as it stands in a header.
-pub fn quoted_local(local: &[u8]) -> Vec<u8> {
+/// Converts a raw local part to its form in a header.
+pub(crate) fn quote_local(local: &[u8]) -> Vec<u8> {
     if is_dot_atom(local) {
         return local.to_vec();
     }
@@ -51,8 +60,8 @@ pub fn quoted_local(local: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A raw address of one that may be quoted: the inverse of [`quoted`]. Brackets around it are taken off.
-pub fn unquoted(address: &[u8]) -> Vec<u8> {
+/// Converts an address that may be quoted or in angle brackets to its raw form: the inverse of [`quote`].
+pub(crate) fn unquote(address: &[u8]) -> Vec<u8> {
     let inner = address.strip_prefix(b"<").and_then(|inner| inner.strip_suffix(b">"));
     let address = inner.unwrap_or(address);
     let Some(rest) = address.strip_prefix(b"\"") else { return address.to_vec() };
@@ -63,7 +72,7 @@ pub fn unquoted(address: &[u8]) -> Vec<u8> {
             b'\\' => local.extend(bytes.next().copied()),
             b'"' => {
                 let domain = bytes.as_slice();
-                // A quote in the middle of something else: it is no quoting.
+                // Quotes are valid only around a whole local part.
                 return match domain {
                     [] | [b'@', ..] => [&local, domain].concat(),
                     _ => address.to_vec(),
@@ -75,8 +84,8 @@ pub fn unquoted(address: &[u8]) -> Vec<u8> {
     address.to_vec()
 }
 
-/// The local part, and `@domain`, which may be empty; split at the last `@`.
-pub fn split(address: &[u8]) -> (&[u8], &[u8]) {
+/// Splits at the last `@` into the local part and `@domain`, which may be empty.
+pub(crate) fn split(address: &[u8]) -> (&[u8], &[u8]) {
     address.split_at(memchr::memrchr(b'@', address).unwrap_or(address.len()))
 }
 
@@ -88,9 +97,8 @@ fn is_dot_atom(local: &[u8]) -> bool {
     local.split(|&b| b == b'.').all(is_atom)
 }
 
-/// Whether two addresses are those of one mailbox as far as anybody can tell: a domain is compared
-/// without case.
-pub fn is_same(a: &[u8], b: &[u8]) -> bool {
+/// Compares two addresses, ignoring case in the domain only: the meaning of a local part is up to its host.
+pub(crate) fn is_same(a: &[u8], b: &[u8]) -> bool {
     let ((a, a_domain), (b, b_domain)) = (split(a), split(b));
     a == b && a_domain.eq_ignore_ascii_case(b_domain)
 }
@@ -115,7 +123,7 @@ mod tests {
             (b"\xe9@x", b"\"\xe9\"@x"),
             (b"#@[]", b"#@[]"),
         ] {
-            assert_eq!(quoted(raw), in_header);
+            assert_eq!(quote(raw), in_header);
         }
     }
 
@@ -128,7 +136,7 @@ mod tests {
     proptest! {
         #[test]
         fn unquoting_is_the_inverse_of_quoting(raw in "[a-z \"\\\\.@<>]{0,8}@[a-z]{1,3}") {
-            prop_assert_eq!(unquoted(&quoted(raw.as_bytes())), raw.as_bytes());
+            prop_assert_eq!(unquote(&quote(raw.as_bytes())), raw.as_bytes());
         }
     }
 }

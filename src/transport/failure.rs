@@ -7,7 +7,7 @@ use crate::mailbox::error::Error;
 
 /// Why, in the classes that callers act upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reason {
+pub(crate) enum FailureReason {
     /// Something of the machine failed.
     TryAgain,
     /// No room on the disk.
@@ -37,45 +37,45 @@ pub enum Reason {
     Refused,
 }
 
-impl Reason {
+impl FailureReason {
     /// All of them.
-    pub const ALL: [Reason; 13] = [
-        Reason::TryAgain,
-        Reason::DiskFull,
-        Reason::Locked,
-        Reason::OverQuotaForNow,
-        Reason::Interrupted,
-        Reason::Configuration,
-        Reason::OverQuota,
-        Reason::NoSuchMailbox,
-        Reason::BadAddress,
-        Reason::BadMessage,
-        Reason::TooLarge,
-        Reason::Looping,
-        Reason::Refused,
+    pub(crate) const ALL: [FailureReason; 13] = [
+        FailureReason::TryAgain,
+        FailureReason::DiskFull,
+        FailureReason::Locked,
+        FailureReason::OverQuotaForNow,
+        FailureReason::Interrupted,
+        FailureReason::Configuration,
+        FailureReason::OverQuota,
+        FailureReason::NoSuchMailbox,
+        FailureReason::BadAddress,
+        FailureReason::BadMessage,
+        FailureReason::TooLarge,
+        FailureReason::Looping,
+        FailureReason::Refused,
     ];
 
     /// The enhanced status code (RFC 3463): Postfix goes by it when the output begins with it.
-    pub fn status(self) -> &'static str {
+    pub(crate) fn status(self) -> &'static str {
         match self {
-            Reason::TryAgain => "4.3.0",
-            Reason::DiskFull => "4.3.1",
-            Reason::Locked => "4.2.0",
-            Reason::OverQuotaForNow => "4.2.2",
-            Reason::Interrupted => "4.3.2",
-            Reason::Configuration => "4.3.5",
-            Reason::OverQuota => "5.2.2",
-            Reason::NoSuchMailbox => "5.1.1",
-            Reason::BadAddress => "5.1.3",
-            Reason::BadMessage => "5.6.0",
-            Reason::TooLarge => "5.3.4",
-            Reason::Looping => "5.4.6",
-            Reason::Refused => "5.3.0",
+            FailureReason::TryAgain => "4.3.0",
+            FailureReason::DiskFull => "4.3.1",
+            FailureReason::Locked => "4.2.0",
+            FailureReason::OverQuotaForNow => "4.2.2",
+            FailureReason::Interrupted => "4.3.2",
+            FailureReason::Configuration => "4.3.5",
+            FailureReason::OverQuota => "5.2.2",
+            FailureReason::NoSuchMailbox => "5.1.1",
+            FailureReason::BadAddress => "5.1.3",
+            FailureReason::BadMessage => "5.6.0",
+            FailureReason::TooLarge => "5.3.4",
+            FailureReason::Looping => "5.4.6",
+            FailureReason::Refused => "5.3.0",
         }
     }
 
     /// Whether trying again can help.
-    pub fn is_temporary(self) -> bool {
+    pub(crate) fn is_temporary(self) -> bool {
         self.status().starts_with('4')
     }
 }
@@ -83,16 +83,16 @@ impl Reason {
 /// Why a message was not delivered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{} {text}", reason.status())]
-pub struct Failure {
+pub(crate) struct Failure {
     /// The class.
-    pub reason: Reason,
+    pub(crate) reason: FailureReason,
     /// One line for a person: what, where, and what to do.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 impl Failure {
     /// A failure with its sentence.
-    pub fn new(reason: Reason, text: impl fmt::Display) -> Failure {
+    pub(crate) fn new(reason: FailureReason, text: impl fmt::Display) -> Failure {
         Failure { reason, text: text.to_string() }
     }
 }
@@ -101,18 +101,18 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         let reason = match &error {
             Error::Io { source, .. } => match source.kind() {
-                io::ErrorKind::StorageFull => Reason::DiskFull,
-                io::ErrorKind::QuotaExceeded => Reason::OverQuotaForNow,
+                io::ErrorKind::StorageFull => FailureReason::DiskFull,
+                io::ErrorKind::QuotaExceeded => FailureReason::OverQuotaForNow,
                 // Missing, forbidden, of the wrong kind: somebody has to mend it.
-                _ if !error.retry_helps() => Reason::Configuration,
-                _ => Reason::TryAgain,
+                _ if !error.retry_helps() => FailureReason::Configuration,
+                _ => FailureReason::TryAgain,
             },
-            Error::InsufficientSpace { .. } => Reason::DiskFull,
-            Error::Locked { .. } => Reason::Locked,
-            Error::Interrupted => Reason::Interrupted,
-            Error::Changed { .. } | Error::ConcurrentWrite { .. } => Reason::TryAgain,
-            Error::Unrepresentable { .. } => Reason::BadMessage,
-            _ => Reason::Configuration,
+            Error::InsufficientSpace { .. } => FailureReason::DiskFull,
+            Error::Locked { .. } => FailureReason::Locked,
+            Error::Interrupted => FailureReason::Interrupted,
+            Error::Changed { .. } | Error::ConcurrentWrite { .. } => FailureReason::TryAgain,
+            Error::Unrepresentable { .. } => FailureReason::BadMessage,
+            _ => FailureReason::Configuration,
         };
         let text = match &error {
             Error::Interrupted => "interrupted before all was done".to_owned(),

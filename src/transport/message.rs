@@ -1,55 +1,56 @@
-//! What is sent.
+//! The message as it is sent.
 
 use std::fs::File;
 
-use super::net::Broken;
+use super::net::TransportError;
+use super::spool::SpooledMessage;
 use crate::mailbox::error::{Error, Result};
-use crate::transport::spool::Letter;
 
-/// As much is handed over at once.
+/// The size of the pieces that are written at once.
 const CHUNK: usize = 1 << 16;
 
-/// A message as it is sent: lines put on top, and a letter from an offset on.
+/// A message to send: added lines, then a spooled message from an offset on.
 #[derive(Debug, Clone, Copy)]
-pub struct Message<'a> {
-    /// Lines before it, each with its end.
-    pub top: &'a [u8],
-    /// What came in.
-    pub letter: &'a Letter,
-    /// How much of its beginning is left out.
-    pub from: u64,
+pub(crate) struct OutgoingMessage<'a> {
+    /// Complete lines that go before the message.
+    pub(crate) prefix: &'a [u8],
+    pub(crate) spooled: &'a SpooledMessage,
+    /// How many bytes at the start of `spooled` are left out.
+    pub(crate) offset: u64,
 }
 
-impl<'a> Message<'a> {
-    /// A letter as it is.
-    pub fn whole(letter: &'a Letter) -> Message<'a> {
-        Message { top: b"", letter, from: 0 }
+impl<'a> OutgoingMessage<'a> {
+    /// Returns a spooled message without any change.
+    pub(crate) fn unmodified(spooled: &'a SpooledMessage) -> OutgoingMessage<'a> {
+        OutgoingMessage { prefix: b"", spooled, offset: 0 }
     }
 
-    /// How many bytes it has.
-    pub fn length(&self) -> u64 {
-        self.top.len() as u64 + self.letter.length().saturating_sub(self.from)
+    pub(crate) fn length(&self) -> u64 {
+        self.prefix.len() as u64 + self.spooled.length().saturating_sub(self.offset)
     }
 
-    /// All its bytes in order, 64 KiB at most at a time. An error of `put` ends it.
-    pub fn each_chunk(&self, put: &mut dyn FnMut(&[u8]) -> Result<(), Broken>) -> Result<(), Broken> {
-        self.top.chunks(CHUNK).try_for_each(&mut *put)?;
-        let mut broken = None;
-        let read = self.letter.each_chunk(self.from, &mut |bytes| {
-            bytes.chunks(CHUNK).try_for_each(&mut *put).map_err(|e| {
-                broken = Some(e);
+    /// Passes all bytes to `write` in order, at most 64 KiB at a time. An error of `write` ends it.
+    pub(crate) fn for_each_chunk(
+        &self,
+        write: &mut dyn FnMut(&[u8]) -> Result<(), TransportError>,
+    ) -> Result<(), TransportError> {
+        self.prefix.chunks(CHUNK).try_for_each(&mut *write)?;
+        let mut transport_error = None;
+        let read = self.spooled.for_each_chunk(self.offset, &mut |bytes| {
+            bytes.chunks(CHUNK).try_for_each(&mut *write).map_err(|e| {
+                transport_error = Some(e);
                 Error::Interrupted
             })
         });
-        match (broken, read) {
-            (Some(broken), _) => Err(broken),
-            (None, Err(e)) => Err(Broken::Ours(e)),
+        match (transport_error, read) {
+            (Some(error), _) => Err(error),
+            (None, Err(e)) => Err(TransportError::Local(e)),
             (None, Ok(())) => Ok(()),
         }
     }
 
-    /// A file of its own, standing at its beginning, for a program.
-    pub fn file(&self) -> Result<File> {
-        self.letter.file(self.top, self.from)
+    /// Copies the message into a new file for a program, and rewinds it.
+    pub(crate) fn to_file(self) -> Result<File> {
+        self.spooled.to_file(self.prefix, self.offset)
     }
 }

@@ -1,5 +1,4 @@
-//! A connection to the next hop: over TCP to the first of its addresses that answers, or a Unix socket; with a
-//! limit to every wait.
+//! A connection to the next hop, over TCP or a Unix socket, with a time limit for every wait.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -15,331 +14,356 @@ use crate::mailbox::context::Cancel;
 use crate::mailbox::error::Error;
 use crate::mailbox::text::display_path;
 
-/// An interruption is seen so soon.
+/// The longest time until a request to stop is seen.
 const STEP: Duration = Duration::from_millis(100);
 const A_YEAR: Duration = Duration::from_secs(365 * 86400);
-/// As much is collected before it is written.
+/// Bytes that are collected before they are written.
 const BUFFER: usize = 1 << 16;
 
 /// How long to wait for a peer.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience<'a> {
-    /// For one of its addresses to answer, and for its name to be looked up.
-    pub connect: Duration,
-    /// For each answer to come in whole, and for each 64 KiB to be taken.
-    pub wait: Duration,
-    /// For the answer to the whole message: whoever gives up early sends it twice (RFC 5321, 4.5.3.2.6).
-    pub verdict: Duration,
-    /// For all of it.
-    pub total: Duration,
-    /// Set by a signal.
-    pub cancel: &'a Cancel,
+pub(crate) struct Timeouts {
+    /// For one address to answer, and for the name to be looked up.
+    pub(crate) connect: Duration,
+    /// For each complete reply, and for each 64 KiB to be accepted.
+    pub(crate) reply: Duration,
+    /// For the reply to the whole message: a client that gives up early sends it twice (RFC 5321, 4.5.3.2.6).
+    pub(crate) final_reply: Duration,
+    /// For the whole connection.
+    pub(crate) total: Duration,
 }
 
-/// Why a conversation ended before its end.
+/// Why a connection ended early.
 #[derive(Debug, thiserror::Error)]
-pub enum Broken {
-    /// It never began.
+pub(crate) enum TransportError {
     #[error("{0}")]
     NotConnected(String),
-    /// The peer has closed it.
+    /// The peer closed the connection.
     #[error("the connection was closed")]
     Closed,
-    /// It failed.
     #[error("the connection failed: {0}")]
     Failed(io::Error),
-    /// A limit is over.
     #[error("no {0} within {s} s", s = .1.as_secs_f32())]
-    Slow(&'static str, Duration),
-    /// A signal.
+    TimedOut(&'static str, Duration),
     #[error("interrupted")]
     Interrupted,
-    /// The peer answered before it was its turn.
+    /// The peer replied before the message was complete.
     #[error("an answer came before the end of the message")]
-    Early,
-    /// The peer does not speak the protocol.
+    EarlyReply,
+    /// The peer violated the protocol.
     #[error("{0}")]
     Garbled(String),
-    /// The message could not be read, on our side.
+    /// The message could not be read on this side.
     #[error("{0}")]
-    Ours(Error),
+    Local(Error),
 }
 
-impl Broken {
-    /// The enhanced status code (RFC 3463); all are temporary.
-    pub fn status(&self) -> &'static str {
+impl TransportError {
+    /// Returns the enhanced status code (RFC 3463). All are temporary.
+    pub(crate) fn status(&self) -> &'static str {
         match self {
-            Broken::NotConnected(_) => "4.4.1",
-            Broken::Closed | Broken::Failed(_) | Broken::Slow(..) => "4.4.2",
-            Broken::Interrupted => "4.3.2",
-            Broken::Early | Broken::Garbled(_) => "4.5.0",
-            Broken::Ours(_) => "4.3.0",
+            TransportError::NotConnected(_) => "4.4.1",
+            TransportError::Closed | TransportError::Failed(_) | TransportError::TimedOut(..) => "4.4.2",
+            TransportError::Interrupted => "4.3.2",
+            TransportError::EarlyReply | TransportError::Garbled(_) => "4.5.0",
+            TransportError::Local(_) => "4.3.0",
         }
     }
 }
 
 /// A byte stream whose single reads and writes have a time limit.
 trait Socket: Read + Write {
-    fn limit(&self, time: Duration) -> io::Result<()>;
-    fn never_wait(&self, never: bool) -> io::Result<()>;
+    fn set_time_limit(&self, time: Duration) -> io::Result<()>;
+    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()>;
 }
 
-impl Socket for TcpStream {
-    fn limit(&self, time: Duration) -> io::Result<()> {
-        self.set_read_timeout(Some(time))?;
-        self.set_write_timeout(Some(time))
-    }
+macro_rules! socket {
+    ($stream:ty) => {
+        impl Socket for $stream {
+            fn set_time_limit(&self, time: Duration) -> io::Result<()> {
+                self.set_read_timeout(Some(time))?;
+                self.set_write_timeout(Some(time))
+            }
 
-    fn never_wait(&self, never: bool) -> io::Result<()> {
-        self.set_nonblocking(never)
-    }
+            fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+                <$stream>::set_nonblocking(self, nonblocking)
+            }
+        }
+    };
 }
 
-impl Socket for UnixStream {
-    fn limit(&self, time: Duration) -> io::Result<()> {
-        self.set_read_timeout(Some(time))?;
-        self.set_write_timeout(Some(time))
-    }
+socket!(TcpStream);
+socket!(UnixStream);
 
-    fn never_wait(&self, never: bool) -> io::Result<()> {
-        self.set_nonblocking(never)
-    }
-}
-
-/// A connection.
-pub struct Connection<'a> {
+/// A connection to a peer.
+pub(crate) struct Connection<'a> {
     socket: Box<dyn Socket>,
-    patience: Patience<'a>,
+    timeouts: Timeouts,
+    cancel: &'a Cancel,
+    /// When [`Timeouts::total`] is over.
     end: Instant,
-    out: Vec<u8>,
+    output: Vec<u8>,
     input: Vec<u8>,
-    taken: usize,
+    /// How much of `input` was consumed.
+    consumed: usize,
 }
 
 impl<'a> Connection<'a> {
-    /// Connects to a host: its addresses are tried in the order in which the system names them, each with a
-    /// time limit of its own.
-    pub fn tcp(host: &str, port: u16, patience: Patience<'a>) -> Result<Connection<'a>, Broken> {
-        let began = Instant::now();
-        let (tell, told) = mpsc::channel();
-        let (name, each) = (host.to_owned(), patience.connect);
-        // getaddrinfo(3) knows no time limit and connect(2) no flag: they are left behind when we go.
+    /// Connects to a host. Its addresses are tried in the order in which the system lists them, each with a time
+    /// limit of its own.
+    pub(crate) fn connect_tcp(
+        host: &str,
+        port: u16,
+        timeouts: Timeouts,
+        cancel: &'a Cancel,
+    ) -> Result<Connection<'a>, TransportError> {
+        let start = Instant::now();
+        let (sender, progress) = mpsc::channel();
+        let (name, per_address) = (host.to_owned(), timeouts.connect);
+        // getaddrinfo(3) has no time limit, and connect(2) cannot be cancelled. The thread outlives a connection
+        // attempt that was given up.
         std::thread::spawn(move || {
-            let _ = tell.send(first_that_answers(&name, port, each, &tell));
+            let _ = sender.send(connect_to_first(&name, port, per_address, &sender));
         });
-        let mut step_began = began;
+        let mut step_start = start;
         loop {
-            if patience.cancel.is_requested() {
-                return Err(Broken::Interrupted);
+            if cancel.is_requested() {
+                return Err(TransportError::Interrupted);
             }
-            match told.recv_timeout(STEP) {
-                Ok(Events::Connected(stream)) => {
-                    stream.set_nodelay(true).map_err(Broken::Failed)?;
-                    return Connection::over(Box::new(stream), began, patience);
+            match progress.recv_timeout(STEP) {
+                Ok(Progress::Connected(stream)) => {
+                    stream.set_nodelay(true).map_err(TransportError::Failed)?;
+                    return Connection::over(Box::new(stream), start, timeouts, cancel);
                 }
-                Ok(Events::Failed(why)) => return Err(Broken::NotConnected(why)),
-                Ok(Events::Trying) => step_began = Instant::now(),
-                // The thread has a limit of its own for each address; here it gets a little more.
-                Err(RecvTimeoutError::Timeout) if step_began.elapsed() > patience.connect + STEP * 5 => {
-                    return Err(Broken::Slow("address or connection", patience.connect));
+                Ok(Progress::Failed(why)) => return Err(TransportError::NotConnected(why)),
+                Ok(Progress::Trying) => step_start = Instant::now(),
+                // The thread has the same limit for each address; a little more time lets it report first.
+                Err(RecvTimeoutError::Timeout) if step_start.elapsed() > timeouts.connect + STEP * 5 => {
+                    return Err(TransportError::TimedOut("address or connection", timeouts.connect));
                 }
-                Err(RecvTimeoutError::Timeout) if began.elapsed() > patience.total => {
-                    return Err(Broken::Slow("connection", patience.total));
+                Err(RecvTimeoutError::Timeout) if start.elapsed() > timeouts.total => {
+                    return Err(TransportError::TimedOut("connection", timeouts.total));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Err(Broken::NotConnected("cannot connect".into()));
+                    return Err(TransportError::NotConnected("cannot connect".into()));
                 }
             }
         }
     }
 
     /// Connects to a Unix socket.
-    pub fn unix(path: &Path, patience: Patience<'a>) -> Result<Connection<'a>, Broken> {
-        let began = Instant::now();
+    pub(crate) fn connect_unix(
+        path: &Path,
+        timeouts: Timeouts,
+        cancel: &'a Cancel,
+    ) -> Result<Connection<'a>, TransportError> {
+        let start = Instant::now();
         let failed =
-            |e: Errno| Broken::NotConnected(format!("cannot connect to {}: {e}", display_path(path)));
+            |e: Errno| TransportError::NotConnected(format!("cannot connect to {}: {e}", display_path(path)));
         let address = SocketAddrUnix::new(path).map_err(failed)?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).map_err(failed)?;
-        let limit = patience.connect.min(patience.total);
-        // One that would wait until the server has room for it would wait for ever, and no signal would end that.
+        let limit = timeouts.connect.min(timeouts.total);
+        // A blocking connect(2) waits without limit while the server's backlog is full.
         while let Err(errno) = connect(&socket, &address) {
             match errno {
                 Errno::AGAIN | Errno::INTR => {}
                 errno => return Err(failed(errno)),
             }
-            if patience.cancel.is_requested() {
-                return Err(Broken::Interrupted);
+            if cancel.is_requested() {
+                return Err(TransportError::Interrupted);
             }
-            if began.elapsed() >= limit {
-                return Err(Broken::Slow("connection", limit));
+            if start.elapsed() >= limit {
+                return Err(TransportError::TimedOut("connection", limit));
             }
             std::thread::sleep(STEP / 10);
         }
         let stream = UnixStream::from(socket);
-        stream.set_nonblocking(false).map_err(Broken::Failed)?;
-        Connection::over(Box::new(stream), began, patience)
+        stream.set_nonblocking(false).map_err(TransportError::Failed)?;
+        Connection::over(Box::new(stream), start, timeouts, cancel)
     }
 
-    fn over(socket: Box<dyn Socket>, began: Instant, patience: Patience<'a>) -> Result<Self, Broken> {
-        socket.limit(STEP).map_err(Broken::Failed)?;
-        // Nobody waits for longer than a year; an instant that far away may be none.
-        let end = began + patience.total.min(A_YEAR);
-        Ok(Connection { socket, patience, end, out: Vec::new(), input: Vec::new(), taken: 0 })
+    fn over(
+        socket: Box<dyn Socket>,
+        start: Instant,
+        timeouts: Timeouts,
+        cancel: &'a Cancel,
+    ) -> Result<Self, TransportError> {
+        socket.set_time_limit(STEP).map_err(TransportError::Failed)?;
+        // The sum of an instant and a very long time would overflow.
+        let end = start + timeouts.total.min(A_YEAR);
+        Ok(Connection { socket, timeouts, cancel, end, output: Vec::new(), input: Vec::new(), consumed: 0 })
     }
 
-    /// Collects bytes to be written.
-    pub fn put(&mut self, bytes: &[u8]) -> Result<(), Broken> {
-        self.out.extend_from_slice(bytes);
-        if self.out.len() >= BUFFER { self.flush() } else { Ok(()) }
+    /// Buffers bytes, and writes the buffer once it is full.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), TransportError> {
+        self.output.extend_from_slice(bytes);
+        if self.output.len() >= BUFFER { self.flush() } else { Ok(()) }
     }
 
-    /// Writes what was collected. That it is written does not mean that it has come.
-    pub fn flush(&mut self) -> Result<(), Broken> {
-        let out = std::mem::take(&mut self.out);
-        for mut bytes in out.chunks(BUFFER) {
-            let wait = self.patience.wait;
-            let until = self.until(wait);
+    /// Writes what was buffered. Success does not mean that the peer has received it.
+    pub(crate) fn flush(&mut self) -> Result<(), TransportError> {
+        let output = std::mem::take(&mut self.output);
+        for mut bytes in output.chunks(BUFFER) {
+            let wait = Wait::new("progress in sending", self.timeouts.reply);
             while !bytes.is_empty() {
                 match self.socket.write(bytes) {
-                    Ok(0) => return Err(Broken::Closed),
+                    Ok(0) => return Err(TransportError::Closed),
                     Ok(n) => bytes = &bytes[n..],
-                    Err(e) => self.go_on(e, until, "progress in sending", wait)?,
+                    Err(e) => self.check_retry(e, &wait)?,
                 }
             }
         }
         Ok(())
     }
 
-    /// Writes what was collected and with it `last`, the bytes without which the peer must not act, but only if the
-    /// peer has said nothing so far: an answer that came too early answers something else.
+    /// Writes what was buffered, followed by `last`, the bytes that complete the message.
+    ///
+    /// The peer must have been silent so far: an early reply answers something else.
     ///
     /// # Errors
-    /// [`Broken`]: then the peer has not all of it, and cannot have accepted it.
-    pub fn finish(&mut self, last: &[u8]) -> Result<(), Broken> {
-        self.silence()?;
-        self.out.extend_from_slice(last);
+    /// The peer has not received all of the message, and cannot have accepted it.
+    pub(crate) fn finish(&mut self, last: &[u8]) -> Result<(), TransportError> {
+        self.expect_silence()?;
+        self.output.extend_from_slice(last);
         self.flush()
     }
 
-    /// # Errors
-    /// [`Broken::Early`] if there is something to be read, [`Broken::Closed`] if there never will be.
-    pub fn silence(&mut self) -> Result<(), Broken> {
-        if self.taken < self.input.len() {
-            return Err(Broken::Early);
+    /// Fails if there is something to read, or if the peer has closed the connection.
+    pub(crate) fn expect_silence(&mut self) -> Result<(), TransportError> {
+        if self.consumed < self.input.len() {
+            return Err(TransportError::EarlyReply);
         }
         let mut buffer = [0; 4096];
-        self.socket.never_wait(true).map_err(Broken::Failed)?;
+        self.socket.set_nonblocking(true).map_err(TransportError::Failed)?;
         let read = self.socket.read(&mut buffer);
-        self.socket.never_wait(false).map_err(Broken::Failed)?;
+        self.socket.set_nonblocking(false).map_err(TransportError::Failed)?;
         match read {
-            Ok(0) => Err(Broken::Closed),
+            Ok(0) => Err(TransportError::Closed),
             Ok(n) => {
                 self.input.extend_from_slice(&buffer[..n]);
-                Err(Broken::Early)
+                Err(TransportError::EarlyReply)
             }
             Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(()),
-            Err(e) => Err(Broken::Failed(e)),
+            Err(e) => Err(TransportError::Failed(e)),
         }
     }
 
-    /// Reads what `take` takes: it is given what has come, says how much of that it has used up, and whether it
-    /// has enough. All of it has to come within `time`.
-    pub fn read(
+    /// Reads a reply, which must be complete within `time`.
+    ///
+    /// `parse` gets the unconsumed input. It returns how many bytes it consumed and whether the reply is complete.
+    pub(crate) fn read(
         &mut self,
         time: Duration,
-        mut take: impl FnMut(&[u8]) -> Result<(usize, bool), Broken>,
-    ) -> Result<(), Broken> {
-        let until = self.until(time);
+        mut parse: impl FnMut(&[u8]) -> Result<(usize, bool), TransportError>,
+    ) -> Result<(), TransportError> {
+        let wait = Wait::new("answer", time);
         loop {
-            if self.taken < self.input.len() {
-                let (taken, enough) = take(&self.input[self.taken..])?;
-                self.taken += taken;
-                if enough {
+            if self.consumed < self.input.len() {
+                let (consumed, is_complete) = parse(&self.input[self.consumed..])?;
+                self.consumed += consumed;
+                if is_complete {
                     return Ok(());
                 }
             }
-            // A peer that sends without end is not to be heard without end.
-            if Instant::now() >= until {
-                return Err(Broken::Slow("answer", time));
+            // Data that arrives without end must not extend the limit.
+            if Instant::now() >= wait.end.min(self.end) {
+                return Err(wait.timed_out());
             }
-            self.fill(until, time)?;
+            self.fill(&wait)?;
         }
     }
 
-    fn fill(&mut self, until: Instant, time: Duration) -> Result<(), Broken> {
-        self.input.drain(..self.taken);
-        self.taken = 0;
+    fn fill(&mut self, wait: &Wait) -> Result<(), TransportError> {
+        self.input.drain(..self.consumed);
+        self.consumed = 0;
         let mut buffer = [0; 4096];
         loop {
             match self.socket.read(&mut buffer) {
-                Ok(0) => return Err(Broken::Closed),
+                Ok(0) => return Err(TransportError::Closed),
                 Ok(n) => {
                     self.input.extend_from_slice(&buffer[..n]);
-                    return self.go_on(
-                        io::ErrorKind::Interrupted.into(),
-                        self.end,
-                        "end",
-                        self.patience.total,
-                    );
+                    return self.check_limits();
                 }
-                Err(e) => self.go_on(e, until, "answer", time)?,
+                Err(e) => self.check_retry(e, wait)?,
             }
         }
     }
 
-    /// Whether there is still time after a read or write that has brought nothing.
-    fn go_on(&self, e: io::Error, until: Instant, what: &'static str, time: Duration) -> Result<(), Broken> {
+    /// Fails unless a read or write that made no progress may be repeated.
+    fn check_retry(&self, e: io::Error, wait: &Wait) -> Result<(), TransportError> {
         use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
         if !matches!(e.kind(), Interrupted | TimedOut | WouldBlock) {
-            return Err(Broken::Failed(e));
+            return Err(TransportError::Failed(e));
         }
-        if self.patience.cancel.is_requested() {
-            return Err(Broken::Interrupted);
+        self.check_limits()?;
+        if Instant::now() >= wait.end { Err(wait.timed_out()) } else { Ok(()) }
+    }
+
+    /// Fails once the whole connection was cancelled or has taken too long.
+    fn check_limits(&self) -> Result<(), TransportError> {
+        if self.cancel.is_requested() {
+            return Err(TransportError::Interrupted);
         }
-        match Instant::now() {
-            now if now >= self.end => Err(Broken::Slow("end", self.patience.total)),
-            now if now >= until => Err(Broken::Slow(what, time)),
-            _ => Ok(()),
+        match Instant::now() >= self.end {
+            true => Err(TransportError::TimedOut("end", self.timeouts.total)),
+            false => Ok(()),
         }
     }
 
-    fn until(&self, time: Duration) -> Instant {
-        (Instant::now() + time).min(self.end)
-    }
-
-    /// How long to wait.
-    pub fn patience(&self) -> Patience<'a> {
-        self.patience
+    pub(crate) fn timeouts(&self) -> Timeouts {
+        self.timeouts
     }
 }
 
-/// What comes of connecting.
-enum Events {
+/// A wait with a time limit.
+struct Wait {
+    what: &'static str,
+    time: Duration,
+    end: Instant,
+}
+
+impl Wait {
+    fn new(what: &'static str, time: Duration) -> Wait {
+        Wait { what, time, end: Instant::now() + time.min(A_YEAR) }
+    }
+
+    fn timed_out(&self) -> TransportError {
+        TransportError::TimedOut(self.what, self.time)
+    }
+}
+
+/// A report of the connecting thread.
+enum Progress {
     Trying,
     Connected(TcpStream),
     Failed(String),
 }
 
-fn first_that_answers(host: &str, port: u16, each: Duration, tell: &mpsc::Sender<Events>) -> Events {
+fn connect_to_first(
+    host: &str,
+    port: u16,
+    per_address: Duration,
+    sender: &mpsc::Sender<Progress>,
+) -> Progress {
     let addresses = match (host, port).to_socket_addrs() {
         Ok(addresses) => addresses,
-        Err(e) => return Events::Failed(format!("cannot look up {host}: {e}")),
+        Err(e) => return Progress::Failed(format!("cannot look up {host}: {e}")),
     };
-    let mut failed = Vec::new();
+    let mut errors = Vec::new();
     for address in addresses {
-        if tell.send(Events::Trying).is_err() {
+        if sender.send(Progress::Trying).is_err() {
             break;
         }
-        match TcpStream::connect_timeout(&address, each) {
-            Ok(stream) => return Events::Connected(stream),
-            Err(e) => failed.push(format!("cannot connect to {address}: {e}")),
+        match TcpStream::connect_timeout(&address, per_address) {
+            Ok(stream) => return Progress::Connected(stream),
+            Err(e) => errors.push(format!("cannot connect to {address}: {e}")),
         }
     }
-    match failed.is_empty() {
-        true => Events::Failed(format!("{host} has no address")),
-        false => Events::Failed(failed.join("; ")),
+    match errors.is_empty() {
+        true => Progress::Failed(format!("{host} has no address")),
+        false => Progress::Failed(errors.join("; ")),
     }
 }
 
@@ -354,21 +378,25 @@ mod tests {
     #[test]
     fn whoever_does_not_answer_is_told_by_name() {
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-        let closed = Connection::tcp("127.0.0.1", port, PATIENT).err().unwrap();
+        let closed = Connection::connect_tcp("127.0.0.1", port, PATIENT, Cancel::never()).err().unwrap();
         assert!(closed.to_string().starts_with(&format!("cannot connect to 127.0.0.1:{port}: ")), "{closed}");
-        let unknown = Connection::tcp("no such host", 25, PATIENT).err().unwrap();
+        let unknown = Connection::connect_tcp("no such host", 25, PATIENT, Cancel::never()).err().unwrap();
         assert!(unknown.to_string().starts_with("cannot look up no such host: "), "{unknown}");
-        let nowhere = Connection::unix(Path::new("/nowhere/socket"), PATIENT).err().unwrap();
+        let nowhere =
+            Connection::connect_unix(Path::new("/nowhere/socket"), PATIENT, Cancel::never()).err().unwrap();
         assert!(nowhere.to_string().starts_with("cannot connect to /nowhere/socket: "), "{nowhere}");
-        let cancel = Patience { cancel: Cancel::requested(), ..PATIENT };
-        assert!(matches!(Connection::tcp("127.0.0.1", port, cancel), Err(Broken::Interrupted)));
+        assert!(matches!(
+            Connection::connect_tcp("127.0.0.1", port, PATIENT, Cancel::requested()),
+            Err(TransportError::Interrupted)
+        ));
     }
 
     #[test]
     fn all_addresses_of_a_host_are_tried() {
         // Of localhost's addresses only one listens, whatever their order.
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        Connection::tcp("localhost", listener.local_addr().unwrap().port(), PATIENT).unwrap();
+        Connection::connect_tcp("localhost", listener.local_addr().unwrap().port(), PATIENT, Cancel::never())
+            .unwrap();
     }
 
     #[test]
@@ -382,19 +410,19 @@ mod tests {
             stream.read_exact(&mut byte).unwrap();
             stream.write_all(&byte).unwrap();
         });
-        let mut connection = Connection::unix(&path, PATIENT).unwrap();
+        let mut connection = Connection::connect_unix(&path, PATIENT, Cancel::never()).unwrap();
         connection.finish(b"x").unwrap();
-        connection.read(PATIENT.wait, |bytes| Ok((bytes.len(), bytes == b"x"))).unwrap();
+        connection.read(PATIENT.reply, |bytes| Ok((bytes.len(), bytes == b"x"))).unwrap();
         server.join().unwrap();
     }
 
     #[test]
     fn a_peer_that_does_not_read_is_not_waited_for_longer_than_the_limit() {
         let (tell, told) = mpsc::channel::<()>();
-        let peer = Peer::plays(move |_| assert!(told.recv().is_err()));
+        let peer = Peer::spawn(move |_| assert!(told.recv().is_err()));
         let mut connection = peer.connect(HASTY);
-        let written = (0..10_000).try_for_each(|_| connection.put(&[b'x'; BUFFER]));
-        assert!(matches!(written, Err(Broken::Slow(..))), "{written:?}");
+        let written = (0..10_000).try_for_each(|_| connection.write(&[b'x'; BUFFER]));
+        assert!(matches!(written, Err(TransportError::TimedOut(..))), "{written:?}");
         drop(tell);
     }
 
@@ -402,17 +430,19 @@ mod tests {
     fn the_total_limit_and_an_interruption_end_any_wait() {
         for cancel in [false, true] {
             let (tell, told) = mpsc::channel::<()>();
-            let peer = Peer::plays(move |_| assert!(told.recv().is_err()));
+            let peer = Peer::spawn(move |_| assert!(told.recv().is_err()));
             let flag = Cancel::pending();
             let total = if cancel { PATIENT.total } else { STEP };
-            let mut connection = peer.connect(Patience { total, cancel: &flag, ..PATIENT });
+            let mut connection =
+                Connection::connect_tcp("127.0.0.1", peer.port, Timeouts { total, ..PATIENT }, &flag)
+                    .unwrap();
             if cancel {
                 flag.request();
             }
-            let read = connection.read(PATIENT.wait, |bytes| Ok((bytes.len(), false)));
+            let read = connection.read(PATIENT.reply, |bytes| Ok((bytes.len(), false)));
             match cancel {
-                true => assert!(matches!(read, Err(Broken::Interrupted))),
-                false => assert!(matches!(read, Err(Broken::Slow(..)))),
+                true => assert!(matches!(read, Err(TransportError::Interrupted))),
+                false => assert!(matches!(read, Err(TransportError::TimedOut(..)))),
             }
             drop(tell);
         }
@@ -420,15 +450,15 @@ mod tests {
 
     #[test]
     fn an_answer_that_nobody_asked_for_is_seen_before_the_last_byte() {
-        let peer = Peer::plays(|talk| {
-            talk.say("early");
+        let peer = Peer::spawn(|talk| {
+            talk.send("early");
             talk.rest();
         });
         let mut connection = peer.connect(PATIENT);
-        connection.read(PATIENT.wait, |bytes| Ok((1, !bytes.is_empty()))).unwrap();
-        connection.put(b"a").unwrap();
-        assert!(matches!(connection.finish(b"z"), Err(Broken::Early)));
+        connection.read(PATIENT.reply, |bytes| Ok((1, !bytes.is_empty()))).unwrap();
+        connection.write(b"a").unwrap();
+        assert!(matches!(connection.finish(b"z"), Err(TransportError::EarlyReply)));
         drop(connection);
-        assert_eq!(peer.heard(), b"");
+        assert_eq!(peer.received(), b"");
     }
 }

@@ -1,34 +1,34 @@
-//! Netstrings: `5:hello,` (cr.yp.to/proto/netstrings.txt), read strictly: a length has no leading zero and no
-//! more digits than it may, and it is looked at before anything is stored. qmail's own servers are more lenient
-//! (`005:hello,`, and `:,` for the empty one); nobody sends what only they understand.
+//! Netstrings: `5:hello,` (cr.yp.to/proto/netstrings.txt), parsed strictly.
+//!
+//! A length has no leading zero, and is checked before anything is stored. qmail's own servers also accept `005:hello,`
+//! and `:,`, but no client sends them.
 
-use super::net::Broken;
+use super::net::TransportError;
 
-/// `LENGTH:` of a netstring whose bytes follow, and a comma behind them.
-pub fn head(length: u64) -> String {
+/// Returns `LENGTH:`, which the content and a comma follow.
+pub(crate) fn length_prefix(length: u64) -> String {
     format!("{length}:")
 }
 
-/// A whole netstring.
-pub fn encoded(bytes: &[u8]) -> Vec<u8> {
-    [head(bytes.len() as u64).as_bytes(), bytes, b","].concat()
+pub(crate) fn encode(bytes: &[u8]) -> Vec<u8> {
+    [length_prefix(bytes.len() as u64).as_bytes(), bytes, b","].concat()
 }
 
-/// What a netstring of so many bytes has in all.
-pub fn length_of(content: u64) -> u64 {
-    head(content).len() as u64 + content + 1
+/// Returns the size of the netstring that has so many bytes of content.
+pub(crate) fn encoded_length(content: u64) -> u64 {
+    length_prefix(content).len() as u64 + content + 1
 }
 
-/// A netstring that comes in, in pieces of any size.
+/// Decodes one netstring that arrives in pieces of any size.
 #[derive(Debug)]
-pub struct Decoder {
-    most: usize,
-    at: At,
+pub(crate) struct Decoder {
+    max_length: usize,
+    state: State,
     content: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum At {
+enum State {
     Start,
     Length(usize),
     Content(usize),
@@ -37,60 +37,58 @@ enum At {
 }
 
 impl Decoder {
-    /// For one of `most` bytes of content at most.
-    pub fn new(most: usize) -> Decoder {
-        Decoder { most, at: At::Start, content: Vec::new() }
+    pub(crate) fn new(max_length: usize) -> Decoder {
+        Decoder { max_length, state: State::Start, content: Vec::new() }
     }
 
-    /// Takes bytes and says how many: all, unless the netstring ends among them.
+    /// Consumes bytes and returns how many: all, unless the netstring ends among them.
     ///
     /// # Errors
-    /// [`Broken::Garbled`]: these bytes do not continue a netstring, or one that is too long.
-    pub fn take(&mut self, bytes: &[u8]) -> Result<usize, Broken> {
+    /// [`TransportError::Garbled`]: this is not a netstring, or it is too long.
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<usize, TransportError> {
         let mut at = 0;
-        while at < bytes.len() && self.at != At::End {
-            if let At::Content(length) = self.at {
+        while at < bytes.len() && self.state != State::End {
+            if let State::Content(length) = self.state {
                 let end = bytes.len().min(at + length - self.content.len());
                 self.content.extend_from_slice(&bytes[at..end]);
                 at = end;
                 if self.content.len() == length {
-                    self.at = At::Comma;
+                    self.state = State::Comma;
                 }
                 continue;
             }
-            self.at = self.step(bytes[at])?;
+            self.state = self.step(bytes[at])?;
             at += 1;
         }
         Ok(at)
     }
 
-    fn step(&self, byte: u8) -> Result<At, Broken> {
-        match (self.at, byte) {
-            (At::Start, b'0'..=b'9') => self.length(0, byte),
-            // A zero is the whole length.
-            (At::Length(length @ 1..), b'0'..=b'9') => self.length(length, byte),
-            (At::Length(0), b':') => Ok(At::Comma),
-            (At::Length(length), b':') => Ok(At::Content(length)),
-            (At::Comma, b',') => Ok(At::End),
-            _ => Err(Broken::Garbled("the answer is no netstring".into())),
+    fn step(&self, byte: u8) -> Result<State, TransportError> {
+        match (self.state, byte) {
+            (State::Start, b'0'..=b'9') => self.add_digit(0, byte),
+            // No digit may follow a leading zero.
+            (State::Length(length @ 1..), b'0'..=b'9') => self.add_digit(length, byte),
+            (State::Length(0), b':') => Ok(State::Comma),
+            (State::Length(length), b':') => Ok(State::Content(length)),
+            (State::Comma, b',') => Ok(State::End),
+            _ => Err(TransportError::Garbled("the answer is no netstring".into())),
         }
     }
 
-    fn length(&self, so_far: usize, digit: u8) -> Result<At, Broken> {
-        match so_far.saturating_mul(10).saturating_add(usize::from(digit - b'0')) {
-            length if length <= self.most => Ok(At::Length(length)),
-            _ => Err(Broken::Garbled(format!("the answer has more than {} bytes", self.most))),
+    fn add_digit(&self, length: usize, digit: u8) -> Result<State, TransportError> {
+        match length.saturating_mul(10).saturating_add(usize::from(digit - b'0')) {
+            length if length <= self.max_length => Ok(State::Length(length)),
+            _ => Err(TransportError::Garbled(format!("the answer has more than {} bytes", self.max_length))),
         }
     }
 
-    /// The content, once all of it has come.
-    pub fn finish(self) -> Option<Vec<u8>> {
-        (self.at == At::End).then_some(self.content)
+    /// Returns the content if the netstring is complete.
+    pub(crate) fn finish(self) -> Option<Vec<u8>> {
+        self.is_complete().then_some(self.content)
     }
 
-    /// Whether all of it has come.
-    pub fn is_at_end(&self) -> bool {
-        self.at == At::End
+    pub(crate) fn is_complete(&self) -> bool {
+        self.state == State::End
     }
 }
 
@@ -100,7 +98,7 @@ mod tests {
 
     use super::*;
 
-    fn decoded(wire: &[u8], most: usize) -> Result<Option<Vec<u8>>, Broken> {
+    fn decoded(wire: &[u8], most: usize) -> Result<Option<Vec<u8>>, TransportError> {
         let mut decoder = Decoder::new(most);
         decoder.take(wire)?;
         Ok(decoder.finish())
@@ -147,11 +145,11 @@ mod tests {
             behind in prop::collection::vec(any::<u8>(), 0..9),
             cuts in prop::collection::vec(1usize..40, 1..20),
         ) {
-            let wire = [encoded(&content), behind].concat();
-            prop_assert_eq!(length_of(content.len() as u64), encoded(&content).len() as u64);
+            let wire = [encode(&content), behind].concat();
+            prop_assert_eq!(encoded_length(content.len() as u64), encode(&content).len() as u64);
             crate::promises::netstring(&wire, &cuts);
             let mut decoder = Decoder::new(300);
-            prop_assert_eq!(decoder.take(&wire).unwrap(), encoded(&content).len());
+            prop_assert_eq!(decoder.take(&wire).unwrap(), encode(&content).len());
             prop_assert_eq!(decoder.finish(), Some(content));
         }
 

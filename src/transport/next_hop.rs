@@ -9,7 +9,7 @@ use crate::mailbox::text::display_path;
 
 /// A next hop.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum NextHop {
     /// `qmqp://host[:628]`
     Qmqp(Host),
     /// `qmtp://host[:209]`
@@ -32,23 +32,23 @@ pub enum Place {
 
 /// A host and its port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Host {
+pub(crate) struct Host {
     /// A name, or an IPv4 or IPv6 address without brackets.
-    pub name: String,
+    pub(crate) name: String,
     /// The port.
-    pub port: u16,
+    pub(crate) port: u16,
 }
 
 /// All that a URL may be, for the message about one that is none of them.
 const KINDS: &str = "qmqp://HOST, qmtp://HOST, smtp://HOST, lmtp://HOST:PORT, lmtp+unix:PATH, queue:PATH, \
                      sendmail:PATH, maildir:PATH, mbox:PATH";
 
-impl Place {
+impl NextHop {
     /// Reads a URL. A path is taken as it is, byte for byte, and may be relative.
     ///
     /// # Errors
     /// A sentence about what is wrong.
-    pub fn parse(url: &OsStr) -> Result<Place, String> {
+    pub(crate) fn parse(url: &OsStr) -> Result<NextHop, String> {
         let unknown = || format!("none of {KINDS}");
         let url = url.as_bytes();
         let colon = memchr::memchr(b':', url).ok_or_else(unknown)?;
@@ -64,15 +64,15 @@ impl Place {
             || path().map(|path| if rest.contains(&b'/') { path } else { Path::new(".").join(path) });
         let host = |port| Host::parse(rest, port);
         Ok(match scheme {
-            b"qmqp" => Place::Qmqp(host(Some(628))?),
-            b"qmtp" => Place::Qmtp(host(Some(209))?),
-            b"smtp" => Place::Smtp(host(Some(25))?),
-            b"lmtp" => Place::Lmtp(host(None)?),
-            b"lmtp+unix" => Place::LmtpUnix(path()?),
-            b"queue" => Place::Queue(program()?),
-            b"sendmail" => Place::Sendmail(program()?),
-            b"maildir" => Place::Maildir(path()?),
-            b"mbox" => Place::Mbox(path()?),
+            b"qmqp" => NextHop::Qmqp(host(Some(628))?),
+            b"qmtp" => NextHop::Qmtp(host(Some(209))?),
+            b"smtp" => NextHop::Smtp(host(Some(25))?),
+            b"lmtp" => NextHop::Lmtp(host(None)?),
+            b"lmtp+unix" => NextHop::LmtpUnix(path()?),
+            b"queue" => NextHop::Queue(program()?),
+            b"sendmail" => NextHop::Sendmail(program()?),
+            b"maildir" => NextHop::Maildir(path()?),
+            b"mbox" => NextHop::Mbox(path()?),
             _ => return Err(unknown()),
         })
     }
@@ -112,18 +112,18 @@ impl fmt::Display for Host {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for NextHop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Qmqp(host) => write!(f, "qmqp://{host}"),
-            Place::Qmtp(host) => write!(f, "qmtp://{host}"),
-            Place::Smtp(host) => write!(f, "smtp://{host}"),
-            Place::Lmtp(host) => write!(f, "lmtp://{host}"),
-            Place::LmtpUnix(path) => write!(f, "lmtp+unix:{}", display_path(path)),
-            Place::Queue(path) => write!(f, "queue:{}", display_path(path)),
-            Place::Sendmail(path) => write!(f, "sendmail:{}", display_path(path)),
-            Place::Maildir(path) => write!(f, "maildir:{}", display_path(path)),
-            Place::Mbox(path) => write!(f, "mbox:{}", display_path(path)),
+            NextHop::Qmqp(host) => write!(f, "qmqp://{host}"),
+            NextHop::Qmtp(host) => write!(f, "qmtp://{host}"),
+            NextHop::Smtp(host) => write!(f, "smtp://{host}"),
+            NextHop::Lmtp(host) => write!(f, "lmtp://{host}"),
+            NextHop::LmtpUnix(path) => write!(f, "lmtp+unix:{}", display_path(path)),
+            NextHop::Queue(path) => write!(f, "queue:{}", display_path(path)),
+            NextHop::Sendmail(path) => write!(f, "sendmail:{}", display_path(path)),
+            NextHop::Maildir(path) => write!(f, "maildir:{}", display_path(path)),
+            NextHop::Mbox(path) => write!(f, "mbox:{}", display_path(path)),
         }
     }
 }
@@ -149,7 +149,7 @@ mod tests {
             ("maildir:Mail:dir/", "maildir:Mail:dir/"),
             ("mbox:m", "mbox:m"),
         ] {
-            assert_eq!(Place::parse(OsStr::new(url)).unwrap().to_string(), want);
+            assert_eq!(NextHop::parse(OsStr::new(url)).unwrap().to_string(), want);
         }
     }
 
@@ -176,7 +176,7 @@ mod tests {
             "queue:",
             "queue://h/p",
         ] {
-            assert!(Place::parse(OsStr::new(url)).is_err(), "{url}");
+            assert!(NextHop::parse(OsStr::new(url)).is_err(), "{url}");
         }
     }
 }

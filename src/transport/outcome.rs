@@ -1,38 +1,48 @@
-//! What became of a message for one recipient.
+//! The outcome of sending a message to one recipient.
 
 use std::fmt;
 
-use super::Refusal;
-use super::net::Broken;
+use super::failure::Failure;
+use super::net::TransportError;
 use crate::mailbox::text::escape;
-use crate::transport::failure::Failure;
 
-/// As much of what a peer says as is told.
-const TOLD: usize = 400;
+/// The longest part of a peer's reply that is reported, in bytes.
+const MAX_REPORTED: usize = 400;
 
-/// What became of it.
+/// The next hop's decision about a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Fate {
-    /// The next hop has said that it has it.
+pub(crate) enum OutcomeKind {
+    /// The next hop has confirmed that it has the message.
     Accepted,
-    /// It has it not; try again later.
+    /// The next hop does not have the message; try again later.
     Temporary,
-    /// All of it was sent and no answer that can be understood came back. The next hop may have it: to try again
-    /// at once, or at another place, may be to send it twice. Later one has to.
+    /// All of the message was sent, but no valid reply came back. The next hop may have it: another attempt now, or at
+    /// another hop, may deliver it twice. An attempt later is necessary anyway.
     Unsure,
-    /// Refused for good.
+    /// Permanently refused.
     Permanent,
 }
 
-/// What became of a message for one recipient, and why.
+impl OutcomeKind {
+    /// Checks that an enhanced status code agrees with this disposition. A code that contradicts is ignored.
+    pub(crate) fn agrees_with(self, status: &str) -> bool {
+        let class = match self {
+            OutcomeKind::Accepted => '2',
+            OutcomeKind::Temporary | OutcomeKind::Unsure => '4',
+            OutcomeKind::Permanent => '5',
+        };
+        status.starts_with(class)
+    }
+}
+
+/// The outcome of sending a message to one recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// The class.
-    pub fate: Fate,
-    /// The enhanced status code (RFC 3463), where the peer gave one; ours, where the peer said nothing.
-    pub status: Option<String>,
-    /// What the peer said, or is to be said of it; on one line, fit for the screen.
-    pub text: String,
+pub(crate) struct Outcome {
+    pub(crate) kind: OutcomeKind,
+    /// The enhanced status code (RFC 3463) that the peer gave. Where the peer said nothing, mailferry's own.
+    pub(crate) status: Option<String>,
+    /// The peer's reply or mailferry's explanation, on one line, escaped.
+    pub(crate) text: String,
 }
 
 impl fmt::Display for Outcome {
@@ -42,36 +52,54 @@ impl fmt::Display for Outcome {
 }
 
 impl Outcome {
-    /// A judgement of ours.
-    pub fn ours(fate: Fate, status: &str, text: impl fmt::Display) -> Outcome {
-        Outcome { fate, status: Some(status.into()), text: text.to_string() }
+    /// Returns an outcome with mailferry's own status code and text.
+    pub(crate) fn new(kind: OutcomeKind, status: &str, text: impl fmt::Display) -> Outcome {
+        Outcome { kind, status: Some(status.into()), text: text.to_string() }
     }
 
-    /// What a peer said in qmail's style: a status in parentheses at the end, `(#5.1.1)`.
-    pub fn said(fate: Fate, text: &[u8]) -> Outcome {
+    /// Parses a reply in qmail's style, which has the status in parentheses at the end: `(#5.1.1)`.
+    pub(crate) fn from_qmail_reply(kind: OutcomeKind, text: &[u8]) -> Outcome {
         let status = text.strip_suffix(b")").and_then(|text| {
             let at = memchr::memmem::rfind(text, b"(#")?;
-            status(&text[at + 2..]).filter(|status| fits(fate, status))
+            parse_status(&text[at + 2..]).filter(|status| kind.agrees_with(status))
         });
-        Outcome { fate, status, text: told(text) }
+        Outcome { kind, status, text: escape_reply(text) }
     }
 
-    /// A conversation that ended early; `unsure` if all of the message had been sent.
-    pub fn broken(broken: &Broken, unsure: bool) -> Outcome {
-        match unsure {
-            false => Outcome::ours(Fate::Temporary, broken.status(), broken),
-            true => {
-                let text = format!("{broken} after the whole message was sent: it may have arrived");
-                Outcome::ours(Fate::Unsure, broken.status(), text)
-            }
-        }
+    /// Returns the outcome of a connection that ended before all of the message was sent.
+    pub(crate) fn not_sent(error: &TransportError) -> Outcome {
+        Outcome::new(OutcomeKind::Temporary, error.status(), error)
+    }
+
+    /// Returns the outcome of a connection that ended after all of the message was sent.
+    pub(crate) fn unconfirmed(error: &TransportError) -> Outcome {
+        let text = format!("{error} after the whole message was sent: it may have arrived");
+        Outcome::new(OutcomeKind::Unsure, error.status(), text)
+    }
+}
+
+/// Why a program did not accept the message, or did not confirm that it has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct Refusal {
+    /// Permanent, temporary or unsure.
+    pub(crate) kind: OutcomeKind,
+    /// The reason in qmail's style, with an enhanced status at the end.
+    pub(crate) text: String,
+}
+
+impl Refusal {
+    /// Describes a program that died or was killed. It may have accepted the message only if it has read all of it.
+    pub(super) fn for_early_exit(all_was_read: bool, text: impl Into<String>) -> Refusal {
+        let kind = if all_was_read { OutcomeKind::Unsure } else { OutcomeKind::Temporary };
+        Refusal { kind, text: text.into() }
     }
 }
 
 impl From<Refusal> for Outcome {
-    fn from(Refusal { fate, text }: Refusal) -> Outcome {
-        let mut outcome = Outcome::said(fate, text.as_bytes());
-        if fate == Fate::Unsure {
+    fn from(Refusal { kind, text }: Refusal) -> Outcome {
+        let mut outcome = Outcome::from_qmail_reply(kind, text.as_bytes());
+        if kind == OutcomeKind::Unsure {
             outcome.text += "; it had read the whole message, which may have arrived";
         }
         outcome
@@ -80,22 +108,25 @@ impl From<Refusal> for Outcome {
 
 impl From<Failure> for Outcome {
     fn from(failure: Failure) -> Outcome {
-        let fate = if failure.reason.is_temporary() { Fate::Temporary } else { Fate::Permanent };
-        Outcome::ours(fate, failure.reason.status(), failure.text)
+        let kind = match failure.reason.is_temporary() {
+            true => OutcomeKind::Temporary,
+            false => OutcomeKind::Permanent,
+        };
+        Outcome::new(kind, failure.reason.status(), failure.text)
     }
 }
 
-/// On one line, for the screen, and not all of it.
-pub fn told(text: &[u8]) -> String {
-    let (text, more) = match text.get(..TOLD) {
-        Some(start) if text.len() > TOLD => (start, " ..."),
+/// Escapes a reply for the screen and truncates it.
+pub(crate) fn escape_reply(text: &[u8]) -> String {
+    let (text, more) = match text.get(..MAX_REPORTED) {
+        Some(start) if text.len() > MAX_REPORTED => (start, " ..."),
         _ => (text, ""),
     };
     escape(text) + more
 }
 
-/// `5.1.1`, and nothing else.
-pub fn status(text: &[u8]) -> Option<String> {
+/// Parses an enhanced status code such as `5.1.1`.
+pub(crate) fn parse_status(text: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(text).ok()?;
     let mut parts = text.split('.');
     let class = parts.next().filter(|class| matches!(*class, "2" | "4" | "5"));
@@ -104,39 +135,29 @@ pub fn status(text: &[u8]) -> Option<String> {
     (class.is_some() && numbers && parts.next().is_none()).then(|| text.to_owned())
 }
 
-/// Whether a status says the same as what it goes with: the first is believed no further than that.
-pub fn fits(fate: Fate, status: &str) -> bool {
-    let class = match fate {
-        Fate::Accepted => '2',
-        Fate::Temporary | Fate::Unsure => '4',
-        Fate::Permanent => '5',
-    };
-    status.starts_with(class)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_status_is_found_where_it_belongs() {
-        for (text, fate, found) in [
-            (&b"no mailbox here by that name. (#5.1.1)"[..], Fate::Permanent, Some("5.1.1")),
-            (b"qq out of memory (#4.3.0)", Fate::Temporary, Some("4.3.0")),
-            (b"ok 981173106 qp 23801", Fate::Accepted, None),
-            (b"says (#5.1.1) in the middle", Fate::Permanent, None),
-            (b"a lie (#5.1.1)", Fate::Temporary, None),
-            (b"(#5.1)", Fate::Permanent, None),
-            (b"(#5.1.1.1)", Fate::Permanent, None),
-            (b"(#5..1)", Fate::Permanent, None),
+        for (text, kind, found) in [
+            (&b"no mailbox here by that name. (#5.1.1)"[..], OutcomeKind::Permanent, Some("5.1.1")),
+            (b"qq out of memory (#4.3.0)", OutcomeKind::Temporary, Some("4.3.0")),
+            (b"ok 981173106 qp 23801", OutcomeKind::Accepted, None),
+            (b"says (#5.1.1) in the middle", OutcomeKind::Permanent, None),
+            (b"a lie (#5.1.1)", OutcomeKind::Temporary, None),
+            (b"(#5.1)", OutcomeKind::Permanent, None),
+            (b"(#5.1.1.1)", OutcomeKind::Permanent, None),
+            (b"(#5..1)", OutcomeKind::Permanent, None),
         ] {
-            assert_eq!(Outcome::said(fate, text).status.as_deref(), found, "{text:?}");
+            assert_eq!(Outcome::from_qmail_reply(kind, text).status.as_deref(), found, "{text:?}");
         }
     }
 
     #[test]
     fn what_a_peer_says_does_no_harm_to_a_screen() {
-        assert_eq!(told(b"no\r\n\x1b[2J\xff"), "no\\r\\n\\u{1b}[2J\\xff");
-        assert!(told(&[b'x'; 100_000]).len() < 500);
+        assert_eq!(escape_reply(b"no\r\n\x1b[2J\xff"), "no\\r\\n\\u{1b}[2J\\xff");
+        assert!(escape_reply(&[b'x'; 100_000]).len() < 500);
     }
 }

@@ -5,19 +5,19 @@ use std::net::{TcpListener, TcpStream};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::net::{Connection, Patience};
-use super::{Envelope, Fate, Outcome};
+use super::envelope::Envelope;
+use super::net::{Connection, Timeouts};
+use super::outcome::{Outcome, OutcomeKind};
+use super::spool::{MessageSpool, SpooledMessage};
 use crate::mailbox::context::Cancel;
-use crate::transport::spool::{Arriving, Letter};
 
 /// Long for a test, for what is to come.
 pub const LONG: Duration = Duration::from_secs(60);
 /// For what never comes; what does come has come by then, on a busy machine too.
 pub const SHORT: Duration = Duration::from_secs(1);
 
-pub const PATIENT: Patience<'static> =
-    Patience { connect: LONG, wait: LONG, verdict: LONG, total: LONG, cancel: Cancel::never() };
-pub const HASTY: Patience<'static> = Patience { wait: SHORT, verdict: SHORT, ..PATIENT };
+pub const PATIENT: Timeouts = Timeouts { connect: LONG, reply: LONG, final_reply: LONG, total: LONG };
+pub const HASTY: Timeouts = Timeouts { reply: SHORT, final_reply: SHORT, ..PATIENT };
 
 pub struct Peer {
     pub port: u16,
@@ -26,41 +26,42 @@ pub struct Peer {
 
 impl Peer {
     /// One that hands what it has read to the test.
-    pub fn plays(part: impl FnOnce(&mut Talk) + Send + 'static) -> Peer {
+    pub fn spawn(part: impl FnOnce(&mut Talk) + Send + 'static) -> Peer {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let thread = std::thread::spawn(move || {
-            let mut talk = Talk { stream: BufReader::new(listener.accept().unwrap().0), heard: Vec::new() };
+            let mut talk =
+                Talk { stream: BufReader::new(listener.accept().unwrap().0), received: Vec::new() };
             part(&mut talk);
-            talk.heard
+            talk.received
         });
         Peer { port, thread }
     }
 
-    pub fn connect<'a>(&self, patience: Patience<'a>) -> Connection<'a> {
-        Connection::tcp("127.0.0.1", self.port, patience).unwrap()
+    pub fn connect(&self, timeouts: Timeouts) -> Connection<'static> {
+        Connection::connect_tcp("127.0.0.1", self.port, timeouts, Cancel::never()).unwrap()
     }
 
-    pub fn heard(self) -> Vec<u8> {
+    pub fn received(self) -> Vec<u8> {
         self.thread.join().unwrap()
     }
 }
 
 pub struct Talk {
     stream: BufReader<TcpStream>,
-    pub heard: Vec<u8>,
+    pub received: Vec<u8>,
 }
 
 impl Talk {
     /// A client may be gone.
-    pub fn say(&mut self, bytes: impl AsRef<[u8]>) {
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.get_mut().write_all(bytes.as_ref());
     }
 
-    pub fn hear(&mut self, count: usize) {
+    pub fn receive(&mut self, count: usize) {
         let mut bytes = vec![0; count];
         if self.stream.read_exact(&mut bytes).is_ok() {
-            self.heard.append(&mut bytes);
+            self.received.append(&mut bytes);
         }
     }
 
@@ -68,19 +69,19 @@ impl Talk {
     pub fn line(&mut self) -> Vec<u8> {
         let mut line = Vec::new();
         let _ = self.stream.read_until(b'\n', &mut line);
-        self.heard.extend_from_slice(&line);
+        self.received.extend_from_slice(&line);
         line
     }
 
     /// All that comes until the client goes.
     pub fn rest(&mut self) {
-        let _ = self.stream.read_to_end(&mut self.heard);
+        let _ = self.stream.read_to_end(&mut self.received);
     }
 
     /// Everything up to these bytes.
     pub fn until(&mut self, end: &[u8]) {
-        let start = self.heard.len();
-        while !self.heard[start..].ends_with(end) {
+        let start = self.received.len();
+        while !self.received[start..].ends_with(end) {
             if self.line().is_empty() {
                 return;
             }
@@ -88,8 +89,8 @@ impl Talk {
     }
 }
 
-pub fn letter(bytes: &[u8]) -> Letter {
-    let mut arriving = Arriving::new("/tmp".as_ref(), None);
+pub fn spooled(bytes: &[u8]) -> SpooledMessage {
+    let mut arriving = MessageSpool::new("/tmp".as_ref(), None);
     arriving.push(bytes).unwrap();
     arriving.finish().unwrap()
 }
@@ -99,6 +100,6 @@ pub fn envelope(sender: &str, recipients: &[&str]) -> Envelope {
     Envelope { sender: sender.into(), recipients }
 }
 
-pub fn fates(outcomes: &[Outcome]) -> Vec<Fate> {
-    outcomes.iter().map(|outcome| outcome.fate).collect()
+pub fn kinds(outcomes: &[Outcome]) -> Vec<OutcomeKind> {
+    outcomes.iter().map(|outcome| outcome.kind).collect()
 }

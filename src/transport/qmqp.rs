@@ -1,72 +1,80 @@
-//! QMQP (cr.yp.to/proto/qmqp.html): one message to a connection, one answer for all its recipients. Whoever may
-//! connect may send: it is for a server that trusts its clients by their address.
+//! QMQP (cr.yp.to/proto/qmqp.html): one message per connection, and one reply for all its recipients.
+//!
+//! A QMQP server accepts mail from every client that may connect. It is for servers that restrict clients by address.
 
-use super::net::{Broken, Connection};
+use super::envelope::Envelope;
+use super::message::OutgoingMessage;
+use super::net::{Connection, TransportError};
 use super::netstring::{self, Decoder};
-use super::outcome::{Fate, Outcome};
-use super::{Envelope, Message};
+use super::outcome::{self, Outcome, OutcomeKind};
 
-/// More than any server has to say.
-const LONGEST_ANSWER: usize = 10_000;
+/// Longer than any real reply.
+const MAX_REPLY: usize = 10_000;
 
 /// Sends a message. All recipients have the same outcome.
 ///
-/// The bytes go as they are; what a line is, the server knows. It must have LF at the end of each.
-pub fn send(connection: &mut Connection<'_>, message: &Message<'_>, envelope: &Envelope) -> Vec<Outcome> {
-    let outcome = match hand_over(connection, message, envelope) {
-        Ok(()) => match answer(connection) {
-            Ok(content) => judged(&content),
-            Err(broken) => Outcome::broken(&broken, true),
+/// The bytes are sent unchanged. Lines must end in LF, which the server converts.
+pub(crate) fn send(
+    connection: &mut Connection<'_>,
+    message: &OutgoingMessage<'_>,
+    envelope: &Envelope,
+) -> Vec<Outcome> {
+    let outcome = match send_request(connection, message, envelope) {
+        Ok(()) => match read_reply(connection) {
+            Ok(content) => parse_reply(&content),
+            Err(error) => Outcome::unconfirmed(&error),
         },
-        // It may have said why: Postfix refuses before the end.
-        Err(broken @ (Broken::Closed | Broken::Failed(_) | Broken::Early)) => {
-            match answer(connection).map(|c| judged(&c)) {
-                Ok(outcome) if matches!(outcome.fate, Fate::Temporary | Fate::Permanent) => outcome,
-                _ => Outcome::broken(&broken, false),
+        // Postfix sends its reason before it closes the connection.
+        Err(error @ (TransportError::Closed | TransportError::Failed(_) | TransportError::EarlyReply)) => {
+            match read_reply(connection).map(|c| parse_reply(&c)) {
+                Ok(outcome) if matches!(outcome.kind, OutcomeKind::Temporary | OutcomeKind::Permanent) => {
+                    outcome
+                }
+                _ => Outcome::not_sent(&error),
             }
         }
-        Err(broken) => Outcome::broken(&broken, false),
+        Err(error) => Outcome::not_sent(&error),
     };
     vec![outcome; envelope.recipients.len()]
 }
 
-fn hand_over(
+fn send_request(
     connection: &mut Connection<'_>,
-    message: &Message<'_>,
+    message: &OutgoingMessage<'_>,
     envelope: &Envelope,
-) -> Result<(), Broken> {
-    let mut addresses = netstring::encoded(&envelope.sender);
+) -> Result<(), TransportError> {
+    let mut addresses = netstring::encode(&envelope.sender);
     for recipient in &envelope.recipients {
-        addresses.append(&mut netstring::encoded(recipient));
+        addresses.append(&mut netstring::encode(recipient));
     }
-    let length = netstring::length_of(message.length()) + addresses.len() as u64;
-    connection.put(netstring::head(length).as_bytes())?;
-    connection.put(netstring::head(message.length()).as_bytes())?;
-    message.each_chunk(&mut |bytes| connection.put(bytes))?;
-    connection.put(b",")?;
-    connection.put(&addresses)?;
+    let length = netstring::encoded_length(message.length()) + addresses.len() as u64;
+    connection.write(netstring::length_prefix(length).as_bytes())?;
+    connection.write(netstring::length_prefix(message.length()).as_bytes())?;
+    message.for_each_chunk(&mut |bytes| connection.write(bytes))?;
+    connection.write(b",")?;
+    connection.write(&addresses)?;
     connection.finish(b",")
 }
 
-/// The content of the next netstring.
-pub(crate) fn answer(connection: &mut Connection<'_>) -> Result<Vec<u8>, Broken> {
-    let mut decoder = Decoder::new(LONGEST_ANSWER);
-    connection.read(connection.patience().verdict, |bytes| {
-        let taken = decoder.take(bytes)?;
-        Ok((taken, decoder.is_at_end()))
+/// Reads a netstring and returns its content.
+pub(super) fn read_reply(connection: &mut Connection<'_>) -> Result<Vec<u8>, TransportError> {
+    let mut decoder = Decoder::new(MAX_REPLY);
+    connection.read(connection.timeouts().final_reply, |bytes| {
+        let consumed = decoder.take(bytes)?;
+        Ok((consumed, decoder.is_complete()))
     })?;
-    decoder.finish().ok_or(Broken::Closed)
+    decoder.finish().ok_or(TransportError::Closed)
 }
 
-/// What an answer to a whole message means: `K` accepted, `Z` not now, `D` not ever. QMTP has the same.
-pub fn judged(answer: &[u8]) -> Outcome {
-    match answer.split_first() {
-        Some((b'K', text)) => Outcome::said(Fate::Accepted, text),
-        Some((b'Z', text)) => Outcome::said(Fate::Temporary, text),
-        Some((b'D', text)) => Outcome::said(Fate::Permanent, text),
+/// Parses the reply to a complete message, which QMTP shares: `K` is accepted, `Z` temporary, `D` permanent.
+pub(crate) fn parse_reply(reply: &[u8]) -> Outcome {
+    match reply.split_first() {
+        Some((b'K', text)) => Outcome::from_qmail_reply(OutcomeKind::Accepted, text),
+        Some((b'Z', text)) => Outcome::from_qmail_reply(OutcomeKind::Temporary, text),
+        Some((b'D', text)) => Outcome::from_qmail_reply(OutcomeKind::Permanent, text),
         _ => {
-            let text = format!("an answer that is none: {}", super::outcome::told(answer));
-            Outcome::broken(&Broken::Garbled(text), true)
+            let text = format!("an answer that is none: {}", outcome::escape_reply(reply));
+            Outcome::unconfirmed(&TransportError::Garbled(text))
         }
     }
 }
@@ -74,41 +82,41 @@ pub fn judged(answer: &[u8]) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::net::Patience;
-    use crate::transport::peer::{HASTY, PATIENT, Peer, Talk, envelope, fates, letter};
+    use crate::transport::net::Timeouts;
+    use crate::transport::peer::{HASTY, PATIENT, Peer, Talk, envelope, kinds, spooled};
 
     const MESSAGE: &[u8] = b"Subject: x\n\nbody\n";
     const SENT: &[u8] = b"66:17:Subject: x\n\nbody\n,11:s@x.example,11:a@b.example,11:c@d.example,,";
 
-    fn sent(patience: Patience<'_>, part: impl FnOnce(&mut Talk) + Send + 'static) -> (Outcome, Vec<u8>) {
-        let peer = Peer::plays(part);
-        let letter = letter(MESSAGE);
+    fn sent(timeouts: Timeouts, part: impl FnOnce(&mut Talk) + Send + 'static) -> (Outcome, Vec<u8>) {
+        let peer = Peer::spawn(part);
+        let message = spooled(MESSAGE);
         let envelope = envelope("s@x.example", &["a@b.example", "c@d.example"]);
-        let mut connection = peer.connect(patience);
-        let mut outcomes = send(&mut connection, &Message::whole(&letter), &envelope);
+        let mut connection = peer.connect(timeouts);
+        let mut outcomes = send(&mut connection, &OutgoingMessage::unmodified(&message), &envelope);
         drop(connection);
         assert_eq!(outcomes.len(), 2);
         let outcome = outcomes.remove(0);
         assert_eq!(outcomes, std::slice::from_ref(&outcome));
-        (outcome, peer.heard())
+        (outcome, peer.received())
     }
 
     #[test]
     fn what_qmqpc_sends_is_sent_and_the_answer_holds_for_all() {
-        for (answer, fate, text, status) in [
-            ("18:Kok 981173106 qp 1,", Fate::Accepted, "ok 981173106 qp 1", None),
-            ("26:KOk: queued as 7F609994997,", Fate::Accepted, "Ok: queued as 7F609994997", None),
-            ("12:Dno (#5.3.0),", Fate::Permanent, "no (#5.3.0)", Some("5.3.0")),
-            ("15:Zlater (#4.3.0),", Fate::Temporary, "later (#4.3.0)", Some("4.3.0")),
-            ("1:K,", Fate::Accepted, "", None),
+        for (answer, kind, text, status) in [
+            ("18:Kok 981173106 qp 1,", OutcomeKind::Accepted, "ok 981173106 qp 1", None),
+            ("26:KOk: queued as 7F609994997,", OutcomeKind::Accepted, "Ok: queued as 7F609994997", None),
+            ("12:Dno (#5.3.0),", OutcomeKind::Permanent, "no (#5.3.0)", Some("5.3.0")),
+            ("15:Zlater (#4.3.0),", OutcomeKind::Temporary, "later (#4.3.0)", Some("4.3.0")),
+            ("1:K,", OutcomeKind::Accepted, "", None),
         ] {
             let (outcome, heard) = sent(PATIENT, move |talk| {
-                talk.hear(SENT.len());
-                talk.say(answer);
+                talk.receive(SENT.len());
+                talk.send(answer);
             });
             assert_eq!(
-                (outcome.fate, outcome.text.as_str(), outcome.status.as_deref()),
-                (fate, text, status)
+                (outcome.kind, outcome.text.as_str(), outcome.status.as_deref()),
+                (kind, text, status)
             );
             assert_eq!(heard, SENT);
         }
@@ -131,10 +139,10 @@ mod tests {
         ];
         for answer in garbage {
             let (outcome, heard) = sent(PATIENT, move |talk| {
-                talk.hear(SENT.len());
-                talk.say(answer);
+                talk.receive(SENT.len());
+                talk.send(answer);
             });
-            assert_eq!(outcome.fate, Fate::Unsure, "{answer:?}: {outcome}");
+            assert_eq!(outcome.kind, OutcomeKind::Unsure, "{answer:?}: {outcome}");
             assert_eq!(heard, SENT);
         }
     }
@@ -142,33 +150,37 @@ mod tests {
     #[test]
     fn a_peer_that_hangs_or_dribbles_has_accepted_nothing_that_we_know_of() {
         let (outcome, _) = sent(HASTY, |talk| talk.rest());
-        assert_eq!(outcome.fate, Fate::Unsure, "{outcome}");
+        assert_eq!(outcome.kind, OutcomeKind::Unsure, "{outcome}");
         let (outcome, _) = sent(HASTY, |talk| {
-            talk.hear(SENT.len());
+            talk.receive(SENT.len());
             for byte in b"9:Kok okok,".chunks(1) {
-                std::thread::sleep(HASTY.verdict / 3);
-                talk.say(byte);
+                std::thread::sleep(HASTY.final_reply / 3);
+                talk.send(byte);
             }
         });
-        assert_eq!(outcome.fate, Fate::Unsure, "{outcome}");
+        assert_eq!(outcome.kind, OutcomeKind::Unsure, "{outcome}");
     }
 
     #[test]
     fn what_comes_before_the_last_byte_is_no_acceptance() {
-        for (answer, fate) in [("2:Ko,", Fate::Temporary), ("2:Do,", Fate::Permanent), ("x", Fate::Temporary)]
-        {
-            let peer = Peer::plays(move |talk| {
-                talk.say(answer);
+        for (answer, kind) in [
+            ("2:Ko,", OutcomeKind::Temporary),
+            ("2:Do,", OutcomeKind::Permanent),
+            ("x", OutcomeKind::Temporary),
+        ] {
+            let peer = Peer::spawn(move |talk| {
+                talk.send(answer);
                 talk.rest();
             });
-            let letter = letter(MESSAGE);
+            let message = spooled(MESSAGE);
             let mut connection = peer.connect(PATIENT);
             // It has come before we say anything.
-            connection.read(PATIENT.wait, |bytes| Ok((0, !bytes.is_empty()))).unwrap();
-            let outcomes = send(&mut connection, &Message::whole(&letter), &envelope("", &["a@b"]));
-            assert_eq!(fates(&outcomes), [fate], "{answer}");
+            connection.read(PATIENT.reply, |bytes| Ok((0, !bytes.is_empty()))).unwrap();
+            let outcomes =
+                send(&mut connection, &OutgoingMessage::unmodified(&message), &envelope("", &["a@b"]));
+            assert_eq!(kinds(&outcomes), [kind], "{answer}");
             drop(connection);
-            assert!(!peer.heard().ends_with(b",,"));
+            assert!(!peer.received().ends_with(b",,"));
         }
     }
 }

@@ -1,68 +1,65 @@
-//! QMTP (cr.yp.to/proto/qmtp.txt): a message, its sender and its recipients in three netstrings, sent without
-//! waiting for anything, and then an answer for each recipient, in order.
+//! QMTP (cr.yp.to/proto/qmtp.txt): message, sender and recipients in three netstrings, then one reply per recipient.
+//!
+//! All three are sent without waiting.
 
-use super::net::{Broken, Connection};
-use super::netstring;
+use super::envelope::Envelope;
+use super::message::OutgoingMessage;
+use super::net::{Connection, TransportError};
 use super::outcome::Outcome;
-use super::{Envelope, Message, qmqp};
+use super::spool::LineCounts;
+use super::{netstring, qmqp};
 
-/// Sends a message. An answer that does not come, or is none, is that of all recipients from there on.
+/// Sends a message. Where a reply is missing or invalid, the same holds for all later recipients.
 ///
-/// The first byte tells how lines end. A message in which each ends in CRLF goes as such a one, and the server
-/// writes the ends that its machine has; all others go byte for byte, their LF being the ends.
-pub fn send(connection: &mut Connection<'_>, message: &Message<'_>, envelope: &Envelope) -> Vec<Outcome> {
+/// The first byte declares the line ends. A message in which every line ends in CRLF is sent as such, and the server
+/// writes its native line ends. Any other message is sent with LF as its line end, byte for byte.
+pub(crate) fn send(
+    connection: &mut Connection<'_>,
+    message: &OutgoingMessage<'_>,
+    envelope: &Envelope,
+) -> Vec<Outcome> {
     let count = envelope.recipients.len();
-    if let Err(broken) = hand_over(connection, message, envelope) {
-        // The server forgets a package that has no end.
-        return vec![Outcome::broken(&broken, false); count];
+    if let Err(error) = send_request(connection, message, envelope) {
+        // A server discards an incomplete request.
+        return vec![Outcome::not_sent(&error); count];
     }
     let mut outcomes = Vec::with_capacity(count);
     while outcomes.len() < count {
-        match qmqp::answer(connection) {
-            Ok(content) => outcomes.push(qmqp::judged(&content)),
-            Err(broken) => outcomes.resize(count, Outcome::broken(&broken, true)),
+        match qmqp::read_reply(connection) {
+            Ok(content) => outcomes.push(qmqp::parse_reply(&content)),
+            Err(error) => outcomes.resize(count, Outcome::unconfirmed(&error)),
         }
     }
     outcomes
 }
 
-fn hand_over(
+fn send_request(
     connection: &mut Connection<'_>,
-    message: &Message<'_>,
+    message: &OutgoingMessage<'_>,
     envelope: &Envelope,
-) -> Result<(), Broken> {
-    let lines = if ends_in_crlf(message)? { b"\r" } else { b"\n" };
-    let recipients: Vec<u8> = envelope.recipients.iter().flat_map(|r| netstring::encoded(r)).collect();
-    connection.put(netstring::head(message.length() + 1).as_bytes())?;
-    connection.put(lines)?;
-    message.each_chunk(&mut |bytes| connection.put(bytes))?;
-    connection.put(b",")?;
-    connection.put(&netstring::encoded(&envelope.sender))?;
-    connection.put(netstring::head(recipients.len() as u64).as_bytes())?;
-    connection.put(&recipients)?;
-    connection.finish(b",")
-}
-
-/// Whether it has lines, and all of them end in CRLF.
-fn ends_in_crlf(message: &Message<'_>) -> Result<bool, Broken> {
-    let (mut last, mut lines, mut bare) = (0, 0u64, 0u64);
-    message.each_chunk(&mut |bytes| {
-        for lf in memchr::memchr_iter(b'\n', bytes) {
-            let before = if lf == 0 { last } else { bytes[lf - 1] };
-            lines += 1;
-            bare += u64::from(before != b'\r');
-        }
-        last = bytes.last().copied().unwrap_or(last);
+) -> Result<(), TransportError> {
+    let mut lines = LineCounts::default();
+    message.for_each_chunk(&mut |bytes| {
+        lines.push(bytes);
         Ok(())
     })?;
-    Ok(lines > 0 && bare == 0)
+    let line_end = if lines.lines > 0 && lines.bare_lfs == 0 { b"\r" } else { b"\n" };
+    let recipients: Vec<u8> = envelope.recipients.iter().flat_map(|r| netstring::encode(r)).collect();
+    connection.write(netstring::length_prefix(message.length() + 1).as_bytes())?;
+    connection.write(line_end)?;
+    message.for_each_chunk(&mut |bytes| connection.write(bytes))?;
+    connection.write(b",")?;
+    connection.write(&netstring::encode(&envelope.sender))?;
+    connection.write(netstring::length_prefix(recipients.len() as u64).as_bytes())?;
+    connection.write(&recipients)?;
+    connection.finish(b",")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::Fate::{self, *};
-    use crate::transport::peer::{HASTY, PATIENT, Peer, envelope, fates, letter};
+    use crate::transport::outcome::OutcomeKind::{self, *};
+    use crate::transport::peer::{HASTY, PATIENT, Peer, envelope, kinds, spooled};
 
     const MESSAGE: &[u8] = b"Subject: x\n\nbody\n";
 
@@ -81,22 +78,22 @@ mod tests {
         ] {
             let want = [wire, b"11:s@x.example,19:15:a@local.example,,"].concat();
             let length = want.len();
-            let peer = Peer::plays(move |talk| {
-                talk.hear(length);
-                talk.say("2:Ko,");
+            let peer = Peer::spawn(move |talk| {
+                talk.receive(length);
+                talk.send("2:Ko,");
             });
-            let letter = letter(message);
-            let message = Message { top, letter: &letter, from: 0 };
+            let message = spooled(message);
+            let message = OutgoingMessage { prefix: top, spooled: &message, offset: 0 };
             let envelope = envelope("s@x.example", &["a@local.example"]);
             let outcomes = send(&mut peer.connect(PATIENT), &message, &envelope);
-            assert_eq!(fates(&outcomes), [Accepted]);
-            assert_eq!(peer.heard(), want);
+            assert_eq!(kinds(&outcomes), [Accepted]);
+            assert_eq!(peer.received(), want);
         }
     }
 
     #[test]
     fn each_recipient_has_an_answer_in_its_order_and_a_missing_one_is_temporary() {
-        let answers: [(&[u8], [Fate; 3]); 10] = [
+        let answers: [(&[u8], [OutcomeKind; 3]); 10] = [
             (b"2:Ka,2:Zb,2:Dc,", [Accepted, Temporary, Permanent]),
             (b"2:Ka,2:Ka,2:Ka,2:Ka,", [Accepted; 3]),
             (b"2:Ka,", [Accepted, Unsure, Unsure]),
@@ -109,28 +106,32 @@ mod tests {
             (b"KKK", [Unsure; 3]),
         ];
         for (answer, want) in answers {
-            let letter = letter(MESSAGE);
-            let peer = Peer::plays(move |talk| {
-                talk.hear(59);
-                talk.say(answer);
+            let message = spooled(MESSAGE);
+            let peer = Peer::spawn(move |talk| {
+                talk.receive(59);
+                talk.send(answer);
             });
             let envelope = envelope("s@x.example", &["a@b", "a@b", "c@d"]);
-            let outcomes = send(&mut peer.connect(PATIENT), &Message::whole(&letter), &envelope);
-            assert_eq!(fates(&outcomes), want, "{answer:?}");
-            assert_eq!(peer.heard(), b"18:\nSubject: x\n\nbody\n,11:s@x.example,18:3:a@b,3:a@b,3:c@d,,");
+            let outcomes =
+                send(&mut peer.connect(PATIENT), &OutgoingMessage::unmodified(&message), &envelope);
+            assert_eq!(kinds(&outcomes), want, "{answer:?}");
+            assert_eq!(peer.received(), b"18:\nSubject: x\n\nbody\n,11:s@x.example,18:3:a@b,3:a@b,3:c@d,,");
         }
     }
 
     #[test]
     fn a_peer_that_goes_before_the_end_has_nothing() {
-        let peer = Peer::plays(|talk| talk.hear(10));
-        let letter = letter(&b"x\n".repeat(10_000_000));
-        let outcomes =
-            send(&mut peer.connect(PATIENT), &Message::whole(&letter), &envelope("", &["a@b", "c@d"]));
-        assert_eq!(fates(&outcomes), [Temporary; 2]);
-        let peer = Peer::plays(|talk| talk.rest());
-        let short = Message { top: MESSAGE, letter: &letter, from: letter.length() };
+        let peer = Peer::spawn(|talk| talk.receive(10));
+        let message = spooled(&b"x\n".repeat(10_000_000));
+        let outcomes = send(
+            &mut peer.connect(PATIENT),
+            &OutgoingMessage::unmodified(&message),
+            &envelope("", &["a@b", "c@d"]),
+        );
+        assert_eq!(kinds(&outcomes), [Temporary; 2]);
+        let peer = Peer::spawn(|talk| talk.rest());
+        let short = OutgoingMessage { prefix: MESSAGE, spooled: &message, offset: message.length() };
         let outcomes = send(&mut peer.connect(HASTY), &short, &envelope("", &["a@b", "c@d"]));
-        assert_eq!(fates(&outcomes), [Unsure; 2]);
+        assert_eq!(kinds(&outcomes), [Unsure; 2]);
     }
 }

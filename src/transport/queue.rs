@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 
-use super::{Envelope, Fate, Refusal};
+use super::envelope::Envelope;
+use super::outcome::{OutcomeKind, Refusal};
 use crate::mailbox::text::escape;
-use crate::transport::capture::heard;
+use crate::transport::capture::capture_stderr;
 use crate::transport::child_pipes;
-use crate::transport::child_pipes::{Giving, Left};
+use crate::transport::child_pipes::{InputPipe, PipeSource};
 use crate::transport::process::{End, Limits, Running};
 
 /// Where a queue program may write an error's text.
@@ -40,13 +41,13 @@ pub fn send(program: &Path, message: File, envelope: &Envelope, limits: Limits<'
 }
 
 /// The same, with what the program says on standard error behind why it failed.
-pub fn send_and_listen(
+pub fn send_capturing_stderr(
     program: &Path,
     message: File,
     envelope: &Envelope,
     limits: Limits<'_>,
 ) -> Result<u32, Refusal> {
-    heard(|stderr| hand_over(program, message, envelope, limits, stderr))
+    capture_stderr(|stderr| hand_over(program, message, envelope, limits, stderr))
 }
 
 fn hand_over(
@@ -62,7 +63,7 @@ fn hand_over(
     let running = hands.start(program, stderr).map_err(could_not)?;
     let process = running.id();
     let end = running.attend(limits, |time| hands.serve(time));
-    let ended_early = |text: &str| Err(Refusal::of_ended_early(hands.all_was_read(), text));
+    let ended_early = |text: &str| Err(Refusal::for_early_exit(hands.all_was_read(), text));
     match end {
         Ok(End::Exit(0)) if hands.all_was_read() => Ok(process),
         // What qmail's own tools say of a program that left before the end.
@@ -83,7 +84,7 @@ fn encode(envelope: &Envelope) -> Result<Vec<u8>, Refusal> {
     for (mark, address) in [(b'F', &envelope.sender)].into_iter().chain(marked) {
         if address.contains(&0) {
             let text = "an address has a NUL in it (#5.1.3)".into();
-            return Err(Refusal { fate: Fate::Permanent, text });
+            return Err(Refusal { kind: OutcomeKind::Permanent, text });
         }
         bytes.push(mark);
         bytes.extend_from_slice(address);
@@ -94,7 +95,7 @@ fn encode(envelope: &Envelope) -> Result<Vec<u8>, Refusal> {
 }
 
 fn temporary(text: &str) -> Refusal {
-    Refusal { fate: Fate::Temporary, text: text.into() }
+    Refusal { kind: OutcomeKind::Temporary, text: text.into() }
 }
 
 /// What an exit code other than 0 says, in the words of qmail.
@@ -119,28 +120,28 @@ fn meaning(code: i32) -> Refusal {
         12..=40 => "qq permanent problem (#5.3.0)",
         _ => "qq temporary problem (#4.3.0)",
     };
-    let fate = if matches!(code, 11..=40 | 115) { Fate::Permanent } else { Fate::Temporary };
-    Refusal { fate, text: text.into() }
+    let kind = if matches!(code, 11..=40 | 115) { OutcomeKind::Permanent } else { OutcomeKind::Temporary };
+    Refusal { kind, text: text.into() }
 }
 
 /// What a program wrote on descriptor 6: `D` for good or `Z` for now, and a text.
 fn said(bytes: &[u8]) -> Refusal {
-    let fate = match bytes.first() {
-        Some(b'D') => Fate::Permanent,
-        Some(b'Z') => Fate::Temporary,
+    let kind = match bytes.first() {
+        Some(b'D') => OutcomeKind::Permanent,
+        Some(b'Z') => OutcomeKind::Temporary,
         _ => return meaning(SAYS_WHY),
     };
     match escape(bytes[1..].trim_ascii_end()) {
-        text if text.is_empty() => Refusal { fate, ..meaning(SAYS_WHY) },
-        text => Refusal { fate, text },
+        text if text.is_empty() => Refusal { kind, ..meaning(SAYS_WHY) },
+        text => Refusal { kind, text },
     }
 }
 
 /// The three pipes to a program. All ends of ours are served in one loop: a program may read the envelope
 /// first, or nothing, or write more than anybody reads.
 struct Hands {
-    message: Giving,
-    envelope: Giving,
+    message: InputPipe,
+    envelope: InputPipe,
     errors: Taking,
     theirs: Option<PipeWriter>,
 }
@@ -150,8 +151,8 @@ impl Hands {
         let (reader, theirs) = io::pipe()?;
         rustix::io::ioctl_fionbio(&reader, true)?;
         Ok(Hands {
-            message: Giving::new(Left::File(message))?,
-            envelope: Giving::new(Left::Bytes(envelope))?,
+            message: InputPipe::new(PipeSource::File(message))?,
+            envelope: InputPipe::new(PipeSource::Bytes(envelope))?,
             errors: Taking { pipe: Some(reader), read: Vec::new() },
             theirs: Some(theirs),
         })
@@ -185,11 +186,11 @@ impl Hands {
     /// Moves what can be moved, or waits for that.
     fn serve(&mut self, time: Duration) -> io::Result<()> {
         let errors = self.errors.pipe.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN));
-        let polled = [self.message.polled(), self.envelope.polled(), errors];
+        let polled = [self.message.poll_fd(), self.envelope.poll_fd(), errors];
         let mut polled: Vec<PollFd<'_>> = polled.into_iter().flatten().collect();
         child_pipes::wait(&mut polled, time)?;
-        self.message.give()?;
-        self.envelope.give()?;
+        self.message.write_available()?;
+        self.envelope.write_available()?;
         self.errors.take()
     }
 
@@ -233,7 +234,7 @@ mod tests {
     use std::io::{Seek, Write};
     use std::os::unix::fs::PermissionsExt;
 
-    use super::Fate::*;
+    use super::OutcomeKind::*;
     use super::*;
 
     struct Stub {
@@ -293,7 +294,7 @@ mod tests {
 
     #[test]
     fn exit_codes_mean_what_qmail_queue_means_by_them() {
-        for (code, fate, word) in [
+        for (code, kind, word) in [
             (1, Temporary, "temporary problem"),
             (11, Permanent, "(#5.1.3)"),
             (31, Permanent, "(#5.3.0)"),
@@ -308,26 +309,26 @@ mod tests {
         ] {
             let stub = Stub::new(&format!("cat >/dev/null; cat <&1 >/dev/null; exit {code}"));
             let refusal = stub.send(b"x", &["a@b"], LONG).unwrap_err();
-            assert_eq!(refusal.fate, fate, "{code}: {refusal}");
+            assert_eq!(refusal.kind, kind, "{code}: {refusal}");
             assert!(refusal.text.contains(word), "{code}: {refusal}");
         }
     }
 
     #[test]
     fn what_a_program_says_on_descriptor_6_is_heard() {
-        for (text, fate, heard) in [
+        for (text, kind, heard) in [
             ("Dno such luck (#5.7.1)\\n", Permanent, "no such luck (#5.7.1)"),
             ("Ztry later (#4.3.0)", Temporary, "try later (#4.3.0)"),
             ("hello", Temporary, "qq temporary problem (#4.3.0)"),
             ("D", Permanent, "qq temporary problem (#4.3.0)"),
         ] {
             let stub = Stub::new(&format!("cat >/dev/null; printf '{text}' >&6; exit 82"));
-            assert_eq!(stub.send(b"x", &["a@b"], LONG), Err(Refusal { fate, text: heard.into() }));
+            assert_eq!(stub.send(b"x", &["a@b"], LONG), Err(Refusal { kind, text: heard.into() }));
         }
         // More than anybody reads does not hold it up, and more than a pipe holds neither.
         let stub = Stub::new("printf D >&6; head -c 1000000 /dev/zero | tr '\\0' x >&6; exit 82");
         let refusal = stub.send(b"x", &["a@b"], LONG).unwrap_err();
-        assert_eq!((refusal.fate, refusal.text.len()), (Permanent, ERRORS_READ - 1));
+        assert_eq!((refusal.kind, refusal.text.len()), (Permanent, ERRORS_READ - 1));
     }
 
     #[test]
@@ -348,12 +349,12 @@ mod tests {
     fn a_program_that_dies_or_hangs_may_have_accepted_what_it_has_read_and_nothing_else() {
         // Until then a program has read what it reads, on a busy machine too.
         let soon = Duration::from_secs(2);
-        let dies_or_hangs = |read: &str, size, fate| {
+        let dies_or_hangs = |read: &str, size, kind| {
             let message = vec![b'x'; size];
             let crash = Stub::new(&format!("{read} kill -9 $$")).send(&message, &["a@b"], LONG);
-            assert_eq!(crash, Err(Refusal { fate, text: "qq crashed (#4.3.0)".into() }), "{read}");
+            assert_eq!(crash, Err(Refusal { kind, text: "qq crashed (#4.3.0)".into() }), "{read}");
             let hang = Stub::new(&format!("{read} exec sleep 600")).send(&message, &["a@b"], soon);
-            assert_eq!(hang, Err(Refusal { fate, text: "qq timeout (#4.3.0)".into() }), "{read}");
+            assert_eq!(hang, Err(Refusal { kind, text: "qq timeout (#4.3.0)".into() }), "{read}");
         };
         let cases = [
             ("cat >/dev/null; cat <&1 >/dev/null;", 1, Unsure),
@@ -363,8 +364,8 @@ mod tests {
             ("", 1, Temporary),
         ];
         std::thread::scope(|scope| {
-            for (read, size, fate) in cases {
-                scope.spawn(move || dies_or_hangs(read, size, fate));
+            for (read, size, kind) in cases {
+                scope.spawn(move || dies_or_hangs(read, size, kind));
             }
         });
     }
@@ -374,12 +375,12 @@ mod tests {
         let stub = Stub::new("");
         fs::remove_file(stub.path("queue")).unwrap();
         let absent = stub.send(b"x", &["a@b"], LONG).unwrap_err();
-        assert!(absent.fate == Temporary && absent.text.starts_with("unable to run"), "{absent}");
+        assert!(absent.kind == Temporary && absent.text.starts_with("unable to run"), "{absent}");
     }
 
     #[test]
     fn an_address_with_a_nul_would_be_two() {
         let refusal = Stub::new("exit 0").send(b"x", &["a\0Tb"], LONG).unwrap_err();
-        assert_eq!(refusal.fate, Permanent);
+        assert_eq!(refusal.kind, Permanent);
     }
 }

@@ -1,43 +1,43 @@
-//! What an SMTP or LMTP server says: a code of three digits, and lines (RFC 5321, 4.2).
+//! Replies of SMTP and LMTP servers: a code of three digits, and lines (RFC 5321, 4.2).
 
-use super::net::Broken;
-use super::outcome::{self, Fate, Outcome};
+use super::net::TransportError;
+use super::outcome::{self, Outcome, OutcomeKind};
 
-/// RFC 5321 has 512 bytes; there are servers that say more.
-const LONGEST_LINE: usize = 4096;
-/// All its lines.
-const LONGEST: usize = 1 << 16;
+/// RFC 5321 allows 512 bytes; some servers send longer lines.
+const MAX_LINE: usize = 4096;
+/// The limit for all lines together.
+const MAX_LENGTH: usize = 1 << 16;
 
-/// An answer.
+/// A complete reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
+pub(crate) struct Reply {
     /// 200 to 599.
-    pub code: u16,
-    /// Its lines, without the code.
-    pub lines: Vec<Vec<u8>>,
+    pub(crate) code: u16,
+    /// The lines without the code.
+    pub(crate) lines: Vec<Vec<u8>>,
 }
 
 impl Reply {
-    /// What it says of the command before it. None: that it is not over, or nothing that is understood.
-    pub fn fate(&self) -> Option<Fate> {
+    /// Returns the decision about the command; `None` for 3xx, which asks for more.
+    pub(crate) fn kind(&self) -> Option<OutcomeKind> {
         match self.code / 100 {
-            2 => Some(Fate::Accepted),
-            4 => Some(Fate::Temporary),
-            5 => Some(Fate::Permanent),
+            2 => Some(OutcomeKind::Accepted),
+            4 => Some(OutcomeKind::Temporary),
+            5 => Some(OutcomeKind::Permanent),
             _ => None,
         }
     }
 
-    /// What it says of a recipient, where its fate is this.
-    pub fn outcome(&self, fate: Fate) -> Outcome {
+    /// Returns the outcome for a recipient that this reply is about.
+    pub(crate) fn outcome(&self, kind: OutcomeKind) -> Outcome {
         let first = self.lines.first().map(Vec::as_slice).unwrap_or_default();
         let word = first.split(|&b| b == b' ').next().unwrap_or_default();
-        let status = outcome::status(word).filter(|status| outcome::fits(fate, status));
-        Outcome { fate, status, text: self.text() }
+        let status = outcome::parse_status(word).filter(|status| kind.agrees_with(status));
+        Outcome { kind, status, text: self.text() }
     }
 
-    /// In one line; an enhanced status stands there once.
-    pub fn text(&self) -> String {
+    /// Joins the lines, dropping repetitions of the enhanced status.
+    pub(crate) fn text(&self) -> String {
         let mut text = self.code.to_string().into_bytes();
         let mut status: &[u8] = b"";
         for (n, line) in self.lines.iter().enumerate() {
@@ -47,7 +47,7 @@ impl Reply {
                 _ if !status.is_empty() && word == status => line[word.len()..].trim_ascii_start(),
                 _ => &line[..],
             };
-            if n == 0 && outcome::status(word).is_some() {
+            if n == 0 && outcome::parse_status(word).is_some() {
                 status = word;
             }
             if !line.is_empty() {
@@ -55,34 +55,34 @@ impl Reply {
                 text.extend_from_slice(line);
             }
         }
-        outcome::told(&text)
+        outcome::escape_reply(&text)
     }
 }
 
-/// An answer that comes in, in pieces of any size.
+/// Parses one reply that arrives in pieces of any size.
 #[derive(Debug, Default)]
-pub struct Parser {
+pub(crate) struct Parser {
     line: Vec<u8>,
     code: Option<u16>,
     lines: Vec<Vec<u8>>,
     length: usize,
-    is_at_end: bool,
+    is_complete: bool,
 }
 
 impl Parser {
-    /// Takes bytes and says how many: all, unless the answer ends among them.
+    /// Consumes bytes and returns how many: all, unless the reply ends among them.
     ///
     /// # Errors
-    /// [`Broken::Garbled`].
-    pub fn take(&mut self, bytes: &[u8]) -> Result<usize, Broken> {
+    /// [`TransportError::Garbled`].
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<usize, TransportError> {
         let mut at = 0;
-        while at < bytes.len() && !self.is_at_end {
+        while at < bytes.len() && !self.is_complete {
             let rest = &bytes[at..];
             let lf = memchr::memchr(b'\n', rest);
             let piece = &rest[..lf.map_or(rest.len(), |lf| lf + 1)];
             self.length += piece.len();
-            if self.line.len() + piece.len() > LONGEST_LINE || self.length > LONGEST {
-                return Err(Broken::Garbled("an answer that is too long".into()));
+            if self.line.len() + piece.len() > MAX_LINE || self.length > MAX_LENGTH {
+                return Err(TransportError::Garbled("an answer that is too long".into()));
             }
             self.line.extend_from_slice(piece);
             at += piece.len();
@@ -93,46 +93,53 @@ impl Parser {
         Ok(at)
     }
 
-    fn end_line(&mut self) -> Result<(), Broken> {
+    fn end_line(&mut self) -> Result<(), TransportError> {
         let line = std::mem::take(&mut self.line);
         let text = line.strip_suffix(b"\n").unwrap_or(&line);
         let text = text.strip_suffix(b"\r").unwrap_or(text);
-        let (code, is_last, text) = parsed(text).ok_or_else(|| garbled(text))?;
-        if *self.code.get_or_insert(code) != code {
+        let parsed = Line::parse(text).ok_or_else(|| garbled(text))?;
+        if *self.code.get_or_insert(parsed.code) != parsed.code {
             return Err(garbled(&line));
         }
-        self.lines.push(text.to_vec());
-        self.is_at_end = is_last;
+        self.lines.push(parsed.text.to_vec());
+        self.is_complete = parsed.is_last;
         Ok(())
     }
 
-    /// Whether all of it has come.
-    pub fn is_at_end(&self) -> bool {
-        self.is_at_end
+    pub(crate) fn is_complete(&self) -> bool {
+        self.is_complete
     }
 
-    /// The answer, once all of it has come.
-    pub fn finish(self) -> Option<Reply> {
-        Some(Reply { code: self.code.filter(|_| self.is_at_end)?, lines: self.lines })
+    /// Returns the reply if it is complete.
+    pub(crate) fn finish(self) -> Option<Reply> {
+        Some(Reply { code: self.code.filter(|_| self.is_complete)?, lines: self.lines })
     }
 }
 
-fn garbled(line: &[u8]) -> Broken {
-    Broken::Garbled(format!("an answer that is none: {}", outcome::told(line.trim_ascii_end())))
+fn garbled(line: &[u8]) -> TransportError {
+    let text = outcome::escape_reply(line.trim_ascii_end());
+    TransportError::Garbled(format!("an answer that is none: {text}"))
 }
 
-/// Code, whether it is the last line, and the text.
-fn parsed(line: &[u8]) -> Option<(u16, bool, &[u8])> {
-    let (digits, rest) = line.split_first_chunk::<3>()?;
-    if !matches!(digits[0], b'2'..=b'5') || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let code = digits.iter().fold(0, |code, digit| code * 10 + u16::from(digit - b'0'));
-    match rest.split_first() {
-        None => Some((code, true, rest)),
-        Some((b' ', text)) => Some((code, true, text)),
-        Some((b'-', text)) => Some((code, false, text)),
-        _ => None,
+struct Line<'a> {
+    code: u16,
+    is_last: bool,
+    text: &'a [u8],
+}
+
+impl Line<'_> {
+    fn parse(line: &[u8]) -> Option<Line<'_>> {
+        let (digits, rest) = line.split_first_chunk::<3>()?;
+        if !matches!(digits[0], b'2'..=b'5') || !digits.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let code = digits.iter().fold(0, |code, digit| code * 10 + u16::from(digit - b'0'));
+        match rest.split_first() {
+            None => Some(Line { code, is_last: true, text: rest }),
+            Some((b' ', text)) => Some(Line { code, is_last: true, text }),
+            Some((b'-', text)) => Some(Line { code, is_last: false, text }),
+            _ => None,
+        }
     }
 }
 
@@ -142,7 +149,7 @@ mod tests {
 
     use super::*;
 
-    fn read(wire: &[u8]) -> Result<Option<Reply>, Broken> {
+    fn read(wire: &[u8]) -> Result<Option<Reply>, TransportError> {
         let mut parser = Parser::default();
         parser.take(wire)?;
         Ok(parser.finish())
@@ -165,10 +172,10 @@ mod tests {
             (b"250 2.0.0 ok\r\n354 more\r\n", "250 2.0.0 ok", Some("2.0.0")),
         ] {
             let reply = read(wire).unwrap().unwrap();
-            let outcome = reply.outcome(reply.fate().unwrap());
+            let outcome = reply.outcome(reply.kind().unwrap());
             assert_eq!((outcome.text.as_str(), outcome.status.as_deref()), (told, status));
         }
-        assert_eq!(read(b"354 go\r\n").unwrap().unwrap().fate(), None);
+        assert_eq!(read(b"354 go\r\n").unwrap().unwrap().kind(), None);
         for unfinished in [&b""[..], b"2", b"250 ok", b"250 ok\r", b"250-ok\r\n", b"250-ok\r\n250"] {
             assert_eq!(read(unfinished).unwrap(), None);
         }

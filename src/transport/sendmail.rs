@@ -7,19 +7,20 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::{Envelope, Fate, Refusal};
+use super::envelope::Envelope;
+use super::outcome::{OutcomeKind, Refusal};
 use crate::mailbox::text::display_path;
-use crate::transport::capture::heard;
+use crate::transport::capture::capture_stderr;
 use crate::transport::child_pipes;
-use crate::transport::child_pipes::{Giving, Left};
-use crate::transport::envelope::quoted;
+use crate::transport::child_pipes::{InputPipe, PipeSource};
+use crate::transport::envelope::quote;
 use crate::transport::process::{End, Limits, Running};
 
 /// As many bytes of arguments as go to one program: a quarter of what Linux takes for sure.
 const ARGUMENTS: usize = 1 << 19;
 
 /// The recipients in parts, each of which such a program can be given.
-pub fn parts(mut recipients: &[Vec<u8>]) -> impl Iterator<Item = &[Vec<u8>]> {
+pub fn batches(mut recipients: &[Vec<u8>]) -> impl Iterator<Item = &[Vec<u8>]> {
     std::iter::from_fn(move || {
         let mut bytes = 0;
         let fits = |recipient: &&Vec<u8>| {
@@ -42,7 +43,7 @@ pub fn parts(mut recipients: &[Vec<u8>]) -> impl Iterator<Item = &[Vec<u8>]> {
 /// A [`Refusal`] of all recipients; codes that sysexits(3) does not know are temporary. One of a program that was
 /// killed or ran out of time is [`Fate::Unsure`] if it had read all by then.
 pub fn send(program: &Path, message: File, envelope: &Envelope, limits: Limits<'_>) -> Result<(), Refusal> {
-    heard(|stderr| hand_over(program, message, envelope, limits, stderr))
+    capture_stderr(|stderr| hand_over(program, message, envelope, limits, stderr))
 }
 
 fn hand_over(
@@ -53,31 +54,33 @@ fn hand_over(
     stderr: Stdio,
 ) -> Result<(), Refusal> {
     let named = |text: String| format!("{}: {text}", display_path(program));
-    let refuse = |fate, text: String| Err(Refusal { fate, text: named(text) });
+    let refuse = |kind, text: String| Err(Refusal { kind, text: named(text) });
     let mut command = Command::new(program);
-    let quoted = |address: &Vec<u8>| OsString::from_vec(quoted(address));
+    let quoted = |address: &Vec<u8>| OsString::from_vec(quote(address));
     command.args(["-i", "-f"]).arg(quoted(&envelope.sender)).arg("--");
     command.args(envelope.recipients.iter().map(quoted));
-    let started = Giving::new(Left::File(message)).and_then(|message| {
+    let started = InputPipe::new(PipeSource::File(message)).and_then(|message| {
         command.stdin(message.for_child()?).stdout(Stdio::null()).stderr(stderr);
         Ok((Running::start(&mut command)?, message))
     });
     let (running, mut message) = match started {
         Ok(started) => started,
-        Err(e) => return refuse(Fate::Temporary, format!("cannot be run: {e} (#4.3.0)")),
+        Err(e) => return refuse(OutcomeKind::Temporary, format!("cannot be run: {e} (#4.3.0)")),
     };
     let end = running.attend(limits, |time| {
-        child_pipes::wait(message.polled().as_mut_slice(), time)?;
-        message.give()
+        child_pipes::wait(message.poll_fd().as_mut_slice(), time)?;
+        message.write_available()
     });
-    let ended_early = |text| Err(Refusal::of_ended_early(message.was_read(), named(text)));
+    let ended_early = |text| Err(Refusal::for_early_exit(message.was_read(), named(text)));
     match end {
         Ok(End::Exit(0)) if message.was_read() => Ok(()),
-        Ok(End::Exit(0)) => refuse(Fate::Temporary, "it did not read the whole message (#4.3.0)".into()),
-        Ok(End::Exit(code @ (64..=70 | 76..=78 | 100))) => {
-            refuse(Fate::Permanent, format!("exit code {code} (#5.3.0)"))
+        Ok(End::Exit(0)) => {
+            refuse(OutcomeKind::Temporary, "it did not read the whole message (#4.3.0)".into())
         }
-        Ok(End::Exit(code)) => refuse(Fate::Temporary, format!("exit code {code} (#4.3.0)")),
+        Ok(End::Exit(code @ (64..=70 | 76..=78 | 100))) => {
+            refuse(OutcomeKind::Permanent, format!("exit code {code} (#5.3.0)"))
+        }
+        Ok(End::Exit(code)) => refuse(OutcomeKind::Temporary, format!("exit code {code} (#4.3.0)")),
         Ok(End::Signal(signal)) => ended_early(format!("killed by signal {signal} (#4.3.0)")),
         Ok(End::TimeLimit) => ended_early("it took too long and was killed (#4.3.0)".into()),
         Ok(End::Interrupted) => ended_early("interrupted (#4.3.2)".into()),

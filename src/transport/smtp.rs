@@ -1,69 +1,70 @@
-//! SMTP (RFC 5321) and LMTP (RFC 2033), as a client, with PIPELINING, SIZE, 8BITMIME, SMTPUTF8 and enhanced status
-//! codes; neither TLS nor AUTH.
+//! SMTP (RFC 5321) and LMTP (RFC 2033) client with PIPELINING, SIZE, 8BITMIME, SMTPUTF8 and enhanced status codes,
+//! without TLS and AUTH.
 //!
-//! - A server that will not talk to us (its greeting, HELO) has refused no message: that is temporary.
-//! - 8BITMIME is said where the server knows it and the message needs it. To one that does not, a message in 8 bits
-//!   goes as it is: RFC 6152 wants it converted or returned, but servers that do not pass all 8 bits are gone, and a
-//!   signature does not outlive a conversion. qmail and Exim do the same.
-//! - SMTPUTF8 is asked for where an address of the envelope is not ASCII; a server without it cannot be told that
-//!   address, which is refused for good. A header in UTF-8 asks for nothing.
-//! - A server that takes only so many recipients at once (452) gets the message again for the others.
-//! - VERP as qmail means it, a sender `list-@host-@[]`, is spelled out: each recipient gets a transaction of its own.
+//! - A server that refuses the session (greeting, HELO) has not refused the message. That is temporary.
+//! - 8BITMIME is declared if the server offers it and the message needs it. Otherwise an 8-bit message is sent
+//!   unchanged. RFC 6152 demands to convert or return it, but servers that strip the eighth bit are gone, and a
+//!   conversion invalidates signatures. qmail and Exim do the same.
+//! - SMTPUTF8 is requested if an address of the envelope is not ASCII. Without it such an address cannot be sent, and is
+//!   permanently refused. A UTF-8 header requests nothing.
+//! - If a server limits the recipients of a transaction (452), the others get the message in another transaction.
+//! - qmail's VERP sender `list-@host-@[]` is expanded: each recipient gets a transaction of its own.
 
 use std::iter;
+use std::time::Duration;
 
-use super::net::{Broken, Connection};
-use super::outcome::{Fate, Outcome};
+use super::envelope::{self, Envelope};
+use super::message::OutgoingMessage;
+use super::net::{Connection, TransportError};
+use super::outcome::{Outcome, OutcomeKind};
 use super::reply::{Parser, Reply};
-use super::stuffing::Stuffing;
-use super::{Envelope, Message};
-use crate::transport::envelope;
+use super::spool::LineCounts;
+use super::stuffing::DotStuffer;
 
-/// So many commands wait for an answer at most. Their answers fit into the buffers between us: otherwise both
-/// sides could wait for the other to read (RFC 2920, 3.1).
-const AHEAD: usize = 50;
+/// The number of pipelined commands. Their replies fit into the socket buffers. With more, client and server could both
+/// wait for the other to read (RFC 2920, 3.1).
+const MAX_PIPELINED: usize = 50;
 
-/// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
-    /// One answer to a message.
+pub(crate) enum Protocol {
+    /// One reply to the message.
     Smtp,
-    /// One for each recipient.
+    /// One reply per recipient.
     Lmtp,
 }
 
-/// Sends a message. `hello` is the name that we give ourselves.
-pub fn send(
+/// Sends a message. `helo_name` is this client's name.
+pub(crate) fn send(
     connection: &mut Connection<'_>,
     protocol: Protocol,
-    hello: &str,
-    message: &Message<'_>,
+    helo_name: &str,
+    message: &OutgoingMessage<'_>,
     envelope: &Envelope,
 ) -> Vec<Outcome> {
     let mut outcomes: Vec<Option<Outcome>> = vec![None; envelope.recipients.len()];
-    let talked = match Session::open(connection, protocol, hello) {
-        Ok(mut session) => session.all(message, envelope, &mut outcomes).inspect(|()| session.quit()),
-        Err(broken) => Err(broken),
+    let sent = match Session::open(connection, protocol, helo_name) {
+        Ok(mut session) => session.send_to_all(message, envelope, &mut outcomes).inspect(|()| session.quit()),
+        Err(error) => Err(error),
     };
-    // What is still open when the conversation ends has not been sent.
-    let broken = talked.err().unwrap_or(Broken::Closed);
-    outcomes.into_iter().map(|one| one.unwrap_or_else(|| Outcome::broken(&broken, false))).collect()
+    // Recipients without an outcome were not reached before the session ended.
+    let error = sent.err().unwrap_or(TransportError::Closed);
+    outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Outcome::not_sent(&error))).collect()
 }
 
-/// What a server can do.
+/// The extensions that a server offers.
 #[derive(Debug, Default)]
 struct Extensions {
     pipelining: bool,
     eight_bit: bool,
     utf8: bool,
-    /// The largest message, where it names one.
+    /// The largest message; 0 if the server sets no limit.
     size: Option<u64>,
 }
 
 impl Extensions {
-    fn of(reply: &Reply) -> Extensions {
+    fn parse(reply: &Reply) -> Extensions {
         let mut extensions = Extensions::default();
-        // The first line is a greeting.
+        // The first line is the greeting.
         for line in reply.lines.iter().skip(1) {
             let mut words = line.split(|&b| b == b' ' || b == b'=');
             match words.next().unwrap_or_default().to_ascii_uppercase().as_slice() {
@@ -72,7 +73,6 @@ impl Extensions {
                 b"SMTPUTF8" => extensions.utf8 = true,
                 b"SIZE" => {
                     let size = words.next().and_then(|n| std::str::from_utf8(n).ok()?.parse().ok());
-                    // 0: no limit that it knows of.
                     extensions.size = Some(size.unwrap_or(0));
                 }
                 _ => {}
@@ -82,36 +82,46 @@ impl Extensions {
     }
 }
 
-/// A message as the wire will have it.
+/// Properties of the message in its form on the wire.
 #[derive(Debug, Clone, Copy)]
-struct Looks {
+struct MessageStats {
     size: u64,
     eight_bit: bool,
 }
 
-impl Looks {
-    fn of(message: &Message<'_>) -> Result<Looks, Broken> {
-        let mut looks = Looks { size: message.length(), eight_bit: false };
-        let mut last = 0;
-        message.each_chunk(&mut |bytes| {
-            looks.eight_bit |= !bytes.is_ascii();
-            for lf in memchr::memchr_iter(b'\n', bytes) {
-                let before = if lf == 0 { last } else { bytes[lf - 1] };
-                looks.size += u64::from(before != b'\r');
-            }
-            last = bytes.last().copied().unwrap_or(last);
+impl MessageStats {
+    fn of(message: &OutgoingMessage<'_>) -> Result<MessageStats, TransportError> {
+        let (mut lines, mut eight_bit) = (LineCounts::default(), false);
+        message.for_each_chunk(&mut |bytes| {
+            eight_bit |= !bytes.is_ascii();
+            lines.push(bytes);
             Ok(())
         })?;
-        looks.size += if last == b'\n' { 0 } else { 2 };
-        Ok(looks)
+        let missing_line_end = if lines.last_byte == Some(b'\n') { 0 } else { 2 };
+        Ok(MessageStats { size: message.length() + lines.bare_lfs + missing_line_end, eight_bit })
     }
 }
 
-fn is_full(reply: &Reply) -> bool {
+/// A recipient, by its index among the outcomes.
+#[derive(Debug, Clone, Copy)]
+struct Recipient<'a> {
+    index: usize,
+    address: &'a [u8],
+}
+
+/// One transaction: MAIL, RCPT, DATA.
+struct Transaction<'a> {
+    message: &'a OutgoingMessage<'a>,
+    stats: MessageStats,
+    sender: &'a [u8],
+    recipients: Vec<Recipient<'a>>,
+}
+
+fn is_limit_reached(reply: &Reply) -> bool {
     reply.code == 452
 }
 
-/// A conversation in which the greetings are done.
+/// A session after the greetings.
 struct Session<'c, 'p> {
     connection: &'c mut Connection<'p>,
     protocol: Protocol,
@@ -119,290 +129,287 @@ struct Session<'c, 'p> {
 }
 
 impl<'c, 'p> Session<'c, 'p> {
-    fn open(connection: &'c mut Connection<'p>, protocol: Protocol, hello: &str) -> Result<Self, Broken> {
-        if hello.is_empty() || !hello.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(Broken::Garbled(format!("{hello:?} is no name to say to a server")));
+    fn open(
+        connection: &'c mut Connection<'p>,
+        protocol: Protocol,
+        helo_name: &str,
+    ) -> Result<Self, TransportError> {
+        if helo_name.is_empty() || !helo_name.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(TransportError::Garbled(format!("{helo_name:?} is no name to say to a server")));
         }
         let mut session = Session { connection, protocol, extensions: Extensions::default() };
-        session.welcome()?;
+        require_welcome(&session.read_reply()?)?;
         let word = if protocol == Protocol::Lmtp { "LHLO" } else { "EHLO" };
-        let mut reply = session.ask(&format!("{word} {hello}\r\n"))?;
-        match reply.fate() {
-            Some(Fate::Accepted) => session.extensions = Extensions::of(&reply),
-            Some(Fate::Permanent) if protocol == Protocol::Smtp => {
-                reply = session.ask(&format!("HELO {hello}\r\n"))?;
+        let mut reply = session.command(&format!("{word} {helo_name}\r\n"))?;
+        match reply.kind() {
+            Some(OutcomeKind::Accepted) => session.extensions = Extensions::parse(&reply),
+            Some(OutcomeKind::Permanent) if protocol == Protocol::Smtp => {
+                reply = session.command(&format!("HELO {helo_name}\r\n"))?;
             }
             _ => {}
         }
-        match reply.fate() {
-            Some(Fate::Accepted) => Ok(session),
-            _ => Err(Broken::Garbled(format!("it does not talk to us: {}", reply.text()))),
-        }
+        require_welcome(&reply)?;
+        Ok(session)
     }
 
-    fn welcome(&mut self) -> Result<(), Broken> {
-        let reply = self.reply()?;
-        match reply.fate() {
-            Some(Fate::Accepted) => Ok(()),
-            _ => Err(Broken::Garbled(format!("it does not talk to us: {}", reply.text()))),
-        }
-    }
-
-    /// Sends a message to all, in as many transactions as it needs.
-    fn all(
+    /// Sends a message to all recipients, in as many transactions as necessary.
+    fn send_to_all(
         &mut self,
-        message: &Message<'_>,
+        message: &OutgoingMessage<'_>,
         envelope: &Envelope,
         outcomes: &mut [Option<Outcome>],
-    ) -> Result<(), Broken> {
-        let looks = Looks::of(message)?;
+    ) -> Result<(), TransportError> {
+        let stats = MessageStats::of(message)?;
         let utf8 = self.extensions.utf8;
         for (outcome, recipient) in outcomes.iter_mut().zip(&envelope.recipients) {
-            *outcome = unspeakable(recipient, utf8, "recipient");
+            *outcome = refuse_address(recipient, utf8, "recipient");
         }
         let verp = envelope.sender.strip_suffix(b"-@[]");
-        let mut first = true;
+        let mut is_first = true;
         loop {
-            let mut open: Vec<usize> = (0..outcomes.len()).filter(|&n| outcomes[n].is_none()).collect();
-            let Some(&next) = open.first() else { return Ok(()) };
+            let mut pending: Vec<usize> = (0..outcomes.len()).filter(|&n| outcomes[n].is_none()).collect();
+            let Some(&next) = pending.first() else { return Ok(()) };
             let sender = match verp {
                 Some(list) => {
-                    open.truncate(1);
-                    expanded(list, &envelope.recipients[next])
+                    pending.truncate(1);
+                    expand_verp(list, &envelope.recipients[next])
                 }
                 None => envelope.sender.clone(),
             };
-            let sent = unspeakable(&sender, utf8, "sender");
-            if let Some(refused) = sent.or_else(|| self.too_large(looks)) {
-                open.iter().for_each(|&n| outcomes[n] = Some(refused.clone()));
+            let refused = refuse_address(&sender, utf8, "sender").or_else(|| self.refuse_size(stats));
+            if let Some(refused) = refused {
+                pending.iter().for_each(|&n| outcomes[n] = Some(refused.clone()));
                 continue;
             }
-            if !std::mem::take(&mut first) {
-                self.ask("RSET\r\n")?;
+            if !std::mem::take(&mut is_first) {
+                self.command("RSET\r\n")?;
             }
-            let recipients: Vec<(usize, &[u8])> =
-                open.iter().map(|&n| (n, &envelope.recipients[n][..])).collect();
-            self.transaction(message, looks, &sender, &recipients, outcomes)?;
+            let recipient = |index| Recipient { index, address: &envelope.recipients[index] };
+            let recipients = pending.into_iter().map(recipient).collect();
+            self.run(&Transaction { message, stats, sender: &sender, recipients }, outcomes)?;
         }
     }
 
-    fn too_large(&self, looks: Looks) -> Option<Outcome> {
-        let most = self.extensions.size.filter(|&most| most > 0 && most < looks.size)?;
-        let text = format!("the message has {} bytes, the server takes {most}", looks.size);
-        Some(Outcome::ours(Fate::Permanent, "5.3.4", text))
+    fn refuse_size(&self, stats: MessageStats) -> Option<Outcome> {
+        let limit = self.extensions.size.filter(|&limit| limit > 0 && limit < stats.size)?;
+        let text = format!("the message has {} bytes, the server takes {limit}", stats.size);
+        Some(Outcome::new(OutcomeKind::Permanent, "5.3.4", text))
     }
 
-    /// Sends a message once. The outcomes of `recipients` are set, but for those that the server does not take in
-    /// one transaction with the others.
-    fn transaction(
+    /// Runs a transaction. It sets the outcomes of its recipients, except those that exceed the server's limit.
+    fn run(
         &mut self,
-        message: &Message<'_>,
-        looks: Looks,
-        sender: &[u8],
-        recipients: &[(usize, &[u8])],
+        transaction: &Transaction<'_>,
         outcomes: &mut [Option<Outcome>],
-    ) -> Result<(), Broken> {
+    ) -> Result<(), TransportError> {
+        let recipients = &transaction.recipients;
         let mut replies = Vec::new();
-        let asked = self.ask_for_all(looks, sender, recipients, &mut replies);
-        if let Err(broken) = asked {
-            // Who was refused for good by then is not asked for again.
-            let refused = recipients.iter().zip(replies.iter().skip(1));
-            for (&(n, _), reply) in refused.filter(|(_, reply)| reply.fate() == Some(Fate::Permanent)) {
-                outcomes[n] = Some(reply.outcome(Fate::Permanent));
+        if let Err(error) = self.send_envelope(transaction, &mut replies) {
+            // Recipients that were permanently refused before the error are not tried again.
+            for (recipient, reply) in recipients.iter().zip(replies.iter().skip(1)) {
+                if reply.kind() == Some(OutcomeKind::Permanent) {
+                    outcomes[recipient.index] = Some(reply.outcome(OutcomeKind::Permanent));
+                }
             }
-            return Err(broken);
+            return Err(error);
         }
-        let (mail, rcpts) = replies.split_first().ok_or(Broken::Closed)?;
-        let fate = known(mail)?;
-        if fate != Fate::Accepted {
-            recipients.iter().for_each(|&(n, _)| outcomes[n] = Some(mail.outcome(fate)));
+        let (mail, rcpts) = replies.split_first().ok_or(TransportError::Closed)?;
+        let kind = require_kind(mail)?;
+        if kind != OutcomeKind::Accepted {
+            recipients.iter().for_each(|r| outcomes[r.index] = Some(mail.outcome(kind)));
             return Ok(());
         }
-        let mut taken = Vec::new();
-        for (&(n, _), reply) in recipients.iter().zip(rcpts) {
-            match known(reply)? {
-                Fate::Accepted => taken.push(n),
-                // There were too many. Where there was none, this one would be too many again.
-                _ if is_full(reply) && !taken.is_empty() => {}
-                fate => outcomes[n] = Some(reply.outcome(fate)),
+        let mut accepted = Vec::new();
+        for (recipient, reply) in recipients.iter().zip(rcpts) {
+            match require_kind(reply)? {
+                OutcomeKind::Accepted => accepted.push(recipient.index),
+                // Another transaction helps only if this one has a recipient.
+                _ if is_limit_reached(reply) && !accepted.is_empty() => {}
+                kind => outcomes[recipient.index] = Some(reply.outcome(kind)),
             }
         }
-        if taken.is_empty() {
+        if accepted.is_empty() {
             return Ok(());
         }
-        self.connection.silence()?;
-        let reply = self.ask("DATA\r\n")?;
+        self.connection.expect_silence()?;
+        let reply = self.command("DATA\r\n")?;
         if reply.code != 354 {
-            // 2xx is no refusal, and no answer to DATA.
-            let fate = known(&reply)?;
-            if fate == Fate::Accepted {
-                return Err(Broken::Garbled(format!("no answer to DATA: {}", reply.text())));
+            // 2xx is neither a refusal nor a valid reply to DATA.
+            let kind = require_kind(&reply)?;
+            if kind == OutcomeKind::Accepted {
+                return Err(TransportError::Garbled(format!("no answer to DATA: {}", reply.text())));
             }
-            taken.iter().for_each(|&n| outcomes[n] = Some(reply.outcome(fate)));
+            accepted.iter().for_each(|&n| outcomes[n] = Some(reply.outcome(kind)));
             return Ok(());
         }
-        if let Err(broken) = self.data(message) {
-            let why = self.last_words(&broken).unwrap_or_else(|| Outcome::broken(&broken, false));
-            taken.iter().for_each(|&n| outcomes[n] = Some(why.clone()));
-            return Err(broken);
+        if let Err(error) = self.send_data(transaction.message) {
+            let outcome = self.read_early_refusal(&error).unwrap_or_else(|| Outcome::not_sent(&error));
+            accepted.iter().for_each(|&n| outcomes[n] = Some(outcome.clone()));
+            return Err(error);
         }
-        self.verdict(&taken, outcomes)
+        self.read_final_replies(&accepted, outcomes)
     }
 
-    /// MAIL and RCPT, and what was replied to them, as far as it came. Ends early where no more recipients are taken.
-    fn ask_for_all(
+    /// Sends MAIL and RCPT, and collects the replies. Ends early if no more recipients are accepted.
+    fn send_envelope(
         &mut self,
-        looks: Looks,
-        sender: &[u8],
-        recipients: &[(usize, &[u8])],
+        transaction: &Transaction<'_>,
         replies: &mut Vec<Reply>,
-    ) -> Result<(), Broken> {
-        let mail = self.mail(looks, sender, recipients);
-        let rcpt = |(_, to): &(usize, &[u8])| command(b"RCPT TO:<", to, "");
-        let mut commands = iter::once(mail).chain(recipients.iter().map(rcpt)).peekable();
-        let ahead = if self.extensions.pipelining { AHEAD } else { 1 };
+    ) -> Result<(), TransportError> {
+        let mail = self.mail_command(transaction);
+        let rcpts = transaction.recipients.iter().map(|r| command_line(b"RCPT TO:<", r.address, ""));
+        let mut commands = iter::once(mail).chain(rcpts).peekable();
+        let pipelined = if self.extensions.pipelining { MAX_PIPELINED } else { 1 };
         while commands.peek().is_some() {
-            self.connection.silence()?;
+            self.connection.expect_silence()?;
             let mut count = 0;
-            for line in commands.by_ref().take(ahead) {
-                self.connection.put(&line)?;
+            for line in commands.by_ref().take(pipelined) {
+                self.connection.write(&line)?;
                 count += 1;
             }
             self.connection.flush()?;
             for _ in 0..count {
-                let mut reply = self.reply()?;
-                // What a server says with a yes is told to nobody.
-                if reply.fate() == Some(Fate::Accepted) {
+                let mut reply = self.read_reply()?;
+                // The text of a positive reply is never reported.
+                if reply.kind() == Some(OutcomeKind::Accepted) {
                     reply.lines = Vec::new();
                 }
                 replies.push(reply);
             }
-            if replies[0].fate() != Some(Fate::Accepted) || replies.last().is_some_and(is_full) {
+            let is_accepted = replies[0].kind() == Some(OutcomeKind::Accepted);
+            if !is_accepted || replies.last().is_some_and(is_limit_reached) {
                 break;
             }
         }
         Ok(())
     }
 
-    /// The message has been sent: what became of it?
-    fn verdict(&mut self, taken: &[usize], outcomes: &mut [Option<Outcome>]) -> Result<(), Broken> {
-        let answers = if self.protocol == Protocol::Lmtp { taken.len() } else { 1 };
-        for answer in 0..answers {
-            let reply = self.reply_within_verdict().and_then(|reply| Ok((known(&reply)?, reply)));
-            match reply {
-                Ok((fate, reply)) if self.protocol == Protocol::Lmtp => {
-                    outcomes[taken[answer]] = Some(reply.outcome(fate));
+    fn mail_command(&self, transaction: &Transaction<'_>) -> Vec<u8> {
+        let Transaction { stats, sender, recipients, .. } = transaction;
+        let mut parameters = String::new();
+        if self.extensions.size.is_some() {
+            parameters += &format!(" SIZE={}", stats.size);
+        }
+        if self.extensions.eight_bit && stats.eight_bit {
+            parameters += " BODY=8BITMIME";
+        }
+        let mut addresses = recipients.iter().map(|r| r.address).chain([*sender]);
+        if self.extensions.utf8 && addresses.any(|address| !address.is_ascii()) {
+            parameters += " SMTPUTF8";
+        }
+        command_line(b"MAIL FROM:<", sender, &parameters)
+    }
+
+    fn send_data(&mut self, message: &OutgoingMessage<'_>) -> Result<(), TransportError> {
+        let mut stuffer = DotStuffer::new();
+        let mut wire = Vec::new();
+        message.for_each_chunk(&mut |bytes| {
+            stuffer.push(bytes, &mut wire);
+            self.connection.write(&wire)?;
+            wire.clear();
+            Ok(())
+        })?;
+        stuffer.finish(&mut wire);
+        self.connection.write(&wire)?;
+        self.connection.finish(b".\r\n")
+    }
+
+    /// Reads the replies to the message. If one is missing, its recipient and all later ones are unsure.
+    fn read_final_replies(
+        &mut self,
+        accepted: &[usize],
+        outcomes: &mut [Option<Outcome>],
+    ) -> Result<(), TransportError> {
+        let is_lmtp = self.protocol == Protocol::Lmtp;
+        let replies = if is_lmtp { accepted.len() } else { 1 };
+        for n in 0..replies {
+            let final_reply = self.connection.timeouts().final_reply;
+            let reply = self.read_reply_within(final_reply);
+            match reply.and_then(|reply| Ok((require_kind(&reply)?, reply))) {
+                Ok((kind, reply)) => {
+                    let answered = if is_lmtp { &accepted[n..=n] } else { accepted };
+                    answered.iter().for_each(|&n| outcomes[n] = Some(reply.outcome(kind)));
                 }
-                Ok((fate, reply)) => {
-                    taken.iter().for_each(|&n| outcomes[n] = Some(reply.outcome(fate)));
-                }
-                Err(broken) => {
-                    let unsure = Outcome::broken(&broken, true);
-                    taken[answer..].iter().for_each(|&n| outcomes[n] = Some(unsure.clone()));
-                    return Err(broken);
+                Err(error) => {
+                    let unconfirmed = Outcome::unconfirmed(&error);
+                    accepted[n..].iter().for_each(|&n| outcomes[n] = Some(unconfirmed.clone()));
+                    return Err(error);
                 }
             }
         }
         Ok(())
     }
 
-    fn mail(&self, looks: Looks, sender: &[u8], recipients: &[(usize, &[u8])]) -> Vec<u8> {
-        let mut parameters = String::new();
-        if self.extensions.size.is_some() {
-            parameters += &format!(" SIZE={}", looks.size);
-        }
-        if self.extensions.eight_bit && looks.eight_bit {
-            parameters += " BODY=8BITMIME";
-        }
-        let mut addresses = recipients.iter().map(|&(_, to)| to).chain([sender]);
-        if self.extensions.utf8 && addresses.any(|address| !address.is_ascii()) {
-            parameters += " SMTPUTF8";
-        }
-        command(b"MAIL FROM:<", sender, &parameters)
-    }
-
-    fn data(&mut self, message: &Message<'_>) -> Result<(), Broken> {
-        let mut stuffing = Stuffing::new();
-        let mut wire = Vec::new();
-        message.each_chunk(&mut |bytes| {
-            stuffing.push(bytes, &mut wire);
-            self.connection.put(&wire)?;
-            wire.clear();
-            Ok(())
-        })?;
-        stuffing.finish(&mut wire);
-        self.connection.put(&wire)?;
-        self.connection.finish(b".\r\n")
-    }
-
-    /// A server that goes in the middle of a message may have said why.
-    fn last_words(&mut self, broken: &Broken) -> Option<Outcome> {
-        if !matches!(broken, Broken::Early | Broken::Closed | Broken::Failed(_)) {
+    /// Returns the refusal of a server that closed the connection in the middle of the message.
+    fn read_early_refusal(&mut self, error: &TransportError) -> Option<Outcome> {
+        use TransportError::{Closed, EarlyReply, Failed};
+        if !matches!(error, EarlyReply | Closed | Failed(_)) {
             return None;
         }
-        let reply = self.reply().ok()?;
-        let fate = reply.fate().filter(|&fate| fate != Fate::Accepted)?;
-        Some(reply.outcome(fate))
+        let reply = self.read_reply().ok()?;
+        let kind = reply.kind().filter(|&d| d != OutcomeKind::Accepted)?;
+        Some(reply.outcome(kind))
     }
 
-    fn ask(&mut self, line: &str) -> Result<Reply, Broken> {
-        self.connection.put(line.as_bytes())?;
+    fn command(&mut self, line: &str) -> Result<Reply, TransportError> {
+        self.connection.write(line.as_bytes())?;
         self.connection.flush()?;
-        self.reply()
+        self.read_reply()
     }
 
-    fn reply(&mut self) -> Result<Reply, Broken> {
-        self.reply_within(self.connection.patience().wait)
+    fn read_reply(&mut self) -> Result<Reply, TransportError> {
+        self.read_reply_within(self.connection.timeouts().reply)
     }
 
-    fn reply_within_verdict(&mut self) -> Result<Reply, Broken> {
-        self.reply_within(self.connection.patience().verdict)
-    }
-
-    fn reply_within(&mut self, time: std::time::Duration) -> Result<Reply, Broken> {
+    fn read_reply_within(&mut self, time: Duration) -> Result<Reply, TransportError> {
         let mut parser = Parser::default();
         self.connection.read(time, |bytes| {
-            let taken = parser.take(bytes)?;
-            Ok((taken, parser.is_at_end()))
+            let consumed = parser.take(bytes)?;
+            Ok((consumed, parser.is_complete()))
         })?;
-        parser.finish().ok_or(Broken::Closed)
+        parser.finish().ok_or(TransportError::Closed)
     }
 
-    /// Out of courtesy; all answers that matter are there.
+    /// Sends QUIT without waiting for the reply: the outcomes are known.
     fn quit(&mut self) {
-        let _ = self.connection.put(b"QUIT\r\n").and_then(|()| self.connection.flush());
+        let _ = self.connection.write(b"QUIT\r\n").and_then(|()| self.connection.flush());
     }
 }
 
-fn known(reply: &Reply) -> Result<Fate, Broken> {
-    reply.fate().ok_or_else(|| Broken::Garbled(format!("an answer out of place: {}", reply.text())))
+fn require_welcome(reply: &Reply) -> Result<(), TransportError> {
+    match reply.kind() {
+        Some(OutcomeKind::Accepted) => Ok(()),
+        _ => Err(TransportError::Garbled(format!("it does not talk to us: {}", reply.text()))),
+    }
 }
 
-fn command(word: &[u8], address: &[u8], parameters: &str) -> Vec<u8> {
-    [word, &envelope::quoted(address), b">", parameters.as_bytes(), b"\r\n"].concat()
+fn require_kind(reply: &Reply) -> Result<OutcomeKind, TransportError> {
+    let out_of_place = || TransportError::Garbled(format!("an answer out of place: {}", reply.text()));
+    reply.kind().ok_or_else(out_of_place)
 }
 
-/// Why an address cannot be said to a server. Everything else is the server's to judge.
-fn unspeakable(address: &[u8], utf8: bool, whose: &str) -> Option<Outcome> {
+fn command_line(word: &[u8], address: &[u8], parameters: &str) -> Vec<u8> {
+    [word, &envelope::quote(address), b">", parameters.as_bytes(), b"\r\n"].concat()
+}
+
+/// Refuses an address that cannot be sent. Everything else is the server's decision.
+fn refuse_address(address: &[u8], utf8: bool, whose: &str) -> Option<Outcome> {
     let (_, domain) = envelope::split(address);
-    let control = |b: &u8| b.is_ascii_control();
-    let breaks = |b: &u8| control(b) || matches!(b, b' ' | b'<' | b'>');
-    if address.iter().any(control) || domain.iter().any(breaks) {
+    let is_control = |b: &u8| b.is_ascii_control();
+    let ends_address = |b: &u8| is_control(b) || matches!(b, b' ' | b'<' | b'>');
+    if address.iter().any(is_control) || domain.iter().any(ends_address) {
         let status = if whose == "sender" { "5.1.7" } else { "5.1.3" };
-        return Some(Outcome::ours(
-            Fate::Permanent,
-            status,
-            format!("a {whose} like that cannot be said in SMTP"),
-        ));
+        let text = format!("a {whose} like that cannot be said in SMTP");
+        return Some(Outcome::new(OutcomeKind::Permanent, status, text));
     }
     (!address.is_ascii() && !utf8).then(|| {
         let text = format!("the {whose} is not ASCII, and the server has no SMTPUTF8");
-        Outcome::ours(Fate::Permanent, "5.6.7", text)
+        Outcome::new(OutcomeKind::Permanent, "5.6.7", text)
     })
 }
 
-/// The sender `pre@host-@[]` for one recipient: `preJOE=HIS.HOST@host`, as qmail-send spells it out.
-fn expanded(list: &[u8], recipient: &[u8]) -> Vec<u8> {
+/// Expands the sender `pre@host-@[]` for one recipient to `preJOE=HIS.HOST@host`, like qmail-send.
+fn expand_verp(list: &[u8], recipient: &[u8]) -> Vec<u8> {
     let (pre, host) = envelope::split(list);
     let (local, domain) = envelope::split(recipient);
     match domain.strip_prefix(b"@") {
@@ -415,9 +422,9 @@ fn expanded(list: &[u8], recipient: &[u8]) -> Vec<u8> {
 mod tests {
     use super::Protocol::{Lmtp, Smtp};
     use super::*;
-    use crate::transport::Fate::*;
-    use crate::transport::net::Patience;
-    use crate::transport::peer::{HASTY, PATIENT, Peer, envelope, fates, letter};
+    use crate::transport::net::Timeouts;
+    use crate::transport::outcome::OutcomeKind::*;
+    use crate::transport::peer::{HASTY, PATIENT, Peer, envelope, kinds, spooled};
 
     const MESSAGE: &[u8] = b"Subject: x\n\n.body\n";
 
@@ -435,7 +442,7 @@ mod tests {
     ];
 
     fn peer(script: Script) -> Peer {
-        Peer::plays(move |talk| {
+        Peer::spawn(move |talk| {
             let answer = |line: &[u8]| {
                 let known =
                     { script.iter() }.chain(USUAL).find(|(begin, _)| line.starts_with(begin.as_bytes()));
@@ -446,7 +453,7 @@ mod tests {
                 match answered {
                     "" => return,
                     "..." => return talk.rest(),
-                    answer => talk.say(answer),
+                    answer => talk.send(answer),
                 }
                 if answered.starts_with("354") {
                     talk.until(b"\r\n.\r\n");
@@ -464,21 +471,22 @@ mod tests {
     fn send_to(
         script: Script,
         protocol: Protocol,
-        patience: Patience<'_>,
+        timeouts: Timeouts,
         message: &[u8],
         envelope: &Envelope,
     ) -> (Vec<Outcome>, String) {
         let peer = peer(script);
-        let letter = letter(message);
-        let mut connection = peer.connect(patience);
-        let outcomes = send(&mut connection, protocol, "me.example", &Message::whole(&letter), envelope);
+        let message = spooled(message);
+        let mut connection = peer.connect(timeouts);
+        let outcomes =
+            send(&mut connection, protocol, "me.example", &OutgoingMessage::unmodified(&message), envelope);
         drop(connection);
-        (outcomes, String::from_utf8_lossy(&peer.heard()).into_owned())
+        (outcomes, String::from_utf8_lossy(&peer.received()).into_owned())
     }
 
-    fn fates_of(script: Script, protocol: Protocol) -> Vec<Fate> {
+    fn kinds_of(script: Script, protocol: Protocol) -> Vec<OutcomeKind> {
         let envelope = envelope("s@x", &["a@y", "b@y", "c@y"]);
-        fates(&send_to(script, protocol, PATIENT, MESSAGE, &envelope).0)
+        kinds(&send_to(script, protocol, PATIENT, MESSAGE, &envelope).0)
     }
 
     #[test]
@@ -496,13 +504,13 @@ mod tests {
         // To an old server.
         let old: Script = &[("EHLO", "502 what?\r\n")];
         let (outcomes, heard) = send_to(old, Smtp, PATIENT, b"\xe9", &envelope("s@x", &["a@y"]));
-        assert_eq!(fates(&outcomes), [Accepted]);
+        assert_eq!(kinds(&outcomes), [Accepted]);
         assert!(heard.starts_with("EHLO me.example\r\nHELO me.example\r\nMAIL FROM:<s@x>\r\n"), "{heard}");
     }
 
     #[test]
     fn each_recipient_hears_what_is_for_him() {
-        let table: [(Script, [Fate; 3]); 12] = [
+        let table: [(Script, [OutcomeKind; 3]); 12] = [
             (&[], [Accepted; 3]),
             (&[("RCPT TO:<b@", "550 5.1.1 no\r\n")], [Accepted, Permanent, Accepted]),
             (&[("RCPT TO:<b@", "450-4.2.1 not\r\n450 4.2.1 now\r\n")], [Accepted, Temporary, Accepted]),
@@ -520,13 +528,13 @@ mod tests {
             (&[("EHLO", "421 no\r\n")], [Temporary; 3]),
         ];
         for (script, want) in table {
-            assert_eq!(fates_of(script, Smtp), want, "{script:?}");
+            assert_eq!(kinds_of(script, Smtp), want, "{script:?}");
         }
     }
 
     #[test]
     fn in_lmtp_each_recipient_has_an_answer_to_the_message() {
-        let table: [(Script, [Fate; 3]); 5] = [
+        let table: [(Script, [OutcomeKind; 3]); 5] = [
             (&[(".", "250 a\r\n452 4.2.2 b\r\n550 c\r\n")], [Accepted, Temporary, Permanent]),
             (&[("RCPT TO:<b@", "550 no\r\n"), (".", "250 a\r\n451 c\r\n")], [Accepted, Permanent, Temporary]),
             (&[(".", "250 a\r\n250 b\r\n250 c\r\n250 d\r\n")], [Accepted; 3]),
@@ -534,12 +542,12 @@ mod tests {
             (&[("LHLO", "502 what?\r\n")], [Temporary; 3]),
         ];
         for (script, want) in table {
-            assert_eq!(fates_of(script, Lmtp), want, "{script:?}");
+            assert_eq!(kinds_of(script, Lmtp), want, "{script:?}");
         }
         // One answer too few, and no more to come.
         let envelope = envelope("s@x", &["a@y", "b@y"]);
         let (outcomes, _) = send_to(&[(".", "250 a\r\n")], Lmtp, HASTY, MESSAGE, &envelope);
-        assert_eq!(fates(&outcomes), [Accepted, Unsure]);
+        assert_eq!(kinds(&outcomes), [Accepted, Unsure]);
     }
 
     #[test]
@@ -547,7 +555,7 @@ mod tests {
         let lost = |at, answer, want| {
             let script: Script = Vec::leak(vec![(at, answer)]);
             let (outcomes, _) = send_to(script, Smtp, HASTY, MESSAGE, &envelope("s@x", &["a@y", "b@y"]));
-            assert_eq!(fates(&outcomes), [want; 2], "{script:?}: {outcomes:?}");
+            assert_eq!(kinds(&outcomes), [want; 2], "{script:?}: {outcomes:?}");
         };
         // At once, since most of them are waiting.
         std::thread::scope(|scope| {
@@ -568,13 +576,13 @@ mod tests {
         });
         let endless: &str = String::leak("250-and so on\r\n".repeat(10_000));
         let script: Script = Vec::leak(vec![(".", endless)]);
-        assert_eq!(fates_of(script, Smtp), [Unsure; 3]);
+        assert_eq!(kinds_of(script, Smtp), [Unsure; 3]);
     }
 
     #[test]
     fn answers_out_of_step_are_not_taken_for_each_other() {
         // Of two answers to MAIL the second is none to the recipient; all of it is given up.
-        assert_eq!(fates_of(&[("RCPT TO:<c@", "250 ok\r\n250 ok\r\n")], Smtp), [Temporary; 3]);
+        assert_eq!(kinds_of(&[("RCPT TO:<c@", "250 ok\r\n250 ok\r\n")], Smtp), [Temporary; 3]);
         // A message is not sent to a server that has answered it beforehand.
         let (outcomes, heard) = send_to(
             &[("DATA", "354 go\r\n250 ok\r\n"), (".", "...")],
@@ -583,26 +591,32 @@ mod tests {
             MESSAGE,
             &envelope("s@x", &["a@y"]),
         );
-        assert_eq!(fates(&outcomes), [Temporary]);
+        assert_eq!(kinds(&outcomes), [Temporary]);
         assert!(!heard.contains("\r\n.\r\n"), "{heard}");
-        assert_eq!(fates_of(&[("DATA", "250 ok\r\n")], Smtp), [Temporary; 3]);
+        assert_eq!(kinds_of(&[("DATA", "250 ok\r\n")], Smtp), [Temporary; 3]);
     }
 
     #[test]
     fn a_server_that_refuses_in_the_middle_of_a_message_is_heard() {
-        let peer = Peer::plays(|talk| {
+        let peer = Peer::spawn(|talk| {
             for answer in ["220 me\r\n", "250 me\r\n", "250 ok\r\n", "250 ok\r\n", "354 go\r\n"] {
-                talk.say(answer);
+                talk.send(answer);
                 talk.line();
             }
-            talk.hear(100_000);
-            talk.say("552 5.3.4 too much\r\n");
+            talk.receive(100_000);
+            talk.send("552 5.3.4 too much\r\n");
             talk.rest();
         });
-        let letter = letter(&b"x\n".repeat(20_000_000));
+        let message = spooled(&b"x\n".repeat(20_000_000));
         let mut connection = peer.connect(PATIENT);
-        let outcomes = send(&mut connection, Smtp, "me", &Message::whole(&letter), &envelope("", &["a@y"]));
-        assert_eq!((fates(&outcomes), outcomes[0].status.as_deref()), (vec![Permanent], Some("5.3.4")));
+        let outcomes = send(
+            &mut connection,
+            Smtp,
+            "me",
+            &OutgoingMessage::unmodified(&message),
+            &envelope("", &["a@y"]),
+        );
+        assert_eq!((kinds(&outcomes), outcomes[0].status.as_deref()), (vec![Permanent], Some("5.3.4")));
     }
 
     #[test]
@@ -610,20 +624,25 @@ mod tests {
         for address in ["a\r\nDATA@y", "a@y> SIZE=1", "a@y\nRSET", "a\0@y", "a@y z", "\x7f@y", "<a@y>x"] {
             let (outcomes, heard) =
                 send_to(&[], Smtp, PATIENT, MESSAGE, &envelope("s@x", &[address, "ok@y"]));
-            assert_eq!(fates(&outcomes), [Permanent, Accepted], "{address:?}");
+            assert_eq!(kinds(&outcomes), [Permanent, Accepted], "{address:?}");
             assert_eq!(outcomes[0].status.as_deref(), Some("5.1.3"));
             assert_eq!(heard.matches("RCPT").count(), 1, "{heard}");
             let (outcomes, heard) = send_to(&[], Smtp, PATIENT, MESSAGE, &envelope(address, &["ok@y"]));
-            assert_eq!(fates(&outcomes), [Permanent], "{address:?}");
+            assert_eq!(kinds(&outcomes), [Permanent], "{address:?}");
             assert!(!heard.contains("MAIL"), "{heard}");
         }
         for hello in ["", "a b", "a\r\nb", "ä"] {
             let peer = peer(&[]);
-            let letter = letter(MESSAGE);
+            let message = spooled(MESSAGE);
             let mut connection = peer.connect(PATIENT);
-            let outcomes =
-                send(&mut connection, Smtp, hello, &Message::whole(&letter), &envelope("", &["a@y"]));
-            assert_eq!(fates(&outcomes), [Temporary]);
+            let outcomes = send(
+                &mut connection,
+                Smtp,
+                hello,
+                &OutgoingMessage::unmodified(&message),
+                &envelope("", &["a@y"]),
+            );
+            assert_eq!(kinds(&outcomes), [Temporary]);
         }
     }
 
@@ -632,10 +651,10 @@ mod tests {
         const UTF8: Script = &[("EHLO", "250-me\r\n250 SMTPUTF8\r\n")];
         let envelope = envelope("s@x", &["a@y", "ä@y"]);
         let (outcomes, heard) = send_to(UTF8, Smtp, PATIENT, MESSAGE, &envelope);
-        assert_eq!(fates(&outcomes), [Accepted; 2]);
+        assert_eq!(kinds(&outcomes), [Accepted; 2]);
         assert!(heard.contains("MAIL FROM:<s@x> SMTPUTF8\r\n"), "{heard}");
         let (outcomes, heard) = send_to(&[], Smtp, PATIENT, MESSAGE, &envelope);
-        assert_eq!(fates(&outcomes), [Accepted, Permanent]);
+        assert_eq!(kinds(&outcomes), [Accepted, Permanent]);
         assert!(!heard.contains("SMTPUTF8"), "{heard}");
     }
 
@@ -643,30 +662,30 @@ mod tests {
     fn a_message_that_is_too_large_is_not_sent() {
         const SMALL: Script = &[("EHLO", "250-me\r\n250 SIZE 20\r\n")];
         let (outcomes, heard) = send_to(SMALL, Smtp, PATIENT, MESSAGE, &envelope("s@x", &["a@y"]));
-        assert_eq!((fates(&outcomes), outcomes[0].status.as_deref()), (vec![Permanent], Some("5.3.4")));
+        assert_eq!((kinds(&outcomes), outcomes[0].status.as_deref()), (vec![Permanent], Some("5.3.4")));
         assert_eq!(heard, "EHLO me.example\r\nQUIT\r\n");
     }
 
     /// A server that takes three recipients at once.
     fn three_at_once(pipelining: bool) -> Peer {
-        Peer::plays(move |talk| {
-            talk.say("220 me\r\n");
+        Peer::spawn(move |talk| {
+            talk.send("220 me\r\n");
             let mut taken = 0;
             loop {
                 match &talk.line()[..] {
                     b"" | b"QUIT\r\n" => return,
                     b"DATA\r\n" => {
-                        talk.say("354 go\r\n");
+                        talk.send("354 go\r\n");
                         talk.until(b"\r\n.\r\n");
-                        talk.say("250 ok\r\n");
+                        talk.send("250 ok\r\n");
                     }
                     line if line.starts_with(b"EHLO") && pipelining => {
-                        talk.say("250-me\r\n250 PIPELINING\r\n")
+                        talk.send("250-me\r\n250 PIPELINING\r\n")
                     }
-                    line if line.starts_with(b"RCPT") && taken == 3 => talk.say("452 4.5.3 too many\r\n"),
+                    line if line.starts_with(b"RCPT") && taken == 3 => talk.send("452 4.5.3 too many\r\n"),
                     line => {
                         taken = if line.starts_with(b"RCPT") { taken + 1 } else { 0 };
-                        talk.say("250 ok\r\n");
+                        talk.send("250 ok\r\n");
                     }
                 }
             }
@@ -677,19 +696,25 @@ mod tests {
     fn whom_a_server_does_not_take_with_the_others_gets_a_message_of_his_own() {
         for pipelining in [false, true] {
             let peer = three_at_once(pipelining);
-            let letter = letter(MESSAGE);
+            let message = spooled(MESSAGE);
             let many: Vec<String> = (0..200).map(|n| format!("r{n}@y")).collect();
             let many: Vec<&str> = many.iter().map(String::as_str).collect();
             let mut connection = peer.connect(PATIENT);
-            let outcomes = send(&mut connection, Smtp, "me", &Message::whole(&letter), &envelope("", &many));
-            assert_eq!(fates(&outcomes), [Accepted; 200]);
+            let outcomes = send(
+                &mut connection,
+                Smtp,
+                "me",
+                &OutgoingMessage::unmodified(&message),
+                &envelope("", &many),
+            );
+            assert_eq!(kinds(&outcomes), [Accepted; 200]);
             drop(connection);
-            let heard = String::from_utf8(peer.heard()).unwrap();
+            let heard = String::from_utf8(peer.received()).unwrap();
             assert_eq!(heard.matches("DATA").count(), 67);
         }
         // One that is full for one recipient is full.
-        assert_eq!(fates_of(&[("RCPT TO:<b@", "452 4.2.2 full\r\n")], Smtp), [Accepted, Temporary, Accepted]);
-        assert_eq!(fates_of(&[("RCPT", "452 4.3.1 full\r\n")], Smtp), [Temporary; 3]);
+        assert_eq!(kinds_of(&[("RCPT TO:<b@", "452 4.2.2 full\r\n")], Smtp), [Accepted, Temporary, Accepted]);
+        assert_eq!(kinds_of(&[("RCPT", "452 4.3.1 full\r\n")], Smtp), [Temporary; 3]);
     }
 
     #[test]
@@ -698,7 +723,7 @@ mod tests {
             (0..10_000).map(|n| format!("recipient{n}@a.long.host.name.example")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         let (outcomes, heard) = send_to(&[], Smtp, PATIENT, MESSAGE, &envelope("s@x", &many));
-        assert!(outcomes.iter().all(|outcome| outcome.fate == Accepted));
+        assert!(outcomes.iter().all(|outcome| outcome.kind == Accepted));
         assert_eq!(heard.matches("RCPT TO:<").count(), 10_000);
     }
 
@@ -706,7 +731,7 @@ mod tests {
     fn a_sender_for_each_recipient_is_spelled_out() {
         let (outcomes, heard) =
             send_to(&[], Smtp, PATIENT, MESSAGE, &envelope("list-@h.example-@[]", &["joe@y", "ann@z"]));
-        assert_eq!(fates(&outcomes), [Accepted; 2]);
+        assert_eq!(kinds(&outcomes), [Accepted; 2]);
         for line in [
             "MAIL FROM:<list-joe=y@h.example> SIZE=21\r\nRCPT TO:<joe@y>\r\n",
             "RSET\r\nMAIL FROM:<list-ann=z@h.example>",

@@ -1,7 +1,4 @@
-//! A message on its way: read once, before anything of a mailbox is touched or anything is sent.
-//!
-//! What all know who have it in hand, those who take it in and those who hand it on: the message itself,
-//! [`envelope`] the addresses it goes by, [`failure`] why it did not get there.
+//! A message that is read completely before a mailbox is touched or anything is sent.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -9,150 +6,160 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use super::failure::{Failure, FailureReason};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable;
-use crate::mailbox::message::header;
 use crate::mailbox::source::input::InterruptibleReader;
-use crate::transport::failure::{Failure, Reason};
 
-/// How much of a message is held in memory; what is longer goes into a file without a name.
+/// How much of a message is kept in memory. The rest goes to an unnamed file.
 const IN_MEMORY: usize = 8 << 20;
-/// One read, one write.
+/// The size of one read.
 const CHUNK: usize = 1 << 18;
 
-/// A message as it came in.
+/// A complete message, in memory or in an unnamed file.
 #[derive(Debug)]
-pub struct Letter {
+pub(crate) struct SpooledMessage {
     head: Vec<u8>,
     rest: Option<File>,
     length: u64,
-    bare_newlines: u64,
-    last: Option<u8>,
+    lines: LineCounts,
     spool_dir: PathBuf,
 }
 
-/// A message that is coming in, in pieces of any size.
+/// Properties of a message on which its form on the wire depends.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LineCounts {
+    /// Line ends: LF and CRLF.
+    pub(crate) lines: u64,
+    /// LFs without a CR before them, each of which gets one on the wire.
+    pub(crate) bare_lfs: u64,
+    pub(crate) last_byte: Option<u8>,
+}
+
+impl LineCounts {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        for lf in memchr::memchr_iter(b'\n', bytes) {
+            let before = if lf == 0 { self.last_byte } else { Some(bytes[lf - 1]) };
+            self.lines += 1;
+            self.bare_lfs += u64::from(before != Some(b'\r'));
+        }
+        self.last_byte = bytes.last().copied().or(self.last_byte);
+    }
+}
+
+/// Collects a message that arrives in pieces of any size.
 #[derive(Debug)]
-pub struct Arriving {
-    letter: Letter,
+pub(crate) struct MessageSpool {
+    message: SpooledMessage,
     max_size: Option<u64>,
 }
 
-impl Arriving {
-    /// `spool_dir` is for what is longer than memory should hold, `max_size` in bytes.
-    pub fn new(spool_dir: &Path, max_size: Option<u64>) -> Arriving {
-        let spool_dir = spool_dir.to_owned();
-        let letter =
-            Letter { head: Vec::new(), rest: None, length: 0, bare_newlines: 0, last: None, spool_dir };
-        Arriving { letter, max_size }
+impl MessageSpool {
+    /// `spool_dir` gets what exceeds memory; `max_size` is in bytes.
+    pub(crate) fn new(spool_dir: &Path, max_size: Option<u64>) -> MessageSpool {
+        let message = SpooledMessage {
+            head: Vec::new(),
+            rest: None,
+            length: 0,
+            lines: LineCounts::default(),
+            spool_dir: spool_dir.to_owned(),
+        };
+        MessageSpool { message, max_size }
     }
 
-    /// Takes the next bytes. Of a message that is too large they are counted and dropped: whoever sends it
-    /// shall hear why it is refused, and not find that nobody listens.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<()> {
-        let letter = &mut self.letter;
-        letter.length += bytes.len() as u64;
-        if self.max_size.is_some_and(|max| letter.length > max) {
-            letter.head = Vec::new();
-            letter.rest = None;
+    /// Appends bytes. Those of a message that is too large are counted and dropped, because the sender expects to send all
+    /// of it before it reads the refusal.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<()> {
+        let message = &mut self.message;
+        message.length += bytes.len() as u64;
+        if self.max_size.is_some_and(|max| message.length > max) {
+            message.head = Vec::new();
+            message.rest = None;
             return Ok(());
         }
-        letter.count_lines(bytes);
-        let (near, far) = bytes.split_at(bytes.len().min(IN_MEMORY - letter.head.len()));
-        letter.head.extend_from_slice(near);
+        message.lines.push(bytes);
+        let (near, far) = bytes.split_at(bytes.len().min(IN_MEMORY - message.head.len()));
+        message.head.extend_from_slice(near);
         if !far.is_empty() {
-            let failed = Error::io("write a temporary file in", &letter.spool_dir);
-            if letter.rest.is_none() {
-                letter.rest = Some(durable::anonymous_file(&letter.spool_dir)?);
+            let failed = Error::io("write a temporary file in", &message.spool_dir);
+            if message.rest.is_none() {
+                message.rest = Some(durable::anonymous_file(&message.spool_dir)?);
             }
-            if let Some(rest) = &letter.rest {
+            if let Some(rest) = &message.rest {
                 durable::write_all(rest, far).map_err(failed)?;
             }
         }
         Ok(())
     }
 
-    /// All of it has come.
+    /// Returns the message.
     ///
     /// # Errors
-    /// [`Reason::TooLarge`].
-    pub fn finish(self) -> Result<Letter, Failure> {
-        let Arriving { letter, max_size } = self;
+    /// [`FailureReason::TooLarge`].
+    pub(crate) fn finish(self) -> Result<SpooledMessage, Failure> {
+        let MessageSpool { message, max_size } = self;
         match max_size {
-            Some(max) if letter.length > max => Err(Failure::new(
-                Reason::TooLarge,
-                format_args!("the message has {} bytes, {max} are allowed", letter.length),
+            Some(max) if message.length > max => Err(Failure::new(
+                FailureReason::TooLarge,
+                format_args!("the message has {} bytes, {max} are allowed", message.length),
             )),
-            _ => Ok(letter),
+            _ => Ok(message),
         }
     }
 }
 
-impl Letter {
+impl SpooledMessage {
     /// Reads a message to the end of `input`.
-    pub fn read(
+    pub(crate) fn read(
         mut input: InterruptibleReader<'_, impl Read + AsFd>,
         spool_dir: &Path,
         max_size: Option<u64>,
-    ) -> Result<Letter, Failure> {
-        let mut arriving = Arriving::new(spool_dir, max_size);
+    ) -> Result<SpooledMessage, Failure> {
+        let mut spool = MessageSpool::new(spool_dir, max_size);
         let mut buffer = vec![0; CHUNK];
         loop {
             match input.read(&mut buffer)? {
-                0 => return arriving.finish(),
-                n => arriving.push(&buffer[..n])?,
+                0 => return spool.finish(),
+                n => spool.push(&buffer[..n])?,
             }
         }
     }
 
-    fn count_lines(&mut self, bytes: &[u8]) {
-        for lf in memchr::memchr_iter(b'\n', bytes) {
-            let before = if lf == 0 { self.last } else { Some(bytes[lf - 1]) };
-            self.bare_newlines += u64::from(before != Some(b'\r'));
-        }
-        self.last = bytes.last().copied().or(self.last);
-    }
-
-    /// Its first bytes: all, or as many as are held in memory (8 MiB).
-    pub fn head(&self) -> &[u8] {
+    /// Returns the part that is in memory: all, or the first 8 MiB.
+    pub(crate) fn head(&self) -> &[u8] {
         &self.head
     }
 
-    /// Its header, up to the empty line. Of one that does not end within [`Letter::head`], that much.
-    pub fn header(&self) -> &[u8] {
-        header::split(&self.head).header
-    }
-
-    /// How many bytes it has.
-    pub fn length(&self) -> u64 {
+    /// Returns the size in bytes.
+    pub(crate) fn length(&self) -> u64 {
         self.length
     }
 
-    /// How many of its line ends are an LF without a CR before it: what it would grow by on the wire.
-    pub fn bare_newlines(&self) -> u64 {
-        self.bare_newlines
+    /// Returns how much longer the message is on the wire, where every line ends in CRLF.
+    pub(crate) fn bare_newlines(&self) -> u64 {
+        self.lines.bare_lfs
     }
 
-    /// Its last byte.
-    pub fn last(&self) -> Option<u8> {
-        self.last
-    }
-
-    /// All its bytes from offset `from` on, in order, in chunks of at most 256 KiB beyond the head. An
-    /// error of `chunk` ends it.
-    pub fn each_chunk(&self, from: u64, chunk: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        let head = usize::try_from(from).ok().and_then(|from| self.head.get(from..)).unwrap_or_default();
+    /// Passes all bytes from `offset` on to `process`, in order: the head at once, then at most 256 KiB at a time. An
+    /// error of `process` ends it.
+    pub(crate) fn for_each_chunk(
+        &self,
+        offset: u64,
+        process: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let head =
+            usize::try_from(offset).ok().and_then(|offset| self.head.get(offset..)).unwrap_or_default();
         if !head.is_empty() {
-            chunk(head)?;
+            process(head)?;
         }
         let Some(rest) = &self.rest else { return Ok(()) };
-        let mut at = from.saturating_sub(self.head.len() as u64);
+        let mut at = offset.saturating_sub(self.head.len() as u64);
         let mut buffer = vec![0; CHUNK];
         loop {
             match rest.read_at(&mut buffer, at) {
                 Ok(0) => return Ok(()),
                 Ok(n) => {
-                    chunk(&buffer[..n])?;
+                    process(&buffer[..n])?;
                     at += n as u64;
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -161,26 +168,26 @@ impl Letter {
         }
     }
 
-    /// A letter of its own: `top`, then this one from offset `from` on.
-    pub fn with_top(&self, top: &[u8], from: u64) -> Result<Letter, Failure> {
-        let mut arriving = Arriving::new(&self.spool_dir, None);
-        arriving.push(top)?;
-        self.each_chunk(from, &mut |bytes| arriving.push(bytes))?;
-        arriving.finish()
+    /// Returns a new message: `prefix`, then this one from `offset` on.
+    pub(crate) fn with_prefix(&self, prefix: &[u8], offset: u64) -> Result<SpooledMessage, Failure> {
+        let mut spool = MessageSpool::new(&self.spool_dir, None);
+        spool.push(prefix)?;
+        self.for_each_chunk(offset, &mut |bytes| spool.push(bytes))?;
+        spool.finish()
     }
 
-    /// A new file without a name, standing at its beginning: `top`, then the message from offset `from` on.
-    pub fn file(&self, top: &[u8], from: u64) -> Result<File> {
+    /// Writes `prefix`, then this message from `offset` on, into a new unnamed file, and rewinds it.
+    pub(crate) fn to_file(&self, prefix: &[u8], offset: u64) -> Result<File> {
         let failed = || Error::io("write a temporary file in", &self.spool_dir);
         let mut file = match durable::anonymous_file(&self.spool_dir) {
-            // We may have become a user since the letter came, and the directory be root's only.
+            // The process may have become another user since the message arrived, and only root may write there.
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
                 durable::memory_file("message").map_err(failed())?
             }
             other => other?,
         };
-        durable::write_all(&file, top).map_err(failed())?;
-        self.each_chunk(from, &mut |bytes| durable::write_all(&file, bytes).map_err(failed()))?;
+        durable::write_all(&file, prefix).map_err(failed())?;
+        self.for_each_chunk(offset, &mut |bytes| durable::write_all(&file, bytes).map_err(failed()))?;
         file.rewind().map_err(failed())?;
         Ok(file)
     }

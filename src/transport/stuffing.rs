@@ -1,29 +1,26 @@
-//! A message as SMTP and LMTP want it behind DATA (RFC 5321, 4.5.2): each line ends in CRLF, one that begins
-//! with a dot has another before it, and a dot alone is the end.
+//! The form of a message after DATA (RFC 5321, 4.5.2): lines end in CRLF, and a leading dot is doubled.
 //!
-//! LF and CRLF both end a line. A CR by itself ends none, and may not be sent (RFC 5321, 2.3.8): some servers would
-//! see the end of a line there, and a message could carry another behind a dot that only they see ("SMTP
-//! smuggling"). It becomes a blank, as with Postfix; refusing would lose the mail of every cron job that draws a
-//! progress bar. All other bytes go as they are, NUL, too, in lines of any length: whether it takes them is the
-//! server's to say.
+//! LF and CRLF both end a line. A CR by itself does not, and must not be sent (RFC 5321, 2.3.8): some servers treat it as a
+//! line end, so a message could contain a second one after a dot that only they see ("SMTP smuggling"). It becomes a
+//! blank, like in Postfix. Refusing it would lose the mail of every cron job with a progress bar. All other bytes are
+//! sent unchanged, even NUL, in lines of any length; the server decides about them.
 
 use memchr::memchr2;
 
-/// Gives a message the form for the wire, in pieces as they come.
+/// Converts a message to its form on the wire, in pieces of any size.
 #[derive(Debug)]
-pub struct Stuffing {
+pub(crate) struct DotStuffer {
     at_line_start: bool,
     after_cr: bool,
 }
 
-impl Stuffing {
-    /// At the beginning of a message.
-    pub fn new() -> Stuffing {
-        Stuffing { at_line_start: true, after_cr: false }
+impl DotStuffer {
+    pub(crate) fn new() -> DotStuffer {
+        DotStuffer { at_line_start: true, after_cr: false }
     }
 
-    /// Puts the wire's form of these bytes into `out`.
-    pub fn push(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
+    /// Appends the converted bytes to `out`.
+    pub(crate) fn push(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) {
         while let Some(&first) = bytes.first() {
             if self.after_cr && first != b'\n' {
                 out.push(b' ');
@@ -50,20 +47,14 @@ impl Stuffing {
         }
     }
 
-    /// Ends the last line if it has no end. The dot is still to come.
-    pub fn finish(self, out: &mut Vec<u8>) {
+    /// Ends the last line if it has no line end. The final dot is not written.
+    pub(crate) fn finish(self, out: &mut Vec<u8>) {
         if self.after_cr {
             out.push(b' ');
         }
         if self.after_cr || !self.at_line_start {
             out.extend_from_slice(b"\r\n");
         }
-    }
-}
-
-impl Default for Stuffing {
-    fn default() -> Stuffing {
-        Stuffing::new()
     }
 }
 
@@ -76,9 +67,9 @@ mod tests {
 
     fn stuffed(message: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        let mut stuffing = Stuffing::new();
-        stuffing.push(message, &mut out);
-        stuffing.finish(&mut out);
+        let mut stuffer = DotStuffer::new();
+        stuffer.push(message, &mut out);
+        stuffer.finish(&mut out);
         out
     }
 

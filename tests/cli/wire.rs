@@ -10,13 +10,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{fs, thread};
 
-use mailferry::mailbox::context::Cancel;
-use mailferry::transport::net::{Connection, Patience};
-use mailferry::transport::spool::{Arriving, Letter};
-use mailferry::transport::{Envelope, Fate, Message as Sent, Outcome, qmqp, qmtp};
 use serde_json::Value;
 
-use crate::golden::records;
 use crate::golden_inject::QmailHome;
 use crate::mta::postfix::Postfix;
 use crate::support::*;
@@ -48,32 +43,6 @@ fn outcomes(run: &Run) -> Vec<String> {
     summary["recipients"].as_array().unwrap().iter().map(one).collect()
 }
 
-/// Starts a server that reads this many bytes, answers and disconnects. Returns its port, and what it read.
-fn recorded(count: usize, answer: Vec<u8>) -> (u16, JoinHandle<Vec<u8>>) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let server = thread::spawn(move || {
-        let mut stream = listener.accept().unwrap().0;
-        let mut received = vec![0; count];
-        stream.read_exact(&mut received).unwrap();
-        stream.write_all(&answer).unwrap();
-        received
-    });
-    (port, server)
-}
-
-fn letter(bytes: &[u8]) -> Letter {
-    let mut arriving = Arriving::new(&std::env::temp_dir(), None);
-    arriving.push(bytes).unwrap();
-    arriving.finish().unwrap()
-}
-
-fn connect(port: u16) -> Connection<'static> {
-    let patience =
-        Patience { connect: LIMIT, wait: LIMIT, verdict: LIMIT, total: LIMIT, cancel: Cancel::never() };
-    Connection::tcp("127.0.0.1", port, patience).unwrap()
-}
-
 /// Parses netstrings. Returns None if the bytes are something else.
 fn netstrings(mut bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut all = Vec::new();
@@ -86,97 +55,6 @@ fn netstrings(mut bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
         bytes = rest.strip_prefix(b",")?;
     }
     Some(all)
-}
-
-fn hex(value: &Value) -> Option<Vec<u8>> {
-    let text = value.as_str()?;
-    Some((0..text.len() / 2).map(|n| u8::from_str_radix(&text[2 * n..2 * n + 2], 16).unwrap()).collect())
-}
-
-/// Returns the outcomes by the first byte of each answer. Without an answer the outcome is unknown.
-fn expected_fates(answer: &[u8], recipients: usize) -> Vec<Fate> {
-    let mut fates: Vec<Fate> = netstrings(answer)
-        .unwrap_or_default()
-        .iter()
-        .map(|one| match one[0] {
-            b'K' => Fate::Accepted,
-            b'Z' => Fate::Temporary,
-            _ => Fate::Permanent,
-        })
-        .collect();
-    fates.resize(recipients, Fate::Unsure);
-    fates
-}
-
-fn fates(outcomes: &[Outcome]) -> Vec<Fate> {
-    outcomes.iter().map(|outcome| outcome.fate).collect()
-}
-
-#[test]
-fn recorded_sessions_of_qmail_and_postfix_are_repeated() {
-    let (Some(mut cases), Some(postfix)) =
-        (records("golden/wire.jsonl"), records("golden/postfix-qmqpd.jsonl"))
-    else {
-        return;
-    };
-    cases.extend(postfix);
-    let (mut compared, mut never_sent) = (0, 0);
-    for case in &cases {
-        let is_qmtp = case["program"] == "qmail-qmtpd";
-        let (sent, answer) = match case["program"].as_str() {
-            Some("qmail-qmqpc") => {
-                (hex(&case["sent_by_client_hex"]), hex(&case["reply_hex"]).unwrap_or_default())
-            }
-            _ => (hex(&case["sent_hex"]), case["received"].as_str().unwrap().as_bytes().to_vec()),
-        };
-        // A valid package that mailferry could have sent: one message whose lines all end alike.
-        let package = sent.as_ref().and_then(|sent| {
-            let outer = netstrings(sent)?;
-            match (is_qmtp, &outer[..]) {
-                (true, [message, sender, recipients]) => {
-                    let (mode, message) = message.split_first()?;
-                    let crlf = message.windows(2).filter(|w| w == b"\r\n").count();
-                    let lf = message.iter().filter(|&&b| b == b'\n').count();
-                    let own = if lf > 0 && lf == crlf { b'\r' } else { b'\n' };
-                    let envelope = Envelope { sender: sender.clone(), recipients: netstrings(recipients)? };
-                    (*mode == own).then(|| (message.to_vec(), envelope))
-                }
-                (false, [one]) => {
-                    let inner = netstrings(one)?;
-                    let [message, sender, recipients @ ..] = &inner[..] else { return None };
-                    let envelope = Envelope { sender: sender.clone(), recipients: recipients.to_vec() };
-                    Some((message.clone(), envelope))
-                }
-                _ => None,
-            }
-        });
-        let Some((message, envelope)) = package else {
-            never_sent += 1;
-            continue;
-        };
-        let sent = sent.unwrap();
-        let mut want = expected_fates(&answer, envelope.recipients.len());
-        let (port, server) = recorded(sent.len(), answer);
-        let letter = letter(&message);
-        let message = Sent::whole(&letter);
-        let got = match is_qmtp {
-            true => qmtp::send(&mut connect(port), &message, &envelope),
-            false => {
-                // One answer for all recipients.
-                let one = want.first().copied();
-                want.fill(one.unwrap_or(Fate::Unsure));
-                qmqp::send(&mut connect(port), &message, &envelope)
-            }
-        };
-        assert!(server.join().unwrap() == sent, "{case}");
-        assert_eq!(fates(&got), want, "{case}: {got:?}");
-        compared += 1;
-    }
-    note!(
-        "wire.jsonl, postfix-qmqpd.jsonl: {compared} of {} cases agree; {never_sent} send what ours never does",
-        cases.len()
-    );
-    assert!(compared > 40, "{compared}");
 }
 
 /// A message with its first byte, and its recipients.

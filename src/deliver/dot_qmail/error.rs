@@ -7,8 +7,8 @@ use crate::deliver::dot_qmail::line::Fault;
 use crate::deliver::dot_qmail::program::ProgramOutcome;
 use crate::mailbox::error::Error;
 use crate::mailbox::text::{display_path, escape};
-use crate::transport::failure::{Failure, Reason};
-use crate::transport::{Fate, Refusal};
+use crate::transport::failure::{Failure, FailureReason};
+use crate::transport::outcome::{OutcomeKind, Refusal};
 
 /// Why.
 #[derive(Debug)]
@@ -124,14 +124,14 @@ impl From<Failure> for DotQmailError {
 
 impl From<DotQmailError> for Failure {
     fn from(trouble: DotQmailError) -> Failure {
-        let configuration = |text: String| Failure::new(Reason::Configuration, text);
+        let configuration = |text: String| Failure::new(FailureReason::Configuration, text);
         match trouble {
             DotQmailError::HomeWritable { home, mode } => configuration(format!(
                 "{}: anybody may write to this home directory (mode {mode:04o}); run chmod o-w on it",
                 display_path(&home)
             )),
             DotQmailError::HomeSticky { home } => Failure::new(
-                Reason::TryAgain,
+                FailureReason::TryAgain,
                 format!(
                     "{}: the home directory is sticky, so its owner is editing .qmail files; chmod -t ends that",
                     display_path(&home)
@@ -154,7 +154,7 @@ impl From<DotQmailError> for Failure {
                 configuration(format!("{}: a .qmail file has at most 1 MiB", display_path(&path)))
             }
             DotQmailError::NoMailbox { home, last } => Failure::new(
-                Reason::NoSuchMailbox,
+                FailureReason::NoSuchMailbox,
                 format!("no mailbox here by that name: {} has no {last}", display_path(&home)),
             ),
             DotQmailError::Line { place, fault } => configuration(format!("{place}: {}", fault.message())),
@@ -168,10 +168,14 @@ impl From<DotQmailError> for Failure {
                 Failure::new(ended.reason(), text)
             }
             DotQmailError::ProgramNotStarted { place, source } => {
-                Failure::new(Reason::TryAgain, format!("{place}: cannot run /bin/sh: {source}"))
+                Failure::new(FailureReason::TryAgain, format!("{place}: cannot run /bin/sh: {source}"))
             }
             DotQmailError::Queue(refusal) => {
-                let reason = if refusal.fate == Fate::Permanent { Reason::Refused } else { Reason::TryAgain };
+                let reason = if refusal.kind == OutcomeKind::Permanent {
+                    FailureReason::Refused
+                } else {
+                    FailureReason::TryAgain
+                };
                 Failure::new(reason, format!("unable to forward the message: {refusal}"))
             }
             DotQmailError::Delivery(failure) => failure,

@@ -23,7 +23,7 @@ use line::{Instruction, Line};
 use program::{OutputMode, ProgramOutcome};
 
 use crate::mailbox::fs::durable::Dir;
-use crate::transport::Envelope;
+use crate::transport::envelope::Envelope;
 use crate::transport::failure::Failure;
 use crate::transport::process::Limits;
 

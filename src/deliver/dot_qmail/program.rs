@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
 use super::environment::Variables;
-use crate::transport::failure::Reason;
+use crate::transport::failure::FailureReason;
 use crate::transport::process;
 use crate::transport::process::{End, Limits, Running};
 
@@ -61,11 +61,11 @@ impl ProgramOutcome {
     }
 
     /// What it means for the message.
-    pub fn reason(self) -> Reason {
+    pub fn reason(self) -> FailureReason {
         match self {
-            ProgramOutcome::Refused(_) => Reason::Refused,
-            ProgramOutcome::Interrupted => Reason::Interrupted,
-            _ => Reason::TryAgain,
+            ProgramOutcome::Refused(_) => FailureReason::Refused,
+            ProgramOutcome::Interrupted => FailureReason::Interrupted,
+            _ => FailureReason::TryAgain,
         }
     }
 
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn exit_codes_mean_what_they_mean_to_qmail_local() {
         for code in [64, 65, 70, 76, 77, 78, 100, 112] {
-            assert_eq!(ProgramOutcome::of(End::Exit(code)).reason(), Reason::Refused, "{code}");
+            assert_eq!(ProgramOutcome::of(End::Exit(code)).reason(), FailureReason::Refused, "{code}");
         }
         for code in [1, 2, 63, 66, 67, 68, 69, 71, 72, 73, 74, 75, 79, 98, 101, 111, 113, 126, 127, 200, 255]
         {

@@ -24,7 +24,7 @@ pub mod template;
 use address::Address;
 
 use crate::transport::failure::Failure;
-use crate::transport::spool::Letter;
+use crate::transport::spool::SpooledMessage;
 
 /// Those for whom mail is taken.
 pub trait Recipients {
@@ -38,7 +38,7 @@ pub trait Recipients {
     /// says where. No sender is the null sender.
     fn deliver(
         &mut self,
-        letter: &Letter,
+        letter: &SpooledMessage,
         sender: Option<&Address>,
         recipient: &Address,
         mailbox: &Self::Mailbox,

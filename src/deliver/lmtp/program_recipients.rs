@@ -18,8 +18,8 @@ use crate::deliver::lmtp::template::{Parts, Template};
 use crate::mailbox::context::Cancel;
 use crate::mailbox::error::Error;
 use crate::mailbox::text::escape;
-use crate::transport::failure::{Failure, Reason};
-use crate::transport::spool::Letter;
+use crate::transport::failure::{Failure, FailureReason};
+use crate::transport::spool::SpooledMessage;
 
 /// What is kept of what a program says: it has a line for us.
 const KEPT: usize = 4096;
@@ -82,13 +82,13 @@ impl Recipients for Programs<'_> {
 
     fn deliver(
         &mut self,
-        letter: &Letter,
+        letter: &SpooledMessage,
         sender: Option<&Address>,
         recipient: &Address,
         arguments: &Vec<OsString>,
     ) -> Result<String, Failure> {
         let sender = OsString::from_vec(sender.map(Address::to_bytes).unwrap_or_default());
-        self.run(arguments, &[joined("--sender=", sender)], letter.file(&[], 0)?.into())?;
+        self.run(arguments, &[joined("--sender=", sender)], letter.to_file(&[], 0)?.into())?;
         Ok(format!("delivered to {}", recipient.shown()))
     }
 }
@@ -114,7 +114,7 @@ impl Programs<'_> {
             let _ = child.wait();
         }
         let Some((status, said)) = attended.map_err(failed("wait for"))? else {
-            return Err(Failure::new(Reason::TryAgain, "the delivery took too long and was killed"));
+            return Err(Failure::new(FailureReason::TryAgain, "the delivery took too long and was killed"));
         };
         if status.success() { Ok(()) } else { Err(outcome(status, &said)) }
     }
@@ -183,18 +183,18 @@ fn hear(pipe: &mut ChildStderr, said: &mut Vec<u8>) -> io::Result<bool> {
 /// an enhanced status at the start of the line says more, where the two agree.
 fn outcome(status: ExitStatus, said: &[u8]) -> Failure {
     let by_code = match status.code() {
-        Some(65) => Reason::BadMessage,
-        Some(67) => Reason::NoSuchMailbox,
-        Some(69) => Reason::Refused,
-        Some(77) => Reason::OverQuota,
-        Some(_) | None => Reason::TryAgain,
+        Some(65) => FailureReason::BadMessage,
+        Some(67) => FailureReason::NoSuchMailbox,
+        Some(69) => FailureReason::Refused,
+        Some(77) => FailureReason::OverQuota,
+        Some(_) | None => FailureReason::TryAgain,
     };
     let line = said.split(|&b| b == b'\n').next().unwrap_or_default().trim_ascii();
     if line.is_empty() {
         return Failure::new(by_code, format_args!("the delivery ended with {status} and said nothing"));
     }
     let (first, rest) = line.split_at(line.iter().position(|&b| b == b' ').unwrap_or(line.len()));
-    let by_line = Reason::ALL.into_iter().find(|reason| reason.status().as_bytes() == first);
+    let by_line = FailureReason::ALL.into_iter().find(|reason| reason.status().as_bytes() == first);
     match by_line {
         Some(reason) if reason.is_temporary() == by_code.is_temporary() => {
             Failure::new(reason, escape(rest.trim_ascii()))
@@ -210,7 +210,7 @@ mod tests {
     use std::path::Path;
 
     use crate::deliver::lmtp::program_recipients::*;
-    use crate::transport::spool::Arriving;
+    use crate::transport::spool::MessageSpool;
 
     /// Runs `script` for joe-lists@h.example, who has a home: what is said at RCPT, and after DATA.
     fn delivered(
@@ -243,7 +243,7 @@ mod tests {
             cancel,
         };
         let joe = Address { local: b"Joe-Lists".to_vec(), domain: Some(b"h.example".to_vec()) };
-        let mut arriving = Arriving::new(dir.path(), None);
+        let mut arriving = MessageSpool::new(dir.path(), None);
         arriving.push(b"text\n").unwrap();
         let letter = arriving.finish().unwrap();
         let found = programs.look_up(&joe);
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn what_a_program_says_becomes_the_outcome() {
-        use Reason::*;
+        use FailureReason::*;
         for (script, reason, text) in [
             ("echo '5.1.1 no such file' >&2; exit 67", NoSuchMailbox, "no such file"),
             ("echo '5.4.6 looping' >&2; exit 69", Looping, "looping"),
@@ -307,10 +307,10 @@ mod tests {
             cancel: Cancel::never(),
         };
         let address = |local: &[u8]| Address { local: local.to_vec(), domain: None };
-        assert_eq!(programs.look_up(&address(b"joe")).unwrap_err().reason, Reason::NoSuchMailbox);
-        assert_eq!(programs.look_up(&address(b"../etc")).unwrap_err().reason, Reason::BadAddress);
+        assert_eq!(programs.look_up(&address(b"joe")).unwrap_err().reason, FailureReason::NoSuchMailbox);
+        assert_eq!(programs.look_up(&address(b"../etc")).unwrap_err().reason, FailureReason::BadAddress);
         programs.home = Template::parse(b"/nonexistent/%u").unwrap();
-        assert_eq!(programs.look_up(&address(b"joe")).unwrap_err().reason, Reason::TryAgain);
+        assert_eq!(programs.look_up(&address(b"joe")).unwrap_err().reason, FailureReason::TryAgain);
         assert!(!Path::new("/nonexistent").exists());
     }
 
@@ -318,14 +318,14 @@ mod tests {
     fn a_program_is_told_to_end_when_we_are() {
         let script = "trap 'echo 4.3.2 told >&2; exit 75' TERM; while :; do sleep 0.05; done";
         let (found, _, _) = delivered(script, Cancel::requested());
-        assert_eq!(found.unwrap_err(), Failure::new(Reason::Interrupted, "told"));
+        assert_eq!(found.unwrap_err(), Failure::new(FailureReason::Interrupted, "told"));
     }
 
     #[test]
     fn a_program_that_is_stopped_has_its_time_like_any_other() {
         let (found, _, _) = delivered_within(Duration::from_millis(100), "kill -STOP $$", Cancel::never());
         let failure = found.unwrap_err();
-        assert!(failure.reason == Reason::TryAgain && failure.text.contains("too long"), "{failure}");
+        assert!(failure.reason == FailureReason::TryAgain && failure.text.contains("too long"), "{failure}");
     }
 
     #[test]

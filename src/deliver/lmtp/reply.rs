@@ -1,6 +1,6 @@
 //! What the server says: a code, an enhanced code (RFC 2034) and a sentence.
 
-use crate::transport::failure::{Failure, Reason};
+use crate::transport::failure::{Failure, FailureReason};
 
 /// A line holds 512 bytes with its CRLF (RFC 5321, 4.5.3.1.5).
 const LONGEST: usize = 510;
@@ -28,10 +28,10 @@ impl Reply {
     /// Of a recipient, or of a message for it.
     pub fn of(failure: &Failure) -> Reply {
         let code = match failure.reason {
-            Reason::OverQuotaForNow | Reason::DiskFull => 452,
+            FailureReason::OverQuotaForNow | FailureReason::DiskFull => 452,
             reason if reason.is_temporary() => 451,
-            Reason::OverQuota | Reason::TooLarge => 552,
-            Reason::NoSuchMailbox | Reason::BadAddress => 550,
+            FailureReason::OverQuota | FailureReason::TooLarge => 552,
+            FailureReason::NoSuchMailbox | FailureReason::BadAddress => 550,
             _ => 554,
         };
         Reply::new(code, &failure.to_string())
@@ -52,7 +52,7 @@ mod tests {
     fn a_reply_is_one_line_whatever_a_path_is_called() {
         let mut out = Vec::new();
         let text = format!("/a\r\n250 2.0.0 ok\u{fc}{}", "x".repeat(1000));
-        Reply::of(&Failure::new(Reason::Locked, text)).write(&mut out);
+        Reply::of(&Failure::new(FailureReason::Locked, text)).write(&mut out);
         let line = String::from_utf8(out).unwrap();
         assert!(line.starts_with("451 4.2.0 /a\\r\\n250 2.0.0 ok\\u{fc}xxx"), "{line}");
         assert!(line.len() == 512 && line.find("\r\n") == Some(510) && line.is_ascii());
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn codes_say_whether_to_try_again() {
-        use Reason::*;
+        use FailureReason::*;
         for (reason, want) in [
             (TryAgain, "451 4.3.0 x"),
             (DiskFull, "452 4.3.1 x"),

@@ -12,7 +12,7 @@ use super::data::Unstuffing;
 use super::reply::Reply;
 use crate::mailbox::context::Cancel;
 use crate::transport::failure::Failure;
-use crate::transport::spool::{Arriving, Letter};
+use crate::transport::spool::{MessageSpool, SpooledMessage};
 
 /// The longest line of a command, with its end: eight times what RFC 5321 asks for.
 pub const LONGEST_LINE: usize = 4096;
@@ -215,8 +215,8 @@ impl<R: Recipients> Session<'_, R> {
     }
 
     /// Takes the message, to its end even if it cannot be kept: only then does the peer listen.
-    fn receive(&mut self) -> Result<Result<Letter, Failure>, Ending> {
-        let mut arriving = Ok(Arriving::new(self.wire.options.spool_dir, self.wire.options.max_size));
+    fn receive(&mut self) -> Result<Result<SpooledMessage, Failure>, Ending> {
+        let mut arriving = Ok(MessageSpool::new(self.wire.options.spool_dir, self.wire.options.max_size));
         let mut unstuffing = Unstuffing::default();
         let mut text = Vec::with_capacity(CHUNK + 1);
         loop {
@@ -235,7 +235,7 @@ impl<R: Recipients> Session<'_, R> {
             }
             text.clear();
             if unstuffing.is_at_end() {
-                return Ok(arriving.and_then(Arriving::finish));
+                return Ok(arriving.and_then(MessageSpool::finish));
             }
         }
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::address::Address;
 use crate::mailbox::text::{display_path, escape};
-use crate::transport::failure::{Failure, Reason};
+use crate::transport::failure::{Failure, FailureReason};
 
 /// The longest name of a file.
 const LONGEST_NAME: usize = 255;
@@ -188,14 +188,14 @@ impl Template {
         let told = |reason, why: &str| Failure::new(reason, format_args!("{}: {why}", display_path(path)));
         let fixed = self.fixed_directory();
         if self.is_fixed() {
-            told(Reason::Configuration, "there is no such mailbox")
+            told(FailureReason::Configuration, "there is no such mailbox")
         } else if !fixed.is_dir() {
             let text = format_args!("{}: there is no such directory", display_path(&fixed));
-            Failure::new(Reason::TryAgain, text)
+            Failure::new(FailureReason::TryAgain, text)
         } else if path.ancestors().any(|p| p.is_symlink() && !p.exists()) {
-            told(Reason::TryAgain, "a symbolic link on the way leads nowhere")
+            told(FailureReason::TryAgain, "a symbolic link on the way leads nowhere")
         } else {
-            told(Reason::NoSuchMailbox, "there is no such mailbox")
+            told(FailureReason::NoSuchMailbox, "there is no such mailbox")
         }
     }
 }
@@ -220,7 +220,7 @@ fn check(what: &str, part: &[u8]) -> Result<(), Failure> {
 }
 
 fn bad(why: std::fmt::Arguments<'_>) -> Failure {
-    Failure::new(Reason::BadAddress, format_args!("the address is that of no mailbox: {why}"))
+    Failure::new(FailureReason::BadAddress, format_args!("the address is that of no mailbox: {why}"))
 }
 
 fn path(bytes: Vec<u8>) -> PathBuf {

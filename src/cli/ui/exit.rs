@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use crate::mailbox::error::Error;
-use crate::transport::failure::Reason;
+use crate::transport::failure::FailureReason;
 use clap::ValueEnum;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// All of it done; nothing lost, nothing damaged.
     Done,
     /// Finished, but mail was skipped, damaged or different; with `--strict` also with warnings.
@@ -22,12 +22,12 @@ pub enum Exit {
     /// A usage error of inject: whoever calls it for a person's mail has that person before the screen.
     InjectUsage,
     /// A message was not delivered.
-    NotDelivered(Reason, ExitCodes),
+    NotDelivered(FailureReason, ExitCodes),
 }
 
 /// Whose codes tell what became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ExitCodes {
+pub(crate) enum ExitCodes {
     /// sysexits(3)
     Sysexits,
     /// qmail-command(8)
@@ -35,11 +35,11 @@ pub enum ExitCodes {
 }
 
 /// Try again later, in sysexits(3): the one code that Postfix, Exim and qmail all understand so.
-pub const TRY_AGAIN: u8 = 75;
+pub(crate) const TRY_AGAIN: u8 = 75;
 
 impl Exit {
     /// The exit code.
-    pub fn code(self) -> u8 {
+    pub(crate) fn code(self) -> u8 {
         match self {
             Exit::Done => 0,
             Exit::Flawed => 1,
@@ -51,32 +51,32 @@ impl Exit {
             Exit::NotDelivered(_, ExitCodes::Qmail) => 100,
             // 73 is never used: Postfix bounces it, Exim defers.
             Exit::NotDelivered(reason, ExitCodes::Sysexits) => match reason {
-                Reason::BadMessage => 65,
-                Reason::NoSuchMailbox | Reason::BadAddress => 67,
-                Reason::TooLarge | Reason::Looping | Reason::Refused => 69,
-                Reason::OverQuota => 77,
-                Reason::TryAgain
-                | Reason::DiskFull
-                | Reason::Locked
-                | Reason::OverQuotaForNow
-                | Reason::Interrupted
-                | Reason::Configuration => TRY_AGAIN,
+                FailureReason::BadMessage => 65,
+                FailureReason::NoSuchMailbox | FailureReason::BadAddress => 67,
+                FailureReason::TooLarge | FailureReason::Looping | FailureReason::Refused => 69,
+                FailureReason::OverQuota => 77,
+                FailureReason::TryAgain
+                | FailureReason::DiskFull
+                | FailureReason::Locked
+                | FailureReason::OverQuotaForNow
+                | FailureReason::Interrupted
+                | FailureReason::Configuration => TRY_AGAIN,
             },
         }
     }
 
     /// Of a run that finished with these counts.
-    pub fn finished(errors: u64, warnings: u64, strict: bool) -> Exit {
+    pub(crate) fn finished(errors: u64, warnings: u64, strict: bool) -> Exit {
         if errors > 0 || (strict && warnings > 0) { Exit::Flawed } else { Exit::Done }
     }
 
     /// Of a delivery, by why it failed, if it did.
-    pub fn of_delivery(failed: Option<Reason>, codes: ExitCodes) -> Exit {
+    pub(crate) fn of_delivery(failed: Option<FailureReason>, codes: ExitCodes) -> Exit {
         failed.map_or(Exit::Done, |reason| Exit::NotDelivered(reason, codes))
     }
 
     /// Of a run that ended with an error.
-    pub fn of(error: &Error) -> Exit {
+    pub(crate) fn of(error: &Error) -> Exit {
         match error {
             Error::Interrupted => Exit::Interrupted,
             // The user typed a list by hand; what it says is part of the command.
@@ -93,7 +93,7 @@ impl From<Exit> for ExitCode {
 }
 
 /// The table for `--help` and the manual.
-pub const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 Exit codes:
   0  all of it done; nothing lost, nothing damaged
   1  finished, but mail was skipped, damaged or different: every case is listed
@@ -103,7 +103,7 @@ Exit codes:
   4  interrupted; the same command continues";
 
 /// The table of deliver.
-pub const DELIVERY_HELP: &str = "\
+pub(crate) const DELIVERY_HELP: &str = "\
 Exit codes (sysexits(3)); on failure the first line begins with an enhanced status code, by which Postfix goes:
   0   the message is safe on disk
   65  there is no message, or the mailbox's format cannot hold it
@@ -114,7 +114,7 @@ Exit codes (sysexits(3)); on failure the first line begins with an enhanced stat
 With --exit-codes qmail: 0, 100 for what is for good, 111 for what is not.";
 
 /// The table of inject.
-pub const INJECTION_HELP: &str = "\
+pub(crate) const INJECTION_HELP: &str = "\
 Exit codes (sysexits(3)); on failure the first line begins with an enhanced status code:
   0   the next hop has taken the message for every recipient
   64  usage

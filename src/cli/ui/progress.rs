@@ -1,54 +1,65 @@
-//! Progress: an observer of the work. Nothing else knows that somebody watches.
+//! Progress on standard error: a bar, or lines where there is no terminal.
 
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::mailbox::context::{Events, Phase};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{CommonArgs, When};
+use crate::cli::args::{CommonArgs, When};
+use crate::mailbox::context::{Events, Phase};
 
-/// Work shorter than this shows no bar: it would only flicker.
-const PATIENCE: Duration = Duration::from_millis(250);
-/// Without a terminal a line is printed this often.
-const LINES_APART: Duration = Duration::from_secs(1);
+/// Shorter work shows no bar, which would only flicker.
+const BAR_DELAY: Duration = Duration::from_millis(250);
+/// The time between two lines.
+const LINE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Shows how far the work is, on standard error.
-pub enum ProgressDisplay {
-    /// Nobody watches.
+/// Shows progress on standard error.
+pub(crate) enum ProgressDisplay {
     Silent,
     /// A bar on a terminal.
     Bar(Bar),
-    /// Lines, for `--progress always` into a file.
+    /// Lines, for `--progress always` without a terminal.
     Lines(Lines),
 }
 
-/// See [`Watcher::Bar`].
-pub struct Bar {
+/// See [`ProgressDisplay::Bar`].
+pub(crate) struct Bar {
     bar: ProgressBar,
     started: Instant,
-    shown: AtomicBool,
+    is_shown: AtomicBool,
 }
 
-/// See [`Watcher::Lines`].
-pub struct Lines {
-    phase: Mutex<(Phase, Instant, Instant)>,
+/// See [`ProgressDisplay::Lines`].
+pub(crate) struct Lines {
+    current: Mutex<CurrentPhase>,
     total: AtomicU64,
     done: AtomicU64,
     messages: AtomicU64,
 }
 
+struct CurrentPhase {
+    phase: Phase,
+    started: Instant,
+    last_line: Instant,
+}
+
+impl CurrentPhase {
+    fn new(phase: Phase) -> CurrentPhase {
+        let now = Instant::now();
+        CurrentPhase { phase, started: now, last_line: now }
+    }
+}
+
 impl ProgressDisplay {
-    /// What the options ask for.
-    pub fn new(common: &CommonArgs) -> ProgressDisplay {
-        let terminal = std::io::stderr().is_terminal();
+    pub(crate) fn new(common: &CommonArgs) -> ProgressDisplay {
+        let is_terminal = std::io::stderr().is_terminal();
         match common.progress {
             When::Never => ProgressDisplay::Silent,
-            When::Auto if common.quiet || !terminal => ProgressDisplay::Silent,
-            When::Always if !terminal => ProgressDisplay::Lines(Lines {
-                phase: Mutex::new((Phase::Reading, Instant::now(), Instant::now())),
+            When::Auto if common.quiet || !is_terminal => ProgressDisplay::Silent,
+            When::Always if !is_terminal => ProgressDisplay::Lines(Lines {
+                current: Mutex::new(CurrentPhase::new(Phase::Reading)),
                 total: AtomicU64::new(0),
                 done: AtomicU64::new(0),
                 messages: AtomicU64::new(0),
@@ -56,20 +67,20 @@ impl ProgressDisplay {
             When::Auto | When::Always => ProgressDisplay::Bar(Bar {
                 bar: ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()),
                 started: Instant::now(),
-                shown: AtomicBool::new(false),
+                is_shown: AtomicBool::new(false),
             }),
         }
     }
 
-    /// Takes the bar away, so that the report begins on a clean line.
-    pub fn finish(&self) {
+    /// Removes the bar, so that the report starts on a new line.
+    pub(crate) fn finish(&self) {
         if let ProgressDisplay::Bar(bar) = self {
             bar.bar.finish_and_clear();
         }
     }
 
-    /// Bytes taken in so far while spooling.
-    pub fn spooled(&self, bytes: u64) {
+    /// Shows how many bytes were spooled.
+    pub(crate) fn spooled(&self, bytes: u64) {
         match self {
             ProgressDisplay::Silent => {}
             ProgressDisplay::Bar(bar) => {
@@ -109,7 +120,7 @@ impl Bar {
             Phase::Flushing => "{msg}  {elapsed}",
             _ => "{msg} {wide_bar} {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left",
         };
-        // A template that does not parse would be seen by the test that runs it; the default will do.
+        // A test runs both templates. If one does not parse, the default style is good enough.
         if let Ok(style) = ProgressStyle::with_template(template) {
             self.bar.set_style(style);
         }
@@ -120,7 +131,7 @@ impl Bar {
     }
 
     fn show(&self) {
-        if self.started.elapsed() >= PATIENCE && !self.shown.swap(true, Ordering::Relaxed) {
+        if self.started.elapsed() >= BAR_DELAY && !self.is_shown.swap(true, Ordering::Relaxed) {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
             self.bar.enable_steady_tick(Duration::from_millis(200));
         }
@@ -129,8 +140,7 @@ impl Bar {
 
 impl Lines {
     fn begin(&self, phase: Phase, total: u64) {
-        let now = Instant::now();
-        *self.phase.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = (phase, now, now);
+        *self.current.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = CurrentPhase::new(phase);
         self.total.store(total, Ordering::Relaxed);
         self.done.store(0, Ordering::Relaxed);
         self.messages.store(0, Ordering::Relaxed);
@@ -140,10 +150,10 @@ impl Lines {
     fn advance(&self, bytes: u64, messages: u64) {
         self.done.fetch_add(bytes, Ordering::Relaxed);
         self.messages.fetch_add(messages, Ordering::Relaxed);
-        let mut phase = self.phase.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if phase.2.elapsed() >= LINES_APART {
-            phase.2 = Instant::now();
-            self.print(phase.0, phase.1.elapsed());
+        let mut current = self.current.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if current.last_line.elapsed() >= LINE_INTERVAL {
+            current.last_line = Instant::now();
+            self.print(current.phase, current.started.elapsed());
         }
     }
 
@@ -156,7 +166,7 @@ impl Lines {
         } else {
             0.0
         };
-        // Progress that cannot be shown is no reason to stop.
+        // Work continues even if its progress cannot be shown.
         let _ = writeln!(
             std::io::stderr(),
             "{}: {percent}% of {total} bytes, {} messages, {rate:.0} MB/s, {left:.0} s left",

@@ -13,22 +13,22 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::exit::Exit;
-use super::{CommonArgs, When};
+use crate::cli::args::{CommonArgs, When};
 
 /// Findings of one code that are told one by one without `-v`.
 const TOLD: u64 = 20;
 
 /// Where a report goes, and in which shape.
-pub struct Reporter {
+pub(crate) struct Reporter {
     out: io::BufWriter<Box<dyn Write + Send>>,
     colour: bool,
     json: bool,
     quiet: bool,
     verbose: bool,
     /// Errors told.
-    pub errors: u64,
+    pub(crate) errors: u64,
     /// Warnings told, or left untold for being too many of a kind.
-    pub warnings: u64,
+    pub(crate) warnings: u64,
     closed: bool,
     /// Whether what was to be said or shown could not be written.
     lost: bool,
@@ -36,19 +36,19 @@ pub struct Reporter {
 
 /// How many findings of each kind were told, and how many were too many.
 #[derive(Default)]
-pub struct FindingCounts {
+pub(crate) struct FindingCounts {
     told: HashMap<Code, u64>,
     untold: BTreeMap<Code, u64>,
 }
 
 impl Reporter {
     /// A report on standard output.
-    pub fn new(common: &CommonArgs) -> Reporter {
+    pub(crate) fn new(common: &CommonArgs) -> Reporter {
         Reporter::on(Box::new(io::stdout()), AutoStream::choice(&io::stdout()), common)
     }
 
     /// A report on standard error, where standard output carries the mail.
-    pub fn on_stderr(common: &CommonArgs) -> Reporter {
+    pub(crate) fn on_stderr(common: &CommonArgs) -> Reporter {
         Reporter::on(Box::new(io::stderr()), AutoStream::choice(&io::stderr()), common)
     }
 
@@ -72,33 +72,33 @@ impl Reporter {
     }
 
     /// Whether the report is JSON.
-    pub fn is_json(&self) -> bool {
+    pub(crate) fn is_json(&self) -> bool {
         self.json
     }
 
     /// A line of text, unless the report is JSON or quiet.
-    pub fn line(&mut self, text: &str) {
+    pub(crate) fn line(&mut self, text: &str) {
         if !self.json && !self.quiet {
             self.print(text);
         }
     }
 
     /// A line that has the report's shape already.
-    pub fn preformatted_line(&mut self, line: &str) {
+    pub(crate) fn preformatted_line(&mut self, line: &str) {
         if self.json || !self.quiet {
             self.print(line);
         }
     }
 
     /// A line of text for those who want to know more: with `-v`.
-    pub fn detail(&mut self, text: &str) {
+    pub(crate) fn detail(&mut self, text: &str) {
         if self.verbose {
             self.line(text);
         }
     }
 
     /// A JSON object, if the report is JSON.
-    pub fn object(&mut self, object: &impl Serialize) {
+    pub(crate) fn object(&mut self, object: &impl Serialize) {
         if self.json {
             match serde_json::to_string(object) {
                 Ok(text) => self.print(&text),
@@ -109,7 +109,7 @@ impl Reporter {
     }
 
     /// All findings about one file, in their order.
-    pub fn findings(&mut self, path: &Path, findings: &[Finding]) {
+    pub(crate) fn findings(&mut self, path: &Path, findings: &[Finding]) {
         let mut told = FindingCounts::default();
         for finding in findings {
             self.finding(path, finding, Value::Null, &mut told);
@@ -119,7 +119,7 @@ impl Reporter {
 
     /// One finding of many; `more` is an object with further keys for programs. The last one is to be
     /// followed by [`untold`](Reporter::untold).
-    pub fn finding(&mut self, path: &Path, finding: &Finding, more: Value, told: &mut FindingCounts) {
+    pub(crate) fn finding(&mut self, path: &Path, finding: &Finding, more: Value, told: &mut FindingCounts) {
         match finding.code.severity() {
             Severity::Info => {}
             Severity::Warning => self.warnings += 1,
@@ -146,7 +146,7 @@ impl Reporter {
     }
 
     /// Says how many warnings were too many of a kind to be told.
-    pub fn report_suppressed(&mut self, path: &Path, told: FindingCounts) {
+    pub(crate) fn report_suppressed(&mut self, path: &Path, told: FindingCounts) {
         for (code, count) in told.untold {
             self.line(&format!(
                 "{}: {count} more warnings of the kind {}; -v lists them",
@@ -187,7 +187,7 @@ impl Reporter {
     }
 
     /// An error that ended the run: to standard error for people, as a finding for programs.
-    pub fn error(&mut self, error: &Error) {
+    pub(crate) fn error(&mut self, error: &Error) {
         self.errors += 1;
         let mend = error.hint().map(|m| format!("; {m}")).unwrap_or_default();
         let _ = writeln!(anstream::stderr(), "mailferry: {error}{mend}");
@@ -203,7 +203,7 @@ impl Reporter {
     }
 
     /// Why a message was not delivered. Its status comes first, without our name: so Postfix reads it.
-    pub fn failure(&mut self, code: Code, failure: &Failure) {
+    pub(crate) fn failure(&mut self, code: Code, failure: &Failure) {
         self.errors += 1;
         let _ = writeln!(anstream::stderr(), "{failure}");
         self.object(&json!({
@@ -217,7 +217,7 @@ impl Reporter {
     }
 
     /// Bytes that are data, not a report: as they are.
-    pub fn data(&mut self, bytes: &[u8]) {
+    pub(crate) fn data(&mut self, bytes: &[u8]) {
         if self.closed {
             return;
         }
@@ -246,7 +246,7 @@ impl Reporter {
 
     /// Flushes what is buffered. Whoever redirects a message or a report to a full disk must not be
     /// told that it is there.
-    pub fn finish(&mut self, exit: Exit) -> Exit {
+    pub(crate) fn finish(&mut self, exit: Exit) -> Exit {
         if !self.closed
             && let Err(error) = self.out.flush()
         {

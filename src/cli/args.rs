@@ -1,0 +1,96 @@
+//! Options that several commands have.
+//!
+//! Comments on fields and variants are the text of --help.
+
+use clap::{Args, ValueEnum};
+
+use crate::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
+
+/// The options of every command.
+#[derive(Args, Debug, Clone)]
+pub struct CommonArgs {
+    /// Report as JSON Lines: findings, then one summary
+    #[arg(long, help_heading = "Report")]
+    pub json: bool,
+    /// Say nothing but errors
+    #[arg(short, long, conflicts_with = "verbose", help_heading = "Report")]
+    pub quiet: bool,
+    /// List every finding, infos too
+    #[arg(short, long, help_heading = "Report")]
+    pub verbose: bool,
+    /// Let warnings count for the exit code (1)
+    #[arg(long, help_heading = "Report")]
+    pub strict: bool,
+    /// Colour the report
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = When::Auto, help_heading = "Report")]
+    pub color: When,
+    /// Show progress on standard error; auto: on a terminal, after 250 ms
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = When::Auto, help_heading = "Report")]
+    pub progress: When,
+    /// Number of worker threads; default: all cores
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub jobs: Option<u16>,
+}
+
+impl CommonArgs {
+    /// Gives rayon its number of threads. Must come before any parallel work.
+    pub fn set_up_workers(&self) -> anyhow::Result<()> {
+        let Some(jobs) = self.jobs else { return Ok(()) };
+        rayon::ThreadPoolBuilder::new().num_threads(jobs.into()).build_global()?;
+        Ok(())
+    }
+}
+
+/// When to use the features of a terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// If there is a terminal
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DeletedArg {
+    /// They come without the flag T
+    Keep,
+    /// They get the flag T
+    Flag,
+    /// They are left out; the manifest has them, and --exact puts them back
+    Skip,
+}
+
+impl From<DeletedArg> for DeletedPolicy {
+    fn from(arg: DeletedArg) -> DeletedPolicy {
+        match arg {
+            DeletedArg::Keep => DeletedPolicy::Keep,
+            DeletedArg::Flag => DeletedPolicy::Flag,
+            DeletedArg::Skip => DeletedPolicy::Skip,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LabelsArg {
+    /// Keywords of the message
+    Keywords,
+    /// A folder each
+    Folders,
+    /// The first is the folder
+    First,
+    /// Nothing; they stay in the header
+    Ignore,
+}
+
+impl From<LabelsArg> for LabelPolicy {
+    fn from(arg: LabelsArg) -> LabelPolicy {
+        match arg {
+            LabelsArg::Keywords => LabelPolicy::Keywords,
+            LabelsArg::Folders => LabelPolicy::Folders,
+            LabelsArg::First => LabelPolicy::First,
+            LabelsArg::Ignore => LabelPolicy::Ignore,
+        }
+    }
+}

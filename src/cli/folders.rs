@@ -1,0 +1,82 @@
+//! Folders of a tree: which ones a command means, and what was skipped.
+
+use clap::Args;
+
+use crate::convert::tree::FolderMapping;
+use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::tree::folder::Folder;
+use crate::mailbox::tree::walk::{SkippedEntry, Tree};
+
+use super::ui::report::Reporter;
+
+/// Which folders those of a tree are.
+#[derive(Args, Debug)]
+pub struct FolderArgs {
+    /// Let all of it be this one folder: levels with a / between them, or, where there is none, a dot
+    #[arg(long, value_name = "FOLDER", value_parser = parse_folder, help_heading = "Trees")]
+    pub into: Option<Folder>,
+    /// Call a folder, and those in it, otherwise: --map 'Sent Items=Sent'; may be said again
+    #[arg(long, value_name = "FROM=TO", value_parser = parse_map, help_heading = "Trees")]
+    pub map: Vec<(Folder, Folder)>,
+    /// Follow symbolic links inside a tree; never out of it
+    #[arg(long, help_heading = "Trees")]
+    pub follow: bool,
+}
+
+impl FolderArgs {
+    /// Whether somebody says which folder is which.
+    pub fn is_used(&self) -> bool {
+        self.into.is_some() || !self.map.is_empty()
+    }
+
+    /// The same for the library.
+    pub fn mapping(&self) -> FolderMapping {
+        FolderMapping { into: self.into.clone(), map: self.map.clone() }
+    }
+}
+
+fn parse_folder(text: &str) -> Result<Folder, String> {
+    Folder::parse(text.as_bytes()).map_err(|reason| format!("{text} {reason}"))
+}
+
+fn parse_map(text: &str) -> Result<(Folder, Folder), String> {
+    let (from, to) = text.split_once('=').ok_or("a = is missing between the two folders")?;
+    Ok((parse_folder(from)?, parse_folder(to)?))
+}
+
+/// Whether neither a mailbox was found in it nor what may be one.
+pub fn has_no_mail(tree: &Tree) -> bool {
+    tree.mailboxes.is_empty() && tree.skipped.iter().all(|skipped| !skipped.may_be_mail)
+}
+
+/// Tells what of a tree was not taken for a mailbox, or only with doubts.
+pub fn report_skipped(tree: &Tree, reporter: &mut Reporter) {
+    for path in &tree.ambiguous {
+        let finding = Finding::new(
+            Code::TreeMessage,
+            "begins with a header, so it was taken as one message, though lines in it look like separators",
+        );
+        reporter.findings(path, &[finding.with_hint("mbox: before its path takes it for an mbox")]);
+    }
+    tree.skipped.iter().for_each(|skipped| reporter.findings(&skipped.path, &[finding(skipped)]));
+}
+
+fn finding(skipped: &SkippedEntry) -> Finding {
+    let code = if skipped.may_be_mail { Code::TreeMailSkipped } else { Code::TreeSkipped };
+    let finding = Finding::new(code, format!("passed over: {}", skipped.reason));
+    match &skipped.mend {
+        Some(mend) => finding.with_hint(mend.clone()),
+        None => finding,
+    }
+}
+
+/// Raises how many files may be open as far as that is allowed, and says how many.
+pub fn raise_open_file_limit() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(8192, |most| most.min(8192));
+    let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
+    let current = limit.current.unwrap_or(8192);
+    let now = if current < wanted && setrlimit(Resource::Nofile, raised).is_ok() { wanted } else { current };
+    usize::try_from(now).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,69 @@
+//! Why a message cannot be completed.
+
+use super::options::MAX_RECIPIENTS;
+use crate::mailbox::message::address::FaultKind;
+use crate::mailbox::text::escape;
+use crate::transport::failure::{Failure, FailureReason};
+
+/// Why a message is not sent.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InjectError {
+    /// A header field that cannot be parsed.
+    #[error("{}: line {line}, byte {byte}: {kind}", escape(name))]
+    Field {
+        name: Vec<u8>,
+        /// The unchanged field.
+        text: Vec<u8>,
+        /// Counted from 1.
+        line: u64,
+        /// Counted from 0.
+        byte: u64,
+        kind: FaultKind,
+    },
+    /// An invalid address that the caller named.
+    #[error("{}: {why}", escape(address))]
+    Address { address: Vec<u8>, why: String, is_sender: bool },
+    /// An invalid host or user that completes addresses.
+    #[error("{}: {why}", escape(text))]
+    Setting { text: Vec<u8>, why: String },
+    #[error("{place}: more than {MAX_RECIPIENTS} recipients; divide the message among them")]
+    TooManyRecipients {
+        /// The field that exceeds the limit, with its line, or the arguments.
+        place: String,
+    },
+    #[error("no recipients: none was named, and the header has none")]
+    NoRecipients,
+    /// A header that does not end within the part of the message that is in memory.
+    #[error("the header has more than {0} bytes")]
+    LongHeader(usize),
+    /// A line that ends the header although a field with recipients follows. All recipients would see it in the text.
+    #[error(
+        "line {line} is no field and ends the header; {} in line {field_line} would be part of the text",
+        escape(name)
+    )]
+    SplitHeader {
+        /// Counted from 1.
+        line: u64,
+        name: Vec<u8>,
+        field_line: u64,
+    },
+    /// A failure of this machine.
+    #[error("{}", .0.text)]
+    Failure(Failure),
+}
+
+impl InjectError {
+    pub(crate) fn reason(&self) -> FailureReason {
+        match self {
+            InjectError::Setting { .. } => FailureReason::Configuration,
+            InjectError::Failure(failure) => failure.reason,
+            _ => FailureReason::BadMessage,
+        }
+    }
+}
+
+impl<T: Into<Failure>> From<T> for InjectError {
+    fn from(failure: T) -> InjectError {
+        InjectError::Failure(failure.into())
+    }
+}

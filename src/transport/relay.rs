@@ -1,0 +1,231 @@
+//! Relaying: each recipient goes to the first next hop that accepts it.
+
+use std::path::{Path, PathBuf};
+
+use super::envelope::Envelope;
+use super::failure::Failure;
+use super::message::OutgoingMessage;
+use super::net::{Connection, Timeouts};
+use super::next_hop::NextHop;
+use super::outcome::{Outcome, OutcomeKind};
+use super::process::Limits;
+use super::smtp::Protocol;
+use super::spool::SpooledMessage;
+use super::{qmqp, qmtp, queue, sendmail, smtp};
+use crate::mailbox::context::Cancel;
+use crate::mailbox::text::display_path;
+
+/// How to relay a message.
+#[derive(Clone, Copy)]
+pub(crate) struct RelayOptions<'a> {
+    /// A program has the total time.
+    pub(crate) timeouts: Timeouts,
+    /// The name of this client in SMTP and LMTP.
+    pub(crate) helo_name: &'a str,
+    /// Delivers to a next hop that is a mailbox, and returns the file that has the message.
+    pub(crate) deliver: &'a dyn Fn(LocalMailbox<'_>, LocalMessage<'_>) -> Result<PathBuf, Failure>,
+}
+
+/// A next hop that is a mailbox of this machine.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum LocalMailbox<'a> {
+    Maildir(&'a Path),
+    Mbox(&'a Path),
+}
+
+/// A message for a [`LocalMailbox`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LocalMessage<'a> {
+    pub(crate) spooled: &'a SpooledMessage,
+    /// The envelope sender, which becomes Return-Path.
+    pub(crate) sender: &'a [u8],
+}
+
+/// The outcome for a recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RelayOutcome {
+    /// The index of the next hop that replied last.
+    pub(crate) hop_index: usize,
+    pub(crate) outcome: Outcome,
+}
+
+/// Relays a message and returns one outcome per recipient, in order; none if there are no hops.
+///
+/// A hop gets only the recipients that no earlier hop has accepted or permanently refused. It does not get those that an
+/// earlier hop may have ([`Disposition::Unsure`]), which it would deliver twice.
+pub(crate) fn send(
+    hops: &[NextHop],
+    message: &OutgoingMessage<'_>,
+    envelope: &Envelope,
+    options: &RelayOptions<'_>,
+    cancel: &Cancel,
+) -> Vec<RelayOutcome> {
+    let mut outcomes: Vec<Option<RelayOutcome>> = vec![None; envelope.recipients.len()];
+    for (hop_index, hop) in hops.iter().enumerate() {
+        let is_open = |one: &Option<RelayOutcome>| {
+            one.as_ref().is_none_or(|one| one.outcome.kind == OutcomeKind::Temporary)
+        };
+        let open: Vec<usize> = (0..outcomes.len()).filter(|&n| is_open(&outcomes[n])).collect();
+        // The first hop is tried even after a request to stop, and its outcome reports the interruption.
+        if open.is_empty() || cancel.is_requested() && outcomes[open[0]].is_some() {
+            break;
+        }
+        let recipients = open.iter().map(|&n| envelope.recipients[n].clone()).collect();
+        let part = Envelope { sender: envelope.sender.clone(), recipients };
+        for (n, outcome) in open.into_iter().zip(send_to(hop, message, &part, options, cancel)) {
+            outcomes[n] = Some(RelayOutcome { hop_index, outcome });
+        }
+    }
+    outcomes.into_iter().flatten().collect()
+}
+
+/// Sends a message to one hop and returns one outcome per recipient, in order.
+fn send_to(
+    hop: &NextHop,
+    message: &OutgoingMessage<'_>,
+    envelope: &Envelope,
+    options: &RelayOptions<'_>,
+    cancel: &Cancel,
+) -> Vec<Outcome> {
+    let all = |outcome| vec![outcome; envelope.recipients.len()];
+    let limits = Limits { time: options.timeouts.total, cancel };
+    let connected = match hop {
+        NextHop::Qmqp(host) | NextHop::Qmtp(host) | NextHop::Smtp(host) | NextHop::Lmtp(host) => {
+            Connection::connect_tcp(&host.name, host.port, options.timeouts, cancel)
+        }
+        NextHop::LmtpUnix(path) => Connection::connect_unix(path, options.timeouts, cancel),
+        // A queue program and a mailbox get the message once for all recipients.
+        NextHop::Queue(path) => return all(send_to_queue(path, message, envelope, limits)),
+        NextHop::Sendmail(path) => return send_to_sendmail(path, message, envelope, limits),
+        NextHop::Maildir(path) => {
+            return all(store(LocalMailbox::Maildir(path), message, &envelope.sender, options));
+        }
+        NextHop::Mbox(path) => {
+            return all(store(LocalMailbox::Mbox(path), message, &envelope.sender, options));
+        }
+    };
+    let mut connection = match connected {
+        Ok(connection) => connection,
+        Err(error) => return all(Outcome::not_sent(&error)),
+    };
+    match hop {
+        NextHop::Qmqp(_) => qmqp::send(&mut connection, message, envelope),
+        NextHop::Qmtp(_) => qmtp::send(&mut connection, message, envelope),
+        NextHop::Smtp(_) => smtp::send(&mut connection, Protocol::Smtp, options.helo_name, message, envelope),
+        _ => smtp::send(&mut connection, Protocol::Lmtp, options.helo_name, message, envelope),
+    }
+}
+
+fn send_to_queue(
+    program: &Path,
+    message: &OutgoingMessage<'_>,
+    envelope: &Envelope,
+    limits: Limits<'_>,
+) -> Outcome {
+    let file = match message.to_file() {
+        Ok(file) => file,
+        Err(error) => return Failure::from(error).into(),
+    };
+    match queue::send_capturing_stderr(program, file, envelope, limits) {
+        Ok(process) => accepted(format!("queued by process {process}")),
+        Err(refusal) => refusal.into(),
+    }
+}
+
+/// Starts the program as often as its arguments would become too long.
+fn send_to_sendmail(
+    program: &Path,
+    message: &OutgoingMessage<'_>,
+    envelope: &Envelope,
+    limits: Limits<'_>,
+) -> Vec<Outcome> {
+    let send = |recipients: &[Vec<u8>]| -> Outcome {
+        let file = match message.to_file() {
+            Ok(file) => file,
+            Err(error) => return Failure::from(error).into(),
+        };
+        let part = Envelope { sender: envelope.sender.clone(), recipients: recipients.to_vec() };
+        match sendmail::send(program, file, &part, limits) {
+            Ok(()) => accepted(String::new()),
+            Err(refusal) => refusal.into(),
+        }
+    };
+    let batches = sendmail::batches(&envelope.recipients);
+    batches.flat_map(|recipients| vec![send(recipients); recipients.len()]).collect()
+}
+
+fn store(
+    mailbox: LocalMailbox<'_>,
+    message: &OutgoingMessage<'_>,
+    sender: &[u8],
+    options: &RelayOptions<'_>,
+) -> Outcome {
+    let deliver = |spooled: &SpooledMessage| (options.deliver)(mailbox, LocalMessage { spooled, sender });
+    let delivered = match (message.prefix, message.offset) {
+        (b"", 0) => deliver(message.spooled),
+        (prefix, offset) => message.spooled.with_prefix(prefix, offset).and_then(|spooled| deliver(&spooled)),
+    };
+    match delivered {
+        Ok(path) => accepted(display_path(&path)),
+        Err(failure) => failure.into(),
+    }
+}
+
+fn accepted(text: String) -> Outcome {
+    Outcome { kind: OutcomeKind::Accepted, status: None, text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OutcomeKind::{Accepted, Permanent, Temporary, Unsure};
+    use super::*;
+    use crate::transport::next_hop::Host;
+    use crate::transport::peer::{PATIENT, Peer, envelope, spooled};
+
+    fn qmtp(peer: &Peer) -> NextHop {
+        NextHop::Qmtp(Host { name: "127.0.0.1".into(), port: peer.port })
+    }
+
+    fn options() -> RelayOptions<'static> {
+        fn deliver(_: LocalMailbox<'_>, _: LocalMessage<'_>) -> Result<PathBuf, Failure> {
+            unreachable!("no test has a mailbox")
+        }
+        RelayOptions { timeouts: PATIENT, helo_name: "me.example", deliver: &deliver }
+    }
+
+    #[test]
+    fn a_recipient_that_is_accepted_refused_or_unsure_is_not_tried_again() {
+        // The requests identify the recipients that a hop got.
+        let first = Peer::spawn(|talk| {
+            talk.receive("2:\nx,0:,30:3:a@y,3:b@y,3:c@y,3:d@y,3:e@y,,".len());
+            // The fourth reply is invalid, and so are all after it.
+            talk.send("2:Ka,2:Db,2:Zc,x");
+        });
+        let second = Peer::spawn(|talk| {
+            talk.receive("2:\nx,0:,6:3:c@y,,".len());
+            talk.send("2:Kc,");
+        });
+        let hops = [qmtp(&first), qmtp(&second)];
+        let message = spooled(b"x");
+        let message = OutgoingMessage::unmodified(&message);
+        let envelope = envelope("", &["a@y", "b@y", "c@y", "d@y", "e@y"]);
+        let outcomes = send(&hops, &message, &envelope, &options(), Cancel::never());
+        let outcomes: Vec<_> = outcomes.iter().map(|one| (one.outcome.kind, one.hop_index == 0)).collect();
+        assert_eq!(
+            outcomes,
+            [(Accepted, true), (Permanent, true), (Accepted, false), (Unsure, true), (Unsure, true)]
+        );
+        first.received();
+        assert_eq!(second.received(), b"2:\nx,0:,6:3:c@y,,");
+    }
+
+    #[test]
+    fn nothing_more_is_tried_once_interrupted() {
+        let last = Peer::spawn(|_| ());
+        let hops = [NextHop::LmtpUnix("/nowhere/socket".into()), qmtp(&last)];
+        let message = spooled(b"x");
+        let message = OutgoingMessage::unmodified(&message);
+        let outcomes = send(&hops, &message, &envelope("", &["a@y"]), &options(), Cancel::requested());
+        assert_eq!((outcomes[0].outcome.kind, outcomes[0].hop_index), (Temporary, 0));
+    }
+}
