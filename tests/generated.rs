@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
 
-use mailferry::mailbox::finding::Code;
+use mailferry::Code;
 
 const REMEDY: &str = "cargo run --locked -- generate .";
 

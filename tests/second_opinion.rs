@@ -4,14 +4,13 @@
 
 use std::path::Path;
 
-use mailferry::mailbox::mbox::read::{ReadOptions, read};
-use mailferry::mailbox::mbox::scan_hooks::ScanHooks;
+use mailferry::Mbox;
 
 /// Returns the offsets of mailferry's From_ lines, and of the ends of messages in mbox-reader.
 fn offsets(path: &Path) -> (Vec<usize>, Vec<usize>) {
     let text = std::fs::read(path).unwrap();
-    let mbox = read(&text, &ReadOptions::default(), ScanHooks::none()).unwrap();
-    let ours = mbox.messages().iter().map(|m| m.at as usize).collect();
+    let mbox = Mbox::parse(&text).unwrap();
+    let ours = mbox.messages().map(|message| message.offset() as usize).collect();
     let theirs = mbox_reader::MboxFile::from_file(path).unwrap().iter().map(|e| e.offset()).collect();
     (ours, theirs)
 }

@@ -6,56 +6,18 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use mailferry::mailbox::context::Cancel;
-use mailferry::mailbox::context::LockOptions;
-use mailferry::mailbox::context::{Events, Phase};
-use mailferry::mailbox::mbox::read::{self, ReadOptions};
-use mailferry::mailbox::mbox::scan_hooks::ScanHooks;
-use mailferry::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
-use mailferry::mailbox::source::{Source, SpoolOptions};
-use mailferry::verify::compare::{CompareOptions, MessageTotals, OpenMailbox, compare};
 use serde_json::Value;
 
 use crate::support::*;
 
-struct NoEvents;
-
-impl Events for NoEvents {
-    fn begin(&self, _: Phase, _: u64) {}
-    fn advance(&self, _: u64, _: u64) {}
-}
-
-/// Calls `with` with the mailbox at this path. Returns None if it is not a mailbox.
-fn opened<T>(path: &Path, with: impl FnOnce(OpenMailbox<'_>) -> T) -> Option<T> {
-    if path.is_dir() {
-        return Some(with(OpenMailbox::Maildir(path)));
-    }
-    let lock = LockOptions { methods: vec![], timeout: Duration::ZERO, pid: 1, host: "h".into() };
-    let spool = std::env::temp_dir();
-    let spooling = SpoolOptions { dir: &spool, limit: None, cancel: Cancel::never(), progress: &|_| () };
-    let source = Source::open(path, &lock, &spooling).unwrap();
-    let mbox = read::read(source.text(), &ReadOptions::default(), ScanHooks::none()).ok()?;
-    Some(with(OpenMailbox::Mbox { source: &source, mbox: &mbox }))
-}
-
-/// Returns the verdict and what was reported, or None if one of the two is not a mailbox.
-fn compared(here: &Path, there: &Path) -> Option<(MessageTotals, Vec<String>)> {
-    let mut reported = Vec::new();
-    let mut report = |difference: mailferry::verify::compare::Difference| {
-        reported.push(difference.finding("here", "there").message.into_owned())
-    };
-    let options = CompareOptions {
-        metadata: true,
-        labels: LabelPolicy::Keywords,
-        deleted: DeletedPolicy::Flag,
-        now: 1_900_000_000,
-        from_zone: None,
-        cancel: Cancel::never(),
-    };
-    let verdict = opened(here, |here| {
-        opened(there, |there| compare(&[here], &[there], &options, &NoEvents, &mut report).unwrap())
-    });
-    Some((verdict??, reported))
+/// Runs `verify HERE --against THERE --metadata`. Returns the summary and the findings, or None if one of the two
+/// is not a mailbox.
+fn compared(here: &Path, there: &Path) -> Option<(Value, Vec<Value>)> {
+    let mut command = mailferry(["verify", "--json", "--lock=none", "--metadata"]);
+    command.arg(here).arg("--against").arg(there);
+    let run = run(command);
+    let summary = run.json().pop().unwrap();
+    (run.code != Some(3)).then(|| (summary, run.findings()))
 }
 
 fn hostile() -> Option<Vec<PathBuf>> {
@@ -76,15 +38,21 @@ fn converted_mail_is_the_same_and_a_lost_message_is_found() {
             continue;
         }
         let path = file.display();
-        let (verdict, reported) = compared(&file, &maildir).unwrap();
-        assert_eq!((verdict.same, verdict.rewritten, &reported[..]), (verdict.here, 0, &[][..]), "{path}");
-        let (verdict, reported) = compared(&maildir, &file).unwrap();
-        assert_eq!((verdict.same, verdict.rewritten, &reported[..]), (verdict.there, 0, &[][..]), "{path}");
-        for message in messages(&maildir) {
+        for (here, there) in [(&file, &maildir), (&maildir, &file)] {
+            let (summary, reported) = compared(here, there).unwrap();
+            assert_eq!(
+                (&summary["same"], &summary["fields"]),
+                (&summary["messages_found"], &0.into()),
+                "{path}"
+            );
+            assert!(reported.is_empty(), "{path}: {reported:?}");
+        }
+        for message in messages(&maildir).into_iter().step_by(samples(4, 1, 1)) {
             let lost = maildir.join(&message.path);
             fs::rename(&lost, scratch.path().join("lost")).unwrap();
-            let (verdict, reported) = compared(&file, &maildir).unwrap();
-            assert_eq!((verdict.missing, verdict.extra, reported.len()), (1, 0, 1), "{path}: {reported:?}");
+            let (summary, reported) = compared(&file, &maildir).unwrap();
+            let counts = (count(&summary, "missing"), count(&summary, "extra"), reported.len());
+            assert_eq!(counts, (1, 0, 1), "{path}: {reported:?}");
             fs::rename(scratch.path().join("lost"), &lost).unwrap();
         }
     }
@@ -93,15 +61,16 @@ fn converted_mail_is_the_same_and_a_lost_message_is_found() {
 #[test]
 fn any_two_hostile_mailboxes_can_be_compared() {
     let Some(files) = hostile() else { return };
-    for here in &files {
-        for there in &files {
-            // The sums are asserted inside.
-            let Some((verdict, reported)) = compared(here, there) else { continue };
-            let pairs = verdict.here - verdict.missing;
-            assert_eq!(pairs, verdict.there - verdict.extra);
-            assert!(verdict.same == pairs && verdict.missing + verdict.extra == 0 || !reported.is_empty());
-            assert!(here != there || reported.is_empty(), "{}: {reported:?}", here.display());
-        }
+    let pairs = files.iter().flat_map(|here| files.iter().map(move |there| (here, there)));
+    for (here, there) in pairs.step_by(samples(7, 1, 1)) {
+        let Some((summary, reported)) = compared(here, there) else { continue };
+        let sum = |keys: &[&str]| keys.iter().map(|key| count(&summary, key)).sum::<u64>();
+        // Every message counts once.
+        let messages = sum(&["same", "line_ends", "quoting", "final_newline", "differ", "missing"]);
+        assert_eq!(messages, count(&summary, "messages_found"), "{summary}");
+        let is_same = sum(&["same"]) == messages && sum(&["extra"]) == 0;
+        assert!(is_same || !reported.is_empty(), "{summary}");
+        assert!(here != there || reported.is_empty(), "{}: {reported:?}", here.display());
     }
 }
 
