@@ -6,10 +6,11 @@ use std::sync::Mutex;
 
 use rayon::prelude::*;
 
-use crate::convert::plan::{
-    self, CHUNK, Dedupe, Disposition, Earlier, NameTable, PlannedMessage, PreviousMessages, RenderOptions,
-};
-use crate::convert::render::{Eol, Headers, Rendered, render};
+use crate::convert::Dedupe;
+use crate::convert::names::{NameTable, PreviousMessages};
+use crate::convert::plan::{self, CHUNK, PlanOptions};
+use crate::convert::planned::{Disposition, PlannedMessage};
+use crate::convert::render::{RenderOptions, Rendered, render};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Finding;
 use crate::mailbox::maildir::list;
@@ -69,16 +70,13 @@ pub fn list_mbox<T: Send>(
     show: impl Fn(Row) -> T + Sync,
     mut tell: impl FnMut(Vec<T>) + Send,
 ) -> Result<Vec<Finding>> {
-    let nothing = Earlier { previous: PreviousMessages::default(), dedupe: Dedupe::No };
-    let plan = plan::plan(
-        source,
-        mbox,
-        RenderOptions::default(),
-        rules,
-        &mut NameTable::default(),
-        nothing,
-        &|_| Ok(()),
-    )?;
+    let options = PlanOptions {
+        render: RenderOptions::default(),
+        dates: rules.clone(),
+        dedupe: Dedupe::No,
+        previous: PreviousMessages::default(),
+    };
+    let plan = plan::plan(source, mbox, options, &mut NameTable::default(), &|_| Ok(()))?;
     // In order: what is handed back while a chunk before it is looked at would stay ours after all.
     let mut done_with = |(extents, shown): (&[Extent], Vec<T>)| {
         source.release(plan::span(extents));
@@ -176,7 +174,7 @@ impl Row {
 pub fn read_mbox_message<'a>(mbox: &Mbox<'a>, path: &Path, number: usize) -> Result<Rendered<'a>> {
     let extent = nth(mbox.messages(), path, number)?;
     let message = extent.message(mbox.text());
-    let as_it_is = (Eol::Keep, Headers::Keep);
+    let as_it_is = RenderOptions::default();
     Ok(render(message, &header::split(message), mbox.variant.quoting(), as_it_is))
 }
 

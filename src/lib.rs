@@ -17,7 +17,7 @@
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
-pub mod convert;
+pub(crate) mod convert;
 #[cfg(any(feature = "cli", test, fuzzing))]
 pub(crate) mod deliver;
 mod facade;

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 use std::{fmt, io};
 
-use crate::convert::render::{Eol, Headers, render};
+use crate::convert::render::{Eol, Headers, RenderOptions, render};
 use crate::deliver::lmtp::Recipients;
 use crate::deliver::lmtp::address::Address;
 use crate::deliver::lmtp::command::{self, Command};
@@ -101,7 +101,8 @@ fn message(mbox: &Mbox<'_>, extent: &Extent) {
     let stripped = [&stripped, &pieces.concat()[split.header.len()..]].concat();
     let all = [Eol::Keep, Eol::Lf, Eol::Crlf].map(|eol| [(eol, Headers::Keep), (eol, Headers::Strip)]);
     for (eol, headers) in all.into_iter().flatten() {
-        let rendered = render(message, &split, quoting, (eol, headers));
+        let rendered =
+            render(message, &split, quoting, RenderOptions { eol, headers, ..RenderOptions::default() });
         let file = rendered.pieces.concat();
         let bare = (0..file.len()).filter(|&n| file[n] == b'\n' && (n == 0 || file[n - 1] != b'\r')).count();
         let sizes = (file.len() as u64, (file.len() + bare) as u64);

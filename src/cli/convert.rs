@@ -8,21 +8,22 @@ use std::time::{Duration, Instant};
 use crate::convert::copy;
 use crate::convert::export;
 use crate::convert::export::{MboxTarget, OutputMode};
-use crate::convert::labels;
-use crate::convert::plan::{Dedupe, RenderOptions};
-use crate::convert::render::{Eol, Headers};
+use crate::convert::import::import_mboxes;
+use crate::convert::render::{Eol, Headers, RenderOptions};
 use crate::convert::restore;
 use crate::convert::restore::{RestoreTarget, SourceSelector};
-use crate::convert::{self, FolderCount, Input, Options, Outcome, Totals};
-use crate::mailbox::context::Cancel;
-use crate::mailbox::context::LockOptions;
+use crate::convert::{
+    CopyOptions, Dedupe, DestinationOptions, FolderCount, ImportOptions, Input, Outcome, Totals,
+};
+use crate::mailbox::context::{Cancel, Context, LockOptions};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Owner;
 use crate::mailbox::maildir::list::is_maildir;
 use crate::mailbox::maildir::write::{Fsync, Ownership};
-use crate::mailbox::manifest::ManifestLocation;
+use crate::mailbox::manifest::{ByteCounts, ManifestLocation};
 use crate::mailbox::mbox::boundary_list;
 use crate::mailbox::mbox::read::ReadOptions;
+use crate::mailbox::mbox::status::LabelPolicy;
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::message::received::Origin;
 use crate::mailbox::source::SpoolOptions;
@@ -368,7 +369,8 @@ fn run_tree(args: &ConvertArgs, watcher: &ProgressDisplay) -> Result<tree::TreeR
     let spooling =
         SpoolOptions { dir: &spool_dir, limit: args.open.spool_limit, cancel: &cancel, progress: &|_| () };
     let keywords_lock = args.open.dotlock_options();
-    let options = options(args, &destination, &keywords_lock, &cancel);
+    let options = options(args, &destination);
+    let context = context(args, &keywords_lock, &cancel, watcher);
     let job = tree::Job {
         args: &args.tree,
         sources: &sources,
@@ -379,7 +381,7 @@ fn run_tree(args: &ConvertArgs, watcher: &ProgressDisplay) -> Result<tree::TreeR
         suits: &suits,
         spooling: &spooling,
     };
-    tree::run(&job, watcher)
+    tree::run(&job, &context)
 }
 
 /// What is written.
@@ -442,7 +444,7 @@ fn refuse_to_replace(args: &ConvertArgs, destination: &MailboxArg) -> Result<()>
 
 /// Folders of labels lie in one Maildir, of one mbox.
 fn refuse_labels_for_folders(args: &ConvertArgs) -> Result<()> {
-    if !labels::are_folders(args.labels.into()) {
+    if !LabelPolicy::from(args.labels).are_folders() {
         return Ok(());
     }
     let reason =
@@ -452,7 +454,7 @@ fn refuse_labels_for_folders(args: &ConvertArgs) -> Result<()> {
 
 /// Folders of labels are ours.
 fn refuse_owner_of_labels(args: &ConvertArgs) -> Result<()> {
-    if labels::are_folders(args.labels.into()) && (args.owner.is_some() || args.mode != 0o600) {
+    if LabelPolicy::from(args.labels).are_folders() && (args.owner.is_some() || args.mode != 0o600) {
         let reason = "is not for folders of labels; run the command as that user".into();
         return Err(Error::Unsupported { path: "--owner or --mode".into(), reason });
     }
@@ -547,8 +549,9 @@ fn into_mbox(args: &ConvertArgs, watcher: &ProgressDisplay) -> Result<(Outcome, 
     };
     let writing = MboxTarget { variant: destination.variant(), to };
     let keywords_lock = args.open.dotlock_options();
-    let options = options(args, &destination, &keywords_lock, &cancel);
-    let (mut outcome, variant) = export::export(mailboxes, &options, writing, watcher);
+    let options = options(args, &destination);
+    let context = context(args, &keywords_lock, &cancel, watcher);
+    let (mut outcome, variant) = export::export(mailboxes, &options, writing, &context);
     if destination.is_standard_stream() && outcome.error.as_ref().is_some_and(is_closed_pipe) {
         outcome.error = None;
         // Nobody knows how much of it was read: nothing is summed up.
@@ -616,7 +619,7 @@ fn restore(args: &ConvertArgs, watcher: &ProgressDisplay, reporter: &mut Reporte
         messages_found: messages,
         written: messages,
         bytes_source: bytes,
-        bytes_messages: bytes,
+        bytes: ByteCounts { messages: bytes, ..ByteCounts::default() },
         ..Totals::default()
     };
     let mut object = sums_as_json(args, &sums, started.elapsed(), reporter);
@@ -671,7 +674,8 @@ fn convert(args: &ConvertArgs, watcher: &ProgressDisplay) -> Outcome {
         }
     };
     let keywords_lock = args.open.dotlock_options();
-    convert::import_mboxes(inputs, &options(args, &destination, &keywords_lock, &cancel), watcher)
+    let context = context(args, &keywords_lock, &cancel, watcher);
+    import_mboxes(inputs, &options(args, &destination), &context)
 }
 
 /// A Maildir into another one.
@@ -679,8 +683,9 @@ fn copy(args: &ConvertArgs, watcher: &ProgressDisplay) -> Outcome {
     let cancel = signals::cancel_on_signals();
     let (sources, destination) = mailboxes(args);
     let keywords_lock = args.open.dotlock_options();
-    let options = options(args, &destination, &keywords_lock, &cancel);
-    let mut outcome = copy::copy_maildir(&sources[0].path, &options, watcher);
+    let options = CopyOptions { destination: options(args, &destination).destination };
+    let context = context(args, &keywords_lock, &cancel, watcher);
+    let mut outcome = copy::copy_maildir(&sources[0].path, &options, &context);
     match export::find_nested_folders(&sources[0].path) {
         Ok(left) => {
             outcome.reports.iter_mut().take(1).for_each(|report| report.findings.extend(left.clone()))
@@ -690,14 +695,36 @@ fn copy(args: &ConvertArgs, watcher: &ProgressDisplay) -> Outcome {
     outcome
 }
 
-fn options<'a>(
+fn context<'a>(
     args: &'a ConvertArgs,
-    destination: &'a MailboxArg,
-    keywords_lock: &'a LockOptions,
+    locks: &'a LockOptions,
     cancel: &'a Cancel,
-) -> Options<'a> {
-    Options {
-        destination: &destination.path,
+    events: &'a ProgressDisplay,
+) -> Context<'a> {
+    Context { cancel, events, now: clock::seconds_since_epoch(), host: &args.host, locks }
+}
+
+fn options<'a>(args: &'a ConvertArgs, destination: &'a MailboxArg) -> ImportOptions<'a> {
+    let destination = DestinationOptions {
+        path: &destination.path,
+        manifest: match &args.manifest {
+            _ if args.no_manifest => ManifestLocation::None,
+            Some(path) => ManifestLocation::File(path),
+            None => ManifestLocation::InMaildir,
+        },
+        fsync: match args.fsync {
+            FsyncArg::Batch => Fsync::Batch,
+            FsyncArg::Each => Fsync::Each,
+            FsyncArg::None => Fsync::None,
+        },
+        info_separator: args.info_sep.as_bytes()[0],
+        dry_run: args.dry_run,
+        ownership: args.ownership(),
+        sync_group: None,
+    };
+    ImportOptions {
+        destination,
+        siblings: &[],
         render: RenderOptions {
             eol: match args.eol {
                 EolArg::Keep => Eol::Keep,
@@ -711,17 +738,6 @@ fn options<'a>(
             deleted: args.deleted.into(),
             labels: args.labels.into(),
         },
-        fsync: match args.fsync {
-            FsyncArg::Batch => Fsync::Batch,
-            FsyncArg::Each => Fsync::Each,
-            FsyncArg::None => Fsync::None,
-        },
-        host: &args.host,
-        info_separator: args.info_sep.as_bytes()[0],
-        dry_run: args.dry_run,
-        lock_timeout: Duration::from_secs(args.open.lock_timeout),
-        keywords_lock,
-        now: clock::seconds_since_epoch(),
         from_zone: args.from_zone.clone(),
         date: match args.date {
             DateArg::From => None,
@@ -735,14 +751,6 @@ fn options<'a>(
             Some(DedupeArg::MessageId) => Dedupe::MessageId,
         },
         new_source: args.new_source,
-        manifest: match &args.manifest {
-            _ if args.no_manifest => ManifestLocation::None,
-            Some(path) => ManifestLocation::File(path),
-            None => ManifestLocation::InMaildir,
-        },
-        sync_group: None,
-        ownership: args.ownership(),
-        cancel,
     }
 }
 
@@ -894,11 +902,11 @@ fn sums_as_json(
         "skipped": sums.skipped,
         "variant": serde_json::Value::Null,
         "bytes_source": sums.bytes_source,
-        "bytes_messages": sums.bytes_messages,
-        "bytes_from_lines": sums.bytes_from_lines,
-        "bytes_quoting": sums.bytes_quoting,
-        "bytes_separators": sums.bytes_separators,
-        "bytes_junk": sums.bytes_junk,
+        "bytes_messages": sums.bytes.messages,
+        "bytes_from_lines": sums.bytes.from_lines,
+        "bytes_quoting": sums.bytes.quoting,
+        "bytes_separators": sums.bytes.separators,
+        "bytes_junk": sums.bytes.junk,
         "bytes_not_reached": sums.bytes_not_reached,
         "line_ends_changed": sums.line_ends_changed,
         "links": sums.links,
@@ -918,11 +926,11 @@ fn filled(FolderCount { name, directory, written }: &FolderCount) -> String {
 
 fn sums_as_text(sums: &Totals, dry_run: bool) -> Vec<String> {
     let byte_counts = [
-        (sums.bytes_messages, "messages"),
-        (sums.bytes_from_lines, "From_ lines"),
-        (sums.bytes_quoting, "quoting"),
-        (sums.bytes_separators, "separators"),
-        (sums.bytes_junk, "junk"),
+        (sums.bytes.messages, "messages"),
+        (sums.bytes.from_lines, "From_ lines"),
+        (sums.bytes.quoting, "quoting"),
+        (sums.bytes.separators, "separators"),
+        (sums.bytes.junk, "junk"),
     ];
     let terms: Vec<String> = byte_counts.iter().map(|(n, what)| format!("{} {what}", grouped(*n))).collect();
     let mut lines = vec![format!("bytes: {} = {}", grouped(sums.bytes_source), terms.join(" + "))];

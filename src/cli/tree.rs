@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use crate::convert::Options;
+use crate::convert::ImportOptions;
 use crate::convert::export::{MboxTarget, find_nested_folders};
 use crate::convert::tree::{self, FolderOutcome, TreeEntry, TreeOptions, TreeOutcome};
 use crate::convert::{Input, Totals};
@@ -102,7 +102,7 @@ pub struct Job<'a> {
     /// The root of the folders.
     pub destination: &'a MailboxArg,
     /// As for one mailbox.
-    pub options: &'a Options<'a>,
+    pub options: &'a ImportOptions<'a>,
     /// What to do where an mbox is there already.
     pub mboxes: &'a (dyn Fn() -> MboxTarget<'a> + Sync),
     /// Opens a source.
@@ -124,7 +124,7 @@ pub struct TreeReport {
 }
 
 /// Finds the mailboxes, and converts them.
-pub fn run(job: &Job<'_>, progress: &dyn crate::mailbox::context::Events) -> Result<TreeReport> {
+pub fn run(job: &Job<'_>, context: &crate::mailbox::context::Context<'_>) -> Result<TreeReport> {
     let mut trees = Vec::new();
     for source in job.sources {
         refuse_inside(source, job.destination)?;
@@ -151,7 +151,7 @@ pub fn run(job: &Job<'_>, progress: &dyn crate::mailbox::context::Events) -> Res
         open_files: raise_open_file_limit(),
         open: job.open,
     };
-    let whole = tree::convert(entries, (!subscribed.is_empty()).then_some(&subscribed), &wanted, progress);
+    let whole = tree::convert(entries, (!subscribed.is_empty()).then_some(&subscribed), &wanted, context);
     Ok(TreeReport { outcome: whole, layout, trees })
 }
 
@@ -223,7 +223,7 @@ impl TreeReport {
     /// The sums over all folders.
     pub fn sums(&self) -> Totals {
         let mut sums = Totals::default();
-        self.outcome.folders.iter().for_each(|row| sums.add(&row.sums));
+        self.outcome.folders.iter().for_each(|row| sums += &row.sums);
         sums
     }
 

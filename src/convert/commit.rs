@@ -1,127 +1,170 @@
-//! Writing, flushing, publishing: the order in which messages and the lines of the manifest become safe
-//! and visible. No policy.
+//! The order in which messages and the lines of the manifest become safe and visible. No policy.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use rayon::prelude::*;
 
-use crate::convert::plan::CHUNK;
-use crate::convert::planned_source::{Chunk, PlannedSource};
-use crate::convert::resume::{ResumePoint, SourceProgress};
-use crate::convert::{Abort, Options};
-use crate::mailbox::context::{Events, Phase};
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::maildir::write::{MaildirWriter, NewMessage};
-use crate::mailbox::manifest::{ManifestAppender, ManifestLocation, SectionFooter, to_line};
+use super::options::DestinationOptions;
+use super::report::Abort;
+use super::resume::{ResumePoint, SectionProgress};
+use super::section::SectionSource;
+use crate::mailbox::context::{Context, Phase};
+use crate::mailbox::error::Result;
+use crate::mailbox::maildir::write::MaildirWriter;
+use crate::mailbox::manifest::ManifestLocation;
+use crate::mailbox::manifest::{ManifestAppender, SectionFooter, to_line};
 use crate::mailbox::reorder::Reorder;
-use crate::mailbox::source::Source;
 
-/// Writes, flushes, publishes; the manifest's sections stand open before the first message is visible
-/// and are closed after the last one is safe.
-pub fn commit_sources(
-    filling: MaildirWriter,
-    loads: &[PlannedSource<'_>],
-    resumed: &ResumePoint,
-    manifest: Option<ManifestAppender>,
-    options: &Options<'_>,
-    progress: &dyn Events,
-) -> Result<(), Abort> {
-    let bytes = loads.iter().flat_map(|l| &l.plan.messages).map(|m| m.size).sum();
-    progress.begin(Phase::Writing, bytes);
-    let write = |filling: &MaildirWriter, lines: &PendingLines| {
-        let mut tails = Vec::new();
-        for (load, done) in loads.iter().zip(&resumed.done) {
-            let hash = write(filling, load, done, resumed.has_files, lines, options, progress)
-                .map_err(|error| blame_source(error, load.source))?;
-            tails.extend(load.section.as_ref().map(|recorder| {
-                let closes = resumed.sections + tails.len() + 1;
-                SectionFooter { closes, ..recorder.footer() }.seal(&hash)
-            }));
+/// What is committed, and where to.
+pub(crate) struct Commit<'a, S> {
+    pub(crate) sources: &'a [S],
+    pub(crate) resume: &'a ResumePoint,
+    pub(crate) options: &'a DestinationOptions<'a>,
+    pub(crate) context: &'a Context<'a>,
+}
+
+impl<S: SectionSource> Commit<'_, S> {
+    /// Writes, flushes and publishes. The sections are open in the manifest before the first message is visible,
+    /// and are closed after the last one is safe.
+    pub(crate) fn run(
+        &self,
+        mut writer: MaildirWriter,
+        manifest: Option<ManifestAppender>,
+    ) -> Result<(), Abort> {
+        let events = self.context.events;
+        let sizes = self.sources.iter().flat_map(|s| (0..s.chunk_count()).map(|n| s.chunk_size(n).0));
+        events.begin(Phase::Writing, sizes.sum());
+        let lines = PendingLines { waiting: Mutex::default(), manifest: manifest.map(Mutex::new) };
+        let mut footers = Vec::new();
+        writer.flush_while(
+            |sync| {
+                let before = lines.take();
+                sync()?;
+                lines.append(&before)
+            },
+            || {
+                footers = self.write(&writer, &lines)?;
+                Ok(())
+            },
+        )?;
+        events.begin(Phase::Flushing, 0);
+        self.context.cancel.check()?;
+        writer.chown()?;
+        writer.flush()?;
+        // A manifest elsewhere does not appear with the Maildir: it must not say more than is visible.
+        let at_once = writer.is_staged() && self.options.manifest == ManifestLocation::InMaildir;
+        let mut manifest = lines.finish()?;
+        if let Some(manifest) = &mut manifest {
+            if at_once {
+                footers.drain(..).try_for_each(|footer| manifest.append(&to_line(&footer)))?;
+                if let Some(epoch) = self.sources.iter().filter_map(SectionSource::mtime).max() {
+                    manifest.set_mtime(epoch)?;
+                }
+            }
+            writer.flush_manifest(manifest)?;
         }
-        loads.iter().try_for_each(|load| load.source.check_unchanged())?;
-        Ok(WrittenSections { tails, date: loads.iter().filter_map(|l| l.source.mtime()).max() })
-    };
-    commit(filling, manifest, write, options, progress)
-}
+        let mut published = 0;
+        let done = writer.commit(&mut published);
+        if let Some(manifest) = manifest.as_mut().filter(|_| done.is_ok() || published > 0) {
+            manifest.commit();
+        }
+        let closed = done.and_then(|()| match &mut manifest {
+            Some(manifest) => {
+                footers.drain(..).try_for_each(|footer| manifest.append(&to_line(&footer)))?;
+                writer.flush_manifest(manifest)
+            }
+            None => Ok(()),
+        });
+        closed.map_err(|error| Abort { error, published })
+    }
 
-/// What was written and is not safe yet.
-pub struct WrittenSections {
-    /// What closes the sections.
-    pub tails: Vec<SectionFooter>,
-    /// The time that a new manifest gets, seconds since 1970.
-    pub date: Option<i64>,
-}
-
-/// The order itself: `write` writes messages and pushes their lines.
-pub fn commit(
-    mut filling: MaildirWriter,
-    manifest: Option<ManifestAppender>,
-    write: impl FnOnce(&MaildirWriter, &PendingLines) -> Result<WrittenSections>,
-    options: &Options<'_>,
-    progress: &dyn Events,
-) -> Result<(), Abort> {
-    let lines = PendingLines { waiting: Mutex::default(), manifest: manifest.map(Mutex::new) };
-    let mut written = WrittenSections { tails: Vec::new(), date: None };
-    filling.flush_while(
-        |flush| {
-            let before = lines.take();
-            flush()?;
-            lines.append(&before)
-        },
-        || {
-            written = write(&filling, &lines)?;
-            Ok(())
-        },
-    )?;
-    let WrittenSections { mut tails, date } = written;
-    progress.begin(Phase::Flushing, 0);
-    options.cancel.check()?;
-    filling.chown()?;
-    filling.flush()?;
-    // A manifest elsewhere does not appear with the Maildir: it must not say more than is visible.
-    let whole_at_once = filling.is_staged() && options.manifest == ManifestLocation::InMaildir;
-    let mut manifest = lines.finish()?;
-    if let Some(manifest) = &mut manifest {
-        if whole_at_once {
-            tails.drain(..).try_for_each(|tail| manifest.append(&to_line(&tail)))?;
-            if let Some(epoch) = date {
-                manifest.set_mtime(epoch)?;
+    /// Writes all sources; returns the footers of their sections.
+    fn write(&self, writer: &MaildirWriter, lines: &PendingLines) -> Result<Vec<SectionFooter>> {
+        let mut footers = Vec::new();
+        for (source, progress) in self.sources.iter().zip(&self.resume.progress) {
+            let hash =
+                self.write_section(source, progress, writer, lines).map_err(|error| source.blame(error))?;
+            if source.header().is_some() {
+                let closes = self.resume.sections + footers.len() + 1;
+                footers.push(SectionFooter { closes, ..source.footer() }.seal(&hash));
             }
         }
-        filling.flush_manifest(manifest)?;
+        self.sources.iter().try_for_each(SectionSource::check_unchanged)?;
+        Ok(footers)
     }
-    let mut published = 0;
-    let done = filling.commit(&mut published);
-    if let Some(manifest) = manifest.as_mut().filter(|_| done.is_ok() || published > 0) {
-        manifest.commit();
+
+    /// Writes one source, and the lines of its section; returns their hash.
+    fn write_section(
+        &self,
+        source: &S,
+        progress: &SectionProgress,
+        writer: &MaildirWriter,
+        lines: &PendingLines,
+    ) -> Result<blake3::Hasher> {
+        let Context { cancel, events, .. } = *self.context;
+        let header = source.header();
+        let is_recorded = header.is_some();
+        let mut hash = progress.hash.clone();
+        let mut push = |new: &[u8]| {
+            hash.update(new);
+            lines.push(new, writer.flushes_each())
+        };
+        if let Some(header) = header.filter(|_| !progress.has_header) {
+            push(&header)?;
+        }
+        // In order: pages released while an earlier chunk is still read would stay in memory after all.
+        let mut finish = |chunk: S::Chunk| {
+            push(&source.lines(&chunk))?;
+            source.finish_chunk(chunk);
+            Ok(())
+        };
+        let reorder = Mutex::new(Reorder::new(&mut finish));
+        let count = source.chunk_count();
+        let first = if self.resume.has_files { progress.chunks } else { 0 };
+        let write = |(turn, n): (usize, usize)| {
+            cancel.check()?;
+            let chunk = source.write_chunk(n, writer, is_recorded && n >= progress.chunks)?;
+            let (bytes, messages) = source.chunk_size(n);
+            events.advance(bytes, messages);
+            reorder.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).add(turn, chunk)
+        };
+        let mut chunks = (first..count).enumerate();
+        match count {
+            // Waking another thread for it takes longer than the folder of a tree that it may be.
+            ..=1 => chunks.try_for_each(write)?,
+            // Not a parallel iterator over the range, which begins in several places at once: lines would wait
+            // for those before them until half of all is written.
+            _ => chunks.par_bridge().try_for_each(write)?,
+        }
+        if is_recorded && !progress.is_complete {
+            push(&source.final_lines())?;
+        }
+        Ok(hash)
     }
-    done.map_err(|error| Abort { error, published })?;
-    if let Some(manifest) = &mut manifest {
-        let closed = tails.drain(..).try_for_each(|tail| manifest.append(&to_line(&tail)));
-        closed.and_then(|()| filling.flush_manifest(manifest)).map_err(|error| Abort { error, published })?;
-    }
-    Ok(())
 }
 
-/// Lines of the manifest. They wait until the messages they tell of are safe.
-pub struct PendingLines {
+/// Lines of the manifest whose messages are not safe yet.
+struct PendingLines {
     waiting: Mutex<Vec<u8>>,
     manifest: Option<Mutex<ManifestAppender>>,
 }
 
 impl PendingLines {
-    /// Adds lines whose messages are written, and safe already if `safe`.
-    pub fn push(&self, lines: &[u8], safe: bool) -> Result<()> {
+    /// Adds lines whose messages are written, and already safe if `safe`.
+    fn push(&self, lines: &[u8], safe: bool) -> Result<()> {
         if safe {
             return self.append(lines);
         }
-        self.waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).extend_from_slice(lines);
+        self.waiting().extend_from_slice(lines);
         Ok(())
     }
 
-    /// What waits.
+    fn waiting(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
     fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut self.waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+        std::mem::take(&mut self.waiting())
     }
 
     fn append(&self, lines: &[u8]) -> Result<()> {
@@ -133,91 +176,9 @@ impl PendingLines {
         }
     }
 
-    /// All messages are safe: so are all lines.
+    /// Appends all lines, since all messages are safe.
     fn finish(self) -> Result<Option<ManifestAppender>> {
         self.append(&self.take())?;
         Ok(self.manifest.map(|manifest| manifest.into_inner().unwrap_or_else(|p| p.into_inner())))
-    }
-}
-
-/// Writes one source, and the lines of its section beside it; returns their hash. The tail is for later.
-fn write<'l>(
-    filling: &MaildirWriter,
-    load: &'l PlannedSource<'_>,
-    done: &SourceProgress,
-    has_messages: bool,
-    lines: &PendingLines,
-    options: &Options<'_>,
-    progress: &dyn Events,
-) -> Result<blake3::Hasher> {
-    let mut hash = done.lines.clone();
-    let mut push = |new: &[u8]| {
-        hash.update(new);
-        lines.push(new, filling.flushes_each())
-    };
-    if let Some(recorder) = load.section.as_ref().filter(|_| !done.has_header) {
-        push(&to_line(recorder.header()))?;
-    }
-    // In order: what is handed back while a chunk before it is looked at would stay ours after all.
-    let mut done_with = |(chunk, lines): (Chunk<'l>, Vec<u8>)| {
-        load.release(chunk);
-        push(&lines)
-    };
-    let in_order = Mutex::new(Reorder::new(&mut done_with));
-    // Not a parallel iterator over a range, which begins in several places at once: lines would wait for
-    // those before them until half of all is written.
-    let write = |(n, chunk): (usize, Chunk<'l>)| {
-        options.cancel.check()?;
-        let is_listed = chunk.end() <= done.messages;
-        let is_there = has_messages && is_listed;
-        let lines = write_chunk(filling, load, chunk, !is_there, !is_listed, progress)?;
-        in_order.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).add(n, (chunk, lines))
-    };
-    match load.plan.messages.len() {
-        // Waking another thread for it takes longer than the folder of a tree that it may be.
-        ..=CHUNK => load.chunks().enumerate().try_for_each(write)?,
-        _ => load.chunks().enumerate().par_bridge().try_for_each(write)?,
-    }
-    if let Some(recorder) = load.section.as_ref().filter(|_| !done.is_complete) {
-        let mut last = Vec::new();
-        recorder.final_gap(&mut last);
-        push(&last)?;
-    }
-    Ok(hash)
-}
-
-fn write_chunk(
-    filling: &MaildirWriter,
-    load: &PlannedSource<'_>,
-    chunk: Chunk<'_>,
-    is_written: bool,
-    is_recorded: bool,
-    progress: &dyn Events,
-) -> Result<Vec<u8>> {
-    let mut lines = Vec::new();
-    if is_written || is_recorded {
-        let rendered = load.render(chunk);
-        if is_written {
-            let messages =
-                rendered.iter().filter_map(|(planned, rendered)| load.new_message(planned, rendered));
-            filling.stage(&messages.collect::<Vec<NewMessage<'_>>>())?;
-        }
-        if is_recorded {
-            lines = load.manifest_lines(chunk, &rendered);
-        }
-    }
-    let bytes = chunk.messages.iter().map(|m| m.size).sum();
-    progress.advance(bytes, chunk.messages.len() as u64);
-    Ok(lines)
-}
-
-/// The kernel calls it a bad address when what it is to write is no longer behind our mapping:
-/// somebody has truncated the source, and it is not the destination that is to be named.
-fn blame_source(error: Error, source: &Source) -> Error {
-    match &error {
-        Error::Io { source: cause, .. } if cause.raw_os_error() == Some(libc::EFAULT) => {
-            source.check_unchanged().err().unwrap_or(error)
-        }
-        _ => error,
     }
 }

@@ -12,22 +12,17 @@ use std::io::Write;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::slice::from_ref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 
-use crate::convert::plan;
-use crate::convert::plan::{
-    Dedupe, Disposition, Earlier, NameTable, Plan, PlannedMessage, PreviousMessages, RenderOptions,
-};
-use crate::convert::render::{Eol, Headers, render};
-use crate::convert::{
-    FolderCount, Input, Options, Outcome, Report, Totals, count_totals, growth_finding, read_source,
-};
-use crate::mailbox::context::LockOptions;
-use crate::mailbox::context::{Events, Phase};
+use crate::convert::names::{NameTable, PreviousMessages};
+use crate::convert::plan::{self, Plan, PlanOptions};
+use crate::convert::planned::{Disposition, PlannedMessage};
+use crate::convert::render::{Eol, RenderOptions, render};
+use crate::convert::{Dedupe, FolderCount, ImportOptions, Input, Outcome, Report, Totals};
+use crate::mailbox::context::{Context, LockOptions, Phase};
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::{self, Code, Finding};
+use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::atomic_file::AtomicFile;
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::Dir;
@@ -35,6 +30,7 @@ use crate::mailbox::maildir::keywords::{self, KeywordSet, KeywordTable};
 use crate::mailbox::maildir::list;
 use crate::mailbox::maildir::list::{Entry, MaildirReader};
 use crate::mailbox::maildir::write::{Fsync, Ownership, Subdir, parent_of};
+use crate::mailbox::manifest::ByteCounts;
 use crate::mailbox::manifest::{self, Outline};
 use crate::mailbox::mbox::append::MboxAppender;
 use crate::mailbox::mbox::boundary::Extent;
@@ -58,7 +54,7 @@ pub enum ExportSource {
     Maildir(PathBuf),
 }
 
-/// The mbox to write; its path is [`Options::destination`].
+/// The mbox to write; its path is the destination.
 #[derive(Debug)]
 pub struct MboxTarget<'a> {
     /// The variant; None: mboxrd, or what is there already.
@@ -93,9 +89,9 @@ impl std::fmt::Debug for OutputMode<'_> {
 /// Converts. With an error the destination is what it was. Says also as which variant it was written.
 pub fn export(
     mut sources: Vec<ExportSource>,
-    options: &Options<'_>,
+    options: &ImportOptions<'_>,
     writing: MboxTarget<'_>,
-    progress: &dyn Events,
+    context: &Context<'_>,
 ) -> (Outcome, Variant) {
     let mut locks: Vec<Vec<Finding>> = Vec::new();
     for source in &mut sources {
@@ -107,7 +103,7 @@ pub fn export(
     }
     let variant = writing.variant.unwrap_or(Variant::Mboxrd);
     let mut told = Told { reports: Vec::with_capacity(sources.len()), bytes_source: 0, variant };
-    let (sums, error) = match run(&sources, locks, options, writing, progress, &mut told) {
+    let (sums, error) = match run(&sources, locks, options, writing, context, &mut told) {
         Ok(sums) => (sums, None),
         Err(error) => {
             // What became of a source that changed is no error of its own.
@@ -116,20 +112,14 @@ pub fn export(
                 ExportSource::Maildir(_) => None,
             });
             let error = if matches!(error, Error::Interrupted) { error } else { changed.unwrap_or(error) };
-            let Told { bytes_source, .. } = told;
-            let sources = sources.len() as u64;
-            let sums = Totals { sources, bytes_source, bytes_not_reached: bytes_source, ..Totals::default() };
-            (sums, Some(error))
+            (Totals::not_reached(sources.len(), told.bytes_source, 0), Some(error))
         }
     };
     let Told { mut reports, variant, .. } = told;
-    // A wrong sum is a bug of ours, and a migration must not be told that all is well.
-    assert!(sums.balances(), "the sums do not add up: {sums:?}");
+    sums.check();
     for (source, report) in sources.iter().zip(&mut reports) {
         if let ExportSource::Mbox(input) = source {
-            report.findings.extend(growth_finding(&input.source).filter(|_| error.is_none()));
-            let release = |range| input.source.release(range);
-            finding::number_lines(&mut report.findings, input.source.text(), &release);
+            input.complete_report(report, error.is_none());
         }
     }
     let folders = if error.is_none() { FolderCount::inbox(sums.written) } else { Vec::new() };
@@ -152,9 +142,9 @@ enum Ready<'a> {
 fn run(
     sources: &[ExportSource],
     locks: Vec<Vec<Finding>>,
-    options: &Options<'_>,
+    options: &ImportOptions<'_>,
     writing: MboxTarget<'_>,
-    progress: &dyn Events,
+    context: &Context<'_>,
     told: &mut Told,
 ) -> Result<Totals> {
     let is_mbox = |s: &&ExportSource| matches!(s, ExportSource::Mbox(_));
@@ -163,7 +153,7 @@ fn run(
     };
     told.bytes_source = sources.iter().map(text).sum();
     if sources.iter().any(|s| is_mbox(&s)) {
-        progress.begin(Phase::Reading, told.bytes_source);
+        context.events.begin(Phase::Reading, told.bytes_source);
     }
     let mut ready = Vec::with_capacity(sources.len());
     for (source, locks) in sources.iter().zip(locks) {
@@ -175,35 +165,38 @@ fn run(
                 Ready::Maildir(store)
             }
             ExportSource::Mbox(input) => {
-                let (mbox, report) = read_source(input, locks, options, progress);
+                let (mbox, report) = input.read(locks, context);
                 told.reports.push(report);
                 let mbox = mbox?;
-                let plan = plan_mbox(input, &mbox, options, told.reports.last_mut())?;
+                let mut plan = plan_mbox(input, &mbox, options, context)?;
+                if let Some(report) = told.reports.last_mut() {
+                    report.findings.append(&mut plan.findings);
+                }
                 Ready::Mbox { input, mbox, plan }
             }
         });
     }
     let jobs = jobs(&ready);
-    let mut output = Output::open(writing, options, told.reports.first_mut())?;
+    let mut output = Output::open(writing, options, context, told.reports.first_mut())?;
     told.variant = output.variant;
     check_room(&output, options, &jobs)?;
-    progress.begin(Phase::Writing, jobs.iter().map(|j| j.size).sum());
-    let work = Work { ready: &ready, jobs: &jobs, variant: output.variant, options, progress };
+    context.events.begin(Phase::Writing, jobs.iter().map(|j| j.size).sum());
+    let work = Work { ready: &ready, jobs: &jobs, variant: output.variant, options, context };
     let tallies = output.fill(&work)?;
     for ready in &ready {
         if let Ready::Mbox { input, .. } = ready {
             input.source.check_unchanged()?;
         }
     }
-    options.cancel.check()?;
-    progress.begin(Phase::Flushing, 0);
+    context.cancel.check()?;
+    context.events.begin(Phase::Flushing, 0);
     output.finish(options)?;
 
     let mut total = Totals::default();
     for (n, ready) in ready.iter().enumerate() {
         let tally = tallies.iter().zip(&jobs).filter(|(_, job)| job.source == n);
         let tally = tally.fold(Tally::default(), |sum, (tally, _)| sum.and(tally));
-        total.add(&source_sums(ready, &tally));
+        total += &source_sums(ready, &tally);
         told.reports[n].findings.extend(tally.findings());
     }
     Ok(total)
@@ -211,8 +204,9 @@ fn run(
 
 fn source_sums(ready: &Ready<'_>, tally: &Tally) -> Totals {
     match ready {
-        Ready::Mbox { input, mbox, plan } => {
-            let mut sums = count_totals(from_ref(*input), from_ref(mbox), from_ref(plan));
+        Ready::Mbox { mbox, plan, .. } => {
+            let mut sums = Totals::default();
+            sums.add_source(mbox, &plan.messages);
             assert_eq!(sums.written, tally.messages, "a message is missing");
             sums.line_ends_changed = tally.line_ends;
             sums
@@ -225,7 +219,7 @@ fn source_sums(ready: &Ready<'_>, tally: &Tally) -> Totals {
                 written: tally.messages,
                 skipped: tally.left_out,
                 bytes_source: tally.bytes,
-                bytes_messages: tally.bytes,
+                bytes: ByteCounts { messages: tally.bytes, ..ByteCounts::default() },
                 line_ends_changed: tally.line_ends,
                 ..Totals::default()
             }
@@ -237,25 +231,24 @@ fn source_sums(ready: &Ready<'_>, tally: &Tally) -> Totals {
 fn plan_mbox(
     input: &Input,
     mbox: &Mbox<'_>,
-    options: &Options<'_>,
-    report: Option<&mut Report>,
+    options: &ImportOptions<'_>,
+    context: &Context<'_>,
 ) -> Result<Plan> {
     let rules = DateRules {
-        now: options.now,
+        now: context.now,
         mtime: input.source.mtime(),
         from_zone: options.from_zone.clone(),
         first: options.date,
     };
-    let earlier = Earlier { previous: PreviousMessages::default(), dedupe: Dedupe::No };
-    let planned = |_| options.cancel.check();
-    let mut memory = NameTable::default();
-    // Every message goes on as it is.
-    let wishes = RenderOptions { eol: options.render.eol, ..RenderOptions::default() };
-    let mut plan = plan::plan(&input.source, mbox, wishes, &rules, &mut memory, earlier, &planned)?;
-    if let Some(report) = report {
-        report.findings.append(&mut plan.findings);
-    }
-    Ok(plan)
+    let plan_options = PlanOptions {
+        // Every message is written unchanged.
+        render: RenderOptions { eol: options.render.eol, ..RenderOptions::default() },
+        dates: rules,
+        dedupe: Dedupe::No,
+        previous: PreviousMessages::default(),
+    };
+    let on_progress = |_| context.cancel.check();
+    plan::plan(&input.source, mbox, plan_options, &mut NameTable::default(), &on_progress)
 }
 
 /// A Maildir, in the order in which its messages are written.
@@ -273,7 +266,7 @@ struct Listed {
 }
 
 impl Store {
-    fn open(path: &Path, options: &Options<'_>) -> Result<(Store, Report)> {
+    fn open(path: &Path, options: &ImportOptions<'_>) -> Result<(Store, Report)> {
         let files = MaildirReader::open(path)?;
         let (entries, known) = rayon::join(|| list::list_messages(path), || known(path, options));
         let (entries, mut findings) = (entries?, Vec::new());
@@ -296,7 +289,7 @@ impl Store {
         // Stable: what no source tells of stays in the order of date and name.
         letters.sort_by_key(|(rank, _)| *rank);
         findings.extend(find_nested_folders(path)?);
-        let report = Report { path: path.to_owned(), variant: None, evidence: String::new(), findings };
+        let report = Report::new(path, findings);
         let letters = letters.into_iter().map(|(_, letter)| letter).collect();
         Ok((Store { files, letters, keywords: KeywordTable::read(path)? }, report))
     }
@@ -310,8 +303,8 @@ struct Known {
 
 /// The messages of closed sections, source after source, each in the order of its source. A source that
 /// grew is where its last section has it.
-fn known(maildir: &Path, options: &Options<'_>) -> Result<HashMap<Vec<u8>, Known>> {
-    let Some(manifest) = options.manifest.read(maildir)? else { return Ok(HashMap::new()) };
+fn known(maildir: &Path, options: &ImportOptions<'_>) -> Result<HashMap<Vec<u8>, Known>> {
+    let Some(manifest) = options.destination.manifest.read(maildir)? else { return Ok(HashMap::new()) };
     let outlines = manifest.outline()?;
     let is_closed = |o: &Outline<'_>| o.tail.is_some();
     let is_superseded = |n: usize| {
@@ -388,32 +381,36 @@ enum Target<'a> {
 impl<'a> Output<'a> {
     fn open(
         writing: MboxTarget<'a>,
-        options: &Options<'_>,
+        options: &ImportOptions<'_>,
+        context: &Context<'_>,
         report: Option<&mut Report>,
     ) -> Result<Output<'a>> {
-        let path = options.destination;
+        let path = options.destination.path;
         let asked = writing.variant;
         let new = asked.unwrap_or(Variant::Mboxrd);
-        let wait = options.lock_timeout;
+        let wait = context.locks.timeout;
         let is_there = std::fs::symlink_metadata(path).is_ok();
         let (to, variant) = match writing.to {
-            OutputMode::Stream(_) if options.dry_run => (Target::Nowhere, new),
+            OutputMode::Stream(_) if options.destination.dry_run => (Target::Nowhere, new),
             OutputMode::Stream(stream) => (Target::Stream(stream), new),
             OutputMode::Append(wanted) if is_there => {
-                let mut extending = MboxAppender::open(path, asked, wanted, options.cancel)?;
+                let mut extending = MboxAppender::open(path, asked, wanted, context.cancel)?;
                 let variant = extending.variant;
                 if let Some(report) = report {
                     report.findings.append(&mut extending.findings);
                 }
-                (if options.dry_run { Target::Nowhere } else { Target::Behind(extending) }, variant)
+                (
+                    if options.destination.dry_run { Target::Nowhere } else { Target::Behind(extending) },
+                    variant,
+                )
             }
-            OutputMode::New | OutputMode::Replace | OutputMode::Append(_) if options.dry_run => {
+            OutputMode::New | OutputMode::Replace | OutputMode::Append(_) if options.destination.dry_run => {
                 AtomicFile::check(path, matches!(writing.to, OutputMode::Replace))?;
                 (Target::Nowhere, new)
             }
             to => {
                 let replace = matches!(to, OutputMode::Replace);
-                let growing = AtomicFile::create(path, replace, wait, options.cancel)?;
+                let growing = AtomicFile::create(path, replace, wait, context.cancel)?;
                 own(&growing, options)?;
                 (Target::Whole(growing), new)
             }
@@ -423,7 +420,7 @@ impl<'a> Output<'a> {
 
     /// Writes all of it.
     fn fill(&mut self, work: &Work<'_>) -> Result<Vec<Tally>> {
-        let path = work.options.destination;
+        let path = work.options.destination.path;
         let mut stream: Option<&mut (dyn Write + Send)> = None;
         let (file, at) = match &mut self.to {
             Target::Whole(growing) => (Some(&growing.file), 0),
@@ -459,26 +456,26 @@ impl<'a> Output<'a> {
         Ok(tallies)
     }
 
-    fn finish(self, options: &Options<'_>) -> Result<()> {
+    fn finish(self, options: &ImportOptions<'_>) -> Result<()> {
         match self.to {
-            Target::Whole(growing) => growing.commit(options.fsync != Fsync::None),
+            Target::Whole(growing) => growing.commit(options.destination.fsync != Fsync::None),
             Target::Behind(extending) => {
-                if options.fsync != Fsync::None {
+                if options.destination.fsync != Fsync::None {
                     extending.flush()?;
                 }
                 extending.commit();
                 Ok(())
             }
-            Target::Stream(stream) => stream.flush().map_err(Error::io("write", options.destination)),
+            Target::Stream(stream) => stream.flush().map_err(Error::io("write", options.destination.path)),
             Target::Nowhere => Ok(()),
         }
     }
 }
 
 /// Gives a new mbox the owner and the mode that were asked for.
-fn own(growing: &AtomicFile, options: &Options<'_>) -> Result<()> {
-    let Ownership { owner, mode } = options.ownership;
-    let failed = |action| Error::io(action, options.destination);
+fn own(growing: &AtomicFile, options: &ImportOptions<'_>) -> Result<()> {
+    let Ownership { owner, mode } = options.destination.ownership;
+    let failed = |action| Error::io(action, options.destination.path);
     if let Some(mode) = mode {
         durable::set_mode(&growing.file, mode).map_err(failed("change the mode of"))?;
     }
@@ -486,16 +483,16 @@ fn own(growing: &AtomicFile, options: &Options<'_>) -> Result<()> {
 }
 
 /// Refuses before the first byte what cannot fit.
-fn check_room(output: &Output<'_>, options: &Options<'_>, jobs: &[Job]) -> Result<()> {
+fn check_room(output: &Output<'_>, options: &ImportOptions<'_>, jobs: &[Job]) -> Result<()> {
     if let Target::Stream(_) = output.to {
         return Ok(());
     }
-    if options.destination.as_os_str() == OsStr::new("-") {
+    if options.destination.path.as_os_str() == OsStr::new("-") {
         return Ok(());
     }
     /// A From_ line, a blank line, Status.
     const AROUND: u64 = 80;
-    let directory = parent_of(options.destination);
+    let directory = parent_of(options.destination.path);
     let room = Dir::open(directory)?.free_space()?;
     let need = jobs.iter().map(|job| job.size + job.messages.len() as u64 * AROUND).sum();
     if need > room.bytes {
@@ -514,8 +511,8 @@ struct Work<'a> {
     ready: &'a [Ready<'a>],
     jobs: &'a [Job],
     variant: Variant,
-    options: &'a Options<'a>,
-    progress: &'a dyn Events,
+    options: &'a ImportOptions<'a>,
+    context: &'a Context<'a>,
 }
 
 /// Whose turn it is to get a place in the mbox.
@@ -557,12 +554,12 @@ impl<'b> Queue<'b> {
     /// What each worker does. A worker holds one job, and the jobs before it are held by others at work,
     /// so that nobody waits for a job that nobody has.
     fn work(&self, work: &Work<'_>, file: Option<&std::fs::File>) -> Result<()> {
-        let failed = || Error::io("write", work.options.destination);
+        let failed = || Error::io("write", work.options.destination.path);
         let (mut file_bytes, mut bytes) = (Vec::new(), Vec::new());
         loop {
             let n = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(job) = work.jobs.get(n) else { return Ok(()) };
-            work.options.cancel.check()?;
+            work.context.cancel.check()?;
             bytes.clear();
             let tally = work.render(job, &mut file_bytes, &mut bytes)?;
             let mut turn = self.turn();
@@ -584,11 +581,11 @@ impl<'b> Queue<'b> {
             self.moved.notify_all();
             if let Some(file) = file {
                 durable::write_all_at(file, &bytes, at).map_err(failed())?;
-                if work.options.fsync != Fsync::None {
+                if work.options.destination.fsync != Fsync::None {
                     durable::begin_writeback(file, at, bytes.len() as u64);
                 }
             }
-            work.progress.advance(job.size, job.messages.len() as u64);
+            work.context.events.advance(job.size, job.messages.len() as u64);
         }
     }
 }
@@ -698,7 +695,12 @@ impl Work<'_> {
         if quoting == Quoting::None && eol == Eol::Keep {
             return Cow::Borrowed(message);
         }
-        let mut rendered = render(message, &header::split(message), quoting, (eol, Headers::Keep));
+        let mut rendered = render(
+            message,
+            &header::split(message),
+            quoting,
+            RenderOptions { eol, ..RenderOptions::default() },
+        );
         tally.line_ends += u64::from(rendered.eols);
         match &mut rendered.pieces[..] {
             [one] => std::mem::take(one),

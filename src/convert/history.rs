@@ -1,4 +1,4 @@
-//! What the destination and its manifest tell of earlier runs.
+//! What the destination's manifest records of earlier runs.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -7,28 +7,32 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use crate::convert::identity;
-use crate::convert::identity::{Fingerprint, Identity};
-use crate::convert::labels;
-use crate::convert::labels::LabelFolders;
-use crate::convert::plan::{Dedupe, NameTable, PreviousMessages, content_digest};
-use crate::convert::{Input, Options};
+use super::dedupe::{Dedupe, content_digest};
+use super::identity::{Fingerprint, Identity, IdentityQuery, identify};
+use super::labels::{self, LabelFolders};
+use super::names::{NameTable, PreviousMessages};
+use super::options::{DestinationOptions, ImportOptions};
+use super::report::Input;
+use crate::mailbox::context::Context;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::maildir::keywords::KeywordSet;
-use crate::mailbox::maildir::list;
-use crate::mailbox::maildir::list::Entry;
-use crate::mailbox::maildir::write::DestinationState;
+use crate::mailbox::maildir::list::{self, Entry};
+use crate::mailbox::maildir::write::{self, DestinationState, Fsync};
 use crate::mailbox::manifest::{self, Digest, ManifestFile, ManifestLocation, Outline, Section};
+use crate::mailbox::text::display_path;
 
-/// Reads the manifest; `None` where there is none.
-pub fn read_manifest(options: &Options<'_>, standing: &DestinationState) -> Result<Option<ManifestFile>> {
-    if options.manifest == ManifestLocation::InMaildir && *standing != DestinationState::Maildir {
+/// Reads the manifest; None if there is none.
+pub(crate) fn read_manifest(
+    options: &DestinationOptions<'_>,
+    state: &DestinationState,
+) -> Result<Option<ManifestFile>> {
+    if options.manifest == ManifestLocation::InMaildir && *state != DestinationState::Maildir {
         return Ok(None);
     }
-    let manifest = options.manifest.read(options.destination)?;
-    // The manifest in a Maildir is mailferry's, whatever a power cut did to it. A file that the user names may
-    // be anything.
+    let manifest = options.manifest.read(options.path)?;
+    // The manifest in a Maildir is mailferry's, even if a power cut has damaged it. A file that the user names
+    // may be anything.
     if let (Some(file), ManifestLocation::File(_)) = (&manifest, options.manifest)
         && !manifest::looks_like_manifest(&file.text)
     {
@@ -40,57 +44,66 @@ pub fn read_manifest(options: &Options<'_>, standing: &DestinationState) -> Resu
 
 /// The sections of a manifest.
 #[derive(Debug, Default)]
-pub struct History<'a> {
-    /// Their heads and tails.
-    pub outlines: Vec<Outline<'a>>,
-    /// Its whole lines.
+pub(crate) struct History<'a> {
+    /// Headers and footers.
+    pub(crate) outlines: Vec<Outline<'a>>,
+    /// The complete lines.
     text: &'a [u8],
     file: Option<&'a ManifestFile>,
-    /// Where sources of the same command lie that are converted before or after these.
-    beside: HashSet<&'a Path>,
+    /// Paths of other sources of the same command.
+    siblings: HashSet<&'a Path>,
 }
 
 impl<'a> History<'a> {
-    /// Of a manifest's bytes.
-    pub fn parse(manifest: &'a ManifestFile) -> Result<History<'a>> {
-        let whole = memchr::memrchr(b'\n', &manifest.text).map_or(0, |lf| lf + 1);
-        let (outlines, text) = (manifest.outline()?, &manifest.text[..whole]);
-        Ok(History { outlines, text, file: Some(manifest), beside: HashSet::new() })
+    /// Returns an empty history if there is no manifest.
+    pub(crate) fn parse(manifest: Option<&'a ManifestFile>) -> Result<History<'a>> {
+        let Some(file) = manifest else { return Ok(History::default()) };
+        let end = memchr::memrchr(b'\n', &file.text).map_or(0, |lf| lf + 1);
+        let (outlines, text) = (file.outline()?, &file.text[..end]);
+        Ok(History { outlines, text, file: Some(file), siblings: HashSet::new() })
     }
 
-    /// The same where the command has other sources for this Maildir.
-    pub fn with_siblings(self, others: &[&'a Path]) -> History<'a> {
-        History { beside: others.iter().copied().collect(), ..self }
+    /// Adds the paths of other sources that the command converts into the same Maildir.
+    pub(crate) fn with_siblings(self, siblings: &[&'a Path]) -> History<'a> {
+        History { siblings: siblings.iter().copied().collect(), ..self }
     }
 
-    /// A manifest that is kept elsewhere does not say which Maildir it tells of: where there is none, it
-    /// must not be taken for what it says of another one.
-    pub fn check_destination(&self, options: &Options<'_>, standing: &DestinationState) -> Result<()> {
+    /// Refuses a manifest outside of the Maildir if there is no Maildir. It does not name the Maildir it is
+    /// about, so it must not be taken for a record of another one.
+    pub(crate) fn check_destination(
+        &self,
+        options: &DestinationOptions<'_>,
+        state: &DestinationState,
+    ) -> Result<()> {
         let (Some(file), ManifestLocation::File(_)) = (self.file, options.manifest) else { return Ok(()) };
-        let is_there = *standing == DestinationState::Maildir;
-        if is_there || self.outlines.iter().all(|outline| outline.tail.is_none()) {
+        let exists = *state == DestinationState::Maildir;
+        if exists || self.outlines.iter().all(|outline| outline.tail.is_none()) {
             return Ok(());
         }
-        let maildir = crate::mailbox::text::display_path(options.destination);
+        let maildir = display_path(options.path);
         let reason = format!(
             "tells of mail that was converted, and {maildir} is no Maildir; name a manifest of its own for a new one"
         );
         Err(Error::Destination { path: file.path.clone(), reason })
     }
 
-    /// Brings it to stable storage.
-    pub fn sync(&self) -> Result<()> {
-        self.file.map_or(Ok(()), ManifestFile::sync)
+    /// Brings the manifest and the Maildir's name to stable storage: a killed run may have left this undone.
+    pub(crate) fn sync(&self, options: &DestinationOptions<'_>) -> Result<()> {
+        if options.fsync == Fsync::None || options.dry_run {
+            return Ok(());
+        }
+        self.file.map_or(Ok(()), ManifestFile::sync)?;
+        write::sync_parent(options.path)
     }
 
-    /// Where a new section goes: the end of the last whole line.
-    pub fn end(&self) -> u64 {
+    /// Returns where a new section goes: the end of the last complete line.
+    pub(crate) fn end(&self) -> u64 {
         self.text.len() as u64
     }
 
-    /// If the last sections were left open by a run that converted just these sources, perhaps with
-    /// others behind them: which is the first of them, and the lines from its head on.
-    pub fn unfinished_run(&self, sources: &[Identity]) -> Option<(usize, &'a [u8])> {
+    /// If a run that converted these sources, perhaps followed by others, left the last sections open, returns
+    /// the first of these sections and the lines from its header on.
+    pub(crate) fn unfinished_run(&self, sources: &[Identity]) -> Option<(usize, &'a [u8])> {
         let open = self.outlines.iter().rev().take_while(|outline| outline.tail.is_none()).count();
         let first = self.outlines.len() - open;
         let sources = sources.get(..open)?;
@@ -100,92 +113,110 @@ impl<'a> History<'a> {
             .then(|| (first, &self.text[outline.at..]))
     }
 
-    /// What is known of a source. `whole` is its hash, if somebody has it already; `taken` is what the other
-    /// sources of this run are.
-    pub fn identify(
+    /// Identifies a source. `digest` is its hash, if known; `taken` are the identities of other sources of
+    /// this run.
+    pub(crate) fn identify(
         &self,
         input: &Input,
-        options: &Options<'_>,
-        whole: Option<Digest>,
+        options: &ImportOptions<'_>,
+        digest: Option<Digest>,
         taken: &[Identity],
     ) -> Result<(Identity, Fingerprint)> {
         let path = (input.name.as_os_str() != OsStr::new("-")).then_some(&*input.name);
-        let History { outlines, beside, .. } = self;
-        let asked =
-            identity::IdentityQuery { path, whole, new_source: options.new_source, taken, siblings: beside };
-        identity::identify(outlines, &input.source, asked)
+        let History { siblings, .. } = self;
+        let query = IdentityQuery { path, digest, new_source: options.new_source, taken, siblings };
+        identify(&self.outlines, &input.source, query)
     }
 
-    /// The messages of a source as earlier runs left them: those of the section that tells of it, and of
-    /// all that it follows.
-    pub fn previous_messages(&self, identity: Identity) -> Result<PreviousMessages> {
+    /// Returns the messages of a source as earlier runs wrote them: those of its section, and of all sections
+    /// that this one follows.
+    pub(crate) fn previous_messages(&self, identity: Identity) -> Result<PreviousMessages> {
         let Some(n) = identity.section() else { return Ok(PreviousMessages::default()) };
         let is_kin = |k: usize| k == n || manifest::follows(&self.outlines, n, k);
         let kin = (0..self.outlines.len()).filter(|&k| is_kin(k)).map(|k| self.outlines[k].read());
         Ok(PreviousMessages::from_sections(&kin.collect::<Result<Vec<Section>>>()?))
     }
-}
 
-/// What is remembered before the first source is planned.
-pub fn load_names(
-    options: &Options<'_>,
-    standing: &DestinationState,
-    past: &History<'_>,
-) -> Result<NameTable> {
-    let sections: Vec<Section> = past.outlines.iter().map(Outline::read).collect::<Result<_>>()?;
-    let has_folders = labels::are_folders(options.render.labels)
-        || sections.iter().flat_map(|s| &s.messages).any(|message| !message.folders.is_empty());
-    let mut lying: Vec<(Vec<String>, PathBuf, Vec<Entry>)> = Vec::new();
-    if *standing == DestinationState::Maildir {
-        lying.push((Vec::new(), PathBuf::new(), list::list_messages(options.destination)?));
-        let folders = if has_folders { list::list_folders(options.destination)? } else { Vec::new() };
-        for folder in folders {
-            // One that no label can name has nothing that is looked for.
-            let Some(levels) = labels::parse_directory(folder.as_bytes()) else { continue };
-            let entries = list::list_messages(&options.destination.join(&folder))?;
-            lying.push((levels, folder.into(), entries));
+    /// Collects the names that are in use before the first source is planned.
+    pub(crate) fn names(
+        &self,
+        options: &ImportOptions<'_>,
+        state: &DestinationState,
+        context: &Context<'_>,
+    ) -> Result<NameTable> {
+        let ImportOptions { destination: DestinationOptions { path: maildir, dry_run, .. }, dedupe, .. } =
+            *options;
+        let labels = options.render.labels;
+        let sections: Vec<Section> = self.outlines.iter().map(Outline::read).collect::<Result<_>>()?;
+        let has_folders = labels.are_folders()
+            || sections.iter().flat_map(|s| &s.messages).any(|message| !message.folders.is_empty());
+        let folders = match state {
+            DestinationState::Maildir => list_folders(maildir, has_folders)?,
+            _ => Vec::new(),
+        };
+        let entries = || folders.iter().flat_map(|folder| &folder.entries);
+        let mut names = NameTable::new(entries().map(|e| e.parsed().base.to_vec()), &sections, context.host);
+        if dry_run && dedupe == Dedupe::No {
+            names = names.for_dry_run();
         }
-    }
-    let names = lying.iter().flat_map(|(.., entries)| entries).map(|e| e.parsed().base.to_vec());
-    let mut memory = NameTable::new(names, &sections, options.host);
-    if options.dry_run && options.dedupe == Dedupe::No {
-        memory = memory.for_dry_run();
-    }
-    let entries = lying.iter().flat_map(|(.., entries)| entries);
-    memory.letters_in_use = entries.fold(KeywordSet::default(), |set, e| set | e.parsed().keywords());
-    memory.folders = LabelFolders::new(options.render.labels);
-    if has_folders {
-        for (levels, folder, entries) in &lying {
-            let number = memory.folders.intern(levels.clone());
-            entries.iter().for_each(|e| memory.add_file(e.parsed().base, number, e.path(folder)));
-        }
-    }
-    if options.dedupe != Dedupe::No {
-        // What lies there counts, whoever put it there.
-        for (_, folder, entries) in &lying {
-            for (name, key, file) in contents(&options.destination.join(folder), options.dedupe, entries)? {
-                memory.add_original(key, name, file);
+        names.letters_in_use = entries().fold(KeywordSet::default(), |set, e| set | e.parsed().keywords());
+        names.folders = LabelFolders::new(labels);
+        if has_folders {
+            for Folder { levels, directory, entries } in &folders {
+                let number = names.folders.intern(levels.clone());
+                entries.iter().for_each(|e| names.add_file(e.parsed().base, number, e.path(directory)));
             }
         }
+        if dedupe != Dedupe::No {
+            // A message counts whatever program wrote it.
+            for folder in &folders {
+                for (key, name, file) in folder.originals(maildir, dedupe)? {
+                    names.add_original(key, name, file);
+                }
+            }
+        }
+        Ok(names)
     }
-    Ok(memory)
 }
 
-type Content = (Vec<u8>, Digest, Digest);
-
-fn contents(maildir: &Path, dedupe: Dedupe, entries: &[Entry]) -> Result<Vec<Content>> {
-    let contents = entries.par_iter().map(|entry| {
-        let (entry, bytes) = list::read_entry(maildir, entry)?;
-        let file = Digest::of(&bytes);
-        let content = content_digest(&bytes).unwrap_or(file);
-        let key = dedupe.key(&bytes, content);
-        Ok(key.map(|key| (entry.parsed().base.to_vec(), key, file)))
-    });
-    Ok(contents.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+/// A folder of the destination, or the Maildir itself.
+struct Folder {
+    levels: Vec<String>,
+    /// Relative to the Maildir.
+    directory: PathBuf,
+    entries: Vec<Entry>,
 }
 
-/// What a person is told of it.
-pub fn finding(identity: Identity) -> Option<Finding> {
+fn list_folders(maildir: &Path, has_folders: bool) -> Result<Vec<Folder>> {
+    let inbox =
+        Folder { levels: Vec::new(), directory: PathBuf::new(), entries: list::list_messages(maildir)? };
+    let mut folders = vec![inbox];
+    for directory in if has_folders { list::list_folders(maildir)? } else { Vec::new() } {
+        // No message goes into a folder that no label can name.
+        let Some(levels) = labels::parse_directory(directory.as_bytes()) else { continue };
+        let entries = list::list_messages(&maildir.join(&directory))?;
+        folders.push(Folder { levels, directory: directory.into(), entries });
+    }
+    Ok(folders)
+}
+
+impl Folder {
+    /// Returns the key, the base name and the BLAKE3 of each message that can have duplicates.
+    fn originals(&self, maildir: &Path, dedupe: Dedupe) -> Result<Vec<(Digest, Vec<u8>, Digest)>> {
+        let directory = maildir.join(&self.directory);
+        let originals = self.entries.par_iter().map(|entry| {
+            let (entry, bytes) = list::read_entry(&directory, entry)?;
+            let file = Digest::of(&bytes);
+            let content = content_digest(&bytes).unwrap_or(file);
+            let key = dedupe.key(&bytes, content);
+            Ok(key.map(|key| (key, entry.parsed().base.to_vec(), file)))
+        });
+        Ok(originals.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    }
+}
+
+/// Returns the finding about a source that the manifest has a section of.
+pub(crate) fn identity_finding(identity: Identity) -> Option<Finding> {
     let (code, message) = match identity {
         Identity::New => return None,
         Identity::Same(_) => (Code::SourceKnown, "these very bytes were converted before: nothing to do"),

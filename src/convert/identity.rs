@@ -1,4 +1,4 @@
-//! Which source is this? What the manifest knows of it, by its bytes and not by its name.
+//! Identifies a source by what the manifest records, by its bytes and not by its name.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -9,41 +9,41 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::manifest::{self, Digest, LEAD, Outline};
 use crate::mailbox::source::Source;
 
-/// Less is hashed by the time that another thread would have begun.
-pub const MIN_PARALLEL: usize = 1 << 20;
+/// A smaller source is hashed before another thread would have begun.
+pub(crate) const MIN_PARALLEL: usize = 1 << 20;
 
-/// The hashes by which a source is known.
+/// The hashes of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fingerprint {
-    /// Of all of it.
-    pub digest: Digest,
-    /// Of its first [`LEAD`] bytes.
-    pub lead: Digest,
+pub(crate) struct Fingerprint {
+    /// Of all bytes.
+    pub(crate) digest: Digest,
+    /// Of the first [`LEAD`] bytes.
+    pub(crate) lead: Digest,
 }
 
 impl Fingerprint {
-    /// Where nobody asks for it.
-    pub const NONE: Fingerprint = Fingerprint { digest: Digest([0; 32]), lead: Digest([0; 32]) };
+    /// For a run that needs none.
+    pub(crate) const NONE: Fingerprint = Fingerprint { digest: Digest([0; 32]), lead: Digest([0; 32]) };
 }
 
-/// What a manifest knows of a source. The numbers are places in its list of sections.
+/// The relation of a source to the sections of a manifest, which are numbered from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Identity {
-    /// Nothing.
+pub(crate) enum Identity {
+    /// No section records it.
     New,
-    /// It was converted, these very bytes.
+    /// The same bytes were converted before.
     Same(usize),
-    /// These very bytes were being converted when the run was killed.
+    /// A run that converted the same bytes was killed.
     Unfinished(usize),
     /// It was converted when it was shorter.
     Grown(usize),
-    /// It was converted before it was rewritten: same path, same leading bytes.
+    /// It was converted and then rewritten: the path and the leading bytes are the same.
     Rewritten(usize),
 }
 
 impl Identity {
-    /// The section that tells of this source as it was.
-    pub fn section(self) -> Option<usize> {
+    /// Returns the section that records an earlier state of the source.
+    pub(crate) fn section(self) -> Option<usize> {
         match self {
             Identity::New => None,
             Identity::Same(n) | Identity::Unfinished(n) | Identity::Grown(n) | Identity::Rewritten(n) => {
@@ -53,59 +53,58 @@ impl Identity {
     }
 }
 
-/// What is asked about a source.
+/// A source to identify.
 #[derive(Debug, Clone, Copy)]
-pub struct IdentityQuery<'a> {
-    /// Its path as it was given; None for standard input.
-    pub path: Option<&'a Path>,
-    /// Its hash, if it is known.
-    pub whole: Option<Digest>,
-    /// Whether a path may be that of another mailbox than before.
-    pub new_source: bool,
-    /// What the other sources of this run are: what one of them left unfinished is not another's.
-    pub taken: &'a [Identity],
-    /// Paths of other sources of the same command: of what came from one of them it is no copy, however alike
-    /// they are.
-    pub siblings: &'a HashSet<&'a Path>,
+pub(crate) struct IdentityQuery<'a> {
+    /// The path as the user gave it; None for standard input.
+    pub(crate) path: Option<&'a Path>,
+    /// The hash of the source, if it is known.
+    pub(crate) digest: Option<Digest>,
+    /// The path may be that of another mailbox than before.
+    pub(crate) new_source: bool,
+    /// The identities of the other sources of this run: a section that one of them left unfinished is not that
+    /// of another.
+    pub(crate) taken: &'a [Identity],
+    /// Paths of other sources of the same command: this source is not a copy of them, however similar they are.
+    pub(crate) siblings: &'a HashSet<&'a Path>,
 }
 
-/// Looks a source up.
+/// Identifies a source.
 ///
 /// # Errors
-/// [`Error::Destination`] where a section names the path and the file begins otherwise, unless
-/// `new_source`.
-pub fn identify(
+/// [`Error::Destination`] if a section has the path and the file begins differently, unless `new_source`.
+pub(crate) fn identify(
     sections: &[Outline<'_>],
     source: &Source,
-    asked: IdentityQuery<'_>,
+    query: IdentityQuery<'_>,
 ) -> Result<(Identity, Fingerprint)> {
-    let IdentityQuery { path, whole, new_source, taken, siblings: beside } = asked;
+    let IdentityQuery { path, digest, new_source, taken, siblings } = query;
     let raw = source.raw();
     let size = raw.len() as u64;
     let lead = Digest::of(&raw[..raw.len().min(LEAD as usize)]);
-    let is_own = |n: usize| path.is_some_and(|path| names(&sections[n], path));
-    let is_others = |n: usize| {
-        let from = Path::new(OsStr::from_bytes(&sections[n].head.source.0));
-        !is_own(n) && beside.contains(from)
+    let is_own = |n: usize| path.is_some_and(|path| sections[n].head.source.is_path(path));
+    let is_of_sibling = |n: usize| {
+        let path = Path::new(OsStr::from_bytes(&sections[n].head.source.0));
+        !is_own(n) && siblings.contains(path)
     };
-    // What a Maildir is known by is no bytes of one file.
+    // A Maildir's section has no hash of a file.
     let is_file = |n: &usize| !sections[*n].head.is_maildir();
-    let begins_alike = |n: &usize| {
-        let head = &sections[*n].head;
-        head.lead <= size && Digest::of(&raw[..head.lead as usize]) == head.lead_blake3
+    let has_same_lead = |n: &usize| {
+        let header = &sections[*n].head;
+        header.lead <= size && Digest::of(&raw[..header.lead as usize]) == header.lead_blake3
     };
     let shorter: Vec<usize> = (0..sections.len())
-        .filter(|&n| !is_others(n))
+        .filter(|&n| !is_of_sibling(n))
         .filter(|&n| sections[n].head.size < size && sections[n].head.size > 0)
-        .filter(begins_alike)
+        .filter(has_same_lead)
         .collect();
     let cuts: Vec<u64> = shorter.iter().map(|&n| sections[n].head.size).collect();
-    let (whole, at_cuts) = match whole {
-        Some(whole) if cuts.is_empty() => (whole, Vec::new()),
+    let (digest, at_cuts) = match digest {
+        Some(digest) if cuts.is_empty() => (digest, Vec::new()),
         _ => digests(source, &cuts),
     };
-    let fingerprint = Fingerprint { digest: whole, lead };
-    // What one path gave up half-way a copy under another may have completed.
+    let fingerprint = Fingerprint { digest, lead };
+    // A copy under another path may have completed what a run for this path left unfinished.
     let is_completed = |n: usize| {
         let is_end = |later: usize| {
             let later = &sections[later];
@@ -114,16 +113,16 @@ pub fn identify(
         let open = sections[n].tail.is_none();
         open && (n + 1..sections.len()).any(|later| is_end(later) && manifest::follows(sections, later, n))
     };
-    // Mailboxes that are or were the same go on each with its own. Else the newest word counts.
-    let choose = |n: &usize| (is_own(*n) && !is_completed(*n), *n);
+    // Mailboxes that are or were equal each continue their own section. Else the newest section counts.
+    let preference = |n: &usize| (is_own(*n) && !is_completed(*n), *n);
     let is_free = |n: &usize| sections[*n].tail.is_some() || taken.iter().all(|t| t.section() != Some(*n));
     let is_same = |n: &usize| {
-        let is_equal = sections[*n].head.size == size && sections[*n].head.blake3 == whole;
-        is_file(n) && is_equal && is_free(n) && !is_others(*n)
+        let is_equal = sections[*n].head.size == size && sections[*n].head.blake3 == digest;
+        is_file(n) && is_equal && is_free(n) && !is_of_sibling(*n)
     };
-    let same = (0..sections.len()).filter(is_same).max_by_key(choose);
+    let same = (0..sections.len()).filter(is_same).max_by_key(preference);
     let is_grown = |(n, digest): (&usize, Digest)| (sections[*n].head.blake3 == digest).then_some(*n);
-    let grown = shorter.iter().zip(at_cuts).filter_map(is_grown).max_by_key(choose);
+    let grown = shorter.iter().zip(at_cuts).filter_map(is_grown).max_by_key(preference);
     let found = match (same, grown) {
         (Some(n), _) if sections[n].tail.is_some() => Some(Identity::Same(n)),
         (Some(n), _) => Some(Identity::Unfinished(n)),
@@ -131,8 +130,8 @@ pub fn identify(
         (None, None) => None,
     };
     if let Some((n, found)) = found.and_then(|found| Some((found.section()?, found))) {
-        // What its path holds now is an earlier state of it, or goes on from one: it follows the newest
-        // one all the same, so that the sections of a source make one line and the last one counts.
+        // The file may be an earlier state of what its path held, or continue one. It follows the newest section
+        // anyway, so that the sections of a source form one line and the last one counts.
         let newer = (n + 1..sections.len())
             .rev()
             .find(|&later| is_own(later) && manifest::follows(sections, later, n));
@@ -141,8 +140,8 @@ pub fn identify(
     let Some(path) = path.filter(|_| !new_source) else { return Ok((Identity::New, fingerprint)) };
     match (0..sections.len()).rev().find(|&n| is_own(n) && is_file(&n)) {
         None => Ok((Identity::New, fingerprint)),
-        // An emptied mailbox has no beginning that could be another.
-        Some(n) if size == 0 || begins_alike(&n) => Ok((Identity::Rewritten(n), fingerprint)),
+        // An emptied mailbox has no beginning that could differ.
+        Some(n) if size == 0 || has_same_lead(&n) => Ok((Identity::Rewritten(n), fingerprint)),
         Some(_) => Err(Error::Destination {
             path: path.to_owned(),
             reason:
@@ -153,16 +152,12 @@ pub fn identify(
     }
 }
 
-fn names(section: &Outline<'_>, path: &Path) -> bool {
-    section.head.source.0 == path.as_os_str().as_bytes()
-}
-
-/// BLAKE3 of all of a source.
-pub fn hash_source(source: &Source) -> Digest {
+/// Returns the BLAKE3 of a source.
+pub(crate) fn hash_source(source: &Source) -> Digest {
     source.initial_hash().map_or_else(|| digests(source, &[]).0, Digest::from)
 }
 
-/// BLAKE3 of all of a source, and of its beginnings up to each of `cuts`.
+/// Returns the BLAKE3 of a source, and of its beginnings up to each of `cuts`.
 fn digests(source: &Source, cuts: &[u64]) -> (Digest, Vec<Digest>) {
     const WINDOW: usize = 16 << 20;
     let raw = source.raw();

@@ -1,9 +1,9 @@
-//! Which folders a message of a Takeout goes to, by its X-Gmail-Labels.
+//! The folders of a message of a Takeout, by its X-Gmail-Labels.
 //!
-//! The labels of Gmail itself name the folders that every mailbox has, or say something else and name none;
-//! each other one is a folder, and `A/B` is B in A. A message without the field is none of Gmail's and goes
-//! into the Maildir itself. One that no label puts anywhere goes to the archive, which is where Gmail has it:
-//! its "Archived" says that it is not in the inbox, and is no folder beside others.
+//! Gmail's own labels name the folders that every mailbox has, or no folder. Each other label is a folder, and
+//! `A/B` is B in A. A message without the field is not from Gmail and goes into the Maildir itself. A message
+//! that no label puts into a folder goes to the archive, which is where Gmail shows it. The label "Archived" only
+//! means that a message is not in the inbox.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -18,25 +18,19 @@ use crate::mailbox::text::{display_path, escape};
 use crate::mailbox::tree::folder::{self, Folder as TreeFolder, Layout, maildirpp_directory};
 use crate::mailbox::tree::naming::{self, FolderName};
 
-/// Whether labels are folders.
-pub fn are_folders(labels: LabelPolicy) -> bool {
-    matches!(labels, LabelPolicy::Folders | LabelPolicy::First)
-}
-
-/// A folder by its number in [`Folders`]; 0 is the Maildir itself.
+/// The number of a folder in [`LabelFolders`]; 0 is the Maildir itself.
 pub type FolderIndex = u32;
 
 /// The folders that the messages of a run go to.
 #[derive(Debug)]
 pub struct LabelFolders {
-    /// What names them.
     pub labels: LabelPolicy,
-    /// The levels of each, none for the Maildir itself.
+    /// The levels of each folder; none for the Maildir itself.
     levels: Vec<Vec<String>>,
     numbers: HashMap<Vec<String>, FolderIndex>,
-    /// Those of a field that was read before: there are many messages and few different fields.
+    /// The folders of each field that was read: there are many messages and few different fields.
     of_field: HashMap<Box<[u8]>, Vec<FolderIndex>>,
-    /// Labels that are not the names of their folders.
+    /// Labels that differ from the names of their folders.
     renamed: HashMap<FolderIndex, String>,
     findings: Vec<Finding>,
 }
@@ -48,7 +42,7 @@ impl Default for LabelFolders {
 }
 
 impl LabelFolders {
-    /// The Maildir itself, and no other yet.
+    /// Returns the Maildir itself, without folders.
     pub fn new(labels: LabelPolicy) -> LabelFolders {
         LabelFolders {
             labels,
@@ -60,7 +54,7 @@ impl LabelFolders {
         }
     }
 
-    /// The number of a folder.
+    /// Returns the number of a folder.
     pub fn intern(&mut self, levels: Vec<String>) -> FolderIndex {
         let LabelFolders { levels: all, numbers, .. } = self;
         *numbers.entry(levels).or_insert_with_key(|levels| {
@@ -69,22 +63,21 @@ impl LabelFolders {
         })
     }
 
-    /// The levels of a folder.
     pub fn levels(&self, folder: FolderIndex) -> &[String] {
         &self.levels[folder as usize]
     }
 
-    /// How many they are, the Maildir itself among them.
+    /// Returns the number of folders, including the Maildir itself.
     pub fn count(&self) -> usize {
         self.levels.len()
     }
 
-    /// The directory of each folder, relative to the Maildir; empty for the Maildir itself.
+    /// Returns the directory of each folder, relative to the Maildir; empty for the Maildir itself.
     pub fn directories(&self) -> Vec<OsString> {
         self.levels.iter().map(|levels| maildirpp_directory(levels).into()).collect()
     }
 
-    /// The folders of a message with this value of X-Gmail-Labels, the one of its file first.
+    /// Returns the folders of a message with this value of X-Gmail-Labels. The first one gets its file.
     pub fn for_labels(&mut self, value: &[u8]) -> Vec<FolderIndex> {
         if let Some(folders) = self.of_field.get(value) {
             return folders.clone();
@@ -134,23 +127,23 @@ impl LabelFolders {
         folder
     }
 
-    /// What a person is told of folders that have other names than their labels, each once.
-    pub fn findings(&mut self) -> Vec<Finding> {
+    /// Takes the findings about folders whose names differ from their labels, each once.
+    pub fn take_findings(&mut self) -> Vec<Finding> {
         std::mem::take(&mut self.findings)
     }
 
-    /// The directory of a folder that is not called as its label is.
+    /// Returns the directory of a folder whose name differs from its label.
     pub fn renamed_directory(&self, folder: FolderIndex) -> Option<PathBuf> {
         self.renamed.get(&folder).map(|_| maildirpp_directory(self.levels(folder)))
     }
 
-    /// The name of a folder for people.
+    /// Returns the name of a folder to display.
     pub fn name(&self, folder: FolderIndex) -> String {
         name(self.levels(folder))
     }
 }
 
-/// The names of the folders that a manifest has a message in, for people.
+/// Returns the names to display of the folders of a message in a manifest.
 pub fn folder_names(message: &MessageRecord) -> impl Iterator<Item = String> {
     let inbox = message.folders.is_empty().then(|| name(&[]));
     inbox.into_iter().chain(message.folders.iter().map(|levels| name(levels)))
@@ -167,8 +160,8 @@ fn owned(levels: &[&str]) -> Vec<String> {
     levels.iter().map(|&level| level.to_owned()).collect()
 }
 
-/// The folders of Gmail's own labels, in the order in which the first one counts: what was thrown away stays
-/// there, a draft is no mail yet, and what one wrote to oneself is to be read.
+/// The folders of Gmail's own labels. If several apply, the first one counts: mail in the trash stays there, a
+/// draft is not mail yet, and mail to oneself is in the inbox.
 const STANDARD: [(SystemLabel, &[&str]); 6] = [
     (SystemLabel::Trash, &["Trash"]),
     (SystemLabel::Spam, &["Junk"]),
@@ -177,11 +170,11 @@ const STANDARD: [(SystemLabel, &[&str]); 6] = [
     (SystemLabel::Sent, &["Sent"]),
     (SystemLabel::Chat, &["Chats"]),
 ];
-/// Where a message is that no label puts anywhere.
+/// The folder of a message that no label puts into one.
 const ARCHIVE: &[&str] = &["Archive"];
 
-/// The levels of the folder of a label, and why they are not its own. A level without a name is none: such a
-/// label is one level, slashes and all.
+/// Returns the levels of a label's folder, and why they differ from those of the label. A label with an empty
+/// level is a single level, including its slashes.
 fn levels_of(label: &str) -> (Vec<String>, Option<&'static str>) {
     let mut levels: Vec<Vec<u8>> = label.split('/').map(|level| level.as_bytes().to_vec()).collect();
     if levels.iter().any(Vec::is_empty) {
@@ -191,12 +184,12 @@ fn levels_of(label: &str) -> (Vec<String>, Option<&'static str>) {
     let Some(FolderName { folder, rename_reason: renamed, .. }) = named.pop() else {
         return (Vec::new(), None);
     };
-    // What is cut is cut between characters.
+    // A name that is too long is cut between characters.
     let levels = folder.0.into_iter().map(|level| String::from_utf8_lossy(&level).into_owned());
     (levels.collect(), renamed)
 }
 
-/// The levels of the folder in this directory; None for one that no label names.
+/// Returns the levels of the folder in this directory; None if no label can name it.
 pub fn parse_directory(directory: &[u8]) -> Option<Vec<String>> {
     folder::parse_maildirpp(directory).into_iter().map(|level| String::from_utf8(level).ok()).collect()
 }
@@ -256,7 +249,7 @@ mod tests {
             let mut folders = LabelFolders::new(LabelPolicy::Folders);
             let number = folders.of_label(label);
             assert_eq!(folders.of_label(label), number);
-            let found = folders.findings();
+            let found = folders.take_findings();
             assert_eq!(found.len(), usize::from(label != "Lists/qmail"), "{found:?}");
         }
         let long = ["ä".repeat(200), "x".repeat(300), ["level"; 80].join("/")];

@@ -1,16 +1,16 @@
-//! The bytes of a message's file: the source's, less the quoting, with other line ends on request.
+//! The bytes of a message's file: those of the source without the quoting, with other line ends on request.
 
 use std::borrow::Cow;
 
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::mbox::quote::{self, Quoting};
-use crate::mailbox::message::header;
-use crate::mailbox::message::header::Split;
+use crate::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
+use crate::mailbox::message::header::{self, Split};
 
 /// Line ends of the messages written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Eol {
-    /// As they are.
+pub(crate) enum Eol {
+    /// Unchanged.
     #[default]
     Keep,
     /// CRLF becomes LF.
@@ -20,8 +20,8 @@ pub enum Eol {
 }
 
 impl Eol {
-    /// The word on the command line and in the manifest.
-    pub fn name(self) -> &'static str {
+    /// Returns the word of the command line and the manifest.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Eol::Keep => "keep",
             Eol::Lf => "lf",
@@ -30,19 +30,17 @@ impl Eol {
     }
 }
 
-/// The fields that only mailers write and rewrite, see [`header::is_volatile`].
+/// The fields that only mail readers write and rewrite, see [`header::is_volatile`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Headers {
-    /// They stay.
+pub(crate) enum Headers {
     #[default]
     Keep,
-    /// They go.
     Strip,
 }
 
 impl Headers {
-    /// The word on the command line and in the manifest.
-    pub fn name(self) -> &'static str {
+    /// Returns the word of the command line and the manifest.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Headers::Keep => "keep",
             Headers::Strip => "strip",
@@ -50,28 +48,40 @@ impl Headers {
     }
 }
 
+/// How messages are rendered, with their flags and folders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct RenderOptions {
+    pub(crate) eol: Eol,
+    pub(crate) headers: Headers,
+    /// What happens to messages that are marked as deleted.
+    pub(crate) deleted: DeletedPolicy,
+    /// What happens to the user's own Gmail labels.
+    pub(crate) labels: LabelPolicy,
+}
+
 /// A message in pieces, most of them slices of the source.
 #[derive(Debug)]
 pub struct Rendered<'a> {
     /// Their concatenation is the file.
-    pub pieces: Vec<Cow<'a, [u8]>>,
-    /// How many `>` were taken off.
-    pub quotes: u32,
+    pub(crate) pieces: Vec<Cow<'a, [u8]>>,
+    /// How many `>` were removed.
+    pub(crate) quotes: u32,
     /// How many line ends were changed.
-    pub eols: u32,
-    /// Runs of lines, as the manifest has them.
-    pub eol_runs: Vec<u64>,
-    /// Fields that were taken out, with where in the message as in the source they began.
-    pub stripped: Vec<(usize, &'a [u8])>,
+    pub(crate) eols: u32,
+    /// Runs of lines in the manifest's form.
+    pub(crate) eol_runs: Vec<u64>,
+    /// Fields that were removed, with their offsets in the message as the source has it.
+    pub(crate) stripped: Vec<(usize, &'a [u8])>,
 }
 
-/// Renders a message, whose header and body are `split`.
-pub fn render<'a>(
+/// Renders a message with this header and body.
+pub(crate) fn render<'a>(
     message: &'a [u8],
     split: &Split<'a>,
     quoting: Quoting,
-    (eol, headers): (Eol, Headers),
+    options: RenderOptions,
 ) -> Rendered<'a> {
+    let RenderOptions { eol, headers, .. } = options;
     let mut slices = Vec::new();
     let quotes = quote::unquote(message, split.body_at(message), quoting, &mut slices) as u32;
     let stripped = match headers {
@@ -90,7 +100,7 @@ pub fn render<'a>(
     Rendered { pieces: vec![Cow::Owned(out)], quotes, eols: runs.changed, eol_runs: runs.finish(), stripped }
 }
 
-/// Takes the fields of mailers out of the header, with which the first slice begins: no quoting is in it.
+/// Removes the fields of mail readers from the header. The first slice begins with it, since it has no quoting.
 fn strip<'a>(header: &'a [u8], slices: &mut Vec<&'a [u8]>) -> Vec<(usize, &'a [u8])> {
     let (mut stripped, mut kept, mut from) = (Vec::new(), Vec::new(), 0);
     for cut in header::volatile(header) {
@@ -105,7 +115,7 @@ fn strip<'a>(header: &'a [u8], slices: &mut Vec<&'a [u8]>) -> Vec<(usize, &'a [u
     stripped
 }
 
-/// Counts runs of changed and unchanged lines, beginning with changed ones.
+/// Counts runs of changed and unchanged lines in turn. The first run is one of changed lines.
 #[derive(Default)]
 struct Runs {
     runs: Vec<u64>,
@@ -156,16 +166,15 @@ fn push_line(line: &[u8], eol: Eol, out: &mut Vec<u8>) -> u32 {
 }
 
 impl<'a> Rendered<'a> {
-    /// Of a message in which there is nothing to change.
-    pub fn unchanged(message: &'a [u8]) -> Rendered<'a> {
+    pub(crate) fn unchanged(message: &'a [u8]) -> Rendered<'a> {
         let pieces = vec![Cow::Borrowed(message)];
         Rendered { pieces, quotes: 0, eols: 0, eol_runs: Vec::new(), stripped: Vec::new() }
     }
 }
 
 impl Rendered<'_> {
-    /// BLAKE3 of the file.
-    pub fn digest(&self) -> Digest {
+    /// Returns the BLAKE3 of the file.
+    pub(crate) fn digest(&self) -> Digest {
         let mut hasher = blake3::Hasher::new();
         self.pieces.iter().for_each(|piece| {
             hasher.update(piece);
@@ -173,14 +182,14 @@ impl Rendered<'_> {
         hasher.finalize().into()
     }
 
-    /// Size of the file, and its size with every bare LF counted as CRLF (`S=` and `W=`).
-    pub fn sizes(&self, may_have_crlf: bool) -> (u64, u64) {
+    /// Returns the size of the file, and the size with every bare LF counted as CRLF (`S=` and `W=`).
+    pub(crate) fn sizes(&self, may_have_crlf: bool) -> (u64, u64) {
         let (mut size, mut bare) = (0, 0);
         for piece in &self.pieces {
             size += piece.len() as u64;
             let lfs = memchr::memchr_iter(b'\n', piece);
             bare += if may_have_crlf {
-                // Pieces begin behind a `>` or with a field, so that an LF and its CR are never in two of them.
+                // A piece begins after a `>` or with a field, so an LF and its CR are never in two pieces.
                 lfs.filter(|&at| at == 0 || piece[at - 1] != b'\r').count()
             } else {
                 lfs.count()
@@ -196,7 +205,8 @@ mod tests {
 
     fn rendered(message: &[u8], eol: Eol) -> (Vec<u8>, u32, (u64, u64)) {
         let split = Split { header: b"", body: message, closed: true };
-        let rendered = render(message, &split, Quoting::Any, (eol, Headers::Keep));
+        let rendered =
+            render(message, &split, Quoting::Any, RenderOptions { eol, ..RenderOptions::default() });
         (rendered.pieces.concat(), rendered.eols, rendered.sizes(true))
     }
 

@@ -1,7 +1,7 @@
-//! How far a run had come that was killed: as far as its manifest says what this run would say.
+//! How far a killed run had come: as far as its manifest says what this run would say.
 //!
-//! Nothing of it is believed but by comparison: each line is made anew from the source and has to be the
-//! one that stands. So it does not matter what has changed since, the source, the options or the program:
+//! Nothing in it is trusted without a comparison. Each line is made again from the source and must equal the
+//! one in the manifest. So it does not matter what has changed since, the source, the options or the program:
 //! what differs is not continued.
 
 use std::collections::HashSet;
@@ -9,45 +9,49 @@ use std::ffi::OsString;
 
 use rayon::prelude::*;
 
-use super::labels::FolderIndex;
-use super::plan::{Disposition, PlannedMessage};
-use crate::convert::planned_source::{Chunk, PlannedSource};
+use super::section::{SectionSource, StagedFile};
 use crate::mailbox::error::Result;
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::maildir::write::{Leftover, MaildirWriter, Subdir};
-use crate::mailbox::manifest::to_line;
 
-/// What of one source need not be done again.
+/// The part of one source that need not be written again.
 #[derive(Debug, Clone, Default)]
-pub struct SourceProgress {
-    /// Hash of the lines that stand.
-    pub lines: blake3::Hasher,
-    /// Whether the head is among them.
-    pub has_header: bool,
-    /// So many messages are: whole chunks.
-    pub messages: usize,
-    /// Whether the line behind the last message is, too.
-    pub is_complete: bool,
+pub(crate) struct SectionProgress {
+    /// Hash of the lines that the manifest has.
+    pub(crate) hash: blake3::Hasher,
+    /// The header is among them.
+    pub(crate) has_header: bool,
+    /// The chunks whose lines are among them.
+    pub(crate) chunks: usize,
+    /// Messages of these chunks.
+    pub(crate) messages: usize,
+    /// The lines after the last chunk are among them.
+    pub(crate) is_complete: bool,
 }
 
-/// Where this run goes on.
+/// The point where this run continues.
 #[derive(Debug)]
-pub struct ResumePoint {
-    /// What need not be done again, a source each.
-    pub done: Vec<SourceProgress>,
-    /// Whether the messages of what is done are where they belong; else their lines alone are.
-    pub has_files: bool,
-    /// How many sections the manifest has before those of these sources.
-    pub sections: usize,
-    /// Where new lines go in the manifest.
-    pub end: u64,
+pub(crate) struct ResumePoint {
+    /// One for each source.
+    pub(crate) progress: Vec<SectionProgress>,
+    /// The files of these messages exist; else only their lines do.
+    pub(crate) has_files: bool,
+    /// The number of sections before those of these sources.
+    pub(crate) sections: usize,
+    /// The offset of new lines in the manifest.
+    pub(crate) end: u64,
 }
 
 impl ResumePoint {
-    /// What a person is told of what an earlier run left.
-    pub fn finding(&self, left: &Leftover) -> Option<Finding> {
-        let kept: usize = self.done.iter().map(|done| done.messages).sum();
-        match left {
+    /// Returns the start of `sources` new sections at offset `end`.
+    pub(crate) fn new_sections(sources: usize, sections: usize, end: u64) -> ResumePoint {
+        ResumePoint { progress: vec![SectionProgress::default(); sources], has_files: false, sections, end }
+    }
+
+    /// Returns the finding about what an earlier run left.
+    pub(crate) fn finding(&self, leftover: &Leftover) -> Option<Finding> {
+        let kept: usize = self.progress.iter().map(|progress| progress.messages).sum();
+        match leftover {
             Leftover::Nothing => None,
             Leftover::Stage(_) if kept > 0 => {
                 let message =
@@ -62,138 +66,126 @@ impl ResumePoint {
     }
 }
 
-/// What need not be done again.
+/// The lines of a manifest that this run would write, too.
 #[derive(Debug, Default)]
-pub struct MatchedLines {
-    /// A source each.
-    pub done: Vec<SourceProgress>,
-    /// Bytes of the lines that stand.
-    pub bytes: usize,
-    /// Whether nothing stands there that this run would not say; a run that was killed a little later
-    /// would have said more.
-    pub is_prefix: bool,
+pub(crate) struct MatchedLines {
+    /// One for each source.
+    pub(crate) progress: Vec<SectionProgress>,
+    /// The length of these lines.
+    pub(crate) bytes: usize,
+    /// The manifest has no other lines: a run killed a little later would have written more of the same.
+    pub(crate) is_prefix: bool,
+    /// The files of the messages.
+    files: Vec<StagedFile>,
+    /// How many messages have files.
+    staged: u64,
 }
 
-/// Compares `text`, lines of the sections of these sources, with what this run would write. `is_safe` is
-/// asked whether a message that is listed is there.
-pub fn match_lines(
+/// Compares `text`, the lines of the sections of these sources, with what this run would write. With a
+/// `writer`, a line counts only if it has the files of the message.
+pub(crate) fn match_lines<S: SectionSource>(
     text: &[u8],
-    loads: &[PlannedSource<'_>],
-    is_safe: &(dyn Fn(&PlannedSource<'_>, &PlannedMessage) -> Result<bool> + Sync),
+    sources: &[S],
+    writer: Option<&MaildirWriter>,
 ) -> Result<MatchedLines> {
-    let mut agreed =
-        MatchedLines { done: vec![SourceProgress::default(); loads.len()], bytes: 0, is_prefix: false };
-    for (load, done) in loads.iter().zip(&mut agreed.done) {
-        let Some(recorder) = &load.section else { continue };
-        let mut standing = Standing { rest: &text[agreed.bytes..], differs: false };
-        done.has_header = standing.take(&to_line(recorder.header()), done);
-        if done.has_header {
-            agree_on_messages(&mut standing, load, done, is_safe)?;
+    let progress = vec![SectionProgress::default(); sources.len()];
+    let mut matched = MatchedLines { progress, ..MatchedLines::default() };
+    for (n, source) in sources.iter().enumerate() {
+        let Some(header) = source.header() else { continue };
+        let mut rest = Remainder { text: &text[matched.bytes..], differs: false };
+        let mut progress = SectionProgress::default();
+        progress.has_header = rest.strip(&header, &mut progress);
+        if progress.has_header && matched.match_chunks(&mut rest, source, &mut progress, writer)? {
+            progress.is_complete = rest.strip(&source.final_lines(), &mut progress);
         }
-        if done.has_header && done.messages == load.plan.messages.len() {
-            let mut last = Vec::new();
-            recorder.final_gap(&mut last);
-            done.is_complete = standing.take(&last, done);
-        }
-        agreed.bytes = text.len() - standing.rest.len();
-        if !done.is_complete {
-            agreed.is_prefix = !standing.differs;
-            return Ok(agreed);
+        matched.bytes = text.len() - rest.text.len();
+        let is_complete = progress.is_complete;
+        matched.progress[n] = progress;
+        if !is_complete {
+            matched.is_prefix = !rest.differs;
+            return Ok(matched);
         }
     }
-    // Behind the last line there may be tails.
-    agreed.is_prefix =
-        text[agreed.bytes..].split_inclusive(|&b| b == b'\n').all(|l| l.starts_with(b"{\"closes\":"));
-    Ok(agreed)
+    // After the last line there may be footers.
+    matched.is_prefix =
+        text[matched.bytes..].split_inclusive(|&b| b == b'\n').all(|l| l.starts_with(b"{\"closes\":"));
+    Ok(matched)
 }
 
-fn agree_on_messages(
-    standing: &mut Standing<'_>,
-    load: &PlannedSource<'_>,
-    done: &mut SourceProgress,
-    is_safe: &(dyn Fn(&PlannedSource<'_>, &PlannedMessage) -> Result<bool> + Sync),
-) -> Result<()> {
-    /// Lines made before the first of them is compared: few, since most of them may be in vain.
-    const AHEAD: usize = 64;
-    let chunks: Vec<Chunk<'_>> = load.chunks().collect();
-    for group in chunks.chunks(AHEAD) {
-        let made: Vec<(Chunk<'_>, Vec<u8>, bool)> = group
-            .par_iter()
-            .map(|&chunk| {
-                let lines = load.manifest_lines(chunk, &load.render(chunk));
-                let mut written =
-                    chunk.messages.iter().filter(|planned| planned.disposition == Disposition::Write);
-                let safe = written.try_fold(true, |safe, planned| Ok(safe && is_safe(load, planned)?))?;
-                Ok((chunk, lines, safe))
-            })
-            .collect::<Result<_>>()?;
-        for (chunk, lines, safe) in made {
-            load.release(chunk);
-            if !safe || !standing.take(&lines, done) {
-                return Ok(());
+impl MatchedLines {
+    /// Compares chunk after chunk; returns false if one differs.
+    fn match_chunks<S: SectionSource>(
+        &mut self,
+        rest: &mut Remainder<'_>,
+        source: &S,
+        progress: &mut SectionProgress,
+        writer: Option<&MaildirWriter>,
+    ) -> Result<bool> {
+        /// Chunks made before the first of them is compared: few, since most of them may be in vain.
+        const AHEAD: usize = 64;
+        let count = source.chunk_count();
+        for first in (0..count).step_by(AHEAD) {
+            let group = first..count.min(first + AHEAD);
+            let checked = group.into_par_iter().map(|n| source.check_chunk(n, writer));
+            for checked in checked.collect::<Result<Vec<_>>>()? {
+                let Some(checked) = checked else { return Ok(false) };
+                if !rest.strip(&source.lines(&checked.chunk), progress) {
+                    return Ok(false);
+                }
+                source.finish_chunk(checked.chunk);
+                progress.chunks += 1;
+                progress.messages += checked.messages;
+                self.staged += checked.staged;
+                self.files.extend(checked.files);
             }
-            done.messages = chunk.end();
         }
+        Ok(true)
     }
-    Ok(())
+
+    fn files_by_folder(&mut self, folders: usize) -> Vec<HashSet<(Subdir, OsString)>> {
+        let mut by_folder = vec![HashSet::new(); folders];
+        for StagedFile { folder, subdir, name } in self.files.drain(..) {
+            by_folder[folder as usize].insert((subdir, name));
+        }
+        by_folder
+    }
 }
 
-/// What is left to compare.
-struct Standing<'a> {
-    rest: &'a [u8],
+/// The lines that are not compared yet.
+struct Remainder<'a> {
+    text: &'a [u8],
     differs: bool,
 }
 
-impl Standing<'_> {
-    /// Whether these lines are the next ones. Where they are cut off nothing differs yet.
-    fn take(&mut self, lines: &[u8], done: &mut SourceProgress) -> bool {
-        match self.rest.strip_prefix(lines) {
+impl Remainder<'_> {
+    /// Strips these lines if they are next. Lines that are cut off do not differ.
+    fn strip(&mut self, lines: &[u8], progress: &mut SectionProgress) -> bool {
+        match self.text.strip_prefix(lines) {
             Some(rest) => {
-                self.rest = rest;
-                done.lines.update(lines);
+                self.text = rest;
+                progress.hash.update(lines);
                 true
             }
             None => {
-                self.differs = !lines.starts_with(self.rest);
+                self.differs = !lines.starts_with(self.text);
                 false
             }
         }
     }
 }
 
-/// Takes over what a killed run left of a new Maildir: what its manifest, `text`, lists stays as far as
-/// this run would write it, all else is removed.
-pub fn adopt_stage(
-    filling: &MaildirWriter,
+/// Adopts the stage of a killed run. What its manifest, `text`, lists is kept as far as this run would write
+/// the same, in one of so many `folders`. Everything else is removed.
+pub(crate) fn adopt_stage<S: SectionSource>(
+    writer: &MaildirWriter,
     text: &[u8],
-    loads: &[PlannedSource<'_>],
-) -> Result<MatchedLines> {
-    let is_safe = |load: &PlannedSource<'_>, planned: &PlannedMessage| {
-        let (place, name) = load.final_name(planned);
-        let holds = |&folder: &FolderIndex| filling.has_message((folder, place, &name), planned.size);
-        planned.folders().iter().map(holds).try_fold(true, |all, holds| Ok(all && holds?))
-    };
-    let agreed = match_lines(text, loads, &is_safe)?;
-    // First the list, then what it lists: nothing must be listed that is removed and half written again.
-    filling.open_manifest(agreed.bytes as u64)?.commit();
-    let (kept, messages) = kept(loads, &agreed.done);
-    filling.retain(&kept, messages)?;
-    Ok(agreed)
-}
-
-/// The messages that stay, by their folders, and how many they are.
-fn kept(loads: &[PlannedSource<'_>], done: &[SourceProgress]) -> (Vec<HashSet<(Subdir, OsString)>>, u64) {
-    let (mut kept, mut messages) = (Vec::new(), 0);
-    for (load, done) in loads.iter().zip(done) {
-        kept.resize_with(load.folders.count(), HashSet::new);
-        for planned in
-            load.plan.messages[..done.messages].iter().filter(|p| p.disposition == Disposition::Write)
-        {
-            messages += 1;
-            for &folder in planned.folders() {
-                kept[folder as usize].insert(load.final_name(planned));
-            }
-        }
-    }
-    (kept, messages)
+    sources: &[S],
+    folders: usize,
+) -> Result<ResumePoint> {
+    let mut matched = match_lines(text, sources, Some(writer))?;
+    let end = matched.bytes as u64;
+    // First the list, then what it lists: a message that is listed must not be removed and written again.
+    writer.open_manifest(end)?.commit();
+    writer.retain(&matched.files_by_folder(folders), matched.staged)?;
+    Ok(ResumePoint { progress: matched.progress, has_files: true, sections: 0, end })
 }

@@ -1,123 +1,267 @@
-//! The manifest's section of one source, line by line beside the writing.
+//! The manifest's section of one mbox, line by line as its messages are written.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use data_encoding::BASE64;
 
-use crate::convert::identity::Fingerprint;
-use crate::convert::keywords::KeywordLetters;
-use crate::convert::labels::LabelFolders;
-use crate::convert::plan::{Disposition, PlannedMessage, RenderOptions, content_digest};
-use crate::convert::planned_source::PlannedSource;
-use crate::convert::render::Rendered;
-use crate::mailbox::manifest::{
-    Bytes, Digest, Gap, LEAD, MessageRecord, SectionFooter, SectionHeader, VERSION,
-};
+use super::counts::byte_counts;
+use super::dedupe::content_digest;
+use super::identity::Fingerprint;
+use super::planned::{Disposition, PlannedMessage};
+use super::planned_source::PlannedSource;
+use super::render::{RenderOptions, Rendered};
+use super::section::{CheckedChunk, SectionSource, StagedFile};
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::maildir::write::{MaildirWriter, NewMessage};
+use crate::mailbox::manifest::{self, Bytes, Digest, Gap, LEAD, MessageRecord, SectionFooter, SectionHeader};
 use crate::mailbox::mbox::boundary::Extent;
-use crate::mailbox::mbox::read::Mbox;
 
-/// Makes the lines of a section.
+/// A source whose messages are written, with its section.
 #[derive(Debug)]
-pub struct SectionWriter<'a> {
-    raw: &'a [u8],
-    mbox: &'a Mbox<'a>,
-    messages: &'a [PlannedMessage],
-    extents: &'a [Extent],
-    keywords: &'a KeywordLetters<'a>,
-    folders: &'a LabelFolders,
-    separator: Vec<u8>,
-    head: SectionHeader,
+pub(crate) struct SectionWriter<'a> {
+    source: PlannedSource<'a>,
+    /// None if the source has a section already, or no manifest is kept.
+    header: Option<SectionHeader>,
+}
+
+/// The lines of a chunk.
+#[derive(Debug)]
+pub(crate) struct ChunkLines {
+    n: usize,
+    lines: Vec<u8>,
 }
 
 impl<'a> SectionWriter<'a> {
-    /// Of a planned source. `name` is its path as it was given, `follows` the section, from 1, that
-    /// tells of it as it was.
-    pub fn new(
-        load: &PlannedSource<'a>,
+    /// Records nothing.
+    pub(crate) fn unrecorded(source: PlannedSource<'a>) -> SectionWriter<'a> {
+        SectionWriter { source, header: None }
+    }
+
+    /// Records a source. `name` is its path as the user gave it.
+    pub(crate) fn recorded(
+        source: PlannedSource<'a>,
         name: &[u8],
         fingerprint: Fingerprint,
-        follows: Option<usize>,
     ) -> SectionWriter<'a> {
-        let PlannedSource { source, mbox, plan, folders, keywords, render_options: wishes, .. } = *load;
-        let (raw, messages, extents) = (source.raw(), &plan.messages[..], mbox.messages());
-        let separator = usual_separator(raw, extents);
-        let usual = RenderOptions::default();
-        let head = SectionHeader {
-            section: VERSION,
+        let raw = source.source.raw();
+        let (render, usual) = (source.run.render, RenderOptions::default());
+        let header = SectionHeader {
+            section: manifest::VERSION,
             program: concat!("mailferry ", env!("CARGO_PKG_VERSION")).into(),
             source: Bytes(name.to_vec()),
             size: raw.len() as u64,
             blake3: fingerprint.digest,
             lead: (raw.len() as u64).min(LEAD),
             lead_blake3: fingerprint.lead,
-            follows,
-            variant: mbox.variant.name().into(),
-            evidence: mbox.evidence.clone(),
-            separator: Bytes(separator.clone()),
-            cr_only: source.is_cr_only(),
-            eol: wishes.eol.name().into(),
-            labels: (wishes.labels != usual.labels).then(|| wishes.labels.name().into()),
-            deleted: (wishes.deleted != usual.deleted).then(|| wishes.deleted.name().into()),
-            headers: (wishes.headers != usual.headers).then(|| wishes.headers.name().into()),
+            follows: None,
+            variant: source.mbox.variant.name().into(),
+            evidence: source.mbox.evidence.clone(),
+            separator: Bytes(usual_separator(raw, source.mbox.messages())),
+            cr_only: source.source.is_cr_only(),
+            eol: render.eol.name().into(),
+            labels: (render.labels != usual.labels).then(|| render.labels.name().into()),
+            deleted: (render.deleted != usual.deleted).then(|| render.deleted.name().into()),
+            headers: (render.headers != usual.headers).then(|| render.headers.name().into()),
         };
-        SectionWriter { raw, mbox, messages, extents, keywords, folders, separator, head }
+        SectionWriter { source, header: Some(header) }
     }
 
-    /// The section's head.
-    pub fn header(&self) -> &SectionHeader {
-        &self.head
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.header.is_some()
     }
 
-    /// The lines of message `n`: what comes before it, and itself.
-    pub fn message_lines(&self, n: usize, rendered: &Rendered<'_>, base_name: &[u8], out: &mut Vec<u8>) {
-        let (planned, extent) = (&self.messages[n], &self.extents[n]);
-        let before = n.checked_sub(1).map_or(0, |n| self.extents[n].end);
-        self.gap(before, extent.at, n > 0, out);
+    /// Sets the section, from 1, that records an earlier state of the source.
+    pub(crate) fn set_follows(&mut self, follows: Option<usize>) {
+        if let Some(header) = &mut self.header {
+            header.follows = follows;
+        }
+    }
+
+    /// Returns the lines of a chunk; none if nothing is recorded.
+    fn chunk_lines(&self, n: usize, rendered: &[Rendered<'_>]) -> Vec<u8> {
+        let Some(header) = &self.header else { return Vec::new() };
+        let chunk = self.source.chunk(n);
+        let mut lines = Lines { source: self.source, header, out: Vec::with_capacity(rendered.len() * 300) };
+        for (at, rendered) in (chunk.first..).zip(rendered) {
+            lines.message(at, rendered);
+        }
+        lines.out
+    }
+
+    fn new_messages<'b>(&self, chunk: usize, rendered: &'b [Rendered<'_>]) -> Vec<NewMessage<'b>>
+    where
+        'a: 'b,
+    {
+        let messages = self.source.chunk(chunk).messages.iter().zip(rendered);
+        messages.filter_map(|(planned, rendered)| self.source.new_message(planned, rendered)).collect()
+    }
+
+    /// Returns the files of a message; None if one of them is not there.
+    fn staged_files(
+        &self,
+        planned: &PlannedMessage,
+        writer: &MaildirWriter,
+    ) -> Result<Option<Vec<StagedFile>>> {
+        let (subdir, name) = self.source.final_name(planned);
+        let file = |&folder| {
+            let is_there = writer.has_message((folder, subdir, &name), planned.size)?;
+            Ok(is_there.then(|| StagedFile { folder, subdir, name: name.clone() }))
+        };
+        planned.folders().iter().map(file).collect()
+    }
+}
+
+impl SectionSource for SectionWriter<'_> {
+    type Chunk = ChunkLines;
+
+    fn header(&self) -> Option<Vec<u8>> {
+        self.header.as_ref().map(manifest::to_line)
+    }
+
+    fn chunk_count(&self) -> usize {
+        self.source.chunk_count()
+    }
+
+    fn chunk_size(&self, n: usize) -> (u64, u64) {
+        let messages = self.source.chunk(n).messages;
+        (messages.iter().map(|m| m.size).sum(), messages.len() as u64)
+    }
+
+    fn write_chunk(&self, n: usize, writer: &MaildirWriter, recorded: bool) -> Result<ChunkLines> {
+        let rendered = self.source.render(self.source.chunk(n));
+        writer.stage(&self.new_messages(n, &rendered))?;
+        let lines = if recorded { self.chunk_lines(n, &rendered) } else { Vec::new() };
+        Ok(ChunkLines { n, lines })
+    }
+
+    fn check_chunk(
+        &self,
+        n: usize,
+        writer: Option<&MaildirWriter>,
+    ) -> Result<Option<CheckedChunk<ChunkLines>>> {
+        let chunk = self.source.chunk(n);
+        let lines = self.chunk_lines(n, &self.source.render(chunk));
+        let (mut files, mut staged) = (Vec::new(), 0);
+        if let Some(writer) = writer {
+            for planned in chunk.messages.iter().filter(|m| m.disposition == Disposition::Write) {
+                let Some(of_message) = self.staged_files(planned, writer)? else { return Ok(None) };
+                files.extend(of_message);
+                staged += 1;
+            }
+        }
+        let chunk_lines = ChunkLines { n, lines };
+        Ok(Some(CheckedChunk { chunk: chunk_lines, messages: chunk.messages.len(), staged, files }))
+    }
+
+    fn lines<'c>(&self, chunk: &'c ChunkLines) -> Cow<'c, [u8]> {
+        Cow::Borrowed(&chunk.lines)
+    }
+
+    fn finish_chunk(&self, chunk: ChunkLines) {
+        self.source.release(chunk.n);
+    }
+
+    fn final_lines(&self) -> Vec<u8> {
+        let Some(header) = &self.header else { return Vec::new() };
+        let mut lines = Lines { source: self.source, header, out: Vec::new() };
+        lines.gap_before(self.source.plan.messages.len());
+        lines.out
+    }
+
+    fn footer(&self) -> SectionFooter {
+        let PlannedSource { mbox, plan, .. } = self.source;
+        SectionFooter {
+            closes: 0,
+            messages: plan.messages.len() as u64,
+            mail: plan.messages.iter().filter(|m| m.disposition.is_mail()).count() as u64,
+            bytes: byte_counts(mbox, &plan.messages),
+            end: Digest([0; 32]),
+        }
+    }
+
+    fn mtime(&self) -> Option<i64> {
+        self.source.source.mtime()
+    }
+
+    fn check_unchanged(&self) -> Result<()> {
+        self.source.source.check_unchanged()
+    }
+
+    /// The kernel reports a bad address if another program has truncated the source: its bytes are not in our
+    /// mapping any more. The error must name the source and not the destination.
+    fn blame(&self, error: Error) -> Error {
+        match &error {
+            Error::Io { source: cause, .. } if cause.raw_os_error() == Some(libc::EFAULT) => {
+                self.check_unchanged().err().unwrap_or(error)
+            }
+            _ => error,
+        }
+    }
+}
+
+/// Lines of a section.
+struct Lines<'a> {
+    source: PlannedSource<'a>,
+    header: &'a SectionHeader,
+    out: Vec<u8>,
+}
+
+impl Lines<'_> {
+    /// Adds the line of message `n`, with that of the gap before it.
+    fn message(&mut self, n: usize, rendered: &Rendered<'_>) {
+        let extent = &self.source.mbox.messages()[n];
+        let planned = &self.source.plan.messages[n];
+        self.gap_before(n);
         let kind = match planned.disposition {
             Disposition::Pseudo => "pseudo",
             Disposition::Deleted => "skipped",
             Disposition::Write | Disposition::Present | Disposition::Duplicate => {
-                push(out, &self.message((planned, extent), rendered, base_name));
-                return;
+                return self.push(&self.record(planned, extent, rendered));
             }
         };
         let (at, end) = (extent.at, extent.end);
-        push(out, &Gap::new(kind, at, &self.raw[at as usize..end as usize]));
+        self.push(&Gap::new(kind, at, &self.source.source.raw()[at as usize..end as usize]));
     }
 
-    /// The line of what comes after the last message.
-    pub fn final_gap(&self, out: &mut Vec<u8>) {
-        let end = self.extents.last().map_or(0, |extent| extent.end);
-        self.gap(end, self.raw.len() as u64, !self.extents.is_empty(), out);
-    }
-
-    fn gap(&self, from: u64, to: u64, may_be_usual: bool, out: &mut Vec<u8>) {
-        let bytes = &self.raw[from as usize..to as usize];
-        let is_usual = may_be_usual && bytes == self.separator;
+    /// Adds the line of the bytes before message `n`, or after the last message, unless they are the usual
+    /// separator between two messages.
+    fn gap_before(&mut self, n: usize) {
+        let (raw, extents) = (self.source.source.raw(), self.source.mbox.messages());
+        let from = n.checked_sub(1).map_or(0, |n| extents[n].end);
+        let to = extents.get(n).map_or(raw.len() as u64, |extent| extent.at);
+        let bytes = &raw[from as usize..to as usize];
+        let is_usual = n > 0 && bytes == self.header.separator.0;
         if !is_usual && !bytes.is_empty() {
-            let junk = self.mbox.boundaries.junk.iter().any(|j| j.start < to && from < j.end);
-            push(out, &Gap::new(if junk { "junk" } else { "separator" }, from, bytes));
+            let is_junk = self.source.mbox.boundaries.junk.iter().any(|j| j.start < to && from < j.end);
+            self.push(&Gap::new(if is_junk { "junk" } else { "separator" }, from, bytes));
         }
     }
 
-    fn message(
-        &self,
-        (planned, extent): (&PlannedMessage, &Extent),
-        rendered: &Rendered<'_>,
-        base_name: &[u8],
-    ) -> MessageRecord {
-        let raw = extent.message(self.raw);
+    fn push(&mut self, line: &impl serde::Serialize) {
+        // None of the types can fail to be written into memory.
+        let written = serde_json::to_writer(&mut self.out, line);
+        debug_assert!(written.is_ok());
+        self.out.push(b'\n');
+    }
+
+    fn record(&self, planned: &PlannedMessage, extent: &Extent, rendered: &Rendered<'_>) -> MessageRecord {
+        let raw = extent.message(self.source.source.raw());
         let source = Digest::of(raw);
-        let is_source =
-            rendered.quotes == 0 && rendered.eols == 0 && rendered.stripped.is_empty() && !self.head.cr_only;
+        let is_source = rendered.quotes == 0
+            && rendered.eols == 0
+            && rendered.stripped.is_empty()
+            && !self.header.cr_only;
         let rendering = if is_source { source } else { rendered.digest() };
-        let file = planned.existing_name().and_then(|kept| kept.file).unwrap_or(rendering);
+        let file = planned.existing_name().and_then(|name| name.file).unwrap_or(rendering);
         let rebuilt = file == rendering;
+        let (keywords, unlettered) = self.source.run.keywords.names(planned);
+        let folders = planned.placement().map_or(&[][..], |placement| &placement.folders);
         MessageRecord {
             at: extent.start,
             len: extent.end - extent.start,
-            from: Bytes(extent.from_lines(self.raw).to_vec()),
-            name: Bytes(base_name.to_vec()),
+            from: Bytes(extent.from_lines(self.source.source.raw()).to_vec()),
+            name: Bytes(self.source.base_name(planned)),
             source,
             file: (file != source).then_some(file),
             content: planned.has_volatile_fields.then(|| content_digest(raw)).flatten(),
@@ -126,51 +270,23 @@ impl<'a> SectionWriter<'a> {
             stripped: if rebuilt { stripped(rendered) } else { Vec::new() },
             date: planned.origin.name().into(),
             flags: planned.status.flags.to_string(),
-            keywords: self.keywords.names(planned, true),
-            unlettered: self.keywords.names(planned, false),
-            folders: planned.placement().map_or_else(Vec::new, |filed| {
-                filed.folders.iter().map(|&folder| self.folders.levels(folder).to_vec()).collect()
-            }),
+            keywords,
+            unlettered,
+            folders: folders.iter().map(|&f| self.source.run.folders.levels(f).to_vec()).collect(),
             duplicate: planned.disposition == Disposition::Duplicate,
             verbatim: (!rebuilt).then(|| BASE64.encode(raw)),
             original: None,
         }
     }
 
-    /// Distances between the quoting `>` that were taken off.
+    /// Returns the distances between the quoting `>` that were removed.
     fn quotes(&self, planned: &PlannedMessage, extent: &Extent) -> Vec<u64> {
         if planned.quotes == 0 {
             return Vec::new();
         }
         let mut last = 0;
-        let offsets = self.mbox.quote_offsets(extent);
+        let offsets = self.source.mbox.quote_offsets(extent);
         offsets.map(|at| at as u64 - std::mem::replace(&mut last, at as u64)).collect()
-    }
-
-    /// The section's tail.
-    pub fn footer(&self) -> SectionFooter {
-        let mut tail = SectionFooter {
-            closes: 0,
-            messages: self.messages.len() as u64,
-            mail: 0,
-            bytes_messages: 0,
-            bytes_from_lines: 0,
-            bytes_quoting: 0,
-            bytes_separators: 0,
-            bytes_junk: self.mbox.boundaries.junk.iter().map(|j| j.end - j.start).sum(),
-            end: Digest([0; 32]),
-        };
-        for (PlannedMessage { quotes, disposition: fate, .. }, extent) in
-            self.messages.iter().zip(self.extents)
-        {
-            tail.mail += u64::from(!matches!(fate, Disposition::Pseudo | Disposition::Deleted));
-            tail.bytes_from_lines += extent.start - extent.at;
-            tail.bytes_quoting += u64::from(*quotes);
-            tail.bytes_messages += extent.end - extent.start - u64::from(*quotes);
-        }
-        let counted = tail.bytes_messages + tail.bytes_from_lines + tail.bytes_quoting + tail.bytes_junk;
-        tail.bytes_separators = self.raw.len() as u64 - counted;
-        tail
     }
 }
 
@@ -178,14 +294,7 @@ fn stripped(rendered: &Rendered<'_>) -> Vec<(u64, Bytes)> {
     rendered.stripped.iter().map(|(at, field)| (*at as u64, Bytes(field.to_vec()))).collect()
 }
 
-fn push(out: &mut Vec<u8>, line: &impl serde::Serialize) {
-    // None of our types can fail to be written into memory.
-    let written = serde_json::to_writer(&mut *out, line);
-    debug_assert!(written.is_ok());
-    out.push(b'\n');
-}
-
-/// What stands most often between the first messages.
+/// Returns the most frequent separator between the first messages.
 fn usual_separator(raw: &[u8], extents: &[Extent]) -> Vec<u8> {
     let mut counts = HashMap::<&[u8], usize>::new();
     for pair in extents.windows(2).take(64) {

@@ -11,10 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::copy;
-use super::{Input, Options, Outcome, Report, Totals};
+use super::import::import_mboxes;
+use super::{CopyOptions, DestinationOptions, ImportOptions, Input, Outcome, Report, Totals};
 use crate::convert::export;
 use crate::convert::export::MboxTarget;
-use crate::mailbox::context::{Events, Phase};
+use crate::mailbox::context::{Context, Events, Phase};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable;
@@ -53,7 +54,7 @@ pub struct FolderMapping {
 /// How trees are converted.
 pub struct TreeOptions<'a> {
     /// As for one mailbox; the destination is the root of the folders.
-    pub each: &'a Options<'a>,
+    pub each: &'a ImportOptions<'a>,
     /// How the folders lie there.
     pub layout: Layout,
     /// With [`Layout::Mboxes`]: which mboxes, and what to do where one is there.
@@ -184,9 +185,9 @@ pub fn convert(
     mut entries: Vec<TreeEntry>,
     subscribed: Option<&[Folder]>,
     wanted: &TreeOptions<'_>,
-    progress: &dyn Events,
+    context: &Context<'_>,
 ) -> TreeOutcome {
-    progress.begin(Phase::Writing, entries.iter().map(|entry| entry.size).sum());
+    context.events.begin(Phase::Writing, entries.iter().map(|entry| entry.size).sum());
     let mut whole =
         TreeOutcome { folders: Vec::with_capacity(entries.len()), error: None, findings: Vec::new() };
     let prepared = refuse_one_mbox(&entries, wanted)
@@ -200,19 +201,21 @@ pub fn convert(
     while !rest.is_empty() && whole.error.is_none() {
         let (batch, later) = rest.split_at(side_by_side(rest, wanted));
         rest = later;
-        let (rows, error) = convert_batch(batch, wanted, progress);
+        let (rows, error) = convert_batch(batch, wanted, context);
         whole.folders.extend(rows);
-        let is_made = wanted.each.dry_run || wanted.layout != Layout::MaildirPlusPlus || !batch[0].is_inbox();
+        let is_made = wanted.each.destination.dry_run
+            || wanted.layout != Layout::MaildirPlusPlus
+            || !batch[0].is_inbox();
         // Where INBOX could not be converted the others need their root all the same.
         let made = if is_made || error.is_some() {
             Ok(())
         } else {
-            create::open_or_create(wanted.each.destination).map(drop)
+            create::open_or_create(wanted.each.destination.path).map(drop)
         };
         whole.error = error.or(made.err());
     }
     if whole.error.is_none() {
-        let write = !wanted.each.dry_run;
+        let write = !wanted.each.destination.dry_run;
         let kept = if write { keep_names(&entries, wanted) } else { Ok(()) }
             .and_then(|()| subscribe(subscribed, &entries, wanted, &mut whole.findings))
             .and_then(|()| if write { own(&entries, wanted) } else { Ok(()) });
@@ -240,7 +243,7 @@ fn refuse_one_mbox(entries: &[TreeEntry], wanted: &TreeOptions<'_>) -> Result<()
 
 /// Folders lie in a Maildir, or in a directory.
 fn make_root(entries: &[TreeEntry], wanted: &TreeOptions<'_>) -> Result<()> {
-    let root = wanted.each.destination;
+    let root = wanted.each.destination.path;
     // A dry run says what is refused, too.
     let is_mail = wanted.layout == Layout::MaildirPlusPlus;
     if is_mail || !root.is_dir() {
@@ -264,7 +267,7 @@ fn make_root(entries: &[TreeEntry], wanted: &TreeOptions<'_>) -> Result<()> {
     let is_made_with_inbox =
         entries.first().is_some_and(|entry| entry.named.directory.as_os_str().is_empty());
     match wanted.layout {
-        _ if wanted.each.dry_run => Ok(()),
+        _ if wanted.each.destination.dry_run => Ok(()),
         Layout::MaildirPlusPlus if is_made_with_inbox => Ok(()),
         Layout::MaildirPlusPlus => create::open_or_create(root).map(drop),
         Layout::Fs | Layout::Mboxes => {
@@ -312,7 +315,7 @@ fn side_by_side(entries: &[TreeEntry], wanted: &TreeOptions<'_>) -> usize {
 fn convert_batch(
     batch: &[TreeEntry],
     wanted: &TreeOptions<'_>,
-    progress: &dyn Events,
+    context: &Context<'_>,
 ) -> (Vec<FolderOutcome>, Option<Error>) {
     let stop = AtomicBool::new(false);
     let stopped = Mutex::new(None);
@@ -321,9 +324,9 @@ fn convert_batch(
         stopped.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get_or_insert(error);
     };
     let rows: Vec<Option<FolderOutcome>> = match batch {
-        [one] => vec![Some(convert_one(one, wanted, None, progress, &note))],
+        [one] => vec![Some(convert_one(one, wanted, None, context, &note))],
         several => {
-            let at = existing(wanted.each.destination);
+            let at = existing(wanted.each.destination.path);
             let together = Dir::open(at).and_then(|dir| SyncGroup::new(dir, several.len(), wanted.jobs));
             let together = match together {
                 Ok(together) => Arc::new(together),
@@ -337,7 +340,7 @@ fn convert_batch(
                         scope.spawn(move || {
                             let _member = together.begin();
                             let go_on = !stop.load(Ordering::Relaxed);
-                            go_on.then(|| convert_one(entry, wanted, Some(together), progress, note))
+                            go_on.then(|| convert_one(entry, wanted, Some(together), context, note))
                         })
                     })
                     .collect();
@@ -356,32 +359,36 @@ fn convert_one(
     entry: &TreeEntry,
     wanted: &TreeOptions<'_>,
     together: Option<&Arc<SyncGroup>>,
-    progress: &dyn Events,
+    context: &Context<'_>,
     note: &dyn Fn(Error),
 ) -> FolderOutcome {
     let mut row =
         FolderOutcome { entry: entry.clone(), reports: Vec::new(), sums: Totals::default(), failed: false };
-    let part = Part { progress, phase: Mutex::new(Phase::Reading) };
+    let part = Part { progress: context.events, phase: Mutex::new(Phase::Reading) };
+    let context = Context { events: &part, ..*context };
     let placed = refuse_moved(entry, wanted).and_then(|()| place_for(&entry.named.directory, wanted));
     let converted = placed.map(|destination| {
-        let options = Options { destination: &destination, sync_group: together, ..wanted.each.clone() };
-        let beside: Vec<&Path> = entry.beside.iter().map(PathBuf::as_path).collect();
+        let siblings: Vec<&Path> = entry.beside.iter().map(PathBuf::as_path).collect();
+        let each = &wanted.each;
+        let destination =
+            DestinationOptions { path: &destination, sync_group: together, ..each.destination.clone() };
+        let options = ImportOptions { destination, siblings: &siblings, ..(*each).clone() };
         match &entry.found.kind {
             MailboxKind::Messages(files) => {
                 // An mbox appears whole, and there is no second time.
                 let at_once = if wanted.layout == Layout::Mboxes { files.len() } else { MESSAGES_AT_ONCE };
                 for files in files.chunks(at_once) {
-                    row.add_messages((files, &beside), &options, wanted, &part, note);
+                    row.add_messages(files, &options, wanted, &context, note);
                 }
             }
             MailboxKind::Mbox => {
                 let source = (wanted.open)(&entry.found.path, None)
                     .map(|input| export::ExportSource::Mbox(Box::new(input)));
-                row.add(source.map(|source| run((source, &beside), &options, wanted, &part)), note);
+                row.add(source.map(|source| run(source, &options, wanted, &context)), note);
             }
             MailboxKind::Maildir => {
                 let source = export::ExportSource::Maildir(entry.found.path.clone());
-                row.add(Ok(run((source, &beside), &options, wanted, &part)), note);
+                row.add(Ok(run(source, &options, wanted, &context)), note);
             }
         }
     });
@@ -394,13 +401,13 @@ fn convert_one(
 /// Makes what a folder lies in, and says where it is. In a dry run nothing is made, and what lies nowhere is looked at
 /// as the first thing that would be.
 fn place_for(folder: &Path, wanted: &TreeOptions<'_>) -> Result<PathBuf> {
-    let root = wanted.each.destination;
+    let root = wanted.each.destination.path;
     let directory: &Path = &root.join(folder);
-    if wanted.each.ownership.owner.is_some() {
+    if wanted.each.destination.ownership.owner.is_some() {
         let above = folder.ancestors().filter(|path| !path.as_os_str().is_empty());
         above.map(|path| root.join(path)).try_for_each(|path| refuse_symlink(&path))?;
     }
-    if wanted.each.dry_run {
+    if wanted.each.destination.dry_run {
         let mut first = directory;
         while !parent_of(first).is_dir() && first != parent_of(first) {
             first = parent_of(first);
@@ -416,10 +423,10 @@ fn place_for(folder: &Path, wanted: &TreeOptions<'_>) -> Result<PathBuf> {
 /// Finds mailboxes that an earlier run has put into another folder: what a mailbox is called changes with those that
 /// lie beside it, and by its second name its mail would be there twice, perhaps among that of another mailbox.
 fn look_back(entries: &mut [TreeEntry], wanted: &TreeOptions<'_>) -> Result<()> {
-    if wanted.each.manifest != ManifestLocation::InMaildir {
+    if wanted.each.destination.manifest != ManifestLocation::InMaildir {
         return Ok(());
     }
-    let renamed = renames::read(wanted.each.destination)?;
+    let renamed = renames::read(wanted.each.destination.path)?;
     for entry in entries.iter_mut().filter(|entry| !entry.is_told) {
         let (folder, now) = (&entry.found.folder, &entry.named.directory);
         let had = renamed.iter().filter(|(_, was)| *was == folder).map(|(directory, _)| directory.clone());
@@ -433,7 +440,7 @@ fn look_back(entries: &mut [TreeEntry], wanted: &TreeOptions<'_>) -> Result<()> 
             MailboxKind::Mbox | MailboxKind::Maildir => &entry.found.path,
         };
         let has_it = |place: &PathBuf| {
-            let manifest = ManifestLocation::InMaildir.read(&wanted.each.destination.join(place));
+            let manifest = ManifestLocation::InMaildir.read(&wanted.each.destination.path.join(place));
             let headers = manifest.ok().flatten().map(|file| file.headers()).unwrap_or_default();
             headers.iter().any(|header| header.source.is_path(path))
         };
@@ -445,7 +452,7 @@ fn look_back(entries: &mut [TreeEntry], wanted: &TreeOptions<'_>) -> Result<()> 
 
 fn refuse_moved(entry: &TreeEntry, wanted: &TreeOptions<'_>) -> Result<()> {
     let Some(was) = &entry.was else { return Ok(()) };
-    let directory = |place| display_path(&wanted.each.destination.join(place));
+    let directory = |place| display_path(&wanted.each.destination.path.join(place));
     let reason = format!(
         "was converted into {} before, and would be in {} now, for other mailboxes lie beside it than did then; \
          convert it by itself into the former, or say by --map which folder is which",
@@ -457,17 +464,18 @@ fn refuse_moved(entry: &TreeEntry, wanted: &TreeOptions<'_>) -> Result<()> {
 
 /// One mailbox into one folder.
 fn run(
-    (source, beside): (export::ExportSource, &[&Path]),
-    options: &Options<'_>,
+    source: export::ExportSource,
+    options: &ImportOptions<'_>,
     wanted: &TreeOptions<'_>,
-    progress: &dyn Events,
+    context: &Context<'_>,
 ) -> Outcome {
     match (source, wanted.layout) {
-        (source, Layout::Mboxes) => export::export(vec![source], options, (wanted.mboxes)(), progress).0,
-        (export::ExportSource::Mbox(input), _) => {
-            super::import_with_siblings(vec![*input], beside, options, progress)
+        (source, Layout::Mboxes) => export::export(vec![source], options, (wanted.mboxes)(), context).0,
+        (export::ExportSource::Mbox(input), _) => import_mboxes(vec![*input], options, context),
+        (export::ExportSource::Maildir(path), _) => {
+            let options = CopyOptions { destination: options.destination.clone() };
+            copy::copy_maildir(&path, &options, context)
         }
-        (export::ExportSource::Maildir(path), _) => copy::copy_maildir(&path, options, progress),
     }
 }
 
@@ -475,10 +483,10 @@ impl FolderOutcome {
     /// Messages by themselves, some at a time: each is a source.
     fn add_messages(
         &mut self,
-        (files, beside): (&[PathBuf], &[&Path]),
-        options: &Options<'_>,
+        files: &[PathBuf],
+        options: &ImportOptions<'_>,
         wanted: &TreeOptions<'_>,
-        progress: &dyn Events,
+        context: &Context<'_>,
         note: &dyn Fn(Error),
     ) {
         let mut inputs = Vec::with_capacity(files.len());
@@ -492,9 +500,9 @@ impl FolderOutcome {
             Layout::Mboxes => {
                 let sources =
                     inputs.into_iter().map(|input| export::ExportSource::Mbox(Box::new(input))).collect();
-                export::export(sources, options, (wanted.mboxes)(), progress).0
+                export::export(sources, options, (wanted.mboxes)(), context).0
             }
-            _ => super::import_with_siblings(inputs, beside, options, progress),
+            _ => import_mboxes(inputs, options, context),
         };
         self.add(Ok(outcome), note);
     }
@@ -506,7 +514,7 @@ impl FolderOutcome {
                 reports.iter_mut().for_each(|report| report.findings.retain(|f| f.code != Code::FoldersLeft));
                 self.reports.extend(reports);
                 let left_out = Totals { bytes_source: 0, bytes_not_reached: 0, ..sums };
-                self.sums.add(if error.is_some() { &left_out } else { &sums });
+                self.sums += if error.is_some() { &left_out } else { &sums };
                 error
             }
             Err(error) => {
@@ -522,8 +530,7 @@ impl FolderOutcome {
         let mut finding = Finding::new(error.code(), error.without_path());
         finding.path = error.path().map(Path::to_owned);
         finding.hint = error.hint().map(|mend| mend.to_owned().into());
-        let path = self.entry.found.path.clone();
-        self.reports.push(Report { path, variant: None, evidence: String::new(), findings: vec![finding] });
+        self.reports.push(Report::new(&self.entry.found.path, vec![finding]));
     }
 }
 
@@ -562,8 +569,8 @@ impl Events for Part<'_> {
 /// Gives what is neither a mailbox nor in one to whom it is to belong: the directories that folders lie in,
 /// and the lists.
 fn own(entries: &[TreeEntry], wanted: &TreeOptions<'_>) -> Result<()> {
-    let Some(owner) = wanted.each.ownership.owner else { return Ok(()) };
-    let root = Dir::open(wanted.each.destination)?;
+    let Some(owner) = wanted.each.destination.ownership.owner else { return Ok(()) };
+    let root = Dir::open(wanted.each.destination.path)?;
     let (list, _) = subscriptions::file_for(wanted.layout);
     let above = entries.iter().flat_map(|entry| entry.named.directory.ancestors().skip(1));
     let directories: BTreeSet<&Path> = above.filter(|path| !path.as_os_str().is_empty()).collect();
@@ -582,14 +589,14 @@ fn keep_names(entries: &[TreeEntry], wanted: &TreeOptions<'_>) -> Result<()> {
     let renamed = entries.iter().filter(|entry| entry.named.rename_reason.is_some());
     let new: renames::Renames =
         renamed.map(|entry| (entry.named.directory.clone(), entry.found.folder.clone())).collect();
-    let before = renames::read(wanted.each.destination)?;
+    let before = renames::read(wanted.each.destination.path)?;
     let all: renames::Renames = before.clone().into_iter().chain(new).collect();
     if all == before {
         return Ok(());
     }
-    let root = Dir::open(wanted.each.destination)?;
+    let root = Dir::open(wanted.each.destination.path)?;
     renames::write(&root, &all)?;
-    if wanted.each.fsync == Fsync::None { Ok(()) } else { root.sync() }
+    if wanted.each.destination.fsync == Fsync::None { Ok(()) } else { root.sync() }
 }
 
 /// Carries the list of subscribed folders over, to what is there of one already. A dry run says what would be lost.
@@ -601,7 +608,7 @@ fn subscribe(
 ) -> Result<()> {
     let Some(subscribed) = subscribed else { return Ok(()) };
     let (file, separator) = subscriptions::file_for(wanted.layout);
-    let path = wanted.each.destination.join(file);
+    let path = wanted.each.destination.path.join(file);
     let mut list = match read_regular(&path) {
         Ok(text) => subscriptions::parse(&text, separator),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
@@ -624,11 +631,11 @@ fn subscribe(
             }
         }
     }
-    if list.len() == before || wanted.each.dry_run {
+    if list.len() == before || wanted.each.destination.dry_run {
         return Ok(());
     }
     let text = subscriptions::format(&list, wanted.layout);
-    let root = Dir::open(wanted.each.destination)?;
+    let root = Dir::open(wanted.each.destination.path)?;
     root.write_atomic(&root, OsStr::new(file), &text, 0o666)?;
-    if wanted.each.fsync == Fsync::None { Ok(()) } else { root.sync() }
+    if wanted.each.destination.fsync == Fsync::None { Ok(()) } else { root.sync() }
 }

@@ -192,6 +192,24 @@ impl KeywordTable {
         Some(number)
     }
 
+    /// Returns the table that a Maildir would have after adding these keywords. `in_use` are the letters of its
+    /// messages.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn preview<'a>(
+        maildir: &Path,
+        keywords: impl Iterator<Item = &'a str>,
+        in_use: KeywordSet,
+    ) -> Result<KeywordTable> {
+        let mut table = KeywordTable::read(maildir)?;
+        table.reserve(in_use);
+        for keyword in keywords {
+            table.add(keyword);
+        }
+        Ok(table)
+    }
+
     /// Writes the file into a Maildir that nobody sees yet. Its text is on stable storage then, and its name
     /// when `root` is flushed.
     pub fn create(&self, root: &Dir, mode: u32) -> Result<()> {

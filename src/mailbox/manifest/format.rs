@@ -7,6 +7,8 @@ use std::path::Path;
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
+use super::byte_counts::ByteCounts;
+
 use crate::mailbox::text::escape;
 
 /// The version of the format that this module writes, and the only one it reads.
@@ -274,16 +276,8 @@ pub struct SectionFooter {
     pub messages: u64,
     /// How many of them became mail (not the pseudo message, nor what was skipped).
     pub mail: u64,
-    /// Bytes of messages, less quoting.
-    pub bytes_messages: u64,
-    /// Bytes of From_ lines.
-    pub bytes_from_lines: u64,
-    /// Bytes of quoting.
-    pub bytes_quoting: u64,
-    /// Bytes of separators.
-    pub bytes_separators: u64,
-    /// Bytes of junk.
-    pub bytes_junk: u64,
+    #[serde(flatten)]
+    pub bytes: ByteCounts,
     /// BLAKE3 of the lines of the section, from its head on, and of this one up to the first digit of
     /// the hash.
     pub end: Digest,
@@ -291,16 +285,8 @@ pub struct SectionFooter {
 
 impl SectionFooter {
     pub(super) fn balances(&self, head: &SectionHeader) -> bool {
-        let parts = [
-            self.bytes_messages,
-            self.bytes_from_lines,
-            self.bytes_quoting,
-            self.bytes_separators,
-            self.bytes_junk,
-        ];
-        let sum = parts.iter().try_fold(0u64, |sum, &part| sum.checked_add(part));
-        let size = if head.is_maildir() { self.bytes_messages } else { head.size };
-        sum == Some(size) && self.mail <= self.messages
+        let size = if head.is_maildir() { self.bytes.messages } else { head.size };
+        self.bytes.balances(size) && self.mail <= self.messages
     }
 
     /// The tail with the hash that seals it. `lines` has hashed the lines of the section.

@@ -12,11 +12,13 @@
 //! their names and not by its bytes: its head has neither a size nor a hash, and a later section of the same
 //! path tells only of what came since.
 
+mod byte_counts;
 mod format;
 mod location;
 mod read;
 mod write;
 
+pub use byte_counts::ByteCounts;
 pub use format::{Bytes, Digest, Gap, LEAD, MessageRecord, SectionFooter, SectionHeader, VERSION, to_line};
 pub use location::{FILE_NAME, ManifestFile, ManifestLocation, ManifestLock};
 pub use read::{Outline, Section, follows, looks_like_manifest, outline, read_headers};
@@ -78,11 +80,7 @@ mod tests {
             closes: 1,
             messages: 1,
             mail: 1,
-            bytes_messages: 3,
-            bytes_from_lines: 0,
-            bytes_quoting: 0,
-            bytes_separators: 0,
-            bytes_junk: 7,
+            bytes: ByteCounts { messages: 3, junk: 7, ..ByteCounts::default() },
             end: Digest::of(b""),
         }
     }

@@ -21,6 +21,11 @@ pub enum LabelPolicy {
 }
 
 impl LabelPolicy {
+    /// Reports whether labels become folders.
+    pub fn are_folders(self) -> bool {
+        matches!(self, LabelPolicy::Folders | LabelPolicy::First)
+    }
+
     /// The word on the command line and in the manifest.
     pub fn name(self) -> &'static str {
         match self {

@@ -1,0 +1,211 @@
+//! The plan of a copy: which messages are written, and by which names.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::super::history::History;
+use super::super::options::DestinationOptions;
+use super::collisions::{Collision, DestinationIndex, DestinationMessage, NewName};
+use super::copied::CopiedMessages;
+use super::letters;
+use super::source::{SourceMaildir, is_link};
+use crate::mailbox::context::Context;
+use crate::mailbox::error::Result;
+use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::maildir::keywords::KeywordSet;
+use crate::mailbox::maildir::list::{self, Entry};
+use crate::mailbox::maildir::write::DestinationState;
+use crate::mailbox::text::escape;
+
+/// A message of the source that no earlier run has copied.
+pub(super) struct SourceMessage {
+    pub(super) entry: Entry,
+    /// An estimate of its size.
+    pub(super) size: u64,
+    pub(super) disposition: Disposition,
+}
+
+pub(super) enum Disposition {
+    /// Its name is free.
+    KeepName,
+    /// Its name is taken, and this one is free.
+    Rename(Vec<u8>),
+    /// The destination has it, whatever program wrote it.
+    Present(DestinationMessage),
+}
+
+pub(super) struct CopyPlan {
+    pub(super) messages: Vec<SourceMessage>,
+    /// Messages that a worker takes at once.
+    pub(super) chunks: Vec<Range<usize>>,
+    /// Why other files are not copied.
+    pub(super) skipped: Vec<Finding>,
+    /// Keyword letters that messages of the destination have.
+    pub(super) letters_there: KeywordSet,
+    /// Messages that earlier runs copied.
+    pub(super) known: u64,
+    /// The size of these messages.
+    pub(super) known_bytes: u64,
+}
+
+impl CopyPlan {
+    /// Returns the plan for messages that were all copied before.
+    pub(super) fn of_known(lengths: &[u64]) -> CopyPlan {
+        CopyPlan {
+            messages: Vec::new(),
+            chunks: Vec::new(),
+            skipped: Vec::new(),
+            letters_there: KeywordSet::default(),
+            known: lengths.len() as u64,
+            known_bytes: lengths.iter().sum(),
+        }
+    }
+
+    /// Returns the keyword letters of the messages that are written.
+    pub(super) fn letters_used(&self) -> KeywordSet {
+        letters::union(self.messages.iter().filter(|m| !m.is_present()).map(|message| &message.entry))
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.known_bytes + self.messages.iter().map(|message| message.size).sum::<u64>()
+    }
+
+    /// Returns the sizes of the files to write after the first `chunks`; None for a message that is only
+    /// recorded.
+    pub(super) fn sizes(&self, chunks: usize) -> impl Iterator<Item = Option<u64>> {
+        let first = self.chunks.get(chunks).map_or(self.messages.len(), |chunk| chunk.start);
+        self.messages[first..].iter().map(|m| (!m.is_present()).then_some(m.size))
+    }
+}
+
+impl SourceMessage {
+    fn is_present(&self) -> bool {
+        matches!(self.disposition, Disposition::Present(_))
+    }
+}
+
+/// What a plan is made from.
+pub(super) struct Planner<'a> {
+    pub(super) source: &'a SourceMaildir<'a>,
+    pub(super) copied: &'a CopiedMessages,
+    pub(super) history: &'a History<'a>,
+    pub(super) options: &'a DestinationOptions<'a>,
+    pub(super) context: &'a Context<'a>,
+}
+
+impl Planner<'_> {
+    /// Decides for each message whether it is written, and by which name.
+    pub(super) fn plan(&self, state: &DestinationState, findings: &mut Vec<Finding>) -> Result<CopyPlan> {
+        let index = match state {
+            DestinationState::Maildir => DestinationIndex::open(self.options.path)?,
+            _ => DestinationIndex::default(),
+        };
+        let (mut messages, mut known, mut known_bytes) = (Vec::new(), 0, 0);
+        for entry in &self.source.entries {
+            match self.copied.length(entry) {
+                Some(length) => (known, known_bytes) = (known + 1, known_bytes + length),
+                None => messages.push(SourceMessage {
+                    entry: entry.clone(),
+                    size: self.source.files.size(entry),
+                    disposition: Disposition::KeepName,
+                }),
+            }
+        }
+        let mut skipped = Vec::new();
+        self.skip_unreadable(&mut messages, &mut skipped);
+        self.resolve_collisions(&mut messages, &index, findings)?;
+        let chunks = chunks(&messages);
+        let letters_there = index.letters();
+        Ok(CopyPlan { messages, chunks, skipped, letters_there, known, known_bytes })
+    }
+
+    fn skip_unreadable(&self, messages: &mut Vec<SourceMessage>, skipped: &mut Vec<Finding>) {
+        if self.options.ownership.owner.is_some() {
+            // Users do link messages. But what is given to another user must not be a file that the user could
+            // not read.
+            messages.retain(|message| {
+                let path = self.source.files.path(&message.entry);
+                let is_link = is_link(&path);
+                if is_link {
+                    let text = "is a symbolic link, and with --owner none is followed: it was not copied";
+                    skipped.push(Finding::new(Code::MaildirNotAFile, text).in_file(path));
+                }
+                !is_link
+            });
+        }
+        if !self.copied.is_open {
+            // Mostly there is no new message. Without this, a FIFO would cause an empty section in every run.
+            messages.retain(|message| {
+                let why = list::explain_unreadable(self.source.path, &message.entry);
+                why.map(|why| skipped.push(why)).is_none()
+            });
+        }
+    }
+
+    /// Compares messages with those that have the same name; in most Maildirs there are none.
+    fn resolve_collisions(
+        &self,
+        messages: &mut [SourceMessage],
+        index: &DestinationIndex,
+        findings: &mut Vec<Finding>,
+    ) -> Result<()> {
+        let mut names = HashSet::new();
+        let collides = |message: &SourceMessage| {
+            let base = message.entry.parsed().base;
+            !names.insert(base.to_vec()) || index.contains(base)
+        };
+        let collides: Vec<bool> = messages.iter().map(collides).collect();
+        if !collides.contains(&true) {
+            return Ok(());
+        }
+        let compare = |(message, collides): (&SourceMessage, &bool)| {
+            self.context.cancel.check()?;
+            collides.then(|| index.compare(self.source, &message.entry)).transpose()
+        };
+        let collisions: Vec<Option<Collision>> =
+            messages.par_iter().zip(&collides).map(compare).collect::<Result<_>>()?;
+        for section in &self.history.outlines {
+            names.extend(section.names().into_iter().map(|message| message.name.0));
+        }
+        for (message, collision) in messages.iter_mut().zip(collisions) {
+            message.disposition = match collision {
+                None | Some(Collision::Unread) => continue,
+                Some(Collision::Same(same)) => Disposition::Present(same),
+                Some(Collision::Other(other)) => {
+                    match index.new_name(&other, self.context.host, &mut names)? {
+                        NewName::Present(same) => Disposition::Present(same),
+                        NewName::Free(name) => {
+                            let shown = escape(&name);
+                            let text =
+                                format!("its name is that of another message; it is written as {shown}");
+                            let path = self.source.files.path(&message.entry);
+                            findings.push(Finding::new(Code::NameTaken, text).in_file(path));
+                            Disposition::Rename(name)
+                        }
+                    }
+                }
+            };
+        }
+        Ok(())
+    }
+}
+
+fn chunks(messages: &[SourceMessage]) -> Vec<Range<usize>> {
+    const MESSAGES: usize = 64;
+    const BYTES: u64 = 2 << 20;
+    let mut chunks: Vec<Range<usize>> = Vec::new();
+    let mut bytes = 0;
+    for (n, message) in messages.iter().enumerate() {
+        match chunks.last_mut() {
+            Some(chunk) if chunk.len() < MESSAGES && bytes < BYTES => chunk.end = n + 1,
+            _ => {
+                bytes = 0;
+                chunks.push(n..n + 1);
+            }
+        }
+        bytes += message.size;
+    }
+    chunks
+}

@@ -1,0 +1,64 @@
+//! The Maildir that is copied.
+
+use std::collections::HashSet;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::maildir::list::{self, Entry, MaildirReader};
+use crate::mailbox::text::escape;
+
+/// The Maildir that is copied.
+pub(super) struct SourceMaildir<'a> {
+    pub(super) path: &'a Path,
+    pub(super) files: MaildirReader,
+    pub(super) entries: Vec<Entry>,
+}
+
+impl<'a> SourceMaildir<'a> {
+    pub(super) fn open(path: &'a Path) -> Result<SourceMaildir<'a>> {
+        let files = MaildirReader::open(path)?;
+        let mut seen = HashSet::new();
+        let mut entries = list::list_messages(path)?;
+        let repeated: HashSet<Vec<u8>> = entries
+            .iter()
+            .filter(|entry| !seen.insert(entry.parsed().base))
+            .map(|entry| entry.parsed().base.to_vec())
+            .collect();
+        // A message that was moved during the listing is listed in both directories, and is in one of them.
+        let exists = |entry: &Entry| std::fs::symlink_metadata(entry.path(path)).is_ok();
+        entries.retain(|entry| !repeated.contains(entry.parsed().base) || exists(entry));
+        Ok(SourceMaildir { path, files, entries })
+    }
+}
+
+/// Refuses directories that are links. What is given to another user must not come from where that user could
+/// have redirected us.
+pub(super) fn refuse_links(source: &Path) -> Result<()> {
+    let linked = ["new", "cur"].iter().map(|name| source.join(name)).find(|path| is_link(path));
+    linked.map_or(Ok(()), |path| {
+        let reason =
+            "is a symbolic link, and with --owner none is followed in a Maildir; name the one it leads to";
+        Err(Error::Unsupported { path, reason: reason.into() })
+    })
+}
+
+pub(super) fn is_link(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink())
+}
+
+/// Returns the finding about files of an IMAP server, which are not copied. Its list of UIDs refers to its own
+/// index.
+pub(super) fn index_finding(source: &Path) -> Result<Option<Finding>> {
+    const PREFIXES: [&[u8]; 4] = [b"dovecot-uid", b"dovecot.", b"courierimapuid", b"courierpop3dsizelist"];
+    let mut names = Dir::open(source)?.names()?;
+    names.retain(|name| PREFIXES.iter().any(|prefix| name.as_bytes().starts_with(prefix)));
+    names.sort();
+    let names: Vec<String> = names.iter().map(|name| escape(name.as_bytes())).collect();
+    Ok((!names.is_empty()).then(|| {
+        let text = format!("not copied, for a server makes them anew: {}", names.join(", "));
+        Finding::new(Code::IndexesLeft, text)
+    }))
+}

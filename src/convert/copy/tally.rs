@@ -1,0 +1,68 @@
+//! The counts and findings of a copy.
+
+use super::super::counts::Totals;
+use super::letters;
+use super::plan::CopyPlan;
+use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::maildir::keywords::KeywordSet;
+use crate::mailbox::manifest::ByteCounts;
+
+/// What became of some messages.
+#[derive(Debug, Default)]
+pub(super) struct CopyTally {
+    pub(super) written: u64,
+    pub(super) present: u64,
+    skipped: u64,
+    pub(super) bytes: u64,
+    /// The latest modification time.
+    pub(super) newest: Option<i64>,
+    /// Messages with keywords that got no letter.
+    without_letter: u64,
+    /// The letters of these keywords in the source.
+    unmapped: KeywordSet,
+    findings: Vec<Finding>,
+}
+
+impl CopyTally {
+    pub(super) fn add(&mut self, other: CopyTally) {
+        self.written += other.written;
+        self.present += other.present;
+        self.skipped += other.skipped;
+        self.bytes += other.bytes;
+        self.newest = self.newest.max(other.newest);
+        self.without_letter += other.without_letter;
+        self.unmapped = self.unmapped | other.unmapped;
+        self.findings.extend(other.findings);
+    }
+
+    /// Counts a message whose letters `unmapped` got none in the destination.
+    pub(super) fn note_unmapped(&mut self, unmapped: KeywordSet) {
+        self.without_letter += u64::from(!unmapped.is_empty());
+        self.unmapped = self.unmapped | unmapped;
+    }
+
+    pub(super) fn skip(&mut self, finding: Finding) {
+        // A message that was expunged meanwhile is not among the messages found.
+        self.skipped += u64::from(finding.code != Code::MessageExpunged);
+        self.findings.push(finding);
+    }
+
+    pub(super) fn totals(&self, plan: &CopyPlan) -> Totals {
+        let bytes = plan.known_bytes + self.bytes;
+        Totals {
+            sources: 1,
+            messages_found: plan.known + self.written + self.present + self.skipped,
+            written: self.written,
+            already_present: plan.known + self.present,
+            skipped: self.skipped,
+            bytes_source: bytes,
+            bytes: ByteCounts { messages: bytes, ..ByteCounts::default() },
+            ..Totals::default()
+        }
+    }
+
+    pub(super) fn into_findings(self) -> impl Iterator<Item = Finding> {
+        let overflow = letters::overflow_finding(self.without_letter, self.unmapped);
+        self.findings.into_iter().chain(overflow)
+    }
+}

@@ -1,0 +1,91 @@
+//! The destination of an import or a copy, with its manifest: looked at, then opened under its lock.
+
+use std::path::Path;
+
+use super::history::read_manifest;
+use super::options::DestinationOptions;
+use crate::mailbox::context::Context;
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::maildir::write::{self, DestinationState, Leftover, MaildirWriter, parent_of};
+use crate::mailbox::manifest::{ManifestFile, ManifestLock};
+
+/// A destination at one moment.
+#[derive(Debug)]
+pub(crate) struct Destination {
+    pub(crate) state: DestinationState,
+    pub(crate) manifest: Option<ManifestFile>,
+}
+
+/// A destination that is locked; it stays as [`Destination`] describes it.
+#[derive(Debug)]
+pub(crate) struct OpenDestination {
+    /// A manifest outside of the Maildir may be that of several Maildirs, each with a lock of its own.
+    pub(crate) _manifest_lock: Option<ManifestLock>,
+    pub(crate) writer: MaildirWriter,
+    /// What a killed run left.
+    pub(crate) leftover: Leftover,
+}
+
+impl Destination {
+    /// Looks at a destination, and refuses one that cannot become a Maildir.
+    pub(crate) fn look(options: &DestinationOptions<'_>) -> Result<Destination> {
+        let state = write::check_destination(options.path)?;
+        let manifest = read_manifest(options, &state)?;
+        Ok(Destination { state, manifest })
+    }
+
+    /// Locks the destination and looks at it again, since another run may have written it meanwhile. A dry run
+    /// locks nothing.
+    pub(crate) fn open(
+        self,
+        options: &DestinationOptions<'_>,
+        context: &Context<'_>,
+    ) -> Result<(Destination, Option<OpenDestination>)> {
+        if options.dry_run {
+            return Ok((self, None));
+        }
+        let (writer, leftover) = MaildirWriter::open(options.writer_options(context))?;
+        let state = if writer.is_staged() { DestinationState::Nothing } else { DestinationState::Maildir };
+        let _manifest_lock = options.manifest.lock(context.locks.timeout, context.cancel)?;
+        let manifest = read_manifest(options, &state)?;
+        Ok((Destination { state, manifest }, Some(OpenDestination { writer, leftover, _manifest_lock })))
+    }
+
+    /// Refuses before the first byte what cannot fit. `sizes` are those of the files of messages, None for a
+    /// message that is only recorded.
+    pub(crate) fn check_free_space(
+        &self,
+        path: &Path,
+        sizes: impl Iterator<Item = Option<u64>>,
+    ) -> Result<()> {
+        /// Bytes that the manifest takes for a message, at most for nearly all.
+        const MANIFEST_LINE: u64 = 300;
+        /// Three directories and the manifest.
+        const FILES: u64 = 4;
+        let directory = if self.state == DestinationState::Nothing { parent_of(path) } else { path };
+        let dir = Dir::open(directory)?;
+        let free = dir.free_space()?;
+        let (mut files, mut blocks, mut lines) = (FILES, 0, 0);
+        for size in sizes {
+            lines += MANIFEST_LINE;
+            if let Some(size) = size {
+                files += 1;
+                blocks += size.div_ceil(free.block);
+            }
+        }
+        if files > FILES {
+            dir.check_writable()?;
+        }
+        let too_little =
+            |unit, need, free| Error::InsufficientSpace { path: directory.to_owned(), unit, need, free };
+        let need = blocks * free.block + lines;
+        if need > free.bytes {
+            return Err(too_little("bytes", need, free.bytes));
+        }
+        match free.inodes {
+            Some(free) if files > free => Err(too_little("inodes", files, free)),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! Imports mboxes into a Maildir. Sources are read and planned before the first byte is written; what is
+//! written is published only when all of it is safe.
+
+use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStrExt;
+
+use super::commit::Commit;
+use super::counts::{FolderCount, Totals};
+use super::destination::{Destination, OpenDestination};
+use super::history::{History, identity_finding};
+use super::identity::{self, Fingerprint, Identity, hash_source};
+use super::keywords::KeywordLetters;
+use super::labels::{self, FolderIndex, LabelFolders};
+use super::names::NameTable;
+use super::options::ImportOptions;
+use super::plan::{Plan, PlanOptions, plan};
+use super::planned::{Disposition, PlannedMessage};
+use super::planned_source::{PlannedSource, RunOptions};
+use super::report::{Abort, Input, Outcome, Report};
+use super::resume::{ResumePoint, adopt_stage, match_lines};
+use super::section_writer::SectionWriter;
+use crate::mailbox::context::{Context, Phase};
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::maildir::keywords::KeywordTable;
+use crate::mailbox::maildir::write::{self, Leftover, MaildirWriter};
+use crate::mailbox::manifest::Digest;
+use crate::mailbox::manifest::ManifestLocation;
+use crate::mailbox::mbox::read::Mbox;
+use crate::mailbox::message::received::DateRules;
+
+/// Imports mboxes into a Maildir. If it fails, nothing new is visible there, except, in a Maildir that existed,
+/// the messages that the totals count as written.
+pub(crate) fn import_mboxes(
+    mut inputs: Vec<Input>,
+    options: &ImportOptions<'_>,
+    context: &Context<'_>,
+) -> Outcome {
+    let lock_findings = inputs.iter_mut().map(|input| input.source.take_findings()).collect();
+    let mut import = Import { inputs: &inputs, options, context, reports: Vec::with_capacity(inputs.len()) };
+    let done = import.run(lock_findings).map_err(|abort| prefer_source_change(abort, &inputs));
+    let mut reports = import.reports;
+    let bytes_source = inputs.iter().map(|i| i.source.raw().len() as u64).sum();
+    let (totals, folders, error) = match done {
+        Ok((totals, folders)) => (totals, folders, None),
+        Err(Abort { error, published }) => {
+            (Totals::not_reached(inputs.len(), bytes_source, published), Vec::new(), Some(error))
+        }
+    };
+    totals.check();
+    for report in &mut reports {
+        if let Some(input) = inputs.iter().find(|i| i.source.path() == report.path) {
+            input.complete_report(report, error.is_none());
+        }
+    }
+    Outcome { reports, sums: totals, folders, error }
+}
+
+/// A file that looks like no mailbox may be one that another program is rewriting.
+fn prefer_source_change(abort: Abort, inputs: &[Input]) -> Abort {
+    match &abort.error {
+        Error::NotAMailbox { .. } => {
+            let changed = inputs.iter().find_map(|input| input.source.check_unchanged().err());
+            Abort { error: changed.unwrap_or(abort.error), ..abort }
+        }
+        _ => abort,
+    }
+}
+
+/// An import while it runs.
+struct Import<'a> {
+    inputs: &'a [Input],
+    options: &'a ImportOptions<'a>,
+    context: &'a Context<'a>,
+    reports: Vec<Report>,
+}
+
+/// A source that was read.
+struct ReadSource<'a> {
+    mbox: Mbox<'a>,
+    /// The hash of the source, if it is needed.
+    digest: Option<Digest>,
+}
+
+/// A source that was planned.
+struct IdentifiedPlan {
+    plan: Plan,
+    identity: Identity,
+    fingerprint: Fingerprint,
+}
+
+impl<'a> Import<'a> {
+    fn run(&mut self, lock_findings: Vec<Vec<Finding>>) -> Result<(Totals, Vec<FolderCount>), Abort> {
+        let Import { inputs, options, context, .. } = *self;
+        let destination = Destination::look(&options.destination)?;
+        let path = options.destination.path;
+        if options.render.labels.are_folders() && write::is_maildirpp_subfolder(path) {
+            let reason =
+                "is a folder of a Maildir, and folders lie beside each other; name the Maildir".into();
+            return Err(Error::Destination { path: path.to_owned(), reason }.into());
+        }
+        if let Some(known) = self.find_all_known(&destination)? {
+            return Ok(known);
+        }
+        let sources = self.read_sources(lock_findings, &destination)?;
+        let (destination, opened) = destination.open(&options.destination, context)?;
+        let history = History::parse(destination.manifest.as_ref())?.with_siblings(options.siblings);
+        history.check_destination(&options.destination, &destination.state)?;
+        let mut names = history.names(options, &destination.state, context)?;
+        let planned = self.plan_sources(&sources, &history, &mut names)?;
+        names.forget_names();
+        let folders = std::mem::take(&mut names.folders);
+        let totals = self.count(&sources, &planned);
+        let table = match &opened {
+            Some(opened) => assign_keywords(&opened.writer, &names, context)?,
+            None => preview_keywords(&names, options)?,
+        };
+        let keywords = names.keywords.letters(&table);
+        for (planned, report) in planned.iter().zip(&mut self.reports) {
+            report.findings.extend(overflow_finding(&keywords, &planned.plan));
+        }
+        let (folder_counts, needed) = count_folders(&folders, &planned);
+        let folder_sizes = space_of_folders(needed.len());
+        let Some(OpenDestination { _manifest_lock, mut writer, leftover }) = opened else {
+            let sizes = planned.iter().flat_map(|p| &p.plan.messages).map(PlannedMessage::size_to_write);
+            destination.check_free_space(path, sizes.chain(folder_sizes))?;
+            inputs.iter().try_for_each(|input| input.source.check_unchanged())?;
+            return Ok((totals, folder_counts));
+        };
+        writer.set_folders(folders.directories(), needed)?;
+        let run = RunOptions {
+            render: options.render,
+            folders: &folders,
+            keywords: &keywords,
+            host: context.host,
+            info_separator: options.destination.info_separator,
+        };
+        let mut sections = self.sections(&sources, &planned, run);
+        let identities: Vec<Identity> = planned.iter().map(|planned| planned.identity).collect();
+        let resume = match &leftover {
+            Leftover::Stage(text) => adopt_stage(&writer, text, &sections, folders.count())?,
+            _ => resume_in_place(&mut sections, &identities, &history)?,
+        };
+        self.reports.iter_mut().take(1).for_each(|report| report.findings.extend(resume.finding(&leftover)));
+        let missing = planned.iter().zip(&resume.progress).flat_map(|(planned, progress)| {
+            let first = if resume.has_files { progress.messages } else { 0 };
+            planned.plan.messages[first..].iter().map(PlannedMessage::size_to_write)
+        });
+        destination.check_free_space(path, missing.chain(folder_sizes))?;
+        let manifest = options.destination.manifest.open(writer.root(), resume.end)?;
+        let commit = Commit { sources: &sections, resume: &resume, options: &options.destination, context };
+        commit.run(writer, manifest)?;
+        Ok((totals, folder_counts))
+    }
+
+    /// If every source was converted before, byte for byte, there is nothing to do. Then nothing is touched, not
+    /// even a lock.
+    fn find_all_known(&mut self, destination: &Destination) -> Result<Option<(Totals, Vec<FolderCount>)>> {
+        let Import { inputs, options, context, .. } = *self;
+        if destination.manifest.is_none() {
+            return Ok(None);
+        }
+        let history = History::parse(destination.manifest.as_ref())?.with_siblings(options.siblings);
+        let mut totals = Totals { sources: inputs.len() as u64, ..Totals::default() };
+        let mut folders = BTreeSet::new();
+        let mut reports = Vec::new();
+        for input in inputs {
+            let (identity, _) = history.identify(input, options, None, &[])?;
+            context.cancel.check()?;
+            let Identity::Same(n) = identity else { return Ok(None) };
+            history.check_destination(&options.destination, &destination.state)?;
+            let outline = &history.outlines[n];
+            let Some(footer) = &outline.tail else { return Ok(None) };
+            totals.add_known(outline.head.size, footer);
+            if options.render.labels.are_folders() {
+                let messages = outline.read()?.messages;
+                folders.extend(messages.iter().flat_map(labels::folder_names));
+            }
+            reports.push(Report::new(input.source.path(), identity_finding(identity).into_iter().collect()));
+        }
+        if write::has_leftovers(options.destination.path)? {
+            return Ok(None);
+        }
+        inputs.iter().try_for_each(|input| input.source.check_unchanged())?;
+        history.sync(&options.destination)?;
+        self.reports = reports;
+        let count = |name| FolderCount { name, directory: None, written: 0 };
+        let folders: Vec<FolderCount> = folders.into_iter().map(count).collect();
+        Ok(Some((totals, if folders.is_empty() { FolderCount::inbox(0) } else { folders })))
+    }
+
+    /// Reads the sources, and hashes them if the run may need to identify them.
+    fn read_sources(
+        &mut self,
+        lock_findings: Vec<Vec<Finding>>,
+        destination: &Destination,
+    ) -> Result<Vec<ReadSource<'a>>> {
+        let Import { inputs, options, context, .. } = *self;
+        // A run that writes no manifest identifies a source only by one that exists.
+        let needs_digest = match options.destination.manifest {
+            ManifestLocation::None => false,
+            _ => !options.destination.dry_run || destination.manifest.is_some(),
+        };
+        context.events.begin(Phase::Reading, inputs.iter().map(|i| i.source.text().len() as u64).sum());
+        let mut sources = Vec::with_capacity(inputs.len());
+        for (input, findings) in inputs.iter().zip(lock_findings) {
+            // Deciding boundaries takes one core; another one hashes meanwhile.
+            let read = || input.read(findings, context);
+            let hash = || needs_digest.then(|| hash_source(&input.source));
+            let ((mbox, report), digest) = match input.source.raw().len() {
+                ..identity::MIN_PARALLEL => (read(), hash()),
+                _ => rayon::join(read, hash),
+            };
+            self.reports.push(report);
+            sources.push(ReadSource { mbox: mbox?, digest });
+        }
+        Ok(sources)
+    }
+
+    fn plan_sources(
+        &mut self,
+        sources: &[ReadSource<'_>],
+        history: &History<'_>,
+        names: &mut NameTable,
+    ) -> Result<Vec<IdentifiedPlan>> {
+        let Import { inputs, options, context, .. } = *self;
+        let mut plans: Vec<IdentifiedPlan> = Vec::with_capacity(sources.len());
+        context.events.begin(Phase::Planning, sources.iter().map(|s| s.mbox.text().len() as u64).sum());
+        let on_progress = |bytes| {
+            context.events.advance(bytes, 0);
+            context.cancel.check()
+        };
+        for ((input, source), report) in inputs.iter().zip(sources).zip(&mut self.reports) {
+            let (identity, fingerprint) = match source.digest {
+                None => (Identity::New, Fingerprint::NONE),
+                digest => {
+                    let taken: Vec<Identity> = plans.iter().map(|planned| planned.identity).collect();
+                    history.identify(input, options, digest, &taken)?
+                }
+            };
+            report.findings.extend(identity_finding(identity));
+            let plan_options = PlanOptions {
+                render: options.render,
+                dates: DateRules {
+                    now: context.now,
+                    mtime: input.source.mtime(),
+                    from_zone: options.from_zone.clone(),
+                    first: options.date,
+                },
+                dedupe: options.dedupe,
+                previous: history.previous_messages(identity)?,
+            };
+            if plans.len() + 1 == inputs.len() {
+                names.expect_last_source();
+            }
+            let mut plan = plan(&input.source, &source.mbox, plan_options, names, &on_progress)?;
+            report.findings.append(&mut plan.findings);
+            plans.push(IdentifiedPlan { plan, identity, fingerprint });
+        }
+        Ok(plans)
+    }
+
+    fn count(&self, sources: &[ReadSource<'_>], planned: &[IdentifiedPlan]) -> Totals {
+        let mut totals = Totals::default();
+        for ((input, source), planned) in self.inputs.iter().zip(sources).zip(planned) {
+            totals.add_source(&source.mbox, &planned.plan.messages);
+            if input.source.is_cr_only() {
+                totals.line_ends_changed += memchr::memchr_iter(b'\n', source.mbox.text()).count() as u64;
+            }
+        }
+        totals
+    }
+
+    fn sections<'s>(
+        &self,
+        sources: &'s [ReadSource<'s>],
+        planned: &'s [IdentifiedPlan],
+        run: RunOptions<'s>,
+    ) -> Vec<SectionWriter<'s>>
+    where
+        'a: 's,
+    {
+        let keeps_manifest = self.options.destination.manifest != ManifestLocation::None;
+        let inputs: &'a [Input] = self.inputs;
+        let section = |((input, source), planned): ((&'s Input, &'s ReadSource<'s>), &'s IdentifiedPlan)| {
+            let name = input.name.as_os_str().as_bytes();
+            let IdentifiedPlan { plan, identity, fingerprint } = planned;
+            let source = PlannedSource { source: &input.source, mbox: &source.mbox, plan, run };
+            if !keeps_manifest || matches!(identity, Identity::Same(_)) {
+                return SectionWriter::unrecorded(source);
+            }
+            let mut section = SectionWriter::recorded(source, name, *fingerprint);
+            section.set_follows(identity.section().map(|n| n + 1));
+            section
+        };
+        inputs.iter().zip(sources).zip(planned).map(section).collect()
+    }
+}
+
+/// Finds out how far a killed run had come in a Maildir that exists: its sections are open, and its messages have
+/// to be written again.
+fn resume_in_place(
+    sections: &mut [SectionWriter<'_>],
+    identities: &[Identity],
+    history: &History<'_>,
+) -> Result<ResumePoint> {
+    let (count, end) = (history.outlines.len(), history.end());
+    let new = ResumePoint::new_sections(sections.len(), count, end);
+    let recorded = || sections.iter().zip(identities).filter(|(section, _)| section.is_recorded());
+    let unfinished: Vec<Identity> = recorded().map(|(_, identity)| *identity).collect();
+    let Some((first, text)) = history.unfinished_run(&unfinished) else { return Ok(new) };
+    for (section, identity) in sections.iter_mut().zip(identities) {
+        if let Identity::Unfinished(n) = *identity {
+            section.set_follows(history.outlines[n].head.follows);
+        }
+    }
+    let matched = match_lines(text, sections, None)?;
+    if !matched.is_prefix {
+        for (section, identity) in sections.iter_mut().zip(identities) {
+            section.set_follows(identity.section().map(|n| n + 1));
+        }
+        return Ok(new);
+    }
+    let mut progress = matched.progress.iter().zip(&*sections);
+    let is_cut = progress.any(|(progress, section)| section.is_recorded() && !progress.is_complete);
+    let cut = (history.outlines[first].at + matched.bytes) as u64;
+    let end = if is_cut { cut } else { end };
+    Ok(ResumePoint { progress: matched.progress, has_files: false, sections: first, end })
+}
+
+/// Returns the folders of all messages, and the numbers of those that get any.
+fn count_folders(folders: &LabelFolders, planned: &[IdentifiedPlan]) -> (Vec<FolderCount>, Vec<FolderIndex>) {
+    let mut written = vec![None; folders.count()];
+    let messages = planned.iter().flat_map(|planned| &planned.plan.messages);
+    for planned in messages.filter(|p| p.disposition != Disposition::Pseudo) {
+        planned.folders().iter().for_each(|&folder| *written[folder as usize].get_or_insert(0) += 0);
+        planned.missing_folders().iter().for_each(|&folder| *written[folder as usize].get_or_insert(0) += 1);
+    }
+    let numbered = || (0..).zip(&written);
+    let needed = numbered().filter(|(_, written)| written.is_some_and(|n| n > 0)).map(|(folder, _)| folder);
+    let used = numbered().filter_map(|(folder, written)| Some((folder, (*written)?)));
+    let count = |(folder, written)| FolderCount {
+        name: folders.name(folder),
+        directory: folders.renamed_directory(folder),
+        written,
+    };
+    let mut counts: Vec<FolderCount> = used.map(count).collect();
+    counts.sort();
+    if counts.is_empty() {
+        counts = FolderCount::inbox(0);
+    }
+    (counts, needed.collect())
+}
+
+/// Returns the space that folders take, as if it were messages: four directories each, and a `maildirfolder`.
+fn space_of_folders(folders: usize) -> impl Iterator<Item = Option<u64>> + Clone {
+    std::iter::repeat_n(Some(1), 5 * folders)
+}
+
+/// Gives the keywords of this run their letters, on disk, before the first name with such a letter is visible.
+fn assign_keywords(writer: &MaildirWriter, names: &NameTable, context: &Context<'_>) -> Result<KeywordTable> {
+    if names.keywords.is_empty() && !writer.is_staged() {
+        // The list of other programs is not needed.
+        return Ok(KeywordTable::default());
+    }
+    let lock = (context.locks, context.cancel);
+    writer.assign_keywords(names.keywords.required(), names.letters_in_use, lock)
+}
+
+/// Returns the letters that the keywords would get.
+fn preview_keywords(names: &NameTable, options: &ImportOptions<'_>) -> Result<KeywordTable> {
+    if names.keywords.is_empty() {
+        return Ok(KeywordTable::default());
+    }
+    KeywordTable::preview(options.destination.path, names.keywords.required(), names.letters_in_use)
+}
+
+/// Returns the finding about keywords that got no letter.
+fn overflow_finding(keywords: &KeywordLetters<'_>, plan: &Plan) -> Option<Finding> {
+    let written = plan.messages.iter().filter(|m| m.disposition == Disposition::Write);
+    let (messages, names) = keywords.without_letter(written);
+    let hint = "remove keywords that nothing uses from the Maildir, or convert into more than one";
+    (messages > 0).then(|| {
+        let names = names.join(", ");
+        let text = format!("{messages} messages come without keywords for which no letter is left: {names}");
+        Finding::new(Code::KeywordsOverflow, text).with_hint(hint)
+    })
+}

@@ -1,0 +1,323 @@
+//! The names that messages get: what an earlier run, another source or a file on disk uses already.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::PathBuf;
+
+use rayon::prelude::*;
+
+use super::dedupe::MessageDigests;
+use super::keywords::Keywords;
+use super::labels::{FolderIndex, LabelFolders};
+use super::planned::{Disposition, ExistingName, FolderPlacement, PlannedMessage};
+use crate::mailbox::maildir::keywords::KeywordSet;
+use crate::mailbox::maildir::name::{self, Unique};
+use crate::mailbox::manifest::{Digest, Section};
+
+/// Names in use and dedupe state, shared by all sources of a run.
+#[derive(Debug, Default)]
+pub(crate) struct NameTable {
+    /// The keywords of all messages.
+    pub(crate) keywords: Keywords,
+    /// The keyword letters of messages on disk.
+    pub(crate) letters_in_use: KeywordSet,
+    /// The folders that messages go to.
+    pub(crate) folders: LabelFolders,
+    /// The last part of new names; None if messages get none.
+    host: Option<String>,
+    /// Names of copy 0 that a manifest holds, or that another source of this run was given.
+    claimed: HashSet<Unique>,
+    /// The same for further copies. Nearly all names are of copy 0, so a set of both would waste memory.
+    claimed_copies: HashSet<(Unique, u32)>,
+    /// The first bytes of unique parts that several messages of the current source share.
+    repeated: HashSet<u64>,
+    /// The current source is the last one: no other will ask for the names it gets.
+    is_last: bool,
+    /// The next copy number to try, where there is more than one.
+    copies: HashMap<Unique, u32>,
+    /// Base names on disk that mailferry wrote.
+    on_disk: HashMap<(Unique, u32), Vec<u8>>,
+    /// Where these files are, relative to the Maildir; filled only if the run has folders.
+    locations: HashMap<(Unique, u32), Vec<(FolderIndex, PathBuf)>>,
+    /// Names of an unfinished run that this run has given again.
+    reused: HashSet<Vec<u8>>,
+    /// For `--dedupe`: the messages that exist, by key.
+    originals: HashMap<Digest, ExistingName>,
+}
+
+/// The messages of one source as earlier runs wrote them, by content.
+#[derive(Debug, Default)]
+pub(crate) struct PreviousMessages(HashMap<Digest, VecDeque<PreviousMessage>>);
+
+#[derive(Debug, Clone)]
+struct PreviousMessage {
+    name: Vec<u8>,
+    file: Digest,
+    /// The levels of its folders.
+    folders: Vec<Vec<String>>,
+    /// Its section was closed: if its file is gone, the user removed it.
+    closed: bool,
+    /// It has no file of its own.
+    duplicate: bool,
+}
+
+impl PreviousMessages {
+    /// Collects the messages of all sections of a source, oldest section first. A later section repeats the
+    /// names of an earlier one. What a closed section names is settled, whatever a later open one names.
+    pub(crate) fn from_sections(sections: &[Section]) -> PreviousMessages {
+        let mut known = HashSet::new();
+        let mut previous = PreviousMessages::default();
+        let (closed, open): (Vec<&Section>, Vec<&Section>) =
+            sections.iter().rev().partition(|section| section.tail.is_some());
+        for section in closed.into_iter().chain(open) {
+            let closed = section.tail.is_some();
+            // Duplicates have the name of their original.
+            let mut named = HashMap::<&[u8], u32>::new();
+            for message in section.messages.iter().filter(|m| closed || !m.duplicate) {
+                let nth = named.entry(&message.name.0).or_default();
+                *nth += 1;
+                if known.insert((&message.name.0, *nth)) {
+                    let entry = PreviousMessage {
+                        name: message.name.0.clone(),
+                        file: message.file_digest(),
+                        folders: message.folders.clone(),
+                        closed,
+                        duplicate: message.duplicate,
+                    };
+                    previous.0.entry(message.content_digest()).or_default().push_back(entry);
+                }
+            }
+        }
+        previous
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Of several with the same content, keeps as many as the source has now. Those on disk come first: they
+    /// can be reused. Those that the user removed come before those that only a killed run named.
+    pub(crate) fn prefer<'a>(
+        &mut self,
+        now: impl Iterator<Item = &'a MessageDigests>,
+        is_on_disk: impl Fn(&[u8]) -> bool,
+    ) {
+        let mut counts = HashMap::<&Digest, usize>::new();
+        now.for_each(|digests| *counts.entry(&digests.content).or_default() += 1);
+        for (content, same) in self.0.iter_mut().filter(|(_, same)| same.len() > 1) {
+            same.make_contiguous().sort_by_cached_key(|m| (!is_on_disk(&m.name), !m.closed));
+            same.truncate(counts.get(content).copied().unwrap_or(0));
+        }
+    }
+
+    /// Takes one with this content, preferably one with the same file.
+    fn take(&mut self, digests: &MessageDigests) -> Option<PreviousMessage> {
+        let same = self.0.get_mut(&digests.content)?;
+        let exact = same.iter().position(|message| message.file == digests.file);
+        same.remove(exact.unwrap_or(0))
+    }
+}
+
+impl NameTable {
+    /// Collects the base names on disk and those of the manifest's sections. New names end with `host`.
+    pub(crate) fn new(
+        base_names: impl Iterator<Item = Vec<u8>>,
+        sections: &[Section],
+        host: &str,
+    ) -> NameTable {
+        let mut names = NameTable { host: Some(host.to_owned()), ..NameTable::default() };
+        for name in base_names {
+            if let Some(unique) = name::parse(&name).unique() {
+                names.on_disk.insert(unique, name);
+            }
+        }
+        for message in sections.iter().flat_map(|s| &s.messages) {
+            if let Some((unique, copy)) = name::parse(&message.name.0).unique() {
+                names.claim(unique, copy);
+            }
+        }
+        names
+    }
+
+    fn claim(&mut self, unique: Unique, copy: u32) {
+        match copy {
+            0 => self.claimed.insert(unique),
+            _ => self.claimed_copies.insert((unique, copy)),
+        };
+    }
+
+    fn is_claimed(&self, unique: Unique, copy: u32) -> bool {
+        match copy {
+            0 => self.claimed.contains(&unique),
+            _ => self.claimed_copies.contains(&(unique, copy)),
+        }
+    }
+
+    /// Tells the table that the next source is the last one.
+    pub(crate) fn expect_last_source(&mut self) {
+        self.is_last = true;
+    }
+
+    /// Reports whether messages get names at all.
+    pub(crate) fn gives_names(&self) -> bool {
+        self.host.is_some()
+    }
+
+    /// Frees what only giving names needs: its size grows with the number of messages.
+    pub(crate) fn forget_names(&mut self) {
+        let NameTable { keywords, letters_in_use, folders, host, .. } = std::mem::take(self);
+        *self = NameTable { keywords, letters_in_use, folders, host, ..NameTable::default() };
+    }
+
+    /// Turns off names for a run that writes nothing, unless it must compare them with existing ones.
+    pub(crate) fn for_dry_run(self) -> NameTable {
+        let is_empty = self.claimed.is_empty() && self.claimed_copies.is_empty() && self.on_disk.is_empty();
+        NameTable { host: self.host.filter(|_| !is_empty), ..self }
+    }
+
+    /// Records where a file is.
+    pub(crate) fn add_file(&mut self, base_name: &[u8], folder: FolderIndex, path: PathBuf) {
+        if let Some(unique) = name::parse(base_name).unique() {
+            self.locations.entry(unique).or_default().push((folder, path));
+        }
+    }
+
+    /// Records a message on disk for `--dedupe`.
+    pub(crate) fn add_original(&mut self, key: Digest, name: Vec<u8>, file: Digest) {
+        let folders = self.locations_of(&name).iter().map(|(folder, _)| *folder).collect();
+        self.originals.entry(key).or_insert(ExistingName { name, file: Some(file), folders });
+    }
+
+    fn locations_of(&self, name: &[u8]) -> &[(FolderIndex, PathBuf)] {
+        let locations = name::parse(name).unique().and_then(|unique| self.locations.get(&unique));
+        locations.map_or(&[], |locations| locations)
+    }
+
+    /// Reports whether each folder of the message has a file with this name. If only some have it, the message
+    /// is placed into the others.
+    fn is_in_all_folders(&self, message: &mut PlannedMessage, name: &[u8]) -> bool {
+        let locations = self.locations_of(name);
+        let Some((_, existing)) = locations.first() else { return self.is_on_disk(name) };
+        let folders = message.folders().to_vec();
+        let is_missing = |folder: &FolderIndex| locations.iter().all(|(at, _)| at != folder);
+        let missing: Vec<FolderIndex> = folders.iter().copied().filter(is_missing).collect();
+        let in_all = missing.is_empty();
+        if !in_all {
+            let existing = Some(existing.clone());
+            message.set_placement(Some(FolderPlacement { folders, missing, existing }));
+        }
+        in_all
+    }
+
+    pub(crate) fn is_on_disk(&self, name: &[u8]) -> bool {
+        name::parse(name).unique().is_some_and(|unique| self.on_disk.contains_key(&unique))
+    }
+
+    /// Prepares for the messages of another source.
+    pub(crate) fn begin_source(&mut self, messages: &[PlannedMessage]) {
+        self.repeated = repeated(messages);
+    }
+
+    /// Decides what is done with a message, and gives it its name.
+    pub(crate) fn place(
+        &mut self,
+        message: &mut PlannedMessage,
+        previous: &mut PreviousMessages,
+        digests: Option<&MessageDigests>,
+    ) {
+        if self.reuse_previous(message, previous, digests) {
+            return;
+        }
+        let key = digests.and_then(|digests| digests.key);
+        if let Some(original) = key.and_then(|key| self.originals.get(&key)) {
+            message.disposition = Disposition::Duplicate;
+            message.set_placement(FolderPlacement::new(original.folders.clone()));
+            message.set_existing_name(original.clone());
+            return;
+        }
+        self.name(message);
+        if let (Some(key), Some(digests)) = (key, digests) {
+            let name = message.base_name(self.host.as_deref().unwrap_or_default());
+            let folders = message.placed_folders();
+            self.originals.insert(key, ExistingName { name, file: Some(digests.file), folders });
+        }
+    }
+
+    /// Gives a message the name that an earlier run gave it. Returns false if there is none to reuse.
+    fn reuse_previous(
+        &mut self,
+        message: &mut PlannedMessage,
+        previous: &mut PreviousMessages,
+        digests: Option<&MessageDigests>,
+    ) -> bool {
+        let Some(digests) = digests else { return false };
+        // Another source of this run may use the name of an unfinished run already.
+        let candidate = std::iter::from_fn(|| previous.take(digests))
+            .find(|previous| previous.closed || self.reused.insert(previous.name.clone()));
+        let Some(previous) = candidate else { return false };
+        // A name holds the size: if the killed run rendered the message differently, it needs another name.
+        let same_file = digests.file == previous.file;
+        if !(previous.closed || same_file || self.is_on_disk(&previous.name)) {
+            return false;
+        }
+        // A settled message stays in the folders it was put into, or into which the user moved it.
+        if previous.closed {
+            message.set_placement(self.settled_placement(previous.folders));
+        }
+        message.disposition = match previous.duplicate {
+            true => Disposition::Duplicate,
+            _ if previous.closed || self.is_in_all_folders(message, &previous.name) => Disposition::Present,
+            _ => Disposition::Write,
+        };
+        let folders = message.placed_folders();
+        let existing = ExistingName { name: previous.name, file: Some(previous.file), folders };
+        if let Some(key) = digests.key {
+            self.originals.entry(key).or_insert_with(|| existing.clone());
+        }
+        message.set_existing_name(existing);
+        true
+    }
+
+    /// Returns the folders that a closed section names.
+    fn settled_placement(&mut self, folders: Vec<Vec<String>>) -> Option<FolderPlacement> {
+        let numbers = folders.into_iter().map(|levels| self.folders.intern(levels));
+        let mut placement = FolderPlacement::new(numbers.collect())?;
+        placement.missing.clear();
+        Some(placement)
+    }
+
+    /// Gives a message the first free copy number. A file on disk with that name that no manifest claims was
+    /// written by a run without a manifest. It is this message, since the name is derived from the bytes.
+    fn name(&mut self, message: &mut PlannedMessage) {
+        let Some(unique) = message.unique else { return };
+        let mut copy = self.copies.get(&unique).copied().unwrap_or(0);
+        while self.is_claimed(unique, copy) {
+            copy += 1;
+        }
+        if !self.is_last {
+            self.claim(unique, copy);
+        }
+        if copy > 0 || self.repeated.contains(&prefix(unique)) {
+            self.copies.insert(unique, copy + 1);
+        }
+        message.copy = copy;
+        if let Some(name) = self.on_disk.get(&(unique, copy)).cloned() {
+            if self.is_in_all_folders(message, &name) {
+                message.disposition = Disposition::Present;
+            }
+            let folders = message.placed_folders();
+            message.set_existing_name(ExistingName { name, file: None, folders });
+        }
+    }
+}
+
+/// Returns the prefixes of unique parts that several of these messages share. A set of all unique parts would
+/// be the largest thing in memory, so this sorts prefixes of eight bytes.
+fn repeated(messages: &[PlannedMessage]) -> HashSet<u64> {
+    let mut all: Vec<u64> = messages.iter().filter_map(|message| message.unique).map(prefix).collect();
+    all.par_sort_unstable();
+    all.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect()
+}
+
+fn prefix(Unique(bytes): Unique) -> u64 {
+    bytes.iter().take(8).fold(0, |number, &byte| number << 8 | u64::from(byte))
+}

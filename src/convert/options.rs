@@ -1,0 +1,64 @@
+//! The options of an import and of a copy, and what both say about their destination.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::dedupe::Dedupe;
+use super::render::RenderOptions;
+use crate::mailbox::context::Context;
+use crate::mailbox::fs::sync_group::SyncGroup;
+use crate::mailbox::maildir::write::{Fsync, Ownership, WriterOptions};
+use crate::mailbox::manifest::ManifestLocation;
+use crate::mailbox::message::received::Origin;
+
+/// The Maildir that is written, and how.
+#[derive(Debug, Clone)]
+pub(crate) struct DestinationOptions<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) manifest: ManifestLocation<'a>,
+    pub(crate) fsync: Fsync,
+    /// The separator between base name and info: `:`, `;` or `!`.
+    pub(crate) info_separator: u8,
+    /// Writes nothing.
+    pub(crate) dry_run: bool,
+    pub(crate) ownership: Ownership,
+    /// Flush group shared by Maildirs that are written concurrently.
+    pub(crate) sync_group: Option<&'a Arc<SyncGroup>>,
+}
+
+/// Options of an import of mboxes into a Maildir.
+#[derive(Debug, Clone)]
+pub(crate) struct ImportOptions<'a> {
+    pub(crate) destination: DestinationOptions<'a>,
+    pub(crate) render: RenderOptions,
+    pub(crate) dedupe: Dedupe,
+    /// The zone of From_ lines that name none.
+    pub(crate) from_zone: Option<jiff::tz::TimeZone>,
+    /// The date that is tried first.
+    pub(crate) date: Option<Origin>,
+    /// Accepts a path that the manifest names for another source, if the file begins differently.
+    pub(crate) new_source: bool,
+    /// Paths of other sources of the same command that go into the same Maildir.
+    pub(crate) siblings: &'a [&'a Path],
+}
+
+/// Options of a copy of a Maildir into another one.
+#[derive(Debug, Clone)]
+pub(crate) struct CopyOptions<'a> {
+    pub(crate) destination: DestinationOptions<'a>,
+}
+
+impl<'a> DestinationOptions<'a> {
+    pub(crate) fn writer_options(&self, context: &Context<'a>) -> WriterOptions<'a> {
+        WriterOptions {
+            path: self.path,
+            fsync: self.fsync,
+            lock_timeout: context.locks.timeout,
+            // Without the manifest in the Maildir nothing is known of its messages.
+            resume: self.manifest == ManifestLocation::InMaildir,
+            sync_group: self.sync_group,
+            ownership: self.ownership,
+            cancel: context.cancel,
+        }
+    }
+}

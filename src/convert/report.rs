@@ -1,0 +1,112 @@
+//! The sources of a conversion and its outcome.
+
+use std::path::{Path, PathBuf};
+
+use super::counts::{FolderCount, Totals};
+use crate::mailbox::context::Context;
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::{self, Code, Finding};
+use crate::mailbox::mbox::read::{self, Mbox, ReadOptions};
+use crate::mailbox::mbox::scan_hooks::ScanHooks;
+use crate::mailbox::mbox::variant::Variant;
+use crate::mailbox::source::Source;
+
+/// An opened mbox.
+#[derive(Debug)]
+pub(crate) struct Input {
+    pub(crate) source: Source,
+    /// The path as the user gave it, `-` for standard input: the name in the manifest.
+    pub(crate) name: PathBuf,
+    pub(crate) read_options: ReadOptions,
+}
+
+/// The outcome for one source.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) path: PathBuf,
+    /// The variant it was read as; None if it could not be read.
+    pub(crate) variant: Option<Variant>,
+    /// The evidence for that variant.
+    pub(crate) evidence: String,
+    /// In file order.
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// The outcome of a conversion.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// One for each source.
+    pub(crate) reports: Vec<Report>,
+    /// Over all sources.
+    pub(crate) sums: Totals,
+    /// The folders that messages of the sources belong to, by name.
+    pub(crate) folders: Vec<FolderCount>,
+    /// Why it ended early.
+    pub(crate) error: Option<Error>,
+}
+
+/// An early end, with the number of messages that had become visible by then.
+pub(crate) struct Abort {
+    pub(crate) error: Error,
+    pub(crate) published: u64,
+}
+
+impl From<Error> for Abort {
+    fn from(error: Error) -> Abort {
+        Abort { error, published: 0 }
+    }
+}
+
+impl Report {
+    pub(crate) fn new(path: &Path, findings: Vec<Finding>) -> Report {
+        Report { path: path.to_owned(), variant: None, evidence: String::new(), findings }
+    }
+}
+
+impl Input {
+    /// Reads the mbox and reports on it, even if it is not a mailbox. `findings` are those of its locks.
+    pub(crate) fn read(&self, findings: Vec<Finding>, context: &Context<'_>) -> (Result<Mbox<'_>>, Report) {
+        let source = &self.source;
+        let mut report = Report::new(source.path(), findings);
+        let hooks = ScanHooks {
+            on_scan: &|range| context.events.advance(range.len() as u64, 0),
+            on_release: &|range| source.release(range),
+            cancel: context.cancel,
+        };
+        let read = read::read(source.text(), &self.read_options, hooks);
+        if let Err(error) = context.cancel.check() {
+            return (Err(error), report);
+        }
+        match read {
+            Ok(mut mbox) => {
+                report.variant = Some(mbox.variant);
+                report.evidence = mbox.evidence.clone();
+                report.findings.append(&mut mbox.findings);
+                if source.is_cr_only() {
+                    let message = "every line ends in CR, as on a classic Mac; the messages get LF";
+                    report.findings.push(Finding::new(Code::MboxCrOnly, message));
+                }
+                (Ok(mbox), report)
+            }
+            Err(not) => {
+                let path = source.path().to_owned();
+                (Err(Error::NotAMailbox { path, reason: not.reason, hint: not.hint }), report)
+            }
+        }
+    }
+
+    /// Adds what is known after the run: whether the source has grown, and the line numbers of findings.
+    pub(crate) fn complete_report(&self, report: &mut Report, has_succeeded: bool) {
+        report.findings.extend(self.growth_finding().filter(|_| has_succeeded));
+        let release = |range| self.source.release(range);
+        finding::number_lines(&mut report.findings, self.source.text(), &release);
+    }
+
+    fn growth_finding(&self) -> Option<Finding> {
+        // A run that has succeeded does not fail because the size cannot be looked up.
+        let bytes = self.source.grown_by().unwrap_or(0);
+        let text =
+            || format!("{bytes} bytes were appended while it was read; the same command again takes them");
+        (bytes > 0).then(|| Finding::new(Code::SourceGrowing, text()))
+    }
+}

@@ -1,0 +1,42 @@
+//! The bytes of a source by what they are.
+
+use std::ops::AddAssign;
+
+use serde::{Deserialize, Serialize};
+
+/// Bytes of a source: every byte is counted once.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ByteCounts {
+    /// Of messages, without quoting.
+    #[serde(rename = "bytes_messages")]
+    pub messages: u64,
+    #[serde(rename = "bytes_from_lines")]
+    pub from_lines: u64,
+    /// Of the `>` that quote a line.
+    #[serde(rename = "bytes_quoting")]
+    pub quoting: u64,
+    /// Of blank lines and frames between messages.
+    #[serde(rename = "bytes_separators")]
+    pub separators: u64,
+    /// Of bytes that belong to no message.
+    #[serde(rename = "bytes_junk")]
+    pub junk: u64,
+}
+
+impl ByteCounts {
+    /// Reports whether the counts add up to `size`.
+    pub fn balances(&self, size: u64) -> bool {
+        let parts = [self.messages, self.from_lines, self.quoting, self.separators, self.junk];
+        parts.iter().try_fold(0u64, |sum, &part| sum.checked_add(part)) == Some(size)
+    }
+}
+
+impl AddAssign for ByteCounts {
+    fn add_assign(&mut self, other: ByteCounts) {
+        self.messages += other.messages;
+        self.from_lines += other.from_lines;
+        self.quoting += other.quoting;
+        self.separators += other.separators;
+        self.junk += other.junk;
+    }
+}
