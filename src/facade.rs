@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::mailbox::context::{Cancel, Events, LockOptions, Phase};
+use crate::mailbox::context::{Cancel, Context, Events, LockOptions, Phase};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{self, Finding};
 use crate::mailbox::fs::durable::Dir;
@@ -189,15 +189,17 @@ impl Maildir {
     /// # Errors
     /// [`Error::Io`].
     pub fn verify(&self, now: SystemTime) -> Result<Vec<Finding>> {
-        let options = VerifyOptions {
-            depth: Depth::Contents,
-            now: since_epoch(now).as_secs() as i64,
-            manifest: None,
-            source: None,
-            open_source: &|_| Ok(None),
+        let options =
+            VerifyOptions { depth: Depth::Contents, manifest: None, source: None, open_source: None };
+        let locks = LockOptions { methods: Vec::new(), timeout: Duration::ZERO, pid: 0, host: String::new() };
+        let context = Context {
             cancel: Cancel::never(),
+            events: &NoEvents,
+            now: since_epoch(now).as_secs() as i64,
+            host: "",
+            locks: &locks,
         };
-        Ok(verify::maildir::verify(self.0.path(), &options, &NoEvents)?.findings)
+        Ok(verify::maildir::verify(self.0.path(), &options, &context)?.findings)
     }
 }
 

@@ -1,114 +1,254 @@
-//! inspect: what is in a mailbox, and why each boundary is where it is.
+//! inspect: lists the messages of a mailbox, and writes single ones.
 
+use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use rayon::prelude::*;
 
-use crate::convert::Dedupe;
-use crate::convert::names::{NameTable, PreviousMessages};
-use crate::convert::plan::{self, CHUNK, PlanOptions};
-use crate::convert::planned::{Disposition, PlannedMessage};
-use crate::convert::render::{RenderOptions, Rendered, render};
+use crate::mailbox::context::Context;
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::Finding;
-use crate::mailbox::maildir::list;
-use crate::mailbox::maildir::list::Entry;
+use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::maildir::keywords;
+use crate::mailbox::maildir::list::{self, Entry};
 use crate::mailbox::maildir::write::Subdir;
-use crate::mailbox::mbox::boundary::{Decision, Extent, Reason};
-use crate::mailbox::mbox::read::Mbox;
+use crate::mailbox::mbox::boundary::Extent;
+use crate::mailbox::mbox::from_line;
+use crate::mailbox::mbox::quote;
+use crate::mailbox::mbox::read::{self, Mbox, ReadOptions};
+use crate::mailbox::mbox::scan_hooks::ScanHooks;
+use crate::mailbox::mbox::status::{self, DeletedPolicy, LabelPolicy, Status, StatusFields};
+use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::message::address::display::display;
 use crate::mailbox::message::flags::Flags;
 use crate::mailbox::message::header;
-use crate::mailbox::message::received::{DateRules, Origin};
+use crate::mailbox::message::received::{
+    self, DateFields, DateRules, FromLineDates, FromLineStats, Origin, OriginCheck, PackedStamp,
+};
 use crate::mailbox::reorder::Reorder;
 use crate::mailbox::source::Source;
 
-/// One line of a listing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Messages per task.
+const CHUNK: usize = 64;
+
+/// How to read an mbox for a listing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct InspectOptions {
+    /// The variant, if the user named it.
+    pub variant: Option<Variant>,
+    /// Keep all lines that may begin a message, and accept a file without messages.
+    pub boundaries: bool,
+}
+
+/// A message in a listing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Row {
-    /// Counted from 1.
+    /// Number from 1.
     pub number: usize,
-    /// Where it lies.
+    /// Position in the mailbox.
     pub position: Position,
     /// Bytes of the message, without From_ line and quoting.
     pub length: u64,
     /// Received date, seconds since 1970.
     pub epoch: i64,
-    /// Where the date comes from.
+    /// Origin of the date.
     pub origin: Origin,
-    /// Its flags.
+    /// Flags of the message.
     pub flags: Flags,
-    /// Whether nobody has seen that it is there.
+    /// Whether no mailer has shown it in a list yet.
     pub is_new: bool,
     /// Whether it is UW-IMAP's pseudo message.
     pub is_pseudo: bool,
-    /// From, for people: names decoded, addresses in brackets.
+    /// From, with decoded names, and addresses in brackets.
     pub from: String,
     /// Subject, decoded.
     pub subject: String,
-    /// Message-ID as it stands, with its brackets.
+    /// Message-ID with its brackets.
     pub message_id: String,
 }
 
-/// Where a listed message lies.
+/// Position of a listed message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Position {
-    /// Byte of its From_ line in the mbox.
+    /// Offset of the From_ line in the mbox.
     Offset(u64),
-    /// Its file in the Maildir, relative to it.
+    /// File in the Maildir, relative to it.
     File(PathBuf),
 }
 
-/// Lists the messages of an mbox: `show` makes of each what is to be told of it, on several threads, and
-/// `tell` gets that of many at once, in their order. Returns the findings of dates and pseudo messages.
+impl Default for Position {
+    fn default() -> Position {
+        Position::Offset(0)
+    }
+}
+
+/// Divides an mbox into messages.
+///
+/// # Errors
+/// [`Error::NotAMailbox`], [`Error::Interrupted`].
+pub fn read_mbox<'a>(source: &'a Source, options: InspectOptions, context: &Context<'_>) -> Result<Mbox<'a>> {
+    let InspectOptions { variant, boundaries } = options;
+    let read_options = ReadOptions {
+        variant,
+        allow_empty: boundaries,
+        keep_candidates: boundaries,
+        ..ReadOptions::default()
+    };
+    let on_release = &|range| source.release(range);
+    let hooks = ScanHooks { on_scan: &|_| (), on_release, cancel: context.cancel };
+    let read = read::read(source.text(), &read_options, hooks);
+    context.cancel.check()?;
+    let path = || source.path().to_owned();
+    read.map_err(|not| Error::NotAMailbox { path: path(), reason: not.reason, hint: not.hint })
+}
+
+/// Facts about a message that depend on no other message, except for its From_ line.
+struct Facts {
+    length: u64,
+    /// The date without the From_ line.
+    date: (i64, Origin),
+    from_line: PackedStamp,
+    status: Status,
+}
+
+/// Facts about some messages.
+#[derive(Default)]
+struct ScannedChunk {
+    facts: Vec<Facts>,
+    stats: FromLineStats,
+    /// Keywords and the index of their message, for the few messages with keywords.
+    keywords: Vec<(usize, Vec<String>)>,
+}
+
+impl ScannedChunk {
+    fn add(&mut self, mbox: &Mbox<'_>, n: usize, rules: &DateRules) {
+        let (extent, text) = (&mbox.messages()[n], mbox.text());
+        let message = extent.message(text);
+        let from_lines = extent.from_lines(text);
+        let first_line =
+            &from_lines[..memchr::memchr(b'\n', from_lines).map_or(from_lines.len(), |lf| lf + 1)];
+        let mut dates = DateFields { from: from_line::parse(first_line).stamp, ..DateFields::default() };
+        let mut status = StatusFields::default();
+        let mut fields = header::fields(message);
+        for field in &mut fields {
+            status.add(&field, LabelPolicy::default());
+            dates.read_field(&field);
+        }
+        let body = &message[fields.split().body_at(message)..];
+        self.stats.add(&dates);
+        self.facts.push(Facts {
+            length: (message.len() - quote::quote_offsets(body, mbox.variant.quoting()).count()) as u64,
+            date: received::fallback_date(&dates, rules),
+            from_line: PackedStamp::pack(dates.from),
+            status: status.status(DeletedPolicy::default()),
+        });
+        if !status.keywords.is_empty() {
+            self.keywords.push((n, status.keywords));
+        }
+    }
+}
+
+/// Lists the messages of an mbox, and returns the findings about dates, keywords and pseudo messages.
+///
+/// `show` formats messages, on several threads. `print` receives the results, many at a time, in order.
 pub fn list_mbox<T: Send>(
     source: &Source,
     mbox: &Mbox<'_>,
-    rules: &DateRules,
+    context: &Context<'_>,
     show: impl Fn(Row) -> T + Sync,
-    mut tell: impl FnMut(Vec<T>) + Send,
+    mut print: impl FnMut(Vec<T>) + Send,
 ) -> Result<Vec<Finding>> {
-    let options = PlanOptions {
-        render: RenderOptions::default(),
-        dates: rules.clone(),
-        dedupe: Dedupe::No,
-        previous: PreviousMessages::default(),
-    };
-    let plan = plan::plan(source, mbox, options, &mut NameTable::default(), &|_| Ok(()))?;
-    // In order: what is handed back while a chunk before it is looked at would stay ours after all.
-    let mut done_with = |(extents, shown): (&[Extent], Vec<T>)| {
-        source.release(plan::span(extents));
-        tell(shown);
+    let rules = DateRules { now: context.now, mtime: source.mtime(), from_zone: None, first: None };
+    let extents = mbox.messages();
+    let scans = extents.par_chunks(CHUNK).enumerate().map(|(chunk, extents)| {
+        context.cancel.check()?;
+        let mut scanned = ScannedChunk::default();
+        (chunk * CHUNK..).zip(extents).for_each(|(n, _)| scanned.add(mbox, n, &rules));
+        source.release(span(extents));
+        Ok(scanned)
+    });
+    let mut scanned: Vec<ScannedChunk> = scans.collect::<Result<_>>()?;
+    let mut stats = FromLineStats::default();
+    scanned.iter_mut().for_each(|chunk| stats.merge(std::mem::take(&mut chunk.stats)));
+    let from_lines = FromLineDates::new(&stats, &rules);
+    let resolve = |facts: &Facts| received::resolve_date(facts.from_line, facts.date, &from_lines, &rules);
+    let has_pseudo = extents
+        .first()
+        .is_some_and(|first| status::is_pseudo_message(header::split(first.message(mbox.text())).header));
+    let findings =
+        {
+            let facts = scanned.iter().flat_map(|chunk| &chunk.facts);
+            let origins = extents.iter().zip(facts).map(|(extent, facts)| (extent.at, resolve(facts).1));
+            let keywords = scanned.iter().flat_map(|chunk| &chunk.keywords);
+            let keywords = keywords.filter(|(n, _)| !(has_pseudo && *n == 0));
+            let keywords = keywords.flat_map(|(n, keywords)| keywords.iter().map(|k| (extents[*n].at, &**k)));
+            let pseudo = extents.first().filter(|_| has_pseudo).map(|first| first.at);
+            from_lines
+                .finding()
+                .into_iter()
+                .chain(pseudo.map(|at| {
+                    Finding::at(Code::MboxPseudo, at, "UW-IMAP's pseudo message: no mail, skipped")
+                }))
+                .chain(OriginCheck::check(origins, &rules))
+                .chain(renamed_keywords(keywords))
+                .collect()
+        };
+    // Pages must be released in order: a page released too early is read again for the chunk before.
+    let mut done = |(extents, shown): (&[Extent], Vec<T>)| {
+        source.release(span(extents));
+        print(shown);
         Ok(())
     };
-    let in_order = Mutex::new(Reorder::new(&mut done_with));
-    let chunks = plan.messages.chunks(CHUNK).zip(mbox.messages().chunks(CHUNK)).enumerate();
-    chunks.par_bridge().try_for_each(|(n, (planned, extents))| {
-        let rows = planned.iter().zip(extents).zip(n * CHUNK + 1..);
-        let row = |((planned, extent), number): ((&PlannedMessage, &Extent), usize)| Row {
-            number,
-            position: Position::Offset(extent.at),
-            length: planned.size,
-            epoch: planned.epoch,
-            origin: planned.origin,
-            flags: planned.status.flags,
-            is_new: !planned.status.belongs_in_cur(),
-            is_pseudo: planned.disposition == Disposition::Pseudo,
-            ..Row::said_by(extent.message(mbox.text()))
+    let reorder = Mutex::new(Reorder::new(&mut done));
+    let chunks = scanned.iter().zip(extents.chunks(CHUNK)).enumerate();
+    chunks.par_bridge().try_for_each(|(chunk, (scanned, extents))| {
+        context.cancel.check()?;
+        let rows = scanned.facts.iter().zip(extents).zip(chunk * CHUNK + 1..);
+        let row = |((facts, extent), number): ((&Facts, &Extent), usize)| {
+            let (epoch, origin) = resolve(facts);
+            Row {
+                number,
+                position: Position::Offset(extent.at),
+                length: facts.length,
+                epoch,
+                origin,
+                flags: facts.status.flags,
+                is_new: !facts.status.belongs_in_cur(),
+                is_pseudo: has_pseudo && number == 1,
+                ..Row::from_header(extent.message(mbox.text()))
+            }
         };
         let shown = rows.map(|message| show(row(message))).collect();
-        in_order.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).add(n, (extents, shown))
+        reorder.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).add(chunk, (extents, shown))
     })?;
-    Ok(plan.findings)
+    Ok(findings)
 }
 
-/// Lists the messages of a Maildir, and what lies among them and is none.
+/// Returns the findings about keywords that IMAP cannot name, each once.
+fn renamed_keywords<'a>(keywords: impl Iterator<Item = (u64, &'a str)>) -> Vec<Finding> {
+    let mut known = HashSet::new();
+    let renamed = keywords.filter_map(|(at, keyword)| {
+        let atom = keywords::atom(keyword);
+        let is_first = known.insert(atom.to_ascii_lowercase());
+        (is_first && atom != keyword).then(|| keywords::renamed_finding(at, keyword, &atom))
+    });
+    renamed.collect()
+}
+
+/// Returns the bytes from the first to the last message.
+fn span(messages: &[Extent]) -> std::ops::Range<usize> {
+    match (messages.first(), messages.last()) {
+        (Some(first), Some(last)) => first.at as usize..last.end as usize,
+        _ => 0..0,
+    }
+}
+
+/// Lists the messages of a Maildir, and reports entries that are not messages.
 pub fn list_maildir(maildir: &Path) -> Result<(Vec<Row>, Vec<Finding>)> {
     let (mut rows, mut findings) = (Vec::new(), Vec::new());
     for (n, entry) in list::list_messages(maildir)?.iter().enumerate() {
-        match Row::of_entry(maildir, n + 1, entry) {
+        match Row::from_entry(maildir, n + 1, entry) {
             Ok(row) => rows.push(row),
             Err(error) => findings.push(list::explain_unreadable(maildir, entry).ok_or(error)?),
         }
@@ -117,21 +257,9 @@ pub fn list_maildir(maildir: &Path) -> Result<(Vec<Row>, Vec<Finding>)> {
 }
 
 impl Row {
-    /// What the header says; the rest is for the caller to fill in.
-    fn said_by(message: &[u8]) -> Row {
-        let mut row = Row {
-            number: 0,
-            position: Position::Offset(0),
-            length: 0,
-            epoch: 0,
-            origin: Origin::None,
-            flags: Flags::default(),
-            is_new: false,
-            is_pseudo: false,
-            from: String::new(),
-            subject: String::new(),
-            message_id: String::new(),
-        };
+    /// Takes From, Subject and Message-ID from a message.
+    fn from_header(message: &[u8]) -> Row {
+        let mut row = Row::default();
         for field in header::fields(message) {
             if ![&row.from, &row.subject, &row.message_id].iter().any(|text| text.is_empty()) {
                 break;
@@ -152,7 +280,7 @@ impl Row {
         row
     }
 
-    fn of_entry(maildir: &Path, number: usize, entry: &Entry) -> Result<Row> {
+    fn from_entry(maildir: &Path, number: usize, entry: &Entry) -> Result<Row> {
         let (entry, bytes) = list::read_entry(maildir, entry)?;
         let parsed = entry.parsed();
         let mtime = std::fs::metadata(entry.path(maildir)).map_or(0, |meta| meta.mtime());
@@ -165,27 +293,26 @@ impl Row {
             origin,
             flags: parsed.flags(),
             is_new: entry.subdir == Subdir::New,
-            ..Row::said_by(&bytes)
+            ..Row::from_header(&bytes)
         })
     }
 }
 
-/// Message `number` of an mbox, counted from 1, as convert would write it.
-pub fn read_mbox_message<'a>(mbox: &Mbox<'a>, path: &Path, number: usize) -> Result<Rendered<'a>> {
-    let extent = nth(mbox.messages(), path, number)?;
-    let message = extent.message(mbox.text());
-    let as_it_is = RenderOptions::default();
-    Ok(render(message, &header::split(message), mbox.variant.quoting(), as_it_is))
+/// Returns message `number` of an mbox, from 1, as convert would write it, in pieces.
+pub fn read_mbox_message<'a>(mbox: &Mbox<'a>, path: &Path, number: usize) -> Result<Vec<&'a [u8]>> {
+    let message = nth(mbox.messages(), path, number)?.message(mbox.text());
+    let mut pieces = Vec::new();
+    quote::unquote(message, header::split(message).body_at(message), mbox.variant.quoting(), &mut pieces);
+    Ok(pieces)
 }
 
-/// Message `number` as it lies in the source: From_ lines and quoting with it, the blank line after
-/// it not.
+/// Returns message `number` as in the source, with From_ lines and quoting, without the blank line after it.
 pub fn read_source_bytes<'a>(source: &'a Source, mbox: &Mbox<'_>, number: usize) -> Result<&'a [u8]> {
     let extent = nth(mbox.messages(), source.path(), number)?;
     Ok(&source.raw()[extent.at as usize..extent.end as usize])
 }
 
-/// Message `number` of a Maildir, in the order of [`list_maildir`].
+/// Reads message `number` of a Maildir, in the order of [`list_maildir`].
 pub fn read_maildir_message(maildir: &Path, number: usize) -> Result<Vec<u8>> {
     let entries = list::list_messages(maildir)?;
     let entry = nth(&entries, maildir, number)?;
@@ -197,28 +324,4 @@ fn nth<'a, T>(all: &'a [T], path: &Path, number: usize) -> Result<&'a T> {
         path: path.to_owned(),
         reason: format!("has {} messages, no number {number}", all.len()),
     })
-}
-
-/// The head of a boundary list: it names the source's size, so that a list is not used on another
-/// file.
-pub fn boundary_list_header(size: u64) -> String {
-    format!(
-        "# mailferry boundaries of {size} bytes\n\
-         # change separator to body or body to separator, then: mailferry convert --boundaries THIS FILE …\n\
-         # offset\tline\tclass\trow\tverdict\tthe line\n"
-    )
-}
-
-/// One line of a boundary list, without its line end. `line` is counted from 1.
-pub fn boundary_line(text: &[u8], decided: &Decision, line: u64) -> String {
-    const SHOWN: usize = 200;
-    let candidate = &decided.candidate;
-    let row = match decided.reason {
-        Reason::Row(row) => row.to_string(),
-        Reason::User => "user".into(),
-    };
-    let bytes = text[candidate.offset as usize..candidate.end() as usize].trim_ascii_end();
-    let shown = crate::mailbox::text::escape(&bytes[..bytes.len().min(SHOWN)]);
-    let (offset, class, verdict) = (candidate.offset, candidate.class(), decided.verdict.name());
-    format!("{offset}\t{line}\t{class}\t{row}\t{verdict}\t{shown}")
 }

@@ -14,12 +14,11 @@ use crate::deliver::lmtp::data::Unstuffing;
 use crate::deliver::lmtp::session::{self, Ending, Peer};
 use crate::deliver::lmtp::template::{Parts, Template};
 use crate::inject;
-use crate::inspect;
 use crate::mailbox::context::Cancel;
 use crate::mailbox::finding::{self, Finding};
 use crate::mailbox::maildir::name;
 use crate::mailbox::mbox::boundary::{Extent, Overrides, Reason};
-use crate::mailbox::mbox::boundary_list as list;
+use crate::mailbox::mbox::boundary_list;
 use crate::mailbox::mbox::from_line::{self, LineClass};
 use crate::mailbox::mbox::gmail;
 use crate::mailbox::mbox::quote::{self, Quoting};
@@ -117,12 +116,12 @@ fn message(mbox: &Mbox<'_>, extent: &Extent) {
 fn list_is_read_back(text: &[u8]) {
     let ask = ReadOptions { allow_empty: true, keep_candidates: true, ..ReadOptions::default() };
     let Ok(mbox) = read::read(text, &ask, ScanHooks::none()) else { return };
-    let mut printed = inspect::boundary_list_header(text.len() as u64);
+    let mut printed = boundary_list::format_header(text.len() as u64);
     for decided in &mbox.boundaries.decisions {
-        printed += &inspect::boundary_line(text, decided, 1);
+        printed += &boundary_list::format_line(text, decided, 1);
         printed.push('\n');
     }
-    let overrules: Overrides = list::parse(printed.as_bytes(), Path::new("list"), text).unwrap();
+    let overrules: Overrides = boundary_list::parse(printed.as_bytes(), Path::new("list"), text).unwrap();
     let again = read::read(text, &ReadOptions { overrides: overrules, ..ask }, ScanHooks::none()).unwrap();
     assert_eq!(again.messages(), mbox.messages());
 }
@@ -131,7 +130,7 @@ fn list_is_read_back(text: &[u8]) {
 pub fn overrule(data: &[u8]) {
     let nul = data.iter().position(|&b| b == 0).unwrap_or(data.len());
     let (edited, text) = (&data[..nul], data.get(nul + 1..).unwrap_or_default());
-    let Ok(overrules) = list::parse(edited, Path::new("list"), text) else { return };
+    let Ok(overrules) = boundary_list::parse(edited, Path::new("list"), text) else { return };
     if let Ok(mbox) =
         read::read(text, &ReadOptions { overrides: overrules, ..ReadOptions::default() }, ScanHooks::none())
     {

@@ -2,19 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::mailbox::context::Cancel;
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::Finding;
-use crate::mailbox::manifest::{ManifestLocation, SectionHeader};
-use crate::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
-use crate::mailbox::text::display_path;
-use crate::mailbox::tree::folder::Folder;
-use crate::mailbox::tree::walk::{MailboxKind, Tree, TreeMailbox, walk};
-use crate::verify::compare;
-use crate::verify::compare::tree;
-use crate::verify::compare::tree::CompareEvent;
-use crate::verify::compare::{CompareOptions, Difference, MailboxRef, MessageTotals};
-use crate::verify::maildir;
 use serde_json::{Value, json};
 
 use crate::cli::folders::{FolderArgs, has_no_mail, raise_open_file_limit, report_skipped};
@@ -23,103 +10,103 @@ use crate::cli::open::OpenArgs;
 use crate::cli::ui::exit::Exit;
 use crate::cli::ui::progress::ProgressDisplay;
 use crate::cli::ui::report::{FindingCounts, Reporter};
-use crate::mailbox::text::grouped;
+use crate::mailbox::context::Context;
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::Finding;
+use crate::mailbox::manifest::{ManifestLocation, SectionHeader};
+use crate::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
+use crate::mailbox::text::display_path;
+use crate::mailbox::tree::folder::Folder;
+use crate::mailbox::tree::walk::{MailboxKind, Tree, TreeMailbox, walk};
+use crate::verify::compare::tree::{self, CompareEvent, FolderMailbox};
+use crate::verify::compare::{self, Both, CompareOptions, Difference, MailboxRef, MessageTotals};
+use crate::verify::maildir;
+use crate::verify::options::SourceOpener;
 
-/// How to compare.
-pub struct CompareJob<'a> {
-    /// The mailboxes of this side.
+/// Arguments of a comparison.
+pub(crate) struct CompareJob<'a> {
     pub mailboxes: &'a [MailboxArg],
-    /// The other side.
     pub other: &'a MailboxArg,
-    /// What is compared besides contents, and how.
-    pub wanted: CompareChoices,
-    /// Which folders of this side are which of the other one.
+    pub choices: CompareChoices,
     pub folders: &'a FolderArgs,
-    /// How mailboxes are opened.
     pub open: &'a OpenArgs,
-    /// Who looks on.
     pub watcher: &'a ProgressDisplay,
-    /// Set by a signal.
-    pub cancel: &'a Cancel,
+    pub context: &'a Context<'a>,
 }
 
-/// What came out.
+/// Result of a comparison.
 #[derive(Default)]
-pub struct Outcome {
-    /// Message by message.
-    pub sums: MessageTotals,
+pub(crate) struct Outcome {
+    pub totals: MessageTotals,
     /// Folders that only this side has.
     pub folders_missing: u64,
     /// Folders that only the other side has.
     pub folders_extra: u64,
     /// The last line of the report.
     pub sentence: String,
-    /// Files that were passed over and in which mail may be.
+    /// Skipped files that may contain mail.
     pub not_read: u64,
-    /// How it ended, where it could not be finished for all folders.
+    /// The exit if some folders could not be compared.
     pub unfinished: Option<Exit>,
 }
 
 impl Outcome {
-    /// Whether all of both sides was looked at.
+    /// Reports whether all of both sides was compared.
     pub fn is_finished(&self) -> bool {
         self.not_read == 0 && self.unfinished.is_none()
     }
 }
 
-/// Compares the mailboxes, taken together, with another one, and tells every difference. Where both sides
-/// have folders, or somebody says which is which, it is folder by folder.
-pub fn compare(job: &CompareJob<'_>, reporter: &mut Reporter) -> Result<Outcome> {
+/// Compares the mailboxes, taken together, with another one, and reports every difference. If both sides have folders, or
+/// an option maps folders, it compares folder by folder.
+pub(crate) fn compare(job: &CompareJob<'_>, reporter: &mut Reporter) -> Result<Outcome> {
     raise_open_file_limit();
-    let here = job.mailboxes.iter().map(Side::of).collect::<Result<Vec<_>>>()?;
-    let there = Side::of(job.other)?;
+    let here = job.mailboxes.iter().map(Side::new).collect::<Result<Vec<_>>>()?;
+    let there = Side::new(job.other)?;
     let by_folder = job.folders.is_used() || (here.iter().any(Side::has_folders) && there.has_folders());
     let mut trees = Vec::new();
-    let mut parts = |side: Side<'_>| side.parts(by_folder, job, &mut trees);
-    let ours = here.into_iter().map(&mut parts).collect::<Result<Vec<_>>>()?;
-    let (ours, theirs): (Vec<_>, Vec<_>) = (ours.into_iter().flatten().collect(), parts(there)?);
+    let mut list = |side: Side<'_>| side.mailboxes(by_folder, job, &mut trees);
+    let here = here.into_iter().map(&mut list).collect::<Result<Vec<_>>>()?;
+    let mut sides: Both<Vec<FolderMailbox>> =
+        Both { here: here.into_iter().flatten().collect(), there: list(there)? };
     trees.iter().for_each(|tree| report_skipped(tree, reporter));
     let not_read = trees.iter().flat_map(|tree| &tree.skipped).filter(|s| s.may_be_mail).count() as u64;
-    let (labels, deleted) = as_converted(ours.iter().chain(&theirs).map(|(_, mailbox)| mailbox));
+    let all = sides.here.iter().chain(&sides.there).map(|found| &found.mailbox);
+    let (labels, deleted) = policies_of_manifests(all);
     let options = CompareOptions {
-        metadata: job.wanted.metadata,
-        labels: job.wanted.labels.unwrap_or(labels),
-        deleted: job.wanted.deleted.unwrap_or(deleted),
-        now: crate::cli::clock::seconds_since_epoch(),
+        metadata: job.choices.metadata,
+        labels: job.choices.labels.unwrap_or(labels),
+        deleted: job.choices.deleted.unwrap_or(deleted),
         from_zone: None,
-        cancel: job.cancel,
     };
-    // Looking leaves nothing behind, not even for a moment.
+    // No dot-lock: verify leaves no trace, not even for a moment.
     let open = &|path: &Path| {
         let mailbox = MailboxArg { format: Some(Format::Mbox), path: path.to_owned() };
-        job.open.open(&mailbox, job.cancel, job.watcher, true)
+        job.open.open(&mailbox, job.context.cancel, job.watcher, true)
     };
     let comparison = Comparison { job, options, open, not_read };
     if by_folder {
-        let place =
-            |(folder, mailbox): (Folder, MailboxRef)| (job.folders.mapping().map_folder(&folder).0, mailbox);
-        let pairs = tree::pair_folders(ours.into_iter().map(place).collect(), theirs);
-        comparison.folder_by_folder(&pairs, reporter)
+        let mapping = job.folders.mapping();
+        sides.here.iter_mut().for_each(|found| found.folder = mapping.map_folder(&found.folder).0);
+        comparison.compare_folders(&tree::pair_folders(sides), reporter)
     } else {
-        let all = |parts: Vec<(Folder, MailboxRef)>| {
-            parts.into_iter().map(|(_, mailbox)| mailbox).collect::<Vec<_>>()
-        };
-        comparison.as_one(&all(ours), &all(theirs), reporter)
+        let sides = sides.map(|side| side.into_iter().map(|found| found.mailbox).collect::<Vec<_>>());
+        comparison.compare_messages(sides.as_ref().map(|side| &side[..]), reporter)
     }
 }
 
-/// What one argument is.
+/// Kind of an argument.
 enum Side<'a> {
     /// A file, or standard input.
     File(&'a MailboxArg),
     /// A Maildir, and the folders in it.
     Maildir(&'a Path, Vec<PathBuf>),
-    /// A directory in which mailboxes lie.
+    /// A directory with mailboxes.
     Tree(&'a Path),
 }
 
 impl<'a> Side<'a> {
-    fn of(mailbox: &'a MailboxArg) -> Result<Side<'a>> {
+    fn new(mailbox: &'a MailboxArg) -> Result<Side<'a>> {
         let path = &mailbox.path;
         let is_directory = path.is_dir() && !mailbox.is_standard_stream();
         Ok(match mailbox.format {
@@ -138,27 +125,29 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// The mailboxes in it. What a walk through a tree said goes to `trees`.
-    fn parts(
+    /// Lists the mailboxes, and adds a tree that is walked to `trees`.
+    fn mailboxes(
         self,
         by_folder: bool,
         job: &CompareJob<'_>,
         trees: &mut Vec<Tree>,
-    ) -> Result<Vec<(Folder, MailboxRef)>> {
-        let alone =
-            |path: &Path, kind, variant| (Folder::INBOX, MailboxRef { path: path.to_owned(), kind, variant });
+    ) -> Result<Vec<FolderMailbox>> {
+        let inbox = |path: &Path, kind, variant| FolderMailbox {
+            folder: Folder::INBOX,
+            mailbox: MailboxRef { path: path.to_owned(), kind, variant },
+        };
         let root = match self {
             Side::File(mailbox) => {
-                return Ok(vec![alone(&mailbox.path, MailboxKind::Mbox, mailbox.variant())]);
+                return Ok(vec![inbox(&mailbox.path, MailboxKind::Mbox, mailbox.variant())]);
             }
             Side::Maildir(_, folders) if !by_folder => {
-                return Ok(folders.iter().map(|path| alone(path, MailboxKind::Maildir, None)).collect());
+                return Ok(folders.iter().map(|path| inbox(path, MailboxKind::Maildir, None)).collect());
             }
             Side::Maildir(root, _) | Side::Tree(root) => root,
         };
         let spool_dir = job.open.spool_dir();
         let progress = |bytes| job.watcher.spooled(bytes);
-        let spooling = job.open.spooling(&spool_dir, job.cancel, &progress);
+        let spooling = job.open.spooling(&spool_dir, job.context.cancel, &progress);
         let mut tree = walk(root, job.folders.follow, &spooling)?;
         if has_no_mail(&tree) {
             let reason = "there is no mailbox in it".into();
@@ -166,105 +155,110 @@ impl<'a> Side<'a> {
         }
         let found = std::mem::take(&mut tree.mailboxes);
         trees.push(tree);
-        let part = |TreeMailbox { path, folder, kind }| (folder, MailboxRef { path, kind, variant: None });
-        Ok(found.into_iter().map(part).collect())
+        let mailbox = |TreeMailbox { path, folder, kind }| FolderMailbox {
+            folder,
+            mailbox: MailboxRef { path, kind, variant: None },
+        };
+        Ok(found.into_iter().map(mailbox).collect())
     }
 }
 
 struct Comparison<'a> {
     job: &'a CompareJob<'a>,
-    options: CompareOptions<'a>,
-    open: compare::SourceOpener<'a>,
-    /// Files that were passed over and in which mail may be.
+    options: CompareOptions,
+    open: SourceOpener<'a>,
+    /// Skipped files that may contain mail.
     not_read: u64,
 }
 
 impl Comparison<'_> {
-    /// What the two sides are called.
-    fn names(&self) -> (String, String) {
+    fn names(&self) -> Both<String> {
         let here = match self.job.mailboxes {
             [one] => one.display_name(),
             several => format!("the {} mailboxes", several.len()),
         };
-        (here, self.job.other.display_name())
+        Both { here, there: self.job.other.display_name() }
     }
 
-    fn as_one(&self, ours: &[MailboxRef], theirs: &[MailboxRef], reporter: &mut Reporter) -> Result<Outcome> {
-        let (here, there) = self.names();
-        let mut told = FindingCounts::default();
-        let mut tell = |difference: Difference| {
-            let finding = difference.finding(&here, &there);
-            reporter.finding(difference.path(), &finding, keys(&difference), &mut told);
+    fn compare_messages(&self, sides: Both<&[MailboxRef]>, reporter: &mut Reporter) -> Result<Outcome> {
+        let names = self.names();
+        let names = names.as_ref().map(|name| &**name);
+        let mut counts = FindingCounts::default();
+        let mut report = |difference: Difference| {
+            let finding = difference.finding(&names);
+            reporter.finding(difference.path(), &finding, json_keys(&difference), &mut counts);
         };
-        let sums =
-            compare::open_and_compare((ours, theirs), &self.options, self.open, self.job.watcher, &mut tell);
-        reporter.report_suppressed(&self.job.other.path, told);
-        let sums = sums?;
-        let sentence = sums.sentence(&here, &there, self.not_read, grouped);
-        Ok(Outcome { sums, sentence, not_read: self.not_read, ..Outcome::default() })
+        let totals =
+            compare::open_and_compare(sides, &self.options, self.open, self.job.context, &mut report);
+        reporter.report_suppressed(&self.job.other.path, counts);
+        let totals = totals?;
+        let sentence = totals.sentence(&names, self.not_read);
+        Ok(Outcome { totals, sentence, not_read: self.not_read, ..Outcome::default() })
     }
 
-    fn folder_by_folder(&self, pairs: &[tree::FolderPair], reporter: &mut Reporter) -> Result<Outcome> {
-        let (here, there) = self.names();
-        let mut told = FindingCounts::default();
+    fn compare_folders(&self, pairs: &[tree::FolderPair], reporter: &mut Reporter) -> Result<Outcome> {
+        let names = self.names();
+        let names = names.as_ref().map(|name| &**name);
+        let mut counts = FindingCounts::default();
         let mut unfinished = None;
-        let mut tell = |event: CompareEvent<'_>| match event {
+        let mut report = |event: CompareEvent<'_>| match event {
             CompareEvent::Message(difference, folder) => {
-                let finding = difference.finding(&here, &there);
-                let mut keys = keys(&difference);
+                let finding = difference.finding(&names);
+                let mut keys = json_keys(&difference);
                 keys["folder"] = json!(folder.to_string());
                 if let Some(other) = difference.other_folder() {
                     keys["other_folder"] = json!(other);
                 }
-                reporter.finding(difference.path(), &finding, keys, &mut told);
+                reporter.finding(difference.path(), &finding, keys, &mut counts);
             }
-            CompareEvent::Folder(alone) => {
-                let other = if alone.is_here { &there } else { &here };
+            CompareEvent::Folder(lone) => {
+                let other = if lone.is_here { names.there } else { names.here };
                 let keys = json!({
-                    "folder": alone.folder.to_string(),
-                    "messages": alone.messages,
-                    "elsewhere": alone.elsewhere,
-                    "other_folder": alone.other_folder.map(Folder::to_string),
+                    "folder": lone.folder.to_string(),
+                    "messages": lone.messages,
+                    "elsewhere": lone.elsewhere,
+                    "other_folder": lone.other_folder.map(Folder::to_string),
                 });
-                reporter.finding(alone.path, &alone.finding(other), keys, &mut told);
+                reporter.finding(lone.path, &lone.finding(other), keys, &mut counts);
             }
             CompareEvent::Failed(error, folder) => {
                 let mut finding = Finding::new(error.code(), error.to_string());
-                finding.hint = error.hint().map(|mend| mend.to_owned().into());
+                finding.hint = error.hint().map(|hint| hint.to_owned().into());
                 let path = error.path().unwrap_or(&self.job.other.path);
-                reporter.finding(path, &finding, json!({ "folder": folder.to_string() }), &mut told);
+                reporter.finding(path, &finding, json!({ "folder": folder.to_string() }), &mut counts);
                 unfinished.get_or_insert(Exit::of(&error));
             }
         };
-        let verdict = tree::compare(pairs, &self.options, self.open, self.job.watcher, &mut tell);
-        reporter.report_suppressed(&self.job.other.path, told);
-        let verdict = verdict?;
+        let totals = tree::compare(pairs, &self.options, self.open, self.job.context, &mut report);
+        reporter.report_suppressed(&self.job.other.path, counts);
+        let totals = totals?;
         Ok(Outcome {
-            sums: verdict.sums,
-            folders_missing: verdict.missing,
-            folders_extra: verdict.extra,
-            sentence: verdict.sentence(&here, &there, self.not_read, grouped),
+            totals: totals.messages,
+            folders_missing: totals.missing,
+            folders_extra: totals.extra,
+            sentence: totals.sentence(&names, self.not_read),
             not_read: self.not_read,
             unfinished,
         })
     }
 }
 
-/// What the user says of the comparison.
+/// What the user chose to compare.
 #[derive(Debug, Clone, Copy)]
-pub struct CompareChoices {
-    /// Whether flags and dates are compared.
+pub(crate) struct CompareChoices {
+    /// Compare flags and dates.
     pub metadata: bool,
-    /// What was made of labels; None: what the manifests say.
+    /// Policy of the conversion; default: that of the manifests.
     pub labels: Option<LabelPolicy>,
-    /// What was made of messages that are marked as deleted; likewise.
+    /// Policy of the conversion; default: that of the manifests.
     pub deleted: Option<DeletedPolicy>,
 }
 
-/// What convert was told of labels and deleted messages, where all manifests of these mailboxes say the same;
-/// else what it does when it is told nothing. A manifest that cannot be read says nothing here: that it is
-/// damaged is for verify without --against to say.
-fn as_converted<'a>(mailboxes: impl Iterator<Item = &'a MailboxRef>) -> (LabelPolicy, DeletedPolicy) {
+/// Returns the policies of the conversion if all manifests of these mailboxes agree, or else the defaults of convert. An
+/// unreadable manifest is skipped: verify without --against reports its damage.
+fn policies_of_manifests<'a>(
+    mailboxes: impl Iterator<Item = &'a MailboxRef>,
+) -> (LabelPolicy, DeletedPolicy) {
     let maildirs = mailboxes.filter(|mailbox| mailbox.kind == MailboxKind::Maildir);
     let manifests = maildirs.filter_map(|maildir| ManifestLocation::InMaildir.read(&maildir.path).ok()?);
     let heads: Vec<SectionHeader> = manifests.flat_map(|manifest| manifest.headers()).collect();
@@ -284,14 +278,14 @@ fn as_converted<'a>(mailboxes: impl Iterator<Item = &'a MailboxRef>) -> (LabelPo
     (labels, deleted)
 }
 
-/// What a difference has for programs beyond its finding.
-fn keys(difference: &Difference) -> Value {
-    let sighting = difference.message();
+/// Returns the JSON keys of a difference that a finding does not have.
+fn json_keys(difference: &Difference) -> Value {
+    let message = difference.message();
     let other = difference.here.as_ref().and(difference.there.as_ref());
     json!({
-        "message_id": sighting.message_id,
-        "subject": sighting.subject,
-        "number": sighting.number,
+        "message_id": message.message_id,
+        "subject": message.subject,
+        "number": message.number,
         "other_path": other.map(|o| display_path(&o.path)),
         "other_offset": other.and_then(|o| o.offset),
         "other_line": other.and_then(|o| o.line),

@@ -2,27 +2,27 @@
 
 use std::ffi::OsString;
 
-use crate::inspect::{self, Position, Row};
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::{self, Code, Finding};
-use crate::mailbox::maildir::list::is_maildir;
-use crate::mailbox::mbox::boundary::Reason;
-use crate::mailbox::mbox::read::{self, Mbox, ReadOptions};
-use crate::mailbox::mbox::scan_hooks::ScanHooks;
-use crate::mailbox::message::received::DateRules;
-use crate::mailbox::source::Source;
-use crate::mailbox::text::{display_path, escape};
 use clap::Args;
 use serde_json::json;
 
 use super::args::CommonArgs;
+use super::clock;
 use super::mailbox_arg::{Format, MailboxArg};
 use super::open::OpenArgs;
 use super::signals;
 use super::ui::exit::{self, Exit};
 use super::ui::progress::ProgressDisplay;
 use super::ui::report::Reporter;
-use crate::mailbox::text::grouped;
+use crate::inspect::{self, InspectOptions, Position, Row};
+use crate::mailbox::context::Context;
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::{self, Code, Finding, Severity};
+use crate::mailbox::maildir::list::is_maildir;
+use crate::mailbox::mbox::boundary::Reason;
+use crate::mailbox::mbox::boundary_list;
+use crate::mailbox::mbox::read::Mbox;
+use crate::mailbox::source::Source;
+use crate::mailbox::text::{display_path, escape, grouped};
 
 /// Show what is in a mailbox, and why each boundary is where it is
 ///
@@ -65,11 +65,7 @@ Examples:
 /// Runs the command.
 pub fn run(args: InspectArgs) -> Exit {
     let mut reporter = Reporter::new(&args.common);
-    let done = args
-        .common
-        .set_up_workers()
-        .map_err(|e| Error::Unsupported { path: "--jobs".into(), reason: e.to_string() })
-        .and_then(|()| show(&args, &mut reporter));
+    let done = show(&args, &mut reporter);
     let (messages, exit) = match done {
         Ok(messages) => (messages, Exit::finished(reporter.errors, reporter.warnings, args.common.strict)),
         Err(error) => {
@@ -91,33 +87,30 @@ pub fn run(args: InspectArgs) -> Exit {
     reporter.finish(exit)
 }
 
-/// The number of messages.
+/// Shows what the options ask for, and returns the number of messages.
 fn show(args: &InspectArgs, reporter: &mut Reporter) -> Result<usize> {
+    args.common.set_up_workers().map_err(|e| Error::usage("--jobs", e.to_string()))?;
     let mailbox = MailboxArg::parse(&args.mailbox);
     if mailbox.format == Some(Format::Maildir) || (mailbox.format.is_none() && is_maildir(&mailbox.path)) {
         return show_maildir(args, &mailbox, reporter);
     }
     let cancel = signals::cancel_on_signals();
     let watcher = ProgressDisplay::new(&args.common);
-    // Looking leaves nothing behind, not even for a moment.
+    let locks = args.open.lock_options(true);
+    let context = Context {
+        cancel: &cancel,
+        events: &watcher,
+        now: clock::seconds_since_epoch(),
+        host: "",
+        locks: &locks,
+    };
+    // No dot-lock: inspect leaves no trace, not even for a moment.
     let mut source = args.open.open(&mailbox, &cancel, &watcher, true)?;
     let lock_findings = source.take_findings();
-    let show_all = args.boundaries;
-    let ask = ReadOptions {
-        variant: mailbox.variant(),
-        allow_empty: show_all,
-        keep_candidates: show_all,
-        ..ReadOptions::default()
-    };
-    let watch = ScanHooks { on_scan: &|_| (), on_release: &|range| source.release(range), cancel: &cancel };
-    let read = read::read(source.text(), &ask, watch);
+    let options = InspectOptions { variant: mailbox.variant(), boundaries: args.boundaries };
+    let read = inspect::read_mbox(&source, options, &context);
     watcher.finish();
-    cancel.check()?;
-    let mut mbox = read.map_err(|not| Error::NotAMailbox {
-        path: mailbox.path.clone(),
-        reason: not.reason,
-        hint: not.hint,
-    })?;
+    let mut mbox = read?;
     let mut findings = std::mem::take(&mut mbox.findings);
     findings.extend(lock_findings);
     if let Some(number) = args.number {
@@ -125,7 +118,8 @@ fn show(args: &InspectArgs, reporter: &mut Reporter) -> Result<usize> {
     } else if args.boundaries {
         show_boundaries(&mbox, reporter);
     } else {
-        list(args, &source, &mbox, findings, reporter)?;
+        let listing = Listing { args, source: &source, mbox: &mbox, context: &context };
+        listing.show(findings, reporter)?;
     }
     source.check_unchanged()?;
     Ok(mbox.messages().len())
@@ -141,68 +135,68 @@ fn write_message(
     if args.source {
         reporter.data(inspect::read_source_bytes(source, mbox, number)?);
     } else {
-        for piece in inspect::read_mbox_message(mbox, source.path(), number)?.pieces {
-            reporter.data(&piece);
+        for piece in inspect::read_mbox_message(mbox, source.path(), number)? {
+            reporter.data(piece);
         }
     }
     Ok(())
 }
 
-fn list(
-    args: &InspectArgs,
-    source: &Source,
-    mbox: &Mbox<'_>,
-    mut findings: Vec<Finding>,
-    reporter: &mut Reporter,
-) -> Result<()> {
-    let rules = DateRules {
-        now: crate::cli::clock::seconds_since_epoch(),
-        mtime: source.mtime(),
-        from_zone: None,
-        first: None,
-    };
-    let is_json = reporter.is_json();
-    let tell = |rows: Vec<String>| rows.iter().for_each(|row| reporter.preformatted_line(row));
-    let dates = inspect::list_mbox(source, mbox, &rules, |row| row_text(&row, is_json), tell)?;
-    findings.extend(dates);
-    if source.is_cr_only() {
-        findings.push(Finding::new(Code::MboxCrOnly, "every line ends in CR, as on a classic Mac"));
-    }
-    finding::number_lines(&mut findings, source.text(), &|range| source.release(range));
-    if reporter.is_json() || args.common.verbose {
-        reporter.findings(source.path(), &findings);
-    } else {
-        tell_on_stderr(source, mbox, &findings, args.common.quiet);
-    }
-    let warnings = findings.iter().filter(|f| f.code.severity() == finding::Severity::Warning).count() as u64;
-    reporter.warnings = warnings;
-    Ok(())
+/// The list of the messages of an mbox.
+struct Listing<'a> {
+    args: &'a InspectArgs,
+    source: &'a Source,
+    mbox: &'a Mbox<'a>,
+    context: &'a Context<'a>,
 }
 
-/// The listing is data that people pipe into other programs, so what else there is to say goes aside.
-fn tell_on_stderr(source: &Source, mbox: &Mbox<'_>, findings: &[Finding], quiet: bool) {
-    if quiet {
-        return;
+impl Listing<'_> {
+    fn show(&self, mut findings: Vec<Finding>, reporter: &mut Reporter) -> Result<()> {
+        let source = self.source;
+        let is_json = reporter.is_json();
+        let print = |rows: Vec<String>| rows.iter().for_each(|row| reporter.preformatted_line(row));
+        let show = |row| row_text(&row, is_json);
+        findings.extend(inspect::list_mbox(source, self.mbox, self.context, show, print)?);
+        if source.is_cr_only() {
+            findings.push(Finding::new(Code::MboxCrOnly, "every line ends in CR, as on a classic Mac"));
+        }
+        finding::number_lines(&mut findings, source.text(), &|range| source.release(range));
+        if reporter.is_json() || self.args.common.verbose {
+            reporter.findings(source.path(), &findings);
+        } else if !self.args.common.quiet {
+            self.summarize(&findings);
+        }
+        reporter.warnings = count_warnings(&findings, |severity| severity == Severity::Warning);
+        Ok(())
     }
-    let warnings = findings.iter().filter(|f| f.code.severity() >= finding::Severity::Warning).count();
-    let path = display_path(source.path());
-    eprintln!(
-        "{path}: {} messages, {} ({})",
-        grouped(mbox.messages().len() as u64),
-        mbox.variant,
-        mbox.evidence
-    );
-    if warnings > 0 {
-        eprintln!("{path}: {} warnings; inspect -v lists them", grouped(warnings as u64));
+
+    /// Writes counts to standard error: the listing is data for other programs.
+    fn summarize(&self, findings: &[Finding]) {
+        let warnings = count_warnings(findings, |severity| severity >= Severity::Warning);
+        let path = display_path(self.source.path());
+        eprintln!(
+            "{path}: {} messages, {} ({})",
+            grouped(self.mbox.messages().len() as u64),
+            self.mbox.variant,
+            self.mbox.evidence
+        );
+        if warnings > 0 {
+            eprintln!("{path}: {} warnings; inspect -v lists them", grouped(warnings));
+        }
     }
+}
+
+fn count_warnings(findings: &[Finding], is_counted: impl Fn(Severity) -> bool) -> u64 {
+    findings.iter().filter(|finding| is_counted(finding.code.severity())).count() as u64
 }
 
 fn show_maildir(args: &InspectArgs, mailbox: &MailboxArg, reporter: &mut Reporter) -> Result<usize> {
     let maildir = &mailbox.path;
     mailbox.check_maildir()?;
     if args.boundaries || args.source {
-        let reason = "is a Maildir; boundaries and source bytes are an mbox's".into();
-        return Err(Error::Unsupported { path: maildir.clone(), reason });
+        let option = if args.boundaries { "--boundaries" } else { "--source" };
+        let reason = format!("is for an mbox, and {} is a Maildir", display_path(maildir));
+        return Err(Error::usage(option, reason));
     }
     if let Some(number) = args.number {
         reporter.data(&inspect::read_maildir_message(maildir, number)?);
@@ -220,7 +214,7 @@ fn show_maildir(args: &InspectArgs, mailbox: &MailboxArg, reporter: &mut Reporte
     Ok(rows.len())
 }
 
-/// A line of the listing, or the object that programs get instead.
+/// Formats a line of the listing, or its JSON object.
 fn row_text(row: &Row, is_json: bool) -> String {
     let date = jiff::Timestamp::from_second(row.epoch).map(|t| t.to_string()).unwrap_or_default();
     let mut flags = row.flags.to_string();
@@ -271,7 +265,7 @@ fn row_text(row: &Row, is_json: bool) -> String {
 
 fn show_boundaries(mbox: &Mbox<'_>, reporter: &mut Reporter) {
     let text = mbox.text();
-    reporter.line(inspect::boundary_list_header(text.len() as u64).trim_end());
+    reporter.line(boundary_list::format_header(text.len() as u64).trim_end());
     let (mut line, mut counted) = (1, 0);
     for decided in &mbox.boundaries.decisions {
         let offset = decided.candidate.offset as usize;
@@ -294,7 +288,7 @@ fn show_boundaries(mbox: &Mbox<'_>, reporter: &mut Reporter) {
                 "text": escape(bytes.trim_ascii_end()),
             }));
         } else {
-            reporter.line(&inspect::boundary_line(text, decided, line));
+            reporter.line(&boundary_list::format_line(text, decided, line));
         }
     }
 }

@@ -5,16 +5,6 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::mailbox::context::Cancel;
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::{Code, Finding, Severity};
-use crate::mailbox::mbox::read::ReadOptions;
-use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::text::{display_path, is_or_are};
-use crate::mailbox::tree::walk::{MailboxKind, walk};
-use crate::verify::compare::unread_clause;
-use crate::verify::manifest::SourceStatus;
-use crate::verify::{self, Depth, VerifyOptions, VerifyReport};
 use clap::Args;
 use serde_json::json;
 
@@ -23,12 +13,21 @@ use super::folders::{FolderArgs, has_no_mail, report_skipped};
 use super::generate::{SummaryKey, key};
 use super::mailbox_arg::{Format, MailboxArg};
 use super::open::OpenArgs;
-use super::signals;
 use super::ui::exit::{self, Exit};
 use super::ui::progress::ProgressDisplay;
 use super::ui::report::Reporter;
-use crate::cli::compare;
-use crate::mailbox::text::grouped;
+use super::{clock, compare, signals};
+use crate::mailbox::context::Context;
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::Severity;
+use crate::mailbox::manifest::FILE_NAME;
+use crate::mailbox::mbox::read::ReadOptions;
+use crate::mailbox::mbox::variant::Variant;
+use crate::mailbox::text::{display_path, grouped, grouped_plural, is_or_are};
+use crate::mailbox::tree::walk::{MailboxKind, walk};
+use crate::verify::compare::unread_clause;
+use crate::verify::repair::{RepairOptions, repair};
+use crate::verify::{self, Depth, SourceStatus, VerifyOptions, VerifyReport};
 
 /// Say whether mailboxes are sound, and whether they still hold the mail that was converted
 ///
@@ -99,7 +98,7 @@ Examples:
     )
 }
 
-/// What `--json` has in its summary, for the manual.
+/// Keys of the JSON summary, for the manual.
 pub const SUMMARY: &[SummaryKey] = &[
     key("command", "verify"),
     key("dry_run", "whether -n was given"),
@@ -142,433 +141,454 @@ pub const SUMMARY: &[SummaryKey] = &[
     key("seconds", "how long it took"),
 ];
 
-/// The sums over all mailboxes.
+/// Counts over all mailboxes.
 #[derive(Default)]
-struct Sums {
+struct Totals {
     sound: u64,
     folders: u64,
     messages: u64,
     bytes: u64,
     repairs: u64,
-    proofs: Vec<SourceStatus>,
+    sources: Vec<SourceStatus>,
     compared: compare::Outcome,
-    /// How the first mailbox ended that could not be looked at.
+    /// The exit of a mailbox that could not be verified.
     unfinished: Option<Exit>,
 }
 
-/// What one report is about.
+/// One mailbox to verify.
 enum Target {
     /// A file, a Maildir, or standard input.
     Mailbox(MailboxArg),
-    /// Files in this directory that are a message each.
+    /// Files in a directory that are one message each.
     Messages(PathBuf, Vec<PathBuf>),
 }
 
 /// Runs the command.
 pub fn run(args: VerifyArgs) -> Exit {
     let started = Instant::now();
-    let mut reporter = Reporter::new(&args.common);
-    let mut sums = Sums::default();
-    let mut verdict = String::new();
-    let exit = match check(&args) {
-        Ok(()) => match &args.against {
-            Some(other) => verify_against(&args, other, &mut reporter, &mut sums, &mut verdict),
-            None => verify_all(&args, &mut reporter, &mut sums, &mut verdict),
-        },
-        Err(error) => {
-            reporter.error(&error);
-            Exit::Usage
-        }
+    let cancel = signals::cancel_on_signals();
+    let locks = args.open.lock_options(false);
+    let context = Context {
+        cancel: &cancel,
+        events: &ProgressDisplay::Silent,
+        now: clock::seconds_since_epoch(),
+        host: "",
+        locks: &locks,
     };
-    reporter.object(&summary(&args, &sums, &verdict, started, &reporter));
-    reporter.finish(exit)
+    let mut run = Run {
+        reporter: Reporter::new(&args.common),
+        totals: Totals::default(),
+        verdict: String::new(),
+        args: &args,
+        context,
+    };
+    let done = args.check().and_then(|()| match &args.against {
+        Some(other) => run.compare(other),
+        None => run.verify_all(),
+    });
+    let exit = done.unwrap_or_else(|error| {
+        run.reporter.error(&error);
+        Exit::of(&error)
+    });
+    run.reporter.object(&run.summary(started));
+    run.reporter.finish(exit)
 }
 
-/// What clap cannot say.
-fn check(args: &VerifyArgs) -> Result<()> {
-    args.common
-        .set_up_workers()
-        .map_err(|e| Error::Unsupported { path: "--jobs".into(), reason: e.to_string() })?;
-    let are_many =
-        args.mailboxes.len() > 1 || args.mailboxes.iter().any(|arg| is_tree(&MailboxArg::parse(arg)));
-    if let Some(path) = args.manifest.as_ref().or(args.source.as_ref()).filter(|_| are_many) {
-        let reason = "is for one mailbox; verify them one by one".into();
-        return Err(Error::Unsupported { path: path.clone(), reason });
+impl VerifyArgs {
+    fn mailboxes(&self) -> Vec<MailboxArg> {
+        self.mailboxes.iter().map(|arg| MailboxArg::parse(arg)).collect()
     }
-    if args.folders.is_used() && args.against.is_none() {
-        let (path, reason) = ("--map".into(), "and --into are for --against".into());
-        return Err(Error::Unsupported { path, reason });
+
+    /// Checks what clap cannot: whether the options apply to the mailboxes.
+    fn check(&self) -> Result<()> {
+        self.common.set_up_workers().map_err(|e| Error::usage("--jobs", e.to_string()))?;
+        let mailboxes = self.mailboxes();
+        let other = self.against.as_deref().map(MailboxArg::parse);
+        if mailboxes.iter().chain(&other).filter(|mailbox| mailbox.is_standard_stream()).count() > 1 {
+            return Err(Error::usage("-", "standard input can be read but once"));
+        }
+        let is_many = mailboxes.len() > 1 || mailboxes.iter().any(is_tree);
+        for (option, _) in [("--manifest", &self.manifest), ("--source", &self.source)]
+            .iter()
+            .filter(|(_, path)| path.is_some())
+        {
+            if is_many {
+                return Err(Error::usage(*option, "is for one mailbox; verify them one by one"));
+            }
+            if mailboxes.iter().any(is_mbox) {
+                return Err(Error::usage(*option, "is for a Maildir with a manifest"));
+            }
+        }
+        if self.source.is_some() {
+            self.check_source(&mailboxes)?;
+        }
+        if self.repair && mailboxes.iter().any(MailboxArg::is_standard_stream) {
+            return Err(Error::usage("--repair", "standard input cannot be repaired"));
+        }
+        if self.against.is_some() {
+            return Ok(());
+        }
+        match &self.folders {
+            FolderArgs { into: Some(_), .. } => Err(Error::usage("--into", "is for --against")),
+            FolderArgs { map, .. } if !map.is_empty() => Err(Error::usage("--map", "is for --against")),
+            FolderArgs { follow: true, .. } if !mailboxes.iter().any(is_tree) => {
+                Err(Error::usage("--follow", "is for directories of mailboxes"))
+            }
+            _ => Ok(()),
+        }
     }
-    let named = args.mailboxes.iter().chain(&args.against).map(|arg| MailboxArg::parse(arg));
-    if named.filter(MailboxArg::is_standard_stream).count() > 1 {
-        let reason = "standard input can be read but once".into();
-        return Err(Error::Unsupported { path: "-".into(), reason });
+
+    /// Checks that the source is compared with a manifest.
+    fn check_source(&self, mailboxes: &[MailboxArg]) -> Result<()> {
+        if self.quick {
+            return Err(Error::usage("--source", "is not compared with --quick"));
+        }
+        if self.manifest.is_some() {
+            return Ok(());
+        }
+        for mailbox in mailboxes.iter().filter(|mailbox| verify::maildir::is_folder(&mailbox.path)) {
+            let folders = verify::maildir::list_folders(&mailbox.path)?;
+            if !folders.iter().any(|folder| folder.join(FILE_NAME).exists()) {
+                return Err(Error::usage("--source", "is for a Maildir with a manifest"));
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
-/// Whether mailboxes lie in it, and it is none itself.
+/// Reports whether an argument is a directory of mailboxes.
 fn is_tree(mailbox: &MailboxArg) -> bool {
     let is_directory = !mailbox.is_standard_stream() && mailbox.path.is_dir();
     mailbox.format.is_none() && is_directory && !verify::maildir::is_folder(&mailbox.path)
 }
 
-/// `--against`.
-fn verify_against(
-    args: &VerifyArgs,
-    other: &OsStr,
-    reporter: &mut Reporter,
-    sums: &mut Sums,
-    verdict: &mut String,
-) -> Exit {
-    let cancel = signals::cancel_on_signals();
-    let watcher = ProgressDisplay::new(&args.common);
-    let mailboxes: Vec<MailboxArg> = args.mailboxes.iter().map(|arg| MailboxArg::parse(arg)).collect();
-    let job = compare::CompareJob {
-        mailboxes: &mailboxes,
-        other: &MailboxArg::parse(other),
-        wanted: compare::CompareChoices {
-            metadata: args.metadata,
-            labels: args.labels.map(Into::into),
-            deleted: args.deleted.map(Into::into),
-        },
-        folders: &args.folders,
-        open: &args.open,
-        watcher: &watcher,
-        cancel: &cancel,
-    };
-    let compared = compare::compare(&job, reporter);
-    watcher.finish();
-    match compared {
-        Ok(compared) => {
-            sums.folders = compared.sums.folders;
-            sums.messages = compared.sums.here;
-            sums.bytes = compared.sums.bytes;
-            let is_same = compared.sums.is_complete() && compared.is_finished();
-            sums.sound = if is_same { mailboxes.len() as u64 } else { 0 };
-            reporter.line(&compared.sentence);
-            *verdict = compared.sentence.clone();
-            sums.unfinished = compared.unfinished;
-            sums.compared = compared;
-            let finished = Exit::finished(reporter.errors, reporter.warnings, args.common.strict);
-            sums.unfinished.unwrap_or(finished)
-        }
-        Err(error) => {
-            reporter.error(&error);
-            Exit::of(&error)
-        }
-    }
+/// Reports whether an argument is standard input or a file.
+fn is_mbox(mailbox: &MailboxArg) -> bool {
+    let is_maildir = mailbox.format == Some(Format::Maildir);
+    mailbox.is_standard_stream() || !is_maildir && mailbox.path.exists() && !mailbox.path.is_dir()
 }
 
-/// One mailbox after the other; a bad one does not keep the others from being looked at.
-fn verify_all(args: &VerifyArgs, reporter: &mut Reporter, sums: &mut Sums, verdict: &mut String) -> Exit {
-    let cancel = signals::cancel_on_signals();
-    for argument in &args.mailboxes {
-        let mailbox = MailboxArg::parse(argument);
-        let looked = match is_tree(&mailbox) {
-            true => tree(args, &mailbox.path, &cancel, reporter, sums),
-            false => one(args, &Target::Mailbox(mailbox), &cancel, reporter, sums),
-        };
-        match looked {
-            Ok(looked) => {
-                sums.sound += u64::from(looked.is_sound);
-                *verdict = looked.verdict;
-            }
-            Err(Error::Interrupted) => {
-                reporter.error(&Error::Interrupted);
-                return Exit::Interrupted;
-            }
-            Err(error) => sums.not_looked_at(&error, reporter),
-        }
-    }
-    let count = args.mailboxes.len() as u64;
-    if count > 1 {
-        let (sound, verb) = (grouped(sums.sound), is_or_are(sums.sound, count));
-        *verdict = format!("{sound} of {} mailboxes {verb} sound.", grouped(count));
-        reporter.line(verdict);
-    }
-    let finished = Exit::finished(reporter.errors, reporter.warnings, args.common.strict);
-    sums.unfinished.unwrap_or(finished)
-}
-
-impl Sums {
-    /// Says why a mailbox could not be looked at; the others can.
-    fn not_looked_at(&mut self, error: &Error, reporter: &mut Reporter) {
-        reporter.error(error);
-        self.unfinished = Some(Exit::of(error));
-    }
-}
-
-/// What came of one argument.
-struct Looked {
+/// Result for one argument.
+struct Verified {
     is_sound: bool,
-    /// The last line about it.
     verdict: String,
-    /// The folders that were looked at.
     folders: Vec<PathBuf>,
 }
 
-/// Verifies each mailbox that lies in a directory.
-fn tree(
-    args: &VerifyArgs,
-    root: &Path,
-    cancel: &Cancel,
-    reporter: &mut Reporter,
-    sums: &mut Sums,
-) -> Result<Looked> {
-    let spool_dir = args.open.spool_dir();
-    let mut tree = walk(root, args.folders.follow, &args.open.spooling(&spool_dir, cancel, &|_| ()))?;
-    if has_no_mail(&tree) {
-        let reason = "there is no mailbox in it".into();
-        return Err(Error::NotAMailbox { path: root.to_owned(), reason, hint: None });
+/// One run of the command.
+struct Run<'a> {
+    args: &'a VerifyArgs,
+    context: Context<'a>,
+    reporter: Reporter,
+    totals: Totals,
+    /// The last sentence of the report.
+    verdict: String,
+}
+
+impl Run<'_> {
+    fn exit(&self) -> Exit {
+        let Reporter { errors, warnings, .. } = self.reporter;
+        self.totals.unfinished.unwrap_or(Exit::finished(errors, warnings, self.args.common.strict))
     }
-    report_skipped(&tree, reporter);
-    reporter.findings(root, &verify::check_folder_names(root)?);
-    let (messages, bytes) = (sums.messages, sums.bytes);
-    let (mut count, mut sound) = (0, 0);
-    // A Maildir is looked at with the folders in it, which come after it here.
-    let mut folders = HashSet::new();
-    for found in std::mem::take(&mut tree.mailboxes) {
-        let target = match found.kind {
-            MailboxKind::Maildir if folders.contains(&found.path) => continue,
-            MailboxKind::Maildir => {
-                Target::Mailbox(MailboxArg { format: Some(Format::Maildir), path: found.path })
-            }
-            MailboxKind::Mbox => Target::Mailbox(MailboxArg { format: Some(Format::Mbox), path: found.path }),
-            MailboxKind::Messages(files) => Target::Messages(found.path, files),
+
+    /// Runs `--against`.
+    fn compare(&mut self, other: &OsStr) -> Result<Exit> {
+        let args = self.args;
+        let watcher = ProgressDisplay::new(&args.common);
+        let mailboxes = args.mailboxes();
+        let job = compare::CompareJob {
+            mailboxes: &mailboxes,
+            other: &MailboxArg::parse(other),
+            choices: compare::CompareChoices {
+                metadata: args.metadata,
+                labels: args.labels.map(Into::into),
+                deleted: args.deleted.map(Into::into),
+            },
+            folders: &args.folders,
+            open: &args.open,
+            watcher: &watcher,
+            context: &Context { events: &watcher, ..self.context },
         };
-        count += 1;
-        match one(args, &target, cancel, reporter, sums) {
-            Ok(looked) => {
-                sound += u64::from(looked.is_sound);
-                folders.extend(looked.folders);
-            }
-            Err(Error::Interrupted) => return Err(Error::Interrupted),
-            Err(error) => sums.not_looked_at(&error, reporter),
-        }
+        let compared = compare::compare(&job, &mut self.reporter);
+        watcher.finish();
+        let compared = compared?;
+        self.totals.folders = compared.totals.folders;
+        self.totals.messages = compared.totals.here;
+        self.totals.bytes = compared.totals.bytes;
+        let is_same = compared.totals.is_complete() && compared.is_finished();
+        self.totals.sound = if is_same { mailboxes.len() as u64 } else { 0 };
+        self.reporter.line(&compared.sentence);
+        self.verdict.clone_from(&compared.sentence);
+        self.totals.unfinished = compared.unfinished;
+        self.totals.compared = compared;
+        Ok(self.exit())
     }
-    let not_read = tree.skipped.iter().filter(|skipped| skipped.may_be_mail).count() as u64;
-    let mut verdict = format!(
-        "{} of {} in {} {} sound: {} in {}",
-        grouped(sound),
-        if count == 1 { "1 mailbox".into() } else { format!("{} mailboxes", grouped(count)) },
-        display_path(root),
-        is_or_are(sound, count),
-        counted(sums.messages - messages, "message"),
-        counted(sums.bytes - bytes, "byte"),
-    );
-    verdict += &unread_clause(not_read, grouped);
-    verdict.push('.');
-    reporter.line(&verdict);
-    Ok(Looked { is_sound: sound == count && not_read == 0, verdict, folders: folders.into_iter().collect() })
-}
 
-/// Verifies a mailbox, mends it if that is asked for, and reports.
-fn one(
-    args: &VerifyArgs,
-    target: &Target,
-    cancel: &Cancel,
-    reporter: &mut Reporter,
-    sums: &mut Sums,
-) -> Result<Looked> {
-    let mut report = look(args, target, cancel)?;
-    if args.repair && !report.steps.is_empty() {
-        let steps = std::mem::take(&mut report.steps);
-        sums.repairs += steps.len() as u64;
-        for step in steps {
-            if !args.dry_run {
-                step.apply(&args.open.lock_options(false), cancel)?;
-            }
-            tell_step(args, &step, reporter);
-        }
-        if !args.dry_run {
-            // What is told is what is left.
-            report = look(args, target, cancel)?;
-        }
-    }
-    let (is_sound, verdict) = tell(&report, reporter, sums);
-    let folders = report.folders.into_iter().map(|folder| folder.path).collect();
-    Ok(Looked { is_sound, verdict, folders })
-}
-
-fn look(args: &VerifyArgs, target: &Target, cancel: &Cancel) -> Result<VerifyReport> {
-    let watcher = ProgressDisplay::new(&args.common);
-    // One that the manifest names may be gone; one that a person names is to be there.
-    if let Some(path) = &args.source {
-        std::fs::metadata(path).map_err(Error::io("open", path))?;
-    }
-    let open_source = |path: &Path| match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        _ => {
-            let mailbox = MailboxArg { format: Some(Format::Mbox), path: path.to_owned() };
-            args.open.open(&mailbox, cancel, &watcher, true).map(Some)
-        }
-    };
-    let options = VerifyOptions {
-        depth: if args.quick { Depth::Structure } else { Depth::Contents },
-        now: crate::cli::clock::seconds_since_epoch(),
-        manifest: args.manifest.as_deref(),
-        source: args.source.as_deref(),
-        open_source: &open_source,
-        cancel,
-    };
-    let mbox = |mailbox: &MailboxArg| {
-        let ask = ReadOptions { variant: mailbox.variant(), keep_candidates: true, ..ReadOptions::default() };
-        // Looking leaves nothing behind, not even for a moment.
-        args.open
-            .open(mailbox, cancel, &watcher, true)
-            .and_then(|mut source| verify::mbox::verify(&mut source, &ask, &options, &watcher))
-    };
-    let report = match target {
-        Target::Mailbox(mailbox) => {
-            let is_directory = mailbox.path.is_dir() && !mailbox.is_standard_stream();
-            match mailbox.format == Some(Format::Maildir) || is_directory {
-                true => verify::maildir::verify(&mailbox.path, &options, &watcher),
-                false => mbox(mailbox),
+    /// Verifies one mailbox after the other, even if one fails.
+    fn verify_all(&mut self) -> Result<Exit> {
+        for mailbox in self.args.mailboxes() {
+            let verified = match is_tree(&mailbox) {
+                true => self.verify_tree(&mailbox.path),
+                false => self.verify_one(&Target::Mailbox(mailbox)),
+            };
+            if let Some(verified) = self.finished(verified)? {
+                self.totals.sound += u64::from(verified.is_sound);
+                self.verdict = verified.verdict;
             }
         }
-        Target::Messages(directory, files) => {
-            let format = Some(Format::Variant(Variant::Rfc822));
-            let each = files.iter().map(|file| mbox(&MailboxArg { format, path: file.clone() }));
-            each.collect::<Result<Vec<_>>>().map(|each| VerifyReport::merge_messages(directory, each))
+        let count = self.args.mailboxes.len() as u64;
+        if count > 1 {
+            let (sound, verb) = (grouped(self.totals.sound), is_or_are(self.totals.sound, count));
+            self.verdict = format!("{sound} of {} mailboxes {verb} sound.", grouped(count));
+            self.reporter.line(&self.verdict);
         }
-    };
-    watcher.finish();
-    report
-}
-
-fn tell_step(args: &VerifyArgs, step: &verify::repair::RepairStep, reporter: &mut Reporter) {
-    let (code, verb) =
-        if args.dry_run { (Code::RepairPlanned, "would") } else { (Code::RepairDone, "done:") };
-    let path = step.path();
-    let text = format!("{verb} {}", step.describe());
-    if reporter.is_json() {
-        reporter.findings(&path, &[Finding::new(code, text)]);
-    } else {
-        reporter.line(&format!("repair: {}: {text}", display_path(&path)));
+        Ok(self.exit())
     }
-}
 
-/// Reports on one mailbox: whether it is sound, and the verdict, which is told last.
-fn tell(report: &VerifyReport, reporter: &mut Reporter, sums: &mut Sums) -> (bool, String) {
-    reporter.findings(&report.path, &report.findings);
-    let of = |severity| report.findings.iter().filter(|f| f.code.severity() == severity).count() as u64;
-    let (errors, warnings) = (of(Severity::Error), of(Severity::Warning));
-    let path = display_path(&report.path);
-    for folder in &report.folders {
-        match &folder.variant {
-            Some((variant, why)) => reporter.line(&format!("{path}: {variant} ({why})")),
-            None if report.folders.len() > 1 => reporter.line(&format!(
-                "{}: {} in {}",
-                display_path(&folder.path),
-                counted(folder.messages, "message"),
-                counted(folder.bytes, "byte")
-            )),
-            None => {}
+    /// Reports the error of one mailbox, so that the others are verified anyway.
+    fn finished(&mut self, verified: Result<Verified>) -> Result<Option<Verified>> {
+        match verified {
+            Ok(verified) => Ok(Some(verified)),
+            Err(Error::Interrupted) => Err(Error::Interrupted),
+            Err(error) => {
+                self.reporter.error(&error);
+                self.totals.unfinished = Some(Exit::of(&error));
+                Ok(None)
+            }
         }
     }
-    let messages = report.folders.iter().map(|f| f.messages).sum();
-    let bytes = report.folders.iter().map(|f| f.bytes).sum();
-    let state = match (errors, warnings) {
-        (0, 0) => "sound".to_owned(),
-        (0, warnings) => format!("sound, {}", counted(warnings, "warning")),
-        (errors, 0) => counted(errors, "error"),
-        (errors, warnings) => format!("{}, {}", counted(errors, "error"), counted(warnings, "warning")),
-    };
-    let mut verdict =
-        format!("{path}: {} in {}; {state}.", counted(messages, "message"), counted(bytes, "byte"));
-    reporter.line(&verdict);
-    for proof in &report.sources {
-        verdict = proved(proof);
+
+    /// Verifies every mailbox in a directory.
+    fn verify_tree(&mut self, root: &Path) -> Result<Verified> {
+        let open = &self.args.open;
+        let spool_dir = open.spool_dir();
+        let spooling = open.spooling(&spool_dir, self.context.cancel, &|_| ());
+        let mut tree = walk(root, self.args.folders.follow, &spooling)?;
+        if has_no_mail(&tree) {
+            let reason = "there is no mailbox in it".into();
+            return Err(Error::NotAMailbox { path: root.to_owned(), reason, hint: None });
+        }
+        report_skipped(&tree, &mut self.reporter);
+        self.reporter.findings(root, &verify::check_folder_names(root)?);
+        let (messages, bytes) = (self.totals.messages, self.totals.bytes);
+        let (mut count, mut sound) = (0, 0);
+        // A Maildir is verified with its folders, which come after it here.
+        let mut folders = HashSet::new();
+        for found in std::mem::take(&mut tree.mailboxes) {
+            let mailbox = |format, path| Target::Mailbox(MailboxArg { format: Some(format), path });
+            let target = match found.kind {
+                MailboxKind::Maildir if folders.contains(&found.path) => continue,
+                MailboxKind::Maildir => mailbox(Format::Maildir, found.path),
+                MailboxKind::Mbox => mailbox(Format::Mbox, found.path),
+                MailboxKind::Messages(files) => Target::Messages(found.path, files),
+            };
+            count += 1;
+            let verified = self.verify_one(&target);
+            if let Some(verified) = self.finished(verified)? {
+                sound += u64::from(verified.is_sound);
+                folders.extend(verified.folders);
+            }
+        }
+        let not_read = tree.skipped.iter().filter(|skipped| skipped.may_be_mail).count() as u64;
+        let verdict = format!(
+            "{} of {} in {} {} sound: {} in {}{}.",
+            grouped(sound),
+            if count == 1 { "1 mailbox".into() } else { format!("{} mailboxes", grouped(count)) },
+            display_path(root),
+            is_or_are(sound, count),
+            grouped_plural(self.totals.messages - messages, "message"),
+            grouped_plural(self.totals.bytes - bytes, "byte"),
+            unread_clause(not_read),
+        );
+        self.reporter.line(&verdict);
+        let is_sound = sound == count && not_read == 0;
+        Ok(Verified { is_sound, verdict, folders: folders.into_iter().collect() })
+    }
+
+    /// Verifies a mailbox, repairs it on request, and reports.
+    fn verify_one(&mut self, target: &Target) -> Result<Verified> {
+        let mut report = self.verify_target(target)?;
+        if self.args.repair && !report.steps.is_empty() {
+            self.totals.repairs += report.steps.len() as u64;
+            let options = RepairOptions { dry_run: self.args.dry_run };
+            let reporter = &mut self.reporter;
+            repair(&report.steps, options, &self.context, &mut |step, finding| {
+                if reporter.is_json() {
+                    reporter.findings(&step.path(), &[finding]);
+                } else {
+                    reporter.line(&format!("repair: {}: {}", display_path(&step.path()), finding.message));
+                }
+            })?;
+            if !self.args.dry_run {
+                // The report is about what is left.
+                report = self.verify_target(target)?;
+            }
+        }
+        let (is_sound, verdict) = self.report(&report);
+        let folders = report.folders.into_iter().map(|folder| folder.path).collect();
+        Ok(Verified { is_sound, verdict, folders })
+    }
+
+    fn verify_target(&self, target: &Target) -> Result<VerifyReport> {
+        let args = self.args;
+        let watcher = ProgressDisplay::new(&args.common);
+        let context = Context { events: &watcher, ..self.context };
+        // A source that a manifest names may be gone; one that the user names must be there.
+        if let Some(path) = &args.source {
+            std::fs::metadata(path).map_err(Error::io("open", path))?;
+        }
+        // No dot-lock: verify leaves no trace, not even for a moment.
+        let open = |mailbox: &MailboxArg| args.open.open(mailbox, context.cancel, &watcher, true);
+        let open_source =
+            |path: &Path| open(&MailboxArg { format: Some(Format::Mbox), path: path.to_owned() });
+        let depth = if args.quick { Depth::Structure } else { Depth::Contents };
+        let options = VerifyOptions {
+            depth,
+            manifest: args.manifest.as_deref(),
+            source: args.source.as_deref(),
+            open_source: Some(&open_source),
+        };
+        let verify_mbox = |mailbox: &MailboxArg| {
+            let read_options =
+                ReadOptions { variant: mailbox.variant(), keep_candidates: true, ..ReadOptions::default() };
+            verify::mbox::verify(&mut open(mailbox)?, &read_options, depth, &context)
+        };
+        let report = match target {
+            Target::Mailbox(mailbox) => {
+                let is_directory = mailbox.path.is_dir() && !mailbox.is_standard_stream();
+                match mailbox.format == Some(Format::Maildir) || is_directory {
+                    true => verify::maildir::verify(&mailbox.path, &options, &context),
+                    false => verify_mbox(mailbox),
+                }
+            }
+            Target::Messages(directory, files) => {
+                let format = Some(Format::Variant(Variant::Rfc822));
+                let reports =
+                    files.iter().map(|file| verify_mbox(&MailboxArg { format, path: file.clone() }));
+                reports
+                    .collect::<Result<Vec<_>>>()
+                    .map(|reports| VerifyReport::merge_messages(directory, reports))
+            }
+        };
+        watcher.finish();
+        report
+    }
+
+    /// Reports on one mailbox, and returns whether it is sound, and its verdict.
+    fn report(&mut self, report: &VerifyReport) -> (bool, String) {
+        let reporter = &mut self.reporter;
+        reporter.findings(&report.path, &report.findings);
+        let count =
+            |severity| report.findings.iter().filter(|f| f.code.severity() == severity).count() as u64;
+        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        let path = display_path(&report.path);
+        for folder in &report.folders {
+            match &folder.variant {
+                Some((variant, evidence)) => reporter.line(&format!("{path}: {variant} ({evidence})")),
+                None if report.folders.len() > 1 => reporter.line(&format!(
+                    "{}: {} in {}",
+                    display_path(&folder.path),
+                    grouped_plural(folder.messages, "message"),
+                    grouped_plural(folder.bytes, "byte")
+                )),
+                None => {}
+            }
+        }
+        let messages = report.folders.iter().map(|f| f.messages).sum();
+        let bytes = report.folders.iter().map(|f| f.bytes).sum();
+        let (error_count, warning_count) =
+            (grouped_plural(errors, "error"), grouped_plural(warnings, "warning"));
+        let state = match (errors, warnings) {
+            (0, 0) => "sound".to_owned(),
+            (0, _) => format!("sound, {warning_count}"),
+            (_, 0) => error_count,
+            (_, _) => format!("{error_count}, {warning_count}"),
+        };
+        let (message_count, byte_count) =
+            (grouped_plural(messages, "message"), grouped_plural(bytes, "byte"));
+        let mut verdict = format!("{path}: {message_count} in {byte_count}; {state}.");
         reporter.line(&verdict);
+        for source in &report.sources {
+            verdict = source_sentence(source);
+            reporter.line(&verdict);
+        }
+        self.totals.folders += report.folders.len() as u64;
+        self.totals.messages += messages;
+        self.totals.bytes += bytes;
+        self.totals.sources.extend(report.sources.iter().cloned());
+        (errors == 0, verdict)
     }
-    sums.folders += report.folders.len() as u64;
-    sums.messages += messages;
-    sums.bytes += bytes;
-    sums.proofs.extend(report.sources.iter().cloned());
-    (errors == 0, verdict)
+
+    fn summary(&self, started: Instant) -> serde_json::Value {
+        let of = |count: fn(&SourceStatus) -> u64| self.totals.sources.iter().map(count).sum::<u64>();
+        let compared = &self.totals.compared.totals;
+        json!({
+            "type": "summary",
+            "command": "verify",
+            "dry_run": self.args.dry_run,
+            "mailboxes": self.args.mailboxes.len(),
+            "sound": self.totals.sound,
+            "folders": self.totals.folders,
+            "folders_missing": self.totals.compared.folders_missing,
+            "folders_extra": self.totals.compared.folders_extra,
+            "messages_found": self.totals.messages,
+            "bytes_source": self.totals.bytes,
+            "sources": self.totals.sources.len(),
+            "converted": of(|p| p.messages),
+            "kept": of(|p| p.intact),
+            "moved": of(|p| p.moved) + compared.moved,
+            "reflagged": of(|p| p.reflagged),
+            "renamed": of(|p| p.renamed),
+            "changed": of(|p| p.changed),
+            "gone": of(|p| p.gone),
+            "same": compared.same,
+            "line_ends": compared.line_ends,
+            "final_newline": compared.final_newline,
+            "quoting": compared.quoting,
+            "differ": compared.differ,
+            "missing": compared.missing,
+            "extra": compared.extra,
+            "deleted": compared.deleted,
+            "flags": compared.flags,
+            "dates": compared.dates,
+            "fields": compared.fields,
+            "repairs": self.totals.repairs,
+            "warnings": self.reporter.warnings,
+            "errors": self.reporter.errors,
+            "verdict": self.verdict,
+            "seconds": clock::round_seconds(started.elapsed()),
+        })
+    }
 }
 
-/// The sentence about one source.
-fn proved(proof: &SourceStatus) -> String {
+/// Returns the sentence about one source.
+fn source_sentence(source: &SourceStatus) -> String {
     let mut sentence = format!(
         "{} of {} of {} {} in {}",
-        grouped(proof.intact),
-        counted(proof.messages, "message"),
-        display_path(&proof.source),
-        is_or_are(proof.intact, proof.messages),
-        display_path(&proof.maildir),
+        grouped(source.intact),
+        grouped_plural(source.messages, "message"),
+        display_path(&source.source),
+        is_or_are(source.intact, source.messages),
+        display_path(&source.maildir),
     );
-    sentence.push_str(match proof.depth {
+    sentence.push_str(match source.depth {
         Depth::Contents => ", byte for byte",
         Depth::Structure => ", by their names",
     });
-    let besides: Vec<String> = [
-        (proof.changed, "changed"),
-        (proof.gone, "gone"),
-        (proof.renamed, "renamed"),
-        (proof.moved, "moved"),
-        (proof.reflagged, "with other flags"),
+    let others: Vec<String> = [
+        (source.changed, "changed"),
+        (source.gone, "gone"),
+        (source.renamed, "renamed"),
+        (source.moved, "moved"),
+        (source.reflagged, "with other flags"),
     ]
     .iter()
     .filter(|(count, _)| *count > 0)
     .map(|(count, what)| format!("{} {what}", grouped(*count)))
     .collect();
-    if !besides.is_empty() {
-        sentence.push_str(&format!("; {}", besides.join(", ")));
+    if !others.is_empty() {
+        sentence.push_str(&format!("; {}", others.join(", ")));
     }
     sentence.push('.');
     sentence
-}
-
-/// `1 message`, `39,031 messages`.
-fn counted(count: u64, what: &str) -> String {
-    format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
-}
-
-fn summary(
-    args: &VerifyArgs,
-    sums: &Sums,
-    verdict: &str,
-    started: Instant,
-    reporter: &Reporter,
-) -> serde_json::Value {
-    let of = |count: fn(&SourceStatus) -> u64| sums.proofs.iter().map(count).sum::<u64>();
-    let compared = &sums.compared.sums;
-    json!({
-        "type": "summary",
-        "command": "verify",
-        "dry_run": args.dry_run,
-        "mailboxes": args.mailboxes.len(),
-        "sound": sums.sound,
-        "folders": sums.folders,
-        "folders_missing": sums.compared.folders_missing,
-        "folders_extra": sums.compared.folders_extra,
-        "messages_found": sums.messages,
-        "bytes_source": sums.bytes,
-        "sources": sums.proofs.len(),
-        "converted": of(|p| p.messages),
-        "kept": of(|p| p.intact),
-        "moved": of(|p| p.moved) + compared.moved,
-        "reflagged": of(|p| p.reflagged),
-        "renamed": of(|p| p.renamed),
-        "changed": of(|p| p.changed),
-        "gone": of(|p| p.gone),
-        "same": compared.same,
-        "line_ends": compared.line_ends,
-        "final_newline": compared.final_newline,
-        "quoting": compared.quoting,
-        "differ": compared.differ,
-        "missing": compared.missing,
-        "extra": compared.extra,
-        "deleted": compared.deleted,
-        "flags": compared.flags,
-        "dates": compared.dates,
-        "fields": compared.fields,
-        "repairs": sums.repairs,
-        "warnings": reporter.warnings,
-        "errors": reporter.errors,
-        "verdict": verdict,
-        "seconds": crate::cli::clock::round_seconds(started.elapsed()),
-    })
 }

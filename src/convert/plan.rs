@@ -20,7 +20,7 @@ use crate::mailbox::mbox::read::Mbox;
 use crate::mailbox::mbox::status::{self, DeletedPolicy, StatusFields};
 use crate::mailbox::message::header;
 use crate::mailbox::message::received::{
-    self, DateFields, DateRules, FromLineDates, FromLineStats, Origin, PackedStamp,
+    self, DateFields, DateRules, FromLineDates, FromLineStats, OriginCheck, PackedStamp,
 };
 use crate::mailbox::source::Source;
 
@@ -70,13 +70,13 @@ pub(crate) fn plan(
     previous.prefer(digests, |name| names.is_on_disk(name));
     let stats = analysis.from_lines.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     let from_dates = FromLineDates::new(&stats, &rules);
-    let mut findings: Vec<Finding> = from_dates.found_offset.map(zone_finding).into_iter().collect();
+    let mut findings: Vec<Finding> = from_dates.finding().into_iter().collect();
     for (planned, stamp) in messages.iter_mut().zip(stamps) {
         let fallback = (planned.epoch, planned.origin);
         (planned.epoch, planned.origin) = received::resolve_date(stamp, fallback, &from_dates, &rules);
     }
     names.begin_source(&messages);
-    let (mut from_mtime, mut deleted) = (0, 0);
+    let (mut origins, mut deleted) = (OriginCheck::default(), 0);
     let mut unusual = unusual.into_iter().peekable();
     for (n, (extent, planned)) in mbox.messages().iter().zip(&mut messages).enumerate() {
         let pseudo = n == 0 && status::is_pseudo_message(header::split(extent.message(mbox.text())).header);
@@ -84,15 +84,7 @@ pub(crate) fn plan(
             let text = "UW-IMAP's pseudo message: no mail, skipped";
             findings.push(Finding::at(Code::MboxPseudo, extent.at, text));
         }
-        match planned.origin {
-            Origin::Mtime if rules.first != Some(Origin::Mtime) => from_mtime += 1,
-            Origin::None => findings.push(Finding::at(
-                Code::DateMissing,
-                extent.at,
-                "no date of this message is real, and the source has no modification time: dated 1970",
-            )),
-            _ => {}
-        }
+        findings.extend(origins.add(extent.at, planned.origin, &rules));
         let unusual = unusual.next_if(|unusual| unusual.number == n).unwrap_or_default();
         if let Some(labels) = unusual.labels {
             planned.set_placement(FolderPlacement::new(names.folders.for_labels(&labels)));
@@ -115,10 +107,7 @@ pub(crate) fn plan(
             }
         }
     }
-    if from_mtime > 0 {
-        let message = format!("{from_mtime} messages have no date that is real; dated as the source file");
-        findings.push(Finding::new(Code::DateFromMtime, message));
-    }
+    findings.extend(origins.finding());
     if deleted > 0 {
         let message =
             format!("{deleted} messages are marked as deleted, and left out as --deleted skip has it");
@@ -126,13 +115,6 @@ pub(crate) fn plan(
     }
     findings.extend(names.folders.take_findings());
     Ok(Plan { messages, findings })
-}
-
-fn zone_finding(seconds: i32) -> Finding {
-    let (hours, minutes) = (seconds / 3600, seconds.abs() % 3600 / 60);
-    let text =
-        format!("the From_ lines name no zone; by the Received fields theirs is {hours:+03}:{minutes:02}");
-    Finding::new(Code::DateZone, text)
 }
 
 /// Returns the bytes from the start of the first of these messages to the end of the last.

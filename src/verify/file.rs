@@ -1,6 +1,7 @@
-//! One message file of a Maildir: its name, its metadata, its bytes.
+//! Verification of one message file of a Maildir: name, metadata, bytes.
 
-use std::ffi::{OsStr, OsString};
+use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -10,65 +11,60 @@ use std::path::{Path, PathBuf};
 use memchr::memmem::Finder;
 
 use super::message::{self, HeaderFault};
-use super::repair::RepairStep;
-use super::{Depth, REPAIR_COMMAND, VerifyOptions, said};
+use super::options::Depth;
+use super::repair::{REPAIR_COMMAND, RepairStep};
+use super::report::error_text;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::maildir::list::{self, Entry};
+use crate::mailbox::maildir::name;
 use crate::mailbox::maildir::write::Subdir;
-use crate::mailbox::maildir::{list, name};
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::mbox::scan;
 use crate::mailbox::mbox::scan_hooks::ScanHooks;
 use crate::mailbox::text::escape;
 
-/// So far a file's time may be from the one in its name: a delivery takes a while.
-const APART: i64 = 60;
-/// A buffer that one large message made larger than this is not kept.
-const BUFFER: usize = 8 << 20;
+/// Seconds that a file's time may differ from the one in its name, since a delivery takes time.
+const DELIVERY_TIME: u64 = 60;
+/// Capacity above which a buffer is dropped after the message that needed it.
+const MAX_BUFFER: usize = 8 << 20;
 
-/// A folder: the Maildir itself is the first.
-#[derive(Debug)]
-pub(crate) struct MaildirFolder {
-    pub path: PathBuf,
-}
-
-/// What holds for all messages of a run.
-pub(crate) struct FileOptions<'a> {
-    pub options: &'a VerifyOptions<'a>,
-    /// Whose the Maildir is.
+/// Settings for all messages of a Maildir.
+pub(crate) struct FileOptions {
+    pub depth: Depth,
+    /// The owner of the Maildir.
     pub owner: u32,
-    /// Whether other users can enter it.
+    /// Whether other users can enter the Maildir.
     pub reachable: bool,
-    /// Whether a manifest will ask for hashes.
+    /// Whether files are hashed for a manifest.
     pub hashes: bool,
-    pub second: Finder<'static>,
+    /// Finds a From_ line in a message.
+    pub from_line: Finder<'static>,
 }
 
-/// A message file as it was found.
+/// A message file, as found.
 #[derive(Debug)]
 pub(crate) struct MessageFile {
-    /// Which folder, by its number.
+    /// Index of its folder.
     pub folder: usize,
-    pub place: Subdir,
-    pub name: OsString,
+    pub entry: Entry,
     pub size: u64,
-    /// A server has compressed it.
+    /// Whether a server has compressed it.
     pub compressed: bool,
-    /// BLAKE3 of the file, where a manifest asks for it and the file could be read.
+    /// BLAKE3 of the file, if a manifest needs it and the file is readable.
     pub digest: Option<Digest>,
-    /// Where a second message seems to begin.
+    /// Offset of a second message in the file.
     pub inner_message: Option<u64>,
-    /// The manifest says that these are the bytes that were written.
+    /// Whether a manifest names these bytes.
     pub matches: bool,
 }
 
 impl MessageFile {
-    fn new(folder: usize, place: Subdir, name: OsString, size: u64) -> MessageFile {
+    fn new(folder: usize, entry: Entry, size: u64) -> MessageFile {
         MessageFile {
             folder,
-            place,
-            name,
+            entry,
             size,
             compressed: false,
             digest: None,
@@ -78,37 +74,55 @@ impl MessageFile {
     }
 
     pub fn parsed(&self) -> name::ParsedName<'_> {
-        name::parse(self.name.as_bytes())
+        self.entry.parsed()
     }
 
-    pub fn path(&self, folders: &[MaildirFolder]) -> PathBuf {
-        folders[self.folder].path.join(self.place.dir()).join(&self.name)
+    pub fn path(&self, folders: &[PathBuf]) -> PathBuf {
+        self.entry.path(&folders[self.folder])
     }
 }
 
-/// The directories of a folder that has them.
-pub(crate) struct Subdirs {
+/// A folder whose messages are checked.
+pub(crate) struct OpenFolder<'a> {
+    index: usize,
+    path: &'a Path,
     new: Option<Dir>,
     cur: Option<Dir>,
+    options: &'a FileOptions,
 }
 
-impl Subdirs {
-    pub fn open(folder: &Path) -> Result<Subdirs> {
-        let root = Dir::open(folder)?;
-        // One that is missing or closed has been told.
+impl<'a> OpenFolder<'a> {
+    pub fn open(index: usize, path: &'a Path, options: &'a FileOptions) -> Result<OpenFolder<'a>> {
+        let root = Dir::open(path)?;
+        // A missing or closed directory is reported elsewhere.
         let open = |name: &str| root.open_child(OsStr::new(name)).ok();
-        Ok(Subdirs { new: open("new"), cur: open("cur") })
+        Ok(OpenFolder { index, path, new: open("new"), cur: open("cur"), options })
     }
 
-    fn of(&self, place: Subdir) -> Option<&Dir> {
-        match place {
+    fn open_entry(&self, entry: &Entry) -> Result<File> {
+        let dir = match entry.subdir {
             Subdir::New => self.new.as_ref(),
             Subdir::Cur => self.cur.as_ref(),
+        };
+        let missing =
+            || Error::io("open", self.path.join(entry.subdir.dir()))(io::ErrorKind::NotFound.into());
+        dir.ok_or_else(missing)?.open_file(&entry.name)
+    }
+
+    /// Opens a listed message, or returns None if it is gone. A message that has moved to cur/ or has new flags is
+    /// found by its base name.
+    fn find(&self, entry: &Entry) -> Result<Option<(Entry, File)>> {
+        match self.open_entry(entry) {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            other => return other.map(|file| Some((entry.clone(), file))),
         }
+        let base = entry.parsed().base;
+        let moved = list::list_messages(self.path)?.into_iter().find(|e| e.parsed().base == base);
+        moved.map(|moved| self.open_entry(&moved).map(|file| (moved, file))).transpose()
     }
 }
 
-/// What a chunk of messages showed.
+/// Findings about some messages of a folder.
 #[derive(Default)]
 pub(crate) struct FileCheck {
     pub messages: Vec<MessageFile>,
@@ -117,12 +131,12 @@ pub(crate) struct FileCheck {
     pub repeated: RepeatedFindings,
 }
 
-/// What is normal for thousands of messages and said once for all, with the first.
+/// Findings that thousands of messages share: each code is reported once, with a count and the first path.
 #[derive(Default)]
 pub(crate) struct RepeatedFindings([Option<(u64, PathBuf)>; 5]);
 
 impl RepeatedFindings {
-    /// What is said of one message, and what of several, behind their number.
+    /// The text about one message, and the text about several, after their number.
     const CODES: [(Code, &str, &str); 5] = [
         (Code::MaildirFlagsInNew, "lies in new/ and has flags", "messages in new/ have flags"),
         (
@@ -147,32 +161,26 @@ impl RepeatedFindings {
         ),
     ];
 
-    fn add(&mut self, code: Code, path: impl FnOnce() -> PathBuf) {
+    fn add(&mut self, code: Code, path: &Path) {
         let slot = RepeatedFindings::CODES.iter().position(|(c, ..)| *c == code);
         if let Some(slot) = slot.map(|n| &mut self.0[n]) {
-            slot.get_or_insert_with(|| (0, path())).0 += 1;
+            slot.get_or_insert_with(|| (0, path.to_owned())).0 += 1;
         }
     }
 
     pub fn merge(&mut self, other: RepeatedFindings) {
-        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
-            let Some((count, path)) = theirs else { continue };
-            match mine {
-                None => *mine = Some((count, path)),
-                Some((sum, first)) => {
-                    *sum += count;
-                    if path < *first {
-                        *first = path;
-                    }
-                }
-            }
+        for (own, other) in self.0.iter_mut().zip(other.0) {
+            *own = match (own.take(), other) {
+                (Some((a, path)), Some((b, other))) => Some((a + b, path.min(other))),
+                (one, other) => one.or(other),
+            };
         }
     }
 
     pub fn into_findings(self) -> impl Iterator<Item = Finding> {
-        let told = self.0.into_iter().zip(RepeatedFindings::CODES);
-        told.filter_map(|(seen, (code, one, several))| {
-            let (count, path) = seen?;
+        let slots = self.0.into_iter().zip(RepeatedFindings::CODES);
+        slots.filter_map(|(slot, (code, one, several))| {
+            let (count, path) = slot?;
             let message = match count {
                 1 => one.to_owned(),
                 count => format!("{count} {several}, the first here"),
@@ -183,74 +191,67 @@ impl RepeatedFindings {
 }
 
 impl FileCheck {
-    fn note(&mut self, code: Code, path: PathBuf, message: impl Into<std::borrow::Cow<'static, str>>) {
+    fn note(&mut self, code: Code, path: &Path, message: impl Into<Cow<'static, str>>) {
         self.findings.push(Finding::new(code, message).in_file(path));
     }
 
-    /// Looks at one message.
-    pub fn check(
-        &mut self,
-        (folder, root): (usize, &Path),
-        dirs: &Subdirs,
-        (place, name): (Subdir, &OsStr),
-        look: &FileOptions<'_>,
-        buffer: &mut Vec<u8>,
-    ) {
-        let (place, name, file) = match find(dirs, root, place, name) {
+    /// Checks one message. `buffer` is reused between messages.
+    pub fn check(&mut self, folder: &OpenFolder<'_>, entry: &Entry, buffer: &mut Vec<u8>) {
+        let (entry, file) = match folder.find(entry) {
             Ok(Some(found)) => found,
-            // Somebody has deleted it since it was listed.
+            // Another program has deleted it since it was listed.
             Ok(None) => return,
-            Err(error) => return self.unreadable((folder, root), (place, name), &error),
+            Err(error) => return self.note_unreadable(folder, entry, &error),
         };
-        let path = root.join(place.dir()).join(&name);
+        let path = entry.path(folder.path);
         let meta = match file.metadata() {
             Ok(meta) => meta,
             Err(error) => {
                 let error = Error::io("look at", &path)(error);
-                return self.unreadable((folder, root), (place, &name), &error);
+                return self.note_unreadable(folder, &entry, &error);
             }
         };
         if !meta.is_file() {
             let what = if meta.is_dir() { "is a directory" } else { "is no regular file" };
-            self.note(Code::MaildirNotAFile, path, format!("{what}; nothing in it was looked at"));
+            self.note(Code::MaildirNotAFile, &path, format!("{what}; nothing in it was looked at"));
             return;
         }
-        let mut message = MessageFile::new(folder, place, name, meta.len());
-        self.name(&message, &path);
-        self.metadata(&message, &meta, &path, look);
-        if let Err(error) = self.contents(&mut message, &file, &path, look, buffer) {
-            let text = said(&Error::io("read", &path)(error), &path);
-            self.note(Code::IoError, path.clone(), text);
+        let mut message = MessageFile::new(folder.index, entry, meta.len());
+        self.check_name(&message, &path);
+        self.check_metadata(&message, &meta, &path, folder.options.owner);
+        let file = OpenMessage { file: &file, path: &path, options: folder.options };
+        if let Err(error) = self.check_contents(&mut message, &file, buffer) {
+            self.note(Code::IoError, &path, Error::io("read", &path)(error).without_path());
         }
-        if buffer.capacity() > BUFFER {
+        if buffer.capacity() > MAX_BUFFER {
             *buffer = Vec::new();
         }
         self.messages.push(message);
     }
 
-    /// A message that is there and cannot be opened; what a link leads to is none.
-    fn unreadable(&mut self, (folder, root): (usize, &Path), (place, name): (Subdir, &OsStr), error: &Error) {
-        let path = root.join(place.dir()).join(name);
+    /// Reports a message that cannot be opened. A symbolic link is not a message.
+    fn note_unreadable(&mut self, folder: &OpenFolder<'_>, entry: &Entry, error: &Error) {
+        let path = entry.path(folder.path);
         if path.is_symlink() {
-            self.note(Code::MaildirNotAFile, path, "is a symbolic link; what it leads to was not looked at");
+            let text = "is a symbolic link; what it leads to was not looked at";
+            self.note(Code::MaildirNotAFile, &path, text);
         } else {
-            self.messages.push(MessageFile::new(folder, place, name.to_owned(), 0));
-            let text = said(error, &path);
-            self.note(Code::IoError, path, text);
+            self.messages.push(MessageFile::new(folder.index, entry.clone(), 0));
+            self.note(Code::IoError, &path, error_text(error, &path));
         }
     }
 
-    fn name(&mut self, message: &MessageFile, path: &Path) {
+    fn check_name(&mut self, message: &MessageFile, path: &Path) {
         let parsed = message.parsed();
-        if let Some(why) = bad_info(message.name.as_bytes(), &parsed) {
-            self.note(Code::MaildirBadInfo, path.to_owned(), why);
+        if let Some(why) = find_bad_info(message.entry.name.as_bytes(), &parsed) {
+            self.note(Code::MaildirBadInfo, path, why);
         }
-        if message.place == Subdir::New && parsed.info.is_some_and(|info| !info.is_empty()) {
-            self.repeated.add(Code::MaildirFlagsInNew, || path.to_owned());
+        if message.entry.subdir == Subdir::New && parsed.info.is_some_and(|info| !info.is_empty()) {
+            self.repeated.add(Code::MaildirFlagsInNew, path);
         }
     }
 
-    fn metadata(&mut self, message: &MessageFile, meta: &Metadata, path: &Path, look: &FileOptions<'_>) {
+    fn check_metadata(&mut self, message: &MessageFile, meta: &Metadata, path: &Path, owner: u32) {
         const NEEDED: u32 = 0o400;
         let mode = meta.mode() & 0o7777;
         if mode & NEEDED != NEEDED {
@@ -260,162 +261,133 @@ impl FileCheck {
             self.steps.push(RepairStep::SetMode { path: path.to_owned(), from: mode, to: mode | 0o600 });
         }
         if mode & 0o066 != 0 {
-            self.repeated.add(Code::MaildirLooseMode, || path.to_owned());
+            self.repeated.add(Code::MaildirLooseMode, path);
         }
-        if meta.uid() != look.owner {
-            self.repeated.add(Code::MaildirOwner, || path.to_owned());
+        if meta.uid() != owner {
+            self.repeated.add(Code::MaildirOwner, path);
         }
         let parsed = message.parsed();
-        // A number that is all of the name is no date: MH and archives of mail count so.
-        let dated = parsed.base.contains(&b'.');
-        let epoch = parsed.epoch().filter(|_| dated).unwrap_or(meta.mtime());
-        if epoch.abs_diff(meta.mtime()) > APART as u64 {
-            self.repeated.add(Code::MaildirMtime, || path.to_owned());
+        // A name that is only a number is not a date: MH and mail archives count messages so.
+        let is_dated = parsed.base.contains(&b'.');
+        let epoch = parsed.epoch().filter(|_| is_dated).unwrap_or(meta.mtime());
+        if epoch.abs_diff(meta.mtime()) > DELIVERY_TIME {
+            self.repeated.add(Code::MaildirMtime, path);
         }
     }
 
-    fn contents(
+    fn check_contents(
         &mut self,
         message: &mut MessageFile,
-        file: &File,
-        path: &Path,
-        look: &FileOptions<'_>,
+        open: &OpenMessage<'_>,
         buffer: &mut Vec<u8>,
     ) -> io::Result<()> {
-        let said = message.parsed().field(b'S');
+        let OpenMessage { file, path, options } = *open;
+        let named_size = message.parsed().field(b'S');
         if message.size == 0 {
-            match said {
-                Some(0) => self.note(Code::MessageNoHeader, path.to_owned(), "is empty, as its name says"),
-                _ => self.note(Code::MessageEmpty, path.to_owned(), "is empty"),
+            match named_size {
+                Some(0) => self.note(Code::MessageNoHeader, path, "is empty, as its name says"),
+                _ => self.note(Code::MessageEmpty, path, "is empty"),
             }
         }
-        let quick = look.options.depth == Depth::Structure;
-        let untrue = said.filter(|&said| said != message.size && message.size > 0);
-        if quick && untrue.is_none() {
+        let is_quick = options.depth == Depth::Structure;
+        let wrong_size = named_size.filter(|&size| size != message.size && message.size > 0);
+        if is_quick && wrong_size.is_none() {
             return Ok(());
         }
         buffer.clear();
-        file.take(if quick { list::MAGIC_LENGTH } else { message.size }).read_to_end(buffer)?;
+        file.take(if is_quick { list::MAGIC_LENGTH } else { message.size }).read_to_end(buffer)?;
         if list::is_compressed(buffer) {
             message.compressed = true;
-            if !quick {
-                message.digest = look.hashes.then(|| Digest::of(buffer));
+            if !is_quick {
+                message.digest = options.hashes.then(|| Digest::of(buffer));
             }
             let text = "was compressed by a server; its contents were not looked at";
-            self.note(Code::MessageCompressed, path.to_owned(), text);
+            self.note(Code::MessageCompressed, path, text);
             return Ok(());
         }
-        if let Some(said) = untrue {
-            let text = format!("has {} bytes, its name says S={said}", message.size);
-            self.note(Code::MaildirUntrueSize, path.to_owned(), text);
+        if let Some(size) = wrong_size {
+            let text = format!("has {} bytes, its name says S={size}", message.size);
+            self.note(Code::MaildirUntrueSize, path, text);
         }
-        if quick {
+        if is_quick {
             return Ok(());
         }
-        message.digest = look.hashes.then(|| Digest::of(buffer));
-        if untrue.is_none() {
-            self.wire_size(message, path, buffer);
+        message.digest = options.hashes.then(|| Digest::of(buffer));
+        if wrong_size.is_none() {
+            self.check_wire_size(message, path, buffer);
         }
-        self.bytes(message, path, buffer, look);
+        self.check_bytes(path, buffer);
+        if options.from_line.find(buffer).is_some() {
+            message.inner_message = find_second_message(buffer);
+        }
         Ok(())
     }
 
-    fn wire_size(&mut self, message: &MessageFile, path: &Path, bytes: &[u8]) {
-        let Some(said) = message.parsed().field(b'W') else { return };
+    fn check_wire_size(&mut self, message: &MessageFile, path: &Path, bytes: &[u8]) {
+        let Some(named) = message.parsed().field(b'W') else { return };
         let lines = memchr::memchr_iter(b'\n', bytes).count();
         let crlf = match memchr::memchr(b'\r', bytes) {
             None => 0,
             Some(_) => memchr::memmem::find_iter(bytes, b"\r\n").count(),
         };
         let wire = (bytes.len() + lines - crlf) as u64;
-        if said != wire {
-            let text = format!("has {wire} bytes with CRLF line ends, its name says W={said}");
-            self.note(Code::MaildirUntrueSize, path.to_owned(), text);
+        if named != wire {
+            let text = format!("has {wire} bytes with CRLF line ends, its name says W={named}");
+            self.note(Code::MaildirUntrueSize, path, text);
         }
     }
 
-    fn bytes(&mut self, message: &mut MessageFile, path: &Path, bytes: &[u8], look: &FileOptions<'_>) {
-        let at = |code, at: usize, text: &'static str| Finding::at(code, at as u64, text).in_file(path);
+    fn check_bytes(&mut self, path: &Path, bytes: &[u8]) {
+        let mut note = |code, at: usize, text: Cow<'static, str>| {
+            self.findings.push(Finding::at(code, at as u64, text).in_file(path));
+        };
         if bytes.starts_with(b"From ") {
-            self.findings.push(at(
-                Code::MessageFromLine,
-                0,
-                "begins with a From_ line: an mbox remains in it",
-            ));
+            note(Code::MessageFromLine, 0, "begins with a From_ line: an mbox remains in it".into());
         }
         match message::find_header_fault(bytes) {
             Some(HeaderFault::Missing) => {
-                self.findings.push(at(Code::MessageNoHeader, 0, "does not begin with a header"));
+                note(Code::MessageNoHeader, 0, "does not begin with a header".into());
             }
-            Some(HeaderFault::NoField(offset)) => self.findings.push(at(
-                Code::MessageHeaderLine,
-                offset,
-                "a line in the header is no field: readers end the header here, or pass over the line",
-            )),
+            Some(HeaderFault::NoField(at)) => note(Code::MessageHeaderLine, at, message::NO_FIELD.into()),
             Some(HeaderFault::Cut) => {
-                self.findings.push(at(
-                    Code::MessageHeaderCut,
-                    bytes.len(),
-                    "ends in the middle of a header line",
-                ));
+                note(Code::MessageHeaderCut, bytes.len(), "ends in the middle of a header line".into());
             }
             None => {}
         }
         if let Some(first) = memchr::memchr(0, bytes) {
-            let count = memchr::memchr_iter(0, bytes).count();
-            let text = match count {
-                1 => "a NUL byte".to_owned(),
-                _ => format!("{count} NUL bytes, the first here"),
+            let text = match memchr::memchr_iter(0, bytes).count() {
+                1 => "a NUL byte".into(),
+                count => format!("{count} NUL bytes, the first here").into(),
             };
-            self.findings.push(Finding::at(Code::MessageNul, first as u64, text).in_file(path));
+            note(Code::MessageNul, first, text);
         }
-        if message::count_long_lines(bytes).is_some() {
-            self.repeated.add(Code::MessageLongLine, || path.to_owned());
-        }
-        if look.second.find(bytes).is_some() {
-            message.inner_message = second_message(bytes);
+        if message::find_long_lines(bytes).is_some() {
+            self.repeated.add(Code::MessageLongLine, path);
         }
     }
 }
 
-/// The first line that would be a separator in an mbox beyond doubt. The ones that git writes at the head
-/// of a patch are not meant: people send those.
-fn second_message(bytes: &[u8]) -> Option<u64> {
+/// A message file that is read.
+struct OpenMessage<'a> {
+    file: &'a File,
+    path: &'a Path,
+    options: &'a FileOptions,
+}
+
+/// Finds the first line that would certainly be a separator in an mbox. The ones at the head of git patches do not
+/// count: users send those.
+fn find_second_message(bytes: &[u8]) -> Option<u64> {
     let candidates = scan::scan(bytes, ScanHooks::none()).candidates;
-    let meant = |c: &&scan::Candidate| {
+    let is_separator = |c: &&scan::Candidate| {
         let line = &bytes[c.offset as usize..c.end() as usize];
         c.offset > 0 && c.is_confident() && memchr::memmem::find(line, b"Mon Sep 17 00:00:00 2001").is_none()
     };
-    candidates.iter().find(meant).map(|c| c.offset)
+    candidates.iter().find(is_separator).map(|c| c.offset)
 }
 
-/// Opens a listed message. It may have moved from new/ to cur/ and changed its flags meanwhile: before it is
-/// called gone (None) it is looked for by its base name.
-fn find(
-    dirs: &Subdirs,
-    folder: &Path,
-    place: Subdir,
-    name: &OsStr,
-) -> Result<Option<(Subdir, OsString, File)>> {
-    let open = |place: Subdir, name: &OsStr| match dirs.of(place) {
-        Some(dir) => dir.open_file(name),
-        None => Err(Error::io("open", folder.join(place.dir()))(io::ErrorKind::NotFound.into())),
-    };
-    match open(place, name) {
-        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-        other => return other.map(|file| Some((place, name.to_owned(), file))),
-    }
-    let base = name::parse(name.as_bytes()).base;
-    let Some(entry) = list::list_messages(folder)?.into_iter().find(|e| e.parsed().base == base) else {
-        return Ok(None);
-    };
-    let file = open(entry.subdir, &entry.name)?;
-    Ok(Some((entry.subdir, entry.name, file)))
-}
-
-/// What is wrong with what stands behind the base name.
-fn bad_info(name: &[u8], parsed: &name::ParsedName<'_>) -> Option<String> {
-    // What Dovecot's compression adds is no flag of maildir(5), and known.
+/// Finds a fault in the part of the name after the base name.
+fn find_bad_info(name: &[u8], parsed: &name::ParsedName<'_>) -> Option<String> {
+    // Z, which Dovecot's compression adds, is not in maildir(5).
     const KNOWN: &[u8] = b"DFPRSTZ";
     if let Some(info) = parsed.info {
         let unknown = info.iter().find(|l| !KNOWN.contains(l) && !l.is_ascii_lowercase());
@@ -435,7 +407,7 @@ mod tests {
 
     #[test]
     fn an_info_is_2_and_sorted_flags() {
-        let bad = |name: &str| bad_info(name.as_bytes(), &name::parse(name.as_bytes()));
+        let bad = |name: &str| find_bad_info(name.as_bytes(), &name::parse(name.as_bytes()));
         for name in ["1.a.b", "1.a.b:2,", "1.a.b:2,FRS", "1.a.b;2,Sab", "1.a.b!2,S", "1.a.b,S=1:2,SZ"] {
             assert_eq!(bad(name), None, "{name}");
         }

@@ -1,6 +1,6 @@
-//! Is a Maildir sound? Its directories and what lies in them; its folders of the same kind (Maildir++)
-//! and the nested ones (layout fs) with it. What its files show is for `file.rs`.
+//! Verification of a Maildir with its folders, both Maildir++ and nested ones (layout fs).
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
 use std::io;
@@ -10,35 +10,39 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::file::{FileCheck, FileOptions, MaildirFolder, MessageFile, RepeatedFindings, Subdirs};
-use super::repair::{LOST_DIR, RepairStep};
-use super::{FolderSummary, REPAIR_COMMAND, VerifyOptions, VerifyReport, manifest, said};
-use crate::mailbox::context::{Events, Phase};
+use super::file::{FileCheck, FileOptions, MessageFile, OpenFolder, RepeatedFindings};
+use super::folder_names::check_folder_names;
+use super::manifest;
+use super::options::VerifyOptions;
+use super::repair::{LOST_DIR, REPAIR_COMMAND, RepairStep};
+use super::report::{FolderSummary, VerifyReport, error_text};
+use crate::mailbox::context::{Context, Phase};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::read_regular;
+use crate::mailbox::maildir::list::{self, Entry};
 use crate::mailbox::maildir::write::{Subdir, parent_of};
-use crate::mailbox::maildir::{folders as names, list, name, quota};
+use crate::mailbox::maildir::{folders as names, quota};
 use crate::mailbox::manifest::FILE_NAME;
 use crate::mailbox::message::flags::Flags;
 use crate::mailbox::text::{display_path, plural, shell_quote};
 use crate::mailbox::tree::renames;
 use crate::mailbox::tree::walk::is_false_maildir;
 
-/// What nobody has touched for so long in tmp/ is no delivery any more (maildir(5)).
+/// Seconds after which an untouched file in tmp/ is stale (maildir(5)).
 const STALE: i64 = 36 * 3600;
-/// Messages that a worker takes at once.
+/// Messages per task.
 const CHUNK: usize = 64;
 
-/// Where a folder lies.
+/// Position of a directory in a Maildir.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum Level {
     /// The Maildir itself.
     Root,
-    /// `.A.B` in it.
-    Plus,
-    /// A plain directory in it.
+    /// A Maildir++ folder, `.A.B`.
+    MaildirPlusPlus,
+    /// A folder of the layout fs.
     Nested,
 }
 
@@ -46,61 +50,66 @@ enum Kind {
 ///
 /// # Errors
 /// [`Error::NotAMailbox`], [`Error::Io`] where directories cannot be listed, [`Error::Interrupted`].
-pub fn verify(path: &Path, options: &VerifyOptions<'_>, progress: &dyn Events) -> Result<VerifyReport> {
-    let mut notes = Notes::default();
-    let folders = notes.find_folders(path)?;
+pub(crate) fn verify(
+    path: &Path,
+    options: &VerifyOptions<'_>,
+    context: &Context<'_>,
+) -> Result<VerifyReport> {
+    let mut check = MaildirCheck::default();
+    let folders = check.find_folders(path)?;
     let root = std::fs::metadata(path).map_err(Error::io("look at", path))?;
-    let manifests = manifest::load(&folders, options, &mut notes.findings)?;
-    let look = FileOptions {
-        options,
+    let manifests = manifest::load(&folders, options, &mut check.findings)?;
+    let file_options = FileOptions {
+        depth: options.depth,
         owner: root.uid(),
-        reachable: root.mode() & 0o001 != 0 && others_come_to(path)?,
+        reachable: root.mode() & 0o001 != 0 && is_reachable(path)?,
         hashes: !manifests.is_empty(),
-        second: memchr::memmem::Finder::new(b"\nFrom "),
+        from_line: memchr::memmem::Finder::new(b"\nFrom "),
     };
     let mut listed = Vec::new();
     for folder in &folders {
-        listed.push(notes.list(folder, &look)?);
+        listed.push(check.list(folder, &file_options, context)?);
     }
-    // How large they are only their names say, before they are opened.
-    let size = |(_, name): &(Subdir, OsString)| name::parse(name.as_bytes()).field(b'S').unwrap_or(0);
-    progress.begin(Phase::Reading, listed.iter().flatten().map(size).sum());
+    // Before the files are opened, only their names give sizes.
+    let size = |entry: &Entry| entry.parsed().field(b'S').unwrap_or(0);
+    context.events.begin(Phase::Reading, listed.iter().flatten().map(size).sum());
     let mut messages = Vec::new();
-    let mut report_folders = Vec::new();
-    for (n, names) in listed.into_iter().enumerate() {
-        let first = messages.len();
-        messages.extend(notes.read(&folders, n, names, &look, progress)?);
-        let own = &messages[first..];
-        notes.duplicates(&folders, own);
-        report_folders.push(FolderSummary {
-            path: folders[n].path.clone(),
-            messages: own.len() as u64,
-            bytes: own.iter().map(|m| m.size).sum(),
+    let mut summaries = Vec::new();
+    for (n, (folder, entries)) in folders.iter().zip(listed).enumerate() {
+        let folder_messages =
+            check.check_messages(&OpenFolder::open(n, folder, &file_options)?, &entries, context)?;
+        check.check_duplicates(&folders, &folder_messages);
+        summaries.push(FolderSummary {
+            path: folder.clone(),
+            messages: folder_messages.len() as u64,
+            bytes: folder_messages.iter().map(|m| m.size).sum(),
             variant: None,
         });
+        messages.extend(folder_messages);
     }
-    notes.maildirsize(path, &folders, &messages)?;
-    notes.findings.extend(super::check_folder_names(path)?);
-    notes.manifest_missing(path, &manifests, &messages);
-    let proofs = manifest::check(&manifests, &folders, &mut messages, options, &mut notes.findings)?;
-    notes.findings.extend(messages.iter().filter(|m| !m.matches).filter_map(|m| {
+    check.check_maildirsize(path, &folders, &messages)?;
+    check.findings.extend(check_folder_names(path)?);
+    check.check_manifest_present(path, &manifests, &messages);
+    let maildir = manifest::Maildir { folders: &folders, messages: &mut messages };
+    let sources = manifest::check(&manifests, maildir, options, context, &mut check.findings)?;
+    check.findings.extend(messages.iter().filter(|m| !m.matches).filter_map(|m| {
         let message = "a From_ line with a header behind it: a second message may be in this file";
         Some(Finding::at(Code::MessageFromInside, m.inner_message?, message).in_file(m.path(&folders)))
     }));
-    let Notes { mut findings, steps } = notes;
+    let MaildirCheck { mut findings, steps } = check;
     findings.sort_by(|a, b| (&a.path, a.offset).cmp(&(&b.path, b.offset)));
-    // It is the mailbox that is repaired, not the file in it.
+    // The mailbox is repaired, not a file in it.
     for finding in findings.iter_mut().filter(|finding| finding.hint.as_deref() == Some(REPAIR_COMMAND)) {
         finding.hint = Some(format!("{REPAIR_COMMAND} {}", shell_quote(path)).into());
     }
-    Ok(VerifyReport { path: path.to_owned(), folders: report_folders, findings, steps, sources: proofs })
+    Ok(VerifyReport { path: path.to_owned(), folders: summaries, findings, steps, sources })
 }
 
-/// Whether other users get as far as this directory: a home directory mostly keeps them out.
-fn others_come_to(path: &Path) -> Result<bool> {
-    let whole = path.canonicalize().map_err(Error::io("look up", path))?;
-    for above in whole.ancestors().skip(1) {
-        let meta = std::fs::metadata(above).map_err(Error::io("look at", above))?;
+/// Reports whether other users can get to this directory: a home directory usually keeps them out.
+fn is_reachable(path: &Path) -> Result<bool> {
+    let absolute = path.canonicalize().map_err(Error::io("look up", path))?;
+    for ancestor in absolute.ancestors().skip(1) {
+        let meta = std::fs::metadata(ancestor).map_err(Error::io("look at", ancestor))?;
         if meta.mode() & 0o001 == 0 {
             return Ok(false);
         }
@@ -108,74 +117,69 @@ fn others_come_to(path: &Path) -> Result<bool> {
     Ok(true)
 }
 
-/// What is noticed.
 #[derive(Default)]
-struct Notes {
+struct MaildirCheck {
     findings: Vec<Finding>,
     steps: Vec<RepairStep>,
 }
 
-/// A Maildir and the folders in it, the Maildir first. What may not be looked into is among them: who opens it
-/// is told so.
+/// Lists a Maildir and the folders in it, the Maildir first. Folders that cannot be read are included, so that opening
+/// them fails with the reason.
 ///
 /// # Errors
-/// [`Error::NotAMailbox`] for a directory that is none, [`Error::Io`].
-pub fn list_folders(path: &Path) -> Result<Vec<PathBuf>> {
-    let mut notes = Notes::default();
-    let found = notes.find_folders(path)?.into_iter().map(|folder| folder.path);
-    let closed = notes.findings.into_iter().filter(|finding| finding.code == Code::IoError);
-    Ok(found.chain(closed.filter_map(|finding| finding.path)).collect())
+/// [`Error::NotAMailbox`], [`Error::Io`].
+pub(crate) fn list_folders(path: &Path) -> Result<Vec<PathBuf>> {
+    let mut check = MaildirCheck::default();
+    let mut folders = check.find_folders(path)?;
+    let unreadable = check.findings.into_iter().filter(|finding| finding.code == Code::IoError);
+    folders.extend(unreadable.filter_map(|finding| finding.path));
+    Ok(folders)
 }
 
-/// Whether a directory has what makes a Maildir of it.
-pub fn is_folder(path: &Path) -> bool {
+/// Reports whether a directory is a Maildir.
+pub(crate) fn is_folder(path: &Path) -> bool {
     (path.join("cur").is_dir() || path.join("new").is_dir()) && !is_false_maildir(path)
 }
 
-impl Notes {
-    fn note(
-        &mut self,
-        code: Code,
-        path: impl Into<PathBuf>,
-        message: impl Into<std::borrow::Cow<'static, str>>,
-    ) {
+impl MaildirCheck {
+    fn note(&mut self, code: Code, path: impl Into<PathBuf>, message: impl Into<Cow<'static, str>>) {
         self.findings.push(Finding::new(code, message).in_file(path));
     }
 
-    fn mendable(&mut self, finding: Finding, step: RepairStep) {
+    fn note_repairable(&mut self, finding: Finding, step: RepairStep) {
         self.findings.push(finding.with_hint(REPAIR_COMMAND));
         self.steps.push(step);
     }
 
-    /// The Maildir and the folders in it, sorted; and what lies there besides.
-    fn find_folders(&mut self, root: &Path) -> Result<Vec<MaildirFolder>> {
+    /// Finds the Maildir and the folders in it, sorted, and reports other files.
+    fn find_folders(&mut self, root: &Path) -> Result<Vec<PathBuf>> {
         if !is_folder(root) {
             return Err(list::not_a_maildir(root));
         }
-        self.unfinished(parent_of(root), root.file_name());
-        let mut folders = vec![MaildirFolder { path: root.to_owned() }];
-        self.look_around(root, Kind::Root, &mut folders)?;
-        folders[1..].sort_by(|a, b| a.path.cmp(&b.path));
+        self.check_unfinished(root);
+        let mut folders = vec![root.to_owned()];
+        self.walk(root, Level::Root, &mut folders)?;
+        folders[1..].sort();
         Ok(folders)
     }
 
-    fn unfinished(&mut self, parent: &Path, name: Option<&OsStr>) {
-        let Some(name) = name else { return };
+    fn check_unfinished(&mut self, root: &Path) {
+        let Some(name) = root.file_name() else { return };
         let partial = [b".", name.as_bytes(), b".mailferry-partial"].concat();
-        let path = parent.join(OsStr::from_bytes(&partial));
+        let path = parent_of(root).join(OsStr::from_bytes(&partial));
         if path.symlink_metadata().is_ok() {
-            self.tell_unfinished(path);
+            self.note_unfinished(path);
         }
     }
 
-    fn tell_unfinished(&mut self, path: PathBuf) {
+    fn note_unfinished(&mut self, path: PathBuf) {
         let message = "left by a conversion that was cut off, or one is running";
         let finding = Finding::new(Code::MaildirUnfinished, message).in_file(path);
         self.findings.push(finding.with_hint("the same convert command again completes it"));
     }
 
-    /// Looks at all names of a folder but its three directories.
-    fn look_around(&mut self, folder: &Path, kind: Kind, folders: &mut Vec<MaildirFolder>) -> Result<()> {
+    /// Checks all names of a folder except its three directories.
+    fn walk(&mut self, folder: &Path, level: Level, folders: &mut Vec<PathBuf>) -> Result<()> {
         let mut names = Dir::open(folder)?.names()?;
         names.sort();
         for name in names {
@@ -186,19 +190,19 @@ impl Notes {
             let hidden = bytes.starts_with(b".");
             let is_link = path.is_symlink();
             if bytes.ends_with(b".mailferry-partial") && hidden {
-                self.tell_unfinished(path);
-            } else if hidden && kind == Kind::Root && path.is_dir() {
-                // A broken one may have but tmp/ or the file that says what it is.
+                self.note_unfinished(path);
+            } else if hidden && level == Level::Root && path.is_dir() {
+                // A damaged folder may only have tmp/ or its marker.
                 if is_folder(&path) || ["maildirfolder", "tmp"].iter().any(|it| path.join(it).exists()) {
-                    self.look_around(&path, Kind::Plus, folders)?;
-                    self.folder_name(&path, bytes);
-                    folders.push(MaildirFolder { path });
+                    self.walk(&path, Level::MaildirPlusPlus, folders)?;
+                    self.check_folder_name(&path, bytes);
+                    folders.push(path);
                 } else {
-                    self.stranger(path);
+                    self.check_stranger(path);
                 }
-            } else if !hidden && kind != Kind::Plus && !is_link && is_folder(&path) {
-                self.look_around(&path, Kind::Nested, folders)?;
-                folders.push(MaildirFolder { path });
+            } else if !hidden && level != Level::MaildirPlusPlus && !is_link && is_folder(&path) {
+                self.walk(&path, Level::Nested, folders)?;
+                folders.push(path);
             } else if !hidden && !is_known(bytes) {
                 self.note(
                     Code::MaildirForeignFile,
@@ -210,13 +214,13 @@ impl Notes {
         Ok(())
     }
 
-    /// A directory that is named like a folder and is none. What other programs keep beside the mail
-    /// (.notmuch, .snapshot) has directories in it, and files that begin with a dot; mail has neither.
-    fn stranger(&mut self, path: PathBuf) {
+    /// Checks a directory that is named like a folder and is not one. Directories of other programs (.notmuch,
+    /// .snapshot) contain directories, and files that begin with a dot; mail has neither.
+    fn check_stranger(&mut self, path: PathBuf) {
         let names = match Dir::open(&path).and_then(|dir| dir.names()) {
             Ok(names) => names,
             Err(error) => {
-                let text = said(&error, &path);
+                let text = error_text(&error, &path);
                 return self.note(Code::IoError, path, text);
             }
         };
@@ -232,7 +236,7 @@ impl Notes {
         }
     }
 
-    fn folder_name(&mut self, path: &Path, name: &[u8]) {
+    fn check_folder_name(&mut self, path: &Path, name: &[u8]) {
         if let Err(why) = names::levels(name) {
             let message = format!("the folder's name {why}: IMAP clients cannot name it");
             self.note(Code::MaildirFolderName, path, message);
@@ -245,20 +249,20 @@ impl Notes {
         }
     }
 
-    /// Looks at a folder's directories and at tmp/, and gives the names of its messages.
-    fn list(&mut self, folder: &MaildirFolder, look: &FileOptions<'_>) -> Result<Vec<(Subdir, OsString)>> {
-        look.options.cancel.check()?;
-        let root = std::fs::metadata(&folder.path).map_err(Error::io("look at", &folder.path))?;
-        self.directory(&folder.path, &root, look.owner);
+    /// Checks the directories of a folder and tmp/, and lists its messages.
+    fn list(&mut self, folder: &Path, options: &FileOptions, context: &Context<'_>) -> Result<Vec<Entry>> {
+        context.cancel.check()?;
+        let root = std::fs::metadata(folder).map_err(Error::io("look at", folder))?;
+        self.check_directory(folder, &root, options.owner);
         let mut messages = Vec::new();
-        for place in [None, Some(Subdir::New), Some(Subdir::Cur)] {
-            let path = folder.path.join(place.map_or("tmp", Subdir::dir));
+        for subdir in [None, Some(Subdir::New), Some(Subdir::Cur)] {
+            let path = folder.join(subdir.map_or("tmp", Subdir::dir));
             let meta = match std::fs::metadata(&path) {
                 Ok(meta) => meta,
                 Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {
                     let message = "this directory is missing: nothing can be delivered";
                     let finding = Finding::new(Code::MaildirNoDirectory, message).in_file(&path);
-                    self.mendable(finding, RepairStep::MakeDirectory { path });
+                    self.note_repairable(finding, RepairStep::MakeDirectory { path });
                     continue;
                 }
                 Err(error) => return Err(Error::io("look at", &path)(error)),
@@ -267,50 +271,44 @@ impl Notes {
                 self.note(Code::MaildirNotAFile, path, "is no directory, and no mail can lie in it");
                 continue;
             }
-            self.directory(&path, &meta, look.owner);
-            if look.reachable && root.mode() & 0o001 != 0 {
-                self.open_to_all(&path, &meta);
+            self.check_directory(&path, &meta, options.owner);
+            if options.reachable && root.mode() & 0o001 != 0 {
+                self.check_privacy(&path, &meta);
             }
             let names = match Dir::open(&path).and_then(|dir| dir.names()) {
                 Ok(names) => names,
-                // The other directories can still be looked at.
+                // The other directories can still be checked.
                 Err(error @ Error::Io { .. }) => {
-                    let text = said(&error, &path);
+                    let text = error_text(&error, &path);
                     self.note(Code::IoError, path, text);
                     continue;
                 }
                 Err(error) => return Err(error),
             };
-            match place {
-                None => {
-                    names.iter().for_each(|name| self.in_tmp(&folder.path, &path, name, look.options.now))
-                }
-                Some(place) => {
-                    for name in names {
-                        if name.as_bytes().starts_with(b".") {
-                            // Empty ones keep a directory in an archive (.keep), or nothing at all.
-                            if path.join(&name).symlink_metadata().is_ok_and(|m| m.len() == 0) {
-                                continue;
-                            }
-                            let message = "begins with a dot: no reader shows it";
-                            self.note(Code::MaildirForeignFile, path.join(&name), message);
-                        } else {
-                            messages.push((place, name));
-                        }
-                    }
+            let Some(subdir) = subdir else {
+                names.iter().for_each(|name| self.check_staged(folder, name, context.now));
+                continue;
+            };
+            for name in names {
+                if !name.as_bytes().starts_with(b".") {
+                    messages.push(Entry { subdir, name });
+                // Empty dot files such as .keep only preserve the directory in an archive.
+                } else if !path.join(&name).symlink_metadata().is_ok_and(|m| m.len() == 0) {
+                    let message = "begins with a dot: no reader shows it";
+                    self.note(Code::MaildirForeignFile, path.join(&name), message);
                 }
             }
         }
         Ok(messages)
     }
 
-    fn directory(&mut self, path: &Path, meta: &Metadata, owner: u32) {
+    fn check_directory(&mut self, path: &Path, meta: &Metadata, owner: u32) {
         const NEEDED: u32 = 0o700;
         let mode = meta.mode() & 0o7777;
         if mode & NEEDED != NEEDED {
             let message = format!("has the mode {mode:04o}: its owner cannot use it");
             let finding = Finding::new(Code::MaildirMode, message).in_file(path);
-            self.mendable(
+            self.note_repairable(
                 finding,
                 RepairStep::SetMode { path: path.to_owned(), from: mode, to: mode | NEEDED },
             );
@@ -321,23 +319,23 @@ impl Notes {
         }
     }
 
-    /// Whether anybody can get at what is in this directory. (Groups may be meant to: mailboxes are shared.)
-    fn open_to_all(&mut self, path: &Path, meta: &Metadata) {
+    /// Reports a directory that every user can enter. Groups may: mailboxes are shared.
+    fn check_privacy(&mut self, path: &Path, meta: &Metadata) {
         let mode = meta.mode() & 0o7777;
         if mode & 0o007 != 0 {
             let message =
                 format!("has the mode {mode:04o}: every user of this machine can get at the mail in it");
             let finding = Finding::new(Code::MaildirOpen, message).in_file(path);
-            self.mendable(
+            self.note_repairable(
                 finding,
                 RepairStep::SetMode { path: path.to_owned(), from: mode, to: mode & !0o007 },
             );
         }
     }
 
-    fn in_tmp(&mut self, maildir: &Path, tmp: &Path, name: &OsStr, now: i64) {
-        let path = tmp.join(name);
-        // What is gone by now was delivered.
+    fn check_staged(&mut self, maildir: &Path, name: &OsStr, now: i64) {
+        let path = maildir.join("tmp").join(name);
+        // A file that is gone was delivered.
         let Ok(meta) = path.symlink_metadata() else { return };
         if !meta.is_file() {
             self.note(Code::MaildirForeignFile, path, "is no file, and no delivery");
@@ -347,56 +345,47 @@ impl Notes {
         if idle > STALE {
             let message = format!("{} bytes that nobody has touched for {} hours", meta.len(), idle / 3600);
             let finding = Finding::new(Code::MaildirStaleTmp, message).in_file(path);
-            self.mendable(
+            self.note_repairable(
                 finding,
                 RepairStep::MoveStale { maildir: maildir.to_owned(), name: name.to_owned() },
             );
         }
     }
 
-    /// Looks at every message of a folder, in parallel.
-    fn read(
+    /// Checks every message of a folder, in parallel.
+    fn check_messages(
         &mut self,
-        folders: &[MaildirFolder],
-        n: usize,
-        names: Vec<(Subdir, OsString)>,
-        look: &FileOptions<'_>,
-        progress: &dyn Events,
+        folder: &OpenFolder<'_>,
+        entries: &[Entry],
+        context: &Context<'_>,
     ) -> Result<Vec<MessageFile>> {
-        let folder = &folders[n].path;
-        let dirs = Subdirs::open(folder)?;
-        let parts: Vec<FileCheck> = names
-            .par_chunks(CHUNK)
-            .map(|chunk| {
-                look.options.cancel.check()?;
-                let mut part = FileCheck::default();
-                let mut buffer = Vec::new();
-                for (place, name) in chunk {
-                    part.check((n, folder), &dirs, (*place, name), look, &mut buffer);
-                }
-                let bytes = part.messages.iter().map(|m| m.size).sum();
-                progress.advance(bytes, part.messages.len() as u64);
-                Ok(part)
-            })
-            .collect::<Result<_>>()?;
-        let mut messages = Vec::with_capacity(names.len());
-        let mut many = RepeatedFindings::default();
-        for mut part in parts {
-            messages.append(&mut part.messages);
-            self.findings.append(&mut part.findings);
-            self.steps.append(&mut part.steps);
-            many.merge(part.repeated);
+        let chunks = entries.par_chunks(CHUNK).map(|chunk| {
+            context.cancel.check()?;
+            let (mut check, mut buffer) = (FileCheck::default(), Vec::new());
+            chunk.iter().for_each(|entry| check.check(folder, entry, &mut buffer));
+            let bytes = check.messages.iter().map(|m| m.size).sum();
+            context.events.advance(bytes, check.messages.len() as u64);
+            Ok(check)
+        });
+        let mut messages = Vec::with_capacity(entries.len());
+        let mut repeated = RepeatedFindings::default();
+        for check in chunks.collect::<Result<Vec<FileCheck>>>()? {
+            messages.extend(check.messages);
+            self.findings.extend(check.findings);
+            self.steps.extend(check.steps);
+            repeated.merge(check.repeated);
         }
-        self.findings.extend(many.into_findings());
+        self.findings.extend(repeated.into_findings());
         Ok(messages)
     }
 
-    /// Names that are the same up to the info.
-    fn duplicates(&mut self, folders: &[MaildirFolder], messages: &[MessageFile]) {
+    /// Reports names that are equal up to the info.
+    fn check_duplicates(&mut self, folders: &[PathBuf], messages: &[MessageFile]) {
+        fn key(message: &MessageFile) -> (&[u8], &str, &OsStr) {
+            (message.parsed().base, message.entry.subdir.dir(), &message.entry.name)
+        }
         let mut sorted: Vec<&MessageFile> = messages.iter().collect();
-        sorted.sort_by(|a, b| {
-            (a.parsed().base, a.place.dir(), &a.name).cmp(&(b.parsed().base, b.place.dir(), &b.name))
-        });
+        sorted.sort_by(|a, b| key(a).cmp(&key(b)));
         for pair in sorted.windows(2) {
             if pair[0].parsed().base == pair[1].parsed().base {
                 let message = format!("has the same base name as {}", display_path(&pair[0].path(folders)));
@@ -405,30 +394,30 @@ impl Notes {
         }
     }
 
-    /// Names as convert gives them, and nothing that says of what.
-    fn manifest_missing(
+    /// Reports a missing manifest where messages have names that convert gives.
+    fn check_manifest_present(
         &mut self,
         root: &Path,
         manifests: &[manifest::LoadedManifest],
         messages: &[MessageFile],
     ) {
-        let is_ours = |m: &MessageFile| {
+        let is_converted = |m: &MessageFile| {
             let parsed = m.parsed();
             parsed.unique().is_some() && parsed.field(b'S').is_some() && parsed.field(b'W').is_some()
         };
-        let damaged = self.findings.iter().any(|f| f.code == Code::ManifestDamaged);
-        if manifests.is_empty() && !damaged && messages.iter().any(is_ours) {
+        let is_damaged = self.findings.iter().any(|f| f.code == Code::ManifestDamaged);
+        if manifests.is_empty() && !is_damaged && messages.iter().any(is_converted) {
             let message = "is not here, and messages were converted: nothing proves that these are all";
             self.note(Code::ManifestMissing, root.join(FILE_NAME), message);
         }
     }
 
-    /// The quota's sums beside what is there (Maildir++). Messages flagged T do not count; whether those
-    /// in .Trash do is for each server to say, and most believe an S= that is not true: either sum is right.
-    fn maildirsize(
+    /// Compares the quota's totals with the messages (Maildir++). Messages flagged T do not count. Servers differ
+    /// on .Trash, and on whether a wrong S= counts: either total is accepted.
+    fn check_maildirsize(
         &mut self,
         root: &Path,
-        folders: &[MaildirFolder],
+        folders: &[PathBuf],
         messages: &[MessageFile],
     ) -> Result<()> {
         let path = root.join(quota::FILE_NAME);
@@ -437,23 +426,23 @@ impl Notes {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(Error::io("read", &path)(error)),
         };
-        let in_trash = |m: &MessageFile| folders[m.folder].path.file_name() == Some(OsStr::new(quota::TRASH));
-        let sum = |trash_counts: bool, believing: bool| {
+        let in_trash = |m: &MessageFile| folders[m.folder].file_name() == Some(OsStr::new(quota::TRASH));
+        let total = |trash_counts: bool, trust_names: bool| {
             let counts =
                 |m: &&MessageFile| !m.parsed().flags().has(Flags::TRASHED) && (trash_counts || !in_trash(m));
-            let said = |m: &MessageFile| m.parsed().field(b'S').filter(|_| believing || m.compressed);
-            let size = |m: &MessageFile| said(m).unwrap_or(m.size) as i64;
+            let named = |m: &MessageFile| m.parsed().field(b'S').filter(|_| trust_names || m.compressed);
+            let size = |m: &MessageFile| named(m).unwrap_or(m.size) as i64;
             messages.iter().filter(counts).fold((0, 0), |(b, n), m| (b + size(m), n + 1))
         };
-        let is_right = |sums: (i64, i64)| {
+        let is_right = |totals: (i64, i64)| {
             [(false, false), (true, false), (false, true), (true, true)]
                 .iter()
-                .any(|&(t, b)| sum(t, b) == sums)
+                .any(|&(trash_counts, trust_names)| total(trash_counts, trust_names) == totals)
         };
         let message = match quota::sums(&text) {
-            Ok(sums) if is_right(sums) => return Ok(()),
+            Ok(totals) if is_right(totals) => return Ok(()),
             Ok((bytes, count)) => {
-                let (count, there) = (plural(count.unsigned_abs(), "message"), sum(true, false));
+                let (count, there) = (plural(count.unsigned_abs(), "message"), total(true, false));
                 format!("sums up to {bytes} bytes in {count}; there are {} bytes in {}", there.0, there.1)
             }
             Err(line) => format!("line {line} is not two numbers"),
@@ -464,7 +453,7 @@ impl Notes {
                 .push(finding.with_hint("a delivery was cut off between the two; the next one counts anew"));
             return Ok(());
         }
-        // With the file goes its first line, and where nobody else knows the quota, there is none then.
+        // Without the file, its first line is gone: if the quota is set nowhere else, there is none.
         self.findings.push(finding.with_hint(format!(
             "rm {} has the next delivery count anew; but if the quota in its first line is set nowhere else, keep that",
             shell_quote(&path)
@@ -473,7 +462,7 @@ impl Notes {
     }
 }
 
-/// What servers, mailers and we ourselves keep in a Maildir.
+/// Reports whether servers, mailers or mailferry keep a file of this name in a Maildir.
 fn is_known(name: &[u8]) -> bool {
     const NAMES: &[&[u8]] = &[
         FILE_NAME.as_bytes(),
@@ -488,7 +477,7 @@ fn is_known(name: &[u8]) -> bool {
         b"keywords",
         b"msgid.cache",
     ];
-    const BEGINNINGS: &[&[u8]] =
+    const PREFIXES: &[&[u8]] =
         &[b"dovecot", b"courier", b"maildirshared", b"shared-", b"sqwebmail", b"quotawarn", b"loginexec"];
-    NAMES.contains(&name) || BEGINNINGS.iter().any(|b| name.starts_with(b))
+    NAMES.contains(&name) || PREFIXES.iter().any(|b| name.starts_with(b))
 }

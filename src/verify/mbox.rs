@@ -1,14 +1,15 @@
-//! Is an mbox sound? The reader's findings, and what a reader need not care about: how the file ends,
-//! From lines that another reader would split at, damaged headers.
+//! Verification of an mbox: the reader's findings, the end of the file, From lines that other readers would split
+//! at, and damaged headers.
 
 use std::collections::HashSet;
 
 use rayon::prelude::*;
 
 use super::message::{self, HeaderFault};
-use super::repair::{self, RepairStep};
-use super::{Depth, FolderSummary, REPAIR_COMMAND, VerifyOptions, VerifyReport};
-use crate::mailbox::context::{Events, Phase};
+use super::options::Depth;
+use super::repair::{self, REPAIR_COMMAND, RepairStep};
+use super::report::{FolderSummary, VerifyReport};
+use crate::mailbox::context::{Context, Phase};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{self, Code, Finding};
 use crate::mailbox::mbox::boundary::{Extent, Reason, Verdict};
@@ -21,35 +22,35 @@ use crate::mailbox::message::header;
 use crate::mailbox::source::Source;
 use crate::mailbox::text::shell_quote;
 
-/// Bytes of messages that a worker takes at once.
+/// Bytes of messages per task.
 const CHUNK: u64 = 1 << 20;
 
 /// Verifies an mbox.
 ///
 /// # Errors
-/// [`Error::NotAMailbox`], [`Error::Changed`] if it did not keep still, [`Error::Interrupted`].
-pub fn verify(
+/// [`Error::NotAMailbox`], [`Error::Changed`], [`Error::Interrupted`].
+pub(crate) fn verify(
     source: &mut Source,
-    ask: &ReadOptions,
-    options: &VerifyOptions<'_>,
-    progress: &dyn Events,
+    read_options: &ReadOptions,
+    depth: Depth,
+    context: &Context<'_>,
 ) -> Result<VerifyReport> {
     let mut findings = source.take_findings();
     let source = &*source;
     let text = source.text();
-    progress.begin(Phase::Reading, text.len() as u64);
-    let watch = ScanHooks {
-        on_scan: &|range| progress.advance(range.len() as u64, 0),
+    context.events.begin(Phase::Reading, text.len() as u64);
+    let hooks = ScanHooks {
+        on_scan: &|range| context.events.advance(range.len() as u64, 0),
         on_release: &|range| source.release(range),
-        cancel: options.cancel,
+        cancel: context.cancel,
     };
-    let read = read::read(text, ask, watch);
-    options.cancel.check()?;
+    let read = read::read(text, read_options, hooks);
+    context.cancel.check()?;
     let path = source.path().to_owned();
     let mut mbox = match read {
         Ok(mbox) => mbox,
         Err(not) => {
-            // What somebody truncates meanwhile may look like no mailbox.
+            // A file that another program truncates meanwhile may no longer look like a mailbox.
             source.check_unchanged()?;
             return Err(Error::NotAMailbox { path, reason: not.reason, hint: not.hint });
         }
@@ -59,20 +60,20 @@ pub fn verify(
     if source.is_cr_only() {
         findings.push(Finding::new(Code::MboxCrOnly, "every line ends in CR, as on a classic Mac"));
     }
-    let pseudo = pseudo(&mbox);
+    let pseudo = find_pseudo_message(&mbox);
     findings.extend(
         pseudo.map(|at| Finding::at(Code::MboxPseudo, at, "UW-IMAP's pseudo message: no mail, not counted")),
     );
     let mut steps = Vec::new();
-    // Behind a header that is cut off nothing is appended: it would look whole.
+    // Nothing is appended to a truncated header: it would look complete.
     let is_cut = findings.iter().any(|f| f.code == Code::MboxHeaderCut);
-    if let Some((finding, step)) = end(source, mbox.variant).filter(|_| !is_cut) {
+    if let Some((finding, step)) = check_end(source, mbox.variant).filter(|_| !is_cut) {
         findings.push(finding);
         steps.extend(step);
     }
-    findings.extend(unquoted(&mbox));
-    if options.depth == Depth::Contents {
-        findings.extend(contents(source, &mbox, &findings, options)?);
+    findings.extend(find_unquoted(&mbox));
+    if depth == Depth::Contents {
+        findings.extend(check_contents(source, &mbox, &findings, context)?);
     }
     finding::number_lines(&mut findings, text, &|range| source.release(range));
     source.check_unchanged()?;
@@ -85,15 +86,14 @@ pub fn verify(
     Ok(VerifyReport { path, folders: vec![folder], findings, steps, sources: Vec::new() })
 }
 
-/// Where the pseudo message is, if the first one is that.
-fn pseudo(mbox: &Mbox<'_>) -> Option<u64> {
+/// Returns the offset of UW-IMAP's pseudo message.
+fn find_pseudo_message(mbox: &Mbox<'_>) -> Option<u64> {
     let first = mbox.messages().first()?;
     status::is_pseudo_message(header::split(first.message(mbox.text())).header).then_some(first.at)
 }
 
-/// What is wrong with how the file ends, and what is to be appended to it. Only where messages end in a
-/// blank line: frames have their own end, and so has a bare message.
-fn end(source: &Source, variant: Variant) -> Option<(Finding, Option<RepairStep>)> {
+/// Checks that the file ends with a blank line, and returns the repair. Frames and bare messages need none.
+fn check_end(source: &Source, variant: Variant) -> Option<(Finding, Option<RepairStep>)> {
     let text = source.text();
     if text.is_empty() || matches!(variant, Variant::Mmdf | Variant::Rfc822) {
         return None;
@@ -105,17 +105,17 @@ fn end(source: &Source, variant: Variant) -> Option<(Finding, Option<RepairStep>
         _ => (Code::MboxNoFinalNewline, "the file does not end with a line end: cut off, or written so"),
     };
     let finding = Finding::at(code, text.len() as u64, message);
-    // What is unpacked or was translated is not the file itself.
+    // Decompressed or translated bytes are not the file itself.
     if source.compression().is_some() || source.is_cr_only() || source.mtime().is_none() {
         return Some((finding, None));
     }
     let path = source.path().to_owned();
-    let mend = format!("{REPAIR_COMMAND} {}", shell_quote(&path));
-    Some((finding.with_hint(mend), Some(RepairStep::EndMbox { path })))
+    let hint = format!("{REPAIR_COMMAND} {}", shell_quote(&path));
+    Some((finding.with_hint(hint), Some(RepairStep::EndMbox { path })))
 }
 
-/// The lines that only the strictness of the table keeps in a body, as far as the reader has not said so.
-fn unquoted(mbox: &Mbox<'_>) -> Vec<Finding> {
+/// Finds unquoted From lines in bodies that the reader has not reported.
+fn find_unquoted(mbox: &Mbox<'_>) -> Vec<Finding> {
     if mbox.variant == Variant::Mboxcl2 {
         return Vec::new();
     }
@@ -126,47 +126,47 @@ fn unquoted(mbox: &Mbox<'_>) -> Vec<Finding> {
     prose.map(|d| Finding::at(Code::MboxUnquotedFrom, d.candidate.offset, message)).collect()
 }
 
-/// What the messages themselves show.
-fn contents(
+/// Checks the header and the lines of every message. `known` are the findings of the reader.
+fn check_contents(
     source: &Source,
     mbox: &Mbox<'_>,
     known: &[Finding],
-    options: &VerifyOptions<'_>,
+    context: &Context<'_>,
 ) -> Result<Vec<Finding>> {
     let headless: HashSet<u64> =
         known.iter().filter(|f| f.code == Code::MboxNoHeader).filter_map(|f| f.offset).collect();
-    let chunks = chunks(mbox.messages());
-    let seen = chunks.par_iter().map(|chunk| {
-        options.cancel.check()?;
-        let mut seen = Contents::default();
+    let chunks = split_into_chunks(mbox.messages());
+    let checks = chunks.par_iter().map(|chunk| {
+        context.cancel.check()?;
+        let mut check = ContentCheck::default();
         for extent in *chunk {
-            seen.look(extent, mbox.text(), &headless);
+            check.add(extent, mbox.text(), &headless);
         }
         if let (Some(first), Some(last)) = (chunk.first(), chunk.last()) {
             source.release(first.at as usize..last.end as usize);
         }
-        Ok(seen)
+        Ok(check)
     });
-    let seen: Vec<Contents> = seen.collect::<Result<_>>()?;
+    let checks: Vec<ContentCheck> = checks.collect::<Result<_>>()?;
     let mut findings = Vec::new();
-    let (mut long, mut first) = (0, None);
-    for mut part in seen {
-        findings.append(&mut part.findings);
-        long += part.long;
-        first = first.or(part.first_long);
+    let (mut long_lines, mut first) = (0, None);
+    for mut check in checks {
+        findings.append(&mut check.findings);
+        long_lines += check.long_lines;
+        first = first.or(check.first_long_line);
     }
     if let Some(at) = first {
-        let message = match long {
+        let message = match long_lines {
             1 => "a line of more than 998 bytes".to_owned(),
-            _ => format!("{long} lines of more than 998 bytes, the first here"),
+            _ => format!("{long_lines} lines of more than 998 bytes, the first here"),
         };
         findings.push(Finding::at(Code::MessageLongLine, at, message));
     }
     Ok(findings)
 }
 
-/// Messages in stretches of about [`CHUNK`] bytes.
-fn chunks(messages: &[Extent]) -> Vec<&[Extent]> {
+/// Splits the messages into chunks of about [`CHUNK`] bytes.
+fn split_into_chunks(messages: &[Extent]) -> Vec<&[Extent]> {
     let mut chunks = Vec::new();
     let mut rest = messages;
     while let Some(first) = rest.first() {
@@ -179,14 +179,14 @@ fn chunks(messages: &[Extent]) -> Vec<&[Extent]> {
 }
 
 #[derive(Default)]
-struct Contents {
+struct ContentCheck {
     findings: Vec<Finding>,
-    long: u64,
-    first_long: Option<u64>,
+    long_lines: u64,
+    first_long_line: Option<u64>,
 }
 
-impl Contents {
-    fn look(&mut self, extent: &Extent, text: &[u8], headless: &HashSet<u64>) {
+impl ContentCheck {
+    fn add(&mut self, extent: &Extent, text: &[u8], headless: &HashSet<u64>) {
         let message = extent.message(text);
         if message.is_empty() && !headless.contains(&extent.at) {
             self.findings.push(Finding::at(Code::MessageNoHeader, extent.at, "this message is empty"));
@@ -195,19 +195,19 @@ impl Contents {
             Some(HeaderFault::NoField(at)) => self.findings.push(Finding::at(
                 Code::MessageHeaderLine,
                 extent.start + at as u64,
-                "a line in the header is no field: readers end the header here, or pass over the line",
+                message::NO_FIELD,
             )),
             Some(HeaderFault::Missing) if !headless.contains(&extent.at) => self.findings.push(Finding::at(
                 Code::MessageNoHeader,
                 extent.at,
                 "this message does not begin with a header",
             )),
-            // How the file ends is said already.
+            // The end of the file has a finding of its own.
             Some(HeaderFault::Missing | HeaderFault::Cut) | None => {}
         }
-        if let Some((count, at)) = message::count_long_lines(message) {
-            self.long += count;
-            self.first_long.get_or_insert(extent.start + at as u64);
+        if let Some(long) = message::find_long_lines(message) {
+            self.long_lines += long.count;
+            self.first_long_line.get_or_insert(extent.start + long.first as u64);
         }
     }
 }

@@ -1,26 +1,29 @@
-//! What can be wrong with one message, whatever holds it.
+//! Faults of one message, in an mbox or a Maildir.
 
 use crate::mailbox::message::header;
 
-/// RFC 5322 §2.1.1: no line of a message is longer, its line end not counted.
+/// Longest line of a message without its line end (RFC 5322 §2.1.1).
 const LONGEST_LINE: usize = 998;
 
-/// What is wrong with a header; the first thing that is.
+/// Text of the finding about [`HeaderFault::NoField`].
+pub(crate) const NO_FIELD: &str =
+    "a line in the header is no field: readers end the header here, or pass over the line";
+
+/// First fault of a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HeaderFault {
-    /// The message begins with an empty line, or with a line that is no field.
+    /// The message begins with an empty line, or with a line that is not a field.
     Missing,
-    /// A line that is no field and continues none; its offset in the message.
+    /// A line is neither a field nor a continuation; its offset in the message.
     NoField(usize),
     /// The message ends in the middle of a header line.
     Cut,
 }
 
-/// Looks through the header. A message of no bytes has none and nothing wrong with it: it is for the
-/// caller to say.
+/// Finds the first fault of the header. The caller reports an empty message.
 ///
-/// Not faults: `>From ` lines, which UUCP left in headers; a From_ line as the first one, which is said
-/// otherwise; a header without an empty line behind it, which is a message without a body.
+/// These are not faults: `>From ` lines, which UUCP left in headers; a From_ line at the start, which has a finding
+/// of its own; a header without an empty line after it, which is a message without a body.
 pub(crate) fn find_header_fault(message: &[u8]) -> Option<HeaderFault> {
     let mut at = 0;
     let mut fault = None;
@@ -36,7 +39,7 @@ pub(crate) fn find_header_fault(message: &[u8]) -> Option<HeaderFault> {
             match (at, end) {
                 (0, _) => return Some(HeaderFault::Missing),
                 (_, Some(_)) => fault = fault.or(Some(HeaderFault::NoField(at))),
-                // A piece of a line: it is said below that the end is missing.
+                // Part of a line: the missing end is reported below.
                 (_, None) => {}
             }
         }
@@ -48,11 +51,19 @@ pub(crate) fn find_header_fault(message: &[u8]) -> Option<HeaderFault> {
     fault
 }
 
-/// How many lines are too long, and where the first one begins.
-pub(crate) fn count_long_lines(text: &[u8]) -> Option<(u64, usize)> {
+/// Lines that are longer than RFC 5322 allows.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct LongLines {
+    pub count: u64,
+    /// Offset of the first one.
+    pub first: usize,
+}
+
+/// Finds the lines that are too long.
+pub(crate) fn find_long_lines(text: &[u8]) -> Option<LongLines> {
     let (mut count, mut first) = (0, 0);
     let mut at = 0;
-    // From the last line end within reach to the next: where lines are short, most are never looked at.
+    // Jump from the last line end within the limit to the next: most short lines are never read.
     while text.len() - at > LONGEST_LINE {
         let reach = &text[at..(at + LONGEST_LINE + 1).min(text.len())];
         if let Some(end) = memchr::memrchr(b'\n', reach) {
@@ -61,7 +72,7 @@ pub(crate) fn count_long_lines(text: &[u8]) -> Option<(u64, usize)> {
         }
         let end =
             memchr::memchr(b'\n', &text[at + reach.len()..]).map_or(text.len(), |lf| at + reach.len() + lf);
-        // The CR of a line end is no part of the line.
+        // The CR of a line end is not part of the line.
         let line = &text[at..end];
         if line.strip_suffix(b"\r").unwrap_or(line).len() > LONGEST_LINE {
             if count == 0 {
@@ -71,7 +82,7 @@ pub(crate) fn count_long_lines(text: &[u8]) -> Option<(u64, usize)> {
         }
         at = (end + 1).min(text.len());
     }
-    (count > 0).then_some((count, first))
+    (count > 0).then_some(LongLines { count, first })
 }
 
 #[cfg(test)]
@@ -79,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_fault_of_a_header_is_found_and_what_mail_has_is_none() {
+    fn the_first_fault_of_a_header_is_found() {
         for (message, want) in [
             (&b"A: 1\n\nno field here\n"[..], None),
             (b"A: 1\n folded\n\tmore\n>From a b\nB: 2\r\n\r\nbody", None),
@@ -102,14 +113,14 @@ mod tests {
     fn a_line_is_too_long_from_the_999th_byte_on() {
         let of = |lengths: &[usize], eol: &str| {
             let text: String = lengths.iter().map(|&n| format!("{}{eol}", "x".repeat(n))).collect();
-            count_long_lines(text.as_bytes())
+            find_long_lines(text.as_bytes())
         };
         for eol in ["\n", "\r\n"] {
             assert_eq!(of(&[998, 1, 998, 998], eol), None);
-            assert_eq!(of(&[5, 999, 3, 5000, 2], eol), Some((2, 5 + eol.len())));
-            assert_eq!(of(&[999], eol), Some((1, 0)));
+            assert_eq!(of(&[5, 999, 3, 5000, 2], eol), Some(LongLines { count: 2, first: 5 + eol.len() }));
+            assert_eq!(of(&[999], eol), Some(LongLines { count: 1, first: 0 }));
         }
-        assert_eq!(count_long_lines(&[b'x'; 998]), None);
-        assert_eq!(count_long_lines(&[b'x'; 999]), Some((1, 0)));
+        assert_eq!(find_long_lines(&[b'x'; 998]), None);
+        assert_eq!(find_long_lines(&[b'x'; 999]), Some(LongLines { count: 1, first: 0 }));
     }
 }

@@ -1,6 +1,7 @@
-//! What can be mended without touching a message: missing directories, modes, the end of an mbox, what
-//! lies in tmp/ for days. Nothing is deleted, and no message is renamed: to an IMAP client a new base name
-//! is a new message. Each step leaves the mailbox whole, so stopping between two of them harms nothing.
+//! Repairs that touch no message: missing directories, modes, the end of an mbox, stale files in tmp/.
+//!
+//! Nothing is deleted, and no message is renamed: a new base name is a new message to an IMAP client.
+//! Every step leaves a valid mailbox, so an interruption between two steps is harmless.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -8,51 +9,71 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::mailbox::context::Cancel;
-use crate::mailbox::context::LockOptions;
+use crate::mailbox::context::Context;
 use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::lock;
 use crate::mailbox::maildir::write::parent_of;
 use crate::mailbox::text::display_path;
 
-/// Where stale files of tmp/ go, in the Maildir: they may be mail.
-pub const LOST_DIR: &str = "mailferry-lost";
+/// Command that fixes a finding with a [`RepairStep`], followed by the mailbox.
+pub(crate) const REPAIR_COMMAND: &str = "mailferry verify --repair";
 
-/// One thing to mend.
+/// Directory in a Maildir that receives stale files from tmp/, since they may be mail.
+pub(crate) const LOST_DIR: &str = "mailferry-lost";
+
+/// How to repair a mailbox.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RepairOptions {
+    /// Report the steps without applying them.
+    pub dry_run: bool,
+}
+
+/// Applies the steps in order, and passes the finding about each to `report`.
+///
+/// # Errors
+/// [`Error::Io`] and [`Error::Locked`]; later steps are not applied.
+pub(crate) fn repair(
+    steps: &[RepairStep],
+    options: RepairOptions,
+    context: &Context<'_>,
+    report: &mut dyn FnMut(&RepairStep, Finding),
+) -> Result<()> {
+    steps.iter().try_for_each(|step| {
+        if !options.dry_run {
+            step.apply(context)?;
+        }
+        report(step, step.finding(options.dry_run));
+        Ok(())
+    })
+}
+
+/// One repair.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RepairStep {
-    /// Make a directory.
+pub(crate) enum RepairStep {
     MakeDirectory {
-        /// Its path.
         path: PathBuf,
     },
-    /// Change the mode of a file or directory.
     SetMode {
-        /// Its path.
         path: PathBuf,
-        /// The mode it had.
         from: u32,
-        /// The mode it gets.
         to: u32,
     },
     /// Append the missing line end, the missing blank line or both.
     EndMbox {
-        /// The mbox.
         path: PathBuf,
     },
-    /// Move a file from tmp/ to [`LOST`].
+    /// Move a file from tmp/ to [`LOST_DIR`].
     MoveStale {
-        /// The Maildir.
         maildir: PathBuf,
-        /// The file's name.
         name: OsString,
     },
 }
 
 impl RepairStep {
-    /// The file or directory it is about.
+    /// Returns the file or directory that changes.
     pub fn path(&self) -> PathBuf {
         match self {
             RepairStep::MakeDirectory { path }
@@ -62,8 +83,15 @@ impl RepairStep {
         }
     }
 
-    /// What it does, a verb phrase.
-    pub fn describe(&self) -> String {
+    fn finding(&self, dry_run: bool) -> Finding {
+        match dry_run {
+            true => Finding::new(Code::RepairPlanned, format!("would {}", self.describe())),
+            false => Finding::new(Code::RepairDone, format!("done: {}", self.describe())),
+        }
+    }
+
+    /// Describes the step as a verb phrase.
+    fn describe(&self) -> String {
         match self {
             RepairStep::MakeDirectory { .. } => "make the directory".into(),
             RepairStep::SetMode { from, to, .. } => format!("change the mode from {from:04o} to {to:04o}"),
@@ -74,15 +102,12 @@ impl RepairStep {
         }
     }
 
-    /// Does it, and brings it to stable storage.
-    ///
-    /// # Errors
-    /// [`Error::Io`] and [`Error::Locked`]; the mailbox is as it was before then.
-    pub fn apply(&self, lock: &LockOptions, cancel: &Cancel) -> Result<()> {
+    /// Applies the step and syncs it. The mailbox is unchanged on error.
+    fn apply(&self, context: &Context<'_>) -> Result<()> {
         match self {
             RepairStep::MakeDirectory { path } => {
-                let (parent, name) = in_parent(path)?;
-                // A directory that is not there may have come meanwhile.
+                let (parent, name) = open_parent(path)?;
+                // Another program may have created it since.
                 if !parent.exists(&name)? {
                     parent.create_dir(&name, 0o700)?;
                     parent.sync()?;
@@ -90,19 +115,19 @@ impl RepairStep {
                 Ok(())
             }
             RepairStep::SetMode { path, to, .. } => {
-                let (parent, name) = in_parent(path)?;
+                let (parent, name) = open_parent(path)?;
                 parent.set_mode(&name, *to)?;
                 parent.sync()
             }
-            RepairStep::EndMbox { path } => end_mbox(path, lock, cancel),
+            RepairStep::EndMbox { path } => end_mbox(path, context),
             RepairStep::MoveStale { maildir, name } => move_stale(maildir, name),
         }
     }
 }
 
-/// The directory that a path lies in, and the last name of the path.
-fn in_parent(path: &Path) -> Result<(Dir, OsString)> {
-    // `.` and `mail/..` have no name of their own to be found by.
+/// Opens the parent of a path, and returns the last name of the path.
+fn open_parent(path: &Path) -> Result<(Dir, OsString)> {
+    // `.` and `mail/..` have no name of their own.
     let whole = match path.file_name() {
         Some(_) => path.to_owned(),
         None => path.canonicalize().map_err(Error::io("look up", path))?,
@@ -111,8 +136,8 @@ fn in_parent(path: &Path) -> Result<(Dir, OsString)> {
     Ok((Dir::open(parent_of(&whole))?, name.to_owned()))
 }
 
-/// What has to be appended so that the file ends in a blank line. `text` has LF line ends, or CRLF.
-pub fn missing_line_ends(text: &[u8]) -> &'static [u8] {
+/// Returns the line ends to append so that `text` ends in a blank line. `text` has LF or CRLF line ends.
+pub(crate) fn missing_line_ends(text: &[u8]) -> &'static [u8] {
     let Some(rest) = text.strip_suffix(b"\n") else {
         let crlf = memchr::memchr(b'\n', text).is_some_and(|lf| text[..lf].ends_with(b"\r"));
         return if crlf { b"\r\n\r\n" } else { b"\n\n" };
@@ -128,24 +153,24 @@ pub fn missing_line_ends(text: &[u8]) -> &'static [u8] {
     }
 }
 
-fn end_mbox(path: &Path, wanted: &LockOptions, cancel: &Cancel) -> Result<()> {
-    // Locks are taken where the file is, not where a link to it is.
+fn end_mbox(path: &Path, context: &Context<'_>) -> Result<()> {
+    // A dot-lock belongs next to the file itself, not next to a link to it.
     let path = &path.canonicalize().map_err(Error::io("look up", path))?;
-    let (parent, name) = in_parent(path)?;
+    let (parent, name) = open_parent(path)?;
     let file = parent.open_append(&name, 0o600)?;
-    let (_guard, _) = lock::acquire(path, &file, lock::Mode::Write, wanted, cancel)?;
+    let (_guard, _) = lock::acquire(path, &file, lock::Mode::Write, context.locks, context.cancel)?;
     let before = file.metadata().map_err(Error::io("look at", path))?.len();
-    // Only now: somebody may have appended while we waited for the lock.
+    // Read under the lock: another program may have appended during the wait.
     let missing = missing_in_file(&file, before).map_err(Error::io("read", path))?;
     let written = durable::write_all(&file, missing).and_then(|()| durable::sync_file(&file));
     written.map_err(|error| {
-        // The error that brought us here is the one to tell.
+        // The first error is the one to report.
         let _ = durable::truncate(&file, before);
         Error::io("write", path)(error)
     })
 }
 
-/// [`missing_at_end`] of a file, by its first line and its last few bytes.
+/// Returns the [`missing_line_ends`] of a file, from its beginning and its last bytes.
 fn missing_in_file(file: &File, size: u64) -> std::io::Result<&'static [u8]> {
     const LAST: u64 = 4;
     const FIRST: u64 = 4096;
@@ -164,7 +189,7 @@ fn move_stale(maildir: &Path, name: &OsStr) -> Result<()> {
     let tmp = root.open_child(OsStr::new("tmp"))?;
     let lost = OsStr::new(LOST_DIR);
     let lost = if root.exists(lost)? { root.open_child(lost)? } else { root.create_dir(lost, 0o700)? };
-    // Under its own name, or the next one that is free.
+    // The same name, or the next one that is free.
     let names = (0u32..).map(|n| match n {
         0 => name.to_owned(),
         n => OsString::from_vec([name.as_bytes(), format!(".{n}").as_bytes()].concat()),
@@ -184,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_is_what_makes_a_blank_line_the_last() {
+    fn missing_line_ends_make_the_last_line_blank() {
         for (text, want) in [
             (&b"a\n"[..], &b"\n"[..]),
             (b"a\n\n", b""),
@@ -195,8 +220,8 @@ mod tests {
             (b"\n", b""),
         ] {
             assert_eq!(missing_line_ends(text), want, "{:?}", String::from_utf8_lossy(text));
-            let mended = [text, want].concat();
-            assert_eq!(missing_line_ends(&mended), b"");
+            let repaired = [text, want].concat();
+            assert_eq!(missing_line_ends(&repaired), b"");
         }
     }
 }

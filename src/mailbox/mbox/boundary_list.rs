@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::mbox::boundary::{Overrides, Verdict};
+use crate::mailbox::mbox::boundary::{Decision, Overrides, Reason, Verdict};
 use crate::mailbox::mbox::scan;
 use crate::mailbox::text::escape;
 
@@ -55,6 +55,29 @@ fn entry(line: &[u8]) -> Result<(u64, Verdict), String> {
         other => return Err(format!("{:?} is no verdict: separator, doubled or body", escape(other))),
     };
     Ok((offset, verdict))
+}
+
+/// Returns the head of a list. It names the size of the source, so that the list is not used for another file.
+pub fn format_header(size: u64) -> String {
+    format!(
+        "# mailferry boundaries of {size} bytes\n\
+         # change separator to body or body to separator, then: mailferry convert --boundaries THIS FILE …\n\
+         # offset\tline\tclass\trow\tverdict\tthe line\n"
+    )
+}
+
+/// Returns a line of a list without its line end. `line` counts from 1.
+pub fn format_line(text: &[u8], decision: &Decision, line: u64) -> String {
+    const MAX_SHOWN: usize = 200;
+    let candidate = &decision.candidate;
+    let row = match decision.reason {
+        Reason::Row(row) => row.to_string(),
+        Reason::User => "user".into(),
+    };
+    let bytes = text[candidate.offset as usize..candidate.end() as usize].trim_ascii_end();
+    let shown = escape(&bytes[..bytes.len().min(MAX_SHOWN)]);
+    let (offset, class, verdict) = (candidate.offset, candidate.class(), decision.verdict.name());
+    format!("{offset}\t{line}\t{class}\t{row}\t{verdict}\t{shown}")
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::message::date;
 use crate::mailbox::message::date::Stamp;
 use crate::mailbox::message::header::Field;
@@ -270,6 +271,56 @@ pub fn resolve_date(
     match from.epoch(written).filter(|&date| rules.is_real(date)) {
         Some(date) => (date, Origin::FromLine),
         None => otherwise,
+    }
+}
+
+impl FromLineDates {
+    /// Returns the finding about a zone that was derived from Received fields.
+    pub fn finding(&self) -> Option<Finding> {
+        self.found_offset.map(|seconds| {
+            let message = format!(
+                "the From_ lines name no zone; by the Received fields theirs is {:+03}:{:02}",
+                seconds / 3600,
+                seconds.abs() % 3600 / 60
+            );
+            Finding::new(Code::DateZone, message)
+        })
+    }
+}
+
+/// Findings about the origins of the dates of a source.
+#[derive(Debug, Default)]
+pub struct OriginCheck {
+    from_mtime: u64,
+}
+
+impl OriginCheck {
+    /// Checks all messages, given by offset and origin.
+    pub fn check(origins: impl Iterator<Item = (u64, Origin)>, rules: &DateRules) -> Vec<Finding> {
+        let mut check = OriginCheck::default();
+        let mut findings: Vec<Finding> =
+            origins.filter_map(|(at, origin)| check.add(at, origin, rules)).collect();
+        findings.extend(check.finding());
+        findings
+    }
+
+    /// Adds a message at offset `at`, and returns the finding about its date.
+    pub fn add(&mut self, at: u64, origin: Origin, rules: &DateRules) -> Option<Finding> {
+        const UNDATED: &str =
+            "no date of this message is real, and the source has no modification time: dated 1970";
+        match origin {
+            Origin::Mtime if rules.first != Some(Origin::Mtime) => self.from_mtime += 1,
+            Origin::None => return Some(Finding::at(Code::DateMissing, at, UNDATED)),
+            _ => {}
+        }
+        None
+    }
+
+    /// Returns the finding about messages dated as their source.
+    pub fn finding(&self) -> Option<Finding> {
+        let count = self.from_mtime;
+        let message = || format!("{count} messages have no date that is real; dated as the source file");
+        (count > 0).then(|| Finding::new(Code::DateFromMtime, message()))
     }
 }
 

@@ -1,26 +1,29 @@
-//! Which message of one side is which of the other: by what is the same about them, duplicates by
-//! count.
+//! Pairing of the messages of two sides by what they have in common. Duplicates are paired by count.
+
+use std::num::NonZeroU64;
 
 use rayon::prelude::*;
 
-/// Messages without a counterpart yet, by their numbers.
-pub(crate) struct Unmatched {
-    pub here: Vec<usize>,
-    pub there: Vec<usize>,
-}
+use super::both::Both;
+use super::text::{Text, Tolerance};
+use crate::mailbox::message::header;
+
+/// Messages without a counterpart yet, by number.
+pub(crate) type Unmatched = Both<Vec<usize>>;
 
 impl Unmatched {
-    /// All of both sides.
-    pub fn all(here: usize, there: usize) -> Unmatched {
-        Unmatched { here: (0..here).collect(), there: (0..there).collect() }
+    /// Returns all messages of both sides.
+    pub fn all(counts: Both<usize>) -> Unmatched {
+        counts.map(|count| (0..count).collect())
     }
 
-    pub fn is_empty(&self) -> bool {
+    /// Reports whether nothing can be paired.
+    pub fn is_exhausted(&self) -> bool {
         self.here.is_empty() || self.there.is_empty()
     }
 
-    /// Takes out messages with the same key, in pairs: the first ones of both sides, the second ones,
-    /// and so on. Those without a key stay.
+    /// Removes pairs of messages with the same key: the first ones of both sides, the second ones, and so on. Messages
+    /// without a key stay.
     pub fn match_by<K: Ord>(
         &mut self,
         here: impl Fn(usize) -> Option<K> + Sync,
@@ -50,6 +53,44 @@ impl Unmatched {
     }
 }
 
+pub(crate) const LEVELS: usize = 5;
+
+/// Keys by which changed messages are paired, best first: the words; the header, if it identifies a message; the
+/// Message-ID with the body; the Message-ID; Date, From and Subject. Short hashes suffice, since the pairs are compared.
+pub(crate) type Keys = [Option<NonZeroU64>; LEVELS];
+
+/// Returns the keys of a message.
+pub(crate) fn keys_of(text: &Text<'_>) -> Keys {
+    let key = |hash: &[u8]| {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&hash[..8]);
+        NonZeroU64::new(u64::from_le_bytes(bytes))
+    };
+    let hash = |parts: &[&[u8]]| {
+        let mut hasher = blake3::Hasher::new();
+        for part in parts {
+            hasher.update(&part.len().to_le_bytes());
+            hasher.update(part);
+        }
+        key(hasher.finalize().as_bytes())
+    };
+    let field = |name| {
+        let value = header::fields(text.header()).find(|f| f.is(name)).map(|f| header::unfold(f.value));
+        value.filter(|value| !value.is_empty())
+    };
+    let (id, date) = (field("Message-ID"), field("Date"));
+    let is_identified = id.is_some() || date.is_some();
+    let body = id.as_ref().map(|_| text.tolerant_body_digest(Tolerance::ALL));
+    let (from, subject) = (field("From").unwrap_or_default(), field("Subject").unwrap_or_default());
+    [
+        key(&text.tolerant_digest(Tolerance::ALL)),
+        is_identified.then(|| text.tolerant_header_digest(Tolerance::ALL)).and_then(|hash| key(&hash)),
+        id.as_ref().zip(body).and_then(|(id, body)| hash(&[id, &body])),
+        id.as_ref().and_then(|id| hash(&[id])),
+        date.as_ref().and_then(|date| hash(&[date, &from, &subject])),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use crate::verify::compare::pair::*;
@@ -61,7 +102,7 @@ mod tests {
             here in proptest::collection::vec(proptest::option::of(0u8..5), 0..20),
             there in proptest::collection::vec(proptest::option::of(0u8..5), 0..20),
         ) {
-            let mut unpaired = Unmatched::all(here.len(), there.len());
+            let mut unpaired = Unmatched::all(Both { here: here.len(), there: there.len() });
             let mut pairs = Vec::new();
             unpaired.match_by(|n| here[n], |n| there[n], |a, b| pairs.push((a, b)));
             prop_assert!(pairs.iter().all(|&(a, b)| here[a].is_some() && here[a] == there[b]));

@@ -1,209 +1,238 @@
-//! What differs, where, and in which bytes: for people and for programs.
+//! Differences between messages: which message, where, in which bytes.
 
 use std::path::{Path, PathBuf};
 
+use super::both::Both;
+use super::options::CompareOptions;
+use super::side::{FlagState, MessageLocation, NO_DATE, Side, StoredMessage};
+use super::text::{Digest, Spot, Text, Tolerance};
+use crate::mailbox::context::Context;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::mbox::status;
 use crate::mailbox::message::date;
 use crate::mailbox::message::header;
 use crate::mailbox::text::{display_path, escape};
-use crate::verify::compare::side::{FlagState, MessageLocation, NO_DATE, Side, StoredMessage};
-use crate::verify::compare::text::{Digest, Spot, Text, Tolerance};
-use crate::verify::compare::{Case, CompareOptions};
 
 /// A difference between the two sides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// `message-missing` to `fields-differ`.
+    /// One of `message-missing` to `fields-differ`.
     pub code: Code,
-    /// The message on this side; None if only the other one has it.
+    /// The message on this side; None if only the other side has it.
     pub here: Option<MessageRef>,
-    /// The message on the other side; None if only this one has it.
+    /// The message on the other side; None if only this side has it.
     pub there: Option<MessageRef>,
-    /// In what they differ; None where one of the two is not there.
+    /// How the two differ; None if there is only one.
     pub detail: Option<Detail>,
-    /// Of a message that only one side has: what it says, by which another folder is asked for it.
+    /// Content of a message that only one side has, by which other folders are searched.
     pub(crate) digest: Option<Digest>,
 }
 
-/// In what two messages differ.
+/// How two messages differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Detail {
-    /// In their bytes: the first one that is not the same, here and there.
-    Bytes(Spot, Spot),
-    /// In their metadata: what it is here and there, for people.
-    Values(String, String),
+    /// The first bytes that differ.
+    Bytes(Both<Spot>),
+    /// Metadata, as shown to the user.
+    Values(Both<String>),
 }
 
-/// A message where it lies.
+/// A message in a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageRef {
     /// The mbox, or the file in the Maildir.
     pub path: PathBuf,
-    /// Its number in the mbox as `inspect` counts, from 1. A Maildir has the file.
+    /// Number in the mbox, from 1, as in `inspect`; None in a Maildir.
     pub number: Option<usize>,
-    /// Byte of its From_ line in the (uncompressed) mbox.
+    /// Offset of the From_ line in the (uncompressed) mbox.
     pub offset: Option<u64>,
-    /// Line of its From_ line in the mbox, counted from 1.
+    /// Line of the From_ line in the mbox, from 1.
     pub line: Option<u64>,
-    /// What its Date field says, or else its From_ line or file name; seconds since 1970.
+    /// Date of the Date field, or else of the From_ line or the file name; seconds since 1970.
     pub date: Option<i64>,
-    /// Message-ID with its brackets; empty if it has none.
+    /// Message-ID with its brackets; empty if there is none.
     pub message_id: String,
     /// Subject, decoded.
     pub subject: String,
 }
 
-/// The lines in which the messages of the cases begin, by their numbers.
-pub(crate) struct LineNumbers {
-    here: Vec<(usize, u64)>,
-    there: Vec<(usize, u64)>,
+/// A message that is read a second time. The order is that of the report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Case {
+    /// A message of this side, and its counterpart if it has one.
+    Here { number: usize, there: Option<usize>, same: bool },
+    /// A message that only the other side has.
+    Extra(usize),
 }
+
+impl Case {
+    pub fn numbers(&self) -> Both<Option<usize>> {
+        match *self {
+            Case::Here { number, there, .. } => Both { here: Some(number), there },
+            Case::Extra(number) => Both { here: None, there: Some(number) },
+        }
+    }
+}
+
+/// The lines at which messages begin, by message number.
+struct LineNumbers(Vec<(usize, u64)>);
 
 impl LineNumbers {
-    pub fn of(
-        (here, mut ours): (&Side<'_>, Vec<usize>),
-        (there, mut theirs): (&Side<'_>, Vec<usize>),
-        options: &CompareOptions<'_>,
-    ) -> Result<LineNumbers> {
-        ours.sort_unstable();
-        theirs.sort_unstable();
-        Ok(LineNumbers { here: here.lines(&ours, options)?, there: there.lines(&theirs, options)? })
+    fn find(side: &Side<'_>, mut numbers: Vec<usize>, context: &Context<'_>) -> Result<LineNumbers> {
+        numbers.sort_unstable();
+        Ok(LineNumbers(side.lines(&numbers, context)?))
+    }
+
+    fn of(&self, number: usize) -> Option<u64> {
+        self.0.binary_search_by_key(&number, |&(n, _)| n).ok().map(|at| self.0[at].1)
     }
 }
 
-fn line_of(lines: &[(usize, u64)], number: usize) -> Option<u64> {
-    lines.binary_search_by_key(&number, |&(n, _)| n).ok().map(|at| lines[at].1)
+/// Finds the differences of cases.
+pub(crate) struct DifferenceFinder<'a> {
+    sides: &'a Both<Side<'a>>,
+    lines: Both<LineNumbers>,
+    options: &'a CompareOptions,
 }
 
-/// All that is to be said of a case. `dates`: when the two were received, where metadata counts.
-///
-/// # Errors
-/// Those of reading; [`Error::Changed`] where two messages differed before and do no longer.
-pub(crate) fn find_differences(
-    here: &Side<'_>,
-    there: &Side<'_>,
-    case: Case,
-    (lines, dates, options): (&LineNumbers, Option<(i64, i64)>, &CompareOptions<'_>),
-) -> Result<Vec<Difference>> {
-    let alone = |code, message: &StoredMessage<'_>, (here, there)| {
-        vec![Difference { code, here, there, detail: None, digest: Some(message.text.digest()) }]
-    };
-    let (number, other, same) = match case {
-        Case::Here { number, there: Some(other), same } => (number, other, same),
-        Case::Here { number, there: None, .. } => {
-            let message = here.message(number)?;
-            let sighting = MessageRef::of(&message, line_of(&lines.here, number));
-            return Ok(alone(Code::MessageMissing, &message, (Some(sighting), None)));
+impl<'a> DifferenceFinder<'a> {
+    pub fn new(
+        sides: &'a Both<Side<'a>>,
+        cases: &[Case],
+        options: &'a CompareOptions,
+        context: &Context<'_>,
+    ) -> Result<DifferenceFinder<'a>> {
+        let here = cases.iter().filter_map(|case| case.numbers().here).collect();
+        let there = cases.iter().filter_map(|case| case.numbers().there).collect();
+        let lines = Both {
+            here: LineNumbers::find(&sides.here, here, context)?,
+            there: LineNumbers::find(&sides.there, there, context)?,
+        };
+        Ok(DifferenceFinder { sides, lines, options })
+    }
+
+    /// Finds all differences of a case. `dates` are the received dates, if metadata is compared.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Changed`] if two messages no longer differ.
+    pub fn find(&self, case: Case, dates: Option<Both<i64>>) -> Result<Vec<Difference>> {
+        let numbers = case.numbers();
+        let here = numbers.here.map(|n| self.sides.here.message(n)).transpose()?;
+        let there = numbers.there.map(|n| self.sides.there.message(n)).transpose()?;
+        let message_ref =
+            |message: &Option<StoredMessage<'_>>, number: Option<usize>, lines: &LineNumbers| {
+                Some(MessageRef::new(message.as_ref()?, lines.of(number?)))
+            };
+        let refs = Both {
+            here: message_ref(&here, numbers.here, &self.lines.here),
+            there: message_ref(&there, numbers.there, &self.lines.there),
+        };
+        let difference = |code, detail, digest| {
+            let Both { here, there } = refs.clone();
+            Difference { code, here, there, detail, digest }
+        };
+        let messages = match (here, there) {
+            (Some(here), Some(there)) => Both { here, there },
+            (Some(message), None) => {
+                return Ok(vec![difference(Code::MessageMissing, None, Some(message.text.digest()))]);
+            }
+            (None, Some(message)) => {
+                return Ok(vec![difference(Code::MessageExtra, None, Some(message.text.digest()))]);
+            }
+            (None, None) => return Ok(Vec::new()),
+        };
+        let mut details = Vec::new();
+        if !matches!(case, Case::Here { same: true, .. }) {
+            let spots = messages.here.text.first_difference(&messages.there.text);
+            let Some(spots) = spots else { return Err(concurrent_write(&messages)) };
+            details.push((classify(&messages), Detail::Bytes(spots)));
         }
-        Case::Extra(number) => {
-            let message = there.message(number)?;
-            let sighting = MessageRef::of(&message, line_of(&lines.there, number));
-            return Ok(alone(Code::MessageExtra, &message, (None, Some(sighting))));
+        if let Some(dates) = dates {
+            details.extend(compare_metadata(&messages, dates, self.options));
         }
-    };
-    let (message, counterpart) = (here.message(number)?, there.message(other)?);
-    let mut told = Vec::new();
-    if !same {
-        let spots = message.text.first_difference(&counterpart.text);
-        let Some((spot, other_spot)) = spots else { return Err(rewritten(&message, &counterpart)) };
-        told.push((kind(&message, &counterpart), Detail::Bytes(spot, other_spot)));
+        Ok(details.into_iter().map(|(code, detail)| difference(code, Some(detail), None)).collect())
     }
-    if let Some(dates) = dates {
-        told.extend(metadata(&message, &counterpart, dates, options));
-    }
-    let sighting = MessageRef::of(&message, line_of(&lines.here, number));
-    let other_sighting = MessageRef::of(&counterpart, line_of(&lines.there, other));
-    let differences = told.into_iter().map(|(code, detail)| Difference {
-        code,
-        here: Some(sighting.clone()),
-        there: Some(other_sighting.clone()),
-        detail: Some(detail),
-        digest: None,
-    });
-    Ok(differences.collect())
 }
 
-/// Nobody writes into a message that lies in a Maildir, and an mbox is locked; somebody did.
-fn rewritten(message: &StoredMessage<'_>, counterpart: &StoredMessage<'_>) -> Error {
-    let file = [message, counterpart].into_iter().find_map(|message| match &message.location {
-        MessageLocation::File { path, .. } => Some(path.as_path()),
-        MessageLocation::Mbox { .. } | MessageLocation::WholeFile { .. } => None,
-    });
-    let path = file.unwrap_or_else(|| message.location.path());
+/// Returns the error for a message that changed between two reads. No program may write to a message in a Maildir, and
+/// an mbox is locked.
+fn concurrent_write(messages: &Both<StoredMessage<'_>>) -> Error {
+    let locations = [&messages.here.location, &messages.there.location];
+    let file = locations.into_iter().find(|location| matches!(location, MessageLocation::File { .. }));
+    let path = file.unwrap_or(locations[0]).path();
     Error::Changed { path: path.to_owned(), how: "a message was written to".into() }
 }
 
-/// Of which kind the difference between two messages is.
-fn kind(message: &StoredMessage<'_>, counterpart: &StoredMessage<'_>) -> Code {
-    let (text, other) = (&message.text, &counterpart.text);
-    let differ_but = |trifles| text.tolerant_digest(trifles) != other.tolerant_digest(trifles);
-    if differ_but(Tolerance::ALL) {
+/// Returns the code of a difference in content.
+fn classify(messages: &Both<StoredMessage<'_>>) -> Code {
+    let differ_with =
+        |tolerance| !messages.as_ref().map(|message| message.text.tolerant_digest(tolerance)).is_same();
+    if differ_with(Tolerance::ALL) {
         return Code::MessageDiffers;
     }
     // A file may end without a newline; a message of an mbox cannot, unless it is the last one.
-    let added = |by: &StoredMessage<'_>| {
-        by.text.ends_in_newline() && matches!(by.location, MessageLocation::Mbox { .. })
+    let is_added = |message: &StoredMessage<'_>| {
+        message.text.ends_in_newline() && matches!(message.location, MessageLocation::Mbox { .. })
     };
-    if differ_but(Tolerance { final_newline: false, ..Tolerance::ALL })
-        && !added(message)
-        && !added(counterpart)
-    {
+    let added = is_added(&messages.here) || is_added(&messages.there);
+    if differ_with(Tolerance { final_newline: false, ..Tolerance::ALL }) && !added {
         Code::MessageDiffers
-    } else if differ_but(Tolerance { quoting: false, ..Tolerance::ALL }) {
+    } else if differ_with(Tolerance { quoting: false, ..Tolerance::ALL }) {
         Code::MessageQuoting
-    } else if differ_but(Tolerance { line_ends: false, ..Tolerance::ALL }) {
+    } else if differ_with(Tolerance { line_ends: false, ..Tolerance::ALL }) {
         Code::MessageLineEnds
     } else {
         Code::MessageFinalNewline
     }
 }
 
-fn metadata(
-    message: &StoredMessage<'_>,
-    counterpart: &StoredMessage<'_>,
-    (date, other_date): (i64, i64),
-    options: &CompareOptions<'_>,
+fn compare_metadata(
+    messages: &Both<StoredMessage<'_>>,
+    dates: Both<i64>,
+    options: &CompareOptions,
 ) -> Vec<(Code, Detail)> {
-    let mut told = Vec::new();
-    let flags = |message: &StoredMessage<'_>| {
-        let said = status::parse_fields(message.text.header(), options.labels);
-        (message.location.flags(&said, options.deleted), message.location.keywords(&said))
-    };
-    let (flagged, other) = (flags(message), flags(counterpart));
-    if flagged != other {
-        told.push((Code::FlagsDiffer, Detail::Values(shown_flags(&flagged), shown_flags(&other))));
+    let mut differences = Vec::new();
+    let mut add = |code, values| differences.push((code, Detail::Values(values)));
+    let flags = messages.as_ref().map(|message| {
+        let fields = status::parse_fields(message.text.header(), options.labels);
+        (message.location.flags(&fields, options.deleted), message.location.keywords(&fields))
+    });
+    if !flags.is_same() {
+        add(Code::FlagsDiffer, flags.map(|(state, keywords)| display_flags(state, &keywords)));
     }
-    // What a From_ line without a zone means depends on the other messages of its mbox.
-    let stamps = (message.location.stamp(), counterpart.location.stamp());
-    let alike = stamps.0.is_some() && stamps.0 == stamps.1;
-    if date != other_date && date != NO_DATE && other_date != NO_DATE && !alike {
-        told.push((Code::DateDiffers, Detail::Values(shown_date(date), shown_date(other_date))));
+    // The meaning of a From_ line without a zone depends on the other messages of its mbox.
+    let stamps = messages.as_ref().map(|message| message.location.stamp());
+    let is_known = dates.here != NO_DATE && dates.there != NO_DATE;
+    if !dates.is_same() && is_known && !(stamps.here.is_some() && stamps.is_same()) {
+        add(Code::DateDiffers, dates.map(display_date));
     }
-    let (fields, other) = unlike_fields(&message.text, &counterpart.text);
-    if fields != other {
-        told.push((Code::FieldsDiffer, Detail::Values(listed(&fields), listed(&other))));
+    let fields = differing_fields(messages);
+    if !fields.is_same() {
+        let display = |fields: Vec<String>| match &fields[..] {
+            [] => "none".into(),
+            fields => fields.join(", "),
+        };
+        add(Code::FieldsDiffer, fields.map(display));
     }
-    told
+    differences
 }
 
-fn shown_flags((flagged, keywords): &(FlagState, Vec<String>)) -> String {
-    let flags = match (flagged.flags.is_empty(), flagged.in_cur) {
-        (false, _) => flagged.flags.to_string(),
+fn display_flags(state: FlagState, keywords: &[String]) -> String {
+    let flags = match (state.flags.is_empty(), state.in_cur) {
+        (false, _) => state.flags.to_string(),
         (true, true) => "none".into(),
         (true, false) => "none, and new".into(),
     };
     if keywords.is_empty() { flags } else { format!("{flags} (keywords {})", keywords.join(" ")) }
 }
 
-fn shown_date(epoch: i64) -> String {
+fn display_date(epoch: i64) -> String {
     jiff::Timestamp::from_second(epoch).map_or_else(|_| format!("@{epoch}"), |date| date.to_string())
 }
 
-/// The fields that readers rewrite, less those that are the same on both sides. Names compare without
-/// case and values without folding.
-fn unlike_fields(text: &Text<'_>, other: &Text<'_>) -> (Vec<String>, Vec<String>) {
+/// Returns the fields that readers rewrite and that differ. Names compare without case, and values without folding.
+fn differing_fields(messages: &Both<StoredMessage<'_>>) -> Both<Vec<String>> {
     let fields = |text: &Text<'_>| {
         let ranges = header::volatile(text.header());
         let fields = ranges.filter_map(|range| {
@@ -213,24 +242,20 @@ fn unlike_fields(text: &Text<'_>, other: &Text<'_>) -> (Vec<String>, Vec<String>
         });
         fields.collect::<Vec<_>>()
     };
-    let (ours, theirs) = (fields(text), fields(other));
-    let values = |all: &[(String, Vec<u8>)], name: &str| {
-        all.iter().filter(|(n, _)| n == name).map(|(_, value)| value.clone()).collect::<Vec<_>>()
+    let all = messages.as_ref().map(|message| fields(&message.text));
+    let values = |fields: &[(String, Vec<u8>)], name: &str| {
+        fields.iter().filter(|(n, _)| n == name).map(|(_, value)| value.clone()).collect::<Vec<_>>()
     };
-    let unlike = |all: &[(String, Vec<u8>)]| {
-        let unlike = all.iter().filter(|(name, _)| values(&ours, name) != values(&theirs, name));
-        unlike.map(|(name, value)| format!("{name}: {}", escape(value))).collect::<Vec<_>>()
+    let differing = |fields: &Vec<(String, Vec<u8>)>| {
+        let fields = fields.iter().filter(|(name, _)| values(&all.here, name) != values(&all.there, name));
+        fields.map(|(name, value)| format!("{name}: {}", escape(value))).collect::<Vec<_>>()
     };
-    (unlike(&ours), unlike(&theirs))
-}
-
-fn listed(fields: &[String]) -> String {
-    if fields.is_empty() { "none".into() } else { fields.join(", ") }
+    all.as_ref().map(differing)
 }
 
 impl MessageRef {
-    fn of(message: &StoredMessage<'_>, line: Option<u64>) -> MessageRef {
-        let mut sighting = MessageRef {
+    fn new(message: &StoredMessage<'_>, line: Option<u64>) -> MessageRef {
+        let mut found = MessageRef {
             path: message.location.path().to_owned(),
             number: None,
             offset: None,
@@ -240,30 +265,30 @@ impl MessageRef {
             subject: String::new(),
         };
         for field in header::fields(message.text.header()) {
-            if field.is("Message-ID") && sighting.message_id.is_empty() {
-                sighting.message_id = header::decode_text(field.value);
-            } else if field.is("Subject") && sighting.subject.is_empty() {
-                sighting.subject = header::decode_text(field.value);
-            } else if field.is("Date") && sighting.date.is_none() {
-                sighting.date = date::parse_header_date(field.value).map(|stamp| stamp.epoch(0));
+            if field.is("Message-ID") && found.message_id.is_empty() {
+                found.message_id = header::decode_text(field.value);
+            } else if field.is("Subject") && found.subject.is_empty() {
+                found.subject = header::decode_text(field.value);
+            } else if field.is("Date") && found.date.is_none() {
+                found.date = date::parse_header_date(field.value).map(|stamp| stamp.epoch(0));
             }
         }
         match &message.location {
             MessageLocation::Mbox { number, extent, .. } => {
-                sighting.number = Some(*number);
-                sighting.offset = Some(extent.at);
-                let from = || message.location.stamp().map(|stamp| stamp.epoch(0));
-                sighting.date = sighting.date.or_else(from);
+                found.number = Some(*number);
+                found.offset = Some(extent.at);
+                let from_line = || message.location.stamp().map(|stamp| stamp.epoch(0));
+                found.date = found.date.or_else(from_line);
             }
             MessageLocation::File { entry, .. } => {
-                sighting.date = sighting.date.or_else(|| entry.parsed().epoch());
+                found.date = found.date.or_else(|| entry.parsed().epoch());
             }
             MessageLocation::WholeFile { .. } => {}
         }
-        sighting
+        found
     }
 
-    /// Where it is, for people.
+    /// Describes the location.
     pub fn location(&self) -> String {
         match (self.line, self.offset) {
             (Some(line), Some(offset)) => format!("{}:{line} (byte {offset})", display_path(&self.path)),
@@ -271,34 +296,34 @@ impl MessageRef {
         }
     }
 
-    /// Which message it is, for people.
+    /// Describes the message.
     pub fn describe(&self) -> String {
-        let mut name = self.number.map_or_else(|| "the message".into(), |n| format!("message {n}"));
+        let mut text = self.number.map_or_else(|| "the message".into(), |n| format!("message {n}"));
         if let Some(date) = self.date {
-            name += &format!(" of {}", shown_date(date));
+            text += &format!(" of {}", display_date(date));
         }
         if !self.message_id.is_empty() {
-            name += &format!(", {}", escape(shortened(&self.message_id).as_bytes()));
+            text += &format!(", {}", escape(shorten(&self.message_id).as_bytes()));
         }
         if !self.subject.is_empty() {
-            name += &format!(", \"{}\"", escape(shortened(&self.subject).as_bytes()));
+            text += &format!(", \"{}\"", escape(shorten(&self.subject).as_bytes()));
         }
-        name
+        text
     }
 }
 
-/// So much of a field as a line of a report has room for.
-fn shortened(text: &str) -> String {
-    const SHOWN: usize = 80;
-    match text.char_indices().nth(SHOWN) {
+/// Shortens a field to what fits into a line of a report.
+fn shorten(text: &str) -> String {
+    const MAX_CHARS: usize = 80;
+    match text.char_indices().nth(MAX_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
 }
 
 impl Spot {
-    /// For people; the byte stands at the bracket.
-    fn shown(&self) -> String {
+    /// Describes the location; the bracket marks the byte.
+    fn describe(&self) -> String {
         let Spot { line, offset, before, after, .. } = self;
         if after.is_empty() {
             return format!("its line {line}, byte {offset} \"{before}\" is the end");
@@ -308,57 +333,56 @@ impl Spot {
 }
 
 impl Difference {
-    /// The message the finding is about: this side's, unless only the other one has it.
+    /// Returns the message on this side, or else the one on the other side.
     pub fn message(&self) -> &MessageRef {
-        // One of the two is there: a difference of nothing is none.
         match (&self.here, &self.there) {
-            (Some(sighting), _) | (None, Some(sighting)) => sighting,
+            (Some(message), _) | (None, Some(message)) => message,
             (None, None) => unreachable!("a difference without a message"),
         }
     }
 
-    /// The folder on the other side, where it is another one.
+    /// Returns the folder on the other side, if it is another one.
     pub fn other_folder(&self) -> Option<&str> {
         match &self.detail {
-            Some(Detail::Values(_, other)) if self.code == Code::FolderDiffers => Some(other),
+            Some(Detail::Values(values)) if self.code == Code::FolderDiffers => Some(&values.there),
             _ => None,
         }
     }
 
-    /// The file the finding is about.
+    /// Returns the file of [`Difference::message`].
     pub fn path(&self) -> &Path {
         &self.message().path
     }
 
-    /// As a finding. `here` and `there` name the two sides.
-    pub fn finding(&self, here: &str, there: &str) -> Finding {
-        let sighting = self.message();
-        let name = sighting.describe();
-        let place = self.there.as_ref().map(MessageRef::location).unwrap_or_default();
-        let message = match (&self.detail, self.code) {
-            (None, Code::MessageExtra) => format!("not in {here}: {name}"),
-            (None, _) => format!("not in {there}: {name}"),
-            (Some(Detail::Bytes(spot, other)), code) => {
+    /// Returns the finding about the difference. `names` are the names of the two sides.
+    pub fn finding(&self, names: &Both<&str>) -> Finding {
+        let message = self.message();
+        let name = message.describe();
+        let location = self.there.as_ref().map(MessageRef::location).unwrap_or_default();
+        let text = match (&self.detail, self.code) {
+            (None, Code::MessageExtra) => format!("not in {}: {name}", names.here),
+            (None, _) => format!("not in {}: {name}", names.there),
+            (Some(Detail::Bytes(spots)), code) => {
                 let how = match code {
                     Code::MessageQuoting => "only in its quoting",
                     Code::MessageLineEnds => "only in its line ends",
                     Code::MessageFinalNewline => "only in the newline at its end",
-                    _ if spot.in_header || other.in_header => "in its header",
+                    _ if spots.here.in_header || spots.there.in_header => "in its header",
                     _ => "in its body",
                 };
-                let (spot, other) = (spot.shown(), other.shown());
-                format!("{name} differs {how} from {place}: {spot}, there {other}")
+                let Both { here, there } = spots.as_ref().map(Spot::describe);
+                format!("{name} differs {how} from {location}: {here}, there {there}")
             }
-            (Some(Detail::Values(value, other)), code) => {
+            (Some(Detail::Values(Both { here, there })), code) => {
                 let what = match code {
                     Code::FlagsDiffer => "flags",
                     Code::DateDiffers => "received",
                     Code::FolderDiffers => "in the folder",
                     _ => "fields",
                 };
-                format!("{name}: {what} {value} here, {other} in {place}")
+                format!("{name}: {what} {here} here, {there} in {location}")
             }
         };
-        Finding { offset: sighting.offset, line: sighting.line, ..Finding::new(self.code, message) }
+        Finding { offset: message.offset, line: message.line, ..Finding::new(self.code, text) }
     }
 }

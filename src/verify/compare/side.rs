@@ -1,4 +1,4 @@
-//! One side of a comparison: its messages in one row, whatever they lie in, looked at and read again.
+//! One side of a comparison: all its messages in one sequence, scanned once and read again on demand.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use crate::mailbox::context::Events;
+use super::options::CompareOptions;
+use super::text::{Digest, Text};
+use crate::mailbox::context::Context;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::maildir::keywords::{self, KeywordTable};
@@ -25,44 +27,39 @@ use crate::mailbox::message::date::Stamp;
 use crate::mailbox::message::header;
 use crate::mailbox::message::received::{self, DateFields, DateRules, FromLineDates, Origin};
 use crate::mailbox::source::Source;
-use crate::verify::compare::CompareOptions;
-use crate::verify::compare::text::{Digest, Text};
+use crate::verify::options::SourceOpener;
 
-/// Messages a worker takes at once.
+/// Messages per task.
 pub(crate) const CHUNK: usize = 64;
-/// A date that is not known.
+/// An unknown date.
 pub(crate) const NO_DATE: i64 = i64::MIN;
 
-/// Opens an mbox, or a file that is a message.
-pub type SourceOpener<'a> = &'a (dyn Fn(&Path) -> Result<Source> + Sync);
-
-/// A mailbox to compare.
+/// An open mailbox.
 #[derive(Clone, Copy)]
 pub enum OpenMailbox<'a> {
-    /// An mbox of any variant, opened and read.
+    /// An mbox of any variant.
     Mbox {
-        /// Its bytes.
+        /// Bytes of the mbox.
         source: &'a Source,
-        /// The same, divided.
+        /// Messages of the mbox.
         mbox: &'a Mbox<'a>,
     },
-    /// A Maildir, without its folders: each of them is one of its own.
+    /// A Maildir without its folders: each folder is a mailbox of its own.
     Maildir(&'a Path),
-    /// Files that are a message each. They are opened one by one, since there may be more of them than a
-    /// process may have open.
+    /// Files that are one message each. They are opened one by one, since a process cannot open all of them.
     Messages {
-        /// Which.
+        /// Paths of the files.
         files: &'a [PathBuf],
-        /// How.
+        /// Opens a file.
         open: SourceOpener<'a>,
     },
 }
 
-/// All messages of one side, numbered through from 0.
+/// All messages of one side, numbered from 0.
 pub(crate) struct Side<'a>(Vec<Part<'a>>);
 
 struct Part<'a> {
-    /// The number of its first message.
+    /// Number of the first message.
     first: usize,
     len: usize,
     location: Location<'a>,
@@ -72,57 +69,70 @@ enum Location<'a> {
     Mbox {
         source: &'a Source,
         mbox: &'a Mbox<'a>,
-        /// Of its messages: 1 where the first one is UW-IMAP's pseudo message.
+        /// Skipped messages: 1 if the first one is UW-IMAP's pseudo message.
         skipped: usize,
     },
     Maildir {
-        /// Of the Maildir, or of the folder.
         path: &'a Path,
-        /// Of the Maildir that it is, or a folder of.
+        /// The Maildir that contains the folder.
         root: &'a Path,
         entries: Vec<Entry>,
-        /// Of all files.
         bytes: u64,
-        /// Of its letters.
         keywords: KeywordTable,
     },
     Files {
         files: &'a [PathBuf],
         open: SourceOpener<'a>,
-        /// Of all files.
         bytes: u64,
     },
 }
 
-/// What is kept of each message while all are looked at.
+/// Metadata of a message that is kept in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct MessageTraits {
-    /// Hash of the fields that readers rewrite; 0 where there are none.
+    /// Hash of the fields that readers rewrite; 0 if there are none.
     pub fields: u64,
-    /// Received, seconds since 1970. [`NO_DATE`] where it is not known or not wanted.
+    /// Received date, seconds since 1970; [`NO_DATE`] if it is unknown or not compared.
     pub date: i64,
-    /// Flags; the default where they are not wanted.
-    pub status: FlagState,
-    /// Hash of the keywords; 0 where there are none, and where they are not wanted.
+    /// Flags; the default if they are not compared.
+    pub flags: FlagState,
+    /// Hash of the keywords; 0 if there are none or they are not compared.
     pub keywords: u64,
-    /// Whether it is marked as deleted in an mbox, and such messages are not counted where they have no
-    /// counterpart.
+    /// Whether the message is left out without a counterpart, since it is marked as deleted in an mbox.
     pub deleted: bool,
-    /// Bytes in the file, at most 4 GiB: for progress.
+    /// Size in the file for progress, at most 4 GiB.
     pub size: u32,
 }
 
-/// What a first look at some messages gave.
-#[derive(Default)]
-struct Looked {
-    digests: Vec<Digest>,
-    marks: Vec<MessageTraits>,
-    /// The dates that messages of an mbox offer, where dates are wanted: which one counts, all of them
-    /// together decide.
-    offered: Vec<DateFields>,
+impl MessageTraits {
+    /// Returns everything that may differ between two messages of the same content.
+    pub fn rewritable(&self) -> (u64, i64, FlagState, u64) {
+        (self.fields, self.date, self.flags, self.keywords)
+    }
+
+    /// Returns date, flags and keywords.
+    pub fn metadata(&self) -> (i64, FlagState, u64) {
+        (self.date, self.flags, self.keywords)
+    }
 }
 
-/// What flags say, as it shows in a Maildir: letters, and whether it is in cur/.
+/// Result of a scan, by message number.
+#[derive(Default)]
+pub(crate) struct ScannedSide {
+    pub digests: Vec<Digest>,
+    pub traits: Vec<MessageTraits>,
+}
+
+/// Result of a scan of some messages.
+#[derive(Default)]
+struct ScannedChunk {
+    digests: Vec<Digest>,
+    traits: Vec<MessageTraits>,
+    /// Dates of messages of an mbox, if dates are compared. Which date of a message counts depends on all messages.
+    dates: Vec<DateFields>,
+}
+
+/// Flags of a message as a Maildir shows them: letters, and the directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct FlagState {
     pub flags: crate::mailbox::message::flags::Flags,
@@ -135,13 +145,13 @@ impl From<Status> for FlagState {
     }
 }
 
-/// A message read again.
+/// A message with its bytes.
 pub(crate) struct StoredMessage<'a> {
     pub text: Text<'a>,
     pub location: MessageLocation<'a>,
 }
 
-/// Where a message lies.
+/// Location of a message.
 pub(crate) enum MessageLocation<'a> {
     Mbox { path: &'a Path, number: usize, extent: Extent, from_line: &'a [u8] },
     File { path: PathBuf, entry: Entry, keywords: &'a KeywordTable },
@@ -149,7 +159,7 @@ pub(crate) enum MessageLocation<'a> {
 }
 
 impl<'a> Side<'a> {
-    /// Lists the Maildirs; messages of mboxes are listed already.
+    /// Lists the messages of the mailboxes.
     ///
     /// # Errors
     /// [`Error::NotAMailbox`] for a directory without cur/ and new/, [`Error::Io`].
@@ -157,7 +167,7 @@ impl<'a> Side<'a> {
         let (mut parts, mut first) = (Vec::with_capacity(mailboxes.len()), 0);
         let mut root: Option<&Path> = None;
         for mailbox in mailboxes {
-            let (lies, len) = match *mailbox {
+            let (location, len) = match *mailbox {
                 OpenMailbox::Mbox { source, mbox } => {
                     let skipped = usize::from(begins_with_pseudo(mbox));
                     (Location::Mbox { source, mbox, skipped }, mbox.messages().len() - skipped)
@@ -165,7 +175,7 @@ impl<'a> Side<'a> {
                 OpenMailbox::Maildir(path) => {
                     let (entries, bytes) = list(path)?;
                     let len = entries.len();
-                    // Its folders come behind it.
+                    // The folders of a Maildir come after it.
                     let root = root.filter(|root| path.starts_with(root)).unwrap_or(path);
                     (
                         Location::Maildir { path, root, entries, bytes, keywords: KeywordTable::read(path)? },
@@ -177,10 +187,10 @@ impl<'a> Side<'a> {
                     (Location::Files { files, open, bytes: sizes.sum() }, files.len())
                 }
             };
-            if let Location::Maildir { root: of_this, .. } = lies {
+            if let Location::Maildir { root: of_this, .. } = location {
                 root = Some(of_this);
             }
-            parts.push(Part { first, len, location: lies });
+            parts.push(Part { first, len, location });
             first += len;
         }
         Ok(Side(parts))
@@ -190,7 +200,7 @@ impl<'a> Side<'a> {
         self.0.last().map_or(0, |part| part.first + part.len)
     }
 
-    /// Bytes of all mailboxes.
+    /// Returns the size of all mailboxes.
     pub fn bytes(&self) -> u64 {
         let bytes = self.0.iter().map(|part| match &part.location {
             Location::Mbox { mbox, .. } => mbox.text().len() as u64,
@@ -199,8 +209,8 @@ impl<'a> Side<'a> {
         bytes.sum()
     }
 
-    /// UW-IMAP's pseudo messages, which are no mail and left out.
-    pub fn pseudo(&self) -> u64 {
+    /// Counts UW-IMAP's pseudo messages, which are left out.
+    pub fn pseudo_messages(&self) -> u64 {
         let skipped = self.0.iter().map(|part| match part.location {
             Location::Mbox { skipped, .. } => skipped as u64,
             Location::Maildir { .. } | Location::Files { .. } => 0,
@@ -208,7 +218,7 @@ impl<'a> Side<'a> {
         skipped.sum()
     }
 
-    /// Whether a source of CR line ends is read as if they were LF.
+    /// Reports whether a source has CR line ends, which are read as LF.
     pub fn is_translated(&self) -> bool {
         self.sources().any(Source::is_cr_only)
     }
@@ -220,38 +230,34 @@ impl<'a> Side<'a> {
         })
     }
 
-    /// Whether the files still are what they were when they were opened.
+    /// Fails if a source has changed since it was opened.
     pub fn check_unchanged(&self) -> Result<()> {
         self.sources().try_for_each(Source::check_unchanged)
     }
 
-    /// Looks at every message once.
-    pub fn scan(
-        &self,
-        options: &CompareOptions<'_>,
-        progress: &dyn Events,
-    ) -> Result<(Vec<Digest>, Vec<MessageTraits>)> {
-        let (mut digests, mut marks) = (Vec::with_capacity(self.len()), Vec::with_capacity(self.len()));
+    /// Reads every message once.
+    pub fn scan(&self, options: &CompareOptions, context: &Context<'_>) -> Result<ScannedSide> {
+        let (mut digests, mut traits) = (Vec::with_capacity(self.len()), Vec::with_capacity(self.len()));
         for part in &self.0 {
-            let looked: Vec<Looked> =
-                part.chunks(|chunk| part.look(chunk, options, progress)).collect::<Result<_>>()?;
-            // What From_ lines have in common is asked of all of them, as convert does.
-            let pseudo = part.pseudo().filter(|_| options.metadata);
-            let mut offered: Vec<DateFields> = pseudo.iter().map(StoredMessage::offered).collect();
-            let left_out = offered.len();
-            for looked in looked {
-                digests.extend(looked.digests);
-                marks.extend(looked.marks);
-                offered.extend(looked.offered);
+            let chunks: Vec<ScannedChunk> =
+                part.chunks(|chunk| part.scan(chunk, options, context)).collect::<Result<_>>()?;
+            // As in convert, the pseudo message counts for what all From_ lines have in common.
+            let pseudo = part.pseudo_message().filter(|_| options.metadata);
+            let mut dates: Vec<DateFields> = pseudo.iter().map(StoredMessage::dates).collect();
+            let skipped = dates.len();
+            for chunk in chunks {
+                digests.extend(chunk.digests);
+                traits.extend(chunk.traits);
+                dates.extend(chunk.dates);
             }
-            let dates = received(&offered, options).skip(left_out);
-            marks[part.first..].iter_mut().zip(dates).for_each(|(marks, date)| marks.date = date);
+            let dates = received_dates(&dates, options, context.now).skip(skipped);
+            traits[part.first..].iter_mut().zip(dates).for_each(|(traits, date)| traits.date = date);
         }
-        Ok((digests, marks))
+        Ok(ScannedSide { digests, traits })
     }
 
-    /// Leaves those of `messages` out that are there already, in another folder of their Maildir: under the same
-    /// base name and with the same content. That is how a message lies in several folders. Says how many.
+    /// Removes messages that another folder of their Maildir has with the same base name and content, and returns their
+    /// number. These are links: one message in several folders.
     pub fn exclude_links(&self, messages: &mut Vec<usize>, digests: &[Digest]) -> u64 {
         let key = |n: usize| match &self.part(n).location {
             Location::Maildir { root, path, entries, .. } => {
@@ -261,14 +267,14 @@ impl<'a> Side<'a> {
             Location::Mbox { .. } | Location::Files { .. } => None,
         };
         messages.sort_unstable();
-        // Where each of them lies otherwise, if it does.
+        // The other folder that has each of them.
         let mut elsewhere: HashMap<_, Option<&Path>> =
             messages.iter().filter_map(|&n| Some((key(n)?.0, None))).collect();
         if elsewhere.is_empty() {
             return 0;
         }
-        let is_in_question = |n: &usize| messages.binary_search(n).is_ok();
-        for (key, path) in (0..self.len()).filter(|n| !is_in_question(n)).filter_map(key) {
+        let is_listed = |n: &usize| messages.binary_search(n).is_ok();
+        for (key, path) in (0..self.len()).filter(|n| !is_listed(n)).filter_map(key) {
             elsewhere.entry(key).and_modify(|at| *at = Some(path));
         }
         let before = messages.len();
@@ -282,7 +288,7 @@ impl<'a> Side<'a> {
         (before - messages.len()) as u64
     }
 
-    /// Reads a message again.
+    /// Reads a message.
     pub fn message(&self, number: usize) -> Result<StoredMessage<'_>> {
         let part = self.part(number);
         part.message(number - part.first)
@@ -292,8 +298,8 @@ impl<'a> Side<'a> {
         &self.0[self.0.partition_point(|part| part.first + part.len <= number)]
     }
 
-    /// Says that nothing from the first to the last of these messages is needed soon. Many at a time:
-    /// pages are handed back in large blocks.
+    /// Releases the pages from the first to the last of these messages. Pages are released in large blocks, so pass
+    /// many messages.
     pub fn release(&self, numbers: impl Iterator<Item = usize> + Clone) {
         let (Some(first), Some(last)) = (numbers.clone().min(), numbers.max()) else { return };
         for part in &self.0 {
@@ -306,9 +312,9 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// The lines of the files in which these messages begin, counted from 1. The numbers are sorted;
-    /// those of messages in Maildirs are left out.
-    pub fn lines(&self, numbers: &[usize], options: &CompareOptions<'_>) -> Result<Vec<(usize, u64)>> {
+    /// Finds the lines of the files at which these messages begin, from 1. The numbers must be sorted; messages in
+    /// Maildirs have no line.
+    pub fn lines(&self, numbers: &[usize], context: &Context<'_>) -> Result<Vec<(usize, u64)>> {
         let mut lines = Vec::new();
         for part in &self.0 {
             let Location::Mbox { source, mbox, skipped } = part.location else { continue };
@@ -320,7 +326,7 @@ impl<'a> Side<'a> {
                 let at = mbox.messages()[number - part.first + skipped].at as usize;
                 while counted < at {
                     const WINDOW: usize = 8 << 20;
-                    options.cancel.check()?;
+                    context.cancel.check()?;
                     let window = counted..at.min(counted + WINDOW);
                     line += memchr::memchr_iter(b'\n', &mbox.text()[window.clone()]).count() as u64;
                     counted = window.end;
@@ -336,50 +342,49 @@ impl<'a> Side<'a> {
 impl<'a> Part<'a> {
     fn chunks<'s, T: Send>(
         &'s self,
-        look: impl Fn(Range<usize>) -> T + Sync + Send + 's,
+        scan: impl Fn(Range<usize>) -> T + Sync + Send + 's,
     ) -> impl IndexedParallelIterator<Item = T> + 's {
         let len = self.len;
-        (0..len.div_ceil(CHUNK)).into_par_iter().map(move |n| look(n * CHUNK..len.min((n + 1) * CHUNK)))
+        (0..len.div_ceil(CHUNK)).into_par_iter().map(move |n| scan(n * CHUNK..len.min((n + 1) * CHUNK)))
     }
 
-    fn look(
+    fn scan(
         &self,
         chunk: Range<usize>,
-        options: &CompareOptions<'_>,
-        progress: &dyn Events,
-    ) -> Result<Looked> {
-        options.cancel.check()?;
-        let (mut looked, mut bytes) = (Looked::default(), 0);
+        options: &CompareOptions,
+        context: &Context<'_>,
+    ) -> Result<ScannedChunk> {
+        context.cancel.check()?;
+        let (mut scanned, mut bytes) = (ScannedChunk::default(), 0);
         for n in chunk.clone() {
             let message = self.message(n)?;
-            let StoredMessage { text, location: lies } = &message;
-            let mut marks = MessageTraits {
+            let StoredMessage { text, location } = &message;
+            let mut traits = MessageTraits {
                 fields: text.volatile_hash(),
                 date: NO_DATE,
-                status: FlagState::default(),
+                flags: FlagState::default(),
                 keywords: 0,
                 deleted: false,
                 size: text.raw_len().try_into().unwrap_or(u32::MAX),
             };
             if options.metadata {
-                let said = status::parse_fields(text.header(), options.labels);
-                marks.status = lies.flags(&said, options.deleted);
-                marks.keywords = hash_of(&lies.keywords(&said));
-                match lies {
-                    MessageLocation::File { path, entry, .. } => marks.date = date_of_file(path, entry),
+                let fields = status::parse_fields(text.header(), options.labels);
+                traits.flags = location.flags(&fields, options.deleted);
+                traits.keywords = hash_keywords(&location.keywords(&fields));
+                match location {
+                    MessageLocation::File { path, entry, .. } => traits.date = file_date(path, entry),
                     MessageLocation::Mbox { .. } | MessageLocation::WholeFile { .. } => {
-                        looked.offered.push(message.offered())
+                        scanned.dates.push(message.dates());
                     }
                 }
             }
-            if options.deleted == DeletedPolicy::Skip
-                && matches!(lies, MessageLocation::Mbox { .. } | MessageLocation::WholeFile { .. })
-            {
-                marks.deleted = status::parse_fields(text.header(), LabelPolicy::Ignore).deleted;
+            let is_file = matches!(location, MessageLocation::File { .. });
+            if options.deleted == DeletedPolicy::Skip && !is_file {
+                traits.deleted = status::parse_fields(text.header(), LabelPolicy::Ignore).deleted;
             }
             bytes += text.raw_len() as u64;
-            looked.digests.push(text.digest());
-            looked.marks.push(marks);
+            scanned.digests.push(text.digest());
+            scanned.traits.push(traits);
         }
         if let Location::Mbox { source, mbox, skipped } = self.location {
             let extents = &mbox.messages()[chunk.start + skipped..chunk.end + skipped];
@@ -387,21 +392,20 @@ impl<'a> Part<'a> {
                 source.release(first.at as usize..last.end as usize);
             }
         }
-        progress.advance(bytes, looked.digests.len() as u64);
-        Ok(looked)
+        context.events.advance(bytes, scanned.digests.len() as u64);
+        Ok(scanned)
     }
 
-    /// The pseudo message.
-    fn pseudo(&self) -> Option<StoredMessage<'_>> {
+    fn pseudo_message(&self) -> Option<StoredMessage<'_>> {
         match self.location {
-            Location::Mbox { source, mbox, skipped: 1 } => Some(in_mbox(source, mbox, 0)),
+            Location::Mbox { source, mbox, skipped: 1 } => Some(mbox_message(source, mbox, 0)),
             _ => None,
         }
     }
 
     fn message(&self, n: usize) -> Result<StoredMessage<'_>> {
         match &self.location {
-            Location::Mbox { source, mbox, skipped } => Ok(in_mbox(source, mbox, n + skipped)),
+            Location::Mbox { source, mbox, skipped } => Ok(mbox_message(source, mbox, n + skipped)),
             Location::Maildir { path, entries, keywords, .. } => {
                 let (entry, raw) = list::read_entry(path, &entries[n])?;
                 Ok(StoredMessage {
@@ -423,16 +427,15 @@ impl<'a> Part<'a> {
 }
 
 impl StoredMessage<'_> {
-    /// The dates that it offers.
-    fn offered(&self) -> DateFields {
-        let mut offered = DateFields { from: self.location.stamp(), ..DateFields::default() };
-        header::fields(self.text.header()).for_each(|field| offered.read_field(&field));
-        offered
+    fn dates(&self) -> DateFields {
+        let mut dates = DateFields { from: self.location.stamp(), ..DateFields::default() };
+        header::fields(self.text.header()).for_each(|field| dates.read_field(&field));
+        dates
     }
 }
 
 impl MessageLocation<'_> {
-    /// The file that it lies in.
+    /// Returns the file with the message.
     pub fn path(&self) -> &Path {
         match self {
             MessageLocation::Mbox { path, .. } | MessageLocation::WholeFile { path } => path,
@@ -440,25 +443,25 @@ impl MessageLocation<'_> {
         }
     }
 
-    /// Flags as convert takes them: a Maildir has them in the name, an mbox in the header, which is `said`.
-    pub fn flags(&self, said: &StatusFields, deleted: DeletedPolicy) -> FlagState {
+    /// Returns the flags as convert takes them: from the name in a Maildir, and from the header in an mbox.
+    pub fn flags(&self, fields: &StatusFields, deleted: DeletedPolicy) -> FlagState {
         match self {
-            MessageLocation::Mbox { .. } | MessageLocation::WholeFile { .. } => said.status(deleted).into(),
+            MessageLocation::Mbox { .. } | MessageLocation::WholeFile { .. } => fields.status(deleted).into(),
             MessageLocation::File { entry, .. } => {
                 Status { flags: entry.parsed().flags(), old: entry.subdir == Subdir::Cur }.into()
             }
         }
     }
 
-    /// Keywords likewise, in order and in lower case. Where all letters of a Maildir are taken those of the
-    /// header count that have none: more a Maildir cannot say.
-    pub fn keywords(&self, said: &StatusFields) -> Vec<String> {
+    /// Returns the keywords as convert takes them, sorted and in lower case. In a Maildir without a free letter, keywords
+    /// of the header count too, if they have no letter.
+    pub fn keywords(&self, fields: &StatusFields) -> Vec<String> {
         let lower = |name: &str| keywords::atom(name).to_ascii_lowercase();
-        let in_header = said.keywords.iter().map(|keyword| lower(keyword));
+        let in_header = fields.keywords.iter().map(|keyword| lower(keyword));
         let mut all: Vec<String> = match self {
             MessageLocation::Mbox { .. } | MessageLocation::WholeFile { .. } => in_header.collect(),
             MessageLocation::File { entry, keywords: names, .. } => {
-                // A letter that nothing names is no keyword to anybody.
+                // A letter without a name is not a keyword.
                 let letters = entry.parsed().keywords().numbers().filter_map(|n| names.name(n)).map(lower);
                 letters
                     .chain(in_header.filter(|name| names.is_full() && names.number(name).is_none()))
@@ -470,7 +473,7 @@ impl MessageLocation<'_> {
         all
     }
 
-    /// The date of the From_ line, of the first one if there are several.
+    /// Returns the date of the first From_ line.
     pub fn stamp(&self) -> Option<Stamp> {
         match self {
             MessageLocation::Mbox { from_line, .. } => from_line::parse(first_line(from_line)).stamp,
@@ -479,13 +482,13 @@ impl MessageLocation<'_> {
     }
 }
 
-fn hash_of(keywords: &[String]) -> u64 {
+fn hash_keywords(keywords: &[String]) -> u64 {
     let mut hasher = DefaultHasher::new();
     keywords.hash(&mut hasher);
     if keywords.is_empty() { 0 } else { hasher.finish() }
 }
 
-fn in_mbox<'a>(source: &'a Source, mbox: &'a Mbox<'_>, n: usize) -> StoredMessage<'a> {
+fn mbox_message<'a>(source: &'a Source, mbox: &'a Mbox<'_>, n: usize) -> StoredMessage<'a> {
     let extent = mbox.messages()[n];
     let (raw, from_line) = (extent.message(mbox.text()), extent.from_lines(mbox.text()));
     StoredMessage {
@@ -503,12 +506,12 @@ fn begins_with_pseudo(mbox: &Mbox<'_>) -> bool {
     first.is_some_and(|extent| status::is_pseudo_message(header::split(extent.message(mbox.text())).header))
 }
 
-/// The messages of a Maildir and their bytes. A directory or a FIFO under a message's name is none,
-/// and reading the FIFO would wait for ever.
+/// Lists the messages of a Maildir and their total size. Directories and FIFOs are skipped: reading a FIFO would never
+/// end.
 fn list(maildir: &Path) -> Result<(Vec<Entry>, u64)> {
     let has = |place: Subdir| maildir.join(place.dir()).is_dir();
     if maildir.is_dir() && !has(Subdir::New) && !has(Subdir::Cur) {
-        // Perhaps it only may not be looked into.
+        // It may only be unreadable.
         Dir::open(maildir)?;
         let reason = "it is a directory without cur/ and new/".into();
         return Err(Error::NotAMailbox { path: maildir.to_owned(), reason, hint: None });
@@ -516,7 +519,7 @@ fn list(maildir: &Path) -> Result<(Vec<Entry>, u64)> {
     let entries = list::list_messages(maildir)?.into_par_iter().filter_map(|entry| {
         match fs::metadata(entry.path(maildir)) {
             Ok(found) => found.is_file().then_some((entry, found.len())),
-            // It may have moved to cur/ meanwhile: whoever reads it looks again.
+            // It may have moved to cur/ since; the read finds it.
             Err(_) => Some((entry, 0)),
         }
     });
@@ -524,20 +527,19 @@ fn list(maildir: &Path) -> Result<(Vec<Entry>, u64)> {
     Ok((entries, sizes.iter().sum()))
 }
 
-/// Convert puts the received date into name and mtime; other programs may have other names.
-fn date_of_file(path: &Path, entry: &Entry) -> i64 {
+/// Returns the received date of a file. Convert puts it into name and mtime; other programs may use other names.
+fn file_date(path: &Path, entry: &Entry) -> i64 {
     use std::os::unix::fs::MetadataExt;
     let mtime = || fs::metadata(path).map_or(NO_DATE, |found| found.mtime());
     entry.parsed().epoch().unwrap_or_else(mtime)
 }
 
-/// The received dates of all messages of an mbox as convert takes them. One that it would take from
-/// the mtime of the file, or from nowhere, is not known.
-fn received(offered: &[DateFields], options: &CompareOptions<'_>) -> impl Iterator<Item = i64> {
-    let rules =
-        DateRules { now: options.now, mtime: None, from_zone: options.from_zone.clone(), first: None };
-    let from_dates = FromLineDates::from_messages(offered.iter(), &rules);
-    offered.iter().map(move |offered| match received::received_date(offered, &from_dates, &rules) {
+/// Returns the received dates of the messages of an mbox, as convert takes them. A date from the mtime of the source, or
+/// from nowhere, is unknown.
+fn received_dates(dates: &[DateFields], options: &CompareOptions, now: i64) -> impl Iterator<Item = i64> {
+    let rules = DateRules { now, mtime: None, from_zone: options.from_zone.clone(), first: None };
+    let from_lines = FromLineDates::from_messages(dates.iter(), &rules);
+    dates.iter().map(move |dates| match received::received_date(dates, &from_lines, &rules) {
         (_, Origin::None) => NO_DATE,
         (date, _) => date,
     })

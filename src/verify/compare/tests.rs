@@ -5,19 +5,22 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::mailbox::context::Cancel;
-use crate::mailbox::context::LockOptions;
+use crate::mailbox::context::{Cancel, Context, Events, LockOptions, Phase};
+use crate::mailbox::error::Error;
+use crate::mailbox::finding::Code;
 use crate::mailbox::mbox::quote::quote_mboxrd;
 use crate::mailbox::mbox::read::{self, Mbox, ReadOptions};
 use crate::mailbox::mbox::scan_hooks::ScanHooks;
+use crate::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::source::{Source, SpoolOptions};
+use crate::verify::compare::side::Side;
 use crate::verify::compare::*;
 
 const FROM: &str = "From a@b Mon Jan  1 10:00:05 2001\n";
 const RECEIVED: i64 = 978_343_205;
 
-/// A mailbox to be laid down in a directory of its own.
+/// A mailbox to write into a directory of its own.
 #[derive(Debug, Clone)]
 enum Mail {
     Mbox(Variant, Vec<u8>),
@@ -25,7 +28,7 @@ enum Mail {
     Maildir(Vec<(String, Vec<u8>)>),
 }
 
-/// What does not count where it does not matter.
+/// Counts progress.
 #[derive(Default)]
 struct Watching {
     begun: AtomicU64,
@@ -41,7 +44,7 @@ impl Events for Watching {
     }
 }
 
-/// Messages that all have one From_ line, in an mbox of this variant.
+/// Returns an mbox of this variant in which all messages have the same From_ line.
 fn mbox(variant: Variant, messages: &[&str]) -> Mail {
     Mail::Mbox(variant, messages.iter().map(|m| format!("{FROM}{m}\n")).collect::<String>().into_bytes())
 }
@@ -50,13 +53,13 @@ fn rd(messages: &[&str]) -> Mail {
     mbox(Variant::Mboxrd, messages)
 }
 
-/// Messages that nobody has seen, received when those of [`mbox`] were.
+/// Returns a Maildir of new messages with the received date of those in [`mbox`].
 fn maildir(messages: &[&str]) -> Mail {
     let file = |(n, m): (usize, &&str)| (format!("new/{RECEIVED}.{n}.h"), m.as_bytes().to_vec());
     Mail::Maildir(messages.iter().enumerate().map(file).collect())
 }
 
-fn lay_down(mail: &Mail, at: &Path) -> PathBuf {
+fn write_mail(mail: &Mail, at: &Path) -> PathBuf {
     match mail {
         Mail::Mbox(_, bytes) => {
             let path = at.join("inbox");
@@ -79,31 +82,31 @@ fn open(path: &Path) -> Source {
     Source::open(path, &lock, &spooling).unwrap()
 }
 
-fn divided(source: &Source, variant: Variant) -> Mbox<'_> {
+fn read_mbox(source: &Source, variant: Variant) -> Mbox<'_> {
     let ask = ReadOptions { variant: Some(variant), ..ReadOptions::default() };
     read::read(source.text(), &ask, ScanHooks::none()).unwrap()
 }
 
-fn options(metadata: bool) -> CompareOptions<'static> {
-    CompareOptions {
-        metadata,
-        labels: LabelPolicy::Keywords,
-        deleted: DeletedPolicy::Flag,
-        now: 1_800_000_000,
-        from_zone: None,
-        cancel: Cancel::never(),
-    }
+static LOCKS: LockOptions =
+    LockOptions { methods: Vec::new(), timeout: Duration::ZERO, pid: 1, host: String::new() };
+
+fn context(events: &dyn Events) -> Context<'_> {
+    Context { cancel: Cancel::never(), events, now: 1_800_000_000, host: "h", locks: &LOCKS }
+}
+
+fn options(metadata: bool) -> CompareOptions {
+    CompareOptions { metadata, labels: LabelPolicy::Keywords, deleted: DeletedPolicy::Flag, from_zone: None }
 }
 
 /// Calls `with` with the mail as a mailbox on disk.
 fn on_disk<T>(mail: &Mail, with: impl FnOnce(OpenMailbox<'_>) -> T) -> T {
     let temp = tempfile::tempdir().unwrap();
-    let path = lay_down(mail, temp.path());
+    let path = write_mail(mail, temp.path());
     match mail {
         Mail::Maildir(_) => with(OpenMailbox::Maildir(&path)),
         Mail::Mbox(variant, _) => {
             let source = open(&path);
-            let mbox = divided(&source, *variant);
+            let mbox = read_mbox(&source, *variant);
             with(OpenMailbox::Mbox { source: &source, mbox: &mbox })
         }
     }
@@ -114,12 +117,13 @@ fn compared(here: &Mail, there: &Mail, metadata: bool) -> (MessageTotals, Vec<Di
     let verdict = on_disk(here, |here| {
         on_disk(there, |there| {
             let tell = &mut |difference| told.push(difference);
-            compare(&[here], &[there], &options(metadata), &watching, tell).unwrap()
+            compare(Both { here: &[here], there: &[there] }, &options(metadata), &context(&watching), tell)
+                .unwrap()
         })
     });
     assert!(watching.advanced.into_inner() <= watching.begun.into_inner());
     for difference in &told {
-        let finding = difference.finding("this one", "that one");
+        let finding = difference.finding(&Both { here: "this one", there: "that one" });
         assert!(!finding.message.chars().any(char::is_control), "{}", finding.message);
     }
     (verdict, told)
@@ -133,12 +137,12 @@ fn codes(here: &Mail, there: &Mail, metadata: bool) -> Vec<&'static str> {
     compared(here, there, metadata).1.iter().map(|d| d.code.name()).collect()
 }
 
-/// The one difference in bytes that there is.
+/// Returns the only difference in bytes.
 fn bytes(here: &Mail, there: &Mail) -> (&'static str, Spot, Spot) {
     let (_, told) = compared(here, there, false);
     match &told[..] {
-        [Difference { code, detail: Some(Detail::Bytes(spot, other)), .. }] => {
-            (code.name(), spot.clone(), other.clone())
+        [Difference { code, detail: Some(Detail::Bytes(spots)), .. }] => {
+            (code.name(), spots.here.clone(), spots.there.clone())
         }
         other => panic!("{other:?}"),
     }
@@ -162,7 +166,7 @@ fn the_same_mail_is_the_same_in_any_order_and_any_format() {
                 assert_eq!((verdict.same, verdict.rewritten, told), (3, 0, vec![]));
                 assert!(verdict.is_complete());
                 assert_eq!(
-                    verdict.sentence("inbox", "~/Maildir", 0, |n| n.to_string()),
+                    verdict.sentence(&Both { here: "inbox", there: "~/Maildir" }, 0),
                     "3 of 3 messages of inbox are in ~/Maildir, byte for byte."
                 );
             }
@@ -180,25 +184,25 @@ fn what_one_side_lacks_is_told_with_its_place_and_name() {
     assert_eq!((verdict.same, verdict.missing, verdict.extra), (1, 1, 0));
     assert!(!verdict.is_complete());
     let [missing] = &told[..] else { panic!("{told:?}") };
-    let sighting = missing.here.as_ref().unwrap();
+    let message = missing.here.as_ref().unwrap();
     assert_eq!(missing.code, Code::MessageMissing);
-    assert_eq!((sighting.number, sighting.line), (Some(2), Some(7)));
-    assert_eq!(sighting.offset, Some((FROM.len() + A.len() + 1) as u64));
-    assert_eq!((sighting.date, &*sighting.subject), (Some(978_426_000), "Grüße"));
-    let finding = missing.finding("inbox", "Maildir");
+    assert_eq!((message.number, message.line), (Some(2), Some(7)));
+    assert_eq!(message.offset, Some((FROM.len() + A.len() + 1) as u64));
+    assert_eq!((message.date, &*message.subject), (Some(978_426_000), "Grüße"));
+    let finding = missing.finding(&Both { here: "inbox", there: "Maildir" });
     assert_eq!(finding.message, "not in Maildir: message 2 of 2001-01-02T09:00:00Z, \"Grüße\"");
-    assert_eq!((finding.line, finding.offset), (sighting.line, sighting.offset));
+    assert_eq!((finding.line, finding.offset), (message.line, message.offset));
 
     let (verdict, told) = compared(&there, &here, false);
     assert_eq!((verdict.same, verdict.missing, verdict.extra), (1, 0, 1));
     assert_eq!((told[0].code, &told[0].here), (Code::MessageExtra, &None));
-    assert_eq!(told[0].there.as_ref(), Some(&MessageRef { path: told[0].path().into(), ..sighting.clone() }));
+    assert_eq!(told[0].there.as_ref(), Some(&MessageRef { path: told[0].path().into(), ..message.clone() }));
 
     let (_, told) = compared(&maildir(&[A, B]), &maildir(&[A]), false);
-    let sighting = told[0].message();
-    assert!(sighting.path.ends_with(format!("Maildir/new/{RECEIVED}.1.h")));
-    assert_eq!((sighting.offset, sighting.line, &*sighting.message_id), (None, None, "<b>"));
-    assert_eq!(sighting.date, Some(RECEIVED), "a message without Date has the one of its name");
+    let message = told[0].message();
+    assert!(message.path.ends_with(format!("Maildir/new/{RECEIVED}.1.h")));
+    assert_eq!((message.offset, message.line, &*message.message_id), (None, None, "<b>"));
+    assert_eq!(message.date, Some(RECEIVED), "a message without Date has the one of its name");
 }
 
 #[test]
@@ -262,7 +266,12 @@ fn harmless_differences_have_their_own_names() {
             let (verdict, told) = compared(here, there, false);
             let [difference] = &told[..] else { panic!("{here:?} {there:?} {told:?}") };
             assert_eq!(difference.code.name(), code, "{here:?} {there:?}");
-            assert!(difference.finding("", "").message.contains(&format!("differs only {word} from")));
+            assert!(
+                difference
+                    .finding(&Both { here: "", there: "" })
+                    .message
+                    .contains(&format!("differs only {word} from"))
+            );
             assert_eq!(verdict.same + verdict.missing + verdict.extra + verdict.differ, 0);
             assert_eq!(verdict.is_complete(), code != "message-quoting");
         }
@@ -300,14 +309,14 @@ fn fields_that_readers_rewrite_are_no_difference_unless_asked_for() {
     let (verdict, told) = compared(&here, &there, false);
     assert_eq!((verdict.same, verdict.rewritten, told), (2, 1, vec![]));
     assert_eq!(
-        verdict.sentence("x", "y", 0, |n| n.to_string()),
+        verdict.sentence(&Both { here: "x", there: "y" }, 0),
         "2 of 2 messages of x are in y, byte for byte but for fields that readers rewrite \
          (Status, Content-Length …) in 1 of them."
     );
     let (verdict, told) = compared(&here, &there, true);
     assert_eq!((verdict.same, verdict.flags, verdict.fields, verdict.dates), (2, 1, 1, 0));
     let values: Vec<_> = told.iter().map(|d| (d.code.name(), d.detail.clone().unwrap())).collect();
-    let detail = |a: &str, b: &str| Detail::Values(a.into(), b.into());
+    let detail = |a: &str, b: &str| Detail::Values(Both { here: a.into(), there: b.into() });
     assert_eq!(
         values,
         [
@@ -414,8 +423,8 @@ fn several_mailboxes_are_one_side() {
                 on_disk(&maildir(&[A]), |inbox| {
                     let (mut told, watching) = (Vec::new(), Watching::default());
                     let tell = &mut |difference: Difference| told.push(difference);
-                    let sides = (&[first, second][..], &[folder, inbox][..]);
-                    let verdict = compare(sides.0, sides.1, &options(true), &watching, tell).unwrap();
+                    let sides = Both { here: &[first, second][..], there: &[folder, inbox][..] };
+                    let verdict = compare(sides, &options(true), &context(&watching), tell).unwrap();
                     assert_eq!((verdict.here, verdict.same, verdict.missing), (3, 2, 1));
                     assert_eq!((told[0].message().number, &*told[0].message().message_id), (Some(2), "<b>"));
                 })
@@ -430,7 +439,7 @@ fn lines_that_end_in_cr_are_read_and_it_is_said() {
     let verdict = verdict(&cr, &maildir(&[A]));
     assert_eq!((verdict.same, verdict.translated), (1, true));
     assert_eq!(
-        verdict.sentence("x", "y", 0, |n| n.to_string()),
+        verdict.sentence(&Both { here: "x", there: "y" }, 0),
         "1 of 1 message of x is in y, byte for byte, CR line ends read as LF."
     );
 }
@@ -452,12 +461,12 @@ fn every_kind_of_difference_is_in_the_last_sentence() {
     };
     assert!(verdict.balances());
     assert_eq!(
-        verdict.sentence("x", "y", 0, |n| n.to_string()),
+        verdict.sentence(&Both { here: "x", there: "y" }, 0),
         "2 of 12 messages of x are in y, byte for byte; 3 differ only in line ends; 1 differs only in a \
          newline at the end; 1 differs only in quoting; 2 differ; 3 are missing; y has 2 more; the flags of \
          1 differ."
     );
-    let none = MessageTotals::default().sentence("x", "y", 0, |n| n.to_string());
+    let none = MessageTotals::default().sentence(&Both { here: "x", there: "y" }, 0);
     assert_eq!(none, "There is no message in x, and none in y.");
 }
 
@@ -475,8 +484,7 @@ fn what_is_no_file_in_a_maildir_is_no_message() {
             0,
         )
         .unwrap();
-        let verdict =
-            compare(&[mailbox], &[mailbox], &options(true), &Watching::default(), &mut |_| panic!());
+        let verdict = compare_with(mailbox, mailbox, Cancel::never());
         assert_eq!(verdict.unwrap().same, 1);
     });
 }
@@ -489,12 +497,13 @@ fn a_message_that_moves_while_it_is_listed_is_found() {
             let OpenMailbox::Maildir(path) = mailbox else { unreachable!() };
             let side = Side::open(&[mailbox]).unwrap();
             fs::rename(path.join("new/1.a.h"), path.join("cur/1.a.h:2,S")).unwrap();
-            let (digests, marks) = side.scan(&options(true), &Watching::default()).unwrap();
-            assert_eq!(digests.len(), 2);
-            assert!(marks[0].status.flags.has(crate::mailbox::message::flags::Flags::SEEN));
-            assert!(marks[1].status.flags.is_empty());
+            let events = Watching::default();
+            let scanned = side.scan(&options(true), &context(&events)).unwrap();
+            assert_eq!(scanned.digests.len(), 2);
+            assert!(scanned.traits[0].flags.flags.has(crate::mailbox::message::flags::Flags::SEEN));
+            assert!(scanned.traits[1].flags.flags.is_empty());
             fs::remove_file(path.join("new/2.b.h")).unwrap();
-            assert!(matches!(side.scan(&options(true), &Watching::default()), Err(Error::Io { .. })));
+            assert!(matches!(side.scan(&options(true), &context(&events)), Err(Error::Io { .. })));
         },
     );
 }
@@ -502,36 +511,32 @@ fn a_message_that_moves_while_it_is_listed_is_found() {
 #[test]
 fn no_maildir_is_no_empty_one() {
     let temp = tempfile::tempdir().unwrap();
-    let refused = compare(
-        &[OpenMailbox::Maildir(temp.path())],
-        &[],
-        &options(false),
-        &Watching::default(),
-        &mut |_| (),
-    );
-    assert!(matches!(refused, Err(Error::NotAMailbox { .. })));
+    let empty = OpenMailbox::Maildir(temp.path());
+    assert!(matches!(compare_with(empty, empty, Cancel::never()), Err(Error::NotAMailbox { .. })));
     let gone = temp.path().join("nothing");
-    let refused =
-        compare(&[OpenMailbox::Maildir(&gone)], &[], &options(false), &Watching::default(), &mut |_| ());
-    assert!(matches!(refused, Err(Error::Io { .. })));
+    let gone = OpenMailbox::Maildir(&gone);
+    assert!(matches!(compare_with(gone, gone, Cancel::never()), Err(Error::Io { .. })));
+}
+
+fn compare_with(
+    here: OpenMailbox<'_>,
+    there: OpenMailbox<'_>,
+    cancel: &Cancel,
+) -> crate::mailbox::error::Result<MessageTotals> {
+    let events = Watching::default();
+    let context = Context { cancel, ..context(&events) };
+    compare(Both { here: &[here], there: &[there] }, &options(true), &context, &mut |_| panic!())
 }
 
 #[test]
 fn a_changed_source_and_a_signal_end_it() {
     on_disk(&rd(&[A]), |mailbox| {
-        let options = CompareOptions { cancel: Cancel::requested(), ..options(false) };
-        let ended = compare(&[mailbox], &[mailbox], &options, &Watching::default(), &mut |_| ());
+        let ended = compare_with(mailbox, mailbox, Cancel::requested());
         assert!(matches!(ended, Err(Error::Interrupted)));
         let OpenMailbox::Mbox { source, .. } = mailbox else { unreachable!() };
         fs::write(source.path().with_extension("new"), A).unwrap();
         fs::rename(source.path().with_extension("new"), source.path()).unwrap();
-        let ended = compare(
-            &[mailbox],
-            &[mailbox],
-            &crate::verify::compare::tests::options(false),
-            &Watching::default(),
-            &mut |_| (),
-        );
+        let ended = compare_with(mailbox, mailbox, Cancel::never());
         assert!(matches!(ended, Err(Error::Changed { .. })));
     });
 }
@@ -597,10 +602,10 @@ proptest! {
             let was = std::mem::replace(&mut files[which].1[at], to);
             let (verdict, told) = compared(&mbox, &Mail::Maildir(files.clone()), false);
             prop_assert_eq!((verdict.same, told.len()), (count - 1, 1));
-            let sighting = told[0].there.as_ref().unwrap();
-            prop_assert!(sighting.path.ends_with(&files[which].0));
-            let Some(Detail::Bytes(spot, other)) = &told[0].detail else { panic!("{told:?}") };
-            prop_assert_eq!((spot.offset, other.offset, other.file_offset), (at as u64, at as u64, at as u64));
+            let message = told[0].there.as_ref().unwrap();
+            prop_assert!(message.path.ends_with(&files[which].0));
+            let Some(Detail::Bytes(Both { here, there })) = &told[0].detail else { panic!("{told:?}") };
+            prop_assert_eq!((here.offset, there.offset, there.file_offset), (at as u64, at as u64, at as u64));
             files[which].1[at] = was;
         }
         files.remove(which);

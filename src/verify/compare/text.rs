@@ -1,34 +1,35 @@
-//! What a message says, in whatever it lies: its bytes less the quoting and the fields that readers
-//! rewrite; and the forms of it in which harmless differences are taken away.
+//! Content of a message: its bytes without the quoting and the fields that readers rewrite, and forms of it without
+//! harmless differences.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::both::Both;
 use crate::mailbox::mbox::quote::{self, Quoting};
 use crate::mailbox::message::header;
 use crate::mailbox::text::escape;
 
-/// BLAKE3 of what a message says, cut to 128 bits: enough for mail that was made to collide, too.
+/// BLAKE3 of the content, truncated to 128 bits: enough against mail that was made to collide.
 pub(crate) type Digest = [u8; 16];
 
-/// A message as it lies in its file.
+/// A message as stored in its file.
 pub(crate) struct Text<'a> {
     raw: Cow<'a, [u8]>,
-    /// Where in the file it begins.
+    /// Offset in the file.
     start: u64,
     header_len: usize,
     body_at: usize,
     quoting: Quoting,
 }
 
-/// Kinds of differences that are no difference of words.
+/// Differences that do not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Tolerance {
-    /// CRLF or LF.
+    /// CRLF instead of LF.
     pub line_ends: bool,
-    /// How many `>` stand before a `From ` at the beginning of a line.
+    /// The number of `>` before a `From ` at the start of a line.
     pub quoting: bool,
-    /// Whether the last line has its newline.
+    /// The newline of the last line.
     pub final_newline: bool,
 }
 
@@ -36,25 +37,25 @@ impl Tolerance {
     pub const ALL: Tolerance = Tolerance { line_ends: true, quoting: true, final_newline: true };
 }
 
-/// A byte at which two messages part.
+/// The first byte of a message that differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spot {
     /// Byte offset in the message, as `inspect MAILBOX N` writes it.
     pub offset: u64,
-    /// Line in the message, counted from 1.
+    /// Line in the message, from 1.
     pub line: u64,
-    /// Byte offset in the (uncompressed) file, quoting and all that comes before included.
+    /// Byte offset in the (uncompressed) file.
     pub file_offset: u64,
     /// Whether it is in the header.
     pub in_header: bool,
-    /// Bytes of the same line before it, escaped.
+    /// Preceding bytes of the same line, escaped.
     pub before: String,
-    /// The byte and some after it, escaped; empty at the end of the message.
+    /// The byte and some following ones, escaped; empty at the end of the message.
     pub after: String,
 }
 
 impl<'a> Text<'a> {
-    /// `start`: where in the file it begins.
+    /// Takes a message at offset `start` of its file.
     pub fn new(raw: Cow<'a, [u8]>, start: u64, quoting: Quoting) -> Text<'a> {
         let split = header::split(&raw);
         let (header_len, body_at) = (split.header.len(), split.body_at(&raw));
@@ -65,13 +66,13 @@ impl<'a> Text<'a> {
         &self.raw[..self.header_len]
     }
 
-    /// As it lies in its file.
+    /// Returns the length in the file.
     pub fn raw_len(&self) -> usize {
         self.raw.len()
     }
 
-    /// What counts, in order. Each range begins at the beginning of a line, behind a quoting `>` if
-    /// there is one, so that no line end lies in two of them.
+    /// Returns the ranges of the content. Each begins at the start of a line, after the quoting `>` if there is one, so
+    /// no line end is split.
     fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
         let end = self.raw.len();
         let fields = header::volatile(self.header());
@@ -89,16 +90,16 @@ impl<'a> Text<'a> {
         quote::quote_offsets(&self.raw[self.body_at..], self.quoting).map(|at| self.body_at + at)
     }
 
-    /// Of what the message says.
+    /// Returns the hash of the content.
     pub fn digest(&self) -> Digest {
         let mut hasher = blake3::Hasher::new();
         self.ranges().for_each(|range| {
             hasher.update(&self.raw[range]);
         });
-        first(hasher.finalize())
+        truncate(hasher.finalize())
     }
 
-    /// Of the fields that readers rewrite, byte for byte.
+    /// Returns the hash of the fields that readers rewrite; 0 if there are none.
     pub fn volatile_hash(&self) -> u64 {
         let mut fields = header::volatile(self.header()).peekable();
         if fields.peek().is_none() {
@@ -108,22 +109,22 @@ impl<'a> Text<'a> {
         fields.for_each(|range| {
             hasher.update(&self.raw[range]);
         });
-        u64::from_le_bytes(first(hasher.finalize()))
+        u64::from_le_bytes(truncate(hasher.finalize()))
     }
 
-    /// Of what the message says when `trifles` do not count.
-    pub fn tolerant_digest(&self, trifles: Tolerance) -> Digest {
-        self.normal(self.ranges(), trifles)
+    /// Returns the hash of the content without tolerated differences.
+    pub fn tolerant_digest(&self, tolerance: Tolerance) -> Digest {
+        self.hash_normalized(self.ranges(), tolerance)
     }
 
-    /// The same of the header alone.
-    pub fn tolerant_header_digest(&self, trifles: Tolerance) -> Digest {
-        self.normal(self.ranges_in(0..self.header_len), trifles)
+    /// Returns the hash of the header without tolerated differences.
+    pub fn tolerant_header_digest(&self, tolerance: Tolerance) -> Digest {
+        self.hash_normalized(self.ranges_in(0..self.header_len), tolerance)
     }
 
-    /// The same of the body alone.
-    pub fn tolerant_body_digest(&self, trifles: Tolerance) -> Digest {
-        self.normal(self.ranges_in(self.body_at..self.raw.len()), trifles)
+    /// Returns the hash of the body without tolerated differences.
+    pub fn tolerant_body_digest(&self, tolerance: Tolerance) -> Digest {
+        self.hash_normalized(self.ranges_in(self.body_at..self.raw.len()), tolerance)
     }
 
     fn ranges_in(&self, part: Range<usize>) -> impl Iterator<Item = Range<usize>> {
@@ -131,7 +132,7 @@ impl<'a> Text<'a> {
         ranges.filter(|range| range.start < range.end)
     }
 
-    fn normal(&self, ranges: impl Iterator<Item = Range<usize>>, trifles: Tolerance) -> Digest {
+    fn hash_normalized(&self, ranges: impl Iterator<Item = Range<usize>>, tolerance: Tolerance) -> Digest {
         let mut hasher = blake3::Hasher::new();
         let mut line_end: &[u8] = b"";
         for range in ranges {
@@ -143,29 +144,28 @@ impl<'a> Text<'a> {
                 hasher.update(line_end);
                 line_end = if end.is_some() { b"\n" } else { b"" };
                 if end.is_some() && line.ends_with(b"\r") {
-                    // CR CR LF is one that was made CRLF twice.
+                    // CR CR LF is a line end that was converted to CRLF twice.
                     let bare = line.iter().rposition(|&b| b != b'\r').map_or(0, |last| last + 1);
                     let one_less = line.len() - 1;
-                    line_end = if trifles.line_ends { b"\n" } else { b"\r\n" };
-                    line = if trifles.line_ends { &line[..bare] } else { &line[..one_less] };
+                    line_end = if tolerance.line_ends { b"\n" } else { b"\r\n" };
+                    line = if tolerance.line_ends { &line[..bare] } else { &line[..one_less] };
                 }
-                hasher.update(if trifles.quoting { unquoted(line) } else { line });
+                hasher.update(if tolerance.quoting { unquote(line) } else { line });
             }
         }
-        if !trifles.final_newline {
+        if !tolerance.final_newline {
             hasher.update(line_end);
         }
-        first(hasher.finalize())
+        truncate(hasher.finalize())
     }
 
-    /// Whether what it says ends in a newline.
+    /// Reports whether the content ends in a newline.
     pub fn ends_in_newline(&self) -> bool {
         self.ranges().last().is_some_and(|range| self.raw[range].ends_with(b"\n"))
     }
 
-    /// Where this and another message part: offsets into the raw bytes of both. None if they say the
-    /// same.
-    fn parting(&self, other: &Text<'_>) -> Option<(usize, usize)> {
+    /// Returns the first offsets in the raw bytes at which the contents differ.
+    fn find_difference(&self, other: &Text<'_>) -> Option<Both<usize>> {
         let (mut ranges, mut others) = (self.ranges(), other.ranges());
         let (mut here, mut there) = (0..0, 0..0);
         loop {
@@ -183,18 +183,19 @@ impl<'a> Text<'a> {
             here.start += same;
             there.start += same;
             if same < both {
-                return Some((here.start, there.start));
+                return Some(Both { here: here.start, there: there.start });
             }
             if both == 0 {
-                let over = here.is_empty() && there.is_empty();
-                return (!over).then_some((here.start, there.start));
+                let is_end = here.is_empty() && there.is_empty();
+                return (!is_end).then_some(Both { here: here.start, there: there.start });
             }
         }
     }
 
-    /// The first byte on both sides that is not the same. None if the two say the same.
-    pub fn first_difference(&self, other: &Text<'_>) -> Option<(Spot, Spot)> {
-        self.parting(other).map(|(here, there)| (self.spot(here), other.spot(there)))
+    /// Returns the first byte that differs, on both sides.
+    pub fn first_difference(&self, other: &Text<'_>) -> Option<Both<Spot>> {
+        let Both { here, there } = self.find_difference(other)?;
+        Some(Both { here: self.spot(here), there: other.spot(there) })
     }
 
     fn spot(&self, at: usize) -> Spot {
@@ -211,15 +212,15 @@ impl<'a> Text<'a> {
     }
 }
 
-/// The beginning of a hash.
-fn first<const N: usize>(hash: blake3::Hash) -> [u8; N] {
+/// Returns the first bytes of a hash.
+fn truncate<const N: usize>(hash: blake3::Hash) -> [u8; N] {
     let mut bytes = [0; N];
     bytes.copy_from_slice(&hash.as_bytes()[..N]);
     bytes
 }
 
-/// A line without any `>` that a writer of mbox may have put there.
-fn unquoted(line: &[u8]) -> &[u8] {
+/// Returns a line without any `>` that an mbox writer may have added.
+fn unquote(line: &[u8]) -> &[u8] {
     let depth = line.iter().take_while(|&&b| b == b'>').count();
     if line[depth..].starts_with(b"From ") { &line[depth..] } else { line }
 }

@@ -1,0 +1,269 @@
+//! Comparison of two sides, message by message.
+
+use rayon::prelude::*;
+
+use super::both::Both;
+use super::options::{CompareOptions, MailboxRef};
+use super::pair::{self, Keys, LEVELS, Unmatched};
+use super::report::{Case, Difference, DifferenceFinder};
+use super::side::{CHUNK, MessageTraits, OpenMailbox, ScannedSide, Side};
+use super::totals::MessageTotals;
+use crate::mailbox::context::{Context, Phase};
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::mbox::read::{self, Mbox, ReadOptions};
+use crate::mailbox::mbox::scan_hooks::ScanHooks;
+use crate::mailbox::source::Source;
+use crate::mailbox::tree::walk::MailboxKind;
+use crate::verify::options::SourceOpener;
+
+/// Opens the mailboxes and [compares](compare()) them.
+pub fn open_and_compare(
+    sides: Both<&[MailboxRef]>,
+    options: &CompareOptions,
+    open: SourceOpener<'_>,
+    context: &Context<'_>,
+    report: &mut dyn FnMut(Difference),
+) -> Result<MessageTotals> {
+    let open_source = |mailbox: &MailboxRef| match mailbox.kind {
+        MailboxKind::Mbox => open(&mailbox.path).map(Some),
+        MailboxKind::Maildir | MailboxKind::Messages(_) => Ok(None),
+    };
+    let sources = sides.try_map(|side| side.iter().map(open_source).collect::<Result<Vec<_>>>())?;
+    let mboxes =
+        sides.zip(sources.as_ref()).try_map(|(side, sources)| read_mboxes(side, sources, context))?;
+    let opened = Both {
+        here: open_side(sides.here, &sources.here, &mboxes.here, open),
+        there: open_side(sides.there, &sources.there, &mboxes.there, open),
+    };
+    compare(opened.as_ref().map(|side| &side[..]), options, context, report)
+}
+
+/// Divides the mboxes of a side into messages.
+fn read_mboxes<'a>(
+    side: &[MailboxRef],
+    sources: &'a [Option<Source>],
+    context: &Context<'_>,
+) -> Result<Vec<Option<Mbox<'a>>>> {
+    let mboxes = side.iter().zip(sources).map(|(mailbox, source)| {
+        let Some(source) = source else { return Ok(None) };
+        let options = ReadOptions { variant: mailbox.variant, ..ReadOptions::default() };
+        let on_release = &|range| source.release(range);
+        let hooks = ScanHooks { on_scan: &|_| (), on_release, cancel: context.cancel };
+        let read = read::read(source.text(), &options, hooks);
+        context.cancel.check()?;
+        let path = mailbox.path.clone();
+        read.map(Some).map_err(|not| Error::NotAMailbox { path, reason: not.reason, hint: not.hint })
+    });
+    mboxes.collect()
+}
+
+fn open_side<'a>(
+    side: &'a [MailboxRef],
+    sources: &'a [Option<Source>],
+    mboxes: &'a [Option<Mbox<'a>>],
+    open: SourceOpener<'a>,
+) -> Vec<OpenMailbox<'a>> {
+    let opened = side.iter().zip(sources).zip(mboxes).map(|((mailbox, source), mbox)| {
+        match (&mailbox.kind, source, mbox) {
+            (MailboxKind::Messages(files), _, _) => OpenMailbox::Messages { files, open },
+            (MailboxKind::Mbox, Some(source), Some(mbox)) => OpenMailbox::Mbox { source, mbox },
+            _ => OpenMailbox::Maildir(&mailbox.path),
+        }
+    });
+    opened.collect()
+}
+
+/// Compares two sides, each of one or more mailboxes taken together (a Maildir and its folders).
+///
+/// Passes the differences to `report` in the order of this side, then the messages that only the other side has.
+/// Needs some 60 bytes of memory per message, besides the lists of the mailboxes and a few messages.
+///
+/// # Errors
+/// [`Error::NotAMailbox`] for a directory that is not a Maildir, [`Error::Io`] for an unreadable message,
+/// [`Error::Changed`], [`Error::Interrupted`]. The reported differences are not reliable then.
+pub fn compare(
+    mailboxes: Both<&[OpenMailbox<'_>]>,
+    options: &CompareOptions,
+    context: &Context<'_>,
+    report: &mut dyn FnMut(Difference),
+) -> Result<MessageTotals> {
+    let sides = mailboxes.try_map(Side::open)?;
+    let mut totals = MessageTotals {
+        folders: mailboxes.here.len() as u64,
+        bytes: sides.here.bytes(),
+        here: sides.here.len() as u64,
+        there: sides.there.len() as u64,
+        pseudo: sides.here.pseudo_messages() + sides.there.pseudo_messages(),
+        translated: sides.here.is_translated() || sides.there.is_translated(),
+        ..MessageTotals::default()
+    };
+    let comparison = Comparison { sides: &sides, options, context };
+    let mut cases = Vec::new();
+    let traits = comparison.find_cases(&mut totals, &mut cases)?;
+    cases.par_sort_unstable();
+    comparison.examine(&cases, &traits, &mut totals, report)?;
+    sides.here.check_unchanged()?;
+    sides.there.check_unchanged()?;
+    // A mismatch is a bug: abort rather than report success.
+    assert!(totals.balances(), "the sums do not add up: {totals:?}");
+    Ok(totals)
+}
+
+/// Removes messages that are marked as deleted, and returns their number.
+fn exclude_deleted(numbers: &mut Vec<usize>, traits: &[MessageTraits]) -> u64 {
+    let before = numbers.len();
+    numbers.retain(|&n| !traits[n].deleted);
+    (before - numbers.len()) as u64
+}
+
+/// Returns the total size of some messages.
+fn total_size(traits: &[MessageTraits], numbers: &[usize]) -> u64 {
+    numbers.iter().map(|&n| u64::from(traits[n].size)).sum()
+}
+
+struct Comparison<'a> {
+    sides: &'a Both<Side<'a>>,
+    options: &'a CompareOptions,
+    context: &'a Context<'a>,
+}
+
+impl Comparison<'_> {
+    /// Finds the counterpart of every message, counts those that are the same, and collects the other cases.
+    fn find_cases(
+        &self,
+        totals: &mut MessageTotals,
+        cases: &mut Vec<Case>,
+    ) -> Result<Both<Vec<MessageTraits>>> {
+        let sides = self.sides.as_ref();
+        self.context.events.begin(Phase::Reading, sides.here.bytes() + sides.there.bytes());
+        let scanned = sides.try_map(|side| side.scan(self.options, self.context))?;
+        let Both { here, there } = &scanned;
+        let mut unmatched = Unmatched::all(sides.map(Side::len));
+        // Of several copies, those with the same metadata belong together.
+        let key = |side: &ScannedSide, n: usize| Some((side.digests[n], side.traits[n].rewritable()));
+        unmatched.match_by(|n| key(here, n), |n| key(there, n), |_, _| totals.same += 1);
+        let mut same = |number: usize, other: usize| {
+            totals.same += 1;
+            totals.rewritten += u64::from(here.traits[number].fields != there.traits[other].fields);
+            if self.options.metadata {
+                cases.push(Case::Here { number, there: Some(other), same: true });
+            }
+        };
+        // Then those with the same flags, keywords and date, whatever fields hold them.
+        let key = |side: &ScannedSide, n: usize| Some((side.digests[n], side.traits[n].metadata()));
+        unmatched.match_by(|n| key(here, n), |n| key(there, n), &mut same);
+        unmatched.match_by(|n| Some(here.digests[n]), |n| Some(there.digests[n]), &mut same);
+        let links = Both {
+            here: sides.here.exclude_links(&mut unmatched.here, &here.digests),
+            there: sides.there.exclude_links(&mut unmatched.there, &there.digests),
+        };
+        // The digests are no longer needed.
+        let traits = scanned.map(|side| side.traits);
+        let deleted = Both {
+            here: exclude_deleted(&mut unmatched.here, &traits.here),
+            there: exclude_deleted(&mut unmatched.there, &traits.there),
+        };
+        totals.here -= links.here + deleted.here;
+        totals.there -= links.there + deleted.there;
+        totals.links += links.here + links.there;
+        totals.deleted = deleted.here + deleted.there;
+        if !unmatched.is_exhausted() {
+            unmatched = self.pair_changed(unmatched, &traits, cases)?;
+        }
+        cases.extend(unmatched.here.iter().map(|&number| Case::Here { number, there: None, same: false }));
+        cases.extend(unmatched.there.iter().map(|&number| Case::Extra(number)));
+        Ok(traits)
+    }
+
+    /// Pairs messages with different content by what they still have in common, and returns those without a
+    /// counterpart.
+    fn pair_changed(
+        &self,
+        unmatched: Unmatched,
+        traits: &Both<Vec<MessageTraits>>,
+        cases: &mut Vec<Case>,
+    ) -> Result<Unmatched> {
+        let Both { mut here, mut there } = unmatched;
+        here.par_sort_unstable();
+        there.par_sort_unstable();
+        let bytes = total_size(&traits.here, &here) + total_size(&traits.there, &there);
+        self.context.events.begin(Phase::Reading, bytes);
+        let keys = self.read_keys(&self.sides.here, &here)?;
+        let other_keys = self.read_keys(&self.sides.there, &there)?;
+        let mut rest = Unmatched::all(Both { here: here.len(), there: there.len() });
+        for level in 0..LEVELS {
+            rest.match_by(
+                |n| keys[n][level],
+                |n| other_keys[n][level],
+                |n, other| {
+                    cases.push(Case::Here { number: here[n], there: Some(there[other]), same: false });
+                },
+            );
+        }
+        rest.here.iter_mut().for_each(|n| *n = here[*n]);
+        rest.there.iter_mut().for_each(|n| *n = there[*n]);
+        Ok(rest)
+    }
+
+    fn read_keys(&self, side: &Side<'_>, numbers: &[usize]) -> Result<Vec<Keys>> {
+        let chunks = numbers.par_chunks(CHUNK).map(|chunk| {
+            self.context.cancel.check()?;
+            let (mut keys, mut bytes) = (Vec::with_capacity(chunk.len()), 0);
+            for &number in chunk {
+                let message = side.message(number)?;
+                bytes += message.text.raw_len() as u64;
+                keys.push(pair::keys_of(&message.text));
+            }
+            side.release(chunk.iter().copied());
+            self.context.events.advance(bytes, chunk.len() as u64);
+            Ok(keys)
+        });
+        let chunks: Vec<Vec<Keys>> = chunks.collect::<Result<_>>()?;
+        Ok(chunks.into_iter().flatten().collect())
+    }
+
+    /// Reads the cases again, reports the differences and counts them.
+    fn examine(
+        &self,
+        cases: &[Case],
+        traits: &Both<Vec<MessageTraits>>,
+        totals: &mut MessageTotals,
+        report: &mut dyn FnMut(Difference),
+    ) -> Result<()> {
+        /// Cases whose differences are in memory at the same time.
+        const AHEAD: usize = 16 * CHUNK;
+        if cases.is_empty() {
+            return Ok(());
+        }
+        let size = |case: &Case| {
+            let size =
+                |traits: &[MessageTraits], n: Option<usize>| n.map_or(0, |n| u64::from(traits[n].size));
+            let numbers = case.numbers();
+            size(&traits.here, numbers.here) + size(&traits.there, numbers.there)
+        };
+        self.context.events.begin(Phase::Reading, cases.iter().map(size).sum());
+        let finder = DifferenceFinder::new(self.sides, cases, self.options, self.context)?;
+        for cases in cases.chunks(AHEAD) {
+            let differences = cases.par_iter().map(|case| {
+                self.context.cancel.check()?;
+                let Both { here, there } = case.numbers();
+                let dates = here.zip(there).filter(|_| self.options.metadata);
+                let dates = dates.map(|(here, there)| Both {
+                    here: traits.here[here].date,
+                    there: traits.there[there].date,
+                });
+                let differences = finder.find(*case, dates)?;
+                self.context.events.advance(size(case), 1);
+                Ok(differences)
+            });
+            let differences: Vec<Vec<Difference>> = differences.collect::<Result<_>>()?;
+            self.sides.here.release(cases.iter().filter_map(|case| case.numbers().here));
+            self.sides.there.release(cases.iter().filter_map(|case| case.numbers().there));
+            for difference in differences.into_iter().flatten() {
+                totals.count(difference.code);
+                report(difference);
+            }
+        }
+        Ok(())
+    }
+}

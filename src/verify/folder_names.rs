@@ -1,0 +1,27 @@
+//! Check of the list of original folder names.
+
+use std::path::{Path, PathBuf};
+
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::text::display_path;
+use crate::mailbox::tree::folder::Folder;
+use crate::mailbox::tree::renames;
+
+/// Reports a damaged list of original folder names, and folders in it that are gone.
+pub(crate) fn check_folder_names(root: &Path) -> Result<Vec<Finding>> {
+    let list = root.join(renames::FILE_NAME);
+    let renames = match renames::read(root) {
+        Ok(renames) => renames,
+        Err(error @ Error::Manifest { .. }) => {
+            return Ok(vec![Finding::new(Code::ManifestDamaged, error.without_path()).in_file(list)]);
+        }
+        Err(error) => return Err(error),
+    };
+    let gone = renames.into_iter().filter(|(directory, _)| root.join(directory).symlink_metadata().is_err());
+    let finding = |(directory, folder): (PathBuf, Folder)| {
+        let message = format!("{} is not there; it was called {folder}", display_path(&directory));
+        Finding::new(Code::FolderGone, message).in_file(&list)
+    };
+    Ok(gone.map(finding).collect())
+}

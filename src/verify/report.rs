@@ -1,0 +1,196 @@
+//! Report of a verification.
+
+use std::path::{Path, PathBuf};
+
+use super::options::Depth;
+use super::repair::RepairStep;
+use crate::mailbox::error::Error;
+use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::mbox::variant::Variant;
+
+/// Everything found in one mailbox.
+#[derive(Debug)]
+pub(crate) struct VerifyReport {
+    pub path: PathBuf,
+    /// The mailbox itself, then the folders of a Maildir.
+    pub folders: Vec<FolderSummary>,
+    /// In the order of the mailbox.
+    pub findings: Vec<Finding>,
+    /// Remedies that touch no message.
+    pub steps: Vec<RepairStep>,
+    /// One entry per source that a manifest names.
+    pub sources: Vec<SourceStatus>,
+}
+
+impl VerifyReport {
+    /// Merges the reports of files that are one message each into one report about their directory.
+    pub fn merge_messages(directory: &Path, reports: Vec<VerifyReport>) -> VerifyReport {
+        let path = directory.to_owned();
+        let mut folder = FolderSummary { path: path.clone(), messages: 0, bytes: 0, variant: None };
+        let (mut findings, mut steps) = (Vec::new(), Vec::new());
+        for report in reports {
+            folder.messages += report.folders.iter().map(|f| f.messages).sum::<u64>();
+            folder.bytes += report.folders.iter().map(|f| f.bytes).sum::<u64>();
+            // The mbox variant of a single message is noise.
+            let kept = report.findings.into_iter().filter(|finding| finding.code != Code::MboxVariant);
+            findings.extend(kept.map(|finding| finding.in_file(&report.path)));
+            steps.extend(report.steps);
+        }
+        VerifyReport { path, folders: vec![folder], findings, steps, sources: Vec::new() }
+    }
+}
+
+/// Counts of one folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FolderSummary {
+    pub path: PathBuf,
+    /// Messages, without UW-IMAP's pseudo message.
+    pub messages: u64,
+    /// The size of an mbox; for a Maildir, the size of its messages.
+    pub bytes: u64,
+    /// The variant of an mbox and the evidence for it; None for a Maildir.
+    pub variant: Option<(Variant, String)>,
+}
+
+/// State of the messages of one converted source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SourceStatus {
+    /// The source, as the manifest names it.
+    pub source: PathBuf,
+    /// The Maildir it was converted into.
+    pub maildir: PathBuf,
+    /// Whether bytes were compared, or only names.
+    pub depth: Depth,
+    /// Messages in the manifest.
+    pub messages: u64,
+    /// Messages that are there byte for byte, under any name.
+    pub intact: u64,
+    /// Intact messages in another folder, or back in new/.
+    pub moved: u64,
+    /// Intact messages with other flags.
+    pub reflagged: u64,
+    /// Intact messages with another base name.
+    pub renamed: u64,
+    /// Messages whose file has other bytes now.
+    pub changed: u64,
+    /// Messages that are not there.
+    pub gone: u64,
+}
+
+impl SourceStatus {
+    pub fn new(source: PathBuf, maildir: &Path, depth: Depth) -> SourceStatus {
+        SourceStatus {
+            source,
+            maildir: maildir.to_owned(),
+            depth,
+            messages: 0,
+            intact: 0,
+            moved: 0,
+            reflagged: 0,
+            renamed: 0,
+            changed: 0,
+            gone: 0,
+        }
+    }
+
+    pub fn add(&mut self, other: &SourceStatus) {
+        self.messages += other.messages;
+        self.intact += other.intact;
+        self.moved += other.moved;
+        self.reflagged += other.reflagged;
+        self.renamed += other.renamed;
+        self.changed += other.changed;
+        self.gone += other.gone;
+    }
+}
+
+/// Returns the text of an error that is shown next to `path`, without naming the path twice.
+pub(crate) fn error_text(error: &Error, path: &Path) -> String {
+    if error.path() == Some(path) { error.without_path() } else { error.to_string() }
+}
+
+/// Every finding that verify can report, in the order of the manual. Each has a fixture in tests/cli/verify.rs.
+/// Errors of the system are reported as by every command and are not listed here.
+pub const CODES: &[Code] = &[
+    Code::NotAMailbox,
+    Code::MboxVariant,
+    Code::MboxVotesSplit,
+    Code::MboxJunk,
+    Code::MboxBom,
+    Code::MboxBlankLead,
+    Code::MboxNoBlankLine,
+    Code::MboxNoHeader,
+    Code::MboxDoubledFrom,
+    Code::MboxUndated,
+    Code::MboxFromInBody,
+    Code::MboxUnquotedFrom,
+    Code::MboxAttachedFrom,
+    Code::MboxCoveredFrom,
+    Code::MboxContentLength,
+    Code::MboxLengthNoBlank,
+    Code::MmdfUnclosed,
+    Code::MboxPseudo,
+    Code::MboxCrOnly,
+    Code::MboxLoneCr,
+    Code::MboxNul,
+    Code::MboxHeaderCut,
+    Code::MboxNoFinalNewline,
+    Code::MboxNoFinalBlank,
+    Code::MaildirNoDirectory,
+    Code::MaildirMode,
+    Code::MaildirOpen,
+    Code::MaildirLooseMode,
+    Code::MaildirOwner,
+    Code::MaildirBadInfo,
+    Code::MaildirDuplicate,
+    Code::MaildirUntrueSize,
+    Code::MaildirStaleTmp,
+    Code::MaildirFlagsInNew,
+    Code::MaildirMtime,
+    Code::MaildirsizeDrift,
+    Code::MaildirFolderName,
+    Code::MaildirNoMarker,
+    Code::MaildirForeignFile,
+    Code::MaildirNotAFile,
+    Code::MaildirUnfinished,
+    Code::MessageEmpty,
+    Code::MessageNoHeader,
+    Code::MessageHeaderLine,
+    Code::MessageHeaderCut,
+    Code::MessageNul,
+    Code::MessageFromLine,
+    Code::MessageFromInside,
+    Code::MessageLongLine,
+    Code::MessageCompressed,
+    Code::MessageGone,
+    Code::MessageChanged,
+    Code::MessageSwapped,
+    Code::MessageRenamed,
+    Code::MessageCopied,
+    Code::MessageMoved,
+    Code::MessageReflagged,
+    Code::MessageAdded,
+    Code::ConversionUnfinished,
+    Code::ManifestDamaged,
+    Code::ManifestMissing,
+    Code::SourceCompared,
+    Code::MessageMissing,
+    Code::MessageExtra,
+    Code::MessageDiffers,
+    Code::MessageQuoting,
+    Code::MessageLineEnds,
+    Code::MessageFinalNewline,
+    Code::FlagsDiffer,
+    Code::DateDiffers,
+    Code::FieldsDiffer,
+    Code::FolderMissing,
+    Code::FolderExtra,
+    Code::FolderEmpty,
+    Code::FolderDiffers,
+    Code::FolderGone,
+    Code::TreeSkipped,
+    Code::TreeMailSkipped,
+    Code::TreeMessage,
+    Code::RepairPlanned,
+    Code::RepairDone,
+];
