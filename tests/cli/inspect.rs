@@ -266,3 +266,68 @@ fn a_number_that_there_is_none_of_has_a_summary_too() {
     let run = run(inspect([OsStr::new("--json"), maildir.as_os_str(), OsStr::new("999")])).exits(3);
     assert_eq!(run.json().pop().unwrap()["type"], "summary");
 }
+
+/// Lists one message per header, and returns the JSON object of each.
+fn listed_headers(headers: &[&[u8]]) -> Vec<serde_json::Value> {
+    let message = |header: &&[u8]| {
+        [b"From ann@example.org Mon Jan  1 10:00:00 2001\n", *header, b"\n\nText.\n\n"].concat()
+    };
+    let (_scratch, path) = file("headers", headers.iter().map(message).collect::<Vec<_>>().concat());
+    let report = run(inspect([OsStr::new("--json"), path.as_os_str()])).exits(0).json();
+    let rows: Vec<_> = report.into_iter().filter(|object| object["type"] == "message").collect();
+    assert_eq!(rows.len(), headers.len());
+    rows
+}
+
+#[test]
+fn subjects_and_names_in_the_charsets_of_east_asia_are_decoded() {
+    let words = [
+        ("=?iso-2022-jp?B?GyRCP149cTRbJE5DPEt2GyhC?=", "図書館の端末"),
+        ("=?Shift_JIS?B?kH2PkYrZgsySW5aW?=", "図書館の端末"),
+        ("=?Shift_JIS?Q?=92=5B=96=96?=", "端末"),
+        ("=?EUC-JP?B?v9698bTbpM7DvMv2?=", "図書館の端末"),
+        ("=?GB2312?B?zbzK6bnd?=", "图书馆"),
+        ("=?gbk?B?iESV+PBe?=", "圖書館"),
+        ("=?gb18030?B?zbzK6bndtcTW1bbL?=", "图书馆的终端"),
+        ("=?Big5?B?uc+u0cBdqrqy17rd?=", "圖書館的終端"),
+        ("=?euc-kr?B?tbW8rbD8wMcgtNy4u7Hi?=", "도서관의 단말기"),
+        ("=?ks_c_5601-1987?B?tbW8rbD8?=", "도서관"),
+        // Blanks between two encoded words are not part of the text (RFC 2047, 6.2).
+        ("=?gb18030?B?zbzK6bnd?=\n =?euc-kr?B?tbW8rbD8?= =?Shift_JIS?Q?=92=5B=96=96?=", "图书馆도서관端末"),
+    ];
+    let header = |word: &str| format!("Subject: {word}\nFrom: {word} <ann@example.org>");
+    let headers: Vec<String> = words.iter().map(|(word, _)| header(word)).collect();
+    let headers: Vec<&[u8]> = headers.iter().map(|header| header.as_bytes()).collect();
+    for (row, (word, text)) in listed_headers(&headers).iter().zip(words) {
+        assert_eq!(row["subject"], text, "{word}");
+        assert_eq!(row["from"], format!("{text} <ann@example.org>"), "{word}");
+    }
+}
+
+#[test]
+fn raw_bytes_in_a_header_are_shown_and_reach_no_terminal() {
+    let rows = listed_headers(&[
+        "Subject: 図書館 도서관".as_bytes(),
+        b"Subject: \x1b$B?^=q4[\x1b(B",
+        b"Subject: \xcd\xbc\xca\xe9\xb9\xdd",
+        b"Subject: \x92\x5b\x96\x96",
+    ]);
+    assert_eq!(rows[0]["subject"], "図書館 도서관");
+    assert!(rows.iter().all(|row| !row["subject"].as_str().unwrap().is_empty()), "{rows:?}");
+    let (_scratch, path) =
+        file("raw", b"From a@b Mon Jan  1 10:00:00 2001\nSubject: \x1b$B?^\x1b(B\xcd\n\nx\n");
+    let text = run(inspect([&path])).exits(0).text();
+    assert_eq!((text.lines().count(), text.contains('\x1b')), (1, false), "{text}");
+}
+
+#[test]
+fn options_for_an_mbox_are_usage_errors_with_a_maildir() {
+    let (_scratch, maildir, _) = inbox_in_maildir();
+    let maildir = maildir.as_os_str();
+    for args in
+        [vec![OsStr::new("--boundaries"), maildir], vec![OsStr::new("--source"), maildir, OsStr::new("1")]]
+    {
+        let option = args[0].to_str().unwrap().to_owned();
+        run(inspect(args)).exits(2).complains(&[&option, "is a Maildir"]);
+    }
+}

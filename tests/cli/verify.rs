@@ -1086,3 +1086,34 @@ fn a_source_that_is_named_and_is_not_there_is_an_error() {
     let args = ["--source".as_ref(), absent.as_os_str(), maildir.as_os_str()];
     verify(args).exits(3).complains(&["absent", "no such file"]);
 }
+
+#[test]
+fn an_option_that_does_not_apply_is_a_usage_error() {
+    let scratch = scratch();
+    let plain = Workdir(scratch.path()).maildir("plain");
+    let converted = scratch.path().join("converted");
+    convert_fixture("inbox.mbox", &converted);
+    let tree = scratch.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    fs::write(tree.join("inbox"), many(1)).unwrap();
+    let mbox = fixture("inbox.mbox");
+    let [plain, converted, tree, mbox] =
+        [&plain, &converted, &tree, &mbox].map(|path| path.to_str().unwrap());
+    for args in [
+        &["--source", mbox, plain][..],
+        &["--source", mbox, mbox],
+        &["--source", mbox, "--quick", converted],
+        &["--source", mbox, tree],
+        &["--manifest", mbox, mbox],
+        &["--manifest", mbox, "-"],
+        &["--manifest", mbox, plain, converted],
+        &["--repair", "-"],
+        &["--into", "Old", mbox],
+        &["--map", "A=B", tree],
+        &["--follow", mbox],
+    ] {
+        verify(args).exits(2).complains(&[args[0]]);
+    }
+    verify(["--source", mbox, converted]).exits(0);
+    verify(["--follow", tree]).exits(0);
+}
