@@ -8,33 +8,33 @@ use crate::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
 
 /// The options of every command.
 #[derive(Args, Debug, Clone)]
-pub struct CommonArgs {
+pub(crate) struct CommonArgs {
     /// Report as JSON Lines: findings, then one summary
     #[arg(long, help_heading = "Report")]
-    pub json: bool,
+    pub(crate) json: bool,
     /// Say nothing but errors
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Report")]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
     /// List every finding, infos too
     #[arg(short, long, help_heading = "Report")]
-    pub verbose: bool,
+    pub(crate) verbose: bool,
     /// Let warnings count for the exit code (1)
     #[arg(long, help_heading = "Report")]
-    pub strict: bool,
+    pub(crate) strict: bool,
     /// Colour the report
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = When::Auto, help_heading = "Report")]
-    pub color: When,
+    pub(crate) color: When,
     /// Show progress on standard error; auto: on a terminal, after 250 ms
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = When::Auto, help_heading = "Report")]
-    pub progress: When,
+    pub(crate) progress: When,
     /// Number of worker threads; default: all cores
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
-    pub jobs: Option<u16>,
+    pub(crate) jobs: Option<u16>,
 }
 
 impl CommonArgs {
-    /// Gives rayon its number of threads. Must come before any parallel work.
-    pub fn set_up_workers(&self) -> anyhow::Result<()> {
+    /// Sets the number of rayon's threads. Must run before any parallel work.
+    pub(crate) fn set_up_workers(&self) -> anyhow::Result<()> {
         let Some(jobs) = self.jobs else { return Ok(()) };
         rayon::ThreadPoolBuilder::new().num_threads(jobs.into()).build_global()?;
         Ok(())
@@ -43,7 +43,7 @@ impl CommonArgs {
 
 /// When to use the features of a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum When {
+pub(crate) enum When {
     /// If there is a terminal
     Auto,
     /// Always
@@ -53,7 +53,7 @@ pub enum When {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum DeletedArg {
+pub(crate) enum DeletedArg {
     /// They come without the flag T
     Keep,
     /// They get the flag T
@@ -73,7 +73,7 @@ impl From<DeletedArg> for DeletedPolicy {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LabelsArg {
+pub(crate) enum LabelsArg {
     /// Keywords of the message
     Keywords,
     /// A folder each

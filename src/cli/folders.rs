@@ -9,28 +9,28 @@ use crate::mailbox::tree::walk::{SkippedEntry, Tree};
 
 use super::ui::report::Reporter;
 
-/// Which folders those of a tree are.
+/// Which folders of the two sides correspond.
 #[derive(Args, Debug)]
-pub struct FolderArgs {
+pub(crate) struct FolderArgs {
     /// Let all of it be this one folder: levels with a / between them, or, where there is none, a dot
     #[arg(long, value_name = "FOLDER", value_parser = parse_folder, help_heading = "Trees")]
-    pub into: Option<Folder>,
+    pub(crate) into: Option<Folder>,
     /// Call a folder, and those in it, otherwise: --map 'Sent Items=Sent'; may be said again
     #[arg(long, value_name = "FROM=TO", value_parser = parse_map, help_heading = "Trees")]
-    pub map: Vec<(Folder, Folder)>,
+    pub(crate) map: Vec<(Folder, Folder)>,
     /// Follow symbolic links inside a tree; never out of it
     #[arg(long, help_heading = "Trees")]
-    pub follow: bool,
+    pub(crate) follow: bool,
 }
 
 impl FolderArgs {
-    /// Whether somebody says which folder is which.
-    pub fn is_used(&self) -> bool {
+    /// Reports whether the user has assigned folders.
+    pub(crate) fn is_used(&self) -> bool {
         self.into.is_some() || !self.map.is_empty()
     }
 
-    /// The same for the library.
-    pub fn mapping(&self) -> FolderMapping {
+    /// Converts the options for the library.
+    pub(crate) fn mapping(&self) -> FolderMapping {
         FolderMapping { into: self.into.clone(), map: self.map.clone() }
     }
 }
@@ -44,13 +44,13 @@ fn parse_map(text: &str) -> Result<(Folder, Folder), String> {
     Ok((parse_folder(from)?, parse_folder(to)?))
 }
 
-/// Whether neither a mailbox was found in it nor what may be one.
-pub fn has_no_mail(tree: &Tree) -> bool {
+/// Reports whether a tree contains neither a mailbox nor a file that may be one.
+pub(crate) fn has_no_mail(tree: &Tree) -> bool {
     tree.mailboxes.is_empty() && tree.skipped.iter().all(|skipped| !skipped.may_be_mail)
 }
 
-/// Tells what of a tree was not taken for a mailbox, or only with doubts.
-pub fn report_skipped(tree: &Tree, reporter: &mut Reporter) {
+/// Reports the files of a tree that were skipped or are doubtful.
+pub(crate) fn report_skipped(tree: &Tree, reporter: &mut Reporter) {
     for path in &tree.ambiguous {
         let finding = Finding::new(
             Code::TreeMessage,
@@ -70,8 +70,8 @@ fn finding(skipped: &SkippedEntry) -> Finding {
     }
 }
 
-/// Raises how many files may be open as far as that is allowed, and says how many.
-pub fn raise_open_file_limit() -> usize {
+/// Raises the limit on open files as far as possible, and returns it.
+pub(crate) fn raise_open_file_limit() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let wanted = limit.maximum.map_or(8192, |most| most.min(8192));

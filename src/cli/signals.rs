@@ -1,5 +1,4 @@
-//! Signals: the catchable ones end the work cleanly; so does, a little later, SIGBUS, which a source
-//! truncated under our mapping raises.
+//! Signals that stop an operation: SIGINT, SIGTERM and SIGHUP, and SIGBUS, which a truncated source raises.
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;
@@ -10,17 +9,17 @@ use crate::mailbox::context::Cancel;
 use crate::mailbox::source::mapped;
 use signal_hook::consts::{SIGBUS, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 
-/// A flag that SIGINT, SIGTERM and SIGHUP set. The second one of a kind ends the process at once:
-/// whoever presses Ctrl-C twice does not want to wait for our cleaning up.
-pub fn cancel_on_signals() -> Cancel {
+/// Returns a request to stop that SIGINT, SIGTERM and SIGHUP make. The second signal of a kind ends the process at once: a
+/// user who presses Ctrl-C twice does not wait for the cleanup.
+pub(crate) fn cancel_on_signals() -> Cancel {
     cancel_on_signals_with(super::ui::exit::Exit::Interrupted.code())
 }
 
-/// The same, where the second one ends the process with this code.
-pub fn cancel_on_signals_with(code: u8) -> Cancel {
+/// Returns the same with `code` as the exit code of the second signal.
+pub(crate) fn cancel_on_signals_with(code: u8) -> Cancel {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
-        // What nohup set to be ignored stays ignored.
+        // nohup(1) ignores signals on purpose.
         if is_ignored(signal) {
             continue;
         }
@@ -28,8 +27,8 @@ pub fn cancel_on_signals_with(code: u8) -> Cancel {
         let soft = signal_hook::flag::register(signal, flag.clone());
         debug_assert!(hard.is_ok() && soft.is_ok());
     }
-    // Over a limit on the size of files a write is to fail, and to be taken back, and not to kill us. A
-    // handler, and not SIG_IGN, which the programs that we run would inherit.
+    // A write that exceeds the limit on file sizes must fail, so that it is undone. Child processes would inherit SIG_IGN,
+    // but not a handler.
     let over_limit = signal_hook::flag::register(SIGXFSZ, Arc::default());
     debug_assert!(over_limit.is_ok());
     Cancel::from_flag(flag)
@@ -52,15 +51,14 @@ static TRUNCATION: AtomicBool = AtomicBool::new(false);
 
 /// Installs the SIGBUS handler.
 ///
-/// What was truncated under our mapping reads as zeros from then on: the work goes on to where it looks
-/// whether the source is still what it was, and there it ends as for any source that changes, with its
-/// path, its report and without a trace.
-pub fn catch_bus_error() {
+/// From then on the truncated part of the mapping reads as zeros. The operation continues to the point where it checks
+/// whether the source has changed, and fails there like for any other source that changes.
+pub(crate) fn catch_bus_error() {
     // SAFETY: sysconf(3) reads a number.
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     PAGE.store(usize::try_from(page).unwrap_or(4096), Ordering::SeqCst);
-    // SAFETY: the action is zeroed plain data with a handler of the signature that SA_SIGINFO asks for;
-    // the handler calls nothing but mmap(2), write(2) and _exit(2), which are system calls and no more.
+    // SAFETY: the action is zeroed plain data with a handler of the signature that SA_SIGINFO requires. The handler calls
+    // only mmap(2), write(2) and _exit(2), which are plain system calls.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = on_bus_error as extern "C" fn(i32, *mut libc::siginfo_t, *mut c_void) as usize;
@@ -69,16 +67,16 @@ pub fn catch_bus_error() {
     }
 }
 
-/// Whether a source was truncated while it was read: what was made of it since means nothing.
-pub fn source_was_truncated() -> bool {
+/// Reports whether a source was truncated while it was read. Everything derived from it since is invalid.
+pub(crate) fn source_was_truncated() -> bool {
     TRUNCATION.load(Ordering::SeqCst)
 }
 
 extern "C" fn on_bus_error(_signal: i32, info: *mut libc::siginfo_t, _context: *mut c_void) {
-    // SAFETY: the kernel hands a handler installed with SA_SIGINFO a valid siginfo_t, and for SIGBUS it
-    // has an address. What is mapped over lies from the page of that address to the end of a mapping of
-    // ours, which is read-only, so nothing else of the program is there; zeros are as good there as any
-    // bytes. All three calls are async-signal-safe, and the sentence is static.
+    // SAFETY: the kernel passes a handler installed with SA_SIGINFO a valid siginfo_t, which has an address for SIGBUS.
+    // The new pages replace the range from the page of that address to the end of one of mailferry's own mappings. That
+    // mapping is read-only and contains nothing else, so zeros are as valid there as any other bytes. All three calls are
+    // async-signal-safe, and the text is static.
     unsafe {
         let address = (*info).si_addr().addr();
         if let Some(end) = mapped::mark_lost(address) {

@@ -1,35 +1,37 @@
-//! What a program says on standard error is kept, and told behind why it failed: an MTA goes by the first line that it
-//! hears, and that is to be ours.
+//! The standard error of a program, reported after the reason why it failed.
+//!
+//! An MTA evaluates the first line of the output, which must be mailferry's.
 
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::process::Stdio;
 
+use super::outcome::{OutcomeKind, Refusal};
 use crate::mailbox::fs::durable;
 use crate::mailbox::text::escape;
-use crate::transport::outcome::{OutcomeKind, Refusal};
 
-/// As much of it as is told, in bytes.
-const HEARD: usize = 1000;
+/// The part that is reported, in bytes.
+const MAX_REPORTED: usize = 1000;
 
-/// Runs what starts a program with this standard error.
-pub fn capture_stderr<T>(run: impl FnOnce(Stdio) -> Result<T, Refusal>) -> Result<T, Refusal> {
-    let listen = || {
-        let heard = durable::memory_file("standard error")?;
-        Ok::<_, io::Error>((heard.try_clone()?, heard))
+/// Runs a program with the standard error that `run` gets, and adds what it wrote to a refusal.
+///
+/// The program writes to a file in memory. A pipe would kill a process that it left in the background (SIGPIPE).
+pub(super) fn capture_stderr<T>(run: impl FnOnce(Stdio) -> Result<T, Refusal>) -> Result<T, Refusal> {
+    let open = || {
+        let file = durable::memory_file("standard error")?;
+        Ok::<_, io::Error>((file.try_clone()?, file))
     };
-    let (theirs, heard) = listen().map_err(|e| Refusal {
+    let (stderr, captured) = open().map_err(|e| Refusal {
         kind: OutcomeKind::Temporary,
         text: format!("unable to listen: {e} (#4.3.0)"),
     })?;
-    run(theirs.into()).map_err(|refusal| {
-        let mut said = vec![0; HEARD];
-        // What cannot be read is not told.
-        let length = heard.read_at(&mut said, 0).unwrap_or(0);
-        said.truncate(length);
-        match escape(said.trim_ascii()) {
-            said if said.is_empty() => refusal,
-            said => Refusal { text: format!("{}; it said: {said}", refusal.text), ..refusal },
+    run(stderr.into()).map_err(|refusal| {
+        let mut output = vec![0; MAX_REPORTED];
+        let length = captured.read_at(&mut output, 0).unwrap_or(0);
+        output.truncate(length);
+        match escape(output.trim_ascii()) {
+            output if output.is_empty() => refusal,
+            output => Refusal { text: format!("{}; it said: {output}", refusal.text), ..refusal },
         }
     })
 }

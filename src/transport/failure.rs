@@ -1,44 +1,40 @@
-//! Why a message was not delivered, as mail systems say it.
+//! Why a message was not delivered, in the terms of mail systems.
 
 use std::fmt;
 use std::io;
 
 use crate::mailbox::error::Error;
 
-/// Why, in the classes that callers act upon.
+/// The classes of failures that callers distinguish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum FailureReason {
-    /// Something of the machine failed.
+    /// A failure of this machine.
     TryAgain,
-    /// No room on the disk.
     DiskFull,
     /// Another program holds a lock.
     Locked,
-    /// Over quota, which may be mended: a quota of the file system, or the caller wants it so.
+    /// Over a quota that may be raised: of the file system, or if the caller asked to treat quotas as temporary.
     OverQuotaForNow,
     /// A signal, or a time limit.
     Interrupted,
-    /// What is asked for cannot be done until somebody mends it: a missing Maildir, a typing error. A
-    /// message must not bounce for that.
+    /// Impossible until the administrator fixes it: a missing Maildir, a wrong option. A message must not bounce for that.
     Configuration,
     /// Over the mailbox's quota.
     OverQuota,
-    /// There is no such recipient.
+    /// The recipient does not exist.
     NoSuchMailbox,
-    /// The recipient's address cannot be that of a mailbox here.
+    /// The recipient's address cannot belong to a mailbox of this machine.
     BadAddress,
-    /// There is no message, or one that the mailbox's format cannot hold.
+    /// There is no message, or the mailbox's format cannot hold it.
     BadMessage,
-    /// Larger than is allowed.
     TooLarge,
-    /// It was delivered to this recipient before, on its way.
+    /// The message was delivered to this recipient before.
     Looping,
-    /// A program or the next hop refused it for good.
+    /// A program or the next hop permanently refused it.
     Refused,
 }
 
 impl FailureReason {
-    /// All of them.
     pub(crate) const ALL: [FailureReason; 13] = [
         FailureReason::TryAgain,
         FailureReason::DiskFull,
@@ -55,7 +51,7 @@ impl FailureReason {
         FailureReason::Refused,
     ];
 
-    /// The enhanced status code (RFC 3463): Postfix goes by it when the output begins with it.
+    /// Returns the enhanced status code (RFC 3463). Postfix evaluates it at the beginning of the output.
     pub(crate) fn status(self) -> &'static str {
         match self {
             FailureReason::TryAgain => "4.3.0",
@@ -74,7 +70,7 @@ impl FailureReason {
         }
     }
 
-    /// Whether trying again can help.
+    /// Reports whether a later attempt can succeed.
     pub(crate) fn is_temporary(self) -> bool {
         self.status().starts_with('4')
     }
@@ -84,14 +80,12 @@ impl FailureReason {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{} {text}", reason.status())]
 pub(crate) struct Failure {
-    /// The class.
     pub(crate) reason: FailureReason,
-    /// One line for a person: what, where, and what to do.
+    /// One line for the user: what failed, where, and what to do.
     pub(crate) text: String,
 }
 
 impl Failure {
-    /// A failure with its sentence.
     pub(crate) fn new(reason: FailureReason, text: impl fmt::Display) -> Failure {
         Failure { reason, text: text.to_string() }
     }
@@ -103,7 +97,7 @@ impl From<Error> for Failure {
             Error::Io { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull => FailureReason::DiskFull,
                 io::ErrorKind::QuotaExceeded => FailureReason::OverQuotaForNow,
-                // Missing, forbidden, of the wrong kind: somebody has to mend it.
+                // Missing, forbidden, or of the wrong kind.
                 _ if !error.retry_helps() => FailureReason::Configuration,
                 _ => FailureReason::TryAgain,
             },

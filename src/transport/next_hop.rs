@@ -1,4 +1,4 @@
-//! Where a message is handed on to, as a URL says it.
+//! The next hop of a message, named by a URL.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::mailbox::text::display_path;
 
-/// A next hop.
+/// A server, a program or a mailbox that gets messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum NextHop {
     /// `qmqp://host[:628]`
@@ -35,21 +35,20 @@ pub(crate) enum NextHop {
 pub(crate) struct Host {
     /// A name, or an IPv4 or IPv6 address without brackets.
     pub(crate) name: String,
-    /// The port.
     pub(crate) port: u16,
 }
 
-/// All that a URL may be, for the message about one that is none of them.
-const KINDS: &str = "qmqp://HOST, qmtp://HOST, smtp://HOST, lmtp://HOST:PORT, lmtp+unix:PATH, queue:PATH, \
-                     sendmail:PATH, maildir:PATH, mbox:PATH";
+/// The known URLs, for error messages.
+const URLS: &str = "qmqp://HOST, qmtp://HOST, smtp://HOST, lmtp://HOST:PORT, lmtp+unix:PATH, queue:PATH, \
+                    sendmail:PATH, maildir:PATH, mbox:PATH";
 
 impl NextHop {
-    /// Reads a URL. A path is taken as it is, byte for byte, and may be relative.
+    /// Parses a URL. A path is used byte for byte, and may be relative.
     ///
     /// # Errors
-    /// A sentence about what is wrong.
+    /// A sentence that says what is wrong.
     pub(crate) fn parse(url: &OsStr) -> Result<NextHop, String> {
-        let unknown = || format!("none of {KINDS}");
+        let unknown = || format!("none of {URLS}");
         let url = url.as_bytes();
         let colon = memchr::memchr(b':', url).ok_or_else(unknown)?;
         let (scheme, rest) = (&url[..colon], &url[colon + 1..]);
@@ -59,7 +58,7 @@ impl NextHop {
             path if path.contains(&0) => Err("a path with a NUL".to_owned()),
             path => Ok(PathBuf::from(OsStr::from_bytes(path))),
         };
-        // A name without a slash would be looked for in $PATH.
+        // A name without a slash would be searched in $PATH.
         let program =
             || path().map(|path| if rest.contains(&b'/') { path } else { Path::new(".").join(path) });
         let host = |port| Host::parse(rest, port);
@@ -79,8 +78,8 @@ impl NextHop {
 }
 
 impl Host {
-    /// Reads `//host:port`; `[::1]` has its brackets since it has colons.
-    fn parse(rest: &[u8], usual: Option<u16>) -> Result<Host, String> {
+    /// Parses `//host:port`. An IPv6 address is in brackets.
+    fn parse(rest: &[u8], default: Option<u16>) -> Result<Host, String> {
         let text = std::str::from_utf8(rest).map_err(|_| "a host that is no text")?;
         let text = text.strip_prefix("//").ok_or("two slashes begin the host")?;
         let (name, port) = match text.strip_prefix('[') {
@@ -96,7 +95,7 @@ impl Host {
                 digits.parse().ok().filter(|&port| port > 0).ok_or("a port is a number from 1 to 65535")?
             }
             Some(_) => return Err("a port is a number from 1 to 65535".to_owned()),
-            None if port.is_empty() => usual.ok_or("a port is needed: lmtp://HOST:PORT")?,
+            None if port.is_empty() => default.ok_or("a port is needed: lmtp://HOST:PORT")?,
             None => return Err("nothing may follow the host but its port".to_owned()),
         };
         Ok(Host { name: name.to_owned(), port })

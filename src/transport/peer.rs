@@ -1,4 +1,4 @@
-//! Servers for tests: each plays its part to one client, on a loopback socket.
+//! Servers for tests, each for one client, on a loopback socket.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,9 +11,9 @@ use super::outcome::{Outcome, OutcomeKind};
 use super::spool::{MessageSpool, SpooledMessage};
 use crate::mailbox::context::Cancel;
 
-/// Long for a test, for what is to come.
+/// For events that must happen.
 pub const LONG: Duration = Duration::from_secs(60);
-/// For what never comes; what does come has come by then, on a busy machine too.
+/// For events that must not happen. Others have happened by then, even on a busy machine.
 pub const SHORT: Duration = Duration::from_secs(1);
 
 pub const PATIENT: Timeouts = Timeouts { connect: LONG, reply: LONG, final_reply: LONG, total: LONG };
@@ -25,7 +25,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// One that hands what it has read to the test.
+    /// Starts a server.
     pub fn spawn(part: impl FnOnce(&mut Talk) + Send + 'static) -> Peer {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -53,7 +53,7 @@ pub struct Talk {
 }
 
 impl Talk {
-    /// A client may be gone.
+    /// Sends bytes; the client may have disconnected.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.get_mut().write_all(bytes.as_ref());
     }
@@ -65,7 +65,7 @@ impl Talk {
         }
     }
 
-    /// A line, empty at the end.
+    /// Receives a line, empty at the end.
     pub fn line(&mut self) -> Vec<u8> {
         let mut line = Vec::new();
         let _ = self.stream.read_until(b'\n', &mut line);
@@ -73,12 +73,12 @@ impl Talk {
         line
     }
 
-    /// All that comes until the client goes.
+    /// Receives everything until the client disconnects.
     pub fn rest(&mut self) {
         let _ = self.stream.read_to_end(&mut self.received);
     }
 
-    /// Everything up to these bytes.
+    /// Receives everything up to these bytes.
     pub fn until(&mut self, end: &[u8]) {
         let start = self.received.len();
         while !self.received[start..].ends_with(end) {
@@ -90,9 +90,9 @@ impl Talk {
 }
 
 pub fn spooled(bytes: &[u8]) -> SpooledMessage {
-    let mut arriving = MessageSpool::new("/tmp".as_ref(), None);
-    arriving.push(bytes).unwrap();
-    arriving.finish().unwrap()
+    let mut spool = MessageSpool::new("/tmp".as_ref(), None);
+    spool.push(bytes).unwrap();
+    spool.finish().unwrap()
 }
 
 pub fn envelope(sender: &str, recipients: &[&str]) -> Envelope {

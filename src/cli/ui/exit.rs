@@ -1,31 +1,30 @@
-//! THE table: outcome → exit code.
+//! The exit codes of all commands.
 
 use std::process::ExitCode;
 
+use clap::ValueEnum;
+
 use crate::mailbox::error::Error;
 use crate::transport::failure::FailureReason;
-use clap::ValueEnum;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// All of it done; nothing lost, nothing damaged.
+    /// Finished; nothing lost, nothing damaged.
     Done,
     /// Finished, but mail was skipped, damaged or different; with `--strict` also with warnings.
     Flawed,
-    /// A usage error.
     Usage,
-    /// Could not run or finish; nothing half-published.
+    /// Could not run or finish.
     CouldNotFinish,
-    /// A signal; the same command continues.
+    /// Stopped by a signal; the same command continues.
     Interrupted,
-    /// A usage error of inject: whoever calls it for a person's mail has that person before the screen.
+    /// A usage error of inject. Its caller is a user at a terminal, unlike deliver's, so the mail does not have to wait.
     InjectUsage,
-    /// A message was not delivered.
     NotDelivered(FailureReason, ExitCodes),
 }
 
-/// Whose codes tell what became of a message.
+/// The exit codes with which a caller wants the outcome of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ExitCodes {
     /// sysexits(3)
@@ -34,11 +33,10 @@ pub(crate) enum ExitCodes {
     Qmail,
 }
 
-/// Try again later, in sysexits(3): the one code that Postfix, Exim and qmail all understand so.
+/// "Try again later" in sysexits(3), the only code that Postfix, Exim and qmail understand alike.
 pub(crate) const TRY_AGAIN: u8 = 75;
 
 impl Exit {
-    /// The exit code.
     pub(crate) fn code(self) -> u8 {
         match self {
             Exit::Done => 0,
@@ -65,21 +63,21 @@ impl Exit {
         }
     }
 
-    /// Of a run that finished with these counts.
+    /// Returns how a run ended that finished with these counts.
     pub(crate) fn finished(errors: u64, warnings: u64, strict: bool) -> Exit {
         if errors > 0 || (strict && warnings > 0) { Exit::Flawed } else { Exit::Done }
     }
 
-    /// Of a delivery, by why it failed, if it did.
+    /// Returns how a delivery ended.
     pub(crate) fn of_delivery(failed: Option<FailureReason>, codes: ExitCodes) -> Exit {
         failed.map_or(Exit::Done, |reason| Exit::NotDelivered(reason, codes))
     }
 
-    /// Of a run that ended with an error.
+    /// Returns how a run ended that failed with `error`.
     pub(crate) fn of(error: &Error) -> Exit {
         match error {
             Error::Interrupted => Exit::Interrupted,
-            // The user typed a list by hand; what it says is part of the command.
+            // The user wrote the list of boundaries by hand; it is part of the command.
             Error::Boundaries { .. } | Error::Usage { .. } => Exit::Usage,
             _ => Exit::CouldNotFinish,
         }
@@ -92,7 +90,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// The table for `--help` and the manual.
+/// The exit codes in `--help`.
 pub(crate) const HELP: &str = "\
 Exit codes:
   0  all of it done; nothing lost, nothing damaged
@@ -102,7 +100,7 @@ Exit codes:
   3  could not run or finish; nothing half-published
   4  interrupted; the same command continues";
 
-/// The table of deliver.
+/// The exit codes in `deliver --help`.
 pub(crate) const DELIVERY_HELP: &str = "\
 Exit codes (sysexits(3)); on failure the first line begins with an enhanced status code, by which Postfix goes:
   0   the message is safe on disk
@@ -113,7 +111,7 @@ Exit codes (sysexits(3)); on failure the first line begins with an enhanced stat
   77  over quota
 With --exit-codes qmail: 0, 100 for what is for good, 111 for what is not.";
 
-/// The table of inject.
+/// The exit codes in `inject --help`.
 pub(crate) const INJECTION_HELP: &str = "\
 Exit codes (sysexits(3)); on failure the first line begins with an enhanced status code:
   0   the next hop has taken the message for every recipient

@@ -1,53 +1,52 @@
-//! Reports: findings and sums as text or as JSON Lines. The only place that prints.
+//! Reports: findings and totals, as text or as JSON Lines.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::mailbox::error::Error;
-use crate::mailbox::finding::{Code, Finding, Severity};
-use crate::mailbox::text::display_path;
-use crate::transport::failure::Failure;
 use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::exit::Exit;
 use crate::cli::args::{CommonArgs, When};
+use crate::mailbox::error::Error;
+use crate::mailbox::finding::{Code, Finding, Severity};
+use crate::mailbox::text::display_path;
+use crate::transport::failure::Failure;
 
-/// Findings of one code that are told one by one without `-v`.
-const TOLD: u64 = 20;
+/// Warnings with one code that are listed without `-v`.
+const MAX_LISTED: u64 = 20;
 
-/// Where a report goes, and in which shape.
+/// Writes a report in one format to one stream.
 pub(crate) struct Reporter {
     out: io::BufWriter<Box<dyn Write + Send>>,
     colour: bool,
     json: bool,
     quiet: bool,
     verbose: bool,
-    /// Errors told.
     pub(crate) errors: u64,
-    /// Warnings told, or left untold for being too many of a kind.
+    /// All warnings, even those that are not listed.
     pub(crate) warnings: u64,
     closed: bool,
-    /// Whether what was to be said or shown could not be written.
-    lost: bool,
+    /// Whether a part of the report could not be written.
+    incomplete: bool,
 }
 
-/// How many findings of each kind were told, and how many were too many.
+/// Counts the findings about one file, listed and suppressed.
 #[derive(Default)]
 pub(crate) struct FindingCounts {
-    told: HashMap<Code, u64>,
-    untold: BTreeMap<Code, u64>,
+    all: HashMap<Code, u64>,
+    suppressed: BTreeMap<Code, u64>,
 }
 
 impl Reporter {
-    /// A report on standard output.
+    /// Returns a report on standard output.
     pub(crate) fn new(common: &CommonArgs) -> Reporter {
         Reporter::on(Box::new(io::stdout()), AutoStream::choice(&io::stdout()), common)
     }
 
-    /// A report on standard error, where standard output carries the mail.
+    /// Returns a report on standard error, for commands that write mail to standard output.
     pub(crate) fn on_stderr(common: &CommonArgs) -> Reporter {
         Reporter::on(Box::new(io::stderr()), AutoStream::choice(&io::stderr()), common)
     }
@@ -67,69 +66,74 @@ impl Reporter {
             errors: 0,
             warnings: 0,
             closed: false,
-            lost: false,
+            incomplete: false,
         }
     }
 
-    /// Whether the report is JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.json
     }
 
-    /// A line of text, unless the report is JSON or quiet.
+    /// Writes a line of text, unless the report is JSON or quiet.
     pub(crate) fn line(&mut self, text: &str) {
         if !self.json && !self.quiet {
             self.print(text);
         }
     }
 
-    /// A line that has the report's shape already.
+    /// Writes a line that is formatted for either text or JSON.
     pub(crate) fn preformatted_line(&mut self, line: &str) {
         if self.json || !self.quiet {
             self.print(line);
         }
     }
 
-    /// A line of text for those who want to know more: with `-v`.
+    /// Writes a line of text with `-v`.
     pub(crate) fn detail(&mut self, text: &str) {
         if self.verbose {
             self.line(text);
         }
     }
 
-    /// A JSON object, if the report is JSON.
+    /// Writes a JSON object if the report is JSON.
     pub(crate) fn object(&mut self, object: &impl Serialize) {
         if self.json {
             match serde_json::to_string(object) {
                 Ok(text) => self.print(&text),
-                // Of an object with keys that are no text: there is none.
-                Err(_) => self.lost = true,
+                // Only keys that are not strings fail, and no object has any.
+                Err(_) => self.incomplete = true,
             }
         }
     }
 
-    /// All findings about one file, in their order.
+    /// Reports all findings about one file, in order.
     pub(crate) fn findings(&mut self, path: &Path, findings: &[Finding]) {
-        let mut told = FindingCounts::default();
+        let mut counts = FindingCounts::default();
         for finding in findings {
-            self.finding(path, finding, Value::Null, &mut told);
+            self.finding(path, finding, Value::Null, &mut counts);
         }
-        self.report_suppressed(path, told);
+        self.report_suppressed(path, counts);
     }
 
-    /// One finding of many; `more` is an object with further keys for programs. The last one is to be
-    /// followed by [`untold`](Reporter::untold).
-    pub(crate) fn finding(&mut self, path: &Path, finding: &Finding, more: Value, told: &mut FindingCounts) {
+    /// Reports one finding; `more` is an object with additional keys. The last one must be followed by
+    /// [`report_suppressed`](Reporter::report_suppressed).
+    pub(crate) fn finding(
+        &mut self,
+        path: &Path,
+        finding: &Finding,
+        more: Value,
+        counts: &mut FindingCounts,
+    ) {
         match finding.code.severity() {
             Severity::Info => {}
             Severity::Warning => self.warnings += 1,
             Severity::Error => self.errors += 1,
         }
-        let count = told.told.entry(finding.code).or_default();
+        let count = counts.all.entry(finding.code).or_default();
         *count += 1;
-        let held_back = match finding.code.severity() {
+        let is_suppressed = match finding.code.severity() {
             Severity::Info => !self.verbose,
-            Severity::Warning => !self.verbose && *count > TOLD,
+            Severity::Warning => !self.verbose && *count > MAX_LISTED,
             Severity::Error => false,
         };
         if self.json {
@@ -138,16 +142,16 @@ impl Reporter {
                 object.extend(more);
             }
             self.object(&object);
-        } else if !held_back {
+        } else if !is_suppressed {
             self.finding_line(path, finding);
         } else if finding.code.severity() == Severity::Warning {
-            *told.untold.entry(finding.code).or_default() += 1;
+            *counts.suppressed.entry(finding.code).or_default() += 1;
         }
     }
 
-    /// Says how many warnings were too many of a kind to be told.
-    pub(crate) fn report_suppressed(&mut self, path: &Path, told: FindingCounts) {
-        for (code, count) in told.untold {
+    /// Reports how many warnings were suppressed.
+    pub(crate) fn report_suppressed(&mut self, path: &Path, counts: FindingCounts) {
+        for (code, count) in counts.suppressed {
             self.line(&format!(
                 "{}: {count} more warnings of the kind {}; -v lists them",
                 display_path(path),
@@ -186,7 +190,7 @@ impl Reporter {
         self.print(&text);
     }
 
-    /// An error that ended the run: to standard error for people, as a finding for programs.
+    /// Reports an error that ended the run: as text on standard error, and as a finding in JSON.
     pub(crate) fn error(&mut self, error: &Error) {
         self.errors += 1;
         let mend = error.hint().map(|m| format!("; {m}")).unwrap_or_default();
@@ -202,7 +206,8 @@ impl Reporter {
         }));
     }
 
-    /// Why a message was not delivered. Its status comes first, without our name: so Postfix reads it.
+    /// Reports why a message was not delivered. The status comes first, without the name of the program, because Postfix
+    /// evaluates it there.
     pub(crate) fn failure(&mut self, code: Code, failure: &Failure) {
         self.errors += 1;
         let _ = writeln!(anstream::stderr(), "{failure}");
@@ -216,7 +221,7 @@ impl Reporter {
         }));
     }
 
-    /// Bytes that are data, not a report: as they are.
+    /// Writes bytes of a message, unchanged.
     pub(crate) fn data(&mut self, bytes: &[u8]) {
         if self.closed {
             return;
@@ -235,24 +240,23 @@ impl Reporter {
         }
     }
 
-    /// A closed pipe is the reader's decision and no error; anything else is.
+    /// Records a failed write. A closed pipe is the reader's decision, and not an error.
     fn out_failed(&mut self, error: &io::Error) {
         self.closed = true;
         if error.kind() != io::ErrorKind::BrokenPipe {
-            self.lost = true;
+            self.incomplete = true;
             let _ = writeln!(io::stderr(), "mailferry: cannot write to standard output: {error}");
         }
     }
 
-    /// Flushes what is buffered. Whoever redirects a message or a report to a full disk must not be
-    /// told that it is there.
+    /// Flushes the report and returns the exit code. A report or message that is lost on a full disk is not a success.
     pub(crate) fn finish(&mut self, exit: Exit) -> Exit {
         if !self.closed
             && let Err(error) = self.out.flush()
         {
             self.out_failed(&error);
         }
-        if self.lost && exit != Exit::Interrupted { Exit::CouldNotFinish } else { exit }
+        if self.incomplete && exit != Exit::Interrupted { Exit::CouldNotFinish } else { exit }
     }
 }
 
