@@ -29,6 +29,10 @@ pub mod mailbox;
 pub(crate) mod transport;
 pub mod verify;
 
+#[cfg(feature = "parts")]
+#[doc(hidden)]
+#[allow(missing_docs)]
+pub mod parts;
 #[cfg(any(test, fuzzing))]
 pub mod promises;
 
