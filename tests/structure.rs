@@ -72,7 +72,7 @@ fn every_file_that_the_guides_name_exists() {
         let text = std::fs::read_to_string(root.join(guide)).unwrap();
         let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-./".contains(c);
         let words = text.split(|c| !is_part(c)).map(|word| word.trim_end_matches('.'));
-        let paths = words.filter(|word| word.ends_with(".rs") || word.len() > 1 && word.ends_with('/'));
+        let paths = words.filter(|word| word.len() > 3 && (word.ends_with(".rs") || word.ends_with('/')));
         let missing: Vec<&str> = paths
             .filter(|path| !["", "src", "tests"].iter().any(|base| root.join(base).join(path).exists()))
             .collect();
