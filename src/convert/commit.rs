@@ -15,7 +15,7 @@ use crate::mailbox::manifest::ManifestLocation;
 use crate::mailbox::manifest::{ManifestAppender, SectionFooter, to_line};
 use crate::mailbox::reorder::Reorder;
 
-/// What is committed, and where to.
+/// The commit of a run: its sources, where they were resumed, and their destination.
 pub(crate) struct Commit<'a, S> {
     pub(crate) sources: &'a [S],
     pub(crate) resume: &'a ResumePoint,

@@ -1,9 +1,9 @@
-//! What makes two messages equal.
+//! Equality of messages.
 
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::message::header;
 
-/// Which messages `--dedupe` skips.
+/// The messages that `--dedupe` skips.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Dedupe {
     /// None.

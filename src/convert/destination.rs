@@ -23,7 +23,7 @@ pub(crate) struct OpenDestination {
     /// A manifest outside of the Maildir may be that of several Maildirs, each with a lock of its own.
     pub(crate) _manifest_lock: Option<ManifestLock>,
     pub(crate) writer: MaildirWriter,
-    /// What a killed run left.
+    /// The remains of a killed run.
     pub(crate) leftover: Leftover,
 }
 

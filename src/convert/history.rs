@@ -1,4 +1,4 @@
-//! What the destination's manifest records of earlier runs.
+//! The earlier runs into a destination, as its manifest records them.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;

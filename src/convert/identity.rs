@@ -15,9 +15,9 @@ pub(crate) const MIN_PARALLEL: usize = 1 << 20;
 /// The hashes of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
-    /// Of all bytes.
+    /// BLAKE3 of all bytes.
     pub(crate) digest: Digest,
-    /// Of the first [`LEAD`] bytes.
+    /// BLAKE3 of the first [`LEAD`] bytes.
     pub(crate) lead: Digest,
 }
 

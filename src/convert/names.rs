@@ -94,7 +94,7 @@ impl PreviousMessages {
         self.0.is_empty()
     }
 
-    /// Of several with the same content, keeps as many as the source has now. Those on disk come first: they
+    /// Keeps as many messages with the same content as the source has now. Those on disk come first: they
     /// can be reused. Those that the user removed come before those that only a killed run named.
     pub(crate) fn prefer<'a>(
         &mut self,

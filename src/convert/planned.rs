@@ -8,7 +8,7 @@ use crate::mailbox::manifest::Digest;
 use crate::mailbox::mbox::status::Status;
 use crate::mailbox::message::received::Origin;
 
-/// What is done with a message.
+/// The decision about a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) enum Disposition {
     /// It is written.

@@ -23,7 +23,7 @@ pub(crate) struct PlannedSource<'a> {
     pub(crate) run: RunOptions<'a>,
 }
 
-/// What all sources of a run share.
+/// Options and tables that all sources of a run share.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RunOptions<'a> {
     pub(crate) render: RenderOptions,

@@ -53,9 +53,9 @@ impl Headers {
 pub(crate) struct RenderOptions {
     pub(crate) eol: Eol,
     pub(crate) headers: Headers,
-    /// What happens to messages that are marked as deleted.
+    /// Treatment of messages that are marked as deleted.
     pub(crate) deleted: DeletedPolicy,
-    /// What happens to the user's own Gmail labels.
+    /// Use of the user's own Gmail labels.
     pub(crate) labels: LabelPolicy,
 }
 

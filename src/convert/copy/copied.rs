@@ -1,4 +1,4 @@
-//! What the manifest records of earlier copies of a Maildir.
+//! Earlier copies of a Maildir, as the manifest records them.
 
 use std::collections::HashMap;
 use std::path::Path;

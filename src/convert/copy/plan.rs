@@ -86,7 +86,7 @@ impl SourceMessage {
     }
 }
 
-/// What a plan is made from.
+/// The inputs of a plan.
 pub(super) struct Planner<'a> {
     pub(super) source: &'a SourceMaildir<'a>,
     pub(super) copied: &'a CopiedMessages,

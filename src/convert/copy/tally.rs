@@ -7,7 +7,7 @@ use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::maildir::keywords::KeywordSet;
 use crate::mailbox::manifest::ByteCounts;
 
-/// What became of some messages.
+/// Counts of messages that are done.
 #[derive(Debug, Default)]
 pub(super) struct CopyTally {
     pub(super) written: u64,

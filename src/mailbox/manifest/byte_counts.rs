@@ -7,18 +7,18 @@ use serde::{Deserialize, Serialize};
 /// Bytes of a source: every byte is counted once.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ByteCounts {
-    /// Of messages, without quoting.
+    /// Bytes of messages, without quoting.
     #[serde(rename = "bytes_messages")]
     pub messages: u64,
     #[serde(rename = "bytes_from_lines")]
     pub from_lines: u64,
-    /// Of the `>` that quote a line.
+    /// The `>` that quote a line.
     #[serde(rename = "bytes_quoting")]
     pub quoting: u64,
-    /// Of blank lines and frames between messages.
+    /// Blank lines and frames between messages.
     #[serde(rename = "bytes_separators")]
     pub separators: u64,
-    /// Of bytes that belong to no message.
+    /// Bytes that belong to no message.
     #[serde(rename = "bytes_junk")]
     pub junk: u64,
 }

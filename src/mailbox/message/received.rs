@@ -1,4 +1,4 @@
-//! When a message was received: the first date that is real, and where it comes from.
+//! The date when a message was received: the first real one, and its origin.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::mailbox::message::date;
 use crate::mailbox::message::date::Stamp;
 use crate::mailbox::message::header::Field;
 
-/// Where a received date comes from.
+/// The origin of a received date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Origin {
     /// The From_ line.
@@ -23,13 +23,13 @@ pub enum Origin {
     Mtime,
     /// The name of the file in a Maildir.
     Name,
-    /// Nowhere: it is 0.
+    /// There is no date: it is 0.
     #[default]
     None,
 }
 
 impl Origin {
-    /// The word in reports and JSON.
+    /// Returns the word of reports and JSON.
     pub fn name(self) -> &'static str {
         match self {
             Origin::FromLine => "from",
@@ -42,19 +42,16 @@ impl Origin {
     }
 }
 
-/// The dates that one message offers.
+/// The dates in the fields of one message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DateFields {
-    /// Of its From_ line.
     pub from: Option<Stamp>,
-    /// Of its topmost Received field.
     pub received: Option<Stamp>,
-    /// Of its Date field.
     pub header: Option<Stamp>,
 }
 
 impl DateFields {
-    /// What one field of the header has to offer: the topmost one of a name counts, if it has a date.
+    /// Reads one field of the header. The topmost field of a name that has a date counts.
     pub fn read_field(&mut self, field: &Field<'_>) {
         if self.received.is_none() && field.is("Received") {
             self.received = parse_received(field.value);
@@ -64,52 +61,53 @@ impl DateFields {
     }
 }
 
-/// The date of a Received field stands behind its last semicolon (RFC 5322 §3.6.7).
+/// Returns the date of a Received field, which is after the last semicolon (RFC 5322 §3.6.7).
 fn parse_received(value: &[u8]) -> Option<Stamp> {
     let semicolon = memchr::memrchr(b';', value)?;
     date::parse_header_date(&value[semicolon + 1..])
 }
 
-/// What the dates of a source are judged by.
+/// The rules by which a date counts as real.
 #[derive(Debug, Clone)]
 pub struct DateRules {
-    /// Now, in seconds since 1970: nothing was received after tomorrow.
+    /// Seconds since 1970. Nothing was received after tomorrow.
     pub now: i64,
     /// The modification time of the source file.
     pub mtime: Option<i64>,
-    /// The zone of From_ lines that name none, where the user gave it.
+    /// The zone of From_ lines that name none, if the user gave it.
     pub from_zone: Option<TimeZone>,
-    /// The origin to look at first (`--date`); the others follow in their order.
+    /// The origin that is tried first (`--date`). The others follow in their order.
     pub first: Option<Origin>,
 }
 
-/// What the From_ lines of one source have in common.
+/// The common traits of the From_ lines of one source.
 #[derive(Debug, Clone)]
 pub struct FromLineDates {
-    /// They are all the same, so they say when somebody wrote the file, not when mail came in.
+    /// All dates are equal: they are the date of the file, and not of the mail.
     all_alike: bool,
-    /// Their zone where they name none.
+    /// The zone of From_ lines that name none.
     zone: TimeZone,
-    /// The zone as it was found out from the Received fields: seconds east of UTC.
+    /// The zone that the Received fields imply, in seconds east of UTC.
     pub found_offset: Option<i32>,
 }
 
-/// What [`FromDates`] are made of, gathered message by message; of parts of a source, in any order.
+/// The statistics behind [`FromLineDates`], collected message by message, in any order.
 #[derive(Debug, Clone, Default)]
 pub struct FromLineStats {
-    /// What all From_ lines so far say, None where one has no date; nothing so far, or not the same.
     common: Common,
     messages: usize,
-    /// How many messages tell by how much their From_ line and their Received field differ.
+    /// Messages whose From_ line and Received field can be compared.
     samples: usize,
-    /// In quarters of an hour, as far as it is a number of them.
+    /// Their differences in quarters of an hour, as far as they are whole quarters.
     quarters: HashMap<i64, usize>,
 }
 
+/// The date that all From_ lines so far have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Common {
     #[default]
     Nothing,
+    /// None if no line has a date.
     All(Option<i64>),
     Several,
 }
@@ -125,11 +123,11 @@ impl Common {
 }
 
 impl FromLineStats {
-    /// Takes a message's dates.
-    pub fn add(&mut self, offer: &DateFields) {
+    /// Adds a message.
+    pub fn add(&mut self, dates: &DateFields) {
         self.messages += 1;
-        self.common = self.common.join(Common::All(offer.from.map(|stamp| stamp.local)));
-        let (Some(from), Some(received)) = (offer.from, offer.received) else { return };
+        self.common = self.common.join(Common::All(dates.from.map(|stamp| stamp.local)));
+        let (Some(from), Some(received)) = (dates.from, dates.received) else { return };
         if from.zone.is_some() || received.zone.is_none() {
             return;
         }
@@ -142,7 +140,7 @@ impl FromLineStats {
         }
     }
 
-    /// Takes those of another part of the source.
+    /// Adds the messages of another part of the source.
     pub fn merge(&mut self, other: FromLineStats) {
         self.common = self.common.join(other.common);
         self.messages += other.messages;
@@ -150,10 +148,10 @@ impl FromLineStats {
         other.quarters.into_iter().for_each(|(quarters, n)| *self.quarters.entry(quarters).or_default() += n);
     }
 
-    /// A From_ line without a zone is in local time of the machine that wrote it. The Received fields
-    /// know better: where From_ and Received differ by one and the same number of quarters of an hour,
-    /// that is its zone. Below three samples, or without nine in ten agreeing, there is no such number
-    /// (with summer time there are two, and then UTC stays).
+    /// Returns the offset of the zone, if it is constant. A From_ line without a zone is in the local time of the
+    /// machine that wrote it. If From_ and Received always differ by the same number of quarters of an hour, that
+    /// is the zone. It takes three samples, and nine in ten must agree. With summer time there are two offsets, and
+    /// UTC stays.
     fn constant_offset(&self) -> Option<i32> {
         let most = self.quarters.iter().max_by_key(|&(&q, &n)| (n, -q.abs(), q));
         let (&quarters, &agreeing) = most?;
@@ -168,18 +166,17 @@ impl DateRules {
     }
 }
 
-/// 1 Jan 1971: before it there was no mail, only clocks that were never set.
+/// 1 Jan 1971: an earlier date comes from a clock that was never set.
 const EARLIEST: i64 = 365 * DAY;
 const DAY: i64 = 86_400;
 const QUARTER: i64 = 900;
-/// `Mon Sep 17 00:00:00 2001`, which git writes into every From_ line.
+/// `Mon Sep 17 00:00:00 2001`: git writes it into every From_ line.
 const GIT: i64 = 1_000_684_800;
 
 impl FromLineDates {
-    /// Of all messages of a source.
-    pub fn new(gathered: &FromLineStats, rules: &DateRules) -> FromLineDates {
-        let all_alike = gathered.messages >= 3 && matches!(gathered.common, Common::All(Some(_)));
-        let found_offset = if rules.from_zone.is_none() { gathered.constant_offset() } else { None };
+    pub fn new(stats: &FromLineStats, rules: &DateRules) -> FromLineDates {
+        let all_alike = stats.messages >= 3 && matches!(stats.common, Common::All(Some(_)));
+        let found_offset = if rules.from_zone.is_none() { stats.constant_offset() } else { None };
         let fixed = |seconds| {
             TimeZone::fixed(jiff::tz::Offset::from_seconds(seconds).unwrap_or(jiff::tz::Offset::UTC))
         };
@@ -190,43 +187,42 @@ impl FromLineDates {
         FromLineDates { all_alike, zone, found_offset }
     }
 
-    /// Looks at all messages of a source.
+    /// Collects the statistics of all messages of a source.
     pub fn from_messages<'a>(
-        offered: impl Iterator<Item = &'a DateFields>,
+        messages: impl Iterator<Item = &'a DateFields>,
         rules: &DateRules,
     ) -> FromLineDates {
-        let mut gathered = FromLineStats::default();
-        offered.for_each(|offer| gathered.add(offer));
-        FromLineDates::new(&gathered, rules)
+        let mut stats = FromLineStats::default();
+        messages.for_each(|dates| stats.add(dates));
+        FromLineDates::new(&stats, rules)
     }
 
-    fn epoch(&self, written: PackedStamp) -> Option<i64> {
-        let seconds = written.0 >> 1;
-        match written {
+    fn epoch(&self, stamp: PackedStamp) -> Option<i64> {
+        let seconds = stamp.0 >> 1;
+        match stamp {
             PackedStamp::NONE => None,
             _ if self.all_alike => None,
-            _ if written.0 & 1 == 0 => Some(seconds),
+            _ if stamp.0 & 1 == 0 => Some(seconds),
             _ => Some(in_zone(seconds, &self.zone).unwrap_or(seconds)),
         }
     }
 }
 
-/// The date of a From_ line in eight bytes, since one is kept of every message until all are known: twice its
-/// seconds, and one more where they are local.
+/// The date of a From_ line in eight bytes, since that of every message is kept until all are known: twice its
+/// seconds, plus one if they are local.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackedStamp(i64);
 
 impl PackedStamp {
-    /// No date, or none that is real.
+    /// No date, or not a real one.
     pub const NONE: PackedStamp = PackedStamp(i64::MIN);
 
-    /// What a From_ line offers.
     pub fn pack(stamp: Option<Stamp>) -> PackedStamp {
-        let written = stamp.filter(|stamp| stamp.local != GIT).and_then(|stamp| {
+        let packed = stamp.filter(|stamp| stamp.local != GIT).and_then(|stamp| {
             let twice = stamp.epoch(0).checked_mul(2)?;
             Some(PackedStamp(twice | i64::from(stamp.zone.is_none())))
         });
-        written.unwrap_or(PackedStamp::NONE)
+        packed.unwrap_or(PackedStamp::NONE)
     }
 }
 
@@ -236,18 +232,18 @@ fn in_zone(local: i64, zone: &TimeZone) -> Option<i64> {
     Some(civil.to_zoned_datetime(zone.clone()).ok()?.timestamp().as_second())
 }
 
-/// The received date of one message and its origin.
-pub fn received_date(offer: &DateFields, from: &FromLineDates, rules: &DateRules) -> (i64, Origin) {
-    resolve_date(PackedStamp::pack(offer.from), fallback_date(offer, rules), from, rules)
+/// Returns the received date of one message and its origin.
+pub fn received_date(dates: &DateFields, from: &FromLineDates, rules: &DateRules) -> (i64, Origin) {
+    resolve_date(PackedStamp::pack(dates.from), fallback_date(dates, rules), from, rules)
 }
 
-/// What it would be if the From_ line said nothing.
-pub fn fallback_date(offer: &DateFields, rules: &DateRules) -> (i64, Origin) {
+/// Returns the received date of a message whose From_ line has no date.
+pub fn fallback_date(dates: &DateFields, rules: &DateRules) -> (i64, Origin) {
     const ORDER: [Origin; 3] = [Origin::Received, Origin::Header, Origin::Mtime];
     for origin in rules.first.into_iter().chain(ORDER) {
         let date = match origin {
-            Origin::Received => offer.received.map(|s| s.epoch(0)),
-            Origin::Header => offer.header.map(|s| s.epoch(0)),
+            Origin::Received => dates.received.map(|s| s.epoch(0)),
+            Origin::Header => dates.header.map(|s| s.epoch(0)),
             Origin::Mtime => rules.mtime,
             Origin::FromLine | Origin::Name | Origin::None => None,
         };
@@ -258,19 +254,19 @@ pub fn fallback_date(offer: &DateFields, rules: &DateRules) -> (i64, Origin) {
     (0, Origin::None)
 }
 
-/// What it is: the From_ line's word goes before all but what the user asked for.
+/// Returns the received date. The From_ line's date comes before any other except the one that the user prefers.
 pub fn resolve_date(
-    written: PackedStamp,
-    otherwise: (i64, Origin),
+    stamp: PackedStamp,
+    fallback: (i64, Origin),
     from: &FromLineDates,
     rules: &DateRules,
 ) -> (i64, Origin) {
-    if rules.first == Some(otherwise.1) {
-        return otherwise;
+    if rules.first == Some(fallback.1) {
+        return fallback;
     }
-    match from.epoch(written).filter(|&date| rules.is_real(date)) {
+    match from.epoch(stamp).filter(|&date| rules.is_real(date)) {
         Some(date) => (date, Origin::FromLine),
-        None => otherwise,
+        None => fallback,
     }
 }
 
