@@ -172,7 +172,10 @@ pub fn list_mbox<T: Send>(
     let mut stats = FromLineStats::default();
     scanned.iter_mut().for_each(|chunk| stats.merge(std::mem::take(&mut chunk.stats)));
     let from_lines = FromLineDates::new(&stats, &rules);
-    let resolve = |facts: &Facts| received::resolve_date(facts.from_line, facts.date, &from_lines, &rules);
+    let resolve = |facts: &Facts| {
+        let preferred = from_lines.preferred(facts.from_line, facts.date.1, &rules);
+        preferred.map_or(facts.date, |epoch| (epoch, Origin::FromLine))
+    };
     let has_pseudo = extents
         .first()
         .is_some_and(|first| status::is_pseudo_message(header::split(first.message(mbox.text())).header));

@@ -19,12 +19,12 @@ use crate::mailbox::tree::folder::{self, Folder as TreeFolder, Layout, maildirpp
 use crate::mailbox::tree::naming::{self, FolderName};
 
 /// The number of a folder in [`LabelFolders`]; 0 is the Maildir itself.
-pub type FolderIndex = u32;
+pub(crate) type FolderIndex = u32;
 
 /// The folders that the messages of a run go to.
 #[derive(Debug)]
-pub struct LabelFolders {
-    pub labels: LabelPolicy,
+pub(crate) struct LabelFolders {
+    pub(crate) labels: LabelPolicy,
     /// The levels of each folder; none for the Maildir itself.
     levels: Vec<Vec<String>>,
     numbers: HashMap<Vec<String>, FolderIndex>,
@@ -43,7 +43,7 @@ impl Default for LabelFolders {
 
 impl LabelFolders {
     /// Returns the Maildir itself, without folders.
-    pub fn new(labels: LabelPolicy) -> LabelFolders {
+    pub(crate) fn new(labels: LabelPolicy) -> LabelFolders {
         LabelFolders {
             labels,
             levels: vec![Vec::new()],
@@ -55,7 +55,7 @@ impl LabelFolders {
     }
 
     /// Returns the number of a folder.
-    pub fn intern(&mut self, levels: Vec<String>) -> FolderIndex {
+    pub(crate) fn intern(&mut self, levels: Vec<String>) -> FolderIndex {
         let LabelFolders { levels: all, numbers, .. } = self;
         *numbers.entry(levels).or_insert_with_key(|levels| {
             all.push(levels.clone());
@@ -63,22 +63,22 @@ impl LabelFolders {
         })
     }
 
-    pub fn levels(&self, folder: FolderIndex) -> &[String] {
+    pub(crate) fn levels(&self, folder: FolderIndex) -> &[String] {
         &self.levels[folder as usize]
     }
 
     /// Returns the number of folders, including the Maildir itself.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.levels.len()
     }
 
     /// Returns the directory of each folder, relative to the Maildir; empty for the Maildir itself.
-    pub fn directories(&self) -> Vec<OsString> {
+    pub(crate) fn directories(&self) -> Vec<OsString> {
         self.levels.iter().map(|levels| maildirpp_directory(levels).into()).collect()
     }
 
     /// Returns the folders of a message with this value of X-Gmail-Labels. The first one gets its file.
-    pub fn for_labels(&mut self, value: &[u8]) -> Vec<FolderIndex> {
+    pub(crate) fn for_labels(&mut self, value: &[u8]) -> Vec<FolderIndex> {
         if let Some(folders) = self.of_field.get(value) {
             return folders.clone();
         }
@@ -128,23 +128,23 @@ impl LabelFolders {
     }
 
     /// Takes the findings about folders whose names differ from their labels, each once.
-    pub fn take_findings(&mut self) -> Vec<Finding> {
+    pub(crate) fn take_findings(&mut self) -> Vec<Finding> {
         std::mem::take(&mut self.findings)
     }
 
     /// Returns the directory of a folder whose name differs from its label.
-    pub fn renamed_directory(&self, folder: FolderIndex) -> Option<PathBuf> {
+    pub(crate) fn renamed_directory(&self, folder: FolderIndex) -> Option<PathBuf> {
         self.renamed.get(&folder).map(|_| maildirpp_directory(self.levels(folder)))
     }
 
     /// Returns the name of a folder to display.
-    pub fn name(&self, folder: FolderIndex) -> String {
+    pub(crate) fn name(&self, folder: FolderIndex) -> String {
         name(self.levels(folder))
     }
 }
 
 /// Returns the names to display of the folders of a message in a manifest.
-pub fn folder_names(message: &MessageRecord) -> impl Iterator<Item = String> {
+pub(crate) fn folder_names(message: &MessageRecord) -> impl Iterator<Item = String> {
     let inbox = message.folders.is_empty().then(|| name(&[]));
     inbox.into_iter().chain(message.folders.iter().map(|levels| name(levels)))
 }
@@ -190,7 +190,7 @@ fn levels_of(label: &str) -> (Vec<String>, Option<&'static str>) {
 }
 
 /// Returns the levels of the folder in this directory; None if no label can name it.
-pub fn parse_directory(directory: &[u8]) -> Option<Vec<String>> {
+pub(crate) fn parse_directory(directory: &[u8]) -> Option<Vec<String>> {
     folder::parse_maildirpp(directory).into_iter().map(|level| String::from_utf8(level).ok()).collect()
 }
 

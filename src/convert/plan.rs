@@ -20,7 +20,7 @@ use crate::mailbox::mbox::read::Mbox;
 use crate::mailbox::mbox::status::{self, DeletedPolicy, StatusFields};
 use crate::mailbox::message::header;
 use crate::mailbox::message::received::{
-    self, DateFields, DateRules, FromLineDates, FromLineStats, OriginCheck, PackedStamp,
+    self, DateFields, DateRules, FromLineDates, FromLineStats, Origin, OriginCheck, PackedStamp,
 };
 use crate::mailbox::source::Source;
 
@@ -72,8 +72,9 @@ pub(crate) fn plan(
     let from_dates = FromLineDates::new(&stats, &rules);
     let mut findings: Vec<Finding> = from_dates.finding().into_iter().collect();
     for (planned, stamp) in messages.iter_mut().zip(stamps) {
-        let fallback = (planned.epoch, planned.origin);
-        (planned.epoch, planned.origin) = received::resolve_date(stamp, fallback, &from_dates, &rules);
+        if let Some(epoch) = from_dates.preferred(stamp, planned.origin, &rules) {
+            (planned.epoch, planned.origin) = (epoch, Origin::FromLine);
+        }
     }
     names.begin_source(&messages);
     let (mut origins, mut deleted) = (OriginCheck::default(), 0);

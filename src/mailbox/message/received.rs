@@ -197,6 +197,11 @@ impl FromLineDates {
         FromLineDates::new(&stats, rules)
     }
 
+    /// Returns the From_ line's date if it is real. It comes before any other except the one that the user prefers.
+    pub fn preferred(&self, stamp: PackedStamp, fallback: Origin, rules: &DateRules) -> Option<i64> {
+        self.epoch(stamp).filter(|&date| rules.first != Some(fallback) && rules.is_real(date))
+    }
+
     fn epoch(&self, stamp: PackedStamp) -> Option<i64> {
         let seconds = stamp.0 >> 1;
         match stamp {
@@ -234,7 +239,9 @@ fn in_zone(local: i64, zone: &TimeZone) -> Option<i64> {
 
 /// Returns the received date of one message and its origin.
 pub fn received_date(dates: &DateFields, from: &FromLineDates, rules: &DateRules) -> (i64, Origin) {
-    resolve_date(PackedStamp::pack(dates.from), fallback_date(dates, rules), from, rules)
+    let (epoch, origin) = fallback_date(dates, rules);
+    from.preferred(PackedStamp::pack(dates.from), origin, rules)
+        .map_or((epoch, origin), |epoch| (epoch, Origin::FromLine))
 }
 
 /// Returns the received date of a message whose From_ line has no date.
@@ -252,22 +259,6 @@ pub fn fallback_date(dates: &DateFields, rules: &DateRules) -> (i64, Origin) {
         }
     }
     (0, Origin::None)
-}
-
-/// Returns the received date. The From_ line's date comes before any other except the one that the user prefers.
-pub fn resolve_date(
-    stamp: PackedStamp,
-    fallback: (i64, Origin),
-    from: &FromLineDates,
-    rules: &DateRules,
-) -> (i64, Origin) {
-    if rules.first == Some(fallback.1) {
-        return fallback;
-    }
-    match from.epoch(stamp).filter(|&date| rules.is_real(date)) {
-        Some(date) => (date, Origin::FromLine),
-        None => fallback,
-    }
 }
 
 impl FromLineDates {
