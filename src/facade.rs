@@ -10,7 +10,7 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{self, Finding};
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::maildir::deliver::{Delivery, MessageMeta, Stamp};
-use crate::mailbox::maildir::{create, list};
+use crate::mailbox::maildir::{create, detect, list};
 use crate::mailbox::mbox::boundary::Extent;
 use crate::mailbox::mbox::read::{self, ReadOptions};
 use crate::mailbox::mbox::scan_hooks::ScanHooks;
@@ -141,9 +141,7 @@ impl Maildir {
     /// # Errors
     /// [`Error::NotAMailbox`], [`Error::Io`].
     pub fn open(path: &Path) -> Result<Maildir> {
-        if !list::is_maildir(path) {
-            return Err(list::not_a_maildir(path));
-        }
+        detect::require_maildir(path)?;
         Dir::open(path).map(Maildir)
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::cli::folders::{FolderArgs, has_no_mail, raise_open_file_limit, report_skipped};
+use crate::cli::folders::{FolderArgs, raise_open_file_limit, refuse_empty, report_skipped};
 use crate::cli::mailbox_arg::{Format, MailboxArg};
 use crate::cli::open::OpenArgs;
 use crate::cli::ui::exit::Exit;
@@ -13,6 +13,7 @@ use crate::cli::ui::report::{FindingCounts, Reporter};
 use crate::mailbox::context::Context;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Finding;
+use crate::mailbox::maildir::detect::is_maildir;
 use crate::mailbox::manifest::{ManifestLocation, SectionHeader};
 use crate::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
 use crate::mailbox::text::display_path;
@@ -70,7 +71,9 @@ pub(crate) fn compare(job: &CompareJob<'_>, reporter: &mut Reporter) -> Result<O
     let mut sides: Both<Vec<FolderMailbox>> =
         Both { here: here.into_iter().flatten().collect(), there: list(there)? };
     trees.iter().for_each(|tree| report_skipped(tree, reporter));
-    let not_read = trees.iter().flat_map(|tree| &tree.skipped).filter(|s| s.may_be_mail).count() as u64;
+    let may_be_mail = trees.iter().flat_map(|tree| &tree.skipped).filter(|s| s.may_be_mail).count();
+    let refused: Vec<&Error> = trees.iter().flat_map(|tree| &tree.refused).collect();
+    let not_read = (may_be_mail + refused.len()) as u64;
     let all = sides.here.iter().chain(&sides.there).map(|found| &found.mailbox);
     let (labels, deleted) = policies_of_manifests(all);
     let options = CompareOptions {
@@ -85,14 +88,16 @@ pub(crate) fn compare(job: &CompareJob<'_>, reporter: &mut Reporter) -> Result<O
         job.open.open(&mailbox, job.context.cancel, job.watcher, true)
     };
     let comparison = Comparison { job, options, open, not_read };
-    if by_folder {
+    let mut outcome = if by_folder {
         let mapping = job.folders.mapping();
         sides.here.iter_mut().for_each(|found| found.folder = mapping.map_folder(&found.folder).0);
-        comparison.compare_folders(&tree::pair_folders(sides), reporter)
+        comparison.compare_folders(&tree::pair_folders(sides), reporter)?
     } else {
         let sides = sides.map(|side| side.into_iter().map(|found| found.mailbox).collect::<Vec<_>>());
-        comparison.compare_messages(sides.as_ref().map(|side| &side[..]), reporter)
-    }
+        comparison.compare_messages(sides.as_ref().map(|side| &side[..]), reporter)?
+    };
+    outcome.unfinished = outcome.unfinished.or(refused.first().map(|error| Exit::of(error)));
+    Ok(outcome)
 }
 
 /// Kind of an argument.
@@ -110,7 +115,7 @@ impl<'a> Side<'a> {
         let path = &mailbox.path;
         let is_directory = path.is_dir() && !mailbox.is_standard_stream();
         Ok(match mailbox.format {
-            None if is_directory && !maildir::is_folder(path) => Side::Tree(path),
+            None if is_directory && !is_maildir(path)? => Side::Tree(path),
             Some(Format::Maildir) => Side::Maildir(path, maildir::list_folders(path)?),
             _ if is_directory => Side::Maildir(path, maildir::list_folders(path)?),
             _ => Side::File(mailbox),
@@ -149,10 +154,7 @@ impl<'a> Side<'a> {
         let progress = |bytes| job.watcher.spooled(bytes);
         let spooling = job.open.spooling(&spool_dir, job.context.cancel, &progress);
         let mut tree = walk(root, job.folders.follow, &spooling)?;
-        if has_no_mail(&tree) {
-            let reason = "there is no mailbox in it".into();
-            return Err(Error::NotAMailbox { path: root.to_owned(), reason, hint: None });
-        }
+        refuse_empty(&mut tree, root)?;
         let found = std::mem::take(&mut tree.mailboxes);
         trees.push(tree);
         let mailbox = |TreeMailbox { path, folder, kind }| FolderMailbox {

@@ -18,7 +18,7 @@ use crate::convert::{
 use crate::mailbox::context::{Cancel, Context, LockOptions};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Owner;
-use crate::mailbox::maildir::list::is_maildir;
+use crate::mailbox::maildir::detect::is_maildir;
 use crate::mailbox::maildir::write::{Fsync, Ownership};
 use crate::mailbox::manifest::{ByteCounts, ManifestLocation};
 use crate::mailbox::mbox::boundary_list;
@@ -257,7 +257,8 @@ pub fn run(mut args: ConvertArgs) -> Exit {
     if args.exact {
         return restore(&args, &watcher, &mut reporter, started);
     }
-    if tree::is_tree(&args.tree, &sources, &destination) {
+    let are_folders = tree::is_tree(&args.tree, &sources, &destination);
+    if let Ok(true) = are_folders {
         return convert_tree(&args, &watcher, &mut reporter, started);
     }
     let failed = |error| {
@@ -268,7 +269,8 @@ pub fn run(mut args: ConvertArgs) -> Exit {
         .common
         .set_up_workers()
         .map_err(|e| Error::Unsupported { path: "--jobs".into(), reason: e.to_string() })
-        .and_then(|()| kind(&args, &sources, &destination));
+        .and(are_folders)
+        .and_then(|_| kind(&args, &sources, &destination));
     let (outcome, written) = match kind {
         Ok(Kind::Maildir) => (convert(&args, &watcher), None),
         Ok(Kind::Copy) => (copy(&args, &watcher), None),
@@ -398,8 +400,7 @@ enum Kind {
 fn kind(args: &ConvertArgs, sources: &[MailboxArg], destination: &MailboxArg) -> Result<Kind> {
     let refuse =
         |reason: &str| Err(Error::Unsupported { path: destination.path.clone(), reason: reason.to_owned() });
-    let maildirs = sources.iter().filter(|s| is_a_maildir(s)).count();
-    sources.iter().filter(|s| is_a_maildir(s)).try_for_each(|s| s.check_maildir())?;
+    let maildirs = sources.iter().map(|s| s.is_maildir().map(usize::from)).sum::<Result<usize>>()?;
     if args.live && (maildirs > 0 || sources.iter().any(MailboxArg::is_standard_stream)) {
         let reason = "is for mboxes: nothing else has locks that could be given back".into();
         return Err(Error::Unsupported { path: "--live".into(), reason });
@@ -423,7 +424,7 @@ fn kind(args: &ConvertArgs, sources: &[MailboxArg], destination: &MailboxArg) ->
             "a Maildir is copied by itself: name one as the source, and the others in commands of their own",
         ),
         Kind::Maildir if args.append || args.force => refuse_to_replace(args, destination).map(|()| kind),
-        Kind::Mbox if is_maildir(&destination.path) => {
+        Kind::Mbox if is_maildir(&destination.path)? => {
             refuse("is a Maildir, and an mbox is a file; say maildir: before it to copy into it")
         }
         Kind::Mbox => refuse_for_mbox(args, sources, destination).map(|()| kind),
@@ -484,13 +485,6 @@ fn refuse_for_copy(args: &ConvertArgs) -> Result<()> {
     }
 }
 
-fn is_a_maildir(mailbox: &MailboxArg) -> bool {
-    match mailbox.format {
-        None => !mailbox.is_standard_stream() && is_maildir(&mailbox.path),
-        Some(format) => format == Format::Maildir,
-    }
-}
-
 /// Options that say something about a Maildir only.
 fn refuse_options_for_mbox(args: &ConvertArgs) -> Result<()> {
     let options = [
@@ -532,7 +526,7 @@ fn into_mbox(args: &ConvertArgs, watcher: &ProgressDisplay) -> Result<(Outcome, 
     let (sources, destination) = mailboxes(args);
     refuse_twice(&sources)?;
     let mailboxes = sources.iter().map(|source| {
-        if is_a_maildir(source) {
+        if source.is_maildir()? {
             return Ok(export::ExportSource::Maildir(source.path.clone()));
         }
         open(args, source, sources.len(), &cancel, watcher)
@@ -639,6 +633,7 @@ fn restore_one(
         let reason = "--exact takes one Maildir and one file to write".into();
         return Err(Error::Unsupported { path: destination.path, reason });
     };
+    is_maildir(&maildir.path)?;
     let which = args.source.as_ref().map(|which| match which.to_str().and_then(|w| w.parse().ok()) {
         Some(number) => SourceSelector::Number(number),
         None => SourceSelector::Path(which.into()),

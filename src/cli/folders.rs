@@ -1,8 +1,11 @@
 //! Folders of a tree: which ones a command means, and what was skipped.
 
+use std::path::Path;
+
 use clap::Args;
 
 use crate::convert::tree::FolderMapping;
+use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::tree::folder::Folder;
 use crate::mailbox::tree::walk::{SkippedEntry, Tree};
@@ -44,6 +47,15 @@ fn parse_map(text: &str) -> Result<(Folder, Folder), String> {
     Ok((parse_folder(from)?, parse_folder(to)?))
 }
 
+/// Fails if a tree contains neither a mailbox nor a file that may be one.
+pub(crate) fn refuse_empty(tree: &mut Tree, root: &Path) -> Result<()> {
+    if !has_no_mail(tree) {
+        return Ok(());
+    }
+    let (path, reason) = (root.to_owned(), "there is no mailbox in it".into());
+    Err(tree.refused.pop().unwrap_or(Error::NotAMailbox { path, reason, hint: None }))
+}
+
 /// Reports whether a tree contains neither a mailbox nor a file that may be one.
 pub(crate) fn has_no_mail(tree: &Tree) -> bool {
     tree.mailboxes.is_empty() && tree.skipped.iter().all(|skipped| !skipped.may_be_mail)
@@ -51,6 +63,7 @@ pub(crate) fn has_no_mail(tree: &Tree) -> bool {
 
 /// Reports the files of a tree that were skipped or are doubtful.
 pub(crate) fn report_skipped(tree: &Tree, reporter: &mut Reporter) {
+    tree.refused.iter().for_each(|error| reporter.error(error));
     for path in &tree.ambiguous {
         let finding = Finding::new(
             Code::TreeMessage,

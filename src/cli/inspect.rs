@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::args::CommonArgs;
 use super::clock;
-use super::mailbox_arg::{Format, MailboxArg};
+use super::mailbox_arg::MailboxArg;
 use super::open::OpenArgs;
 use super::signals;
 use super::ui::exit::{self, Exit};
@@ -17,7 +17,6 @@ use crate::inspect::{self, InspectOptions, Position, Row};
 use crate::mailbox::context::Context;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{self, Code, Finding, Severity};
-use crate::mailbox::maildir::list::is_maildir;
 use crate::mailbox::mbox::boundary::Reason;
 use crate::mailbox::mbox::boundary_list;
 use crate::mailbox::mbox::read::Mbox;
@@ -91,7 +90,7 @@ pub fn run(args: InspectArgs) -> Exit {
 fn show(args: &InspectArgs, reporter: &mut Reporter) -> Result<usize> {
     args.common.set_up_workers().map_err(|e| Error::usage("--jobs", e.to_string()))?;
     let mailbox = MailboxArg::parse(&args.mailbox);
-    if mailbox.format == Some(Format::Maildir) || (mailbox.format.is_none() && is_maildir(&mailbox.path)) {
+    if mailbox.is_maildir()? {
         return show_maildir(args, &mailbox, reporter);
     }
     let cancel = signals::cancel_on_signals();
@@ -192,7 +191,6 @@ fn count_warnings(findings: &[Finding], is_counted: impl Fn(Severity) -> bool) -
 
 fn show_maildir(args: &InspectArgs, mailbox: &MailboxArg, reporter: &mut Reporter) -> Result<usize> {
     let maildir = &mailbox.path;
-    mailbox.check_maildir()?;
     if args.boundaries || args.source {
         let option = if args.boundaries { "--boundaries" } else { "--source" };
         let reason = format!("is for an mbox, and {} is a Maildir", display_path(maildir));

@@ -5,10 +5,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use crate::mailbox::error::Result;
-use crate::mailbox::maildir::list::not_a_maildir;
+use crate::mailbox::maildir::detect;
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::text::display_path;
-use crate::verify::maildir::is_folder;
 
 /// A format named before the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,9 +50,13 @@ impl MailboxArg {
         self.path.as_os_str() == "-"
     }
 
-    /// Refuses what was called a Maildir and is none.
-    pub fn check_maildir(&self) -> Result<()> {
-        if is_folder(&self.path) { Ok(()) } else { Err(not_a_maildir(&self.path)) }
+    /// Reports whether this is a Maildir. One that was named so has to be.
+    pub fn is_maildir(&self) -> Result<bool> {
+        match self.format {
+            Some(Format::Maildir) => detect::require_maildir(&self.path).map(|()| true),
+            None if !self.is_standard_stream() => detect::is_maildir(&self.path),
+            _ => Ok(false),
+        }
     }
 
     /// What it is called in a report.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::mailbox::context::Cancel;
 use crate::mailbox::context::{LockMethod, LockOptions};
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::maildir::list::is_maildir;
+use crate::mailbox::maildir::detect::is_maildir;
 use crate::mailbox::source::input::InterruptibleReader;
 use crate::mailbox::source::{Source, SpoolOptions};
 use crate::transport::failure::Failure;
@@ -118,7 +118,7 @@ impl OpenArgs {
         if mailbox.is_standard_stream() {
             return Source::from_reader(Path::new("standard input"), &mut StandardInput::new(), &spooling);
         }
-        if mailbox.format == Some(Format::Maildir) || is_maildir(&mailbox.path) {
+        if mailbox.format == Some(Format::Maildir) || is_maildir(&mailbox.path)? {
             let reason = "is a Maildir, and a file is wanted here".into();
             return Err(Error::Unsupported { path: mailbox.path.clone(), reason });
         }

@@ -11,7 +11,7 @@ use crate::convert::tree::{self, FolderOutcome, TreeEntry, TreeOptions, TreeOutc
 use crate::convert::{Input, Totals};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::maildir::list::is_maildir;
+use crate::mailbox::maildir::detect::is_maildir;
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::text::display_path;
 use crate::mailbox::tree::folder::{Folder, Layout};
@@ -73,24 +73,24 @@ impl TreeArgs {
 
 /// Whether folders are meant, and not one mailbox: a tree, or a Maildir with folders that goes into another one
 /// or into a directory.
-pub fn is_tree(args: &TreeArgs, sources: &[MailboxArg], destination: &MailboxArg) -> bool {
-    let is_tree = |source: &MailboxArg| {
-        !source.is_standard_stream()
-            && source.path.is_dir()
-            && (source.format.is_none() && !is_maildir(&source.path))
-    };
-    let is_maildir_source = |source: &MailboxArg| {
-        source.format == Some(Format::Maildir) || (source.format.is_none() && is_maildir(&source.path))
+///
+/// # Errors
+/// [`Error::NotAMailbox`] for the rest of a Maildir.
+pub fn is_tree(args: &TreeArgs, sources: &[MailboxArg], destination: &MailboxArg) -> Result<bool> {
+    let maildirs = sources.iter().map(MailboxArg::is_maildir).collect::<Result<Vec<bool>>>()?;
+    let mut sources = sources.iter().zip(maildirs);
+    let is_tree = |(source, is_maildir): (&MailboxArg, bool)| {
+        !source.is_standard_stream() && source.path.is_dir() && source.format.is_none() && !is_maildir
     };
     let has_folders =
         |source: &MailboxArg| find_nested_folders(&source.path).is_ok_and(|left| left.is_some());
     let to_maildir = destination.format == Some(Format::Maildir);
     let to_directory = destination.format != Some(Format::Maildir)
         && (destination.path.as_os_str().as_bytes().ends_with(b"/") || destination.path.is_dir())
-        && !is_maildir(&destination.path);
-    args.is_used()
-        || sources.iter().any(is_tree)
-        || sources.iter().any(|s| is_maildir_source(s) && (to_directory || to_maildir && has_folders(s)))
+        && !is_maildir(&destination.path)?;
+    Ok(args.is_used()
+        || sources.clone().any(is_tree)
+        || sources.any(|(s, is_maildir)| is_maildir && (to_directory || to_maildir && has_folders(s))))
 }
 
 /// What a conversion of folders needs of the command.
@@ -133,6 +133,9 @@ pub fn run(job: &Job<'_>, context: &crate::mailbox::context::Context<'_>) -> Res
     let found: Vec<TreeMailbox> =
         trees.iter_mut().flat_map(|tree| std::mem::take(&mut tree.mailboxes)).collect();
     if found.is_empty() && trees.iter().all(has_no_mail) {
+        if let Some(error) = trees.iter_mut().find_map(|tree| tree.refused.pop()) {
+            return Err(error);
+        }
         let path = job.sources.first().map(|source| source.path.clone()).unwrap_or_default();
         let reason = "it is a directory without any mailbox in it".into();
         return Err(Error::NotAMailbox { path, reason, hint: None });
@@ -208,7 +211,7 @@ fn layout(job: &Job<'_>, found: &[TreeMailbox]) -> Result<Layout> {
         None => of_maildirs,
     };
     let path = &job.destination.path;
-    if layout == Layout::Mboxes && is_maildir(path) {
+    if layout == Layout::Mboxes && is_maildir(path)? {
         let reason = "is a Maildir; folders of mboxes go into a directory, or say maildir: before it".into();
         return Err(Error::Unsupported { path: path.clone(), reason });
     }
@@ -295,7 +298,8 @@ impl TreeReport {
 
     /// How the run ended.
     pub fn exit(&self, reporter: &Reporter, strict: bool) -> Exit {
-        match &self.outcome.error {
+        let refused = self.trees.iter().find_map(|tree| tree.refused.first());
+        match self.outcome.error.as_ref().or(refused) {
             Some(error) => Exit::of(error),
             None => Exit::finished(reporter.errors, reporter.warnings, strict),
         }

@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::args::{CommonArgs, DeletedArg, LabelsArg};
-use super::folders::{FolderArgs, has_no_mail, report_skipped};
+use super::folders::{FolderArgs, refuse_empty, report_skipped};
 use super::generate::{SummaryKey, key};
 use super::mailbox_arg::{Format, MailboxArg};
 use super::open::OpenArgs;
@@ -19,7 +19,8 @@ use super::ui::report::Reporter;
 use super::{clock, compare, signals};
 use crate::mailbox::context::Context;
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::Severity;
+use crate::mailbox::finding::{Code, Severity};
+use crate::mailbox::maildir::detect::{DirectoryKind, detect, is_maildir};
 use crate::mailbox::manifest::FILE_NAME;
 use crate::mailbox::mbox::read::ReadOptions;
 use crate::mailbox::mbox::variant::Variant;
@@ -207,6 +208,8 @@ impl VerifyArgs {
         if mailboxes.iter().chain(&other).filter(|mailbox| mailbox.is_standard_stream()).count() > 1 {
             return Err(Error::usage("-", "standard input can be read but once"));
         }
+        // The rest of a Maildir is reported when it is its turn.
+        let is_tree = |mailbox: &MailboxArg| is_tree(mailbox).unwrap_or(false);
         let is_many = mailboxes.len() > 1 || mailboxes.iter().any(is_tree);
         for (option, _) in [("--manifest", &self.manifest), ("--source", &self.source)]
             .iter()
@@ -246,7 +249,7 @@ impl VerifyArgs {
         if self.manifest.is_some() {
             return Ok(());
         }
-        for mailbox in mailboxes.iter().filter(|mailbox| verify::maildir::is_folder(&mailbox.path)) {
+        for mailbox in mailboxes.iter().filter(|mailbox| detect(&mailbox.path) == DirectoryKind::Maildir) {
             let folders = verify::maildir::list_folders(&mailbox.path)?;
             if !folders.iter().any(|folder| folder.join(FILE_NAME).exists()) {
                 return Err(Error::usage("--source", "is for a Maildir with a manifest"));
@@ -257,9 +260,9 @@ impl VerifyArgs {
 }
 
 /// Reports whether an argument is a directory of mailboxes.
-fn is_tree(mailbox: &MailboxArg) -> bool {
+fn is_tree(mailbox: &MailboxArg) -> Result<bool> {
     let is_directory = !mailbox.is_standard_stream() && mailbox.path.is_dir();
-    mailbox.format.is_none() && is_directory && !verify::maildir::is_folder(&mailbox.path)
+    Ok(mailbox.format.is_none() && is_directory && !is_maildir(&mailbox.path)?)
 }
 
 /// Reports whether an argument is standard input or a file.
@@ -328,8 +331,9 @@ impl Run<'_> {
     fn verify_all(&mut self) -> Result<Exit> {
         for mailbox in self.args.mailboxes() {
             let verified = match is_tree(&mailbox) {
-                true => self.verify_tree(&mailbox.path),
-                false => self.verify_one(&Target::Mailbox(mailbox)),
+                Ok(true) => self.verify_tree(&mailbox.path),
+                Ok(false) => self.verify_one(&Target::Mailbox(mailbox)),
+                Err(error) => Err(error),
             };
             if let Some(verified) = self.finished(verified)? {
                 self.totals.sound += u64::from(verified.is_sound);
@@ -364,9 +368,15 @@ impl Run<'_> {
         let spool_dir = open.spool_dir();
         let spooling = open.spooling(&spool_dir, self.context.cancel, &|_| ());
         let mut tree = walk(root, self.args.folders.follow, &spooling)?;
-        if has_no_mail(&tree) {
-            let reason = "there is no mailbox in it".into();
-            return Err(Error::NotAMailbox { path: root.to_owned(), reason, hint: None });
+        refuse_empty(&mut tree, root)?;
+        let maildirs: Vec<&Path> =
+            tree.mailboxes.iter().filter(|m| m.kind == MailboxKind::Maildir).map(|m| &*m.path).collect();
+        // The folders of a Maildir are verified with it.
+        tree.refused.retain(|error| {
+            !maildirs.iter().any(|maildir| error.path().is_some_and(|path| path.starts_with(maildir)))
+        });
+        if let Some(error) = tree.refused.first() {
+            self.totals.unfinished = Some(Exit::of(error));
         }
         report_skipped(&tree, &mut self.reporter);
         self.reporter.findings(root, &verify::check_folder_names(root)?);
@@ -389,7 +399,8 @@ impl Run<'_> {
                 folders.extend(verified.folders);
             }
         }
-        let not_read = tree.skipped.iter().filter(|skipped| skipped.may_be_mail).count() as u64;
+        let may_be_mail = tree.skipped.iter().filter(|skipped| skipped.may_be_mail).count();
+        let not_read = (may_be_mail + tree.refused.len()) as u64;
         let verdict = format!(
             "{} of {} in {} {} sound: {} in {}{}.",
             grouped(sound),
@@ -423,6 +434,9 @@ impl Run<'_> {
                 // The report is about what is left.
                 report = self.verify_target(target)?;
             }
+        }
+        if report.findings.iter().any(|finding| finding.code == Code::NotAMailbox) {
+            self.totals.unfinished = Some(Exit::CouldNotFinish);
         }
         let (is_sound, verdict) = self.report(&report);
         let folders = report.folders.into_iter().map(|folder| folder.path).collect();

@@ -7,7 +7,8 @@ use super::options::DestinationOptions;
 use crate::mailbox::context::Context;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Dir;
-use crate::mailbox::maildir::write::{self, DestinationState, Leftover, MaildirWriter, parent_of};
+use crate::mailbox::fs::parent_of;
+use crate::mailbox::maildir::write::{self, DestinationState, Leftover, MaildirWriter};
 use crate::mailbox::manifest::{ManifestFile, ManifestLock};
 
 /// A destination at one moment.

@@ -16,9 +16,10 @@ use super::report::Input;
 use crate::mailbox::context::Context;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::fs;
 use crate::mailbox::maildir::keywords::KeywordSet;
 use crate::mailbox::maildir::list::{self, Entry};
-use crate::mailbox::maildir::write::{self, DestinationState, Fsync};
+use crate::mailbox::maildir::write::{DestinationState, Fsync};
 use crate::mailbox::manifest::{self, Digest, ManifestFile, ManifestLocation, Outline, Section};
 use crate::mailbox::text::display_path;
 
@@ -93,7 +94,7 @@ impl<'a> History<'a> {
             return Ok(());
         }
         self.file.map_or(Ok(()), ManifestFile::sync)?;
-        write::sync_parent(options.path)
+        fs::sync_parent(options.path)
     }
 
     /// Returns where a new section goes: the end of the last complete line.

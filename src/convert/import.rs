@@ -22,6 +22,7 @@ use super::section_writer::SectionWriter;
 use crate::mailbox::context::{Context, Phase};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::maildir::detect;
 use crate::mailbox::maildir::keywords::KeywordTable;
 use crate::mailbox::maildir::write::{self, Leftover, MaildirWriter};
 use crate::mailbox::manifest::Digest;
@@ -94,7 +95,7 @@ impl<'a> Import<'a> {
         let Import { inputs, options, context, .. } = *self;
         let destination = Destination::look(&options.destination)?;
         let path = options.destination.path;
-        if options.render.labels.are_folders() && write::is_maildirpp_subfolder(path) {
+        if options.render.labels.are_folders() && detect::is_maildirpp_folder(path) {
             let reason =
                 "is a folder of a Maildir, and folders lie beside each other; name the Maildir".into();
             return Err(Error::Destination { path: path.to_owned(), reason }.into());

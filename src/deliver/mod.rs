@@ -20,10 +20,11 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Finding;
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::lock::DirLock;
+use crate::mailbox::fs::parent_of;
 use crate::mailbox::maildir::create;
 use crate::mailbox::maildir::deliver::{Delivery, MessageMeta, Stamp};
+use crate::mailbox::maildir::detect;
 use crate::mailbox::maildir::quota::{Limits, OverQuota, Quota};
-use crate::mailbox::maildir::write::parent_of;
 use crate::mailbox::mbox::append::MboxAppender;
 use crate::mailbox::mbox::status::Status;
 use crate::mailbox::mbox::variant::Variant;
@@ -359,7 +360,8 @@ impl Drop for IntoMaildir {
 }
 
 fn open_maildir(path: &Path) -> Result<Dir, Failure> {
-    Dir::open(path).map_err(|error| match &error {
+    let opened = Dir::open(path).and_then(|dir| detect::require_maildir(path).map(|()| dir));
+    opened.map_err(|error| match &error {
         Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
             let text = format!("{}: there is no such Maildir; deliver --create makes it", display_path(path));
             Failure::new(FailureReason::Configuration, text)

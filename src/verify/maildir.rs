@@ -20,15 +20,16 @@ use crate::mailbox::context::{Context, Phase};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::fs::parent_of;
 use crate::mailbox::fs::read_regular;
-use crate::mailbox::maildir::list::{self, Entry};
-use crate::mailbox::maildir::write::{Subdir, parent_of};
+use crate::mailbox::maildir::detect::{DirectoryKind, detect, remnant, require_maildir};
+use crate::mailbox::maildir::list::Entry;
+use crate::mailbox::maildir::write::Subdir;
 use crate::mailbox::maildir::{folders as names, quota};
 use crate::mailbox::manifest::FILE_NAME;
 use crate::mailbox::message::flags::Flags;
 use crate::mailbox::text::{display_path, plural, shell_quote};
 use crate::mailbox::tree::renames;
-use crate::mailbox::tree::walk::is_false_maildir;
 
 /// Seconds after which an untouched file in tmp/ is stale (maildir(5)).
 const STALE: i64 = 36 * 3600;
@@ -96,7 +97,12 @@ pub(crate) fn verify(
         let message = "a From_ line with a header behind it: a second message may be in this file";
         Some(Finding::at(Code::MessageFromInside, m.inner_message?, message).in_file(m.path(&folders)))
     }));
-    let MaildirCheck { mut findings, steps } = check;
+    let MaildirCheck { mut findings, steps, refused } = check;
+    findings.extend(refused.into_iter().map(|error| {
+        let finding = Finding::new(error.code(), error.without_path());
+        let finding = finding.in_file(error.path().unwrap_or(path));
+        Finding { hint: error.hint().map(|hint| hint.to_owned().into()), ..finding }
+    }));
     findings.sort_by(|a, b| (&a.path, a.offset).cmp(&(&b.path, b.offset)));
     // The mailbox is repaired, not a file in it.
     for finding in findings.iter_mut().filter(|finding| finding.hint.as_deref() == Some(REPAIR_COMMAND)) {
@@ -121,6 +127,8 @@ fn is_reachable(path: &Path) -> Result<bool> {
 struct MaildirCheck {
     findings: Vec<Finding>,
     steps: Vec<RepairStep>,
+    /// Errors for the rests of Maildirs.
+    refused: Vec<Error>,
 }
 
 /// Lists a Maildir and the folders in it, the Maildir first. Folders that cannot be read are included, so that opening
@@ -131,14 +139,12 @@ struct MaildirCheck {
 pub(crate) fn list_folders(path: &Path) -> Result<Vec<PathBuf>> {
     let mut check = MaildirCheck::default();
     let mut folders = check.find_folders(path)?;
+    if let Some(error) = check.refused.pop() {
+        return Err(error);
+    }
     let unreadable = check.findings.into_iter().filter(|finding| finding.code == Code::IoError);
     folders.extend(unreadable.filter_map(|finding| finding.path));
     Ok(folders)
-}
-
-/// Reports whether a directory is a Maildir.
-pub(crate) fn is_folder(path: &Path) -> bool {
-    (path.join("cur").is_dir() || path.join("new").is_dir()) && !is_false_maildir(path)
 }
 
 impl MaildirCheck {
@@ -153,9 +159,7 @@ impl MaildirCheck {
 
     /// Finds the Maildir and the folders in it, sorted, and reports other files.
     fn find_folders(&mut self, root: &Path) -> Result<Vec<PathBuf>> {
-        if !is_folder(root) {
-            return Err(list::not_a_maildir(root));
-        }
+        require_maildir(root)?;
         self.check_unfinished(root);
         let mut folders = vec![root.to_owned()];
         self.walk(root, Level::Root, &mut folders)?;
@@ -193,14 +197,27 @@ impl MaildirCheck {
                 self.note_unfinished(path);
             } else if hidden && level == Level::Root && path.is_dir() {
                 // A damaged folder may only have tmp/ or its marker.
-                if is_folder(&path) || ["maildirfolder", "tmp"].iter().any(|it| path.join(it).exists()) {
+                let kind = detect(&path);
+                if kind == DirectoryKind::Remnant {
+                    self.refused.push(remnant(&path));
+                } else if kind == DirectoryKind::Maildir
+                    || ["maildirfolder", "tmp"].iter().any(|it| path.join(it).exists())
+                {
                     self.walk(&path, Level::MaildirPlusPlus, folders)?;
                     self.check_folder_name(&path, bytes);
                     folders.push(path);
                 } else {
                     self.check_stranger(path);
                 }
-            } else if !hidden && level != Level::MaildirPlusPlus && !is_link && is_folder(&path) {
+            } else if !hidden
+                && level != Level::MaildirPlusPlus
+                && !is_link
+                && detect(&path) != DirectoryKind::Other
+            {
+                if let Err(error) = require_maildir(&path) {
+                    self.refused.push(error);
+                    continue;
+                }
                 self.walk(&path, Level::Nested, folders)?;
                 folders.push(path);
             } else if !hidden && !is_known(bytes) {

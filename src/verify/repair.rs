@@ -15,7 +15,7 @@ use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::lock;
-use crate::mailbox::maildir::write::parent_of;
+use crate::mailbox::fs::parent_of;
 use crate::mailbox::text::display_path;
 
 /// Command that fixes a finding with a [`RepairStep`], followed by the mailbox.

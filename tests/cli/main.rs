@@ -33,6 +33,7 @@ mod labels;
 mod linux_mips;
 mod live;
 mod lmtp;
+mod maildir_detect;
 mod metadata;
 mod model;
 mod mta;

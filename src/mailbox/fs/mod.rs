@@ -10,6 +10,28 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::fs::durable::Dir;
+
+/// The directory a path lies in; `.` for a bare name.
+pub fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => Path::new("/"),
+    }
+}
+
+/// Brings the name of a Maildir to stable storage: a run that was killed between renaming and flushing
+/// may have left that to us. Where its directory cannot be read it was not made by us.
+pub fn sync_parent(path: &Path) -> Result<()> {
+    match Dir::open(parent_of(path)) {
+        Ok(parent) => parent.sync(),
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// All of a regular file. What lies under a name among mail may be anybody's: a FIFO is not waited for, and a device
 /// that has no end is not read.
 pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {

@@ -7,7 +7,9 @@ use std::path::{Component, Path};
 
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Dir;
-use crate::mailbox::maildir::write::{check_destination, is_maildirpp_subfolder, parent_of, sync_parent};
+use crate::mailbox::fs::{parent_of, sync_parent};
+use crate::mailbox::maildir::detect;
+use crate::mailbox::maildir::write::check_destination;
 use crate::mailbox::text::display_path;
 
 /// The modes of directories and files, subject to the umask.
@@ -27,7 +29,7 @@ pub fn open_or_create(path: &Path) -> Result<Dir> {
     };
     // Not among somebody's photographs.
     check_destination(path)?;
-    complete(&dir, is_maildirpp_subfolder(path), (DIR_MODE, FILE_MODE))?;
+    complete(&dir, detect::is_maildirpp_folder(path), (DIR_MODE, FILE_MODE))?;
     // Also where nothing was missing: whoever made it may have been killed before this, or be not there yet.
     dir.sync()?;
     sync_parent(path)?;
@@ -84,7 +86,10 @@ mod tests {
     use std::fs;
 
     use crate::mailbox::maildir::create::*;
-    use crate::mailbox::maildir::list::is_maildir;
+
+    fn is_maildir(path: &Path) -> bool {
+        detect::is_maildir(path).unwrap()
+    }
 
     #[test]
     fn a_maildir_and_its_folder_are_made() {

@@ -14,6 +14,7 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::read_regular;
+use crate::mailbox::maildir::detect::{DirectoryKind, detect};
 use crate::mailbox::maildir::name;
 use crate::mailbox::maildir::write::Subdir;
 use crate::mailbox::source;
@@ -184,46 +185,28 @@ pub fn is_compressed(head: &[u8]) -> bool {
     source::Compression::detect(head).is_some() || head.starts_with(b"Dovecot-LZ4\r*\x9b\xc5")
 }
 
-/// What is said of a path that was called a Maildir and is none.
-pub fn not_a_maildir(path: &Path) -> Error {
-    match std::fs::metadata(path) {
-        Err(error) => Error::io("open", path)(error),
-        Ok(meta) => {
-            let reason = match meta.is_dir() {
-                true => "it is a directory without cur/ and new/",
-                false => "it is no directory, and no Maildir",
-            };
-            Error::NotAMailbox { path: path.to_owned(), reason: reason.into(), hint: None }
-        }
-    }
-}
-
-/// Whether a path is a Maildir: it has cur/ and new/.
-pub fn is_maildir(path: &Path) -> bool {
-    path.join("cur").is_dir() && path.join("new").is_dir()
-}
-
 /// The directories of a Maildir's folders (Maildir++), sorted. One that we may not look into is among them: there
 /// may be mail in it, and whoever opens it is told why that cannot be.
 pub fn list_folders(maildir: &Path) -> Result<Vec<OsString>> {
-    let is_directory = |path: PathBuf| match std::fs::metadata(&path) {
-        Ok(meta) => Ok(meta.is_dir()),
-        Err(error) => match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(false),
-            io::ErrorKind::PermissionDenied => Ok(true),
-            _ => Err(Error::io("look at", path)(error)),
-        },
-    };
     let mut folders = Vec::new();
     for name in Dir::open(maildir)?.names()? {
         let path = maildir.join(&name);
-        let is_hidden = name.as_bytes().starts_with(b".");
-        if is_hidden && is_directory(path.join("cur"))? && is_directory(path.join("new"))? {
+        if name.as_bytes().starts_with(b".") && may_be_folder(&path)? {
             folders.push(name);
         }
     }
     folders.sort();
     Ok(folders)
+}
+
+fn may_be_folder(path: &Path) -> Result<bool> {
+    match std::fs::metadata(path.join("cur")) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(true),
+        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(Error::io("look at", path)(error))
+        }
+        _ => Ok(detect(path) != DirectoryKind::Other),
+    }
 }
 
 /// All messages, in the order of their dates and then of their names. Dot files are none (maildir(5)).

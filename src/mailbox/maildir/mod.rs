@@ -2,6 +2,7 @@
 
 pub mod create;
 pub mod deliver;
+pub mod detect;
 pub mod folders;
 pub mod keywords;
 pub mod list;

@@ -28,13 +28,15 @@ use rustix::fs::{AtFlags, Stat};
 use rustix::io::Errno;
 
 use super::name;
-use super::write::{Subdir, parent_of};
+use super::write::Subdir;
 use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::{Dir, FileId};
 use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::DirLock;
+use crate::mailbox::fs::parent_of;
+use crate::mailbox::maildir::detect;
 use crate::mailbox::maildir::list;
 use crate::mailbox::message::flags::Flags;
 use crate::mailbox::text::plural;
@@ -498,9 +500,8 @@ fn enclosing_maildir(maildir: &Dir) -> Result<Option<(Dir, OsString)>> {
         // `.` and the like, of which the name does not tell.
         None => Cow::Owned(maildir.path().canonicalize().map_err(Error::io("look up", maildir.path()))?),
     };
-    let dotted = path.file_name().filter(|name| name.as_bytes().starts_with(b"."));
-    match dotted {
-        Some(name) if maildir.exists(OsStr::new("maildirfolder"))? && list::is_maildir(parent_of(&path)) => {
+    match path.file_name() {
+        Some(name) if maildir.exists(OsStr::new("maildirfolder"))? && detect::is_maildirpp_folder(&path) => {
             Ok(Some((Dir::open(parent_of(&path))?, name.to_owned())))
         }
         _ => Ok(None),

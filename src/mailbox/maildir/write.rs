@@ -27,7 +27,9 @@ use crate::mailbox::fs::durable::{Dir, Owner};
 use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::DirLock;
 use crate::mailbox::fs::sync_group::SyncGroup;
+use crate::mailbox::fs::{parent_of, sync_parent};
 use crate::mailbox::maildir::create;
+use crate::mailbox::maildir::detect;
 use crate::mailbox::manifest::{FILE_NAME, ManifestAppender};
 
 /// When bytes are brought to stable storage.
@@ -124,17 +126,26 @@ pub fn check_destination(path: &Path) -> Result<DestinationState> {
     if !meta.is_dir() {
         return refuse("exists and is no directory; a Maildir is a directory, name another destination");
     }
-    let names = Dir::open(path)?.names()?;
-    let has = |name: &str| names.iter().any(|n| n == name);
-    if has("cur") || has("new") {
-        Ok(DestinationState::Maildir)
-    } else if names.iter().all(|n| n == "lost+found" || n == "tmp") {
-        Ok(DestinationState::EmptyDirectory)
-    } else {
-        refuse(
-            "is a directory with other things in it and no Maildir; name one, or a new directory inside it",
-        )
+    if detect::is_maildir(path)? {
+        return Ok(DestinationState::Maildir);
     }
+    let dir = Dir::open(path)?;
+    for name in dir.names()? {
+        let is_empty = match name.as_bytes() {
+            b"lost+found" | b"tmp" => true,
+            // Not even with a hidden file that keeps the directory in an archive is there mail.
+            b"cur" | b"new" => {
+                dir.open_child(&name)?.names()?.iter().all(|name| name.as_bytes().starts_with(b"."))
+            }
+            _ => false,
+        };
+        if !is_empty {
+            return refuse(
+                "is a directory with other things in it and no Maildir; name one, or a new directory inside it",
+            );
+        }
+    }
+    Ok(DestinationState::EmptyDirectory)
 }
 
 /// Refuses a directory that is a link. Users do link their folders; but what is written to be given to one of them
@@ -171,15 +182,6 @@ fn look_beside(path: &Path) -> Result<DestinationState> {
 fn count_anew(maildir: &Dir) {
     if let Ok(Some(quota)) = Quota::find(maildir, None) {
         let _ = quota.recount(QUOTA_WAIT, Cancel::never());
-    }
-}
-
-/// The directory a path lies in; `.` for a bare name.
-pub fn parent_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        Some(parent) => parent,
-        None => Path::new("/"),
     }
 }
 
@@ -959,26 +961,10 @@ fn subdirs(root: &Dir, path: &Path, ownership: Ownership) -> Result<(Dir, Dir)> 
     make("tmp")?;
     let (new, cur) = (make("new")?, make("cur")?);
     let folder = OsStr::new("maildirfolder");
-    if is_maildirpp_subfolder(path) && !root.exists(folder)? {
+    if detect::is_maildirpp_folder(path) && !root.exists(folder)? {
         root.create_file(folder, ownership.file_mode())?;
     }
     Ok((new, cur))
-}
-
-/// Brings the name of a Maildir to stable storage: a run that was killed between renaming and flushing
-/// may have left that to us. Where its directory cannot be read it was not made by us.
-pub fn sync_parent(path: &Path) -> Result<()> {
-    match Dir::open(parent_of(path)) {
-        Ok(parent) => parent.sync(),
-        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-/// A dot directory inside a Maildir is a Maildir++ folder, which carries an empty `maildirfolder`.
-pub fn is_maildirpp_subfolder(path: &Path) -> bool {
-    let dotted = path.file_name().is_some_and(|n| n.as_bytes().starts_with(b"."));
-    dotted && parent_of(path).join("cur").is_dir() && parent_of(path).join("new").is_dir()
 }
 
 /// Whether a killed run of ours left something in the tmp/ of a Maildir, or beside it, that goes with the

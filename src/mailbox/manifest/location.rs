@@ -12,8 +12,8 @@ use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::{self, Dir, FileId};
 use crate::mailbox::fs::lock::{self, DirLock};
+use crate::mailbox::fs::parent_of;
 use crate::mailbox::fs::read_regular;
-use crate::mailbox::maildir::write::parent_of;
 
 /// The name of the manifest in a Maildir.
 pub const FILE_NAME: &str = "mailferry.manifest";

@@ -20,7 +20,7 @@ use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::{Dir, FileId};
 use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::{MailboxLock, Mode};
-use crate::mailbox::maildir::write::parent_of;
+use crate::mailbox::fs::parent_of;
 use crate::mailbox::mbox::scan_hooks::ScanHooks;
 use crate::mailbox::source::Compression;
 use crate::mailbox::source::mapped::MappedFile;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
@@ -15,7 +15,7 @@ use super::renames::{self, Renames};
 use super::sniff::{self, sniff};
 use super::subscriptions;
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::maildir::list::is_maildir;
+use crate::mailbox::maildir::detect::{DirectoryKind, begins_as_mbox, detect, remnant};
 use crate::mailbox::manifest;
 use crate::mailbox::source::SpoolOptions;
 use crate::mailbox::text::display_path;
@@ -62,6 +62,8 @@ pub struct Tree {
     pub mailboxes: Vec<TreeMailbox>,
     /// What is none.
     pub skipped: Vec<SkippedEntry>,
+    /// Errors for the rests of Maildirs.
+    pub refused: Vec<Error>,
     /// Messages by themselves in which lines look like From_ lines.
     pub ambiguous: Vec<PathBuf>,
     /// The folders that their user has subscribed to, if there is a list; it may name what is not there.
@@ -115,7 +117,8 @@ const BESIDE_DIRECTORIES: [&str; 3] = [".imap", "courierimapkeywords", "courieri
 /// Looks through a tree. Symbolic links are followed with `follow`, and never out of the tree.
 ///
 /// # Errors
-/// [`Error::Io`] where the root itself cannot be read; [`Error::Interrupted`]. Whatever else cannot be read is
+/// [`Error::Io`] where the root itself cannot be read; [`Error::NotAMailbox`] where it is the rest of a Maildir;
+/// [`Error::Interrupted`]. Whatever else cannot be read is
 /// among what is skipped.
 pub fn walk(root: &Path, follow: bool, spooling: &SpoolOptions<'_>) -> Result<Tree> {
     let real = root.canonicalize().map_err(Error::io("open", root))?;
@@ -211,7 +214,9 @@ impl Walk<'_> {
             self.skip(path, "a mail program's own", false, None);
             return Ok(false);
         }
-        let folder = if let Some(above) = folder::kmail_folder(bytes).filter(|_| !holds_mail(path)) {
+        let folder = if let Some(above) =
+            folder::kmail_folder(bytes).filter(|_| detect(path) == DirectoryKind::Other)
+        {
             parent.folder.child(folder::decode_level(above))
         } else if parent.is_maildir && bytes.starts_with(b".") {
             Folder(parent.folder.0.iter().cloned().chain(folder::parse_maildirpp(bytes)).collect())
@@ -226,9 +231,13 @@ impl Walk<'_> {
 
     fn enter(&mut self, path: &Path, folder: Folder) -> Result<()> {
         // One whose messages lie elsewhere is not followed there, either: what leads out is listed.
-        let is_maildir = holds_mail(path) && (path == self.root || !self.leads_out(path));
-        if is_maildir {
-            self.found(path, &folder, MailboxKind::Maildir);
+        let kind = detect(path);
+        let is_maildir = kind != DirectoryKind::Other && (path == self.root || !self.leads_out(path));
+        match kind {
+            DirectoryKind::Maildir if is_maildir => self.found(path, &folder, MailboxKind::Maildir),
+            DirectoryKind::Remnant if path == self.root => return Err(remnant(path)),
+            DirectoryKind::Remnant if is_maildir => self.tree.refused.push(remnant(path)),
+            _ => {}
         }
         self.directories.insert(path.to_owned(), Directory { folder, is_maildir });
         Ok(())
@@ -344,41 +353,6 @@ impl Walk<'_> {
     }
 }
 
-/// Whether it is a Maildir, or what is left of one.
-fn holds_mail(path: &Path) -> bool {
-    is_maildir(path) || is_rest_of_maildir(path)
-}
-
-/// Of a Maildir that has lost its empty directories on the way, as git and some archivers lose them, and of
-/// Thunderbird's, which never had all.
-fn is_rest_of_maildir(path: &Path) -> bool {
-    let has = |name: &str| path.join(name).is_dir();
-    if (has("cur") || has("new")) && has("tmp") {
-        return true;
-    }
-    let is_of_files = |name: &str| {
-        let entries = fs::read_dir(path.join(name)).ok();
-        entries.is_some_and(|entries| {
-            let mut entries = entries.flatten().peekable();
-            let is_message = |entry: fs::DirEntry| {
-                entry.file_type().is_ok_and(|kind| kind.is_file()) && !begins_as_mbox(&entry.path())
-            };
-            entries.peek().is_some() && entries.all(is_message)
-        })
-    };
-    is_of_files("cur") || is_of_files("new")
-}
-
-/// Whether a directory with a `cur` or `new` in it is no Maildir all the same: a folder of mboxes may be called so.
-pub fn is_false_maildir(path: &Path) -> bool {
-    let begins = |name: &str| {
-        let mut entries = fs::read_dir(path.join(name)).into_iter().flatten().flatten();
-        entries
-            .any(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()) && begins_as_mbox(&entry.path()))
-    };
-    !holds_mail(path) && (begins("cur") || begins("new"))
-}
-
 /// Mail that lies beside the messages of a Maildir and is none of its folders: mboxes and Maildirs, by their paths in
 /// it. What cannot be looked into is not told here.
 pub fn stray_mail(maildir: &Path) -> Vec<PathBuf> {
@@ -393,16 +367,10 @@ pub fn stray_mail(maildir: &Path) -> Vec<PathBuf> {
         WalkDir::new(maildir).min_depth(1).sort_by_file_name().into_iter().filter_entry(is_inside).flatten();
     let is_mail = |entry: &DirEntry| match entry.file_type() {
         kind if kind.is_file() => begins_as_mbox(entry.path()),
-        kind => kind.is_dir() && is_maildir(entry.path()),
+        kind => kind.is_dir() && detect(entry.path()) != DirectoryKind::Other,
     };
     let mail = found.filter(is_mail).map(DirEntry::into_path);
     mail.map(|path| path.strip_prefix(maildir).map(PathBuf::from).unwrap_or(path)).collect()
-}
-
-/// Whether a file that by its place or name would be something else is an mbox after all.
-fn begins_as_mbox(path: &Path) -> bool {
-    let mut begin = [0; 5];
-    fs::File::open(path).is_ok_and(|file| file.read_exact_at(&mut begin, 0).is_ok()) && begin == *b"From "
 }
 
 fn is_beside(name: &[u8]) -> bool {

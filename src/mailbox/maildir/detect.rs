@@ -1,0 +1,181 @@
+//! The one answer to "is this directory a Maildir?".
+//!
+//! A Maildir has at least two of cur/, new/ and tmp/, and no mailbox inside them. Git, zip and `rsync -m` drop empty
+//! directories, and Thunderbird's Maildirs have no new/. A directory with cur/ or new/ alone may be the rest of a
+//! Maildir or a tree of mboxes; its files decide.
+
+use std::fs::{self, DirEntry, File, OpenOptions};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use walkdir::WalkDir;
+
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::fs::parent_of;
+use crate::mailbox::maildir::name;
+use crate::mailbox::source::Compression;
+use crate::mailbox::text::shell_quote;
+
+/// The directories of a Maildir.
+pub const SUBDIRECTORIES: [&str; 3] = ["cur", "new", "tmp"];
+
+/// The result of [`detect`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DirectoryKind {
+    /// A Maildir; one of its directories may be missing.
+    Maildir,
+    /// cur/ or new/ alone, with files named as in a Maildir. Every command refuses it.
+    Remnant,
+    /// Anything else, or nothing.
+    Other,
+}
+
+/// Finds out what a directory is. Symbolic links are followed.
+pub fn detect(path: &Path) -> DirectoryKind {
+    let directories = SUBDIRECTORIES.map(|name| path.join(name));
+    let present: Vec<&PathBuf> = directories.iter().filter(|directory| directory.is_dir()).collect();
+    match present[..] {
+        [] => DirectoryKind::Other,
+        [only] if *only == directories[2] => DirectoryKind::Other,
+        [_] if contents(&present) == Contents::Messages => DirectoryKind::Remnant,
+        [_] => DirectoryKind::Other,
+        _ if contents(&present) == Contents::Mailboxes => DirectoryKind::Other,
+        _ => DirectoryKind::Maildir,
+    }
+}
+
+/// Reports whether a directory is a Maildir.
+///
+/// # Errors
+/// [`Error::NotAMailbox`] for the rest of one.
+pub fn is_maildir(path: &Path) -> Result<bool> {
+    match detect(path) {
+        DirectoryKind::Maildir => Ok(true),
+        DirectoryKind::Other => Ok(false),
+        DirectoryKind::Remnant => Err(remnant(path)),
+    }
+}
+
+/// Fails unless a path is a Maildir.
+pub fn require_maildir(path: &Path) -> Result<()> {
+    if is_maildir(path)? { Ok(()) } else { Err(not_a_maildir(path)) }
+}
+
+/// Reports whether a path names a Maildir++ folder: a dot directory in a Maildir. It need not exist.
+pub fn is_maildirpp_folder(path: &Path) -> bool {
+    let is_hidden = path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"."));
+    is_hidden && detect(parent_of(path)) == DirectoryKind::Maildir
+}
+
+/// Reports whether a regular file begins like an mbox.
+pub fn begins_as_mbox(path: &Path) -> bool {
+    head(path).is_some_and(|head| head.starts_with(b"From "))
+}
+
+/// The error for the rest of a Maildir.
+pub fn remnant(path: &Path) -> Error {
+    let missing: Vec<String> = SUBDIRECTORIES
+        .iter()
+        .map(|name| path.join(name))
+        .filter(|path| !path.is_dir())
+        .map(|path| shell_quote(&path))
+        .collect();
+    let only = SUBDIRECTORIES.iter().find(|name| path.join(name).is_dir()).unwrap_or(&"cur");
+    Error::NotAMailbox {
+        path: path.to_owned(),
+        reason: format!(
+            "it has {only}/ with messages, and a Maildir has at least two of cur/, new/ and tmp/"
+        ),
+        hint: Some(format!("mkdir {}", missing.join(" "))),
+    }
+}
+
+fn not_a_maildir(path: &Path) -> Error {
+    let meta = match fs::metadata(path) {
+        Ok(meta) => meta,
+        Err(error) => return Error::io("open", path)(error),
+    };
+    let has_any = ["cur", "new"].iter().any(|name| path.join(name).is_dir());
+    let reason = match meta.is_dir() {
+        true if has_any => "it has cur/ or new/, and no messages in them",
+        true => "it is a directory without cur/ and new/",
+        false => "it is no directory, and no Maildir",
+    };
+    Error::NotAMailbox { path: path.to_owned(), reason: reason.into(), hint: None }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Contents {
+    Messages,
+    Mailboxes,
+    Neither,
+}
+
+/// Looks into the directories of a possible Maildir until the first message. A directory that cannot be listed
+/// decides nothing: whoever opens it gets the error.
+fn contents(directories: &[&PathBuf]) -> Contents {
+    let mut found = Contents::Neither;
+    for directory in directories {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            match classify(&entry) {
+                Contents::Messages => return Contents::Messages,
+                Contents::Mailboxes => found = Contents::Mailboxes,
+                Contents::Neither => {}
+            }
+        }
+    }
+    found
+}
+
+/// A name with an info or a recent time is a message's: such a file is not opened. Archives of mailing lists have
+/// names such as `2005.06`, so a shorter number decides only where the file does not begin like a mailbox.
+fn classify(entry: &DirEntry) -> Contents {
+    /// 1973, in seconds since 1970.
+    const RECENT: i64 = 100_000_000;
+    let (name, path) = (entry.file_name(), entry.path());
+    let parsed = name::parse(name.as_bytes());
+    let time = parsed.epoch().filter(|_| parsed.base.contains(&b'.'));
+    if name.as_bytes().starts_with(b".") {
+        Contents::Neither
+    } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+        if holds_mailbox(&path) { Contents::Mailboxes } else { Contents::Neither }
+    } else if parsed.info.is_some() || time.is_some_and(|time| time >= RECENT) {
+        Contents::Messages
+    } else if begins_as_mailbox(&path) {
+        Contents::Mailboxes
+    } else if time.is_some() {
+        Contents::Messages
+    } else {
+        Contents::Neither
+    }
+}
+
+fn holds_mailbox(directory: &Path) -> bool {
+    let has_subdirectories =
+        |path: &Path| SUBDIRECTORIES.iter().filter(|name| path.join(name).is_dir()).count() >= 2;
+    let is_mailbox = |entry: walkdir::DirEntry| match entry.file_type().is_dir() {
+        true => has_subdirectories(entry.path()),
+        false => begins_as_mailbox(entry.path()),
+    };
+    WalkDir::new(directory).into_iter().flatten().any(is_mailbox)
+}
+
+fn begins_as_mailbox(path: &Path) -> bool {
+    let is_mailbox = |head: Vec<u8>| {
+        head.starts_with(b"From ")
+            || head.starts_with(b"\x01\x01\x01\x01")
+            || Compression::detect(&head).is_some()
+    };
+    head(path).is_some_and(is_mailbox)
+}
+
+/// The first bytes of a regular file. A FIFO is not waited for.
+fn head(path: &Path) -> Option<Vec<u8>> {
+    let file: File = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).ok()?;
+    let mut head = vec![0; 16];
+    let length =
+        file.metadata().ok().filter(|meta| meta.is_file()).and_then(|_| file.read_at(&mut head, 0).ok())?;
+    head.truncate(length);
+    Some(head)
+}
