@@ -12,7 +12,7 @@ use crate::mailbox::tree::walk::{SkippedEntry, Tree};
 
 use super::ui::report::Reporter;
 
-/// Which folders of the two sides correspond.
+/// How folders of a source correspond to folders of the destination.
 #[derive(Args, Debug)]
 pub(crate) struct FolderArgs {
     /// Let all of it be this one folder: levels with a / between them, or, where there is none, a dot

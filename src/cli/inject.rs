@@ -89,7 +89,7 @@ pub(super) struct InjectArgs {
     common: CommonArgs,
 }
 
-/// What tells a Message-ID from all others.
+/// The unique part of a Message-ID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum MessageId {
     /// Time and process, as qmail has it
@@ -143,7 +143,7 @@ pub(super) const SUMMARY: &[SummaryKey] = &[
     key("seconds", "how long it took"),
 ];
 
-/// What is known about the message when the command ends.
+/// The state of the message when the command ends.
 #[derive(Default)]
 struct Progress {
     bytes_source: u64,

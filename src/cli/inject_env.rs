@@ -80,7 +80,7 @@ impl RecipientSource {
     }
 }
 
-/// What the environment decides about a message.
+/// The parts of a message that the environment decides.
 pub(super) struct InjectEnvironment {
     pub(super) author: Author,
     pub(super) flags: InjectFlags,

@@ -1,4 +1,4 @@
-//! What a command line is about, as far as that is known before it is parsed.
+//! The command line before it is parsed: its program and its command.
 
 use std::ffi::OsString;
 use std::path::Path;

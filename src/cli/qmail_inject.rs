@@ -144,7 +144,7 @@ fn getopt(name: &str, words: Vec<Vec<u8>>, letters: &[u8]) -> Result<ParsedWords
     Ok(ParsedWords { options, operands: words.collect() })
 }
 
-/// What the command line asks for.
+/// A parsed command line.
 struct Job {
     recipients: RecipientSource,
     arguments: Vec<Vec<u8>>,

@@ -1,9 +1,11 @@
 //! Why a message cannot be completed.
 
-use super::options::MAX_RECIPIENTS;
 use crate::mailbox::message::address::FaultKind;
 use crate::mailbox::text::escape;
 use crate::transport::failure::{Failure, FailureReason};
+
+/// The limit on recipients, which are kept in memory with their outcomes.
+pub(super) const MAX_RECIPIENTS: usize = 100_000;
 
 /// Why a message is not sent.
 #[derive(Debug, thiserror::Error)]

@@ -1,10 +1,10 @@
 //! The header fields of a message: which are rewritten, removed or added.
 
-use super::error::InjectError;
+use super::error::{InjectError, MAX_RECIPIENTS};
 use super::followup;
 use super::generate::{FieldGenerator, VERP};
 use super::head::RawField;
-use super::options::{InjectOptions, MAX_RECIPIENTS};
+use super::options::InjectOptions;
 use super::rewrite::Rewriter;
 use crate::mailbox::message::address::list::{Address, AddressList, Piece};
 use crate::mailbox::message::address::{Compat, Fault, FaultKind, print};

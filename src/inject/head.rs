@@ -15,7 +15,7 @@ pub(super) struct RawField<'a> {
     pub(super) line: u64,
     /// The offset in the message.
     pub(super) at: u64,
-    /// Whether the lines ended in CRLF.
+    /// Set if the lines ended in CRLF.
     pub(super) had_crs: bool,
 }
 
@@ -24,7 +24,7 @@ pub(super) struct RawField<'a> {
 pub(super) struct HeaderEnd {
     /// The offset of the body; `None` if there is neither a body nor an empty line.
     body: Option<u64>,
-    /// Whether to convert CRLF to LF.
+    /// Converts CRLF to LF.
     crlf: bool,
 }
 

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::error::InjectError;
+use super::error::{InjectError, MAX_RECIPIENTS};
 use super::fields::HeaderFields;
 use super::generate::FieldGenerator;
 use super::head;
-use super::options::{InjectOptions, MAX_RECIPIENTS};
+use super::options::InjectOptions;
 use super::rewrite::Rewriter;
 use crate::mailbox::message::address::list::Address;
 use crate::mailbox::message::address::token::Tokens;

@@ -3,9 +3,6 @@
 use super::error::InjectError;
 use crate::mailbox::message::address::Compat;
 
-/// The recipients of a message, and their outcomes, are kept in memory.
-pub(crate) const MAX_RECIPIENTS: usize = 100_000;
-
 /// How to complete a message.
 #[derive(Debug, Clone)]
 pub(crate) struct InjectOptions<'a> {

@@ -29,7 +29,7 @@ pub(crate) struct Reporter {
     /// All warnings, even those that are not listed.
     pub(crate) warnings: u64,
     closed: bool,
-    /// Whether a part of the report could not be written.
+    /// Set if a part of the report could not be written.
     incomplete: bool,
 }
 
