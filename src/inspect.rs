@@ -34,7 +34,7 @@ const CHUNK: usize = 64;
 
 /// How to read an mbox for a listing.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct InspectOptions {
+pub(crate) struct InspectOptions {
     /// The variant, if the user named it.
     pub variant: Option<Variant>,
     /// Keep all lines that may begin a message, and accept a file without messages.
@@ -43,7 +43,7 @@ pub struct InspectOptions {
 
 /// A message in a listing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Row {
+pub(crate) struct Row {
     /// Number from 1.
     pub number: usize,
     /// Position in the mailbox.
@@ -56,9 +56,9 @@ pub struct Row {
     pub origin: Origin,
     /// Flags of the message.
     pub flags: Flags,
-    /// Whether no mailer has shown it in a list yet.
+    /// True if no mailer has shown it in a list yet.
     pub is_new: bool,
-    /// Whether it is UW-IMAP's pseudo message.
+    /// True if it is UW-IMAP's pseudo message.
     pub is_pseudo: bool,
     /// From, with decoded names, and addresses in brackets.
     pub from: String,
@@ -70,7 +70,7 @@ pub struct Row {
 
 /// Position of a listed message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Position {
+pub(crate) enum Position {
     /// Offset of the From_ line in the mbox.
     Offset(u64),
     /// File in the Maildir, relative to it.
@@ -87,7 +87,11 @@ impl Default for Position {
 ///
 /// # Errors
 /// [`Error::NotAMailbox`], [`Error::Interrupted`].
-pub fn read_mbox<'a>(source: &'a Source, options: InspectOptions, context: &Context<'_>) -> Result<Mbox<'a>> {
+pub(crate) fn read_mbox<'a>(
+    source: &'a Source,
+    options: InspectOptions,
+    context: &Context<'_>,
+) -> Result<Mbox<'a>> {
     let InspectOptions { variant, boundaries } = options;
     let read_options = ReadOptions {
         variant,
@@ -152,7 +156,7 @@ impl ScannedChunk {
 /// Lists the messages of an mbox, and returns the findings about dates, keywords and pseudo messages.
 ///
 /// `show` formats messages, on several threads. `print` receives the results, many at a time, in order.
-pub fn list_mbox<T: Send>(
+pub(crate) fn list_mbox<T: Send>(
     source: &Source,
     mbox: &Mbox<'_>,
     context: &Context<'_>,
@@ -248,7 +252,7 @@ fn span(messages: &[Extent]) -> std::ops::Range<usize> {
 }
 
 /// Lists the messages of a Maildir, and reports entries that are not messages.
-pub fn list_maildir(maildir: &Path) -> Result<(Vec<Row>, Vec<Finding>)> {
+pub(crate) fn list_maildir(maildir: &Path) -> Result<(Vec<Row>, Vec<Finding>)> {
     let (mut rows, mut findings) = (Vec::new(), Vec::new());
     for (n, entry) in list::list_messages(maildir)?.iter().enumerate() {
         match Row::from_entry(maildir, n + 1, entry) {
@@ -302,7 +306,7 @@ impl Row {
 }
 
 /// Returns message `number` of an mbox, from 1, as convert would write it, in pieces.
-pub fn read_mbox_message<'a>(mbox: &Mbox<'a>, path: &Path, number: usize) -> Result<Vec<&'a [u8]>> {
+pub(crate) fn read_mbox_message<'a>(mbox: &Mbox<'a>, path: &Path, number: usize) -> Result<Vec<&'a [u8]>> {
     let message = nth(mbox.messages(), path, number)?.message(mbox.text());
     let mut pieces = Vec::new();
     quote::unquote(message, header::split(message).body_at(message), mbox.variant.quoting(), &mut pieces);
@@ -310,13 +314,13 @@ pub fn read_mbox_message<'a>(mbox: &Mbox<'a>, path: &Path, number: usize) -> Res
 }
 
 /// Returns message `number` as in the source, with From_ lines and quoting, without the blank line after it.
-pub fn read_source_bytes<'a>(source: &'a Source, mbox: &Mbox<'_>, number: usize) -> Result<&'a [u8]> {
+pub(crate) fn read_source_bytes<'a>(source: &'a Source, mbox: &Mbox<'_>, number: usize) -> Result<&'a [u8]> {
     let extent = nth(mbox.messages(), source.path(), number)?;
     Ok(&source.raw()[extent.at as usize..extent.end as usize])
 }
 
 /// Reads message `number` of a Maildir, in the order of [`list_maildir`].
-pub fn read_maildir_message(maildir: &Path, number: usize) -> Result<Vec<u8>> {
+pub(crate) fn read_maildir_message(maildir: &Path, number: usize) -> Result<Vec<u8>> {
     let entries = list::list_messages(maildir)?;
     let entry = nth(&entries, maildir, number)?;
     Ok(list::read_entry(maildir, entry)?.1)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::mailbox::error::Result;
 
 /// Passes on the results of chunks in the order of the chunks.
-pub struct Reorder<'a, T> {
+pub(crate) struct Reorder<'a, T> {
     push: &'a mut (dyn FnMut(T) -> Result<()> + Send),
     /// Results that are ahead of an unfinished chunk.
     early: BTreeMap<usize, T>,

@@ -35,9 +35,9 @@ pub(crate) struct FileOptions {
     pub depth: Depth,
     /// The owner of the Maildir.
     pub owner: u32,
-    /// Whether other users can enter the Maildir.
+    /// True if other users can enter the Maildir.
     pub reachable: bool,
-    /// Whether files are hashed for a manifest.
+    /// True if files are hashed for a manifest.
     pub hashes: bool,
     /// Finds a From_ line in a message.
     pub from_line: Finder<'static>,
@@ -50,13 +50,13 @@ pub(crate) struct MessageFile {
     pub folder: usize,
     pub entry: Entry,
     pub size: u64,
-    /// Whether a server has compressed it.
+    /// True if a server has compressed it.
     pub compressed: bool,
     /// BLAKE3 of the file, if a manifest needs it and the file is readable.
     pub digest: Option<Digest>,
     /// Offset of a second message in the file.
     pub inner_message: Option<u64>,
-    /// Whether a manifest names these bytes.
+    /// True if a manifest names these bytes.
     pub matches: bool,
 }
 

@@ -36,7 +36,7 @@ pub(crate) struct LoadedManifest {
     /// Index of its folder.
     folder: usize,
     sections: Vec<Section>,
-    /// Whether a section is the newest one of its source; parallel to `sections`.
+    /// True if a section is the newest one of its source; parallel to `sections`.
     newest: Vec<bool>,
 }
 

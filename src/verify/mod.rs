@@ -2,7 +2,7 @@
 //!
 //! Only [`repair`] changes anything, and it never touches a message.
 
-pub mod compare;
+pub(crate) mod compare;
 mod file;
 mod folder_names;
 pub(crate) mod maildir;
@@ -15,5 +15,5 @@ pub(crate) mod report;
 
 pub(crate) use folder_names::check_folder_names;
 pub(crate) use options::{Depth, VerifyOptions};
-pub use report::CODES;
+pub(crate) use report::CODES;
 pub(crate) use report::{SourceStatus, VerifyReport};

@@ -59,7 +59,7 @@ pub(crate) struct SourceStatus {
     pub source: PathBuf,
     /// The Maildir it was converted into.
     pub maildir: PathBuf,
-    /// Whether bytes were compared, or only names.
+    /// True if bytes were compared, or only names.
     pub depth: Depth,
     /// Messages in the manifest.
     pub messages: u64,
@@ -111,7 +111,7 @@ pub(crate) fn error_text(error: &Error, path: &Path) -> String {
 
 /// Every finding that verify can report, in the order of the manual. Each has a fixture in tests/cli/verify.rs.
 /// Errors of the system are reported as by every command and are not listed here.
-pub const CODES: &[Code] = &[
+pub(crate) const CODES: &[Code] = &[
     Code::NotAMailbox,
     Code::MboxVariant,
     Code::MboxVotesSplit,

@@ -4,7 +4,7 @@ use crate::mailbox::error::Result;
 
 /// A value for each side.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Both<T> {
+pub(crate) struct Both<T> {
     /// The side that is checked.
     pub here: T,
     /// The side that it is compared with.
@@ -37,12 +37,5 @@ impl<T: PartialEq> Both<T> {
     /// Reports whether both values are equal.
     pub fn is_same(&self) -> bool {
         self.here == self.there
-    }
-}
-
-impl<T> Both<Option<T>> {
-    /// Returns the values if both sides have one.
-    pub fn both(self) -> Option<Both<T>> {
-        Some(Both { here: self.here?, there: self.there? })
     }
 }

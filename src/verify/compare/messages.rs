@@ -17,7 +17,7 @@ use crate::mailbox::tree::walk::MailboxKind;
 use crate::verify::options::SourceOpener;
 
 /// Opens the mailboxes and [compares](compare()) them.
-pub fn open_and_compare(
+pub(crate) fn open_and_compare(
     sides: Both<&[MailboxRef]>,
     options: &CompareOptions,
     open: SourceOpener<'_>,
@@ -81,7 +81,7 @@ fn open_side<'a>(
 /// # Errors
 /// [`Error::NotAMailbox`] for a directory that is not a Maildir, [`Error::Io`] for an unreadable message,
 /// [`Error::Changed`], [`Error::Interrupted`]. The reported differences are not reliable then.
-pub fn compare(
+pub(crate) fn compare(
     mailboxes: Both<&[OpenMailbox<'_>]>,
     options: &CompareOptions,
     context: &Context<'_>,

@@ -22,12 +22,10 @@ mod side;
 mod tests;
 mod text;
 mod totals;
-pub mod tree;
+pub(crate) mod tree;
 
-pub use both::Both;
-pub use messages::{compare, open_and_compare};
-pub use options::{CompareOptions, MailboxRef};
-pub use report::{Detail, Difference, MessageRef};
-pub use side::OpenMailbox;
-pub use text::Spot;
-pub use totals::{MessageTotals, unread_clause};
+pub(crate) use both::Both;
+pub(crate) use messages::open_and_compare;
+pub(crate) use options::{CompareOptions, MailboxRef};
+pub(crate) use report::Difference;
+pub(crate) use totals::{MessageTotals, unread_clause};

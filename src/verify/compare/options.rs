@@ -10,7 +10,7 @@ use crate::mailbox::tree::walk::MailboxKind;
 
 /// How to compare.
 #[derive(Debug)]
-pub struct CompareOptions {
+pub(crate) struct CompareOptions {
     /// Compare flags, received dates and the fields that readers rewrite as well.
     pub metadata: bool,
     /// How convert treated a user's own Gmail labels.
@@ -24,7 +24,7 @@ pub struct CompareOptions {
 
 /// A mailbox that is not open yet.
 #[derive(Debug, Clone)]
-pub struct MailboxRef {
+pub(crate) struct MailboxRef {
     /// Path of the mailbox.
     pub path: PathBuf,
     /// Kind of the mailbox.

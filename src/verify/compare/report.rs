@@ -16,7 +16,7 @@ use crate::mailbox::text::{display_path, escape};
 
 /// A difference between the two sides.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
+pub(crate) struct Difference {
     /// One of `message-missing` to `fields-differ`.
     pub code: Code,
     /// The message on this side; None if only the other side has it.
@@ -31,7 +31,7 @@ pub struct Difference {
 
 /// How two messages differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Detail {
+pub(crate) enum Detail {
     /// The first bytes that differ.
     Bytes(Both<Spot>),
     /// Metadata, as shown to the user.
@@ -40,7 +40,7 @@ pub enum Detail {
 
 /// A message in a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MessageRef {
+pub(crate) struct MessageRef {
     /// The mbox, or the file in the Maildir.
     pub path: PathBuf,
     /// Number in the mbox, from 1, as in `inspect`; None in a Maildir.

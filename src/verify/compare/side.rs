@@ -36,7 +36,7 @@ pub(crate) const NO_DATE: i64 = i64::MIN;
 
 /// An open mailbox.
 #[derive(Clone, Copy)]
-pub enum OpenMailbox<'a> {
+pub(crate) enum OpenMailbox<'a> {
     /// An mbox of any variant.
     Mbox {
         /// Bytes of the mbox.
@@ -98,7 +98,7 @@ pub(crate) struct MessageTraits {
     pub flags: FlagState,
     /// Hash of the keywords; 0 if there are none or they are not compared.
     pub keywords: u64,
-    /// Whether the message is left out without a counterpart, since it is marked as deleted in an mbox.
+    /// True if the message is left out without a counterpart, since it is marked as deleted in an mbox.
     pub deleted: bool,
     /// Size in the file for progress, at most 4 GiB.
     pub size: u32,

@@ -14,7 +14,10 @@ use crate::mailbox::mbox::scan_hooks::ScanHooks;
 use crate::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::source::{Source, SpoolOptions};
-use crate::verify::compare::side::Side;
+use crate::verify::compare::messages::compare;
+use crate::verify::compare::report::{Detail, MessageRef};
+use crate::verify::compare::side::{OpenMailbox, Side};
+use crate::verify::compare::text::Spot;
 use crate::verify::compare::*;
 
 const FROM: &str = "From a@b Mon Jan  1 10:00:05 2001\n";

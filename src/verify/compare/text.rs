@@ -39,14 +39,14 @@ impl Tolerance {
 
 /// The first byte of a message that differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spot {
+pub(crate) struct Spot {
     /// Byte offset in the message, as `inspect MAILBOX N` writes it.
     pub offset: u64,
     /// Line in the message, from 1.
     pub line: u64,
     /// Byte offset in the (uncompressed) file.
     pub file_offset: u64,
-    /// Whether it is in the header.
+    /// True if it is in the header.
     pub in_header: bool,
     /// Preceding bytes of the same line, escaped.
     pub before: String,

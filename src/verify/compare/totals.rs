@@ -6,7 +6,7 @@ use crate::mailbox::text::{grouped, grouped_plural, is_or_are};
 
 /// Counts of a comparison. Every message of either side is counted once in `same` to `extra`.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct MessageTotals {
+pub(crate) struct MessageTotals {
     /// Folders of this side; an mbox is one.
     pub folders: u64,
     /// The size of the mboxes of this side, and of the messages in its Maildirs.
@@ -46,7 +46,7 @@ pub struct MessageTotals {
     pub pseudo: u64,
     /// Messages marked as deleted and left out, on both sides together.
     pub deleted: u64,
-    /// Whether a mailbox has CR line ends, which are read as LF.
+    /// True if a mailbox has CR line ends, which are read as LF.
     pub translated: bool,
 }
 
@@ -166,7 +166,7 @@ impl MessageTotals {
 }
 
 /// Returns the clause about skipped files that may contain mail.
-pub fn unread_clause(files: u64) -> String {
+pub(crate) fn unread_clause(files: u64) -> String {
     match files {
         0 => String::new(),
         1 => "; mail may be in 1 file that was not read".into(),

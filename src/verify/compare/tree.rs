@@ -29,7 +29,7 @@ const PARALLEL_PAIRS: usize = 64;
 
 /// A mailbox and its folder.
 #[derive(Debug, Clone)]
-pub struct FolderMailbox {
+pub(crate) struct FolderMailbox {
     /// Folder of the mailbox.
     pub folder: Folder,
     /// The mailbox.
@@ -38,14 +38,14 @@ pub struct FolderMailbox {
 
 /// The mailboxes of one folder on both sides. Several of the same name are taken together.
 #[derive(Debug, Clone)]
-pub struct FolderPair {
+pub(crate) struct FolderPair {
     /// The folder.
     pub folder: Folder,
     sides: Both<Vec<MailboxRef>>,
 }
 
 /// Pairs folders by their names. INBOX matches in any case, as in a conversion.
-pub fn pair_folders(sides: Both<Vec<FolderMailbox>>) -> Vec<FolderPair> {
+pub(crate) fn pair_folders(sides: Both<Vec<FolderMailbox>>) -> Vec<FolderPair> {
     let mut pairs: BTreeMap<Folder, FolderPair> = BTreeMap::new();
     let mut add = |side: Vec<FolderMailbox>, side_of: fn(&mut FolderPair) -> &mut Vec<MailboxRef>| {
         let (mut folders, mailboxes): (Vec<Folder>, Vec<MailboxRef>) =
@@ -63,7 +63,7 @@ pub fn pair_folders(sides: Both<Vec<FolderMailbox>>) -> Vec<FolderPair> {
 
 /// A result of a comparison.
 #[derive(Debug)]
-pub enum CompareEvent<'a> {
+pub(crate) enum CompareEvent<'a> {
     /// A difference between messages, and the folder on this side, or else on the other side.
     Message(Box<Difference>, &'a Folder),
     /// A folder that only one side has.
@@ -74,12 +74,12 @@ pub enum CompareEvent<'a> {
 
 /// A folder that only one side has.
 #[derive(Debug)]
-pub struct LoneFolder<'a> {
+pub(crate) struct LoneFolder<'a> {
     /// [`Code::FolderMissing`], [`Code::FolderExtra`] or [`Code::FolderEmpty`].
     pub code: Code,
     /// The folder.
     pub folder: &'a Folder,
-    /// Whether this side has it.
+    /// True if this side has it.
     pub is_here: bool,
     /// Path of its first mailbox.
     pub path: &'a Path,
@@ -113,7 +113,7 @@ impl LoneFolder<'_> {
 
 /// Counts of a comparison of trees.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct FolderTotals {
+pub(crate) struct FolderTotals {
     /// Counts over all folders.
     pub messages: MessageTotals,
     /// Folders with mail that only this side has.
@@ -149,7 +149,7 @@ impl FolderTotals {
 ///
 /// # Errors
 /// [`Error::Interrupted`].
-pub fn compare(
+pub(crate) fn compare(
     pairs: &[FolderPair],
     options: &CompareOptions,
     open: SourceOpener<'_>,
