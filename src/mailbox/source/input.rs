@@ -1,4 +1,4 @@
-//! Reading from a descriptor that may have nothing to say for long.
+//! Reading from a descriptor that a signal or a time limit can interrupt.
 
 use std::io::{self, Read};
 use std::os::fd::AsFd;
@@ -11,35 +11,26 @@ use rustix::io::Errno;
 use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
 
-/// How long a signal may go unnoticed while nothing comes in: one that arrives just before we wait does not
-/// wake us.
-const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+/// How long a signal may go unnoticed. One that arrives just before poll(2) does not wake it.
+const POLL_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
-/// A reader that can be interrupted while it waits, and that may be told how long to wait.
 #[derive(Debug)]
 pub struct InterruptibleReader<'a, R> {
-    /// Where the bytes come from.
     pub reader: R,
-    /// What it is called in an error.
+    /// The name in errors.
     pub name: &'a Path,
-    /// How long one read may wait; None: for ever.
+    /// The time limit of one read.
     pub timeout: Option<Duration>,
-    /// Set by a signal.
     pub cancel: &'a Cancel,
 }
 
 impl<R: Read + AsFd> InterruptibleReader<'_, R> {
-    /// Reads some bytes; 0 at the end.
-    ///
-    /// # Errors
-    /// [`Error::Interrupted`]; [`Error::Io`], of the kind [`io::ErrorKind::TimedOut`] when nothing came in
-    /// for as long as was allowed.
+    /// Reads some bytes, or 0 at the end. After the timeout the error is of kind
+    /// [`io::ErrorKind::TimedOut`].
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let started = Instant::now();
         loop {
-            if self.cancel.is_requested() {
-                return Err(Error::Interrupted);
-            }
+            self.cancel.check()?;
             if !self.is_ready()? {
                 if self.timeout.is_some_and(|limit| started.elapsed() >= limit) {
                     return Err(Error::io("read", self.name)(io::ErrorKind::TimedOut.into()));
@@ -47,7 +38,7 @@ impl<R: Read + AsFd> InterruptibleReader<'_, R> {
                 continue;
             }
             match self.reader.read(buffer) {
-                // WouldBlock: somebody shares the pipe, made it non-blocking, and was quicker.
+                // WouldBlock: another reader of the pipe made it non-blocking, and was faster.
                 Err(e) if matches!(e.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
                 result => return result.map_err(Error::io("read", self.name)),
             }
@@ -56,7 +47,7 @@ impl<R: Read + AsFd> InterruptibleReader<'_, R> {
 
     fn is_ready(&self) -> Result<bool> {
         let mut polled = [PollFd::new(&self.reader, PollFlags::IN)];
-        match rustix::event::poll(&mut polled, Some(&PATIENCE)) {
+        match rustix::event::poll(&mut polled, Some(&POLL_INTERVAL)) {
             Ok(ready) => Ok(ready > 0),
             Err(Errno::INTR) => Ok(false),
             Err(e) => Err(Error::io("wait for", self.name)(e.into())),

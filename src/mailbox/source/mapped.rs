@@ -1,4 +1,4 @@
-//! Files mapped into memory, and where they are, for the handler of SIGBUS.
+//! Files mapped into memory, and their addresses for the handler of SIGBUS.
 
 use std::fs::File;
 use std::io;
@@ -10,10 +10,10 @@ use memmap2::{Mmap, MmapOptions, UncheckedAdvice};
 
 use crate::mailbox::error::{Error, Result};
 
-/// Pages are handed back by so many bytes: each time costs an interrupt on every core we run on.
+/// The unit in which pages are released. Each release interrupts every core that mailferry runs on.
 const BLOCK: usize = 4 << 20;
 
-/// A file's bytes, read-only.
+/// A read-only mapping of a file.
 #[derive(Debug)]
 pub struct MappedFile {
     map: Mmap,
@@ -21,7 +21,7 @@ pub struct MappedFile {
 }
 
 impl MappedFile {
-    /// Maps the first `size` bytes of a file; None if there are none. The path is for messages.
+    /// Maps the first `size` bytes of a file, if there are any. `path` is for messages.
     #[allow(unsafe_code)]
     pub fn map(file: &File, size: u64, path: &Path) -> Result<Option<MappedFile>> {
         if size == 0 {
@@ -29,34 +29,30 @@ impl MappedFile {
         }
         let failed = Error::io("map", path);
         let Ok(size) = usize::try_from(size) else { return Err(failed(io::ErrorKind::FileTooLarge.into())) };
-        // SAFETY: the mapping is read-only and all that is behind it is bytes, for which any value is
-        // valid. Our spools nobody else can open. A source others may change under us against the locks:
-        // that bytes seen twice may differ is what every user of a mapping accepts (nothing here trusts
-        // a byte it has checked before to index with it unchecked), and `Source::check_unchanged` rejects
-        // the result; that it is truncated is a SIGBUS, upon which the binary puts zeros in the place of
-        // what is gone.
+        // SAFETY: the mapping is read-only, and its type is bytes, for which any value is valid. No other
+        // program can open a spool. Another program may change a source in spite of the locks. Then a byte
+        // that is read twice may differ: no code here indexes unchecked by a byte that it checked before, and
+        // `Source::check_unchanged` rejects the result. A truncated source raises SIGBUS, and the handler of
+        // the binary maps zeros in place of the lost pages.
         let map = unsafe { MmapOptions::new().len(size).map(file) }.map_err(failed)?;
         let slot = Slot::take(&map);
         Ok(Some(MappedFile { map, slot }))
     }
 
-    /// Whether some of the bytes could not be had when they were looked at, because the file was truncated
-    /// or the disk is bad: what was seen in their place is not what the file says.
+    /// Reports whether zeros were read in place of bytes, since the file was truncated or the disk is bad.
     pub fn has_lost_pages(&self) -> bool {
         self.slot.is_some_and(|slot| slot.lost.load(Ordering::SeqCst))
     }
 
-    /// Hands back every block that ends in the range, so that ranges handed back one after the other hand
-    /// back all; the last, partial block is whole if the range reaches its end.
+    /// Releases every block that ends in the range. Consecutive ranges together release all blocks.
     #[allow(unsafe_code)]
     pub fn release(&self, range: Range<usize>) {
         let start = range.start.min(self.len()) / BLOCK * BLOCK;
         let end = if range.end >= self.len() { self.len() } else { range.end / BLOCK * BLOCK };
         if start < end {
-            // SAFETY: MADV_DONTNEED loses what was written to private or anonymous pages. This is a
-            // shared read-only mapping of a file: the next access reads the same bytes from it again.
-            // (What the handler of SIGBUS put there is zeros, and stays so.) It is advice, so that it is
-            // refused is no error.
+            // SAFETY: MADV_DONTNEED discards what was written to private or anonymous pages. This is a shared
+            // read-only mapping of a file: the next access reads the same bytes again. (The zeros of the
+            // handler of SIGBUS stay zeros.) It is advice, so a refusal is not an error.
             let _ = unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start) };
         }
     }
@@ -78,19 +74,19 @@ impl Drop for MappedFile {
     }
 }
 
-/// Where one of ours is mapped. A signal handler may take no lock and allocate nothing, so the places are
-/// fixed; what finds none free is not known to the handler.
+/// The address of a mapping, for the signal handler. The handler may neither lock nor allocate, so the number
+/// of slots is fixed. A mapping that finds no free slot is unknown to the handler.
 #[derive(Debug)]
 struct Slot {
-    /// Its address, [`FREE`] or [`TAKEN`].
+    /// The address, [`FREE`] or [`TAKEN`].
     start: AtomicUsize,
     length: AtomicUsize,
-    /// Whether the handler was called for it.
+    /// Set by the handler.
     lost: AtomicBool,
 }
 
 const FREE: usize = 0;
-/// By somebody who has not said yet where he is.
+/// The address follows.
 const TAKEN: usize = 1;
 
 static SLOTS: [Slot; 512] = [const {
@@ -110,8 +106,7 @@ impl Slot {
     }
 }
 
-/// Notes that the bytes at this address cannot be had, and gives the end of the mapping of ours that it
-/// lies in. Async-signal-safe.
+/// Marks the mapping at this address as having lost pages, and returns its end. Async-signal-safe.
 pub fn mark_lost(address: usize) -> Option<usize> {
     SLOTS.iter().find_map(|slot| {
         let (start, length) = (slot.start.load(Ordering::SeqCst), slot.length.load(Ordering::SeqCst));

@@ -1,79 +1,37 @@
-//! The bytes of a source, read-only and mapped, however they lie there.
+//! The bytes of a source, mapped read-only.
 //!
-//! A plain file is mapped as it is. What cannot be mapped (standard input, compressed data) is
-//! spooled into a file without a name first; so is the translation of a file whose lines end in CR.
-//! All offsets of the program are offsets into [`Source::raw`].
+//! A plain file is mapped directly. Standard input and compressed data are first spooled into a file without
+//! a name. So is the translation of a file whose lines end in CR. All offsets in mailferry are offsets into
+//! [`Source::raw`].
 
+mod compression;
 pub mod input;
 pub mod mapped;
+mod origin;
+mod spool;
 
-use std::cell::RefCell;
-use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, Read};
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, OFlags, Stat};
-use rustix::io::{Errno, retry_on_intr};
-
-use crate::mailbox::context::Cancel;
 use crate::mailbox::context::LockOptions;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Finding;
-use crate::mailbox::fs::durable;
-use crate::mailbox::fs::durable::{Dir, FileId};
-use crate::mailbox::fs::lock;
-use crate::mailbox::fs::lock::MailboxLock;
-use crate::mailbox::source::input::InterruptibleReader;
-use crate::mailbox::source::mapped::MappedFile;
-use crate::mailbox::text::shell_quote;
+pub use compression::Compression;
+use mapped::MappedFile;
+use origin::Origin;
+pub use spool::SpoolOptions;
+use spool::{Spool, spool_reader};
 
-/// One read, one write: large enough for system calls not to count.
-const CHUNK: usize = 1 << 20;
-/// What decoders read at a time.
-const COMPRESSED_CHUNK: usize = 1 << 17;
-/// How much is looked at, and may be resident, between two hand-backs of pages.
+/// How much is read between two releases of pages.
 const WINDOW: usize = 4 << 20;
-/// A spool leaves this much of its file system to others, unless a limit is given.
-const LEFT_FREE: u64 = 64 << 20;
-/// The longest magic number.
-const MAGIC: usize = 10;
-/// What decoding xz may take, in KiB: `xz -9` needs 65 MiB, and a header can ask for 4 GiB.
-const XZ_MEMORY: u32 = 1 << 20;
 
-/// How a source is compressed; known by its content, never by its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
-    /// RFC 1952, any number of members.
-    Gzip,
-    /// RFC 8878, any number of frames.
-    Zstd,
-    /// bzip2, any number of streams.
-    Bzip2,
-    /// xz, any number of streams.
-    Xz,
-}
-
-/// Where and how far a source may be spooled.
-#[derive(Clone, Copy)]
-pub struct SpoolOptions<'a> {
-    /// Where: the spool has no name there.
-    pub dir: &'a Path,
-    /// Bytes that the spools of one source may take together; `None`: what the file system has
-    /// free, less 64 MiB.
-    pub limit: Option<u64>,
-    /// Set when the user wants us to stop.
-    pub cancel: &'a Cancel,
-    /// Told how many bytes have been spooled so far.
-    pub progress: &'a (dyn Fn(u64) + Sync),
-}
-
-/// A mailbox file, or what came from standard input.
+/// A mailbox file, or the bytes of standard input.
 ///
-/// The mapping shows the file as it is *now*. Others may write to it in spite of the locks, so what
-/// was read counts only after [`check_unchanged`](Source::check_unchanged). If somebody truncates it
-/// the next access beyond its end is a SIGBUS, upon which the binary puts zeros there.
+/// The mapping shows the file as it is *now*. Another program may write to it in spite of the locks, so a
+/// result counts only after [`check_unchanged`](Source::check_unchanged). If the file is truncated, the next
+/// access beyond its end is a SIGBUS; the handler of the binary maps zeros there.
 #[derive(Debug)]
 pub struct Source {
     path: PathBuf,
@@ -84,167 +42,114 @@ pub struct Source {
     origin: Option<Origin>,
 }
 
-/// The file behind a source; standard input has none. It stays open, as its locks live by it.
-#[derive(Debug)]
-struct Origin {
-    /// None once the locks were given back, see [`Source::open_live`].
-    guard: Option<MailboxLock>,
-    file: File,
-    first: Stamp,
-    /// Of the bytes of a live source as they were before anybody else looked at them.
-    before: Option<blake3::Hash>,
-}
-
-impl Compression {
-    /// The name, as in messages and in JSON.
-    pub fn name(self) -> &'static str {
-        match self {
-            Compression::Gzip => "gzip",
-            Compression::Zstd => "zstd",
-            Compression::Bzip2 => "bzip2",
-            Compression::Xz => "xz",
-        }
-    }
-
-    /// Knows the compression by the first bytes. bzip2's own magic, `BZh9`, could begin a line of
-    /// text; the number of the first block after it (pi, or the square root of pi at an empty file's
-    /// end) could not.
-    pub fn detect(head: &[u8]) -> Option<Compression> {
-        match head {
-            [0x1f, 0x8b, 8, ..] => Some(Compression::Gzip),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Compression::Zstd),
-            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..]
-            | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..] => {
-                Some(Compression::Bzip2)
-            }
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Compression::Xz),
-            _ => None,
-        }
-    }
-
-    fn decoder<'a>(self, input: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
-        let input = BufReader::with_capacity(COMPRESSED_CHUNK, input);
-        Ok(match self {
-            Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
-            Compression::Zstd => Box::new(zstd::Decoder::with_buffer(input)?),
-            Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
-            Compression::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(input, true, XZ_MEMORY)),
-        })
-    }
-}
-
 impl Source {
     /// Opens, locks and maps a regular file, and unpacks it if it is compressed.
     ///
     /// # Errors
-    /// [`Error::NotAMailbox`] for what is no regular file, [`Error::Compressed`], [`Error::NoRoom`],
+    /// [`Error::NotAMailbox`] for another kind of file, [`Error::Compressed`], [`Error::InsufficientSpace`],
     /// [`Error::Locked`], [`Error::Interrupted`], [`Error::Io`].
-    pub fn open(path: &Path, lock: &LockOptions, spooling: &SpoolOptions<'_>) -> Result<Source> {
-        Source::open_held(path, lock, spooling, false)
+    pub fn open(path: &Path, locks: &LockOptions, spooling: &SpoolOptions<'_>) -> Result<Source> {
+        Source::open_locked(path, locks, spooling, false)
     }
 
-    /// The same for a mailbox that is in use: the locks are given back as soon as its size is known, so that
-    /// no message in it is half appended, and others go on appending. What they append is not seen, and
-    /// [`check_unchanged`](Source::check_unchanged) asks no more than that the bytes up to that size are the
-    /// same; they are hashed for that, here and there. A compressed file stays locked: it does not grow.
-    pub fn open_live(path: &Path, lock: &LockOptions, spooling: &SpoolOptions<'_>) -> Result<Source> {
-        Source::open_held(path, lock, spooling, true)
+    /// Opens a mailbox that is in use, and releases its locks as soon as its size is known.
+    ///
+    /// No message up to that size is half appended, and other programs go on appending.
+    /// [`check_unchanged`](Source::check_unchanged) then compares the hash of the bytes up to that size.
+    /// A compressed file stays locked: it does not grow.
+    pub fn open_live(path: &Path, locks: &LockOptions, spooling: &SpoolOptions<'_>) -> Result<Source> {
+        Source::open_locked(path, locks, spooling, true)
     }
 
-    fn open_held(path: &Path, lock: &LockOptions, spooling: &SpoolOptions<'_>, live: bool) -> Result<Source> {
-        let (mut origin, findings) = Origin::open(path, lock, spooling.cancel)?;
-        let compression = Compression::detect(&origin.head(path)?);
-        let raw = match compression {
-            None => MappedFile::map(&origin.file, origin.first.size, path)?,
-            Some(format) => {
-                let halt = Halt::default();
-                let input = Halting::new(&origin.file, path, spooling, &halt);
-                spool(input, Some(format), path, spooling, &halt)?
-            }
+    fn open_locked(
+        path: &Path,
+        locks: &LockOptions,
+        spooling: &SpoolOptions<'_>,
+        live: bool,
+    ) -> Result<Source> {
+        let (mut origin, findings) = Origin::open(path, locks, spooling.cancel)?;
+        let is_compressed = Compression::detect(&origin.head(path)?).is_some();
+        let (raw, compression) = match is_compressed {
+            true => spool_reader(&origin.file, path, spooling)?,
+            false => (MappedFile::map(&origin.file, origin.first.size, path)?, None),
         };
-        if live && compression.is_none() {
-            origin.guard = None;
-            origin.before = Some(hash(raw.as_ref(), || spooling.check_interrupted())?);
+        if live && !is_compressed {
+            origin.lock = None;
+            origin.initial_hash = Some(hash(raw.as_ref(), || spooling.cancel.check())?);
         }
         Source { path: path.to_owned(), raw, translated: None, compression, findings, origin: Some(origin) }
             .translate(spooling)
     }
 
-    /// Spools what `input` has, and unpacks it if it is compressed. `name` is for messages.
+    /// Spools `input`, and unpacks it if it is compressed. `name` is for messages.
     ///
-    /// An interruption is noticed even while nothing comes in, for which the descriptor is polled:
-    /// `input` must not hold bytes back in a buffer that reads of 128 KiB do not bypass.
+    /// The descriptor is polled, so that a signal is noticed while nothing comes in. `input` must not keep
+    /// bytes in a buffer that a read of 128 KiB does not bypass.
     pub fn from_reader(
         name: &Path,
         input: &mut (impl Read + AsFd),
         spooling: &SpoolOptions<'_>,
     ) -> Result<Source> {
-        let halt = Halt::default();
-        let mut input = Halting::new(input, name, spooling, &halt);
-        let head = first_bytes(&mut input).map_err(|e| halt.or(Error::io("read", name)(e)))?;
-        let compression = Compression::detect(&head);
-        let raw = spool(Cursor::new(head).chain(input), compression, name, spooling, &halt)?;
+        let (raw, compression) = spool_reader(input, name, spooling)?;
         let (path, findings) = (name.to_owned(), Vec::new());
         Source { path, raw, translated: None, compression, findings, origin: None }.translate(spooling)
     }
 
-    /// The path it was opened by, or the name it was given.
+    /// Returns the path, or the name of standard input.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The uncompressed bytes as they are.
+    /// Returns the uncompressed bytes.
     pub fn raw(&self) -> &[u8] {
         self.raw.as_deref().unwrap_or_default()
     }
 
-    /// The same with LF for line ends, at the same offsets: [`raw`](Source::raw) itself, but for a
-    /// file whose lines end in CR alone, where each CR is an LF.
+    /// Returns the bytes with LF line ends, at the same offsets. They differ from [`raw`](Source::raw) only in
+    /// a file whose lines end in CR alone.
     pub fn text(&self) -> &[u8] {
         self.translated.as_deref().unwrap_or_else(|| self.raw())
     }
 
-    /// Whether there are CRs and not one LF.
+    /// Reports whether the lines end in CR alone.
     pub fn is_cr_only(&self) -> bool {
         self.translated.is_some()
     }
 
-    /// How the source was compressed, if it was.
     pub fn compression(&self) -> Option<Compression> {
         self.compression
     }
 
-    /// The modification time of the file in seconds since 1970; standard input has none.
+    /// Returns the modification time of the file in seconds since 1970. Standard input has none.
     pub fn mtime(&self) -> Option<i64> {
         self.origin.as_ref().map(|origin| origin.first.mtime.0)
     }
 
-    /// Takes what was noticed in opening it: locks that could not be had.
+    /// Takes the findings of opening: locks that were not acquired.
     pub fn take_findings(&mut self) -> Vec<Finding> {
         std::mem::take(&mut self.findings)
     }
 
-    /// Says that these bytes are not needed soon: their pages no longer count as ours. They can be
-    /// read as before, at the price of a page fault.
+    /// Releases the pages of bytes that are not needed soon. They stay readable, after a page fault.
     pub fn release(&self, range: Range<usize>) {
         for map in [&self.raw, &self.translated].into_iter().flatten() {
             map.release(range.clone());
         }
     }
 
-    /// Whether the file still is what it was when it was opened (and locked): same size, same
-    /// modification time, and the path still leads to it. One that was opened live may have grown.
+    /// Checks that the file has the same size and time as when it was opened, and that the path still leads to
+    /// it. A file that was opened live may have grown.
     ///
-    /// Not seen: a change of the same size within one tick of the file system's clock (a few
-    /// milliseconds) of the opening.
+    /// A change of the same size within one tick of the file system's clock (a few milliseconds) goes
+    /// unnoticed.
     ///
     /// # Errors
-    /// [`Error::Changed`], which says how; [`Error::Io`] where some of it could not be read.
+    /// [`Error::Changed`], and [`Error::Io`] where a part was unreadable.
     pub fn check_unchanged(&self) -> Result<()> {
         if let Some(how) = self.difference()? {
             return Err(Error::Changed { path: self.path.clone(), how });
         }
-        // It looks as it did, and all the same some of it could not be read: a bad disk.
+        // The file is unchanged, and yet a part was unreadable: a bad disk.
         if [&self.raw, &self.translated].into_iter().flatten().any(MappedFile::has_lost_pages) {
             let error = io::Error::from_raw_os_error(libc::EIO);
             return Err(Error::io("read all of", &self.path)(error));
@@ -252,28 +157,25 @@ impl Source {
         Ok(())
     }
 
-    /// How many bytes were appended to a source that was opened live; 0 for any other.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
+    /// Returns how many bytes were appended to a live source. Any other source returns 0.
     pub fn grown_by(&self) -> Result<u64> {
         match &self.origin {
-            Some(origin) if origin.before.is_some() => {
+            Some(origin) if origin.initial_hash.is_some() => {
                 Ok(origin.now(&self.path)?.size.saturating_sub(origin.first.size))
             }
             _ => Ok(0),
         }
     }
 
-    /// BLAKE3 of all bytes of a live source as they were when it was opened.
+    /// Returns the BLAKE3 hash of a live source when it was opened.
     pub fn initial_hash(&self) -> Option<blake3::Hash> {
-        self.origin.as_ref()?.before
+        self.origin.as_ref()?.initial_hash
     }
 
     fn difference(&self) -> Result<Option<String>> {
         let Some(origin) = &self.origin else { return Ok(None) };
         let now = origin.now(&self.path)?;
-        match (origin.first.difference(&now), origin.before) {
+        match (origin.first.difference(&now), origin.initial_hash) {
             (None, _) => {}
             (Some(_), Some(before)) if now.size >= origin.first.size => {
                 if hash(self.raw.as_ref(), || Ok(()))? != before {
@@ -282,10 +184,10 @@ impl Source {
             }
             (Some(how), _) => return Ok(Some(how)),
         }
-        origin.is_replaced(&self.path)
+        origin.replaced(&self.path)
     }
 
-    /// Makes the translated copy if there is an LF nowhere and a CR somewhere.
+    /// Makes the translated copy if there is a CR and no LF.
     fn translate(mut self, spooling: &SpoolOptions<'_>) -> Result<Source> {
         if self.has_only_cr(spooling)? {
             self.translated = self.spool_translated(spooling)?;
@@ -293,11 +195,10 @@ impl Source {
         Ok(self)
     }
 
-    /// Stops at the first LF, so it costs nothing but for files that have none.
     fn has_only_cr(&self, spooling: &SpoolOptions<'_>) -> Result<bool> {
         let mut has_cr = false;
         for range in windows(self.raw().len()) {
-            spooling.check_interrupted()?;
+            spooling.cancel.check()?;
             let window = &self.raw()[range.clone()];
             if memchr::memchr(b'\n', window).is_some() {
                 return Ok(false);
@@ -309,7 +210,7 @@ impl Source {
     }
 
     fn spool_translated(&self, spooling: &SpoolOptions<'_>) -> Result<Option<MappedFile>> {
-        // Unless the source is a file of its own it has used up some of the limit.
+        // A source that was spooled has already used some of the limit.
         let is_file = self.origin.is_some() && self.compression.is_none();
         let mut spool = Spool::new(spooling, if is_file { 0 } else { self.raw().len() as u64 })?;
         for range in windows(self.raw().len()) {
@@ -322,106 +223,12 @@ impl Source {
     }
 }
 
-impl Origin {
-    fn open(path: &Path, lock: &LockOptions, cancel: &Cancel) -> Result<(Origin, Vec<Finding>)> {
-        let failed = |e: Errno| Error::io("open", path)(e.into());
-        // Before it is opened: opening a device may do things (rewind a tape), a socket cannot be
-        // opened. After it as well: it may have been exchanged meanwhile.
-        refuse_irregular(path, &rustix::fs::stat(path).map_err(failed)?)?;
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd =
-            retry_on_intr(|| rustix::fs::open(path, flags, rustix::fs::Mode::empty())).map_err(failed)?;
-        let file = File::from(fd);
-        refuse_irregular(path, &rustix::fs::fstat(&file).map_err(failed)?)?;
-        let (guard, findings) = lock::acquire(path, &file, lock::Mode::Read, lock, cancel)?;
-        // Only now: it may have grown while we waited for the lock.
-        let first = Stamp::of(&rustix::fs::fstat(&file).map_err(failed)?);
-        Ok((Origin { guard: Some(guard), file, first, before: None }, findings))
-    }
-
-    fn head(&self, path: &Path) -> Result<Vec<u8>> {
-        use std::os::unix::fs::FileExt;
-        let mut head = [0; MAGIC];
-        let mut filled = 0;
-        while filled < MAGIC {
-            match self.file.read_at(&mut head[filled..], filled as u64) {
-                Ok(0) => break,
-                Ok(n) => filled += n,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(Error::io("read", path)(e)),
-            }
-        }
-        Ok(head[..filled].to_vec())
-    }
-
-    fn now(&self, path: &Path) -> Result<Stamp> {
-        let failed = |e: Errno| Error::io("look up", path)(e.into());
-        Ok(Stamp::of(&rustix::fs::fstat(&self.file).map_err(failed)?))
-    }
-
-    fn is_replaced(&self, path: &Path) -> Result<Option<String>> {
-        let failed = |e: Errno| Error::io("look up", path)(e.into());
-        match rustix::fs::stat(path) {
-            Ok(stat) if FileId::of(&stat) == self.first.identity => Ok(None),
-            Ok(_) => Ok(Some("another file was put in its place".to_owned())),
-            Err(Errno::NOENT) => Ok(Some("it was removed or renamed".to_owned())),
-            Err(e) => Err(failed(e)),
-        }
-    }
-}
-
-/// What a file looked like at a moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    identity: FileId,
-    size: u64,
-    /// Seconds and nanoseconds.
-    mtime: (i64, u64),
-}
-
-impl Stamp {
-    #[allow(clippy::unnecessary_cast)] // the types differ between architectures
-    fn of(stat: &Stat) -> Stamp {
-        Stamp {
-            identity: FileId::of(stat),
-            size: stat.st_size as u64,
-            mtime: (stat.st_mtime as i64, stat.st_mtime_nsec as u64),
-        }
-    }
-
-    fn difference(&self, now: &Stamp) -> Option<String> {
-        let (was, is) = (self.size, now.size);
-        if is != was {
-            let verb = if is > was { "grew" } else { "shrank" };
-            Some(format!("it {verb} from {was} to {is} bytes"))
-        } else if now.mtime != self.mtime {
-            Some(format!("it was written to, though its size is still {is} bytes"))
-        } else {
-            None
-        }
-    }
-}
-
-fn refuse_irregular(path: &Path, stat: &Stat) -> Result<()> {
-    let piped = || format!("read it from standard input: name it - and add < {}", shell_quote(path));
-    let (what, mend) = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => return Ok(()),
-        FileType::Directory => ("directory", "name a file in it".to_owned()),
-        FileType::Fifo => ("FIFO", piped()),
-        FileType::CharacterDevice => ("character device", piped()),
-        FileType::BlockDevice => ("block device", piped()),
-        FileType::Socket => ("socket", "name a file".to_owned()),
-        _ => ("thing of an unknown kind", "name a file".to_owned()),
-    };
-    Err(Error::NotAMailbox { path: path.to_owned(), reason: format!("it is a {what}"), hint: Some(mend) })
-}
-
-/// BLAKE3 of what is mapped; pages are handed back.
-fn hash(map: Option<&MappedFile>, go_on: impl Fn() -> Result<()>) -> Result<blake3::Hash> {
+/// Hashes a mapping with BLAKE3, and releases its pages.
+fn hash(map: Option<&MappedFile>, check: impl Fn() -> Result<()>) -> Result<blake3::Hash> {
     let mut hasher = blake3::Hasher::new();
     if let Some(map) = map {
         for window in windows(map.len()) {
-            go_on()?;
+            check()?;
             hasher.update_rayon(&map[window.clone()]);
             map.release(window);
         }
@@ -433,156 +240,20 @@ fn windows(size: usize) -> impl Iterator<Item = Range<usize>> {
     (0..size).step_by(WINDOW).map(move |start| start..size.min(start + WINDOW))
 }
 
-impl SpoolOptions<'_> {
-    fn check_interrupted(&self) -> Result<()> {
-        if self.cancel.is_requested() { Err(Error::Interrupted) } else { Ok(()) }
-    }
-}
-
-/// Why the input stopped, told past the decoder, which may wrap or reword what the reader said.
-#[derive(Default)]
-struct Halt(RefCell<Option<Error>>);
-
-impl Halt {
-    fn or(&self, other: Error) -> Error {
-        self.0.take().unwrap_or(other)
-    }
-}
-
-/// A reader that keeps its own errors apart from the decoder's.
-struct Halting<'a, R> {
-    input: InterruptibleReader<'a, R>,
-    halt: &'a Halt,
-}
-
-impl<'a, R: Read + AsFd> Halting<'a, R> {
-    fn new(reader: R, name: &'a Path, spooling: &SpoolOptions<'a>, halt: &'a Halt) -> Halting<'a, R> {
-        Halting { input: InterruptibleReader { reader, name, timeout: None, cancel: spooling.cancel }, halt }
-    }
-}
-
-impl<R: Read + AsFd> Read for Halting<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.input.read(buffer).map_err(|error| {
-            *self.halt.0.borrow_mut() = Some(error);
-            io::Error::other("the input stopped")
-        })
-    }
-}
-
-/// Enough to know a compression by, read with a large buffer (see [`Source::from_reader`]).
-fn first_bytes(input: &mut impl Read) -> io::Result<Vec<u8>> {
-    let mut head = vec![0; COMPRESSED_CHUNK];
-    let mut filled = 0;
-    while filled < MAGIC {
-        match input.read(&mut head[filled..])? {
-            0 => break,
-            n => filled += n,
-        }
-    }
-    head.truncate(filled);
-    Ok(head)
-}
-
-/// Copies the input, decoded, into a file without a name, and maps that.
-fn spool(
-    input: impl Read,
-    compression: Option<Compression>,
-    name: &Path,
-    spooling: &SpoolOptions<'_>,
-    halt: &Halt,
-) -> Result<Option<MappedFile>> {
-    let mut spool = Spool::new(spooling, 0)?;
-    let failed = |decoded, source| {
-        halt.or(match compression {
-            Some(format) => {
-                Error::Compressed { path: name.to_owned(), format: format.name(), decoded, source }
-            }
-            None => Error::io("read", name)(source),
-        })
-    };
-    let mut input: Box<dyn Read> = match compression {
-        Some(format) => format.decoder(input).map_err(|e| failed(0, e))?,
-        None => Box::new(input),
-    };
-    let mut buffer = Buffer::new();
-    loop {
-        spooling.check_interrupted()?;
-        match input.read(buffer.bytes()).map_err(|e| failed(spool.written, e))? {
-            0 => break,
-            n => spool.write(&buffer.bytes()[..n])?,
-        }
-    }
-    drop(input);
-    spool.map()
-}
-
-/// A buffer that begins at a page. A large `vec![0; n]` begins 16 bytes past one, where read(2) was
-/// measured to be five times slower.
-struct Buffer(Vec<u8>, usize);
-
-impl Buffer {
-    fn new() -> Buffer {
-        let bytes = vec![0; CHUNK + 4096];
-        let start = bytes.as_ptr().align_offset(4096).min(4096);
-        Buffer(bytes, start)
-    }
-
-    fn bytes(&mut self) -> &mut [u8] {
-        &mut self.0[self.1..][..CHUNK]
-    }
-}
-
-/// A growing file without a name, and how far it may grow.
-struct Spool<'a> {
-    file: File,
-    written: u64,
-    limit: u64,
-    spooling: &'a SpoolOptions<'a>,
-}
-
-impl<'a> Spool<'a> {
-    /// `used`: bytes that another spool has taken off a given limit.
-    fn new(spooling: &'a SpoolOptions<'a>, used: u64) -> Result<Spool<'a>> {
-        let limit = match spooling.limit {
-            Some(limit) => limit.saturating_sub(used),
-            None => Dir::open(spooling.dir)?.free_space()?.bytes.saturating_sub(LEFT_FREE),
-        };
-        Ok(Spool { file: durable::anonymous_file(spooling.dir)?, written: 0, limit, spooling })
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.spooling.check_interrupted()?;
-        let (dir, need) = (self.spooling.dir, self.written + bytes.len() as u64);
-        if need > self.limit {
-            return Err(Error::InsufficientSpace {
-                path: dir.to_owned(),
-                unit: "bytes",
-                need,
-                free: self.limit,
-            });
-        }
-        durable::write_all(&self.file, bytes).map_err(Error::io("write a temporary file in", dir))?;
-        self.written = need;
-        (self.spooling.progress)(need);
-        Ok(())
-    }
-
-    fn map(self) -> Result<Option<MappedFile>> {
-        MappedFile::map(&self.file, self.written, self.spooling.dir)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, File};
     use std::io::Write;
-    use std::sync::atomic::AtomicU64;
+    use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::Duration;
 
-    use crate::mailbox::context::LockMethod;
+    use super::spool::CHUNK;
+    use super::*;
+    use rustix::fs::FileType;
+
+    use crate::mailbox::context::{Cancel, LockMethod};
     use crate::mailbox::finding::Code;
-    use crate::mailbox::source::*;
+    use crate::mailbox::fs::durable;
 
     const MAIL: &[u8] = b"From a@b Thu Jan  1 00:00:01 2004\nSubject: x\n\nbody\n";
 
@@ -732,7 +403,7 @@ mod tests {
             other => panic!("{other:?}"),
         }
         let spooled = AtomicU64::new(0);
-        let progress = |bytes| spooled.store(bytes, std::sync::atomic::Ordering::Relaxed);
+        let progress = |bytes| spooled.store(bytes, Ordering::Relaxed);
         let enough = SpoolOptions { limit: Some(mail.len() as u64), progress: &progress, ..small };
         Source::open(&path, &no_lock(), &enough).unwrap();
         assert_eq!(spooled.into_inner(), mail.len() as u64);

@@ -1,0 +1,124 @@
+//! The file of a source, and what shows that it has changed.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use rustix::fs::{FileType, OFlags, Stat};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::compression::MAGIC;
+use crate::mailbox::context::{Cancel, LockOptions};
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::Finding;
+use crate::mailbox::fs::durable::FileId;
+use crate::mailbox::fs::lock::{self, MailboxLock};
+use crate::mailbox::text::shell_quote;
+
+/// The file of a source. It stays open, since its locks end with it.
+#[derive(Debug)]
+pub(super) struct Origin {
+    /// `None` once the locks are released, see [`Source::open_live`](super::Source::open_live).
+    pub(super) lock: Option<MailboxLock>,
+    pub(super) file: File,
+    pub(super) first: FileState,
+    /// The hash of a live source when it was opened.
+    pub(super) initial_hash: Option<blake3::Hash>,
+}
+
+impl Origin {
+    pub(super) fn open(path: &Path, locks: &LockOptions, cancel: &Cancel) -> Result<(Origin, Vec<Finding>)> {
+        let failed = |e: Errno| Error::io("open", path)(e.into());
+        // Checked before opening, since opening a device may act on it (rewind a tape). Checked again after
+        // opening, since the file may have been replaced.
+        refuse_irregular(path, &rustix::fs::stat(path).map_err(failed)?)?;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd =
+            retry_on_intr(|| rustix::fs::open(path, flags, rustix::fs::Mode::empty())).map_err(failed)?;
+        let file = File::from(fd);
+        refuse_irregular(path, &rustix::fs::fstat(&file).map_err(failed)?)?;
+        let (lock, findings) = lock::acquire(path, &file, lock::Mode::Read, locks, cancel)?;
+        // Read after locking: the file may have grown while mailferry waited for the lock.
+        let first = FileState::of(&rustix::fs::fstat(&file).map_err(failed)?);
+        Ok((Origin { lock: Some(lock), file, first, initial_hash: None }, findings))
+    }
+
+    /// Reads as much as [`Compression::detect`](super::Compression::detect) needs.
+    pub(super) fn head(&self, path: &Path) -> Result<Vec<u8>> {
+        let mut head = [0; MAGIC];
+        let mut filled = 0;
+        while filled < MAGIC {
+            match self.file.read_at(&mut head[filled..], filled as u64) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(Error::io("read", path)(e)),
+            }
+        }
+        Ok(head[..filled].to_vec())
+    }
+
+    pub(super) fn now(&self, path: &Path) -> Result<FileState> {
+        let failed = |e: Errno| Error::io("look up", path)(e.into());
+        Ok(FileState::of(&rustix::fs::fstat(&self.file).map_err(failed)?))
+    }
+
+    /// Describes how the path no longer leads to this file.
+    pub(super) fn replaced(&self, path: &Path) -> Result<Option<String>> {
+        let failed = |e: Errno| Error::io("look up", path)(e.into());
+        match rustix::fs::stat(path) {
+            Ok(stat) if FileId::of(&stat) == self.first.id => Ok(None),
+            Ok(_) => Ok(Some("another file was put in its place".to_owned())),
+            Err(Errno::NOENT) => Ok(Some("it was removed or renamed".to_owned())),
+            Err(e) => Err(failed(e)),
+        }
+    }
+}
+
+/// The identity, size and time of a file at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileState {
+    id: FileId,
+    pub(super) size: u64,
+    /// Seconds and nanoseconds.
+    pub(super) mtime: (i64, u64),
+}
+
+impl FileState {
+    #[allow(clippy::unnecessary_cast)] // the types differ between architectures
+    fn of(stat: &Stat) -> FileState {
+        FileState {
+            id: FileId::of(stat),
+            size: stat.st_size as u64,
+            mtime: (stat.st_mtime as i64, stat.st_mtime_nsec as u64),
+        }
+    }
+
+    /// Describes how `now` differs.
+    pub(super) fn difference(&self, now: &FileState) -> Option<String> {
+        let (was, is) = (self.size, now.size);
+        if is != was {
+            let verb = if is > was { "grew" } else { "shrank" };
+            Some(format!("it {verb} from {was} to {is} bytes"))
+        } else if now.mtime != self.mtime {
+            Some(format!("it was written to, though its size is still {is} bytes"))
+        } else {
+            None
+        }
+    }
+}
+
+fn refuse_irregular(path: &Path, stat: &Stat) -> Result<()> {
+    let piped = || format!("read it from standard input: name it - and add < {}", shell_quote(path));
+    let (what, hint) = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => return Ok(()),
+        FileType::Directory => ("directory", "name a file in it".to_owned()),
+        FileType::Fifo => ("FIFO", piped()),
+        FileType::CharacterDevice => ("character device", piped()),
+        FileType::BlockDevice => ("block device", piped()),
+        FileType::Socket => ("socket", "name a file".to_owned()),
+        _ => ("thing of an unknown kind", "name a file".to_owned()),
+    };
+    Err(Error::NotAMailbox { path: path.to_owned(), reason: format!("it is a {what}"), hint: Some(hint) })
+}
