@@ -1,0 +1,118 @@
+//! A cursor over the bytes of a date.
+
+/// What is left to read. Each method takes a part from the front, or takes nothing and says `None`
+/// (or `false`).
+#[derive(Clone, Copy)]
+pub(super) struct Scanner<'a> {
+    pub(super) rest: &'a [u8],
+}
+
+/// Bytes, blanks and words.
+impl<'a> Scanner<'a> {
+    /// All of `part`, or nothing taken.
+    pub(super) fn attempt<T>(&mut self, part: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        let mut ahead = *self;
+        let taken = part(&mut ahead)?;
+        *self = ahead;
+        Some(taken)
+    }
+
+    pub(super) fn after_gap<T>(&mut self, part: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        self.attempt(|s| {
+            s.gap();
+            part(s)
+        })
+    }
+
+    pub(super) fn after<T>(&mut self, byte: u8, part: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        self.attempt(|s| if s.eat(byte) { part(s) } else { None })
+    }
+
+    /// Blanks, comments, and the punctuation between parts of a date.
+    pub(super) fn gap(&mut self) {
+        loop {
+            self.blanks_and_comments();
+            if !self.eat(b',') && !self.eat(b'.') {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn blanks_and_comments(&mut self) {
+        self.blanks();
+        while self.comment().is_some() {
+            self.blanks();
+        }
+    }
+
+    /// Blanks and the line ends of folded fields; whether there were any.
+    pub(super) fn blanks(&mut self) -> bool {
+        !self.take_while(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n')).is_empty()
+    }
+
+    /// What is inside a closed comment (RFC 5322 section 3.2.2: they nest, and `\` quotes).
+    pub(super) fn comment(&mut self) -> Option<&'a [u8]> {
+        if self.rest.first() != Some(&b'(') {
+            return None;
+        }
+        let (mut depth, mut quoted) = (0u32, false);
+        for (i, byte) in self.rest.iter().enumerate() {
+            match byte {
+                _ if quoted => quoted = false,
+                b'\\' => quoted = true,
+                b'(' => depth += 1,
+                b')' => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 {
+                let inside = &self.rest[1..i];
+                self.skip(i + 1);
+                return Some(inside);
+            }
+        }
+        None
+    }
+
+    /// Letters and 8-bit bytes; may be empty.
+    pub(super) fn word(&mut self) -> &'a [u8] {
+        self.take_while(|b| b.is_ascii_alphabetic() || !b.is_ascii())
+    }
+
+    /// Anything up to the next blank; may be empty.
+    pub(super) fn token(&mut self) -> &'a [u8] {
+        self.take_while(|b| !matches!(b, b' ' | b'\t' | b'\r' | b'\n'))
+    }
+
+    pub(super) fn two_digits(&mut self) -> Option<i8> {
+        self.attempt(|s| match s.number()? {
+            (value, 1 | 2) => Some(value as i8),
+            _ => None,
+        })
+    }
+
+    /// All the digits that follow: their value (right for up to nine of them) and how many.
+    pub(super) fn number(&mut self) -> Option<(u32, usize)> {
+        let digits = self.take_while(|b| b.is_ascii_digit());
+        let value = digits.iter().take(9).fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
+        (!digits.is_empty()).then_some((value, digits.len()))
+    }
+
+    pub(super) fn eat(&mut self, byte: u8) -> bool {
+        let there = self.rest.first() == Some(&byte);
+        if there {
+            self.skip(1);
+        }
+        there
+    }
+
+    pub(super) fn take_while(&mut self, wanted: impl Fn(&u8) -> bool) -> &'a [u8] {
+        let end = self.rest.iter().position(|b| !wanted(b)).unwrap_or(self.rest.len());
+        let taken = &self.rest[..end];
+        self.skip(end);
+        taken
+    }
+
+    pub(super) fn skip(&mut self, count: usize) {
+        self.rest = &self.rest[count..];
+    }
+}
