@@ -7,12 +7,13 @@ use crate::mailbox::context::Cancel;
 use crate::mailbox::maildir::name::{self, BaseName, Unique};
 use crate::mailbox::maildir::write::{Fsync, MaildirWriter, NewMessage, Ownership, Subdir, WriterOptions};
 use crate::mailbox::manifest::{self, Bytes, Digest, MessageRecord};
-use crate::mailbox::mbox::boundary::{self, BoundaryOptions, Overrides};
+use crate::mailbox::mbox::boundary;
 use crate::mailbox::mbox::from_line;
 use crate::mailbox::mbox::quote::{self, Quoting};
 use crate::mailbox::mbox::scan::scan;
 use crate::mailbox::mbox::scan_hooks::ScanHooks;
 use crate::mailbox::mbox::variant::Variant;
+use crate::mailbox::mbox::verdict::{BoundaryOptions, Overrides};
 use crate::mailbox::mbox::write::{FromLineSpec, MboxMessage, write};
 use crate::mailbox::message::header;
 
@@ -81,7 +82,7 @@ pub fn manifest_line(from_line: &[u8], message: &[u8]) -> Vec<u8> {
 /// Writes a message as mboxrd into `out`.
 pub fn mboxrd(from_line: &[u8], message: &[u8], out: &mut Vec<u8>) {
     let envelope = FromLineSpec::Verbatim(from_line);
-    let message = MboxMessage { message, envelope, status: None, keywords: None };
+    let message = MboxMessage { message, from_line: envelope, status: None, keywords: None };
     write(Variant::Mboxrd, &message, out).expect("mboxrd can represent it");
 }
 

@@ -17,7 +17,6 @@ use crate::inject;
 use crate::mailbox::context::Cancel;
 use crate::mailbox::finding::{self, Finding};
 use crate::mailbox::maildir::name;
-use crate::mailbox::mbox::boundary::{Extent, Overrides, Reason};
 use crate::mailbox::mbox::boundary_list;
 use crate::mailbox::mbox::from_line::{self, LineClass};
 use crate::mailbox::mbox::gmail;
@@ -26,6 +25,7 @@ use crate::mailbox::mbox::read::{self, Mbox, ReadOptions};
 use crate::mailbox::mbox::scan_hooks::ScanHooks;
 use crate::mailbox::mbox::status::{self, DeletedPolicy, LabelPolicy, Status};
 use crate::mailbox::mbox::variant::Variant;
+use crate::mailbox::mbox::verdict::{Extent, Overrides, Reason};
 use crate::mailbox::mbox::write::{self, FromLineSpec, HeaderEdit, MboxMessage, MessageHead, MessageWriter};
 use crate::mailbox::message::address::{Compat, list as list_of, print, token};
 use crate::mailbox::message::date;
@@ -222,10 +222,10 @@ pub fn writer(data: &[u8]) {
         for (n, message) in data.split(|&b| b == 255).enumerate() {
             let flags = Flags::parse(&b"DFPRST"[message.len() % 7..]);
             let status = Status { flags, old: n % 2 == 0 };
-            let sender = write::return_path(header::split(message).header).unwrap_or(message);
-            let envelope = FromLineSpec::Made { sender, epoch: 1_000_000_000 + n as i64 };
+            let sender = header::return_path(header::split(message).header).unwrap_or(message);
+            let envelope = FromLineSpec::Generated { sender, epoch: 1_000_000_000 + n as i64 };
             let keywords = Some(KEYWORDS[message.len() % KEYWORDS.len()]);
-            let letter = MboxMessage { message, envelope, status: Some(status), keywords };
+            let letter = MboxMessage { message, from_line: envelope, status: Some(status), keywords };
             let before = text.len();
             match write::write(variant, &letter, &mut text) {
                 Ok(changes) => sent.push((message, (status, keywords), envelope, changes)),
@@ -272,7 +272,7 @@ pub fn writer(data: &[u8]) {
             }
             let lines = extent.from_lines(&text);
             let line = from_line::parse(first_line(lines));
-            let FromLineSpec::Made { epoch, .. } = envelope else { unreachable!() };
+            let FromLineSpec::Generated { epoch, .. } = envelope else { unreachable!() };
             assert_eq!(
                 (line.class, line.stamp),
                 (LineClass::Dated, Some(Stamp { local: epoch, zone: None }))
@@ -289,7 +289,7 @@ const KEYWORDS: [&str; 3] = ["", "Work", "$Label1 NonJunk"];
 pub fn writer_in_chunks(message: &[u8], cuts: &[usize]) {
     use Variant::*;
     let (split, eol) = (header::split(message), write::line_ending(message));
-    let envelope = FromLineSpec::Made { sender: b"a@b", epoch: 1_000_000_000 };
+    let envelope = FromLineSpec::Generated { sender: b"a@b", epoch: 1_000_000_000 };
     let in_chunks = |variant, header: HeaderEdit<'_>, mut rest: &[u8]| {
         let mut out = Vec::new();
         let mut writing =
@@ -305,12 +305,13 @@ pub fn writer_in_chunks(message: &[u8], cuts: &[usize]) {
     for variant in [Mboxo, Mboxrd, Mmdf] {
         for status in [None, Some(Status { flags: Flags::parse(b"S"), old: true })] {
             let mut whole = Vec::new();
-            let letter = MboxMessage { message, envelope, status, keywords: None };
+            let letter = MboxMessage { message, from_line: envelope, status, keywords: None };
             let changes = write::write(variant, &letter, &mut whole);
             let (lines, body) = (split.header, Some(split.body));
             let set = |status| write::FlagFields::Set { status, keywords: None };
-            let marks = status.map_or(write::FlagFields::AsTheyAre, set);
-            let header = HeaderEdit::Edited { lines, complete: true, flag_fields: marks, length: None, body };
+            let marks = status.map_or(write::FlagFields::Keep, set);
+            let header =
+                HeaderEdit::Rewrite { lines, complete: true, flag_fields: marks, length: None, body };
             match in_chunks(variant, header, &message[lines.len()..]) {
                 Ok((out, ours)) => {
                     assert_eq!(bstr::BStr::new(&out), bstr::BStr::new(&whole));
@@ -324,9 +325,9 @@ pub fn writer_in_chunks(message: &[u8], cuts: &[usize]) {
             continue;
         }
         let lines = &message[..held];
-        let marks = write::FlagFields::AsTheyAre;
+        let marks = write::FlagFields::Keep;
         let header =
-            HeaderEdit::Edited { lines, complete: false, flag_fields: marks, length: None, body: None };
+            HeaderEdit::Rewrite { lines, complete: false, flag_fields: marks, length: None, body: None };
         let Ok((out, changes)) = in_chunks(variant, header, &message[held..]) else { continue };
         let mbox = read::read(
             &out,

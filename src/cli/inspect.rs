@@ -17,9 +17,9 @@ use crate::inspect::{self, InspectOptions, Position, Row};
 use crate::mailbox::context::Context;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{self, Code, Finding, Severity};
-use crate::mailbox::mbox::boundary::Reason;
 use crate::mailbox::mbox::boundary_list;
 use crate::mailbox::mbox::read::Mbox;
+use crate::mailbox::mbox::verdict::Reason;
 use crate::mailbox::source::Source;
 use crate::mailbox::text::{display_path, escape, grouped};
 

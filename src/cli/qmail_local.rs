@@ -318,7 +318,7 @@ impl Local<'_> {
             eol: b"\n",
         };
         mbox.append(&head, cancel, |chunk| self.letter.for_each_chunk(0, chunk))?;
-        mbox.flush()?;
+        mbox.sync()?;
         mbox.commit();
         Ok(())
     }

@@ -34,12 +34,12 @@ use crate::mailbox::maildir::write::{Fsync, Ownership, Subdir};
 use crate::mailbox::manifest::ByteCounts;
 use crate::mailbox::manifest::{self, Outline};
 use crate::mailbox::mbox::append::MboxAppender;
-use crate::mailbox::mbox::boundary::Extent;
 use crate::mailbox::mbox::from_line::{self, LineClass};
 use crate::mailbox::mbox::quote::Quoting;
 use crate::mailbox::mbox::read::Mbox;
 use crate::mailbox::mbox::status::{LabelPolicy, Status, StatusFields};
 use crate::mailbox::mbox::variant::Variant;
+use crate::mailbox::mbox::verdict::Extent;
 use crate::mailbox::mbox::write::{self, Changes, FromLineSpec, MboxMessage};
 use crate::mailbox::message::header;
 use crate::mailbox::message::received::DateRules;
@@ -462,7 +462,7 @@ impl<'a> Output<'a> {
             Target::Whole(growing) => growing.commit(options.destination.fsync != Fsync::None),
             Target::Behind(extending) => {
                 if options.destination.fsync != Fsync::None {
-                    extending.flush()?;
+                    extending.sync()?;
                 }
                 extending.commit();
                 Ok(())
@@ -645,12 +645,16 @@ impl Work<'_> {
         let unsaid: Vec<usize> = letters.numbers().filter(|&n| store.keywords.name(n).is_none()).collect();
         // Without names a Maildir says nothing of keywords, and those of the header stay.
         let keywords = (!store.keywords.is_empty()).then(|| keywords_of(letters, &store.keywords, header));
-        let sender = write::return_path(header).or(listed.sender.as_deref()).unwrap_or_default();
-        let envelope = FromLineSpec::Made { sender, epoch: parsed.received_date(mtime, header).0 };
+        let sender = header::return_path(header).or(listed.sender.as_deref()).unwrap_or_default();
+        let envelope = FromLineSpec::Generated { sender, epoch: parsed.received_date(mtime, header).0 };
         let name = || escape(entry.name.as_bytes());
         let message = self.with_line_ends(bytes, Quoting::None, tally);
-        let letter =
-            MboxMessage { message: &message, envelope, status: Some(status), keywords: keywords.as_deref() };
+        let letter = MboxMessage {
+            message: &message,
+            from_line: envelope,
+            status: Some(status),
+            keywords: keywords.as_deref(),
+        };
         let changes = write::write(self.variant, &letter, out)
             .map_err(|write::Unrepresentable| unsayable(store.files.path(&entry)))?;
         tally.note(bytes.len(), changes, None, &name);
@@ -678,12 +682,12 @@ impl Work<'_> {
         let envelope = match from.class {
             LineClass::Dated => FromLineSpec::Verbatim(lines),
             LineClass::Known | LineClass::Unknown => {
-                let path = write::return_path(header::split(source).header);
+                let path = header::return_path(header::split(source).header);
                 let named = Some(from.sender).filter(|s| !s.is_empty());
-                FromLineSpec::Made { sender: named.or(path).unwrap_or_default(), epoch: planned.epoch }
+                FromLineSpec::Generated { sender: named.or(path).unwrap_or_default(), epoch: planned.epoch }
             }
         };
-        let letter = MboxMessage { message: &message, envelope, status: None, keywords: None };
+        let letter = MboxMessage { message: &message, from_line: envelope, status: None, keywords: None };
         let changes = write::write(self.variant, &letter, out)
             .map_err(|write::Unrepresentable| unsayable(PathBuf::new()))?;
         tally.note(source.len(), changes, Some(extent.at), &|| "this message".into());

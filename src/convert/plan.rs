@@ -14,10 +14,10 @@ use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::maildir::keywords;
 use crate::mailbox::maildir::name::Unique;
 use crate::mailbox::manifest::Digest;
-use crate::mailbox::mbox::boundary::Extent;
 use crate::mailbox::mbox::from_line;
 use crate::mailbox::mbox::read::Mbox;
 use crate::mailbox::mbox::status::{self, DeletedPolicy, StatusFields};
+use crate::mailbox::mbox::verdict::Extent;
 use crate::mailbox::message::header;
 use crate::mailbox::message::received::{
     self, DateFields, DateRules, FromLineDates, FromLineStats, Origin, OriginCheck, PackedStamp,

@@ -9,8 +9,8 @@ use super::planned::{Disposition, PlannedMessage};
 use super::render::{Headers, RenderOptions, Rendered, render};
 use crate::mailbox::maildir::name;
 use crate::mailbox::maildir::write::{NewMessage, Subdir};
-use crate::mailbox::mbox::boundary::Extent;
 use crate::mailbox::mbox::read::Mbox;
+use crate::mailbox::mbox::verdict::Extent;
 use crate::mailbox::message::header;
 use crate::mailbox::source::Source;
 

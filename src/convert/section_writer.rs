@@ -15,7 +15,7 @@ use super::section::{CheckedChunk, SectionSource, StagedFile};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::maildir::write::{MaildirWriter, NewMessage};
 use crate::mailbox::manifest::{self, Bytes, Digest, Gap, LEAD, MessageRecord, SectionFooter, SectionHeader};
-use crate::mailbox::mbox::boundary::Extent;
+use crate::mailbox::mbox::verdict::Extent;
 
 /// A source whose messages are written, with its section.
 #[derive(Debug)]

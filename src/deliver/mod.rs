@@ -291,7 +291,7 @@ impl Pending {
             draft.for_each_chunk_after_head(chunk)
         })?;
         // Now, while it can be taken back: whoever keeps to the lock sees nothing of it yet.
-        extending.flush()?;
+        extending.sync()?;
         Ok(Pending::Mbox { path: path.to_owned(), extending })
     }
 

@@ -9,7 +9,7 @@ use crate::mailbox::error::Result;
 use crate::mailbox::mbox;
 use crate::mailbox::mbox::from_line::{self, LineClass};
 use crate::mailbox::mbox::status::Status;
-use crate::mailbox::mbox::write::{self, HeaderEdit, MessageHead, line_ending};
+use crate::mailbox::mbox::write::{HeaderEdit, MessageHead, line_ending};
 use crate::mailbox::message::header;
 use crate::mailbox::text::escape;
 use crate::transport::envelope;
@@ -76,7 +76,7 @@ impl<'a> PreparedMessage<'a> {
         {
             draft.top.extend_from_slice(&[&envelope::delivered_to(recipient)[..], eol].concat());
         }
-        draft.sender = sender.or_else(|| write::return_path(header).map(<[u8]>::to_vec)).unwrap_or_default();
+        draft.sender = sender.or_else(|| header::return_path(header).map(<[u8]>::to_vec)).unwrap_or_default();
         Ok(draft)
     }
 
@@ -139,7 +139,7 @@ impl<'a> PreparedMessage<'a> {
     ) -> (MessageHead<'h>, &'h [u8]) {
         let eol = line_ending(head);
         let (header, first) = HeaderEdit::for_delivery(head, head.len() as u64 == self.size(), status);
-        let envelope = mbox::write::FromLineSpec::Made { sender: &self.sender, epoch };
+        let envelope = mbox::write::FromLineSpec::Generated { sender: &self.sender, epoch };
         (MessageHead { from_line: envelope, header, eol }, first)
     }
 

@@ -21,6 +21,7 @@ use crate::mailbox::maildir::list::{self, Entry};
 use crate::mailbox::maildir::name;
 use crate::mailbox::maildir::write::Subdir;
 use crate::mailbox::manifest::Digest;
+use crate::mailbox::mbox::candidate::Candidate;
 use crate::mailbox::mbox::scan;
 use crate::mailbox::mbox::scan_hooks::ScanHooks;
 use crate::mailbox::text::escape;
@@ -378,7 +379,7 @@ struct OpenMessage<'a> {
 /// count: users send those.
 fn find_second_message(bytes: &[u8]) -> Option<u64> {
     let candidates = scan::scan(bytes, ScanHooks::none()).candidates;
-    let is_separator = |c: &&scan::Candidate| {
+    let is_separator = |c: &&Candidate| {
         let line = &bytes[c.offset as usize..c.end() as usize];
         c.offset > 0 && c.is_confident() && memchr::memmem::find(line, b"Mon Sep 17 00:00:00 2001").is_none()
     };

@@ -1,143 +1,131 @@
-//! Appending to an mbox: locked, its end repaired and never glued to, and cut back to what it was unless
-//! all went well.
+//! Appending to an mbox under its locks. The end of the mbox is repaired first. On an error the mbox is truncated
+//! to its old length.
 
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::boundary;
-use super::read::{self, NotAMailbox, ReadOptions};
-use super::scan::FRAME;
+use super::tail::{self, Tail};
 use super::variant::Variant;
-use super::write::{Changes, MessageHead, MessageWriter, Unrepresentable, line_ending};
-use crate::mailbox::context::Cancel;
-use crate::mailbox::context::LockOptions;
+use super::write::{Changes, MessageHead, MessageWriter, Unrepresentable};
+use crate::mailbox::context::{Cancel, LockOptions};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Finding;
-use crate::mailbox::fs::durable;
-use crate::mailbox::fs::durable::{Dir, FileId};
-use crate::mailbox::fs::lock;
-use crate::mailbox::fs::lock::{MailboxLock, Mode};
+use crate::mailbox::fs::durable::{self, Dir, FileId};
+use crate::mailbox::fs::lock::{self, MailboxLock, Mode};
 use crate::mailbox::fs::parent_of;
-use crate::mailbox::mbox::scan_hooks::ScanHooks;
-use crate::mailbox::source::Compression;
 use crate::mailbox::source::mapped::MappedFile;
 
-/// How much of an mbox is looked at from either end before one message is appended: the header of its first
-/// message, and frames that are closed or not.
-const WINDOW: usize = 64 << 10;
-/// What is rendered before it is written: a message of the usual size is one write(2), so that a kill leaves
-/// none of it or all.
+/// The size of a write. A message of the usual size is one write(2), so a kill leaves all of it or nothing.
 const BUFFER: usize = 1 << 20;
-/// The mode of an mbox that is made, subject to the umask.
+/// The mode of a new mbox, subject to the umask.
 const MODE: u32 = 0o666;
-/// How often a mailbox is opened that others make and remove, or replace, while we wait for its lock.
+/// How often a mailbox is opened again that other programs replace while mailferry waits for its lock.
 const ATTEMPTS: usize = 10;
 
-/// An mbox that is being appended to. Dropped before [`Extending::keep`] it is as long as it was.
+/// An mbox to append to. If it is dropped before [`MboxAppender::commit`], the mbox gets its old length back.
 #[derive(Debug)]
 pub struct MboxAppender {
-    /// To write into, behind [`Extending::length`].
     pub file: File,
-    /// How long the mbox is, in bytes.
+    /// The old length in bytes.
     pub length: u64,
-    /// What it is to be continued as.
+    /// The variant to continue with.
     pub variant: Variant,
-    /// What it lacks at its end: a final newline, a blank line.
+    /// The bytes to write first: a final newline, a blank line.
     pub repair: Vec<u8>,
-    /// Locks that could not be had.
+    /// Locks that were not acquired.
     pub findings: Vec<Finding>,
     path: PathBuf,
-    /// How long it is by what we know and have written; None while several threads write.
+    /// The expected length. `None` while several threads write.
     end: Option<u64>,
-    /// The name under which it was made, if it was.
-    made: Option<(Dir, OsString)>,
-    kept: bool,
+    /// Set if the mbox is new.
+    created: Option<CreatedFile>,
+    committed: bool,
     // Released before the file is closed: fields are dropped in this order.
-    _guard: MailboxLock,
+    _lock: MailboxLock,
 }
 
-/// How an mbox ends, and what to make of it.
-#[derive(Debug, PartialEq, Eq)]
-struct End {
-    variant: Variant,
-    repair: Vec<u8>,
+/// The directory entry of a new mbox.
+#[derive(Debug)]
+struct CreatedFile {
+    dir: Dir,
+    name: OsString,
 }
 
 impl MboxAppender {
-    /// Opens, locks and looks at the mbox, at all of it. `asked` is the variant to write, where the user
-    /// named one; otherwise it is what the mbox is.
+    /// Opens and locks an mbox, and examines all of it. By default it keeps its variant.
     ///
     /// # Errors
-    /// [`Error::Destination`] for what cannot be continued, [`Error::NotAMailbox`], [`Error::Locked`],
+    /// [`Error::Destination`] for a file that cannot be continued, [`Error::NotAMailbox`], [`Error::Locked`],
     /// [`Error::Interrupted`], [`Error::Io`].
     pub fn open(
         path: &Path,
-        asked: Option<Variant>,
-        wanted: &LockOptions,
+        variant: Option<Variant>,
+        locks: &LockOptions,
         cancel: &Cancel,
     ) -> Result<MboxAppender> {
-        let mut extending = MboxAppender::lock(path, false, wanted, cancel)?;
-        let old = MappedFile::map(&extending.file, extending.length, path)?;
-        let end = look(old.as_deref().unwrap_or_default(), path, asked, cancel)?;
-        extending.continue_as(end);
-        Ok(extending)
+        let mut appender = MboxAppender::lock(path, false, locks, cancel)?;
+        let old = MappedFile::map(&appender.file, appender.length, path)?;
+        appender.continue_as(tail::examine(old.as_deref().unwrap_or_default(), path, variant, cancel)?);
+        Ok(appender)
     }
 
-    /// The same for one message: only the two ends of the mbox are looked at, so that one of 4 GB costs no
-    /// more than a small one. What has no lengths and no frames is continued as mboxrd. With `create` it is
-    /// made where it is missing; it is then gone again unless it is kept.
+    /// Opens and locks an mbox for one message, and examines only its two ends: the size of the mbox does not
+    /// matter. By default a file without frames is continued as mboxrd. With `create`, a missing mbox is created,
+    /// and removed again unless it is committed.
     ///
     /// # Errors
-    /// As [`Extending::open`]; [`Error::Unsupported`] for a variant that says how long a message is.
+    /// As [`MboxAppender::open`]; [`Error::Unsupported`] for a variant with Content-Length.
     pub fn open_for_delivery(
         path: &Path,
-        asked: Option<Variant>,
+        variant: Option<Variant>,
         create: bool,
-        wanted: &LockOptions,
+        locks: &LockOptions,
         cancel: &Cancel,
     ) -> Result<MboxAppender> {
-        if let Some(asked @ (Variant::Mboxcl | Variant::Mboxcl2 | Variant::Rfc822)) = asked {
-            let reason = format!("a message cannot be delivered as {asked}; mboxrd, mboxo and mmdf can");
+        if let Some(variant @ (Variant::Mboxcl | Variant::Mboxcl2 | Variant::Rfc822)) = variant {
+            let reason = format!("a message cannot be delivered as {variant}; mboxrd, mboxo and mmdf can");
             return Err(Error::Unsupported { path: path.to_owned(), reason });
         }
-        let mut extending = MboxAppender::lock(path, create, wanted, cancel)?;
-        // Whoever keeps to another lock than ours, or to none, may append at any time: our bytes then go behind
-        // his, not over them.
-        durable::set_append(&extending.file).map_err(Error::io("open", path))?;
-        let end = look_at_ends(&extending.file, extending.length, path, asked)?;
-        extending.continue_as(end);
-        Ok(extending)
+        let mut appender = MboxAppender::lock(path, create, locks, cancel)?;
+        // A program that uses another lock, or none, may append at any time. mailferry must then append after
+        // its bytes, not overwrite them.
+        durable::set_append(&appender.file).map_err(Error::io("open", path))?;
+        appender.continue_as(tail::examine_ends(&appender.file, appender.length, path, variant)?);
+        Ok(appender)
     }
 
-    fn continue_as(&mut self, end: End) {
-        self.variant = end.variant;
-        self.repair = end.repair;
+    fn continue_as(&mut self, tail: Tail) {
+        self.variant = tail.variant;
+        self.repair = tail.repair;
     }
 
-    /// Opens and locks it. Nothing is known of its contents yet.
-    fn lock(path: &Path, create: bool, wanted: &LockOptions, cancel: &Cancel) -> Result<MboxAppender> {
+    /// Opens and locks an mbox without reading it.
+    fn lock(path: &Path, create: bool, locks: &LockOptions, cancel: &Cancel) -> Result<MboxAppender> {
         for _ in 0..ATTEMPTS {
-            let mut made = None;
-            let there = open(path, create)?;
-            let open = || match there {
+            let mut created = None;
+            let existing = open(path, create)?;
+            let open = || match existing {
                 Some(file) => Ok(file),
-                None => make(path, &mut made),
+                None => {
+                    let (file, entry) = create_mbox(path)?;
+                    created = Some(entry);
+                    Ok(file)
+                }
             };
-            let locked = lock::acquire_with(path, open, Mode::Write, wanted, cancel);
-            let (guard, findings) = match locked {
-                // Another one was quicker in making it.
+            let locked = lock::acquire_with(path, open, Mode::Write, locks, cancel);
+            let (lock, findings) = match locked {
+                // Another program created it first.
                 Err(Error::Io { source, .. }) if create && source.kind() == io::ErrorKind::AlreadyExists => {
                     continue;
                 }
                 locked => locked?,
             };
-            let file = guard.file().map_err(Error::io("open", path))?;
-            let Some(length) = length_if_same(path, &file)? else { continue };
-            // Who was quicker with the lock may have delivered into what we have made.
-            let made = made.filter(|_| length == 0);
+            let file = lock.file().map_err(Error::io("open", path))?;
+            let Some(length) = length_if_current(path, &file)? else { continue };
+            // Another program may have locked the new mbox first, and delivered into it.
+            let created = created.filter(|_| length == 0);
             return Ok(MboxAppender {
                 file,
                 length,
@@ -146,21 +134,21 @@ impl MboxAppender {
                 findings,
                 path: path.to_owned(),
                 end: Some(length),
-                made,
-                kept: false,
-                _guard: guard,
+                created,
+                committed: false,
+                _lock: lock,
             });
         }
         let how = "another file was put in its place, again and again".into();
         Err(Error::Changed { path: path.to_owned(), how })
     }
 
-    /// Writes one message behind what is there; `chunks` hands it over in pieces, see [`Head`]. It is in the
-    /// file then, and [`Extending::flush`] makes it safe.
+    /// Appends one message. `chunks` passes its bytes, see [`MessageHead`]. [`MboxAppender::sync`] brings it to
+    /// stable storage.
     ///
     /// # Errors
-    /// [`Error::Unsayable`] for a message that an MMDF file cannot hold, [`Error::Disturbed`], [`Error::Io`],
-    /// [`Error::Interrupted`], and those of `chunks`. The mbox is cut back when this is dropped.
+    /// [`Error::Unrepresentable`] for a message that MMDF cannot represent, [`Error::ConcurrentWrite`],
+    /// [`Error::Io`], [`Error::Interrupted`], and those of `chunks`.
     pub fn append(
         &mut self,
         head: &MessageHead<'_>,
@@ -168,36 +156,34 @@ impl MboxAppender {
         chunks: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
     ) -> Result<Changes> {
         let (variant, path) = (self.variant, self.path.clone());
-        let unsayable = |Unrepresentable| Error::unrepresentable(&path);
+        let unrepresentable = |Unrepresentable| Error::unrepresentable(&path);
         let mut out = self.repair.clone();
         let mut flush = |out: &mut Vec<u8>| {
-            if cancel.is_requested() {
-                return Err(Error::Interrupted);
-            }
+            cancel.check()?;
             self.write(out)?;
             out.clear();
             Ok(())
         };
-        let mut writing = MessageWriter::begin(variant, head, &mut out).map_err(unsayable)?;
+        let mut writer = MessageWriter::begin(variant, head, &mut out).map_err(unrepresentable)?;
         chunks(&mut |chunk| {
             for chunk in chunk.chunks(BUFFER) {
-                writing.push(chunk, &mut out).map_err(unsayable)?;
+                writer.push(chunk, &mut out).map_err(unrepresentable)?;
                 if out.len() >= BUFFER {
                     flush(&mut out)?;
                 }
             }
             Ok(())
         })?;
-        let changes = writing.finish(&mut out).map_err(unsayable)?;
+        let changes = writer.finish(&mut out).map_err(unrepresentable)?;
         flush(&mut out)?;
-        self.check()?;
+        self.check_length()?;
         Ok(changes)
     }
 
-    /// Writes at the end, which must be where we left it.
+    /// Writes at the end, after checking the length.
     fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
-            self.check()?;
+            self.check_length()?;
             let written = durable::write_some(&self.file, bytes).map_err(Error::io("write", &self.path))?;
             self.end = self.end.map(|end| end + written as u64);
             bytes = &bytes[written..];
@@ -205,22 +191,22 @@ impl MboxAppender {
         Ok(())
     }
 
-    /// Several threads write from here on, at offsets of their own, until [`Extending::ends_at`] is told.
+    /// Lets several threads write, each at its own offset, until [`MboxAppender::finish_parallel`].
     pub fn begin_parallel(&mut self) -> Result<()> {
-        self.check()?;
+        self.check_length()?;
         self.end = None;
         Ok(())
     }
 
-    /// What the threads have written ends here.
+    /// Ends parallel writing. `end` is the offset after the last byte written.
     pub fn finish_parallel(&mut self, end: u64) -> Result<()> {
         self.end = Some(end);
-        self.check()
+        self.check_length()
     }
 
-    /// Whether the mbox is as long as we have made it. A lock keeps out those alone who take the same one:
-    /// others may append, or cut what is ours away.
-    fn check(&self) -> Result<()> {
+    /// Checks that the mbox has the expected length. A lock stops only programs that use the same lock. Others may
+    /// append, or truncate.
+    fn check_length(&self) -> Result<()> {
         let length = self.file.metadata().map_err(Error::io("look at", &self.path))?.len();
         match self.end {
             Some(end) if end != length => {
@@ -231,43 +217,43 @@ impl MboxAppender {
         }
     }
 
-    /// Brings what was appended to stable storage, and the mbox's name: whoever made it may have been killed
-    /// before he had flushed that, however long it is by now.
-    pub fn flush(&self) -> Result<()> {
+    /// Brings the appended bytes to stable storage, and the name of the mbox: the program that created it may have
+    /// been killed before it did that.
+    pub fn sync(&self) -> Result<()> {
         let flushed = durable::sync_file(&self.file).map_err(Error::io("flush", &self.path));
-        // First: then what was appended is not taken back.
-        self.check()?;
+        // Checked first: after a concurrent write nothing is truncated.
+        self.check_length()?;
         flushed?;
         let real = self.path.canonicalize().map_err(Error::io("look up", &self.path))?;
         match Dir::open(parent_of(&real)) {
-            // One that may be passed through and not read (mode 0711) cannot be flushed.
+            // A directory that cannot be read (mode 0711) cannot be flushed.
             Err(_) if self.length > 0 => Ok(()),
             dir => dir?.sync(),
         }
     }
 
-    /// What was appended stays from here on, and the locks are given back.
+    /// Keeps the appended bytes, and releases the locks.
     pub fn commit(mut self) {
-        self.kept = true;
+        self.committed = true;
     }
 
-    /// Takes back what was appended: all of it, and the file if it was made for it. Where somebody else has
-    /// written meanwhile it stays: rather a message twice than his cut away.
-    fn take_back(&self) {
-        // A run that wrote nothing leaves its time alone, too.
-        let ours = |length| length > self.length && self.end.is_none_or(|end| end == length);
-        if self.file.metadata().is_ok_and(|meta| ours(meta.len())) {
-            // If even the second try fails: the error that led here has been told, and what was appended is
-            // whole messages but the last.
-            let cut = || durable::truncate(&self.file, self.length);
-            let _ = cut().or_else(|_| cut());
+    /// Truncates the mbox to its old length, or removes a new one. After a concurrent write it stays: a duplicate
+    /// is better than a lost message of another program.
+    fn roll_back(&self) {
+        // If nothing was written, the modification time stays, too.
+        let is_ours = |length| length > self.length && self.end.is_none_or(|end| end == length);
+        if self.file.metadata().is_ok_and(|meta| is_ours(meta.len())) {
+            // If the second attempt fails, too, the first error was reported, and all appended messages but the
+            // last are complete.
+            let truncate = || durable::truncate(&self.file, self.length);
+            let _ = truncate().or_else(|_| truncate());
             let _ = durable::sync_file(&self.file);
         }
-        let Some((dir, name)) = &self.made else { return };
-        let ours = rustix::fs::fstat(&self.file).map(|stat| (FileId::of(&stat), stat.st_size));
-        // Not what others have put there, nor what could not be cut.
-        if let Ok((ours, 0)) = ours
-            && dir.child_id(name).ok().flatten() == Some(ours)
+        let Some(CreatedFile { dir, name }) = &self.created else { return };
+        let id = rustix::fs::fstat(&self.file).map(|stat| (FileId::of(&stat), stat.st_size));
+        // A file that replaced it stays, and so does one that was not truncated.
+        if let Ok((id, 0)) = id
+            && dir.child_id(name).ok().flatten() == Some(id)
         {
             let _ = dir.unlink(name).or_else(|_| dir.unlink(name));
         }
@@ -276,16 +262,16 @@ impl MboxAppender {
 
 impl Drop for MboxAppender {
     fn drop(&mut self) {
-        if !self.kept {
-            self.take_back();
+        if !self.committed {
+            self.roll_back();
         }
     }
 }
 
-/// Opens an mbox; None where it is missing and is to be made.
+/// Opens an mbox. Returns `None` if it is missing and `create` is set.
 fn open(path: &Path, create: bool) -> Result<Option<File>> {
     let refuse = |reason: &str| Error::Destination { path: path.to_owned(), reason: reason.into() };
-    // No FIFO is waited for: a mailbox is a regular file.
+    // Opening a FIFO would block.
     let opened = std::fs::metadata(path).and_then(|meta| match meta.is_file() {
         true => File::options().read(true).write(true).open(path).map(Some),
         false => Ok(None),
@@ -301,129 +287,25 @@ fn open(path: &Path, create: bool) -> Result<Option<File>> {
     }
 }
 
-/// Makes an mbox. Where the locks that follow cannot be had an empty one stays: others may be at it already.
-fn make(path: &Path, made: &mut Option<(Dir, OsString)>) -> Result<File> {
+/// Creates an mbox. It stays if its locks are not acquired: another program may use it already.
+fn create_mbox(path: &Path) -> Result<(File, CreatedFile)> {
     let refuse = || Error::Destination { path: path.to_owned(), reason: "is no name for a file".into() };
     let name = path.file_name().ok_or_else(refuse)?.to_owned();
     let dir = Dir::open(parent_of(path))?;
     let file = dir.create_read_write(&name, MODE)?;
-    *made = Some((dir, name));
-    Ok(file)
+    Ok((file, CreatedFile { dir, name }))
 }
 
-/// The length of the file, if it is the one that has the name: another may have been put in its place before
-/// it was locked, or it may have been removed.
-fn length_if_same(path: &Path, file: &File) -> Result<Option<u64>> {
+/// Returns the length of the file if the path still leads to it: it may have been replaced or removed before it was
+/// locked.
+fn length_if_current(path: &Path, file: &File) -> Result<Option<u64>> {
     let failed = |e: rustix::io::Errno| Error::io("look at", path)(e.into());
     let ours = rustix::fs::fstat(file).map_err(failed)?;
-    let theirs = match rustix::fs::stat(path) {
+    let current = match rustix::fs::stat(path) {
         Err(rustix::io::Errno::NOENT) => return Ok(None),
-        theirs => theirs.map_err(failed)?,
+        current => current.map_err(failed)?,
     };
-    Ok((FileId::of(&ours) == FileId::of(&theirs)).then_some(ours.st_size as u64))
-}
-
-/// Looks at both ends of an mbox, as far as [`WINDOW`] reaches.
-fn look_at_ends(file: &File, length: u64, path: &Path, asked: Option<Variant>) -> Result<End> {
-    let failed = || Error::io("read", path);
-    let size = length.min(WINDOW as u64) as usize;
-    let mut head = vec![0; size];
-    file.read_exact_at(&mut head, 0).map_err(failed())?;
-    let mut tail = head.clone();
-    if length > size as u64 {
-        file.read_exact_at(&mut tail, length - size as u64).map_err(failed())?;
-        // A line that is cut off is not judged.
-        head.truncate(memchr::memrchr(b'\n', &head).map_or(size, |lf| lf + 1));
-    }
-    end_of(&head, &tail, length, path, asked)
-}
-
-/// The end of an mbox of this length whose first and last bytes these are: the same where it is short.
-fn end_of(head: &[u8], tail: &[u8], length: u64, path: &Path, asked: Option<Variant>) -> Result<End> {
-    let refuse = |reason| Error::Destination { path: path.to_owned(), reason };
-    check_lines(head).map_err(refuse)?;
-    let framed = read::is_framed(head).map_err(|not| not_a_mailbox(not, path))?;
-    let is_blank = length == head.len() as u64 && head.trim_ascii().is_empty();
-    let variant = match asked {
-        Some(asked) if is_blank || (asked == Variant::Mmdf) == framed => asked,
-        None if framed => Variant::Mmdf,
-        None => Variant::Mboxrd,
-        Some(asked) => return Err(refuse(other_kind(framed, asked))),
-    };
-    if framed && !closes_frame(tail, length) {
-        return Err(refuse(UNCLOSED.into()));
-    }
-    Ok(End { variant, repair: repair(line_ending(head), tail, framed) })
-}
-
-/// Whether a framed file that ends like this has all frames closed. Which of the lines of four ^A open and
-/// which close is known from the first line on; in a window, by the text before the last of them: that is in
-/// a frame, so that the next one closes it.
-fn closes_frame(tail: &[u8], length: u64) -> bool {
-    if length == tail.len() as u64 {
-        let (count, end) = boundary::frame_lines(tail).fold((0u64, 0), |(n, _), line| (n + 1, line.end));
-        return count.is_multiple_of(2) && tail[end..].trim_ascii().is_empty();
-    }
-    let lines = tail.trim_ascii_end().rsplit(|&b| b == b'\n');
-    lines.take_while(|line| line.trim_ascii_end() == FRAME).count() % 2 == 1
-}
-
-fn look(text: &[u8], path: &Path, asked: Option<Variant>, cancel: &Cancel) -> Result<End> {
-    let refuse = |reason| Error::Destination { path: path.to_owned(), reason };
-    check_lines(text).map_err(refuse)?;
-    let watch = ScanHooks { on_scan: &|_| (), on_release: &|_| (), cancel };
-    let mbox = read::read(text, &ReadOptions { variant: asked, ..ReadOptions::default() }, watch);
-    if cancel.is_requested() {
-        return Err(Error::Interrupted);
-    }
-    let mbox = mbox.map_err(|not| not_a_mailbox(not, path))?;
-    let blank = text.trim_ascii().is_empty();
-    let framed =
-        boundary::frame_lines(text).next().is_some_and(|line| text[..line.start].trim_ascii().is_empty());
-    let variant = mbox.variant;
-    if !blank && framed != (variant == Variant::Mmdf) {
-        return Err(refuse(other_kind(framed, variant)));
-    }
-    if framed && boundary::frame_lines(text).count() % 2 == 1 {
-        return Err(refuse(UNCLOSED.into()));
-    }
-    Ok(End { variant, repair: repair(line_ending(text), text, framed) })
-}
-
-const UNCLOSED: &str = "ends in an MMDF frame that is never closed; close it first";
-
-/// Refuses what has no lines to append to.
-fn check_lines(text: &[u8]) -> Result<(), String> {
-    if let Some(format) = Compression::detect(&text[..text.len().min(16)]) {
-        return Err(format!("is compressed ({}); nothing can be appended to it", format.name()));
-    }
-    let lf = memchr::memchr(b'\n', text).is_some();
-    if !lf && memchr::memchr(b'\r', text).is_some() {
-        return Err("has lines that end in CR alone; convert it into a new file instead".into());
-    }
-    Ok(())
-}
-
-fn not_a_mailbox(not: NotAMailbox, path: &Path) -> Error {
-    let reason = format!("{}; nothing was appended", not.reason);
-    Error::NotAMailbox { path: path.to_owned(), reason, hint: not.hint }
-}
-
-fn other_kind(framed: bool, asked: Variant) -> String {
-    let is = if framed { "an MMDF file" } else { "no MMDF file" };
-    format!("is {is}; {asked} cannot be appended to it")
-}
-
-/// What must be written behind a text that ends so before the next From_ line, or MMDF's next frame.
-fn repair(eol: &[u8], text: &[u8], framed: bool) -> Vec<u8> {
-    let mut repair = Vec::new();
-    if !text.is_empty() && !text.ends_with(b"\n") {
-        repair.extend_from_slice(eol);
-    }
-    if !text.is_empty() && !framed && (!repair.is_empty() || boundary::closing_blank(text) == 0) {
-        repair.extend_from_slice(eol);
-    }
-    repair
+    Ok((FileId::of(&ours) == FileId::of(&current)).then_some(ours.st_size as u64))
 }
 
 #[cfg(test)]
@@ -434,31 +316,7 @@ mod tests {
 
     use super::*;
     use crate::mailbox::context::LockMethod;
-    use crate::mailbox::mbox::write::{FromLineSpec, HeaderEdit};
-
-    #[test]
-    fn what_the_end_lacks_is_put_there_with_the_line_ends_of_the_file() {
-        for (text, missing) in [
-            ("", ""),
-            ("From a\n\nx\n\n", ""),
-            ("From a\n\nx\n", "\n"),
-            ("From a\n\nx", "\n\n"),
-            ("From a\n", "\n"),
-            ("From a\r\n\r\nx\r\n\r\n", ""),
-            ("From a\r\n\r\nx\r\n", "\r\n"),
-            ("From a\r\n\r\nx", "\r\n\r\n"),
-            ("\n", ""),
-            ("From a\n\nx\n\0\0", "\n\n"),
-        ] {
-            assert_eq!(
-                repair(line_ending(text.as_bytes()), text.as_bytes(), false),
-                missing.as_bytes(),
-                "{text:?}"
-            );
-        }
-        assert_eq!(repair(b"\n", b"\x01\x01\x01\x01\nx\n\x01\x01\x01\x01", true), b"\n");
-        assert_eq!(repair(b"\n", b"\x01\x01\x01\x01\nx\n\x01\x01\x01\x01\n", true), b"");
-    }
+    use crate::mailbox::mbox::write::{FromLineSpec, HeaderEdit, line_ending};
 
     const LINE: &str = "From a@b Mon Jan  1 10:00:05 2001\n";
 
@@ -469,20 +327,20 @@ mod tests {
 
     fn deliver(path: &Path, create: bool, message: &str, fail: bool) -> Result<()> {
         let wanted = wanted(&[LockMethod::Dotlock, LockMethod::Fcntl]);
-        let mut extending = MboxAppender::open_for_delivery(path, None, create, &wanted, Cancel::never())?;
+        let mut appender = MboxAppender::open_for_delivery(path, None, create, &wanted, Cancel::never())?;
         let (header, rest) = HeaderEdit::for_delivery(message.as_bytes(), true, None);
-        let envelope = FromLineSpec::Made { sender: b"a@b", epoch: 978_343_205 };
+        let envelope = FromLineSpec::Generated { sender: b"a@b", epoch: 978_343_205 };
         let head = MessageHead { from_line: envelope, header, eol: line_ending(message.as_bytes()) };
-        extending.append(&head, Cancel::never(), |chunk| {
+        appender.append(&head, Cancel::never(), |chunk| {
             chunk(rest)?;
             if fail { Err(Error::Interrupted) } else { Ok(()) }
         })?;
-        extending.flush()?;
-        extending.commit();
+        appender.sync()?;
+        appender.commit();
         Ok(())
     }
 
-    /// What an mbox with this text becomes; the error, where it must be as it was.
+    /// Returns the bytes that a delivery appends to an mbox with this text.
     fn delivered_into(text: &str) -> Result<String> {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("inbox");
@@ -512,7 +370,7 @@ mod tests {
             (&long, ""),
             (long.trim_end_matches('\n'), "\n\n"),
             (crlf.trim_end_matches("\r\n"), "\r\n\r\n"),
-            // Cut off in the middle, as a kill may leave it.
+            // Cut off in the middle of a message, as by a kill.
             (&format!("{old}{LINE}A: 0\n\nha"), "\n\n"),
         ] {
             assert_eq!(delivered_into(text).unwrap(), format!("{repair}{appended}"), "{text:.80?}");
@@ -575,7 +433,7 @@ mod tests {
         assert_eq!(mode("inbox"), mode("other"), "the umask decides");
     }
 
-    /// Somebody who keeps to no lock.
+    /// Appends without a lock.
     fn append_as_a_peer(path: &Path) {
         use std::io::Write;
         File::options().append(true).open(path).unwrap().write_all(b"From peer\n\n").unwrap();
@@ -588,19 +446,22 @@ mod tests {
         let path = temp.path().join("inbox");
         for when in ["before", "between two writes", "unseen", "before the flush", "before it is dropped"] {
             fs::write(&path, &old).unwrap();
-            let mut extending =
+            let mut appender =
                 MboxAppender::open_for_delivery(&path, None, false, &wanted(&[]), Cancel::never()).unwrap();
             if when == "before" {
                 append_as_a_peer(&path);
             }
             if when == "unseen" {
-                extending.end = None;
+                appender.end = None;
                 append_as_a_peer(&path);
             }
             let (header, rest) = HeaderEdit::for_delivery(b"A: 1\n\n", true, None);
-            let head =
-                MessageHead { from_line: FromLineSpec::Made { sender: b"", epoch: 0 }, header, eol: b"\n" };
-            let appended = extending.append(&head, Cancel::never(), |chunk| {
+            let head = MessageHead {
+                from_line: FromLineSpec::Generated { sender: b"", epoch: 0 },
+                header,
+                eol: b"\n",
+            };
+            let appended = appender.append(&head, Cancel::never(), |chunk| {
                 chunk(rest)?;
                 chunk(large.as_bytes())?;
                 if when == "between two writes" {
@@ -613,9 +474,9 @@ mod tests {
             }
             let done = appended.and_then(|_| match when {
                 "before it is dropped" | "unseen" => {
-                    Err(extending.check().err().unwrap_or(Error::Interrupted))
+                    Err(appender.check_length().err().unwrap_or(Error::Interrupted))
                 }
-                _ => extending.flush(),
+                _ => appender.sync(),
             });
             assert_eq!(
                 matches!(done, Err(Error::ConcurrentWrite { .. })),
@@ -623,31 +484,31 @@ mod tests {
                 "{when}: {done:?}"
             );
             if when == "unseen" {
-                extending.kept = true;
+                appender.committed = true;
             }
-            drop(extending);
+            drop(appender);
             let text = fs::read_to_string(&path).unwrap();
             assert!(text.starts_with(&old) && text.contains("From peer\n\n"), "{when}");
         }
         // Several threads write at offsets that are fixed.
         for when in ["before", "meanwhile"] {
             fs::write(&path, &old).unwrap();
-            let mut extending = MboxAppender::open(&path, None, &wanted(&[]), Cancel::never()).unwrap();
-            let (length, peer) = (extending.length, || append_as_a_peer(&path));
+            let mut appender = MboxAppender::open(&path, None, &wanted(&[]), Cancel::never()).unwrap();
+            let (length, peer) = (appender.length, || append_as_a_peer(&path));
             let done = match when {
                 "before" => {
                     peer();
-                    extending.begin_parallel()
+                    appender.begin_parallel()
                 }
                 _ => {
-                    extending.begin_parallel().unwrap();
-                    durable::write_all_at(&extending.file, b"From a\n\n", length).unwrap();
+                    appender.begin_parallel().unwrap();
+                    durable::write_all_at(&appender.file, b"From a\n\n", length).unwrap();
                     peer();
-                    extending.finish_parallel(length + 8)
+                    appender.finish_parallel(length + 8)
                 }
             };
             assert!(matches!(done, Err(Error::ConcurrentWrite { .. })), "{when}");
-            drop(extending);
+            drop(appender);
             assert!(fs::read_to_string(&path).unwrap().ends_with("From peer\n\n"), "{when}");
         }
     }
@@ -657,7 +518,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("inbox");
         let wanted = wanted(&[]);
-        let mut extending =
+        let mut appender =
             MboxAppender::open_for_delivery(&path, None, true, &wanted, Cancel::never()).unwrap();
         let head = MessageHead {
             from_line: FromLineSpec::Verbatim(b"From a-b Sat Feb 03 04:05:06 2001\n"),
@@ -665,10 +526,10 @@ mod tests {
             eol: b"\n",
         };
         let chunks = [&b"Status: RO\nFro"[..], b"m x\n>From y\n\n>>F", b"rom z\r"];
-        extending
+        appender
             .append(&head, Cancel::never(), |chunk| chunks.iter().try_for_each(|bytes| chunk(bytes)))
             .unwrap();
-        extending.commit();
+        appender.commit();
         let written = "From a-b Sat Feb 03 04:05:06 2001\nReturn-Path: <a b>\nDelivered-To: c@d\n\
             Status: RO\n>From x\n>>From y\n\n>>>From z\r\n\n";
         assert_eq!(fs::read_to_string(&path).unwrap(), written);

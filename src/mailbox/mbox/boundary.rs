@@ -1,211 +1,111 @@
-//! The second pass: which candidates begin a message. The decision table, row by row; what decided
-//! is kept, so that `inspect --boundaries` can show it and a person can overrule it.
+//! The second pass over an mbox: decides which candidates begin a message, by the rows of the decision table.
+//!
+//! `inspect --boundaries` shows the verdict and the row of each candidate, and the user can overrule it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Range;
 
 use memchr::memmem;
 
+use super::attachment::heads_attached_message;
+use super::candidate::{Candidate, NextLine};
+use super::frames::{Frame, find_frames};
 use super::from_line::{LineClass, Spelling};
 use super::length::{self, ContentLength};
-use super::scan::{self, Candidate, NextLine};
+use super::lines::{BOM, FRAME, closing_blank};
+use super::scan_hooks::ScanHooks;
+use super::verdict::{Boundaries, BoundaryOptions, Decision, Extent, Reason, Verdict};
 use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::mbox::scan_hooks::ScanHooks;
 use crate::mailbox::message::header;
 use crate::mailbox::text::plural;
-
-/// What became of a candidate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Verdict {
-    /// A message begins after this line.
-    Separator,
-    /// A From_ line that begins no message of its own, directly below one that does (or below the
-    /// line that opens an MMDF frame).
-    Doubled,
-    /// Text of the message it stands in.
-    Body,
-}
-
-impl Verdict {
-    /// The word in boundary lists.
-    pub fn name(self) -> &'static str {
-        match self {
-            Verdict::Separator => "separator",
-            Verdict::Doubled => "doubled",
-            Verdict::Body => "body",
-        }
-    }
-}
-
-/// Why: a row of the table, or a person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// Row 1 to 11 of the decision table.
-    Row(u8),
-    /// `--boundaries`.
-    User,
-}
-
-/// A candidate with its verdict and the reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Decision {
-    /// The line.
-    pub candidate: Candidate,
-    /// What it is.
-    pub verdict: Verdict,
-    /// Why.
-    pub reason: Reason,
-}
-
-/// Where a message lies. Everything between one message's `end` and the next one's `at` is separator
-/// or junk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Extent {
-    /// The first byte of its From_ line; the first byte of the message where there is none.
-    pub at: u64,
-    /// The first byte of the message, after its From_ lines.
-    pub start: u64,
-    /// The byte after its last.
-    pub end: u64,
-}
-
-impl Extent {
-    /// The From_ lines in the source.
-    pub fn from_lines<'a>(&self, text: &'a [u8]) -> &'a [u8] {
-        &text[self.at as usize..self.start as usize]
-    }
-
-    /// The message as it lies in the source.
-    pub fn message<'a>(&self, text: &'a [u8]) -> &'a [u8] {
-        &text[self.start as usize..self.end as usize]
-    }
-}
-
-/// The whole file, divided.
-#[derive(Debug, Default, Clone)]
-pub struct Boundaries {
-    /// The messages in file order.
-    pub messages: Vec<Extent>,
-    /// Every candidate, where they were asked for.
-    pub decisions: Vec<Decision>,
-    /// Stretches outside of every message that are not separators.
-    pub junk: Vec<Range<u64>>,
-    /// Messages with a validated Content-Length.
-    pub lengths: u64,
-    /// Unquoted From_ lines under such a length.
-    pub raw_under_length: u64,
-    /// Whether the file is framed (MMDF).
-    pub framed: bool,
-    /// What was odd.
-    pub findings: Vec<Finding>,
-}
-
-/// Verdicts of a person by offset.
-pub type Overrides = BTreeMap<u64, Verdict>;
-
-/// What is known of a file before its candidates are decided.
-#[derive(Debug, Clone, Copy)]
-pub struct BoundaryOptions<'a> {
-    /// Whether to look for MMDF frames.
-    pub framed: bool,
-    /// Whether the writer quoted every From_ line in a body, as an mboxrd writer does: then one that
-    /// stands unquoted is none of a body, also where row 4 would say so. (Seen in an archive whose
-    /// messages had been split at the From_ line of an attachment before they were written as mboxrd.)
-    pub quotes_all: bool,
-    /// The user's verdicts.
-    pub overrides: &'a Overrides,
-    /// Whether somebody wants to know of every candidate what became of it.
-    pub keep_candidates: bool,
-}
 
 /// Decides all candidates of `text`.
 pub fn decide(
     text: &[u8],
     candidates: &[Candidate],
-    known: BoundaryOptions<'_>,
-    watch: ScanHooks<'_>,
+    options: BoundaryOptions<'_>,
+    hooks: ScanHooks<'_>,
 ) -> Boundaries {
-    let BoundaryOptions { framed, quotes_all, overrides: overrules, keep_candidates: tell_all } = known;
+    let framed = options.framed;
     let frames = if framed { find_frames(text) } else { Vec::new() };
     let confident = candidates.iter().filter(|c| c.is_confident());
     let mut pass = Pass {
         text,
         candidates,
-        overrules,
-        quotes_all,
-        tell_all,
+        options,
         mozilla: confident.clone().any(|c| c.dash),
         confident: confident.map(|c| c.spelling).collect(),
         undated: undated_spellings(candidates),
         open: None,
-        watch,
-        handed_back: 0,
+        hooks,
+        released: 0,
         out: Boundaries { framed, ..Boundaries::default() },
     };
-    if tell_all {
+    if options.keep_candidates {
         pass.out.decisions.reserve_exact(candidates.len());
     }
     let mut next = 0;
     for frame in frames {
         let before = candidates.partition_point(|c| c.offset < frame.open);
-        pass.stretch(next..before);
+        pass.outside(next..before);
         pass.close(frame.open, None);
         let inside = candidates.partition_point(|c| c.offset < frame.end);
         pass.frame(&frame, before..inside);
         next = inside;
     }
-    pass.stretch(next..candidates.len());
+    pass.outside(next..candidates.len());
     pass.close(text.len() as u64, None);
     pass.out.messages.shrink_to_fit();
-    pass.out.junk = junk(text, &pass.out, framed);
+    pass.out.junk = find_junk(text, &pass.out.messages, framed);
     report_junk(text, &mut pass.out);
     pass.out
 }
 
-/// How undated separators of this file are spelled: those between a blank line and a header.
+/// Returns the spellings of undated separators: of those between a blank line and a header.
 fn undated_spellings(candidates: &[Candidate]) -> HashSet<Spelling> {
     let known = |c: &&Candidate| c.line == LineClass::Known && c.next == NextLine::Header && c.blank_before;
     candidates.iter().filter(known).map(|c| c.spelling).collect()
 }
 
 /// The message that is being read.
-struct Open {
+struct OpenMessage {
     at: u64,
     start: u64,
-    /// Its Content-Length; looked at once the From_ lines are known to be over.
+    /// Set once the last of its From_ lines was read.
     length: Option<Option<ContentLength>>,
-    /// Whether it may have one.
     may_have_length: bool,
 }
 
 struct Pass<'a> {
     text: &'a [u8],
     candidates: &'a [Candidate],
-    overrules: &'a Overrides,
-    quotes_all: bool,
-    tell_all: bool,
+    options: BoundaryOptions<'a>,
+    /// The spellings of confident candidates.
     confident: HashSet<Spelling>,
+    /// The spellings of undated separators.
     undated: HashSet<Spelling>,
+    /// Mozilla wrote the file.
     mozilla: bool,
-    open: Option<Open>,
-    watch: ScanHooks<'a>,
-    handed_back: usize,
+    open: Option<OpenMessage>,
+    hooks: ScanHooks<'a>,
+    released: usize,
     out: Boundaries,
 }
 
 impl Pass<'_> {
-    /// Candidates outside of frames.
-    fn stretch(&mut self, range: Range<usize>) {
+    /// Decides candidates outside of frames.
+    fn outside(&mut self, range: Range<usize>) {
         for n in range {
-            if self.watch.is_interrupted() {
+            if self.hooks.cancel.is_requested() {
                 return;
             }
             let mut candidate = self.candidates[n];
-            // Before the first separator there is only junk, and junk is as good as a blank line.
+            // Before the first separator there is only junk, which counts as a blank line.
             candidate.blank_before |= self.open.is_none() && self.out.messages.is_empty();
-            let (verdict, reason) = match self.overrules.get(&candidate.offset) {
-                // Anywhere else it would make a From_ line of all the mail above it.
-                Some(Verdict::Doubled) if !self.is_directly_below(&candidate) => {
+            let (verdict, reason) = match self.options.overrides.get(&candidate.offset) {
+                // Anywhere else, all the mail above it would become a From_ line.
+                Some(Verdict::Doubled) if !self.follows_from_line(&candidate) => {
                     (Verdict::Body, Reason::User)
                 }
                 Some(&verdict) => (verdict, Reason::User),
@@ -214,14 +114,14 @@ impl Pass<'_> {
                     (verdict, Reason::Row(row))
                 }
             };
-            self.carry_out(candidate, verdict, reason);
+            self.apply(candidate, verdict, reason);
         }
     }
 
-    /// The table: the first row that fits.
+    /// Returns the first row of the decision table that applies.
     fn row(&mut self, c: &Candidate, n: usize) -> (u8, Verdict) {
         use {LineClass::*, NextLine::*, Verdict::*};
-        if self.is_directly_below(c) {
+        if self.follows_from_line(c) {
             return (1, Doubled);
         }
         if let Some(length) = self.length() {
@@ -232,7 +132,7 @@ impl Pass<'_> {
                 return (3, Separator);
             }
         }
-        if c.heads_attached && !self.quotes_all && self.is_attached(c, n) {
+        if c.heads_attached && !self.options.quotes_all && self.is_attached(c, n) {
             return (4, Body);
         }
         let blank = c.blank_before;
@@ -242,7 +142,7 @@ impl Pass<'_> {
             (Dated, Empty) if self.confident.contains(&c.spelling) => (7, Separator),
             (Dated, Empty) => (7, Body),
             (Dated, Text) => (8, Body),
-            // Without a confident one in the file the undated ones are all there is to go by.
+            // Without a confident candidate in the file, undated lines count.
             (Known, Header) if blank => {
                 let separator = self.confident.is_empty() || self.is_mozilla(c) || self.names_its_sender(c);
                 (9, if separator { Separator } else { Body })
@@ -255,7 +155,7 @@ impl Pass<'_> {
         }
     }
 
-    fn carry_out(&mut self, c: Candidate, verdict: Verdict, reason: Reason) {
+    fn apply(&mut self, c: Candidate, verdict: Verdict, reason: Reason) {
         self.report(&c, verdict, reason);
         match verdict {
             Verdict::Separator => {
@@ -264,7 +164,7 @@ impl Pass<'_> {
                     self.undated.insert(c.spelling);
                 }
                 let may_have_length = c.may_have_length;
-                self.open = Some(Open { at: c.offset, start: c.end(), length: None, may_have_length });
+                self.open = Some(OpenMessage { at: c.offset, start: c.end(), length: None, may_have_length });
             }
             Verdict::Doubled => {
                 if let Some(open) = &mut self.open {
@@ -276,16 +176,16 @@ impl Pass<'_> {
             Verdict::Body if reason == Reason::Row(2) => self.out.raw_under_length += 1,
             Verdict::Body => {}
         }
-        self.tell(c, verdict, reason);
+        self.record(c, verdict, reason);
     }
 
-    fn tell(&mut self, candidate: Candidate, verdict: Verdict, reason: Reason) {
-        if self.tell_all {
+    fn record(&mut self, candidate: Candidate, verdict: Verdict, reason: Reason) {
+        if self.options.keep_candidates {
             self.out.decisions.push(Decision { candidate, verdict, reason });
         }
     }
 
-    /// The validated Content-Length of the open message.
+    /// Returns the validated Content-Length of the open message.
     fn length(&mut self) -> Option<ContentLength> {
         let open = self.open.as_mut()?;
         if let Some(known) = open.length {
@@ -301,12 +201,12 @@ impl Pass<'_> {
         length
     }
 
-    /// Whether the line before is the open message's From_ line.
-    fn is_directly_below(&self, c: &Candidate) -> bool {
+    /// Reports whether the line before is a From_ line of the open message.
+    fn follows_from_line(&self, c: &Candidate) -> bool {
         self.open.as_ref().is_some_and(|open| open.start == c.offset)
     }
 
-    /// Row 4: the From_ line that some writers leave at the head of an attached message.
+    /// Row 4.
     fn is_attached(&self, c: &Candidate, n: usize) -> bool {
         let Some(open) = &self.open else { return false };
         let until = self.candidates.get(n + 1).map_or(self.text.len() as u64, |next| next.offset);
@@ -315,19 +215,17 @@ impl Pass<'_> {
         heads_attached_message(message, rest)
     }
 
-    /// Mozilla writes `From - ` and a date, and at times leaves the date out: in a file of its making
-    /// the one is spelled like the other.
+    /// Reports whether Mozilla wrote the line. It writes `From - ` and a date, and sometimes omits the date.
     fn is_mozilla(&self, c: &Candidate) -> bool {
         self.mozilla && c.dash
     }
 
-    /// An undated line whose one word is the very address that the header below it names as sender:
-    /// no prose does that.
+    /// Reports whether the one word of an undated line is the sender in the header after it: no prose does that.
     fn names_its_sender(&self, c: &Candidate) -> bool {
-        const MOST: usize = 16 * 1024;
+        const LIMIT: usize = 16 * 1024;
         let address = self.line(c)[5..].trim_ascii();
         let below = &self.text[c.end() as usize..];
-        let header = header::split(&below[..below.len().min(MOST)]).header;
+        let header = header::split(&below[..below.len().min(LIMIT)]).header;
         address.contains(&b'@')
             && header::fields(header).any(|f| {
                 (f.is("From") || f.is("Sender") || f.is("Return-Path"))
@@ -339,7 +237,7 @@ impl Pass<'_> {
         &self.text[c.offset as usize..c.end() as usize]
     }
 
-    /// Ends the open message, if there is one, before the candidate that begins the next.
+    /// Ends the open message, if any, before the candidate that begins the next one.
     fn close(&mut self, at: u64, next: Option<&Candidate>) {
         self.length();
         let Some(open) = self.open.take() else { return };
@@ -348,25 +246,25 @@ impl Pass<'_> {
         if at_file_end && !region.is_empty() && !header::split(region).closed {
             self.out.findings.push(header_cut(open.at, region));
         }
-        self.hand_back(open.at as usize);
+        self.release_until(open.at as usize);
         let blank = match next {
-            // Longer than any blank line and what makes it one: what the candidate says holds here.
+            // The region is longer than a blank line and the line end before it, so the candidate's value holds.
             Some(candidate) if region.len() > 3 => candidate.blank.into(),
             _ => closing_blank(region),
         };
         self.out.messages.push(Extent { at: open.at, start: open.start, end: at - blank as u64 });
     }
 
-    /// Headers were read up to here: their pages need not stay ours.
-    fn hand_back(&mut self, until: usize) {
+    /// Releases the pages of the headers that were read.
+    fn release_until(&mut self, until: usize) {
         const STEP: usize = 8 << 20;
-        if until >= self.handed_back + STEP {
-            (self.watch.on_release)(self.handed_back..until);
-            self.handed_back = until;
+        if until >= self.released + STEP {
+            (self.hooks.on_release)(self.released..until);
+            self.released = until;
         }
     }
 
-    /// A frame's message: its From_ line, if it has one, then all up to the closing line.
+    /// Adds the message of a frame: its From_ line, if any, and all bytes up to the closing line.
     fn frame(&mut self, frame: &Frame, inside: Range<usize>) {
         let (at, mut start) = (frame.start, frame.start);
         for n in inside {
@@ -378,7 +276,7 @@ impl Pass<'_> {
             } else {
                 self.report(&candidate, verdict, Reason::Row(row));
             }
-            self.tell(candidate, verdict, Reason::Row(row));
+            self.record(candidate, verdict, Reason::Row(row));
         }
         if !frame.closed {
             let message = "this MMDF frame is never closed; read up to the end of the file";
@@ -389,7 +287,7 @@ impl Pass<'_> {
 
     fn report(&mut self, c: &Candidate, verdict: Verdict, reason: Reason) {
         let Reason::Row(row) = reason else {
-            if verdict == Verdict::Body && self.overrules.get(&c.offset) == Some(&Verdict::Doubled) {
+            if verdict == Verdict::Body && self.options.overrides.get(&c.offset) == Some(&Verdict::Doubled) {
                 let message = "--boundaries calls this doubled, but it is not directly below a From_ line: left in the body";
                 self.out.findings.push(Finding::at(Code::MboxFromInBody, c.offset, message));
                 return;
@@ -460,7 +358,7 @@ impl Pass<'_> {
         }
     }
 
-    fn covering(&self) -> std::borrow::Cow<'static, str> {
+    fn covering(&self) -> Cow<'static, str> {
         match self.open.as_ref().and_then(|open| Some((open.at, open.length??))) {
             Some((at, length)) => format!(
                 "looks like a separator, but the message at byte {at} has a Content-Length that ends rightly at byte {}: left in the body",
@@ -472,8 +370,8 @@ impl Pass<'_> {
     }
 }
 
-/// A header that no empty line ends, at the end of the file. Where its last line is whole, it may be all there
-/// ever was.
+/// The finding about a header at the end of the file without an empty line. If its last line is complete, the
+/// message may be complete, too.
 pub(crate) fn header_cut(at: u64, message: &[u8]) -> Finding {
     if message.ends_with(b"\n") {
         let text = "the file ends with the header of this message: it has no body, or that is cut off";
@@ -483,99 +381,10 @@ pub(crate) fn header_cut(at: u64, message: &[u8]) -> Finding {
     Finding::at(Code::MboxHeaderCut, at, text).with_hint("look for the rest of it in a backup")
 }
 
-/// Length of the blank line that ends a stretch: the separator's, no part of the message.
-pub(crate) fn closing_blank(region: &[u8]) -> usize {
-    let Some(rest) = region.strip_suffix(b"\n") else { return 0 };
-    let above = rest.strip_suffix(b"\r").unwrap_or(rest);
-    let is_blank = above.is_empty() || above.ends_with(b"\n");
-    if is_blank { region.len() - above.len() } else { 0 }
-}
-
-/// See [`Pass::is_attached`]. `message` ends directly before the candidate.
-fn heads_attached_message(message: &[u8], rest: &[u8]) -> bool {
-    attached_above(message).is_some_and(|boundary| {
-        declares(message, boundary) && memmem::find(rest, &[b"\n--", boundary, b"--"].concat()).is_some()
-    })
-}
-
-/// The boundary under which the head of an attached message stands at the end of this text, and below it the
-/// blank line above a candidate.
-pub(crate) fn attached_above(text: &[u8]) -> Option<&[u8]> {
-    // The header block of the part: the lines between the blank line above the candidate and the
-    // boundary line that opens the part. Part headers are short; prose is not searched for long.
-    const MOST: usize = 8 * 1024;
-    let block_end = text.len().checked_sub(closing_blank(text)).filter(|&end| end < text.len())?;
-    let block = &text[block_end.saturating_sub(MOST)..block_end];
-    let mut start = block.len();
-    let (line, part) = loop {
-        let end = start;
-        start = memchr::memrchr(b'\n', &block[..end.checked_sub(1)?])? + 1;
-        match &block[start..end] {
-            // Above it no header is open.
-            [b'\n'] | [b'\r', b'\n'] => return None,
-            line if line.starts_with(b"--") => break (line, &block[end..]),
-            _ => {}
-        }
-    };
-    let boundary = line[2..].trim_ascii_end();
-    let is_attached = |field: header::Field<'_>| {
-        field.is("Content-Type")
-            && field.value.trim_ascii_start().to_ascii_lowercase().starts_with(b"message/rfc822")
-    };
-    (!boundary.is_empty() && header::fields(part).any(is_attached)).then_some(boundary)
-}
-
-/// Whether `boundary=` with this value stands in the message.
-fn declares(message: &[u8], boundary: &[u8]) -> bool {
-    memmem::find_iter(message, boundary).any(|at| {
-        let before = message[..at].strip_suffix(b"\"").unwrap_or(&message[..at]);
-        let word = &before[before.len().saturating_sub(9)..];
-        word.eq_ignore_ascii_case(b"boundary=")
-    })
-}
-
-/// One framed message.
-struct Frame {
-    /// The opening line.
-    open: u64,
-    /// After the opening line.
-    start: u64,
-    /// The closing line, or the end of the file.
-    end: u64,
-    closed: bool,
-}
-
-/// The lines of four ^A, with their line ends.
-pub fn frame_lines(text: &[u8]) -> impl Iterator<Item = Range<usize>> {
-    memmem::find_iter(text, scan::FRAME).filter_map(|at| {
-        let end = scan::line_end(text, at);
-        let at_start = at == 0 || text[at - 1] == b'\n';
-        (at_start && text[at..end].trim_ascii_end() == scan::FRAME).then_some(at..end)
-    })
-}
-
-/// Pairs the lines of four ^A: each opens a frame or closes the open one (mmdf(5)).
-fn find_frames(text: &[u8]) -> Vec<Frame> {
-    let mut frames = Vec::new();
-    let mut open: Option<Range<u64>> = None;
-    for Range { start: at, end } in frame_lines(text) {
-        match open.take() {
-            None => open = Some(at as u64..end as u64),
-            Some(opening) => {
-                frames.push(Frame { open: opening.start, start: opening.end, end: at as u64, closed: true });
-            }
-        }
-    }
-    if let Some(opening) = open {
-        frames.push(Frame { open: opening.start, start: opening.end, end: text.len() as u64, closed: false });
-    }
-    frames
-}
-
-/// What lies before and between messages and is neither a blank line nor a frame line.
-fn junk(text: &[u8], found: &Boundaries, framed: bool) -> Vec<Range<u64>> {
+/// Finds the bytes before and between messages that are neither blank lines nor frame lines.
+fn find_junk(text: &[u8], messages: &[Extent], framed: bool) -> Vec<Range<u64>> {
     let mut junk = Vec::new();
-    let first = found.messages.first().map_or(text.len() as u64, |m| m.at);
+    let first = messages.first().map_or(text.len() as u64, |m| m.at);
     if !framed {
         if first > 0 {
             junk.push(0..first);
@@ -583,13 +392,13 @@ fn junk(text: &[u8], found: &Boundaries, framed: bool) -> Vec<Range<u64>> {
         return junk;
     }
     let mut from = 0;
-    let ends = found.messages.iter().map(|m| (m.at, m.end)).chain([(text.len() as u64, text.len() as u64)]);
+    let ends = messages.iter().map(|m| (m.at, m.end)).chain([(text.len() as u64, text.len() as u64)]);
     for (at, end) in ends {
         let gap = &text[from as usize..at as usize];
         let mut offset = from;
         for line in gap.split_inclusive(|&b| b == b'\n') {
             let trimmed = line.trim_ascii_end();
-            if !trimmed.is_empty() && trimmed != scan::FRAME {
+            if !trimmed.is_empty() && trimmed != FRAME {
                 match junk.last_mut() {
                     Some(Range { end, .. }) if *end == offset => *end = offset + line.len() as u64,
                     _ => junk.push(offset..offset + line.len() as u64),
@@ -605,7 +414,7 @@ fn junk(text: &[u8], found: &Boundaries, framed: bool) -> Vec<Range<u64>> {
 fn report_junk(text: &[u8], found: &mut Boundaries) {
     for range in &found.junk {
         let bytes = &text[range.start as usize..range.end as usize];
-        let (mark, rest) = match bytes.strip_prefix(scan::BOM) {
+        let (mark, rest) = match bytes.strip_prefix(BOM) {
             Some(rest) if range.start == 0 => (true, rest),
             _ => (false, bytes),
         };
@@ -628,7 +437,7 @@ fn report_junk(text: &[u8], found: &mut Boundaries) {
             let bytes = plural(rest.len() as u64, "byte");
             let message = format!("{bytes} that belong to no message; they are not converted");
             let finding = Finding::at(Code::MboxJunk, offset, message);
-            // A bare message to which one is attached with its From_ line, say.
+            // For example a bare message with an attached message that has a From_ line.
             if range.start == 0 && header::is_field_line(rest) {
                 finding.with_hint("if the whole file is one message, write rfc822: before the path")
             } else {
@@ -642,28 +451,25 @@ fn report_junk(text: &[u8], found: &mut Boundaries) {
 mod tests {
     use super::*;
     use crate::mailbox::mbox::read::{self, ReadOptions};
+    use crate::mailbox::mbox::verdict::Overrides;
 
-    /// What a text is decided to be: a line a candidate, the number of messages, what is said of it.
-    fn decided(text: &str, overrules: Overrides) -> (Vec<String>, usize, Vec<&'static str>) {
-        let ask = ReadOptions {
-            keep_candidates: true,
-            allow_empty: true,
-            overrides: overrules,
-            ..ReadOptions::default()
-        };
-        let mbox = read::read(text.as_bytes(), &ask, ScanHooks::none()).unwrap();
+    /// Returns a line for each candidate, the number of messages, and the codes of the findings.
+    fn decided(text: &str, overrides: Overrides) -> (Vec<String>, usize, Vec<&'static str>) {
+        let options =
+            ReadOptions { keep_candidates: true, allow_empty: true, overrides, ..ReadOptions::default() };
+        let mbox = read::read(text.as_bytes(), &options, ScanHooks::none()).unwrap();
         let line = |d: &Decision| match d.reason {
             Reason::Row(row) => format!("{} {row} {}", d.candidate.class(), d.verdict.name()),
             Reason::User => format!("{} user {}", d.candidate.class(), d.verdict.name()),
         };
         let lines = mbox.boundaries.decisions.iter().map(line).collect();
-        let said = mbox.findings.iter().map(|f| f.code).filter(|&c| c != Code::MboxVariant);
-        (lines, mbox.messages().len(), said.map(Code::name).collect())
+        let codes = mbox.findings.iter().map(|f| f.code).filter(|&c| c != Code::MboxVariant);
+        (lines, mbox.messages().len(), codes.map(Code::name).collect())
     }
 
-    /// In the texts: `@` at the start of a line is a From_ line with a date, `%` one with a date in
-    /// another spelling, `~` Mozilla's; `^` is a frame.
-    fn spelled_out(text: &str) -> String {
+    /// Expands `@` to a From_ line with a date, `%` to one with a date in another spelling, `~` to Mozilla's and
+    /// `^` to a frame line.
+    fn expand(text: &str) -> String {
         let lines = text.split_inclusive('\n').map(|line| match line {
             "@\n" => "From a@b.example Mon Jan  1 10:00:05 2001\n",
             "%\n" => "From a@b.example Mon, 1 Jan 2001 10:00:05 +0100\n",
@@ -676,7 +482,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, lines: &[&str], messages: usize, codes: &[&str]) {
-        let found = decided(&spelled_out(text), Overrides::new());
+        let found = decided(&expand(text), Overrides::new());
         assert_eq!((&found.0[..], found.1, &found.2[..]), (&strings(lines)[..], messages, codes), "{text:?}");
     }
 
@@ -693,14 +499,14 @@ mod tests {
             1,
             &["mbox-doubled-from", "mbox-doubled-from"],
         );
-        // One line of header between them, and it is a message of its own.
+        // With one line of header between them, each is a message.
         check("@\nA: 1\n@\nA: 2\n\nx\n", &["DHB 5 separator", "DHN 5 separator"], 2, &["mbox-no-blank-line"]);
     }
 
     #[test]
     fn row_2_what_a_frame_or_a_right_length_covers_is_body() {
         let covered = "x\n\n@\nB: 2\n\ny\n";
-        let length = spelled_out(covered).len();
+        let length = expand(covered).len();
         let text = |length| format!("@\nContent-Length: {length}\n\n{covered}\n@\nC: 3\n\nz\n");
         check(
             &text(length),
@@ -714,7 +520,7 @@ mod tests {
             3,
             &["mbox-content-length"],
         );
-        // Only what would have been a separator is told.
+        // Only a line that would have been a separator is reported.
         check(
             "@\nContent-Length: 17\n\nFrom the bottom\n\n\n@\nC: 3\n",
             &["DHB 5 separator", "UEB 2 body", "DHB 3 separator"],
@@ -769,14 +575,14 @@ mod tests {
         separator(&text("b", "message/rfc822", "\n--c--\n"));
         separator(&text("b", "text/plain", "\n--b--\n"));
         separator(&text("c", "message/rfc822", "\n--b--\n"));
-        // The closing line has to come before the next candidate.
+        // The closing line must come before the next candidate.
         check(
             &text("b", "message/rfc822", "\n@\nB: 2\n\n--b--\n"),
             &["DHB 5 separator", "DHB 5 separator", "DHB 5 separator"],
             3,
             &[],
         );
-        // A writer who quotes every From_ line has left none of them in a body.
+        // A writer that quotes every From_ line leaves none of them in a body.
         separator(&text("b", "message/rfc822", "\n--b--\n\ny\n>>From here\ny\n"));
     }
 
@@ -790,7 +596,7 @@ mod tests {
             2,
             &["mbox-no-blank-line"],
         );
-        // Junk before the first separator is as good as a blank line.
+        // Junk before the first separator counts as a blank line.
         check("junk\n@\nA: 1\n\nx\n", &["DHB 5 separator"], 1, &["mbox-junk"]);
     }
 
@@ -836,16 +642,16 @@ mod tests {
         );
         let separator = ["DHB 5 separator", "KHB 9 separator"];
         let body = ["DHB 5 separator", "KHB 9 body"];
-        // A confident one in the file, and nothing that speaks for the undated one.
+        // The file has a confident candidate, and the undated line has no other evidence.
         check("@\nA: 1\n\nx\n\nFrom c@d\nB: 2\n\ny\n", &body, 1, &["mbox-from-in-body"]);
-        // Its address is the sender's.
+        // Its address is that of the sender.
         for field in ["From: C <c@d>", "Sender: c@d", "Return-Path: <c@d>"] {
             check(&format!("@\nA: 1\n\nx\n\nFrom c@d\n{field}\n\ny\n"), &separator, 2, &undated);
         }
         check("@\nA: 1\n\nx\n\nFrom c@d\nTo: c@d\n\ny\n", &body, 1, &["mbox-from-in-body"]);
         check("@\nA: 1\n\nx\n\nFrom joe\nFrom: joe\n\ny\n", &body, 1, &["mbox-from-in-body"]);
         check("@\nA: 1\n\nx\n\nFrom c@d\nB: 2\n\nFrom: c@d\n", &body, 1, &["mbox-from-in-body"]);
-        // Mozilla forgot the date.
+        // Mozilla omitted the date.
         check("~\nA: 1\n\nx\n\nFrom -\nB: 2\n\ny\n", &separator, 2, &undated);
         check("~\nA: 1\n\nx\n\nFrom - \nB: 2\n\ny\n", &separator, 2, &undated);
         check("@\nA: 1\n\nx\n\nFrom -\nB: 2\n\ny\n", &body, 1, &["mbox-from-in-body"]);
@@ -899,7 +705,7 @@ mod tests {
 
     #[test]
     fn a_person_decides_anything_but_that_mail_is_a_from_line() {
-        let text = spelled_out("@\nA: 1\n\nx\n\nFrom the beginning\nto the end\n\n@\nB: 2\n\ny\n");
+        let text = expand("@\nA: 1\n\nx\n\nFrom the beginning\nto the end\n\n@\nB: 2\n\ny\n");
         let (first, second) = (text.find("From the").unwrap() as u64, text.rfind("From a").unwrap() as u64);
         let found = decided(&text, [(first, Verdict::Separator), (second, Verdict::Body)].into());
         assert_eq!(found.0, ["DHB 5 separator", "UTB user separator", "DHB user body"]);

@@ -1,17 +1,16 @@
-//! A boundary list that a person has edited: what `inspect --boundaries` prints is what
-//! `convert --boundaries FILE` reads.
+//! Boundary lists: `inspect --boundaries` prints one, the user edits it, and `convert --boundaries FILE` reads it.
 
 use std::path::Path;
 
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::mbox::boundary::{Decision, Overrides, Reason, Verdict};
-use crate::mailbox::mbox::scan;
+use crate::mailbox::mbox::lines::is_line_start;
+use crate::mailbox::mbox::verdict::{Decision, Overrides, Reason, Verdict};
 use crate::mailbox::text::escape;
 
-/// Reads a list. `text` is the source it is for: every offset must be one of its lines that begin
-/// with `From `, and the size in the list's head must be the source's.
+/// Parses a list for the source `text`. Every offset must be that of a line that begins with `From `, and the size
+/// in the first line of the list must be that of the source.
 pub fn parse(list: &[u8], path: &Path, text: &[u8]) -> Result<Overrides> {
-    let mut overrules = Overrides::new();
+    let mut overrides = Overrides::new();
     for (n, line) in list.split(|&b| b == b'\n').enumerate() {
         let refuse = |reason: String| Error::Boundaries { path: path.to_owned(), line: n as u64 + 1, reason };
         let line = line.trim_ascii_end();
@@ -23,13 +22,13 @@ pub fn parse(list: &[u8], path: &Path, text: &[u8]) -> Result<Overrides> {
             continue;
         }
         let (offset, verdict) = entry(line).map_err(refuse)?;
-        let begins = |at: usize| text[at..].starts_with(b"From ") && scan::is_line_start(text, at);
+        let begins = |at: usize| text[at..].starts_with(b"From ") && is_line_start(text, at);
         if !usize::try_from(offset).is_ok_and(|at| at < text.len() && begins(at)) {
             return Err(refuse(format!("no line of the source begins with \"From \" at byte {offset}")));
         }
-        overrules.insert(offset, verdict);
+        overrides.insert(offset, verdict);
     }
-    Ok(overrules)
+    Ok(overrides)
 }
 
 fn check_size(comment: &[u8], size: usize) -> Result<(), String> {
@@ -93,8 +92,8 @@ mod tests {
     #[test]
     fn an_edited_list_is_read_and_a_wrong_one_refused_by_line() {
         let list = "# mailferry boundaries of 25 bytes\n0\t1\tKHB\t9\tseparator\tFrom a\n13\t4\tKHB\t9\tbody\tFrom b\n";
-        let overrules = parsed(list).unwrap();
-        assert_eq!(overrules.into_iter().collect::<Vec<_>>(), [(0, Verdict::Separator), (13, Verdict::Body)]);
+        let overrides = parsed(list).unwrap();
+        assert_eq!(overrides.into_iter().collect::<Vec<_>>(), [(0, Verdict::Separator), (13, Verdict::Body)]);
         for (list, says) in [
             ("# mailferry boundaries of 26 bytes\n", "list: line 1: this list is for a source of 26 bytes"),
             ("0\t1\tKHB\t9\tseparator\tx\n12\t4\tKHB\t9\tbody\tx\n", "list: line 2: no line of the source"),

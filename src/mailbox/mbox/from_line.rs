@@ -1,47 +1,46 @@
-//! The From_ line: `From `, a sender, and a date in one of too many spellings.
+//! The From_ line: `From `, a sender, and a date in one of many spellings.
 //!
-//! RFC 4155 allows one of them, asctime in UTC. What is read here is what writers have written.
-//! Whether a From_ line begins a message is for its neighbours to say, not for this module.
+//! RFC 4155 allows one spelling, asctime in UTC. This module parses all that writers use. Whether a From_ line
+//! begins a message depends on the lines around it, see [`boundary`](super::boundary).
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::mailbox::message::date;
 use crate::mailbox::message::date::{Form, Order, ParsedDate, Stamp, Weekday, ZonePosition};
 
-/// How far from its end a line is searched for the start of a date. The longest date, with a
-/// written-out zone in a comment, takes about 80 bytes; a sender may be as long as it likes.
+/// How far from its end a line is searched for the start of a date. The longest date, with a zone spelled out in a
+/// comment, takes about 80 bytes. The length of a sender is not limited.
 const DATE_WINDOW: usize = 200;
 
-/// A line that begins with `From `, taken apart.
+/// A parsed line that begins with `From `.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FromLine<'a> {
-    /// What kind of line it is.
     pub class: LineClass,
-    /// What stands before the date, without the blanks around it; empty in an unknown line.
+    /// The text before the date, without the blanks around it. Empty in an unknown line.
     pub sender: &'a [u8],
-    /// The date; `None` also for one that is well spelled and impossible.
+    /// `None` also for an impossible date.
     pub stamp: Option<Stamp>,
-    /// How it is spelled.
     pub spelling: Spelling,
 }
 
-/// The classes of lines by which boundaries are decided.
+/// The class of a line in the decision table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LineClass {
-    /// A sender, possibly empty, and a date to the end of the line. D in the decision table.
+    /// D: a sender, possibly empty, and a date to the end of the line.
     Dated,
-    /// A known form without date: `From ` alone or with a single token. K in the decision table.
+    /// K: a known form without a date, `From ` alone or with a single token.
     Known,
-    /// Anything else. U in the decision table.
+    /// U: any other line.
     Unknown,
 }
 
-/// How a From_ line is spelled, so that it can be asked whether two were written by the same hand.
+/// The spelling of a From_ line. Two lines with the same spelling may come from the same writer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Spelling(u16);
 
-/// Parses a line; its line end (LF, CRLF, CR) may or may not be still on it. A line that does not
-/// begin with `From ` is [`Line::Unknown`].
+/// Parses a line with or without its line end. A line that does not begin with `From ` is
+/// [`LineClass::Unknown`].
 pub fn parse(line: &[u8]) -> FromLine<'_> {
     let Some(rest) = line.strip_prefix(b"From ") else {
         return FromLine::undated(LineClass::Unknown, &line[..0], Spelling::UNKNOWN);
@@ -50,13 +49,12 @@ pub fn parse(line: &[u8]) -> FromLine<'_> {
     dated(rest).unwrap_or_else(|| undated(rest))
 }
 
-/// The longest run of tokens at the end that is a date, and the sender before it.
+/// Splits the line before the longest run of tokens at its end that is a date.
 fn dated(rest: &[u8]) -> Option<FromLine<'_>> {
     let window = rest.len().saturating_sub(DATE_WINDOW);
     (window..rest.len()).filter(|&i| begins_token(rest, i)).find_map(|start| {
         let ParsedDate { stamp, form, rest: after } = date::parse_prefix(&rest[start..])?;
-        // `From joe Jan 1 10:00 2001`: the only word before a date is the sender, not a weekday in
-        // some language.
+        // `From joe Jan 1 10:00 2001`: the only word before a date is the sender, not a weekday.
         let is_sender = start == 0 && form.weekday == Weekday::Word;
         (after.is_empty() && !is_sender).then(|| FromLine {
             class: LineClass::Dated,
@@ -79,7 +77,7 @@ fn undated(rest: &[u8]) -> FromLine<'_> {
     FromLine::undated(LineClass::Known, rest, spelling)
 }
 
-/// UUCP's ` remote from HOST`, which rmail added behind the date (RFC 976), is taken off.
+/// Removes ` remote from HOST`, which rmail of UUCP added after the date (RFC 976).
 fn without_remote(rest: &[u8]) -> &[u8] {
     let stripped = || {
         let (rest, _host) = split_last_token(rest)?;
@@ -90,7 +88,7 @@ fn without_remote(rest: &[u8]) -> &[u8] {
     stripped().unwrap_or(rest)
 }
 
-/// The last token, and what stands before it without trailing blanks; `None` if nothing does.
+/// Splits off the last token, if there is one before it.
 fn split_last_token(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     let blank = rest.iter().rposition(is_blank)?;
     Some((trimmed(&rest[..blank]), &rest[blank + 1..]))
@@ -118,13 +116,51 @@ fn is_blank(byte: &u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
+/// A From_ line to write.
+#[derive(Debug, Clone, Copy)]
+pub enum FromLineSpec<'a> {
+    /// The From_ lines of another mbox. The first of them has a date.
+    Verbatim(&'a [u8]),
+    /// `From SENDER DATE`, the date in UTC.
+    Generated {
+        /// The envelope sender. An empty one is written as MAILER-DAEMON.
+        sender: &'a [u8],
+        /// The received date in seconds since 1970.
+        epoch: i64,
+    },
+}
+
+impl<'a> FromLineSpec<'a> {
+    /// Returns the line with its line end. Blanks and control characters in the sender become `-`, as in
+    /// qmail-local.
+    pub(super) fn render(self, eol: &[u8]) -> Cow<'a, [u8]> {
+        let (sender, epoch) = match self {
+            FromLineSpec::Verbatim(lines) if lines.ends_with(b"\n") => return Cow::Borrowed(lines),
+            FromLineSpec::Verbatim(line) => return Cow::Owned([line, eol].concat()),
+            FromLineSpec::Generated { sender, epoch } => (sender, epoch),
+        };
+        let mut line = b"From ".to_vec();
+        match sender {
+            b"" => line.extend_from_slice(b"MAILER-DAEMON"),
+            _ => line.extend(sender.iter().map(|&b| if b <= b' ' || b == 127 { b'-' } else { b })),
+        }
+        line.push(b' ');
+        line.extend_from_slice(date::asctime_utc(epoch.clamp(0, LAST_SECOND)).as_bytes());
+        line.extend_from_slice(eol);
+        Cow::Owned(line)
+    }
+}
+
+/// The last second of the year 9999: a From_ line has four digits for the year.
+const LAST_SECOND: i64 = 253_402_300_799;
+
 impl<'a> FromLine<'a> {
     fn undated(class: LineClass, sender: &'a [u8], spelling: Spelling) -> FromLine<'a> {
         FromLine { class, sender, stamp: None, spelling }
     }
 }
 
-/// Bits 0–3 say the kind, the rest how a date of that kind is varied.
+/// Bits 0–3 are the kind. The others are variations of a date of that kind.
 impl Spelling {
     const KIND: u16 = 0b1111;
     const NO_WEEKDAY: u16 = 1 << 4;
@@ -174,8 +210,7 @@ impl Spelling {
         Spelling(bits)
     }
 
-    /// What to call it in a report: `asctime`, `asctime, zone before the year`, `no date, sender
-    /// only`.
+    /// Returns the name in reports: `asctime, zone before the year`, `no date, sender only`.
     pub fn name(self) -> String {
         let mut name = Self::KINDS[usize::from(self.0 & Self::KIND)].to_owned();
         for (bit, words) in [

@@ -1,7 +1,7 @@
-//! Content-Length in an mbox: believed only where it ends at a separator or at the end of the file.
+//! Content-Length in an mbox. It is valid only if it ends at a separator or at the end of the file.
 
+use super::candidate::{Candidate, NextLine};
 use super::from_line::LineClass;
-use super::scan::{Candidate, NextLine};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::message::header;
 use crate::mailbox::text::escape;
@@ -9,14 +9,13 @@ use crate::mailbox::text::escape;
 /// A validated Content-Length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContentLength {
-    /// The byte after the counted body.
+    /// The offset after the counted body.
     pub end: u64,
-    /// The separator it leads to, a blank line later; the end of the file where it is the last.
+    /// The offset of the next separator, or the end of the file.
     pub separator: u64,
 }
 
-/// Looks at the Content-Length of the message that starts at `start`. A finding says why one that
-/// is there was not believed.
+/// Validates the Content-Length of the message at `start`. A finding explains why one was ignored.
 pub(crate) fn validate(
     text: &[u8],
     start: u64,
@@ -24,26 +23,26 @@ pub(crate) fn validate(
 ) -> (Option<ContentLength>, Option<Finding>) {
     let message = &text[start as usize..];
     let Some((field_at, value, body_at)) = content_length(message) else { return (None, None) };
-    let lying = |why: String| {
+    let invalid = |why: String| {
         let message =
             format!("Content-Length {} {why}; it was ignored", escape(&value[..value.len().min(40)]));
         (None, Some(Finding::at(Code::MboxContentLength, start + field_at as u64, message)))
     };
     let Some(count) = std::str::from_utf8(value).ok().and_then(|v| v.parse::<u64>().ok()) else {
-        return lying("is no number of bytes".into());
+        return invalid("is no number of bytes".into());
     };
     let body = start + body_at as u64;
     let Some(end) = body.checked_add(count).filter(|&end| end <= text.len() as u64) else {
-        return lying(format!("goes beyond the end of the file, {} bytes away", text.len() as u64 - body));
+        return invalid(format!("goes beyond the end of the file, {} bytes away", text.len() as u64 - body));
     };
     match separator_after(text, end, candidates) {
         Some(separator) => (Some(ContentLength { end, separator }), None),
-        None => lying(format!("does not end at a separator (byte {end})")),
+        None => invalid(format!("does not end at a separator (byte {end})")),
     }
 }
 
-/// Offset of the field, its trimmed value, and the offset of the body. None where the header has no
-/// end before the next line that begins "From ".
+/// Returns the offset of the field, its trimmed value, and the offset of the body. Returns `None` where the
+/// header has no end before the next line that begins with "From ".
 pub(crate) fn content_length(message: &[u8]) -> Option<(usize, &[u8], usize)> {
     let mut at = 0;
     let mut found = None;
@@ -65,9 +64,9 @@ pub(crate) fn content_length(message: &[u8]) -> Option<(usize, &[u8], usize)> {
     }
 }
 
-/// The separator that a length ending at `end` leads to: the end of the file, or a dated From_ line
-/// with a header after it, up to two line ends further on (the blank line; and the line end that the
-/// writer did not count, where the body has none of its own).
+/// Finds the separator after a length that ends at `end`: the end of the file, or a dated From_ line before a
+/// header. Up to two line ends may come first: the blank line, and a line end that the writer added to the body
+/// and did not count.
 fn separator_after(text: &[u8], end: u64, candidates: &[Candidate]) -> Option<u64> {
     let mut at = end as usize;
     for _ in 0..3 {
@@ -95,8 +94,8 @@ mod tests {
 
     const FROM: &str = "From a@b Mon Jan  1 10:00:05 2001\n";
 
-    /// Validates the first message: where its length ends and where that leads to, counted from the
-    /// start of its body; or why it was not believed.
+    /// Validates the first message. Returns the end of its length and the next separator, counted from the start
+    /// of its body, or why the length was ignored.
     fn validated(field: &str, rest: &str) -> Result<(u64, u64), String> {
         let head = format!("{FROM}{field}\nA: 1\n\n");
         let text = format!("{head}{rest}");
@@ -117,7 +116,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn lies(field: &str, rest: &str, why: &str) {
+    fn check_ignored(field: &str, rest: &str, why: &str) {
         let message = validated(field, rest).unwrap_err();
         assert!(message.contains(why) && message.ends_with("it was ignored"), "{message}");
     }
@@ -161,22 +160,22 @@ mod tests {
         let ends = "does not end at a separator (byte ";
         // Too short, into the middle; or too long, into the separator or the message after it.
         for length in ["1", "3", "4", "8", "40", "50"] {
-            lies(&format!("Content-Length: {length}"), &rest, ends);
+            check_ignored(&format!("Content-Length: {length}"), &rest, ends);
         }
-        lies("Content-Length: 4", &format!("123\n\n\n\n{FROM}B: 2\n\nlast\n"), ends);
-        lies("Content-Length: 4", "123\n\nFrom here to there\nB: 2\n\n", ends);
-        lies("Content-Length: 4", "123\n\nFrom a@b\nB: 2\n\n", ends);
-        lies("Content-Length: 4", &format!("123\n\n{FROM}wrote this\n"), ends);
-        lies("Content-Length: 4", &format!("123\n>{FROM}B: 2\n\n"), ends);
+        check_ignored("Content-Length: 4", &format!("123\n\n\n\n{FROM}B: 2\n\nlast\n"), ends);
+        check_ignored("Content-Length: 4", "123\n\nFrom here to there\nB: 2\n\n", ends);
+        check_ignored("Content-Length: 4", "123\n\nFrom a@b\nB: 2\n\n", ends);
+        check_ignored("Content-Length: 4", &format!("123\n\n{FROM}wrote this\n"), ends);
+        check_ignored("Content-Length: 4", &format!("123\n>{FROM}B: 2\n\n"), ends);
     }
 
     #[test]
     fn a_length_that_is_none_is_ignored_and_said() {
         for value in ["-1", "18446744073709551616", "99999999999999999999999", "", "0x10", "4 bytes", "4.0"] {
-            lies(&format!("Content-Length: {value}"), "123\n", "is no number of bytes");
+            check_ignored(&format!("Content-Length: {value}"), "123\n", "is no number of bytes");
         }
         for value in ["5", "18446744073709551615"] {
-            lies(
+            check_ignored(
                 &format!("Content-Length: {value}"),
                 "123\n",
                 "goes beyond the end of the file, 4 bytes away",

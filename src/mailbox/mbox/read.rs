@@ -1,24 +1,25 @@
-//! A whole mbox: recognised, scanned, divided, its variant judged. From here on a message is a slice.
+//! Reading an mbox: recognizes the format, finds the messages and judges the variant. A message is a slice.
 
-use super::boundary::{self, Boundaries, BoundaryOptions, Extent, Overrides};
+use super::boundary;
+use super::candidate::NextLine;
+use super::lines::{BOM, FRAME, line_end};
 use super::quote::{self, Quoting};
-use super::scan::{self, NextLine, Scan};
+use super::scan::{self, Scan};
+use super::scan_hooks::ScanHooks;
 use super::variant::{Evidence, Variant, judge};
+use super::verdict::{Boundaries, BoundaryOptions, Extent, Overrides};
 use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::mbox::scan_hooks::ScanHooks;
 use crate::mailbox::message::header;
 use crate::mailbox::text::plural;
 
-/// What to do differently from the file's own evidence.
+/// Choices of the user that override the evidence in the file.
 #[derive(Debug, Default, Clone)]
 pub struct ReadOptions {
-    /// The variant the user named.
     pub variant: Option<Variant>,
-    /// Verdicts the user gave.
     pub overrides: Overrides,
-    /// Go on where no candidate is a separator: `inspect --boundaries` shows why.
+    /// Accept a file in which no candidate is a separator: `inspect --boundaries` shows why.
     pub allow_empty: bool,
-    /// Whether to keep every candidate with its verdict, in [`Boundaries::decided`].
+    /// Fill in [`Boundaries::decisions`].
     pub keep_candidates: bool,
 }
 
@@ -26,77 +27,78 @@ pub struct ReadOptions {
 #[derive(Debug)]
 pub struct Mbox<'a> {
     text: &'a [u8],
-    /// Which kind of mbox.
     pub variant: Variant,
-    /// Why it is taken for that, a phrase.
+    /// The evidence for the variant, a phrase.
     pub evidence: String,
-    /// Where the messages lie, and every candidate with its verdict.
     pub boundaries: Boundaries,
-    /// What was noticed, without line numbers yet.
+    /// Without line numbers, see [`number_lines`](crate::mailbox::finding::number_lines).
     pub findings: Vec<Finding>,
-    /// Whether any line ends in CRLF or holds a CR: messages without need no second look.
+    /// The file contains a CR. Without one, line ends need no conversion.
     pub has_cr: bool,
 }
 
-/// The input is no mailbox.
+/// The reason that a file is not a mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotAMailbox {
-    /// What it looks like, a phrase.
+    /// What the file looks like, a phrase.
     pub reason: String,
-    /// What can be done.
+    /// The remedy.
     pub hint: Option<String>,
-    /// What it is instead, as far as that matters to who looks for mail.
     pub guess: ContentGuess,
 }
 
-/// What a file is that is no mbox.
+/// What a file that is not an mbox probably is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContentGuess {
-    /// It looks like one message.
+    /// One message.
     Message,
-    /// Another kind of mailbox, or a damaged one: there may be mail in it.
+    /// Another kind of mailbox, or a damaged one.
     MaybeMail,
     /// No mail.
     Other,
 }
 
-/// Reads `text` (LF line ends, see `Source::text`).
-pub fn read<'a>(text: &'a [u8], ask: &ReadOptions, watch: ScanHooks<'_>) -> Result<Mbox<'a>, NotAMailbox> {
-    if ask.variant == Some(Variant::Rfc822) {
-        return Ok(bare_message(text, watch));
+/// Reads `text`, which has LF line ends (see [`Source::text`](crate::mailbox::source::Source::text)).
+pub fn read<'a>(
+    text: &'a [u8],
+    options: &ReadOptions,
+    hooks: ScanHooks<'_>,
+) -> Result<Mbox<'a>, NotAMailbox> {
+    if options.variant == Some(Variant::Rfc822) {
+        return Ok(bare_message(text, hooks));
     }
-    if let Some(other) = name_other_format(text) {
+    if let Some(other) = recognize_other_format(text) {
         return Err(other);
     }
-    let framed = match ask.variant {
+    let framed = match options.variant {
         Some(asked) => asked == Variant::Mmdf,
         None => begins_with_frame(text),
     };
-    let scan = scan::scan(text, watch);
-    let quotes_all = match ask.variant {
+    let scan = scan::scan(text, hooks);
+    let quotes_all = match options.variant {
         Some(asked) => asked == Variant::Mboxrd,
         None => scan.deeper_than_text > scan.deep_as_text,
     };
     let known = BoundaryOptions {
         framed,
         quotes_all,
-        overrides: &ask.overrides,
-        keep_candidates: ask.keep_candidates,
+        overrides: &options.overrides,
+        keep_candidates: options.keep_candidates,
     };
-    let mut boundaries = boundary::decide(text, &scan.candidates, known, watch);
-    let shows_why = ask.allow_empty && !scan.candidates.is_empty();
+    let mut boundaries = boundary::decide(text, &scan.candidates, known, hooks);
+    let shows_why = options.allow_empty && !scan.candidates.is_empty();
     if boundaries.messages.is_empty() && !is_blank(text) && !shows_why {
         return Err(no_separator(text, &scan));
     }
     let evidence = weigh(text, &scan, &boundaries);
-    let (variant, why) = match ask.variant {
+    let (variant, why) = match options.variant {
         Some(asked) => (asked, "named by the user".to_string()),
         None if framed => (Variant::Mmdf, "its first line is a frame of four ^A".to_string()),
         None => judge(evidence),
     };
     let mut findings = std::mem::take(&mut boundaries.findings);
     findings.push(Finding::new(Code::MboxVariant, format!("{variant}: {why}")));
-    if ask.variant.is_none() && evidence.is_split() && variant.quoting() != Quoting::None {
+    if options.variant.is_none() && evidence.is_split() && variant.quoting() != Quoting::None {
         findings.push(split_votes(evidence, variant));
     }
     findings.extend(odd_bytes(&scan));
@@ -105,20 +107,18 @@ pub fn read<'a>(text: &'a [u8], ask: &ReadOptions, watch: ScanHooks<'_>) -> Resu
 }
 
 impl<'a> Mbox<'a> {
-    /// The messages in file order.
+    /// Returns the messages in file order.
     pub fn messages(&self) -> &[Extent] {
         &self.boundaries.messages
     }
 
-    /// The source with LF line ends.
+    /// Returns the source with LF line ends.
     pub fn text(&self) -> &'a [u8] {
         self.text
     }
 
-    /// Conservation, as far as numbers show it: messages and junk lie in the file, in order and apart,
-    /// so that what is between them is separator and every byte is in one place. The error says where
-    /// not, and is a bug of ours. Looks at no byte of the text: convert asks when its pages have been
-    /// handed back.
+    /// Checks conservation: messages and junk are in order and do not overlap, so every other byte is separator.
+    /// An error is a bug in mailferry. Reads no byte of the text, since its pages may be released.
     pub fn check_conservation(&self) -> Result<(), String> {
         let size = self.text.len() as u64;
         let end_of_file = Extent { at: size, start: size, end: size };
@@ -140,14 +140,14 @@ impl<'a> Mbox<'a> {
         junk.next().map_or(Ok(()), |junk| Err(format!("junk {junk:?} beyond the end")))
     }
 
-    /// Offsets in a message, as it lies in the source, of the `>` that are taken off.
+    /// Returns the offsets in the quoted message of the `>` to remove.
     pub fn quote_offsets(&self, extent: &Extent) -> impl Iterator<Item = usize> + use<'a> {
         let message = extent.message(self.text);
         let body_at = header::split(message).body_at(message);
         quote::quote_offsets(&message[body_at..], self.variant.quoting()).map(move |at| body_at + at)
     }
 
-    /// The pieces of a message as it was before quoting, and how many `>` are left out.
+    /// Collects the pieces of the unquoted message. Returns the number of `>` that were removed.
     pub fn pieces(&self, extent: &Extent, pieces: &mut Vec<&'a [u8]>) -> usize {
         let message = extent.message(self.text);
         let body_at = header::split(message).body_at(message);
@@ -155,11 +155,11 @@ impl<'a> Mbox<'a> {
     }
 }
 
-fn bare_message<'a>(text: &'a [u8], watch: ScanHooks<'_>) -> Mbox<'a> {
+fn bare_message<'a>(text: &'a [u8], hooks: ScanHooks<'_>) -> Mbox<'a> {
     let whole = Extent { at: 0, start: 0, end: text.len() as u64 };
     let messages = if text.is_empty() { Vec::new() } else { vec![whole] };
-    let mut findings = odd_bytes(&scan::scan(text, watch));
-    // What ends with a whole line is a message without a body, and there are many.
+    let mut findings = odd_bytes(&scan::scan(text, hooks));
+    // A message without a body is common. It ends with a complete line.
     if !text.is_empty() && !text.ends_with(b"\n") && !header::split(text).closed {
         findings.push(boundary::header_cut(0, text));
     }
@@ -173,13 +173,12 @@ fn bare_message<'a>(text: &'a [u8], watch: ScanHooks<'_>) -> Mbox<'a> {
     }
 }
 
-/// Whether what begins like this is framed (MMDF), asked of the first part of a file; as [`read()`] takes it,
-/// but without looking through the rest.
+/// Reports whether an mbox is MMDF by its first part, as [`read()`] decides it.
 ///
 /// # Errors
-/// It is no mailbox: it is another format, or no message begins in this part.
+/// The file has another format, or no message begins in this part.
 pub fn is_framed(head: &[u8]) -> Result<bool, NotAMailbox> {
-    if let Some(other) = name_other_format(head) {
+    if let Some(other) = recognize_other_format(head) {
         return Err(other);
     }
     let framed = begins_with_frame(head);
@@ -197,18 +196,18 @@ pub fn is_framed(head: &[u8]) -> Result<bool, NotAMailbox> {
     Ok(framed)
 }
 
-/// Blanks, or the byte order mark of an editor that saved an empty file.
+/// Reports whether the text is only blanks, or the byte order mark of an editor that saved an empty file.
 fn is_blank(text: &[u8]) -> bool {
-    text.trim_ascii().is_empty() || text.trim_ascii() == scan::BOM
+    text.trim_ascii().is_empty() || text.trim_ascii() == BOM
 }
 
 fn begins_with_frame(text: &[u8]) -> bool {
-    let text = text.strip_prefix(scan::BOM).unwrap_or(text).trim_ascii_start();
-    text.starts_with(scan::FRAME) && text[..scan::line_end(text, 0)].trim_ascii_end() == scan::FRAME
+    let text = text.strip_prefix(BOM).unwrap_or(text).trim_ascii_start();
+    text.starts_with(FRAME) && text[..line_end(text, 0)].trim_ascii_end() == FRAME
 }
 
-/// Formats that people meet under the name of a mailbox, and what reads them.
-fn name_other_format(text: &[u8]) -> Option<NotAMailbox> {
+/// Recognizes other formats that are mistaken for mailboxes, and names a program that converts them.
+fn recognize_other_format(text: &[u8]) -> Option<NotAMailbox> {
     let named = [
         (&b"BABYL OPTIONS"[..], "a Babyl file", Some("convert it to mbox with Emacs: M-x unrmail")),
         (b"*mbx*\r\n", "a UW-IMAP mbx file", Some("convert it to mbox with mailutil copy")),
@@ -228,10 +227,10 @@ fn name_other_format(text: &[u8]) -> Option<NotAMailbox> {
         (b"GIF8", "a GIF image", None),
         (b"%PDF", "a PDF document", None),
     ];
-    let (_, reason, mend) = named.iter().find(|(magic, ..)| text.starts_with(magic))?;
-    // Where there is a way to turn it into mail, there is mail in it.
-    let instead = if mend.is_some() { ContentGuess::MaybeMail } else { ContentGuess::Other };
-    Some(NotAMailbox { reason: format!("it is {reason}"), hint: mend.map(str::to_owned), guess: instead })
+    let (_, reason, hint) = named.iter().find(|(magic, ..)| text.starts_with(magic))?;
+    // A file that can be converted contains mail.
+    let guess = if hint.is_some() { ContentGuess::MaybeMail } else { ContentGuess::Other };
+    Some(NotAMailbox { reason: format!("it is {reason}"), hint: hint.map(str::to_owned), guess })
 }
 
 fn no_separator(text: &[u8], scan: &Scan) -> NotAMailbox {
@@ -240,7 +239,7 @@ fn no_separator(text: &[u8], scan: &Scan) -> NotAMailbox {
         let reason = format!("{bytes} bytes, all of them NUL");
         return NotAMailbox { reason, hint: None, guess: ContentGuess::MaybeMail };
     }
-    let first = &text[..scan::line_end(text, 0)];
+    let first = &text[..line_end(text, 0)];
     if header::is_field_line(first) {
         return NotAMailbox {
             reason: "it has no From_ line; it looks like one bare message".into(),
@@ -259,19 +258,19 @@ fn no_separator(text: &[u8], scan: &Scan) -> NotAMailbox {
         0 => format!("no line of its {bytes} bytes begins with \"From \""),
         n => format!("none of its {n} lines that begin with \"From \" is a separator"),
     };
-    let mend = (!scan.candidates.is_empty()).then(|| {
+    let hint = (!scan.candidates.is_empty()).then(|| {
         "mailferry inspect --boundaries shows them; convert --boundaries FILE decides otherwise".into()
     });
-    // A From_ line of a form that nobody knows, before what could be its message.
+    // A From_ line of an unknown form before a header.
     let has_header = scan.candidates.iter().any(|c| c.next == NextLine::Header);
-    let instead = if has_header { ContentGuess::MaybeMail } else { ContentGuess::Other };
-    NotAMailbox { reason, hint: mend, guess: instead }
+    let guess = if has_header { ContentGuess::MaybeMail } else { ContentGuess::Other };
+    NotAMailbox { reason, hint, guess }
 }
 
-/// Whether this begins with a header that has a field that only mail has: much else begins with a word and
-/// a colon.
+/// Reports whether the text begins with a header that has a field of mail. Many files begin with a word and a
+/// colon.
 pub fn looks_like_message(text: &[u8]) -> bool {
-    const MAIL: [&str; 13] = [
+    const MAIL_FIELDS: [&str; 13] = [
         "From",
         "Received",
         "Return-Path",
@@ -286,11 +285,11 @@ pub fn looks_like_message(text: &[u8]) -> bool {
         "Reply-To",
         "Newsgroups",
     ];
-    let text = text.strip_prefix(scan::BOM).unwrap_or(text);
-    if !header::is_field_line(&text[..scan::line_end(text, 0)]) {
+    let text = text.strip_prefix(BOM).unwrap_or(text);
+    if !header::is_field_line(&text[..line_end(text, 0)]) {
         return false;
     }
-    header::fields(header::split(text).header).any(|field| MAIL.iter().any(|name| field.is(name)))
+    header::fields(header::split(text).header).any(|field| MAIL_FIELDS.iter().any(|name| field.is(name)))
 }
 
 fn weigh(text: &[u8], scan: &Scan, boundaries: &Boundaries) -> Evidence {
@@ -330,9 +329,9 @@ fn odd_bytes(scan: &Scan) -> Vec<Finding> {
             Finding::at(Code::MboxNul, nuls.range.start, message)
         })
         .collect();
-    let told: u64 = scan.nul_runs.iter().map(|nuls| nuls.count).sum();
-    if scan.nul_bytes > told {
-        let more = plural(scan.nul_bytes - told, "more NUL byte");
+    let reported: u64 = scan.nul_runs.iter().map(|nuls| nuls.count).sum();
+    if scan.nul_bytes > reported {
+        let more = plural(scan.nul_bytes - reported, "more NUL byte");
         let message = format!("{more} further on; kept, too");
         findings.push(Finding::new(Code::MboxNul, message));
     }
@@ -354,8 +353,7 @@ mod tests {
     use super::*;
     use crate::promises;
 
-    /// The parts of which mailboxes are made, and what is confused with them. Any bytes at all would
-    /// rarely hold one of them.
+    /// The parts of mailboxes, and text that resembles them. Random bytes rarely contain one.
     fn part() -> impl Strategy<Value = Vec<u8>> {
         let common = proptest::sample::select(&[
             "From a@b Mon Jan  1 10:00:05 2001",
@@ -403,7 +401,7 @@ mod tests {
         (line, eol).prop_map(|(line, eol)| [&line, eol.as_bytes()].concat())
     }
 
-    /// A message that says its length, now and then a wrong one.
+    /// A message with a Content-Length, sometimes a wrong one.
     fn counted() -> impl Strategy<Value = Vec<u8>> {
         let body = proptest::collection::vec(part(), 0..6).prop_map(|parts| parts.concat());
         (body, proptest::sample::select(&[0i64, 0, 0, 1, -1, 7]), any::<bool>()).prop_map(
@@ -443,8 +441,8 @@ mod tests {
             text in mail_like(),
             verdicts in proptest::collection::vec(0usize..3, 0..12),
         ) {
-            let ask = ReadOptions { allow_empty: true, keep_candidates: true, ..ReadOptions::default() };
-            let Ok(mbox) = read(&text, &ask, ScanHooks::none()) else { return Ok(()) };
+            let options = ReadOptions { allow_empty: true, keep_candidates: true, ..ReadOptions::default() };
+            let Ok(mbox) = read(&text, &options, ScanHooks::none()) else { return Ok(()) };
             let mut list = Vec::new();
             for (decided, verdict) in mbox.boundaries.decisions.iter().zip(verdicts) {
                 let verdict = ["separator", "doubled", "body"][verdict];

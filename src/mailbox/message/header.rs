@@ -111,6 +111,17 @@ pub fn without_volatile(header: &[u8]) -> Option<Vec<u8>> {
     Some(kept)
 }
 
+/// Returns the envelope sender in the first Return-Path, without its brackets. It is empty for a bounce.
+pub fn return_path(header: &[u8]) -> Option<&[u8]> {
+    let value = fields(header).find(|f| f.is("Return-Path"))?.value;
+    let inside = || {
+        let open = memchr::memchr(b'<', value)? + 1;
+        let close = open + memchr::memchr(b'>', &value[open..])?;
+        Some(&value[open..close])
+    };
+    Some(inside().unwrap_or(value).trim_ascii())
+}
+
 /// A header in pieces: each line with its continuation lines, and the field it is, if it is one. The
 /// concatenation of the lines is the header. Of a whole message these are the pieces of its header.
 pub fn logical_lines(header: &[u8]) -> LogicalLines<'_> {
