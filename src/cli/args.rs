@@ -4,8 +4,6 @@
 
 use clap::{Args, ValueEnum};
 
-use crate::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
-
 /// The options of every command.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct CommonArgs {
@@ -50,47 +48,4 @@ pub(crate) enum When {
     Always,
     /// Never
     Never,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DeletedArg {
-    /// They come without the flag T
-    Keep,
-    /// They get the flag T
-    Flag,
-    /// They are left out; the manifest has them, and --exact puts them back
-    Skip,
-}
-
-impl From<DeletedArg> for DeletedPolicy {
-    fn from(arg: DeletedArg) -> DeletedPolicy {
-        match arg {
-            DeletedArg::Keep => DeletedPolicy::Keep,
-            DeletedArg::Flag => DeletedPolicy::Flag,
-            DeletedArg::Skip => DeletedPolicy::Skip,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LabelsArg {
-    /// Keywords of the message
-    Keywords,
-    /// A folder each
-    Folders,
-    /// The first is the folder
-    First,
-    /// Nothing; they stay in the header
-    Ignore,
-}
-
-impl From<LabelsArg> for LabelPolicy {
-    fn from(arg: LabelsArg) -> LabelPolicy {
-        match arg {
-            LabelsArg::Keywords => LabelPolicy::Keywords,
-            LabelsArg::Folders => LabelPolicy::Folders,
-            LabelsArg::First => LabelPolicy::First,
-            LabelsArg::Ignore => LabelPolicy::Ignore,
-        }
-    }
 }

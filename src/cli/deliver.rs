@@ -288,7 +288,7 @@ fn rules<'a>(args: &DeliverArgs, locks: &'a LockOptions, cancel: &'a Cancel) -> 
 }
 
 fn targets(args: &DeliverArgs) -> Result<Vec<DeliveryTarget>, Failure> {
-    let named = args.mailboxes.iter().map(|arg| target(&MailboxArg::parse(arg)));
+    let named = args.mailboxes.iter().map(|arg| target(&MailboxArg::parse(arg)?));
     named.map(|named| in_folder(named?, args.folder.as_ref())).collect()
 }
 

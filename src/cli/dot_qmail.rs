@@ -354,7 +354,7 @@ fn place_of(url: &OsStr) -> Result<NextHop, Failure> {
 fn default_delivery(mailboxes: &[OsString], home: &Path) -> Result<Vec<u8>, Failure> {
     let mut lines = Vec::new();
     for arg in mailboxes {
-        let mailbox = MailboxArg::parse(arg);
+        let mailbox = MailboxArg::parse(arg)?;
         let refuse = |why: &str| {
             Failure::new(FailureReason::Configuration, format!("{}: {why}", mailbox.display_name()))
         };

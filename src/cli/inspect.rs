@@ -89,7 +89,7 @@ pub fn run(args: InspectArgs) -> Exit {
 /// Shows what the options ask for, and returns the number of messages.
 fn show(args: &InspectArgs, reporter: &mut Reporter) -> Result<usize> {
     args.common.set_up_workers().map_err(|e| Error::usage("--jobs", e.to_string()))?;
-    let mailbox = MailboxArg::parse(&args.mailbox);
+    let mailbox = MailboxArg::parse(&args.mailbox)?;
     if mailbox.is_maildir()? {
         return show_maildir(args, &mailbox, reporter);
     }

@@ -200,7 +200,8 @@ enum Routes {
 
 impl Route {
     fn parse(text: &[u8]) -> Result<Route, String> {
-        let MailboxArg { format, path } = MailboxArg::parse(OsStr::from_bytes(text));
+        let MailboxArg { format, path } =
+            MailboxArg::parse(OsStr::from_bytes(text)).map_err(|error| error.to_string())?;
         Ok(Route { format, template: Template::parse(path.as_os_str().as_bytes())? })
     }
 }

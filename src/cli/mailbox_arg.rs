@@ -4,10 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use crate::mailbox::error::Result;
+use crate::mailbox::error::{Error, Result};
 use crate::mailbox::maildir::detect;
 use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::text::display_path;
+use crate::mailbox::text::{display_path, escape};
 
 /// A format named before the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,19 +30,31 @@ pub struct MailboxArg {
 }
 
 impl MailboxArg {
-    /// Takes the prefix off, if there is one.
-    pub fn parse(arg: &OsStr) -> MailboxArg {
+    /// Parses a path with or without a prefix.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a prefix that looks like a format and is not one, unless there is such a file.
+    pub fn parse(arg: &OsStr) -> Result<MailboxArg> {
         let bytes = arg.as_bytes();
-        let prefixed = bytes.iter().position(|&b| b == b':').and_then(|colon| {
-            let format = format(&bytes[..colon])?;
-            Some((format, &bytes[colon + 1..]))
-        });
-        match prefixed {
-            Some((format, path)) => {
-                MailboxArg { format: Some(format), path: OsString::from_vec(path.to_vec()).into() }
-            }
-            None => MailboxArg { format: None, path: arg.into() },
+        let whole = MailboxArg { format: None, path: arg.into() };
+        let Some(colon) = bytes.iter().position(|&b| b == b':') else { return Ok(whole) };
+        let (prefix, path) = (&bytes[..colon], &bytes[colon + 1..]);
+        if let Some(format) = format(prefix) {
+            return Ok(MailboxArg { format: Some(format), path: OsString::from_vec(path.to_vec()).into() });
         }
+        let is_word =
+            !prefix.is_empty() && prefix.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        if is_word && std::fs::symlink_metadata(arg).is_err() {
+            let prefix = escape(prefix);
+            let reason = format!("{prefix} is not a format; a path with a colon begins with ./ or /");
+            return Err(Error::usage(escape(bytes), reason));
+        }
+        Ok(whole)
+    }
+
+    /// Parses all of them, see [`MailboxArg::parse`].
+    pub fn parse_all(args: &[OsString]) -> Result<Vec<MailboxArg>> {
+        args.iter().map(|arg| MailboxArg::parse(arg)).collect()
     }
 
     /// Whether standard input or output is meant.
@@ -57,6 +69,11 @@ impl MailboxArg {
             None if !self.is_standard_stream() => detect::is_maildir(&self.path),
             _ => Ok(false),
         }
+    }
+
+    /// Reports whether it is a directory, or is to be one.
+    pub fn is_directory(&self) -> bool {
+        self.path.as_os_str().as_bytes().ends_with(b"/") || self.path.is_dir()
     }
 
     /// What it is called in a report.
@@ -93,13 +110,23 @@ mod tests {
 
     #[test]
     fn a_prefix_names_the_format_and_any_other_colon_is_a_path() {
-        let parse = |arg: &[u8]| MailboxArg::parse(OsStr::from_bytes(arg));
+        let parse = |arg: &[u8]| MailboxArg::parse(OsStr::from_bytes(arg)).unwrap();
         assert_eq!(parse(b"mboxrd:a:b").variant(), Some(Variant::Mboxrd));
         assert_eq!(parse(b"mboxrd:a:b").path, PathBuf::from("a:b"));
         assert_eq!(parse(b"maildir:/m").format, Some(Format::Maildir));
-        assert_eq!(parse(b"2024:mail").path, PathBuf::from("2024:mail"));
+        assert_eq!(parse(b"./2024:mail").path, PathBuf::from("./2024:mail"));
+        assert_eq!(parse(b"Old-mail:2024").path, PathBuf::from("Old-mail:2024"));
         assert_eq!(parse(b"./mbox:x").format, None);
         assert_eq!(parse(b"a\xff").path.as_os_str().as_bytes(), b"a\xff");
         assert!(parse(b"mbox:-").is_standard_stream());
+    }
+
+    #[test]
+    fn a_word_that_is_no_format_is_a_usage_error_unless_there_is_such_a_path() {
+        for arg in ["2024:mail", "mboxx:out", "mh:out"] {
+            let error = MailboxArg::parse(arg.as_ref()).unwrap_err();
+            assert!(matches!(error, Error::Usage { .. }), "{arg}: {error}");
+            assert!(error.to_string().starts_with(&format!("{arg}: ")), "{error}");
+        }
     }
 }

@@ -23,7 +23,6 @@ mod qmail_inject;
 mod qmail_local;
 mod relay;
 mod signals;
-mod tree;
 mod ui;
 mod verify;
 

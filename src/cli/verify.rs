@@ -8,7 +8,7 @@ use std::time::Instant;
 use clap::Args;
 use serde_json::json;
 
-use super::args::{CommonArgs, DeletedArg, LabelsArg};
+use super::args::CommonArgs;
 use super::folders::{FolderArgs, refuse_empty, report_skipped};
 use super::generate::{SummaryKey, key};
 use super::mailbox_arg::{Format, MailboxArg};
@@ -23,6 +23,7 @@ use crate::mailbox::finding::{Code, Severity};
 use crate::mailbox::maildir::detect::{DirectoryKind, detect, is_maildir};
 use crate::mailbox::manifest::FILE_NAME;
 use crate::mailbox::mbox::read::ReadOptions;
+use crate::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::text::{display_path, grouped, grouped_plural, is_or_are};
 use crate::mailbox::tree::walk::{MailboxKind, walk};
@@ -56,11 +57,11 @@ pub struct VerifyArgs {
     metadata: bool,
     /// With --against: what convert made of a user's own Gmail labels; default: what the manifest says
     #[arg(long, value_enum, value_name = "AS", requires = "against")]
-    labels: Option<LabelsArg>,
+    labels: Option<LabelPolicy>,
     /// With --against: what convert made of messages that are marked as deleted; with skip, those of an
     /// mbox without a counterpart are left out; default: what the manifest says
     #[arg(long, value_enum, value_name = "HOW", requires = "against")]
-    deleted: Option<DeletedArg>,
+    deleted: Option<DeletedPolicy>,
     /// The manifest of the Maildir; default: mailferry.manifest in it
     #[arg(long, value_name = "PATH")]
     manifest: Option<PathBuf>,
@@ -196,15 +197,15 @@ pub fn run(args: VerifyArgs) -> Exit {
 }
 
 impl VerifyArgs {
-    fn mailboxes(&self) -> Vec<MailboxArg> {
-        self.mailboxes.iter().map(|arg| MailboxArg::parse(arg)).collect()
+    fn mailboxes(&self) -> Result<Vec<MailboxArg>> {
+        MailboxArg::parse_all(&self.mailboxes)
     }
 
     /// Checks what clap cannot: whether the options apply to the mailboxes.
     fn check(&self) -> Result<()> {
         self.common.set_up_workers().map_err(|e| Error::usage("--jobs", e.to_string()))?;
-        let mailboxes = self.mailboxes();
-        let other = self.against.as_deref().map(MailboxArg::parse);
+        let mailboxes = self.mailboxes()?;
+        let other = self.against.as_deref().map(MailboxArg::parse).transpose()?;
         if mailboxes.iter().chain(&other).filter(|mailbox| mailbox.is_standard_stream()).count() > 1 {
             return Err(Error::usage("-", "standard input can be read but once"));
         }
@@ -298,14 +299,14 @@ impl Run<'_> {
     fn compare(&mut self, other: &OsStr) -> Result<Exit> {
         let args = self.args;
         let watcher = ProgressDisplay::new(&args.common);
-        let mailboxes = args.mailboxes();
+        let mailboxes = args.mailboxes()?;
         let job = compare::CompareJob {
             mailboxes: &mailboxes,
-            other: &MailboxArg::parse(other),
+            other: &MailboxArg::parse(other)?,
             choices: compare::CompareChoices {
                 metadata: args.metadata,
-                labels: args.labels.map(Into::into),
-                deleted: args.deleted.map(Into::into),
+                labels: args.labels,
+                deleted: args.deleted,
             },
             folders: &args.folders,
             open: &args.open,
@@ -329,7 +330,7 @@ impl Run<'_> {
 
     /// Verifies one mailbox after the other, even if one fails.
     fn verify_all(&mut self) -> Result<Exit> {
-        for mailbox in self.args.mailboxes() {
+        for mailbox in self.args.mailboxes()? {
             let verified = match is_tree(&mailbox) {
                 Ok(true) => self.verify_tree(&mailbox.path),
                 Ok(false) => self.verify_one(&Target::Mailbox(mailbox)),

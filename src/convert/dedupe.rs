@@ -4,13 +4,16 @@ use crate::mailbox::manifest::Digest;
 use crate::mailbox::message::header;
 
 /// The messages that `--dedupe` skips.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+// Doc comments of the variants would be the help of --dedupe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub(crate) enum Dedupe {
-    /// None.
+    #[default]
+    #[cfg_attr(feature = "cli", value(skip))]
     No,
-    /// Messages with the same bytes, except for the fields that mail readers rewrite.
+    // Messages with the same bytes, except for the fields that mail readers rewrite.
     Content,
-    /// Messages with the same Message-ID.
+    // Messages with the same Message-ID.
     MessageId,
 }
 

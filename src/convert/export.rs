@@ -1,13 +1,11 @@
-//! convert, the way back: Maildirs, and mboxes of other variants, into one mbox. No message is left out:
-//! not the trashed, the empty, the header-only, those with CRLF or NULs.
+//! Export: Maildirs, and mboxes of other variants, into one mbox. Every message comes over: trashed, empty, header
+//! only, with CRLF or NULs.
 //!
-//! Workers read and render some messages at a time, take their turn for a place in the file, and write
-//! there side by side: the order is that of the messages, and no more of them is in memory than is being
-//! worked on.
+//! Workers read and render a chunk of messages, take their turn for a place in the file, and write there
+//! concurrently. The order is that of the messages, and only the chunks at work are in memory.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::ffi::OsStr;
 use std::io::Write;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
@@ -15,24 +13,23 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 
+use jiff::tz::TimeZone;
+
 use crate::convert::names::{NameTable, PreviousMessages};
 use crate::convert::plan::{self, Plan, PlanOptions};
-use crate::convert::planned::{Disposition, PlannedMessage};
+use crate::convert::planned::Disposition;
 use crate::convert::render::{Eol, RenderOptions, render};
-use crate::convert::{Dedupe, FolderCount, ImportOptions, Input, Outcome, Report, Totals};
-use crate::mailbox::context::{Context, LockOptions, Phase};
+use crate::convert::{Dedupe, FolderCount, Input, Outcome, Report, Totals};
+use crate::mailbox::context::{Context, Phase};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::atomic_file::AtomicFile;
-use crate::mailbox::fs::durable;
-use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::fs::durable::{self, Dir};
 use crate::mailbox::fs::parent_of;
 use crate::mailbox::maildir::keywords::{self, KeywordSet, KeywordTable};
-use crate::mailbox::maildir::list;
-use crate::mailbox::maildir::list::{Entry, MaildirReader};
+use crate::mailbox::maildir::list::{self, Entry, MaildirReader};
 use crate::mailbox::maildir::write::{Fsync, Ownership, Subdir};
-use crate::mailbox::manifest::ByteCounts;
-use crate::mailbox::manifest::{self, Outline};
+use crate::mailbox::manifest::{self, ByteCounts, ManifestLocation, Outline};
 use crate::mailbox::mbox::append::MboxAppender;
 use crate::mailbox::mbox::from_line::{self, LineClass};
 use crate::mailbox::mbox::quote::Quoting;
@@ -46,7 +43,7 @@ use crate::mailbox::message::received::DateRules;
 use crate::mailbox::text::escape;
 use crate::mailbox::tree::walk::stray_mail;
 
-/// A source.
+/// A source of an export.
 #[derive(Debug)]
 pub enum ExportSource {
     /// An mbox.
@@ -55,170 +52,185 @@ pub enum ExportSource {
     Maildir(PathBuf),
 }
 
-/// The mbox to write; its path is the destination.
-#[derive(Debug)]
-pub struct MboxTarget<'a> {
-    /// The variant; None: mboxrd, or what is there already.
+/// How an mbox is written.
+#[derive(Debug, Clone)]
+pub struct ExportOptions<'a> {
+    /// The mbox, or `-` for a stream.
+    pub destination: &'a Path,
+    /// The variant; None: mboxrd, or that of the mbox which is appended to.
     pub variant: Option<Variant>,
-    /// What to do with what is there already.
-    pub to: OutputMode<'a>,
+    /// What happens to an mbox that exists.
+    pub output: OutputMode<'a>,
+    /// Line ends of the messages written.
+    pub eol: Eol,
+    /// The zone of From_ lines that name none.
+    pub from_zone: Option<TimeZone>,
+    /// The manifest of each Maildir, which has the order of its messages.
+    pub manifest: ManifestLocation<'a>,
+    /// When to flush.
+    pub fsync: Fsync,
+    /// Owner and mode of a new mbox.
+    pub ownership: Ownership,
+    /// Write nothing.
+    pub dry_run: bool,
 }
 
-/// Where to.
+/// A way to write an mbox.
+#[derive(Clone, Copy)]
 pub enum OutputMode<'a> {
-    /// A new file, which appears whole.
+    /// As a new file, which appears complete.
     New,
-    /// A file that is replaced, as a whole, if it is there.
+    /// As a new file, which replaces an existing one.
     Replace,
-    /// Behind what is there, locked.
-    Append(&'a LockOptions),
-    /// A stream.
-    Stream(&'a mut (dyn Write + Send)),
+    /// At the end of an existing file, under its locks.
+    Append,
+    /// To a stream.
+    Stream(&'a Mutex<dyn Write + Send>),
 }
 
 impl std::fmt::Debug for OutputMode<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             OutputMode::New => "New",
-            OutputMode::Replace => "Instead",
-            OutputMode::Append(_) => "Behind",
+            OutputMode::Replace => "Replace",
+            OutputMode::Append => "Append",
             OutputMode::Stream(_) => "Stream",
         })
     }
 }
 
-/// Converts. With an error the destination is what it was. Says also as which variant it was written.
+/// Exports all sources into one mbox, and returns the variant it has. On an error the destination is unchanged.
 pub fn export(
     mut sources: Vec<ExportSource>,
-    options: &ImportOptions<'_>,
-    writing: MboxTarget<'_>,
+    options: &ExportOptions<'_>,
     context: &Context<'_>,
 ) -> (Outcome, Variant) {
-    let mut locks: Vec<Vec<Finding>> = Vec::new();
-    for source in &mut sources {
-        locks.push(if let ExportSource::Mbox(input) = source {
-            input.source.take_findings()
-        } else {
-            Vec::new()
-        });
-    }
-    let variant = writing.variant.unwrap_or(Variant::Mboxrd);
-    let mut told = Told { reports: Vec::with_capacity(sources.len()), bytes_source: 0, variant };
-    let (sums, error) = match run(&sources, locks, options, writing, context, &mut told) {
+    let lock_findings: Vec<_> = sources.iter_mut().map(ExportSource::take_findings).collect();
+    let variant = options.variant.unwrap_or(Variant::Mboxrd);
+    let reports = Vec::with_capacity(sources.len());
+    let mut export = Export { options, context, report: PartialReport { reports, bytes_source: 0, variant } };
+    let (sums, error) = match export.run(&sources, lock_findings) {
         Ok(sums) => (sums, None),
         Err(error) => {
-            // What became of a source that changed is no error of its own.
-            let changed = sources.iter().find_map(|source| match source {
-                ExportSource::Mbox(input) => input.source.check_unchanged().err(),
-                ExportSource::Maildir(_) => None,
-            });
+            // A source that changed explains any other error.
+            let changed = sources.iter().find_map(|source| source.input()?.source.check_unchanged().err());
             let error = if matches!(error, Error::Interrupted) { error } else { changed.unwrap_or(error) };
-            (Totals::not_reached(sources.len(), told.bytes_source, 0), Some(error))
+            (Totals::not_reached(sources.len(), export.report.bytes_source, 0), Some(error))
         }
     };
-    let Told { mut reports, variant, .. } = told;
+    let PartialReport { mut reports, variant, .. } = export.report;
     sums.check();
     for (source, report) in sources.iter().zip(&mut reports) {
-        if let ExportSource::Mbox(input) = source {
-            input.complete_report(report, error.is_none());
-        }
+        source.input().into_iter().for_each(|input| input.complete_report(report, error.is_none()));
     }
     let folders = if error.is_none() { FolderCount::inbox(sums.written) } else { Vec::new() };
     (Outcome { reports, sums, folders, error }, variant)
 }
 
-/// What is known by the time of an error.
-struct Told {
+impl ExportSource {
+    fn input(&self) -> Option<&Input> {
+        match self {
+            ExportSource::Mbox(input) => Some(input),
+            ExportSource::Maildir(_) => None,
+        }
+    }
+
+    fn take_findings(&mut self) -> Vec<Finding> {
+        match self {
+            ExportSource::Mbox(input) => input.source.take_findings(),
+            ExportSource::Maildir(_) => Vec::new(),
+        }
+    }
+}
+
+/// What can be reported by the time of an error.
+struct PartialReport {
     reports: Vec<Report>,
     bytes_source: u64,
     variant: Variant,
 }
 
 /// A source that is ready to be written.
-enum Ready<'a> {
+enum ReadySource<'a> {
     Mbox { input: &'a Input, mbox: Mbox<'a>, plan: Plan },
-    Maildir(Store),
+    Maildir(SourceMaildir),
 }
 
-fn run(
-    sources: &[ExportSource],
-    locks: Vec<Vec<Finding>>,
-    options: &ImportOptions<'_>,
-    writing: MboxTarget<'_>,
-    context: &Context<'_>,
-    told: &mut Told,
-) -> Result<Totals> {
-    let is_mbox = |s: &&ExportSource| matches!(s, ExportSource::Mbox(_));
-    let text = |s: &ExportSource| {
-        if let ExportSource::Mbox(input) = s { input.source.text().len() as u64 } else { 0 }
-    };
-    told.bytes_source = sources.iter().map(text).sum();
-    if sources.iter().any(|s| is_mbox(&s)) {
-        context.events.begin(Phase::Reading, told.bytes_source);
-    }
-    let mut ready = Vec::with_capacity(sources.len());
-    for (source, locks) in sources.iter().zip(locks) {
-        ready.push(match source {
-            ExportSource::Maildir(path) => {
-                let (store, report) = Store::open(path, options)?;
-                told.bytes_source += store.letters.iter().map(|l| l.size).sum::<u64>();
-                told.reports.push(report);
-                Ready::Maildir(store)
-            }
-            ExportSource::Mbox(input) => {
-                let (mbox, report) = input.read(locks, context);
-                told.reports.push(report);
-                let mbox = mbox?;
-                let mut plan = plan_mbox(input, &mbox, options, context)?;
-                if let Some(report) = told.reports.last_mut() {
-                    report.findings.append(&mut plan.findings);
-                }
-                Ready::Mbox { input, mbox, plan }
-            }
-        });
-    }
-    let jobs = jobs(&ready);
-    let mut output = Output::open(writing, options, context, told.reports.first_mut())?;
-    told.variant = output.variant;
-    check_room(&output, options, &jobs)?;
-    context.events.begin(Phase::Writing, jobs.iter().map(|j| j.size).sum());
-    let work = Work { ready: &ready, jobs: &jobs, variant: output.variant, options, context };
-    let tallies = output.fill(&work)?;
-    for ready in &ready {
-        if let Ready::Mbox { input, .. } = ready {
-            input.source.check_unchanged()?;
+struct Export<'a> {
+    options: &'a ExportOptions<'a>,
+    context: &'a Context<'a>,
+    report: PartialReport,
+}
+
+impl Export<'_> {
+    fn run(&mut self, sources: &[ExportSource], lock_findings: Vec<Vec<Finding>>) -> Result<Totals> {
+        let Export { options, context, report } = self;
+        let inputs = || sources.iter().filter_map(ExportSource::input);
+        report.bytes_source = inputs().map(|input| input.source.text().len() as u64).sum();
+        if inputs().next().is_some() {
+            context.events.begin(Phase::Reading, report.bytes_source);
         }
-    }
-    context.cancel.check()?;
-    context.events.begin(Phase::Flushing, 0);
-    output.finish(options)?;
+        let mut ready = Vec::with_capacity(sources.len());
+        for (source, findings) in sources.iter().zip(lock_findings) {
+            ready.push(match source {
+                ExportSource::Maildir(path) => {
+                    let (maildir, found) = SourceMaildir::open(path, options.manifest)?;
+                    report.bytes_source += maildir.messages.iter().map(|message| message.size).sum::<u64>();
+                    report.reports.push(found);
+                    ReadySource::Maildir(maildir)
+                }
+                ExportSource::Mbox(input) => {
+                    let (mbox, found) = input.read(findings, context);
+                    report.reports.push(found);
+                    let mbox = mbox?;
+                    let mut plan = plan_mbox(input, &mbox, options, context)?;
+                    if let Some(found) = report.reports.last_mut() {
+                        found.findings.append(&mut plan.findings);
+                    }
+                    ReadySource::Mbox { input, mbox, plan }
+                }
+            });
+        }
+        let chunks = chunks(&ready);
+        let mut output = Output::open(options, context)?;
+        report.reports.iter_mut().take(1).for_each(|report| report.findings.append(&mut output.findings));
+        report.variant = output.variant;
+        check_free_space(options, &chunks)?;
+        context.events.begin(Phase::Writing, chunks.iter().map(|chunk| chunk.size).sum());
+        let work = Work { ready: &ready, chunks: &chunks, variant: output.variant, options, context };
+        let tallies = output.write(&work)?;
+        inputs().try_for_each(|input| input.source.check_unchanged())?;
+        context.cancel.check()?;
+        context.events.begin(Phase::Flushing, 0);
+        output.finish(options)?;
 
-    let mut total = Totals::default();
-    for (n, ready) in ready.iter().enumerate() {
-        let tally = tallies.iter().zip(&jobs).filter(|(_, job)| job.source == n);
-        let tally = tally.fold(Tally::default(), |sum, (tally, _)| sum.and(tally));
-        total += &source_sums(ready, &tally);
-        told.reports[n].findings.extend(tally.findings());
+        let mut total = Totals::default();
+        for (n, ready) in ready.iter().enumerate() {
+            let tally = tallies.iter().zip(&chunks).filter(|(_, chunk)| chunk.source == n);
+            let tally = tally.fold(Tally::default(), |sum, (tally, _)| sum.and(tally));
+            total += &source_totals(ready, &tally);
+            report.reports[n].findings.extend(tally.findings());
+        }
+        Ok(total)
     }
-    Ok(total)
 }
 
-fn source_sums(ready: &Ready<'_>, tally: &Tally) -> Totals {
+fn source_totals(ready: &ReadySource<'_>, tally: &Tally) -> Totals {
     match ready {
-        Ready::Mbox { mbox, plan, .. } => {
+        ReadySource::Mbox { mbox, plan, .. } => {
             let mut sums = Totals::default();
             sums.add_source(mbox, &plan.messages);
             assert_eq!(sums.written, tally.messages, "a message is missing");
             sums.line_ends_changed = tally.line_ends;
             sums
         }
-        Ready::Maildir(store) => {
-            assert_eq!(store.letters.len() as u64, tally.messages + tally.left_out, "a message is missing");
+        ReadySource::Maildir(maildir) => {
+            assert_eq!(maildir.messages.len() as u64, tally.messages + tally.skipped, "a message is missing");
             Totals {
                 sources: 1,
-                messages_found: tally.messages + tally.left_out,
+                messages_found: tally.messages + tally.skipped,
                 written: tally.messages,
-                skipped: tally.left_out,
+                skipped: tally.skipped,
                 bytes_source: tally.bytes,
                 bytes: ByteCounts { messages: tally.bytes, ..ByteCounts::default() },
                 line_ends_changed: tally.line_ends,
@@ -228,23 +240,17 @@ fn source_sums(ready: &Ready<'_>, tally: &Tally) -> Totals {
     }
 }
 
-/// Dates for From_ lines that have none, and which message is UW-IMAP's own.
+/// Plans dates for From_ lines that have none, and finds UW-IMAP's pseudo message.
 fn plan_mbox(
     input: &Input,
     mbox: &Mbox<'_>,
-    options: &ImportOptions<'_>,
+    options: &ExportOptions<'_>,
     context: &Context<'_>,
 ) -> Result<Plan> {
-    let rules = DateRules {
-        now: context.now,
-        mtime: input.source.mtime(),
-        from_zone: options.from_zone.clone(),
-        first: options.date,
-    };
+    let from_zone = options.from_zone.clone();
     let plan_options = PlanOptions {
-        // Every message is written unchanged.
-        render: RenderOptions { eol: options.render.eol, ..RenderOptions::default() },
-        dates: rules,
+        render: RenderOptions { eol: options.eol, ..RenderOptions::default() },
+        dates: DateRules { now: context.now, mtime: input.source.mtime(), from_zone, first: None },
         dedupe: Dedupe::No,
         previous: PreviousMessages::default(),
     };
@@ -252,60 +258,63 @@ fn plan_mbox(
     plan::plan(&input.source, mbox, plan_options, &mut NameTable::default(), &on_progress)
 }
 
-/// A Maildir, in the order in which its messages are written.
-struct Store {
+/// A Maildir, its messages in the order in which they are written.
+struct SourceMaildir {
     files: MaildirReader,
-    letters: Vec<Listed>,
+    messages: Vec<SourceMessage>,
     keywords: KeywordTable,
 }
 
-struct Listed {
+struct SourceMessage {
     entry: Entry,
     size: u64,
-    /// Of the From_ line that the manifest has.
+    /// The sender in the From_ line that the manifest has.
     sender: Option<Box<[u8]>>,
 }
 
-impl Store {
-    fn open(path: &Path, options: &ImportOptions<'_>) -> Result<(Store, Report)> {
+impl SourceMaildir {
+    fn open(path: &Path, manifest: ManifestLocation<'_>) -> Result<(SourceMaildir, Report)> {
         let files = MaildirReader::open(path)?;
-        let (entries, known) = rayon::join(|| list::list_messages(path), || known(path, options));
+        let (entries, recorded) = rayon::join(|| list::list_messages(path), || read_recorded(path, manifest));
         let (entries, mut findings) = (entries?, Vec::new());
-        let known = match known {
+        let recorded = match recorded {
             Err(error @ Error::Manifest { .. }) => {
                 let message = format!("{error}; the messages are in the order of their dates");
                 findings.push(Finding::new(Code::ManifestDamaged, message));
                 HashMap::new()
             }
-            known => known?,
+            recorded => recorded?,
         };
-        let mut letters: Vec<(usize, Listed)> = entries
+        let mut messages: Vec<(usize, SourceMessage)> = entries
             .into_iter()
             .map(|entry| {
-                let known = known.get(entry.parsed().base);
-                let (rank, sender) = known.map_or((usize::MAX, None), |k| (k.rank, k.sender.clone()));
-                (rank, Listed { size: files.size(&entry), entry, sender })
+                let recorded = recorded.get(entry.parsed().base);
+                let (rank, sender) = recorded.map_or((usize::MAX, None), |r| (r.rank, r.sender.clone()));
+                (rank, SourceMessage { size: files.size(&entry), entry, sender })
             })
             .collect();
-        // Stable: what no source tells of stays in the order of date and name.
-        letters.sort_by_key(|(rank, _)| *rank);
+        // Stable: messages of no source stay in the order of date and name.
+        messages.sort_by_key(|(rank, _)| *rank);
         findings.extend(find_nested_folders(path)?);
         let report = Report::new(path, findings);
-        let letters = letters.into_iter().map(|(_, letter)| letter).collect();
-        Ok((Store { files, letters, keywords: KeywordTable::read(path)? }, report))
+        let messages = messages.into_iter().map(|(_, message)| message).collect();
+        Ok((SourceMaildir { files, messages, keywords: KeywordTable::read(path)? }, report))
     }
 }
 
-/// What the manifest knows of a message.
-struct Known {
+/// A message as the manifest has it.
+struct RecordedMessage {
     rank: usize,
     sender: Option<Box<[u8]>>,
 }
 
-/// The messages of closed sections, source after source, each in the order of its source. A source that
-/// grew is where its last section has it.
-fn known(maildir: &Path, options: &ImportOptions<'_>) -> Result<HashMap<Vec<u8>, Known>> {
-    let Some(manifest) = options.destination.manifest.read(maildir)? else { return Ok(HashMap::new()) };
+/// Returns the messages of closed sections by name, ranked source after source, each in the order of its source. A
+/// source that grew ranks where its last section is.
+fn read_recorded(
+    maildir: &Path,
+    manifest: ManifestLocation<'_>,
+) -> Result<HashMap<Vec<u8>, RecordedMessage>> {
+    let Some(manifest) = manifest.read(maildir)? else { return Ok(HashMap::new()) };
     let outlines = manifest.outline()?;
     let is_closed = |o: &Outline<'_>| o.tail.is_some();
     let is_superseded = |n: usize| {
@@ -313,19 +322,19 @@ fn known(maildir: &Path, options: &ImportOptions<'_>) -> Result<HashMap<Vec<u8>,
     };
     let mut order: Vec<usize> = (0..outlines.len()).filter(|&n| is_closed(&outlines[n])).collect();
     order.sort_by_key(|&n| is_superseded(n));
-    let mut known = HashMap::new();
+    let mut recorded = HashMap::new();
     for n in order {
         for message in outlines[n].names() {
-            let rank = known.len();
+            let rank = recorded.len();
             let line = message.from.0.split_inclusive(|&b| b == b'\n').next().unwrap_or_default();
             let sender = Some(from_line::parse(line).sender).filter(|s| !s.is_empty()).map(Box::from);
-            known.entry(message.name.0).or_insert(Known { rank, sender });
+            recorded.entry(message.name.0).or_insert(RecordedMessage { rank, sender });
         }
     }
-    Ok(known)
+    Ok(recorded)
 }
 
-/// Maildir++ folders beside cur/, which are Maildirs of their own, and other mail that lies there.
+/// Reports the Maildir++ folders of a Maildir, and other mail in it.
 pub fn find_nested_folders(maildir: &Path) -> Result<Option<Finding>> {
     let mut folders: Vec<String> =
         list::list_folders(maildir)?.iter().map(|name| escape(name.as_bytes())).collect();
@@ -337,109 +346,95 @@ pub fn find_nested_folders(maildir: &Path) -> Result<Option<Finding>> {
 }
 
 /// Messages that a worker renders and writes at once.
-struct Job {
+struct Chunk {
     source: usize,
     messages: Range<usize>,
     size: u64,
 }
 
-fn jobs(ready: &[Ready<'_>]) -> Vec<Job> {
+fn chunks(ready: &[ReadySource<'_>]) -> Vec<Chunk> {
     const MESSAGES: usize = 256;
     const BYTES: u64 = 2 << 20;
-    let mut jobs: Vec<Job> = Vec::new();
+    let mut chunks: Vec<Chunk> = Vec::new();
     for (source, ready) in ready.iter().enumerate() {
         let sizes: Vec<u64> = match ready {
-            Ready::Mbox { plan, .. } => plan.messages.iter().map(|m| m.size).collect(),
-            Ready::Maildir(store) => store.letters.iter().map(|l| l.size).collect(),
+            ReadySource::Mbox { plan, .. } => plan.messages.iter().map(|m| m.size).collect(),
+            ReadySource::Maildir(maildir) => maildir.messages.iter().map(|m| m.size).collect(),
         };
         for (n, size) in sizes.into_iter().enumerate() {
-            match jobs.last_mut() {
-                Some(job) if job.source == source && job.messages.len() < MESSAGES && job.size < BYTES => {
-                    job.messages.end = n + 1;
-                    job.size += size;
+            let fits = |chunk: &&mut Chunk| {
+                chunk.source == source && chunk.messages.len() < MESSAGES && chunk.size < BYTES
+            };
+            match chunks.last_mut().filter(fits) {
+                Some(chunk) => {
+                    chunk.messages.end = n + 1;
+                    chunk.size += size;
                 }
-                _ => jobs.push(Job { source, messages: n..n + 1, size }),
+                None => chunks.push(Chunk { source, messages: n..n + 1, size }),
             }
         }
     }
-    jobs
+    chunks
 }
 
-/// Where the mbox is written.
+/// The mbox while it is written.
 struct Output<'a> {
-    to: Target<'a>,
+    sink: Sink<'a>,
     variant: Variant,
+    findings: Vec<Finding>,
 }
 
-enum Target<'a> {
-    Whole(AtomicFile),
-    Behind(MboxAppender),
-    Stream(&'a mut (dyn Write + Send)),
-    /// A dry run.
-    Nowhere,
+enum Sink<'a> {
+    New(AtomicFile),
+    Append(MboxAppender),
+    Stream(&'a Mutex<dyn Write + Send>),
+    DryRun,
 }
 
 impl<'a> Output<'a> {
-    fn open(
-        writing: MboxTarget<'a>,
-        options: &ImportOptions<'_>,
-        context: &Context<'_>,
-        report: Option<&mut Report>,
-    ) -> Result<Output<'a>> {
-        let path = options.destination.path;
-        let asked = writing.variant;
-        let new = asked.unwrap_or(Variant::Mboxrd);
-        let wait = context.locks.timeout;
-        let is_there = std::fs::symlink_metadata(path).is_ok();
-        let (to, variant) = match writing.to {
-            OutputMode::Stream(_) if options.destination.dry_run => (Target::Nowhere, new),
-            OutputMode::Stream(stream) => (Target::Stream(stream), new),
-            OutputMode::Append(wanted) if is_there => {
-                let mut extending = MboxAppender::open(path, asked, wanted, context.cancel)?;
-                let variant = extending.variant;
-                if let Some(report) = report {
-                    report.findings.append(&mut extending.findings);
-                }
-                (
-                    if options.destination.dry_run { Target::Nowhere } else { Target::Behind(extending) },
-                    variant,
-                )
+    fn open(options: &ExportOptions<'a>, context: &Context<'_>) -> Result<Output<'a>> {
+        let ExportOptions { destination: path, variant, output: mode, dry_run, .. } = *options;
+        let new = |sink| Output { sink, variant: variant.unwrap_or(Variant::Mboxrd), findings: Vec::new() };
+        let replace = matches!(mode, OutputMode::Replace);
+        match mode {
+            OutputMode::Stream(_) if dry_run => Ok(new(Sink::DryRun)),
+            OutputMode::Stream(stream) => Ok(new(Sink::Stream(stream))),
+            OutputMode::Append if std::fs::symlink_metadata(path).is_ok() => {
+                let mut appender = MboxAppender::open(path, variant, context.locks, context.cancel)?;
+                let (variant, findings) = (appender.variant, std::mem::take(&mut appender.findings));
+                let sink = if dry_run { Sink::DryRun } else { Sink::Append(appender) };
+                Ok(Output { sink, variant, findings })
             }
-            OutputMode::New | OutputMode::Replace | OutputMode::Append(_) if options.destination.dry_run => {
-                AtomicFile::check(path, matches!(writing.to, OutputMode::Replace))?;
-                (Target::Nowhere, new)
+            _ if dry_run => AtomicFile::check(path, replace).map(|_| new(Sink::DryRun)),
+            _ => {
+                let file = AtomicFile::create(path, replace, context.locks.timeout, context.cancel)?;
+                set_ownership(&file, options)?;
+                Ok(new(Sink::New(file)))
             }
-            to => {
-                let replace = matches!(to, OutputMode::Replace);
-                let growing = AtomicFile::create(path, replace, wait, context.cancel)?;
-                own(&growing, options)?;
-                (Target::Whole(growing), new)
-            }
-        };
-        Ok(Output { to, variant })
+        }
     }
 
-    /// Writes all of it.
-    fn fill(&mut self, work: &Work<'_>) -> Result<Vec<Tally>> {
-        let path = work.options.destination.path;
-        let mut stream: Option<&mut (dyn Write + Send)> = None;
-        let (file, at) = match &mut self.to {
-            Target::Whole(growing) => (Some(&growing.file), 0),
-            Target::Behind(extending) => {
-                extending.begin_parallel()?;
-                let (file, length) = (&extending.file, extending.length);
-                durable::write_all_at(file, &extending.repair, length).map_err(Error::io("write", path))?;
-                (Some(file), length + extending.repair.len() as u64)
+    fn write(&mut self, work: &Work<'_>) -> Result<Vec<Tally>> {
+        let path = work.options.destination;
+        let mut guard = None;
+        let (file, at) = match &mut self.sink {
+            Sink::New(file) => (Some(&file.file), 0),
+            Sink::Append(appender) => {
+                appender.begin_parallel()?;
+                let (file, length) = (&appender.file, appender.length);
+                durable::write_all_at(file, &appender.repair, length).map_err(Error::io("write", path))?;
+                (Some(file), length + appender.repair.len() as u64)
             }
-            Target::Stream(out) => {
-                stream = Some(&mut **out);
+            Sink::Stream(stream) => {
+                guard = Some(lock(stream));
                 (None, 0)
             }
-            Target::Nowhere => (None, 0),
+            Sink::DryRun => (None, 0),
         };
+        let stream = guard.as_deref_mut();
         let queue = Queue {
             next: AtomicUsize::new(0),
-            turn: Mutex::new(Turn { job: 0, at, stream, failed: false, tallies: Vec::new() }),
+            turn: Mutex::new(Turn { chunk: 0, at, stream, failed: false, tallies: Vec::new() }),
             moved: Condvar::new(),
         };
         let ends = rayon::broadcast(|_| {
@@ -451,72 +446,66 @@ impl<'a> Output<'a> {
         ends.into_iter().collect::<Result<()>>()?;
         let turn = queue.turn.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
         let Turn { at, tallies, .. } = turn;
-        if let Target::Behind(extending) = &mut self.to {
-            extending.finish_parallel(at)?;
+        if let Sink::Append(appender) = &mut self.sink {
+            appender.finish_parallel(at)?;
         }
         Ok(tallies)
     }
 
-    fn finish(self, options: &ImportOptions<'_>) -> Result<()> {
-        match self.to {
-            Target::Whole(growing) => growing.commit(options.destination.fsync != Fsync::None),
-            Target::Behind(extending) => {
-                if options.destination.fsync != Fsync::None {
-                    extending.sync()?;
+    fn finish(self, options: &ExportOptions<'_>) -> Result<()> {
+        let flush = options.fsync != Fsync::None;
+        match self.sink {
+            Sink::New(file) => file.commit(flush),
+            Sink::Append(appender) => {
+                if flush {
+                    appender.sync()?;
                 }
-                extending.commit();
+                appender.commit();
                 Ok(())
             }
-            Target::Stream(stream) => stream.flush().map_err(Error::io("write", options.destination.path)),
-            Target::Nowhere => Ok(()),
+            Sink::Stream(stream) => lock(stream).flush().map_err(Error::io("write", options.destination)),
+            Sink::DryRun => Ok(()),
         }
     }
 }
 
-/// Gives a new mbox the owner and the mode that were asked for.
-fn own(growing: &AtomicFile, options: &ImportOptions<'_>) -> Result<()> {
-    let Ownership { owner, mode } = options.destination.ownership;
-    let failed = |action| Error::io(action, options.destination.path);
+/// Gives a new mbox the owner and the mode of the options.
+fn set_ownership(file: &AtomicFile, options: &ExportOptions<'_>) -> Result<()> {
+    let Ownership { owner, mode } = options.ownership;
+    let failed = |action| Error::io(action, options.destination);
     if let Some(mode) = mode {
-        durable::set_mode(&growing.file, mode).map_err(failed("change the mode of"))?;
+        durable::set_mode(&file.file, mode).map_err(failed("change the mode of"))?;
     }
-    owner.map_or(Ok(()), |owner| durable::chown(&growing.file, owner).map_err(failed("change the owner of")))
+    owner.map_or(Ok(()), |owner| durable::chown(&file.file, owner).map_err(failed("change the owner of")))
 }
 
-/// Refuses before the first byte what cannot fit.
-fn check_room(output: &Output<'_>, options: &ImportOptions<'_>, jobs: &[Job]) -> Result<()> {
-    if let Target::Stream(_) = output.to {
-        return Ok(());
-    }
-    if options.destination.path.as_os_str() == OsStr::new("-") {
+/// Refuses what cannot fit before the first byte is written.
+fn check_free_space(options: &ExportOptions<'_>, chunks: &[Chunk]) -> Result<()> {
+    if matches!(options.output, OutputMode::Stream(_)) {
         return Ok(());
     }
     /// A From_ line, a blank line, Status.
-    const AROUND: u64 = 80;
-    let directory = parent_of(options.destination.path);
-    let room = Dir::open(directory)?.free_space()?;
-    let need = jobs.iter().map(|job| job.size + job.messages.len() as u64 * AROUND).sum();
-    if need > room.bytes {
-        return Err(Error::InsufficientSpace {
-            path: directory.to_owned(),
-            unit: "bytes",
-            need,
-            free: room.bytes,
-        });
+    const OVERHEAD: u64 = 80;
+    let directory = parent_of(options.destination);
+    let space = Dir::open(directory)?.free_space()?;
+    let need = chunks.iter().map(|chunk| chunk.size + chunk.messages.len() as u64 * OVERHEAD).sum();
+    if need > space.bytes {
+        let path = directory.to_owned();
+        return Err(Error::InsufficientSpace { path, unit: "bytes", need, free: space.bytes });
     }
     Ok(())
 }
 
-/// All that the workers need.
+/// Everything that the workers need.
 struct Work<'a> {
-    ready: &'a [Ready<'a>],
-    jobs: &'a [Job],
+    ready: &'a [ReadySource<'a>],
+    chunks: &'a [Chunk],
     variant: Variant,
-    options: &'a ImportOptions<'a>,
+    options: &'a ExportOptions<'a>,
     context: &'a Context<'a>,
 }
 
-/// Whose turn it is to get a place in the mbox.
+/// Hands out places in the mbox in the order of the chunks.
 struct Queue<'a> {
     next: AtomicUsize,
     turn: Mutex<Turn<'a>>,
@@ -524,15 +513,15 @@ struct Queue<'a> {
 }
 
 struct Turn<'a> {
-    job: usize,
+    chunk: usize,
     at: u64,
-    stream: Option<&'a mut (dyn Write + Send)>,
-    /// Somebody ended early: there is no next turn.
+    stream: Option<&'a mut (dyn Write + Send + 'static)>,
+    /// A worker ended early: there is no next turn.
     failed: bool,
     tallies: Vec<Tally>,
 }
 
-/// Tells the others when a worker ends early, by an error or a panic: they would wait for its turn.
+/// Wakes the others when a worker ends early, by an error or a panic: they would wait for its turn.
 struct Fuse<'a, 'b> {
     queue: &'a Queue<'b>,
     safe: bool,
@@ -547,24 +536,29 @@ impl Drop for Fuse<'_, '_> {
     }
 }
 
+/// Locks a mutex whose other users may have panicked: they leave nothing half-changed.
+pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
 impl<'b> Queue<'b> {
     fn turn(&self) -> MutexGuard<'_, Turn<'b>> {
-        self.turn.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.turn)
     }
 
-    /// What each worker does. A worker holds one job, and the jobs before it are held by others at work,
-    /// so that nobody waits for a job that nobody has.
+    /// Runs one worker. It holds one chunk. The chunks before it are held by other running workers, so every wait
+    /// ends.
     fn work(&self, work: &Work<'_>, file: Option<&std::fs::File>) -> Result<()> {
-        let failed = || Error::io("write", work.options.destination.path);
+        let failed = || Error::io("write", work.options.destination);
         let (mut file_bytes, mut bytes) = (Vec::new(), Vec::new());
         loop {
             let n = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(job) = work.jobs.get(n) else { return Ok(()) };
+            let Some(chunk) = work.chunks.get(n) else { return Ok(()) };
             work.context.cancel.check()?;
             bytes.clear();
-            let tally = work.render(job, &mut file_bytes, &mut bytes)?;
+            let tally = work.render(chunk, &mut file_bytes, &mut bytes)?;
             let mut turn = self.turn();
-            while turn.job != n && !turn.failed {
+            while turn.chunk != n && !turn.failed {
                 turn = self.moved.wait(turn).unwrap_or_else(|poisoned| poisoned.into_inner());
             }
             if turn.failed {
@@ -572,9 +566,9 @@ impl<'b> Queue<'b> {
             }
             let at = turn.at;
             turn.at += bytes.len() as u64;
-            turn.job += 1;
+            turn.chunk += 1;
             turn.tallies.push(tally);
-            work.release(job);
+            work.release(chunk);
             if let Some(stream) = &mut turn.stream {
                 stream.write_all(&bytes).map_err(failed())?;
             }
@@ -582,59 +576,59 @@ impl<'b> Queue<'b> {
             self.moved.notify_all();
             if let Some(file) = file {
                 durable::write_all_at(file, &bytes, at).map_err(failed())?;
-                if work.options.destination.fsync != Fsync::None {
+                if work.options.fsync != Fsync::None {
                     durable::begin_writeback(file, at, bytes.len() as u64);
                 }
             }
-            work.context.events.advance(job.size, job.messages.len() as u64);
+            work.context.events.advance(chunk.size, chunk.messages.len() as u64);
         }
     }
 }
 
 impl Work<'_> {
-    /// Appends a job's messages to `out`; `file` is room for one of them.
-    fn render(&self, job: &Job, file: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<Tally> {
+    /// Appends the messages of a chunk to `out`; `file` is a buffer for one of them.
+    fn render(&self, chunk: &Chunk, file: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<Tally> {
         let mut tally = Tally::default();
-        match &self.ready[job.source] {
-            Ready::Maildir(store) => {
-                for listed in &store.letters[job.messages.clone()] {
-                    self.render_file(store, listed, file, out, &mut tally)?;
+        match &self.ready[chunk.source] {
+            ReadySource::Maildir(maildir) => {
+                for message in &maildir.messages[chunk.messages.clone()] {
+                    self.render_file(maildir, message, file, out, &mut tally)?;
                 }
             }
-            Ready::Mbox { input, mbox, plan } => {
-                let extents = &mbox.messages()[job.messages.clone()];
-                let messages = plan.messages[job.messages.clone()].iter().zip(extents);
+            ReadySource::Mbox { input, mbox, plan } => {
+                let extents = &mbox.messages()[chunk.messages.clone()];
+                let messages = plan.messages[chunk.messages.clone()].iter().zip(extents);
                 for (planned, extent) in
                     messages.filter(|(planned, _)| planned.disposition != Disposition::Pseudo)
                 {
-                    let done = self.render_slice(mbox, (planned, extent), out, &mut tally);
-                    done.map_err(|error| self.named(error, input.source.path()))?;
+                    self.render_extent(mbox, extent, planned.epoch, out, &mut tally)
+                        .map_err(|write::Unrepresentable| unrepresentable(input.source.path()))?;
                 }
             }
         }
         Ok(tally)
     }
 
-    /// Hands back the pages of a job whose messages are rendered, and those of all jobs before it.
-    fn release(&self, job: &Job) {
-        if let Ready::Mbox { input, mbox, .. } = &self.ready[job.source] {
-            input.source.release(plan::span(&mbox.messages()[job.messages.clone()]));
+    /// Releases the pages of a rendered chunk and of all chunks before it.
+    fn release(&self, chunk: &Chunk) {
+        if let ReadySource::Mbox { input, mbox, .. } = &self.ready[chunk.source] {
+            input.source.release(plan::span(&mbox.messages()[chunk.messages.clone()]));
         }
     }
 
     fn render_file(
         &self,
-        store: &Store,
-        listed: &Listed,
+        maildir: &SourceMaildir,
+        message: &SourceMessage,
         bytes: &mut Vec<u8>,
         out: &mut Vec<u8>,
         tally: &mut Tally,
     ) -> Result<()> {
-        let (entry, mtime) = match store.files.read_or_explain(&listed.entry, bytes)? {
+        let (entry, mtime) = match maildir.files.read_or_explain(&message.entry, bytes)? {
             Ok(list::FoundMessage { entry, mtime }) => (entry, mtime),
-            Err(why) => {
-                tally.left_out += 1;
-                tally.findings.push(why);
+            Err(finding) => {
+                tally.skipped += 1;
+                tally.findings.push(finding);
                 return Ok(());
             }
         };
@@ -642,24 +636,21 @@ impl Work<'_> {
         let status = Status { flags: parsed.flags(), old: entry.subdir == Subdir::Cur };
         let header = header::split(bytes).header;
         let letters = parsed.keywords();
-        let unsaid: Vec<usize> = letters.numbers().filter(|&n| store.keywords.name(n).is_none()).collect();
-        // Without names a Maildir says nothing of keywords, and those of the header stay.
-        let keywords = (!store.keywords.is_empty()).then(|| keywords_of(letters, &store.keywords, header));
-        let sender = header::return_path(header).or(listed.sender.as_deref()).unwrap_or_default();
-        let envelope = FromLineSpec::Generated { sender, epoch: parsed.received_date(mtime, header).0 };
+        let table = &maildir.keywords;
+        let unnamed: Vec<usize> = letters.numbers().filter(|&n| table.name(n).is_none()).collect();
+        // Without a table the keywords of the header stay.
+        let keywords = (!table.is_empty()).then(|| join_keywords(letters, table, header));
+        let sender = header::return_path(header).or(message.sender.as_deref()).unwrap_or_default();
+        let from_line = FromLineSpec::Generated { sender, epoch: parsed.received_date(mtime, header).0 };
         let name = || escape(entry.name.as_bytes());
-        let message = self.with_line_ends(bytes, Quoting::None, tally);
-        let letter = MboxMessage {
-            message: &message,
-            from_line: envelope,
-            status: Some(status),
-            keywords: keywords.as_deref(),
-        };
-        let changes = write::write(self.variant, &letter, out)
-            .map_err(|write::Unrepresentable| unsayable(store.files.path(&entry)))?;
-        tally.note(bytes.len(), changes, None, &name);
-        if !unsaid.is_empty() {
-            let letters = unsaid.into_iter().fold(KeywordSet::default(), KeywordSet::with);
+        let text = self.with_line_ends(bytes, Quoting::None, tally);
+        let rendered =
+            MboxMessage { message: &text, from_line, status: Some(status), keywords: keywords.as_deref() };
+        let changes = write::write(self.variant, &rendered, out)
+            .map_err(|write::Unrepresentable| unrepresentable(&maildir.files.path(&entry)))?;
+        tally.add(bytes.len(), changes, None, &name);
+        if !unnamed.is_empty() {
+            let letters = unnamed.into_iter().fold(KeywordSet::default(), KeywordSet::with);
             let message =
                 format!("{}: no dovecot-keywords says which keywords the letters {letters} are", name());
             tally.findings.push(Finding::new(Code::FlagsUnsaid, message));
@@ -667,90 +658,79 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn render_slice(
+    fn render_extent(
         &self,
         mbox: &Mbox<'_>,
-        (planned, extent): (&PlannedMessage, &Extent),
+        extent: &Extent,
+        epoch: i64,
         out: &mut Vec<u8>,
         tally: &mut Tally,
-    ) -> Result<()> {
+    ) -> Result<(), write::Unrepresentable> {
         let source = extent.message(mbox.text());
         let lines = extent.from_lines(mbox.text());
         let first = lines.split_inclusive(|&b| b == b'\n').next().unwrap_or_default();
         let from = from_line::parse(first);
-        let message = self.with_line_ends(source, mbox.variant.quoting(), tally);
-        let envelope = match from.class {
+        let text = self.with_line_ends(source, mbox.variant.quoting(), tally);
+        let from_line = match from.class {
             LineClass::Dated => FromLineSpec::Verbatim(lines),
             LineClass::Known | LineClass::Unknown => {
                 let path = header::return_path(header::split(source).header);
                 let named = Some(from.sender).filter(|s| !s.is_empty());
-                FromLineSpec::Generated { sender: named.or(path).unwrap_or_default(), epoch: planned.epoch }
+                FromLineSpec::Generated { sender: named.or(path).unwrap_or_default(), epoch }
             }
         };
-        let letter = MboxMessage { message: &message, from_line: envelope, status: None, keywords: None };
-        let changes = write::write(self.variant, &letter, out)
-            .map_err(|write::Unrepresentable| unsayable(PathBuf::new()))?;
-        tally.note(source.len(), changes, Some(extent.at), &|| "this message".into());
+        let rendered = MboxMessage { message: &text, from_line, status: None, keywords: None };
+        let changes = write::write(self.variant, &rendered, out)?;
+        tally.add(source.len(), changes, Some(extent.at), &|| "this message".into());
         Ok(())
     }
 
-    /// The message without its quoting, with the line ends that `--eol` wants.
+    /// Returns the message without its quoting, with the line ends of `--eol`.
     fn with_line_ends<'m>(&self, message: &'m [u8], quoting: Quoting, tally: &mut Tally) -> Cow<'m, [u8]> {
-        let eol = self.options.render.eol;
+        let eol = self.options.eol;
         if quoting == Quoting::None && eol == Eol::Keep {
             return Cow::Borrowed(message);
         }
-        let mut rendered = render(
-            message,
-            &header::split(message),
-            quoting,
-            RenderOptions { eol, ..RenderOptions::default() },
-        );
+        let options = RenderOptions { eol, ..RenderOptions::default() };
+        let mut rendered = render(message, &header::split(message), quoting, options);
         tally.line_ends += u64::from(rendered.eols);
         match &mut rendered.pieces[..] {
             [one] => std::mem::take(one),
             pieces => Cow::Owned(pieces.concat()),
         }
     }
-
-    fn named(&self, error: Error, path: &Path) -> Error {
-        match error {
-            Error::Unsupported { reason, .. } => Error::Unsupported { path: path.to_owned(), reason },
-            error => error,
-        }
-    }
 }
 
-fn unsayable(path: PathBuf) -> Error {
+fn unrepresentable(path: &Path) -> Error {
     let reason =
         "a message has a line of four ^A, which an MMDF file cannot hold; write another variant".into();
-    Error::Unsupported { path, reason }
+    Error::Unsupported { path: path.to_owned(), reason }
 }
 
-/// The keywords of a message, with blanks between them: those that its letters are, and those of its header
-/// for which the Maildir has no letter, which it could not say otherwise.
-fn keywords_of(letters: KeywordSet, names: &KeywordTable, header: &[u8]) -> String {
+/// Returns the keywords of a message, with blanks between them: those of its letters, and those of its header for
+/// which the Maildir has no letter.
+fn join_keywords(letters: KeywordSet, table: &KeywordTable, header: &[u8]) -> String {
     let mut keywords: Vec<Cow<'_, str>> =
-        letters.numbers().filter_map(|number| names.name(number)).map(keywords::atom).collect();
+        letters.numbers().filter_map(|number| table.name(number)).map(keywords::atom).collect();
     let fields = header::fields(header).filter(|f| f.is("X-Keywords") || f.is("X-Mozilla-Keys"));
-    let mut said = StatusFields::default();
-    fields.for_each(|field| said.add(&field, LabelPolicy::Ignore));
-    for keyword in said.keywords {
+    let mut status = StatusFields::default();
+    fields.for_each(|field| status.add(&field, LabelPolicy::Ignore));
+    for keyword in status.keywords {
         let atom = keywords::atom(&keyword).into_owned();
-        if names.number(&atom).is_none() && !keywords.iter().any(|known| known.eq_ignore_ascii_case(&atom)) {
+        if table.number(&atom).is_none() && !keywords.iter().any(|known| known.eq_ignore_ascii_case(&atom)) {
             keywords.push(Cow::Owned(atom));
         }
     }
     keywords.join(" ")
 }
 
-/// What was done, to be reported.
+/// Counts of what was written, for the report.
 #[derive(Debug, Default, Clone)]
 struct Tally {
     messages: u64,
-    /// What lay among the messages of a Maildir and is none.
-    left_out: u64,
-    /// As they lie in the source.
+    /// Entries of a Maildir that are not messages.
+    skipped: u64,
+    /// Bytes of the messages in the source.
     bytes: u64,
     line_ends: u64,
     final_newlines: u64,
@@ -759,7 +739,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn note(&mut self, bytes: usize, changes: Changes, at: Option<u64>, name: &dyn Fn() -> String) {
+    fn add(&mut self, bytes: usize, changes: Changes, at: Option<u64>, name: &dyn Fn() -> String) {
         self.messages += 1;
         self.bytes += bytes as u64;
         self.final_newlines += u64::from(changes.final_newline);
@@ -784,7 +764,7 @@ impl Tally {
 
     fn and(mut self, other: &Tally) -> Tally {
         self.messages += other.messages;
-        self.left_out += other.left_out;
+        self.skipped += other.skipped;
         self.bytes += other.bytes;
         self.line_ends += other.line_ends;
         self.final_newlines += other.final_newlines;

@@ -8,14 +8,13 @@ use crate::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
 use crate::mailbox::message::header::{self, Split};
 
 /// Line ends of the messages written.
+// Doc comments of the variants would be the help of --eol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub(crate) enum Eol {
-    /// Unchanged.
     #[default]
     Keep,
-    /// CRLF becomes LF.
     Lf,
-    /// LF becomes CRLF.
     Crlf,
 }
 
@@ -31,10 +30,14 @@ impl Eol {
 }
 
 /// The fields that only mail readers write and rewrite, see [`header::is_volatile`].
+// The doc comments of the variants are the help of --headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub(crate) enum Headers {
+    /// They stay
     #[default]
     Keep,
+    /// They are taken out; the manifest has them, and --exact puts them back
     Strip,
 }
 

@@ -1,40 +1,36 @@
-//! convert --exact: a source back, byte for byte, from the Maildir it became and the manifest. Or a
-//! refusal that names every message that is gone or changed.
+//! Restore (`convert --exact`): a source back, byte for byte, from its Maildir and the manifest. Where a message is
+//! gone or changed, it is named and nothing is written.
 
 use std::collections::HashSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use data_encoding::BASE64;
 use rayon::prelude::*;
 
-use crate::mailbox::context::Cancel;
-use crate::mailbox::context::{Events, Phase};
+use super::export::lock;
+use crate::mailbox::context::{Context, Phase};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::atomic_file::AtomicFile;
 use crate::mailbox::fs::durable;
-use crate::mailbox::maildir::list;
-use crate::mailbox::maildir::list::Entry;
+use crate::mailbox::maildir::list::{self, Entry};
 use crate::mailbox::manifest::{self, Digest, Gap, ManifestLocation, MessageRecord, Outline, Section};
 use crate::mailbox::text::display_path;
 
-/// What to give back, and where to.
-#[derive(Debug)]
+/// What to restore, and where to.
+#[derive(Debug, Clone)]
 pub struct RestoreOptions<'a> {
     /// The Maildir.
     pub maildir: &'a Path,
-    /// Its manifest, where it is not in the Maildir.
-    pub manifest: Option<&'a Path>,
-    /// Which source, where there are several.
-    pub source: Option<&'a SourceSelector>,
-    /// The file to write.
-    pub destination: RestoreTarget<'a>,
-    /// Whether a file that exists may be replaced.
-    pub force: bool,
-    /// Set by a signal.
-    pub cancel: &'a Cancel,
+    /// Its manifest.
+    pub manifest: ManifestLocation<'a>,
+    /// The source to restore, where there are several.
+    pub source: Option<SourceSelector>,
+    /// Where the bytes go.
+    pub target: RestoreTarget<'a>,
 }
 
 /// A source named by the user.
@@ -46,24 +42,30 @@ pub enum SourceSelector {
     Number(usize),
 }
 
-/// Where the bytes go.
+/// Where the bytes of a source go.
+#[derive(Clone, Copy)]
 pub enum RestoreTarget<'a> {
-    /// A file, which appears whole.
-    File(&'a Path),
+    /// A file, which appears complete.
+    File {
+        /// Its path.
+        path: &'a Path,
+        /// Replace a file that exists.
+        replace: bool,
+    },
     /// A stream.
-    Stream(&'a mut dyn Write),
+    Stream(&'a Mutex<dyn Write + Send>),
 }
 
 impl std::fmt::Debug for RestoreTarget<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            RestoreTarget::File(path) => f.debug_tuple("File").field(path).finish(),
+            RestoreTarget::File { path, .. } => f.debug_tuple("File").field(path).finish(),
             RestoreTarget::Stream(_) => f.write_str("Stream"),
         }
     }
 }
 
-/// What was given back.
+/// A source that was restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestoreSummary {
     /// The source as the manifest names it.
@@ -74,25 +76,25 @@ pub struct RestoreSummary {
     pub bytes: u64,
 }
 
-/// Gives a source back. The findings name what is gone or changed.
+/// Restores a source. The findings name the messages that are gone or changed.
 pub fn restore(
-    options: &mut RestoreOptions<'_>,
-    progress: &dyn Events,
+    options: &RestoreOptions<'_>,
+    context: &Context<'_>,
     findings: &mut Vec<Finding>,
 ) -> Result<RestoreSummary> {
-    let manifest = ManifestLocation::named(options.manifest).read_existing(options.maildir)?;
-    let path = manifest.path.clone();
-    let section = choose(&manifest.outline()?, options.source, &path)?.read()?;
+    let manifest = options.manifest.read_existing(options.maildir)?;
+    let path = &manifest.path;
+    let section = choose(&manifest.outline()?, options.source.as_ref(), path)?.read()?;
     let mut folders = vec![Folder::open(options.maildir.to_owned())?];
     // Folders are the user's to change: what is not in the Maildir itself may have been moved into one.
     let elsewhere = folders[0].lacks_any(&section);
     for directory in if elsewhere { list::list_folders(options.maildir)? } else { Vec::new() } {
         folders.push(Folder::open(options.maildir.join(directory))?);
     }
-    let store = Store::of(&folders, &section);
+    let files = SectionFiles::new(&folders, &section, context);
 
-    progress.begin(Phase::Reading, section.head.size);
-    findings.extend(store.check(progress, options.cancel)?);
+    context.events.begin(Phase::Reading, section.head.size);
+    findings.extend(files.check()?);
     if !findings.is_empty() {
         let reason = format!(
             "cannot be given back byte for byte: {} of {} messages are gone or changed, each is listed",
@@ -101,37 +103,32 @@ pub fn restore(
         );
         return Err(Error::Destination { path: section.source(), reason });
     }
-    progress.begin(Phase::Writing, section.head.size);
-    match &mut options.destination {
+    context.events.begin(Phase::Writing, section.head.size);
+    match options.target {
         RestoreTarget::Stream(stream) => {
-            let name = Path::new("standard output");
-            store.write(progress, options.cancel, &path, &mut |bytes| {
-                stream.write_all(bytes).map_err(Error::io("write", name))
-            })?;
+            let (mut stream, name) = (lock(stream), Path::new("standard output"));
+            files.write(path, &mut |bytes| stream.write_all(bytes).map_err(Error::io("write", name)))?;
+            stream.flush().map_err(Error::io("write", name))?;
         }
-        RestoreTarget::File(file) => {
-            write_file(file, options.force, options.cancel, |out| {
-                store.write(progress, options.cancel, &path, out)
-            })?;
+        RestoreTarget::File { path: file, replace } => {
+            let atomic = AtomicFile::create(file, replace, Duration::ZERO, context.cancel)?;
+            write_file(atomic, file, |out| files.write(path, out))?;
         }
     }
-    Ok(RestoreSummary {
-        source: section.source(),
-        messages: section.messages.len() as u64,
-        bytes: section.head.size,
-    })
+    let bytes = section.head.size;
+    Ok(RestoreSummary { source: section.source(), messages: section.messages.len() as u64, bytes })
 }
 
-/// The sections that tell of a source as it was last: one that grew or was rewritten has older ones.
+/// Chooses the section of a source. One that grew or was rewritten has older sections, which do not count.
 fn choose<'a, 'b>(
     outlines: &'b [Outline<'a>],
-    which: Option<&SourceSelector>,
+    selector: Option<&SourceSelector>,
     path: &Path,
 ) -> Result<&'b Outline<'a>> {
     let is_superseded = |n: usize| {
         let is_later = |later: &usize| {
             let (head, later) = (&outlines[n].head, &outlines[*later]);
-            // What one path gave up half-way a copy under another may have completed.
+            // A copy under another path may have completed what this one left unfinished.
             let completed = outlines[n].tail.is_none() && later.head.blake3 == head.blake3;
             later.tail.is_some() && (later.head.source == head.source || completed)
         };
@@ -144,7 +141,7 @@ fn choose<'a, 'b>(
         let names = newest.iter().enumerate().map(|(n, o)| format!("{} {}", n + 1, o.head.source.escaped()));
         names.collect::<Vec<_>>().join(", ")
     };
-    let chosen = match which {
+    let chosen = match selector {
         None if newest.len() == 1 || newest.iter().all(|o| o.head.is_maildir()) && !newest.is_empty() => {
             newest[0]
         }
@@ -159,9 +156,9 @@ fn choose<'a, 'b>(
             Some(outline) => outline,
             None => return Err(refuse(format!("has no source number {n}: {}", names()))),
         },
-        Some(SourceSelector::Path(wanted)) => {
-            let found = newest.iter().rev().find(|o| o.head.source.is_path(wanted));
-            found.ok_or_else(|| refuse(format!("has no source {}: {}", display_path(wanted), names())))?
+        Some(SourceSelector::Path(path)) => {
+            let found = newest.iter().rev().find(|o| o.head.source.is_path(path));
+            found.ok_or_else(|| refuse(format!("has no source {}: {}", display_path(path), names())))?
         }
     };
     if chosen.head.is_maildir() {
@@ -169,7 +166,7 @@ fn choose<'a, 'b>(
         return Err(refuse(format!("{source} was a Maildir; convert {source} maildir:X gives it")));
     }
     if chosen.tail.is_none() {
-        // A tail that was changed is no unfinished run.
+        // A footer that was changed is an error of its own, not an unfinished run.
         chosen.read()?;
         let source = chosen.head.source.escaped();
         return Err(refuse(format!("the conversion of {source} was not finished; run it again first")));
@@ -188,7 +185,7 @@ impl Folder {
         Ok(Folder { entries: list::list_messages(&path)?, path })
     }
 
-    /// Whether a message that has a file has none here.
+    /// Reports whether a message that should have a file has none here.
     fn lacks_any(&self, section: &Section) -> bool {
         let here: HashSet<&[u8]> = self.entries.iter().map(|entry| entry.parsed().base).collect();
         let with_file = section.messages.iter().filter(|message| message.verbatim.is_none());
@@ -196,43 +193,43 @@ impl Folder {
     }
 }
 
-/// A section and the files it tells of.
-struct Store<'a> {
+/// A section and the files of its messages.
+struct SectionFiles<'a> {
+    context: &'a Context<'a>,
     maildir: &'a Path,
-    /// By base name, sorted: one message may lie in several folders.
+    /// Sorted by base name: a message may be in several folders.
     files: Vec<(&'a [u8], &'a Path, &'a Entry)>,
     section: &'a Section,
 }
 
-impl<'a> Store<'a> {
-    /// Of a Maildir and its folders.
-    fn of(folders: &'a [Folder], section: &'a Section) -> Store<'a> {
+impl<'a> SectionFiles<'a> {
+    fn new(folders: &'a [Folder], section: &'a Section, context: &'a Context<'a>) -> SectionFiles<'a> {
         let in_folder = |folder: &'a Folder| {
             folder.entries.iter().map(|entry| (entry.parsed().base, &*folder.path, entry))
         };
         let mut files: Vec<_> = folders.iter().flat_map(in_folder).collect();
         files.par_sort_by_key(|(base, ..)| *base);
-        Store { maildir: &folders[0].path, files, section }
+        SectionFiles { context, maildir: &folders[0].path, files, section }
     }
 
-    /// The files of this base name.
+    /// Returns the files of this base name.
     fn named(&self, name: &[u8]) -> impl Iterator<Item = (&'a Path, &'a Entry)> {
         let first = self.files.partition_point(|(base, ..)| *base < name);
         let same = self.files[first..].iter().take_while(move |(base, ..)| *base == name);
         same.map(|&(_, maildir, entry)| (maildir, entry))
     }
 
-    /// Names every message that is not there as it was.
-    fn check(&self, progress: &dyn Events, cancel: &Cancel) -> Result<Vec<Finding>> {
+    /// Finds every message that is gone or changed.
+    fn check(&self) -> Result<Vec<Finding>> {
         let findings = self.section.messages.par_iter().map(|message| {
-            cancel.check()?;
-            progress.advance(message.len, 1);
+            self.context.cancel.check()?;
+            self.context.events.advance(message.len, 1);
             Ok(self.bytes(message)?.err())
         });
         Ok(findings.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 
-    /// The bytes of a message as they were in the source, or what is wrong with its file.
+    /// Returns the bytes of a message as they were in the source, or the fault of its file.
     fn bytes(&self, message: &MessageRecord) -> Result<Result<Vec<u8>, Finding>> {
         let name = message.name.escaped();
         if let Some(verbatim) = &message.verbatim {
@@ -258,14 +255,8 @@ impl<'a> Store<'a> {
         Ok(Err(Finding::at(code, message.at, text)))
     }
 
-    /// Writes the source. What comes out is hashed, and another hash than the head's is an error.
-    fn write(
-        &self,
-        progress: &dyn Events,
-        cancel: &Cancel,
-        manifest: &Path,
-        out: &mut dyn FnMut(&[u8]) -> Result<()>,
-    ) -> Result<()> {
+    /// Writes the source, and compares the hash of what was written with that of the source.
+    fn write(&self, manifest: &Path, out: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         const AHEAD: usize = 256;
         let head = &self.section.head;
         let mut position = Position { at: 0, gaps: &self.section.gaps, usual: &head.separator.0 };
@@ -275,7 +266,7 @@ impl<'a> Store<'a> {
             out(bytes)
         };
         for messages in self.section.messages.chunks(AHEAD) {
-            cancel.check()?;
+            self.context.cancel.check()?;
             let sources: Vec<_> = messages.par_iter().map(|m| self.bytes(m)).collect::<Result<_>>()?;
             for (message, source) in messages.iter().zip(sources) {
                 let changed =
@@ -285,7 +276,7 @@ impl<'a> Store<'a> {
                 put(&message.from.0)?;
                 put(&source)?;
                 position.at = message.at + message.len;
-                progress.advance(message.len, 1);
+                self.context.events.advance(message.len, 1);
             }
         }
         position.advance_to(head.size, &mut put)?;
@@ -297,7 +288,7 @@ impl<'a> Store<'a> {
     }
 }
 
-/// How far the source is written.
+/// A position in the source that is written.
 struct Position<'a> {
     at: u64,
     gaps: &'a [Gap],
@@ -305,7 +296,7 @@ struct Position<'a> {
 }
 
 impl Position<'_> {
-    /// Writes what lies between messages: the gaps that have a line, else the usual separator.
+    /// Writes the bytes between messages: the gaps that have a line, or the usual separator.
     fn advance_to(&mut self, end: u64, put: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         while self.at < end {
             let bytes = match self.gaps.split_first() {
@@ -316,7 +307,7 @@ impl Position<'_> {
                 _ => self.usual.to_vec(),
             };
             if bytes.is_empty() {
-                // The hash at the end will say that something is missing.
+                // The hash at the end shows that something is missing.
                 return Ok(());
             }
             put(&bytes)?;
@@ -326,7 +317,7 @@ impl Position<'_> {
     }
 }
 
-/// A message's file turned back into what it was in the source: line ends, then fields and quoting.
+/// Turns the file of a message back into the bytes of the source: line ends first, then fields and quoting.
 fn as_in_source(message: &MessageRecord, file: &[u8], eol: &str, cr_only: bool) -> Vec<u8> {
     let ends = if message.eols.is_empty() { None } else { Some(with_line_ends(file, &message.eols, eol)) };
     let text = ends.as_deref().unwrap_or(file);
@@ -338,7 +329,7 @@ fn as_in_source(message: &MessageRecord, file: &[u8], eol: &str, cr_only: bool) 
         source.extend_from_slice(bytes);
         taken = until;
     };
-    // The fields stand in the header, and all quoting is behind it.
+    // The fields are in the header, and all quoting is after it.
     message.stripped.iter().for_each(|(at, field)| put_back(*at as usize, &field.0));
     for distance in &message.quotes {
         at += *distance as usize;
@@ -351,8 +342,7 @@ fn as_in_source(message: &MessageRecord, file: &[u8], eol: &str, cr_only: bool) 
     source
 }
 
-/// Changes the line ends back that `eol` changed: `runs` are lengths of runs of changed and unchanged
-/// lines in turn.
+/// Reverts the line ends that `eol` changed: `runs` are the lengths of alternate runs of changed and unchanged lines.
 fn with_line_ends(file: &[u8], runs: &[u64], eol: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(file.len() + file.len() / 32);
     let mut runs = runs.iter().copied();
@@ -376,25 +366,23 @@ fn with_line_ends(file: &[u8], runs: &[u64], eol: &str) -> Vec<u8> {
     out
 }
 
-/// Writes a file that appears whole or not at all.
+/// Writes a file that appears complete or not at all.
 fn write_file(
+    file: AtomicFile,
     path: &Path,
-    force: bool,
-    cancel: &Cancel,
     write: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
 ) -> Result<()> {
-    let growing = AtomicFile::create(path, force, Duration::ZERO, cancel)?;
     let failed = || Error::io("write", path);
     let mut buffer = Vec::with_capacity(1 << 20);
     let mut put = |bytes: &[u8]| {
         buffer.extend_from_slice(bytes);
         if buffer.len() >= 1 << 20 {
-            durable::write_all(&growing.file, &buffer).map_err(failed())?;
+            durable::write_all(&file.file, &buffer).map_err(failed())?;
             buffer.clear();
         }
         Ok(())
     };
     write(&mut put)?;
-    durable::write_all(&growing.file, &buffer).map_err(failed())?;
-    growing.commit(true)
+    durable::write_all(&file.file, &buffer).map_err(failed())?;
+    file.commit(true)
 }

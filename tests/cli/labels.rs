@@ -456,7 +456,7 @@ fn a_destination_without_folders_is_refused_early() {
     let refused = |destination: PathBuf, words: &[&str]| {
         let mut command = mailferry(["convert", "--lock=none", FOLDERS]);
         command.arg(&source).arg(destination);
-        run(command).exits(3).complains(words);
+        run(command).exits(2).complains(words);
     };
     refused(setup.maildir().join(".Sub"), &[".Sub", "name the Maildir"]);
     assert!(tree(setup.scratch.path()) == state);

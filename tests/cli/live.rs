@@ -86,7 +86,7 @@ fn live_holds_no_lock_and_is_for_mboxes() {
     let refused = |args: &[&Path]| {
         let mut command = convert_command(["--live"]);
         command.args(args);
-        run(command).exits(3).complains(&["--live", "is for mboxes"]);
+        run(command).exits(2).complains(&["--live", "is for mboxes"]);
     };
     refused(&[Path::new("-"), &setup.maildir()]);
     setup.convert(&[], &[&mbox]);

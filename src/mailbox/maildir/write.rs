@@ -33,14 +33,15 @@ use crate::mailbox::maildir::detect;
 use crate::mailbox::manifest::{FILE_NAME, ManifestAppender};
 
 /// When bytes are brought to stable storage.
+// Doc comments of the variants would be the help of --fsync.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Fsync {
-    /// As few flushes as possible: one before the names appear, one after.
+    // As few flushes as possible: one before the names appear, one after.
     #[default]
     Batch,
-    /// Every file by itself.
     Each,
-    /// Not at all: what a power cut takes is lost.
+    // A power cut may lose everything.
     None,
 }
 

@@ -7,16 +7,18 @@ use crate::mailbox::message::header::Field;
 
 /// What becomes of the labels of X-Gmail-Labels that are a user's own. Those of Gmail itself are flags, or
 /// nothing, whatever is chosen here.
+// The doc comments of the variants are the help of --labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum LabelPolicy {
-    /// Keywords.
+    /// Keywords of the message
     #[default]
     Keywords,
-    /// A folder each; a message with several lies in several.
+    /// A folder each
     Folders,
-    /// The first is its folder.
+    /// The first is the folder
     First,
-    /// Nothing; they stay in the header.
+    /// Nothing; they stay in the header
     Ignore,
 }
 
@@ -38,14 +40,16 @@ impl LabelPolicy {
 }
 
 /// What becomes of messages that a mailer has marked as deleted and that nobody has expunged.
+// The doc comments of the variants are the help of --deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum DeletedPolicy {
-    /// They come without T.
+    /// They come without the flag T
     Keep,
-    /// They get T.
+    /// They get the flag T
     #[default]
     Flag,
-    /// They are left out.
+    /// They are left out; the manifest has them, and --exact puts them back
     Skip,
 }
 

@@ -11,20 +11,25 @@ use crate::mailbox::message::date::Stamp;
 use crate::mailbox::message::header::Field;
 
 /// The origin of a received date.
+// The doc comments of the variants are the help of --date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Origin {
-    /// The From_ line.
+    /// The From_ line
+    #[cfg_attr(feature = "cli", value(name = "from"))]
     FromLine,
-    /// The topmost Received field.
+    /// The topmost Received field
     Received,
-    /// The Date field.
+    /// The Date field
     Header,
-    /// The modification time of the source file.
+    /// The source file
     Mtime,
-    /// The name of the file in a Maildir.
+    /// The name of the file in a Maildir
+    #[cfg_attr(feature = "cli", value(skip))]
     Name,
-    /// There is no date: it is 0.
+    /// There is no date: it is 0
     #[default]
+    #[cfg_attr(feature = "cli", value(skip))]
     None,
 }
 

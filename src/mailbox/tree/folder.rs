@@ -19,13 +19,17 @@ pub struct Folder(pub Vec<Vec<u8>>);
 
 /// How folders lie on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Layout {
-    /// Maildirs `.A.B` beside the cur/ of INBOX, each level in modified UTF-7.
+    /// Maildirs .A.B beside cur/, as Courier and Dovecot have them
     #[default]
+    #[cfg_attr(feature = "cli", value(name = "maildir++"))]
     MaildirPlusPlus,
-    /// Maildirs `A/B` below the destination, each level in modified UTF-7. INBOX is one of them.
+    // INBOX is one of them. Each level is in modified UTF-7, as in Maildir++.
+    /// Maildirs A/B
     Fs,
     /// mboxes `A/B` below the destination; below a folder that has mail of its own `A.sbd/B`.
+    #[cfg_attr(feature = "cli", value(skip))]
     Mboxes,
 }
 

@@ -1,0 +1,256 @@
+//! The choice of the job, by the options and by what the arguments are. Nothing is locked, read through or
+//! written before it is made.
+
+use std::fs::canonicalize;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use super::applies::{COPY, EXPORT_MAILDIR, EXPORT_MBOX, IMPORT, RESTORE, STREAM, TREE};
+use super::args::{ConvertArgs, Mailboxes};
+use crate::cli::mailbox_arg::{Format, MailboxArg};
+use crate::convert::export::{ExportOptions, find_nested_folders};
+use crate::convert::restore::RestoreOptions;
+use crate::convert::{CopyOptions, ImportOptions};
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::maildir::detect::{is_maildir, is_maildirpp_folder};
+use crate::mailbox::mbox::variant::Variant;
+use crate::mailbox::text::display_path;
+
+/// One of the operations, with its options.
+pub(super) enum Job<'a> {
+    /// mboxes into a Maildir.
+    Import(ImportOptions<'a>),
+    /// A Maildir into another one.
+    Copy(&'a Path, CopyOptions<'a>),
+    /// Maildirs, and mboxes of other variants, into one mbox.
+    Export(ExportOptions<'a>),
+    /// `--exact`.
+    Restore(RestoreOptions<'a>),
+    /// Folder by folder; what the tree holds decides which of the two it is.
+    Tree(ImportOptions<'a>, ExportOptions<'a>),
+}
+
+impl<'a> Job<'a> {
+    /// Chooses the job, and refuses options and arguments that do not go with it.
+    ///
+    /// # Errors
+    /// [`Error::Usage`], and [`Error::NotAMailbox`] for a `maildir:` that is not one.
+    pub(super) fn choose(
+        args: &'a ConvertArgs,
+        mailboxes: &'a Mailboxes,
+        stdout: &'a Mutex<std::io::Stdout>,
+    ) -> Result<Job<'a>> {
+        let Mailboxes { sources, destination } = mailboxes;
+        let import = || args.import_options(&destination.path);
+        let export = || args.export_options(destination, stdout);
+        if args.exact {
+            args.given.check(RESTORE)?;
+            let [maildir] = &sources[..] else {
+                return Err(Error::usage("--exact", "takes one Maildir and one file to write"));
+            };
+            is_maildir(&maildir.path)?;
+            return Ok(Job::Restore(args.restore_options(&maildir.path, destination, stdout)));
+        }
+        refuse_twice(sources)?;
+        let are_maildirs = sources.iter().map(MailboxArg::is_maildir).collect::<Result<Vec<bool>>>()?;
+        if is_tree(args, mailboxes, &are_maildirs)? {
+            check_tree(args, mailboxes)?;
+            return Ok(Job::Tree(import(), export()));
+        }
+        let maildirs = are_maildirs.iter().filter(|is_maildir| **is_maildir).count();
+        if args.live && (maildirs > 0 || sources.iter().any(MailboxArg::is_standard_stream)) {
+            let reason = "is for mboxes: nothing else has locks that could be given back";
+            return Err(Error::usage("--live", reason));
+        }
+        if args.boundaries.is_some() && sources.len() > 1 {
+            return Err(Error::usage("--boundaries", "is for one source; convert the sources one by one"));
+        }
+        if is_for_maildir(mailboxes, maildirs)? {
+            check_maildir_destination(args, mailboxes, maildirs)?;
+            return Ok(match maildirs {
+                0 => Job::Import(import()),
+                _ => {
+                    let destination = args.maildir_options(&destination.path);
+                    Job::Copy(&sources[0].path, CopyOptions { destination })
+                }
+            });
+        }
+        check_mbox_destination(args, mailboxes, maildirs)?;
+        Ok(Job::Export(export()))
+    }
+}
+
+/// A usage error about a mailbox that was named.
+fn refuse<T>(mailbox: &MailboxArg, reason: &str) -> Result<T> {
+    Err(Error::usage(display_path(&mailbox.path), reason))
+}
+
+/// Reports whether the job is about folders, and not about one mailbox: a tree, or a Maildir with folders that goes
+/// into another one or into a directory.
+fn is_tree(
+    args: &ConvertArgs,
+    Mailboxes { sources, destination }: &Mailboxes,
+    are_maildirs: &[bool],
+) -> Result<bool> {
+    let is_directory =
+        |source: &MailboxArg| !source.is_standard_stream() && source.format.is_none() && source.path.is_dir();
+    let has_folders =
+        |source: &MailboxArg| find_nested_folders(&source.path).is_ok_and(|found| found.is_some());
+    let to_maildir = destination.format == Some(Format::Maildir);
+    let to_directory = !to_maildir && destination.is_directory() && !is_maildir(&destination.path)?;
+    let is_tree = |(source, is_maildir): (&MailboxArg, &bool)| match is_maildir {
+        true => to_directory || to_maildir && has_folders(source),
+        false => is_directory(source),
+    };
+    Ok(args.tree.is_used() || sources.iter().zip(are_maildirs).any(is_tree))
+}
+
+fn check_tree(args: &ConvertArgs, Mailboxes { sources, destination }: &Mailboxes) -> Result<()> {
+    args.given.check(TREE)?;
+    if args.labels.are_folders() {
+        let reason =
+            "makes folders of one mbox, and a folder of a tree can hold none; convert that mbox by itself";
+        return Err(Error::usage("--labels", reason));
+    }
+    if destination.is_standard_stream() {
+        return refuse(destination, "folders cannot be written to standard output");
+    }
+    if let Some(stdin) = sources.iter().find(|source| source.is_standard_stream()) {
+        return refuse(
+            stdin,
+            "standard input is one mailbox, and goes into one; name the Maildir of the folder",
+        );
+    }
+    refuse_within(sources)?;
+    sources.iter().try_for_each(|source| refuse_inside(source, destination))
+}
+
+/// Reports whether the destination is a Maildir. Its format is the other one, unless a prefix names it.
+fn is_for_maildir(Mailboxes { sources, destination }: &Mailboxes, maildirs: usize) -> Result<bool> {
+    match destination.format {
+        Some(Format::Maildir) => Ok(true),
+        Some(Format::Variant(Variant::Rfc822)) => {
+            refuse(destination, "an rfc822 file holds one message; name an mbox")
+        }
+        Some(Format::Mbox | Format::Variant(_)) => Ok(false),
+        None if maildirs == 0 => Ok(true),
+        None if maildirs == sources.len() => Ok(false),
+        None => refuse(destination, "is to come from mboxes and Maildirs; say mbox: or maildir: before it"),
+    }
+}
+
+fn check_maildir_destination(
+    args: &ConvertArgs,
+    Mailboxes { sources, destination }: &Mailboxes,
+    maildirs: usize,
+) -> Result<()> {
+    if destination.is_standard_stream() {
+        let reason = "a Maildir cannot be written to standard output; an mbox can, with mbox: before the -";
+        return refuse(destination, reason);
+    }
+    if maildirs > 0 && sources.len() > 1 {
+        let reason =
+            "a Maildir is copied by itself: name one as the source, and the others in commands of their own";
+        return refuse(destination, reason);
+    }
+    args.given.check(if maildirs > 0 { COPY } else { IMPORT })?;
+    if maildirs > 0 && file_id(&sources[0]).is_some() && file_id(&sources[0]) == file_id(destination) {
+        return refuse(destination, "is the source itself; a Maildir cannot be copied into itself");
+    }
+    if !args.labels.are_folders() {
+        return Ok(());
+    }
+    if is_maildirpp_folder(&destination.path) {
+        let path = display_path(&destination.path);
+        let reason = format!(
+            "makes folders, and {path} is a folder of a Maildir, and folders lie beside each other; name the Maildir"
+        );
+        return Err(Error::usage("--labels", reason));
+    }
+    let reason = "is not for folders of labels; run the command as that user";
+    match () {
+        () if args.owner.is_some() => Err(Error::usage("--owner", reason)),
+        () if args.mode != 0o600 => Err(Error::usage("--mode", reason)),
+        () => Ok(()),
+    }
+}
+
+fn check_mbox_destination(
+    args: &ConvertArgs,
+    Mailboxes { sources, destination }: &Mailboxes,
+    maildirs: usize,
+) -> Result<()> {
+    if is_maildir(&destination.path)? {
+        return refuse(
+            destination,
+            "is a Maildir, and an mbox is a file; say maildir: before it to copy into it",
+        );
+    }
+    let of_maildirs = if maildirs > 0 { EXPORT_MAILDIR } else { 0 };
+    let of_mboxes = if maildirs < sources.len() { EXPORT_MBOX } else { 0 };
+    args.given.check(of_maildirs | of_mboxes)?;
+    if destination.is_standard_stream() {
+        args.given.check(STREAM)?;
+    }
+    let file = |mailbox: &MailboxArg| canonicalize(&mailbox.path).ok();
+    let is_source = sources.iter().any(|source| file(source).is_some() && file(source) == file(destination));
+    match is_source {
+        true if args.append => refuse(destination, "is a source too; an mbox cannot be appended to itself"),
+        true if args.force => {
+            refuse(destination, "is a source too, and a source is never changed; name another file")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn refuse_twice(sources: &[MailboxArg]) -> Result<()> {
+    for (n, source) in sources.iter().enumerate() {
+        let is_same = |other: &MailboxArg| {
+            other.path == source.path || file_id(other).is_some() && file_id(other) == file_id(source)
+        };
+        if sources[..n].iter().any(is_same) {
+            return refuse(source, "is named twice as a source; its mail would be there twice");
+        }
+    }
+    Ok(())
+}
+
+/// Returns the device and inode of a file or directory, the same under all its names.
+fn file_id(mailbox: &MailboxArg) -> Option<(u64, u64)> {
+    let meta = std::fs::metadata(&mailbox.path).ok().filter(|_| !mailbox.is_standard_stream())?;
+    Some((meta.dev(), meta.ino()))
+}
+
+/// Refuses a source inside another one, whose mail would be converted twice.
+fn refuse_within(sources: &[MailboxArg]) -> Result<()> {
+    let real: Vec<_> = sources.iter().map(|source| canonicalize(&source.path).ok()).collect();
+    for (n, path) in real.iter().enumerate() {
+        let is_around = |(m, other): &(usize, &Option<PathBuf>)| {
+            *m != n && path.as_ref().zip(other.as_ref()).is_some_and(|(path, other)| path.starts_with(other))
+        };
+        if let Some((around, _)) = real.iter().enumerate().find(is_around) {
+            let around = display_path(&sources[around].path);
+            let reason = format!("lies in {around}, which is a source, too; its mail would be there twice");
+            return refuse(&sources[n], &reason);
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a destination inside the tree: it would be a part of it the next time.
+fn refuse_inside(source: &MailboxArg, destination: &MailboxArg) -> Result<()> {
+    let existing = destination.path.ancestors().find_map(|path| {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        canonicalize(path).ok()
+    });
+    let tree = canonicalize(&source.path).ok().filter(|tree| tree.is_dir());
+    match (existing, tree) {
+        (Some(existing), Some(tree)) if existing.starts_with(&tree) => {
+            let tree = display_path(&tree);
+            let reason = format!("lies in {tree}, the tree that is converted; name a place outside of it");
+            refuse(destination, &reason)
+        }
+        _ => Ok(()),
+    }
+}

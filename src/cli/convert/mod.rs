@@ -1,0 +1,180 @@
+//! `mailferry convert`: chooses the job, runs it, and reports.
+
+mod applies;
+mod args;
+mod job;
+mod report;
+mod tree;
+
+use std::sync::Mutex;
+use std::time::Instant;
+
+pub(in crate::cli) use args::ConvertArgs;
+use args::Mailboxes;
+use job::Job;
+use report::ConvertReport;
+
+use super::ui::exit::Exit;
+use super::ui::progress::ProgressDisplay;
+use super::{clock, signals};
+use crate::convert::export::{self, ExportOptions, ExportSource, find_nested_folders};
+use crate::convert::import::import_mboxes;
+use crate::convert::restore;
+use crate::convert::{CopyOptions, ImportOptions, Outcome, Totals, copy};
+use crate::mailbox::context::{Context, LockOptions};
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::mbox::variant::Variant;
+use crate::mailbox::text::display_path;
+
+/// Runs the command.
+pub(in crate::cli) fn run(mut args: ConvertArgs) -> Exit {
+    let started = Instant::now();
+    match args.tree.read_files_from() {
+        Ok(listed) => drop(args.mailboxes.splice(..0, listed)),
+        Err(error) => return ConvertReport::new(&args, false, started).fail(error, 0),
+    }
+    if args.mailboxes.len() < 2 {
+        eprintln!(
+            "mailferry: there is no source: name one before the destination, or list some with --files-from"
+        );
+        return Exit::Usage;
+    }
+    let mailboxes = match args.mailboxes() {
+        Ok(mailboxes) => mailboxes,
+        Err(error) => return usage(&error),
+    };
+    // Just that mode, whatever the caller's mask is.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(!args.ownership().dir_mode() & 0o777));
+    let (cancel, display) = (signals::cancel_on_signals(), ProgressDisplay::new(&args.common));
+    let (locks, keywords_lock) = (args.open.lock_options(args.dry_run), args.open.dotlock_options());
+    let context = Context {
+        cancel: &cancel,
+        events: &display,
+        now: clock::seconds_since_epoch(),
+        host: &args.host,
+        locks: &locks,
+    };
+    let stdout = Mutex::new(std::io::stdout());
+    let report = ConvertReport::new(&args, mailboxes.destination.is_standard_stream(), started);
+    let job = match Job::choose(&args, &mailboxes, &stdout) {
+        Ok(job) => job,
+        Err(error @ Error::Usage { .. }) => return usage(&error),
+        Err(error) => return report.fail(error, mailboxes.sources.len()),
+    };
+    let run =
+        Run { args: &args, mailboxes: &mailboxes, context, keywords_lock: &keywords_lock, display: &display };
+    run.job(job, report)
+}
+
+/// Reports a usage error: that is all of the report.
+fn usage(error: &Error) -> Exit {
+    eprintln!("mailferry: {error}");
+    Exit::Usage
+}
+
+/// What every job runs with.
+struct Run<'a> {
+    args: &'a ConvertArgs,
+    mailboxes: &'a Mailboxes,
+    context: Context<'a>,
+    /// The lock of dovecot-keywords, whatever --lock asks for: there is no other.
+    keywords_lock: &'a LockOptions,
+    display: &'a ProgressDisplay,
+}
+
+impl Run<'_> {
+    fn job(&self, job: Job<'_>, mut report: ConvertReport<'_>) -> Exit {
+        if let Err(error) = self.args.common.set_up_workers() {
+            let error = Error::Unsupported { path: "--jobs".into(), reason: error.to_string() };
+            return report.fail(error, self.mailboxes.sources.len());
+        }
+        match job {
+            Job::Import(options) => {
+                let outcome = self.import(&options);
+                self.display.finish();
+                report.outcome(&outcome, None)
+            }
+            Job::Copy(source, options) => {
+                let outcome = self.copy(source, &options);
+                self.display.finish();
+                report.outcome(&outcome, None)
+            }
+            Job::Export(options) => match self.export(&options) {
+                Ok((outcome, variant)) => {
+                    self.display.finish();
+                    if outcome.error.is_none() {
+                        let path = display_path(options.destination);
+                        report.line(&format!("{path}: written as {variant}"));
+                    }
+                    report.outcome(&outcome, Some(variant))
+                }
+                Err(error) => {
+                    self.display.finish();
+                    report.fail(error, self.mailboxes.sources.len())
+                }
+            },
+            Job::Restore(options) => {
+                let mut findings = Vec::new();
+                let restored = restore::restore(&options, &self.context, &mut findings);
+                self.display.finish();
+                report.restored(&self.mailboxes.sources[0].path, &findings, restored)
+            }
+            Job::Tree(import, export) => {
+                let converted = self.tree(&import, &export);
+                self.display.finish();
+                // What the tree holds decides over some options.
+                match converted.as_ref().map_or_else(Some, |tree| tree.outcome.error.as_ref()) {
+                    Some(error @ Error::Usage { .. }) => usage(error),
+                    _ => report.tree(&converted),
+                }
+            }
+        }
+    }
+
+    /// Returns the context of what writes Maildirs.
+    fn maildir_context(&self) -> Context<'_> {
+        Context { locks: self.keywords_lock, ..self.context }
+    }
+
+    fn import(&self, options: &ImportOptions<'_>) -> Outcome {
+        let open = |source| self.args.open(source, &self.context, self.display);
+        match self.mailboxes.sources.iter().map(open).collect() {
+            Ok(inputs) => import_mboxes(inputs, options, &self.maildir_context()),
+            Err(error) => {
+                let sums = Totals { sources: self.mailboxes.sources.len() as u64, ..Totals::default() };
+                Outcome { reports: Vec::new(), sums, folders: Vec::new(), error: Some(error) }
+            }
+        }
+    }
+
+    fn copy(&self, source: &std::path::Path, options: &CopyOptions<'_>) -> Outcome {
+        let mut outcome = copy::copy_maildir(source, options, &self.maildir_context());
+        match find_nested_folders(source) {
+            Ok(finding) => {
+                outcome.reports.iter_mut().take(1).for_each(|report| report.findings.extend(finding.clone()))
+            }
+            Err(error) => outcome.error = outcome.error.or(Some(error)),
+        }
+        outcome
+    }
+
+    fn export(&self, options: &ExportOptions<'_>) -> Result<(Outcome, Variant)> {
+        let sources = self.mailboxes.sources.iter().map(|source| match source.is_maildir()? {
+            true => Ok(ExportSource::Maildir(source.path.clone())),
+            false => {
+                let input = self.args.open(source, &self.context, self.display)?;
+                Ok(ExportSource::Mbox(Box::new(input)))
+            }
+        });
+        let sources = sources.collect::<Result<_>>()?;
+        let (mut outcome, variant) = export::export(sources, options, &self.context);
+        let to_stream = self.mailboxes.destination.is_standard_stream();
+        if to_stream && outcome.error.as_ref().is_some_and(report::is_closed_pipe) {
+            outcome.error = None;
+            // How much of it was read cannot be known: nothing is summed up.
+            outcome.sums = Totals { sources: outcome.sums.sources, ..Totals::default() };
+            report::report_closed_pipe(self.args);
+        }
+        Ok((outcome, variant))
+    }
+}

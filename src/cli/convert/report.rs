@@ -1,0 +1,253 @@
+//! The report of `mailferry convert`: findings, sums, and the exit code.
+
+use std::path::Path;
+use std::time::Instant;
+
+use serde_json::{Map, Value, json};
+
+use super::args::ConvertArgs;
+use super::tree::TreeReport;
+use crate::cli::clock::round_seconds;
+use crate::cli::ui::exit::Exit;
+use crate::cli::ui::report::Reporter;
+use crate::convert::restore::RestoreSummary;
+use crate::convert::{FolderCount, Outcome, Totals};
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::Finding;
+use crate::mailbox::manifest::ByteCounts;
+use crate::mailbox::mbox::variant::Variant;
+use crate::mailbox::text::{display_path, escape, grouped};
+
+pub(super) struct ConvertReport<'a> {
+    args: &'a ConvertArgs,
+    reporter: Reporter,
+    /// Standard output carries the mail, and standard error the report.
+    to_stream: bool,
+    started: Instant,
+}
+
+impl<'a> ConvertReport<'a> {
+    pub(super) fn new(args: &'a ConvertArgs, to_stream: bool, started: Instant) -> ConvertReport<'a> {
+        let reporter =
+            if to_stream { Reporter::on_stderr(&args.common) } else { Reporter::new(&args.common) };
+        ConvertReport { args, reporter, to_stream, started }
+    }
+
+    pub(super) fn line(&mut self, text: &str) {
+        self.reporter.line(text);
+    }
+
+    /// Reports an error before there is anything else to report.
+    pub(super) fn fail(self, error: Error, sources: usize) -> Exit {
+        let sums = Totals { sources: sources as u64, ..Totals::default() };
+        let outcome = Outcome { reports: Vec::new(), sums, folders: Vec::new(), error: Some(error) };
+        self.outcome(&outcome, None)
+    }
+
+    /// Reports an import, a copy or an export; `written` is the variant of the mbox that was written.
+    pub(super) fn outcome(mut self, outcome: &Outcome, written: Option<Variant>) -> Exit {
+        for report in &outcome.reports {
+            if let Some(variant) = report.variant {
+                self.line(&format!("{}: {variant} ({})", display_path(&report.path), report.evidence));
+            }
+            self.reporter.findings(&report.path, &report.findings);
+        }
+        let exit = self.exit(outcome.error.as_ref());
+        let mut object = self.summary(&outcome.sums);
+        let by_folder = outcome.folders.iter().map(|folder| (folder.name.clone(), folder.written.into()));
+        object["folders"] = outcome.folders.len().into();
+        object["written_by_folder"] = by_folder.collect::<Map<_, _>>().into();
+        object["variant"] = variant(outcome, written).into();
+        self.reporter.object(&object);
+        if outcome.error.is_none() {
+            for folder in outcome.folders.iter().filter(|_| self.args.labels.are_folders()) {
+                self.reporter.line(&folder_line(folder));
+            }
+            self.sums(&outcome.sums);
+        }
+        self.reporter.finish(exit)
+    }
+
+    /// Reports `--exact`.
+    pub(super) fn restored(
+        mut self,
+        maildir: &Path,
+        findings: &[Finding],
+        restored: Result<RestoreSummary>,
+    ) -> Exit {
+        if self.to_stream {
+            findings.iter().for_each(|f| eprintln!("mailferry: {}", f.message));
+            self.reporter.errors += findings.len() as u64;
+        } else {
+            self.reporter.findings(maildir, findings);
+        }
+        let (messages, bytes, exit) = match &restored {
+            Ok(restored) => {
+                let sentence = format!(
+                    "{} messages of {} written, byte for byte the {} bytes that were converted.",
+                    grouped(restored.messages),
+                    display_path(&restored.source),
+                    grouped(restored.bytes)
+                );
+                if self.to_stream {
+                    eprintln!("{sentence}")
+                } else {
+                    self.line(&sentence)
+                }
+                (restored.messages, restored.bytes, Exit::Done)
+            }
+            Err(error) if self.to_stream && is_closed_pipe(error) => {
+                report_closed_pipe(self.args);
+                (0, 0, Exit::Done)
+            }
+            Err(error) => {
+                self.reporter.error(error);
+                (0, 0, Exit::of(error))
+            }
+        };
+        let mut object = self.summary(&Totals {
+            sources: 1,
+            messages_found: messages,
+            written: messages,
+            bytes_source: bytes,
+            bytes: ByteCounts { messages: bytes, ..ByteCounts::default() },
+            ..Totals::default()
+        });
+        object["exact"] = true.into();
+        self.reporter.object(&object);
+        self.reporter.finish(exit)
+    }
+
+    /// Reports a tree, or why it could not be converted.
+    pub(super) fn tree(mut self, converted: &Result<TreeReport>) -> Exit {
+        let error = match converted {
+            Ok(tree) => {
+                tree.report(&mut self.reporter);
+                tree.outcome.error.as_ref()
+            }
+            Err(error) => Some(error),
+        };
+        let refused = converted.as_ref().ok().and_then(TreeReport::refused);
+        let exit = match (error, refused) {
+            (None, Some(refused)) => Exit::of(refused),
+            _ => self.exit(error),
+        };
+        let (mut sums, mut folders) = (Totals::default(), Vec::new());
+        if let Ok(tree) = converted {
+            (sums, folders) = (tree.sums(), tree.folders());
+            tree.table(&mut self.reporter, self.args.dry_run);
+        }
+        if error.is_none() {
+            self.sums(&sums);
+        }
+        let mut object = self.summary(&sums);
+        object["folders"] = folders.len().into();
+        object["table"] = folders.into();
+        self.reporter.object(&object);
+        self.reporter.finish(exit)
+    }
+
+    /// Reports the error that ended the run, if one did, and returns how the run ended.
+    fn exit(&mut self, error: Option<&Error>) -> Exit {
+        match error {
+            Some(error) => {
+                self.reporter.error(error);
+                Exit::of(error)
+            }
+            None => Exit::finished(self.reporter.errors, self.reporter.warnings, self.args.common.strict),
+        }
+    }
+
+    fn sums(&mut self, sums: &Totals) {
+        sums_as_text(sums, self.args.dry_run).iter().for_each(|line| self.line(line));
+    }
+
+    fn summary(&self, sums: &Totals) -> Value {
+        json!({
+            "type": "summary",
+            "command": "convert",
+            "dry_run": self.args.dry_run,
+            "sources": sums.sources,
+            "folders": 0,
+            "messages_found": sums.messages_found,
+            "written": sums.written,
+            "already_present": sums.already_present,
+            "duplicates": sums.duplicates,
+            "skipped": sums.skipped,
+            "variant": Value::Null,
+            "bytes_source": sums.bytes_source,
+            "bytes_messages": sums.bytes.messages,
+            "bytes_from_lines": sums.bytes.from_lines,
+            "bytes_quoting": sums.bytes.quoting,
+            "bytes_separators": sums.bytes.separators,
+            "bytes_junk": sums.bytes.junk,
+            "bytes_not_reached": sums.bytes_not_reached,
+            "line_ends_changed": sums.line_ends_changed,
+            "links": sums.links,
+            "warnings": self.reporter.warnings,
+            "errors": self.reporter.errors,
+            "seconds": round_seconds(self.started.elapsed()),
+        })
+    }
+}
+
+/// Reports whether the reader of standard output closed it, which is not an error.
+pub(super) fn is_closed_pipe(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+pub(super) fn report_closed_pipe(args: &ConvertArgs) {
+    if !args.common.quiet {
+        eprintln!("standard output was closed by its reader before the end; the rest was not written");
+    }
+}
+
+/// Returns the one variant of all sources, or the one that was written where there are only Maildirs.
+fn variant(outcome: &Outcome, written: Option<Variant>) -> Option<&'static str> {
+    let variants: Vec<&str> = outcome.reports.iter().filter_map(|r| r.variant).map(|v| v.name()).collect();
+    match variants[..] {
+        [] => written.map(Variant::name),
+        [first, ..] if variants.iter().all(|variant| *variant == first) => Some(first),
+        _ => Some("mixed"),
+    }
+}
+
+fn folder_line(FolderCount { name, directory, written }: &FolderCount) -> String {
+    let at =
+        directory.as_ref().map_or(String::new(), |directory| format!(" (in {})", display_path(directory)));
+    let messages = if *written == 1 { "message" } else { "messages" };
+    format!("{}{at}: {} {messages}", escape(name.as_bytes()), grouped(*written))
+}
+
+fn sums_as_text(sums: &Totals, dry_run: bool) -> Vec<String> {
+    let byte_counts = [
+        (sums.bytes.messages, "messages"),
+        (sums.bytes.from_lines, "From_ lines"),
+        (sums.bytes.quoting, "quoting"),
+        (sums.bytes.separators, "separators"),
+        (sums.bytes.junk, "junk"),
+    ];
+    let terms: Vec<String> = byte_counts.iter().map(|(n, what)| format!("{} {what}", grouped(*n))).collect();
+    let mut lines = vec![format!("bytes: {} = {}", grouped(sums.bytes_source), terms.join(" + "))];
+    if sums.line_ends_changed > 0 {
+        lines.push(format!("{} line ends changed", grouped(sums.line_ends_changed)));
+    }
+    let mut sentence = format!(
+        "{} messages found, {} {}",
+        grouped(sums.messages_found),
+        grouped(sums.written),
+        if dry_run { "would be written" } else { "written" }
+    );
+    for (count, what) in [
+        (sums.links, if sums.links == 1 { "link in further folders" } else { "links in further folders" }),
+        (sums.already_present, "there already"),
+        (sums.duplicates, "duplicates left out"),
+        (sums.skipped, "skipped"),
+    ] {
+        if count > 0 {
+            sentence.push_str(&format!(", {} {what}", grouped(count)));
+        }
+    }
+    lines.push(format!("{sentence}; every byte of {} accounted for.", grouped(sums.bytes_source)));
+    lines
+}

@@ -1,0 +1,243 @@
+//! Trees: the mailboxes in them are found, converted folder by folder, and reported in a table.
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::Run;
+use super::applies::{TREE_COPY, TREE_EXPORT, TREE_IMPORT};
+use crate::cli::folders::{FolderArgs, has_no_mail, raise_open_file_limit, report_skipped};
+use crate::cli::mailbox_arg::{Format, MailboxArg};
+use crate::cli::ui::report::Reporter;
+use crate::convert::export::ExportOptions;
+use crate::convert::tree::{self, FolderOutcome, TreeEntry, TreeOptions, TreeOutcome};
+use crate::convert::{ImportOptions, Totals};
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::maildir::detect::is_maildir;
+use crate::mailbox::mbox::variant::Variant;
+use crate::mailbox::text::{display_path, grouped};
+use crate::mailbox::tree::folder::{Folder, Layout};
+use crate::mailbox::tree::walk::{MailboxKind, Tree, TreeMailbox, walk};
+
+/// Where the folders of a tree go.
+#[derive(Args, Debug)]
+pub(super) struct TreeArgs {
+    /// How folders lie in the destination: maildir++ (.A.B beside cur/) or fs (A/B)
+    #[arg(long, value_enum, value_name = "LAYOUT", help_heading = "Trees")]
+    pub(super) layout: Option<Layout>,
+    #[command(flatten)]
+    pub(super) folders: FolderArgs,
+    /// Read the sources from this file, one a line, or - for standard input
+    #[arg(long, value_name = "FILE", help_heading = "Trees")]
+    pub(super) files_from: Option<PathBuf>,
+    /// With --files-from: a NUL ends each name, as find -print0 writes them
+    #[arg(short = '0', long, requires = "files_from", help_heading = "Trees")]
+    pub(super) null: bool,
+}
+
+impl TreeArgs {
+    /// Reads the names of sources in the file of `--files-from`.
+    pub(super) fn read_files_from(&self) -> Result<Vec<OsString>> {
+        let Some(file) = &self.files_from else { return Ok(Vec::new()) };
+        let mut text = Vec::new();
+        let read = match file.as_os_str() == "-" {
+            true => std::io::stdin().read_to_end(&mut text).map(drop),
+            false => std::fs::read(file).map(|bytes| text = bytes),
+        };
+        read.map_err(Error::io("read", file))?;
+        let end = if self.null { 0 } else { b'\n' };
+        let names = text.split(|&b| b == end).filter(|name| !name.is_empty());
+        Ok(names.map(|name| OsString::from_vec(name.to_vec())).collect())
+    }
+
+    pub(super) fn is_used(&self) -> bool {
+        self.layout.is_some() || self.folders.is_used() || self.folders.follow
+    }
+}
+
+/// What a conversion of folders has to say.
+pub(super) struct TreeReport {
+    /// The folders.
+    pub(super) outcome: TreeOutcome,
+    /// How they lie now.
+    pub(super) layout: Layout,
+    /// What was passed over, tree by tree.
+    trees: Vec<Tree>,
+}
+
+impl Run<'_> {
+    /// Finds the mailboxes, and converts them.
+    pub(super) fn tree(&self, import: &ImportOptions<'_>, export: &ExportOptions<'_>) -> Result<TreeReport> {
+        let sources = &self.mailboxes.sources;
+        let mut trees = sources.iter().map(|source| self.walk(source)).collect::<Result<Vec<_>>>()?;
+        let found: Vec<TreeMailbox> =
+            trees.iter_mut().flat_map(|tree| std::mem::take(&mut tree.mailboxes)).collect();
+        if found.is_empty() && trees.iter().all(has_no_mail) {
+            if let Some(error) = trees.iter_mut().find_map(|tree| tree.refused.pop()) {
+                return Err(error);
+            }
+            let path = sources.first().map(|source| source.path.clone()).unwrap_or_default();
+            let reason = "it is a directory without any mailbox in it".into();
+            return Err(Error::NotAMailbox { path, reason, hint: None });
+        }
+        let are_maildirs = !found.is_empty() && found.iter().all(|found| found.kind == MailboxKind::Maildir);
+        let layout = self.layout(are_maildirs)?;
+        self.args.given.check(match layout {
+            Layout::Mboxes => TREE_EXPORT,
+            _ if are_maildirs => TREE_COPY,
+            _ => TREE_IMPORT,
+        })?;
+        let subscribed: Vec<Folder> =
+            trees.iter_mut().filter_map(|tree| tree.subscriptions.take()).flatten().collect();
+        let open = |path: &Path, variant: Option<Variant>| {
+            let mailbox = MailboxArg { format: variant.map(Format::Variant), path: path.to_owned() };
+            self.args.open(&mailbox, &self.context, self.display)
+        };
+        let context = if layout == Layout::Mboxes { self.context } else { self.maildir_context() };
+        let options = TreeOptions {
+            import,
+            export,
+            layout,
+            subscribed: (!subscribed.is_empty()).then_some(&subscribed),
+            jobs: std::thread::available_parallelism().map_or(1, usize::from),
+            open_files: raise_open_file_limit(),
+            open: &open,
+        };
+        let entries = tree::assign_folders(found, &self.args.tree.folders.mapping(), layout);
+        Ok(TreeReport { outcome: tree::convert(entries, &options, &context), layout, trees })
+    }
+
+    /// Returns the mailboxes in one source.
+    fn walk(&self, source: &MailboxArg) -> Result<Tree> {
+        let one = |kind| {
+            let mailbox = TreeMailbox { path: source.path.clone(), folder: Folder::INBOX, kind };
+            Tree { mailboxes: vec![mailbox], ..Tree::default() }
+        };
+        match source.format {
+            None | Some(Format::Maildir) if source.path.is_dir() => {
+                let dir = self.args.open.spool_dir();
+                let spooling = self.args.open.spooling(&dir, self.context.cancel, &|_| ());
+                walk(&source.path, self.args.tree.folders.follow, &spooling)
+            }
+            Some(Format::Variant(Variant::Rfc822)) => {
+                Ok(one(MailboxKind::Messages(vec![source.path.clone()])))
+            }
+            _ => Ok(one(MailboxKind::Mbox)),
+        }
+    }
+
+    /// Returns the layout of the destination: folders go into the other format, unless a prefix names one.
+    fn layout(&self, are_maildirs: bool) -> Result<Layout> {
+        let (destination, layout) = (&self.mailboxes.destination, self.args.tree.layout);
+        let layout = match destination.format {
+            Some(Format::Mbox | Format::Variant(_)) => Layout::Mboxes,
+            None if are_maildirs && layout.is_none() => Layout::Mboxes,
+            None | Some(Format::Maildir) => layout.unwrap_or_default(),
+        };
+        if layout == Layout::Mboxes && is_maildir(&destination.path)? {
+            let reason = "is a Maildir; folders of mboxes go into a directory, or say maildir: before it";
+            return Err(Error::usage(display_path(&destination.path), reason));
+        }
+        Ok(layout)
+    }
+}
+
+impl TreeReport {
+    /// Returns an error of a directory that was refused; it is among the findings.
+    pub(super) fn refused(&self) -> Option<&Error> {
+        self.trees.iter().find_map(|tree| tree.refused.first())
+    }
+
+    /// The sums over all folders.
+    pub(super) fn sums(&self) -> Totals {
+        let mut sums = Totals::default();
+        self.outcome.folders.iter().for_each(|row| sums += &row.sums);
+        sums
+    }
+
+    /// Whether some of it could not be converted.
+    pub(super) fn report(&self, reporter: &mut Reporter) {
+        for row in &self.outcome.folders {
+            for report in &row.reports {
+                reporter.findings(&report.path, &report.findings);
+            }
+            reporter.findings(&row.entry.found.path, renamed(row, self.layout).as_slice());
+        }
+        self.trees.iter().for_each(|tree| report_skipped(tree, reporter));
+        reporter.findings(Path::new(""), &self.outcome.findings);
+    }
+
+    /// A line a folder.
+    pub(super) fn table(&self, reporter: &mut Reporter, dry_run: bool) {
+        let names: Vec<String> =
+            self.outcome.folders.iter().map(|row| row.entry.named.folder.to_string()).collect();
+        let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).clamp(6, 40);
+        let verb = if dry_run { "to write" } else { "written" };
+        reporter.line(&format!("{:width$}  {:>9}  {verb:>9}  {:>9}  from", "folder", "found", "skipped"));
+        for (row, name) in self.outcome.folders.iter().zip(&names) {
+            let sums = &row.sums;
+            let why = match (row.failed, row.entry.named.rename_reason) {
+                (true, _) => "  (not all of it: see above)".to_owned(),
+                (false, Some(why)) => format!("  (renamed: {why})"),
+                (false, None) => String::new(),
+            };
+            reporter.line(&format!(
+                "{name:width$}  {:>9}  {:>9}  {:>9}  {}{why}",
+                grouped(sums.messages_found),
+                grouped(sums.written),
+                grouped(sums.skipped + sums.duplicates),
+                display_path(&row.entry.found.path),
+            ));
+        }
+        let passed_over = self.trees.iter().map(|tree| tree.skipped.len() as u64).sum::<u64>();
+        let doubtful = self.trees.iter().flat_map(|tree| &tree.skipped).filter(|s| s.may_be_mail).count();
+        if passed_over > 0 {
+            let mail = match doubtful {
+                0 => "no mail in them; -v lists them".to_owned(),
+                n => format!("mail may be in {n}, listed above; -v lists all"),
+            };
+            reporter.line(&format!("{} other files and links passed over: {mail}", grouped(passed_over)));
+        }
+    }
+
+    /// The same for programs.
+    pub(super) fn folders(&self) -> Vec<Value> {
+        let folder = |row: &FolderOutcome| {
+            let FolderOutcome { entry: TreeEntry { found, named, .. }, sums, failed, .. } = row;
+            json!({
+                "folder": named.folder.to_string(),
+                "directory": display_path(&named.directory),
+                "source": display_path(&found.path),
+                "source_folder": found.folder.to_string(),
+                "renamed": named.rename_reason,
+                "messages_found": sums.messages_found,
+                "written": sums.written,
+                "already_present": sums.already_present,
+                "duplicates": sums.duplicates,
+                "skipped": sums.skipped,
+                "failed": failed,
+            })
+        };
+        self.outcome.folders.iter().map(folder).collect()
+    }
+}
+
+/// What of a name could not be kept.
+fn renamed(row: &FolderOutcome, layout: Layout) -> Option<Finding> {
+    let TreeEntry { found, named, .. } = &row.entry;
+    let why = match named.rename_reason {
+        Some(why) => why,
+        None if named.directory.as_os_str().as_bytes().contains(&b'\\') => match layout {
+            Layout::MaildirPlusPlus => "Maildir++ cannot say all of its name",
+            Layout::Fs | Layout::Mboxes => "no file can have all of its name",
+        },
+        None => return None,
+    };
+    let message = format!("{} is called {}: {why}", found.folder, display_path(&named.directory));
+    Some(Finding::new(Code::FolderRenamed, message))
+}
