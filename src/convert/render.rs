@@ -64,7 +64,7 @@ pub(crate) struct RenderOptions {
 
 /// A message in pieces, most of them slices of the source.
 #[derive(Debug)]
-pub struct Rendered<'a> {
+pub(crate) struct Rendered<'a> {
     /// Their concatenation is the file.
     pub(crate) pieces: Vec<Cow<'a, [u8]>>,
     /// How many `>` were removed.
