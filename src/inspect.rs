@@ -12,7 +12,7 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::maildir::keywords;
 use crate::mailbox::maildir::list::{self, Entry};
-use crate::mailbox::maildir::write::Subdir;
+use crate::mailbox::maildir::subdir::Subdir;
 use crate::mailbox::mbox::from_line;
 use crate::mailbox::mbox::quote;
 use crate::mailbox::mbox::read::{self, Mbox, ReadOptions};

@@ -4,8 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::mailbox::context::Cancel;
+use crate::mailbox::fs::ownership::Ownership;
 use crate::mailbox::maildir::name::{self, BaseName, Unique};
-use crate::mailbox::maildir::write::{Fsync, MaildirWriter, NewMessage, Ownership, Subdir, WriterOptions};
+use crate::mailbox::maildir::subdir::Subdir;
+use crate::mailbox::maildir::write::{Fsync, MaildirWriter, NewMessage, WriterOptions};
 use crate::mailbox::manifest::{self, Bytes, Digest, MessageRecord};
 use crate::mailbox::mbox::boundary;
 use crate::mailbox::mbox::from_line;

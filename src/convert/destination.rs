@@ -8,7 +8,8 @@ use crate::mailbox::context::Context;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::parent_of;
-use crate::mailbox::maildir::write::{self, DestinationState, Leftover, MaildirWriter};
+use crate::mailbox::maildir::destination::{DestinationState, check_destination};
+use crate::mailbox::maildir::write::{Leftover, MaildirWriter};
 use crate::mailbox::manifest::{ManifestFile, ManifestLock};
 
 /// A destination at one moment.
@@ -31,7 +32,7 @@ pub(crate) struct OpenDestination {
 impl Destination {
     /// Looks at a destination, and refuses one that cannot become a Maildir.
     pub(crate) fn look(options: &DestinationOptions<'_>) -> Result<Destination> {
-        let state = write::check_destination(options.path)?;
+        let state = check_destination(options.path)?;
         let manifest = read_manifest(options, &state)?;
         Ok(Destination { state, manifest })
     }

@@ -17,9 +17,10 @@ use crate::mailbox::context::Context;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs;
+use crate::mailbox::maildir::destination::DestinationState;
 use crate::mailbox::maildir::keywords::KeywordSet;
 use crate::mailbox::maildir::list::{self, Entry};
-use crate::mailbox::maildir::write::{DestinationState, Fsync};
+use crate::mailbox::maildir::write::Fsync;
 use crate::mailbox::manifest::{self, Digest, ManifestFile, ManifestLocation, Outline, Section};
 use crate::mailbox::text::display_path;
 

@@ -364,8 +364,7 @@ fn assign_keywords(writer: &MaildirWriter, names: &NameTable, context: &Context<
         // The list of other programs is not needed.
         return Ok(KeywordTable::default());
     }
-    let lock = (context.locks, context.cancel);
-    writer.assign_keywords(names.keywords.required(), names.letters_in_use, lock)
+    writer.assign_keywords(names.keywords.required(), names.letters_in_use, context.locks, context.cancel)
 }
 
 /// Returns the letters that the keywords would get.

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::dedupe::Dedupe;
 use super::render::RenderOptions;
 use crate::mailbox::context::Context;
+use crate::mailbox::fs::ownership::Ownership;
 use crate::mailbox::fs::sync_group::SyncGroup;
-use crate::mailbox::maildir::write::{Fsync, Ownership, WriterOptions};
+use crate::mailbox::maildir::write::{Fsync, WriterOptions};
 use crate::mailbox::manifest::ManifestLocation;
 use crate::mailbox::message::received::Origin;
 

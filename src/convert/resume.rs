@@ -12,7 +12,8 @@ use rayon::prelude::*;
 use super::section::{SectionSource, StagedFile};
 use crate::mailbox::error::Result;
 use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::maildir::write::{Leftover, MaildirWriter, Subdir};
+use crate::mailbox::maildir::subdir::Subdir;
+use crate::mailbox::maildir::write::{Leftover, MaildirWriter};
 
 /// The part of one source that need not be written again.
 #[derive(Debug, Clone, Default)]

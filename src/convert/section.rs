@@ -5,7 +5,8 @@ use std::ffi::OsString;
 
 use super::labels::FolderIndex;
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::maildir::write::{MaildirWriter, Subdir};
+use crate::mailbox::maildir::subdir::Subdir;
+use crate::mailbox::maildir::write::MaildirWriter;
 use crate::mailbox::manifest::SectionFooter;
 
 /// A source whose messages are written with their section of the manifest.

@@ -13,7 +13,7 @@ use super::planned_source::PlannedSource;
 use super::render::{RenderOptions, Rendered};
 use super::section::{CheckedChunk, SectionSource, StagedFile};
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::maildir::write::{MaildirWriter, NewMessage};
+use crate::mailbox::maildir::write::{MaildirWriter, MessagePath, NewMessage};
 use crate::mailbox::manifest::{self, Bytes, Digest, Gap, LEAD, MessageRecord, SectionFooter, SectionHeader};
 use crate::mailbox::mbox::verdict::Extent;
 
@@ -105,7 +105,7 @@ impl<'a> SectionWriter<'a> {
     ) -> Result<Option<Vec<StagedFile>>> {
         let (subdir, name) = self.source.final_name(planned);
         let file = |&folder| {
-            let is_there = writer.has_message((folder, subdir, &name), planned.size)?;
+            let is_there = writer.has_message(MessagePath { folder, subdir, name: &name }, planned.size)?;
             Ok(is_there.then(|| StagedFile { folder, subdir, name: name.clone() }))
         };
         planned.folders().iter().map(file).collect()

@@ -20,7 +20,8 @@ use crate::mailbox::fs::durable::{self, Dir};
 use crate::mailbox::fs::sync_group::SyncGroup;
 use crate::mailbox::fs::{parent_of, read_regular};
 use crate::mailbox::maildir::create;
-use crate::mailbox::maildir::write::{self, DestinationState, Fsync, refuse_symlink};
+use crate::mailbox::maildir::destination::{DestinationState, check_destination, refuse_symlink};
+use crate::mailbox::maildir::write::Fsync;
 use crate::mailbox::manifest::ManifestLocation;
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::text::display_path;
@@ -241,7 +242,7 @@ impl Conversion<'_> {
         // A dry run refuses what the run would.
         let is_maildir = self.options.layout == Layout::MaildirPlusPlus;
         if is_maildir || !root.is_dir() {
-            let state = write::check_destination(root)?;
+            let state = check_destination(root)?;
             debug_assert!(is_maildir || state == DestinationState::Nothing);
         }
         if !root.exists() {

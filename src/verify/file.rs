@@ -19,7 +19,7 @@ use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::maildir::list::{self, Entry};
 use crate::mailbox::maildir::name;
-use crate::mailbox::maildir::write::Subdir;
+use crate::mailbox::maildir::subdir::Subdir;
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::mbox::candidate::Candidate;
 use crate::mailbox::mbox::scan;

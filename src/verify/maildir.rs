@@ -24,7 +24,7 @@ use crate::mailbox::fs::parent_of;
 use crate::mailbox::fs::read_regular;
 use crate::mailbox::maildir::detect::{DirectoryKind, detect, remnant, require_maildir};
 use crate::mailbox::maildir::list::Entry;
-use crate::mailbox::maildir::write::Subdir;
+use crate::mailbox::maildir::subdir::Subdir;
 use crate::mailbox::maildir::{folders as names, quota};
 use crate::mailbox::manifest::FILE_NAME;
 use crate::mailbox::message::flags::Flags;

@@ -21,7 +21,7 @@ use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::read_regular;
 use crate::mailbox::maildir::keywords::{KeywordSet, KeywordTable};
 use crate::mailbox::maildir::list;
-use crate::mailbox::maildir::write::Subdir;
+use crate::mailbox::maildir::subdir::Subdir;
 use crate::mailbox::manifest::{
     self, Digest, Gap, ManifestFile, ManifestLocation, MessageRecord, Outline, Section, SectionFooter,
     SectionHeader,

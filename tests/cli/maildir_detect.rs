@@ -22,6 +22,11 @@ fn make(maildir: &Path, directories: &[&str]) -> u64 {
         as u64
 }
 
+fn files(maildir: &Path) -> u64 {
+    let count = |name: &str| fs::read_dir(maildir.join(name)).map_or(0, |entries| entries.count() as u64);
+    count("cur") + count("new")
+}
+
 fn without(missing: &str) -> Vec<&'static str> {
     SUBDIRECTORIES.into_iter().filter(|name| *name != missing).collect()
 }
@@ -104,7 +109,7 @@ fn convert_writes_an_mbox_or_a_copy() {
         }
         let run = ground.run(&["convert", "@/M", "maildir:@/copy"]).exits(0);
         assert_eq!(count(&run.summary(), "written"), ground.messages);
-        assert_eq!(messages(&ground.path("copy")).len() as u64, ground.messages);
+        assert_eq!(files(&ground.path("copy")), ground.messages);
     }
 }
 
@@ -114,7 +119,7 @@ fn a_destination_is_completed() {
         fs::write(ground.path("in.mbox"), many(3)).unwrap();
         let summary = ground.run(&["convert", "@/in.mbox", "@/M"]).exits(0).summary();
         assert_eq!(count(&summary, "written"), 3);
-        assert_eq!(messages(&ground.path("M")).len() as u64, ground.messages + 3);
+        assert_eq!(files(&ground.path("M")), ground.messages + 3);
         assert!(SUBDIRECTORIES.iter().all(|name| ground.path("M").join(name).is_dir()));
         ground.run(&["convert", "--exact", "@/M", "@/out.mbox"]).exits(0);
         same(&fs::read(ground.path("out.mbox")).unwrap(), &many(3), "the mbox");
@@ -178,7 +183,7 @@ fn a_delivery_needs_the_directories_it_writes_to_or_is_told_to_create_them() {
         deliver(&[]).exits(if ground.missing == "cur" { 0 } else { 75 });
         deliver(&["--create"]).exits(0);
         let delivered = if ground.missing == "cur" { 2 } else { 1 };
-        assert_eq!(messages(&ground.path("M")).len() as u64, ground.messages + delivered);
+        assert_eq!(files(&ground.path("M")), ground.messages + delivered);
     }
 }
 

@@ -28,8 +28,9 @@ use crate::mailbox::context::Context;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::maildir::destination::DestinationState;
 use crate::mailbox::maildir::keywords::KeywordTable;
-use crate::mailbox::maildir::write::{self, DestinationState, Leftover, MaildirWriter};
+use crate::mailbox::maildir::write::{self, Leftover, MaildirWriter};
 use crate::mailbox::manifest::ManifestLocation;
 use copied::CopiedMessages;
 use letters::LetterMapping;
@@ -156,7 +157,7 @@ impl Copy<'_> {
         let required = used.numbers().filter_map(|number| own.name(number));
         let table = match writer {
             Some(writer) => {
-                writer.assign_keywords(required, plan.letters_there, (context.locks, context.cancel))?
+                writer.assign_keywords(required, plan.letters_there, context.locks, context.cancel)?
             }
             None => KeywordTable::preview(options.path, required, plan.letters_there)?,
         };

@@ -14,9 +14,9 @@ use super::source::{SourceMaildir, is_link};
 use crate::mailbox::context::Context;
 use crate::mailbox::error::Result;
 use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::maildir::destination::DestinationState;
 use crate::mailbox::maildir::keywords::KeywordSet;
 use crate::mailbox::maildir::list::{self, Entry};
-use crate::mailbox::maildir::write::DestinationState;
 use crate::mailbox::text::escape;
 
 /// A message of the source that no earlier run has copied.

@@ -16,7 +16,8 @@ use crate::mailbox::context::Context;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::maildir::list::{self, Entry, FoundMessage};
 use crate::mailbox::maildir::name::{self, BaseName, Unique};
-use crate::mailbox::maildir::write::{MaildirWriter, NewMessage, Subdir};
+use crate::mailbox::maildir::subdir::Subdir;
+use crate::mailbox::maildir::write::{MaildirWriter, MessagePath, NewMessage};
 use crate::mailbox::manifest::ByteCounts;
 use crate::mailbox::manifest::{Bytes, Digest, MessageRecord, SectionFooter, SectionHeader, to_line};
 use crate::mailbox::message::received::Origin;
@@ -222,7 +223,9 @@ impl SectionSource for CopySection<'_> {
         let mut files = Vec::with_capacity(outgoing.len());
         for Outgoing { subdir, name, bytes, .. } in outgoing {
             let size = bytes.len() as u64;
-            if !writer.map_or(Ok(true), |writer| writer.has_message((0, subdir, &name), size))? {
+            if !writer.map_or(Ok(true), |writer| {
+                writer.has_message(MessagePath { folder: 0, subdir, name: &name }, size)
+            })? {
                 return Ok(None);
             }
             files.push(StagedFile { folder: 0, subdir, name });

@@ -12,8 +12,8 @@ use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::{Dir, FileId};
 use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::DirLock;
+use crate::mailbox::fs::ownership::FILE_MODE;
 use crate::mailbox::fs::parent_of;
-use crate::mailbox::maildir::write::FILE_MODE;
 
 /// Such a file; dropped before [`Growing::publish`] it goes away.
 #[derive(Debug)]

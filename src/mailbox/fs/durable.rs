@@ -694,13 +694,13 @@ fn magic(fd: impl AsFd) -> Option<u32> {
 
 fn kernel_reports_syncfs_errors() -> bool {
     // A file of the kernel, not the environment: it says the same to every process.
-    std::fs::read("/proc/sys/kernel/osrelease").is_ok_and(|release| is_at_least(&release, (5, 8)))
+    std::fs::read("/proc/sys/kernel/osrelease").is_ok_and(|release| is_at_least(&release, 5, 8))
 }
 
-fn is_at_least(release: &[u8], wanted: (u32, u32)) -> bool {
+fn is_at_least(release: &[u8], least_major: u32, least_minor: u32) -> bool {
     let text = String::from_utf8_lossy(release);
     let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse::<u32>().ok());
-    matches!((numbers.next(), numbers.next()), (Some(major), Some(minor)) if (major, minor) >= wanted)
+    matches!((numbers.next(), numbers.next()), (Some(major), Some(minor)) if (major, minor) >= (least_major, least_minor))
 }
 
 fn open_directory(at: BorrowedFd<'_>, name: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
@@ -853,12 +853,12 @@ mod tests {
 
     #[test]
     fn the_kernel_is_compared_by_number() {
-        assert!(is_at_least(b"5.8.0-rc1\n", (5, 8)));
-        assert!(is_at_least(b"5.15.0-91-generic", (5, 8)));
-        assert!(is_at_least(b"6.1", (5, 8)));
-        assert!(!is_at_least(b"5.4.0", (5, 8)));
-        assert!(!is_at_least(b"4.19", (5, 8)));
-        assert!(!is_at_least(b"", (5, 8)));
+        assert!(is_at_least(b"5.8.0-rc1\n", 5, 8));
+        assert!(is_at_least(b"5.15.0-91-generic", 5, 8));
+        assert!(is_at_least(b"6.1", 5, 8));
+        assert!(!is_at_least(b"5.4.0", 5, 8));
+        assert!(!is_at_least(b"4.19", 5, 8));
+        assert!(!is_at_least(b"", 5, 8));
     }
 
     #[test]

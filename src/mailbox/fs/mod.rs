@@ -3,6 +3,7 @@
 pub mod atomic_file;
 pub mod durable;
 pub mod lock;
+pub mod ownership;
 pub mod sync_group;
 
 use std::fs::OpenOptions;

@@ -7,14 +7,14 @@ use std::path::{Component, Path};
 
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::fs::ownership::Ownership;
 use crate::mailbox::fs::{parent_of, sync_parent};
+use crate::mailbox::maildir::destination::check_destination;
 use crate::mailbox::maildir::detect;
-use crate::mailbox::maildir::write::check_destination;
 use crate::mailbox::text::display_path;
 
-/// The modes of directories and files, subject to the umask.
-const DIR_MODE: u32 = 0o777;
-const FILE_MODE: u32 = 0o666;
+/// The umask alone decides who may read what a delivery creates.
+const MODES: Ownership = Ownership { owner: None, mode: Some(0o666) };
 
 /// Opens a Maildir; what is missing of it is made: its directory, tmp/, new/ and cur/, and where it is a
 /// folder `.A.B` of a Maildir the file maildirfolder. All of it is on stable storage then. The directory that
@@ -29,7 +29,7 @@ pub fn open_or_create(path: &Path) -> Result<Dir> {
     };
     // Not among somebody's photographs.
     check_destination(path)?;
-    complete(&dir, detect::is_maildirpp_folder(path), (DIR_MODE, FILE_MODE))?;
+    complete(&dir, detect::is_maildirpp_folder(path), MODES)?;
     // Also where nothing was missing: whoever made it may have been killed before this, or be not there yet.
     dir.sync()?;
     sync_parent(path)?;
@@ -38,18 +38,18 @@ pub fn open_or_create(path: &Path) -> Result<Dir> {
 
 /// Makes what is missing in the directory of a Maildir, with these modes of directories and files. Nothing is
 /// flushed.
-pub(crate) fn complete(dir: &Dir, is_folder: bool, (dir_mode, file_mode): (u32, u32)) -> Result<()> {
+pub(crate) fn complete(dir: &Dir, is_folder: bool, modes: Ownership) -> Result<()> {
     for name in ["tmp", "new"] {
-        dir.open_or_create_dir(OsStr::new(name), dir_mode)?;
+        dir.open_or_create_dir(OsStr::new(name), modes.dir_mode())?;
     }
     // Only now: a directory with nothing but this file in it would be somebody else's the next time.
     if is_folder {
-        match dir.create_file(OsStr::new("maildirfolder"), file_mode) {
+        match dir.create_file(OsStr::new("maildirfolder"), modes.file_mode()) {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
             made => drop(made?),
         }
     }
-    dir.open_or_create_dir(OsStr::new("cur"), dir_mode).map(drop)
+    dir.open_or_create_dir(OsStr::new("cur"), modes.dir_mode()).map(drop)
 }
 
 /// Makes the directories that are missing between `from`, which must exist, and what `path` names in the last
@@ -65,7 +65,7 @@ pub fn create_parents(path: &Path, from: &Path) -> Result<()> {
             let reason = format!("is not below {}", display_path(from));
             return Err(Error::Destination { path: path.to_owned(), reason });
         };
-        let (child, _) = dir.open_or_create_dir(name, DIR_MODE)?;
+        let (child, _) = dir.open_or_create_dir(name, MODES.dir_mode())?;
         // Also where it was there: whoever made it may have been killed before this.
         dir.sync()?;
         dir = child;
@@ -78,7 +78,7 @@ fn make_directory(path: &Path) -> Result<Dir> {
         path: path.to_owned(),
         reason: "has no last part that could be the name of a Maildir".into(),
     })?;
-    Ok(Dir::open(parent_of(path))?.open_or_create_dir(name, DIR_MODE)?.0)
+    Ok(Dir::open(parent_of(path))?.open_or_create_dir(name, MODES.dir_mode())?.0)
 }
 
 #[cfg(test)]

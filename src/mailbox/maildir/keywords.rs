@@ -12,7 +12,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::folders;
-use super::write::FILE_MODE;
 use crate::mailbox::context::Cancel;
 use crate::mailbox::context::LockOptions;
 use crate::mailbox::error::{Error, Result};
@@ -21,6 +20,7 @@ use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::Mode;
+use crate::mailbox::fs::ownership::FILE_MODE;
 use crate::mailbox::text::escape;
 
 /// The name of the file in a Maildir, and in each of its folders.
@@ -234,39 +234,52 @@ impl KeywordTable {
         let written = durable::write_all(&file, &self.text).and_then(|()| durable::sync_file(&file));
         written.map_err(Error::io("write", dir.path().join(name)))
     }
+}
 
-    /// Gives letters to keywords in a Maildir that others use, under the lock that Dovecot takes for it; as
-    /// many as there are letters left. The names are on stable storage then, if `flush`. `in_use` are the
-    /// letters of its messages.
+/// The keywords of a Maildir that other programs use.
+#[derive(Debug, Clone, Copy)]
+pub struct SharedKeywords<'a> {
+    /// The Maildir.
+    pub root: &'a Dir,
+    /// Its tmp/.
+    pub tmp: &'a Dir,
+    /// Whether the names are on stable storage when [`SharedKeywords::add`] returns.
+    pub flush: bool,
+    /// The lock that Dovecot takes for the file, too.
+    pub locks: &'a LockOptions,
+    /// Ends the wait for the lock.
+    pub cancel: &'a Cancel,
+}
+
+impl SharedKeywords<'_> {
+    /// Assigns letters to keywords, as long as there are any. `in_use` are the letters of its messages.
     ///
     /// # Errors
     /// [`Error::Locked`], [`Error::Interrupted`], [`Error::Io`].
-    pub fn add_shared<'a>(
-        root: &Dir,
-        tmp: &Dir,
-        keywords: impl Iterator<Item = &'a str>,
+    pub fn add<'k>(
+        &self,
+        keywords: impl Iterator<Item = &'k str>,
         in_use: KeywordSet,
-        flush: bool,
-        (wanted, cancel): (&LockOptions, &Cancel),
     ) -> Result<KeywordTable> {
+        let root = self.root;
         let path = root.path().join(FILE_NAME);
-        // The lock is that of the file, which may not be there yet.
+        // The lock is that of the file, which may not exist yet.
         let open = || File::open(root.path()).map_err(Error::io("open", root.path()));
-        let (_lock, _) = lock::acquire_with(&path, open, Mode::Write, wanted, cancel)?;
-        let (mut names, mode) = KeywordTable::read_in(root)?.unwrap_or((KeywordTable::default(), FILE_MODE));
-        let before = names.text.len();
-        names.reserve(in_use);
+        let (_lock, _) = lock::acquire_with(&path, open, Mode::Write, self.locks, self.cancel)?;
+        let (mut table, mode) = KeywordTable::read_in(root)?.unwrap_or((KeywordTable::default(), FILE_MODE));
+        let before = table.text.len();
+        table.reserve(in_use);
         for keyword in keywords {
-            names.add(keyword);
+            table.add(keyword);
         }
-        if names.text.len() > before {
-            names.replace(root, tmp, mode)?;
+        if table.text.len() > before {
+            table.replace(root, self.tmp, mode)?;
         }
-        // Also where it was there: whoever wrote it may have been killed before this.
-        if flush {
+        // Also if the file existed: the run that wrote it may have been killed before this.
+        if self.flush {
             root.sync()?;
         }
-        Ok(names)
+        Ok(table)
     }
 }
 
@@ -359,14 +372,14 @@ mod tests {
         let wanted = LockOptions { methods, timeout: Duration::ZERO, pid: std::process::id(), host };
         let extend = |keywords: &[&'static str]| {
             let keywords = keywords.iter().copied();
-            KeywordTable::add_shared(
-                &root,
-                &tmp,
-                keywords,
-                KeywordSet::default(),
-                true,
-                (&wanted, Cancel::never()),
-            )
+            let shared = SharedKeywords {
+                root: &root,
+                tmp: &tmp,
+                flush: true,
+                locks: &wanted,
+                cancel: Cancel::never(),
+            };
+            shared.add(keywords, KeywordSet::default())
         };
         extend(&["a", "b"]).unwrap();
         let file = temp.path().join(FILE_NAME);

@@ -16,7 +16,7 @@ use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::read_regular;
 use crate::mailbox::maildir::detect::{DirectoryKind, detect};
 use crate::mailbox::maildir::name;
-use crate::mailbox::maildir::write::Subdir;
+use crate::mailbox::maildir::subdir::Subdir;
 use crate::mailbox::source;
 
 /// A message as it lies in new/ or cur/.
@@ -37,16 +37,6 @@ impl Entry {
     /// The name taken apart.
     pub fn parsed(&self) -> name::ParsedName<'_> {
         name::parse(self.name.as_bytes())
-    }
-}
-
-impl Subdir {
-    /// The directory's name.
-    pub fn dir(self) -> &'static str {
-        match self {
-            Subdir::New => "new",
-            Subdir::Cur => "cur",
-        }
     }
 }
 

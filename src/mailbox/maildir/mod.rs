@@ -2,10 +2,12 @@
 
 pub mod create;
 pub mod deliver;
+pub mod destination;
 pub mod detect;
 pub mod folders;
 pub mod keywords;
 pub mod list;
 pub mod name;
 pub mod quota;
+pub mod subdir;
 pub mod write;

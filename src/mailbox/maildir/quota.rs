@@ -28,7 +28,7 @@ use rustix::fs::{AtFlags, Stat};
 use rustix::io::Errno;
 
 use super::name;
-use super::write::Subdir;
+use super::subdir::Subdir;
 use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable;

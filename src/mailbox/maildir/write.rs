@@ -16,20 +16,23 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::keywords::{self, KeywordSet, KeywordTable};
+use super::keywords::{self, KeywordSet, KeywordTable, SharedKeywords};
 use super::name;
 use super::quota::Quota;
 use crate::mailbox::context::Cancel;
 use crate::mailbox::context::LockOptions;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable;
-use crate::mailbox::fs::durable::{Dir, Owner};
+use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::DirLock;
+use crate::mailbox::fs::ownership::{DIR_MODE, Ownership};
 use crate::mailbox::fs::sync_group::SyncGroup;
 use crate::mailbox::fs::{parent_of, sync_parent};
 use crate::mailbox::maildir::create;
+use crate::mailbox::maildir::destination::{DestinationState, check_destination, refuse_symlink};
 use crate::mailbox::maildir::detect;
+use crate::mailbox::maildir::subdir::Subdir;
 use crate::mailbox::manifest::{FILE_NAME, ManifestAppender};
 
 /// When bytes are brought to stable storage.
@@ -45,46 +48,10 @@ pub enum Fsync {
     None,
 }
 
-/// Mode of message files.
-pub const FILE_MODE: u32 = 0o600;
 /// How long a conversion waits for deliveries, which hold the quota's lock for milliseconds.
 const QUOTA_WAIT: Duration = Duration::from_secs(5);
 /// What is made beside the messages.
 const OWN_FILES: [&str; 3] = [FILE_NAME, "maildirfolder", keywords::FILE_NAME];
-/// Mode of directories.
-pub const DIR_MODE: u32 = 0o700;
-
-/// To whom what is made belongs, and what others may do with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Ownership {
-    /// To whom; None: to us.
-    pub owner: Option<Owner>,
-    /// The mode of files, subject to the umask; None: [`FILE_MODE`]. Who may read a file may enter its
-    /// directory.
-    pub mode: Option<u32>,
-}
-
-impl Ownership {
-    /// The mode of files.
-    pub fn file_mode(self) -> u32 {
-        self.mode.unwrap_or(FILE_MODE)
-    }
-
-    /// The mode of directories.
-    pub fn dir_mode(self) -> u32 {
-        self.mode.map_or(DIR_MODE, |mode| mode | ((mode & 0o444) >> 2))
-    }
-}
-
-/// The two places a message can end up in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Subdir {
-    /// new/: nobody has seen it.
-    New,
-    /// cur/: it was there before.
-    Cur,
-}
-
 /// A message on its way in.
 #[derive(Debug)]
 pub struct NewMessage<'a> {
@@ -103,79 +70,6 @@ pub struct NewMessage<'a> {
     pub mtime: i64,
     /// A file of the Maildir, relative to it, that it is to be a link to instead of getting these bytes.
     pub existing: Option<&'a Path>,
-}
-
-/// What stands at a destination before anything is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DestinationState {
-    /// Nothing.
-    Nothing,
-    /// An empty directory.
-    EmptyDirectory,
-    /// A Maildir, perhaps with one of its three directories missing.
-    Maildir,
-}
-
-/// Looks at a destination, and refuses by name what cannot become a Maildir.
-pub fn check_destination(path: &Path) -> Result<DestinationState> {
-    let meta = match std::fs::symlink_metadata(path).and_then(|_| std::fs::metadata(path)) {
-        Ok(meta) => meta,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return look_beside(path),
-        Err(e) => return Err(Error::io("look at the destination", path)(e)),
-    };
-    let refuse = |reason: &str| Err(Error::Destination { path: path.to_owned(), reason: reason.into() });
-    if !meta.is_dir() {
-        return refuse("exists and is no directory; a Maildir is a directory, name another destination");
-    }
-    if detect::is_maildir(path)? {
-        return Ok(DestinationState::Maildir);
-    }
-    let dir = Dir::open(path)?;
-    for name in dir.names()? {
-        let is_empty = match name.as_bytes() {
-            b"lost+found" | b"tmp" => true,
-            // Not even with a hidden file that keeps the directory in an archive is there mail.
-            b"cur" | b"new" => {
-                dir.open_child(&name)?.names()?.iter().all(|name| name.as_bytes().starts_with(b"."))
-            }
-            _ => false,
-        };
-        if !is_empty {
-            return refuse(
-                "is a directory with other things in it and no Maildir; name one, or a new directory inside it",
-            );
-        }
-    }
-    Ok(DestinationState::EmptyDirectory)
-}
-
-/// Refuses a directory that is a link. Users do link their folders; but what is written to be given to one of them
-/// would be written, and given, wherever he has led it. A link that is made in this very moment is not seen.
-pub fn refuse_symlink(path: &Path) -> Result<()> {
-    if !path.is_symlink() {
-        return Ok(());
-    }
-    let reason = "is a symbolic link, and with --owner none is followed in the destination; remove it, or name \
-                  what it leads to as the destination";
-    Err(Error::Destination { path: path.to_owned(), reason: reason.into() })
-}
-
-/// A destination that does not exist needs a parent that does.
-fn look_beside(path: &Path) -> Result<DestinationState> {
-    let parent = parent_of(path);
-    if std::fs::symlink_metadata(path).is_ok() {
-        let reason = "is a symbolic link to nothing".into();
-        return Err(Error::Destination { path: path.to_owned(), reason });
-    }
-    match std::fs::metadata(parent) {
-        Ok(meta) if meta.is_dir() => Ok(DestinationState::Nothing),
-        Ok(_) => Err(Error::Destination { path: parent.to_owned(), reason: "is no directory".into() }),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(Error::Destination {
-            path: parent.to_owned(),
-            reason: "the directory for the new Maildir does not exist; create it first".into(),
-        }),
-        Err(e) => Err(Error::io("look at the directory", parent)(e)),
-    }
 }
 
 /// Tells a quota of what was published. That it cannot be told is no reason to say that the mail is not there:
@@ -286,6 +180,17 @@ pub enum Leftover {
     /// Messages and the manifest that lists them; these are its bytes. What is not wanted of it is for
     /// [`Filling::keep_only`] to remove.
     Stage(Vec<u8>),
+}
+
+/// The place of a message in a Maildir.
+#[derive(Debug, Clone, Copy)]
+pub struct MessagePath<'a> {
+    /// The number of its folder in [`MaildirWriter::set_folders`].
+    pub folder: u32,
+    /// Its directory in the folder.
+    pub subdir: Subdir,
+    /// Its file name.
+    pub name: &'a OsStr,
 }
 
 /// What [`Filling::open`] needs to know.
@@ -405,7 +310,7 @@ impl MaildirWriter {
             match &self.kind {
                 Kind::Staged(staged) => {
                     let (folder, _) = staged.root.open_or_create_dir(directory, DIR_MODE)?;
-                    create::complete(&folder, true, (DIR_MODE, FILE_MODE))?;
+                    create::complete(&folder, true, Ownership::default())?;
                 }
                 Kind::InPlace { made, .. } if made.root.exists(directory)? => {
                     let path = made.root.path().join(directory);
@@ -423,10 +328,11 @@ impl MaildirWriter {
     }
 
     /// Whether a message that an earlier run left is there, with its size.
-    pub fn has_message(&self, (folder, place, name): (u32, Subdir, &OsStr), size: u64) -> Result<bool> {
+    pub fn has_message(&self, message: MessagePath<'_>, size: u64) -> Result<bool> {
+        let MessagePath { folder, subdir, name } = message;
         let size_there = match folder {
-            0 => self.place(place).file_size(name)?,
-            folder => self.root().file_size(&self.folders.within(folder, place, name))?,
+            0 => self.subdir(subdir).file_size(name)?,
+            folder => self.root().file_size(&self.folders.within(folder, subdir, name))?,
         };
         Ok(size_there == Some(size))
     }
@@ -440,7 +346,7 @@ impl MaildirWriter {
             }
         }
         for place in [Subdir::New, Subdir::Cur] {
-            self.keep_only_in(self.place(place), place, &wanted[0])?;
+            self.keep_only_in(self.subdir(place), place, &wanted[0])?;
             for &folder in &self.folders.needed {
                 let dir = self.root().open_child(&self.folders.within(folder, place, OsStr::new("")))?;
                 self.keep_only_in(&dir, place, &wanted[folder as usize])?;
@@ -503,7 +409,8 @@ impl MaildirWriter {
         &self,
         keywords: impl Iterator<Item = &'a str>,
         in_use: KeywordSet,
-        lock: (&LockOptions, &Cancel),
+        locks: &LockOptions,
+        cancel: &Cancel,
     ) -> Result<KeywordTable> {
         let mut keywords = keywords.peekable();
         let nothing = keywords.peek().is_none();
@@ -522,7 +429,9 @@ impl MaildirWriter {
             }
             Kind::InPlace { made, .. } if nothing => KeywordTable::read(made.root.path()),
             Kind::InPlace { made, tmp, .. } => {
-                KeywordTable::add_shared(&made.root, tmp, keywords, in_use, self.fsync != Fsync::None, lock)
+                let flush = self.fsync != Fsync::None;
+                let shared = SharedKeywords { root: &made.root, tmp, flush, locks, cancel };
+                shared.add(keywords, in_use)
             }
         }
     }
@@ -715,7 +624,7 @@ impl MaildirWriter {
         match &self.kind {
             Kind::Staged(staged) => {
                 let create = |m: &NewMessage<'_>| match m.folders[0] {
-                    0 => self.place(m.subdir).create_file(&m.name, self.ownership.file_mode()),
+                    0 => self.subdir(m.subdir).create_file(&m.name, self.ownership.file_mode()),
                     folder => {
                         let name = self.folders.within(folder, m.subdir, &m.name);
                         staged.root.create_file(&name, self.ownership.file_mode())
@@ -745,8 +654,8 @@ impl MaildirWriter {
         }
     }
 
-    fn place(&self, place: Subdir) -> &Dir {
-        match place {
+    fn subdir(&self, subdir: Subdir) -> &Dir {
+        match subdir {
             Subdir::New => &self.new,
             Subdir::Cur => &self.cur,
         }
@@ -755,7 +664,7 @@ impl MaildirWriter {
     fn path_of(&self, message: &NewMessage<'_>) -> PathBuf {
         match &self.kind {
             Kind::Staged(staged) => match message.folders[0] {
-                0 => self.place(message.subdir).path().join(&message.name),
+                0 => self.subdir(message.subdir).path().join(&message.name),
                 folder => staged.root.path().join(self.folders.within(folder, message.subdir, &message.name)),
             },
             Kind::InPlace { tmp, .. } => tmp.path().join(OsStr::from_bytes(&message.base)),
@@ -864,7 +773,7 @@ impl MadeDirs {
             if made {
                 self.folders.push(directory.clone());
             }
-            create::complete(&folder, true, (DIR_MODE, FILE_MODE))?;
+            create::complete(&folder, true, Ownership::default())?;
             if flush {
                 folder.sync()?;
             }

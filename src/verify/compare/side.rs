@@ -17,7 +17,7 @@ use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::maildir::keywords::{self, KeywordTable};
 use crate::mailbox::maildir::list;
 use crate::mailbox::maildir::list::Entry;
-use crate::mailbox::maildir::write::Subdir;
+use crate::mailbox::maildir::subdir::Subdir;
 use crate::mailbox::mbox::from_line;
 use crate::mailbox::mbox::quote::Quoting;
 use crate::mailbox::mbox::read::Mbox;

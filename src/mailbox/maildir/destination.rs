@@ -1,0 +1,83 @@
+//! A path that is to become a Maildir, or to get more messages.
+
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::fs::parent_of;
+use crate::mailbox::maildir::detect;
+
+/// The state of a destination before anything is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DestinationState {
+    /// Nothing.
+    Nothing,
+    /// An empty directory.
+    EmptyDirectory,
+    /// A Maildir; one of its directories may be missing.
+    Maildir,
+}
+
+/// Checks a destination, and fails for one that cannot become a Maildir.
+pub fn check_destination(path: &Path) -> Result<DestinationState> {
+    let meta = match std::fs::symlink_metadata(path).and_then(|_| std::fs::metadata(path)) {
+        Ok(meta) => meta,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return check_absent(path),
+        Err(e) => return Err(Error::io("look at the destination", path)(e)),
+    };
+    let refuse = |reason: &str| Err(Error::Destination { path: path.to_owned(), reason: reason.into() });
+    if !meta.is_dir() {
+        return refuse("exists and is no directory; a Maildir is a directory, name another destination");
+    }
+    if detect::is_maildir(path)? {
+        return Ok(DestinationState::Maildir);
+    }
+    let dir = Dir::open(path)?;
+    for name in dir.names()? {
+        let is_empty = match name.as_bytes() {
+            b"lost+found" | b"tmp" => true,
+            // A hidden file keeps an empty directory in an archive.
+            b"cur" | b"new" => {
+                dir.open_child(&name)?.names()?.iter().all(|name| name.as_bytes().starts_with(b"."))
+            }
+            _ => false,
+        };
+        if !is_empty {
+            return refuse(
+                "is a directory with other things in it and no Maildir; name one, or a new directory inside it",
+            );
+        }
+    }
+    Ok(DestinationState::EmptyDirectory)
+}
+
+/// Refuses a directory that is a symbolic link. Users link their folders, but with --owner a user could lead what is
+/// written, and given away, to any place. A link that is created at this moment is not noticed.
+pub fn refuse_symlink(path: &Path) -> Result<()> {
+    if !path.is_symlink() {
+        return Ok(());
+    }
+    let reason = "is a symbolic link, and with --owner none is followed in the destination; remove it, or name \
+                  what it leads to as the destination";
+    Err(Error::Destination { path: path.to_owned(), reason: reason.into() })
+}
+
+/// Checks the parent of a destination that does not exist.
+fn check_absent(path: &Path) -> Result<DestinationState> {
+    let parent = parent_of(path);
+    if std::fs::symlink_metadata(path).is_ok() {
+        let reason = "is a symbolic link to nothing".into();
+        return Err(Error::Destination { path: path.to_owned(), reason });
+    }
+    match std::fs::metadata(parent) {
+        Ok(meta) if meta.is_dir() => Ok(DestinationState::Nothing),
+        Ok(_) => Err(Error::Destination { path: parent.to_owned(), reason: "is no directory".into() }),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(Error::Destination {
+            path: parent.to_owned(),
+            reason: "the directory for the new Maildir does not exist; create it first".into(),
+        }),
+        Err(e) => Err(Error::io("look at the directory", parent)(e)),
+    }
+}
