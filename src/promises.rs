@@ -8,11 +8,11 @@ use std::{fmt, io};
 
 use crate::convert::render::{Eol, Headers, RenderOptions, render};
 use crate::deliver::lmtp::Recipients;
-use crate::deliver::lmtp::address::Address;
+use crate::deliver::lmtp::address::EnvelopeAddress;
 use crate::deliver::lmtp::command::{self, Command};
-use crate::deliver::lmtp::data::Unstuffing;
-use crate::deliver::lmtp::session::{self, Ending, Peer};
-use crate::deliver::lmtp::template::{Parts, Template};
+use crate::deliver::lmtp::data::DotUnstuffer;
+use crate::deliver::lmtp::session::{self, LmtpOptions, Peer, SessionEnd};
+use crate::deliver::lmtp::template::{AddressParts, Template};
 use crate::inject;
 use crate::mailbox::context::Cancel;
 use crate::mailbox::finding::{self, Finding};
@@ -517,7 +517,7 @@ pub fn smtp_reply(wire: &[u8], cuts: &[usize]) {
     }
 }
 
-/// Any text is the same after stuffing and unstuffing, but for a line end at its end, in whatever chunks the
+/// Any text is the same after stuffing and unstuffer, but for a line end at its end, in whatever chunks the
 /// wire brings it; what follows it is left. `cuts` are lengths of chunks.
 pub fn lmtp_data(text: &[u8], cuts: &[usize]) {
     // As bytes from the wire: no chunking changes what becomes of them.
@@ -539,14 +539,14 @@ pub fn lmtp_data(text: &[u8], cuts: &[usize]) {
 }
 
 fn unstuffed(wire: &[u8], cuts: &[usize]) -> (Vec<u8>, usize) {
-    let (mut unstuffing, mut out, mut taken) = (Unstuffing::default(), Vec::new(), 0);
+    let (mut unstuffer, mut out, mut taken) = (DotUnstuffer::default(), Vec::new(), 0);
     let mut cuts = cuts.iter();
-    while taken < wire.len() && !unstuffing.is_at_end() {
+    while taken < wire.len() && !unstuffer.is_at_end() {
         let end = cuts.next().map_or(wire.len(), |&cut| wire.len().min(taken + cut.max(1)));
         let before = out.len();
-        let took = unstuffing.take(&wire[taken..end], &mut out);
+        let took = unstuffer.decode(&wire[taken..end], &mut out);
         assert!(out.len() - before <= took + 1);
-        assert!(took == end - taken || unstuffing.is_at_end());
+        assert!(took == end - taken || unstuffer.is_at_end());
         taken += took;
     }
     (out, taken)
@@ -570,7 +570,7 @@ pub fn lmtp_command(line: &[u8]) {
     assert_eq!(command::parse(&quoted), Ok(Command::Rcpt(address.clone())));
     let template = Template::parse(b"/srv/%d/%u/.%e/").unwrap();
     for delimiters in [&b""[..], b"-+"] {
-        let Ok(path) = template.expand(&Parts::of(&address, delimiters)) else { continue };
+        let Ok(path) = template.expand(&AddressParts::split(&address, delimiters)) else { continue };
         assert!(path.components().all(|c| !matches!(c, Component::ParentDir | Component::CurDir)));
         assert!((4..=5).contains(&path.components().count()));
     }
@@ -619,7 +619,7 @@ impl Peer for Script {
         Ok(())
     }
 
-    fn start_clock(&mut self) {}
+    fn reset_deadline(&mut self) {}
 }
 
 /// A session as its peer saw it, and the mail that came of it.
@@ -632,7 +632,7 @@ pub struct Transcript {
     /// Sender, recipient and text of each delivery.
     pub delivered: Vec<(String, String, Vec<u8>)>,
     /// How it ended.
-    pub ending: Ending,
+    pub(crate) ending: SessionEnd,
 }
 
 impl fmt::Display for Transcript {
@@ -651,7 +651,7 @@ struct Village(Vec<(String, String, Vec<u8>)>);
 impl Recipients for Village {
     type Mailbox = ();
 
-    fn look_up(&mut self, recipient: &Address) -> Result<(), Failure> {
+    fn look_up(&mut self, recipient: &EnvelopeAddress) -> Result<(), Failure> {
         match &recipient.local[..] {
             b"nobody" => Err(Failure::new(FailureReason::NoSuchMailbox, "there is no nobody")),
             _ => Ok(()),
@@ -661,8 +661,8 @@ impl Recipients for Village {
     fn deliver(
         &mut self,
         letter: &spool::SpooledMessage,
-        sender: Option<&Address>,
-        recipient: &Address,
+        sender: Option<&EnvelopeAddress>,
+        recipient: &EnvelopeAddress,
         (): &(),
     ) -> Result<String, Failure> {
         match &recipient.local[..] {
@@ -675,7 +675,7 @@ impl Recipients for Village {
                     Ok(())
                 };
                 letter.for_each_chunk(0, keep)?;
-                let sender = sender.map(Address::shown).unwrap_or_default();
+                let sender = sender.map(EnvelopeAddress::shown).unwrap_or_default();
                 self.0.push((sender, recipient.shown(), text));
                 Ok(format!("{} has it", recipient.shown()))
             }
@@ -691,8 +691,8 @@ pub fn play_lmtp_session(script: Script, max_size: Option<u64>) -> Transcript {
 /// Plays a session that ends when it is `interrupted`.
 pub fn play_lmtp_session_until(mut script: Script, max_size: Option<u64>, cancel: &Cancel) -> Transcript {
     let mut village = Village(Vec::new());
-    let options = session::Options { host: "mx.example", max_size, spool_dir: Path::new("/tmp"), cancel };
-    let ending = session::converse(&mut script, &mut village, &options);
+    let options = LmtpOptions { host: "mx.example", max_size, spool_dir: Path::new("/tmp") };
+    let ending = session::serve(&mut script, &mut village, &options, cancel);
     let heard = String::from_utf8(script.heard).expect("replies are ASCII");
     assert!(heard.is_empty() || heard.ends_with("\r\n"));
     let heard: Vec<String> = heard.split_terminator("\r\n").map(str::to_owned).collect();

@@ -4,33 +4,32 @@ use std::env;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use clap::Args;
+use serde_json::json;
+
+use super::args::CommonArgs;
+use super::dot_qmail::{self, DotQmailArgs, DotQmailJob};
+use super::generate::{SummaryKey, key};
+use super::lmtp::{self, LmtpArgs};
+use super::mailbox_arg::MailboxArg;
+use super::open::{self, Locks};
+use super::ui::exit::{self, Exit, ExitCodes};
+use super::ui::report::Reporter;
+use super::{clock, signals};
 use crate::deliver::prepared_message::PreparedMessage;
-use crate::deliver::{self, DeliverOptions, DeliveredMessage, DeliveryTarget};
-use crate::mailbox::context::Cancel;
-use crate::mailbox::context::LockOptions;
+use crate::deliver::target::DeliveryTarget;
+use crate::deliver::transaction::{self, DeliverOptions, DeliveredMessage};
+use crate::mailbox::context::{Cancel, Context, LockOptions, NoEvents};
 use crate::mailbox::finding::Code;
 use crate::mailbox::maildir::folders;
 use crate::mailbox::maildir::quota::Limits;
 use crate::mailbox::message::flags::Flags;
 use crate::mailbox::text::display_path;
-use crate::transport::envelope;
-use crate::transport::envelope::DeliveryEnvelope;
-use crate::transport::failure::{Failure, FailureReason};
+use crate::transport::envelope::{self, DeliveryEnvelope};
+use crate::transport::failure::Failure;
 use crate::transport::spool::SpooledMessage;
-use clap::Args;
-use serde_json::json;
-
-use super::args::CommonArgs;
-use super::dot_qmail::{self, DotQmailArgs};
-use super::generate::{SummaryKey, key};
-use super::lmtp::{self, LmtpArgs};
-use super::mailbox_arg::{Format, MailboxArg};
-use super::open::{self, Locks};
-use super::ui::exit::{self, Exit, ExitCodes};
-use super::ui::report::Reporter;
-use super::{clock, signals};
 
 /// Deliver the message on standard input into a Maildir or mbox, safely
 ///
@@ -40,7 +39,7 @@ use super::{clock, signals};
 /// alone.
 #[derive(Args, Debug)]
 #[command(after_help = help())]
-pub struct DeliverArgs {
+pub(crate) struct DeliverArgs {
     /// Maildirs and mboxes, perhaps with their FORMAT (maildir:, mbox:, mmdf:) before the path. A path that ends in / is a
     /// Maildir. With several, all of them have the message in the end, or none
     #[arg(value_name = "MAILBOX", required_unless_present_any = ["protocol", "dot_qmail"])]
@@ -125,7 +124,7 @@ fn parse_flags(letters: &str) -> Result<Flags, String> {
     }
 }
 
-/// A folder by the name of its directory.
+/// The name of a folder's directory.
 #[derive(Debug, Clone)]
 struct Folder(OsString);
 
@@ -138,8 +137,8 @@ fn parse_umask(text: &str) -> Result<u32, String> {
     mask.ok_or_else(|| "an octal number up to 777".into())
 }
 
-/// What `--json` has in its summary, for the manual.
-pub const SUMMARY: &[SummaryKey] = &[
+/// Fields of the JSON summary, for the manual.
+pub(crate) const SUMMARY: &[SummaryKey] = &[
     key("command", "deliver"),
     key("dry_run", "whether -n was given"),
     key("mailboxes", "how many were named"),
@@ -153,19 +152,23 @@ pub const SUMMARY: &[SummaryKey] = &[
 ];
 
 /// Runs the command.
-pub fn run(args: DeliverArgs) -> Exit {
+pub(crate) fn run(args: DeliverArgs) -> Exit {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(args.umask));
+    let cancel = signals::cancel_on_signals_with(exit::TRY_AGAIN);
+    let locks = args.lock.with_timeout(Duration::from_secs(args.lock_timeout));
+    let ctx = context(&cancel, &locks);
     if args.lmtp.protocol.is_some() {
-        return speak(&args);
+        return serve_lmtp(&args, &ctx);
     }
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let mut reporter = Reporter::new(&args.common);
     let mut bytes = 0;
-    let done = deliver_one(&args, &mut bytes, &mut reporter);
-    let status = match &done {
+    let result = deliver_one(&args, &ctx, &mut bytes, &mut reporter);
+    let status = match &result {
         Ok(_) => "2.0.0",
         Err(failure) => failure.reason.status(),
     };
-    let delivered = done.as_deref().unwrap_or_default();
+    let delivered = result.as_deref().unwrap_or_default();
     for one in delivered {
         reporter.findings(&one.path, &one.findings);
         let path = display_path(&one.path);
@@ -176,7 +179,7 @@ pub fn run(args: DeliverArgs) -> Exit {
             false => {}
         }
     }
-    if let Err(failure) = &done {
+    if let Err(failure) = &result {
         reporter.failure(Code::NotDelivered, failure);
     }
     reporter.object(&json!({
@@ -192,143 +195,117 @@ pub fn run(args: DeliverArgs) -> Exit {
         "errors": reporter.errors,
         "seconds": started.elapsed().as_secs_f64(),
     }));
-    // What is delivered stays so, whatever becomes of the report.
+    // A failure of the report does not undo the delivery.
     reporter.finish(Exit::Done);
-    Exit::of_delivery(done.err().map(|failure| failure.reason), args.exit_codes)
+    Exit::of_delivery(result.err().map(|failure| failure.reason), args.exit_codes)
 }
 
 fn deliver_one(
     args: &DeliverArgs,
+    ctx: &Context<'_>,
     bytes: &mut u64,
     reporter: &mut Reporter,
 ) -> Result<Vec<DeliveredMessage>, Failure> {
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(args.umask));
-    let cancel = signals::cancel_on_signals_with(exit::TRY_AGAIN);
     let envelope = envelope(args);
-    let locks = locks(args);
-    let rules = rules(args, &locks, &cancel);
+    let options = args.options();
+    // Postfix sets MAIL_CONFIG for all its children.
+    let from_mta = args.from_mta || env::var_os("MAIL_CONFIG").is_some();
     if args.dot_qmail.dot_qmail {
-        let order = dot_qmail::DotQmailJob {
-            args: &args.dot_qmail,
-            mailboxes: &args.mailboxes,
-            envelope: &envelope,
-            rules,
-            from_mta: from_mta(args),
-        };
-        // A route depends on the recipient alone; no message is waited for.
+        let (mailboxes, envelope) = (&args.mailboxes, &envelope);
+        let job = DotQmailJob { args: &args.dot_qmail, mailboxes, envelope, options, from_mta, ctx };
+        // The route depends on the recipient alone, so that a dry run needs no message.
         if args.dry_run {
-            return dot_qmail::explain(&order, reporter).map(|()| Vec::new());
+            return dot_qmail::explain(&job, reporter).map(|()| Vec::new());
         }
-        let letter = read_message(args, &cancel)?;
-        *bytes = letter.length();
-        return dot_qmail::run(&order, &letter, reporter);
+        let message = args.read_message(ctx.cancel)?;
+        *bytes = message.length();
+        return dot_qmail::run(&job, &message, reporter);
     }
-    // Before the message is read: a typing error is told at once.
-    let targets = targets(args)?;
-    let letter = read_message(args, &cancel)?;
-    *bytes = letter.length();
-    let draft = PreparedMessage::new(&letter, &envelope, from_mta(args))?;
+    // Before the message is read, so that a typing error is reported at once.
+    let targets = args.targets()?;
+    let message = args.read_message(ctx.cancel)?;
+    *bytes = message.length();
+    let message = PreparedMessage::new(&message, &envelope, from_mta)?;
     match args.dry_run {
-        true => deliver::dry_run(&draft, &targets, &rules),
-        false => deliver::deliver(&draft, &targets, &rules),
+        true => transaction::dry_run(&message, &targets, &options, ctx),
+        false => transaction::deliver(&message, &targets, &options, ctx),
     }
 }
 
-/// A whole session instead of one message. Its outcomes are told in it; the exit code says how it ended.
-fn speak(args: &DeliverArgs) -> Exit {
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(args.umask));
-    let cancel = signals::cancel_on_signals_with(exit::TRY_AGAIN);
-    let locks = locks(args);
-    let rules = rules(args, &locks, &cancel);
-    let spool_dir = args.spool_dir.clone().unwrap_or_else(env::temp_dir);
-    let setting = lmtp::Setting {
-        rules,
+/// Serves an LMTP session, which reports its outcomes itself. The exit code says how it ended.
+fn serve_lmtp(args: &DeliverArgs, ctx: &Context<'_>) -> Exit {
+    let session = lmtp::Session {
+        options: args.options(),
         max_size: args.max_size,
-        spool_dir: &spool_dir,
+        spool_dir: &args.spool_dir(),
         delimiter: args.dot_qmail.delimiter,
-        target: &|mailbox| in_folder(target(mailbox)?, args.folder.as_ref()),
+        folder: args.folder.as_ref().map(|Folder(name)| name.as_os_str()),
+        ctx,
     };
-    let done = match &args.dot_qmail {
+    let result = match &args.dot_qmail {
         DotQmailArgs { dot_qmail: true, home: Some(home), user, program_timeout, .. } => {
-            let (mut arguments, last) = dot_qmail::per_recipient_arguments(env::args_os().skip(1));
+            let mut arguments = dot_qmail::per_recipient_arguments(env::args_os().skip(1));
             if !args.from_mta {
-                arguments.push("--from-mta".into());
+                arguments.leading.push("--from-mta".into());
             }
-            let time = program_timeout.unwrap_or_else(|| {
-                let time = dot_qmail::SESSION_PROGRAM_TIMEOUT;
-                arguments.push(format!("--program-timeout={time}").into());
-                time
+            let timeout = program_timeout.unwrap_or_else(|| {
+                let timeout = dot_qmail::SESSION_PROGRAM_TIMEOUT;
+                arguments.leading.push(format!("--program-timeout={timeout}").into());
+                timeout
             });
-            lmtp::run_dot_qmail(home, user.as_deref(), arguments, last, time, &setting)
+            session.with_programs(home, user.as_deref(), arguments, timeout)
         }
-        _ => lmtp::run(&args.lmtp, &setting),
+        _ => session.with_mailboxes(&args.lmtp),
     };
-    if let Err(failure) = &done {
+    if let Err(failure) = &result {
         lmtp::print_diagnostic(failure);
     }
-    Exit::of_delivery(done.err().map(|failure| failure.reason), args.exit_codes)
+    Exit::of_delivery(result.err().map(|failure| failure.reason), args.exit_codes)
 }
 
-fn read_message(args: &DeliverArgs, cancel: &Cancel) -> Result<SpooledMessage, Failure> {
-    let spool_dir = args.spool_dir.clone().unwrap_or_else(env::temp_dir);
-    open::read_message(&spool_dir, args.max_size, cancel)
-}
-
-fn rules<'a>(args: &DeliverArgs, locks: &'a LockOptions, cancel: &'a Cancel) -> DeliverOptions<'a> {
-    DeliverOptions {
-        create: args.create,
-        flags: args.flags,
-        quota: args.quota,
-        quota_is_temporary: args.quota_temp,
-        dedupe: args.once,
-        locks,
-        now: clock::now(),
-        cancel,
-    }
-}
-
-fn targets(args: &DeliverArgs) -> Result<Vec<DeliveryTarget>, Failure> {
-    let named = args.mailboxes.iter().map(|arg| target(&MailboxArg::parse(arg)?));
-    named.map(|named| in_folder(named?, args.folder.as_ref())).collect()
-}
-
-fn in_folder(target: DeliveryTarget, folder: Option<&Folder>) -> Result<DeliveryTarget, Failure> {
-    match (target, folder) {
-        (target, None) => Ok(target),
-        (DeliveryTarget::Maildir(path), Some(Folder(name))) => Ok(DeliveryTarget::Folder(path.join(name))),
-        (target, Some(_)) => {
-            let text = format!("{}: --folder is for Maildirs", display_path(target.path()));
-            Err(Failure::new(FailureReason::Configuration, text))
+impl DeliverArgs {
+    fn options(&self) -> DeliverOptions {
+        DeliverOptions {
+            create: self.create,
+            flags: self.flags,
+            quota: self.quota,
+            quota_is_temporary: self.quota_temp,
+            dedupe: self.once,
+            time: clock::now(),
         }
     }
+
+    fn targets(&self) -> Result<Vec<DeliveryTarget>, Failure> {
+        let targets = self.mailboxes.iter().map(|arg| {
+            let mailbox = MailboxArg::parse(arg)?;
+            let target = DeliveryTarget::new(mailbox.target_format(), mailbox.path)?;
+            match &self.folder {
+                Some(Folder(name)) => target.folder(name),
+                None => Ok(target),
+            }
+        });
+        targets.collect()
+    }
+
+    fn spool_dir(&self) -> PathBuf {
+        self.spool_dir.clone().unwrap_or_else(env::temp_dir)
+    }
+
+    fn read_message(&self, cancel: &Cancel) -> Result<SpooledMessage, Failure> {
+        open::read_message(&self.spool_dir(), self.max_size, cancel)
+    }
 }
 
-/// The target that a person has named.
-fn target(mailbox: &MailboxArg) -> Result<DeliveryTarget, Failure> {
-    let refuse = |why: String| {
-        Err(Failure::new(FailureReason::Configuration, format!("{}: {why}", mailbox.display_name())))
-    };
-    if mailbox.is_standard_stream() {
-        return refuse("a message is delivered into a mailbox; name one".into());
-    }
-    match mailbox.format {
-        None => DeliveryTarget::detect(mailbox.path.clone()),
-        Some(Format::Maildir) => Ok(DeliveryTarget::Maildir(mailbox.path.clone())),
-        Some(Format::Mbox) => Ok(DeliveryTarget::Mbox(mailbox.path.clone(), None)),
-        Some(Format::Variant(variant)) => Ok(DeliveryTarget::Mbox(mailbox.path.clone(), Some(variant))),
-    }
-}
-
-/// The options, else what the environment says: qmail's, Postfix's local(8) and Exim's pipe name these
-/// alike for the most part.
+/// Takes the envelope from the options, or from the environment of qmail, Postfix's local(8) or Exim's pipe, which
+/// mostly use the same names.
 fn envelope(args: &DeliverArgs) -> DeliveryEnvelope {
     let sender = args.sender.clone().or_else(|| env::var_os("SENDER"));
-    // In a script an unset variable; there is no null recipient.
+    // An empty one comes from an unset variable of a script: there is no null recipient.
     let named = args.recipient.clone().filter(|recipient| !recipient.is_empty());
     let recipient = named.or_else(recipient_of_environment);
     DeliveryEnvelope {
         sender: sender.map(|sender| match sender.as_bytes() {
-            // Postfix's pipe(8) says it for the null sender unless it is told otherwise.
+            // The null sender of Postfix's pipe(8), unless configured otherwise.
             b"MAILER-DAEMON" => Vec::new(),
             address => envelope::unquote(address),
         }),
@@ -337,24 +314,20 @@ fn envelope(args: &DeliverArgs) -> DeliveryEnvelope {
 }
 
 fn recipient_of_environment() -> Option<OsString> {
-    let said = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
-    said("RECIPIENT").or_else(|| {
+    let var = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+    var("RECIPIENT").or_else(|| {
         let exim = || {
             let part = |name: &str| env::var_os(name).unwrap_or_default();
             let [prefix, local, suffix] = ["LOCAL_PART_PREFIX", "LOCAL_PART", "LOCAL_PART_SUFFIX"].map(part);
             (!local.is_empty()).then(|| [prefix.as_bytes(), local.as_bytes(), suffix.as_bytes()].concat())
         };
-        let local = said("LOCAL").map(OsString::into_vec).or_else(exim)?;
-        let domain = said("DOMAIN").or_else(|| said("HOST"))?;
+        let local = var("LOCAL").map(OsString::into_vec).or_else(exim)?;
+        let domain = var("DOMAIN").or_else(|| var("HOST"))?;
         Some(OsString::from_vec([&local[..], b"@", domain.as_bytes()].concat()))
     })
 }
 
-/// Whether we were told so, or Postfix runs us: it sets this for all its children.
-fn from_mta(args: &DeliverArgs) -> bool {
-    args.from_mta || env::var_os("MAIL_CONFIG").is_some()
-}
-
-fn locks(args: &DeliverArgs) -> LockOptions {
-    args.lock.with_timeout(Duration::from_secs(args.lock_timeout))
+/// The context of a delivery.
+pub(crate) fn context<'a>(cancel: &'a Cancel, locks: &'a LockOptions) -> Context<'a> {
+    Context { cancel, events: &NoEvents, now: clock::seconds_since_epoch(), host: &locks.host, locks }
 }

@@ -7,36 +7,40 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::deliver::dot_qmail::error::DotQmailError;
-use crate::deliver::dot_qmail::find::{Candidate, SkipReason};
-use crate::deliver::dot_qmail::home::{Editing, Trust};
-use crate::deliver::dot_qmail::line::{Instruction, Line};
-use crate::deliver::dot_qmail::program::OutputMode;
-use crate::deliver::dot_qmail::{self, Executor, LocalRecipient, Route, RunOptions};
-use crate::deliver::prepared_message::PreparedMessage;
-use crate::deliver::{self, DeliverOptions, DeliveredMessage, DeliveryTarget};
-use crate::mailbox::text::{display_path, escape};
-use crate::transport::envelope;
-use crate::transport::envelope::DeliveryEnvelope;
-use crate::transport::failure::{Failure, FailureReason};
-use crate::transport::message::OutgoingMessage;
-use crate::transport::next_hop::NextHop;
-use crate::transport::process::Limits;
-use crate::transport::relay::RelayOutcome;
-use crate::transport::spool::SpooledMessage;
-use crate::transport::{self, queue};
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::inject_env::default_queue_program;
-use super::mailbox_arg::{Format, MailboxArg};
+use super::mailbox_arg::MailboxArg;
 use super::owner::{self, Privilege};
+use super::relay::{outcome_failure, relay_message};
 use super::ui::report::Reporter;
-use crate::cli::relay::{outcome_failure, relay_message};
+use crate::deliver::dot_qmail::error::DotQmailError;
+use crate::deliver::dot_qmail::find::{Candidate, SkipReason};
+use crate::deliver::dot_qmail::home::Trust;
+use crate::deliver::dot_qmail::line::{Instruction, Line};
+use crate::deliver::dot_qmail::program::OutputMode;
+use crate::deliver::dot_qmail::recipient::{LocalRecipient, is_of_user};
+use crate::deliver::dot_qmail::route::Route;
+use crate::deliver::dot_qmail::run::{self, Executor, RunOptions};
+use crate::deliver::prepared_message::PreparedMessage;
+use crate::deliver::target::{DeliveryTarget, TargetFormat};
+use crate::deliver::transaction::{self, DeliverOptions, DeliveredMessage};
+use crate::mailbox::context::Context;
+use crate::mailbox::error::Error;
+use crate::mailbox::text::{display_path, escape};
+use crate::transport::envelope::{self, DeliveryEnvelope, Envelope};
+use crate::transport::failure::{Failure, FailureReason};
+use crate::transport::message::OutgoingMessage;
+use crate::transport::next_hop::NextHop;
+use crate::transport::process::ProcessLimits;
+use crate::transport::queue;
+use crate::transport::relay::RelayOutcome;
+use crate::transport::spool::SpooledMessage;
 
 /// The options of `.qmail` delivery.
 #[derive(Args, Debug)]
-pub struct DotQmailArgs {
+pub(crate) struct DotQmailArgs {
     /// Deliver as the .qmail files in --home say: dot-qmail(5). The MAILBOXes, relative to it, are the default
     /// delivery, for an address without a file and for an empty file; without any it is ./Maildir/
     #[arg(
@@ -69,13 +73,13 @@ pub struct DotQmailArgs {
     pub via: Vec<OsString>,
 }
 
-/// For one message, in seconds.
+/// Seconds for a program of one message.
 const PROGRAM_TIMEOUT: u64 = 900;
-/// In a session, whose peer gives up after 600 seconds (RFC 5321, 4.5.3.2.6).
-pub const SESSION_PROGRAM_TIMEOUT: u64 = 300;
+/// Seconds for a program in a session, whose peer gives up after 600 seconds (RFC 5321, 4.5.3.2.6).
+pub(crate) const SESSION_PROGRAM_TIMEOUT: u64 = 300;
 
-/// A part of the manual page of deliver.
-pub const MANUAL: &str = r#".SH ".QMAIL FILES"
+/// Part of the manual page of deliver.
+pub(crate) const MANUAL: &str = r#".SH ".QMAIL FILES"
 With \-\-dot\-qmail a message goes where the recipient's file in the home directory says, as with qmail:
 dot\-qmail(5). For the recipient joe\-lists\-rust of the user joe the extension is lists\-rust, and the first of
 these that is a regular file is taken:
@@ -140,88 +144,75 @@ fn parse_delimiter(text: &str) -> Result<u8, String> {
     }
 }
 
-/// What deliver knows.
-pub struct DotQmailJob<'a> {
-    /// The options.
+/// A `.qmail` delivery, as the command line asks for it.
+pub(crate) struct DotQmailJob<'a> {
     pub args: &'a DotQmailArgs,
     /// The default delivery.
     pub mailboxes: &'a [OsString],
-    /// Sender and recipient.
     pub envelope: &'a DeliveryEnvelope,
-    /// How to deliver into a mailbox.
-    pub rules: DeliverOptions<'a>,
-    /// Whether an MTA has written trace fields already.
+    pub options: DeliverOptions,
+    /// An MTA has written trace fields.
     pub from_mta: bool,
+    pub ctx: &'a Context<'a>,
 }
 
-/// Says what would be done with a message: each file that is looked for, and what each line does.
-pub fn explain(order: &DotQmailJob<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
-    let route = Prepared::new(order)?;
-    let mut tried = Vec::new();
-    let found = route.find(&mut tried);
-    for one in &tried {
-        tell_tried(&route, one, reporter);
+/// Reports each file that is looked for, and what each line of the route does.
+pub(crate) fn explain(job: &DotQmailJob<'_>, reporter: &mut Reporter) -> Result<(), Failure> {
+    let setup = Setup::new(job)?;
+    let mut candidates = Vec::new();
+    let route = setup.find_route(&mut candidates);
+    for candidate in &candidates {
+        explain_candidate(&setup.home, candidate, reporter);
     }
-    let found = found?;
-    tell_route(&route, &found, reporter);
-    if found.editing == Editing::Now {
+    let route = route?;
+    explain_route(&setup.recipient, &route, reporter);
+    if route.is_sticky {
         reporter.line("the home directory is sticky: until chmod -t all of this waits");
     }
     Ok(())
 }
 
-/// Delivers a message. What comes back are the mailboxes that have it.
-pub fn run(
-    order: &DotQmailJob<'_>,
-    letter: &SpooledMessage,
+/// Delivers a message. Returns the mailboxes that have it.
+pub(crate) fn run(
+    job: &DotQmailJob<'_>,
+    message: &SpooledMessage,
     reporter: &mut Reporter,
 ) -> Result<Vec<DeliveredMessage>, Failure> {
-    let mut prepared = Prepared::new(order)?;
-    let sender = order.envelope.sender.clone();
-    let told = DeliveryEnvelope { sender, recipient: Some(prepared.address.address()) };
-    let draft = PreparedMessage::new(letter, &told, order.from_mta)?;
-    // The message itself may say it: in a From_ line, or a Return-Path.
-    prepared.address.sender = draft.sender().to_vec();
-    let route = prepared.find(&mut Vec::new())?;
+    let mut setup = Setup::new(job)?;
+    let sender = job.envelope.sender.clone();
+    let envelope = DeliveryEnvelope { sender, recipient: Some(setup.recipient.address()) };
+    let prepared = PreparedMessage::new(message, &envelope, job.from_mta)?;
+    // The sender may come from the message: from a From_ line, or a Return-Path.
+    setup.recipient.sender = prepared.sender().to_vec();
+    let route = setup.find_route(&mut Vec::new())?;
     refuse_crlf(&route)?;
-    let DeliverOptions { now, cancel, .. } = order.rules;
-    let time = Duration::from_secs(order.args.program_timeout.unwrap_or(PROGRAM_TIMEOUT));
-    let how = RunOptions {
-        epoch: now.as_secs() as i64,
-        output: OutputMode::Capture,
-        program_limits: Limits { time, cancel },
-    };
-    let mut native = Native {
-        home: &prepared.home,
-        draft: &draft,
-        letter,
-        rules: order.rules,
-        delivered_to: [&envelope::delivered_to(&prepared.address.address())[..], b"\n"].concat(),
+    let program_time = Duration::from_secs(job.args.program_timeout.unwrap_or(PROGRAM_TIMEOUT));
+    let epoch = job.options.time.as_secs() as i64;
+    let mut executor = MessageExecutor {
+        setup: &setup,
+        message,
+        prepared: &prepared,
+        options: job.options,
+        time_limit: program_time,
+        ctx: job.ctx,
         delivered: Vec::new(),
-        hops: &prepared.hops,
-        time,
     };
-    let done = dot_qmail::run(&route, &prepared.address, &how, &mut native)?;
-    if done.forwards > 0 {
-        let by = done.queued.map_or(String::new(), |process| format!(" by process {process}"));
-        reporter.detail(&format!("forwarded to {}{by}", done.forwards));
+    let options = RunOptions { epoch, output: OutputMode::Capture, program_time };
+    let summary = run::run(&route, &setup.recipient, options, &mut executor, job.ctx.cancel)?;
+    if summary.forwards > 0 {
+        let by = summary.queued.map_or(String::new(), |process| format!(" by process {process}"));
+        reporter.detail(&format!("forwarded to {}{by}", summary.forwards));
     }
-    if done.programs > 0 {
-        reporter.detail(&format!("programs run: {}", done.programs));
+    if summary.programs > 0 {
+        reporter.detail(&format!("programs run: {}", summary.programs));
     }
-    Ok(native.delivered)
+    Ok(executor.delivered)
 }
 
-/// A file that was saved with another system's line ends: its owner can mend it, so mail waits. qmail takes the CR
-/// for a part of the name, and has mail in mailboxes that nobody looks into.
+/// Refuses a file with CRLF as its line ends: mail waits until its owner fixes it. qmail takes the CR for a part of the
+/// name, and delivers into mailboxes that no user reads.
 fn refuse_crlf(route: &Route) -> Result<(), Failure> {
-    let names = |what: &Instruction| match what {
-        Instruction::Mbox(name) | Instruction::Forward(name) => name.ends_with(b"\r"),
-        Instruction::Maildir(name) => name.ends_with(b"\r/") || name.ends_with(b"\r"),
-        Instruction::Program(command) => command.ends_with(b"\r"),
-        _ => false,
-    };
-    let Some(line) = route.lines.iter().find(|line| names(&line.instruction)) else { return Ok(()) };
+    let Some(line) = route.lines.iter().find(|line| line.instruction.ends_in_cr()) else { return Ok(()) };
     let file = route.file.as_ref().map_or_else(String::new, |name| display_path(&route.home.join(name)));
     let text = format!(
         "{file}: line {}: ends in CR; save the file with LF alone at the ends of its lines",
@@ -230,114 +221,78 @@ fn refuse_crlf(route: &Route) -> Result<(), Failure> {
     Err(Failure::new(FailureReason::Configuration, text))
 }
 
-/// What each delivery of an LMTP session is told, before and behind what is its own: all that we were told, but
-/// for what is the session's.
-pub fn per_recipient_arguments(ours: impl Iterator<Item = OsString>) -> (Vec<OsString>, Vec<OsString>) {
-    const OF_THE_SESSION: [&[u8]; 4] = [b"--protocol", b"--home", b"--user", b"--exit-codes"];
-    let mut ours = ours.peekable();
-    let mut first = Vec::new();
-    while let Some(word) = ours.next_if(|word| word != "--") {
+/// Arguments of the process for each recipient of a session, before and after those of the recipient.
+pub(crate) struct ProgramArguments {
+    pub leading: Vec<OsString>,
+    pub trailing: Vec<OsString>,
+}
+
+/// Derives them from the arguments of the session.
+pub(crate) fn per_recipient_arguments(session: impl Iterator<Item = OsString>) -> ProgramArguments {
+    const SESSION_OPTIONS: [&[u8]; 4] = [b"--protocol", b"--home", b"--user", b"--exit-codes"];
+    let mut words = session.peekable();
+    let mut leading = Vec::new();
+    while let Some(word) = words.next_if(|word| word != "--") {
         let name = word.as_bytes().split(|&b| b == b'=').next().unwrap_or_default();
-        match OF_THE_SESSION.contains(&name) {
-            // The value may be the next word.
-            true if name.len() == word.len() => drop(ours.next()),
+        match SESSION_OPTIONS.contains(&name) {
+            // The value is the next word.
+            true if name.len() == word.len() => drop(words.next()),
             true => {}
-            false => first.push(word),
+            false => leading.push(word),
         }
     }
-    (first, ours.collect())
+    ProgramArguments { leading, trailing: words.collect() }
 }
 
 /// What is known before a file is looked for.
-struct Prepared {
+struct Setup {
     home: PathBuf,
-    address: LocalRecipient,
+    recipient: LocalRecipient,
     default: Vec<u8>,
-    hops: Vec<NextHop>,
+    next_hops: Vec<NextHop>,
     trust: Trust,
 }
 
-impl Prepared {
-    /// Becomes the home's owner, too.
-    fn new(order: &DotQmailJob<'_>) -> Result<Prepared, Failure> {
-        let DotQmailArgs { home, user, delimiter, via, .. } = order.args;
+impl Setup {
+    /// Also becomes the home's owner.
+    fn new(job: &DotQmailJob<'_>) -> Result<Setup, Failure> {
+        let DotQmailArgs { home, user, delimiter, via, .. } = job.args;
         let wrong = |text: &str| Failure::new(FailureReason::Configuration, text);
         let home = home.as_ref().ok_or_else(|| wrong("--dot-qmail needs --home"))?;
-        // Programs are told where it is, and each runs in it.
-        let home = std::path::absolute(home).map_err(|e| wrong(&format!("--home: {e}")))?;
-        let recipient = order.envelope.recipient.as_deref().filter(|recipient| !recipient.is_empty());
-        let recipient = recipient.ok_or_else(|| {
+        // Programs run in it, and find it in their environment.
+        let home = std::path::absolute(home).map_err(|e| Error::usage("--home", e.to_string()))?;
+        let address = job.envelope.recipient.as_deref().filter(|address| !address.is_empty());
+        let address = address.ok_or_else(|| {
             wrong("--dot-qmail goes by the recipient; say -r, or RECIPIENT in the environment")
         })?;
-        let user = user.clone().or_else(|| {
-            env::var_os("USER").filter(|user| is_user_of(user.as_bytes(), recipient, *delimiter))
-        });
-        let sender = order.envelope.sender.clone().unwrap_or_default();
-        let host = order.rules.locks.host.as_bytes();
-        let address = address(recipient, user.as_deref().map(OsStr::as_bytes), sender, *delimiter, host);
-        let hops = match &via[..] {
+        let of_environment =
+            || env::var_os("USER").filter(|user| is_of_user(address, user.as_bytes(), *delimiter));
+        let user = user.clone().or_else(of_environment);
+        let host = job.ctx.locks.host.as_bytes();
+        let mut recipient =
+            LocalRecipient::split(address, user.as_deref().map(OsStr::as_bytes), *delimiter, host);
+        recipient.sender = job.envelope.sender.clone().unwrap_or_default();
+        let next_hops = match &via[..] {
             [] => vec![NextHop::Queue(default_queue_program())],
-            urls => urls.iter().map(|url| place_of(url)).collect::<Result<_, _>>()?,
+            urls => urls.iter().map(|url| parse_next_hop(url)).collect::<Result<_, _>>()?,
         };
-        // Not $USER, which says who calls us.
-        let trust = match owner::become_home_owner(&home, order.args.user.as_deref())? {
+        // Without $USER, which is the user who runs this process.
+        let trust = match owner::become_home_owner(&home, job.args.user.as_deref())? {
             Privilege::User => Trust::Owner,
             Privilege::Root => Trust::RootOnly,
         };
-        let default = default_delivery(order.mailboxes, &home)?;
-        Ok(Prepared { home, address, default, hops, trust })
+        let default = default_delivery(job.mailboxes, &home)?;
+        Ok(Setup { home, recipient, default, next_hops, trust })
     }
 
-    fn find(&self, tried: &mut Vec<Candidate>) -> Result<Route, Failure> {
-        Ok(Route::find(&self.home, &self.address, &self.default, self.trust, tried)?)
-    }
-}
-
-/// Whether $USER is about this recipient, and not about whoever has started the mail system.
-fn is_user_of(user: &[u8], recipient: &[u8], delimiter: Option<u8>) -> bool {
-    let (local, _) = envelope::split(recipient);
-    let rest = local.split_at_checked(user.len()).filter(|(own, _)| own.eq_ignore_ascii_case(user));
-    let follows = |&b: &u8| b == b'-' || Some(b) == delimiter;
-    !user.is_empty() && rest.is_some_and(|(_, rest)| rest.first().is_none_or(follows))
-}
-
-/// Divides a recipient into user and extension.
-fn address(
-    recipient: &[u8],
-    user: Option<&[u8]>,
-    sender: Vec<u8>,
-    delimiter: Option<u8>,
-    here: &[u8],
-) -> LocalRecipient {
-    let (local, domain) = envelope::split(recipient);
-    let host = domain.strip_prefix(b"@").unwrap_or(here).to_vec();
-    let is_delimiter = |&b: &u8| b == b'-' || Some(b) == delimiter;
-    let first = || local.split(is_delimiter).next().unwrap_or_default();
-    let user = user.unwrap_or_else(first);
-    let rest = local.split_at_checked(user.len()).filter(|(own, _)| own.eq_ignore_ascii_case(user));
-    let (dash, extension) = match rest {
-        Some((_, [])) => (&b""[..], &b""[..]),
-        Some((_, [delimiter, extension @ ..])) if is_delimiter(delimiter) => (&b"-"[..], extension),
-        // Of a domain that is all this user's.
-        _ => (&b"-"[..], local),
-    };
-    LocalRecipient {
-        user: user.to_vec(),
-        local: local.to_vec(),
-        dash: dash.to_vec(),
-        extension: extension.to_vec(),
-        host,
-        sender,
-        delimiter,
+    fn find_route(&self, candidates: &mut Vec<Candidate>) -> Result<Route, Failure> {
+        Ok(Route::find(&self.home, &self.recipient, &self.default, self.trust, candidates)?)
     }
 }
 
-/// A place that forwards can go to. A path is one from here, wherever programs run.
-fn place_of(url: &OsStr) -> Result<NextHop, Failure> {
-    let wrong = |why: &str| {
-        let text = format!("--via {}: {why}", escape(url.as_bytes()));
-        Failure::new(FailureReason::Configuration, text)
-    };
+/// Parses a next hop for forwards. A relative path is relative to here, wherever programs run.
+fn parse_next_hop(url: &OsStr) -> Result<NextHop, Failure> {
+    let wrong = |why: &str| Failure::from(Error::usage(format!("--via {}", escape(url.as_bytes())), why));
     let absolute = |path: PathBuf| std::path::absolute(path).map_err(|e| wrong(&e.to_string()));
     Ok(match NextHop::parse(url).map_err(|why| wrong(&why))? {
         NextHop::Maildir(_) | NextHop::Mbox(_) => {
@@ -346,54 +301,57 @@ fn place_of(url: &OsStr) -> Result<NextHop, Failure> {
         NextHop::Queue(path) => NextHop::Queue(absolute(path)?),
         NextHop::Sendmail(path) => NextHop::Sendmail(absolute(path)?),
         NextHop::LmtpUnix(path) => NextHop::LmtpUnix(absolute(path)?),
-        place => place,
+        hop => hop,
     })
 }
 
-/// The mailboxes as lines of a `.qmail` file.
+/// Writes the mailboxes as lines of a `.qmail` file.
 fn default_delivery(mailboxes: &[OsString], home: &Path) -> Result<Vec<u8>, Failure> {
     let mut lines = Vec::new();
     for arg in mailboxes {
         let mailbox = MailboxArg::parse(arg)?;
-        let refuse = |why: &str| {
-            Failure::new(FailureReason::Configuration, format!("{}: {why}", mailbox.display_name()))
-        };
-        let named = mailbox.path.as_os_str().as_bytes();
-        // As a line it would lose the blanks at its end.
-        let is_trimmed = named.trim_ascii_end().len() == named.len();
-        if named.is_empty() || named.contains(&b'\n') || !is_trimmed || mailbox.is_standard_stream() {
-            return Err(refuse("is no mailbox for a default delivery"));
+        let path = mailbox.path.as_os_str().as_bytes();
+        // A line loses the blanks at its end.
+        let is_trimmed = path.trim_ascii_end().len() == path.len();
+        if path.is_empty() || path.contains(&b'\n') || !is_trimmed || mailbox.is_standard_stream() {
+            let text = format!("{}: is no mailbox for a default delivery", mailbox.display_name());
+            return Err(Failure::new(FailureReason::Configuration, text));
         }
-        let is_maildir = match mailbox.format {
-            Some(Format::Maildir) => true,
-            Some(_) => false,
-            None if named.ends_with(b"/") => true,
-            None => matches!(DeliveryTarget::detect(home.join(&mailbox.path))?, DeliveryTarget::Maildir(_)),
+        let is_maildir = match mailbox.target_format() {
+            TargetFormat::Maildir => true,
+            TargetFormat::Mbox(_) => false,
+            TargetFormat::Detect if path.ends_with(b"/") => true,
+            TargetFormat::Detect => {
+                let target = DeliveryTarget::detect(home.join(&mailbox.path))?;
+                matches!(target, DeliveryTarget::Maildir(_))
+            }
         };
-        let below = if mailbox.path.is_absolute() || named.starts_with(b"./") { &b""[..] } else { b"./" };
-        let slash = if is_maildir && !named.ends_with(b"/") { &b"/"[..] } else { b"" };
-        lines.extend_from_slice(&[below, named, slash, b"\n"].concat());
+        let prefix = if mailbox.path.is_absolute() || path.starts_with(b"./") { &b""[..] } else { b"./" };
+        let slash = if is_maildir && !path.ends_with(b"/") { &b"/"[..] } else { b"" };
+        lines.extend_from_slice(&[prefix, path, slash, b"\n"].concat());
     }
     Ok(if lines.is_empty() { b"./Maildir/\n".to_vec() } else { lines })
 }
 
-fn tell_tried(prepared: &Prepared, tried: &Candidate, reporter: &mut Reporter) {
-    let path = prepared.home.join(&tried.name);
-    let why = match tried.skip_reason {
+fn explain_candidate(home: &Path, candidate: &Candidate, reporter: &mut Reporter) {
+    let path = home.join(&candidate.name);
+    let message = match candidate.skip_reason {
         None => "taken",
         Some(SkipReason::Missing) => "there is none",
         Some(SkipReason::NotAFile) => "is no regular file",
     };
-    reporter.line(&format!("{}: {why}", display_path(&path)));
+    reporter.line(&format!("{}: {message}", display_path(&path)));
     reporter.object(&json!({
-        "type": "tried", "path": display_path(&path), "taken": tried.skip_reason.is_none(), "message": why,
+        "type": "tried",
+        "path": display_path(&path),
+        "taken": candidate.skip_reason.is_none(),
+        "message": message,
     }));
 }
 
-fn tell_route(prepared: &Prepared, route: &Route, reporter: &mut Reporter) {
-    let address = &prepared.address;
+fn explain_route(recipient: &LocalRecipient, route: &Route, reporter: &mut Reporter) {
     let part = |bytes: &[u8]| format!("`{}`", escape(bytes));
-    if let Some(rest) = route.default_offset.and_then(|at| address.extension.get(at..)) {
+    if let Some(rest) = route.default_offset.and_then(|at| recipient.extension.get(at..)) {
         reporter.line(&format!("`default` stands for {}", part(rest)));
     }
     match (&route.file, route.is_default) {
@@ -402,33 +360,32 @@ fn tell_route(prepared: &Prepared, route: &Route, reporter: &mut Reporter) {
         (Some(_), false) if route.forward_only => reporter.line("it is executable: it may only forward"),
         (Some(_), false) => {}
     }
-    if route.new_sender != address.sender {
-        let text = format!("what is forwarded has the sender {}", part(&route.new_sender));
-        reporter.line(&text);
+    if route.new_sender != recipient.sender {
+        reporter.line(&format!("what is forwarded has the sender {}", part(&route.new_sender)));
     }
-    for Line { number, instruction: what } in &route.lines {
-        let (does, text, sentence) = meaning(what, &prepared.home);
-        reporter.line(&format!("line {number}: {sentence}"));
+    for Line { number, instruction } in &route.lines {
+        let (does, what, message) = describe(instruction, &route.home);
+        reporter.line(&format!("line {number}: {message}"));
         reporter.object(&json!({
             "type": "instruction",
-            "file": route.file.as_ref().filter(|_| !route.is_default).map(|name| display_path(&route.home.join(name))),
+            "file": route.location(*number).file.as_deref().map(display_path),
             "line": number,
             "does": does,
-            "what": text,
-            "message": sentence,
+            "what": what,
+            "message": message,
         }));
     }
 }
 
-/// A word for programs, what it is about, and a sentence for people.
-fn meaning(what: &Instruction, home: &Path) -> (&'static str, Value, String) {
-    let path = |path: &[u8]| display_path(&at(home, path));
-    // A file that was saved with another system's line ends.
+/// Returns a keyword, the object, and a sentence.
+fn describe(instruction: &Instruction, home: &Path) -> (&'static str, Value, String) {
+    let path = |path: &[u8]| display_path(&mailbox_path(home, path));
+    // In a file that was saved with CRLF.
     let cr = |text: &[u8]| match text.ends_with(b"\r") {
         true => "; the CR at its end belongs to it: was this file saved with CRLF?",
         false => "",
     };
-    match what {
+    match instruction {
         Instruction::Comment => ("comment", Value::Null, "a comment".into()),
         Instruction::Blank => ("blank", Value::Null, "blank".into()),
         Instruction::Unknown => ("unknown", Value::Null, "nothing that is known; passed over".into()),
@@ -448,80 +405,78 @@ fn meaning(what: &Instruction, home: &Path) -> (&'static str, Value, String) {
     }
 }
 
-/// The path of an instruction: `./` would be in the way in what people and programs read.
-fn at(home: &Path, name: &[u8]) -> PathBuf {
+/// The path of an instruction, without `./` for reports.
+fn mailbox_path(home: &Path, name: &[u8]) -> PathBuf {
     home.join(OsStr::from_bytes(name.strip_prefix(b"./").unwrap_or(name)))
 }
 
-/// The deliveries of one run.
-struct Native<'a> {
-    home: &'a Path,
-    draft: &'a PreparedMessage<'a>,
-    letter: &'a SpooledMessage,
-    rules: DeliverOptions<'a>,
-    delivered_to: Vec<u8>,
+/// The deliveries of one message.
+struct MessageExecutor<'a> {
+    setup: &'a Setup,
+    message: &'a SpooledMessage,
+    prepared: &'a PreparedMessage<'a>,
+    options: DeliverOptions,
+    /// For a next hop.
+    time_limit: Duration,
+    ctx: &'a Context<'a>,
     delivered: Vec<DeliveredMessage>,
-    hops: &'a [NextHop],
-    time: Duration,
 }
 
-impl Executor for Native<'_> {
-    fn deliver(&mut self, what: &Instruction) -> Result<(), Failure> {
-        let target = match what {
-            Instruction::Maildir(name) => DeliveryTarget::Maildir(at(self.home, name)),
-            Instruction::Mbox(name) => DeliveryTarget::Mbox(at(self.home, name), None),
+impl Executor for MessageExecutor<'_> {
+    fn deliver(&mut self, instruction: &Instruction) -> Result<(), Failure> {
+        let home = &self.setup.home;
+        let target = match instruction {
+            Instruction::Maildir(name) => DeliveryTarget::Maildir(mailbox_path(home, name)),
+            Instruction::Mbox(name) => DeliveryTarget::Mbox(mailbox_path(home, name), None),
             _ => return Ok(()),
         };
-        // Who writes down an mbox wants it made; a Maildir that is missing is a typing error, or a disk that
-        // is not mounted.
-        let create = self.rules.create || matches!(target, DeliveryTarget::Mbox(..));
-        let delivered = deliver::deliver(self.draft, &[target], &DeliverOptions { create, ..self.rules })?;
-        self.delivered.extend(delivered);
+        // A missing mbox is created. A missing Maildir is a typing error, or on a disk that is not mounted.
+        let create = self.options.create || matches!(target, DeliveryTarget::Mbox(..));
+        let options = DeliverOptions { create, ..self.options };
+        self.delivered.extend(transaction::deliver(self.prepared, &[target], &options, self.ctx)?);
         Ok(())
     }
 
     fn message_file(&self) -> Result<File, Failure> {
-        Ok(self.letter.to_file(b"", self.draft.message_offset())?)
+        Ok(self.message.to_file(b"", self.prepared.message_offset())?)
     }
 
-    fn forward(&mut self, envelope: &transport::envelope::Envelope) -> Result<Option<u32>, DotQmailError> {
-        // An MTA may have written it already.
-        let is_ours = self.draft.top().split(|&b| b == b'\n').any(|line| line.starts_with(b"Delivered-To: "));
-        let top = if is_ours { &self.delivered_to[..] } else { b"" };
+    fn forward(&mut self, envelope: &Envelope) -> Result<Option<u32>, DotQmailError> {
+        let delivered_to = [&envelope::delivered_to(&self.setup.recipient.address())[..], b"\n"].concat();
+        // The MTA may have written this field.
+        let is_added =
+            self.prepared.top().split(|&b| b == b'\n').any(|line| line.starts_with(b"Delivered-To: "));
+        let prefix = if is_added { &delivered_to[..] } else { b"" };
         let message =
-            OutgoingMessage { prefix: top, spooled: self.letter, offset: self.draft.message_offset() };
-        let cancel = self.rules.cancel;
-        if let [NextHop::Queue(program)] = self.hops {
+            OutgoingMessage { prefix, spooled: self.message, offset: self.prepared.message_offset() };
+        let next_hops = &self.setup.next_hops[..];
+        if let [NextHop::Queue(program)] = next_hops {
             let message = message.to_file().map_err(Failure::from)?;
-            let limits = Limits { time: self.time, cancel };
+            let limits = ProcessLimits { time: self.time_limit, cancel: self.ctx.cancel };
             return queue::send_capturing_stderr(program, message, envelope, limits)
                 .map(Some)
                 .map_err(DotQmailError::Queue);
         }
-        let told = relay_message(&message, envelope, self.hops, self.time, cancel).map_err(Failure::from)?;
-        all_or_none(envelope, self.hops, &told)?;
+        let outcomes = relay_message(&message, envelope, next_hops, self.time_limit, self.ctx.cancel)
+            .map_err(Failure::from)?;
+        all_or_none(envelope, next_hops, &outcomes)?;
         Ok(None)
     }
 }
 
-/// The outcome of a delivery whose forwards have an outcome each: as long as one of them can be sent later, all of it
-/// is tried again.
-fn all_or_none(
-    envelope: &transport::envelope::Envelope,
-    hops: &[NextHop],
-    told: &[RelayOutcome],
-) -> Result<(), Failure> {
-    let failed = |(to, told): (&Vec<u8>, &RelayOutcome)| {
-        let failure = outcome_failure(&told.outcome)?;
-        let text = format!("forward to {}: {}: {}", escape(to), hops[told.hop_index], failure.text);
+/// The outcome of a delivery whose forwards have an outcome each: all are retried as long as one can succeed later.
+fn all_or_none(envelope: &Envelope, next_hops: &[NextHop], outcomes: &[RelayOutcome]) -> Result<(), Failure> {
+    let failure = |(to, relayed): (&Vec<u8>, &RelayOutcome)| {
+        let failure = outcome_failure(&relayed.outcome)?;
+        let text = format!("forward to {}: {}: {}", escape(to), next_hops[relayed.hop_index], failure.text);
         Some(Failure { text, ..failure })
     };
-    let mut failures: Vec<Failure> = envelope.recipients.iter().zip(told).filter_map(failed).collect();
+    let mut failures: Vec<Failure> = envelope.recipients.iter().zip(outcomes).filter_map(failure).collect();
     failures.sort_by_key(|failure| !failure.reason.is_temporary());
-    let (count, all) = (failures.len(), told.len());
+    let (count, all) = (failures.len(), outcomes.len());
     let Some(mut first) = failures.into_iter().next() else { return Ok(()) };
     if !first.reason.is_temporary() {
-        // What is wrong with an address elsewhere is nothing that is wrong with this one.
+        // The fault is in the address elsewhere, not in the recipient's.
         first.reason = FailureReason::Refused;
     }
     if all > 1 {
@@ -536,43 +491,14 @@ mod tests {
 
     use super::*;
 
-    #[track_caller]
-    fn divides(recipient: &str, user: Option<&str>, delimiter: Option<u8>, want: [&str; 3]) {
-        let user = user.map(str::as_bytes);
-        let got = address(recipient.as_bytes(), user, Vec::new(), delimiter, b"here.example");
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        assert_eq!([text(got.user), text(got.dash), text(got.extension)], want, "{recipient}");
-    }
-
     #[test]
-    fn a_recipient_is_a_user_and_an_extension() {
-        divides("joe@h", None, None, ["joe", "", ""]);
-        divides("joe-a-b@h", None, None, ["joe", "-", "a-b"]);
-        divides("joe-@h", None, None, ["joe", "-", ""]);
-        divides("joe+a@h", None, None, ["joe+a", "", ""]);
-        divides("joe+a-b@h", None, Some(b'+'), ["joe", "-", "a-b"]);
-        divides("Joe-a@h", Some("joe"), None, ["joe", "-", "a"]);
-        divides("j-doe-a@h", Some("j-doe"), None, ["j-doe", "-", "a"]);
-        divides("sales@h", Some("joe"), None, ["joe", "-", "sales"]);
-        divides("joey@h", Some("joe"), None, ["joe", "-", "joey"]);
-        divides("joe", Some("joe"), None, ["joe", "", ""]);
-        divides("\"@h", None, None, ["\"", "", ""]);
-    }
-
-    #[test]
-    fn a_recipient_without_a_domain_is_one_of_this_machine() {
-        assert_eq!(address(b"joe", None, Vec::new(), None, b"here").address(), b"joe@here");
-        assert_eq!(address(b"a@b@c", None, Vec::new(), None, b"here").host, b"c");
-    }
-
-    #[test]
-    fn each_delivery_of_a_session_is_told_what_the_session_was_told() {
+    fn each_recipient_gets_the_arguments_of_the_session() {
         let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
-        let ours =
+        let session =
             "deliver --dot-qmail --protocol lmtp --home=/h/%u --user %u --once --delimiter + -- --home x";
-        let (first, last) = per_recipient_arguments(words(ours).into_iter());
-        assert_eq!(first, words("deliver --dot-qmail --once --delimiter +"));
-        assert_eq!(last, words("-- --home x"));
+        let arguments = per_recipient_arguments(words(session).into_iter());
+        assert_eq!(arguments.leading, words("deliver --dot-qmail --once --delimiter +"));
+        assert_eq!(arguments.trailing, words("-- --home x"));
     }
 
     #[test]
@@ -593,30 +519,29 @@ mod tests {
     }
 
     #[test]
-    fn forwards_go_to_a_next_hop_and_not_into_a_mailbox() {
-        assert_eq!(place_of(OsStr::new("queue:/q")).unwrap(), NextHop::Queue("/q".into()));
-        assert_eq!(place_of(OsStr::new("smtp://h")).unwrap().to_string(), "smtp://h:25");
+    fn forwards_go_to_a_next_hop_but_not_to_a_mailbox() {
+        assert_eq!(parse_next_hop(OsStr::new("queue:/q")).unwrap(), NextHop::Queue("/q".into()));
+        assert_eq!(parse_next_hop(OsStr::new("smtp://h")).unwrap().to_string(), "smtp://h:25");
         for url in ["queue:", "smtp://h/p", "/q", "maildir:m", "mbox:/m"] {
-            assert!(place_of(OsStr::new(url)).unwrap_err().text.contains(url));
+            assert!(parse_next_hop(OsStr::new(url)).unwrap_err().text.contains(url));
         }
     }
 
     #[test]
-    fn as_long_as_one_forward_can_be_sent_later_all_of_it_is_tried_again() {
-        let hops = [NextHop::Queue("/q".into())];
-        let told =
+    fn one_temporary_forward_makes_all_of_it_temporary() {
+        let next_hops = [NextHop::Queue("/q".into())];
+        let outcome =
             |kind| RelayOutcome { hop_index: 0, outcome: Outcome { kind, status: None, text: "why".into() } };
         use OutcomeKind::{Accepted, Permanent, Temporary, Unsure};
-        for (fates, reason) in [
+        for (kinds, reason) in [
             (&[Accepted, Accepted][..], None),
             (&[Accepted, Permanent], Some(FailureReason::Refused)),
             (&[Permanent, Temporary], Some(FailureReason::TryAgain)),
             (&[Accepted, Unsure], Some(FailureReason::TryAgain)),
         ] {
-            let envelope =
-                transport::envelope::Envelope { sender: Vec::new(), recipients: vec![b"a@b".to_vec(); 2] };
-            let told: Vec<RelayOutcome> = fates.iter().copied().map(told).collect();
-            let failure = all_or_none(&envelope, &hops, &told).err();
+            let envelope = Envelope { sender: Vec::new(), recipients: vec![b"a@b".to_vec(); 2] };
+            let outcomes: Vec<RelayOutcome> = kinds.iter().copied().map(outcome).collect();
+            let failure = all_or_none(&envelope, &next_hops, &outcomes).err();
             assert_eq!(failure.map(|failure| failure.reason), reason);
         }
     }

@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
+use crate::deliver::target::TargetFormat;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::maildir::detect;
 use crate::mailbox::mbox::variant::Variant;
@@ -74,6 +75,16 @@ impl MailboxArg {
     /// Reports whether it is a directory, or is to be one.
     pub fn is_directory(&self) -> bool {
         self.path.as_os_str().as_bytes().ends_with(b"/") || self.path.is_dir()
+    }
+
+    /// The format for a delivery.
+    pub(crate) fn target_format(&self) -> TargetFormat {
+        match self.format {
+            None => TargetFormat::Detect,
+            Some(Format::Maildir) => TargetFormat::Maildir,
+            Some(Format::Mbox) => TargetFormat::Mbox(None),
+            Some(Format::Variant(variant)) => TargetFormat::Mbox(Some(variant)),
+        }
     }
 
     /// What it is called in a report.

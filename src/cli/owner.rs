@@ -1,34 +1,34 @@
-//! Root becomes somebody else before it touches what is his.
+//! Root becomes the owner of a mailbox before it touches it.
 #![allow(unsafe_code)]
 
 use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::deliver::root_path::require_root_only;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Owner;
 use crate::mailbox::text::display_path;
 use crate::transport::failure::{Failure, FailureReason};
 
-/// Who we are when mail is delivered.
+/// Privilege with which mail is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Privilege {
-    /// An ordinary user, for good.
+pub(crate) enum Privilege {
+    /// An ordinary user, permanently.
     User,
-    /// Root, in a home that only root can change.
+    /// Root, in a home that root alone can change.
     Root,
 }
 
-/// As root: becomes `user`, if that is an account and the home is his or root's, or else the owner of `home`, with
-/// his groups, for good. Only root's account and a home of root's without another account leave us root; then
-/// nobody else may be able to change which directory the home is.
-/// Whoever is not root stays who he is.
+/// Lets root permanently become `user`, with that user's groups, if it is an account and the home is its own or root's.
+/// Otherwise root becomes the home's owner. It stays root for root's account, and for a home of root's without another
+/// account; then root alone must be able to change the path of the home. Does nothing without root.
 ///
 /// # Errors
-/// [`Reason::Configuration`] for a home that is not the account's or may not be believed.
-pub fn become_home_owner(home: &Path, user: Option<&OsStr>) -> Result<Privilege, Failure> {
+/// [`FailureReason::Configuration`] for a home that cannot be trusted.
+pub(crate) fn become_home_owner(home: &Path, user: Option<&OsStr>) -> Result<Privilege, Failure> {
     if !rustix::process::geteuid().is_root() {
         return Ok(Privilege::User);
     }
@@ -41,7 +41,7 @@ pub fn become_home_owner(home: &Path, user: Option<&OsStr>) -> Result<Privilege,
         Some(user) => account(&By::Name(user)).map_err(unknown)?,
         None => None,
     };
-    // A virtual user may be called as an account is that has nothing to do with him (`mail`).
+    // A virtual user may have the name of an unrelated account (`mail`).
     let named = named.filter(|account| [account.uid, 0].contains(&meta.uid()));
     let account = match named {
         Some(account) => Some(account),
@@ -54,72 +54,17 @@ pub fn become_home_owner(home: &Path, user: Option<&OsStr>) -> Result<Privilege,
     if account.is_none() && gid == 0 {
         return Err(wrong("its owner has no account, and the group that it has is root's; run chgrp on it"));
     }
-    let became = become_user(uid, gid, account.as_ref()).and_then(|()| leave_behind(account.as_ref()));
-    became.map(|()| Privilege::User).map_err(|e| {
+    let result = become_user(uid, gid, account.as_ref()).and_then(|()| drop_inheritance(account.as_ref()));
+    result.map(|()| Privilege::User).map_err(|e| {
         let text = format!("{}: cannot become user {uid}: {e}", display_path(home));
         Failure::new(FailureReason::TryAgain, text)
     })
 }
 
-/// Whether what is at `path`, as far as it exists, can be changed or replaced by root alone: each directory and
-/// each symbolic link on the way is root's, and nobody else may write to them. In a sticky directory others may
-/// make names, but not take away those of root.
-///
-/// # Errors
-/// [`Reason::Configuration`], by name.
-pub fn require_root_only(path: &Path) -> Result<(), Failure> {
-    let path = std::path::absolute(path).map_err(Error::io("look up", path))?;
-    walk(&path, LINKS_FOLLOWED)
-}
-
-/// As many symbolic links in one path as Linux follows.
-const LINKS_FOLLOWED: u32 = 40;
-
-fn walk(path: &Path, links: u32) -> Result<(), Failure> {
-    let refuse = |at: &Path, why: &str| {
-        let text = format!("{}: {why}; root delivers where nobody else can write", display_path(at));
-        Err(Failure::new(FailureReason::Configuration, text))
-    };
-    let mut at = PathBuf::new();
-    let mut parts = path.components();
-    while let Some(part) = parts.next() {
-        at.push(part);
-        let meta = match std::fs::symlink_metadata(&at) {
-            Ok(meta) => meta,
-            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(());
-            }
-            Err(e) => return Err(Error::io("look up", &at)(e).into()),
-        };
-        if meta.uid() != 0 {
-            return refuse(&at, &format!("it belongs to user {}", meta.uid()));
-        }
-        if meta.is_symlink() {
-            if links == 0 {
-                return refuse(&at, "there are too many symbolic links");
-            }
-            let to = std::fs::read_link(&at).map_err(Error::io("read the link", &at))?;
-            at.pop();
-            return walk(&at.join(to).join(parts.as_path()), links - 1);
-        }
-        let is_last = parts.as_path().as_os_str().is_empty();
-        let is_shared = meta.is_dir() && !is_last && meta.mode() & STICKY != 0;
-        if meta.mode() & OTHERS_WRITE != 0 && !is_shared {
-            let who = if meta.mode() & OTHERS_WRITE == 0o002 { "o-w" } else { "go-w" };
-            let mode = meta.mode() & 0o7777;
-            return refuse(&at, &format!("others may write to it (mode {mode:04o}); run chmod {who} on it"));
-        }
-    }
-    Ok(())
-}
-
-const STICKY: u32 = 0o1000;
-const OTHERS_WRITE: u32 = 0o022;
-
-/// The group is that of the user's account; one who has no account has that of the directory, and no other.
+/// Takes the groups of the user's account. A user without an account has only the group of the directory.
 fn become_user(uid: u32, gid: u32, account: Option<&Account>) -> io::Result<()> {
-    // SAFETY: all of these are system calls, or libc's way to make them for all threads; the name is a C string
-    // that lives as long as the call, and the list has the one element that is said.
+    // SAFETY: these are system calls, or libc's way to make them for all threads. The name is a C string that
+    // outlives the call, and the list has one element.
     unsafe {
         match account {
             Some(Account { name, .. }) => check(libc::initgroups(name.as_ptr(), gid as _))?,
@@ -128,10 +73,10 @@ fn become_user(uid: u32, gid: u32, account: Option<&Account>) -> io::Result<()> 
         check(libc::setgid(gid))?;
         check(libc::setuid(uid))?;
     }
-    // A kernel or a container may say yes and mean no. There is no way back for who is not root any more.
+    // A kernel or a container may report success without a change. A process without root cannot go back.
     let ids = (rustix::process::getuid().as_raw(), rustix::process::geteuid().as_raw());
     let gids = (rustix::process::getgid().as_raw(), rustix::process::getegid().as_raw());
-    // SAFETY: a system call without memory of ours.
+    // SAFETY: a system call without pointers.
     let can_go_back = unsafe { libc::setuid(0) } == 0;
     match ids == (uid, uid) && gids == (gid, gid) && !can_go_back {
         true => Ok(()),
@@ -139,14 +84,14 @@ fn become_user(uid: u32, gid: u32, account: Option<&Account>) -> io::Result<()> 
     }
 }
 
-/// What root had is not his: programs find a fixed PATH, the language, the time zone and who they are, and none
-/// of the files that root had open.
-fn leave_behind(account: Option<&Account>) -> io::Result<()> {
+/// Drops root's environment and open files, which are not the user's. Programs get a fixed PATH, the language, the time
+/// zone and the user's name.
+fn drop_inheritance(account: Option<&Account>) -> io::Result<()> {
     let name = account.map(|account| OsStr::from_bytes(account.name.as_bytes()));
-    // SAFETY: there is one thread, so nobody reads the environment meanwhile; signal handlers do not.
+    // SAFETY: there is only one thread, and signal handlers do not read the environment.
     unsafe {
         for (key, _) in std::env::vars_os() {
-            // QMAILHOME says where the next hop's settings are.
+            // QMAILHOME is the directory of the next hop's settings.
             if key != "TZ" && key != "LANG" && key != "QMAILHOME" {
                 std::env::remove_var(key);
             }
@@ -160,14 +105,14 @@ fn leave_behind(account: Option<&Account>) -> io::Result<()> {
     close_on_exec()
 }
 
-/// All descriptors but the standard ones are for us alone. Not all of those that we were given are so.
+/// Closes inherited descriptors on exec, except for the standard ones.
 fn close_on_exec() -> io::Result<()> {
     let open: Vec<i32> = std::fs::read_dir("/proc/self/fd")?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter(|fd| *fd > 2)
         .collect();
     for fd in open {
-        // SAFETY: a system call without memory of ours; a descriptor that is closed meanwhile is an error.
+        // SAFETY: a system call without pointers. A descriptor that is closed by now gives an error.
         match unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } {
             -1 if io::Error::last_os_error().raw_os_error() != Some(libc::EBADF) => {
                 return Err(io::Error::last_os_error());
@@ -189,13 +134,13 @@ enum By<'a> {
     Number(u32),
 }
 
-/// The name of the account that we run as, if it has one that can be looked up.
-pub fn current_account_name() -> Option<Vec<u8>> {
+/// Looks up the name of the account of this process.
+pub(crate) fn current_account_name() -> Option<Vec<u8>> {
     let own = account(&By::Number(rustix::process::getuid().as_raw())).ok()??;
     Some(own.name.into_bytes())
 }
 
-/// The account of a user; None for a name or a number that has none.
+/// Looks up an account; None if there is none.
 fn account(by: &By<'_>) -> io::Result<Option<Account>> {
     let name = match by {
         By::Name(name) => CString::new(name.as_bytes())?,
@@ -203,11 +148,11 @@ fn account(by: &By<'_>) -> io::Result<Option<Account>> {
     };
     let mut buffer = vec![0; 1 << 12];
     loop {
-        // SAFETY: passwd is plain data of pointers and numbers, of which all zeros is a value.
+        // SAFETY: passwd has pointers and numbers only, so that all zeros are valid.
         let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
         let mut found = std::ptr::null_mut();
         let (at, length) = (buffer.as_mut_ptr(), buffer.len());
-        // SAFETY: name, entry, buffer (of the length said) and found live until the call returns.
+        // SAFETY: name, entry, found and buffer with its length outlive the call.
         let error = unsafe {
             match by {
                 By::Name(_) => libc::getpwnam_r(name.as_ptr(), &mut entry, at, length, &mut found),
@@ -217,23 +162,23 @@ fn account(by: &By<'_>) -> io::Result<Option<Account>> {
         match error {
             0 if found.is_null() => return Ok(None),
             0 => {
-                // SAFETY: found points to entry, whose name is a C string within buffer.
+                // SAFETY: found points to entry, whose name is a C string in buffer.
                 let name = unsafe { std::ffi::CStr::from_ptr(entry.pw_name) }.to_owned();
                 return Ok(Some(Account { name, uid: entry.pw_uid, gid: entry.pw_gid }));
             }
             libc::ERANGE if buffer.len() < 1 << 20 => buffer.resize(buffer.len() * 2, 0),
-            // What POSIX allows to say for "not found".
+            // POSIX allows these for "not found".
             libc::ENOENT | libc::ESRCH => return Ok(None),
             error => return Err(io::Error::from_raw_os_error(error)),
         }
     }
 }
 
-/// Reads `USER` or `USER:GROUP`, by name or by number; without a group it is the user's own.
+/// Parses `USER` or `USER:GROUP`, by name or by number. The default group is the user's own.
 ///
 /// # Errors
-/// A sentence for a person.
-pub fn parse(text: &str) -> Result<Owner, String> {
+/// A message for the user.
+pub(crate) fn parse(text: &str) -> Result<Owner, String> {
     let (user, group) = match text.split_once(':') {
         Some((user, group)) => (user, Some(group)),
         None => (text, None),
@@ -255,14 +200,14 @@ pub fn parse(text: &str) -> Result<Owner, String> {
     Ok(Owner { uid, gid })
 }
 
-/// The number of a group; None for a name that none has.
+/// Looks up the number of a group; None if there is none.
 fn group_of(name: &str) -> io::Result<Option<u32>> {
     let name = CString::new(name)?;
     let mut buffer = vec![0; 1 << 16];
-    // SAFETY: group is plain data of pointers and numbers, of which all zeros is a value.
+    // SAFETY: group has pointers and numbers only, so that all zeros are valid.
     let mut entry: libc::group = unsafe { std::mem::zeroed() };
     let mut found = std::ptr::null_mut();
-    // SAFETY: name, entry, buffer (of the length said) and found live until the call returns.
+    // SAFETY: name, entry, found and buffer with its length outlive the call.
     let error =
         unsafe { libc::getgrnam_r(name.as_ptr(), &mut entry, buffer.as_mut_ptr(), buffer.len(), &mut found) };
     match error {

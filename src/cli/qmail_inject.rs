@@ -23,7 +23,7 @@ use crate::transport::failure::FailureReason;
 use crate::transport::message::OutgoingMessage;
 use crate::transport::next_hop::NextHop;
 use crate::transport::outcome::{OutcomeKind, Refusal};
-use crate::transport::process::Limits;
+use crate::transport::process::ProcessLimits;
 use crate::transport::queue;
 use crate::transport::spool::SpooledMessage;
 
@@ -259,7 +259,7 @@ fn enqueue(completed: &CompletedMessage, cancel: &Cancel) -> Result<(), QmailErr
     };
     let hops = default_next_hops().map_err(|failure| refused(OutcomeKind::Temporary, &failure.text))?;
     if let [NextHop::Queue(program)] = &hops[..] {
-        let limits = Limits { time: A_DAY, cancel };
+        let limits = ProcessLimits { time: A_DAY, cancel };
         let queued = queue::send(program, message.to_file(b"", 0)?, envelope, limits);
         return queued.map(|_| ()).map_err(|Refusal { kind, text }| refused(kind, &text));
     }

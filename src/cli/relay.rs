@@ -6,14 +6,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::deliver::context;
 use super::inject_env::{default_queue_program, qmail_home};
 use super::{clock, open};
 use crate::deliver::prepared_message::PreparedMessage;
-use crate::deliver::{self, DeliverOptions, DeliveryTarget};
+use crate::deliver::target::DeliveryTarget;
+use crate::deliver::transaction::{self, DeliverOptions};
 use crate::inject::control::{self, ControlFiles};
 use crate::mailbox::context::Cancel;
 use crate::mailbox::error::Result;
-use crate::mailbox::message::flags::Flags;
 use crate::mailbox::text::{display_path, escape};
 use crate::transport::envelope::{DeliveryEnvelope, Envelope};
 use crate::transport::failure::{Failure, FailureReason};
@@ -90,17 +91,9 @@ fn deliver_to_mailbox(
     };
     let envelope = DeliveryEnvelope { sender: Some(message.sender.to_vec()), recipient: None };
     let prepared = PreparedMessage::new(message.spooled, &envelope, false)?;
-    let options = DeliverOptions {
-        create: false,
-        flags: Flags::default(),
-        quota: None,
-        quota_is_temporary: false,
-        dedupe: false,
-        locks: &open::Locks::all().with_timeout(lock_timeout),
-        now: clock::now(),
-        cancel,
-    };
-    let delivered = deliver::deliver(&prepared, &[target], &options)?;
+    let locks = open::Locks::all().with_timeout(lock_timeout);
+    let options = DeliverOptions { time: clock::now(), ..DeliverOptions::default() };
+    let delivered = transaction::deliver(&prepared, &[target], &options, &context(cancel, &locks))?;
     Ok(delivered.into_iter().next().map(|one| one.path).unwrap_or_default())
 }
 

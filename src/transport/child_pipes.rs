@@ -1,4 +1,4 @@
-//! What a program is given through a pipe, and whether it has read it.
+//! The pipes of a child process: what it reads, and what of its output is kept.
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read};
@@ -9,67 +9,103 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
-use crate::transport::process;
+/// All pipes of one child process. They are served together: it may read its inputs in any order, or not at all.
+#[derive(Default)]
+pub(crate) struct ChildPipes {
+    pub inputs: Vec<InputPipe>,
+    pub outputs: Vec<OutputPipe>,
+}
 
-/// What is still to be read and given.
-pub enum PipeSource {
-    /// A file, from where it stands.
+impl ChildPipes {
+    /// Moves what can be moved, after at most `time`, which is less than a second. Returns whether anything moved.
+    pub(crate) fn serve(&mut self, time: Duration) -> io::Result<bool> {
+        let inputs = self.inputs.iter().filter_map(InputPipe::poll_fd);
+        let outputs = self.outputs.iter().filter_map(OutputPipe::poll_fd);
+        let mut polled: Vec<PollFd<'_>> = inputs.chain(outputs).collect();
+        if polled.is_empty() {
+            std::thread::sleep(time);
+            return Ok(false);
+        }
+        let time = Timespec { tv_sec: 0, tv_nsec: i64::from(time.subsec_nanos()) };
+        match rustix::event::poll(&mut polled, Some(&time)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+        let mut has_moved = false;
+        for input in &mut self.inputs {
+            has_moved |= input.write_available()?;
+        }
+        for output in &mut self.outputs {
+            has_moved |= output.read_available()?;
+        }
+        Ok(has_moved)
+    }
+
+    /// After the end of the process: whether it read all of its inputs.
+    pub(crate) fn all_read(&self) -> bool {
+        self.inputs.iter().all(InputPipe::was_read)
+    }
+}
+
+/// Content of an input pipe.
+pub(crate) enum PipeSource {
+    /// A file, from its position on.
     File(File),
-    /// Bytes.
     Bytes(Vec<u8>),
 }
 
-/// A pipe that we write to, as fast as the program reads.
-pub struct InputPipe {
-    left: PipeSource,
-    /// Read, and not written yet.
+/// A pipe to a process, written as fast as the process reads.
+pub(crate) struct InputPipe {
+    source: PipeSource,
+    /// Bytes taken from the source and not written yet.
     pending: Vec<u8>,
     /// Closed when all is written.
     writer: Option<PipeWriter>,
-    /// The child's end. We keep one too: so we see what nobody has read, and no write fails.
+    /// The child's end. mailferry keeps it open, too: it shows what nobody read, and no write fails.
     reader: PipeReader,
 }
 
 impl InputPipe {
-    /// A pipe of its own.
-    pub fn new(left: PipeSource) -> io::Result<InputPipe> {
+    pub(crate) fn new(source: PipeSource) -> io::Result<InputPipe> {
         let (reader, writer) = io::pipe()?;
         rustix::io::ioctl_fionbio(&writer, true)?;
-        Ok(InputPipe { left, pending: Vec::new(), writer: Some(writer), reader })
+        Ok(InputPipe { source, pending: Vec::new(), writer: Some(writer), reader })
     }
 
-    /// The end that a program reads from.
-    pub fn for_child(&self) -> io::Result<Stdio> {
+    /// Another handle of the child's end.
+    pub(crate) fn for_child(&self) -> io::Result<Stdio> {
         Ok(OwnedFd::from(self.reader.try_clone()?).into())
     }
 
-    /// To wait until there is room; None when all is written.
-    pub fn poll_fd(&self) -> Option<PollFd<'_>> {
+    fn poll_fd(&self) -> Option<PollFd<'_>> {
         self.writer.as_ref().map(|writer| PollFd::new(writer, PollFlags::OUT))
     }
 
-    /// Writes as much as goes in; at the end of all, closes.
-    pub fn write_available(&mut self) -> io::Result<()> {
+    /// Writes until the pipe is full, and closes it after the last byte.
+    fn write_available(&mut self) -> io::Result<bool> {
+        let mut has_moved = false;
         loop {
-            let Some(writer) = &self.writer else { return Ok(()) };
+            let Some(writer) = &self.writer else { return Ok(has_moved) };
             if self.pending.is_empty() {
-                self.pending = self.left.next()?;
+                self.pending = self.source.next()?;
             }
             if self.pending.is_empty() {
                 self.writer = None;
-                return Ok(());
+                return Ok(true);
             }
             match rustix::io::write(writer.as_fd(), &self.pending) {
-                Ok(written) => drop(self.pending.drain(..written)),
-                Err(Errno::AGAIN) => return Ok(()),
+                Ok(written) => {
+                    self.pending.drain(..written);
+                    has_moved = true;
+                }
+                Err(Errno::AGAIN) => return Ok(has_moved),
                 Err(Errno::INTR) => {}
                 Err(e) => return Err(e.into()),
             }
         }
     }
 
-    /// Of an ended program: whether it has taken everything.
-    pub fn was_read(&self) -> bool {
+    fn was_read(&self) -> bool {
         self.writer.is_none() && rustix::io::ioctl_fionread(&self.reader).is_ok_and(|unread| unread == 0)
     }
 }
@@ -88,14 +124,48 @@ impl PipeSource {
     }
 }
 
-/// Waits until one of these pipes can be served, or for that time, which is less than a second.
-pub fn wait(polled: &mut [PollFd<'_>], time: Duration) -> io::Result<()> {
-    if polled.is_empty() {
-        return process::idle(time);
+/// A pipe from a process. Its first bytes are kept and the rest is dropped, so that the process never waits.
+pub(crate) struct OutputPipe {
+    reader: Option<PipeReader>,
+    captured: Vec<u8>,
+    limit: usize,
+}
+
+impl OutputPipe {
+    /// Creates a pipe of which `limit` bytes are kept, and the child's end of it.
+    pub(crate) fn new(limit: usize) -> io::Result<(OutputPipe, PipeWriter)> {
+        let (reader, writer) = io::pipe()?;
+        rustix::io::ioctl_fionbio(&reader, true)?;
+        Ok((OutputPipe { reader: Some(reader), captured: Vec::new(), limit }, writer))
     }
-    let time = Timespec { tv_sec: 0, tv_nsec: i64::from(time.subsec_nanos()) };
-    match rustix::event::poll(polled, Some(&time)) {
-        Ok(_) | Err(Errno::INTR) => Ok(()),
-        Err(e) => Err(e.into()),
+
+    pub(crate) fn into_captured(self) -> Vec<u8> {
+        self.captured
+    }
+
+    fn poll_fd(&self) -> Option<PollFd<'_>> {
+        self.reader.as_ref().map(|reader| PollFd::new(reader, PollFlags::IN))
+    }
+
+    /// Reads what the pipe holds, but no more than that: a background process may write without end.
+    fn read_available(&mut self) -> io::Result<bool> {
+        let mut buffer = [0; 4096];
+        let mut has_moved = false;
+        for _ in 0..16 {
+            let Some(reader) = &mut self.reader else { break };
+            match reader.read(&mut buffer) {
+                // The process has closed it, and may live on.
+                Ok(0) => self.reader = None,
+                Ok(n) => {
+                    let kept = n.min(self.limit - self.captured.len());
+                    self.captured.extend_from_slice(&buffer[..kept]);
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(e),
+            }
+            has_moved = true;
+        }
+        Ok(has_moved)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::failure::Failure;
+use super::failure::{Failure, FailureReason};
 use super::net::TransportError;
 use crate::mailbox::text::escape;
 
@@ -89,6 +89,14 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
+    /// The reason of a delivery that fails with it.
+    pub(crate) fn reason(&self) -> FailureReason {
+        match self.kind {
+            OutcomeKind::Permanent => FailureReason::Refused,
+            _ => FailureReason::TryAgain,
+        }
+    }
+
     /// Describes a program that died or was killed. It may have accepted the message only if it has read all of it.
     pub(super) fn for_early_exit(all_was_read: bool, text: impl Into<String>) -> Refusal {
         let kind = if all_was_read { OutcomeKind::Unsure } else { OutcomeKind::Temporary };

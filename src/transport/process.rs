@@ -1,196 +1,250 @@
-//! Somebody else's program, in a process group of its own: it ends when its time is up, and what it started
-//! ends with it as long as it stays in the group.
+//! Child processes: each in a session of its own, with a time limit.
+//!
+//! A session of its own keeps a user's program away from root's terminal, and makes a process group that is
+//! killed as one.
 #![allow(unsafe_code)]
 
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use crate::mailbox::context::Cancel;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+
+use super::child_pipes::ChildPipes;
+use crate::mailbox::context::Cancel;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
-/// Between SIGTERM and SIGKILL.
+/// Time between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(2);
+/// Time that a cancelled mailferry has before SIGTERM. systemd and a terminal signal it together with its parent,
+/// and a second signal would end it without cleanup.
+const CLEANUP_BEFORE_TERM: Duration = Duration::from_secs(2);
+/// Time that a mailferry has after SIGTERM: it gives its own programs [`GRACE`].
+const CLEANUP_AFTER_TERM: Duration = Duration::from_secs(10);
 
-/// How a program ended.
+/// End of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// With this exit code.
+pub(crate) enum ProcessEnd {
+    /// Exit code.
     Exit(i32),
-    /// By this signal, which was not ours.
+    /// Signal that mailferry did not send.
     Signal(i32),
-    /// Its time was up; it was killed, and its process group.
+    /// Killed at its time limit.
     TimeLimit,
-    /// We were interrupted; it was killed, and its process group.
+    /// Killed because the operation was cancelled.
     Interrupted,
 }
 
-/// How long a program may run, and who may end it before.
+/// Limits of one process.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits<'a> {
-    /// From its start.
+pub(crate) struct ProcessLimits<'a> {
+    /// Time from its start.
     pub time: Duration,
-    /// Set by a signal.
+    /// Cancellation of the operation that runs it.
     pub cancel: &'a Cancel,
 }
 
-/// A program that runs. Dropped before its end it is killed.
+/// Way to end a process early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shutdown {
+    /// SIGTERM to the process group at once, SIGKILL two seconds later.
+    Terminate,
+    /// For another mailferry, whose exit code still counts: when cancelled it has 12 seconds to clean up. At the
+    /// time limit it gets SIGKILL at once, which also ends a stopped process.
+    AwaitCleanup,
+}
+
+/// A running child process. Dropped before its end, it is killed.
 #[derive(Debug)]
-pub struct Running {
+pub(crate) struct Process {
     child: Child,
     group: Pid,
+    shutdown: Shutdown,
     started: Instant,
+    cancelled: Option<Instant>,
+    term_sent: bool,
     reaped: bool,
 }
 
-impl Running {
-    /// Starts it. Not by a shell of its own, and with what `command` says.
-    pub fn start(command: &mut Command) -> io::Result<Running> {
-        end_with_us(command);
-        let child = command.process_group(0).spawn()?;
-        Ok(Running { group: Pid::from_child(&child), child, started: Instant::now(), reaped: false })
+impl Process {
+    /// Starts `command` and closes its ends of the pipes here.
+    pub(crate) fn start(mut command: Command, shutdown: Shutdown) -> io::Result<Process> {
+        detach(&mut command);
+        let child = command.spawn()?;
+        let (group, started) = (Pid::from_child(&child), Instant::now());
+        Ok(Process { child, group, shutdown, started, cancelled: None, term_sent: false, reaped: false })
     }
 
-    /// Its process id.
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Waits for its end. Meanwhile `serve` is called again and again with the time it may wait for what
-    /// there is to do; once more, with no time, behind the end. An error of `serve` kills the program.
+    /// Serves the pipes until the process ends. An error of a pipe kills it.
     ///
-    /// Polled and not waited for: only a signal could end that in time. What the program has left running
-    /// in the background when it ends by itself is left alone.
-    pub fn attend(
+    /// Polls, because only a signal could interrupt waitpid(2) in time. Background processes of a program that
+    /// ends by itself are left alone.
+    pub(crate) fn wait(
         mut self,
-        limits: Limits<'_>,
-        mut serve: impl FnMut(Duration) -> io::Result<()>,
-    ) -> io::Result<End> {
+        limits: ProcessLimits<'_>,
+        pipes: &mut ChildPipes,
+    ) -> io::Result<ProcessEnd> {
         let mut pause = FIRST_PAUSE;
         loop {
             if let Some(status) = self.child.try_wait()? {
                 self.reaped = true;
-                serve(Duration::ZERO)?;
-                // A program has one or the other.
-                return Ok(match status.code() {
-                    Some(code) => End::Exit(code),
-                    None => End::Signal(status.signal().unwrap_or_default()),
-                });
+                pipes.serve(Duration::ZERO)?;
+                return Ok(ProcessEnd::from(status));
             }
             // Dropping kills it.
-            if limits.cancel.is_requested() {
-                return Ok(End::Interrupted);
+            if limits.cancel.is_requested()
+                && let Some(end) = self.cancel()
+            {
+                return Ok(end);
             }
             let left = limits.time.saturating_sub(self.started.elapsed());
             if left.is_zero() {
-                return Ok(End::TimeLimit);
+                return Ok(ProcessEnd::TimeLimit);
             }
-            serve(pause.min(left))?;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            let was_busy = pipes.serve(pause.min(left))?;
+            pause = if was_busy { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
         }
     }
 
-    /// Ends the whole group: politely first, and what does not go then is killed.
-    fn end(&mut self) {
-        let _ = rustix::process::kill_process_group(self.group, Signal::TERM);
-        let asked = Instant::now();
-        while asked.elapsed() < GRACE && !self.has_ended() {
-            std::thread::sleep(FIRST_PAUSE);
+    /// Takes note of a cancellation. Returns the end of a process that has to be killed now.
+    fn cancel(&mut self) -> Option<ProcessEnd> {
+        if self.shutdown == Shutdown::Terminate {
+            return Some(ProcessEnd::Interrupted);
         }
-        // The leader is not reaped yet: until then nobody else can have the number of its group.
-        let _ = rustix::process::kill_process_group(self.group, Signal::KILL);
+        let elapsed = self.cancelled.get_or_insert_with(Instant::now).elapsed();
+        if elapsed > CLEANUP_BEFORE_TERM && !self.term_sent {
+            // Only to mailferry itself, which ends its own programs.
+            let _ = rustix::process::kill_process(self.group, Signal::TERM);
+            self.term_sent = true;
+        }
+        (elapsed > CLEANUP_BEFORE_TERM + CLEANUP_AFTER_TERM).then_some(ProcessEnd::TimeLimit)
+    }
+
+    fn kill(&mut self) {
+        if self.shutdown == Shutdown::Terminate {
+            self.signal(Signal::TERM);
+            let asked = Instant::now();
+            while asked.elapsed() < GRACE && !self.has_ended() {
+                std::thread::sleep(FIRST_PAUSE);
+            }
+        }
+        // The leader is not reaped yet, so that its process group's number is still its own.
+        self.signal(Signal::KILL);
         let _ = self.child.wait();
         self.reaped = true;
     }
 
+    fn signal(&self, signal: Signal) {
+        let _ = rustix::process::kill_process_group(self.group, signal);
+    }
+
     fn has_ended(&self) -> bool {
-        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        !matches!(rustix::process::waitid(WaitId::Pid(self.group), look), Ok(None))
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        !matches!(rustix::process::waitid(WaitId::Pid(self.group), options), Ok(None))
     }
 }
 
-impl Drop for Running {
+impl Drop for Process {
     fn drop(&mut self) {
         if !self.reaped {
-            self.end();
+            self.kill();
         }
     }
 }
 
-/// Has the system end the program if we are killed: nobody else would know of it. What it has started itself is
-/// not reached so.
-#[cfg(target_os = "linux")]
-fn end_with_us(command: &mut Command) {
-    let us = rustix::process::getpid();
-    // SAFETY: the closure runs between fork and exec, and makes two system calls.
+impl From<ExitStatus> for ProcessEnd {
+    fn from(status: ExitStatus) -> ProcessEnd {
+        // A process has one or the other.
+        match status.code() {
+            Some(code) => ProcessEnd::Exit(code),
+            None => ProcessEnd::Signal(status.signal().unwrap_or_default()),
+        }
+    }
+}
+
+/// Gives the child its own session. On Linux SIGTERM ends the child when mailferry is killed; what the child
+/// started is not reached.
+fn detach(command: &mut Command) {
+    #[cfg(target_os = "linux")]
+    let parent = rustix::process::getpid();
+    // SAFETY: the closure runs between fork and exec, and makes system calls only.
     unsafe {
         command.pre_exec(move || {
-            rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
-            // We may have ended before that: then nothing is told any more.
-            match rustix::process::getppid() == Some(us) {
-                true => Ok(()),
-                false => Err(io::ErrorKind::Interrupted.into()),
+            rustix::process::setsid()?;
+            #[cfg(target_os = "linux")]
+            {
+                rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
+                // The parent may have ended before: then no signal comes any more.
+                if rustix::process::getppid() != Some(parent) {
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
             }
+            Ok(())
         });
     }
 }
 
-/// Other systems have no such signal.
-#[cfg(not(target_os = "linux"))]
-fn end_with_us(_: &mut Command) {}
-
-/// For [`Running::attend`] where there is nothing to do.
-pub fn idle(time: Duration) -> io::Result<()> {
-    std::thread::sleep(time);
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use crate::transport::process::*;
+    use super::*;
 
-    fn ends(script: &str, time: Duration, cancel: bool) -> End {
-        let cancel = if cancel { Cancel::requested() } else { Cancel::never() };
-        let running = Running::start(Command::new("/bin/sh").args(["-c", script])).unwrap();
-        running.attend(Limits { time, cancel }, idle).unwrap()
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    fn end(script: &str, time: Duration, cancel: &Cancel) -> ProcessEnd {
+        let process = Process::start(shell(script), Shutdown::Terminate).unwrap();
+        process.wait(ProcessLimits { time, cancel }, &mut ChildPipes::default()).unwrap()
     }
 
     const LONG: Duration = Duration::from_secs(600);
 
     #[test]
-    fn it_is_told_how_a_program_ended() {
-        assert_eq!(ends("exit 7", LONG, false), End::Exit(7));
-        assert_eq!(ends("kill -9 $$", LONG, false), End::Signal(9));
-        assert_eq!(ends("sleep 600", Duration::from_millis(10), false), End::TimeLimit);
-        assert_eq!(ends("sleep 600", LONG, true), End::Interrupted);
+    fn the_end_of_a_process_is_reported() {
+        assert_eq!(end("exit 7", LONG, Cancel::never()), ProcessEnd::Exit(7));
+        assert_eq!(end("kill -9 $$", LONG, Cancel::never()), ProcessEnd::Signal(9));
+        assert_eq!(end("sleep 600", Duration::from_millis(10), Cancel::never()), ProcessEnd::TimeLimit);
+        assert_eq!(end("sleep 600", LONG, Cancel::requested()), ProcessEnd::Interrupted);
     }
 
     #[test]
-    fn what_a_program_started_ends_with_it() {
+    fn a_process_leads_a_session_of_its_own() {
+        // Field 6 of stat is the session.
+        let script = "read -r _ _ _ _ _ session _ < /proc/$$/stat; test $session = $$";
+        assert_eq!(end(script, LONG, Cancel::never()), ProcessEnd::Exit(0));
+    }
+
+    #[test]
+    fn the_children_of_a_killed_process_are_killed() {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("pid");
-        // The child ignores the polite signal.
+        // The child ignores SIGTERM.
         let script = format!(
             "sh -c 'trap \"\" TERM; echo $$ > {0}.new; mv {0}.new {0}; while :; do sleep 1; done' & wait",
             path.display()
         );
-        let running = Running::start(Command::new("/bin/sh").args(["-c", &script])).unwrap();
+        let process = Process::start(shell(&script), Shutdown::Terminate).unwrap();
         while !path.exists() {
             std::thread::sleep(FIRST_PAUSE);
         }
-        drop(running);
+        drop(process);
         let pid = std::fs::read_to_string(path).unwrap().trim().parse().unwrap();
         let pid = Pid::from_raw(pid).unwrap();
-        // It is a zombie until init has taken note of it.
-        let gone = || {
+        // It is a zombie until init reaps it.
+        let is_gone = || {
             rustix::process::test_kill_process(pid).is_err()
                 || std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()))
                     .map_or(true, |stat| stat.contains(") Z "))
         };
-        while !gone() {
+        while !is_gone() {
             std::thread::sleep(FIRST_PAUSE);
         }
     }

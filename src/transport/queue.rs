@@ -3,22 +3,18 @@
 #![allow(unsafe_code)]
 
 use std::fs::File;
-use std::io::{self, PipeReader, PipeWriter, Read};
+use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
-
-use rustix::event::{PollFd, PollFlags};
 
 use super::envelope::Envelope;
 use super::outcome::{OutcomeKind, Refusal};
 use crate::mailbox::text::escape;
 use crate::transport::capture::capture_stderr;
-use crate::transport::child_pipes;
-use crate::transport::child_pipes::{InputPipe, PipeSource};
-use crate::transport::process::{End, Limits, Running};
+use crate::transport::child_pipes::{ChildPipes, InputPipe, OutputPipe, PipeSource};
+use crate::transport::process::{Process, ProcessEnd, ProcessLimits, Shutdown};
 
 /// Where a queue program may write an error's text.
 const ERRORS_FD: i32 = 6;
@@ -36,16 +32,21 @@ const SAYS_WHY: i32 = 82;
 /// # Errors
 /// A [`Refusal`]. One of a program that was killed or ran out of time is [`Fate::Unsure`] if it had read all by then,
 /// and may have queued it; it is temporary if it had not.
-pub fn send(program: &Path, message: File, envelope: &Envelope, limits: Limits<'_>) -> Result<u32, Refusal> {
+pub(crate) fn send(
+    program: &Path,
+    message: File,
+    envelope: &Envelope,
+    limits: ProcessLimits<'_>,
+) -> Result<u32, Refusal> {
     hand_over(program, message, envelope, limits, Stdio::inherit())
 }
 
 /// The same, with what the program says on standard error behind why it failed.
-pub fn send_capturing_stderr(
+pub(crate) fn send_capturing_stderr(
     program: &Path,
     message: File,
     envelope: &Envelope,
-    limits: Limits<'_>,
+    limits: ProcessLimits<'_>,
 ) -> Result<u32, Refusal> {
     capture_stderr(|stderr| hand_over(program, message, envelope, limits, stderr))
 }
@@ -54,25 +55,28 @@ fn hand_over(
     program: &Path,
     message: File,
     envelope: &Envelope,
-    limits: Limits<'_>,
+    limits: ProcessLimits<'_>,
     stderr: Stdio,
 ) -> Result<u32, Refusal> {
     let envelope = encode(envelope)?;
     let could_not = |e: io::Error| temporary(&format!("unable to run {}: {e} (#4.3.0)", program.display()));
-    let mut hands = Hands::new(message, envelope).map_err(could_not)?;
-    let running = hands.start(program, stderr).map_err(could_not)?;
-    let process = running.id();
-    let end = running.attend(limits, |time| hands.serve(time));
-    let ended_early = |text: &str| Err(Refusal::for_early_exit(hands.all_was_read(), text));
+    let (process, mut pipes) = start(program, message, envelope, stderr).map_err(could_not)?;
+    let id = process.id();
+    let end = process.wait(limits, &mut pipes);
+    let was_read = pipes.all_read();
+    let ended_early = |text: &str| Err(Refusal::for_early_exit(was_read, text));
     match end {
-        Ok(End::Exit(0)) if hands.all_was_read() => Ok(process),
-        // What qmail's own tools say of a program that left before the end.
-        Ok(End::Exit(0)) => Err(temporary("qq read error (#4.3.0)")),
-        Ok(End::Exit(SAYS_WHY)) => Err(said(&hands.errors.read)),
-        Ok(End::Exit(code)) => Err(meaning(code)),
-        Ok(End::Signal(_)) => ended_early("qq crashed (#4.3.0)"),
-        Ok(End::TimeLimit) => ended_early("qq timeout (#4.3.0)"),
-        Ok(End::Interrupted) => ended_early("interrupted (#4.3.2)"),
+        Ok(ProcessEnd::Exit(0)) if was_read => Ok(id),
+        // The text of qmail's own tools for a program that exits before it has read all.
+        Ok(ProcessEnd::Exit(0)) => Err(temporary("qq read error (#4.3.0)")),
+        Ok(ProcessEnd::Exit(SAYS_WHY)) => {
+            let errors = pipes.outputs.pop().map(OutputPipe::into_captured).unwrap_or_default();
+            Err(said(&errors))
+        }
+        Ok(ProcessEnd::Exit(code)) => Err(meaning(code)),
+        Ok(ProcessEnd::Signal(_)) => ended_early("qq crashed (#4.3.0)"),
+        Ok(ProcessEnd::TimeLimit) => ended_early("qq timeout (#4.3.0)"),
+        Ok(ProcessEnd::Interrupted) => ended_early("interrupted (#4.3.2)"),
         Err(e) => ended_early(&could_not(e).text),
     }
 }
@@ -137,94 +141,36 @@ fn said(bytes: &[u8]) -> Refusal {
     }
 }
 
-/// The three pipes to a program. All ends of ours are served in one loop: a program may read the envelope
-/// first, or nothing, or write more than anybody reads.
-struct Hands {
-    message: InputPipe,
-    envelope: InputPipe,
-    errors: Taking,
-    theirs: Option<PipeWriter>,
-}
-
-impl Hands {
-    fn new(message: File, envelope: Vec<u8>) -> io::Result<Hands> {
-        let (reader, theirs) = io::pipe()?;
-        rustix::io::ioctl_fionbio(&reader, true)?;
-        Ok(Hands {
-            message: InputPipe::new(PipeSource::File(message))?,
-            envelope: InputPipe::new(PipeSource::Bytes(envelope))?,
-            errors: Taking { pipe: Some(reader), read: Vec::new() },
-            theirs: Some(theirs),
-        })
+/// Starts the program with the message on descriptor 0, the envelope on 1, and a pipe for an error's text on 6.
+fn start(
+    program: &Path,
+    message: File,
+    envelope: Vec<u8>,
+    stderr: Stdio,
+) -> io::Result<(Process, ChildPipes)> {
+    let message = InputPipe::new(PipeSource::File(message))?;
+    let envelope = InputPipe::new(PipeSource::Bytes(envelope))?;
+    let (errors, writer) = OutputPipe::new(ERRORS_READ)?;
+    // The lowest free number from 6 on. If it is not 6, then 6 is in use, in the child too, and no descriptor that the
+    // standard library needs before the dup2 can be 6.
+    let writer = rustix::io::fcntl_dupfd_cloexec(&writer, ERRORS_FD)?;
+    let mut command = Command::new(program);
+    command.stdin(message.for_child()?).stdout(envelope.for_child()?).stderr(stderr);
+    let fd = writer.as_raw_fd();
+    // SAFETY: the closure runs between fork and exec and calls dup2(2) and fcntl(2) only, which are
+    // async-signal-safe, on a descriptor that is open until `writer` is dropped below.
+    unsafe {
+        command.pre_exec(move || {
+            let result = match fd {
+                // dup2 onto itself would leave close-on-exec set.
+                ERRORS_FD => libc::fcntl(fd, libc::F_SETFD, 0),
+                _ => libc::dup2(fd, ERRORS_FD),
+            };
+            if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        });
     }
-
-    fn start(&mut self, program: &Path, stderr: Stdio) -> io::Result<Running> {
-        // The lowest free number from 6 on: if it is not 6, then 6 is in use, here and in the child until
-        // it is put there, and no descriptor that the standard library needs on its way can be 6.
-        let errors = match self.theirs.take() {
-            Some(theirs) => rustix::io::fcntl_dupfd_cloexec(&theirs, ERRORS_FD)?,
-            None => return Err(io::ErrorKind::Other.into()),
-        };
-        let mut command = Command::new(program);
-        command.stdin(self.message.for_child()?).stdout(self.envelope.for_child()?).stderr(stderr);
-        let fd = errors.as_raw_fd();
-        // SAFETY: the closure runs between fork and exec and calls dup2(2) and fcntl(2) only, which are
-        // async-signal-safe, on a descriptor that is open until `errors` is dropped below.
-        unsafe {
-            command.pre_exec(move || {
-                let done = match fd {
-                    // dup2 onto itself would leave it to be closed on exec.
-                    ERRORS_FD => libc::fcntl(fd, libc::F_SETFD, 0),
-                    _ => libc::dup2(fd, ERRORS_FD),
-                };
-                if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
-            });
-        }
-        Running::start(&mut command)
-    }
-
-    /// Moves what can be moved, or waits for that.
-    fn serve(&mut self, time: Duration) -> io::Result<()> {
-        let errors = self.errors.pipe.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN));
-        let polled = [self.message.poll_fd(), self.envelope.poll_fd(), errors];
-        let mut polled: Vec<PollFd<'_>> = polled.into_iter().flatten().collect();
-        child_pipes::wait(&mut polled, time)?;
-        self.message.write_available()?;
-        self.envelope.write_available()?;
-        self.errors.take()
-    }
-
-    fn all_was_read(&self) -> bool {
-        self.message.was_read() && self.envelope.was_read()
-    }
-}
-
-/// The pipe that we read from.
-struct Taking {
-    pipe: Option<PipeReader>,
-    read: Vec<u8>,
-}
-
-impl Taking {
-    /// Reads what is there. What is more than anybody wants is read and dropped.
-    fn take(&mut self) -> io::Result<()> {
-        let mut buffer = [0; 4096];
-        // So often, and then there is other work: somebody in the background may write on and on.
-        for _ in 0..16 {
-            let Some(pipe) = &mut self.pipe else { return Ok(()) };
-            match pipe.read(&mut buffer) {
-                Ok(0) => self.pipe = None,
-                Ok(n) => {
-                    let room = ERRORS_READ - self.read.len();
-                    self.read.extend_from_slice(&buffer[..n.min(room)]);
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(())
-    }
+    let process = Process::start(command, Shutdown::Terminate)?;
+    Ok((process, ChildPipes { inputs: vec![message, envelope], outputs: vec![errors] }))
 }
 
 #[cfg(test)]
@@ -233,6 +179,7 @@ mod tests {
     use std::fs;
     use std::io::{Seek, Write};
     use std::os::unix::fs::PermissionsExt;
+    use std::time::Duration;
 
     use super::OutcomeKind::*;
     use super::*;
@@ -271,7 +218,7 @@ mod tests {
             file.rewind().unwrap();
             let recipients = recipients.iter().map(|r| r.as_bytes().to_vec()).collect();
             let envelope = Envelope { sender: b"s@x.example".to_vec(), recipients };
-            let limits = Limits { time, cancel: Cancel::never() };
+            let limits = ProcessLimits { time, cancel: Cancel::never() };
             send(&self.path("queue"), file, &envelope, limits)
         }
     }

@@ -8,7 +8,7 @@ use super::message::OutgoingMessage;
 use super::net::{Connection, Timeouts};
 use super::next_hop::NextHop;
 use super::outcome::{Outcome, OutcomeKind};
-use super::process::Limits;
+use super::process::ProcessLimits;
 use super::smtp::Protocol;
 use super::spool::SpooledMessage;
 use super::{qmqp, qmtp, queue, sendmail, smtp};
@@ -88,7 +88,7 @@ fn send_to(
     cancel: &Cancel,
 ) -> Vec<Outcome> {
     let all = |outcome| vec![outcome; envelope.recipients.len()];
-    let limits = Limits { time: options.timeouts.total, cancel };
+    let limits = ProcessLimits { time: options.timeouts.total, cancel };
     let connected = match hop {
         NextHop::Qmqp(host) | NextHop::Qmtp(host) | NextHop::Smtp(host) | NextHop::Lmtp(host) => {
             Connection::connect_tcp(&host.name, host.port, options.timeouts, cancel)
@@ -120,7 +120,7 @@ fn send_to_queue(
     program: &Path,
     message: &OutgoingMessage<'_>,
     envelope: &Envelope,
-    limits: Limits<'_>,
+    limits: ProcessLimits<'_>,
 ) -> Outcome {
     let file = match message.to_file() {
         Ok(file) => file,
@@ -137,7 +137,7 @@ fn send_to_sendmail(
     program: &Path,
     message: &OutgoingMessage<'_>,
     envelope: &Envelope,
-    limits: Limits<'_>,
+    limits: ProcessLimits<'_>,
 ) -> Vec<Outcome> {
     let send = |recipients: &[Vec<u8>]| -> Outcome {
         let file = match message.to_file() {

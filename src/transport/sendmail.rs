@@ -11,16 +11,15 @@ use super::envelope::Envelope;
 use super::outcome::{OutcomeKind, Refusal};
 use crate::mailbox::text::display_path;
 use crate::transport::capture::capture_stderr;
-use crate::transport::child_pipes;
-use crate::transport::child_pipes::{InputPipe, PipeSource};
+use crate::transport::child_pipes::{ChildPipes, InputPipe, PipeSource};
 use crate::transport::envelope::quote;
-use crate::transport::process::{End, Limits, Running};
+use crate::transport::process::{Process, ProcessEnd, ProcessLimits, Shutdown};
 
 /// As many bytes of arguments as go to one program: a quarter of what Linux takes for sure.
 const ARGUMENTS: usize = 1 << 19;
 
 /// The recipients in parts, each of which such a program can be given.
-pub fn batches(mut recipients: &[Vec<u8>]) -> impl Iterator<Item = &[Vec<u8>]> {
+pub(crate) fn batches(mut recipients: &[Vec<u8>]) -> impl Iterator<Item = &[Vec<u8>]> {
     std::iter::from_fn(move || {
         let mut bytes = 0;
         let fits = |recipient: &&Vec<u8>| {
@@ -42,7 +41,12 @@ pub fn batches(mut recipients: &[Vec<u8>]) -> impl Iterator<Item = &[Vec<u8>]> {
 /// # Errors
 /// A [`Refusal`] of all recipients; codes that sysexits(3) does not know are temporary. One of a program that was
 /// killed or ran out of time is [`Fate::Unsure`] if it had read all by then.
-pub fn send(program: &Path, message: File, envelope: &Envelope, limits: Limits<'_>) -> Result<(), Refusal> {
+pub(crate) fn send(
+    program: &Path,
+    message: File,
+    envelope: &Envelope,
+    limits: ProcessLimits<'_>,
+) -> Result<(), Refusal> {
     capture_stderr(|stderr| hand_over(program, message, envelope, limits, stderr))
 }
 
@@ -50,7 +54,7 @@ fn hand_over(
     program: &Path,
     message: File,
     envelope: &Envelope,
-    limits: Limits<'_>,
+    limits: ProcessLimits<'_>,
     stderr: Stdio,
 ) -> Result<(), Refusal> {
     let named = |text: String| format!("{}: {text}", display_path(program));
@@ -61,29 +65,28 @@ fn hand_over(
     command.args(envelope.recipients.iter().map(quoted));
     let started = InputPipe::new(PipeSource::File(message)).and_then(|message| {
         command.stdin(message.for_child()?).stdout(Stdio::null()).stderr(stderr);
-        Ok((Running::start(&mut command)?, message))
+        let process = Process::start(command, Shutdown::Terminate)?;
+        Ok((process, ChildPipes { inputs: vec![message], ..ChildPipes::default() }))
     });
-    let (running, mut message) = match started {
+    let (process, mut pipes) = match started {
         Ok(started) => started,
         Err(e) => return refuse(OutcomeKind::Temporary, format!("cannot be run: {e} (#4.3.0)")),
     };
-    let end = running.attend(limits, |time| {
-        child_pipes::wait(message.poll_fd().as_mut_slice(), time)?;
-        message.write_available()
-    });
-    let ended_early = |text| Err(Refusal::for_early_exit(message.was_read(), named(text)));
+    let end = process.wait(limits, &mut pipes);
+    let was_read = pipes.all_read();
+    let ended_early = |text| Err(Refusal::for_early_exit(was_read, named(text)));
     match end {
-        Ok(End::Exit(0)) if message.was_read() => Ok(()),
-        Ok(End::Exit(0)) => {
+        Ok(ProcessEnd::Exit(0)) if was_read => Ok(()),
+        Ok(ProcessEnd::Exit(0)) => {
             refuse(OutcomeKind::Temporary, "it did not read the whole message (#4.3.0)".into())
         }
-        Ok(End::Exit(code @ (64..=70 | 76..=78 | 100))) => {
+        Ok(ProcessEnd::Exit(code @ (64..=70 | 76..=78 | 100))) => {
             refuse(OutcomeKind::Permanent, format!("exit code {code} (#5.3.0)"))
         }
-        Ok(End::Exit(code)) => refuse(OutcomeKind::Temporary, format!("exit code {code} (#4.3.0)")),
-        Ok(End::Signal(signal)) => ended_early(format!("killed by signal {signal} (#4.3.0)")),
-        Ok(End::TimeLimit) => ended_early("it took too long and was killed (#4.3.0)".into()),
-        Ok(End::Interrupted) => ended_early("interrupted (#4.3.2)".into()),
+        Ok(ProcessEnd::Exit(code)) => refuse(OutcomeKind::Temporary, format!("exit code {code} (#4.3.0)")),
+        Ok(ProcessEnd::Signal(signal)) => ended_early(format!("killed by signal {signal} (#4.3.0)")),
+        Ok(ProcessEnd::TimeLimit) => ended_early("it took too long and was killed (#4.3.0)".into()),
+        Ok(ProcessEnd::Interrupted) => ended_early("interrupted (#4.3.2)".into()),
         Err(e) => ended_early(format!("cannot be waited for: {e} (#4.3.0)")),
     }
 }

@@ -1,4 +1,4 @@
-//! What a program is told of the message: qmail-command(8), ENVIRONMENT VARIABLES.
+//! The environment of a program: qmail-command(8), ENVIRONMENT VARIABLES.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -7,45 +7,43 @@ use std::process::Command;
 
 use jiff::Timestamp;
 
-use super::LocalRecipient;
-use super::find::ListOwner;
+use super::recipient::LocalRecipient;
 use crate::transport::envelope;
 
-/// The variables of a program, by name; None: not to be set.
+/// Variables by name; None removes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Variables(pub Vec<(&'static str, Option<Vec<u8>>)>);
+pub(crate) struct Variables(Vec<(&'static str, Option<Vec<u8>>)>);
 
 impl Variables {
-    /// Of a message for `address`. `default_at` is where in the extension `default` stood for the rest,
-    /// `epoch` the time of delivery in seconds since 1970.
-    pub fn new(
-        address: &LocalRecipient,
+    /// `default_offset` is the part of the extension that `default` matched, `epoch` the time of delivery.
+    pub(crate) fn new(
+        recipient: &LocalRecipient,
         home: &Path,
         new_sender: &[u8],
-        default_at: Option<usize>,
+        default_offset: Option<usize>,
         epoch: i64,
     ) -> Variables {
-        let LocalRecipient { user, local, extension, host, sender, .. } = address;
-        let behind = |dashes| behind(extension, dashes, address.delimiter).to_vec();
-        let before = |dots| before(host, dots).to_vec();
+        let LocalRecipient { user, local, extension, host, sender, .. } = recipient;
+        let extension_after = |dashes| after_dashes(extension, dashes, recipient.delimiter).to_vec();
+        let parent_host = |labels| without_last_labels(host, labels).to_vec();
         let line = |line: Vec<u8>| [&line[..], b"\n"].concat();
-        let default = default_at.and_then(|at| extension.get(at..)).map(<[u8]>::to_vec);
+        let default = default_offset.and_then(|at| extension.get(at..)).map(<[u8]>::to_vec);
         let all = [
             ("USER", user.clone()),
             ("HOME", home.as_os_str().as_bytes().to_vec()),
             ("LOCAL", local.clone()),
             ("HOST", host.clone()),
-            ("HOST2", before(1)),
-            ("HOST3", before(2)),
-            ("HOST4", before(3)),
+            ("HOST2", parent_host(1)),
+            ("HOST3", parent_host(2)),
+            ("HOST4", parent_host(3)),
             ("EXT", extension.clone()),
-            ("EXT2", behind(1)),
-            ("EXT3", behind(2)),
-            ("EXT4", behind(3)),
+            ("EXT2", extension_after(1)),
+            ("EXT3", extension_after(2)),
+            ("EXT4", extension_after(3)),
             ("SENDER", sender.clone()),
             ("NEWSENDER", new_sender.to_vec()),
-            ("RECIPIENT", address.address()),
-            ("DTLINE", line(envelope::delivered_to(&address.address()))),
+            ("RECIPIENT", recipient.address()),
+            ("DTLINE", line(envelope::delivered_to(&recipient.address()))),
             ("RPLINE", line(envelope::return_path(sender))),
             ("UFLINE", line(from_line(sender, epoch))),
         ];
@@ -53,8 +51,8 @@ impl Variables {
         Variables(set.chain([("DEFAULT", default)]).collect())
     }
 
-    /// Gives them to a command. A NUL, which no variable can have, is told as `_`.
-    pub fn apply_to(&self, command: &mut Command) {
+    /// Sets them for a command. A NUL, which no variable can have, becomes `_`.
+    pub(crate) fn apply_to(&self, command: &mut Command) {
         for (name, value) in &self.0 {
             match value {
                 Some(value) => {
@@ -69,20 +67,19 @@ impl Variables {
     }
 }
 
-/// What follows so many dashes; nothing where there are fewer.
-fn behind(extension: &[u8], dashes: usize, delimiter: Option<u8>) -> &[u8] {
+/// The rest after so many dashes; empty if there are fewer.
+fn after_dashes(extension: &[u8], dashes: usize, delimiter: Option<u8>) -> &[u8] {
     let is_dash = |&b: &u8| b == b'-' || Some(b) == delimiter;
     extension.splitn(dashes + 1, is_dash).nth(dashes).unwrap_or_default()
 }
 
-/// A host's name without its last labels; as it is where it has none to lose.
-fn before(host: &[u8], dots: usize) -> &[u8] {
-    (0..dots).fold(host, |host, _| &host[..memchr::memrchr(b'.', host).unwrap_or(host.len())])
+/// A host name without its last labels. The first label always stays.
+fn without_last_labels(host: &[u8], labels: usize) -> &[u8] {
+    (0..labels).fold(host, |host, _| &host[..memchr::memrchr(b'.', host).unwrap_or(host.len())])
 }
 
-/// The From_ line of qmail-local, without its line end: in UTC, the day with a zero, and a sender without
-/// blanks.
-pub fn from_line(sender: &[u8], epoch: i64) -> Vec<u8> {
+/// The From_ line of qmail-local, without its line end: in UTC, with a two-digit day, and a sender without blanks.
+pub(crate) fn from_line(sender: &[u8], epoch: i64) -> Vec<u8> {
     let sender = if sender.is_empty() { b"MAILER-DAEMON" } else { sender };
     let sender: Vec<u8> =
         sender.iter().map(|&b| if matches!(b, b' ' | b'\t' | b'\n' | 0) { b'-' } else { b }).collect();
@@ -91,27 +88,16 @@ pub fn from_line(sender: &[u8], epoch: i64) -> Vec<u8> {
     [b"From ", &sender[..], b" ", date.as_bytes()].concat()
 }
 
-/// The sender of what is forwarded. A bounce keeps its own: a bounce of it must go nowhere.
-pub fn new_sender(address: &LocalRecipient, owners: ListOwner) -> Vec<u8> {
-    let LocalRecipient { local, host, sender, .. } = address;
-    match owners {
-        _ if sender.is_empty() || sender == b"#@[]" => sender.clone(),
-        ListOwner::None => sender.clone(),
-        ListOwner::Single => [&local[..], b"-owner@", host].concat(),
-        ListOwner::Verp => [&local[..], b"-owner-@", host, b"-@[]"].concat(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn extensions_lose_their_beginning_and_hosts_their_end() {
-        let ext = |dashes| behind(b"a-B.c-d", dashes, None);
+    fn extensions_lose_their_start_and_hosts_their_end() {
+        let ext = |dashes| after_dashes(b"a-B.c-d", dashes, None);
         assert_eq!([ext(1), ext(2), ext(3)], [&b"B.c-d"[..], b"d", b""]);
-        assert_eq!(behind(b"a+b-c", 2, Some(b'+')), b"c");
-        let host = |dots| before(b"w.x.y.z", dots);
+        assert_eq!(after_dashes(b"a+b-c", 2, Some(b'+')), b"c");
+        let host = |labels| without_last_labels(b"w.x.y.z", labels);
         assert_eq!([host(1), host(2), host(3), host(4)], [&b"w.x.y"[..], b"w.x", b"w", b"w"]);
     }
 

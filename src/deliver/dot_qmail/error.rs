@@ -1,110 +1,79 @@
-//! Why the instructions of a `.qmail` file were not followed, or not to the end.
+//! Failures of a delivery by a `.qmail` file.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::deliver::dot_qmail::line::Fault;
-use crate::deliver::dot_qmail::program::ProgramOutcome;
+use super::line::Fault;
+use super::program::ProgramOutcome;
 use crate::mailbox::error::Error;
 use crate::mailbox::text::{display_path, escape};
 use crate::transport::failure::{Failure, FailureReason};
-use crate::transport::outcome::{OutcomeKind, Refusal};
+use crate::transport::outcome::Refusal;
 
-/// Why.
 #[derive(Debug)]
-pub enum DotQmailError {
-    /// Anybody may write to the home directory.
+pub(crate) enum DotQmailError {
+    /// The home directory is writable by all users.
     HomeWritable {
-        /// The directory.
         home: PathBuf,
-        /// Its mode.
         mode: u32,
     },
-    /// The home directory is sticky.
+    /// The home directory has the sticky bit: its owner is editing the files.
     HomeSticky {
-        /// The directory.
         home: PathBuf,
     },
-    /// The home directory cannot be looked at.
     HomeInaccessible {
-        /// The directory.
         home: PathBuf,
-        /// What the system said.
         source: io::Error,
     },
-    /// A file is there, and cannot be read.
     FileUnreadable {
-        /// The file.
         path: PathBuf,
-        /// What the system said.
         source: io::Error,
     },
-    /// Anybody may write to the file.
+    /// The file is writable by all users.
     FileWritable {
-        /// The file.
         path: PathBuf,
-        /// Its mode.
         mode: u32,
     },
-    /// It would be done as root, and somebody else may have written it.
+    /// Delivery would run as root, and another user may have written the path.
     NotRootOnly {
-        /// The home directory, or the file.
         path: PathBuf,
     },
-    /// A file is larger than 1 MiB.
+    /// The file is larger than 1 MiB.
     FileTooLarge {
-        /// The file.
         path: PathBuf,
     },
-    /// No file is for this address.
+    /// No file matches the address; `last` is the last candidate.
     NoMailbox {
-        /// The home directory.
         home: PathBuf,
-        /// The last file that was looked for.
         last: String,
     },
-    /// A line may not be followed.
     Line {
-        /// Which.
-        place: LineLocation,
-        /// Why.
+        location: LineLocation,
         fault: Fault,
     },
-    /// A program did not say that it is done.
+    /// A program failed; `output` is empty where it is not captured.
     Program {
-        /// Its line.
-        place: LineLocation,
-        /// What it said instead.
+        location: LineLocation,
         outcome: ProgramOutcome,
-        /// What it wrote, if that was kept.
         output: Vec<u8>,
     },
-    /// A program could not be run.
     ProgramNotStarted {
-        /// Its line.
-        place: LineLocation,
-        /// What the system said.
+        location: LineLocation,
         source: io::Error,
     },
-    /// The queue program did not take the forwards.
+    /// The queue program did not accept the forwards.
     Queue(Refusal),
-    /// A mailbox did not take the message, or the message could not be had.
+    /// A mailbox did not accept the message, or the message could not be read.
     Delivery(Failure),
 }
 
 /// A line of a `.qmail` file, or of the default delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LineLocation {
-    /// The file; None for the default delivery.
+pub(crate) struct LineLocation {
+    /// None for the default delivery.
     pub file: Option<PathBuf>,
-    /// From 1.
+    /// Line number from 1.
     pub line: usize,
-}
-
-impl DotQmailError {
-    pub(crate) fn home(home: &Path, source: io::Error) -> DotQmailError {
-        DotQmailError::HomeInaccessible { home: home.to_owned(), source }
-    }
 }
 
 impl std::fmt::Display for LineLocation {
@@ -123,9 +92,9 @@ impl From<Failure> for DotQmailError {
 }
 
 impl From<DotQmailError> for Failure {
-    fn from(trouble: DotQmailError) -> Failure {
+    fn from(error: DotQmailError) -> Failure {
         let configuration = |text: String| Failure::new(FailureReason::Configuration, text);
-        match trouble {
+        match error {
             DotQmailError::HomeWritable { home, mode } => configuration(format!(
                 "{}: anybody may write to this home directory (mode {mode:04o}); run chmod o-w on it",
                 display_path(&home)
@@ -157,26 +126,23 @@ impl From<DotQmailError> for Failure {
                 FailureReason::NoSuchMailbox,
                 format!("no mailbox here by that name: {} has no {last}", display_path(&home)),
             ),
-            DotQmailError::Line { place, fault } => configuration(format!("{place}: {}", fault.message())),
-            DotQmailError::Program { place, outcome: ended, output } => {
-                let mut text = format!("{place}: {}", ended.message());
+            DotQmailError::Line { location, fault } => {
+                configuration(format!("{location}: {}", fault.message()))
+            }
+            DotQmailError::Program { location, outcome, output } => {
+                let mut text = format!("{location}: {}", outcome.message());
                 let lines = output.split(|&b| b == b'\n').map(|line| escape(line.trim_ascii()));
                 let lines: Vec<String> = lines.filter(|line| !line.is_empty()).collect();
                 if !lines.is_empty() {
                     text = format!("{text}: {}", lines.join(" / "));
                 }
-                Failure::new(ended.reason(), text)
+                Failure::new(outcome.reason(), text)
             }
-            DotQmailError::ProgramNotStarted { place, source } => {
-                Failure::new(FailureReason::TryAgain, format!("{place}: cannot run /bin/sh: {source}"))
+            DotQmailError::ProgramNotStarted { location, source } => {
+                Failure::new(FailureReason::TryAgain, format!("{location}: cannot run /bin/sh: {source}"))
             }
             DotQmailError::Queue(refusal) => {
-                let reason = if refusal.kind == OutcomeKind::Permanent {
-                    FailureReason::Refused
-                } else {
-                    FailureReason::TryAgain
-                };
-                Failure::new(reason, format!("unable to forward the message: {refusal}"))
+                Failure::new(refusal.reason(), format!("unable to forward the message: {refusal}"))
             }
             DotQmailError::Delivery(failure) => failure,
         }
@@ -184,8 +150,7 @@ impl From<DotQmailError> for Failure {
 }
 
 impl Fault {
-    /// For a person.
-    pub fn message(self) -> &'static str {
+    pub(crate) fn message(self) -> &'static str {
         match self {
             Fault::FirstLineBlank => {
                 "the first line is blank, as if the file had not been written to its end"

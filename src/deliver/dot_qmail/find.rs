@@ -1,50 +1,48 @@
-//! Which `.qmail` file is an address's? dot-qmail(5), EXTENSION ADDRESSES.
+//! The search for the `.qmail` file of an address: dot-qmail(5), EXTENSION ADDRESSES.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
+use super::error::DotQmailError;
 use super::home::{self, Trust};
-use crate::deliver::dot_qmail::error::DotQmailError;
+use super::recipient::ListOwner;
 use crate::mailbox::fs::durable::Dir;
 
 /// A file that was looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
-    /// Its name in the home directory.
+pub(crate) struct Candidate {
+    /// Name in the home directory.
     pub name: OsString,
-    /// Why it was not taken; None for the one that was.
+    /// None for the file that was found.
     pub skip_reason: Option<SkipReason>,
 }
 
-/// Why a file was not taken, and the next one was looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SkipReason {
-    /// There is none.
+pub(crate) enum SkipReason {
     Missing,
-    /// There is one, but no regular file.
+    /// Not a regular file.
     NotAFile,
 }
 
-/// The file that was found.
+/// The file of an address.
 #[derive(Debug)]
-pub struct DotQmailFile {
-    /// Its name in the home directory.
+pub(crate) struct DotQmailFile {
+    /// Name in the home directory.
     pub name: OsString,
-    /// It, open for reading.
     pub file: File,
-    /// Whether its owner may execute it: then it may only forward.
+    /// The owner may execute it, which allows forwards only.
     pub forward_only: bool,
-    /// Where in the extension `default` stands for the rest; None for a file that names all of it.
+    /// Start of the part of the extension that `default` matched; None if the name has all of it.
     pub default_offset: Option<usize>,
 }
 
-/// An extension as it is in the name of a file: lower case, and no dots, so that no `..` leaves the home
-/// directory. `delimiter` counts as `-`.
-pub fn safe_extension(extension: &[u8], delimiter: Option<u8>) -> Vec<u8> {
+/// An extension in the form of a file name: in lower case, with `-` for the delimiter. It has no dots, so that no `..`
+/// leaves the home directory.
+pub(crate) fn safe_extension(extension: &[u8], delimiter: Option<u8>) -> Vec<u8> {
     let safe = |&b: &u8| match b {
         b if Some(b) == delimiter => b'-',
         b'.' => b':',
@@ -53,51 +51,51 @@ pub fn safe_extension(extension: &[u8], delimiter: Option<u8>) -> Vec<u8> {
     extension.iter().map(safe).collect()
 }
 
-/// The names to look for, in order, each with where in the extension its `default` begins. For `foo-bar`
-/// behind `-`: `.qmail-foo-bar`, `.qmail-foo-default`, `.qmail-default`; never `foo-bar-default`.
-pub fn candidates(dash: &[u8], safe: &[u8]) -> impl Iterator<Item = (OsString, Option<usize>)> {
+/// The file names of an address in order, each with the offset of its `default`. For `foo-bar` after `-`:
+/// `.qmail-foo-bar`, `.qmail-foo-default`, `.qmail-default`; never `foo-bar-default`.
+fn candidates(dash: &[u8], extension: &[u8]) -> impl Iterator<Item = (OsString, Option<usize>)> {
     let name = move |middle: &[u8], end: &[u8]| OsString::from_vec([b".qmail", dash, middle, end].concat());
-    // A file that is itself called default stands for all that is no other one's.
-    let own = safe.ends_with(b"default").then(|| safe.len() - b"default".len());
-    let defaults = (0..=safe.len()).rev().filter(|&at| at == 0 || safe[at - 1] == b'-');
-    [(name(safe, b""), own)]
+    // The file of an address that ends in default is also a default file.
+    let own = extension.ends_with(b"default").then(|| extension.len() - b"default".len());
+    let defaults = (0..=extension.len()).rev().filter(|&at| at == 0 || extension[at - 1] == b'-');
+    [(name(extension, b""), own)]
         .into_iter()
-        .chain(defaults.map(move |at| (name(&safe[..at], b"default"), Some(at))))
+        .chain(defaults.map(move |at| (name(&extension[..at], b"default"), Some(at))))
 }
 
-/// The first of the candidates that is a regular file. What was looked at is added to `tried`.
+/// Opens the first regular file of an address. Adds each file that it looked for to `tried`.
 ///
 /// # Errors
-/// [`Trouble::FileWritable`], [`Trouble::NotOnlyRoots`], and [`Trouble::Unreadable`] for what is there and cannot be opened: the next
-/// candidate might do something else with mail that is not meant for it.
-pub fn find(
+/// [`DotQmailError::FileWritable`], [`DotQmailError::NotRootOnly`], and [`DotQmailError::FileUnreadable`] for an
+/// existing file that cannot be opened: the next candidate may be for other mail.
+pub(crate) fn find(
     home: &Dir,
     dash: &[u8],
-    safe: &[u8],
+    extension: &[u8],
     trust: Trust,
     tried: &mut Vec<Candidate>,
 ) -> Result<Option<DotQmailFile>, DotQmailError> {
-    for (name, default_at) in candidates(dash, safe) {
+    for (name, default_offset) in candidates(dash, extension) {
         match open(home, &name, trust)? {
             Ok((file, forward_only)) => {
                 tried.push(Candidate { name: name.clone(), skip_reason: None });
-                return Ok(Some(DotQmailFile { name, file, forward_only, default_offset: default_at }));
+                return Ok(Some(DotQmailFile { name, file, forward_only, default_offset }));
             }
-            Err(why_not) => tried.push(Candidate { name, skip_reason: Some(why_not) }),
+            Err(reason) => tried.push(Candidate { name, skip_reason: Some(reason) }),
         }
     }
     Ok(None)
 }
 
-/// Opens a file, and says whether its owner may execute it.
+/// Opens a file. Returns whether its owner may execute it, too.
 fn open(home: &Dir, name: &OsStr, trust: Trust) -> Result<Result<(File, bool), SkipReason>, DotQmailError> {
     let path = || home.path().join(name);
     let unreadable = |e: Errno| DotQmailError::FileUnreadable { path: path(), source: e.into() };
-    // A FIFO is not waited for, and a symbolic link is followed.
+    // Follows a symbolic link, and does not wait for a FIFO.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let fd = match retry_on_intr(|| rustix::fs::openat(home, name, flags, Mode::empty())) {
         Ok(fd) => fd,
-        // A name that is too long is that of no file; a dangling link is none either.
+        // No file has a name that is too long; a dangling link is missing, too.
         Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => return Ok(Err(SkipReason::Missing)),
         Err(Errno::LOOP | Errno::NXIO | Errno::NODEV) => return Ok(Err(SkipReason::NotAFile)),
         Err(e) => return Err(unreadable(e)),
@@ -114,38 +112,22 @@ fn open(home: &Dir, name: &OsStr, trust: Trust) -> Result<Result<(File, bool), S
     Ok(Ok((File::from(fd), mode & 0o100 != 0)))
 }
 
-/// Whether a mailing list here has an owner, and one that takes each bounce by itself: the files `-owner`
-/// and `-owner-default` behind the extension itself, whichever file was found for it.
-pub fn find_list_owner(home: &Dir, dash: &[u8], safe: &[u8]) -> Result<ListOwner, DotQmailError> {
-    let is_there = |end: &[u8]| {
-        let name = OsString::from_vec([b".qmail", dash, safe, end].concat());
+/// Finds the owner of a mailing list by the files `-owner` and `-owner-default` of the extension itself, whichever file
+/// was found for it.
+pub(crate) fn find_list_owner(home: &Dir, dash: &[u8], extension: &[u8]) -> Result<ListOwner, DotQmailError> {
+    let exists = |end: &[u8]| {
+        let name = OsString::from_vec([b".qmail", dash, extension, end].concat());
         match rustix::fs::statat(home, &name, rustix::fs::AtFlags::empty()) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG | Errno::LOOP | Errno::ACCESS) => Ok(false),
             Err(e) => Err(DotQmailError::FileUnreadable { path: home.path().join(name), source: e.into() }),
         }
     };
-    Ok(match is_there(b"-owner")? {
+    Ok(match exists(b"-owner")? {
         false => ListOwner::None,
-        true if is_there(b"-owner-default")? => ListOwner::Verp,
+        true if exists(b"-owner-default")? => ListOwner::Verp,
         true => ListOwner::Single,
     })
-}
-
-/// Who hears of bounces instead of the sender.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ListOwner {
-    /// The sender himself.
-    None,
-    /// `LOCAL-owner`.
-    Single,
-    /// `LOCAL-owner-RECIPIENT`: variable envelope return paths.
-    Verp,
-}
-
-/// For messages.
-pub fn shown(name: &OsStr) -> String {
-    crate::mailbox::text::escape(name.as_bytes())
 }
 
 #[cfg(test)]
@@ -158,8 +140,8 @@ mod tests {
     use super::*;
 
     fn names(dash: &str, extension: &str) -> Vec<String> {
-        let safe = safe_extension(extension.as_bytes(), None);
-        candidates(dash.as_bytes(), &safe).map(|(name, _)| name.into_string().unwrap()).collect()
+        let extension = safe_extension(extension.as_bytes(), None);
+        candidates(dash.as_bytes(), &extension).map(|(name, _)| name.into_string().unwrap()).collect()
     }
 
     #[test]
@@ -179,7 +161,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against the rule said the other way round: strip the extension from its end, dash by dash.
+        /// Compares with the rule in reverse: strip the extension from its end, dash by dash.
         #[test]
         fn the_order_is_that_of_dot_qmail(extension in "[a-c-]{0,8}") {
             let mut want = vec![format!(".qmail-{extension}")];
@@ -229,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_passed_over_and_told() {
+    fn other_file_types_are_skipped_and_recorded() {
         let home = Home::new();
         fs::create_dir(home.scratch.path().join(".qmail-a-b")).unwrap();
         symlink("nowhere", home.scratch.path().join(".qmail-a-default")).unwrap();
@@ -237,14 +219,14 @@ mod tests {
         let mut tried = Vec::new();
         let found = home.find("a-b", &mut tried).unwrap().unwrap();
         assert_eq!((found.name.to_str(), found.forward_only), (Some(".qmail-default"), true));
-        let why: Vec<_> = tried.iter().map(|tried| tried.skip_reason).collect();
-        assert_eq!(why, [Some(SkipReason::NotAFile), Some(SkipReason::Missing), None]);
+        let reasons: Vec<_> = tried.iter().map(|tried| tried.skip_reason).collect();
+        assert_eq!(reasons, [Some(SkipReason::NotAFile), Some(SkipReason::Missing), None]);
         assert!(home.find(&"x".repeat(400), &mut tried).unwrap().is_some());
         assert!(Home::new().find("a", &mut tried).unwrap().is_none());
     }
 
     #[test]
-    fn a_file_that_anybody_may_write_is_not_believed() {
+    fn a_world_writable_file_is_refused() {
         let home = Home::new();
         home.file(".qmail-a", 0o646);
         home.file(".qmail-default", 0o664);
@@ -256,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_has_an_owner_for_each_bounce_only_if_it_has_one() {
+    fn a_list_has_verp_only_if_it_has_an_owner() {
         let home = Home::new();
         let dir = Dir::open(home.scratch.path()).unwrap();
         home.file(".qmail-list-owner-default", 0o644);

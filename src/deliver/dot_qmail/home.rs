@@ -1,32 +1,30 @@
-//! May the `.qmail` files of this home directory be believed now?
+//! The home directory: whether its `.qmail` files may be followed.
 
 use std::path::Path;
 
 use rustix::fs::Stat;
 
-use crate::deliver::dot_qmail::error::DotQmailError;
+use super::error::DotQmailError;
 
-/// Writable by everybody: then anybody may have written it. Group-writable is allowed, since many systems
-/// have a group for each user (qmail's conf-patrn is 002 there).
-pub const WORLD_WRITABLE: u32 = 0o002;
+/// A directory or file with this bit may have been written by any user. Group-writable is allowed, as qmail's
+/// conf-patrn is 002 on the many systems that have a group for each user.
+pub(crate) const WORLD_WRITABLE: u32 = 0o002;
 const STICKY: u32 = 0o1000;
+const OTHERS_WRITABLE: u32 = 0o022;
 
-const NOT_ROOTS: u32 = 0o022;
-
-/// Whose word counts in a home directory.
+/// The user with whose rights a file is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trust {
-    /// That of its owner and of his group: it is done with his rights.
+pub(crate) enum Trust {
+    /// The home's owner, who may write the file himself, as may his group.
     Owner,
-    /// Root's alone: it is done with root's.
+    /// Root: the file must be root's, and writable by root alone.
     RootOnly,
 }
 
 impl Trust {
-    /// Whether what has this status may be followed.
-    pub(crate) fn check(self, stat: &Stat, path: &Path) -> Result<(), DotQmailError> {
+    pub(super) fn check(self, stat: &Stat, path: &Path) -> Result<(), DotQmailError> {
         match self {
-            Trust::RootOnly if stat.st_uid != 0 || mode(stat) & NOT_ROOTS != 0 => {
+            Trust::RootOnly if stat.st_uid != 0 || mode(stat) & OTHERS_WRITABLE != 0 => {
                 Err(DotQmailError::NotRootOnly { path: path.to_owned() })
             }
             _ => Ok(()),
@@ -34,30 +32,23 @@ impl Trust {
     }
 }
 
-/// What there is to say of the home directory before anything in it is looked at.
+/// Checks the home directory before anything in it is opened. Returns whether it is sticky: then its owner is
+/// editing the `.qmail` files, and mail waits.
 ///
 /// # Errors
-/// [`Trouble::HomeWritable`], [`Trouble::NotOnlyRoots`], [`Trouble::Unreadable`].
-pub fn check(home: &Path, trust: Trust) -> Result<Editing, DotQmailError> {
-    let stat = rustix::fs::stat(home).map_err(|e| DotQmailError::home(home, e.into()))?;
+/// [`DotQmailError::HomeWritable`], [`DotQmailError::NotRootOnly`], [`DotQmailError::HomeInaccessible`].
+pub(crate) fn check_home(home: &Path, trust: Trust) -> Result<bool, DotQmailError> {
+    let stat = rustix::fs::stat(home)
+        .map_err(|e| DotQmailError::HomeInaccessible { home: home.to_owned(), source: e.into() })?;
     let mode = mode(&stat);
     if mode & WORLD_WRITABLE != 0 {
         return Err(DotQmailError::HomeWritable { home: home.to_owned(), mode });
     }
     trust.check(&stat, home)?;
-    Ok(if mode & STICKY != 0 { Editing::Now } else { Editing::No })
-}
-
-/// A sticky home directory says that its owner is at work on the `.qmail` files: mail waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Editing {
-    /// The directory is not sticky.
-    No,
-    /// It is.
-    Now,
+    Ok(mode & STICKY != 0)
 }
 
 #[allow(clippy::unnecessary_cast)] // the type differs between architectures
-pub(crate) fn mode(stat: &Stat) -> u32 {
+pub(super) fn mode(stat: &Stat) -> u32 {
     stat.st_mode as u32 & 0o7777
 }

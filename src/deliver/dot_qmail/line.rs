@@ -1,50 +1,42 @@
 //! The lines of a `.qmail` file: dot-qmail(5).
 
-/// What a line says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Instruction {
-    /// Nothing: a comment.
+pub(crate) enum Instruction {
     Comment,
-    /// Nothing: blanks, or not even those.
     Blank,
-    /// Nothing that is known: a line that begins with `+`.
+    /// A line that begins with `+` and has no known word.
     Unknown,
-    /// From here on forwards only: `+list`.
+    /// `+list`: only forwards are allowed from here on.
     ForwardOnly,
     /// A command for the shell, without its `|`.
     Program(Vec<u8>),
-    /// An mbox file.
     Mbox(Vec<u8>),
-    /// A Maildir; its path ends in `/`.
+    /// A path that ends in `/`.
     Maildir(Vec<u8>),
-    /// An address, raw; it may be empty.
+    /// A raw address; it may be empty.
     Forward(Vec<u8>),
 }
 
-/// A line and its number, from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    /// Its number in the file.
+pub(crate) struct Line {
+    /// Line number from 1.
     pub number: usize,
-    /// What it says.
     pub instruction: Instruction,
 }
 
-/// Why a file is not followed.
+/// Defect for which a file is not followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// Its first line is blank. Somebody's editor failed, or the disk was full.
+pub(crate) enum Fault {
+    /// An editor failed, or the disk was full.
     FirstLineBlank,
-    /// A mailbox, where only forwards are allowed.
     MailboxInForwardOnly,
-    /// A program, where only forwards are allowed.
     ProgramInForwardOnly,
-    /// A NUL, which no path, command or address can have: bytes that a crash has left.
+    /// No path, command or address has a NUL: a crash left it.
     Nul,
 }
 
-/// The lines of a file; any bytes have some.
-pub fn parse(text: &[u8]) -> Vec<Line> {
+/// Splits a file into lines. Any bytes are valid.
+pub(crate) fn parse(text: &[u8]) -> Vec<Line> {
     let text = text.strip_suffix(b"\n").unwrap_or(text);
     text.split(|&b| b == b'\n')
         .enumerate()
@@ -53,7 +45,7 @@ pub fn parse(text: &[u8]) -> Vec<Line> {
 }
 
 impl Instruction {
-    /// Takes one line without its line end. A CR at its end belongs to it, as it does to qmail.
+    /// Parses a line without its LF. A CR at its end is part of it, as for qmail.
     fn parse(line: &[u8]) -> Instruction {
         let blanks = line.iter().rev().take_while(|&&b| b == b' ' || b == b'\t').count();
         let line = &line[..line.len() - blanks];
@@ -81,28 +73,39 @@ impl Instruction {
             | Instruction::Forward(text) => text,
         }
     }
+
+    /// Reports a CR at the end, from a file that was saved with CRLF.
+    pub(crate) fn ends_in_cr(&self) -> bool {
+        let text = self.text();
+        let text = if matches!(self, Instruction::Maildir(_)) {
+            text.strip_suffix(b"/").unwrap_or(text)
+        } else {
+            text
+        };
+        text.ends_with(b"\r")
+    }
 }
 
-/// Whether the file may be followed, asked before anything of it is done: where qmail-local comes upon such
-/// a line it has done what stands above it already, and does that again at each further try.
+/// Checks all lines before the first is executed. qmail-local stops at a faulty line instead, and repeats what is
+/// above it at each retry.
 ///
 /// # Errors
-/// The number of the line, and what is wrong with it.
-pub fn check(lines: &[Line], mut forward_only: bool) -> Result<(), (usize, Fault)> {
-    for Line { number, instruction: what } in lines {
-        let fault = match what {
+/// The number of the line, and its fault.
+pub(crate) fn check(lines: &[Line], mut forward_only: bool) -> Result<(), (usize, Fault)> {
+    for Line { number, instruction } in lines {
+        let fault = match instruction {
             Instruction::Blank if *number == 1 => Some(Fault::FirstLineBlank),
             Instruction::Mbox(_) | Instruction::Maildir(_) if forward_only => {
                 Some(Fault::MailboxInForwardOnly)
             }
             Instruction::Program(_) if forward_only => Some(Fault::ProgramInForwardOnly),
-            what if what.text().contains(&0) => Some(Fault::Nul),
+            _ if instruction.text().contains(&0) => Some(Fault::Nul),
             _ => None,
         };
         if let Some(fault) = fault {
             return Err((*number, fault));
         }
-        forward_only |= *what == Instruction::ForwardOnly;
+        forward_only |= *instruction == Instruction::ForwardOnly;
     }
     Ok(())
 }
@@ -114,13 +117,13 @@ mod tests {
     use super::Instruction::*;
     use super::*;
 
-    fn says(line: &str) -> Instruction {
-        let [Line { number: 1, instruction: what }] = &parse(line.as_bytes())[..] else { panic!("{line:?}") };
-        what.clone()
+    fn parsed(line: &str) -> Instruction {
+        let [Line { number: 1, instruction }] = &parse(line.as_bytes())[..] else { panic!("{line:?}") };
+        instruction.clone()
     }
 
     #[test]
-    fn the_first_byte_tells_what_a_line_is() {
+    fn the_first_byte_decides_the_instruction() {
         let b = |text: &str| text.as_bytes().to_vec();
         for (line, what) in [
             ("", Blank),
@@ -145,12 +148,12 @@ mod tests {
             ("+", Unknown),
             ("./Mailbox\r", Mbox(b("./Mailbox\r"))),
         ] {
-            assert_eq!(says(line), what, "{line:?}");
+            assert_eq!(parsed(line), what, "{line:?}");
         }
     }
 
     #[test]
-    fn lines_are_numbered_and_the_last_newline_begins_none() {
+    fn lines_are_numbered_and_the_last_newline_starts_none() {
         let numbers = |text: &str| parse(text.as_bytes()).len();
         assert_eq!(numbers("a\nb"), 2);
         assert_eq!(numbers("a\nb\n"), 2);
@@ -159,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_not_be_followed_is_seen_before_anything_is_done() {
+    fn a_faulty_line_is_found_before_the_first_delivery() {
         let check = |text: &str, forward_only| check(&parse(text.as_bytes()), forward_only);
         assert_eq!(check("./a\n\n&b\n", false), Ok(()));
         assert_eq!(check("\n./a\n", false), Err((1, Fault::FirstLineBlank)));

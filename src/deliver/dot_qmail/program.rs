@@ -2,66 +2,62 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, PipeReader, Read};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
-
-use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::io::Errno;
 
 use super::environment::Variables;
+use crate::transport::child_pipes::{ChildPipes, OutputPipe};
 use crate::transport::failure::FailureReason;
-use crate::transport::process;
-use crate::transport::process::{End, Limits, Running};
+use crate::transport::process::{Process, ProcessEnd, ProcessLimits, Shutdown};
 
-/// As much of its output as is kept, in bytes.
-const KEPT: usize = 1000;
+/// Bytes of a program's output that are reported when it fails.
+const OUTPUT_CAPTURED: usize = 1000;
 
-/// What becomes of what a program writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutputMode {
-    /// It goes where ours goes.
+pub(crate) enum OutputMode {
+    /// Leaves the program the standard output and error of this process.
     Inherit,
-    /// Its beginning is kept, to be told if the program fails; the rest is dropped.
+    /// Keeps the start of both for the report of a failure.
     Capture,
 }
 
-/// What a program said by the way it ended.
+/// The meaning of a program's end to qmail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProgramOutcome {
-    /// It did what it should: 0.
+pub(crate) enum ProgramOutcome {
+    /// Exit code 0.
     Success,
-    /// The same, and nothing more is to be done: 99.
+    /// Exit code 99: later instructions are skipped.
     SuccessAndStop,
-    /// This message shall not come again: 100, and the permanent ones of sysexits(3) and qmail-command(8).
+    /// 100, and the permanent codes of sysexits(3) and qmail-command(8): the message must not come again.
     Refused(i32),
-    /// Anything else; 111 is qmail's for it, 75 that of sysexits(3).
+    /// Any other code. qmail uses 111, sysexits(3) 75.
     TemporaryFailure(i32),
-    /// A signal that was not ours.
+    /// A signal that mailferry did not send.
     Crashed(i32),
-    /// It took too long and was killed.
     TimeLimit,
-    /// We were to end, and ended it.
     Interrupted,
 }
 
-impl ProgramOutcome {
-    fn of(end: End) -> ProgramOutcome {
+impl From<ProcessEnd> for ProgramOutcome {
+    fn from(end: ProcessEnd) -> ProgramOutcome {
         match end {
-            End::Exit(0) => ProgramOutcome::Success,
-            End::Exit(99) => ProgramOutcome::SuccessAndStop,
-            End::Exit(code @ (64 | 65 | 70 | 76 | 77 | 78 | 100 | 112)) => ProgramOutcome::Refused(code),
-            End::Exit(code) => ProgramOutcome::TemporaryFailure(code),
-            End::Signal(signal) => ProgramOutcome::Crashed(signal),
-            End::TimeLimit => ProgramOutcome::TimeLimit,
-            End::Interrupted => ProgramOutcome::Interrupted,
+            ProcessEnd::Exit(0) => ProgramOutcome::Success,
+            ProcessEnd::Exit(99) => ProgramOutcome::SuccessAndStop,
+            ProcessEnd::Exit(code @ (64 | 65 | 70 | 76 | 77 | 78 | 100 | 112)) => {
+                ProgramOutcome::Refused(code)
+            }
+            ProcessEnd::Exit(code) => ProgramOutcome::TemporaryFailure(code),
+            ProcessEnd::Signal(signal) => ProgramOutcome::Crashed(signal),
+            ProcessEnd::TimeLimit => ProgramOutcome::TimeLimit,
+            ProcessEnd::Interrupted => ProgramOutcome::Interrupted,
         }
     }
+}
 
-    /// What it means for the message.
-    pub fn reason(self) -> FailureReason {
+impl ProgramOutcome {
+    pub(crate) fn reason(self) -> FailureReason {
         match self {
             ProgramOutcome::Refused(_) => FailureReason::Refused,
             ProgramOutcome::Interrupted => FailureReason::Interrupted,
@@ -69,8 +65,7 @@ impl ProgramOutcome {
         }
     }
 
-    /// For a person.
-    pub fn message(self) -> String {
+    pub(crate) fn message(self) -> String {
         match self {
             ProgramOutcome::Success | ProgramOutcome::SuccessAndStop => "the program is done".into(),
             ProgramOutcome::Refused(code) => format!("the program refused the message (exit {code})"),
@@ -82,57 +77,33 @@ impl ProgramOutcome {
     }
 }
 
-/// Runs `command` by /bin/sh in `home`, with the message on its standard input. What it wrote comes back too,
-/// if it is kept.
-pub fn run(
-    command: &[u8],
-    home: &Path,
-    variables: &Variables,
-    message: File,
-    output: OutputMode,
-    limits: Limits<'_>,
-) -> io::Result<(ProgramOutcome, Vec<u8>)> {
-    let mut shell = Command::new("/bin/sh");
-    shell.arg("-c").arg(OsStr::from_bytes(command)).current_dir(home).stdin(message);
-    variables.apply_to(&mut shell);
-    let mut heard = Heard { pipe: None, kept: Vec::new() };
-    if output == OutputMode::Capture {
-        let (reader, writer) = io::pipe()?;
-        rustix::io::ioctl_fionbio(&reader, true)?;
-        heard.pipe = Some(reader);
-        shell.stdout(writer.try_clone()?).stderr(writer);
-    }
-    let running = Running::start(&mut shell)?;
-    // It holds ends of the pipe that are to be the program's only.
-    drop(shell);
-    let end = running.attend(limits, |time| heard.listen(time))?;
-    Ok((ProgramOutcome::of(end), heard.kept))
+/// A command line for /bin/sh, and its surroundings.
+pub(crate) struct Program<'a> {
+    pub command: &'a [u8],
+    pub home: &'a Path,
+    pub variables: &'a Variables,
+    pub output: OutputMode,
 }
 
-/// What a program has written so far.
-struct Heard {
-    pipe: Option<PipeReader>,
-    kept: Vec<u8>,
-}
-
-impl Heard {
-    /// Waits for output and takes it: a program must never wait for us.
-    fn listen(&mut self, time: Duration) -> io::Result<()> {
-        let Some(pipe) = &mut self.pipe else { return process::idle(time) };
-        let time = Timespec { tv_sec: 0, tv_nsec: i64::from(time.subsec_nanos()) };
-        match rustix::event::poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&time)) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(e) => return Err(e.into()),
+impl Program<'_> {
+    /// Runs it with the message on standard input. Returns the captured output, too.
+    pub(crate) fn run(
+        &self,
+        message: File,
+        limits: ProcessLimits<'_>,
+    ) -> io::Result<(ProgramOutcome, Vec<u8>)> {
+        let mut shell = Command::new("/bin/sh");
+        shell.arg("-c").arg(OsStr::from_bytes(self.command)).current_dir(self.home).stdin(message);
+        self.variables.apply_to(&mut shell);
+        let mut pipes = ChildPipes::default();
+        if self.output == OutputMode::Capture {
+            let (output, writer) = OutputPipe::new(OUTPUT_CAPTURED)?;
+            shell.stdout(writer.try_clone()?).stderr(writer);
+            pipes.outputs.push(output);
         }
-        let mut buffer = [0; 1 << 16];
-        match pipe.read(&mut buffer) {
-            // It has closed its output, and may live on.
-            Ok(0) => self.pipe = None,
-            Ok(n) => self.kept.extend_from_slice(&buffer[..n.min(KEPT - self.kept.len())]),
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Err(e) => return Err(e),
-        }
-        Ok(())
+        let end = Process::start(shell, Shutdown::Terminate)?.wait(limits, &mut pipes)?;
+        let captured = pipes.outputs.pop().map(OutputPipe::into_captured).unwrap_or_default();
+        Ok((end.into(), captured))
     }
 }
 
@@ -142,15 +113,16 @@ mod tests {
 
     #[test]
     fn exit_codes_mean_what_they_mean_to_qmail_local() {
+        let outcome = |code| ProgramOutcome::from(ProcessEnd::Exit(code));
         for code in [64, 65, 70, 76, 77, 78, 100, 112] {
-            assert_eq!(ProgramOutcome::of(End::Exit(code)).reason(), FailureReason::Refused, "{code}");
+            assert_eq!(outcome(code).reason(), FailureReason::Refused, "{code}");
         }
         for code in [1, 2, 63, 66, 67, 68, 69, 71, 72, 73, 74, 75, 79, 98, 101, 111, 113, 126, 127, 200, 255]
         {
-            assert_eq!(ProgramOutcome::of(End::Exit(code)), ProgramOutcome::TemporaryFailure(code));
+            assert_eq!(outcome(code), ProgramOutcome::TemporaryFailure(code));
         }
-        assert_eq!(ProgramOutcome::of(End::Exit(0)), ProgramOutcome::Success);
-        assert_eq!(ProgramOutcome::of(End::Exit(99)), ProgramOutcome::SuccessAndStop);
-        assert!(ProgramOutcome::of(End::Signal(11)).reason().is_temporary());
+        assert_eq!(outcome(0), ProgramOutcome::Success);
+        assert_eq!(outcome(99), ProgramOutcome::SuccessAndStop);
+        assert!(ProgramOutcome::from(ProcessEnd::Signal(11)).reason().is_temporary());
     }
 }

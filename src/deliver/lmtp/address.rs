@@ -2,36 +2,34 @@
 
 use crate::mailbox::text::escape;
 
-/// An address of the envelope, without quotes: `"a b"@c` has the local part `a b`.
+/// An envelope address without quotes: `"a b"@c` has the local part `a b`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
-    /// What stands before the last `@`; never empty, without control characters.
+pub(crate) struct EnvelopeAddress {
+    /// Never empty, and without control characters.
     pub local: Vec<u8>,
-    /// What stands behind it; `None` for `<postmaster>`.
+    /// None for `<postmaster>`.
     pub domain: Option<Vec<u8>>,
 }
 
-impl Address {
-    /// `local@domain`, without quotes: as programs get it in their arguments.
-    pub fn to_bytes(&self) -> Vec<u8> {
+impl EnvelopeAddress {
+    /// `local@domain` without quotes, in the form of a program's argument.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         match &self.domain {
             Some(domain) => [&self.local, &b"@"[..], domain].concat(),
             None => self.local.clone(),
         }
     }
 
-    /// For the screen.
-    pub fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         escape(&self.to_bytes())
     }
 }
 
-/// Takes a path in angle brackets off the front of `text`. `Some((None, rest))` is `<>`; `None` is no path.
+/// Parses the path in angle brackets at the start of `text`. `Some((None, rest))` is `<>`.
 ///
-/// More is allowed than the RFC does, since mail goes to and comes from such addresses: dots anywhere in a
-/// local part, bytes over 127, an empty domain literal (the sender `#@[]` of qmail's double bounces). A source
-/// route is dropped, as the RFC tells.
-pub fn take_path(text: &[u8]) -> Option<(Option<Address>, &[u8])> {
+/// Allows more than the RFC, because such addresses are in use: dots anywhere in a local part, bytes over 127, and an
+/// empty domain literal (the sender `#@[]` of qmail's double bounces). Drops a source route, as the RFC says.
+pub(crate) fn parse_path(text: &[u8]) -> Option<(Option<EnvelopeAddress>, &[u8])> {
     let text = text.strip_prefix(b"<")?;
     if let Some(rest) = text.strip_prefix(b">") {
         return Some((None, rest));
@@ -42,10 +40,10 @@ pub fn take_path(text: &[u8]) -> Option<(Option<Address>, &[u8])> {
         Some(text) => take_domain(text).map(|(domain, text)| (Some(domain.to_vec()), text))?,
         None => (None, text),
     };
-    Some((Some(Address { local, domain }), text.strip_prefix(b">")?))
+    Some((Some(EnvelopeAddress { local, domain }), text.strip_prefix(b">")?))
 }
 
-/// `@a,@b:` goes.
+/// Removes `@a,@b:`.
 fn without_route(mut text: &[u8]) -> Option<&[u8]> {
     if !text.starts_with(b"@") {
         return Some(text);
@@ -82,7 +80,7 @@ fn take_local_part(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     None
 }
 
-/// A name, or a literal in square brackets.
+/// Splits off a host name, or a literal in square brackets.
 fn take_domain(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = if text.starts_with(b"[") {
         let end = text.iter().position(|&b| b == b']')?;
@@ -103,7 +101,7 @@ fn take_domain(text: &[u8]) -> Option<(&[u8], &[u8])> {
     Some(text.split_at(end))
 }
 
-/// What may stand in a local part without quotes: all that prints but the specials.
+/// Printable characters without the specials, as in an unquoted local part.
 fn is_atom(byte: u8) -> bool {
     byte >= 128 || (byte.is_ascii_graphic() && !b"<>()[],;:\\\"@".contains(&byte))
 }
@@ -113,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_taken_apart() {
+    fn paths_are_parsed() {
         for (text, want) in [
             ("<joe@h.example>", "joe|h.example|"),
             ("<joe@h.example> SIZE=1", "joe|h.example| SIZE=1"),
@@ -131,7 +129,7 @@ mod tests {
             ("<a/../b@h>", "a/../b|h|"),
             ("<SRS0=x=y+z@h>", "SRS0=x=y+z|h|"),
         ] {
-            let (address, rest) = take_path(text.as_bytes()).unwrap_or_else(|| panic!("{text}"));
+            let (address, rest) = parse_path(text.as_bytes()).unwrap_or_else(|| panic!("{text}"));
             let got = match address {
                 Some(a) => {
                     let domain = a.domain.unwrap_or_default();
@@ -144,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_path_is_none() {
+    fn malformed_paths_are_rejected() {
         for text in [
             "",
             "<",
@@ -169,7 +167,7 @@ mod tests {
             "< joe@h>",
             "<joe@h >",
         ] {
-            assert_eq!(take_path(text.as_bytes()), None, "{text:?}");
+            assert_eq!(parse_path(text.as_bytes()), None, "{text:?}");
         }
     }
 }

@@ -1,44 +1,37 @@
-//! A line of the peer → a command, or the reply that it gets instead. Total over any bytes.
+//! The commands of LMTP. Any line is a command, or has an error reply.
 
-use super::address::{Address, take_path};
-use super::reply::Reply;
+use super::address::{EnvelopeAddress, parse_path};
+use super::reply::ReplyLine;
 
-/// What the peer asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
-    /// `LHLO name`: begin anew.
+pub(crate) enum Command {
+    /// `LHLO name`: start again.
     Lhlo,
-    /// `MAIL FROM:<path>`; no address is the null sender.
+    /// `MAIL FROM:<path>`.
     Mail {
-        /// The sender.
-        sender: Option<Address>,
-        /// `SIZE=` (RFC 1870): how many bytes will come.
+        /// None for the null sender.
+        sender: Option<EnvelopeAddress>,
+        /// The announced size in bytes, `SIZE=` (RFC 1870).
         size: Option<u64>,
     },
     /// `RCPT TO:<path>`.
-    Rcpt(Address),
-    /// `DATA`.
+    Rcpt(EnvelopeAddress),
     Data,
-    /// `RSET`: forget sender and recipients.
     Rset,
-    /// `NOOP`.
     Noop,
-    /// `VRFY`: we do not say.
     Vrfy,
-    /// `HELP`.
     Help,
-    /// `QUIT`.
     Quit,
 }
 
-/// Understands a line without its end.
-pub fn parse(line: &[u8]) -> Result<Command, Reply> {
+/// Parses a line without its line end.
+pub(crate) fn parse(line: &[u8]) -> Result<Command, ReplyLine> {
     let end = line.iter().position(|&b| b == b' ').unwrap_or(line.len());
     let (verb, rest) = line.split_at(end);
     let arguments = rest.trim_ascii();
     let alone = |command| if arguments.is_empty() { Ok(command) } else { Err(unexpected_arguments()) };
     match verb.to_ascii_uppercase().as_slice() {
-        b"LHLO" if arguments.is_empty() => Err(Reply::new(501, "5.5.4 LHLO takes your name")),
+        b"LHLO" if arguments.is_empty() => Err(ReplyLine::new(501, "5.5.4 LHLO takes your name")),
         b"LHLO" => Ok(Command::Lhlo),
         b"MAIL" => mail(arguments),
         b"RCPT" => rcpt(arguments),
@@ -48,26 +41,26 @@ pub fn parse(line: &[u8]) -> Result<Command, Reply> {
         b"NOOP" => Ok(Command::Noop),
         b"VRFY" => Ok(Command::Vrfy),
         b"HELP" => Ok(Command::Help),
-        b"HELO" | b"EHLO" => Err(Reply::new(500, "5.5.1 this is LMTP: say LHLO")),
+        b"HELO" | b"EHLO" => Err(ReplyLine::new(500, "5.5.1 this is LMTP: say LHLO")),
         b"EXPN" | b"BDAT" | b"AUTH" | b"STARTTLS" | b"ETRN" | b"TURN" => {
-            Err(Reply::new(502, "5.5.1 not done here"))
+            Err(ReplyLine::new(502, "5.5.1 not done here"))
         }
-        _ => Err(Reply::new(500, "5.5.1 no such command")),
+        _ => Err(ReplyLine::new(500, "5.5.1 no such command")),
     }
 }
 
-fn mail(arguments: &[u8]) -> Result<Command, Reply> {
-    let wrong = || Reply::new(501, "5.1.7 it is MAIL FROM:<address>, or <> for none");
+fn mail(arguments: &[u8]) -> Result<Command, ReplyLine> {
+    let wrong = || ReplyLine::new(501, "5.1.7 it is MAIL FROM:<address>, or <> for none");
     let path = after_keyword(arguments, b"FROM:").ok_or_else(wrong)?;
-    let (sender, parameters) = take_path(path).ok_or_else(wrong)?;
+    let (sender, parameters) = parse_path(path).ok_or_else(wrong)?;
     let mut size = None;
     for (name, value) in self::parameters(parameters)? {
         match (name.to_ascii_uppercase().as_slice(), value) {
             (b"SIZE", Some(digits)) => size = Some(number(digits)?),
-            // Bytes are kept as they are, whatever they are called.
+            // The message is stored unchanged in either case.
             (b"BODY", Some(body)) if is_one_of(body, [&b"7BIT"[..], b"8BITMIME"]) => {}
             (b"SIZE" | b"BODY", _) => {
-                return Err(Reply::new(501, "5.5.4 SIZE=number, BODY=7BIT or BODY=8BITMIME"));
+                return Err(ReplyLine::new(501, "5.5.4 SIZE=number, BODY=7BIT or BODY=8BITMIME"));
             }
             _ => return Err(unknown_parameter()),
         }
@@ -75,10 +68,10 @@ fn mail(arguments: &[u8]) -> Result<Command, Reply> {
     Ok(Command::Mail { sender, size })
 }
 
-fn rcpt(arguments: &[u8]) -> Result<Command, Reply> {
-    let wrong = || Reply::new(501, "5.1.3 it is RCPT TO:<address>");
+fn rcpt(arguments: &[u8]) -> Result<Command, ReplyLine> {
+    let wrong = || ReplyLine::new(501, "5.1.3 it is RCPT TO:<address>");
     let path = after_keyword(arguments, b"TO:").ok_or_else(wrong)?;
-    let (recipient, parameters) = take_path(path).ok_or_else(wrong)?;
+    let (recipient, parameters) = parse_path(path).ok_or_else(wrong)?;
     let recipient = recipient.ok_or_else(wrong)?;
     if !self::parameters(parameters)?.is_empty() {
         return Err(unknown_parameter());
@@ -86,7 +79,7 @@ fn rcpt(arguments: &[u8]) -> Result<Command, Reply> {
     Ok(Command::Rcpt(recipient))
 }
 
-/// What follows `FROM:` or `TO:`. Blanks before the path are no RFC's, but widely sent.
+/// The text after `FROM:` or `TO:`. Blanks before the path are against the RFC, but common.
 fn after_keyword<'a>(arguments: &'a [u8], keyword: &[u8]) -> Option<&'a [u8]> {
     let (first, rest) = arguments.split_at_checked(keyword.len())?;
     first.eq_ignore_ascii_case(keyword).then(|| rest.trim_ascii_start())
@@ -95,10 +88,10 @@ fn after_keyword<'a>(arguments: &'a [u8], keyword: &[u8]) -> Option<&'a [u8]> {
 /// `NAME` or `NAME=value`.
 type Parameter<'a> = (&'a [u8], Option<&'a [u8]>);
 
-/// Each behind a blank.
-fn parameters(text: &[u8]) -> Result<Vec<Parameter<'_>>, Reply> {
+/// Splits parameters, each of which follows a blank.
+fn parameters(text: &[u8]) -> Result<Vec<Parameter<'_>>, ReplyLine> {
     if !text.is_empty() && !text.starts_with(b" ") {
-        return Err(Reply::new(501, "5.5.4 something follows the address"));
+        return Err(ReplyLine::new(501, "5.5.4 something follows the address"));
     }
     let words = text.split(|&b| b == b' ').filter(|word| !word.is_empty());
     Ok(words
@@ -109,10 +102,10 @@ fn parameters(text: &[u8]) -> Result<Vec<Parameter<'_>>, Reply> {
         .collect())
 }
 
-/// At most twenty digits (RFC 1870); what does not fit is more than anything.
-fn number(digits: &[u8]) -> Result<u64, Reply> {
+/// Parses at most twenty digits (RFC 1870). A number that does not fit becomes the largest.
+fn number(digits: &[u8]) -> Result<u64, ReplyLine> {
     if !(1..=20).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
-        return Err(Reply::new(501, "5.5.4 SIZE takes a number of at most 20 digits"));
+        return Err(ReplyLine::new(501, "5.5.4 SIZE takes a number of at most 20 digits"));
     }
     let add = |sum: u64, digit: &u8| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
     Ok(digits.iter().fold(0, add))
@@ -122,12 +115,12 @@ fn is_one_of(value: &[u8], names: [&[u8]; 2]) -> bool {
     names.iter().any(|name| value.eq_ignore_ascii_case(name))
 }
 
-fn unexpected_arguments() -> Reply {
-    Reply::new(501, "5.5.4 this command takes no argument")
+fn unexpected_arguments() -> ReplyLine {
+    ReplyLine::new(501, "5.5.4 this command takes no argument")
 }
 
-fn unknown_parameter() -> Reply {
-    Reply::new(555, "5.5.4 no such parameter here")
+fn unknown_parameter() -> ReplyLine {
+    ReplyLine::new(555, "5.5.4 no such parameter here")
 }
 
 #[cfg(test)]
@@ -137,7 +130,7 @@ mod tests {
 
     use super::*;
 
-    fn said(line: &str) -> String {
+    fn described(line: &str) -> String {
         match parse(line.as_bytes()) {
             Ok(Command::Mail { sender, size }) => {
                 let sender = sender.map_or("nobody".into(), |a| a.shown());
@@ -147,14 +140,14 @@ mod tests {
             Ok(other) => format!("{other:?}"),
             Err(reply) => {
                 let mut out = Vec::new();
-                reply.write(&mut out);
+                reply.write_to(&mut out);
                 String::from_utf8(out).unwrap().trim_end().to_owned()
             }
         }
     }
 
     #[test]
-    fn lines_are_understood() {
+    fn lines_become_commands_or_replies() {
         let lines = [
             "LHLO mx.example",
             "lhlo x",
@@ -199,7 +192,7 @@ mod tests {
             "DATA\r",
             "Subject: x",
         ];
-        let table: String = lines.iter().map(|line| format!("{line:?}: {}\n", said(line))).collect();
+        let table: String = lines.iter().map(|line| format!("{line:?}: {}\n", described(line))).collect();
         expect![[r#"
             "LHLO mx.example": Lhlo
             "lhlo x": Lhlo
@@ -249,7 +242,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_line_is_too_odd(line: Vec<u8>, verb in "(?i)(MAIL FROM:|RCPT TO:)[<@\"a,:\\\\ .>=\\[\\]]{0,12}") {
+        fn any_line_is_a_command_or_has_a_reply(line: Vec<u8>, verb in "(?i)(MAIL FROM:|RCPT TO:)[<@\"a,:\\\\ .>=\\[\\]]{0,12}") {
             crate::promises::lmtp_command(&line);
             crate::promises::lmtp_command(&[verb.as_bytes(), &line].concat());
         }

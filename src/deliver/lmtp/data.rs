@@ -1,22 +1,20 @@
-//! The message behind DATA: where it ends, and what of it is only there for the wire (RFC 5321, 4.5.2).
+//! The message after DATA: its end, and its form on the wire (RFC 5321, 4.5.2).
 
 use memchr::memchr;
 
-/// Takes the wire's form off a message, in pieces as they come: CRLF becomes LF, the dot that was put before
-/// a line with a dot goes.
+/// Decodes a message in pieces: CRLF becomes LF, and the dot added before a line with a dot is removed.
 ///
-/// Only CR LF `.` CR LF ends a message, and only behind CR LF does a line begin: a CR or LF by itself is a
-/// byte of the message and is kept. Programs that disagree about that can be made to take one message for
-/// two ("SMTP smuggling").
+/// Only CR LF `.` CR LF ends a message, and a line begins only after CR LF. A lone CR or LF is a byte of the message.
+/// Programs that disagree about this can be made to see two messages in one ("SMTP smuggling").
 #[derive(Debug, Default)]
-pub struct Unstuffing(Place);
+pub(crate) struct DotUnstuffer(State);
 
-/// What the bytes so far are the beginning of. A CR waits here for the byte behind it.
+/// Position in the stream. A CR is held back until the next byte.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum State {
     #[default]
     LineStart,
-    /// A dot at the start of a line: it goes, whatever follows.
+    /// After a dot at the start of a line. It is removed in any case.
     Dot,
     DotCr,
     Text,
@@ -24,13 +22,13 @@ enum Place {
     End,
 }
 
-impl Unstuffing {
-    /// Takes bytes from the wire and puts those of the message into `out`, which grows by at most one byte
-    /// more than were taken. Says how many were taken: all, unless the message ends among them.
-    pub fn take(&mut self, wire: &[u8], out: &mut Vec<u8>) -> usize {
+impl DotUnstuffer {
+    /// Decodes bytes of the wire into `out`, which grows by at most one byte more. Returns how many it took: all,
+    /// unless the message ends among them.
+    pub(crate) fn decode(&mut self, wire: &[u8], out: &mut Vec<u8>) -> usize {
         let mut at = 0;
-        while at < wire.len() && self.0 != Place::End {
-            if self.0 == Place::Text {
+        while at < wire.len() && self.0 != State::End {
+            if self.0 == State::Text {
                 let run = memchr(b'\r', &wire[at..]).unwrap_or(wire.len() - at);
                 out.extend_from_slice(&wire[at..at + run]);
                 at += run;
@@ -44,13 +42,12 @@ impl Unstuffing {
         at
     }
 
-    /// Whether the message has ended.
-    pub fn is_at_end(&self) -> bool {
-        self.0 == Place::End
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.0 == State::End
     }
 
-    fn step(&self, byte: u8, out: &mut Vec<u8>) -> Place {
-        use Place::*;
+    fn step(&self, byte: u8, out: &mut Vec<u8>) -> State {
+        use State::*;
         match (self.0, byte) {
             (LineStart, b'.') => Dot,
             (Dot, b'\r') => DotCr,
@@ -59,7 +56,7 @@ impl Unstuffing {
                 out.push(b'\n');
                 LineStart
             }
-            // The CR before this byte was one by itself.
+            // The CR before this byte is a lone one.
             (DotCr | Cr, b'\r') => {
                 out.push(b'\r');
                 Cr
@@ -102,17 +99,17 @@ mod tests {
             ("a\r\n.\r\r\n.\r\n", "a\n\r\n", ""),
             ("a\r\r\n.\r\n", "a\r\n", ""),
             ("a\r\r\r\n.\r\n", "a\r\r\n", ""),
-            // NUL and a dot that a careless client did not double.
+            // NUL, and a dot that the client failed to double.
             ("\0\r\n.a\r\n.\r\n", "\0\na\n", ""),
         ] {
-            let (mut unstuffing, mut out) = (Unstuffing::default(), Vec::new());
-            let taken = unstuffing.take(wire.as_bytes(), &mut out);
-            assert!(unstuffing.is_at_end(), "{wire:?}");
+            let (mut unstuffer, mut out) = (DotUnstuffer::default(), Vec::new());
+            let taken = unstuffer.decode(wire.as_bytes(), &mut out);
+            assert!(unstuffer.is_at_end(), "{wire:?}");
             assert_eq!((BStr::new(&out), &wire[taken..]), (BStr::new(message), left), "{wire:?}");
         }
     }
 
-    /// Bytes that matter, and some that do not.
+    /// Mostly bytes that the decoder treats specially.
     fn text() -> impl Strategy<Value = Vec<u8>> {
         let byte = prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'.'), Just(0), any::<u8>()];
         proptest::collection::vec(byte, 0..60)
@@ -120,7 +117,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_chunking_gives_the_same_and_stuffing_is_undone(text in text(), cuts in proptest::collection::vec(1usize..9, 60)) {
+        fn chunks_change_nothing_and_stuffing_is_undone(text in text(), cuts in proptest::collection::vec(1usize..9, 60)) {
             crate::promises::lmtp_data(&text, &cuts);
         }
     }

@@ -1,31 +1,31 @@
-//! A file of recipients and their mailboxes: `ADDRESS MAILBOX`, a line each.
+//! The file of `--map`: lines `ADDRESS MAILBOX`.
 //!
-//! Blanks divide the two; the mailbox is the rest of the line. `@domain` stands for all of a domain that have
-//! no line of their own. Empty lines and those that begin with `#` say nothing.
+//! The mailbox is the rest of the line after the blanks. `@domain` is for all addresses of a domain without a line of
+//! their own. Empty lines and lines that begin with `#` are ignored.
 
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::address::Address;
-use super::template::Parts;
+use super::address::EnvelopeAddress;
+use super::template::AddressParts;
 use crate::mailbox::text::{display_path, escape};
 
-/// Who gets mail where; `M` is what a mailbox is to the caller.
+/// Mailboxes by address; `M` is the caller's type of a mailbox.
 #[derive(Debug)]
-pub struct Map<M> {
+pub(crate) struct RecipientMap<M> {
     entries: HashMap<Vec<u8>, M>,
 }
 
-impl<M> Map<M> {
-    /// Reads the text of the file at `path`; `mailbox` understands what a line says behind its address.
+impl<M> RecipientMap<M> {
+    /// Parses the text of the file at `path`; `mailbox` parses the rest of a line.
     ///
     /// # Errors
-    /// A sentence with path and line: half a map would bounce the mail of the other half.
-    pub fn parse(
+    /// A message with path and line. Half a map would bounce the mail of the other half.
+    pub(crate) fn parse(
         text: &[u8],
         path: &Path,
         mailbox: impl Fn(&[u8]) -> Result<M, String>,
-    ) -> Result<Map<M>, String> {
+    ) -> Result<RecipientMap<M>, String> {
         let mut entries = HashMap::new();
         for (n, line) in text.split(|&b| b == b'\n').enumerate() {
             let line = line.trim_ascii();
@@ -51,27 +51,27 @@ impl<M> Map<M> {
                 display_path(path)
             ));
         }
-        Ok(Map { entries })
+        Ok(RecipientMap { entries })
     }
 
-    /// The mailbox of a recipient: that of the address; else, if it is `for_extensions`, of the address without
-    /// its extension; else of its domain. `delimiters` divide user and extension.
-    pub fn find(
+    /// Finds the mailbox of the address, then of the address without its extension if `for_extensions` allows it, then
+    /// of the domain. `delimiters` divide user and extension.
+    pub(crate) fn find(
         &self,
-        address: &Address,
+        address: &EnvelopeAddress,
         delimiters: &[u8],
         for_extensions: impl Fn(&M) -> bool,
     ) -> Option<&M> {
-        let parts = Parts::of(address, delimiters);
+        let parts = AddressParts::split(address, delimiters);
         let of = |local: &[u8]| self.entries.get(&[local, b"@", &parts.domain].concat());
-        // Without a domain there is nothing that a line could be about: `@` begins no line's domain.
+        // Every line has a domain, so that an address without one finds nothing.
         of(&address.local.to_ascii_lowercase())
             .or_else(|| of(&parts.user).filter(|mailbox| !parts.user.is_empty() && for_extensions(mailbox)))
             .or_else(|| of(b""))
     }
 }
 
-/// What no recipient can be called is a typing error, for which no mail is to bounce.
+/// Refuses what no recipient can have as an address. Mail must not bounce for a typing error.
 fn check(address: &[u8]) -> Result<(), &'static str> {
     let Some(at) = address.iter().rposition(|&b| b == b'@') else { return Err("an address has an @ in it") };
     let (local, domain) = (&address[..at], &address[at + 1..]);
@@ -82,7 +82,7 @@ fn check(address: &[u8]) -> Result<(), &'static str> {
         () if local.iter().any(|b| b"<>()[],;:\"\\".contains(b)) => {
             Err("an address is written without quotes and brackets")
         }
-        () if !in_brackets && domain.iter().any(|b| !is_of_domain(*b)) => {
+        () if !in_brackets && domain.iter().any(|b| !is_domain_byte(*b)) => {
             Err("nothing but a domain stands behind the @")
         }
         () if domain.starts_with(b".") || domain.ends_with(b".") => {
@@ -92,7 +92,7 @@ fn check(address: &[u8]) -> Result<(), &'static str> {
     }
 }
 
-fn is_of_domain(byte: u8) -> bool {
+fn is_domain_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._".contains(&byte) || !byte.is_ascii()
 }
 
@@ -100,14 +100,14 @@ fn is_of_domain(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    fn map(text: &str) -> Result<Map<String>, String> {
-        Map::parse(text.as_bytes(), Path::new("map"), |mailbox| {
+    fn map(text: &str) -> Result<RecipientMap<String>, String> {
+        RecipientMap::parse(text.as_bytes(), Path::new("map"), |mailbox| {
             Ok(String::from_utf8_lossy(mailbox).into_owned())
         })
     }
 
-    fn find<'a>(map: &'a Map<String>, local: &str, domain: &str, delimiters: &str) -> &'a str {
-        let address = Address { local: local.into(), domain: Some(domain.into()) };
+    fn find<'a>(map: &'a RecipientMap<String>, local: &str, domain: &str, delimiters: &str) -> &'a str {
+        let address = EnvelopeAddress { local: local.into(), domain: Some(domain.into()) };
         let found = map.find(&address, delimiters.as_bytes(), |mailbox| mailbox.contains("%e"));
         found.map_or("nothing", |mailbox| mailbox)
     }
@@ -130,12 +130,12 @@ mod tests {
         ] {
             assert_eq!(find(&map, local, domain, "-"), want, "{local}@{domain}");
         }
-        let nobody = Address { local: b"postmaster".to_vec(), domain: None };
-        assert_eq!(map.find(&nobody, b"-", |_| true), None);
+        let postmaster = EnvelopeAddress { local: b"postmaster".to_vec(), domain: None };
+        assert_eq!(map.find(&postmaster, b"-", |_| true), None);
     }
 
     #[test]
-    fn a_malformed_line_is_told_with_its_place() {
+    fn a_malformed_line_is_reported_with_its_number() {
         for (text, want) in [
             ("\njoe /x", "map: line 2: joe: an address has an @ in it"),
             ("joe@ /x", "map: line 1: joe@: an address has a domain behind its @"),
@@ -151,7 +151,7 @@ mod tests {
             assert_eq!(map(text).unwrap_err(), want);
         }
         let refuse = |_: &[u8]| -> Result<(), String> { Err("%x is unknown".into()) };
-        let told = Map::parse(b"a@b /%x", Path::new("map"), refuse).unwrap_err();
-        assert_eq!(told, "map: line 1: %x is unknown");
+        let error = RecipientMap::parse(b"a@b /%x", Path::new("map"), refuse).unwrap_err();
+        assert_eq!(error, "map: line 1: %x is unknown");
     }
 }

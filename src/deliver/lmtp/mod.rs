@@ -1,46 +1,47 @@
-//! LMTP (RFC 2033): an MTA hands a message over for several recipients, and hears of each how it went.
+//! LMTP (RFC 2033): a message for several recipients, with an outcome for each.
 //!
 //! ```text
-//! session      the conversation: whose turn it is, limits, replies in order
-//! command      a line → a command; address: the paths in it
-//! data         the message behind DATA: where it ends, less what is only for the wire
-//! reply        code, enhanced code, sentence
-//! template     `/srv/mail/%d/%u/`: the path of a recipient's mailbox; nothing leads out of it
-//! map          a file of recipients and their mailboxes
-//! child        delivery by a process for each recipient
+//! session              the conversation: order, limits, replies
+//! command, address     the peer's lines
+//! data                 the message on the wire
+//! reply                our lines
+//! mailbox_recipients   delivery into the mailboxes of --mailbox and --map
+//! program_recipients   delivery by a process per recipient
+//! template, map        from an address to a path
 //! ```
 //!
 //! With SIZE, PIPELINING, 8BITMIME and ENHANCEDSTATUSCODES.
 
-pub mod address;
-pub mod command;
-pub mod data;
-pub mod map;
-pub mod program_recipients;
-pub mod reply;
-pub mod session;
-pub mod template;
+pub(crate) mod address;
+pub(crate) mod command;
+pub(crate) mod data;
+pub(crate) mod mailbox_recipients;
+pub(crate) mod map;
+pub(crate) mod program_recipients;
+pub(crate) mod reply;
+pub(crate) mod session;
+pub(crate) mod template;
 
-use address::Address;
+use address::EnvelopeAddress;
 
 use crate::transport::failure::Failure;
 use crate::transport::spool::SpooledMessage;
 
-/// Those for whom mail is taken.
-pub trait Recipients {
-    /// Where a recipient's mail goes.
+/// The recipients of a session.
+pub(crate) trait Recipients {
+    /// What [`Recipients::look_up`] found.
     type Mailbox;
 
-    /// Finds a recipient, before the message has come: whoever is refused here costs nobody a message.
-    fn look_up(&mut self, recipient: &Address) -> Result<Self::Mailbox, Failure>;
+    /// Finds a recipient before the message is sent. A refusal here spares the peer a transmission.
+    fn look_up(&mut self, recipient: &EnvelopeAddress) -> Result<Self::Mailbox, Failure>;
 
-    /// Delivers to one of them. With `Ok` the message is on stable storage, or the next hop has it; the sentence
-    /// says where. No sender is the null sender.
+    /// Delivers to one recipient. Success means that the message is on stable storage, or that the next hop has it.
+    /// Returns a sentence for the reply. Without `sender` it is the null sender.
     fn deliver(
         &mut self,
-        letter: &SpooledMessage,
-        sender: Option<&Address>,
-        recipient: &Address,
+        message: &SpooledMessage,
+        sender: Option<&EnvelopeAddress>,
+        recipient: &EnvelopeAddress,
         mailbox: &Self::Mailbox,
     ) -> Result<String, Failure>;
 }

@@ -1,72 +1,61 @@
-//! Recipients whose mail another program delivers: one process for each, with the message on its standard input.
-//! So the rights of one user are never those of another, and what goes wrong with one does so alone.
+//! Delivery by one process per recipient, with the message on its standard input. No user's rights and no user's
+//! failures reach another.
 
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::OFlags;
-use rustix::process::{Pid, Signal, kill_process};
-
-use crate::deliver::lmtp::Recipients;
-use crate::deliver::lmtp::address::Address;
-use crate::deliver::lmtp::template::{Parts, Template};
+use super::Recipients;
+use super::address::EnvelopeAddress;
+use super::template::{AddressParts, Template};
 use crate::mailbox::context::Cancel;
 use crate::mailbox::error::Error;
 use crate::mailbox::text::escape;
+use crate::transport::child_pipes::{ChildPipes, OutputPipe};
 use crate::transport::failure::{Failure, FailureReason};
+use crate::transport::process::{Process, ProcessEnd, ProcessLimits, Shutdown};
 use crate::transport::spool::SpooledMessage;
 
-/// What is kept of what a program says: it has a line for us.
-const KEPT: usize = 4096;
-/// How often is looked whether the program has ended, or we are to end.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// Who tells us to end tells our children for the most part, too (systemd, a terminal); a second signal would
-/// have them end without cleaning up. So they have this long to end by themselves.
-const BEFORE_TELLING: Duration = Duration::from_secs(2);
-/// One that is told has this long; it gives its own programs two seconds.
-const BEFORE_KILLING: Duration = Duration::from_secs(10);
+/// Bytes of standard error that are kept. The first line is the reply.
+const STDERR_CAPTURED: usize = 4096;
 
-/// Delivery by a program that takes `--home`, `--user`, `--recipient`, `--sender` and `-n`, and whose exit codes
-/// are those of sysexits(3): `mailferry deliver --dot-qmail`.
+/// Delivery by `mailferry deliver --dot-qmail`, or any program that takes `--home`, `--user`, `--recipient`,
+/// `--sender` and `-n` and has the exit codes of sysexits(3).
 #[derive(Debug)]
-pub struct Programs<'a> {
-    /// The program, and arguments that are the same for all.
+pub(crate) struct ProgramRecipients<'a> {
     pub program: PathBuf,
-    /// Before what is said of a recipient.
+    /// Arguments before those of the recipient.
     pub arguments: Vec<OsString>,
-    /// Behind it.
-    pub last_arguments: Vec<OsString>,
-    /// The home directory of a recipient.
+    /// Arguments after those of the recipient.
+    pub trailing_arguments: Vec<OsString>,
     pub home: Template,
-    /// Its user; `%u` is the longest beginning of the local part, up to a delimiter, that has a home.
+    /// The home's user. `%u` is the longest start of the local part, up to a delimiter, that has a home.
     pub user: Template,
-    /// What divides user and extension.
-    pub delimiters: &'a [u8],
-    /// How long a program has for one recipient; then it is killed.
-    pub time: Duration,
-    /// Set when we are to end: then the program is told to.
+    /// Delimiters between user and extension.
+    pub delimiters: Vec<u8>,
+    /// Time limit for one recipient.
+    pub time_limit: Duration,
     pub cancel: &'a Cancel,
 }
 
-impl Recipients for Programs<'_> {
-    /// Arguments.
+impl Recipients for ProgramRecipients<'_> {
+    /// The arguments that name the recipient.
     type Mailbox = Vec<OsString>;
 
-    fn look_up(&mut self, recipient: &Address) -> Result<Vec<OsString>, Failure> {
-        let has_home = |parts: &Parts| self.home.expand(parts).is_ok_and(|home| home.is_dir());
-        let mut divided = Parts::longest_user_first(recipient, self.delimiters);
+    fn look_up(&mut self, recipient: &EnvelopeAddress) -> Result<Vec<OsString>, Failure> {
+        let has_home = |parts: &AddressParts| self.home.expand(parts).is_ok_and(|home| home.is_dir());
+        let mut divided = AddressParts::longest_user_first(recipient, &self.delimiters);
         let parts = if self.home.has_user() { divided.find(has_home) } else { None };
-        let parts = parts.unwrap_or_else(|| Parts::of(recipient, self.delimiters));
+        let parts = parts.unwrap_or_else(|| AddressParts::split(recipient, &self.delimiters));
         let home = self.home.expand(&parts)?;
         match std::fs::metadata(&home) {
             Ok(_) => {}
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Err(self.home.missing(&home));
+                return Err(self.home.missing_error(&home));
             }
             Err(e) => return Err(Error::io("look up", &home)(e).into()),
         }
@@ -76,19 +65,19 @@ impl Recipients for Programs<'_> {
             joined("--user=", user.into_os_string()),
             joined("--recipient=", OsString::from_vec(recipient.to_bytes())),
         ];
-        self.run(&arguments, &["-n".into()], Stdio::null())?;
+        self.run(&arguments, "-n".into(), Stdio::null())?;
         Ok(arguments)
     }
 
     fn deliver(
         &mut self,
-        letter: &SpooledMessage,
-        sender: Option<&Address>,
-        recipient: &Address,
+        message: &SpooledMessage,
+        sender: Option<&EnvelopeAddress>,
+        recipient: &EnvelopeAddress,
         arguments: &Vec<OsString>,
     ) -> Result<String, Failure> {
-        let sender = OsString::from_vec(sender.map(Address::to_bytes).unwrap_or_default());
-        self.run(arguments, &[joined("--sender=", sender)], letter.to_file(&[], 0)?.into())?;
+        let sender = OsString::from_vec(sender.map(EnvelopeAddress::to_bytes).unwrap_or_default());
+        self.run(arguments, joined("--sender=", sender), message.to_file(&[], 0)?.into())?;
         Ok(format!("delivered to {}", recipient.shown()))
     }
 }
@@ -99,89 +88,33 @@ fn joined(option: &str, value: OsString) -> OsString {
     argument
 }
 
-impl Programs<'_> {
-    /// Runs the program to its end.
-    fn run(&self, recipient: &[OsString], more: &[OsString], stdin: Stdio) -> Result<(), Failure> {
-        let mut command = Command::new(&self.program);
-        command.args(&self.arguments).args(recipient).args(more).args(&self.last_arguments);
-        command.stdin(stdin).stdout(Stdio::null()).stderr(Stdio::piped());
+impl ProgramRecipients<'_> {
+    fn run(&self, recipient: &[OsString], last: OsString, stdin: Stdio) -> Result<(), Failure> {
         let failed = |action| Error::io(action, &self.program);
-        let mut child = command.spawn().map_err(failed("run"))?;
-        let attended = self.attend(&mut child);
-        if !matches!(attended, Ok(Some(_))) {
-            // It may be stopped, by those whose programs it runs: SIGKILL ends it even so.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        let Some((status, said)) = attended.map_err(failed("wait for"))? else {
-            return Err(Failure::new(FailureReason::TryAgain, "the delivery took too long and was killed"));
+        let (stderr, writer) = OutputPipe::new(STDERR_CAPTURED).map_err(failed("run"))?;
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).args(recipient).arg(last).args(&self.trailing_arguments);
+        command.stdin(stdin).stdout(Stdio::null()).stderr(writer);
+        let process = Process::start(command, Shutdown::AwaitCleanup).map_err(failed("run"))?;
+        let mut pipes = ChildPipes { outputs: vec![stderr], ..ChildPipes::default() };
+        let limits = ProcessLimits { time: self.time_limit, cancel: self.cancel };
+        let status = match process.wait(limits, &mut pipes).map_err(failed("wait for"))? {
+            ProcessEnd::Exit(0) => return Ok(()),
+            ProcessEnd::Exit(code) => ExitStatus::from_raw(code << 8),
+            ProcessEnd::Signal(signal) => ExitStatus::from_raw(signal),
+            ProcessEnd::TimeLimit | ProcessEnd::Interrupted => {
+                let text = "the delivery took too long and was killed";
+                return Err(Failure::new(FailureReason::TryAgain, text));
+            }
         };
-        if status.success() { Ok(()) } else { Err(outcome(status, &said)) }
-    }
-
-    /// Waits for the program, and hears what it has to say; None when its time is up.
-    fn attend(&self, child: &mut Child) -> io::Result<Option<(ExitStatus, Vec<u8>)>> {
-        let started = Instant::now();
-        let mut said = Vec::new();
-        let mut stderr = child.stderr.take();
-        if let Some(pipe) = &stderr {
-            // What it started may hold the other end for longer than it lives.
-            rustix::fs::fcntl_setfl(pipe, OFlags::NONBLOCK)?;
-        }
-        let mut interrupted_at = None;
-        let mut is_told = false;
-        loop {
-            let status = child.try_wait()?;
-            if let Some(pipe) = &mut stderr
-                && hear(pipe, &mut said)?
-            {
-                stderr = None;
-            }
-            if let Some(status) = status {
-                return Ok(Some((status, said)));
-            }
-            let is_overdue = |since: Instant| since.elapsed() > BEFORE_TELLING + BEFORE_KILLING;
-            if started.elapsed() > self.time || interrupted_at.is_some_and(is_overdue) {
-                return Ok(None);
-            }
-            if self.cancel.is_requested() && !is_told {
-                let since = *interrupted_at.get_or_insert_with(Instant::now);
-                if since.elapsed() > BEFORE_TELLING
-                    && let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw)
-                {
-                    kill_process(pid, Signal::TERM)?;
-                    is_told = true;
-                }
-            }
-            match &stderr {
-                Some(pipe) => {
-                    let every = Timespec { tv_sec: 0, tv_nsec: LOOK_EVERY.subsec_nanos().into() };
-                    // A signal: the more reason to look.
-                    let _ = poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&every));
-                }
-                None => std::thread::sleep(LOOK_EVERY),
-            }
-        }
+        let stderr = pipes.outputs.pop().map(OutputPipe::into_captured).unwrap_or_default();
+        Err(failure(status, &stderr))
     }
 }
 
-/// Takes what is there; whether that was the end.
-fn hear(pipe: &mut ChildStderr, said: &mut Vec<u8>) -> io::Result<bool> {
-    let mut buffer = [0; KEPT];
-    loop {
-        match pipe.read(&mut buffer) {
-            Ok(0) => return Ok(true),
-            Ok(n) => said.extend_from_slice(&buffer[..n.min(KEPT - said.len())]),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-}
-
-/// What an exit code and the first line on standard error say. The code decides whether trying again can help,
-/// an enhanced status at the start of the line says more, where the two agree.
-fn outcome(status: ExitStatus, said: &[u8]) -> Failure {
+/// The failure of a program by its exit code, which decides whether a retry can help, and by the first line of
+/// standard error. An enhanced status code there is more precise, but must agree with the exit code.
+fn failure(status: ExitStatus, stderr: &[u8]) -> Failure {
     let by_code = match status.code() {
         Some(65) => FailureReason::BadMessage,
         Some(67) => FailureReason::NoSuchMailbox,
@@ -189,7 +122,7 @@ fn outcome(status: ExitStatus, said: &[u8]) -> Failure {
         Some(77) => FailureReason::OverQuota,
         Some(_) | None => FailureReason::TryAgain,
     };
-    let line = said.split(|&b| b == b'\n').next().unwrap_or_default().trim_ascii();
+    let line = stderr.split(|&b| b == b'\n').next().unwrap_or_default().trim_ascii();
     if line.is_empty() {
         return Failure::new(by_code, format_args!("the delivery ended with {status} and said nothing"));
     }
@@ -209,10 +142,10 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
 
-    use crate::deliver::lmtp::program_recipients::*;
+    use super::*;
     use crate::transport::spool::MessageSpool;
 
-    /// Runs `script` for joe-lists@h.example, who has a home: what is said at RCPT, and after DATA.
+    /// Runs `script` for joe-lists@h.example, who has a home. Returns the outcomes of RCPT and DATA, and the output.
     fn delivered(
         script: &str,
         cancel: &Cancel,
@@ -228,28 +161,28 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("joe")).unwrap();
         let program = dir.path().join("program");
-        // Executed by sh, so that nobody is in the way who has just forked while it was written.
+        // Run by sh: executing a file fails while another thread's child still has it open for writing.
         fs::write(&program, format!("out={}/out\n{script}", dir.path().display())).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         let home = [dir.path().as_os_str().as_encoded_bytes(), b"/%u"].concat();
-        let mut programs = Programs {
+        let mut programs = ProgramRecipients {
             program: "/bin/sh".into(),
             arguments: vec![program.into()],
-            last_arguments: vec!["--".into(), "./Maildir/".into()],
+            trailing_arguments: vec!["--".into(), "./Maildir/".into()],
             home: Template::parse(&home).unwrap(),
             user: Template::parse(b"%u").unwrap(),
-            delimiters: b"-",
-            time,
+            delimiters: b"-".to_vec(),
+            time_limit: time,
             cancel,
         };
-        let joe = Address { local: b"Joe-Lists".to_vec(), domain: Some(b"h.example".to_vec()) };
-        let mut arriving = MessageSpool::new(dir.path(), None);
-        arriving.push(b"text\n").unwrap();
-        let letter = arriving.finish().unwrap();
+        let joe = EnvelopeAddress { local: b"Joe-Lists".to_vec(), domain: Some(b"h.example".to_vec()) };
+        let mut spool = MessageSpool::new(dir.path(), None);
+        spool.push(b"text\n").unwrap();
+        let message = spool.finish().unwrap();
         let found = programs.look_up(&joe);
         let outcome = found.clone().ok().map(|mailbox| {
-            let _ = programs.deliver(&letter, None, &joe, &mailbox);
-            programs.deliver(&letter, None, &joe, &mailbox)
+            let _ = programs.deliver(&message, None, &joe, &mailbox);
+            programs.deliver(&message, None, &joe, &mailbox)
         });
         let out = fs::read_to_string(dir.path().join("out")).unwrap_or_default();
         (found.map(drop), outcome, out.replace(dir.path().to_str().unwrap(), "DIR"))
@@ -266,14 +199,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_program_says_becomes_the_outcome() {
+    fn exit_code_and_first_line_become_the_outcome() {
         use FailureReason::*;
         for (script, reason, text) in [
             ("echo '5.1.1 no such file' >&2; exit 67", NoSuchMailbox, "no such file"),
             ("echo '5.4.6 looping' >&2; exit 69", Looping, "looping"),
             ("echo 'go away' >&2; echo 'far away' >&2; exit 69", Refused, "go away"),
             ("echo '4.2.2 over quota' >&2; exit 75", OverQuotaForNow, "over quota"),
-            // The code has the last word on whether to try again.
+            // The exit code decides whether to try again.
             ("echo '5.1.1 is wrong' >&2; exit 75", TryAgain, "5.1.1 is wrong"),
             ("echo '4.2.2 is wrong' >&2; exit 77", OverQuota, "4.2.2 is wrong"),
             ("exit 65", BadMessage, "said nothing"),
@@ -295,18 +228,18 @@ mod tests {
     }
 
     #[test]
-    fn who_has_no_home_is_nobody() {
-        let mut programs = Programs {
+    fn a_recipient_without_a_home_is_refused() {
+        let mut programs = ProgramRecipients {
             program: "/bin/false".into(),
             arguments: Vec::new(),
-            last_arguments: Vec::new(),
+            trailing_arguments: Vec::new(),
             home: Template::parse(b"/usr/%u/nothing").unwrap(),
             user: Template::parse(b"%u").unwrap(),
-            delimiters: b"-",
-            time: Duration::from_secs(5),
+            delimiters: b"-".to_vec(),
+            time_limit: Duration::from_secs(5),
             cancel: Cancel::never(),
         };
-        let address = |local: &[u8]| Address { local: local.to_vec(), domain: None };
+        let address = |local: &[u8]| EnvelopeAddress { local: local.to_vec(), domain: None };
         assert_eq!(programs.look_up(&address(b"joe")).unwrap_err().reason, FailureReason::NoSuchMailbox);
         assert_eq!(programs.look_up(&address(b"../etc")).unwrap_err().reason, FailureReason::BadAddress);
         programs.home = Template::parse(b"/nonexistent/%u").unwrap();
@@ -315,35 +248,35 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_told_to_end_when_we_are() {
+    fn a_cancelled_program_may_clean_up() {
         let script = "trap 'echo 4.3.2 told >&2; exit 75' TERM; while :; do sleep 0.05; done";
         let (found, _, _) = delivered(script, Cancel::requested());
         assert_eq!(found.unwrap_err(), Failure::new(FailureReason::Interrupted, "told"));
     }
 
     #[test]
-    fn a_program_that_is_stopped_has_its_time_like_any_other() {
+    fn a_stopped_program_is_killed_at_its_time_limit() {
         let (found, _, _) = delivered_within(Duration::from_millis(100), "kill -STOP $$", Cancel::never());
         let failure = found.unwrap_err();
         assert!(failure.reason == FailureReason::TryAgain && failure.text.contains("too long"), "{failure}");
     }
 
     #[test]
-    fn a_users_name_may_have_a_delimiter_in_it() {
+    fn a_user_name_may_contain_a_delimiter() {
         let dir = tempfile::tempdir().unwrap();
         let _ = ["mary", "mary-ann"].map(|user| fs::create_dir(dir.path().join(user)).unwrap());
-        let mut programs = Programs {
+        let mut programs = ProgramRecipients {
             program: "/bin/true".into(),
             arguments: Vec::new(),
-            last_arguments: Vec::new(),
+            trailing_arguments: Vec::new(),
             home: Template::parse(&[dir.path().as_os_str().as_encoded_bytes(), b"/%u"].concat()).unwrap(),
             user: Template::parse(b"%u").unwrap(),
-            delimiters: b"-",
-            time: Duration::from_secs(600),
+            delimiters: b"-".to_vec(),
+            time_limit: Duration::from_secs(600),
             cancel: Cancel::never(),
         };
         let mut user_of = |local: &[u8]| {
-            programs.look_up(&Address { local: local.to_vec(), domain: None }).unwrap()[1].clone()
+            programs.look_up(&EnvelopeAddress { local: local.to_vec(), domain: None }).unwrap()[1].clone()
         };
         assert_eq!(user_of(b"mary-ann"), "--user=mary-ann");
         assert_eq!(user_of(b"Mary-Ann-list-x"), "--user=mary-ann");

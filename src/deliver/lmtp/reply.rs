@@ -1,18 +1,18 @@
-//! What the server says: a code, an enhanced code (RFC 2034) and a sentence.
+//! Replies to the peer: a code, an enhanced code (RFC 2034) and a sentence.
 
 use crate::transport::failure::{Failure, FailureReason};
 
-/// A line holds 512 bytes with its CRLF (RFC 5321, 4.5.3.1.5).
-const LONGEST: usize = 510;
+/// RFC 5321, 4.5.3.1.5: 512 bytes with CRLF.
+const MAX_LENGTH: usize = 510;
 
-/// One line of one reply.
+/// A reply of one line, without its line end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply(String);
+pub(crate) struct ReplyLine(String);
 
-impl Reply {
-    /// `text` begins with the enhanced code, where one belongs. What a line of a reply cannot hold is
-    /// escaped, and a long sentence is cut: with a line end in it, the peer would take one reply for two.
-    pub fn new(code: u16, text: &str) -> Reply {
+impl ReplyLine {
+    /// `text` begins with the enhanced code, if there is one. Other bytes than printable ASCII are escaped: a line
+    /// end would make two replies of it. A long text is cut.
+    pub(crate) fn new(code: u16, text: &str) -> ReplyLine {
         let mut line = format!("{code} ");
         for c in text.chars() {
             if c.is_ascii_graphic() || c == ' ' {
@@ -21,12 +21,12 @@ impl Reply {
                 line.extend(c.escape_default());
             }
         }
-        line.truncate(LONGEST);
-        Reply(line)
+        line.truncate(MAX_LENGTH);
+        ReplyLine(line)
     }
 
-    /// Of a recipient, or of a message for it.
-    pub fn of(failure: &Failure) -> Reply {
+    /// The reply about a recipient that failed.
+    pub(crate) fn for_failure(failure: &Failure) -> ReplyLine {
         let code = match failure.reason {
             FailureReason::OverQuotaForNow | FailureReason::DiskFull => 452,
             reason if reason.is_temporary() => 451,
@@ -34,11 +34,11 @@ impl Reply {
             FailureReason::NoSuchMailbox | FailureReason::BadAddress => 550,
             _ => 554,
         };
-        Reply::new(code, &failure.to_string())
+        ReplyLine::new(code, &failure.to_string())
     }
 
-    /// The line with its end.
-    pub fn write(&self, out: &mut Vec<u8>) {
+    /// Appends the line and CRLF.
+    pub(crate) fn write_to(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.0.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
@@ -49,17 +49,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reply_is_one_line_whatever_a_path_is_called() {
+    fn a_reply_is_one_line_for_any_path() {
         let mut out = Vec::new();
         let text = format!("/a\r\n250 2.0.0 ok\u{fc}{}", "x".repeat(1000));
-        Reply::of(&Failure::new(FailureReason::Locked, text)).write(&mut out);
+        ReplyLine::for_failure(&Failure::new(FailureReason::Locked, text)).write_to(&mut out);
         let line = String::from_utf8(out).unwrap();
         assert!(line.starts_with("451 4.2.0 /a\\r\\n250 2.0.0 ok\\u{fc}xxx"), "{line}");
         assert!(line.len() == 512 && line.find("\r\n") == Some(510) && line.is_ascii());
     }
 
     #[test]
-    fn codes_say_whether_to_try_again() {
+    fn codes_show_whether_a_retry_can_help() {
         use FailureReason::*;
         for (reason, want) in [
             (TryAgain, "451 4.3.0 x"),
@@ -76,7 +76,7 @@ mod tests {
             (Looping, "554 5.4.6 x"),
             (Refused, "554 5.3.0 x"),
         ] {
-            assert_eq!(Reply::of(&Failure::new(reason, "x")), Reply(want.into()));
+            assert_eq!(ReplyLine::for_failure(&Failure::new(reason, "x")), ReplyLine(want.into()));
         }
     }
 }

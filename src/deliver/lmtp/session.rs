@@ -1,4 +1,4 @@
-//! The conversation: commands in, replies out, in order, and the limits on both.
+//! The conversation: commands, replies in their order, and the limits on both.
 
 use std::io;
 use std::path::Path;
@@ -6,80 +6,82 @@ use std::path::Path;
 use memchr::memchr;
 
 use super::Recipients;
-use super::address::Address;
+use super::address::EnvelopeAddress;
 use super::command::{self, Command};
-use super::data::Unstuffing;
-use super::reply::Reply;
+use super::data::DotUnstuffer;
+use super::reply::ReplyLine;
 use crate::mailbox::context::Cancel;
 use crate::transport::failure::Failure;
 use crate::transport::spool::{MessageSpool, SpooledMessage};
 
-/// The longest line of a command, with its end: eight times what RFC 5321 asks for.
-pub const LONGEST_LINE: usize = 4096;
-/// How many recipients a message may have: ten times what RFC 5321 asks for.
-pub const MOST_RECIPIENTS: usize = 1000;
-/// One read.
+/// Length limit of a command with its line end: eight times that of RFC 5321.
+pub(crate) const MAX_LINE: usize = 4096;
+/// Recipients per message: ten times the number that RFC 5321 requires.
+pub(crate) const MAX_RECIPIENTS: usize = 1000;
+/// Size of a read.
 const CHUNK: usize = 1 << 16;
 
-/// Who speaks to us, however the two are connected.
-pub trait Peer {
-    /// Some bytes; none when the peer has closed. [`io::ErrorKind::TimedOut`]: longer than the limit has
-    /// passed since [`Peer::start_clock`]. [`io::ErrorKind::Interrupted`]: look at the flag, and ask again.
+/// The client, over any kind of connection.
+pub(crate) trait Peer {
+    /// Reads some bytes; none once the peer has closed.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::TimedOut`] after the deadline. [`io::ErrorKind::Interrupted`]: check for cancellation, and
+    /// read again.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
-    /// Sends all of it.
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// From now on the peer has its time again.
-    fn start_clock(&mut self);
+    /// Gives the peer its full time from now on.
+    fn reset_deadline(&mut self);
 }
 
-/// What a session goes by.
 #[derive(Debug, Clone, Copy)]
-pub struct Options<'a> {
-    /// What we call ourselves.
+pub(crate) struct LmtpOptions<'a> {
+    /// Host name in the greeting.
     pub host: &'a str,
-    /// The largest message, in bytes: as it is announced, and as it is counted with LF as line end.
+    /// Size limit of a message: as announced, and as counted with LF as line end.
     pub max_size: Option<u64>,
-    /// For messages that are longer than memory should hold.
+    /// Directory for messages that are too long for memory.
     pub spool_dir: &'a Path,
-    /// Set when we are to end.
-    pub cancel: &'a Cancel,
 }
 
-/// How a session ended. All that was told to be delivered is delivered, however it was.
+/// End of a session. Every delivery that was acknowledged is done.
 #[derive(Debug)]
-pub enum Ending {
+pub(crate) enum SessionEnd {
     /// QUIT, or closed between two messages.
     Orderly,
-    /// Closed in the middle of a command, of a message or of the commands before it.
-    Cut,
-    /// The peer said nothing for too long.
+    /// Closed within a command, a message, or the commands before a message.
+    Disconnected,
     TimedOut,
-    /// We were told to end.
     Interrupted,
     /// Reading or writing failed.
-    Broken(io::Error),
+    Failed(io::Error),
 }
 
-/// Speaks until one of the two ends it.
-pub fn converse<R: Recipients>(peer: &mut dyn Peer, recipients: &mut R, options: &Options<'_>) -> Ending {
+/// Serves a peer until either side ends the session.
+pub(crate) fn serve<R: Recipients>(
+    peer: &mut dyn Peer,
+    recipients: &mut R,
+    options: &LmtpOptions<'_>,
+    cancel: &Cancel,
+) -> SessionEnd {
     let mut session = Session {
-        wire: Wire { peer, options: *options, unread: Vec::new(), at: 0, unsent: Vec::new() },
+        wire: Wire { peer, options: *options, cancel, unread: Vec::new(), at: 0, unsent: Vec::new() },
         recipients,
         greeted: false,
         transaction: None,
     };
-    let ending = match session.run() {
-        Ok(()) => Ending::Orderly,
-        Err(ending) => ending,
+    let end = match session.run() {
+        Ok(()) => SessionEnd::Orderly,
+        Err(end) => end,
     };
-    match &ending {
-        Ending::TimedOut => session.wire.say(421, "4.4.2 nothing came for too long; closing"),
-        Ending::Interrupted => session.wire.say(421, "4.3.2 told to end; try again"),
-        Ending::Orderly | Ending::Cut | Ending::Broken(_) => {}
+    match &end {
+        SessionEnd::TimedOut => session.wire.say(421, "4.4.2 nothing came for too long; closing"),
+        SessionEnd::Interrupted => session.wire.say(421, "4.3.2 told to end; try again"),
+        SessionEnd::Orderly | SessionEnd::Disconnected | SessionEnd::Failed(_) => {}
     }
-    // Nothing that matters is left to say: outcomes are sent as soon as they are known.
+    // A failure does not matter here: outcomes are sent as soon as they are known.
     let _ = session.wire.flush();
-    ending
+    end
 }
 
 struct Session<'a, R: Recipients> {
@@ -89,23 +91,23 @@ struct Session<'a, R: Recipients> {
     transaction: Option<Transaction<R::Mailbox>>,
 }
 
-/// A message that is being handed over: what came since MAIL.
+/// A message in transmission: the commands since MAIL.
 struct Transaction<M> {
-    sender: Option<Address>,
-    mailboxes: Vec<(Address, M)>,
+    sender: Option<EnvelopeAddress>,
+    mailboxes: Vec<(EnvelopeAddress, M)>,
 }
 
 impl<R: Recipients> Session<'_, R> {
-    fn run(&mut self) -> Result<(), Ending> {
+    fn run(&mut self) -> Result<(), SessionEnd> {
         let greeting = format!("{} mailferry LMTP", self.wire.options.host);
         self.wire.say(220, &greeting);
         let mut line = Vec::new();
         loop {
             let command = match self.wire.line(&mut line)? {
-                Line::Whole => command::parse(&line),
-                Line::TooLong => Err(Reply::new(500, "5.5.2 the line is too long")),
+                Line::Complete => command::parse(&line),
+                Line::TooLong => Err(ReplyLine::new(500, "5.5.2 the line is too long")),
                 Line::Closed if self.transaction.is_none() => return Ok(()),
-                Line::Closed => return Err(Ending::Cut),
+                Line::Closed => return Err(SessionEnd::Disconnected),
             };
             let reply = match command {
                 Ok(Command::Quit) => {
@@ -122,21 +124,23 @@ impl<R: Recipients> Session<'_, R> {
                         self.data(&transaction)?;
                         continue;
                     }
-                    // RFC 2033, 4.2. A sender without recipients is kept.
-                    kept => {
-                        self.transaction = kept;
-                        Reply::new(503, "5.5.1 no recipients: RCPT first")
+                    // RFC 2033, 4.2: a sender without recipients stays.
+                    unchanged => {
+                        self.transaction = unchanged;
+                        ReplyLine::new(503, "5.5.1 no recipients: RCPT first")
                     }
                 },
                 Ok(Command::Mail { sender, size }) => self.mail(sender, size),
                 Ok(Command::Rcpt(recipient)) => self.rcpt(recipient),
                 Ok(Command::Rset) => {
                     self.transaction = None;
-                    Reply::new(250, "2.0.0 forgotten")
+                    ReplyLine::new(250, "2.0.0 forgotten")
                 }
-                Ok(Command::Noop) => Reply::new(250, "2.0.0 ok"),
-                Ok(Command::Vrfy) => Reply::new(252, "2.0.0 try RCPT"),
-                Ok(Command::Help) => Reply::new(214, "2.0.0 LHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT"),
+                Ok(Command::Noop) => ReplyLine::new(250, "2.0.0 ok"),
+                Ok(Command::Vrfy) => ReplyLine::new(252, "2.0.0 try RCPT"),
+                Ok(Command::Help) => {
+                    ReplyLine::new(214, "2.0.0 LHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT")
+                }
                 Err(reply) => reply,
             };
             self.wire.reply(&reply);
@@ -155,107 +159,107 @@ impl<R: Recipients> Session<'_, R> {
         self.wire.say(250, &size);
     }
 
-    fn mail(&mut self, sender: Option<Address>, size: Option<u64>) -> Reply {
+    fn mail(&mut self, sender: Option<EnvelopeAddress>, size: Option<u64>) -> ReplyLine {
         if !self.greeted {
-            return Reply::new(503, "5.5.1 say LHLO first");
+            return ReplyLine::new(503, "5.5.1 say LHLO first");
         }
         if self.transaction.is_some() {
-            return Reply::new(503, "5.5.1 there is a sender already: RSET forgets it");
+            return ReplyLine::new(503, "5.5.1 there is a sender already: RSET forgets it");
         }
         if let (Some(size), Some(max)) = (size, self.wire.options.max_size)
             && size > max
         {
-            return Reply::new(552, &format!("5.3.4 {size} bytes are announced, {max} are allowed"));
+            return ReplyLine::new(552, &format!("5.3.4 {size} bytes are announced, {max} are allowed"));
         }
         self.transaction = Some(Transaction { sender, mailboxes: Vec::new() });
-        Reply::new(250, "2.1.0 ok")
+        ReplyLine::new(250, "2.1.0 ok")
     }
 
-    fn rcpt(&mut self, recipient: Address) -> Reply {
+    fn rcpt(&mut self, recipient: EnvelopeAddress) -> ReplyLine {
         let Some(transaction) = &mut self.transaction else {
-            return Reply::new(503, "5.5.1 no sender: MAIL first");
+            return ReplyLine::new(503, "5.5.1 no sender: MAIL first");
         };
-        if transaction.mailboxes.len() == MOST_RECIPIENTS {
-            return Reply::new(
+        if transaction.mailboxes.len() == MAX_RECIPIENTS {
+            return ReplyLine::new(
                 452,
-                &format!("4.5.3 {MOST_RECIPIENTS} recipients are enough for one message"),
+                &format!("4.5.3 {MAX_RECIPIENTS} recipients are enough for one message"),
             );
         }
         match self.recipients.look_up(&recipient) {
             Ok(mailbox) => {
                 transaction.mailboxes.push((recipient, mailbox));
-                Reply::new(250, "2.1.5 ok")
+                ReplyLine::new(250, "2.1.5 ok")
             }
-            Err(failure) => Reply::of(&failure),
+            Err(failure) => ReplyLine::for_failure(&failure),
         }
     }
 
-    /// The message, and a reply for each recipient that was taken: in their order, twice for one that was
-    /// named twice (RFC 2033, 4.2).
-    fn data(&mut self, transaction: &Transaction<R::Mailbox>) -> Result<(), Ending> {
+    /// Receives the message and replies for each accepted recipient, in their order. A recipient named twice has two
+    /// replies (RFC 2033, 4.2).
+    fn data(&mut self, transaction: &Transaction<R::Mailbox>) -> Result<(), SessionEnd> {
         self.wire.say(354, "end with a dot on a line by itself");
-        let letter = self.receive()?;
+        let message = self.receive()?;
         let sender = transaction.sender.as_ref();
         for (recipient, mailbox) in &transaction.mailboxes {
-            let outcome = match &letter {
-                Ok(letter) => self.recipients.deliver(letter, sender, recipient, mailbox),
+            let outcome = match &message {
+                Ok(message) => self.recipients.deliver(message, sender, recipient, mailbox),
                 Err(failure) => Err(failure.clone()),
             };
             let reply = match outcome {
-                Ok(text) => Reply::new(250, &format!("2.0.0 {text}")),
-                Err(failure) => Reply::of(&failure),
+                Ok(text) => ReplyLine::new(250, &format!("2.0.0 {text}")),
+                Err(failure) => ReplyLine::for_failure(&failure),
             };
             self.wire.reply(&reply);
-            // At once, whatever has come already: what happens with the next recipient, or the next message, must
-            // not cost the peer this outcome. If it does not listen any more, it will hand over again what it
-            // has heard nothing of: that is not delivered.
+            // At once: the next recipient, or the next message, must not cost the peer this outcome. A peer that has
+            // stopped reading sends the remaining recipients again, so they are not delivered.
             self.wire.flush()?;
         }
         Ok(())
     }
 
-    /// Takes the message, to its end even if it cannot be kept: only then does the peer listen.
-    fn receive(&mut self) -> Result<Result<SpooledMessage, Failure>, Ending> {
-        let mut arriving = Ok(MessageSpool::new(self.wire.options.spool_dir, self.wire.options.max_size));
-        let mut unstuffing = Unstuffing::default();
+    /// Receives the message to its end even if it cannot be stored: only then does the peer read a reply.
+    fn receive(&mut self) -> Result<Result<SpooledMessage, Failure>, SessionEnd> {
+        let mut spool = Ok(MessageSpool::new(self.wire.options.spool_dir, self.wire.options.max_size));
+        let mut unstuffer = DotUnstuffer::default();
         let mut text = Vec::with_capacity(CHUNK + 1);
         loop {
             if self.wire.is_empty() {
-                self.wire.peer.start_clock();
+                self.wire.peer.reset_deadline();
                 if self.wire.fill()? == 0 {
-                    return Err(Ending::Cut);
+                    return Err(SessionEnd::Disconnected);
                 }
             }
-            let taken = unstuffing.take(self.wire.unread(), &mut text);
+            let taken = unstuffer.decode(self.wire.unread(), &mut text);
             self.wire.at += taken;
-            if let Ok(letter) = &mut arriving
-                && let Err(error) = letter.push(&text)
+            if let Ok(message) = &mut spool
+                && let Err(error) = message.push(&text)
             {
-                arriving = Err(Failure::from(error));
+                spool = Err(Failure::from(error));
             }
             text.clear();
-            if unstuffing.is_at_end() {
-                return Ok(arriving.and_then(MessageSpool::finish));
+            if unstuffer.is_at_end() {
+                return Ok(spool.and_then(MessageSpool::finish));
             }
         }
     }
 }
 
-/// What came and is not looked at yet, and what is said and not sent yet.
+/// Buffers in both directions.
 struct Wire<'a> {
     peer: &'a mut dyn Peer,
-    options: Options<'a>,
+    options: LmtpOptions<'a>,
+    cancel: &'a Cancel,
     unread: Vec<u8>,
     at: usize,
     unsent: Vec<u8>,
 }
 
 enum Line {
-    /// Without its end.
-    Whole,
-    /// It was passed over.
+    /// A line without its line end.
+    Complete,
+    /// A line that was skipped.
     TooLong,
-    /// The peer has closed at the start of a line.
+    /// The peer closed at the start of a line.
     Closed,
 }
 
@@ -268,22 +272,22 @@ impl Wire<'_> {
         self.at == self.unread.len()
     }
 
-    /// The next line, up to LF or CR LF. The peer has its time for the whole of it.
-    fn line(&mut self, line: &mut Vec<u8>) -> Result<Line, Ending> {
+    /// Reads a line up to LF or CR LF. The deadline is for the complete line.
+    fn line(&mut self, line: &mut Vec<u8>) -> Result<Line, SessionEnd> {
         line.clear();
         let mut length = 0;
         if self.is_empty() {
-            self.peer.start_clock();
+            self.peer.reset_deadline();
         }
         loop {
             if self.is_empty() && self.fill()? == 0 {
-                return if length == 0 { Ok(Line::Closed) } else { Err(Ending::Cut) };
+                return if length == 0 { Ok(Line::Closed) } else { Err(SessionEnd::Disconnected) };
             }
             let unread = self.unread();
             let lf = memchr(b'\n', unread);
             let end = lf.map_or(unread.len(), |lf| lf + 1);
             length += end;
-            if length <= LONGEST_LINE {
+            if length <= MAX_LINE {
                 line.extend_from_slice(&unread[..end]);
             }
             self.at += end;
@@ -291,46 +295,46 @@ impl Wire<'_> {
                 break;
             }
         }
-        if length > LONGEST_LINE {
+        if length > MAX_LINE {
             return Ok(Line::TooLong);
         }
         line.pop();
         line.pop_if(|last| *last == b'\r');
-        Ok(Line::Whole)
+        Ok(Line::Complete)
     }
 
-    /// Waits for more, when all that came is looked at; how much came. Only then are replies sent: a peer that
-    /// sends many commands at once gets the replies at once (RFC 2920).
-    fn fill(&mut self) -> Result<usize, Ending> {
+    /// Reads more, once everything is processed. Replies are sent only then, so that commands sent together have
+    /// their replies together (RFC 2920).
+    fn fill(&mut self) -> Result<usize, SessionEnd> {
         self.flush()?;
         self.unread.resize(CHUNK, 0);
         self.at = 0;
-        let came = loop {
-            if self.options.cancel.is_requested() {
-                break Err(Ending::Interrupted);
+        let received = loop {
+            if self.cancel.is_requested() {
+                break Err(SessionEnd::Interrupted);
             }
             match self.peer.read(&mut self.unread) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == io::ErrorKind::TimedOut => break Err(Ending::TimedOut),
-                other => break other.map_err(Ending::Broken),
+                Err(e) if e.kind() == io::ErrorKind::TimedOut => break Err(SessionEnd::TimedOut),
+                other => break other.map_err(SessionEnd::Failed),
             }
         };
-        self.unread.truncate(*came.as_ref().unwrap_or(&0));
-        came
+        self.unread.truncate(*received.as_ref().unwrap_or(&0));
+        received
     }
 
-    fn flush(&mut self) -> Result<(), Ending> {
+    fn flush(&mut self) -> Result<(), SessionEnd> {
         let sent = if self.unsent.is_empty() { Ok(()) } else { self.peer.write_all(&self.unsent) };
         self.unsent.clear();
-        sent.map_err(Ending::Broken)
+        sent.map_err(SessionEnd::Failed)
     }
 
     fn say(&mut self, code: u16, text: &str) {
-        self.reply(&Reply::new(code, text));
+        self.reply(&ReplyLine::new(code, text));
     }
 
-    fn reply(&mut self, reply: &Reply) {
-        reply.write(&mut self.unsent);
+    fn reply(&mut self, reply: &ReplyLine) {
+        reply.write_to(&mut self.unsent);
     }
 }
 
@@ -342,7 +346,7 @@ mod tests {
     use super::*;
     use crate::promises::{self, Script};
 
-    /// Plays what a client sends, and looks at what it hears and at what became mail.
+    /// Plays a client, and compares the replies and the delivered mail.
     fn check(sent: &str, max_size: Option<u64>, want: Expect) {
         let sent = sent.replace('\n', "\r\n");
         want.assert_eq(&promises::play_lmtp_session(Script::of(sent.as_bytes(), &[]), max_size).to_string());
@@ -449,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn a_size_is_refused_when_it_is_told_and_when_it_comes() {
+    fn a_size_is_refused_when_announced_and_when_received() {
         check(
             "LHLO mx\nMAIL FROM:<> SIZE=11\nMAIL FROM:<> SIZE=10\nRCPT TO:<joe@h>\nRCPT TO:<ann@h>\nDATA\n\
              0123456789\nMAIL FROM:<x@y>\n.\nMAIL FROM:<>\nRCPT TO:<joe@h>\nDATA\n012345678\n.\nQUIT\n",
@@ -480,10 +484,10 @@ mod tests {
     }
 
     #[test]
-    fn a_line_too_long_is_passed_over() {
+    fn a_line_that_is_too_long_is_skipped() {
         let noop = |length: usize| format!("NOOP {}\n", "x".repeat(length - 7));
         check(
-            &format!("{}{}QUIT\n", noop(LONGEST_LINE), noop(LONGEST_LINE + 1)),
+            &format!("{}{}QUIT\n", noop(MAX_LINE), noop(MAX_LINE + 1)),
             None,
             expect![[r#"
             220 mx.example mailferry LMTP
@@ -507,7 +511,7 @@ mod tests {
 
     #[test]
     fn recipients_are_limited() {
-        let many = "RCPT TO:<joe@h>\n".repeat(MOST_RECIPIENTS + 2);
+        let many = "RCPT TO:<joe@h>\n".repeat(MAX_RECIPIENTS + 2);
         let sent = format!("LHLO mx\nMAIL FROM:<>\n{many}DATA\nx\n.\nQUIT\n").replace('\n', "\r\n");
         let spoken = promises::play_lmtp_session(Script::of(sent.as_bytes(), &[]), None);
         let told = |start: &str| spoken.replies.iter().filter(|line| line.starts_with(start)).count();
@@ -515,13 +519,13 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_cut_is_no_message() {
+    fn a_truncated_message_is_not_delivered() {
         for (sent, want) in [
             ("", "Orderly"),
             ("LHLO mx\n", "Orderly"),
-            ("LHLO mx", "Cut"),
-            ("LHLO mx\nMAIL FROM:<>\n", "Cut"),
-            ("LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h>\nDATA\na\n.", "Cut"),
+            ("LHLO mx", "Disconnected"),
+            ("LHLO mx\nMAIL FROM:<>\n", "Disconnected"),
+            ("LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h>\nDATA\na\n.", "Disconnected"),
             ("LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h>\nDATA\na\n.\n", "Orderly"),
         ] {
             let sent = sent.replace('\n', "\r\n");
@@ -532,7 +536,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_and_signals_end_a_session_by_name() {
+    fn silence_and_signals_end_a_session_with_a_reply() {
         let sent = b"LHLO mx\r\nMAIL FROM:<>\r\nRCPT TO:<joe@h>\r\nDATA\r\nhalf";
         for (kind, told) in [(io::ErrorKind::TimedOut, "421 4.4.2"), (io::ErrorKind::Other, "354 ")] {
             let mut script = Script::of(sent, &[]);
@@ -544,17 +548,17 @@ mod tests {
         let cancel = Cancel::requested();
         let spoken = promises::play_lmtp_session_until(Script::of(b"NOOP\r\n", &[]), None, cancel);
         assert!(spoken.replies.last().unwrap().starts_with("421 4.3.2"), "{:?}", spoken.replies);
-        assert!(matches!(spoken.ending, Ending::Interrupted));
+        assert!(matches!(spoken.ending, SessionEnd::Interrupted));
     }
 
     #[test]
-    fn replies_go_out_when_all_that_came_is_looked_at() {
+    fn replies_are_sent_once_all_input_is_processed() {
         let sent = b"LHLO mx\r\nMAIL FROM:<>\r\nRCPT TO:<joe@h>\r\nNOOP\r\n";
-        // The greeting goes before anything is read.
+        // The greeting is sent before the first read.
         assert_eq!(promises::play_lmtp_session(Script::of(sent, &[]), None).writes, 2);
         let byte_by_byte = promises::play_lmtp_session(Script::of(sent, &vec![1; sent.len()]), None);
         assert_eq!(byte_by_byte.writes, 5);
-        // But no outcome waits for the next recipient.
+        // No outcome waits for the next recipient.
         let sent = b"LHLO mx\r\nMAIL FROM:<>\r\nRCPT TO:<joe@h>\r\nRCPT TO:<ann@h>\r\nDATA\r\nx\r\n.\r\n";
         assert_eq!(promises::play_lmtp_session(Script::of(sent, &[]), None).writes, 3);
     }

@@ -1,19 +1,18 @@
-//! `/srv/mail/%d/%u/`: where the mail of a recipient lies.
+//! Path templates such as `/srv/mail/%d/%u/`: from an address to its mailbox.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use super::address::Address;
+use super::address::EnvelopeAddress;
 use crate::mailbox::text::{display_path, escape};
 use crate::transport::failure::{Failure, FailureReason};
 
-/// The longest name of a file.
-const LONGEST_NAME: usize = 255;
+const MAX_NAME: usize = 255;
 
-/// A path with places for the parts of an address.
+/// A path with placeholders for the parts of an address. No address leads out of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Template(Vec<Piece>);
+pub(crate) struct Template(Vec<Piece>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece {
@@ -26,20 +25,20 @@ enum Piece {
     Extension,
 }
 
-/// The parts of an address, in lower case (only ASCII has one here): mail for Joe is mail for joe.
+/// The parts of an address in ASCII lower case: mail for Joe is mail for joe.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parts {
-    /// The local part, less its extension.
+pub(crate) struct AddressParts {
+    /// The local part without its extension.
     pub user: Vec<u8>,
-    /// Empty when the address has none.
+    /// Empty if the address has none.
     pub domain: Vec<u8>,
-    /// What follows the first delimiter; empty when there is none.
+    /// The rest after the first delimiter; empty if there is none.
     pub extension: Vec<u8>,
 }
 
-impl Parts {
-    /// Takes an address apart; the local part is divided at the first of `delimiters`.
-    pub fn of(address: &Address, delimiters: &[u8]) -> Parts {
+impl AddressParts {
+    /// Splits an address; the local part at the first of `delimiters`.
+    pub(crate) fn split(address: &EnvelopeAddress, delimiters: &[u8]) -> AddressParts {
         let mut user = address.local.to_ascii_lowercase();
         let extension = match user.iter().position(|b| delimiters.contains(b)) {
             Some(at) => {
@@ -50,16 +49,18 @@ impl Parts {
             None => Vec::new(),
         };
         let domain = address.domain.as_deref().unwrap_or_default().to_ascii_lowercase();
-        Parts { user, domain, extension }
+        AddressParts { user, domain, extension }
     }
 
-    /// The ways to divide the local part, the longest user first: there may be both a mary-ann and a mary
-    /// (qmail-getpw(8)).
-    pub fn longest_user_first(address: &Address, delimiters: &[u8]) -> impl Iterator<Item = Parts> {
-        let whole = Parts::of(address, b"");
+    /// All ways to split the local part, the longest user first: mary-ann and mary may both exist (qmail-getpw(8)).
+    pub(crate) fn longest_user_first(
+        address: &EnvelopeAddress,
+        delimiters: &[u8],
+    ) -> impl Iterator<Item = AddressParts> {
+        let whole = AddressParts::split(address, b"");
         let ends: Vec<usize> =
             (0..whole.user.len()).rev().filter(|&at| delimiters.contains(&whole.user[at])).collect();
-        let divided = |whole: &Parts, end: usize| Parts {
+        let divided = |whole: &AddressParts, end: usize| AddressParts {
             user: whole.user[..end].to_vec(),
             extension: whole.user[end + 1..].to_vec(),
             domain: whole.domain.clone(),
@@ -73,11 +74,11 @@ impl Parts {
 }
 
 impl Template {
-    /// Understands `%u`, `%d`, `%e` and `%%`.
+    /// Parses `%u`, `%d`, `%e` and `%%`.
     ///
     /// # Errors
-    /// A sentence about any other `%`, or an empty template.
-    pub fn parse(text: &[u8]) -> Result<Template, String> {
+    /// A message about any other `%`, or about an empty template.
+    pub(crate) fn parse(text: &[u8]) -> Result<Template, String> {
         let mut pieces = Vec::new();
         let mut literal = Vec::new();
         let mut bytes = text.iter();
@@ -113,25 +114,23 @@ impl Template {
         Ok(Template(pieces))
     }
 
-    /// Whether it has a place for the extension.
-    pub fn has_extension(&self) -> bool {
+    pub(crate) fn has_extension(&self) -> bool {
         self.0.contains(&Piece::Extension)
     }
 
-    /// Whether it has a place for the user.
-    pub fn has_user(&self) -> bool {
+    pub(crate) fn has_user(&self) -> bool {
         self.0.contains(&Piece::User)
     }
 
-    /// Whether it is the same path for every recipient.
-    pub fn is_fixed(&self) -> bool {
+    /// Reports whether all recipients have the same path.
+    pub(crate) fn is_fixed(&self) -> bool {
         matches!(&self.0[..], [Piece::Text(_)])
     }
 
-    /// The directory that is the same for every recipient: if it is missing, then not for want of a recipient.
-    pub fn fixed_directory(&self) -> PathBuf {
+    /// The directory that all recipients share. If it is missing, no recipient is to blame.
+    pub(crate) fn fixed_directory(&self) -> PathBuf {
         let before = match &self.0[0] {
-            // Of one that ends in a slash the directory is the mailbox itself.
+            // A path that ends in a slash is the mailbox itself.
             Piece::Text(text) if self.is_fixed() => {
                 let end = text.iter().rposition(|&b| b != b'/').map_or(0, |last| last + 1);
                 &text[..text[..end].iter().rposition(|&b| b == b'/').map_or(0, |slash| slash + 1)]
@@ -142,12 +141,12 @@ impl Template {
         path(if before.is_empty() { b"." } else { before }.to_vec())
     }
 
-    /// The path for these parts. A name that only `%e` and a leading dot make goes when there is no extension:
+    /// Builds the path. Without an extension, a name that has only `%e` and a leading dot is left out:
     /// `/home/%u/Maildir/.%e/` is then the Maildir itself.
     ///
     /// # Errors
-    /// [`Reason::BadAddress`]: a part cannot be a name, or would lead out of the template.
-    pub fn expand(&self, parts: &Parts) -> Result<PathBuf, Failure> {
+    /// [`FailureReason::BadAddress`] for a part that cannot be a name, or would lead out of the template.
+    pub(crate) fn expand(&self, parts: &AddressParts) -> Result<PathBuf, Failure> {
         let mut names = vec![Vec::new()];
         let mut is_spare = vec![false];
         for piece in &self.0 {
@@ -177,25 +176,25 @@ impl Template {
         let is_needed = |(name, spare): &(Vec<u8>, bool)| !(*spare && matches!(&name[..], b"" | b"."));
         let names: Vec<Vec<u8>> =
             names.into_iter().zip(is_spare).filter(is_needed).map(|(name, _)| name).collect();
-        if names.iter().any(|name| name.len() > LONGEST_NAME) {
-            return Err(bad(format_args!("it makes a name of more than {LONGEST_NAME} bytes")));
+        if names.iter().any(|name| name.len() > MAX_NAME) {
+            return Err(bad(format_args!("it makes a name of more than {MAX_NAME} bytes")));
         }
         Ok(path(names.join(&b'/')))
     }
 
-    /// What it means that nothing is at `path`, which this template made.
-    pub fn missing(&self, path: &Path) -> Failure {
-        let told = |reason, why: &str| Failure::new(reason, format_args!("{}: {why}", display_path(path)));
+    /// The failure for a `path` of this template that does not exist.
+    pub(crate) fn missing_error(&self, path: &Path) -> Failure {
+        let failure = |reason, why: &str| Failure::new(reason, format_args!("{}: {why}", display_path(path)));
         let fixed = self.fixed_directory();
         if self.is_fixed() {
-            told(FailureReason::Configuration, "there is no such mailbox")
+            failure(FailureReason::Configuration, "there is no such mailbox")
         } else if !fixed.is_dir() {
             let text = format_args!("{}: there is no such directory", display_path(&fixed));
             Failure::new(FailureReason::TryAgain, text)
         } else if path.ancestors().any(|p| p.is_symlink() && !p.exists()) {
-            told(FailureReason::TryAgain, "a symbolic link on the way leads nowhere")
+            failure(FailureReason::TryAgain, "a symbolic link on the way leads nowhere")
         } else {
-            told(FailureReason::NoSuchMailbox, "there is no such mailbox")
+            failure(FailureReason::NoSuchMailbox, "there is no such mailbox")
         }
     }
 }
@@ -206,14 +205,14 @@ fn push(names: &mut [Vec<u8>], bytes: &[u8]) {
     }
 }
 
-/// A part may be the whole of a name: what cannot be one is refused, wherever it stands.
+/// Refuses a part that cannot be a file name, because it may be all of one.
 fn check(what: &str, part: &[u8]) -> Result<(), Failure> {
     let flaw = match part {
         [] => "is missing",
         [b'.', ..] => "begins with a dot",
         _ if part.contains(&b'/') => "has a slash in it",
         _ if part.iter().any(u8::is_ascii_control) => "has a control character in it",
-        _ if part.len() > LONGEST_NAME => "is longer than a file name can be",
+        _ if part.len() > MAX_NAME => "is longer than a file name can be",
         _ => return Ok(()),
     };
     Err(bad(format_args!("its {what} {flaw}")))
@@ -233,11 +232,11 @@ mod tests {
 
     use super::*;
 
-    fn parts(user: &str, domain: &str, extension: &str) -> Parts {
-        Parts { user: user.into(), domain: domain.into(), extension: extension.into() }
+    fn parts(user: &str, domain: &str, extension: &str) -> AddressParts {
+        AddressParts { user: user.into(), domain: domain.into(), extension: extension.into() }
     }
 
-    fn expanded(template: &str, parts: &Parts) -> String {
+    fn expanded(template: &str, parts: &AddressParts) -> String {
         match Template::parse(template.as_bytes()).unwrap().expand(parts) {
             Ok(path) => path.to_str().unwrap().to_owned(),
             Err(failure) => failure.to_string(),
@@ -245,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_become_paths() {
+    fn templates_expand_to_paths() {
         let joe = parts("joe", "h.example", "lists");
         let plain = parts("joe", "h.example", "");
         for (template, parts, want) in [
@@ -289,23 +288,23 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_taken_apart_in_lower_case() {
-        let joe = Address { local: b"Joe-Lists-A".to_vec(), domain: Some(b"H.Example".to_vec()) };
-        assert_eq!(Parts::of(&joe, b""), parts("joe-lists-a", "h.example", ""));
-        assert_eq!(Parts::of(&joe, b"-"), parts("joe", "h.example", "lists-a"));
-        let postmaster = Address { local: b"postmaster".to_vec(), domain: None };
-        assert_eq!(Parts::of(&postmaster, b"-"), parts("postmaster", "", ""));
+    fn an_address_is_split_in_lower_case() {
+        let joe = EnvelopeAddress { local: b"Joe-Lists-A".to_vec(), domain: Some(b"H.Example".to_vec()) };
+        assert_eq!(AddressParts::split(&joe, b""), parts("joe-lists-a", "h.example", ""));
+        assert_eq!(AddressParts::split(&joe, b"-"), parts("joe", "h.example", "lists-a"));
+        let postmaster = EnvelopeAddress { local: b"postmaster".to_vec(), domain: None };
+        assert_eq!(AddressParts::split(&postmaster, b"-"), parts("postmaster", "", ""));
     }
 
     #[test]
-    fn other_percents_are_typing_errors() {
+    fn other_percent_signs_are_refused() {
         for (template, why) in [("/%x/", "%x is unknown"), ("/srv/%", "% is unknown"), ("", "no path")] {
             assert!(Template::parse(template.as_bytes()).unwrap_err().contains(why));
         }
     }
 
     #[test]
-    fn the_fixed_directory_is_what_stands_before_the_first_part() {
+    fn the_fixed_directory_precedes_the_first_placeholder() {
         for (template, want) in [
             ("/srv/mail/%d/%u/", "/srv/mail/"),
             ("/home/u-%u/", "/home/"),
@@ -319,7 +318,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the address, each of its parts is at most one name below the fixed directory.
+        /// Each part of any address is at most one name below the fixed directory.
         #[test]
         fn any_address_stays_inside(user in "[./a\\n\\x00-]{0,4}", domain in "[./a]{0,4}", extension in "[./a]{0,4}") {
             let template = Template::parse(b"/srv/%d/%u/.%e/").unwrap();

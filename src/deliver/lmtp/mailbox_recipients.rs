@@ -1,0 +1,158 @@
+//! Recipients with a mailbox of their own, found by templates.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Recipients;
+use super::address::EnvelopeAddress;
+use super::map::RecipientMap;
+use super::template::{AddressParts, Template};
+use crate::deliver::prepared_message::PreparedMessage;
+use crate::deliver::root_path::require_root_only;
+use crate::deliver::target::{DeliveryTarget, TargetFormat};
+use crate::deliver::transaction::{self, DeliverOptions, DeliveredMessage};
+use crate::mailbox::context::Context;
+use crate::mailbox::error::Error;
+use crate::mailbox::fs::parent_of;
+use crate::mailbox::maildir::create::create_parents;
+use crate::mailbox::text::display_path;
+use crate::transport::envelope::DeliveryEnvelope;
+use crate::transport::failure::{Failure, FailureReason};
+use crate::transport::spool::SpooledMessage;
+
+/// The mailbox of `--mailbox`, or of a line of `--map`.
+pub(crate) struct MailboxTemplate {
+    pub format: TargetFormat,
+    pub path: Template,
+}
+
+pub(crate) enum MailboxTemplates {
+    /// One for all recipients.
+    Single(MailboxTemplate),
+    Map(RecipientMap<MailboxTemplate>),
+}
+
+pub(crate) struct MailboxRecipients<'a> {
+    pub templates: MailboxTemplates,
+    /// Delimiter of user and extension; `-` by default, and only for templates with an extension.
+    pub delimiter: Option<u8>,
+    /// Folder of the Maildirs to deliver into.
+    pub folder: Option<&'a OsStr>,
+    /// The time in it is replaced by that of each message.
+    pub options: DeliverOptions,
+    /// The current time, since 1970.
+    pub clock: fn() -> Duration,
+    /// Called for each mailbox that has a message.
+    pub report: fn(&DeliveredMessage),
+    pub ctx: &'a Context<'a>,
+}
+
+/// The mailbox of a recipient.
+pub(crate) struct RecipientMailbox {
+    target: DeliveryTarget,
+    /// An existing directory, below which the mailbox and its parents are created.
+    create_below: Option<PathBuf>,
+}
+
+impl MailboxRecipients<'_> {
+    fn template(&self, recipient: &EnvelopeAddress) -> Option<(&MailboxTemplate, AddressParts)> {
+        let delimiter = [self.delimiter.unwrap_or(b'-')];
+        let is_split = |template: &MailboxTemplate| self.delimiter.is_some() || template.path.has_extension();
+        let template = match &self.templates {
+            MailboxTemplates::Single(template) => template,
+            MailboxTemplates::Map(map) => map.find(recipient, &delimiter, is_split)?,
+        };
+        let delimiters = if is_split(template) { &delimiter[..] } else { b"" };
+        Some((template, AddressParts::split(recipient, delimiters)))
+    }
+
+    fn target(&self, format: TargetFormat, path: PathBuf) -> Result<DeliveryTarget, Failure> {
+        let target = DeliveryTarget::new(format, path)?;
+        match self.folder {
+            Some(folder) => target.folder(folder),
+            None => Ok(target),
+        }
+    }
+}
+
+impl Recipients for MailboxRecipients<'_> {
+    type Mailbox = RecipientMailbox;
+
+    fn look_up(&mut self, recipient: &EnvelopeAddress) -> Result<RecipientMailbox, Failure> {
+        let Some((template, parts)) = self.template(recipient) else {
+            let text = format_args!("{}: no mailbox by that name", recipient.shown());
+            return Err(Failure::new(FailureReason::NoSuchMailbox, text));
+        };
+        let path = template.path.expand(&parts)?;
+        let create_below = match std::fs::metadata(&path) {
+            Ok(_) => None,
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                let fixed = template.path.fixed_directory();
+                if !self.options.create || !fixed.is_dir() {
+                    return Err(template.path.missing_error(&path));
+                }
+                Some(fixed)
+            }
+            Err(e) => return Err(Error::io("look up", &path)(e).into()),
+        };
+        let is_folder = path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"."));
+        let target = match self.target(template.format, path)? {
+            // The Maildir is created with its folder.
+            DeliveryTarget::Maildir(path) if is_folder && create_below.is_some() => {
+                DeliveryTarget::Folder(path)
+            }
+            target => target,
+        };
+        // A sender could hold the lock of another user's mailbox by writing to this address.
+        if matches!(target, DeliveryTarget::Mbox(..))
+            && !template.path.is_fixed()
+            && target.path().as_os_str().as_bytes().ends_with(b".lock")
+        {
+            let text =
+                format_args!("{}: a name that ends in .lock is that of a lock", display_path(target.path()));
+            return Err(Failure::new(FailureReason::BadAddress, text));
+        }
+        if rustix::process::geteuid().is_root() {
+            require_root_only_target(&target)?;
+        }
+        Ok(RecipientMailbox { target, create_below })
+    }
+
+    fn deliver(
+        &mut self,
+        message: &SpooledMessage,
+        sender: Option<&EnvelopeAddress>,
+        recipient: &EnvelopeAddress,
+        RecipientMailbox { target, create_below }: &RecipientMailbox,
+    ) -> Result<String, Failure> {
+        let envelope = DeliveryEnvelope {
+            sender: Some(sender.map(EnvelopeAddress::to_bytes).unwrap_or_default()),
+            recipient: Some(recipient.to_bytes()),
+        };
+        // An LMTP client adds a Received field. A Delivered-To above it is of this delivery.
+        let message = PreparedMessage::new(message, &envelope, true)?;
+        if let Some(below) = create_below {
+            let is_folder = matches!(target, DeliveryTarget::Folder(_));
+            let path = target.path();
+            create_parents(if is_folder { parent_of(path) } else { path }, below)?;
+        }
+        let options = DeliverOptions { time: (self.clock)(), ..self.options };
+        let delivered = transaction::deliver(&message, std::slice::from_ref(target), &options, self.ctx)?;
+        delivered.iter().for_each(self.report);
+        Ok(delivered.iter().map(|one| display_path(&one.path)).collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// Refuses a mailbox in which a user could place links for root to follow.
+fn require_root_only_target(target: &DeliveryTarget) -> Result<(), Failure> {
+    let path = target.path();
+    let names: &[&str] =
+        if matches!(target, DeliveryTarget::Mbox(..)) { &[""] } else { &["", "tmp", "new", "cur"] };
+    names.iter().try_for_each(|name| require_root_only(&path.join(name))).map_err(|failure| {
+        let text = format_args!("{}; run as the user of the mail, or with --dot-qmail", failure.text);
+        Failure::new(failure.reason, text)
+    })
+}

@@ -1,0 +1,327 @@
+//! One message into several mailboxes: on stable storage in all of them, or in none.
+//!
+//! The message is first written and flushed everywhere under names that no reader sees, and then published
+//! everywhere. A failure before the last directory is flushed rolls all of them back.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::dedupe;
+use super::prepared_message::PreparedMessage;
+use super::target::DeliveryTarget;
+use crate::mailbox::context::{Context, LockOptions};
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::Finding;
+use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::fs::lock::DirLock;
+use crate::mailbox::fs::parent_of;
+use crate::mailbox::maildir::create;
+use crate::mailbox::maildir::deliver::{Delivery, MessageMeta, Stamp};
+use crate::mailbox::maildir::detect;
+use crate::mailbox::maildir::quota::{Limits, OverQuota, Quota};
+use crate::mailbox::mbox::append::MboxAppender;
+use crate::mailbox::mbox::status::Status;
+use crate::mailbox::mbox::variant::Variant;
+use crate::mailbox::message::flags::Flags;
+use crate::mailbox::text::display_path;
+use crate::transport::failure::{Failure, FailureReason};
+
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct DeliverOptions {
+    /// Create missing mailboxes.
+    pub create: bool,
+    pub flags: Flags,
+    /// Quota of a Maildir; by default that of its maildirsize.
+    pub quota: Option<Limits>,
+    /// Report a full mailbox as temporary.
+    pub quota_is_temporary: bool,
+    /// Skip a mailbox that has this message.
+    pub dedupe: bool,
+    /// Time of delivery, since 1970.
+    pub time: Duration,
+}
+
+impl DeliverOptions {
+    fn epoch(&self) -> i64 {
+        self.time.as_secs() as i64
+    }
+}
+
+/// A mailbox that has the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DeliveredMessage {
+    /// The message's file, or the mbox.
+    pub path: PathBuf,
+    pub already_present: bool,
+    /// Locks that were not available.
+    pub findings: Vec<Finding>,
+}
+
+impl DeliveredMessage {
+    fn new(path: PathBuf) -> DeliveredMessage {
+        DeliveredMessage { path, already_present: false, findings: Vec::new() }
+    }
+}
+
+/// Delivers a message to all targets.
+///
+/// # Errors
+/// A [`Failure`] means that no target has the message, except one whose rollback failed, too.
+pub(crate) fn deliver(
+    message: &PreparedMessage<'_>,
+    targets: &[DeliveryTarget],
+    options: &DeliverOptions,
+    ctx: &Context<'_>,
+) -> Result<Vec<DeliveredMessage>, Failure> {
+    // In a fixed order, so that two deliveries to the same mailboxes do not deadlock.
+    let identities: Vec<_> = targets.iter().map(|target| identity(target.path())).collect();
+    let mut order: Vec<usize> = (0..targets.len()).collect();
+    order.sort_by_key(|&n| &identities[n]);
+    if let Some(twice) = order.windows(2).find(|pair| identities[pair[0]] == identities[pair[1]]) {
+        let path = display_path(targets[twice[1]].path());
+        let text = format!("{path}: named twice; the message would be there twice");
+        return Err(Failure::new(FailureReason::Configuration, text));
+    }
+    let delivery = Transaction { message, options, ctx };
+    let mut pending = Vec::new();
+    for &n in &order {
+        pending.push((n, delivery.prepare(&targets[n])?));
+    }
+    ctx.cancel.check()?;
+    for (_, one) in &mut pending {
+        if let Pending::Maildir(one) = one {
+            one.publish(&delivery)?;
+        }
+    }
+    for (_, one) in &mut pending {
+        if let Pending::Maildir(one) = one {
+            one.delivery.flush()?;
+        }
+    }
+    let mut delivered: Vec<_> = pending.into_iter().map(|(n, one)| (n, one.commit())).collect();
+    delivered.sort_by_key(|(n, _)| *n);
+    Ok(delivered.into_iter().map(|(_, delivered)| delivered).collect())
+}
+
+/// Identifies a mailbox under any of its names: by device and inode. A missing mailbox has those of its directory,
+/// and its name.
+fn identity(path: &Path) -> (Option<(u64, u64)>, PathBuf) {
+    let of = |path: &Path| std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
+    let name = || path.file_name().map(PathBuf::from).unwrap_or_default();
+    match (of(path), of(parent_of(path))) {
+        (Some(itself), _) => (Some(itself), PathBuf::new()),
+        (None, Some(parent)) => (Some(parent), name()),
+        (None, None) => (None, std::path::absolute(path).unwrap_or_else(|_| path.to_owned())),
+    }
+}
+
+/// Checks what [`deliver`] would do, without writing anything.
+///
+/// # Errors
+/// The failures that are known beforehand: a missing mailbox, or a full one.
+pub(crate) fn dry_run(
+    message: &PreparedMessage<'_>,
+    targets: &[DeliveryTarget],
+    options: &DeliverOptions,
+    ctx: &Context<'_>,
+) -> Result<Vec<DeliveredMessage>, Failure> {
+    let delivery = Transaction { message, options, ctx };
+    let check = |target: &DeliveryTarget| {
+        delivery.check(target)?;
+        Ok(DeliveredMessage::new(target.path().to_owned()))
+    };
+    targets.iter().map(check).collect()
+}
+
+struct Transaction<'a> {
+    message: &'a PreparedMessage<'a>,
+    options: &'a DeliverOptions,
+    ctx: &'a Context<'a>,
+}
+
+impl Transaction<'_> {
+    fn check(&self, target: &DeliveryTarget) -> Result<(), Failure> {
+        let creates = self.options.create && std::fs::metadata(target.path()).is_err();
+        match target {
+            DeliveryTarget::Maildir(path) | DeliveryTarget::Mbox(path, _) if creates => {
+                Dir::open(parent_of(path))?.check_writable()?;
+            }
+            DeliveryTarget::Folder(path) if creates => {
+                let maildir = parent_of(path);
+                let above = if maildir.exists() { maildir } else { parent_of(maildir) };
+                Dir::open(above)?.check_writable()?;
+            }
+            DeliveryTarget::Maildir(path) | DeliveryTarget::Folder(path) => {
+                let maildir = open_maildir(path)?;
+                for name in ["tmp", if self.options.flags.is_empty() { "new" } else { "cur" }] {
+                    maildir.open_child(name.as_ref())?;
+                }
+                if let Some(quota) = self.quota(&maildir)?
+                    && let Some(over) =
+                        quota.check(self.message.size(), self.options.epoch(), self.ctx.cancel)?
+                {
+                    return Err(self.over_quota(&quota, over));
+                }
+            }
+            // A dry run keeps no other program waiting.
+            DeliveryTarget::Mbox(path, variant) => {
+                let locks = LockOptions { methods: Vec::new(), ..self.ctx.locks.clone() };
+                drop(MboxAppender::open_for_delivery(path, *variant, false, &locks, self.ctx.cancel)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn prepare(&self, target: &DeliveryTarget) -> Result<Pending, Failure> {
+        match target {
+            DeliveryTarget::Maildir(path) => self.write_to_maildir(path),
+            DeliveryTarget::Folder(path) => {
+                if self.options.create {
+                    create::open_or_create(parent_of(path))?;
+                }
+                self.write_to_maildir(path)
+            }
+            DeliveryTarget::Mbox(path, variant) => self.append_to_mbox(path, *variant),
+        }
+    }
+
+    fn write_to_maildir(&self, path: &Path) -> Result<Pending, Failure> {
+        let Transaction { message, options, ctx } = self;
+        let maildir = if options.create { create::open_or_create(path)? } else { open_maildir(path)? };
+        let quota = self.quota(&maildir)?;
+        let mut dedupe_lock = None;
+        if options.dedupe {
+            let (lock, present) = dedupe::find_in_maildir(&maildir, message, ctx)?;
+            if let Some(path) = present {
+                return Ok(Pending::AlreadyPresent(path));
+            }
+            dedupe_lock = Some(lock);
+        }
+        let size = message.size();
+        if let Some(quota) = &quota
+            && let Some(over) = quota.check_unlocked(size, options.epoch())?
+        {
+            return Err(self.over_quota(quota, over));
+        }
+        let stamp = Stamp { now: options.time, pid: ctx.locks.pid, host: &ctx.locks.host };
+        let meta = MessageMeta { size, wire_size: message.wire_size(), flags: options.flags };
+        let delivery = Delivery::write(&maildir, stamp, meta, |write| {
+            message.for_each_chunk(&mut |bytes| {
+                ctx.cancel.check()?;
+                write(bytes)
+            })
+        })?;
+        let lock_timeout = ctx.locks.timeout;
+        Ok(Pending::Maildir(PendingFile {
+            delivery,
+            quota,
+            size,
+            lock_timeout,
+            is_counted: false,
+            _dedupe_lock: dedupe_lock,
+        }))
+    }
+
+    fn append_to_mbox(&self, path: &Path, variant: Option<Variant>) -> Result<Pending, Failure> {
+        let Transaction { message, options, ctx } = self;
+        let mut mbox = MboxAppender::open_for_delivery(path, variant, options.create, ctx.locks, ctx.cancel)?;
+        let head = message.head();
+        let status = (!options.flags.is_empty()).then_some(Status { flags: options.flags, old: true });
+        let entry = message.mbox_entry(&head, status, options.epoch());
+        if options.dedupe && dedupe::is_in_mbox(path, &mbox, &entry, ctx.cancel)? {
+            return Ok(Pending::AlreadyPresent(path.to_owned()));
+        }
+        mbox.append(&entry.head, ctx.cancel, |chunk| {
+            chunk(entry.first_chunk)?;
+            entry.for_each_later_chunk(chunk)
+        })?;
+        // Now, while it can be rolled back: programs that honour the lock do not see it yet.
+        mbox.sync()?;
+        Ok(Pending::Mbox { path: path.to_owned(), mbox })
+    }
+
+    /// The quota to keep. A trashed message does not count.
+    fn quota(&self, maildir: &Dir) -> Result<Option<Quota>> {
+        let options = self.options;
+        if options.flags.has(Flags::TRASHED) { Ok(None) } else { Quota::find(maildir, options.quota) }
+    }
+
+    fn over_quota(&self, quota: &Quota, over: OverQuota) -> Failure {
+        let reason = match self.options.quota_is_temporary {
+            true => FailureReason::OverQuotaForNow,
+            false => FailureReason::OverQuota,
+        };
+        Failure::new(reason, format_args!("{}: {over}", display_path(quota.maildir())))
+    }
+}
+
+/// A message in one target before the commit. Dropping it rolls it back.
+enum Pending {
+    AlreadyPresent(PathBuf),
+    Maildir(PendingFile),
+    Mbox { path: PathBuf, mbox: MboxAppender },
+}
+
+impl Pending {
+    fn commit(self) -> DeliveredMessage {
+        match self {
+            Pending::AlreadyPresent(path) => {
+                DeliveredMessage { already_present: true, ..DeliveredMessage::new(path) }
+            }
+            Pending::Maildir(mut one) => {
+                one.is_counted = false;
+                DeliveredMessage::new(one.delivery.commit())
+            }
+            Pending::Mbox { path, mut mbox } => {
+                let findings = std::mem::take(&mut mbox.findings);
+                mbox.commit();
+                DeliveredMessage { findings, ..DeliveredMessage::new(path) }
+            }
+        }
+    }
+}
+
+/// A message in a Maildir: in tmp/, or published and not committed.
+struct PendingFile {
+    delivery: Delivery,
+    quota: Option<Quota>,
+    size: u64,
+    lock_timeout: Duration,
+    /// The quota contains the message, and has to be rolled back with it.
+    is_counted: bool,
+    _dedupe_lock: Option<DirLock>,
+}
+
+impl PendingFile {
+    fn publish(&mut self, transaction: &Transaction<'_>) -> Result<(), Failure> {
+        let Some(quota) = &self.quota else { return Ok(self.delivery.publish()?) };
+        let (now, cancel) = (transaction.options.epoch(), transaction.ctx.cancel);
+        let reservation = quota.reserve(self.size, now, self.lock_timeout, cancel)?;
+        let reservation = reservation.map_err(|over| transaction.over_quota(quota, over))?;
+        self.delivery.publish()?;
+        reservation.confirm();
+        self.is_counted = true;
+        Ok(())
+    }
+}
+
+impl Drop for PendingFile {
+    fn drop(&mut self) {
+        if let Some(quota) = self.quota.as_ref().filter(|_| self.is_counted) {
+            // The failure that led here is the one that is reported.
+            let _ = quota.rollback(self.size, self.lock_timeout, || self.delivery.rollback());
+        }
+    }
+}
+
+fn open_maildir(path: &Path) -> Result<Dir, Failure> {
+    let opened = Dir::open(path).and_then(|dir| detect::require_maildir(path).map(|()| dir));
+    opened.map_err(|error| match &error {
+        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            let text = format!("{}: there is no such Maildir; deliver --create makes it", display_path(path));
+            Failure::new(FailureReason::Configuration, text)
+        }
+        _ => error.into(),
+    })
+}
