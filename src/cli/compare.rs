@@ -224,8 +224,7 @@ impl Comparison<'_> {
                 reporter.finding(lone.path, &lone.finding(other), keys, &mut counts);
             }
             CompareEvent::Failed(error, folder) => {
-                let mut finding = Finding::new(error.code(), error.to_string());
-                finding.hint = error.hint().map(|hint| hint.to_owned().into());
+                let finding = Finding { message: error.to_string().into(), ..Finding::from(&error) };
                 let path = error.path().unwrap_or(&self.job.other.path);
                 reporter.finding(path, &finding, json!({ "folder": folder.to_string() }), &mut counts);
                 unfinished.get_or_insert(Exit::of(&error));

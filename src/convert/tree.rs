@@ -613,10 +613,7 @@ impl FolderOutcome {
         if stops_all(&error) {
             return stop.request(error);
         }
-        let mut finding = Finding::new(error.code(), error.without_path());
-        finding.path = error.path().map(Path::to_owned);
-        finding.hint = error.hint().map(|mend| mend.to_owned().into());
-        self.reports.push(Report::new(&self.entry.found.path, vec![finding]));
+        self.reports.push(Report::new(&self.entry.found.path, vec![Finding::from(&error)]));
     }
 }
 

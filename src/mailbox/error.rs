@@ -1,50 +1,48 @@
-//! What can go wrong with the world, as opposed to the mail.
-//!
-//! Bad mail is never an error: it is a [`finding`](super::finding). An error says what was being
-//! done, to which path, and whether trying again can help.
+//! Errors of the system and of the user. Bad mail is never an error: it is a [`finding`](super::finding).
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::finding::Code;
+use serde_json::Value;
+
+use super::finding::{Code, Finding};
 use crate::mailbox::text::display_path;
 
-/// The result of everything that touches files.
+/// The result of an operation on files.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why an operation could not run or could not finish. Nothing is half-published when one is
-/// returned.
+/// The reason that an operation did not run or did not finish. Nothing is half-published then.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A system call failed.
     #[error("{}: cannot {action}: {}", display_path(path), cause(source))]
     Io {
-        /// What was being done, as a verb phrase: `open`, `write`, `create the directory`.
+        /// The action as a verb phrase: `open`, `write`, `create the directory`.
         action: &'static str,
-        /// The file or directory it was done to.
+        /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The input is not a mailbox; it is refused by name and nothing is written.
+    /// The input is not a mailbox.
     #[error("{}: not a mailbox: {reason}", display_path(path))]
     NotAMailbox {
         /// The input.
         path: PathBuf,
-        /// What it looks like instead.
+        /// What it looks like.
         reason: String,
-        /// What the user can do, a phrase.
+        /// The remedy.
         hint: Option<String>,
     },
-    /// Somebody else holds a lock that we need.
+    /// Another program holds a lock.
     #[error("{}: locked by {holder}; gave up after {} s", display_path(path), waited.as_secs())]
     Locked {
         /// The locked file or directory.
         path: PathBuf,
-        /// Who has it, as far as can be known.
+        /// The process that holds it, as far as known.
         holder: String,
-        /// How long we waited.
+        /// How long mailferry waited.
         waited: Duration,
     },
     /// The source grew, shrank or was rewritten while it was read.
@@ -55,10 +53,10 @@ pub enum Error {
     Changed {
         /// The source.
         path: PathBuf,
-        /// In which way, with the sizes.
+        /// The change, with the sizes.
         how: String,
     },
-    /// An mbox that was being appended to was written to by somebody else. What we appended may be there still.
+    /// Another program wrote to an mbox while mailferry appended to it. The appended bytes may still be there.
     #[error(
         "{}: changed by somebody who does not keep to the lock: {how}; look that all lock alike",
         display_path(path)
@@ -66,67 +64,67 @@ pub enum Error {
     ConcurrentWrite {
         /// The mbox.
         path: PathBuf,
-        /// In which way, with the sizes.
+        /// The change, with the sizes.
         how: String,
     },
-    /// The destination cannot be what it would have to be.
+    /// The destination is not usable.
     #[error("{}: {reason}", display_path(path))]
     Destination {
         /// The destination.
         path: PathBuf,
-        /// What is wrong with it, and what to do.
+        /// What is wrong, and the remedy.
         reason: String,
     },
-    /// Compressed data that ends early or does not decode.
+    /// Compressed data that ends early or is damaged.
     #[error("{}: damaged {format} data after {decoded} decoded bytes: {source}", display_path(path))]
     Compressed {
         /// The source.
         path: PathBuf,
         /// `gzip`, `zstd`, `bzip2` or `xz`.
         format: &'static str,
-        /// How many bytes came out before the damage.
+        /// The number of bytes decoded before the damage.
         decoded: u64,
-        /// What the decoder said.
+        /// The error of the decoder.
         source: io::Error,
     },
-    /// The preflight found too little room.
+    /// The file system has too little free space. Found before anything is written.
     #[error("{}: not enough room: {need} {unit} needed, {free} free", display_path(path))]
     InsufficientSpace {
         /// A directory on the file system in question.
         path: PathBuf,
         /// `bytes` or `inodes`.
         unit: &'static str,
-        /// How many are needed.
+        /// The number needed.
         need: u64,
-        /// How many are free for us.
+        /// The number free for this user.
         free: u64,
     },
-    /// A file given by an option says something impossible.
+    /// A boundary list does not fit its source.
     #[error("{}: line {line}: {reason}", display_path(path))]
     Boundaries {
-        /// The boundaries file.
+        /// The boundary list.
         path: PathBuf,
-        /// Its line, counted from 1.
+        /// The line, counted from 1.
         line: u64,
         /// What is wrong with it.
         reason: String,
     },
-    /// The manifest is not what we wrote.
+    /// The manifest was changed, or is of another version.
     #[error("{}: line {line} {reason}", display_path(path))]
     Manifest {
         /// The manifest.
         path: PathBuf,
-        /// Its line, counted from 1.
+        /// The line, counted from 1.
         line: u64,
         /// What is wrong, continuing "line N".
         reason: String,
     },
-    /// The user asked for something that this version does not do.
+    /// This version does not support the request.
     #[error("{}: {reason}", display_path(path))]
     Unsupported {
-        /// What it was asked for.
+        /// The file or directory in question.
         path: PathBuf,
-        /// What is not done, and what to do instead.
+        /// What is not supported, and the alternative.
         reason: String,
     },
     /// An option or argument that does not apply to what the command was asked to do.
@@ -137,12 +135,12 @@ pub enum Error {
         /// Why it does not apply, and what to do.
         reason: String,
     },
-    /// A message that the mailbox's format cannot hold.
+    /// The format of the mailbox cannot represent the message.
     #[error("{}: {reason}", display_path(path))]
     Unrepresentable {
         /// The mailbox.
         path: PathBuf,
-        /// What of the message cannot be said there.
+        /// The part of the message that it cannot represent.
         reason: &'static str,
     },
     /// SIGINT, SIGTERM or SIGHUP.
@@ -156,19 +154,19 @@ impl Error {
         Error::Usage { option: option.into(), reason: reason.into() }
     }
 
-    /// Puts path and action to what the system said.
+    /// Adds the action and the path to an error of the system.
     pub fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Error {
         let path = path.as_ref().to_owned();
         move |source| Error::Io { action, path, source }
     }
 
-    /// A message that an MMDF file cannot hold.
+    /// Returns the error about a message that MMDF cannot represent.
     pub fn unrepresentable(path: &Path) -> Error {
         let reason = "the message has a line of four ^A, which would end its frame in an MMDF file";
         Error::Unrepresentable { path: path.to_owned(), reason }
     }
 
-    /// Whether the same command may succeed later without anything being mended.
+    /// Reports whether the same command may succeed later, without a remedy.
     pub fn retry_helps(&self) -> bool {
         match self {
             Error::Io { source, .. } => !matches!(
@@ -195,7 +193,7 @@ impl Error {
         }
     }
 
-    /// The code under which reports tell it.
+    /// Returns the code in reports.
     pub fn code(&self) -> Code {
         match self {
             Error::Io { .. } => Code::IoError,
@@ -214,7 +212,7 @@ impl Error {
         }
     }
 
-    /// The file or directory it is about.
+    /// Returns the file or directory in question.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Error::Io { path, .. }
@@ -233,17 +231,17 @@ impl Error {
         }
     }
 
-    /// What went wrong, less the path that it went wrong with: for where that is told beside it.
+    /// Returns the message without the path in front of it.
     pub fn without_path(&self) -> String {
         let text = self.to_string();
-        let path = self.path().map(|path| format!("{}: ", crate::mailbox::text::display_path(path)));
+        let path = self.path().map(|path| format!("{}: ", display_path(path)));
         path.and_then(|path| text.strip_prefix(&path).map(str::to_owned)).unwrap_or(text)
     }
 
-    /// What the user can do about it, where we know.
+    /// Returns the remedy, if one is known.
     pub fn hint(&self) -> Option<&str> {
         match self {
-            Error::NotAMailbox { hint: mend, .. } => mend.as_deref(),
+            Error::NotAMailbox { hint, .. } => hint.as_deref(),
             Error::Manifest { .. } => {
                 Some("restore it from a backup, or move it away: then names alone say what is there already")
             }
@@ -256,9 +254,29 @@ impl Error {
             _ => None,
         }
     }
+
+    /// Returns the JSON object in reports. The path is part of the message, too.
+    pub fn to_json(&self) -> Value {
+        let mut object = Finding::from(self).to_json(self.path());
+        object["message"] = self.to_string().into();
+        object["hint"] = self.hint().into();
+        object["mend"] = self.hint().into();
+        object
+    }
 }
 
-/// The system's sentence without Rust's `(os error N)`, which says nothing to a person.
+impl From<&Error> for Finding {
+    fn from(error: &Error) -> Finding {
+        Finding {
+            path: error.path().map(Path::to_owned),
+            hint: error.hint().map(|hint| hint.to_owned().into()),
+            retry: error.retry_helps(),
+            ..Finding::new(error.code(), error.without_path())
+        }
+    }
+}
+
+/// Returns the text of a system error without the `(os error N)` of Rust.
 pub(crate) fn cause(source: &io::Error) -> String {
     let text = source.to_string();
     match text.find(" (os error") {

@@ -1,24 +1,27 @@
-//! What was noticed in the mail: never an end, always said.
+//! Findings: what is odd about mail. A finding never stops an operation, and is always reported.
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
+use serde_json::{Value, json};
 
-/// How much a finding matters.
+use crate::mailbox::text::display_path;
+
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// Worth knowing; normal mail has it.
+    /// Normal in mail.
     Info,
-    /// Something is odd and a decision was made; look at it.
+    /// Something is odd, and mailferry made a decision that the user should check.
     Warning,
     /// Mail was skipped or is damaged.
     Error,
 }
 
 impl Severity {
-    /// The word in reports and JSON.
+    /// Returns the word in reports and JSON.
     pub fn name(self) -> &'static str {
         match self {
             Severity::Info => "info",
@@ -35,13 +38,13 @@ macro_rules! codes {
         pub enum Code { $(#[doc = $doc] $variant),* }
 
         impl Code {
-            /// Every code, in the order of the manual.
+            /// All codes, in the order of the manual.
             pub const ALL: &[Code] = &[$(Code::$variant),*];
-            /// The stable name, as in JSON and the manual.
+            /// Returns the stable name in JSON and the manual.
             pub fn name(self) -> &'static str { match self { $(Code::$variant => $name),* } }
-            /// How much it matters.
+            /// Returns the severity.
             pub fn severity(self) -> Severity { match self { $(Code::$variant => Severity::$severity),* } }
-            /// One line for the manual.
+            /// Returns the line in the manual.
             pub fn meaning(self) -> &'static str { match self { $(Code::$variant => $doc),* } }
         }
     };
@@ -167,49 +170,77 @@ codes! {
     Interrupted "interrupted" Error "SIGINT, SIGTERM or SIGHUP; the same command continues.",
 }
 
-/// One thing that was noticed, where, and what can be done.
+/// Something odd, its position, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// What kind of thing.
+    /// The kind.
     pub code: Code,
-    /// The file it is about, where that is not the mailbox that the report is about.
+    /// The file, if it is not the mailbox of the report.
     pub path: Option<PathBuf>,
-    /// Byte offset in the (uncompressed) source, counted from 0.
+    /// The byte offset in the uncompressed source, counted from 0.
     pub offset: Option<u64>,
-    /// Line in the source, counted from 1; filled in by [`number_lines`].
+    /// The line in the source, counted from 1. Set once all findings of a source are known.
     pub line: Option<u64>,
-    /// One plain sentence.
+    /// A sentence.
     pub message: Cow<'static, str>,
-    /// The command or step that mends it, where one exists.
+    /// The remedy, if there is one.
     pub hint: Option<Cow<'static, str>>,
+    /// For an error: the same command may succeed later.
+    pub retry: bool,
 }
 
 impl Finding {
-    /// A finding about the file as a whole.
+    /// Returns a finding about a whole file.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Finding {
-        Finding { code, path: None, offset: None, line: None, message: message.into(), hint: None }
+        let message = message.into();
+        Finding { code, path: None, offset: None, line: None, message, hint: None, retry: false }
     }
 
-    /// A finding at a byte of the source.
+    /// Returns a finding at a byte of the source.
     pub fn at(code: Code, offset: u64, message: impl Into<Cow<'static, str>>) -> Finding {
         Finding { offset: Some(offset), ..Finding::new(code, message) }
     }
 
-    /// Says which file it is about.
+    /// Sets the file.
     pub fn in_file(mut self, path: impl Into<PathBuf>) -> Finding {
         self.path = Some(path.into());
         self
     }
 
-    /// Adds what can be done about it.
-    pub fn with_hint(mut self, mend: impl Into<Cow<'static, str>>) -> Finding {
-        self.hint = Some(mend.into());
+    /// Sets the remedy.
+    pub fn with_hint(mut self, hint: impl Into<Cow<'static, str>>) -> Finding {
+        self.hint = Some(hint.into());
         self
+    }
+
+    /// Returns the JSON object in reports. `path` is that of the mailbox. `mend` is the old name of `hint`.
+    pub fn to_json(&self, path: Option<&Path>) -> Value {
+        let severity = self.code.severity();
+        let mut object = json!({
+            "type": "finding",
+            "code": self.code.name(),
+            "severity": severity.name(),
+            "path": self.path.as_deref().or(path).map(display_path),
+            "message": self.message,
+        });
+        let optional = [
+            ("offset", self.offset.map(Value::from)),
+            ("line", self.line.map(Value::from)),
+            ("hint", self.hint.as_deref().map(Value::from)),
+            ("mend", self.hint.as_deref().map(Value::from)),
+            ("retry", (severity == Severity::Error).then(|| self.retry.into())),
+        ];
+        for (key, value) in optional {
+            if let Some(value) = value {
+                object[key] = value;
+            }
+        }
+        object
     }
 }
 
-/// Puts findings into the order of the source and gives those with an offset their line number.
-/// `text` is the source with LF line ends; `release` hears of the ranges that were read.
+/// Sorts findings by offset, and sets the line of those that have one. `text` is the source with LF line ends.
+/// `release` is called with the ranges that were read.
 pub fn number_lines(findings: &mut [Finding], text: &[u8], release: &(dyn Fn(Range<usize>) + Sync)) {
     findings.sort_by_key(|f| f.offset);
     const WINDOW: usize = 4 << 20;
@@ -223,7 +254,7 @@ pub fn number_lines(findings: &mut [Finding], text: &[u8], release: &(dyn Fn(Ran
         lines
     };
     let in_windows: Vec<u64> = match last / WINDOW {
-        // Waking another thread for it takes longer.
+        // Waking another thread takes longer.
         0 => Vec::new(),
         windows => (0..windows).into_par_iter().map(counted).collect(),
     };

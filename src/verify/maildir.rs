@@ -98,11 +98,8 @@ pub(crate) fn verify(
         Some(Finding::at(Code::MessageFromInside, m.inner_message?, message).in_file(m.path(&folders)))
     }));
     let MaildirCheck { mut findings, steps, refused } = check;
-    findings.extend(refused.into_iter().map(|error| {
-        let finding = Finding::new(error.code(), error.without_path());
-        let finding = finding.in_file(error.path().unwrap_or(path));
-        Finding { hint: error.hint().map(|hint| hint.to_owned().into()), ..finding }
-    }));
+    findings
+        .extend(refused.into_iter().map(|error| Finding::from(&error).in_file(error.path().unwrap_or(path))));
     findings.sort_by(|a, b| (&a.path, a.offset).cmp(&(&b.path, b.offset)));
     // The mailbox is repaired, not a file in it.
     for finding in findings.iter_mut().filter(|finding| finding.hint.as_deref() == Some(REPAIR_COMMAND)) {

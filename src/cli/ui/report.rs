@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::exit::Exit;
 use crate::cli::args::{CommonArgs, When};
@@ -137,7 +137,7 @@ impl Reporter {
             Severity::Error => false,
         };
         if self.json {
-            let mut object = finding_object(path, finding);
+            let mut object = finding.to_json(Some(path));
             if let (Value::Object(object), Value::Object(more)) = (&mut object, more) {
                 object.extend(more);
             }
@@ -184,8 +184,8 @@ impl Reporter {
             finding.message,
             finding.code.name()
         );
-        if let Some(mend) = &finding.hint {
-            text.push_str(&format!("; {mend}"));
+        if let Some(hint) = &finding.hint {
+            text.push_str(&format!("; {hint}"));
         }
         self.print(&text);
     }
@@ -193,17 +193,9 @@ impl Reporter {
     /// Reports an error that ended the run: as text on standard error, and as a finding in JSON.
     pub(crate) fn error(&mut self, error: &Error) {
         self.errors += 1;
-        let mend = error.hint().map(|m| format!("; {m}")).unwrap_or_default();
-        let _ = writeln!(anstream::stderr(), "mailferry: {error}{mend}");
-        self.object(&json!({
-            "type": "finding",
-            "code": error.code().name(),
-            "severity": "error",
-            "path": error.path().map(display_path),
-            "message": error.to_string(),
-            "mend": error.hint(),
-            "retry": error.retry_helps(),
-        }));
+        let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+        let _ = writeln!(anstream::stderr(), "mailferry: {error}{hint}");
+        self.object(&error.to_json());
     }
 
     /// Reports why a message was not delivered. The status comes first, without the name of the program, because Postfix
@@ -211,14 +203,8 @@ impl Reporter {
     pub(crate) fn failure(&mut self, code: Code, failure: &Failure) {
         self.errors += 1;
         let _ = writeln!(anstream::stderr(), "{failure}");
-        self.object(&json!({
-            "type": "finding",
-            "code": code.name(),
-            "severity": "error",
-            "path": Value::Null,
-            "message": failure.to_string(),
-            "retry": failure.reason.is_temporary(),
-        }));
+        let retry = failure.reason.is_temporary();
+        self.object(&Finding { retry, ..Finding::new(code, failure.to_string()) }.to_json(None));
     }
 
     /// Writes bytes of a message, unchanged.
@@ -258,26 +244,4 @@ impl Reporter {
         }
         if self.incomplete && exit != Exit::Interrupted { Exit::CouldNotFinish } else { exit }
     }
-}
-
-fn finding_object(path: &Path, finding: &Finding) -> Value {
-    let path = finding.path.as_deref().unwrap_or(path);
-    let mut object = json!({
-        "type": "finding",
-        "code": finding.code.name(),
-        "severity": finding.code.severity().name(),
-        "path": display_path(path),
-        "message": finding.message,
-    });
-    let optional = [
-        ("offset", finding.offset.map(Value::from)),
-        ("line", finding.line.map(Value::from)),
-        ("mend", finding.hint.as_deref().map(Value::from)),
-    ];
-    for (key, value) in optional {
-        if let Some(value) = value {
-            object[key] = value;
-        }
-    }
-    object
 }
