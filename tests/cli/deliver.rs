@@ -433,7 +433,7 @@ fn what_root_alone_may_enter_is_tried_again_later() {
     fs::set_permissions(maildir.join("tmp"), fs::Permissions::from_mode(0o755)).unwrap();
     // Another user may not be able to reach the binary.
     let binary = scratch.path().join("mailferry");
-    fs::copy(BINARY, &binary).unwrap();
+    copy_binary(&binary);
     let mut program: Vec<&str> = user.to_vec();
     program.push(binary.to_str().unwrap());
     let command = wrapped("exec \"$@\"", program, ["deliver", maildir.to_str().unwrap()]);

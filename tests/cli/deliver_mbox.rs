@@ -270,7 +270,7 @@ fn a_lock_file_that_cannot_be_created_has_a_remedy() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
     // Another user may not be able to reach the binary.
     let binary = dir.join("mailferry");
-    fs::copy(BINARY, &binary).unwrap();
+    copy_binary(&binary);
     let as_user = |options: &[&str]| {
         let program = user.iter().map(Path::new).chain([&*binary]);
         let command =

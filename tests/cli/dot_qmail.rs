@@ -632,7 +632,7 @@ fn the_link_writes_a_spool_file_without_a_lock_file() {
     }
     fs::set_permissions(account.scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let link = account.path("qmail-local");
-    fs::copy(BINARY, &link).unwrap();
+    copy_binary(&link);
     let line = spool.join("joe");
     let program = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", link.to_str().unwrap()];
     let home = account.home();

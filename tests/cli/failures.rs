@@ -141,8 +141,7 @@ fn as_nobody(args: &[&OsStr]) -> Option<(TempDir, Command)> {
         return Some((place, convert_command(args)));
     }
     let copy = place.path().join("mailferry");
-    fs::copy(BINARY, &copy).unwrap();
-    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    copy_binary(&copy);
     let become_nobody = ["setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--"];
     if !have(become_nobody[0], &[&become_nobody[1..], &[copy.to_str().unwrap(), "--version"]].concat()) {
         skip!("cannot become another user and run the binary");

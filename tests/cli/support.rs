@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -185,7 +185,6 @@ pub fn scratch() -> TempDir {
 }
 
 pub fn scratch_in(root: &Path) -> TempDir {
-    use std::os::unix::fs::PermissionsExt;
     tempfile::Builder::new()
         .prefix("mailferry-test-")
         .permissions(fs::Permissions::from_mode(0o755))
@@ -643,6 +642,14 @@ pub fn script(path: &Path, text: &str) {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", make]).arg(path);
     run_with_stdin(command, format!("#!/bin/sh\n{text}\n")).exits(0);
+}
+
+/// Copies the binary for a user who may not reach the original. A child copies it: see `script`.
+pub fn copy_binary(to: &Path) {
+    let mut command = Command::new("cp");
+    command.arg(BINARY).arg(to);
+    run(command).exits(0);
+    fs::set_permissions(to, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// A random number generator that gives the same everywhere (splitmix64).
