@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use crate::mailbox::context::Context;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::fs::ignore_poison;
 use crate::mailbox::maildir::keywords;
 use crate::mailbox::maildir::list::{self, Entry};
 use crate::mailbox::maildir::subdir::Subdir;
@@ -227,7 +228,7 @@ pub(crate) fn list_mbox<T: Send>(
             }
         };
         let shown = rows.map(|message| show(row(message))).collect();
-        reorder.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).add(chunk, (extents, shown))
+        ignore_poison(reorder.lock()).add(chunk, (extents, shown))
     })?;
     Ok(findings)
 }

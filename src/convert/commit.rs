@@ -10,6 +10,7 @@ use super::resume::{ResumePoint, SectionProgress};
 use super::section::SectionSource;
 use crate::mailbox::context::{Context, Phase};
 use crate::mailbox::error::Result;
+use crate::mailbox::fs::ignore_poison;
 use crate::mailbox::maildir::write::MaildirWriter;
 use crate::mailbox::manifest::ManifestLocation;
 use crate::mailbox::manifest::{ManifestAppender, SectionFooter, to_line};
@@ -126,7 +127,7 @@ impl<S: SectionSource> Commit<'_, S> {
             let chunk = source.write_chunk(n, writer, is_recorded && n >= progress.chunks)?;
             let (bytes, messages) = source.chunk_size(n);
             events.advance(bytes, messages);
-            reorder.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).add(turn, chunk)
+            ignore_poison(reorder.lock()).add(turn, chunk)
         };
         let mut chunks = (first..count).enumerate();
         match count {
@@ -160,7 +161,7 @@ impl PendingLines {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        ignore_poison(self.waiting.lock())
     }
 
     fn take(&self) -> Vec<u8> {
@@ -169,9 +170,7 @@ impl PendingLines {
 
     fn append(&self, lines: &[u8]) -> Result<()> {
         match &self.manifest {
-            Some(manifest) if !lines.is_empty() => {
-                manifest.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).append(lines)
-            }
+            Some(manifest) if !lines.is_empty() => ignore_poison(manifest.lock()).append(lines),
             _ => Ok(()),
         }
     }

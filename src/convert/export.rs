@@ -25,6 +25,7 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::atomic_file::AtomicFile;
 use crate::mailbox::fs::durable::{self, Dir};
+use crate::mailbox::fs::ignore_poison;
 use crate::mailbox::fs::ownership::Ownership;
 use crate::mailbox::fs::parent_of;
 use crate::mailbox::maildir::keywords::{self, KeywordSet, KeywordTable};
@@ -446,7 +447,7 @@ impl<'a> Output<'a> {
             end
         });
         ends.into_iter().collect::<Result<()>>()?;
-        let turn = queue.turn.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let turn = ignore_poison(queue.turn.into_inner());
         let Turn { at, tallies, .. } = turn;
         if let Sink::Append(appender) = &mut self.sink {
             appender.finish_parallel(at)?;
@@ -540,7 +541,7 @@ impl Drop for Fuse<'_, '_> {
 
 /// Locks a mutex whose other users may have panicked: they leave nothing half-changed.
 pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    ignore_poison(mutex.lock())
 }
 
 impl<'b> Queue<'b> {
@@ -561,7 +562,7 @@ impl<'b> Queue<'b> {
             let tally = work.render(chunk, &mut file_bytes, &mut bytes)?;
             let mut turn = self.turn();
             while turn.chunk != n && !turn.failed {
-                turn = self.moved.wait(turn).unwrap_or_else(|poisoned| poisoned.into_inner());
+                turn = ignore_poison(self.moved.wait(turn));
             }
             if turn.failed {
                 return Ok(());

@@ -11,6 +11,7 @@ use super::planned::{Disposition, FolderPlacement, PlannedMessage};
 use super::render::{Eol, RenderOptions, Rendered, render};
 use crate::mailbox::error::Result;
 use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::fs::ignore_poison;
 use crate::mailbox::maildir::keywords;
 use crate::mailbox::maildir::name::Unique;
 use crate::mailbox::manifest::Digest;
@@ -68,7 +69,7 @@ pub(crate) fn plan(
     let (mut messages, stamps, unusual) = analysis.run(on_progress)?;
     let digests = unusual.iter().filter_map(|unusual| unusual.digests.as_ref());
     previous.prefer(digests, |name| names.is_on_disk(name));
-    let stats = analysis.from_lines.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let stats = ignore_poison(analysis.from_lines.into_inner());
     let from_dates = FromLineDates::new(&stats, &rules);
     let mut findings: Vec<Finding> = from_dates.finding().into_iter().collect();
     for (planned, stamp) in messages.iter_mut().zip(stamps) {
@@ -214,7 +215,7 @@ impl Analysis<'_> {
                 found.push(UnusualMessage { number: part.first + n, ..unusual });
             }
         }
-        self.from_lines.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).merge(stats);
+        ignore_poison(self.from_lines.lock()).merge(stats);
         found
     }
 

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::args::{CommonArgs, When};
 use crate::mailbox::context::{Events, Phase};
+use crate::mailbox::fs::ignore_poison;
 
 /// Shorter work shows no bar, which would only flicker.
 const BAR_DELAY: Duration = Duration::from_millis(250);
@@ -140,7 +141,7 @@ impl Bar {
 
 impl Lines {
     fn begin(&self, phase: Phase, total: u64) {
-        *self.current.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = CurrentPhase::new(phase);
+        *ignore_poison(self.current.lock()) = CurrentPhase::new(phase);
         self.total.store(total, Ordering::Relaxed);
         self.done.store(0, Ordering::Relaxed);
         self.messages.store(0, Ordering::Relaxed);
@@ -150,7 +151,7 @@ impl Lines {
     fn advance(&self, bytes: u64, messages: u64) {
         self.done.fetch_add(bytes, Ordering::Relaxed);
         self.messages.fetch_add(messages, Ordering::Relaxed);
-        let mut current = self.current.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut current = ignore_poison(self.current.lock());
         if current.last_line.elapsed() >= LINE_INTERVAL {
             current.last_line = Instant::now();
             self.print(current.phase, current.started.elapsed());

@@ -14,6 +14,7 @@ use super::source::SourceMaildir;
 use super::tally::CopyTally;
 use crate::mailbox::context::Context;
 use crate::mailbox::error::{Error, Result};
+use crate::mailbox::fs::ignore_poison;
 use crate::mailbox::maildir::list::{self, Entry, FoundMessage};
 use crate::mailbox::maildir::name::{self, BaseName, Unique};
 use crate::mailbox::maildir::subdir::Subdir;
@@ -69,11 +70,11 @@ impl<'a> CopySection<'a> {
     }
 
     fn done(&self) -> MutexGuard<'_, Done> {
-        self.done.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        ignore_poison(self.done.lock())
     }
 
     pub(super) fn into_tally(self) -> CopyTally {
-        self.done.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()).tally
+        ignore_poison(self.done.into_inner()).tally
     }
 
     /// Returns what a run would do.

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
@@ -19,6 +19,7 @@ use crate::mailbox::error::{Error, Result, cause};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::{Dir, FileId};
+use crate::mailbox::fs::ignore_poison;
 use crate::mailbox::text::{display_path, escape};
 
 /// A delivery holds the lock on a quota for less than this.
@@ -229,7 +230,7 @@ impl<'a> Deadline<'a> {
 static HELD: Mutex<Vec<FileId>> = Mutex::new(Vec::new());
 
 fn held() -> MutexGuard<'static, Vec<FileId>> {
-    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+    ignore_poison(HELD.lock())
 }
 
 /// Which process ids ours are told from, as a word of the signature; None where the kernel does not say.

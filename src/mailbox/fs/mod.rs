@@ -10,6 +10,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::LockResult;
 
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Dir;
@@ -46,4 +47,9 @@ pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     // Of a file itself the standard library would ask the size once more.
     file.take(u64::MAX).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Returns what a mutex guards even if a thread panicked while it held it: that panic ends the run anyway.
+pub fn ignore_poison<T>(locked: LockResult<T>) -> T {
+    locked.unwrap_or_else(|poisoned| poisoned.into_inner())
 }

@@ -6,6 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::fs::ignore_poison;
 
 /// Several who write, each on a thread of its own: a flush is made when all of them wait for one. Not more of
 /// them are at work than asked for; who waits is not at work.
@@ -76,7 +77,7 @@ impl SyncGroup {
         let round = state.flushes;
         self.flush_if_all_wait(&mut state);
         while state.flushes == round {
-            state = self.flushed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
+            state = ignore_poison(self.flushed.wait(state));
         }
         let failed = state.failed;
         drop(self.work(state));
@@ -102,14 +103,14 @@ impl SyncGroup {
 
     fn work<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         while state.free == 0 {
-            state = self.freed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
+            state = ignore_poison(self.freed.wait(state));
         }
         state.free -= 1;
         state
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        ignore_poison(self.state.lock())
     }
 }
 

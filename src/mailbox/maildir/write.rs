@@ -24,6 +24,7 @@ use crate::mailbox::context::LockOptions;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::fs::ignore_poison;
 use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::DirLock;
 use crate::mailbox::fs::ownership::{DIR_MODE, Ownership};
@@ -492,12 +493,12 @@ impl MaildirWriter {
                     let counts = n + 1 == further.len();
                     let waiting_too = Pending::new(&base, message, folder, counts);
                     // Before it is there: it goes however this ends.
-                    waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(waiting_too);
+                    ignore_poison(waiting.lock()).push(waiting_too);
                     (tmp, from, base)
                 }
             };
             let linked = {
-                let _one_at_a_time = self.creating.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                let _one_at_a_time = ignore_poison(self.creating.lock());
                 dir.try_link(&from, dir, &to)?
             };
             match linked {
@@ -620,7 +621,7 @@ impl MaildirWriter {
     }
 
     fn create(&self, batch: &[NewMessage<'_>]) -> Result<Vec<Option<OwnedFd>>> {
-        let _one_at_a_time = self.creating.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let _one_at_a_time = ignore_poison(self.creating.lock());
         match &self.kind {
             Kind::Staged(staged) => {
                 let create = |m: &NewMessage<'_>| match m.folders[0] {
@@ -633,7 +634,7 @@ impl MaildirWriter {
                 batch.iter().map(|m| create(m).map(Some)).collect()
             }
             Kind::InPlace { tmp, waiting, made, .. } => {
-                let mut waiting = waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                let mut waiting = ignore_poison(waiting.lock());
                 batch
                     .iter()
                     .map(|m| {
@@ -693,7 +694,7 @@ impl MaildirWriter {
                 }
             }
             Kind::InPlace { tmp, waiting, made, .. } => {
-                let waiting = waiting.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
+                let waiting = ignore_poison(waiting.get_mut());
                 made.make_folders(&self.folders, flush)?;
                 made.names.clear();
                 made.folders.clear();
@@ -732,7 +733,7 @@ impl Drop for MaildirWriter {
     /// What is not published goes: a rerun starts from nothing or from whole messages.
     fn drop(&mut self) {
         if let Kind::InPlace { tmp, waiting, .. } = &mut self.kind {
-            for message in waiting.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner()) {
+            for message in ignore_poison(waiting.get_mut()) {
                 // The error that brought us here has been told; a file left in tmp/ is no mail.
                 let _ = tmp.unlink(message.in_tmp());
             }
