@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::process::Stdio;
 
-use super::outcome::{OutcomeKind, Refusal};
+use super::outcome::Refusal;
 use crate::mailbox::fs::durable;
 use crate::mailbox::text::escape;
 
@@ -21,10 +21,8 @@ pub(super) fn capture_stderr<T>(run: impl FnOnce(Stdio) -> Result<T, Refusal>) -
         let file = durable::memory_file("standard error")?;
         Ok::<_, io::Error>((file.try_clone()?, file))
     };
-    let (stderr, captured) = open().map_err(|e| Refusal {
-        kind: OutcomeKind::Temporary,
-        text: format!("unable to listen: {e} (#4.3.0)"),
-    })?;
+    let (stderr, captured) =
+        open().map_err(|e| Refusal::temporary(format!("unable to listen: {e} (#4.3.0)")))?;
     run(stderr.into()).map_err(|refusal| {
         let mut output = vec![0; MAX_REPORTED];
         let length = captured.read_at(&mut output, 0).unwrap_or(0);

@@ -97,6 +97,14 @@ impl Refusal {
         }
     }
 
+    pub(super) fn temporary(text: impl Into<String>) -> Refusal {
+        Refusal { kind: OutcomeKind::Temporary, text: text.into() }
+    }
+
+    pub(super) fn permanent(text: impl Into<String>) -> Refusal {
+        Refusal { kind: OutcomeKind::Permanent, text: text.into() }
+    }
+
     /// Describes a program that died or was killed. It may have accepted the message only if it has read all of it.
     pub(super) fn for_early_exit(all_was_read: bool, text: impl Into<String>) -> Refusal {
         let kind = if all_was_read { OutcomeKind::Unsure } else { OutcomeKind::Temporary };

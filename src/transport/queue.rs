@@ -1,5 +1,6 @@
-//! A queue program with qmail-queue's interface: the message on its descriptor 0, the envelope on 1, and its
-//! exit code says what came of it (qmail-queue(8)). With the exit code 82 it has said why on descriptor 6.
+//! Programs with the interface of qmail-queue(8): the message on descriptor 0, the envelope on 1, the outcome as exit code.
+//!
+//! A program that exits with 82 has written its reason to descriptor 6.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -16,42 +17,42 @@ use crate::transport::capture::capture_stderr;
 use crate::transport::child_pipes::{ChildPipes, InputPipe, OutputPipe, PipeSource};
 use crate::transport::process::{Process, ProcessEnd, ProcessLimits, Shutdown};
 
-/// Where a queue program may write an error's text.
+/// The descriptor to which a queue program may write an error.
 const ERRORS_FD: i32 = 6;
-/// As much of that text as is read.
+/// The part of the error that is read, in bytes.
 const ERRORS_READ: usize = 255;
-/// What it exits with when it has written one.
-const SAYS_WHY: i32 = 82;
+/// The exit code of a program that has written one.
+const CUSTOM_ERROR: i32 = 82;
 
-/// Hands a message to a queue program, from where `message` stands to its end. The process id of the program
-/// comes back: qmail calls it qp and writes it into its log.
+/// Passes a message to a queue program, from the current position of the file on. Returns the process ID of the program,
+/// which qmail calls qp and logs.
 ///
-/// It is accepted only if the program exits with 0 and has read all of the message and of the envelope: what
-/// did not even look at the message cannot have kept it.
+/// The message is accepted only if the program exits with 0 and has read the whole message and envelope. A program that
+/// has not read them cannot have queued them.
 ///
 /// # Errors
-/// A [`Refusal`]. One of a program that was killed or ran out of time is [`Fate::Unsure`] if it had read all by then,
-/// and may have queued it; it is temporary if it had not.
+/// If the program was killed, the refusal is [`OutcomeKind::Unsure`] if it had read everything by then and may have queued
+/// it, and temporary if not.
 pub(crate) fn send(
     program: &Path,
     message: File,
     envelope: &Envelope,
     limits: ProcessLimits<'_>,
 ) -> Result<u32, Refusal> {
-    hand_over(program, message, envelope, limits, Stdio::inherit())
+    run(program, message, envelope, limits, Stdio::inherit())
 }
 
-/// The same, with what the program says on standard error behind why it failed.
+/// Passes a message to a queue program, and adds its standard error to a refusal.
 pub(crate) fn send_capturing_stderr(
     program: &Path,
     message: File,
     envelope: &Envelope,
     limits: ProcessLimits<'_>,
 ) -> Result<u32, Refusal> {
-    capture_stderr(|stderr| hand_over(program, message, envelope, limits, stderr))
+    capture_stderr(|stderr| run(program, message, envelope, limits, stderr))
 }
 
-fn hand_over(
+fn run(
     program: &Path,
     message: File,
     envelope: &Envelope,
@@ -59,7 +60,8 @@ fn hand_over(
     stderr: Stdio,
 ) -> Result<u32, Refusal> {
     let envelope = encode(envelope)?;
-    let could_not = |e: io::Error| temporary(&format!("unable to run {}: {e} (#4.3.0)", program.display()));
+    let could_not =
+        |e: io::Error| Refusal::temporary(format!("unable to run {}: {e} (#4.3.0)", program.display()));
     let (process, mut pipes) = start(program, message, envelope, stderr).map_err(could_not)?;
     let id = process.id();
     let end = process.wait(limits, &mut pipes);
@@ -68,12 +70,12 @@ fn hand_over(
     match end {
         Ok(ProcessEnd::Exit(0)) if was_read => Ok(id),
         // The text of qmail's own tools for a program that exits before it has read all.
-        Ok(ProcessEnd::Exit(0)) => Err(temporary("qq read error (#4.3.0)")),
-        Ok(ProcessEnd::Exit(SAYS_WHY)) => {
+        Ok(ProcessEnd::Exit(0)) => Err(Refusal::temporary("qq read error (#4.3.0)")),
+        Ok(ProcessEnd::Exit(CUSTOM_ERROR)) => {
             let errors = pipes.outputs.pop().map(OutputPipe::into_captured).unwrap_or_default();
-            Err(said(&errors))
+            Err(parse_custom_error(&errors))
         }
-        Ok(ProcessEnd::Exit(code)) => Err(meaning(code)),
+        Ok(ProcessEnd::Exit(code)) => Err(refusal_for_exit_code(code)),
         Ok(ProcessEnd::Signal(_)) => ended_early("qq crashed (#4.3.0)"),
         Ok(ProcessEnd::TimeLimit) => ended_early("qq timeout (#4.3.0)"),
         Ok(ProcessEnd::Interrupted) => ended_early("interrupted (#4.3.2)"),
@@ -81,14 +83,13 @@ fn hand_over(
     }
 }
 
-/// `F` and the sender, `T` and each recipient, each with a NUL behind it, and one NUL more.
+/// Encodes `F` and the sender, `T` and each recipient, each terminated by a NUL, and a final NUL.
 fn encode(envelope: &Envelope) -> Result<Vec<u8>, Refusal> {
     let mut bytes = Vec::new();
     let marked = envelope.recipients.iter().map(|recipient| (b'T', recipient));
     for (mark, address) in [(b'F', &envelope.sender)].into_iter().chain(marked) {
         if address.contains(&0) {
-            let text = "an address has a NUL in it (#5.1.3)".into();
-            return Err(Refusal { kind: OutcomeKind::Permanent, text });
+            return Err(Refusal::permanent("an address has a NUL in it (#5.1.3)"));
         }
         bytes.push(mark);
         bytes.extend_from_slice(address);
@@ -98,12 +99,8 @@ fn encode(envelope: &Envelope) -> Result<Vec<u8>, Refusal> {
     Ok(bytes)
 }
 
-fn temporary(text: &str) -> Refusal {
-    Refusal { kind: OutcomeKind::Temporary, text: text.into() }
-}
-
-/// What an exit code other than 0 says, in the words of qmail.
-fn meaning(code: i32) -> Refusal {
+/// Returns qmail's text for an exit code other than 0.
+fn refusal_for_exit_code(code: i32) -> Refusal {
     let text = match code {
         11 | 115 => "envelope address too long for qq (#5.1.3)",
         31 => "mail server permanently rejected message (#5.3.0)",
@@ -128,15 +125,15 @@ fn meaning(code: i32) -> Refusal {
     Refusal { kind, text: text.into() }
 }
 
-/// What a program wrote on descriptor 6: `D` for good or `Z` for now, and a text.
-fn said(bytes: &[u8]) -> Refusal {
+/// Parses what a program wrote to descriptor 6: `D` (permanent) or `Z` (temporary), and a text.
+fn parse_custom_error(bytes: &[u8]) -> Refusal {
     let kind = match bytes.first() {
         Some(b'D') => OutcomeKind::Permanent,
         Some(b'Z') => OutcomeKind::Temporary,
-        _ => return meaning(SAYS_WHY),
+        _ => return refusal_for_exit_code(CUSTOM_ERROR),
     };
     match escape(bytes[1..].trim_ascii_end()) {
-        text if text.is_empty() => Refusal { kind, ..meaning(SAYS_WHY) },
+        text if text.is_empty() => Refusal { kind, ..refusal_for_exit_code(CUSTOM_ERROR) },
         text => Refusal { kind, text },
     }
 }
@@ -288,7 +285,7 @@ mod tests {
             ("head -c 10 >/dev/null; cat <&1 >/dev/null; exit 0", 1_000_000),
         ] {
             let refusal = Stub::new(script).send(&vec![b'x'; size], &["a@b"], LONG).unwrap_err();
-            assert_eq!(refusal, temporary("qq read error (#4.3.0)"), "{script}");
+            assert_eq!(refusal, Refusal::temporary("qq read error (#4.3.0)"), "{script}");
         }
     }
 

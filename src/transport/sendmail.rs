@@ -1,5 +1,7 @@
-//! A program with sendmail's interface: `-i -f SENDER -- RECIPIENT...`, the message on standard input, and exit
-//! codes of sysexits(3). Addresses are quoted as in a header: Postfix, Exim and sendmail read them so.
+//! Programs with the interface of sendmail: `-i -f SENDER -- RECIPIENT...`, the message on standard input, and exit codes
+//! of sysexits(3).
+//!
+//! Addresses are quoted like in a header, which Postfix, Exim and sendmail expect.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -8,24 +10,24 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::envelope::Envelope;
-use super::outcome::{OutcomeKind, Refusal};
+use super::outcome::Refusal;
 use crate::mailbox::text::display_path;
 use crate::transport::capture::capture_stderr;
 use crate::transport::child_pipes::{ChildPipes, InputPipe, PipeSource};
 use crate::transport::envelope::quote;
 use crate::transport::process::{Process, ProcessEnd, ProcessLimits, Shutdown};
 
-/// As many bytes of arguments as go to one program: a quarter of what Linux takes for sure.
-const ARGUMENTS: usize = 1 << 19;
+/// The size of the arguments of one process, in bytes: a quarter of the limit that every Linux has.
+const MAX_ARGUMENTS: usize = 1 << 19;
 
-/// The recipients in parts, each of which such a program can be given.
+/// Divides the recipients among processes.
 pub(crate) fn batches(mut recipients: &[Vec<u8>]) -> impl Iterator<Item = &[Vec<u8>]> {
     std::iter::from_fn(move || {
         let mut bytes = 0;
         let fits = |recipient: &&Vec<u8>| {
-            // A pointer goes with each.
+            // Each argument has a terminating NUL and a pointer.
             bytes += recipient.len() + 9;
-            bytes <= ARGUMENTS
+            bytes <= MAX_ARGUMENTS
         };
         let count = recipients.iter().take_while(fits).count().max(1).min(recipients.len());
         let (part, rest) = recipients.split_at(count);
@@ -34,23 +36,22 @@ pub(crate) fn batches(mut recipients: &[Vec<u8>]) -> impl Iterator<Item = &[Vec<
     })
 }
 
-/// Hands a message to such a program, from where `message` stands to its end.
-///
-/// It is accepted only if the program exits with 0 and has read all of it.
+/// Passes a message to the program, from the current position of the file on. It is accepted for all recipients only if
+/// the program exits with 0 and has read the whole message.
 ///
 /// # Errors
-/// A [`Refusal`] of all recipients; codes that sysexits(3) does not know are temporary. One of a program that was
-/// killed or ran out of time is [`Fate::Unsure`] if it had read all by then.
+/// Exit codes that are not in sysexits(3) are temporary. If the program was killed, the refusal is
+/// [`OutcomeKind::Unsure`](super::outcome::OutcomeKind::Unsure) if it had read everything by then.
 pub(crate) fn send(
     program: &Path,
     message: File,
     envelope: &Envelope,
     limits: ProcessLimits<'_>,
 ) -> Result<(), Refusal> {
-    capture_stderr(|stderr| hand_over(program, message, envelope, limits, stderr))
+    capture_stderr(|stderr| run(program, message, envelope, limits, stderr))
 }
 
-fn hand_over(
+fn run(
     program: &Path,
     message: File,
     envelope: &Envelope,
@@ -58,7 +59,7 @@ fn hand_over(
     stderr: Stdio,
 ) -> Result<(), Refusal> {
     let named = |text: String| format!("{}: {text}", display_path(program));
-    let refuse = |kind, text: String| Err(Refusal { kind, text: named(text) });
+    let temporary = |text: String| Err(Refusal::temporary(named(text)));
     let mut command = Command::new(program);
     let quoted = |address: &Vec<u8>| OsString::from_vec(quote(address));
     command.args(["-i", "-f"]).arg(quoted(&envelope.sender)).arg("--");
@@ -70,20 +71,18 @@ fn hand_over(
     });
     let (process, mut pipes) = match started {
         Ok(started) => started,
-        Err(e) => return refuse(OutcomeKind::Temporary, format!("cannot be run: {e} (#4.3.0)")),
+        Err(e) => return temporary(format!("cannot be run: {e} (#4.3.0)")),
     };
     let end = process.wait(limits, &mut pipes);
     let was_read = pipes.all_read();
     let ended_early = |text| Err(Refusal::for_early_exit(was_read, named(text)));
     match end {
         Ok(ProcessEnd::Exit(0)) if was_read => Ok(()),
-        Ok(ProcessEnd::Exit(0)) => {
-            refuse(OutcomeKind::Temporary, "it did not read the whole message (#4.3.0)".into())
-        }
+        Ok(ProcessEnd::Exit(0)) => temporary("it did not read the whole message (#4.3.0)".into()),
         Ok(ProcessEnd::Exit(code @ (64..=70 | 76..=78 | 100))) => {
-            refuse(OutcomeKind::Permanent, format!("exit code {code} (#5.3.0)"))
+            Err(Refusal::permanent(named(format!("exit code {code} (#5.3.0)"))))
         }
-        Ok(ProcessEnd::Exit(code)) => refuse(OutcomeKind::Temporary, format!("exit code {code} (#4.3.0)")),
+        Ok(ProcessEnd::Exit(code)) => temporary(format!("exit code {code} (#4.3.0)")),
         Ok(ProcessEnd::Signal(signal)) => ended_early(format!("killed by signal {signal} (#4.3.0)")),
         Ok(ProcessEnd::TimeLimit) => ended_early("it took too long and was killed (#4.3.0)".into()),
         Ok(ProcessEnd::Interrupted) => ended_early("interrupted (#4.3.2)".into()),
