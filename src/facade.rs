@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::mailbox::context::{Cancel, Context, Events, LockOptions, Phase};
+use crate::mailbox::context::{Cancel, Context, LockOptions, NoEvents};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{self, Finding};
 use crate::mailbox::fs::durable::Dir;
@@ -223,13 +223,6 @@ impl MaildirEntry {
     pub fn flags(&self) -> &str {
         &self.flags
     }
-}
-
-struct NoEvents;
-
-impl Events for NoEvents {
-    fn begin(&self, _: Phase, _: u64) {}
-    fn advance(&self, _: u64, _: u64) {}
 }
 
 fn since_epoch(time: SystemTime) -> Duration {

@@ -14,14 +14,14 @@ use super::dot_qmail::{self, DotQmailArgs, DotQmailJob};
 use super::generate::{SummaryKey, key};
 use super::lmtp::{self, LmtpArgs};
 use super::mailbox_arg::MailboxArg;
-use super::open::{self, Locks};
+use super::open::{self, Locks, delivery_context};
 use super::ui::exit::{self, Exit, ExitCodes};
 use super::ui::report::Reporter;
 use super::{clock, signals};
 use crate::deliver::prepared_message::PreparedMessage;
 use crate::deliver::target::DeliveryTarget;
 use crate::deliver::transaction::{self, DeliverOptions, DeliveredMessage};
-use crate::mailbox::context::{Cancel, Context, LockOptions, NoEvents};
+use crate::mailbox::context::{Cancel, Context};
 use crate::mailbox::finding::Code;
 use crate::mailbox::maildir::folders;
 use crate::mailbox::maildir::quota::Limits;
@@ -156,7 +156,7 @@ pub(crate) fn run(args: DeliverArgs) -> Exit {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(args.umask));
     let cancel = signals::cancel_on_signals_with(exit::TRY_AGAIN);
     let locks = args.lock.with_timeout(Duration::from_secs(args.lock_timeout));
-    let ctx = context(&cancel, &locks);
+    let ctx = delivery_context(&cancel, &locks);
     if args.lmtp.protocol.is_some() {
         return serve_lmtp(&args, &ctx);
     }
@@ -325,9 +325,4 @@ fn recipient_of_environment() -> Option<OsString> {
         let domain = var("DOMAIN").or_else(|| var("HOST"))?;
         Some(OsString::from_vec([&local[..], b"@", domain.as_bytes()].concat()))
     })
-}
-
-/// The context of a delivery.
-pub(crate) fn context<'a>(cancel: &'a Cancel, locks: &'a LockOptions) -> Context<'a> {
-    Context { cancel, events: &NoEvents, now: clock::seconds_since_epoch(), host: &locks.host, locks }
 }

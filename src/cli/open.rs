@@ -5,8 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::mailbox::context::Cancel;
-use crate::mailbox::context::{LockMethod, LockOptions};
+use crate::mailbox::context::{Cancel, Context, LockMethod, LockOptions, NoEvents};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::maildir::detect::is_maildir;
 use crate::mailbox::source::input::InterruptibleReader;
@@ -15,6 +14,7 @@ use crate::transport::failure::Failure;
 use crate::transport::spool::SpooledMessage;
 use clap::Args;
 
+use super::clock;
 use super::mailbox_arg::{Format, MailboxArg};
 use super::ui::progress::ProgressDisplay;
 
@@ -172,4 +172,9 @@ impl Locks {
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         }
     }
+}
+
+/// Returns the context of a delivery, which shows no progress.
+pub(crate) fn delivery_context<'a>(cancel: &'a Cancel, locks: &'a LockOptions) -> Context<'a> {
+    Context { cancel, events: &NoEvents, now: clock::seconds_since_epoch(), host: &locks.host, locks }
 }

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::clock::now;
-use super::deliver::context;
 use super::inject_env::default_queue_program;
 use super::open::Locks;
+use super::open::delivery_context;
 use super::signals;
 use super::ui::exit::{Exit, ExitCodes};
 use crate::deliver::dot_qmail::environment;
@@ -148,7 +148,7 @@ fn deliver(arguments: &Arguments) -> Result<Vec<u8>, Failure> {
     let mut executor = QmailExecutor {
         message: &message,
         options: DeliverOptions { time, ..DeliverOptions::default() },
-        ctx: &context(&cancel, &locks),
+        ctx: &delivery_context(&cancel, &locks),
         from_line: line(environment::from_line(&recipient.sender, epoch)),
         return_path: line(envelope::return_path(&recipient.sender)),
         delivered_to: line(envelope::delivered_to(&recipient.address())),

@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::deliver::context;
 use super::inject_env::{default_queue_program, qmail_home};
+use super::open::delivery_context;
 use super::{clock, open};
 use crate::deliver::prepared_message::PreparedMessage;
 use crate::deliver::target::DeliveryTarget;
@@ -93,7 +93,7 @@ fn deliver_to_mailbox(
     let prepared = PreparedMessage::new(message.spooled, &envelope, false)?;
     let locks = open::Locks::all().with_timeout(lock_timeout);
     let options = DeliverOptions { time: clock::now(), ..DeliverOptions::default() };
-    let delivered = transaction::deliver(&prepared, &[target], &options, &context(cancel, &locks))?;
+    let delivered = transaction::deliver(&prepared, &[target], &options, &delivery_context(cancel, &locks))?;
     Ok(delivered.into_iter().next().map(|one| one.path).unwrap_or_default())
 }
 

@@ -4,15 +4,16 @@ mod applies;
 mod args;
 mod job;
 mod report;
+mod run;
 mod tree;
 
 use std::sync::Mutex;
 use std::time::Instant;
 
 pub(in crate::cli) use args::ConvertArgs;
-use args::Mailboxes;
 use job::Job;
 use report::ConvertReport;
+use run::Run;
 
 use super::ui::exit::Exit;
 use super::ui::progress::ProgressDisplay;
@@ -21,7 +22,7 @@ use crate::convert::export::{self, ExportOptions, ExportSource, find_nested_fold
 use crate::convert::import::import_mboxes;
 use crate::convert::restore;
 use crate::convert::{CopyOptions, ImportOptions, Outcome, Totals, copy};
-use crate::mailbox::context::{Context, LockOptions};
+use crate::mailbox::context::Context;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::text::display_path;
@@ -70,16 +71,6 @@ pub(in crate::cli) fn run(mut args: ConvertArgs) -> Exit {
 fn usage(error: &Error) -> Exit {
     eprintln!("mailferry: {error}");
     Exit::Usage
-}
-
-/// What every job runs with.
-struct Run<'a> {
-    args: &'a ConvertArgs,
-    mailboxes: &'a Mailboxes,
-    context: Context<'a>,
-    /// The lock of dovecot-keywords, whatever --lock asks for: there is no other.
-    keywords_lock: &'a LockOptions,
-    display: &'a ProgressDisplay,
 }
 
 impl Run<'_> {

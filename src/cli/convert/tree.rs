@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::Run;
 use super::applies::{TREE_COPY, TREE_EXPORT, TREE_IMPORT};
+use super::run::Run;
 use crate::cli::folders::{FolderArgs, has_no_mail, raise_open_file_limit, report_skipped};
 use crate::cli::mailbox_arg::{Format, MailboxArg};
 use crate::cli::ui::report::Reporter;
