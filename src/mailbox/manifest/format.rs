@@ -1,4 +1,4 @@
-//! The lines of a manifest as types; serde fixes how they are written.
+//! The lines of a manifest.
 
 use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
@@ -11,16 +11,16 @@ use super::byte_counts::ByteCounts;
 
 use crate::mailbox::text::escape;
 
-/// The version of the format that this module writes, and the only one it reads.
+/// The version that this module writes, and the only one that it reads.
 pub const VERSION: u32 = 1;
 
-/// How many leading bytes of a source are hashed by themselves.
+/// How many leading bytes of a source have a hash of their own.
 ///
-/// Little, so that a mailer that rewrites the Status of the first message does not make the source a
-/// stranger; enough to hold the first From_ line and the first fields.
+/// Few, so that a source stays recognizable after a mail reader rewrites the Status of the first message. Enough for
+/// the first From_ line and the first fields.
 pub const LEAD: u64 = 256;
 
-/// What stands for the variant in a section of a Maildir.
+/// The variant of a Maildir.
 const MAILDIR: &str = "maildir";
 
 /// A BLAKE3 hash in hexadecimal digits.
@@ -28,7 +28,6 @@ const MAILDIR: &str = "maildir";
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
-    /// Of some bytes.
     pub fn of(bytes: &[u8]) -> Digest {
         Digest(*blake3::hash(bytes).as_bytes())
     }
@@ -53,17 +52,15 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// Bytes in JSON: as text where they are UTF-8, else as an object with base64.
+/// Bytes in JSON: a string if they are UTF-8, else an object with base64.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Bytes(pub Vec<u8>);
 
 impl Bytes {
-    /// For the screen.
     pub fn escaped(&self) -> String {
         escape(&self.0)
     }
 
-    /// Whether these are the bytes of this path.
     pub fn is_path(&self, path: &Path) -> bool {
         path.as_os_str().as_bytes() == self.0
     }
@@ -99,107 +96,100 @@ enum BytesForm {
 /// The first line of a section.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SectionHeader {
-    /// [`VERSION`].
     pub section: u32,
-    /// The program that wrote it.
     pub program: String,
-    /// The path of the source as it was given; `-` for standard input.
+    /// The path as given; `-` for standard input.
     pub source: Bytes,
-    /// Its size, uncompressed.
+    /// The uncompressed size.
     pub size: u64,
-    /// BLAKE3 of all of it.
+    /// The hash of the whole source.
     pub blake3: Digest,
-    /// How many leading bytes `lead_blake3` is of.
+    /// The number of bytes in `lead_blake3`.
     pub lead: u64,
-    /// BLAKE3 of these.
     pub lead_blake3: Digest,
-    /// Which section of the file, from 1, tells of the same source as it was before.
+    /// The number, from 1, of the section about an earlier state of the same source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follows: Option<usize>,
-    /// The mbox variant.
     pub variant: String,
-    /// The evidence for it.
+    /// The evidence for the variant.
     pub evidence: String,
-    /// What is between two messages unless a gap says otherwise.
+    /// The bytes between two messages, except in gaps.
     pub separator: Bytes,
-    /// Whether the source's lines ended in CR, which the messages have as LF.
+    /// The lines of the source end in CR, and those of the messages in LF.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cr_only: bool,
-    /// `keep`, `lf` or `crlf`: what `--eol` said.
+    /// `keep`, `lf` or `crlf`, from `--eol`.
     pub eol: String,
-    /// What `--labels` said, if not `keywords`.
+    /// From `--labels`, if not `keywords`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<String>,
-    /// What `--deleted` said, if not `flag`.
+    /// From `--deleted`, if not `flag`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted: Option<String>,
-    /// What `--headers` said, if not `keep`.
+    /// From `--headers`, if not `keep`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub headers: Option<String>,
 }
 
-/// A message of the source, in file order.
+/// A message of the source. They are in file order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageRecord {
-    /// Offset of its first byte (after its From_ lines) in the source.
+    /// The offset of its first byte (after its From_ lines) in the source.
     pub at: u64,
-    /// Its length there.
+    /// The length in the source.
     pub len: u64,
-    /// Its From_ lines, verbatim.
+    /// The From_ lines, unchanged.
     #[serde(default, skip_serializing_if = "is_empty")]
     pub from: Bytes,
-    /// The base name of its file: all before the info.
+    /// The base name of the file: the part before the info.
     pub name: Bytes,
-    /// BLAKE3 of its bytes in the source, without From_ lines.
+    /// The hash of its bytes in the source, without From_ lines.
     pub source: Digest,
-    /// BLAKE3 of the file, where it is another.
+    /// The hash of the file, if it differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<Digest>,
-    /// BLAKE3 of its content, where it has fields that readers rewrite (Status and so on): all bytes of
-    /// the source but these fields.
+    /// The hash of its bytes in the source without volatile fields (Status and so on), if it has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<Digest>,
-    /// Where a quoting `>` was taken off: offsets in the message as in the source, each as the distance
-    /// from the one before (the first from the message's beginning).
+    /// The offsets of the removed quoting `>` in the quoted message. Each is relative to the one before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quotes: Vec<u64>,
-    /// Which line ends were changed: lengths of runs of lines, the first, third and so on of lines whose
-    /// end was changed, the others of lines whose end was not. After the last run none was changed.
+    /// The line ends that were changed, as run lengths: lines with a changed end, lines with an unchanged end, and so
+    /// on. After the last run none was changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub eols: Vec<u64>,
-    /// Fields that were taken out of its header, verbatim, each with where in the message as in the source it
-    /// began.
+    /// The fields that were removed from its header, each with its offset in the quoted message.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stripped: Vec<(u64, Bytes)>,
-    /// Where its date comes from.
+    /// The origin of its date.
     pub date: String,
-    /// Its flags when it was converted.
+    /// The flags at the conversion.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub flags: String,
-    /// Its keywords when it was converted: those that have a letter.
+    /// The keywords at the conversion that have a letter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keywords: Vec<String>,
-    /// Those that got none.
+    /// The keywords without a letter.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unlettered: Vec<String>,
-    /// The folders that it was put into, each by its levels, none for the Maildir itself. Absent where that is
-    /// the only one.
+    /// The folders of the message, each as its levels. The Maildir itself has no level, and is omitted if it is the
+    /// only one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub folders: Vec<Vec<String>>,
-    /// Whether it has no file of its own, being the same as the one named.
+    /// A duplicate of the named file, without a file of its own.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
-    /// Its bytes in the source, in base64, where the file named has other ones (a header that was
-    /// rewritten in between; the same Message-ID and another text).
+    /// The bytes in the source in base64, if those of the named file differ (a header that was rewritten in between;
+    /// the same Message-ID with another text).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verbatim: Option<String>,
-    /// The base name that it has in the Maildir it was copied from, where that was taken.
+    /// The base name in the copied Maildir, if that name was taken in the destination.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original: Option<Bytes>,
 }
 
 impl SectionHeader {
-    /// Of a Maildir that is copied. Its bytes are not known before they are copied.
+    /// Returns the header for a Maildir that is copied. Its bytes are unknown before.
     pub fn for_maildir(program: &str, source: &Path, follows: Option<usize>) -> SectionHeader {
         SectionHeader {
             section: VERSION,
@@ -221,7 +211,6 @@ impl SectionHeader {
         }
     }
 
-    /// Whether the source is a Maildir, and no file.
     pub fn is_maildir(&self) -> bool {
         self.variant == MAILDIR
     }
@@ -232,54 +221,48 @@ fn is_empty(bytes: &Bytes) -> bool {
 }
 
 impl MessageRecord {
-    /// BLAKE3 of its file.
     pub fn file_digest(&self) -> Digest {
         self.file.unwrap_or(self.source)
     }
 
-    /// BLAKE3 of its content.
     pub fn content_digest(&self) -> Digest {
         self.content.unwrap_or(self.source)
     }
 }
 
-/// A stretch of the source that is in no message and is not the usual separator.
+/// A range of the source outside of messages that is not the usual separator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
     /// `separator`, `junk`, `pseudo` or `skipped`.
     pub gap: String,
-    /// Its offset.
     pub at: u64,
-    /// Its bytes in base64.
+    /// In base64.
     pub bytes: String,
 }
 
 impl Gap {
-    /// A gap with these bytes.
     pub fn new(kind: &str, at: u64, bytes: &[u8]) -> Gap {
         Gap { gap: kind.to_owned(), at, bytes: BASE64.encode(bytes) }
     }
 
-    /// Its bytes.
     pub fn bytes(&self) -> Option<Vec<u8>> {
         BASE64.decode(self.bytes.as_bytes()).ok()
     }
 }
 
-/// The line that closes a section: it comes when the messages are safe, after the lines of all sections
-/// that the same run wrote.
+/// The line that closes a section. It is written when the messages are safe, after the lines of all sections of the
+/// same run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SectionFooter {
-    /// Which section of the file, from 1.
+    /// The number of the section, from 1.
     pub closes: usize,
-    /// How many messages the source has.
+    /// The number of messages in the source.
     pub messages: u64,
-    /// How many of them became mail (not the pseudo message, nor what was skipped).
+    /// The number of them that became mail: not the pseudo message, nor skipped ones.
     pub mail: u64,
     #[serde(flatten)]
     pub bytes: ByteCounts,
-    /// BLAKE3 of the lines of the section, from its head on, and of this one up to the first digit of
-    /// the hash.
+    /// The hash of the lines of the section, and of this line up to the first digit of the hash.
     pub end: Digest,
 }
 
@@ -289,7 +272,7 @@ impl SectionFooter {
         self.bytes.balances(size) && self.mail <= self.messages
     }
 
-    /// The tail with the hash that seals it. `lines` has hashed the lines of the section.
+    /// Sets the hash. `lines` has hashed the lines of the section.
     pub fn seal(self, lines: &blake3::Hasher) -> SectionFooter {
         let line = to_line(&self);
         let end = lines.clone().update(before_end(line.trim_ascii_end())).finalize().into();
@@ -297,15 +280,15 @@ impl SectionFooter {
     }
 }
 
-/// A tail's line up to its hash, which is its last value.
+/// Returns the line of a footer up to its hash, which is its last value.
 pub(super) fn before_end(line: &[u8]) -> &[u8] {
     const HASH: usize = 64 + "\"}".len();
     &line[..line.len().saturating_sub(HASH)]
 }
 
-/// A head, a tail, a message or a gap as its line.
+/// Formats a line.
 pub fn to_line(line: &impl Serialize) -> Vec<u8> {
-    // None of our types can fail to be written into memory.
+    // Writing these types into memory cannot fail.
     let mut text = serde_json::to_vec(line).unwrap_or_default();
     text.push(b'\n');
     text

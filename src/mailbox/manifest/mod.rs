@@ -1,16 +1,14 @@
-//! The manifest: what was converted, and its proof. JSON Lines in `mailferry.manifest`, a *section* a
-//! source, only ever appended to; mailferry-formats(5) fixes it. This module is the format, in and
-//! out, and no policy.
+//! The manifest: a record of conversions, and their proof. JSON Lines in `mailferry.manifest`, one *section* per
+//! source. It is only ever appended to. mailferry-formats(5) defines it.
 //!
-//! A section is a head, a line for every message, a line for every stretch between messages that is
-//! not the usual separator, and a tail with the sums and the BLAKE3 of the section's lines. A section
-//! without its tail is *open*: the run that wrote it was killed. What follows the last whole line of an
-//! open section is torn and passed over; a closed section whose hash is wrong, and a line that is like
-//! ours and none of ours, is damage, and nothing is built on it.
+//! A section has a header line, a line per message, a line per gap that is not the usual separator, and a footer with
+//! the byte counts and the BLAKE3 hash of its lines. A section without its footer is *open*: its run was killed. The
+//! bytes after the last complete line of an open section are torn, and ignored. A closed section with a wrong hash is
+//! damage, and so is a line that resembles a line of a manifest and is not one.
 //!
-//! A section of a Maildir ([`SectionHeader::is_maildir`]) tells of messages that are files there, too. It is known by
-//! their names and not by its bytes: its head has neither a size nor a hash, and a later section of the same
-//! path tells only of what came since.
+//! The section of a Maildir ([`SectionHeader::is_maildir`]) lists messages that are files there, too. They are
+//! identified by name: its header has neither a size nor a hash. A later section of the same path lists only new
+//! messages.
 
 mod byte_counts;
 mod format;

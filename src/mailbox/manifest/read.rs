@@ -1,4 +1,4 @@
-//! Reading a manifest: its sections, their lines, and what is wrong with them.
+//! Reading a manifest.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -10,46 +10,43 @@ use serde::Deserialize;
 use super::format::{Bytes, Digest, Gap, MessageRecord, SectionFooter, SectionHeader, VERSION, before_end};
 use crate::mailbox::error::{Error, Result};
 
-/// One section, read.
+/// A parsed section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Section {
-    /// Its head.
     pub head: SectionHeader,
-    /// Its messages, in file order.
+    /// In file order.
     pub messages: Vec<MessageRecord>,
-    /// Its gaps, in file order.
+    /// In file order.
     pub gaps: Vec<Gap>,
-    /// Its tail; None while it is open.
+    /// `None` while the section is open.
     pub tail: Option<SectionFooter>,
 }
 
 impl Section {
-    /// The path of its source.
+    /// Returns the path of the source.
     pub fn source(&self) -> PathBuf {
         PathBuf::from(OsStr::from_bytes(&self.head.source.0))
     }
 }
 
-/// A section's lines and where they stand, before they are parsed: recognising a source needs the
-/// heads and tails alone.
+/// A section whose messages are not parsed. Recognizing a source needs only headers and footers.
 #[derive(Debug, Clone)]
 pub struct Outline<'a> {
-    /// Its head.
     pub head: SectionHeader,
-    /// Its tail; None while it is open.
+    /// `None` while the section is open.
     pub tail: Option<SectionFooter>,
-    /// Where its head stands in the manifest.
+    /// The offset of its header in the manifest.
     pub at: usize,
-    /// Its lines from the head on, without the tail.
+    /// Its lines without the footer.
     lines: &'a [u8],
     path: &'a Path,
     first_line: u64,
 }
 
-/// The sections of a manifest.
+/// Divides a manifest into sections.
 ///
 /// # Errors
-/// [`Error::Manifest`] for a closed section whose hash is wrong, and for lines that are none of ours.
+/// [`Error::Manifest`] for a closed section with a wrong hash, and for an invalid line.
 pub fn outline<'a>(text: &'a [u8], path: &'a Path) -> Result<Vec<Outline<'a>>> {
     let damaged = |line, reason: &str| Error::Manifest { path: path.to_owned(), line, reason: reason.into() };
     let mut sections: Vec<Outline<'a>> = Vec::new();
@@ -96,8 +93,8 @@ pub fn outline<'a>(text: &'a [u8], path: &'a Path) -> Result<Vec<Outline<'a>>> {
     Ok(sections)
 }
 
-/// The heads of a manifest's sections, as far as they can be read: for who only wants to know what was asked
-/// for. Nothing is held to its hash.
+/// Returns the readable headers of a manifest, for callers that only need the options of the conversion. Hashes are
+/// not checked.
 pub fn read_headers(text: &[u8]) -> Vec<SectionHeader> {
     const START: &[u8] = b"{\"section\":";
     let starts = memchr::memmem::find_iter(text, START).filter(|&at| at == 0 || text[at - 1] == b'\n');
@@ -109,28 +106,26 @@ fn is_line_of_section(line: &[u8]) -> bool {
     [&b"{\"at\":"[..], b"{\"gap\":"].iter().any(|start| line.starts_with(start))
 }
 
-/// Whether a line may be what a power cut leaves in the place of lines that were being written: zeros, or
-/// what lay there before. What begins or ends like one of ours was changed by somebody.
+/// Reports whether a power cut may have left this in place of a line: zeros, or older data. A line that begins or
+/// ends like one of a manifest was changed by a program.
 fn is_torn(line: &[u8]) -> bool {
     !line.starts_with(b"{\"") && !line.ends_with(b"}")
 }
 
-/// Whether this begins as a manifest does, perhaps cut off in its first line, or is nothing at all.
+/// Reports whether the text begins as a manifest, perhaps cut off in its first line, or is empty.
 pub fn looks_like_manifest(text: &[u8]) -> bool {
     const HEAD: &[u8] = b"{\"section\":";
     HEAD.starts_with(text) || text.starts_with(HEAD) || text.iter().all(|&b| b == 0)
 }
 
-/// Whether section `later` tells of the same source as `earlier` did, as it was afterwards. Both count
-/// from 0.
+/// Reports whether section `later` is about a later state of the source of `earlier`. Both count from 0.
 pub fn follows(sections: &[Outline<'_>], later: usize, earlier: usize) -> bool {
     let before = |n: usize| sections[n].head.follows.and_then(|k| k.checked_sub(1)).filter(|&k| k < n);
     std::iter::successors(before(later), |&n| before(n)).any(|n| n == earlier)
 }
 
 impl Outline<'_> {
-    /// All lines of the section, parsed. In an open section whatever follows a line that was torn is
-    /// passed over.
+    /// Parses all lines of the section. In an open section the lines after a torn one are ignored.
     pub fn read(&self) -> Result<Section> {
         let (mut messages, mut gaps) = (Vec::new(), Vec::new());
         for (n, line) in self.lines.split(|&b| b == b'\n').enumerate().skip(1).filter(|(_, l)| !l.is_empty())
@@ -152,13 +147,13 @@ impl Outline<'_> {
         Ok(Section { head: self.head.clone(), messages, gaps, tail: self.tail.clone() })
     }
 
-    /// The messages' names with their From_ lines and nothing else, for those who need no more: in
-    /// parallel, and at a third of the work. Lines that do not parse are passed over.
+    /// Returns only the names and From_ lines of the messages: in parallel, and at a third of the cost. Invalid lines
+    /// are skipped.
     pub fn names(&self) -> Vec<MessageName> {
         self.parts()
     }
 
-    /// The same, of a section of a Maildir: by which names its messages are known there, and their lengths.
+    /// Returns only the names and lengths of the messages in a section of a Maildir.
     pub fn copied_names(&self) -> Vec<CopiedName> {
         self.parts()
     }
@@ -170,24 +165,20 @@ impl Outline<'_> {
     }
 }
 
-/// See [`Outline::copied`].
+/// See [`Outline::copied_names`].
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct CopiedName {
-    /// The base name of its file.
     pub name: Bytes,
-    /// See [`Message::original`].
+    /// See [`MessageRecord::original`].
     #[serde(default)]
     pub original: Option<Bytes>,
-    /// Its length.
     pub len: u64,
 }
 
 /// See [`Outline::names`].
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct MessageName {
-    /// The base name of its file.
     pub name: Bytes,
-    /// Its From_ lines, verbatim.
     #[serde(default)]
     pub from: Bytes,
 }

@@ -1,48 +1,36 @@
-//! X-Gmail-Labels, which Google Takeout writes above every message: a list of labels, some of them Gmail's own.
+//! X-Gmail-Labels, which Google Takeout adds to every message: a list of labels. Some are those of Gmail itself.
 //!
-//! Gmail's own are written in the language in which the account is used; nothing in the file says which, and
-//! so all of them are known at once. A label of a user's that is called like one of Gmail's in another
-//! language is taken for that.
+//! Labels of Gmail itself are in the language of the account. The file does not name the language, so all languages
+//! are recognized at once. A user label with the name of a Gmail label in another language is mistaken for that.
 
 use crate::mailbox::message::header;
 
-/// What a label of Gmail's own says.
+/// The meaning of a label of Gmail itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SystemLabel {
-    /// It is in the inbox.
     Inbox,
-    /// The user sent it.
     Sent,
-    /// It is a draft.
     Draft,
-    /// It is among the spam.
     Spam,
-    /// It is in the trash.
     Trash,
-    /// It has a star.
     Starred,
-    /// Gmail thinks that it is important.
     Important,
-    /// Nobody has read it.
     Unread,
-    /// Somebody has opened it.
     Opened,
-    /// It is in no folder of Gmail's.
+    /// Not in a folder of Gmail.
     Archived,
-    /// It is a chat's record.
     Chat,
-    /// One of the tabs of Gmail's inbox.
+    /// A tab of the inbox.
     Category,
 }
 
-/// Gmail's own labels in lower case: English, German, French, Spanish, Portuguese, Italian, Dutch, Polish,
-/// Russian, Japanese.
+/// The labels of Gmail in lower case: English, German, French, Spanish, Portuguese, Italian, Dutch, Polish, Russian,
+/// Japanese.
 ///
-/// Seen in Takeout's own files: the English ones; `Posteingang,Wichtig,Ungelesen`, `Geöffnet`; `Messages
-/// archivés,Ouvert`, `Archivés,Envoyé`, `Boîte de réception,Non lus`; `No leídos`; `Recibidos,Importante`. The
-/// others are the words that Gmail shows in these languages, singular and plural, since Takeout takes now the
-/// one and now the other. Left out are words that people give their own labels (the Dutch `Concept`, the
-/// Russian `Архив`).
+/// Seen in files of Takeout: the English ones; `Posteingang,Wichtig,Ungelesen`, `Geöffnet`; `Messages
+/// archivés,Ouvert`, `Archivés,Envoyé`, `Boîte de réception,Non lus`; `No leídos`; `Recibidos,Importante`. The others
+/// are the words that Gmail shows in these languages, singular and plural, since Takeout uses both. Words that users
+/// choose for their own labels are omitted (the Dutch `Concept`, the Russian `Архив`).
 const LABELS: [(SystemLabel, &[&str]); 11] = [
     (
         SystemLabel::Inbox,
@@ -235,7 +223,7 @@ const LABELS: [(SystemLabel, &[&str]); 11] = [
     (SystemLabel::Chat, &["chat", "chats", "czat", "czaty", "чат", "чаты", "チャット"]),
 ];
 
-/// The word that stands before the name of a category.
+/// The word before the name of a category.
 const CATEGORY: [&str; 9] = [
     "category",
     "kategorie",
@@ -248,9 +236,9 @@ const CATEGORY: [&str; 9] = [
     "カテゴリ",
 ];
 
-/// The names of categories: personal, social, promotions, updates, forums, and what else English accounts
-/// have. Seen: `Category Personal`, `Category Updates`, `Kategorie: "Neuigkeiten"`, `Kategorie: "Soziale
-/// Medien"`, `Catégorie : E-mails personnels`.
+/// The names of categories: personal, social, promotions, updates, forums, and further ones of English accounts.
+/// Seen: `Category Personal`, `Category Updates`, `Kategorie: "Neuigkeiten"`, `Kategorie: "Soziale Medien"`,
+/// `Catégorie : E-mails personnels`.
 const CATEGORIES: &[&str] = &[
     "personal",
     "primary",
@@ -324,9 +312,9 @@ const CATEGORIES: &[&str] = &[
     "フォーラム",
 ];
 
-/// The labels of an X-Gmail-Labels field: encoded words decoded first, since Takeout encodes the whole list,
-/// commas and all; then split at the commas that are not quoted. A quoted label begins with its quote, and has
-/// its own quotes doubled; in others (`Kategorie: "Neuigkeiten"`) a quote is a quote.
+/// Parses the value of an X-Gmail-Labels field. Encoded words are decoded first, since Takeout encodes the whole list
+/// with its commas. Then the list is split at commas that are not quoted. A quoted label begins with a quote, and has
+/// its own quotes doubled. In other labels (`Kategorie: "Neuigkeiten"`) a quote is a quote.
 pub fn parse_labels(value: &[u8]) -> Vec<String> {
     let list = header::decode_text(value);
     let (mut labels, mut label, mut quoted) = (Vec::new(), String::new(), false);
@@ -344,7 +332,7 @@ pub fn parse_labels(value: &[u8]) -> Vec<String> {
     labels.iter().map(|l| l.trim().to_owned()).filter(|l| !l.is_empty()).collect()
 }
 
-/// What a label says if it is one of Gmail's own; None for a user's.
+/// Returns the meaning of a label of Gmail; `None` for a user label.
 pub fn system_label(label: &str) -> Option<SystemLabel> {
     let plain = plain(label);
     let known = LABELS.iter().find(|(_, names)| names.contains(&plain.as_str()));
@@ -357,7 +345,8 @@ fn is_category(plain: &str) -> bool {
     name.is_some_and(|name| CATEGORIES.contains(&name))
 }
 
-/// A label in lower case, with one blank (where it has a no-break one, a colon or quotes, too) between its words.
+/// Returns a label in lower case, with one blank between its words. No-break blanks, colons and quotes count as
+/// blanks.
 fn plain(label: &str) -> String {
     let lower = label.to_lowercase();
     let words =
@@ -397,7 +386,7 @@ mod tests {
         }
     }
 
-    /// What each language calls the flags: unread, starred, draft, trash, inbox, and a category.
+    /// The names in each language: unread, starred, draft, trash, inbox, and a category.
     #[test]
     fn gmails_own_labels_are_known_in_ten_languages() {
         use SystemLabel::*;

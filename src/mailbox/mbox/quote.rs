@@ -1,21 +1,21 @@
-//! Quoting: the `>` that an mbox writer puts before body lines that look like a separator.
+//! Quoting: the `>` that an mbox writer adds to body lines that look like a separator.
 
 use memchr::memmem;
 
-/// What a reader takes off the lines of a body.
+/// What a reader removes from the lines of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Quoting {
     /// Nothing: mboxcl2 and MMDF never quote.
     None,
-    /// One `>` off `>From `, no deeper: mboxo and mboxcl.
+    /// One `>` from `>From `, no deeper: mboxo and mboxcl.
     One,
-    /// One `>` off `>From `, `>>From ` and so on: mboxrd, the reversible one.
+    /// One `>` from `>From `, `>>From ` and so on: mboxrd, which is reversible.
     Any,
 }
 
-/// Offsets in `body` of the `>` bytes that `quoting` takes off, in order.
+/// Returns the offsets in `body` of the `>` that `quoting` removes.
 pub fn quote_offsets<'a>(body: &'a [u8], quoting: Quoting) -> impl Iterator<Item = usize> + use<'a> {
-    // The needle has a rare byte pair, so that text full of `>` replies costs nothing.
+    // The needle has a rare byte pair, so replies full of `>` cost nothing.
     let finder = memmem::find_iter(body, b">From ");
     finder.take_while(move |_| quoting != Quoting::None).filter_map(move |at| {
         let depth = body[..at].iter().rev().take_while(|&&b| b == b'>').count();
@@ -24,8 +24,8 @@ pub fn quote_offsets<'a>(body: &'a [u8], quoting: Quoting) -> impl Iterator<Item
     })
 }
 
-/// Where a writer puts a `>` so that [`quotes`] finds it there: before `From ` at the start of a line,
-/// and with [`Quoting::Any`] before each `>From `, `>>From ` too.
+/// Returns the offsets at which a writer adds a `>` that [`quote_offsets`] finds: before `From ` at the start of a
+/// line, and with [`Quoting::Any`] before `>From `, `>>From ` and so on.
 pub fn offsets_to_quote<'a>(body: &'a [u8], quoting: Quoting) -> impl Iterator<Item = usize> + use<'a> {
     let finder = memmem::find_iter(body, b"From ");
     finder.take_while(move |_| quoting != Quoting::None).filter_map(move |at| {
@@ -34,15 +34,13 @@ pub fn offsets_to_quote<'a>(body: &'a [u8], quoting: Quoting) -> impl Iterator<I
     })
 }
 
-/// Whether a line begins here to those who look for From_ lines: also behind a NUL, see
-/// [`scan`](super::scan).
+/// Reports whether a From_ line can begin at `at`: also after a NUL, see [`lines`](super::lines).
 pub(crate) fn is_line_start(text: &[u8], at: usize) -> bool {
     at == 0 || matches!(text[at - 1], b'\n' | 0)
 }
 
-/// The pieces of a message (header and body) as they are without quoting: slices of it, in order.
-/// The header is never touched: a `>From ` line there is a UUCP remnant and stays.
-/// Returns how many `>` were left out.
+/// Collects the pieces of an unquoted message: slices of it, in order. Returns the number of `>` that were removed.
+/// The header never changes: a `>From ` line in it is a remnant of UUCP.
 pub fn unquote<'a>(message: &'a [u8], body_at: usize, quoting: Quoting, pieces: &mut Vec<&'a [u8]>) -> usize {
     let mut kept_from = 0;
     let mut removed = 0;
@@ -55,41 +53,40 @@ pub fn unquote<'a>(message: &'a [u8], body_at: usize, quoting: Quoting, pieces: 
     removed
 }
 
-/// The body as an mboxrd writer lays it down: one more `>` before every `>*From ` line.
-/// [`unquoted`] with [`Quoting::Any`] is its inverse.
+/// Quotes a body as an mboxrd writer does: adds a `>` to every `>*From ` line. [`unquote`] with [`Quoting::Any`] is
+/// the inverse.
 pub fn quote_mboxrd(body: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(body.len() + 16);
     push_quoted(body, offsets_to_quote(body, Quoting::Any), &mut out);
     out
 }
 
-/// A quoter of a text that comes in chunks: for any chunking it gives what [`to_quote`] and [`push_quoted`]
-/// give for the whole. The `>` that is added may stand anywhere in a line's run of `>`, so that no run has to
-/// be waited for: what is held back between two chunks is at most four letters of a `From `.
+/// Quotes a text that comes in chunks, with the same result as [`push_quoted`] for the whole. The added `>` may be
+/// anywhere in the run of `>` of a line, so runs need no buffering. At most four letters of a `From ` are held back
+/// between two chunks.
 #[derive(Debug)]
 pub struct Quoter {
     quoting: Quoting,
-    /// Where we are in a line that may yet be one to quote; None: past that, in the middle of a line.
+    /// The state at the start of a line that may need quoting. `None` after that part of a line.
     head: Option<LineHead>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct LineHead {
-    /// Whether a `>` was seen; with [`Quoting::One`] the line is not ours then.
+    /// A `>` was seen. With [`Quoting::One`] the line is not quoted then.
     quoted: bool,
-    /// How many bytes of `From ` were seen; these are held back.
+    /// The number of bytes of `From ` that were seen and held back.
     held: usize,
 }
 
 const FROM: &[u8] = b"From ";
 
 impl Quoter {
-    /// At the beginning of a text.
     pub fn new(quoting: Quoting) -> Quoter {
         Quoter { quoting, head: Some(LineHead::START) }
     }
 
-    /// Appends `chunk` as it is to be written, with what was held back before it, less what is held back now.
+    /// Appends the quoted chunk, with the bytes held back before it.
     pub fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
         if self.quoting == Quoting::None {
             return out.extend_from_slice(chunk);
@@ -100,19 +97,19 @@ impl Quoter {
             self.head = self.step(head, byte, out);
             at += 1;
         }
-        // From the middle of a line on whole lines are looked at, which is many times faster.
+        // After the start of a line, a search is many times faster than single bytes.
         let rest = &chunk[at..];
         self.head = LineHead::at_end_of(rest);
         let text = &rest[..rest.len() - self.head.map_or(0, |head| head.held)];
         push_quoted(text, offsets_to_quote(text, self.quoting).filter(|&at| at > 0), out);
     }
 
-    /// Ends the text: what is held back was no `From `.
+    /// Ends the text. The bytes held back were not a `From `.
     pub fn finish(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&FROM[..self.head.map_or(0, |head| head.held)]);
     }
 
-    /// Takes one byte in the head of a line.
+    /// Processes one byte at the start of a line.
     fn step(&self, head: LineHead, byte: u8, out: &mut Vec<u8>) -> Option<LineHead> {
         let LineHead { quoted, held } = head;
         if byte == FROM[held] && !(quoted && self.quoting == Quoting::One) {
@@ -135,7 +132,7 @@ impl Quoter {
 impl LineHead {
     const START: LineHead = LineHead { quoted: false, held: 0 };
 
-    /// The head of a line that `text` ends with; its first byte is in the middle of one.
+    /// Returns the state after `text`, whose first byte is not at the start of a line.
     fn at_end_of(text: &[u8]) -> Option<LineHead> {
         (0..FROM.len()).rev().find_map(|held| {
             let before = text.strip_suffix(&FROM[..held])?;
@@ -146,7 +143,7 @@ impl LineHead {
     }
 }
 
-/// Appends `text` with a `>` before each of these offsets.
+/// Appends `text` with a `>` at each offset.
 pub fn push_quoted(text: &[u8], at: impl IntoIterator<Item = usize>, out: &mut Vec<u8>) {
     let mut from = 0;
     for at in at {
@@ -182,7 +179,7 @@ mod tests {
         assert_eq!(read(message, 21, Quoting::Any), b">From uucp Mon\nA: 1\n\nFrom body\n");
     }
 
-    /// Text in which quoting happens often: any bytes at all would rarely hold a From.
+    /// Text with much quoting. Random bytes rarely contain a From.
     fn mail_like() -> impl Strategy<Value = Vec<u8>> {
         let word = prop_oneof![
             Just(b"From ".to_vec()),

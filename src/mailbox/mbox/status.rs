@@ -1,12 +1,11 @@
-//! Flags and keywords that mailers keep in header fields, turned into Maildir's.
+//! Flags and keywords in the header fields of an mbox.
 
 use super::gmail::{self, SystemLabel};
 use crate::mailbox::message::flags::Flags;
 use crate::mailbox::message::header;
 use crate::mailbox::message::header::Field;
 
-/// What becomes of the labels of X-Gmail-Labels that are a user's own. Those of Gmail itself are flags, or
-/// nothing, whatever is chosen here.
+/// The treatment of user labels in X-Gmail-Labels. Labels of Gmail itself become flags, or nothing.
 // The doc comments of the variants are the help of --labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
@@ -28,7 +27,7 @@ impl LabelPolicy {
         matches!(self, LabelPolicy::Folders | LabelPolicy::First)
     }
 
-    /// The word on the command line and in the manifest.
+    /// Returns the word on the command line and in the manifest.
     pub fn name(self) -> &'static str {
         match self {
             LabelPolicy::Keywords => "keywords",
@@ -39,7 +38,7 @@ impl LabelPolicy {
     }
 }
 
-/// What becomes of messages that a mailer has marked as deleted and that nobody has expunged.
+/// The treatment of messages that are marked as deleted and not expunged.
 // The doc comments of the variants are the help of --deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
@@ -54,7 +53,7 @@ pub enum DeletedPolicy {
 }
 
 impl DeletedPolicy {
-    /// The word on the command line and in the manifest.
+    /// Returns the word on the command line and in the manifest.
     pub fn name(self) -> &'static str {
         match self {
             DeletedPolicy::Keep => "keep",
@@ -64,54 +63,52 @@ impl DeletedPolicy {
     }
 }
 
-/// A message's state.
+/// The state of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Status {
-    /// The flags.
     pub flags: Flags,
-    /// Somebody has seen that it is there (Status: O, or R, or a keyword): it goes to cur/ even
-    /// without a flag.
+    /// A mail program listed the message before (Status: O, or R, or a keyword). It goes to cur/ even without a flag.
     pub old: bool,
 }
 
 impl Status {
-    /// Whether it belongs into cur/: seen there before, or with any flag.
+    /// Reports whether the message goes to cur/: listed before, or with a flag.
     pub fn belongs_in_cur(self) -> bool {
         self.old || !self.flags.is_empty()
     }
 }
 
-/// What a header says about a message's state, field by field.
+/// The state of a message, collected from the fields of its header.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StatusFields {
-    /// Without T for what is [`deleted`](Said::deleted).
+    /// Without T, see [`deleted`](StatusFields::deleted).
     status: Status,
-    /// A mailer has marked it as deleted, and nobody has expunged it since.
+    /// Marked as deleted by a mail program, and not expunged.
     pub deleted: bool,
-    /// Keywords as the header has them, in its order, perhaps twice; not all of them are IMAP atoms.
+    /// The keywords of the header, in order. Not all of them are IMAP atoms.
     pub keywords: Vec<String>,
-    /// What Gmail does not call unread is read, unless Status says otherwise.
+    /// Gmail does not label it as unread. Status takes precedence.
     read_at_gmail: bool,
     has_status: bool,
 }
 
 impl StatusFields {
-    /// Takes one field into account; all others are passed over.
+    /// Adds the information of one field. Other fields are ignored.
     pub fn add(&mut self, field: &Field<'_>, labels: LabelPolicy) {
         match field.name.len() {
-            6 if field.is("Status") => self.take_status(field.value),
-            8 if field.is("X-Status") => self.take_x_status(field.value),
-            10 if field.is("X-Keywords") => self.take_keywords(field.value),
-            11 if field.is("X-Evolution") => self.take_evolution(field.value),
-            14 if field.is("X-Mozilla-Keys") => self.take_keywords(field.value),
-            14 if field.is("X-Gmail-Labels") => self.take_gmail(field.value, labels),
-            16 if field.is("X-Mozilla-Status") => self.take_mozilla(field.value),
+            6 if field.is("Status") => self.add_status(field.value),
+            8 if field.is("X-Status") => self.add_x_status(field.value),
+            10 if field.is("X-Keywords") => self.add_keywords(field.value),
+            11 if field.is("X-Evolution") => self.add_evolution(field.value),
+            14 if field.is("X-Mozilla-Keys") => self.add_keywords(field.value),
+            14 if field.is("X-Gmail-Labels") => self.add_gmail(field.value, labels),
+            16 if field.is("X-Mozilla-Status") => self.add_mozilla(field.value),
             17 if field.is("X-Mozilla-Status2") => self.deleted |= hex(field.value) & IMAP_DELETED != 0,
             _ => {}
         }
     }
 
-    /// The whole of it.
+    /// Returns the state.
     pub fn status(&self, deleted: DeletedPolicy) -> Status {
         let mut status = self.status;
         if self.read_at_gmail && !self.has_status {
@@ -125,7 +122,7 @@ impl StatusFields {
     }
 
     /// mbox(5) of mutt, UW-IMAP and Dovecot: R read, O old.
-    fn take_status(&mut self, value: &[u8]) {
+    fn add_status(&mut self, value: &[u8]) {
         let has = |letter| value.iter().any(|b| b.eq_ignore_ascii_case(&letter));
         if has(b'R') {
             self.status.flags |= Flags::SEEN;
@@ -135,7 +132,7 @@ impl StatusFields {
     }
 
     /// A answered, F flagged, T draft, D deleted.
-    fn take_x_status(&mut self, value: &[u8]) {
+    fn add_x_status(&mut self, value: &[u8]) {
         let has = |letter| value.iter().any(|b| b.eq_ignore_ascii_case(&letter));
         let letters = [(b'A', Flags::REPLIED), (b'F', Flags::FLAGGED), (b'T', Flags::DRAFT)];
         for (letter, flag) in letters {
@@ -146,41 +143,40 @@ impl StatusFields {
         self.deleted |= has(b'D');
     }
 
-    /// Names with blanks between them, and blanks behind them for those to come: X-Keywords of Dovecot and
-    /// UW-IMAP, X-Mozilla-Keys of Thunderbird. Its Junk and NonJunk stay as they are called: by these names it
-    /// keeps them on an IMAP server, too, and looks for them.
-    fn take_keywords(&mut self, value: &[u8]) {
+    /// X-Keywords of Dovecot and UW-IMAP, X-Mozilla-Keys of Thunderbird: names separated by blanks, and padded with
+    /// blanks. Junk and NonJunk of Thunderbird keep their names: Thunderbird uses the same names on an IMAP server.
+    fn add_keywords(&mut self, value: &[u8]) {
         let names = value.split(u8::is_ascii_whitespace).filter(|name| !name.is_empty());
-        names.for_each(|name| self.call(String::from_utf8_lossy(name).into_owned()));
+        names.for_each(|name| self.add_keyword(String::from_utf8_lossy(name).into_owned()));
     }
 
-    /// Adds a keyword, once: several fields may say the same. They compare without case.
-    fn call(&mut self, keyword: String) {
+    /// Adds a keyword if it is new. Case does not matter. Several fields may contain the same keyword.
+    fn add_keyword(&mut self, keyword: String) {
         if !self.keywords.iter().any(|known| known.eq_ignore_ascii_case(&keyword)) {
             self.keywords.push(keyword);
         }
     }
 
     /// nsMsgMessageFlags, the low half, in hex.
-    fn take_mozilla(&mut self, value: &[u8]) {
+    fn add_mozilla(&mut self, value: &[u8]) {
         let set = hex(value);
         self.status.flags |= flags_of(set, &MOZILLA);
         self.deleted |= set & MOZILLA_DELETED != 0;
     }
 
-    /// Camel's flags in hex behind the number of the message: `00000001-0010`.
-    fn take_evolution(&mut self, value: &[u8]) {
+    /// The flags of Camel in hex after the number of the message: `00000001-0010`.
+    fn add_evolution(&mut self, value: &[u8]) {
         let set = evolution(value).map_or(0, |(_, set, _)| set);
         self.status.flags |= flags_of(set, &CAMEL);
         self.deleted |= set & CAMEL_DELETED != 0;
         if set & CAMEL_JUNK != 0 {
-            self.call(JUNK.into());
+            self.add_keyword(JUNK.into());
         }
     }
 
-    /// Google Takeout says what is unread; what is not, is read. Sent, Important, the categories and the like
-    /// say nothing that a flag could: every client makes of them what it wants.
-    fn take_gmail(&mut self, value: &[u8], labels: LabelPolicy) {
+    /// Google Takeout labels unread messages. All others are read. Sent, Important, the categories and the like have
+    /// no equivalent flag: every client treats them differently.
+    fn add_gmail(&mut self, value: &[u8], labels: LabelPolicy) {
         let mut is_read = true;
         for label in gmail::parse_labels(value) {
             match gmail::system_label(&label) {
@@ -188,11 +184,11 @@ impl StatusFields {
                 Some(SystemLabel::Starred) => self.status.flags |= Flags::FLAGGED,
                 Some(SystemLabel::Draft) => self.status.flags |= Flags::DRAFT,
                 Some(SystemLabel::Trash) => self.status.flags |= Flags::TRASHED,
-                // As a folder it says that by itself.
+                // The folder shows that.
                 Some(SystemLabel::Spam) if matches!(labels, LabelPolicy::Folders | LabelPolicy::First) => {}
-                Some(SystemLabel::Spam) => self.call(JUNK.into()),
+                Some(SystemLabel::Spam) => self.add_keyword(JUNK.into()),
                 Some(_) => {}
-                None if labels == LabelPolicy::Keywords => self.call(label),
+                None if labels == LabelPolicy::Keywords => self.add_keyword(label),
                 None => {}
             }
         }
@@ -204,15 +200,15 @@ impl StatusFields {
 /// The keyword of spam (IANA's list of IMAP keywords).
 const JUNK: &str = "$Junk";
 
-/// Bits and the flags they are.
+/// Bits and their flags.
 type Bits = [(u32, Flags)];
 
 /// nsMsgMessageFlags.h.
 const MOZILLA: [(u32, Flags); 4] =
     [(0x1, Flags::SEEN), (0x2, Flags::REPLIED), (0x4, Flags::FLAGGED), (0x1000, Flags::PASSED)];
-/// Expunged: it goes when the folder is compacted.
+/// Set until the folder is compacted.
 const MOZILLA_DELETED: u32 = 0x8;
-/// Of the high half, in X-Mozilla-Status2.
+/// A bit of the high half, in X-Mozilla-Status2.
 const IMAP_DELETED: u32 = 0x0020_0000;
 
 /// CamelMessageFlags of evolution-data-server.
@@ -231,13 +227,13 @@ fn flags_of(set: u32, bits: &Bits) -> Flags {
     flags.fold(Flags::default(), |flags, (_, flag)| flags | *flag)
 }
 
-/// What was set, with the bits of these flags as they are now.
+/// Returns the bits with those of `flags` updated.
 fn with_flags(set: u32, flags: Flags, bits: &Bits, deleted: u32) -> u32 {
     let bits = bits.iter().copied().chain([(deleted, Flags::TRASHED)]);
     bits.fold(set, |set, (bit, flag)| if flags.has(flag) { set | bit } else { set & !bit })
 }
 
-/// The number before the flags, with its dash, the flags, and what stands behind them.
+/// Splits a value into the number with its dash, the flags, and the rest.
 fn evolution(value: &[u8]) -> Option<(&str, u32, &str)> {
     let text = std::str::from_utf8(value.trim_ascii()).ok()?;
     let (flags, more) = text.split_at(text.find(';').unwrap_or(text.len()));
@@ -246,8 +242,8 @@ fn evolution(value: &[u8]) -> Option<(&str, u32, &str)> {
     Some((&flags[..at], set, more))
 }
 
-/// The value of a field that has a message's flags as bits, so that it says these flags: X-Mozilla-Status,
-/// X-Mozilla-Status2, X-Evolution. All other bits stay. None for other fields, and for what is no number.
+/// Returns the new value of a field that contains flags as bits: X-Mozilla-Status, X-Mozilla-Status2, X-Evolution.
+/// Other bits stay. Returns `None` for other fields and for an invalid value.
 pub fn update_field(field: &Field<'_>, flags: Flags) -> Option<String> {
     match field.name.len() {
         11 if field.is("X-Evolution") => {
@@ -258,7 +254,7 @@ pub fn update_field(field: &Field<'_>, flags: Flags) -> Option<String> {
             Some(format!("{:04x}", with_flags(hex(field.value), flags, &MOZILLA, MOZILLA_DELETED)))
         }
         17 if field.is("X-Mozilla-Status2") => {
-            // T is in the other field; here it may only have to go.
+            // X-Mozilla-Status has T, so the bit here is only ever cleared.
             let set = hex(field.value);
             let goes = !flags.has(Flags::TRASHED);
             Some(format!("{:08x}", if goes { set & !IMAP_DELETED } else { set }))
@@ -267,19 +263,19 @@ pub fn update_field(field: &Field<'_>, flags: Flags) -> Option<String> {
     }
 }
 
-/// The value of an X-Mozilla-Status that says these flags.
+/// Returns the value of an X-Mozilla-Status with these flags.
 pub fn mozilla_status(flags: Flags) -> String {
     format!("{:04x}", with_flags(0, flags, &MOZILLA, MOZILLA_DELETED))
 }
 
-/// What a whole header says.
+/// Collects the state from a whole header.
 pub fn parse_fields(header: &[u8], labels: LabelPolicy) -> StatusFields {
-    let mut said = StatusFields::default();
-    header::fields(header).for_each(|field| said.add(&field, labels));
-    said
+    let mut fields = StatusFields::default();
+    header::fields(header).for_each(|field| fields.add(&field, labels));
+    fields
 }
 
-/// The state that a whole header tells, as it is where no other is asked for.
+/// Returns the state in a header under the default policies.
 pub fn parse_status(header: &[u8]) -> Status {
     parse_fields(header, LabelPolicy::Ignore).status(DeletedPolicy::Flag)
 }
@@ -289,8 +285,8 @@ fn hex(value: &[u8]) -> u32 {
     u32::from_str_radix(text, 16).unwrap_or(0)
 }
 
-/// Whether this is UW-IMAP's pseudo message, which holds the folder's own data and is not mail.
-/// A real message that merely carries X-IMAP or X-IMAPbase is mail.
+/// Reports whether this is the pseudo message of UW-IMAP, which contains data about the folder. A message that only
+/// has X-IMAP or X-IMAPbase is mail.
 pub fn is_pseudo_message(header: &[u8]) -> bool {
     let mut subject = false;
     let mut uid_data = false;
@@ -350,9 +346,9 @@ mod tests {
                 "X-Gmail-Labels: Inbox,\"Work, urgent\",Spam,Caf\u{e9}\n",
                 &["Work, urgent", "$Junk", "Caf\u{e9}"],
             ),
-            // They are names that the file knows, and say nothing of this message.
+            // These are keywords of the file, not of this message.
             ("X-IMAPbase: 1 2 Work Play\n", &[]),
-            // Free text of a user's.
+            // Free text of the user.
             ("X-Label: Work\nKeywords: a, b\n", &[]),
         ] {
             assert_eq!(keywords(header), want, "{header:?}");
@@ -376,7 +372,7 @@ mod tests {
                 "{labels}"
             );
         }
-        // A mailer's own word for it is newer than the export.
+        // The Status field is newer than the export.
         assert_eq!(flags("X-Gmail-Labels: Inbox\nStatus: O\n").0, "");
         assert_eq!(flags("Status: RO\nX-Gmail-Labels: Inbox,Unread\n").0, "S");
     }
@@ -389,17 +385,17 @@ mod tests {
             "X-Mozilla-Status2: 00200000\n",
             "X-Evolution: 00000001-0002\n",
         ] {
-            let said = parse_fields(header.as_bytes(), LabelPolicy::Keywords);
-            assert!(said.deleted, "{header}");
-            let letters = |deleted| said.status(deleted).flags.to_string();
+            let fields = parse_fields(header.as_bytes(), LabelPolicy::Keywords);
+            assert!(fields.deleted, "{header}");
+            let letters = |deleted| fields.status(deleted).flags.to_string();
             assert_eq!(
                 (letters(DeletedPolicy::Flag), letters(DeletedPolicy::Keep)),
                 ("T".into(), String::new()),
                 "{header}"
             );
-            assert!(said.status(DeletedPolicy::Keep).belongs_in_cur(), "{header}");
+            assert!(fields.status(DeletedPolicy::Keep).belongs_in_cur(), "{header}");
         }
-        // What lies in Gmail's trash is not marked for deletion, it lies there.
+        // A message in the trash of Gmail is not marked as deleted.
         let trash = parse_fields(b"X-Gmail-Labels: Trash\n", LabelPolicy::Keywords);
         assert!(!trash.deleted);
         assert_eq!(trash.status(DeletedPolicy::Keep).flags.to_string(), "ST");

@@ -1,10 +1,10 @@
-//! Which mbox this is. Found per file and said with the evidence; a prefix overrides it.
+//! The mbox variants, and the evidence for each. A prefix overrides the evidence.
 
 use std::fmt;
 
 use super::quote::Quoting;
 
-/// The members of the family (FORMATS, RFC 4155, mmdf(5)).
+/// The variants of mbox (RFC 4155, mmdf(5)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Variant {
     /// `From ` → `>From `; not reversible.
@@ -13,16 +13,16 @@ pub enum Variant {
     Mboxrd,
     /// As mboxo, with Content-Length.
     Mboxcl,
-    /// No quoting; Content-Length alone says where a message ends.
+    /// No quoting. Only the Content-Length marks the end of a message.
     Mboxcl2,
     /// Messages between lines of four ^A.
     Mmdf,
-    /// No mailbox at all: one bare message.
+    /// One bare message, not a mailbox.
     Rfc822,
 }
 
 impl Variant {
-    /// The name as in a prefix (`mboxrd:path`) and in reports.
+    /// Returns the name in a prefix (`mboxrd:path`) and in reports.
     pub fn name(self) -> &'static str {
         match self {
             Variant::Mboxo => "mboxo",
@@ -34,7 +34,7 @@ impl Variant {
         }
     }
 
-    /// What a reader takes off body lines.
+    /// Returns the quoting that a reader removes.
     pub fn quoting(self) -> Quoting {
         match self {
             Variant::Mboxo | Variant::Mboxcl => Quoting::One,
@@ -50,26 +50,25 @@ impl fmt::Display for Variant {
     }
 }
 
-/// What was counted in a file.
+/// Counts that show the variant.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Evidence {
-    /// Messages in the file.
     pub messages: u64,
-    /// Messages whose Content-Length was validated.
+    /// Messages with a validated Content-Length.
     pub lengths: u64,
-    /// From_ lines that stand unquoted under such a length.
+    /// Unquoted From_ lines that such a length covers.
     pub raw_under_length: u64,
-    /// Lines beginning `>From `.
+    /// Lines that begin with `>From `.
     pub quoted_once: u64,
-    /// `>>From ` and deeper, deeper than the text around: an mboxrd writer's.
+    /// Lines `>>From ` and deeper that are deeper than the text around: from an mboxrd writer.
     pub deeper_than_text: u64,
-    /// `>>From ` and deeper, as deep as the text around: a reply's.
+    /// Lines `>>From ` and deeper that are as deep as the text around: from a reply.
     pub deep_as_text: u64,
-    /// X-UID or X-IMAPbase fields: Dovecot or UW-IMAP wrote the file, and Dovecot never quotes.
+    /// X-UID or X-IMAPbase fields: Dovecot or UW-IMAP wrote the file. Dovecot never quotes.
     pub server_fields: bool,
 }
 
-/// The variant and one sentence that says why.
+/// Returns the variant and the evidence, a phrase.
 pub fn judge(evidence: Evidence) -> (Variant, String) {
     let Evidence { quoted_once, deeper_than_text, deep_as_text, lengths, .. } = evidence;
     let quoted = quoted_once + deeper_than_text + deep_as_text;
@@ -96,8 +95,8 @@ pub fn judge(evidence: Evidence) -> (Variant, String) {
     }
 }
 
-/// Lengths speak only where at least half of the messages carry a right one: in every large archive
-/// some message brought its own from elsewhere, and it happens to fit.
+/// Lengths count only if at least half of the messages have a valid one. In every large archive some message has a
+/// foreign one that happens to fit.
 fn judge_by_length(evidence: Evidence, quoted: u64) -> Option<(Variant, String)> {
     let Evidence { messages, lengths, raw_under_length, server_fields, .. } = evidence;
     if lengths == 0 || lengths * 2 < messages {
@@ -123,7 +122,7 @@ fn judge_by_length(evidence: Evidence, quoted: u64) -> Option<(Variant, String)>
 }
 
 impl Evidence {
-    /// Whether the quoted lines speak for two variants at once.
+    /// Reports whether the quoted lines are evidence for two variants.
     pub fn is_split(&self) -> bool {
         self.deeper_than_text > 0 && self.deep_as_text > 0
     }

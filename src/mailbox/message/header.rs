@@ -1,27 +1,27 @@
-//! Headers as bytes: where they end and which fields they hold. Nothing is decoded and nothing is
-//! refused; RFC 5322 §2.2 with what real mail does to it.
+//! Headers as bytes: their end and their fields (RFC 5322 §2.2, and real mail). Nothing is decoded, and nothing is
+//! rejected.
 
 use std::ops::Range;
 
-/// A message cut in two. `header` and `body` are slices of it; the empty line between is in neither.
+/// A message divided into header and body. The empty line between them is in neither.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Split<'a> {
-    /// The header with the line end of its last line.
+    /// The header with its last line end.
     pub header: &'a [u8],
-    /// All after the empty line.
+    /// The bytes after the empty line.
     pub body: &'a [u8],
-    /// Whether there was an empty line at all. Where there is none, `body` is empty.
+    /// There is an empty line. Without one, `body` is empty.
     pub closed: bool,
 }
 
 impl Split<'_> {
-    /// Byte offset of the body in the message.
+    /// Returns the offset of the body.
     pub fn body_at(&self, message: &[u8]) -> usize {
         message.len() - self.body.len()
     }
 }
 
-/// Cuts a message at its first empty line (LF or CRLF).
+/// Splits a message at its first empty line (LF or CRLF).
 pub fn split(message: &[u8]) -> Split<'_> {
     let mut at = 0;
     loop {
@@ -37,7 +37,7 @@ pub fn split(message: &[u8]) -> Split<'_> {
     }
 }
 
-/// Length of the line here if it is empty, else 0.
+/// Returns the length of the first line if it is empty, else 0.
 fn empty_line(text: &[u8]) -> usize {
     match text {
         [b'\n', ..] => 1,
@@ -46,24 +46,24 @@ fn empty_line(text: &[u8]) -> usize {
     }
 }
 
-/// One field, as it lies in the header.
+/// A field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field<'a> {
-    /// The name, without the blanks some writers put before the colon.
+    /// The name, without blanks before the colon.
     pub name: &'a [u8],
-    /// All after the colon, continuation lines included, without the last line end; still folded.
+    /// The bytes after the colon with continuation lines, without the last line end. Still folded.
     pub value: &'a [u8],
 }
 
 impl Field<'_> {
-    /// Field names compare without case (RFC 5322 §1.2.2).
+    /// Compares the name without case (RFC 5322 §1.2.2).
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name.as_bytes())
     }
 }
 
-/// Whether readers rewrite this field as they go: it is no part of what a message says. X-Gmail-Labels is none
-/// of them: it is part of an export, and nobody writes it again.
+/// Reports whether mail readers rewrite this field. It is not part of the content of a message. X-Gmail-Labels is not
+/// volatile: it is part of an export, and no program rewrites it.
 pub fn is_volatile(field: &Field<'_>) -> bool {
     const VOLATILE: [&str; 12] = [
         "Status",
@@ -82,8 +82,7 @@ pub fn is_volatile(field: &Field<'_>) -> bool {
     VOLATILE.iter().any(|name| field.is(name))
 }
 
-/// Where in a header the fields stand that readers rewrite, see [`is_volatile`], in order, each with its
-/// continuation lines and last line end.
+/// Returns the ranges of the volatile fields in a header, each with its continuation lines and line end.
 pub fn volatile(header: &[u8]) -> impl Iterator<Item = Range<usize>> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -98,7 +97,7 @@ pub fn volatile(header: &[u8]) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// The header without the fields that readers rewrite, see [`volatile`]; None where it has none of them.
+/// Returns the header without its volatile fields; `None` if it has none.
 pub fn without_volatile(header: &[u8]) -> Option<Vec<u8>> {
     let mut cuts = volatile(header).peekable();
     cuts.peek()?;
@@ -122,13 +121,13 @@ pub fn return_path(header: &[u8]) -> Option<&[u8]> {
     Some(inside().unwrap_or(value).trim_ascii())
 }
 
-/// A header in pieces: each line with its continuation lines, and the field it is, if it is one. The
-/// concatenation of the lines is the header. Of a whole message these are the pieces of its header.
+/// Splits a header into logical lines: each with its continuation lines, and the field if it is one. Their
+/// concatenation is the header. Stops at the empty line.
 pub fn logical_lines(header: &[u8]) -> LogicalLines<'_> {
     LogicalLines { whole: header, rest: header }
 }
 
-/// See [`parts`].
+/// See [`logical_lines`].
 #[derive(Debug, Clone)]
 pub struct LogicalLines<'a> {
     whole: &'a [u8],
@@ -148,15 +147,14 @@ impl<'a> Iterator for LogicalLines<'a> {
     }
 }
 
-/// The fields of a header, or of the header of a message, in their order. Lines that are no field (`>From `, a stray line) are
-/// passed over, with their continuation lines.
+/// Returns the fields of a header, or of the header of a message. Lines that are not fields (`>From `, a stray line)
+/// are skipped with their continuation lines.
 pub fn fields(header: &[u8]) -> Fields<'_> {
     Fields { parts: logical_lines(header) }
 }
 
 impl<'a> Fields<'a> {
-    /// Goes through what is left of the header, and cuts the message there as [`split`] does: for those who look
-    /// at the fields anyway.
+    /// Reads the rest of the header, and splits the message as [`split`] does.
     pub fn split(self) -> Split<'a> {
         let LogicalLines { whole, mut rest } = self.parts;
         while empty_line(rest) == 0 && !rest.is_empty() {
@@ -181,7 +179,7 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// Length of the first line and its continuation lines, line ends included.
+/// Returns the length of the first line and its continuation lines, with line ends.
 fn field_len(bytes: &[u8]) -> usize {
     let mut end = 0;
     loop {
@@ -204,8 +202,8 @@ fn field(whole: &[u8]) -> Option<Field<'_>> {
     Some(Field { name: &whole[..name_len], value })
 }
 
-/// Whether a line begins a header field: a name of bytes 33–126 other than the colon, blanks
-/// allowed before the colon (RFC 5322 §3.6.8, §4.5).
+/// Reports whether a line begins a header field: a name of the bytes 33–126 except the colon. Blanks may precede the
+/// colon (RFC 5322 §3.6.8, §4.5).
 pub fn is_field_line(line: &[u8]) -> bool {
     name_len(line).is_some()
 }
@@ -216,7 +214,7 @@ fn name_len(line: &[u8]) -> Option<usize> {
     (len > 0 && after == Some(&b':')).then_some(len)
 }
 
-/// The value on one line: folding taken out (RFC 5322 §2.2.3), outer blanks trimmed.
+/// Returns the value on one line, unfolded (RFC 5322 §2.2.3) and trimmed.
 pub fn unfold(value: &[u8]) -> Vec<u8> {
     if memchr::memchr2(b'\n', b'\r', value).is_none() {
         return value.trim_ascii().to_vec();
@@ -226,7 +224,7 @@ pub fn unfold(value: &[u8]) -> Vec<u8> {
     flat.trim_ascii().to_vec()
 }
 
-/// A field's text for people: unfolded, encoded words decoded (RFC 2047).
+/// Returns the text of a field for display: unfolded, with encoded words decoded (RFC 2047).
 pub fn decode_text(value: &[u8]) -> String {
     let value = &unfold(value)[..];
     plain_text(value)
@@ -235,13 +233,14 @@ pub fn decode_text(value: &[u8]) -> String {
 }
 
 fn decoded(value: &[u8]) -> Option<String> {
-    // The decoder reads whole messages only, so the value is given to it as a Subject.
+    // The decoder parses only whole messages, so the value becomes a Subject.
     let message = [b"Subject: ", value, b"\n\n"].concat();
     let parsed = mail_parser::MessageParser::new().with_minimal_headers().parse_headers(&message);
     Some(parsed?.subject()?.to_owned())
 }
 
-/// Printable ASCII without encoded words is what it is: nearly every field, and a hundred times faster so.
+/// Returns printable ASCII without encoded words unchanged. Nearly every field is, and this is a hundred times
+/// faster.
 fn plain_text(value: &[u8]) -> Option<String> {
     let is_printable = value.iter().all(|b| (b' '..=b'~').contains(b));
     let is_plain = is_printable && memchr::memmem::find(value, b"=?").is_none();

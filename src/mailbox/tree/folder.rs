@@ -1,9 +1,8 @@
-//! What a folder is called: levels of bytes, and how each layout says them.
+//! The names of folders: levels of bytes, and their encoding in each layout.
 //!
-//! What a layout cannot say of a level is escaped as `\` and two hexadecimal digits, and so is the `\`
-//! itself: each name can be turned back. (Dovecot's listescape plugin writes the same.) A level without a name, which
-//! `..x` beside cur/ and a list of ours can ask for, is a lone `\`: said as nothing it would be another folder, or
-//! the directory above.
+//! A byte that a layout cannot represent is escaped as `\` and two hexadecimal digits, and so is `\` itself. Each
+//! name can be decoded. (The listescape plugin of Dovecot writes the same.) An empty level, from `..x` next to cur/
+//! or from mailferry.folders, is a lone `\`: written as nothing it would be another folder, or the parent directory.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -13,11 +12,11 @@ use std::path::{Path, PathBuf};
 use crate::mailbox::maildir::folders::{decode, encode};
 use crate::mailbox::text::escape;
 
-/// A folder by its levels, the outermost first. Without any it is INBOX.
+/// A folder as its levels, the outermost first. INBOX has none.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Folder(pub Vec<Vec<u8>>);
 
-/// How folders lie on the disk.
+/// The layout of folders on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Layout {
@@ -28,33 +27,32 @@ pub enum Layout {
     // INBOX is one of them. Each level is in modified UTF-7, as in Maildir++.
     /// Maildirs A/B
     Fs,
-    /// mboxes `A/B` below the destination; below a folder that has mail of its own `A.sbd/B`.
+    /// mboxes `A/B` below the destination. Below a folder with mail of its own, `A.sbd/B`.
     #[cfg_attr(feature = "cli", value(skip))]
     Mboxes,
 }
 
-/// What a file system takes as a name, in bytes (NAME_MAX).
+/// The longest name on a file system, in bytes.
 pub const NAME_MAX: usize = 255;
-/// What mail programs call a file for an mbox, by which the folder is not called.
+/// The suffixes of mbox files. They are not part of the name of the folder.
 const SUFFIXES: [&[u8]; 6] = [b".mbox", b".mboxrd", b".mboxcl", b".mbx", b".mmdf", b".txt"];
-/// What they add for what is compressed.
+/// The suffixes of compressed files.
 const COMPRESSED: [&[u8]; 4] = [b".gz", b".zst", b".bz2", b".xz"];
-/// What is said of a level without a name.
+/// The encoding of an empty level.
 const NAMELESS: &[u8] = b"\\";
-/// Thunderbird's directory of the folders below a folder.
+/// The suffix of the directory in which Thunderbird keeps the subfolders of a folder.
 pub const SUBFOLDERS_SUFFIX: &[u8] = b".sbd";
 
 impl Folder {
-    /// INBOX.
     pub const INBOX: Folder = Folder(Vec::new());
 
-    /// The folder `level` in this one.
+    /// Returns a subfolder.
     pub fn child(&self, level: Vec<u8>) -> Folder {
         Folder(self.0.iter().cloned().chain([level]).collect())
     }
 
-    /// As a person names it: levels with a `/` between them, or, where there is none, with a dot. INBOX is
-    /// INBOX in any case.
+    /// Parses the name that a user types: levels separated by `/`, or, without one, by dots. INBOX may be in any
+    /// case.
     pub fn parse(text: &[u8]) -> Result<Folder, &'static str> {
         if text.is_empty() || text.eq_ignore_ascii_case(b"INBOX") {
             return Ok(Folder::INBOX);
@@ -68,7 +66,7 @@ impl Folder {
     }
 }
 
-/// For people: levels with a `/` between them.
+/// Levels separated by `/`.
 impl fmt::Display for Folder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
@@ -80,7 +78,7 @@ impl fmt::Display for Folder {
 }
 
 impl Layout {
-    /// One level as this layout says it; `first` is the outermost.
+    /// Encodes one level. `first` is the outermost.
     pub fn encode_level(self, level: &[u8], first: bool) -> Vec<u8> {
         match self {
             _ if level.is_empty() => NAMELESS.to_vec(),
@@ -100,11 +98,11 @@ impl Layout {
                     .chain([&SUBFOLDERS_SUFFIX])
                     .find(|suffix| ends_with(level, suffix));
                 let dot = suffix.map_or(usize::MAX, |suffix| level.len() - suffix.len());
-                // Apple's Name.mbox/mbox is its directory's.
+                // In Apple Mail, Name.mbox/mbox is the mailbox of its directory.
                 let is_taken = !first && level == b"mbox";
                 let is_odd = |at: usize, b: u8| is_odd(b) || at == dot || at == 0 && (is_taken || b == b'.');
                 let said = escape_level(level, is_odd);
-                // Only what would be taken for modified UTF-7: R&D is not.
+                // Only text that would be decoded as modified UTF-7: `R&D` would not.
                 match said.contains(&b'&') && decode(&said).is_ok() {
                     true => escape_level(level, |at, b| is_odd(at, b) || b == b'&'),
                     false => said,
@@ -113,8 +111,7 @@ impl Layout {
         }
     }
 
-    /// Where a folder lies below the root. The last level of an mbox below a folder that is one itself,
-    /// is the caller's to know.
+    /// Returns the path of a folder below the root. [`naming`](super::naming) adds `.sbd` to the parents of mboxes.
     pub fn path(self, levels: &[Vec<u8>]) -> PathBuf {
         let said = levels.iter().enumerate().map(|(n, level)| self.encode_level(level, n == 0));
         match self {
@@ -136,21 +133,20 @@ pub fn maildirpp_directory(levels: &[String]) -> PathBuf {
     Layout::MaildirPlusPlus.path(&levels)
 }
 
-/// The levels of a Maildir++ folder by the name of its directory; what is no modified UTF-7 is taken as it
-/// is.
+/// Returns the levels of a Maildir++ folder by the name of its directory. A name that is not modified UTF-7 is used
+/// unchanged.
 pub fn parse_maildirpp(directory: &[u8]) -> Vec<Vec<u8>> {
     let name = directory.strip_prefix(b".").unwrap_or(directory);
     name.split(|&b| b == b'.').map(decode_level).collect()
 }
 
-/// The level that a file or directory of a tree stands for.
+/// Decodes the name of a file or directory in a tree.
 pub fn decode_level(name: &[u8]) -> Vec<u8> {
     let decoded = decode(name).map_or_else(|_| name.to_vec(), String::into_bytes);
     unescape_level(&decoded)
 }
 
-/// The level that an mbox stands for, by its file's name: less what says that it is an mbox, and how it is
-/// compressed.
+/// Returns the level of an mbox by the name of its file, without the suffixes of mboxes and compression.
 pub fn level_of_mbox(path: &Path) -> Vec<u8> {
     use std::os::unix::ffi::OsStrExt;
     let mut name = path.file_name().unwrap_or_default().as_bytes();
@@ -167,12 +163,12 @@ pub fn level_of_mbox(path: &Path) -> Vec<u8> {
     decode_level(name)
 }
 
-/// A name less a suffix, unless nothing is left.
+/// Removes a suffix from a name, unless nothing is left.
 pub fn strip_extension<'a>(name: &'a [u8], suffix: &[u8]) -> &'a [u8] {
     if ends_with(name, suffix) { &name[..name.len() - suffix.len()] } else { name }
 }
 
-/// The `name` of KMail's `.name.directory`, in which the folders below `name` lie.
+/// Returns the `name` in `.name.directory`, in which KMail keeps the subfolders of `name`.
 pub fn kmail_folder(directory: &[u8]) -> Option<&[u8]> {
     let name = directory.strip_prefix(b".")?.strip_suffix(b".directory")?;
     (!name.is_empty()).then_some(name)
@@ -182,14 +178,14 @@ fn ends_with(name: &[u8], suffix: &[u8]) -> bool {
     name.len() > suffix.len() && name[name.len() - suffix.len()..].eq_ignore_ascii_case(suffix)
 }
 
-/// What no layout can say.
+/// Bytes that no layout can represent.
 fn is_odd(b: u8) -> bool {
     b == b'/' || b == b'\\' || b.is_ascii_control()
 }
 
 fn encoded(level: &[u8], is_odd: impl Fn(usize, u8) -> bool) -> Vec<u8> {
     let escaped = escape_level(level, is_odd);
-    // The escape of what is no UTF-8 is ASCII.
+    // Bytes that are not UTF-8 are escaped in ASCII.
     String::from_utf8(escaped).map_or_else(|e| e.into_bytes(), |text| encode(&text).into_bytes())
 }
 
@@ -214,7 +210,7 @@ fn escape_level(level: &[u8], is_odd: impl Fn(usize, u8) -> bool) -> Vec<u8> {
     out
 }
 
-/// The inverse of [`escape_level`]; a `\` that none of ours has written stays.
+/// The inverse of [`escape_level`]. A `\` from another program stays.
 fn unescape_level(said: &[u8]) -> Vec<u8> {
     if said == NAMELESS {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! Trees of folders: what they are called in each layout, and which mailboxes lie in one.
+//! Trees of folders: the mailboxes in them, and the names of folders in each layout.
 
 pub mod folder;
 pub mod naming;

@@ -1,5 +1,5 @@
-//! What the folders of a tree are called in another layout: each by its own name if that can be, and never
-//! two of them the same, not even to a file system or a person that sees no difference between a and A.
+//! The names of the folders of a tree in another layout. Each keeps its name if possible. No two names differ only in
+//! case or accents, since some file systems and users see no difference.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -12,18 +12,17 @@ use unicode_normalization::UnicodeNormalization;
 use super::folder::{Folder, Layout, NAME_MAX, SUBFOLDERS_SUFFIX};
 use crate::mailbox::manifest::Digest;
 
-/// Where a folder goes.
+/// The name of a folder in the destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FolderName {
-    /// What it is called there.
     pub folder: Folder,
-    /// Its place below the root of the destination; empty for the root itself.
+    /// The path below the root of the destination. Empty for the root.
     pub directory: PathBuf,
-    /// Why it is not called what it was, a phrase.
+    /// The reason for a new name, a phrase.
     pub rename_reason: Option<&'static str>,
 }
 
-/// Names each of `folders`, one after the other; the same name twice is two folders.
+/// Assigns a name to each of `folders` in turn. The same name twice is two folders.
 pub fn assign_names(folders: &[Folder], layout: Layout) -> Vec<FolderName> {
     let mut names = Names::new(folders, layout);
     let mut seen = HashSet::new();
@@ -43,7 +42,7 @@ pub fn assign_names(folders: &[Folder], layout: Layout) -> Vec<FolderName> {
     named.collect()
 }
 
-/// An mbox is a file, and nothing can lie below it: what is below `A` lies in `A.sbd`.
+/// An mbox is a file, and has no files below it: the subfolders of `A` are in `A.sbd`.
 fn beside_mail(folder: &Folder, mail: &HashSet<Folder>) -> PathBuf {
     let mut path = PathBuf::new();
     for n in 0..folder.0.len() {
@@ -60,14 +59,14 @@ fn beside_mail(folder: &Folder, mail: &HashSet<Folder>) -> PathBuf {
     if folder.0.is_empty() { Layout::Mboxes.path(&[]) } else { path }
 }
 
-/// Names given, so that no other folder gets them.
+/// The assigned names.
 struct Names {
     layout: Layout,
-    /// In each folder, what its children look like.
+    /// The names of the children of each folder, folded.
     taken: HashMap<Folder, HashSet<String>>,
-    /// By what a folder was: what it is called, and why.
+    /// The new name of each folder, and the reason.
     now: HashMap<Folder, (Folder, Option<&'static str>)>,
-    /// Which of the spellings of INBOX is INBOX.
+    /// The spelling of INBOX that becomes INBOX.
     inbox: Option<Vec<u8>>,
 }
 
@@ -92,7 +91,7 @@ impl Names {
         named
     }
 
-    /// For the second folder of this name.
+    /// Names the second folder of the same name.
     fn of_another(&mut self, folder: &Folder) -> (Folder, Option<&'static str>) {
         let why = Some("another mailbox has its name");
         match folder.0.split_last() {
@@ -109,7 +108,7 @@ impl Names {
     ) -> (Folder, Option<&'static str>) {
         let (mut parent, why_parent) = self.of(&Folder(above.to_vec()));
         if parent == Folder::INBOX && !above.is_empty() {
-            // INBOX itself has no name, but below it it has.
+            // INBOX has no name, but its children have one below it.
             parent = Folder(vec![b"INBOX".to_vec()]);
         }
         let mut why = why.or(why_parent);
@@ -118,7 +117,7 @@ impl Names {
             why = Some("its name is too long");
             match shorter {
                 Some(shorter) => name = shorter,
-                // Nothing more fits below its parent.
+                // No name fits below its parent.
                 None => {
                     name = marked(&[], &[&above.join(&b'/')[..], b"/", level].concat());
                     parent = Folder::INBOX;
@@ -137,7 +136,7 @@ impl Names {
         (parent.child(name), why)
     }
 
-    /// Whether nobody else has the name; it is taken then.
+    /// Takes a name if it is free.
     fn take(&mut self, parent: &Folder, level: &[u8]) -> bool {
         let looks = String::from_utf8_lossy(level).nfc().collect::<String>().to_lowercase().nfc().collect();
         match self.taken.entry(parent.clone()) {
@@ -146,10 +145,10 @@ impl Names {
         }
     }
 
-    /// A level that is too long for the file system, cut, with a hash for what was cut off; None if it is
-    /// not. Some(None) where its parents leave no room for any.
+    /// Shortens a level that is too long for the file system, and adds a hash of it. `None` if it fits. `Some(None)`
+    /// if the parents leave no space for any name.
     fn shortened(&self, parent: &Folder, level: &[u8]) -> Option<Option<Vec<u8>>> {
-        // Beside it its stage grows.
+        // The stage next to it has a longer name.
         const ROOM: usize = NAME_MAX - ".".len() - ".mailferry-partial".len();
         let fits = |level: &[u8]| match self.layout {
             Layout::MaildirPlusPlus => {
@@ -168,25 +167,25 @@ impl Names {
     }
 }
 
-/// `kept`, with a hash of the whole.
+/// Appends a hash of the whole name.
 fn marked(kept: &[u8], whole: &[u8]) -> Vec<u8> {
     let hash = blake3::Hash::from_bytes(Digest::of(whole).0).to_hex();
     [kept, b"~", &hash.as_bytes()[..8]].concat()
 }
 
-/// Which of the spellings of INBOX is INBOX, where no folder is it already.
+/// Finds the spelling of INBOX that becomes INBOX, unless a folder is INBOX already.
 fn spelling_of_inbox(folders: &[Folder]) -> Option<Vec<u8>> {
     if folders.contains(&Folder::INBOX) {
         return None;
     }
     let spellings =
         folders.iter().filter_map(|folder| folder.0.first()).filter(|level| is_spelling_of_inbox(level));
-    // INBOX before Inbox before inbox.
+    // INBOX sorts before Inbox, and Inbox before inbox.
     spellings.min().cloned()
 }
 
-/// Calls INBOX what [`name`] would make INBOX, and what lies in it accordingly: so the folders of a tree are
-/// called as they are in any tree that was made from it.
+/// Renames the folders that [`assign_names`] would make INBOX, and their children. Then the folders of a tree have
+/// the same names as in every tree converted from it.
 pub fn normalize_inbox(folders: &mut [Folder]) {
     let Some(inbox) = spelling_of_inbox(folders) else { return };
     for folder in folders {
@@ -198,13 +197,13 @@ pub fn normalize_inbox(folders: &mut [Folder]) {
     }
 }
 
-/// INBOX is INBOX in any case (RFC 3501 §5.1).
+/// Compares without case (RFC 3501 §5.1).
 fn is_spelling_of_inbox(level: &[u8]) -> bool {
     level.eq_ignore_ascii_case(b"INBOX")
 }
 
-/// What follows `from` in the name of a folder that is it or lies below it. INBOX alone is no folder's parent: below
-/// its name there are its children.
+/// Returns the levels of `folder` below `from`, if it is `from` or a subfolder. INBOX alone has no subfolders: its
+/// children are below its name.
 pub fn levels_below<'a>(from: &Folder, folder: &'a Folder) -> Option<&'a [Vec<u8>]> {
     if from.0.is_empty() {
         return (folder.0.is_empty() || may_be_inbox(folder)).then_some(&[]);
@@ -216,7 +215,7 @@ pub fn levels_below<'a>(from: &Folder, folder: &'a Folder) -> Option<&'a [Vec<u8
     begin.iter().zip(&from.0).enumerate().all(is_same).then_some(rest)
 }
 
-/// Whether a folder may have become INBOX for its name alone.
+/// Reports whether a folder may be INBOX because of its name.
 pub fn may_be_inbox(folder: &Folder) -> bool {
     matches!(&folder.0[..], [only] if is_spelling_of_inbox(only))
 }

@@ -1,5 +1,5 @@
-//! What folders were called where their names could not be kept: a list beside them, so that a way back
-//! knows. JSON Lines; what a name tells by its escapes is not in it.
+//! The original names of folders whose names could not be kept, in a file in the root. JSON Lines. Names that decode
+//! from their escapes are not listed.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -14,10 +14,9 @@ use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::read_regular;
 use crate::mailbox::manifest::Bytes;
 
-/// Its name.
 pub const FILE_NAME: &str = "mailferry.folders";
 
-/// Folders by their place below the root.
+/// Folders by their path below the root.
 pub type Renames = BTreeMap<PathBuf, Folder>;
 
 #[derive(Serialize, Deserialize)]
@@ -26,10 +25,10 @@ struct Line {
     folder: Vec<Bytes>,
 }
 
-/// The list of a root; empty where there is none.
+/// Reads the list of a root. A missing list is empty.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Manifest`] for a line that is none of ours.
+/// [`Error::Io`]; [`Error::Manifest`] for an invalid line.
 pub fn read(root: &Path) -> Result<Renames> {
     let path = root.join(FILE_NAME);
     let text = match read_regular(&path) {
@@ -49,7 +48,7 @@ pub fn read(root: &Path) -> Result<Renames> {
     renames.collect()
 }
 
-/// Puts a list in the place of the one that is there.
+/// Replaces the list of a root.
 pub fn write(root: &Dir, renames: &Renames) -> Result<()> {
     let mut text = Vec::new();
     for (directory, folder) in renames {
@@ -57,7 +56,7 @@ pub fn write(root: &Dir, renames: &Renames) -> Result<()> {
             directory: Bytes(directory.as_os_str().as_bytes().to_vec()),
             folder: folder.0.iter().cloned().map(Bytes).collect(),
         };
-        // None of our types can fail to be written into memory.
+        // Writing these types into memory cannot fail.
         let written = serde_json::to_writer(&mut text, &line);
         debug_assert!(written.is_ok());
         text.push(b'\n');

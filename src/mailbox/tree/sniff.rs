@@ -1,4 +1,4 @@
-//! What a file of a tree is, by its content and not by its name.
+//! The kind of a file in a tree, by its content and not by its name.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -11,35 +11,33 @@ use crate::mailbox::mbox::read::{self, ContentGuess, NotAMailbox, ReadOptions};
 use crate::mailbox::mbox::scan_hooks::ScanHooks;
 use crate::mailbox::source::{Compression, Source, SpoolOptions};
 
-/// What a file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileKind {
-    /// An mbox; a file without a byte is one without mail.
+    /// An mbox. An empty file is one without mail.
     Mbox,
-    /// One message by itself: it begins with a header. If lines in it look like From_ lines it may also be
-    /// an mbox whose first one is missing; as one message none of it is lost.
+    /// One message: it begins with a header. If it has lines that look like From_ lines, it may also be an mbox
+    /// without its first one. As one message nothing is lost.
     Message {
-        /// Whether they do.
+        /// It has such lines.
         has_separators: bool,
     },
-    /// Neither.
     Other {
-        /// What it looks like, a phrase.
+        /// What the file looks like, a phrase.
         reason: String,
-        /// Whether mail may be in it all the same.
+        /// It may contain mail.
         may_be_mail: bool,
-        /// What can be done.
+        /// The remedy.
         mend: Option<String>,
     },
 }
 
-/// So much of a file is looked at first; it is enough for all but odd ones.
+/// How much of a file is read first. That is enough for most files.
 const HEAD: usize = 64 << 10;
 
-/// Looks at a regular file. It is not locked: what is decided here is only who is to read it.
+/// Determines the kind of a regular file. It is not locked: the result only selects the reader.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::Interrupted`]; what is compressed and damaged is no error but may be mail.
+/// [`Error::Io`], [`Error::Interrupted`]. Damaged compressed data is not an error, but a file that may contain mail.
 pub fn sniff(path: &Path, spooling: &SpoolOptions<'_>) -> Result<FileKind> {
     let file = File::open(path).map_err(Error::io("open", path))?;
     let mut head = vec![0; HEAD];
@@ -54,7 +52,7 @@ pub fn sniff(path: &Path, spooling: &SpoolOptions<'_>) -> Result<FileKind> {
     }
     head.truncate(filled);
     let is_compressed = Compression::detect(&head).is_some();
-    // A head without an LF may be that of a file of CRs.
+    // Without an LF, the lines may end in CR.
     let is_plain = !is_compressed && (head.is_empty() || head.contains(&b'\n'));
     if is_plain {
         let read = read::is_framed(&head);

@@ -1,18 +1,18 @@
-//! Which folders their user wants to see: a list beside them, in one of several forms.
+//! Subscribed folders: a list in the root, in one of several formats.
 
 use super::folder::{Folder, Layout, decode_level};
 
-/// The names under which lists lie, and what stands between two levels there.
+/// The names of lists, and the separator of levels in each.
 pub const FILES: [(&str, u8); 4] = [
     ("subscriptions", b'.'),
     (".subscriptions", b'/'),
     (".mailboxlist", b'/'),
     ("courierimapsubscribed", b'.'),
 ];
-/// The first line of Dovecot's second form, in which a TAB stands between levels.
+/// The first line of the second format of Dovecot, in which a TAB separates levels.
 const SECOND: &[u8] = b"V\t2";
 
-/// Reads a list; `separator` stands between levels unless the list itself says otherwise.
+/// Parses a list. `separator` separates levels, unless the list is in the second format of Dovecot.
 pub fn parse(text: &[u8], separator: u8) -> Vec<Folder> {
     let mut lines =
         text.split(|&b| b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)).peekable();
@@ -21,7 +21,7 @@ pub fn parse(text: &[u8], separator: u8) -> Vec<Folder> {
         let levels: Vec<Vec<u8>> = line.split(|&b| b == separator).map(decode_level).collect();
         match &levels[..] {
             [inbox] if inbox.eq_ignore_ascii_case(b"INBOX") => Folder::INBOX,
-            // Courier's names all begin so.
+            // All names of Courier begin with it.
             [inbox, ..] if inbox == b"INBOX" && separator == b'.' => Folder(levels[1..].to_vec()),
             _ => Folder(levels),
         }
@@ -29,7 +29,7 @@ pub fn parse(text: &[u8], separator: u8) -> Vec<Folder> {
     folders.collect()
 }
 
-/// The file of a layout, and what stands between levels there, unless it is Dovecot's second form.
+/// Returns the name of the list in a layout, and its separator unless it is in the second format of Dovecot.
 pub fn file_for(layout: Layout) -> (&'static str, u8) {
     match layout {
         Layout::Mboxes => (".subscriptions", b'/'),
@@ -37,7 +37,7 @@ pub fn file_for(layout: Layout) -> (&'static str, u8) {
     }
 }
 
-/// Writes a list: for Maildirs in Dovecot's second form, for mboxes in its first.
+/// Formats a list: in the second format of Dovecot for Maildirs, in its first for mboxes.
 pub fn format(folders: &[Folder], layout: Layout) -> Vec<u8> {
     let (mut text, separator) = match layout {
         Layout::Mboxes => (Vec::new(), b'/'),

@@ -1,5 +1,4 @@
-//! The mailboxes that lie in a tree: mboxes, Maildirs, messages by themselves, as the programs of all these
-//! years have laid them.
+//! Finds the mailboxes in a tree: mboxes, Maildirs, and single messages, as mail programs of all times store them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
@@ -20,58 +19,48 @@ use crate::mailbox::manifest;
 use crate::mailbox::source::SpoolOptions;
 use crate::mailbox::text::display_path;
 
-/// A mailbox in a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TreeMailbox {
-    /// Where it lies.
     pub path: PathBuf,
-    /// Which folder it is.
     pub folder: Folder,
-    /// What it is.
     pub kind: MailboxKind,
 }
 
-/// What a mailbox in a tree is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MailboxKind {
-    /// An mbox.
     Mbox,
-    /// A Maildir.
     Maildir,
-    /// Files in one directory that are a message each, as in MH, or saved one by one.
+    /// The files of a directory that are one message each, as in MH.
     Messages(Vec<PathBuf>),
 }
 
-/// What was passed over.
+/// A file or directory that was skipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SkippedEntry {
-    /// What.
     pub path: PathBuf,
-    /// Why, a phrase.
+    /// A phrase.
     pub reason: String,
-    /// Whether mail may be in it.
     pub may_be_mail: bool,
-    /// What can be done.
+    /// The remedy.
     pub mend: Option<String>,
 }
 
-/// All that a tree holds.
+/// The content of a tree.
 #[derive(Debug, Default)]
 pub struct Tree {
-    /// Mailboxes, in the order of their paths.
+    /// In the order of their paths.
     pub mailboxes: Vec<TreeMailbox>,
-    /// What is none.
     pub skipped: Vec<SkippedEntry>,
-    /// Errors for the rests of Maildirs.
+    /// Errors about damaged Maildirs.
     pub refused: Vec<Error>,
-    /// Messages by themselves in which lines look like From_ lines.
+    /// Single messages with lines that look like From_ lines.
     pub ambiguous: Vec<PathBuf>,
-    /// The folders that their user has subscribed to, if there is a list; it may name what is not there.
+    /// The subscribed folders, if there is a list. Some may not exist.
     pub subscriptions: Option<Vec<Folder>>,
 }
 
-/// What programs keep beside mail, by the names they give it: none of these is looked into.
-const BESIDE: [&str; 17] = [
+/// Names of files that mail programs keep next to mail. They are not read.
+const METADATA_FILES: [&str; 17] = [
     "maildirsize",
     "maildirfolder",
     "maildirshared",
@@ -90,10 +79,10 @@ const BESIDE: [&str; 17] = [
     ".nomedia",
     "courierimapuiddb",
 ];
-const BESIDE_ENDS: [&str; 8] =
+const METADATA_SUFFIXES: [&str; 8] =
     [".msf", ".lock", ".cmeta", ".ev-summary", ".ev-summary-meta", ".ibex.index", ".ibex.index.data", ".ovw"];
-/// A mailing list of theirs may well be a folder `dovecot-users` or `cyrus.info`.
-const BESIDE_BEGINS: [&str; 14] = [
+/// The beginnings of such names. Folders may be called `dovecot-users` or `cyrus.info`.
+const METADATA_PREFIXES: [&str; 14] = [
     "dovecot.index",
     "dovecot.list.index",
     "dovecot.map.index",
@@ -109,17 +98,16 @@ const BESIDE_BEGINS: [&str; 14] = [
     "cyrus.annotations",
     "cyrus.squat",
 ];
-/// Of names that begin with a dot: what KMail kept beside the mbox or Maildir `name` as `.name.index`.
-const BESIDE_DOT_ENDS: [&str; 3] = [".index", ".index.ids", ".index.sorted"];
-/// Directories of such things.
-const BESIDE_DIRECTORIES: [&str; 3] = [".imap", "courierimapkeywords", "courierimaphieracl"];
+/// The ends of such names that begin with a dot: KMail kept `.name.index` next to the mbox or Maildir `name`.
+const METADATA_DOT_SUFFIXES: [&str; 3] = [".index", ".index.ids", ".index.sorted"];
+/// Directories of mail programs.
+const METADATA_DIRECTORIES: [&str; 3] = [".imap", "courierimapkeywords", "courierimaphieracl"];
 
-/// Looks through a tree. Symbolic links are followed with `follow`, and never out of the tree.
+/// Finds the mailboxes in a tree. With `follow`, symbolic links are followed, but never out of the tree.
 ///
 /// # Errors
-/// [`Error::Io`] where the root itself cannot be read; [`Error::NotAMailbox`] where it is the rest of a Maildir;
-/// [`Error::Interrupted`]. Whatever else cannot be read is
-/// among what is skipped.
+/// [`Error::Io`] for an unreadable root, [`Error::NotAMailbox`] for a root that is a damaged Maildir,
+/// [`Error::Interrupted`]. Other unreadable files are in [`Tree::skipped`].
 pub fn walk(root: &Path, follow: bool, spooling: &SpoolOptions<'_>) -> Result<Tree> {
     let real = root.canonicalize().map_err(Error::io("open", root))?;
     let mut walk = Walk {
@@ -153,12 +141,12 @@ struct Walk<'a> {
     /// Without symbolic links.
     real: PathBuf,
     spooling: &'a SpoolOptions<'a>,
-    /// What folders were called before they got the names they have.
+    /// The original names of folders.
     renames: Renames,
     tree: Tree,
-    /// Those that were entered.
+    /// The directories that were entered.
     directories: HashMap<PathBuf, Directory>,
-    /// Messages by themselves, by their directory.
+    /// Single messages by directory.
     messages: BTreeMap<PathBuf, Vec<PathBuf>>,
 }
 
@@ -169,7 +157,7 @@ struct Directory {
 }
 
 impl Walk<'_> {
-    /// Whether to look into it, if it is a directory.
+    /// Returns true for a directory to enter.
     fn entry(&mut self, entry: &DirEntry) -> Result<bool> {
         let (path, name) = (entry.path(), entry.file_name());
         let parent = path.parent().and_then(|parent| self.directories.get(parent)).cloned();
@@ -209,7 +197,8 @@ impl Walk<'_> {
         if parent.is_maildir && matches!(bytes, b"cur" | b"new" | b"tmp") {
             return Ok(false);
         }
-        if bytes.ends_with(b".mailferry-partial") || BESIDE_DIRECTORIES.iter().any(|n| bytes == n.as_bytes())
+        if bytes.ends_with(b".mailferry-partial")
+            || METADATA_DIRECTORIES.iter().any(|n| bytes == n.as_bytes())
         {
             self.skip(path, "a mail program's own", false, None);
             return Ok(false);
@@ -230,7 +219,7 @@ impl Walk<'_> {
     }
 
     fn enter(&mut self, path: &Path, folder: Folder) -> Result<()> {
-        // One whose messages lie elsewhere is not followed there, either: what leads out is listed.
+        // A Maildir whose messages are outside of the tree is skipped, too: it is listed as a link out of the tree.
         let kind = detect(path);
         let is_maildir = kind != DirectoryKind::Other && (path == self.root || !self.leads_out(path));
         match kind {
@@ -243,7 +232,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Whether the messages of a Maildir lie outside of the tree.
+    /// Reports whether the messages of a Maildir are outside of the tree.
     fn leads_out(&self, maildir: &Path) -> bool {
         let is_outside = |path: &Path| {
             path.is_symlink() && !path.canonicalize().is_ok_and(|real| real.starts_with(&self.real))
@@ -265,7 +254,7 @@ impl Walk<'_> {
             }
             return Ok(());
         }
-        if is_beside(name.as_bytes()) && !begins_as_mbox(path) {
+        if is_metadata(name.as_bytes()) && !begins_as_mbox(path) {
             self.skip(path, "a mail program's own", false, None);
             return Ok(());
         }
@@ -276,7 +265,7 @@ impl Walk<'_> {
                     self.skip(path, "empty, and not by the name of a mailbox", false, None);
                     return Ok(());
                 }
-                // Apple Mail's Name.mbox/mbox is its directory's.
+                // In Apple Mail, Name.mbox/mbox is the mailbox of its directory.
                 let folder = match name == "mbox" && path.parent() != Some(self.root) {
                     true => parent.folder.clone(),
                     false => parent.folder.child(folder::level_of_mbox(path)),
@@ -353,11 +342,11 @@ impl Walk<'_> {
     }
 }
 
-/// Mail that lies beside the messages of a Maildir and is none of its folders: mboxes and Maildirs, by their paths in
-/// it. What cannot be looked into is not told here.
+/// Finds mail in a Maildir that is neither a message nor a folder: mboxes and Maildirs, by their paths in it.
+/// Unreadable directories are not reported.
 pub fn stray_mail(maildir: &Path) -> Vec<PathBuf> {
     let is_own = |name: &[u8]| {
-        matches!(name, b"cur" | b"new" | b"tmp") || BESIDE_DIRECTORIES.iter().any(|n| name == n.as_bytes())
+        matches!(name, b"cur" | b"new" | b"tmp") || METADATA_DIRECTORIES.iter().any(|n| name == n.as_bytes())
     };
     let is_inside = |entry: &DirEntry| {
         let name = entry.file_name().as_bytes();
@@ -373,9 +362,9 @@ pub fn stray_mail(maildir: &Path) -> Vec<PathBuf> {
     mail.map(|path| path.strip_prefix(maildir).map(PathBuf::from).unwrap_or(path)).collect()
 }
 
-fn is_beside(name: &[u8]) -> bool {
-    BESIDE.iter().any(|n| name == n.as_bytes())
-        || BESIDE_ENDS.iter().any(|end| name.ends_with(end.as_bytes()))
-        || BESIDE_BEGINS.iter().any(|begin| name.starts_with(begin.as_bytes()))
-        || (name.starts_with(b".") && BESIDE_DOT_ENDS.iter().any(|end| name.ends_with(end.as_bytes())))
+fn is_metadata(name: &[u8]) -> bool {
+    METADATA_FILES.iter().any(|n| name == n.as_bytes())
+        || METADATA_SUFFIXES.iter().any(|end| name.ends_with(end.as_bytes()))
+        || METADATA_PREFIXES.iter().any(|begin| name.starts_with(begin.as_bytes()))
+        || (name.starts_with(b".") && METADATA_DOT_SUFFIXES.iter().any(|end| name.ends_with(end.as_bytes())))
 }

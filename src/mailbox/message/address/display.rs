@@ -1,13 +1,13 @@
-//! A list of addresses for people: the name, and the address in brackets.
+//! Lists of addresses for display.
 
 use crate::mailbox::message::address::Compat;
 use crate::mailbox::message::address::list::{AddressList, Piece};
 use crate::mailbox::message::address::token::{Token, TokenKind};
 use crate::mailbox::message::header::decode_text;
 
-/// `Ada <ada@example.org>, bob@example.org`: names decoded (RFC 2047), also those that stand in a comment behind the
-/// address, addresses raw. What a sender has encoded cannot pass for an address: such a name gets quotes. A field that
-/// is no plain list is shown as it is, decoded.
+/// Formats a field as `Ada <ada@example.org>, bob@example.org`. Names are decoded (RFC 2047), also those in a comment
+/// after the address. Addresses are raw. A decoded name that could pass for an address gets quotes. A field that is
+/// not a plain list is only decoded.
 pub fn display(value: &[u8]) -> String {
     let list = AddressList::read(value, Compat::Strict);
     let is_plain = list.fault.is_none() && list.warning.is_none() && list.count() > 0;
@@ -17,7 +17,7 @@ pub fn display(value: &[u8]) -> String {
     }
 }
 
-/// None: a group, or a comma that is missing.
+/// Returns `None` for a group or a missing comma.
 fn plain(list: &AddressList<'_>) -> Option<String> {
     let mut all: Vec<String> = Vec::new();
     let mut one = One::default();
@@ -38,7 +38,7 @@ fn plain(list: &AddressList<'_>) -> Option<String> {
     Some(all.join(", "))
 }
 
-/// What stands between two commas.
+/// The parts of a list element.
 #[derive(Default)]
 struct One<'a> {
     name: Vec<Token<'a>>,
@@ -101,9 +101,9 @@ mod tests {
             ("a@x, Bob <b@x>", "a@x, Bob <b@x>"),
             ("Ada <@hop:ada@x>", "Ada <@hop:ada@x>"),
             ("joe@x <joe@x>", r#""joe@x" <joe@x>"#),
-            // Whom it is from is not what a name says.
+            // A name cannot forge an address.
             ("=?utf-8?Q?boss=40x_=3Cboss=40x=3E=2C?= <eve@y>", r#""boss@x <boss@x>," <eve@y>"#),
-            // As it is.
+            // Unchanged.
             ("friends: a@x, b@x;", "friends: a@x, b@x;"),
             ("bob al c@h", "bob al c@h"),
             ("Bob <bob@h", "Bob <bob@h"),

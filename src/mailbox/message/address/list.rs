@@ -1,55 +1,52 @@
-//! A list of addresses: what of it is an address, and what stands around them.
+//! Lists of addresses: the addresses, and the words around them.
 
 use crate::mailbox::message::address::token::{Token, TokenKind, Tokens};
 use crate::mailbox::message::address::{Compat, Fault, FaultKind};
 
-/// As many tokens an address has at most. The longest that a mail system takes has hundreds.
+/// The most tokens in an address. The longest that a mail system accepts has hundreds.
 const MOST: usize = 10_000;
 
-/// An address: its tokens from left to right, comments excepted. `<>` has none.
+/// An address: its tokens in order, without comments. `<>` has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address<'a> {
-    /// Where it begins in the text.
+    /// The offset in the text.
     pub at: usize,
-    /// What it is made of.
     pub tokens: Vec<Token<'a>>,
 }
 
-/// A part of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece<'a> {
-    /// What is no part of an address: names, comments, brackets, commas, groups.
+    /// A token outside of addresses: names, comments, brackets, commas, groups.
     Word(Token<'a>),
-    /// An address.
     Address(Address<'a>),
-    /// Here a comma should have been.
+    /// A comma is missing here.
     MissingComma,
 }
 
-/// A list that was read. It is kept by places in its text, and its parts are made as they are asked for.
+/// A parsed list. It stores offsets in its text, and creates its pieces on demand.
 #[derive(Debug, Clone)]
 pub struct AddressList<'a> {
     text: Tokens<'a>,
     parts: Vec<Part>,
-    /// Where the tokens of addresses begin, of each from right to left.
+    /// The offsets of the tokens of addresses, from right to left in each address.
     starts: Vec<u32>,
-    /// What ended the reading before the list's beginning. Then it has what is to the right of that.
+    /// The fault that ended parsing early. Parsing goes from right to left, so the list then has only what follows
+    /// the fault.
     pub fault: Option<Fault>,
-    /// What was let pass.
+    /// A tolerated fault.
     pub warning: Option<Fault>,
 }
 
-/// A [`Piece`], by its place.
+/// A [`Piece`] by its offset.
 #[derive(Debug, Clone, Copy)]
 enum Part {
     Word(u32),
-    /// Where it begins, and how many of the starts are its own.
+    /// The offset, and the number of its starts.
     Address(u32, u32),
     MissingComma,
 }
 
 impl<'a> AddressList<'a> {
-    /// Reads a list.
     pub fn read(text: &'a [u8], manner: Compat) -> AddressList<'a> {
         match Tokens::read(text, manner) {
             Ok(tokens) => parse(tokens),
@@ -60,7 +57,7 @@ impl<'a> AddressList<'a> {
         }
     }
 
-    /// Its parts in their order.
+    /// Returns the pieces in order.
     pub fn pieces(&self) -> impl Iterator<Item = Piece<'a>> {
         let mut left = &self.starts[..];
         self.parts.iter().map(move |part| match *part {
@@ -73,7 +70,7 @@ impl<'a> AddressList<'a> {
         })
     }
 
-    /// Its addresses from right to left: that is the order in which qmail-inject has them.
+    /// Returns the addresses from right to left, in the order of qmail-inject.
     pub fn addresses(&self) -> impl Iterator<Item = Address<'a>> {
         let mut left = &self.starts[..];
         self.parts.iter().rev().filter_map(move |part| match *part {
@@ -85,14 +82,14 @@ impl<'a> AddressList<'a> {
         })
     }
 
-    /// How many addresses it has.
+    /// Returns the number of addresses.
     pub fn count(&self) -> usize {
         self.parts.iter().filter(|part| matches!(part, Part::Address(..))).count()
     }
 }
 
 impl Address<'_> {
-    /// The raw address: without quotes, brackets and comments.
+    /// Returns the raw address: without quotes, brackets and comments.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
         for token in &self.tokens {
@@ -116,8 +113,8 @@ impl Address<'_> {
         out
     }
 
-    /// Whether it can be an address of the envelope, and `<>`, which is allowed for a sender. A domain is
-    /// not asked for: it may be added. A local part may have dots anywhere, since there are such addresses.
+    /// Checks that this can be an address of the envelope. `<>` is allowed for a sender. The domain may be missing,
+    /// since it may be added. A local part may have dots anywhere, since such addresses exist.
     pub fn check(&self) -> Result<(), Fault> {
         let fault = |at, trouble| Err(Fault { at, kind: trouble });
         let mut tokens = &self.tokens[route_len(&self.tokens)..];
@@ -152,7 +149,7 @@ impl Address<'_> {
         if let Some(literal) = local.iter().find(|token| matches!(token.kind, TokenKind::Literal(_))) {
             return fault(literal.at, FaultKind::LiteralInName);
         }
-        // A trailing @ is taken off.
+        // A trailing @ is ignored.
         let Some((_, domain)) = domain.split_first().filter(|(_, domain)| !domain.is_empty()) else {
             return Ok(());
         };
@@ -176,7 +173,8 @@ impl Address<'_> {
     }
 }
 
-/// How many tokens at the beginning of an address are its route: `@a,@b:`. All, if it has no end.
+/// Returns the number of tokens in the route at the beginning of an address: `@a,@b:`. Without a colon these are all
+/// tokens.
 pub fn route_len(tokens: &[Token<'_>]) -> usize {
     match tokens.first() {
         Some(Token { kind: TokenKind::At, .. }) => {
@@ -187,7 +185,7 @@ pub fn route_len(tokens: &[Token<'_>]) -> usize {
     }
 }
 
-/// The address that begins at `at`; the places of its tokens come from right to left.
+/// Builds the address at `at`. The offsets of its tokens are from right to left.
 fn address<'a>(text: &Tokens<'a>, at: u32, starts: &[u32]) -> Address<'a> {
     Address { at: at as usize, tokens: starts.iter().rev().map(|&at| text.at(at as usize)).collect() }
 }
@@ -213,16 +211,16 @@ fn parse(tokens: Tokens<'_>) -> AddressList<'_> {
     AddressList { text: left, fault, ..list }
 }
 
-/// Goes from right to left: there what a word belongs to is known before the word comes. What it collects is
-/// in that order, too.
+/// Parses from right to left: that way the role of a word is known before the word. The parts are collected in that
+/// order, too.
 struct Parser<'a> {
     left: Tokens<'a>,
     list: AddressList<'a>,
-    /// From which of the list's starts on they are of the address that is being collected.
+    /// The first start of the current address.
     address: usize,
-    /// Where the `;` is of the group we are in.
+    /// The offset of the `;` of the current group.
     group_end: Option<usize>,
-    /// Whether a word belongs to that address.
+    /// A word would be part of the current address.
     word_ok: bool,
 }
 
@@ -265,7 +263,7 @@ impl<'a> Parser<'a> {
                     self.word_ok = false;
                     self.collect(token.at)?;
                 }
-                // A comment is a blank: it moves behind the address that it stands in.
+                // A comment is a blank. It moves after the address that contains it.
                 TokenKind::Comment(_) => self.put(token),
                 TokenKind::Comma => {
                     self.flush();
@@ -285,7 +283,7 @@ impl<'a> Parser<'a> {
         self.list.parts.push(Part::Word(token.at as u32));
     }
 
-    /// One more token of the address.
+    /// Adds a token to the current address.
     fn collect(&mut self, at: usize) -> Result<(), Fault> {
         if self.list.starts.len() - self.address == MOST {
             self.list.starts.truncate(self.address);
@@ -295,7 +293,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// The name of a group.
+    /// Reads the name of a group.
     fn put_through_comma(&mut self) {
         while let Some(token) = self.left.pop() {
             let is_comma = token.kind == TokenKind::Comma;
@@ -316,7 +314,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// What stands before `>`, and the name before that.
+    /// Reads the address before `>`, and the name before that.
     fn bracketed(&mut self, right: usize) -> Result<(), Fault> {
         let left = loop {
             match self.left.pop() {
@@ -331,7 +329,7 @@ impl<'a> Parser<'a> {
                 None => break None,
             }
         };
-        // Even if there is nothing in it.
+        // Also an empty one.
         self.end_address(left.as_ref().map_or(right, |left| left.at));
         let Some(left) = left else { return Err(Fault { at: right, kind: FaultKind::BracketNotOpened }) };
         self.put(left);
@@ -357,7 +355,7 @@ impl<'a> Parser<'a> {
         if let Some(Token { at, kind: TokenKind::Literal(_), .. }) = self.left.last() {
             self.doubt(at, FaultKind::LiteralInName);
         }
-        // `joe@example.org <joe@example.org>` is what many programs write.
+        // Many programs write `joe@example.org <joe@example.org>`.
         if let Some(&at) = name.last().filter(|_| has_at)
             && (name.len() > MOST || address(&self.left, at, &name).check().is_err())
         {
@@ -372,7 +370,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The same, where there is another address to the left of it and no comma between them.
+    /// Ends the current address where another one follows on the left without a comma.
     fn flush_before_another(&mut self) {
         if self.address < self.list.starts.len() {
             self.flush();
@@ -390,7 +388,7 @@ impl<'a> Parser<'a> {
         self.list.parts.push(Part::Address(at, count));
     }
 
-    /// The leftmost is kept, but for one that may cost a recipient.
+    /// Sets the warning. The leftmost one wins, unless one may lose a recipient.
     fn doubt(&mut self, at: usize, trouble: FaultKind) {
         let keep = self.list.warning.is_some_and(|doubt| doubt.kind.loses_recipients());
         if !keep {
@@ -399,7 +397,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// Whether these are `@a,@b`.
+/// Reports whether the tokens are `@a,@b`.
 fn is_route(tokens: &Tokens<'_>) -> bool {
     let mut in_hop = false;
     for token in tokens.iter() {
@@ -420,7 +418,7 @@ mod tests {
 
     use crate::mailbox::message::address::list::*;
 
-    /// The addresses from left to right, and what is wrong.
+    /// Returns the addresses from left to right, and the faults.
     fn read(text: &str, manner: Compat) -> String {
         let list = AddressList::read(text.as_bytes(), manner);
         let mut addresses: Vec<String> =

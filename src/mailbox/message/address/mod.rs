@@ -1,8 +1,7 @@
-//! Fields that hold addresses (RFC 5322 §3.4, and what real mail does to it): taken apart, and printed again.
+//! Address fields (RFC 5322 §3.4, and real mail): parsed and printed.
 //!
-//! Read as qmail-inject reads them, from right to left: groups, comments, routes, quoted local parts, domain
-//! literals, bytes over 127, and a comma put in where one is missing. No text is too odd to be read; what is
-//! wrong with it is a [`Fault`] with its place.
+//! Parsed as qmail-inject does, from right to left: groups, comments, routes, quoted local parts, domain literals,
+//! bytes over 127, and missing commas. Any text is parsed. What is wrong with it is a [`Fault`] with its offset.
 
 pub mod display;
 pub mod list;
@@ -11,26 +10,24 @@ pub mod token;
 
 use std::fmt;
 
-/// How much a reader lets pass.
+/// How strictly a field is parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compat {
-    /// As qmail-inject: what it lets pass passes, what it prints is printed so.
+    /// As qmail-inject: accepts the same text, and prints it in the same way.
     Qmail,
-    /// What could lose or change a recipient is a fault; folding within quotes is taken out, blanks in names
-    /// are kept.
+    /// A text that could lose or change a recipient is a fault. Folding in quotes is removed, and blanks in names are
+    /// kept.
     Strict,
 }
 
-/// What is wrong with a field, and where.
+/// A fault in a field, and its offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {
-    /// Byte of the text that was read.
+    /// The byte offset in the text.
     pub at: usize,
-    /// What it is.
     pub kind: FaultKind,
 }
 
-/// What can be wrong with a list of addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultKind {
     /// A quote, a comment or a literal without its end.
@@ -43,7 +40,7 @@ pub enum FaultKind {
     BracketNotClosed,
     /// `:` of a group without its `;`.
     GroupNotClosed,
-    /// `;` that ends no group.
+    /// `;` that does not end a group.
     GroupNotOpened,
     /// A group within a group.
     GroupInGroup,
@@ -51,24 +48,24 @@ pub enum FaultKind {
     BareRoute,
     /// `[` in a name.
     LiteralInName,
-    /// Words before `<` that hold an address and more.
+    /// Words before `<` that contain an address and more.
     AddressInName,
-    /// An address without anything before its `@`, or without anything at all.
+    /// An address with nothing before its `@`, or an empty one.
     Empty,
     /// Two words without a dot between them.
     TwoWords,
     /// A second `@`.
     SecondAt,
-    /// What stands behind the `@` is no domain.
+    /// The text after the `@` is not a domain.
     BadDomain,
     /// A NUL, or the end of a line.
     Control,
-    /// More words and signs than a list, or than an address, is held with.
+    /// Too many tokens in a list or an address.
     TooLong,
 }
 
 impl FaultKind {
-    /// Whether a list that has it may not hold all its recipients as they were meant, though qmail-inject takes it.
+    /// Reports whether the list may lack recipients, though qmail-inject accepts it.
     pub fn loses_recipients(self) -> bool {
         use FaultKind::*;
         matches!(

@@ -1,13 +1,13 @@
-//! A list printed as a field, folded at commas.
+//! Lists printed as a field, folded at commas.
 
 use crate::mailbox::message::address::Compat;
 use crate::mailbox::message::address::list::Piece;
 use crate::mailbox::message::address::token::{Token, TokenKind};
 
-/// Lines are joined while they are no longer than this.
+/// The length of a line, unless it has no comma.
 const LINE: usize = 78;
 
-/// `NAME: list`, with its line end. It is folded where a comma is, and nowhere else.
+/// Formats `NAME: list`, with its line end. It is folded only at commas.
 pub fn format_field<'a>(name: &[u8], pieces: impl Iterator<Item = Piece<'a>>, manner: Compat) -> Vec<u8> {
     let out = [name, b":"].concat();
     let mut printer =
@@ -28,11 +28,11 @@ pub fn format_field<'a>(name: &[u8], pieces: impl Iterator<Item = Piece<'a>>, ma
 
 struct Printer {
     out: Vec<u8>,
-    /// How long the last line is.
+    /// The length of the last line.
     line: usize,
-    /// What stands behind the last place where a line may end.
+    /// The text after the last comma.
     segment: Vec<u8>,
-    /// The token before: what it is, and whether it is a word of a name.
+    /// The token before, and whether it is part of a name.
     before: Option<Before>,
     in_name: bool,
     manner: Compat,
@@ -59,11 +59,11 @@ impl Printer {
 
     fn token(&mut self, token: &Token<'_>, in_name: bool) {
         let needs_space = match self.before {
-            // The colon behind the name.
+            // After the colon.
             None | Some(Before::Blank) => true,
             _ if token.kind == TokenKind::Left => true,
             Some(Before::Word) => token.kind.is_word(),
-            // `John Q. Public`, and not `john . doe@h`.
+            // `John Q. Public`, but not `john . doe@h`.
             Some(Before::Dot) => {
                 let is_name = self.in_name && in_name && token.kind.is_word();
                 is_name && token.spaced && self.manner == Compat::Strict
@@ -87,7 +87,7 @@ impl Printer {
     }
 }
 
-/// A token as it stands in a field.
+/// Appends a token as it is written in a field.
 pub fn push_token(out: &mut Vec<u8>, kind: &TokenKind<'_>) {
     let (open, text, close): (&[u8], &[u8], &[u8]) = match kind {
         TokenKind::Dot => (b".", b"", b""),

@@ -1,21 +1,19 @@
-//! The words and signs of a field (RFC 5322 §3.2).
+//! The tokens of a field (RFC 5322 §3.2).
 
 use std::borrow::Cow;
 
 use crate::mailbox::message::address::{Compat, Fault, FaultKind};
 
-/// A word or a sign.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token<'a> {
-    /// Where it begins in the text.
+    /// The offset in the text.
     pub at: usize,
-    /// Whether there are blanks before it.
+    /// Preceded by blanks.
     pub spaced: bool,
-    /// What it is.
     pub kind: TokenKind<'a>,
 }
 
-/// What a token is. Words hold what they mean, without quotes and backslashes.
+/// The kind of a token. Words have their value, without quotes and backslashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenKind<'a> {
     /// `.`
@@ -32,18 +30,18 @@ pub enum TokenKind<'a> {
     Colon,
     /// `;`
     Semi,
-    /// A word without quotes; bytes over 127 are none.
+    /// A word without quotes. Under [`Compat::Qmail`], one with bytes over 127 is `Quoted`.
     Atom(Cow<'a, [u8]>),
-    /// `"..."`, and a word that needs quotes to be printed.
+    /// `"..."`, or a word that needs quotes.
     Quoted(Cow<'a, [u8]>),
     /// `[...]`
     Literal(Cow<'a, [u8]>),
-    /// `(...)`; the parentheses within are lost.
+    /// `(...)`, without the inner parentheses.
     Comment(Cow<'a, [u8]>),
 }
 
 impl TokenKind<'_> {
-    /// Whether it has text of its own.
+    /// Reports whether the token has a value.
     pub fn is_word(&self) -> bool {
         matches!(
             self,
@@ -52,10 +50,10 @@ impl TokenKind<'_> {
     }
 }
 
-/// As many tokens are read of a text: no list that a person or a program has made has more.
+/// The most tokens in a text. No real list has more.
 pub const MAX_TOKENS: usize = 2_000_000;
 
-/// The tokens of a text, by where they begin: a header may have hundreds of thousands of them.
+/// The tokens of a text, by their offsets: a header may have hundreds of thousands.
 #[derive(Debug, Clone)]
 pub struct Tokens<'a> {
     text: &'a [u8],
@@ -64,10 +62,10 @@ pub struct Tokens<'a> {
 }
 
 impl<'a> Tokens<'a> {
-    /// Reads a text.
+    /// Splits a text into tokens.
     ///
     /// # Errors
-    /// [`Trouble::Unclosed`], [`Trouble::NotOpened`], [`Trouble::TooLong`].
+    /// [`FaultKind::Unclosed`], [`FaultKind::NotOpened`], [`FaultKind::TooLong`].
     pub fn read(text: &'a [u8], manner: Compat) -> Result<Tokens<'a>, Fault> {
         let mut starts = Vec::new();
         let mut at = 0;
@@ -85,17 +83,16 @@ impl<'a> Tokens<'a> {
         Ok(Tokens { text, manner, starts })
     }
 
-    /// None of this text.
+    /// Returns no tokens of this text.
     pub fn empty(text: &'a [u8], manner: Compat) -> Tokens<'a> {
         Tokens { text, manner, starts: Vec::new() }
     }
 
-    /// How they were read.
     pub fn compat(&self) -> Compat {
         self.manner
     }
 
-    /// The token that begins there.
+    /// Returns the token at this offset.
     pub fn at(&self, at: usize) -> Token<'a> {
         let spaced = at > 0 && is_blank(self.text[at - 1]);
         match kind_at(self.text, at, self.manner) {
@@ -104,17 +101,14 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// All, in their order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Token<'a>> {
         self.starts.iter().map(|&at| self.at(at as usize))
     }
 
-    /// The last one.
     pub fn last(&self) -> Option<Token<'a>> {
         self.starts.last().map(|&at| self.at(at as usize))
     }
 
-    /// Takes the last one off.
     pub fn pop(&mut self) -> Option<Token<'a>> {
         self.starts.pop().map(|at| self.at(at as usize))
     }
@@ -124,7 +118,7 @@ fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
-/// The token that begins there, and where it ends.
+/// Parses the token at `at`. Also returns its end.
 fn kind_at(text: &[u8], at: usize, manner: Compat) -> Result<(TokenKind<'_>, usize), Fault> {
     let enclosed = |open| enclosed(text, at + 1, open, manner).ok_or(Fault { at, kind: FaultKind::Unclosed });
     Ok(match text[at] {
@@ -143,7 +137,8 @@ fn kind_at(text: &[u8], at: usize, manner: Compat) -> Result<(TokenKind<'_>, usi
     })
 }
 
-/// The text up to what ends it, and where that is behind. None if it does not end.
+/// Parses the text up to its closing character. Also returns the end of the token. `None` if there is no closing
+/// character.
 fn enclosed(text: &[u8], from: usize, open: u8, manner: Compat) -> Option<(Cow<'_, [u8]>, usize)> {
     let close = match open {
         b'(' => b')',
@@ -179,7 +174,7 @@ fn enclosed(text: &[u8], from: usize, open: u8, manner: Compat) -> Option<(Cow<'
     }
 }
 
-/// Whether a line ends here that goes on behind it.
+/// Reports whether a line ends here and is continued.
 fn is_fold(text: &[u8]) -> bool {
     matches!(text, [b'\n', b' ' | b'\t', ..] | [b'\r', b'\n', b' ' | b'\t', ..])
 }
@@ -191,7 +186,7 @@ fn atom(text: &[u8], from: usize, manner: Compat) -> (TokenKind<'_>, usize) {
     let mut content = Cow::Borrowed(&text[from..at]);
     while let Some(&byte) = text.get(at).filter(|&&b| at == from || !ends_atom(b)) {
         if byte == b'\\' {
-            // At the end of the text it stands for nothing.
+            // At the end of the text a backslash is ignored.
             if let Some(&escaped) = text.get(at + 1) {
                 content.to_mut().push(escaped);
             }
@@ -215,9 +210,8 @@ fn ends_atom(byte: u8) -> bool {
     )
 }
 
-/// Whether an atom with it is printed as one: as it is, or with a backslash. (A blank behind a backslash
-/// is printed without either by qmail-inject, and then it divides the atom. Bytes over 127 it puts into quotes;
-/// RFC 6532 knows better.)
+/// Reports whether an atom may contain this byte, with or without a backslash. (qmail-inject prints a blank after a
+/// backslash without the backslash, which then divides the atom. It quotes bytes over 127; RFC 6532 allows them.)
 fn is_printed_bare(byte: u8, manner: Compat) -> bool {
     let is_over_127 = byte > 127 && manner == Compat::Strict;
     is_over_127 || (33..=126).contains(&byte) && !b")]\\<>;:@,.".contains(&byte)
@@ -227,7 +221,7 @@ fn is_printed_bare(byte: u8, manner: Compat) -> bool {
 mod tests {
     use crate::mailbox::message::address::token::*;
 
-    /// One token a word: its kind, and what it means.
+    /// Returns a word per token: its kind and its value.
     fn shown(text: &str) -> String {
         let shown = Tokens::read(text.as_bytes(), Compat::Strict).map(|tokens| {
             let shown = tokens.iter().map(|token| match &token.kind {

@@ -7,14 +7,14 @@ use super::form::{Form, Order, ParsedDate, Stamp, Weekday, ZonePosition};
 use super::names::{MONTHS, ZONES, is_english_weekday, is_name_or_abbreviation};
 use super::scanner::Scanner;
 
-/// The date that begins with the first of `bytes`, if one does.
+/// Parses the date at the start of `bytes`.
 pub fn parse_prefix(bytes: &[u8]) -> Option<ParsedDate<'_>> {
     let scanner = Scanner { rest: bytes };
-    // Without a weekday first: `Mar 5 10:00 2001` is March, `Mar Jan 5 10:00 2001` is Tuesday.
+    // Without a weekday is tried first: `Mar 5 10:00 2001` is March, `Mar Jan 5 10:00 2001` is Tuesday.
     scanner.iso().or_else(|| scanner.named_month()).or_else(|| scanner.with_weekday())
 }
 
-/// The parts of a date as written, not yet checked to be possible.
+/// The parts of a date, not yet validated.
 struct Parts {
     year: i16,
     month: i8,
@@ -35,7 +35,7 @@ impl Parts {
     }
 }
 
-/// A time of day on a 24-hour clock; not yet checked.
+/// A time of day on a 24-hour clock, not yet validated.
 #[derive(Clone, Copy)]
 struct Time {
     hour: i8,
@@ -44,13 +44,13 @@ struct Time {
     seconds_written: bool,
 }
 
-/// A zone that was written, in seconds east of UTC if that is known.
+/// A zone, in seconds east of UTC if that is known.
 #[derive(Clone, Copy)]
 struct Zone {
     offset: Option<i32>,
 }
 
-/// Whole dates: these take the scanner by value, since they are tried one after the other.
+/// Whole dates. These methods take the scanner by value, since one is tried after the other.
 impl<'a> Scanner<'a> {
     fn with_weekday(mut self) -> Option<ParsedDate<'a>> {
         let weekday = self.weekday()?;
@@ -114,8 +114,8 @@ impl<'a> Scanner<'a> {
 
 /// The parts of a date.
 impl Scanner<'_> {
-    /// A word that can be a weekday, and the blanks and punctuation after it. Comments do not
-    /// belong there: a word before a comment is a sender's name.
+    /// Parses a word that can be a weekday, and the blanks and punctuation after it. Comments are not allowed there:
+    /// a word before a comment is the name of a sender.
     fn weekday(&mut self) -> Option<Weekday> {
         self.attempt(|s| {
             let word = s.word();
@@ -129,7 +129,7 @@ impl Scanner<'_> {
         })
     }
 
-    /// An English month: its first three letters, or all of them, or `Sept`.
+    /// Parses an English month: its first three letters, all of them, or `Sept`.
     fn month(&mut self) -> Option<i8> {
         self.attempt(|s| {
             let word = s.word();
@@ -138,12 +138,12 @@ impl Scanner<'_> {
         })
     }
 
-    /// One or two digits; whether the month has that day is asked later.
+    /// Parses one or two digits. The month is checked later.
     fn day(&mut self) -> Option<i8> {
         self.two_digits()
     }
 
-    /// Four digits, or two, or the two ways in which programs got the year 2000 wrong: `100` and
+    /// Parses four digits, or two, or one of the two ways in which programs got the year 2000 wrong: `100` and
     /// `19100`.
     fn year(&mut self) -> Option<i16> {
         self.attempt(|s| {
@@ -187,8 +187,8 @@ impl Scanner<'_> {
         })
     }
 
-    /// `:05`. RFC 5322 section 4.3 has room for blanks and comments around the colon; around a point
-    /// they would make a time of a sentence's end.
+    /// Parses `:05`. RFC 5322 section 4.3 allows blanks and comments around the colon. Around a point they would turn
+    /// the end of a sentence into a time.
     fn time_part(&mut self, by_points: bool) -> Option<i8> {
         if by_points {
             return self.after(b'.', Self::two_digits);
@@ -203,7 +203,7 @@ impl Scanner<'_> {
         })
     }
 
-    /// Fractions of a second are passed over.
+    /// Skips fractions of a second.
     fn fraction(&mut self) {
         self.after(b'.', Self::number).or_else(|| self.after(b',', Self::number));
     }
@@ -220,7 +220,7 @@ impl Scanner<'_> {
         })
     }
 
-    /// A zone, with the blanks before it.
+    /// Parses a zone, with the blanks before it.
     fn zone(&mut self) -> Option<Zone> {
         self.attempt(|s| {
             s.blanks();
@@ -228,7 +228,7 @@ impl Scanner<'_> {
         })
     }
 
-    /// `(CET)`, but only what we know: any other comment is just that.
+    /// Parses `(CET)`. Any comment but a known zone is only a comment.
     fn zone_in_comment(&mut self) -> Option<Zone> {
         self.attempt(|s| {
             let mut inside = Scanner { rest: s.comment()? };
@@ -237,7 +237,7 @@ impl Scanner<'_> {
         })
     }
 
-    /// `+0100`, also with the name after it: `+0100 MET`.
+    /// Parses `+0100` or `+0100 MET`.
     fn zone_by_number(&mut self) -> Option<Zone> {
         let offset = self.signed()?;
         self.attempt(|s| {
@@ -259,7 +259,7 @@ impl Scanner<'_> {
             s.word().eq_ignore_ascii_case(b"DST").then_some(())
         });
         let offset = match (named, number, summer) {
-            // POSIX counts `EST+5` the other way, so a number only adds to names that say nothing.
+            // POSIX counts `EST+5` westward, so a number only adds to names without an offset.
             (Some(0) | None, Some(number), _) => number,
             (Some(offset), None, Some(())) => Some(offset + 3600),
             (named, _, _) => named,
@@ -267,7 +267,7 @@ impl Scanner<'_> {
         Some(Zone { offset })
     }
 
-    /// A name's offset; `Some(None)` for a name of unknown offset.
+    /// Parses a name. `Some(None)` is a name of unknown offset.
     fn zone_name(&mut self) -> Option<Option<i32>> {
         self.attempt(|s| {
             let word = s.word();
@@ -280,8 +280,8 @@ impl Scanner<'_> {
         })
     }
 
-    /// `+0100`, `-08:00`, `+01`, `-800`; `Some(None)` for a number that is no offset. `-0000` is
-    /// UTC (RFC 5322 section 3.3).
+    /// Parses `+0100`, `-08:00`, `+01` or `-800`. `Some(None)` is a number that is not an offset. `-0000` is UTC (RFC
+    /// 5322 section 3.3).
     fn signed(&mut self) -> Option<Option<i32>> {
         self.attempt(|s| {
             let sign = if s.eat(b'-') { -1 } else { s.eat(b'+').then_some(1)? };

@@ -18,11 +18,11 @@ pub(super) const MONTHS: [&str; 12] = [
 pub(super) const WEEKDAYS: [&str; 7] =
     ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
-/// Names with one meaning in mail, and their minutes east of UTC.
+/// Zones with one meaning in mail, and their minutes east of UTC.
 ///
-/// The American ones mean what RFC 822 says. Left out, and so of unknown offset: IST (India,
-/// Ireland, Israel), AST (Atlantic, Arabia), and the military letters, which RFC 822 had the wrong
-/// way round and RFC 5322 section 4.3 tells readers not to trust.
+/// The American ones are those of RFC 822. Ambiguous ones are omitted, and so have an unknown offset: IST (India,
+/// Ireland, Israel), AST (Atlantic, Arabia), and the military letters, which RFC 822 reversed and which RFC 5322
+/// section 4.3 tells readers to ignore.
 pub(super) const ZONES: [(&str, i32); 44] = [
     ("UT", 0),
     ("UTC", 0),

@@ -1,15 +1,13 @@
 //! A cursor over the bytes of a date.
 
-/// What is left to read. Each method takes a part from the front, or takes nothing and says `None`
-/// (or `false`).
+/// The unread rest. Each method takes a part from the front, or takes nothing and returns `None` (or `false`).
 #[derive(Clone, Copy)]
 pub(super) struct Scanner<'a> {
     pub(super) rest: &'a [u8],
 }
 
-/// Bytes, blanks and words.
 impl<'a> Scanner<'a> {
-    /// All of `part`, or nothing taken.
+    /// Takes all of `part`, or nothing.
     pub(super) fn attempt<T>(&mut self, part: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
         let mut ahead = *self;
         let taken = part(&mut ahead)?;
@@ -28,7 +26,7 @@ impl<'a> Scanner<'a> {
         self.attempt(|s| if s.eat(byte) { part(s) } else { None })
     }
 
-    /// Blanks, comments, and the punctuation between parts of a date.
+    /// Skips blanks, comments, and the punctuation between parts of a date.
     pub(super) fn gap(&mut self) {
         loop {
             self.blanks_and_comments();
@@ -45,12 +43,12 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Blanks and the line ends of folded fields; whether there were any.
+    /// Skips blanks and the line ends of folded fields. Reports whether there were any.
     pub(super) fn blanks(&mut self) -> bool {
         !self.take_while(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n')).is_empty()
     }
 
-    /// What is inside a closed comment (RFC 5322 section 3.2.2: they nest, and `\` quotes).
+    /// Takes a closed comment, and returns its content (RFC 5322 section 3.2.2: they nest, and `\` quotes).
     pub(super) fn comment(&mut self) -> Option<&'a [u8]> {
         if self.rest.first() != Some(&b'(') {
             return None;
@@ -73,12 +71,12 @@ impl<'a> Scanner<'a> {
         None
     }
 
-    /// Letters and 8-bit bytes; may be empty.
+    /// Takes letters and 8-bit bytes. May be empty.
     pub(super) fn word(&mut self) -> &'a [u8] {
         self.take_while(|b| b.is_ascii_alphabetic() || !b.is_ascii())
     }
 
-    /// Anything up to the next blank; may be empty.
+    /// Takes all bytes up to the next blank. May be empty.
     pub(super) fn token(&mut self) -> &'a [u8] {
         self.take_while(|b| !matches!(b, b' ' | b'\t' | b'\r' | b'\n'))
     }
@@ -90,7 +88,7 @@ impl<'a> Scanner<'a> {
         })
     }
 
-    /// All the digits that follow: their value (right for up to nine of them) and how many.
+    /// Takes all digits. Returns their value (correct for up to nine digits) and their number.
     pub(super) fn number(&mut self) -> Option<(u32, usize)> {
         let digits = self.take_while(|b| b.is_ascii_digit());
         let value = digits.iter().take(9).fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
