@@ -13,7 +13,7 @@ use crate::mailbox::text::{display_path, escape};
 /// A format named before the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// `mbox:`, find out which.
+    /// `mbox:`, with any variant.
     Mbox,
     /// One of its variants, or `rfc822:`.
     Variant(Variant),
@@ -58,7 +58,7 @@ impl MailboxArg {
         args.iter().map(|arg| MailboxArg::parse(arg)).collect()
     }
 
-    /// Whether standard input or output is meant.
+    /// Reports whether it is standard input or output.
     pub fn is_standard_stream(&self) -> bool {
         self.path.as_os_str() == "-"
     }
@@ -87,12 +87,12 @@ impl MailboxArg {
         }
     }
 
-    /// What it is called in a report.
+    /// Returns its name in a report.
     pub fn display_name(&self) -> String {
         if self.is_standard_stream() { "standard input".into() } else { display_path(&self.path) }
     }
 
-    /// The variant that was named.
+    /// Returns the variant of the prefix.
     pub fn variant(&self) -> Option<Variant> {
         match self.format {
             Some(Format::Variant(variant)) => Some(variant),

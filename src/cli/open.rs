@@ -1,4 +1,4 @@
-//! Opening the sources of a command: what the environment has to say about it.
+//! Opening the sources of a command, with what the environment adds to its options.
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -39,7 +39,7 @@ pub struct OpenArgs {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Locks(Vec<LockMethod>);
 
-/// What a delivery takes unless it is told otherwise: [`Locks::all`].
+/// The default of a delivery: [`Locks::all`].
 pub const ALL_LOCKS: &str = "dotlock,fcntl,flock";
 
 /// Reads the value of `--lock`.
@@ -47,12 +47,12 @@ pub fn parse_locks(text: &str) -> Result<Locks, String> {
     LockOptions::parse_list(text).map(Locks)
 }
 
-/// Standard input as the system has it: the standard library takes one that cannot be read for an empty one.
+/// Standard input, read by system calls: the standard library takes one that cannot be read for an empty one.
 #[derive(Debug)]
 pub struct StandardInput(io::Stdin);
 
 impl StandardInput {
-    /// Nothing else of the process may read it.
+    /// Nothing else in the process may read it.
     pub fn new() -> StandardInput {
         StandardInput(io::stdin())
     }
@@ -82,7 +82,7 @@ pub fn read_message(
 }
 
 impl OpenArgs {
-    /// Opens one source. With `leave_no_trace` no dot-lock is made: it would be a file.
+    /// Opens one source. With `leave_no_trace` no dot-lock is created: it would be a file.
     pub fn open(
         &self,
         mailbox: &MailboxArg,
@@ -93,7 +93,7 @@ impl OpenArgs {
         self.open_as(Source::open, mailbox, cancel, watcher, leave_no_trace)
     }
 
-    /// The same for a source that is in use: see [`Source::open_live`]. Standard input is as ever.
+    /// Opens a source that is in use: see [`Source::open_live`]. Standard input is opened as usual.
     pub fn open_live(
         &self,
         mailbox: &MailboxArg,
@@ -125,7 +125,7 @@ impl OpenArgs {
         open(&mailbox.path, &self.lock_options(leave_no_trace), &spooling)
     }
 
-    /// How what has to be unpacked is spooled, in [`spool_dir`](OpenArgs::spool_dir).
+    /// Returns how sources are spooled in `dir`, which is [`spool_dir`](OpenArgs::spool_dir).
     pub fn spooling<'a>(
         &self,
         dir: &'a Path,
@@ -135,17 +135,17 @@ impl OpenArgs {
         SpoolOptions { dir, limit: self.spool_limit, cancel, progress }
     }
 
-    /// Where what has to be unpacked is spooled.
+    /// Returns the directory for spooled sources.
     pub fn spool_dir(&self) -> PathBuf {
         self.spool_dir.clone().unwrap_or_else(std::env::temp_dir)
     }
 
-    /// A dot-lock, whatever was asked for: that of a file for which there is no other.
+    /// Returns a dot-lock, whatever `--lock` asks for: some files have no other lock.
     pub fn dotlock_options(&self) -> LockOptions {
         Locks(vec![LockMethod::Dotlock]).with_timeout(Duration::from_secs(self.lock_timeout))
     }
 
-    /// The locks that were asked for. A dot-lock leaves a trace: it is a file.
+    /// Returns the locks of `--lock`. A dot-lock leaves a trace: it is a file.
     pub fn lock_options(&self, leave_no_trace: bool) -> LockOptions {
         let methods = self.lock.0.iter().copied().filter(|&m| !(leave_no_trace && m == LockMethod::Dotlock));
         Locks(methods.collect()).with_timeout(Duration::from_secs(self.lock_timeout))
@@ -153,17 +153,17 @@ impl OpenArgs {
 }
 
 impl Locks {
-    /// What needs no file beside the mailbox.
+    /// Returns the locks that need no file next to the mailbox.
     pub fn without_dotlock() -> Locks {
         Locks(vec![LockMethod::Fcntl, LockMethod::Flock])
     }
 
-    /// All there are.
+    /// Returns all locks.
     pub fn all() -> Locks {
         Locks(vec![LockMethod::Dotlock, LockMethod::Fcntl, LockMethod::Flock])
     }
 
-    /// These locks, and who wants them.
+    /// Adds the timeout, and the identity of this process.
     pub fn with_timeout(&self, timeout: Duration) -> LockOptions {
         LockOptions {
             methods: self.0.clone(),

@@ -97,7 +97,7 @@ impl TreeEntry {
 pub struct FolderOutcome {
     /// The mailbox.
     pub entry: TreeEntry,
-    /// A report a source.
+    /// One report for each source.
     pub reports: Vec<Report>,
     /// The sums over its sources.
     pub sums: Totals,
@@ -121,7 +121,7 @@ pub fn assign_folders(found: Vec<TreeMailbox>, mapping: &FolderMapping, layout: 
     let mapped: Vec<(Folder, bool)> = found.iter().map(|found| mapping.map_folder(&found.folder)).collect();
     let mut folders: Vec<Folder> = Vec::new();
     let mut numbers: Vec<usize> = vec![0; mapped.len()];
-    // Folders of the user come last: where they are taken, others keep their names.
+    // The folders that the user chose come last.
     for is_mapped in [false, true] {
         for (n, (folder, _)) in mapped.iter().enumerate().filter(|(_, (_, mapped))| *mapped == is_mapped) {
             let shared = is_mapped.then(|| folders.iter().position(|other| other == folder)).flatten();
@@ -441,7 +441,7 @@ impl Conversion<'_> {
             root.chown_child(path.as_os_str(), owner)?;
         }
         if self.options.layout == Layout::MaildirPlusPlus {
-            // One without an INBOX of its own was made for its folders.
+            // A root without mail of its own was created for its folders.
             ["tmp", "new", "cur"].iter().try_for_each(|name| root.chown_child(OsStr::new(name), owner))?;
         }
         durable::chown(&root, owner).map_err(Error::io("change the owner of", root.path()))
@@ -480,7 +480,7 @@ impl Conversion<'_> {
                 .map(|entry| entry.named.folder.clone())
         };
         for folder in subscribed {
-            // UW-IMAP lists them as they lie in the home directory.
+            // UW-IMAP lists them relative to the home directory.
             let named = now(&folder.0).or_else(|| folder.0.get(1..).filter(|f| !f.is_empty()).and_then(now));
             let named = named.or_else(|| (*folder == Folder::INBOX).then_some(Folder::INBOX));
             match named {
@@ -596,7 +596,7 @@ impl FolderOutcome {
     fn add(&mut self, outcome: Result<Outcome>, stop: &StopAll) {
         let error = match outcome {
             Ok(Outcome { mut reports, sums, error, folders: _ }) => {
-                // The folders of a Maildir are rows of their own.
+                // The folders of a Maildir have outcomes of their own.
                 reports.iter_mut().for_each(|report| report.findings.retain(|f| f.code != Code::FoldersLeft));
                 self.reports.extend(reports);
                 let left_out = Totals { bytes_source: 0, bytes_not_reached: 0, ..sums };
