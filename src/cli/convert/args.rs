@@ -1,14 +1,16 @@
 //! Arguments of `mailferry convert`, and the options of each job that they give.
 
 use std::ffi::OsString;
+use std::io::Read;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use clap::Args;
 
 use super::applies::GivenOptions;
-use super::tree::TreeArgs;
 use crate::cli::args::CommonArgs;
+use crate::cli::folders::FolderArgs;
 use crate::cli::mailbox_arg::MailboxArg;
 use crate::cli::open::OpenArgs;
 use crate::cli::owner;
@@ -28,6 +30,7 @@ use crate::mailbox::mbox::boundary_list;
 use crate::mailbox::mbox::read::ReadOptions;
 use crate::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
 use crate::mailbox::message::received::Origin;
+use crate::mailbox::tree::folder::Layout;
 
 /// Convert mboxes into a Maildir, in parallel and durably, and back
 ///
@@ -49,7 +52,7 @@ use crate::mailbox::message::received::Origin;
 /// cannot say are escaped and told: mailferry-formats(5).
 #[derive(Args, Debug)]
 #[command(after_help = help())]
-pub(in crate::cli) struct ConvertArgs {
+pub(crate) struct ConvertArgs {
     // First: clap takes the options out of the matches as it fills the fields.
     #[command(flatten)]
     pub(super) given: GivenOptions,
@@ -175,6 +178,42 @@ fn parse_zone(text: &str) -> Result<jiff::tz::TimeZone, String> {
         },
     };
     zone.map_err(|e| e.to_string())
+}
+
+/// Where the folders of a tree go.
+#[derive(Args, Debug)]
+pub(super) struct TreeArgs {
+    /// How folders lie in the destination: maildir++ (.A.B beside cur/) or fs (A/B)
+    #[arg(long, value_enum, value_name = "LAYOUT", help_heading = "Trees")]
+    pub(super) layout: Option<Layout>,
+    #[command(flatten)]
+    pub(super) folders: FolderArgs,
+    /// Read the sources from this file, one a line, or - for standard input
+    #[arg(long, value_name = "FILE", help_heading = "Trees")]
+    pub(super) files_from: Option<PathBuf>,
+    /// With --files-from: a NUL ends each name, as find -print0 writes them
+    #[arg(short = '0', long, requires = "files_from", help_heading = "Trees")]
+    pub(super) null: bool,
+}
+
+impl TreeArgs {
+    /// Reads the names of sources in the file of `--files-from`.
+    pub(super) fn read_files_from(&self) -> Result<Vec<OsString>> {
+        let Some(file) = &self.files_from else { return Ok(Vec::new()) };
+        let mut text = Vec::new();
+        let read = match file.as_os_str() == "-" {
+            true => std::io::stdin().read_to_end(&mut text).map(drop),
+            false => std::fs::read(file).map(|bytes| text = bytes),
+        };
+        read.map_err(Error::io("read", file))?;
+        let end = if self.null { 0 } else { b'\n' };
+        let names = text.split(|&b| b == end).filter(|name| !name.is_empty());
+        Ok(names.map(|name| OsString::from_vec(name.to_vec())).collect())
+    }
+
+    pub(super) fn is_used(&self) -> bool {
+        self.layout.is_some() || self.folders.is_used() || self.folders.follow
+    }
 }
 
 /// The mailboxes of a command line.

@@ -10,7 +10,7 @@ mod tree;
 use std::sync::Mutex;
 use std::time::Instant;
 
-pub(in crate::cli) use args::ConvertArgs;
+pub(crate) use args::ConvertArgs;
 use job::Job;
 use report::ConvertReport;
 use run::Run;
@@ -28,7 +28,7 @@ use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::text::display_path;
 
 /// Runs the command.
-pub(in crate::cli) fn run(mut args: ConvertArgs) -> Exit {
+pub(crate) fn run(mut args: ConvertArgs) -> Exit {
     let started = Instant::now();
     match args.tree.read_files_from() {
         Ok(listed) => drop(args.mailboxes.splice(..0, listed)),

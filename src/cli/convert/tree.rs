@@ -1,16 +1,13 @@
 //! Trees: the mailboxes in them are found, converted folder by folder, and reported in a table.
 
-use std::ffi::OsString;
-use std::io::Read;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
-use clap::Args;
 use serde_json::{Value, json};
 
 use super::applies::{TREE_COPY, TREE_EXPORT, TREE_IMPORT};
 use super::run::Run;
-use crate::cli::folders::{FolderArgs, has_no_mail, raise_open_file_limit, report_skipped};
+use crate::cli::folders::{has_no_mail, raise_open_file_limit, report_skipped};
 use crate::cli::mailbox_arg::{Format, MailboxArg};
 use crate::cli::ui::report::Reporter;
 use crate::convert::export::ExportOptions;
@@ -24,43 +21,7 @@ use crate::mailbox::text::{display_path, grouped};
 use crate::mailbox::tree::folder::{Folder, Layout};
 use crate::mailbox::tree::walk::{MailboxKind, Tree, TreeMailbox, walk};
 
-/// Where the folders of a tree go.
-#[derive(Args, Debug)]
-pub(super) struct TreeArgs {
-    /// How folders lie in the destination: maildir++ (.A.B beside cur/) or fs (A/B)
-    #[arg(long, value_enum, value_name = "LAYOUT", help_heading = "Trees")]
-    pub(super) layout: Option<Layout>,
-    #[command(flatten)]
-    pub(super) folders: FolderArgs,
-    /// Read the sources from this file, one a line, or - for standard input
-    #[arg(long, value_name = "FILE", help_heading = "Trees")]
-    pub(super) files_from: Option<PathBuf>,
-    /// With --files-from: a NUL ends each name, as find -print0 writes them
-    #[arg(short = '0', long, requires = "files_from", help_heading = "Trees")]
-    pub(super) null: bool,
-}
-
-impl TreeArgs {
-    /// Reads the names of sources in the file of `--files-from`.
-    pub(super) fn read_files_from(&self) -> Result<Vec<OsString>> {
-        let Some(file) = &self.files_from else { return Ok(Vec::new()) };
-        let mut text = Vec::new();
-        let read = match file.as_os_str() == "-" {
-            true => std::io::stdin().read_to_end(&mut text).map(drop),
-            false => std::fs::read(file).map(|bytes| text = bytes),
-        };
-        read.map_err(Error::io("read", file))?;
-        let end = if self.null { 0 } else { b'\n' };
-        let names = text.split(|&b| b == end).filter(|name| !name.is_empty());
-        Ok(names.map(|name| OsString::from_vec(name.to_vec())).collect())
-    }
-
-    pub(super) fn is_used(&self) -> bool {
-        self.layout.is_some() || self.folders.is_used() || self.folders.follow
-    }
-}
-
-/// What a conversion of folders has to say.
+/// The outcome of a tree, for the report.
 pub(super) struct TreeReport {
     /// The folders.
     pub(super) outcome: TreeOutcome,
