@@ -319,7 +319,7 @@ fn read_recorded(
 ) -> Result<HashMap<Vec<u8>, RecordedMessage>> {
     let Some(manifest) = manifest.read(maildir)? else { return Ok(HashMap::new()) };
     let outlines = manifest.outline()?;
-    let is_closed = |o: &Outline<'_>| o.tail.is_some();
+    let is_closed = |o: &Outline<'_>| o.footer.is_some();
     let is_superseded = |n: usize| {
         (n + 1..outlines.len()).any(|m| is_closed(&outlines[m]) && manifest::follows(&outlines, m, n))
     };

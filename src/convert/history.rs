@@ -79,7 +79,7 @@ impl<'a> History<'a> {
     ) -> Result<()> {
         let (Some(file), ManifestLocation::File(_)) = (self.file, options.manifest) else { return Ok(()) };
         let exists = *state == DestinationState::Maildir;
-        if exists || self.outlines.iter().all(|outline| outline.tail.is_none()) {
+        if exists || self.outlines.iter().all(|outline| outline.footer.is_none()) {
             return Ok(());
         }
         let maildir = display_path(options.path);
@@ -106,7 +106,7 @@ impl<'a> History<'a> {
     /// If a run that converted these sources, perhaps followed by others, left the last sections open, returns
     /// the first of these sections and the lines from its header on.
     pub(crate) fn unfinished_run(&self, sources: &[Identity]) -> Option<(usize, &'a [u8])> {
-        let open = self.outlines.iter().rev().take_while(|outline| outline.tail.is_none()).count();
+        let open = self.outlines.iter().rev().take_while(|outline| outline.footer.is_none()).count();
         let first = self.outlines.len() - open;
         let sources = sources.get(..open)?;
         let mut each = sources.iter().enumerate();

@@ -82,23 +82,23 @@ pub(crate) fn identify(
     let raw = source.raw();
     let size = raw.len() as u64;
     let lead = Digest::of(&raw[..raw.len().min(LEAD as usize)]);
-    let is_own = |n: usize| path.is_some_and(|path| sections[n].head.source.is_path(path));
+    let is_own = |n: usize| path.is_some_and(|path| sections[n].header.source.is_path(path));
     let is_of_sibling = |n: usize| {
-        let path = Path::new(OsStr::from_bytes(&sections[n].head.source.0));
+        let path = Path::new(OsStr::from_bytes(&sections[n].header.source.0));
         !is_own(n) && siblings.contains(path)
     };
     // A Maildir's section has no hash of a file.
-    let is_file = |n: &usize| !sections[*n].head.is_maildir();
+    let is_file = |n: &usize| !sections[*n].header.is_maildir();
     let has_same_lead = |n: &usize| {
-        let header = &sections[*n].head;
+        let header = &sections[*n].header;
         header.lead <= size && Digest::of(&raw[..header.lead as usize]) == header.lead_blake3
     };
     let shorter: Vec<usize> = (0..sections.len())
         .filter(|&n| !is_of_sibling(n))
-        .filter(|&n| sections[n].head.size < size && sections[n].head.size > 0)
+        .filter(|&n| sections[n].header.size < size && sections[n].header.size > 0)
         .filter(has_same_lead)
         .collect();
-    let cuts: Vec<u64> = shorter.iter().map(|&n| sections[n].head.size).collect();
+    let cuts: Vec<u64> = shorter.iter().map(|&n| sections[n].header.size).collect();
     let (digest, at_cuts) = match digest {
         Some(digest) if cuts.is_empty() => (digest, Vec::new()),
         _ => digests(source, &cuts),
@@ -108,23 +108,23 @@ pub(crate) fn identify(
     let is_completed = |n: usize| {
         let is_end = |later: usize| {
             let later = &sections[later];
-            later.tail.is_some() && later.head.blake3 == sections[n].head.blake3
+            later.footer.is_some() && later.header.blake3 == sections[n].header.blake3
         };
-        let open = sections[n].tail.is_none();
+        let open = sections[n].footer.is_none();
         open && (n + 1..sections.len()).any(|later| is_end(later) && manifest::follows(sections, later, n))
     };
     // Mailboxes that are or were equal each continue their own section. Else the newest section counts.
     let preference = |n: &usize| (is_own(*n) && !is_completed(*n), *n);
-    let is_free = |n: &usize| sections[*n].tail.is_some() || taken.iter().all(|t| t.section() != Some(*n));
+    let is_free = |n: &usize| sections[*n].footer.is_some() || taken.iter().all(|t| t.section() != Some(*n));
     let is_same = |n: &usize| {
-        let is_equal = sections[*n].head.size == size && sections[*n].head.blake3 == digest;
+        let is_equal = sections[*n].header.size == size && sections[*n].header.blake3 == digest;
         is_file(n) && is_equal && is_free(n) && !is_of_sibling(*n)
     };
     let same = (0..sections.len()).filter(is_same).max_by_key(preference);
-    let is_grown = |(n, digest): (&usize, Digest)| (sections[*n].head.blake3 == digest).then_some(*n);
+    let is_grown = |(n, digest): (&usize, Digest)| (sections[*n].header.blake3 == digest).then_some(*n);
     let grown = shorter.iter().zip(at_cuts).filter_map(is_grown).max_by_key(preference);
     let found = match (same, grown) {
-        (Some(n), _) if sections[n].tail.is_some() => Some(Identity::Same(n)),
+        (Some(n), _) if sections[n].footer.is_some() => Some(Identity::Same(n)),
         (Some(n), _) => Some(Identity::Unfinished(n)),
         (None, Some(n)) => Some(Identity::Grown(n)),
         (None, None) => None,

@@ -171,8 +171,8 @@ impl<'a> Import<'a> {
             let Identity::Same(n) = identity else { return Ok(None) };
             history.check_destination(&options.destination, &destination.state)?;
             let outline = &history.outlines[n];
-            let Some(footer) = &outline.tail else { return Ok(None) };
-            totals.add_known(outline.head.size, footer);
+            let Some(footer) = &outline.footer else { return Ok(None) };
+            totals.add_known(outline.header.size, footer);
             if options.render.labels.are_folders() {
                 let messages = outline.read()?.messages;
                 folders.extend(messages.iter().flat_map(labels::folder_names));
@@ -312,7 +312,7 @@ fn resume_in_place(
     let Some((first, text)) = history.unfinished_run(&unfinished) else { return Ok(new) };
     for (section, identity) in sections.iter_mut().zip(identities) {
         if let Identity::Unfinished(n) = *identity {
-            section.set_follows(history.outlines[n].head.follows);
+            section.set_follows(history.outlines[n].header.follows);
         }
     }
     let matched = match_lines(text, sections, None)?;

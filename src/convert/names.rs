@@ -67,9 +67,9 @@ impl PreviousMessages {
         let mut known = HashSet::new();
         let mut previous = PreviousMessages::default();
         let (closed, open): (Vec<&Section>, Vec<&Section>) =
-            sections.iter().rev().partition(|section| section.tail.is_some());
+            sections.iter().rev().partition(|section| section.footer.is_some());
         for section in closed.into_iter().chain(open) {
-            let closed = section.tail.is_some();
+            let closed = section.footer.is_some();
             // Duplicates have the name of their original.
             let mut named = HashMap::<&[u8], u32>::new();
             for message in section.messages.iter().filter(|m| closed || !m.duplicate) {

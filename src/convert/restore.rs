@@ -93,7 +93,7 @@ pub fn restore(
     }
     let files = SectionFiles::new(&folders, &section, context);
 
-    context.events.begin(Phase::Reading, section.head.size);
+    context.events.begin(Phase::Reading, section.header.size);
     findings.extend(files.check()?);
     if !findings.is_empty() {
         let reason = format!(
@@ -103,7 +103,7 @@ pub fn restore(
         );
         return Err(Error::Destination { path: section.source(), reason });
     }
-    context.events.begin(Phase::Writing, section.head.size);
+    context.events.begin(Phase::Writing, section.header.size);
     match options.target {
         RestoreTarget::Stream(stream) => {
             let (mut stream, name) = (lock(stream), Path::new("standard output"));
@@ -115,7 +115,7 @@ pub fn restore(
             write_file(atomic, file, |out| files.write(path, out))?;
         }
     }
-    let bytes = section.head.size;
+    let bytes = section.header.size;
     Ok(RestoreSummary { source: section.source(), messages: section.messages.len() as u64, bytes })
 }
 
@@ -127,10 +127,10 @@ fn choose<'a, 'b>(
 ) -> Result<&'b Outline<'a>> {
     let is_superseded = |n: usize| {
         let is_later = |later: &usize| {
-            let (head, later) = (&outlines[n].head, &outlines[*later]);
+            let (head, later) = (&outlines[n].header, &outlines[*later]);
             // A copy under another path may have completed what this one left unfinished.
-            let completed = outlines[n].tail.is_none() && later.head.blake3 == head.blake3;
-            later.tail.is_some() && (later.head.source == head.source || completed)
+            let completed = outlines[n].footer.is_none() && later.header.blake3 == head.blake3;
+            later.footer.is_some() && (later.header.source == head.source || completed)
         };
         (n + 1..outlines.len()).filter(is_later).any(|later| manifest::follows(outlines, later, n))
     };
@@ -138,11 +138,12 @@ fn choose<'a, 'b>(
         (0..outlines.len()).filter(|&n| !is_superseded(n)).map(|n| &outlines[n]).collect();
     let refuse = |reason: String| Error::Destination { path: path.to_owned(), reason };
     let names = || {
-        let names = newest.iter().enumerate().map(|(n, o)| format!("{} {}", n + 1, o.head.source.escaped()));
+        let names =
+            newest.iter().enumerate().map(|(n, o)| format!("{} {}", n + 1, o.header.source.escaped()));
         names.collect::<Vec<_>>().join(", ")
     };
     let chosen = match selector {
-        None if newest.len() == 1 || newest.iter().all(|o| o.head.is_maildir()) && !newest.is_empty() => {
+        None if newest.len() == 1 || newest.iter().all(|o| o.header.is_maildir()) && !newest.is_empty() => {
             newest[0]
         }
         None => {
@@ -157,18 +158,18 @@ fn choose<'a, 'b>(
             None => return Err(refuse(format!("has no source number {n}: {}", names()))),
         },
         Some(SourceSelector::Path(path)) => {
-            let found = newest.iter().rev().find(|o| o.head.source.is_path(path));
+            let found = newest.iter().rev().find(|o| o.header.source.is_path(path));
             found.ok_or_else(|| refuse(format!("has no source {}: {}", display_path(path), names())))?
         }
     };
-    if chosen.head.is_maildir() {
-        let source = chosen.head.source.escaped();
+    if chosen.header.is_maildir() {
+        let source = chosen.header.source.escaped();
         return Err(refuse(format!("{source} was a Maildir; convert {source} maildir:X gives it")));
     }
-    if chosen.tail.is_none() {
+    if chosen.footer.is_none() {
         // A footer that was changed is an error of its own, not an unfinished run.
         chosen.read()?;
-        let source = chosen.head.source.escaped();
+        let source = chosen.header.source.escaped();
         return Err(refuse(format!("the conversion of {source} was not finished; run it again first")));
     }
     Ok(chosen)
@@ -242,7 +243,7 @@ impl<'a> SectionFiles<'a> {
         for (maildir, entry) in self.named(&message.name.0).filter(|_| message.verbatim.is_none()) {
             is_there = true;
             let (_, file) = list::read_entry(maildir, entry)?;
-            let source = as_in_source(message, &file, &self.section.head.eol, self.section.head.cr_only);
+            let source = as_in_source(message, &file, &self.section.header.eol, self.section.header.cr_only);
             if Digest::of(&source) == message.source {
                 return Ok(Ok(source));
             }
@@ -258,7 +259,7 @@ impl<'a> SectionFiles<'a> {
     /// Writes the source, and compares the hash of what was written with that of the source.
     fn write(&self, manifest: &Path, out: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         const AHEAD: usize = 256;
-        let head = &self.section.head;
+        let head = &self.section.header;
         let mut position = Position { at: 0, gaps: &self.section.gaps, usual: &head.separator.0 };
         let mut hasher = blake3::Hasher::new();
         let mut put = |bytes: &[u8]| {

@@ -86,7 +86,7 @@ fn parse(text: &[u8], path: &Path) -> Result<(Vec<Section>, Vec<bool>)> {
     if outlines.is_empty() {
         return Err(Error::Manifest { path: path.to_owned(), line: 1, reason: "begins no section".into() });
     }
-    if outlines.iter().any(|o| o.tail.is_none()) {
+    if outlines.iter().any(|o| o.footer.is_none()) {
         check_lines(text, path)?;
     }
     let newest = (0..outlines.len()).map(|n| is_newest(&outlines, n)).collect();
@@ -116,7 +116,7 @@ fn check_lines(text: &[u8], path: &Path) -> Result<()> {
 /// Reports whether no later closed section describes the same source.
 fn is_newest(outlines: &[Outline<'_>], n: usize) -> bool {
     let later = n + 1..outlines.len();
-    !later.into_iter().any(|later| outlines[later].tail.is_some() && manifest::follows(outlines, later, n))
+    !later.into_iter().any(|later| outlines[later].footer.is_some() && manifest::follows(outlines, later, n))
 }
 
 /// Compares the manifests with the messages that were found, and marks those that match.
@@ -247,7 +247,7 @@ impl<'a> ManifestCheck<'a> {
         let mut by_digest = HashMap::new();
         for (section, &newest) in manifest.sections.iter().zip(&manifest.newest) {
             // A later section of a file names all messages of an earlier one; that of a Maildir does not.
-            let required = section.tail.is_some() || !newest && !section.head.is_maildir();
+            let required = section.footer.is_some() || !newest && !section.header.is_maildir();
             for record in &section.messages {
                 let name = &record.name.0[..];
                 if seen.insert(name) {
@@ -472,9 +472,9 @@ impl<'a> ManifestCheck<'a> {
                     Depth::Contents => "is gone",
                     Depth::Structure => "is gone, or has another name now, which its contents would tell",
                 };
-                let (at, source) = (record.at, section.head.source.escaped());
+                let (at, source) = (record.at, section.header.source.escaped());
                 let path = home.path.join(OsStr::from_bytes(name));
-                let from = match section.head.is_maildir() {
+                let from = match section.header.is_maildir() {
                     true => format!("it came from {source}"),
                     false => format!("it was at byte {at} of {source}"),
                 };
@@ -552,10 +552,10 @@ impl<'a> ManifestCheck<'a> {
                 status.changed += u64::from(state.changed);
                 status.gone += u64::from(!state.intact && !state.changed);
             }
-            if section.tail.is_none() {
+            if section.footer.is_none() {
                 let text = format!(
                     "the conversion of {} was cut off, or is running: {} of its messages are known here, and {} of them are there",
-                    section.head.source.escaped(),
+                    section.header.source.escaped(),
                     status.messages,
                     status.intact
                 );
@@ -563,7 +563,7 @@ impl<'a> ManifestCheck<'a> {
                 self.findings.push(finding.with_hint("the same convert command again completes it"));
             }
             // Each run that copied a Maildir has a section about the messages that are new since the run before.
-            let same = sources.iter_mut().find(|s| section.head.is_maildir() && s.source == status.source);
+            let same = sources.iter_mut().find(|s| section.header.is_maildir() && s.source == status.source);
             match same {
                 Some(before) => before.add(&status),
                 None => sources.push(status),
@@ -576,8 +576,8 @@ impl<'a> ManifestCheck<'a> {
     fn compare_sources(&mut self, open: SourceOpener<'_>, context: &Context<'_>) -> Result<()> {
         let mut maildirs = HashSet::new();
         for section in self.manifest.newest_sections() {
-            if section.head.is_maildir() {
-                if maildirs.insert(&section.head.source.0) {
+            if section.header.is_maildir() {
+                if maildirs.insert(&section.header.source.0) {
                     let finding = compare_maildir(self.manifest, section, self.options.source);
                     self.findings.push(finding);
                 }
@@ -611,7 +611,7 @@ impl<'a> ManifestCheck<'a> {
             return Ok("is gone; what was converted is known by the manifest alone".to_owned());
         }
         let source = open(path)?;
-        let (raw, before) = (source.raw(), section.head.size as usize);
+        let (raw, before) = (source.raw(), section.header.size as usize);
         if raw.len() < before {
             return Ok(format!("is another or shorter now: {} bytes, and had {before}", raw.len()));
         }
@@ -623,7 +623,7 @@ impl<'a> ManifestCheck<'a> {
             source.release(n * WINDOW..n * WINDOW + window.len());
         }
         source.check_unchanged()?;
-        if Digest::from(hasher.finalize()) != section.head.blake3 {
+        if Digest::from(hasher.finalize()) != section.header.blake3 {
             return Ok("is another than when it was converted".into());
         }
         self.locate_changes(section, raw);
@@ -699,9 +699,9 @@ fn compare_maildir(manifest: &LoadedManifest, section: &Section, source: Option<
     let text = match list::list_messages(path) {
         Ok(entries) => {
             let now: HashSet<&[u8]> = entries.iter().map(|entry| entry.parsed().base).collect();
-            let sections = manifest.sections.iter().filter(|s| s.head.source == section.head.source);
+            let sections = manifest.sections.iter().filter(|s| s.header.source == section.header.source);
             let copied: HashSet<&[u8]> = sections
-                .filter(|s| s.head.is_maildir())
+                .filter(|s| s.header.is_maildir())
                 .flat_map(|s| &s.messages)
                 .map(|message| &message.original.as_ref().unwrap_or(&message.name).0[..])
                 .collect();
@@ -738,7 +738,7 @@ fn render_from_source(record: &MessageRecord, section: &Section, raw: &[u8]) -> 
         let is_stripped = fields.peek().is_some_and(|field| field.contains(&(n - 1)));
         quotes.next_if_eq(&(n - 1)).is_none() && !is_stripped
     });
-    if section.head.cr_only {
+    if section.header.cr_only {
         bytes.iter_mut().filter(|b| **b == b'\r').for_each(|b| *b = b'\n');
     }
     (Digest::of(&bytes) == record.file_digest()).then_some(bytes)

@@ -24,9 +24,9 @@ pub(super) struct CopiedMessages {
 impl CopiedMessages {
     pub(super) fn new(history: &History<'_>, source: &Path) -> CopiedMessages {
         let outlines = &history.outlines;
-        let is_own = |n: usize| outlines[n].head.is_maildir() && outlines[n].head.source.is_path(source);
+        let is_own = |n: usize| outlines[n].header.is_maildir() && outlines[n].header.source.is_path(source);
         let own: Vec<usize> = (0..outlines.len()).filter(|&n| is_own(n)).collect();
-        let is_closed = |n: usize| outlines[n].tail.is_some();
+        let is_closed = |n: usize| outlines[n].footer.is_some();
         let copied = own.iter().filter(|&&n| is_closed(n)).flat_map(|&n| outlines[n].copied_names());
         let lengths = copied.map(|copied| (copied.original.unwrap_or(copied.name).0, copied.len)).collect();
         let is_replaced = |n: usize| {
@@ -37,7 +37,7 @@ impl CopiedMessages {
         // An open section at the end is written again, from its header on. Those of its messages that were
         // published are found by name.
         let (follows, sections, end) = match open {
-            Some(n) if n + 1 == sections => (outlines[n].head.follows, n, outlines[n].at as u64),
+            Some(n) if n + 1 == sections => (outlines[n].header.follows, n, outlines[n].at as u64),
             Some(n) => (Some(n + 1), sections, end),
             None => (None, sections, end),
         };

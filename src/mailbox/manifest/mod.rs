@@ -100,10 +100,10 @@ mod tests {
         let text = [closed, open].concat();
         let got = sections(&text).unwrap();
         assert_eq!(got.len(), 2);
-        assert_eq!(got[0].head, head());
+        assert_eq!(got[0].header, head());
         assert_eq!(got[0].messages, [message(7)]);
         assert_eq!(got[0].gaps[0].bytes().unwrap(), b"\0x");
-        assert!(got[0].tail.is_some() && got[1].tail.is_none());
+        assert!(got[0].footer.is_some() && got[1].footer.is_none());
         assert_eq!(got[1].messages, [message(7)]);
     }
 
@@ -112,7 +112,7 @@ mod tests {
         let (_, closed) = section();
         for cut in 0..closed.len() {
             let got = sections(&closed[..cut]).unwrap();
-            assert!(got.iter().all(|s| s.tail.is_none()), "cut at {cut}");
+            assert!(got.iter().all(|s| s.footer.is_none()), "cut at {cut}");
         }
         for at in 0..closed.len() - 1 {
             let mut changed = closed.clone();

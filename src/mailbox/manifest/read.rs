@@ -13,28 +13,28 @@ use crate::mailbox::error::{Error, Result};
 /// A parsed section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Section {
-    pub head: SectionHeader,
+    pub header: SectionHeader,
     /// In file order.
     pub messages: Vec<MessageRecord>,
     /// In file order.
     pub gaps: Vec<Gap>,
     /// `None` while the section is open.
-    pub tail: Option<SectionFooter>,
+    pub footer: Option<SectionFooter>,
 }
 
 impl Section {
     /// Returns the path of the source.
     pub fn source(&self) -> PathBuf {
-        PathBuf::from(OsStr::from_bytes(&self.head.source.0))
+        PathBuf::from(OsStr::from_bytes(&self.header.source.0))
     }
 }
 
 /// A section whose messages are not parsed. Recognizing a source needs only headers and footers.
 #[derive(Debug, Clone)]
 pub struct Outline<'a> {
-    pub head: SectionHeader,
+    pub header: SectionHeader,
     /// `None` while the section is open.
-    pub tail: Option<SectionFooter>,
+    pub footer: Option<SectionFooter>,
     /// The offset of its header in the manifest.
     pub at: usize,
     /// Its lines without the footer.
@@ -56,30 +56,37 @@ pub fn outline<'a>(text: &'a [u8], path: &'a Path) -> Result<Vec<Outline<'a>>> {
         let end = at + length + 1;
         number += 1;
         if line.starts_with(b"{\"section\":") {
-            let head: SectionHeader =
+            let header: SectionHeader =
                 serde_json::from_slice(line).map_err(|e| damaged(number, &e.to_string()))?;
-            if head.section != VERSION {
+            if header.section != VERSION {
                 return Err(damaged(
                     number,
                     "is of a version of the format that this mailferry does not know",
                 ));
             }
-            sections.push(Outline { head, tail: None, at, lines: &text[at..end], path, first_line: number });
+            sections.push(Outline {
+                header,
+                footer: None,
+                at,
+                lines: &text[at..end],
+                path,
+                first_line: number,
+            });
         } else if line.starts_with(b"{\"closes\":") {
-            let tail: SectionFooter =
+            let footer: SectionFooter =
                 serde_json::from_slice(line).map_err(|e| damaged(number, &e.to_string()))?;
-            let open = tail.closes.checked_sub(1).and_then(|n| sections.get_mut(n));
-            let Some(section) = open.filter(|s| s.tail.is_none()) else {
+            let open = footer.closes.checked_sub(1).and_then(|n| sections.get_mut(n));
+            let Some(section) = open.filter(|s| s.footer.is_none()) else {
                 return Err(damaged(number, "closes a section that is not open"));
             };
             let mut hasher = blake3::Hasher::new();
-            if Digest::from(hasher.update(section.lines).update(before_end(line)).finalize()) != tail.end {
+            if Digest::from(hasher.update(section.lines).update(before_end(line)).finalize()) != footer.end {
                 return Err(damaged(number, "closes a section that was changed since"));
             }
-            if !tail.balances(&section.head) {
+            if !footer.balances(&section.header) {
                 return Err(damaged(number, "has sums that cannot be"));
             }
-            section.tail = Some(tail);
+            section.footer = Some(footer);
         } else if let Some(section) = sections.last_mut().filter(|s| s.at + s.lines.len() == at) {
             if !is_line_of_section(line) && !is_torn(line) {
                 return Err(damaged(number, "is no line of a manifest"));
@@ -120,7 +127,7 @@ pub fn looks_like_manifest(text: &[u8]) -> bool {
 
 /// Reports whether section `later` is about a later state of the source of `earlier`. Both count from 0.
 pub fn follows(sections: &[Outline<'_>], later: usize, earlier: usize) -> bool {
-    let before = |n: usize| sections[n].head.follows.and_then(|k| k.checked_sub(1)).filter(|&k| k < n);
+    let before = |n: usize| sections[n].header.follows.and_then(|k| k.checked_sub(1)).filter(|&k| k < n);
     std::iter::successors(before(later), |&n| before(n)).any(|n| n == earlier)
 }
 
@@ -137,14 +144,14 @@ impl Outline<'_> {
             };
             match parsed {
                 Ok(()) => {}
-                Err(_) if self.tail.is_none() && is_torn(line) => break,
+                Err(_) if self.footer.is_none() && is_torn(line) => break,
                 Err(error) => {
                     let (path, line) = (self.path.to_owned(), self.first_line + n as u64);
                     return Err(Error::Manifest { path, line, reason: error.to_string() });
                 }
             }
         }
-        Ok(Section { head: self.head.clone(), messages, gaps, tail: self.tail.clone() })
+        Ok(Section { header: self.header.clone(), messages, gaps, footer: self.footer.clone() })
     }
 
     /// Returns only the names and From_ lines of the messages: in parallel, and at a third of the cost. Invalid lines

@@ -27,7 +27,7 @@ pub enum FileKind {
         /// It may contain mail.
         may_be_mail: bool,
         /// The remedy.
-        mend: Option<String>,
+        hint: Option<String>,
     },
 }
 
@@ -73,7 +73,7 @@ fn whole(path: &Path, spooling: &SpoolOptions<'_>) -> Result<FileKind> {
     let source = match Source::open(path, &nothing, spooling) {
         Ok(source) => source,
         Err(error @ Error::Compressed { .. }) => {
-            return Ok(FileKind::Other { reason: error.without_path(), may_be_mail: true, mend: None });
+            return Ok(FileKind::Other { reason: error.without_path(), may_be_mail: true, hint: None });
         }
         Err(error) => return Err(error),
     };
@@ -93,7 +93,7 @@ fn whole(path: &Path, spooling: &SpoolOptions<'_>) -> Result<FileKind> {
 impl FileKind {
     fn of(not: NotAMailbox) -> FileKind {
         let may_be_mail = not.guess != ContentGuess::Other;
-        FileKind::Other { reason: not.reason, may_be_mail, mend: not.hint }
+        FileKind::Other { reason: not.reason, may_be_mail, hint: not.hint }
     }
 }
 

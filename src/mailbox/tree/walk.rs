@@ -42,7 +42,7 @@ pub struct SkippedEntry {
     pub reason: String,
     pub may_be_mail: bool,
     /// The remedy.
-    pub mend: Option<String>,
+    pub hint: Option<String>,
 }
 
 /// The content of a tree.
@@ -279,8 +279,8 @@ impl Walk<'_> {
                     self.tree.ambiguous.push(path.to_owned());
                 }
             }
-            Ok(sniff::FileKind::Other { reason, may_be_mail, mend }) => {
-                self.skip(path, &reason, may_be_mail, mend.as_deref());
+            Ok(sniff::FileKind::Other { reason, may_be_mail, hint }) => {
+                self.skip(path, &reason, may_be_mail, hint.as_deref());
             }
             Err(Error::Interrupted) => return Err(Error::Interrupted),
             Err(Error::Io { source, .. }) => {
@@ -327,9 +327,9 @@ impl Walk<'_> {
         self.skip(&path, &format!("cannot be read: {cause}"), true, None);
     }
 
-    fn skip(&mut self, path: &Path, reason: &str, may_be_mail: bool, mend: Option<&str>) {
-        let (reason, mend) = (reason.to_owned(), mend.map(str::to_owned));
-        self.tree.skipped.push(SkippedEntry { path: path.to_owned(), reason, may_be_mail, mend });
+    fn skip(&mut self, path: &Path, reason: &str, may_be_mail: bool, hint: Option<&str>) {
+        let (reason, hint) = (reason.to_owned(), hint.map(str::to_owned));
+        self.tree.skipped.push(SkippedEntry { path: path.to_owned(), reason, may_be_mail, hint });
     }
 
     fn finish(mut self) -> Tree {
