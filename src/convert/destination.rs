@@ -5,7 +5,7 @@ use std::path::Path;
 use super::history::read_manifest;
 use super::options::DestinationOptions;
 use crate::mailbox::context::Context;
-use crate::mailbox::error::{Error, Result};
+use crate::mailbox::error::Result;
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::parent_of;
 use crate::mailbox::maildir::destination::{DestinationState, check_destination};
@@ -79,15 +79,7 @@ impl Destination {
         if files > FILES {
             dir.check_writable()?;
         }
-        let too_little =
-            |unit, need, free| Error::InsufficientSpace { path: directory.to_owned(), unit, need, free };
-        let need = blocks * free.block + lines;
-        if need > free.bytes {
-            return Err(too_little("bytes", need, free.bytes));
-        }
-        match free.inodes {
-            Some(free) if files > free => Err(too_little("inodes", files, free)),
-            _ => Ok(()),
-        }
+        free.require_bytes(directory, blocks * free.block + lines)?;
+        free.require_inodes(directory, files)
     }
 }

@@ -490,13 +490,8 @@ fn check_free_space(options: &ExportOptions<'_>, chunks: &[Chunk]) -> Result<()>
     /// A From_ line, a blank line, Status.
     const OVERHEAD: u64 = 80;
     let directory = parent_of(options.destination);
-    let space = Dir::open(directory)?.free_space()?;
     let need = chunks.iter().map(|chunk| chunk.size + chunk.messages.len() as u64 * OVERHEAD).sum();
-    if need > space.bytes {
-        let path = directory.to_owned();
-        return Err(Error::InsufficientSpace { path, unit: "bytes", need, free: space.bytes });
-    }
-    Ok(())
+    Dir::open(directory)?.free_space()?.require_bytes(directory, need)
 }
 
 /// Everything that the workers need.

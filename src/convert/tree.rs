@@ -248,11 +248,7 @@ impl Conversion<'_> {
         if !root.exists() {
             let dir = Dir::open(nearest_dir(parent_of(root)))?;
             dir.check_writable()?;
-            let (free, path) = (dir.free_space()?.bytes, root.to_owned());
-            let need = entries.iter().map(|entry| entry.size).sum();
-            if need > free {
-                return Err(Error::InsufficientSpace { path, unit: "bytes", need, free });
-            }
+            dir.free_space()?.require_bytes(root, entries.iter().map(|entry| entry.size).sum())?;
         }
         let has_inbox = entries.first().is_some_and(TreeEntry::is_inbox);
         match self.options.layout {

@@ -1,5 +1,5 @@
-//! A file that appears whole: it grows beside its name, in `.NAME.mailferry-partial`, and gets the name
-//! when all of it is on stable storage.
+//! A file that appears complete: it is written to `.NAME.mailferry-partial`, and renamed once it is on stable
+//! storage.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -15,10 +15,9 @@ use crate::mailbox::fs::lock::DirLock;
 use crate::mailbox::fs::ownership::FILE_MODE;
 use crate::mailbox::fs::parent_of;
 
-/// Such a file; dropped before [`Growing::publish`] it goes away.
+/// A file that is being written. Dropped before [`AtomicFile::commit`] it is removed.
 #[derive(Debug)]
 pub struct AtomicFile {
-    /// To write into.
     pub file: File,
     dir: Dir,
     name: OsString,
@@ -30,8 +29,8 @@ pub struct AtomicFile {
 }
 
 impl AtomicFile {
-    /// Begins one. A file that has the name is refused unless it is to be replaced. What a killed run left
-    /// behind is taken over; who else is at it now is waited for.
+    /// Starts to write. A file that has the name is refused unless `replace` is set. A file that a killed run left
+    /// over is reused; a run that is still writing is waited for.
     ///
     /// # Errors
     /// [`Error::Destination`], [`Error::Locked`], [`Error::Interrupted`], [`Error::Io`].
@@ -44,7 +43,7 @@ impl AtomicFile {
             let file = dir.open_or_create(&partial, FILE_MODE)?;
             let lock = lock::lock_file(path, &file, wait, cancel)?;
             let ours = rustix::fs::fstat(&file).map_err(|e| Error::io("look at", path)(e.into()))?;
-            // While we waited another one may have published what we have opened.
+            // Another run may have published the opened file while this one waited.
             if dir.child_id(&partial)? == Some(FileId::of(&ours)) {
                 durable::truncate(&file, 0).map_err(Error::io("write", path))?;
                 let path = path.to_owned();
@@ -62,7 +61,7 @@ impl AtomicFile {
         }
     }
 
-    /// Refuses what [`Growing::create`] would, and writes nothing.
+    /// Refuses what [`AtomicFile::create`] would refuse, and writes nothing.
     pub fn check(path: &Path, replace: bool) -> Result<(Dir, OsString)> {
         let name = path.file_name().ok_or_else(|| refuse(path, "is no name for a file"))?;
         let dir = Dir::open(parent_of(path))?;
@@ -76,7 +75,7 @@ impl AtomicFile {
         Ok((dir, name.to_owned()))
     }
 
-    /// Gives the file its name; with `flush` both are on stable storage then.
+    /// Renames the file. With `flush`, the file and its name are on stable storage afterwards.
     pub fn commit(mut self, flush: bool) -> Result<()> {
         if flush {
             durable::sync_file(&self.file).map_err(Error::io("flush", &self.path))?;
@@ -97,7 +96,7 @@ impl AtomicFile {
 impl Drop for AtomicFile {
     fn drop(&mut self) {
         if !self.published {
-            // Nobody is left to hear of an error; the next run takes over what stays.
+            // There is no caller to report an error to; the next run reuses the file.
             let _ = self.dir.unlink(&self.partial);
         }
     }

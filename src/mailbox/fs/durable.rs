@@ -1,8 +1,8 @@
-//! The only place of the library that creates, links, renames, syncs or unlinks.
+//! The only file of the library that creates, links, renames, flushes or removes.
 //!
-//! Names are taken relative to a directory handle: a directory that is renamed while we work in it
-//! stays the directory we work in, and the kernel looks up one component instead of a path.
-//! Nothing here ever replaces a file: a name that is taken is said to be taken.
+//! Names are relative to a directory handle: a directory that is renamed meanwhile stays the same directory, and
+//! the kernel looks up one component instead of a path. Except for the functions that say so, nothing replaces a
+//! file: a name that is taken is reported.
 
 use std::collections::hash_map::RandomState;
 use std::ffi::{OsStr, OsString};
@@ -18,31 +18,29 @@ use rustix::io::{Errno, retry_on_intr};
 
 use crate::mailbox::error::{Error, Result};
 
-/// The most slices one `writev` takes (IOV_MAX of Linux).
+/// The most slices of one `writev` (IOV_MAX of Linux).
 const SLICES_A_CALL: usize = 1024;
 
-/// A directory handle. All names are single components relative to it; the path is for messages.
+/// A directory handle. Names are single components relative to it; the path is for messages.
 #[derive(Debug)]
 pub struct Dir {
     fd: OwnedFd,
     path: PathBuf,
 }
 
-/// Which file a name stands for: device and inode.
+/// The identity of a file: device and inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileId {
-    /// The device number.
     pub device: u64,
-    /// The inode number.
     pub inode: u64,
 }
 
-/// To whom a file is given.
+/// A new owner of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
     /// The user.
     pub uid: u32,
-    /// The group; None: it stays what it is.
+    /// The group; `None` keeps it.
     pub gid: Option<u32>,
 }
 
@@ -56,47 +54,45 @@ impl Owner {
     }
 }
 
-/// Sets the mode of a file.
 pub fn set_mode(fd: impl AsFd, mode: u32) -> io::Result<()> {
     Ok(rustix::fs::fchmod(fd, Mode::from_raw_mode(mode))?)
 }
 
-/// Gives a file or a directory to somebody.
 pub fn chown(fd: impl AsFd, owner: Owner) -> io::Result<()> {
     Ok(rustix::fs::fchown(fd, owner.user(), owner.group())?)
 }
 
-/// What is free on a file system, for us.
+/// Free space of a file system, as far as this user may use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FreeSpace {
-    /// Free bytes; the reserved blocks count for root only.
+    /// Free bytes; only root may use the reserved blocks.
     pub bytes: u64,
-    /// Free inodes; `None` where the file system makes them as it needs them (btrfs).
+    /// Free inodes; `None` for a file system that creates them as needed (btrfs).
     pub inodes: Option<u64>,
-    /// Size of a block in bytes: what the smallest file takes.
+    /// The size of a block in bytes: the smallest file takes one.
     pub block: u64,
 }
 
 impl Dir {
-    /// Opens a directory; symbolic links are followed.
+    /// Opens a directory. Symbolic links are followed.
     pub fn open(path: &Path) -> Result<Dir> {
         let fd = open_directory(CWD, path.as_os_str(), OFlags::empty())
             .map_err(failed("open the directory", path))?;
         Ok(Dir { fd, path: path.to_owned() })
     }
 
-    /// The path it was opened by; for messages, never for opening.
+    /// The path it was opened by: for messages, never for opening.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Opens a directory in this one. A symbolic link is followed: users do link Maildir folders.
+    /// Opens a directory in this one. A symbolic link is followed, since users link Maildir folders.
     pub fn open_child(&self, name: &OsStr) -> Result<Dir> {
         self.open_child_with(name, OFlags::empty())
     }
 
-    /// Opens a directory in this one that we have made: no symbolic link is followed, and one that belongs
-    /// to somebody else is refused.
+    /// Opens a directory in this one that mailferry created. A symbolic link is not followed, and another owner's
+    /// directory is refused.
     pub fn open_own_child(&self, name: &OsStr) -> Result<Dir> {
         let child = self.open_child_with(name, OFlags::NOFOLLOW)?;
         let stat = rustix::fs::fstat(&child.fd).map_err(failed("look up", &child.path))?;
@@ -107,24 +103,24 @@ impl Dir {
         Ok(child)
     }
 
-    /// Makes a directory, which must not exist, and opens it: where that fails it does not stay.
-    /// `mode` is subject to the umask.
+    /// Creates a directory, which must not exist, and opens it. If it cannot be opened, it is removed. `mode` is
+    /// subject to the umask.
     pub fn create_dir(&self, name: &OsStr, mode: u32) -> Result<Dir> {
         rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(mode))
             .map_err(failed("create the directory", self.join(name)))?;
         self.open_child_with(name, OFlags::NOFOLLOW).inspect_err(|_| {
-            // The error that is told is the first one.
+            // The first error is reported.
             let _ = self.remove_empty(name);
         })
     }
 
-    /// Opens a directory in this one; where there is none it is made, and several may try at once. Says
-    /// whether it was made by us. `mode` is subject to the umask.
+    /// Opens a directory in this one, and creates it if it is missing. Several processes may try at once. Returns
+    /// whether this call created it. `mode` is subject to the umask.
     pub fn open_or_create_dir(&self, name: &OsStr, mode: u32) -> Result<(Dir, bool)> {
         match rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(mode)) {
             Ok(()) => {
                 let made = self.open_child_with(name, OFlags::NOFOLLOW).inspect_err(|_| {
-                    // The error that is told is the first one.
+                    // The first error is reported.
                     let _ = self.remove_empty(name);
                 });
                 Ok((made?, true))
@@ -134,18 +130,18 @@ impl Dir {
         }
     }
 
-    /// Makes a file for writing; one that exists, a symbolic link too, is an error
+    /// Creates a file for writing. A file or symbolic link that exists is an error
     /// ([`io::ErrorKind::AlreadyExists`]).
     ///
-    /// `mode` is subject to the umask and not mended by fchmod, which would be a system call a
-    /// message: whoever needs an exact mode sets the umask once, as the binary does for `--mode`.
+    /// `mode` is subject to the umask. An fchmod would be one more system call per message: a caller that needs an
+    /// exact mode sets the umask once, as the binary does for `--mode`.
     pub fn create_file(&self, name: &OsStr, mode: u32) -> Result<OwnedFd> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode)))
             .map_err(|e| failed("create", self.join(name))(e))
     }
 
-    /// The same for reading and writing: an mbox that one delivers into.
+    /// Creates a file like [`Dir::create_file`], for reading and writing.
     pub fn create_read_write(&self, name: &OsStr, mode: u32) -> Result<File> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode)))
@@ -153,9 +149,9 @@ impl Dir {
             .map_err(|e| failed("create", self.join(name))(e))
     }
 
-    /// Makes a file that has these bytes from the moment it has its name: a kill leaves no file or a whole
-    /// one. (Where the file system knows no files without a name it may be an empty one.) A name that is
-    /// taken is an error, as for [`Dir::create_file`].
+    /// Creates a file that has these bytes as soon as it has its name: a kill leaves no file or a complete one. On
+    /// a file system without unnamed files it may leave an empty one. A name that is taken is an error, as for
+    /// [`Dir::create_file`].
     pub fn create_with(&self, name: &OsStr, mode: u32, bytes: &[u8]) -> Result<OwnedFd> {
         let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
         let written = |fd: &OwnedFd| write_all(fd, bytes).map_err(Error::io("write", self.join(name)));
@@ -167,19 +163,19 @@ impl Dir {
             match retry_on_intr(link) {
                 Ok(()) => return Ok(fd),
                 Err(Errno::EXIST) => return Err(failed("create", self.join(name))(Errno::EXIST)),
-                // No /proc, or no links: made the old way.
+                // Without /proc or links, the file is created and then written.
                 Err(_) => {}
             }
         }
         let fd = self.create_file(name, mode)?;
         written(&fd).inspect_err(|_| {
-            // The error that is told is the first one.
+            // The first error is reported.
             let _ = self.unlink(name);
         })?;
         Ok(fd)
     }
 
-    /// Opens a file to read and to append to; makes it if there is none.
+    /// Opens a file for reading and appending, and creates it if it is missing.
     pub fn open_append(&self, name: &OsStr, mode: u32) -> Result<File> {
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode)))
@@ -187,8 +183,7 @@ impl Dir {
             .map_err(|e| failed("open", self.join(name))(e))
     }
 
-    /// Opens a file, which must be there, to read and to append to; None if there is none. A FIFO is not
-    /// waited for.
+    /// Opens a file for reading and appending; `None` if there is none. A FIFO is not waited for.
     pub fn open_append_if_exists(&self, name: &OsStr) -> Result<Option<File>> {
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         match retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::empty())) {
@@ -198,8 +193,8 @@ impl Dir {
         }
     }
 
-    /// Opens a message to read. A symbolic link is followed, since users do link messages; a FIFO is not
-    /// waited for.
+    /// Opens a message for reading. A symbolic link is followed, since users link messages; a FIFO is not waited
+    /// for.
     pub fn open_message(&self, name: &OsStr) -> Result<File> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::empty()))
@@ -207,7 +202,7 @@ impl Dir {
             .map_err(|e| failed("open", self.join(name))(e))
     }
 
-    /// Opens a file to read and to write, at any offset; makes it if there is none.
+    /// Opens a file for reading and writing at any offset, and creates it if it is missing.
     pub fn open_or_create(&self, name: &OsStr, mode: u32) -> Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode)))
@@ -215,7 +210,7 @@ impl Dir {
             .map_err(|e| failed("open", self.join(name))(e))
     }
 
-    /// Opens a file for reading. Neither a symbolic link is followed nor a FIFO waited for.
+    /// Opens a file for reading. A symbolic link is not followed, and a FIFO is not waited for.
     pub fn open_file(&self, name: &OsStr) -> Result<File> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::empty()))
@@ -223,12 +218,11 @@ impl Dir {
             .map_err(|e| failed("open", self.join(name))(e))
     }
 
-    /// Gives a file or directory its final name in `to`, on the same file system. `Ok(false)`: the
-    /// name is taken, and neither file was touched.
+    /// Renames a file or directory to `name` in `to`, on the same file system. `Ok(false)`: the name is taken, and
+    /// neither file was touched.
     ///
-    /// Where the file system cannot rename without replacing (NFS), a file is linked and its old
-    /// name removed, and a directory is renamed if nothing has the name: there rename(2) itself
-    /// replaces nothing but an empty directory.
+    /// If the file system cannot rename without replacing (NFS), a file is linked and the old name removed. A
+    /// directory is renamed if the name is free: rename(2) replaces only an empty directory.
     pub fn rename_noreplace(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<bool> {
         match rustix::fs::renameat_with(&self.fd, from, &to.fd, name, RenameFlags::NOREPLACE) {
             Ok(()) => Ok(true),
@@ -238,8 +232,8 @@ impl Dir {
         }
     }
 
-    /// Gives a file a second name in `to`; where the file system knows no links, its only name there.
-    /// `Ok(false)`: the name is taken by another file.
+    /// Links a file to `name` in `to`, or renames it if the file system has no links. `Ok(false)`: the name is
+    /// taken by another file.
     pub fn link(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<bool> {
         match self.try_link(from, to, name)? {
             Some(linked) => Ok(linked),
@@ -247,12 +241,12 @@ impl Dir {
         }
     }
 
-    /// Gives a file a second name in `to`. `Some(false)`: the name is taken by another file; `None`: the file
-    /// system knows no links, or no more of this file.
+    /// Links a file to `name` in `to`. `Some(false)`: the name is taken by another file. `None`: the file system
+    /// has no links, or no more for this file.
     pub fn try_link(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<Option<bool>> {
         match retry_on_intr(|| rustix::fs::linkat(&self.fd, from, &to.fd, name, AtFlags::empty())) {
             Ok(()) => Ok(Some(true)),
-            // Over NFS the answer to the first try may have been lost.
+            // On NFS the reply to the first attempt may have been lost.
             Err(Errno::EXIST) => Ok(Some(
                 self.child_id(from)?
                     .is_some_and(|ours| to.child_id(name).is_ok_and(|theirs| theirs == Some(ours))),
@@ -262,18 +256,18 @@ impl Dir {
         }
     }
 
-    /// Gives a file the name of another one here, which is replaced: only where the user said so.
+    /// Renames a file and replaces the file that has the name: only when the user asked for it.
     pub fn replace(&self, from: &OsStr, name: &OsStr) -> Result<()> {
         rustix::fs::renameat(&self.fd, from, &self.fd, name).map_err(failed("rename", self.join(from)))
     }
 
-    /// Gives a file the name of another one in `to`, which is replaced.
+    /// Renames a file into `to` and replaces the file that has the name.
     pub fn replace_in(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<()> {
         rustix::fs::renameat(&self.fd, from, &to.fd, name).map_err(failed("rename", self.join(from)))
     }
 
-    /// Puts a file with these bytes in the place of the one that has the name in `to`, if one has: it is
-    /// written here, flushed, and renamed. Whoever reads the name sees the old bytes or the new ones.
+    /// Writes a file into this directory, flushes it and renames it to `name` in `to`, which may exist. A reader
+    /// sees the old bytes or the new ones.
     pub fn write_atomic(&self, to: &Dir, name: &OsStr, bytes: &[u8], mode: u32) -> Result<()> {
         let mut temporary = name.to_owned();
         temporary.push(format!(".{:016x}", random()));
@@ -284,13 +278,13 @@ impl Dir {
                 .map_err(failed("rename", self.join(&temporary)))
         });
         done.inspect_err(|_| {
-            // The error that is told is the first one.
+            // The first error is reported.
             let _ = self.unlink(&temporary);
         })
     }
 
-    /// Changes the mode of a file or a directory in this one. A symbolic link is refused: what it leads
-    /// to may be anybody's.
+    /// Changes the mode of a file or a directory in this one. A symbolic link is refused, since it may lead to
+    /// another user's file.
     pub fn set_mode(&self, name: &OsStr, mode: u32) -> Result<()> {
         let path = self.join(name);
         let stat = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)
@@ -302,20 +296,19 @@ impl Dir {
         done.map_err(failed("change the mode of", path))
     }
 
-    /// A second handle of the same directory.
+    /// Returns a second handle of the same directory.
     pub fn try_clone(&self) -> Result<Dir> {
         let fd = self.fd.try_clone().map_err(Error::io("open the directory", &self.path))?;
         Ok(Dir { fd, path: self.path.clone() })
     }
 
-    /// Removes a name that is no directory.
+    /// Removes a name that is not a directory.
     pub fn unlink(&self, name: &OsStr) -> Result<()> {
         rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())
             .map_err(|e| failed("remove", self.join(name))(e))
     }
 
-    /// The same, where that there is no such name is no error, and tried again should it fail: for what must
-    /// not be left behind.
+    /// Removes a name if it exists, and tries again if that fails: for files that must not be left over.
     pub fn unlink_if_exists(&self, name: &OsStr) -> Result<()> {
         let unlink = || match retry_on_intr(|| rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
@@ -324,18 +317,18 @@ impl Dir {
         unlink().or_else(|_| unlink())
     }
 
-    /// Removes a directory if nothing is in it.
+    /// Removes a directory if it is empty.
     pub fn remove_empty(&self, name: &OsStr) -> Result<()> {
         rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)
             .map_err(|e| failed("remove the directory", self.join(name))(e))
     }
 
-    /// Whether the name is taken, if only by a dangling symbolic link.
+    /// Reports whether the name is taken, even by a dangling symbolic link.
     pub fn exists(&self, name: &OsStr) -> Result<bool> {
         Ok(self.child_id(name)?.is_some())
     }
 
-    /// The size of the regular file of this name; `None` if there is none.
+    /// Returns the size of a regular file; `None` if there is none.
     pub fn file_size(&self, name: &OsStr) -> Result<Option<u64>> {
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
@@ -346,14 +339,13 @@ impl Dir {
         }
     }
 
-    /// Which directory this is.
     pub fn file_id(&self) -> Result<FileId> {
         let stat = rustix::fs::fstat(&self.fd).map_err(failed("look up", &self.path))?;
         Ok(FileId::of(&stat))
     }
 
-    /// Gives what has this name in here to somebody, if there is something; a symbolic link itself, never what
-    /// it leads to.
+    /// Changes the owner of a name in this directory, if it exists. A symbolic link itself is changed, not its
+    /// target.
     pub fn chown_child(&self, name: &OsStr, owner: Owner) -> Result<()> {
         let done =
             rustix::fs::chownat(&self.fd, name, owner.user(), owner.group(), AtFlags::SYMLINK_NOFOLLOW);
@@ -363,14 +355,14 @@ impl Dir {
         }
     }
 
-    /// The file system it lies on.
+    /// Returns the device of its file system.
     #[allow(clippy::unnecessary_cast)] // the type differs between architectures
     pub fn device(&self) -> Result<u64> {
         let stat = rustix::fs::fstat(&self.fd).map_err(failed("look up", &self.path))?;
         Ok(stat.st_dev as u64)
     }
 
-    /// Which file the name stands for (a symbolic link stands for itself); `None` if for none.
+    /// Returns the identity of a name, and of a symbolic link itself; `None` if there is none.
     pub fn child_id(&self, name: &OsStr) -> Result<Option<FileId>> {
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(FileId::of(&stat))),
@@ -379,51 +371,50 @@ impl Dir {
         }
     }
 
-    /// Brings the names in this directory to stable storage.
+    /// Flushes the names in this directory to stable storage.
     pub fn sync(&self) -> Result<()> {
         retry_on_intr(|| rustix::fs::fsync(&self.fd)).map_err(failed("flush the directory", &self.path))
     }
 
-    /// Brings all of the file system to stable storage, our neighbours' data too. An error in
-    /// writing is heard of only where [`syncfs_is_honest`](Dir::syncfs_is_honest).
+    /// Flushes the whole file system to stable storage. Write errors are reported only if
+    /// [`syncfs_reports_errors`](Dir::syncfs_reports_errors).
     pub fn sync_fs(&self) -> Result<()> {
         retry_on_intr(|| rustix::fs::syncfs(&self.fd)).map_err(failed("flush the file system of", &self.path))
     }
 
-    /// Removes a file, or a directory with all that is in it; symbolic links are removed, never
-    /// followed. That there is nothing by this name is no error.
+    /// Removes a file, or a directory with its contents. Symbolic links are removed, never followed. A missing name
+    /// is not an error.
     pub fn remove_tree(&self, name: &OsStr) -> Result<()> {
         match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
-            // POSIX says EPERM for a directory, Linux EISDIR. EPERM may have other reasons, which
-            // opening it as a directory brings to light.
+            // POSIX says EPERM for a directory, Linux EISDIR. EPERM may have other reasons: opening it as a
+            // directory shows them.
             Err(Errno::ISDIR | Errno::PERM) => self.remove_directory(name),
             Err(e) => Err(failed("remove", self.join(name))(e)),
         }
     }
 
-    /// All names in this directory but `.` and `..`, in no order.
+    /// Lists the names in this directory except `.` and `..`, in no order.
     pub fn names(&self) -> Result<Vec<OsString>> {
         self.read_names().map_err(failed("list the directory", &self.path))
     }
 
-    /// What is free on the file system of this directory.
+    /// Returns the free space of its file system.
     pub fn free_space(&self) -> Result<FreeSpace> {
         let stat = rustix::fs::fstatvfs(&self.fd).map_err(failed("ask the file system of", &self.path))?;
         Ok(FreeSpace::of(&stat, rustix::process::geteuid().is_root()))
     }
 
-    /// Refuses a directory in which we may make nothing. For a dry run, which is to say what a run would; that one
-    /// may be told otherwise a moment later.
+    /// Fails if nothing can be created in this directory. A dry run reports it as a run would, though it may change
+    /// meanwhile.
     pub fn check_writable(&self) -> Result<()> {
         let wanted = Access::WRITE_OK | Access::EXEC_OK;
         rustix::fs::accessat(&self.fd, ".", wanted, AtFlags::EACCESS)
             .map_err(failed("write into the directory", &self.path))
     }
 
-    /// Whether [`sync_fs`](Dir::sync_fs) reports data that could not be written. It does not before
-    /// Linux 5.8, and not on network and user space file systems, where the server's word counts:
-    /// there each file is to be synced.
+    /// Reports whether [`sync_fs`](Dir::sync_fs) reports data that could not be written. It does not before Linux
+    /// 5.8, nor on network and user space file systems: each file must be flushed there.
     pub fn syncfs_reports_errors(&self) -> bool {
         !is_remote(&self.fd) && kernel_reports_syncfs_errors()
     }
@@ -474,7 +465,7 @@ impl Dir {
 
     fn read_names(&self) -> Result<Vec<OsString>, Errno> {
         let mut names = Vec::new();
-        // read_from opens the directory anew, so listing twice starts twice at its beginning.
+        // read_from opens the directory again, so each listing starts at its beginning.
         for entry in rustix::fs::Dir::read_from(&self.fd)? {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
@@ -497,7 +488,7 @@ impl AsFd for Dir {
 }
 
 impl FileId {
-    /// The identity in what stat(2) said.
+    /// Takes the identity from a stat(2).
     #[allow(clippy::unnecessary_cast)] // the types differ between architectures
     pub fn of(stat: &rustix::fs::Stat) -> FileId {
         FileId { device: stat.st_dev as u64, inode: stat.st_ino as u64 }
@@ -505,6 +496,16 @@ impl FileId {
 }
 
 impl FreeSpace {
+    /// Fails if fewer than `need` bytes are free in `directory`.
+    pub fn require_bytes(self, directory: &Path, need: u64) -> Result<()> {
+        require(directory, "bytes", need, Some(self.bytes))
+    }
+
+    /// Fails if fewer than `need` inodes are free in `directory`.
+    pub fn require_inodes(self, directory: &Path, need: u64) -> Result<()> {
+        require(directory, "inodes", need, self.inodes)
+    }
+
     fn of(stat: &StatVfs, root: bool) -> FreeSpace {
         let blocks = if root { stat.f_bfree } else { stat.f_bavail };
         let block = stat.f_frsize.max(1);
@@ -516,7 +517,14 @@ impl FreeSpace {
     }
 }
 
-/// Writes all of `bytes`. The caller knows the path to put to an error.
+fn require(directory: &Path, unit: &'static str, need: u64, free: Option<u64>) -> Result<()> {
+    match free.filter(|&free| need > free) {
+        Some(free) => Err(Error::InsufficientSpace { path: directory.to_owned(), unit, need, free }),
+        None => Ok(()),
+    }
+}
+
+/// Writes all of `bytes`. The caller adds the path to an error.
 pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match retry_on_intr(|| rustix::io::write(&fd, bytes))? {
@@ -527,8 +535,8 @@ pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes as many of `bytes` as one call takes, at least one, and says how many: who must know where he is
-/// after an error, too.
+/// Writes as many of `bytes` as one call takes, at least one, and returns how many: for a caller that must know its
+/// position after an error.
 pub fn write_some(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     match retry_on_intr(|| rustix::io::write(&fd, bytes))? {
         0 => Err(io::ErrorKind::WriteZero.into()),
@@ -536,13 +544,13 @@ pub fn write_some(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// Has all writes go to the end of the file from here on, wherever that is by then (O_APPEND).
+/// Makes every later write go to the end of the file (O_APPEND).
 pub fn set_append(fd: impl AsFd) -> io::Result<()> {
     let flags = rustix::fs::fcntl_getfl(&fd)?;
     Ok(rustix::fs::fcntl_setfl(&fd, flags | OFlags::APPEND)?)
 }
 
-/// Writes all of `bytes` at an offset; several threads may, each at its own.
+/// Writes all of `bytes` at an offset. Several threads may write at once, each at its own offset.
 pub fn write_all_at(fd: impl AsFd, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
     while !bytes.is_empty() {
         match retry_on_intr(|| rustix::io::pwrite(&fd, bytes, at))? {
@@ -556,23 +564,23 @@ pub fn write_all_at(fd: impl AsFd, mut bytes: &[u8], mut at: u64) -> io::Result<
     Ok(())
 }
 
-/// Has the disk begin with these bytes: the flush at the end then finds little left to do. It is a wish,
-/// so that it is refused is no error; and it is no flush.
+/// Asks the disk to start writing these bytes, so that the flush at the end has little left to do. It is only a
+/// hint, and not a flush.
 #[allow(unsafe_code)]
 pub fn begin_writeback(file: &File, at: u64, length: u64) {
     #[cfg(target_os = "linux")]
     if let (Ok(at), Ok(length)) = (at.try_into(), length.try_into()) {
         use std::os::fd::AsRawFd;
-        // SAFETY: the descriptor is open while `file` is borrowed; no memory is handed over.
+        // SAFETY: the descriptor is open while `file` is borrowed; no memory is passed.
         unsafe { libc::sync_file_range(file.as_raw_fd(), at, length, libc::SYNC_FILE_RANGE_WRITE) };
     }
     #[cfg(not(target_os = "linux"))]
     let _ = (file, at, length);
 }
 
-/// Writes all of `slices`, however many there are; they are used up.
+/// Writes all of `slices`, in as many calls as needed; they are consumed.
 pub fn write_vectored_all(fd: impl AsFd, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
-    // Drops empty slices at the head: a writev of nothing but them would look like a full disk.
+    // Drops empty slices at the start: a writev of only those would look like a full disk.
     IoSlice::advance_slices(&mut slices, 0);
     while !slices.is_empty() {
         let now = &slices[..slices.len().min(SLICES_A_CALL)];
@@ -584,8 +592,8 @@ pub fn write_vectored_all(fd: impl AsFd, mut slices: &mut [IoSlice<'_>]) -> io::
     Ok(())
 }
 
-/// Sets the modification time, in seconds since 1970. The access time stays now: cleaners of tmp/
-/// go by it.
+/// Sets the modification time, in seconds since 1970. The access time stays current, because programs that clean
+/// tmp/ use it.
 pub fn set_mtime(fd: impl AsFd, epoch: i64) -> io::Result<()> {
     use rustix::fs::{Timespec, Timestamps, UTIME_NOW};
     let times = Timestamps {
@@ -595,21 +603,20 @@ pub fn set_mtime(fd: impl AsFd, epoch: i64) -> io::Result<()> {
     Ok(rustix::fs::futimens(fd, &times)?)
 }
 
-/// Cuts a file, or what was appended to it.
 pub fn truncate(fd: impl AsFd, length: u64) -> io::Result<()> {
     Ok(retry_on_intr(|| rustix::fs::ftruncate(&fd, length))?)
 }
 
-/// Brings a file's bytes and metadata to stable storage.
+/// Flushes the bytes and the metadata of a file to stable storage.
 pub fn sync_file(fd: impl AsFd) -> io::Result<()> {
     Ok(retry_on_intr(|| rustix::fs::fsync(&fd))?)
 }
 
-/// Closes a file and says what the file system had kept back until now (NFS).
+/// Closes a file and returns errors that the file system reports only now (NFS).
 #[allow(unsafe_code)]
 pub fn close(fd: OwnedFd) -> io::Result<()> {
     use std::os::fd::IntoRawFd;
-    // SAFETY: the descriptor is ours alone and is given up here; on EINTR, too, Linux has closed it.
+    // SAFETY: the descriptor is owned and given up here; Linux has closed it on EINTR, too.
     match unsafe { libc::close(fd.into_raw_fd()) } {
         0 => Ok(()),
         _ => match io::Error::last_os_error() {
@@ -619,24 +626,24 @@ pub fn close(fd: OwnedFd) -> io::Result<()> {
     }
 }
 
-/// A file in `dir` for reading and writing that has no name, or has lost it by the time it is
-/// returned: it goes away with its last handle, however we end.
+/// Creates a file in `dir` for reading and writing that has no name when this returns. It disappears with its last
+/// handle, however the process ends.
 pub fn anonymous_file(dir: &Path) -> Result<File> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     match retry_on_intr(|| rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR)) {
         Ok(fd) => Ok(File::from(fd)),
-        // EISDIR is what kernels and file systems say that do not know the flag.
+        // Kernels and file systems without the flag say EISDIR.
         Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => unlinked_file(dir),
         Err(e) => Err(failed("create a temporary file in", dir)(e)),
     }
 }
 
-/// A file in memory, for where no directory may be written to.
+/// Creates a file in memory, for when no directory may be written to.
 pub fn memory_file(name: &str) -> io::Result<File> {
     Ok(File::from(rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC)?))
 }
 
-/// [`anonymous_file`] where there is no O_TMPFILE: a hidden file whose name is removed at once.
+/// Creates an [`anonymous_file`] without O_TMPFILE: a hidden file whose name is removed at once.
 fn unlinked_file(dir: &Path) -> Result<File> {
     let dir = Dir::open(dir)?;
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
@@ -650,13 +657,13 @@ fn unlinked_file(dir: &Path) -> Result<File> {
     }
 }
 
-/// The keys of a RandomState are the standard library's only public randomness.
+/// The keys of a RandomState are the standard library's only public source of randomness.
 fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// Whether a file lies where flock(2) is made of the same locks as fcntl(2), as on NFS and SMB: who has the
-/// one would wait for himself with the other.
+/// Reports whether flock(2) and fcntl(2) take the same locks here, as on NFS and SMB: a process with both would
+/// wait for itself.
 pub fn flock_uses_fcntl(fd: impl AsFd) -> bool {
     magic(fd).is_some_and(|magic| [NFS, SMB, CIFS, SMB2, NINE_P].contains(&magic))
 }
@@ -667,7 +674,7 @@ const CIFS: u32 = 0xff53_4d42;
 const SMB2: u32 = 0xfe53_4d42;
 const NINE_P: u32 = 0x0102_1997;
 
-/// The file systems of linux/magic.h whose bytes lie with somebody else.
+/// The file systems of linux/magic.h that keep their bytes on another machine or in another program.
 const REMOTE: [u32; 10] = [
     NFS,
     SMB,
@@ -682,18 +689,18 @@ const REMOTE: [u32; 10] = [
 ];
 
 fn is_remote(fd: impl AsFd) -> bool {
-    // Where even statfs fails nothing is to be trusted.
+    // If even statfs fails, nothing can be trusted.
     magic(fd).is_none_or(|magic| REMOTE.contains(&magic))
 }
 
-/// The kind of file system. It has 32 bits in a field whose width and sign differ by architecture.
+/// Returns the kind of file system. It has 32 bits in a field whose width and sign depend on the architecture.
 #[allow(clippy::unnecessary_cast)]
 fn magic(fd: impl AsFd) -> Option<u32> {
     rustix::fs::fstatfs(fd).ok().map(|stat| stat.f_type as u32)
 }
 
 fn kernel_reports_syncfs_errors() -> bool {
-    // A file of the kernel, not the environment: it says the same to every process.
+    // This file of the kernel says the same to every process.
     std::fs::read("/proc/sys/kernel/osrelease").is_ok_and(|release| is_at_least(&release, 5, 8))
 }
 
@@ -754,7 +761,7 @@ mod tests {
             assert!(publish(&dir, os("d"), &dir, os(&folder)).unwrap());
             assert!(!dir.exists(os("f")).unwrap() && !dir.exists(os("d")).unwrap());
             assert!(dir.open_child(os(&folder)).unwrap().exists(os("cur")).unwrap());
-            // Not even an empty directory is taken over.
+            // Not even an empty directory is replaced.
             fs::create_dir(temp.path().join("d")).unwrap();
             fs::create_dir_all(temp.path().join("empty")).unwrap();
             assert!(!publish(&dir, os("d"), &dir, os("empty")).unwrap());

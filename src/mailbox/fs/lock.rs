@@ -1,7 +1,7 @@
 //! Locks on a mailbox file, in one order (dot-lock, fcntl, flock) and with one time limit.
 //!
-//! A fixed order keeps two programs of ours from waiting for each other. Locks of the kernel are
-//! polled, not waited for: waiting would need a signal to end it.
+//! The fixed order keeps two mailferries from waiting for each other. Kernel locks are polled: to end a blocking
+//! wait would take a signal.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -25,38 +25,37 @@ use crate::mailbox::text::{display_path, escape};
 /// A delivery holds the lock on a quota for less than this.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-/// As much of a foreign lock file as is shown.
+/// How many bytes of another program's lock file are shown.
 const SHOWN_BYTES: u64 = 80;
 
-/// What the lock is for.
+/// The purpose of a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// A lock that cannot be had for want of permission or support is a finding.
+    /// A lock that permission or support forbids is a finding.
     Read,
-    /// The same is an error. The file must be open for writing.
+    /// A lock that permission or support forbids is an error. The file must be open for writing.
     Write,
 }
 
-/// Holds the locks; dropping it releases them, last taken first.
+/// The locks of a mailbox. Dropping it releases them, last taken first.
 #[derive(Debug)]
 pub struct MailboxLock {
-    // One second descriptor for all: closing it releases the fcntl lock, so it must not be closed
-    // before all is to be released. The fields are dropped in this order.
+    // One second descriptor for all locks: closing it releases the fcntl lock, so it stays open until all are to
+    // be released. The fields are dropped in this order.
     file: File,
     flocked: bool,
     _dotlock: Option<Dotlock>,
 }
 
-/// Locks the mailbox `path`, open as `file`, and says what was left out.
+/// Locks the mailbox `path`, open as `file`, and returns findings about locks that were left out.
 ///
-/// fcntl locks belong to the process, and are lost when *any* descriptor of that file is closed in
-/// it: until the guard is dropped the caller opens the file once, as `file`, and does not close it.
+/// fcntl locks belong to the process. They are lost when *any* descriptor of that file is closed in it: until the
+/// lock is dropped, the caller opens the file once, as `file`, and does not close it.
 ///
-/// A dot-lock that lies there is waited for, never taken over, but for one case: it has our
-/// format, names our host and our PID namespace, and its process is gone, or has our own number while the
-/// lock is none of ours: in a container every run is process 1. Where its namespace is another one nobody
-/// can say whether its process lives. (Not seen: a number that another process has since. Dovecot in its
-/// turn takes over a dot-lock that is two minutes old.)
+/// A dot-lock is waited for, and taken over in one case only: it has mailferry's format, this host and this PID
+/// namespace, and its process is gone. A dot-lock with this process's own number that this process does not hold is
+/// stale, too: in a container every run is process 1. In another namespace it is unknown whether the process lives.
+/// A number that another process got since is not noticed. (Dovecot takes over a dot-lock that is two minutes old.)
 ///
 /// # Errors
 /// [`Error::Locked`] when the time is up, [`Error::Interrupted`], or [`Error::Io`].
@@ -71,8 +70,8 @@ pub fn acquire(
     acquire_with(path, open, mode, wanted, cancel)
 }
 
-/// The same, where the mailbox is opened by `open`, once the dot-lock is had: so it can be made and, should
-/// all fail, be removed while nobody else who keeps to the dot-lock looks at it. The guard has the file.
+/// Locks a mailbox that `open` opens once the dot-lock is taken. The mailbox can be created, and removed if
+/// something fails, while no other program that honours the dot-lock reads it. The lock owns the file.
 pub fn acquire_with(
     path: &Path,
     open: impl FnOnce() -> Result<File>,
@@ -97,10 +96,10 @@ pub fn acquire_with(
         let lock = fcntl_acquire(path, &guard.file, mode, &patience);
         fcntl = tolerate(lock, mode, is_unsupported, Code::LockUnsupported, &mut findings)?;
     }
-    // Where flock is an fcntl lock in disguise, of another owner, the two would exclude each other.
+    // If flock is an fcntl lock of another owner in disguise, the two would exclude each other.
     if asked(LockMethod::Flock) && !(fcntl.is_some() && durable::flock_uses_fcntl(&guard.file)) {
         let lock = flock_acquire(path, &guard.file, mode, &patience);
-        // A file system that knows fcntl locks alone keeps out all who can lock there.
+        // A file system with fcntl locks alone excludes every program that can lock there.
         let is_locked = mode == Mode::Write && fcntl.is_some();
         let lock = if is_locked { tolerate_unsupported(lock) } else { lock.map(Some) };
         let lock = tolerate(lock, mode, is_unsupported, Code::LockUnsupported, &mut findings)?;
@@ -110,8 +109,8 @@ pub fn acquire_with(
 }
 
 impl MailboxLock {
-    /// The locked file, as the same open file that was locked. Closing what is returned before the guard is
-    /// dropped would release an fcntl lock.
+    /// Returns the same open file that was locked. Closing it before the lock is dropped would release an fcntl
+    /// lock.
     pub fn file(&self) -> io::Result<File> {
         self.file.try_clone()
     }
@@ -119,14 +118,14 @@ impl MailboxLock {
 
 impl Drop for MailboxLock {
     fn drop(&mut self) {
-        // flock belongs to the open file, not to a descriptor, and the caller's descriptor lives on.
+        // flock belongs to the open file, not to a descriptor, and the caller's descriptor stays open.
         if self.flocked {
             let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
         }
     }
 }
 
-/// For a reader, turns an error of the harmless kind into a finding.
+/// Turns a harmless error into a finding, for a reader.
 fn tolerate<T>(
     lock: Result<T>,
     mode: Mode,
@@ -145,7 +144,7 @@ fn tolerate<T>(
     }
 }
 
-/// None where the file system does not know this kind of lock.
+/// Returns `None` if the file system does not support this lock.
 fn tolerate_unsupported(lock: Result<()>) -> Result<Option<()>> {
     match lock {
         Err(Error::Io { ref source, .. }) if is_unsupported(source) => Ok(None),
@@ -153,8 +152,8 @@ fn tolerate_unsupported(lock: Result<()>) -> Result<Option<()>> {
     }
 }
 
-/// For a writer who may make no files beside the mailbox says so, and what does without: nothing else tells
-/// that it was the lock that failed, and it would fail for ever.
+/// Explains that no lock file can be created next to the mailbox, and which lock needs none. Otherwise the error
+/// does not say that the lock failed, and it would fail every time.
 fn with_way_out(error: Error) -> Error {
     match error {
         Error::Io { action, path, source } if is_forbidden(&source) => {
@@ -176,7 +175,7 @@ fn is_forbidden(error: &io::Error) -> bool {
         .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// A full disk is among them: it is when mail is moved away from it.
+/// A full disk is included: mail is moved away from it.
 fn cannot_write(error: &io::Error) -> bool {
     [Errno::ACCESS, Errno::PERM, Errno::ROFS, Errno::NAMETOOLONG, Errno::NOSPC, Errno::DQUOT]
         .iter()
@@ -189,7 +188,7 @@ fn is_unsupported(error: &io::Error) -> bool {
         .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// The time limit, and the wish to stop.
+/// A time limit that a cancel request ends early.
 struct Deadline<'a> {
     start: Instant,
     timeout: Duration,
@@ -201,7 +200,7 @@ impl<'a> Deadline<'a> {
         Deadline { start: Instant::now(), timeout, cancel }
     }
 
-    /// Tries until it succeeds; `Ok(None)` when the time is up. Tries once at least.
+    /// Tries until it succeeds, at least once. `Ok(None)`: the time is up.
     fn retry<T>(&self, mut attempt: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
         let mut pause = FIRST_PAUSE;
         loop {
@@ -225,15 +224,15 @@ impl<'a> Deadline<'a> {
     }
 }
 
-/// The dot-locks that this process holds. One with our process id that is not among them was left behind by
-/// an earlier process of that id.
+/// The dot-locks of this process. Another one with this process id was left over by an earlier process with that
+/// id.
 static HELD: Mutex<Vec<FileId>> = Mutex::new(Vec::new());
 
 fn held() -> MutexGuard<'static, Vec<FileId>> {
     ignore_poison(HELD.lock())
 }
 
-/// Which process ids ours are told from, as a word of the signature; None where the kernel does not say.
+/// Returns the PID namespace as a word of the signature; `None` if the kernel does not tell.
 fn pid_namespace() -> Option<String> {
     // A file of the kernel, not the environment: `pid:[4026531836]`.
     let link = std::fs::read_link("/proc/self/ns/pid").ok()?;
@@ -241,7 +240,7 @@ fn pid_namespace() -> Option<String> {
     Some(format!("pidns:{inode}"))
 }
 
-/// A `PATH.lock` of ours.
+/// A `PATH.lock` of this process.
 #[derive(Debug)]
 struct Dotlock {
     dir: Dir,
@@ -254,7 +253,7 @@ impl Dotlock {
         let (dir, name) = beside(mailbox)?;
         let made = patience.retry(|| match Dotlock::create(&dir, &name, wanted)? {
             Some(identity) => Ok(Some(identity)),
-            // A stale lock that was removed is not slept over.
+            // After a stale lock is removed there is no pause.
             None if remove_if_stale(&dir, &name, wanted) => Dotlock::create(&dir, &name, wanted),
             None => Ok(None),
         })?;
@@ -264,12 +263,12 @@ impl Dotlock {
         }
     }
 
-    /// None: there is one. Ours is signed from the first moment: an empty one, which a kill would leave
-    /// behind, nobody could ever call stale.
+    /// Creates the lock; `None` if there is one. It is signed from the start: an empty lock file, left over by a
+    /// kill, could never be called stale.
     fn create(dir: &Dir, name: &OsStr, wanted: &LockOptions) -> Result<Option<FileId>> {
         let namespace = pid_namespace().map_or(String::new(), |namespace| format!(" {namespace}"));
         let signature = format!("{} {} mailferry{namespace}\n", wanted.pid, wanted.host);
-        // Until it is entered no thread of ours may judge it.
+        // Until it is in the list no thread may judge it.
         let mut held = held();
         let fd = match dir.create_with(name, 0o644, signature.as_bytes()) {
             Ok(fd) => fd,
@@ -289,9 +288,9 @@ impl Dotlock {
 
 impl Drop for Dotlock {
     fn drop(&mut self) {
-        // Somebody may have thought it stale and put his own there, which is not ours to remove.
-        // Nobody is left to hear of an error, and so what fails is tried again; should it fail for good the
-        // lock file names us and is found stale.
+        // Another program may have called it stale and replaced it: that lock must stay. There is no caller to
+        // report an error to, so a failure is tried again. If it fails again, the lock file names this process and
+        // is found stale.
         let identity = || self.dir.child_id(&self.name);
         if let Ok(Some(identity)) = identity().or_else(|_| identity())
             && identity == self.identity
@@ -302,8 +301,8 @@ impl Drop for Dotlock {
     }
 }
 
-/// The directory of the mailbox, and the name of its dot-lock. A symbolic link is followed: all names of a
-/// mailbox have one lock, beside the file itself.
+/// Returns the directory of the mailbox and the name of its dot-lock. A symbolic link is followed: all names of a
+/// mailbox share the lock next to the file itself.
 fn beside(mailbox: &Path) -> Result<(Dir, OsString)> {
     let real = match mailbox.is_symlink() {
         true => mailbox.canonicalize().map_err(Error::io("look up", mailbox))?,
@@ -318,11 +317,10 @@ fn beside(mailbox: &Path) -> Result<(Dir, OsString)> {
     Ok((Dir::open(parent)?, name))
 }
 
-/// Removes a dot-lock that one of us left behind; says whether it did.
+/// Removes a stale dot-lock of mailferry, and returns whether it did.
 ///
-/// Two of us may find it stale at once, and the slower one must not remove the lock that the
-/// quicker one has made since: so it is removed only under flock, and only while the name still
-/// stands for the file that was judged.
+/// Two processes may find it stale at once, and the slower one must not remove the new lock of the faster one. So
+/// it is removed only under flock, and only while the name is still the file that was judged.
 fn remove_if_stale(dir: &Dir, name: &OsStr, wanted: &LockOptions) -> bool {
     let Ok(file) = dir.open_file(name) else { return false };
     let identity = || rustix::fs::fstat(&file).ok().map(|stat| FileId::of(&stat));
@@ -336,8 +334,8 @@ fn remove_if_stale(dir: &Dir, name: &OsStr, wanted: &LockOptions) -> bool {
     judged && same() && dir.unlink(name).is_ok()
 }
 
-/// Whether this is the signature of a mailferry on our host whose process is gone. Versions before told no
-/// namespace: their processes are looked for in ours.
+/// Reports whether this is the signature of a mailferry on this host whose process is gone. Earlier versions wrote
+/// no namespace: their processes are looked up in this one.
 fn is_stale(
     signature: &[u8],
     wanted: &LockOptions,
@@ -351,7 +349,7 @@ fn is_stale(
         [pid, host, "mailferry", namespace] => (pid, host, Some(namespace)),
         _ => return false,
     };
-    // Pid::from_raw panics at a negative number, which kill(2) would take for a process group.
+    // Pid::from_raw panics at a negative number, which kill(2) would take as a process group.
     let Some(pid) = pid.parse().ok().filter(|pid: &i32| *pid > 0) else { return false };
     if host != wanted.host || namespace.is_some() && namespace != our_namespace {
         return false;
@@ -363,7 +361,7 @@ fn is_stale(
     pid.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(Errno::SRCH))
 }
 
-/// What can be said of a foreign lock file. Its time, not its age: the library has no clock.
+/// Describes a lock file by its time, not its age: the library has no clock.
 fn describe(dir: &Dir, name: &OsStr) -> String {
     let path = display_path(&dir.path().join(name));
     let Ok(file) = dir.open_file(name) else { return format!("the lock file {path}") };
@@ -382,7 +380,6 @@ fn first_bytes(file: &File) -> Vec<u8> {
     bytes
 }
 
-/// Takes an fcntl lock on the whole file.
 fn fcntl_acquire(path: &Path, file: &File, mode: Mode, patience: &Deadline<'_>) -> Result<()> {
     let kind = match mode {
         Mode::Read => libc::F_RDLCK,
@@ -403,7 +400,7 @@ fn is_busy(error: &io::Error) -> bool {
 
 fn fcntl_holder(file: &File, kind: libc::c_int) -> String {
     match fcntl_lock(file, libc::F_GETLK, kind) {
-        // A lock held over NFS, or by an open file description, has no pid here.
+        // A lock that is held over NFS or by an open file description has no pid here.
         Ok(lock) if lock.l_type as libc::c_int != libc::F_UNLCK && lock.l_pid > 0 => {
             format!("process {} (fcntl lock)", lock.l_pid)
         }
@@ -411,18 +408,17 @@ fn fcntl_holder(file: &File, kind: libc::c_int) -> String {
     }
 }
 
-/// fcntl(2) on the whole file with one of the commands that take a `struct flock`. rustix has no
-/// F_GETLK.
+/// Calls fcntl(2) for the whole file with a command that takes a `struct flock`. rustix has no F_GETLK.
 #[allow(unsafe_code)]
 fn fcntl_lock(file: &File, command: libc::c_int, kind: libc::c_int) -> io::Result<libc::flock> {
-    // SAFETY: `struct flock` is plain integers, for which all zeros are a value; zero start and
-    // length mean the whole file.
+    // SAFETY: `struct flock` is plain integers, for which all zeros are a value; zero start and length mean the
+    // whole file.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
     lock.l_type = kind as libc::c_short;
     lock.l_whence = libc::SEEK_SET as libc::c_short;
     loop {
-        // SAFETY: the descriptor is open while `file` is borrowed, and both commands read and
-        // write no more than the one `struct flock` that is lent to them for the call.
+        // SAFETY: the descriptor is open while `file` is borrowed, and both commands access only the one `struct
+        // flock` that is passed.
         if unsafe { libc::fcntl(file.as_raw_fd(), command, &raw mut lock) } == 0 {
             return Ok(lock);
         }
@@ -455,7 +451,7 @@ fn flock_poll(
     })
 }
 
-/// Keeps other mailferries out of a directory, or a file that grows; dropping it lets them in.
+/// A lock that keeps other mailferries out of a directory or file until it is dropped.
 #[derive(Debug)]
 pub struct DirLock {
     fd: OwnedFd,
@@ -463,8 +459,8 @@ pub struct DirLock {
 }
 
 impl DirLock {
-    /// False where the file system locks no directories (NFS): nobody is kept out then, and that
-    /// nothing is published over another name is all that protects the mail.
+    /// Returns false if the file system cannot lock directories (NFS). Then the mail is protected only because
+    /// nothing replaces an existing name.
     pub fn is_held(&self) -> bool {
         self.held
     }
@@ -476,13 +472,13 @@ impl Drop for DirLock {
     }
 }
 
-/// Locks a directory by flock(2) on its handle, which leaves no file behind, even when we are
-/// killed. Two handles exclude each other within one process too.
+/// Locks a directory by flock(2) on its handle, which leaves no file over after a kill. Two handles exclude each
+/// other within one process, too.
 pub fn lock_dir(dir: &Dir, timeout: Duration, cancel: &Cancel) -> Result<DirLock> {
     lock_file(dir.path(), dir, timeout, cancel)
 }
 
-/// The same for a file that grows under a name of ours.
+/// Locks a file that is being written under a name of mailferry.
 pub fn lock_file(path: &Path, fd: impl AsFd, timeout: Duration, cancel: &Cancel) -> Result<DirLock> {
     let patience = Deadline::new(timeout, cancel);
     let fd = fd.as_fd().try_clone_to_owned().map_err(Error::io("lock (flock)", path))?;
@@ -494,7 +490,7 @@ pub fn lock_file(path: &Path, fd: impl AsFd, timeout: Duration, cancel: &Cancel)
     }
 }
 
-/// NFS wants a descriptor open for writing, which no directory can have, and says EBADF.
+/// NFS needs a descriptor open for writing, which no directory can have, and says EBADF.
 fn is_unlockable_dir(error: &io::Error) -> bool {
     is_unsupported(error) || error.raw_os_error() == Some(libc::EBADF)
 }
@@ -535,7 +531,7 @@ mod tests {
         }
     }
 
-    /// A pid that was alive a moment ago.
+    /// Returns a pid that was alive a moment ago.
     fn dead_pid() -> u32 {
         let mut child = Command::new("true").spawn().unwrap();
         child.wait().unwrap();
@@ -604,15 +600,15 @@ mod tests {
         let dead = dead_pid();
         let alive = std::process::id();
         let parent = std::os::unix::process::parent_id();
-        // Without /proc there is none to tell.
+        // Without /proc there is none.
         let namespace = pid_namespace().unwrap();
         for (content, stale) in [
             (format!("{dead} here mailferry {namespace}\n"), true),
-            // Of an earlier process with our number.
+            // Of an earlier process with this number.
             (format!("{alive} here mailferry {namespace}\n"), true),
             (format!("{alive} there mailferry {namespace}\n"), false),
             (format!("{parent} here mailferry {namespace}\n"), false),
-            // Of another container on our host: whether they live cannot be seen from here.
+            // Of another container on this host: whether they live is unknown.
             (format!("{dead} here mailferry pidns:1\n"), false),
             (format!("{alive} here mailferry pidns:1\n"), false),
             (format!("{dead} here mailferry {namespace} more\n"), false),
@@ -649,7 +645,7 @@ mod tests {
     #[test]
     fn a_dotlock_that_cannot_be_written_stops_only_writers() {
         let temp = tempfile::tempdir().unwrap();
-        // The only refusal that root meets too: the name with .lock is too long.
+        // The only refusal that root gets, too: the name with .lock is too long.
         let path = temp.path().join("n".repeat(255));
         fs::write(&path, "").unwrap();
         let (_guard, findings) = lock(&path, Mode::Read, &[LockMethod::Dotlock, LockMethod::Flock]).unwrap();
@@ -686,7 +682,7 @@ mod tests {
         assert!(!path.with_extension("lock").exists());
     }
 
-    /// The other process of the test below: locks what it is told to until its input ends.
+    /// The other process of the test below: locks the file it reads from its input, until the input ends.
     #[test]
     #[ignore = "run by fcntl_excludes_another_process"]
     fn other_process() {

@@ -15,7 +15,7 @@ use std::sync::LockResult;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Dir;
 
-/// The directory a path lies in; `.` for a bare name.
+/// Returns the directory of a path; `.` for a bare name.
 pub fn parent_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
@@ -24,8 +24,8 @@ pub fn parent_of(path: &Path) -> &Path {
     }
 }
 
-/// Brings the name of a Maildir to stable storage: a run that was killed between renaming and flushing
-/// may have left that to us. Where its directory cannot be read it was not made by us.
+/// Flushes the name of a Maildir to stable storage: a run that was killed between the rename and the flush may not
+/// have done it. An unreadable parent is one that this user did not write to.
 pub fn sync_parent(path: &Path) -> Result<()> {
     match Dir::open(parent_of(path)) {
         Ok(parent) => parent.sync(),
@@ -34,8 +34,8 @@ pub fn sync_parent(path: &Path) -> Result<()> {
     }
 }
 
-/// All of a regular file. What lies under a name among mail may be anybody's: a FIFO is not waited for, and a device
-/// that has no end is not read.
+/// Reads a regular file. Another user may have put anything under the name: a FIFO is not waited for, and an
+/// endless device is not read.
 pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let meta = file.metadata()?;
@@ -44,7 +44,7 @@ pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     }
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(usize::try_from(meta.len()).unwrap_or(0).saturating_add(1))?;
-    // Of a file itself the standard library would ask the size once more.
+    // For a file itself, the standard library would look up the size again.
     file.take(u64::MAX).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

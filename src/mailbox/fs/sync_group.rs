@@ -1,5 +1,5 @@
-//! One flush for many: who writes several Maildirs side by side brings them to stable storage together. A
-//! flush of a file system costs the same however much of it is ours.
+//! One flush for several Maildirs that are written concurrently. A flush of a file system costs the same for one
+//! Maildir as for many.
 
 use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -8,42 +8,42 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::ignore_poison;
 
-/// Several who write, each on a thread of its own: a flush is made when all of them wait for one. Not more of
-/// them are at work than asked for; who waits is not at work.
+/// Writers, each on its own thread, that flush together once all of them wait for a flush. A limit applies to those
+/// that work; a waiting writer does not count.
 #[derive(Debug)]
 pub struct SyncGroup {
-    /// Opened before the first of them writes: it hears of each error since.
+    /// Opened before the first member writes, so that it gets every write error since.
     root: Dir,
     device: u64,
     state: Mutex<State>,
-    /// One more may work. Not one condition for both: each change would wake all who wait for the flush,
-    /// a hundred of them, to look and to go on waiting.
+    /// A member may start to work. A condition for both events would wake every member that waits for the flush,
+    /// too.
     freed: Condvar,
-    /// A flush was made.
+    /// The flush is done.
     flushed: Condvar,
 }
 
 #[derive(Debug)]
 struct State {
-    /// Who has not left.
+    /// Members that have not left.
     members: usize,
-    /// Who waits for a flush.
+    /// Members that wait for a flush.
     waiting: usize,
-    /// How many more may work.
+    /// Members that may start to work.
     free: usize,
-    /// How many flushes there were.
+    /// Flushes so far.
     flushes: u64,
-    /// Of the last one: what the system said where it failed.
+    /// The error of the last flush.
     failed: Option<i32>,
 }
 
-/// One of them, at work until it is dropped.
+/// A member that works until it is dropped.
 #[derive(Debug)]
 pub struct Member<'a>(&'a SyncGroup);
 
 impl SyncGroup {
-    /// Of so many who write to the file system of `root`, each of whom is going to
-    /// [`begin`](Together::begin); so many may work at once, at least one.
+    /// Creates a group of `members` that write to the file system of `root`. Each must [`begin`](SyncGroup::begin).
+    /// At most `at_once` work at a time, at least one.
     pub fn new(root: Dir, members: usize, at_once: usize) -> Result<SyncGroup> {
         let state = State { members, waiting: 0, free: at_once.max(1), flushes: 0, failed: None };
         Ok(SyncGroup {
@@ -55,17 +55,17 @@ impl SyncGroup {
         })
     }
 
-    /// Waits until one more may work.
+    /// Waits until another member may work.
     pub fn begin(&self) -> Member<'_> {
         drop(self.work(self.state()));
         Member(self)
     }
 
-    /// Brings the file system of `dir` to stable storage, when all others want a flush, too; one that is
-    /// another than that of all, at once.
+    /// Flushes the file system of `dir` to stable storage, once every other member waits for a flush as well.
+    /// Another file system than that of the group is flushed at once.
     ///
     /// # Errors
-    /// [`Error::Io`], the same for all.
+    /// [`Error::Io`], the same for all members.
     pub fn flush(&self, dir: &Dir) -> Result<()> {
         if dir.device()? != self.device {
             return dir.sync_fs();
@@ -87,7 +87,7 @@ impl SyncGroup {
         }
     }
 
-    /// Nobody can come or go meanwhile: all that are left wait.
+    /// No member can join or leave meanwhile: all that are left are waiting.
     fn flush_if_all_wait(&self, state: &mut State) {
         if state.waiting == 0 || state.waiting < state.members {
             return;
@@ -153,7 +153,7 @@ mod tests {
                 });
             }
         });
-        // Nobody wanted more than three, and nobody flushed alone.
+        // No member waited for more than three flushes, and none flushed alone.
         assert_eq!(together.state().flushes, 3);
         assert!(most.into_inner() <= 3);
     }

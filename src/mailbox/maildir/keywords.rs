@@ -1,7 +1,7 @@
-//! Keywords: letters a–z behind the flags, and `dovecot-keywords`, which names them, a line `N name` each,
-//! letter a being 0. As Dovecot has it; names compare without regard to case, as IMAP's keywords do.
+//! Keywords: letters a–z after the flags, and `dovecot-keywords`, which names them. Each line is `N name`, and
+//! letter a is 0, as in Dovecot. Names ignore case, as IMAP keywords do.
 //!
-//! A letter never gets another name: the messages that have it would have another keyword.
+//! A letter never gets another name: its messages would change their keyword.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -23,43 +23,42 @@ use crate::mailbox::fs::lock::Mode;
 use crate::mailbox::fs::ownership::FILE_MODE;
 use crate::mailbox::text::escape;
 
-/// The name of the file in a Maildir, and in each of its folders.
+/// The name of the file in a Maildir and in each of its folders.
 pub const FILE_NAME: &str = "dovecot-keywords";
-/// What it is called in tmp/ while it is written: one at a time, since there is a lock.
+/// The name in tmp/ while the file is written. The lock allows one at a time.
 pub const PARTIAL_NAME: &str = "dovecot-keywords.mailferry-partial";
-/// How many keywords a Maildir can have.
+/// The number of keywords that a Maildir can have.
 pub const MAX_KEYWORDS: usize = 26;
-/// No list of names is longer: what is, is none.
+/// A longer file is not a list of keywords.
 const LONGEST: u64 = 1 << 20;
 
-/// A set of letters.
+/// A set of keyword letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
 pub struct KeywordSet(u32);
 
 impl KeywordSet {
-    /// Those of an info; what is no letter a–z is left out.
+    /// Parses an info; other characters than a–z are ignored.
     pub fn parse(info: &[u8]) -> KeywordSet {
         let letters = info.iter().filter(|b| b.is_ascii_lowercase());
         letters.fold(KeywordSet::default(), |set, letter| set.with(usize::from(letter - b'a')))
     }
 
-    /// With the letter of this number, from 0.
+    /// Adds the letter of this number, from 0.
     pub fn with(self, number: usize) -> KeywordSet {
         debug_assert!(number < MAX_KEYWORDS);
         KeywordSet(self.0 | 1 << number)
     }
 
-    /// Whether it has the letter of this number.
+    /// Reports whether it has the letter of this number.
     pub fn has(self, number: usize) -> bool {
         self.0 >> number & 1 != 0
     }
 
-    /// Whether it has none.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// The numbers of its letters.
+    /// Returns the numbers of its letters.
     pub fn numbers(self) -> impl Iterator<Item = usize> {
         (0..MAX_KEYWORDS).filter(move |&number| self.has(number))
     }
@@ -72,26 +71,26 @@ impl std::ops::BitOr for KeywordSet {
     }
 }
 
-/// In ASCII order, as they must stand in a name.
+/// In ASCII order, as names require.
 impl fmt::Display for KeywordSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.numbers().try_for_each(|number| write!(f, "{}", char::from(b'a' + number as u8)))
     }
 }
 
-/// Which keywords the letters of a Maildir are.
+/// The keywords of a Maildir by letter.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KeywordTable {
     names: Box<[Option<String>; MAX_KEYWORDS]>,
-    /// Letters that messages have and nothing names.
+    /// Letters of messages that have no name.
     unnamed: KeywordSet,
-    /// The file, as it lies there and with what was added.
+    /// The text of the file, with what was added.
     text: Vec<u8>,
 }
 
 impl KeywordTable {
-    /// Reads the file. What is no line of it is passed over and stays; where two lines name one letter, or two
-    /// letters have one name, the first counts.
+    /// Parses the file. Other lines are ignored and kept. If two lines name one letter, or two letters have one
+    /// name, the first line counts.
     pub fn parse(text: &[u8]) -> KeywordTable {
         let mut names = KeywordTable { text: text.to_owned(), ..KeywordTable::default() };
         for line in text.split(|&b| b == b'\n') {
@@ -109,7 +108,7 @@ impl KeywordTable {
         names
     }
 
-    /// Of a Maildir; none where it has no such file.
+    /// Reads the file of a Maildir; the table is empty without one.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -125,7 +124,7 @@ impl KeywordTable {
         }
     }
 
-    /// The names, and the mode of the file.
+    /// Reads the table and the mode of the file.
     fn read_in(root: &Dir) -> Result<Option<(KeywordTable, u32)>> {
         let failed = || Error::io("read", root.path().join(FILE_NAME));
         let file = match root.open_file(OsStr::new(FILE_NAME)) {
@@ -141,43 +140,43 @@ impl KeywordTable {
         Ok(Some((KeywordTable::parse(&text), meta.permissions().mode() & 0o777)))
     }
 
-    /// Takes note of letters that messages have: one without a name is not given to a keyword, which these
-    /// messages would have then.
+    /// Keeps letters that messages have, but that have no name, from being assigned: these messages would get the
+    /// keyword.
     pub fn reserve(&mut self, letters: KeywordSet) {
         let unnamed = letters.numbers().filter(|&number| self.names[number].is_none());
         self.unnamed = unnamed.fold(self.unnamed, KeywordSet::with);
     }
 
-    /// The letter of a keyword, as its number.
+    /// Returns the number of a keyword's letter.
     pub fn number(&self, name: &str) -> Option<usize> {
         self.names
             .iter()
             .position(|known| known.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(name)))
     }
 
-    /// The keyword that a letter is.
+    /// Returns the keyword of a letter.
     pub fn name(&self, number: usize) -> Option<&str> {
         self.names.get(number)?.as_deref()
     }
 
-    /// Whether no letter is named.
+    /// Reports whether no letter has a name.
     pub fn is_empty(&self) -> bool {
         self.names.iter().all(Option::is_none)
     }
 
-    /// Whether no letter is left for another keyword.
+    /// Reports whether no letter is left for another keyword.
     pub fn is_full(&self) -> bool {
         self.free().is_none()
     }
 
-    /// The next letter: behind the last that was given, as long as there is one.
+    /// Returns the next letter: the one after the last assigned letter, if it is free.
     fn free(&self) -> Option<usize> {
         let is_free = |number: &usize| self.names[*number].is_none() && !self.unnamed.has(*number);
         let behind = self.names.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
         (behind..MAX_KEYWORDS).chain(0..behind).find(is_free)
     }
 
-    /// The letter of a keyword, which it gets if it has none; None where all are taken. `name` is an atom.
+    /// Returns the letter of a keyword, and assigns one if needed; `None` if all are taken. `name` is an atom.
     pub fn add(&mut self, name: &str) -> Option<usize> {
         let known = self.number(name);
         if known.is_some() {
@@ -210,21 +209,21 @@ impl KeywordTable {
         Ok(table)
     }
 
-    /// Writes the file into a Maildir that nobody sees yet. Its text is on stable storage then, and its name
-    /// when `root` is flushed.
+    /// Writes the file into a Maildir that no reader sees yet, and flushes its text. Its name is flushed with
+    /// `root`.
     pub fn create(&self, root: &Dir, mode: u32) -> Result<()> {
         self.create_as(OsStr::new(FILE_NAME), root, mode)
     }
 
-    /// Puts it in the place of the one that is there; the lock is ours.
+    /// Replaces the file; this process has the lock.
     fn replace(&self, root: &Dir, tmp: &Dir, mode: u32) -> Result<()> {
         let unfinished = OsStr::new(PARTIAL_NAME);
-        // A run that was killed may have left one.
+        // A killed run may have left one over.
         tmp.unlink_if_exists(unfinished)?;
         let written = self.create_as(unfinished, tmp, mode);
         let done = written.and_then(|()| tmp.replace_in(unfinished, root, OsStr::new(FILE_NAME)));
         done.inspect_err(|_| {
-            // The error that is told is the first one.
+            // The first error is reported.
             let _ = tmp.unlink_if_exists(unfinished);
         })
     }
@@ -283,9 +282,9 @@ impl SharedKeywords<'_> {
     }
 }
 
-/// A keyword as an IMAP atom (RFC 3501: printable ASCII but for `( ) { % * " \ ]` and blanks). What is none is
-/// written the way Thunderbird makes a tag's key of its name: such characters become `_`, and the rest is
-/// modified UTF-7. (It also makes capitals small, which spoils the UTF-7.)
+/// Returns a keyword as an IMAP atom (RFC 3501: printable ASCII except `( ) { % * " \ ]` and blanks). Others are
+/// changed as Thunderbird makes a tag's key of its name: such characters become `_`, and the rest becomes modified
+/// UTF-7. (Thunderbird also changes capitals to small letters, which destroys the UTF-7.)
 pub fn atom(keyword: &str) -> Cow<'_, str> {
     let is_atom_char = |c: char| matches!(c, '!'..='~') && !"(){%*\"\\]".contains(c);
     if !keyword.is_empty() && keyword.chars().all(is_atom_char) {
@@ -391,7 +390,7 @@ mod tests {
         fs::write(temp.path().join("dovecot-keywords.lock"), "Dovecot").unwrap();
         assert!(matches!(extend(&["d"]), Err(Error::Locked { .. })));
         assert_eq!(fs::read(&file).unwrap(), b"0 a\n1 b\n2 c\n");
-        // What is no file is not read.
+        // Another kind of file is not read.
         fs::remove_file(&file).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", &file).unwrap();
         assert!(KeywordTable::read(temp.path()).is_err());

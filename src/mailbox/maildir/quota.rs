@@ -1,17 +1,17 @@
-//! The quota of a Maildir++: the file `maildirsize`, and how a delivery keeps it true.
+//! The quota of a Maildir++: the file `maildirsize`, and how a delivery keeps it correct.
 //!
-//! Its first line is the limits, each further one `bytes messages` to be summed up; a delivery appends one
-//! (Courier's maildirquota.txt). Other programs write it without any lock, so among them it is an estimate.
-//! Among deliveries of ours it is exact, even when they are killed at any moment:
+//! The first line holds the limits. Each further line holds `bytes messages`; the sum of all lines is what is used,
+//! and a delivery appends a line (Courier's maildirquota.txt). Other programs write the file without any lock, so
+//! among them it is an estimate. Among mailferry's deliveries it is exact, even if they are killed:
 //!
-//! * From the check to the link into new/ a delivery holds flock(2) on the tmp/ of the Maildir. The Maildir
-//!   itself is not what is locked: a conversion holds that for as long as it runs.
-//! * Meanwhile the file [`MARKER`] stands beside `maildirsize`. Whoever gets the lock and finds it knows that
-//!   its maker is dead, and counts what is there instead of believing the sum.
+//! * From the check to the link into new/ a delivery holds flock(2) on the tmp/ of the Maildir. The Maildir itself
+//!   is not locked, because a conversion holds that lock as long as it runs.
+//! * Meanwhile the file [`MARKER`] is next to `maildirsize`. A delivery that gets the lock and finds the marker
+//!   knows that its creator is dead: it counts the messages instead of trusting the sum.
 //!
-//! Where a file system has no flock(2) for directories (NFS) there is neither lock nor marker, and it is the
-//! estimate that it is with other programs. It is an estimate after a power cut, too: the file is flushed
-//! when it is written anew, not with each line. What an estimate is wrong by goes with the next count.
+//! Without flock(2) for directories (NFS) there is neither lock nor marker, and the file is an estimate. It is an
+//! estimate after a power cut, too: the file is flushed when it is rewritten, not with each line. The next count
+//! corrects an estimate.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -41,53 +41,47 @@ use crate::mailbox::maildir::list;
 use crate::mailbox::message::flags::Flags;
 use crate::mailbox::text::plural;
 
-/// The file's name, in the Maildir itself and never in a folder of it.
+/// The name of the file, in the Maildir itself and never in one of its folders.
 pub const FILE_NAME: &str = "maildirsize";
-/// Stands beside it while a delivery is between its line and its message. Not in tmp/: there it would go
-/// after 36 hours, and with it the only word that the sum may be wrong.
+/// Exists while a delivery is between its line and its message. Not in tmp/: a file there is removed after 36
+/// hours, and nothing else says that the sum may be wrong.
 pub const MARKER: &str = "mailferry.counting";
-/// The folder whose messages are as good as deleted and count for nothing.
+/// The folder whose messages do not count.
 pub const TRASH: &str = ".Trash";
 
-/// The mode of the files, subject to the umask.
 const FILE_MODE: u32 = 0o666;
-/// A longer file is counted anew, so that summing up stays cheap.
+/// A longer file is counted again, so that adding up stays cheap.
 const LONGEST: u64 = 5120;
-/// So long, in seconds, a count is believed by which the Maildir is full.
+/// Seconds for which a count of a full Maildir is trusted.
 const STALE: u64 = 15 * 60;
-/// How often a count is made again because another program wrote meanwhile.
+/// How often a count is repeated because another program wrote meanwhile.
 const COUNTS: usize = 3;
 
-/// What a Maildir may hold. None is no limit, and so is 0 to all programs that know the file.
+/// The limits of a Maildir. `None` is no limit; in the file 0 is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
     /// Bytes in messages.
     pub bytes: Option<u64>,
-    /// Messages.
     pub messages: Option<u64>,
 }
 
-/// What a Maildir holds, as far as it counts.
+/// The part of a Maildir that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
     /// Bytes in messages.
     pub bytes: i64,
-    /// Messages.
     pub messages: i64,
 }
 
-/// The message does not fit.
+/// A message that does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OverQuota {
-    /// What is there.
     pub used: Usage,
-    /// What may be.
     pub limits: Limits,
-    /// Bytes of the message.
+    /// The bytes of the message.
     pub size: u64,
 }
 
-/// The quota of a Maildir.
 #[derive(Debug)]
 pub struct Quota {
     root: Dir,
@@ -95,8 +89,8 @@ pub struct Quota {
     asked: Option<Limits>,
 }
 
-/// A message that is in the sum already. Between getting this and saying [`Entered::done`] it is to be
-/// linked; dropped without that word, it is taken out of the sum again.
+/// A message that is already in the sum, and is now to be linked. Dropped before [`Reservation::confirm`], it is
+/// taken out of the sum again.
 #[derive(Debug)]
 pub struct Reservation<'a> {
     window: Guard<'a>,
@@ -104,29 +98,29 @@ pub struct Reservation<'a> {
     size: u64,
 }
 
-/// Lock and marker.
+/// The lock and the marker.
 #[derive(Debug)]
 struct Guard<'a> {
     quota: &'a Quota,
-    /// Whether the file adds up to what is there: if not, the marker stays for the next one to see.
+    /// Whether the file adds up to the messages. If not, the marker stays for the next delivery.
     is_true: bool,
     lock: DirLock,
 }
 
-/// What stands in the file.
+/// The contents of the file.
 #[derive(Debug, PartialEq, Eq)]
 struct SizeFile {
     first_line: Vec<u8>,
     used: Usage,
-    /// Behind the first.
+    /// Lines after the first.
     lines: usize,
 }
 
 impl Limits {
-    /// Reads `1000S,10C`, either alone too; as an option has it.
+    /// Parses the value of an option: `1000S,10C`, or either alone.
     ///
     /// # Errors
-    /// A sentence for a person.
+    /// A sentence for the user.
     pub fn parse(text: &str) -> Result<Limits, String> {
         let mut limits = Limits::default();
         let mut seen = HashSet::new();
@@ -145,7 +139,7 @@ impl Limits {
         Ok(limits)
     }
 
-    /// The limits in a first line; what else it says is passed over.
+    /// Returns the limits in a first line, and ignores the rest.
     fn of_line(line: &[u8]) -> Limits {
         let mut limits = Limits::default();
         for part in parts(line) {
@@ -158,7 +152,7 @@ impl Limits {
         limits
     }
 
-    /// A first line with these limits that keeps what else `old` says.
+    /// Returns a first line with these limits that keeps the rest of `old`.
     fn line(self, old: &[u8]) -> Vec<u8> {
         let others = parts(old).filter_map(|part| match part {
             Part::Other(other) if !other.is_empty() => Some(other),
@@ -167,7 +161,7 @@ impl Limits {
         others.fold(self.to_string().into_bytes(), |line, other| [&line[..], b",", other].concat())
     }
 
-    /// Whether so much may be there.
+    /// Reports whether these amounts are within the limits.
     fn allow(self, bytes: i64, messages: i64) -> bool {
         let within = |limit: Option<u64>, n: i64| limit.is_none_or(|limit| n.max(0).unsigned_abs() <= limit);
         within(self.bytes, bytes) && within(self.messages, messages)
@@ -196,10 +190,10 @@ impl fmt::Display for OverQuota {
 }
 
 impl Quota {
-    /// The quota that a delivery into a Maildir, or a folder of one, has to keep. None where there is none:
-    /// neither asked for nor with a maildirsize; and for the trash, which does not count.
+    /// Finds the quota of a delivery into a Maildir or one of its folders. `None` without a `maildirsize` and
+    /// without `asked`, and for the trash, which does not count.
     ///
-    /// A message that gets the flag T does not count either: it is the caller's to ask for no quota then.
+    /// A message with the flag T does not count either: its caller asks for no quota.
     pub fn find(maildir: &Dir, asked: Option<Limits>) -> Result<Option<Quota>> {
         let root = match enclosing_maildir(maildir)? {
             Some((_, name)) if name.as_bytes() == TRASH.as_bytes() => return Ok(None),
@@ -213,21 +207,20 @@ impl Quota {
         Ok(Some(Quota { root, tmp, asked }))
     }
 
-    /// The Maildir whose quota it is.
+    /// The Maildir that has the quota.
     pub fn maildir(&self) -> &Path {
         self.root.path()
     }
 
-    /// Whether it is plain without any counting that a message of `size` bytes does not fit: then it need not
-    /// be written first. None is no promise: nor is it where the marker stands, which only goes when
-    /// somebody who has the lock finds it.
+    /// Reports, without counting, that a message of `size` bytes does not fit: then it need not be written first.
+    /// `None` promises nothing. With a marker it is `None`, too, since only a delivery with the lock may remove it.
     pub fn check_unlocked(&self, size: u64, now: i64) -> Result<Option<OverQuota>> {
         let read = self.read(size, now)?;
         let over = read.ok().and_then(|(_, content)| self.over(&content.first_line, content.used, size));
         Ok(if over.is_some() && self.root.exists(OsStr::new(MARKER))? { None } else { over })
     }
 
-    /// Whether a message of `size` bytes would fit; nothing is written, nobody is waited for.
+    /// Reports whether a message of `size` bytes does not fit, without writing or waiting.
     pub fn check(&self, size: u64, now: i64, cancel: &Cancel) -> Result<Option<OverQuota>> {
         let (first_line, used) = match self.read(size, now)? {
             Ok((_, content)) => (content.first_line, content.used),
@@ -238,8 +231,8 @@ impl Quota {
 
     /// Adds a message of `size` bytes to the sum, if it fits. `now` is seconds since 1970.
     ///
-    /// Others wait until [`Entered::done`]: to be called when all but the link is done, and for one message
-    /// after the other.
+    /// Other deliveries wait until [`Reservation::confirm`]. Call this when everything but the link is done, for
+    /// one message after the other.
     ///
     /// # Errors
     /// [`Error::Locked`], [`Error::Interrupted`], [`Error::Io`].
@@ -261,21 +254,21 @@ impl Quota {
             if let Some(over) = self.over(&content.first_line, content.used, size) {
                 return Ok(Err(over));
             }
-            // From here on whoever finds the marker has to count.
+            // From here on, a delivery that finds the marker has to count.
             window.is_true = false;
             durable::write_all(&file, format!("{size} 1\n").as_bytes())
                 .map_err(Error::io("write", self.path()))?;
             if self.root.child_id(OsStr::new(FILE_NAME))? == Some(identity(&file, &self.path())?) {
                 return Ok(Ok(Reservation { window, file, size }));
             }
-            // Another program has put its own count in the file's place: our line is not in there, and our
-            // message was not there to be counted.
+            // Another program replaced the file with its own count: the line is not in there, and the message did
+            // not exist when it counted.
             window.is_true = true;
         }
     }
 
-    /// Takes a message out of the sum for which [`Entered::done`] was said; `unlink` removes it. Nothing
-    /// interrupts this. Where the lock cannot be had in this time it is done without.
+    /// Takes a confirmed message out of the sum; `unlink` removes it. Nothing interrupts this. If the lock is not
+    /// free in time, it goes on without.
     pub fn rollback(&self, size: u64, wait: Duration, unlink: impl FnOnce() -> Result<()>) -> Result<()> {
         let mut window = Guard::open(self, wait, Cancel::never()).ok();
         let was_true = window.as_mut().is_some_and(|window| std::mem::replace(&mut window.is_true, false));
@@ -292,8 +285,8 @@ impl Quota {
         unlinked
     }
 
-    /// Counts anew, since many messages came another way. Where this fails, or is killed, the marker stays
-    /// and the next delivery counts.
+    /// Counts again, after messages came in another way. If this fails or is killed, the marker stays and the next
+    /// delivery counts.
     pub fn recount(&self, wait: Duration, cancel: &Cancel) -> Result<()> {
         let mut window = Guard::open(self, wait, cancel)?;
         window.is_true = false;
@@ -309,8 +302,7 @@ impl Quota {
         (!fits).then_some(OverQuota { used, limits, size })
     }
 
-    /// The file to append to and what it says. The error is its first line, where what follows is not to be
-    /// believed.
+    /// Opens the file for appending and reads it. The error is its first line, if the rest cannot be trusted.
     fn read(&self, size: u64, now: i64) -> Result<Result<(File, SizeFile), Vec<u8>>> {
         let Some(file) = self.root.open_append_if_exists(OsStr::new(FILE_NAME))? else {
             return Ok(Err(Vec::new()));
@@ -321,8 +313,8 @@ impl Quota {
             Ok(SizeFile { first_line, .. }) | Err(first_line) => return Ok(Err(first_line)),
         };
         let is_other = self.asked.is_some_and(|asked| asked != Limits::of_line(&content.first_line));
-        // A Maildir is not called full because of what may not be there any more: who deletes a message
-        // need not know of this file. So only a fresh count is believed, that nothing was added to.
+        // A Maildir is not called full because of messages that may be gone: programs that delete messages need
+        // not update this file. So only a fresh count without further lines is trusted.
         let is_doubtful = content.lines > 1 || now.abs_diff(meta.mtime()) > STALE;
         let is_over = self.over(&content.first_line, content.used, size).is_some();
         if is_other || (is_over && is_doubtful) {
@@ -349,7 +341,7 @@ impl Quota {
         Ok((text, meta))
     }
 
-    /// The first line as it is to be from now on.
+    /// Returns the new first line.
     fn first_line(&self, old: &[u8]) -> Vec<u8> {
         match self.asked {
             Some(asked) if asked != Limits::of_line(old) || old.is_empty() => asked.line(old),
@@ -358,12 +350,12 @@ impl Quota {
         }
     }
 
-    /// Counts what is there and puts a new file in the place of the old one.
+    /// Counts the messages and replaces the file.
     fn rebuild(&self, old: &[u8], cancel: &Cancel) -> Result<(File, SizeFile)> {
         let mut before = self.stat()?;
         let mut used = count(&self.root, cancel)?;
         for _ in 1..COUNTS {
-            // What another program appends while we count would be lost with the old file.
+            // A line that another program appends during the count would be lost with the old file.
             let now = self.stat()?;
             let same = |stat: &Stat| (FileId::of(stat), stat.st_size);
             if now.as_ref().map(same) == before.as_ref().map(same) {
@@ -395,7 +387,7 @@ impl Quota {
 }
 
 impl Reservation<'_> {
-    /// The message has its name: it counts.
+    /// Keeps the message in the sum: it is linked.
     pub fn confirm(mut self) {
         self.window.is_true = true;
     }
@@ -404,7 +396,7 @@ impl Reservation<'_> {
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         if !self.window.is_true {
-            // Where this fails the marker stays, and the next delivery counts.
+            // If this fails, the marker stays and the next delivery counts.
             self.window.is_true = subtract(&self.file, self.size).is_ok();
         }
     }
@@ -423,7 +415,7 @@ impl<'a> Guard<'a> {
                 Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => false,
                 Err(error) => return Err(error),
             },
-            // Others are in there with us, so a marker would say nothing.
+            // Other deliveries are at work at the same time, so a marker would say nothing.
             false => true,
         };
         Ok(Guard { quota, is_true, lock })
@@ -433,14 +425,14 @@ impl<'a> Guard<'a> {
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
         if self.is_true && self.lock.is_held() {
-            // One that stays costs the next delivery a count, and no more.
+            // A marker that stays costs the next delivery a count, and no more.
             let _ = self.quota.root.unlink(OsStr::new(MARKER));
         }
     }
 }
 
 impl SizeFile {
-    /// The error is the first line, where the rest cannot be summed up or is not there.
+    /// Parses the file. The error is the first line, if the rest is missing or cannot be added up.
     fn of(text: &[u8]) -> Result<SizeFile, Vec<u8>> {
         let first_line = first_line(text).to_vec();
         let lines = text.split(|&b| b == b'\n').skip(1).filter(|line| !line.trim_ascii().is_empty()).count();
@@ -458,14 +450,13 @@ impl SizeFile {
     }
 }
 
-/// The first line; empty where it is longer than any that a program writes.
+/// Returns the first line; empty if it is longer than any program writes.
 fn first_line(text: &[u8]) -> &[u8] {
     const LONGEST: usize = 1024;
     let line = text.split(|&b| b == b'\n').next().unwrap_or_default();
     if line.len() > LONGEST { b"" } else { line.trim_ascii() }
 }
 
-/// A part of a first line.
 enum Part<'a> {
     Bytes(Option<u64>),
     Messages(Option<u64>),
@@ -492,12 +483,12 @@ fn unclear(text: &str, part: &str) -> String {
     format!("`{part}` in `{text}` is no limit; a quota is written 1000S,10C: bytes, messages or both")
 }
 
-/// The Maildir in which this one is a folder, and the folder's name. A folder says so by its file
-/// maildirfolder; Dovecot writes one into the Maildir itself too, which has no Maildir around it.
+/// Returns the Maildir that has this one as a folder, and the folder's name. The file maildirfolder marks a folder.
+/// Dovecot writes one into the Maildir itself, too, which has no Maildir around it.
 fn enclosing_maildir(maildir: &Dir) -> Result<Option<(Dir, OsString)>> {
     let path = match maildir.path().file_name() {
         Some(_) => Cow::Borrowed(maildir.path()),
-        // `.` and the like, of which the name does not tell.
+        // `.` and the like do not show the name.
         None => Cow::Owned(maildir.path().canonicalize().map_err(Error::io("look up", maildir.path()))?),
     };
     match path.file_name() {
@@ -508,13 +499,13 @@ fn enclosing_maildir(maildir: &Dir) -> Result<Option<(Dir, OsString)>> {
     }
 }
 
-/// All that counts in a Maildir and the folders in it.
+/// Counts a Maildir and its folders.
 fn count(root: &Dir, cancel: &Cancel) -> Result<Usage> {
     let mut used = Usage::default();
     count_folder(root, &mut used, cancel)?;
     for name in root.names()? {
         let bytes = name.as_bytes();
-        // What a conversion is making is not there yet.
+        // A stage of a conversion is not published.
         if !bytes.starts_with(b".") || bytes == TRASH.as_bytes() || bytes.ends_with(b".mailferry-partial") {
             continue;
         }
@@ -535,7 +526,7 @@ fn count_folder(folder: &Dir, used: &mut Usage, cancel: &Cancel) -> Result<()> {
             }
             let parsed = name::parse(name.as_bytes());
             let counts = !name.as_bytes().starts_with(b".") && !parsed.flags().has(Flags::TRASHED);
-            // One that moves to cur/ meanwhile is seen in both.
+            // A message that moves to cur/ meanwhile is listed twice.
             if counts
                 && seen.insert(parsed.base.to_vec())
                 && let Some(size) = size(&dir, &name)?
@@ -548,8 +539,8 @@ fn count_folder(folder: &Dir, used: &mut Usage, cancel: &Cancel) -> Result<()> {
     Ok(())
 }
 
-/// What a message counts for: its bytes. S= in its name is believed only of one that a server has compressed,
-/// where it says how long the message is.
+/// Returns the bytes that a message counts for. S= in its name is used only if a server has compressed it: then it
+/// is the uncompressed size.
 fn size(dir: &Dir, name: &OsStr) -> Result<Option<u64>> {
     let Some(size) = dir.file_size(name)? else { return Ok(None) };
     let said = name::parse(name.as_bytes()).field(b'S').filter(|&said| said != size);
@@ -562,11 +553,11 @@ fn size(dir: &Dir, name: &OsStr) -> Result<Option<u64>> {
 fn is_compressed(dir: &Dir, name: &OsStr) -> bool {
     let mut head = Vec::new();
     let read = dir.open_message(name).map(|file| file.take(list::MAGIC_LENGTH).read_to_end(&mut head));
-    // What cannot be read is as long as it is.
+    // An unreadable message counts for its size.
     matches!(read, Ok(Ok(_))) && list::is_compressed(&head)
 }
 
-/// None where there is no such directory.
+/// Returns `None` if there is no such directory.
 fn there(opened: Result<Dir>) -> Result<Option<Dir>> {
     match opened {
         Ok(dir) => Ok(Some(dir)),
@@ -584,8 +575,7 @@ fn identity(file: &File, path: &Path) -> Result<FileId> {
     Ok(FileId::of(&stat))
 }
 
-/// The sums of a maildirsize: bytes and messages. The first line is the quota. The error is the number of
-/// a line that says something else.
+/// Adds up a maildirsize: bytes and messages. The error is the number of a line that cannot be parsed.
 pub fn sums(text: &[u8]) -> Result<(i64, i64), usize> {
     let (mut bytes, mut count) = (0i64, 0i64);
     for (n, line) in text.split(|&b| b == b'\n').enumerate().skip(1) {
@@ -616,7 +606,7 @@ mod tests {
 
     const NOW: i64 = 1_800_000_000;
 
-    /// A Maildir with 300 bytes in new/, 20 in a folder, and with what does not count.
+    /// A Maildir with 300 bytes in new/, 20 in a folder, and files that do not count.
     struct Box(tempfile::TempDir);
 
     impl Box {
@@ -649,7 +639,7 @@ mod tests {
             self.0.path().join(name)
         }
 
-        /// Writes a maildirsize as long ago as said, in seconds.
+        /// Writes a maildirsize with an age in seconds.
         fn says(&self, text: impl AsRef<[u8]>, age: i64) {
             fs::write(self.path(FILE_NAME), text).unwrap();
             let file = fs::File::open(self.path(FILE_NAME)).unwrap();
@@ -667,7 +657,7 @@ mod tests {
             Quota::find(&Dir::open(self.0.path()).unwrap(), asked).unwrap()
         }
 
-        /// Delivers so many bytes, as far as the quota is asked; or says why not.
+        /// Delivers so many bytes within the quota, or returns why not.
         fn deliver(&self, asked: Option<&str>, size: u64) -> Result<(), OverQuota> {
             let quota = self.quota(asked).expect("there is a quota");
             let plain = quota.check_unlocked(size, NOW).unwrap();
@@ -728,7 +718,7 @@ mod tests {
         assert_eq!(maildir.text(), "1000S\n320 2\n7 1\n");
         assert!(of(".Trash", None).is_none());
         assert!(of(".Trash", Some(Limits::default())).is_none());
-        // Without the file that says so it is a Maildir of its own.
+        // Without the marker file it is a Maildir of its own.
         fs::remove_file(maildir.path(".A.B/maildirfolder")).unwrap();
         assert!(of(".A.B", None).is_none());
         // Dovecot puts that file into the Maildir itself, too.
@@ -749,7 +739,7 @@ mod tests {
         assert_eq!(maildir.text(), "1000S,4C\n         320            2\n600 1\n");
         fs::write(maildir.path("new/2.a.h"), [b'x'; 600]).unwrap();
         let over = maildir.deliver(None, 100).unwrap_err();
-        // A sum that says no is counted again if something was added to it.
+        // A sum that refuses is counted again if lines were added to it.
         assert_eq!(maildir.text(), "1000S,4C\n920 3\n");
         assert_eq!(over.used, Usage { bytes: 920, messages: 3 });
         assert_eq!(maildir.deliver(None, 80), Ok(()));
@@ -820,7 +810,7 @@ mod tests {
         let maildir = Box::new();
         assert_eq!(maildir.deliver(Some("1000S"), 10), Ok(()));
         assert_eq!(maildir.text(), "1000S\n320 2\n10 1\n");
-        // What is the same needs no count.
+        // The same quota needs no count.
         assert_eq!(maildir.deliver(Some("1000S"), 11), Ok(()));
         assert_eq!(maildir.text(), "1000S\n320 2\n10 1\n11 1\n");
         maildir.says("1000S,10C,5X\n0 0\n", 0);
@@ -849,11 +839,11 @@ mod tests {
         quota.reserve(13, NOW, Duration::ZERO, Cancel::never()).unwrap().unwrap().confirm();
         quota.rollback(13, Duration::ZERO, || Ok(())).unwrap();
         assert_eq!(maildir.text(), "1000S\n320 2\n13 1\n-13 -1\n");
-        // What cannot be removed is there, and counts.
+        // A message that cannot be removed counts.
         let stays = || Err(Error::Interrupted);
         quota.rollback(13, Duration::ZERO, stays).unwrap_err();
         assert_eq!(maildir.text(), "1000S\n320 2\n13 1\n-13 -1\n");
-        // A doubt that was there before stays.
+        // An earlier doubt stays.
         fs::write(maildir.path(MARKER), "").unwrap();
         quota.rollback(13, Duration::ZERO, || Ok(())).unwrap();
         assert!(maildir.path(MARKER).exists());
@@ -865,7 +855,7 @@ mod tests {
         maildir.says("1000S\n320 2\n", 0);
         let quota = maildir.quota(None).unwrap();
         let entered = quota.reserve(13, NOW, Duration::ZERO, Cancel::never()).unwrap().unwrap();
-        // Dovecot counts before the message is linked, and it is not linked.
+        // Dovecot counts before the message is linked, and then it is not linked.
         fs::write(maildir.path("other"), "1000S\n320 2\n").unwrap();
         fs::rename(maildir.path("other"), maildir.path(FILE_NAME)).unwrap();
         drop(entered);

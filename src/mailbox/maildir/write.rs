@@ -1,8 +1,8 @@
-//! Messages into a Maildir. A final name appears only after the bytes are safe.
+//! Messages into a Maildir. A final name appears only after the bytes are on stable storage.
 //!
-//! Into a new Maildir: it grows beside its name, in `.NAME.mailferry-partial`, and appears whole by
-//! one rename; what a killed run left there is taken over. Into an existing one: through its tmp/, then each message by a rename that never
-//! replaces. Either way the flush is one for all, unless each message is asked to be flushed alone.
+//! A new Maildir is written to a stage, `.NAME.mailferry-partial`, and appears by one rename; a later run resumes
+//! the stage of a killed one. In an existing Maildir, messages go through its tmp/, and each is renamed without
+//! replacing another. Either way there is one flush for all messages, unless each is to be flushed by itself.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -49,64 +49,63 @@ pub enum Fsync {
     None,
 }
 
-/// How long a conversion waits for deliveries, which hold the quota's lock for milliseconds.
+/// How long to wait for deliveries, which hold the quota's lock for milliseconds.
 const QUOTA_WAIT: Duration = Duration::from_secs(5);
-/// What is made beside the messages.
+/// Files that are created next to the messages.
 const OWN_FILES: [&str; 3] = [FILE_NAME, "maildirfolder", keywords::FILE_NAME];
-/// A message on its way in.
+/// A message to write.
 #[derive(Debug)]
 pub struct NewMessage<'a> {
-    /// Into which folders, by their numbers in [`Filling::into_folders`]; 0 is the Maildir itself. Its file is
-    /// in the first, in the others are links, or copies where the file system knows no links.
+    /// The numbers of its folders in [`MaildirWriter::set_folders`]; 0 is the Maildir itself. The file is in the
+    /// first one. The others get links, or copies if the file system has no links.
     pub folders: &'a [u32],
-    /// Where to in each.
+    /// The directory in each folder.
     pub subdir: Subdir,
-    /// Its name up to the info.
+    /// The name up to the info.
     pub base: Vec<u8>,
-    /// Its whole name.
+    /// The complete name.
     pub name: OsString,
-    /// Its bytes, in order.
+    /// The bytes, in order.
     pub pieces: Vec<&'a [u8]>,
-    /// Its modification time, seconds since 1970.
+    /// The modification time, in seconds since 1970.
     pub mtime: i64,
-    /// A file of the Maildir, relative to it, that it is to be a link to instead of getting these bytes.
+    /// A file of the Maildir, relative to it, to link to instead of writing these bytes.
     pub existing: Option<&'a Path>,
 }
 
-/// Tells a quota of what was published. That it cannot be told is no reason to say that the mail is not there:
-/// the next delivery counts.
+/// Updates a quota after messages were published. A failure does not fail the conversion: the next delivery counts.
 fn count_anew(maildir: &Dir) {
     if let Ok(Some(quota)) = Quota::find(maildir, None) {
         let _ = quota.recount(QUOTA_WAIT, Cancel::never());
     }
 }
 
-/// A Maildir being filled: dropped without [`Filling::publish`] it leaves nothing behind.
+/// A Maildir that is being written. Dropped before [`MaildirWriter::commit`] it leaves nothing over.
 #[derive(Debug)]
 pub struct MaildirWriter {
     kind: Kind,
     new: Dir,
     cur: Dir,
     fsync: Fsync,
-    /// Whether one syncfs stands for many fsyncs here.
+    /// Whether one syncfs does the work of many fsyncs here.
     one_flush: bool,
-    /// With whom it is made.
+    /// The other Maildirs that are flushed with this one.
     together: Option<Arc<SyncGroup>>,
     ownership: Ownership,
-    /// One thread creates files at a time: two in one directory only wait for each other inside the
-    /// kernel, and dearly.
+    /// Lets one thread create files at a time: two in one directory would wait for each other inside the kernel, at
+    /// a high price.
     creating: Mutex<()>,
-    /// How many messages it holds that are not published.
+    /// Messages that are not published.
     held: AtomicU64,
     folders: Folders,
 }
 
-/// The folders of the Maildir that messages go to.
+/// The folders of the Maildir that get messages.
 #[derive(Debug, Default)]
 struct Folders {
-    /// By their numbers; that of the Maildir itself is empty.
+    /// The directories of all folders by number; that of the Maildir itself is empty.
     directories: Vec<OsString>,
-    /// Which of them get messages, without the Maildir itself.
+    /// The numbers of the folders that get messages, without the Maildir itself.
     needed: Vec<u32>,
 }
 
@@ -116,7 +115,7 @@ enum Kind {
     InPlace { tmp: Dir, waiting: Mutex<Vec<Pending>>, made: MadeDirs, _lock: DirLock },
 }
 
-/// Which of a Maildir's directories were missing and made: they go again unless messages come.
+/// Directories of a Maildir that were missing and are created: they are removed again unless messages come.
 #[derive(Debug)]
 struct MadeDirs {
     root: Dir,
@@ -126,23 +125,23 @@ struct MadeDirs {
     folders: Vec<OsString>,
 }
 
-/// A message that waits in tmp/. All of a conversion do, so it is small.
+/// A message in tmp/. Every message of a conversion waits there, so this is small.
 #[derive(Debug)]
 struct Pending {
-    /// Its name in tmp/ and its name to be; the one is nearly always the beginning of the other.
+    /// The name in tmp/ and the final name; the first is nearly always a prefix of the second.
     names: Box<[u8]>,
-    /// Where the first ends: no file system has names of more bytes.
+    /// The end of the first: no file system has longer names.
     in_tmp: u16,
-    /// Where the second begins.
+    /// The start of the second.
     to_be: u16,
     place: Subdir,
     folder: u32,
-    /// Whether it is the first of its message to be seen.
+    /// Whether it is published first of the names of its message.
     counts: bool,
 }
 
 impl Pending {
-    /// Under its base name, with a number behind it in a further folder.
+    /// Creates it under its base name; in another folder a number follows.
     fn new(in_tmp: &OsStr, message: &NewMessage<'_>, folder: u32, counts: bool) -> Pending {
         let (first, second) = (in_tmp.as_bytes(), message.name.as_bytes());
         let (names, to_be) = match second.starts_with(first) {
@@ -171,15 +170,14 @@ struct Staged {
     _lock: DirLock,
 }
 
-/// What an earlier run, which was killed, left of a new Maildir.
+/// Data that a killed run left over for a new Maildir.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Leftover {
-    /// Nothing.
     Nothing,
-    /// What tells nothing of itself; it was removed.
+    /// Data that describes nothing; it was removed.
     Removed,
-    /// Messages and the manifest that lists them; these are its bytes. What is not wanted of it is for
-    /// [`Filling::keep_only`] to remove.
+    /// Messages and the manifest that lists them; these are the bytes of the manifest. [`MaildirWriter::retain`]
+    /// removes the messages that are not needed.
     Stage(Vec<u8>),
 }
 
@@ -194,27 +192,23 @@ pub struct MessagePath<'a> {
     pub name: &'a OsStr,
 }
 
-/// What [`Filling::open`] needs to know.
+/// Options of [`MaildirWriter::open`].
 #[derive(Debug, Clone, Copy)]
 pub struct WriterOptions<'a> {
-    /// The Maildir.
     pub path: &'a Path,
-    /// When to flush.
     pub fsync: Fsync,
-    /// How long to wait for another one who writes there.
+    /// How long to wait for another writer.
     pub lock_timeout: Duration,
-    /// Whether what a killed run left of a new Maildir can be of use.
+    /// Whether to resume the stage of a killed run.
     pub resume: bool,
-    /// With whom to flush.
+    /// The group to flush with.
     pub sync_group: Option<&'a Arc<SyncGroup>>,
-    /// To whom it is to belong.
     pub ownership: Ownership,
-    /// Set by a signal.
     pub cancel: &'a Cancel,
 }
 
 impl MaildirWriter {
-    /// Prepares a Maildir for messages, and says what an earlier run left of it.
+    /// Opens a Maildir for writing, and returns what an earlier run left over.
     pub fn open(opening: WriterOptions<'_>) -> Result<(MaildirWriter, Leftover)> {
         match check_destination(opening.path)? {
             DestinationState::Nothing => MaildirWriter::open_staged(opening),
@@ -237,18 +231,18 @@ impl MaildirWriter {
             reason: "has no last part that could be the name of a Maildir".into(),
         })?;
         let stage_name = stage_name(final_name);
-        // Between making the directory and locking it nobody may take it for a killed run's.
+        // Between creating the directory and locking it, another run could take it for that of a killed run.
         let mut entering = lock::lock_dir(&parent, lock_timeout, cancel)?;
         let mut left = Leftover::Nothing;
         let (root, lock) = loop {
             if check_destination(path)? != DestinationState::Nothing {
-                // The one we waited for has made it.
+                // The run that this one waited for has created it.
                 return Ok((MaildirWriter::open_in_place(opening)?, left));
             }
             if !parent.exists(&stage_name)? {
                 let root = parent.create_dir(&stage_name, ownership.dir_mode())?;
                 let lock = lock::lock_dir(&root, lock_timeout, cancel).inspect_err(|_| {
-                    // That it could not be locked is what is told.
+                    // The first error is reported.
                     let _ = parent.remove_empty(&stage_name);
                 })?;
                 break (root, lock);
@@ -256,7 +250,7 @@ impl MaildirWriter {
             let root = parent.open_own_child(&stage_name)?;
             match lock::lock_dir(&root, Duration::ZERO, cancel) {
                 Ok(lock) if !lock.is_held() => return Err(cannot_tell(&root)),
-                // Whoever held it has published it meanwhile: it is a Maildir, and no stage any more.
+                // The run that held the lock has published it meanwhile: it is a Maildir, and no longer a stage.
                 Ok(_) if parent.child_id(&stage_name)? != Some(root.file_id()?) => {}
                 Ok(lock) => match behind(&root).filter(|_| opening.resume) {
                     Some(manifest) => {
@@ -269,7 +263,7 @@ impl MaildirWriter {
                     }
                 },
                 Err(Error::Locked { .. }) => {
-                    // Others may enter the parent while we wait for the one who works in there.
+                    // Other runs may enter the parent during the wait.
                     drop(entering);
                     drop(lock::lock_dir(&root, lock_timeout, cancel)?);
                     entering = lock::lock_dir(&parent, lock_timeout, cancel)?;
@@ -297,13 +291,13 @@ impl MaildirWriter {
         Ok((filling, left))
     }
 
-    /// Says which folders messages go to: the directories of all that have a number (the first one is empty,
-    /// being the Maildir itself), and the numbers of those that get messages. What is missing of these is made:
-    /// now in a Maildir that nobody sees yet, else not before the first message is to be seen.
+    /// Sets the folders that messages go to: the directories of all numbers (the first is empty, the Maildir
+    /// itself), and the numbers that get messages. Missing folders are created: at once in a stage, otherwise not
+    /// before the first message is published.
     ///
     /// # Errors
-    /// [`Error::Destination`] for a directory that has other things in it, or lies on another file system, where
-    /// no message can be moved to; [`Error::Io`].
+    /// [`Error::Destination`] for a directory with other files in it, or on another file system, to which messages
+    /// cannot be renamed; [`Error::Io`].
     pub fn set_folders(&mut self, directories: Vec<OsString>, mut needed: Vec<u32>) -> Result<()> {
         needed.retain(|&folder| folder != 0);
         for &folder in &needed {
@@ -328,7 +322,7 @@ impl MaildirWriter {
         Ok(())
     }
 
-    /// Whether a message that an earlier run left is there, with its size.
+    /// Reports whether a message of an earlier run exists with this size.
     pub fn has_message(&self, message: MessagePath<'_>, size: u64) -> Result<bool> {
         let MessagePath { folder, subdir, name } = message;
         let size_there = match folder {
@@ -338,8 +332,8 @@ impl MaildirWriter {
         Ok(size_there == Some(size))
     }
 
-    /// Of what an earlier run left, removes all but these messages of each folder. Where each message is to be
-    /// flushed by itself these are, too: that run may have been told not to.
+    /// Removes all that an earlier run left over except these messages of each folder. If each message is to be
+    /// flushed by itself, these are flushed: the earlier run may have had another option.
     pub fn retain(&self, wanted: &[HashSet<(Subdir, OsString)>], messages: u64) -> Result<()> {
         for folder in self.root().names()?.into_iter().filter(|name| name.as_bytes().starts_with(b".")) {
             if !self.folders.directories().any(|needed| *needed == folder) {
@@ -404,8 +398,8 @@ impl MaildirWriter {
         })
     }
 
-    /// Gives letters to keywords, and says which ones the Maildir has: into a new one goes a file of these
-    /// alone; one that is there is extended under `lock`. `in_use` are the letters of its messages.
+    /// Assigns letters to keywords and returns all keywords of the Maildir. A new Maildir gets a file of these
+    /// alone; an existing file is extended under `locks`. `in_use` are the letters of its messages.
     pub fn assign_keywords<'a>(
         &self,
         keywords: impl Iterator<Item = &'a str>,
@@ -417,7 +411,7 @@ impl MaildirWriter {
         let nothing = keywords.peek().is_none();
         match &self.kind {
             Kind::Staged(Staged { root, .. }) => {
-                // What another run left there named other letters.
+                // Another run may have assigned other letters.
                 root.unlink_if_exists(OsStr::new(keywords::FILE_NAME))?;
                 let mut names = KeywordTable::default();
                 for keyword in keywords {
@@ -437,11 +431,11 @@ impl MaildirWriter {
         }
     }
 
-    /// Writes messages under names nobody sees yet. Several threads may call this at once.
+    /// Writes messages under names that no reader sees yet. Several threads may call this at once.
     pub fn stage(&self, batch: &[NewMessage<'_>]) -> Result<()> {
         let files = self.create(batch)?;
         for (message, file) in batch.iter().zip(files) {
-            // None is a link to what is there.
+            // `None` is a link to an existing file.
             if let Some(file) = file {
                 self.write_file(message, file)?;
             }
@@ -476,7 +470,7 @@ impl MaildirWriter {
         Ok(())
     }
 
-    /// Puts a message whose file is written into its other folders.
+    /// Links a message whose file is written into its other folders.
     fn put_into_further(&self, message: &NewMessage<'_>) -> Result<()> {
         let (first, further) = (message.folders[0], &message.folders[1..]);
         for (n, &folder) in further.iter().enumerate() {
@@ -489,10 +483,10 @@ impl MaildirWriter {
                     let from = OsString::from_vec(message.base.clone());
                     let mut base = from.clone();
                     base.push(format!(",{}", n + 1));
-                    // What waits last is published first.
+                    // The last one in the list is published first.
                     let counts = n + 1 == further.len();
                     let waiting_too = Pending::new(&base, message, folder, counts);
-                    // Before it is there: it goes however this ends.
+                    // Listed before it exists, so that it is removed however this ends.
                     ignore_poison(waiting.lock()).push(waiting_too);
                     (tmp, from, base)
                 }
@@ -513,7 +507,7 @@ impl MaildirWriter {
         Ok(())
     }
 
-    /// Whether what [`Filling::write`] wrote is on stable storage when it returns.
+    /// Reports whether [`MaildirWriter::stage`] flushes each message.
     pub fn flushes_each(&self) -> bool {
         match self.fsync {
             Fsync::Each => true,
@@ -522,12 +516,12 @@ impl MaildirWriter {
         }
     }
 
-    /// Opens the Maildir's manifest to append to behind byte `end`.
+    /// Opens the manifest of the Maildir for appending at byte `end`.
     pub fn open_manifest(&self, end: u64) -> Result<ManifestAppender> {
         ManifestAppender::open(self.root(), OsStr::new(FILE_NAME), end)
     }
 
-    /// The Maildir, or what becomes it.
+    /// The Maildir, or its stage.
     pub fn root(&self) -> &Dir {
         match &self.kind {
             Kind::Staged(staged) => &staged.root,
@@ -535,15 +529,14 @@ impl MaildirWriter {
         }
     }
 
-    /// Whether all appears at once.
+    /// Reports whether everything appears at once.
     pub fn is_staged(&self) -> bool {
         matches!(self.kind, Kind::Staged(_))
     }
 
-    /// Runs `work`, which writes, and has the disk begin with what is written already: the last flush
-    /// then finds little left to do. Each such early flush is made by `checkpoint`, which is handed it
-    /// and knows what is safe once it has succeeded. An error that it hears of is not heard again by the
-    /// last one, so it counts here.
+    /// Runs `work`, which writes, and flushes early what is already written, so that the last flush has little left
+    /// to do. `checkpoint` makes each early flush by calling its argument, and knows what is safe once it
+    /// succeeded. The last flush does not report an error again that an early one reported, so it counts here.
     pub fn flush_while(
         &self,
         checkpoint: impl Fn(&dyn Fn() -> Result<()>) -> Result<()> + Sync,
@@ -569,7 +562,7 @@ impl MaildirWriter {
         })
     }
 
-    /// Brings all that was written to stable storage, under the names that nobody sees yet.
+    /// Flushes everything that was written, under names that no reader sees yet.
     pub fn flush(&self) -> Result<()> {
         match self.fsync {
             Fsync::None => Ok(()),
@@ -587,7 +580,7 @@ impl MaildirWriter {
         }
     }
 
-    /// Brings what was written of a manifest to stable storage.
+    /// Flushes what was written of a manifest.
     pub fn flush_manifest(&self, manifest: &ManifestAppender) -> Result<()> {
         match (self.fsync, self.group()) {
             (Fsync::None, _) => Ok(()),
@@ -596,8 +589,8 @@ impl MaildirWriter {
         }
     }
 
-    /// Gives all but the messages, which have their owner already, to whom they are to belong; a stage itself
-    /// only when it is published: a killed run's is known by its being ours.
+    /// Changes the owner of everything but the messages, which have theirs already. A stage changes its owner only
+    /// when it is published: a killed run's stage is recognised by its owner.
     pub fn chown(&self) -> Result<()> {
         let Some(owner) = self.ownership.owner else { return Ok(()) };
         let (root, is_stage) = match &self.kind {
@@ -615,7 +608,7 @@ impl MaildirWriter {
         Ok(())
     }
 
-    /// With whom one flush is made for all that is to be safe, if it is.
+    /// The group whose one flush is enough for everything, if there is one.
     fn group(&self) -> Option<&SyncGroup> {
         self.together.as_deref().filter(|_| self.fsync == Fsync::Batch && self.one_flush)
     }
@@ -672,15 +665,15 @@ impl MaildirWriter {
         }
     }
 
-    /// Makes all that was flushed visible, and returns when the names are on stable storage. An error
-    /// leaves no message half there; `published` counts those that are there, whole, all the same. The
-    /// Maildir stays locked until the `Filling` goes.
+    /// Publishes everything that was flushed, and returns when the names are on stable storage. An error leaves no
+    /// partial message; `published` counts those that are visible anyway. The Maildir stays locked until this
+    /// writer is dropped.
     pub fn commit(&mut self, published: &mut u64) -> Result<()> {
         let flush = self.fsync != Fsync::None;
         let group = self.together.clone().filter(|_| self.group().is_some());
         match &mut self.kind {
             Kind::Staged(staged) => {
-                // The names in it went to stable storage with all the rest.
+                // The names in it were flushed with the rest.
                 if let Some(owner) = self.ownership.owner {
                     let failed = Error::io("change the owner of", staged.root.path());
                     durable::chown(&staged.root, owner).map_err(failed)?;
@@ -730,11 +723,11 @@ impl MaildirWriter {
 }
 
 impl Drop for MaildirWriter {
-    /// What is not published goes: a rerun starts from nothing or from whole messages.
+    /// Removes what is not published: the next run starts from nothing or from complete messages.
     fn drop(&mut self) {
         if let Kind::InPlace { tmp, waiting, .. } = &mut self.kind {
             for message in ignore_poison(waiting.get_mut()) {
-                // The error that brought us here has been told; a file left in tmp/ is no mail.
+                // The first error is reported; a file in tmp/ is not mail.
                 let _ = tmp.unlink(message.in_tmp());
             }
         }
@@ -742,18 +735,18 @@ impl Drop for MaildirWriter {
 }
 
 impl Folders {
-    /// The directories of those that get messages.
+    /// Returns the directories of the folders that get messages.
     fn directories(&self) -> impl Iterator<Item = &OsString> {
         self.needed.iter().map(|&folder| &self.directories[folder as usize])
     }
 
-    /// The name of a message, relative to the Maildir.
+    /// Returns the name of a message relative to the Maildir.
     fn within(&self, folder: u32, place: Subdir, name: &OsStr) -> OsString {
         let directory = Path::new(&self.directories[folder as usize]);
         directory.join(place.dir()).join(name).into_os_string()
     }
 
-    /// Brings the names in those that get messages to stable storage.
+    /// Flushes the names in the folders that get messages.
     fn sync(&self, root: &Dir) -> Result<()> {
         for directory in self.directories() {
             let folder = root.open_child(directory)?;
@@ -767,7 +760,7 @@ impl Folders {
 }
 
 impl MadeDirs {
-    /// Makes the folders that are missing.
+    /// Creates the folders that are missing.
     fn make_folders(&mut self, folders: &Folders, flush: bool) -> Result<()> {
         for directory in folders.directories() {
             let (folder, made) = self.root.open_or_create_dir(directory, DIR_MODE)?;
@@ -802,14 +795,14 @@ impl Drop for MadeDirs {
                 let name = within(name);
                 self.root.exists(&name).unwrap_or(true) && self.root.remove_empty(&name).is_err()
             };
-            // Somebody may have put mail there meanwhile.
+            // A delivery may have put mail there meanwhile.
             if !["cur", "new", "tmp"].into_iter().any(stays) {
                 let _ = self.root.unlink(&within("maildirfolder"));
                 let _ = self.root.remove_empty(folder);
             }
         }
         for name in &self.names {
-            // Somebody may have put mail there meanwhile: only an empty one goes.
+            // A delivery may have put mail there meanwhile: only an empty directory is removed.
             let _ = self.root.remove_empty(OsStr::new(name));
         }
     }
@@ -840,7 +833,7 @@ impl Drop for Staged {
     }
 }
 
-/// `.NAME.mailferry-partial`, beside NAME.
+/// Returns `.NAME.mailferry-partial`.
 fn stage_name(final_name: &OsStr) -> OsString {
     let mut name = OsString::from(".");
     name.push(final_name);
@@ -848,8 +841,7 @@ fn stage_name(final_name: &OsStr) -> OsString {
     name
 }
 
-/// The manifest in what a killed run left. It is a help and no more: where it cannot be read there is
-/// nothing to go by.
+/// Returns the manifest of a killed run's stage. It is optional: without it there is nothing to resume.
 fn behind(root: &Dir) -> Option<Vec<u8>> {
     let mut manifest = Vec::new();
     root.open_file(OsStr::new(FILE_NAME)).ok()?.read_to_end(&mut manifest).ok()?;
@@ -865,7 +857,7 @@ fn cannot_tell(stage: &Dir) -> Error {
     }
 }
 
-/// The directories of a new Maildir, as far as an earlier run has not made them.
+/// Creates the directories of a new Maildir that an earlier run has not created.
 fn subdirs(root: &Dir, path: &Path, ownership: Ownership) -> Result<(Dir, Dir)> {
     let make =
         |name: &str| root.open_or_create_dir(OsStr::new(name), ownership.dir_mode()).map(|(dir, _)| dir);
@@ -878,8 +870,8 @@ fn subdirs(root: &Dir, path: &Path, ownership: Ownership) -> Result<(Dir, Dir)> 
     Ok((new, cur))
 }
 
-/// Whether a killed run of ours left something in the tmp/ of a Maildir, or beside it, that goes with the
-/// next run.
+/// Reports whether a killed run left something over in the tmp/ of a Maildir or next to it that the next run
+/// removes.
 pub fn has_leftovers(path: &Path) -> Result<bool> {
     let stage = path.file_name().map(|name| parent_of(path).join(stage_name(name)));
     if stage.is_some_and(|stage| std::fs::symlink_metadata(stage).is_ok()) {
@@ -887,20 +879,20 @@ pub fn has_leftovers(path: &Path) -> Result<bool> {
     }
     match Dir::open(&path.join("tmp")) {
         Ok(tmp) => Ok(tmp.names()?.iter().any(|name| is_ours(name))),
-        // There is no tmp/, or we could not have written there.
+        // There is no tmp/, or mailferry could not have written there.
         Err(_) => Ok(false),
     }
 }
 
-/// Removes what a killed run of ours left in tmp/: whoever is at work here holds the lock that we hold. It
-/// was never mail to any reader, and its source still has it.
+/// Removes what a killed run left over in tmp/: any other run that works here would hold the lock. No reader ever
+/// saw it, and its source still has it.
 fn remove_left(tmp: &Dir) -> Result<()> {
     let ours = tmp.names()?.into_iter().filter(|name| is_ours(name));
     ours.filter(|name| tmp.file_size(name).is_ok_and(|size| size.is_some()))
         .try_for_each(|name| tmp.remove_tree(&name))
 }
 
-/// Whether a name is one that converting gives: of a form that nothing else gives.
+/// Reports whether a name has the form that only a conversion uses.
 fn is_ours(name: &OsStr) -> bool {
     if name == keywords::PARTIAL_NAME {
         return true;
@@ -910,12 +902,12 @@ fn is_ours(name: &OsStr) -> bool {
     parsed.unique().is_some() && parsed.epoch().is_some() && has(b",S=") && has(b",W=")
 }
 
-/// Removes a stage whose Maildir somebody has made since, unless somebody is at work there.
+/// Removes a stage if another program created its Maildir since, unless a run works there.
 fn remove_stage_beside(opening: WriterOptions<'_>) -> Result<bool> {
     let Some(stage) = opening.path.file_name().map(stage_name) else { return Ok(false) };
     let beside = match Dir::open(parent_of(opening.path)) {
         Ok(parent) => parent,
-        // Then nobody has put anything there.
+        // Then no run has created a stage there.
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
             return Ok(false);
         }
@@ -926,7 +918,7 @@ fn remove_stage_beside(opening: WriterOptions<'_>) -> Result<bool> {
     if !is_directory {
         return Ok(false);
     }
-    // Nobody is between making one and locking it.
+    // No run is between creating a stage and locking it.
     let _entering = lock::lock_dir(&beside, opening.lock_timeout, opening.cancel)?;
     if !beside.exists(&stage)? {
         return Ok(false);
