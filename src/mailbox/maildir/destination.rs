@@ -31,11 +31,13 @@ pub fn check_destination(path: &Path) -> Result<DestinationState> {
     if !meta.is_dir() {
         return refuse("exists and is no directory; a Maildir is a directory, name another destination");
     }
+    let dir = Dir::open(path)?;
+    // Listed first: a delivery that creates the Maildir at this moment creates tmp/ and new/ before maildirfolder.
+    let names = dir.names()?;
     if detect::is_maildir(path)? {
         return Ok(DestinationState::Maildir);
     }
-    let dir = Dir::open(path)?;
-    for name in dir.names()? {
+    for name in names {
         let is_empty = match name.as_bytes() {
             b"lost+found" | b"tmp" => true,
             // A hidden file keeps an empty directory in an archive.
