@@ -84,7 +84,7 @@ pub struct MaildirReader {
 /// Where a message was found, and its file's time.
 #[derive(Debug)]
 pub struct FoundMessage<'a> {
-    /// It may have moved since it was listed, see [`open_moved`].
+    /// It may have moved since it was listed, see [`read_entry`].
     pub entry: Cow<'a, Entry>,
     /// Modification time, seconds since 1970.
     pub mtime: i64,
