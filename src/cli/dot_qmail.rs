@@ -244,7 +244,7 @@ pub(crate) fn per_recipient_arguments(session: impl Iterator<Item = OsString>) -
     ProgramArguments { leading, trailing: words.collect() }
 }
 
-/// What is known before a file is looked for.
+/// The job after its options are checked, before a file is looked for.
 struct Setup {
     home: PathBuf,
     recipient: LocalRecipient,

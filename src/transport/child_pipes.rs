@@ -61,7 +61,7 @@ pub(crate) struct InputPipe {
     pending: Vec<u8>,
     /// Closed when all is written.
     writer: Option<PipeWriter>,
-    /// The child's end. mailferry keeps it open, too: it shows what nobody read, and no write fails.
+    /// The child's end. mailferry keeps it open, too: it shows what the child did not read, and no write fails.
     reader: PipeReader,
 }
 

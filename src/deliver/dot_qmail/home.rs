@@ -15,7 +15,7 @@ const OTHERS_WRITABLE: u32 = 0o022;
 /// The user with whose rights a file is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trust {
-    /// The home's owner, who may write the file himself, as may his group.
+    /// The owner of the home, and the owner's group, may write the file.
     Owner,
     /// Root: the file must be root's, and writable by root alone.
     RootOnly,

@@ -29,7 +29,7 @@ use crate::transport::spool::SpooledMessage;
 
 /// The recipients of a session.
 pub(crate) trait Recipients {
-    /// What [`Recipients::look_up`] found.
+    /// The result of [`Recipients::look_up`].
     type Mailbox;
 
     /// Finds a recipient before the message is sent. A refusal here spares the peer a transmission.

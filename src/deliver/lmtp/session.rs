@@ -514,8 +514,8 @@ mod tests {
         let many = "RCPT TO:<joe@h>\n".repeat(MAX_RECIPIENTS + 2);
         let sent = format!("LHLO mx\nMAIL FROM:<>\n{many}DATA\nx\n.\nQUIT\n").replace('\n', "\r\n");
         let spoken = promises::play_lmtp_session(Script::of(sent.as_bytes(), &[]), None);
-        let told = |start: &str| spoken.replies.iter().filter(|line| line.starts_with(start)).count();
-        assert_eq!((told("250 2.1.5"), told("452 4.5.3"), told("250 2.0.0")), (1000, 2, 1000));
+        let count = |start: &str| spoken.replies.iter().filter(|line| line.starts_with(start)).count();
+        assert_eq!((count("250 2.1.5"), count("452 4.5.3"), count("250 2.0.0")), (1000, 2, 1000));
     }
 
     #[test]
