@@ -30,7 +30,7 @@ pub enum Error {
     NotAMailbox {
         /// The input.
         path: PathBuf,
-        /// What it looks like.
+        /// The format that it resembles.
         reason: String,
         /// The remedy.
         hint: Option<String>,
@@ -72,7 +72,7 @@ pub enum Error {
     Destination {
         /// The destination.
         path: PathBuf,
-        /// What is wrong, and the remedy.
+        /// The fault, and the remedy.
         reason: String,
     },
     /// Compressed data that ends early or is damaged.
@@ -106,7 +106,7 @@ pub enum Error {
         path: PathBuf,
         /// The line, counted from 1.
         line: u64,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// The manifest was changed, or is of another version.
@@ -116,7 +116,7 @@ pub enum Error {
         path: PathBuf,
         /// The line, counted from 1.
         line: u64,
-        /// What is wrong, continuing "line N".
+        /// The fault, continuing "line N".
         reason: String,
     },
     /// This version does not support the request.
@@ -124,7 +124,7 @@ pub enum Error {
     Unsupported {
         /// The file or directory in question.
         path: PathBuf,
-        /// What is not supported, and the alternative.
+        /// The unsupported feature, and the alternative.
         reason: String,
     },
     /// An option or argument that does not apply to what the command was asked to do.

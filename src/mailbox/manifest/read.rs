@@ -37,7 +37,7 @@ pub struct Outline<'a> {
     pub footer: Option<SectionFooter>,
     /// The offset of its header in the manifest.
     pub at: usize,
-    /// Its lines without the footer.
+    /// The lines without the footer.
     lines: &'a [u8],
     path: &'a Path,
     first_line: u64,

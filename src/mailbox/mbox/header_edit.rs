@@ -27,7 +27,7 @@ pub enum HeaderEdit<'a> {
     Verbatim(&'a [u8]),
 }
 
-/// What happens to the fields that contain flags and keywords.
+/// The treatment of the fields that contain flags and keywords.
 #[derive(Debug, Clone, Copy)]
 pub enum FlagFields<'a> {
     /// They stay unchanged.

@@ -2,7 +2,7 @@
 
 use memchr::memmem;
 
-/// What a reader removes from the lines of a body.
+/// The quoting that a reader removes from the lines of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Quoting {
     /// Nothing: mboxcl2 and MMDF never quote.

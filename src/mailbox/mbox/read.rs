@@ -40,14 +40,14 @@ pub struct Mbox<'a> {
 /// The reason that a file is not a mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotAMailbox {
-    /// What the file looks like, a phrase.
+    /// A phrase.
     pub reason: String,
     /// The remedy.
     pub hint: Option<String>,
     pub guess: ContentGuess,
 }
 
-/// What a file that is not an mbox probably is.
+/// The probable content of a file that is not an mbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContentGuess {
     /// One message.
@@ -450,7 +450,7 @@ mod tests {
                 list.extend(line.into_bytes());
             }
             list.push(0);
-            promises::overrule(&[&list[..], &text].concat());
+            promises::boundary_list(&[&list[..], &text].concat());
         }
     }
 

@@ -14,7 +14,7 @@ use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::source::Compression;
 
-/// What to append to an mbox.
+/// The continuation of an mbox.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Tail {
     /// The variant to continue with.

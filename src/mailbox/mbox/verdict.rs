@@ -1,4 +1,4 @@
-//! What was decided about the candidates of a file, and the messages that result.
+//! The decisions about the candidates of a file, and the resulting messages.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -364,7 +364,7 @@ mod tests {
         assert_eq!(header::return_path(b"A: 1\n"), None);
     }
 
-    /// Of what is confused with the parts of an mbox; a byte 255 ends a message, as the promise has it.
+    /// Parts of an mbox, and text that resembles them. A byte 255 ends a message, see the promise.
     fn messages() -> impl Strategy<Value = Vec<u8>> {
         let words = proptest::sample::select(&[
             "From ",

@@ -38,12 +38,12 @@ impl Flags {
             .fold(Flags::default(), |set, (f, _)| set | *f)
     }
 
-    /// Whether all of `other` are set.
+    /// Reports whether all of `other` are set.
     pub fn has(self, other: Flags) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Whether none is set.
+    /// Reports whether no flag is set.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }

@@ -22,7 +22,7 @@ pub enum FileKind {
         has_separators: bool,
     },
     Other {
-        /// What the file looks like, a phrase.
+        /// A phrase.
         reason: String,
         /// It may contain mail.
         may_be_mail: bool,
