@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::mailbox::context::{Cancel, Context, LockOptions, NoEvents};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{self, Finding};
-use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::fs::durable::{self, Dir};
+use crate::mailbox::fs::ownership::DIR_MODE;
 use crate::mailbox::maildir::deliver::{Delivery, MessageMeta, Stamp};
 use crate::mailbox::maildir::{create, detect, list};
 use crate::mailbox::mbox::read::{self, ReadOptions};
@@ -49,7 +50,7 @@ impl MboxFile {
 /// let mbox = mailferry::Mbox::parse(text)?;
 /// let message = mbox.messages().next().unwrap();
 /// assert_eq!(message.bytes(), &b"Subject: hello\n\nFrom here on\n"[..]);
-/// assert_eq!(mbox.variant(), "mboxo");
+/// assert_eq!(mbox.variant(), "mboxrd");
 /// # Ok::<(), mailferry::Error>(())
 /// ```
 #[derive(Debug)]
@@ -129,7 +130,8 @@ impl<'a> Message<'a> {
 /// let path = maildir.deliver(b"Subject: hello\n\nworld\n", std::time::SystemTime::now(), "host.example")?;
 /// let entries = maildir.entries()?;
 /// assert_eq!(entries[0].path(), path);
-/// assert_eq!(maildir.verify(std::time::SystemTime::now())?, []);
+/// let findings = maildir.verify(std::time::SystemTime::now())?;
+/// assert!(findings.iter().all(|finding| finding.code.severity() != mailferry::Severity::Error));
 /// # Ok::<(), mailferry::Error>(())
 /// ```
 #[derive(Debug)]
@@ -150,7 +152,12 @@ impl Maildir {
     /// # Errors
     /// [`Error::Io`].
     pub fn create(path: &Path) -> Result<Maildir> {
-        create::open_or_create(path).map(Maildir)
+        let is_new = !path.exists();
+        let dir = create::open_or_create(path)?;
+        if is_new {
+            durable::set_mode(&dir, DIR_MODE).map_err(Error::io("set the mode of", path))?;
+        }
+        Ok(Maildir(dir))
     }
 
     /// Lists the messages in new/ and cur/.
@@ -166,7 +173,7 @@ impl Maildir {
     }
 
     /// Delivers `message` into new/ and returns its path. It is on stable storage when this returns. `now` and
-    /// `host` become part of its name.
+    /// `host` become part of its name. The umask decides its mode.
     ///
     /// # Errors
     /// [`Error::Io`]; the Maildir is unchanged then.

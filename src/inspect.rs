@@ -130,7 +130,7 @@ impl ScannedChunk {
     fn add(&mut self, mbox: &Mbox<'_>, n: usize, rules: &DateRules) {
         let (extent, text) = (&mbox.messages()[n], mbox.text());
         let message = extent.message(text);
-        let from_lines = extent.from_lines(text);
+        let from_lines = extent.separator_lines(text);
         let first_line =
             &from_lines[..memchr::memchr(b'\n', from_lines).map_or(from_lines.len(), |lf| lf + 1)];
         let mut dates = DateFields { from: from_line::parse(first_line).stamp, ..DateFields::default() };

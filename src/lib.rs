@@ -14,20 +14,25 @@
 //! The names that are re-exported here follow semantic versioning: before 1.0 a minor version may change them, and
 //! CHANGELOG names each change. [`Code`]'s names are permanent: they are only ever added to.
 
+// The command line uses more of the core than the facade does.
+#![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
+
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
-pub(crate) mod convert;
 #[cfg(any(feature = "cli", test, fuzzing))]
-pub(crate) mod deliver;
+mod convert;
+#[cfg(any(feature = "cli", test, fuzzing))]
+mod deliver;
 mod facade;
 #[cfg(any(feature = "cli", test, fuzzing))]
-pub(crate) mod inject;
-pub mod inspect;
-pub mod mailbox;
+mod inject;
 #[cfg(any(feature = "cli", test, fuzzing))]
-pub(crate) mod transport;
-pub mod verify;
+mod inspect;
+mod mailbox;
+#[cfg(any(feature = "cli", test, fuzzing))]
+mod transport;
+mod verify;
 
 #[cfg(feature = "parts")]
 #[doc(hidden)]

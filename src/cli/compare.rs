@@ -53,7 +53,7 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     /// Reports whether all of both sides was compared.
-    pub fn is_finished(&self) -> bool {
+    pub(super) fn is_finished(&self) -> bool {
         self.not_read == 0 && self.unfinished.is_none()
     }
 }

@@ -30,7 +30,7 @@ use crate::mailbox::text::{display_path, escape, grouped};
 /// convert would write it.
 #[derive(Args, Debug)]
 #[command(after_help = help())]
-pub struct InspectArgs {
+pub(super) struct InspectArgs {
     /// An mbox, a Maildir, or - for an mbox on standard input
     mailbox: OsString,
     /// Write this message to standard output, raw
@@ -62,7 +62,7 @@ Examples:
 }
 
 /// Runs the command.
-pub fn run(args: InspectArgs) -> Exit {
+pub(super) fn run(args: InspectArgs) -> Exit {
     let mut reporter = Reporter::new(&args.common);
     let done = show(&args, &mut reporter);
     let (messages, exit) = match done {

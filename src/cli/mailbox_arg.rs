@@ -12,7 +12,7 @@ use crate::mailbox::text::{display_path, escape};
 
 /// A format named before the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub(super) enum Format {
     /// `mbox:`, with any variant.
     Mbox,
     /// One of its variants, or `rfc822:`.
@@ -23,7 +23,7 @@ pub enum Format {
 
 /// A mailbox as named by the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MailboxArg {
+pub(super) struct MailboxArg {
     /// The format, if there was a prefix.
     pub format: Option<Format>,
     /// The path; `-` for standard input or output.
@@ -35,7 +35,7 @@ impl MailboxArg {
     ///
     /// # Errors
     /// [`Error::Usage`] for a prefix that looks like a format and is not one, unless there is such a file.
-    pub fn parse(arg: &OsStr) -> Result<MailboxArg> {
+    pub(super) fn parse(arg: &OsStr) -> Result<MailboxArg> {
         let bytes = arg.as_bytes();
         let whole = MailboxArg { format: None, path: arg.into() };
         let Some(colon) = bytes.iter().position(|&b| b == b':') else { return Ok(whole) };
@@ -54,17 +54,17 @@ impl MailboxArg {
     }
 
     /// Parses all of them, see [`MailboxArg::parse`].
-    pub fn parse_all(args: &[OsString]) -> Result<Vec<MailboxArg>> {
+    pub(super) fn parse_all(args: &[OsString]) -> Result<Vec<MailboxArg>> {
         args.iter().map(|arg| MailboxArg::parse(arg)).collect()
     }
 
     /// Reports whether it is standard input or output.
-    pub fn is_standard_stream(&self) -> bool {
+    pub(super) fn is_standard_stream(&self) -> bool {
         self.path.as_os_str() == "-"
     }
 
     /// Reports whether this is a Maildir. One that was named so has to be.
-    pub fn is_maildir(&self) -> Result<bool> {
+    pub(super) fn is_maildir(&self) -> Result<bool> {
         match self.format {
             Some(Format::Maildir) => detect::require_maildir(&self.path).map(|()| true),
             None if !self.is_standard_stream() => detect::is_maildir(&self.path),
@@ -73,7 +73,7 @@ impl MailboxArg {
     }
 
     /// Reports whether it is a directory, or is to be one.
-    pub fn is_directory(&self) -> bool {
+    pub(super) fn is_directory(&self) -> bool {
         self.path.as_os_str().as_bytes().ends_with(b"/") || self.path.is_dir()
     }
 
@@ -88,12 +88,12 @@ impl MailboxArg {
     }
 
     /// Returns its name in a report.
-    pub fn display_name(&self) -> String {
+    pub(super) fn display_name(&self) -> String {
         if self.is_standard_stream() { "standard input".into() } else { display_path(&self.path) }
     }
 
     /// Returns the variant of the prefix.
-    pub fn variant(&self) -> Option<Variant> {
+    pub(super) fn variant(&self) -> Option<Variant> {
         match self.format {
             Some(Format::Variant(variant)) => Some(variant),
             _ => None,

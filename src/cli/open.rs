@@ -20,7 +20,7 @@ use super::ui::progress::ProgressDisplay;
 
 /// How sources are opened.
 #[derive(Args, Debug, Clone)]
-pub struct OpenArgs {
+pub(super) struct OpenArgs {
     /// Locks to take on a source, and on an mbox that is appended to, in this order: dotlock, fcntl, flock; or none
     #[arg(long, value_name = "LIST", default_value = "dotlock,fcntl", value_parser = parse_locks, help_heading = "Source")]
     pub lock: Locks,
@@ -37,23 +37,23 @@ pub struct OpenArgs {
 
 /// The value of `--lock`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Locks(Vec<LockMethod>);
+pub(super) struct Locks(Vec<LockMethod>);
 
 /// The default of a delivery: [`Locks::all`].
-pub const ALL_LOCKS: &str = "dotlock,fcntl,flock";
+pub(super) const ALL_LOCKS: &str = "dotlock,fcntl,flock";
 
 /// Reads the value of `--lock`.
-pub fn parse_locks(text: &str) -> Result<Locks, String> {
+pub(super) fn parse_locks(text: &str) -> Result<Locks, String> {
     LockOptions::parse_list(text).map(Locks)
 }
 
 /// Standard input, read by system calls: the standard library takes one that cannot be read for an empty one.
 #[derive(Debug)]
-pub struct StandardInput(io::Stdin);
+pub(super) struct StandardInput(io::Stdin);
 
 impl StandardInput {
     /// Nothing else in the process may read it.
-    pub fn new() -> StandardInput {
+    pub(super) fn new() -> StandardInput {
         StandardInput(io::stdin())
     }
 }
@@ -71,7 +71,7 @@ impl AsFd for StandardInput {
 }
 
 /// Reads the message on standard input.
-pub fn read_message(
+pub(super) fn read_message(
     spool_dir: &Path,
     max_size: Option<u64>,
     cancel: &Cancel,
@@ -83,7 +83,7 @@ pub fn read_message(
 
 impl OpenArgs {
     /// Opens one source. With `leave_no_trace` no dot-lock is created: it would be a file.
-    pub fn open(
+    pub(super) fn open(
         &self,
         mailbox: &MailboxArg,
         cancel: &Cancel,
@@ -94,7 +94,7 @@ impl OpenArgs {
     }
 
     /// Opens a source that is in use: see [`Source::open_live`]. Standard input is opened as usual.
-    pub fn open_live(
+    pub(super) fn open_live(
         &self,
         mailbox: &MailboxArg,
         cancel: &Cancel,
@@ -126,7 +126,7 @@ impl OpenArgs {
     }
 
     /// Returns how sources are spooled in `dir`, which is [`spool_dir`](OpenArgs::spool_dir).
-    pub fn spooling<'a>(
+    pub(super) fn spooling<'a>(
         &self,
         dir: &'a Path,
         cancel: &'a Cancel,
@@ -136,17 +136,17 @@ impl OpenArgs {
     }
 
     /// Returns the directory for spooled sources.
-    pub fn spool_dir(&self) -> PathBuf {
+    pub(super) fn spool_dir(&self) -> PathBuf {
         self.spool_dir.clone().unwrap_or_else(std::env::temp_dir)
     }
 
     /// Returns a dot-lock, whatever `--lock` asks for: some files have no other lock.
-    pub fn dotlock_options(&self) -> LockOptions {
+    pub(super) fn dotlock_options(&self) -> LockOptions {
         Locks(vec![LockMethod::Dotlock]).with_timeout(Duration::from_secs(self.lock_timeout))
     }
 
     /// Returns the locks of `--lock`. A dot-lock leaves a trace: it is a file.
-    pub fn lock_options(&self, leave_no_trace: bool) -> LockOptions {
+    pub(super) fn lock_options(&self, leave_no_trace: bool) -> LockOptions {
         let methods = self.lock.0.iter().copied().filter(|&m| !(leave_no_trace && m == LockMethod::Dotlock));
         Locks(methods.collect()).with_timeout(Duration::from_secs(self.lock_timeout))
     }
@@ -154,17 +154,17 @@ impl OpenArgs {
 
 impl Locks {
     /// Returns the locks that need no file next to the mailbox.
-    pub fn without_dotlock() -> Locks {
+    pub(super) fn without_dotlock() -> Locks {
         Locks(vec![LockMethod::Fcntl, LockMethod::Flock])
     }
 
     /// Returns all locks.
-    pub fn all() -> Locks {
+    pub(super) fn all() -> Locks {
         Locks(vec![LockMethod::Dotlock, LockMethod::Fcntl, LockMethod::Flock])
     }
 
     /// Adds the timeout, and the identity of this process.
-    pub fn with_timeout(&self, timeout: Duration) -> LockOptions {
+    pub(super) fn with_timeout(&self, timeout: Duration) -> LockOptions {
         LockOptions {
             methods: self.0.clone(),
             timeout,

@@ -40,7 +40,7 @@ use crate::verify::{self, Depth, SourceStatus, VerifyOptions, VerifyReport};
 /// Nothing is changed, but by --repair.
 #[derive(Args, Debug)]
 #[command(after_help = help())]
-pub struct VerifyArgs {
+pub(super) struct VerifyArgs {
     /// mboxes, Maildirs, directories with such in them, or - for an mbox on standard input
     #[arg(required = true, value_name = "MAILBOX")]
     mailboxes: Vec<OsString>,
@@ -101,7 +101,7 @@ Examples:
 }
 
 /// Keys of the JSON summary, for the manual.
-pub const SUMMARY: &[SummaryKey] = &[
+pub(super) const SUMMARY: &[SummaryKey] = &[
     key("command", "verify"),
     key("dry_run", "whether -n was given"),
     key("mailboxes", "how many were named"),
@@ -166,7 +166,7 @@ enum Target {
 }
 
 /// Runs the command.
-pub fn run(args: VerifyArgs) -> Exit {
+pub(super) fn run(args: VerifyArgs) -> Exit {
     let started = Instant::now();
     let cancel = signals::cancel_on_signals();
     let locks = args.open.lock_options(false);

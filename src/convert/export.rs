@@ -48,7 +48,7 @@ use crate::mailbox::tree::walk::stray_mail;
 
 /// A source of an export.
 #[derive(Debug)]
-pub enum ExportSource {
+pub(crate) enum ExportSource {
     /// An mbox.
     Mbox(Box<Input>),
     /// A Maildir.
@@ -57,7 +57,7 @@ pub enum ExportSource {
 
 /// How an mbox is written.
 #[derive(Debug, Clone)]
-pub struct ExportOptions<'a> {
+pub(crate) struct ExportOptions<'a> {
     /// The mbox, or `-` for a stream.
     pub destination: &'a Path,
     /// The variant; None: mboxrd, or that of the mbox which is appended to.
@@ -80,7 +80,7 @@ pub struct ExportOptions<'a> {
 
 /// A way to write an mbox.
 #[derive(Clone, Copy)]
-pub enum OutputMode<'a> {
+pub(crate) enum OutputMode<'a> {
     /// As a new file, which appears complete.
     New,
     /// As a new file, which replaces an existing one.
@@ -103,7 +103,7 @@ impl std::fmt::Debug for OutputMode<'_> {
 }
 
 /// Exports all sources into one mbox, and returns the variant it has. On an error the destination is unchanged.
-pub fn export(
+pub(crate) fn export(
     mut sources: Vec<ExportSource>,
     options: &ExportOptions<'_>,
     context: &Context<'_>,
@@ -338,7 +338,7 @@ fn read_recorded(
 }
 
 /// Reports the Maildir++ folders of a Maildir, and other mail in it.
-pub fn find_nested_folders(maildir: &Path) -> Result<Option<Finding>> {
+pub(crate) fn find_nested_folders(maildir: &Path) -> Result<Option<Finding>> {
     let mut folders: Vec<String> =
         list::list_folders(maildir)?.iter().map(|name| escape(name.as_bytes())).collect();
     folders.extend(stray_mail(maildir).iter().map(|path| escape(path.as_os_str().as_bytes())));
@@ -665,7 +665,7 @@ impl Work<'_> {
         tally: &mut Tally,
     ) -> Result<(), write::Unrepresentable> {
         let source = extent.message(mbox.text());
-        let lines = extent.from_lines(mbox.text());
+        let lines = extent.separator_lines(mbox.text());
         let first = lines.split_inclusive(|&b| b == b'\n').next().unwrap_or_default();
         let from = from_line::parse(first);
         let text = self.with_line_ends(source, mbox.variant.quoting(), tally);

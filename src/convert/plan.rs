@@ -225,7 +225,7 @@ impl Analysis<'_> {
         let message = extent.message(text);
         let (mut status, mut labels) = (StatusFields::default(), None);
         let mut dates = DateFields {
-            from: from_line::parse(first_line(extent.from_lines(text))).stamp,
+            from: from_line::parse(first_line(extent.separator_lines(text))).stamp,
             ..DateFields::default()
         };
         let mut fields = header::fields(message);

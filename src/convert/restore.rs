@@ -22,7 +22,7 @@ use crate::mailbox::text::display_path;
 
 /// What to restore, and where to.
 #[derive(Debug, Clone)]
-pub struct RestoreOptions<'a> {
+pub(crate) struct RestoreOptions<'a> {
     /// The Maildir.
     pub maildir: &'a Path,
     /// Its manifest.
@@ -35,7 +35,7 @@ pub struct RestoreOptions<'a> {
 
 /// A source named by the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SourceSelector {
+pub(crate) enum SourceSelector {
     /// By its path, as it was given to convert.
     Path(PathBuf),
     /// By its number, from 1, in the order of the manifest.
@@ -44,7 +44,7 @@ pub enum SourceSelector {
 
 /// Where the bytes of a source go.
 #[derive(Clone, Copy)]
-pub enum RestoreTarget<'a> {
+pub(crate) enum RestoreTarget<'a> {
     /// A file, which appears complete.
     File {
         /// Its path.
@@ -67,7 +67,7 @@ impl std::fmt::Debug for RestoreTarget<'_> {
 
 /// A source that was restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RestoreSummary {
+pub(crate) struct RestoreSummary {
     /// The source as the manifest names it.
     pub source: PathBuf,
     /// Its messages.
@@ -77,7 +77,7 @@ pub struct RestoreSummary {
 }
 
 /// Restores a source. The findings name the messages that are gone or changed.
-pub fn restore(
+pub(crate) fn restore(
     options: &RestoreOptions<'_>,
     context: &Context<'_>,
     findings: &mut Vec<Finding>,

@@ -260,7 +260,7 @@ impl Lines<'_> {
         MessageRecord {
             at: extent.start,
             len: extent.end - extent.start,
-            from: Bytes(extent.from_lines(self.source.source.raw()).to_vec()),
+            from: Bytes(extent.separator_lines(self.source.source.raw()).to_vec()),
             name: Bytes(self.source.base_name(planned)),
             source,
             file: (file != source).then_some(file),

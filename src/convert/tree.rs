@@ -41,7 +41,7 @@ const OPEN_FILES: usize = 12;
 
 /// Folders that the user renames.
 #[derive(Debug, Clone, Default)]
-pub struct FolderMapping {
+pub(crate) struct FolderMapping {
     /// The one folder for all of them.
     pub into: Option<Folder>,
     /// Pairs: a folder, and those in it, become the second.
@@ -49,7 +49,7 @@ pub struct FolderMapping {
 }
 
 /// How a tree is converted.
-pub struct TreeOptions<'a> {
+pub(crate) struct TreeOptions<'a> {
     /// How each folder becomes a Maildir; the destination is the root of the folders.
     pub import: &'a ImportOptions<'a>,
     /// How each folder becomes an mbox, with [`Layout::Mboxes`].
@@ -68,7 +68,7 @@ pub struct TreeOptions<'a> {
 
 /// A mailbox and the folder that it becomes.
 #[derive(Debug, Clone)]
-pub struct TreeEntry {
+pub(crate) struct TreeEntry {
     /// The mailbox.
     pub found: TreeMailbox,
     /// The folder.
@@ -94,7 +94,7 @@ impl TreeEntry {
 
 /// The outcome of one mailbox.
 #[derive(Debug)]
-pub struct FolderOutcome {
+pub(crate) struct FolderOutcome {
     /// The mailbox.
     pub entry: TreeEntry,
     /// One report for each source.
@@ -107,7 +107,7 @@ pub struct FolderOutcome {
 
 /// The outcome of a tree.
 #[derive(Debug)]
-pub struct TreeOutcome {
+pub(crate) struct TreeOutcome {
     /// In the order of the folders' names.
     pub folders: Vec<FolderOutcome>,
     /// Why it ended early; mailboxes that are not in `folders` were not reached.
@@ -117,7 +117,11 @@ pub struct TreeOutcome {
 }
 
 /// Names the folders. Two mailboxes become one folder only where the user asks for it.
-pub fn assign_folders(found: Vec<TreeMailbox>, mapping: &FolderMapping, layout: Layout) -> Vec<TreeEntry> {
+pub(crate) fn assign_folders(
+    found: Vec<TreeMailbox>,
+    mapping: &FolderMapping,
+    layout: Layout,
+) -> Vec<TreeEntry> {
     let mapped: Vec<(Folder, bool)> = found.iter().map(|found| mapping.map_folder(&found.folder)).collect();
     let mut folders: Vec<Folder> = Vec::new();
     let mut numbers: Vec<usize> = vec![0; mapped.len()];
@@ -156,7 +160,7 @@ pub fn assign_folders(found: Vec<TreeMailbox>, mapping: &FolderMapping, layout: 
 
 impl FolderMapping {
     /// Returns the folder that `folder` becomes, and whether the user chose it.
-    pub fn map_folder(&self, folder: &Folder) -> (Folder, bool) {
+    pub(crate) fn map_folder(&self, folder: &Folder) -> (Folder, bool) {
         if let Some(into) = &self.into {
             return (into.clone(), true);
         }
@@ -171,7 +175,11 @@ impl FolderMapping {
 }
 
 /// Converts the mailboxes, several at a time. One that cannot be read does not stop the others.
-pub fn convert(mut entries: Vec<TreeEntry>, options: &TreeOptions<'_>, context: &Context<'_>) -> TreeOutcome {
+pub(crate) fn convert(
+    mut entries: Vec<TreeEntry>,
+    options: &TreeOptions<'_>,
+    context: &Context<'_>,
+) -> TreeOutcome {
     let tree = Conversion {
         options,
         context,

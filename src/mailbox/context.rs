@@ -9,7 +9,7 @@ use crate::mailbox::text::escape;
 
 /// Everything an operation needs besides its options.
 #[derive(Clone, Copy)]
-pub struct Context<'a> {
+pub(crate) struct Context<'a> {
     /// Stops the operation.
     pub cancel: &'a Cancel,
     /// Listens to its progress.
@@ -24,49 +24,49 @@ pub struct Context<'a> {
 
 /// A request to stop, made by a signal and honoured by every loop.
 #[derive(Debug, Clone)]
-pub struct Cancel(Option<Arc<AtomicBool>>);
+pub(crate) struct Cancel(Option<Arc<AtomicBool>>);
 
 impl Cancel {
     /// Returns a request that nothing makes.
-    pub const fn never() -> &'static Cancel {
+    pub(crate) const fn never() -> &'static Cancel {
         const NEVER: &Cancel = &Cancel(None);
         NEVER
     }
 
     /// Returns the request that is made when a signal handler sets `flag`.
-    pub fn from_flag(flag: Arc<AtomicBool>) -> Cancel {
+    pub(crate) fn from_flag(flag: Arc<AtomicBool>) -> Cancel {
         Cancel(Some(flag))
     }
 
     /// Returns a request that [`Cancel::request`] can make.
-    #[cfg(any(test, fuzzing))]
-    pub fn pending() -> Cancel {
+    #[cfg(test)]
+    pub(crate) fn pending() -> Cancel {
         Cancel::from_flag(Arc::default())
     }
 
     /// Makes the request.
-    #[cfg(any(test, fuzzing))]
-    pub fn request(&self) {
+    #[cfg(test)]
+    pub(crate) fn request(&self) {
         if let Some(flag) = &self.0 {
             flag.store(true, Ordering::Relaxed);
         }
     }
 
     /// Returns a request that was made.
-    #[cfg(any(test, fuzzing))]
-    pub fn requested() -> &'static Cancel {
+    #[cfg(test)]
+    pub(crate) fn requested() -> &'static Cancel {
         static REQUESTED: std::sync::LazyLock<Cancel> =
             std::sync::LazyLock::new(|| Cancel::from_flag(Arc::new(AtomicBool::new(true))));
         &REQUESTED
     }
 
     /// Reports whether the request was made.
-    pub fn is_requested(&self) -> bool {
+    pub(crate) fn is_requested(&self) -> bool {
         self.0.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed))
     }
 
     /// Fails with [`Error::Interrupted`] once the request was made.
-    pub fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         if self.is_requested() { Err(Error::Interrupted) } else { Ok(()) }
     }
 }
@@ -120,7 +120,7 @@ impl LockMethod {
 }
 
 /// Listens to an operation while it runs.
-pub trait Events: Sync {
+pub(crate) trait Events: Sync {
     /// A phase begins; `total` is its size in bytes.
     fn begin(&self, phase: Phase, total: u64);
     /// So many more bytes and messages are done.
@@ -128,7 +128,7 @@ pub trait Events: Sync {
 }
 
 /// A listener that ignores everything.
-pub struct NoEvents;
+pub(crate) struct NoEvents;
 
 impl Events for NoEvents {
     fn begin(&self, _: Phase, _: u64) {}
@@ -137,7 +137,7 @@ impl Events for NoEvents {
 
 /// The phases that take time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// Standard input or a compressed file is spooled.
     Spooling,
     /// Boundaries are searched.

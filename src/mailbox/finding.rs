@@ -241,7 +241,7 @@ impl Finding {
 
 /// Sorts findings by offset, and sets the line of those that have one. `text` is the source with LF line ends.
 /// `release` is called with the ranges that were read.
-pub fn number_lines(findings: &mut [Finding], text: &[u8], release: &(dyn Fn(Range<usize>) + Sync)) {
+pub(crate) fn number_lines(findings: &mut [Finding], text: &[u8], release: &(dyn Fn(Range<usize>) + Sync)) {
     findings.sort_by_key(|f| f.offset);
     const WINDOW: usize = 4 << 20;
     let count = |bytes: &[u8]| memchr::memchr_iter(b'\n', bytes).count() as u64;

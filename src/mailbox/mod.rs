@@ -1,14 +1,14 @@
 //! The shared core: what a mailbox is, in bytes. No terminal, no environment, no clock, no network.
 
-pub mod context;
-pub mod error;
-pub mod finding;
-pub mod fs;
-pub mod maildir;
-pub mod manifest;
-pub mod mbox;
-pub mod message;
-pub mod reorder;
-pub mod source;
-pub mod text;
-pub mod tree;
+pub(crate) mod context;
+pub(crate) mod error;
+pub(crate) mod finding;
+pub(crate) mod fs;
+pub(crate) mod maildir;
+pub(crate) mod manifest;
+pub(crate) mod mbox;
+pub(crate) mod message;
+pub(crate) mod reorder;
+pub(crate) mod source;
+pub(crate) mod text;
+pub(crate) mod tree;

@@ -14,12 +14,12 @@ pub(crate) struct Reorder<'a, T> {
 
 impl<'a, T> Reorder<'a, T> {
     /// Passes results to `push`, from chunk 0 on.
-    pub fn new(push: &'a mut (dyn FnMut(T) -> Result<()> + Send)) -> Reorder<'a, T> {
+    pub(crate) fn new(push: &'a mut (dyn FnMut(T) -> Result<()> + Send)) -> Reorder<'a, T> {
         Reorder { push, early: BTreeMap::new(), next: 0 }
     }
 
     /// Adds the result of chunk `n`.
-    pub fn add(&mut self, n: usize, result: T) -> Result<()> {
+    pub(crate) fn add(&mut self, n: usize, result: T) -> Result<()> {
         self.early.insert(n, result);
         while let Some(result) = self.early.remove(&self.next) {
             (self.push)(result)?;

@@ -5,13 +5,13 @@ use std::path::Path;
 
 /// A path for the screen: one line, control characters and bytes that are no UTF-8 escaped.
 /// Never for opening a file: paths are bytes.
-pub fn display_path(path: &Path) -> String {
+pub(crate) fn display_path(path: &Path) -> String {
     escape(path.as_os_str().as_bytes())
 }
 
 /// A path as a word of a command that a person may paste into a shell. Control characters and bytes that are
 /// no UTF-8 are shown escaped: such a command names no file, and does no harm.
-pub fn shell_quote(path: &Path) -> String {
+pub(crate) fn shell_quote(path: &Path) -> String {
     let shown = display_path(path);
     let plain = |c: char| c.is_alphanumeric() || "/._-+,=:@%".contains(c);
     // What begins with a dash would be an option.
@@ -23,12 +23,12 @@ pub fn shell_quote(path: &Path) -> String {
 }
 
 /// `1 byte`, `2 bytes`: a count with its noun.
-pub fn plural(count: u64, what: &str) -> String {
+pub(crate) fn plural(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Formats a number with grouped digits, as `39,031`.
-pub fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (n, digit) in digits.chars().enumerate() {
@@ -41,18 +41,18 @@ pub fn grouped(number: u64) -> String {
 }
 
 /// Formats a count with grouped digits and its noun, as `39,031 messages`.
-pub fn grouped_plural(count: u64, what: &str) -> String {
+pub(crate) fn grouped_plural(count: u64, what: &str) -> String {
     format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
 }
 
 /// The verb of `1 of 3 messages is` and `2 of 3 messages are`.
-pub fn is_or_are(count: u64, of: u64) -> &'static str {
+pub(crate) fn is_or_are(count: u64, of: u64) -> &'static str {
     if count == 1 || of == 1 { "is" } else { "are" }
 }
 
 /// Bytes for the screen: valid UTF-8 as it is, control characters, those that turn the direction of what stands
 /// around them, and all else as escapes.
-pub fn escape(bytes: &[u8]) -> String {
+pub(crate) fn escape(bytes: &[u8]) -> String {
     use std::fmt::Write;
     let is_plain = bytes.iter().all(|b| (b' '..=b'~').contains(b));
     if let Some(plain) = std::str::from_utf8(bytes).ok().filter(|_| is_plain) {

@@ -120,7 +120,7 @@ impl Peer for Script {
 
 /// A session from the view of the peer, and the delivered mail.
 #[derive(Debug)]
-pub struct Transcript {
+pub(crate) struct Transcript {
     pub replies: Vec<String>,
     /// The number of writes of the server.
     pub writes: usize,
@@ -177,12 +177,16 @@ impl Recipients for TestRecipients {
     }
 }
 
-pub fn play_lmtp_session(script: Script, max_size: Option<u64>) -> Transcript {
+pub(crate) fn play_lmtp_session(script: Script, max_size: Option<u64>) -> Transcript {
     play_lmtp_session_until(script, max_size, Cancel::never())
 }
 
 /// Plays a session that ends when it is cancelled.
-pub fn play_lmtp_session_until(mut script: Script, max_size: Option<u64>, cancel: &Cancel) -> Transcript {
+pub(crate) fn play_lmtp_session_until(
+    mut script: Script,
+    max_size: Option<u64>,
+    cancel: &Cancel,
+) -> Transcript {
     let mut village = TestRecipients(Vec::new());
     let options = LmtpOptions { host: "mx.example", max_size, spool_dir: Path::new("/tmp") };
     let ending = session::serve(&mut script, &mut village, &options, cancel);

@@ -42,7 +42,7 @@ fn divided(mbox: &Mbox<'_>) {
     let text = mbox.text();
     let mut accounted = 0;
     for extent in mbox.messages() {
-        let lines = extent.from_lines(text).split_inclusive(|&b| b == b'\n');
+        let lines = extent.separator_lines(text).split_inclusive(|&b| b == b'\n');
         assert!({ lines }.all(|line| line.starts_with(b"From ")), "mail was taken for a From_ line");
         separated(mbox, accounted..extent.at);
         accounted = extent.end;
@@ -221,7 +221,7 @@ pub fn writer(data: &[u8]) {
                     status.belongs_in_cur() || trashed || !wanted.is_empty()
                 );
             }
-            let lines = extent.from_lines(&text);
+            let lines = extent.separator_lines(&text);
             let line = from_line::parse(first_line(lines));
             let FromLineSpec::Generated { epoch, .. } = envelope else { unreachable!() };
             assert_eq!(

@@ -12,21 +12,21 @@ use super::spool::{MessageSpool, SpooledMessage};
 use crate::mailbox::context::Cancel;
 
 /// For events that must happen.
-pub const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 /// For events that must not happen. Others have happened by then, even on a busy machine.
-pub const SHORT: Duration = Duration::from_secs(1);
+pub(crate) const SHORT: Duration = Duration::from_secs(1);
 
-pub const PATIENT: Timeouts = Timeouts { connect: LONG, reply: LONG, final_reply: LONG, total: LONG };
-pub const HASTY: Timeouts = Timeouts { reply: SHORT, final_reply: SHORT, ..PATIENT };
+pub(crate) const PATIENT: Timeouts = Timeouts { connect: LONG, reply: LONG, final_reply: LONG, total: LONG };
+pub(crate) const HASTY: Timeouts = Timeouts { reply: SHORT, final_reply: SHORT, ..PATIENT };
 
-pub struct Peer {
+pub(crate) struct Peer {
     pub port: u16,
     thread: JoinHandle<Vec<u8>>,
 }
 
 impl Peer {
     /// Starts a server.
-    pub fn spawn(part: impl FnOnce(&mut Talk) + Send + 'static) -> Peer {
+    pub(crate) fn spawn(part: impl FnOnce(&mut Talk) + Send + 'static) -> Peer {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let thread = std::thread::spawn(move || {
@@ -38,27 +38,27 @@ impl Peer {
         Peer { port, thread }
     }
 
-    pub fn connect(&self, timeouts: Timeouts) -> Connection<'static> {
+    pub(crate) fn connect(&self, timeouts: Timeouts) -> Connection<'static> {
         Connection::connect_tcp("127.0.0.1", self.port, timeouts, Cancel::never()).unwrap()
     }
 
-    pub fn received(self) -> Vec<u8> {
+    pub(crate) fn received(self) -> Vec<u8> {
         self.thread.join().unwrap()
     }
 }
 
-pub struct Talk {
+pub(crate) struct Talk {
     stream: BufReader<TcpStream>,
     pub received: Vec<u8>,
 }
 
 impl Talk {
     /// Sends bytes; the client may have disconnected.
-    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.get_mut().write_all(bytes.as_ref());
     }
 
-    pub fn receive(&mut self, count: usize) {
+    pub(crate) fn receive(&mut self, count: usize) {
         let mut bytes = vec![0; count];
         if self.stream.read_exact(&mut bytes).is_ok() {
             self.received.append(&mut bytes);
@@ -66,7 +66,7 @@ impl Talk {
     }
 
     /// Receives a line, empty at the end.
-    pub fn line(&mut self) -> Vec<u8> {
+    pub(crate) fn line(&mut self) -> Vec<u8> {
         let mut line = Vec::new();
         let _ = self.stream.read_until(b'\n', &mut line);
         self.received.extend_from_slice(&line);
@@ -74,12 +74,12 @@ impl Talk {
     }
 
     /// Receives everything until the client disconnects.
-    pub fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         let _ = self.stream.read_to_end(&mut self.received);
     }
 
     /// Receives everything up to these bytes.
-    pub fn until(&mut self, end: &[u8]) {
+    pub(crate) fn until(&mut self, end: &[u8]) {
         let start = self.received.len();
         while !self.received[start..].ends_with(end) {
             if self.line().is_empty() {
@@ -89,17 +89,17 @@ impl Talk {
     }
 }
 
-pub fn spooled(bytes: &[u8]) -> SpooledMessage {
+pub(crate) fn spooled(bytes: &[u8]) -> SpooledMessage {
     let mut spool = MessageSpool::new("/tmp".as_ref(), None);
     spool.push(bytes).unwrap();
     spool.finish().unwrap()
 }
 
-pub fn envelope(sender: &str, recipients: &[&str]) -> Envelope {
+pub(crate) fn envelope(sender: &str, recipients: &[&str]) -> Envelope {
     let recipients = recipients.iter().map(|recipient| recipient.as_bytes().to_vec()).collect();
     Envelope { sender: sender.into(), recipients }
 }
 
-pub fn kinds(outcomes: &[Outcome]) -> Vec<OutcomeKind> {
+pub(crate) fn kinds(outcomes: &[Outcome]) -> Vec<OutcomeKind> {
     outcomes.iter().map(|outcome| outcome.kind).collect()
 }

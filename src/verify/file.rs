@@ -74,11 +74,11 @@ impl MessageFile {
         }
     }
 
-    pub fn parsed(&self) -> name::ParsedName<'_> {
+    pub(super) fn parsed(&self) -> name::ParsedName<'_> {
         self.entry.parsed()
     }
 
-    pub fn path(&self, folders: &[PathBuf]) -> PathBuf {
+    pub(super) fn path(&self, folders: &[PathBuf]) -> PathBuf {
         self.entry.path(&folders[self.folder])
     }
 }
@@ -93,7 +93,7 @@ pub(crate) struct OpenFolder<'a> {
 }
 
 impl<'a> OpenFolder<'a> {
-    pub fn open(index: usize, path: &'a Path, options: &'a FileOptions) -> Result<OpenFolder<'a>> {
+    pub(super) fn open(index: usize, path: &'a Path, options: &'a FileOptions) -> Result<OpenFolder<'a>> {
         let root = Dir::open(path)?;
         // A missing or closed directory is reported elsewhere.
         let open = |name: &str| root.open_child(OsStr::new(name)).ok();
@@ -169,7 +169,7 @@ impl RepeatedFindings {
         }
     }
 
-    pub fn merge(&mut self, other: RepeatedFindings) {
+    pub(super) fn merge(&mut self, other: RepeatedFindings) {
         for (own, other) in self.0.iter_mut().zip(other.0) {
             *own = match (own.take(), other) {
                 (Some((a, path)), Some((b, other))) => Some((a + b, path.min(other))),
@@ -178,7 +178,7 @@ impl RepeatedFindings {
         }
     }
 
-    pub fn into_findings(self) -> impl Iterator<Item = Finding> {
+    pub(super) fn into_findings(self) -> impl Iterator<Item = Finding> {
         let slots = self.0.into_iter().zip(RepeatedFindings::CODES);
         slots.filter_map(|(slot, (code, one, several))| {
             let (count, path) = slot?;
@@ -197,7 +197,7 @@ impl FileCheck {
     }
 
     /// Checks one message. `buffer` is reused between messages.
-    pub fn check(&mut self, folder: &OpenFolder<'_>, entry: &Entry, buffer: &mut Vec<u8>) {
+    pub(super) fn check(&mut self, folder: &OpenFolder<'_>, entry: &Entry, buffer: &mut Vec<u8>) {
         let (entry, file) = match folder.find(entry) {
             Ok(Some(found)) => found,
             // Another program has deleted it since it was listed.

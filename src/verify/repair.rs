@@ -74,7 +74,7 @@ pub(crate) enum RepairStep {
 
 impl RepairStep {
     /// Returns the file or directory that changes.
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         match self {
             RepairStep::MakeDirectory { path }
             | RepairStep::SetMode { path, .. }

@@ -24,7 +24,7 @@ pub(crate) struct VerifyReport {
 
 impl VerifyReport {
     /// Merges the reports of files that are one message each into one report about their directory.
-    pub fn merge_messages(directory: &Path, reports: Vec<VerifyReport>) -> VerifyReport {
+    pub(crate) fn merge_messages(directory: &Path, reports: Vec<VerifyReport>) -> VerifyReport {
         let path = directory.to_owned();
         let mut folder = FolderSummary { path: path.clone(), messages: 0, bytes: 0, variant: None };
         let (mut findings, mut steps) = (Vec::new(), Vec::new());
@@ -78,7 +78,7 @@ pub(crate) struct SourceStatus {
 }
 
 impl SourceStatus {
-    pub fn new(source: PathBuf, maildir: &Path, depth: Depth) -> SourceStatus {
+    pub(crate) fn new(source: PathBuf, maildir: &Path, depth: Depth) -> SourceStatus {
         SourceStatus {
             source,
             maildir: maildir.to_owned(),
@@ -93,7 +93,7 @@ impl SourceStatus {
         }
     }
 
-    pub fn add(&mut self, other: &SourceStatus) {
+    pub(crate) fn add(&mut self, other: &SourceStatus) {
         self.messages += other.messages;
         self.intact += other.intact;
         self.moved += other.moved;

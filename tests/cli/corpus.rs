@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::support::*;
 
 /// Mailboxes in which mailferry counts differently from the reference, with the reason.
-pub const DEVIATIONS: [(&str, u64); 1] = [
+pub(crate) const DEVIATIONS: [(&str, u64); 1] = [
     // Upstream counts 13: its parser requires a blank line before a separator. The dated From_ line at line
     // 825 has none, and its Received field has the same second. It is a message, so 14.
     ("mail-mbox-messageparser/mailboxes/mailarc-1.txt", 14),
@@ -52,7 +52,7 @@ fn real_mailboxes_have_as_many_messages_as_upstream_counts() {
 }
 
 /// Returns the counts that are reliable enough to be required.
-pub fn expected(table: &str) -> HashMap<String, u64> {
+pub(crate) fn expected(table: &str) -> HashMap<String, u64> {
     let rows = table.lines().skip(1).map(|line| line.split('\t').collect::<Vec<_>>());
     rows.filter(|row| matches!(row[3], "upstream-test" | "consensus" | "derived-oracle"))
         .map(|row| (row[0].to_owned(), row[1].parse().unwrap_or_else(|_| panic!("{row:?}"))))

@@ -27,7 +27,7 @@ struct QuotaMaildir {
 }
 
 /// Creates a Maildir as a program does that keeps mail private.
-pub fn new_maildir(path: &Path) {
+pub(crate) fn new_maildir(path: &Path) {
     ["tmp", "new", "cur"].iter().for_each(|place| fs::create_dir_all(path.join(place)).unwrap());
     fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
 }
@@ -100,7 +100,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// Returns the first line of a maildirsize, and the sums of the others.
-pub fn sums(text: &str) -> (String, i64, i64) {
+pub(crate) fn sums(text: &str) -> (String, i64, i64) {
     let mut lines = text.lines();
     let first = lines.next().unwrap_or_default().to_owned();
     let numbers = lines.map(|line| line.split_whitespace().map(|n| n.parse().unwrap()).collect::<Vec<i64>>());

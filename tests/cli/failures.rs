@@ -210,13 +210,13 @@ fn a_source_that_cannot_be_dot_locked_is_read_with_a_warning() {
 }
 
 /// A small file system, unmounted when dropped.
-pub struct Disk {
+pub(crate) struct Disk {
     _scratch: TempDir,
     pub path: PathBuf,
 }
 
 impl Disk {
-    pub fn of(size: &str) -> Option<Disk> {
+    pub(crate) fn of(size: &str) -> Option<Disk> {
         let scratch = scratch();
         let path = scratch.path().join("disk");
         fs::create_dir(&path).unwrap();

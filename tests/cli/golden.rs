@@ -109,7 +109,7 @@ fn exit_codes_of_a_queue_program_have_qmails_messages() {
     note!("golden/inject.jsonl: {compared} ends of a queue program agree");
 }
 
-pub fn records(path: &str) -> Option<Vec<Value>> {
+pub(crate) fn records(path: &str) -> Option<Vec<Value>> {
     let text = fs::read_to_string(shared(path)?).unwrap();
     Some(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
 }
@@ -164,7 +164,7 @@ impl Account {
     }
 }
 
-pub fn set_mode(path: &Path, mode: u32) {
+pub(crate) fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
@@ -172,7 +172,7 @@ fn octal(mode: &Value) -> u32 {
     u32::from_str_radix(mode.as_str().unwrap().trim_start_matches("0o"), 8).unwrap()
 }
 
-pub fn bytes(value: &Value) -> Vec<u8> {
+pub(crate) fn bytes(value: &Value) -> Vec<u8> {
     match (&value["text"], &value["hex"]) {
         (Value::String(text), _) => text.clone().into_bytes(),
         (_, Value::String(hex)) => data_encoding::HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).unwrap(),
@@ -247,7 +247,7 @@ fn compare(case: &Value) -> Result<(), String> {
     same_text("files", &format!("{after:#?}"), &format!("{want:#?}"))
 }
 
-pub fn same_text(what: &str, got: &str, want: &str) -> Result<(), String> {
+pub(crate) fn same_text(what: &str, got: &str, want: &str) -> Result<(), String> {
     if got == want { Ok(()) } else { Err(format!("{what}: got {got:?}, not {want:?}")) }
 }
 

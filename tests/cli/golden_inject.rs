@@ -57,12 +57,12 @@ fn called_sendmail_it_does_what_qmails_sendmail_did() {
 }
 
 /// qmail's home, a queue program that stores its input, and a link with the program's name.
-pub struct QmailHome {
+pub(crate) struct QmailHome {
     pub scratch: tempfile::TempDir,
 }
 
 impl QmailHome {
-    pub fn new() -> QmailHome {
+    pub(crate) fn new() -> QmailHome {
         let scratch = scratch();
         fs::create_dir_all(scratch.path().join("control")).unwrap();
         for name in ["qmail-inject", "sendmail"] {
@@ -73,12 +73,12 @@ impl QmailHome {
         home
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.scratch.path().join(name)
     }
 
     /// Installs a queue program that ends like this.
-    pub fn queue(&self, exit: i64, stderr: &str) {
+    pub(crate) fn queue(&self, exit: i64, stderr: &str) {
         let path = self.path("queue");
         let script = format!(
             "#!/bin/sh\ncd {}\ncat > queued_message\ncat <&1 > queued_envelope\n\
@@ -89,12 +89,12 @@ impl QmailHome {
         set_mode(&path, 0o755);
     }
 
-    pub fn control(&self, name: &str, line: &str) {
+    pub(crate) fn control(&self, name: &str, line: &str) {
         fs::write(self.path("control").join(name), format!("{line}\n")).unwrap();
     }
 
     /// Returns a command for one of the links, or for the program itself.
-    pub fn command(&self, name: &str, args: &[&str]) -> std::process::Command {
+    pub(crate) fn command(&self, name: &str, args: &[&str]) -> std::process::Command {
         let mut command = match name {
             "inject" => mailferry(["inject"].iter().chain(args)),
             name => wrapped("exec \"$@\"", [self.path(name)], args),
@@ -105,7 +105,7 @@ impl QmailHome {
     }
 
     /// Returns what the queue program received, or None if it did not run.
-    pub fn queued(&self) -> Option<(Vec<u8>, String)> {
+    pub(crate) fn queued(&self) -> Option<(Vec<u8>, String)> {
         let message = fs::read(self.path("queued_message")).ok()?;
         let envelope = fs::read(self.path("queued_envelope")).unwrap();
         Some((message, String::from_utf8(envelope).unwrap()))

@@ -129,7 +129,7 @@ fn peer(program: &str, home: &Path) -> Command {
 
 /// A message as Dovecot shows it.
 #[derive(Debug)]
-pub struct Shown {
+pub(crate) struct Shown {
     uid: u32,
     /// The name of its file without the info, in a Maildir.
     pub guid: String,
@@ -141,12 +141,12 @@ pub struct Shown {
 }
 
 /// Dovecot with the mail at one location.
-pub struct Dovecot {
+pub(crate) struct Dovecot {
     home: PathBuf,
     configuration: PathBuf,
 }
 
-pub fn have_dovecot() -> bool {
+pub(crate) fn have_dovecot() -> bool {
     if !Path::new(IMAP).exists() {
         skip!("dovecot is not here");
     }
@@ -158,7 +158,7 @@ pub fn have_dovecot() -> bool {
 }
 
 impl Dovecot {
-    pub fn over(location: &str, home: &Path) -> Dovecot {
+    pub(crate) fn over(location: &str, home: &Path) -> Dovecot {
         let configuration = home.join("dovecot.conf");
         let home = home.to_owned();
         let at = home.display();
@@ -170,7 +170,7 @@ impl Dovecot {
     }
 
     /// Adds the quota of the Maildir's file maildirsize.
-    pub fn with_quota(self) -> Dovecot {
+    pub(crate) fn with_quota(self) -> Dovecot {
         let settings = "mail_plugins = quota imap_quota\nplugin {\n  quota = maildir:User quota\n}\n";
         let before = fs::read_to_string(&self.configuration).unwrap();
         fs::write(&self.configuration, before + settings).unwrap();
@@ -179,7 +179,7 @@ impl Dovecot {
 
     /// Sets another separator between folder levels, for names that contain the one of the layout, and adds
     /// the plugin that undoes the escapes in names.
-    pub fn with_listescape(self) -> Dovecot {
+    pub(crate) fn with_listescape(self) -> Dovecot {
         let settings = "mail_plugins = listescape\nnamespace inbox {\n  inbox = yes\n  separator = /\n}\n";
         let before = fs::read_to_string(&self.configuration).unwrap();
         fs::write(&self.configuration, before + settings).unwrap();
@@ -188,7 +188,7 @@ impl Dovecot {
 
     /// Returns the answers of a session in which every command succeeds.
     #[track_caller]
-    pub fn answers(&self, session: &str) -> Vec<Reply> {
+    pub(crate) fn answers(&self, session: &str) -> Vec<Reply> {
         let mut command = peer(IMAP, &self.home);
         command.arg("-c").arg(&self.configuration);
         let run = conversation(command, session).exits(0);
@@ -204,7 +204,7 @@ impl Dovecot {
 
     /// Returns the quota: storage in units of 1024 bytes and messages, each with its limit.
     #[track_caller]
-    pub fn quota(&self) -> String {
+    pub(crate) fn quota(&self) -> String {
         let replies = self.answers("1 GETQUOTAROOT INBOX\r\n2 LOGOUT\r\n");
         let quota = replies.iter().find_map(|reply| reply.text.strip_prefix("* QUOTA \"User quota\" "));
         quota.unwrap_or_else(|| panic!("no quota")).to_owned()
@@ -212,20 +212,20 @@ impl Dovecot {
 
     /// Deletes all messages in the INBOX.
     #[track_caller]
-    pub fn expunges_all(&self) {
+    pub(crate) fn expunges_all(&self) {
         self.answers("1 SELECT INBOX\r\n2 STORE 1:* +FLAGS (\\Deleted)\r\n3 EXPUNGE\r\n4 LOGOUT\r\n");
     }
 
     /// Opens the INBOX as a mail reader does, and reads everything.
     #[track_caller]
-    pub fn shows(&self) -> Vec<Shown> {
+    pub(crate) fn shows(&self) -> Vec<Shown> {
         self.shows_in("INBOX")
     }
 
     /// Opens a folder. It asks for sizes before bytes: then Dovecot uses W=, and complains if the bytes
     /// differ.
     #[track_caller]
-    pub fn shows_in(&self, folder: &str) -> Vec<Shown> {
+    pub(crate) fn shows_in(&self, folder: &str) -> Vec<Shown> {
         let folder = folder.replace('\\', "\\\\").replace('"', "\\\"");
         let session = format!(
             "1 SELECT \"{folder}\"\r\n\
@@ -255,7 +255,7 @@ fn conversation(mut command: Command, asked: &str) -> Run {
 }
 
 /// A line of a session, and its literal.
-pub struct Reply {
+pub(crate) struct Reply {
     pub text: String,
     literal: Vec<u8>,
 }

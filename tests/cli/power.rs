@@ -143,7 +143,7 @@ fn done(command: &mut Command) -> Result<(), String> {
 }
 
 /// A mounted file system. Dropping it unmounts it and frees the loop device.
-pub struct Mounted(PathBuf);
+pub(crate) struct Mounted(PathBuf);
 
 impl Mounted {
     fn new(image: &Path, at: &Path, options: &str) -> Result<Mounted, String> {
@@ -166,7 +166,7 @@ impl Drop for Mounted {
 }
 
 /// The image of a disk, removed when dropped.
-pub struct Image(NamedTempFile);
+pub(crate) struct Image(NamedTempFile);
 
 impl Image {
     /// Creates an empty ext4 with all tables written, so that the kernel has nothing to do later.
@@ -180,7 +180,7 @@ impl Image {
     }
 
     /// Returns what a power cut at this moment leaves.
-    pub fn cut(&self) -> io::Result<Image> {
+    pub(crate) fn cut(&self) -> io::Result<Image> {
         let remains = NamedTempFile::new_in(self.0.path().parent().unwrap())?;
         rustix::fs::ioctl_ficlone(remains.as_file(), self.0.as_file())?;
         Ok(Image(remains))
@@ -189,7 +189,7 @@ impl Image {
     /// Asserts that a power cut can leave this state: after the journal is replayed there is nothing to
     /// repair that a mount does not repair.
     #[track_caller]
-    pub fn assert_possible(&self) {
+    pub(crate) fn assert_possible(&self) {
         let copy = self.cut().unwrap();
         let fsck = tool("e2fsck").args(["-f", "-p"]).arg(copy.0.path()).output().unwrap();
         assert!(fsck.status.code().is_some_and(|code| code < 4), "{fsck:?}");
@@ -197,13 +197,13 @@ impl Image {
 }
 
 /// Another process that flushes its file repeatedly.
-pub struct Neighbour {
+pub(crate) struct Neighbour {
     stop: Arc<AtomicBool>,
     works: Option<JoinHandle<()>>,
 }
 
 impl Neighbour {
-    pub fn on(mount_point: &Path) -> Neighbour {
+    pub(crate) fn on(mount_point: &Path) -> Neighbour {
         let file = fs::File::create(mount_point.join("neighbour")).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let remains = Arc::clone(&stop);
@@ -271,7 +271,7 @@ type Tree = BTreeMap<PathBuf, FileState>;
 const MANIFEST: &str = "mailferry.manifest";
 
 /// A disk whose power can be cut.
-pub struct Cuttable {
+pub(crate) struct Cuttable {
     /// The mount point.
     pub mount_point: PathBuf,
     /// The disk before a run.
@@ -284,7 +284,7 @@ pub struct Cuttable {
 impl Cuttable {
     /// Creates the disk. `fill` writes its initial files into a directory. Skips the test where this is not
     /// possible.
-    pub fn new(fill: impl FnOnce(&Path)) -> Option<Cuttable> {
+    pub(crate) fn new(fill: impl FnOnce(&Path)) -> Option<Cuttable> {
         let disk =
             if rustix::process::geteuid().is_root() { Cuttable::build(fill) } else { Err("not root".into()) };
         match disk {
@@ -312,7 +312,7 @@ impl Cuttable {
     }
 
     #[track_caller]
-    pub fn mount(&self, image: &Image, options: &str) -> Mounted {
+    pub(crate) fn mount(&self, image: &Image, options: &str) -> Mounted {
         Mounted::new(image.0.path(), &self.mount_point, options).unwrap_or_else(|why| panic!("{why}"))
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::support::*;
 use crate::trial::random;
 
-pub struct RandomKills {
+pub(crate) struct RandomKills {
     what: &'static str,
     /// The estimated duration of a run.
     takes: Duration,
@@ -18,7 +18,7 @@ pub struct RandomKills {
 
 impl RandomKills {
     /// Measures `undisturbed`, which does the same work once.
-    pub fn of(what: &'static str, undisturbed: impl FnOnce()) -> RandomKills {
+    pub(crate) fn of(what: &'static str, undisturbed: impl FnOnce()) -> RandomKills {
         let started = Instant::now();
         undisturbed();
         RandomKills { what, takes: started.elapsed(), round: 0, tried: 0, in_time: 0 }
@@ -26,7 +26,7 @@ impl RandomKills {
 
     /// Starts the command, and kills it at a random moment of its estimated duration. A run that ends earlier
     /// must succeed.
-    pub fn kill(&mut self, mut command: Command) {
+    pub(crate) fn kill(&mut self, mut command: Command) {
         let moment = Duration::from_micros(random(self.what, self.tried, self.takes.as_micros() as u64));
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(moment);
@@ -40,7 +40,7 @@ impl RandomKills {
     }
 
     /// Counts the rounds: this many, and up to 20 more until a kill came in time.
-    pub fn next_round(&mut self, rounds: usize) -> Option<usize> {
+    pub(crate) fn next_round(&mut self, rounds: usize) -> Option<usize> {
         let round = self.round;
         self.round += 1;
         (round < rounds || (self.in_time == 0 && round < rounds + 20)).then_some(round)
@@ -48,7 +48,7 @@ impl RandomKills {
 
     /// Prints how many kills came in time. Without one the test shows nothing.
     #[track_caller]
-    pub fn report(&self) {
+    pub(crate) fn report(&self) {
         let RandomKills { what, tried, in_time, .. } = self;
         note!("{what}: {in_time} of {tried} kills came in time");
         assert!(*in_time > 0, "{what}: none of {tried} kills came in time");

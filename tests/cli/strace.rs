@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal};
 use crate::support::*;
 
 /// A mailferry that stopped right after a system call. Tests use this instead of delays.
-pub struct Stopped {
+pub(crate) struct Stopped {
     strace: Child,
     process: Pid,
 }
@@ -20,7 +20,7 @@ impl Stopped {
     /// Runs mailferry until `fault` stops it. The fault is a call and its conditions as for strace's inject=,
     /// such as `fsync:when=1`. With a path only calls that work on it count.
     #[track_caller]
-    pub fn after<S: AsRef<OsStr>>(
+    pub(crate) fn after<S: AsRef<OsStr>>(
         fault: &str,
         path: Option<&Path>,
         args: impl IntoIterator<Item = S>,
@@ -47,18 +47,18 @@ impl Stopped {
     }
 
     /// Lets it run to its end.
-    pub fn resume(self) -> Run {
+    pub(crate) fn resume(self) -> Run {
         rustix::process::kill_process(self.process, Signal::CONT).unwrap();
         Run::of(self.strace.wait_with_output().unwrap())
     }
 }
 
 /// Replaces the destination's directory, which is different in each run.
-pub const ANYWHERE: &str = "/DEST";
+pub(crate) const ANYWHERE: &str = "/DEST";
 
 /// A system call of the log, and its operands.
 #[derive(Debug)]
-pub struct Call {
+pub(crate) struct Call {
     pub thread: String,
     pub name: String,
     /// The paths of its descriptors, and the names in its arguments.
@@ -71,7 +71,7 @@ pub struct Call {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// One call, with this error.
     Error(&'static str),
     /// A disk that is full from this call on.
@@ -79,12 +79,12 @@ pub enum Fault {
     Kill,
 }
 
-pub const FAULTS: [Fault; 5] =
+pub(crate) const FAULTS: [Fault; 5] =
     [Fault::Error("ENOSPC"), Fault::Error("EIO"), Fault::Error("EDQUOT"), Fault::Error("EINTR"), Fault::Kill];
 
 impl Fault {
     /// Returns strace's option for the fault at the n-th call of a name.
-    pub fn injected(self, call: &str, nth: usize) -> String {
+    pub(crate) fn injected(self, call: &str, nth: usize) -> String {
         let fault = match self {
             Fault::Error(error) => format!("error={error}:when={nth}"),
             Fault::Full => format!("error=ENOSPC:when={nth}+"),
@@ -96,7 +96,7 @@ impl Fault {
 
 impl Call {
     /// Parses `THREAD NAME(ARGUMENTS) = RESULT`. The resumed part of an interrupted call is not a call.
-    pub fn parse(line: &str, destination: &Path) -> Option<Call> {
+    pub(crate) fn parse(line: &str, destination: &Path) -> Option<Call> {
         let (thread, call) = line.split_once(' ')?;
         let (name, rest) = call.trim_start().split_once('(')?;
         let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
@@ -115,13 +115,13 @@ impl Call {
     }
 
     /// Tells whether it works on a path at or below the destination.
-    pub fn is_at_destination(&self) -> bool {
+    pub(crate) fn is_at_destination(&self) -> bool {
         self.name != "execve" && self.operands.iter().any(|operand| is_at_destination(operand))
     }
 
     /// Returns the operand that identifies the call: a name if it has one, because many calls share a
     /// directory.
-    pub fn operand(&self) -> &str {
+    pub(crate) fn operand(&self) -> &str {
         let is_name = |operand: &&String| !operand.starts_with('/') && *operand != ".";
         let name = self.operands.iter().find(is_name);
         name.or_else(|| self.operands.iter().find(|o| is_at_destination(o))).unwrap()

@@ -15,18 +15,18 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-pub const BINARY: &str = env!("CARGO_BIN_EXE_mailferry");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_mailferry");
 
 /// No command may hang. The limit is long because the machine may be busy.
 const TIME_LIMIT: Duration = Duration::from_secs(300);
 
 /// Returns the command `mailferry ARGS…` in an environment that is the same everywhere.
-pub fn mailferry<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
+pub(crate) fn mailferry<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     wrapped("exec \"$@\"", [BINARY], args)
 }
 
 /// Returns a command that a shell script starts as `"$@"`.
-pub fn wrapped<P: AsRef<OsStr>, S: AsRef<OsStr>>(
+pub(crate) fn wrapped<P: AsRef<OsStr>, S: AsRef<OsStr>>(
     script: &str,
     program: impl IntoIterator<Item = P>,
     args: impl IntoIterator<Item = S>,
@@ -48,7 +48,7 @@ pub fn wrapped<P: AsRef<OsStr>, S: AsRef<OsStr>>(
 
 /// The result of a command.
 #[derive(Debug)]
-pub struct Run {
+pub(crate) struct Run {
     /// The exit code, or None after a signal.
     pub code: Option<i32>,
     pub stdout: Vec<u8>,
@@ -56,12 +56,12 @@ pub struct Run {
 }
 
 /// Runs a command to its end.
-pub fn run(command: Command) -> Run {
+pub(crate) fn run(command: Command) -> Run {
     finish(assert_cmd::Command::from_std(command))
 }
 
 /// Runs a command to its end, with these bytes on standard input.
-pub fn run_with_stdin(command: Command, input: impl Into<Vec<u8>>) -> Run {
+pub(crate) fn run_with_stdin(command: Command, input: impl Into<Vec<u8>>) -> Run {
     let mut command = assert_cmd::Command::from_std(command);
     command.write_stdin(input);
     finish(command)
@@ -72,21 +72,21 @@ fn finish(mut command: assert_cmd::Command) -> Run {
 }
 
 impl Run {
-    pub fn of(output: std::process::Output) -> Run {
+    pub(crate) fn of(output: std::process::Output) -> Run {
         let stderr = String::from_utf8(output.stderr).expect("messages are text");
         Run { code: output.status.code(), stdout: output.stdout, stderr }
     }
 
     /// Asserts the exit code.
     #[track_caller]
-    pub fn exits(self, code: i32) -> Run {
+    pub(crate) fn exits(self, code: i32) -> Run {
         assert_eq!(self.code, Some(code), "stderr: {}\nstdout: {}", self.stderr, self.text());
         self
     }
 
     /// Asserts that standard error is one line with all these words in it.
     #[track_caller]
-    pub fn complains(self, words: &[&str]) -> Run {
+    pub(crate) fn complains(self, words: &[&str]) -> Run {
         assert!(self.stderr.ends_with('\n') && self.stderr.lines().count() == 1, "{self:?}");
         for word in words {
             assert!(self.stderr.contains(word), "{word:?} is not in {:?}", self.stderr);
@@ -94,17 +94,17 @@ impl Run {
         self
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
-    pub fn last_line(&self) -> String {
+    pub(crate) fn last_line(&self) -> String {
         self.text().lines().last().unwrap_or_default().to_owned()
     }
 
     /// Returns the report of `--json`.
     #[track_caller]
-    pub fn json(&self) -> Vec<Value> {
+    pub(crate) fn json(&self) -> Vec<Value> {
         let parse = |line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line:?}"));
         self.text().lines().map(parse).collect()
     }
@@ -112,7 +112,7 @@ impl Run {
     /// Returns the one summary of a conversion. It asserts for every run that the summary is the last line
     /// and that its sums balance.
     #[track_caller]
-    pub fn summary(&self) -> Value {
+    pub(crate) fn summary(&self) -> Value {
         let mut report = self.json();
         let summary = report.pop().unwrap_or_else(|| panic!("no report; stderr: {}", self.stderr));
         assert_eq!(summary["type"], "summary");
@@ -134,13 +134,13 @@ impl Run {
 
     /// Returns the findings of `--json`.
     #[track_caller]
-    pub fn findings(&self) -> Vec<Value> {
+    pub(crate) fn findings(&self) -> Vec<Value> {
         self.json().into_iter().filter(|object| object["type"] == "finding").collect()
     }
 
     /// Returns the codes of all warnings and errors, sorted, without duplicates.
     #[track_caller]
-    pub fn complaints(&self) -> Vec<String> {
+    pub(crate) fn complaints(&self) -> Vec<String> {
         let findings = self.findings();
         let codes = findings.iter().filter(|f| f["severity"] != "info").map(|f| &f["code"]);
         let mut codes: Vec<String> = codes.map(|c| c.as_str().unwrap().to_owned()).collect();
@@ -151,17 +151,17 @@ impl Run {
 }
 
 #[track_caller]
-pub fn count(summary: &Value, key: &str) -> u64 {
+pub(crate) fn count(summary: &Value, key: &str) -> u64 {
     summary[key].as_u64().unwrap_or_else(|| panic!("no count {key} in {summary}"))
 }
 
 /// Runs `mailferry convert --json OPTIONS… SOURCE… DESTINATION`, which must succeed.
 #[track_caller]
-pub fn convert<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Run {
+pub(crate) fn convert<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Run {
     run(convert_command(args)).exits(0)
 }
 
-pub fn convert_command<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
+pub(crate) fn convert_command<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
     let mut command = mailferry(["convert", "--json"]);
     command.args(args);
     command
@@ -180,11 +180,11 @@ fn scratch_root() -> PathBuf {
 }
 
 /// Creates a scratch directory that every user may enter.
-pub fn scratch() -> TempDir {
+pub(crate) fn scratch() -> TempDir {
     scratch_in(&scratch_root())
 }
 
-pub fn scratch_in(root: &Path) -> TempDir {
+pub(crate) fn scratch_in(root: &Path) -> TempDir {
     tempfile::Builder::new()
         .prefix("mailferry-test-")
         .permissions(fs::Permissions::from_mode(0o755))
@@ -193,26 +193,26 @@ pub fn scratch_in(root: &Path) -> TempDir {
 }
 
 /// Creates a scratch directory with one file, and returns the file's path.
-pub fn file(name: &str, content: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
+pub(crate) fn file(name: &str, content: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
     let scratch = scratch();
     let path = scratch.path().join(name);
     fs::write(&path, content).unwrap();
     (scratch, path)
 }
 
-pub fn fixture(name: &str) -> PathBuf {
+pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
 /// Converts a fixture in place. A lock file would disturb other tests, and the directory may be read-only.
 #[track_caller]
-pub fn convert_fixture(name: &str, maildir: &Path) -> Run {
+pub(crate) fn convert_fixture(name: &str, maildir: &Path) -> Run {
     convert([OsStr::new("--lock=none"), fixture(name).as_os_str(), maildir.as_os_str()])
 }
 
 /// The state of a file or directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileState {
+pub(crate) struct FileState {
     pub mode: u32,
     /// Seconds and nanoseconds; 0 for a directory, whose mtime changes with its contents.
     pub mtime: (i64, i64),
@@ -222,7 +222,7 @@ pub struct FileState {
 }
 
 /// Returns everything in and below a directory, by relative path.
-pub fn tree(root: &Path) -> BTreeMap<PathBuf, FileState> {
+pub(crate) fn tree(root: &Path) -> BTreeMap<PathBuf, FileState> {
     let mut all = BTreeMap::new();
     let mut open = vec![root.to_owned()];
     while let Some(directory) = open.pop() {
@@ -245,7 +245,7 @@ pub fn tree(root: &Path) -> BTreeMap<PathBuf, FileState> {
 
 /// Returns the tree without inodes and without the creation times of folders: what two runs of one conversion
 /// have in common.
-pub fn tree_alike(root: &Path) -> BTreeMap<PathBuf, FileState> {
+pub(crate) fn tree_alike(root: &Path) -> BTreeMap<PathBuf, FileState> {
     let mut tree = tree(root);
     for (path, state) in &mut tree {
         state.inode = 0;
@@ -257,14 +257,14 @@ pub fn tree_alike(root: &Path) -> BTreeMap<PathBuf, FileState> {
 }
 
 /// Returns that without manifests, which name their source.
-pub fn mail_alike(root: &Path) -> BTreeMap<PathBuf, FileState> {
+pub(crate) fn mail_alike(root: &Path) -> BTreeMap<PathBuf, FileState> {
     let mut tree = tree_alike(root);
     tree.retain(|path, _| path.file_name() != Some(OsStr::new("mailferry.manifest")));
     tree
 }
 
 /// Returns the tree without the mtime of a manifest, which changes when a run appends to it and rolls back.
-pub fn lasting(root: &Path) -> BTreeMap<PathBuf, FileState> {
+pub(crate) fn lasting(root: &Path) -> BTreeMap<PathBuf, FileState> {
     let mut tree = tree(root);
     for (path, state) in &mut tree {
         if path.ends_with("mailferry.manifest") {
@@ -276,7 +276,7 @@ pub fn lasting(root: &Path) -> BTreeMap<PathBuf, FileState> {
 
 /// Waits until a condition holds. The outcome of a test must not depend on the time that this takes.
 #[track_caller]
-pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < TIME_LIMIT, "waited in vain for {what}");
@@ -285,7 +285,7 @@ pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Tells whether a process sleeps while it has this file open, which means that it waits for a lock.
-pub fn sleeps_with(child: &Child, file: &Path) -> bool {
+pub(crate) fn sleeps_with(child: &Child, file: &Path) -> bool {
     let process = PathBuf::from(format!("/proc/{}", child.id()));
     let fds = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
     let is_open =
@@ -294,7 +294,7 @@ pub fn sleeps_with(child: &Child, file: &Path) -> bool {
 }
 
 /// Tells whether a process catches a signal.
-pub fn catches(child: &Child, signal: Signal) -> bool {
+pub(crate) fn catches(child: &Child, signal: Signal) -> bool {
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0");
     let caught = u64::from_str_radix(mask.trim(), 16).unwrap_or(0);
@@ -302,19 +302,19 @@ pub fn catches(child: &Child, signal: Signal) -> bool {
     status.starts_with("Name:\tmailferry\n") && caught & 1 << (signal.as_raw() - 1) != 0
 }
 
-pub fn send(child: &Child, signal: Signal) {
+pub(crate) fn send(child: &Child, signal: Signal) {
     // SAFETY is std's: the child has not been waited for.
     rustix::process::kill_process(Pid::from_child(child), signal).unwrap();
 }
 
 /// Returns the relative paths in and below a directory, sorted.
-pub fn paths(root: &Path) -> Vec<String> {
+pub(crate) fn paths(root: &Path) -> Vec<String> {
     tree(root).keys().map(|path| path.to_str().unwrap().to_owned()).collect()
 }
 
 /// A message file of a Maildir with its name parsed. The code shares nothing with the program.
 #[derive(Debug, Clone)]
-pub struct Message {
+pub(crate) struct Message {
     pub path: PathBuf,
     pub subdir: &'static str,
     pub name: String,
@@ -329,7 +329,7 @@ pub struct Message {
 }
 
 /// Returns all messages of a Maildir written with the default `--info-sep`, in the order of their names.
-pub fn messages(maildir: &Path) -> Vec<Message> {
+pub(crate) fn messages(maildir: &Path) -> Vec<Message> {
     let mut all: Vec<Message> =
         ["new", "cur"].into_iter().flat_map(|subdir| in_subdir(maildir, subdir)).collect();
     all.sort_by(|a, b| (&a.name, a.subdir).cmp(&(&b.name, b.subdir)));
@@ -367,19 +367,19 @@ impl Message {
     }
 
     /// Returns its name up to the info.
-    pub fn base(&self) -> &str {
+    pub(crate) fn base(&self) -> &str {
         self.name.split(":2,").next().expect("split gives one part at least")
     }
 
     /// Returns the value of the first header field of this name.
-    pub fn field(&self, name: &str) -> Option<String> {
+    pub(crate) fn field(&self, name: &str) -> Option<String> {
         let text = String::from_utf8_lossy(self.header());
         let prefix = format!("{}:", name.to_ascii_lowercase());
         let line = text.lines().find(|line| line.to_ascii_lowercase().starts_with(&prefix))?;
         Some(line[prefix.len()..].trim().to_owned())
     }
 
-    pub fn subject(&self) -> String {
+    pub(crate) fn subject(&self) -> String {
         self.field("Subject").unwrap_or_default()
     }
 
@@ -389,7 +389,7 @@ impl Message {
     }
 
     /// Returns the body after the first empty line, which ends in LF, CRLF or CR.
-    pub fn body(&self) -> &[u8] {
+    pub(crate) fn body(&self) -> &[u8] {
         let ends = [&b"\n\n"[..], b"\n\r\n", b"\r\r"];
         if self.bytes.starts_with(b"\n") {
             return &self.bytes[1..];
@@ -403,12 +403,12 @@ impl Message {
     }
 }
 
-pub fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Returns a file or directory of the shared mail. Skips the test if there is none.
-pub fn shared(path: &str) -> Option<PathBuf> {
+pub(crate) fn shared(path: &str) -> Option<PathBuf> {
     let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
     let root = std::env::var_os("MAILFERRY_SHARED").map_or_else(default, PathBuf::from);
     if root.is_dir() {
@@ -425,7 +425,7 @@ pub(crate) use skip;
 
 /// Reports a skipped test, so that it does not look like a passed one. `.ci/run` counts the lines of the file
 /// that MAILFERRY_SKIPS names.
-pub fn skipped<T: Default>(why: &str) -> T {
+pub(crate) fn skipped<T: Default>(why: &str) -> T {
     let thread = std::thread::current();
     note!("skipped: {why} ({})", thread.name().unwrap_or_default());
     if let Some(list) = std::env::var_os("MAILFERRY_SKIPS") {
@@ -445,7 +445,7 @@ pub(crate) use note;
 
 /// Chooses a number of samples: for `cargo test`, for `.ci/run` (MAILFERRY_SAMPLES=ci) and for `.ci/full`
 /// (MAILFERRY_FULL), where a campaign takes hours.
-pub fn samples<T>(test: T, ci: T, full: T) -> T {
+pub(crate) fn samples<T>(test: T, ci: T, full: T) -> T {
     let is_set = |name| std::env::var_os(name).is_some();
     match (is_set("MAILFERRY_FULL"), is_set("MAILFERRY_SAMPLES")) {
         (true, _) => full,
@@ -455,12 +455,12 @@ pub fn samples<T>(test: T, ci: T, full: T) -> T {
 }
 
 /// Tells whether `.ci/full` runs all samples of a campaign.
-pub fn full() -> bool {
+pub(crate) fn full() -> bool {
     samples(false, false, true)
 }
 
 /// Returns an mbox of this many small messages, all different.
-pub fn many(count: u32) -> Vec<u8> {
+pub(crate) fn many(count: u32) -> Vec<u8> {
     let mut mbox = Vec::new();
     for n in 0..count {
         let (hour, minute, second) = (n / 3600 % 24, n / 60 % 60, n % 60);
@@ -477,12 +477,12 @@ pub fn many(count: u32) -> Vec<u8> {
 }
 
 /// Returns a message without the blank line after it. Some have a quoted line, some another Status.
-pub fn mail(n: u32) -> String {
+pub(crate) fn mail(n: u32) -> String {
     mail_with(n, if n.is_multiple_of(2) { "Status: RO\n" } else { "" })
 }
 
 /// Returns a message with these fields, which its mail program rewrites.
-pub fn mail_with(n: u32, status: &str) -> String {
+pub(crate) fn mail_with(n: u32, status: &str) -> String {
     let quoted = if n.is_multiple_of(3) { ">From here on prose\n" } else { "" };
     // As long as the header of mail that has travelled: the rewritten fields are not at the beginning.
     let way = format!("Received: by {} for ada\n", "x".repeat(250));
@@ -494,39 +494,39 @@ pub fn mail_with(n: u32, status: &str) -> String {
     )
 }
 
-pub const MANIFEST: &str = "mailferry.manifest";
+pub(crate) const MANIFEST: &str = "mailferry.manifest";
 
 /// A scratch directory with a Maildir that conversions write to.
-pub struct Setup {
+pub(crate) struct Setup {
     pub scratch: TempDir,
 }
 
 impl Setup {
-    pub fn new() -> Setup {
+    pub(crate) fn new() -> Setup {
         Setup { scratch: scratch() }
     }
 
     /// Writes a file, new or again.
-    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, content).unwrap();
         path
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.scratch.path().join(name)
     }
 
-    pub fn maildir(&self) -> PathBuf {
+    pub(crate) fn maildir(&self) -> PathBuf {
         self.path("Maildir")
     }
 
-    pub fn manifest(&self) -> PathBuf {
+    pub(crate) fn manifest(&self) -> PathBuf {
         self.maildir().join(MANIFEST)
     }
 
     /// Runs `convert OPTIONS… SOURCES… Maildir`, whatever the result.
-    pub fn try_convert(&self, options: &[&str], sources: &[&Path]) -> Run {
+    pub(crate) fn try_convert(&self, options: &[&str], sources: &[&Path]) -> Run {
         let mut command = convert_command(["--lock=none"]);
         command.args(options).args(sources).arg(self.maildir());
         run(command)
@@ -534,12 +534,12 @@ impl Setup {
 
     /// Returns how many messages were written, already present and duplicates.
     #[track_caller]
-    pub fn convert(&self, options: &[&str], sources: &[&Path]) -> [u64; 3] {
+    pub(crate) fn convert(&self, options: &[&str], sources: &[&Path]) -> [u64; 3] {
         let summary = self.try_convert(options, sources).exits(0).summary();
         ["written", "already_present", "duplicates"].map(|key| count(&summary, key))
     }
 
-    pub fn try_exact(&self, options: &[&OsStr]) -> Run {
+    pub(crate) fn try_exact(&self, options: &[&OsStr]) -> Run {
         let mut command = convert_command(["--exact"]);
         command.args(options).args([self.maildir(), self.path("back")]);
         run(command)
@@ -547,7 +547,7 @@ impl Setup {
 
     /// Runs `convert --exact`, which must succeed.
     #[track_caller]
-    pub fn exact(&self, options: &[&OsStr]) -> Vec<u8> {
+    pub(crate) fn exact(&self, options: &[&OsStr]) -> Vec<u8> {
         self.try_exact(options).exits(0);
         let bytes = fs::read(self.path("back")).unwrap();
         fs::remove_file(self.path("back")).unwrap();
@@ -556,16 +556,16 @@ impl Setup {
 
     /// Asserts that a source is restored as the file is now.
     #[track_caller]
-    pub fn restores(&self, source: &Path) {
+    pub(crate) fn restores(&self, source: &Path) {
         let got = self.exact(&["--source".as_ref(), source.as_os_str()]);
         same(&got, &fs::read(source).unwrap(), &source.display().to_string());
     }
 
-    pub fn messages(&self) -> Vec<Message> {
+    pub(crate) fn messages(&self) -> Vec<Message> {
         messages(&self.maildir())
     }
 
-    pub fn subjects(&self) -> Vec<String> {
+    pub(crate) fn subjects(&self) -> Vec<String> {
         let mut subjects: Vec<_> = self.messages().iter().map(Message::subject).collect();
         subjects.sort();
         subjects
@@ -573,14 +573,14 @@ impl Setup {
 
     /// Returns the message `number n`.
     #[track_caller]
-    pub fn message(&self, n: u32) -> Message {
+    pub(crate) fn message(&self, n: u32) -> Message {
         let subject = format!("number {n}");
         self.messages().into_iter().find(|m| m.subject() == subject).expect("it is there")
     }
 }
 
 #[track_caller]
-pub fn same(got: &[u8], expected: &[u8], what: &str) {
+pub(crate) fn same(got: &[u8], expected: &[u8], what: &str) {
     let differs = || got.iter().zip(expected).position(|(a, b)| a != b);
     assert!(
         got == expected,
@@ -592,11 +592,11 @@ pub fn same(got: &[u8], expected: &[u8], what: &str) {
 }
 
 /// Returns the files without the manifest, which may have grown.
-pub fn mail_files(maildir: &Path) -> Vec<(PathBuf, FileState)> {
+pub(crate) fn mail_files(maildir: &Path) -> Vec<(PathBuf, FileState)> {
     tree(maildir).into_iter().filter(|(path, _)| path.parent() != Some(Path::new(""))).collect()
 }
 
-pub fn names(directory: &Path) -> Vec<String> {
+pub(crate) fn names(directory: &Path) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -606,7 +606,7 @@ pub fn names(directory: &Path) -> Vec<String> {
 }
 
 /// Tells whether a command works here.
-pub fn have(program: &str, args: &[&str]) -> bool {
+pub(crate) fn have(program: &str, args: &[&str]) -> bool {
     Command::new(program)
         .args(args)
         .stdout(Stdio::null())
@@ -616,7 +616,7 @@ pub fn have(program: &str, args: &[&str]) -> bool {
 }
 
 /// Runs mailferry with a file on standard input. Returns the exit code and the peak memory in KiB.
-pub fn peak_memory(command: &[&str], input: &Path) -> (i32, u64) {
+pub(crate) fn peak_memory(command: &[&str], input: &Path) -> (i32, u64) {
     let script = "import resource, subprocess, sys\n\
                   code = subprocess.run(sys.argv[2:], stdin=open(sys.argv[1]), stdout=subprocess.DEVNULL).returncode\n\
                   print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
@@ -628,7 +628,7 @@ pub fn peak_memory(command: &[&str], input: &Path) -> (i32, u64) {
 }
 
 /// Tells whether strace works here.
-pub fn have_strace() -> bool {
+pub(crate) fn have_strace() -> bool {
     if !have("strace", &["-f", "-o", "/dev/null", "true"]) {
         skip!("strace does not work here");
     }
@@ -637,7 +637,7 @@ pub fn have_strace() -> bool {
 
 /// Creates an executable shell script. A child writes it: a file that is open for writing cannot be executed,
 /// and a child of another test has this process's open files until its exec.
-pub fn script(path: &Path, text: &str) {
+pub(crate) fn script(path: &Path, text: &str) {
     let make = "cat > \"$0\" && chmod 755 \"$0\"";
     let mut command = Command::new("/bin/sh");
     command.args(["-c", make]).arg(path);
@@ -645,7 +645,7 @@ pub fn script(path: &Path, text: &str) {
 }
 
 /// Copies the binary for a user who may not reach the original. A child copies it: see `script`.
-pub fn copy_binary(to: &Path) {
+pub(crate) fn copy_binary(to: &Path) {
     let mut command = Command::new("cp");
     command.arg(BINARY).arg(to);
     run(command).exits(0);
@@ -653,11 +653,11 @@ pub fn copy_binary(to: &Path) {
 }
 
 /// A random number generator that gives the same everywhere (splitmix64).
-pub struct Dice(pub u64);
+pub(crate) struct Dice(pub u64);
 
 impl Dice {
     /// Returns a number below `sides`.
-    pub fn roll(&mut self, sides: usize) -> usize {
+    pub(crate) fn roll(&mut self, sides: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -19,7 +19,7 @@ const KEYWORDS: &str = "dovecot-keywords";
 type Tree = BTreeMap<PathBuf, FileState>;
 
 /// A source, the initial destination, and the destination after an undisturbed run.
-pub struct Conversion {
+pub(crate) struct Conversion {
     pub what: &'static str,
     pub messages: u64,
     options: &'static [&'static str],
@@ -29,18 +29,18 @@ pub struct Conversion {
 }
 
 /// A scratch directory for one conversion: `run/source` to `run/dest/Maildir`.
-pub struct Trial<'a> {
+pub(crate) struct Trial<'a> {
     conversion: &'a Conversion,
     scratch: TempDir,
     before: Tree,
 }
 
 impl Conversion {
-    pub fn new(what: &'static str, source: Vec<u8>, messages: u64, before: TempDir) -> Conversion {
+    pub(crate) fn new(what: &'static str, source: Vec<u8>, messages: u64, before: TempDir) -> Conversion {
         Conversion::with(what, &[], source, messages, before)
     }
 
-    pub fn with(
+    pub(crate) fn with(
         what: &'static str,
         options: &'static [&'static str],
         source: Vec<u8>,
@@ -57,12 +57,12 @@ impl Conversion {
     }
 
     /// Returns the same conversion, started from what a killed run left.
-    pub fn continued(&self, what: &'static str, before: TempDir) -> Conversion {
+    pub(crate) fn continued(&self, what: &'static str, before: TempDir) -> Conversion {
         let (source, after) = (self.source.clone(), self.after.clone());
         Conversion { what, messages: self.messages, options: self.options, source, before, after }
     }
 
-    pub fn trial(&self) -> Trial<'_> {
+    pub(crate) fn trial(&self) -> Trial<'_> {
         let scratch = scratch();
         let root = scratch.path().join("run");
         fs::create_dir(&root).unwrap();
@@ -78,13 +78,13 @@ impl Conversion {
 }
 
 /// Returns an empty destination.
-pub fn nothing() -> TempDir {
+pub(crate) fn nothing() -> TempDir {
     scratch()
 }
 
 /// Returns a destination with a Maildir: a manifest of another source, and mail that other programs
 /// delivered.
-pub fn a_maildir() -> TempDir {
+pub(crate) fn a_maildir() -> TempDir {
     let scratch = scratch();
     let maildir = scratch.path().join("Maildir");
     convert_fixture("inbox.mbox", &maildir);
@@ -106,26 +106,26 @@ impl Trial<'_> {
     }
 
     /// Returns the directory of the Maildir.
-    pub fn dest(&self) -> PathBuf {
+    pub(crate) fn dest(&self) -> PathBuf {
         self.root().join("dest")
     }
 
-    pub fn maildir(&self) -> PathBuf {
+    pub(crate) fn maildir(&self) -> PathBuf {
         self.dest().join("Maildir")
     }
 
     /// Returns a path outside of the conversion.
-    pub fn aside(&self, name: &str) -> PathBuf {
+    pub(crate) fn aside(&self, name: &str) -> PathBuf {
         self.scratch.path().join(name)
     }
 
     /// Replaces the placeholder of the destination in a path.
-    pub fn here(&self, path: &str) -> String {
+    pub(crate) fn here(&self, path: &str) -> String {
         path.replace(ANYWHERE, self.dest().to_str().unwrap())
     }
 
     /// Returns the destination for use as the initial state of other conversions.
-    pub fn leave(self) -> TempDir {
+    pub(crate) fn leave(self) -> TempDir {
         let scratch = scratch();
         fs::remove_dir(scratch.path()).unwrap();
         copy(&self.dest(), scratch.path());
@@ -133,7 +133,7 @@ impl Trial<'_> {
     }
 
     /// Returns the command of the conversion, after `program`, with the default locks.
-    pub fn command<S: AsRef<OsStr>>(&self, program: &[S], options: &[&str]) -> Command {
+    pub(crate) fn command<S: AsRef<OsStr>>(&self, program: &[S], options: &[&str]) -> Command {
         // The manifest has the source's path as given. A relative path is the same everywhere.
         let program = program.iter().map(AsRef::as_ref).chain([OsStr::new(BINARY)]);
         let mut command = wrapped("exec \"$@\"", program, ["convert", "--json"]);
@@ -148,7 +148,7 @@ impl Trial<'_> {
 
     /// Runs the same command again, which must succeed.
     #[track_caller]
-    pub fn again(&self) {
+    pub(crate) fn again(&self) {
         let run = run(self.command::<&str>(&[], &[])).exits(0);
         assert_eq!(run.stderr, "");
         let summary = run.summary();
@@ -174,7 +174,7 @@ impl Trial<'_> {
     /// Asserts that the destination is as after an undisturbed run: names, bytes, modes, times, and the
     /// manifest.
     #[track_caller]
-    pub fn is_complete(&self) {
+    pub(crate) fn is_complete(&self) {
         let (got, expected) = (self.states(), &self.conversion.after);
         let paths: BTreeSet<_> = got.keys().chain(expected.keys()).collect();
         let differ = paths.into_iter().filter(|path| got.get(*path) != expected.get(*path));
@@ -190,7 +190,7 @@ impl Trial<'_> {
 
     /// Asserts that `convert --exact` restores the source.
     #[track_caller]
-    pub fn restores(&self) {
+    pub(crate) fn restores(&self) {
         let mut command = mailferry(["convert", "--exact", "--source=source"]);
         command.args([&self.maildir(), Path::new("-")]);
         let back = run(command).exits(0).stdout;
@@ -199,7 +199,7 @@ impl Trial<'_> {
 
     /// Asserts that nothing new is next to source and Maildir or in its tmp/.
     #[track_caller]
-    pub fn leaves_nothing(&self) {
+    pub(crate) fn leaves_nothing(&self) {
         assert_eq!(names(&self.root()), ["dest", "source"]);
         let is_tmp = |path: &Path| path.parent().is_some_and(|p| p.ends_with("tmp"));
         let outside = |path: &&PathBuf| !path.starts_with("Maildir") || is_tmp(path);
@@ -212,7 +212,7 @@ impl Trial<'_> {
     /// Asserts that a run that published nothing rolled back the manifest, unless an earlier run had left a
     /// section open.
     #[track_caller]
-    pub fn rolls_back_manifest(&self) {
+    pub(crate) fn rolls_back_manifest(&self) {
         let manifest = Path::new("Maildir").join(MANIFEST);
         let Ok(before) = fs::read(self.conversion.before.path().join(&manifest)) else { return };
         if closed_sections(&before) == before {
@@ -223,7 +223,7 @@ impl Trial<'_> {
     /// Asserts that only complete messages are visible, and that existing files are unchanged. Returns the
     /// number of new messages.
     #[track_caller]
-    pub fn is_harmless(&self) -> u64 {
+    pub(crate) fn is_harmless(&self) -> u64 {
         let now = tree(&self.dest());
         for (path, before) in self.before.iter().filter(|(path, _)| is_protected(path)) {
             assert_eq!(now.get(path), Some(before), "{}", path.display());
@@ -259,7 +259,7 @@ impl Trial<'_> {
 
     /// Asserts that a run that published nothing created no folder either.
     #[track_caller]
-    pub fn adds_no_folder(&self) {
+    pub(crate) fn adds_no_folder(&self) {
         let now = tree(&self.dest());
         let new = now.keys().find(|path| is_in_folder(path) && !self.before.contains_key(*path));
         assert_eq!(new, None);
@@ -304,7 +304,7 @@ fn names(dir: &Path) -> Vec<String> {
 }
 
 /// Returns this many messages for new/ and cur/, some of them quoted, some with keywords.
-pub fn mixed(count: u32) -> Vec<u8> {
+pub(crate) fn mixed(count: u32) -> Vec<u8> {
     let mail = String::from_utf8(many(count)).unwrap();
     let messages = mail.split("From ada@").skip(1).enumerate().map(|(n, message)| {
         let status = ["Status: RO\n", "", "Status: RO\nX-Status: AF\nX-Keywords: Work NonJunk  \n"][n % 3];
@@ -316,7 +316,7 @@ pub fn mixed(count: u32) -> Vec<u8> {
 }
 
 /// Returns them with the labels of Takeout: in one folder, in several, or only in the Maildir itself.
-pub fn labelled(count: u32) -> Vec<u8> {
+pub(crate) fn labelled(count: u32) -> Vec<u8> {
     const LABELS: [&str; 6] =
         ["Inbox,Unread", "Work,Inbox", "Archived", "Lists/a,Work,Lists/b", "Sent,Home", ""];
     let mail = String::from_utf8(mixed(count)).unwrap();
@@ -330,7 +330,7 @@ pub fn labelled(count: u32) -> Vec<u8> {
 }
 
 /// Returns a random number below `end`, the same in every run of the tests.
-pub fn random(seed: &str, n: usize, end: u64) -> u64 {
+pub(crate) fn random(seed: &str, n: usize, end: u64) -> u64 {
     let hash = blake3::hash(format!("{seed} {n}").as_bytes());
     let word = hash.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
     word % end.max(1)

@@ -17,7 +17,7 @@ use crate::mailbox::fs::parent_of;
 
 /// A file that is being written. Dropped before [`AtomicFile::commit`] it is removed.
 #[derive(Debug)]
-pub struct AtomicFile {
+pub(crate) struct AtomicFile {
     pub file: File,
     dir: Dir,
     name: OsString,
@@ -34,7 +34,7 @@ impl AtomicFile {
     ///
     /// # Errors
     /// [`Error::Destination`], [`Error::Locked`], [`Error::Interrupted`], [`Error::Io`].
-    pub fn create(path: &Path, replace: bool, wait: Duration, cancel: &Cancel) -> Result<AtomicFile> {
+    pub(crate) fn create(path: &Path, replace: bool, wait: Duration, cancel: &Cancel) -> Result<AtomicFile> {
         let (dir, name) = AtomicFile::check(path, replace)?;
         let mut partial = OsString::from(".");
         partial.push(&name);
@@ -62,7 +62,7 @@ impl AtomicFile {
     }
 
     /// Refuses what [`AtomicFile::create`] would refuse, and writes nothing.
-    pub fn check(path: &Path, replace: bool) -> Result<(Dir, OsString)> {
+    pub(crate) fn check(path: &Path, replace: bool) -> Result<(Dir, OsString)> {
         let name = path.file_name().ok_or_else(|| refuse(path, "is no name for a file"))?;
         let dir = Dir::open(parent_of(path))?;
         dir.check_writable()?;
@@ -76,7 +76,7 @@ impl AtomicFile {
     }
 
     /// Renames the file. With `flush`, the file and its name are on stable storage afterwards.
-    pub fn commit(mut self, flush: bool) -> Result<()> {
+    pub(crate) fn commit(mut self, flush: bool) -> Result<()> {
         if flush {
             durable::sync_file(&self.file).map_err(Error::io("flush", &self.path))?;
         }

@@ -23,21 +23,21 @@ const SLICES_A_CALL: usize = 1024;
 
 /// A directory handle. Names are single components relative to it; the path is for messages.
 #[derive(Debug)]
-pub struct Dir {
+pub(crate) struct Dir {
     fd: OwnedFd,
     path: PathBuf,
 }
 
 /// The identity of a file: device and inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FileId {
+pub(crate) struct FileId {
     pub device: u64,
     pub inode: u64,
 }
 
 /// A new owner of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owner {
+pub(crate) struct Owner {
     /// The user.
     pub uid: u32,
     /// The group; `None` keeps it.
@@ -54,17 +54,17 @@ impl Owner {
     }
 }
 
-pub fn set_mode(fd: impl AsFd, mode: u32) -> io::Result<()> {
+pub(crate) fn set_mode(fd: impl AsFd, mode: u32) -> io::Result<()> {
     Ok(rustix::fs::fchmod(fd, Mode::from_raw_mode(mode))?)
 }
 
-pub fn chown(fd: impl AsFd, owner: Owner) -> io::Result<()> {
+pub(crate) fn chown(fd: impl AsFd, owner: Owner) -> io::Result<()> {
     Ok(rustix::fs::fchown(fd, owner.user(), owner.group())?)
 }
 
 /// Free space of a file system, as far as this user may use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FreeSpace {
+pub(crate) struct FreeSpace {
     /// Free bytes; only root may use the reserved blocks.
     pub bytes: u64,
     /// Free inodes; `None` for a file system that creates them as needed (btrfs).
@@ -75,25 +75,25 @@ pub struct FreeSpace {
 
 impl Dir {
     /// Opens a directory. Symbolic links are followed.
-    pub fn open(path: &Path) -> Result<Dir> {
+    pub(crate) fn open(path: &Path) -> Result<Dir> {
         let fd = open_directory(CWD, path.as_os_str(), OFlags::empty())
             .map_err(failed("open the directory", path))?;
         Ok(Dir { fd, path: path.to_owned() })
     }
 
     /// The path it was opened by: for messages, never for opening.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Opens a directory in this one. A symbolic link is followed, since users link Maildir folders.
-    pub fn open_child(&self, name: &OsStr) -> Result<Dir> {
+    pub(crate) fn open_child(&self, name: &OsStr) -> Result<Dir> {
         self.open_child_with(name, OFlags::empty())
     }
 
     /// Opens a directory in this one that mailferry created. A symbolic link is not followed, and another owner's
     /// directory is refused.
-    pub fn open_own_child(&self, name: &OsStr) -> Result<Dir> {
+    pub(crate) fn open_own_child(&self, name: &OsStr) -> Result<Dir> {
         let child = self.open_child_with(name, OFlags::NOFOLLOW)?;
         let stat = rustix::fs::fstat(&child.fd).map_err(failed("look up", &child.path))?;
         if stat.st_uid != rustix::process::geteuid().as_raw() {
@@ -105,7 +105,7 @@ impl Dir {
 
     /// Creates a directory, which must not exist, and opens it. If it cannot be opened, it is removed. `mode` is
     /// subject to the umask.
-    pub fn create_dir(&self, name: &OsStr, mode: u32) -> Result<Dir> {
+    pub(crate) fn create_dir(&self, name: &OsStr, mode: u32) -> Result<Dir> {
         rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(mode))
             .map_err(failed("create the directory", self.join(name)))?;
         self.open_child_with(name, OFlags::NOFOLLOW).inspect_err(|_| {
@@ -116,7 +116,7 @@ impl Dir {
 
     /// Opens a directory in this one, and creates it if it is missing. Several processes may try at once. Returns
     /// whether this call created it. `mode` is subject to the umask.
-    pub fn open_or_create_dir(&self, name: &OsStr, mode: u32) -> Result<(Dir, bool)> {
+    pub(crate) fn open_or_create_dir(&self, name: &OsStr, mode: u32) -> Result<(Dir, bool)> {
         match rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(mode)) {
             Ok(()) => {
                 let made = self.open_child_with(name, OFlags::NOFOLLOW).inspect_err(|_| {
@@ -135,14 +135,14 @@ impl Dir {
     ///
     /// `mode` is subject to the umask. An fchmod would be one more system call per message: a caller that needs an
     /// exact mode sets the umask once, as the binary does for `--mode`.
-    pub fn create_file(&self, name: &OsStr, mode: u32) -> Result<OwnedFd> {
+    pub(crate) fn create_file(&self, name: &OsStr, mode: u32) -> Result<OwnedFd> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode)))
             .map_err(|e| failed("create", self.join(name))(e))
     }
 
     /// Creates a file like [`Dir::create_file`], for reading and writing.
-    pub fn create_read_write(&self, name: &OsStr, mode: u32) -> Result<File> {
+    pub(crate) fn create_read_write(&self, name: &OsStr, mode: u32) -> Result<File> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode)))
             .map(File::from)
@@ -152,7 +152,7 @@ impl Dir {
     /// Creates a file that has these bytes as soon as it has its name: a kill leaves no file or a complete one. On
     /// a file system without unnamed files it may leave an empty one. A name that is taken is an error, as for
     /// [`Dir::create_file`].
-    pub fn create_with(&self, name: &OsStr, mode: u32, bytes: &[u8]) -> Result<OwnedFd> {
+    pub(crate) fn create_with(&self, name: &OsStr, mode: u32, bytes: &[u8]) -> Result<OwnedFd> {
         let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
         let written = |fd: &OwnedFd| write_all(fd, bytes).map_err(Error::io("write", self.join(name)));
         if let Ok(fd) = retry_on_intr(|| rustix::fs::openat(&self.fd, ".", flags, Mode::from_raw_mode(mode)))
@@ -176,7 +176,7 @@ impl Dir {
     }
 
     /// Opens a file for reading and appending, and creates it if it is missing.
-    pub fn open_append(&self, name: &OsStr, mode: u32) -> Result<File> {
+    pub(crate) fn open_append(&self, name: &OsStr, mode: u32) -> Result<File> {
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode)))
             .map(File::from)
@@ -184,7 +184,7 @@ impl Dir {
     }
 
     /// Opens a file for reading and appending; `None` if there is none. A FIFO is not waited for.
-    pub fn open_append_if_exists(&self, name: &OsStr) -> Result<Option<File>> {
+    pub(crate) fn open_append_if_exists(&self, name: &OsStr) -> Result<Option<File>> {
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         match retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::empty())) {
             Ok(fd) => Ok(Some(File::from(fd))),
@@ -195,7 +195,7 @@ impl Dir {
 
     /// Opens a message for reading. A symbolic link is followed, since users link messages; a FIFO is not waited
     /// for.
-    pub fn open_message(&self, name: &OsStr) -> Result<File> {
+    pub(crate) fn open_message(&self, name: &OsStr) -> Result<File> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::empty()))
             .map(File::from)
@@ -203,7 +203,7 @@ impl Dir {
     }
 
     /// Opens a file for reading and writing at any offset, and creates it if it is missing.
-    pub fn open_or_create(&self, name: &OsStr, mode: u32) -> Result<File> {
+    pub(crate) fn open_or_create(&self, name: &OsStr, mode: u32) -> Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode)))
             .map(File::from)
@@ -211,7 +211,7 @@ impl Dir {
     }
 
     /// Opens a file for reading. A symbolic link is not followed, and a FIFO is not waited for.
-    pub fn open_file(&self, name: &OsStr) -> Result<File> {
+    pub(crate) fn open_file(&self, name: &OsStr) -> Result<File> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::empty()))
             .map(File::from)
@@ -223,7 +223,7 @@ impl Dir {
     ///
     /// If the file system cannot rename without replacing (NFS), a file is linked and the old name removed. A
     /// directory is renamed if the name is free: rename(2) replaces only an empty directory.
-    pub fn rename_noreplace(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<bool> {
+    pub(crate) fn rename_noreplace(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<bool> {
         match rustix::fs::renameat_with(&self.fd, from, &to.fd, name, RenameFlags::NOREPLACE) {
             Ok(()) => Ok(true),
             Err(Errno::EXIST) => Ok(false),
@@ -234,7 +234,7 @@ impl Dir {
 
     /// Links a file to `name` in `to`, or renames it if the file system has no links. `Ok(false)`: the name is
     /// taken by another file.
-    pub fn link(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<bool> {
+    pub(crate) fn link(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<bool> {
         match self.try_link(from, to, name)? {
             Some(linked) => Ok(linked),
             None => self.rename_noreplace(from, to, name),
@@ -243,7 +243,7 @@ impl Dir {
 
     /// Links a file to `name` in `to`. `Some(false)`: the name is taken by another file. `None`: the file system
     /// has no links, or no more for this file.
-    pub fn try_link(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<Option<bool>> {
+    pub(crate) fn try_link(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<Option<bool>> {
         match retry_on_intr(|| rustix::fs::linkat(&self.fd, from, &to.fd, name, AtFlags::empty())) {
             Ok(()) => Ok(Some(true)),
             // On NFS the reply to the first attempt may have been lost.
@@ -257,18 +257,18 @@ impl Dir {
     }
 
     /// Renames a file and replaces the file that has the name: only when the user asked for it.
-    pub fn replace(&self, from: &OsStr, name: &OsStr) -> Result<()> {
+    pub(crate) fn replace(&self, from: &OsStr, name: &OsStr) -> Result<()> {
         rustix::fs::renameat(&self.fd, from, &self.fd, name).map_err(failed("rename", self.join(from)))
     }
 
     /// Renames a file into `to` and replaces the file that has the name.
-    pub fn replace_in(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<()> {
+    pub(crate) fn replace_in(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<()> {
         rustix::fs::renameat(&self.fd, from, &to.fd, name).map_err(failed("rename", self.join(from)))
     }
 
     /// Writes a file into this directory, flushes it and renames it to `name` in `to`, which may exist. A reader
     /// sees the old bytes or the new ones.
-    pub fn write_atomic(&self, to: &Dir, name: &OsStr, bytes: &[u8], mode: u32) -> Result<()> {
+    pub(crate) fn write_atomic(&self, to: &Dir, name: &OsStr, bytes: &[u8], mode: u32) -> Result<()> {
         let mut temporary = name.to_owned();
         temporary.push(format!(".{:016x}", random()));
         let file = self.create_file(&temporary, mode)?;
@@ -285,7 +285,7 @@ impl Dir {
 
     /// Changes the mode of a file or a directory in this one. A symbolic link is refused, since it may lead to
     /// another user's file.
-    pub fn set_mode(&self, name: &OsStr, mode: u32) -> Result<()> {
+    pub(crate) fn set_mode(&self, name: &OsStr, mode: u32) -> Result<()> {
         let path = self.join(name);
         let stat = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(failed("look up", &path))?;
@@ -297,19 +297,19 @@ impl Dir {
     }
 
     /// Returns a second handle of the same directory.
-    pub fn try_clone(&self) -> Result<Dir> {
+    pub(crate) fn try_clone(&self) -> Result<Dir> {
         let fd = self.fd.try_clone().map_err(Error::io("open the directory", &self.path))?;
         Ok(Dir { fd, path: self.path.clone() })
     }
 
     /// Removes a name that is not a directory.
-    pub fn unlink(&self, name: &OsStr) -> Result<()> {
+    pub(crate) fn unlink(&self, name: &OsStr) -> Result<()> {
         rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())
             .map_err(|e| failed("remove", self.join(name))(e))
     }
 
     /// Removes a name if it exists, and tries again if that fails: for files that must not be left over.
-    pub fn unlink_if_exists(&self, name: &OsStr) -> Result<()> {
+    pub(crate) fn unlink_if_exists(&self, name: &OsStr) -> Result<()> {
         let unlink = || match retry_on_intr(|| rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(e) => Err(failed("remove", self.join(name))(e)),
@@ -318,18 +318,18 @@ impl Dir {
     }
 
     /// Removes a directory if it is empty.
-    pub fn remove_empty(&self, name: &OsStr) -> Result<()> {
+    pub(crate) fn remove_empty(&self, name: &OsStr) -> Result<()> {
         rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)
             .map_err(|e| failed("remove the directory", self.join(name))(e))
     }
 
     /// Reports whether the name is taken, even by a dangling symbolic link.
-    pub fn exists(&self, name: &OsStr) -> Result<bool> {
+    pub(crate) fn exists(&self, name: &OsStr) -> Result<bool> {
         Ok(self.child_id(name)?.is_some())
     }
 
     /// Returns the size of a regular file; `None` if there is none.
-    pub fn file_size(&self, name: &OsStr) -> Result<Option<u64>> {
+    pub(crate) fn file_size(&self, name: &OsStr) -> Result<Option<u64>> {
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
                 Ok(Some(stat.st_size as u64))
@@ -339,14 +339,14 @@ impl Dir {
         }
     }
 
-    pub fn file_id(&self) -> Result<FileId> {
+    pub(crate) fn file_id(&self) -> Result<FileId> {
         let stat = rustix::fs::fstat(&self.fd).map_err(failed("look up", &self.path))?;
         Ok(FileId::of(&stat))
     }
 
     /// Changes the owner of a name in this directory, if it exists. A symbolic link itself is changed, not its
     /// target.
-    pub fn chown_child(&self, name: &OsStr, owner: Owner) -> Result<()> {
+    pub(crate) fn chown_child(&self, name: &OsStr, owner: Owner) -> Result<()> {
         let done =
             rustix::fs::chownat(&self.fd, name, owner.user(), owner.group(), AtFlags::SYMLINK_NOFOLLOW);
         match done {
@@ -357,13 +357,13 @@ impl Dir {
 
     /// Returns the device of its file system.
     #[allow(clippy::unnecessary_cast)] // the type differs between architectures
-    pub fn device(&self) -> Result<u64> {
+    pub(crate) fn device(&self) -> Result<u64> {
         let stat = rustix::fs::fstat(&self.fd).map_err(failed("look up", &self.path))?;
         Ok(stat.st_dev as u64)
     }
 
     /// Returns the identity of a name, and of a symbolic link itself; `None` if there is none.
-    pub fn child_id(&self, name: &OsStr) -> Result<Option<FileId>> {
+    pub(crate) fn child_id(&self, name: &OsStr) -> Result<Option<FileId>> {
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(FileId::of(&stat))),
             Err(Errno::NOENT) => Ok(None),
@@ -372,19 +372,19 @@ impl Dir {
     }
 
     /// Flushes the names in this directory to stable storage.
-    pub fn sync(&self) -> Result<()> {
+    pub(crate) fn sync(&self) -> Result<()> {
         retry_on_intr(|| rustix::fs::fsync(&self.fd)).map_err(failed("flush the directory", &self.path))
     }
 
     /// Flushes the whole file system to stable storage. Write errors are reported only if
     /// [`syncfs_reports_errors`](Dir::syncfs_reports_errors).
-    pub fn sync_fs(&self) -> Result<()> {
+    pub(crate) fn sync_fs(&self) -> Result<()> {
         retry_on_intr(|| rustix::fs::syncfs(&self.fd)).map_err(failed("flush the file system of", &self.path))
     }
 
     /// Removes a file, or a directory with its contents. Symbolic links are removed, never followed. A missing name
     /// is not an error.
-    pub fn remove_tree(&self, name: &OsStr) -> Result<()> {
+    pub(crate) fn remove_tree(&self, name: &OsStr) -> Result<()> {
         match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             // POSIX says EPERM for a directory, Linux EISDIR. EPERM may have other reasons: opening it as a
@@ -395,19 +395,19 @@ impl Dir {
     }
 
     /// Lists the names in this directory except `.` and `..`, in no order.
-    pub fn names(&self) -> Result<Vec<OsString>> {
+    pub(crate) fn names(&self) -> Result<Vec<OsString>> {
         self.read_names().map_err(failed("list the directory", &self.path))
     }
 
     /// Returns the free space of its file system.
-    pub fn free_space(&self) -> Result<FreeSpace> {
+    pub(crate) fn free_space(&self) -> Result<FreeSpace> {
         let stat = rustix::fs::fstatvfs(&self.fd).map_err(failed("ask the file system of", &self.path))?;
         Ok(FreeSpace::of(&stat, rustix::process::geteuid().is_root()))
     }
 
     /// Fails if nothing can be created in this directory. A dry run reports it as a run would, though it may change
     /// meanwhile.
-    pub fn check_writable(&self) -> Result<()> {
+    pub(crate) fn check_writable(&self) -> Result<()> {
         let wanted = Access::WRITE_OK | Access::EXEC_OK;
         rustix::fs::accessat(&self.fd, ".", wanted, AtFlags::EACCESS)
             .map_err(failed("write into the directory", &self.path))
@@ -415,7 +415,7 @@ impl Dir {
 
     /// Reports whether [`sync_fs`](Dir::sync_fs) reports data that could not be written. It does not before Linux
     /// 5.8, nor on network and user space file systems: each file must be flushed there.
-    pub fn syncfs_reports_errors(&self) -> bool {
+    pub(crate) fn syncfs_reports_errors(&self) -> bool {
         !is_remote(&self.fd) && kernel_reports_syncfs_errors()
     }
 
@@ -490,19 +490,19 @@ impl AsFd for Dir {
 impl FileId {
     /// Takes the identity from a stat(2).
     #[allow(clippy::unnecessary_cast)] // the types differ between architectures
-    pub fn of(stat: &rustix::fs::Stat) -> FileId {
+    pub(crate) fn of(stat: &rustix::fs::Stat) -> FileId {
         FileId { device: stat.st_dev as u64, inode: stat.st_ino as u64 }
     }
 }
 
 impl FreeSpace {
     /// Fails if fewer than `need` bytes are free in `directory`.
-    pub fn require_bytes(self, directory: &Path, need: u64) -> Result<()> {
+    pub(crate) fn require_bytes(self, directory: &Path, need: u64) -> Result<()> {
         require(directory, "bytes", need, Some(self.bytes))
     }
 
     /// Fails if fewer than `need` inodes are free in `directory`.
-    pub fn require_inodes(self, directory: &Path, need: u64) -> Result<()> {
+    pub(crate) fn require_inodes(self, directory: &Path, need: u64) -> Result<()> {
         require(directory, "inodes", need, self.inodes)
     }
 
@@ -525,7 +525,7 @@ fn require(directory: &Path, unit: &'static str, need: u64, free: Option<u64>) -
 }
 
 /// Writes all of `bytes`. The caller adds the path to an error.
-pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match retry_on_intr(|| rustix::io::write(&fd, bytes))? {
             0 => return Err(io::ErrorKind::WriteZero.into()),
@@ -537,7 +537,7 @@ pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
 
 /// Writes as many of `bytes` as one call takes, at least one, and returns how many: for a caller that must know its
 /// position after an error.
-pub fn write_some(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+pub(crate) fn write_some(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     match retry_on_intr(|| rustix::io::write(&fd, bytes))? {
         0 => Err(io::ErrorKind::WriteZero.into()),
         written => Ok(written),
@@ -545,13 +545,13 @@ pub fn write_some(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
 }
 
 /// Makes every later write go to the end of the file (O_APPEND).
-pub fn set_append(fd: impl AsFd) -> io::Result<()> {
+pub(crate) fn set_append(fd: impl AsFd) -> io::Result<()> {
     let flags = rustix::fs::fcntl_getfl(&fd)?;
     Ok(rustix::fs::fcntl_setfl(&fd, flags | OFlags::APPEND)?)
 }
 
 /// Writes all of `bytes` at an offset. Several threads may write at once, each at its own offset.
-pub fn write_all_at(fd: impl AsFd, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
+pub(crate) fn write_all_at(fd: impl AsFd, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
     while !bytes.is_empty() {
         match retry_on_intr(|| rustix::io::pwrite(&fd, bytes, at))? {
             0 => return Err(io::ErrorKind::WriteZero.into()),
@@ -567,7 +567,7 @@ pub fn write_all_at(fd: impl AsFd, mut bytes: &[u8], mut at: u64) -> io::Result<
 /// Asks the disk to start writing these bytes, so that the flush at the end has little left to do. It is only a
 /// hint, and not a flush.
 #[allow(unsafe_code)]
-pub fn begin_writeback(file: &File, at: u64, length: u64) {
+pub(crate) fn begin_writeback(file: &File, at: u64, length: u64) {
     #[cfg(target_os = "linux")]
     if let (Ok(at), Ok(length)) = (at.try_into(), length.try_into()) {
         use std::os::fd::AsRawFd;
@@ -579,7 +579,7 @@ pub fn begin_writeback(file: &File, at: u64, length: u64) {
 }
 
 /// Writes all of `slices`, in as many calls as needed; they are consumed.
-pub fn write_vectored_all(fd: impl AsFd, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+pub(crate) fn write_vectored_all(fd: impl AsFd, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
     // Drops empty slices at the start: a writev of only those would look like a full disk.
     IoSlice::advance_slices(&mut slices, 0);
     while !slices.is_empty() {
@@ -594,7 +594,7 @@ pub fn write_vectored_all(fd: impl AsFd, mut slices: &mut [IoSlice<'_>]) -> io::
 
 /// Sets the modification time, in seconds since 1970. The access time stays current, because programs that clean
 /// tmp/ use it.
-pub fn set_mtime(fd: impl AsFd, epoch: i64) -> io::Result<()> {
+pub(crate) fn set_mtime(fd: impl AsFd, epoch: i64) -> io::Result<()> {
     use rustix::fs::{Timespec, Timestamps, UTIME_NOW};
     let times = Timestamps {
         last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
@@ -603,18 +603,18 @@ pub fn set_mtime(fd: impl AsFd, epoch: i64) -> io::Result<()> {
     Ok(rustix::fs::futimens(fd, &times)?)
 }
 
-pub fn truncate(fd: impl AsFd, length: u64) -> io::Result<()> {
+pub(crate) fn truncate(fd: impl AsFd, length: u64) -> io::Result<()> {
     Ok(retry_on_intr(|| rustix::fs::ftruncate(&fd, length))?)
 }
 
 /// Flushes the bytes and the metadata of a file to stable storage.
-pub fn sync_file(fd: impl AsFd) -> io::Result<()> {
+pub(crate) fn sync_file(fd: impl AsFd) -> io::Result<()> {
     Ok(retry_on_intr(|| rustix::fs::fsync(&fd))?)
 }
 
 /// Closes a file and returns errors that the file system reports only now (NFS).
 #[allow(unsafe_code)]
-pub fn close(fd: OwnedFd) -> io::Result<()> {
+pub(crate) fn close(fd: OwnedFd) -> io::Result<()> {
     use std::os::fd::IntoRawFd;
     // SAFETY: the descriptor is owned and given up here; Linux has closed it on EINTR, too.
     match unsafe { libc::close(fd.into_raw_fd()) } {
@@ -628,7 +628,7 @@ pub fn close(fd: OwnedFd) -> io::Result<()> {
 
 /// Creates a file in `dir` for reading and writing that has no name when this returns. It disappears with its last
 /// handle, however the process ends.
-pub fn anonymous_file(dir: &Path) -> Result<File> {
+pub(crate) fn anonymous_file(dir: &Path) -> Result<File> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     match retry_on_intr(|| rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR)) {
         Ok(fd) => Ok(File::from(fd)),
@@ -639,7 +639,7 @@ pub fn anonymous_file(dir: &Path) -> Result<File> {
 }
 
 /// Creates a file in memory, for when no directory may be written to.
-pub fn memory_file(name: &str) -> io::Result<File> {
+pub(crate) fn memory_file(name: &str) -> io::Result<File> {
     Ok(File::from(rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC)?))
 }
 
@@ -664,7 +664,7 @@ fn random() -> u64 {
 
 /// Reports whether flock(2) and fcntl(2) take the same locks here, as on NFS and SMB: a process with both would
 /// wait for itself.
-pub fn flock_uses_fcntl(fd: impl AsFd) -> bool {
+pub(crate) fn flock_uses_fcntl(fd: impl AsFd) -> bool {
     magic(fd).is_some_and(|magic| [NFS, SMB, CIFS, SMB2, NINE_P].contains(&magic))
 }
 

@@ -30,7 +30,7 @@ const SHOWN_BYTES: u64 = 80;
 
 /// The purpose of a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// A lock that permission or support forbids is a finding.
     Read,
     /// A lock that permission or support forbids is an error. The file must be open for writing.
@@ -39,7 +39,7 @@ pub enum Mode {
 
 /// The locks of a mailbox. Dropping it releases them, last taken first.
 #[derive(Debug)]
-pub struct MailboxLock {
+pub(crate) struct MailboxLock {
     // One second descriptor for all locks: closing it releases the fcntl lock, so it stays open until all are to
     // be released. The fields are dropped in this order.
     file: File,
@@ -59,7 +59,7 @@ pub struct MailboxLock {
 ///
 /// # Errors
 /// [`Error::Locked`] when the time is up, [`Error::Interrupted`], or [`Error::Io`].
-pub fn acquire(
+pub(crate) fn acquire(
     path: &Path,
     file: &File,
     mode: Mode,
@@ -72,7 +72,7 @@ pub fn acquire(
 
 /// Locks a mailbox that `open` opens once the dot-lock is taken. The mailbox can be created, and removed if
 /// something fails, while no other program that honours the dot-lock reads it. The lock owns the file.
-pub fn acquire_with(
+pub(crate) fn acquire_with(
     path: &Path,
     open: impl FnOnce() -> Result<File>,
     mode: Mode,
@@ -111,7 +111,7 @@ pub fn acquire_with(
 impl MailboxLock {
     /// Returns the same open file that was locked. Closing it before the lock is dropped would release an fcntl
     /// lock.
-    pub fn file(&self) -> io::Result<File> {
+    pub(crate) fn file(&self) -> io::Result<File> {
         self.file.try_clone()
     }
 }
@@ -453,7 +453,7 @@ fn flock_poll(
 
 /// A lock that keeps other mailferries out of a directory or file until it is dropped.
 #[derive(Debug)]
-pub struct DirLock {
+pub(crate) struct DirLock {
     fd: OwnedFd,
     held: bool,
 }
@@ -461,7 +461,7 @@ pub struct DirLock {
 impl DirLock {
     /// Returns false if the file system cannot lock directories (NFS). Then the mail is protected only because
     /// nothing replaces an existing name.
-    pub fn is_held(&self) -> bool {
+    pub(crate) fn is_held(&self) -> bool {
         self.held
     }
 }
@@ -474,12 +474,12 @@ impl Drop for DirLock {
 
 /// Locks a directory by flock(2) on its handle, which leaves no file over after a kill. Two handles exclude each
 /// other within one process, too.
-pub fn lock_dir(dir: &Dir, timeout: Duration, cancel: &Cancel) -> Result<DirLock> {
+pub(crate) fn lock_dir(dir: &Dir, timeout: Duration, cancel: &Cancel) -> Result<DirLock> {
     lock_file(dir.path(), dir, timeout, cancel)
 }
 
 /// Locks a file that is being written under a name of mailferry.
-pub fn lock_file(path: &Path, fd: impl AsFd, timeout: Duration, cancel: &Cancel) -> Result<DirLock> {
+pub(crate) fn lock_file(path: &Path, fd: impl AsFd, timeout: Duration, cancel: &Cancel) -> Result<DirLock> {
     let patience = Deadline::new(timeout, cancel);
     let fd = fd.as_fd().try_clone_to_owned().map_err(Error::io("lock (flock)", path))?;
     match flock_poll(path, &fd, FlockOperation::NonBlockingLockExclusive, &patience) {

@@ -1,10 +1,10 @@
 //! Every call that changes a disk: directory handles, flushes, atomic files, group commit, locks.
 
-pub mod atomic_file;
-pub mod durable;
-pub mod lock;
-pub mod ownership;
-pub mod sync_group;
+pub(crate) mod atomic_file;
+pub(crate) mod durable;
+pub(crate) mod lock;
+pub(crate) mod ownership;
+pub(crate) mod sync_group;
 
 use std::fs::OpenOptions;
 use std::io::{self, Read};
@@ -16,7 +16,7 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Dir;
 
 /// Returns the directory of a path; `.` for a bare name.
-pub fn parent_of(path: &Path) -> &Path {
+pub(crate) fn parent_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
         Some(parent) => parent,
@@ -26,7 +26,7 @@ pub fn parent_of(path: &Path) -> &Path {
 
 /// Flushes the name of a Maildir to stable storage: a run that was killed between the rename and the flush may not
 /// have done it. An unreadable parent is one that this user did not write to.
-pub fn sync_parent(path: &Path) -> Result<()> {
+pub(crate) fn sync_parent(path: &Path) -> Result<()> {
     match Dir::open(parent_of(path)) {
         Ok(parent) => parent.sync(),
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => Ok(()),
@@ -36,7 +36,7 @@ pub fn sync_parent(path: &Path) -> Result<()> {
 
 /// Reads a regular file. Another user may have put anything under the name: a FIFO is not waited for, and an
 /// endless device is not read.
-pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let meta = file.metadata()?;
     if !meta.is_file() {
@@ -50,6 +50,6 @@ pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Returns what a mutex guards even if a thread panicked while it held it: that panic ends the run anyway.
-pub fn ignore_poison<T>(locked: LockResult<T>) -> T {
+pub(crate) fn ignore_poison<T>(locked: LockResult<T>) -> T {
     locked.unwrap_or_else(|poisoned| poisoned.into_inner())
 }

@@ -3,13 +3,13 @@
 use crate::mailbox::fs::durable::Owner;
 
 /// The default mode of files.
-pub const FILE_MODE: u32 = 0o600;
+pub(crate) const FILE_MODE: u32 = 0o600;
 /// The default mode of directories.
-pub const DIR_MODE: u32 = 0o700;
+pub(crate) const DIR_MODE: u32 = 0o700;
 
 /// The owner and the modes of new files and directories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Ownership {
+pub(crate) struct Ownership {
     /// `None` leaves them to the user that runs the program.
     pub owner: Option<Owner>,
     /// The mode of files, subject to the umask; `None` means [`FILE_MODE`].
@@ -18,12 +18,12 @@ pub struct Ownership {
 
 impl Ownership {
     /// The mode of files.
-    pub fn file_mode(self) -> u32 {
+    pub(crate) fn file_mode(self) -> u32 {
         self.mode.unwrap_or(FILE_MODE)
     }
 
     /// The mode of directories: whoever may read a file may enter its directory.
-    pub fn dir_mode(self) -> u32 {
+    pub(crate) fn dir_mode(self) -> u32 {
         self.mode.map_or(DIR_MODE, |mode| mode | ((mode & 0o444) >> 2))
     }
 }

@@ -11,7 +11,7 @@ use crate::mailbox::fs::ignore_poison;
 /// Writers, each on its own thread, that flush together once all of them wait for a flush. A limit applies to those
 /// that work; a waiting writer does not count.
 #[derive(Debug)]
-pub struct SyncGroup {
+pub(crate) struct SyncGroup {
     /// Opened before the first member writes, so that it gets every write error since.
     root: Dir,
     device: u64,
@@ -39,12 +39,12 @@ struct State {
 
 /// A member that works until it is dropped.
 #[derive(Debug)]
-pub struct Member<'a>(&'a SyncGroup);
+pub(crate) struct Member<'a>(&'a SyncGroup);
 
 impl SyncGroup {
     /// Creates a group of `members` that write to the file system of `root`. Each must [`begin`](SyncGroup::begin).
     /// At most `at_once` work at a time, at least one.
-    pub fn new(root: Dir, members: usize, at_once: usize) -> Result<SyncGroup> {
+    pub(crate) fn new(root: Dir, members: usize, at_once: usize) -> Result<SyncGroup> {
         let state = State { members, waiting: 0, free: at_once.max(1), flushes: 0, failed: None };
         Ok(SyncGroup {
             device: root.device()?,
@@ -56,7 +56,7 @@ impl SyncGroup {
     }
 
     /// Waits until another member may work.
-    pub fn begin(&self) -> Member<'_> {
+    pub(crate) fn begin(&self) -> Member<'_> {
         drop(self.work(self.state()));
         Member(self)
     }
@@ -66,7 +66,7 @@ impl SyncGroup {
     ///
     /// # Errors
     /// [`Error::Io`], the same for all members.
-    pub fn flush(&self, dir: &Dir) -> Result<()> {
+    pub(crate) fn flush(&self, dir: &Dir) -> Result<()> {
         if dir.device()? != self.device {
             return dir.sync_fs();
         }

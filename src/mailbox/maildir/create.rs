@@ -22,7 +22,7 @@ const MODES: Ownership = Ownership { owner: None, mode: Some(0o666) };
 ///
 /// # Errors
 /// [`Error::Destination`] for what is no directory, or has other things in it; [`Error::Io`].
-pub fn open_or_create(path: &Path) -> Result<Dir> {
+pub(crate) fn open_or_create(path: &Path) -> Result<Dir> {
     let dir = match Dir::open(path) {
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => make_directory(path)?,
         opened => opened?,
@@ -57,7 +57,7 @@ pub(crate) fn complete(dir: &Dir, is_folder: bool, modes: Ownership) -> Result<(
 ///
 /// # Errors
 /// [`Error::Destination`] for a path that is not below `from`; [`Error::Io`].
-pub fn create_parents(path: &Path, from: &Path) -> Result<()> {
+pub(crate) fn create_parents(path: &Path, from: &Path) -> Result<()> {
     let below = if from == Path::new(".") { path } else { path.strip_prefix(from).unwrap_or(path) };
     let mut dir = Dir::open(from)?;
     for part in below.parent().into_iter().flat_map(Path::components) {

@@ -19,7 +19,7 @@ const MODE: u32 = 0o666;
 
 /// Who delivers, and when: what makes a name that no other delivery has.
 #[derive(Debug, Clone, Copy)]
-pub struct Stamp<'a> {
+pub(crate) struct Stamp<'a> {
     /// Since 1970.
     pub now: Duration,
     /// Our process.
@@ -30,7 +30,7 @@ pub struct Stamp<'a> {
 
 /// What lies in the file.
 #[derive(Debug, Clone, Copy)]
-pub struct MessageMeta {
+pub(crate) struct MessageMeta {
     /// In bytes.
     pub size: u64,
     /// With every line end counted as CRLF.
@@ -42,7 +42,7 @@ pub struct MessageMeta {
 /// A message that lies in tmp/, whole and on stable storage. Dropped before [`Delivery::publish`] it goes
 /// away; so does one that was published and not kept.
 #[derive(Debug)]
-pub struct Delivery {
+pub(crate) struct Delivery {
     tmp: Dir,
     place: Dir,
     waiting: OsString,
@@ -58,14 +58,14 @@ enum State {
 }
 
 /// Takes the bytes of a message, piece by piece.
-pub type Pieces<'a> = dyn FnMut(&[u8]) -> Result<()> + 'a;
+pub(crate) type Pieces<'a> = dyn FnMut(&[u8]) -> Result<()> + 'a;
 
 impl Delivery {
     /// Writes a message into tmp/ and flushes it. `each` gives its bytes.
     ///
     /// # Errors
     /// [`Error::Io`]; what `each` says.
-    pub fn write(
+    pub(crate) fn write(
         maildir: &Dir,
         stamp: Stamp<'_>,
         content: MessageMeta,
@@ -95,7 +95,7 @@ impl Delivery {
     }
 
     /// Makes it visible. It is not safe before [`Delivery::flush`].
-    pub fn publish(&mut self) -> Result<()> {
+    pub(crate) fn publish(&mut self) -> Result<()> {
         if !self.tmp.link(&self.waiting, &self.place, &self.name)? {
             let taken = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
             return Err(Error::io("link", self.path())(taken));
@@ -105,7 +105,7 @@ impl Delivery {
     }
 
     /// Makes it invisible again.
-    pub fn rollback(&mut self) -> Result<()> {
+    pub(crate) fn rollback(&mut self) -> Result<()> {
         if self.state == State::Linked {
             self.place.unlink_if_exists(&self.name)?;
             self.state = State::Waiting;
@@ -114,18 +114,18 @@ impl Delivery {
     }
 
     /// Brings its name to stable storage.
-    pub fn flush(&mut self) -> Result<()> {
+    pub(crate) fn flush(&mut self) -> Result<()> {
         self.place.sync()
     }
 
     /// From here on it stays. Returns its path.
-    pub fn commit(&mut self) -> PathBuf {
+    pub(crate) fn commit(&mut self) -> PathBuf {
         self.state = State::Kept;
         self.path()
     }
 
     /// Its final path.
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.place.path().join(&self.name)
     }
 }

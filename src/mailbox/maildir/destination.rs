@@ -11,7 +11,7 @@ use crate::mailbox::maildir::detect;
 
 /// The state of a destination before anything is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DestinationState {
+pub(crate) enum DestinationState {
     /// Nothing.
     Nothing,
     /// An empty directory.
@@ -21,7 +21,7 @@ pub enum DestinationState {
 }
 
 /// Checks a destination, and fails for one that cannot become a Maildir.
-pub fn check_destination(path: &Path) -> Result<DestinationState> {
+pub(crate) fn check_destination(path: &Path) -> Result<DestinationState> {
     let meta = match std::fs::symlink_metadata(path).and_then(|_| std::fs::metadata(path)) {
         Ok(meta) => meta,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return check_absent(path),
@@ -57,7 +57,7 @@ pub fn check_destination(path: &Path) -> Result<DestinationState> {
 
 /// Refuses a directory that is a symbolic link. Users link their folders, but with --owner a user could lead what is
 /// written, and given away, to any place. A link that is created at this moment is not noticed.
-pub fn refuse_symlink(path: &Path) -> Result<()> {
+pub(crate) fn refuse_symlink(path: &Path) -> Result<()> {
     if !path.is_symlink() {
         return Ok(());
     }

@@ -18,11 +18,11 @@ use crate::mailbox::source::Compression;
 use crate::mailbox::text::shell_quote;
 
 /// The directories of a Maildir.
-pub const SUBDIRECTORIES: [&str; 3] = ["cur", "new", "tmp"];
+pub(crate) const SUBDIRECTORIES: [&str; 3] = ["cur", "new", "tmp"];
 
 /// The result of [`detect`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DirectoryKind {
+pub(crate) enum DirectoryKind {
     /// A Maildir; one of its directories may be missing.
     Maildir,
     /// cur/ or new/ alone, with files named as in a Maildir. Every command refuses it.
@@ -32,7 +32,7 @@ pub enum DirectoryKind {
 }
 
 /// Finds out what a directory is. Symbolic links are followed.
-pub fn detect(path: &Path) -> DirectoryKind {
+pub(crate) fn detect(path: &Path) -> DirectoryKind {
     let directories = SUBDIRECTORIES.map(|name| path.join(name));
     let present: Vec<&PathBuf> = directories.iter().filter(|directory| directory.is_dir()).collect();
     match present[..] {
@@ -49,7 +49,7 @@ pub fn detect(path: &Path) -> DirectoryKind {
 ///
 /// # Errors
 /// [`Error::NotAMailbox`] for the rest of one.
-pub fn is_maildir(path: &Path) -> Result<bool> {
+pub(crate) fn is_maildir(path: &Path) -> Result<bool> {
     match detect(path) {
         DirectoryKind::Maildir => Ok(true),
         DirectoryKind::Other => Ok(false),
@@ -58,23 +58,23 @@ pub fn is_maildir(path: &Path) -> Result<bool> {
 }
 
 /// Fails unless a path is a Maildir.
-pub fn require_maildir(path: &Path) -> Result<()> {
+pub(crate) fn require_maildir(path: &Path) -> Result<()> {
     if is_maildir(path)? { Ok(()) } else { Err(not_a_maildir(path)) }
 }
 
 /// Reports whether a path names a Maildir++ folder: a dot directory in a Maildir. It need not exist.
-pub fn is_maildirpp_folder(path: &Path) -> bool {
+pub(crate) fn is_maildirpp_folder(path: &Path) -> bool {
     let is_hidden = path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"."));
     is_hidden && detect(parent_of(path)) == DirectoryKind::Maildir
 }
 
 /// Reports whether a regular file begins like an mbox.
-pub fn begins_as_mbox(path: &Path) -> bool {
+pub(crate) fn begins_as_mbox(path: &Path) -> bool {
     head(path).is_some_and(|head| head.starts_with(b"From "))
 }
 
 /// The error for the rest of a Maildir.
-pub fn remnant(path: &Path) -> Error {
+pub(crate) fn remnant(path: &Path) -> Error {
     let missing: Vec<String> = SUBDIRECTORIES
         .iter()
         .map(|name| path.join(name))

@@ -15,7 +15,7 @@ static BASE64: LazyLock<Encoding> = LazyLock::new(|| {
 });
 
 /// The levels of a folder by its directory's name, decoded; the error is a phrase that says what is wrong.
-pub fn levels(directory: &[u8]) -> Result<Vec<String>, String> {
+pub(crate) fn levels(directory: &[u8]) -> Result<Vec<String>, String> {
     let name = directory.strip_prefix(b".").ok_or("does not begin with a dot")?;
     name.split(|&b| b == b'.').map(decode).collect()
 }
@@ -23,7 +23,7 @@ pub fn levels(directory: &[u8]) -> Result<Vec<String>, String> {
 /// One level of a folder's name. Refuses what RFC 3501 does not allow, as an IMAP server may: bytes beyond
 /// ASCII, a shift that is never ended or that says nothing, printable ASCII in base64, halves of surrogate
 /// pairs.
-pub fn decode(level: &[u8]) -> Result<String, String> {
+pub(crate) fn decode(level: &[u8]) -> Result<String, String> {
     if level.is_empty() {
         return Err("has a level without a name".into());
     }
@@ -64,7 +64,7 @@ fn shifted(base64: &[u8]) -> Result<String, String> {
 }
 
 /// One level of a folder's name in modified UTF-7: the inverse of [`decode`].
-pub fn encode(level: &str) -> String {
+pub(crate) fn encode(level: &str) -> String {
     let mut encoded = String::new();
     let mut rest = level;
     while let Some(first) = rest.chars().next() {
@@ -90,7 +90,7 @@ fn is_plain(c: char) -> bool {
 
 /// The directory of a folder that a person names by its levels, as in `Lists.qmail`. The error is a phrase
 /// that says what is wrong with the name.
-pub fn directory_of(levels: &str) -> Result<OsString, String> {
+pub(crate) fn directory_of(levels: &str) -> Result<OsString, String> {
     if levels.eq_ignore_ascii_case("INBOX") {
         return Err("is the Maildir itself, which has no other name".into());
     }

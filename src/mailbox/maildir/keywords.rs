@@ -24,42 +24,42 @@ use crate::mailbox::fs::ownership::FILE_MODE;
 use crate::mailbox::text::escape;
 
 /// The name of the file in a Maildir and in each of its folders.
-pub const FILE_NAME: &str = "dovecot-keywords";
+pub(crate) const FILE_NAME: &str = "dovecot-keywords";
 /// The name in tmp/ while the file is written. The lock allows one at a time.
-pub const PARTIAL_NAME: &str = "dovecot-keywords.mailferry-partial";
+pub(crate) const PARTIAL_NAME: &str = "dovecot-keywords.mailferry-partial";
 /// The number of keywords that a Maildir can have.
-pub const MAX_KEYWORDS: usize = 26;
+pub(crate) const MAX_KEYWORDS: usize = 26;
 /// A longer file is not a list of keywords.
 const LONGEST: u64 = 1 << 20;
 
 /// A set of keyword letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
-pub struct KeywordSet(u32);
+pub(crate) struct KeywordSet(u32);
 
 impl KeywordSet {
     /// Parses an info; other characters than a–z are ignored.
-    pub fn parse(info: &[u8]) -> KeywordSet {
+    pub(crate) fn parse(info: &[u8]) -> KeywordSet {
         let letters = info.iter().filter(|b| b.is_ascii_lowercase());
         letters.fold(KeywordSet::default(), |set, letter| set.with(usize::from(letter - b'a')))
     }
 
     /// Adds the letter of this number, from 0.
-    pub fn with(self, number: usize) -> KeywordSet {
+    pub(crate) fn with(self, number: usize) -> KeywordSet {
         debug_assert!(number < MAX_KEYWORDS);
         KeywordSet(self.0 | 1 << number)
     }
 
     /// Reports whether it has the letter of this number.
-    pub fn has(self, number: usize) -> bool {
+    pub(crate) fn has(self, number: usize) -> bool {
         self.0 >> number & 1 != 0
     }
 
-    pub fn is_empty(self) -> bool {
+    pub(crate) fn is_empty(self) -> bool {
         self.0 == 0
     }
 
     /// Returns the numbers of its letters.
-    pub fn numbers(self) -> impl Iterator<Item = usize> {
+    pub(crate) fn numbers(self) -> impl Iterator<Item = usize> {
         (0..MAX_KEYWORDS).filter(move |&number| self.has(number))
     }
 }
@@ -80,7 +80,7 @@ impl fmt::Display for KeywordSet {
 
 /// The keywords of a Maildir by letter.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct KeywordTable {
+pub(crate) struct KeywordTable {
     names: Box<[Option<String>; MAX_KEYWORDS]>,
     /// Letters of messages that have no name.
     unnamed: KeywordSet,
@@ -91,7 +91,7 @@ pub struct KeywordTable {
 impl KeywordTable {
     /// Parses the file. Other lines are ignored and kept. If two lines name one letter, or two letters have one
     /// name, the first line counts.
-    pub fn parse(text: &[u8]) -> KeywordTable {
+    pub(crate) fn parse(text: &[u8]) -> KeywordTable {
         let mut names = KeywordTable { text: text.to_owned(), ..KeywordTable::default() };
         for line in text.split(|&b| b == b'\n') {
             let Some((number, name)) = std::str::from_utf8(line).ok().and_then(|line| line.split_once(' '))
@@ -112,7 +112,7 @@ impl KeywordTable {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn read(maildir: &Path) -> Result<KeywordTable> {
+    pub(crate) fn read(maildir: &Path) -> Result<KeywordTable> {
         match Dir::open(maildir) {
             Ok(root) => {
                 Ok(KeywordTable::read_in(&root)?.map_or_else(KeywordTable::default, |(names, _)| names))
@@ -142,30 +142,30 @@ impl KeywordTable {
 
     /// Keeps letters that messages have, but that have no name, from being assigned: these messages would get the
     /// keyword.
-    pub fn reserve(&mut self, letters: KeywordSet) {
+    pub(crate) fn reserve(&mut self, letters: KeywordSet) {
         let unnamed = letters.numbers().filter(|&number| self.names[number].is_none());
         self.unnamed = unnamed.fold(self.unnamed, KeywordSet::with);
     }
 
     /// Returns the number of a keyword's letter.
-    pub fn number(&self, name: &str) -> Option<usize> {
+    pub(crate) fn number(&self, name: &str) -> Option<usize> {
         self.names
             .iter()
             .position(|known| known.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(name)))
     }
 
     /// Returns the keyword of a letter.
-    pub fn name(&self, number: usize) -> Option<&str> {
+    pub(crate) fn name(&self, number: usize) -> Option<&str> {
         self.names.get(number)?.as_deref()
     }
 
     /// Reports whether no letter has a name.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.names.iter().all(Option::is_none)
     }
 
     /// Reports whether no letter is left for another keyword.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.free().is_none()
     }
 
@@ -177,7 +177,7 @@ impl KeywordTable {
     }
 
     /// Returns the letter of a keyword, and assigns one if needed; `None` if all are taken. `name` is an atom.
-    pub fn add(&mut self, name: &str) -> Option<usize> {
+    pub(crate) fn add(&mut self, name: &str) -> Option<usize> {
         let known = self.number(name);
         if known.is_some() {
             return known;
@@ -196,7 +196,7 @@ impl KeywordTable {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn preview<'a>(
+    pub(crate) fn preview<'a>(
         maildir: &Path,
         keywords: impl Iterator<Item = &'a str>,
         in_use: KeywordSet,
@@ -211,7 +211,7 @@ impl KeywordTable {
 
     /// Writes the file into a Maildir that no reader sees yet, and flushes its text. Its name is flushed with
     /// `root`.
-    pub fn create(&self, root: &Dir, mode: u32) -> Result<()> {
+    pub(crate) fn create(&self, root: &Dir, mode: u32) -> Result<()> {
         self.create_as(OsStr::new(FILE_NAME), root, mode)
     }
 
@@ -237,7 +237,7 @@ impl KeywordTable {
 
 /// The keywords of a Maildir that other programs use.
 #[derive(Debug, Clone, Copy)]
-pub struct SharedKeywords<'a> {
+pub(crate) struct SharedKeywords<'a> {
     /// The Maildir.
     pub root: &'a Dir,
     /// Its tmp/.
@@ -255,7 +255,7 @@ impl SharedKeywords<'_> {
     ///
     /// # Errors
     /// [`Error::Locked`], [`Error::Interrupted`], [`Error::Io`].
-    pub fn add<'k>(
+    pub(crate) fn add<'k>(
         &self,
         keywords: impl Iterator<Item = &'k str>,
         in_use: KeywordSet,
@@ -285,7 +285,7 @@ impl SharedKeywords<'_> {
 /// Returns a keyword as an IMAP atom (RFC 3501: printable ASCII except `( ) { % * " \ ]` and blanks). Others are
 /// changed as Thunderbird makes a tag's key of its name: such characters become `_`, and the rest becomes modified
 /// UTF-7. (Thunderbird also changes capitals to small letters, which destroys the UTF-7.)
-pub fn atom(keyword: &str) -> Cow<'_, str> {
+pub(crate) fn atom(keyword: &str) -> Cow<'_, str> {
     let is_atom_char = |c: char| matches!(c, '!'..='~') && !"(){%*\"\\]".contains(c);
     if !keyword.is_empty() && keyword.chars().all(is_atom_char) {
         return Cow::Borrowed(keyword);
@@ -296,7 +296,7 @@ pub fn atom(keyword: &str) -> Cow<'_, str> {
 }
 
 /// Returns the finding about a keyword that IMAP cannot name.
-pub fn renamed_finding(at: u64, keyword: &str, atom: &str) -> Finding {
+pub(crate) fn renamed_finding(at: u64, keyword: &str, atom: &str) -> Finding {
     let keyword = escape(keyword.as_bytes());
     Finding::at(
         Code::KeywordRenamed,

@@ -21,7 +21,7 @@ use crate::mailbox::source;
 
 /// A message as it lies in new/ or cur/.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Which of the two.
     pub subdir: Subdir,
     /// Its file name.
@@ -30,19 +30,19 @@ pub struct Entry {
 
 impl Entry {
     /// The path of the file.
-    pub fn path(&self, maildir: &Path) -> PathBuf {
+    pub(crate) fn path(&self, maildir: &Path) -> PathBuf {
         maildir.join(self.subdir.dir()).join(&self.name)
     }
 
     /// The name taken apart.
-    pub fn parsed(&self) -> name::ParsedName<'_> {
+    pub(crate) fn parsed(&self) -> name::ParsedName<'_> {
         name::parse(self.name.as_bytes())
     }
 }
 
 /// Reads a listed message. Between listing and opening it may have moved from new/ to cur/ and changed
 /// its flags: before it is called lost it is looked for by its base name.
-pub fn read_entry(maildir: &Path, entry: &Entry) -> Result<(Entry, Vec<u8>)> {
+pub(crate) fn read_entry(maildir: &Path, entry: &Entry) -> Result<(Entry, Vec<u8>)> {
     let error = match read_regular(&entry.path(maildir)) {
         Ok(bytes) => return Ok((entry.clone(), bytes)),
         Err(error) => error,
@@ -60,7 +60,7 @@ pub fn read_entry(maildir: &Path, entry: &Entry) -> Result<(Entry, Vec<u8>)> {
 
 /// Why there is nothing to be read where a message was listed: a FIFO among them, or one that somebody has
 /// expunged meanwhile. None for a message.
-pub fn explain_unreadable(maildir: &Path, entry: &Entry) -> Option<Finding> {
+pub(crate) fn explain_unreadable(maildir: &Path, entry: &Entry) -> Option<Finding> {
     let path = entry.path(maildir);
     let (code, text) = match std::fs::metadata(&path) {
         Ok(meta) if meta.is_file() => return None,
@@ -75,7 +75,7 @@ pub fn explain_unreadable(maildir: &Path, entry: &Entry) -> Option<Finding> {
 /// The messages of a Maildir, opened relative to its two directories: a path is looked up once and not for
 /// every message.
 #[derive(Debug)]
-pub struct MaildirReader {
+pub(crate) struct MaildirReader {
     maildir: PathBuf,
     new: Option<Dir>,
     cur: Option<Dir>,
@@ -83,7 +83,7 @@ pub struct MaildirReader {
 
 /// Where a message was found, and its file's time.
 #[derive(Debug)]
-pub struct FoundMessage<'a> {
+pub(crate) struct FoundMessage<'a> {
     /// It may have moved since it was listed, see [`read_entry`].
     pub entry: Cow<'a, Entry>,
     /// Modification time, seconds since 1970.
@@ -92,7 +92,7 @@ pub struct FoundMessage<'a> {
 
 impl MaildirReader {
     /// Opens the directories that are there.
-    pub fn open(maildir: &Path) -> Result<MaildirReader> {
+    pub(crate) fn open(maildir: &Path) -> Result<MaildirReader> {
         let root = Dir::open(maildir)?;
         let child = |name: &str| {
             let name = OsStr::new(name);
@@ -102,7 +102,7 @@ impl MaildirReader {
     }
 
     /// Reads a listed message, wherever it has moved since, into `bytes`; or says why there is none to be read.
-    pub fn read_or_explain<'a>(
+    pub(crate) fn read_or_explain<'a>(
         &self,
         entry: &'a Entry,
         bytes: &mut Vec<u8>,
@@ -117,7 +117,7 @@ impl MaildirReader {
     }
 
     /// Reads a listed message, wherever it has moved since, into `bytes`.
-    pub fn read<'a>(&self, entry: &'a Entry, bytes: &mut Vec<u8>) -> Result<FoundMessage<'a>> {
+    pub(crate) fn read<'a>(&self, entry: &'a Entry, bytes: &mut Vec<u8>) -> Result<FoundMessage<'a>> {
         match self.read_here(entry, bytes) {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
             read => return Ok(FoundMessage { mtime: read?, entry: Cow::Borrowed(entry) }),
@@ -129,13 +129,13 @@ impl MaildirReader {
     }
 
     /// How many bytes a message has: what `S=` says, else the file. For an estimate.
-    pub fn size(&self, entry: &Entry) -> u64 {
+    pub(crate) fn size(&self, entry: &Entry) -> u64 {
         let file = || std::fs::metadata(entry.path(&self.maildir)).map_or(0, |meta| meta.len());
         entry.parsed().field(b'S').unwrap_or_else(file)
     }
 
     /// The path of a message.
-    pub fn path(&self, entry: &Entry) -> PathBuf {
+    pub(crate) fn path(&self, entry: &Entry) -> PathBuf {
         entry.path(&self.maildir)
     }
 
@@ -167,17 +167,17 @@ impl MaildirReader {
 }
 
 /// So many bytes of a message tell whether it is compressed.
-pub const MAGIC_LENGTH: u64 = 16;
+pub(crate) const MAGIC_LENGTH: u64 = 16;
 
 /// Whether a message that begins so was compressed by a server. `S=` in its name says how long it is when it
 /// is unpacked.
-pub fn is_compressed(head: &[u8]) -> bool {
+pub(crate) fn is_compressed(head: &[u8]) -> bool {
     source::Compression::detect(head).is_some() || head.starts_with(b"Dovecot-LZ4\r*\x9b\xc5")
 }
 
 /// The directories of a Maildir's folders (Maildir++), sorted. One that we may not look into is among them: there
 /// may be mail in it, and whoever opens it is told why that cannot be.
-pub fn list_folders(maildir: &Path) -> Result<Vec<OsString>> {
+pub(crate) fn list_folders(maildir: &Path) -> Result<Vec<OsString>> {
     let mut folders = Vec::new();
     for name in Dir::open(maildir)?.names()? {
         let path = maildir.join(&name);
@@ -200,7 +200,7 @@ fn may_be_folder(path: &Path) -> Result<bool> {
 }
 
 /// All messages, in the order of their dates and then of their names. Dot files are none (maildir(5)).
-pub fn list_messages(maildir: &Path) -> Result<Vec<Entry>> {
+pub(crate) fn list_messages(maildir: &Path) -> Result<Vec<Entry>> {
     let root = Dir::open(maildir)?;
     let mut entries = Vec::new();
     for place in [Subdir::New, Subdir::Cur] {

@@ -1,13 +1,13 @@
 //! Maildir: a message a file, its metadata in the name.
 
-pub mod create;
-pub mod deliver;
-pub mod destination;
-pub mod detect;
-pub mod folders;
-pub mod keywords;
-pub mod list;
-pub mod name;
-pub mod quota;
-pub mod subdir;
-pub mod write;
+pub(crate) mod create;
+pub(crate) mod deliver;
+pub(crate) mod destination;
+pub(crate) mod detect;
+pub(crate) mod folders;
+pub(crate) mod keywords;
+pub(crate) mod list;
+pub(crate) mod name;
+pub(crate) mod quota;
+pub(crate) mod subdir;
+pub(crate) mod write;

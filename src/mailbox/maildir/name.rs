@@ -14,12 +14,12 @@ use crate::mailbox::message::received::{DateFields, Origin};
 /// The unique part: 96 bits of BLAKE3(From_ line ‖ source bytes), so that the same message of the
 /// same source has the same name on any machine, with any number of workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Unique(pub [u8; 12]);
+pub(crate) struct Unique(pub [u8; 12]);
 
 impl Unique {
     /// Of a message as it lies in the source, from the first byte of its From_ lines to its last. In one
     /// piece: hashing a From_ line and then the rest costs half as much again.
-    pub fn of(from_line_and_message: &[u8]) -> Unique {
+    pub(crate) fn of(from_line_and_message: &[u8]) -> Unique {
         let mut bits = [0; 12];
         bits.copy_from_slice(&blake3::hash(from_line_and_message).as_bytes()[..12]);
         Unique(bits)
@@ -28,7 +28,7 @@ impl Unique {
 
 /// What stands before the info. The identity of the message to every reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BaseName<'a> {
+pub(crate) struct BaseName<'a> {
     /// Received date, seconds since 1970.
     pub epoch: i64,
     /// See [`Unique`].
@@ -45,7 +45,7 @@ pub struct BaseName<'a> {
 
 impl BaseName<'_> {
     /// The bytes of the name, without info.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
         let mut name = format!("{}.", self.epoch);
         HEXLOWER.encode_append(&self.unique.0, &mut name);
         if self.copy > 0 {
@@ -78,23 +78,23 @@ pub(crate) fn push_sizes(size: u64, wire_size: u64, name: &mut Vec<u8>) {
 }
 
 /// The whole file name in cur/: base name, separator, `2,`, the flags and the letters of keywords.
-pub fn with_info(base: &[u8], separator: u8, flags: Flags, keywords: KeywordSet) -> OsString {
+pub(crate) fn with_info(base: &[u8], separator: u8, flags: Flags, keywords: KeywordSet) -> OsString {
     with_letters(base, separator, format!("{flags}{keywords}").as_bytes())
 }
 
 /// The same with letters as they stand in another name, which may be keywords too.
-pub fn with_letters(base: &[u8], separator: u8, letters: &[u8]) -> OsString {
+pub(crate) fn with_letters(base: &[u8], separator: u8, letters: &[u8]) -> OsString {
     OsString::from_vec([base, &[separator], b"2,", letters].concat())
 }
 
 /// The file name in new/: no info.
-pub fn bare(base: &[u8]) -> OsString {
+pub(crate) fn bare(base: &[u8]) -> OsString {
     OsString::from_vec(base.to_vec())
 }
 
 /// A name as found on disk, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ParsedName<'a> {
+pub(crate) struct ParsedName<'a> {
     /// Up to the info: the identity.
     pub base: &'a [u8],
     /// The letters after `2,`; None where there is no info.
@@ -103,7 +103,7 @@ pub struct ParsedName<'a> {
 
 /// Takes any file name apart. Total: a name of another make is all base. Readers accept `;` and `!`
 /// as well as `:`, since some file systems cannot say the colon.
-pub fn parse(name: &[u8]) -> ParsedName<'_> {
+pub(crate) fn parse(name: &[u8]) -> ParsedName<'_> {
     let separator = name
         .windows(3)
         .rposition(|w| matches!(w[0], b':' | b';' | b'!') && &w[1..] == b"2,")
@@ -119,7 +119,7 @@ impl<'a> ParsedName<'a> {
     ///
     /// A copy has the time of copying, and other converters name files by the time of the conversion. If the two
     /// disagree, the one closer to the dates in the header counts. mailferry's own names are right.
-    pub fn received_date(&self, mtime: i64, header: &[u8]) -> (i64, Origin) {
+    pub(crate) fn received_date(&self, mtime: i64, header: &[u8]) -> (i64, Origin) {
         const TOLERANCE: u64 = 60;
         let by_mtime = (mtime, Origin::Mtime);
         let Some(epoch) = self.epoch() else { return by_mtime };
@@ -136,14 +136,14 @@ impl<'a> ParsedName<'a> {
     }
 
     /// The leading seconds.
-    pub fn epoch(&self) -> Option<i64> {
+    pub(crate) fn epoch(&self) -> Option<i64> {
         let digits = self.base.split(|&b| b == b'.').next()?;
         std::str::from_utf8(digits).ok()?.parse().ok()
     }
 
     /// The unique part and copy number, if the name is one of ours: in the one spelling that we write,
     /// since what another program called `_01` is not the message that we would call `_1`.
-    pub fn unique(&self) -> Option<(Unique, u32)> {
+    pub(crate) fn unique(&self) -> Option<(Unique, u32)> {
         let part = self.base.split(|&b| b == b'.').nth(1)?;
         let (hex, copy) = match part.iter().position(|&b| b == b'_') {
             Some(at) => (&part[..at], copy_number(&part[at + 1..])?),
@@ -160,19 +160,19 @@ impl<'a> ParsedName<'a> {
     }
 
     /// The number in a field such as `,S=`.
-    pub fn field(&self, letter: u8) -> Option<u64> {
+    pub(crate) fn field(&self, letter: u8) -> Option<u64> {
         let mut fields = self.base.split(|&b| b == b',').skip(1);
         let value = fields.find_map(|f| f.strip_prefix(&[letter, b'='][..]))?;
         std::str::from_utf8(value).ok()?.parse().ok()
     }
 
     /// The flags, none where there is no info.
-    pub fn flags(&self) -> Flags {
+    pub(crate) fn flags(&self) -> Flags {
         Flags::parse(self.info.unwrap_or_default())
     }
 
     /// The letters of keywords, none where there is no info.
-    pub fn keywords(&self) -> KeywordSet {
+    pub(crate) fn keywords(&self) -> KeywordSet {
         KeywordSet::parse(self.info.unwrap_or_default())
     }
 }

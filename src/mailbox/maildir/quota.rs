@@ -42,12 +42,12 @@ use crate::mailbox::message::flags::Flags;
 use crate::mailbox::text::plural;
 
 /// The name of the file, in the Maildir itself and never in one of its folders.
-pub const FILE_NAME: &str = "maildirsize";
+pub(crate) const FILE_NAME: &str = "maildirsize";
 /// Exists while a delivery is between its line and its message. Not in tmp/: a file there is removed after 36
 /// hours, and nothing else says that the sum may be wrong.
-pub const MARKER: &str = "mailferry.counting";
+pub(crate) const MARKER: &str = "mailferry.counting";
 /// The folder whose messages do not count.
-pub const TRASH: &str = ".Trash";
+pub(crate) const TRASH: &str = ".Trash";
 
 const FILE_MODE: u32 = 0o666;
 /// A longer file is counted again, so that adding up stays cheap.
@@ -59,7 +59,7 @@ const COUNTS: usize = 3;
 
 /// The limits of a Maildir. `None` is no limit; in the file 0 is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Bytes in messages.
     pub bytes: Option<u64>,
     pub messages: Option<u64>,
@@ -67,7 +67,7 @@ pub struct Limits {
 
 /// The part of a Maildir that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Usage {
+pub(crate) struct Usage {
     /// Bytes in messages.
     pub bytes: i64,
     pub messages: i64,
@@ -75,7 +75,7 @@ pub struct Usage {
 
 /// A message that does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OverQuota {
+pub(crate) struct OverQuota {
     pub used: Usage,
     pub limits: Limits,
     /// The bytes of the message.
@@ -83,7 +83,7 @@ pub struct OverQuota {
 }
 
 #[derive(Debug)]
-pub struct Quota {
+pub(crate) struct Quota {
     root: Dir,
     tmp: Dir,
     asked: Option<Limits>,
@@ -92,7 +92,7 @@ pub struct Quota {
 /// A message that is already in the sum, and is now to be linked. Dropped before [`Reservation::confirm`], it is
 /// taken out of the sum again.
 #[derive(Debug)]
-pub struct Reservation<'a> {
+pub(crate) struct Reservation<'a> {
     window: Guard<'a>,
     file: File,
     size: u64,
@@ -121,7 +121,7 @@ impl Limits {
     ///
     /// # Errors
     /// A sentence for the user.
-    pub fn parse(text: &str) -> Result<Limits, String> {
+    pub(crate) fn parse(text: &str) -> Result<Limits, String> {
         let mut limits = Limits::default();
         let mut seen = HashSet::new();
         for part in text.split(',') {
@@ -194,7 +194,7 @@ impl Quota {
     /// without `asked`, and for the trash, which does not count.
     ///
     /// A message with the flag T does not count either: its caller asks for no quota.
-    pub fn find(maildir: &Dir, asked: Option<Limits>) -> Result<Option<Quota>> {
+    pub(crate) fn find(maildir: &Dir, asked: Option<Limits>) -> Result<Option<Quota>> {
         let root = match enclosing_maildir(maildir)? {
             Some((_, name)) if name.as_bytes() == TRASH.as_bytes() => return Ok(None),
             Some((root, _)) => root,
@@ -208,20 +208,20 @@ impl Quota {
     }
 
     /// The Maildir that has the quota.
-    pub fn maildir(&self) -> &Path {
+    pub(crate) fn maildir(&self) -> &Path {
         self.root.path()
     }
 
     /// Reports, without counting, that a message of `size` bytes does not fit: then it need not be written first.
     /// `None` promises nothing. With a marker it is `None`, too, since only a delivery with the lock may remove it.
-    pub fn check_unlocked(&self, size: u64, now: i64) -> Result<Option<OverQuota>> {
+    pub(crate) fn check_unlocked(&self, size: u64, now: i64) -> Result<Option<OverQuota>> {
         let read = self.read(size, now)?;
         let over = read.ok().and_then(|(_, content)| self.over(&content.first_line, content.used, size));
         Ok(if over.is_some() && self.root.exists(OsStr::new(MARKER))? { None } else { over })
     }
 
     /// Reports whether a message of `size` bytes does not fit, without writing or waiting.
-    pub fn check(&self, size: u64, now: i64, cancel: &Cancel) -> Result<Option<OverQuota>> {
+    pub(crate) fn check(&self, size: u64, now: i64, cancel: &Cancel) -> Result<Option<OverQuota>> {
         let (first_line, used) = match self.read(size, now)? {
             Ok((_, content)) => (content.first_line, content.used),
             Err(first_line) => (self.first_line(&first_line), count(&self.root, cancel)?),
@@ -236,7 +236,7 @@ impl Quota {
     ///
     /// # Errors
     /// [`Error::Locked`], [`Error::Interrupted`], [`Error::Io`].
-    pub fn reserve(
+    pub(crate) fn reserve(
         &self,
         size: u64,
         now: i64,
@@ -269,7 +269,12 @@ impl Quota {
 
     /// Takes a confirmed message out of the sum; `unlink` removes it. Nothing interrupts this. If the lock is not
     /// free in time, it goes on without.
-    pub fn rollback(&self, size: u64, wait: Duration, unlink: impl FnOnce() -> Result<()>) -> Result<()> {
+    pub(crate) fn rollback(
+        &self,
+        size: u64,
+        wait: Duration,
+        unlink: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
         let mut window = Guard::open(self, wait, Cancel::never()).ok();
         let was_true = window.as_mut().is_some_and(|window| std::mem::replace(&mut window.is_true, false));
         let unlinked = unlink();
@@ -287,7 +292,7 @@ impl Quota {
 
     /// Counts again, after messages came in another way. If this fails or is killed, the marker stays and the next
     /// delivery counts.
-    pub fn recount(&self, wait: Duration, cancel: &Cancel) -> Result<()> {
+    pub(crate) fn recount(&self, wait: Duration, cancel: &Cancel) -> Result<()> {
         let mut window = Guard::open(self, wait, cancel)?;
         window.is_true = false;
         self.rebuild(&self.read_first_line()?, cancel)?;
@@ -388,7 +393,7 @@ impl Quota {
 
 impl Reservation<'_> {
     /// Keeps the message in the sum: it is linked.
-    pub fn confirm(mut self) {
+    pub(crate) fn confirm(mut self) {
         self.window.is_true = true;
     }
 }
@@ -576,7 +581,7 @@ fn identity(file: &File, path: &Path) -> Result<FileId> {
 }
 
 /// Adds up a maildirsize: bytes and messages. The error is the number of a line that cannot be parsed.
-pub fn sums(text: &[u8]) -> Result<(i64, i64), usize> {
+pub(crate) fn sums(text: &[u8]) -> Result<(i64, i64), usize> {
     let (mut bytes, mut count) = (0i64, 0i64);
     for (n, line) in text.split(|&b| b == b'\n').enumerate().skip(1) {
         if line.trim_ascii().is_empty() {

@@ -2,7 +2,7 @@
 
 /// The directory of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Subdir {
+pub(crate) enum Subdir {
     /// No reader has seen the message.
     New,
     /// A reader has seen the message, or it has flags.
@@ -11,7 +11,7 @@ pub enum Subdir {
 
 impl Subdir {
     /// The name of the directory.
-    pub fn dir(self) -> &'static str {
+    pub(crate) fn dir(self) -> &'static str {
         match self {
             Subdir::New => "new",
             Subdir::Cur => "cur",

@@ -40,7 +40,7 @@ use crate::mailbox::manifest::{FILE_NAME, ManifestAppender};
 // Doc comments of the variants would be the help of --fsync.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
-pub enum Fsync {
+pub(crate) enum Fsync {
     // As few flushes as possible: one before the names appear, one after.
     #[default]
     Batch,
@@ -55,7 +55,7 @@ const QUOTA_WAIT: Duration = Duration::from_secs(5);
 const OWN_FILES: [&str; 3] = [FILE_NAME, "maildirfolder", keywords::FILE_NAME];
 /// A message to write.
 #[derive(Debug)]
-pub struct NewMessage<'a> {
+pub(crate) struct NewMessage<'a> {
     /// The numbers of its folders in [`MaildirWriter::set_folders`]; 0 is the Maildir itself. The file is in the
     /// first one. The others get links, or copies if the file system has no links.
     pub folders: &'a [u32],
@@ -82,7 +82,7 @@ fn count_anew(maildir: &Dir) {
 
 /// A Maildir that is being written. Dropped before [`MaildirWriter::commit`] it leaves nothing over.
 #[derive(Debug)]
-pub struct MaildirWriter {
+pub(crate) struct MaildirWriter {
     kind: Kind,
     new: Dir,
     cur: Dir,
@@ -172,7 +172,7 @@ struct Staged {
 
 /// Data that a killed run left over for a new Maildir.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Leftover {
+pub(crate) enum Leftover {
     Nothing,
     /// Data that describes nothing; it was removed.
     Removed,
@@ -183,7 +183,7 @@ pub enum Leftover {
 
 /// The place of a message in a Maildir.
 #[derive(Debug, Clone, Copy)]
-pub struct MessagePath<'a> {
+pub(crate) struct MessagePath<'a> {
     /// The number of its folder in [`MaildirWriter::set_folders`].
     pub folder: u32,
     /// Its directory in the folder.
@@ -194,7 +194,7 @@ pub struct MessagePath<'a> {
 
 /// Options of [`MaildirWriter::open`].
 #[derive(Debug, Clone, Copy)]
-pub struct WriterOptions<'a> {
+pub(crate) struct WriterOptions<'a> {
     pub path: &'a Path,
     pub fsync: Fsync,
     /// How long to wait for another writer.
@@ -209,7 +209,7 @@ pub struct WriterOptions<'a> {
 
 impl MaildirWriter {
     /// Opens a Maildir for writing, and returns what an earlier run left over.
-    pub fn open(opening: WriterOptions<'_>) -> Result<(MaildirWriter, Leftover)> {
+    pub(crate) fn open(opening: WriterOptions<'_>) -> Result<(MaildirWriter, Leftover)> {
         match check_destination(opening.path)? {
             DestinationState::Nothing => MaildirWriter::open_staged(opening),
             DestinationState::EmptyDirectory | DestinationState::Maildir => {
@@ -298,7 +298,7 @@ impl MaildirWriter {
     /// # Errors
     /// [`Error::Destination`] for a directory with other files in it, or on another file system, to which messages
     /// cannot be renamed; [`Error::Io`].
-    pub fn set_folders(&mut self, directories: Vec<OsString>, mut needed: Vec<u32>) -> Result<()> {
+    pub(crate) fn set_folders(&mut self, directories: Vec<OsString>, mut needed: Vec<u32>) -> Result<()> {
         needed.retain(|&folder| folder != 0);
         for &folder in &needed {
             let directory = &directories[folder as usize];
@@ -323,7 +323,7 @@ impl MaildirWriter {
     }
 
     /// Reports whether a message of an earlier run exists with this size.
-    pub fn has_message(&self, message: MessagePath<'_>, size: u64) -> Result<bool> {
+    pub(crate) fn has_message(&self, message: MessagePath<'_>, size: u64) -> Result<bool> {
         let MessagePath { folder, subdir, name } = message;
         let size_there = match folder {
             0 => self.subdir(subdir).file_size(name)?,
@@ -334,7 +334,7 @@ impl MaildirWriter {
 
     /// Removes all that an earlier run left over except these messages of each folder. If each message is to be
     /// flushed by itself, these are flushed: the earlier run may have had another option.
-    pub fn retain(&self, wanted: &[HashSet<(Subdir, OsString)>], messages: u64) -> Result<()> {
+    pub(crate) fn retain(&self, wanted: &[HashSet<(Subdir, OsString)>], messages: u64) -> Result<()> {
         for folder in self.root().names()?.into_iter().filter(|name| name.as_bytes().starts_with(b".")) {
             if !self.folders.directories().any(|needed| *needed == folder) {
                 self.root().remove_tree(&folder)?;
@@ -400,7 +400,7 @@ impl MaildirWriter {
 
     /// Assigns letters to keywords and returns all keywords of the Maildir. A new Maildir gets a file of these
     /// alone; an existing file is extended under `locks`. `in_use` are the letters of its messages.
-    pub fn assign_keywords<'a>(
+    pub(crate) fn assign_keywords<'a>(
         &self,
         keywords: impl Iterator<Item = &'a str>,
         in_use: KeywordSet,
@@ -432,7 +432,7 @@ impl MaildirWriter {
     }
 
     /// Writes messages under names that no reader sees yet. Several threads may call this at once.
-    pub fn stage(&self, batch: &[NewMessage<'_>]) -> Result<()> {
+    pub(crate) fn stage(&self, batch: &[NewMessage<'_>]) -> Result<()> {
         let files = self.create(batch)?;
         for (message, file) in batch.iter().zip(files) {
             // `None` is a link to an existing file.
@@ -508,7 +508,7 @@ impl MaildirWriter {
     }
 
     /// Reports whether [`MaildirWriter::stage`] flushes each message.
-    pub fn flushes_each(&self) -> bool {
+    pub(crate) fn flushes_each(&self) -> bool {
         match self.fsync {
             Fsync::Each => true,
             Fsync::Batch => !self.one_flush,
@@ -517,12 +517,12 @@ impl MaildirWriter {
     }
 
     /// Opens the manifest of the Maildir for appending at byte `end`.
-    pub fn open_manifest(&self, end: u64) -> Result<ManifestAppender> {
+    pub(crate) fn open_manifest(&self, end: u64) -> Result<ManifestAppender> {
         ManifestAppender::open(self.root(), OsStr::new(FILE_NAME), end)
     }
 
     /// The Maildir, or its stage.
-    pub fn root(&self) -> &Dir {
+    pub(crate) fn root(&self) -> &Dir {
         match &self.kind {
             Kind::Staged(staged) => &staged.root,
             Kind::InPlace { made, .. } => &made.root,
@@ -530,14 +530,14 @@ impl MaildirWriter {
     }
 
     /// Reports whether everything appears at once.
-    pub fn is_staged(&self) -> bool {
+    pub(crate) fn is_staged(&self) -> bool {
         matches!(self.kind, Kind::Staged(_))
     }
 
     /// Runs `work`, which writes, and flushes early what is already written, so that the last flush has little left
     /// to do. `checkpoint` makes each early flush by calling its argument, and knows what is safe once it
     /// succeeded. The last flush does not report an error again that an early one reported, so it counts here.
-    pub fn flush_while(
+    pub(crate) fn flush_while(
         &self,
         checkpoint: impl Fn(&dyn Fn() -> Result<()>) -> Result<()> + Sync,
         work: impl FnOnce() -> Result<()>,
@@ -563,7 +563,7 @@ impl MaildirWriter {
     }
 
     /// Flushes everything that was written, under names that no reader sees yet.
-    pub fn flush(&self) -> Result<()> {
+    pub(crate) fn flush(&self) -> Result<()> {
         match self.fsync {
             Fsync::None => Ok(()),
             Fsync::Batch if self.one_flush => match &self.together {
@@ -581,7 +581,7 @@ impl MaildirWriter {
     }
 
     /// Flushes what was written of a manifest.
-    pub fn flush_manifest(&self, manifest: &ManifestAppender) -> Result<()> {
+    pub(crate) fn flush_manifest(&self, manifest: &ManifestAppender) -> Result<()> {
         match (self.fsync, self.group()) {
             (Fsync::None, _) => Ok(()),
             (_, Some(together)) => together.flush(&self.new),
@@ -591,7 +591,7 @@ impl MaildirWriter {
 
     /// Changes the owner of everything but the messages, which have theirs already. A stage changes its owner only
     /// when it is published: a killed run's stage is recognised by its owner.
-    pub fn chown(&self) -> Result<()> {
+    pub(crate) fn chown(&self) -> Result<()> {
         let Some(owner) = self.ownership.owner else { return Ok(()) };
         let (root, is_stage) = match &self.kind {
             Kind::Staged(staged) => (&staged.root, true),
@@ -668,7 +668,7 @@ impl MaildirWriter {
     /// Publishes everything that was flushed, and returns when the names are on stable storage. An error leaves no
     /// partial message; `published` counts those that are visible anyway. The Maildir stays locked until this
     /// writer is dropped.
-    pub fn commit(&mut self, published: &mut u64) -> Result<()> {
+    pub(crate) fn commit(&mut self, published: &mut u64) -> Result<()> {
         let flush = self.fsync != Fsync::None;
         let group = self.together.clone().filter(|_| self.group().is_some());
         match &mut self.kind {
@@ -872,7 +872,7 @@ fn subdirs(root: &Dir, path: &Path, ownership: Ownership) -> Result<(Dir, Dir)> 
 
 /// Reports whether a killed run left something over in the tmp/ of a Maildir or next to it that the next run
 /// removes.
-pub fn has_leftovers(path: &Path) -> Result<bool> {
+pub(crate) fn has_leftovers(path: &Path) -> Result<bool> {
     let stage = path.file_name().map(|name| parent_of(path).join(stage_name(name)));
     if stage.is_some_and(|stage| std::fs::symlink_metadata(stage).is_ok()) {
         return Ok(true);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Bytes of a source: every byte is counted once.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ByteCounts {
+pub(crate) struct ByteCounts {
     /// Bytes of messages, without quoting.
     #[serde(rename = "bytes_messages")]
     pub messages: u64,
@@ -25,7 +25,7 @@ pub struct ByteCounts {
 
 impl ByteCounts {
     /// Reports whether the counts add up to `size`.
-    pub fn balances(&self, size: u64) -> bool {
+    pub(crate) fn balances(&self, size: u64) -> bool {
         let parts = [self.messages, self.from_lines, self.quoting, self.separators, self.junk];
         parts.iter().try_fold(0u64, |sum, &part| sum.checked_add(part)) == Some(size)
     }

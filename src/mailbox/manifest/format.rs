@@ -12,23 +12,23 @@ use super::byte_counts::ByteCounts;
 use crate::mailbox::text::escape;
 
 /// The version that this module writes, and the only one that it reads.
-pub const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// How many leading bytes of a source have a hash of their own.
 ///
 /// Few, so that a source stays recognizable after a mail reader rewrites the Status of the first message. Enough for
 /// the first From_ line and the first fields.
-pub const LEAD: u64 = 256;
+pub(crate) const LEAD: u64 = 256;
 
 /// The variant of a Maildir.
 const MAILDIR: &str = "maildir";
 
 /// A BLAKE3 hash in hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Digest(pub [u8; 32]);
+pub(crate) struct Digest(pub [u8; 32]);
 
 impl Digest {
-    pub fn of(bytes: &[u8]) -> Digest {
+    pub(crate) fn of(bytes: &[u8]) -> Digest {
         Digest(*blake3::hash(bytes).as_bytes())
     }
 }
@@ -54,14 +54,14 @@ impl<'de> Deserialize<'de> for Digest {
 
 /// Bytes in JSON: a string if they are UTF-8, else an object with base64.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Bytes(pub Vec<u8>);
+pub(crate) struct Bytes(pub Vec<u8>);
 
 impl Bytes {
-    pub fn escaped(&self) -> String {
+    pub(crate) fn escaped(&self) -> String {
         escape(&self.0)
     }
 
-    pub fn is_path(&self, path: &Path) -> bool {
+    pub(crate) fn is_path(&self, path: &Path) -> bool {
         path.as_os_str().as_bytes() == self.0
     }
 }
@@ -95,7 +95,7 @@ enum BytesForm {
 
 /// The first line of a section.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SectionHeader {
+pub(crate) struct SectionHeader {
     pub section: u32,
     pub program: String,
     /// The path as given; `-` for standard input.
@@ -133,7 +133,7 @@ pub struct SectionHeader {
 
 /// A message of the source. They are in file order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MessageRecord {
+pub(crate) struct MessageRecord {
     /// The offset of its first byte (after its From_ lines) in the source.
     pub at: u64,
     /// The length in the source.
@@ -190,7 +190,7 @@ pub struct MessageRecord {
 
 impl SectionHeader {
     /// Returns the header for a Maildir that is copied. Its bytes are unknown before.
-    pub fn for_maildir(program: &str, source: &Path, follows: Option<usize>) -> SectionHeader {
+    pub(crate) fn for_maildir(program: &str, source: &Path, follows: Option<usize>) -> SectionHeader {
         SectionHeader {
             section: VERSION,
             program: program.into(),
@@ -211,7 +211,7 @@ impl SectionHeader {
         }
     }
 
-    pub fn is_maildir(&self) -> bool {
+    pub(crate) fn is_maildir(&self) -> bool {
         self.variant == MAILDIR
     }
 }
@@ -221,18 +221,18 @@ fn is_empty(bytes: &Bytes) -> bool {
 }
 
 impl MessageRecord {
-    pub fn file_digest(&self) -> Digest {
+    pub(crate) fn file_digest(&self) -> Digest {
         self.file.unwrap_or(self.source)
     }
 
-    pub fn content_digest(&self) -> Digest {
+    pub(crate) fn content_digest(&self) -> Digest {
         self.content.unwrap_or(self.source)
     }
 }
 
 /// A range of the source outside of messages that is not the usual separator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gap {
+pub(crate) struct Gap {
     /// `separator`, `junk`, `pseudo` or `skipped`.
     pub gap: String,
     pub at: u64,
@@ -241,11 +241,11 @@ pub struct Gap {
 }
 
 impl Gap {
-    pub fn new(kind: &str, at: u64, bytes: &[u8]) -> Gap {
+    pub(crate) fn new(kind: &str, at: u64, bytes: &[u8]) -> Gap {
         Gap { gap: kind.to_owned(), at, bytes: BASE64.encode(bytes) }
     }
 
-    pub fn bytes(&self) -> Option<Vec<u8>> {
+    pub(crate) fn bytes(&self) -> Option<Vec<u8>> {
         BASE64.decode(self.bytes.as_bytes()).ok()
     }
 }
@@ -253,7 +253,7 @@ impl Gap {
 /// The line that closes a section. It is written when the messages are safe, after the lines of all sections of the
 /// same run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SectionFooter {
+pub(crate) struct SectionFooter {
     /// The number of the section, from 1.
     pub closes: usize,
     /// The number of messages in the source.
@@ -273,7 +273,7 @@ impl SectionFooter {
     }
 
     /// Sets the hash. `lines` has hashed the lines of the section.
-    pub fn seal(self, lines: &blake3::Hasher) -> SectionFooter {
+    pub(crate) fn seal(self, lines: &blake3::Hasher) -> SectionFooter {
         let line = to_line(&self);
         let end = lines.clone().update(before_end(line.trim_ascii_end())).finalize().into();
         SectionFooter { end, ..self }
@@ -287,7 +287,7 @@ pub(super) fn before_end(line: &[u8]) -> &[u8] {
 }
 
 /// Formats a line.
-pub fn to_line(line: &impl Serialize) -> Vec<u8> {
+pub(crate) fn to_line(line: &impl Serialize) -> Vec<u8> {
     // Writing these types into memory cannot fail.
     let mut text = serde_json::to_vec(line).unwrap_or_default();
     text.push(b'\n');

@@ -16,11 +16,11 @@ use crate::mailbox::fs::parent_of;
 use crate::mailbox::fs::read_regular;
 
 /// The name of the manifest in a Maildir.
-pub const FILE_NAME: &str = "mailferry.manifest";
+pub(crate) const FILE_NAME: &str = "mailferry.manifest";
 
 /// Where the manifest of a Maildir is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ManifestLocation<'a> {
+pub(crate) enum ManifestLocation<'a> {
     /// In the Maildir itself.
     InMaildir,
     /// In this file.
@@ -31,12 +31,12 @@ pub enum ManifestLocation<'a> {
 
 impl<'a> ManifestLocation<'a> {
     /// The location that a `--manifest` names; in the Maildir where there is none.
-    pub fn named(path: Option<&'a Path>) -> ManifestLocation<'a> {
+    pub(crate) fn named(path: Option<&'a Path>) -> ManifestLocation<'a> {
         path.map_or(ManifestLocation::InMaildir, ManifestLocation::File)
     }
 
     /// Returns the path of the manifest of `maildir`.
-    pub fn path(self, maildir: &Path) -> Option<PathBuf> {
+    pub(crate) fn path(self, maildir: &Path) -> Option<PathBuf> {
         match self {
             ManifestLocation::InMaildir => Some(maildir.join(FILE_NAME)),
             ManifestLocation::File(path) => Some(path.to_owned()),
@@ -45,7 +45,7 @@ impl<'a> ManifestLocation<'a> {
     }
 
     /// Reads the manifest of `maildir`; `None` where there is none.
-    pub fn read(self, maildir: &Path) -> Result<Option<ManifestFile>> {
+    pub(crate) fn read(self, maildir: &Path) -> Result<Option<ManifestFile>> {
         if self == ManifestLocation::None {
             return Ok(None);
         }
@@ -56,7 +56,7 @@ impl<'a> ManifestLocation<'a> {
     }
 
     /// Reads the manifest of `maildir`, and fails where there is none.
-    pub fn read_existing(self, maildir: &Path) -> Result<ManifestFile> {
+    pub(crate) fn read_existing(self, maildir: &Path) -> Result<ManifestFile> {
         let path = self.path(maildir).unwrap_or_else(|| maildir.join(FILE_NAME));
         let text = read_regular(&path).map_err(Error::io("read the manifest", &path))?;
         Ok(ManifestFile { path, text })
@@ -64,7 +64,7 @@ impl<'a> ManifestLocation<'a> {
 
     /// Locks a manifest outside of the Maildir. Several Maildirs may share one, each with a lock of its own.
     /// Returns `None` where the lock of the Maildir is enough.
-    pub fn lock(self, timeout: Duration, cancel: &Cancel) -> Result<Option<ManifestLock>> {
+    pub(crate) fn lock(self, timeout: Duration, cancel: &Cancel) -> Result<Option<ManifestLock>> {
         match self {
             ManifestLocation::File(path) => ManifestLock::acquire(path, timeout, cancel).map(Some),
             ManifestLocation::InMaildir | ManifestLocation::None => Ok(None),
@@ -72,7 +72,7 @@ impl<'a> ManifestLocation<'a> {
     }
 
     /// Opens the manifest to append to after byte `end`. `root` is the Maildir, or its stage.
-    pub fn open(self, root: &Dir, end: u64) -> Result<Option<ManifestAppender>> {
+    pub(crate) fn open(self, root: &Dir, end: u64) -> Result<Option<ManifestAppender>> {
         match self {
             ManifestLocation::InMaildir => ManifestAppender::open(root, OsStr::new(FILE_NAME), end).map(Some),
             ManifestLocation::File(path) => {
@@ -85,24 +85,24 @@ impl<'a> ManifestLocation<'a> {
 
 /// A manifest that was read.
 #[derive(Debug)]
-pub struct ManifestFile {
+pub(crate) struct ManifestFile {
     pub path: PathBuf,
     pub text: Vec<u8>,
 }
 
 impl ManifestFile {
     /// Divides the manifest into sections. See [`outline`].
-    pub fn outline(&self) -> Result<Vec<Outline<'_>>> {
+    pub(crate) fn outline(&self) -> Result<Vec<Outline<'_>>> {
         outline(&self.text, &self.path)
     }
 
     /// See [`read_headers`].
-    pub fn headers(&self) -> Vec<SectionHeader> {
+    pub(crate) fn headers(&self) -> Vec<SectionHeader> {
         read_headers(&self.text)
     }
 
     /// Brings the manifest to stable storage.
-    pub fn sync(&self) -> Result<()> {
+    pub(crate) fn sync(&self) -> Result<()> {
         let file = File::open(&self.path).map_err(Error::io("open", &self.path))?;
         durable::sync_file(&file).map_err(Error::io("flush", &self.path))
     }
@@ -111,7 +111,7 @@ impl ManifestFile {
 /// The lock of a manifest outside of the Maildir. The file is created for the lock where it is missing.
 /// It is removed again if nothing was written.
 #[derive(Debug)]
-pub struct ManifestLock {
+pub(crate) struct ManifestLock {
     dir: Dir,
     name: OsString,
     file: File,

@@ -16,11 +16,13 @@ mod location;
 mod read;
 mod write;
 
-pub use byte_counts::ByteCounts;
-pub use format::{Bytes, Digest, Gap, LEAD, MessageRecord, SectionFooter, SectionHeader, VERSION, to_line};
-pub use location::{FILE_NAME, ManifestFile, ManifestLocation, ManifestLock};
-pub use read::{Outline, Section, follows, looks_like_manifest, outline, read_headers};
-pub use write::ManifestAppender;
+pub(crate) use byte_counts::ByteCounts;
+pub(crate) use format::{
+    Bytes, Digest, Gap, LEAD, MessageRecord, SectionFooter, SectionHeader, VERSION, to_line,
+};
+pub(crate) use location::{FILE_NAME, ManifestFile, ManifestLocation, ManifestLock};
+pub(crate) use read::{Outline, Section, follows, looks_like_manifest, outline};
+pub(crate) use write::ManifestAppender;
 
 #[cfg(test)]
 mod tests {

@@ -12,7 +12,7 @@ use crate::mailbox::error::{Error, Result};
 
 /// A parsed section.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Section {
+pub(crate) struct Section {
     pub header: SectionHeader,
     /// In file order.
     pub messages: Vec<MessageRecord>,
@@ -24,14 +24,14 @@ pub struct Section {
 
 impl Section {
     /// Returns the path of the source.
-    pub fn source(&self) -> PathBuf {
+    pub(crate) fn source(&self) -> PathBuf {
         PathBuf::from(OsStr::from_bytes(&self.header.source.0))
     }
 }
 
 /// A section whose messages are not parsed. Recognizing a source needs only headers and footers.
 #[derive(Debug, Clone)]
-pub struct Outline<'a> {
+pub(crate) struct Outline<'a> {
     pub header: SectionHeader,
     /// `None` while the section is open.
     pub footer: Option<SectionFooter>,
@@ -47,7 +47,7 @@ pub struct Outline<'a> {
 ///
 /// # Errors
 /// [`Error::Manifest`] for a closed section with a wrong hash, and for an invalid line.
-pub fn outline<'a>(text: &'a [u8], path: &'a Path) -> Result<Vec<Outline<'a>>> {
+pub(crate) fn outline<'a>(text: &'a [u8], path: &'a Path) -> Result<Vec<Outline<'a>>> {
     let damaged = |line, reason: &str| Error::Manifest { path: path.to_owned(), line, reason: reason.into() };
     let mut sections: Vec<Outline<'a>> = Vec::new();
     let (mut at, mut number) = (0, 0);
@@ -102,7 +102,7 @@ pub fn outline<'a>(text: &'a [u8], path: &'a Path) -> Result<Vec<Outline<'a>>> {
 
 /// Returns the readable headers of a manifest, for callers that only need the options of the conversion. Hashes are
 /// not checked.
-pub fn read_headers(text: &[u8]) -> Vec<SectionHeader> {
+pub(super) fn read_headers(text: &[u8]) -> Vec<SectionHeader> {
     const START: &[u8] = b"{\"section\":";
     let starts = memchr::memmem::find_iter(text, START).filter(|&at| at == 0 || text[at - 1] == b'\n');
     let line = |at: usize| &text[at..at + memchr::memchr(b'\n', &text[at..]).unwrap_or(0)];
@@ -120,20 +120,20 @@ fn is_torn(line: &[u8]) -> bool {
 }
 
 /// Reports whether the text begins as a manifest, perhaps cut off in its first line, or is empty.
-pub fn looks_like_manifest(text: &[u8]) -> bool {
+pub(crate) fn looks_like_manifest(text: &[u8]) -> bool {
     const HEAD: &[u8] = b"{\"section\":";
     HEAD.starts_with(text) || text.starts_with(HEAD) || text.iter().all(|&b| b == 0)
 }
 
 /// Reports whether section `later` is about a later state of the source of `earlier`. Both count from 0.
-pub fn follows(sections: &[Outline<'_>], later: usize, earlier: usize) -> bool {
+pub(crate) fn follows(sections: &[Outline<'_>], later: usize, earlier: usize) -> bool {
     let before = |n: usize| sections[n].header.follows.and_then(|k| k.checked_sub(1)).filter(|&k| k < n);
     std::iter::successors(before(later), |&n| before(n)).any(|n| n == earlier)
 }
 
 impl Outline<'_> {
     /// Parses all lines of the section. In an open section the lines after a torn one are ignored.
-    pub fn read(&self) -> Result<Section> {
+    pub(crate) fn read(&self) -> Result<Section> {
         let (mut messages, mut gaps) = (Vec::new(), Vec::new());
         for (n, line) in self.lines.split(|&b| b == b'\n').enumerate().skip(1).filter(|(_, l)| !l.is_empty())
         {
@@ -156,12 +156,12 @@ impl Outline<'_> {
 
     /// Returns only the names and From_ lines of the messages: in parallel, and at a third of the cost. Invalid lines
     /// are skipped.
-    pub fn names(&self) -> Vec<MessageName> {
+    pub(crate) fn names(&self) -> Vec<MessageName> {
         self.parts()
     }
 
     /// Returns only the names and lengths of the messages in a section of a Maildir.
-    pub fn copied_names(&self) -> Vec<CopiedName> {
+    pub(crate) fn copied_names(&self) -> Vec<CopiedName> {
         self.parts()
     }
 
@@ -174,7 +174,7 @@ impl Outline<'_> {
 
 /// See [`Outline::copied_names`].
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct CopiedName {
+pub(crate) struct CopiedName {
     pub name: Bytes,
     /// See [`MessageRecord::original`].
     #[serde(default)]
@@ -184,7 +184,7 @@ pub struct CopiedName {
 
 /// See [`Outline::names`].
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct MessageName {
+pub(crate) struct MessageName {
     pub name: Bytes,
     #[serde(default)]
     pub from: Bytes,

@@ -9,7 +9,7 @@ use crate::mailbox::fs::durable::{self, Dir};
 
 /// A manifest to append to. If it is dropped before [`ManifestAppender::commit`], the appended lines are removed.
 #[derive(Debug)]
-pub struct ManifestAppender {
+pub(crate) struct ManifestAppender {
     dir: Dir,
     name: OsString,
     file: File,
@@ -23,7 +23,7 @@ impl ManifestAppender {
     /// Opens a manifest to append to. The caller holds the lock of the Maildir. The bytes after `end`, the end of a
     /// line, are left from a killed run. They are cut off and flushed before this returns, so that no line lists a
     /// file that is about to be removed.
-    pub fn open(dir: &Dir, name: &OsStr, end: u64) -> Result<ManifestAppender> {
+    pub(crate) fn open(dir: &Dir, name: &OsStr, end: u64) -> Result<ManifestAppender> {
         let path = dir.path().join(name);
         let file = dir.open_append(name, 0o600)?;
         let length = file.metadata().map_err(Error::io("look at", &path))?.len();
@@ -42,22 +42,22 @@ impl ManifestAppender {
     }
 
     /// Appends complete lines.
-    pub fn append(&mut self, lines: &[u8]) -> Result<()> {
+    pub(crate) fn append(&mut self, lines: &[u8]) -> Result<()> {
         durable::write_all(&self.file, lines).map_err(Error::io("write", &self.path))
     }
 
     /// Keeps the appended lines.
-    pub fn commit(&mut self) {
+    pub(crate) fn commit(&mut self) {
         self.kept = true;
     }
 
     /// Sets the time of a new manifest: the same conversion creates the same tree, including times.
-    pub fn set_mtime(&self, epoch: i64) -> Result<()> {
+    pub(crate) fn set_mtime(&self, epoch: i64) -> Result<()> {
         durable::set_mtime(&self.file, epoch).map_err(Error::io("set the time of", &self.path))
     }
 
     /// Brings the manifest to stable storage.
-    pub fn sync(&self) -> Result<()> {
+    pub(crate) fn sync(&self) -> Result<()> {
         durable::sync_file(&self.file).map_err(Error::io("flush", &self.path))
     }
 }

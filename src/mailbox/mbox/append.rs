@@ -26,7 +26,7 @@ const ATTEMPTS: usize = 10;
 
 /// An mbox to append to. If it is dropped before [`MboxAppender::commit`], the mbox gets its old length back.
 #[derive(Debug)]
-pub struct MboxAppender {
+pub(crate) struct MboxAppender {
     pub file: File,
     /// The old length in bytes.
     pub length: u64,
@@ -59,7 +59,7 @@ impl MboxAppender {
     /// # Errors
     /// [`Error::Destination`] for a file that cannot be continued, [`Error::NotAMailbox`], [`Error::Locked`],
     /// [`Error::Interrupted`], [`Error::Io`].
-    pub fn open(
+    pub(crate) fn open(
         path: &Path,
         variant: Option<Variant>,
         locks: &LockOptions,
@@ -77,7 +77,7 @@ impl MboxAppender {
     ///
     /// # Errors
     /// As [`MboxAppender::open`]; [`Error::Unsupported`] for a variant with Content-Length.
-    pub fn open_for_delivery(
+    pub(crate) fn open_for_delivery(
         path: &Path,
         variant: Option<Variant>,
         create: bool,
@@ -149,7 +149,7 @@ impl MboxAppender {
     /// # Errors
     /// [`Error::Unrepresentable`] for a message that MMDF cannot represent, [`Error::ConcurrentWrite`],
     /// [`Error::Io`], [`Error::Interrupted`], and those of `chunks`.
-    pub fn append(
+    pub(crate) fn append(
         &mut self,
         head: &MessageHead<'_>,
         cancel: &Cancel,
@@ -192,14 +192,14 @@ impl MboxAppender {
     }
 
     /// Lets several threads write, each at its own offset, until [`MboxAppender::finish_parallel`].
-    pub fn begin_parallel(&mut self) -> Result<()> {
+    pub(crate) fn begin_parallel(&mut self) -> Result<()> {
         self.check_length()?;
         self.end = None;
         Ok(())
     }
 
     /// Ends parallel writing. `end` is the offset after the last byte written.
-    pub fn finish_parallel(&mut self, end: u64) -> Result<()> {
+    pub(crate) fn finish_parallel(&mut self, end: u64) -> Result<()> {
         self.end = Some(end);
         self.check_length()
     }
@@ -219,7 +219,7 @@ impl MboxAppender {
 
     /// Brings the appended bytes to stable storage, and the name of the mbox: the program that created it may have
     /// been killed before it did that.
-    pub fn sync(&self) -> Result<()> {
+    pub(crate) fn sync(&self) -> Result<()> {
         let flushed = durable::sync_file(&self.file).map_err(Error::io("flush", &self.path));
         // Checked first: after a concurrent write nothing is truncated.
         self.check_length()?;
@@ -233,7 +233,7 @@ impl MboxAppender {
     }
 
     /// Keeps the appended bytes, and releases the locks.
-    pub fn commit(mut self) {
+    pub(crate) fn commit(mut self) {
         self.committed = true;
     }
 

@@ -21,7 +21,7 @@ use crate::mailbox::message::header;
 use crate::mailbox::text::plural;
 
 /// Decides all candidates of `text`.
-pub fn decide(
+pub(crate) fn decide(
     text: &[u8],
     candidates: &[Candidate],
     options: BoundaryOptions<'_>,
@@ -40,7 +40,7 @@ pub fn decide(
         open: None,
         hooks,
         released: 0,
-        out: Boundaries { framed, ..Boundaries::default() },
+        out: Boundaries::default(),
     };
     if options.keep_candidates {
         pass.out.decisions.reserve_exact(candidates.len());

@@ -9,7 +9,7 @@ use crate::mailbox::text::escape;
 
 /// Parses a list for the source `text`. Every offset must be that of a line that begins with `From `, and the size
 /// in the first line of the list must be that of the source.
-pub fn parse(list: &[u8], path: &Path, text: &[u8]) -> Result<Overrides> {
+pub(crate) fn parse(list: &[u8], path: &Path, text: &[u8]) -> Result<Overrides> {
     let mut overrides = Overrides::new();
     for (n, line) in list.split(|&b| b == b'\n').enumerate() {
         let refuse = |reason: String| Error::Boundaries { path: path.to_owned(), line: n as u64 + 1, reason };
@@ -57,7 +57,7 @@ fn entry(line: &[u8]) -> Result<(u64, Verdict), String> {
 }
 
 /// Returns the head of a list. It names the size of the source, so that the list is not used for another file.
-pub fn format_header(size: u64) -> String {
+pub(crate) fn format_header(size: u64) -> String {
     format!(
         "# mailferry boundaries of {size} bytes\n\
          # change separator to body or body to separator, then: mailferry convert --boundaries THIS FILE …\n\
@@ -66,7 +66,7 @@ pub fn format_header(size: u64) -> String {
 }
 
 /// Returns a line of a list without its line end. `line` counts from 1.
-pub fn format_line(text: &[u8], decision: &Decision, line: u64) -> String {
+pub(crate) fn format_line(text: &[u8], decision: &Decision, line: u64) -> String {
     const MAX_SHOWN: usize = 200;
     let candidate = &decision.candidate;
     let row = match decision.reason {

@@ -3,7 +3,7 @@
 use super::from_line::{LineClass, Spelling};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum NextLine {
+pub(crate) enum NextLine {
     /// A header field, a `>From ` line or a From_ line.
     Header,
     /// An empty line or the end of the file.
@@ -14,7 +14,7 @@ pub enum NextLine {
 
 /// A line that begins with `From `, and what the decision needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Candidate {
+pub(crate) struct Candidate {
     /// The byte offset of the line.
     pub offset: u64,
     /// The length of the line with its line end, at most 4 GiB: a longer line is prose.
@@ -38,17 +38,17 @@ pub struct Candidate {
 
 impl Candidate {
     /// Returns the offset after the line.
-    pub fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.offset + u64::from(self.len)
     }
 
     /// Reports whether the class is DHB, that of an undamaged separator.
-    pub fn is_confident(&self) -> bool {
+    pub(crate) fn is_confident(&self) -> bool {
         self.line == LineClass::Dated && self.next == NextLine::Header && self.blank_before
     }
 
     /// Returns the three letters of the decision table.
-    pub fn class(&self) -> String {
+    pub(crate) fn class(&self) -> String {
         let line = match self.line {
             LineClass::Dated => 'D',
             LineClass::Known => 'K',

@@ -2,7 +2,7 @@
 
 /// The message has a line of four ^A, which would end its MMDF frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unrepresentable;
+pub(crate) struct Unrepresentable;
 
 /// Finds the empty line in the chunks of a header. The state is that of the current line.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ const DATE_WINDOW: usize = 200;
 
 /// A parsed line that begins with `From `.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FromLine<'a> {
+pub(crate) struct FromLine<'a> {
     pub class: LineClass,
     /// The text before the date, without the blanks around it. Empty in an unknown line.
     pub sender: &'a [u8],
@@ -26,7 +26,7 @@ pub struct FromLine<'a> {
 
 /// The class of a line in the decision table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum LineClass {
+pub(crate) enum LineClass {
     /// D: a sender, possibly empty, and a date to the end of the line.
     Dated,
     /// K: a known form without a date, `From ` alone or with a single token.
@@ -37,11 +37,11 @@ pub enum LineClass {
 
 /// The spelling of a From_ line. Two lines with the same spelling may come from the same writer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Spelling(u16);
+pub(crate) struct Spelling(u16);
 
 /// Parses a line with or without its line end. A line that does not begin with `From ` is
 /// [`LineClass::Unknown`].
-pub fn parse(line: &[u8]) -> FromLine<'_> {
+pub(crate) fn parse(line: &[u8]) -> FromLine<'_> {
     let Some(rest) = line.strip_prefix(b"From ") else {
         return FromLine::undated(LineClass::Unknown, &line[..0], Spelling::UNKNOWN);
     };
@@ -118,7 +118,7 @@ fn is_blank(byte: &u8) -> bool {
 
 /// A From_ line to write.
 #[derive(Debug, Clone, Copy)]
-pub enum FromLineSpec<'a> {
+pub(crate) enum FromLineSpec<'a> {
     /// The From_ lines of another mbox. The first of them has a date.
     Verbatim(&'a [u8]),
     /// `From SENDER DATE`, the date in UTC.
@@ -211,7 +211,7 @@ impl Spelling {
     }
 
     /// Returns the name in reports: `asctime, zone before the year`, `no date, sender only`.
-    pub fn name(self) -> String {
+    pub(crate) fn name(self) -> String {
         let mut name = Self::KINDS[usize::from(self.0 & Self::KIND)].to_owned();
         for (bit, words) in [
             (Self::NO_WEEKDAY, ", no weekday"),

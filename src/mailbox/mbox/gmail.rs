@@ -7,7 +7,7 @@ use crate::mailbox::message::header;
 
 /// The meaning of a label of Gmail itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SystemLabel {
+pub(crate) enum SystemLabel {
     Inbox,
     Sent,
     Draft,
@@ -315,7 +315,7 @@ const CATEGORIES: &[&str] = &[
 /// Parses the value of an X-Gmail-Labels field. Encoded words are decoded first, since Takeout encodes the whole list
 /// with its commas. Then the list is split at commas that are not quoted. A quoted label begins with a quote, and has
 /// its own quotes doubled. In other labels (`Kategorie: "Neuigkeiten"`) a quote is a quote.
-pub fn parse_labels(value: &[u8]) -> Vec<String> {
+pub(crate) fn parse_labels(value: &[u8]) -> Vec<String> {
     let list = header::decode_text(value);
     let (mut labels, mut label, mut quoted) = (Vec::new(), String::new(), false);
     let mut rest = list.chars().peekable();
@@ -333,7 +333,7 @@ pub fn parse_labels(value: &[u8]) -> Vec<String> {
 }
 
 /// Returns the meaning of a label of Gmail; `None` for a user label.
-pub fn system_label(label: &str) -> Option<SystemLabel> {
+pub(crate) fn system_label(label: &str) -> Option<SystemLabel> {
     let plain = plain(label);
     let known = LABELS.iter().find(|(_, names)| names.contains(&plain.as_str()));
     known.map(|(system, _)| *system).or_else(|| is_category(&plain).then_some(SystemLabel::Category))

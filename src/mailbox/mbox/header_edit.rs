@@ -8,7 +8,7 @@ use crate::mailbox::message::header::{self, Field};
 
 /// The header of a message, and how it is written. The body, or the whole message, follows in chunks.
 #[derive(Debug, Clone, Copy)]
-pub enum HeaderEdit<'a> {
+pub(crate) enum HeaderEdit<'a> {
     /// The fields that an mbox keeps in the header are edited, and only the body is quoted.
     Rewrite {
         /// The header without the empty line. The chunks continue after it: with the empty line, if any.
@@ -29,7 +29,7 @@ pub enum HeaderEdit<'a> {
 
 /// The treatment of the fields that contain flags and keywords.
 #[derive(Debug, Clone, Copy)]
-pub enum FlagFields<'a> {
+pub(crate) enum FlagFields<'a> {
     /// They stay unchanged.
     Keep,
     /// Status and X-Status get the flags, and X-Keywords the keywords. X-Mozilla-Status, X-Mozilla-Keys and
@@ -61,7 +61,11 @@ const READER_FIELDS: [&str; 8] = [
 impl<'a> HeaderEdit<'a> {
     /// Prepares the header of a delivery, without a Content-Length. `start` is the `whole` message, or as much of
     /// it as fits into memory. Also returns the part of `start` that is the first chunk.
-    pub fn for_delivery(start: &'a [u8], whole: bool, status: Option<Status>) -> (HeaderEdit<'a>, &'a [u8]) {
+    pub(crate) fn for_delivery(
+        start: &'a [u8],
+        whole: bool,
+        status: Option<Status>,
+    ) -> (HeaderEdit<'a>, &'a [u8]) {
         let split = header::split(start);
         let complete = whole || split.closed;
         let (lines, body) = (split.header, whole.then_some(split.body));

@@ -8,7 +8,7 @@ use crate::mailbox::text::escape;
 
 /// A validated Content-Length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ContentLength {
+pub(super) struct ContentLength {
     /// The offset after the counted body.
     pub end: u64,
     /// The offset of the next separator, or the end of the file.

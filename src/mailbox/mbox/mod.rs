@@ -1,23 +1,23 @@
 //! mbox: many messages in one file, and the question where each begins.
 
-pub mod append;
+pub(crate) mod append;
 mod attachment;
-pub mod boundary;
-pub mod boundary_list;
-pub mod candidate;
+pub(crate) mod boundary;
+pub(crate) mod boundary_list;
+pub(crate) mod candidate;
 mod chunk_scan;
 mod frames;
-pub mod from_line;
-pub mod gmail;
+pub(crate) mod from_line;
+pub(crate) mod gmail;
 mod header_edit;
 mod length;
 mod lines;
-pub mod quote;
-pub mod read;
-pub mod scan;
-pub mod scan_hooks;
-pub mod status;
+pub(crate) mod quote;
+pub(crate) mod read;
+pub(crate) mod scan;
+pub(crate) mod scan_hooks;
+pub(crate) mod status;
 mod tail;
-pub mod variant;
-pub mod verdict;
-pub mod write;
+pub(crate) mod variant;
+pub(crate) mod verdict;
+pub(crate) mod write;

@@ -4,7 +4,7 @@ use memchr::memmem;
 
 /// The quoting that a reader removes from the lines of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Quoting {
+pub(crate) enum Quoting {
     /// Nothing: mboxcl2 and MMDF never quote.
     None,
     /// One `>` from `>From `, no deeper: mboxo and mboxcl.
@@ -14,7 +14,7 @@ pub enum Quoting {
 }
 
 /// Returns the offsets in `body` of the `>` that `quoting` removes.
-pub fn quote_offsets<'a>(body: &'a [u8], quoting: Quoting) -> impl Iterator<Item = usize> + use<'a> {
+pub(crate) fn quote_offsets<'a>(body: &'a [u8], quoting: Quoting) -> impl Iterator<Item = usize> + use<'a> {
     // The needle has a rare byte pair, so replies full of `>` cost nothing.
     let finder = memmem::find_iter(body, b">From ");
     finder.take_while(move |_| quoting != Quoting::None).filter_map(move |at| {
@@ -26,7 +26,10 @@ pub fn quote_offsets<'a>(body: &'a [u8], quoting: Quoting) -> impl Iterator<Item
 
 /// Returns the offsets at which a writer adds a `>` that [`quote_offsets`] finds: before `From ` at the start of a
 /// line, and with [`Quoting::Any`] before `>From `, `>>From ` and so on.
-pub fn offsets_to_quote<'a>(body: &'a [u8], quoting: Quoting) -> impl Iterator<Item = usize> + use<'a> {
+pub(crate) fn offsets_to_quote<'a>(
+    body: &'a [u8],
+    quoting: Quoting,
+) -> impl Iterator<Item = usize> + use<'a> {
     let finder = memmem::find_iter(body, b"From ");
     finder.take_while(move |_| quoting != Quoting::None).filter_map(move |at| {
         let depth = body[..at].iter().rev().take_while(|&&b| b == b'>').count();
@@ -41,7 +44,12 @@ pub(crate) fn is_line_start(text: &[u8], at: usize) -> bool {
 
 /// Collects the pieces of an unquoted message: slices of it, in order. Returns the number of `>` that were removed.
 /// The header never changes: a `>From ` line in it is a remnant of UUCP.
-pub fn unquote<'a>(message: &'a [u8], body_at: usize, quoting: Quoting, pieces: &mut Vec<&'a [u8]>) -> usize {
+pub(crate) fn unquote<'a>(
+    message: &'a [u8],
+    body_at: usize,
+    quoting: Quoting,
+    pieces: &mut Vec<&'a [u8]>,
+) -> usize {
     let mut kept_from = 0;
     let mut removed = 0;
     for at in quote_offsets(&message[body_at..], quoting) {
@@ -55,7 +63,8 @@ pub fn unquote<'a>(message: &'a [u8], body_at: usize, quoting: Quoting, pieces: 
 
 /// Quotes a body as an mboxrd writer does: adds a `>` to every `>*From ` line. [`unquote`] with [`Quoting::Any`] is
 /// the inverse.
-pub fn quote_mboxrd(body: &[u8]) -> Vec<u8> {
+#[cfg(any(test, fuzzing))]
+pub(crate) fn quote_mboxrd(body: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(body.len() + 16);
     push_quoted(body, offsets_to_quote(body, Quoting::Any), &mut out);
     out
@@ -65,7 +74,7 @@ pub fn quote_mboxrd(body: &[u8]) -> Vec<u8> {
 /// anywhere in the run of `>` of a line, so runs need no buffering. At most four letters of a `From ` are held back
 /// between two chunks.
 #[derive(Debug)]
-pub struct Quoter {
+pub(crate) struct Quoter {
     quoting: Quoting,
     /// The state at the start of a line that may need quoting. `None` after that part of a line.
     head: Option<LineHead>,
@@ -82,12 +91,12 @@ struct LineHead {
 const FROM: &[u8] = b"From ";
 
 impl Quoter {
-    pub fn new(quoting: Quoting) -> Quoter {
+    pub(crate) fn new(quoting: Quoting) -> Quoter {
         Quoter { quoting, head: Some(LineHead::START) }
     }
 
     /// Appends the quoted chunk, with the bytes held back before it.
-    pub fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
         if self.quoting == Quoting::None {
             return out.extend_from_slice(chunk);
         }
@@ -105,7 +114,7 @@ impl Quoter {
     }
 
     /// Ends the text. The bytes held back were not a `From `.
-    pub fn finish(self, out: &mut Vec<u8>) {
+    pub(crate) fn finish(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&FROM[..self.head.map_or(0, |head| head.held)]);
     }
 
@@ -144,7 +153,7 @@ impl LineHead {
 }
 
 /// Appends `text` with a `>` at each offset.
-pub fn push_quoted(text: &[u8], at: impl IntoIterator<Item = usize>, out: &mut Vec<u8>) {
+pub(crate) fn push_quoted(text: &[u8], at: impl IntoIterator<Item = usize>, out: &mut Vec<u8>) {
     let mut from = 0;
     for at in at {
         out.extend_from_slice(&text[from..at]);

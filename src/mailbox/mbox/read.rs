@@ -14,7 +14,7 @@ use crate::mailbox::text::plural;
 
 /// Choices of the user that override the evidence in the file.
 #[derive(Debug, Default, Clone)]
-pub struct ReadOptions {
+pub(crate) struct ReadOptions {
     pub variant: Option<Variant>,
     pub overrides: Overrides,
     /// Accept a file in which no candidate is a separator: `inspect --boundaries` shows why.
@@ -25,7 +25,7 @@ pub struct ReadOptions {
 
 /// An mbox, divided into messages. All offsets are bytes of the uncompressed source.
 #[derive(Debug)]
-pub struct Mbox<'a> {
+pub(crate) struct Mbox<'a> {
     text: &'a [u8],
     pub variant: Variant,
     /// The evidence for the variant, a phrase.
@@ -39,7 +39,7 @@ pub struct Mbox<'a> {
 
 /// The reason that a file is not a mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NotAMailbox {
+pub(crate) struct NotAMailbox {
     /// A phrase.
     pub reason: String,
     /// The remedy.
@@ -49,7 +49,7 @@ pub struct NotAMailbox {
 
 /// The probable content of a file that is not an mbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ContentGuess {
+pub(crate) enum ContentGuess {
     /// One message.
     Message,
     /// Another kind of mailbox, or a damaged one.
@@ -59,7 +59,7 @@ pub enum ContentGuess {
 }
 
 /// Reads `text`, which has LF line ends (see [`Source::text`](crate::mailbox::source::Source::text)).
-pub fn read<'a>(
+pub(crate) fn read<'a>(
     text: &'a [u8],
     options: &ReadOptions,
     hooks: ScanHooks<'_>,
@@ -108,18 +108,18 @@ pub fn read<'a>(
 
 impl<'a> Mbox<'a> {
     /// Returns the messages in file order.
-    pub fn messages(&self) -> &[Extent] {
+    pub(crate) fn messages(&self) -> &[Extent] {
         &self.boundaries.messages
     }
 
     /// Returns the source with LF line ends.
-    pub fn text(&self) -> &'a [u8] {
+    pub(crate) fn text(&self) -> &'a [u8] {
         self.text
     }
 
     /// Checks conservation: messages and junk are in order and do not overlap, so every other byte is separator.
     /// An error is a bug in mailferry. Reads no byte of the text, since its pages may be released.
-    pub fn check_conservation(&self) -> Result<(), String> {
+    pub(crate) fn check_conservation(&self) -> Result<(), String> {
         let size = self.text.len() as u64;
         let end_of_file = Extent { at: size, start: size, end: size };
         let mut junk = self.boundaries.junk.iter().peekable();
@@ -141,14 +141,14 @@ impl<'a> Mbox<'a> {
     }
 
     /// Returns the offsets in the quoted message of the `>` to remove.
-    pub fn quote_offsets(&self, extent: &Extent) -> impl Iterator<Item = usize> + use<'a> {
+    pub(crate) fn quote_offsets(&self, extent: &Extent) -> impl Iterator<Item = usize> + use<'a> {
         let message = extent.message(self.text);
         let body_at = header::split(message).body_at(message);
         quote::quote_offsets(&message[body_at..], self.variant.quoting()).map(move |at| body_at + at)
     }
 
     /// Collects the pieces of the unquoted message. Returns the number of `>` that were removed.
-    pub fn pieces(&self, extent: &Extent, pieces: &mut Vec<&'a [u8]>) -> usize {
+    pub(crate) fn pieces(&self, extent: &Extent, pieces: &mut Vec<&'a [u8]>) -> usize {
         let message = extent.message(self.text);
         let body_at = header::split(message).body_at(message);
         quote::unquote(message, body_at, self.variant.quoting(), pieces)
@@ -177,7 +177,7 @@ fn bare_message<'a>(text: &'a [u8], hooks: ScanHooks<'_>) -> Mbox<'a> {
 ///
 /// # Errors
 /// The file has another format, or no message begins in this part.
-pub fn is_framed(head: &[u8]) -> Result<bool, NotAMailbox> {
+pub(crate) fn is_framed(head: &[u8]) -> Result<bool, NotAMailbox> {
     if let Some(other) = recognize_other_format(head) {
         return Err(other);
     }
@@ -269,7 +269,7 @@ fn no_separator(text: &[u8], scan: &Scan) -> NotAMailbox {
 
 /// Reports whether the text begins with a header that has a field of mail. Many files begin with a word and a
 /// colon.
-pub fn looks_like_message(text: &[u8]) -> bool {
+pub(crate) fn looks_like_message(text: &[u8]) -> bool {
     const MAIL_FIELDS: [&str; 13] = [
         "From",
         "Received",

@@ -21,7 +21,7 @@ const WINDOW: usize = 1 << 20;
 
 /// The result of the first pass.
 #[derive(Debug, Default, Clone)]
-pub struct Scan {
+pub(crate) struct Scan {
     /// In file order.
     pub candidates: Vec<Candidate>,
     /// The number of `>From ` lines where a writer would quote.
@@ -44,18 +44,18 @@ pub struct Scan {
 
 /// NUL bytes, with at most [`NUL_GAP`] other bytes between one and the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NulRun {
+pub(crate) struct NulRun {
     pub range: Range<u64>,
     pub count: u64,
 }
 
 /// How many runs of NULs are reported one by one.
-pub const MAX_NUL_RUNS: usize = 100;
+pub(crate) const MAX_NUL_RUNS: usize = 100;
 /// NULs come in runs, in a damaged block or a binary attachment. A run is one finding.
-pub const NUL_GAP: u64 = 4096;
+pub(crate) const NUL_GAP: u64 = 4096;
 
 /// Scans `text` in parallel windows.
-pub fn scan(text: &[u8], hooks: ScanHooks<'_>) -> Scan {
+pub(crate) fn scan(text: &[u8], hooks: ScanHooks<'_>) -> Scan {
     let windows = text.len().div_ceil(WINDOW);
     let scan = |n: usize| {
         if hooks.cancel.is_requested() {

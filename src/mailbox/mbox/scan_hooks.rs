@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::mailbox::context::Cancel;
 
 #[derive(Clone, Copy)]
-pub struct ScanHooks<'a> {
+pub(crate) struct ScanHooks<'a> {
     /// Called with each range that was scanned.
     pub on_scan: &'a (dyn Fn(Range<usize>) + Sync),
     /// Called with ranges that are not read again soon, so that their pages can be released.
@@ -15,7 +15,7 @@ pub struct ScanHooks<'a> {
 }
 
 impl ScanHooks<'_> {
-    pub fn none() -> ScanHooks<'static> {
+    pub(crate) fn none() -> ScanHooks<'static> {
         ScanHooks { on_scan: &|_| (), on_release: &|_| (), cancel: Cancel::never() }
     }
 }

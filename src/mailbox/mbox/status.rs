@@ -9,7 +9,7 @@ use crate::mailbox::message::header::Field;
 // The doc comments of the variants are the help of --labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
-pub enum LabelPolicy {
+pub(crate) enum LabelPolicy {
     /// Keywords of the message
     #[default]
     Keywords,
@@ -23,12 +23,12 @@ pub enum LabelPolicy {
 
 impl LabelPolicy {
     /// Reports whether labels become folders.
-    pub fn are_folders(self) -> bool {
+    pub(crate) fn are_folders(self) -> bool {
         matches!(self, LabelPolicy::Folders | LabelPolicy::First)
     }
 
     /// Returns the word on the command line and in the manifest.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             LabelPolicy::Keywords => "keywords",
             LabelPolicy::Folders => "folders",
@@ -42,7 +42,7 @@ impl LabelPolicy {
 // The doc comments of the variants are the help of --deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
-pub enum DeletedPolicy {
+pub(crate) enum DeletedPolicy {
     /// They come without the flag T
     Keep,
     /// They get the flag T
@@ -54,7 +54,7 @@ pub enum DeletedPolicy {
 
 impl DeletedPolicy {
     /// Returns the word on the command line and in the manifest.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             DeletedPolicy::Keep => "keep",
             DeletedPolicy::Flag => "flag",
@@ -65,7 +65,7 @@ impl DeletedPolicy {
 
 /// The state of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Status {
+pub(crate) struct Status {
     pub flags: Flags,
     /// A mail program listed the message before (Status: O, or R, or a keyword). It goes to cur/ even without a flag.
     pub old: bool,
@@ -73,14 +73,14 @@ pub struct Status {
 
 impl Status {
     /// Reports whether the message goes to cur/: listed before, or with a flag.
-    pub fn belongs_in_cur(self) -> bool {
+    pub(crate) fn belongs_in_cur(self) -> bool {
         self.old || !self.flags.is_empty()
     }
 }
 
 /// The state of a message, collected from the fields of its header.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct StatusFields {
+pub(crate) struct StatusFields {
     /// Without T, see [`deleted`](StatusFields::deleted).
     status: Status,
     /// Marked as deleted by a mail program, and not expunged.
@@ -94,7 +94,7 @@ pub struct StatusFields {
 
 impl StatusFields {
     /// Adds the information of one field. Other fields are ignored.
-    pub fn add(&mut self, field: &Field<'_>, labels: LabelPolicy) {
+    pub(crate) fn add(&mut self, field: &Field<'_>, labels: LabelPolicy) {
         match field.name.len() {
             6 if field.is("Status") => self.add_status(field.value),
             8 if field.is("X-Status") => self.add_x_status(field.value),
@@ -109,7 +109,7 @@ impl StatusFields {
     }
 
     /// Returns the state.
-    pub fn status(&self, deleted: DeletedPolicy) -> Status {
+    pub(crate) fn status(&self, deleted: DeletedPolicy) -> Status {
         let mut status = self.status;
         if self.read_at_gmail && !self.has_status {
             status.flags |= Flags::SEEN;
@@ -244,7 +244,7 @@ fn evolution(value: &[u8]) -> Option<(&str, u32, &str)> {
 
 /// Returns the new value of a field that contains flags as bits: X-Mozilla-Status, X-Mozilla-Status2, X-Evolution.
 /// Other bits stay. Returns `None` for other fields and for an invalid value.
-pub fn update_field(field: &Field<'_>, flags: Flags) -> Option<String> {
+pub(crate) fn update_field(field: &Field<'_>, flags: Flags) -> Option<String> {
     match field.name.len() {
         11 if field.is("X-Evolution") => {
             let (number, set, more) = evolution(field.value)?;
@@ -264,19 +264,20 @@ pub fn update_field(field: &Field<'_>, flags: Flags) -> Option<String> {
 }
 
 /// Returns the value of an X-Mozilla-Status with these flags.
-pub fn mozilla_status(flags: Flags) -> String {
+pub(crate) fn mozilla_status(flags: Flags) -> String {
     format!("{:04x}", with_flags(0, flags, &MOZILLA, MOZILLA_DELETED))
 }
 
 /// Collects the state from a whole header.
-pub fn parse_fields(header: &[u8], labels: LabelPolicy) -> StatusFields {
+pub(crate) fn parse_fields(header: &[u8], labels: LabelPolicy) -> StatusFields {
     let mut fields = StatusFields::default();
     header::fields(header).for_each(|field| fields.add(&field, labels));
     fields
 }
 
 /// Returns the state in a header under the default policies.
-pub fn parse_status(header: &[u8]) -> Status {
+#[cfg(test)]
+pub(crate) fn parse_status(header: &[u8]) -> Status {
     parse_fields(header, LabelPolicy::Ignore).status(DeletedPolicy::Flag)
 }
 
@@ -287,7 +288,7 @@ fn hex(value: &[u8]) -> u32 {
 
 /// Reports whether this is the pseudo message of UW-IMAP, which contains data about the folder. A message that only
 /// has X-IMAP or X-IMAPbase is mail.
-pub fn is_pseudo_message(header: &[u8]) -> bool {
+pub(crate) fn is_pseudo_message(header: &[u8]) -> bool {
     let mut subject = false;
     let mut uid_data = false;
     for field in header::fields(header) {

@@ -6,7 +6,7 @@ use super::quote::Quoting;
 
 /// The variants of mbox (RFC 4155, mmdf(5)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Variant {
+pub(crate) enum Variant {
     /// `From ` → `>From `; not reversible.
     Mboxo,
     /// One more `>` before every `>*From `; reversible.
@@ -23,7 +23,7 @@ pub enum Variant {
 
 impl Variant {
     /// Returns the name in a prefix (`mboxrd:path`) and in reports.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Variant::Mboxo => "mboxo",
             Variant::Mboxrd => "mboxrd",
@@ -35,7 +35,7 @@ impl Variant {
     }
 
     /// Returns the quoting that a reader removes.
-    pub fn quoting(self) -> Quoting {
+    pub(crate) fn quoting(self) -> Quoting {
         match self {
             Variant::Mboxo | Variant::Mboxcl => Quoting::One,
             Variant::Mboxrd => Quoting::Any,
@@ -52,7 +52,7 @@ impl fmt::Display for Variant {
 
 /// Counts that show the variant.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Evidence {
+pub(crate) struct Evidence {
     pub messages: u64,
     /// Messages with a validated Content-Length.
     pub lengths: u64,
@@ -69,7 +69,7 @@ pub struct Evidence {
 }
 
 /// Returns the variant and the evidence, a phrase.
-pub fn judge(evidence: Evidence) -> (Variant, String) {
+pub(crate) fn judge(evidence: Evidence) -> (Variant, String) {
     let Evidence { quoted_once, deeper_than_text, deep_as_text, lengths, .. } = evidence;
     let quoted = quoted_once + deeper_than_text + deep_as_text;
     if let Some(judgement) = judge_by_length(evidence, quoted) {
@@ -123,7 +123,7 @@ fn judge_by_length(evidence: Evidence, quoted: u64) -> Option<(Variant, String)>
 
 impl Evidence {
     /// Reports whether the quoted lines are evidence for two variants.
-    pub fn is_split(&self) -> bool {
+    pub(crate) fn is_split(&self) -> bool {
         self.deeper_than_text > 0 && self.deep_as_text > 0
     }
 }

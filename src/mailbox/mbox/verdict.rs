@@ -8,7 +8,7 @@ use crate::mailbox::finding::Finding;
 
 /// The decision about a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// A message begins after this line.
     Separator,
     /// A second From_ line of the same message, directly after the first (or after the line that opens an MMDF
@@ -20,7 +20,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// Returns the word in boundary lists.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Verdict::Separator => "separator",
             Verdict::Doubled => "doubled",
@@ -31,7 +31,7 @@ impl Verdict {
 
 /// The reason for a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reason {
+pub(crate) enum Reason {
     /// A row of the decision table, 1 to 11.
     Row(u8),
     /// `--boundaries`.
@@ -40,7 +40,7 @@ pub enum Reason {
 
 /// A candidate with its verdict and the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Decision {
+pub(crate) struct Decision {
     pub candidate: Candidate,
     pub verdict: Verdict,
     pub reason: Reason,
@@ -48,7 +48,7 @@ pub struct Decision {
 
 /// The position of a message in its source. The bytes between `end` and the next `at` are separator or junk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Extent {
+pub(crate) struct Extent {
     /// The first byte of its From_ lines, or of the message where there are none.
     pub at: u64,
     /// The first byte after its From_ lines.
@@ -58,19 +58,19 @@ pub struct Extent {
 }
 
 impl Extent {
-    pub fn from_lines<'a>(&self, text: &'a [u8]) -> &'a [u8] {
+    pub(crate) fn separator_lines<'a>(&self, text: &'a [u8]) -> &'a [u8] {
         &text[self.at as usize..self.start as usize]
     }
 
     /// Returns the message with its quoting.
-    pub fn message<'a>(&self, text: &'a [u8]) -> &'a [u8] {
+    pub(crate) fn message<'a>(&self, text: &'a [u8]) -> &'a [u8] {
         &text[self.start as usize..self.end as usize]
     }
 }
 
 /// A file, divided into messages.
 #[derive(Debug, Default, Clone)]
-pub struct Boundaries {
+pub(crate) struct Boundaries {
     /// In file order.
     pub messages: Vec<Extent>,
     /// All candidates, if [`BoundaryOptions::keep_candidates`] is set.
@@ -81,16 +81,14 @@ pub struct Boundaries {
     pub lengths: u64,
     /// The number of unquoted From_ lines that such a length covers.
     pub raw_under_length: u64,
-    /// The file is MMDF.
-    pub framed: bool,
     pub findings: Vec<Finding>,
 }
 
 /// The user's verdicts by offset.
-pub type Overrides = BTreeMap<u64, Verdict>;
+pub(crate) type Overrides = BTreeMap<u64, Verdict>;
 
 #[derive(Debug, Clone, Copy)]
-pub struct BoundaryOptions<'a> {
+pub(crate) struct BoundaryOptions<'a> {
     /// The file is MMDF.
     pub framed: bool,
     /// The writer quoted every From_ line in a body, as an mboxrd writer does. Then row 4 does not apply. (Seen

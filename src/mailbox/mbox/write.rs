@@ -3,11 +3,11 @@
 //! Any message is written, and read back as the same message (`promises::writer`). The exception is a message
 //! with a line of four ^A, which MMDF cannot represent.
 
-pub use super::chunk_scan::Unrepresentable;
+pub(crate) use super::chunk_scan::Unrepresentable;
 use super::chunk_scan::{FrameLines, HeaderEnd};
-pub use super::from_line::FromLineSpec;
+pub(crate) use super::from_line::FromLineSpec;
 use super::header_edit::{EditedHeader, FieldValues};
-pub use super::header_edit::{FlagFields, HeaderEdit};
+pub(crate) use super::header_edit::{FlagFields, HeaderEdit};
 use super::lines::FRAME;
 use super::quote::{self, Quoter, Quoting};
 use super::status::Status;
@@ -16,7 +16,7 @@ use crate::mailbox::message::header;
 
 /// A message to write.
 #[derive(Debug, Clone, Copy)]
-pub struct MboxMessage<'a> {
+pub(crate) struct MboxMessage<'a> {
     /// The unquoted bytes.
     pub message: &'a [u8],
     pub from_line: FromLineSpec<'a>,
@@ -28,7 +28,7 @@ pub struct MboxMessage<'a> {
 
 /// The changes to a message that a reader does not undo.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Changes {
+pub(crate) struct Changes {
     /// A final newline was added.
     pub final_newline: bool,
     /// The number of `From ` lines in its header that got a `>`. Readers remove none from a header.
@@ -40,7 +40,7 @@ pub struct Changes {
 }
 
 /// Appends a message to `out`.
-pub fn write(
+pub(crate) fn write(
     variant: Variant,
     message: &MboxMessage<'_>,
     out: &mut Vec<u8>,
@@ -86,7 +86,7 @@ fn write_whole(
 
 /// The part of a message before its chunks.
 #[derive(Debug, Clone, Copy)]
-pub struct MessageHead<'a> {
+pub(crate) struct MessageHead<'a> {
     pub from_line: FromLineSpec<'a>,
     pub header: HeaderEdit<'a>,
     /// The line end of added lines, see [`line_ending`].
@@ -95,7 +95,7 @@ pub struct MessageHead<'a> {
 
 /// Writes a message whose body comes in chunks.
 #[derive(Debug)]
-pub struct MessageWriter {
+pub(crate) struct MessageWriter {
     variant: Variant,
     eol: &'static [u8],
     /// Set while the chunks are in the header.
@@ -109,7 +109,7 @@ pub struct MessageWriter {
 
 impl MessageWriter {
     /// Appends the part before the first chunk to `out`.
-    pub fn begin(
+    pub(crate) fn begin(
         variant: Variant,
         head: &MessageHead<'_>,
         out: &mut Vec<u8>,
@@ -172,7 +172,7 @@ impl MessageWriter {
     }
 
     /// Appends a chunk to `out`, quoted.
-    pub fn push(&mut self, mut chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Unrepresentable> {
+    pub(crate) fn push(&mut self, mut chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Unrepresentable> {
         self.scan(chunk)?;
         if let Some(header) = &mut self.header
             && let Some(end) = header.find(chunk)
@@ -188,7 +188,7 @@ impl MessageWriter {
 
     /// Appends the part after the last chunk to `out`. [`Changes::ambiguous`] is not counted: that takes the whole
     /// body.
-    pub fn finish(self, out: &mut Vec<u8>) -> Result<Changes, Unrepresentable> {
+    pub(crate) fn finish(self, out: &mut Vec<u8>) -> Result<Changes, Unrepresentable> {
         let mut changes = self.changes;
         self.quoter.finish(out);
         let missing = missing_line_end(self.last.as_ref(), self.eol);
@@ -215,7 +215,7 @@ fn has_length(variant: Variant) -> bool {
 }
 
 /// Returns the line end of a message: that of its first line.
-pub fn line_ending(message: &[u8]) -> &'static [u8] {
+pub(crate) fn line_ending(message: &[u8]) -> &'static [u8] {
     match memchr::memchr(b'\n', message) {
         Some(lf) if message[..lf].ends_with(b"\r") => b"\r\n",
         _ => b"\n",

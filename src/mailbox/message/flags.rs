@@ -4,21 +4,21 @@ use std::fmt;
 
 /// A set of the six flags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
-pub struct Flags(u8);
+pub(crate) struct Flags(u8);
 
 impl Flags {
     /// Draft.
-    pub const DRAFT: Flags = Flags(1);
+    pub(crate) const DRAFT: Flags = Flags(1);
     /// Flagged, starred.
-    pub const FLAGGED: Flags = Flags(2);
+    pub(crate) const FLAGGED: Flags = Flags(2);
     /// Passed on: forwarded, resent, bounced.
-    pub const PASSED: Flags = Flags(4);
+    pub(crate) const PASSED: Flags = Flags(4);
     /// Replied to.
-    pub const REPLIED: Flags = Flags(8);
+    pub(crate) const REPLIED: Flags = Flags(8);
     /// Seen.
-    pub const SEEN: Flags = Flags(16);
+    pub(crate) const SEEN: Flags = Flags(16);
     /// Trashed.
-    pub const TRASHED: Flags = Flags(32);
+    pub(crate) const TRASHED: Flags = Flags(32);
 
     /// In ASCII order, as they must stand in a name.
     const LETTERS: [(Flags, u8); 6] = [
@@ -31,7 +31,7 @@ impl Flags {
     ];
 
     /// Reads letters; those that are none of the six (keywords a–z) are left out.
-    pub fn parse(letters: &[u8]) -> Flags {
+    pub(crate) fn parse(letters: &[u8]) -> Flags {
         Flags::LETTERS
             .iter()
             .filter(|(_, l)| letters.contains(l))
@@ -39,12 +39,12 @@ impl Flags {
     }
 
     /// Reports whether all of `other` are set.
-    pub fn has(self, other: Flags) -> bool {
+    pub(crate) fn has(self, other: Flags) -> bool {
         self.0 & other.0 == other.0
     }
 
     /// Reports whether no flag is set.
-    pub fn is_empty(self) -> bool {
+    pub(crate) fn is_empty(self) -> bool {
         self.0 == 0
     }
 }

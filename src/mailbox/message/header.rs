@@ -5,7 +5,7 @@ use std::ops::Range;
 
 /// A message divided into header and body. The empty line between them is in neither.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Split<'a> {
+pub(crate) struct Split<'a> {
     /// The header with its last line end.
     pub header: &'a [u8],
     /// The bytes after the empty line.
@@ -16,13 +16,13 @@ pub struct Split<'a> {
 
 impl Split<'_> {
     /// Returns the offset of the body.
-    pub fn body_at(&self, message: &[u8]) -> usize {
+    pub(crate) fn body_at(&self, message: &[u8]) -> usize {
         message.len() - self.body.len()
     }
 }
 
 /// Splits a message at its first empty line (LF or CRLF).
-pub fn split(message: &[u8]) -> Split<'_> {
+pub(crate) fn split(message: &[u8]) -> Split<'_> {
     let mut at = 0;
     loop {
         let rest = &message[at..];
@@ -48,7 +48,7 @@ fn empty_line(text: &[u8]) -> usize {
 
 /// A field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Field<'a> {
+pub(crate) struct Field<'a> {
     /// The name, without blanks before the colon.
     pub name: &'a [u8],
     /// The bytes after the colon with continuation lines, without the last line end. Still folded.
@@ -57,14 +57,14 @@ pub struct Field<'a> {
 
 impl Field<'_> {
     /// Compares the name without case (RFC 5322 §1.2.2).
-    pub fn is(&self, name: &str) -> bool {
+    pub(crate) fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name.as_bytes())
     }
 }
 
 /// Reports whether mail readers rewrite this field. It is not part of the content of a message. X-Gmail-Labels is not
 /// volatile: it is part of an export, and no program rewrites it.
-pub fn is_volatile(field: &Field<'_>) -> bool {
+pub(crate) fn is_volatile(field: &Field<'_>) -> bool {
     const VOLATILE: [&str; 12] = [
         "Status",
         "X-Status",
@@ -83,7 +83,7 @@ pub fn is_volatile(field: &Field<'_>) -> bool {
 }
 
 /// Returns the ranges of the volatile fields in a header, each with its continuation lines and line end.
-pub fn volatile(header: &[u8]) -> impl Iterator<Item = Range<usize>> {
+pub(crate) fn volatile(header: &[u8]) -> impl Iterator<Item = Range<usize>> {
     let mut at = 0;
     std::iter::from_fn(move || {
         while at < header.len() {
@@ -98,7 +98,7 @@ pub fn volatile(header: &[u8]) -> impl Iterator<Item = Range<usize>> {
 }
 
 /// Returns the header without its volatile fields; `None` if it has none.
-pub fn without_volatile(header: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn without_volatile(header: &[u8]) -> Option<Vec<u8>> {
     let mut cuts = volatile(header).peekable();
     cuts.peek()?;
     let (mut kept, mut from) = (Vec::with_capacity(header.len()), 0);
@@ -111,7 +111,7 @@ pub fn without_volatile(header: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Returns the envelope sender in the first Return-Path, without its brackets. It is empty for a bounce.
-pub fn return_path(header: &[u8]) -> Option<&[u8]> {
+pub(crate) fn return_path(header: &[u8]) -> Option<&[u8]> {
     let value = fields(header).find(|f| f.is("Return-Path"))?.value;
     let inside = || {
         let open = memchr::memchr(b'<', value)? + 1;
@@ -123,13 +123,13 @@ pub fn return_path(header: &[u8]) -> Option<&[u8]> {
 
 /// Splits a header into logical lines: each with its continuation lines, and the field if it is one. Their
 /// concatenation is the header. Stops at the empty line.
-pub fn logical_lines(header: &[u8]) -> LogicalLines<'_> {
+pub(crate) fn logical_lines(header: &[u8]) -> LogicalLines<'_> {
     LogicalLines { whole: header, rest: header }
 }
 
 /// See [`logical_lines`].
 #[derive(Debug, Clone)]
-pub struct LogicalLines<'a> {
+pub(crate) struct LogicalLines<'a> {
     whole: &'a [u8],
     rest: &'a [u8],
 }
@@ -149,13 +149,13 @@ impl<'a> Iterator for LogicalLines<'a> {
 
 /// Returns the fields of a header, or of the header of a message. Lines that are not fields (`>From `, a stray line)
 /// are skipped with their continuation lines.
-pub fn fields(header: &[u8]) -> Fields<'_> {
+pub(crate) fn fields(header: &[u8]) -> Fields<'_> {
     Fields { parts: logical_lines(header) }
 }
 
 impl<'a> Fields<'a> {
     /// Reads the rest of the header, and splits the message as [`split`] does.
-    pub fn split(self) -> Split<'a> {
+    pub(crate) fn split(self) -> Split<'a> {
         let LogicalLines { whole, mut rest } = self.parts;
         while empty_line(rest) == 0 && !rest.is_empty() {
             rest = &rest[field_len(rest)..];
@@ -167,7 +167,7 @@ impl<'a> Fields<'a> {
 
 /// See [`fields`].
 #[derive(Debug, Clone)]
-pub struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     parts: LogicalLines<'a>,
 }
 
@@ -204,7 +204,7 @@ fn field(whole: &[u8]) -> Option<Field<'_>> {
 
 /// Reports whether a line begins a header field: a name of the bytes 33–126 except the colon. Blanks may precede the
 /// colon (RFC 5322 §3.6.8, §4.5).
-pub fn is_field_line(line: &[u8]) -> bool {
+pub(crate) fn is_field_line(line: &[u8]) -> bool {
     name_len(line).is_some()
 }
 
@@ -215,7 +215,7 @@ fn name_len(line: &[u8]) -> Option<usize> {
 }
 
 /// Returns the value on one line, unfolded (RFC 5322 §2.2.3) and trimmed.
-pub fn unfold(value: &[u8]) -> Vec<u8> {
+pub(crate) fn unfold(value: &[u8]) -> Vec<u8> {
     if memchr::memchr2(b'\n', b'\r', value).is_none() {
         return value.trim_ascii().to_vec();
     }
@@ -225,7 +225,7 @@ pub fn unfold(value: &[u8]) -> Vec<u8> {
 }
 
 /// Returns the text of a field for display: unfolded, with encoded words decoded (RFC 2047).
-pub fn decode_text(value: &[u8]) -> String {
+pub(crate) fn decode_text(value: &[u8]) -> String {
     let value = &unfold(value)[..];
     plain_text(value)
         .or_else(|| decoded(value))

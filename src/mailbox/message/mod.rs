@@ -1,7 +1,7 @@
 //! One message: its header fields, addresses and dates.
 
-pub mod address;
-pub mod date;
-pub mod flags;
-pub mod header;
-pub mod received;
+pub(crate) mod address;
+pub(crate) mod date;
+pub(crate) mod flags;
+pub(crate) mod header;
+pub(crate) mod received;

@@ -14,7 +14,7 @@ use crate::mailbox::message::header::Field;
 // The doc comments of the variants are the help of --date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
-pub enum Origin {
+pub(crate) enum Origin {
     /// The From_ line
     #[cfg_attr(feature = "cli", value(name = "from"))]
     FromLine,
@@ -35,7 +35,7 @@ pub enum Origin {
 
 impl Origin {
     /// Returns the word of reports and JSON.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Origin::FromLine => "from",
             Origin::Received => "received",
@@ -49,7 +49,7 @@ impl Origin {
 
 /// The dates in the fields of one message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct DateFields {
+pub(crate) struct DateFields {
     pub from: Option<Stamp>,
     pub received: Option<Stamp>,
     pub header: Option<Stamp>,
@@ -57,7 +57,7 @@ pub struct DateFields {
 
 impl DateFields {
     /// Reads one field of the header. The topmost field of a name that has a date counts.
-    pub fn read_field(&mut self, field: &Field<'_>) {
+    pub(crate) fn read_field(&mut self, field: &Field<'_>) {
         if self.received.is_none() && field.is("Received") {
             self.received = parse_received(field.value);
         } else if self.header.is_none() && field.is("Date") {
@@ -74,7 +74,7 @@ fn parse_received(value: &[u8]) -> Option<Stamp> {
 
 /// The rules by which a date counts as real.
 #[derive(Debug, Clone)]
-pub struct DateRules {
+pub(crate) struct DateRules {
     /// Seconds since 1970. Nothing was received after tomorrow.
     pub now: i64,
     /// The modification time of the source file.
@@ -87,7 +87,7 @@ pub struct DateRules {
 
 /// The common traits of the From_ lines of one source.
 #[derive(Debug, Clone)]
-pub struct FromLineDates {
+pub(crate) struct FromLineDates {
     /// All dates are equal: they are the date of the file, and not of the mail.
     all_alike: bool,
     /// The zone of From_ lines that name none.
@@ -98,7 +98,7 @@ pub struct FromLineDates {
 
 /// The statistics behind [`FromLineDates`], collected message by message, in any order.
 #[derive(Debug, Clone, Default)]
-pub struct FromLineStats {
+pub(crate) struct FromLineStats {
     common: Common,
     messages: usize,
     /// Messages whose From_ line and Received field can be compared.
@@ -129,7 +129,7 @@ impl Common {
 
 impl FromLineStats {
     /// Adds a message.
-    pub fn add(&mut self, dates: &DateFields) {
+    pub(crate) fn add(&mut self, dates: &DateFields) {
         self.messages += 1;
         self.common = self.common.join(Common::All(dates.from.map(|stamp| stamp.local)));
         let (Some(from), Some(received)) = (dates.from, dates.received) else { return };
@@ -146,7 +146,7 @@ impl FromLineStats {
     }
 
     /// Adds the messages of another part of the source.
-    pub fn merge(&mut self, other: FromLineStats) {
+    pub(crate) fn merge(&mut self, other: FromLineStats) {
         self.common = self.common.join(other.common);
         self.messages += other.messages;
         self.samples += other.samples;
@@ -179,7 +179,7 @@ const QUARTER: i64 = 900;
 const GIT: i64 = 1_000_684_800;
 
 impl FromLineDates {
-    pub fn new(stats: &FromLineStats, rules: &DateRules) -> FromLineDates {
+    pub(crate) fn new(stats: &FromLineStats, rules: &DateRules) -> FromLineDates {
         let all_alike = stats.messages >= 3 && matches!(stats.common, Common::All(Some(_)));
         let found_offset = if rules.from_zone.is_none() { stats.constant_offset() } else { None };
         let fixed = |seconds| {
@@ -193,7 +193,7 @@ impl FromLineDates {
     }
 
     /// Collects the statistics of all messages of a source.
-    pub fn from_messages<'a>(
+    pub(crate) fn from_messages<'a>(
         messages: impl Iterator<Item = &'a DateFields>,
         rules: &DateRules,
     ) -> FromLineDates {
@@ -203,7 +203,7 @@ impl FromLineDates {
     }
 
     /// Returns the From_ line's date if it is real. It comes before any other except the one that the user prefers.
-    pub fn preferred(&self, stamp: PackedStamp, fallback: Origin, rules: &DateRules) -> Option<i64> {
+    pub(crate) fn preferred(&self, stamp: PackedStamp, fallback: Origin, rules: &DateRules) -> Option<i64> {
         self.epoch(stamp).filter(|&date| rules.first != Some(fallback) && rules.is_real(date))
     }
 
@@ -221,13 +221,13 @@ impl FromLineDates {
 /// The date of a From_ line in eight bytes, since that of every message is kept until all are known: twice its
 /// seconds, plus one if they are local.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PackedStamp(i64);
+pub(crate) struct PackedStamp(i64);
 
 impl PackedStamp {
     /// No date, or not a real one.
-    pub const NONE: PackedStamp = PackedStamp(i64::MIN);
+    pub(crate) const NONE: PackedStamp = PackedStamp(i64::MIN);
 
-    pub fn pack(stamp: Option<Stamp>) -> PackedStamp {
+    pub(crate) fn pack(stamp: Option<Stamp>) -> PackedStamp {
         let packed = stamp.filter(|stamp| stamp.local != GIT).and_then(|stamp| {
             let twice = stamp.epoch(0).checked_mul(2)?;
             Some(PackedStamp(twice | i64::from(stamp.zone.is_none())))
@@ -243,14 +243,14 @@ fn in_zone(local: i64, zone: &TimeZone) -> Option<i64> {
 }
 
 /// Returns the received date of one message and its origin.
-pub fn received_date(dates: &DateFields, from: &FromLineDates, rules: &DateRules) -> (i64, Origin) {
+pub(crate) fn received_date(dates: &DateFields, from: &FromLineDates, rules: &DateRules) -> (i64, Origin) {
     let (epoch, origin) = fallback_date(dates, rules);
     from.preferred(PackedStamp::pack(dates.from), origin, rules)
         .map_or((epoch, origin), |epoch| (epoch, Origin::FromLine))
 }
 
 /// Returns the received date of a message whose From_ line has no date.
-pub fn fallback_date(dates: &DateFields, rules: &DateRules) -> (i64, Origin) {
+pub(crate) fn fallback_date(dates: &DateFields, rules: &DateRules) -> (i64, Origin) {
     const ORDER: [Origin; 3] = [Origin::Received, Origin::Header, Origin::Mtime];
     for origin in rules.first.into_iter().chain(ORDER) {
         let date = match origin {
@@ -268,7 +268,7 @@ pub fn fallback_date(dates: &DateFields, rules: &DateRules) -> (i64, Origin) {
 
 impl FromLineDates {
     /// Returns the finding about a zone that was derived from Received fields.
-    pub fn finding(&self) -> Option<Finding> {
+    pub(crate) fn finding(&self) -> Option<Finding> {
         self.found_offset.map(|seconds| {
             let message = format!(
                 "the From_ lines name no zone; by the Received fields theirs is {:+03}:{:02}",
@@ -282,13 +282,13 @@ impl FromLineDates {
 
 /// Findings about the origins of the dates of a source.
 #[derive(Debug, Default)]
-pub struct OriginCheck {
+pub(crate) struct OriginCheck {
     from_mtime: u64,
 }
 
 impl OriginCheck {
     /// Checks all messages, given by offset and origin.
-    pub fn check(origins: impl Iterator<Item = (u64, Origin)>, rules: &DateRules) -> Vec<Finding> {
+    pub(crate) fn check(origins: impl Iterator<Item = (u64, Origin)>, rules: &DateRules) -> Vec<Finding> {
         let mut check = OriginCheck::default();
         let mut findings: Vec<Finding> =
             origins.filter_map(|(at, origin)| check.add(at, origin, rules)).collect();
@@ -297,7 +297,7 @@ impl OriginCheck {
     }
 
     /// Adds a message at offset `at`, and returns the finding about its date.
-    pub fn add(&mut self, at: u64, origin: Origin, rules: &DateRules) -> Option<Finding> {
+    pub(crate) fn add(&mut self, at: u64, origin: Origin, rules: &DateRules) -> Option<Finding> {
         const UNDATED: &str =
             "no date of this message is real, and the source has no modification time: dated 1970";
         match origin {
@@ -309,7 +309,7 @@ impl OriginCheck {
     }
 
     /// Returns the finding about messages dated as their source.
-    pub fn finding(&self) -> Option<Finding> {
+    pub(crate) fn finding(&self) -> Option<Finding> {
         let count = self.from_mtime;
         let message = || format!("{count} messages have no date that is real; dated as the source file");
         (count > 0).then(|| Finding::new(Code::DateFromMtime, message()))

@@ -12,7 +12,7 @@ pub(super) const MAGIC: usize = 10;
 const XZ_MEMORY: u32 = 1 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
+pub(crate) enum Compression {
     /// RFC 1952, any number of members.
     Gzip,
     /// RFC 8878, any number of frames.
@@ -25,7 +25,7 @@ pub enum Compression {
 
 impl Compression {
     /// Returns the name in messages and in JSON.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Compression::Gzip => "gzip",
             Compression::Zstd => "zstd",
@@ -38,7 +38,7 @@ impl Compression {
     ///
     /// The magic of bzip2, `BZh9`, can begin a line of text. The number of the first block after it (pi, or the
     /// square root of pi at the end of an empty file) cannot.
-    pub fn detect(head: &[u8]) -> Option<Compression> {
+    pub(crate) fn detect(head: &[u8]) -> Option<Compression> {
         match head {
             [0x1f, 0x8b, 8, ..] => Some(Compression::Gzip),
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Compression::Zstd),

@@ -15,7 +15,7 @@ use crate::mailbox::error::{Error, Result};
 const POLL_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
 #[derive(Debug)]
-pub struct InterruptibleReader<'a, R> {
+pub(crate) struct InterruptibleReader<'a, R> {
     pub reader: R,
     /// The name in errors.
     pub name: &'a Path,
@@ -27,7 +27,7 @@ pub struct InterruptibleReader<'a, R> {
 impl<R: Read + AsFd> InterruptibleReader<'_, R> {
     /// Reads some bytes, or 0 at the end. After the timeout the error is of kind
     /// [`io::ErrorKind::TimedOut`].
-    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let started = Instant::now();
         loop {
             self.cancel.check()?;

@@ -15,7 +15,7 @@ const BLOCK: usize = 4 << 20;
 
 /// A read-only mapping of a file.
 #[derive(Debug)]
-pub struct MappedFile {
+pub(crate) struct MappedFile {
     map: Mmap,
     slot: Option<&'static Slot>,
 }
@@ -23,7 +23,7 @@ pub struct MappedFile {
 impl MappedFile {
     /// Maps the first `size` bytes of a file, if there are any. `path` is for messages.
     #[allow(unsafe_code)]
-    pub fn map(file: &File, size: u64, path: &Path) -> Result<Option<MappedFile>> {
+    pub(crate) fn map(file: &File, size: u64, path: &Path) -> Result<Option<MappedFile>> {
         if size == 0 {
             return Ok(None);
         }
@@ -40,13 +40,13 @@ impl MappedFile {
     }
 
     /// Reports whether zeros were read in place of bytes, since the file was truncated or the disk is bad.
-    pub fn has_lost_pages(&self) -> bool {
+    pub(crate) fn has_lost_pages(&self) -> bool {
         self.slot.is_some_and(|slot| slot.lost.load(Ordering::SeqCst))
     }
 
     /// Releases every block that ends in the range. Consecutive ranges together release all blocks.
     #[allow(unsafe_code)]
-    pub fn release(&self, range: Range<usize>) {
+    pub(crate) fn release(&self, range: Range<usize>) {
         let start = range.start.min(self.len()) / BLOCK * BLOCK;
         let end = if range.end >= self.len() { self.len() } else { range.end / BLOCK * BLOCK };
         if start < end {
@@ -107,7 +107,7 @@ impl Slot {
 }
 
 /// Marks the mapping at this address as having lost pages, and returns its end. Async-signal-safe.
-pub fn mark_lost(address: usize) -> Option<usize> {
+pub(crate) fn mark_lost(address: usize) -> Option<usize> {
     SLOTS.iter().find_map(|slot| {
         let (start, length) = (slot.start.load(Ordering::SeqCst), slot.length.load(Ordering::SeqCst));
         let is_in = start > TAKEN && (start..start + length).contains(&address);

@@ -5,8 +5,8 @@
 //! [`Source::raw`].
 
 mod compression;
-pub mod input;
-pub mod mapped;
+pub(crate) mod input;
+pub(crate) mod mapped;
 mod origin;
 mod spool;
 
@@ -18,10 +18,10 @@ use std::path::{Path, PathBuf};
 use crate::mailbox::context::LockOptions;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Finding;
-pub use compression::Compression;
+pub(crate) use compression::Compression;
 use mapped::MappedFile;
 use origin::Origin;
-pub use spool::SpoolOptions;
+pub(crate) use spool::SpoolOptions;
 use spool::{Spool, spool_reader};
 
 /// How much is read between two releases of pages.
@@ -33,7 +33,7 @@ const WINDOW: usize = 4 << 20;
 /// result counts only after [`check_unchanged`](Source::check_unchanged). If the file is truncated, the next
 /// access beyond its end is a SIGBUS; the handler of the binary maps zeros there.
 #[derive(Debug)]
-pub struct Source {
+pub(crate) struct Source {
     path: PathBuf,
     raw: Option<MappedFile>,
     translated: Option<MappedFile>,
@@ -48,7 +48,7 @@ impl Source {
     /// # Errors
     /// [`Error::NotAMailbox`] for another kind of file, [`Error::Compressed`], [`Error::InsufficientSpace`],
     /// [`Error::Locked`], [`Error::Interrupted`], [`Error::Io`].
-    pub fn open(path: &Path, locks: &LockOptions, spooling: &SpoolOptions<'_>) -> Result<Source> {
+    pub(crate) fn open(path: &Path, locks: &LockOptions, spooling: &SpoolOptions<'_>) -> Result<Source> {
         Source::open_locked(path, locks, spooling, false)
     }
 
@@ -57,7 +57,7 @@ impl Source {
     /// No message up to that size is half appended, and other programs go on appending.
     /// [`check_unchanged`](Source::check_unchanged) then compares the hash of the bytes up to that size.
     /// A compressed file stays locked: it does not grow.
-    pub fn open_live(path: &Path, locks: &LockOptions, spooling: &SpoolOptions<'_>) -> Result<Source> {
+    pub(crate) fn open_live(path: &Path, locks: &LockOptions, spooling: &SpoolOptions<'_>) -> Result<Source> {
         Source::open_locked(path, locks, spooling, true)
     }
 
@@ -85,7 +85,7 @@ impl Source {
     ///
     /// The descriptor is polled, so that a signal is noticed while nothing comes in. `input` must not keep
     /// bytes in a buffer that a read of 128 KiB does not bypass.
-    pub fn from_reader(
+    pub(crate) fn from_reader(
         name: &Path,
         input: &mut (impl Read + AsFd),
         spooling: &SpoolOptions<'_>,
@@ -96,42 +96,42 @@ impl Source {
     }
 
     /// Returns the path, or the name of standard input.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Returns the uncompressed bytes.
-    pub fn raw(&self) -> &[u8] {
+    pub(crate) fn raw(&self) -> &[u8] {
         self.raw.as_deref().unwrap_or_default()
     }
 
     /// Returns the bytes with LF line ends, at the same offsets. They differ from [`raw`](Source::raw) only in
     /// a file whose lines end in CR alone.
-    pub fn text(&self) -> &[u8] {
+    pub(crate) fn text(&self) -> &[u8] {
         self.translated.as_deref().unwrap_or_else(|| self.raw())
     }
 
     /// Reports whether the lines end in CR alone.
-    pub fn is_cr_only(&self) -> bool {
+    pub(crate) fn is_cr_only(&self) -> bool {
         self.translated.is_some()
     }
 
-    pub fn compression(&self) -> Option<Compression> {
+    pub(crate) fn compression(&self) -> Option<Compression> {
         self.compression
     }
 
     /// Returns the modification time of the file in seconds since 1970. Standard input has none.
-    pub fn mtime(&self) -> Option<i64> {
+    pub(crate) fn mtime(&self) -> Option<i64> {
         self.origin.as_ref().map(|origin| origin.first.mtime.0)
     }
 
     /// Takes the findings of opening: locks that were not acquired.
-    pub fn take_findings(&mut self) -> Vec<Finding> {
+    pub(crate) fn take_findings(&mut self) -> Vec<Finding> {
         std::mem::take(&mut self.findings)
     }
 
     /// Releases the pages of bytes that are not needed soon. They stay readable, after a page fault.
-    pub fn release(&self, range: Range<usize>) {
+    pub(crate) fn release(&self, range: Range<usize>) {
         for map in [&self.raw, &self.translated].into_iter().flatten() {
             map.release(range.clone());
         }
@@ -145,7 +145,7 @@ impl Source {
     ///
     /// # Errors
     /// [`Error::Changed`], and [`Error::Io`] where a part was unreadable.
-    pub fn check_unchanged(&self) -> Result<()> {
+    pub(crate) fn check_unchanged(&self) -> Result<()> {
         if let Some(how) = self.difference()? {
             return Err(Error::Changed { path: self.path.clone(), how });
         }
@@ -158,7 +158,7 @@ impl Source {
     }
 
     /// Returns how many bytes were appended to a live source. Any other source returns 0.
-    pub fn grown_by(&self) -> Result<u64> {
+    pub(crate) fn grown_by(&self) -> Result<u64> {
         match &self.origin {
             Some(origin) if origin.initial_hash.is_some() => {
                 Ok(origin.now(&self.path)?.size.saturating_sub(origin.first.size))
@@ -168,7 +168,7 @@ impl Source {
     }
 
     /// Returns the BLAKE3 hash of a live source when it was opened.
-    pub fn initial_hash(&self) -> Option<blake3::Hash> {
+    pub(crate) fn initial_hash(&self) -> Option<blake3::Hash> {
         self.origin.as_ref()?.initial_hash
     }
 

@@ -21,7 +21,7 @@ const RESERVED: u64 = 64 << 20;
 
 /// Where a source is spooled, and how much of it.
 #[derive(Clone, Copy)]
-pub struct SpoolOptions<'a> {
+pub(crate) struct SpoolOptions<'a> {
     /// The directory. The spool has no name in it.
     pub dir: &'a Path,
     /// The most bytes that the spools of one source take together; by default the free space of the file

@@ -14,12 +14,12 @@ use crate::mailbox::text::escape;
 
 /// A folder as its levels, the outermost first. INBOX has none.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct Folder(pub Vec<Vec<u8>>);
+pub(crate) struct Folder(pub Vec<Vec<u8>>);
 
 /// The layout of folders on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
-pub enum Layout {
+pub(crate) enum Layout {
     /// Maildirs .A.B beside cur/, as Courier and Dovecot have them
     #[default]
     #[cfg_attr(feature = "cli", value(name = "maildir++"))]
@@ -33,7 +33,7 @@ pub enum Layout {
 }
 
 /// The longest name on a file system, in bytes.
-pub const NAME_MAX: usize = 255;
+pub(crate) const NAME_MAX: usize = 255;
 /// The suffixes of mbox files. They are not part of the name of the folder.
 const SUFFIXES: [&[u8]; 6] = [b".mbox", b".mboxrd", b".mboxcl", b".mbx", b".mmdf", b".txt"];
 /// The suffixes of compressed files.
@@ -41,19 +41,19 @@ const COMPRESSED: [&[u8]; 4] = [b".gz", b".zst", b".bz2", b".xz"];
 /// The encoding of an empty level.
 const NAMELESS: &[u8] = b"\\";
 /// The suffix of the directory in which Thunderbird keeps the subfolders of a folder.
-pub const SUBFOLDERS_SUFFIX: &[u8] = b".sbd";
+pub(crate) const SUBFOLDERS_SUFFIX: &[u8] = b".sbd";
 
 impl Folder {
-    pub const INBOX: Folder = Folder(Vec::new());
+    pub(crate) const INBOX: Folder = Folder(Vec::new());
 
     /// Returns a subfolder.
-    pub fn child(&self, level: Vec<u8>) -> Folder {
+    pub(crate) fn child(&self, level: Vec<u8>) -> Folder {
         Folder(self.0.iter().cloned().chain([level]).collect())
     }
 
     /// Parses the name that a user types: levels separated by `/`, or, without one, by dots. INBOX may be in any
     /// case.
-    pub fn parse(text: &[u8]) -> Result<Folder, &'static str> {
+    pub(crate) fn parse(text: &[u8]) -> Result<Folder, &'static str> {
         if text.is_empty() || text.eq_ignore_ascii_case(b"INBOX") {
             return Ok(Folder::INBOX);
         }
@@ -79,7 +79,7 @@ impl fmt::Display for Folder {
 
 impl Layout {
     /// Encodes one level. `first` is the outermost.
-    pub fn encode_level(self, level: &[u8], first: bool) -> Vec<u8> {
+    pub(crate) fn encode_level(self, level: &[u8], first: bool) -> Vec<u8> {
         match self {
             _ if level.is_empty() => NAMELESS.to_vec(),
             Layout::MaildirPlusPlus => {
@@ -112,7 +112,7 @@ impl Layout {
     }
 
     /// Returns the path of a folder below the root. [`naming`](super::naming) adds `.sbd` to the parents of mboxes.
-    pub fn path(self, levels: &[Vec<u8>]) -> PathBuf {
+    pub(crate) fn path(self, levels: &[Vec<u8>]) -> PathBuf {
         let said = levels.iter().enumerate().map(|(n, level)| self.encode_level(level, n == 0));
         match self {
             Layout::MaildirPlusPlus if levels.is_empty() => PathBuf::new(),
@@ -128,26 +128,26 @@ impl Layout {
 }
 
 /// Returns the directory of a folder in its Maildir, which is empty for the Maildir itself.
-pub fn maildirpp_directory(levels: &[String]) -> PathBuf {
+pub(crate) fn maildirpp_directory(levels: &[String]) -> PathBuf {
     let levels: Vec<Vec<u8>> = levels.iter().map(|level| level.as_bytes().to_vec()).collect();
     Layout::MaildirPlusPlus.path(&levels)
 }
 
 /// Returns the levels of a Maildir++ folder by the name of its directory. A name that is not modified UTF-7 is used
 /// unchanged.
-pub fn parse_maildirpp(directory: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn parse_maildirpp(directory: &[u8]) -> Vec<Vec<u8>> {
     let name = directory.strip_prefix(b".").unwrap_or(directory);
     name.split(|&b| b == b'.').map(decode_level).collect()
 }
 
 /// Decodes the name of a file or directory in a tree.
-pub fn decode_level(name: &[u8]) -> Vec<u8> {
+pub(crate) fn decode_level(name: &[u8]) -> Vec<u8> {
     let decoded = decode(name).map_or_else(|_| name.to_vec(), String::into_bytes);
     unescape_level(&decoded)
 }
 
 /// Returns the level of an mbox by the name of its file, without the suffixes of mboxes and compression.
-pub fn level_of_mbox(path: &Path) -> Vec<u8> {
+pub(crate) fn level_of_mbox(path: &Path) -> Vec<u8> {
     use std::os::unix::ffi::OsStrExt;
     let mut name = path.file_name().unwrap_or_default().as_bytes();
     for suffix in COMPRESSED {
@@ -164,12 +164,12 @@ pub fn level_of_mbox(path: &Path) -> Vec<u8> {
 }
 
 /// Removes a suffix from a name, unless nothing is left.
-pub fn strip_extension<'a>(name: &'a [u8], suffix: &[u8]) -> &'a [u8] {
+pub(crate) fn strip_extension<'a>(name: &'a [u8], suffix: &[u8]) -> &'a [u8] {
     if ends_with(name, suffix) { &name[..name.len() - suffix.len()] } else { name }
 }
 
 /// Returns the `name` in `.name.directory`, in which KMail keeps the subfolders of `name`.
-pub fn kmail_folder(directory: &[u8]) -> Option<&[u8]> {
+pub(crate) fn kmail_folder(directory: &[u8]) -> Option<&[u8]> {
     let name = directory.strip_prefix(b".")?.strip_suffix(b".directory")?;
     (!name.is_empty()).then_some(name)
 }

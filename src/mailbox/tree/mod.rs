@@ -1,8 +1,8 @@
 //! Trees of folders: the mailboxes in them, and the names of folders in each layout.
 
-pub mod folder;
-pub mod naming;
-pub mod renames;
-pub mod sniff;
-pub mod subscriptions;
-pub mod walk;
+pub(crate) mod folder;
+pub(crate) mod naming;
+pub(crate) mod renames;
+pub(crate) mod sniff;
+pub(crate) mod subscriptions;
+pub(crate) mod walk;

@@ -14,7 +14,7 @@ use crate::mailbox::manifest::Digest;
 
 /// The name of a folder in the destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FolderName {
+pub(crate) struct FolderName {
     pub folder: Folder,
     /// The path below the root of the destination. Empty for the root.
     pub directory: PathBuf,
@@ -23,7 +23,7 @@ pub struct FolderName {
 }
 
 /// Assigns a name to each of `folders` in turn. The same name twice is two folders.
-pub fn assign_names(folders: &[Folder], layout: Layout) -> Vec<FolderName> {
+pub(crate) fn assign_names(folders: &[Folder], layout: Layout) -> Vec<FolderName> {
     let mut names = Names::new(folders, layout);
     let mut seen = HashSet::new();
     let each = folders.iter().map(|folder| match seen.insert(folder) {
@@ -186,7 +186,7 @@ fn spelling_of_inbox(folders: &[Folder]) -> Option<Vec<u8>> {
 
 /// Renames the folders that [`assign_names`] would make INBOX, and their children. Then the folders of a tree have
 /// the same names as in every tree converted from it.
-pub fn normalize_inbox(folders: &mut [Folder]) {
+pub(crate) fn normalize_inbox(folders: &mut [Folder]) {
     let Some(inbox) = spelling_of_inbox(folders) else { return };
     for folder in folders {
         match &mut folder.0[..] {
@@ -204,7 +204,7 @@ fn is_spelling_of_inbox(level: &[u8]) -> bool {
 
 /// Returns the levels of `folder` below `from`, if it is `from` or a subfolder. INBOX alone has no subfolders: its
 /// children are below its name.
-pub fn levels_below<'a>(from: &Folder, folder: &'a Folder) -> Option<&'a [Vec<u8>]> {
+pub(crate) fn levels_below<'a>(from: &Folder, folder: &'a Folder) -> Option<&'a [Vec<u8>]> {
     if from.0.is_empty() {
         return (folder.0.is_empty() || may_be_inbox(folder)).then_some(&[]);
     }
@@ -216,7 +216,7 @@ pub fn levels_below<'a>(from: &Folder, folder: &'a Folder) -> Option<&'a [Vec<u8
 }
 
 /// Reports whether a folder may be INBOX because of its name.
-pub fn may_be_inbox(folder: &Folder) -> bool {
+pub(crate) fn may_be_inbox(folder: &Folder) -> bool {
     matches!(&folder.0[..], [only] if is_spelling_of_inbox(only))
 }
 

@@ -14,10 +14,10 @@ use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::read_regular;
 use crate::mailbox::manifest::Bytes;
 
-pub const FILE_NAME: &str = "mailferry.folders";
+pub(crate) const FILE_NAME: &str = "mailferry.folders";
 
 /// Folders by their path below the root.
-pub type Renames = BTreeMap<PathBuf, Folder>;
+pub(crate) type Renames = BTreeMap<PathBuf, Folder>;
 
 #[derive(Serialize, Deserialize)]
 struct Line {
@@ -29,7 +29,7 @@ struct Line {
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Manifest`] for an invalid line.
-pub fn read(root: &Path) -> Result<Renames> {
+pub(crate) fn read(root: &Path) -> Result<Renames> {
     let path = root.join(FILE_NAME);
     let text = match read_regular(&path) {
         Ok(text) => text,
@@ -49,7 +49,7 @@ pub fn read(root: &Path) -> Result<Renames> {
 }
 
 /// Replaces the list of a root.
-pub fn write(root: &Dir, renames: &Renames) -> Result<()> {
+pub(crate) fn write(root: &Dir, renames: &Renames) -> Result<()> {
     let mut text = Vec::new();
     for (directory, folder) in renames {
         let line = Line {

@@ -12,7 +12,7 @@ use crate::mailbox::mbox::scan_hooks::ScanHooks;
 use crate::mailbox::source::{Compression, Source, SpoolOptions};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FileKind {
+pub(crate) enum FileKind {
     /// An mbox. An empty file is one without mail.
     Mbox,
     /// One message: it begins with a header. If it has lines that look like From_ lines, it may also be an mbox
@@ -38,7 +38,7 @@ const HEAD: usize = 64 << 10;
 ///
 /// # Errors
 /// [`Error::Io`], [`Error::Interrupted`]. Damaged compressed data is not an error, but a file that may contain mail.
-pub fn sniff(path: &Path, spooling: &SpoolOptions<'_>) -> Result<FileKind> {
+pub(crate) fn sniff(path: &Path, spooling: &SpoolOptions<'_>) -> Result<FileKind> {
     let file = File::open(path).map_err(Error::io("open", path))?;
     let mut head = vec![0; HEAD];
     let mut filled = 0;

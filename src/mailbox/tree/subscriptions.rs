@@ -3,7 +3,7 @@
 use super::folder::{Folder, Layout, decode_level};
 
 /// The names of lists, and the separator of levels in each.
-pub const FILES: [(&str, u8); 4] = [
+pub(crate) const FILES: [(&str, u8); 4] = [
     ("subscriptions", b'.'),
     (".subscriptions", b'/'),
     (".mailboxlist", b'/'),
@@ -13,7 +13,7 @@ pub const FILES: [(&str, u8); 4] = [
 const SECOND: &[u8] = b"V\t2";
 
 /// Parses a list. `separator` separates levels, unless the list is in the second format of Dovecot.
-pub fn parse(text: &[u8], separator: u8) -> Vec<Folder> {
+pub(crate) fn parse(text: &[u8], separator: u8) -> Vec<Folder> {
     let mut lines =
         text.split(|&b| b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)).peekable();
     let separator = if lines.next_if_eq(&SECOND).is_some() { b'\t' } else { separator };
@@ -30,7 +30,7 @@ pub fn parse(text: &[u8], separator: u8) -> Vec<Folder> {
 }
 
 /// Returns the name of the list in a layout, and its separator unless it is in the second format of Dovecot.
-pub fn file_for(layout: Layout) -> (&'static str, u8) {
+pub(crate) fn file_for(layout: Layout) -> (&'static str, u8) {
     match layout {
         Layout::Mboxes => (".subscriptions", b'/'),
         Layout::MaildirPlusPlus | Layout::Fs => ("subscriptions", b'.'),
@@ -38,7 +38,7 @@ pub fn file_for(layout: Layout) -> (&'static str, u8) {
 }
 
 /// Formats a list: in the second format of Dovecot for Maildirs, in its first for mboxes.
-pub fn format(folders: &[Folder], layout: Layout) -> Vec<u8> {
+pub(crate) fn format(folders: &[Folder], layout: Layout) -> Vec<u8> {
     let (mut text, separator) = match layout {
         Layout::Mboxes => (Vec::new(), b'/'),
         Layout::MaildirPlusPlus | Layout::Fs => ([SECOND, b"\n\n"].concat(), b'\t'),

@@ -20,14 +20,14 @@ use crate::mailbox::source::SpoolOptions;
 use crate::mailbox::text::display_path;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TreeMailbox {
+pub(crate) struct TreeMailbox {
     pub path: PathBuf,
     pub folder: Folder,
     pub kind: MailboxKind,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MailboxKind {
+pub(crate) enum MailboxKind {
     Mbox,
     Maildir,
     /// The files of a directory that are one message each, as in MH.
@@ -36,7 +36,7 @@ pub enum MailboxKind {
 
 /// A file or directory that was skipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SkippedEntry {
+pub(crate) struct SkippedEntry {
     pub path: PathBuf,
     /// A phrase.
     pub reason: String,
@@ -47,7 +47,7 @@ pub struct SkippedEntry {
 
 /// The content of a tree.
 #[derive(Debug, Default)]
-pub struct Tree {
+pub(crate) struct Tree {
     /// In the order of their paths.
     pub mailboxes: Vec<TreeMailbox>,
     pub skipped: Vec<SkippedEntry>,
@@ -108,7 +108,7 @@ const METADATA_DIRECTORIES: [&str; 3] = [".imap", "courierimapkeywords", "courie
 /// # Errors
 /// [`Error::Io`] for an unreadable root, [`Error::NotAMailbox`] for a root that is a damaged Maildir,
 /// [`Error::Interrupted`]. Other unreadable files are in [`Tree::skipped`].
-pub fn walk(root: &Path, follow: bool, spooling: &SpoolOptions<'_>) -> Result<Tree> {
+pub(crate) fn walk(root: &Path, follow: bool, spooling: &SpoolOptions<'_>) -> Result<Tree> {
     let real = root.canonicalize().map_err(Error::io("open", root))?;
     let mut walk = Walk {
         root,
@@ -344,7 +344,7 @@ impl Walk<'_> {
 
 /// Finds mail in a Maildir that is neither a message nor a folder: mboxes and Maildirs, by their paths in it.
 /// Unreadable directories are not reported.
-pub fn stray_mail(maildir: &Path) -> Vec<PathBuf> {
+pub(crate) fn stray_mail(maildir: &Path) -> Vec<PathBuf> {
     let is_own = |name: &[u8]| {
         matches!(name, b"cur" | b"new" | b"tmp") || METADATA_DIRECTORIES.iter().any(|n| name == n.as_bytes())
     };

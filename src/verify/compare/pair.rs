@@ -13,18 +13,18 @@ pub(crate) type Unmatched = Both<Vec<usize>>;
 
 impl Unmatched {
     /// Returns all messages of both sides.
-    pub fn all(counts: Both<usize>) -> Unmatched {
+    pub(crate) fn all(counts: Both<usize>) -> Unmatched {
         counts.map(|count| (0..count).collect())
     }
 
     /// Reports whether nothing can be paired.
-    pub fn is_exhausted(&self) -> bool {
+    pub(crate) fn is_exhausted(&self) -> bool {
         self.here.is_empty() || self.there.is_empty()
     }
 
     /// Removes pairs of messages with the same key: the first ones of both sides, the second ones, and so on. Messages
     /// without a key stay.
-    pub fn match_by<K: Ord>(
+    pub(crate) fn match_by<K: Ord>(
         &mut self,
         here: impl Fn(usize) -> Option<K> + Sync,
         there: impl Fn(usize) -> Option<K> + Sync,

@@ -67,7 +67,7 @@ pub(crate) enum Case {
 }
 
 impl Case {
-    pub fn numbers(&self) -> Both<Option<usize>> {
+    pub(super) fn numbers(&self) -> Both<Option<usize>> {
         match *self {
             Case::Here { number, there, .. } => Both { here: Some(number), there },
             Case::Extra(number) => Both { here: None, there: Some(number) },
@@ -97,7 +97,7 @@ pub(crate) struct DifferenceFinder<'a> {
 }
 
 impl<'a> DifferenceFinder<'a> {
-    pub fn new(
+    pub(super) fn new(
         sides: &'a Both<Side<'a>>,
         cases: &[Case],
         options: &'a CompareOptions,
@@ -116,7 +116,7 @@ impl<'a> DifferenceFinder<'a> {
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Changed`] if two messages no longer differ.
-    pub fn find(&self, case: Case, dates: Option<Both<i64>>) -> Result<Vec<Difference>> {
+    pub(super) fn find(&self, case: Case, dates: Option<Both<i64>>) -> Result<Vec<Difference>> {
         let numbers = case.numbers();
         let here = numbers.here.map(|n| self.sides.here.message(n)).transpose()?;
         let there = numbers.there.map(|n| self.sides.there.message(n)).transpose()?;
@@ -289,7 +289,7 @@ impl MessageRef {
     }
 
     /// Describes the location.
-    pub fn location(&self) -> String {
+    pub(crate) fn location(&self) -> String {
         match (self.line, self.offset) {
             (Some(line), Some(offset)) => format!("{}:{line} (byte {offset})", display_path(&self.path)),
             _ => display_path(&self.path),
@@ -297,7 +297,7 @@ impl MessageRef {
     }
 
     /// Describes the message.
-    pub fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let mut text = self.number.map_or_else(|| "the message".into(), |n| format!("message {n}"));
         if let Some(date) = self.date {
             text += &format!(" of {}", display_date(date));
@@ -334,7 +334,7 @@ impl Spot {
 
 impl Difference {
     /// Returns the message on this side, or else the one on the other side.
-    pub fn message(&self) -> &MessageRef {
+    pub(crate) fn message(&self) -> &MessageRef {
         match (&self.here, &self.there) {
             (Some(message), _) | (None, Some(message)) => message,
             (None, None) => unreachable!("a difference without a message"),
@@ -342,7 +342,7 @@ impl Difference {
     }
 
     /// Returns the folder on the other side, if it is another one.
-    pub fn other_folder(&self) -> Option<&str> {
+    pub(crate) fn other_folder(&self) -> Option<&str> {
         match &self.detail {
             Some(Detail::Values(values)) if self.code == Code::FolderDiffers => Some(&values.there),
             _ => None,
@@ -350,12 +350,12 @@ impl Difference {
     }
 
     /// Returns the file of [`Difference::message`].
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.message().path
     }
 
     /// Returns the finding about the difference. `names` are the names of the two sides.
-    pub fn finding(&self, names: &Both<&str>) -> Finding {
+    pub(crate) fn finding(&self, names: &Both<&str>) -> Finding {
         let message = self.message();
         let name = message.describe();
         let location = self.there.as_ref().map(MessageRef::location).unwrap_or_default();

@@ -106,12 +106,12 @@ pub(crate) struct MessageTraits {
 
 impl MessageTraits {
     /// Returns everything that may differ between two messages of the same content.
-    pub fn rewritable(&self) -> (u64, i64, FlagState, u64) {
+    pub(super) fn rewritable(&self) -> (u64, i64, FlagState, u64) {
         (self.fields, self.date, self.flags, self.keywords)
     }
 
     /// Returns date, flags and keywords.
-    pub fn metadata(&self) -> (i64, FlagState, u64) {
+    pub(super) fn metadata(&self) -> (i64, FlagState, u64) {
         (self.date, self.flags, self.keywords)
     }
 }
@@ -163,7 +163,7 @@ impl<'a> Side<'a> {
     ///
     /// # Errors
     /// [`Error::NotAMailbox`] for a directory without cur/ and new/, [`Error::Io`].
-    pub fn open(mailboxes: &[OpenMailbox<'a>]) -> Result<Side<'a>> {
+    pub(super) fn open(mailboxes: &[OpenMailbox<'a>]) -> Result<Side<'a>> {
         let (mut parts, mut first) = (Vec::with_capacity(mailboxes.len()), 0);
         let mut root: Option<&Path> = None;
         for mailbox in mailboxes {
@@ -196,12 +196,12 @@ impl<'a> Side<'a> {
         Ok(Side(parts))
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.0.last().map_or(0, |part| part.first + part.len)
     }
 
     /// Returns the size of all mailboxes.
-    pub fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         let bytes = self.0.iter().map(|part| match &part.location {
             Location::Mbox { mbox, .. } => mbox.text().len() as u64,
             Location::Maildir { bytes, .. } | Location::Files { bytes, .. } => *bytes,
@@ -210,7 +210,7 @@ impl<'a> Side<'a> {
     }
 
     /// Counts UW-IMAP's pseudo messages, which are left out.
-    pub fn pseudo_messages(&self) -> u64 {
+    pub(super) fn pseudo_messages(&self) -> u64 {
         let skipped = self.0.iter().map(|part| match part.location {
             Location::Mbox { skipped, .. } => skipped as u64,
             Location::Maildir { .. } | Location::Files { .. } => 0,
@@ -219,7 +219,7 @@ impl<'a> Side<'a> {
     }
 
     /// Reports whether a source has CR line ends, which are read as LF.
-    pub fn is_translated(&self) -> bool {
+    pub(super) fn is_translated(&self) -> bool {
         self.sources().any(Source::is_cr_only)
     }
 
@@ -231,12 +231,12 @@ impl<'a> Side<'a> {
     }
 
     /// Fails if a source has changed since it was opened.
-    pub fn check_unchanged(&self) -> Result<()> {
+    pub(super) fn check_unchanged(&self) -> Result<()> {
         self.sources().try_for_each(Source::check_unchanged)
     }
 
     /// Reads every message once.
-    pub fn scan(&self, options: &CompareOptions, context: &Context<'_>) -> Result<ScannedSide> {
+    pub(super) fn scan(&self, options: &CompareOptions, context: &Context<'_>) -> Result<ScannedSide> {
         let (mut digests, mut traits) = (Vec::with_capacity(self.len()), Vec::with_capacity(self.len()));
         for part in &self.0 {
             let chunks: Vec<ScannedChunk> =
@@ -258,7 +258,7 @@ impl<'a> Side<'a> {
 
     /// Removes messages that another folder of their Maildir has with the same base name and content, and returns their
     /// number. These are links: one message in several folders.
-    pub fn exclude_links(&self, messages: &mut Vec<usize>, digests: &[Digest]) -> u64 {
+    pub(super) fn exclude_links(&self, messages: &mut Vec<usize>, digests: &[Digest]) -> u64 {
         let key = |n: usize| match &self.part(n).location {
             Location::Maildir { root, path, entries, .. } => {
                 let base = entries[n - self.part(n).first].parsed().base;
@@ -289,7 +289,7 @@ impl<'a> Side<'a> {
     }
 
     /// Reads a message.
-    pub fn message(&self, number: usize) -> Result<StoredMessage<'_>> {
+    pub(super) fn message(&self, number: usize) -> Result<StoredMessage<'_>> {
         let part = self.part(number);
         part.message(number - part.first)
     }
@@ -300,7 +300,7 @@ impl<'a> Side<'a> {
 
     /// Releases the pages from the first to the last of these messages. Pages are released in large blocks, so pass
     /// many messages.
-    pub fn release(&self, numbers: impl Iterator<Item = usize> + Clone) {
+    pub(super) fn release(&self, numbers: impl Iterator<Item = usize> + Clone) {
         let (Some(first), Some(last)) = (numbers.clone().min(), numbers.max()) else { return };
         for part in &self.0 {
             let Location::Mbox { source, mbox, skipped } = part.location else { continue };
@@ -314,7 +314,7 @@ impl<'a> Side<'a> {
 
     /// Finds the lines of the files at which these messages begin, from 1. The numbers must be sorted; messages in
     /// Maildirs have no line.
-    pub fn lines(&self, numbers: &[usize], context: &Context<'_>) -> Result<Vec<(usize, u64)>> {
+    pub(super) fn lines(&self, numbers: &[usize], context: &Context<'_>) -> Result<Vec<(usize, u64)>> {
         let mut lines = Vec::new();
         for part in &self.0 {
             let Location::Mbox { source, mbox, skipped } = part.location else { continue };
@@ -436,7 +436,7 @@ impl StoredMessage<'_> {
 
 impl MessageLocation<'_> {
     /// Returns the file with the message.
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         match self {
             MessageLocation::Mbox { path, .. } | MessageLocation::WholeFile { path } => path,
             MessageLocation::File { path, .. } => path,
@@ -444,7 +444,7 @@ impl MessageLocation<'_> {
     }
 
     /// Returns the flags as convert takes them: from the name in a Maildir, and from the header in an mbox.
-    pub fn flags(&self, fields: &StatusFields, deleted: DeletedPolicy) -> FlagState {
+    pub(super) fn flags(&self, fields: &StatusFields, deleted: DeletedPolicy) -> FlagState {
         match self {
             MessageLocation::Mbox { .. } | MessageLocation::WholeFile { .. } => fields.status(deleted).into(),
             MessageLocation::File { entry, .. } => {
@@ -455,7 +455,7 @@ impl MessageLocation<'_> {
 
     /// Returns the keywords as convert takes them, sorted and in lower case. In a Maildir without a free letter, keywords
     /// of the header count too, if they have no letter.
-    pub fn keywords(&self, fields: &StatusFields) -> Vec<String> {
+    pub(super) fn keywords(&self, fields: &StatusFields) -> Vec<String> {
         let lower = |name: &str| keywords::atom(name).to_ascii_lowercase();
         let in_header = fields.keywords.iter().map(|keyword| lower(keyword));
         let mut all: Vec<String> = match self {
@@ -474,7 +474,7 @@ impl MessageLocation<'_> {
     }
 
     /// Returns the date of the first From_ line.
-    pub fn stamp(&self) -> Option<Stamp> {
+    pub(super) fn stamp(&self) -> Option<Stamp> {
         match self {
             MessageLocation::Mbox { from_line, .. } => from_line::parse(first_line(from_line)).stamp,
             MessageLocation::File { .. } | MessageLocation::WholeFile { .. } => None,
@@ -490,7 +490,7 @@ fn hash_keywords(keywords: &[String]) -> u64 {
 
 fn mbox_message<'a>(source: &'a Source, mbox: &'a Mbox<'_>, n: usize) -> StoredMessage<'a> {
     let extent = mbox.messages()[n];
-    let (raw, from_line) = (extent.message(mbox.text()), extent.from_lines(mbox.text()));
+    let (raw, from_line) = (extent.message(mbox.text()), extent.separator_lines(mbox.text()));
     StoredMessage {
         text: Text::new(Cow::Borrowed(raw), extent.start, mbox.variant.quoting()),
         location: MessageLocation::Mbox { path: source.path(), number: n + 1, extent, from_line },

@@ -34,7 +34,7 @@ pub(crate) struct Tolerance {
 }
 
 impl Tolerance {
-    pub const ALL: Tolerance = Tolerance { line_ends: true, quoting: true, final_newline: true };
+    pub(super) const ALL: Tolerance = Tolerance { line_ends: true, quoting: true, final_newline: true };
 }
 
 /// The first byte of a message that differs.
@@ -56,18 +56,18 @@ pub(crate) struct Spot {
 
 impl<'a> Text<'a> {
     /// Takes a message at offset `start` of its file.
-    pub fn new(raw: Cow<'a, [u8]>, start: u64, quoting: Quoting) -> Text<'a> {
+    pub(super) fn new(raw: Cow<'a, [u8]>, start: u64, quoting: Quoting) -> Text<'a> {
         let split = header::split(&raw);
         let (header_len, body_at) = (split.header.len(), split.body_at(&raw));
         Text { raw, start, header_len, body_at, quoting }
     }
 
-    pub fn header(&self) -> &[u8] {
+    pub(super) fn header(&self) -> &[u8] {
         &self.raw[..self.header_len]
     }
 
     /// Returns the length in the file.
-    pub fn raw_len(&self) -> usize {
+    pub(super) fn raw_len(&self) -> usize {
         self.raw.len()
     }
 
@@ -91,7 +91,7 @@ impl<'a> Text<'a> {
     }
 
     /// Returns the hash of the content.
-    pub fn digest(&self) -> Digest {
+    pub(super) fn digest(&self) -> Digest {
         let mut hasher = blake3::Hasher::new();
         self.ranges().for_each(|range| {
             hasher.update(&self.raw[range]);
@@ -100,7 +100,7 @@ impl<'a> Text<'a> {
     }
 
     /// Returns the hash of the fields that readers rewrite; 0 if there are none.
-    pub fn volatile_hash(&self) -> u64 {
+    pub(super) fn volatile_hash(&self) -> u64 {
         let mut fields = header::volatile(self.header()).peekable();
         if fields.peek().is_none() {
             return 0;
@@ -113,17 +113,17 @@ impl<'a> Text<'a> {
     }
 
     /// Returns the hash of the content without tolerated differences.
-    pub fn tolerant_digest(&self, tolerance: Tolerance) -> Digest {
+    pub(super) fn tolerant_digest(&self, tolerance: Tolerance) -> Digest {
         self.hash_normalized(self.ranges(), tolerance)
     }
 
     /// Returns the hash of the header without tolerated differences.
-    pub fn tolerant_header_digest(&self, tolerance: Tolerance) -> Digest {
+    pub(super) fn tolerant_header_digest(&self, tolerance: Tolerance) -> Digest {
         self.hash_normalized(self.ranges_in(0..self.header_len), tolerance)
     }
 
     /// Returns the hash of the body without tolerated differences.
-    pub fn tolerant_body_digest(&self, tolerance: Tolerance) -> Digest {
+    pub(super) fn tolerant_body_digest(&self, tolerance: Tolerance) -> Digest {
         self.hash_normalized(self.ranges_in(self.body_at..self.raw.len()), tolerance)
     }
 
@@ -160,7 +160,7 @@ impl<'a> Text<'a> {
     }
 
     /// Reports whether the content ends in a newline.
-    pub fn ends_in_newline(&self) -> bool {
+    pub(super) fn ends_in_newline(&self) -> bool {
         self.ranges().last().is_some_and(|range| self.raw[range].ends_with(b"\n"))
     }
 
@@ -193,7 +193,7 @@ impl<'a> Text<'a> {
     }
 
     /// Returns the first byte that differs, on both sides.
-    pub fn first_difference(&self, other: &Text<'_>) -> Option<Both<Spot>> {
+    pub(super) fn first_difference(&self, other: &Text<'_>) -> Option<Both<Spot>> {
         let Both { here, there } = self.find_difference(other)?;
         Some(Both { here: self.spot(here), there: other.spot(there) })
     }

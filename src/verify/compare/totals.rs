@@ -52,7 +52,7 @@ pub(crate) struct MessageTotals {
 
 impl MessageTotals {
     /// Reports whether every message of either side has a counterpart with all its words.
-    pub fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.quoting + self.differ + self.missing + self.extra + self.moved == 0
     }
 
@@ -77,7 +77,7 @@ impl MessageTotals {
     }
 
     /// Returns the last line of a report. `not_read` counts skipped files that may contain mail.
-    pub fn sentence(&self, names: &Both<&str>, not_read: u64) -> String {
+    pub(crate) fn sentence(&self, names: &Both<&str>, not_read: u64) -> String {
         self.clauses(&format!("of {}", names.here), names) + &unread_clause(not_read) + "."
     }
 

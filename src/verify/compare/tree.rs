@@ -93,7 +93,7 @@ pub(crate) struct LoneFolder<'a> {
 
 impl LoneFolder<'_> {
     /// Returns the finding. `other` is the name of the side without the folder.
-    pub fn finding(&self, other: &str) -> Finding {
+    pub(crate) fn finding(&self, other: &str) -> Finding {
         let mut message = format!(
             "the folder {}, with {}, is not in {other}",
             self.folder,
@@ -126,7 +126,7 @@ pub(crate) struct FolderTotals {
 
 impl FolderTotals {
     /// Returns the last line of a report, as [`MessageTotals::sentence`].
-    pub fn sentence(&self, names: &Both<&str>, not_read: u64) -> String {
+    pub(crate) fn sentence(&self, names: &Both<&str>, not_read: u64) -> String {
         let count = |n| grouped_plural(n, "folder");
         let of_here = format!("in {} of {}", count(self.messages.folders), names.here);
         let mut text = self.messages.clauses(&of_here, names);

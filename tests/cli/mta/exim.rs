@@ -20,18 +20,18 @@ disable_ipv6
 message_size_limit = 200M
 ";
 
-pub struct Exim {
+pub(super) struct Exim {
     pub sandbox: Sandbox,
 }
 
 impl Exim {
     /// Starts with the recipe under this heading. Skips the test if Exim is absent.
-    pub fn with(heading: &str) -> Option<Exim> {
+    pub(super) fn with(heading: &str) -> Option<Exim> {
         Exim::with_changes(heading, |text| text)
     }
 
     /// Starts with the files of the recipe changed.
-    pub fn with_changes(heading: &str, change: impl Fn(String) -> String) -> Option<Exim> {
+    pub(super) fn with_changes(heading: &str, change: impl Fn(String) -> String) -> Option<Exim> {
         if sandbox::exim().is_none() {
             skip!("Exim is not here");
         }
@@ -53,7 +53,7 @@ impl Exim {
 
     /// Submits a message, and returns after the delivery was tried.
     #[track_caller]
-    pub fn submit(&self, sender: &str, recipients: &[&str], message: impl Into<Vec<u8>>) {
+    pub(super) fn submit(&self, sender: &str, recipients: &[&str], message: impl Into<Vec<u8>>) {
         let mut command = self.sandbox.command(["exim4", "-odi", "-i", "-f", sender, "--"]);
         command.args(recipients);
         run_with_stdin(command, message).exits(0);
@@ -61,7 +61,7 @@ impl Exim {
 
     /// Returns each attempt for this recipient from the log: `=>` and `->` delivered, `==` deferred, `**`
     /// bounced, with the line.
-    pub fn tries(&self, recipient: &str) -> Vec<(String, String)> {
+    pub(super) fn tries(&self, recipient: &str) -> Vec<(String, String)> {
         let log = self.log();
         let mut tries = Vec::new();
         for line in log.lines() {
@@ -77,14 +77,19 @@ impl Exim {
         tries
     }
 
-    pub fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         let log = std::fs::read(self.sandbox.path("/var/log/exim4/mainlog")).unwrap_or_default();
         String::from_utf8_lossy(&log).into_owned()
     }
 
     /// Submits a message, and returns the outcome for its one recipient: sign and line.
     #[track_caller]
-    pub fn outcome(&self, sender: &str, recipient: &str, message: impl Into<Vec<u8>>) -> (String, String) {
+    pub(super) fn outcome(
+        &self,
+        sender: &str,
+        recipient: &str,
+        message: impl Into<Vec<u8>>,
+    ) -> (String, String) {
         let before = self.tries(recipient).len();
         self.submit(sender, &[recipient], message);
         self.next(recipient, before)
@@ -92,14 +97,14 @@ impl Exim {
 
     /// Retries all deferred messages.
     #[track_caller]
-    pub fn retry(&self, recipient: &str) -> (String, String) {
+    pub(super) fn retry(&self, recipient: &str) -> (String, String) {
         let before = self.tries(recipient).len();
         self.sandbox.sh("exim4 -qff");
         self.next(recipient, before)
     }
 
     #[track_caller]
-    pub fn next(&self, recipient: &str, before: usize) -> (String, String) {
+    pub(super) fn next(&self, recipient: &str, before: usize) -> (String, String) {
         self.tries(recipient)
             .get(before)
             .cloned()
@@ -107,7 +112,7 @@ impl Exim {
     }
 
     /// Returns the recipients of queued messages, also of frozen ones.
-    pub fn queued(&self) -> Vec<String> {
+    pub(super) fn queued(&self) -> Vec<String> {
         let list = self.sandbox.sh("exim4 -bp");
         let mut all: Vec<String> = list
             .lines()

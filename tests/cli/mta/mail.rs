@@ -5,19 +5,19 @@ use std::path::Path;
 use crate::support::*;
 
 /// A message with all fields that an MTA would add.
-pub const PLAIN: &[u8] =
+pub(super) const PLAIN: &[u8] =
     b"From: ada@example.com\nTo: joe@example.org\nDate: Mon, 2 Mar 1998 08:15:00 +0000\n\
     Message-Id: <1@example.com>\nSubject: plain\n\nbody\n";
 
 /// A message with bytes that are easily damaged in transit.
-pub const ODD: &[u8] = b"From: ada@example.com\nTo: joe@example.org\nDate: Mon, 2 Mar 1998 08:15:00 +0000\n\
+pub(super) const ODD: &[u8] = b"From: ada@example.com\nTo: joe@example.org\nDate: Mon, 2 Mar 1998 08:15:00 +0000\n\
     Message-Id: <2@example.com>\nX-From: here\nSubject: odd\n\n\n\nFrom here\n>From there\n>>From everywhere\n.\n..\n\
     .dot\nDelivered-To: joe@example.org\nReturn-Path: <nobody@example.com>\n8-bit \xe4\xff \xc3\xa4\n\ttab \nend\n\n\n";
 
 /// Asserts that the Maildir has one message: the envelope once and on top, then the MTA's fields, then all of
 /// the submitted message.
 #[track_caller]
-pub fn is_exactly(maildir: &Path, sender: &str, recipient: &str, handed_in: &[u8]) {
+pub(super) fn is_exactly(maildir: &Path, sender: &str, recipient: &str, handed_in: &[u8]) {
     let all = messages(maildir);
     assert_eq!(all.len(), 1, "{all:?}");
     assert!(names(&maildir.join("tmp")).is_empty());
@@ -25,7 +25,7 @@ pub fn is_exactly(maildir: &Path, sender: &str, recipient: &str, handed_in: &[u8
 }
 
 #[track_caller]
-pub fn has(message: &Message, sender: &str, recipient: &str, handed_in: &[u8]) {
+pub(super) fn has(message: &Message, sender: &str, recipient: &str, handed_in: &[u8]) {
     let text = String::from_utf8_lossy(&message.bytes);
     assert!(message.bytes.ends_with(handed_in), "{text}");
     let above = &message.bytes[..message.bytes.len() - handed_in.len()];

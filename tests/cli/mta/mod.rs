@@ -8,7 +8,7 @@ mod mail;
 mod others;
 mod people;
 mod pipe;
-pub mod postfix;
+pub(crate) mod postfix;
 mod recipes;
 mod sandbox;
 mod sending;

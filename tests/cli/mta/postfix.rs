@@ -40,13 +40,13 @@ maximal_backoff_time = 1h
 minimal_backoff_time = 1h
 ";
 
-pub struct Postfix {
+pub(crate) struct Postfix {
     pub sandbox: Sandbox,
 }
 
 /// The outcome for a recipient at the last attempt, as Postfix logs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     pub dsn: String,
     pub status: String,
     /// The text in parentheses, with mailferry's words.
@@ -55,17 +55,17 @@ pub struct Outcome {
 
 impl Postfix {
     /// Starts with the recipe under this heading. Skips the test if Postfix is absent.
-    pub fn with(heading: &str) -> Option<Postfix> {
+    pub(crate) fn with(heading: &str) -> Option<Postfix> {
         Postfix::with_changes(heading, |text| text)
     }
 
     /// Starts with the files of the recipe changed.
-    pub fn with_changes(heading: &str, change: impl Fn(String) -> String) -> Option<Postfix> {
+    pub(crate) fn with_changes(heading: &str, change: impl Fn(String) -> String) -> Option<Postfix> {
         Postfix::start(recipes::files(heading).into_iter().map(|(path, text)| (path, change(text))))
     }
 
     /// Starts without a recipe. Submitted mail goes to the Maildirs of its users, also by SMTP and QMQP.
-    pub fn listening() -> Option<Postfix> {
+    pub(crate) fn listening() -> Option<Postfix> {
         const MASTER: &str = "127.0.0.1:25 inet n - n - - smtpd\n127.0.0.1:628 inet n - n - - qmqpd\n";
         const MAIN: &str = "qmqpd_authorized_clients = 127.0.0.1\nmynetworks = 127.0.0.0/8\n\
                             smtpd_relay_restrictions = permit_mynetworks, reject\n\
@@ -96,14 +96,14 @@ impl Postfix {
 
     /// Submits a message as sendmail(1) does.
     #[track_caller]
-    pub fn submit(&self, sender: &str, recipients: &[&str], message: impl Into<Vec<u8>>) {
+    pub(crate) fn submit(&self, sender: &str, recipients: &[&str], message: impl Into<Vec<u8>>) {
         let mut command = self.sandbox.command(["sendmail", "-i", "-f", sender, "--"]);
         command.args(recipients);
         run_with_stdin(command, message).exits(0);
     }
 
     /// Returns each attempt for a recipient from the log, in order.
-    pub fn tries(&self, recipient: &str) -> Vec<Outcome> {
+    pub(crate) fn tries(&self, recipient: &str) -> Vec<Outcome> {
         let log = fs::read(self.sandbox.path("/var/log/mail.log")).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
         let to = format!(" to=<{recipient}>,");
@@ -112,7 +112,7 @@ impl Postfix {
 
     /// Submits a message, and waits for the outcome of its one recipient.
     #[track_caller]
-    pub fn outcome(&self, sender: &str, recipient: &str, message: impl Into<Vec<u8>>) -> Outcome {
+    pub(crate) fn outcome(&self, sender: &str, recipient: &str, message: impl Into<Vec<u8>>) -> Outcome {
         let before = self.tries(recipient).len();
         self.submit(sender, &[recipient], message);
         self.next(recipient, before)
@@ -120,20 +120,20 @@ impl Postfix {
 
     /// Waits for the outcome of a recipient after this many attempts.
     #[track_caller]
-    pub fn next(&self, recipient: &str, before: usize) -> Outcome {
+    pub(crate) fn next(&self, recipient: &str, before: usize) -> Outcome {
         self.sandbox.until(recipient, || self.tries(recipient).get(before).cloned())
     }
 
     /// Retries deferred messages now, and waits for this recipient.
     #[track_caller]
-    pub fn retry(&self, recipient: &str) -> Outcome {
+    pub(crate) fn retry(&self, recipient: &str) -> Outcome {
         let before = self.tries(recipient).len();
         self.sandbox.sh("postqueue -f");
         self.next(recipient, before)
     }
 
     /// Returns the recipients that are still in the queue.
-    pub fn queued(&self) -> Vec<String> {
+    pub(crate) fn queued(&self) -> Vec<String> {
         let list = self.sandbox.sh("postqueue -j");
         let lines = list.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
         let address = |recipient: &serde_json::Value| recipient["address"].as_str().unwrap().to_owned();
@@ -158,13 +158,13 @@ impl Outcome {
 
     /// Asserts status and enhanced status code.
     #[track_caller]
-    pub fn is(&self, status: &str, dsn: &str) -> &Outcome {
+    pub(crate) fn is(&self, status: &str, dsn: &str) -> &Outcome {
         assert_eq!((&*self.status, &*self.dsn), (status, dsn), "{}", self.text);
         self
     }
 
     #[track_caller]
-    pub fn says(&self, words: &str) -> &Outcome {
+    pub(crate) fn says(&self, words: &str) -> &Outcome {
         assert!(self.text.contains(words), "{words:?} is not in {:?}", self.text);
         self
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Returns the files of the recipe under this heading: the path in the block's first line, and the block.
-pub fn files(heading: &str) -> Vec<(String, String)> {
+pub(super) fn files(heading: &str) -> Vec<(String, String)> {
     let files: Vec<_> = blocks(heading)
         .into_iter()
         .filter_map(|block| {
@@ -16,7 +16,7 @@ pub fn files(heading: &str) -> Vec<(String, String)> {
 }
 
 /// Returns all code blocks of the recipe under this heading.
-pub fn blocks(heading: &str) -> Vec<String> {
+pub(super) fn blocks(heading: &str) -> Vec<String> {
     let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let (_, section) = readme
         .split_once(&format!("\n### {heading}\n"))

@@ -15,8 +15,8 @@ use tempfile::TempDir;
 use crate::support::*;
 
 /// User ids in the range of a distribution's user accounts.
-pub const JOE: u32 = 61_001;
-pub const VMAIL: u32 = 61_002;
+pub(super) const JOE: u32 = 61_001;
+pub(super) const VMAIL: u32 = 61_002;
 const EXIM: u32 = 61_003;
 
 const ACCOUNTS: [(&str, u32, &str); 3] =
@@ -58,7 +58,7 @@ exec 3<&0 </dev/null
 exec cat <&3 >/dev/null
 "#;
 
-pub struct Sandbox {
+pub(crate) struct Sandbox {
     first: Child,
     /// The namespaces exist while this is open.
     life: Option<ChildStdin>,
@@ -69,7 +69,7 @@ pub struct Sandbox {
 
 impl Sandbox {
     /// Skips the test if namespaces are not available.
-    pub fn new() -> Option<Sandbox> {
+    pub(crate) fn new() -> Option<Sandbox> {
         if !rustix::process::geteuid().is_root() {
             skip!("not root: no world of its own for a mail server");
         }
@@ -94,20 +94,20 @@ impl Sandbox {
     }
 
     /// Returns the path outside for a path in the namespaces, with mounts.
-    pub fn path(&self, inside: impl AsRef<Path>) -> PathBuf {
+    pub(crate) fn path(&self, inside: impl AsRef<Path>) -> PathBuf {
         let inside = inside.as_ref().strip_prefix("/").expect("an absolute path");
         Path::new("/proc").join(self.number.to_string()).join("root").join(inside)
     }
 
     /// Writes a file, and its directories; owned by root and readable to all.
-    pub fn write(&self, inside: impl AsRef<Path>, text: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, inside: impl AsRef<Path>, text: impl AsRef<[u8]>) {
         let path = self.path(inside);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
     }
 
     /// Creates a Maildir of this user. The directories on the path belong to the user too.
-    pub fn maildir(&self, inside: impl AsRef<Path>, user: u32) -> PathBuf {
+    pub(crate) fn maildir(&self, inside: impl AsRef<Path>, user: u32) -> PathBuf {
         let path = self.path(inside);
         for part in ["tmp", "new", "cur"] {
             fs::create_dir_all(path.join(part)).unwrap();
@@ -121,12 +121,16 @@ impl Sandbox {
     }
 
     /// Returns a command in the namespaces, as root with a short environment.
-    pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+    pub(crate) fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         self.command_as(0, args)
     }
 
     /// Returns a command as one of the users, in the home directory, with the variables that login(1) sets.
-    pub fn command_as<S: AsRef<OsStr>>(&self, user: u32, args: impl IntoIterator<Item = S>) -> Command {
+    pub(crate) fn command_as<S: AsRef<OsStr>>(
+        &self,
+        user: u32,
+        args: impl IntoIterator<Item = S>,
+    ) -> Command {
         let home = ACCOUNTS.iter().find(|(_, id, _)| *id == user).map_or("/", |(_, _, home)| home);
         let mut command = Command::new("/usr/bin/env");
         command.args(["--default-signal", "nsenter"]).args(NAMESPACES).arg("--target");
@@ -141,12 +145,12 @@ impl Sandbox {
 
     /// Runs a script as root, which must succeed, and returns what it printed.
     #[track_caller]
-    pub fn sh(&self, script: &str) -> String {
+    pub(crate) fn sh(&self, script: &str) -> String {
         run(self.command(["/bin/sh", "-e", "-c", script])).exits(0).text()
     }
 
     /// Mounts the binary again.
-    pub fn mount_binary(&self) {
+    pub(crate) fn mount_binary(&self) {
         let mut mount = Command::new("nsenter");
         mount.args(["--mount", "--target", &self.number.to_string()]);
         mount.args(["mount", "--bind", BINARY, "/usr/local/bin/mailferry"]);
@@ -155,7 +159,7 @@ impl Sandbox {
 
     /// Waits until `look` returns a value.
     #[track_caller]
-    pub fn until<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    pub(crate) fn until<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         let begun = Instant::now();
         loop {
             if let Some(found) = look() {
@@ -223,7 +227,7 @@ fn group_line((name, id, _): &(&str, u32, &str)) -> String {
 }
 
 /// Returns the path of Exim, installed or unpacked by `.ci/run`.
-pub fn exim() -> Option<PathBuf> {
+pub(super) fn exim() -> Option<PathBuf> {
     let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/exim/usr/sbin/exim4");
     [PathBuf::from("/usr/sbin/exim4"), unpacked].into_iter().find(|path| path.exists())
 }

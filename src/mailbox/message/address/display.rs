@@ -8,7 +8,7 @@ use crate::mailbox::message::header::decode_text;
 /// Formats a field as `Ada <ada@example.org>, bob@example.org`. Names are decoded (RFC 2047), also those in a comment
 /// after the address. Addresses are raw. A decoded name that could pass for an address gets quotes. A field that is
 /// not a plain list is only decoded.
-pub fn display(value: &[u8]) -> String {
+pub(crate) fn display(value: &[u8]) -> String {
     let list = AddressList::read(value, Compat::Strict);
     let is_plain = list.fault.is_none() && list.warning.is_none() && list.count() > 0;
     match is_plain.then(|| plain(&list)).flatten() {

@@ -8,14 +8,14 @@ const MOST: usize = 10_000;
 
 /// An address: its tokens in order, without comments. `<>` has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address<'a> {
+pub(crate) struct Address<'a> {
     /// The offset in the text.
     pub at: usize,
     pub tokens: Vec<Token<'a>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Piece<'a> {
+pub(crate) enum Piece<'a> {
     /// A token outside of addresses: names, comments, brackets, commas, groups.
     Word(Token<'a>),
     Address(Address<'a>),
@@ -25,7 +25,7 @@ pub enum Piece<'a> {
 
 /// A parsed list. It stores offsets in its text, and creates its pieces on demand.
 #[derive(Debug, Clone)]
-pub struct AddressList<'a> {
+pub(crate) struct AddressList<'a> {
     text: Tokens<'a>,
     parts: Vec<Part>,
     /// The offsets of the tokens of addresses, from right to left in each address.
@@ -47,7 +47,7 @@ enum Part {
 }
 
 impl<'a> AddressList<'a> {
-    pub fn read(text: &'a [u8], manner: Compat) -> AddressList<'a> {
+    pub(crate) fn read(text: &'a [u8], manner: Compat) -> AddressList<'a> {
         match Tokens::read(text, manner) {
             Ok(tokens) => parse(tokens),
             Err(fault) => {
@@ -58,7 +58,7 @@ impl<'a> AddressList<'a> {
     }
 
     /// Returns the pieces in order.
-    pub fn pieces(&self) -> impl Iterator<Item = Piece<'a>> {
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = Piece<'a>> {
         let mut left = &self.starts[..];
         self.parts.iter().map(move |part| match *part {
             Part::Word(at) => Piece::Word(self.text.at(at as usize)),
@@ -71,7 +71,7 @@ impl<'a> AddressList<'a> {
     }
 
     /// Returns the addresses from right to left, in the order of qmail-inject.
-    pub fn addresses(&self) -> impl Iterator<Item = Address<'a>> {
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = Address<'a>> {
         let mut left = &self.starts[..];
         self.parts.iter().rev().filter_map(move |part| match *part {
             Part::Address(at, count) => {
@@ -83,14 +83,14 @@ impl<'a> AddressList<'a> {
     }
 
     /// Returns the number of addresses.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.parts.iter().filter(|part| matches!(part, Part::Address(..))).count()
     }
 }
 
 impl Address<'_> {
     /// Returns the raw address: without quotes, brackets and comments.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
         for token in &self.tokens {
             match &token.kind {
@@ -115,7 +115,7 @@ impl Address<'_> {
 
     /// Checks that this can be an address of the envelope. `<>` is allowed for a sender. The domain may be missing,
     /// since it may be added. A local part may have dots anywhere, since such addresses exist.
-    pub fn check(&self) -> Result<(), Fault> {
+    pub(crate) fn check(&self) -> Result<(), Fault> {
         let fault = |at, trouble| Err(Fault { at, kind: trouble });
         let mut tokens = &self.tokens[route_len(&self.tokens)..];
         if let [rest @ .., Token { kind: TokenKind::Dot, .. }] = tokens {
@@ -175,7 +175,7 @@ impl Address<'_> {
 
 /// Returns the number of tokens in the route at the beginning of an address: `@a,@b:`. Without a colon these are all
 /// tokens.
-pub fn route_len(tokens: &[Token<'_>]) -> usize {
+pub(crate) fn route_len(tokens: &[Token<'_>]) -> usize {
     match tokens.first() {
         Some(Token { kind: TokenKind::At, .. }) => {
             let colon = tokens.iter().position(|token| token.kind == TokenKind::Colon);

@@ -3,16 +3,16 @@
 //! Parsed as qmail-inject does, from right to left: groups, comments, routes, quoted local parts, domain literals,
 //! bytes over 127, and missing commas. Any text is parsed. What is wrong with it is a [`Fault`] with its offset.
 
-pub mod display;
-pub mod list;
-pub mod print;
-pub mod token;
+pub(crate) mod display;
+pub(crate) mod list;
+pub(crate) mod print;
+pub(crate) mod token;
 
 use std::fmt;
 
 /// How strictly a field is parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compat {
+pub(crate) enum Compat {
     /// As qmail-inject: accepts the same text, and prints it in the same way.
     Qmail,
     /// A text that could lose or change a recipient is a fault. Folding in quotes is removed, and blanks in names are
@@ -22,14 +22,14 @@ pub enum Compat {
 
 /// A fault in a field, and its offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fault {
+pub(crate) struct Fault {
     /// The byte offset in the text.
     pub at: usize,
     pub kind: FaultKind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FaultKind {
+pub(crate) enum FaultKind {
     /// A quote, a comment or a literal without its end.
     Unclosed,
     /// `)` or `]` without its beginning.
@@ -66,7 +66,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// Reports whether the list may lack recipients, though qmail-inject accepts it.
-    pub fn loses_recipients(self) -> bool {
+    pub(crate) fn loses_recipients(self) -> bool {
         use FaultKind::*;
         matches!(
             self,

@@ -8,7 +8,11 @@ use crate::mailbox::message::address::token::{Token, TokenKind};
 const LINE: usize = 78;
 
 /// Formats `NAME: list`, with its line end. It is folded only at commas.
-pub fn format_field<'a>(name: &[u8], pieces: impl Iterator<Item = Piece<'a>>, manner: Compat) -> Vec<u8> {
+pub(crate) fn format_field<'a>(
+    name: &[u8],
+    pieces: impl Iterator<Item = Piece<'a>>,
+    manner: Compat,
+) -> Vec<u8> {
     let out = [name, b":"].concat();
     let mut printer =
         Printer { line: out.len(), out, segment: Vec::new(), before: None, in_name: false, manner };
@@ -88,7 +92,7 @@ impl Printer {
 }
 
 /// Appends a token as it is written in a field.
-pub fn push_token(out: &mut Vec<u8>, kind: &TokenKind<'_>) {
+pub(crate) fn push_token(out: &mut Vec<u8>, kind: &TokenKind<'_>) {
     let (open, text, close): (&[u8], &[u8], &[u8]) = match kind {
         TokenKind::Dot => (b".", b"", b""),
         TokenKind::Comma => (b",", b"", b""),

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::mailbox::message::address::{Compat, Fault, FaultKind};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token<'a> {
+pub(crate) struct Token<'a> {
     /// The offset in the text.
     pub at: usize,
     /// Preceded by blanks.
@@ -15,7 +15,7 @@ pub struct Token<'a> {
 
 /// The kind of a token. Words have their value, without quotes and backslashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TokenKind<'a> {
+pub(crate) enum TokenKind<'a> {
     /// `.`
     Dot,
     /// `,`
@@ -42,7 +42,7 @@ pub enum TokenKind<'a> {
 
 impl TokenKind<'_> {
     /// Reports whether the token has a value.
-    pub fn is_word(&self) -> bool {
+    pub(crate) fn is_word(&self) -> bool {
         matches!(
             self,
             TokenKind::Atom(_) | TokenKind::Quoted(_) | TokenKind::Literal(_) | TokenKind::Comment(_)
@@ -51,11 +51,11 @@ impl TokenKind<'_> {
 }
 
 /// The most tokens in a text. No real list has more.
-pub const MAX_TOKENS: usize = 2_000_000;
+pub(crate) const MAX_TOKENS: usize = 2_000_000;
 
 /// The tokens of a text, by their offsets: a header may have hundreds of thousands.
 #[derive(Debug, Clone)]
-pub struct Tokens<'a> {
+pub(crate) struct Tokens<'a> {
     text: &'a [u8],
     manner: Compat,
     starts: Vec<u32>,
@@ -66,7 +66,7 @@ impl<'a> Tokens<'a> {
     ///
     /// # Errors
     /// [`FaultKind::Unclosed`], [`FaultKind::NotOpened`], [`FaultKind::TooLong`].
-    pub fn read(text: &'a [u8], manner: Compat) -> Result<Tokens<'a>, Fault> {
+    pub(crate) fn read(text: &'a [u8], manner: Compat) -> Result<Tokens<'a>, Fault> {
         let mut starts = Vec::new();
         let mut at = 0;
         while let Some(&byte) = text.get(at) {
@@ -84,16 +84,16 @@ impl<'a> Tokens<'a> {
     }
 
     /// Returns no tokens of this text.
-    pub fn empty(text: &'a [u8], manner: Compat) -> Tokens<'a> {
+    pub(crate) fn empty(text: &'a [u8], manner: Compat) -> Tokens<'a> {
         Tokens { text, manner, starts: Vec::new() }
     }
 
-    pub fn compat(&self) -> Compat {
+    pub(crate) fn compat(&self) -> Compat {
         self.manner
     }
 
     /// Returns the token at this offset.
-    pub fn at(&self, at: usize) -> Token<'a> {
+    pub(crate) fn at(&self, at: usize) -> Token<'a> {
         let spaced = at > 0 && is_blank(self.text[at - 1]);
         match kind_at(self.text, at, self.manner) {
             Ok((kind, _)) => Token { at, spaced, kind },
@@ -101,15 +101,15 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Token<'a>> {
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = Token<'a>> {
         self.starts.iter().map(|&at| self.at(at as usize))
     }
 
-    pub fn last(&self) -> Option<Token<'a>> {
+    pub(crate) fn last(&self) -> Option<Token<'a>> {
         self.starts.last().map(|&at| self.at(at as usize))
     }
 
-    pub fn pop(&mut self) -> Option<Token<'a>> {
+    pub(crate) fn pop(&mut self) -> Option<Token<'a>> {
         self.starts.pop().map(|at| self.at(at as usize))
     }
 }

@@ -2,7 +2,7 @@
 
 /// A date as written: its civil time, and the zone if there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Stamp {
+pub(crate) struct Stamp {
     /// Seconds from 1970-01-01 00:00:00 to the civil time, both on the same clock.
     pub local: i64,
     /// Seconds east of UTC. `None` where the zone is missing, unknown or ambiguous.
@@ -11,14 +11,14 @@ pub struct Stamp {
 
 impl Stamp {
     /// Returns seconds since 1970. `default_zone` (seconds east of UTC) applies where there is no zone.
-    pub fn epoch(self, default_zone: i32) -> i64 {
+    pub(crate) fn epoch(self, default_zone: i32) -> i64 {
         self.local.saturating_sub(self.zone.unwrap_or(default_zone).into())
     }
 }
 
 /// A date at the start of some bytes.
 #[derive(Debug, Clone, Copy)]
-pub struct ParsedDate<'a> {
+pub(crate) struct ParsedDate<'a> {
     /// `None` for an impossible date, such as 30 Feb.
     pub stamp: Option<Stamp>,
     pub form: Form,
@@ -28,7 +28,7 @@ pub struct ParsedDate<'a> {
 
 /// How a date is spelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Form {
+pub(crate) struct Form {
     pub order: Order,
     pub weekday: Weekday,
     pub seconds: bool,
@@ -37,7 +37,7 @@ pub struct Form {
 
 /// The order of the parts of a date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub(crate) enum Order {
     /// `Jan 1 10:00:00 2001`
     Asctime,
     /// `1 Jan 10:00:00 2001`, as date(1) writes it in British locales
@@ -53,7 +53,7 @@ pub enum Order {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weekday {
+pub(crate) enum Weekday {
     Missing,
     /// An English weekday, or a word with `,` or `.` after it.
     Sure,
@@ -62,7 +62,7 @@ pub enum Weekday {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ZonePosition {
+pub(crate) enum ZonePosition {
     Missing,
     BeforeYear,
     AtEnd,

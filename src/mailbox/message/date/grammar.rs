@@ -8,7 +8,7 @@ use super::names::{MONTHS, ZONES, is_english_weekday, is_name_or_abbreviation};
 use super::scanner::Scanner;
 
 /// Parses the date at the start of `bytes`.
-pub fn parse_prefix(bytes: &[u8]) -> Option<ParsedDate<'_>> {
+pub(crate) fn parse_prefix(bytes: &[u8]) -> Option<ParsedDate<'_>> {
     let scanner = Scanner { rest: bytes };
     // Without a weekday is tried first: `Mar 5 10:00 2001` is March, `Mar Jan 5 10:00 2001` is Tuesday.
     scanner.iso().or_else(|| scanner.named_month()).or_else(|| scanner.with_weekday())

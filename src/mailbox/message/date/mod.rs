@@ -20,8 +20,8 @@ mod scanner;
 use jiff::Timestamp;
 use jiff::tz::Offset;
 
-pub use form::{Form, Order, ParsedDate, Stamp, Weekday, ZonePosition};
-pub use grammar::parse_prefix;
+pub(crate) use form::{Form, Order, ParsedDate, Stamp, Weekday, ZonePosition};
+pub(crate) use grammar::parse_prefix;
 use names::{MONTHS, WEEKDAYS};
 use scanner::Scanner;
 
@@ -29,7 +29,7 @@ use scanner::Scanner;
 ///
 /// Accepts RFC 5322 sections 3.3 and 4.3, and the other spellings in real mail. Ignores text after a complete
 /// date. Returns `None` for other text and for an impossible date (30 Feb, 25:00).
-pub fn parse_header_date(value: &[u8]) -> Option<Stamp> {
+pub(crate) fn parse_header_date(value: &[u8]) -> Option<Stamp> {
     // The weekday can be any text (`=?big5?B?...?=,`, `terça-feira,`). Up to three tokens are skipped.
     let mut scanner = Scanner { rest: value };
     for _ in 0..4 {
@@ -45,7 +45,7 @@ pub fn parse_header_date(value: &[u8]) -> Option<Stamp> {
 /// Formats the date of a From_ line as asctime(3) does, in UTC: `Mon Jan  1 10:00:00 2001`.
 ///
 /// Clamps `epoch` to the range of jiff: the years -9999 to 9999, less 26 hours at either end.
-pub fn asctime_utc(epoch: i64) -> String {
+pub(crate) fn asctime_utc(epoch: i64) -> String {
     let epoch = epoch.clamp(Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
     let time = Timestamp::from_second(epoch).unwrap_or_default();
     let date = Offset::UTC.to_datetime(time);
