@@ -244,7 +244,7 @@ impl Comparison<'_> {
     }
 }
 
-/// What the user chose to compare.
+/// The selection of the user.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CompareChoices {
     /// Compare flags and dates.

@@ -62,7 +62,7 @@ pub(crate) struct ExportOptions<'a> {
     pub destination: &'a Path,
     /// The variant; None: mboxrd, or that of the mbox which is appended to.
     pub variant: Option<Variant>,
-    /// What happens to an mbox that exists.
+    /// The treatment of an mbox that exists.
     pub output: OutputMode<'a>,
     /// Line ends of the messages written.
     pub eol: Eol,
@@ -146,7 +146,7 @@ impl ExportSource {
     }
 }
 
-/// What can be reported by the time of an error.
+/// The part of a report that exists when an error occurs.
 struct PartialReport {
     reports: Vec<Report>,
     bytes_source: u64,

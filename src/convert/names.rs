@@ -54,7 +54,7 @@ struct PreviousMessage {
     file: Digest,
     /// The levels of its folders.
     folders: Vec<Vec<String>>,
-    /// Its section was closed: if its file is gone, the user removed it.
+    /// The section was closed: if the file is gone, the user removed it.
     closed: bool,
     /// It has no file of its own.
     duplicate: bool,

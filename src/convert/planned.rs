@@ -49,7 +49,7 @@ pub(crate) struct FolderPlacement {
     pub(crate) folders: Vec<FolderIndex>,
     /// Those that do not have it yet.
     pub(crate) missing: Vec<FolderIndex>,
-    /// Its file relative to the Maildir, if a killed run has already written it into one of the folders.
+    /// The file relative to the Maildir, if a killed run has already written it into one of the folders.
     pub(crate) existing: Option<PathBuf>,
 }
 

@@ -20,12 +20,12 @@ use crate::mailbox::maildir::list::{self, Entry};
 use crate::mailbox::manifest::{self, Digest, Gap, ManifestLocation, MessageRecord, Outline, Section};
 use crate::mailbox::text::display_path;
 
-/// What to restore, and where to.
+/// The source to restore, and its target.
 #[derive(Debug, Clone)]
 pub(crate) struct RestoreOptions<'a> {
     /// The Maildir.
     pub maildir: &'a Path,
-    /// Its manifest.
+    /// The manifest.
     pub manifest: ManifestLocation<'a>,
     /// The source to restore, where there are several.
     pub source: Option<SourceSelector>,
@@ -47,7 +47,7 @@ pub(crate) enum SourceSelector {
 pub(crate) enum RestoreTarget<'a> {
     /// A file, which appears complete.
     File {
-        /// Its path.
+        /// The path.
         path: &'a Path,
         /// Replace a file that exists.
         replace: bool,
@@ -70,9 +70,9 @@ impl std::fmt::Debug for RestoreTarget<'_> {
 pub(crate) struct RestoreSummary {
     /// The source as the manifest names it.
     pub source: PathBuf,
-    /// Its messages.
+    /// The number of messages.
     pub messages: u64,
-    /// Its bytes.
+    /// The number of bytes.
     pub bytes: u64,
 }
 

@@ -63,7 +63,7 @@ pub(crate) trait SectionSource: Sync {
 #[derive(Debug)]
 pub(crate) struct CheckedChunk<C> {
     pub(crate) chunk: C,
-    /// Its messages, for the report.
+    /// The messages, for the report.
     pub(crate) messages: usize,
     /// Those of them that have files.
     pub(crate) staged: u64,

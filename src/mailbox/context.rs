@@ -1,4 +1,4 @@
-//! What the caller of an operation passes down: a way to stop it, a listener, the time, a host name and locks.
+//! The things that the caller of an operation passes down: a way to stop it, a listener, the time, a host name and locks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -82,7 +82,7 @@ pub enum LockMethod {
     Flock,
 }
 
-/// What to lock with, how long to try, and who we are.
+/// The methods and the time limit of locks, and the identity of the process.
 #[derive(Debug, Clone)]
 pub struct LockOptions {
     /// The methods; they are always taken in the order dot-lock, fcntl, flock.

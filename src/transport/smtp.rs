@@ -428,7 +428,7 @@ mod tests {
 
     const MESSAGE: &[u8] = b"Subject: x\n\n.body\n";
 
-    /// What is answered to a line that begins so, the first that fits; `^` is the greeting, `.` the end of the
+    /// The answer to a line that begins so, the first that fits; `^` is the greeting, `.` the end of the
     /// message. Nothing: it hangs up. `...`: it says nothing more.
     type Script = &'static [(&'static str, &'static str)];
 

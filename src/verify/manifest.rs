@@ -211,7 +211,7 @@ struct Named<'a> {
 /// A folder into which a message was converted.
 struct Home {
     path: PathBuf,
-    /// Its index, if it is there.
+    /// The index, if it is there.
     folder: Option<usize>,
 }
 

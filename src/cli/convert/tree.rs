@@ -27,7 +27,7 @@ pub(super) struct TreeReport {
     pub(super) outcome: TreeOutcome,
     /// How they lie now.
     pub(super) layout: Layout,
-    /// What was passed over, tree by tree.
+    /// The skipped files, tree by tree.
     trees: Vec<Tree>,
 }
 
@@ -121,7 +121,7 @@ impl TreeReport {
         sums
     }
 
-    /// Whether some of it could not be converted.
+    /// True if a part could not be converted.
     pub(super) fn report(&self, reporter: &mut Reporter) {
         for row in &self.outcome.folders {
             for report in &row.reports {
@@ -188,7 +188,7 @@ impl TreeReport {
     }
 }
 
-/// What of a name could not be kept.
+/// The parts of a name that could not be kept.
 fn renamed(row: &FolderOutcome, layout: Layout) -> Option<Finding> {
     let TreeEntry { found, named, .. } = &row.entry;
     let why = match named.rename_reason {

@@ -28,9 +28,9 @@ pub(super) struct SourceMessage {
 }
 
 pub(super) enum Disposition {
-    /// Its name is free.
+    /// The name is free.
     KeepName,
-    /// Its name is taken, and this one is free.
+    /// The name is taken, and this one is free.
     Rename(Vec<u8>),
     /// The destination has it, whatever program wrote it.
     Present(DestinationMessage),

@@ -57,7 +57,7 @@ pub(super) struct CopiedChunk {
 struct Outgoing {
     subdir: Subdir,
     name: OsString,
-    /// Its name in tmp/.
+    /// The name in tmp/.
     base: Vec<u8>,
     bytes: Vec<u8>,
     mtime: i64,

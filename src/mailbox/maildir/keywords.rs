@@ -240,9 +240,9 @@ impl KeywordTable {
 pub(crate) struct SharedKeywords<'a> {
     /// The Maildir.
     pub root: &'a Dir,
-    /// Its tmp/.
+    /// The tmp/ of the Maildir.
     pub tmp: &'a Dir,
-    /// Whether the names are on stable storage when [`SharedKeywords::add`] returns.
+    /// True if the names are on stable storage when [`SharedKeywords::add`] returns.
     pub flush: bool,
     /// The lock that Dovecot takes for the file, too.
     pub locks: &'a LockOptions,

@@ -102,7 +102,7 @@ pub(crate) struct Reservation<'a> {
 #[derive(Debug)]
 struct Guard<'a> {
     quota: &'a Quota,
-    /// Whether the file adds up to the messages. If not, the marker stays for the next delivery.
+    /// True if the file adds up to the messages. If not, the marker stays for the next delivery.
     is_true: bool,
     lock: DirLock,
 }

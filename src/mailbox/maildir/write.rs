@@ -87,7 +87,7 @@ pub(crate) struct MaildirWriter {
     new: Dir,
     cur: Dir,
     fsync: Fsync,
-    /// Whether one syncfs does the work of many fsyncs here.
+    /// True if one syncfs replaces many fsyncs on this file system.
     one_flush: bool,
     /// The other Maildirs that are flushed with this one.
     together: Option<Arc<SyncGroup>>,
@@ -136,7 +136,7 @@ struct Pending {
     to_be: u16,
     place: Subdir,
     folder: u32,
-    /// Whether it is published first of the names of its message.
+    /// True if it is published first of the names of its message.
     counts: bool,
 }
 
@@ -186,9 +186,9 @@ pub(crate) enum Leftover {
 pub(crate) struct MessagePath<'a> {
     /// The number of its folder in [`MaildirWriter::set_folders`].
     pub folder: u32,
-    /// Its directory in the folder.
+    /// The directory in the folder.
     pub subdir: Subdir,
-    /// Its file name.
+    /// The file name.
     pub name: &'a OsStr,
 }
 
@@ -199,7 +199,7 @@ pub(crate) struct WriterOptions<'a> {
     pub fsync: Fsync,
     /// How long to wait for another writer.
     pub lock_timeout: Duration,
-    /// Whether to resume the stage of a killed run.
+    /// Resumes the stage of a killed run.
     pub resume: bool,
     /// The group to flush with.
     pub sync_group: Option<&'a Arc<SyncGroup>>,
