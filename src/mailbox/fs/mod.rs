@@ -1,4 +1,4 @@
-//! Every call that changes a disk: directory handles, flushes, atomic files, group commit, locks.
+//! Calls that change a disk: directory handles, flushes, atomic files, group commit, locks.
 
 pub(crate) mod atomic_file;
 pub(crate) mod durable;
@@ -24,8 +24,8 @@ pub(crate) fn parent_of(path: &Path) -> &Path {
     }
 }
 
-/// Flushes the name of a Maildir to stable storage: a run that was killed between the rename and the flush may not
-/// have done it. An unreadable parent is one that this user did not write to.
+/// Flushes the name of a Maildir to stable storage. A run that was killed between the rename and the flush
+/// may not have done it. An unreadable parent is skipped, because this user did not write to it.
 pub(crate) fn sync_parent(path: &Path) -> Result<()> {
     match Dir::open(parent_of(path)) {
         Ok(parent) => parent.sync(),
@@ -34,8 +34,8 @@ pub(crate) fn sync_parent(path: &Path) -> Result<()> {
     }
 }
 
-/// Reads a regular file. Another user may have put anything under the name: a FIFO is not waited for, and an
-/// endless device is not read.
+/// Reads a regular file. Another user may have put anything under the name. It does not wait for a FIFO and
+/// does not read an endless device.
 pub(crate) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let meta = file.metadata()?;
@@ -44,12 +44,13 @@ pub(crate) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     }
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(usize::try_from(meta.len()).unwrap_or(0).saturating_add(1))?;
-    // For a file itself, the standard library would look up the size again.
+    // `File::read_to_end` would query the size again.
     file.take(u64::MAX).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Returns what a mutex guards even if a thread panicked while it held it: that panic ends the run anyway.
+/// Returns the value in a mutex even if a thread panicked while it held the lock. That panic ends the run
+/// anyway.
 pub(crate) fn ignore_poison<T>(locked: LockResult<T>) -> T {
     locked.unwrap_or_else(|poisoned| poisoned.into_inner())
 }

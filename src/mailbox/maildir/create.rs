@@ -1,5 +1,5 @@
-//! A new Maildir, or a folder of one, for a delivery. What a killed one left half made is completed, and
-//! several may make the same at once.
+//! Creates a Maildir, or a folder of one, for a delivery. Completes what a killed process left unfinished.
+//! Several processes may create the same Maildir at once.
 
 use std::ffi::OsStr;
 use std::io;
@@ -13,36 +13,36 @@ use crate::mailbox::maildir::destination::check_destination;
 use crate::mailbox::maildir::detect;
 use crate::mailbox::text::display_path;
 
-/// The umask alone decides who may read what a delivery creates.
+/// Modes of everything a delivery creates; only the umask restricts them.
 const MODES: Ownership = Ownership { owner: None, mode: Some(0o666) };
 
-/// Opens a Maildir; what is missing of it is made: its directory, tmp/, new/ and cur/, and where it is a
-/// folder `.A.B` of a Maildir the file maildirfolder. All of it is on stable storage then. The directory that
-/// it lies in must exist.
+/// Opens a Maildir and creates its missing parts. These are its directory, tmp/, new/ and cur/. A folder
+/// `.A.B` of a Maildir also gets the file maildirfolder. Everything is on stable storage on return. The
+/// parent directory must exist.
 ///
 /// # Errors
-/// [`Error::Destination`] for what is no directory, or has other things in it; [`Error::Io`].
+/// [`Error::Destination`] if the directory has other contents or the path has no last part; [`Error::Io`].
 pub(crate) fn open_or_create(path: &Path) -> Result<Dir> {
     let dir = match Dir::open(path) {
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => make_directory(path)?,
         opened => opened?,
     };
-    // Not among somebody's photographs.
+    // A mistyped path must not add a Maildir to a directory of other files.
     check_destination(path)?;
     complete(&dir, detect::is_maildirpp_folder(path), MODES)?;
-    // Also where nothing was missing: whoever made it may have been killed before this, or be not there yet.
+    // Flush even if nothing was missing. The process that created it may have been killed before its flush,
+    // or may still be running.
     dir.sync()?;
     sync_parent(path)?;
     Ok(dir)
 }
 
-/// Makes what is missing in the directory of a Maildir, with these modes of directories and files. Nothing is
-/// flushed.
+/// Creates the missing parts of a Maildir in its directory, with these modes. Nothing is flushed.
 pub(crate) fn complete(dir: &Dir, is_folder: bool, modes: Ownership) -> Result<()> {
     for name in ["tmp", "new"] {
         dir.open_or_create_dir(OsStr::new(name), modes.dir_mode())?;
     }
-    // Only now: a directory with nothing but this file in it would be somebody else's the next time.
+    // The file comes after tmp/ and new/. The next run would reject a directory that contains only this file.
     if is_folder {
         match dir.create_file(OsStr::new("maildirfolder"), modes.file_mode()) {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
@@ -52,8 +52,8 @@ pub(crate) fn complete(dir: &Dir, is_folder: bool, modes: Ownership) -> Result<(
     dir.open_or_create_dir(OsStr::new("cur"), modes.dir_mode()).map(drop)
 }
 
-/// Makes the directories that are missing between `from`, which must exist, and what `path` names in the last
-/// of them. They are on stable storage then.
+/// Creates the missing directories between `from` and the last part of `path`, which is not created. `from`
+/// must exist. The directories are on stable storage on return.
 ///
 /// # Errors
 /// [`Error::Destination`] for a path that is not below `from`; [`Error::Io`].
@@ -66,7 +66,7 @@ pub(crate) fn create_parents(path: &Path, from: &Path) -> Result<()> {
             return Err(Error::Destination { path: path.to_owned(), reason });
         };
         let (child, _) = dir.open_or_create_dir(name, MODES.dir_mode())?;
-        // Also where it was there: whoever made it may have been killed before this.
+        // Flush even if the child existed. The process that created it may have been killed before its flush.
         dir.sync()?;
         dir = child;
     }
@@ -102,7 +102,7 @@ mod tests {
             open_or_create(&maildir.join(".A.B")).unwrap();
             assert!(is_maildir(&maildir.join(".A.B")) && maildir.join(".A.B/maildirfolder").is_file());
         }
-        // A dot does not make a folder of a Maildir that lies in none.
+        // A leading dot does not turn a Maildir into a folder unless its parent is a Maildir.
         open_or_create(&temp.path().join(".maildir")).unwrap();
         assert!(!temp.path().join(".maildir/maildirfolder").exists());
     }

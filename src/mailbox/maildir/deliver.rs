@@ -1,6 +1,6 @@
-//! One message into a Maildir, as djb's maildir(5) has it, and safe when it is said to be: a file in tmp/,
-//! flushed; a link to it in new/, or cur/ where it has flags; that directory flushed; the name in tmp/
-//! removed.
+//! Delivers one message to a Maildir as djb's maildir(5) describes. The message is durable before success is
+//! reported. It is written to tmp/ and flushed. Then it is linked into new/, or into cur/ if it has flags.
+//! That directory is flushed before the name in tmp/ is removed.
 
 use std::ffi::OsString;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -14,33 +14,31 @@ use crate::mailbox::maildir::keywords::KeywordSet;
 use crate::mailbox::maildir::name;
 use crate::mailbox::message::flags::Flags;
 
-/// The mode of a delivered message, subject to the umask.
+/// Mode of a delivered message, subject to the umask.
 const MODE: u32 = 0o666;
 
-/// Who delivers, and when: what makes a name that no other delivery has.
+/// Origin and time of a delivery, which make its name unique.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stamp<'a> {
-    /// Since 1970.
+    /// Time since 1970.
     pub now: Duration,
-    /// Our process.
     pub pid: u32,
-    /// Our machine.
     pub host: &'a str,
 }
 
-/// What lies in the file.
+/// Sizes and flags of a message to deliver.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MessageMeta {
-    /// In bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// With every line end counted as CRLF.
+    /// Size in bytes with every line end counted as CRLF.
     pub wire_size: u64,
-    /// Its flags: with any it goes to cur/.
+    /// Flags; a message with any flag goes to cur/.
     pub flags: Flags,
 }
 
-/// A message that lies in tmp/, whole and on stable storage. Dropped before [`Delivery::publish`] it goes
-/// away; so does one that was published and not kept.
+/// A complete message in tmp/, on stable storage. Dropping it removes the message unless [`Delivery::commit`]
+/// was called.
 #[derive(Debug)]
 pub(crate) struct Delivery {
     tmp: Dir,
@@ -57,14 +55,14 @@ enum State {
     Kept,
 }
 
-/// Takes the bytes of a message, piece by piece.
+/// Callback that takes the bytes of a message piece by piece.
 pub(crate) type Pieces<'a> = dyn FnMut(&[u8]) -> Result<()> + 'a;
 
 impl Delivery {
-    /// Writes a message into tmp/ and flushes it. `each` gives its bytes.
+    /// Writes a message into tmp/ and flushes it. `each` passes the bytes to its argument.
     ///
     /// # Errors
-    /// [`Error::Io`]; what `each` says.
+    /// [`Error::Io`]; any error from `each`.
     pub(crate) fn write(
         maildir: &Dir,
         stamp: Stamp<'_>,
@@ -89,12 +87,13 @@ impl Delivery {
         let failed = |action| Error::io(action, delivery.tmp.path().join(&delivery.waiting));
         each(&mut |bytes| durable::write_all(&file, bytes).map_err(failed("write")))?;
         durable::sync_file(&file).map_err(failed("flush"))?;
-        // NFS and others say only now what could not be written.
+        // NFS and other file systems report some write errors only on close.
         durable::close(file).map_err(failed("close"))?;
         Ok(delivery)
     }
 
-    /// Makes it visible. It is not safe before [`Delivery::flush`].
+    /// Links the message into new/ or cur/, where readers see it. It is not durable before
+    /// [`Delivery::flush`].
     pub(crate) fn publish(&mut self) -> Result<()> {
         if !self.tmp.link(&self.waiting, &self.place, &self.name)? {
             let taken = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
@@ -104,7 +103,7 @@ impl Delivery {
         Ok(())
     }
 
-    /// Makes it invisible again.
+    /// Removes the link that [`Delivery::publish`] added.
     pub(crate) fn rollback(&mut self) -> Result<()> {
         if self.state == State::Linked {
             self.place.unlink_if_exists(&self.name)?;
@@ -113,18 +112,18 @@ impl Delivery {
         Ok(())
     }
 
-    /// Brings its name to stable storage.
+    /// Flushes the directory of the published name to stable storage.
     pub(crate) fn flush(&mut self) -> Result<()> {
         self.place.sync()
     }
 
-    /// From here on it stays. Returns its path.
+    /// Keeps the message when the delivery is dropped. Returns its path.
     pub(crate) fn commit(&mut self) -> PathBuf {
         self.state = State::Kept;
         self.path()
     }
 
-    /// Its final path.
+    /// Returns the path of the message after publishing.
     pub(crate) fn path(&self) -> PathBuf {
         self.place.path().join(&self.name)
     }
@@ -132,15 +131,15 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        // What led here has been told, and of a message that is safe a second name in tmp/ is no harm.
+        // The caller already has the error that led here. After a commit, a second name in tmp/ does no harm.
         let _ = self.rollback();
         let _ = self.tmp.unlink_if_exists(&self.waiting);
     }
 }
 
-/// A name up to the info: time, microsecond, process, 64 random bits, host, sizes. The random ones are for
-/// processes of the same number in several containers over one Maildir. (The converter's names look
-/// otherwise: what lies under one of those in tmp/ it takes for its own.)
+/// Returns a name up to the info: time, microsecond, process, 64 random bits, host, sizes. The random bits
+/// separate equal process IDs in containers that share a Maildir. The format differs from the converter's
+/// names, because the converter treats such files in tmp/ as its own.
 fn base(stamp: Stamp<'_>, content: MessageMeta) -> Vec<u8> {
     let Stamp { now, pid, host } = stamp;
     // The keys of a RandomState are the standard library's only public randomness.

@@ -1,28 +1,28 @@
-//! The names of Maildir++ folders: `.A.B` beside cur/ is B in A, each in the modified UTF-7 of IMAP
-//! (RFC 3501 §5.1.3).
+//! Names of Maildir++ folders: `.A.B` next to cur/ is folder B in A. Each level is in the modified UTF-7 of
+//! IMAP (RFC 3501 §5.1.3).
 
 use std::ffi::OsString;
 use std::sync::LazyLock;
 
 use data_encoding::{Encoding, Specification};
 
-/// Base64 with a comma for the slash and without padding.
+/// Base64 with `,` instead of `/` and without padding.
 static BASE64: LazyLock<Encoding> = LazyLock::new(|| {
     let mut specification = Specification::new();
     specification.symbols.push_str("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,");
-    // None of what it can be specified wrongly with is here.
+    // This specification is valid, so the fallback is never used.
     specification.encoding().unwrap_or(data_encoding::BASE64_NOPAD)
 });
 
-/// The levels of a folder by its directory's name, decoded; the error is a phrase that says what is wrong.
+/// Decodes a folder's directory name into its levels. The error is a phrase that says what is wrong.
 pub(crate) fn levels(directory: &[u8]) -> Result<Vec<String>, String> {
     let name = directory.strip_prefix(b".").ok_or("does not begin with a dot")?;
     name.split(|&b| b == b'.').map(decode).collect()
 }
 
-/// One level of a folder's name. Refuses what RFC 3501 does not allow, as an IMAP server may: bytes beyond
-/// ASCII, a shift that is never ended or that says nothing, printable ASCII in base64, halves of surrogate
-/// pairs.
+/// Decodes one level of a folder's name. It rejects what RFC 3501 does not allow, because an IMAP server may
+/// reject it too. Examples are non-ASCII bytes, unended or empty shifts, printable ASCII in base64 and half
+/// surrogate pairs.
 pub(crate) fn decode(level: &[u8]) -> Result<String, String> {
     if level.is_empty() {
         return Err("has a level without a name".into());
@@ -47,7 +47,7 @@ pub(crate) fn decode(level: &[u8]) -> Result<String, String> {
     Ok(decoded)
 }
 
-/// What stands between `&` and `-`: UTF-16, big end first.
+/// Decodes the text between `&` and `-`: big-endian UTF-16 in base64.
 fn shifted(base64: &[u8]) -> Result<String, String> {
     let bytes = BASE64.decode(base64).map_err(|_| "has bad base64 behind an &")?;
     let (pairs, odd) = bytes.as_chunks::<2>();
@@ -63,7 +63,7 @@ fn shifted(base64: &[u8]) -> Result<String, String> {
     }
 }
 
-/// One level of a folder's name in modified UTF-7: the inverse of [`decode`].
+/// Encodes one level of a folder's name in modified UTF-7; the inverse of [`decode`].
 pub(crate) fn encode(level: &str) -> String {
     let mut encoded = String::new();
     let mut rest = level;
@@ -83,13 +83,13 @@ pub(crate) fn encode(level: &str) -> String {
     encoded
 }
 
-/// What stands for itself; the `&` does, doubled by a dash.
+/// Returns true for a character that needs no base64. This includes `&`, which is written as `&-`.
 fn is_plain(c: char) -> bool {
     matches!(c, ' '..='~')
 }
 
-/// The directory of a folder that a person names by its levels, as in `Lists.qmail`. The error is a phrase
-/// that says what is wrong with the name.
+/// Returns the directory of a folder that the user names by its levels, as in `Lists.qmail`. The error is a
+/// phrase that says what is wrong with the name.
 pub(crate) fn directory_of(levels: &str) -> Result<OsString, String> {
     if levels.eq_ignore_ascii_case("INBOX") {
         return Err("is the Maildir itself, which has no other name".into());
@@ -116,7 +116,7 @@ pub(crate) fn directory_of(levels: &str) -> Result<OsString, String> {
     Ok(directory.into())
 }
 
-/// What a file system takes as a name (NAME_MAX).
+/// Longest file name that file systems accept (NAME_MAX).
 const LONGEST: usize = 255;
 
 #[cfg(test)]
@@ -132,7 +132,7 @@ mod tests {
             (".A.B C", vec!["A", "B C"]),
             (".R&-D", vec!["R&D"]),
             (".Entw&APw-rfe", vec!["Entwürfe"]),
-            // The example of RFC 3501.
+            // The example comes from RFC 3501.
             (".~peter.mail.&U,BTFw-.&ZeVnLIqe-", vec!["~peter", "mail", "台北", "日本語"]),
             (".&2D3eAA-", vec!["😀"]),
         ] {

@@ -1,4 +1,4 @@
-//! The messages of a Maildir, listed.
+//! Lists and reads the messages of a Maildir.
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
@@ -19,29 +19,25 @@ use crate::mailbox::maildir::name;
 use crate::mailbox::maildir::subdir::Subdir;
 use crate::mailbox::source;
 
-/// A message as it lies in new/ or cur/.
+/// A message file in new/ or cur/.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// Which of the two.
     pub subdir: Subdir,
-    /// Its file name.
     pub name: OsString,
 }
 
 impl Entry {
-    /// The path of the file.
     pub(crate) fn path(&self, maildir: &Path) -> PathBuf {
         maildir.join(self.subdir.dir()).join(&self.name)
     }
 
-    /// The name taken apart.
     pub(crate) fn parsed(&self) -> name::ParsedName<'_> {
         name::parse(self.name.as_bytes())
     }
 }
 
-/// Reads a listed message. Between listing and opening it may have moved from new/ to cur/ and changed
-/// its flags: before it is called lost it is looked for by its base name.
+/// Reads a listed message. Since the listing it may have moved from new/ to cur/ and changed its flags. A
+/// search by base name follows before it counts as missing.
 pub(crate) fn read_entry(maildir: &Path, entry: &Entry) -> Result<(Entry, Vec<u8>)> {
     let error = match read_regular(&entry.path(maildir)) {
         Ok(bytes) => return Ok((entry.clone(), bytes)),
@@ -58,8 +54,8 @@ pub(crate) fn read_entry(maildir: &Path, entry: &Entry) -> Result<(Entry, Vec<u8
     Err(Error::io("read", entry.path(maildir))(error))
 }
 
-/// Why there is nothing to be read where a message was listed: a FIFO among them, or one that somebody has
-/// expunged meanwhile. None for a message.
+/// Returns the reason that a listed message has nothing to read, such as a FIFO or an expunged message.
+/// Returns None for a regular file and for any other error.
 pub(crate) fn explain_unreadable(maildir: &Path, entry: &Entry) -> Option<Finding> {
     let path = entry.path(maildir);
     let (code, text) = match std::fs::metadata(&path) {
@@ -72,8 +68,8 @@ pub(crate) fn explain_unreadable(maildir: &Path, entry: &Entry) -> Option<Findin
     Some(Finding::new(code, text).in_file(path))
 }
 
-/// The messages of a Maildir, opened relative to its two directories: a path is looked up once and not for
-/// every message.
+/// A reader of the messages of a Maildir. It keeps both directories open, so the path is looked up once and
+/// not for every message.
 #[derive(Debug)]
 pub(crate) struct MaildirReader {
     maildir: PathBuf,
@@ -81,17 +77,17 @@ pub(crate) struct MaildirReader {
     cur: Option<Dir>,
 }
 
-/// Where a message was found, and its file's time.
+/// A message that was read, and the time of its file.
 #[derive(Debug)]
 pub(crate) struct FoundMessage<'a> {
-    /// It may have moved since it was listed, see [`read_entry`].
+    /// Current location, which may differ from the listed one; see [`read_entry`].
     pub entry: Cow<'a, Entry>,
-    /// Modification time, seconds since 1970.
+    /// Modification time, in seconds since 1970.
     pub mtime: i64,
 }
 
 impl MaildirReader {
-    /// Opens the directories that are there.
+    /// Opens new/ and cur/, if they exist.
     pub(crate) fn open(maildir: &Path) -> Result<MaildirReader> {
         let root = Dir::open(maildir)?;
         let child = |name: &str| {
@@ -101,7 +97,8 @@ impl MaildirReader {
         Ok(MaildirReader { maildir: maildir.to_owned(), new: child("new")?, cur: child("cur")? })
     }
 
-    /// Reads a listed message, wherever it has moved since, into `bytes`; or says why there is none to be read.
+    /// Reads a listed message into `bytes`, even if it has moved. Returns a finding if it has nothing to
+    /// read.
     pub(crate) fn read_or_explain<'a>(
         &self,
         entry: &'a Entry,
@@ -116,7 +113,7 @@ impl MaildirReader {
         }
     }
 
-    /// Reads a listed message, wherever it has moved since, into `bytes`.
+    /// Reads a listed message into `bytes`, even if it has moved.
     pub(crate) fn read<'a>(&self, entry: &'a Entry, bytes: &mut Vec<u8>) -> Result<FoundMessage<'a>> {
         match self.read_here(entry, bytes) {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
@@ -128,13 +125,12 @@ impl MaildirReader {
         Ok(FoundMessage { mtime: self.read_here(&entry, bytes)?, entry })
     }
 
-    /// How many bytes a message has: what `S=` says, else the file. For an estimate.
+    /// Returns the size of a message for an estimate: its `S=` field, or the file size without one.
     pub(crate) fn size(&self, entry: &Entry) -> u64 {
         let file = || std::fs::metadata(entry.path(&self.maildir)).map_or(0, |meta| meta.len());
         entry.parsed().field(b'S').unwrap_or_else(file)
     }
 
-    /// The path of a message.
     pub(crate) fn path(&self, entry: &Entry) -> PathBuf {
         entry.path(&self.maildir)
     }
@@ -151,8 +147,7 @@ impl MaildirReader {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(failed(io::Error::other("it is no regular file")));
         }
-        // A message does not grow: the read that fills its size is the last, and there is no second one to
-        // find the end.
+        // A message does not grow. Stopping at its size saves the read that would find the end.
         let size = stat.st_size as usize;
         bytes.clear();
         bytes.reserve(size);
@@ -166,17 +161,17 @@ impl MaildirReader {
     }
 }
 
-/// So many bytes of a message tell whether it is compressed.
+/// Number of leading bytes that [`is_compressed`] needs.
 pub(crate) const MAGIC_LENGTH: u64 = 16;
 
-/// Whether a message that begins so was compressed by a server. `S=` in its name says how long it is when it
-/// is unpacked.
+/// Returns true if a message with this head was compressed by a server. `S=` in its name is the uncompressed
+/// size.
 pub(crate) fn is_compressed(head: &[u8]) -> bool {
     source::Compression::detect(head).is_some() || head.starts_with(b"Dovecot-LZ4\r*\x9b\xc5")
 }
 
-/// The directories of a Maildir's folders (Maildir++), sorted. One that we may not look into is among them: there
-/// may be mail in it, and whoever opens it is told why that cannot be.
+/// Returns the directory names of a Maildir's folders (Maildir++), sorted. The list includes a folder that
+/// denies access. It may contain mail, and opening it reports the error.
 pub(crate) fn list_folders(maildir: &Path) -> Result<Vec<OsString>> {
     let mut folders = Vec::new();
     for name in Dir::open(maildir)?.names()? {
@@ -199,7 +194,7 @@ fn may_be_folder(path: &Path) -> Result<bool> {
     }
 }
 
-/// All messages, in the order of their dates and then of their names. Dot files are none (maildir(5)).
+/// Returns all messages, sorted by date and then by name. Dot files are skipped, as maildir(5) requires.
 pub(crate) fn list_messages(maildir: &Path) -> Result<Vec<Entry>> {
     let root = Dir::open(maildir)?;
     let mut entries = Vec::new();

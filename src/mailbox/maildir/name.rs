@@ -1,4 +1,4 @@
-//! The name of a message: `time.unique.host,S=…,W=…`, then in cur/ the info `:2,` and its flags.
+//! Name of a message file: `time.unique.host,S=…,W=…`. In cur/, the info `:2,` and the flags follow.
 
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -11,14 +11,14 @@ use crate::mailbox::message::flags::Flags;
 use crate::mailbox::message::header;
 use crate::mailbox::message::received::{DateFields, Origin};
 
-/// The unique part: 96 bits of BLAKE3(From_ line ‖ source bytes), so that the same message of the
-/// same source has the same name on any machine, with any number of workers.
+/// Unique part of a name: 96 bits of BLAKE3(From_ line ‖ source bytes). The same message of the same source
+/// has the same name on any machine, with any number of workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Unique(pub [u8; 12]);
 
 impl Unique {
-    /// Of a message as it lies in the source, from the first byte of its From_ lines to its last. In one
-    /// piece: hashing a From_ line and then the rest costs half as much again.
+    /// Hashes a source message, from the first byte of its From_ lines to its last byte. It takes one slice:
+    /// hashing the From_ line and the rest separately costs 50% more.
     pub(crate) fn of(from_line_and_message: &[u8]) -> Unique {
         let mut bits = [0; 12];
         bits.copy_from_slice(&blake3::hash(from_line_and_message).as_bytes()[..12]);
@@ -26,25 +26,24 @@ impl Unique {
     }
 }
 
-/// What stands before the info. The identity of the message to every reader.
+/// Name of a message without the info. Readers identify the message by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BaseName<'a> {
-    /// Received date, seconds since 1970.
+    /// Received date, in seconds since 1970.
     pub epoch: i64,
-    /// See [`Unique`].
     pub unique: Unique,
-    /// 0 for the first message with these bytes, k for the k-th further one.
+    /// Number of earlier messages with the same bytes.
     pub copy: u32,
-    /// Any word; `/`, `:` and the control characters are escaped as maildir(5) says.
+    /// Any word; `/`, `:` and control characters are escaped as maildir(5) requires.
     pub host: &'a str,
     /// Size of the file in bytes.
     pub size: u64,
-    /// Size with every line end counted as CRLF.
+    /// Size in bytes with every line end counted as CRLF.
     pub wire_size: u64,
 }
 
 impl BaseName<'_> {
-    /// The bytes of the name, without info.
+    /// Returns the name as bytes, without info.
     pub(crate) fn to_bytes(self) -> Vec<u8> {
         let mut name = format!("{}.", self.epoch);
         HEXLOWER.encode_append(&self.unique.0, &mut name);
@@ -59,11 +58,12 @@ impl BaseName<'_> {
     }
 }
 
-/// A host as it stands in a name: what would end the name or one of its parts is escaped as maildir(5) says.
+/// Appends a host to a name. Characters that would end the name or a part of it are escaped as maildir(5)
+/// requires.
 pub(crate) fn push_host(host: &str, name: &mut Vec<u8>) {
     for c in host.bytes() {
         match c {
-            // Other than ASCII would be bytes of which no reader knows the encoding.
+            // Non-ASCII bytes are escaped because a name does not declare its encoding.
             b'/' | b':' | b'!' | b';' | b',' | 0..=32 | 127.. => {
                 name.extend_from_slice(format!("\\{c:03o}").as_bytes());
             }
@@ -72,37 +72,37 @@ pub(crate) fn push_host(host: &str, name: &mut Vec<u8>) {
     }
 }
 
-/// The sizes by which readers and quotas go.
+/// Appends the sizes that readers and quotas use.
 pub(crate) fn push_sizes(size: u64, wire_size: u64, name: &mut Vec<u8>) {
     name.extend_from_slice(format!(",S={size},W={wire_size}").as_bytes());
 }
 
-/// The whole file name in cur/: base name, separator, `2,`, the flags and the letters of keywords.
+/// Returns the file name in cur/: base name, separator, `2,`, flags and keyword letters.
 pub(crate) fn with_info(base: &[u8], separator: u8, flags: Flags, keywords: KeywordSet) -> OsString {
     with_letters(base, separator, format!("{flags}{keywords}").as_bytes())
 }
 
-/// The same with letters as they stand in another name, which may be keywords too.
+/// Returns the file name in cur/ with letters from another name, which may include keyword letters.
 pub(crate) fn with_letters(base: &[u8], separator: u8, letters: &[u8]) -> OsString {
     OsString::from_vec([base, &[separator], b"2,", letters].concat())
 }
 
-/// The file name in new/: no info.
+/// Returns the file name in new/, which has no info.
 pub(crate) fn bare(base: &[u8]) -> OsString {
     OsString::from_vec(base.to_vec())
 }
 
-/// A name as found on disk, taken apart.
+/// A file name on disk, split into its parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ParsedName<'a> {
-    /// Up to the info: the identity.
+    /// Name up to the info; identifies the message.
     pub base: &'a [u8],
-    /// The letters after `2,`; None where there is no info.
+    /// Letters after `2,`; None without info.
     pub info: Option<&'a [u8]>,
 }
 
-/// Takes any file name apart. Total: a name of another make is all base. Readers accept `;` and `!`
-/// as well as `:`, since some file systems cannot say the colon.
+/// Splits any file name into its parts. It never fails: a name in another format is all base. `;` and `!`
+/// separate like `:`, because some file systems do not allow a colon.
 pub(crate) fn parse(name: &[u8]) -> ParsedName<'_> {
     let separator = name
         .windows(3)
@@ -117,8 +117,9 @@ pub(crate) fn parse(name: &[u8]) -> ParsedName<'_> {
 impl<'a> ParsedName<'a> {
     /// Returns the received date of a file: the one on which its name and its modification time agree.
     ///
-    /// A copy has the time of copying, and other converters name files by the time of the conversion. If the two
-    /// disagree, the one closer to the dates in the header counts. mailferry's own names are right.
+    /// A copy has the time of copying. Other converters name files by the time of the conversion. If name and
+    /// time disagree, the one closer to the dates in the header counts. The date in mailferry's own names is
+    /// always right.
     pub(crate) fn received_date(&self, mtime: i64, header: &[u8]) -> (i64, Origin) {
         const TOLERANCE: u64 = 60;
         let by_mtime = (mtime, Origin::Mtime);
@@ -135,14 +136,14 @@ impl<'a> ParsedName<'a> {
         }
     }
 
-    /// The leading seconds.
+    /// Returns the seconds at the start of the name.
     pub(crate) fn epoch(&self) -> Option<i64> {
         let digits = self.base.split(|&b| b == b'.').next()?;
         std::str::from_utf8(digits).ok()?.parse().ok()
     }
 
-    /// The unique part and copy number, if the name is one of ours: in the one spelling that we write,
-    /// since what another program called `_01` is not the message that we would call `_1`.
+    /// Returns the unique part and copy number if mailferry wrote the name. Only mailferry's spelling counts:
+    /// `_01` from another program is not the message `_1`.
     pub(crate) fn unique(&self) -> Option<(Unique, u32)> {
         let part = self.base.split(|&b| b == b'.').nth(1)?;
         let (hex, copy) = match part.iter().position(|&b| b == b'_') {
@@ -159,25 +160,25 @@ impl<'a> ParsedName<'a> {
         Some((Unique(bits), copy))
     }
 
-    /// The number in a field such as `,S=`.
+    /// Returns the number in a field such as `,S=`.
     pub(crate) fn field(&self, letter: u8) -> Option<u64> {
         let mut fields = self.base.split(|&b| b == b',').skip(1);
         let value = fields.find_map(|f| f.strip_prefix(&[letter, b'='][..]))?;
         std::str::from_utf8(value).ok()?.parse().ok()
     }
 
-    /// The flags, none where there is no info.
+    /// Returns the flags; empty without info.
     pub(crate) fn flags(&self) -> Flags {
         Flags::parse(self.info.unwrap_or_default())
     }
 
-    /// The letters of keywords, none where there is no info.
+    /// Returns the keyword letters; empty without info.
     pub(crate) fn keywords(&self) -> KeywordSet {
         KeywordSet::parse(self.info.unwrap_or_default())
     }
 }
 
-/// A number from 1, without a sign or leading zeros.
+/// Parses a number from 1, without a sign or leading zeros.
 fn copy_number(digits: &[u8]) -> Option<u32> {
     let plain = matches!(digits, [b'1'..=b'9', ..]);
     std::str::from_utf8(digits).ok().filter(|_| plain)?.parse().ok()
