@@ -444,7 +444,9 @@ fn call_before_write() -> String {
     let command = wrapped("exec \"$@\"", strace, [OsStr::new("deliver"), path.as_os_str()]);
     run_with_stdin(command, OURS).exits(0);
     let log = fs::read_to_string(log).unwrap();
-    let calls = log.lines().map(|line| line.split([' ', '(']).nth(1).unwrap());
+    // strace pads short process ids with blanks.
+    let calls =
+        log.lines().map(|line| line.split([' ', '(']).filter(|word| !word.is_empty()).nth(1).unwrap());
     let before: Vec<&str> = calls.take_while(|call| *call != "write").collect();
     let last = before.last().unwrap();
     format!("{last}:when={}", before.iter().filter(|call| *call == last).count())

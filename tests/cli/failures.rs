@@ -129,7 +129,8 @@ fn a_destination_that_cannot_be_one_is_refused_by_name() {
         refused(dry, scratch.path(), words);
     }
     let twice = convert_command([&source, &source, &at("Maildir")]);
-    refused(twice, scratch.path(), &["source", "twice"]);
+    run(twice).exits(2).complains(&["source", "twice"]);
+    assert!(!at("Maildir").exists());
 }
 
 /// Returns the command as an unprivileged user, and the directory of its binary. Skips the test where this is

@@ -4,11 +4,13 @@
 //! directories, and Thunderbird's Maildirs have no new/. A directory with cur/ or new/ alone may be the rest of a
 //! Maildir or a tree of mboxes; its files decide.
 
-use std::fs::{self, DirEntry, File, OpenOptions};
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{DirEntry, FileType, Mode, OFlags};
 use walkdir::WalkDir;
 
 use crate::mailbox::error::{Error, Result};
@@ -117,8 +119,11 @@ enum Contents {
 fn contents(directories: &[&PathBuf]) -> Contents {
     let mut found = Contents::Neither;
     for directory in directories {
-        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-            match classify(&entry) {
+        // std's read_dir panics where close(2) fails.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let listing = rustix::fs::open(*directory, flags, Mode::empty()).and_then(rustix::fs::Dir::new);
+        for entry in listing.into_iter().flatten().flatten() {
+            match classify(directory, &entry) {
                 Contents::Messages => return Contents::Messages,
                 Contents::Mailboxes => found = Contents::Mailboxes,
                 Contents::Neither => {}
@@ -130,15 +135,20 @@ fn contents(directories: &[&PathBuf]) -> Contents {
 
 /// A name with an info or a recent time is a message's: such a file is not opened. Archives of mailing lists have
 /// names such as `2005.06`, so a shorter number decides only where the file does not begin like a mailbox.
-fn classify(entry: &DirEntry) -> Contents {
+fn classify(directory: &Path, entry: &DirEntry) -> Contents {
     /// 1973, in seconds since 1970.
     const RECENT: i64 = 100_000_000;
-    let (name, path) = (entry.file_name(), entry.path());
+    let name = OsStr::from_bytes(entry.file_name().to_bytes());
+    let path = directory.join(name);
+    let is_directory = match entry.file_type() {
+        FileType::Unknown => path.symlink_metadata().is_ok_and(|meta| meta.is_dir()),
+        kind => kind == FileType::Directory,
+    };
     let parsed = name::parse(name.as_bytes());
     let time = parsed.epoch().filter(|_| parsed.base.contains(&b'.'));
     if name.as_bytes().starts_with(b".") {
         Contents::Neither
-    } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+    } else if is_directory {
         if holds_mailbox(&path) { Contents::Mailboxes } else { Contents::Neither }
     } else if parsed.info.is_some() || time.is_some_and(|time| time >= RECENT) {
         Contents::Messages
