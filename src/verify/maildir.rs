@@ -22,7 +22,7 @@ use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::parent_of;
 use crate::mailbox::fs::read_regular;
-use crate::mailbox::maildir::detect::{DirectoryKind, detect, remnant, require_maildir};
+use crate::mailbox::maildir::detect::{DirectoryKind, detect, is_damaged_folder, remnant, require_maildir};
 use crate::mailbox::maildir::list::Entry;
 use crate::mailbox::maildir::subdir::Subdir;
 use crate::mailbox::maildir::{folders as names, quota};
@@ -193,13 +193,10 @@ impl MaildirCheck {
             if bytes.ends_with(b".mailferry-partial") && hidden {
                 self.note_unfinished(path);
             } else if hidden && level == Level::Root && path.is_dir() {
-                // A damaged folder may only have tmp/ or its marker.
                 let kind = detect(&path);
                 if kind == DirectoryKind::Remnant {
                     self.refused.push(remnant(&path));
-                } else if kind == DirectoryKind::Maildir
-                    || ["maildirfolder", "tmp"].iter().any(|it| path.join(it).exists())
-                {
+                } else if kind == DirectoryKind::Maildir || is_damaged_folder(&path) {
                     self.walk(&path, Level::MaildirPlusPlus, folders)?;
                     self.check_folder_name(&path, bytes);
                     folders.push(path);

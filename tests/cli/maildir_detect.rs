@@ -173,6 +173,20 @@ fn in_a_maildir_it_is_a_folder() {
 }
 
 #[test]
+fn verify_reports_what_is_left_of_a_folder_without_messages() {
+    for left in ["cur", "new", "tmp"] {
+        let scratch = scratch();
+        make(&scratch.path().join("M"), &SUBDIRECTORIES);
+        fs::create_dir_all(scratch.path().join("M/.Sent").join(left)).unwrap();
+        let findings = run_in(scratch.path(), &["verify", "@/M"]).exits(1).findings();
+        let missing = findings.iter().filter(|f| f["code"] == "maildir-no-directory").count();
+        assert_eq!(missing, 2, "{left}: {findings:?}");
+        run_in(scratch.path(), &["verify", "--repair", "@/M"]).exits(0);
+        run_in(scratch.path(), &["verify", "@/M"]).exits(0);
+    }
+}
+
+#[test]
 fn a_delivery_needs_the_directories_it_writes_to_or_is_told_to_create_them() {
     for ground in Ground::each("M") {
         let deliver = |options: &[&str]| {

@@ -70,6 +70,15 @@ pub(crate) fn is_maildirpp_folder(path: &Path) -> bool {
     is_hidden && detect(parent_of(path)) == DirectoryKind::Maildir
 }
 
+/// Reports whether a dot directory in a Maildir is a folder that lost directories: it has its marker or one of
+/// them, and no mailbox in them.
+pub(crate) fn is_damaged_folder(path: &Path) -> bool {
+    let directories = SUBDIRECTORIES.map(|name| path.join(name));
+    let present: Vec<&PathBuf> = directories.iter().filter(|directory| directory.is_dir()).collect();
+    let has_any = !present.is_empty() || path.join("maildirfolder").exists();
+    has_any && contents(&present) != Contents::Mailboxes
+}
+
 /// Reports whether a regular file begins like an mbox.
 pub(crate) fn begins_as_mbox(path: &Path) -> bool {
     head(path).is_some_and(|head| head.starts_with(b"From "))
