@@ -14,7 +14,7 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::Dir;
-use crate::mailbox::fs::lock;
+use crate::mailbox::fs::lock::{self, LockMode};
 use crate::mailbox::fs::parent_of;
 use crate::mailbox::text::display_path;
 
@@ -158,7 +158,7 @@ fn end_mbox(path: &Path, context: &Context<'_>) -> Result<()> {
     let path = &path.canonicalize().map_err(Error::io("look up", path))?;
     let (parent, name) = open_parent(path)?;
     let file = parent.open_append(&name, 0o600)?;
-    let (_guard, _) = lock::acquire(path, &file, lock::Mode::Write, context.locks, context.cancel)?;
+    let (_guard, _) = lock::acquire(path, &file, LockMode::Write, context.locks, context.cancel)?;
     let before = file.metadata().map_err(Error::io("look at", path))?.len();
     // Read under the lock: another program may have appended during the wait.
     let missing = missing_in_file(&file, before).map_err(Error::io("read", path))?;

@@ -30,7 +30,7 @@ const SHOWN_BYTES: u64 = 80;
 
 /// The purpose of a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub(crate) enum LockMode {
     /// A lock that permission or support forbids is a finding.
     Read,
     /// A lock that permission or support forbids is an error. The file must be open for writing.
@@ -62,7 +62,7 @@ pub(crate) struct MailboxLock {
 pub(crate) fn acquire(
     path: &Path,
     file: &File,
-    mode: Mode,
+    mode: LockMode,
     wanted: &LockOptions,
     cancel: &Cancel,
 ) -> Result<(MailboxLock, Vec<Finding>)> {
@@ -75,7 +75,7 @@ pub(crate) fn acquire(
 pub(crate) fn acquire_with(
     path: &Path,
     open: impl FnOnce() -> Result<File>,
-    mode: Mode,
+    mode: LockMode,
     wanted: &LockOptions,
     cancel: &Cancel,
 ) -> Result<(MailboxLock, Vec<Finding>)> {
@@ -85,8 +85,8 @@ pub(crate) fn acquire_with(
     let mut dotlock = None;
     if asked(LockMethod::Dotlock) {
         let lock = Dotlock::acquire(path, wanted, &patience).map_err(|error| match mode {
-            Mode::Read => error,
-            Mode::Write => with_way_out(error),
+            LockMode::Read => error,
+            LockMode::Write => with_way_out(error),
         });
         dotlock = tolerate(lock, mode, cannot_write, Code::LockUnwritable, &mut findings)?;
     }
@@ -100,7 +100,7 @@ pub(crate) fn acquire_with(
     if asked(LockMethod::Flock) && !(fcntl.is_some() && durable::flock_uses_fcntl(&guard.file)) {
         let lock = flock_acquire(path, &guard.file, mode, &patience);
         // A file system with fcntl locks alone excludes every program that can lock there.
-        let is_locked = mode == Mode::Write && fcntl.is_some();
+        let is_locked = mode == LockMode::Write && fcntl.is_some();
         let lock = if is_locked { tolerate_unsupported(lock) } else { lock.map(Some) };
         let lock = tolerate(lock, mode, is_unsupported, Code::LockUnsupported, &mut findings)?;
         guard.flocked = lock.flatten().is_some();
@@ -128,14 +128,14 @@ impl Drop for MailboxLock {
 /// Turns a harmless error into a finding, for a reader.
 fn tolerate<T>(
     lock: Result<T>,
-    mode: Mode,
+    mode: LockMode,
     harmless: fn(&io::Error) -> bool,
     code: Code,
     findings: &mut Vec<Finding>,
 ) -> Result<Option<T>> {
     match lock {
         Ok(lock) => Ok(Some(lock)),
-        Err(ref error @ Error::Io { ref source, .. }) if mode == Mode::Read && harmless(source) => {
+        Err(ref error @ Error::Io { ref source, .. }) if mode == LockMode::Read && harmless(source) => {
             let finding = Finding::new(code, format!("{error}; it is read without this lock"));
             findings.push(finding.with_hint("make sure that nothing writes to it meanwhile"));
             Ok(None)
@@ -380,10 +380,10 @@ fn first_bytes(file: &File) -> Vec<u8> {
     bytes
 }
 
-fn fcntl_acquire(path: &Path, file: &File, mode: Mode, patience: &Deadline<'_>) -> Result<()> {
+fn fcntl_acquire(path: &Path, file: &File, mode: LockMode, patience: &Deadline<'_>) -> Result<()> {
     let kind = match mode {
-        Mode::Read => libc::F_RDLCK,
-        Mode::Write => libc::F_WRLCK,
+        LockMode::Read => libc::F_RDLCK,
+        LockMode::Write => libc::F_WRLCK,
     };
     let locked = patience.retry(|| match fcntl_lock(file, libc::F_SETLK, kind) {
         Ok(_) => Ok(Some(())),
@@ -429,10 +429,10 @@ fn fcntl_lock(file: &File, command: libc::c_int, kind: libc::c_int) -> io::Resul
     }
 }
 
-fn flock_acquire(path: &Path, file: &File, mode: Mode, patience: &Deadline<'_>) -> Result<()> {
+fn flock_acquire(path: &Path, file: &File, mode: LockMode, patience: &Deadline<'_>) -> Result<()> {
     let operation = match mode {
-        Mode::Read => FlockOperation::NonBlockingLockShared,
-        Mode::Write => FlockOperation::NonBlockingLockExclusive,
+        LockMode::Read => FlockOperation::NonBlockingLockShared,
+        LockMode::Write => FlockOperation::NonBlockingLockExclusive,
     };
     flock_poll(path, file, operation, patience)?
         .ok_or_else(|| patience.expired(path, "another process (flock)"))
@@ -520,7 +520,7 @@ mod tests {
         File::options().read(true).write(true).open(path).unwrap()
     }
 
-    fn lock(path: &Path, mode: Mode, methods: &[LockMethod]) -> Result<(MailboxLock, Vec<Finding>)> {
+    fn lock(path: &Path, mode: LockMode, methods: &[LockMethod]) -> Result<(MailboxLock, Vec<Finding>)> {
         acquire(path, &open(path), mode, &wanted(methods), Cancel::never())
     }
 
@@ -553,16 +553,16 @@ mod tests {
     fn a_dotlock_excludes_and_goes_away() {
         let (_temp, path) = mailbox();
         let lockfile = path.with_extension("lock");
-        let (guard, findings) = lock(&path, Mode::Read, &[LockMethod::Dotlock]).unwrap();
+        let (guard, findings) = lock(&path, LockMode::Read, &[LockMethod::Dotlock]).unwrap();
         assert_eq!(findings, []);
         let namespace = pid_namespace().map_or(String::new(), |namespace| format!(" {namespace}"));
         let signature = format!("{} here mailferry{namespace}", std::process::id());
         assert_eq!(fs::read_to_string(&lockfile).unwrap(), format!("{signature}\n"));
-        let message = held(lock(&path, Mode::Read, &[LockMethod::Dotlock]));
+        let message = held(lock(&path, LockMode::Read, &[LockMethod::Dotlock]));
         assert!(message.contains("inbox.lock") && message.contains(&signature), "{message}");
         drop(guard);
         assert!(!lockfile.exists());
-        lock(&path, Mode::Write, &[LockMethod::Dotlock]).unwrap();
+        lock(&path, LockMode::Write, &[LockMethod::Dotlock]).unwrap();
     }
 
     #[test]
@@ -571,22 +571,22 @@ mod tests {
         fs::create_dir(temp.path().join("elsewhere")).unwrap();
         let link = temp.path().join("elsewhere/link");
         std::os::unix::fs::symlink("../inbox", &link).unwrap();
-        let (guard, _) = lock(&link, Mode::Write, &[LockMethod::Dotlock]).unwrap();
+        let (guard, _) = lock(&link, LockMode::Write, &[LockMethod::Dotlock]).unwrap();
         assert!(path.with_extension("lock").exists() && !link.with_extension("lock").exists());
-        held(lock(&path, Mode::Write, &[LockMethod::Dotlock]));
+        held(lock(&path, LockMode::Write, &[LockMethod::Dotlock]));
         drop(guard);
-        let (_guard, _) = lock(&path, Mode::Write, &[LockMethod::Dotlock]).unwrap();
-        held(lock(&link, Mode::Write, &[LockMethod::Dotlock]));
+        let (_guard, _) = lock(&path, LockMode::Write, &[LockMethod::Dotlock]).unwrap();
+        held(lock(&link, LockMode::Write, &[LockMethod::Dotlock]));
     }
 
     #[test]
     fn a_dotlock_is_waited_for() {
         let (_temp, path) = mailbox();
-        let (guard, _) = lock(&path, Mode::Write, &[LockMethod::Dotlock]).unwrap();
+        let (guard, _) = lock(&path, LockMode::Write, &[LockMethod::Dotlock]).unwrap();
         let patient = LockOptions { timeout: Duration::from_secs(20), ..wanted(&[LockMethod::Dotlock]) };
         std::thread::scope(|scope| {
             let waiting = scope
-                .spawn(|| acquire(&path, &open(&path), Mode::Write, &patient, Cancel::never()).map(drop));
+                .spawn(|| acquire(&path, &open(&path), LockMode::Write, &patient, Cancel::never()).map(drop));
             std::thread::sleep(Duration::from_millis(80));
             drop(guard);
             waiting.join().unwrap().unwrap();
@@ -621,20 +621,20 @@ mod tests {
             (String::new(), false),
         ] {
             fs::write(&lockfile, &content).unwrap();
-            let result = lock(&path, Mode::Write, &[LockMethod::Dotlock]);
+            let result = lock(&path, LockMode::Write, &[LockMethod::Dotlock]);
             assert_eq!(result.is_ok(), stale, "{content:?}");
             drop(result);
             assert_eq!(lockfile.exists(), !stale, "{content:?}");
         }
         fs::write(&lockfile, "\x1b[2J\n").unwrap();
-        let message = held(lock(&path, Mode::Write, &[LockMethod::Dotlock]));
+        let message = held(lock(&path, LockMode::Write, &[LockMethod::Dotlock]));
         assert!(message.contains("\\u{1b}[2J"), "{message}");
     }
 
     #[test]
     fn a_dotlock_that_another_put_in_place_of_ours_stays() {
         let (_temp, path) = mailbox();
-        let (guard, _) = lock(&path, Mode::Read, &[LockMethod::Dotlock]).unwrap();
+        let (guard, _) = lock(&path, LockMode::Read, &[LockMethod::Dotlock]).unwrap();
         let lockfile = path.with_extension("lock");
         fs::rename(&lockfile, path.with_extension("moved")).unwrap();
         fs::write(&lockfile, "4711").unwrap();
@@ -648,20 +648,20 @@ mod tests {
         // The only refusal that root gets, too: the name with .lock is too long.
         let path = temp.path().join("n".repeat(255));
         fs::write(&path, "").unwrap();
-        let (_guard, findings) = lock(&path, Mode::Read, &[LockMethod::Dotlock, LockMethod::Flock]).unwrap();
+        let (_guard, findings) = lock(&path, LockMode::Read, &[LockMethod::Dotlock, LockMethod::Flock]).unwrap();
         assert_eq!(findings.iter().map(|f| f.code).collect::<Vec<_>>(), [Code::LockUnwritable]);
-        assert!(matches!(lock(&path, Mode::Write, &[LockMethod::Dotlock]), Err(Error::Io { .. })));
+        assert!(matches!(lock(&path, LockMode::Write, &[LockMethod::Dotlock]), Err(Error::Io { .. })));
     }
 
     #[test]
     fn flock_excludes_writers_and_lets_readers_share() {
         let (_temp, path) = mailbox();
-        let reader = lock(&path, Mode::Read, &[LockMethod::Flock]).unwrap();
-        let second = lock(&path, Mode::Read, &[LockMethod::Flock]).unwrap();
-        held(lock(&path, Mode::Write, &[LockMethod::Flock]));
+        let reader = lock(&path, LockMode::Read, &[LockMethod::Flock]).unwrap();
+        let second = lock(&path, LockMode::Read, &[LockMethod::Flock]).unwrap();
+        held(lock(&path, LockMode::Write, &[LockMethod::Flock]));
         drop((reader, second));
-        let (guard, _) = lock(&path, Mode::Write, &[LockMethod::Flock]).unwrap();
-        held(lock(&path, Mode::Read, &[LockMethod::Flock]));
+        let (guard, _) = lock(&path, LockMode::Write, &[LockMethod::Flock]).unwrap();
+        held(lock(&path, LockMode::Read, &[LockMethod::Flock]));
         drop(guard);
     }
 
@@ -669,16 +669,16 @@ mod tests {
     fn flock_is_given_back_while_the_callers_file_stays_open() {
         let (_temp, path) = mailbox();
         let file = open(&path);
-        drop(acquire(&path, &file, Mode::Write, &wanted(&[LockMethod::Flock]), Cancel::never()).unwrap());
-        lock(&path, Mode::Write, &[LockMethod::Flock]).unwrap();
+        drop(acquire(&path, &file, LockMode::Write, &wanted(&[LockMethod::Flock]), Cancel::never()).unwrap());
+        lock(&path, LockMode::Write, &[LockMethod::Flock]).unwrap();
         drop(file);
     }
 
     #[test]
     fn locks_of_an_earlier_kind_are_given_back_when_a_later_one_is_refused() {
         let (_temp, path) = mailbox();
-        let (_guard, _) = lock(&path, Mode::Write, &[LockMethod::Flock]).unwrap();
-        held(lock(&path, Mode::Write, &[LockMethod::Flock, LockMethod::Fcntl, LockMethod::Dotlock]));
+        let (_guard, _) = lock(&path, LockMode::Write, &[LockMethod::Flock]).unwrap();
+        held(lock(&path, LockMode::Write, &[LockMethod::Flock, LockMethod::Fcntl, LockMethod::Dotlock]));
         assert!(!path.with_extension("lock").exists());
     }
 
@@ -692,7 +692,7 @@ mod tests {
         let _guard = acquire(
             Path::new(line.trim_end()),
             &file,
-            Mode::Write,
+            LockMode::Write,
             &wanted(&[LockMethod::Fcntl]),
             Cancel::never(),
         )
@@ -713,24 +713,24 @@ mod tests {
         writeln!(child.stdin.as_mut().unwrap(), "{}", path.display()).unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         assert!(lines.any(|line| line.unwrap() == "locked"));
-        let message = held(lock(&path, Mode::Read, &[LockMethod::Fcntl]));
+        let message = held(lock(&path, LockMode::Read, &[LockMethod::Fcntl]));
         assert!(message.contains(&format!("process {}", child.id())), "{message}");
         drop(child.stdin.take());
         lines.for_each(drop);
         assert!(child.wait().unwrap().success());
-        let (_guard, findings) = lock(&path, Mode::Write, &[LockMethod::Fcntl]).unwrap();
+        let (_guard, findings) = lock(&path, LockMode::Write, &[LockMethod::Fcntl]).unwrap();
         assert_eq!(findings, []);
     }
 
     #[test]
     fn an_interruption_ends_the_wait() {
         let (_temp, path) = mailbox();
-        let (_guard, _) = lock(&path, Mode::Read, &[LockMethod::Dotlock]).unwrap();
+        let (_guard, _) = lock(&path, LockMode::Read, &[LockMethod::Dotlock]).unwrap();
         let cancel = Cancel::pending();
         let patient = LockOptions { timeout: Duration::from_secs(60), ..wanted(&[LockMethod::Dotlock]) };
         std::thread::scope(|scope| {
             let waiting =
-                scope.spawn(|| acquire(&path, &open(&path), Mode::Read, &patient, &cancel).map(drop));
+                scope.spawn(|| acquire(&path, &open(&path), LockMode::Read, &patient, &cancel).map(drop));
             std::thread::sleep(Duration::from_millis(30));
             cancel.request();
             assert!(matches!(waiting.join().unwrap(), Err(Error::Interrupted)));

@@ -19,7 +19,7 @@ use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::lock;
-use crate::mailbox::fs::lock::Mode;
+use crate::mailbox::fs::lock::LockMode;
 use crate::mailbox::fs::ownership::FILE_MODE;
 use crate::mailbox::text::escape;
 
@@ -264,7 +264,7 @@ impl SharedKeywords<'_> {
         let path = root.path().join(FILE_NAME);
         // The lock is that of the file, which may not exist yet.
         let open = || File::open(root.path()).map_err(Error::io("open", root.path()));
-        let (_lock, _) = lock::acquire_with(&path, open, Mode::Write, self.locks, self.cancel)?;
+        let (_lock, _) = lock::acquire_with(&path, open, LockMode::Write, self.locks, self.cancel)?;
         let (mut table, mode) = KeywordTable::read_in(root)?.unwrap_or((KeywordTable::default(), FILE_MODE));
         let before = table.text.len();
         table.reserve(in_use);

@@ -13,7 +13,7 @@ use crate::mailbox::context::{Cancel, LockOptions};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Finding;
 use crate::mailbox::fs::durable::{self, Dir, FileId};
-use crate::mailbox::fs::lock::{self, MailboxLock, Mode};
+use crate::mailbox::fs::lock::{self, LockMode, MailboxLock};
 use crate::mailbox::fs::parent_of;
 use crate::mailbox::source::mapped::MappedFile;
 
@@ -114,7 +114,7 @@ impl MboxAppender {
                     Ok(file)
                 }
             };
-            let locked = lock::acquire_with(path, open, Mode::Write, locks, cancel);
+            let locked = lock::acquire_with(path, open, LockMode::Write, locks, cancel);
             let (lock, findings) = match locked {
                 // Another program created it first.
                 Err(Error::Io { source, .. }) if create && source.kind() == io::ErrorKind::AlreadyExists => {

@@ -13,7 +13,7 @@ use crate::mailbox::context::{Cancel, LockOptions};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::Finding;
 use crate::mailbox::fs::durable::FileId;
-use crate::mailbox::fs::lock::{self, MailboxLock};
+use crate::mailbox::fs::lock::{self, LockMode, MailboxLock};
 use crate::mailbox::text::shell_quote;
 
 /// The file of a source. It stays open, since its locks end with it.
@@ -38,7 +38,7 @@ impl Origin {
             retry_on_intr(|| rustix::fs::open(path, flags, rustix::fs::Mode::empty())).map_err(failed)?;
         let file = File::from(fd);
         refuse_irregular(path, &rustix::fs::fstat(&file).map_err(failed)?)?;
-        let (lock, findings) = lock::acquire(path, &file, lock::Mode::Read, locks, cancel)?;
+        let (lock, findings) = lock::acquire(path, &file, LockMode::Read, locks, cancel)?;
         // Read after locking: the file may have grown while mailferry waited for the lock.
         let first = FileState::of(&rustix::fs::fstat(&file).map_err(failed)?);
         Ok((Origin { lock: Some(lock), file, first, initial_hash: None }, findings))
