@@ -44,7 +44,7 @@ pub(crate) struct InspectOptions {
 
 /// A message in a listing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Row {
+pub(crate) struct MessageRow {
     /// Number from 1.
     pub number: usize,
     /// Position in the mailbox.
@@ -161,7 +161,7 @@ pub(crate) fn list_mbox<T: Send>(
     source: &Source,
     mbox: &Mbox<'_>,
     context: &Context<'_>,
-    show: impl Fn(Row) -> T + Sync,
+    show: impl Fn(MessageRow) -> T + Sync,
     mut print: impl FnMut(Vec<T>) + Send,
 ) -> Result<Vec<Finding>> {
     let rules = DateRules { now: context.now, mtime: source.mtime(), from_zone: None, first: None };
@@ -215,7 +215,7 @@ pub(crate) fn list_mbox<T: Send>(
         let rows = scanned.facts.iter().zip(extents).zip(chunk * CHUNK + 1..);
         let row = |((facts, extent), number): ((&Facts, &Extent), usize)| {
             let (epoch, origin) = resolve(facts);
-            Row {
+            MessageRow {
                 number,
                 position: Position::Offset(extent.at),
                 length: facts.length,
@@ -224,7 +224,7 @@ pub(crate) fn list_mbox<T: Send>(
                 flags: facts.status.flags,
                 is_new: !facts.status.belongs_in_cur(),
                 is_pseudo: has_pseudo && number == 1,
-                ..Row::from_header(extent.message(mbox.text()))
+                ..MessageRow::from_header(extent.message(mbox.text()))
             }
         };
         let shown = rows.map(|message| show(row(message))).collect();
@@ -253,10 +253,10 @@ fn span(messages: &[Extent]) -> std::ops::Range<usize> {
 }
 
 /// Lists the messages of a Maildir, and reports entries that are not messages.
-pub(crate) fn list_maildir(maildir: &Path) -> Result<(Vec<Row>, Vec<Finding>)> {
+pub(crate) fn list_maildir(maildir: &Path) -> Result<(Vec<MessageRow>, Vec<Finding>)> {
     let (mut rows, mut findings) = (Vec::new(), Vec::new());
     for (n, entry) in list::list_messages(maildir)?.iter().enumerate() {
-        match Row::from_entry(maildir, n + 1, entry) {
+        match MessageRow::from_entry(maildir, n + 1, entry) {
             Ok(row) => rows.push(row),
             Err(error) => findings.push(list::explain_unreadable(maildir, entry).ok_or(error)?),
         }
@@ -264,10 +264,10 @@ pub(crate) fn list_maildir(maildir: &Path) -> Result<(Vec<Row>, Vec<Finding>)> {
     Ok((rows, findings))
 }
 
-impl Row {
+impl MessageRow {
     /// Takes From, Subject and Message-ID from a message.
-    fn from_header(message: &[u8]) -> Row {
-        let mut row = Row::default();
+    fn from_header(message: &[u8]) -> MessageRow {
+        let mut row = MessageRow::default();
         for field in header::fields(message) {
             if ![&row.from, &row.subject, &row.message_id].iter().any(|text| text.is_empty()) {
                 break;
@@ -288,12 +288,12 @@ impl Row {
         row
     }
 
-    fn from_entry(maildir: &Path, number: usize, entry: &Entry) -> Result<Row> {
+    fn from_entry(maildir: &Path, number: usize, entry: &Entry) -> Result<MessageRow> {
         let (entry, bytes) = list::read_entry(maildir, entry)?;
         let parsed = entry.parsed();
         let mtime = std::fs::metadata(entry.path(maildir)).map_or(0, |meta| meta.mtime());
         let (epoch, origin) = parsed.received_date(mtime, header::split(&bytes).header);
-        Ok(Row {
+        Ok(MessageRow {
             number,
             position: Position::File(Path::new(entry.subdir.dir()).join(&entry.name)),
             length: bytes.len() as u64,
@@ -301,7 +301,7 @@ impl Row {
             origin,
             flags: parsed.flags(),
             is_new: entry.subdir == Subdir::New,
-            ..Row::from_header(&bytes)
+            ..MessageRow::from_header(&bytes)
         })
     }
 }

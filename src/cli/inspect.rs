@@ -13,7 +13,7 @@ use super::signals;
 use super::ui::exit::{self, Exit};
 use super::ui::progress::ProgressDisplay;
 use super::ui::report::Reporter;
-use crate::inspect::{self, InspectOptions, Position, Row};
+use crate::inspect::{self, InspectOptions, MessageRow, Position};
 use crate::mailbox::context::Context;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{self, Code, Finding, Severity};
@@ -213,7 +213,7 @@ fn show_maildir(args: &InspectArgs, mailbox: &MailboxArg, reporter: &mut Reporte
 }
 
 /// Formats a line of the listing, or its JSON object.
-fn row_text(row: &Row, is_json: bool) -> String {
+fn row_text(row: &MessageRow, is_json: bool) -> String {
     let date = jiff::Timestamp::from_second(row.epoch).map(|t| t.to_string()).unwrap_or_default();
     let mut flags = row.flags.to_string();
     if row.is_new {

@@ -112,8 +112,8 @@ pub(crate) fn export(
     let variant = options.variant.unwrap_or(Variant::Mboxrd);
     let reports = Vec::with_capacity(sources.len());
     let mut export = Export { options, context, report: PartialReport { reports, bytes_source: 0, variant } };
-    let (sums, error) = match export.run(&sources, lock_findings) {
-        Ok(sums) => (sums, None),
+    let (totals, error) = match export.run(&sources, lock_findings) {
+        Ok(totals) => (totals, None),
         Err(error) => {
             // A source that changed explains any other error.
             let changed = sources.iter().find_map(|source| source.input()?.source.check_unchanged().err());
@@ -122,12 +122,12 @@ pub(crate) fn export(
         }
     };
     let PartialReport { mut reports, variant, .. } = export.report;
-    sums.check();
+    totals.check();
     for (source, report) in sources.iter().zip(&mut reports) {
         source.input().into_iter().for_each(|input| input.complete_report(report, error.is_none()));
     }
-    let folders = if error.is_none() { FolderCount::inbox(sums.written) } else { Vec::new() };
-    (Outcome { reports, sums, folders, error }, variant)
+    let folders = if error.is_none() { FolderCount::inbox(totals.written) } else { Vec::new() };
+    (Outcome { reports, totals, folders, error }, variant)
 }
 
 impl ExportSource {
@@ -221,11 +221,11 @@ impl Export<'_> {
 fn source_totals(ready: &ReadySource<'_>, tally: &Tally) -> Totals {
     match ready {
         ReadySource::Mbox { mbox, plan, .. } => {
-            let mut sums = Totals::default();
-            sums.add_source(mbox, &plan.messages);
-            assert_eq!(sums.written, tally.messages, "a message is missing");
-            sums.line_ends_changed = tally.line_ends;
-            sums
+            let mut totals = Totals::default();
+            totals.add_source(mbox, &plan.messages);
+            assert_eq!(totals.written, tally.messages, "a message is missing");
+            totals.line_ends_changed = tally.line_ends;
+            totals
         }
         ReadySource::Maildir(maildir) => {
             assert_eq!(maildir.messages.len() as u64, tally.messages + tally.skipped, "a message is missing");

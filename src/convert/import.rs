@@ -54,7 +54,7 @@ pub(crate) fn import_mboxes(
             input.complete_report(report, error.is_none());
         }
     }
-    Outcome { reports, sums: totals, folders, error }
+    Outcome { reports, totals, folders, error }
 }
 
 /// A file that looks like no mailbox may be one that another program is rewriting.

@@ -38,7 +38,7 @@ pub(crate) struct Outcome {
     /// One for each source.
     pub(crate) reports: Vec<Report>,
     /// Over all sources.
-    pub(crate) sums: Totals,
+    pub(crate) totals: Totals,
     /// The folders that messages of the sources belong to, by name.
     pub(crate) folders: Vec<FolderCount>,
     /// Why it ended early.

@@ -99,8 +99,8 @@ pub(crate) struct FolderOutcome {
     pub entry: TreeEntry,
     /// One report for each source.
     pub reports: Vec<Report>,
-    /// The sums over its sources.
-    pub sums: Totals,
+    /// The totals over its sources.
+    pub totals: Totals,
     /// Some of it could not be converted; the findings say why.
     pub failed: bool,
 }
@@ -336,7 +336,7 @@ impl Conversion<'_> {
         let mut outcome = FolderOutcome {
             entry: entry.clone(),
             reports: Vec::new(),
-            sums: Totals::default(),
+            totals: Totals::default(),
             failed: false,
         };
         let events = FolderEvents { events: self.context.events, phase: Mutex::new(Phase::Reading) };
@@ -599,16 +599,16 @@ impl FolderConversion<'_> {
 impl FolderOutcome {
     fn add(&mut self, outcome: Result<Outcome>, stop: &StopAll) {
         let error = match outcome {
-            Ok(Outcome { mut reports, sums, error, folders: _ }) => {
+            Ok(Outcome { mut reports, totals, error, folders: _ }) => {
                 // The folders of a Maildir have outcomes of their own.
                 reports.iter_mut().for_each(|report| report.findings.retain(|f| f.code != Code::FoldersLeft));
                 self.reports.extend(reports);
-                let left_out = Totals { bytes_source: 0, bytes_not_reached: 0, ..sums };
-                self.sums += if error.is_some() { &left_out } else { &sums };
+                let left_out = Totals { bytes_source: 0, bytes_not_reached: 0, ..totals };
+                self.totals += if error.is_some() { &left_out } else { &totals };
                 error
             }
             Err(error) => {
-                self.sums.sources += 1;
+                self.totals.sources += 1;
                 Some(error)
             }
         };

@@ -132,8 +132,8 @@ impl Run<'_> {
         match self.mailboxes.sources.iter().map(open).collect() {
             Ok(inputs) => import_mboxes(inputs, options, &self.maildir_context()),
             Err(error) => {
-                let sums = Totals { sources: self.mailboxes.sources.len() as u64, ..Totals::default() };
-                Outcome { reports: Vec::new(), sums, folders: Vec::new(), error: Some(error) }
+                let totals = Totals { sources: self.mailboxes.sources.len() as u64, ..Totals::default() };
+                Outcome { reports: Vec::new(), totals, folders: Vec::new(), error: Some(error) }
             }
         }
     }
@@ -163,7 +163,7 @@ impl Run<'_> {
         if to_stream && outcome.error.as_ref().is_some_and(report::is_closed_pipe) {
             outcome.error = None;
             // How much of it was read cannot be known: nothing is summed up.
-            outcome.sums = Totals { sources: outcome.sums.sources, ..Totals::default() };
+            outcome.totals = Totals { sources: outcome.totals.sources, ..Totals::default() };
             report::report_closed_pipe(self.args);
         }
         Ok((outcome, variant))

@@ -39,8 +39,8 @@ impl<'a> ConvertReport<'a> {
 
     /// Reports an error before there is anything else to report.
     pub(super) fn fail(self, error: Error, sources: usize) -> Exit {
-        let sums = Totals { sources: sources as u64, ..Totals::default() };
-        let outcome = Outcome { reports: Vec::new(), sums, folders: Vec::new(), error: Some(error) };
+        let totals = Totals { sources: sources as u64, ..Totals::default() };
+        let outcome = Outcome { reports: Vec::new(), totals, folders: Vec::new(), error: Some(error) };
         self.outcome(&outcome, None)
     }
 
@@ -53,7 +53,7 @@ impl<'a> ConvertReport<'a> {
             self.reporter.findings(&report.path, &report.findings);
         }
         let exit = self.exit(outcome.error.as_ref());
-        let mut object = self.summary(&outcome.sums);
+        let mut object = self.summary(&outcome.totals);
         let by_folder = outcome.folders.iter().map(|folder| (folder.name.clone(), folder.written.into()));
         object["folders"] = outcome.folders.len().into();
         object["written_by_folder"] = by_folder.collect::<Map<_, _>>().into();
@@ -63,7 +63,7 @@ impl<'a> ConvertReport<'a> {
             for folder in outcome.folders.iter().filter(|_| self.args.labels.are_folders()) {
                 self.reporter.line(&folder_line(folder));
             }
-            self.sums(&outcome.sums);
+            self.totals(&outcome.totals);
         }
         self.reporter.finish(exit)
     }
@@ -132,15 +132,15 @@ impl<'a> ConvertReport<'a> {
             (None, Some(refused)) => Exit::of(refused),
             _ => self.exit(error),
         };
-        let (mut sums, mut folders) = (Totals::default(), Vec::new());
+        let (mut totals, mut folders) = (Totals::default(), Vec::new());
         if let Ok(tree) = converted {
-            (sums, folders) = (tree.sums(), tree.folders());
+            (totals, folders) = (tree.totals(), tree.folders());
             tree.table(&mut self.reporter, self.args.dry_run);
         }
         if error.is_none() {
-            self.sums(&sums);
+            self.totals(&totals);
         }
-        let mut object = self.summary(&sums);
+        let mut object = self.summary(&totals);
         object["folders"] = folders.len().into();
         object["table"] = folders.into();
         self.reporter.object(&object);
@@ -158,32 +158,32 @@ impl<'a> ConvertReport<'a> {
         }
     }
 
-    fn sums(&mut self, sums: &Totals) {
-        sums_as_text(sums, self.args.dry_run).iter().for_each(|line| self.line(line));
+    fn totals(&mut self, totals: &Totals) {
+        totals_as_text(totals, self.args.dry_run).iter().for_each(|line| self.line(line));
     }
 
-    fn summary(&self, sums: &Totals) -> Value {
+    fn summary(&self, totals: &Totals) -> Value {
         json!({
             "type": "summary",
             "command": "convert",
             "dry_run": self.args.dry_run,
-            "sources": sums.sources,
+            "sources": totals.sources,
             "folders": 0,
-            "messages_found": sums.messages_found,
-            "written": sums.written,
-            "already_present": sums.already_present,
-            "duplicates": sums.duplicates,
-            "skipped": sums.skipped,
+            "messages_found": totals.messages_found,
+            "written": totals.written,
+            "already_present": totals.already_present,
+            "duplicates": totals.duplicates,
+            "skipped": totals.skipped,
             "variant": Value::Null,
-            "bytes_source": sums.bytes_source,
-            "bytes_messages": sums.bytes.messages,
-            "bytes_from_lines": sums.bytes.from_lines,
-            "bytes_quoting": sums.bytes.quoting,
-            "bytes_separators": sums.bytes.separators,
-            "bytes_junk": sums.bytes.junk,
-            "bytes_not_reached": sums.bytes_not_reached,
-            "line_ends_changed": sums.line_ends_changed,
-            "links": sums.links,
+            "bytes_source": totals.bytes_source,
+            "bytes_messages": totals.bytes.messages,
+            "bytes_from_lines": totals.bytes.from_lines,
+            "bytes_quoting": totals.bytes.quoting,
+            "bytes_separators": totals.bytes.separators,
+            "bytes_junk": totals.bytes.junk,
+            "bytes_not_reached": totals.bytes_not_reached,
+            "line_ends_changed": totals.line_ends_changed,
+            "links": totals.links,
             "warnings": self.reporter.warnings,
             "errors": self.reporter.errors,
             "seconds": round_seconds(self.started.elapsed()),
@@ -219,35 +219,35 @@ fn folder_line(FolderCount { name, directory, written }: &FolderCount) -> String
     format!("{}{at}: {} {messages}", escape(name.as_bytes()), grouped(*written))
 }
 
-fn sums_as_text(sums: &Totals, dry_run: bool) -> Vec<String> {
+fn totals_as_text(totals: &Totals, dry_run: bool) -> Vec<String> {
     let byte_counts = [
-        (sums.bytes.messages, "messages"),
-        (sums.bytes.from_lines, "From_ lines"),
-        (sums.bytes.quoting, "quoting"),
-        (sums.bytes.separators, "separators"),
-        (sums.bytes.junk, "junk"),
+        (totals.bytes.messages, "messages"),
+        (totals.bytes.from_lines, "From_ lines"),
+        (totals.bytes.quoting, "quoting"),
+        (totals.bytes.separators, "separators"),
+        (totals.bytes.junk, "junk"),
     ];
     let terms: Vec<String> = byte_counts.iter().map(|(n, what)| format!("{} {what}", grouped(*n))).collect();
-    let mut lines = vec![format!("bytes: {} = {}", grouped(sums.bytes_source), terms.join(" + "))];
-    if sums.line_ends_changed > 0 {
-        lines.push(format!("{} line ends changed", grouped(sums.line_ends_changed)));
+    let mut lines = vec![format!("bytes: {} = {}", grouped(totals.bytes_source), terms.join(" + "))];
+    if totals.line_ends_changed > 0 {
+        lines.push(format!("{} line ends changed", grouped(totals.line_ends_changed)));
     }
     let mut sentence = format!(
         "{} messages found, {} {}",
-        grouped(sums.messages_found),
-        grouped(sums.written),
+        grouped(totals.messages_found),
+        grouped(totals.written),
         if dry_run { "would be written" } else { "written" }
     );
     for (count, what) in [
-        (sums.links, if sums.links == 1 { "link in further folders" } else { "links in further folders" }),
-        (sums.already_present, "there already"),
-        (sums.duplicates, "duplicates left out"),
-        (sums.skipped, "skipped"),
+        (totals.links, if totals.links == 1 { "link in further folders" } else { "links in further folders" }),
+        (totals.already_present, "there already"),
+        (totals.duplicates, "duplicates left out"),
+        (totals.skipped, "skipped"),
     ] {
         if count > 0 {
             sentence.push_str(&format!(", {} {what}", grouped(count)));
         }
     }
-    lines.push(format!("{sentence}; every byte of {} accounted for.", grouped(sums.bytes_source)));
+    lines.push(format!("{sentence}; every byte of {} accounted for.", grouped(totals.bytes_source)));
     lines
 }

@@ -114,11 +114,11 @@ impl TreeReport {
         self.trees.iter().find_map(|tree| tree.refused.first())
     }
 
-    /// The sums over all folders.
-    pub(super) fn sums(&self) -> Totals {
-        let mut sums = Totals::default();
-        self.outcome.folders.iter().for_each(|row| sums += &row.sums);
-        sums
+    /// The totals over all folders.
+    pub(super) fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        self.outcome.folders.iter().for_each(|row| totals += &row.totals);
+        totals
     }
 
     /// True if a part could not be converted.
@@ -141,7 +141,7 @@ impl TreeReport {
         let verb = if dry_run { "to write" } else { "written" };
         reporter.line(&format!("{:width$}  {:>9}  {verb:>9}  {:>9}  from", "folder", "found", "skipped"));
         for (row, name) in self.outcome.folders.iter().zip(&names) {
-            let sums = &row.sums;
+            let totals = &row.totals;
             let why = match (row.failed, row.entry.named.rename_reason) {
                 (true, _) => "  (not all of it: see above)".to_owned(),
                 (false, Some(why)) => format!("  (renamed: {why})"),
@@ -149,9 +149,9 @@ impl TreeReport {
             };
             reporter.line(&format!(
                 "{name:width$}  {:>9}  {:>9}  {:>9}  {}{why}",
-                grouped(sums.messages_found),
-                grouped(sums.written),
-                grouped(sums.skipped + sums.duplicates),
+                grouped(totals.messages_found),
+                grouped(totals.written),
+                grouped(totals.skipped + totals.duplicates),
                 display_path(&row.entry.found.path),
             ));
         }
@@ -169,18 +169,18 @@ impl TreeReport {
     /// The same for programs.
     pub(super) fn folders(&self) -> Vec<Value> {
         let folder = |row: &FolderOutcome| {
-            let FolderOutcome { entry: TreeEntry { found, named, .. }, sums, failed, .. } = row;
+            let FolderOutcome { entry: TreeEntry { found, named, .. }, totals, failed, .. } = row;
             json!({
                 "folder": named.folder.to_string(),
                 "directory": display_path(&named.directory),
                 "source": display_path(&found.path),
                 "source_folder": found.folder.to_string(),
                 "renamed": named.rename_reason,
-                "messages_found": sums.messages_found,
-                "written": sums.written,
-                "already_present": sums.already_present,
-                "duplicates": sums.duplicates,
-                "skipped": sums.skipped,
+                "messages_found": totals.messages_found,
+                "written": totals.written,
+                "already_present": totals.already_present,
+                "duplicates": totals.duplicates,
+                "skipped": totals.skipped,
                 "failed": failed,
             })
         };

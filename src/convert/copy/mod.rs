@@ -50,7 +50,7 @@ pub(crate) fn copy_maildir(source: &Path, options: &CopyOptions<'_>, context: &C
     totals.check();
     let reports = vec![Report::new(source, copy.findings)];
     let folders = if error.is_none() { FolderCount::inbox(totals.written) } else { Vec::new() };
-    Outcome { reports, sums: totals, folders, error }
+    Outcome { reports, totals, folders, error }
 }
 
 /// A copy while it runs.
@@ -234,9 +234,9 @@ mod tests {
         let context =
             Context { cancel: Cancel::never(), events: &events, now: 0, host: "mailferry", locks: &locks };
         let options = CopyOptions { destination: destination_options };
-        let Outcome { reports, sums, error, .. } = copy_maildir(&source, &options, &context);
+        let Outcome { reports, totals, error, .. } = copy_maildir(&source, &options, &context);
         assert!(error.is_none(), "{error:?}");
-        assert_eq!((sums.messages_found, sums.written, sums.bytes_source), (2, 2, 21));
+        assert_eq!((totals.messages_found, totals.written, totals.bytes_source), (2, 2, 21));
         let codes: Vec<Code> = reports[0].findings.iter().map(|finding| finding.code).collect();
         assert_eq!(codes, [Code::MessageExpunged]);
         let entries = list::list_messages(&destination).unwrap();
