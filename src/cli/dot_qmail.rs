@@ -445,7 +445,7 @@ impl Executor for MessageExecutor<'_> {
         let delivered_to = [&envelope::delivered_to(&self.setup.recipient.address())[..], b"\n"].concat();
         // The MTA may have written this field.
         let is_added =
-            self.prepared.top().split(|&b| b == b'\n').any(|line| line.starts_with(b"Delivered-To: "));
+            self.prepared.prefix().split(|&b| b == b'\n').any(|line| line.starts_with(b"Delivered-To: "));
         let prefix = if is_added { &delivered_to[..] } else { b"" };
         let message =
             OutgoingMessage { prefix, spooled: self.message, offset: self.prepared.message_offset() };

@@ -176,7 +176,7 @@ fn read_message(cancel: &Cancel) -> Result<SpooledMessage, Failure> {
 /// Searches the header for this recipient's Delivered-To, byte for byte. The header ends at a line of one byte.
 fn is_looping(message: &SpooledMessage, recipient: &LocalRecipient) -> bool {
     let delivered_to = [&envelope::delivered_to(&recipient.address())[..], b"\n"].concat();
-    let lines = message.head().split_inclusive(|&b| b == b'\n');
+    let lines = message.in_memory().split_inclusive(|&b| b == b'\n');
     lines.take_while(|line| line.len() > 1).any(|line| line == delivered_to)
 }
 
@@ -242,7 +242,7 @@ impl Executor for QmailExecutor<'_> {
 }
 
 impl QmailExecutor<'_> {
-    fn top(&self) -> Vec<u8> {
+    fn prefix(&self) -> Vec<u8> {
         [&self.return_path[..], &self.delivered_to].concat()
     }
 
@@ -254,7 +254,7 @@ impl QmailExecutor<'_> {
             Err(_) => return Err(temporary("Unable to chdir to maildir. (#4.2.1)")),
             Ok(_) => {}
         }
-        let message = PreparedMessage::verbatim(self.message, self.top());
+        let message = PreparedMessage::verbatim(self.message, self.prefix());
         let target = DeliveryTarget::Maildir(path.to_owned());
         match transaction::deliver(&message, &[target], &self.options, self.ctx) {
             Ok(_) => Ok(()),
@@ -290,9 +290,9 @@ impl QmailExecutor<'_> {
             }
             mbox => mbox?,
         };
-        let top = self.top();
+        let prefix = self.prefix();
         let from_line = FromLineSpec::Verbatim(&self.from_line);
-        let head = MessageHead { from_line, header: HeaderEdit::Verbatim(&top), eol: b"\n" };
+        let head = MessageHead { from_line, header: HeaderEdit::Verbatim(&prefix), eol: b"\n" };
         mbox.append(&head, cancel, |chunk| self.message.for_each_chunk(0, chunk))?;
         mbox.sync()?;
         mbox.commit();

@@ -19,7 +19,7 @@ use crate::transport::spool::SpooledMessage;
 #[derive(Debug)]
 pub(crate) struct PreparedMessage<'a> {
     spooled: &'a SpooledMessage,
-    top: Vec<u8>,
+    prefix: Vec<u8>,
     /// Ranges of the spooled message's head that are left out, in order.
     cuts: Vec<Range<usize>>,
     /// The envelope sender for a From_ line; empty for the null sender.
@@ -28,8 +28,8 @@ pub(crate) struct PreparedMessage<'a> {
 
 impl<'a> PreparedMessage<'a> {
     /// A message with these lines on top and nothing else changed.
-    pub(crate) fn verbatim(spooled: &'a SpooledMessage, top: Vec<u8>) -> PreparedMessage<'a> {
-        PreparedMessage { spooled, top, cuts: Vec::new(), sender: Vec::new() }
+    pub(crate) fn verbatim(spooled: &'a SpooledMessage, prefix: Vec<u8>) -> PreparedMessage<'a> {
+        PreparedMessage { spooled, prefix, cuts: Vec::new(), sender: Vec::new() }
     }
 
     /// Takes a leading From_ line off, and writes one Return-Path and one Delivered-To.
@@ -48,7 +48,7 @@ impl<'a> PreparedMessage<'a> {
         if spooled.length() == 0 {
             return Err(Failure::new(FailureReason::BadMessage, "there is no message: what came is empty"));
         }
-        let head = spooled.head();
+        let head = spooled.in_memory();
         let from_line = leading_from_line(head);
         let start = from_line.as_ref().map_or(0, |line| line.length);
         if start as u64 == spooled.length() {
@@ -71,7 +71,7 @@ impl<'a> PreparedMessage<'a> {
         if let Some(recipient) = &envelope.recipient
             && !has_delivered_to(header, recipient, from_mta)?
         {
-            message.top.extend_from_slice(&[&envelope::delivered_to(recipient)[..], eol].concat());
+            message.prefix.extend_from_slice(&[&envelope::delivered_to(recipient)[..], eol].concat());
         }
         message.sender =
             sender.or_else(|| header::return_path(header).map(<[u8]>::to_vec)).unwrap_or_default();
@@ -93,13 +93,13 @@ impl<'a> PreparedMessage<'a> {
         }
         if found.len() != 1 || same != 1 {
             self.cuts.extend(found);
-            self.top.extend_from_slice(&[line, eol].concat());
+            self.prefix.extend_from_slice(&[line, eol].concat());
         }
     }
 
     /// The added lines.
-    pub(crate) fn top(&self) -> &[u8] {
-        &self.top
+    pub(crate) fn prefix(&self) -> &[u8] {
+        &self.prefix
     }
 
     /// The envelope sender; empty for the null sender and for an unknown one.
@@ -110,23 +110,23 @@ impl<'a> PreparedMessage<'a> {
     /// Offset of the message in the spooled one: the length of its leading From_ line.
     pub(crate) fn message_offset(&self) -> u64 {
         let first =
-            self.cuts.first().filter(|cut| cut.start == 0 && self.spooled.head().starts_with(b"From "));
+            self.cuts.first().filter(|cut| cut.start == 0 && self.spooled.in_memory().starts_with(b"From "));
         first.map_or(0, |cut| cut.end as u64)
     }
 
     pub(crate) fn size(&self) -> u64 {
         self.spooled.length() - self.cuts.iter().map(|cut| cut.len() as u64).sum::<u64>()
-            + self.top.len() as u64
+            + self.prefix.len() as u64
     }
 
     /// Size with every line end counted as CRLF.
     pub(crate) fn wire_size(&self) -> u64 {
-        let head = self.spooled.head();
+        let head = self.spooled.in_memory();
         let cut: u64 = self.cuts.iter().map(|cut| bare_newlines(&head[cut.clone()])).sum();
-        self.size() + self.spooled.bare_newlines() - cut + bare_newlines(&self.top)
+        self.size() + self.spooled.bare_newlines() - cut + bare_newlines(&self.prefix)
     }
 
-    /// The message as an mbox gets it. `head` is [`PreparedMessage::head`], `epoch` the time of delivery.
+    /// The message as an mbox gets it. `head` is [`PreparedMessage::in_memory`], `epoch` the time of delivery.
     pub(crate) fn mbox_entry<'h>(
         &'h self,
         head: &'h [u8],
@@ -140,9 +140,9 @@ impl<'a> PreparedMessage<'a> {
     }
 
     /// The part in memory: all of it, or its first 8 MiB. The header is in there unless it is longer.
-    pub(crate) fn head(&self) -> Vec<u8> {
-        let mut bytes = self.top.clone();
-        let (head, mut from) = (self.spooled.head(), 0);
+    pub(crate) fn in_memory(&self) -> Vec<u8> {
+        let mut bytes = self.prefix.clone();
+        let (head, mut from) = (self.spooled.in_memory(), 0);
         for cut in &self.cuts {
             bytes.extend_from_slice(&head[from..cut.start]);
             from = cut.end;
@@ -153,12 +153,12 @@ impl<'a> PreparedMessage<'a> {
 
     pub(crate) fn for_each_chunk(&self, chunk: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         // One piece, so that a message of the usual size is one write(2).
-        chunk(&self.head())?;
+        chunk(&self.in_memory())?;
         self.for_each_chunk_after_head(chunk)
     }
 
     fn for_each_chunk_after_head(&self, chunk: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        self.spooled.for_each_chunk(self.spooled.head().len() as u64, chunk)
+        self.spooled.for_each_chunk(self.spooled.in_memory().len() as u64, chunk)
     }
 }
 
@@ -294,8 +294,8 @@ mod tests {
     #[test]
     fn sender_and_recipient_are_added_once_on_top() {
         let both = (Some("s@x"), Some("joe@h"));
-        let top = "Return-Path: <s@x>\nDelivered-To: joe@h\n";
-        check("A: 1\n\nx", both.0, both.1, &format!("{top}A: 1\n\nx"));
+        let prefix = "Return-Path: <s@x>\nDelivered-To: joe@h\n";
+        check("A: 1\n\nx", both.0, both.1, &format!("{prefix}A: 1\n\nx"));
         check("A: 1\r\n\r\nx", both.0, both.1, "Return-Path: <s@x>\r\nDelivered-To: joe@h\r\nA: 1\r\n\r\nx");
         check("Return-Path: <s@x>\nA: 1\n\n", Some("s@x"), None, "Return-Path: <s@x>\nA: 1\n\n");
         check(

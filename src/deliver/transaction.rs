@@ -226,7 +226,7 @@ impl Transaction<'_> {
     fn append_to_mbox(&self, path: &Path, variant: Option<Variant>) -> Result<Pending, Failure> {
         let Transaction { message, options, ctx } = self;
         let mut mbox = MboxAppender::open_for_delivery(path, variant, options.create, ctx.locks, ctx.cancel)?;
-        let head = message.head();
+        let head = message.in_memory();
         let status = (!options.flags.is_empty()).then_some(Status { flags: options.flags, old: true });
         let entry = message.mbox_entry(&head, status, options.epoch());
         if options.dedupe && dedupe::is_in_mbox(path, &mbox, &entry, ctx.cancel)? {

@@ -37,7 +37,7 @@ pub(super) fn read_fields<'a>(
     crlf: bool,
     mut process: impl FnMut(&RawField<'a>) -> Result<(), InjectError>,
 ) -> Result<HeaderEnd, InjectError> {
-    let head = message.head();
+    let head = message.in_memory();
     let first = head.split_inclusive(|&b| b == b'\n').next().unwrap_or_default();
     let crlf = crlf && first.ends_with(b"\r\n");
     let mut field: Option<RawField<'_>> = None;
@@ -91,7 +91,7 @@ pub(super) fn read_fields<'a>(
 pub(super) fn check_split_header(message: &SpooledMessage, end: HeaderEnd) -> Result<(), InjectError> {
     const RECIPIENTS: [&str; 7] =
         ["To", "Cc", "Bcc", "Resent-To", "Resent-Cc", "Resent-Bcc", "Apparently-To"];
-    let head = message.head();
+    let head = message.in_memory();
     let Some(body) = end.body.and_then(|at| usize::try_from(at).ok()).filter(|&at| at <= head.len()) else {
         return Ok(());
     };

@@ -58,7 +58,7 @@ pub fn injected(message: &[u8]) {
         let mut letter = spool::MessageSpool::new(Path::new("/tmp"), None);
         letter.push(message)?;
         let completed = inject::Injector::new(&options)?.complete(&letter.finish()?, Path::new("/tmp"))?;
-        Ok::<_, inject::InjectError>((completed.message.head().to_vec(), completed.envelope))
+        Ok::<_, inject::InjectError>((completed.message.in_memory().to_vec(), completed.envelope))
     };
     for manner in [Compat::Qmail, Compat::Strict] {
         let Ok((whole, envelope)) = complete(message, manner, true) else { continue };

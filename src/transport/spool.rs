@@ -19,7 +19,7 @@ const CHUNK: usize = 1 << 18;
 /// A complete message, in memory or in an unnamed file.
 #[derive(Debug)]
 pub(crate) struct SpooledMessage {
-    head: Vec<u8>,
+    in_memory: Vec<u8>,
     rest: Option<File>,
     length: u64,
     lines: LineCounts,
@@ -58,7 +58,7 @@ impl MessageSpool {
     /// `spool_dir` gets what exceeds memory; `max_size` is in bytes.
     pub(crate) fn new(spool_dir: &Path, max_size: Option<u64>) -> MessageSpool {
         let message = SpooledMessage {
-            head: Vec::new(),
+            in_memory: Vec::new(),
             rest: None,
             length: 0,
             lines: LineCounts::default(),
@@ -73,13 +73,13 @@ impl MessageSpool {
         let message = &mut self.message;
         message.length += bytes.len() as u64;
         if self.max_size.is_some_and(|max| message.length > max) {
-            message.head = Vec::new();
+            message.in_memory = Vec::new();
             message.rest = None;
             return Ok(());
         }
         message.lines.push(bytes);
-        let (near, far) = bytes.split_at(bytes.len().min(IN_MEMORY - message.head.len()));
-        message.head.extend_from_slice(near);
+        let (near, far) = bytes.split_at(bytes.len().min(IN_MEMORY - message.in_memory.len()));
+        message.in_memory.extend_from_slice(near);
         if !far.is_empty() {
             let failed = Error::io("write a temporary file in", &message.spool_dir);
             if message.rest.is_none() {
@@ -126,8 +126,8 @@ impl SpooledMessage {
     }
 
     /// Returns the part that is in memory: all, or the first 8 MiB.
-    pub(crate) fn head(&self) -> &[u8] {
-        &self.head
+    pub(crate) fn in_memory(&self) -> &[u8] {
+        &self.in_memory
     }
 
     /// Returns the size in bytes.
@@ -140,20 +140,20 @@ impl SpooledMessage {
         self.lines.bare_lfs
     }
 
-    /// Passes all bytes from `offset` on to `process`, in order: the head at once, then at most 256 KiB at a time. An
-    /// error of `process` ends it.
+    /// Passes all bytes from `offset` on to `process`, in order: those in memory at once, then at most
+    /// 256 KiB at a time. An error of `process` ends it.
     pub(crate) fn for_each_chunk(
         &self,
         offset: u64,
         process: &mut dyn FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
-        let head =
-            usize::try_from(offset).ok().and_then(|offset| self.head.get(offset..)).unwrap_or_default();
-        if !head.is_empty() {
-            process(head)?;
+        let in_memory =
+            usize::try_from(offset).ok().and_then(|offset| self.in_memory.get(offset..)).unwrap_or_default();
+        if !in_memory.is_empty() {
+            process(in_memory)?;
         }
         let Some(rest) = &self.rest else { return Ok(()) };
-        let mut at = offset.saturating_sub(self.head.len() as u64);
+        let mut at = offset.saturating_sub(self.in_memory.len() as u64);
         let mut buffer = vec![0; CHUNK];
         loop {
             match rest.read_at(&mut buffer, at) {

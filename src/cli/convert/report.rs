@@ -239,7 +239,10 @@ fn totals_as_text(totals: &Totals, dry_run: bool) -> Vec<String> {
         if dry_run { "would be written" } else { "written" }
     );
     for (count, what) in [
-        (totals.links, if totals.links == 1 { "link in further folders" } else { "links in further folders" }),
+        (
+            totals.links,
+            if totals.links == 1 { "link in further folders" } else { "links in further folders" },
+        ),
         (totals.already_present, "there already"),
         (totals.duplicates, "duplicates left out"),
         (totals.skipped, "skipped"),

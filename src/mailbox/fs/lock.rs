@@ -648,7 +648,8 @@ mod tests {
         // The only refusal that root gets, too: the name with .lock is too long.
         let path = temp.path().join("n".repeat(255));
         fs::write(&path, "").unwrap();
-        let (_guard, findings) = lock(&path, LockMode::Read, &[LockMethod::Dotlock, LockMethod::Flock]).unwrap();
+        let (_guard, findings) =
+            lock(&path, LockMode::Read, &[LockMethod::Dotlock, LockMethod::Flock]).unwrap();
         assert_eq!(findings.iter().map(|f| f.code).collect::<Vec<_>>(), [Code::LockUnwritable]);
         assert!(matches!(lock(&path, LockMode::Write, &[LockMethod::Dotlock]), Err(Error::Io { .. })));
     }
