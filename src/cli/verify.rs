@@ -21,7 +21,7 @@ use crate::mailbox::context::Context;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Severity};
 use crate::mailbox::maildir::detect::{DirectoryKind, detect, is_maildir};
-use crate::mailbox::manifest::FILE_NAME;
+use crate::mailbox::manifest::ManifestLocation;
 use crate::mailbox::mbox::read::ReadOptions;
 use crate::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
 use crate::mailbox::mbox::variant::Variant;
@@ -252,7 +252,7 @@ impl VerifyArgs {
         }
         for mailbox in mailboxes.iter().filter(|mailbox| detect(&mailbox.path) == DirectoryKind::Maildir) {
             let folders = verify::maildir::list_folders(&mailbox.path)?;
-            if !folders.iter().any(|folder| folder.join(FILE_NAME).exists()) {
+            if !folders.iter().any(|folder| ManifestLocation::InMaildir.exists(folder)) {
                 return Err(Error::usage("--source", "is for a Maildir with a manifest"));
             }
         }

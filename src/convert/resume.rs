@@ -14,6 +14,7 @@ use crate::mailbox::error::Result;
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::maildir::subdir::Subdir;
 use crate::mailbox::maildir::write::{Leftover, MaildirWriter};
+use crate::mailbox::manifest::ManifestLocation;
 
 /// The part of one source that need not be written again.
 #[derive(Debug, Clone, Default)]
@@ -186,7 +187,9 @@ pub(crate) fn adopt_stage<S: SectionSource>(
     let mut matched = match_lines(text, sources, Some(writer))?;
     let end = matched.bytes as u64;
     // First the list, then what it lists: a message that is listed must not be removed and written again.
-    writer.open_manifest(end)?.commit();
+    if let Some(mut manifest) = ManifestLocation::InMaildir.open(writer.root(), end)? {
+        manifest.commit();
+    }
     writer.retain(&matched.files_by_folder(folders), matched.staged)?;
     Ok(ResumePoint { progress: matched.progress, has_files: true, sections: 0, end })
 }

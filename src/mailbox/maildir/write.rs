@@ -34,7 +34,7 @@ use crate::mailbox::maildir::create;
 use crate::mailbox::maildir::destination::{DestinationState, check_destination, refuse_symlink};
 use crate::mailbox::maildir::detect;
 use crate::mailbox::maildir::subdir::Subdir;
-use crate::mailbox::manifest::{FILE_NAME, ManifestAppender};
+use crate::mailbox::manifest::{FILE_NAME, ManifestAppender, ManifestLocation};
 
 /// When bytes are brought to stable storage.
 // Doc comments of the variants would be the help of --fsync.
@@ -252,7 +252,7 @@ impl MaildirWriter {
                 Ok(lock) if !lock.is_held() => return Err(cannot_tell(&root)),
                 // The run that held the lock has published it meanwhile: it is a Maildir, and no longer a stage.
                 Ok(_) if parent.child_id(&stage_name)? != Some(root.file_id()?) => {}
-                Ok(lock) => match behind(&root).filter(|_| opening.resume) {
+                Ok(lock) => match ManifestLocation::read_staged(&root).filter(|_| opening.resume) {
                     Some(manifest) => {
                         left = Leftover::Stage(manifest);
                         break (root, lock);
@@ -514,11 +514,6 @@ impl MaildirWriter {
             Fsync::Batch => !self.one_flush,
             Fsync::None => false,
         }
-    }
-
-    /// Opens the manifest of the Maildir for appending at byte `end`.
-    pub(crate) fn open_manifest(&self, end: u64) -> Result<ManifestAppender> {
-        ManifestAppender::open(self.root(), OsStr::new(FILE_NAME), end)
     }
 
     /// The Maildir, or its stage.
@@ -839,13 +834,6 @@ fn stage_name(final_name: &OsStr) -> OsString {
     name.push(final_name);
     name.push(".mailferry-partial");
     name
-}
-
-/// Returns the manifest of a killed run's stage. It is optional: without it there is nothing to resume.
-fn behind(root: &Dir) -> Option<Vec<u8>> {
-    let mut manifest = Vec::new();
-    root.open_file(OsStr::new(FILE_NAME)).ok()?.read_to_end(&mut manifest).ok()?;
-    Some(manifest).filter(|manifest| !manifest.is_empty())
 }
 
 fn cannot_tell(stage: &Dir) -> Error {

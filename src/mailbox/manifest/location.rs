@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -42,6 +42,18 @@ impl<'a> ManifestLocation<'a> {
             ManifestLocation::File(path) => Some(path.to_owned()),
             ManifestLocation::None => None,
         }
+    }
+
+    /// Reports whether `maildir` has its manifest.
+    pub(crate) fn exists(self, maildir: &Path) -> bool {
+        self.path(maildir).is_some_and(|path| path.exists())
+    }
+
+    /// Reads the manifest in the stage of a killed run; `None` where there is nothing to resume.
+    pub(crate) fn read_staged(stage: &Dir) -> Option<Vec<u8>> {
+        let mut text = Vec::new();
+        stage.open_file(OsStr::new(FILE_NAME)).ok()?.read_to_end(&mut text).ok()?;
+        (!text.is_empty()).then_some(text)
     }
 
     /// Reads the manifest of `maildir`; `None` where there is none.
