@@ -3,6 +3,9 @@
 //! Labels of Gmail itself are in the language of the account. The file does not name the language, so all languages
 //! are recognized at once. A user label with the name of a Gmail label in another language is mistaken for that.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use crate::mailbox::message::header;
 
 /// The meaning of a label of Gmail itself.
@@ -24,293 +27,78 @@ pub(crate) enum SystemLabel {
     Category,
 }
 
-/// The labels of Gmail in lower case: English, German, French, Spanish, Portuguese, Italian, Dutch, Polish, Russian,
+/// The labels of Gmail in lower case, separated by `|`: English, German, French, Spanish, Portuguese, Italian, Dutch, Polish, Russian,
 /// Japanese.
 ///
 /// Seen in files of Takeout: the English ones; `Posteingang,Wichtig,Ungelesen`, `Geöffnet`; `Messages
 /// archivés,Ouvert`, `Archivés,Envoyé`, `Boîte de réception,Non lus`; `No leídos`; `Recibidos,Importante`. The others
 /// are the words that Gmail shows in these languages, singular and plural, since Takeout uses both. Words that users
 /// choose for their own labels are omitted (the Dutch `Concept`, the Russian `Архив`).
-const LABELS: [(SystemLabel, &[&str]); 11] = [
+const LABELS: [(SystemLabel, &str); 11] = [
     (
         SystemLabel::Inbox,
-        &[
-            "inbox",
-            "posteingang",
-            "boîte de réception",
-            "recibidos",
-            "bandeja de entrada",
-            "caixa de entrada",
-            "posta in arrivo",
-            "postvak in",
-            "odebrane",
-            "входящие",
-            "受信トレイ",
-        ],
+        "inbox|posteingang|boîte de réception|recibidos|bandeja de entrada|caixa de entrada|\
+         posta in arrivo|postvak in|odebrane|входящие|受信トレイ",
     ),
     (
         SystemLabel::Sent,
-        &[
-            "sent",
-            "sent mail",
-            "gesendet",
-            "envoyé",
-            "envoyés",
-            "messages envoyés",
-            "enviado",
-            "enviados",
-            "enviada",
-            "enviadas",
-            "inviato",
-            "inviati",
-            "inviata",
-            "posta inviata",
-            "verzonden",
-            "wysłane",
-            "отправленные",
-            "送信済み",
-            "送信済みメール",
-        ],
+        "sent|sent mail|gesendet|envoyé|envoyés|messages envoyés|enviado|enviados|enviada|enviadas|\
+         inviato|inviati|inviata|posta inviata|verzonden|wysłane|отправленные|送信済み|送信済みメール",
     ),
     (
         SystemLabel::Draft,
-        &[
-            "draft",
-            "drafts",
-            "entwurf",
-            "entwürfe",
-            "brouillon",
-            "brouillons",
-            "borrador",
-            "borradores",
-            "rascunho",
-            "rascunhos",
-            "bozza",
-            "bozze",
-            "concepten",
-            "wersja robocza",
-            "wersje robocze",
-            "черновик",
-            "черновики",
-            "下書き",
-        ],
+        "draft|drafts|entwurf|entwürfe|brouillon|brouillons|borrador|borradores|rascunho|rascunhos|bozza|\
+         bozze|concepten|wersja robocza|wersje robocze|черновик|черновики|下書き",
     ),
-    (SystemLabel::Spam, &["spam", "спам", "迷惑メール"]),
+    (SystemLabel::Spam, "spam|спам|迷惑メール"),
     (
         SystemLabel::Trash,
-        &[
-            "trash",
-            "bin",
-            "papierkorb",
-            "corbeille",
-            "papelera",
-            "lixeira",
-            "lixo",
-            "cestino",
-            "prullenbak",
-            "kosz",
-            "корзина",
-            "ゴミ箱",
-        ],
+        "trash|bin|papierkorb|corbeille|papelera|lixeira|lixo|cestino|prullenbak|kosz|корзина|ゴミ箱",
     ),
     (
         SystemLabel::Starred,
-        &[
-            "starred",
-            "markiert",
-            "suivi",
-            "suivis",
-            "messages suivis",
-            "destacado",
-            "destacados",
-            "com estrela",
-            "speciale",
-            "speciali",
-            "met ster",
-            "oznaczone gwiazdką",
-            "z gwiazdką",
-            "помеченные",
-            "スター付き",
-        ],
+        "starred|markiert|suivi|suivis|messages suivis|destacado|destacados|com estrela|speciale|speciali|\
+         met ster|oznaczone gwiazdką|z gwiazdką|помеченные|スター付き",
     ),
     (
         SystemLabel::Important,
-        &[
-            "important",
-            "wichtig",
-            "importants",
-            "importante",
-            "importantes",
-            "importanti",
-            "belangrijk",
-            "ważne",
-            "важное",
-            "важные",
-            "重要",
-        ],
+        "important|wichtig|importants|importante|importantes|importanti|belangrijk|ważne|важное|важные|重要",
     ),
     (
         SystemLabel::Unread,
-        &[
-            "unread",
-            "ungelesen",
-            "non lu",
-            "non lus",
-            "no leído",
-            "no leídos",
-            "não lida",
-            "não lidas",
-            "não lido",
-            "não lidos",
-            "non letto",
-            "non letti",
-            "da leggere",
-            "ongelezen",
-            "nieprzeczytane",
-            "непрочитанное",
-            "непрочитанные",
-            "未読",
-        ],
+        "unread|ungelesen|non lu|non lus|no leído|no leídos|não lida|não lidas|não lido|não lidos|\
+         non letto|non letti|da leggere|ongelezen|nieprzeczytane|непрочитанное|непрочитанные|未読",
     ),
     (
         SystemLabel::Opened,
-        &[
-            "opened",
-            "geöffnet",
-            "ouvert",
-            "ouverts",
-            "abierto",
-            "abiertos",
-            "aberto",
-            "abertos",
-            "aberta",
-            "abertas",
-            "aperto",
-            "aperti",
-            "geopend",
-            "otwarte",
-            "открытые",
-            "открыто",
-            "прочитанные",
-            "開封済み",
-            "既読",
-        ],
+        "opened|geöffnet|ouvert|ouverts|abierto|abiertos|aberto|abertos|aberta|abertas|aperto|aperti|\
+         geopend|otwarte|открытые|открыто|прочитанные|開封済み|既読",
     ),
     (
         SystemLabel::Archived,
-        &[
-            "archived",
-            "archiviert",
-            "archivé",
-            "archivés",
-            "messages archivés",
-            "archivado",
-            "archivados",
-            "arquivado",
-            "arquivados",
-            "arquivada",
-            "arquivadas",
-            "archiviato",
-            "archiviati",
-            "gearchiveerd",
-            "zarchiwizowane",
-            "архивированные",
-            "заархивированные",
-            "アーカイブ",
-            "アーカイブ済み",
-        ],
+        "archived|archiviert|archivé|archivés|messages archivés|archivado|archivados|arquivado|arquivados|\
+         arquivada|arquivadas|archiviato|archiviati|gearchiveerd|zarchiwizowane|архивированные|\
+         заархивированные|アーカイブ|アーカイブ済み",
     ),
-    (SystemLabel::Chat, &["chat", "chats", "czat", "czaty", "чат", "чаты", "チャット"]),
+    (SystemLabel::Chat, "chat|chats|czat|czaty|чат|чаты|チャット"),
 ];
 
-/// The word before the name of a category.
-const CATEGORY: [&str; 9] = [
-    "category",
-    "kategorie",
-    "catégorie",
-    "categoría",
-    "categoria",
-    "categorie",
-    "kategoria",
-    "категория",
-    "カテゴリ",
-];
+/// The word before the name of a category, in each language.
+const CATEGORY: &str =
+    "category|kategorie|catégorie|categoría|categoria|categorie|kategoria|категория|カテゴリ";
 
-/// The names of categories: personal, social, promotions, updates, forums, and further ones of English accounts.
+/// The names of categories: personal, social, promotions, updates, forums, and others of English accounts.
 /// Seen: `Category Personal`, `Category Updates`, `Kategorie: "Neuigkeiten"`, `Kategorie: "Soziale Medien"`,
 /// `Catégorie : E-mails personnels`.
-const CATEGORIES: &[&str] = &[
-    "personal",
-    "primary",
-    "social",
-    "promotions",
-    "updates",
-    "forums",
-    "purchases",
-    "reservations",
-    "travel",
-    "finance",
-    "persönlich",
-    "allgemein",
-    "soziale medien",
-    "soziale netzwerke",
-    "werbung",
-    "neuigkeiten",
-    "benachrichtigungen",
-    "foren",
-    "principale",
-    "e-mails personnels",
-    "personnel",
-    "réseaux sociaux",
-    "notifications",
-    "mises à jour",
-    "principal",
-    "promociones",
-    "notificaciones",
-    "actualizaciones",
-    "foros",
-    "pessoal",
-    "pessoais",
-    "redes sociais",
-    "promoções",
-    "notificações",
-    "atualizações",
-    "atualizações importantes",
-    "fóruns",
-    "personali",
-    "personale",
-    "promozioni",
-    "aggiornamenti",
-    "notifiche",
-    "forum",
-    "persoonlijk",
-    "sociaal",
-    "sociale media",
-    "reclame",
-    "promoties",
-    "meldingen",
-    "główne",
-    "osobiste",
-    "społeczności",
-    "oferty",
-    "powiadomienia",
-    "aktualizacje",
-    "fora",
-    "несортированные",
-    "личные",
-    "соцсети",
-    "промоакции",
-    "оповещения",
-    "обновления",
-    "форумы",
-    "メイン",
-    "個人",
-    "ソーシャル",
-    "プロモーション",
-    "新着",
-    "最新情報",
-    "フォーラム",
-];
+const CATEGORIES: &str = "\
+    personal|primary|social|promotions|updates|forums|purchases|reservations|travel|finance|persönlich|\
+    allgemein|soziale medien|soziale netzwerke|werbung|neuigkeiten|benachrichtigungen|foren|principale|\
+    e-mails personnels|personnel|réseaux sociaux|notifications|mises à jour|principal|promociones|\
+    notificaciones|actualizaciones|foros|pessoal|pessoais|redes sociais|promoções|notificações|\
+    atualizações|atualizações importantes|fóruns|personali|personale|promozioni|aggiornamenti|notifiche|\
+    forum|persoonlijk|sociaal|sociale media|reclame|promoties|meldingen|główne|osobiste|społeczności|\
+    oferty|powiadomienia|aktualizacje|fora|несортированные|личные|соцсети|промоакции|оповещения|обновления|\
+    форумы|メイン|個人|ソーシャル|プロモーション|新着|最新情報|フォーラム";
 
 /// Parses the value of an X-Gmail-Labels field. Encoded words are decoded first, since Takeout encodes the whole list
 /// with its commas. Then the list is split at commas that are not quoted. A quoted label begins with a quote, and has
@@ -334,15 +122,17 @@ pub(crate) fn parse_labels(value: &[u8]) -> Vec<String> {
 
 /// Returns the meaning of a label of Gmail; `None` for a user label.
 pub(crate) fn system_label(label: &str) -> Option<SystemLabel> {
+    static MEANINGS: LazyLock<HashMap<&str, SystemLabel>> = LazyLock::new(|| {
+        LABELS.iter().flat_map(|&(system, names)| names.split('|').map(move |name| (name, system))).collect()
+    });
     let plain = plain(label);
-    let known = LABELS.iter().find(|(_, names)| names.contains(&plain.as_str()));
-    known.map(|(system, _)| *system).or_else(|| is_category(&plain).then_some(SystemLabel::Category))
+    let system = MEANINGS.get(plain.as_str()).copied();
+    system.or_else(|| is_category(&plain).then_some(SystemLabel::Category))
 }
 
 fn is_category(plain: &str) -> bool {
-    let name =
-        CATEGORY.iter().find_map(|word| plain.strip_prefix(word)).and_then(|rest| rest.strip_prefix(' '));
-    name.is_some_and(|name| CATEGORIES.contains(&name))
+    let is_one_of = |names: &str, word| names.split('|').any(|name| name == word);
+    plain.split_once(' ').is_some_and(|(word, name)| is_one_of(CATEGORY, word) && is_one_of(CATEGORIES, name))
 }
 
 /// Returns a label in lower case, with one blank between its words. No-break blanks, colons and quotes count as
