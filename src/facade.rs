@@ -5,18 +5,14 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::mailbox::context::{Cancel, Context, LockOptions, NoEvents};
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::{self, Finding};
-use crate::mailbox::fs::durable::{self, Dir};
 use crate::mailbox::fs::ownership::DIR_MODE;
+use crate::mailbox::fs::{Dir, durable};
 use crate::mailbox::maildir::deliver::{Delivery, MessageMeta, Stamp};
 use crate::mailbox::maildir::{create, detect, list};
-use crate::mailbox::mbox::read::{self, ReadOptions};
-use crate::mailbox::mbox::scan_hooks::ScanHooks;
-use crate::mailbox::mbox::verdict::Extent;
-use crate::mailbox::message::flags::Flags;
+use crate::mailbox::mbox::{Extent, ReadOptions, ScanHooks, read};
+use crate::mailbox::message::Flags;
 use crate::mailbox::source::{Source, SpoolOptions};
+use crate::mailbox::{Cancel, Context, Error, Finding, LockOptions, NoEvents, Result, finding};
 use crate::verify::{self, Depth, VerifyOptions};
 
 /// An mbox file: locked and mapped, or unpacked if it is compressed (gzip, zstd, bzip2, xz).

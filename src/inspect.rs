@@ -7,28 +7,20 @@ use std::sync::Mutex;
 
 use rayon::prelude::*;
 
-use crate::mailbox::context::Context;
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::ignore_poison;
-use crate::mailbox::maildir::keywords;
-use crate::mailbox::maildir::list::{self, Entry};
-use crate::mailbox::maildir::subdir::Subdir;
-use crate::mailbox::mbox::from_line;
-use crate::mailbox::mbox::quote;
-use crate::mailbox::mbox::read::{self, Mbox, ReadOptions};
-use crate::mailbox::mbox::scan_hooks::ScanHooks;
-use crate::mailbox::mbox::status::{self, DeletedPolicy, LabelPolicy, Status, StatusFields};
-use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::mbox::verdict::Extent;
+use crate::mailbox::maildir::{Entry, Subdir, keywords, list};
+use crate::mailbox::mbox::{
+    DeletedPolicy, Extent, LabelPolicy, Mbox, ReadOptions, ScanHooks, Status, StatusFields, Variant,
+    from_line, quote, read, status,
+};
 use crate::mailbox::message::address::display::display;
-use crate::mailbox::message::flags::Flags;
-use crate::mailbox::message::header;
-use crate::mailbox::message::received::{
-    self, DateFields, DateRules, FromLineDates, FromLineStats, Origin, OriginCheck, PackedStamp,
+use crate::mailbox::message::{
+    DateFields, DateRules, Flags, FromLineDates, FromLineStats, Origin, OriginCheck, PackedStamp, header,
+    received,
 };
 use crate::mailbox::reorder::Reorder;
 use crate::mailbox::source::Source;
+use crate::mailbox::{Code, Context, Error, Finding, Result};
 
 /// Messages per task.
 const CHUNK: usize = 64;

@@ -3,20 +3,16 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::mailbox::context::Cancel;
+use crate::mailbox::Cancel;
 use crate::mailbox::fs::ownership::Ownership;
+use crate::mailbox::maildir::Subdir;
 use crate::mailbox::maildir::name::{self, BaseName, Unique};
-use crate::mailbox::maildir::subdir::Subdir;
 use crate::mailbox::maildir::write::{Fsync, MaildirWriter, NewMessage, WriterOptions};
 use crate::mailbox::manifest::{self, Bytes, Digest, MessageRecord};
-use crate::mailbox::mbox::boundary;
-use crate::mailbox::mbox::from_line;
-use crate::mailbox::mbox::quote::{self, Quoting};
 use crate::mailbox::mbox::scan::scan;
-use crate::mailbox::mbox::scan_hooks::ScanHooks;
-use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::mbox::verdict::{BoundaryOptions, Overrides};
 use crate::mailbox::mbox::write::{FromLineSpec, MboxMessage, write};
+use crate::mailbox::mbox::{Quoting, ScanHooks, Variant, boundary, from_line, quote};
 use crate::mailbox::message::header;
 
 /// Counts the candidates for boundaries.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::mailbox::error::{Error, Result};
 use crate::mailbox::text::escape;
+use crate::mailbox::{Error, Result};
 
 /// Everything an operation needs besides its options.
 #[derive(Clone, Copy)]

@@ -12,3 +12,7 @@ pub(crate) mod reorder;
 pub(crate) mod source;
 pub(crate) mod text;
 pub(crate) mod tree;
+
+pub(crate) use context::{Cancel, Context, Events, LockOptions, NoEvents, Phase};
+pub(crate) use error::{Error, Result};
+pub(crate) use finding::{Code, Finding};

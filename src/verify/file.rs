@@ -14,17 +14,12 @@ use super::message::{self, HeaderFault};
 use super::options::Depth;
 use super::repair::{REPAIR_COMMAND, RepairStep};
 use super::report::error_text;
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::fs::durable::Dir;
-use crate::mailbox::maildir::list::{self, Entry};
-use crate::mailbox::maildir::name;
-use crate::mailbox::maildir::subdir::Subdir;
+use crate::mailbox::fs::Dir;
+use crate::mailbox::maildir::{Entry, Subdir, list, name};
 use crate::mailbox::manifest::Digest;
-use crate::mailbox::mbox::candidate::Candidate;
-use crate::mailbox::mbox::scan;
-use crate::mailbox::mbox::scan_hooks::ScanHooks;
+use crate::mailbox::mbox::{Candidate, ScanHooks, scan};
 use crate::mailbox::text::escape;
+use crate::mailbox::{Code, Error, Finding, Result};
 
 /// Seconds that a file's time may differ from the one in its name, since a delivery takes time.
 const DELIVERY_TIME: u64 = 60;

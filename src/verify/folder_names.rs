@@ -2,11 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::text::display_path;
-use crate::mailbox::tree::folder::Folder;
-use crate::mailbox::tree::renames;
+use crate::mailbox::tree::{Folder, renames};
+use crate::mailbox::{Code, Error, Finding, Result};
 
 /// Reports a damaged list of original folder names, and folders in it that are gone.
 pub(crate) fn check_folder_names(root: &Path) -> Result<Vec<Finding>> {

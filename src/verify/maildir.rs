@@ -16,20 +16,15 @@ use super::manifest;
 use super::options::VerifyOptions;
 use super::repair::{LOST_DIR, REPAIR_COMMAND, RepairStep};
 use super::report::{FolderSummary, VerifyReport, error_text};
-use crate::mailbox::context::{Context, Phase};
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::fs::durable::Dir;
-use crate::mailbox::fs::parent_of;
-use crate::mailbox::fs::read_regular;
+use crate::mailbox::fs::{Dir, parent_of, read_regular};
 use crate::mailbox::maildir::detect::{DirectoryKind, detect, is_damaged_folder, remnant, require_maildir};
-use crate::mailbox::maildir::list::Entry;
-use crate::mailbox::maildir::subdir::Subdir;
+use crate::mailbox::maildir::{Entry, Subdir};
 use crate::mailbox::maildir::{folders as names, quota};
 use crate::mailbox::manifest::FILE_NAME;
-use crate::mailbox::message::flags::Flags;
+use crate::mailbox::message::Flags;
 use crate::mailbox::text::{display_path, plural, shell_quote};
 use crate::mailbox::tree::renames;
+use crate::mailbox::{Code, Context, Error, Finding, Phase, Result};
 
 /// Seconds after which an untouched file in tmp/ is stale (maildir(5)).
 const STALE: i64 = 36 * 3600;

@@ -15,19 +15,15 @@ use std::path::{Path, PathBuf};
 use super::file::MessageFile;
 use super::options::{Depth, SourceOpener, VerifyOptions};
 use super::report::{SourceStatus, error_text};
-use crate::mailbox::context::Context;
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::read_regular;
-use crate::mailbox::maildir::keywords::{KeywordSet, KeywordTable};
-use crate::mailbox::maildir::list;
-use crate::mailbox::maildir::subdir::Subdir;
+use crate::mailbox::maildir::{KeywordSet, KeywordTable, Subdir, list};
 use crate::mailbox::manifest::{
     self, Digest, Gap, ManifestFile, ManifestLocation, MessageRecord, Outline, Section, SectionFooter,
     SectionHeader,
 };
 use crate::mailbox::text::{display_path, escape};
 use crate::mailbox::tree::folder::maildirpp_directory;
+use crate::mailbox::{Code, Context, Error, Finding, Result};
 
 /// A valid manifest.
 #[derive(Debug)]

@@ -9,18 +9,13 @@ use super::message::{self, HeaderFault};
 use super::options::Depth;
 use super::repair::{self, REPAIR_COMMAND, RepairStep};
 use super::report::{FolderSummary, VerifyReport};
-use crate::mailbox::context::{Context, Phase};
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::{self, Code, Finding};
-use crate::mailbox::mbox::candidate::NextLine;
-use crate::mailbox::mbox::read::{self, Mbox, ReadOptions};
-use crate::mailbox::mbox::scan_hooks::ScanHooks;
-use crate::mailbox::mbox::status;
-use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::mbox::verdict::{Extent, Reason, Verdict};
+use crate::mailbox::mbox::{
+    Extent, Mbox, NextLine, ReadOptions, Reason, ScanHooks, Variant, Verdict, read, status,
+};
 use crate::mailbox::message::header;
 use crate::mailbox::source::Source;
 use crate::mailbox::text::shell_quote;
+use crate::mailbox::{Code, Context, Error, Finding, Phase, Result, finding};
 
 /// Bytes of messages per task.
 const CHUNK: u64 = 1 << 20;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::mailbox::error::Result;
+use crate::mailbox::Result;
 use crate::mailbox::source::Source;
 
 /// How much is read.

@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::options::Depth;
 use super::repair::RepairStep;
-use crate::mailbox::error::Error;
-use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::mbox::variant::Variant;
+use crate::mailbox::mbox::Variant;
+use crate::mailbox::{Code, Error, Finding};
 
 /// Everything found in one mailbox.
 #[derive(Debug)]

@@ -12,8 +12,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::LockResult;
 
+pub(crate) use durable::Dir;
+
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::fs::durable::Dir;
 
 /// Returns the directory of a path; `.` for a bare name.
 pub(crate) fn parent_of(path: &Path) -> &Path {

@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{DirEntry, FileType, Mode, OFlags};
 use walkdir::WalkDir;
 
-use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::parent_of;
 use crate::mailbox::maildir::name;
 use crate::mailbox::source::Compression;
 use crate::mailbox::text::shell_quote;
+use crate::mailbox::{Error, Result};
 
 /// The directories of a Maildir.
 pub(crate) const SUBDIRECTORIES: [&str; 3] = ["cur", "new", "tmp"];

@@ -12,16 +12,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::folders;
-use crate::mailbox::context::Cancel;
-use crate::mailbox::context::LockOptions;
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::fs::durable;
-use crate::mailbox::fs::durable::Dir;
-use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::LockMode;
 use crate::mailbox::fs::ownership::FILE_MODE;
+use crate::mailbox::fs::{Dir, durable, lock};
 use crate::mailbox::text::escape;
+use crate::mailbox::{Cancel, Code, Error, Finding, LockOptions, Result};
 
 /// The name of the file in a Maildir and in each of its folders.
 pub(crate) const FILE_NAME: &str = "dovecot-keywords";

@@ -11,3 +11,7 @@ pub(crate) mod name;
 pub(crate) mod quota;
 pub(crate) mod subdir;
 pub(crate) mod write;
+
+pub(crate) use keywords::{KeywordSet, KeywordTable};
+pub(crate) use list::Entry;
+pub(crate) use subdir::Subdir;

@@ -7,9 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use data_encoding::HEXLOWER;
 
 use super::keywords::KeywordSet;
-use crate::mailbox::message::flags::Flags;
-use crate::mailbox::message::header;
-use crate::mailbox::message::received::{DateFields, Origin};
+use crate::mailbox::message::{DateFields, Flags, Origin, header};
 
 /// Unique part of a name: 96 bits of BLAKE3(From_ line ‖ source bytes). The same message of the same source
 /// has the same name on any machine, with any number of workers.

@@ -8,12 +8,10 @@ use std::time::Duration;
 
 use super::read::{Outline, outline, read_headers};
 use super::{ManifestAppender, SectionHeader};
-use crate::mailbox::context::Cancel;
-use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::{self, Dir, FileId};
 use crate::mailbox::fs::lock::{self, DirLock};
-use crate::mailbox::fs::parent_of;
-use crate::mailbox::fs::read_regular;
+use crate::mailbox::fs::{parent_of, read_regular};
+use crate::mailbox::{Cancel, Error, Result};
 
 /// The name of the manifest in a Maildir.
 pub(crate) const FILE_NAME: &str = "mailferry.manifest";

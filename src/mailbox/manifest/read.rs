@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::format::{Bytes, Digest, Gap, MessageRecord, SectionFooter, SectionHeader, VERSION, before_end};
-use crate::mailbox::error::{Error, Result};
+use crate::mailbox::{Error, Result};
 
 /// A parsed section.
 #[derive(Debug, Clone, PartialEq, Eq)]

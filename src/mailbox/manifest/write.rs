@@ -4,8 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::path::PathBuf;
 
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::fs::durable::{self, Dir};
+use crate::mailbox::fs::{Dir, durable};
+use crate::mailbox::{Error, Result};
 
 /// A manifest to append to. If it is dropped before [`ManifestAppender::commit`], the appended lines are removed.
 #[derive(Debug)]

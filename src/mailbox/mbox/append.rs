@@ -9,13 +9,11 @@ use std::path::{Path, PathBuf};
 use super::tail::{self, Tail};
 use super::variant::Variant;
 use super::write::{Changes, MessageHead, MessageWriter, Unrepresentable};
-use crate::mailbox::context::{Cancel, LockOptions};
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::Finding;
 use crate::mailbox::fs::durable::{self, Dir, FileId};
 use crate::mailbox::fs::lock::{self, LockMode, MailboxLock};
 use crate::mailbox::fs::parent_of;
 use crate::mailbox::source::mapped::MappedFile;
+use crate::mailbox::{Cancel, Error, Finding, LockOptions, Result};
 
 /// The size of a write. A message of the usual size is one write(2), so a kill leaves all of it or nothing.
 const BUFFER: usize = 1 << 20;

@@ -16,9 +16,9 @@ use super::length::{self, ContentLength};
 use super::lines::{BOM, FRAME, closing_blank};
 use super::scan_hooks::ScanHooks;
 use super::verdict::{Boundaries, BoundaryOptions, Decision, Extent, Reason, Verdict};
-use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::message::header;
 use crate::mailbox::text::plural;
+use crate::mailbox::{Code, Finding};
 
 /// Decides all candidates of `text`.
 pub(crate) fn decide(

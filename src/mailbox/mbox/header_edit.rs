@@ -3,8 +3,7 @@
 use super::from_line::{self, LineClass};
 use super::quote::{self, Quoting};
 use super::status::{self, Status};
-use crate::mailbox::message::flags::Flags;
-use crate::mailbox::message::header::{self, Field};
+use crate::mailbox::message::{Field, Flags, header};
 
 /// The header of a message, and how it is written. The body, or the whole message, follows in chunks.
 #[derive(Debug, Clone, Copy)]

@@ -2,9 +2,9 @@
 
 use super::candidate::{Candidate, NextLine};
 use super::from_line::LineClass;
-use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::message::header;
 use crate::mailbox::text::escape;
+use crate::mailbox::{Code, Finding};
 
 /// A validated Content-Length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

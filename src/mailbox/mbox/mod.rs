@@ -21,3 +21,11 @@ mod tail;
 pub(crate) mod variant;
 pub(crate) mod verdict;
 pub(crate) mod write;
+
+pub(crate) use candidate::{Candidate, NextLine};
+pub(crate) use quote::Quoting;
+pub(crate) use read::{Mbox, ReadOptions};
+pub(crate) use scan_hooks::ScanHooks;
+pub(crate) use status::{DeletedPolicy, LabelPolicy, Status, StatusFields};
+pub(crate) use variant::Variant;
+pub(crate) use verdict::{Extent, Reason, Verdict};

@@ -8,9 +8,9 @@ use super::scan::{self, Scan};
 use super::scan_hooks::ScanHooks;
 use super::variant::{Evidence, Variant, judge};
 use super::verdict::{Boundaries, BoundaryOptions, Extent, Overrides};
-use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::message::header;
 use crate::mailbox::text::plural;
+use crate::mailbox::{Code, Finding};
 
 /// Choices of the user that override the evidence in the file.
 #[derive(Debug, Default, Clone)]

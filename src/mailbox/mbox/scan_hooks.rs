@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::mailbox::context::Cancel;
+use crate::mailbox::Cancel;
 
 #[derive(Clone, Copy)]
 pub(crate) struct ScanHooks<'a> {

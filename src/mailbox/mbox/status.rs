@@ -1,9 +1,7 @@
 //! Flags and keywords in the header fields of an mbox.
 
 use super::gmail::{self, SystemLabel};
-use crate::mailbox::message::flags::Flags;
-use crate::mailbox::message::header;
-use crate::mailbox::message::header::Field;
+use crate::mailbox::message::{Field, Flags, header};
 
 /// The treatment of user labels in X-Gmail-Labels. Labels of Gmail itself become flags, or nothing.
 // The doc comments of the variants are the help of --labels.

@@ -10,9 +10,8 @@ use super::read::{self, NotAMailbox, ReadOptions};
 use super::scan_hooks::ScanHooks;
 use super::variant::Variant;
 use super::write::line_ending;
-use crate::mailbox::context::Cancel;
-use crate::mailbox::error::{Error, Result};
 use crate::mailbox::source::Compression;
+use crate::mailbox::{Cancel, Error, Result};
 
 /// The continuation of an mbox.
 #[derive(Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::candidate::Candidate;
-use crate::mailbox::finding::Finding;
+use crate::mailbox::Finding;
 
 /// The decision about a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

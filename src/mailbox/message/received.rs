@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::message::date;
 use crate::mailbox::message::date::Stamp;
 use crate::mailbox::message::header::Field;
+use crate::mailbox::{Code, Finding};
 
 /// The origin of a received date.
 // The doc comments of the variants are the help of --date.

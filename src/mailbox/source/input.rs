@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
-use crate::mailbox::context::Cancel;
-use crate::mailbox::error::{Error, Result};
+use crate::mailbox::{Cancel, Error, Result};
 
 /// How long a signal may go unnoticed. One that arrives just before poll(2) does not wake it.
 const POLL_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };

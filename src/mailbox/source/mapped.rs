@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use memmap2::{Mmap, MmapOptions, UncheckedAdvice};
 
-use crate::mailbox::error::{Error, Result};
+use crate::mailbox::{Error, Result};
 
 /// The unit in which pages are released. Each release interrupts every core that mailferry runs on.
 const BLOCK: usize = 4 << 20;

@@ -15,9 +15,7 @@ use std::ops::Range;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use crate::mailbox::context::LockOptions;
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::Finding;
+use crate::mailbox::{Error, Finding, LockOptions, Result};
 pub(crate) use compression::Compression;
 use mapped::MappedFile;
 use origin::Origin;

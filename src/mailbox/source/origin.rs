@@ -9,12 +9,10 @@ use rustix::fs::{FileType, OFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::compression::MAGIC;
-use crate::mailbox::context::{Cancel, LockOptions};
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::Finding;
 use crate::mailbox::fs::durable::FileId;
 use crate::mailbox::fs::lock::{self, LockMode, MailboxLock};
 use crate::mailbox::text::shell_quote;
+use crate::mailbox::{Cancel, Error, Finding, LockOptions, Result};
 
 /// The file of a source. It stays open, since its locks end with it.
 #[derive(Debug)]

@@ -9,9 +9,8 @@ use std::path::Path;
 use super::compression::{COMPRESSED_CHUNK, Compression, MAGIC};
 use super::input::InterruptibleReader;
 use super::mapped::MappedFile;
-use crate::mailbox::context::Cancel;
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::fs::durable::{self, Dir};
+use crate::mailbox::fs::{Dir, durable};
+use crate::mailbox::{Cancel, Error, Result};
 
 /// Large enough for the cost of system calls not to matter.
 pub(super) const CHUNK: usize = 1 << 20;

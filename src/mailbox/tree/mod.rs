@@ -6,3 +6,6 @@ pub(crate) mod renames;
 pub(crate) mod sniff;
 pub(crate) mod subscriptions;
 pub(crate) mod walk;
+
+pub(crate) use folder::Folder;
+pub(crate) use walk::MailboxKind;

@@ -9,10 +9,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::folder::Folder;
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::fs::durable::Dir;
-use crate::mailbox::fs::read_regular;
+use crate::mailbox::fs::{Dir, read_regular};
 use crate::mailbox::manifest::Bytes;
+use crate::mailbox::{Error, Result};
 
 pub(crate) const FILE_NAME: &str = "mailferry.folders";
 

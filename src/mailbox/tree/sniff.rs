@@ -5,11 +5,10 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::mailbox::context::LockOptions;
-use crate::mailbox::error::{Error, Result};
+use crate::mailbox::mbox::ScanHooks;
 use crate::mailbox::mbox::read::{self, ContentGuess, NotAMailbox, ReadOptions};
-use crate::mailbox::mbox::scan_hooks::ScanHooks;
 use crate::mailbox::source::{Compression, Source, SpoolOptions};
+use crate::mailbox::{Error, LockOptions, Result};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FileKind {

@@ -13,11 +13,10 @@ use super::folder::{self, Folder, SUBFOLDERS_SUFFIX};
 use super::renames::{self, Renames};
 use super::sniff::{self, sniff};
 use super::subscriptions;
-use crate::mailbox::error::{Error, Result};
 use crate::mailbox::maildir::detect::{DirectoryKind, begins_as_mbox, detect, remnant};
-use crate::mailbox::manifest;
 use crate::mailbox::source::SpoolOptions;
 use crate::mailbox::text::display_path;
+use crate::mailbox::{Error, Result, manifest};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TreeMailbox {

@@ -1,6 +1,6 @@
 //! A value for each side of a comparison.
 
-use crate::mailbox::error::Result;
+use crate::mailbox::Result;
 
 /// A value for each side.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

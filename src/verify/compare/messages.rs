@@ -8,12 +8,10 @@ use super::pair::{self, Keys, LEVELS, Unmatched};
 use super::report::{Case, Difference, DifferenceFinder};
 use super::side::{CHUNK, MessageTraits, OpenMailbox, ScannedSide, Side};
 use super::totals::MessageTotals;
-use crate::mailbox::context::{Context, Phase};
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::mbox::read::{self, Mbox, ReadOptions};
-use crate::mailbox::mbox::scan_hooks::ScanHooks;
+use crate::mailbox::mbox::{Mbox, ReadOptions, ScanHooks, read};
 use crate::mailbox::source::Source;
-use crate::mailbox::tree::walk::MailboxKind;
+use crate::mailbox::tree::MailboxKind;
+use crate::mailbox::{Context, Error, Phase, Result};
 use crate::verify::options::SourceOpener;
 
 /// Opens the mailboxes and [compares](compare()) them.

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
 
-use crate::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
-use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::tree::walk::MailboxKind;
+use crate::mailbox::mbox::{DeletedPolicy, LabelPolicy, Variant};
+use crate::mailbox::tree::MailboxKind;
 
 /// How to compare.
 #[derive(Debug)]

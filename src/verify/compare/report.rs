@@ -6,13 +6,10 @@ use super::both::Both;
 use super::options::CompareOptions;
 use super::side::{FlagState, MessageLocation, NO_DATE, Side, StoredMessage};
 use super::text::{Digest, Spot, Text, Tolerance};
-use crate::mailbox::context::Context;
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::mbox::status;
-use crate::mailbox::message::date;
-use crate::mailbox::message::header;
+use crate::mailbox::message::{date, header};
 use crate::mailbox::text::{display_path, escape};
+use crate::mailbox::{Code, Context, Error, Finding, Result};
 
 /// A difference between the two sides.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,22 +11,14 @@ use rayon::prelude::*;
 
 use super::options::CompareOptions;
 use super::text::{Digest, Text};
-use crate::mailbox::context::Context;
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::fs::durable::Dir;
-use crate::mailbox::maildir::keywords::{self, KeywordTable};
-use crate::mailbox::maildir::list;
-use crate::mailbox::maildir::list::Entry;
-use crate::mailbox::maildir::subdir::Subdir;
-use crate::mailbox::mbox::from_line;
-use crate::mailbox::mbox::quote::Quoting;
-use crate::mailbox::mbox::read::Mbox;
-use crate::mailbox::mbox::status::{self, DeletedPolicy, LabelPolicy, Status, StatusFields};
-use crate::mailbox::mbox::verdict::Extent;
-use crate::mailbox::message::date::Stamp;
-use crate::mailbox::message::header;
-use crate::mailbox::message::received::{self, DateFields, DateRules, FromLineDates, Origin};
+use crate::mailbox::fs::Dir;
+use crate::mailbox::maildir::{Entry, KeywordTable, Subdir, keywords, list};
+use crate::mailbox::mbox::{
+    DeletedPolicy, Extent, LabelPolicy, Mbox, Quoting, Status, StatusFields, from_line, status,
+};
+use crate::mailbox::message::{DateFields, DateRules, FromLineDates, Origin, Stamp, header, received};
 use crate::mailbox::source::Source;
+use crate::mailbox::{Context, Error, Result};
 use crate::verify::options::SourceOpener;
 
 /// Messages per task.

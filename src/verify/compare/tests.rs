@@ -5,15 +5,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::mailbox::context::{Cancel, Context, Events, LockOptions, Phase};
-use crate::mailbox::error::Error;
-use crate::mailbox::finding::Code;
 use crate::mailbox::mbox::quote::quote_mboxrd;
-use crate::mailbox::mbox::read::{self, Mbox, ReadOptions};
-use crate::mailbox::mbox::scan_hooks::ScanHooks;
-use crate::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
-use crate::mailbox::mbox::variant::Variant;
+use crate::mailbox::mbox::{DeletedPolicy, LabelPolicy, Mbox, ReadOptions, ScanHooks, Variant, read};
 use crate::mailbox::source::{Source, SpoolOptions};
+use crate::mailbox::{Cancel, Code, Context, Error, Events, LockOptions, Phase};
 use crate::verify::compare::messages::compare;
 use crate::verify::compare::report::{Detail, MessageRef};
 use crate::verify::compare::side::{OpenMailbox, Side};

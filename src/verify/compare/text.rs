@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::both::Both;
-use crate::mailbox::mbox::quote::{self, Quoting};
+use crate::mailbox::mbox::{Quoting, quote};
 use crate::mailbox::message::header;
 use crate::mailbox::text::escape;
 

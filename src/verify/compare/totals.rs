@@ -1,7 +1,7 @@
 //! Counts of a comparison, and the sentence about them.
 
 use super::both::Both;
-use crate::mailbox::finding::Code;
+use crate::mailbox::Code;
 use crate::mailbox::text::{grouped, grouped_plural, is_or_are};
 
 /// Counts of a comparison. Every message of either side is counted once in `same` to `extra`.

@@ -15,13 +15,10 @@ use super::options::{CompareOptions, MailboxRef};
 use super::report::{Detail, Difference};
 use super::text::Digest;
 use super::totals::{MessageTotals, unread_clause};
-use crate::mailbox::context::{Context, Events, Phase};
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::text::{grouped_plural, is_or_are, plural};
-use crate::mailbox::tree::folder::Folder;
 use crate::mailbox::tree::naming::normalize_inbox;
-use crate::mailbox::tree::walk::MailboxKind;
+use crate::mailbox::tree::{Folder, MailboxKind};
+use crate::mailbox::{Code, Context, Error, Events, Finding, Phase, Result};
 use crate::verify::options::SourceOpener;
 
 /// Pairs of folders that are compared in parallel.
