@@ -1,5 +1,6 @@
 //! The search for a message that a mailbox has already, so that a repeated delivery adds no copy.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -43,8 +44,7 @@ pub(super) fn find_in_maildir(
                 match dir.open_message(&name) {
                     Ok(file) if is_same(message, &path, &file)? => return Ok((lock, Some(path))),
                     Ok(_) => {}
-                    Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => missed = true,
-                    Err(error) => return Err(error),
+                    Err(error) => missed |= was_missed(dir, &name, error)?,
                 }
             }
         }
@@ -53,6 +53,19 @@ pub(super) fn find_in_maildir(
         }
     }
     Ok((lock, None))
+}
+
+/// Reports whether a name that cannot be opened was a message that is elsewhere now. A socket, a link to nothing or to
+/// itself, and another user's file are not messages that mailferry delivered: they must not hold up the mail.
+fn was_missed(dir: &Dir, name: &OsStr, error: Error) -> Result<bool> {
+    if dir.file_size(name)?.is_none() {
+        return Ok(!dir.exists(name)?);
+    }
+    match &error {
+        Error::Io { source, .. } if source.kind() == ErrorKind::NotFound => Ok(true),
+        Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => Ok(false),
+        _ => Err(error),
+    }
 }
 
 /// Compares the message with those of a locked mbox. Two are the same if all bytes are, except for the From_ line,

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -284,6 +284,44 @@ fn a_repeat_doubles_nothing_if_that_is_asked_for() {
     deliver(&["--once", "-f", "c@d"], &[&maildir], message).exits(0);
     deliver(&[], &[&maildir], message).exits(0);
     assert_eq!(messages(&maildir).len(), 4);
+}
+
+#[test]
+fn what_is_not_a_message_does_not_stop_a_search_for_a_repeat() {
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+    type Make = fn(&Path);
+    let make: [(&str, Make); 7] = [
+        ("a socket", |path| drop(UnixListener::bind(path).unwrap())),
+        ("a link to itself", |path| symlink(path.file_name().unwrap(), path).unwrap()),
+        ("a link to nothing", |path| symlink("nothing", path).unwrap()),
+        ("a link below a file", |path| symlink("../maildirsize/x", path).unwrap()),
+        ("a link to a name that is too long", |path| symlink("x".repeat(300), path).unwrap()),
+        ("a FIFO", |path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success())),
+        ("a file that only root may read", |path| {
+            fs::write(path, "Subject: y\n\nonce\n").unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o000)).unwrap();
+        }),
+    ];
+    for (what, make) in make {
+        for place in ["cur/1.M1.h:2,S", "new/2.M2.h,S=17"] {
+            let (_scratch, maildir) = empty_maildir();
+            fs::write(maildir.join("maildirsize"), "1000000S\n").unwrap();
+            make(&maildir.join(place));
+            let there = messages_besides(&maildir, place);
+            for already_present in [false, true] {
+                let run = deliver(&["--once", "-v"], &[&maildir], "Subject: x\n\nonce\n").exits(0);
+                assert_eq!(run.text().ends_with("(was there already)\n"), already_present, "{what}");
+            }
+            assert_eq!(messages_besides(&maildir, place), there + 1, "{what} as {place}");
+        }
+    }
+}
+
+fn messages_besides(maildir: &Path, odd: &str) -> usize {
+    let paths = ["new", "cur"]
+        .map(|dir| names(&maildir.join(dir)).into_iter().map(move |name| format!("{dir}/{name}")));
+    paths.into_iter().flatten().filter(|path| path != odd).count()
 }
 
 #[test]
