@@ -65,9 +65,8 @@ impl<'a> Mbox<'a> {
     }
 
     fn read(path: &Path, text: &'a [u8]) -> Result<Mbox<'a>> {
-        let mut mbox = read::read(text, &ReadOptions::default(), ScanHooks::none()).map_err(|refused| {
-            Error::NotAMailbox { path: path.to_owned(), reason: refused.reason, hint: refused.hint }
-        })?;
+        let read = read::read(text, &ReadOptions::default(), ScanHooks::none());
+        let mut mbox = read.map_err(|not| not.in_file(path))?;
         let mut findings = std::mem::take(&mut mbox.findings);
         finding::number_lines(&mut findings, text, &|_| ());
         Ok(Mbox { mbox, findings })

@@ -10,8 +10,7 @@ use rayon::prelude::*;
 use crate::mailbox::fs::ignore_poison;
 use crate::mailbox::maildir::{Entry, Subdir, keywords, list};
 use crate::mailbox::mbox::{
-    DeletedPolicy, Extent, LabelPolicy, Mbox, ReadOptions, ScanHooks, Status, StatusFields, Variant,
-    from_line, quote, read, status,
+    DeletedPolicy, Extent, LabelPolicy, Mbox, ReadOptions, Status, StatusFields, Variant, from_line, quote,
 };
 use crate::mailbox::message::address::display::display;
 use crate::mailbox::message::{
@@ -20,7 +19,7 @@ use crate::mailbox::message::{
 };
 use crate::mailbox::reorder::Reorder;
 use crate::mailbox::source::Source;
-use crate::mailbox::{Code, Context, Error, Finding, Result};
+use crate::mailbox::{Code, Context, Error, Finding, NoEvents, Result};
 
 /// Messages per task.
 const CHUNK: usize = 64;
@@ -92,12 +91,7 @@ pub(crate) fn read_mbox<'a>(
         keep_candidates: boundaries,
         ..ReadOptions::default()
     };
-    let on_release = &|range| source.release(range);
-    let hooks = ScanHooks { on_scan: &|_| (), on_release, cancel: context.cancel };
-    let read = read::read(source.text(), &read_options, hooks);
-    context.cancel.check()?;
-    let path = || source.path().to_owned();
-    read.map_err(|not| Error::NotAMailbox { path: path(), reason: not.reason, hint: not.hint })
+    Mbox::read(source, &read_options, &Context { events: &NoEvents, ..*context })
 }
 
 /// Facts about a message that depend on no other message, except for its From_ line.
@@ -122,10 +116,8 @@ impl ScannedChunk {
     fn add(&mut self, mbox: &Mbox<'_>, n: usize, rules: &DateRules) {
         let (extent, text) = (&mbox.messages()[n], mbox.text());
         let message = extent.message(text);
-        let from_lines = extent.separator_lines(text);
-        let first_line =
-            &from_lines[..memchr::memchr(b'\n', from_lines).map_or(from_lines.len(), |lf| lf + 1)];
-        let mut dates = DateFields { from: from_line::parse(first_line).stamp, ..DateFields::default() };
+        let from = from_line::first_stamp(extent.separator_lines(text));
+        let mut dates = DateFields { from, ..DateFields::default() };
         let mut status = StatusFields::default();
         let mut fields = header::fields(message);
         for field in &mut fields {
@@ -162,7 +154,7 @@ pub(crate) fn list_mbox<T: Send>(
         context.cancel.check()?;
         let mut scanned = ScannedChunk::default();
         (chunk * CHUNK..).zip(extents).for_each(|(n, _)| scanned.add(mbox, n, &rules));
-        source.release(span(extents));
+        source.release(Extent::span(extents));
         Ok(scanned)
     });
     let mut scanned: Vec<ScannedChunk> = scans.collect::<Result<_>>()?;
@@ -173,17 +165,14 @@ pub(crate) fn list_mbox<T: Send>(
         let preferred = from_lines.preferred(facts.from_line, facts.date.1, &rules);
         preferred.map_or(facts.date, |epoch| (epoch, Origin::FromLine))
     };
-    let has_pseudo = extents
-        .first()
-        .is_some_and(|first| status::is_pseudo_message(header::split(first.message(mbox.text())).header));
+    let pseudo = mbox.pseudo_message().map(|message| message.at);
     let findings =
         {
             let facts = scanned.iter().flat_map(|chunk| &chunk.facts);
             let origins = extents.iter().zip(facts).map(|(extent, facts)| (extent.at, resolve(facts).1));
             let keywords = scanned.iter().flat_map(|chunk| &chunk.keywords);
-            let keywords = keywords.filter(|(n, _)| !(has_pseudo && *n == 0));
+            let keywords = keywords.filter(|(n, _)| !(pseudo.is_some() && *n == 0));
             let keywords = keywords.flat_map(|(n, keywords)| keywords.iter().map(|k| (extents[*n].at, &**k)));
-            let pseudo = extents.first().filter(|_| has_pseudo).map(|first| first.at);
             from_lines
                 .finding()
                 .into_iter()
@@ -196,7 +185,7 @@ pub(crate) fn list_mbox<T: Send>(
         };
     // Pages must be released in order: a page released too early is read again for the chunk before.
     let mut done = |(extents, shown): (&[Extent], Vec<T>)| {
-        source.release(span(extents));
+        source.release(Extent::span(extents));
         print(shown);
         Ok(())
     };
@@ -215,7 +204,7 @@ pub(crate) fn list_mbox<T: Send>(
                 origin,
                 flags: facts.status.flags,
                 is_new: !facts.status.belongs_in_cur(),
-                is_pseudo: has_pseudo && number == 1,
+                is_pseudo: pseudo == Some(extent.at),
                 ..MessageRow::from_header(extent.message(mbox.text()))
             }
         };
@@ -234,14 +223,6 @@ fn renamed_keywords<'a>(keywords: impl Iterator<Item = (u64, &'a str)>) -> Vec<F
         (is_first && atom != keyword).then(|| keywords::renamed_finding(at, keyword, &atom))
     });
     renamed.collect()
-}
-
-/// Returns the bytes from the first to the last message.
-fn span(messages: &[Extent]) -> std::ops::Range<usize> {
-    match (messages.first(), messages.last()) {
-        (Some(first), Some(last)) => first.at as usize..last.end as usize,
-        _ => 0..0,
-    }
 }
 
 /// Lists the messages of a Maildir, and reports entries that are not messages.

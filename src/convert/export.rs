@@ -610,7 +610,7 @@ impl Work<'_> {
     /// Releases the pages of a rendered chunk and of all chunks before it.
     fn release(&self, chunk: &Chunk) {
         if let ReadySource::Mbox { input, mbox, .. } = &self.ready[chunk.source] {
-            input.source.release(plan::span(&mbox.messages()[chunk.messages.clone()]));
+            input.source.release(Extent::span(&mbox.messages()[chunk.messages.clone()]));
         }
     }
 

@@ -1,6 +1,5 @@
 //! The plan of an import: each message's name, date, flags and folders. It decides; it writes nothing.
 
-use std::ops::Range;
 use std::sync::Mutex;
 
 use rayon::prelude::*;
@@ -17,7 +16,7 @@ use crate::mailbox::maildir::name::Unique;
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::mbox::from_line;
 use crate::mailbox::mbox::read::Mbox;
-use crate::mailbox::mbox::status::{self, DeletedPolicy, StatusFields};
+use crate::mailbox::mbox::status::{DeletedPolicy, StatusFields};
 use crate::mailbox::mbox::verdict::Extent;
 use crate::mailbox::message::header;
 use crate::mailbox::message::received::{
@@ -80,8 +79,9 @@ pub(crate) fn plan(
     names.begin_source(&messages);
     let (mut origins, mut deleted) = (OriginCheck::default(), 0);
     let mut unusual = unusual.into_iter().peekable();
+    let pseudo_message = mbox.pseudo_message();
     for (n, (extent, planned)) in mbox.messages().iter().zip(&mut messages).enumerate() {
-        let pseudo = n == 0 && status::is_pseudo_message(header::split(extent.message(mbox.text())).header);
+        let pseudo = pseudo_message == Some(extent);
         if pseudo {
             let text = "UW-IMAP's pseudo message: no mail, skipped";
             findings.push(Finding::at(Code::MboxPseudo, extent.at, text));
@@ -117,14 +117,6 @@ pub(crate) fn plan(
     }
     findings.extend(names.folders.take_findings());
     Ok(Plan { messages, findings })
-}
-
-/// Returns the bytes from the start of the first of these messages to the end of the last.
-pub(crate) fn span(messages: &[Extent]) -> Range<usize> {
-    match (messages.first(), messages.last()) {
-        (Some(first), Some(last)) => first.at as usize..last.end as usize,
-        _ => 0..0,
-    }
 }
 
 /// The part of planning that looks at each message by itself, on several threads.
@@ -174,7 +166,7 @@ impl Analysis<'_> {
         let mut messages = vec![PlannedMessage::default(); extents.len()];
         let mut stamps = vec![PackedStamp::NONE; extents.len()];
         let analyze = |part: Part<'_>| {
-            let range = span(part.extents);
+            let range = Extent::span(part.extents);
             let unusual = self.analyze_part(part);
             self.source.release(range.clone());
             on_progress(range.len() as u64)?;
@@ -225,7 +217,7 @@ impl Analysis<'_> {
         let message = extent.message(text);
         let (mut status, mut labels) = (StatusFields::default(), None);
         let mut dates = DateFields {
-            from: from_line::parse(first_line(extent.separator_lines(text))).stamp,
+            from: from_line::first_stamp(extent.separator_lines(text)),
             ..DateFields::default()
         };
         let mut fields = header::fields(message);
@@ -262,8 +254,4 @@ impl Analysis<'_> {
         };
         MessageDigests { content, file: rendered.digest(), key }
     }
-}
-
-fn first_line(lines: &[u8]) -> &[u8] {
-    &lines[..memchr::memchr(b'\n', lines).map_or(lines.len(), |lf| lf + 1)]
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use super::keywords::KeywordLetters;
 use super::labels::LabelFolders;
-use super::plan::{self, CHUNK, Plan};
+use super::plan::{CHUNK, Plan};
 use super::planned::{Disposition, PlannedMessage};
 use super::render::{Headers, RenderOptions, Rendered, render};
 use crate::mailbox::maildir::name;
@@ -74,7 +74,7 @@ impl<'a> PlannedSource<'a> {
 
     /// Tells the system that the bytes of a chunk are not needed soon.
     pub(crate) fn release(&self, n: usize) {
-        self.source.release(plan::span(self.chunk(n).extents));
+        self.source.release(Extent::span(self.chunk(n).extents));
     }
 
     pub(crate) fn base_name(&self, planned: &PlannedMessage) -> Vec<u8> {

@@ -6,8 +6,7 @@ use super::counts::{FolderCount, Totals};
 use crate::mailbox::context::Context;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{self, Code, Finding};
-use crate::mailbox::mbox::read::{self, Mbox, ReadOptions};
-use crate::mailbox::mbox::scan_hooks::ScanHooks;
+use crate::mailbox::mbox::read::{Mbox, ReadOptions};
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::source::Source;
 
@@ -68,16 +67,7 @@ impl Input {
     pub(crate) fn read(&self, findings: Vec<Finding>, context: &Context<'_>) -> (Result<Mbox<'_>>, Report) {
         let source = &self.source;
         let mut report = Report::new(source.path(), findings);
-        let hooks = ScanHooks {
-            on_scan: &|range| context.events.advance(range.len() as u64, 0),
-            on_release: &|range| source.release(range),
-            cancel: context.cancel,
-        };
-        let read = read::read(source.text(), &self.read_options, hooks);
-        if let Err(error) = context.cancel.check() {
-            return (Err(error), report);
-        }
-        match read {
+        match Mbox::read(source, &self.read_options, context) {
             Ok(mut mbox) => {
                 report.variant = Some(mbox.variant);
                 report.evidence = mbox.evidence.clone();
@@ -88,10 +78,7 @@ impl Input {
                 }
                 (Ok(mbox), report)
             }
-            Err(not) => {
-                let path = source.path().to_owned();
-                (Err(Error::NotAMailbox { path, reason: not.reason, hint: not.hint }), report)
-            }
+            Err(error) => (Err(error), report),
         }
     }
 

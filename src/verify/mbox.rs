@@ -9,13 +9,10 @@ use super::message::{self, HeaderFault};
 use super::options::Depth;
 use super::repair::{self, REPAIR_COMMAND, RepairStep};
 use super::report::{FolderSummary, VerifyReport};
-use crate::mailbox::mbox::{
-    Extent, Mbox, NextLine, ReadOptions, Reason, ScanHooks, Variant, Verdict, read, status,
-};
-use crate::mailbox::message::header;
+use crate::mailbox::mbox::{Extent, Mbox, NextLine, ReadOptions, Reason, Variant, Verdict};
 use crate::mailbox::source::Source;
 use crate::mailbox::text::shell_quote;
-use crate::mailbox::{Code, Context, Error, Finding, Phase, Result, finding};
+use crate::mailbox::{Code, Context, Finding, Phase, Result, finding};
 
 /// Bytes of messages per task.
 const CHUNK: u64 = 1 << 20;
@@ -34,31 +31,16 @@ pub(crate) fn verify(
     let source = &*source;
     let text = source.text();
     context.events.begin(Phase::Reading, text.len() as u64);
-    let hooks = ScanHooks {
-        on_scan: &|range| context.events.advance(range.len() as u64, 0),
-        on_release: &|range| source.release(range),
-        cancel: context.cancel,
-    };
-    let read = read::read(text, read_options, hooks);
-    context.cancel.check()?;
     let path = source.path().to_owned();
-    let mut mbox = match read {
-        Ok(mbox) => mbox,
-        Err(not) => {
-            // A file that another program truncates meanwhile may no longer look like a mailbox.
-            source.check_unchanged()?;
-            return Err(Error::NotAMailbox { path, reason: not.reason, hint: not.hint });
-        }
-    };
+    let mut mbox = Mbox::read(source, read_options, context)?;
     mbox.check_conservation().unwrap_or_else(|why| panic!("{}: {why}", path.display()));
     findings.append(&mut mbox.findings);
     if source.is_cr_only() {
         findings.push(Finding::new(Code::MboxCrOnly, "every line ends in CR, as on a classic Mac"));
     }
-    let pseudo = find_pseudo_message(&mbox);
-    findings.extend(
-        pseudo.map(|at| Finding::at(Code::MboxPseudo, at, "UW-IMAP's pseudo message: no mail, not counted")),
-    );
+    let pseudo = mbox.pseudo_message().map(|message| message.at);
+    let message = "UW-IMAP's pseudo message: no mail, not counted";
+    findings.extend(pseudo.map(|at| Finding::at(Code::MboxPseudo, at, message)));
     let mut steps = Vec::new();
     // Nothing is appended to a truncated header: it would look complete.
     let is_cut = findings.iter().any(|f| f.code == Code::MboxHeaderCut);
@@ -79,12 +61,6 @@ pub(crate) fn verify(
         variant: Some((mbox.variant, mbox.evidence.clone())),
     };
     Ok(VerifyReport { path, folders: vec![folder], findings, steps, sources: Vec::new() })
-}
-
-/// Returns the offset of UW-IMAP's pseudo message.
-fn find_pseudo_message(mbox: &Mbox<'_>) -> Option<u64> {
-    let first = mbox.messages().first()?;
-    status::is_pseudo_message(header::split(first.message(mbox.text())).header).then_some(first.at)
 }
 
 /// Checks that the file ends with a blank line, and returns the repair. Frames and bare messages need none.
@@ -137,9 +113,7 @@ fn check_contents(
         for extent in *chunk {
             check.add(extent, mbox.text(), &headless);
         }
-        if let (Some(first), Some(last)) = (chunk.first(), chunk.last()) {
-            source.release(first.at as usize..last.end as usize);
-        }
+        source.release(Extent::span(chunk));
         Ok(check)
     });
     let checks: Vec<ContentCheck> = checks.collect::<Result<_>>()?;

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::lines::line_end;
 use crate::mailbox::message::date;
 use crate::mailbox::message::date::{Form, Order, ParsedDate, Stamp, Weekday, ZonePosition};
 
@@ -47,6 +48,11 @@ pub(crate) fn parse(line: &[u8]) -> FromLine<'_> {
     };
     let rest = without_remote(trimmed(rest));
     dated(rest).unwrap_or_else(|| undated(rest))
+}
+
+/// Returns the date of the first of these From_ lines.
+pub(crate) fn first_stamp(lines: &[u8]) -> Option<Stamp> {
+    parse(&lines[..line_end(lines, 0)]).stamp
 }
 
 /// Splits the line before the longest run of tokens at its end that is a date.

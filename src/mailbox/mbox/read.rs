@@ -1,16 +1,20 @@
 //! Reading an mbox: recognizes the format, finds the messages and judges the variant. A message is a slice.
 
+use std::path::Path;
+
 use super::boundary;
 use super::candidate::NextLine;
 use super::lines::{BOM, FRAME, line_end};
 use super::quote::{self, Quoting};
 use super::scan::{self, Scan};
 use super::scan_hooks::ScanHooks;
+use super::status;
 use super::variant::{Evidence, Variant, judge};
 use super::verdict::{Boundaries, BoundaryOptions, Extent, Overrides};
 use crate::mailbox::message::header;
+use crate::mailbox::source::Source;
 use crate::mailbox::text::plural;
-use crate::mailbox::{Code, Finding};
+use crate::mailbox::{Code, Context, Error, Finding, Result};
 
 /// Choices of the user that override the evidence in the file.
 #[derive(Debug, Default, Clone)]
@@ -106,7 +110,33 @@ pub(crate) fn read<'a>(
     Ok(Mbox { text, variant, evidence: why, boundaries, findings, has_cr })
 }
 
+impl NotAMailbox {
+    /// Returns the error about the file.
+    pub(crate) fn in_file(self, path: &Path) -> Error {
+        Error::NotAMailbox { path: path.to_owned(), reason: self.reason, hint: self.hint }
+    }
+}
+
 impl<'a> Mbox<'a> {
+    /// Reads a source. Reports progress to the context, and releases pages.
+    ///
+    /// # Errors
+    /// [`Error::NotAMailbox`], [`Error::Interrupted`], [`Error::Changed`].
+    pub(crate) fn read(source: &'a Source, options: &ReadOptions, context: &Context<'_>) -> Result<Mbox<'a>> {
+        let hooks = ScanHooks {
+            on_scan: &|range| context.events.advance(range.len() as u64, 0),
+            on_release: &|range| source.release(range),
+            cancel: context.cancel,
+        };
+        let mbox = read(source.text(), options, hooks);
+        context.cancel.check()?;
+        mbox.or_else(|not| {
+            // A file that another program truncates meanwhile may no longer look like a mailbox.
+            source.check_unchanged()?;
+            Err(not.in_file(source.path()))
+        })
+    }
+
     /// Returns the messages in file order.
     pub(crate) fn messages(&self) -> &[Extent] {
         &self.boundaries.messages
@@ -115,6 +145,12 @@ impl<'a> Mbox<'a> {
     /// Returns the source with LF line ends.
     pub(crate) fn text(&self) -> &'a [u8] {
         self.text
+    }
+
+    /// Returns UW-IMAP's pseudo message, which can only be the first one.
+    pub(crate) fn pseudo_message(&self) -> Option<&Extent> {
+        let header = |extent: &Extent| header::split(extent.message(self.text)).header;
+        self.messages().first().filter(|first| status::is_pseudo_message(header(first)))
     }
 
     /// Checks conservation: messages and junk are in order and do not overlap, so every other byte is separator.

@@ -113,7 +113,7 @@ fn check_lines(text: &[u8]) -> Result<(), String> {
 
 fn not_a_mailbox(not: NotAMailbox, path: &Path) -> Error {
     let reason = format!("{}; nothing was appended", not.reason);
-    Error::NotAMailbox { path: path.to_owned(), reason, hint: not.hint }
+    NotAMailbox { reason, ..not }.in_file(path)
 }
 
 fn other_kind(framed: bool, asked: Variant) -> String {

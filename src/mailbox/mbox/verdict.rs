@@ -58,6 +58,14 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
+    /// Returns the bytes from the start of the first of these messages to the end of the last.
+    pub(crate) fn span(messages: &[Extent]) -> Range<usize> {
+        match messages {
+            [] => 0..0,
+            [first, ..] => first.at as usize..messages[messages.len() - 1].end as usize,
+        }
+    }
+
     pub(crate) fn separator_lines<'a>(&self, text: &'a [u8]) -> &'a [u8] {
         &text[self.at as usize..self.start as usize]
     }

@@ -8,10 +8,10 @@ use super::pair::{self, Keys, LEVELS, Unmatched};
 use super::report::{Case, Difference, DifferenceFinder};
 use super::side::{CHUNK, MessageTraits, OpenMailbox, ScannedSide, Side};
 use super::totals::MessageTotals;
-use crate::mailbox::mbox::{Mbox, ReadOptions, ScanHooks, read};
+use crate::mailbox::mbox::{Mbox, ReadOptions};
 use crate::mailbox::source::Source;
 use crate::mailbox::tree::MailboxKind;
-use crate::mailbox::{Context, Error, Phase, Result};
+use crate::mailbox::{Context, NoEvents, Phase, Result};
 use crate::verify::options::SourceOpener;
 
 /// Opens the mailboxes and [compares](compare()) them.
@@ -45,12 +45,8 @@ fn read_mboxes<'a>(
     let mboxes = side.iter().zip(sources).map(|(mailbox, source)| {
         let Some(source) = source else { return Ok(None) };
         let options = ReadOptions { variant: mailbox.variant, ..ReadOptions::default() };
-        let on_release = &|range| source.release(range);
-        let hooks = ScanHooks { on_scan: &|_| (), on_release, cancel: context.cancel };
-        let read = read::read(source.text(), &options, hooks);
-        context.cancel.check()?;
-        let path = mailbox.path.clone();
-        read.map(Some).map_err(|not| Error::NotAMailbox { path, reason: not.reason, hint: not.hint })
+        // The pass over the messages reports the progress.
+        Mbox::read(source, &options, &Context { events: &NoEvents, ..*context }).map(Some)
     });
     mboxes.collect()
 }

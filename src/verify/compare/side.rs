@@ -161,7 +161,7 @@ impl<'a> Side<'a> {
         for mailbox in mailboxes {
             let (location, len) = match *mailbox {
                 OpenMailbox::Mbox { source, mbox } => {
-                    let skipped = usize::from(begins_with_pseudo(mbox));
+                    let skipped = usize::from(mbox.pseudo_message().is_some());
                     (Location::Mbox { source, mbox, skipped }, mbox.messages().len() - skipped)
                 }
                 OpenMailbox::Maildir(path) => {
@@ -298,8 +298,8 @@ impl<'a> Side<'a> {
             let Location::Mbox { source, mbox, skipped } = part.location else { continue };
             let own = first.max(part.first)..(last + 1).min(part.first + part.len);
             if own.start < own.end {
-                let extent = |n: usize| mbox.messages()[n - part.first + skipped];
-                source.release(extent(own.start).at as usize..extent(own.end - 1).end as usize);
+                let first = skipped + own.start - part.first;
+                source.release(Extent::span(&mbox.messages()[first..first + own.len()]));
             }
         }
     }
@@ -379,10 +379,7 @@ impl<'a> Part<'a> {
             scanned.traits.push(traits);
         }
         if let Location::Mbox { source, mbox, skipped } = self.location {
-            let extents = &mbox.messages()[chunk.start + skipped..chunk.end + skipped];
-            if let (Some(first), Some(last)) = (extents.first(), extents.last()) {
-                source.release(first.at as usize..last.end as usize);
-            }
+            source.release(Extent::span(&mbox.messages()[chunk.start + skipped..chunk.end + skipped]));
         }
         context.events.advance(bytes, scanned.digests.len() as u64);
         Ok(scanned)
@@ -468,7 +465,7 @@ impl MessageLocation<'_> {
     /// Returns the date of the first From_ line.
     pub(super) fn stamp(&self) -> Option<Stamp> {
         match self {
-            MessageLocation::Mbox { from_line, .. } => from_line::parse(first_line(from_line)).stamp,
+            MessageLocation::Mbox { from_line, .. } => from_line::first_stamp(from_line),
             MessageLocation::File { .. } | MessageLocation::WholeFile { .. } => None,
         }
     }
@@ -487,15 +484,6 @@ fn mbox_message<'a>(source: &'a Source, mbox: &'a Mbox<'_>, n: usize) -> StoredM
         text: Text::new(Cow::Borrowed(raw), extent.start, mbox.variant.quoting()),
         location: MessageLocation::Mbox { path: source.path(), number: n + 1, extent, from_line },
     }
-}
-
-fn first_line(lines: &[u8]) -> &[u8] {
-    lines.split_inclusive(|&b| b == b'\n').next().unwrap_or_default()
-}
-
-fn begins_with_pseudo(mbox: &Mbox<'_>) -> bool {
-    let first = mbox.messages().first();
-    first.is_some_and(|extent| status::is_pseudo_message(header::split(extent.message(mbox.text())).header))
 }
 
 /// Lists the messages of a Maildir and their total size. Directories and FIFOs are skipped: reading a FIFO would never
