@@ -301,8 +301,8 @@ pub(crate) fn read_maildir_message(maildir: &Path, number: usize) -> Result<Vec<
 }
 
 fn nth<'a, T>(all: &'a [T], path: &Path, number: usize) -> Result<&'a T> {
-    number.checked_sub(1).and_then(|n| all.get(n)).ok_or_else(|| Error::Unsupported {
-        path: path.to_owned(),
-        reason: format!("has {} messages, no number {number}", all.len()),
-    })
+    number
+        .checked_sub(1)
+        .and_then(|n| all.get(n))
+        .ok_or_else(|| Error::unsupported(path, format!("has {} messages, no number {number}", all.len())))
 }

@@ -160,6 +160,26 @@ impl Error {
         move |source| Error::Io { action, path, source }
     }
 
+    /// Returns the error about an input that is not a mailbox, without a remedy.
+    pub(crate) fn not_a_mailbox(path: &Path, reason: impl Into<String>) -> Error {
+        Error::NotAMailbox { path: path.to_owned(), reason: reason.into(), hint: None }
+    }
+
+    /// Returns the error about an unusable destination.
+    pub(crate) fn destination(path: &Path, reason: impl Into<String>) -> Error {
+        Error::Destination { path: path.to_owned(), reason: reason.into() }
+    }
+
+    /// Returns the error about something that this version does not support.
+    pub(crate) fn unsupported(path: &Path, reason: impl Into<String>) -> Error {
+        Error::Unsupported { path: path.to_owned(), reason: reason.into() }
+    }
+
+    /// Reports whether a system call failed with this kind of error.
+    pub(crate) fn is(&self, kind: io::ErrorKind) -> bool {
+        matches!(self, Error::Io { source, .. } if source.kind() == kind)
+    }
+
     /// Returns the error about a message that MMDF cannot represent.
     pub fn unrepresentable(path: &Path) -> Error {
         let reason = "the message has a line of four ^A, which would end its frame in an MMDF file";

@@ -109,7 +109,7 @@ impl<'a> OpenFolder<'a> {
     /// found by its base name.
     fn find(&self, entry: &Entry) -> Result<Option<(Entry, File)>> {
         match self.open_entry(entry) {
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.is(io::ErrorKind::NotFound) => {}
             other => return other.map(|file| Some((entry.clone(), file))),
         }
         let base = entry.parsed().base;

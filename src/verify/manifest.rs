@@ -708,7 +708,7 @@ fn compare_maildir(manifest: &LoadedManifest, section: &Section, source: Option<
                 now.difference(&copied).count()
             )
         }
-        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+        Err(error) if error.is(io::ErrorKind::NotFound) => {
             "is gone; what was copied is known by the manifest alone".to_owned()
         }
         Err(error) => format!("could not be compared: {}", error_text(&error, path)),

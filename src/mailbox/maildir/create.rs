@@ -23,7 +23,7 @@ const MODES: Ownership = Ownership { owner: None, mode: Some(0o666) };
 /// [`Error::Destination`] if the directory has other contents or the path has no last part; [`Error::Io`].
 pub(crate) fn open_or_create(path: &Path) -> Result<Dir> {
     let dir = match Dir::open(path) {
-        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => make_directory(path)?,
+        Err(error) if error.is(io::ErrorKind::NotFound) => make_directory(path)?,
         opened => opened?,
     };
     // A mistyped path must not add a Maildir to a directory of other files.
@@ -44,7 +44,7 @@ pub(crate) fn complete(dir: &Dir, is_folder: bool, modes: Ownership) -> Result<(
     // The file comes after tmp/ and new/. The next run would reject a directory that contains only this file.
     if is_folder {
         match dir.create_file(OsStr::new("maildirfolder"), modes.file_mode()) {
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) if error.is(io::ErrorKind::AlreadyExists) => {}
             made => drop(made?),
         }
     }
@@ -61,8 +61,7 @@ pub(crate) fn create_parents(path: &Path, from: &Path) -> Result<()> {
     let mut dir = Dir::open(from)?;
     for part in below.parent().into_iter().flat_map(Path::components) {
         let Component::Normal(name) = part else {
-            let reason = format!("is not below {}", display_path(from));
-            return Err(Error::Destination { path: path.to_owned(), reason });
+            return Err(Error::destination(path, format!("is not below {}", display_path(from))));
         };
         let (child, _) = dir.open_or_create_dir(name, MODES.dir_mode())?;
         // Flush even if the child existed. The process that created it may have been killed before its flush.
@@ -73,10 +72,9 @@ pub(crate) fn create_parents(path: &Path, from: &Path) -> Result<()> {
 }
 
 fn make_directory(path: &Path) -> Result<Dir> {
-    let name = path.file_name().ok_or_else(|| Error::Destination {
-        path: path.to_owned(),
-        reason: "has no last part that could be the name of a Maildir".into(),
-    })?;
+    let name = path
+        .file_name()
+        .ok_or_else(|| Error::destination(path, "has no last part that could be the name of a Maildir"))?;
     Ok(Dir::open(parent_of(path))?.open_or_create_dir(name, MODES.dir_mode())?.0)
 }
 

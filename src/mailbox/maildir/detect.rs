@@ -113,7 +113,7 @@ fn not_a_maildir(path: &Path) -> Error {
         true => "it is a directory without cur/ and new/",
         false => "it is no directory, and no Maildir",
     };
-    Error::NotAMailbox { path: path.to_owned(), reason: reason.into(), hint: None }
+    Error::not_a_mailbox(path, reason)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -109,12 +109,8 @@ impl KeywordTable {
     /// [`Error::Io`].
     pub(crate) fn read(maildir: &Path) -> Result<KeywordTable> {
         match Dir::open(maildir) {
-            Ok(root) => {
-                Ok(KeywordTable::read_in(&root)?.map_or_else(KeywordTable::default, |(names, _)| names))
-            }
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                Ok(KeywordTable::default())
-            }
+            Ok(root) => Ok(KeywordTable::read_in(&root)?.map(|(table, _)| table).unwrap_or_default()),
+            Err(error) if error.is(io::ErrorKind::NotFound) => Ok(KeywordTable::default()),
             Err(error) => Err(error),
         }
     }
@@ -123,7 +119,7 @@ impl KeywordTable {
     fn read_in(root: &Dir) -> Result<Option<(KeywordTable, u32)>> {
         let failed = || Error::io("read", root.path().join(FILE_NAME));
         let file = match root.open_file(OsStr::new(FILE_NAME)) {
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.is(io::ErrorKind::NotFound) => return Ok(None),
             file => file?,
         };
         let meta = file.metadata().map_err(failed())?;

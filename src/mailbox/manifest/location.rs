@@ -60,7 +60,7 @@ impl<'a> ManifestLocation<'a> {
             return Ok(None);
         }
         match self.read_existing(maildir) {
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.is(io::ErrorKind::NotFound) => Ok(None),
             read => read.map(Some),
         }
     }
@@ -160,8 +160,5 @@ impl Drop for ManifestLock {
 }
 
 fn file_name(path: &Path) -> Result<&OsStr> {
-    path.file_name().ok_or_else(|| Error::Destination {
-        path: path.to_owned(),
-        reason: "is no name for a manifest".into(),
-    })
+    path.file_name().ok_or_else(|| Error::destination(path, "is not a name for a manifest"))
 }

@@ -84,7 +84,7 @@ impl MboxAppender {
     ) -> Result<MboxAppender> {
         if let Some(variant @ (Variant::Mboxcl | Variant::Mboxcl2 | Variant::Rfc822)) = variant {
             let reason = format!("a message cannot be delivered as {variant}; mboxrd, mboxo and mmdf can");
-            return Err(Error::Unsupported { path: path.to_owned(), reason });
+            return Err(Error::unsupported(path, reason));
         }
         let mut appender = MboxAppender::lock(path, create, locks, cancel)?;
         // A program that uses another lock, or none, may append at any time. mailferry must then append after
@@ -115,9 +115,7 @@ impl MboxAppender {
             let locked = lock::acquire_with(path, open, LockMode::Write, locks, cancel);
             let (lock, findings) = match locked {
                 // Another program created it first.
-                Err(Error::Io { source, .. }) if create && source.kind() == io::ErrorKind::AlreadyExists => {
-                    continue;
-                }
+                Err(error) if create && error.is(io::ErrorKind::AlreadyExists) => continue,
                 locked => locked?,
             };
             let file = lock.file().map_err(Error::io("open", path))?;
@@ -268,7 +266,7 @@ impl Drop for MboxAppender {
 
 /// Opens an mbox. Returns `None` if it is missing and `create` is set.
 fn open(path: &Path, create: bool) -> Result<Option<File>> {
-    let refuse = |reason: &str| Error::Destination { path: path.to_owned(), reason: reason.into() };
+    let refuse = |reason| Error::destination(path, reason);
     // Opening a FIFO would block.
     let opened = std::fs::metadata(path).and_then(|meta| match meta.is_file() {
         true => File::options().read(true).write(true).open(path).map(Some),
@@ -287,8 +285,8 @@ fn open(path: &Path, create: bool) -> Result<Option<File>> {
 
 /// Creates an mbox. It stays if its locks are not acquired: another program may use it already.
 fn create_mbox(path: &Path) -> Result<(File, CreatedFile)> {
-    let refuse = || Error::Destination { path: path.to_owned(), reason: "is no name for a file".into() };
-    let name = path.file_name().ok_or_else(refuse)?.to_owned();
+    let name =
+        path.file_name().ok_or_else(|| Error::destination(path, "is not a name for a file"))?.to_owned();
     let dir = Dir::open(parent_of(path))?;
     let file = dir.create_read_write(&name, MODE)?;
     Ok((file, CreatedFile { dir, name }))

@@ -50,7 +50,7 @@ struct Window<'a> {
 
 fn tail_of(window: Window<'_>, path: &Path, variant: Option<Variant>) -> Result<Tail> {
     let Window { head, tail, length } = window;
-    let refuse = |reason| Error::Destination { path: path.to_owned(), reason };
+    let refuse = |reason: String| Error::destination(path, reason);
     check_lines(head).map_err(refuse)?;
     let framed = read::is_framed(head).map_err(|not| not_a_mailbox(not, path))?;
     let is_blank = length == head.len() as u64 && head.trim_ascii().is_empty();
@@ -79,7 +79,7 @@ fn closes_frame(tail: &[u8], length: u64) -> bool {
 
 /// Examines a whole mbox.
 pub(super) fn examine(text: &[u8], path: &Path, variant: Option<Variant>, cancel: &Cancel) -> Result<Tail> {
-    let refuse = |reason| Error::Destination { path: path.to_owned(), reason };
+    let refuse = |reason: String| Error::destination(path, reason);
     check_lines(text).map_err(refuse)?;
     let hooks = ScanHooks { on_scan: &|_| (), on_release: &|_| (), cancel };
     let mbox = read::read(text, &ReadOptions { variant, ..ReadOptions::default() }, hooks);

@@ -493,8 +493,7 @@ fn list(maildir: &Path) -> Result<(Vec<Entry>, u64)> {
     if maildir.is_dir() && !has(Subdir::New) && !has(Subdir::Cur) {
         // It may only be unreadable.
         Dir::open(maildir)?;
-        let reason = "it is a directory without cur/ and new/".into();
-        return Err(Error::NotAMailbox { path: maildir.to_owned(), reason, hint: None });
+        return Err(Error::not_a_mailbox(maildir, "it is a directory without cur/ and new/"));
     }
     let entries = list::list_messages(maildir)?.into_par_iter().filter_map(|entry| {
         match fs::metadata(entry.path(maildir)) {
