@@ -18,8 +18,8 @@ pub(super) struct GenerateArgs {
 
 /// A part of a man page that clap does not know.
 pub(super) enum Section {
-    /// The findings that a command can report.
-    Findings(&'static [Code]),
+    /// The findings of `verify`.
+    Findings,
     /// Text in roff.
     Roff(&'static str),
     /// README's recipes under this heading.
@@ -93,7 +93,7 @@ fn write_page(
 impl Section {
     fn to_roff(&self) -> String {
         match self {
-            Section::Findings(codes) => findings(codes),
+            Section::Findings => findings(),
             Section::Roff(text) => (*text).to_owned(),
             Section::Recipes(heading) => recipes(heading),
             Section::Summary(keys) => summary(keys),
@@ -101,12 +101,12 @@ impl Section {
     }
 }
 
-fn findings(codes: &[Code]) -> String {
+fn findings() -> String {
     let mut text = String::from(
         ".SH FINDINGS\nErrors count for the exit code, warnings do with\n.BR \\-\\-strict .\n\
          mailferry\\-formats(5) has the findings of all commands.\n",
     );
-    for code in codes {
+    for code in Code::ALL.iter().filter(|code| code.is_of_verify()) {
         text.push_str(&item(code.name(), code.severity().name(), code.meaning()));
     }
     text

@@ -84,7 +84,7 @@ enum DeliverCommand {
 /// Returns what follows the options on the man page of a command.
 fn manual_sections(command: &str) -> &'static [Section] {
     match command {
-        "verify" => &[Section::Findings(crate::verify::CODES), Section::Summary(verify::SUMMARY)],
+        "verify" => &[Section::Findings, Section::Summary(verify::SUMMARY)],
         "deliver" => &[
             Section::Roff(dot_qmail::MANUAL),
             Section::Recipes("Recipes for delivery"),

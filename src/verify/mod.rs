@@ -15,5 +15,4 @@ pub(crate) mod report;
 
 pub(crate) use folder_names::check_folder_names;
 pub(crate) use options::{Depth, VerifyOptions};
-pub(crate) use report::CODES;
 pub(crate) use report::{SourceStatus, VerifyReport};
