@@ -222,7 +222,7 @@ impl Error {
             Error::Changed { .. } => Code::SourceChanged,
             Error::ConcurrentWrite { .. } | Error::Destination { .. } => Code::DestinationRefused,
             Error::Compressed { .. } => Code::DamagedCompression,
-            Error::InsufficientSpace { .. } => Code::NoRoom,
+            Error::InsufficientSpace { .. } => Code::InsufficientSpace,
             Error::Boundaries { .. } => Code::BoundariesFile,
             Error::Manifest { .. } => Code::ManifestDamaged,
             Error::Unsupported { .. } | Error::Usage { .. } | Error::Unrepresentable { .. } => {

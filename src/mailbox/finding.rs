@@ -155,7 +155,7 @@ codes! {
         SourceChanged "source-changed" Error "The source grew, shrank or was rewritten while it was read.",
         DestinationRefused "destination-refused" Error "The destination cannot be what it would have to be.",
         DamagedCompression "damaged-compression" Error "Compressed data that ends early or does not decode.",
-        NoRoom "no-room" Error "Too few free bytes or inodes; found before anything was written.",
+        InsufficientSpace "no-room" Error "Too few free bytes or inodes; found before anything was written.",
         FinalNewline "final-newline" Info "Messages without a final newline; an mbox cannot say that, and each got one.",
         HeaderQuoted "header-quoted" Warning "A line of a header that begins with From got a > for good: readers take none off a header.",
         QuotingAmbiguous "quoting-ambiguous" Warning "Lines of a body begin with >From already; mboxo and mboxcl cannot tell them from quoted ones.",
