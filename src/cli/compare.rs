@@ -213,15 +213,15 @@ impl Comparison<'_> {
                 }
                 reporter.finding(difference.path(), &finding, keys, &mut counts);
             }
-            CompareEvent::Folder(lone) => {
-                let other = if lone.is_here { names.there } else { names.here };
+            CompareEvent::Folder(unmatched) => {
+                let other = if unmatched.is_here { names.there } else { names.here };
                 let keys = json!({
-                    "folder": lone.folder.to_string(),
-                    "messages": lone.messages,
-                    "elsewhere": lone.elsewhere,
-                    "other_folder": lone.other_folder.map(Folder::to_string),
+                    "folder": unmatched.folder.to_string(),
+                    "messages": unmatched.messages,
+                    "elsewhere": unmatched.elsewhere,
+                    "other_folder": unmatched.other_folder.map(Folder::to_string),
                 });
-                reporter.finding(lone.path, &lone.finding(other), keys, &mut counts);
+                reporter.finding(unmatched.path, &unmatched.finding(other), keys, &mut counts);
             }
             CompareEvent::Failed(error, folder) => {
                 let finding = Finding { message: error.to_string().into(), ..Finding::from(&error) };

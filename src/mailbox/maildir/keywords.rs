@@ -359,14 +359,14 @@ mod tests {
         let (root, tmp) = (Dir::open(temp.path()).unwrap(), Dir::open(&temp.path().join("tmp")).unwrap());
         let methods = vec![LockMethod::Dotlock];
         let host = "h".to_owned();
-        let wanted = LockOptions { methods, timeout: Duration::ZERO, pid: std::process::id(), host };
+        let locks = LockOptions { methods, timeout: Duration::ZERO, pid: std::process::id(), host };
         let extend = |keywords: &[&'static str]| {
             let keywords = keywords.iter().copied();
             let shared = SharedKeywords {
                 root: &root,
                 tmp: &tmp,
                 flush: true,
-                locks: &wanted,
+                locks: &locks,
                 cancel: Cancel::never(),
             };
             shared.add(keywords, KeywordSet::default())

@@ -316,14 +316,15 @@ mod tests {
 
     const LINE: &str = "From a@b Mon Jan  1 10:00:05 2001\n";
 
-    fn wanted(methods: &[LockMethod]) -> LockOptions {
+    fn lock_options(methods: &[LockMethod]) -> LockOptions {
         let timeout = Duration::from_secs(20);
         LockOptions { methods: methods.to_vec(), timeout, pid: std::process::id(), host: "here".into() }
     }
 
     fn deliver(path: &Path, create: bool, message: &str, fail: bool) -> Result<()> {
-        let wanted = wanted(&[LockMethod::Dotlock, LockMethod::Fcntl]);
-        let mut appender = MboxAppender::open_for_delivery(path, None, create, &wanted, Cancel::never())?;
+        let lock_options = lock_options(&[LockMethod::Dotlock, LockMethod::Fcntl]);
+        let mut appender =
+            MboxAppender::open_for_delivery(path, None, create, &lock_options, Cancel::never())?;
         let (header, rest) = HeaderEdit::for_delivery(message.as_bytes(), true, None);
         let envelope = FromLineSpec::Generated { sender: b"a@b", epoch: 978_343_205 };
         let head = MessageHead { from_line: envelope, header, eol: line_ending(message.as_bytes()) };
@@ -443,7 +444,8 @@ mod tests {
         for when in ["before", "between two writes", "unseen", "before the flush", "before it is dropped"] {
             fs::write(&path, &old).unwrap();
             let mut appender =
-                MboxAppender::open_for_delivery(&path, None, false, &wanted(&[]), Cancel::never()).unwrap();
+                MboxAppender::open_for_delivery(&path, None, false, &lock_options(&[]), Cancel::never())
+                    .unwrap();
             if when == "before" {
                 append_as_a_peer(&path);
             }
@@ -489,7 +491,7 @@ mod tests {
         // Several threads write at offsets that are fixed.
         for when in ["before", "meanwhile"] {
             fs::write(&path, &old).unwrap();
-            let mut appender = MboxAppender::open(&path, None, &wanted(&[]), Cancel::never()).unwrap();
+            let mut appender = MboxAppender::open(&path, None, &lock_options(&[]), Cancel::never()).unwrap();
             let (length, peer) = (appender.length, || append_as_a_peer(&path));
             let done = match when {
                 "before" => {
@@ -513,9 +515,9 @@ mod tests {
     fn what_qmail_local_writes_is_the_message_with_every_from_line_quoted() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("inbox");
-        let wanted = wanted(&[]);
+        let lock_options = lock_options(&[]);
         let mut appender =
-            MboxAppender::open_for_delivery(&path, None, true, &wanted, Cancel::never()).unwrap();
+            MboxAppender::open_for_delivery(&path, None, true, &lock_options, Cancel::never()).unwrap();
         let head = MessageHead {
             from_line: FromLineSpec::Verbatim(b"From a-b Sat Feb 03 04:05:06 2001\n"),
             header: HeaderEdit::Verbatim(b"Return-Path: <a b>\nDelivered-To: c@d\n"),

@@ -33,13 +33,13 @@ pub(super) fn find_frames(text: &[u8]) -> Vec<Frame> {
     for Range { start: at, end } in frame_lines(text) {
         match open.take() {
             None => open = Some(at as u64..end as u64),
-            Some(opening) => {
-                frames.push(Frame { open: opening.start, start: opening.end, end: at as u64, closed: true });
+            Some(line) => {
+                frames.push(Frame { open: line.start, start: line.end, end: at as u64, closed: true });
             }
         }
     }
-    if let Some(opening) = open {
-        frames.push(Frame { open: opening.start, start: opening.end, end: text.len() as u64, closed: false });
+    if let Some(line) = open {
+        frames.push(Frame { open: line.start, start: line.end, end: text.len() as u64, closed: false });
     }
     frames
 }

@@ -85,7 +85,7 @@ struct LineHead {
     /// A `>` was seen. With [`Quoting::One`] the line is not quoted then.
     quoted: bool,
     /// The number of bytes of `From ` that were seen and held back.
-    held: usize,
+    matched: usize,
 }
 
 const FROM: &[u8] = b"From ";
@@ -109,45 +109,45 @@ impl Quoter {
         // After the start of a line, a search is many times faster than single bytes.
         let rest = &chunk[at..];
         self.head = LineHead::at_end_of(rest);
-        let text = &rest[..rest.len() - self.head.map_or(0, |head| head.held)];
+        let text = &rest[..rest.len() - self.head.map_or(0, |head| head.matched)];
         push_quoted(text, offsets_to_quote(text, self.quoting).filter(|&at| at > 0), out);
     }
 
     /// Ends the text. The bytes held back were not a `From `.
     pub(crate) fn finish(self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&FROM[..self.head.map_or(0, |head| head.held)]);
+        out.extend_from_slice(&FROM[..self.head.map_or(0, |head| head.matched)]);
     }
 
     /// Processes one byte at the start of a line.
     fn step(&self, head: LineHead, byte: u8, out: &mut Vec<u8>) -> Option<LineHead> {
-        let LineHead { quoted, held } = head;
-        if byte == FROM[held] && !(quoted && self.quoting == Quoting::One) {
-            if held + 1 < FROM.len() {
-                return Some(LineHead { quoted, held: held + 1 });
+        let LineHead { quoted, matched } = head;
+        if byte == FROM[matched] && !(quoted && self.quoting == Quoting::One) {
+            if matched + 1 < FROM.len() {
+                return Some(LineHead { quoted, matched: matched + 1 });
             }
             out.extend_from_slice(b">From ");
             return None;
         }
-        out.extend_from_slice(&FROM[..held]);
+        out.extend_from_slice(&FROM[..matched]);
         out.push(byte);
         match byte {
             b'\n' | 0 => Some(LineHead::START),
-            b'>' if held == 0 => Some(LineHead { quoted: true, held }),
+            b'>' if matched == 0 => Some(LineHead { quoted: true, matched }),
             _ => None,
         }
     }
 }
 
 impl LineHead {
-    const START: LineHead = LineHead { quoted: false, held: 0 };
+    const START: LineHead = LineHead { quoted: false, matched: 0 };
 
     /// Returns the state after `text`, whose first byte is not at the start of a line.
     fn at_end_of(text: &[u8]) -> Option<LineHead> {
-        (0..FROM.len()).rev().find_map(|held| {
-            let before = text.strip_suffix(&FROM[..held])?;
+        (0..FROM.len()).rev().find_map(|matched| {
+            let before = text.strip_suffix(&FROM[..matched])?;
             let quotes = before.iter().rev().take_while(|&&b| b == b'>').count();
             let start = before.len() - quotes;
-            (start > 0 && is_line_start(before, start)).then_some(LineHead { quoted: quotes > 0, held })
+            (start > 0 && is_line_start(before, start)).then_some(LineHead { quoted: quotes > 0, matched })
         })
     }
 }

@@ -75,12 +75,12 @@ pub(crate) fn read<'a>(
         return Err(other);
     }
     let framed = match options.variant {
-        Some(asked) => asked == Variant::Mmdf,
+        Some(named) => named == Variant::Mmdf,
         None => begins_with_frame(text),
     };
     let scan = scan::scan(text, hooks);
     let quotes_all = match options.variant {
-        Some(asked) => asked == Variant::Mboxrd,
+        Some(named) => named == Variant::Mboxrd,
         None => scan.deeper_than_text > scan.deep_as_text,
     };
     let known = BoundaryOptions {
@@ -96,7 +96,7 @@ pub(crate) fn read<'a>(
     }
     let evidence = weigh(text, &scan, &boundaries);
     let (variant, why) = match options.variant {
-        Some(asked) => (asked, "named by the user".to_string()),
+        Some(named) => (named, "named by the user".to_string()),
         None if framed => (Variant::Mmdf, "its first line is a frame of four ^A".to_string()),
         None => judge(evidence),
     };

@@ -55,10 +55,10 @@ fn tail_of(window: Window<'_>, path: &Path, variant: Option<Variant>) -> Result<
     let framed = read::is_framed(head).map_err(|not| not_a_mailbox(not, path))?;
     let is_blank = length == head.len() as u64 && head.trim_ascii().is_empty();
     let variant = match variant {
-        Some(asked) if is_blank || (asked == Variant::Mmdf) == framed => asked,
+        Some(named) if is_blank || (named == Variant::Mmdf) == framed => named,
         None if framed => Variant::Mmdf,
         None => Variant::Mboxrd,
-        Some(asked) => return Err(refuse(other_kind(framed, asked))),
+        Some(named) => return Err(refuse(other_kind(framed, named))),
     };
     if framed && !closes_frame(tail, length) {
         return Err(refuse(UNCLOSED.into()));
@@ -116,9 +116,9 @@ fn not_a_mailbox(not: NotAMailbox, path: &Path) -> Error {
     NotAMailbox { reason, ..not }.in_file(path)
 }
 
-fn other_kind(framed: bool, asked: Variant) -> String {
+fn other_kind(framed: bool, named: Variant) -> String {
     let is = if framed { "an MMDF file" } else { "no MMDF file" };
-    format!("is {is}; {asked} cannot be appended to it")
+    format!("is {is}; {named} cannot be appended to it")
 }
 
 /// Returns the bytes to write between the end of an mbox and the next From_ line, or the next frame.

@@ -334,23 +334,23 @@ mod tests {
         Some(Stamp { local, zone: Some(zone) })
     }
 
-    fn all(offers: &[DateFields], rules: &DateRules) -> Vec<(i64, Origin)> {
-        let from = FromLineDates::from_messages(offers.iter(), rules);
-        offers.iter().map(|o| received_date(o, &from, rules)).collect()
+    fn all(messages: &[DateFields], rules: &DateRules) -> Vec<(i64, Origin)> {
+        let from = FromLineDates::from_messages(messages.iter(), rules);
+        messages.iter().map(|dates| received_date(dates, &from, rules)).collect()
     }
 
     #[test]
     fn the_first_real_date_counts() {
         let none = DateFields::default();
         let t = 978_343_201;
-        let offers = [
+        let messages = [
             DateFields { from: local(t), received: local(t + 5), ..none },
             DateFields { from: local(0), received: local(t + 5), ..none },
             DateFields { from: local(GIT), header: local(t + 6), ..none },
             DateFields { from: local(NOW + 2 * DAY), ..none },
             none,
         ];
-        let got = all(&offers, &rules());
+        let got = all(&messages, &rules());
         let want = [
             (t, Origin::FromLine),
             (t + 5, Origin::Received),
@@ -365,38 +365,41 @@ mod tests {
 
     #[test]
     fn one_date_on_every_from_line_is_the_writers_not_the_mails() {
-        let offer = |t| DateFields { from: local(1_000_000_000), header: local(t), ..DateFields::default() };
-        let got = all(&[offer(978_000_001), offer(978_000_002), offer(978_000_003)], &rules());
+        let fields = |t| DateFields { from: local(1_000_000_000), header: local(t), ..DateFields::default() };
+        let got = all(&[fields(978_000_001), fields(978_000_002), fields(978_000_003)], &rules());
         assert!(got.iter().all(|&(_, origin)| origin == Origin::Header));
-        let got = all(&[offer(978_000_001), offer(978_000_002)], &rules());
+        let got = all(&[fields(978_000_001), fields(978_000_002)], &rules());
         assert!(got.iter().all(|&(_, origin)| origin == Origin::FromLine));
     }
 
     #[test]
     fn a_constant_distance_to_received_is_the_from_lines_zone() {
         let t = 978_343_201;
-        let offer = |n: i64| DateFields {
+        let fields = |n: i64| DateFields {
             from: local(t + n + 7200 + 3),
             received: zoned(t + n, 0),
             ..DateFields::default()
         };
-        let offers: Vec<_> = (0..4).map(|n| offer(n * 1000)).collect();
-        assert_eq!(all(&offers, &rules())[1], (t + 1003, Origin::FromLine));
-        let two_zones =
-            [offers[0], offers[1], DateFields { from: local(t + 3600), received: zoned(t, 0), ..offers[0] }];
+        let messages: Vec<_> = (0..4).map(|n| fields(n * 1000)).collect();
+        assert_eq!(all(&messages, &rules())[1], (t + 1003, Origin::FromLine));
+        let two_zones = [
+            messages[0],
+            messages[1],
+            DateFields { from: local(t + 3600), received: zoned(t, 0), ..messages[0] },
+        ];
         assert_eq!(all(&two_zones, &rules())[0].0, t + 7203);
-        let told = DateRules { from_zone: Some(TimeZone::fixed(jiff::tz::offset(1))), ..rules() };
-        assert_eq!(all(&offers, &told)[0].0, t + 3603);
+        let in_zone = DateRules { from_zone: Some(TimeZone::fixed(jiff::tz::offset(1))), ..rules() };
+        assert_eq!(all(&messages, &in_zone)[0].0, t + 3603);
     }
 
     #[test]
     fn the_user_may_prefer_another_origin() {
-        let offer = DateFields {
+        let fields = DateFields {
             from: local(978_000_000),
             header: zoned(978_000_000, 3600),
             ..DateFields::default()
         };
         let header = DateRules { first: Some(Origin::Header), ..rules() };
-        assert_eq!(all(&[offer], &header), [(978_000_000 - 3600, Origin::Header)]);
+        assert_eq!(all(&[fields], &header), [(978_000_000 - 3600, Origin::Header)]);
     }
 }

@@ -82,14 +82,16 @@ impl Layout {
     pub(crate) fn encode_level(self, level: &[u8], first: bool) -> Vec<u8> {
         match self {
             _ if level.is_empty() => NAMELESS.to_vec(),
-            Layout::MaildirPlusPlus => {
-                encoded(level, |at, b| b == b'.' || is_odd(b) || (first && at == 0 && b == b'~'))
-            }
+            Layout::MaildirPlusPlus => escape_and_encode(level, |at, b| {
+                b == b'.' || needs_escape(b) || (first && at == 0 && b == b'~')
+            }),
             Layout::Fs => {
                 let is_list =
                     matches!(level, b"subscriptions" | b"mailferry.folders" | b"mailferry.manifest");
                 let is_taken = matches!(level, b"cur" | b"new" | b"tmp") || first && is_list;
-                encoded(level, |at, b| is_odd(b) || at == 0 && (is_taken || matches!(b, b'.' | b'~')))
+                escape_and_encode(level, |at, b| {
+                    needs_escape(b) || at == 0 && (is_taken || matches!(b, b'.' | b'~'))
+                })
             }
             Layout::Mboxes => {
                 let suffix = SUFFIXES
@@ -100,12 +102,13 @@ impl Layout {
                 let dot = suffix.map_or(usize::MAX, |suffix| level.len() - suffix.len());
                 // In Apple Mail, Name.mbox/mbox is the mailbox of its directory.
                 let is_taken = !first && level == b"mbox";
-                let is_odd = |at: usize, b: u8| is_odd(b) || at == dot || at == 0 && (is_taken || b == b'.');
-                let said = escape_level(level, is_odd);
+                let needs_escape =
+                    |at: usize, b: u8| needs_escape(b) || at == dot || at == 0 && (is_taken || b == b'.');
+                let escaped = escape_level(level, needs_escape);
                 // Only text that would be decoded as modified UTF-7: `R&D` would not.
-                match said.contains(&b'&') && decode(&said).is_ok() {
-                    true => escape_level(level, |at, b| is_odd(at, b) || b == b'&'),
-                    false => said,
+                match escaped.contains(&b'&') && decode(&escaped).is_ok() {
+                    true => escape_level(level, |at, b| needs_escape(at, b) || b == b'&'),
+                    false => escaped,
                 }
             }
         }
@@ -113,16 +116,16 @@ impl Layout {
 
     /// Returns the path of a folder below the root. [`naming`](super::naming) adds `.sbd` to the parents of mboxes.
     pub(crate) fn path(self, levels: &[Vec<u8>]) -> PathBuf {
-        let said = levels.iter().enumerate().map(|(n, level)| self.encode_level(level, n == 0));
+        let encoded = levels.iter().enumerate().map(|(n, level)| self.encode_level(level, n == 0));
         match self {
             Layout::MaildirPlusPlus if levels.is_empty() => PathBuf::new(),
             Layout::MaildirPlusPlus => {
                 let mut name = Vec::new();
-                said.for_each(|level| name.extend([&b"."[..], &level].concat()));
+                encoded.for_each(|level| name.extend([&b"."[..], &level].concat()));
                 OsString::from_vec(name).into()
             }
             _ if levels.is_empty() => "INBOX".into(),
-            Layout::Fs | Layout::Mboxes => said.map(OsString::from_vec).collect(),
+            Layout::Fs | Layout::Mboxes => encoded.map(OsString::from_vec).collect(),
         }
     }
 }
@@ -179,23 +182,23 @@ fn ends_with(name: &[u8], suffix: &[u8]) -> bool {
 }
 
 /// Bytes that no layout can represent.
-fn is_odd(b: u8) -> bool {
+fn needs_escape(b: u8) -> bool {
     b == b'/' || b == b'\\' || b.is_ascii_control()
 }
 
-fn encoded(level: &[u8], is_odd: impl Fn(usize, u8) -> bool) -> Vec<u8> {
-    let escaped = escape_level(level, is_odd);
+fn escape_and_encode(level: &[u8], needs_escape: impl Fn(usize, u8) -> bool) -> Vec<u8> {
+    let escaped = escape_level(level, needs_escape);
     // Bytes that are not UTF-8 are escaped in ASCII.
     String::from_utf8(escaped).map_or_else(|e| e.into_bytes(), |text| encode(&text).into_bytes())
 }
 
-fn escape_level(level: &[u8], is_odd: impl Fn(usize, u8) -> bool) -> Vec<u8> {
+fn escape_level(level: &[u8], needs_escape: impl Fn(usize, u8) -> bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(level.len());
     let mut at = 0;
     let push = |out: &mut Vec<u8>, b: u8| out.extend(format!("\\{b:02x}").into_bytes());
     for chunk in level.utf8_chunks() {
         for &b in chunk.valid().as_bytes() {
-            if is_odd(at, b) {
+            if needs_escape(at, b) {
                 push(&mut out, b)
             } else {
                 out.push(b)
@@ -211,12 +214,12 @@ fn escape_level(level: &[u8], is_odd: impl Fn(usize, u8) -> bool) -> Vec<u8> {
 }
 
 /// The inverse of [`escape_level`]. A `\` from another program stays.
-fn unescape_level(said: &[u8]) -> Vec<u8> {
-    if said == NAMELESS {
+fn unescape_level(escaped: &[u8]) -> Vec<u8> {
+    if escaped == NAMELESS {
         return Vec::new();
     }
-    let mut out = Vec::with_capacity(said.len());
-    let mut rest = said;
+    let mut out = Vec::with_capacity(escaped.len());
+    let mut rest = escaped;
     while let Some((&first, after)) = rest.split_first() {
         let digits = after.get(..2).filter(|digits| first == b'\\' && digits.iter().all(is_lower_hex));
         let byte = digits.and_then(|digits| std::str::from_utf8(digits).ok());
@@ -248,13 +251,13 @@ mod tests {
 
     const LAYOUTS: [Layout; 3] = [Layout::MaildirPlusPlus, Layout::Fs, Layout::Mboxes];
 
-    fn said(layout: Layout, levels: &[&str]) -> String {
+    fn path_in(layout: Layout, levels: &[&str]) -> String {
         let levels: Vec<Vec<u8>> = levels.iter().map(|level| level.as_bytes().to_vec()).collect();
         layout.path(&levels).to_str().unwrap().to_owned()
     }
 
     #[test]
-    fn each_layout_says_what_the_others_cannot() {
+    fn each_layout_encodes_what_it_cannot_represent() {
         for (levels, maildirpp, fs, mboxes) in [
             (&[][..], "", "INBOX", "INBOX"),
             (&["Sent"], ".Sent", "Sent", "Sent"),
@@ -273,7 +276,7 @@ mod tests {
             (&["a\tb\\c"], r".a\09b\5cc", r"a\09b\5cc", r"a\09b\5cc"),
         ] {
             for (layout, want) in LAYOUTS.into_iter().zip([maildirpp, fs, mboxes]) {
-                assert_eq!(said(layout, levels), want, "{layout:?}");
+                assert_eq!(path_in(layout, levels), want, "{layout:?}");
             }
         }
     }
@@ -302,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_person_writes_slashes_or_dots() {
+    fn a_user_separates_levels_by_slashes_or_dots() {
         let parse = |text: &str| Folder::parse(text.as_bytes()).map(|folder| folder.to_string());
         assert_eq!(parse("Lists.qmail").unwrap(), "Lists/qmail");
         assert_eq!(parse("Lists/v1.2").unwrap(), "Lists/v1.2");
@@ -331,14 +334,14 @@ mod tests {
         let tricky = proptest::sample::select(&TRICKY[..]);
         prop_oneof![
             tricky.clone().prop_map(<[u8]>::to_vec),
-            (tricky, any::<String>()).prop_map(|(odd, text)| [odd, text.as_bytes()].concat()),
+            (tricky, any::<String>()).prop_map(|(tricky, text)| [tricky, text.as_bytes()].concat()),
             proptest::collection::vec(any::<u8>(), 1..8),
         ]
     }
 
     proptest! {
         #[test]
-        fn what_is_said_is_heard_again(levels in proptest::collection::vec(level(), 1..4)) {
+        fn encoded_folders_are_decoded_again(levels in proptest::collection::vec(level(), 1..4)) {
             let name = Layout::MaildirPlusPlus.path(&levels);
             prop_assert_eq!(&parse_maildirpp(name.as_os_str().as_bytes()), &levels);
             let fs = Layout::Fs.path(&levels);

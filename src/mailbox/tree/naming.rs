@@ -1,7 +1,6 @@
 //! The names of the folders of a tree in another layout. Each keeps its name if possible. No two names differ only in
 //! case or accents, since some file systems and users see no difference.
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -26,38 +25,41 @@ pub(crate) struct FolderName {
 pub(crate) fn assign_names(folders: &[Folder], layout: Layout) -> Vec<FolderName> {
     let mut names = Names::new(folders, layout);
     let mut seen = HashSet::new();
-    let each = folders.iter().map(|folder| match seen.insert(folder) {
-        true => names.of(folder),
-        false => names.of_another(folder),
-    });
-    let mut all: Vec<(Folder, Option<&'static str>)> = each.collect();
+    let assign = |folder| match seen.insert(folder) {
+        true => names.name(folder),
+        false => names.name_duplicate(folder),
+    };
+    let all: Vec<Assigned> = folders.iter().map(assign).collect();
     let mail: HashSet<Folder> = all.iter().map(|(folder, _)| folder.clone()).collect();
-    let named = all.drain(..).map(|(folder, renamed)| {
+    let named = all.into_iter().map(|(folder, rename_reason)| {
         let directory = match layout {
-            Layout::Mboxes => beside_mail(&folder, &mail),
+            Layout::Mboxes => mbox_path(&folder, &mail),
             Layout::MaildirPlusPlus | Layout::Fs => layout.path(&folder.0),
         };
-        FolderName { folder, directory, rename_reason: renamed }
+        FolderName { folder, directory, rename_reason }
     });
     named.collect()
 }
 
 /// An mbox is a file, and has no files below it: the subfolders of `A` are in `A.sbd`.
-fn beside_mail(folder: &Folder, mail: &HashSet<Folder>) -> PathBuf {
+fn mbox_path(folder: &Folder, mail: &HashSet<Folder>) -> PathBuf {
     let mut path = PathBuf::new();
     for n in 0..folder.0.len() {
-        let mut said = Layout::Mboxes.encode_level(&folder.0[n], n == 0);
+        let mut encoded = Layout::Mboxes.encode_level(&folder.0[n], n == 0);
         let is_mail = || match n {
             0 if is_spelling_of_inbox(&folder.0[0]) => true,
             _ => mail.contains(&Folder(folder.0[..=n].to_vec())),
         };
         if n + 1 < folder.0.len() && is_mail() {
-            said.extend_from_slice(SUBFOLDERS_SUFFIX);
+            encoded.extend_from_slice(SUBFOLDERS_SUFFIX);
         }
-        path.push(OsStr::from_bytes(&said));
+        path.push(OsStr::from_bytes(&encoded));
     }
     if folder.0.is_empty() { Layout::Mboxes.path(&[]) } else { path }
 }
+
+/// A folder in the destination, and the reason if its name is new.
+type Assigned = (Folder, Option<&'static str>);
 
 /// The assigned names.
 struct Names {
@@ -65,56 +67,51 @@ struct Names {
     /// The names of the children of each folder, folded.
     taken: HashMap<Folder, HashSet<String>>,
     /// The new name of each folder, and the reason.
-    now: HashMap<Folder, (Folder, Option<&'static str>)>,
+    assigned: HashMap<Folder, Assigned>,
     /// The spelling of INBOX that becomes INBOX.
     inbox: Option<Vec<u8>>,
 }
 
 impl Names {
     fn new(folders: &[Folder], layout: Layout) -> Names {
-        let mut names =
-            Names { layout, taken: HashMap::new(), now: HashMap::new(), inbox: spelling_of_inbox(folders) };
+        let inbox = spelling_of_inbox(folders);
+        let mut names = Names { layout, taken: HashMap::new(), assigned: HashMap::new(), inbox };
         names.take(&Folder::INBOX, b"INBOX");
         names
     }
 
-    fn of(&mut self, folder: &Folder) -> (Folder, Option<&'static str>) {
+    fn name(&mut self, folder: &Folder) -> Assigned {
         let Some((level, above)) = folder.0.split_last() else { return (Folder::INBOX, None) };
         if above.is_empty() && self.inbox.as_ref() == Some(level) {
             return (Folder::INBOX, None);
         }
-        if let Some(known) = self.now.get(folder) {
+        if let Some(known) = self.assigned.get(folder) {
             return known.clone();
         }
-        let named = self.give(above, level, None);
-        self.now.insert(folder.clone(), named.clone());
+        let named = self.assign(above, level, None);
+        self.assigned.insert(folder.clone(), named.clone());
         named
     }
 
     /// Names the second folder of the same name.
-    fn of_another(&mut self, folder: &Folder) -> (Folder, Option<&'static str>) {
-        let why = Some("another mailbox has its name");
+    fn name_duplicate(&mut self, folder: &Folder) -> Assigned {
+        let reason = Some("another mailbox has its name");
         match folder.0.split_last() {
-            Some((level, above)) => self.give(above, level, why),
-            None => self.give(&[], b"INBOX", why),
+            Some((level, above)) => self.assign(above, level, reason),
+            None => self.assign(&[], b"INBOX", reason),
         }
     }
 
-    fn give(
-        &mut self,
-        above: &[Vec<u8>],
-        level: &[u8],
-        why: Option<&'static str>,
-    ) -> (Folder, Option<&'static str>) {
-        let (mut parent, why_parent) = self.of(&Folder(above.to_vec()));
+    fn assign(&mut self, above: &[Vec<u8>], level: &[u8], reason: Option<&'static str>) -> Assigned {
+        let (mut parent, parent_reason) = self.name(&Folder(above.to_vec()));
         if parent == Folder::INBOX && !above.is_empty() {
             // INBOX has no name, but its children have one below it.
             parent = Folder(vec![b"INBOX".to_vec()]);
         }
-        let mut why = why.or(why_parent);
+        let mut reason = reason.or(parent_reason);
         let mut name = level.to_vec();
         if let Some(shorter) = self.shortened(&parent, level) {
-            why = Some("its name is too long");
+            reason = Some("its name is too long");
             match shorter {
                 Some(shorter) => name = shorter,
                 // No name fits below its parent.
@@ -126,35 +123,32 @@ impl Names {
         }
         let mut copy = 1;
         while !self.take(&parent, &name) {
-            why = why.or(Some("another folder has its name, but for case or accents"));
+            reason = reason.or(Some("another folder has its name, but for case or accents"));
             copy += 1;
             name = [level, format!(" ({copy})").as_bytes()].concat();
             if let Some(Some(shorter)) = self.shortened(&parent, &name) {
                 name = shorter;
             }
         }
-        (parent.child(name), why)
+        (parent.child(name), reason)
     }
 
     /// Takes a name if it is free.
     fn take(&mut self, parent: &Folder, level: &[u8]) -> bool {
-        let looks = String::from_utf8_lossy(level).nfc().collect::<String>().to_lowercase().nfc().collect();
-        match self.taken.entry(parent.clone()) {
-            Entry::Occupied(mut taken) => taken.get_mut().insert(looks),
-            Entry::Vacant(free) => free.insert(HashSet::new()).insert(looks),
-        }
+        let folded = String::from_utf8_lossy(level).nfc().collect::<String>().to_lowercase().nfc().collect();
+        self.taken.entry(parent.clone()).or_default().insert(folded)
     }
 
     /// Shortens a level that is too long for the file system, and adds a hash of it. `None` if it fits. `Some(None)`
     /// if the parents leave no space for any name.
     fn shortened(&self, parent: &Folder, level: &[u8]) -> Option<Option<Vec<u8>>> {
         // The stage next to it has a longer name.
-        const ROOM: usize = NAME_MAX - ".".len() - ".mailferry-partial".len();
+        const MAX: usize = NAME_MAX - ".".len() - ".mailferry-partial".len();
         let fits = |level: &[u8]| match self.layout {
             Layout::MaildirPlusPlus => {
-                self.layout.path(&parent.child(level.to_vec()).0).as_os_str().len() <= ROOM
+                self.layout.path(&parent.child(level.to_vec()).0).as_os_str().len() <= MAX
             }
-            Layout::Fs | Layout::Mboxes => self.layout.encode_level(level, parent.0.is_empty()).len() <= ROOM,
+            Layout::Fs | Layout::Mboxes => self.layout.encode_level(level, parent.0.is_empty()).len() <= MAX,
         };
         if fits(level) {
             return None;
@@ -231,7 +225,7 @@ mod tests {
         names.iter().map(|name| Folder(if name.is_empty() { Vec::new() } else { levels(name) })).collect()
     }
 
-    fn places(names: &[&str], layout: Layout) -> Vec<String> {
+    fn directories(names: &[&str], layout: Layout) -> Vec<String> {
         assign_names(&folders(names), layout)
             .iter()
             .map(|n| n.directory.to_str().unwrap().to_owned())
@@ -242,16 +236,16 @@ mod tests {
     fn one_of_the_spellings_is_inbox() {
         let all = ["INBOX", "Inbox", "Inbox/child", "INBOX/other", "inbox"];
         assert_eq!(
-            places(&all, Layout::MaildirPlusPlus),
+            directories(&all, Layout::MaildirPlusPlus),
             ["", ".Inbox (2)", ".Inbox (2).child", ".INBOX.other", ".inbox (3)"]
         );
-        assert_eq!(places(&["inbox/child", "inbox"], Layout::Fs), ["INBOX/child", "INBOX"]);
-        assert_eq!(places(&["", "inbox"], Layout::Fs), ["INBOX", "inbox (2)"]);
+        assert_eq!(directories(&["inbox/child", "inbox"], Layout::Fs), ["INBOX/child", "INBOX"]);
+        assert_eq!(directories(&["", "inbox"], Layout::Fs), ["INBOX", "inbox (2)"]);
     }
 
     #[test]
-    fn folders_are_called_as_in_what_is_made_of_them() {
-        for (names, settled) in [
+    fn folders_are_named_as_in_a_converted_tree() {
+        for (names, want) in [
             (&["inbox", "inbox/child", "Sent"][..], &["", "INBOX/child", "Sent"][..]),
             (&["INBOX", "Inbox", "Inbox/child"], &["", "Inbox", "Inbox/child"]),
             (&["", "inbox"], &["", "inbox"]),
@@ -259,12 +253,12 @@ mod tests {
         ] {
             let mut all = folders(names);
             normalize_inbox(&mut all);
-            assert_eq!(all, folders(settled), "{names:?}");
+            assert_eq!(all, folders(want), "{names:?}");
         }
     }
 
     #[test]
-    fn names_that_look_the_same_are_told_apart() {
+    fn names_that_look_the_same_become_different() {
         let all = ["Work", "work", "work/x", "Entwu\u{308}rfe", "Entwürfe", "Work"];
         let named = assign_names(&folders(&all), Layout::Fs);
         let names: Vec<String> = named.iter().map(|n| n.folder.to_string()).collect();
@@ -274,15 +268,15 @@ mod tests {
     }
 
     #[test]
-    fn below_an_mbox_with_mail_is_a_directory_of_another_name() {
+    fn subfolders_of_an_mbox_are_in_a_directory_of_another_name() {
         assert_eq!(
-            places(&["A", "A/B", "A/B/C", "D/E", "INBOX", "INBOX/F", "x.sbd"], Layout::Mboxes),
+            directories(&["A", "A/B", "A/B/C", "D/E", "INBOX", "INBOX/F", "x.sbd"], Layout::Mboxes),
             ["A", "A.sbd/B", "A.sbd/B.sbd/C", "D/E", "INBOX", "INBOX.sbd/F", r"x\2esbd"]
         );
     }
 
     #[test]
-    fn what_is_too_long_is_cut_and_stays_apart() {
+    fn long_names_are_cut_and_stay_different() {
         let long = "ä".repeat(120);
         let (a, b) = (format!("{long}a"), format!("{long}b"));
         let deep = format!("{a}/{a}/{a}/{a}");
@@ -298,13 +292,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_two_folders_are_one(names in proptest::collection::vec("[aAäb]{1,2}(/[aAb.]{1,2}){0,2}|(INBOX|inbox)(/a)?", 1..12)) {
+        fn no_two_folders_get_the_same_name(names in proptest::collection::vec("[aAäb]{1,2}(/[aAb.]{1,2}){0,2}|(INBOX|inbox)(/a)?", 1..12)) {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             for layout in [Layout::MaildirPlusPlus, Layout::Fs, Layout::Mboxes] {
                 let all = assign_names(&folders(&names), layout);
-                let looks: HashSet<String> =
+                let folded: HashSet<String> =
                     all.iter().map(|n| n.directory.to_str().unwrap().to_lowercase()).collect();
-                prop_assert_eq!(looks.len(), all.len(), "{:?}", all);
+                prop_assert_eq!(folded.len(), all.len(), "{:?}", all);
             }
         }
     }

@@ -44,8 +44,8 @@ pub(crate) fn format(folders: &[Folder], layout: Layout) -> Vec<u8> {
         Layout::MaildirPlusPlus | Layout::Fs => ([SECOND, b"\n\n"].concat(), b'\t'),
     };
     for folder in folders {
-        let said = folder.0.iter().enumerate().map(|(n, level)| layout.encode_level(level, n == 0));
-        let levels: Vec<Vec<u8>> = said.collect();
+        let encoded = folder.0.iter().enumerate().map(|(n, level)| layout.encode_level(level, n == 0));
+        let levels: Vec<Vec<u8>> = encoded.collect();
         let line = if levels.is_empty() { b"INBOX".to_vec() } else { levels.join(&separator) };
         text.extend([&line[..], b"\n"].concat());
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::both::Both;
 use super::options::CompareOptions;
 use super::side::{FlagState, MessageLocation, NO_DATE, Side, StoredMessage};
-use super::text::{Digest, Spot, Text, Tolerance};
+use super::text::{DiffPoint, Digest, Text, Tolerance};
 use crate::mailbox::mbox::status;
 use crate::mailbox::message::{date, header};
 use crate::mailbox::text::{display_path, escape};
@@ -30,7 +30,7 @@ pub(crate) struct Difference {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Detail {
     /// The first bytes that differ.
-    Bytes(Both<Spot>),
+    Bytes(Both<DiffPoint>),
     /// Metadata, as shown to the user.
     Values(Both<String>),
 }
@@ -141,9 +141,9 @@ impl<'a> DifferenceFinder<'a> {
         };
         let mut details = Vec::new();
         if !matches!(case, Case::Here { same: true, .. }) {
-            let spots = messages.here.text.first_difference(&messages.there.text);
-            let Some(spots) = spots else { return Err(concurrent_write(&messages)) };
-            details.push((classify(&messages), Detail::Bytes(spots)));
+            let points = messages.here.text.first_difference(&messages.there.text);
+            let Some(points) = points else { return Err(concurrent_write(&messages)) };
+            details.push((classify(&messages), Detail::Bytes(points)));
         }
         if let Some(dates) = dates {
             details.extend(compare_metadata(&messages, dates, self.options));
@@ -318,10 +318,10 @@ fn shorten(text: &str) -> String {
     }
 }
 
-impl Spot {
+impl DiffPoint {
     /// Describes the location; the bracket marks the byte.
     fn describe(&self) -> String {
-        let Spot { line, offset, before, after, .. } = self;
+        let DiffPoint { line, offset, before, after, .. } = self;
         if after.is_empty() {
             return format!("its line {line}, byte {offset} \"{before}\" is the end");
         }
@@ -359,15 +359,15 @@ impl Difference {
         let text = match (&self.detail, self.code) {
             (None, Code::MessageExtra) => format!("not in {}: {name}", names.here),
             (None, _) => format!("not in {}: {name}", names.there),
-            (Some(Detail::Bytes(spots)), code) => {
+            (Some(Detail::Bytes(points)), code) => {
                 let how = match code {
                     Code::MessageQuoting => "only in its quoting",
                     Code::MessageLineEnds => "only in its line ends",
                     Code::MessageFinalNewline => "only in the newline at its end",
-                    _ if spots.here.in_header || spots.there.in_header => "in its header",
+                    _ if points.here.in_header || points.there.in_header => "in its header",
                     _ => "in its body",
                 };
-                let Both { here, there } = spots.as_ref().map(Spot::describe);
+                let Both { here, there } = points.as_ref().map(DiffPoint::describe);
                 format!("{name} differs {how} from {location}: {here}, there {there}")
             }
             (Some(Detail::Values(Both { here, there })), code) => {

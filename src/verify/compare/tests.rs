@@ -12,7 +12,7 @@ use crate::mailbox::{Cancel, Code, Context, Error, Events, LockOptions, Phase};
 use crate::verify::compare::messages::compare;
 use crate::verify::compare::report::{Detail, MessageRef};
 use crate::verify::compare::side::{OpenMailbox, Side};
-use crate::verify::compare::text::Spot;
+use crate::verify::compare::text::DiffPoint;
 use crate::verify::compare::*;
 
 const FROM: &str = "From a@b Mon Jan  1 10:00:05 2001\n";
@@ -28,12 +28,12 @@ enum Mail {
 
 /// Counts progress.
 #[derive(Default)]
-struct Watching {
+struct CountingEvents {
     begun: AtomicU64,
     advanced: AtomicU64,
 }
 
-impl Events for Watching {
+impl Events for CountingEvents {
     fn begin(&self, _: Phase, total: u64) {
         self.begun.fetch_add(total, Ordering::Relaxed);
     }
@@ -81,8 +81,8 @@ fn open(path: &Path) -> Source {
 }
 
 fn read_mbox(source: &Source, variant: Variant) -> Mbox<'_> {
-    let ask = ReadOptions { variant: Some(variant), ..ReadOptions::default() };
-    read::read(source.text(), &ask, ScanHooks::none()).unwrap()
+    let options = ReadOptions { variant: Some(variant), ..ReadOptions::default() };
+    read::read(source.text(), &options, ScanHooks::none()).unwrap()
 }
 
 static LOCKS: LockOptions =
@@ -111,23 +111,23 @@ fn on_disk<T>(mail: &Mail, with: impl FnOnce(OpenMailbox<'_>) -> T) -> T {
 }
 
 fn compared(here: &Mail, there: &Mail, metadata: bool) -> (MessageTotals, Vec<Difference>) {
-    let (mut told, watching) = (Vec::new(), Watching::default());
-    let verdict = on_disk(here, |here| {
+    let (mut differences, events) = (Vec::new(), CountingEvents::default());
+    let totals = on_disk(here, |here| {
         on_disk(there, |there| {
-            let tell = &mut |difference| told.push(difference);
-            compare(Both { here: &[here], there: &[there] }, &options(metadata), &context(&watching), tell)
+            let report = &mut |difference| differences.push(difference);
+            compare(Both { here: &[here], there: &[there] }, &options(metadata), &context(&events), report)
                 .unwrap()
         })
     });
-    assert!(watching.advanced.into_inner() <= watching.begun.into_inner());
-    for difference in &told {
+    assert!(events.advanced.into_inner() <= events.begun.into_inner());
+    for difference in &differences {
         let finding = difference.finding(&Both { here: "this one", there: "that one" });
         assert!(!finding.message.chars().any(char::is_control), "{}", finding.message);
     }
-    (verdict, told)
+    (totals, differences)
 }
 
-fn verdict(here: &Mail, there: &Mail) -> MessageTotals {
+fn totals(here: &Mail, there: &Mail) -> MessageTotals {
     compared(here, there, false).0
 }
 
@@ -136,9 +136,9 @@ fn codes(here: &Mail, there: &Mail, metadata: bool) -> Vec<&'static str> {
 }
 
 /// Returns the only difference in bytes.
-fn bytes(here: &Mail, there: &Mail) -> (&'static str, Spot, Spot) {
-    let (_, told) = compared(here, there, false);
-    match &told[..] {
+fn bytes(here: &Mail, there: &Mail) -> (&'static str, DiffPoint, DiffPoint) {
+    let (_, differences) = compared(here, there, false);
+    match &differences[..] {
         [Difference { code, detail: Some(Detail::Bytes(spots)), .. }] => {
             (code.name(), spots.here.clone(), spots.there.clone())
         }
@@ -146,7 +146,7 @@ fn bytes(here: &Mail, there: &Mail) -> (&'static str, Spot, Spot) {
     }
 }
 
-fn at(spot: &Spot) -> (u64, u64, u64, &str, &str) {
+fn at(spot: &DiffPoint) -> (u64, u64, u64, &str, &str) {
     (spot.offset, spot.line, spot.file_offset, &spot.before, &spot.after)
 }
 
@@ -160,11 +160,11 @@ fn the_same_mail_is_the_same_in_any_order_and_any_format() {
     for here in &mails {
         for there in &mails {
             for metadata in [false, true] {
-                let (verdict, told) = compared(here, there, metadata);
-                assert_eq!((verdict.same, verdict.rewritten, told), (3, 0, vec![]));
-                assert!(verdict.is_complete());
+                let (totals, differences) = compared(here, there, metadata);
+                assert_eq!((totals.same, totals.rewritten, differences), (3, 0, vec![]));
+                assert!(totals.is_complete());
                 assert_eq!(
-                    verdict.sentence(&Both { here: "inbox", there: "~/Maildir" }, 0),
+                    totals.sentence(&Both { here: "inbox", there: "~/Maildir" }, 0),
                     "3 of 3 messages of inbox are in ~/Maildir, byte for byte."
                 );
             }
@@ -178,10 +178,10 @@ fn what_one_side_lacks_is_told_with_its_place_and_name() {
         rd(&[A, "Subject: =?UTF-8?Q?Gr=C3=BC=C3=9Fe?=\nDate: Tue, 2 Jan 2001 10:00:00 +0100\n\nx\n"]),
         maildir(&[A]),
     );
-    let (verdict, told) = compared(&here, &there, false);
-    assert_eq!((verdict.same, verdict.missing, verdict.extra), (1, 1, 0));
-    assert!(!verdict.is_complete());
-    let [missing] = &told[..] else { panic!("{told:?}") };
+    let (totals, differences) = compared(&here, &there, false);
+    assert_eq!((totals.same, totals.missing, totals.extra), (1, 1, 0));
+    assert!(!totals.is_complete());
+    let [missing] = &differences[..] else { panic!("{differences:?}") };
     let message = missing.here.as_ref().unwrap();
     assert_eq!(missing.code, Code::MessageMissing);
     assert_eq!((message.number, message.line), (Some(2), Some(7)));
@@ -191,13 +191,16 @@ fn what_one_side_lacks_is_told_with_its_place_and_name() {
     assert_eq!(finding.message, "not in Maildir: message 2 of 2001-01-02T09:00:00Z, \"Grüße\"");
     assert_eq!((finding.line, finding.offset), (message.line, message.offset));
 
-    let (verdict, told) = compared(&there, &here, false);
-    assert_eq!((verdict.same, verdict.missing, verdict.extra), (1, 0, 1));
-    assert_eq!((told[0].code, &told[0].here), (Code::MessageExtra, &None));
-    assert_eq!(told[0].there.as_ref(), Some(&MessageRef { path: told[0].path().into(), ..message.clone() }));
+    let (totals, differences) = compared(&there, &here, false);
+    assert_eq!((totals.same, totals.missing, totals.extra), (1, 0, 1));
+    assert_eq!((differences[0].code, &differences[0].here), (Code::MessageExtra, &None));
+    assert_eq!(
+        differences[0].there.as_ref(),
+        Some(&MessageRef { path: differences[0].path().into(), ..message.clone() })
+    );
 
-    let (_, told) = compared(&maildir(&[A, B]), &maildir(&[A]), false);
-    let message = told[0].message();
+    let (_, differences) = compared(&maildir(&[A, B]), &maildir(&[A]), false);
+    let message = differences[0].message();
     assert!(message.path.ends_with(format!("Maildir/new/{RECEIVED}.1.h")));
     assert_eq!((message.offset, message.line, &*message.message_id), (None, None, "<b>"));
     assert_eq!(message.date, Some(RECEIVED), "a message without Date has the one of its name");
@@ -206,8 +209,8 @@ fn what_one_side_lacks_is_told_with_its_place_and_name() {
 #[test]
 fn duplicates_count_by_their_number() {
     let counts = |here: &[&str], there: &[&str]| {
-        let verdict = verdict(&rd(here), &maildir(there));
-        (verdict.same, verdict.missing, verdict.extra)
+        let totals = totals(&rd(here), &maildir(there));
+        (totals.same, totals.missing, totals.extra)
     };
     assert_eq!(counts(&[A, A, B], &[A, B]), (2, 1, 0));
     assert_eq!(counts(&[A, B], &[B, A, A, A]), (2, 0, 2));
@@ -261,8 +264,8 @@ fn harmless_differences_have_their_own_names() {
         (maildir(&[&quoted]), maildir(&[&raw.replace('\n', "\r\n")]), "message-quoting", "in its quoting"),
     ] {
         for (here, there) in [(&here, &there), (&there, &here)] {
-            let (verdict, told) = compared(here, there, false);
-            let [difference] = &told[..] else { panic!("{here:?} {there:?} {told:?}") };
+            let (totals, differences) = compared(here, there, false);
+            let [difference] = &differences[..] else { panic!("{here:?} {there:?} {differences:?}") };
             assert_eq!(difference.code.name(), code, "{here:?} {there:?}");
             assert!(
                 difference
@@ -270,8 +273,8 @@ fn harmless_differences_have_their_own_names() {
                     .message
                     .contains(&format!("differs only {word} from"))
             );
-            assert_eq!(verdict.same + verdict.missing + verdict.extra + verdict.differ, 0);
-            assert_eq!(verdict.is_complete(), code != "message-quoting");
+            assert_eq!(totals.same + totals.missing + totals.extra + totals.differ, 0);
+            assert_eq!(totals.is_complete(), code != "message-quoting");
         }
     }
 }
@@ -293,7 +296,7 @@ fn quoting_is_the_variants() {
     let once = format!("{A}From a\n>>From b\n> >From c\n");
     let each = format!("{A}From a\n>From b\n> >From c\n");
     for (variant, file) in [(Variant::Mboxrd, &each), (Variant::Mboxo, &once), (Variant::Mboxcl2, &quoted)] {
-        assert_eq!(verdict(&mbox(variant, &[&quoted]), &maildir(&[file])).same, 1, "{variant}");
+        assert_eq!(totals(&mbox(variant, &[&quoted]), &maildir(&[file])).same, 1, "{variant}");
     }
     // A From_ line among the header lines, quoted by a writer of mbox, is quoting.
     let header = maildir(&[&format!("From uucp\n{A}")]);
@@ -304,16 +307,16 @@ fn quoting_is_the_variants() {
 fn fields_that_readers_rewrite_are_no_difference_unless_asked_for() {
     let rewritten = format!("Status: RO\nX-Status: F\nX-UID:\n 7\n{}", A.replace("\n\n", "\nLines: 1\n\n"));
     let (here, there) = (rd(&[A, B]), rd(&[&rewritten, B]));
-    let (verdict, told) = compared(&here, &there, false);
-    assert_eq!((verdict.same, verdict.rewritten, told), (2, 1, vec![]));
+    let (totals, differences) = compared(&here, &there, false);
+    assert_eq!((totals.same, totals.rewritten, differences), (2, 1, vec![]));
     assert_eq!(
-        verdict.sentence(&Both { here: "x", there: "y" }, 0),
+        totals.sentence(&Both { here: "x", there: "y" }, 0),
         "2 of 2 messages of x are in y, byte for byte but for fields that readers rewrite \
          (Status, Content-Length …) in 1 of them."
     );
-    let (verdict, told) = compared(&here, &there, true);
-    assert_eq!((verdict.same, verdict.flags, verdict.fields, verdict.dates), (2, 1, 1, 0));
-    let values: Vec<_> = told.iter().map(|d| (d.code.name(), d.detail.clone().unwrap())).collect();
+    let (totals, differences) = compared(&here, &there, true);
+    assert_eq!((totals.same, totals.flags, totals.fields, totals.dates), (2, 1, 1, 0));
+    let values: Vec<_> = differences.iter().map(|d| (d.code.name(), d.detail.clone().unwrap())).collect();
     let detail = |a: &str, b: &str| Detail::Values(Both { here: a.into(), there: b.into() });
     assert_eq!(
         values,
@@ -364,8 +367,8 @@ fn a_zone_that_only_one_mbox_gives_away_moves_no_date() {
     };
     let many: String = (0..5).map(message).collect();
     let mail = |text: String| Mail::Mbox(Variant::Mboxrd, text.into_bytes());
-    let (verdict, told) = compared(&mail(many), &mail(message(1)), true);
-    assert_eq!((verdict.same, verdict.missing, verdict.dates), (1, 4, 0), "{told:?}");
+    let (totals, differences) = compared(&mail(many), &mail(message(1)), true);
+    assert_eq!((totals.same, totals.missing, totals.dates), (1, 4, 0), "{differences:?}");
 }
 
 #[test]
@@ -387,9 +390,9 @@ fn messages_that_changed_are_known_by_what_they_still_are() {
     let (direct, list) = (full(id, "x", "one"), full(id, "[list] x", "one\n-- \nlist"));
     let changed = direct.replace("From: a@b", "From: A@b");
     assert_eq!(codes(&rd(&[&list, &direct]), &maildir(&[&list, &changed]), false), ["message-differs"]);
-    let (verdict, told) = compared(&rd(&[&list, &direct]), &maildir(&[&changed]), false);
-    assert_eq!((verdict.differ, verdict.missing), (1, 1));
-    assert_eq!((told[0].code, told[1].code), (Code::MessageMissing, Code::MessageDiffers));
+    let (totals, differences) = compared(&rd(&[&list, &direct]), &maildir(&[&changed]), false);
+    assert_eq!((totals.differ, totals.missing), (1, 1));
+    assert_eq!((differences[0].code, differences[1].code), (Code::MessageMissing, Code::MessageDiffers));
     // Without any of it, they are two.
     assert_eq!(
         codes(&rd(&["A: 1\n\nx\n"]), &maildir(&["A: 1\n\ny\n"]), false),
@@ -401,9 +404,9 @@ fn messages_that_changed_are_known_by_what_they_still_are() {
 fn the_pseudo_message_is_no_mail() {
     let pseudo = "From: Mail System Internal Data <MAILER-DAEMON@x>\n\
         Subject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\nX-IMAP: 1 2\nStatus: RO\n\nx\n";
-    let (verdict, told) = compared(&rd(&[pseudo, A, B]), &maildir(&[B]), true);
-    assert_eq!((verdict.here, verdict.same, verdict.missing, verdict.pseudo), (2, 1, 1, 1));
-    assert_eq!((told[0].message().number, told[0].message().line), (Some(2), Some(9)));
+    let (totals, differences) = compared(&rd(&[pseudo, A, B]), &maildir(&[B]), true);
+    assert_eq!((totals.here, totals.same, totals.missing, totals.pseudo), (2, 1, 1, 1));
+    assert_eq!((differences[0].message().number, differences[0].message().line), (Some(2), Some(9)));
     // Its From_ line is one of those that are not all the same, as convert has it.
     let dated = [A, B, C].map(|m| format!("Date: Tue, 2 Jan 2001 10:00:00 +0000\n{m}"));
     let dated: Vec<&str> = dated.iter().map(String::as_str).collect();
@@ -419,12 +422,15 @@ fn several_mailboxes_are_one_side() {
         on_disk(&rd(&[C]), |second| {
             on_disk(&maildir(&[C]), |folder| {
                 on_disk(&maildir(&[A]), |inbox| {
-                    let (mut told, watching) = (Vec::new(), Watching::default());
-                    let tell = &mut |difference: Difference| told.push(difference);
+                    let (mut differences, events) = (Vec::new(), CountingEvents::default());
+                    let report = &mut |difference: Difference| differences.push(difference);
                     let sides = Both { here: &[first, second][..], there: &[folder, inbox][..] };
-                    let verdict = compare(sides, &options(true), &context(&watching), tell).unwrap();
-                    assert_eq!((verdict.here, verdict.same, verdict.missing), (3, 2, 1));
-                    assert_eq!((told[0].message().number, &*told[0].message().message_id), (Some(2), "<b>"));
+                    let totals = compare(sides, &options(true), &context(&events), report).unwrap();
+                    assert_eq!((totals.here, totals.same, totals.missing), (3, 2, 1));
+                    assert_eq!(
+                        (differences[0].message().number, &*differences[0].message().message_id),
+                        (Some(2), "<b>")
+                    );
                 })
             })
         })
@@ -434,17 +440,17 @@ fn several_mailboxes_are_one_side() {
 #[test]
 fn lines_that_end_in_cr_are_read_and_it_is_said() {
     let cr = Mail::Mbox(Variant::Mboxrd, format!("{FROM}{A}\n").replace('\n', "\r").into_bytes());
-    let verdict = verdict(&cr, &maildir(&[A]));
-    assert_eq!((verdict.same, verdict.translated), (1, true));
+    let totals = totals(&cr, &maildir(&[A]));
+    assert_eq!((totals.same, totals.translated), (1, true));
     assert_eq!(
-        verdict.sentence(&Both { here: "x", there: "y" }, 0),
+        totals.sentence(&Both { here: "x", there: "y" }, 0),
         "1 of 1 message of x is in y, byte for byte, CR line ends read as LF."
     );
 }
 
 #[test]
 fn every_kind_of_difference_is_in_the_last_sentence() {
-    let verdict = MessageTotals {
+    let totals = MessageTotals {
         here: 12,
         there: 11,
         same: 2,
@@ -457,9 +463,9 @@ fn every_kind_of_difference_is_in_the_last_sentence() {
         flags: 1,
         ..MessageTotals::default()
     };
-    assert!(verdict.balances());
+    assert!(totals.balances());
     assert_eq!(
-        verdict.sentence(&Both { here: "x", there: "y" }, 0),
+        totals.sentence(&Both { here: "x", there: "y" }, 0),
         "2 of 12 messages of x are in y, byte for byte; 3 differ only in line ends; 1 differs only in a \
          newline at the end; 1 differs only in quoting; 2 differ; 3 are missing; y has 2 more; the flags of \
          1 differ."
@@ -482,8 +488,8 @@ fn what_is_no_file_in_a_maildir_is_no_message() {
             0,
         )
         .unwrap();
-        let verdict = compare_with(mailbox, mailbox, Cancel::never());
-        assert_eq!(verdict.unwrap().same, 1);
+        let totals = compare_with(mailbox, mailbox, Cancel::never());
+        assert_eq!(totals.unwrap().same, 1);
     });
 }
 
@@ -495,7 +501,7 @@ fn a_message_that_moves_while_it_is_listed_is_found() {
             let OpenMailbox::Maildir(path) = mailbox else { unreachable!() };
             let side = Side::open(&[mailbox]).unwrap();
             fs::rename(path.join("new/1.a.h"), path.join("cur/1.a.h:2,S")).unwrap();
-            let events = Watching::default();
+            let events = CountingEvents::default();
             let scanned = side.scan(&options(true), &context(&events)).unwrap();
             assert_eq!(scanned.digests.len(), 2);
             assert!(scanned.traits[0].flags.flags.has(crate::mailbox::message::flags::Flags::SEEN));
@@ -521,7 +527,7 @@ fn compare_with(
     there: OpenMailbox<'_>,
     cancel: &Cancel,
 ) -> crate::mailbox::error::Result<MessageTotals> {
-    let events = Watching::default();
+    let events = CountingEvents::default();
     let context = Context { cancel, ..context(&events) };
     compare(Both { here: &[here], there: &[there] }, &options(true), &context, &mut |_| panic!())
 }
@@ -589,8 +595,8 @@ proptest! {
     ) {
         let (mbox, maildir) = (as_mbox(&messages), as_maildir(&messages));
         let count = messages.len() as u64;
-        let (verdict, told) = compared(&mbox, &maildir, false);
-        prop_assert_eq!((verdict.same, verdict.rewritten, told.len()), (count, 0, 0));
+        let (totals, differences) = compared(&mbox, &maildir, false);
+        prop_assert_eq!((totals.same, totals.rewritten, differences.len()), (count, 0, 0));
 
         let which = which.index(messages.len());
         let Mail::Maildir(mut files) = maildir else { unreachable!() };
@@ -598,26 +604,26 @@ proptest! {
         let at = header_len + byte.index(files[which].1.len() - header_len);
         if files[which].1[at] != to {
             let was = std::mem::replace(&mut files[which].1[at], to);
-            let (verdict, told) = compared(&mbox, &Mail::Maildir(files.clone()), false);
-            prop_assert_eq!((verdict.same, told.len()), (count - 1, 1));
-            let message = told[0].there.as_ref().unwrap();
+            let (totals, differences) = compared(&mbox, &Mail::Maildir(files.clone()), false);
+            prop_assert_eq!((totals.same, differences.len()), (count - 1, 1));
+            let message = differences[0].there.as_ref().unwrap();
             prop_assert!(message.path.ends_with(&files[which].0));
-            let Some(Detail::Bytes(Both { here, there })) = &told[0].detail else { panic!("{told:?}") };
+            let Some(Detail::Bytes(Both { here, there })) = &differences[0].detail else { panic!("{differences:?}") };
             prop_assert_eq!((here.offset, there.offset, there.file_offset), (at as u64, at as u64, at as u64));
             files[which].1[at] = was;
         }
         files.remove(which);
-        let verdict = crate::verify::compare::tests::verdict(&mbox, &Mail::Maildir(files.clone()));
-        prop_assert_eq!((verdict.same, verdict.missing, verdict.extra), (count - 1, 1, 0));
-        let verdict = crate::verify::compare::tests::verdict(&Mail::Maildir(files), &mbox);
-        prop_assert_eq!((verdict.same, verdict.missing, verdict.extra), (count - 1, 0, 1));
+        let totals = crate::verify::compare::tests::totals(&mbox, &Mail::Maildir(files.clone()));
+        prop_assert_eq!((totals.same, totals.missing, totals.extra), (count - 1, 1, 0));
+        let totals = crate::verify::compare::tests::totals(&Mail::Maildir(files), &mbox);
+        prop_assert_eq!((totals.same, totals.missing, totals.extra), (count - 1, 0, 1));
     }
 
     #[test]
     fn any_two_messages_can_be_compared(here: Vec<u8>, there: Vec<u8>, common in "(From |>|\r|\n|Status: R\n|a){0,9}") {
         let join = |tail: &[u8]| Mail::Maildir(vec![("cur/1.h".into(), [common.as_bytes(), tail].concat())]);
-        let (verdict, told) = compared(&join(&here), &join(&there), true);
-        prop_assert!(verdict.same == 1 || !told.is_empty());
-        prop_assert!(verdict.same == 1 || here != there);
+        let (totals, differences) = compared(&join(&here), &join(&there), true);
+        prop_assert!(totals.same == 1 || !differences.is_empty());
+        prop_assert!(totals.same == 1 || here != there);
     }
 }

@@ -39,7 +39,7 @@ impl Tolerance {
 
 /// The first byte of a message that differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Spot {
+pub(crate) struct DiffPoint {
     /// Byte offset in the message, as `inspect MAILBOX N` writes it.
     pub offset: u64,
     /// Line in the message, from 1.
@@ -193,15 +193,15 @@ impl<'a> Text<'a> {
     }
 
     /// Returns the first byte that differs, on both sides.
-    pub(super) fn first_difference(&self, other: &Text<'_>) -> Option<Both<Spot>> {
+    pub(super) fn first_difference(&self, other: &Text<'_>) -> Option<Both<DiffPoint>> {
         let Both { here, there } = self.find_difference(other)?;
-        Some(Both { here: self.spot(here), there: other.spot(there) })
+        Some(Both { here: self.diff_point(here), there: other.diff_point(there) })
     }
 
-    fn spot(&self, at: usize) -> Spot {
+    fn diff_point(&self, at: usize) -> DiffPoint {
         const SHOWN: usize = 24;
         let line_start = memchr::memrchr(b'\n', &self.raw[..at]).map_or(0, |lf| lf + 1);
-        Spot {
+        DiffPoint {
             offset: (at - self.quotes().take_while(|&quote| quote < at).count()) as u64,
             line: memchr::memchr_iter(b'\n', &self.raw[..at]).count() as u64 + 1,
             file_offset: self.start + at as u64,

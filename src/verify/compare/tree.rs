@@ -64,14 +64,14 @@ pub(crate) enum CompareEvent<'a> {
     /// A difference between messages, and the folder on this side, or else on the other side.
     Message(Box<Difference>, &'a Folder),
     /// A folder that only one side has.
-    Folder(LoneFolder<'a>),
+    Folder(UnmatchedFolder<'a>),
     /// The reason why a folder could not be compared.
     Failed(Error, &'a Folder),
 }
 
 /// A folder that only one side has.
 #[derive(Debug)]
-pub(crate) struct LoneFolder<'a> {
+pub(crate) struct UnmatchedFolder<'a> {
     /// [`Code::FolderMissing`], [`Code::FolderExtra`] or [`Code::FolderEmpty`].
     pub code: Code,
     /// The folder.
@@ -88,7 +88,7 @@ pub(crate) struct LoneFolder<'a> {
     pub other_folder: Option<&'a Folder>,
 }
 
-impl LoneFolder<'_> {
+impl UnmatchedFolder<'_> {
     /// Returns the finding. `other` is the name of the side without the folder.
     pub(crate) fn finding(&self, other: &str) -> Finding {
         let mut message = format!(
@@ -155,7 +155,7 @@ pub(crate) fn compare(
 ) -> Result<FolderTotals> {
     context.events.begin(Phase::Reading, pairs.iter().map(FolderPair::bytes).sum());
     let mut totals = FolderTotals::default();
-    let mut lone = LoneMessages::default();
+    let mut unmatched = UnmatchedMessages::default();
     let mut sizes = vec![0; pairs.len()];
     for (n, batch) in pairs.chunks(PARALLEL_PAIRS).enumerate() {
         let compared: Vec<Result<(MessageTotals, Vec<Difference>)>> =
@@ -174,14 +174,14 @@ pub(crate) fn compare(
             totals.messages.add(&messages);
             for difference in differences {
                 match difference.code {
-                    Code::MessageMissing => lone.missing.push((n, difference)),
-                    Code::MessageExtra => lone.extra.push((n, difference)),
+                    Code::MessageMissing => unmatched.missing.push((n, difference)),
+                    Code::MessageExtra => unmatched.extra.push((n, difference)),
                     _ => report(CompareEvent::Message(Box::new(difference), &pairs[n].folder)),
                 }
             }
         }
     }
-    let moved = lone.take_moved();
+    let moved = unmatched.take_moved();
     totals.messages.moved = moved.len() as u64;
     totals.messages.missing -= totals.messages.moved;
     totals.messages.extra -= totals.messages.moved;
@@ -189,7 +189,7 @@ pub(crate) fn compare(
     assert!(totals.messages.balances(), "the sums do not add up: {totals:?}");
     let elsewhere = Elsewhere::new(&moved);
     for (n, pair) in pairs.iter().enumerate() {
-        let Some(code) = pair.lone_code(sizes[n]) else { continue };
+        let Some(code) = pair.code_if_unmatched(sizes[n]) else { continue };
         match code {
             Code::FolderMissing => totals.missing += 1,
             Code::FolderExtra => totals.extra += 1,
@@ -198,7 +198,7 @@ pub(crate) fn compare(
         let (count, other) = elsewhere.of_folder(n);
         let mut mailboxes = pair.sides.here.iter().chain(&pair.sides.there);
         let Some(mailbox) = mailboxes.next() else { continue };
-        report(CompareEvent::Folder(LoneFolder {
+        report(CompareEvent::Folder(UnmatchedFolder {
             code,
             folder: &pair.folder,
             is_here: pair.sides.there.is_empty(),
@@ -212,7 +212,7 @@ pub(crate) fn compare(
         // The finding about a folder covers its messages if all of them are in one other folder.
         let is_covered = |n: usize| {
             let (count, other) = elsewhere.of_folder(n);
-            pairs[n].is_lone() && other.is_some() && count == sizes[n]
+            pairs[n].is_unmatched() && other.is_some() && count == sizes[n]
         };
         if !is_covered(from) && !is_covered(to) {
             let (from, to) = (&pairs[from].folder, &pairs[to].folder);
@@ -220,7 +220,7 @@ pub(crate) fn compare(
             report(CompareEvent::Message(Box::new(Difference { detail, ..difference }), from));
         }
     }
-    for (n, difference) in lone.missing.into_iter().chain(lone.extra) {
+    for (n, difference) in unmatched.missing.into_iter().chain(unmatched.extra) {
         report(CompareEvent::Message(Box::new(difference), &pairs[n].folder));
     }
     Ok(totals)
@@ -243,14 +243,14 @@ impl FolderPair {
         Ok((totals, differences))
     }
 
-    fn is_lone(&self) -> bool {
+    fn is_unmatched(&self) -> bool {
         self.sides.here.is_empty() || self.sides.there.is_empty()
     }
 
     /// Returns the code of the finding about a folder that only one side has.
-    fn lone_code(&self, messages: u64) -> Option<Code> {
+    fn code_if_unmatched(&self, messages: u64) -> Option<Code> {
         match messages {
-            _ if !self.is_lone() => None,
+            _ if !self.is_unmatched() => None,
             // Every Maildir++ has an INBOX, even if it was created without mail.
             0 => (self.folder != Folder::INBOX).then_some(Code::FolderEmpty),
             _ if self.sides.there.is_empty() => Some(Code::FolderMissing),
@@ -271,7 +271,7 @@ impl FolderPair {
 
 /// Messages without a counterpart in their folder, with the index of its pair.
 #[derive(Default)]
-struct LoneMessages {
+struct UnmatchedMessages {
     missing: Vec<(usize, Difference)>,
     extra: Vec<(usize, Difference)>,
 }
@@ -283,7 +283,7 @@ struct MovedMessage {
     difference: Difference,
 }
 
-impl LoneMessages {
+impl UnmatchedMessages {
     /// Takes out messages that another folder has, copy by copy.
     fn take_moved(&mut self) -> Vec<MovedMessage> {
         let mut by_digest: HashMap<Digest, VecDeque<usize>> = HashMap::new();

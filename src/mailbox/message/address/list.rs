@@ -47,11 +47,11 @@ enum Part {
 }
 
 impl<'a> AddressList<'a> {
-    pub(crate) fn read(text: &'a [u8], manner: Compat) -> AddressList<'a> {
-        match Tokens::read(text, manner) {
+    pub(crate) fn read(text: &'a [u8], compat: Compat) -> AddressList<'a> {
+        match Tokens::read(text, compat) {
             Ok(tokens) => parse(tokens),
             Err(fault) => {
-                let text = Tokens::empty(text, manner);
+                let text = Tokens::empty(text, compat);
                 AddressList { text, parts: Vec::new(), starts: Vec::new(), fault: Some(fault), warning: None }
             }
         }
@@ -116,7 +116,7 @@ impl Address<'_> {
     /// Checks that this can be an address of the envelope. `<>` is allowed for a sender. The domain may be missing,
     /// since it may be added. A local part may have dots anywhere, since such addresses exist.
     pub(crate) fn check(&self) -> Result<(), Fault> {
-        let fault = |at, trouble| Err(Fault { at, kind: trouble });
+        let fault = |at, kind| Err(Fault { at, kind });
         let mut tokens = &self.tokens[route_len(&self.tokens)..];
         if let [rest @ .., Token { kind: TokenKind::Dot, .. }] = tokens {
             tokens = rest;
@@ -204,7 +204,7 @@ fn parse(tokens: Tokens<'_>) -> AddressList<'_> {
     if fault.is_none()
         && let Some(at) = parser.group_end
     {
-        parser.doubt(at, FaultKind::GroupNotOpened);
+        parser.warn(at, FaultKind::GroupNotOpened);
     }
     let Parser { mut list, left, .. } = parser;
     list.parts.reverse();
@@ -240,11 +240,11 @@ impl<'a> Parser<'a> {
                 TokenKind::Colon => {
                     self.flush();
                     if self.group_end.take().is_none() {
-                        let trouble = match is_route(&self.left) {
+                        let kind = match is_route(&self.left) {
                             true => FaultKind::BareRoute,
                             false => FaultKind::GroupNotClosed,
                         };
-                        return Err(Fault { at, kind: trouble });
+                        return Err(Fault { at, kind });
                     }
                     self.put(token);
                     self.put_through_comma();
@@ -305,7 +305,7 @@ impl<'a> Parser<'a> {
                     | TokenKind::Quoted(_)
                     | TokenKind::Comment(_)
             ) {
-                self.doubt(token.at, FaultKind::AddressInName);
+                self.warn(token.at, FaultKind::AddressInName);
             }
             self.put(token);
             if is_comma {
@@ -353,13 +353,13 @@ impl<'a> Parser<'a> {
             self.put(token);
         }
         if let Some(Token { at, kind: TokenKind::Literal(_), .. }) = self.left.last() {
-            self.doubt(at, FaultKind::LiteralInName);
+            self.warn(at, FaultKind::LiteralInName);
         }
         // Many programs write `joe@example.org <joe@example.org>`.
         if let Some(&at) = name.last().filter(|_| has_at)
             && (name.len() > MOST || address(&self.left, at, &name).check().is_err())
         {
-            self.doubt(at as usize, FaultKind::AddressInName);
+            self.warn(at as usize, FaultKind::AddressInName);
         }
         Ok(())
     }
@@ -383,16 +383,16 @@ impl<'a> Parser<'a> {
         let starts = &self.list.starts[from..];
         let (at, count) = (at as u32, starts.len() as u32);
         if let Err(fault) = address(&self.left, at, starts).check() {
-            self.doubt(fault.at, fault.kind);
+            self.warn(fault.at, fault.kind);
         }
         self.list.parts.push(Part::Address(at, count));
     }
 
     /// Sets the warning. The leftmost one wins, unless one may lose a recipient.
-    fn doubt(&mut self, at: usize, trouble: FaultKind) {
-        let keep = self.list.warning.is_some_and(|doubt| doubt.kind.loses_recipients());
+    fn warn(&mut self, at: usize, kind: FaultKind) {
+        let keep = self.list.warning.is_some_and(|warning| warning.kind.loses_recipients());
         if !keep {
-            self.list.warning = Some(Fault { at, kind: trouble });
+            self.list.warning = Some(Fault { at, kind });
         }
     }
 }
@@ -419,8 +419,8 @@ mod tests {
     use crate::mailbox::message::address::list::*;
 
     /// Returns the addresses from left to right, and the faults.
-    fn read(text: &str, manner: Compat) -> String {
-        let list = AddressList::read(text.as_bytes(), manner);
+    fn read(text: &str, compat: Compat) -> String {
+        let list = AddressList::read(text.as_bytes(), compat);
         let mut addresses: Vec<String> =
             list.addresses().map(|address| address.to_bytes().escape_ascii().to_string()).collect();
         addresses.reverse();

@@ -11,11 +11,11 @@ const LINE: usize = 78;
 pub(crate) fn format_field<'a>(
     name: &[u8],
     pieces: impl Iterator<Item = Piece<'a>>,
-    manner: Compat,
+    compat: Compat,
 ) -> Vec<u8> {
     let out = [name, b":"].concat();
     let mut printer =
-        Printer { line: out.len(), out, segment: Vec::new(), before: None, in_name: false, manner };
+        Printer { line: out.len(), out, segment: Vec::new(), before: None, in_name: false, compat };
     for piece in pieces {
         match piece {
             Piece::Word(token) => printer.token(&token, true),
@@ -39,7 +39,7 @@ struct Printer {
     /// The token before, and whether it is part of a name.
     before: Option<Before>,
     in_name: bool,
-    manner: Compat,
+    compat: Compat,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl Printer {
             // `John Q. Public`, but not `john . doe@h`.
             Some(Before::Dot) => {
                 let is_name = self.in_name && in_name && token.kind.is_word();
-                is_name && token.spaced && self.manner == Compat::Strict
+                is_name && token.spaced && self.compat == Compat::Strict
             }
             Some(Before::Sign) => false,
         };

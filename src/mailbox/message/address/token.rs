@@ -57,7 +57,7 @@ pub(crate) const MAX_TOKENS: usize = 2_000_000;
 #[derive(Debug, Clone)]
 pub(crate) struct Tokens<'a> {
     text: &'a [u8],
-    manner: Compat,
+    compat: Compat,
     starts: Vec<u32>,
 }
 
@@ -66,7 +66,7 @@ impl<'a> Tokens<'a> {
     ///
     /// # Errors
     /// [`FaultKind::Unclosed`], [`FaultKind::NotOpened`], [`FaultKind::TooLong`].
-    pub(crate) fn read(text: &'a [u8], manner: Compat) -> Result<Tokens<'a>, Fault> {
+    pub(crate) fn read(text: &'a [u8], compat: Compat) -> Result<Tokens<'a>, Fault> {
         let mut starts = Vec::new();
         let mut at = 0;
         while let Some(&byte) = text.get(at) {
@@ -78,24 +78,24 @@ impl<'a> Tokens<'a> {
                 Ok(start) if starts.len() < MAX_TOKENS => starts.push(start),
                 _ => return Err(Fault { at, kind: FaultKind::TooLong }),
             }
-            (_, at) = kind_at(text, at, manner)?;
+            (_, at) = kind_at(text, at, compat)?;
         }
-        Ok(Tokens { text, manner, starts })
+        Ok(Tokens { text, compat, starts })
     }
 
     /// Returns no tokens of this text.
-    pub(crate) fn empty(text: &'a [u8], manner: Compat) -> Tokens<'a> {
-        Tokens { text, manner, starts: Vec::new() }
+    pub(crate) fn empty(text: &'a [u8], compat: Compat) -> Tokens<'a> {
+        Tokens { text, compat, starts: Vec::new() }
     }
 
     pub(crate) fn compat(&self) -> Compat {
-        self.manner
+        self.compat
     }
 
     /// Returns the token at this offset.
     pub(crate) fn at(&self, at: usize) -> Token<'a> {
         let spaced = at > 0 && is_blank(self.text[at - 1]);
-        match kind_at(self.text, at, self.manner) {
+        match kind_at(self.text, at, self.compat) {
             Ok((kind, _)) => Token { at, spaced, kind },
             Err(_) => unreachable!("a token was read here before"),
         }
@@ -119,8 +119,8 @@ fn is_blank(byte: u8) -> bool {
 }
 
 /// Parses the token at `at`. Also returns its end.
-fn kind_at(text: &[u8], at: usize, manner: Compat) -> Result<(TokenKind<'_>, usize), Fault> {
-    let enclosed = |open| enclosed(text, at + 1, open, manner).ok_or(Fault { at, kind: FaultKind::Unclosed });
+fn kind_at(text: &[u8], at: usize, compat: Compat) -> Result<(TokenKind<'_>, usize), Fault> {
+    let enclosed = |open| enclosed(text, at + 1, open, compat).ok_or(Fault { at, kind: FaultKind::Unclosed });
     Ok(match text[at] {
         b'.' => (TokenKind::Dot, at + 1),
         b',' => (TokenKind::Comma, at + 1),
@@ -133,13 +133,13 @@ fn kind_at(text: &[u8], at: usize, manner: Compat) -> Result<(TokenKind<'_>, usi
         b'(' => enclosed(b'(').map(|(text, end)| (TokenKind::Comment(text), end))?,
         b'"' => enclosed(b'"').map(|(text, end)| (TokenKind::Quoted(text), end))?,
         b'[' => enclosed(b'[').map(|(text, end)| (TokenKind::Literal(text), end))?,
-        _ => atom(text, at, manner),
+        _ => atom(text, at, compat),
     })
 }
 
 /// Parses the text up to its closing character. Also returns the end of the token. `None` if there is no closing
 /// character.
-fn enclosed(text: &[u8], from: usize, open: u8, manner: Compat) -> Option<(Cow<'_, [u8]>, usize)> {
+fn enclosed(text: &[u8], from: usize, open: u8, compat: Compat) -> Option<(Cow<'_, [u8]>, usize)> {
     let close = match open {
         b'(' => b')',
         b'[' => b']',
@@ -167,7 +167,7 @@ fn enclosed(text: &[u8], from: usize, open: u8, manner: Compat) -> Option<(Cow<'
                 }
             }
             b'(' if open == b'(' => depth += 1,
-            _ if manner == Compat::Strict && is_fold(&text[at..]) => {}
+            _ if compat == Compat::Strict && is_fold(&text[at..]) => {}
             b => content.push(b),
         }
         at += 1;
@@ -179,7 +179,7 @@ fn is_fold(text: &[u8]) -> bool {
     matches!(text, [b'\n', b' ' | b'\t', ..] | [b'\r', b'\n', b' ' | b'\t', ..])
 }
 
-fn atom(text: &[u8], from: usize, manner: Compat) -> (TokenKind<'_>, usize) {
+fn atom(text: &[u8], from: usize, compat: Compat) -> (TokenKind<'_>, usize) {
     let is_plain = |(n, &b): (usize, &u8)| b != b'\\' && (n == 0 || !ends_atom(b));
     let plain = text[from..].iter().enumerate().take_while(|&byte| is_plain(byte)).count();
     let mut at = from + plain;
@@ -197,7 +197,7 @@ fn atom(text: &[u8], from: usize, manner: Compat) -> (TokenKind<'_>, usize) {
         at += 1;
     }
     let at = at.min(text.len());
-    match content.iter().all(|&b| is_printed_bare(b, manner)) {
+    match content.iter().all(|&b| is_printed_bare(b, compat)) {
         true => (TokenKind::Atom(content), at),
         false => (TokenKind::Quoted(content), at),
     }
@@ -212,8 +212,8 @@ fn ends_atom(byte: u8) -> bool {
 
 /// Reports whether an atom may contain this byte, with or without a backslash. (qmail-inject prints a blank after a
 /// backslash without the backslash, which then divides the atom. It quotes bytes over 127; RFC 6532 allows them.)
-fn is_printed_bare(byte: u8, manner: Compat) -> bool {
-    let is_over_127 = byte > 127 && manner == Compat::Strict;
+fn is_printed_bare(byte: u8, compat: Compat) -> bool {
+    let is_over_127 = byte > 127 && compat == Compat::Strict;
     is_over_127 || (33..=126).contains(&byte) && !b")]\\<>;:@,.".contains(&byte)
 }
 

@@ -103,8 +103,8 @@ impl<'a> Scanner<'a> {
         there
     }
 
-    pub(super) fn take_while(&mut self, wanted: impl Fn(&u8) -> bool) -> &'a [u8] {
-        let end = self.rest.iter().position(|b| !wanted(b)).unwrap_or(self.rest.len());
+    pub(super) fn take_while(&mut self, predicate: impl Fn(&u8) -> bool) -> &'a [u8] {
+        let end = self.rest.iter().position(|b| !predicate(b)).unwrap_or(self.rest.len());
         let taken = &self.rest[..end];
         self.skip(end);
         taken
