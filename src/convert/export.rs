@@ -18,6 +18,7 @@ use jiff::tz::TimeZone;
 use crate::convert::names::{NameTable, PreviousMessages};
 use crate::convert::plan::{self, Plan, PlanOptions};
 use crate::convert::planned::Disposition;
+use crate::convert::read_back::{self, WrittenMbox};
 use crate::convert::render::{Eol, RenderOptions, render};
 use crate::convert::{Dedupe, FolderCount, Input, Outcome, Report, Totals};
 use crate::mailbox::context::{Context, Phase};
@@ -204,6 +205,8 @@ impl Export<'_> {
         let tallies = output.write(&work)?;
         inputs().try_for_each(|input| input.source.check_unchanged())?;
         context.cancel.check()?;
+        let differing = output.read_back(options, tallies.iter().map(|tally| tally.messages).sum())?;
+        report.reports.iter_mut().take(1).for_each(|report| report.findings.extend_from_slice(&differing));
         context.events.begin(Phase::Flushing, 0);
         output.finish(options)?;
 
@@ -453,6 +456,17 @@ impl<'a> Output<'a> {
             appender.finish_parallel(at)?;
         }
         Ok(tallies)
+    }
+
+    /// Returns a finding for each message that reads back differently without a prefix. A stream is not read.
+    fn read_back(&self, options: &ExportOptions<'_>, messages: u64) -> Result<Vec<Finding>> {
+        let (file, start) = match &self.sink {
+            Sink::New(file) => (&file.file, 0),
+            Sink::Append(appender) => (&appender.file, appender.length),
+            Sink::Stream(_) | Sink::DryRun => return Ok(Vec::new()),
+        };
+        let (path, variant) = (options.destination, self.variant);
+        read_back::check(WrittenMbox { file, path, variant, start, messages })
     }
 
     fn finish(self, options: &ExportOptions<'_>) -> Result<()> {

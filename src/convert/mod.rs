@@ -16,6 +16,7 @@ mod options;
 mod plan;
 mod planned;
 mod planned_source;
+mod read_back;
 pub(crate) mod render;
 mod report;
 pub(crate) mod restore;

@@ -159,6 +159,7 @@ codes! {
         FinalNewline "final-newline" Info "Messages without a final newline; an mbox cannot say that, and each got one.",
         HeaderQuoted "header-quoted" Warning "A line of a header that begins with From got a > for good: readers take none off a header.",
         QuotingAmbiguous "quoting-ambiguous" Warning "Lines of a body begin with >From already; mboxo and mboxcl cannot tell them from quoted ones.",
+        ReadBackDiffers "read-back-differs" Warning "A message of a written mbox that reads back with other bytes unless a prefix names the variant.",
         FromDoubled "from-doubled" Warning "A message begins with a continuation line; its From_ line was written twice, so that it is known for one.",
         FlagsUnsaid "flags-unsaid" Warning "Letters of keywords that no dovecot-keywords names; an mbox cannot say them.",
         FoldersLeft "folders-left" Warning "Folders of a Maildir that were not converted with it.",
