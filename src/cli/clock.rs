@@ -11,8 +11,3 @@ pub(super) fn now() -> Duration {
 pub(super) fn seconds_since_epoch() -> i64 {
     now().as_secs() as i64
 }
-
-/// Rounds to milliseconds, for reports.
-pub(super) fn round_seconds(elapsed: Duration) -> f64 {
-    (elapsed.as_secs_f64() * 1000.0).round() / 1000.0
-}

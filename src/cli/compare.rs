@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::folders::{FolderArgs, raise_open_file_limit, refuse_empty, report_skipped};
 use crate::cli::mailbox_arg::{Format, MailboxArg};
-use crate::cli::open::OpenArgs;
+use crate::cli::open::Opener;
 use crate::cli::ui::exit::Exit;
-use crate::cli::ui::progress::ProgressDisplay;
 use crate::cli::ui::report::{FindingCounts, Reporter};
 use crate::mailbox::context::Context;
 use crate::mailbox::error::{Error, Result};
@@ -18,20 +18,34 @@ use crate::mailbox::manifest::{ManifestLocation, SectionHeader};
 use crate::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
 use crate::mailbox::text::display_path;
 use crate::mailbox::tree::folder::Folder;
-use crate::mailbox::tree::walk::{MailboxKind, Tree, TreeMailbox, walk};
+use crate::mailbox::tree::walk::{MailboxKind, Tree, TreeMailbox};
 use crate::verify::compare::tree::{self, CompareEvent, FolderMailbox};
 use crate::verify::compare::{self, Both, CompareOptions, Difference, MailboxRef, MessageTotals};
 use crate::verify::maildir;
 use crate::verify::options::SourceOpener;
 
+/// What is compared. The options need `--against`.
+#[derive(Args, Debug)]
+pub(crate) struct CompareArgs {
+    /// With --against: compare flags, received dates and the fields that readers rewrite as well
+    #[arg(long, requires = "against")]
+    metadata: bool,
+    /// With --against: what convert made of a user's own Gmail labels; default: what the manifest says
+    #[arg(long, value_enum, value_name = "AS", requires = "against")]
+    labels: Option<LabelPolicy>,
+    /// With --against: what convert made of messages that are marked as deleted; with skip, those of an
+    /// mbox without a counterpart are left out; default: what the manifest says
+    #[arg(long, value_enum, value_name = "HOW", requires = "against")]
+    deleted: Option<DeletedPolicy>,
+}
+
 /// Arguments of a comparison.
 pub(crate) struct CompareJob<'a> {
     pub mailboxes: &'a [MailboxArg],
     pub other: &'a MailboxArg,
-    pub choices: CompareChoices,
+    pub args: &'a CompareArgs,
     pub folders: &'a FolderArgs,
-    pub open: &'a OpenArgs,
-    pub watcher: &'a ProgressDisplay,
+    pub opener: &'a Opener<'a>,
     pub context: &'a Context<'a>,
 }
 
@@ -77,15 +91,14 @@ pub(crate) fn compare(job: &CompareJob<'_>, reporter: &mut Reporter) -> Result<O
     let all = sides.here.iter().chain(&sides.there).map(|found| &found.mailbox);
     let (labels, deleted) = policies_of_manifests(all);
     let options = CompareOptions {
-        metadata: job.choices.metadata,
-        labels: job.choices.labels.unwrap_or(labels),
-        deleted: job.choices.deleted.unwrap_or(deleted),
+        metadata: job.args.metadata,
+        labels: job.args.labels.unwrap_or(labels),
+        deleted: job.args.deleted.unwrap_or(deleted),
         from_zone: None,
     };
-    // No dot-lock: verify leaves no trace, not even for a moment.
     let open = &|path: &Path| {
         let mailbox = MailboxArg { format: Some(Format::Mbox), path: path.to_owned() };
-        job.open.open(&mailbox, job.context.cancel, job.watcher, true)
+        job.opener.open(&mailbox)
     };
     let comparison = Comparison { job, options, open, not_read };
     let mut outcome = if by_folder {
@@ -150,10 +163,7 @@ impl<'a> Side<'a> {
             }
             Side::Maildir(root, _) | Side::Tree(root) => root,
         };
-        let spool_dir = job.open.spool_dir();
-        let progress = |bytes| job.watcher.spooled(bytes);
-        let spooling = job.open.spooling(&spool_dir, job.context.cancel, &progress);
-        let mut tree = walk(root, job.folders.follow, &spooling)?;
+        let mut tree = job.opener.walk(root, job.folders.follow)?;
         refuse_empty(&mut tree, root)?;
         let found = std::mem::take(&mut tree.mailboxes);
         trees.push(tree);
@@ -242,17 +252,6 @@ impl Comparison<'_> {
             unfinished,
         })
     }
-}
-
-/// The selection of the user.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct CompareChoices {
-    /// Compare flags and dates.
-    pub metadata: bool,
-    /// Policy of the conversion; default: that of the manifests.
-    pub labels: Option<LabelPolicy>,
-    /// Policy of the conversion; default: that of the manifests.
-    pub deleted: Option<DeletedPolicy>,
 }
 
 /// Returns the policies of the conversion if all manifests of these mailboxes agree, or else the defaults of convert. An

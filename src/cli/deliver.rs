@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
@@ -160,7 +160,6 @@ pub(crate) fn run(args: DeliverArgs) -> Exit {
     if args.lmtp.protocol.is_some() {
         return serve_lmtp(&args, &ctx);
     }
-    let started = Instant::now();
     let mut reporter = Reporter::new(&args.common);
     let mut bytes = 0;
     let result = deliver_one(&args, &ctx, &mut bytes, &mut reporter);
@@ -182,19 +181,15 @@ pub(crate) fn run(args: DeliverArgs) -> Exit {
     if let Err(failure) = &result {
         reporter.failure(Code::NotDelivered, failure);
     }
-    reporter.object(&json!({
-        "type": "summary",
-        "command": "deliver",
+    let summary = json!({
         "dry_run": args.dry_run,
         "mailboxes": args.mailboxes.len(),
         "bytes_source": bytes,
         "delivered": delivered.iter().map(|one| display_path(&one.path)).collect::<Vec<_>>(),
         "already_present": delivered.iter().filter(|one| one.already_present).count(),
         "status": status,
-        "warnings": reporter.warnings,
-        "errors": reporter.errors,
-        "seconds": started.elapsed().as_secs_f64(),
-    }));
+    });
+    reporter.summary("deliver", summary);
     // A failure of the report does not undo the delivery.
     reporter.finish(Exit::Done);
     Exit::of_delivery(result.err().map(|failure| failure.reason), args.exit_codes)

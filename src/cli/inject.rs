@@ -154,7 +154,6 @@ struct Progress {
 
 /// Runs the command.
 pub(super) fn run(args: InjectArgs) -> Exit {
-    let started = std::time::Instant::now();
     let mut reporter = Reporter::new(&args.common);
     let mut progress = Progress::default();
     let done = inject(&args, &mut progress, &mut reporter);
@@ -180,7 +179,7 @@ pub(super) fn run(args: InjectArgs) -> Exit {
         status: failed.map_or("2.0.0", FailureReason::status),
         warnings: reporter.warnings,
         errors: reporter.errors,
-        seconds: started.elapsed().as_secs_f64(),
+        seconds: reporter.seconds(),
     };
     reporter.object(&summary);
     let exit = Exit::of_delivery(failed, args.exit_codes);

@@ -6,9 +6,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::args::CommonArgs;
-use super::clock;
 use super::mailbox_arg::MailboxArg;
-use super::open::OpenArgs;
+use super::open::{OpenArgs, context};
 use super::signals;
 use super::ui::exit::{self, Exit};
 use super::ui::progress::ProgressDisplay;
@@ -74,14 +73,7 @@ pub(super) fn run(args: InspectArgs) -> Exit {
     };
     // A message is data; an error has a summary in any case.
     if args.number.is_none() || exit != Exit::Done {
-        let summary = json!({
-            "type": "summary",
-            "command": "inspect",
-            "messages_found": messages,
-            "warnings": reporter.warnings,
-            "errors": reporter.errors,
-        });
-        reporter.object(&summary);
+        reporter.summary("inspect", json!({ "messages_found": messages }));
     }
     reporter.finish(exit)
 }
@@ -96,15 +88,9 @@ fn show(args: &InspectArgs, reporter: &mut Reporter) -> Result<usize> {
     let cancel = signals::cancel_on_signals();
     let watcher = ProgressDisplay::new(&args.common);
     let locks = args.open.lock_options(true);
-    let context = Context {
-        cancel: &cancel,
-        events: &watcher,
-        now: clock::seconds_since_epoch(),
-        host: "",
-        locks: &locks,
-    };
+    let context = context(&cancel, &watcher, "", &locks);
     // No dot-lock: inspect leaves no trace, not even for a moment.
-    let mut source = args.open.open(&mailbox, &cancel, &watcher, true)?;
+    let mut source = args.open.opener(&cancel, &watcher, true).open(&mailbox)?;
     let lock_findings = source.take_findings();
     let options = InspectOptions { variant: mailbox.variant(), boundaries: args.boundaries };
     let read = inspect::read_mbox(&source, options, &context);

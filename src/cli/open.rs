@@ -5,11 +5,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::mailbox::context::{Cancel, Context, LockMethod, LockOptions, NoEvents};
+use crate::mailbox::context::{Cancel, Context, Events, LockMethod, LockOptions, NoEvents};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::maildir::detect::is_maildir;
 use crate::mailbox::source::input::InterruptibleReader;
 use crate::mailbox::source::{Source, SpoolOptions};
+use crate::mailbox::tree::walk::{Tree, walk};
 use crate::transport::failure::Failure;
 use crate::transport::spool::SpooledMessage;
 use clap::Args;
@@ -82,62 +83,15 @@ pub(super) fn read_message(
 }
 
 impl OpenArgs {
-    /// Opens one source. With `leave_no_trace` no dot-lock is created: it would be a file.
-    pub(super) fn open(
-        &self,
-        mailbox: &MailboxArg,
-        cancel: &Cancel,
-        watcher: &ProgressDisplay,
-        leave_no_trace: bool,
-    ) -> Result<Source> {
-        self.open_as(Source::open, mailbox, cancel, watcher, leave_no_trace)
-    }
-
-    /// Opens a source that is in use: see [`Source::open_live`]. Standard input is opened as usual.
-    pub(super) fn open_live(
-        &self,
-        mailbox: &MailboxArg,
-        cancel: &Cancel,
-        watcher: &ProgressDisplay,
-        leave_no_trace: bool,
-    ) -> Result<Source> {
-        self.open_as(Source::open_live, mailbox, cancel, watcher, leave_no_trace)
-    }
-
-    fn open_as(
-        &self,
-        open: impl Fn(&Path, &LockOptions, &SpoolOptions<'_>) -> Result<Source>,
-        mailbox: &MailboxArg,
-        cancel: &Cancel,
-        watcher: &ProgressDisplay,
-        leave_no_trace: bool,
-    ) -> Result<Source> {
-        let spool_dir = self.spool_dir();
-        let progress = |bytes| watcher.spooled(bytes);
-        let spooling = self.spooling(&spool_dir, cancel, &progress);
-        if mailbox.is_standard_stream() {
-            return Source::from_reader(Path::new("standard input"), &mut StandardInput::new(), &spooling);
-        }
-        if mailbox.format == Some(Format::Maildir) || is_maildir(&mailbox.path)? {
-            let reason = "is a Maildir, and a file is wanted here".into();
-            return Err(Error::Unsupported { path: mailbox.path.clone(), reason });
-        }
-        open(&mailbox.path, &self.lock_options(leave_no_trace), &spooling)
-    }
-
-    /// Returns how sources are spooled in `dir`, which is [`spool_dir`](OpenArgs::spool_dir).
-    pub(super) fn spooling<'a>(
-        &self,
-        dir: &'a Path,
+    /// Returns what opens the sources. With `leave_no_trace` no dot-lock is created: it would be a file.
+    pub(super) fn opener<'a>(
+        &'a self,
         cancel: &'a Cancel,
-        progress: &'a (dyn Fn(u64) + Sync),
-    ) -> SpoolOptions<'a> {
-        SpoolOptions { dir, limit: self.spool_limit, cancel, progress }
-    }
-
-    /// Returns the directory for spooled sources.
-    pub(super) fn spool_dir(&self) -> PathBuf {
-        self.spool_dir.clone().unwrap_or_else(std::env::temp_dir)
+        display: &'a ProgressDisplay,
+        leave_no_trace: bool,
+    ) -> Opener<'a> {
+        let spool_dir = self.spool_dir.clone().unwrap_or_else(std::env::temp_dir);
+        Opener { args: self, cancel, display, leave_no_trace, spool_dir, is_live: false }
     }
 
     /// Returns a dot-lock, whatever `--lock` asks for: some files have no other lock.
@@ -149,6 +103,43 @@ impl OpenArgs {
     pub(super) fn lock_options(&self, leave_no_trace: bool) -> LockOptions {
         let methods = self.lock.0.iter().copied().filter(|&m| !(leave_no_trace && m == LockMethod::Dotlock));
         Locks(methods.collect()).with_timeout(Duration::from_secs(self.lock_timeout))
+    }
+}
+
+/// Opens the sources of a command.
+pub(super) struct Opener<'a> {
+    args: &'a OpenArgs,
+    cancel: &'a Cancel,
+    display: &'a ProgressDisplay,
+    leave_no_trace: bool,
+    spool_dir: PathBuf,
+    /// The sources are in use: see [`Source::open_live`].
+    pub is_live: bool,
+}
+
+impl Opener<'_> {
+    pub(super) fn open(&self, mailbox: &MailboxArg) -> Result<Source> {
+        let progress = |bytes| self.display.spooled(bytes);
+        let spooling = self.spooling(&progress);
+        if mailbox.is_standard_stream() {
+            return Source::from_reader(Path::new("standard input"), &mut StandardInput::new(), &spooling);
+        }
+        if mailbox.format == Some(Format::Maildir) || is_maildir(&mailbox.path)? {
+            let reason = "is a Maildir, and a file is wanted here".into();
+            return Err(Error::Unsupported { path: mailbox.path.clone(), reason });
+        }
+        let open = if self.is_live { Source::open_live } else { Source::open };
+        open(&mailbox.path, &self.args.lock_options(self.leave_no_trace), &spooling)
+    }
+
+    /// Finds the mailboxes in a directory.
+    pub(super) fn walk(&self, root: &Path, follow: bool) -> Result<Tree> {
+        let progress = |bytes| self.display.spooled(bytes);
+        walk(root, follow, &self.spooling(&progress))
+    }
+
+    fn spooling<'a>(&'a self, progress: &'a (dyn Fn(u64) + Sync)) -> SpoolOptions<'a> {
+        SpoolOptions { dir: &self.spool_dir, limit: self.args.spool_limit, cancel: self.cancel, progress }
     }
 }
 
@@ -174,7 +165,17 @@ impl Locks {
     }
 }
 
+/// Returns the context of an operation that begins now.
+pub(super) fn context<'a>(
+    cancel: &'a Cancel,
+    events: &'a dyn Events,
+    host: &'a str,
+    locks: &'a LockOptions,
+) -> Context<'a> {
+    Context { cancel, events, now: clock::seconds_since_epoch(), host, locks }
+}
+
 /// Returns the context of a delivery, which shows no progress.
-pub(crate) fn delivery_context<'a>(cancel: &'a Cancel, locks: &'a LockOptions) -> Context<'a> {
-    Context { cancel, events: &NoEvents, now: clock::seconds_since_epoch(), host: &locks.host, locks }
+pub(super) fn delivery_context<'a>(cancel: &'a Cancel, locks: &'a LockOptions) -> Context<'a> {
+    context(cancel, &NoEvents, &locks.host, locks)
 }

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use clap::Args;
 use serde_json::json;
@@ -12,21 +11,20 @@ use super::args::CommonArgs;
 use super::folders::{FolderArgs, refuse_empty, report_skipped};
 use super::generate::{SummaryKey, key};
 use super::mailbox_arg::{Format, MailboxArg};
-use super::open::OpenArgs;
+use super::open::{OpenArgs, Opener, context};
 use super::ui::exit::{self, Exit};
 use super::ui::progress::ProgressDisplay;
 use super::ui::report::Reporter;
-use super::{clock, compare, signals};
-use crate::mailbox::context::Context;
+use super::{compare, signals};
+use crate::mailbox::context::{Cancel, Context};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Severity};
 use crate::mailbox::maildir::detect::{DirectoryKind, detect, is_maildir};
 use crate::mailbox::manifest::ManifestLocation;
 use crate::mailbox::mbox::read::ReadOptions;
-use crate::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::text::{display_path, grouped, grouped_plural, is_or_are};
-use crate::mailbox::tree::walk::{MailboxKind, walk};
+use crate::mailbox::tree::walk::MailboxKind;
 use crate::verify::compare::unread_clause;
 use crate::verify::repair::{RepairOptions, repair};
 use crate::verify::{self, Depth, SourceStatus, VerifyOptions, VerifyReport};
@@ -52,16 +50,8 @@ pub(super) struct VerifyArgs {
     /// mailbox is compared with all folders together. --into and --map are as convert was given them
     #[arg(long, value_name = "OTHER", conflicts_with_all = ["quick", "manifest", "source", "repair"])]
     against: Option<OsString>,
-    /// With --against: compare flags, received dates and the fields that readers rewrite as well
-    #[arg(long, requires = "against")]
-    metadata: bool,
-    /// With --against: what convert made of a user's own Gmail labels; default: what the manifest says
-    #[arg(long, value_enum, value_name = "AS", requires = "against")]
-    labels: Option<LabelPolicy>,
-    /// With --against: what convert made of messages that are marked as deleted; with skip, those of an
-    /// mbox without a counterpart are left out; default: what the manifest says
-    #[arg(long, value_enum, value_name = "HOW", requires = "against")]
-    deleted: Option<DeletedPolicy>,
+    #[command(flatten)]
+    compare: compare::CompareArgs,
     /// The manifest of the Maildir; default: mailferry.manifest in it
     #[arg(long, value_name = "PATH")]
     manifest: Option<PathBuf>,
@@ -167,16 +157,9 @@ enum Target {
 
 /// Runs the command.
 pub(super) fn run(args: VerifyArgs) -> Exit {
-    let started = Instant::now();
     let cancel = signals::cancel_on_signals();
     let locks = args.open.lock_options(false);
-    let context = Context {
-        cancel: &cancel,
-        events: &ProgressDisplay::Silent,
-        now: clock::seconds_since_epoch(),
-        host: "",
-        locks: &locks,
-    };
+    let context = context(&cancel, &ProgressDisplay::Silent, "", &locks);
     let mut run = Run {
         reporter: Reporter::new(&args.common),
         totals: Totals::default(),
@@ -192,11 +175,16 @@ pub(super) fn run(args: VerifyArgs) -> Exit {
         run.reporter.error(&error);
         Exit::of(&error)
     });
-    run.reporter.object(&run.summary(started));
+    run.reporter.summary("verify", run.summary());
     run.reporter.finish(exit)
 }
 
 impl VerifyArgs {
+    /// Opens without a dot-lock: verify leaves no trace, not even for a moment.
+    fn opener<'a>(&'a self, cancel: &'a Cancel, display: &'a ProgressDisplay) -> Opener<'a> {
+        self.open.opener(cancel, display, true)
+    }
+
     fn mailboxes(&self) -> Result<Vec<MailboxArg>> {
         MailboxArg::parse_all(&self.mailboxes)
     }
@@ -303,14 +291,9 @@ impl Run<'_> {
         let job = compare::CompareJob {
             mailboxes: &mailboxes,
             other: &MailboxArg::parse(other)?,
-            choices: compare::CompareChoices {
-                metadata: args.metadata,
-                labels: args.labels,
-                deleted: args.deleted,
-            },
+            args: &args.compare,
             folders: &args.folders,
-            open: &args.open,
-            watcher: &watcher,
+            opener: &args.opener(self.context.cancel, &watcher),
             context: &Context { events: &watcher, ..self.context },
         };
         let compared = compare::compare(&job, &mut self.reporter);
@@ -365,10 +348,10 @@ impl Run<'_> {
 
     /// Verifies every mailbox in a directory.
     fn verify_tree(&mut self, root: &Path) -> Result<Verified> {
-        let open = &self.args.open;
-        let spool_dir = open.spool_dir();
-        let spooling = open.spooling(&spool_dir, self.context.cancel, &|_| ());
-        let mut tree = walk(root, self.args.folders.follow, &spooling)?;
+        let mut tree = self
+            .args
+            .opener(self.context.cancel, &ProgressDisplay::Silent)
+            .walk(root, self.args.folders.follow)?;
         refuse_empty(&mut tree, root)?;
         let maildirs: Vec<&Path> =
             tree.mailboxes.iter().filter(|m| m.kind == MailboxKind::Maildir).map(|m| &*m.path).collect();
@@ -452,10 +435,9 @@ impl Run<'_> {
         if let Some(path) = &args.source {
             std::fs::metadata(path).map_err(Error::io("open", path))?;
         }
-        // No dot-lock: verify leaves no trace, not even for a moment.
-        let open = |mailbox: &MailboxArg| args.open.open(mailbox, context.cancel, &watcher, true);
+        let opener = args.opener(context.cancel, &watcher);
         let open_source =
-            |path: &Path| open(&MailboxArg { format: Some(Format::Mbox), path: path.to_owned() });
+            |path: &Path| opener.open(&MailboxArg { format: Some(Format::Mbox), path: path.to_owned() });
         let depth = if args.quick { Depth::Structure } else { Depth::Contents };
         let options = VerifyOptions {
             depth,
@@ -466,7 +448,7 @@ impl Run<'_> {
         let verify_mbox = |mailbox: &MailboxArg| {
             let read_options =
                 ReadOptions { variant: mailbox.variant(), keep_candidates: true, ..ReadOptions::default() };
-            verify::mbox::verify(&mut open(mailbox)?, &read_options, depth, &context)
+            verify::mbox::verify(&mut opener.open(mailbox)?, &read_options, depth, &context)
         };
         let report = match target {
             Target::Mailbox(mailbox) => {
@@ -534,12 +516,10 @@ impl Run<'_> {
         (errors == 0, verdict)
     }
 
-    fn summary(&self, started: Instant) -> serde_json::Value {
+    fn summary(&self) -> serde_json::Value {
         let of = |count: fn(&SourceStatus) -> u64| self.totals.sources.iter().map(count).sum::<u64>();
         let compared = &self.totals.compared.totals;
         json!({
-            "type": "summary",
-            "command": "verify",
             "dry_run": self.args.dry_run,
             "mailboxes": self.args.mailboxes.len(),
             "sound": self.totals.sound,
@@ -568,10 +548,7 @@ impl Run<'_> {
             "dates": compared.dates,
             "fields": compared.fields,
             "repairs": self.totals.repairs,
-            "warnings": self.reporter.warnings,
-            "errors": self.reporter.errors,
             "verdict": self.verdict,
-            "seconds": clock::round_seconds(started.elapsed()),
         })
     }
 }

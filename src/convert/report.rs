@@ -56,6 +56,14 @@ impl From<Error> for Abort {
     }
 }
 
+impl Outcome {
+    /// Returns the outcome of a run that failed before it read any of so many sources.
+    pub(crate) fn failed(sources: usize, error: Error) -> Outcome {
+        let totals = Totals { sources: sources as u64, ..Totals::default() };
+        Outcome { reports: Vec::new(), totals, folders: Vec::new(), error: Some(error) }
+    }
+}
+
 impl Report {
     pub(crate) fn new(path: &Path, findings: Vec<Finding>) -> Report {
         Report { path: path.to_owned(), variant: None, evidence: String::new(), findings }

@@ -12,15 +12,13 @@ use super::applies::GivenOptions;
 use crate::cli::args::CommonArgs;
 use crate::cli::folders::FolderArgs;
 use crate::cli::mailbox_arg::MailboxArg;
-use crate::cli::open::OpenArgs;
+use crate::cli::open::{OpenArgs, Opener};
 use crate::cli::owner;
 use crate::cli::ui::exit;
-use crate::cli::ui::progress::ProgressDisplay;
 use crate::convert::export::{ExportOptions, OutputMode};
 use crate::convert::render::{Eol, Headers, RenderOptions};
 use crate::convert::restore::{RestoreOptions, RestoreTarget, SourceSelector};
 use crate::convert::{Dedupe, DestinationOptions, ImportOptions, Input};
-use crate::mailbox::context::Context;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Owner;
 use crate::mailbox::fs::ownership::Ownership;
@@ -318,14 +316,8 @@ impl ConvertArgs {
     }
 
     /// Opens an mbox, and reads the list of `--boundaries`.
-    pub(super) fn open(
-        &self,
-        mailbox: &MailboxArg,
-        context: &Context<'_>,
-        display: &ProgressDisplay,
-    ) -> Result<Input> {
-        let open = if self.live { OpenArgs::open_live } else { OpenArgs::open };
-        let source = open(&self.open, mailbox, context.cancel, display, self.dry_run)?;
+    pub(super) fn open(&self, mailbox: &MailboxArg, opener: &Opener<'_>) -> Result<Input> {
+        let source = opener.open(mailbox)?;
         let overrides = match &self.boundaries {
             None => Default::default(),
             Some(path) => {

@@ -8,16 +8,16 @@ mod run;
 mod tree;
 
 use std::sync::Mutex;
-use std::time::Instant;
 
 pub(crate) use args::ConvertArgs;
 use job::Job;
 use report::ConvertReport;
 use run::Run;
 
+use super::open::context;
+use super::signals;
 use super::ui::exit::Exit;
 use super::ui::progress::ProgressDisplay;
-use super::{clock, signals};
 use crate::convert::export::{self, ExportOptions, ExportSource, find_nested_folders};
 use crate::convert::import::import_mboxes;
 use crate::convert::restore;
@@ -29,10 +29,9 @@ use crate::mailbox::text::display_path;
 
 /// Runs the command.
 pub(crate) fn run(mut args: ConvertArgs) -> Exit {
-    let started = Instant::now();
     match args.tree.read_files_from() {
         Ok(listed) => drop(args.mailboxes.splice(..0, listed)),
-        Err(error) => return ConvertReport::new(&args, false, started).fail(error, 0),
+        Err(error) => return ConvertReport::new(&args, false).fail(error, 0),
     }
     if args.mailboxes.len() < 2 {
         eprintln!(
@@ -48,22 +47,24 @@ pub(crate) fn run(mut args: ConvertArgs) -> Exit {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(!args.ownership().dir_mode() & 0o777));
     let (cancel, display) = (signals::cancel_on_signals(), ProgressDisplay::new(&args.common));
     let (locks, keywords_lock) = (args.open.lock_options(args.dry_run), args.open.dotlock_options());
-    let context = Context {
-        cancel: &cancel,
-        events: &display,
-        now: clock::seconds_since_epoch(),
-        host: &args.host,
-        locks: &locks,
-    };
+    let context = context(&cancel, &display, &args.host, &locks);
+    let mut opener = args.open.opener(&cancel, &display, args.dry_run);
+    opener.is_live = args.live;
     let stdout = Mutex::new(std::io::stdout());
-    let report = ConvertReport::new(&args, mailboxes.destination.is_standard_stream(), started);
+    let report = ConvertReport::new(&args, mailboxes.destination.is_standard_stream());
     let job = match Job::choose(&args, &mailboxes, &stdout) {
         Ok(job) => job,
         Err(error @ Error::Usage { .. }) => return usage(&error),
         Err(error) => return report.fail(error, mailboxes.sources.len()),
     };
-    let run =
-        Run { args: &args, mailboxes: &mailboxes, context, keywords_lock: &keywords_lock, display: &display };
+    let run = Run {
+        args: &args,
+        mailboxes: &mailboxes,
+        context,
+        keywords_lock: &keywords_lock,
+        opener: &opener,
+        display: &display,
+    };
     run.job(job, report)
 }
 
@@ -128,13 +129,10 @@ impl Run<'_> {
     }
 
     fn import(&self, options: &ImportOptions<'_>) -> Outcome {
-        let open = |source| self.args.open(source, &self.context, self.display);
+        let open = |source| self.args.open(source, self.opener);
         match self.mailboxes.sources.iter().map(open).collect() {
             Ok(inputs) => import_mboxes(inputs, options, &self.maildir_context()),
-            Err(error) => {
-                let totals = Totals { sources: self.mailboxes.sources.len() as u64, ..Totals::default() };
-                Outcome { reports: Vec::new(), totals, folders: Vec::new(), error: Some(error) }
-            }
+            Err(error) => Outcome::failed(self.mailboxes.sources.len(), error),
         }
     }
 
@@ -153,7 +151,7 @@ impl Run<'_> {
         let sources = self.mailboxes.sources.iter().map(|source| match source.is_maildir()? {
             true => Ok(ExportSource::Maildir(source.path.clone())),
             false => {
-                let input = self.args.open(source, &self.context, self.display)?;
+                let input = self.args.open(source, self.opener)?;
                 Ok(ExportSource::Mbox(Box::new(input)))
             }
         });

@@ -1,13 +1,11 @@
 //! The report of `mailferry convert`: findings, sums, and the exit code.
 
 use std::path::Path;
-use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
 use super::args::ConvertArgs;
 use super::tree::TreeReport;
-use crate::cli::clock::round_seconds;
 use crate::cli::ui::exit::Exit;
 use crate::cli::ui::report::Reporter;
 use crate::convert::restore::RestoreSummary;
@@ -23,14 +21,13 @@ pub(super) struct ConvertReport<'a> {
     reporter: Reporter,
     /// Standard output carries the mail, and standard error the report.
     to_stream: bool,
-    started: Instant,
 }
 
 impl<'a> ConvertReport<'a> {
-    pub(super) fn new(args: &'a ConvertArgs, to_stream: bool, started: Instant) -> ConvertReport<'a> {
+    pub(super) fn new(args: &'a ConvertArgs, to_stream: bool) -> ConvertReport<'a> {
         let reporter =
             if to_stream { Reporter::on_stderr(&args.common) } else { Reporter::new(&args.common) };
-        ConvertReport { args, reporter, to_stream, started }
+        ConvertReport { args, reporter, to_stream }
     }
 
     pub(super) fn line(&mut self, text: &str) {
@@ -39,9 +36,7 @@ impl<'a> ConvertReport<'a> {
 
     /// Reports an error before there is anything else to report.
     pub(super) fn fail(self, error: Error, sources: usize) -> Exit {
-        let totals = Totals { sources: sources as u64, ..Totals::default() };
-        let outcome = Outcome { reports: Vec::new(), totals, folders: Vec::new(), error: Some(error) };
-        self.outcome(&outcome, None)
+        self.outcome(&Outcome::failed(sources, error), None)
     }
 
     /// Reports an import, a copy or an export; `written` is the variant of the mbox that was written.
@@ -58,7 +53,7 @@ impl<'a> ConvertReport<'a> {
         object["folders"] = outcome.folders.len().into();
         object["written_by_folder"] = by_folder.collect::<Map<_, _>>().into();
         object["variant"] = variant(outcome, written).into();
-        self.reporter.object(&object);
+        self.reporter.summary("convert", object);
         if outcome.error.is_none() {
             for folder in outcome.folders.iter().filter(|_| self.args.labels.are_folders()) {
                 self.reporter.line(&folder_line(folder));
@@ -114,7 +109,7 @@ impl<'a> ConvertReport<'a> {
             ..Totals::default()
         });
         object["exact"] = true.into();
-        self.reporter.object(&object);
+        self.reporter.summary("convert", object);
         self.reporter.finish(exit)
     }
 
@@ -143,7 +138,7 @@ impl<'a> ConvertReport<'a> {
         let mut object = self.summary(&totals);
         object["folders"] = folders.len().into();
         object["table"] = folders.into();
-        self.reporter.object(&object);
+        self.reporter.summary("convert", object);
         self.reporter.finish(exit)
     }
 
@@ -164,8 +159,6 @@ impl<'a> ConvertReport<'a> {
 
     fn summary(&self, totals: &Totals) -> Value {
         json!({
-            "type": "summary",
-            "command": "convert",
             "dry_run": self.args.dry_run,
             "sources": totals.sources,
             "folders": 0,
@@ -184,9 +177,6 @@ impl<'a> ConvertReport<'a> {
             "bytes_not_reached": totals.bytes_not_reached,
             "line_ends_changed": totals.line_ends_changed,
             "links": totals.links,
-            "warnings": self.reporter.warnings,
-            "errors": self.reporter.errors,
-            "seconds": round_seconds(self.started.elapsed()),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The state that every job of a run shares.
 
 use super::args::{ConvertArgs, Mailboxes};
+use crate::cli::open::Opener;
 use crate::cli::ui::progress::ProgressDisplay;
 use crate::mailbox::context::{Context, LockOptions};
 
@@ -11,5 +12,6 @@ pub(super) struct Run<'a> {
     pub(super) context: Context<'a>,
     /// The lock of dovecot-keywords, the only one, whatever --lock asks for.
     pub(super) keywords_lock: &'a LockOptions,
+    pub(super) opener: &'a Opener<'a>,
     pub(super) display: &'a ProgressDisplay,
 }

@@ -19,7 +19,7 @@ use crate::mailbox::maildir::detect::is_maildir;
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::text::{display_path, grouped};
 use crate::mailbox::tree::folder::{Folder, Layout};
-use crate::mailbox::tree::walk::{MailboxKind, Tree, TreeMailbox, walk};
+use crate::mailbox::tree::walk::{MailboxKind, Tree, TreeMailbox};
 
 /// The outcome of a tree, for the report.
 pub(super) struct TreeReport {
@@ -57,7 +57,7 @@ impl Run<'_> {
             trees.iter_mut().filter_map(|tree| tree.subscriptions.take()).flatten().collect();
         let open = |path: &Path, variant: Option<Variant>| {
             let mailbox = MailboxArg { format: variant.map(Format::Variant), path: path.to_owned() };
-            self.args.open(&mailbox, &self.context, self.display)
+            self.args.open(&mailbox, self.opener)
         };
         let context = if layout == Layout::Mboxes { self.context } else { self.maildir_context() };
         let options = TreeOptions {
@@ -81,9 +81,7 @@ impl Run<'_> {
         };
         match source.format {
             None | Some(Format::Maildir) if source.path.is_dir() => {
-                let dir = self.args.open.spool_dir();
-                let spooling = self.args.open.spooling(&dir, self.context.cancel, &|_| ());
-                walk(&source.path, self.args.tree.folders.follow, &spooling)
+                self.opener.walk(&source.path, self.args.tree.folders.follow)
             }
             Some(Format::Variant(Variant::Rfc822)) => {
                 Ok(one(MailboxKind::Messages(vec![source.path.clone()])))

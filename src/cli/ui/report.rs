@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Instant;
 
 use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
@@ -28,6 +29,7 @@ pub(crate) struct Reporter {
     pub(crate) errors: u64,
     /// All warnings, even those that are not listed.
     pub(crate) warnings: u64,
+    started: Instant,
     closed: bool,
     /// Set if a part of the report could not be written.
     incomplete: bool,
@@ -65,6 +67,7 @@ impl Reporter {
             verbose: common.verbose,
             errors: 0,
             warnings: 0,
+            started: Instant::now(),
             closed: false,
             incomplete: false,
         }
@@ -104,6 +107,21 @@ impl Reporter {
                 Err(_) => self.incomplete = true,
             }
         }
+    }
+
+    /// Writes the JSON summary of a command: `keys`, and those that all commands have.
+    pub(crate) fn summary(&mut self, command: &str, mut keys: Value) {
+        keys["type"] = "summary".into();
+        keys["command"] = command.into();
+        keys["warnings"] = self.warnings.into();
+        keys["errors"] = self.errors.into();
+        keys["seconds"] = self.seconds().into();
+        self.object(&keys);
+    }
+
+    /// Returns the time since the report began, in seconds rounded to milliseconds.
+    pub(crate) fn seconds(&self) -> f64 {
+        (self.started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0
     }
 
     /// Reports all findings about one file, in order.
