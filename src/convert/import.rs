@@ -32,14 +32,9 @@ use crate::mailbox::message::received::DateRules;
 
 /// Imports mboxes into a Maildir. If it fails, nothing new is visible there, except, in a Maildir that existed,
 /// the messages that the totals count as written.
-pub(crate) fn import_mboxes(
-    mut inputs: Vec<Input>,
-    options: &ImportOptions<'_>,
-    context: &Context<'_>,
-) -> Outcome {
-    let lock_findings = inputs.iter_mut().map(|input| input.source.take_findings()).collect();
-    let mut import = Import { inputs: &inputs, options, context, reports: Vec::with_capacity(inputs.len()) };
-    let done = import.run(lock_findings).map_err(|abort| prefer_source_change(abort, &inputs));
+pub(crate) fn import_mboxes(inputs: &[Input], options: &ImportOptions<'_>, context: &Context<'_>) -> Outcome {
+    let mut import = Import { inputs, options, context, reports: Vec::with_capacity(inputs.len()) };
+    let done = import.run().map_err(|abort| prefer_source_change(abort, inputs));
     let mut reports = import.reports;
     let bytes_source = inputs.iter().map(|i| i.source.raw().len() as u64).sum();
     let (totals, folders, error) = match done {
@@ -91,7 +86,7 @@ struct IdentifiedPlan {
 }
 
 impl<'a> Import<'a> {
-    fn run(&mut self, lock_findings: Vec<Vec<Finding>>) -> Result<(Totals, Vec<FolderCount>), Abort> {
+    fn run(&mut self) -> Result<(Totals, Vec<FolderCount>), Abort> {
         let Import { inputs, options, context, .. } = *self;
         let destination = Destination::look(&options.destination)?;
         let path = options.destination.path;
@@ -103,7 +98,7 @@ impl<'a> Import<'a> {
         if let Some(known) = self.find_all_known(&destination)? {
             return Ok(known);
         }
-        let sources = self.read_sources(lock_findings, &destination)?;
+        let sources = self.read_sources(&destination)?;
         let (destination, opened) = destination.open(&options.destination, context)?;
         let history = History::parse(destination.manifest.as_ref())?.with_siblings(options.siblings);
         history.check_destination(&options.destination, &destination.state)?;
@@ -191,11 +186,7 @@ impl<'a> Import<'a> {
     }
 
     /// Reads the sources, and hashes them if the run may need to identify them.
-    fn read_sources(
-        &mut self,
-        lock_findings: Vec<Vec<Finding>>,
-        destination: &Destination,
-    ) -> Result<Vec<ReadSource<'a>>> {
+    fn read_sources(&mut self, destination: &Destination) -> Result<Vec<ReadSource<'a>>> {
         let Import { inputs, options, context, .. } = *self;
         // A run that writes no manifest identifies a source only by one that exists.
         let needs_digest = match options.destination.manifest {
@@ -204,9 +195,9 @@ impl<'a> Import<'a> {
         };
         context.events.begin(Phase::Reading, inputs.iter().map(|i| i.source.text().len() as u64).sum());
         let mut sources = Vec::with_capacity(inputs.len());
-        for (input, findings) in inputs.iter().zip(lock_findings) {
+        for input in inputs {
             // Deciding boundaries takes one core; another one hashes meanwhile.
-            let read = || input.read(findings, context);
+            let read = || input.read(context);
             let hash = || needs_digest.then(|| hash_source(&input.source));
             let ((mbox, report), digest) = match input.source.raw().len() {
                 ..identity::MIN_PARALLEL => (read(), hash()),

@@ -14,6 +14,8 @@ use crate::mailbox::source::Source;
 #[derive(Debug)]
 pub(crate) struct Input {
     pub(crate) source: Source,
+    /// The findings of its locks.
+    pub(crate) lock_findings: Vec<Finding>,
     /// The path as the user gave it, `-` for standard input: the name in the manifest.
     pub(crate) name: PathBuf,
     pub(crate) read_options: ReadOptions,
@@ -71,10 +73,10 @@ impl Report {
 }
 
 impl Input {
-    /// Reads the mbox and reports on it, even if it is not a mailbox. `findings` are those of its locks.
-    pub(crate) fn read(&self, findings: Vec<Finding>, context: &Context<'_>) -> (Result<Mbox<'_>>, Report) {
+    /// Reads the mbox and reports on it, even if it is not a mailbox.
+    pub(crate) fn read(&self, context: &Context<'_>) -> (Result<Mbox<'_>>, Report) {
         let source = &self.source;
-        let mut report = Report::new(source.path(), findings);
+        let mut report = Report::new(source.path(), self.lock_findings.clone());
         match Mbox::read(source, &self.read_options, context) {
             Ok(mut mbox) => {
                 report.variant = Some(mbox.variant);

@@ -10,18 +10,16 @@ use std::time::Duration;
 use data_encoding::BASE64;
 use rayon::prelude::*;
 
-use super::export::lock;
 use crate::mailbox::context::{Context, Phase};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::atomic_file::AtomicFile;
-use crate::mailbox::fs::durable;
+use crate::mailbox::fs::{durable, ignore_poison};
 use crate::mailbox::maildir::list::{self, Entry};
 use crate::mailbox::manifest::{self, Digest, Gap, ManifestLocation, MessageRecord, Outline, Section};
 use crate::mailbox::text::display_path;
 
 /// The source to restore, and its target.
-#[derive(Debug, Clone)]
 pub(crate) struct RestoreOptions<'a> {
     /// The Maildir.
     pub maildir: &'a Path,
@@ -43,7 +41,6 @@ pub(crate) enum SourceSelector {
 }
 
 /// Where the bytes of a source go.
-#[derive(Clone, Copy)]
 pub(crate) enum RestoreTarget<'a> {
     /// A file, which appears complete.
     File {
@@ -54,15 +51,6 @@ pub(crate) enum RestoreTarget<'a> {
     },
     /// A stream.
     Stream(&'a Mutex<dyn Write + Send>),
-}
-
-impl std::fmt::Debug for RestoreTarget<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            RestoreTarget::File { path, .. } => f.debug_tuple("File").field(path).finish(),
-            RestoreTarget::Stream(_) => f.write_str("Stream"),
-        }
-    }
 }
 
 /// A source that was restored.
@@ -104,14 +92,14 @@ pub(crate) fn restore(
         return Err(Error::Destination { path: section.source(), reason });
     }
     context.events.begin(Phase::Writing, section.header.size);
-    match options.target {
+    match &options.target {
         RestoreTarget::Stream(stream) => {
-            let (mut stream, name) = (lock(stream), Path::new("standard output"));
+            let (mut stream, name) = (ignore_poison(stream.lock()), Path::new("standard output"));
             files.write(path, &mut |bytes| stream.write_all(bytes).map_err(Error::io("write", name)))?;
             stream.flush().map_err(Error::io("write", name))?;
         }
         RestoreTarget::File { path: file, replace } => {
-            let atomic = AtomicFile::create(file, replace, Duration::ZERO, context.cancel)?;
+            let atomic = AtomicFile::create(file, *replace, Duration::ZERO, context.cancel)?;
             write_file(atomic, file, |out| files.write(path, out))?;
         }
     }

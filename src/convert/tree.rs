@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::export::{self, ExportOptions, ExportSource, lock};
+use super::export::{self, ExportOptions, ExportSource};
 use super::import::import_mboxes;
 use super::{CopyOptions, DestinationOptions, ImportOptions, Input, Outcome, Report, Totals, copy};
 use crate::mailbox::context::{Context, Events, Phase};
@@ -18,7 +18,7 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable::{self, Dir};
 use crate::mailbox::fs::sync_group::SyncGroup;
-use crate::mailbox::fs::{parent_of, read_regular};
+use crate::mailbox::fs::{ignore_poison, parent_of, read_regular};
 use crate::mailbox::maildir::create;
 use crate::mailbox::maildir::destination::{DestinationState, check_destination, refuse_symlink};
 use crate::mailbox::maildir::write::Fsync;
@@ -323,7 +323,7 @@ impl Conversion<'_> {
                 })
             }
         };
-        let error = lock(&stop.error).take();
+        let error = ignore_poison(stop.error.lock()).take();
         (folders.into_iter().flatten().collect(), error)
     }
 
@@ -528,7 +528,7 @@ struct StopAll {
 impl StopAll {
     fn request(&self, error: Error) {
         self.requested.store(true, Ordering::Relaxed);
-        lock(&self.error).get_or_insert(error);
+        ignore_poison(self.error.lock()).get_or_insert(error);
     }
 }
 
@@ -559,8 +559,7 @@ impl FolderConversion<'_> {
                 let path = &entry.found.path;
                 let outcome = match self.options.layout {
                     Layout::Mboxes => {
-                        export::export(vec![ExportSource::Maildir(path.clone())], &self.export, &self.context)
-                            .0
+                        export::export(&[ExportSource::Maildir(path.clone())], &self.export, &self.context).0
                     }
                     _ => {
                         let options = CopyOptions { destination: self.import.destination.clone() };
@@ -587,10 +586,10 @@ impl FolderConversion<'_> {
     fn convert_inputs(&mut self, inputs: Vec<Input>) {
         let outcome = match self.options.layout {
             Layout::Mboxes => {
-                let sources = inputs.into_iter().map(|input| ExportSource::Mbox(Box::new(input))).collect();
-                export::export(sources, &self.export, &self.context).0
+                let sources = inputs.into_iter().map(|input| ExportSource::Mbox(Box::new(input)));
+                export::export(&sources.collect::<Vec<_>>(), &self.export, &self.context).0
             }
-            _ => import_mboxes(inputs, &self.import, &self.context),
+            _ => import_mboxes(&inputs, &self.import, &self.context),
         };
         self.outcome.add(Ok(outcome), self.stop);
     }
@@ -643,11 +642,11 @@ struct FolderEvents<'a> {
 
 impl Events for FolderEvents<'_> {
     fn begin(&self, phase: Phase, _: u64) {
-        *lock(&self.phase) = phase;
+        *ignore_poison(self.phase.lock()) = phase;
     }
 
     fn advance(&self, bytes: u64, messages: u64) {
-        if *lock(&self.phase) == Phase::Writing {
+        if *ignore_poison(self.phase.lock()) == Phase::Writing {
             self.events.advance(bytes, messages);
         }
     }

@@ -271,6 +271,7 @@ impl Error {
             Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Some("free some space and run the same command again; nothing of this was published")
             }
+            Error::Unrepresentable { .. } => Some("write another variant"),
             _ => None,
         }
     }

@@ -317,7 +317,8 @@ impl ConvertArgs {
 
     /// Opens an mbox, and reads the list of `--boundaries`.
     pub(super) fn open(&self, mailbox: &MailboxArg, opener: &Opener<'_>) -> Result<Input> {
-        let source = opener.open(mailbox)?;
+        let mut source = opener.open(mailbox)?;
+        let lock_findings = source.take_findings();
         let overrides = match &self.boundaries {
             None => Default::default(),
             Some(path) => {
@@ -326,6 +327,6 @@ impl ConvertArgs {
             }
         };
         let read_options = ReadOptions { variant: mailbox.variant(), overrides, ..ReadOptions::default() };
-        Ok(Input { name: mailbox.path.clone(), read_options, source })
+        Ok(Input { name: mailbox.path.clone(), read_options, source, lock_findings })
     }
 }

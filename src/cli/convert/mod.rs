@@ -131,7 +131,7 @@ impl Run<'_> {
     fn import(&self, options: &ImportOptions<'_>) -> Outcome {
         let open = |source| self.args.open(source, self.opener);
         match self.mailboxes.sources.iter().map(open).collect() {
-            Ok(inputs) => import_mboxes(inputs, options, &self.maildir_context()),
+            Ok::<Vec<_>, _>(inputs) => import_mboxes(&inputs, options, &self.maildir_context()),
             Err(error) => Outcome::failed(self.mailboxes.sources.len(), error),
         }
     }
@@ -155,8 +155,8 @@ impl Run<'_> {
                 Ok(ExportSource::Mbox(Box::new(input)))
             }
         });
-        let sources = sources.collect::<Result<_>>()?;
-        let (mut outcome, variant) = export::export(sources, options, &self.context);
+        let sources = sources.collect::<Result<Vec<_>>>()?;
+        let (mut outcome, variant) = export::export(&sources, options, &self.context);
         let to_stream = self.mailboxes.destination.is_standard_stream();
         if to_stream && outcome.error.as_ref().is_some_and(report::is_closed_pipe) {
             outcome.error = None;

@@ -1,10 +1,10 @@
 //! The plan of a copy: which messages are written, and by which names.
 
 use std::collections::HashSet;
-use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::super::chunks::{MessageChunk, divide};
 use super::super::history::History;
 use super::super::options::DestinationOptions;
 use super::collisions::{Collision, DestinationIndex, DestinationMessage, NewName};
@@ -18,6 +18,9 @@ use crate::mailbox::maildir::destination::DestinationState;
 use crate::mailbox::maildir::keywords::KeywordSet;
 use crate::mailbox::maildir::list::{self, Entry};
 use crate::mailbox::text::escape;
+
+/// Messages that a worker takes at once.
+const MESSAGES_AT_ONCE: usize = 64;
 
 /// A message of the source that no earlier run has copied.
 pub(super) struct SourceMessage {
@@ -39,7 +42,7 @@ pub(super) enum Disposition {
 pub(super) struct CopyPlan {
     pub(super) messages: Vec<SourceMessage>,
     /// Messages that a worker takes at once.
-    pub(super) chunks: Vec<Range<usize>>,
+    pub(super) chunks: Vec<MessageChunk>,
     /// Why other files are not copied.
     pub(super) skipped: Vec<Finding>,
     /// Keyword letters that messages of the destination have.
@@ -75,7 +78,7 @@ impl CopyPlan {
     /// Returns the sizes of the files to write after the first `chunks`; None for a message that is only
     /// recorded.
     pub(super) fn sizes(&self, chunks: usize) -> impl Iterator<Item = Option<u64>> {
-        let first = self.chunks.get(chunks).map_or(self.messages.len(), |chunk| chunk.start);
+        let first = self.chunks.get(chunks).map_or(self.messages.len(), |chunk| chunk.messages.start);
         self.messages[first..].iter().map(|m| (!m.is_present()).then_some(m.size))
     }
 }
@@ -116,7 +119,7 @@ impl Planner<'_> {
         let mut skipped = Vec::new();
         self.skip_unreadable(&mut messages, &mut skipped);
         self.resolve_collisions(&mut messages, &index, findings)?;
-        let chunks = chunks(&messages);
+        let chunks = divide(messages.iter().map(|message| message.size), MESSAGES_AT_ONCE);
         let letters_there = index.letters();
         Ok(CopyPlan { messages, chunks, skipped, letters_there, known, known_bytes })
     }
@@ -190,22 +193,4 @@ impl Planner<'_> {
         }
         Ok(())
     }
-}
-
-fn chunks(messages: &[SourceMessage]) -> Vec<Range<usize>> {
-    const MESSAGES: usize = 64;
-    const BYTES: u64 = 2 << 20;
-    let mut chunks: Vec<Range<usize>> = Vec::new();
-    let mut bytes = 0;
-    for (n, message) in messages.iter().enumerate() {
-        match chunks.last_mut() {
-            Some(chunk) if chunk.len() < MESSAGES && bytes < BYTES => chunk.end = n + 1,
-            _ => {
-                bytes = 0;
-                chunks.push(n..n + 1);
-            }
-        }
-        bytes += message.size;
-    }
-    chunks
 }

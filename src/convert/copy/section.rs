@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 
+use super::super::chunks::MessageChunk;
 use super::super::options::DestinationOptions;
 use super::super::section::{CheckedChunk, SectionSource, StagedFile};
 use super::collisions::DestinationMessage;
@@ -105,7 +106,7 @@ impl<'a> CopySection<'a> {
     }
 
     fn read_chunk(&self, n: usize) -> Result<(CopiedChunk, Vec<Outgoing>)> {
-        let range = self.plan.chunks[n].clone();
+        let range = self.plan.chunks[n].messages.clone();
         let mut outgoing = Vec::with_capacity(range.len());
         let mut chunk = CopiedChunk { records: Vec::with_capacity(range.len()), tally: CopyTally::default() };
         for n in range {
@@ -203,8 +204,8 @@ impl SectionSource for CopySection<'_> {
     }
 
     fn chunk_size(&self, n: usize) -> (u64, u64) {
-        let messages = &self.plan.messages[self.plan.chunks[n].clone()];
-        (messages.iter().map(|m| m.size).sum(), messages.len() as u64)
+        let MessageChunk { messages, size } = &self.plan.chunks[n];
+        (*size, messages.len() as u64)
     }
 
     fn write_chunk(&self, n: usize, writer: &MaildirWriter, _recorded: bool) -> Result<CopiedChunk> {

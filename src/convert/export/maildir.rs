@@ -1,0 +1,102 @@
+//! A Maildir as the source of an export.
+
+use std::collections::HashMap;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::convert::Report;
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::maildir::keywords::KeywordTable;
+use crate::mailbox::maildir::list::{self, Entry, MaildirReader};
+use crate::mailbox::manifest::{self, ManifestLocation, Outline};
+use crate::mailbox::mbox::from_line;
+use crate::mailbox::text::escape;
+use crate::mailbox::tree::walk::stray_mail;
+
+/// A Maildir, its messages in the order in which they are written.
+pub(super) struct SourceMaildir {
+    pub(super) files: MaildirReader,
+    pub(super) messages: Vec<SourceMessage>,
+    pub(super) keywords: KeywordTable,
+}
+
+pub(super) struct SourceMessage {
+    pub(super) entry: Entry,
+    pub(super) size: u64,
+    /// The sender in the From_ line that the manifest has.
+    pub(super) sender: Option<Box<[u8]>>,
+}
+
+impl SourceMaildir {
+    pub(super) fn open(path: &Path, manifest: ManifestLocation<'_>) -> Result<(SourceMaildir, Report)> {
+        let files = MaildirReader::open(path)?;
+        let (entries, recorded) = rayon::join(|| list::list_messages(path), || read_recorded(path, manifest));
+        let (entries, mut findings) = (entries?, Vec::new());
+        let recorded = match recorded {
+            Err(error @ Error::Manifest { .. }) => {
+                let message = format!("{error}; the messages are in the order of their dates");
+                findings.push(Finding::new(Code::ManifestDamaged, message));
+                HashMap::new()
+            }
+            recorded => recorded?,
+        };
+        let mut messages: Vec<(usize, SourceMessage)> = entries
+            .into_iter()
+            .map(|entry| {
+                let recorded = recorded.get(entry.parsed().base);
+                let (rank, sender) = recorded.map_or((usize::MAX, None), |r| (r.rank, r.sender.clone()));
+                (rank, SourceMessage { size: files.size(&entry), entry, sender })
+            })
+            .collect();
+        // Stable: messages of no source stay in the order of date and name.
+        messages.sort_by_key(|(rank, _)| *rank);
+        findings.extend(find_nested_folders(path)?);
+        let report = Report::new(path, findings);
+        let messages = messages.into_iter().map(|(_, message)| message).collect();
+        Ok((SourceMaildir { files, messages, keywords: KeywordTable::read(path)? }, report))
+    }
+}
+
+/// A message as the manifest has it.
+struct RecordedMessage {
+    rank: usize,
+    sender: Option<Box<[u8]>>,
+}
+
+/// Returns the messages of closed sections by name, ranked source after source, each in the order of its source. A
+/// source that grew ranks where its last section is.
+fn read_recorded(
+    maildir: &Path,
+    manifest: ManifestLocation<'_>,
+) -> Result<HashMap<Vec<u8>, RecordedMessage>> {
+    let Some(manifest) = manifest.read(maildir)? else { return Ok(HashMap::new()) };
+    let outlines = manifest.outline()?;
+    let is_closed = |o: &Outline<'_>| o.footer.is_some();
+    let is_superseded = |n: usize| {
+        (n + 1..outlines.len()).any(|m| is_closed(&outlines[m]) && manifest::follows(&outlines, m, n))
+    };
+    let mut order: Vec<usize> = (0..outlines.len()).filter(|&n| is_closed(&outlines[n])).collect();
+    order.sort_by_key(|&n| is_superseded(n));
+    let mut recorded = HashMap::new();
+    for n in order {
+        for message in outlines[n].names() {
+            let rank = recorded.len();
+            let line = message.from.0.split_inclusive(|&b| b == b'\n').next().unwrap_or_default();
+            let sender = Some(from_line::parse(line).sender).filter(|s| !s.is_empty()).map(Box::from);
+            recorded.entry(message.name.0).or_insert(RecordedMessage { rank, sender });
+        }
+    }
+    Ok(recorded)
+}
+
+/// Reports the Maildir++ folders of a Maildir, and other mail in it.
+pub(crate) fn find_nested_folders(maildir: &Path) -> Result<Option<Finding>> {
+    let mut folders: Vec<String> =
+        list::list_folders(maildir)?.iter().map(|name| escape(name.as_bytes())).collect();
+    folders.extend(stray_mail(maildir).iter().map(|path| escape(path.as_os_str().as_bytes())));
+    Ok((!folders.is_empty()).then(|| {
+        let message = format!("its folders are not converted with it: {}", folders.join(", "));
+        Finding::new(Code::FoldersLeft, message).with_hint("convert each by itself")
+    }))
+}

@@ -1,0 +1,221 @@
+//! The messages of an export in the form of the mbox.
+
+use std::borrow::Cow;
+use std::ops::{AddAssign, Range};
+use std::os::unix::ffi::OsStrExt;
+
+use super::ReadySource;
+use super::maildir::{SourceMaildir, SourceMessage};
+use crate::convert::planned::Disposition;
+use crate::convert::render::{Eol, RenderOptions, render};
+use crate::mailbox::error::{Error, Result};
+use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::maildir::keywords::{self, KeywordSet, KeywordTable};
+use crate::mailbox::maildir::list::FoundMessage;
+use crate::mailbox::maildir::subdir::Subdir;
+use crate::mailbox::mbox::from_line::{self, LineClass};
+use crate::mailbox::mbox::quote::Quoting;
+use crate::mailbox::mbox::read::Mbox;
+use crate::mailbox::mbox::status::{LabelPolicy, Status, StatusFields};
+use crate::mailbox::mbox::variant::Variant;
+use crate::mailbox::mbox::verdict::Extent;
+use crate::mailbox::mbox::write::{self, Changes, FromLineSpec, MboxMessage, Unrepresentable};
+use crate::mailbox::message::header;
+use crate::mailbox::text::escape;
+
+/// Renders the messages of one worker.
+pub(super) struct Renderer {
+    variant: Variant,
+    eol: Eol,
+    /// A buffer for one file.
+    file: Vec<u8>,
+    /// The messages of the last chunk.
+    pub(super) out: Vec<u8>,
+    tally: Tally,
+}
+
+impl Renderer {
+    pub(super) fn new(variant: Variant, eol: Eol) -> Renderer {
+        Renderer { variant, eol, file: Vec::new(), out: Vec::new(), tally: Tally::default() }
+    }
+
+    /// Renders a chunk of messages, and returns its counts.
+    pub(super) fn render(&mut self, source: &ReadySource<'_>, messages: Range<usize>) -> Result<Tally> {
+        self.out.clear();
+        match source {
+            ReadySource::Maildir(maildir) => {
+                let mut file = std::mem::take(&mut self.file);
+                for message in &maildir.messages[messages] {
+                    self.render_file(maildir, message, &mut file)?;
+                }
+                self.file = file;
+            }
+            ReadySource::Mbox { input, mbox, plan } => {
+                let planned = plan.messages[messages.clone()].iter().zip(&mbox.messages()[messages]);
+                for (planned, extent) in planned.filter(|(p, _)| p.disposition != Disposition::Pseudo) {
+                    self.render_extent(mbox, extent, planned.epoch)
+                        .map_err(|Unrepresentable| Error::unrepresentable(input.source.path()))?;
+                }
+            }
+        }
+        Ok(std::mem::take(&mut self.tally))
+    }
+
+    fn render_file(
+        &mut self,
+        maildir: &SourceMaildir,
+        message: &SourceMessage,
+        bytes: &mut Vec<u8>,
+    ) -> Result<()> {
+        let FoundMessage { entry, mtime } = match maildir.files.read_or_explain(&message.entry, bytes)? {
+            Ok(found) => found,
+            Err(finding) => {
+                self.tally.skipped += 1;
+                self.tally.findings.push(finding);
+                return Ok(());
+            }
+        };
+        let parsed = entry.parsed();
+        let status = Status { flags: parsed.flags(), old: entry.subdir == Subdir::Cur };
+        let header = header::split(bytes).header;
+        let letters = parsed.keywords();
+        let table = &maildir.keywords;
+        let unnamed: Vec<usize> = letters.numbers().filter(|&n| table.name(n).is_none()).collect();
+        // Without a table the keywords of the header stay.
+        let keywords = (!table.is_empty()).then(|| join_keywords(letters, table, header));
+        let sender = header::return_path(header).or(message.sender.as_deref()).unwrap_or_default();
+        let from_line = FromLineSpec::Generated { sender, epoch: parsed.received_date(mtime, header).0 };
+        let name = || escape(entry.name.as_bytes());
+        let text = self.with_line_ends(bytes, Quoting::None);
+        let rendered =
+            MboxMessage { message: &text, from_line, status: Some(status), keywords: keywords.as_deref() };
+        let changes = write::write(self.variant, &rendered, &mut self.out)
+            .map_err(|Unrepresentable| Error::unrepresentable(&maildir.files.path(&entry)))?;
+        self.tally.add(bytes.len(), changes, None, &name);
+        if !unnamed.is_empty() {
+            let letters = unnamed.into_iter().fold(KeywordSet::default(), KeywordSet::with);
+            let message =
+                format!("{}: no dovecot-keywords says which keywords the letters {letters} are", name());
+            self.tally.findings.push(Finding::new(Code::FlagsUnsaid, message));
+        }
+        Ok(())
+    }
+
+    fn render_extent(&mut self, mbox: &Mbox<'_>, extent: &Extent, epoch: i64) -> Result<(), Unrepresentable> {
+        let source = extent.message(mbox.text());
+        let lines = extent.separator_lines(mbox.text());
+        let first = lines.split_inclusive(|&b| b == b'\n').next().unwrap_or_default();
+        let from = from_line::parse(first);
+        let text = self.with_line_ends(source, mbox.variant.quoting());
+        let from_line = match from.class {
+            LineClass::Dated => FromLineSpec::Verbatim(lines),
+            LineClass::Known | LineClass::Unknown => {
+                let path = header::return_path(header::split(source).header);
+                let named = Some(from.sender).filter(|s| !s.is_empty());
+                FromLineSpec::Generated { sender: named.or(path).unwrap_or_default(), epoch }
+            }
+        };
+        let rendered = MboxMessage { message: &text, from_line, status: None, keywords: None };
+        let changes = write::write(self.variant, &rendered, &mut self.out)?;
+        self.tally.add(source.len(), changes, Some(extent.at), &|| "this message".into());
+        Ok(())
+    }
+
+    /// Returns the message without its quoting, with the line ends of `--eol`.
+    fn with_line_ends<'m>(&mut self, message: &'m [u8], quoting: Quoting) -> Cow<'m, [u8]> {
+        if quoting == Quoting::None && self.eol == Eol::Keep {
+            return Cow::Borrowed(message);
+        }
+        let options = RenderOptions { eol: self.eol, ..RenderOptions::default() };
+        let mut rendered = render(message, &header::split(message), quoting, options);
+        self.tally.line_ends += u64::from(rendered.eols);
+        match &mut rendered.pieces[..] {
+            [one] => std::mem::take(one),
+            pieces => Cow::Owned(pieces.concat()),
+        }
+    }
+}
+
+/// Returns the keywords of a message, with blanks between them: those of its letters, and those of its header for
+/// which the Maildir has no letter.
+fn join_keywords(letters: KeywordSet, table: &KeywordTable, header: &[u8]) -> String {
+    let mut keywords: Vec<Cow<'_, str>> =
+        letters.numbers().filter_map(|number| table.name(number)).map(keywords::atom).collect();
+    let fields = header::fields(header).filter(|f| f.is("X-Keywords") || f.is("X-Mozilla-Keys"));
+    let mut status = StatusFields::default();
+    fields.for_each(|field| status.add(&field, LabelPolicy::Ignore));
+    for keyword in status.keywords {
+        let atom = keywords::atom(&keyword).into_owned();
+        if table.number(&atom).is_none() && !keywords.iter().any(|known| known.eq_ignore_ascii_case(&atom)) {
+            keywords.push(Cow::Owned(atom));
+        }
+    }
+    keywords.join(" ")
+}
+
+/// Counts of what was written, for the report.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) messages: u64,
+    /// Entries of a Maildir that are not messages.
+    pub(super) skipped: u64,
+    /// Bytes of the messages in the source.
+    pub(super) bytes: u64,
+    pub(super) line_ends: u64,
+    final_newlines: u64,
+    ambiguous: u64,
+    findings: Vec<Finding>,
+}
+
+impl Tally {
+    fn add(&mut self, bytes: usize, changes: Changes, at: Option<u64>, name: &dyn Fn() -> String) {
+        self.messages += 1;
+        self.bytes += bytes as u64;
+        self.final_newlines += u64::from(changes.final_newline);
+        self.ambiguous += u64::from(changes.ambiguous);
+        let mut find = |code, message: String| {
+            self.findings.push(Finding { offset: at, ..Finding::new(code, message) });
+        };
+        if changes.header_quotes > 0 {
+            let message = format!(
+                "{}: {} lines of its header begin with From and were quoted for good",
+                name(),
+                changes.header_quotes
+            );
+            find(Code::HeaderQuoted, message);
+        }
+        if changes.doubled {
+            let message =
+                format!("{}: begins with a continuation line; its From_ line stands there twice", name());
+            find(Code::FromDoubled, message);
+        }
+    }
+
+    pub(super) fn findings(self) -> Vec<Finding> {
+        let mut findings = self.findings;
+        if self.final_newlines > 0 {
+            let message = format!("{} messages have no final newline; each got one", self.final_newlines);
+            findings.push(Finding::new(Code::FinalNewline, message));
+        }
+        if self.ambiguous > 0 {
+            let message = format!(
+                "{} lines begin with >From already; readers will take the > for quoting and off",
+                self.ambiguous
+            );
+            findings.push(Finding::new(Code::QuotingAmbiguous, message).with_hint("mboxrd can tell them"));
+        }
+        findings
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Tally) {
+        self.messages += other.messages;
+        self.skipped += other.skipped;
+        self.bytes += other.bytes;
+        self.line_ends += other.line_ends;
+        self.final_newlines += other.final_newlines;
+        self.ambiguous += other.ambiguous;
+        self.findings.extend(other.findings);
+    }
+}
