@@ -14,7 +14,7 @@ use serde::{Serialize, Serializer};
 use super::args::CommonArgs;
 use super::generate::{SummaryKey, key};
 use super::inject_env::{EnvOverlay, InjectEnvironment, RecipientSource};
-use super::relay::{default_next_hops, failure_reason, outcome_failure, relay_message};
+use super::relay::{default_next_hops, relay_message};
 use super::ui::exit::{self, Exit, ExitCodes};
 use super::ui::report::Reporter;
 use super::{clock, open, signals};
@@ -314,7 +314,7 @@ fn report_outcomes(args: &InjectArgs, progress: &Progress, reporter: &mut Report
     let mut failures: Vec<SharedFailure<'_>> = Vec::new();
     for (recipient, RelayOutcome { hop_index, outcome }) in recipients.iter().zip(&progress.outcomes) {
         let hop = &progress.hops[*hop_index];
-        let Some(failure) = outcome_failure(outcome) else {
+        let Some(failure) = outcome.failure() else {
             if args.common.verbose {
                 let text = &outcome.text;
                 let separator = if text.is_empty() { "" } else { ": " };
@@ -405,7 +405,7 @@ impl Serialize for RecipientOutcomes<'_> {
                 unsure: outcome.kind == OutcomeKind::Unsure,
                 status: match &outcome.status {
                     Some(status) => status,
-                    None => failure_reason(outcome).map_or("2.0.0", FailureReason::status),
+                    None => outcome.failure_reason().map_or("2.0.0", FailureReason::status),
                 },
                 via: hops[*hop_index].to_string(),
                 text: &outcome.text,

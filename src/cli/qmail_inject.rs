@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::inject_env::{EnvOverlay, InjectEnvironment, RecipientSource};
 use super::invocation::program_name;
-use super::relay::{default_next_hops, outcome_failure, relay_message};
+use super::relay::{default_next_hops, relay_message};
 use super::ui::exit::{Exit, ExitCodes};
 use super::{clock, open, signals};
 use crate::inject::{CompletedMessage, InjectError, InjectOptions, Injector};
@@ -269,7 +269,7 @@ fn enqueue(completed: &CompletedMessage, cancel: &Cancel) -> Result<(), QmailErr
     }
     let outcomes = relay_message(&OutgoingMessage::unmodified(message), envelope, &hops, A_DAY, cancel)?;
     // A server's reply is for all recipients.
-    match outcomes.iter().find(|one| outcome_failure(&one.outcome).is_some()) {
+    match outcomes.iter().find(|one| one.outcome.failure_reason().is_some()) {
         None => Ok(()),
         Some(one) => {
             let text = format!("{}: {}", hops[one.hop_index], one.outcome);

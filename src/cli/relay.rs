@@ -21,7 +21,6 @@ use crate::transport::failure::{Failure, FailureReason};
 use crate::transport::message::OutgoingMessage;
 use crate::transport::net::Timeouts;
 use crate::transport::next_hop::NextHop;
-use crate::transport::outcome::{Outcome, OutcomeKind};
 use crate::transport::relay::{self, LocalMailbox, LocalMessage, RelayOptions, RelayOutcome};
 
 /// For one address; a host may have another.
@@ -102,22 +101,4 @@ fn helo_name() -> Result<String> {
     let me = ControlFiles::read(&qmail_home().join("control"))?.me;
     let me = me.unwrap_or_else(|| rustix::system::uname().nodename().to_bytes().to_vec());
     Ok(OsStr::from_bytes(&me).to_string_lossy().into_owned())
-}
-
-/// Returns why a recipient does not have the message, unless it has.
-pub(super) fn outcome_failure(outcome: &Outcome) -> Option<Failure> {
-    failure_reason(outcome).map(|reason| Failure::new(reason, &outcome.text))
-}
-
-/// Returns the class of a failed outcome. The next hop's status decides if it agrees with the disposition.
-pub(super) fn failure_reason(outcome: &Outcome) -> Option<FailureReason> {
-    let default = match outcome.kind {
-        OutcomeKind::Accepted => return None,
-        OutcomeKind::Temporary | OutcomeKind::Unsure => FailureReason::TryAgain,
-        OutcomeKind::Permanent => FailureReason::Refused,
-    };
-    let is_stated = |reason: &FailureReason| {
-        Some(reason.status()) == outcome.status.as_deref() && reason.is_temporary() == default.is_temporary()
-    };
-    Some(FailureReason::ALL.into_iter().find(is_stated).unwrap_or(default))
 }

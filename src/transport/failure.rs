@@ -35,7 +35,7 @@ pub(crate) enum FailureReason {
 }
 
 impl FailureReason {
-    pub(crate) const ALL: [FailureReason; 13] = [
+    const ALL: [FailureReason; 13] = [
         FailureReason::TryAgain,
         FailureReason::DiskFull,
         FailureReason::Locked,
@@ -68,6 +68,11 @@ impl FailureReason {
             FailureReason::Looping => "5.4.6",
             FailureReason::Refused => "5.3.0",
         }
+    }
+
+    /// Returns the reason that a status code states.
+    pub(crate) fn of_status(status: &[u8]) -> Option<FailureReason> {
+        FailureReason::ALL.into_iter().find(|reason| reason.status().as_bytes() == status)
     }
 
     /// Reports whether a later attempt can succeed.

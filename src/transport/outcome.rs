@@ -76,6 +76,22 @@ impl Outcome {
         let text = format!("{error} after the whole message was sent: it may have arrived");
         Outcome::new(OutcomeKind::Unsure, error.status(), text)
     }
+
+    /// Returns why a recipient does not have the message, unless it has.
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        self.failure_reason().map(|reason| Failure::new(reason, &self.text))
+    }
+
+    /// Returns the class of a failed outcome. The next hop's status decides if it agrees with the disposition.
+    pub(crate) fn failure_reason(&self) -> Option<FailureReason> {
+        let default = match self.kind {
+            OutcomeKind::Accepted => return None,
+            OutcomeKind::Temporary | OutcomeKind::Unsure => FailureReason::TryAgain,
+            OutcomeKind::Permanent => FailureReason::Refused,
+        };
+        let stated = self.status.as_ref().and_then(|status| FailureReason::of_status(status.as_bytes()));
+        Some(stated.filter(|reason| reason.is_temporary() == default.is_temporary()).unwrap_or(default))
+    }
 }
 
 /// Why a program did not accept the message, or did not confirm that it has.

@@ -1,5 +1,9 @@
 //! The lines of a `.qmail` file: dot-qmail(5).
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Instruction {
     Comment,
@@ -33,6 +37,11 @@ pub(crate) enum Fault {
     ProgramInForwardOnly,
     /// No path, command or address has a NUL: a crash left it.
     Nul,
+}
+
+/// Returns the path of a mailbox, without the `./` of its line.
+pub(crate) fn mailbox_path(home: &Path, name: &[u8]) -> PathBuf {
+    home.join(OsStr::from_bytes(name.strip_prefix(b"./").unwrap_or(name)))
 }
 
 /// Splits a file into lines. Any bytes are valid.

@@ -6,9 +6,11 @@
 //! line         its instructions
 //! route        all of this: what is known before a delivery
 //! run          the deliveries; program, environment: those to programs
+//! delivery     all of it for one message
 //! error        why a delivery failed
 //! ```
 
+pub(crate) mod delivery;
 pub(crate) mod environment;
 pub(crate) mod error;
 pub(crate) mod find;

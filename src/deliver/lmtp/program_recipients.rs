@@ -127,7 +127,7 @@ fn failure(status: ExitStatus, stderr: &[u8]) -> Failure {
         return Failure::new(by_code, format_args!("the delivery ended with {status} and said nothing"));
     }
     let (first, rest) = line.split_at(line.iter().position(|&b| b == b' ').unwrap_or(line.len()));
-    let by_line = FailureReason::ALL.into_iter().find(|reason| reason.status().as_bytes() == first);
+    let by_line = FailureReason::of_status(first);
     match by_line {
         Some(reason) if reason.is_temporary() == by_code.is_temporary() => {
             Failure::new(reason, escape(rest.trim_ascii()))
