@@ -15,21 +15,15 @@ use super::generate::{SummaryKey, key};
 use super::lmtp::{self, LmtpArgs};
 use super::mailbox_arg::MailboxArg;
 use super::open::{self, Locks, delivery_context};
-use super::ui::exit::{self, Exit, ExitCodes};
-use super::ui::report::Reporter;
+use super::ui::exit;
 use super::{clock, signals};
-use crate::deliver::prepared_message::PreparedMessage;
-use crate::deliver::target::DeliveryTarget;
-use crate::deliver::transaction::{self, DeliverOptions, DeliveredMessage};
-use crate::mailbox::context::{Cancel, Context};
-use crate::mailbox::finding::Code;
+use crate::cli::ui::{Exit, ExitCodes, Reporter};
+use crate::deliver::{DeliverOptions, DeliveredMessage, DeliveryTarget, PreparedMessage, transaction};
 use crate::mailbox::maildir::folders;
 use crate::mailbox::maildir::quota::Limits;
-use crate::mailbox::message::flags::Flags;
-use crate::mailbox::text::display_path;
-use crate::transport::envelope::{self, DeliveryEnvelope};
-use crate::transport::failure::Failure;
-use crate::transport::spool::SpooledMessage;
+use crate::mailbox::message::Flags;
+use crate::mailbox::{Cancel, Code, Context, display_path};
+use crate::transport::{DeliveryEnvelope, Failure, SpooledMessage, envelope};
 
 /// Deliver the message on standard input into a Maildir or mbox, safely
 ///

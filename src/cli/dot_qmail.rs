@@ -13,21 +13,15 @@ use super::inject_env::default_queue_program;
 use super::mailbox_arg::MailboxArg;
 use super::owner::{self, Privilege};
 use super::relay::relay_message;
-use super::ui::report::Reporter;
+use crate::cli::ui::Reporter;
 use crate::deliver::dot_qmail::delivery::{DotQmailDelivery, mailbox_line};
-use crate::deliver::dot_qmail::find::{Candidate, SkipReason};
-use crate::deliver::dot_qmail::home::Trust;
-use crate::deliver::dot_qmail::line::{self, Instruction, Line};
-use crate::deliver::dot_qmail::recipient::{LocalRecipient, is_of_user};
-use crate::deliver::dot_qmail::route::Route;
-use crate::deliver::transaction::{DeliverOptions, DeliveredMessage};
-use crate::mailbox::context::Context;
-use crate::mailbox::error::Error;
-use crate::mailbox::text::{display_path, escape};
-use crate::transport::envelope::DeliveryEnvelope;
-use crate::transport::failure::{Failure, FailureReason};
-use crate::transport::next_hop::NextHop;
-use crate::transport::spool::SpooledMessage;
+use crate::deliver::dot_qmail::recipient::is_of_user;
+use crate::deliver::dot_qmail::{
+    Candidate, Instruction, Line, LocalRecipient, Route, SkipReason, Trust, line,
+};
+use crate::deliver::{DeliverOptions, DeliveredMessage};
+use crate::mailbox::{Context, Error, display_path, escape};
+use crate::transport::{DeliveryEnvelope, Failure, FailureReason, NextHop, SpooledMessage};
 
 /// The options of `.qmail` delivery.
 #[derive(Args, Debug)]

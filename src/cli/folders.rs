@@ -4,13 +4,11 @@ use std::path::Path;
 
 use clap::Args;
 
+use crate::cli::ui::Reporter;
 use crate::convert::tree::FolderMapping;
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::tree::folder::Folder;
-use crate::mailbox::tree::walk::{SkippedEntry, Tree};
-
-use super::ui::report::Reporter;
+use crate::mailbox::tree::walk::SkippedEntry;
+use crate::mailbox::tree::{Folder, Tree};
+use crate::mailbox::{Code, Error, Finding, Result};
 
 /// How folders of a source correspond to folders of the destination.
 #[derive(Args, Debug)]

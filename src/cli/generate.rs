@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use clap_complete::Shell;
 
-use super::ui::exit::Exit;
-use crate::mailbox::finding::Code;
+use crate::cli::ui::Exit;
+use crate::mailbox::Code;
 
 #[derive(Args, Debug)]
 pub(super) struct GenerateArgs {

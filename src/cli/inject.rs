@@ -15,19 +15,16 @@ use super::args::CommonArgs;
 use super::generate::{SummaryKey, key};
 use super::inject_env::{EnvOverlay, InjectEnvironment, RecipientSource};
 use super::relay::{default_next_hops, relay_message};
-use super::ui::exit::{self, Exit, ExitCodes};
-use super::ui::report::Reporter;
+use super::ui::exit;
 use super::{clock, open, signals};
+use crate::cli::ui::{Exit, ExitCodes, Reporter};
 use crate::inject::{CompletedMessage, InjectError, InjectOptions, Injector};
-use crate::mailbox::finding::Code;
 use crate::mailbox::message::address::Compat;
-use crate::mailbox::text::{escape, plural};
-use crate::transport::envelope;
-use crate::transport::failure::{Failure, FailureReason};
-use crate::transport::message::OutgoingMessage;
-use crate::transport::next_hop::NextHop;
-use crate::transport::outcome::OutcomeKind;
-use crate::transport::relay::RelayOutcome;
+use crate::mailbox::text::plural;
+use crate::mailbox::{Code, escape};
+use crate::transport::{
+    Failure, FailureReason, NextHop, OutcomeKind, OutgoingMessage, RelayOutcome, envelope,
+};
 
 /// Complete the message on standard input and hand it on
 ///

@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 use super::owner::current_account_name;
 use crate::inject::control::{self, ControlFiles};
 use crate::inject::{Author, Domains, InjectFlags};
-use crate::mailbox::error::Result;
 use crate::mailbox::message::address::Compat;
-use crate::mailbox::text::display_path;
+use crate::mailbox::{Result, display_path};
 
 /// The process's environment with changes by `sendmail`.
 #[derive(Debug, Default)]

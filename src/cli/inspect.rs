@@ -9,18 +9,14 @@ use super::args::CommonArgs;
 use super::mailbox_arg::MailboxArg;
 use super::open::{OpenArgs, context};
 use super::signals;
-use super::ui::exit::{self, Exit};
-use super::ui::progress::ProgressDisplay;
-use super::ui::report::Reporter;
+use super::ui::exit;
+use crate::cli::ui::{Exit, ProgressDisplay, Reporter};
 use crate::inspect::{self, InspectOptions, MessageRow, Position};
-use crate::mailbox::context::Context;
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::{self, Code, Finding, Severity};
-use crate::mailbox::mbox::boundary_list;
-use crate::mailbox::mbox::read::Mbox;
-use crate::mailbox::mbox::verdict::Reason;
+use crate::mailbox::finding::{self, Severity};
+use crate::mailbox::mbox::{Mbox, Reason, boundary_list};
 use crate::mailbox::source::Source;
-use crate::mailbox::text::{display_path, escape, grouped};
+use crate::mailbox::text::grouped;
+use crate::mailbox::{Code, Context, Error, Finding, Result, display_path, escape};
 
 /// Show what is in a mailbox, and why each boundary is where it is
 ///

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::ui::exit::ExitCodes;
+use crate::cli::ui::ExitCodes;
 
 /// Returns the name by which the process was called, without directories.
 pub(super) fn program_name(mut args: impl Iterator<Item = OsString>) -> Option<OsString> {

@@ -20,11 +20,9 @@ use crate::deliver::lmtp::program_recipients::ProgramRecipients;
 use crate::deliver::lmtp::reply::ReplyLine;
 use crate::deliver::lmtp::session::{self, LmtpOptions, Peer, SessionEnd};
 use crate::deliver::lmtp::template::Template;
-use crate::deliver::transaction::{DeliverOptions, DeliveredMessage};
-use crate::mailbox::context::Context;
-use crate::mailbox::error::Error;
-use crate::mailbox::text::display_path;
-use crate::transport::failure::{Failure, FailureReason};
+use crate::deliver::{DeliverOptions, DeliveredMessage};
+use crate::mailbox::{Context, Error, display_path};
+use crate::transport::{Failure, FailureReason};
 
 /// Time for a command, between two pieces of a message, and to read a reply: the minimum of RFC 5321, 4.5.3.2.7.
 const TIMEOUT: Duration = Duration::from_secs(300);

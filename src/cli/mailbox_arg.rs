@@ -4,11 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use crate::deliver::target::TargetFormat;
-use crate::mailbox::error::{Error, Result};
+use crate::deliver::TargetFormat;
 use crate::mailbox::maildir::detect;
-use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::text::{display_path, escape};
+use crate::mailbox::mbox::Variant;
+use crate::mailbox::{Error, Result, display_path, escape};
 
 /// A format named before the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

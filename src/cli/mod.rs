@@ -32,10 +32,10 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::transport::failure::FailureReason;
+use crate::cli::ui::{Exit, ExitCodes};
+use crate::transport::FailureReason;
 use generate::Section;
 use invocation::{exit_codes, is_about};
-use ui::exit::{Exit, ExitCodes};
 
 /// A Maildir and mbox toolkit in qmail's tradition: it loses nothing, and proves it.
 #[derive(Parser, Debug)]

@@ -5,19 +5,19 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::mailbox::context::{Cancel, Context, Events, LockMethod, LockOptions, NoEvents};
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::maildir::detect::is_maildir;
-use crate::mailbox::source::input::InterruptibleReader;
-use crate::mailbox::source::{Source, SpoolOptions};
-use crate::mailbox::tree::walk::{Tree, walk};
-use crate::transport::failure::Failure;
-use crate::transport::spool::SpooledMessage;
 use clap::Args;
 
 use super::clock;
 use super::mailbox_arg::{Format, MailboxArg};
-use super::ui::progress::ProgressDisplay;
+use crate::cli::ui::ProgressDisplay;
+use crate::mailbox::context::LockMethod;
+use crate::mailbox::maildir::detect::is_maildir;
+use crate::mailbox::source::input::InterruptibleReader;
+use crate::mailbox::source::{Source, SpoolOptions};
+use crate::mailbox::tree::Tree;
+use crate::mailbox::tree::walk::walk;
+use crate::mailbox::{Cancel, Context, Error, Events, LockOptions, NoEvents, Result};
+use crate::transport::{Failure, SpooledMessage};
 
 /// How sources are opened.
 #[derive(Args, Debug, Clone)]

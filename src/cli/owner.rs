@@ -8,10 +8,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::deliver::root_path::require_root_only;
-use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Owner;
-use crate::mailbox::text::display_path;
-use crate::transport::failure::{Failure, FailureReason};
+use crate::mailbox::{Error, Result, display_path};
+use crate::transport::{Failure, FailureReason};
 
 /// Privilege with which mail is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

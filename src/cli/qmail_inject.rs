@@ -12,20 +12,15 @@ use std::time::Duration;
 use super::inject_env::{EnvOverlay, InjectEnvironment, RecipientSource};
 use super::invocation::program_name;
 use super::relay::{default_next_hops, relay_message};
-use super::ui::exit::{Exit, ExitCodes};
 use super::{clock, open, signals};
+use crate::cli::ui::{Exit, ExitCodes};
 use crate::inject::{CompletedMessage, InjectError, InjectOptions, Injector};
-use crate::mailbox::context::Cancel;
-use crate::mailbox::error::{Error, Result};
 use crate::mailbox::message::address::Compat;
-use crate::transport::envelope;
-use crate::transport::failure::FailureReason;
-use crate::transport::message::OutgoingMessage;
-use crate::transport::next_hop::NextHop;
-use crate::transport::outcome::{OutcomeKind, Refusal};
-use crate::transport::process::ProcessLimits;
-use crate::transport::queue;
-use crate::transport::spool::SpooledMessage;
+use crate::mailbox::{Cancel, Error, Result};
+use crate::transport::{
+    FailureReason, NextHop, OutcomeKind, OutgoingMessage, ProcessLimits, Refusal, SpooledMessage, envelope,
+    queue,
+};
 
 /// qmail-inject waits without limit for its queue program; a day makes no difference.
 const A_DAY: Duration = Duration::from_secs(86400);

@@ -13,33 +13,21 @@ use std::time::Duration;
 
 use super::clock::now;
 use super::inject_env::default_queue_program;
-use super::open::Locks;
-use super::open::delivery_context;
+use super::open::{Locks, delivery_context};
 use super::signals;
-use super::ui::exit::{Exit, ExitCodes};
-use crate::deliver::dot_qmail::environment;
-use crate::deliver::dot_qmail::error::DotQmailError;
-use crate::deliver::dot_qmail::home::{self, Trust};
-use crate::deliver::dot_qmail::line::{Fault, Instruction};
-use crate::deliver::dot_qmail::program::{OutputMode, ProgramOutcome};
-use crate::deliver::dot_qmail::recipient::LocalRecipient;
-use crate::deliver::dot_qmail::route::Route;
-use crate::deliver::dot_qmail::run::{self, Executor, RunOptions, RunSummary};
-use crate::deliver::prepared_message::PreparedMessage;
-use crate::deliver::target::DeliveryTarget;
-use crate::deliver::transaction::{self, DeliverOptions};
-use crate::mailbox::context::{Cancel, Context};
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::fs::durable::Dir;
-use crate::mailbox::mbox::append::MboxAppender;
+use crate::cli::ui::{Exit, ExitCodes};
+use crate::deliver::dot_qmail::line::Fault;
+use crate::deliver::dot_qmail::{
+    DotQmailError, Executor, Instruction, LocalRecipient, OutputMode, ProgramOutcome, Route, RunOptions,
+    RunSummary, Trust, environment, home, run,
+};
+use crate::deliver::{DeliverOptions, DeliveryTarget, PreparedMessage, transaction};
+use crate::mailbox::fs::Dir;
+use crate::mailbox::mbox::MboxAppender;
 use crate::mailbox::mbox::write::{FromLineSpec, HeaderEdit, MessageHead};
 use crate::mailbox::source::input::InterruptibleReader;
-use crate::mailbox::text::escape;
-use crate::transport::envelope::{self, Envelope};
-use crate::transport::failure::{Failure, FailureReason};
-use crate::transport::process::ProcessLimits;
-use crate::transport::queue;
-use crate::transport::spool::SpooledMessage;
+use crate::mailbox::{Cancel, Context, Error, Result, escape};
+use crate::transport::{Envelope, Failure, FailureReason, ProcessLimits, SpooledMessage, envelope, queue};
 
 const NAME: &str = "qmail-local";
 const USAGE: &str =

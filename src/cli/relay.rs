@@ -6,22 +6,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::clock;
 use super::inject_env::{default_queue_program, qmail_home};
-use super::open::delivery_context;
-use super::{clock, open};
-use crate::deliver::prepared_message::PreparedMessage;
-use crate::deliver::target::DeliveryTarget;
-use crate::deliver::transaction::{self, DeliverOptions};
+use super::open::{self, delivery_context};
+use crate::deliver::{DeliverOptions, DeliveryTarget, PreparedMessage, transaction};
 use crate::inject::control::{self, ControlFiles};
-use crate::mailbox::context::Cancel;
-use crate::mailbox::error::Result;
-use crate::mailbox::text::{display_path, escape};
-use crate::transport::envelope::{DeliveryEnvelope, Envelope};
-use crate::transport::failure::{Failure, FailureReason};
-use crate::transport::message::OutgoingMessage;
-use crate::transport::net::Timeouts;
-use crate::transport::next_hop::NextHop;
-use crate::transport::relay::{self, LocalMailbox, LocalMessage, RelayOptions, RelayOutcome};
+use crate::mailbox::{Cancel, Result, display_path, escape};
+use crate::transport::relay::{self, LocalMailbox, LocalMessage, RelayOptions};
+use crate::transport::{
+    DeliveryEnvelope, Envelope, Failure, FailureReason, NextHop, OutgoingMessage, RelayOutcome, Timeouts,
+};
 
 /// For one address; a host may have another.
 const CONNECT: Duration = Duration::from_secs(30);

@@ -5,9 +5,10 @@ use std::ffi::c_void;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::mailbox::context::Cancel;
-use crate::mailbox::source::mapped;
 use signal_hook::consts::{SIGBUS, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+
+use crate::mailbox::Cancel;
+use crate::mailbox::source::mapped;
 
 /// Returns a request to stop that SIGINT, SIGTERM and SIGHUP make. The second signal of a kind ends the process at once: a
 /// user who presses Ctrl-C twice does not wait for the cleanup.

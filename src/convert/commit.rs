@@ -4,17 +4,12 @@ use std::sync::{Mutex, MutexGuard};
 
 use rayon::prelude::*;
 
-use super::options::DestinationOptions;
-use super::report::Abort;
-use super::resume::{ResumePoint, SectionProgress};
-use super::section::SectionSource;
-use crate::mailbox::context::{Context, Phase};
-use crate::mailbox::error::Result;
+use super::{Abort, DestinationOptions, ResumePoint, SectionProgress, SectionSource};
 use crate::mailbox::fs::ignore_poison;
-use crate::mailbox::maildir::write::MaildirWriter;
-use crate::mailbox::manifest::ManifestLocation;
-use crate::mailbox::manifest::{ManifestAppender, SectionFooter, to_line};
+use crate::mailbox::maildir::MaildirWriter;
+use crate::mailbox::manifest::{ManifestAppender, ManifestLocation, SectionFooter, to_line};
 use crate::mailbox::reorder::Reorder;
+use crate::mailbox::{Context, Phase, Result};
 
 /// The commit of a run: its sources, where they were resumed, and their destination.
 pub(crate) struct Commit<'a, S> {

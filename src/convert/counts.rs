@@ -3,10 +3,10 @@
 use std::ops::AddAssign;
 use std::path::PathBuf;
 
-use super::planned::{Disposition, PlannedMessage};
-use crate::mailbox::manifest::ByteCounts;
-use crate::mailbox::manifest::SectionFooter;
-use crate::mailbox::mbox::read::Mbox;
+use super::PlannedMessage;
+use super::planned::Disposition;
+use crate::mailbox::manifest::{ByteCounts, SectionFooter};
+use crate::mailbox::mbox::Mbox;
 
 /// The counts of a run, or of one of its sources.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

@@ -2,15 +2,13 @@
 
 use std::path::Path;
 
+use super::DestinationOptions;
 use super::history::read_manifest;
-use super::options::DestinationOptions;
-use crate::mailbox::context::Context;
-use crate::mailbox::error::Result;
-use crate::mailbox::fs::durable::Dir;
-use crate::mailbox::fs::parent_of;
-use crate::mailbox::maildir::destination::{DestinationState, check_destination};
-use crate::mailbox::maildir::write::{Leftover, MaildirWriter};
+use crate::mailbox::fs::{Dir, parent_of};
+use crate::mailbox::maildir::destination::check_destination;
+use crate::mailbox::maildir::{DestinationState, Leftover, MaildirWriter};
 use crate::mailbox::manifest::{ManifestFile, ManifestLock};
+use crate::mailbox::{Context, Result};
 
 /// A destination at one moment.
 #[derive(Debug)]

@@ -7,22 +7,15 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::dedupe::{Dedupe, content_digest};
-use super::identity::{Fingerprint, Identity, IdentityQuery, identify};
-use super::labels::{self, LabelFolders};
-use super::names::{NameTable, PreviousMessages};
-use super::options::{DestinationOptions, ImportOptions};
-use super::report::Input;
-use crate::mailbox::context::Context;
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::fs;
-use crate::mailbox::maildir::destination::DestinationState;
-use crate::mailbox::maildir::keywords::KeywordSet;
-use crate::mailbox::maildir::list::{self, Entry};
-use crate::mailbox::maildir::write::Fsync;
+use super::dedupe::content_digest;
+use super::identity::{IdentityQuery, identify};
+use super::{
+    Dedupe, DestinationOptions, Fingerprint, Identity, ImportOptions, Input, LabelFolders, NameTable,
+    PreviousMessages, labels,
+};
+use crate::mailbox::maildir::{DestinationState, Entry, Fsync, KeywordSet, list};
 use crate::mailbox::manifest::{self, Digest, ManifestFile, ManifestLocation, Outline, Section};
-use crate::mailbox::text::display_path;
+use crate::mailbox::{Code, Context, Error, Finding, Result, display_path, fs};
 
 /// Reads the manifest; None if there is none.
 pub(crate) fn read_manifest(

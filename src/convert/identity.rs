@@ -5,9 +5,9 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::mailbox::error::{Error, Result};
 use crate::mailbox::manifest::{self, Digest, LEAD, Outline};
 use crate::mailbox::source::Source;
+use crate::mailbox::{Error, Result};
 
 /// A smaller source is hashed before another thread would have begun.
 pub(crate) const MIN_PARALLEL: usize = 1 << 20;

@@ -4,31 +4,23 @@
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 
-use super::commit::Commit;
-use super::counts::{FolderCount, Totals};
-use super::destination::{Destination, OpenDestination};
-use super::history::{History, identity_finding};
-use super::identity::{self, Fingerprint, Identity, hash_source};
-use super::keywords::KeywordLetters;
-use super::labels::{self, FolderIndex, LabelFolders};
-use super::names::NameTable;
-use super::options::ImportOptions;
-use super::plan::{Plan, PlanOptions, plan};
-use super::planned::{Disposition, PlannedMessage};
-use super::planned_source::{PlannedSource, RunOptions};
-use super::report::{Abort, Input, Outcome, Report};
-use super::resume::{ResumePoint, adopt_stage, match_lines};
+use super::history::identity_finding;
+use super::identity::{self, hash_source};
+use super::plan::plan;
+use super::planned::Disposition;
+use super::planned_source::RunOptions;
+use super::resume::{adopt_stage, match_lines};
 use super::section_writer::SectionWriter;
-use crate::mailbox::context::{Context, Phase};
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::maildir::detect;
-use crate::mailbox::maildir::keywords::KeywordTable;
-use crate::mailbox::maildir::write::{self, Leftover, MaildirWriter};
-use crate::mailbox::manifest::Digest;
-use crate::mailbox::manifest::ManifestLocation;
-use crate::mailbox::mbox::read::Mbox;
-use crate::mailbox::message::received::DateRules;
+use super::{
+    Abort, Commit, Destination, Fingerprint, FolderCount, FolderIndex, History, Identity, ImportOptions,
+    Input, KeywordLetters, LabelFolders, NameTable, OpenDestination, Outcome, Plan, PlanOptions,
+    PlannedMessage, PlannedSource, Report, ResumePoint, Totals, labels,
+};
+use crate::mailbox::maildir::{KeywordTable, Leftover, MaildirWriter, detect, write};
+use crate::mailbox::manifest::{Digest, ManifestLocation};
+use crate::mailbox::mbox::Mbox;
+use crate::mailbox::message::DateRules;
+use crate::mailbox::{Code, Context, Error, Finding, Phase, Result};
 
 /// Imports mboxes into a Maildir. If it fails, nothing new is visible there, except, in a Maildir that existed,
 /// the messages that the totals count as written.

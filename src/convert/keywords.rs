@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::planned::PlannedMessage;
-use crate::mailbox::maildir::keywords::{self, KeywordSet, KeywordTable};
+use super::PlannedMessage;
+use crate::mailbox::maildir::{KeywordSet, KeywordTable, keywords};
 
 /// The keywords of all sources of a run, each once, in the order in which they are first seen. A message has
 /// their numbers.

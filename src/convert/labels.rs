@@ -10,13 +10,13 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::manifest::MessageRecord;
+use crate::mailbox::mbox::LabelPolicy;
 use crate::mailbox::mbox::gmail::{self, SystemLabel};
-use crate::mailbox::mbox::status::LabelPolicy;
-use crate::mailbox::text::{display_path, escape};
-use crate::mailbox::tree::folder::{self, Folder as TreeFolder, Layout, maildirpp_directory};
+use crate::mailbox::tree::Layout;
+use crate::mailbox::tree::folder::{self, Folder as TreeFolder, maildirpp_directory};
 use crate::mailbox::tree::naming::{self, FolderName};
+use crate::mailbox::{Code, Finding, display_path, escape};
 
 /// The number of a folder in [`LabelFolders`]; 0 is the Maildir itself.
 pub(crate) type FolderIndex = u32;

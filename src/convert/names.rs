@@ -7,10 +7,9 @@ use rayon::prelude::*;
 
 use super::dedupe::MessageDigests;
 use super::keywords::Keywords;
-use super::labels::{FolderIndex, LabelFolders};
-use super::planned::{Disposition, ExistingName, FolderPlacement, PlannedMessage};
-use crate::mailbox::maildir::keywords::KeywordSet;
-use crate::mailbox::maildir::name::{self, Unique};
+use super::planned::{Disposition, ExistingName, FolderPlacement};
+use super::{FolderIndex, LabelFolders, PlannedMessage};
+use crate::mailbox::maildir::{KeywordSet, Unique, name};
 use crate::mailbox::manifest::{Digest, Section};
 
 /// Names in use and dedupe state, shared by all sources of a run.

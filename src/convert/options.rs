@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::dedupe::Dedupe;
-use super::render::RenderOptions;
-use crate::mailbox::context::Context;
-use crate::mailbox::fs::ownership::Ownership;
+use super::{Dedupe, RenderOptions};
+use crate::mailbox::Context;
+use crate::mailbox::fs::Ownership;
 use crate::mailbox::fs::sync_group::SyncGroup;
-use crate::mailbox::maildir::write::{Fsync, WriterOptions};
+use crate::mailbox::maildir::Fsync;
+use crate::mailbox::maildir::write::WriterOptions;
 use crate::mailbox::manifest::ManifestLocation;
-use crate::mailbox::message::received::Origin;
+use crate::mailbox::message::Origin;
 
 /// The Maildir that is written, and how.
 #[derive(Debug, Clone)]

@@ -4,25 +4,19 @@ use std::sync::Mutex;
 
 use rayon::prelude::*;
 
-use super::dedupe::{Dedupe, MessageDigests, content_digest};
-use super::names::{NameTable, PreviousMessages};
-use super::planned::{Disposition, FolderPlacement, PlannedMessage};
-use super::render::{Eol, RenderOptions, Rendered, render};
-use crate::mailbox::error::Result;
-use crate::mailbox::finding::{Code, Finding};
+use super::dedupe::{MessageDigests, content_digest};
+use super::planned::{Disposition, FolderPlacement};
+use super::render::render;
+use super::{Dedupe, Eol, NameTable, PlannedMessage, PreviousMessages, RenderOptions, Rendered};
 use crate::mailbox::fs::ignore_poison;
-use crate::mailbox::maildir::keywords;
-use crate::mailbox::maildir::name::Unique;
+use crate::mailbox::maildir::{Unique, keywords};
 use crate::mailbox::manifest::Digest;
-use crate::mailbox::mbox::from_line;
-use crate::mailbox::mbox::read::Mbox;
-use crate::mailbox::mbox::status::{DeletedPolicy, StatusFields};
-use crate::mailbox::mbox::verdict::Extent;
-use crate::mailbox::message::header;
-use crate::mailbox::message::received::{
-    self, DateFields, DateRules, FromLineDates, FromLineStats, Origin, OriginCheck, PackedStamp,
+use crate::mailbox::mbox::{DeletedPolicy, Extent, Mbox, StatusFields, from_line};
+use crate::mailbox::message::{
+    DateFields, DateRules, FromLineDates, FromLineStats, Origin, OriginCheck, PackedStamp, header, received,
 };
 use crate::mailbox::source::Source;
+use crate::mailbox::{Code, Finding, Result};
 
 /// All messages of one source.
 #[derive(Debug)]

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::labels::FolderIndex;
-use crate::mailbox::maildir::name::{BaseName, Unique};
+use super::FolderIndex;
+use crate::mailbox::maildir::{BaseName, Unique};
 use crate::mailbox::manifest::Digest;
-use crate::mailbox::mbox::status::Status;
-use crate::mailbox::message::received::Origin;
+use crate::mailbox::mbox::Status;
+use crate::mailbox::message::Origin;
 
 /// The decision about a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -2,16 +2,12 @@
 
 use std::ffi::OsString;
 
-use super::keywords::KeywordLetters;
-use super::labels::LabelFolders;
-use super::plan::{CHUNK, Plan};
-use super::planned::{Disposition, PlannedMessage};
-use super::render::{Headers, RenderOptions, Rendered, render};
-use crate::mailbox::maildir::name;
-use crate::mailbox::maildir::subdir::Subdir;
-use crate::mailbox::maildir::write::NewMessage;
-use crate::mailbox::mbox::read::Mbox;
-use crate::mailbox::mbox::verdict::Extent;
+use super::plan::CHUNK;
+use super::planned::Disposition;
+use super::render::render;
+use super::{Headers, KeywordLetters, LabelFolders, Plan, PlannedMessage, RenderOptions, Rendered};
+use crate::mailbox::maildir::{NewMessage, Subdir, name};
+use crate::mailbox::mbox::{Extent, Mbox};
 use crate::mailbox::message::header;
 use crate::mailbox::source::Source;
 

@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 
 use crate::mailbox::manifest::Digest;
-use crate::mailbox::mbox::quote::{self, Quoting};
-use crate::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
+use crate::mailbox::mbox::{DeletedPolicy, LabelPolicy, Quoting, quote};
 use crate::mailbox::message::header::{self, Split};
 
 /// Line ends of the messages written.

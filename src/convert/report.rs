@@ -2,13 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::counts::{FolderCount, Totals};
-use crate::mailbox::context::Context;
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::{self, Code, Finding};
-use crate::mailbox::mbox::read::{Mbox, ReadOptions};
-use crate::mailbox::mbox::variant::Variant;
+use super::{FolderCount, Totals};
+use crate::mailbox::mbox::{Mbox, ReadOptions, Variant};
 use crate::mailbox::source::Source;
+use crate::mailbox::{Code, Context, Error, Finding, Result, finding};
 
 /// An opened mbox.
 #[derive(Debug)]

@@ -10,14 +10,11 @@ use std::time::Duration;
 use data_encoding::BASE64;
 use rayon::prelude::*;
 
-use crate::mailbox::context::{Context, Phase};
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::atomic_file::AtomicFile;
 use crate::mailbox::fs::{durable, ignore_poison};
-use crate::mailbox::maildir::list::{self, Entry};
+use crate::mailbox::maildir::{Entry, list};
 use crate::mailbox::manifest::{self, Digest, Gap, ManifestLocation, MessageRecord, Outline, Section};
-use crate::mailbox::text::display_path;
+use crate::mailbox::{Code, Context, Error, Finding, Phase, Result, display_path};
 
 /// The source to restore, and its target.
 pub(crate) struct RestoreOptions<'a> {

@@ -9,12 +9,10 @@ use std::ffi::OsString;
 
 use rayon::prelude::*;
 
-use super::section::{SectionSource, StagedFile};
-use crate::mailbox::error::Result;
-use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::maildir::subdir::Subdir;
-use crate::mailbox::maildir::write::{Leftover, MaildirWriter};
+use super::{SectionSource, StagedFile};
+use crate::mailbox::maildir::{Leftover, MaildirWriter, Subdir};
 use crate::mailbox::manifest::ManifestLocation;
+use crate::mailbox::{Code, Finding, Result};
 
 /// The part of one source that need not be written again.
 #[derive(Debug, Clone, Default)]

@@ -3,11 +3,10 @@
 use std::borrow::Cow;
 use std::ffi::OsString;
 
-use super::labels::FolderIndex;
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::maildir::subdir::Subdir;
-use crate::mailbox::maildir::write::MaildirWriter;
+use super::FolderIndex;
+use crate::mailbox::maildir::{MaildirWriter, Subdir};
 use crate::mailbox::manifest::SectionFooter;
+use crate::mailbox::{Error, Result};
 
 /// A source whose messages are written with their section of the manifest.
 pub(crate) trait SectionSource: Sync {

@@ -7,15 +7,15 @@ use data_encoding::BASE64;
 
 use super::counts::byte_counts;
 use super::dedupe::content_digest;
-use super::identity::Fingerprint;
-use super::planned::{Disposition, PlannedMessage};
-use super::planned_source::PlannedSource;
-use super::render::{RenderOptions, Rendered};
-use super::section::{CheckedChunk, SectionSource, StagedFile};
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::maildir::write::{MaildirWriter, MessagePath, NewMessage};
+use super::planned::Disposition;
+use super::{
+    CheckedChunk, Fingerprint, PlannedMessage, PlannedSource, RenderOptions, Rendered, SectionSource,
+    StagedFile,
+};
+use crate::mailbox::maildir::{MaildirWriter, MessagePath, NewMessage};
 use crate::mailbox::manifest::{self, Bytes, Digest, Gap, LEAD, MessageRecord, SectionFooter, SectionHeader};
-use crate::mailbox::mbox::verdict::Extent;
+use crate::mailbox::mbox::Extent;
+use crate::mailbox::{Error, Result};
 
 /// A source whose messages are written, with its section.
 #[derive(Debug)]

@@ -10,25 +10,20 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::export::{self, ExportOptions, ExportSource};
 use super::import::import_mboxes;
-use super::{CopyOptions, DestinationOptions, ImportOptions, Input, Outcome, Report, Totals, copy};
-use crate::mailbox::context::{Context, Events, Phase};
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::fs::durable::{self, Dir};
+use super::{
+    CopyOptions, DestinationOptions, ExportOptions, ExportSource, ImportOptions, Input, Outcome, Report,
+    Totals, copy, export,
+};
 use crate::mailbox::fs::sync_group::SyncGroup;
-use crate::mailbox::fs::{ignore_poison, parent_of, read_regular};
-use crate::mailbox::maildir::create;
-use crate::mailbox::maildir::destination::{DestinationState, check_destination, refuse_symlink};
-use crate::mailbox::maildir::write::Fsync;
+use crate::mailbox::fs::{Dir, durable, ignore_poison, parent_of, read_regular};
+use crate::mailbox::maildir::destination::{check_destination, refuse_symlink};
+use crate::mailbox::maildir::{DestinationState, Fsync, create};
 use crate::mailbox::manifest::ManifestLocation;
-use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::text::display_path;
-use crate::mailbox::tree::folder::{Folder, Layout};
+use crate::mailbox::mbox::Variant;
 use crate::mailbox::tree::naming::{self, FolderName};
-use crate::mailbox::tree::walk::{MailboxKind, TreeMailbox};
-use crate::mailbox::tree::{renames, subscriptions};
+use crate::mailbox::tree::{Folder, Layout, MailboxKind, TreeMailbox, renames, subscriptions};
+use crate::mailbox::{Code, Context, Error, Events, Finding, Phase, Result, display_path};
 
 /// The limit on folders that are converted concurrently.
 const MAX_CONCURRENT: usize = 128;

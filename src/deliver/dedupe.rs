@@ -5,18 +5,16 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use super::prepared_message::{MboxEntry, PreparedMessage};
-use crate::mailbox::context::{Cancel, Context};
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::fs::durable::Dir;
+use super::PreparedMessage;
+use super::prepared_message::MboxEntry;
+use crate::mailbox::fs::Dir;
 use crate::mailbox::fs::lock::{self, DirLock};
 use crate::mailbox::maildir::name;
-use crate::mailbox::mbox::append::MboxAppender;
-use crate::mailbox::mbox::read::{self, ReadOptions};
-use crate::mailbox::mbox::scan_hooks::ScanHooks;
 use crate::mailbox::mbox::write::{MessageWriter, Unrepresentable};
+use crate::mailbox::mbox::{MboxAppender, ReadOptions, ScanHooks, read};
 use crate::mailbox::message::header;
 use crate::mailbox::source::mapped::MappedFile;
+use crate::mailbox::{Cancel, Context, Error, Result};
 
 /// Listings of a Maildir whose messages are renamed meanwhile.
 const ROUNDS: usize = 5;

@@ -17,3 +17,7 @@ pub(crate) mod prepared_message;
 pub(crate) mod root_path;
 pub(crate) mod target;
 pub(crate) mod transaction;
+
+pub(crate) use prepared_message::PreparedMessage;
+pub(crate) use target::{DeliveryTarget, TargetFormat};
+pub(crate) use transaction::{DeliverOptions, DeliveredMessage};

@@ -5,15 +5,12 @@
 
 use std::ops::Range;
 
-use crate::mailbox::error::Result;
+use crate::mailbox::mbox::Status;
 use crate::mailbox::mbox::from_line::{self, LineClass};
-use crate::mailbox::mbox::status::Status;
 use crate::mailbox::mbox::write::{FromLineSpec, HeaderEdit, MessageHead, line_ending};
 use crate::mailbox::message::header;
-use crate::mailbox::text::escape;
-use crate::transport::envelope::{self, DeliveryEnvelope};
-use crate::transport::failure::{Failure, FailureReason};
-use crate::transport::spool::SpooledMessage;
+use crate::mailbox::{Result, escape};
+use crate::transport::{DeliveryEnvelope, Failure, FailureReason, SpooledMessage, envelope};
 
 /// A message as the mailbox gets it: added lines, then the spooled message without the fields they replace.
 #[derive(Debug)]

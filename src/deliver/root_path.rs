@@ -4,9 +4,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::mailbox::error::Error;
-use crate::mailbox::text::display_path;
-use crate::transport::failure::{Failure, FailureReason};
+use crate::mailbox::{Error, display_path};
+use crate::transport::{Failure, FailureReason};
 
 const STICKY: u32 = 0o1000;
 const OTHERS_WRITABLE: u32 = 0o022;

@@ -3,10 +3,10 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use crate::mailbox::error::Error;
-use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::text::{display_path, shell_quote};
-use crate::transport::failure::{Failure, FailureReason};
+use crate::mailbox::mbox::Variant;
+use crate::mailbox::text::shell_quote;
+use crate::mailbox::{Error, display_path};
+use crate::transport::{Failure, FailureReason};
 
 /// Format that the user named with a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,25 +7,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::dedupe;
-use super::prepared_message::PreparedMessage;
-use super::target::DeliveryTarget;
-use crate::mailbox::context::{Context, LockOptions};
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::Finding;
-use crate::mailbox::fs::durable::Dir;
+use super::{DeliveryTarget, PreparedMessage, dedupe};
 use crate::mailbox::fs::lock::DirLock;
-use crate::mailbox::fs::parent_of;
-use crate::mailbox::maildir::create;
+use crate::mailbox::fs::{Dir, parent_of};
 use crate::mailbox::maildir::deliver::{Delivery, MessageMeta, Stamp};
-use crate::mailbox::maildir::detect;
 use crate::mailbox::maildir::quota::{Limits, OverQuota, Quota};
-use crate::mailbox::mbox::append::MboxAppender;
-use crate::mailbox::mbox::status::Status;
-use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::message::flags::Flags;
-use crate::mailbox::text::display_path;
-use crate::transport::failure::{Failure, FailureReason};
+use crate::mailbox::maildir::{create, detect};
+use crate::mailbox::mbox::{MboxAppender, Status, Variant};
+use crate::mailbox::message::Flags;
+use crate::mailbox::{Context, Error, Finding, LockOptions, Result, display_path};
+use crate::transport::{Failure, FailureReason};
 
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct DeliverOptions {

@@ -3,8 +3,8 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::options::Domains;
-use crate::mailbox::error::{Error, Result};
+use super::Domains;
+use crate::mailbox::{Error, Result};
 
 /// The first lines of the control files; `None` for missing files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

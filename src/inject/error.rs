@@ -1,8 +1,8 @@
 //! Why a message cannot be completed.
 
+use crate::mailbox::escape;
 use crate::mailbox::message::address::FaultKind;
-use crate::mailbox::text::escape;
-use crate::transport::failure::{Failure, FailureReason};
+use crate::transport::{Failure, FailureReason};
 
 /// The limit on recipients, which are kept in memory with their outcomes.
 pub(super) const MAX_RECIPIENTS: usize = 100_000;

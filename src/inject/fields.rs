@@ -1,14 +1,13 @@
 //! The header fields of a message: which are rewritten, removed or added.
 
-use super::error::{InjectError, MAX_RECIPIENTS};
-use super::followup;
+use super::error::MAX_RECIPIENTS;
 use super::generate::{FieldGenerator, VERP};
 use super::head::RawField;
-use super::options::InjectOptions;
 use super::rewrite::Rewriter;
+use super::{InjectError, InjectOptions, followup};
+use crate::mailbox::escape;
 use crate::mailbox::message::address::list::{Address, AddressList, Piece};
 use crate::mailbox::message::address::{Compat, Fault, FaultKind, print};
-use crate::mailbox::text::escape;
 
 /// A field that is not simply copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,7 @@
 //! The fields and the envelope sender that a message does not have.
 
-use super::error::InjectError;
-use super::options::{Author, InjectOptions};
 use super::rewrite::Rewriter;
+use super::{Author, InjectError, InjectOptions};
 use crate::mailbox::message::address::list::AddressList;
 use crate::mailbox::message::address::print::{self, push_token};
 use crate::mailbox::message::address::token::TokenKind;

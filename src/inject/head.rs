@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use super::error::InjectError;
+use super::InjectError;
 use crate::mailbox::message::header;
-use crate::transport::spool::{MessageSpool, SpooledMessage};
+use crate::transport::{MessageSpool, SpooledMessage};
 
 /// A field with its continuation lines, each of which ends in LF.
 #[derive(Debug)]

@@ -2,18 +2,15 @@
 
 use std::path::Path;
 
-use super::error::{InjectError, MAX_RECIPIENTS};
+use super::error::MAX_RECIPIENTS;
 use super::fields::HeaderFields;
 use super::generate::FieldGenerator;
-use super::head;
-use super::options::InjectOptions;
 use super::rewrite::Rewriter;
+use super::{InjectError, InjectOptions, head};
 use crate::mailbox::message::address::list::Address;
 use crate::mailbox::message::address::token::Tokens;
 use crate::mailbox::message::address::{Compat, FaultKind};
-use crate::transport::envelope::{self, Envelope};
-use crate::transport::failure::{Failure, FailureReason};
-use crate::transport::spool::SpooledMessage;
+use crate::transport::{Envelope, Failure, FailureReason, SpooledMessage, envelope};
 
 /// A completed message.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! How a message is completed, and for whom.
 
-use super::error::InjectError;
+use super::InjectError;
 use crate::mailbox::message::address::Compat;
 
 /// How to complete a message.

@@ -1,7 +1,6 @@
 //! The completion of an address: a host where it is missing, a domain where the host has none.
 
-use super::error::InjectError;
-use super::options::Domains;
+use super::{Domains, InjectError};
 use crate::mailbox::message::address::list::{Address, Piece, route_len};
 use crate::mailbox::message::address::token::{Token, TokenKind, Tokens};
 use crate::mailbox::message::address::{Compat, FaultKind};

@@ -16,3 +16,4 @@ pub(crate) mod tree;
 pub(crate) use context::{Cancel, Context, Events, LockOptions, NoEvents, Phase};
 pub(crate) use error::{Error, Result};
 pub(crate) use finding::{Code, Finding};
+pub(crate) use text::{display_path, escape};

@@ -6,9 +6,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::process::Stdio;
 
-use super::outcome::Refusal;
+use super::Refusal;
+use crate::mailbox::escape;
 use crate::mailbox::fs::durable;
-use crate::mailbox::text::escape;
 
 /// The part that is reported, in bytes.
 const MAX_REPORTED: usize = 1000;

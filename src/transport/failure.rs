@@ -1,9 +1,8 @@
 //! Why a message was not delivered, in the terms of mail systems.
 
-use std::fmt;
-use std::io;
+use std::{fmt, io};
 
-use crate::mailbox::error::Error;
+use crate::mailbox::Error;
 
 /// The classes of failures that callers distinguish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -2,9 +2,8 @@
 
 use std::fs::File;
 
-use super::net::TransportError;
-use super::spool::SpooledMessage;
-use crate::mailbox::error::{Error, Result};
+use super::{SpooledMessage, TransportError};
+use crate::mailbox::{Error, Result};
 
 /// The size of the pieces that are written at once.
 const CHUNK: usize = 1 << 16;

@@ -34,3 +34,14 @@ pub(crate) mod sendmail;
 pub(crate) mod smtp;
 pub(crate) mod spool;
 pub(crate) mod stuffing;
+
+pub(crate) use child_pipes::{ChildPipes, InputPipe, OutputPipe, PipeSource};
+pub(crate) use envelope::{DeliveryEnvelope, Envelope};
+pub(crate) use failure::{Failure, FailureReason};
+pub(crate) use message::OutgoingMessage;
+pub(crate) use net::{Connection, Timeouts, TransportError};
+pub(crate) use next_hop::NextHop;
+pub(crate) use outcome::{Outcome, OutcomeKind, Refusal};
+pub(crate) use process::{Process, ProcessEnd, ProcessLimits, Shutdown};
+pub(crate) use relay::RelayOutcome;
+pub(crate) use spool::{MessageSpool, SpooledMessage};

@@ -10,9 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
-use crate::mailbox::context::Cancel;
-use crate::mailbox::error::Error;
-use crate::mailbox::text::display_path;
+use crate::mailbox::{Cancel, Error, display_path};
 
 /// The longest time until a request to stop is seen.
 const STEP: Duration = Duration::from_millis(100);

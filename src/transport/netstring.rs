@@ -3,7 +3,7 @@
 //! A length has no leading zero, and is checked before anything is stored. qmail's own servers also accept `005:hello,`
 //! and `:,`, but no client sends them.
 
-use super::net::TransportError;
+use super::TransportError;
 
 /// Returns `LENGTH:`, which the content and a comma follow.
 pub(crate) fn length_prefix(length: u64) -> String {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::mailbox::text::display_path;
+use crate::mailbox::display_path;
 
 /// A server, a program or a mailbox that gets messages.
 #[derive(Debug, Clone, PartialEq, Eq)]

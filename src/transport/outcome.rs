@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use super::failure::{Failure, FailureReason};
-use super::net::TransportError;
-use crate::mailbox::text::escape;
+use super::{Failure, FailureReason, TransportError};
+use crate::mailbox::escape;
 
 /// The longest part of a peer's reply that is reported, in bytes.
 const MAX_REPORTED: usize = 400;

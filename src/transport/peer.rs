@@ -5,11 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::envelope::Envelope;
-use super::net::{Connection, Timeouts};
-use super::outcome::{Outcome, OutcomeKind};
-use super::spool::{MessageSpool, SpooledMessage};
-use crate::mailbox::context::Cancel;
+use super::{Connection, Envelope, MessageSpool, Outcome, OutcomeKind, SpooledMessage, Timeouts};
+use crate::mailbox::Cancel;
 
 /// For events that must happen.
 pub(crate) const LONG: Duration = Duration::from_secs(60);

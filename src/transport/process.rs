@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
-use super::child_pipes::ChildPipes;
-use crate::mailbox::context::Cancel;
+use super::ChildPipes;
+use crate::mailbox::Cancel;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);

@@ -2,11 +2,8 @@
 //!
 //! A QMQP server accepts mail from every client that may connect. It is for servers that restrict clients by address.
 
-use super::envelope::Envelope;
-use super::message::OutgoingMessage;
-use super::net::{Connection, TransportError};
 use super::netstring::{self, Decoder};
-use super::outcome::{self, Outcome, OutcomeKind};
+use super::{Connection, Envelope, Outcome, OutcomeKind, OutgoingMessage, TransportError, outcome};
 
 /// Longer than any real reply.
 const MAX_REPLY: usize = 10_000;

@@ -2,12 +2,8 @@
 //!
 //! All three are sent without waiting.
 
-use super::envelope::Envelope;
-use super::message::OutgoingMessage;
-use super::net::{Connection, TransportError};
-use super::outcome::Outcome;
 use super::spool::LineCounts;
-use super::{netstring, qmqp};
+use super::{Connection, Envelope, Outcome, OutgoingMessage, TransportError, netstring, qmqp};
 
 /// Sends a message. Where a reply is missing or invalid, the same holds for all later recipients.
 ///

@@ -10,12 +10,12 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::envelope::Envelope;
-use super::outcome::{OutcomeKind, Refusal};
-use crate::mailbox::text::escape;
+use super::{
+    ChildPipes, Envelope, InputPipe, OutcomeKind, OutputPipe, PipeSource, Process, ProcessEnd, ProcessLimits,
+    Refusal, Shutdown,
+};
+use crate::mailbox::escape;
 use crate::transport::capture::capture_stderr;
-use crate::transport::child_pipes::{ChildPipes, InputPipe, OutputPipe, PipeSource};
-use crate::transport::process::{Process, ProcessEnd, ProcessLimits, Shutdown};
 
 /// The descriptor to which a queue program may write an error.
 const ERRORS_FD: i32 = 6;

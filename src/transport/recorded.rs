@@ -5,11 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::envelope::Envelope;
-use super::message::OutgoingMessage;
-use super::outcome::OutcomeKind;
 use super::peer::{PATIENT, Peer, kinds, spooled};
-use super::{qmqp, qmtp};
+use super::{Envelope, OutcomeKind, OutgoingMessage, qmqp, qmtp};
 
 /// Returns the records of a file in ../shared, `None` where that is missing. A skip is reported as by the tests in
 /// tests/cli.

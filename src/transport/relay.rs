@@ -2,18 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::envelope::Envelope;
-use super::failure::Failure;
-use super::message::OutgoingMessage;
-use super::net::{Connection, Timeouts};
-use super::next_hop::NextHop;
-use super::outcome::{Outcome, OutcomeKind};
-use super::process::ProcessLimits;
-use super::smtp::Protocol;
-use super::spool::SpooledMessage;
-use super::{qmqp, qmtp, queue, sendmail, smtp};
-use crate::mailbox::context::Cancel;
-use crate::mailbox::text::display_path;
+use super::smtp::{self, Protocol};
+use super::{
+    Connection, Envelope, Failure, NextHop, Outcome, OutcomeKind, OutgoingMessage, ProcessLimits,
+    SpooledMessage, Timeouts, qmqp, qmtp, queue, sendmail,
+};
+use crate::mailbox::{Cancel, display_path};
 
 /// How to relay a message.
 #[derive(Clone, Copy)]

@@ -1,7 +1,6 @@
 //! Replies of SMTP and LMTP servers: a code of three digits, and lines (RFC 5321, 4.2).
 
-use super::net::TransportError;
-use super::outcome::{self, Outcome, OutcomeKind};
+use super::{Outcome, OutcomeKind, TransportError, outcome};
 
 /// RFC 5321 allows 512 bytes; some servers send longer lines.
 const MAX_LINE: usize = 4096;

@@ -9,13 +9,12 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::envelope::Envelope;
-use super::outcome::Refusal;
-use crate::mailbox::text::display_path;
+use super::{
+    ChildPipes, Envelope, InputPipe, PipeSource, Process, ProcessEnd, ProcessLimits, Refusal, Shutdown,
+};
+use crate::mailbox::display_path;
 use crate::transport::capture::capture_stderr;
-use crate::transport::child_pipes::{ChildPipes, InputPipe, PipeSource};
 use crate::transport::envelope::quote;
-use crate::transport::process::{Process, ProcessEnd, ProcessLimits, Shutdown};
 
 /// The size of the arguments of one process, in bytes: a quarter of the limit that every Linux has.
 const MAX_ARGUMENTS: usize = 1 << 19;

@@ -13,13 +13,10 @@
 use std::iter;
 use std::time::Duration;
 
-use super::envelope::{self, Envelope};
-use super::message::OutgoingMessage;
-use super::net::{Connection, TransportError};
-use super::outcome::{Outcome, OutcomeKind};
 use super::reply::{Parser, Reply};
 use super::spool::LineCounts;
 use super::stuffing::DotStuffer;
+use super::{Connection, Envelope, Outcome, OutcomeKind, OutgoingMessage, TransportError, envelope};
 
 /// The number of pipelined commands. Their replies fit into the socket buffers. With more, client and server could both
 /// wait for the other to read (RFC 2920, 3.1).

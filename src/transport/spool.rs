@@ -6,10 +6,10 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::failure::{Failure, FailureReason};
-use crate::mailbox::error::{Error, Result};
+use super::{Failure, FailureReason};
 use crate::mailbox::fs::durable;
 use crate::mailbox::source::input::InterruptibleReader;
+use crate::mailbox::{Error, Result};
 
 /// How much of a message is kept in memory. The rest goes to an unnamed file.
 const IN_MEMORY: usize = 8 << 20;

@@ -3,7 +3,7 @@
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, FromArgMatches};
 
-use crate::mailbox::error::{Error, Result};
+use crate::mailbox::{Error, Result};
 
 /// A set of jobs.
 pub(super) type Jobs = u16;

@@ -15,20 +15,19 @@ use crate::cli::mailbox_arg::MailboxArg;
 use crate::cli::open::{OpenArgs, Opener};
 use crate::cli::owner;
 use crate::cli::ui::exit;
-use crate::convert::export::{ExportOptions, OutputMode};
-use crate::convert::render::{Eol, Headers, RenderOptions};
+use crate::convert::export::OutputMode;
 use crate::convert::restore::{RestoreOptions, RestoreTarget, SourceSelector};
-use crate::convert::{Dedupe, DestinationOptions, ImportOptions, Input};
-use crate::mailbox::error::{Error, Result};
+use crate::convert::{
+    Dedupe, DestinationOptions, Eol, ExportOptions, Headers, ImportOptions, Input, RenderOptions,
+};
+use crate::mailbox::fs::Ownership;
 use crate::mailbox::fs::durable::Owner;
-use crate::mailbox::fs::ownership::Ownership;
-use crate::mailbox::maildir::write::Fsync;
+use crate::mailbox::maildir::Fsync;
 use crate::mailbox::manifest::ManifestLocation;
-use crate::mailbox::mbox::boundary_list;
-use crate::mailbox::mbox::read::ReadOptions;
-use crate::mailbox::mbox::status::{DeletedPolicy, LabelPolicy};
-use crate::mailbox::message::received::Origin;
-use crate::mailbox::tree::folder::Layout;
+use crate::mailbox::mbox::{DeletedPolicy, LabelPolicy, ReadOptions, boundary_list};
+use crate::mailbox::message::Origin;
+use crate::mailbox::tree::Layout;
+use crate::mailbox::{Error, Result};
 
 /// Convert mboxes into a Maildir, in parallel and durably, and back
 ///

@@ -6,16 +6,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use super::ConvertArgs;
 use super::applies::{COPY, EXPORT_MAILDIR, EXPORT_MBOX, IMPORT, RESTORE, STREAM, TREE};
-use super::args::{ConvertArgs, Mailboxes};
+use super::args::Mailboxes;
 use crate::cli::mailbox_arg::{Format, MailboxArg};
-use crate::convert::export::{ExportOptions, find_nested_folders};
+use crate::convert::export::find_nested_folders;
 use crate::convert::restore::RestoreOptions;
-use crate::convert::{CopyOptions, ImportOptions};
-use crate::mailbox::error::{Error, Result};
+use crate::convert::{CopyOptions, ExportOptions, ImportOptions};
 use crate::mailbox::maildir::detect::{is_maildir, is_maildirpp_folder};
-use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::text::display_path;
+use crate::mailbox::mbox::Variant;
+use crate::mailbox::{Error, Result, display_path};
 
 /// One of the operations, with its options.
 pub(super) enum Job<'a> {

@@ -9,23 +9,21 @@ mod tree;
 
 use std::sync::Mutex;
 
-pub(crate) use args::ConvertArgs;
+use super::open::context;
+use super::signals;
+use crate::cli::ui::{Exit, ProgressDisplay};
+use crate::convert::export::{self, find_nested_folders};
+use crate::convert::import::import_mboxes;
+use crate::convert::{
+    CopyOptions, ExportOptions, ExportSource, ImportOptions, Outcome, Totals, copy, restore,
+};
+use crate::mailbox::mbox::Variant;
+use crate::mailbox::{Context, Error, Result, display_path};
 use job::Job;
 use report::ConvertReport;
 use run::Run;
 
-use super::open::context;
-use super::signals;
-use super::ui::exit::Exit;
-use super::ui::progress::ProgressDisplay;
-use crate::convert::export::{self, ExportOptions, ExportSource, find_nested_folders};
-use crate::convert::import::import_mboxes;
-use crate::convert::restore;
-use crate::convert::{CopyOptions, ImportOptions, Outcome, Totals, copy};
-use crate::mailbox::context::Context;
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::text::display_path;
+pub(crate) use args::ConvertArgs;
 
 /// Runs the command.
 pub(crate) fn run(mut args: ConvertArgs) -> Exit {

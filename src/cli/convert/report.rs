@@ -4,17 +4,15 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::args::ConvertArgs;
+use super::ConvertArgs;
 use super::tree::TreeReport;
-use crate::cli::ui::exit::Exit;
-use crate::cli::ui::report::Reporter;
+use crate::cli::ui::{Exit, Reporter};
 use crate::convert::restore::RestoreSummary;
 use crate::convert::{FolderCount, Outcome, Totals};
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::Finding;
 use crate::mailbox::manifest::ByteCounts;
-use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::text::{display_path, escape, grouped};
+use crate::mailbox::mbox::Variant;
+use crate::mailbox::text::grouped;
+use crate::mailbox::{Error, Finding, Result, display_path, escape};
 
 pub(super) struct ConvertReport<'a> {
     args: &'a ConvertArgs,

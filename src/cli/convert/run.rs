@@ -1,9 +1,10 @@
 //! The state that every job of a run shares.
 
-use super::args::{ConvertArgs, Mailboxes};
+use super::ConvertArgs;
+use super::args::Mailboxes;
 use crate::cli::open::Opener;
-use crate::cli::ui::progress::ProgressDisplay;
-use crate::mailbox::context::{Context, LockOptions};
+use crate::cli::ui::ProgressDisplay;
+use crate::mailbox::{Context, LockOptions};
 
 /// The arguments and the context of a run.
 pub(super) struct Run<'a> {

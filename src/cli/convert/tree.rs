@@ -9,17 +9,14 @@ use super::applies::{TREE_COPY, TREE_EXPORT, TREE_IMPORT};
 use super::run::Run;
 use crate::cli::folders::{has_no_mail, raise_open_file_limit, report_skipped};
 use crate::cli::mailbox_arg::{Format, MailboxArg};
-use crate::cli::ui::report::Reporter;
-use crate::convert::export::ExportOptions;
+use crate::cli::ui::Reporter;
 use crate::convert::tree::{self, FolderOutcome, TreeEntry, TreeOptions, TreeOutcome};
-use crate::convert::{ImportOptions, Totals};
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::{Code, Finding};
+use crate::convert::{ExportOptions, ImportOptions, Totals};
 use crate::mailbox::maildir::detect::is_maildir;
-use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::text::{display_path, grouped};
-use crate::mailbox::tree::folder::{Folder, Layout};
-use crate::mailbox::tree::walk::{MailboxKind, Tree, TreeMailbox};
+use crate::mailbox::mbox::Variant;
+use crate::mailbox::text::grouped;
+use crate::mailbox::tree::{Folder, Layout, MailboxKind, Tree, TreeMailbox};
+use crate::mailbox::{Code, Error, Finding, Result, display_path};
 
 /// The outcome of a tree, for the report.
 pub(super) struct TreeReport {

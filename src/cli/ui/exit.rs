@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
-use crate::mailbox::error::Error;
-use crate::transport::failure::FailureReason;
+use crate::mailbox::Error;
+use crate::transport::FailureReason;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

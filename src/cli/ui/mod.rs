@@ -3,3 +3,7 @@
 pub(super) mod exit;
 pub(super) mod progress;
 pub(super) mod report;
+
+pub(crate) use exit::{Exit, ExitCodes};
+pub(crate) use progress::ProgressDisplay;
+pub(crate) use report::Reporter;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::args::{CommonArgs, When};
-use crate::mailbox::context::{Events, Phase};
 use crate::mailbox::fs::ignore_poison;
+use crate::mailbox::{Events, Phase};
 
 /// Shorter work shows no bar, which would only flicker.
 const BAR_DELAY: Duration = Duration::from_millis(250);

@@ -9,12 +9,11 @@ use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::exit::Exit;
+use super::Exit;
 use crate::cli::args::{CommonArgs, When};
-use crate::mailbox::error::Error;
-use crate::mailbox::finding::{Code, Finding, Severity};
-use crate::mailbox::text::display_path;
-use crate::transport::failure::Failure;
+use crate::mailbox::finding::Severity;
+use crate::mailbox::{Code, Error, Finding, display_path};
+use crate::transport::Failure;
 
 /// Warnings with one code that are listed without `-v`.
 const MAX_LISTED: u64 = 20;

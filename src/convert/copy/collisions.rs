@@ -4,15 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 
-use super::super::render::{RenderOptions, render};
 use super::source::SourceMaildir;
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::maildir::keywords::KeywordSet;
-use crate::mailbox::maildir::list::{self, Entry, FoundMessage, MaildirReader};
-use crate::mailbox::maildir::name::{BaseName, Unique};
+use crate::convert::RenderOptions;
+use crate::convert::render::render;
+use crate::mailbox::maildir::{BaseName, Entry, FoundMessage, KeywordSet, MaildirReader, Unique, list};
 use crate::mailbox::manifest::Digest;
-use crate::mailbox::mbox::quote::Quoting;
+use crate::mailbox::mbox::Quoting;
 use crate::mailbox::message::header;
+use crate::mailbox::{Error, Result};
 
 /// A message of the destination.
 #[derive(Debug)]

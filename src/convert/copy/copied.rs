@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::super::history::History;
-use crate::mailbox::maildir::list::Entry;
+use crate::convert::History;
+use crate::mailbox::maildir::Entry;
 use crate::mailbox::manifest;
 
 /// The messages of a Maildir that earlier runs copied.

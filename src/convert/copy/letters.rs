@@ -3,14 +3,11 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::fs::durable;
 use crate::mailbox::fs::ownership::FILE_MODE;
-use crate::mailbox::fs::read_regular;
-use crate::mailbox::maildir::keywords::{FILE_NAME, KeywordSet, KeywordTable, MAX_KEYWORDS};
-use crate::mailbox::maildir::list::Entry;
-use crate::mailbox::maildir::write::{Fsync, MaildirWriter};
+use crate::mailbox::fs::{durable, read_regular};
+use crate::mailbox::maildir::keywords::{FILE_NAME, MAX_KEYWORDS};
+use crate::mailbox::maildir::{Entry, Fsync, KeywordSet, KeywordTable, MaildirWriter};
+use crate::mailbox::{Code, Error, Finding, Result};
 
 /// The letters of the destination for those of the source.
 #[derive(Debug)]

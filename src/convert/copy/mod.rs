@@ -17,21 +17,15 @@ mod tally;
 use std::path::Path;
 use std::sync::Mutex;
 
-use super::commit::Commit;
-use super::counts::{FolderCount, Totals};
-use super::destination::{Destination, OpenDestination};
-use super::history::History;
-use super::options::CopyOptions;
-use super::report::{Abort, Outcome, Report};
-use super::resume::{ResumePoint, adopt_stage};
-use crate::mailbox::context::Context;
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::fs::durable::Dir;
-use crate::mailbox::maildir::destination::DestinationState;
-use crate::mailbox::maildir::keywords::KeywordTable;
-use crate::mailbox::maildir::write::{self, Leftover, MaildirWriter};
+use super::resume::adopt_stage;
+use crate::convert::{
+    Abort, Commit, CopyOptions, Destination, FolderCount, History, OpenDestination, Outcome, Report,
+    ResumePoint, Totals,
+};
+use crate::mailbox::fs::Dir;
+use crate::mailbox::maildir::{DestinationState, KeywordTable, Leftover, MaildirWriter, write};
 use crate::mailbox::manifest::ManifestLocation;
+use crate::mailbox::{Code, Context, Error, Finding, Result};
 use copied::CopiedMessages;
 use letters::LetterMapping;
 use plan::{CopyPlan, Planner};

@@ -4,20 +4,14 @@ use std::collections::HashSet;
 
 use rayon::prelude::*;
 
-use super::super::chunks::{MessageChunk, divide};
-use super::super::history::History;
-use super::super::options::DestinationOptions;
 use super::collisions::{Collision, DestinationIndex, DestinationMessage, NewName};
 use super::copied::CopiedMessages;
 use super::letters;
 use super::source::{SourceMaildir, is_link};
-use crate::mailbox::context::Context;
-use crate::mailbox::error::Result;
-use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::maildir::destination::DestinationState;
-use crate::mailbox::maildir::keywords::KeywordSet;
-use crate::mailbox::maildir::list::{self, Entry};
-use crate::mailbox::text::escape;
+use crate::convert::chunks::{MessageChunk, divide};
+use crate::convert::{DestinationOptions, History};
+use crate::mailbox::maildir::{DestinationState, Entry, KeywordSet, list};
+use crate::mailbox::{Code, Context, Finding, Result, escape};
 
 /// Messages that a worker takes at once.
 const MESSAGES_AT_ONCE: usize = 64;

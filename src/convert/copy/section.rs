@@ -5,24 +5,22 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 
-use super::super::chunks::MessageChunk;
-use super::super::options::DestinationOptions;
-use super::super::section::{CheckedChunk, SectionSource, StagedFile};
 use super::collisions::DestinationMessage;
 use super::letters::{LetterMapping, MappedInfo};
 use super::plan::{CopyPlan, Disposition, SourceMessage};
 use super::source::SourceMaildir;
 use super::tally::CopyTally;
-use crate::mailbox::context::Context;
-use crate::mailbox::error::{Error, Result};
+use crate::convert::chunks::MessageChunk;
+use crate::convert::{CheckedChunk, DestinationOptions, SectionSource, StagedFile};
 use crate::mailbox::fs::ignore_poison;
-use crate::mailbox::maildir::list::{self, Entry, FoundMessage};
-use crate::mailbox::maildir::name::{self, BaseName, Unique};
-use crate::mailbox::maildir::subdir::Subdir;
-use crate::mailbox::maildir::write::{MaildirWriter, MessagePath, NewMessage};
-use crate::mailbox::manifest::ByteCounts;
-use crate::mailbox::manifest::{Bytes, Digest, MessageRecord, SectionFooter, SectionHeader, to_line};
-use crate::mailbox::message::received::Origin;
+use crate::mailbox::maildir::{
+    BaseName, Entry, FoundMessage, MaildirWriter, MessagePath, NewMessage, Subdir, Unique, list, name,
+};
+use crate::mailbox::manifest::{
+    ByteCounts, Bytes, Digest, MessageRecord, SectionFooter, SectionHeader, to_line,
+};
+use crate::mailbox::message::Origin;
+use crate::mailbox::{Context, Error, Result};
 
 const PROGRAM: &str = concat!("mailferry ", env!("CARGO_PKG_VERSION"));
 

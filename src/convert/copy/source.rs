@@ -4,11 +4,9 @@ use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::fs::durable::Dir;
-use crate::mailbox::maildir::list::{self, Entry, MaildirReader};
-use crate::mailbox::text::escape;
+use crate::mailbox::fs::Dir;
+use crate::mailbox::maildir::{Entry, MaildirReader, list};
+use crate::mailbox::{Code, Error, Finding, Result, escape};
 
 /// The Maildir that is copied.
 pub(super) struct SourceMaildir<'a> {

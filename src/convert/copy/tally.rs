@@ -1,11 +1,11 @@
 //! The counts and findings of a copy.
 
-use super::super::counts::Totals;
 use super::letters;
 use super::plan::CopyPlan;
-use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::maildir::keywords::KeywordSet;
+use crate::convert::Totals;
+use crate::mailbox::maildir::KeywordSet;
 use crate::mailbox::manifest::ByteCounts;
+use crate::mailbox::{Code, Finding};
 
 /// Counts of messages that are done.
 #[derive(Debug, Default)]

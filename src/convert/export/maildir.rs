@@ -5,14 +5,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::convert::Report;
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::maildir::keywords::KeywordTable;
-use crate::mailbox::maildir::list::{self, Entry, MaildirReader};
+use crate::mailbox::maildir::{Entry, KeywordTable, MaildirReader, list};
 use crate::mailbox::manifest::{self, ManifestLocation, Outline};
 use crate::mailbox::mbox::from_line;
-use crate::mailbox::text::escape;
 use crate::mailbox::tree::walk::stray_mail;
+use crate::mailbox::{Code, Error, Finding, Result, escape};
 
 /// A Maildir, its messages in the order in which they are written.
 pub(super) struct SourceMaildir {

@@ -2,83 +2,31 @@
 //! only, with CRLF or NULs.
 
 mod maildir;
+mod options;
 mod output;
+mod ready_source;
 mod render;
-
-use std::io::Write;
-use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-
-use jiff::tz::TimeZone;
+mod tally;
 
 use crate::convert::chunks::divide;
-use crate::convert::names::{NameTable, PreviousMessages};
-use crate::convert::plan::{Plan, PlanOptions, plan};
-use crate::convert::render::{Eol, RenderOptions};
-use crate::convert::{Dedupe, FolderCount, Input, Outcome, Report, Totals};
-use crate::mailbox::context::{Context, Phase};
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::fs::durable::Dir;
-use crate::mailbox::fs::ownership::Ownership;
-use crate::mailbox::fs::parent_of;
-use crate::mailbox::maildir::write::Fsync;
-use crate::mailbox::manifest::{ByteCounts, ManifestLocation};
-use crate::mailbox::mbox::read::Mbox;
-use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::mbox::verdict::Extent;
-use crate::mailbox::message::received::DateRules;
+use crate::convert::plan::plan;
+use crate::convert::{
+    Dedupe, FolderCount, Input, NameTable, Outcome, Plan, PlanOptions, PreviousMessages, RenderOptions,
+    Report, Totals,
+};
+use crate::mailbox::fs::{Dir, parent_of};
+use crate::mailbox::mbox::{Mbox, Variant};
+use crate::mailbox::message::DateRules;
+use crate::mailbox::{Context, Error, Phase, Result};
 use maildir::SourceMaildir;
-pub(crate) use maildir::find_nested_folders;
 use output::{Output, SourceChunk, Work};
-use render::Tally;
+use ready_source::ReadySource;
+
+pub(crate) use maildir::find_nested_folders;
+pub(crate) use options::{ExportOptions, ExportSource, OutputMode};
 
 /// Messages that a worker renders and writes at once.
 const MESSAGES_AT_ONCE: usize = 256;
-
-/// A source of an export.
-pub(crate) enum ExportSource {
-    /// An mbox.
-    Mbox(Box<Input>),
-    /// A Maildir.
-    Maildir(PathBuf),
-}
-
-/// How an mbox is written.
-#[derive(Clone)]
-pub(crate) struct ExportOptions<'a> {
-    /// The mbox, or `-` for a stream.
-    pub destination: &'a Path,
-    /// The variant; None: mboxrd, or that of the mbox which is appended to.
-    pub variant: Option<Variant>,
-    /// The treatment of an mbox that exists.
-    pub output: OutputMode<'a>,
-    /// Line ends of the messages written.
-    pub eol: Eol,
-    /// The zone of From_ lines that name none.
-    pub from_zone: Option<TimeZone>,
-    /// The manifest of each Maildir, which has the order of its messages.
-    pub manifest: ManifestLocation<'a>,
-    /// When to flush.
-    pub fsync: Fsync,
-    /// Owner and mode of a new mbox.
-    pub ownership: Ownership,
-    /// Write nothing.
-    pub dry_run: bool,
-}
-
-/// A way to write an mbox.
-#[derive(Clone, Copy)]
-pub(crate) enum OutputMode<'a> {
-    /// As a new file, which appears complete.
-    New,
-    /// As a new file, which replaces an existing one.
-    Replace,
-    /// At the end of an existing file, under its locks.
-    Append,
-    /// To a stream.
-    Stream(&'a Mutex<dyn Write + Send>),
-}
 
 /// Exports all sources into one mbox, and returns the variant it has. On an error the destination is unchanged.
 pub(crate) fn export(
@@ -106,12 +54,6 @@ pub(crate) fn export(
     }
     let folders = if error.is_none() { FolderCount::inbox(totals.written) } else { Vec::new() };
     (Outcome { reports, totals, folders, error }, variant)
-}
-
-/// A source that is ready to be written.
-enum ReadySource<'a> {
-    Mbox { input: &'a Input, mbox: Mbox<'a>, plan: Plan },
-    Maildir(SourceMaildir),
 }
 
 /// An export while it runs, with what is known of it when an error occurs.
@@ -202,51 +144,6 @@ impl<'a> Export<'a> {
         };
         let on_progress = |_| context.cancel.check();
         plan(&input.source, mbox, plan_options, &mut NameTable::default(), &on_progress)
-    }
-}
-
-impl ReadySource<'_> {
-    fn sizes(&self) -> Vec<u64> {
-        match self {
-            ReadySource::Mbox { plan, .. } => plan.messages.iter().map(|m| m.size).collect(),
-            ReadySource::Maildir(maildir) => maildir.messages.iter().map(|m| m.size).collect(),
-        }
-    }
-
-    /// Releases the pages of messages that are rendered, and of all before them.
-    fn release(&self, messages: Range<usize>) {
-        if let ReadySource::Mbox { input, mbox, .. } = self {
-            input.source.release(Extent::span(&mbox.messages()[messages]));
-        }
-    }
-
-    fn totals(&self, tally: &Tally) -> Totals {
-        match self {
-            ReadySource::Mbox { mbox, plan, .. } => {
-                let mut totals = Totals::default();
-                totals.add_source(mbox, &plan.messages);
-                assert_eq!(totals.written, tally.messages, "a message is missing");
-                totals.line_ends_changed = tally.line_ends;
-                totals
-            }
-            ReadySource::Maildir(maildir) => {
-                assert_eq!(
-                    maildir.messages.len() as u64,
-                    tally.messages + tally.skipped,
-                    "a message is missing"
-                );
-                Totals {
-                    sources: 1,
-                    messages_found: tally.messages + tally.skipped,
-                    written: tally.messages,
-                    skipped: tally.skipped,
-                    bytes_source: tally.bytes,
-                    bytes: ByteCounts { messages: tally.bytes, ..ByteCounts::default() },
-                    line_ends_changed: tally.line_ends,
-                    ..Totals::default()
-                }
-            }
-        }
     }
 }
 

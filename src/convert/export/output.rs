@@ -9,20 +9,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 
-use super::render::{Renderer, Tally};
-use super::{ExportOptions, OutputMode, ReadySource};
+use super::options::{ExportOptions, OutputMode};
+use super::ready_source::ReadySource;
+use super::render::Renderer;
+use super::tally::Tally;
 use crate::convert::chunks::MessageChunk;
 use crate::convert::read_back::{self, WrittenMbox};
-use crate::mailbox::context::Context;
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::Finding;
 use crate::mailbox::fs::atomic_file::AtomicFile;
-use crate::mailbox::fs::durable;
-use crate::mailbox::fs::ignore_poison;
-use crate::mailbox::fs::ownership::Ownership;
-use crate::mailbox::maildir::write::Fsync;
-use crate::mailbox::mbox::append::MboxAppender;
-use crate::mailbox::mbox::variant::Variant;
+use crate::mailbox::fs::{Ownership, durable, ignore_poison};
+use crate::mailbox::maildir::Fsync;
+use crate::mailbox::mbox::{MboxAppender, Variant};
+use crate::mailbox::{Context, Error, Finding, Result};
 
 /// The mbox while it is written.
 pub(super) struct Output<'a> {

@@ -1,27 +1,21 @@
 //! The messages of an export in the form of the mbox.
 
 use std::borrow::Cow;
-use std::ops::{AddAssign, Range};
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 
-use super::ReadySource;
 use super::maildir::{SourceMaildir, SourceMessage};
+use super::ready_source::ReadySource;
+use super::tally::Tally;
 use crate::convert::planned::Disposition;
-use crate::convert::render::{Eol, RenderOptions, render};
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::maildir::keywords::{self, KeywordSet, KeywordTable};
-use crate::mailbox::maildir::list::FoundMessage;
-use crate::mailbox::maildir::subdir::Subdir;
+use crate::convert::render::render;
+use crate::convert::{Eol, RenderOptions};
+use crate::mailbox::maildir::{FoundMessage, KeywordSet, KeywordTable, Subdir, keywords};
 use crate::mailbox::mbox::from_line::{self, LineClass};
-use crate::mailbox::mbox::quote::Quoting;
-use crate::mailbox::mbox::read::Mbox;
-use crate::mailbox::mbox::status::{LabelPolicy, Status, StatusFields};
-use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::mbox::verdict::Extent;
-use crate::mailbox::mbox::write::{self, Changes, FromLineSpec, MboxMessage, Unrepresentable};
+use crate::mailbox::mbox::write::{self, FromLineSpec, MboxMessage, Unrepresentable};
+use crate::mailbox::mbox::{Extent, LabelPolicy, Mbox, Quoting, Status, StatusFields, Variant};
 use crate::mailbox::message::header;
-use crate::mailbox::text::escape;
+use crate::mailbox::{Code, Error, Finding, Result, escape};
 
 /// Renders the messages of one worker.
 pub(super) struct Renderer {
@@ -151,71 +145,4 @@ fn join_keywords(letters: KeywordSet, table: &KeywordTable, header: &[u8]) -> St
         }
     }
     keywords.join(" ")
-}
-
-/// Counts of what was written, for the report.
-#[derive(Debug, Default)]
-pub(super) struct Tally {
-    pub(super) messages: u64,
-    /// Entries of a Maildir that are not messages.
-    pub(super) skipped: u64,
-    /// Bytes of the messages in the source.
-    pub(super) bytes: u64,
-    pub(super) line_ends: u64,
-    final_newlines: u64,
-    ambiguous: u64,
-    findings: Vec<Finding>,
-}
-
-impl Tally {
-    fn add(&mut self, bytes: usize, changes: Changes, at: Option<u64>, name: &dyn Fn() -> String) {
-        self.messages += 1;
-        self.bytes += bytes as u64;
-        self.final_newlines += u64::from(changes.final_newline);
-        self.ambiguous += u64::from(changes.ambiguous);
-        let mut find = |code, message: String| {
-            self.findings.push(Finding { offset: at, ..Finding::new(code, message) });
-        };
-        if changes.header_quotes > 0 {
-            let message = format!(
-                "{}: {} lines of its header begin with From and were quoted for good",
-                name(),
-                changes.header_quotes
-            );
-            find(Code::HeaderQuoted, message);
-        }
-        if changes.doubled {
-            let message =
-                format!("{}: begins with a continuation line; its From_ line stands there twice", name());
-            find(Code::FromDoubled, message);
-        }
-    }
-
-    pub(super) fn findings(self) -> Vec<Finding> {
-        let mut findings = self.findings;
-        if self.final_newlines > 0 {
-            let message = format!("{} messages have no final newline; each got one", self.final_newlines);
-            findings.push(Finding::new(Code::FinalNewline, message));
-        }
-        if self.ambiguous > 0 {
-            let message = format!(
-                "{} lines begin with >From already; readers will take the > for quoting and off",
-                self.ambiguous
-            );
-            findings.push(Finding::new(Code::QuotingAmbiguous, message).with_hint("mboxrd can tell them"));
-        }
-        findings
-    }
-}
-
-impl AddAssign for Tally {
-    fn add_assign(&mut self, other: Tally) {
-        self.messages += other.messages;
-        self.skipped += other.skipped;
-        self.bytes += other.bytes;
-        self.line_ends += other.line_ends;
-        self.final_newlines += other.final_newlines;
-        self.ambiguous += other.ambiguous;
-        self.findings.extend(other.findings);
-    }
 }

@@ -5,28 +5,18 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::error::DotQmailError;
-use super::find::Candidate;
-use super::home::Trust;
-use super::line::{self, Instruction};
-use super::program::OutputMode;
-use super::recipient::LocalRecipient;
-use super::route::Route;
-use super::run::{self, Executor, RunOptions, RunSummary};
-use crate::deliver::prepared_message::PreparedMessage;
-use crate::deliver::target::{DeliveryTarget, TargetFormat};
-use crate::deliver::transaction::{self, DeliverOptions, DeliveredMessage};
-use crate::mailbox::context::Context;
-use crate::mailbox::error::Result;
-use crate::mailbox::text::{display_path, escape};
-use crate::transport::envelope::{self, DeliveryEnvelope, Envelope};
-use crate::transport::failure::{Failure, FailureReason};
-use crate::transport::message::OutgoingMessage;
-use crate::transport::next_hop::NextHop;
-use crate::transport::process::ProcessLimits;
-use crate::transport::queue;
-use crate::transport::relay::RelayOutcome;
-use crate::transport::spool::SpooledMessage;
+use super::{
+    Candidate, DotQmailError, Executor, Instruction, LocalRecipient, OutputMode, Route, RunOptions,
+    RunSummary, Trust, line, run,
+};
+use crate::deliver::{
+    DeliverOptions, DeliveredMessage, DeliveryTarget, PreparedMessage, TargetFormat, transaction,
+};
+use crate::mailbox::{Context, Result, display_path, escape};
+use crate::transport::{
+    DeliveryEnvelope, Envelope, Failure, FailureReason, NextHop, OutgoingMessage, ProcessLimits,
+    RelayOutcome, SpooledMessage, envelope, queue,
+};
 
 /// Relays a message, and returns one outcome per recipient.
 pub(crate) type Relay<'a> =

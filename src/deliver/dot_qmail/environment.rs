@@ -7,7 +7,7 @@ use std::process::Command;
 
 use jiff::Timestamp;
 
-use super::recipient::LocalRecipient;
+use super::LocalRecipient;
 use crate::transport::envelope;
 
 /// Variables by name; None removes one.

@@ -3,12 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::ProgramOutcome;
 use super::line::Fault;
-use super::program::ProgramOutcome;
-use crate::mailbox::error::Error;
-use crate::mailbox::text::{display_path, escape};
-use crate::transport::failure::{Failure, FailureReason};
-use crate::transport::outcome::Refusal;
+use crate::mailbox::{Error, display_path, escape};
+use crate::transport::{Failure, FailureReason, Refusal};
 
 #[derive(Debug)]
 pub(crate) enum DotQmailError {

@@ -7,10 +7,9 @@ use std::os::unix::ffi::OsStringExt;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::error::DotQmailError;
-use super::home::{self, Trust};
 use super::recipient::ListOwner;
-use crate::mailbox::fs::durable::Dir;
+use super::{DotQmailError, Trust, home};
+use crate::mailbox::fs::Dir;
 
 /// A file that was looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]

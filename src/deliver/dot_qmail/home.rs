@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rustix::fs::Stat;
 
-use super::error::DotQmailError;
+use super::DotQmailError;
 
 /// A directory or file with this bit may have been written by any user. Group-writable is allowed, as qmail's
 /// conf-patrn is 002 on the many systems that have a group for each user.

@@ -20,3 +20,12 @@ pub(crate) mod program;
 pub(crate) mod recipient;
 pub(crate) mod route;
 pub(crate) mod run;
+
+pub(crate) use error::DotQmailError;
+pub(crate) use find::{Candidate, SkipReason};
+pub(crate) use home::Trust;
+pub(crate) use line::{Instruction, Line};
+pub(crate) use program::{OutputMode, ProgramOutcome};
+pub(crate) use recipient::LocalRecipient;
+pub(crate) use route::Route;
+pub(crate) use run::{Executor, RunOptions, RunSummary};

@@ -8,9 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::environment::Variables;
-use crate::transport::child_pipes::{ChildPipes, OutputPipe};
-use crate::transport::failure::FailureReason;
-use crate::transport::process::{Process, ProcessEnd, ProcessLimits, Shutdown};
+use crate::transport::{ChildPipes, FailureReason, OutputPipe, Process, ProcessEnd, ProcessLimits, Shutdown};
 
 /// Bytes of a program's output that are reported when it fails.
 const OUTPUT_CAPTURED: usize = 1000;

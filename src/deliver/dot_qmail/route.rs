@@ -5,13 +5,11 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::error::{DotQmailError, LineLocation};
-use super::find::{self, Candidate, DotQmailFile};
-use super::home::{self, Trust};
-use super::line::{self, Line};
-use super::recipient::LocalRecipient;
-use crate::mailbox::fs::durable::Dir;
-use crate::mailbox::text::escape;
+use super::error::LineLocation;
+use super::find::{self, DotQmailFile};
+use super::{Candidate, DotQmailError, Line, LocalRecipient, Trust, home, line};
+use crate::mailbox::escape;
+use crate::mailbox::fs::Dir;
 
 /// Size limit of a `.qmail` file. No user writes a larger one.
 const MAX_SIZE: u64 = 1 << 20;

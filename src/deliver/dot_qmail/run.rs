@@ -4,15 +4,10 @@ use std::fs::File;
 use std::time::Duration;
 
 use super::environment::Variables;
-use super::error::DotQmailError;
-use super::line::{Instruction, Line};
-use super::program::{OutputMode, Program, ProgramOutcome};
-use super::recipient::LocalRecipient;
-use super::route::Route;
-use crate::mailbox::context::Cancel;
-use crate::transport::envelope::Envelope;
-use crate::transport::failure::Failure;
-use crate::transport::process::ProcessLimits;
+use super::program::Program;
+use super::{DotQmailError, Instruction, Line, LocalRecipient, OutputMode, ProgramOutcome, Route};
+use crate::mailbox::Cancel;
+use crate::transport::{Envelope, Failure, ProcessLimits};
 
 /// The deliveries that the caller of a run does.
 pub(crate) trait Executor {

@@ -1,6 +1,6 @@
 //! The paths of MAIL and RCPT (RFC 5321, 4.1.2).
 
-use crate::mailbox::text::escape;
+use crate::mailbox::escape;
 
 /// An envelope address without quotes: `"a b"@c` has the local part `a b`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,18 +10,14 @@ use super::Recipients;
 use super::address::EnvelopeAddress;
 use super::map::RecipientMap;
 use super::template::{AddressParts, Template};
-use crate::deliver::prepared_message::PreparedMessage;
 use crate::deliver::root_path::require_root_only;
-use crate::deliver::target::{DeliveryTarget, TargetFormat};
-use crate::deliver::transaction::{self, DeliverOptions, DeliveredMessage};
-use crate::mailbox::context::Context;
-use crate::mailbox::error::Error;
+use crate::deliver::{
+    DeliverOptions, DeliveredMessage, DeliveryTarget, PreparedMessage, TargetFormat, transaction,
+};
 use crate::mailbox::fs::parent_of;
 use crate::mailbox::maildir::create::create_parents;
-use crate::mailbox::text::display_path;
-use crate::transport::envelope::DeliveryEnvelope;
-use crate::transport::failure::{Failure, FailureReason};
-use crate::transport::spool::SpooledMessage;
+use crate::mailbox::{Context, Error, display_path};
+use crate::transport::{DeliveryEnvelope, Failure, FailureReason, SpooledMessage};
 
 /// The mailbox of `--mailbox`, or of a line of `--map`.
 pub(crate) struct MailboxTemplate {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::address::EnvelopeAddress;
 use super::template::AddressParts;
-use crate::mailbox::text::{display_path, escape};
+use crate::mailbox::{display_path, escape};
 
 /// Mailboxes by address; `M` is the caller's type of a mailbox.
 #[derive(Debug)]

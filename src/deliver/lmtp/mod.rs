@@ -22,10 +22,8 @@ pub(crate) mod reply;
 pub(crate) mod session;
 pub(crate) mod template;
 
+use crate::transport::{Failure, SpooledMessage};
 use address::EnvelopeAddress;
-
-use crate::transport::failure::Failure;
-use crate::transport::spool::SpooledMessage;
 
 /// The recipients of a session.
 pub(crate) trait Recipients {

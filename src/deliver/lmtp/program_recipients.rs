@@ -12,13 +12,11 @@ use std::time::Duration;
 use super::Recipients;
 use super::address::EnvelopeAddress;
 use super::template::{AddressParts, Template};
-use crate::mailbox::context::Cancel;
-use crate::mailbox::error::Error;
-use crate::mailbox::text::escape;
-use crate::transport::child_pipes::{ChildPipes, OutputPipe};
-use crate::transport::failure::{Failure, FailureReason};
-use crate::transport::process::{Process, ProcessEnd, ProcessLimits, Shutdown};
-use crate::transport::spool::SpooledMessage;
+use crate::mailbox::{Cancel, Error, escape};
+use crate::transport::{
+    ChildPipes, Failure, FailureReason, OutputPipe, Process, ProcessEnd, ProcessLimits, Shutdown,
+    SpooledMessage,
+};
 
 /// Bytes of standard error that are kept. The first line is the reply.
 const STDERR_CAPTURED: usize = 4096;

@@ -1,6 +1,6 @@
 //! Replies to the peer: a code, an enhanced code (RFC 2034) and a sentence.
 
-use crate::transport::failure::{Failure, FailureReason};
+use crate::transport::{Failure, FailureReason};
 
 /// RFC 5321, 4.5.3.1.5: 512 bytes with CRLF.
 const MAX_LENGTH: usize = 510;

@@ -10,9 +10,8 @@ use super::address::EnvelopeAddress;
 use super::command::{self, Command};
 use super::data::DotUnstuffer;
 use super::reply::ReplyLine;
-use crate::mailbox::context::Cancel;
-use crate::transport::failure::Failure;
-use crate::transport::spool::{MessageSpool, SpooledMessage};
+use crate::mailbox::Cancel;
+use crate::transport::{Failure, MessageSpool, SpooledMessage};
 
 /// Length limit of a command with its line end: eight times that of RFC 5321.
 pub(crate) const MAX_LINE: usize = 4096;

@@ -5,8 +5,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use super::address::EnvelopeAddress;
-use crate::mailbox::text::{display_path, escape};
-use crate::transport::failure::{Failure, FailureReason};
+use crate::mailbox::{display_path, escape};
+use crate::transport::{Failure, FailureReason};
 
 const MAX_NAME: usize = 255;
 

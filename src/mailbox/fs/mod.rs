@@ -15,6 +15,7 @@ use std::sync::LockResult;
 pub(crate) use durable::Dir;
 
 use crate::mailbox::error::{Error, Result};
+pub(crate) use ownership::Ownership;
 
 /// Returns the directory of a path; `.` for a bare name.
 pub(crate) fn parent_of(path: &Path) -> &Path {

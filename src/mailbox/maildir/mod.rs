@@ -12,6 +12,9 @@ pub(crate) mod quota;
 pub(crate) mod subdir;
 pub(crate) mod write;
 
+pub(crate) use destination::DestinationState;
 pub(crate) use keywords::{KeywordSet, KeywordTable};
-pub(crate) use list::Entry;
+pub(crate) use list::{Entry, FoundMessage, MaildirReader};
+pub(crate) use name::{BaseName, Unique};
 pub(crate) use subdir::Subdir;
+pub(crate) use write::{Fsync, Leftover, MaildirWriter, MessagePath, NewMessage};

@@ -22,6 +22,7 @@ pub(crate) mod variant;
 pub(crate) mod verdict;
 pub(crate) mod write;
 
+pub(crate) use append::MboxAppender;
 pub(crate) use candidate::{Candidate, NextLine};
 pub(crate) use quote::Quoting;
 pub(crate) use read::{Mbox, ReadOptions};

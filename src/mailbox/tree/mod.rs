@@ -7,5 +7,5 @@ pub(crate) mod sniff;
 pub(crate) mod subscriptions;
 pub(crate) mod walk;
 
-pub(crate) use folder::Folder;
-pub(crate) use walk::MailboxKind;
+pub(crate) use folder::{Folder, Layout};
+pub(crate) use walk::{MailboxKind, Tree, TreeMailbox};

@@ -1,0 +1,57 @@
+//! The sources and the options of an export.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use jiff::tz::TimeZone;
+
+use crate::convert::{Eol, Input};
+use crate::mailbox::fs::Ownership;
+use crate::mailbox::maildir::Fsync;
+use crate::mailbox::manifest::ManifestLocation;
+use crate::mailbox::mbox::Variant;
+
+/// A source of an export.
+pub(crate) enum ExportSource {
+    /// An mbox.
+    Mbox(Box<Input>),
+    /// A Maildir.
+    Maildir(PathBuf),
+}
+
+/// How an mbox is written.
+#[derive(Clone)]
+pub(crate) struct ExportOptions<'a> {
+    /// The mbox, or `-` for a stream.
+    pub destination: &'a Path,
+    /// The variant; None: mboxrd, or that of the mbox which is appended to.
+    pub variant: Option<Variant>,
+    /// The treatment of an mbox that exists.
+    pub output: OutputMode<'a>,
+    /// Line ends of the messages written.
+    pub eol: Eol,
+    /// The zone of From_ lines that name none.
+    pub from_zone: Option<TimeZone>,
+    /// The manifest of each Maildir, which has the order of its messages.
+    pub manifest: ManifestLocation<'a>,
+    /// When to flush.
+    pub fsync: Fsync,
+    /// Owner and mode of a new mbox.
+    pub ownership: Ownership,
+    /// Write nothing.
+    pub dry_run: bool,
+}
+
+/// A way to write an mbox.
+#[derive(Clone, Copy)]
+pub(crate) enum OutputMode<'a> {
+    /// As a new file, which appears complete.
+    New,
+    /// As a new file, which replaces an existing one.
+    Replace,
+    /// At the end of an existing file, under its locks.
+    Append,
+    /// To a stream.
+    Stream(&'a Mutex<dyn Write + Send>),
+}

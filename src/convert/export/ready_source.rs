@@ -1,0 +1,60 @@
+//! A source that is ready to be written.
+
+use std::ops::Range;
+
+use super::maildir::SourceMaildir;
+use super::tally::Tally;
+use crate::convert::{Input, Plan, Totals};
+use crate::mailbox::manifest::ByteCounts;
+use crate::mailbox::mbox::{Extent, Mbox};
+
+/// A source that is ready to be written.
+pub(super) enum ReadySource<'a> {
+    Mbox { input: &'a Input, mbox: Mbox<'a>, plan: Plan },
+    Maildir(SourceMaildir),
+}
+
+impl ReadySource<'_> {
+    pub(super) fn sizes(&self) -> Vec<u64> {
+        match self {
+            ReadySource::Mbox { plan, .. } => plan.messages.iter().map(|m| m.size).collect(),
+            ReadySource::Maildir(maildir) => maildir.messages.iter().map(|m| m.size).collect(),
+        }
+    }
+
+    /// Releases the pages of messages that are rendered, and of all before them.
+    pub(super) fn release(&self, messages: Range<usize>) {
+        if let ReadySource::Mbox { input, mbox, .. } = self {
+            input.source.release(Extent::span(&mbox.messages()[messages]));
+        }
+    }
+
+    pub(super) fn totals(&self, tally: &Tally) -> Totals {
+        match self {
+            ReadySource::Mbox { mbox, plan, .. } => {
+                let mut totals = Totals::default();
+                totals.add_source(mbox, &plan.messages);
+                assert_eq!(totals.written, tally.messages, "a message is missing");
+                totals.line_ends_changed = tally.line_ends;
+                totals
+            }
+            ReadySource::Maildir(maildir) => {
+                assert_eq!(
+                    maildir.messages.len() as u64,
+                    tally.messages + tally.skipped,
+                    "a message is missing"
+                );
+                Totals {
+                    sources: 1,
+                    messages_found: tally.messages + tally.skipped,
+                    written: tally.messages,
+                    skipped: tally.skipped,
+                    bytes_source: tally.bytes,
+                    bytes: ByteCounts { messages: tally.bytes, ..ByteCounts::default() },
+                    line_ends_changed: tally.line_ends,
+                    ..Totals::default()
+                }
+            }
+        }
+    }
+}

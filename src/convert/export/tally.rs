@@ -1,0 +1,73 @@
+//! Counts of an export.
+
+use std::ops::AddAssign;
+
+use crate::mailbox::mbox::write::Changes;
+use crate::mailbox::{Code, Finding};
+
+/// Counts of what was written, for the report.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) messages: u64,
+    /// Entries of a Maildir that are not messages.
+    pub(super) skipped: u64,
+    /// Bytes of the messages in the source.
+    pub(super) bytes: u64,
+    pub(super) line_ends: u64,
+    final_newlines: u64,
+    ambiguous: u64,
+    pub(super) findings: Vec<Finding>,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, bytes: usize, changes: Changes, at: Option<u64>, name: &dyn Fn() -> String) {
+        self.messages += 1;
+        self.bytes += bytes as u64;
+        self.final_newlines += u64::from(changes.final_newline);
+        self.ambiguous += u64::from(changes.ambiguous);
+        let mut find = |code, message: String| {
+            self.findings.push(Finding { offset: at, ..Finding::new(code, message) });
+        };
+        if changes.header_quotes > 0 {
+            let message = format!(
+                "{}: {} lines of its header begin with From and were quoted for good",
+                name(),
+                changes.header_quotes
+            );
+            find(Code::HeaderQuoted, message);
+        }
+        if changes.doubled {
+            let message =
+                format!("{}: begins with a continuation line; its From_ line stands there twice", name());
+            find(Code::FromDoubled, message);
+        }
+    }
+
+    pub(super) fn findings(self) -> Vec<Finding> {
+        let mut findings = self.findings;
+        if self.final_newlines > 0 {
+            let message = format!("{} messages have no final newline; each got one", self.final_newlines);
+            findings.push(Finding::new(Code::FinalNewline, message));
+        }
+        if self.ambiguous > 0 {
+            let message = format!(
+                "{} lines begin with >From already; readers will take the > for quoting and off",
+                self.ambiguous
+            );
+            findings.push(Finding::new(Code::QuotingAmbiguous, message).with_hint("mboxrd can tell them"));
+        }
+        findings
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Tally) {
+        self.messages += other.messages;
+        self.skipped += other.skipped;
+        self.bytes += other.bytes;
+        self.line_ends += other.line_ends;
+        self.final_newlines += other.final_newlines;
+        self.ambiguous += other.ambiguous;
+        self.findings.extend(other.findings);
+    }
+}
