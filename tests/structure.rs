@@ -70,6 +70,9 @@ fn a_planted_cycle_is_found() {
     let imported = ("a/inner.rs", "use crate::b; fn run() { b::go::<'static>() }");
     let back = ("b.rs", "use crate::a; fn go() { a::inner::run() }");
     assert_eq!(Structure::of(files.into_iter().chain([imported, back])).cycles(), [["a::inner", "b"]]);
+    let behind_a_feature = ("lib.rs", "#[cfg(any(feature = \"cli\", test))] mod a; mod b;");
+    let all = files.into_iter().chain([imported, back, behind_a_feature]);
+    assert_eq!(Structure::of(all).cycles(), [["a::inner", "b"]]);
 }
 
 #[test]
@@ -330,7 +333,9 @@ fn is_name(token: &str) -> bool {
 fn is_test_attribute(tokens: &[&str]) -> bool {
     let ["[", "cfg", "(", condition @ ..] = tokens else { return false };
     let end = condition.iter().position(|token| *token == "]").unwrap();
-    condition[..end].contains(&"test") && !condition[..end].contains(&"not")
+    let has = |word: &str| condition[..end].contains(&word);
+    // A module behind a feature is more than test code.
+    has("test") && !has("not") && !has("feature")
 }
 
 fn skip_attributes<'a, 't>(mut first: &'a &'t str, mut rest: &'a [&'t str]) -> &'a [&'t str] {
