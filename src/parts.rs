@@ -4,10 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::mailbox::Cancel;
-use crate::mailbox::fs::ownership::Ownership;
-use crate::mailbox::maildir::Subdir;
-use crate::mailbox::maildir::name::{self, BaseName, Unique};
+use crate::mailbox::fs::Ownership;
 use crate::mailbox::maildir::write::{Fsync, MaildirWriter, NewMessage, WriterOptions};
+use crate::mailbox::maildir::{BaseName, Subdir, Unique, name};
 use crate::mailbox::manifest::{self, Bytes, Digest, MessageRecord};
 use crate::mailbox::mbox::scan::scan;
 use crate::mailbox::mbox::verdict::{BoundaryOptions, Overrides};

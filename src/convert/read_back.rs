@@ -6,14 +6,10 @@
 use std::fs::File;
 use std::path::Path;
 
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::mbox::read::{self, Mbox, ReadOptions};
-use crate::mailbox::mbox::scan_hooks::ScanHooks;
-use crate::mailbox::mbox::variant::Variant;
-use crate::mailbox::mbox::verdict::Extent;
+use crate::mailbox::mbox::{Extent, Mbox, ReadOptions, ScanHooks, Variant, read};
 use crate::mailbox::source::mapped::MappedFile;
 use crate::mailbox::text::shell_quote;
+use crate::mailbox::{Code, Error, Finding, Result};
 
 /// What was written.
 #[derive(Debug, Clone, Copy)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::finding::{Code, Finding};
-use crate::mailbox::text::display_path;
+use crate::mailbox::display_path;
 
 /// The result of an operation on files.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -4,14 +4,10 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::are_slices_in_order;
 use crate::mailbox::maildir::name;
-use crate::mailbox::mbox::gmail;
-use crate::mailbox::mbox::status::{self, LabelPolicy};
+use crate::mailbox::mbox::{LabelPolicy, gmail, status};
 use crate::mailbox::message::address::{Compat, list as list_of, print, token};
-use crate::mailbox::message::date;
-use crate::mailbox::message::date::Stamp;
-use crate::mailbox::message::flags::Flags;
-use crate::mailbox::message::header;
 use crate::mailbox::message::header::decode_text;
+use crate::mailbox::message::{Flags, Stamp, date, header};
 
 /// Header and body cover the message except for the empty line. Fields are parts of the header.
 pub fn header(message: &[u8]) {

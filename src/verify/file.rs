@@ -18,8 +18,7 @@ use crate::mailbox::fs::Dir;
 use crate::mailbox::maildir::{Entry, Subdir, list, name};
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::mbox::{Candidate, ScanHooks, scan};
-use crate::mailbox::text::escape;
-use crate::mailbox::{Code, Error, Finding, Result};
+use crate::mailbox::{Code, Error, Finding, Result, escape};
 
 /// Seconds that a file's time may differ from the one in its name, since a delivery takes time.
 const DELIVERY_TIME: u64 = 60;

@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::mailbox::text::display_path;
 use crate::mailbox::tree::{Folder, renames};
-use crate::mailbox::{Code, Error, Finding, Result};
+use crate::mailbox::{Code, Error, Finding, Result, display_path};
 
 /// Reports a damaged list of original folder names, and folders in it that are gone.
 pub(crate) fn check_folder_names(root: &Path) -> Result<Vec<Finding>> {

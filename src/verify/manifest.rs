@@ -21,9 +21,8 @@ use crate::mailbox::manifest::{
     self, Digest, Gap, ManifestFile, ManifestLocation, MessageRecord, Outline, Section, SectionFooter,
     SectionHeader,
 };
-use crate::mailbox::text::{display_path, escape};
 use crate::mailbox::tree::folder::maildirpp_directory;
-use crate::mailbox::{Code, Context, Error, Finding, Result};
+use crate::mailbox::{Code, Context, Error, Finding, Result, display_path, escape};
 
 /// A valid manifest.
 #[derive(Debug)]

@@ -4,9 +4,9 @@
 use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard};
 
-use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::ignore_poison;
+use crate::mailbox::{Error, Result};
 
 /// Writers, each on its own thread, that flush together once all of them wait for a flush. A limit applies to those
 /// that work; a waiting writer does not count.

@@ -5,12 +5,10 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Component, Path};
 
-use crate::mailbox::fs::ownership::Ownership;
-use crate::mailbox::fs::{Dir, parent_of, sync_parent};
+use crate::mailbox::fs::{Dir, Ownership, parent_of, sync_parent};
 use crate::mailbox::maildir::destination::check_destination;
 use crate::mailbox::maildir::detect;
-use crate::mailbox::text::display_path;
-use crate::mailbox::{Error, Result};
+use crate::mailbox::{Error, Result, display_path};
 
 /// Modes of everything a delivery creates; only the umask restricts them.
 const MODES: Ownership = Ownership { owner: None, mode: Some(0o666) };

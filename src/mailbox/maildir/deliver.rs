@@ -7,12 +7,11 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::fs::durable;
-use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::fs::{Dir, durable};
 use crate::mailbox::maildir::keywords::KeywordSet;
 use crate::mailbox::maildir::name;
-use crate::mailbox::message::flags::Flags;
+use crate::mailbox::message::Flags;
+use crate::mailbox::{Error, Result};
 
 /// Mode of a delivered message, subject to the umask.
 const MODE: u32 = 0o666;

@@ -15,8 +15,7 @@ use super::folders;
 use crate::mailbox::fs::lock::LockMode;
 use crate::mailbox::fs::ownership::FILE_MODE;
 use crate::mailbox::fs::{Dir, durable, lock};
-use crate::mailbox::text::escape;
-use crate::mailbox::{Cancel, Code, Error, Finding, LockOptions, Result};
+use crate::mailbox::{Cancel, Code, Error, Finding, LockOptions, Result, escape};
 
 /// The name of the file in a Maildir and in each of its folders.
 pub(crate) const FILE_NAME: &str = "dovecot-keywords";

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::byte_counts::ByteCounts;
 
-use crate::mailbox::text::escape;
+use crate::mailbox::escape;
 
 /// The version that this module writes, and the only one that it reads.
 pub(crate) const VERSION: u32 = 1;

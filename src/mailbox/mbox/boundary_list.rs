@@ -4,8 +4,7 @@ use std::path::Path;
 
 use crate::mailbox::mbox::lines::is_line_start;
 use crate::mailbox::mbox::verdict::{Decision, Overrides, Reason, Verdict};
-use crate::mailbox::text::escape;
-use crate::mailbox::{Error, Result};
+use crate::mailbox::{Error, Result, escape};
 
 /// Parses a list for the source `text`. Every offset must be that of a line that begins with `From `, and the size
 /// in the first line of the list must be that of the source.

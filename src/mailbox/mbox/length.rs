@@ -3,8 +3,7 @@
 use super::candidate::{Candidate, NextLine};
 use super::from_line::LineClass;
 use crate::mailbox::message::header;
-use crate::mailbox::text::escape;
-use crate::mailbox::{Code, Finding};
+use crate::mailbox::{Code, Finding, escape};
 
 /// A validated Content-Length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

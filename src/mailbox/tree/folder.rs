@@ -9,8 +9,8 @@ use std::fmt;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+use crate::mailbox::escape;
 use crate::mailbox::maildir::folders::{decode, encode};
-use crate::mailbox::text::escape;
 
 /// A folder as its levels, the outermost first. INBOX has none.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]

@@ -15,8 +15,7 @@ use super::sniff::{self, sniff};
 use super::subscriptions;
 use crate::mailbox::maildir::detect::{DirectoryKind, begins_as_mbox, detect, remnant};
 use crate::mailbox::source::SpoolOptions;
-use crate::mailbox::text::display_path;
-use crate::mailbox::{Error, Result, manifest};
+use crate::mailbox::{Error, Result, display_path, manifest};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TreeMailbox {

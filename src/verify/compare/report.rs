@@ -8,8 +8,7 @@ use super::side::{FlagState, MessageLocation, NO_DATE, Side, StoredMessage};
 use super::text::{DiffPoint, Digest, Text, Tolerance};
 use crate::mailbox::mbox::status;
 use crate::mailbox::message::{date, header};
-use crate::mailbox::text::{display_path, escape};
-use crate::mailbox::{Code, Context, Error, Finding, Result};
+use crate::mailbox::{Code, Context, Error, Finding, Result, display_path, escape};
 
 /// A difference between the two sides.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::both::Both;
+use crate::mailbox::escape;
 use crate::mailbox::mbox::{Quoting, quote};
 use crate::mailbox::message::header;
-use crate::mailbox::text::escape;
 
 /// BLAKE3 of the content, truncated to 128 bits: enough against mail that was made to collide.
 pub(crate) type Digest = [u8; 16];
