@@ -38,11 +38,11 @@ use crate::transport::{
 #[derive(Args, Debug)]
 #[command(after_help = help(), disable_help_flag = true)]
 pub(super) struct InjectArgs {
-    /// Addresses, each as it is in the envelope: without a name, brackets or quotes
-    #[arg(value_name = "RECIPIENT")]
+    /// Addresses, each as it is in the envelope: without a name, brackets, quotes or blanks
+    #[arg(value_name = "RECIPIENT", value_parser = OsStringValueParser::new().try_map(parse_recipient))]
     recipients: Vec<OsString>,
     /// Envelope sender, empty for the null sender. Default: the message's Return-Path, or the author
-    #[arg(short = 'f', long, value_name = "ADDRESS", allow_hyphen_values = true, help_heading = "Envelope")]
+    #[arg(short = 'f', long, value_name = "ADDRESS", allow_hyphen_values = true, help_heading = "Envelope", value_parser = OsStringValueParser::new().try_map(parse_sender))]
     sender: Option<OsString>,
     /// Recipients are the arguments, and no others
     #[arg(short = 'a', overrides_with_all = ["header", "both", "either"], help_heading = "Envelope")]
@@ -112,6 +112,27 @@ sendmail, it takes their options and exit codes.
 {}",
         exit::INJECTION_HELP
     )
+}
+
+/// Refuses what a script makes of an unset variable, or of one with a blank too many. An address with a blank in its
+/// quoted local part goes into the header.
+fn parse_recipient(address: OsString) -> Result<OsString, String> {
+    let text = address.to_string_lossy();
+    match text.is_empty() || text.contains(char::is_whitespace) {
+        true => {
+            Err("give one address, without a name, brackets or blanks, each as an argument of its own".into())
+        }
+        false => Ok(address),
+    }
+}
+
+/// Refuses blanks around the sender; the null sender is empty.
+fn parse_sender(address: OsString) -> Result<OsString, String> {
+    let text = address.to_string_lossy();
+    match text.trim().len() == text.len() {
+        true => Ok(address),
+        false => Err("there are blanks around the address".into()),
+    }
 }
 
 fn parse_via(url: OsString) -> Result<NextHop, String> {

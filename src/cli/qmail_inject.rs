@@ -14,7 +14,7 @@ use super::invocation::program_name;
 use super::relay::{default_next_hops, relay_message};
 use super::{clock, open, signals};
 use crate::cli::ui::{Exit, ExitCodes};
-use crate::inject::{CompletedMessage, InjectError, InjectOptions, Injector};
+use crate::inject::{CompletedMessage, InjectError, InjectOptions, Injector, quotable};
 use crate::mailbox::message::address::Compat;
 use crate::mailbox::{Cancel, Error, Result};
 use crate::transport::{
@@ -79,7 +79,10 @@ impl From<InjectError> for QmailError {
     fn from(error: InjectError) -> QmailError {
         const LINE: &[u8] = b"unable to parse this line:\n";
         let text = match &error {
-            InjectError::Field { text, .. } => [LINE, text].concat(),
+            InjectError::Field { text, .. } => match quotable(text) {
+                text if text.ends_with(b"\n") => [LINE, text].concat(),
+                text => [LINE, text, b"\n"].concat(),
+            },
             InjectError::Address { address, is_sender: true, .. } => {
                 [LINE, &envelope::quote(address)].concat()
             }

@@ -11,7 +11,7 @@ pub(super) const MAX_RECIPIENTS: usize = 100_000;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InjectError {
     /// A header field that cannot be parsed.
-    #[error("{}: line {line}, byte {byte}: {kind}", escape(name))]
+    #[error("{}: line {line}, byte {byte}: {kind}: {}", escape(name), quote(text))]
     Field {
         name: Vec<u8>,
         /// The unchanged field.
@@ -49,9 +49,31 @@ pub(crate) enum InjectError {
         name: Vec<u8>,
         field_line: u64,
     },
+    /// A line that may be a damaged field with recipients. All recipients would see it.
+    #[error("line {line} may be a damaged field with recipients; correct or remove it: {}", quote(text))]
+    HiddenRecipients {
+        /// Counted from 1.
+        line: u64,
+        /// The unchanged line.
+        text: Vec<u8>,
+    },
     /// A failure of this machine.
     #[error("{}", .0.text)]
     Failure(Failure),
+}
+
+/// The part of an unreadable field that is reported, in bytes.
+const MAX_QUOTED: usize = 200;
+
+/// Returns the start of an unreadable field.
+pub(crate) fn quotable(text: &[u8]) -> &[u8] {
+    &text[..text.len().min(MAX_QUOTED)]
+}
+
+fn quote(text: &[u8]) -> String {
+    let text = text.trim_ascii();
+    let dots = if text.len() > MAX_QUOTED { "..." } else { "" };
+    format!("`{}`{dots}", escape(quotable(text)))
 }
 
 impl InjectError {

@@ -86,32 +86,86 @@ pub(super) fn read_fields<'a>(
     Ok(end)
 }
 
-/// Refuses a message in which a line that is not a field separates a field with recipients from the header. Its author did
-/// not intend that as text, least of all a Bcc.
-pub(super) fn check_split_header(message: &SpooledMessage, end: HeaderEnd) -> Result<(), InjectError> {
-    const RECIPIENTS: [&str; 7] =
-        ["To", "Cc", "Bcc", "Resent-To", "Resent-Cc", "Resent-Bcc", "Apparently-To"];
+const RECIPIENT_FIELDS: [&str; 7] =
+    ["To", "Cc", "Bcc", "Resent-To", "Resent-Cc", "Resent-Bcc", "Apparently-To"];
+
+/// Refuses a message with recipients in a place where nobody reads them but all recipients see them, least of all a Bcc:
+/// a field after a line that is not a field, a field whose name is damaged, or one after a bare CR or a control
+/// character, which a mail program may take for a line end.
+pub(super) fn check_hidden_recipients(message: &SpooledMessage, end: HeaderEnd) -> Result<(), InjectError> {
     let head = message.in_memory();
-    let Some(body) = end.body.and_then(|at| usize::try_from(at).ok()).filter(|&at| at <= head.len()) else {
-        return Ok(());
+    let body = end.body.and_then(|at| usize::try_from(at).ok()).unwrap_or(head.len()).min(head.len());
+    let (header, rest) = head.split_at(body);
+    let hidden = |line: usize, text: &[u8]| {
+        Err(InjectError::HiddenRecipients { line: line as u64 + 1, text: text.trim_ascii_end().to_vec() })
     };
-    let before = &head[..body];
-    if before.ends_with(b"\n\n") || before.ends_with(b"\n\r\n") || matches!(before, b"\n" | b"\r\n") {
+    for (n, line) in header.split_inclusive(|&b| b == b'\n').enumerate() {
+        if has_damaged_recipient_name(line) || later_lines(line).any(names_recipients) {
+            return hidden(n, line);
+        }
+    }
+    let is_ended =
+        header.ends_with(b"\n\n") || header.ends_with(b"\n\r\n") || matches!(header, b"\n" | b"\r\n");
+    if is_ended {
         return Ok(());
     }
-    let line = memchr::memchr_iter(b'\n', before).count() as u64 + 1;
-    let text = head[body..].split_inclusive(|&b| b == b'\n');
-    // The line that ended the header may consist of blanks.
-    let continues = |(n, line): &(usize, &[u8])| *n == 0 || !line.trim_ascii().is_empty();
-    let following = text.enumerate().take_while(continues).skip(1);
-    for (n, field) in following.filter(|(_, line)| header::is_field_line(line)) {
-        let field = header::fields(field).next();
-        if let Some(name) = field.and_then(|field| RECIPIENTS.iter().find(|name| field.is(name))) {
-            let (name, field_line) = (name.as_bytes().to_vec(), line + n as u64);
-            return Err(InjectError::SplitHeader { line, name, field_line });
+    let above = memchr::memchr_iter(b'\n', header).count();
+    // If the first of these lines were not there, the others would be the rest of the header.
+    let lines = rest.split_inclusive(|&b| b == b'\n').enumerate();
+    for (n, line) in lines.take_while(|(n, line)| *n == 0 || !matches!(*line, b"\n" | b"\r\n")) {
+        let field = header::fields(line).next().filter(|_| n > 0 && header::is_field_line(line));
+        if let Some(name) = field.and_then(|field| RECIPIENT_FIELDS.iter().find(|name| field.is(name))) {
+            let (name, line) = (name.as_bytes().to_vec(), above as u64 + 1);
+            return Err(InjectError::SplitHeader { line, name, field_line: line + n as u64 });
+        }
+        if names_recipients(line) || later_lines(line).any(names_recipients) {
+            return hidden(above + n, line);
         }
     }
     Ok(())
+}
+
+/// Splits a line at CR and the other control characters that end a line in Unicode, and at NUL, which ends a string.
+/// Returns the parts after the first.
+fn later_lines(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let is_line_end = |b: &u8| matches!(b, b'\r' | 0x0b | 0x0c | 0x1c..=0x1e);
+    // A NUL may also be in the middle of a name.
+    let at_nul = line.split(|&b| b == 0).skip(1);
+    line.split(is_line_end).skip(1).chain(at_nul)
+}
+
+/// Reports whether a line of the header has the name of a recipient field with something in it that does not belong
+/// there: `.Bcc`.
+fn has_damaged_recipient_name(line: &[u8]) -> bool {
+    let is_exact = |name: &[u8]| RECIPIENT_FIELDS.iter().any(|one| name.eq_ignore_ascii_case(one.as_bytes()));
+    let is_continuation = matches!(line.first(), Some(b' ' | b'\t'));
+    let name = memchr::memchr(b':', line).map(|colon| &line[..colon]);
+    !is_continuation && name.is_some_and(|name| is_recipient_name(name) && !is_exact(name.trim_ascii_end()))
+}
+
+/// Reports whether a line that is not a field of the header may be meant as a field with recipients.
+fn names_recipients(line: &[u8]) -> bool {
+    let has_name = memchr::memchr(b':', line).is_some_and(|colon| is_recipient_name(&line[..colon]));
+    // The colon may be missing.
+    let is_word = |b: &&u8| b.is_ascii_alphanumeric() || **b == b'-';
+    let first_word = || {
+        let start = line.iter().position(|b| is_word(&b)).unwrap_or(line.len());
+        line[start..].iter().take_while(is_word).copied().collect::<Vec<u8>>()
+    };
+    let is_bcc = || {
+        let letters: Vec<u8> = line.iter().filter(is_word).map(u8::to_ascii_lowercase).take(10).collect();
+        letters.starts_with(b"bcc") || letters.starts_with(b"resent-bcc")
+    };
+    has_name || line.contains(&b'@') && (is_recipient_name(&first_word()) || is_bcc())
+}
+
+/// Compares a name with those of the recipient fields, without control characters, blanks, punctuation and bytes beyond
+/// ASCII.
+fn is_recipient_name(name: &[u8]) -> bool {
+    let letters = || name.iter().filter(|b| b.is_ascii_alphanumeric() || **b == b'-');
+    RECIPIENT_FIELDS
+        .iter()
+        .any(|one| letters().map(u8::to_ascii_lowercase).eq(one.bytes().map(|b| b.to_ascii_lowercase())))
 }
 
 fn with_lf(line: &[u8], crlf: bool) -> Cow<'_, [u8]> {

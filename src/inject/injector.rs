@@ -78,7 +78,7 @@ impl<'a> Injector<'a> {
         let mut fields = HeaderFields::new(options, &rewriter);
         let end = head::read_fields(message, options.crlf, |field| fields.add(field))?;
         if options.compat == Compat::Strict {
-            head::check_split_header(message, end)?;
+            head::check_hidden_recipients(message, end)?;
         }
         if options.header_recipients {
             recipients.append(&mut fields.take_recipients()?);

@@ -14,7 +14,7 @@ mod injector;
 mod options;
 mod rewrite;
 
-pub(crate) use error::InjectError;
+pub(crate) use error::{InjectError, quotable};
 pub(crate) use injector::{CompletedMessage, Injector};
 pub(crate) use options::{Author, Domains, InjectFlags, InjectOptions};
 

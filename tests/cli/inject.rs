@@ -145,21 +145,23 @@ fn without_a_recipient_or_a_message_nothing_is_sent() {
 
 #[test]
 fn no_argument_and_no_variable_adds_a_line_to_the_header() {
-    for args in [
-        &["bob@h\nBcc: eve@x.example"][..],
-        &["bob\n@h"],
-        &["bob@h\r"],
-        &["-f", "ann@h\nBcc: eve@x", "bob@h"],
-        &["Bob <bob@h>"],
-        &["bob@h,eve@x"],
-        &["bob@h eve@x"],
-        &["bob@h(x"],
-        &[""],
-        &["@h"],
+    for (args, code) in [
+        (&["bob@h\nBcc: eve@x.example"][..], 64),
+        (&["bob\n@h"], 64),
+        (&["bob@h\r"], 64),
+        (&["Bob <bob@h>"], 64),
+        (&["bob@h eve@x"], 64),
+        (&["-f", "ann@h\nBcc: eve@x", "bob@h"], 65),
+        (&["<bob@h>"], 65),
+        (&["bob@h,eve@x"], 65),
+        (&["bob@h(x"], 65),
+        (&["@h"], 65),
     ] {
         let home = home();
-        let run = inject(&home, args, "Subject: x\n\n").exits(65);
-        assert!(run.complains(&["5.6.0 "]).stdout.is_empty());
+        let run = inject(&home, args, "Subject: x\n\n").exits(code);
+        assert!(
+            run.stdout.is_empty() && run.stderr.starts_with(if code == 64 { "error: " } else { "5.6.0 " })
+        );
         assert!(home.queued().is_none());
     }
     for variable in ["QMAILUSER", "QMAILHOST", "QMAILDEFAULTHOST", "QMAILSUSER", "QMAILSHOST", "QMAILIDHOST"]
@@ -199,6 +201,110 @@ fn bcc_never_leaves() {
         let (message, to) = queued(&home);
         assert_eq!(to, ["new@x.example"]);
         assert!(!message.to_lowercase().contains("bcc") && !message.contains("hidden"), "{message}");
+    }
+}
+
+/// A damaged line does not end the header in a way that shows a Bcc to everybody.
+#[test]
+fn no_damaged_line_shows_a_hidden_recipient() {
+    for header in [
+        &b"\0Bcc: s@h.example"[..],
+        b"B cc: s@h.example",
+        b"Bcc\0: s@h.example",
+        b"Bcc\x01: s@h.example",
+        b"\x7fBcc: s@h.example",
+        b"\xc2\xa0Bcc: s@h.example",
+        b"Bcc\xc2\xa0: s@h.example",
+        b"B\xe2\x80\x8bcc: s@h.example",
+        b"B\0c\0c\0:\0 \0s@h.example",
+        b"Bc\xe9c\xe9: s@h.example",
+        b".Bcc: s@h.example",
+        b">Bcc: s@h.example",
+        b"B c c: s@h.example",
+        b"Bcc s@h.example",
+        b"Bcc; s@h.example",
+        b"Bcc=s@h.example",
+        b"B cc s@h.example",
+        b"\xef\xbb\xbfBcc: s@h.example",
+        b"Resent-B cc: s@h.example",
+        b"C\0c: s@h.example",
+        b"T\xc2\xado: s@h.example",
+        b"no field\nBcc: s@h.example",
+        b"no field\n\0\nBcc: s@h.example",
+        b"no field\nanother\n  \nBcc: s@h.example",
+        b"no field\nB cc: s@h.example",
+        b"no field\n Bcc: s@h.example",
+        b"no field\rBcc: s@h.example",
+        b"Subject: x\rBcc: s@h.example",
+        b"Subject: x\x0bBcc: s@h.example",
+        b"Subject: x\x0cB cc: s@h.example",
+        b"Subject: x\0Bcc: s@h.example",
+        b"Subject: x\n y\rBcc: s@h.example",
+        b"X: 1\r\r\nBcc : s@h.example\rBcc: s@h.example",
+    ] {
+        for (before, after) in
+            [("To: a@x.example\n", "\nSubject: x"), ("To: a@x.example\n", ""), ("", "\nTo: a@x.example")]
+        {
+            for args in [&[][..], &["-a", "a@x.example"]] {
+                let home = home();
+                let message = [before.as_bytes(), header, after.as_bytes(), b"\n\nbody\n"].concat();
+                let run = inject(&home, args, message.clone());
+                let sent = home.queued().is_some() && queued(&home).0.contains("s@h.example");
+                assert!(!sent, "{}", message.escape_ascii());
+                run.exits(65).complains(&["5.6.0 ", "line "]);
+            }
+        }
+    }
+    // What is not damaged goes out as it is.
+    for message in [
+        "To: a@x.example\nSubject: x\n Bcc: is folded\n\nBcc: s@h.example\n\nB cc: s@h.example\n",
+        "To: a@x.example\nX-Bcc: 1\nAbcc: to@h\nTopic: to@h\n\nTo bob@h\n",
+        "To: a@x.example\nHello,\nBob spoke of bob@h.example: to be.\n\nBcc: b\n",
+    ] {
+        let home = home();
+        inject(&home, &[], message).exits(0);
+        let body = message.split_once("\n\n").unwrap().1;
+        assert!(queued(&home).0.ends_with(body), "{message}");
+    }
+}
+
+#[test]
+fn an_unreadable_field_is_quoted_in_part() {
+    let home = home();
+    let header = format!("To: {}, <b\x1b@h\n\n", "a".repeat(100_000));
+    let qmail_inject = run_with_stdin(home.command("qmail-inject", &["-h"]), header.clone());
+    for run in [inject(&home, &[], header), qmail_inject] {
+        assert!(run.code != Some(0) && run.stderr.len() < 600, "{}", run.stderr.len());
+        assert!(run.stderr.contains(&"a".repeat(150)) && !run.stderr.contains('\x1b'), "{}", run.stderr);
+    }
+}
+
+/// A script calls `inject "$TO"` with a variable that is empty or has a blank in it.
+#[test]
+fn a_blank_is_no_recipient() {
+    for word in [
+        "",
+        " ",
+        "  ",
+        "\t",
+        "\n",
+        "\u{a0}",
+        " a@x.example",
+        "a@x.example ",
+        "\ta@x.example",
+        "a@x.example\n",
+        "a b@x.example",
+        "a@x .example",
+    ] {
+        for args in [&[word][..], &["c@x.example", word], &["-H", word], &["-a", "c@x.example", "--", word]] {
+            let home = home();
+            let run = inject(&home, args, "To: d@x.example\n\nb\n").exits(64);
+            assert!(run.stderr.contains("RECIPIENT") && home.queued().is_none(), "{word:?}: {run:?}");
+        }
+    }
+    let home = home();
+    for sender in [" ", " a@x.example", "a@x.example "] {
+        inject(&home, &["-f", sender, "a@x.example"], "\nb\n").exits(64);
     }
 }
 
@@ -328,15 +434,15 @@ fn mailboxes_and_sendmail_are_next_hops() {
         fs::write(home.path("CODE"), code).unwrap();
         inject(
             &home,
-            &["--via", &via, "-f", "s@x.example", "-a", "--", "-oQ/tmp", "a b@y.example"],
-            "To: z@z\n\nb\n",
+            &["--via", &via, "-f", "s@x.example", "-H", "--", "-oQ/tmp"],
+            "Bcc: \"a b\"@y.example\nX: z@z\n\nb\n",
         )
         .exits(want);
     }
     let args = fs::read_to_string(home.path("ARGS")).unwrap();
     let want = "[-i]\n[-f]\n[s@x.example]\n[--]\n[-oQ/tmp@me.example.org]\n[\"a b\"@y.example]\n";
     assert_eq!(args, want);
-    assert!(fs::read_to_string(home.path("IN")).unwrap().ends_with("\nTo: z@z.me.example.org\n\nb\n"));
+    assert!(fs::read_to_string(home.path("IN")).unwrap().ends_with("\nX: z@z\n\nb\n"));
     assert!(home.queued().is_none());
 }
 
