@@ -25,8 +25,10 @@ use crate::mailbox::text::{display_path, escape};
 /// A delivery holds the lock on a quota for less than this.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-/// How many bytes of another program's lock file are shown.
-const SHOWN_BYTES: u64 = 80;
+/// Bytes of a lock file that are read: a signature with the longest name of a host has fewer.
+const READ_BYTES: u64 = 512;
+/// Bytes of a lock file that are reported.
+const SHOWN_BYTES: usize = 80;
 
 /// The purpose of a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -266,8 +268,7 @@ impl Dotlock {
     /// Creates the lock; `None` if there is one. It is signed from the start: an empty lock file, left over by a
     /// kill, could never be called stale.
     fn create(dir: &Dir, name: &OsStr, wanted: &LockOptions) -> Result<Option<FileId>> {
-        let namespace = pid_namespace().map_or(String::new(), |namespace| format!(" {namespace}"));
-        let signature = format!("{} {} mailferry{namespace}\n", wanted.pid, wanted.host);
+        let signature = format!("{}{}\n", wanted.pid, signature_end(wanted, pid_namespace().as_deref()));
         // Until it is in the list no thread may judge it.
         let mut held = held();
         let fd = match dir.create_with(name, 0o644, signature.as_bytes()) {
@@ -343,22 +344,27 @@ fn is_stale(
     is_held: impl FnOnce() -> bool,
 ) -> bool {
     let Ok(text) = std::str::from_utf8(signature) else { return false };
-    let fields: Vec<&str> = text.trim_end_matches('\n').split(' ').collect();
-    let (pid, host, namespace) = match fields[..] {
-        [pid, host, "mailferry"] => (pid, host, None),
-        [pid, host, "mailferry", namespace] => (pid, host, Some(namespace)),
-        _ => return false,
-    };
-    // Pid::from_raw panics at a negative number, which kill(2) would take as a process group.
-    let Some(pid) = pid.parse().ok().filter(|pid: &i32| *pid > 0) else { return false };
-    if host != wanted.host || namespace.is_some() && namespace != our_namespace {
+    let text = text.trim_end_matches('\n');
+    let (pid, end) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    // Not divided at blanks: the name of a host may have some.
+    let is_ours = |namespace| signature_end(wanted, namespace).trim_end_matches('\n') == end;
+    let has_namespace = our_namespace.is_some() && is_ours(our_namespace);
+    if !has_namespace && !is_ours(None) {
         return false;
     }
-    if pid.unsigned_abs() == wanted.pid && namespace == our_namespace {
+    // Pid::from_raw panics at a negative number, which kill(2) would take as a process group.
+    let Some(pid) = pid.parse().ok().filter(|pid: &i32| *pid > 0) else { return false };
+    if pid.unsigned_abs() == wanted.pid && (has_namespace || our_namespace.is_none()) {
         return !is_held();
     }
     let pid = rustix::process::Pid::from_raw(pid);
     pid.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(Errno::SRCH))
+}
+
+/// The signature of a dot-lock after the process's number.
+fn signature_end(wanted: &LockOptions, namespace: Option<&str>) -> String {
+    let namespace = namespace.map_or(String::new(), |namespace| format!(" {namespace}"));
+    format!(" {} mailferry{namespace}", wanted.host)
 }
 
 /// Describes a lock file by its time, not its age: the library has no clock.
@@ -370,13 +376,16 @@ fn describe(dir: &Dir, name: &OsStr) -> String {
     let made = made.map_or(String::new(), |time| format!(" of {}", time.strftime("%Y-%m-%d %H:%M:%S UTC")));
     match first_bytes(&file).trim_ascii_end() {
         b"" => format!("the lock file {path}{made}, which is empty"),
-        content => format!("the lock file {path}{made}, which says \"{}\"", escape(content)),
+        content => {
+            let shown = &content[..content.len().min(SHOWN_BYTES)];
+            format!("the lock file {path}{made}, which says \"{}\"", escape(shown))
+        }
     }
 }
 
 fn first_bytes(file: &File) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let _ = file.take(SHOWN_BYTES).read_to_end(&mut bytes);
+    let _ = file.take(READ_BYTES).read_to_end(&mut bytes);
     bytes
 }
 
@@ -625,6 +634,17 @@ mod tests {
             assert_eq!(result.is_ok(), stale, "{content:?}");
             drop(result);
             assert_eq!(lockfile.exists(), !stale, "{content:?}");
+        }
+        fs::remove_file(&lockfile).unwrap();
+        for host in ["a host", "a mailferry", " ", "", "a\nb\n", &"x".repeat(64)] {
+            let wanted = LockOptions { host: host.to_owned(), ..wanted(&[LockMethod::Dotlock]) };
+            let lock = || acquire(&path, &open(&path), LockMode::Write, &wanted, Cancel::never()).unwrap();
+            let guard = lock();
+            let content = fs::read_to_string(&lockfile).unwrap();
+            drop(guard);
+            fs::write(&lockfile, content.replacen(&alive.to_string(), &dead.to_string(), 1)).unwrap();
+            drop(lock());
+            assert!(!lockfile.exists(), "{host:?}");
         }
         fs::write(&lockfile, "\x1b[2J\n").unwrap();
         let message = held(lock(&path, LockMode::Write, &[LockMethod::Dotlock]));
