@@ -9,17 +9,32 @@ pub(crate) fn display_path(path: &Path) -> String {
     escape(path.as_os_str().as_bytes())
 }
 
-/// A path as a word of a command that a person may paste into a shell. Control characters and bytes that are
-/// no UTF-8 are shown escaped: such a command names no file, and does no harm.
+/// A path as one word of a command that the user may paste into a shell, whatever the path is. All printed commands use
+/// it.
 pub(crate) fn shell_quote(path: &Path) -> String {
-    let shown = display_path(path);
-    let plain = |c: char| c.is_alphanumeric() || "/._-+,=:@%".contains(c);
-    // What begins with a dash would be an option.
-    let dash = if shown.starts_with('-') { "./" } else { "" };
-    if !shown.is_empty() && shown.chars().all(plain) {
-        return format!("{dash}{shown}");
+    let bytes = path.as_os_str().as_bytes();
+    // A dash begins an option, an equals sign is expanded by zsh, and a colon may end a FORMAT.
+    let is_special = bytes.starts_with(b"-") || bytes.starts_with(b"=") || bytes.contains(&b':');
+    let prefix = if is_special && !bytes.starts_with(b"/") { "./" } else { "" };
+    let shown = escape(bytes);
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+,=:@".contains(c);
+    if shown.as_bytes() != bytes || bytes.contains(&b'\\') {
+        // In fish a backslash in single quotes may escape the quote. A shell without this form sees a wrong name, in
+        // quotes that nothing in the path can close.
+        return format!("$'{prefix}{}'", octal_escapes(bytes));
     }
-    format!("'{dash}{}'", shown.replace('\'', r"'\''"))
+    match !shown.is_empty() && shown.chars().all(is_plain) {
+        true => format!("{prefix}{shown}"),
+        false => format!("'{prefix}{}'", shown.replace('\'', r"'\''")),
+    }
+}
+
+fn octal_escapes(bytes: &[u8]) -> String {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+,=:@ ".contains(&b);
+    bytes
+        .iter()
+        .map(|&b| if is_plain(b) { char::from(b).to_string() } else { format!("\\{b:03o}") })
+        .collect()
 }
 
 /// `1 byte`, `2 bytes`: a count with its noun.
@@ -76,6 +91,9 @@ pub(crate) fn escape(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::process::Command;
+
     use super::*;
 
     #[test]
@@ -97,14 +115,52 @@ mod tests {
     #[test]
     fn a_path_in_a_command_is_one_word_and_no_option() {
         for (path, want) in [
-            ("/var/mail/ada.2", "/var/mail/ada.2"),
-            ("Old Mail/.Sent", "'Old Mail/.Sent'"),
-            ("it's $HOME", r"'it'\''s $HOME'"),
-            ("-rf", "./-rf"),
-            ("-r f", "'./-r f'"),
-            ("", "''"),
+            (&b"/var/mail/ada.2"[..], "/var/mail/ada.2"),
+            (b"Old Mail/.Sent", "'Old Mail/.Sent'"),
+            ("Entw\u{fc}rfe".as_bytes(), "Entw\u{fc}rfe"),
+            (b"it's $HOME", r"'it'\''s $HOME'"),
+            (b"-rf", "./-rf"),
+            (b"-r f", "'./-r f'"),
+            (b"mbox:x", "./mbox:x"),
+            (b"/M/cur/1.a,S=1:2,S", "/M/cur/1.a,S=1:2,S"),
+            (b"=ls", "./=ls"),
+            (b"", "''"),
+            (b"a\nb", r"$'a\012b'"),
+            (b"x\\' ; reboot", r"$'x\134\047 \073 reboot'"),
+            (b"\xff!", r"$'\377\041'"),
         ] {
-            assert_eq!(shell_quote(Path::new(path)), want);
+            assert_eq!(shell_quote(Path::new(OsStr::from_bytes(path))), want);
+        }
+    }
+
+    /// In a shell without `$'...'` it may be another word, but it is one.
+    #[test]
+    fn a_pasted_path_is_that_path() {
+        let words: [&[u8]; 12] = [
+            b"a b",
+            b"$(id)",
+            b"`id`",
+            b"a;b|c&d>e",
+            b"'",
+            b"\\'",
+            b"\n'",
+            b"~",
+            b"*",
+            b"#x",
+            b"\x1b[2J\xff\\",
+            b"!!",
+        ];
+        for word in words {
+            let quoted = shell_quote(Path::new(OsStr::from_bytes(word)));
+            for shell in ["bash", "sh"] {
+                let script = format!("printf '%s\\0' {quoted}");
+                let Ok(run) = Command::new(shell).args(["-c", &script]).output() else { continue };
+                assert!(run.status.success(), "{quoted}");
+                assert_eq!(run.stdout.iter().filter(|b| **b == 0).count(), 1, "{quoted}");
+                if shell == "bash" {
+                    assert_eq!(run.stdout.strip_suffix(b"\0"), Some(word), "{quoted}");
+                }
+            }
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::mailbox::manifest::{
     self, Digest, Gap, ManifestFile, ManifestLocation, MessageRecord, Outline, Section, SectionFooter,
     SectionHeader,
 };
+use crate::mailbox::text::shell_quote;
 use crate::mailbox::tree::folder::maildirpp_directory;
 use crate::mailbox::{Code, Context, Error, Finding, Result, display_path, escape};
 
@@ -494,11 +495,7 @@ impl<'a> ManifestCheck<'a> {
         let back = path.with_file_name(OsStr::from_bytes(&[name, info].concat()));
         let finding =
             Finding::new(Code::MessageRenamed, format!("was converted as {shown_name}")).in_file(&path);
-        self.findings.push(finding.with_hint(format!(
-            "mv '{}' '{}'",
-            display_path(&path),
-            display_path(&back)
-        )));
+        self.findings.push(finding.with_hint(format!("mv {} {}", shell_quote(&path), shell_quote(&back))));
         State { intact: true, renamed: true, ..State::default() }
     }
 
