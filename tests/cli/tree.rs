@@ -616,6 +616,38 @@ fn a_mailbox_stays_in_its_folder_whatever_its_neighbours() {
     }
 }
 
+/// Others may write to the tree: what they put under the name of mailferry's list stops no other mail.
+#[test]
+fn a_list_of_folder_names_that_is_none_stops_nothing() {
+    for (what, make, code) in [
+        ("an mbox", (|path| fs::write(path, mail_with(3, "")).unwrap()) as fn(&Path), 0),
+        ("words", |path| fs::write(path, "\0not\ta list {[\n\n").unwrap(), 1),
+        ("half a list", |path| fs::write(path, "[\"x\",\n").unwrap(), 1),
+        (
+            "a directory",
+            |path| {
+                fs::create_dir(path).unwrap();
+                fs::write(path.join("c"), mail_with(3, "")).unwrap();
+            },
+            0,
+        ),
+        ("a link to itself", |path| std::os::unix::fs::symlink("mailferry.folders", path).unwrap(), 0),
+        ("a socket", |path| drop(std::os::unix::net::UnixListener::bind(path).unwrap()), 0),
+    ] {
+        let tree = Tree::new();
+        tree.mbox("a", 1..2).mbox("sub/b", 2..3);
+        make(&tree.root().join("mailferry.folders"));
+        let run = tree.convert(&[]).exits(code);
+        let is_mail = matches!(what, "an mbox" | "a directory");
+        assert_eq!(count(&run.summary(), "written"), if is_mail { 3 } else { 2 }, "{what}");
+        if code == 1 {
+            let skipped: Vec<String> = found(&run, "tree-mail-skipped").into_iter().collect();
+            assert_eq!(skipped, ["mailferry.folders"], "{what}");
+        }
+        verified(&tree.root(), &tree.out()).exits(code);
+    }
+}
+
 /// With "" as the folder, the first one became the folder x, and the second one the directory above the
 /// Maildir.
 #[test]

@@ -108,11 +108,17 @@ const METADATA_DIRECTORIES: [&str; 3] = [".imap", "courierimapkeywords", "courie
 /// [`Error::Interrupted`]. Other unreadable files are in [`Tree::skipped`].
 pub(crate) fn walk(root: &Path, follow: bool, spooling: &SpoolOptions<'_>) -> Result<Tree> {
     let real = root.canonicalize().map_err(Error::io("open", root))?;
+    // Others may write to the tree: what is under the name of the list is no reason to leave their mail.
+    let (renames, list_error) = match renames::read(root) {
+        Ok(renames) => (renames, None),
+        Err(error) => (Renames::new(), Some(error)),
+    };
     let mut walk = Walk {
         root,
         real,
         spooling,
-        renames: renames::read(root)?,
+        renames,
+        list_error,
         tree: Tree::default(),
         directories: HashMap::new(),
         messages: BTreeMap::new(),
@@ -141,6 +147,8 @@ struct Walk<'a> {
     spooling: &'a SpoolOptions<'a>,
     /// The original names of folders.
     renames: Renames,
+    /// Why the file with these names cannot be read.
+    list_error: Option<Error>,
     tree: Tree,
     /// The directories that were entered.
     directories: HashMap<PathBuf, Directory>,
@@ -253,6 +261,12 @@ impl Walk<'_> {
             return Ok(());
         }
         if is_metadata(name.as_bytes()) && !begins_as_mbox(path) {
+            let is_list = name == renames::FILE_NAME && path.parent() == Some(self.root);
+            if let Some(error) = self.list_error.as_ref().filter(|_| is_list) {
+                let reason = format!("no list of folder names: {}", error.without_path());
+                self.skip(path, &reason, true, Some("restore it from a backup, or move it away"));
+                return Ok(());
+            }
             self.skip(path, "a mail program's own", false, None);
             return Ok(());
         }
