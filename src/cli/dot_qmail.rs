@@ -48,7 +48,7 @@ pub(crate) struct DotQmailArgs {
     #[arg(long, value_name = "C", value_parser = parse_delimiter, help_heading = ".qmail files")]
     pub delimiter: Option<u8>,
     /// How long a program may run, the queue program, too; then its process group is killed. A next hop for
-    /// forwards may take as long. Default: 900, with --protocol 300, and 30 more are all that a recipient has there
+    /// forwards may take as long. Default: 900, with --protocol 300, and 30 more are all that a user has there for a message
     #[arg(long, value_name = "SECS", help_heading = ".qmail files")]
     pub program_timeout: Option<u64>,
     /// Where forwards go: qmqp://HOST, qmtp://HOST, smtp://HOST, lmtp://HOST:PORT, lmtp+unix:PATH, queue:PATH or

@@ -13,18 +13,18 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::clock;
 use super::dot_qmail::ProgramArguments;
 use super::mailbox_arg::MailboxArg;
-use crate::deliver::lmtp::Recipients;
 use crate::deliver::lmtp::mailbox_recipients::{MailboxRecipients, MailboxTemplate, MailboxTemplates};
 use crate::deliver::lmtp::map::RecipientMap;
 use crate::deliver::lmtp::program_recipients::ProgramRecipients;
 use crate::deliver::lmtp::reply::ReplyLine;
-use crate::deliver::lmtp::session::{self, LmtpOptions, Peer, SessionEnd};
+use crate::deliver::lmtp::session::{self, LmtpOptions, Peer};
 use crate::deliver::lmtp::template::Template;
+use crate::deliver::lmtp::{Recipients, SessionEnd};
 use crate::deliver::{DeliverOptions, DeliveredMessage};
 use crate::mailbox::{Context, Error, display_path};
 use crate::transport::{Failure, FailureReason};
 
-/// Time for a command, between two pieces of a message, and to read a reply: the minimum of RFC 5321, 4.5.3.2.7.
+/// Time for a command, for a message (and more for a long one), and to read a reply: RFC 5321, 4.5.3.2.7.
 const TIMEOUT: Duration = Duration::from_secs(300);
 /// Interval of the checks for cancellation.
 const CANCEL_CHECK: Duration = Duration::from_secs(1);
@@ -38,8 +38,11 @@ pub(crate) struct LmtpArgs {
     /// for each
     ///
     /// With PIPELINING, SIZE, 8BITMIME and ENHANCEDSTATUSCODES. A command has at most 4096 bytes, a message at most
-    /// 1000 recipients; a peer that says nothing for 300 seconds is told 421 4.4.2. A recipient is told 250 as
-    /// soon as his message is on stable storage, and the ones behind him wait. Exit code 0: the peer has said QUIT, or has
+    /// 1000 recipients. A command may take 300 seconds, and so may all of a message, with one more for each 64 KiB of it;
+    /// then the peer is told 421 4.4.2. It is told 421 4.7.0 after 20 errors, 100 commands that lead nowhere or 1000
+    /// refused recipients without a message. A recipient is told 250 as
+    /// soon as the message is on stable storage, in the order of RCPT. With --dot-qmail several users are delivered to
+    /// at a time: a slow program delays the replies after its own, and no other delivery. Exit code 0: the peer has said QUIT, or has
     /// closed between two messages; else 75.
     #[arg(long, value_enum, value_name = "NAME", requires = "recipients", help_heading = "LMTP",
         conflicts_with_all = ["sender", "recipient", "dry_run", "json", "verbose"])]
@@ -157,7 +160,12 @@ impl Session<'_> {
             SessionEnd::Disconnected => {
                 (FailureReason::TryAgain, "the peer has closed in the middle of a command or message")
             }
-            SessionEnd::TimedOut => (FailureReason::TryAgain, "the peer said nothing for 300 seconds"),
+            SessionEnd::TimedOut => {
+                (FailureReason::TryAgain, "the peer said nothing, or too little, for 300 seconds")
+            }
+            SessionEnd::TooManyErrors => {
+                (FailureReason::TryAgain, "the peer made too many errors, or sent commands without a message")
+            }
             SessionEnd::Interrupted => {
                 (FailureReason::Interrupted, "interrupted; what was told to be delivered is")
             }
@@ -259,6 +267,10 @@ impl Peer for StandardStreams {
 
     fn reset_deadline(&mut self) {
         self.deadline = Instant::now() + TIMEOUT;
+    }
+
+    fn extend_deadline(&mut self, by: Duration) {
+        self.deadline += by;
     }
 }
 

@@ -1,14 +1,15 @@
 //! Properties of the LMTP server.
 
 use std::path::{Component, Path};
+use std::time::Duration;
 use std::{fmt, io};
 
-use crate::deliver::lmtp::Recipients;
 use crate::deliver::lmtp::address::EnvelopeAddress;
 use crate::deliver::lmtp::command::{self, Command};
 use crate::deliver::lmtp::data::DotUnstuffer;
-use crate::deliver::lmtp::session::{self, LmtpOptions, Peer, SessionEnd};
+use crate::deliver::lmtp::session::{self, LmtpOptions, Peer};
 use crate::deliver::lmtp::template::{AddressParts, Template};
+use crate::deliver::lmtp::{Recipients, SessionEnd};
 use crate::mailbox::context::Cancel;
 use crate::transport::failure::{Failure, FailureReason};
 use crate::transport::spool;
@@ -77,9 +78,16 @@ pub struct Script {
     chunks: Vec<Vec<u8>>,
     /// The error at the end. By default the peer closes the connection.
     pub end: Option<io::ErrorKind>,
+    /// The time before each chunk.
+    pub pause: Duration,
+    /// The time that is left.
+    left: Duration,
     heard: Vec<u8>,
     writes: usize,
 }
+
+/// The time that a command has, in the clock of a script.
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 impl Script {
     /// Sends `wire` in chunks of these lengths, and the rest.
@@ -93,7 +101,8 @@ impl Script {
         chunks.push(wire.to_vec());
         chunks.retain(|chunk| !chunk.is_empty());
         chunks.reverse();
-        Script { chunks, end: None, heard: Vec::new(), writes: 0 }
+        let pause = Duration::ZERO;
+        Script { chunks, end: None, pause, left: TIMEOUT, heard: Vec::new(), writes: 0 }
     }
 }
 
@@ -102,6 +111,7 @@ impl Peer for Script {
         let Some(mut chunk) = self.chunks.pop() else {
             return self.end.map_or(Ok(0), |kind| Err(kind.into()));
         };
+        self.left = self.left.checked_sub(self.pause).ok_or(io::ErrorKind::TimedOut)?;
         if chunk.len() > buffer.len() {
             self.chunks.push(chunk.split_off(buffer.len()));
         }
@@ -115,7 +125,13 @@ impl Peer for Script {
         Ok(())
     }
 
-    fn reset_deadline(&mut self) {}
+    fn reset_deadline(&mut self) {
+        self.left = TIMEOUT;
+    }
+
+    fn extend_deadline(&mut self, by: Duration) {
+        self.left += by;
+    }
 }
 
 /// A session from the view of the peer, and the delivered mail.

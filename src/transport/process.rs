@@ -1,7 +1,7 @@
 //! Child processes: each in a session of its own, with a time limit.
 //!
 //! A session of its own keeps a user's program away from root's terminal, and makes a process group that is
-//! killed as one.
+//! killed as one. A program gets no descriptors but those it is given.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -29,7 +29,7 @@ const CLEANUP_AFTER_TERM: Duration = Duration::from_secs(10);
 pub(crate) enum ProcessEnd {
     /// Exit code.
     Exit(i32),
-    /// Signal that mailferry did not send.
+    /// Signal that mailferry did not send, which ended the process or, with [`Shutdown::AwaitCleanup`], stopped it.
     Signal(i32),
     /// Killed at its time limit.
     TimeLimit,
@@ -51,8 +51,8 @@ pub(crate) struct ProcessLimits<'a> {
 pub(crate) enum Shutdown {
     /// SIGTERM to the process group at once, SIGKILL two seconds later.
     Terminate,
-    /// For another mailferry, whose exit code still counts: when cancelled it has 12 seconds to clean up. At the
-    /// time limit it gets SIGKILL at once, which also ends a stopped process.
+    /// For another mailferry, whose exit code still counts: when cancelled it has 12 seconds to clean up. It gets
+    /// SIGKILL at the time limit, and as soon as a program of its user has stopped it.
     AwaitCleanup,
 }
 
@@ -71,6 +71,7 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `command` and closes its ends of the pipes here.
     pub(crate) fn start(mut command: Command, shutdown: Shutdown) -> io::Result<Process> {
+        close_descriptors_on_exec();
         detach(&mut command);
         let child = command.spawn()?;
         let (group, started) = (Pid::from_child(&child), Instant::now());
@@ -98,6 +99,9 @@ impl Process {
                 return Ok(ProcessEnd::from(status));
             }
             // Dropping kills it.
+            if let Some(signal) = self.stopping_signal() {
+                return Ok(ProcessEnd::Signal(signal));
+            }
             if limits.cancel.is_requested()
                 && let Some(end) = self.cancel()
             {
@@ -124,6 +128,15 @@ impl Process {
             self.term_sent = true;
         }
         (elapsed > CLEANUP_BEFORE_TERM + CLEANUP_AFTER_TERM).then_some(ProcessEnd::TimeLimit)
+    }
+
+    /// Returns the signal that has stopped a mailferry. A user may debug a program of his own: it has its time limit.
+    fn stopping_signal(&self) -> Option<i32> {
+        if self.shutdown == Shutdown::Terminate {
+            return None;
+        }
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        rustix::process::waitid(WaitId::Pid(self.group), options).ok()??.stopping_signal()
     }
 
     fn kill(&mut self) {
@@ -164,6 +177,25 @@ impl From<ExitStatus> for ProcessEnd {
         match status.code() {
             Some(code) => ProcessEnd::Exit(code),
             None => ProcessEnd::Signal(status.signal().unwrap_or_default()),
+        }
+    }
+}
+
+/// Closes on exec what this process has inherited: an MTA or a shell may have left files of others open. What mailferry
+/// opens is closed anyway.
+fn close_descriptors_on_exec() {
+    const FIRST: libc::c_int = 3;
+    #[cfg(target_os = "linux")]
+    // SAFETY: a system call without pointers.
+    if unsafe { libc::syscall(libc::SYS_close_range, FIRST, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) } == 0 {
+        return;
+    }
+    // Before Linux 5.11, and elsewhere. A system without a limit on descriptors has few of them in use.
+    // SAFETY: sysconf and fcntl have no pointers here; a number that is not open gives an error.
+    unsafe {
+        let end = libc::sysconf(libc::_SC_OPEN_MAX).clamp(0, 1 << 16) as libc::c_int;
+        for fd in FIRST..end {
+            libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
         }
     }
 }
@@ -220,6 +252,30 @@ mod tests {
         // Field 6 of stat is the session.
         let script = "read -r _ _ _ _ _ session _ < /proc/$$/stat; test $session = $$";
         assert_eq!(end(script, LONG, Cancel::never()), ProcessEnd::Exit(0));
+    }
+
+    #[test]
+    fn a_process_gets_no_other_descriptors() {
+        // dup(2) leaves close-on-exec unset.
+        let file = std::fs::File::open("/dev/null").unwrap();
+        // SAFETY: a system call without pointers.
+        let inherited = unsafe { libc::dup(std::os::fd::AsRawFd::as_raw_fd(&file)) };
+        let script = format!("! test -e /proc/$$/fd/{inherited}");
+        assert_eq!(end(&script, LONG, Cancel::never()), ProcessEnd::Exit(0));
+        // SAFETY: as above.
+        unsafe { libc::close(inherited) };
+    }
+
+    #[test]
+    fn a_stopped_mailferry_is_killed_at_once() {
+        for (shutdown, time, want) in [
+            (Shutdown::AwaitCleanup, LONG, ProcessEnd::Signal(libc::SIGSTOP)),
+            (Shutdown::Terminate, Duration::from_millis(10), ProcessEnd::TimeLimit),
+        ] {
+            let process = Process::start(shell("kill -STOP $$"), shutdown).unwrap();
+            let limits = ProcessLimits { time, cancel: Cancel::never() };
+            assert_eq!(process.wait(limits, &mut ChildPipes::default()).unwrap(), want);
+        }
     }
 
     #[test]

@@ -92,6 +92,10 @@ impl MessageSpool {
         Ok(())
     }
 
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.max_size.is_some_and(|max| self.message.length > max)
+    }
+
     /// Returns the message.
     ///
     /// # Errors

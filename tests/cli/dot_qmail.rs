@@ -642,3 +642,113 @@ fn the_link_writes_a_spool_file_without_a_lock_file() {
     assert!(fs::read_to_string(&line).unwrap().contains("\nDelivered-To: joe@h\n"));
     assert_eq!(names(&spool), ["joe"]);
 }
+
+/// Homes of several users for one LMTP session. As root each has a user of its own.
+struct Village {
+    scratch: tempfile::TempDir,
+}
+
+impl Village {
+    fn of(users: &[(&str, &str)]) -> Village {
+        let scratch = scratch();
+        fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir(scratch.path().join("shared")).unwrap();
+        fs::set_permissions(scratch.path().join("shared"), fs::Permissions::from_mode(0o1777)).unwrap();
+        let shared = scratch.path().join("shared");
+        for (n, (user, file)) in users.iter().enumerate() {
+            let home = scratch.path().join(user);
+            let maildir =
+                ["Maildir", "Maildir/tmp", "Maildir/new", "Maildir/cur"].map(|name| home.join(name));
+            maildir.iter().for_each(|dir| fs::create_dir_all(dir).unwrap());
+            fs::write(home.join(".qmail"), file.replace("SHARED", shared.to_str().unwrap())).unwrap();
+            for path in maildir.iter().chain([&home, &home.join(".qmail")]) {
+                if rustix::process::geteuid().is_root() {
+                    chown(path, Some(24_100 + n as u32), Some(24_100 + n as u32)).unwrap();
+                }
+            }
+        }
+        Village { scratch }
+    }
+
+    /// Sends a message to these recipients. Returns the codes of the replies to it.
+    fn deliver(&self, recipients: &[&str]) -> Vec<String> {
+        let mut command = mailferry(["deliver", "--dot-qmail", "--protocol=lmtp", "--program-timeout=120"]);
+        command.arg("--home").arg(self.scratch.path().join("%u"));
+        let to: String = recipients.iter().map(|user| format!("RCPT TO:<{user}@h.example>\r\n")).collect();
+        let session = format!(
+            "LHLO there\r\nMAIL FROM:<s@x.example>\r\n{to}DATA\r\nSubject: s\r\n\r\ntext\r\n.\r\nQUIT\r\n"
+        );
+        let output = run_with_stdin(command, session).exits(0).text();
+        let lines: Vec<&str> = output.lines().skip_while(|line| !line.starts_with("354 ")).skip(1).collect();
+        assert_eq!(lines.len(), recipients.len() + 1, "{output}");
+        lines[..recipients.len()].iter().map(|line| line[..3].to_owned()).collect()
+    }
+
+    fn mail(&self, user: &str) -> usize {
+        names(&self.scratch.path().join(user).join("Maildir/new")).len()
+    }
+}
+
+/// The attacks of one recipient's program on the deliveries to the others.
+#[test]
+fn no_program_stops_or_delays_the_mail_of_others() {
+    let parent = "read -r _ _ _ session _ < /proc/$PPID/stat";
+    let attacks = [
+        // It ends when the others have their mail; if it delayed them, its time limit of 120 seconds would pass.
+        "until test -e SHARED/ann && test -e SHARED/eve; do sleep 0.05; done".to_owned(),
+        "kill -STOP $PPID; sleep 600".to_owned(),
+        "trap '' TERM HUP; kill -STOP $PPID; sleep 600".to_owned(),
+        "kill -STOP $PPID; kill -CONT $PPID; kill -STOP $PPID; sleep 600".to_owned(),
+        "kill -KILL $PPID; sleep 600".to_owned(),
+        "kill -TERM $PPID; sleep 600".to_owned(),
+        "yes | head -c 50000000; yes >&2 & kill -STOP $PPID; sleep 600".to_owned(),
+        // Only a process of root is beyond a user's signals.
+        format!("{parent}; kill -STOP $session; kill -KILL $session; kill -STOP $PPID"),
+        "kill -STOP -1".to_owned(),
+    ];
+    let is_root = rustix::process::geteuid().is_root();
+    for (n, attack) in attacks.iter().enumerate().filter(|(n, _)| is_root || *n < 7) {
+        let done = |user: &str| format!("./Maildir/\n|touch SHARED/{user}\n");
+        let village =
+            Village::of(&[("joe", &format!("|{attack}\n")), ("ann", &done("ann")), ("eve", &done("eve"))]);
+        let codes = village.deliver(&["ann", "joe", "eve"]);
+        let of_joe = if n == 0 { "250" } else { "451" };
+        assert_eq!(codes, ["250", of_joe, "250"], "{attack}");
+        assert_eq!((village.mail("ann"), village.mail("eve")), (1, 1), "{attack}");
+    }
+}
+
+#[test]
+fn the_addresses_of_one_user_are_delivered_one_after_the_other() {
+    let program = "./Maildir/\n|mkdir SHARED/lock || exit 100; sleep 0.1; rmdir SHARED/lock\n";
+    let village = Village::of(&[("joe", program)]);
+    assert_eq!(village.deliver(&["joe", "joe", "joe"]), ["250"; 3]);
+    assert_eq!(village.mail("joe"), 3);
+}
+
+/// With /dev/tty a user's program could type into root's shell, or ask for a password.
+#[test]
+fn a_program_does_not_reach_the_terminal() {
+    if !have("script", &["--version"]) {
+        skip!("script(1) is not here");
+    }
+    let account = Account::with(&[
+        (".qmail", "|(: < /dev/tty); echo $? > opened; ls -l /proc/$$/fd > open\n"),
+        ("message", MESSAGE),
+        ("opened", ""),
+        ("open", ""),
+    ]);
+    if rustix::process::geteuid().is_root() {
+        for name in ["", "opened", "open"] {
+            chown(account.home().join(name), Some(65534), Some(65534)).unwrap();
+        }
+    }
+    let command = account.command(&["-r", "joe@h.example"]);
+    let words: Vec<&str> = command.get_args().skip(5).map(|word| word.to_str().unwrap()).collect();
+    let line = format!("{} < {}", words.join(" "), account.home().join("message").display());
+    let mut script = Command::new("script");
+    script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::null());
+    run(script).exits(0);
+    assert_ne!(account.read("opened"), "0\n");
+    assert!(!account.read("open").contains("/dev/pts/"), "{}", account.read("open"));
+}

@@ -608,3 +608,23 @@ fn a_shared_mailbox_is_created_with_and_without_a_slash() {
         assert_eq!(messages(&domain.0.path().join(name)).len(), 1, "{template}");
     }
 }
+
+/// A client that only makes errors would hold one of the few connections for ever.
+#[test]
+fn a_session_with_nothing_but_errors_comes_to_an_end() {
+    let domain = Domain::of(&["joe"]);
+    for again in ["XYZZY\n", "RCPT TO:<joe@h.example>\n", "VRFY joe\n", "RSET\n", "LHLO mx\n"] {
+        let session = format!("LHLO mx\n{}QUIT\n", again.repeat(2000));
+        let run = run_with_stdin(domain.command(&[]), wire(&session)).exits(75);
+        assert_eq!(replies(&run).last().unwrap(), "421 4.7.0 too many errors; closing");
+        assert!(replies(&run).len() < 600, "{again}");
+        run.complains(&["4.3.0", "too many errors"]);
+    }
+    // Some errors, and recipients that are gone, do not end it.
+    let some = "XYZZY\nRCPT TO:<joe@h.example>\n".repeat(3) + "MAIL FROM:<>\n";
+    let gone =
+        "RCPT TO:<gone@h.example>\n".repeat(200) + "RCPT TO:<joe@h.example>\nDATA\nSubject: x\n\nx\n.\n";
+    let session = format!("LHLO mx\n{}QUIT\n", (some + &gone).repeat(3));
+    let run = run_with_stdin(domain.command(&[]), wire(&session)).exits(0);
+    assert_eq!((replies(&run).last().unwrap().as_str(), domain.mail("joe").len()), ("221 2.0.0 bye", 3));
+}

@@ -1,7 +1,7 @@
 //! LMTP (RFC 2033): a message for several recipients, with an outcome for each.
 //!
 //! ```text
-//! session              the conversation: order, limits, replies
+//! session, tolerance   the conversation: order, limits, replies
 //! command, address     the peer's lines
 //! data                 the message on the wire
 //! reply                our lines
@@ -21,9 +21,33 @@ pub(crate) mod program_recipients;
 pub(crate) mod reply;
 pub(crate) mod session;
 pub(crate) mod template;
+mod tolerance;
+
+use std::io;
 
 use crate::transport::{Failure, SpooledMessage};
 use address::EnvelopeAddress;
+
+/// End of a session. Every delivery that was acknowledged is done.
+#[derive(Debug)]
+pub(crate) enum SessionEnd {
+    /// QUIT, or closed between two messages.
+    Orderly,
+    /// Closed within a command, a message, or the commands before a message.
+    Disconnected,
+    TimedOut,
+    /// The peer made too many errors.
+    TooManyErrors,
+    Interrupted,
+    /// Reading or writing failed.
+    Failed(io::Error),
+}
+
+/// The outcome of one recipient: a sentence for the reply, or why the message was not delivered.
+pub(crate) type Outcome = Result<String, Failure>;
+
+/// Sends the reply to the next recipient. The error is the end of the session.
+pub(crate) type SendReply<'a> = dyn FnMut(Outcome) -> Result<(), SessionEnd> + 'a;
 
 /// The recipients of a session.
 pub(crate) trait Recipients {
@@ -41,5 +65,19 @@ pub(crate) trait Recipients {
         sender: Option<&EnvelopeAddress>,
         recipient: &EnvelopeAddress,
         mailbox: &Self::Mailbox,
-    ) -> Result<String, Failure>;
+    ) -> Outcome;
+
+    /// Delivers to all recipients. LMTP has the replies in their order, and each is sent as soon as it is known. After the
+    /// end of the session no delivery begins: the peer sends the message to these recipients again.
+    fn deliver_all(
+        &mut self,
+        message: &SpooledMessage,
+        sender: Option<&EnvelopeAddress>,
+        recipients: &[(EnvelopeAddress, Self::Mailbox)],
+        reply: &mut SendReply<'_>,
+    ) -> Result<(), SessionEnd> {
+        recipients
+            .iter()
+            .try_for_each(|(address, mailbox)| reply(self.deliver(message, sender, address, mailbox)))
+    }
 }

@@ -1,17 +1,21 @@
 //! Delivery by one process per recipient, with the message on its standard input. No user's rights and no user's
 //! failures reach another.
 
-use std::ffi::OsString;
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use super::Recipients;
 use super::address::EnvelopeAddress;
 use super::template::{AddressParts, Template};
+use super::{Outcome, Recipients, SendReply, SessionEnd};
 use crate::mailbox::{Cancel, Error, escape};
 use crate::transport::{
     ChildPipes, Failure, FailureReason, OutputPipe, Process, ProcessEnd, ProcessLimits, Shutdown,
@@ -20,6 +24,15 @@ use crate::transport::{
 
 /// Bytes of standard error that are kept. The first line is the reply.
 const STDERR_CAPTURED: usize = 4096;
+
+/// Time for the `-n` after RCPT, which runs no program. It is far below the 300 seconds that a peer waits.
+const LOOK_UP_TIME: Duration = Duration::from_secs(30);
+/// Deliveries at a time that have not taken long.
+const AT_A_TIME: usize = 4;
+/// The time after which a delivery is slow. The next one begins, so that the slow one holds up no other user.
+const SLOW: Duration = Duration::from_secs(10);
+/// Deliveries at a time, with the slow ones.
+const MAX_AT_A_TIME: usize = 64;
 
 /// Delivery by `mailferry deliver --dot-qmail`, or any program that takes `--home`, `--user`, `--recipient`,
 /// `--sender` and `-n` and has the exit codes of sysexits(3).
@@ -35,16 +48,23 @@ pub(crate) struct ProgramRecipients<'a> {
     pub user: Template,
     /// Delimiters between user and extension.
     pub delimiters: Vec<u8>,
-    /// Time limit for one recipient.
+    /// Time limit for all recipients of a message that have the same home.
     pub time_limit: Duration,
     pub cancel: &'a Cancel,
 }
 
-impl Recipients for ProgramRecipients<'_> {
+/// The mailbox of a recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ProgramMailbox {
+    home: PathBuf,
     /// The arguments that name the recipient.
-    type Mailbox = Vec<OsString>;
+    arguments: Vec<OsString>,
+}
 
-    fn look_up(&mut self, recipient: &EnvelopeAddress) -> Result<Vec<OsString>, Failure> {
+impl Recipients for ProgramRecipients<'_> {
+    type Mailbox = ProgramMailbox;
+
+    fn look_up(&mut self, recipient: &EnvelopeAddress) -> Result<ProgramMailbox, Failure> {
         let has_home = |parts: &AddressParts| self.home.expand(parts).is_ok_and(|home| home.is_dir());
         let mut divided = AddressParts::longest_user_first(recipient, &self.delimiters);
         let parts = if self.home.has_user() { divided.find(has_home) } else { None };
@@ -59,12 +79,12 @@ impl Recipients for ProgramRecipients<'_> {
         }
         let user = self.user.expand(&parts)?;
         let arguments = vec![
-            joined("--home=", home.into_os_string()),
-            joined("--user=", user.into_os_string()),
-            joined("--recipient=", OsString::from_vec(recipient.to_bytes())),
+            joined("--home=", home.as_os_str()),
+            joined("--user=", user.as_os_str()),
+            joined("--recipient=", OsStr::from_bytes(&recipient.to_bytes())),
         ];
-        self.run(&arguments, "-n".into(), Stdio::null())?;
-        Ok(arguments)
+        self.run(&arguments, "-n".into(), Stdio::null(), LOOK_UP_TIME)?;
+        Ok(ProgramMailbox { home, arguments })
     }
 
     fn deliver(
@@ -72,22 +92,148 @@ impl Recipients for ProgramRecipients<'_> {
         message: &SpooledMessage,
         sender: Option<&EnvelopeAddress>,
         recipient: &EnvelopeAddress,
-        arguments: &Vec<OsString>,
-    ) -> Result<String, Failure> {
-        let sender = OsString::from_vec(sender.map(EnvelopeAddress::to_bytes).unwrap_or_default());
-        self.run(arguments, joined("--sender=", sender), message.to_file(&[], 0)?.into())?;
-        Ok(format!("delivered to {}", recipient.shown()))
+        mailbox: &ProgramMailbox,
+    ) -> Outcome {
+        let delivery = Delivery { message, sender: &sender_argument(sender), time: self.time_limit };
+        self.deliver_one(&delivery, recipient, mailbox)
+    }
+
+    /// Delivers to several homes at a time: a user's program that is slow delays the replies after its own, but no
+    /// other user's delivery. Deliveries into one home are not concurrent.
+    fn deliver_all(
+        &mut self,
+        message: &SpooledMessage,
+        sender: Option<&EnvelopeAddress>,
+        recipients: &[(EnvelopeAddress, ProgramMailbox)],
+        reply: &mut SendReply<'_>,
+    ) -> Result<(), SessionEnd> {
+        let programs = &*self;
+        let sender = &sender_argument(sender);
+        let session_ended = &AtomicBool::new(false);
+        let homes = group_by_home(recipients);
+        let deliver_to_home = |home: usize, report: &mpsc::Sender<Report>| {
+            let started = Instant::now();
+            for &index in homes[home].iter().take_while(|_| !session_ended.load(Ordering::Relaxed)) {
+                let time = programs.time_limit.saturating_sub(started.elapsed());
+                let (recipient, mailbox) = &recipients[index];
+                let outcome = programs.deliver_one(&Delivery { message, sender, time }, recipient, mailbox);
+                // After the end of the session no report is read.
+                let _ = report.send(Report { home, index, outcome });
+            }
+        };
+        let deliver_to_home = &deliver_to_home;
+        thread::scope(|scope| {
+            let (report, reports) = mpsc::channel();
+            let mut waiting = 0..homes.len();
+            let mut running: Vec<RunningHome> = Vec::new();
+            let mut outcomes: Vec<Option<Outcome>> = recipients.iter().map(|_| None).collect();
+            let mut next = 0;
+            while next < recipients.len() {
+                while may_start_another(&running)
+                    && let Some(home) = waiting.next()
+                {
+                    let report = report.clone();
+                    scope.spawn(move || deliver_to_home(home, &report));
+                    let (started, left) = (Instant::now(), homes[home].len());
+                    running.push(RunningHome { home, started, left });
+                }
+                // Without a report a delivery has become slow.
+                let Ok(Report { home, index, outcome }) = reports.recv_timeout(until_slow(&running)) else {
+                    continue;
+                };
+                outcomes[index] = Some(outcome);
+                running.iter_mut().filter(|one| one.home == home).for_each(|one| one.left -= 1);
+                running.retain(|one| one.left > 0);
+                while let Some(outcome) = outcomes.get_mut(next).and_then(Option::take) {
+                    next += 1;
+                    reply(outcome).inspect_err(|_| session_ended.store(true, Ordering::Relaxed))?;
+                }
+            }
+            Ok(())
+        })
     }
 }
 
-fn joined(option: &str, value: OsString) -> OsString {
+/// The outcome of the recipient at `index`.
+struct Report {
+    home: usize,
+    index: usize,
+    outcome: Outcome,
+}
+
+/// A home with deliveries that have no outcome yet.
+struct RunningHome {
+    home: usize,
+    started: Instant,
+    left: usize,
+}
+
+fn may_start_another(running: &[RunningHome]) -> bool {
+    let fast = running.iter().filter(|one| one.started.elapsed() < SLOW).count();
+    fast < AT_A_TIME && running.len() < MAX_AT_A_TIME
+}
+
+/// The time until the next delivery becomes slow.
+fn until_slow(running: &[RunningHome]) -> Duration {
+    let fast = running.iter().filter_map(|one| SLOW.checked_sub(one.started.elapsed()));
+    fast.min().unwrap_or(SLOW)
+}
+
+/// The positions of the recipients of each home, in the order of the first ones.
+fn group_by_home(recipients: &[(EnvelopeAddress, ProgramMailbox)]) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    let mut group_of = HashMap::new();
+    for (index, (_, mailbox)) in recipients.iter().enumerate() {
+        let group = *group_of.entry(&mailbox.home).or_insert_with(|| {
+            groups.push(Vec::new());
+            groups.len() - 1
+        });
+        groups[group].push(index);
+    }
+    groups
+}
+
+/// A message, and what is left of the time limit.
+struct Delivery<'a> {
+    message: &'a SpooledMessage,
+    sender: &'a OsStr,
+    time: Duration,
+}
+
+fn sender_argument(sender: Option<&EnvelopeAddress>) -> OsString {
+    joined("--sender=", OsStr::from_bytes(&sender.map(EnvelopeAddress::to_bytes).unwrap_or_default()))
+}
+
+fn joined(option: &str, value: &OsStr) -> OsString {
     let mut argument = OsString::from(option);
     argument.push(value);
     argument
 }
 
 impl ProgramRecipients<'_> {
-    fn run(&self, recipient: &[OsString], last: OsString, stdin: Stdio) -> Result<(), Failure> {
+    fn deliver_one(
+        &self,
+        delivery: &Delivery<'_>,
+        recipient: &EnvelopeAddress,
+        mailbox: &ProgramMailbox,
+    ) -> Outcome {
+        self.cancel.check()?;
+        let Delivery { message, sender, time } = *delivery;
+        if time.is_zero() {
+            let text = "the deliveries to other addresses of this user took too long";
+            return Err(Failure::new(FailureReason::TryAgain, text));
+        }
+        self.run(&mailbox.arguments, sender.to_owned(), message.to_file(&[], 0)?.into(), time)?;
+        Ok(format!("delivered to {}", recipient.shown()))
+    }
+
+    fn run(
+        &self,
+        recipient: &[OsString],
+        last: OsString,
+        stdin: Stdio,
+        time: Duration,
+    ) -> Result<(), Failure> {
         let failed = |action| Error::io(action, &self.program);
         let (stderr, writer) = OutputPipe::new(STDERR_CAPTURED).map_err(failed("run"))?;
         let mut command = Command::new(&self.program);
@@ -95,7 +241,7 @@ impl ProgramRecipients<'_> {
         command.stdin(stdin).stdout(Stdio::null()).stderr(writer);
         let process = Process::start(command, Shutdown::AwaitCleanup).map_err(failed("run"))?;
         let mut pipes = ChildPipes { outputs: vec![stderr], ..ChildPipes::default() };
-        let limits = ProcessLimits { time: self.time_limit, cancel: self.cancel };
+        let limits = ProcessLimits { time, cancel: self.cancel };
         let status = match process.wait(limits, &mut pipes).map_err(failed("wait for"))? {
             ProcessEnd::Exit(0) => return Ok(()),
             ProcessEnd::Exit(code) => ExitStatus::from_raw(code << 8),
@@ -253,10 +399,73 @@ mod tests {
     }
 
     #[test]
-    fn a_stopped_program_is_killed_at_its_time_limit() {
-        let (found, _, _) = delivered_within(Duration::from_millis(100), "kill -STOP $$", Cancel::never());
-        let failure = found.unwrap_err();
-        assert!(failure.reason == FailureReason::TryAgain && failure.text.contains("too long"), "{failure}");
+    fn a_program_is_killed_at_its_time_limit() {
+        let script = "case \"$*\" in *' -n '*) exit 0;; esac; exec sleep 600";
+        let (found, outcome, _) = delivered_within(Duration::from_millis(100), script, Cancel::never());
+        let failure = outcome.unwrap().unwrap_err();
+        assert!(found.is_ok() && failure.reason == FailureReason::TryAgain, "{failure}");
+        assert!(failure.text.contains("too long"), "{failure}");
+    }
+
+    /// Delivers to these users by `script`, whose $0 ends in the name of the home. Returns the outcomes.
+    fn delivered_to_all(script: &str, users: &[&str]) -> Vec<Outcome> {
+        let dir = tempfile::tempdir().unwrap();
+        let script = format!("cd {}; case \"$*\" in *' -n'*) exit 0;; esac\n{script}", dir.path().display());
+        let mut programs = ProgramRecipients {
+            program: "/bin/sh".into(),
+            arguments: vec!["-c".into(), script.into()],
+            trailing_arguments: Vec::new(),
+            home: Template::parse(&[dir.path().as_os_str().as_encoded_bytes(), b"/%u"].concat()).unwrap(),
+            user: Template::parse(b"%u").unwrap(),
+            delimiters: b"-".to_vec(),
+            time_limit: Duration::from_secs(600),
+            cancel: Cancel::never(),
+        };
+        let recipients: Vec<(EnvelopeAddress, ProgramMailbox)> = users
+            .iter()
+            .map(|user| {
+                let _ = fs::create_dir(dir.path().join(user.split('-').next().unwrap()));
+                let address = EnvelopeAddress { local: user.as_bytes().to_vec(), domain: None };
+                let mailbox = programs.look_up(&address).unwrap();
+                (address, mailbox)
+            })
+            .collect();
+        let message = MessageSpool::new(dir.path(), None).finish().unwrap();
+        let mut outcomes = Vec::new();
+        let mut reply = |outcome| {
+            outcomes.push(outcome);
+            Ok(())
+        };
+        programs.deliver_all(&message, None, &recipients, &mut reply).unwrap();
+        outcomes
+    }
+
+    #[test]
+    fn a_slow_delivery_holds_up_no_other_user() {
+        // The first user's ends when the last one's is done.
+        let script = "case $0 in */joe) until test -e done; do sleep 0.01; done;; */eve) touch done;; esac";
+        let outcomes = delivered_to_all(script, &["joe", "ann", "bob", "eve"]);
+        let texts: Vec<String> = outcomes.into_iter().map(Result::unwrap).collect();
+        assert_eq!(texts, ["joe", "ann", "bob", "eve"].map(|user| format!("delivered to {user}")));
+    }
+
+    #[test]
+    fn deliveries_into_one_home_are_not_concurrent() {
+        let script = "mkdir lock || exit 69; sleep 0.05; rmdir lock";
+        let outcomes = delivered_to_all(script, &["joe", "joe-a", "joe", "joe-b"]);
+        assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    }
+
+    #[test]
+    fn a_user_that_stops_or_kills_a_delivery_loses_that_alone() {
+        let script = "case $0 in */joe) kill -STOP $$;; */bob) kill -KILL $$;; esac";
+        let outcomes = delivered_to_all(script, &["joe", "ann", "bob", "eve"]);
+        let is_temporary =
+            |n: usize| outcomes[n].as_ref().is_err_and(|failure| failure.reason.is_temporary());
+        assert!(
+            is_temporary(0) && outcomes[1].is_ok() && is_temporary(2) && outcomes[3].is_ok(),
+            "{outcomes:?}"
+        );
     }
 
     #[test]
@@ -274,7 +483,8 @@ mod tests {
             cancel: Cancel::never(),
         };
         let mut user_of = |local: &[u8]| {
-            programs.look_up(&EnvelopeAddress { local: local.to_vec(), domain: None }).unwrap()[1].clone()
+            let address = EnvelopeAddress { local: local.to_vec(), domain: None };
+            programs.look_up(&address).unwrap().arguments[1].clone()
         };
         assert_eq!(user_of(b"mary-ann"), "--user=mary-ann");
         assert_eq!(user_of(b"Mary-Ann-list-x"), "--user=mary-ann");

@@ -37,6 +37,15 @@ impl ReplyLine {
         ReplyLine::new(code, &failure.to_string())
     }
 
+    /// Reports whether the client made an error: of syntax, of order, or with a parameter (RFC 5321, 4.2.1).
+    pub(super) fn is_protocol_error(&self) -> bool {
+        matches!(self.0.get(..3), Some("500" | "501" | "502" | "503" | "555"))
+    }
+
+    pub(super) fn is_refusal(&self) -> bool {
+        self.0.starts_with(['4', '5'])
+    }
+
     /// Appends the line and CRLF.
     pub(crate) fn write_to(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.0.as_bytes());

@@ -2,23 +2,26 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use memchr::memchr;
 
-use super::Recipients;
 use super::address::EnvelopeAddress;
 use super::command::{self, Command};
 use super::data::DotUnstuffer;
 use super::reply::ReplyLine;
+use super::tolerance::{MAX_RECIPIENTS, Tolerance};
+use super::{Outcome, Recipients, SessionEnd};
 use crate::mailbox::Cancel;
 use crate::transport::{Failure, MessageSpool, SpooledMessage};
 
 /// Length limit of a command with its line end: eight times that of RFC 5321.
 pub(crate) const MAX_LINE: usize = 4096;
-/// Recipients per message: ten times the number that RFC 5321 requires.
-pub(crate) const MAX_RECIPIENTS: usize = 1000;
 /// Size of a read.
 const CHUNK: usize = 1 << 16;
+/// Bytes of a message that give the peer one more second. A limit on each read alone would let a peer send a byte now
+/// and then, and keep the connection for days.
+const BYTES_PER_SECOND: u64 = 1 << 16;
 
 /// The client, over any kind of connection.
 pub(crate) trait Peer {
@@ -31,6 +34,7 @@ pub(crate) trait Peer {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
     /// Gives the peer its full time from now on.
     fn reset_deadline(&mut self);
+    fn extend_deadline(&mut self, by: Duration);
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -41,19 +45,6 @@ pub(crate) struct LmtpOptions<'a> {
     pub max_size: Option<u64>,
     /// Directory for messages that are too long for memory.
     pub spool_dir: &'a Path,
-}
-
-/// End of a session. Every delivery that was acknowledged is done.
-#[derive(Debug)]
-pub(crate) enum SessionEnd {
-    /// QUIT, or closed between two messages.
-    Orderly,
-    /// Closed within a command, a message, or the commands before a message.
-    Disconnected,
-    TimedOut,
-    Interrupted,
-    /// Reading or writing failed.
-    Failed(io::Error),
 }
 
 /// Serves a peer until either side ends the session.
@@ -68,6 +59,7 @@ pub(crate) fn serve<R: Recipients>(
         recipients,
         greeted: false,
         transaction: None,
+        tolerance: Tolerance::default(),
     };
     let end = match session.run() {
         Ok(()) => SessionEnd::Orderly,
@@ -76,6 +68,7 @@ pub(crate) fn serve<R: Recipients>(
     match &end {
         SessionEnd::TimedOut => session.wire.say(421, "4.4.2 nothing came for too long; closing"),
         SessionEnd::Interrupted => session.wire.say(421, "4.3.2 told to end; try again"),
+        SessionEnd::TooManyErrors => session.wire.say(421, "4.7.0 too many errors; closing"),
         SessionEnd::Orderly | SessionEnd::Disconnected | SessionEnd::Failed(_) => {}
     }
     // A failure does not matter here: outcomes are sent as soon as they are known.
@@ -88,6 +81,7 @@ struct Session<'a, R: Recipients> {
     recipients: &'a mut R,
     greeted: bool,
     transaction: Option<Transaction<R::Mailbox>>,
+    tolerance: Tolerance,
 }
 
 /// A message in transmission: the commands since MAIL.
@@ -108,19 +102,18 @@ impl<R: Recipients> Session<'_, R> {
                 Line::Closed if self.transaction.is_none() => return Ok(()),
                 Line::Closed => return Err(SessionEnd::Disconnected),
             };
+            let is_rcpt = matches!(command, Ok(Command::Rcpt(_)));
             let reply = match command {
                 Ok(Command::Quit) => {
                     self.transaction = None;
                     self.wire.say(221, "2.0.0 bye");
                     return Ok(());
                 }
-                Ok(Command::Lhlo) => {
-                    self.greet();
-                    continue;
-                }
+                Ok(Command::Lhlo) => self.greet(),
                 Ok(Command::Data) => match self.transaction.take() {
                     Some(transaction) if !transaction.mailboxes.is_empty() => {
                         self.data(&transaction)?;
+                        self.tolerance = Tolerance::default();
                         continue;
                     }
                     // RFC 2033, 4.2: a sender without recipients stays.
@@ -143,10 +136,14 @@ impl<R: Recipients> Session<'_, R> {
                 Err(reply) => reply,
             };
             self.wire.reply(&reply);
+            if !self.tolerance.allows(is_rcpt, &reply) {
+                return Err(SessionEnd::TooManyErrors);
+            }
         }
     }
 
-    fn greet(&mut self) {
+    /// Sends all lines of the reply but the last, which it returns.
+    fn greet(&mut self) -> ReplyLine {
         (self.greeted, self.transaction) = (true, None);
         let size = match self.wire.options.max_size {
             Some(max) => format!("SIZE {max}"),
@@ -155,7 +152,7 @@ impl<R: Recipients> Session<'_, R> {
         for word in [self.wire.options.host, "PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES"] {
             self.wire.unsent.extend_from_slice(format!("250-{word}\r\n").as_bytes());
         }
-        self.wire.say(250, &size);
+        ReplyLine::new(250, &size)
     }
 
     fn mail(&mut self, sender: Option<EnvelopeAddress>, size: Option<u64>) -> ReplyLine {
@@ -199,21 +196,19 @@ impl<R: Recipients> Session<'_, R> {
         self.wire.say(354, "end with a dot on a line by itself");
         let message = self.receive()?;
         let sender = transaction.sender.as_ref();
-        for (recipient, mailbox) in &transaction.mailboxes {
-            let outcome = match &message {
-                Ok(message) => self.recipients.deliver(message, sender, recipient, mailbox),
-                Err(failure) => Err(failure.clone()),
-            };
-            let reply = match outcome {
+        let wire = &mut self.wire;
+        let mut reply = |outcome: Outcome| {
+            wire.reply(&match outcome {
                 Ok(text) => ReplyLine::new(250, &format!("2.0.0 {text}")),
                 Err(failure) => ReplyLine::for_failure(&failure),
-            };
-            self.wire.reply(&reply);
-            // At once: the next recipient, or the next message, must not cost the peer this outcome. A peer that has
-            // stopped reading sends the remaining recipients again, so they are not delivered.
-            self.wire.flush()?;
+            });
+            // At once: the next recipient, or the next message, must not cost the peer this outcome.
+            wire.flush()
+        };
+        match &message {
+            Ok(message) => self.recipients.deliver_all(message, sender, &transaction.mailboxes, &mut reply),
+            Err(failure) => transaction.mailboxes.iter().try_for_each(|_| reply(Err(failure.clone()))),
         }
-        Ok(())
     }
 
     /// Receives the message to its end even if it cannot be stored: only then does the peer read a reply.
@@ -221,11 +216,18 @@ impl<R: Recipients> Session<'_, R> {
         let mut spool = Ok(MessageSpool::new(self.wire.options.spool_dir, self.wire.options.max_size));
         let mut unstuffer = DotUnstuffer::default();
         let mut text = Vec::with_capacity(CHUNK + 1);
+        self.wire.peer.reset_deadline();
         loop {
             if self.wire.is_empty() {
-                self.wire.peer.reset_deadline();
-                if self.wire.fill()? == 0 {
+                let received = self.wire.fill()? as u64;
+                if received == 0 {
                     return Err(SessionEnd::Disconnected);
+                }
+                // What is dropped gives no time: a message without end would come to no end.
+                if spool.as_ref().is_ok_and(|message| !message.is_too_large()) {
+                    self.wire
+                        .peer
+                        .extend_deadline(Duration::from_micros(received * 1_000_000 / BYTES_PER_SECOND));
                 }
             }
             let taken = unstuffer.decode(self.wire.unread(), &mut text);
@@ -515,6 +517,65 @@ mod tests {
         let spoken = promises::play_lmtp_session(Script::of(sent.as_bytes(), &[]), None);
         let count = |start: &str| spoken.replies.iter().filter(|line| line.starts_with(start)).count();
         assert_eq!((count("250 2.1.5"), count("452 4.5.3"), count("250 2.0.0")), (1000, 2, 1000));
+    }
+
+    #[test]
+    fn a_session_that_leads_nowhere_ends() {
+        let long = "y".repeat(MAX_LINE);
+        for (before, again, limit) in [
+            ("", "XYZZY", 20),
+            ("", "MAIL FROM:<>", 20),
+            ("LHLO mx\n", "MAIL FROM:broken", 20),
+            ("LHLO mx\n", "RCPT TO:<joe@h>", 20),
+            ("LHLO mx\n", "DATA", 20),
+            ("LHLO mx\n", "MAIL FROM:<> X=Y", 20),
+            ("LHLO mx\n", "AUTH PLAIN", 20),
+            ("", &long, 20),
+            ("", "VRFY a", 100),
+            ("", "NOOP", 100),
+            ("", "HELP", 100),
+            ("", "RSET", 100),
+            ("", "LHLO mx", 500),
+            ("LHLO mx\n", "MAIL FROM:<>\nRCPT TO:<joe@h>\nRSET", 150),
+            ("LHLO mx\nMAIL FROM:<>\n", "RCPT TO:<nobody@h>", 1000),
+        ] {
+            let sent = format!("{before}{}", format!("{again}\n").repeat(2000)).replace('\n', "\r\n");
+            let spoken = promises::play_lmtp_session(Script::of(sent.as_bytes(), &[]), None);
+            assert_eq!(spoken.replies.last().unwrap(), "421 4.7.0 too many errors; closing", "{again}");
+            assert!(spoken.replies.len() <= limit + 10, "{again}: {}", spoken.replies.len());
+            assert!(matches!(spoken.ending, SessionEnd::TooManyErrors));
+        }
+    }
+
+    #[test]
+    fn a_message_makes_up_for_errors() {
+        let sent = "XYZZY\nNOOP\n".repeat(19) + "MAIL FROM:<>\nRCPT TO:<joe@h>\nDATA\nx\n.\n";
+        let sent = format!("LHLO mx\n{}QUIT\n", sent.repeat(10)).replace('\n', "\r\n");
+        let spoken = promises::play_lmtp_session(Script::of(sent.as_bytes(), &[]), None);
+        assert_eq!((spoken.delivered.len(), spoken.replies.last().unwrap().as_str()), (10, "221 2.0.0 bye"));
+    }
+
+    #[test]
+    fn the_time_limit_is_for_all_of_a_message() {
+        let start = b"LHLO mx\r\nMAIL FROM:<>\r\nRCPT TO:<joe@h>\r\nDATA\r\n";
+        // Bytes at a time, seconds between them, and whether there is a limit on the size.
+        for (piece, pause, max_size, is_delivered) in [
+            (1, 2, None, false),
+            (1, 0, None, true),
+            (1 << 16, 1, None, true),
+            (1 << 16, 2, None, false),
+            (1 << 16, 1, Some(1 << 20), false),
+        ] {
+            let message = [vec![b'x'; piece * 400], b"\r\n.\r\n".to_vec()].concat();
+            let wire = [&start[..], &message].concat();
+            let cuts = [vec![start.len()], vec![piece; 400]].concat();
+            let mut script = Script::of(&wire, &cuts);
+            script.pause = std::time::Duration::from_secs(pause);
+            let spoken = promises::play_lmtp_session(script, max_size);
+            assert_eq!(spoken.delivered.len(), usize::from(is_delivered), "{piece} bytes in {pause} s");
+            let is_timed_out = spoken.replies.last().unwrap().starts_with("421 4.4.2");
+            assert_eq!(is_timed_out, !is_delivered, "{:?}", spoken.replies.last());
+        }
     }
 
     #[test]

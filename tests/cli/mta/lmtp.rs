@@ -12,6 +12,7 @@ use super::sandbox::{Sandbox, VMAIL};
 use crate::support::*;
 
 const POSTFIX: &str = "Postfix, by LMTP";
+const POSTFIX_DOT_QMAIL: &str = "Postfix, by LMTP with .qmail files";
 const EXIM: &str = "Exim, by LMTP";
 
 const ANN: &str = "ann@example.com";
@@ -53,6 +54,22 @@ fn each_recipient_has_a_status_of_its_own_in_postfix() {
     postfix.retry("shut@example.org").is("sent", "2.0.0");
     mail::is_exactly(&shut, ANN, "shut@example.org", mail::PLAIN);
     mail::is_exactly(&joe, ANN, JOE, mail::PLAIN);
+}
+
+#[test]
+fn postfix_gives_each_recipient_of_programs_a_session() {
+    let Some(postfix) = Postfix::with(POSTFIX_DOT_QMAIL) else { return };
+    let ada = maildir(&postfix.sandbox, "ada/Maildir");
+    maildir(&postfix.sandbox, "joe/Maildir");
+    // The program and the session have the same user: it can end the session, but no other recipient is in it.
+    let program = "|read -r _ _ _ session _ < /proc/$PPID/stat; kill -KILL $session $PPID; sleep 60\n";
+    postfix.sandbox.write("/var/vmail/example.org/joe/.qmail", program);
+    postfix.sandbox.sh("chown -R vmail: /var/vmail/example.org");
+    postfix.submit(ANN, &[JOE, ADA], mail::ODD);
+    postfix.next(ADA, 0).is("sent", "2.0.0");
+    assert_eq!(postfix.next(JOE, 0).status, "deferred");
+    mail::is_exactly(&ada, ANN, ADA, mail::ODD);
+    assert_eq!(postfix.queued(), [JOE]);
 }
 
 #[test]
