@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use crate::mailbox::fs::ignore_poison;
 use crate::mailbox::maildir::{Entry, Subdir, keywords, list};
 use crate::mailbox::mbox::{
-    DeletedPolicy, Extent, LabelPolicy, Mbox, ReadOptions, Status, StatusFields, Variant, from_line, quote,
+    DeletedPolicy, Extent, LabelPolicy, Mbox, Status, StatusFields, from_line, quote,
 };
 use crate::mailbox::message::address::display::display;
 use crate::mailbox::message::{
@@ -19,19 +19,10 @@ use crate::mailbox::message::{
 };
 use crate::mailbox::reorder::Reorder;
 use crate::mailbox::source::Source;
-use crate::mailbox::{Code, Context, Error, Finding, NoEvents, Result};
+use crate::mailbox::{Code, Context, Error, Finding, Result};
 
 /// Messages per task.
 const CHUNK: usize = 64;
-
-/// How to read an mbox for a listing.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct InspectOptions {
-    /// The variant, if the user named it.
-    pub variant: Option<Variant>,
-    /// Keep all lines that may begin a message, and accept a file without messages.
-    pub boundaries: bool,
-}
 
 /// A message in a listing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -73,25 +64,6 @@ impl Default for Position {
     fn default() -> Position {
         Position::Offset(0)
     }
-}
-
-/// Divides an mbox into messages.
-///
-/// # Errors
-/// [`Error::NotAMailbox`], [`Error::Interrupted`].
-pub(crate) fn read_mbox<'a>(
-    source: &'a Source,
-    options: InspectOptions,
-    context: &Context<'_>,
-) -> Result<Mbox<'a>> {
-    let InspectOptions { variant, boundaries } = options;
-    let read_options = ReadOptions {
-        variant,
-        allow_empty: boundaries,
-        keep_candidates: boundaries,
-        ..ReadOptions::default()
-    };
-    Mbox::read(source, &read_options, &Context { events: &NoEvents, ..*context })
 }
 
 /// Facts about a message that depend on no other message, except for its From_ line.
@@ -242,20 +214,12 @@ impl MessageRow {
     fn from_header(message: &[u8]) -> MessageRow {
         let mut row = MessageRow::default();
         for field in header::fields(message) {
-            if ![&row.from, &row.subject, &row.message_id].iter().any(|text| text.is_empty()) {
-                break;
-            }
-            let text = match () {
-                () if field.is("From") => &mut row.from,
-                () if field.is("Subject") => &mut row.subject,
-                () if field.is("Message-ID") => &mut row.message_id,
-                () => continue,
-            };
-            if text.is_empty() {
-                *text = match field.is("From") {
-                    true => display(field.value),
-                    false => header::decode_text(field.value),
-                };
+            if field.is("From") && row.from.is_empty() {
+                row.from = display(field.value);
+            } else if field.is("Subject") && row.subject.is_empty() {
+                row.subject = header::decode_text(field.value);
+            } else if field.is("Message-ID") && row.message_id.is_empty() {
+                row.message_id = header::decode_text(field.value);
             }
         }
         row
@@ -281,9 +245,8 @@ impl MessageRow {
 
 /// Returns message `number` of an mbox, from 1, as convert would write it, in pieces.
 pub(crate) fn read_mbox_message<'a>(mbox: &Mbox<'a>, path: &Path, number: usize) -> Result<Vec<&'a [u8]>> {
-    let message = nth(mbox.messages(), path, number)?.message(mbox.text());
     let mut pieces = Vec::new();
-    quote::unquote(message, header::split(message).body_at(message), mbox.variant.quoting(), &mut pieces);
+    mbox.pieces(nth(mbox.messages(), path, number)?, &mut pieces);
     Ok(pieces)
 }
 

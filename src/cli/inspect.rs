@@ -11,12 +11,12 @@ use super::open::{OpenArgs, context};
 use super::signals;
 use super::ui::exit;
 use crate::cli::ui::{Exit, ProgressDisplay, Reporter};
-use crate::inspect::{self, InspectOptions, MessageRow, Position};
+use crate::inspect::{self, MessageRow, Position};
 use crate::mailbox::finding::{self, Severity};
-use crate::mailbox::mbox::{Mbox, Reason, boundary_list};
+use crate::mailbox::mbox::{Mbox, ReadOptions, Reason, boundary_list};
 use crate::mailbox::source::Source;
 use crate::mailbox::text::grouped;
-use crate::mailbox::{Code, Context, Error, Finding, Result, display_path, escape};
+use crate::mailbox::{Code, Context, Error, Finding, NoEvents, Result, display_path, escape};
 
 /// Show what is in a mailbox, and why each boundary is where it is
 ///
@@ -84,12 +84,17 @@ fn show(args: &InspectArgs, reporter: &mut Reporter) -> Result<usize> {
     let cancel = signals::cancel_on_signals();
     let watcher = ProgressDisplay::new(&args.common);
     let locks = args.open.lock_options(true);
-    let context = context(&cancel, &watcher, "", &locks);
+    let context = context(&cancel, &NoEvents, "", &locks);
     // No dot-lock: inspect leaves no trace, not even for a moment.
     let mut source = args.open.opener(&cancel, &watcher, true).open(&mailbox)?;
     let lock_findings = source.take_findings();
-    let options = InspectOptions { variant: mailbox.variant(), boundaries: args.boundaries };
-    let read = inspect::read_mbox(&source, options, &context);
+    let options = ReadOptions {
+        variant: mailbox.variant(),
+        allow_empty: args.boundaries,
+        keep_candidates: args.boundaries,
+        ..ReadOptions::default()
+    };
+    let read = Mbox::read(&source, &options, &context);
     watcher.finish();
     let mut mbox = read?;
     let mut findings = std::mem::take(&mut mbox.findings);
