@@ -60,19 +60,8 @@ pub fn manifest_line(from_line: &[u8], message: &[u8]) -> Vec<u8> {
         from: Bytes(from_line.to_vec()),
         name: Bytes(b"1000000000.0123456789abcdef01234567.example,S=4096,W=4150".to_vec()),
         source: Digest::of(message),
-        file: None,
-        content: None,
-        quotes: Vec::new(),
-        eols: Vec::new(),
-        stripped: Vec::new(),
         date: "from".into(),
-        flags: String::new(),
-        keywords: Vec::new(),
-        unlettered: Vec::new(),
-        folders: Vec::new(),
-        duplicate: false,
-        verbatim: None,
-        original: None,
+        ..MessageRecord::default()
     })
 }
 

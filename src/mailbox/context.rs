@@ -95,6 +95,11 @@ pub struct LockOptions {
 }
 
 impl LockOptions {
+    /// Returns options that take no lock.
+    pub(crate) fn none() -> LockOptions {
+        LockOptions { methods: Vec::new(), timeout: Duration::ZERO, pid: 0, host: String::new() }
+    }
+
     /// Reads a list such as `dotlock,fcntl`, or `none`. The error is a sentence about the word.
     pub fn parse_list(text: &str) -> Result<Vec<LockMethod>, String> {
         if text == "none" {

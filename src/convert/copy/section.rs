@@ -168,24 +168,14 @@ impl<'a> CopySection<'a> {
     fn record(&self, message: &DestinationMessage, original: &[u8]) -> MessageRecord {
         let flags = message.letters.iter().copied().filter(|letter| !letter.is_ascii_lowercase());
         MessageRecord {
-            at: 0,
             len: message.length,
-            from: Bytes::default(),
             name: Bytes(message.base.clone()),
             source: message.digest,
-            file: None,
-            content: None,
-            quotes: Vec::new(),
-            eols: Vec::new(),
-            stripped: Vec::new(),
             date: Origin::Mtime.name().into(),
             flags: String::from_utf8_lossy(&flags.collect::<Vec<u8>>()).into_owned(),
             keywords: self.mapping.keywords(&message.letters),
-            unlettered: Vec::new(),
-            folders: Vec::new(),
-            duplicate: false,
-            verbatim: None,
             original: (original != message.base).then(|| Bytes(original.to_vec())),
+            ..MessageRecord::default()
         }
     }
 }

@@ -192,11 +192,15 @@ impl KeywordTable {
         in_use: KeywordSet,
     ) -> Result<KeywordTable> {
         let mut table = KeywordTable::read(maildir)?;
-        table.reserve(in_use);
-        for keyword in keywords {
-            table.add(keyword);
-        }
+        table.extend(keywords, in_use);
         Ok(table)
+    }
+
+    fn extend<'a>(&mut self, keywords: impl Iterator<Item = &'a str>, in_use: KeywordSet) {
+        self.reserve(in_use);
+        for keyword in keywords {
+            self.add(keyword);
+        }
     }
 
     /// Writes the file into a Maildir that no reader sees yet, and flushes its text. Its name is flushed with
@@ -257,10 +261,7 @@ impl SharedKeywords<'_> {
         let (_lock, _) = lock::acquire_with(&path, open, LockMode::Write, self.locks, self.cancel)?;
         let (mut table, mode) = KeywordTable::read_in(root)?.unwrap_or((KeywordTable::default(), FILE_MODE));
         let before = table.text.len();
-        table.reserve(in_use);
-        for keyword in keywords {
-            table.add(keyword);
-        }
+        table.extend(keywords, in_use);
         if table.text.len() > before {
             table.replace(root, self.tmp, mode)?;
         }

@@ -33,6 +33,13 @@ impl Digest {
     }
 }
 
+/// The hash of no bytes.
+impl Default for Digest {
+    fn default() -> Digest {
+        Digest::of(b"")
+    }
+}
+
 impl From<blake3::Hash> for Digest {
     fn from(hash: blake3::Hash) -> Digest {
         Digest(*hash.as_bytes())
@@ -94,7 +101,7 @@ enum BytesForm {
 }
 
 /// The first line of a section.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SectionHeader {
     pub section: u32,
     pub program: String,
@@ -132,7 +139,7 @@ pub(crate) struct SectionHeader {
 }
 
 /// A message of the source. They are in file order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct MessageRecord {
     /// The offset of its first byte (after its From_ lines) in the source.
     pub at: u64,
@@ -195,19 +202,11 @@ impl SectionHeader {
             section: VERSION,
             program: program.into(),
             source: Bytes(source.as_os_str().as_bytes().to_vec()),
-            size: 0,
-            blake3: Digest::of(b""),
-            lead: 0,
-            lead_blake3: Digest::of(b""),
             follows,
             variant: MAILDIR.into(),
             evidence: "it has cur and new".into(),
-            separator: Bytes::default(),
-            cr_only: false,
             eol: "keep".into(),
-            labels: None,
-            deleted: None,
-            headers: None,
+            ..SectionHeader::default()
         }
     }
 
@@ -267,8 +266,8 @@ pub(crate) struct SectionFooter {
 }
 
 impl SectionFooter {
-    pub(super) fn balances(&self, head: &SectionHeader) -> bool {
-        let size = if head.is_maildir() { self.bytes.messages } else { head.size };
+    pub(super) fn balances(&self, header: &SectionHeader) -> bool {
+        let size = if header.is_maildir() { self.bytes.messages } else { header.size };
         self.bytes.balances(size) && self.mail <= self.messages
     }
 

@@ -31,7 +31,7 @@ mod tests {
     use super::*;
     use crate::mailbox::error::Result;
 
-    fn head() -> SectionHeader {
+    fn header() -> SectionHeader {
         SectionHeader {
             section: VERSION,
             program: "mailferry test".into(),
@@ -40,15 +40,12 @@ mod tests {
             blake3: Digest::of(b"whole"),
             lead: 10,
             lead_blake3: Digest::of(b"whole"),
-            follows: None,
             variant: "mboxrd".into(),
             evidence: "named".into(),
             separator: Bytes(b"\n".to_vec()),
-            cr_only: false,
             eol: "keep".into(),
-            labels: None,
             deleted: Some("skip".into()),
-            headers: None,
+            ..SectionHeader::default()
         }
     }
 
@@ -59,23 +56,17 @@ mod tests {
             from: Bytes(b"From a Mon\n".to_vec()),
             name: Bytes(b"1.x.mailferry,S=3,W=4".to_vec()),
             source: Digest::of(b"abc"),
-            file: None,
-            content: None,
             quotes: vec![1, 2],
-            eols: Vec::new(),
             stripped: vec![(1, Bytes(b"Status: \xff\n".to_vec()))],
             date: "from".into(),
             flags: "S".into(),
             keywords: vec!["Work".into()],
-            unlettered: Vec::new(),
             folders: vec![vec![], vec!["A".into(), "Ä".into()]],
-            duplicate: false,
-            verbatim: None,
-            original: None,
+            ..MessageRecord::default()
         }
     }
 
-    fn tail() -> SectionFooter {
+    fn footer() -> SectionFooter {
         SectionFooter {
             closes: 1,
             messages: 1,
@@ -85,10 +76,10 @@ mod tests {
         }
     }
 
-    /// A section without and with its tail.
+    /// A section without and with its footer.
     fn section() -> (Vec<u8>, Vec<u8>) {
-        let open = [to_line(&head()), to_line(&Gap::new("junk", 0, b"\0x")), to_line(&message(7))].concat();
-        let closed = [&open[..], &to_line(&tail().seal(blake3::Hasher::new().update(&open)))].concat();
+        let open = [to_line(&header()), to_line(&Gap::new("junk", 0, b"\0x")), to_line(&message(7))].concat();
+        let closed = [&open[..], &to_line(&footer().seal(blake3::Hasher::new().update(&open)))].concat();
         (open, closed)
     }
 
@@ -102,7 +93,7 @@ mod tests {
         let text = [closed, open].concat();
         let got = sections(&text).unwrap();
         assert_eq!(got.len(), 2);
-        assert_eq!(got[0].header, head());
+        assert_eq!(got[0].header, header());
         assert_eq!(got[0].messages, [message(7)]);
         assert_eq!(got[0].gaps[0].bytes().unwrap(), b"\0x");
         assert!(got[0].footer.is_some() && got[1].footer.is_none());

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::time::Duration;
 
 use crate::mailbox::mbox::ScanHooks;
 use crate::mailbox::mbox::read::{self, ContentGuess, NotAMailbox, ReadOptions};
@@ -68,8 +67,7 @@ pub(crate) fn sniff(path: &Path, spooling: &SpoolOptions<'_>) -> Result<FileKind
 }
 
 fn whole(path: &Path, spooling: &SpoolOptions<'_>) -> Result<FileKind> {
-    let nothing = LockOptions { methods: Vec::new(), timeout: Duration::ZERO, pid: 0, host: String::new() };
-    let source = match Source::open(path, &nothing, spooling) {
+    let source = match Source::open(path, &LockOptions::none(), spooling) {
         Ok(source) => source,
         Err(error @ Error::Compressed { .. }) => {
             return Ok(FileKind::Other { reason: error.without_path(), may_be_mail: true, hint: None });

@@ -94,20 +94,10 @@ impl Address<'_> {
         let mut out = Vec::new();
         for token in &self.tokens {
             match &token.kind {
-                TokenKind::Dot => out.push(b'.'),
-                TokenKind::Comma => out.push(b','),
-                TokenKind::At => out.push(b'@'),
-                TokenKind::Left => out.push(b'<'),
-                TokenKind::Right => out.push(b'>'),
-                TokenKind::Colon => out.push(b':'),
-                TokenKind::Semi => out.push(b';'),
                 TokenKind::Atom(text) | TokenKind::Quoted(text) => out.extend_from_slice(text),
-                TokenKind::Literal(text) => {
-                    out.push(b'[');
-                    out.extend_from_slice(text);
-                    out.push(b']');
-                }
+                TokenKind::Literal(text) => out.extend([&b"["[..], text, b"]"].concat()),
                 TokenKind::Comment(_) => {}
+                sign => out.extend(sign.sign()),
             }
         }
         out

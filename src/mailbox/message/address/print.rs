@@ -94,17 +94,11 @@ impl Printer {
 /// Appends a token as it is written in a field.
 pub(crate) fn push_token(out: &mut Vec<u8>, kind: &TokenKind<'_>) {
     let (open, text, close): (&[u8], &[u8], &[u8]) = match kind {
-        TokenKind::Dot => (b".", b"", b""),
-        TokenKind::Comma => (b",", b"", b""),
-        TokenKind::At => (b"@", b"", b""),
-        TokenKind::Left => (b"<", b"", b""),
-        TokenKind::Right => (b">", b"", b""),
-        TokenKind::Colon => (b":", b"", b""),
-        TokenKind::Semi => (b";", b"", b""),
         TokenKind::Atom(text) => (b"", text, b""),
         TokenKind::Quoted(text) => (b"\"", text, b"\""),
         TokenKind::Literal(text) => (b"[", text, b"]"),
         TokenKind::Comment(text) => (b"(", text, b")"),
+        sign => return out.extend(sign.sign()),
     };
     out.extend_from_slice(open);
     for &byte in text {

@@ -41,12 +41,23 @@ pub(crate) enum TokenKind<'a> {
 }
 
 impl TokenKind<'_> {
+    /// Returns the character of a token without a value.
+    pub(crate) fn sign(&self) -> Option<u8> {
+        match self {
+            TokenKind::Dot => Some(b'.'),
+            TokenKind::Comma => Some(b','),
+            TokenKind::At => Some(b'@'),
+            TokenKind::Left => Some(b'<'),
+            TokenKind::Right => Some(b'>'),
+            TokenKind::Colon => Some(b':'),
+            TokenKind::Semi => Some(b';'),
+            _ => None,
+        }
+    }
+
     /// Reports whether the token has a value.
     pub(crate) fn is_word(&self) -> bool {
-        matches!(
-            self,
-            TokenKind::Atom(_) | TokenKind::Quoted(_) | TokenKind::Literal(_) | TokenKind::Comment(_)
-        )
+        self.sign().is_none()
     }
 }
 
