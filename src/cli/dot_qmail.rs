@@ -21,7 +21,7 @@ use crate::deliver::dot_qmail::{
 };
 use crate::deliver::{DeliverOptions, DeliveredMessage};
 use crate::mailbox::{Context, Error, display_path, escape};
-use crate::transport::{DeliveryEnvelope, Failure, FailureReason, NextHop, SpooledMessage};
+use crate::transport::{DeliveryEnvelope, Failure, FailureReason, NextHop, OutgoingMessage, SpooledMessage};
 
 /// The options of `.qmail` delivery.
 #[derive(Args, Debug)]
@@ -109,9 +109,10 @@ pub(crate) fn run(
 ) -> Result<Vec<DeliveredMessage>, Failure> {
     let delivery = set_up(job)?;
     let time_limit = delivery.time_limit;
-    let (delivered, summary) = delivery.deliver(message, &|message, envelope, hops| {
-        relay_message(message, envelope, hops, time_limit, job.ctx.cancel)
-    })?;
+    let relay = |message: &OutgoingMessage<'_>, hops: &[NextHop]| {
+        relay_message(message, hops, time_limit, job.ctx.cancel)
+    };
+    let (delivered, summary) = delivery.deliver(message, &relay)?;
     if summary.forwards > 0 {
         let by = summary.queued.map_or(String::new(), |process| format!(" by process {process}"));
         reporter.detail(&format!("forwarded to {}{by}", summary.forwards));

@@ -261,8 +261,8 @@ fn inject(args: &InjectArgs, progress: &mut Progress, reporter: &mut Reporter) -
     }
     if !args.dry_run {
         let time = Duration::from_secs(args.timeout);
-        let message = OutgoingMessage::unmodified(message);
-        progress.outcomes = relay_message(&message, envelope, &progress.hops, time, &cancel)?;
+        let message = OutgoingMessage::unmodified(message, envelope);
+        progress.outcomes = relay_message(&message, &progress.hops, time, &cancel)?;
     }
     Ok(())
 }

@@ -18,8 +18,8 @@ use crate::inject::{CompletedMessage, InjectError, InjectOptions, Injector, quot
 use crate::mailbox::message::address::Compat;
 use crate::mailbox::{Cancel, Error, Result};
 use crate::transport::{
-    FailureReason, NextHop, OutcomeKind, OutgoingMessage, ProcessLimits, Refusal, SpooledMessage, envelope,
-    queue,
+    FailureReason, NextHop, OutcomeKind, OutgoingMessage, ProcessLimits, QueueProgram, Refusal,
+    SpooledMessage, envelope,
 };
 
 /// qmail-inject waits without limit for its queue program; a day makes no difference.
@@ -258,14 +258,15 @@ fn enqueue(completed: &CompletedMessage, cancel: &Cancel) -> Result<(), QmailErr
     let hops = default_next_hops().map_err(|failure| refused(OutcomeKind::Temporary, &failure.text))?;
     if let [NextHop::Queue(program)] = &hops[..] {
         let limits = ProcessLimits { time: A_DAY, cancel };
-        let queued = queue::send(program, message.to_file(b"", 0)?, envelope, limits);
+        let queued = QueueProgram { path: program, limits, capture_stderr: false }
+            .send(message.to_file(b"", 0)?, envelope);
         return queued.map(|_| ()).map_err(|Refusal { kind, text }| refused(kind, &text));
     }
     // A QMQP server would refuse that, and without recipients there is no outcome.
     if envelope.recipients.is_empty() {
         return Err(refused(OutcomeKind::Permanent, "no recipients specified (#5.5.4)"));
     }
-    let outcomes = relay_message(&OutgoingMessage::unmodified(message), envelope, &hops, A_DAY, cancel)?;
+    let outcomes = relay_message(&OutgoingMessage::unmodified(message, envelope), &hops, A_DAY, cancel)?;
     // A server's reply is for all recipients.
     match outcomes.iter().find(|one| one.outcome.failure_reason().is_some()) {
         None => Ok(()),

@@ -27,7 +27,9 @@ use crate::mailbox::mbox::MboxAppender;
 use crate::mailbox::mbox::write::{FromLineSpec, HeaderEdit, MessageHead};
 use crate::mailbox::source::input::InterruptibleReader;
 use crate::mailbox::{Cancel, Context, Error, Result, escape};
-use crate::transport::{Envelope, Failure, FailureReason, ProcessLimits, SpooledMessage, envelope, queue};
+use crate::transport::{
+    Envelope, Failure, FailureReason, ProcessLimits, QueueProgram, SpooledMessage, envelope,
+};
 
 const NAME: &str = "qmail-local";
 const USAGE: &str =
@@ -223,7 +225,8 @@ impl Executor for QmailExecutor<'_> {
     fn forward(&mut self, envelope: &Envelope) -> Result<Option<u32>, DotQmailError> {
         let message = self.message.to_file(&self.delivered_to, 0).map_err(Failure::from)?;
         let limits = ProcessLimits { time: ONE_DAY, cancel: self.ctx.cancel };
-        queue::send(&default_queue_program(), message, envelope, limits)
+        QueueProgram { path: &default_queue_program(), limits, capture_stderr: false }
+            .send(message, envelope)
             .map(Some)
             .map_err(DotQmailError::Queue)
     }

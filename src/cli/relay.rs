@@ -3,7 +3,6 @@
 use std::env;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::clock;
@@ -12,9 +11,10 @@ use super::open::{self, delivery_context};
 use crate::deliver::{DeliverOptions, DeliveryTarget, PreparedMessage, transaction};
 use crate::inject::control::{self, ControlFiles};
 use crate::mailbox::{Cancel, Result, display_path, escape};
-use crate::transport::relay::{self, LocalMailbox, LocalMessage, RelayOptions};
+use crate::transport::relay::{self, LocalMailbox, RelayOptions};
 use crate::transport::{
-    DeliveryEnvelope, Envelope, Failure, FailureReason, NextHop, OutgoingMessage, RelayOutcome, Timeouts,
+    DeliveryEnvelope, Failure, FailureReason, NextHop, OutgoingMessage, RelayOutcome, SpooledMessage,
+    Timeouts,
 };
 
 /// For one address; a host may have another.
@@ -59,35 +59,26 @@ fn qmqp_servers() -> Result<Vec<NextHop>, Failure> {
 /// Relays a message and returns one outcome per recipient. `time` is the limit for each hop.
 pub(super) fn relay_message(
     message: &OutgoingMessage<'_>,
-    envelope: &Envelope,
     hops: &[NextHop],
     time: Duration,
     cancel: &Cancel,
 ) -> Result<Vec<RelayOutcome>> {
     let timeouts = Timeouts { connect: CONNECT, reply: REPLY, final_reply: FINAL_REPLY, total: time };
-    let deliver = |mailbox: LocalMailbox<'_>, message: LocalMessage<'_>| {
-        deliver_to_mailbox(mailbox, message, LOCK.min(time), cancel)
+    let locks = open::Locks::all().with_timeout(LOCK.min(time));
+    let deliver = |mailbox: LocalMailbox<'_>, spooled: &SpooledMessage, sender: &[u8]| {
+        let target = match mailbox {
+            LocalMailbox::Maildir(path) => DeliveryTarget::Maildir(path.to_owned()),
+            LocalMailbox::Mbox(path) => DeliveryTarget::Mbox(path.to_owned(), None),
+        };
+        let envelope = DeliveryEnvelope { sender: Some(sender.to_vec()), recipient: None };
+        let prepared = PreparedMessage::new(spooled, &envelope, false)?;
+        let options = DeliverOptions { time: clock::now(), ..DeliverOptions::default() };
+        let context = delivery_context(cancel, &locks);
+        let delivered = transaction::deliver(&prepared, &[target], &options, &context)?;
+        Ok(delivered.into_iter().next().map(|one| one.path).unwrap_or_default())
     };
-    let options = RelayOptions { timeouts, helo_name: &helo_name()?, deliver: &deliver };
-    Ok(relay::send(hops, message, envelope, &options, cancel))
-}
-
-fn deliver_to_mailbox(
-    mailbox: LocalMailbox<'_>,
-    message: LocalMessage<'_>,
-    lock_timeout: Duration,
-    cancel: &Cancel,
-) -> Result<PathBuf, Failure> {
-    let target = match mailbox {
-        LocalMailbox::Maildir(path) => DeliveryTarget::Maildir(path.to_owned()),
-        LocalMailbox::Mbox(path) => DeliveryTarget::Mbox(path.to_owned(), None),
-    };
-    let envelope = DeliveryEnvelope { sender: Some(message.sender.to_vec()), recipient: None };
-    let prepared = PreparedMessage::new(message.spooled, &envelope, false)?;
-    let locks = open::Locks::all().with_timeout(lock_timeout);
-    let options = DeliverOptions { time: clock::now(), ..DeliverOptions::default() };
-    let delivered = transaction::deliver(&prepared, &[target], &options, &delivery_context(cancel, &locks))?;
-    Ok(delivered.into_iter().next().map(|one| one.path).unwrap_or_default())
+    let options = RelayOptions { timeouts, helo_name: &helo_name()?, deliver: &deliver, cancel };
+    Ok(relay::send(hops, message, &options))
 }
 
 /// Returns the name that qmail-remote uses: control/me, or without qmail the name of this host.

@@ -2,15 +2,16 @@
 
 use std::fs::File;
 
-use super::{SpooledMessage, TransportError};
+use super::{Envelope, SpooledMessage, TransportError};
 use crate::mailbox::{Error, Result};
 
 /// The size of the pieces that are written at once.
 const CHUNK: usize = 1 << 16;
 
-/// A message to send: added lines, then a spooled message from an offset on.
+/// A message to send: its envelope, added lines, then a spooled message from an offset on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OutgoingMessage<'a> {
+    pub(crate) envelope: &'a Envelope,
     /// Complete lines that go before the message.
     pub(crate) prefix: &'a [u8],
     pub(crate) spooled: &'a SpooledMessage,
@@ -20,8 +21,8 @@ pub(crate) struct OutgoingMessage<'a> {
 
 impl<'a> OutgoingMessage<'a> {
     /// Returns a spooled message without any change.
-    pub(crate) fn unmodified(spooled: &'a SpooledMessage) -> OutgoingMessage<'a> {
-        OutgoingMessage { prefix: b"", spooled, offset: 0 }
+    pub(crate) fn unmodified(spooled: &'a SpooledMessage, envelope: &'a Envelope) -> OutgoingMessage<'a> {
+        OutgoingMessage { envelope, prefix: b"", spooled, offset: 0 }
     }
 
     pub(crate) fn length(&self) -> u64 {

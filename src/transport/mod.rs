@@ -43,5 +43,6 @@ pub(crate) use net::{Connection, Timeouts, TransportError};
 pub(crate) use next_hop::NextHop;
 pub(crate) use outcome::{Outcome, OutcomeKind, Refusal};
 pub(crate) use process::{Process, ProcessEnd, ProcessLimits, Shutdown};
+pub(crate) use queue::QueueProgram;
 pub(crate) use relay::RelayOutcome;
 pub(crate) use spool::{MessageSpool, SpooledMessage};

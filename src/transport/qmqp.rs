@@ -3,7 +3,7 @@
 //! A QMQP server accepts mail from every client that may connect. It is for servers that restrict clients by address.
 
 use super::netstring::{self, Decoder};
-use super::{Connection, Envelope, Outcome, OutcomeKind, OutgoingMessage, TransportError, outcome};
+use super::{Connection, Outcome, OutcomeKind, OutgoingMessage, TransportError, outcome};
 
 /// Longer than any real reply.
 const MAX_REPLY: usize = 10_000;
@@ -11,12 +11,8 @@ const MAX_REPLY: usize = 10_000;
 /// Sends a message. All recipients have the same outcome.
 ///
 /// The bytes are sent unchanged. Lines must end in LF, which the server converts.
-pub(crate) fn send(
-    connection: &mut Connection<'_>,
-    message: &OutgoingMessage<'_>,
-    envelope: &Envelope,
-) -> Vec<Outcome> {
-    let outcome = match send_request(connection, message, envelope) {
+pub(crate) fn send(connection: &mut Connection<'_>, message: &OutgoingMessage<'_>) -> Vec<Outcome> {
+    let outcome = match send_request(connection, message) {
         Ok(()) => match read_reply(connection) {
             Ok(content) => parse_reply(&content),
             Err(error) => Outcome::unconfirmed(&error),
@@ -32,14 +28,14 @@ pub(crate) fn send(
         }
         Err(error) => Outcome::not_sent(&error),
     };
-    vec![outcome; envelope.recipients.len()]
+    vec![outcome; message.envelope.recipients.len()]
 }
 
 fn send_request(
     connection: &mut Connection<'_>,
     message: &OutgoingMessage<'_>,
-    envelope: &Envelope,
 ) -> Result<(), TransportError> {
+    let envelope = message.envelope;
     let mut addresses = netstring::encode(&envelope.sender);
     for recipient in &envelope.recipients {
         addresses.append(&mut netstring::encode(recipient));
@@ -90,7 +86,7 @@ mod tests {
         let message = spooled(MESSAGE);
         let envelope = envelope("s@x.example", &["a@b.example", "c@d.example"]);
         let mut connection = peer.connect(timeouts);
-        let mut outcomes = send(&mut connection, &OutgoingMessage::unmodified(&message), &envelope);
+        let mut outcomes = send(&mut connection, &OutgoingMessage::unmodified(&message, &envelope));
         drop(connection);
         assert_eq!(outcomes.len(), 2);
         let outcome = outcomes.remove(0);
@@ -174,7 +170,7 @@ mod tests {
             // It has come before we say anything.
             connection.read(PATIENT.reply, |bytes| Ok((0, !bytes.is_empty()))).unwrap();
             let outcomes =
-                send(&mut connection, &OutgoingMessage::unmodified(&message), &envelope("", &["a@b"]));
+                send(&mut connection, &OutgoingMessage::unmodified(&message, &envelope("", &["a@b"])));
             assert_eq!(kinds(&outcomes), [kind], "{answer}");
             drop(connection);
             assert!(!peer.received().ends_with(b",,"));

@@ -3,19 +3,15 @@
 //! All three are sent without waiting.
 
 use super::spool::LineCounts;
-use super::{Connection, Envelope, Outcome, OutgoingMessage, TransportError, netstring, qmqp};
+use super::{Connection, Outcome, OutgoingMessage, TransportError, netstring, qmqp};
 
 /// Sends a message. Where a reply is missing or invalid, the same holds for all later recipients.
 ///
 /// The first byte declares the line ends. A message in which every line ends in CRLF is sent as such, and the server
 /// writes its native line ends. Any other message is sent with LF as its line end, byte for byte.
-pub(crate) fn send(
-    connection: &mut Connection<'_>,
-    message: &OutgoingMessage<'_>,
-    envelope: &Envelope,
-) -> Vec<Outcome> {
-    let count = envelope.recipients.len();
-    if let Err(error) = send_request(connection, message, envelope) {
+pub(crate) fn send(connection: &mut Connection<'_>, message: &OutgoingMessage<'_>) -> Vec<Outcome> {
+    let count = message.envelope.recipients.len();
+    if let Err(error) = send_request(connection, message) {
         // A server discards an incomplete request.
         return vec![Outcome::not_sent(&error); count];
     }
@@ -32,8 +28,8 @@ pub(crate) fn send(
 fn send_request(
     connection: &mut Connection<'_>,
     message: &OutgoingMessage<'_>,
-    envelope: &Envelope,
 ) -> Result<(), TransportError> {
+    let envelope = message.envelope;
     let mut lines = LineCounts::default();
     message.for_each_chunk(&mut |bytes| {
         lines.push(bytes);
@@ -79,9 +75,9 @@ mod tests {
                 talk.send("2:Ko,");
             });
             let message = spooled(message);
-            let message = OutgoingMessage { prefix: top, spooled: &message, offset: 0 };
             let envelope = envelope("s@x.example", &["a@local.example"]);
-            let outcomes = send(&mut peer.connect(PATIENT), &message, &envelope);
+            let message = OutgoingMessage { prefix: top, ..OutgoingMessage::unmodified(&message, &envelope) };
+            let outcomes = send(&mut peer.connect(PATIENT), &message);
             assert_eq!(kinds(&outcomes), [Accepted]);
             assert_eq!(peer.received(), want);
         }
@@ -109,7 +105,7 @@ mod tests {
             });
             let envelope = envelope("s@x.example", &["a@b", "a@b", "c@d"]);
             let outcomes =
-                send(&mut peer.connect(PATIENT), &OutgoingMessage::unmodified(&message), &envelope);
+                send(&mut peer.connect(PATIENT), &OutgoingMessage::unmodified(&message, &envelope));
             assert_eq!(kinds(&outcomes), want, "{answer:?}");
             assert_eq!(peer.received(), b"18:\nSubject: x\n\nbody\n,11:s@x.example,18:3:a@b,3:a@b,3:c@d,,");
         }
@@ -119,15 +115,13 @@ mod tests {
     fn a_peer_that_goes_before_the_end_has_nothing() {
         let peer = Peer::spawn(|talk| talk.receive(10));
         let message = spooled(&b"x\n".repeat(10_000_000));
-        let outcomes = send(
-            &mut peer.connect(PATIENT),
-            &OutgoingMessage::unmodified(&message),
-            &envelope("", &["a@b", "c@d"]),
-        );
+        let envelope = envelope("", &["a@b", "c@d"]);
+        let outgoing = OutgoingMessage::unmodified(&message, &envelope);
+        let outcomes = send(&mut peer.connect(PATIENT), &outgoing);
         assert_eq!(kinds(&outcomes), [Temporary; 2]);
         let peer = Peer::spawn(|talk| talk.rest());
-        let short = OutgoingMessage { prefix: MESSAGE, spooled: &message, offset: message.length() };
-        let outcomes = send(&mut peer.connect(HASTY), &short, &envelope("", &["a@b", "c@d"]));
+        let short = OutgoingMessage { prefix: MESSAGE, offset: message.length(), ..outgoing };
+        let outcomes = send(&mut peer.connect(HASTY), &short);
         assert_eq!(kinds(&outcomes), [Unsure; 2]);
     }
 }

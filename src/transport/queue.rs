@@ -24,62 +24,55 @@ const ERRORS_READ: usize = 255;
 /// The exit code of a program that has written one.
 const CUSTOM_ERROR: i32 = 82;
 
-/// Passes a message to a queue program, from the current position of the file on. Returns the process ID of the program,
-/// which qmail calls qp and logs.
-///
-/// The message is accepted only if the program exits with 0 and has read the whole message and envelope. A program that
-/// has not read them cannot have queued them.
-///
-/// # Errors
-/// If the program was killed, the refusal is [`OutcomeKind::Unsure`] if it had read everything by then and may have queued
-/// it, and temporary if not.
-pub(crate) fn send(
-    program: &Path,
-    message: File,
-    envelope: &Envelope,
-    limits: ProcessLimits<'_>,
-) -> Result<u32, Refusal> {
-    run(program, message, envelope, limits, Stdio::inherit())
+/// A program with the interface of qmail-queue.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct QueueProgram<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) limits: ProcessLimits<'a>,
+    /// Adds its standard error to a refusal. Otherwise it inherits that of this process.
+    pub(crate) capture_stderr: bool,
 }
 
-/// Passes a message to a queue program, and adds its standard error to a refusal.
-pub(crate) fn send_capturing_stderr(
-    program: &Path,
-    message: File,
-    envelope: &Envelope,
-    limits: ProcessLimits<'_>,
-) -> Result<u32, Refusal> {
-    capture_stderr(|stderr| run(program, message, envelope, limits, stderr))
-}
-
-fn run(
-    program: &Path,
-    message: File,
-    envelope: &Envelope,
-    limits: ProcessLimits<'_>,
-    stderr: Stdio,
-) -> Result<u32, Refusal> {
-    let envelope = encode(envelope)?;
-    let could_not =
-        |e: io::Error| Refusal::temporary(format!("unable to run {}: {e} (#4.3.0)", program.display()));
-    let (process, mut pipes) = start(program, message, envelope, stderr).map_err(could_not)?;
-    let id = process.id();
-    let end = process.wait(limits, &mut pipes);
-    let was_read = pipes.all_read();
-    let ended_early = |text: &str| Err(Refusal::for_early_exit(was_read, text));
-    match end {
-        Ok(ProcessEnd::Exit(0)) if was_read => Ok(id),
-        // The text of qmail's own tools for a program that exits before it has read all.
-        Ok(ProcessEnd::Exit(0)) => Err(Refusal::temporary("qq read error (#4.3.0)")),
-        Ok(ProcessEnd::Exit(CUSTOM_ERROR)) => {
-            let errors = pipes.outputs.pop().map(OutputPipe::into_captured).unwrap_or_default();
-            Err(parse_custom_error(&errors))
+impl QueueProgram<'_> {
+    /// Passes a message to the program, from the current position of the file on. Returns the process ID of the
+    /// program, which qmail calls qp and logs.
+    ///
+    /// The message is accepted only if the program exits with 0 and has read the whole message and envelope. A program
+    /// that has not read them cannot have queued them.
+    ///
+    /// # Errors
+    /// If the program was killed, the refusal is [`OutcomeKind::Unsure`] if it had read everything by then and may have
+    /// queued it, and temporary if not.
+    pub(crate) fn send(self, message: File, envelope: &Envelope) -> Result<u32, Refusal> {
+        match self.capture_stderr {
+            true => capture_stderr(|stderr| self.run(message, envelope, stderr)),
+            false => self.run(message, envelope, Stdio::inherit()),
         }
-        Ok(ProcessEnd::Exit(code)) => Err(refusal_for_exit_code(code)),
-        Ok(ProcessEnd::Signal(_)) => ended_early("qq crashed (#4.3.0)"),
-        Ok(ProcessEnd::TimeLimit) => ended_early("qq timeout (#4.3.0)"),
-        Ok(ProcessEnd::Interrupted) => ended_early("interrupted (#4.3.2)"),
-        Err(e) => ended_early(&could_not(e).text),
+    }
+
+    fn run(self, message: File, envelope: &Envelope, stderr: Stdio) -> Result<u32, Refusal> {
+        let envelope = encode(envelope)?;
+        let program = self.path.display();
+        let could_not = |e: io::Error| Refusal::temporary(format!("unable to run {program}: {e} (#4.3.0)"));
+        let (process, mut pipes) = start(self.path, message, envelope, stderr).map_err(could_not)?;
+        let id = process.id();
+        let end = process.wait(self.limits, &mut pipes);
+        let was_read = pipes.all_read();
+        let ended_early = |text: &str| Err(Refusal::for_early_exit(was_read, text));
+        match end {
+            Ok(ProcessEnd::Exit(0)) if was_read => Ok(id),
+            // The text of qmail's own tools for a program that exits before it has read all.
+            Ok(ProcessEnd::Exit(0)) => Err(Refusal::temporary("qq read error (#4.3.0)")),
+            Ok(ProcessEnd::Exit(CUSTOM_ERROR)) => {
+                let errors = pipes.outputs.pop().map(OutputPipe::into_captured).unwrap_or_default();
+                Err(parse_custom_error(&errors))
+            }
+            Ok(ProcessEnd::Exit(code)) => Err(refusal_for_exit_code(code)),
+            Ok(ProcessEnd::Signal(_)) => ended_early("qq crashed (#4.3.0)"),
+            Ok(ProcessEnd::TimeLimit) => ended_early("qq timeout (#4.3.0)"),
+            Ok(ProcessEnd::Interrupted) => ended_early("interrupted (#4.3.2)"),
+            Err(e) => ended_early(&could_not(e).text),
+        }
     }
 }
 
@@ -216,7 +209,8 @@ mod tests {
             let recipients = recipients.iter().map(|r| r.as_bytes().to_vec()).collect();
             let envelope = Envelope { sender: b"s@x.example".to_vec(), recipients };
             let limits = ProcessLimits { time, cancel: Cancel::never() };
-            send(&self.path("queue"), file, &envelope, limits)
+            let path = &self.path("queue");
+            QueueProgram { path, limits, capture_stderr: false }.send(file, &envelope)
         }
     }
 

@@ -108,14 +108,14 @@ fn recorded_sessions_of_qmail_and_postfix_are_repeated() {
             talk.send(answer);
         });
         let message = spooled(&message);
-        let message = OutgoingMessage::unmodified(&message);
+        let message = OutgoingMessage::unmodified(&message, &envelope);
         let got = match is_qmtp {
-            true => qmtp::send(&mut peer.connect(PATIENT), &message, &envelope),
+            true => qmtp::send(&mut peer.connect(PATIENT), &message),
             false => {
                 // One answer for all recipients.
                 let one = want.first().copied();
                 want.fill(one.unwrap_or(OutcomeKind::Unsure));
-                qmqp::send(&mut peer.connect(PATIENT), &message, &envelope)
+                qmqp::send(&mut peer.connect(PATIENT), &message)
             }
         };
         assert!(peer.received() == sent, "{case}");

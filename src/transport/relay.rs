@@ -5,9 +5,13 @@ use std::path::{Path, PathBuf};
 use super::smtp::{self, Protocol};
 use super::{
     Connection, Envelope, Failure, NextHop, Outcome, OutcomeKind, OutgoingMessage, ProcessLimits,
-    SpooledMessage, Timeouts, qmqp, qmtp, queue, sendmail,
+    QueueProgram, SpooledMessage, Timeouts, qmqp, qmtp, sendmail,
 };
 use crate::mailbox::{Cancel, display_path};
+
+/// Delivers a message from this sender to a mailbox, and returns the file that has it.
+pub(crate) type DeliverLocally<'a> =
+    dyn Fn(LocalMailbox<'_>, &SpooledMessage, &[u8]) -> Result<PathBuf, Failure> + 'a;
 
 /// How to relay a message.
 #[derive(Clone, Copy)]
@@ -16,8 +20,8 @@ pub(crate) struct RelayOptions<'a> {
     pub(crate) timeouts: Timeouts,
     /// The name of this client in SMTP and LMTP.
     pub(crate) helo_name: &'a str,
-    /// Delivers to a next hop that is a mailbox, and returns the file that has the message.
-    pub(crate) deliver: &'a dyn Fn(LocalMailbox<'_>, LocalMessage<'_>) -> Result<PathBuf, Failure>,
+    pub(crate) deliver: &'a DeliverLocally<'a>,
+    pub(crate) cancel: &'a Cancel,
 }
 
 /// A next hop that is a mailbox of this machine.
@@ -25,14 +29,6 @@ pub(crate) struct RelayOptions<'a> {
 pub(crate) enum LocalMailbox<'a> {
     Maildir(&'a Path),
     Mbox(&'a Path),
-}
-
-/// A message for a [`LocalMailbox`].
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LocalMessage<'a> {
-    pub(crate) spooled: &'a SpooledMessage,
-    /// The envelope sender, which becomes Return-Path.
-    pub(crate) sender: &'a [u8],
 }
 
 /// The outcome for a recipient.
@@ -50,23 +46,23 @@ pub(crate) struct RelayOutcome {
 pub(crate) fn send(
     hops: &[NextHop],
     message: &OutgoingMessage<'_>,
-    envelope: &Envelope,
     options: &RelayOptions<'_>,
-    cancel: &Cancel,
 ) -> Vec<RelayOutcome> {
-    let mut outcomes: Vec<Option<RelayOutcome>> = vec![None; envelope.recipients.len()];
+    let Envelope { sender, recipients } = message.envelope;
+    let mut outcomes: Vec<Option<RelayOutcome>> = vec![None; recipients.len()];
     for (hop_index, hop) in hops.iter().enumerate() {
         let is_open = |one: &Option<RelayOutcome>| {
             one.as_ref().is_none_or(|one| one.outcome.kind == OutcomeKind::Temporary)
         };
         let open: Vec<usize> = (0..outcomes.len()).filter(|&n| is_open(&outcomes[n])).collect();
         // The first hop is tried even after a request to stop, and its outcome reports the interruption.
-        if open.is_empty() || cancel.is_requested() && outcomes[open[0]].is_some() {
+        if open.is_empty() || options.cancel.is_requested() && outcomes[open[0]].is_some() {
             break;
         }
-        let recipients = open.iter().map(|&n| envelope.recipients[n].clone()).collect();
-        let part = Envelope { sender: envelope.sender.clone(), recipients };
-        for (n, outcome) in open.into_iter().zip(send_to(hop, message, &part, options, cancel)) {
+        let recipients = open.iter().map(|&n| recipients[n].clone()).collect();
+        let envelope = &Envelope { sender: sender.clone(), recipients };
+        let sent = send_to(hop, &OutgoingMessage { envelope, ..*message }, options);
+        for (n, outcome) in open.into_iter().zip(sent) {
             outcomes[n] = Some(RelayOutcome { hop_index, outcome });
         }
     }
@@ -74,55 +70,39 @@ pub(crate) fn send(
 }
 
 /// Sends a message to one hop and returns one outcome per recipient, in order.
-fn send_to(
-    hop: &NextHop,
-    message: &OutgoingMessage<'_>,
-    envelope: &Envelope,
-    options: &RelayOptions<'_>,
-    cancel: &Cancel,
-) -> Vec<Outcome> {
-    let all = |outcome| vec![outcome; envelope.recipients.len()];
-    let limits = ProcessLimits { time: options.timeouts.total, cancel };
+fn send_to(hop: &NextHop, message: &OutgoingMessage<'_>, options: &RelayOptions<'_>) -> Vec<Outcome> {
+    let RelayOptions { timeouts, helo_name, cancel, .. } = *options;
+    let all = |outcome| vec![outcome; message.envelope.recipients.len()];
+    let limits = ProcessLimits { time: timeouts.total, cancel };
     let connected = match hop {
         NextHop::Qmqp(host) | NextHop::Qmtp(host) | NextHop::Smtp(host) | NextHop::Lmtp(host) => {
-            Connection::connect_tcp(&host.name, host.port, options.timeouts, cancel)
+            Connection::connect_tcp(&host.name, host.port, timeouts, cancel)
         }
-        NextHop::LmtpUnix(path) => Connection::connect_unix(path, options.timeouts, cancel),
+        NextHop::LmtpUnix(path) => Connection::connect_unix(path, timeouts, cancel),
         // A queue program and a mailbox get the message once for all recipients.
-        NextHop::Queue(path) => return all(send_to_queue(path, message, envelope, limits)),
-        NextHop::Sendmail(path) => return send_to_sendmail(path, message, envelope, limits),
-        NextHop::Maildir(path) => {
-            return all(store(LocalMailbox::Maildir(path), message, &envelope.sender, options));
-        }
-        NextHop::Mbox(path) => {
-            return all(store(LocalMailbox::Mbox(path), message, &envelope.sender, options));
-        }
+        NextHop::Queue(path) => return all(send_to_queue(path, message, limits)),
+        NextHop::Sendmail(path) => return send_to_sendmail(path, message, limits),
+        NextHop::Maildir(path) => return all(store(LocalMailbox::Maildir(path), message, options)),
+        NextHop::Mbox(path) => return all(store(LocalMailbox::Mbox(path), message, options)),
     };
     let mut connection = match connected {
         Ok(connection) => connection,
         Err(error) => return all(Outcome::not_sent(&error)),
     };
     match hop {
-        NextHop::Qmqp(_) => qmqp::send(&mut connection, message, envelope),
-        NextHop::Qmtp(_) => qmtp::send(&mut connection, message, envelope),
-        NextHop::Smtp(_) => smtp::send(&mut connection, Protocol::Smtp, options.helo_name, message, envelope),
-        _ => smtp::send(&mut connection, Protocol::Lmtp, options.helo_name, message, envelope),
+        NextHop::Qmqp(_) => qmqp::send(&mut connection, message),
+        NextHop::Qmtp(_) => qmtp::send(&mut connection, message),
+        NextHop::Smtp(_) => smtp::send(&mut connection, Protocol::Smtp, helo_name, message),
+        _ => smtp::send(&mut connection, Protocol::Lmtp, helo_name, message),
     }
 }
 
-fn send_to_queue(
-    program: &Path,
-    message: &OutgoingMessage<'_>,
-    envelope: &Envelope,
-    limits: ProcessLimits<'_>,
-) -> Outcome {
-    let file = match message.to_file() {
-        Ok(file) => file,
-        Err(error) => return Failure::from(error).into(),
-    };
-    match queue::send_capturing_stderr(program, file, envelope, limits) {
-        Ok(process) => accepted(format!("queued by process {process}")),
-        Err(refusal) => refusal.into(),
+fn send_to_queue(path: &Path, message: &OutgoingMessage<'_>, limits: ProcessLimits<'_>) -> Outcome {
+    let program = QueueProgram { path, limits, capture_stderr: true };
+    match message.to_file().map(|file| program.send(file, message.envelope)) {
+        Ok(Ok(process)) => accepted(format!("queued by process {process}")),
+        Ok(Err(refusal)) => refusal.into(),
+        Err(error) => Failure::from(error).into(),
     }
 }
 
@@ -130,34 +110,26 @@ fn send_to_queue(
 fn send_to_sendmail(
     program: &Path,
     message: &OutgoingMessage<'_>,
-    envelope: &Envelope,
     limits: ProcessLimits<'_>,
 ) -> Vec<Outcome> {
+    let Envelope { sender, recipients } = message.envelope;
     let send = |recipients: &[Vec<u8>]| -> Outcome {
-        let file = match message.to_file() {
-            Ok(file) => file,
-            Err(error) => return Failure::from(error).into(),
-        };
-        let part = Envelope { sender: envelope.sender.clone(), recipients: recipients.to_vec() };
-        match sendmail::send(program, file, &part, limits) {
-            Ok(()) => accepted(String::new()),
-            Err(refusal) => refusal.into(),
+        let part = Envelope { sender: sender.clone(), recipients: recipients.to_vec() };
+        match message.to_file().map(|file| sendmail::send(program, file, &part, limits)) {
+            Ok(Ok(())) => accepted(String::new()),
+            Ok(Err(refusal)) => refusal.into(),
+            Err(error) => Failure::from(error).into(),
         }
     };
-    let batches = sendmail::batches(&envelope.recipients);
-    batches.flat_map(|recipients| vec![send(recipients); recipients.len()]).collect()
+    sendmail::batches(recipients).flat_map(|batch| vec![send(batch); batch.len()]).collect()
 }
 
-fn store(
-    mailbox: LocalMailbox<'_>,
-    message: &OutgoingMessage<'_>,
-    sender: &[u8],
-    options: &RelayOptions<'_>,
-) -> Outcome {
-    let deliver = |spooled: &SpooledMessage| (options.deliver)(mailbox, LocalMessage { spooled, sender });
-    let delivered = match (message.prefix, message.offset) {
-        (b"", 0) => deliver(message.spooled),
-        (prefix, offset) => message.spooled.with_prefix(prefix, offset).and_then(|spooled| deliver(&spooled)),
+fn store(mailbox: LocalMailbox<'_>, message: &OutgoingMessage<'_>, options: &RelayOptions<'_>) -> Outcome {
+    let OutgoingMessage { envelope, prefix, spooled, offset } = *message;
+    let deliver = |spooled: &SpooledMessage| (options.deliver)(mailbox, spooled, &envelope.sender);
+    let delivered = match (prefix, offset) {
+        (b"", 0) => deliver(spooled),
+        _ => spooled.with_prefix(prefix, offset).and_then(|spooled| deliver(&spooled)),
     };
     match delivered {
         Ok(path) => accepted(display_path(&path)),
@@ -180,11 +152,11 @@ mod tests {
         NextHop::Qmtp(Host { name: "127.0.0.1".into(), port: peer.port })
     }
 
-    fn options() -> RelayOptions<'static> {
-        fn deliver(_: LocalMailbox<'_>, _: LocalMessage<'_>) -> Result<PathBuf, Failure> {
+    fn options(cancel: &Cancel) -> RelayOptions<'_> {
+        fn deliver(_: LocalMailbox<'_>, _: &SpooledMessage, _: &[u8]) -> Result<PathBuf, Failure> {
             unreachable!("no test has a mailbox")
         }
-        RelayOptions { timeouts: PATIENT, helo_name: "me.example", deliver: &deliver }
+        RelayOptions { timeouts: PATIENT, helo_name: "me.example", deliver: &deliver, cancel }
     }
 
     #[test]
@@ -201,9 +173,9 @@ mod tests {
         });
         let hops = [qmtp(&first), qmtp(&second)];
         let message = spooled(b"x");
-        let message = OutgoingMessage::unmodified(&message);
         let envelope = envelope("", &["a@y", "b@y", "c@y", "d@y", "e@y"]);
-        let outcomes = send(&hops, &message, &envelope, &options(), Cancel::never());
+        let message = OutgoingMessage::unmodified(&message, &envelope);
+        let outcomes = send(&hops, &message, &options(Cancel::never()));
         let outcomes: Vec<_> = outcomes.iter().map(|one| (one.outcome.kind, one.hop_index == 0)).collect();
         assert_eq!(
             outcomes,
@@ -218,8 +190,9 @@ mod tests {
         let last = Peer::spawn(|_| ());
         let hops = [NextHop::LmtpUnix("/nowhere/socket".into()), qmtp(&last)];
         let message = spooled(b"x");
-        let message = OutgoingMessage::unmodified(&message);
-        let outcomes = send(&hops, &message, &envelope("", &["a@y"]), &options(), Cancel::requested());
+        let envelope = envelope("", &["a@y"]);
+        let message = OutgoingMessage::unmodified(&message, &envelope);
+        let outcomes = send(&hops, &message, &options(Cancel::requested()));
         assert_eq!((outcomes[0].outcome.kind, outcomes[0].hop_index), (Temporary, 0));
     }
 }

@@ -47,44 +47,36 @@ pub(crate) fn send(
     envelope: &Envelope,
     limits: ProcessLimits<'_>,
 ) -> Result<(), Refusal> {
-    capture_stderr(|stderr| run(program, message, envelope, limits, stderr))
-}
-
-fn run(
-    program: &Path,
-    message: File,
-    envelope: &Envelope,
-    limits: ProcessLimits<'_>,
-    stderr: Stdio,
-) -> Result<(), Refusal> {
-    let named = |text: String| format!("{}: {text}", display_path(program));
-    let temporary = |text: String| Err(Refusal::temporary(named(text)));
-    let mut command = Command::new(program);
-    let quoted = |address: &Vec<u8>| OsString::from_vec(quote(address));
-    command.args(["-i", "-f"]).arg(quoted(&envelope.sender)).arg("--");
-    command.args(envelope.recipients.iter().map(quoted));
-    let started = InputPipe::new(PipeSource::File(message)).and_then(|message| {
-        command.stdin(message.for_child()?).stdout(Stdio::null()).stderr(stderr);
-        let process = Process::start(command, Shutdown::Terminate)?;
-        Ok((process, ChildPipes { inputs: vec![message], ..ChildPipes::default() }))
-    });
-    let (process, mut pipes) = match started {
-        Ok(started) => started,
-        Err(e) => return temporary(format!("cannot be run: {e} (#4.3.0)")),
-    };
-    let end = process.wait(limits, &mut pipes);
-    let was_read = pipes.all_read();
-    let ended_early = |text| Err(Refusal::for_early_exit(was_read, named(text)));
-    match end {
-        Ok(ProcessEnd::Exit(0)) if was_read => Ok(()),
-        Ok(ProcessEnd::Exit(0)) => temporary("it did not read the whole message (#4.3.0)".into()),
-        Ok(ProcessEnd::Exit(code @ (64..=70 | 76..=78 | 100))) => {
-            Err(Refusal::permanent(named(format!("exit code {code} (#5.3.0)"))))
+    capture_stderr(|stderr| {
+        let named = |text: String| format!("{}: {text}", display_path(program));
+        let temporary = |text: String| Err(Refusal::temporary(named(text)));
+        let mut command = Command::new(program);
+        let quoted = |address: &Vec<u8>| OsString::from_vec(quote(address));
+        command.args(["-i", "-f"]).arg(quoted(&envelope.sender)).arg("--");
+        command.args(envelope.recipients.iter().map(quoted));
+        let started = InputPipe::new(PipeSource::File(message)).and_then(|message| {
+            command.stdin(message.for_child()?).stdout(Stdio::null()).stderr(stderr);
+            let process = Process::start(command, Shutdown::Terminate)?;
+            Ok((process, ChildPipes { inputs: vec![message], ..ChildPipes::default() }))
+        });
+        let (process, mut pipes) = match started {
+            Ok(started) => started,
+            Err(e) => return temporary(format!("cannot be run: {e} (#4.3.0)")),
+        };
+        let end = process.wait(limits, &mut pipes);
+        let was_read = pipes.all_read();
+        let ended_early = |text| Err(Refusal::for_early_exit(was_read, named(text)));
+        match end {
+            Ok(ProcessEnd::Exit(0)) if was_read => Ok(()),
+            Ok(ProcessEnd::Exit(0)) => temporary("it did not read the whole message (#4.3.0)".into()),
+            Ok(ProcessEnd::Exit(code @ (64..=70 | 76..=78 | 100))) => {
+                Err(Refusal::permanent(named(format!("exit code {code} (#5.3.0)"))))
+            }
+            Ok(ProcessEnd::Exit(code)) => temporary(format!("exit code {code} (#4.3.0)")),
+            Ok(ProcessEnd::Signal(signal)) => ended_early(format!("killed by signal {signal} (#4.3.0)")),
+            Ok(ProcessEnd::TimeLimit) => ended_early("it took too long and was killed (#4.3.0)".into()),
+            Ok(ProcessEnd::Interrupted) => ended_early("interrupted (#4.3.2)".into()),
+            Err(e) => ended_early(format!("cannot be waited for: {e} (#4.3.0)")),
         }
-        Ok(ProcessEnd::Exit(code)) => temporary(format!("exit code {code} (#4.3.0)")),
-        Ok(ProcessEnd::Signal(signal)) => ended_early(format!("killed by signal {signal} (#4.3.0)")),
-        Ok(ProcessEnd::TimeLimit) => ended_early("it took too long and was killed (#4.3.0)".into()),
-        Ok(ProcessEnd::Interrupted) => ended_early("interrupted (#4.3.2)".into()),
-        Err(e) => ended_early(format!("cannot be waited for: {e} (#4.3.0)")),
-    }
+    })
 }

@@ -15,12 +15,11 @@ use crate::deliver::{
 use crate::mailbox::{Context, Result, display_path, escape};
 use crate::transport::{
     DeliveryEnvelope, Envelope, Failure, FailureReason, NextHop, OutgoingMessage, ProcessLimits,
-    RelayOutcome, SpooledMessage, envelope, queue,
+    QueueProgram, RelayOutcome, SpooledMessage, envelope,
 };
 
 /// Relays a message, and returns one outcome per recipient.
-pub(crate) type Relay<'a> =
-    dyn Fn(&OutgoingMessage<'_>, &Envelope, &[NextHop]) -> Result<Vec<RelayOutcome>> + 'a;
+pub(crate) type Relay<'a> = dyn Fn(&OutgoingMessage<'_>, &[NextHop]) -> Result<Vec<RelayOutcome>> + 'a;
 
 /// A delivery, before its file is looked for.
 pub(crate) struct DotQmailDelivery<'a> {
@@ -131,16 +130,15 @@ impl Executor for MessageExecutor<'_> {
         let mut lines = self.prepared.prefix().split(|&b| b == b'\n');
         let is_added = lines.any(|line| line.starts_with(b"Delivered-To: "));
         let prefix = if is_added { &delivered_to[..] } else { b"" };
-        let message =
-            OutgoingMessage { prefix, spooled: self.message, offset: self.prepared.message_offset() };
+        let offset = self.prepared.message_offset();
+        let message = OutgoingMessage { envelope, prefix, spooled: self.message, offset };
         if let [NextHop::Queue(program)] = &next_hops[..] {
             let message = message.to_file().map_err(Failure::from)?;
             let limits = ProcessLimits { time: *time_limit, cancel: ctx.cancel };
-            return queue::send_capturing_stderr(program, message, envelope, limits)
-                .map(Some)
-                .map_err(DotQmailError::Queue);
+            let program = QueueProgram { path: program, limits, capture_stderr: true };
+            return program.send(message, envelope).map(Some).map_err(DotQmailError::Queue);
         }
-        let outcomes = (self.relay)(&message, envelope, next_hops).map_err(Failure::from)?;
+        let outcomes = (self.relay)(&message, next_hops).map_err(Failure::from)?;
         all_or_none(envelope, next_hops, &outcomes)?;
         Ok(None)
     }
