@@ -11,7 +11,15 @@ use crate::mailbox::message::address::{Compat, Fault, FaultKind, print};
 
 /// A field that is not simply copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum KnownField {
+struct KnownField {
+    role: Role,
+    /// Its name begins with Resent-, as in a message that is sent on.
+    is_resent: bool,
+}
+
+/// The role of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
     To,
     Cc,
     /// Recipients that are removed from the header.
@@ -25,67 +33,54 @@ enum KnownField {
     MailFollowupTo,
     ReturnPath,
     ContentLength,
-    Resent(ResentField),
 }
 
-/// A field of a message that is sent on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ResentField {
-    To,
-    Cc,
-    Bcc,
-    Addresses,
-    From,
-    Date,
-    MessageId,
-}
-
-const KNOWN: [(&str, KnownField); 22] = [
-    ("To", KnownField::To),
-    ("Cc", KnownField::Cc),
-    ("Bcc", KnownField::Bcc),
-    ("Apparently-To", KnownField::ApparentlyTo),
-    ("Sender", KnownField::Addresses),
-    ("Reply-To", KnownField::Addresses),
-    ("Return-Receipt-To", KnownField::Addresses),
-    ("Errors-To", KnownField::Addresses),
-    ("From", KnownField::From),
-    ("Date", KnownField::Date),
-    ("Message-ID", KnownField::MessageId),
-    ("Mail-Followup-To", KnownField::MailFollowupTo),
-    ("Return-Path", KnownField::ReturnPath),
-    ("Content-Length", KnownField::ContentLength),
-    ("Resent-To", KnownField::Resent(ResentField::To)),
-    ("Resent-Cc", KnownField::Resent(ResentField::Cc)),
-    ("Resent-Bcc", KnownField::Resent(ResentField::Bcc)),
-    ("Resent-Sender", KnownField::Resent(ResentField::Addresses)),
-    ("Resent-Reply-To", KnownField::Resent(ResentField::Addresses)),
-    ("Resent-From", KnownField::Resent(ResentField::From)),
-    ("Resent-Date", KnownField::Resent(ResentField::Date)),
-    ("Resent-Message-ID", KnownField::Resent(ResentField::MessageId)),
+/// Fields that may have Resent- before the name.
+const RESENT_FIELDS: [(&str, Role); 8] = [
+    ("To", Role::To),
+    ("Cc", Role::Cc),
+    ("Bcc", Role::Bcc),
+    ("Sender", Role::Addresses),
+    ("Reply-To", Role::Addresses),
+    ("From", Role::From),
+    ("Date", Role::Date),
+    ("Message-ID", Role::MessageId),
+];
+const OTHER_FIELDS: [(&str, Role); 6] = [
+    ("Apparently-To", Role::ApparentlyTo),
+    ("Return-Receipt-To", Role::Addresses),
+    ("Errors-To", Role::Addresses),
+    ("Mail-Followup-To", Role::MailFollowupTo),
+    ("Return-Path", Role::ReturnPath),
+    ("Content-Length", Role::ContentLength),
 ];
 
 impl KnownField {
     fn parse(name: &[u8]) -> Option<KnownField> {
-        let mut known = KNOWN.iter();
-        known.find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes())).map(|(_, known)| *known)
+        let prefix = b"Resent-";
+        let resent =
+            name.split_at_checked(prefix.len()).filter(|(start, _)| start.eq_ignore_ascii_case(prefix));
+        let (name, others) = match resent {
+            Some((_, rest)) => (rest, &[][..]),
+            None => (name, &OTHER_FIELDS[..]),
+        };
+        let mut known = RESENT_FIELDS.iter().chain(others);
+        let (_, role) = known.find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()))?;
+        Some(KnownField { role: *role, is_resent: resent.is_some() })
     }
+}
 
+impl Role {
     fn has_recipients(self) -> bool {
-        use KnownField::{ApparentlyTo, Bcc, Cc, Resent, To};
-        let is_resent = matches!(self, Resent(ResentField::To | ResentField::Cc | ResentField::Bcc));
-        is_resent || matches!(self, To | Cc | Bcc | ApparentlyTo)
+        matches!(self, Role::To | Role::Cc | Role::Bcc | Role::ApparentlyTo)
     }
 
     fn has_addresses(self) -> bool {
-        use KnownField::{Addresses, From, Resent, ReturnPath};
-        let is_resent = matches!(self, Resent(ResentField::Addresses | ResentField::From));
-        self.has_recipients() || is_resent || matches!(self, Addresses | From | ReturnPath)
+        self.has_recipients() || matches!(self, Role::Addresses | Role::From | Role::ReturnPath)
     }
 
     fn is_removed(self) -> bool {
-        use KnownField::{Bcc, ContentLength, Resent, ReturnPath};
-        matches!(self, Bcc | ReturnPath | ContentLength | Resent(ResentField::Bcc))
+        matches!(self, Role::Bcc | Role::ReturnPath | Role::ContentLength)
     }
 }
 
@@ -161,20 +156,20 @@ impl<'a> HeaderFields<'a> {
             return Ok(());
         };
         let flags = self.options.flags;
-        match known {
-            KnownField::From if flags.delete_from => return Ok(()),
-            KnownField::MessageId if flags.delete_message_id => return Ok(()),
-            KnownField::ReturnPath if flags.ignore_return_path => return Ok(()),
+        match known.role {
+            Role::From if flags.delete_from && !known.is_resent => return Ok(()),
+            Role::MessageId if flags.delete_message_id && !known.is_resent => return Ok(()),
+            Role::ReturnPath if flags.ignore_return_path => return Ok(()),
             _ => {}
         }
         if !self.seen.contains(&known) {
             self.seen.push(known);
         }
-        let rewritten = match known.has_addresses() {
+        let rewritten = match known.role.has_addresses() {
             true => self.add_addresses(&AddressField { known, raw, name, value_at: colon + 1 })?,
             false => None,
         };
-        if !known.is_removed() {
+        if !known.role.is_removed() {
             self.retained.extend_from_slice(rewritten.as_deref().unwrap_or(&raw.text));
         }
         Ok(())
@@ -182,21 +177,21 @@ impl<'a> HeaderFields<'a> {
 
     /// Adds a field with addresses, and returns the rewritten field unless it stays unchanged.
     fn add_addresses(&mut self, field: &AddressField<'_, '_>) -> Result<Option<Vec<u8>>, InjectError> {
-        let (known, compat) = (field.known, self.options.compat);
+        let (role, compat) = (field.known.role, self.options.compat);
         let list = AddressList::read(field.value(), compat);
-        if known.has_recipients() {
+        if role.has_recipients() {
             self.add_recipients(field, &list);
         } else if let Some(fault) = list.fault {
             return Err(field.error(fault));
         }
-        if known == KnownField::ReturnPath {
+        if role == Role::ReturnPath {
             if let (Compat::Strict, Some(fault)) = (compat, list.warning) {
                 return Err(field.error(fault));
             }
             self.set_return_path(&list);
         }
         let is_unchanged = match compat {
-            _ if known.is_removed() => true,
+            _ if role.is_removed() => true,
             Compat::Strict => list.warning.is_some() || list.fault.is_some() || !self.changes(&list),
             Compat::Qmail => list.fault.is_some(),
         };
@@ -205,7 +200,7 @@ impl<'a> HeaderFields<'a> {
     }
 
     fn add_recipients(&mut self, field: &AddressField<'_, '_>, list: &AddressList<'_>) {
-        let is_resent = matches!(field.known, KnownField::Resent(_));
+        let KnownField { role, is_resent } = field.known;
         let recipients = if is_resent { &self.resent } else { &self.plain };
         let count = self.options.arguments.len() + recipients.addresses.len() + list.count();
         let error = match blocking_fault(list, self.options.compat) {
@@ -219,7 +214,7 @@ impl<'a> HeaderFields<'a> {
         if count <= MAX_RECIPIENTS {
             addresses.extend(list.addresses().map(|address| self.complete(address)));
         }
-        let is_public = matches!(field.known, KnownField::To | KnownField::Cc);
+        let is_public = matches!(role, Role::To | Role::Cc) && !is_resent;
         if is_public && !self.options.followup_lists.is_empty() {
             self.to_and_cc.extend_from_slice(&addresses);
         }
@@ -277,35 +272,33 @@ impl<'a> HeaderFields<'a> {
     }
 
     fn is_resent(&self) -> bool {
-        self.seen.iter().any(|known| matches!(known, KnownField::Resent(_)))
+        self.seen.iter().any(|known| known.is_resent)
     }
 
     /// Generates the fields that the message does not have.
     pub(super) fn missing_fields(&self, generator: &FieldGenerator<'_>) -> Result<Vec<u8>, InjectError> {
         let is_resent = self.is_resent();
         let prefix: &[u8] = if is_resent { b"Resent-" } else { b"" };
-        let lacks = |plain: KnownField, resent: ResentField| {
-            !self.seen.contains(&if is_resent { KnownField::Resent(resent) } else { plain })
-        };
+        let lacks = |role| !self.seen.contains(&KnownField { role, is_resent });
         let mut out = Vec::new();
         let mut add = |field: &[u8]| {
             out.extend_from_slice(prefix);
             out.extend_from_slice(field);
         };
-        if lacks(KnownField::Date, ResentField::Date) {
+        if lacks(Role::Date) {
             add(&generator.date());
         }
-        if lacks(KnownField::MessageId, ResentField::MessageId) {
+        if lacks(Role::MessageId) {
             add(&generator.message_id());
         }
-        if lacks(KnownField::From, ResentField::From) {
+        if lacks(Role::From) {
             add(&generator.from()?);
         }
-        if lacks(KnownField::To, ResentField::To) && lacks(KnownField::Cc, ResentField::Cc) {
+        if lacks(Role::To) && lacks(Role::Cc) {
             add(b"Cc: recipient list not shown: ;\n");
         }
         if !is_resent
-            && !self.seen.contains(&KnownField::MailFollowupTo)
+            && lacks(Role::MailFollowupTo)
             && let Some(field) = followup::field(&self.to_and_cc, self.options.followup_lists)
         {
             out.extend_from_slice(&field);

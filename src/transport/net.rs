@@ -1,14 +1,17 @@
 //! A connection to the next hop, over TCP or a Unix socket, with a time limit for every wait.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
-use std::os::unix::net::UnixStream;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use rustix::io::{Errno, ioctl_fionbio};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with,
+};
 
 use crate::mailbox::{Cancel, Error, display_path};
 
@@ -57,6 +60,10 @@ pub(crate) enum TransportError {
 }
 
 impl TransportError {
+    fn failed(error: impl Into<io::Error>) -> TransportError {
+        TransportError::Failed(error.into())
+    }
+
     /// Returns the enhanced status code (RFC 3463). All are temporary.
     pub(crate) fn status(&self) -> &'static str {
         match self {
@@ -69,33 +76,9 @@ impl TransportError {
     }
 }
 
-/// A byte stream whose single reads and writes have a time limit.
-trait Socket: Read + Write {
-    fn set_time_limit(&self, time: Duration) -> io::Result<()>;
-    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()>;
-}
-
-macro_rules! socket {
-    ($stream:ty) => {
-        impl Socket for $stream {
-            fn set_time_limit(&self, time: Duration) -> io::Result<()> {
-                self.set_read_timeout(Some(time))?;
-                self.set_write_timeout(Some(time))
-            }
-
-            fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-                <$stream>::set_nonblocking(self, nonblocking)
-            }
-        }
-    };
-}
-
-socket!(TcpStream);
-socket!(UnixStream);
-
 /// A connection to a peer.
 pub(crate) struct Connection<'a> {
-    socket: Box<dyn Socket>,
+    socket: OwnedFd,
     timeouts: Timeouts,
     cancel: &'a Cancel,
     /// When [`Timeouts::total`] is over.
@@ -130,8 +113,8 @@ impl<'a> Connection<'a> {
             }
             match progress.recv_timeout(STEP) {
                 Ok(Progress::Connected(stream)) => {
-                    stream.set_nodelay(true).map_err(TransportError::Failed)?;
-                    return Connection::over(Box::new(stream), start, timeouts, cancel);
+                    stream.set_nodelay(true).map_err(TransportError::failed)?;
+                    return Connection::over(stream.into(), start, timeouts, cancel);
                 }
                 Ok(Progress::Failed(why)) => return Err(TransportError::NotConnected(why)),
                 Ok(Progress::Trying) => step_start = Instant::now(),
@@ -177,18 +160,19 @@ impl<'a> Connection<'a> {
             }
             std::thread::sleep(STEP / 10);
         }
-        let stream = UnixStream::from(socket);
-        stream.set_nonblocking(false).map_err(TransportError::Failed)?;
-        Connection::over(Box::new(stream), start, timeouts, cancel)
+        ioctl_fionbio(&socket, false).map_err(failed)?;
+        Connection::over(socket, start, timeouts, cancel)
     }
 
     fn over(
-        socket: Box<dyn Socket>,
+        socket: OwnedFd,
         start: Instant,
         timeouts: Timeouts,
         cancel: &'a Cancel,
     ) -> Result<Self, TransportError> {
-        socket.set_time_limit(STEP).map_err(TransportError::Failed)?;
+        for direction in [Timeout::Recv, Timeout::Send] {
+            set_socket_timeout(&socket, direction, Some(STEP)).map_err(TransportError::failed)?;
+        }
         // The sum of an instant and a very long time would overflow.
         let end = start + timeouts.total.min(A_YEAR);
         Ok(Connection { socket, timeouts, cancel, end, output: Vec::new(), input: Vec::new(), consumed: 0 })
@@ -206,7 +190,7 @@ impl<'a> Connection<'a> {
         for mut bytes in output.chunks(BUFFER) {
             let wait = Wait::new("progress in sending", self.timeouts.reply);
             while !bytes.is_empty() {
-                match self.socket.write(bytes) {
+                match rustix::net::send(&self.socket, bytes, SendFlags::NOSIGNAL) {
                     Ok(0) => return Err(TransportError::Closed),
                     Ok(n) => bytes = &bytes[n..],
                     Err(e) => self.check_retry(e, &wait)?,
@@ -234,17 +218,14 @@ impl<'a> Connection<'a> {
             return Err(TransportError::EarlyReply);
         }
         let mut buffer = [0; 4096];
-        self.socket.set_nonblocking(true).map_err(TransportError::Failed)?;
-        let read = self.socket.read(&mut buffer);
-        self.socket.set_nonblocking(false).map_err(TransportError::Failed)?;
-        match read {
+        match rustix::net::recv(&self.socket, &mut buffer, RecvFlags::DONTWAIT).map(|(n, _)| n) {
             Ok(0) => Err(TransportError::Closed),
             Ok(n) => {
                 self.input.extend_from_slice(&buffer[..n]);
                 Err(TransportError::EarlyReply)
             }
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(()),
-            Err(e) => Err(TransportError::Failed(e)),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(()),
+            Err(e) => Err(TransportError::failed(e)),
         }
     }
 
@@ -278,7 +259,7 @@ impl<'a> Connection<'a> {
         self.consumed = 0;
         let mut buffer = [0; 4096];
         loop {
-            match self.socket.read(&mut buffer) {
+            match rustix::io::read(&self.socket, &mut buffer) {
                 Ok(0) => return Err(TransportError::Closed),
                 Ok(n) => {
                     self.input.extend_from_slice(&buffer[..n]);
@@ -290,10 +271,9 @@ impl<'a> Connection<'a> {
     }
 
     /// Fails unless a read or write that made no progress may be repeated.
-    fn check_retry(&self, e: io::Error, wait: &Wait) -> Result<(), TransportError> {
-        use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
-        if !matches!(e.kind(), Interrupted | TimedOut | WouldBlock) {
-            return Err(TransportError::Failed(e));
+    fn check_retry(&self, e: Errno, wait: &Wait) -> Result<(), TransportError> {
+        if !matches!(e, Errno::INTR | Errno::TIMEDOUT | Errno::AGAIN) {
+            return Err(TransportError::failed(e));
         }
         self.check_limits()?;
         if Instant::now() >= wait.end { Err(wait.timed_out()) } else { Ok(()) }
@@ -367,6 +347,7 @@ fn connect_to_first(
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
     use std::net::TcpListener;
     use std::os::unix::net::UnixListener;
 

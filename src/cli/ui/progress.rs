@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -22,7 +22,7 @@ pub(crate) enum ProgressDisplay {
     /// A bar on a terminal.
     Bar(Bar),
     /// Lines, for `--progress always` without a terminal.
-    Lines(Lines),
+    Lines(Mutex<Lines>),
 }
 
 /// See [`ProgressDisplay::Bar`].
@@ -34,23 +34,12 @@ pub(crate) struct Bar {
 
 /// See [`ProgressDisplay::Lines`].
 pub(crate) struct Lines {
-    current: Mutex<CurrentPhase>,
-    total: AtomicU64,
-    done: AtomicU64,
-    messages: AtomicU64,
-}
-
-struct CurrentPhase {
     phase: Phase,
     started: Instant,
     last_line: Instant,
-}
-
-impl CurrentPhase {
-    fn new(phase: Phase) -> CurrentPhase {
-        let now = Instant::now();
-        CurrentPhase { phase, started: now, last_line: now }
-    }
+    total: u64,
+    done: u64,
+    messages: u64,
 }
 
 impl ProgressDisplay {
@@ -59,12 +48,7 @@ impl ProgressDisplay {
         match common.progress {
             When::Never => ProgressDisplay::Silent,
             When::Auto if common.quiet || !is_terminal => ProgressDisplay::Silent,
-            When::Always if !is_terminal => ProgressDisplay::Lines(Lines {
-                current: Mutex::new(CurrentPhase::new(Phase::Reading)),
-                total: AtomicU64::new(0),
-                done: AtomicU64::new(0),
-                messages: AtomicU64::new(0),
-            }),
+            When::Always if !is_terminal => ProgressDisplay::Lines(Mutex::new(Lines::new(Phase::Reading, 0))),
             When::Auto | When::Always => ProgressDisplay::Bar(Bar {
                 bar: ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()),
                 started: Instant::now(),
@@ -89,7 +73,7 @@ impl ProgressDisplay {
                 bar.bar.set_position(bytes);
                 bar.show();
             }
-            ProgressDisplay::Lines(lines) => lines.done.store(bytes, Ordering::Relaxed),
+            ProgressDisplay::Lines(lines) => ignore_poison(lines.lock()).done = bytes,
         }
     }
 }
@@ -99,7 +83,11 @@ impl Events for ProgressDisplay {
         match self {
             ProgressDisplay::Silent => {}
             ProgressDisplay::Bar(bar) => bar.begin(phase, total),
-            ProgressDisplay::Lines(lines) => lines.begin(phase, total),
+            ProgressDisplay::Lines(lines) => {
+                let mut lines = ignore_poison(lines.lock());
+                *lines = Lines::new(phase, total);
+                lines.print();
+            }
         }
     }
 
@@ -110,7 +98,7 @@ impl Events for ProgressDisplay {
                 bar.bar.inc(bytes);
                 bar.show();
             }
-            ProgressDisplay::Lines(lines) => lines.advance(bytes, messages),
+            ProgressDisplay::Lines(lines) => ignore_poison(lines.lock()).advance(bytes, messages),
         }
     }
 }
@@ -140,39 +128,31 @@ impl Bar {
 }
 
 impl Lines {
-    fn begin(&self, phase: Phase, total: u64) {
-        *ignore_poison(self.current.lock()) = CurrentPhase::new(phase);
-        self.total.store(total, Ordering::Relaxed);
-        self.done.store(0, Ordering::Relaxed);
-        self.messages.store(0, Ordering::Relaxed);
-        self.print(phase, Duration::ZERO);
+    fn new(phase: Phase, total: u64) -> Lines {
+        let now = Instant::now();
+        Lines { phase, started: now, last_line: now, total, done: 0, messages: 0 }
     }
 
-    fn advance(&self, bytes: u64, messages: u64) {
-        self.done.fetch_add(bytes, Ordering::Relaxed);
-        self.messages.fetch_add(messages, Ordering::Relaxed);
-        let mut current = ignore_poison(self.current.lock());
-        if current.last_line.elapsed() >= LINE_INTERVAL {
-            current.last_line = Instant::now();
-            self.print(current.phase, current.started.elapsed());
+    fn advance(&mut self, bytes: u64, messages: u64) {
+        self.done += bytes;
+        self.messages += messages;
+        if self.last_line.elapsed() >= LINE_INTERVAL {
+            self.last_line = Instant::now();
+            self.print();
         }
     }
 
-    fn print(&self, phase: Phase, elapsed: Duration) {
-        let (done, total) = (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed));
+    fn print(&self) {
+        let Lines { phase, started, total, done, messages, .. } = *self;
+        let elapsed = started.elapsed().as_secs_f64();
         let percent = (done * 100).checked_div(total).unwrap_or(0);
-        let rate = done as f64 / 1e6 / elapsed.as_secs_f64().max(0.001);
-        let left = if done > 0 {
-            elapsed.as_secs_f64() * (total.saturating_sub(done)) as f64 / done as f64
-        } else {
-            0.0
-        };
+        let rate = done as f64 / 1e6 / elapsed.max(0.001);
+        let left = if done > 0 { elapsed * total.saturating_sub(done) as f64 / done as f64 } else { 0.0 };
         // Work continues even if its progress cannot be shown.
         let _ = writeln!(
             std::io::stderr(),
-            "{}: {percent}% of {total} bytes, {} messages, {rate:.0} MB/s, {left:.0} s left",
-            name(phase),
-            self.messages.load(Ordering::Relaxed)
+            "{}: {percent}% of {total} bytes, {messages} messages, {rate:.0} MB/s, {left:.0} s left",
+            name(phase)
         );
     }
 }
