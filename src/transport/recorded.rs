@@ -3,8 +3,10 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER_PERMISSIVE;
 use serde_json::Value;
 
+use super::netstring::Decoder;
 use super::peer::{PATIENT, Peer, kinds, spooled};
 use super::{Envelope, OutcomeKind, OutgoingMessage, qmqp, qmtp};
 
@@ -30,19 +32,15 @@ fn records(path: &str) -> Option<Vec<Value>> {
 fn netstrings(mut bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut all = Vec::new();
     while !bytes.is_empty() {
-        let colon = bytes.iter().position(|&b| b == b':')?;
-        let length = std::str::from_utf8(&bytes[..colon]).ok()?;
-        let count: usize = length.parse().ok().filter(|count: &usize| count.to_string() == length)?;
-        let (content, rest) = bytes[colon + 1..].split_at_checked(count)?;
-        all.push(content.to_vec());
-        bytes = rest.strip_prefix(b",")?;
+        let mut decoder = Decoder::new(bytes.len());
+        bytes = &bytes[decoder.take(bytes).ok()?..];
+        all.push(decoder.finish()?);
     }
     Some(all)
 }
 
 fn hex(value: &Value) -> Option<Vec<u8>> {
-    let text = value.as_str()?;
-    Some((0..text.len() / 2).map(|n| u8::from_str_radix(&text[2 * n..2 * n + 2], 16).unwrap()).collect())
+    HEXLOWER_PERMISSIVE.decode(value.as_str()?.as_bytes()).ok()
 }
 
 /// Returns the outcomes by the first byte of each answer. Without an answer the outcome is unknown.

@@ -20,26 +20,34 @@ const FROZEN: &str = "Sat Feb 03 04:05:06 2001";
 
 #[test]
 fn called_qmail_local_it_does_what_qmail_local_did() {
-    let Some(cases) = records("golden/local.jsonl") else { return };
-    let mut different = Vec::new();
-    let mut wrong = Vec::new();
+    compare_all("golden/local.jsonl", &DIFFERENCES, compare);
+}
+
+/// Compares all cases of a file with what mailferry does. `differences` are the cases that it does not copy, and why.
+pub(super) fn compare_all(
+    file: &str,
+    differences: &[(u64, &str)],
+    compare: impl Fn(&Value) -> Result<(), String>,
+) {
+    let Some(cases) = records(file) else { return };
+    let (mut different, mut wrong) = (Vec::new(), Vec::new());
     for case in &cases {
         let id = case["id"].as_u64().unwrap();
         let Err(difference) = compare(case) else { continue };
-        match DIFFERENCES.iter().find(|(expected, _)| *expected == id) {
+        match differences.iter().find(|(expected, _)| *expected == id) {
             Some((_, why)) => different.push(format!("{id} ({why})")),
             None => wrong.push(format!("{id} {}: {difference}", case["name"])),
         }
     }
     note!(
-        "golden/local.jsonl: {} of {} cases agree; not copied: {}",
+        "{file}: {} of {} cases agree; not copied: {}",
         cases.len() - different.len() - wrong.len(),
         cases.len(),
         different.join(", ")
     );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let has = |id: u64| cases.iter().any(|case| case["id"] == id);
-    let expected = DIFFERENCES.iter().filter(|(id, _)| has(*id)).count();
+    let expected = differences.iter().filter(|(id, _)| has(*id)).count();
     assert_eq!(different.len(), expected, "what is not copied is copied after all");
 }
 

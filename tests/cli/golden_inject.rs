@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::golden::{bytes, records, same_text, set_mode};
+use super::golden::{bytes, compare_all, records, same_text, set_mode};
 use super::support::*;
 
 /// Cases that mailferry handles differently, and how.
@@ -24,26 +24,7 @@ const DIFFERENCES: [(u64, &str); 7] = [
 
 #[test]
 fn called_qmail_inject_it_does_what_qmail_inject_did() {
-    let Some(cases) = records("golden/inject.jsonl") else { return };
-    let mut different = Vec::new();
-    let mut wrong = Vec::new();
-    for case in &cases {
-        let id = case["id"].as_u64().unwrap();
-        let Err(difference) = compare("qmail-inject", case) else { continue };
-        match DIFFERENCES.iter().find(|(expected, _)| *expected == id) {
-            Some((_, why)) => different.push(format!("{id} ({why})")),
-            None => wrong.push(format!("{id} {}: {difference}", case["name"])),
-        }
-    }
-    note!(
-        "golden/inject.jsonl: {} of {} cases agree; not copied: {}",
-        cases.len() - different.len() - wrong.len(),
-        cases.len(),
-        different.join(", ")
-    );
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    let expected = DIFFERENCES.iter().filter(|(id, _)| cases.iter().any(|case| case["id"] == *id)).count();
-    assert_eq!(different.len(), expected, "what is not copied is copied after all");
+    compare_all("golden/inject.jsonl", &DIFFERENCES, |case| compare("qmail-inject", case));
 }
 
 #[test]
