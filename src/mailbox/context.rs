@@ -1,4 +1,4 @@
-//! The things that the caller of an operation passes down: a way to stop it, a listener, the time, a host name and locks.
+//! The context of an operation: cancel, progress events, the time, a host name and lock options.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -3,13 +3,12 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// A path for the screen: one line, control characters and bytes that are no UTF-8 escaped.
-/// Never for opening a file: paths are bytes.
+/// Formats a path for the screen, on one line. It does not open the file: paths are bytes.
 pub(crate) fn display_path(path: &Path) -> String {
     escape(path.as_os_str().as_bytes())
 }
 
-/// A path as one word of a command that the user may paste into a shell, whatever the path is. All printed commands use
+/// Formats a path as one word of a command that the user may paste into a shell, whatever the path is. All printed commands use
 /// it.
 pub(crate) fn shell_quote(path: &Path) -> String {
     let bytes = path.as_os_str().as_bytes();
@@ -37,7 +36,7 @@ fn octal_escapes(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// `1 byte`, `2 bytes`: a count with its noun.
+/// Formats a count with its noun, as `1 byte` or `2 bytes`.
 pub(crate) fn plural(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
@@ -60,13 +59,12 @@ pub(crate) fn grouped_plural(count: u64, what: &str) -> String {
     format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
 }
 
-/// The verb of `1 of 3 messages is` and `2 of 3 messages are`.
+/// Returns the verb of `1 of 3 messages is` or `2 of 3 messages are`.
 pub(crate) fn is_or_are(count: u64, of: u64) -> &'static str {
     if count == 1 || of == 1 { "is" } else { "are" }
 }
 
-/// Bytes for the screen: valid UTF-8 as it is, control characters, those that turn the direction of what stands
-/// around them, and all else as escapes.
+/// Formats bytes for the screen. Valid UTF-8 stays, except for control characters and marks of writing direction.
 pub(crate) fn escape(bytes: &[u8]) -> String {
     use std::fmt::Write;
     let is_plain = bytes.iter().all(|b| (b' '..=b'~').contains(b));

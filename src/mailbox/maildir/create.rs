@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_maildir_and_its_folder_are_made() {
+    fn a_maildir_and_its_folder_are_created() {
         let temp = tempfile::tempdir().unwrap();
         let maildir = temp.path().join("Maildir");
         for _ in 0..2 {
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn parents_are_made_below_what_is_there_and_nowhere_else() {
+    fn parents_are_created_only_below_the_given_directory() {
         let temp = tempfile::tempdir().unwrap();
         for _ in 0..2 {
             create_parents(&temp.path().join("a/b/Maildir/"), temp.path()).unwrap();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_one_left_is_completed() {
+    fn a_maildir_left_incomplete_by_a_kill_is_completed() {
         let made = ["", "tmp", "new", "maildirfolder", "cur"];
         for survived in 0..made.len() {
             let temp = tempfile::tempdir().unwrap();
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn several_make_the_same_at_once() {
+    fn several_processes_can_create_the_same_maildir() {
         for _ in 0..20 {
             let temp = tempfile::tempdir().unwrap();
             open_or_create(temp.path()).unwrap();
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_made_among_other_things_or_in_the_void() {
+    fn no_maildir_is_created_among_other_files_or_without_a_parent() {
         let temp = tempfile::tempdir().unwrap();
         fs::write(temp.path().join("photograph.jpg"), "").unwrap();
         assert!(matches!(open_or_create(temp.path()), Err(Error::Destination { .. })));

@@ -1,7 +1,7 @@
 //! The one answer to "is this directory a Maildir?".
 //!
 //! A Maildir has at least two of cur/, new/ and tmp/, and no mailbox inside them. Git, zip and `rsync -m` drop empty
-//! directories, and Thunderbird's Maildirs have no new/. A directory with cur/ or new/ alone may be the rest of a
+//! directories, and Thunderbird's Maildirs have no new/. A directory with cur/ or new/ alone may be the remnant of a
 //! Maildir or a tree of mboxes; its files decide.
 
 use std::ffi::OsStr;
@@ -50,7 +50,7 @@ pub(crate) fn detect(path: &Path) -> DirectoryKind {
 /// Reports whether a directory is a Maildir.
 ///
 /// # Errors
-/// [`Error::NotAMailbox`] for the rest of one.
+/// [`Error::NotAMailbox`] for the remnant of one.
 pub(crate) fn is_maildir(path: &Path) -> Result<bool> {
     match detect(path) {
         DirectoryKind::Maildir => Ok(true),
@@ -84,7 +84,7 @@ pub(crate) fn begins_as_mbox(path: &Path) -> bool {
     head(path).is_some_and(|head| head.starts_with(b"From "))
 }
 
-/// The error for the rest of a Maildir.
+/// Returns the error about the remnant of a Maildir.
 pub(crate) fn remnant(path: &Path) -> Error {
     let missing: Vec<String> = SUBDIRECTORIES
         .iter()
@@ -124,7 +124,7 @@ enum Contents {
 }
 
 /// Looks into the directories of a possible Maildir until the first message. A directory that cannot be listed
-/// decides nothing: whoever opens it gets the error.
+/// decides nothing: opening it reports the error.
 fn contents(directories: &[&PathBuf]) -> Contents {
     let mut found = Contents::Neither;
     for directory in directories {

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_server_would_write_is_refused() {
+    fn invalid_modified_utf7_is_refused() {
         for name in [
             &b".A..B"[..],
             b".",
@@ -179,7 +179,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_is_decoded_again(level in prop_oneof![".{1,12}", "[&a-c+,äöü台😀\\-]{1,12}", any::<String>()]) {
+        fn an_encoded_level_is_decoded_again(level in prop_oneof![".{1,12}", "[&a-c+,äöü台😀\\-]{1,12}", any::<String>()]) {
             prop_assume!(!level.is_empty());
             let encoded = encode(&level);
             prop_assert!(encoded.bytes().all(|b| matches!(b, b' '..=b'~')));
@@ -187,7 +187,7 @@ mod tests {
         }
 
         #[test]
-        fn a_folder_that_can_be_made_is_read_back(name: String) {
+        fn a_valid_folder_name_is_read_back(name: String) {
             if let Ok(directory) = directory_of(&name) {
                 let read = levels(directory.as_encoded_bytes()).unwrap();
                 prop_assert_eq!(read.join("."), name);

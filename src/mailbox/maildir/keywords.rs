@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_read_as_dovecot_reads_it_and_extended_behind_its_end() {
+    fn the_file_is_read_as_dovecot_does_and_extended_at_its_end() {
         let mut names =
             KeywordTable::parse(b"0 $Label1\nnonsense\n2 Work\n2 other\n3 WORK\n26 x\n-1 y\n1 a b");
         let known: Vec<_> = (0..4).map(|n| names.name(n)).collect();
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_atom_becomes_one() {
+    fn any_keyword_becomes_an_atom() {
         for (keyword, want) in [
             ("Work", "Work"),
             ("$Label1", "$Label1"),

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_we_write_is_taken_for_ours() {
+    fn only_mailferrys_own_names_have_a_unique_part() {
         let unique = |part: &str| parse(format!("1.{part}.h").as_bytes()).unique();
         assert_eq!(unique("070707070707070707070707"), Some((Unique([7; 12]), 0)));
         assert_eq!(unique("070707070707070707070707_10"), Some((Unique([7; 12]), 10)));
@@ -227,7 +227,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(
+        fn a_written_name_is_read_back(
             epoch in 0i64..1 << 33, copy in 0u32..9, host in "\\PC{0,8}", size: u64, wire: u64,
             letters in "D?F?P?R?S?T?a?b?z?", sep in prop_oneof![Just(b':'), Just(b';'), Just(b'!')],
         ) {
@@ -246,7 +246,7 @@ mod tests {
         }
 
         #[test]
-        fn any_name_can_be_taken_apart(name: Vec<u8>) {
+        fn any_name_can_be_parsed(name: Vec<u8>) {
             crate::promises::maildir_name(&name);
         }
     }

@@ -1,10 +1,10 @@
-//! The bytes of a source by what they are.
+//! Counts of the bytes of a source by kind.
 
 use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
-/// Bytes of a source: every byte is counted once.
+/// Counts of the bytes of a source. Every byte is counted once.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ByteCounts {
     /// Bytes of messages, without quoting.
@@ -12,13 +12,13 @@ pub(crate) struct ByteCounts {
     pub messages: u64,
     #[serde(rename = "bytes_from_lines")]
     pub from_lines: u64,
-    /// The `>` that quote a line.
+    /// The `>` before quoted lines.
     #[serde(rename = "bytes_quoting")]
     pub quoting: u64,
     /// Blank lines and frames between messages.
     #[serde(rename = "bytes_separators")]
     pub separators: u64,
-    /// Bytes that belong to no message.
+    /// Bytes outside of messages that are not separators.
     #[serde(rename = "bytes_junk")]
     pub junk: u64,
 }

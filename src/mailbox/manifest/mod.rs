@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back_section_by_section() {
+    fn written_sections_are_read_back() {
         let (open, closed) = section();
         let text = [closed, open].concat();
         let got = sections(&text).unwrap();

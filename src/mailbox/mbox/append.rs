@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn one_message_goes_behind_what_is_there_and_is_never_glued_to_it() {
+    fn a_message_is_appended_after_a_blank_line() {
         let old = format!("{LINE}A: 0\n\nold\n\n");
         let long = old.repeat(3000);
         let crlf = old.replace('\n', "\r\n").repeat(3000);
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_mailbox_or_cannot_be_continued_is_refused() {
+    fn only_an_mbox_that_can_be_continued_is_appended_to() {
         let frame = "\u{1}\u{1}\u{1}\u{1}\n";
         let framed = format!("{frame}A: 1\n\nx\n{frame}");
         for (text, why) in [
@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn an_mbox_that_was_made_for_a_message_goes_with_it() {
+    fn a_new_mbox_is_removed_if_its_message_is_not_committed() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("inbox");
         deliver(&path, true, "A: 1\n", true).unwrap_err();
@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_peer_appends_meanwhile_is_neither_overwritten_nor_cut_away() {
+    fn bytes_that_another_program_appends_survive() {
         let old = format!("{LINE}A: 0\n\nold\n\n");
         let (temp, large) = (tempfile::tempdir().unwrap(), "x\n".repeat(BUFFER));
         let path = temp.path().join("inbox");
@@ -512,7 +512,7 @@ mod tests {
     }
 
     #[test]
-    fn what_qmail_local_writes_is_the_message_with_every_from_line_quoted() {
+    fn verbatim_writing_quotes_every_from_line_as_qmail_local() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("inbox");
         let lock_options = lock_options(&[]);

@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edited_list_is_read_and_a_wrong_one_refused_by_line() {
+    fn an_edited_list_is_read_and_a_wrong_line_refused() {
         let list = "# mailferry boundaries of 25 bytes\n0\t1\tKHB\t9\tseparator\tFrom a\n13\t4\tKHB\t9\tbody\tFrom b\n";
         let overrides = parsed(list).unwrap();
         assert_eq!(overrides.into_iter().collect::<Vec<_>>(), [(0, Verdict::Separator), (13, Verdict::Body)]);

@@ -426,7 +426,7 @@ mod tests {
 
         /// Any sender without blanks, from 1971 to 2099.
         #[test]
-        fn what_we_write_we_read(sender in "[!-~]{1,40}", epoch in 31_536_000i64..4_102_444_800) {
+        fn a_written_message_is_read_back(sender in "[!-~]{1,40}", epoch in 31_536_000i64..4_102_444_800) {
             let line = format!("From {sender} {}", asctime_utc(epoch));
             let found = parse(line.as_bytes());
             prop_assert_eq!(found.class, LineClass::Dated);

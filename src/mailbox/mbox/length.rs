@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_leads_to_a_separator_is_believed() {
+    fn a_length_that_ends_at_a_separator_is_valid() {
         let next = format!("{FROM}B: 2\n\nlast\n");
         for (length, body, want) in [
             (6, "12345\n\n", (6, 7)),
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_leads_to_the_end_of_the_file_is_believed() {
+    fn a_length_that_ends_at_the_end_of_the_file_is_valid() {
         for (length, body, want) in [
             (6, "12345\n", (6, 6)),
             (6, "12345\n\n", (6, 7)),
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_leads_nowhere_is_ignored_and_said() {
+    fn a_length_that_ends_elsewhere_is_ignored_and_reported() {
         let rest = format!("123\n5\n\n{FROM}B: 2\n\nlast\n");
         let ends = "does not end at a separator (byte ";
         // Too short, into the middle; or too long, into the separator or the message after it.
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_is_none_is_ignored_and_said() {
+    fn a_length_that_is_not_a_number_is_ignored_and_reported() {
         for value in ["-1", "18446744073709551616", "99999999999999999999999", "", "0x10", "4 bytes", "4.0"] {
             check_ignored(&format!("Content-Length: {value}"), "123\n", "is no number of bytes");
         }
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_looked_for_in_the_header_only_and_the_first_counts() {
+    fn only_the_first_length_in_the_header_counts() {
         assert_eq!(validated("content-length : 4 ", "123\n"), Ok((4, 4)));
         assert_eq!(validated("Content-Length: 4\nContent-Length: 9", "123\n"), Ok((4, 4)));
         assert_eq!(validated("X: y", "Content-Length: 4\n"), Err(String::new()));

@@ -203,7 +203,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_text_in_chunks_is_quoted_like_the_whole(
+        fn chunks_are_quoted_like_the_whole_text(
             body in mail_like(),
             cuts in proptest::collection::vec(0usize..12, 0..40),
         ) {

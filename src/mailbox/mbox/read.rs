@@ -473,7 +473,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_a_person_decides_nothing_is_lost(
+        fn no_override_loses_a_byte(
             text in mail_like(),
             verdicts in proptest::collection::vec(0usize..3, 0..12),
         ) {
@@ -491,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn conservation_is_broken_by_every_kind_of_wrong_extent() {
+    fn every_kind_of_wrong_extent_breaks_conservation() {
         let text = b"junk\n\nFrom a@b Mon Jan  1 10:00:05 2001\nA: 1\n\nbody\n\n";
         let mbox = || read(text, &ReadOptions::default(), ScanHooks::none()).unwrap();
         assert_eq!(mbox().check_conservation(), Ok(()));

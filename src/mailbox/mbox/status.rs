@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mailer_says_it_in_its_own_field() {
+    fn each_mail_program_has_its_own_field_for_flags() {
         for (header, letters, cur) in [
             ("Subject: x\n", "", false),
             ("Status: O\n", "", true),
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn deleted_messages_become_what_is_asked_for() {
+    fn deleted_messages_follow_the_policy() {
         for header in [
             "X-Status: D\n",
             "X-Mozilla-Status: 0008\n",

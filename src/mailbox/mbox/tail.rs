@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_end_lacks_is_put_there_with_the_line_ends_of_the_file() {
+    fn a_missing_line_end_is_added_as_the_file_writes_it() {
         for (text, missing) in [
             ("", ""),
             ("From a\n\nx\n\n", ""),

@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_of_other_mailers_say_the_same() {
+    fn fields_of_other_mail_programs_get_the_same_flags() {
         is_written(
             "X-Mozilla-Status: 0001\nx-evolution: 00000007-0030\nX-Mozilla-Status2: 00200000\n\n",
             "F",
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_that_no_longer_fit_go() {
+    fn lengths_that_no_longer_fit_are_removed() {
         let message = "Content-Length: 99\nLines: 1\nA: 1\nlines: 7\ncontent-length:2\n\nx\n";
         is_written(message, "", "Lines: 1\nA: 1\n\nx\n");
         let written = written_as(Variant::Mboxcl2, message, "", false);
@@ -404,12 +404,12 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
         #[test]
-        fn what_is_written_is_read_back(data in messages()) {
+        fn a_written_name_is_read_back(data in messages()) {
             crate::promises::writer(&data);
         }
 
         #[test]
-        fn a_message_in_chunks_is_written_like_the_whole(
+        fn chunks_are_written_like_the_whole_message(
             message in messages(),
             cuts in proptest::collection::vec(0usize..24, 0..20),
         ) {

@@ -20,7 +20,7 @@ impl Flags {
     /// Trashed.
     pub(crate) const TRASHED: Flags = Flags(32);
 
-    /// In ASCII order, as they must stand in a name.
+    /// In ASCII order, as names require.
     const LETTERS: [(Flags, u8); 6] = [
         (Flags::DRAFT, b'D'),
         (Flags::FLAGGED, b'F'),
@@ -30,7 +30,7 @@ impl Flags {
         (Flags::TRASHED, b'T'),
     ];
 
-    /// Reads letters; those that are none of the six (keywords a–z) are left out.
+    /// Parses letters. Others, such as the keywords a–z, are ignored.
     pub(crate) fn parse(letters: &[u8]) -> Flags {
         Flags::LETTERS
             .iter()

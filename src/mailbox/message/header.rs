@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_keep_their_bytes_and_odd_lines_do_not_end_the_header() {
+    fn fields_keep_their_bytes_and_other_lines_are_skipped() {
         let header = b"Subject : one\n two\n>From a@b Mon\nStatus:RO\r\nno field\n  continued\nX:\n";
         let got: Vec<_> = fields(header).map(|f| (f.name, f.value)).collect();
         let want: [(&[u8], &[u8]); 3] = [(b"Subject", b" one\n two"), (b"Status", b"RO"), (b"X", b"")];
@@ -291,7 +291,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_plain_is_decoded_as_itself(value in "[ -~]{1,40}|([a-z=?]{1,4}[ ]{0,3}){1,6}") {
+        fn plain_text_is_decoded_as_itself(value in "[ -~]{1,40}|([a-z=?]{1,4}[ ]{0,3}){1,6}") {
             let value = unfold(value.as_bytes());
             if let (Some(plain), Some(decoded)) = (plain_text(&value), decoded(&value)) {
                 prop_assert_eq!(plain, decoded);

@@ -1,4 +1,4 @@
-//! The date when a message was received: the first real one, and its origin.
+//! The received date of a message: its first real date, and the origin of that.
 
 use std::collections::HashMap;
 
@@ -85,10 +85,10 @@ pub(crate) struct DateRules {
     pub first: Option<Origin>,
 }
 
-/// The common traits of the From_ lines of one source.
+/// What the From_ lines of one source have in common.
 #[derive(Debug, Clone)]
 pub(crate) struct FromLineDates {
-    /// All dates are equal: they are the date of the file, and not of the mail.
+    /// All dates are equal, so they are the date of the file and not of the mail.
     all_alike: bool,
     /// The zone of From_ lines that name none.
     zone: TimeZone,
@@ -96,14 +96,14 @@ pub(crate) struct FromLineDates {
     pub found_offset: Option<i32>,
 }
 
-/// The statistics behind [`FromLineDates`], collected message by message, in any order.
+/// The statistics for [`FromLineDates`]. Messages are added in any order.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FromLineStats {
     common: Common,
     messages: usize,
     /// Messages whose From_ line and Received field can be compared.
     samples: usize,
-    /// Their differences in quarters of an hour, as far as they are whole quarters.
+    /// The number of messages by the difference, for differences of whole quarters of an hour.
     quarters: HashMap<i64, usize>,
 }
 
@@ -218,8 +218,8 @@ impl FromLineDates {
     }
 }
 
-/// The date of a From_ line in eight bytes, since that of every message is kept until all are known: twice its
-/// seconds, plus one if they are local.
+/// The date of a From_ line in eight bytes: twice its seconds, plus one if they are local. The dates of all messages
+/// are in memory at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PackedStamp(i64);
 
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn one_date_on_every_from_line_is_the_writers_not_the_mails() {
+    fn a_date_that_all_from_lines_share_is_not_the_mails() {
         let fields = |t| DateFields { from: local(1_000_000_000), header: local(t), ..DateFields::default() };
         let got = all(&[fields(978_000_001), fields(978_000_002), fields(978_000_003)], &rules());
         assert!(got.iter().all(|&(_, origin)| origin == Origin::Header));

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_known_by_what_is_in_it() {
+    fn a_file_is_recognized_by_its_content() {
         let mbox = b"From a@b Mon Jan  1 10:00:05 2001\nSubject: x\n\ny\n";
         let late = [b"x\n".repeat(HEAD), b"\n".to_vec(), mbox.to_vec()].concat();
         let macintosh: Vec<u8> = mbox.iter().map(|&b| if b == b'\n' { b'\r' } else { b }).collect();

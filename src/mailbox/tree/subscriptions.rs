@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn a_written_list_is_read_back() {
         let list = vec![Folder::INBOX, Folder(vec!["Entwürfe".into(), "v1.2".into()])];
         let text = format(&list, Layout::MaildirPlusPlus);
         assert_eq!(text, b"V\t2\n\nINBOX\nEntw&APw-rfe\tv1\\2e2\n");

@@ -173,7 +173,7 @@ fn the_same_mail_is_the_same_in_any_order_and_any_format() {
 }
 
 #[test]
-fn what_one_side_lacks_is_told_with_its_place_and_name() {
+fn a_missing_message_is_reported_with_place_and_name() {
     let (here, there) = (
         rd(&[A, "Subject: =?UTF-8?Q?Gr=C3=BC=C3=9Fe?=\nDate: Tue, 2 Jan 2001 10:00:00 +0100\n\nx\n"]),
         maildir(&[A]),
@@ -221,7 +221,7 @@ fn duplicates_count_by_their_number() {
 }
 
 #[test]
-fn a_changed_message_is_told_with_the_first_byte_that_differs() {
+fn a_changed_message_is_reported_with_its_first_difference() {
     let (here, there) = (rd(&[A, B]), maildir(&[&B.replace("Hello.", "Help!"), A]));
     let (code, spot, other) = bytes(&here, &there);
     assert_eq!(code, "message-differs");
@@ -237,7 +237,7 @@ fn a_changed_message_is_told_with_the_first_byte_that_differs() {
 }
 
 #[test]
-fn offsets_count_neither_quoting_nor_what_stands_before_in_the_file() {
+fn offsets_count_from_the_message_without_quoting() {
     let quoted = "Message-ID: <a>\nStatus: RO\n\n>From here\n>>From there\nend\n";
     let file = "Message-ID: <a>\n\nFrom here\n>From there\nENd\n";
     let (code, spot, other) = bytes(&rd(&[quoted]), &maildir(&[file]));
@@ -438,7 +438,7 @@ fn several_mailboxes_are_one_side() {
 }
 
 #[test]
-fn lines_that_end_in_cr_are_read_and_it_is_said() {
+fn lines_that_end_in_cr_are_read_and_reported() {
     let cr = Mail::Mbox(Variant::Mboxrd, format!("{FROM}{A}\n").replace('\n', "\r").into_bytes());
     let totals = totals(&cr, &maildir(&[A]));
     assert_eq!((totals.same, totals.translated), (1, true));
@@ -475,7 +475,7 @@ fn every_kind_of_difference_is_in_the_last_sentence() {
 }
 
 #[test]
-fn what_is_no_file_in_a_maildir_is_no_message() {
+fn only_regular_files_of_a_maildir_are_messages() {
     on_disk(&maildir(&[A]), |mailbox| {
         let OpenMailbox::Maildir(path) = mailbox else { unreachable!() };
         fs::create_dir(path.join("cur/1.directory.h:2,")).unwrap();

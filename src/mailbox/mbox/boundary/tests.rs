@@ -228,7 +228,7 @@ fn row_10_without_a_blank_line_others_must_be_spelled_so() {
 }
 
 #[test]
-fn row_11_all_else_is_body_and_told_only_if_a_header_follows() {
+fn row_11_all_else_is_body_and_reported_only_before_a_header() {
     check("@\nA: 1\n\nx\n\nFrom the beginning\nto the end\n", &["DHB 5 separator", "UTB 11 body"], 1, &[]);
     check("@\nA: 1\n\nx\n\nFrom a@b\n\n", &["DHB 5 separator", "KEB 11 body"], 1, &[]);
     check(
@@ -240,7 +240,7 @@ fn row_11_all_else_is_body_and_told_only_if_a_header_follows() {
 }
 
 #[test]
-fn a_person_decides_anything_but_that_mail_is_a_from_line() {
+fn the_user_decides_all_but_doubled_lines_within_mail() {
     let text = expand("@\nA: 1\n\nx\n\nFrom the beginning\nto the end\n\n@\nB: 2\n\ny\n");
     let (first, second) = (text.find("From the").unwrap() as u64, text.rfind("From a").unwrap() as u64);
     let found = decided(&text, [(first, Verdict::Separator), (second, Verdict::Body)].into());

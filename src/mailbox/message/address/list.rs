@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn what_real_fields_hold_is_found() {
+    fn real_fields_are_parsed() {
         for (text, want) in [
             ("", ""),
             ("bob", "bob"),
@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_place() {
+    fn a_fault_is_reported_with_its_offset() {
         for (text, want) in [
             ("a@h, g: b@h", "b@h !GroupNotClosed 6"),
             ("g1: a@h, g2: b@h; ;", " !GroupInGroup 16"),
