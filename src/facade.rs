@@ -164,7 +164,7 @@ impl Maildir {
             path: entry.path(self.0.path()),
             flags: entry.parsed().flags().to_string(),
         };
-        Ok(list::list_messages(self.0.path())?.into_iter().map(entry).collect())
+        Ok(list::list_messages(self.0.path(), list::NO_CLOCK)?.into_iter().map(entry).collect())
     }
 
     /// Delivers `message` into new/ and returns its path. It is on stable storage when this returns. `now` and

@@ -1,14 +1,13 @@
 //! inspect: lists the messages of a mailbox, and writes single ones.
 
 use std::collections::HashSet;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use rayon::prelude::*;
 
 use crate::mailbox::fs::ignore_poison;
-use crate::mailbox::maildir::{Entry, Subdir, keywords, list};
+use crate::mailbox::maildir::{Entry, FoundMessage, MaildirReader, Subdir, keywords};
 use crate::mailbox::mbox::{
     DeletedPolicy, Extent, LabelPolicy, Mbox, Status, StatusFields, from_line, quote,
 };
@@ -198,12 +197,15 @@ fn renamed_keywords<'a>(keywords: impl Iterator<Item = (u64, &'a str)>) -> Vec<F
 }
 
 /// Lists the messages of a Maildir, and reports entries that are not messages.
-pub(crate) fn list_maildir(maildir: &Path) -> Result<(Vec<MessageRow>, Vec<Finding>)> {
+pub(crate) fn list_maildir(maildir: &Path, context: &Context<'_>) -> Result<(Vec<MessageRow>, Vec<Finding>)> {
+    let reader = MaildirReader::open(maildir, context.now)?;
     let (mut rows, mut findings) = (Vec::new(), Vec::new());
-    for (n, entry) in list::list_messages(maildir)?.iter().enumerate() {
-        match MessageRow::from_entry(maildir, n + 1, entry) {
-            Ok(row) => rows.push(row),
-            Err(error) => findings.push(list::explain_unreadable(maildir, entry).ok_or(error)?),
+    let mut bytes = Vec::new();
+    for (n, entry) in reader.list()?.messages.iter().enumerate() {
+        context.cancel.check()?;
+        match reader.read_or_explain(entry, &mut bytes)? {
+            Ok(found) => rows.push(MessageRow::from_file(&found, n + 1, &bytes)),
+            Err(finding) => findings.push(finding),
         }
     }
     Ok((rows, findings))
@@ -225,12 +227,15 @@ impl MessageRow {
         row
     }
 
-    fn from_entry(maildir: &Path, number: usize, entry: &Entry) -> Result<MessageRow> {
-        let (entry, bytes) = list::read_entry(maildir, entry)?;
+    fn from_file(
+        FoundMessage { entry, mtime }: &FoundMessage<'_>,
+        number: usize,
+        bytes: &[u8],
+    ) -> MessageRow {
+        let entry: &Entry = entry;
         let parsed = entry.parsed();
-        let mtime = std::fs::metadata(entry.path(maildir)).map_or(0, |meta| meta.mtime());
-        let (epoch, origin) = parsed.received_date(mtime, header::split(&bytes).header);
-        Ok(MessageRow {
+        let (epoch, origin) = parsed.received_date(*mtime, header::split(bytes).header);
+        MessageRow {
             number,
             position: Position::File(Path::new(entry.subdir.dir()).join(&entry.name)),
             length: bytes.len() as u64,
@@ -238,8 +243,8 @@ impl MessageRow {
             origin,
             flags: parsed.flags(),
             is_new: entry.subdir == Subdir::New,
-            ..MessageRow::from_header(&bytes)
-        })
+            ..MessageRow::from_header(bytes)
+        }
     }
 }
 
@@ -257,10 +262,17 @@ pub(crate) fn read_source_bytes<'a>(source: &'a Source, mbox: &Mbox<'_>, number:
 }
 
 /// Reads message `number` of a Maildir, in the order of [`list_maildir`].
-pub(crate) fn read_maildir_message(maildir: &Path, number: usize) -> Result<Vec<u8>> {
-    let entries = list::list_messages(maildir)?;
-    let entry = nth(&entries, maildir, number)?;
-    Ok(list::read_entry(maildir, entry)?.1)
+pub(crate) fn read_maildir_message(maildir: &Path, number: usize, now: i64) -> Result<Vec<u8>> {
+    let reader = MaildirReader::open(maildir, now)?;
+    let entries = reader.list()?.messages;
+    let mut bytes = Vec::new();
+    match reader.read_or_explain(nth(&entries, maildir, number)?, &mut bytes)? {
+        Ok(_) => Ok(bytes),
+        Err(Finding { message, .. }) => {
+            let path = reader.path(&entries[number - 1]);
+            Err(Error::Unsupported { path, reason: message.into_owned() })
+        }
+    }
 }
 
 fn nth<'a, T>(all: &'a [T], path: &Path, number: usize) -> Result<&'a T> {

@@ -78,13 +78,13 @@ pub(super) fn run(args: InspectArgs) -> Exit {
 fn show(args: &InspectArgs, reporter: &mut Reporter) -> Result<usize> {
     args.common.set_up_workers().map_err(|e| Error::usage("--jobs", e.to_string()))?;
     let mailbox = MailboxArg::parse(&args.mailbox)?;
-    if mailbox.is_maildir()? {
-        return show_maildir(args, &mailbox, reporter);
-    }
     let cancel = signals::cancel_on_signals();
     let watcher = ProgressDisplay::new(&args.common);
     let locks = args.open.lock_options(true);
     let context = context(&cancel, &NoEvents, "", &locks);
+    if mailbox.is_maildir()? {
+        return show_maildir(args, &mailbox, &context, reporter);
+    }
     // No dot-lock: inspect leaves no trace, not even for a moment.
     let mut source = args.open.opener(&cancel, &watcher, true).open(&mailbox)?;
     let lock_findings = source.take_findings();
@@ -176,7 +176,12 @@ fn count_warnings(findings: &[Finding], is_counted: impl Fn(Severity) -> bool) -
     findings.iter().filter(|finding| is_counted(finding.code.severity())).count() as u64
 }
 
-fn show_maildir(args: &InspectArgs, mailbox: &MailboxArg, reporter: &mut Reporter) -> Result<usize> {
+fn show_maildir(
+    args: &InspectArgs,
+    mailbox: &MailboxArg,
+    context: &Context<'_>,
+    reporter: &mut Reporter,
+) -> Result<usize> {
     let maildir = &mailbox.path;
     if args.boundaries || args.source {
         let option = if args.boundaries { "--boundaries" } else { "--source" };
@@ -184,14 +189,17 @@ fn show_maildir(args: &InspectArgs, mailbox: &MailboxArg, reporter: &mut Reporte
         return Err(Error::usage(option, reason));
     }
     if let Some(number) = args.number {
-        reporter.data(&inspect::read_maildir_message(maildir, number)?);
+        reporter.data(&inspect::read_maildir_message(maildir, number, context.now)?);
         return Ok(1);
     }
-    let (rows, findings) = inspect::list_maildir(maildir)?;
+    let (rows, mut findings) = inspect::list_maildir(maildir, context)?;
     rows.iter().for_each(|row| reporter.preformatted_line(&row_text(row, reporter.is_json())));
     if reporter.is_json() || args.common.verbose {
         reporter.findings(maildir, &findings);
-    } else if !findings.is_empty() {
+        return Ok(rows.len());
+    }
+    findings.retain(|finding| finding.code.severity() == Severity::Error);
+    if !findings.is_empty() {
         reporter.errors += findings.len() as u64;
         let n = grouped(findings.len() as u64);
         eprintln!("{}: {n} that cannot be read were left out; inspect -v lists them", display_path(maildir));

@@ -13,7 +13,9 @@ use super::{
     Dedupe, DestinationOptions, Fingerprint, Identity, ImportOptions, Input, LabelFolders, NameTable,
     PreviousMessages, labels,
 };
-use crate::mailbox::maildir::{DestinationState, Entry, Fsync, KeywordSet, list};
+use crate::mailbox::maildir::{
+    DestinationState, Entry, FoundMessage, Fsync, KeywordSet, MaildirReader, NoMessage, list,
+};
 use crate::mailbox::manifest::{self, Digest, ManifestFile, ManifestLocation, Outline, Section};
 use crate::mailbox::{Code, Context, Error, Finding, Result, display_path, fs};
 
@@ -146,7 +148,7 @@ impl<'a> History<'a> {
         let has_folders = labels.are_folders()
             || sections.iter().flat_map(|s| &s.messages).any(|message| !message.folders.is_empty());
         let folders = match state {
-            DestinationState::Maildir => list_folders(maildir, has_folders)?,
+            DestinationState::Maildir => list_folders(maildir, has_folders, context.now)?,
             _ => Vec::new(),
         };
         let entries = || folders.iter().flat_map(|folder| &folder.entries);
@@ -165,7 +167,7 @@ impl<'a> History<'a> {
         if dedupe != Dedupe::No {
             // A message counts whatever program wrote it.
             for folder in &folders {
-                for (key, name, file) in folder.originals(maildir, dedupe)? {
+                for (key, name, file) in folder.originals(maildir, dedupe, context.now)? {
                     names.add_original(key, name, file);
                 }
             }
@@ -182,14 +184,14 @@ struct Folder {
     entries: Vec<Entry>,
 }
 
-fn list_folders(maildir: &Path, has_folders: bool) -> Result<Vec<Folder>> {
-    let inbox =
-        Folder { levels: Vec::new(), directory: PathBuf::new(), entries: list::list_messages(maildir)? };
+fn list_folders(maildir: &Path, has_folders: bool, now: i64) -> Result<Vec<Folder>> {
+    let entries = list::list_messages(maildir, now)?;
+    let inbox = Folder { levels: Vec::new(), directory: PathBuf::new(), entries };
     let mut folders = vec![inbox];
     for directory in if has_folders { list::list_folders(maildir)? } else { Vec::new() } {
         // No message goes into a folder that no label can name.
         let Some(levels) = labels::parse_directory(directory.as_bytes()) else { continue };
-        let entries = list::list_messages(&maildir.join(&directory))?;
+        let entries = list::list_messages(&maildir.join(&directory), now)?;
         folders.push(Folder { levels, directory: directory.into(), entries });
     }
     Ok(folders)
@@ -197,10 +199,15 @@ fn list_folders(maildir: &Path, has_folders: bool) -> Result<Vec<Folder>> {
 
 impl Folder {
     /// Returns the key, the base name and the BLAKE3 of each message that can have duplicates.
-    fn originals(&self, maildir: &Path, dedupe: Dedupe) -> Result<Vec<(Digest, Vec<u8>, Digest)>> {
-        let directory = maildir.join(&self.directory);
+    fn originals(&self, maildir: &Path, dedupe: Dedupe, now: i64) -> Result<Vec<(Digest, Vec<u8>, Digest)>> {
+        let reader = MaildirReader::open(&maildir.join(&self.directory), now)?;
         let originals = self.entries.par_iter().map(|entry| {
-            let (entry, bytes) = list::read_entry(&directory, entry)?;
+            let mut bytes = Vec::new();
+            let entry = match reader.read(entry, &mut bytes)? {
+                Ok(FoundMessage { entry, .. }) => entry,
+                // A message that is no longer there has no duplicates.
+                Err(NoMessage::Removed | NoMessage::DanglingLink | NoMessage::NotAFile) => return Ok(None),
+            };
             let file = Digest::of(&bytes);
             let content = content_digest(&bytes).unwrap_or(file);
             let key = dedupe.key(&bytes, content);

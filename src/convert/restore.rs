@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use crate::mailbox::fs::atomic_file::AtomicFile;
 use crate::mailbox::fs::{durable, ignore_poison};
-use crate::mailbox::maildir::{Entry, list};
+use crate::mailbox::maildir::{Entry, MaildirReader, list};
 use crate::mailbox::manifest::{self, Digest, Gap, ManifestLocation, MessageRecord, Outline, Section};
 use crate::mailbox::{Code, Context, Error, Finding, Phase, Result, display_path};
 
@@ -70,13 +70,13 @@ pub(crate) fn restore(
     let manifest = options.manifest.read_existing(options.maildir)?;
     let path = &manifest.path;
     let section = choose(&manifest.outline()?, options.source.as_ref(), path)?.read()?;
-    let mut folders = vec![Folder::open(options.maildir.to_owned())?];
+    let mut folders = vec![Folder::open(options.maildir, &section, context)?];
     // Folders are the user's to change: what is not in the Maildir itself may have been moved into one.
     let elsewhere = folders[0].lacks_any(&section);
     for directory in if elsewhere { list::list_folders(options.maildir)? } else { Vec::new() } {
-        folders.push(Folder::open(options.maildir.join(directory))?);
+        folders.push(Folder::open(&options.maildir.join(directory), &section, context)?);
     }
-    let files = SectionFiles::new(&folders, &section, context);
+    let files = SectionFiles::new(options.maildir, &folders, &section, context);
 
     context.events.begin(Phase::Reading, section.header.size);
     findings.extend(files.check()?);
@@ -162,21 +162,31 @@ fn choose<'a, 'b>(
 
 /// The Maildir itself, or a folder of it.
 struct Folder {
-    path: PathBuf,
+    reader: MaildirReader,
+    /// The messages that the section names.
     entries: Vec<Entry>,
 }
 
 impl Folder {
-    fn open(path: PathBuf) -> Result<Folder> {
-        Ok(Folder { entries: list::list_messages(&path)?, path })
+    fn open(path: &Path, section: &Section, context: &Context<'_>) -> Result<Folder> {
+        let reader = MaildirReader::open(path, context.now)?;
+        let mut entries = reader.list()?.messages;
+        let named: HashSet<&[u8]> = names(section).collect();
+        entries.retain(|entry| named.contains(entry.parsed().base));
+        Ok(Folder { reader, entries })
     }
 
     /// Reports whether a message that should have a file has none here.
     fn lacks_any(&self, section: &Section) -> bool {
         let here: HashSet<&[u8]> = self.entries.iter().map(|entry| entry.parsed().base).collect();
-        let with_file = section.messages.iter().filter(|message| message.verbatim.is_none());
-        with_file.map(|message| &message.name.0[..]).any(|name| !here.contains(name))
+        names(section).any(|name| !here.contains(name))
     }
+}
+
+/// Returns the base names of the messages that should have a file.
+fn names(section: &Section) -> impl Iterator<Item = &[u8]> {
+    let with_file = section.messages.iter().filter(|message| message.verbatim.is_none());
+    with_file.map(|message| &message.name.0[..])
 }
 
 /// A section and the files of its messages.
@@ -184,25 +194,30 @@ struct SectionFiles<'a> {
     context: &'a Context<'a>,
     maildir: &'a Path,
     /// Sorted by base name: a message may be in several folders.
-    files: Vec<(&'a [u8], &'a Path, &'a Entry)>,
+    files: Vec<(&'a [u8], &'a MaildirReader, &'a Entry)>,
     section: &'a Section,
 }
 
 impl<'a> SectionFiles<'a> {
-    fn new(folders: &'a [Folder], section: &'a Section, context: &'a Context<'a>) -> SectionFiles<'a> {
+    fn new(
+        maildir: &'a Path,
+        folders: &'a [Folder],
+        section: &'a Section,
+        context: &'a Context<'a>,
+    ) -> SectionFiles<'a> {
         let in_folder = |folder: &'a Folder| {
-            folder.entries.iter().map(|entry| (entry.parsed().base, &*folder.path, entry))
+            folder.entries.iter().map(|entry| (entry.parsed().base, &folder.reader, entry))
         };
         let mut files: Vec<_> = folders.iter().flat_map(in_folder).collect();
         files.par_sort_by_key(|(base, ..)| *base);
-        SectionFiles { context, maildir: &folders[0].path, files, section }
+        SectionFiles { context, maildir, files, section }
     }
 
     /// Returns the files of this base name.
-    fn named(&self, name: &[u8]) -> impl Iterator<Item = (&'a Path, &'a Entry)> {
+    fn named(&self, name: &[u8]) -> impl Iterator<Item = (&'a MaildirReader, &'a Entry)> {
         let first = self.files.partition_point(|(base, ..)| *base < name);
         let same = self.files[first..].iter().take_while(move |(base, ..)| *base == name);
-        same.map(|&(_, maildir, entry)| (maildir, entry))
+        same.map(|&(_, reader, entry)| (reader, entry))
     }
 
     /// Finds every message that is gone or changed.
@@ -225,9 +240,12 @@ impl<'a> SectionFiles<'a> {
             }
         }
         let mut is_there = message.verbatim.is_some();
-        for (maildir, entry) in self.named(&message.name.0).filter(|_| message.verbatim.is_none()) {
+        let mut file = Vec::new();
+        for (reader, entry) in self.named(&message.name.0).filter(|_| message.verbatim.is_none()) {
+            if reader.read(entry, &mut file)?.is_err() {
+                continue;
+            }
             is_there = true;
-            let (_, file) = list::read_entry(maildir, entry)?;
             let source = as_in_source(message, &file, &self.section.header.eol, self.section.header.cr_only);
             if Digest::of(&source) == message.source {
                 return Ok(Ok(source));

@@ -9,15 +9,12 @@ use super::PreparedMessage;
 use super::prepared_message::MboxEntry;
 use crate::mailbox::fs::Dir;
 use crate::mailbox::fs::lock::{self, DirLock};
-use crate::mailbox::maildir::name;
+use crate::mailbox::maildir::{MaildirReader, NoMessage};
 use crate::mailbox::mbox::write::{MessageWriter, Unrepresentable};
 use crate::mailbox::mbox::{MboxAppender, ReadOptions, ScanHooks, read};
 use crate::mailbox::message::header;
 use crate::mailbox::source::mapped::MappedFile;
 use crate::mailbox::{Cancel, Context, Error, Result};
-
-/// Listings of a Maildir whose messages are renamed meanwhile.
-const ROUNDS: usize = 5;
 
 /// Finds the message in a Maildir. The lock keeps out other deliveries that search, until it is dropped. On a file
 /// system that cannot lock directories, two simultaneous deliveries may both find nothing.
@@ -26,43 +23,33 @@ pub(super) fn find_in_maildir(
     message: &PreparedMessage<'_>,
     ctx: &Context<'_>,
 ) -> Result<(DirLock, Option<PathBuf>)> {
-    let dirs = [maildir.open_child("new".as_ref())?, maildir.open_child("cur".as_ref())?];
-    let lock = lock::lock_dir(&dirs[0], ctx.locks.timeout, ctx.cancel)?;
-    let size = message.size();
-    // A name that is gone when its file is opened got other flags, or was moved: list again.
-    for _ in 0..ROUNDS {
-        let mut missed = false;
-        for dir in &dirs {
-            for name in dir.names()? {
-                // A name with another size saves opening the file.
-                if name::parse(name.as_encoded_bytes()).field(b'S').is_some_and(|named| named != size) {
-                    continue;
-                }
-                let path = dir.path().join(&name);
-                match dir.open_message(&name) {
-                    Ok(file) if is_same(message, &path, &file)? => return Ok((lock, Some(path))),
-                    Ok(_) => {}
-                    Err(error) => missed |= was_missed(dir, &name, error)?,
-                }
-            }
+    let lock = lock::lock_dir(&maildir.open_child("new".as_ref())?, ctx.locks.timeout, ctx.cancel)?;
+    let reader = MaildirReader::in_dir(maildir, ctx.now)?;
+    let listing = reader.list()?;
+    for entry in listing.messages.iter().chain(&listing.hidden) {
+        // A name with another size saves opening the file.
+        if entry.parsed().field(b'S').is_some_and(|named| named != message.size()) {
+            continue;
         }
-        if !missed {
-            break;
+        match reader.locate(entry, open_candidate)? {
+            Ok((entry, Some(file))) if is_same(message, &reader.path(&entry), &file)? => {
+                return Ok((lock, Some(reader.path(&entry))));
+            }
+            Ok(_) | Err(NoMessage::Removed | NoMessage::DanglingLink | NoMessage::NotAFile) => {}
         }
     }
     Ok((lock, None))
 }
 
-/// Reports whether a name that cannot be opened was a message that is elsewhere now. A socket, a link to nothing or to
-/// itself, and another user's file are not messages that mailferry delivered: they must not hold up the mail.
-fn was_missed(dir: &Dir, name: &OsStr, error: Error) -> Result<bool> {
-    if dir.file_size(name)?.is_none() {
-        return Ok(!dir.exists(name)?);
-    }
-    match &error {
-        Error::Io { source, .. } if source.kind() == ErrorKind::NotFound => Ok(true),
-        Error::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => Ok(false),
-        _ => Err(error),
+/// Opens a file that may be the message. A socket, a link to itself and another user's file are not messages that
+/// mailferry delivered: they must not hold up the mail.
+fn open_candidate(dir: &Dir, name: &OsStr) -> Result<Option<File>> {
+    match dir.open_message(name) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.is(ErrorKind::NotFound) => Err(error),
+        Err(error) if error.is(ErrorKind::PermissionDenied) => Ok(None),
+        Err(error) if dir.file_size(name)?.is_some() => Err(error),
+        Err(_) => Ok(None),
     }
 }
 

@@ -1,7 +1,6 @@
 //! Verification of one message file of a Maildir: name, metadata, bytes.
 
 use std::borrow::Cow;
-use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -15,7 +14,7 @@ use super::options::Depth;
 use super::repair::{REPAIR_COMMAND, RepairStep};
 use super::report::error_text;
 use crate::mailbox::fs::Dir;
-use crate::mailbox::maildir::{Entry, Subdir, list, name};
+use crate::mailbox::maildir::{Entry, MaildirReader, NoMessage, Subdir, list, name};
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::mbox::{Candidate, ScanHooks, scan};
 use crate::mailbox::{Code, Error, Finding, Result, escape};
@@ -81,39 +80,23 @@ impl MessageFile {
 pub(crate) struct OpenFolder<'a> {
     index: usize,
     path: &'a Path,
-    new: Option<Dir>,
-    cur: Option<Dir>,
+    reader: MaildirReader,
     options: &'a FileOptions,
 }
 
 impl<'a> OpenFolder<'a> {
-    pub(super) fn open(index: usize, path: &'a Path, options: &'a FileOptions) -> Result<OpenFolder<'a>> {
-        let root = Dir::open(path)?;
-        // A missing or closed directory is reported elsewhere.
-        let open = |name: &str| root.open_child(OsStr::new(name)).ok();
-        Ok(OpenFolder { index, path, new: open("new"), cur: open("cur"), options })
+    pub(super) fn index(&self) -> usize {
+        self.index
     }
 
-    fn open_entry(&self, entry: &Entry) -> Result<File> {
-        let dir = match entry.subdir {
-            Subdir::New => self.new.as_ref(),
-            Subdir::Cur => self.cur.as_ref(),
-        };
-        let missing =
-            || Error::io("open", self.path.join(entry.subdir.dir()))(io::ErrorKind::NotFound.into());
-        dir.ok_or_else(missing)?.open_file(&entry.name)
-    }
-
-    /// Opens a listed message, or returns None if it is gone. A message that has moved to cur/ or has new flags is
-    /// found by its base name.
-    fn find(&self, entry: &Entry) -> Result<Option<(Entry, File)>> {
-        match self.open_entry(entry) {
-            Err(error) if error.is(io::ErrorKind::NotFound) => {}
-            other => return other.map(|file| Some((entry.clone(), file))),
-        }
-        let base = entry.parsed().base;
-        let moved = list::list_messages(self.path)?.into_iter().find(|e| e.parsed().base == base);
-        moved.map(|moved| self.open_entry(&moved).map(|file| (moved, file))).transpose()
+    /// Opens the folder. A missing or closed directory is reported elsewhere.
+    pub(super) fn open(
+        index: usize,
+        path: &'a Path,
+        options: &'a FileOptions,
+        now: i64,
+    ) -> Result<OpenFolder<'a>> {
+        Ok(OpenFolder { index, path, reader: MaildirReader::open_readable(path, now)?, options })
     }
 }
 
@@ -124,6 +107,8 @@ pub(crate) struct FileCheck {
     pub findings: Vec<Finding>,
     pub steps: Vec<RepairStep>,
     pub repeated: RepeatedFindings,
+    /// Messages that are not in the folder any more.
+    pub removed: Vec<Entry>,
 }
 
 /// Findings that thousands of messages share: each code is reported once, with a count and the first path.
@@ -192,10 +177,10 @@ impl FileCheck {
 
     /// Checks one message. `buffer` is reused between messages.
     pub(super) fn check(&mut self, folder: &OpenFolder<'_>, entry: &Entry, buffer: &mut Vec<u8>) {
-        let (entry, file) = match folder.find(entry) {
-            Ok(Some(found)) => found,
-            // Another program has deleted it since it was listed.
-            Ok(None) => return,
+        let (entry, file) = match folder.reader.locate(entry, Dir::open_file) {
+            Ok(Ok((entry, file))) => (entry.into_owned(), file),
+            Ok(Err(NoMessage::Removed)) => return self.removed.push(entry.clone()),
+            Ok(Err(none)) => return self.findings.push(none.finding(entry.path(folder.path))),
             Err(error) => return self.note_unreadable(folder, entry, &error),
         };
         let path = entry.path(folder.path);

@@ -1,6 +1,7 @@
 //! Verification of a Maildir with its folders, both Maildir++ and nested ones (layout fs).
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
 use std::io;
@@ -18,7 +19,7 @@ use super::repair::{LOST_DIR, REPAIR_COMMAND, RepairStep};
 use super::report::{FolderSummary, VerifyReport, error_text};
 use crate::mailbox::fs::{Dir, parent_of, read_regular};
 use crate::mailbox::maildir::detect::{DirectoryKind, detect, is_damaged_folder, remnant, require_maildir};
-use crate::mailbox::maildir::{Entry, Subdir};
+use crate::mailbox::maildir::{Entry, FolderVersion, MaildirReader, NoMessage, Subdir};
 use crate::mailbox::maildir::{folders as names, quota};
 use crate::mailbox::manifest::FILE_NAME;
 use crate::mailbox::message::Flags;
@@ -30,6 +31,8 @@ use crate::mailbox::{Code, Context, Error, Finding, Phase, Result};
 const STALE: i64 = 36 * 3600;
 /// Messages per task.
 const CHUNK: usize = 64;
+/// Listings of all folders in search of a message, while messages move between folders.
+const ROUNDS: usize = 5;
 
 /// Position of a directory in a Maildir.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,29 +73,24 @@ pub(crate) fn verify(
     let size = |entry: &Entry| entry.parsed().field(b'S').unwrap_or(0);
     context.events.begin(Phase::Reading, listed.iter().flatten().map(size).sum());
     let mut messages = Vec::new();
-    let mut summaries = Vec::new();
     for (n, (folder, entries)) in folders.iter().zip(listed).enumerate() {
-        let folder_messages =
-            check.check_messages(&OpenFolder::open(n, folder, &file_options)?, &entries, context)?;
-        check.check_duplicates(&folders, &folder_messages);
-        summaries.push(FolderSummary {
-            path: folder.clone(),
-            messages: folder_messages.len() as u64,
-            bytes: folder_messages.iter().map(|m| m.size).sum(),
-            variant: None,
-        });
-        messages.extend(folder_messages);
+        let folder = OpenFolder::open(n, folder, &file_options, context.now)?;
+        messages.extend(check.check_messages(&folder, &entries, context)?);
     }
+    let search = Search { folders: &folders, options: &file_options, context };
+    let removed = search.find_moved(&manifests, &mut messages, &mut check)?;
+    check.check_duplicates(&folders, &messages);
+    let summaries = summarize(&folders, &messages);
     check.check_maildirsize(path, &folders, &messages)?;
     check.findings.extend(check_folder_names(path)?);
     check.check_manifest_present(path, &manifests, &messages);
-    let maildir = manifest::Maildir { folders: &folders, messages: &mut messages };
+    let maildir = manifest::Maildir { folders: &folders, messages: &mut messages, removed: &removed };
     let sources = manifest::check(&manifests, maildir, options, context, &mut check.findings)?;
     check.findings.extend(messages.iter().filter(|m| !m.matches).filter_map(|m| {
         let message = "a From_ line with a header behind it: a second message may be in this file";
         Some(Finding::at(Code::MessageFromInside, m.inner_message?, message).in_file(m.path(&folders)))
     }));
-    let MaildirCheck { mut findings, steps, refused } = check;
+    let MaildirCheck { mut findings, steps, refused, .. } = check;
     findings
         .extend(refused.into_iter().map(|error| Finding::from(&error).in_file(error.path().unwrap_or(path))));
     findings.sort_by(|a, b| (&a.path, a.offset).cmp(&(&b.path, b.offset)));
@@ -101,6 +99,95 @@ pub(crate) fn verify(
         finding.hint = Some(format!("{REPAIR_COMMAND} {}", shell_quote(path)).into());
     }
     Ok(VerifyReport { path: path.to_owned(), folders: summaries, findings, steps, sources })
+}
+
+fn summarize(folders: &[PathBuf], messages: &[MessageFile]) -> Vec<FolderSummary> {
+    let new = |path: &PathBuf| FolderSummary { path: path.clone(), messages: 0, bytes: 0, variant: None };
+    let mut summaries: Vec<FolderSummary> = folders.iter().map(new).collect();
+    for message in messages {
+        summaries[message.folder].messages += 1;
+        summaries[message.folder].bytes += message.size;
+    }
+    summaries
+}
+
+/// The search for messages that another program moved to another folder during the run.
+struct Search<'a> {
+    folders: &'a [PathBuf],
+    options: &'a FileOptions,
+    context: &'a Context<'a>,
+}
+
+impl Search<'_> {
+    /// Looks for the messages that were removed from their folder since it was listed, and for those of the manifests
+    /// that no listing has, and checks those that it finds. A message that was moved after its new folder and before
+    /// its old one was listed is in neither listing. Returns the base names of messages that were removed.
+    fn find_moved(
+        &self,
+        manifests: &[manifest::LoadedManifest],
+        messages: &mut Vec<MessageFile>,
+        check: &mut MaildirCheck,
+    ) -> Result<HashSet<Vec<u8>>> {
+        let mut removed = std::mem::take(&mut check.removed);
+        let mut wanted = manifest::missing_names(manifests, messages);
+        wanted.extend(removed.iter().map(|(_, entry)| entry.parsed().base.to_vec()));
+        for _ in 0..ROUNDS {
+            if wanted.is_empty() {
+                break;
+            }
+            let (before, found) = (self.versions()?, self.list(&wanted)?);
+            let with_wanted_name = messages.iter().filter(|m| wanted.contains(m.parsed().base));
+            let known: HashSet<(usize, Vec<u8>)> =
+                with_wanted_name.map(|m| (m.folder, m.parsed().base.to_vec())).collect();
+            for (n, mut entries) in found {
+                entries.retain(|entry| !known.contains(&(n, entry.parsed().base.to_vec())));
+                let folder = OpenFolder::open(n, &self.folders[n], self.options, self.context.now)?;
+                let found = check.check_messages(&folder, &entries, self.context)?;
+                found.iter().for_each(|message| {
+                    wanted.remove(message.parsed().base);
+                });
+                messages.extend(found);
+            }
+            // Nothing moved while all folders were listed: what is not there is gone.
+            if self.versions()? == before {
+                break;
+            }
+        }
+        removed.append(&mut check.removed);
+        removed.retain(|(_, entry)| wanted.contains(entry.parsed().base));
+        removed.sort_by(|(a, one), (b, other)| a.cmp(b).then_with(|| one.name.cmp(&other.name)));
+        removed.dedup_by(|(a, one), (b, other)| a == b && one.parsed().base == other.parsed().base);
+        for (n, entry) in &removed {
+            check.findings.push(NoMessage::Removed.finding(entry.path(&self.folders[*n])));
+        }
+        let mut names: HashSet<Vec<u8>> =
+            removed.into_iter().map(|(_, entry)| entry.parsed().base.to_vec()).collect();
+        // A message may be in several folders.
+        messages.iter().for_each(|message| {
+            names.remove(message.parsed().base);
+        });
+        Ok(names)
+    }
+
+    fn versions(&self) -> Result<Vec<FolderVersion>> {
+        let open = |folder: &PathBuf| MaildirReader::open_readable(folder, self.context.now)?.version();
+        self.folders.iter().map(open).collect()
+    }
+
+    /// Lists the messages with these base names in each folder.
+    fn list(&self, wanted: &HashSet<Vec<u8>>) -> Result<Vec<(usize, Vec<Entry>)>> {
+        let mut found = Vec::new();
+        for (n, folder) in self.folders.iter().enumerate() {
+            self.context.cancel.check()?;
+            let listing = MaildirReader::open_readable(folder, self.context.now)?.list()?;
+            let mut entries = listing.messages;
+            entries.retain(|entry| wanted.contains(entry.parsed().base));
+            if !entries.is_empty() {
+                found.push((n, entries));
+            }
+        }
+        Ok(found)
+    }
 }
 
 /// Reports whether other users can get to this directory: a home directory usually keeps them out.
@@ -121,6 +208,8 @@ struct MaildirCheck {
     steps: Vec<RepairStep>,
     /// Errors for the rests of Maildirs.
     refused: Vec<Error>,
+    /// Messages that were removed from a folder since it was listed, with its index.
+    removed: Vec<(usize, Entry)>,
 }
 
 /// Lists a Maildir and the folders in it, the Maildir first. Folders that cannot be read are included, so that opening
@@ -210,11 +299,11 @@ impl MaildirCheck {
                 self.walk(&path, Level::Nested, folders)?;
                 folders.push(path);
             } else if !hidden && !is_known(bytes) {
-                self.note(
-                    Code::MaildirForeignFile,
-                    path,
-                    "is nothing that is known beside cur/; if it is mail, no reader shows it",
-                );
+                // A temporary file of another program may be gone by now.
+                if path.symlink_metadata().is_ok() {
+                    let text = "is nothing that is known beside cur/; if it is mail, no reader shows it";
+                    self.note(Code::MaildirForeignFile, path, text);
+                }
             }
         }
         Ok(())
@@ -260,7 +349,6 @@ impl MaildirCheck {
         context.cancel.check()?;
         let root = std::fs::metadata(folder).map_err(Error::io("look at", folder))?;
         self.check_directory(folder, &root, options.owner);
-        let mut messages = Vec::new();
         for subdir in [None, Some(Subdir::New), Some(Subdir::Cur)] {
             let path = folder.join(subdir.map_or("tmp", Subdir::dir));
             let meta = match std::fs::metadata(&path) {
@@ -281,31 +369,39 @@ impl MaildirCheck {
             if options.reachable && root.mode() & 0o001 != 0 {
                 self.check_privacy(&path, &meta);
             }
-            let names = match Dir::open(&path).and_then(|dir| dir.names()) {
-                Ok(names) => names,
+            let is_tmp = subdir.is_none();
+            match Dir::open(&path).and_then(|dir| if is_tmp { dir.names() } else { Ok(Vec::new()) }) {
+                Ok(staged) => staged.iter().for_each(|name| self.check_staged(folder, name, context.now)),
                 // The other directories can still be checked.
                 Err(error @ Error::Io { .. }) => {
                     let text = error_text(&error, &path);
                     self.note(Code::IoError, path, text);
-                    continue;
                 }
                 Err(error) => return Err(error),
-            };
-            let Some(subdir) = subdir else {
-                names.iter().for_each(|name| self.check_staged(folder, name, context.now));
-                continue;
-            };
-            for name in names {
-                if !name.as_bytes().starts_with(b".") {
-                    messages.push(Entry { subdir, name });
-                // Empty dot files such as .keep only preserve the directory in an archive.
-                } else if !path.join(&name).symlink_metadata().is_ok_and(|m| m.len() == 0) {
-                    let message = "begins with a dot: no reader shows it";
-                    self.note(Code::MaildirForeignFile, path.join(&name), message);
-                }
             }
         }
-        Ok(messages)
+        self.list_messages(folder, context)
+    }
+
+    fn list_messages(&mut self, folder: &Path, context: &Context<'_>) -> Result<Vec<Entry>> {
+        let listing = match MaildirReader::open_readable(folder, context.now)?.list() {
+            Ok(listing) => listing,
+            Err(error @ Error::Io { .. }) => {
+                let path = error.path().unwrap_or(folder).to_owned();
+                let text = error_text(&error, &path);
+                self.note(Code::IoError, path, text);
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(error),
+        };
+        for entry in listing.hidden {
+            let path = entry.path(folder);
+            // Empty dot files such as .keep only preserve the directory in an archive.
+            if path.symlink_metadata().is_ok_and(|meta| meta.len() > 0) {
+                self.note(Code::MaildirForeignFile, path, "begins with a dot: no reader shows it");
+            }
+        }
+        Ok(listing.messages)
     }
 
     fn check_directory(&mut self, path: &Path, meta: &Metadata, owner: u32) {
@@ -379,21 +475,22 @@ impl MaildirCheck {
             messages.extend(check.messages);
             self.findings.extend(check.findings);
             self.steps.extend(check.steps);
+            self.removed.extend(check.removed.into_iter().map(|entry| (folder.index(), entry)));
             repeated.merge(check.repeated);
         }
         self.findings.extend(repeated.into_findings());
         Ok(messages)
     }
 
-    /// Reports names that are equal up to the info.
+    /// Reports names of a folder that are equal up to the info.
     fn check_duplicates(&mut self, folders: &[PathBuf], messages: &[MessageFile]) {
-        fn key(message: &MessageFile) -> (&[u8], &str, &OsStr) {
-            (message.parsed().base, message.entry.subdir.dir(), &message.entry.name)
+        fn key(message: &MessageFile) -> (usize, &[u8], &str, &OsStr) {
+            (message.folder, message.parsed().base, message.entry.subdir.dir(), &message.entry.name)
         }
         let mut sorted: Vec<&MessageFile> = messages.iter().collect();
         sorted.sort_by(|a, b| key(a).cmp(&key(b)));
         for pair in sorted.windows(2) {
-            if pair[0].parsed().base == pair[1].parsed().base {
+            if pair[0].folder == pair[1].folder && pair[0].parsed().base == pair[1].parsed().base {
                 let message = format!("has the same base name as {}", display_path(&pair[0].path(folders)));
                 self.note(Code::MaildirDuplicate, pair[1].path(folders), message);
             }

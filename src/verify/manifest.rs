@@ -47,6 +47,19 @@ pub(crate) struct Maildir<'a> {
     /// The Maildir itself first.
     pub folders: &'a [PathBuf],
     pub messages: &'a mut [MessageFile],
+    /// Base names of messages that were removed during the run.
+    pub removed: &'a HashSet<Vec<u8>>,
+}
+
+/// Returns the names in the manifests that no file has.
+pub(crate) fn missing_names(manifests: &[LoadedManifest], messages: &[MessageFile]) -> HashSet<Vec<u8>> {
+    let sections = manifests.iter().flat_map(|manifest| &manifest.sections);
+    let mut missing: HashSet<&[u8]> =
+        sections.flat_map(|section| &section.messages).map(|record| &record.name.0[..]).collect();
+    messages.iter().for_each(|message| {
+        missing.remove(message.parsed().base);
+    });
+    missing.into_iter().map(<[u8]>::to_vec).collect()
 }
 
 /// Reads the manifests of all folders. A damaged one is reported and not used.
@@ -123,10 +136,9 @@ pub(crate) fn check(
     context: &Context<'_>,
     findings: &mut Vec<Finding>,
 ) -> Result<Vec<SourceStatus>> {
-    let Maildir { folders, messages } = maildir;
-    let needed = folders.iter().filter(|_| !manifests.is_empty());
+    let needed = maildir.folders.iter().filter(|_| !manifests.is_empty());
     let keywords = needed.map(|folder| KeywordTable::read(folder)).collect::<Result<Vec<_>>>()?;
-    let files = FileIndex::new(manifests, folders, messages, keywords);
+    let files = FileIndex::new(manifests, &maildir, keywords);
     let mut checks: Vec<ManifestCheck<'_>> =
         manifests.iter().map(|manifest| ManifestCheck::new(manifest, &files, options)).collect();
     let mut taken = HashSet::new();
@@ -145,7 +157,7 @@ pub(crate) fn check(
         findings.append(&mut check.findings);
         matches.append(&mut check.matches);
     }
-    matches.into_iter().for_each(|n| messages[n].matches = true);
+    matches.into_iter().for_each(|n| maildir.messages[n].matches = true);
     Ok(sources)
 }
 
@@ -153,6 +165,7 @@ pub(crate) fn check(
 struct FileIndex<'a> {
     folders: &'a [PathBuf],
     messages: &'a [MessageFile],
+    removed: &'a HashSet<Vec<u8>>,
     /// Keyword letters of each folder.
     keywords: Vec<KeywordTable>,
     by_path: HashMap<&'a Path, usize>,
@@ -164,10 +177,10 @@ struct FileIndex<'a> {
 impl<'a> FileIndex<'a> {
     fn new(
         manifests: &[LoadedManifest],
-        folders: &'a [PathBuf],
-        messages: &'a [MessageFile],
+        maildir: &'a Maildir<'_>,
         keywords: Vec<KeywordTable>,
     ) -> FileIndex<'a> {
+        let Maildir { folders, messages, removed } = maildir;
         let records = manifests.iter().flat_map(|m| &m.sections).flat_map(|s| &s.messages);
         let names: HashSet<&[u8]> = records.map(|m| &m.name.0[..]).collect();
         let (mut by_name, mut unnamed) = (HashMap::<_, Vec<usize>>::new(), HashMap::<_, Vec<usize>>::new());
@@ -180,7 +193,7 @@ impl<'a> FileIndex<'a> {
             }
         }
         let by_path = folders.iter().enumerate().map(|(n, folder)| (&**folder, n)).collect();
-        FileIndex { folders, messages, keywords, by_path, by_name, unnamed }
+        FileIndex { folders, messages, removed, keywords, by_path, by_name, unnamed }
     }
 }
 
@@ -246,7 +259,8 @@ impl<'a> ManifestCheck<'a> {
             let required = section.footer.is_some() || !newest && !section.header.is_maildir();
             for record in &section.messages {
                 let name = &record.name.0[..];
-                if seen.insert(name) {
+                // A message that was removed during the run is reported as such.
+                if !files.removed.contains(name) && seen.insert(name) {
                     names.push(Named { name, record, section, required });
                     by_digest.entry(record.file_digest()).or_insert(name);
                 }
@@ -534,8 +548,8 @@ impl<'a> ManifestCheck<'a> {
         let mut sources: Vec<SourceStatus> = Vec::new();
         for section in self.manifest.newest_sections() {
             let mut status = SourceStatus::new(section.source(), self.home(), self.options.depth);
-            status.messages = section.messages.len() as u64;
-            for record in &section.messages {
+            for record in section.messages.iter().filter(|r| !self.files.removed.contains(&r.name.0)) {
+                status.messages += 1;
                 let state = self.states.get(&record.name.0[..]).copied().unwrap_or_default();
                 status.intact += u64::from(state.intact);
                 status.moved += u64::from(state.moved);
@@ -570,7 +584,7 @@ impl<'a> ManifestCheck<'a> {
         for section in self.manifest.newest_sections() {
             if section.header.is_maildir() {
                 if maildirs.insert(&section.header.source.0) {
-                    let finding = compare_maildir(self.manifest, section, self.options.source);
+                    let finding = compare_maildir(self.manifest, section, self.options.source, context.now);
                     self.findings.push(finding);
                 }
                 continue;
@@ -685,10 +699,10 @@ fn describe_change(record: &MessageRecord, file: &MessageFile) -> String {
 }
 
 /// Compares the names in a Maildir with those that were copied.
-fn compare_maildir(manifest: &LoadedManifest, section: &Section, source: Option<&Path>) -> Finding {
+fn compare_maildir(manifest: &LoadedManifest, section: &Section, source: Option<&Path>, now: i64) -> Finding {
     let named = section.source();
     let path = source.unwrap_or(&named);
-    let text = match list::list_messages(path) {
+    let text = match list::list_messages(path, now) {
         Ok(entries) => {
             let now: HashSet<&[u8]> = entries.iter().map(|entry| entry.parsed().base).collect();
             let sections = manifest.sections.iter().filter(|s| s.header.source == section.header.source);

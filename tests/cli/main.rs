@@ -40,6 +40,7 @@ mod mta;
 mod null_client;
 mod peers;
 mod power;
+mod race;
 mod random_kills;
 mod strace;
 mod support;

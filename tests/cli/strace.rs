@@ -5,6 +5,8 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 
@@ -46,10 +48,20 @@ impl Stopped {
         Stopped { strace, process }
     }
 
-    /// Lets it run to its end.
+    /// Lets it run to its end. strace counts the calls of each thread, so another thread may stop it again.
     pub(crate) fn resume(self) -> Run {
-        rustix::process::kill_process(self.process, Signal::CONT).unwrap();
-        Run::of(self.strace.wait_with_output().unwrap())
+        let ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ended.load(Ordering::Relaxed) {
+                    let _ = rustix::process::kill_process(self.process, Signal::CONT);
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            });
+            let output = self.strace.wait_with_output().unwrap();
+            ended.store(true, Ordering::Relaxed);
+            Run::of(output)
+        })
     }
 }
 

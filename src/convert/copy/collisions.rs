@@ -1,17 +1,16 @@
 //! Messages whose name the destination has already.
 
 use std::collections::{HashMap, HashSet};
-use std::io;
 use std::path::Path;
 
 use super::source::SourceMaildir;
 use crate::convert::RenderOptions;
 use crate::convert::render::render;
-use crate::mailbox::maildir::{BaseName, Entry, FoundMessage, KeywordSet, MaildirReader, Unique, list};
+use crate::mailbox::Result;
+use crate::mailbox::maildir::{BaseName, Entry, FoundMessage, KeywordSet, MaildirReader, Unique};
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::mbox::Quoting;
 use crate::mailbox::message::header;
-use crate::mailbox::{Error, Result};
 
 /// A message of the destination.
 #[derive(Debug)]
@@ -54,12 +53,13 @@ pub(super) enum NewName {
 }
 
 impl DestinationIndex {
-    pub(super) fn open(destination: &Path) -> Result<DestinationIndex> {
+    pub(super) fn open(destination: &Path, now: i64) -> Result<DestinationIndex> {
+        let files = MaildirReader::open(destination, now)?;
         let mut entries: HashMap<Vec<u8>, Vec<Entry>> = HashMap::new();
-        for entry in list::list_messages(destination)? {
+        for entry in files.list()?.messages {
             entries.entry(entry.parsed().base.to_vec()).or_default().push(entry);
         }
-        Ok(DestinationIndex { files: Some(MaildirReader::open(destination)?), entries })
+        Ok(DestinationIndex { files: Some(files), entries })
     }
 
     pub(super) fn contains(&self, base: &[u8]) -> bool {
@@ -71,9 +71,9 @@ impl DestinationIndex {
         super::letters::union(self.entries.values().flatten())
     }
 
-    pub(super) fn compare(&self, source: &SourceMaildir<'_>, entry: &Entry) -> Result<Collision> {
+    pub(super) fn compare(&self, source: &SourceMaildir, entry: &Entry) -> Result<Collision> {
         let mut bytes = Vec::new();
-        let Ok(FoundMessage { mtime, .. }) = source.files.read_or_explain(entry, &mut bytes)? else {
+        let Ok(FoundMessage { mtime, .. }) = source.files.read(entry, &mut bytes)? else {
             return Ok(Collision::Unread);
         };
         let (base, digest) = (entry.parsed().base, Digest::of(&bytes));
@@ -91,11 +91,7 @@ impl DestinationIndex {
         let (Some(files), Some(entries)) = (&self.files, self.entries.get(base)) else { return Ok(None) };
         let mut bytes = Vec::new();
         for entry in entries {
-            let found = match files.read(entry, &mut bytes) {
-                Ok(found) => found,
-                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
+            let Ok(found) = files.read(entry, &mut bytes)? else { continue };
             if Digest::of(&bytes) == digest {
                 let letters = found.entry.parsed().info.unwrap_or_default().to_vec();
                 let (base, length) = (base.to_vec(), bytes.len() as u64);

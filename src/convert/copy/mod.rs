@@ -65,7 +65,7 @@ impl Copy<'_> {
         if options.ownership.owner.is_some() {
             source::refuse_links(source)?;
         }
-        let maildir = SourceMaildir::open(source)?;
+        let maildir = SourceMaildir::open(source, context.now)?;
         if let Some(totals) = self.find_all_known(&maildir, &destination)? {
             let text = "all of its messages were copied before: nothing to do";
             self.findings.push(Finding::new(Code::SourceKnown, text));
@@ -113,11 +113,7 @@ impl Copy<'_> {
     }
 
     /// If every message was copied before there is nothing to do. Then nothing is touched, not even a lock.
-    fn find_all_known(
-        &self,
-        source: &SourceMaildir<'_>,
-        destination: &Destination,
-    ) -> Result<Option<Totals>> {
+    fn find_all_known(&self, source: &SourceMaildir, destination: &Destination) -> Result<Option<Totals>> {
         let options = &self.options.destination;
         if destination.manifest.is_none() {
             return Ok(None);
@@ -233,7 +229,7 @@ mod tests {
         assert_eq!((totals.messages_found, totals.written, totals.bytes_source), (2, 2, 21));
         let codes: Vec<Code> = reports[0].findings.iter().map(|finding| finding.code).collect();
         assert_eq!(codes, [Code::MessageExpunged]);
-        let entries = list::list_messages(&destination).unwrap();
+        let entries = list::list_messages(&destination, list::NO_CLOCK).unwrap();
         let names: Vec<_> = entries.iter().map(|entry| entry.path(Path::new(""))).collect();
         assert_eq!(names, [Path::new("cur/1.read:2,RS"), Path::new("new/2.stays")]);
         let text = std::fs::read(destination.join(manifest::FILE_NAME)).unwrap();

@@ -10,7 +10,7 @@ use super::letters;
 use super::source::{SourceMaildir, is_link};
 use crate::convert::chunks::{MessageChunk, divide};
 use crate::convert::{DestinationOptions, History};
-use crate::mailbox::maildir::{DestinationState, Entry, KeywordSet, list};
+use crate::mailbox::maildir::{DestinationState, Entry, KeywordSet};
 use crate::mailbox::{Code, Context, Finding, Result, escape};
 
 /// Messages that a worker takes at once.
@@ -85,7 +85,7 @@ impl SourceMessage {
 
 /// The inputs of a plan.
 pub(super) struct Planner<'a> {
-    pub(super) source: &'a SourceMaildir<'a>,
+    pub(super) source: &'a SourceMaildir,
     pub(super) copied: &'a CopiedMessages,
     pub(super) history: &'a History<'a>,
     pub(super) options: &'a DestinationOptions<'a>,
@@ -96,7 +96,7 @@ impl Planner<'_> {
     /// Decides for each message whether it is written, and by which name.
     pub(super) fn plan(&self, state: &DestinationState, findings: &mut Vec<Finding>) -> Result<CopyPlan> {
         let index = match state {
-            DestinationState::Maildir => DestinationIndex::open(self.options.path)?,
+            DestinationState::Maildir => DestinationIndex::open(self.options.path, self.context.now)?,
             _ => DestinationIndex::default(),
         };
         let (mut messages, mut known, mut known_bytes) = (Vec::new(), 0, 0);
@@ -111,14 +111,14 @@ impl Planner<'_> {
             }
         }
         let mut skipped = Vec::new();
-        self.skip_unreadable(&mut messages, &mut skipped);
+        self.skip_unreadable(&mut messages, &mut skipped)?;
         self.resolve_collisions(&mut messages, &index, findings)?;
         let chunks = divide(messages.iter().map(|message| message.size), MESSAGES_AT_ONCE);
         let letters_there = index.letters();
         Ok(CopyPlan { messages, chunks, skipped, letters_there, known, known_bytes })
     }
 
-    fn skip_unreadable(&self, messages: &mut Vec<SourceMessage>, skipped: &mut Vec<Finding>) {
+    fn skip_unreadable(&self, messages: &mut Vec<SourceMessage>, skipped: &mut Vec<Finding>) -> Result<()> {
         if self.options.ownership.owner.is_some() {
             // Users do link messages. But what is given to another user must not be a file that the user could
             // not read.
@@ -134,11 +134,16 @@ impl Planner<'_> {
         }
         if !self.copied.is_open {
             // Mostly there is no new message. Without this, a FIFO would cause an empty section in every run.
-            messages.retain(|message| {
-                let why = list::explain_unreadable(self.source.path, &message.entry);
-                why.map(|why| skipped.push(why)).is_none()
-            });
+            let mut readable = Vec::with_capacity(messages.len());
+            for message in messages.drain(..) {
+                match self.source.files.current_size(&message.entry)? {
+                    Ok(_) => readable.push(message),
+                    Err(none) => skipped.push(none.finding(self.source.files.path(&message.entry))),
+                }
+            }
+            *messages = readable;
         }
+        Ok(())
     }
 
     /// Compares messages with those that have the same name; in most Maildirs there are none.

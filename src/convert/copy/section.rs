@@ -14,19 +14,19 @@ use crate::convert::chunks::MessageChunk;
 use crate::convert::{CheckedChunk, DestinationOptions, SectionSource, StagedFile};
 use crate::mailbox::fs::ignore_poison;
 use crate::mailbox::maildir::{
-    BaseName, Entry, FoundMessage, MaildirWriter, MessagePath, NewMessage, Subdir, Unique, list, name,
+    BaseName, Entry, FoundMessage, MaildirWriter, MessagePath, NewMessage, Subdir, Unique, name,
 };
 use crate::mailbox::manifest::{
     ByteCounts, Bytes, Digest, MessageRecord, SectionFooter, SectionHeader, to_line,
 };
 use crate::mailbox::message::Origin;
-use crate::mailbox::{Context, Error, Result};
+use crate::mailbox::{Context, Result};
 
 const PROGRAM: &str = concat!("mailferry ", env!("CARGO_PKG_VERSION"));
 
 /// The messages of a copy, and their section of the manifest.
 pub(super) struct CopySection<'a> {
-    pub(super) source: &'a SourceMaildir<'a>,
+    pub(super) source: &'a SourceMaildir,
     pub(super) plan: &'a CopyPlan,
     pub(super) mapping: &'a LetterMapping,
     pub(super) options: &'a DestinationOptions<'a>,
@@ -81,23 +81,18 @@ impl<'a> CopySection<'a> {
         let mut tally = CopyTally::default();
         for message in &self.plan.messages {
             self.context.cancel.check()?;
-            let path = self.source.files.path(&message.entry);
-            match (&message.disposition, std::fs::metadata(&path)) {
-                (Disposition::Present(there), _) => {
-                    tally.present += 1;
-                    tally.bytes += there.length;
-                }
-                (_, Ok(meta)) if meta.is_file() => {
+            if let Disposition::Present(there) = &message.disposition {
+                tally.present += 1;
+                tally.bytes += there.length;
+                continue;
+            }
+            match self.source.files.current_size(&message.entry)? {
+                Ok((entry, size)) => {
                     tally.written += 1;
-                    tally.bytes += meta.len();
-                    tally.note_unmapped(self.final_name(&message.entry, b"").2.unmapped);
+                    tally.bytes += size;
+                    tally.note_unmapped(self.final_name(&entry, b"").2.unmapped);
                 }
-                (_, looked) => match (list::explain_unreadable(self.source.path, &message.entry), looked) {
-                    (Some(finding), _) => tally.skip(finding),
-                    (None, Err(error)) => return Err(Error::io("look at", path)(error)),
-                    // It has come back.
-                    (None, Ok(_)) => {}
-                },
+                Err(none) => tally.skip(none.finding(self.source.files.path(&message.entry))),
             }
         }
         Ok(tally)

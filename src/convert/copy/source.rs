@@ -1,34 +1,23 @@
 //! The Maildir that is copied.
 
-use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::mailbox::fs::Dir;
-use crate::mailbox::maildir::{Entry, MaildirReader, list};
+use crate::mailbox::maildir::{Entry, MaildirReader};
 use crate::mailbox::{Code, Error, Finding, Result, escape};
 
 /// The Maildir that is copied.
-pub(super) struct SourceMaildir<'a> {
-    pub(super) path: &'a Path,
+pub(super) struct SourceMaildir {
     pub(super) files: MaildirReader,
     pub(super) entries: Vec<Entry>,
 }
 
-impl<'a> SourceMaildir<'a> {
-    pub(super) fn open(path: &'a Path) -> Result<SourceMaildir<'a>> {
-        let files = MaildirReader::open(path)?;
-        let mut seen = HashSet::new();
-        let mut entries = list::list_messages(path)?;
-        let repeated: HashSet<Vec<u8>> = entries
-            .iter()
-            .filter(|entry| !seen.insert(entry.parsed().base))
-            .map(|entry| entry.parsed().base.to_vec())
-            .collect();
-        // A message that was moved during the listing is listed in both directories, and is in one of them.
-        let exists = |entry: &Entry| std::fs::symlink_metadata(entry.path(path)).is_ok();
-        entries.retain(|entry| !repeated.contains(entry.parsed().base) || exists(entry));
-        Ok(SourceMaildir { path, files, entries })
+impl SourceMaildir {
+    pub(super) fn open(path: &Path, now: i64) -> Result<SourceMaildir> {
+        let files = MaildirReader::open(path, now)?;
+        let entries = files.list()?.messages;
+        Ok(SourceMaildir { files, entries })
     }
 }
 

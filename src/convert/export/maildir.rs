@@ -26,10 +26,14 @@ pub(super) struct SourceMessage {
 }
 
 impl SourceMaildir {
-    pub(super) fn open(path: &Path, manifest: ManifestLocation<'_>) -> Result<(SourceMaildir, Report)> {
-        let files = MaildirReader::open(path)?;
-        let (entries, recorded) = rayon::join(|| list::list_messages(path), || read_recorded(path, manifest));
-        let (entries, mut findings) = (entries?, Vec::new());
+    pub(super) fn open(
+        path: &Path,
+        manifest: ManifestLocation<'_>,
+        now: i64,
+    ) -> Result<(SourceMaildir, Report)> {
+        let files = MaildirReader::open(path, now)?;
+        let (listing, recorded) = rayon::join(|| files.list(), || read_recorded(path, manifest));
+        let (entries, mut findings) = (listing?.messages, Vec::new());
         let recorded = match recorded {
             Err(error @ Error::Manifest { .. }) => {
                 let message = format!("{error}; the messages are in the order of their dates");

@@ -114,7 +114,7 @@ impl<'a> Export<'a> {
     fn prepare(&mut self, source: &'a ExportSource) -> Result<ReadySource<'a>> {
         match source {
             ExportSource::Maildir(path) => {
-                let (maildir, report) = SourceMaildir::open(path, self.options.manifest)?;
+                let (maildir, report) = SourceMaildir::open(path, self.options.manifest, self.context.now)?;
                 self.bytes_source += maildir.messages.iter().map(|message| message.size).sum::<u64>();
                 self.reports.push(report);
                 Ok(ReadySource::Maildir(maildir))

@@ -64,7 +64,10 @@ impl Renderer {
         let FoundMessage { entry, mtime } = match maildir.files.read_or_explain(&message.entry, bytes)? {
             Ok(found) => found,
             Err(finding) => {
-                self.tally.skipped += 1;
+                match finding.code {
+                    Code::MessageExpunged => self.tally.removed += 1,
+                    _ => self.tally.skipped += 1,
+                }
                 self.tally.findings.push(finding);
                 return Ok(());
             }

@@ -11,6 +11,8 @@ pub(super) struct Tally {
     pub(super) messages: u64,
     /// Entries of a Maildir that are not messages.
     pub(super) skipped: u64,
+    /// Messages that were removed since they were listed. They are not among the messages found.
+    pub(super) removed: u64,
     /// Bytes of the messages in the source.
     pub(super) bytes: u64,
     pub(super) line_ends: u64,
@@ -64,6 +66,7 @@ impl AddAssign for Tally {
     fn add_assign(&mut self, other: Tally) {
         self.messages += other.messages;
         self.skipped += other.skipped;
+        self.removed += other.removed;
         self.bytes += other.bytes;
         self.line_ends += other.line_ends;
         self.final_newlines += other.final_newlines;

@@ -339,6 +339,24 @@ impl Dir {
         }
     }
 
+    /// Returns the size of a message; `None` for what is not a regular file. A symbolic link is followed, since users
+    /// link messages.
+    pub(crate) fn message_size(&self, name: &OsStr) -> Result<Option<u64>> {
+        let stat = rustix::fs::statat(&self.fd, name, AtFlags::empty())
+            .map_err(|e| failed("look up", self.join(name))(e))?;
+        let is_regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        Ok(is_regular.then_some(stat.st_size as u64))
+    }
+
+    /// Reports whether the name is a symbolic link.
+    pub(crate) fn is_link(&self, name: &OsStr) -> Result<bool> {
+        match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Symlink),
+            Err(Errno::NOENT) => Ok(false),
+            Err(e) => Err(failed("look up", self.join(name))(e)),
+        }
+    }
+
     pub(crate) fn file_id(&self) -> Result<FileId> {
         let stat = rustix::fs::fstat(&self.fd).map_err(failed("look up", &self.path))?;
         Ok(FileId::of(&stat))
@@ -396,7 +414,22 @@ impl Dir {
 
     /// Lists the names in this directory except `.` and `..`, in no order.
     pub(crate) fn names(&self) -> Result<Vec<OsString>> {
-        self.read_names().map_err(failed("list the directory", &self.path))
+        let mut names = Vec::new();
+        self.for_each_name(|name, _| names.push(name.to_owned()))?;
+        Ok(names)
+    }
+
+    /// Passes each name in this directory, except `.` and `..`, and its inode. A file system without inodes gives
+    /// any number.
+    pub(crate) fn for_each_name(&self, each: impl FnMut(&OsStr, u64)) -> Result<()> {
+        self.read_names(each).map_err(failed("list the directory", &self.path))
+    }
+
+    /// Returns the time of the last change of its names: seconds and nanoseconds since 1970.
+    #[allow(clippy::unnecessary_cast)] // the types differ between architectures
+    pub(crate) fn modified(&self) -> Result<(i64, i64)> {
+        let stat = rustix::fs::fstat(&self.fd).map_err(failed("look up", &self.path))?;
+        Ok((stat.st_mtime as i64, stat.st_mtime_nsec as i64))
     }
 
     /// Returns the free space of its file system.
@@ -416,7 +449,12 @@ impl Dir {
     /// Reports whether [`sync_fs`](Dir::sync_fs) reports data that could not be written. It does not before Linux
     /// 5.8, nor on network and user space file systems: each file must be flushed there.
     pub(crate) fn syncfs_reports_errors(&self) -> bool {
-        !is_remote(&self.fd) && kernel_reports_syncfs_errors()
+        !self.is_remote() && kernel_reports_syncfs_errors()
+    }
+
+    /// Reports whether it is on a network or user space file system, which may show old times of change.
+    pub(crate) fn is_remote(&self) -> bool {
+        is_remote(&self.fd)
     }
 
     fn open_child_with(&self, name: &OsStr, flags: OFlags) -> Result<Dir> {
@@ -463,17 +501,16 @@ impl Dir {
             .map_err(failed("remove the directory", &child.path))
     }
 
-    fn read_names(&self) -> Result<Vec<OsString>, Errno> {
-        let mut names = Vec::new();
+    fn read_names(&self, mut each: impl FnMut(&OsStr, u64)) -> Result<(), Errno> {
         // read_from opens the directory again, so each listing starts at its beginning.
         for entry in rustix::fs::Dir::read_from(&self.fd)? {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
-                names.push(OsStr::from_bytes(name).to_owned());
+                each(OsStr::from_bytes(name), entry.ino());
             }
         }
-        Ok(names)
+        Ok(())
     }
 
     fn join(&self, name: &OsStr) -> PathBuf {

@@ -14,7 +14,7 @@ pub(crate) mod write;
 
 pub(crate) use destination::DestinationState;
 pub(crate) use keywords::{KeywordSet, KeywordTable};
-pub(crate) use list::{Entry, FoundMessage, MaildirReader};
+pub(crate) use list::{Entry, FolderVersion, FoundMessage, MaildirReader, NoMessage};
 pub(crate) use name::{BaseName, Unique};
 pub(crate) use subdir::Subdir;
 pub(crate) use write::{Fsync, Leftover, MaildirWriter, MessagePath, NewMessage};

@@ -28,7 +28,6 @@ use rustix::fs::{AtFlags, Stat};
 use rustix::io::Errno;
 
 use super::name;
-use super::subdir::Subdir;
 use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable;
@@ -37,7 +36,7 @@ use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::DirLock;
 use crate::mailbox::fs::parent_of;
 use crate::mailbox::maildir::detect;
-use crate::mailbox::maildir::list;
+use crate::mailbox::maildir::list::{self, MaildirReader, NO_CLOCK};
 use crate::mailbox::message::flags::Flags;
 use crate::mailbox::text::plural;
 
@@ -522,32 +521,27 @@ fn count(root: &Dir, cancel: &Cancel) -> Result<Usage> {
 }
 
 fn count_folder(folder: &Dir, used: &mut Usage, cancel: &Cancel) -> Result<()> {
-    let mut seen = HashSet::new();
-    for place in [Subdir::New, Subdir::Cur] {
-        let Some(dir) = there(folder.open_child(OsStr::new(place.dir())))? else { continue };
-        for name in dir.names()? {
-            if cancel.is_requested() {
-                return Err(Error::Interrupted);
-            }
-            let parsed = name::parse(name.as_bytes());
-            let counts = !name.as_bytes().starts_with(b".") && !parsed.flags().has(Flags::TRASHED);
-            // A message that moves to cur/ meanwhile is listed twice.
-            if counts
-                && seen.insert(parsed.base.to_vec())
-                && let Some(size) = size(&dir, &name)?
-            {
-                used.bytes = used.bytes.saturating_add_unsigned(size);
-                used.messages += 1;
-            }
+    let reader = MaildirReader::in_dir(folder, NO_CLOCK)?;
+    for entry in &reader.list()?.messages {
+        cancel.check()?;
+        if entry.parsed().flags().has(Flags::TRASHED) {
+            continue;
+        }
+        if let Ok((_, Some(size))) = reader.locate(entry, size)? {
+            used.bytes = used.bytes.saturating_add_unsigned(size);
+            used.messages += 1;
         }
     }
     Ok(())
 }
 
-/// Returns the bytes that a message counts for. S= in its name is used only if a server has compressed it: then it
+/// Returns the bytes that a message counts for, or None if it is not a file. S= in its name is used only if a server has compressed it: then it
 /// is the uncompressed size.
 fn size(dir: &Dir, name: &OsStr) -> Result<Option<u64>> {
-    let Some(size) = dir.file_size(name)? else { return Ok(None) };
+    let Some(size) = dir.file_size(name)? else {
+        let gone = || Error::io("look at", dir.path().join(name))(io::ErrorKind::NotFound.into());
+        return if dir.exists(name)? { Ok(None) } else { Err(gone()) };
+    };
     let said = name::parse(name.as_bytes()).field(b'S').filter(|&said| said != size);
     Ok(Some(match said {
         Some(said) if is_compressed(dir, name) => said,

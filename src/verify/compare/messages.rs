@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::both::Both;
 use super::options::{CompareOptions, MailboxRef};
 use super::pair::{self, Keys, LEVELS, Unmatched};
-use super::report::{Case, Difference, DifferenceFinder};
+use super::report::{Case, CaseDifferences, Difference, DifferenceFinder};
 use super::side::{CHUNK, MessageTraits, OpenMailbox, ScannedSide, Side};
 use super::totals::MessageTotals;
 use crate::mailbox::mbox::{Mbox, ReadOptions};
@@ -81,7 +81,7 @@ pub(crate) fn compare(
     context: &Context<'_>,
     report: &mut dyn FnMut(Difference),
 ) -> Result<MessageTotals> {
-    let sides = mailboxes.try_map(Side::open)?;
+    let sides = mailboxes.try_map(|side| Side::open(side, context.now))?;
     let mut totals = MessageTotals {
         folders: mailboxes.here.len() as u64,
         bytes: sides.here.bytes(),
@@ -103,10 +103,14 @@ pub(crate) fn compare(
     Ok(totals)
 }
 
-/// Removes messages that are marked as deleted, and returns their number.
-fn exclude_deleted(numbers: &mut Vec<usize>, traits: &[MessageTraits]) -> u64 {
+/// Removes some messages, and returns their number.
+fn exclude(
+    numbers: &mut Vec<usize>,
+    traits: &[MessageTraits],
+    is_excluded: impl Fn(&MessageTraits) -> bool,
+) -> u64 {
     let before = numbers.len();
-    numbers.retain(|&n| !traits[n].deleted);
+    numbers.retain(|&n| !is_excluded(&traits[n]));
     (before - numbers.len()) as u64
 }
 
@@ -133,6 +137,10 @@ impl Comparison<'_> {
         let scanned = sides.try_map(|side| side.scan(self.options, self.context))?;
         let Both { here, there } = &scanned;
         let mut unmatched = Unmatched::all(sides.map(Side::len));
+        let removed = Both {
+            here: exclude(&mut unmatched.here, &here.traits, |traits| traits.removed),
+            there: exclude(&mut unmatched.there, &there.traits, |traits| traits.removed),
+        };
         // Of several copies, those with the same metadata belong together.
         let key = |side: &ScannedSide, n: usize| Some((side.digests[n], side.traits[n].rewritable()));
         unmatched.match_by(|n| key(here, n), |n| key(there, n), |_, _| totals.same += 1);
@@ -154,11 +162,12 @@ impl Comparison<'_> {
         // The digests are no longer needed.
         let traits = scanned.map(|side| side.traits);
         let deleted = Both {
-            here: exclude_deleted(&mut unmatched.here, &traits.here),
-            there: exclude_deleted(&mut unmatched.there, &traits.there),
+            here: exclude(&mut unmatched.here, &traits.here, |traits| traits.deleted),
+            there: exclude(&mut unmatched.there, &traits.there, |traits| traits.deleted),
         };
-        totals.here -= links.here + deleted.here;
-        totals.there -= links.there + deleted.there;
+        totals.here -= links.here + deleted.here + removed.here;
+        totals.there -= links.there + deleted.there + removed.there;
+        totals.removed = removed.here + removed.there;
         totals.links += links.here + links.there;
         totals.deleted = deleted.here + deleted.there;
         if !unmatched.is_exhausted() {
@@ -205,8 +214,8 @@ impl Comparison<'_> {
             let (mut keys, mut bytes) = (Vec::with_capacity(chunk.len()), 0);
             for &number in chunk {
                 let message = side.message(number)?;
-                bytes += message.text.raw_len() as u64;
-                keys.push(pair::keys_of(&message.text));
+                bytes += message.as_ref().map_or(0, |message| message.text.raw_len() as u64);
+                keys.push(message.map_or_else(Keys::default, |message| pair::keys_of(&message.text)));
             }
             side.release(chunk.iter().copied());
             self.context.events.advance(bytes, chunk.len() as u64);
@@ -246,16 +255,21 @@ impl Comparison<'_> {
                     here: traits.here[here].date,
                     there: traits.there[there].date,
                 });
-                let differences = finder.find(*case, dates)?;
+                let found = finder.find(*case, dates)?;
                 self.context.events.advance(size(case), 1);
-                Ok(differences)
+                Ok(found)
             });
-            let differences: Vec<Vec<Difference>> = differences.collect::<Result<_>>()?;
+            let found: Vec<CaseDifferences> = differences.collect::<Result<_>>()?;
             self.sides.here.release(cases.iter().filter_map(|case| case.numbers().here));
             self.sides.there.release(cases.iter().filter_map(|case| case.numbers().there));
-            for difference in differences.into_iter().flatten() {
-                totals.count(difference.code);
-                report(difference);
+            for CaseDifferences { differences, removed } in found {
+                totals.here -= u64::from(removed.here);
+                totals.there -= u64::from(removed.there);
+                totals.removed += u64::from(removed.here) + u64::from(removed.there);
+                for difference in differences {
+                    totals.count(difference.code);
+                    report(difference);
+                }
             }
         }
         Ok(())

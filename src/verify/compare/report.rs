@@ -71,6 +71,14 @@ impl Case {
     }
 }
 
+/// The differences of a case.
+#[derive(Default)]
+pub(crate) struct CaseDifferences {
+    pub differences: Vec<Difference>,
+    /// True for a message that was removed since it was scanned, and is not counted.
+    pub removed: Both<bool>,
+}
+
 /// The lines at which messages begin, by message number.
 struct LineNumbers(Vec<(usize, u64)>);
 
@@ -112,10 +120,29 @@ impl<'a> DifferenceFinder<'a> {
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Changed`] if two messages no longer differ.
-    pub(super) fn find(&self, case: Case, dates: Option<Both<i64>>) -> Result<Vec<Difference>> {
+    pub(super) fn find(&self, case: Case, dates: Option<Both<i64>>) -> Result<CaseDifferences> {
         let numbers = case.numbers();
-        let here = numbers.here.map(|n| self.sides.here.message(n)).transpose()?;
-        let there = numbers.there.map(|n| self.sides.there.message(n)).transpose()?;
+        let here = numbers.here.map(|n| self.sides.here.message(n)).transpose()?.flatten();
+        let there = numbers.there.map(|n| self.sides.there.message(n)).transpose()?.flatten();
+        let removed = Both {
+            here: numbers.here.is_some() && here.is_none(),
+            there: numbers.there.is_some() && there.is_none(),
+        };
+        if matches!(case, Case::Here { same: true, .. }) && (removed.here || removed.there) {
+            // The two were the same, and are counted.
+            return Ok(CaseDifferences::default());
+        }
+        let differences = self.differences(case, Both { here, there }, dates)?;
+        Ok(CaseDifferences { differences, removed })
+    }
+
+    fn differences(
+        &self,
+        case: Case,
+        messages: Both<Option<StoredMessage<'_>>>,
+        dates: Option<Both<i64>>,
+    ) -> Result<Vec<Difference>> {
+        let (numbers, Both { here, there }) = (case.numbers(), messages);
         let message_ref =
             |message: &Option<StoredMessage<'_>>, number: Option<usize>, lines: &LineNumbers| {
                 Some(MessageRef::new(message.as_ref()?, lines.of(number?)))

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::options::CompareOptions;
 use super::text::{Digest, Text};
 use crate::mailbox::fs::Dir;
-use crate::mailbox::maildir::{Entry, KeywordTable, Subdir, keywords, list};
+use crate::mailbox::maildir::{Entry, FoundMessage, KeywordTable, MaildirReader, Subdir, keywords};
 use crate::mailbox::mbox::{
     DeletedPolicy, Extent, LabelPolicy, Mbox, Quoting, Status, StatusFields, from_line, status,
 };
@@ -68,6 +68,7 @@ enum Location<'a> {
         path: &'a Path,
         /// The Maildir that contains the folder.
         root: &'a Path,
+        reader: MaildirReader,
         entries: Vec<Entry>,
         bytes: u64,
         keywords: KeywordTable,
@@ -80,7 +81,7 @@ enum Location<'a> {
 }
 
 /// Metadata of a message that is kept in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct MessageTraits {
     /// Hash of the fields that readers rewrite; 0 if there are none.
     pub fields: u64,
@@ -92,6 +93,8 @@ pub(crate) struct MessageTraits {
     pub keywords: u64,
     /// True if the message is left out without a counterpart, since it is marked as deleted in an mbox.
     pub deleted: bool,
+    /// True if the message was removed since it was listed.
+    pub removed: bool,
     /// Size in the file for progress, at most 4 GiB.
     pub size: u32,
 }
@@ -146,7 +149,7 @@ pub(crate) struct StoredMessage<'a> {
 /// Location of a message.
 pub(crate) enum MessageLocation<'a> {
     Mbox { path: &'a Path, number: usize, extent: Extent, from_line: &'a [u8] },
-    File { path: PathBuf, entry: Entry, keywords: &'a KeywordTable },
+    File { path: PathBuf, entry: Cow<'a, Entry>, mtime: i64, keywords: &'a KeywordTable },
     WholeFile { path: &'a Path },
 }
 
@@ -155,7 +158,7 @@ impl<'a> Side<'a> {
     ///
     /// # Errors
     /// [`Error::NotAMailbox`] for a directory without cur/ and new/, [`Error::Io`].
-    pub(super) fn open(mailboxes: &[OpenMailbox<'a>]) -> Result<Side<'a>> {
+    pub(super) fn open(mailboxes: &[OpenMailbox<'a>], now: i64) -> Result<Side<'a>> {
         let (mut parts, mut first) = (Vec::with_capacity(mailboxes.len()), 0);
         let mut root: Option<&Path> = None;
         for mailbox in mailboxes {
@@ -165,14 +168,11 @@ impl<'a> Side<'a> {
                     (Location::Mbox { source, mbox, skipped }, mbox.messages().len() - skipped)
                 }
                 OpenMailbox::Maildir(path) => {
-                    let (entries, bytes) = list(path)?;
-                    let len = entries.len();
+                    let MaildirMessages { reader, entries, bytes } = list(path, now)?;
+                    let (len, keywords) = (entries.len(), KeywordTable::read(path)?);
                     // The folders of a Maildir come after it.
                     let root = root.filter(|root| path.starts_with(root)).unwrap_or(path);
-                    (
-                        Location::Maildir { path, root, entries, bytes, keywords: KeywordTable::read(path)? },
-                        len,
-                    )
+                    (Location::Maildir { path, root, reader, entries, bytes, keywords }, len)
                 }
                 OpenMailbox::Messages { files, open } => {
                     let sizes = files.iter().map(|file| fs::metadata(file).map_or(0, |found| found.len()));
@@ -233,6 +233,7 @@ impl<'a> Side<'a> {
         for part in &self.0 {
             let chunks: Vec<ScannedChunk> =
                 part.chunks(|chunk| part.scan(chunk, options, context)).collect::<Result<_>>()?;
+            part.close();
             // As in convert, the pseudo message counts for what all From_ lines have in common.
             let pseudo = part.pseudo_message().filter(|_| options.metadata);
             let mut dates: Vec<DateFields> = pseudo.iter().map(StoredMessage::dates).collect();
@@ -280,8 +281,8 @@ impl<'a> Side<'a> {
         (before - messages.len()) as u64
     }
 
-    /// Reads a message.
-    pub(super) fn message(&self, number: usize) -> Result<StoredMessage<'_>> {
+    /// Reads a message; None if it was removed since it was listed.
+    pub(super) fn message(&self, number: usize) -> Result<Option<StoredMessage<'_>>> {
         let part = self.part(number);
         part.message(number - part.first)
     }
@@ -290,14 +291,15 @@ impl<'a> Side<'a> {
         &self.0[self.0.partition_point(|part| part.first + part.len <= number)]
     }
 
-    /// Releases the pages from the first to the last of these messages. Pages are released in large blocks, so pass
-    /// many messages.
+    /// Releases the pages from the first to the last of these messages, and closes their Maildirs. Pages are released in
+    /// large blocks, so pass many messages.
     pub(super) fn release(&self, numbers: impl Iterator<Item = usize> + Clone) {
         let (Some(first), Some(last)) = (numbers.clone().min(), numbers.max()) else { return };
         for part in &self.0 {
-            let Location::Mbox { source, mbox, skipped } = part.location else { continue };
             let own = first.max(part.first)..(last + 1).min(part.first + part.len);
             if own.start < own.end {
+                part.close();
+                let Location::Mbox { source, mbox, skipped } = part.location else { continue };
                 let first = skipped + own.start - part.first;
                 source.release(Extent::span(&mbox.messages()[first..first + own.len()]));
             }
@@ -332,6 +334,13 @@ impl<'a> Side<'a> {
 }
 
 impl<'a> Part<'a> {
+    /// Closes the directories of a Maildir until they are needed again.
+    fn close(&self) {
+        if let Location::Maildir { reader, .. } = &self.location {
+            reader.close();
+        }
+    }
+
     fn chunks<'s, T: Send>(
         &'s self,
         scan: impl Fn(Range<usize>) -> T + Sync + Send + 's,
@@ -349,7 +358,11 @@ impl<'a> Part<'a> {
         context.cancel.check()?;
         let (mut scanned, mut bytes) = (ScannedChunk::default(), 0);
         for n in chunk.clone() {
-            let message = self.message(n)?;
+            let Some(message) = self.message(n)? else {
+                scanned.digests.push(Digest::default());
+                scanned.traits.push(MessageTraits { removed: true, ..MessageTraits::default() });
+                continue;
+            };
             let StoredMessage { text, location } = &message;
             let mut traits = MessageTraits {
                 fields: text.volatile_hash(),
@@ -357,6 +370,7 @@ impl<'a> Part<'a> {
                 flags: FlagState::default(),
                 keywords: 0,
                 deleted: false,
+                removed: false,
                 size: text.raw_len().try_into().unwrap_or(u32::MAX),
             };
             if options.metadata {
@@ -364,7 +378,10 @@ impl<'a> Part<'a> {
                 traits.flags = location.flags(&fields, options.deleted);
                 traits.keywords = hash_keywords(&location.keywords(&fields));
                 match location {
-                    MessageLocation::File { path, entry, .. } => traits.date = file_date(path, entry),
+                    // Convert puts the received date into name and mtime; other programs may use other names.
+                    MessageLocation::File { entry, mtime, .. } => {
+                        traits.date = entry.parsed().epoch().unwrap_or(*mtime);
+                    }
                     MessageLocation::Mbox { .. } | MessageLocation::WholeFile { .. } => {
                         scanned.dates.push(message.dates());
                     }
@@ -392,24 +409,27 @@ impl<'a> Part<'a> {
         }
     }
 
-    fn message(&self, n: usize) -> Result<StoredMessage<'_>> {
+    fn message(&self, n: usize) -> Result<Option<StoredMessage<'_>>> {
         match &self.location {
-            Location::Mbox { source, mbox, skipped } => Ok(mbox_message(source, mbox, n + skipped)),
-            Location::Maildir { path, entries, keywords, .. } => {
-                let (entry, raw) = list::read_entry(path, &entries[n])?;
-                Ok(StoredMessage {
+            Location::Mbox { source, mbox, skipped } => Ok(Some(mbox_message(source, mbox, n + skipped))),
+            Location::Maildir { path, reader, entries, keywords, .. } => {
+                let mut raw = Vec::new();
+                let Ok(FoundMessage { entry, mtime }) = reader.read(&entries[n], &mut raw)? else {
+                    return Ok(None);
+                };
+                Ok(Some(StoredMessage {
                     text: Text::new(Cow::Owned(raw), 0, Quoting::None),
-                    location: MessageLocation::File { path: entry.path(path), entry, keywords },
-                })
+                    location: MessageLocation::File { path: entry.path(path), entry, mtime, keywords },
+                }))
             }
             Location::Files { files, open, .. } => {
                 let source = open(&files[n])?;
                 let text = source.text().to_vec();
                 source.check_unchanged()?;
-                Ok(StoredMessage {
+                Ok(Some(StoredMessage {
                     text: Text::new(Cow::Owned(text), 0, Quoting::None),
                     location: MessageLocation::WholeFile { path: &files[n] },
-                })
+                }))
             }
         }
     }
@@ -486,31 +506,31 @@ fn mbox_message<'a>(source: &'a Source, mbox: &'a Mbox<'_>, n: usize) -> StoredM
     }
 }
 
-/// Lists the messages of a Maildir and their total size. Directories and FIFOs are skipped: reading a FIFO would never
-/// end.
-fn list(maildir: &Path) -> Result<(Vec<Entry>, u64)> {
+/// The messages of a Maildir.
+struct MaildirMessages {
+    reader: MaildirReader,
+    entries: Vec<Entry>,
+    /// Their total size.
+    bytes: u64,
+}
+
+/// Lists the messages of a Maildir. Directories, FIFOs and links to nothing are skipped.
+fn list(maildir: &Path, now: i64) -> Result<MaildirMessages> {
     let has = |place: Subdir| maildir.join(place.dir()).is_dir();
     if maildir.is_dir() && !has(Subdir::New) && !has(Subdir::Cur) {
         // It may only be unreadable.
         Dir::open(maildir)?;
         return Err(Error::not_a_mailbox(maildir, "it is a directory without cur/ and new/"));
     }
-    let entries = list::list_messages(maildir)?.into_par_iter().filter_map(|entry| {
-        match fs::metadata(entry.path(maildir)) {
-            Ok(found) => found.is_file().then_some((entry, found.len())),
-            // It may have moved to cur/ since; the read finds it.
-            Err(_) => Some((entry, 0)),
-        }
+    let reader = MaildirReader::open(maildir, now)?;
+    let entries = reader.list()?.messages.into_par_iter().map(|entry| {
+        let sized = reader.current_size(&entry)?;
+        Ok(sized.ok().map(|(entry, size)| (entry.into_owned(), size)))
     });
-    let (entries, sizes): (Vec<Entry>, Vec<u64>) = entries.unzip();
-    Ok((entries, sizes.iter().sum()))
-}
-
-/// Returns the received date of a file. Convert puts it into name and mtime; other programs may use other names.
-fn file_date(path: &Path, entry: &Entry) -> i64 {
-    use std::os::unix::fs::MetadataExt;
-    let mtime = || fs::metadata(path).map_or(NO_DATE, |found| found.mtime());
-    entry.parsed().epoch().unwrap_or_else(mtime)
+    let entries: Vec<Option<(Entry, u64)>> = entries.collect::<Result<_>>()?;
+    let (entries, sizes): (Vec<Entry>, Vec<u64>) = entries.into_iter().flatten().unzip();
+    reader.close();
+    Ok(MaildirMessages { reader, entries, bytes: sizes.iter().sum() })
 }
 
 /// Returns the received dates of the messages of an mbox, as convert takes them. A date from the mtime of the source, or

@@ -46,6 +46,8 @@ pub(crate) struct MessageTotals {
     pub pseudo: u64,
     /// Messages marked as deleted and left out, on both sides together.
     pub deleted: u64,
+    /// Messages that were removed during the run and left out, on both sides together.
+    pub removed: u64,
     /// True if a mailbox has CR line ends, which are read as LF.
     pub translated: bool,
 }
@@ -115,6 +117,10 @@ impl MessageTotals {
             let verb = if self.deleted == 1 { "is" } else { "are" };
             text += &format!("; {} marked as deleted {verb} left out", grouped(self.deleted));
         }
+        if self.removed > 0 {
+            let verb = if self.removed == 1 { "was" } else { "were" };
+            text += &format!("; {} {verb} removed during the run", grouped(self.removed));
+        }
         if self.moved > 0 {
             text +=
                 &format!("; {} {} in another folder", grouped(self.moved), is_or_are(self.moved, self.here));
@@ -153,6 +159,7 @@ impl MessageTotals {
             (&mut self.extra, other.extra),
             (&mut self.moved, other.moved),
             (&mut self.deleted, other.deleted),
+            (&mut self.removed, other.removed),
             (&mut self.rewritten, other.rewritten),
             (&mut self.flags, other.flags),
             (&mut self.dates, other.dates),
