@@ -6,10 +6,10 @@ use rayon::prelude::*;
 
 use super::{Abort, DestinationOptions, ResumePoint, SectionProgress, SectionSource};
 use crate::mailbox::fs::ignore_poison;
-use crate::mailbox::maildir::MaildirWriter;
+use crate::mailbox::maildir::{Fsync, MaildirWriter};
 use crate::mailbox::manifest::{ManifestAppender, ManifestLocation, SectionFooter, to_line};
 use crate::mailbox::reorder::Reorder;
-use crate::mailbox::{Context, Phase, Result};
+use crate::mailbox::{Context, Error, Phase, Result};
 
 /// The commit of a run: its sources, where they were resumed, and their destination.
 pub(crate) struct Commit<'a, S> {
@@ -29,10 +29,12 @@ impl<S: SectionSource> Commit<'_, S> {
     ) -> Result<(), Abort> {
         let events = self.context.events;
         let sizes = self.sources.iter().flat_map(|s| (0..s.chunk_count()).map(|n| s.chunk_size(n).0));
-        events.begin(Phase::Writing, sizes.sum());
+        let bytes = sizes.sum();
+        events.begin(Phase::Writing, bytes);
         let lines = PendingLines { waiting: Mutex::default(), manifest: manifest.map(Mutex::new) };
         let mut footers = Vec::new();
-        writer.flush_while(
+        let written = writer.flush_while(
+            bytes,
             |sync| {
                 let before = lines.take();
                 sync()?;
@@ -42,9 +44,16 @@ impl<S: SectionSource> Commit<'_, S> {
                 footers = self.write(&writer, &lines)?;
                 Ok(())
             },
-        )?;
+        );
+        match written.and_then(|()| self.context.cancel.check()) {
+            Err(Error::Interrupted) if writer.is_staged() => {
+                lines.keep(self.options.fsync)?;
+                let path = writer.root().path().to_owned();
+                return Err(Error::InterruptedStage { path }.into());
+            }
+            written => written?,
+        }
         events.begin(Phase::Flushing, 0);
-        self.context.cancel.check()?;
         writer.chown()?;
         writer.flush()?;
         // A manifest elsewhere does not appear with the Maildir: it must not say more than is visible.
@@ -168,6 +177,18 @@ impl PendingLines {
             Some(manifest) if !lines.is_empty() => ignore_poison(manifest.lock()).append(lines),
             _ => Ok(()),
         }
+    }
+
+    /// Keeps the lines whose messages are safe for the run that continues. Without flushes, the user takes all messages
+    /// for safe.
+    fn keep(self, fsync: Fsync) -> Result<()> {
+        if fsync == Fsync::None {
+            self.append(&self.take())?;
+        }
+        if let Some(manifest) = self.manifest {
+            ignore_poison(manifest.into_inner()).commit();
+        }
+        Ok(())
     }
 
     /// Appends all lines, since all messages are safe.

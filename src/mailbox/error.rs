@@ -144,8 +144,17 @@ pub enum Error {
         reason: &'static str,
     },
     /// SIGINT, SIGTERM or SIGHUP.
-    #[error("interrupted; what was not finished was not published")]
+    #[error("interrupted; nothing unfinished is visible; run the same command again to continue")]
     Interrupted,
+    /// The same while a new Maildir was staged.
+    #[error(
+        "{}: interrupted; what was written stays here; run the same command again to continue",
+        display_path(path)
+    )]
+    InterruptedStage {
+        /// The stage.
+        path: PathBuf,
+    },
 }
 
 impl Error {
@@ -201,7 +210,8 @@ impl Error {
             | Error::Changed { .. }
             | Error::ConcurrentWrite { .. }
             | Error::InsufficientSpace { .. }
-            | Error::Interrupted => true,
+            | Error::Interrupted
+            | Error::InterruptedStage { .. } => true,
             Error::NotAMailbox { .. }
             | Error::Destination { .. }
             | Error::Compressed { .. }
@@ -228,7 +238,7 @@ impl Error {
             Error::Unsupported { .. } | Error::Usage { .. } | Error::Unrepresentable { .. } => {
                 Code::Unsupported
             }
-            Error::Interrupted => Code::Interrupted,
+            Error::Interrupted | Error::InterruptedStage { .. } => Code::Interrupted,
         }
     }
 
@@ -246,7 +256,8 @@ impl Error {
             | Error::Boundaries { path, .. }
             | Error::Manifest { path, .. }
             | Error::Unsupported { path, .. }
-            | Error::Unrepresentable { path, .. } => Some(path),
+            | Error::Unrepresentable { path, .. }
+            | Error::InterruptedStage { path } => Some(path),
             Error::Usage { .. } | Error::Interrupted => None,
         }
     }

@@ -1,10 +1,11 @@
 //! Errors, obstacles and interruptions: the exit code, one clear line, nothing half-published and nothing
 //! left behind.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -625,25 +626,58 @@ fn a_source_on_a_bad_disk_is_an_error_and_never_mail_of_zeros() {
     assert!(!scratch.path().join("out").exists());
 }
 
+/// Returns the inodes of the messages in cur/.
+fn inodes(maildir: &Path) -> BTreeSet<u64> {
+    let entries = fs::read_dir(maildir.join("cur")).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().metadata().unwrap().ino()).collect()
+}
+
 #[test]
-fn a_signal_ends_cleanly_and_the_same_command_continues() {
-    for (existing, signal) in
-        [(false, Signal::INT), (false, Signal::TERM), (false, Signal::HUP), (true, Signal::INT)]
-    {
+fn a_signal_keeps_the_stage_and_the_same_command_continues() {
+    for (signal, fsync) in [(Signal::INT, "none"), (Signal::TERM, "none"), (Signal::HUP, "batch")] {
         let (scratch, source) = file("source", many(MANY));
         let destination = scratch.path().join("Maildir");
-        if existing {
-            make_maildir(&destination);
-        }
-        let before = lasting(scratch.path());
-        let stopped = AtWork::stop(one_worker(&source, &destination), &destination);
+        let mut command = convert_command(["-j1", &format!("--fsync={fsync}")]);
+        command.args([&source, &destination]);
+        let stopped = AtWork::stop(command, &destination);
         stopped.send(signal);
-        let run = stopped.go_on().exits(4).complains(&["interrupted", "not finished was not published"]);
+        let words = ["interrupted", ".Maildir.mailferry-partial", "run the same command again to continue"];
+        let run = stopped.go_on().exits(4).complains(&words);
         assert_eq!(run.complaints(), ["interrupted"]);
         assert_eq!(count(&run.summary(), "bytes_not_reached"), fs::metadata(&source).unwrap().len());
-        assert!(lasting(scratch.path()) == before, "{signal:?}, existing: {existing}");
+        assert!(!destination.exists(), "half of it was published");
+        let staged = inodes(&staging(&destination));
+        assert!(!staged.is_empty());
         assert_eq!(count(&again(&source, &destination), "written"), u64::from(MANY));
+        let published = inodes(&destination);
+        assert_eq!(published.len(), MANY as usize);
+        if fsync == "none" {
+            // Each message is used whose chunk was complete.
+            let used = staged.intersection(&published).count();
+            assert!(used + 64 > staged.len(), "{used} of {} were used", staged.len());
+        }
+        assert_eq!(names(scratch.path()), ["Maildir", "source"]);
     }
+}
+
+#[test]
+fn a_signal_leaves_an_existing_maildir_as_it_was() {
+    let (scratch, source) = file("source", many(MANY));
+    let destination = scratch.path().join("Maildir");
+    make_maildir(&destination);
+    let before = lasting(scratch.path());
+    let stopped = AtWork::stop(one_worker(&source, &destination), &destination);
+    stopped.send(Signal::INT);
+    let run = stopped.go_on().exits(4).complains(&["interrupted", "run the same command again to continue"]);
+    assert_eq!(run.complaints(), ["interrupted"]);
+    // What half a second was not enough for, the next run removes from tmp/.
+    let visible = |mut tree: BTreeMap<PathBuf, FileState>| {
+        tree.retain(|path, _| !path.to_str().unwrap().contains("/tmp/"));
+        tree
+    };
+    assert!(visible(lasting(scratch.path())) == visible(before));
+    assert_eq!(count(&again(&source, &destination), "written"), u64::from(MANY));
+    assert_eq!(names(&destination.join("tmp")), [""; 0]);
 }
 
 #[test]

@@ -76,7 +76,7 @@ impl Exit {
     /// Returns how a run ended that failed with `error`.
     pub(crate) fn of(error: &Error) -> Exit {
         match error {
-            Error::Interrupted => Exit::Interrupted,
+            Error::Interrupted | Error::InterruptedStage { .. } => Exit::Interrupted,
             // The user wrote the list of boundaries by hand; it is part of the command.
             Error::Boundaries { .. } | Error::Usage { .. } => Exit::Usage,
             _ => Exit::CouldNotFinish,

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::keywords::{self, KeywordSet, KeywordTable, SharedKeywords};
 use super::name;
@@ -80,7 +80,8 @@ fn count_anew(maildir: &Dir) {
     }
 }
 
-/// A Maildir that is being written. Dropped before [`MaildirWriter::commit`] it leaves nothing over.
+/// A Maildir that is being written. Dropped before [`MaildirWriter::commit`] it leaves nothing over, unless the run is
+/// interrupted: then a stage stays, and the next run continues it.
 #[derive(Debug)]
 pub(crate) struct MaildirWriter {
     kind: Kind,
@@ -112,7 +113,7 @@ struct Folders {
 #[derive(Debug)]
 enum Kind {
     Staged(Staged),
-    InPlace { tmp: Dir, waiting: Mutex<Vec<Pending>>, made: MadeDirs, _lock: DirLock },
+    InPlace { tmp: Dir, waiting: Mutex<Vec<Pending>>, made: MadeDirs, cancel: Cancel, _lock: DirLock },
 }
 
 /// Directories of a Maildir that were missing and are created: they are removed again unless messages come.
@@ -167,6 +168,7 @@ struct Staged {
     final_name: OsString,
     root: Dir,
     published: bool,
+    cancel: Cancel,
     _lock: DirLock,
 }
 
@@ -273,7 +275,8 @@ impl MaildirWriter {
         };
         drop(entering);
         let final_name = final_name.to_owned();
-        let staged = Staged { stage_name, final_name, root, published: false, _lock: lock, parent };
+        let cancel = cancel.clone();
+        let staged = Staged { stage_name, final_name, root, published: false, cancel, _lock: lock, parent };
         let (new, cur) = subdirs(&staged.root, path, ownership)?;
         let one_flush = staged.root.syncfs_reports_errors();
         let filling = MaildirWriter {
@@ -383,7 +386,8 @@ impl MaildirWriter {
             sync_parent(opening.path)?;
         }
         let one_flush = made.root.syncfs_reports_errors();
-        let kind = Kind::InPlace { tmp, waiting: Mutex::new(Vec::new()), made, _lock: lock };
+        let (waiting, cancel) = (Mutex::new(Vec::new()), opening.cancel.clone());
+        let kind = Kind::InPlace { tmp, waiting, made, cancel, _lock: lock };
         Ok(MaildirWriter {
             kind,
             new,
@@ -531,14 +535,19 @@ impl MaildirWriter {
 
     /// Runs `work`, which writes, and flushes early what is already written, so that the last flush has little left
     /// to do. `checkpoint` makes each early flush by calling its argument, and knows what is safe once it
-    /// succeeded. The last flush does not report an error again that an early one reported, so it counts here.
+    /// succeeded. The last flush does not report an error again that an early one reported, so it counts here. `bytes`
+    /// are the size of the work.
     pub(crate) fn flush_while(
         &self,
+        bytes: u64,
         checkpoint: impl Fn(&dyn Fn() -> Result<()>) -> Result<()> + Sync,
         work: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
         const APART: Duration = Duration::from_millis(150);
-        if self.fsync != Fsync::Batch || !self.one_flush || self.together.is_some() {
+        /// A Maildir that is flushed with others has checkpoints of its own only if it takes longer.
+        const LARGE: u64 = 32 << 20;
+        let is_short = self.together.is_some() && bytes < LARGE;
+        if self.fsync != Fsync::Batch || !self.one_flush || is_short {
             return work();
         }
         std::thread::scope(|scope| {
@@ -681,12 +690,13 @@ impl MaildirWriter {
                     None => Ok(()),
                 }
             }
-            Kind::InPlace { tmp, waiting, made, .. } => {
+            Kind::InPlace { tmp, waiting, made, cancel, .. } => {
                 let waiting = ignore_poison(waiting.get_mut());
                 made.make_folders(&self.folders, flush)?;
                 made.names.clear();
                 made.folders.clear();
                 while let Some(message) = waiting.last() {
+                    cancel.check()?;
                     let name = Cow::Borrowed(message.to_be());
                     let (to, name) = match (message.folder, message.place) {
                         (0, Subdir::New) => (&self.new, name),
@@ -720,8 +730,14 @@ impl MaildirWriter {
 impl Drop for MaildirWriter {
     /// Removes what is not published: the next run starts from nothing or from complete messages.
     fn drop(&mut self) {
-        if let Kind::InPlace { tmp, waiting, .. } = &mut self.kind {
+        /// The time for it after a signal. The next run removes the rest, as after a kill.
+        const LIMIT: Duration = Duration::from_millis(500);
+        if let Kind::InPlace { tmp, waiting, cancel, .. } = &mut self.kind {
+            let start = Instant::now();
             for message in ignore_poison(waiting.get_mut()) {
+                if cancel.is_requested() && start.elapsed() > LIMIT {
+                    break;
+                }
                 // The first error is reported; a file in tmp/ is not mail.
                 let _ = tmp.unlink(message.in_tmp());
             }
@@ -818,11 +834,21 @@ impl Staged {
         self.published = true;
         Ok(())
     }
+
+    /// Reports whether it has nothing that another run could continue, or that takes long to remove.
+    fn is_empty(&self) -> bool {
+        let has_messages = |name: &str| {
+            let names = self.root.open_child(OsStr::new(name)).and_then(|dir| dir.names());
+            names.is_ok_and(|names| !names.is_empty())
+        };
+        !["new", "cur"].into_iter().any(has_messages) && ManifestLocation::read_staged(&self.root).is_none()
+    }
 }
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        if !self.published {
+        let is_kept = || self.cancel.is_requested() && !self.is_empty();
+        if !self.published && !is_kept() {
             let _ = self.parent.remove_tree(&self.stage_name);
         }
     }
