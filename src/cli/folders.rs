@@ -85,9 +85,9 @@ fn finding(skipped: &SkippedEntry) -> Finding {
 pub(crate) fn raise_open_file_limit() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    let wanted = limit.maximum.map_or(8192, |most| most.min(8192));
-    let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
+    let target = limit.maximum.map_or(8192, |most| most.min(8192));
+    let raised = Rlimit { current: Some(target), maximum: limit.maximum };
     let current = limit.current.unwrap_or(8192);
-    let now = if current < wanted && setrlimit(Resource::Nofile, raised).is_ok() { wanted } else { current };
+    let now = if current < target && setrlimit(Resource::Nofile, raised).is_ok() { target } else { current };
     usize::try_from(now).unwrap_or(usize::MAX)
 }

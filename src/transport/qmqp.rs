@@ -103,7 +103,7 @@ mod tests {
             ("15:Zlater (#4.3.0),", OutcomeKind::Temporary, "later (#4.3.0)", Some("4.3.0")),
             ("1:K,", OutcomeKind::Accepted, "", None),
         ] {
-            let (outcome, heard) = sent(PATIENT, move |talk| {
+            let (outcome, received) = sent(PATIENT, move |talk| {
                 talk.receive(SENT.len());
                 talk.send(answer);
             });
@@ -111,7 +111,7 @@ mod tests {
                 (outcome.kind, outcome.text.as_str(), outcome.status.as_deref()),
                 (kind, text, status)
             );
-            assert_eq!(heard, SENT);
+            assert_eq!(received, SENT);
         }
     }
 
@@ -131,12 +131,12 @@ mod tests {
             b"99999999999999999999:K",
         ];
         for answer in garbage {
-            let (outcome, heard) = sent(PATIENT, move |talk| {
+            let (outcome, received) = sent(PATIENT, move |talk| {
                 talk.receive(SENT.len());
                 talk.send(answer);
             });
             assert_eq!(outcome.kind, OutcomeKind::Unsure, "{answer:?}: {outcome}");
-            assert_eq!(heard, SENT);
+            assert_eq!(received, SENT);
         }
     }
 

@@ -253,15 +253,15 @@ mod tests {
     }
 
     #[test]
-    fn what_a_program_says_on_descriptor_6_is_heard() {
-        for (text, kind, heard) in [
+    fn what_a_program_says_on_descriptor_6_is_reported() {
+        for (text, kind, reported) in [
             ("Dno such luck (#5.7.1)\\n", Permanent, "no such luck (#5.7.1)"),
             ("Ztry later (#4.3.0)", Temporary, "try later (#4.3.0)"),
             ("hello", Temporary, "qq temporary problem (#4.3.0)"),
             ("D", Permanent, "qq temporary problem (#4.3.0)"),
         ] {
             let stub = Stub::new(&format!("cat >/dev/null; printf '{text}' >&6; exit 82"));
-            assert_eq!(stub.send(b"x", &["a@b"], LONG), Err(Refusal { kind, text: heard.into() }));
+            assert_eq!(stub.send(b"x", &["a@b"], LONG), Err(Refusal { kind, text: reported.into() }));
         }
         // More than anybody reads does not hold it up, and more than a pipe holds neither.
         let stub = Stub::new("printf D >&6; head -c 1000000 /dev/zero | tr '\\0' x >&6; exit 82");

@@ -457,11 +457,11 @@ fn appending_waits_for_locks_and_then_names_the_holder() {
     fs::write(scratch.path().join("out.lock"), "4711 elsewhere").unwrap();
     append("--lock=dotlock,fcntl").exits(3).complains(&["out.lock", "4711 elsewhere"]);
     fs::remove_file(scratch.path().join("out.lock")).unwrap();
-    let held = fs::File::options().read(true).write(true).open(&out).unwrap();
-    rustix::fs::fcntl_lock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let locked = fs::File::options().read(true).write(true).open(&out).unwrap();
+    rustix::fs::fcntl_lock(&locked, rustix::fs::FlockOperation::LockExclusive).unwrap();
     append("--lock=dotlock,fcntl").exits(3).complains(&["out", "locked by"]);
     is_text(&fs::read(&out).unwrap(), OLD);
-    drop(held);
+    drop(locked);
     append("--lock=dotlock,fcntl").exits(0);
     is_text(&fs::read(&out).unwrap(), &format!("{OLD}\n{ADDED}\n"));
     assert_eq!(names(scratch.path()), ["Maildir", "out"]);
@@ -541,7 +541,7 @@ fn an_mbox_becomes_one_of_another_variant() {
               From bob\nSubject: undated\nDate: Mon, 2 Mar 1998 09:00:00 +0000\n\nx\n\n";
     let (scratch, source) = file("old.mbox", rd);
     let dated = "From ada@example.org  Mon Mar  2 08:15 1998\n";
-    let made = "From bob Mon Mar  2 09:00:00 1998\n";
+    let added = "From bob Mon Mar  2 09:00:00 1998\n";
     let head = "Status: RO\nSubject: one\n";
     let undated = "Subject: undated\nDate: Mon, 2 Mar 1998 09:00:00 +0000\n";
     // By the table the undated line is body, unless the user decides differently.
@@ -550,24 +550,24 @@ fn an_mbox_becomes_one_of_another_variant() {
     fs::write(&list, format!("{second}\t9\tKHB\t9\tseparator\tFrom\n")).unwrap();
     let boundaries = format!("--boundaries={}", list.display());
     for (variant, expected) in [
-        ("mboxrd", format!("{dated}{head}\n>From here\n>>From there\n\n{made}{undated}\nx\n\n")),
-        ("mboxo", format!("{dated}{head}\n>From here\n>From there\n\n{made}{undated}\nx\n\n")),
+        ("mboxrd", format!("{dated}{head}\n>From here\n>>From there\n\n{added}{undated}\nx\n\n")),
+        ("mboxo", format!("{dated}{head}\n>From here\n>From there\n\n{added}{undated}\nx\n\n")),
         (
             "mboxcl",
             format!(
-                "{dated}Content-Length: 23\n{head}\n>From here\n>From there\n\n{made}{undated}Content-Length: 2\n\nx\n\n"
+                "{dated}Content-Length: 23\n{head}\n>From here\n>From there\n\n{added}{undated}Content-Length: 2\n\nx\n\n"
             ),
         ),
         (
             "mboxcl2",
             format!(
-                "{dated}Content-Length: 22\n{head}\nFrom here\n>From there\n\n{made}{undated}Content-Length: 2\n\nx\n\n"
+                "{dated}Content-Length: 22\n{head}\nFrom here\n>From there\n\n{added}{undated}Content-Length: 2\n\nx\n\n"
             ),
         ),
         (
             "mmdf",
             format!(
-                "{FRAME}{dated}{head}\nFrom here\n>From there\n{FRAME}{FRAME}{made}{undated}\nx\n{FRAME}"
+                "{FRAME}{dated}{head}\nFrom here\n>From there\n{FRAME}{FRAME}{added}{undated}\nx\n{FRAME}"
             ),
         ),
     ] {

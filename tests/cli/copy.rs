@@ -148,8 +148,10 @@ fn a_new_maildir_keeps_names_flags_and_times() {
     let run = setup.try_copy(&[]).exits(0);
     assert_eq!(tree(&setup.source()), before);
     assert_eq!((count(&run.summary(), "written"), run.complaints().len()), (9, 0));
-    let told = run.findings();
-    assert!(told.iter().any(|f| f["code"] == "indexes-left" && f["message"].to_string().contains("uidlist")));
+    let findings = run.findings();
+    assert!(
+        findings.iter().any(|f| f["code"] == "indexes-left" && f["message"].to_string().contains("uidlist"))
+    );
     let mut want = mail_in(&setup.source());
     for (was, is) in [
         ("cur/1000000006.M6P1.host;2,RS", "cur/1000000006.M6P1.host:2,RS"),
@@ -364,8 +366,8 @@ fn killed_at_any_moment_it_is_completed_by_the_same_command() {
             got.remove(Path::new(if existing { MANIFEST } else { "" }));
             assert!(got == want, "{what}, after kill {n}");
             assert!(fs::read(setup.maildir().join(MANIFEST)).unwrap() == manifest);
-            let beside = names(setup.scratch.path());
-            assert_eq!(beside, ["Maildir", "before", "mbox", "source"]);
+            let siblings = names(setup.scratch.path());
+            assert_eq!(siblings, ["Maildir", "before", "mbox", "source"]);
         }
         kills.report();
     }

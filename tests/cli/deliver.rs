@@ -107,7 +107,7 @@ fn a_message_of_100_mb_and_an_endless_line_take_little_memory() {
 #[test]
 fn each_mail_systems_environment_tells_the_envelope() {
     let from_line = "From ann@b.example  Sat Feb  3 04:05:06 2001\n";
-    let told = "Return-Path: <ann@b.example>\nDelivered-To: joe-list@h.example\n";
+    let fields = "Return-Path: <ann@b.example>\nDelivered-To: joe-list@h.example\n";
     let bounce = "Return-Path: <>\nDelivered-To: joe@h.example\n";
     let message = "Received: by h\nSubject: x\n\nbody\n";
     let with = |lines: &str| format!("{lines}{message}");
@@ -130,11 +130,11 @@ fn each_mail_systems_environment_tells_the_envelope() {
     let pipe_options = ["-f", "ann@b.example", "-r", "joe-list@h.example"];
     for (what, environment, options, stdin, header) in [
         ("nothing known", &[][..], &[][..], with(""), ""),
-        ("Postfix local(8)", &postfix_local, &[], with(&format!("{from_line}{told}")), told),
+        ("Postfix local(8)", &postfix_local, &[], with(&format!("{from_line}{fields}")), fields),
         ("Exim's pipe", &exim, &[], with(&format!("{from_line}Return-Path: <ann@b.example>\n")), ""),
         ("qmail-local", &qmail, &[], with(""), bounce),
-        ("Postfix pipe(8)", &pipe, &pipe_options, with(""), told),
-        ("with flags=DR", &pipe, &pipe_options, with(told), told),
+        ("Postfix pipe(8)", &pipe, &pipe_options, with(""), fields),
+        ("with flags=DR", &pipe, &pipe_options, with(fields), fields),
         ("a From_ line alone", &[], &[], with(from_line), "Return-Path: <ann@b.example>\n"),
         (
             "options beat the environment",

@@ -356,8 +356,8 @@ fn a_full_disk_leaves_the_mbox_byte_for_byte_as_it_was() {
         fs::write(&filler, vec![b'x'; filled]).unwrap();
         let mail = format!("Subject: x\n\n{}", "y".repeat(size));
         let run = deliver(&[], path.to_str().unwrap(), mail.clone());
-        let made = deliver(&["--create"], &format!("mbox:{}", disk.join("new").display()), mail);
-        ([run, made], fs::read(&path).unwrap() == OLD.trim_end().as_bytes(), names(&disk))
+        let created = deliver(&["--create"], &format!("mbox:{}", disk.join("new").display()), mail);
+        ([run, created], fs::read(&path).unwrap() == OLD.trim_end().as_bytes(), names(&disk))
     });
     let small = deliver(&[], path.to_str().unwrap(), "Subject: small\n\n");
     assert!(have("umount", &[disk.to_str().unwrap()]));

@@ -175,8 +175,8 @@ fn a_folder_counts_in_its_maildir_and_the_trash_does_not() {
     for target in [maildir.path(".Lists.qmail"), maildir.path(".Lists.qmail/"), ".".into()] {
         let mut command = mailferry(["deliver"]);
         command.arg(target).current_dir(maildir.path(".Lists.qmail"));
-        let wanted = if maildir.message_count(".Lists.qmail") < 3 { 0 } else { 77 };
-        run_with_stdin(command, message()).exits(wanted);
+        let expected = if maildir.message_count(".Lists.qmail") < 3 { 0 } else { 77 };
+        run_with_stdin(command, message()).exits(expected);
     }
     maildir.has_sum("1200S", 1200, 4);
 }

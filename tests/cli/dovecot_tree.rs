@@ -302,12 +302,12 @@ fn in_the_layout_fs_dovecot_needs_the_path_of_inbox() {
     home.converts(&["--layout", "fs"], "Mail", "Maildirs");
     let mail =
         |account: Account| account.folders.iter().map(|(f, m)| (f.join("|"), m.len())).collect::<Vec<_>>();
-    let told = "maildir:~/Maildirs:LAYOUT=fs:INBOX=~/Maildirs/INBOX";
-    assert_eq!(mail(home.shows(told)), [("INBOX".to_owned(), 1), ("other".to_owned(), 1)]);
+    let location = "maildir:~/Maildirs:LAYOUT=fs:INBOX=~/Maildirs/INBOX";
+    assert_eq!(mail(home.shows(location)), [("INBOX".to_owned(), 1), ("other".to_owned(), 1)]);
     assert_eq!(
         mail(home.shows("maildir:~/Maildirs:LAYOUT=fs")),
         [("INBOX".to_owned(), 0), ("other".to_owned(), 1)]
     );
     // Dovecot has then created a Maildir in the root. No converted mail is lost.
-    assert_eq!(mail(home.shows(told)), [("INBOX".to_owned(), 1), ("other".to_owned(), 1)]);
+    assert_eq!(mail(home.shows(location)), [("INBOX".to_owned(), 1), ("other".to_owned(), 1)]);
 }

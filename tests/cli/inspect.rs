@@ -46,15 +46,15 @@ fn the_list_has_date_flags_and_subject_of_every_message() {
 fn a_message_by_number_is_what_convert_writes() {
     let (_scratch, maildir, files) = inbox_in_maildir();
     let mbox = fs::read(fixture("inbox.mbox")).unwrap();
-    let mut lies = Vec::new();
+    let mut sources = Vec::new();
     for (n, file) in files.iter().enumerate() {
         let number = (n + 1).to_string();
         let mbox = fixture("inbox.mbox").into_os_string();
         let raw = run(inspect([&mbox, OsStr::new(&number)])).exits(0);
         assert_eq!(raw.stdout, file.bytes, "{number}");
-        lies.push(run(inspect([&mbox, OsStr::new(&number), OsStr::new("--source")])).exits(0).stdout);
+        sources.push(run(inspect([&mbox, OsStr::new(&number), OsStr::new("--source")])).exits(0).stdout);
     }
-    assert!(lies.join(&b"\n"[..]) == mbox, "the source bytes and the blank lines between are the mbox");
+    assert!(sources.join(&b"\n"[..]) == mbox, "the source bytes and the blank lines between are the mbox");
     // In a Maildir the numbers follow the names.
     for (n, file) in messages(&maildir).iter().enumerate() {
         let raw = run(inspect([maildir.as_os_str(), OsStr::new(&(n + 1).to_string())])).exits(0);

@@ -87,8 +87,8 @@ fn rewritten(mbox: &[u8], index: &[Indexed], dated: bool, blank: bool) -> (Vec<u
     let mut out = Vec::with_capacity(mbox.len());
     let mut offsets = HashSet::new();
     for message in index {
-        let lies = &mbox[message.offset..][..message.length];
-        let rest = lies.strip_prefix(FROM).expect("every From_ line of the list is the same");
+        let bytes = &mbox[message.offset..][..message.length];
+        let rest = bytes.strip_prefix(FROM).expect("every From_ line of the list is the same");
         offsets.insert(out.len() as u64);
         out.extend_from_slice(if dated { FROM } else { b"From mboxrd@z\n" });
         let kept = rest.strip_suffix(b"\n").expect("a blank line");

@@ -398,9 +398,9 @@ fn a_message_of_100_mb_and_an_endless_line_take_little_memory() {
     for is_one_line in [false, true] {
         let mut child = start(domain.command(&["--spool-dir", domain.0.path().to_str().unwrap()]));
         let mut to = child.stdin.take().unwrap();
-        let opening =
+        let greeting =
             "LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h.example>\nRCPT TO:<eve@h.example>\nDATA\nx: y\n\n";
-        to.write_all(&wire(opening)).unwrap();
+        to.write_all(&wire(greeting)).unwrap();
         let end = if is_one_line { "x" } else { "\n" };
         let line = wire(&format!("{}{end}", ". 234567".repeat(9)));
         let chunk = line.repeat((1 << 20) / line.len());

@@ -59,7 +59,7 @@ impl Ground {
 
     /// The missing directory is named as such.
     #[track_caller]
-    fn told(&self, run: &Run, maildir: &str) {
+    fn reports(&self, run: &Run, maildir: &str) {
         let findings = run.findings();
         let missing = self.path(maildir).join(self.missing);
         let is_it = |f: &&serde_json::Value| {
@@ -92,7 +92,7 @@ fn inspect_lists_what_is_there() {
 fn verify_counts_the_messages_and_names_the_directory() {
     for ground in Ground::each("M") {
         let run = ground.run(&["verify", "@/M"]).exits(1);
-        ground.told(&run, "M");
+        ground.reports(&run, "M");
         assert_eq!(count(run.json().last().unwrap(), "messages_found"), ground.messages);
         ground.run(&["verify", "--repair", "@/M"]).exits(0);
         ground.run(&["verify", "@/M"]).exits(0);
@@ -149,7 +149,7 @@ fn in_a_tree_it_is_a_folder() {
         assert_eq!(count(&run.summary(), "written"), ground.messages + 2);
         assert!(ground.path("mboxes/Work").is_file());
         let run = ground.run(&["verify", "@/tree"]).exits(1);
-        ground.told(&run, "tree/Work");
+        ground.reports(&run, "tree/Work");
         assert_eq!(count(run.json().last().unwrap(), "messages_found"), ground.messages + 2);
     }
 }
@@ -164,7 +164,7 @@ fn in_a_maildir_it_is_a_folder() {
             assert_eq!(count(&run.summary(), "written"), ground.messages + inbox);
         }
         let run = ground.run(&["verify", "@/M"]).exits(1);
-        ground.told(&run, "M/.Sent");
+        ground.reports(&run, "M/.Sent");
         assert_eq!(count(run.json().last().unwrap(), "messages_found"), ground.messages + inbox);
         ground.run(&["verify", "--against", "@/M", "@/out"]).exits(0);
         let left = ground.run(&["convert", "@/M", "@/inbox.mbox"]).exits(0).findings();

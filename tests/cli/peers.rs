@@ -56,7 +56,7 @@ fn flags_and_dates() -> String {
 
 /// Bytes that readers count differently, or not at all.
 fn odd_bytes() -> Vec<u8> {
-    let odd: [&[u8]; 11] = [
+    let invalid: [&[u8]; 11] = [
         b"Subject: nul\n\na\0b\n\0\0\0\n",
         b"Subject: 8-bit \xe4\xff\n\n\xfe\x80 \xc3\xa4\n",
         b"Subject: CRLF\r\n\r\nall of it\r\n\r\nso\r\n",
@@ -70,7 +70,7 @@ fn odd_bytes() -> Vec<u8> {
         b"Subject: no final newline\n\nlast line",
     ];
     let mut mbox = Vec::new();
-    for (n, message) in odd.iter().enumerate() {
+    for (n, message) in invalid.iter().enumerate() {
         if n > 0 {
             mbox.push(b'\n');
         }

@@ -469,9 +469,9 @@ impl Conversion<'_> {
         alike(&self.bench.outcome(), &self.outcome)?;
         let names =
             fs::read_dir(&self.bench.disk.mount_point).unwrap().map(|entry| entry.unwrap().file_name());
-        let beside: Vec<_> =
+        let siblings: Vec<_> =
             names.filter(|n| n != "Maildir" && n != "neighbour" && n != "lost+found").collect();
-        if beside.is_empty() { Ok(()) } else { Err(format!("left beside it: {beside:?}")) }
+        if siblings.is_empty() { Ok(()) } else { Err(format!("left beside it: {siblings:?}")) }
     }
 
     /// Runs the same command again: everything is there, and the source can be restored.

@@ -69,21 +69,21 @@ fn kinds_of(script: Script, protocol: Protocol) -> Vec<OutcomeKind> {
 
 #[test]
 fn a_message_is_sent_as_the_server_wants_it() {
-    let (outcomes, heard) =
+    let (outcomes, received) =
         send_to(&[], Smtp, PATIENT, MESSAGE, &envelope("s@x.example", &["a b@y.example", "\"@y"]));
     assert_eq!(
-        heard,
+        received,
         "EHLO me.example\r\nMAIL FROM:<s@x.example> SIZE=21\r\nRCPT TO:<\"a b\"@y.example>\r\nRCPT TO:<\"\\\"\"@y>\r\nDATA\r\n\
          Subject: x\r\n\r\n..body\r\n.\r\nQUIT\r\n"
     );
     assert_eq!(outcomes[0].status.as_deref(), Some("2.0.0"));
-    let (_, heard) = send_to(&[], Smtp, PATIENT, b"\xe9\n", &envelope("", &["a@y"]));
-    assert!(heard.contains("MAIL FROM:<> SIZE=3 BODY=8BITMIME\r\n"), "{heard}");
+    let (_, received) = send_to(&[], Smtp, PATIENT, b"\xe9\n", &envelope("", &["a@y"]));
+    assert!(received.contains("MAIL FROM:<> SIZE=3 BODY=8BITMIME\r\n"), "{received}");
     // To an old server.
     let old: Script = &[("EHLO", "502 what?\r\n")];
-    let (outcomes, heard) = send_to(old, Smtp, PATIENT, b"\xe9", &envelope("s@x", &["a@y"]));
+    let (outcomes, received) = send_to(old, Smtp, PATIENT, b"\xe9", &envelope("s@x", &["a@y"]));
     assert_eq!(kinds(&outcomes), [Accepted]);
-    assert!(heard.starts_with("EHLO me.example\r\nHELO me.example\r\nMAIL FROM:<s@x>\r\n"), "{heard}");
+    assert!(received.starts_with("EHLO me.example\r\nHELO me.example\r\nMAIL FROM:<s@x>\r\n"), "{received}");
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn answers_out_of_step_are_not_taken_for_each_other() {
     // Of two answers to MAIL the second is none to the recipient; all of it is given up.
     assert_eq!(kinds_of(&[("RCPT TO:<c@", "250 ok\r\n250 ok\r\n")], Smtp), [Temporary; 3]);
     // A message is not sent to a server that has answered it beforehand.
-    let (outcomes, heard) = send_to(
+    let (outcomes, received) = send_to(
         &[("DATA", "354 go\r\n250 ok\r\n"), (".", "...")],
         Smtp,
         HASTY,
@@ -167,7 +167,7 @@ fn answers_out_of_step_are_not_taken_for_each_other() {
         &envelope("s@x", &["a@y"]),
     );
     assert_eq!(kinds(&outcomes), [Temporary]);
-    assert!(!heard.contains("\r\n.\r\n"), "{heard}");
+    assert!(!received.contains("\r\n.\r\n"), "{received}");
     assert_eq!(kinds_of(&[("DATA", "250 ok\r\n")], Smtp), [Temporary; 3]);
 }
 
@@ -192,13 +192,13 @@ fn a_server_that_refuses_in_the_middle_of_a_message_is_heard() {
 #[test]
 fn what_cannot_be_said_is_not_said() {
     for address in ["a\r\nDATA@y", "a@y> SIZE=1", "a@y\nRSET", "a\0@y", "a@y z", "\x7f@y", "<a@y>x"] {
-        let (outcomes, heard) = send_to(&[], Smtp, PATIENT, MESSAGE, &envelope("s@x", &[address, "ok@y"]));
+        let (outcomes, received) = send_to(&[], Smtp, PATIENT, MESSAGE, &envelope("s@x", &[address, "ok@y"]));
         assert_eq!(kinds(&outcomes), [Permanent, Accepted], "{address:?}");
         assert_eq!(outcomes[0].status.as_deref(), Some("5.1.3"));
-        assert_eq!(heard.matches("RCPT").count(), 1, "{heard}");
-        let (outcomes, heard) = send_to(&[], Smtp, PATIENT, MESSAGE, &envelope(address, &["ok@y"]));
+        assert_eq!(received.matches("RCPT").count(), 1, "{received}");
+        let (outcomes, received) = send_to(&[], Smtp, PATIENT, MESSAGE, &envelope(address, &["ok@y"]));
         assert_eq!(kinds(&outcomes), [Permanent], "{address:?}");
-        assert!(!heard.contains("MAIL"), "{heard}");
+        assert!(!received.contains("MAIL"), "{received}");
     }
     for hello in ["", "a b", "a\r\nb", "ä"] {
         let peer = peer(&[]);
@@ -218,20 +218,20 @@ fn what_cannot_be_said_is_not_said() {
 fn addresses_in_utf8_go_to_servers_that_know_them() {
     const UTF8: Script = &[("EHLO", "250-me\r\n250 SMTPUTF8\r\n")];
     let envelope = envelope("s@x", &["a@y", "ä@y"]);
-    let (outcomes, heard) = send_to(UTF8, Smtp, PATIENT, MESSAGE, &envelope);
+    let (outcomes, received) = send_to(UTF8, Smtp, PATIENT, MESSAGE, &envelope);
     assert_eq!(kinds(&outcomes), [Accepted; 2]);
-    assert!(heard.contains("MAIL FROM:<s@x> SMTPUTF8\r\n"), "{heard}");
-    let (outcomes, heard) = send_to(&[], Smtp, PATIENT, MESSAGE, &envelope);
+    assert!(received.contains("MAIL FROM:<s@x> SMTPUTF8\r\n"), "{received}");
+    let (outcomes, received) = send_to(&[], Smtp, PATIENT, MESSAGE, &envelope);
     assert_eq!(kinds(&outcomes), [Accepted, Permanent]);
-    assert!(!heard.contains("SMTPUTF8"), "{heard}");
+    assert!(!received.contains("SMTPUTF8"), "{received}");
 }
 
 #[test]
 fn a_message_that_is_too_large_is_not_sent() {
     const SMALL: Script = &[("EHLO", "250-me\r\n250 SIZE 20\r\n")];
-    let (outcomes, heard) = send_to(SMALL, Smtp, PATIENT, MESSAGE, &envelope("s@x", &["a@y"]));
+    let (outcomes, received) = send_to(SMALL, Smtp, PATIENT, MESSAGE, &envelope("s@x", &["a@y"]));
     assert_eq!((kinds(&outcomes), outcomes[0].status.as_deref()), (vec![Permanent], Some("5.3.4")));
-    assert_eq!(heard, "EHLO me.example\r\nQUIT\r\n");
+    assert_eq!(received, "EHLO me.example\r\nQUIT\r\n");
 }
 
 /// A server that takes three recipients at once.
@@ -270,8 +270,8 @@ fn whom_a_server_does_not_take_with_the_others_gets_a_message_of_his_own() {
             send(&mut connection, Smtp, "me", &OutgoingMessage::unmodified(&message, &envelope("", &many)));
         assert_eq!(kinds(&outcomes), [Accepted; 200]);
         drop(connection);
-        let heard = String::from_utf8(peer.received()).unwrap();
-        assert_eq!(heard.matches("DATA").count(), 67);
+        let received = String::from_utf8(peer.received()).unwrap();
+        assert_eq!(received.matches("DATA").count(), 67);
     }
     // One that is full for one recipient is full.
     assert_eq!(kinds_of(&[("RCPT TO:<b@", "452 4.2.2 full\r\n")], Smtp), [Accepted, Temporary, Accepted]);
@@ -282,20 +282,20 @@ fn whom_a_server_does_not_take_with_the_others_gets_a_message_of_his_own() {
 fn ten_thousand_recipients_do_not_make_both_sides_wait() {
     let many: Vec<String> = (0..10_000).map(|n| format!("recipient{n}@a.long.host.name.example")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    let (outcomes, heard) = send_to(&[], Smtp, PATIENT, MESSAGE, &envelope("s@x", &many));
+    let (outcomes, received) = send_to(&[], Smtp, PATIENT, MESSAGE, &envelope("s@x", &many));
     assert!(outcomes.iter().all(|outcome| outcome.kind == Accepted));
-    assert_eq!(heard.matches("RCPT TO:<").count(), 10_000);
+    assert_eq!(received.matches("RCPT TO:<").count(), 10_000);
 }
 
 #[test]
 fn a_sender_for_each_recipient_is_spelled_out() {
-    let (outcomes, heard) =
+    let (outcomes, received) =
         send_to(&[], Smtp, PATIENT, MESSAGE, &envelope("list-@h.example-@[]", &["joe@y", "ann@z"]));
     assert_eq!(kinds(&outcomes), [Accepted; 2]);
     for line in [
         "MAIL FROM:<list-joe=y@h.example> SIZE=21\r\nRCPT TO:<joe@y>\r\n",
         "RSET\r\nMAIL FROM:<list-ann=z@h.example>",
     ] {
-        assert!(heard.contains(line), "{heard}");
+        assert!(received.contains(line), "{received}");
     }
 }

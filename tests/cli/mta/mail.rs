@@ -31,9 +31,9 @@ pub(super) fn has(message: &Message, sender: &str, recipient: &str, handed_in: &
     let above = &message.bytes[..message.bytes.len() - handed_in.len()];
     let above = std::str::from_utf8(above).unwrap();
     assert_eq!(above.lines().next().unwrap(), format!("Return-Path: <{sender}>"), "{text}");
-    let told = |field: &str| above.lines().filter(|line| line.starts_with(field)).collect::<Vec<_>>();
-    assert_eq!(told("Return-Path:").len(), 1, "{text}");
-    assert_eq!(told("Delivered-To:"), [format!("Delivered-To: {recipient}")], "{text}");
+    let fields = |field: &str| above.lines().filter(|line| line.starts_with(field)).collect::<Vec<_>>();
+    assert_eq!(fields("Return-Path:").len(), 1, "{text}");
+    assert_eq!(fields("Delivered-To:"), [format!("Delivered-To: {recipient}")], "{text}");
     // All other lines are header fields of the MTA.
     let fields = [
         "Return-Path:",
