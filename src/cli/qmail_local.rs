@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use super::clock::now;
 use super::inject_env::default_queue_program;
-use super::open::{Locks, delivery_context};
+use super::invocation::program_name;
+use super::open::{self, Locks, delivery_context};
 use super::signals;
 use crate::cli::ui::{Exit, ExitCodes};
 use crate::deliver::dot_qmail::line::Fault;
@@ -25,7 +26,6 @@ use crate::deliver::{DeliverOptions, DeliveryTarget, PreparedMessage, transactio
 use crate::mailbox::fs::Dir;
 use crate::mailbox::mbox::MboxAppender;
 use crate::mailbox::mbox::write::{FromLineSpec, HeaderEdit, MessageHead};
-use crate::mailbox::source::input::InterruptibleReader;
 use crate::mailbox::{Cancel, Context, Error, Result, escape};
 use crate::transport::{
     Envelope, Failure, FailureReason, ProcessLimits, QueueProgram, SpooledMessage, envelope,
@@ -39,9 +39,8 @@ const ONE_DAY: Duration = Duration::from_secs(86400);
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Reports whether the name that mailferry is run under is qmail-local.
-pub(crate) fn invoked_as(mut args: impl Iterator<Item = OsString>) -> bool {
-    let name = args.next().unwrap_or_default();
-    Path::new(&name).file_name() == Some(OsStr::new(NAME))
+pub(crate) fn invoked_as(args: impl Iterator<Item = OsString>) -> bool {
+    program_name(args).is_some_and(|name| name == NAME)
 }
 
 /// Runs it with the arguments after the name.
@@ -150,16 +149,9 @@ fn deliver(arguments: &Arguments) -> Result<Vec<u8>, Failure> {
 }
 
 fn read_message(cancel: &Cancel) -> Result<SpooledMessage, Failure> {
-    let stdin = io::stdin();
     // qmail-lspawn passes a file, which may have been read. A pipe cannot be rewound.
-    let _ = rustix::fs::seek(&stdin, rustix::fs::SeekFrom::Start(0));
-    let input = InterruptibleReader {
-        reader: stdin.lock(),
-        name: Path::new("standard input"),
-        timeout: None,
-        cancel,
-    };
-    SpooledMessage::read(input, &env::temp_dir(), None)
+    let _ = rustix::fs::seek(io::stdin(), rustix::fs::SeekFrom::Start(0));
+    open::read_message(&env::temp_dir(), None, cancel)
         .map_err(|failure| temporary(format!("Unable to read message: {}. (#4.3.0)", failure.text)))
 }
 
