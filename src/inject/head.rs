@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use super::InjectError;
+use bstr::ByteSlice;
+
 use crate::mailbox::message::header;
 use crate::transport::{MessageSpool, SpooledMessage};
 
@@ -99,70 +101,93 @@ pub(super) fn check_hidden_recipients(message: &SpooledMessage, end: HeaderEnd) 
     let hidden = |line: usize, text: &[u8]| {
         Err(InjectError::HiddenRecipients { line: line as u64 + 1, text: text.trim_ascii_end().to_vec() })
     };
+    let mut is_in_recipients = false;
     for (n, line) in header.split_inclusive(|&b| b == b'\n').enumerate() {
+        is_in_recipients = if is_continuation(line) { is_in_recipients } else { has_recipient_name(line) };
         if has_damaged_recipient_name(line) || later_lines(line).any(names_recipients) {
             return hidden(n, line);
         }
     }
-    let is_ended =
-        header.ends_with(b"\n\n") || header.ends_with(b"\n\r\n") || matches!(header, b"\n" | b"\r\n");
-    if is_ended {
+    // A message without a header may begin with an empty line. A Bcc is no text that begins one.
+    let is_empty = matches!(header, b"\n" | b"\r\n");
+    if !is_empty && (header.ends_with(b"\n\n") || header.ends_with(b"\n\r\n")) {
         return Ok(());
     }
     let above = memchr::memchr_iter(b'\n', header).count();
     // If the first of these lines were not there, the others would be the rest of the header.
     let lines = rest.split_inclusive(|&b| b == b'\n').enumerate();
     for (n, line) in lines.take_while(|(n, line)| *n == 0 || !matches!(*line, b"\n" | b"\r\n")) {
-        let field = header::fields(line).next().filter(|_| n > 0 && header::is_field_line(line));
+        if is_empty && !is_bcc(line) {
+            continue;
+        }
+        let field = header::fields(line).next().filter(|_| n > 0 && !is_empty && header::is_field_line(line));
         if let Some(name) = field.and_then(|field| RECIPIENT_FIELDS.iter().find(|name| field.is(name))) {
             let (name, line) = (name.as_bytes().to_vec(), above as u64 + 1);
             return Err(InjectError::SplitHeader { line, name, field_line: line + n as u64 });
         }
-        if names_recipients(line) || later_lines(line).any(names_recipients) {
+        // A list of recipients that goes on without a blank at the start of the line.
+        let goes_on = is_in_recipients && line.contains(&b'@');
+        if goes_on || names_recipients(line) || later_lines(line).any(names_recipients) {
             return hidden(above + n, line);
         }
     }
     Ok(())
 }
 
-/// Splits a line at CR and the other control characters that end a line in Unicode, and at NUL, which ends a string.
-/// Returns the parts after the first.
+/// Splits a line at CR and the other characters that end a line in Unicode, and at NUL, which ends a string. Returns
+/// the parts after the first.
 fn later_lines(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let is_line_end = |b: &u8| matches!(b, b'\r' | 0x0b | 0x0c | 0x1c..=0x1e);
     // A NUL may also be in the middle of a name.
     let at_nul = line.split(|&b| b == 0).skip(1);
-    line.split(is_line_end).skip(1).chain(at_nul)
+    let wide = ["\u{85}", "\u{2028}", "\u{2029}"].into_iter().flat_map(|end| line.split_str(end).skip(1));
+    line.split(is_line_end).skip(1).chain(at_nul).chain(wide)
+}
+
+fn is_continuation(line: &[u8]) -> bool {
+    matches!(line.first(), Some(b' ' | b'\t'))
+}
+
+/// Reports whether a line begins a recipient field.
+fn has_recipient_name(line: &[u8]) -> bool {
+    let name = memchr::memchr(b':', line).map(|colon| line[..colon].trim_ascii_end());
+    name.is_some_and(|name| RECIPIENT_FIELDS.iter().any(|one| name.eq_ignore_ascii_case(one.as_bytes())))
 }
 
 /// Reports whether a line of the header has the name of a recipient field with something in it that does not belong
 /// there: `.Bcc`.
 fn has_damaged_recipient_name(line: &[u8]) -> bool {
-    let is_exact = |name: &[u8]| RECIPIENT_FIELDS.iter().any(|one| name.eq_ignore_ascii_case(one.as_bytes()));
-    let is_continuation = matches!(line.first(), Some(b' ' | b'\t'));
     let name = memchr::memchr(b':', line).map(|colon| &line[..colon]);
-    !is_continuation && name.is_some_and(|name| is_recipient_name(name) && !is_exact(name.trim_ascii_end()))
+    !is_continuation(line) && name.is_some_and(is_recipient_name) && !has_recipient_name(line)
 }
 
 /// Reports whether a line that is not a field of the header may be meant as a field with recipients.
 fn names_recipients(line: &[u8]) -> bool {
     let has_name = memchr::memchr(b':', line).is_some_and(|colon| is_recipient_name(&line[..colon]));
     // The colon may be missing.
-    let is_word = |b: &&u8| b.is_ascii_alphanumeric() || **b == b'-';
     let first_word = || {
-        let start = line.iter().position(|b| is_word(&b)).unwrap_or(line.len());
-        line[start..].iter().take_while(is_word).copied().collect::<Vec<u8>>()
+        let start = line.iter().position(is_name_byte).unwrap_or(line.len());
+        let end = line[start..].iter().position(|b| !is_name_byte(b)).unwrap_or(line.len() - start);
+        &line[start..start + end]
     };
-    let is_bcc = || {
-        let letters: Vec<u8> = line.iter().filter(is_word).map(u8::to_ascii_lowercase).take(10).collect();
-        letters.starts_with(b"bcc") || letters.starts_with(b"resent-bcc")
-    };
-    has_name || line.contains(&b'@') && (is_recipient_name(&first_word()) || is_bcc())
+    has_name || line.contains(&b'@') && (is_recipient_name(first_word()) || is_bcc(line))
+}
+
+/// Reports whether the letters of a line are first those of a Bcc.
+fn is_bcc(line: &[u8]) -> bool {
+    let letters: Vec<u8> =
+        line.iter().filter(|b| is_name_byte(b)).map(u8::to_ascii_lowercase).take(10).collect();
+    letters.starts_with(b"bcc") || letters.starts_with(b"resent-bcc")
+}
+
+fn is_name_byte(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || *byte == b'-'
 }
 
 /// Compares a name with those of the recipient fields, without control characters, blanks, punctuation and bytes beyond
 /// ASCII.
 fn is_recipient_name(name: &[u8]) -> bool {
-    let letters = || name.iter().filter(|b| b.is_ascii_alphanumeric() || **b == b'-');
+    let letters = || name.iter().filter(|b| is_name_byte(b));
     RECIPIENT_FIELDS
         .iter()
         .any(|one| letters().map(u8::to_ascii_lowercase).eq(one.bytes().map(|b| b.to_ascii_lowercase())))

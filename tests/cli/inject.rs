@@ -241,6 +241,10 @@ fn no_damaged_line_shows_a_hidden_recipient() {
         b"Subject: x\0Bcc: s@h.example",
         b"Subject: x\n y\rBcc: s@h.example",
         b"X: 1\r\r\nBcc : s@h.example\rBcc: s@h.example",
+        b"Subject: x\xe2\x80\xa8Bcc: s@h.example",
+        b"Subject: x\xc2\x85Bcc: s@h.example",
+        b"Bcc: r@h.example,\ns@h.example",
+        b"Bcc: r@h.example,\nBob\n <s@h.example>",
     ] {
         for (before, after) in
             [("To: a@x.example\n", "\nSubject: x"), ("To: a@x.example\n", ""), ("", "\nTo: a@x.example")]
@@ -255,11 +259,18 @@ fn no_damaged_line_shows_a_hidden_recipient() {
             }
         }
     }
+    // The same without a header.
+    for text in ["Bcc: s@h.example", "To: b@h\nBcc : s@h.example", "\0Bcc: s@h.example", "B cc: s@h.example"]
+    {
+        let home = home();
+        inject(&home, &["a@x.example"], format!("\n{text}\n\nbody\n")).exits(65);
+        assert!(home.queued().is_none());
+    }
     // What is not damaged goes out as it is.
     for message in [
         "To: a@x.example\nSubject: x\n Bcc: is folded\n\nBcc: s@h.example\n\nB cc: s@h.example\n",
         "To: a@x.example\nX-Bcc: 1\nAbcc: to@h\nTopic: to@h\n\nTo bob@h\n",
-        "To: a@x.example\nHello,\nBob spoke of bob@h.example: to be.\n\nBcc: b\n",
+        "X: 1\nTo: a@x.example\nY: 2\nHello,\nBob spoke of bob@h.example: to be.\n\nBcc: b\n",
     ] {
         let home = home();
         inject(&home, &[], message).exits(0);
