@@ -48,7 +48,7 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             [CompletionResult]::new('--dedupe', '--dedupe', [CompletionResultType]::ParameterName, 'Leave messages out that are there already: the same content (less Status and the like), or the same Message-ID')
             [CompletionResult]::new('--manifest', '--manifest', [CompletionResultType]::ParameterName, 'Keep the manifest in this file; default: mailferry.manifest in the Maildir')
             [CompletionResult]::new('--source', '--source', [CompletionResultType]::ParameterName, 'With --exact: which source, by its path or its number')
-            [CompletionResult]::new('--owner', '--owner', [CompletionResultType]::ParameterName, 'Give all that is made to this user, and group; who is not root can give it to nobody else. Symbolic links in Maildirs are not followed then: they may lead to what is somebody else''s')
+            [CompletionResult]::new('--owner', '--owner', [CompletionResultType]::ParameterName, 'Act as this user, and group; needs root for another user. The destination must be the user''s, or missing in a directory of root''s')
             [CompletionResult]::new('--mode', '--mode', [CompletionResultType]::ParameterName, 'Mode of the files that are made; who may read them may enter their directories')
             [CompletionResult]::new('--layout', '--layout', [CompletionResultType]::ParameterName, 'How folders lie in the destination: maildir++ (.A.B beside cur/) or fs (A/B)')
             [CompletionResult]::new('--into', '--into', [CompletionResultType]::ParameterName, 'Let all of it be this one folder: levels with a / between them, or, where there is none, a dot')

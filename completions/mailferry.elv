@@ -44,7 +44,7 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand --dedupe 'Leave messages out that are there already: the same content (less Status and the like), or the same Message-ID'
             cand --manifest 'Keep the manifest in this file; default: mailferry.manifest in the Maildir'
             cand --source 'With --exact: which source, by its path or its number'
-            cand --owner 'Give all that is made to this user, and group; who is not root can give it to nobody else. Symbolic links in Maildirs are not followed then: they may lead to what is somebody else''s'
+            cand --owner 'Act as this user, and group; needs root for another user. The destination must be the user''s, or missing in a directory of root''s'
             cand --mode 'Mode of the files that are made; who may read them may enter their directories'
             cand --layout 'How folders lie in the destination: maildir++ (.A.B beside cur/) or fs (A/B)'
             cand --into 'Let all of it be this one folder: levels with a / between them, or, where there is none, a dot'

@@ -62,7 +62,7 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l dedupe -
 message-id\t''"
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l manifest -d 'Keep the manifest in this file; default: mailferry.manifest in the Maildir' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l source -d 'With --exact: which source, by its path or its number' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l owner -d 'Give all that is made to this user, and group; who is not root can give it to nobody else. Symbolic links in Maildirs are not followed then: they may lead to what is somebody else\'s' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l owner -d 'Act as this user, and group; needs root for another user. The destination must be the user\'s, or missing in a directory of root\'s' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l mode -d 'Mode of the files that are made; who may read them may enter their directories' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l layout -d 'How folders lie in the destination: maildir++ (.A.B beside cur/) or fs (A/B)' -r -f -a "maildir++\t'Maildirs .A.B beside cur/, as Courier and Dovecot have them'
 fs\t'Maildirs A/B'"

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::mailbox::fs::ownership::DIR_MODE;
+use crate::mailbox::fs::modes::DIR_MODE;
 use crate::mailbox::fs::{Dir, durable};
 use crate::mailbox::maildir::deliver::{Delivery, MessageMeta, Stamp};
 use crate::mailbox::maildir::{create, detect, list};

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::mailbox::Cancel;
-use crate::mailbox::fs::Ownership;
+use crate::mailbox::fs::Modes;
 use crate::mailbox::maildir::write::{Fsync, MaildirWriter, NewMessage, WriterOptions};
 use crate::mailbox::maildir::{BaseName, Subdir, Unique, name};
 use crate::mailbox::manifest::{self, Bytes, Digest, MessageRecord};
@@ -84,7 +84,7 @@ impl Writer {
             lock_timeout: Duration::ZERO,
             resume: false,
             sync_group: None,
-            ownership: Ownership::default(),
+            modes: Modes::default(),
             cancel: Cancel::never(),
         };
         Writer(MaildirWriter::open(options).expect("a new directory").0)

@@ -10,6 +10,7 @@ use crate::cli::mailbox_arg::{Format, MailboxArg};
 use crate::cli::open::Opener;
 use crate::cli::ui::report::FindingCounts;
 use crate::cli::ui::{Exit, Reporter};
+use crate::mailbox::fs::files;
 use crate::mailbox::maildir::detect::is_maildir;
 use crate::mailbox::manifest::{ManifestLocation, SectionHeader};
 use crate::mailbox::mbox::{DeletedPolicy, LabelPolicy};
@@ -122,7 +123,7 @@ enum Side<'a> {
 impl<'a> Side<'a> {
     fn new(mailbox: &'a MailboxArg) -> Result<Side<'a>> {
         let path = &mailbox.path;
-        let is_directory = path.is_dir() && !mailbox.is_standard_stream();
+        let is_directory = files::is_dir(path) && !mailbox.is_standard_stream();
         Ok(match mailbox.format {
             None if is_directory && !is_maildir(path)? => Side::Tree(path),
             Some(Format::Maildir) => Side::Maildir(path, maildir::list_folders(path)?),

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::args::CommonArgs;
 use super::dot_qmail::{self, DotQmailArgs, DotQmailJob};
 use super::generate::{SummaryKey, key};
+use super::identity::{self, Paths};
 use super::lmtp::{self, LmtpArgs};
 use super::mailbox_arg::MailboxArg;
 use super::open::{self, Locks, delivery_context};
@@ -211,8 +212,9 @@ fn deliver_one(
         return dot_qmail::run(&job, &message, reporter);
     }
     // Before the message is read, so that a typing error is reported at once.
+    let spool_dir = args.spool_dir();
     let targets = args.targets()?;
-    let message = args.read_message(ctx.cancel)?;
+    let message = open::read_message(&spool_dir, args.max_size, ctx.cancel)?;
     *bytes = message.length();
     let message = PreparedMessage::new(&message, &envelope, from_mta)?;
     match args.dry_run {
@@ -264,9 +266,16 @@ impl DeliverArgs {
         }
     }
 
+    /// Takes the identity for the mailboxes, and finds out what they are.
     fn targets(&self) -> Result<Vec<DeliveryTarget>, Failure> {
-        let targets = self.mailboxes.iter().map(|arg| {
-            let mailbox = MailboxArg::parse(arg)?;
+        let mailboxes = MailboxArg::parse_all(&self.mailboxes)?;
+        let written = mailboxes.iter().filter(|mailbox| !mailbox.is_standard_stream());
+        identity::take(&Paths {
+            written: written.map(|mailbox| &*mailbox.path).collect(),
+            locks: true,
+            ..Paths::default()
+        })?;
+        let targets = mailboxes.into_iter().map(|mailbox| {
             let target = DeliveryTarget::new(mailbox.target_format(), mailbox.path)?;
             match &self.folder {
                 Some(Folder(name)) => target.folder(name),

@@ -9,9 +9,9 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::identity::{self, Privilege};
 use super::inject_env::default_queue_program;
 use super::mailbox_arg::MailboxArg;
-use super::owner::{self, Privilege};
 use super::relay::relay_message;
 use crate::cli::ui::Reporter;
 use crate::deliver::dot_qmail::delivery::{DotQmailDelivery, mailbox_line};
@@ -166,7 +166,7 @@ fn set_up<'a>(job: &DotQmailJob<'a>) -> Result<DotQmailDelivery<'a>, Failure> {
         urls => urls.iter().map(|url| parse_next_hop(url)).collect::<Result<_, _>>()?,
     };
     // Without $USER, which is the user who runs this process.
-    let trust = match owner::become_home_owner(&home, user.as_deref())? {
+    let trust = match identity::become_home_owner(&home, user.as_deref())? {
         Privilege::User => Trust::Owner,
         Privilege::Root => Trust::RootOnly,
     };

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use super::owner::current_account_name;
+use super::identity::current_account_name;
 use crate::inject::control::{self, ControlFiles};
 use crate::inject::{Author, Domains, InjectFlags};
 use crate::mailbox::message::address::Compat;

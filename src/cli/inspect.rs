@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::args::CommonArgs;
+use super::identity::{self, Paths};
 use super::mailbox_arg::MailboxArg;
 use super::open::{OpenArgs, context};
 use super::signals;
@@ -76,8 +77,10 @@ pub(super) fn run(args: InspectArgs) -> Exit {
 
 /// Shows what the options ask for, and returns the number of messages.
 fn show(args: &InspectArgs, reporter: &mut Reporter) -> Result<usize> {
-    args.common.set_up_workers().map_err(|e| Error::usage("--jobs", e.to_string()))?;
     let mailbox = MailboxArg::parse(&args.mailbox)?;
+    let read = if mailbox.is_standard_stream() { vec![] } else { vec![&*mailbox.path] };
+    identity::take(&Paths { read, ..Paths::default() })?;
+    args.common.set_up_workers().map_err(|e| Error::usage("--jobs", e.to_string()))?;
     let cancel = signals::cancel_on_signals();
     let watcher = ProgressDisplay::new(&args.common);
     let locks = args.open.lock_options(true);

@@ -12,6 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::clock;
 use super::dot_qmail::ProgramArguments;
+use super::identity;
 use super::mailbox_arg::MailboxArg;
 use crate::deliver::lmtp::mailbox_recipients::{MailboxRecipients, MailboxTemplate, MailboxTemplates};
 use crate::deliver::lmtp::map::RecipientMap;
@@ -104,8 +105,11 @@ impl Session<'_> {
     /// # Errors
     /// The session did not end between two messages.
     pub(crate) fn with_mailboxes(&self, args: &LmtpArgs) -> Result<(), Failure> {
+        let templates = templates(args).map_err(refuse_service)?;
+        let directories = templates.fixed_directories();
+        identity::take_if_common(&directories).map_err(|error| refuse_service(error.into()))?;
         let mut recipients = MailboxRecipients {
-            templates: templates(args).map_err(refuse_service)?,
+            templates,
             delimiter: self.delimiter,
             folder: self.folder,
             options: self.options,
@@ -205,7 +209,7 @@ fn print_findings(delivered: &DeliveredMessage) {
 
 fn templates(args: &LmtpArgs) -> Result<MailboxTemplates, Failure> {
     if let Some(path) = &args.map {
-        let text = std::fs::read(path).map_err(Error::io("read", path))?;
+        let text = identity::read_option_file(path)?;
         let map = RecipientMap::parse(&text, path, template);
         return map.map(MailboxTemplates::Map).map_err(|why| Failure::new(FailureReason::Configuration, why));
     }

@@ -5,6 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use crate::deliver::TargetFormat;
+use crate::mailbox::fs::files;
 use crate::mailbox::maildir::detect;
 use crate::mailbox::mbox::Variant;
 use crate::mailbox::{Error, Result, display_path, escape};
@@ -73,7 +74,7 @@ impl MailboxArg {
 
     /// Reports whether it is a directory, or is to be one.
     pub(super) fn is_directory(&self) -> bool {
-        self.path.as_os_str().as_bytes().ends_with(b"/") || self.path.is_dir()
+        self.path.as_os_str().as_bytes().ends_with(b"/") || files::is_dir(&self.path)
     }
 
     /// The format for a delivery.

@@ -11,6 +11,7 @@ mod deliver;
 mod dot_qmail;
 mod folders;
 mod generate;
+mod identity;
 mod inject;
 mod inject_env;
 mod inspect;
@@ -18,7 +19,6 @@ mod invocation;
 mod lmtp;
 mod mailbox_arg;
 mod open;
-mod owner;
 mod qmail_inject;
 mod qmail_local;
 mod relay;
@@ -84,9 +84,11 @@ enum DeliverCommand {
 /// Returns what follows the options on the man page of a command.
 fn manual_sections(command: &str) -> &'static [Section] {
     match command {
-        "verify" => &[Section::Findings, Section::Summary(verify::SUMMARY)],
+        "convert" | "inspect" => &[Section::Roff(identity::MANUAL)],
+        "verify" => &[Section::Roff(identity::MANUAL), Section::Findings, Section::Summary(verify::SUMMARY)],
         "deliver" => &[
             Section::Roff(dot_qmail::MANUAL),
+            Section::Roff(identity::MANUAL),
             Section::Recipes("Recipes for delivery"),
             Section::Summary(deliver::SUMMARY),
         ],

@@ -10,12 +10,14 @@ use serde_json::json;
 use super::args::CommonArgs;
 use super::folders::{FolderArgs, refuse_empty, report_skipped};
 use super::generate::{SummaryKey, key};
+use super::identity::{self, Paths};
 use super::mailbox_arg::{Format, MailboxArg};
 use super::open::{OpenArgs, Opener, context};
 use super::ui::exit;
 use super::{compare, signals};
 use crate::cli::ui::{Exit, ProgressDisplay, Reporter};
 use crate::mailbox::finding::Severity;
+use crate::mailbox::fs::files;
 use crate::mailbox::maildir::detect::{DirectoryKind, detect, is_maildir};
 use crate::mailbox::manifest::ManifestLocation;
 use crate::mailbox::mbox::{ReadOptions, Variant};
@@ -189,9 +191,10 @@ impl VerifyArgs {
 
     /// Checks what clap cannot: whether the options apply to the mailboxes.
     fn check(&self) -> Result<()> {
-        self.common.set_up_workers().map_err(|e| Error::usage("--jobs", e.to_string()))?;
         let mailboxes = self.mailboxes()?;
         let other = self.against.as_deref().map(MailboxArg::parse).transpose()?;
+        self.take_identity(&mailboxes, other.as_ref())?;
+        self.common.set_up_workers().map_err(|e| Error::usage("--jobs", e.to_string()))?;
         if mailboxes.iter().chain(&other).filter(|mailbox| mailbox.is_standard_stream()).count() > 1 {
             return Err(Error::usage("-", "standard input can be read but once"));
         }
@@ -228,6 +231,18 @@ impl VerifyArgs {
         }
     }
 
+    fn take_identity(&self, mailboxes: &[MailboxArg], other: Option<&MailboxArg>) -> Result<()> {
+        let paths = |mailbox: &'_ MailboxArg| !mailbox.is_standard_stream();
+        let mut written: Vec<&Path> =
+            mailboxes.iter().filter(|mailbox| paths(mailbox)).map(|mailbox| &*mailbox.path).collect();
+        let repairs = self.repair && !self.dry_run;
+        let read = if repairs { Vec::new() } else { std::mem::take(&mut written) };
+        let other = other.filter(|mailbox| paths(mailbox)).map(|mailbox| &*mailbox.path);
+        let named = [self.manifest.as_deref(), self.source.as_deref()].into_iter().flatten();
+        let read = read.into_iter().chain(other).chain(named).collect();
+        identity::take(&Paths { written, read, locks: repairs, ..Paths::default() })
+    }
+
     /// Checks that the source is compared with a manifest.
     fn check_source(&self, mailboxes: &[MailboxArg]) -> Result<()> {
         if self.quick {
@@ -248,14 +263,15 @@ impl VerifyArgs {
 
 /// Reports whether an argument is a directory of mailboxes.
 fn is_tree(mailbox: &MailboxArg) -> Result<bool> {
-    let is_directory = !mailbox.is_standard_stream() && mailbox.path.is_dir();
+    let is_directory = !mailbox.is_standard_stream() && files::is_dir(&mailbox.path);
     Ok(mailbox.format.is_none() && is_directory && !is_maildir(&mailbox.path)?)
 }
 
 /// Reports whether an argument is standard input or a file.
 fn is_mbox(mailbox: &MailboxArg) -> bool {
     let is_maildir = mailbox.format == Some(Format::Maildir);
-    mailbox.is_standard_stream() || !is_maildir && mailbox.path.exists() && !mailbox.path.is_dir()
+    mailbox.is_standard_stream()
+        || !is_maildir && files::exists(&mailbox.path) && !files::is_dir(&mailbox.path)
 }
 
 /// Result for one argument.
@@ -431,7 +447,7 @@ impl Run<'_> {
         let context = Context { events: &watcher, ..self.context };
         // A source that a manifest names may be gone; one that the user names must be there.
         if let Some(path) = &args.source {
-            std::fs::metadata(path).map_err(Error::io("open", path))?;
+            files::metadata(path).map_err(Error::io("open", path))?;
         }
         let opener = args.opener(context.cancel, &watcher);
         let open_source =
@@ -450,7 +466,7 @@ impl Run<'_> {
         };
         let report = match target {
             Target::Mailbox(mailbox) => {
-                let is_directory = mailbox.path.is_dir() && !mailbox.is_standard_stream();
+                let is_directory = files::is_dir(&mailbox.path) && !mailbox.is_standard_stream();
                 match mailbox.format == Some(Format::Maildir) || is_directory {
                     true => verify::maildir::verify(&mailbox.path, &options, &context),
                     false => verify_mbox(mailbox),

@@ -54,7 +54,6 @@ impl<S: SectionSource> Commit<'_, S> {
             written => written?,
         }
         events.begin(Phase::Flushing, 0);
-        writer.chown()?;
         writer.flush()?;
         // A manifest elsewhere does not appear with the Maildir: it must not say more than is visible.
         let at_once = writer.is_staged() && self.options.manifest == ManifestLocation::InMaildir;

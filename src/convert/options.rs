@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Dedupe, RenderOptions};
 use crate::mailbox::Context;
-use crate::mailbox::fs::Ownership;
+use crate::mailbox::fs::Modes;
 use crate::mailbox::fs::sync_group::SyncGroup;
 use crate::mailbox::maildir::Fsync;
 use crate::mailbox::maildir::write::WriterOptions;
@@ -22,7 +22,7 @@ pub(crate) struct DestinationOptions<'a> {
     pub(crate) info_separator: u8,
     /// Writes nothing.
     pub(crate) dry_run: bool,
-    pub(crate) ownership: Ownership,
+    pub(crate) modes: Modes,
     /// Flush group shared by Maildirs that are written concurrently.
     pub(crate) sync_group: Option<&'a Arc<SyncGroup>>,
 }
@@ -58,7 +58,7 @@ impl<'a> DestinationOptions<'a> {
             // Without the manifest in the Maildir nothing is known of its messages.
             resume: self.manifest == ManifestLocation::InMaildir,
             sync_group: self.sync_group,
-            ownership: self.ownership,
+            modes: self.modes,
             cancel: context.cancel,
         }
     }

@@ -3,7 +3,7 @@
 //! Each folder is a conversion of its own, with its own stage and manifest. So the same command again resumes where a
 //! run was killed. Many small folders are flushed together, by a [`SyncGroup`].
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -15,9 +15,10 @@ use super::{
     CopyOptions, DestinationOptions, ExportOptions, ExportSource, ImportOptions, Input, Outcome, Report,
     Totals, copy, export,
 };
+use crate::mailbox::fs::files;
 use crate::mailbox::fs::sync_group::SyncGroup;
-use crate::mailbox::fs::{Dir, durable, ignore_poison, parent_of, read_regular};
-use crate::mailbox::maildir::destination::{check_destination, refuse_symlink};
+use crate::mailbox::fs::{Dir, ignore_poison, parent_of, read_regular};
+use crate::mailbox::maildir::destination::check_destination;
 use crate::mailbox::maildir::{DestinationState, Fsync, create};
 use crate::mailbox::manifest::ManifestLocation;
 use crate::mailbox::mbox::Variant;
@@ -141,7 +142,7 @@ pub(crate) fn assign_folders(
     }
     let files: Vec<Arc<[PathBuf]>> = files.into_iter().map(Arc::from).collect();
     let entry = |((found, n), (_, is_mapped)): ((TreeMailbox, usize), (Folder, bool))| {
-        let meta = std::fs::metadata(&found.path).ok();
+        let meta = files::metadata(&found.path).ok();
         let size = meta.as_ref().filter(|meta| meta.is_file()).map_or(0, |meta| meta.len());
         let file_id = meta.map(|meta| (meta.dev(), meta.ino()));
         let (named, siblings) = (names[n].clone(), files[n].clone());
@@ -216,8 +217,7 @@ impl Conversion<'_> {
         if !self.dry_run {
             self.record_renames(entries)?;
         }
-        self.subscribe(entries, &mut outcome.findings)?;
-        if self.dry_run { Ok(()) } else { self.chown(entries) }
+        self.subscribe(entries, &mut outcome.findings)
     }
 
     /// An mbox is written once: a second mailbox would replace the first one instead of following it. Only the user
@@ -244,11 +244,11 @@ impl Conversion<'_> {
         let root = self.root;
         // A dry run refuses what the run would.
         let is_maildir = self.options.layout == Layout::MaildirPlusPlus;
-        if is_maildir || !root.is_dir() {
+        if is_maildir || !files::is_dir(root) {
             let state = check_destination(root)?;
             debug_assert!(is_maildir || state == DestinationState::Nothing);
         }
-        if !root.exists() {
+        if !files::exists(root) {
             let dir = Dir::open(nearest_dir(parent_of(root)))?;
             dir.check_writable()?;
             dir.free_space()?.require_bytes(root, entries.iter().map(|entry| entry.size).sum())?;
@@ -369,13 +369,9 @@ impl Conversion<'_> {
     /// that is missing.
     fn create_parents(&self, folder: &Path) -> Result<PathBuf> {
         let directory: &Path = &self.root.join(folder);
-        if self.options.import.destination.ownership.owner.is_some() {
-            let above = folder.ancestors().filter(|path| !path.as_os_str().is_empty());
-            above.map(|path| self.root.join(path)).try_for_each(|path| refuse_symlink(&path))?;
-        }
         if self.dry_run {
             let mut first = directory;
-            while !parent_of(first).is_dir() && first != parent_of(first) {
+            while !files::is_dir(parent_of(first)) && first != parent_of(first) {
                 first = parent_of(first);
             }
             return Ok(first.to_owned());
@@ -427,23 +423,6 @@ impl Conversion<'_> {
             directory(&entry.named.directory)
         );
         Err(Error::Destination { path: entry.found.path.clone(), reason })
-    }
-
-    /// Gives the directories above folders, and the lists, to the owner.
-    fn chown(&self, entries: &[TreeEntry]) -> Result<()> {
-        let Some(owner) = self.options.import.destination.ownership.owner else { return Ok(()) };
-        let root = Dir::open(self.root)?;
-        let (list, _) = subscriptions::file_for(self.options.layout);
-        let above = entries.iter().flat_map(|entry| entry.named.directory.ancestors().skip(1));
-        let directories: BTreeSet<&Path> = above.filter(|path| !path.as_os_str().is_empty()).collect();
-        for path in directories.into_iter().chain([Path::new(list), Path::new(renames::FILE_NAME)]) {
-            root.chown_child(path.as_os_str(), owner)?;
-        }
-        if self.options.layout == Layout::MaildirPlusPlus {
-            // A root without mail of its own was created for its folders.
-            ["tmp", "new", "cur"].iter().try_for_each(|name| root.chown_child(OsStr::new(name), owner))?;
-        }
-        durable::chown(&root, owner).map_err(Error::io("change the owner of", root.path()))
     }
 
     /// Records the names of folders that could not keep them.
@@ -507,7 +486,7 @@ const DIR_MODE: u32 = 0o777;
 /// Returns the nearest directory that exists.
 fn nearest_dir(path: &Path) -> &Path {
     let mut path = path;
-    while !path.is_dir() && path != parent_of(path) {
+    while !files::is_dir(path) && path != parent_of(path) {
         path = parent_of(path);
     }
     path

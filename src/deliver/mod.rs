@@ -7,14 +7,12 @@
 //! dedupe            whether a mailbox has the message already
 //! dot_qmail         delivery by the instructions of a .qmail file
 //! lmtp              delivery for a peer that speaks LMTP
-//! root_path         whether root alone can change a path
 //! ```
 
 mod dedupe;
 pub(crate) mod dot_qmail;
 pub(crate) mod lmtp;
 pub(crate) mod prepared_message;
-pub(crate) mod root_path;
 pub(crate) mod target;
 pub(crate) mod transaction;
 

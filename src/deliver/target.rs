@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use crate::mailbox::fs::files;
 use crate::mailbox::mbox::Variant;
 use crate::mailbox::text::shell_quote;
 use crate::mailbox::{Error, display_path};
@@ -64,7 +65,7 @@ impl DeliveryTarget {
     /// ends in `/`; a file is an mbox. The format of a missing mailbox is not guessed.
     pub(crate) fn detect(path: PathBuf) -> Result<DeliveryTarget, Failure> {
         let is_slashed = path.as_os_str().as_encoded_bytes().ends_with(b"/");
-        match std::fs::metadata(&path) {
+        match files::metadata(&path) {
             Ok(meta) if meta.is_dir() || is_slashed => Ok(DeliveryTarget::Maildir(path)),
             Ok(_) => Ok(DeliveryTarget::Mbox(path, None)),
             Err(_) if is_slashed => Ok(DeliveryTarget::Maildir(path)),

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{DeliveryTarget, PreparedMessage, dedupe};
+use crate::mailbox::fs::files;
+use crate::mailbox::fs::foreign::{refuse_foreign_links, refuse_foreign_maildir};
 use crate::mailbox::fs::lock::DirLock;
 use crate::mailbox::fs::{Dir, parent_of};
 use crate::mailbox::maildir::deliver::{Delivery, MessageMeta, Stamp};
@@ -98,7 +100,7 @@ pub(crate) fn deliver(
 /// Identifies a mailbox under any of its names: by device and inode. A missing mailbox has those of its directory,
 /// and its name.
 fn identity(path: &Path) -> (Option<(u64, u64)>, PathBuf) {
-    let of = |path: &Path| std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
+    let of = |path: &Path| files::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
     let name = || path.file_name().map(PathBuf::from).unwrap_or_default();
     match (of(path), of(parent_of(path))) {
         (Some(itself), _) => (Some(itself), PathBuf::new()),
@@ -133,14 +135,14 @@ struct Transaction<'a> {
 
 impl Transaction<'_> {
     fn check(&self, target: &DeliveryTarget) -> Result<(), Failure> {
-        let creates = self.options.create && std::fs::metadata(target.path()).is_err();
+        let creates = self.options.create && files::metadata(target.path()).is_err();
         match target {
             DeliveryTarget::Maildir(path) | DeliveryTarget::Mbox(path, _) if creates => {
                 Dir::open(parent_of(path))?.check_writable()?;
             }
             DeliveryTarget::Folder(path) if creates => {
                 let maildir = parent_of(path);
-                let above = if maildir.exists() { maildir } else { parent_of(maildir) };
+                let above = if files::exists(maildir) { maildir } else { parent_of(maildir) };
                 Dir::open(above)?.check_writable()?;
             }
             DeliveryTarget::Maildir(path) | DeliveryTarget::Folder(path) => {
@@ -307,7 +309,12 @@ impl Drop for PendingFile {
 }
 
 fn open_maildir(path: &Path) -> Result<Dir, Failure> {
-    let opened = Dir::open(path).and_then(|dir| detect::require_maildir(path).map(|()| dir));
+    refuse_foreign_links(path)?;
+    let opened = Dir::open(path).and_then(|dir| {
+        detect::require_maildir(path)?;
+        refuse_foreign_maildir(path, &dir)?;
+        Ok(dir)
+    });
     opened.map_err(|error| match &error {
         Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
             let text = format!("{}: there is no such Maildir; deliver --create makes it", display_path(path));

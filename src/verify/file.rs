@@ -14,6 +14,7 @@ use super::options::Depth;
 use super::repair::{REPAIR_COMMAND, RepairStep};
 use super::report::error_text;
 use crate::mailbox::fs::Dir;
+use crate::mailbox::fs::files;
 use crate::mailbox::maildir::{Entry, MaildirReader, NoMessage, Subdir, list, name};
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::mbox::{Candidate, ScanHooks, scan};
@@ -212,7 +213,7 @@ impl FileCheck {
     /// Reports a message that cannot be opened. A symbolic link is not a message.
     fn note_unreadable(&mut self, folder: &OpenFolder<'_>, entry: &Entry, error: &Error) {
         let path = entry.path(folder.path);
-        if path.is_symlink() {
+        if files::is_symlink(&path) {
             let text = "is a symbolic link; what it leads to was not looked at";
             self.note(Code::MaildirNotAFile, &path, text);
         } else {

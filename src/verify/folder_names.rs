@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::mailbox::fs::files;
 use crate::mailbox::tree::{Folder, renames};
 use crate::mailbox::{Code, Error, Finding, Result, display_path};
 
@@ -15,7 +16,8 @@ pub(crate) fn check_folder_names(root: &Path) -> Result<Vec<Finding>> {
         }
         Err(error) => return Err(error),
     };
-    let gone = renames.into_iter().filter(|(directory, _)| root.join(directory).symlink_metadata().is_err());
+    let gone =
+        renames.into_iter().filter(|(directory, _)| files::symlink_metadata(root.join(directory)).is_err());
     let finding = |(directory, folder): (PathBuf, Folder)| {
         let message = format!("{} is not there; it was called {folder}", display_path(&directory));
         Finding::new(Code::FolderGone, message).in_file(&list)

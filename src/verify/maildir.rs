@@ -17,6 +17,7 @@ use super::manifest;
 use super::options::VerifyOptions;
 use super::repair::{LOST_DIR, REPAIR_COMMAND, RepairStep};
 use super::report::{FolderSummary, VerifyReport, error_text};
+use crate::mailbox::fs::files;
 use crate::mailbox::fs::{Dir, parent_of, read_regular};
 use crate::mailbox::maildir::detect::{DirectoryKind, detect, is_damaged_folder, remnant, require_maildir};
 use crate::mailbox::maildir::{Entry, FolderVersion, MaildirReader, NoMessage, Subdir};
@@ -56,7 +57,7 @@ pub(crate) fn verify(
 ) -> Result<VerifyReport> {
     let mut check = MaildirCheck::default();
     let folders = check.find_folders(path)?;
-    let root = std::fs::metadata(path).map_err(Error::io("look at", path))?;
+    let root = files::metadata(path).map_err(Error::io("look at", path))?;
     let manifests = manifest::load(&folders, options, &mut check.findings)?;
     let file_options = FileOptions {
         depth: options.depth,
@@ -192,9 +193,9 @@ impl Search<'_> {
 
 /// Reports whether other users can get to this directory: a home directory usually keeps them out.
 fn is_reachable(path: &Path) -> Result<bool> {
-    let absolute = path.canonicalize().map_err(Error::io("look up", path))?;
+    let absolute = files::canonicalize(path).map_err(Error::io("look up", path))?;
     for ancestor in absolute.ancestors().skip(1) {
-        let meta = std::fs::metadata(ancestor).map_err(Error::io("look at", ancestor))?;
+        let meta = files::metadata(ancestor).map_err(Error::io("look at", ancestor))?;
         if meta.mode() & 0o001 == 0 {
             return Ok(false);
         }
@@ -252,7 +253,7 @@ impl MaildirCheck {
         let Some(name) = root.file_name() else { return };
         let partial = [b".", name.as_bytes(), b".mailferry-partial"].concat();
         let path = parent_of(root).join(OsStr::from_bytes(&partial));
-        if path.symlink_metadata().is_ok() {
+        if files::symlink_metadata(&path).is_ok() {
             self.note_unfinished(path);
         }
     }
@@ -273,10 +274,10 @@ impl MaildirCheck {
                 continue;
             }
             let hidden = bytes.starts_with(b".");
-            let is_link = path.is_symlink();
+            let is_link = files::is_symlink(&path);
             if bytes.ends_with(b".mailferry-partial") && hidden {
                 self.note_unfinished(path);
-            } else if hidden && level == Level::Root && path.is_dir() {
+            } else if hidden && level == Level::Root && files::is_dir(&path) {
                 let kind = detect(&path);
                 if kind == DirectoryKind::Remnant {
                     self.refused.push(remnant(&path));
@@ -300,7 +301,7 @@ impl MaildirCheck {
                 folders.push(path);
             } else if !hidden && !is_known(bytes) {
                 // A temporary file of another program may be gone by now.
-                if path.symlink_metadata().is_ok() {
+                if files::symlink_metadata(&path).is_ok() {
                     let text = "is nothing that is known beside cur/; if it is mail, no reader shows it";
                     self.note(Code::MaildirForeignFile, path, text);
                 }
@@ -319,7 +320,7 @@ impl MaildirCheck {
                 return self.note(Code::IoError, path, text);
             }
         };
-        let is_file = |name: &OsString| !name.as_bytes().starts_with(b".") && path.join(name).is_file();
+        let is_file = |name: &OsString| !name.as_bytes().starts_with(b".") && files::is_file(path.join(name));
         let files = names.iter().filter(|name| is_file(name)).count() as u64;
         if files > 0 {
             let message = format!(
@@ -337,7 +338,7 @@ impl MaildirCheck {
             self.note(Code::MaildirFolderName, path, message);
         }
         let marker = path.join("maildirfolder");
-        if !marker.exists() {
+        if !files::exists(&marker) {
             let message = "this folder has no file maildirfolder: a delivery to it forgets the quota";
             let finding = Finding::new(Code::MaildirNoMarker, message).in_file(path);
             self.findings.push(finding.with_hint(format!("touch {}", shell_quote(&marker))));
@@ -347,13 +348,13 @@ impl MaildirCheck {
     /// Checks the directories of a folder and tmp/, and lists its messages.
     fn list(&mut self, folder: &Path, options: &FileOptions, context: &Context<'_>) -> Result<Vec<Entry>> {
         context.cancel.check()?;
-        let root = std::fs::metadata(folder).map_err(Error::io("look at", folder))?;
+        let root = files::metadata(folder).map_err(Error::io("look at", folder))?;
         self.check_directory(folder, &root, options.owner);
         for subdir in [None, Some(Subdir::New), Some(Subdir::Cur)] {
             let path = folder.join(subdir.map_or("tmp", Subdir::dir));
-            let meta = match std::fs::metadata(&path) {
+            let meta = match files::metadata(&path) {
                 Ok(meta) => meta,
-                Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !files::is_symlink(&path) => {
                     let message = "this directory is missing: nothing can be delivered";
                     let finding = Finding::new(Code::MaildirNoDirectory, message).in_file(&path);
                     self.note_repairable(finding, RepairStep::MakeDirectory { path });
@@ -397,7 +398,7 @@ impl MaildirCheck {
         for entry in listing.hidden {
             let path = entry.path(folder);
             // Empty dot files such as .keep only preserve the directory in an archive.
-            if path.symlink_metadata().is_ok_and(|meta| meta.len() > 0) {
+            if files::symlink_metadata(&path).is_ok_and(|meta| meta.len() > 0) {
                 self.note(Code::MaildirForeignFile, path, "begins with a dot: no reader shows it");
             }
         }
@@ -438,7 +439,7 @@ impl MaildirCheck {
     fn check_staged(&mut self, maildir: &Path, name: &OsStr, now: i64) {
         let path = maildir.join("tmp").join(name);
         // A file that is gone was delivered.
-        let Ok(meta) = path.symlink_metadata() else { return };
+        let Ok(meta) = files::symlink_metadata(&path) else { return };
         if !meta.is_file() {
             self.note(Code::MaildirForeignFile, path, "is no file, and no delivery");
             return;
@@ -551,7 +552,7 @@ impl MaildirCheck {
             Err(line) => format!("line {line} is not two numbers"),
         };
         let finding = Finding::new(Code::MaildirsizeDrift, message).in_file(&path);
-        if root.join(quota::MARKER).exists() {
+        if files::exists(root.join(quota::MARKER)) {
             self.findings
                 .push(finding.with_hint("a delivery was cut off between the two; the next one counts anew"));
             return Ok(());

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use super::file::MessageFile;
 use super::options::{Depth, SourceOpener, VerifyOptions};
 use super::report::{SourceStatus, error_text};
+use crate::mailbox::fs::files;
 use crate::mailbox::fs::read_regular;
 use crate::mailbox::maildir::{KeywordSet, KeywordTable, Subdir, list};
 use crate::mailbox::manifest::{
@@ -641,7 +642,7 @@ impl<'a> ManifestCheck<'a> {
 }
 
 fn is_missing(path: &Path) -> bool {
-    path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    files::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// Flags and keywords of a message.

@@ -14,6 +14,7 @@ use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::fs::files;
 use crate::mailbox::fs::lock::{self, LockMode};
 use crate::mailbox::fs::parent_of;
 use crate::mailbox::text::display_path;
@@ -130,7 +131,7 @@ fn open_parent(path: &Path) -> Result<(Dir, OsString)> {
     // `.` and `mail/..` have no name of their own.
     let whole = match path.file_name() {
         Some(_) => path.to_owned(),
-        None => path.canonicalize().map_err(Error::io("look up", path))?,
+        None => files::canonicalize(path).map_err(Error::io("look up", path))?,
     };
     let name = whole.file_name().unwrap_or(OsStr::new("."));
     Ok((Dir::open(parent_of(&whole))?, name.to_owned()))
@@ -155,7 +156,7 @@ pub(crate) fn missing_line_ends(text: &[u8]) -> &'static [u8] {
 
 fn end_mbox(path: &Path, context: &Context<'_>) -> Result<()> {
     // A dot-lock belongs next to the file itself, not next to a link to it.
-    let path = &path.canonicalize().map_err(Error::io("look up", path))?;
+    let path = &files::canonicalize(path).map_err(Error::io("look up", path))?;
     let (parent, name) = open_parent(path)?;
     let file = parent.open_append(&name, 0o600)?;
     let (_guard, _) = lock::acquire(path, &file, LockMode::Write, context.locks, context.cancel)?;

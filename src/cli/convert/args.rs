@@ -11,17 +11,16 @@ use clap::Args;
 use super::applies::GivenOptions;
 use crate::cli::args::CommonArgs;
 use crate::cli::folders::FolderArgs;
-use crate::cli::mailbox_arg::MailboxArg;
+use crate::cli::identity::{self, Owner, Paths};
+use crate::cli::mailbox_arg::{Format, MailboxArg};
 use crate::cli::open::{OpenArgs, Opener};
-use crate::cli::owner;
 use crate::cli::ui::exit;
 use crate::convert::export::OutputMode;
 use crate::convert::restore::{RestoreOptions, RestoreTarget, SourceSelector};
 use crate::convert::{
     Dedupe, DestinationOptions, Eol, ExportOptions, Headers, ImportOptions, Input, RenderOptions,
 };
-use crate::mailbox::fs::Ownership;
-use crate::mailbox::fs::durable::Owner;
+use crate::mailbox::fs::Modes;
 use crate::mailbox::maildir::Fsync;
 use crate::mailbox::manifest::ManifestLocation;
 use crate::mailbox::mbox::{DeletedPolicy, LabelPolicy, ReadOptions, boundary_list};
@@ -90,6 +89,9 @@ pub(crate) struct ConvertArgs {
     /// Decide boundaries as this list says, which inspect --boundaries printed and you edited
     #[arg(long, value_name = "FILE")]
     pub(super) boundaries: Option<PathBuf>,
+    /// Its text.
+    #[arg(skip)]
+    pub(super) boundary_list: Vec<u8>,
     /// Leave messages out that are there already: the same content (less Status and the like), or the
     /// same Message-ID
     #[arg(long, value_enum, value_name = "BY")]
@@ -115,9 +117,9 @@ pub(crate) struct ConvertArgs {
     /// Into an mbox: write behind what is there, under its locks; on any error it is cut back
     #[arg(long, conflicts_with_all = ["force", "exact"])]
     pub(super) append: bool,
-    /// Give all that is made to this user, and group; who is not root can give it to nobody else. Symbolic links in
-    /// Maildirs are not followed then: they may lead to what is somebody else's
-    #[arg(long, value_name = "USER[:GROUP]", value_parser = owner::parse)]
+    /// Act as this user, and group; needs root for another user. The destination must be the user's, or
+    /// missing in a directory of root's
+    #[arg(long, value_name = "USER[:GROUP]", value_parser = identity::parse_owner)]
     pub(super) owner: Option<Owner>,
     /// Mode of the files that are made; who may read them may enter their directories
     #[arg(long, value_name = "OCTAL", value_parser = parse_mode, default_value = "600")]
@@ -200,7 +202,10 @@ impl TreeArgs {
         let mut text = Vec::new();
         let read = match file.as_os_str() == "-" {
             true => std::io::stdin().read_to_end(&mut text).map(drop),
-            false => std::fs::read(file).map(|bytes| text = bytes),
+            false => {
+                text = identity::read_option_file(file)?;
+                Ok(())
+            }
         };
         read.map_err(Error::io("read", file))?;
         let end = if self.null { 0 } else { b'\n' };
@@ -227,8 +232,29 @@ impl ConvertArgs {
         Ok(Mailboxes { sources, destination })
     }
 
-    pub(super) fn ownership(&self) -> Ownership {
-        Ownership { owner: self.owner, mode: Some(self.mode) }
+    /// Reads the files that options name, and takes the identity for the mailboxes.
+    pub(super) fn take_identity<'m>(&mut self, mailboxes: &'m Mailboxes) -> Result<()> {
+        if let Some(path) = &self.boundaries {
+            self.boundary_list = identity::read_option_file(path)?;
+        }
+        let Mailboxes { sources, destination } = mailboxes;
+        let path = |mailbox: &'m MailboxArg| (!mailbox.is_standard_stream()).then_some(&*mailbox.path);
+        let is_directory = match destination.format {
+            Some(Format::Maildir) => true,
+            Some(_) => destination.is_directory(),
+            None => !sources.iter().all(|source| identity::is_maildir(&source.path)),
+        };
+        identity::take(&Paths {
+            written: path(destination).into_iter().collect(),
+            read: sources.iter().filter_map(path).chain(self.manifest.as_deref()).collect(),
+            owner: self.owner,
+            directory_mode: (is_directory && !self.dry_run).then(|| self.modes().dir_mode()),
+            locks: true,
+        })
+    }
+
+    pub(super) fn modes(&self) -> Modes {
+        Modes { files: Some(self.mode) }
     }
 
     fn manifest(&self) -> ManifestLocation<'_> {
@@ -263,7 +289,7 @@ impl ConvertArgs {
             fsync: self.fsync,
             info_separator: self.info_sep.as_bytes()[0],
             dry_run: self.dry_run,
-            ownership: self.ownership(),
+            modes: self.modes(),
             sync_group: None,
         }
     }
@@ -287,7 +313,7 @@ impl ConvertArgs {
             from_zone: self.from_zone.clone(),
             manifest: self.manifest(),
             fsync: self.fsync,
-            ownership: self.ownership(),
+            modes: self.modes(),
             dry_run: self.dry_run,
         }
     }
@@ -320,10 +346,7 @@ impl ConvertArgs {
         let lock_findings = source.take_findings();
         let overrides = match &self.boundaries {
             None => Default::default(),
-            Some(path) => {
-                let list = std::fs::read(path).map_err(Error::io("read", path))?;
-                boundary_list::parse(&list, path, source.text())?
-            }
+            Some(path) => boundary_list::parse(&self.boundary_list, path, source.text())?,
         };
         let read_options = ReadOptions { variant: mailbox.variant(), overrides, ..ReadOptions::default() };
         Ok(Input { name: mailbox.path.clone(), read_options, source, lock_findings })

@@ -1,7 +1,6 @@
 //! The choice of the job, by the options and by what the arguments are. Nothing is locked, read through or
 //! written before it is made.
 
-use std::fs::canonicalize;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -13,6 +12,7 @@ use crate::cli::mailbox_arg::{Format, MailboxArg};
 use crate::convert::export::find_nested_folders;
 use crate::convert::restore::RestoreOptions;
 use crate::convert::{CopyOptions, ExportOptions, ImportOptions};
+use crate::mailbox::fs::files;
 use crate::mailbox::maildir::detect::{is_maildir, is_maildirpp_folder};
 use crate::mailbox::mbox::Variant;
 use crate::mailbox::{Error, Result, display_path};
@@ -93,8 +93,9 @@ fn is_tree(
     Mailboxes { sources, destination }: &Mailboxes,
     are_maildirs: &[bool],
 ) -> Result<bool> {
-    let is_directory =
-        |source: &MailboxArg| !source.is_standard_stream() && source.format.is_none() && source.path.is_dir();
+    let is_directory = |source: &MailboxArg| {
+        !source.is_standard_stream() && source.format.is_none() && files::is_dir(&source.path)
+    };
     let has_folders =
         |source: &MailboxArg| find_nested_folders(&source.path).is_ok_and(|found| found.is_some());
     let to_maildir = destination.format == Some(Format::Maildir);
@@ -170,7 +171,6 @@ fn check_maildir_destination(
     }
     let reason = "is not for folders of labels; run the command as that user";
     match () {
-        () if args.owner.is_some() => Err(Error::usage("--owner", reason)),
         () if args.mode != 0o600 => Err(Error::usage("--mode", reason)),
         () => Ok(()),
     }
@@ -193,7 +193,7 @@ fn check_mbox_destination(
     if destination.is_standard_stream() {
         args.given.check(STREAM)?;
     }
-    let file = |mailbox: &MailboxArg| canonicalize(&mailbox.path).ok();
+    let file = |mailbox: &MailboxArg| files::canonicalize(&mailbox.path).ok();
     let is_source = sources.iter().any(|source| file(source).is_some() && file(source) == file(destination));
     match is_source {
         true if args.append => refuse(destination, "is a source too; an mbox cannot be appended to itself"),
@@ -218,13 +218,13 @@ fn refuse_twice(sources: &[MailboxArg]) -> Result<()> {
 
 /// Returns the device and inode of a file or directory, the same under all its names.
 fn file_id(mailbox: &MailboxArg) -> Option<(u64, u64)> {
-    let meta = std::fs::metadata(&mailbox.path).ok().filter(|_| !mailbox.is_standard_stream())?;
+    let meta = files::metadata(&mailbox.path).ok().filter(|_| !mailbox.is_standard_stream())?;
     Some((meta.dev(), meta.ino()))
 }
 
 /// Refuses a source inside another one, whose mail would be converted twice.
 fn refuse_within(sources: &[MailboxArg]) -> Result<()> {
-    let real: Vec<_> = sources.iter().map(|source| canonicalize(&source.path).ok()).collect();
+    let real: Vec<_> = sources.iter().map(|source| files::canonicalize(&source.path).ok()).collect();
     for (n, path) in real.iter().enumerate() {
         let is_around = |(m, other): &(usize, &Option<PathBuf>)| {
             *m != n && path.as_ref().zip(other.as_ref()).is_some_and(|(path, other)| path.starts_with(other))
@@ -242,9 +242,9 @@ fn refuse_within(sources: &[MailboxArg]) -> Result<()> {
 fn refuse_inside(source: &MailboxArg, destination: &MailboxArg) -> Result<()> {
     let existing = destination.path.ancestors().find_map(|path| {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        canonicalize(path).ok()
+        files::canonicalize(path).ok()
     });
-    let tree = canonicalize(&source.path).ok().filter(|tree| tree.is_dir());
+    let tree = files::canonicalize(&source.path).ok().filter(|tree| files::is_dir(tree));
     match (existing, tree) {
         (Some(existing), Some(tree)) if existing.starts_with(&tree) => {
             let tree = display_path(&tree);

@@ -41,8 +41,15 @@ pub(crate) fn run(mut args: ConvertArgs) -> Exit {
         Ok(mailboxes) => mailboxes,
         Err(error) => return usage(&error),
     };
+    match args.take_identity(&mailboxes) {
+        Ok(()) => {}
+        Err(error @ Error::Usage { .. }) => return usage(&error),
+        Err(error) => {
+            return ConvertReport::new(&args, false).fail(error, mailboxes.sources.len());
+        }
+    }
     // Just that mode, whatever the caller's mask is.
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(!args.ownership().dir_mode() & 0o777));
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(!args.modes().dir_mode() & 0o777));
     let (cancel, display) = (signals::cancel_on_signals(), ProgressDisplay::new(&args.common));
     let (locks, keywords_lock) = (args.open.lock_options(args.dry_run), args.open.dotlock_options());
     let context = context(&cancel, &display, &args.host, &locks);

@@ -12,6 +12,7 @@ use crate::cli::mailbox_arg::{Format, MailboxArg};
 use crate::cli::ui::Reporter;
 use crate::convert::tree::{self, FolderOutcome, TreeEntry, TreeOptions, TreeOutcome};
 use crate::convert::{ExportOptions, ImportOptions, Totals};
+use crate::mailbox::fs::files;
 use crate::mailbox::maildir::detect::is_maildir;
 use crate::mailbox::mbox::Variant;
 use crate::mailbox::text::grouped;
@@ -77,7 +78,7 @@ impl Run<'_> {
             Tree { mailboxes: vec![mailbox], ..Tree::default() }
         };
         match source.format {
-            None | Some(Format::Maildir) if source.path.is_dir() => {
+            None | Some(Format::Maildir) if files::is_dir(&source.path) => {
                 self.opener.walk(&source.path, self.args.tree.folders.follow)
             }
             Some(Format::Variant(Variant::Rfc822)) => {

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use crate::mailbox::fs::ownership::FILE_MODE;
+use crate::mailbox::fs::modes::FILE_MODE;
 use crate::mailbox::fs::{durable, read_regular};
 use crate::mailbox::maildir::keywords::{FILE_NAME, MAX_KEYWORDS};
 use crate::mailbox::maildir::{Entry, Fsync, KeywordSet, KeywordTable, MaildirWriter};

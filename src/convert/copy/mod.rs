@@ -62,9 +62,6 @@ impl Copy<'_> {
         let Copy { source, options: CopyOptions { destination: options }, context, .. } = *self;
         let destination = Destination::look(options)?;
         refuse_itself(source, options.path, &destination.state)?;
-        if options.ownership.owner.is_some() {
-            source::refuse_links(source)?;
-        }
         let maildir = SourceMaildir::open(source, context.now)?;
         if let Some(totals) = self.find_all_known(&maildir, &destination)? {
             let text = "all of its messages were copied before: nothing to do";
@@ -213,7 +210,7 @@ mod tests {
             fsync: Fsync::None,
             info_separator: b':',
             dry_run: false,
-            ownership: Default::default(),
+            modes: Default::default(),
             sync_group: None,
         };
         let locks = LockOptions { methods: Vec::new(), timeout: Duration::ZERO, pid: 1, host: String::new() };

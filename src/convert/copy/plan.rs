@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::collisions::{Collision, DestinationIndex, DestinationMessage, NewName};
 use super::copied::CopiedMessages;
 use super::letters;
-use super::source::{SourceMaildir, is_link};
+use super::source::SourceMaildir;
 use crate::convert::chunks::{MessageChunk, divide};
 use crate::convert::{DestinationOptions, History};
 use crate::mailbox::maildir::{DestinationState, Entry, KeywordSet};
@@ -119,19 +119,6 @@ impl Planner<'_> {
     }
 
     fn skip_unreadable(&self, messages: &mut Vec<SourceMessage>, skipped: &mut Vec<Finding>) -> Result<()> {
-        if self.options.ownership.owner.is_some() {
-            // Users do link messages. But what is given to another user must not be a file that the user could
-            // not read.
-            messages.retain(|message| {
-                let path = self.source.files.path(&message.entry);
-                let is_link = is_link(&path);
-                if is_link {
-                    let text = "is a symbolic link, and with --owner none is followed: it was not copied";
-                    skipped.push(Finding::new(Code::MaildirNotAFile, text).in_file(path));
-                }
-                !is_link
-            });
-        }
         if !self.copied.is_open {
             // Mostly there is no new message. Without this, a FIFO would cause an empty section in every run.
             let mut readable = Vec::with_capacity(messages.len());

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::mailbox::fs::Dir;
 use crate::mailbox::maildir::{Entry, MaildirReader};
-use crate::mailbox::{Code, Error, Finding, Result, escape};
+use crate::mailbox::{Code, Finding, Result, escape};
 
 /// The Maildir that is copied.
 pub(super) struct SourceMaildir {
@@ -19,21 +19,6 @@ impl SourceMaildir {
         let entries = files.list()?.messages;
         Ok(SourceMaildir { files, entries })
     }
-}
-
-/// Refuses directories that are links. What is given to another user must not come from where that user could
-/// have redirected us.
-pub(super) fn refuse_links(source: &Path) -> Result<()> {
-    let linked = ["new", "cur"].iter().map(|name| source.join(name)).find(|path| is_link(path));
-    linked.map_or(Ok(()), |path| {
-        let reason =
-            "is a symbolic link, and with --owner none is followed in a Maildir; name the one it leads to";
-        Err(Error::Unsupported { path, reason: reason.into() })
-    })
-}
-
-pub(super) fn is_link(path: &Path) -> bool {
-    std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink())
 }
 
 /// Returns the finding about files of an IMAP server, which are not copied. Its list of UIDs refers to its own

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use jiff::tz::TimeZone;
 
 use crate::convert::{Eol, Input};
-use crate::mailbox::fs::Ownership;
+use crate::mailbox::fs::Modes;
 use crate::mailbox::maildir::Fsync;
 use crate::mailbox::manifest::ManifestLocation;
 use crate::mailbox::mbox::Variant;
@@ -38,7 +38,7 @@ pub(crate) struct ExportOptions<'a> {
     /// When to flush.
     pub fsync: Fsync,
     /// Owner and mode of a new mbox.
-    pub ownership: Ownership,
+    pub modes: Modes,
     /// Write nothing.
     pub dry_run: bool,
 }

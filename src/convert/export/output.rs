@@ -16,7 +16,8 @@ use super::tally::Tally;
 use crate::convert::chunks::MessageChunk;
 use crate::convert::read_back::{self, WrittenMbox};
 use crate::mailbox::fs::atomic_file::AtomicFile;
-use crate::mailbox::fs::{Ownership, durable, ignore_poison};
+use crate::mailbox::fs::files;
+use crate::mailbox::fs::{durable, ignore_poison};
 use crate::mailbox::maildir::Fsync;
 use crate::mailbox::mbox::{MboxAppender, Variant};
 use crate::mailbox::{Context, Error, Finding, Result};
@@ -57,7 +58,7 @@ impl<'a> Output<'a> {
         match mode {
             OutputMode::Stream(_) if dry_run => Ok(new(Sink::DryRun)),
             OutputMode::Stream(stream) => Ok(new(Sink::Stream(stream))),
-            OutputMode::Append if std::fs::symlink_metadata(path).is_ok() => {
+            OutputMode::Append if files::symlink_metadata(path).is_ok() => {
                 let mut appender = MboxAppender::open(path, variant, context.locks, context.cancel)?;
                 let (variant, findings) = (appender.variant, std::mem::take(&mut appender.findings));
                 let sink = if dry_run { Sink::DryRun } else { Sink::Append(appender) };
@@ -66,7 +67,7 @@ impl<'a> Output<'a> {
             _ if dry_run => AtomicFile::check(path, replace).map(|_| new(Sink::DryRun)),
             _ => {
                 let file = AtomicFile::create(path, replace, context.locks.timeout, context.cancel)?;
-                set_ownership(&file, options)?;
+                set_mode(&file, options)?;
                 Ok(new(Sink::New(file)))
             }
         }
@@ -138,14 +139,10 @@ impl<'a> Output<'a> {
     }
 }
 
-/// Gives a new mbox the owner and the mode of the options.
-fn set_ownership(file: &AtomicFile, options: &ExportOptions<'_>) -> Result<()> {
-    let Ownership { owner, mode } = options.ownership;
-    let failed = |action| Error::io(action, options.destination);
-    if let Some(mode) = mode {
-        durable::set_mode(&file.file, mode).map_err(failed("change the mode of"))?;
-    }
-    owner.map_or(Ok(()), |owner| durable::chown(&file.file, owner).map_err(failed("change the owner of")))
+/// Gives a new mbox the mode of the options.
+fn set_mode(file: &AtomicFile, options: &ExportOptions<'_>) -> Result<()> {
+    let Some(mode) = options.modes.files else { return Ok(()) };
+    durable::set_mode(&file.file, mode).map_err(Error::io("change the mode of", options.destination))
 }
 
 /// Hands out places in the mbox in the order of the chunks.

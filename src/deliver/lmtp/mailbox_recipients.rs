@@ -3,17 +3,18 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Recipients;
 use super::address::EnvelopeAddress;
 use super::map::RecipientMap;
 use super::template::{AddressParts, Template};
-use crate::deliver::root_path::require_root_only;
 use crate::deliver::{
     DeliverOptions, DeliveredMessage, DeliveryTarget, PreparedMessage, TargetFormat, transaction,
 };
+use crate::mailbox::fs::actor::require_root_only;
+use crate::mailbox::fs::files;
 use crate::mailbox::fs::parent_of;
 use crate::mailbox::maildir::create::create_parents;
 use crate::mailbox::{Context, Error, display_path};
@@ -29,6 +30,18 @@ pub(crate) enum MailboxTemplates {
     /// One for all recipients.
     Single(MailboxTemplate),
     Map(RecipientMap<MailboxTemplate>),
+}
+
+impl MailboxTemplates {
+    /// Returns the directories in which the mailboxes of the templates are.
+    pub(crate) fn fixed_directories(&self) -> Vec<PathBuf> {
+        match self {
+            MailboxTemplates::Single(template) => vec![template.path.fixed_directory()],
+            MailboxTemplates::Map(map) => {
+                map.mailboxes().map(|template| template.path.fixed_directory()).collect()
+            }
+        }
+    }
 }
 
 pub(crate) struct MailboxRecipients<'a> {
@@ -83,11 +96,15 @@ impl Recipients for MailboxRecipients<'_> {
             return Err(Failure::new(FailureReason::NoSuchMailbox, text));
         };
         let path = template.path.expand(&parts)?;
-        let create_below = match std::fs::metadata(&path) {
+        let is_root = rustix::process::geteuid().is_root();
+        if is_root {
+            refuse_others(&path)?;
+        }
+        let create_below = match files::metadata(&path) {
             Ok(_) => None,
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 let fixed = template.path.fixed_directory();
-                if !self.options.create || !fixed.is_dir() {
+                if !self.options.create || !files::is_dir(&fixed) {
                     return Err(template.path.missing_error(&path));
                 }
                 Some(fixed)
@@ -111,8 +128,8 @@ impl Recipients for MailboxRecipients<'_> {
                 format_args!("{}: a name that ends in .lock is that of a lock", display_path(target.path()));
             return Err(Failure::new(FailureReason::BadAddress, text));
         }
-        if rustix::process::geteuid().is_root() {
-            require_root_only_target(&target)?;
+        if is_root && !matches!(target, DeliveryTarget::Mbox(..)) {
+            ["tmp", "new", "cur"].iter().try_for_each(|name| refuse_others(&target.path().join(name)))?;
         }
         Ok(RecipientMailbox { target, create_below })
     }
@@ -142,13 +159,10 @@ impl Recipients for MailboxRecipients<'_> {
     }
 }
 
-/// Refuses a mailbox in which a user could place links for root to follow.
-fn require_root_only_target(target: &DeliveryTarget) -> Result<(), Failure> {
-    let path = target.path();
-    let names: &[&str] =
-        if matches!(target, DeliveryTarget::Mbox(..)) { &[""] } else { &["", "tmp", "new", "cur"] };
-    names.iter().try_for_each(|name| require_root_only(&path.join(name))).map_err(|failure| {
-        let text = format_args!("{}; run as the user of the mail, or with --dot-qmail", failure.text);
-        Failure::new(failure.reason, text)
+/// Refuses a path in which a user could place links for root to follow.
+fn refuse_others(path: &Path) -> Result<(), Failure> {
+    require_root_only(path).map_err(|error| {
+        let text = format_args!("{error}; run as the user of the mail, or with --dot-qmail");
+        Failure::new(FailureReason::Configuration, text)
     })
 }

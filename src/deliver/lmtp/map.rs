@@ -54,6 +54,11 @@ impl<M> RecipientMap<M> {
         Ok(RecipientMap { entries })
     }
 
+    /// Returns the mailboxes of all lines.
+    pub(crate) fn mailboxes(&self) -> impl Iterator<Item = &M> {
+        self.entries.values()
+    }
+
     /// Finds the mailbox of the address, then of the address without its extension if `for_extensions` allows it, then
     /// of the domain. `delimiters` divide user and extension.
     pub(crate) fn find(

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use super::address::EnvelopeAddress;
 use super::template::{AddressParts, Template};
 use super::{Outcome, Recipients, SendReply, SessionEnd};
+use crate::mailbox::fs::files;
 use crate::mailbox::{Cancel, Error, escape};
 use crate::transport::{
     ChildPipes, Failure, FailureReason, OutputPipe, Process, ProcessEnd, ProcessLimits, Shutdown,
@@ -65,12 +66,12 @@ impl Recipients for ProgramRecipients<'_> {
     type Mailbox = ProgramMailbox;
 
     fn look_up(&mut self, recipient: &EnvelopeAddress) -> Result<ProgramMailbox, Failure> {
-        let has_home = |parts: &AddressParts| self.home.expand(parts).is_ok_and(|home| home.is_dir());
+        let has_home = |parts: &AddressParts| self.home.expand(parts).is_ok_and(|home| files::is_dir(&home));
         let mut divided = AddressParts::longest_user_first(recipient, &self.delimiters);
         let parts = if self.home.has_user() { divided.find(has_home) } else { None };
         let parts = parts.unwrap_or_else(|| AddressParts::split(recipient, &self.delimiters));
         let home = self.home.expand(&parts)?;
-        match std::fs::metadata(&home) {
+        match files::metadata(&home) {
             Ok(_) => {}
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Err(self.home.missing_error(&home));

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use super::address::EnvelopeAddress;
+use crate::mailbox::fs::files;
 use crate::mailbox::{display_path, escape};
 use crate::transport::{Failure, FailureReason};
 
@@ -188,10 +189,10 @@ impl Template {
         let fixed = self.fixed_directory();
         if self.is_fixed() {
             failure(FailureReason::Configuration, "there is no such mailbox")
-        } else if !fixed.is_dir() {
+        } else if !files::is_dir(&fixed) {
             let text = format_args!("{}: there is no such directory", display_path(&fixed));
             Failure::new(FailureReason::TryAgain, text)
-        } else if path.ancestors().any(|p| p.is_symlink() && !p.exists()) {
+        } else if path.ancestors().any(|p| files::is_symlink(p) && !files::exists(p)) {
             failure(FailureReason::TryAgain, "a symbolic link on the way leads nowhere")
         } else {
             failure(FailureReason::NoSuchMailbox, "there is no such mailbox")

@@ -10,9 +10,10 @@ use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::{Dir, FileId};
+use crate::mailbox::fs::files;
 use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::DirLock;
-use crate::mailbox::fs::ownership::FILE_MODE;
+use crate::mailbox::fs::modes::FILE_MODE;
 use crate::mailbox::fs::parent_of;
 
 /// A file that is being written. Dropped before [`AtomicFile::commit`] it is removed.
@@ -66,7 +67,7 @@ impl AtomicFile {
         let name = path.file_name().ok_or_else(|| refuse(path, "is no name for a file"))?;
         let dir = Dir::open(parent_of(path))?;
         dir.check_writable()?;
-        if path.is_dir() {
+        if files::is_dir(path) {
             return Err(refuse(path, "is a directory; name a file"));
         }
         if dir.exists(name)? && !replace {

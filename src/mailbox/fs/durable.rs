@@ -10,13 +10,17 @@ use std::fs::File;
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, StatVfs};
+use rustix::fs::{Access, AtFlags, CWD, DirEntry, FileType, Mode, OFlags, RenameFlags, Stat, StatVfs};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::mailbox::error::{Error, Result};
+use crate::mailbox::fs::files;
+use crate::mailbox::fs::files::{Links, Rights};
+use crate::mailbox::fs::parent_of;
 
 /// The most slices of one `writev` (IOV_MAX of Linux).
 const SLICES_A_CALL: usize = 1024;
@@ -24,8 +28,9 @@ const SLICES_A_CALL: usize = 1024;
 /// A directory handle. Names are single components relative to it; the path is for messages.
 #[derive(Debug)]
 pub(crate) struct Dir {
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
     path: PathBuf,
+    rights: Rights,
 }
 
 /// The identity of a file: device and inode.
@@ -35,31 +40,8 @@ pub(crate) struct FileId {
     pub inode: u64,
 }
 
-/// A new owner of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Owner {
-    /// The user.
-    pub uid: u32,
-    /// The group; `None` keeps it.
-    pub gid: Option<u32>,
-}
-
-impl Owner {
-    fn user(self) -> Option<rustix::fs::Uid> {
-        Some(rustix::fs::Uid::from_raw(self.uid))
-    }
-
-    fn group(self) -> Option<rustix::fs::Gid> {
-        self.gid.map(rustix::fs::Gid::from_raw)
-    }
-}
-
 pub(crate) fn set_mode(fd: impl AsFd, mode: u32) -> io::Result<()> {
     Ok(rustix::fs::fchmod(fd, Mode::from_raw_mode(mode))?)
-}
-
-pub(crate) fn chown(fd: impl AsFd, owner: Owner) -> io::Result<()> {
-    Ok(rustix::fs::fchown(fd, owner.user(), owner.group())?)
 }
 
 /// Free space of a file system, as far as this user may use it.
@@ -74,11 +56,19 @@ pub(crate) struct FreeSpace {
 }
 
 impl Dir {
-    /// Opens a directory. Symbolic links are followed.
+    /// Opens a directory, with the rights for its path.
     pub(crate) fn open(path: &Path) -> Result<Dir> {
-        let fd = open_directory(CWD, path.as_os_str(), OFlags::empty())
-            .map_err(failed("open the directory", path))?;
-        Ok(Dir { fd, path: path.to_owned() })
+        let (fd, rights) = files::open_directory(path).map_err(Error::io("open the directory", path))?;
+        Ok(Dir { fd: Arc::new(fd), path: path.to_owned(), rights })
+    }
+
+    /// Opens the directory for the lock file of a mailbox, and returns the name of the mailbox in it. A symbolic link
+    /// is followed: all names of a mailbox share the lock next to the file itself.
+    pub(crate) fn open_for_lock(mailbox: &Path) -> Result<(Dir, OsString)> {
+        let (fd, rights, real) =
+            files::open_lock_directory(mailbox).map_err(Error::io("look up", mailbox))?;
+        let name = real.file_name().unwrap_or(real.as_os_str()).to_owned();
+        Ok((Dir { fd: Arc::new(fd), path: parent_of(&real).to_owned(), rights }, name))
     }
 
     /// The path it was opened by: for messages, never for opening.
@@ -86,9 +76,24 @@ impl Dir {
         &self.path
     }
 
-    /// Opens a directory in this one. A symbolic link is followed, since users link Maildir folders.
+    /// Opens a directory in this one. A symbolic link is followed, since users link Maildir folders, unless a user
+    /// could lead root by it.
     pub(crate) fn open_child(&self, name: &OsStr) -> Result<Dir> {
-        self.open_child_with(name, OFlags::empty())
+        match self.rights.links {
+            Links::All => self.open_child_with(name, OFlags::empty()),
+            Links::None => {
+                self.open_child_with(name, OFlags::NOFOLLOW).map_err(|error| self.explain(name, error))
+            }
+            Links::Roots => match self.open_child_with(name, OFlags::NOFOLLOW) {
+                Err(Error::Io { source, .. }) if may_be_link(&source) => Dir::open(&self.join(name)),
+                opened => opened,
+            },
+        }
+    }
+
+    /// Reports whether some links in this directory are followed.
+    pub(crate) fn follows_links(&self) -> bool {
+        self.rights.links != Links::None
     }
 
     /// Opens a directory in this one that mailferry created. A symbolic link is not followed, and another owner's
@@ -106,8 +111,7 @@ impl Dir {
     /// Creates a directory, which must not exist, and opens it. If it cannot be opened, it is removed. `mode` is
     /// subject to the umask.
     pub(crate) fn create_dir(&self, name: &OsStr, mode: u32) -> Result<Dir> {
-        rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(mode))
-            .map_err(failed("create the directory", self.join(name)))?;
+        self.make_dir(name, mode).map_err(failed("create the directory", self.join(name)))?;
         self.open_child_with(name, OFlags::NOFOLLOW).inspect_err(|_| {
             // The first error is reported.
             let _ = self.remove_empty(name);
@@ -117,7 +121,7 @@ impl Dir {
     /// Opens a directory in this one, and creates it if it is missing. Several processes may try at once. Returns
     /// whether this call created it. `mode` is subject to the umask.
     pub(crate) fn open_or_create_dir(&self, name: &OsStr, mode: u32) -> Result<(Dir, bool)> {
-        match rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(mode)) {
+        match self.make_dir(name, mode) {
             Ok(()) => {
                 let made = self.open_child_with(name, OFlags::NOFOLLOW).inspect_err(|_| {
                     // The first error is reported.
@@ -137,14 +141,13 @@ impl Dir {
     /// exact mode sets the umask once, as the binary does for `--mode`.
     pub(crate) fn create_file(&self, name: &OsStr, mode: u32) -> Result<OwnedFd> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode)))
-            .map_err(|e| failed("create", self.join(name))(e))
+        self.open_at(name, flags, Mode::from_raw_mode(mode)).map_err(|e| failed("create", self.join(name))(e))
     }
 
     /// Creates a file like [`Dir::create_file`], for reading and writing.
     pub(crate) fn create_read_write(&self, name: &OsStr, mode: u32) -> Result<File> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode)))
+        self.open_at(name, flags, Mode::from_raw_mode(mode))
             .map(File::from)
             .map_err(|e| failed("create", self.join(name))(e))
     }
@@ -155,12 +158,13 @@ impl Dir {
     pub(crate) fn create_with(&self, name: &OsStr, mode: u32, bytes: &[u8]) -> Result<OwnedFd> {
         let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
         let written = |fd: &OwnedFd| write_all(fd, bytes).map_err(Error::io("write", self.join(name)));
-        if let Ok(fd) = retry_on_intr(|| rustix::fs::openat(&self.fd, ".", flags, Mode::from_raw_mode(mode)))
-        {
+        if let Ok(fd) = self.open_at(OsStr::new("."), flags, Mode::from_raw_mode(mode)) {
             written(&fd)?;
             let own = format!("/proc/self/fd/{}", fd.as_raw_fd());
-            let link = || rustix::fs::linkat(CWD, &own, &self.fd, name, AtFlags::SYMLINK_FOLLOW);
-            match retry_on_intr(link) {
+            let linked = self.on(name, move |dir, name| {
+                retry_on_intr(|| rustix::fs::linkat(CWD, &own, dir, name, AtFlags::SYMLINK_FOLLOW))
+            });
+            match linked {
                 Ok(()) => return Ok(fd),
                 Err(Errno::EXIST) => return Err(failed("create", self.join(name))(Errno::EXIST)),
                 // Without /proc or links, the file is created and then written.
@@ -178,7 +182,7 @@ impl Dir {
     /// Opens a file for reading and appending, and creates it if it is missing.
     pub(crate) fn open_append(&self, name: &OsStr, mode: u32) -> Result<File> {
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode)))
+        self.open_at(name, flags, Mode::from_raw_mode(mode))
             .map(File::from)
             .map_err(|e| failed("open", self.join(name))(e))
     }
@@ -186,26 +190,31 @@ impl Dir {
     /// Opens a file for reading and appending; `None` if there is none. A FIFO is not waited for.
     pub(crate) fn open_append_if_exists(&self, name: &OsStr) -> Result<Option<File>> {
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        match retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::empty())) {
+        match self.open_at(name, flags, Mode::empty()) {
             Ok(fd) => Ok(Some(File::from(fd))),
             Err(Errno::NOENT) => Ok(None),
             Err(e) => Err(failed("open", self.join(name))(e)),
         }
     }
 
-    /// Opens a message for reading. A symbolic link is followed, since users link messages; a FIFO is not waited
-    /// for.
+    /// Opens a message for reading. A symbolic link is followed, since users link messages, unless a user could lead
+    /// root by it; a FIFO is not waited for.
     pub(crate) fn open_message(&self, name: &OsStr) -> Result<File> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::empty()))
-            .map(File::from)
-            .map_err(|e| failed("open", self.join(name))(e))
+        let flags = if self.rights.links == Links::All { flags } else { flags | OFlags::NOFOLLOW };
+        match self.open_at(name, flags, Mode::empty()) {
+            Err(Errno::LOOP) if self.rights.links == Links::Roots => {
+                let path = self.join(name);
+                files::open(&path).map_err(Error::io("open", path))
+            }
+            opened => opened.map(File::from).map_err(|e| failed("open", self.join(name))(e)),
+        }
     }
 
     /// Opens a file for reading and writing at any offset, and creates it if it is missing.
     pub(crate) fn open_or_create(&self, name: &OsStr, mode: u32) -> Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode)))
+        self.open_at(name, flags, Mode::from_raw_mode(mode))
             .map(File::from)
             .map_err(|e| failed("open", self.join(name))(e))
     }
@@ -213,7 +222,7 @@ impl Dir {
     /// Opens a file for reading. A symbolic link is not followed, and a FIFO is not waited for.
     pub(crate) fn open_file(&self, name: &OsStr) -> Result<File> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::empty()))
+        self.open_at(name, flags, Mode::empty())
             .map(File::from)
             .map_err(|e| failed("open", self.join(name))(e))
     }
@@ -224,7 +233,10 @@ impl Dir {
     /// If the file system cannot rename without replacing (NFS), a file is linked and the old name removed. A
     /// directory is renamed if the name is free: rename(2) replaces only an empty directory.
     pub(crate) fn rename_noreplace(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<bool> {
-        match rustix::fs::renameat_with(&self.fd, from, &to.fd, name, RenameFlags::NOREPLACE) {
+        let rename = |dir: BorrowedFd<'_>, from: &OsStr, to: BorrowedFd<'_>, name: &OsStr| {
+            rustix::fs::renameat_with(dir, from, to, name, RenameFlags::NOREPLACE)
+        };
+        match self.to(from, to, name, rename) {
             Ok(()) => Ok(true),
             Err(Errno::EXIST) => Ok(false),
             Err(Errno::INVAL | Errno::NOSYS) => self.publish_without_noreplace(from, to, name),
@@ -244,7 +256,7 @@ impl Dir {
     /// Links a file to `name` in `to`. `Some(false)`: the name is taken by another file. `None`: the file system
     /// has no links, or no more for this file.
     pub(crate) fn try_link(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<Option<bool>> {
-        match retry_on_intr(|| rustix::fs::linkat(&self.fd, from, &to.fd, name, AtFlags::empty())) {
+        match self.link_to(from, to, name) {
             Ok(()) => Ok(Some(true)),
             // On NFS the reply to the first attempt may have been lost.
             Err(Errno::EXIST) => Ok(Some(
@@ -258,12 +270,12 @@ impl Dir {
 
     /// Renames a file and replaces the file that has the name: only when the user asked for it.
     pub(crate) fn replace(&self, from: &OsStr, name: &OsStr) -> Result<()> {
-        rustix::fs::renameat(&self.fd, from, &self.fd, name).map_err(failed("rename", self.join(from)))
+        self.rename_to(from, self, name).map_err(failed("rename", self.join(from)))
     }
 
     /// Renames a file into `to` and replaces the file that has the name.
     pub(crate) fn replace_in(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<()> {
-        rustix::fs::renameat(&self.fd, from, &to.fd, name).map_err(failed("rename", self.join(from)))
+        self.rename_to(from, to, name).map_err(failed("rename", self.join(from)))
     }
 
     /// Writes a file into this directory, flushes it and renames it to `name` in `to`, which may exist. A reader
@@ -274,8 +286,7 @@ impl Dir {
         let file = self.create_file(&temporary, mode)?;
         let written = write_all(&file, bytes).and_then(|()| sync_file(&file));
         let done = written.map_err(Error::io("write", self.join(&temporary))).and_then(|()| {
-            rustix::fs::renameat(&self.fd, &temporary, &to.fd, name)
-                .map_err(failed("rename", self.join(&temporary)))
+            self.rename_to(&temporary, to, name).map_err(failed("rename", self.join(&temporary)))
         });
         done.inspect_err(|_| {
             // The first error is reported.
@@ -286,31 +297,29 @@ impl Dir {
     /// Changes the mode of a file or a directory in this one. A symbolic link is refused, since it may lead to
     /// another user's file.
     pub(crate) fn set_mode(&self, name: &OsStr, mode: u32) -> Result<()> {
-        let path = self.join(name);
-        let stat = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(failed("look up", &path))?;
-        let done = match FileType::from_raw_mode(stat.st_mode) {
+        let done = self.open_at(name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+        let done = done.and_then(|fd| match FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) {
             FileType::Symlink => Err(Errno::LOOP),
-            _ => rustix::fs::chmodat(&self.fd, name, Mode::from_raw_mode(mode), AtFlags::empty()),
-        };
-        done.map_err(failed("change the mode of", path))
+            // fchmod takes no descriptor of this kind; the name leads to the same file.
+            _ => rustix::fs::chmod(format!("/proc/self/fd/{}", fd.as_raw_fd()), Mode::from_raw_mode(mode)),
+        });
+        done.map_err(failed("change the mode of", self.join(name)))
     }
 
     /// Returns a second handle of the same directory.
     pub(crate) fn try_clone(&self) -> Result<Dir> {
         let fd = self.fd.try_clone().map_err(Error::io("open the directory", &self.path))?;
-        Ok(Dir { fd, path: self.path.clone() })
+        Ok(Dir { fd: Arc::new(fd), path: self.path.clone(), rights: self.rights.clone() })
     }
 
     /// Removes a name that is not a directory.
     pub(crate) fn unlink(&self, name: &OsStr) -> Result<()> {
-        rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())
-            .map_err(|e| failed("remove", self.join(name))(e))
+        self.unlink_at(name, AtFlags::empty()).map_err(|e| failed("remove", self.join(name))(e))
     }
 
     /// Removes a name if it exists, and tries again if that fails: for files that must not be left over.
     pub(crate) fn unlink_if_exists(&self, name: &OsStr) -> Result<()> {
-        let unlink = || match retry_on_intr(|| rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())) {
+        let unlink = || match self.unlink_at(name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(e) => Err(failed("remove", self.join(name))(e)),
         };
@@ -319,7 +328,7 @@ impl Dir {
 
     /// Removes a directory if it is empty.
     pub(crate) fn remove_empty(&self, name: &OsStr) -> Result<()> {
-        rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)
+        self.unlink_at(name, AtFlags::REMOVEDIR)
             .map_err(|e| failed("remove the directory", self.join(name))(e))
     }
 
@@ -330,7 +339,7 @@ impl Dir {
 
     /// Returns the size of a regular file; `None` if there is none.
     pub(crate) fn file_size(&self, name: &OsStr) -> Result<Option<u64>> {
-        match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+        match self.stat_at(name) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
                 Ok(Some(stat.st_size as u64))
             }
@@ -362,17 +371,6 @@ impl Dir {
         Ok(FileId::of(&stat))
     }
 
-    /// Changes the owner of a name in this directory, if it exists. A symbolic link itself is changed, not its
-    /// target.
-    pub(crate) fn chown_child(&self, name: &OsStr, owner: Owner) -> Result<()> {
-        let done =
-            rustix::fs::chownat(&self.fd, name, owner.user(), owner.group(), AtFlags::SYMLINK_NOFOLLOW);
-        match done {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(e) => Err(failed("change the owner of", self.join(name))(e)),
-        }
-    }
-
     /// Returns the device of its file system.
     #[allow(clippy::unnecessary_cast)] // the type differs between architectures
     pub(crate) fn device(&self) -> Result<u64> {
@@ -382,7 +380,7 @@ impl Dir {
 
     /// Returns the identity of a name, and of a symbolic link itself; `None` if there is none.
     pub(crate) fn child_id(&self, name: &OsStr) -> Result<Option<FileId>> {
-        match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+        match self.stat_at(name) {
             Ok(stat) => Ok(Some(FileId::of(&stat))),
             Err(Errno::NOENT) => Ok(None),
             Err(e) => Err(failed("look up", self.join(name))(e)),
@@ -403,7 +401,7 @@ impl Dir {
     /// Removes a file, or a directory with its contents. Symbolic links are removed, never followed. A missing name
     /// is not an error.
     pub(crate) fn remove_tree(&self, name: &OsStr) -> Result<()> {
-        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+        match self.unlink_at(name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             // POSIX says EPERM for a directory, Linux EISDIR. EPERM may have other reasons: opening it as a
             // directory shows them.
@@ -421,8 +419,9 @@ impl Dir {
 
     /// Passes each name in this directory, except `.` and `..`, and its inode. A file system without inodes gives
     /// any number.
-    pub(crate) fn for_each_name(&self, each: impl FnMut(&OsStr, u64)) -> Result<()> {
-        self.read_names(each).map_err(failed("list the directory", &self.path))
+    pub(crate) fn for_each_name(&self, mut each: impl FnMut(&OsStr, u64)) -> Result<()> {
+        self.read_names(|entry| each(OsStr::from_bytes(entry.file_name().to_bytes()), entry.ino()))
+            .map_err(failed("list the directory", &self.path))
     }
 
     /// Returns the time of the last change of its names: seconds and nanoseconds since 1970.
@@ -430,6 +429,27 @@ impl Dir {
     pub(crate) fn modified(&self) -> Result<(i64, i64)> {
         let stat = rustix::fs::fstat(&self.fd).map_err(failed("look up", &self.path))?;
         Ok((stat.st_mtime as i64, stat.st_mtime_nsec as i64))
+    }
+
+    /// Lists the names like [`Dir::names`], with what each is. A link is a link.
+    pub(crate) fn entries(&self) -> Result<Vec<(OsString, FileType)>> {
+        let mut entries = Vec::new();
+        let listed = self.read_names(|entry| entries.push((entry.file_name().to_owned(), entry.file_type())));
+        listed.map_err(failed("list the directory", &self.path))?;
+        entries
+            .into_iter()
+            .map(|(name, kind)| {
+                let name = OsString::from_vec(name.into_bytes());
+                let kind = match kind {
+                    FileType::Unknown => {
+                        let stat = self.stat_at(&name).map_err(failed("look up", self.join(&name)))?;
+                        FileType::from_raw_mode(stat.st_mode)
+                    }
+                    kind => kind,
+                };
+                Ok((name, kind))
+            })
+            .collect()
     }
 
     /// Returns the free space of its file system.
@@ -457,15 +477,86 @@ impl Dir {
         is_remote(&self.fd)
     }
 
+    /// Says that a name is a link, where that is the reason for an error.
+    fn explain(&self, name: &OsStr, error: Error) -> Error {
+        let is_link = || {
+            self.stat_at(name).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
+        };
+        match &error {
+            Error::Io { source, .. } if may_be_link(source) && is_link() => {
+                let reason = "is a symbolic link of a user, and root follows only links that root alone can make; \
+                              name what it leads to";
+                Error::Destination { path: self.join(name), reason: reason.into() }
+            }
+            _ => error,
+        }
+    }
+
     fn open_child_with(&self, name: &OsStr, flags: OFlags) -> Result<Dir> {
         let path = self.join(name);
-        let fd = open_directory(self.fd.as_fd(), name, flags).map_err(failed("open the directory", &path))?;
-        Ok(Dir { fd, path })
+        let flags = flags | OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = self.open_at(name, flags, Mode::empty()).map_err(failed("open the directory", &path))?;
+        Ok(Dir { fd: Arc::new(fd), path, rights: self.rights.clone() })
+    }
+
+    /// Runs a call on a name in this directory, with the rights for it.
+    fn on<T: Send + 'static>(
+        &self,
+        name: &OsStr,
+        call: impl Fn(BorrowedFd<'_>, &OsStr) -> Result<T, Errno> + Send + 'static,
+    ) -> Result<T, Errno> {
+        match self.rights.links {
+            Links::All => call(self.fd.as_fd(), name),
+            _ => files::on(&self.fd, name, &self.rights, call),
+        }
+    }
+
+    /// Runs a call on a name here and one in `to`. Both are this process's own: nothing is linked or renamed with the
+    /// rights of another user.
+    fn to(
+        &self,
+        from: &OsStr,
+        to: &Dir,
+        name: &OsStr,
+        call: impl Fn(BorrowedFd<'_>, &OsStr, BorrowedFd<'_>, &OsStr) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        if self.rights.links == Links::All {
+            return call(self.fd.as_fd(), from, to.fd.as_fd(), name);
+        }
+        let call = |dir: BorrowedFd<'_>, from: &OsStr| {
+            files::on_own(&to.fd, name, &to.rights, |to, name| call(dir, from, to, name))
+        };
+        files::on_own(&self.fd, from, &self.rights, call)
+    }
+
+    fn rename_to(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<(), Errno> {
+        self.to(from, to, name, |dir, from, to, name| rustix::fs::renameat(dir, from, to, name))
+    }
+
+    fn link_to(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<(), Errno> {
+        self.to(from, to, name, |dir, from, to, name| {
+            retry_on_intr(|| rustix::fs::linkat(dir, from, to, name, AtFlags::empty()))
+        })
+    }
+
+    fn open_at(&self, name: &OsStr, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+        self.on(name, move |dir, name| retry_on_intr(|| rustix::fs::openat(dir, name, flags, mode)))
+    }
+
+    fn make_dir(&self, name: &OsStr, mode: u32) -> Result<(), Errno> {
+        self.on(name, move |dir, name| rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(mode)))
+    }
+
+    fn stat_at(&self, name: &OsStr) -> Result<Stat, Errno> {
+        self.on(name, |dir, name| rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW))
+    }
+
+    fn unlink_at(&self, name: &OsStr, flags: AtFlags) -> Result<(), Errno> {
+        self.on(name, move |dir, name| retry_on_intr(|| rustix::fs::unlinkat(dir, name, flags)))
     }
 
     fn publish_without_noreplace(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<bool> {
-        let stat = rustix::fs::statat(&self.fd, from, AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(failed("look up", self.join(from)))?;
+        let stat = self.stat_at(from).map_err(failed("look up", self.join(from)))?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
             self.rename_directory(from, to, name)
         } else {
@@ -477,7 +568,7 @@ impl Dir {
         if to.exists(name)? {
             return Ok(false);
         }
-        match rustix::fs::renameat(&self.fd, from, &to.fd, name) {
+        match self.rename_to(from, to, name) {
             Ok(()) => Ok(true),
             Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => Ok(false),
             Err(e) => Err(failed("rename", self.join(from))(e)),
@@ -485,7 +576,7 @@ impl Dir {
     }
 
     fn relink(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<bool> {
-        match rustix::fs::linkat(&self.fd, from, &to.fd, name, AtFlags::empty()) {
+        match self.link_to(from, to, name) {
             Ok(()) => self.unlink(from).map(|()| true),
             Err(Errno::EXIST) => Ok(false),
             Err(e) => Err(failed("link", to.join(name))(e)),
@@ -497,17 +588,18 @@ impl Dir {
         for name in child.names()? {
             child.remove_tree(&name)?;
         }
-        rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)
-            .map_err(failed("remove the directory", &child.path))
+        self.unlink_at(name, AtFlags::REMOVEDIR).map_err(failed("remove the directory", &child.path))
     }
 
-    fn read_names(&self, mut each: impl FnMut(&OsStr, u64)) -> Result<(), Errno> {
-        // read_from opens the directory again, so each listing starts at its beginning.
-        for entry in rustix::fs::Dir::read_from(&self.fd)? {
+    fn read_names(&self, mut each: impl FnMut(&DirEntry)) -> Result<(), Errno> {
+        // It is opened again, so that each listing starts at its beginning.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let again = self.open_at(OsStr::new("."), flags, Mode::empty())?;
+        for entry in rustix::fs::Dir::new(again)? {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
-                each(OsStr::from_bytes(name), entry.ino());
+                each(&entry);
             }
         }
         Ok(())
@@ -558,6 +650,16 @@ fn require(directory: &Path, unit: &'static str, need: u64, free: Option<u64>) -
     match free.filter(|&free| need > free) {
         Some(free) => Err(Error::InsufficientSpace { path: directory.to_owned(), unit, need, free }),
         None => Ok(()),
+    }
+}
+
+/// Flushes the name of a Maildir to stable storage. A run that was killed between the rename and the flush
+/// may not have done it. An unreadable parent is skipped, because this user did not write to it.
+pub(crate) fn sync_parent(path: &Path) -> Result<()> {
+    match Dir::open(parent_of(path)) {
+        Ok(parent) => parent.sync(),
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
@@ -667,11 +769,12 @@ pub(crate) fn close(fd: OwnedFd) -> io::Result<()> {
 /// handle, however the process ends.
 pub(crate) fn anonymous_file(dir: &Path) -> Result<File> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    match retry_on_intr(|| rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR)) {
+    let dir = Dir::open(dir)?;
+    match dir.open_at(OsStr::new("."), flags, Mode::RUSR | Mode::WUSR) {
         Ok(fd) => Ok(File::from(fd)),
         // Kernels and file systems without the flag say EISDIR.
-        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => unlinked_file(dir),
-        Err(e) => Err(failed("create a temporary file in", dir)(e)),
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => unlinked_file(&dir),
+        Err(e) => Err(failed("create a temporary file in", dir.path())(e)),
     }
 }
 
@@ -681,12 +784,11 @@ pub(crate) fn memory_file(name: &str) -> io::Result<File> {
 }
 
 /// Creates an [`anonymous_file`] without O_TMPFILE: a hidden file whose name is removed at once.
-fn unlinked_file(dir: &Path) -> Result<File> {
-    let dir = Dir::open(dir)?;
+fn unlinked_file(dir: &Dir) -> Result<File> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     loop {
         let name = OsString::from(format!(".mailferry-{:016x}", random()));
-        match retry_on_intr(|| rustix::fs::openat(&dir.fd, &name, flags, Mode::RUSR | Mode::WUSR)) {
+        match dir.open_at(&name, flags, Mode::RUSR | Mode::WUSR) {
             Ok(fd) => return dir.unlink(&name).map(|()| File::from(fd)),
             Err(Errno::EXIST) => {}
             Err(e) => return Err(failed("create a temporary file in", &dir.path)(e)),
@@ -747,9 +849,9 @@ fn is_at_least(release: &[u8], least_major: u32, least_minor: u32) -> bool {
     matches!((numbers.next(), numbers.next()), (Some(major), Some(minor)) if (major, minor) >= (least_major, least_minor))
 }
 
-fn open_directory(at: BorrowedFd<'_>, name: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
-    let flags = flags | OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    retry_on_intr(|| rustix::fs::openat(at, name, flags, Mode::empty()))
+/// Reports whether an error may come from a symbolic link that was not followed.
+fn may_be_link(error: &io::Error) -> bool {
+    [Errno::LOOP, Errno::NOTDIR].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 fn failed(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(Errno) -> Error {
@@ -872,7 +974,7 @@ mod tests {
     #[test]
     fn an_anonymous_file_leaves_nothing() {
         let (temp, dir) = dir();
-        for file in [anonymous_file(temp.path()).unwrap(), unlinked_file(temp.path()).unwrap()] {
+        for file in [anonymous_file(temp.path()).unwrap(), unlinked_file(&dir).unwrap()] {
             write_all(&file, b"x").unwrap();
             assert_eq!(file.metadata().unwrap().permissions().mode() & 0o077, 0);
             assert_eq!(dir.names().unwrap(), [""; 0]);

@@ -19,6 +19,7 @@ use crate::mailbox::error::{Error, Result, cause};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::{Dir, FileId};
+use crate::mailbox::fs::files;
 use crate::mailbox::fs::ignore_poison;
 use crate::mailbox::text::{display_path, escape};
 
@@ -159,7 +160,7 @@ fn tolerate_unsupported(lock: Result<()>) -> Result<Option<()>> {
 fn with_way_out(error: Error) -> Error {
     match error {
         Error::Io { action, path, source } if is_forbidden(&source) => {
-            let parent = path.parent().filter(|_| !path.is_dir());
+            let parent = path.parent().filter(|_| !files::is_dir(&path));
             let dir = display_path(parent.unwrap_or(&path));
             let text = format!(
                 "{}; lock files are made in {dir}: let us write there, or lock with --lock fcntl",
@@ -302,20 +303,11 @@ impl Drop for Dotlock {
     }
 }
 
-/// Returns the directory of the mailbox and the name of its dot-lock. A symbolic link is followed: all names of a
-/// mailbox share the lock next to the file itself.
+/// Returns the directory of the mailbox and the name of its dot-lock.
 fn beside(mailbox: &Path) -> Result<(Dir, OsString)> {
-    let real = match mailbox.is_symlink() {
-        true => mailbox.canonicalize().map_err(Error::io("look up", mailbox))?,
-        false => mailbox.to_owned(),
-    };
-    let parent = match real.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    let mut name = real.file_name().unwrap_or(real.as_os_str()).to_owned();
+    let (dir, mut name) = Dir::open_for_lock(mailbox)?;
     name.push(".lock");
-    Ok((Dir::open(parent)?, name))
+    Ok((dir, name))
 }
 
 /// Removes a stale dot-lock of mailferry, and returns whether it did.

@@ -5,13 +5,14 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Component, Path};
 
-use crate::mailbox::fs::{Dir, Ownership, parent_of, sync_parent};
+use crate::mailbox::fs::foreign::{refuse_foreign_links, refuse_foreign_maildir};
+use crate::mailbox::fs::{Dir, Modes, parent_of, sync_parent};
 use crate::mailbox::maildir::destination::check_destination;
 use crate::mailbox::maildir::detect;
 use crate::mailbox::{Error, Result, display_path};
 
 /// Modes of everything a delivery creates; only the umask restricts them.
-const MODES: Ownership = Ownership { owner: None, mode: Some(0o666) };
+const MODES: Modes = Modes { files: Some(0o666) };
 
 /// Opens a Maildir and creates its missing parts. These are its directory, tmp/, new/ and cur/. A folder
 /// `.A.B` of a Maildir also gets the file maildirfolder. Everything is on stable storage on return. The
@@ -20,10 +21,12 @@ const MODES: Ownership = Ownership { owner: None, mode: Some(0o666) };
 /// # Errors
 /// [`Error::Destination`] if the directory has other contents or the path has no last part; [`Error::Io`].
 pub(crate) fn open_or_create(path: &Path) -> Result<Dir> {
+    refuse_foreign_links(path)?;
     let dir = match Dir::open(path) {
         Err(error) if error.is(io::ErrorKind::NotFound) => make_directory(path)?,
         opened => opened?,
     };
+    refuse_foreign_maildir(path, &dir)?;
     // A mistyped path must not add a Maildir to a directory of other files.
     check_destination(path)?;
     complete(&dir, detect::is_maildirpp_folder(path), MODES)?;
@@ -35,7 +38,7 @@ pub(crate) fn open_or_create(path: &Path) -> Result<Dir> {
 }
 
 /// Creates the missing parts of a Maildir in its directory, with these modes. Nothing is flushed.
-pub(crate) fn complete(dir: &Dir, is_folder: bool, modes: Ownership) -> Result<()> {
+pub(crate) fn complete(dir: &Dir, is_folder: bool, modes: Modes) -> Result<()> {
     for name in ["tmp", "new"] {
         dir.open_or_create_dir(OsStr::new(name), modes.dir_mode())?;
     }

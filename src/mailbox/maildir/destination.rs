@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::fs::files;
 use crate::mailbox::fs::parent_of;
 use crate::mailbox::maildir::detect;
 
@@ -22,7 +23,12 @@ pub(crate) enum DestinationState {
 
 /// Checks a destination, and fails for one that cannot become a Maildir.
 pub(crate) fn check_destination(path: &Path) -> Result<DestinationState> {
-    let meta = match std::fs::symlink_metadata(path).and_then(|_| std::fs::metadata(path)) {
+    if let Some(link) = files::refused_link(path) {
+        let reason = "is a symbolic link of a user, and root follows only links that root alone can make; name what \
+                      it leads to";
+        return Err(Error::Destination { path: link, reason: reason.into() });
+    }
+    let meta = match files::symlink_metadata(path).and_then(|_| files::metadata(path)) {
         Ok(meta) => meta,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return check_absent(path),
         Err(e) => return Err(Error::io("look at the destination", path)(e)),
@@ -55,25 +61,14 @@ pub(crate) fn check_destination(path: &Path) -> Result<DestinationState> {
     Ok(DestinationState::EmptyDirectory)
 }
 
-/// Refuses a directory that is a symbolic link. Users link their folders, but with --owner a user could lead what is
-/// written, and given away, to any place. A link that is created at this moment is not noticed.
-pub(crate) fn refuse_symlink(path: &Path) -> Result<()> {
-    if !path.is_symlink() {
-        return Ok(());
-    }
-    let reason = "is a symbolic link, and with --owner none is followed in the destination; remove it, or name \
-                  what it leads to as the destination";
-    Err(Error::Destination { path: path.to_owned(), reason: reason.into() })
-}
-
 /// Checks the parent of a destination that does not exist.
 fn check_absent(path: &Path) -> Result<DestinationState> {
     let parent = parent_of(path);
-    if std::fs::symlink_metadata(path).is_ok() {
+    if files::symlink_metadata(path).is_ok() {
         let reason = "is a symbolic link to nothing".into();
         return Err(Error::Destination { path: path.to_owned(), reason });
     }
-    match std::fs::metadata(parent) {
+    match files::metadata(parent) {
         Ok(meta) if meta.is_dir() => Ok(DestinationState::Nothing),
         Ok(_) => Err(Error::Destination { path: parent.to_owned(), reason: "is no directory".into() }),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Err(Error::Destination {

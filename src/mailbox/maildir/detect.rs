@@ -5,14 +5,14 @@
 //! Maildir or a tree of mboxes; its files decide.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{DirEntry, FileType, Mode, OFlags};
-use walkdir::WalkDir;
+use rustix::fs::{DirEntry, FileType};
 
+use crate::mailbox::fs::entries::{self, Entry};
+use crate::mailbox::fs::files;
 use crate::mailbox::fs::parent_of;
 use crate::mailbox::maildir::name;
 use crate::mailbox::source::Compression;
@@ -36,7 +36,7 @@ pub(crate) enum DirectoryKind {
 /// Finds out what a directory is. Symbolic links are followed.
 pub(crate) fn detect(path: &Path) -> DirectoryKind {
     let directories = SUBDIRECTORIES.map(|name| path.join(name));
-    let present: Vec<&PathBuf> = directories.iter().filter(|directory| directory.is_dir()).collect();
+    let present: Vec<&PathBuf> = directories.iter().filter(|directory| files::is_dir(directory)).collect();
     match present[..] {
         [] => DirectoryKind::Other,
         [only] if *only == directories[2] => DirectoryKind::Other,
@@ -74,8 +74,8 @@ pub(crate) fn is_maildirpp_folder(path: &Path) -> bool {
 /// them, and no mailbox in them.
 pub(crate) fn is_damaged_folder(path: &Path) -> bool {
     let directories = SUBDIRECTORIES.map(|name| path.join(name));
-    let present: Vec<&PathBuf> = directories.iter().filter(|directory| directory.is_dir()).collect();
-    let has_any = !present.is_empty() || path.join("maildirfolder").exists();
+    let present: Vec<&PathBuf> = directories.iter().filter(|directory| files::is_dir(directory)).collect();
+    let has_any = !present.is_empty() || files::exists(path.join("maildirfolder"));
     has_any && contents(&present) != Contents::Mailboxes
 }
 
@@ -89,10 +89,10 @@ pub(crate) fn remnant(path: &Path) -> Error {
     let missing: Vec<String> = SUBDIRECTORIES
         .iter()
         .map(|name| path.join(name))
-        .filter(|path| !path.is_dir())
+        .filter(|path| !files::is_dir(path))
         .map(|path| shell_quote(&path))
         .collect();
-    let only = SUBDIRECTORIES.iter().find(|name| path.join(name).is_dir()).unwrap_or(&"cur");
+    let only = SUBDIRECTORIES.iter().find(|name| files::is_dir(path.join(name))).unwrap_or(&"cur");
     Error::NotAMailbox {
         path: path.to_owned(),
         reason: format!(
@@ -103,11 +103,11 @@ pub(crate) fn remnant(path: &Path) -> Error {
 }
 
 fn not_a_maildir(path: &Path) -> Error {
-    let meta = match fs::metadata(path) {
+    let meta = match files::metadata(path) {
         Ok(meta) => meta,
         Err(error) => return Error::io("open", path)(error),
     };
-    let has_any = ["cur", "new"].iter().any(|name| path.join(name).is_dir());
+    let has_any = ["cur", "new"].iter().any(|name| files::is_dir(path.join(name)));
     let reason = match meta.is_dir() {
         true if has_any => "it has cur/ or new/, and no messages in them",
         true => "it is a directory without cur/ and new/",
@@ -129,9 +129,8 @@ fn contents(directories: &[&PathBuf]) -> Contents {
     let mut found = Contents::Neither;
     for directory in directories {
         // std's read_dir panics where close(2) fails.
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let listing = rustix::fs::open(*directory, flags, Mode::empty()).and_then(rustix::fs::Dir::new);
-        for entry in listing.into_iter().flatten().flatten() {
+        let listing = files::open_directory(directory).map(|(fd, _)| rustix::fs::Dir::new(fd));
+        for entry in listing.into_iter().flatten().flatten().flatten() {
             match classify(directory, &entry) {
                 Contents::Messages => return Contents::Messages,
                 Contents::Mailboxes => found = Contents::Mailboxes,
@@ -150,7 +149,7 @@ fn classify(directory: &Path, entry: &DirEntry) -> Contents {
     let name = OsStr::from_bytes(entry.file_name().to_bytes());
     let path = directory.join(name);
     let is_directory = match entry.file_type() {
-        FileType::Unknown => path.symlink_metadata().is_ok_and(|meta| meta.is_dir()),
+        FileType::Unknown => files::symlink_metadata(&path).is_ok_and(|meta| meta.is_dir()),
         kind => kind == FileType::Directory,
     };
     let parsed = name::parse(name.as_bytes());
@@ -172,12 +171,12 @@ fn classify(directory: &Path, entry: &DirEntry) -> Contents {
 
 fn holds_mailbox(directory: &Path) -> bool {
     let has_subdirectories =
-        |path: &Path| SUBDIRECTORIES.iter().filter(|name| path.join(name).is_dir()).count() >= 2;
-    let is_mailbox = |entry: walkdir::DirEntry| match entry.file_type().is_dir() {
-        true => has_subdirectories(entry.path()),
-        false => begins_as_mailbox(entry.path()),
+        |path: &Path| SUBDIRECTORIES.iter().filter(|name| files::is_dir(path.join(name))).count() >= 2;
+    let is_mailbox = |entry: Entry| match entry.is_dir() {
+        true => has_subdirectories(&entry.path),
+        false => begins_as_mailbox(&entry.path),
     };
-    WalkDir::new(directory).into_iter().flatten().any(is_mailbox)
+    has_subdirectories(directory) || entries::below(directory, false).flatten().any(is_mailbox)
 }
 
 fn begins_as_mailbox(path: &Path) -> bool {
@@ -191,7 +190,7 @@ fn begins_as_mailbox(path: &Path) -> bool {
 
 /// The first bytes of a regular file. A FIFO is not waited for.
 fn head(path: &Path) -> Option<Vec<u8>> {
-    let file: File = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).ok()?;
+    let file = files::open(path).ok()?;
     let mut head = vec![0; 16];
     let length =
         file.metadata().ok().filter(|meta| meta.is_file()).and_then(|_| file.read_at(&mut head, 0).ok())?;

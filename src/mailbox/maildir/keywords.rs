@@ -8,12 +8,13 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::folders;
 use crate::mailbox::fs::lock::LockMode;
-use crate::mailbox::fs::ownership::FILE_MODE;
+use crate::mailbox::fs::modes::FILE_MODE;
 use crate::mailbox::fs::{Dir, durable, lock};
 use crate::mailbox::{Cancel, Code, Error, Finding, LockOptions, Result, escape};
 
@@ -257,7 +258,8 @@ impl SharedKeywords<'_> {
         let root = self.root;
         let path = root.path().join(FILE_NAME);
         // The lock is that of the file, which may not exist yet.
-        let open = || File::open(root.path()).map_err(Error::io("open", root.path()));
+        let open =
+            || root.as_fd().try_clone_to_owned().map(File::from).map_err(Error::io("open", root.path()));
         let (_lock, _) = lock::acquire_with(&path, open, LockMode::Write, self.locks, self.cancel)?;
         let (mut table, mode) = KeywordTable::read_in(root)?.unwrap_or((KeywordTable::default(), FILE_MODE));
         let before = table.text.len();

@@ -20,6 +20,7 @@ use rustix::io::retry_on_intr;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::fs::files;
 use crate::mailbox::fs::ignore_poison;
 use crate::mailbox::maildir::detect::{DirectoryKind, detect};
 use crate::mailbox::maildir::name;
@@ -469,7 +470,7 @@ pub(crate) fn list_folders(maildir: &Path) -> Result<Vec<OsString>> {
 }
 
 fn may_be_folder(path: &Path) -> Result<bool> {
-    match std::fs::metadata(path.join("cur")) {
+    match files::metadata(path.join("cur")) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(true),
         Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Err(Error::io("look at", path)(error))

@@ -32,6 +32,7 @@ use crate::mailbox::context::Cancel;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::{Dir, FileId};
+use crate::mailbox::fs::files;
 use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::DirLock;
 use crate::mailbox::fs::parent_of;
@@ -493,7 +494,9 @@ fn enclosing_maildir(maildir: &Dir) -> Result<Option<(Dir, OsString)>> {
     let path = match maildir.path().file_name() {
         Some(_) => Cow::Borrowed(maildir.path()),
         // `.` and the like do not show the name.
-        None => Cow::Owned(maildir.path().canonicalize().map_err(Error::io("look up", maildir.path()))?),
+        None => {
+            Cow::Owned(files::canonicalize(maildir.path()).map_err(Error::io("look up", maildir.path()))?)
+        }
     };
     match path.file_name() {
         Some(name) if maildir.exists(OsStr::new("maildirfolder"))? && detect::is_maildirpp_folder(&path) => {

@@ -24,17 +24,20 @@ use crate::mailbox::context::LockOptions;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::fs::files;
+use crate::mailbox::fs::foreign::{refuse_foreign_links, refuse_foreign_maildir};
 use crate::mailbox::fs::ignore_poison;
 use crate::mailbox::fs::lock;
 use crate::mailbox::fs::lock::DirLock;
-use crate::mailbox::fs::ownership::{DIR_MODE, Ownership};
+use crate::mailbox::fs::modes::{DIR_MODE, Modes};
+use crate::mailbox::fs::parent_of;
 use crate::mailbox::fs::sync_group::SyncGroup;
-use crate::mailbox::fs::{parent_of, sync_parent};
+use crate::mailbox::fs::sync_parent;
 use crate::mailbox::maildir::create;
-use crate::mailbox::maildir::destination::{DestinationState, check_destination, refuse_symlink};
+use crate::mailbox::maildir::destination::{DestinationState, check_destination};
 use crate::mailbox::maildir::detect;
 use crate::mailbox::maildir::subdir::Subdir;
-use crate::mailbox::manifest::{FILE_NAME, ManifestAppender, ManifestLocation};
+use crate::mailbox::manifest::{ManifestAppender, ManifestLocation};
 
 /// When bytes are brought to stable storage.
 // Doc comments of the variants would be the help of --fsync.
@@ -51,8 +54,6 @@ pub(crate) enum Fsync {
 
 /// How long to wait for deliveries, which hold the quota's lock for milliseconds.
 const QUOTA_WAIT: Duration = Duration::from_secs(5);
-/// Files that are created next to the messages.
-const OWN_FILES: [&str; 3] = [FILE_NAME, "maildirfolder", keywords::FILE_NAME];
 /// A message to write.
 #[derive(Debug)]
 pub(crate) struct NewMessage<'a> {
@@ -92,7 +93,7 @@ pub(crate) struct MaildirWriter {
     one_flush: bool,
     /// The other Maildirs that are flushed with this one.
     together: Option<Arc<SyncGroup>>,
-    ownership: Ownership,
+    modes: Modes,
     /// Lets one thread create files at a time: two in one directory would wait for each other inside the kernel, at
     /// a high price.
     creating: Mutex<()>,
@@ -121,7 +122,7 @@ enum Kind {
 struct MadeDirs {
     root: Dir,
     names: Vec<&'static str>,
-    ownership: Ownership,
+    modes: Modes,
     /// Folders that were missing.
     folders: Vec<OsString>,
 }
@@ -205,7 +206,7 @@ pub(crate) struct WriterOptions<'a> {
     pub resume: bool,
     /// The group to flush with.
     pub sync_group: Option<&'a Arc<SyncGroup>>,
-    pub ownership: Ownership,
+    pub modes: Modes,
     pub cancel: &'a Cancel,
 }
 
@@ -225,8 +226,7 @@ impl MaildirWriter {
     }
 
     fn open_staged(opening: WriterOptions<'_>) -> Result<(MaildirWriter, Leftover)> {
-        let WriterOptions { path, fsync, lock_timeout, sync_group: together, ownership, cancel, .. } =
-            opening;
+        let WriterOptions { path, fsync, lock_timeout, sync_group: together, modes, cancel, .. } = opening;
         let parent = Dir::open(parent_of(path))?;
         let final_name = path.file_name().ok_or_else(|| Error::Destination {
             path: path.to_owned(),
@@ -242,7 +242,7 @@ impl MaildirWriter {
                 return Ok((MaildirWriter::open_in_place(opening)?, left));
             }
             if !parent.exists(&stage_name)? {
-                let root = parent.create_dir(&stage_name, ownership.dir_mode())?;
+                let root = parent.create_dir(&stage_name, modes.dir_mode())?;
                 let lock = lock::lock_dir(&root, lock_timeout, cancel).inspect_err(|_| {
                     // The first error is reported.
                     let _ = parent.remove_empty(&stage_name);
@@ -277,7 +277,7 @@ impl MaildirWriter {
         let final_name = final_name.to_owned();
         let cancel = cancel.clone();
         let staged = Staged { stage_name, final_name, root, published: false, cancel, _lock: lock, parent };
-        let (new, cur) = subdirs(&staged.root, path, ownership)?;
+        let (new, cur) = subdirs(&staged.root, path, modes)?;
         let one_flush = staged.root.syncfs_reports_errors();
         let filling = MaildirWriter {
             kind: Kind::Staged(staged),
@@ -286,7 +286,7 @@ impl MaildirWriter {
             fsync,
             one_flush,
             together: together.cloned(),
-            ownership,
+            modes,
             creating: Mutex::new(()),
             held: AtomicU64::new(0),
             folders: Folders::default(),
@@ -308,7 +308,7 @@ impl MaildirWriter {
             match &self.kind {
                 Kind::Staged(staged) => {
                     let (folder, _) = staged.root.open_or_create_dir(directory, DIR_MODE)?;
-                    create::complete(&folder, true, Ownership::default())?;
+                    create::complete(&folder, true, Modes::default())?;
                 }
                 Kind::InPlace { made, .. } if made.root.exists(directory)? => {
                     let path = made.root.path().join(directory);
@@ -368,13 +368,11 @@ impl MaildirWriter {
     }
 
     fn open_in_place(opening: WriterOptions<'_>) -> Result<MaildirWriter> {
-        if opening.ownership.owner.is_some() {
-            ["tmp", "new", "cur"].iter().try_for_each(|name| refuse_symlink(&opening.path.join(name)))?;
-        }
+        refuse_foreign_links(opening.path)?;
         let root = Dir::open(opening.path)?;
+        refuse_foreign_maildir(opening.path, &root)?;
         let lock = lock::lock_dir(&root, opening.lock_timeout, opening.cancel)?;
-        let mut made =
-            MadeDirs { root, names: Vec::new(), ownership: opening.ownership, folders: Vec::new() };
+        let mut made = MadeDirs { root, names: Vec::new(), modes: opening.modes, folders: Vec::new() };
         let tmp = made.open_or_make("tmp")?;
         if lock.is_held() {
             remove_left(&tmp)?;
@@ -395,7 +393,7 @@ impl MaildirWriter {
             fsync: opening.fsync,
             one_flush,
             together: opening.sync_group.cloned(),
-            ownership: opening.ownership,
+            modes: opening.modes,
             creating: Mutex::new(()),
             held: AtomicU64::new(0),
             folders: Folders::default(),
@@ -422,7 +420,7 @@ impl MaildirWriter {
                     names.add(keyword);
                 }
                 if !nothing {
-                    names.create(root, self.ownership.file_mode())?;
+                    names.create(root, self.modes.file_mode())?;
                 }
                 Ok(names)
             }
@@ -465,9 +463,6 @@ impl MaildirWriter {
         };
         durable::write_vectored_all(&file, &mut slices).map_err(failed("write"))?;
         durable::set_mtime(&file, message.mtime).map_err(failed("set the time of"))?;
-        if let Some(owner) = self.ownership.owner {
-            durable::chown(&file, owner).map_err(failed("change the owner of"))?;
-        }
         if self.flushes_each() {
             durable::sync_file(&file).map_err(failed("flush"))?;
         }
@@ -505,7 +500,7 @@ impl MaildirWriter {
                     let taken = io::ErrorKind::AlreadyExists.into();
                     return Err(Error::io("link", dir.path().join(&to))(taken));
                 }
-                None => self.write_file(message, dir.create_file(&to, self.ownership.file_mode())?)?,
+                None => self.write_file(message, dir.create_file(&to, self.modes.file_mode())?)?,
             }
         }
         Ok(())
@@ -593,25 +588,6 @@ impl MaildirWriter {
         }
     }
 
-    /// Changes the owner of everything but the messages, which have theirs already. A stage changes its owner only
-    /// when it is published: a killed run's stage is recognised by its owner.
-    pub(crate) fn chown(&self) -> Result<()> {
-        let Some(owner) = self.ownership.owner else { return Ok(()) };
-        let (root, is_stage) = match &self.kind {
-            Kind::Staged(staged) => (&staged.root, true),
-            Kind::InPlace { made, .. } => (&made.root, false),
-        };
-        for name in OWN_FILES {
-            root.chown_child(OsStr::new(name), owner)?;
-        }
-        if is_stage {
-            for name in ["tmp", "new", "cur"] {
-                root.chown_child(OsStr::new(name), owner)?;
-            }
-        }
-        Ok(())
-    }
-
     /// The group whose one flush is enough for everything, if there is one.
     fn group(&self) -> Option<&SyncGroup> {
         self.together.as_deref().filter(|_| self.fsync == Fsync::Batch && self.one_flush)
@@ -622,10 +598,10 @@ impl MaildirWriter {
         match &self.kind {
             Kind::Staged(staged) => {
                 let create = |m: &NewMessage<'_>| match m.folders[0] {
-                    0 => self.subdir(m.subdir).create_file(&m.name, self.ownership.file_mode()),
+                    0 => self.subdir(m.subdir).create_file(&m.name, self.modes.file_mode()),
                     folder => {
                         let name = self.folders.within(folder, m.subdir, &m.name);
-                        staged.root.create_file(&name, self.ownership.file_mode())
+                        staged.root.create_file(&name, self.modes.file_mode())
                     }
                 };
                 batch.iter().map(|m| create(m).map(Some)).collect()
@@ -642,7 +618,7 @@ impl MaildirWriter {
                         };
                         let file = match linked {
                             Some(true) => None,
-                            _ => Some(tmp.create_file(&base, self.ownership.file_mode())?),
+                            _ => Some(tmp.create_file(&base, self.modes.file_mode())?),
                         };
                         waiting.push(Pending::new(&base, m, m.folders[0], m.folders.len() == 1));
                         Ok(file)
@@ -678,10 +654,6 @@ impl MaildirWriter {
         match &mut self.kind {
             Kind::Staged(staged) => {
                 // The names in it were flushed with the rest.
-                if let Some(owner) = self.ownership.owner {
-                    let failed = Error::io("change the owner of", staged.root.path());
-                    durable::chown(&staged.root, owner).map_err(failed)?;
-                }
                 staged.publish(flush && group.is_none())?;
                 *published = self.held.load(Ordering::Relaxed);
                 match group {
@@ -778,7 +750,7 @@ impl MadeDirs {
             if made {
                 self.folders.push(directory.clone());
             }
-            create::complete(&folder, true, Ownership::default())?;
+            create::complete(&folder, true, Modes::default())?;
             if flush {
                 folder.sync()?;
             }
@@ -787,11 +759,8 @@ impl MadeDirs {
     }
 
     fn open_or_make(&mut self, name: &'static str) -> Result<Dir> {
-        let (dir, made) = self.root.open_or_create_dir(OsStr::new(name), self.ownership.dir_mode())?;
+        let (dir, made) = self.root.open_or_create_dir(OsStr::new(name), self.modes.dir_mode())?;
         if made {
-            if let Some(owner) = self.ownership.owner {
-                self.root.chown_child(OsStr::new(name), owner)?;
-            }
             self.names.push(name);
         }
         Ok(dir)
@@ -872,14 +841,13 @@ fn cannot_tell(stage: &Dir) -> Error {
 }
 
 /// Creates the directories of a new Maildir that an earlier run has not created.
-fn subdirs(root: &Dir, path: &Path, ownership: Ownership) -> Result<(Dir, Dir)> {
-    let make =
-        |name: &str| root.open_or_create_dir(OsStr::new(name), ownership.dir_mode()).map(|(dir, _)| dir);
+fn subdirs(root: &Dir, path: &Path, modes: Modes) -> Result<(Dir, Dir)> {
+    let make = |name: &str| root.open_or_create_dir(OsStr::new(name), modes.dir_mode()).map(|(dir, _)| dir);
     make("tmp")?;
     let (new, cur) = (make("new")?, make("cur")?);
     let folder = OsStr::new("maildirfolder");
     if detect::is_maildirpp_folder(path) && !root.exists(folder)? {
-        root.create_file(folder, ownership.file_mode())?;
+        root.create_file(folder, modes.file_mode())?;
     }
     Ok((new, cur))
 }
@@ -888,7 +856,7 @@ fn subdirs(root: &Dir, path: &Path, ownership: Ownership) -> Result<(Dir, Dir)> 
 /// removes.
 pub(crate) fn has_leftovers(path: &Path) -> Result<bool> {
     let stage = path.file_name().map(|name| parent_of(path).join(stage_name(name)));
-    if stage.is_some_and(|stage| std::fs::symlink_metadata(stage).is_ok()) {
+    if stage.is_some_and(|stage| files::symlink_metadata(stage).is_ok()) {
         return Ok(true);
     }
     match Dir::open(&path.join("tmp")) {

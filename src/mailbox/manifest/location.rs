@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::read::{Outline, outline, read_headers};
 use super::{ManifestAppender, SectionHeader};
 use crate::mailbox::fs::durable::{self, Dir, FileId};
+use crate::mailbox::fs::files;
 use crate::mailbox::fs::lock::{self, DirLock};
 use crate::mailbox::fs::{parent_of, read_regular};
 use crate::mailbox::{Cancel, Error, Result};
@@ -44,7 +45,7 @@ impl<'a> ManifestLocation<'a> {
 
     /// Reports whether `maildir` has its manifest.
     pub(crate) fn exists(self, maildir: &Path) -> bool {
-        self.path(maildir).is_some_and(|path| path.exists())
+        self.path(maildir).is_some_and(files::exists)
     }
 
     /// Reads the manifest in the stage of a killed run; `None` where there is nothing to resume.
@@ -113,7 +114,7 @@ impl ManifestFile {
 
     /// Brings the manifest to stable storage.
     pub(crate) fn sync(&self) -> Result<()> {
-        let file = File::open(&self.path).map_err(Error::io("open", &self.path))?;
+        let file = files::open(&self.path).map_err(Error::io("open", &self.path))?;
         durable::sync_file(&file).map_err(Error::io("flush", &self.path))
     }
 }

@@ -6,10 +6,14 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 use super::tail::{self, Tail};
 use super::variant::Variant;
 use super::write::{Changes, MessageHead, MessageWriter, Unrepresentable};
 use crate::mailbox::fs::durable::{self, Dir, FileId};
+use crate::mailbox::fs::files;
+use crate::mailbox::fs::foreign::{refuse_foreign_links, refuse_foreign_mbox};
 use crate::mailbox::fs::lock::{self, LockMode, MailboxLock};
 use crate::mailbox::fs::parent_of;
 use crate::mailbox::source::mapped::MappedFile;
@@ -220,7 +224,7 @@ impl MboxAppender {
         // Checked first: after a concurrent write nothing is truncated.
         self.check_length()?;
         flushed?;
-        let real = self.path.canonicalize().map_err(Error::io("look up", &self.path))?;
+        let real = files::canonicalize(&self.path).map_err(Error::io("look up", &self.path))?;
         match Dir::open(parent_of(&real)) {
             // A directory that cannot be read (mode 0711) cannot be flushed.
             Err(_) if self.length > 0 => Ok(()),
@@ -267,15 +271,17 @@ impl Drop for MboxAppender {
 /// Opens an mbox. Returns `None` if it is missing and `create` is set.
 fn open(path: &Path, create: bool) -> Result<Option<File>> {
     let refuse = |reason| Error::destination(path, reason);
-    // Opening a FIFO would block.
-    let opened = std::fs::metadata(path).and_then(|meta| match meta.is_file() {
-        true => File::options().read(true).write(true).open(path).map(Some),
+    refuse_foreign_links(path)?;
+    // What is no link now must be none when it is opened.
+    let flags = if files::is_symlink(path) { OFlags::RDWR } else { OFlags::RDWR | OFlags::NOFOLLOW };
+    let opened = files::metadata(path).and_then(|meta| match meta.is_file() {
+        true => files::open_with(path, flags).map(Some),
         false => Ok(None),
     });
     match opened {
-        Ok(Some(file)) => Ok(Some(file)),
+        Ok(Some(file)) => refuse_foreign_mbox(path, &file).map(|()| Some(file)),
         Ok(None) => Err(refuse("is no regular file; nothing can be appended to it")),
-        Err(e) if create && e.kind() == io::ErrorKind::NotFound && path.is_symlink() => {
+        Err(e) if create && e.kind() == io::ErrorKind::NotFound && files::is_symlink(path) => {
             Err(refuse("is a symbolic link to a file that does not exist"))
         }
         Err(e) if create && e.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -297,9 +303,9 @@ fn create_mbox(path: &Path) -> Result<(File, CreatedFile)> {
 fn length_if_current(path: &Path, file: &File) -> Result<Option<u64>> {
     let failed = |e: rustix::io::Errno| Error::io("look at", path)(e.into());
     let ours = rustix::fs::fstat(file).map_err(failed)?;
-    let current = match rustix::fs::stat(path) {
-        Err(rustix::io::Errno::NOENT) => return Ok(None),
-        current => current.map_err(failed)?,
+    let current = match files::stat(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        current => current.map_err(Error::io("look at", path))?,
     };
     Ok((FileId::of(&ours) == FileId::of(&current)).then_some(ours.st_size as u64))
 }

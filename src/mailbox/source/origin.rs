@@ -5,11 +5,12 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use rustix::fs::{FileType, OFlags, Stat};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::fs::{FileType, Stat};
+use rustix::io::Errno;
 
 use super::compression::MAGIC;
 use crate::mailbox::fs::durable::FileId;
+use crate::mailbox::fs::files;
 use crate::mailbox::fs::lock::{self, LockMode, MailboxLock};
 use crate::mailbox::text::shell_quote;
 use crate::mailbox::{Cancel, Error, Finding, LockOptions, Result};
@@ -27,18 +28,16 @@ pub(super) struct Origin {
 
 impl Origin {
     pub(super) fn open(path: &Path, locks: &LockOptions, cancel: &Cancel) -> Result<(Origin, Vec<Finding>)> {
-        let failed = |e: Errno| Error::io("open", path)(e.into());
+        let failed = |e: io::Error| Error::io("open", path)(e);
         // Checked before opening, since opening a device may act on it (rewind a tape). Checked again after
         // opening, since the file may have been replaced.
-        refuse_irregular(path, &rustix::fs::stat(path).map_err(failed)?)?;
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd =
-            retry_on_intr(|| rustix::fs::open(path, flags, rustix::fs::Mode::empty())).map_err(failed)?;
-        let file = File::from(fd);
-        refuse_irregular(path, &rustix::fs::fstat(&file).map_err(failed)?)?;
+        refuse_irregular(path, &files::stat(path).map_err(failed)?)?;
+        let file = files::open(path).map_err(failed)?;
+        let state = || rustix::fs::fstat(&file).map_err(|e| failed(e.into()));
+        refuse_irregular(path, &state()?)?;
         let (lock, findings) = lock::acquire(path, &file, LockMode::Read, locks, cancel)?;
         // Read after locking: the file may have grown while mailferry waited for the lock.
-        let first = FileState::of(&rustix::fs::fstat(&file).map_err(failed)?);
+        let first = FileState::of(&state()?);
         Ok((Origin { lock: Some(lock), file, first, initial_hash: None }, findings))
     }
 
@@ -64,12 +63,11 @@ impl Origin {
 
     /// Describes how the path no longer leads to this file.
     pub(super) fn replaced(&self, path: &Path) -> Result<Option<String>> {
-        let failed = |e: Errno| Error::io("look up", path)(e.into());
-        match rustix::fs::stat(path) {
+        match files::stat(path) {
             Ok(stat) if FileId::of(&stat) == self.first.id => Ok(None),
             Ok(_) => Ok(Some("another file was put in its place".to_owned())),
-            Err(Errno::NOENT) => Ok(Some("it was removed or renamed".to_owned())),
-            Err(e) => Err(failed(e)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Some("it was removed or renamed".to_owned())),
+            Err(e) => Err(Error::io("look up", path)(e)),
         }
     }
 }

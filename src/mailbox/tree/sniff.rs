@@ -1,9 +1,9 @@
 //! The kind of a file in a tree, by its content and not by its name.
 
-use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use crate::mailbox::fs::files;
 use crate::mailbox::mbox::ScanHooks;
 use crate::mailbox::mbox::read::{self, ContentGuess, NotAMailbox, ReadOptions};
 use crate::mailbox::source::{Compression, Source, SpoolOptions};
@@ -37,7 +37,7 @@ const HEAD: usize = 64 << 10;
 /// # Errors
 /// [`Error::Io`], [`Error::Interrupted`]. Damaged compressed data is not an error, but a file that may contain mail.
 pub(crate) fn sniff(path: &Path, spooling: &SpoolOptions<'_>) -> Result<FileKind> {
-    let file = File::open(path).map_err(Error::io("open", path))?;
+    let file = files::open(path).map_err(Error::io("open", path))?;
     let mut head = vec![0; HEAD];
     let mut filled = 0;
     while filled < HEAD {

@@ -2,17 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use walkdir::{DirEntry, WalkDir};
+use rustix::fs::FileType;
 
 use super::folder::{self, Folder, SUBFOLDERS_SUFFIX};
 use super::renames::{self, Renames};
 use super::sniff::{self, sniff};
 use super::subscriptions;
+use crate::mailbox::fs::entries::{self, Entry, Unreadable};
+use crate::mailbox::fs::files;
 use crate::mailbox::maildir::detect::{DirectoryKind, begins_as_mbox, detect, remnant};
 use crate::mailbox::source::SpoolOptions;
 use crate::mailbox::{Error, Result, display_path, manifest};
@@ -107,7 +107,7 @@ const METADATA_DIRECTORIES: [&str; 3] = [".imap", "courierimapkeywords", "courie
 /// [`Error::Io`] for an unreadable root, [`Error::NotAMailbox`] for a root that is a damaged Maildir,
 /// [`Error::Interrupted`]. Other unreadable files are in [`Tree::skipped`].
 pub(crate) fn walk(root: &Path, follow: bool, spooling: &SpoolOptions<'_>) -> Result<Tree> {
-    let real = root.canonicalize().map_err(Error::io("open", root))?;
+    let real = files::canonicalize(root).map_err(Error::io("open", root))?;
     // Others may write to the tree: what is under the name of the list is no reason to leave their mail.
     let (renames, list_error) = match renames::read(root) {
         Ok(renames) => (renames, None),
@@ -124,13 +124,13 @@ pub(crate) fn walk(root: &Path, follow: bool, spooling: &SpoolOptions<'_>) -> Re
         messages: BTreeMap::new(),
     };
     walk.enter(root, Folder::INBOX)?;
-    let mut entries = WalkDir::new(root).min_depth(1).follow_links(follow).sort_by_file_name().into_iter();
+    let mut entries = entries::below(root, follow);
     while let Some(entry) = entries.next() {
         spooling.cancel.check()?;
         match entry {
             Ok(entry) => {
                 let go_in = walk.entry(&entry)?;
-                if !go_in && entry.file_type().is_dir() {
+                if !go_in && entry.is_dir() {
                     entries.skip_current_dir();
                 }
             }
@@ -164,16 +164,16 @@ struct Directory {
 
 impl Walk<'_> {
     /// Returns true for a directory to enter.
-    fn entry(&mut self, entry: &DirEntry) -> Result<bool> {
-        let (path, name) = (entry.path(), entry.file_name());
+    fn entry(&mut self, entry: &Entry) -> Result<bool> {
+        let (path, name) = (&*entry.path, entry.name());
         let parent = path.parent().and_then(|parent| self.directories.get(parent)).cloned();
         let Some(parent) = parent else { return Ok(false) };
-        let kind = entry.file_type();
-        if kind.is_symlink() {
+        if entry.kind == FileType::Symlink {
             self.link(path);
             return Ok(false);
         }
-        if entry.path_is_symlink() && !path.canonicalize().is_ok_and(|real| real.starts_with(&self.real)) {
+        if entry.is_followed_link && !files::canonicalize(path).is_ok_and(|real| real.starts_with(&self.real))
+        {
             self.skip(
                 path,
                 "a symbolic link out of the tree",
@@ -182,14 +182,14 @@ impl Walk<'_> {
             );
             return Ok(false);
         }
-        if kind.is_dir() {
+        if entry.is_dir() {
             return self.directory(path, name, &parent);
         }
-        if !kind.is_file() {
-            let what = match () {
-                () if kind.is_socket() => "a socket",
-                () if kind.is_fifo() => "a FIFO",
-                () => "a device",
+        if entry.kind != FileType::RegularFile {
+            let what = match entry.kind {
+                FileType::Socket => "a socket",
+                FileType::Fifo => "a FIFO",
+                _ => "a device",
             };
             self.skip(path, what, false, None);
             return Ok(false);
@@ -215,7 +215,7 @@ impl Walk<'_> {
             parent.folder.child(folder::decode_level(above))
         } else if parent.is_maildir && bytes.starts_with(b".") {
             Folder(parent.folder.0.iter().cloned().chain(folder::parse_maildirpp(bytes)).collect())
-        } else if path.join("mbox").is_file() {
+        } else if files::is_file(path.join("mbox")) {
             parent.folder.child(folder::level_of_mbox(Path::new(name)))
         } else {
             parent.folder.child(folder::decode_level(folder::strip_extension(bytes, SUBFOLDERS_SUFFIX)))
@@ -241,7 +241,8 @@ impl Walk<'_> {
     /// Reports whether the messages of a Maildir are outside of the tree.
     fn leads_out(&self, maildir: &Path) -> bool {
         let is_outside = |path: &Path| {
-            path.is_symlink() && !path.canonicalize().is_ok_and(|real| real.starts_with(&self.real))
+            files::is_symlink(path)
+                && !files::canonicalize(path).is_ok_and(|real| real.starts_with(&self.real))
         };
         ["new", "cur"].iter().any(|name| is_outside(&maildir.join(name)))
     }
@@ -251,7 +252,7 @@ impl Walk<'_> {
         if let Some((_, separator)) =
             list.filter(|_| path.parent() == Some(self.root) && !begins_as_mbox(path))
         {
-            match fs::read(path) {
+            match files::read_regular(path) {
                 Ok(text) => {
                     let folders = subscriptions::parse(&text, *separator);
                     self.tree.subscriptions.get_or_insert_default().extend(folders);
@@ -272,7 +273,7 @@ impl Walk<'_> {
         }
         match sniff(path, self.spooling) {
             Ok(sniff::FileKind::Mbox) => {
-                let is_empty = fs::metadata(path).is_ok_and(|meta| meta.len() == 0);
+                let is_empty = files::metadata(path).is_ok_and(|meta| meta.len() == 0);
                 if is_empty && (name.as_bytes().starts_with(b".") || parent.is_maildir) {
                     self.skip(path, "empty, and not by the name of a mailbox", false, None);
                     return Ok(());
@@ -310,7 +311,7 @@ impl Walk<'_> {
     }
 
     fn link(&mut self, path: &Path) {
-        match (fs::metadata(path), path.canonicalize()) {
+        match (files::metadata(path), files::canonicalize(path)) {
             (Ok(meta), Ok(real)) if real.starts_with(&self.real) => {
                 let what = if meta.is_dir() { "directory" } else { "file" };
                 self.skip(path, &format!("a symbolic link to a {what} of the tree"), false, None);
@@ -326,17 +327,16 @@ impl Walk<'_> {
         }
     }
 
-    fn unreadable(&mut self, error: &walkdir::Error) {
-        let path = error.path().unwrap_or(self.root).to_owned();
-        if error.loop_ancestor().is_some() {
+    fn unreadable(&mut self, error: &Unreadable) {
+        let path = error.path.clone().unwrap_or_else(|| self.root.to_owned());
+        if error.is_loop {
             return self.skip(&path, "a symbolic link to a directory that it lies in", false, None);
         }
-        let is_link = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_symlink());
-        let cause = error.io_error().map_or_else(|| error.to_string(), ToString::to_string);
+        let is_link = files::symlink_metadata(&path).is_ok_and(|meta| meta.is_symlink());
         if is_link {
             return self.skip(&path, "a symbolic link to nothing, or to itself", false, None);
         }
-        self.skip(&path, &format!("cannot be read: {cause}"), true, None);
+        self.skip(&path, &format!("cannot be read: {}", error.cause), true, None);
     }
 
     fn skip(&mut self, path: &Path, reason: &str, may_be_mail: bool, hint: Option<&str>) {
@@ -360,18 +360,27 @@ pub(crate) fn stray_mail(maildir: &Path) -> Vec<PathBuf> {
     let is_own = |name: &[u8]| {
         matches!(name, b"cur" | b"new" | b"tmp") || METADATA_DIRECTORIES.iter().any(|n| name == n.as_bytes())
     };
-    let is_inside = |entry: &DirEntry| {
-        let name = entry.file_name().as_bytes();
-        !(is_own(name) || entry.depth() == 1 && name.starts_with(b"."))
+    let is_inside = |entry: &Entry| {
+        let name = entry.name().as_bytes();
+        !(is_own(name) || entry.depth == 1 && name.starts_with(b"."))
     };
-    let found =
-        WalkDir::new(maildir).min_depth(1).sort_by_file_name().into_iter().filter_entry(is_inside).flatten();
-    let is_mail = |entry: &DirEntry| match entry.file_type() {
-        kind if kind.is_file() => begins_as_mbox(entry.path()),
-        kind => kind.is_dir() && detect(entry.path()) != DirectoryKind::Other,
+    let is_mail = |entry: &Entry| match entry.kind {
+        FileType::RegularFile => begins_as_mbox(&entry.path),
+        FileType::Directory => detect(&entry.path) != DirectoryKind::Other,
+        _ => false,
     };
-    let mail = found.filter(is_mail).map(DirEntry::into_path);
-    mail.map(|path| path.strip_prefix(maildir).map(PathBuf::from).unwrap_or(path)).collect()
+    let (mut entries, mut mail) = (entries::below(maildir, false), Vec::new());
+    while let Some(entry) = entries.next() {
+        let Ok(entry) = entry else { continue };
+        if !is_inside(&entry) {
+            if entry.is_dir() {
+                entries.skip_current_dir();
+            }
+        } else if is_mail(&entry) {
+            mail.push(entry.path.strip_prefix(maildir).map(PathBuf::from).unwrap_or(entry.path));
+        }
+    }
+    mail
 }
 
 fn is_metadata(name: &[u8]) -> bool {

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -12,6 +11,7 @@ use rayon::prelude::*;
 use super::options::CompareOptions;
 use super::text::{Digest, Text};
 use crate::mailbox::fs::Dir;
+use crate::mailbox::fs::files;
 use crate::mailbox::maildir::{Entry, FoundMessage, KeywordTable, MaildirReader, Subdir, keywords};
 use crate::mailbox::mbox::{
     DeletedPolicy, Extent, LabelPolicy, Mbox, Quoting, Status, StatusFields, from_line, status,
@@ -175,7 +175,7 @@ impl<'a> Side<'a> {
                     (Location::Maildir { path, root, reader, entries, bytes, keywords }, len)
                 }
                 OpenMailbox::Messages { files, open } => {
-                    let sizes = files.iter().map(|file| fs::metadata(file).map_or(0, |found| found.len()));
+                    let sizes = files.iter().map(|file| files::metadata(file).map_or(0, |found| found.len()));
                     (Location::Files { files, open, bytes: sizes.sum() }, files.len())
                 }
             };
@@ -516,8 +516,8 @@ struct MaildirMessages {
 
 /// Lists the messages of a Maildir. Directories, FIFOs and links to nothing are skipped.
 fn list(maildir: &Path, now: i64) -> Result<MaildirMessages> {
-    let has = |place: Subdir| maildir.join(place.dir()).is_dir();
-    if maildir.is_dir() && !has(Subdir::New) && !has(Subdir::Cur) {
+    let has = |place: Subdir| files::is_dir(maildir.join(place.dir()));
+    if files::is_dir(maildir) && !has(Subdir::New) && !has(Subdir::Cur) {
         // It may only be unreadable.
         Dir::open(maildir)?;
         return Err(Error::not_a_mailbox(maildir, "it is a directory without cur/ and new/"));

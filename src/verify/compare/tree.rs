@@ -15,6 +15,7 @@ use super::options::{CompareOptions, MailboxRef};
 use super::report::{Detail, Difference};
 use super::text::Digest;
 use super::totals::{MessageTotals, unread_clause};
+use crate::mailbox::fs::files;
 use crate::mailbox::text::{grouped_plural, is_or_are, plural};
 use crate::mailbox::tree::naming::normalize_inbox;
 use crate::mailbox::tree::{Folder, MailboxKind};
@@ -265,7 +266,7 @@ impl FolderPair {
             MailboxKind::Messages(files) => files,
             MailboxKind::Maildir => &[][..],
         });
-        files.map(|file: &PathBuf| std::fs::metadata(file).map_or(0, |meta| meta.len())).sum()
+        files.map(|file: &PathBuf| files::metadata(file).map_or(0, |meta| meta.len())).sum()
     }
 }
 

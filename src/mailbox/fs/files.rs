@@ -1,0 +1,459 @@
+//! Files by their path.
+//!
+//! Without root these are the calls of the standard library. A process that was root looks up every path one name at
+//! a time, from a handle, and follows no link that a user could have made. A path below a mailbox of another actor
+//! is looked up with that actor's rights.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{Gid, Uid};
+use rustix::io::{Errno, retry_on_intr};
+
+use crate::mailbox::error::Error;
+use crate::mailbox::fs::actor;
+use crate::mailbox::fs::actor::Place;
+use crate::mailbox::fs::identity::Keeper;
+use crate::mailbox::fs::parent_of;
+
+/// Which symbolic links are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Links {
+    /// All, as the kernel does: the process was never root.
+    All,
+    /// Those that root alone could have made.
+    Roots,
+    None,
+}
+
+/// The rights with which a directory is used.
+#[derive(Debug, Clone)]
+pub(crate) struct Rights {
+    pub links: Links,
+    /// The thread that has them; this process itself by default.
+    pub keeper: Option<Keeper>,
+}
+
+impl Rights {
+    /// The rights of this process, which was never root.
+    pub(crate) const OWN: Rights = Rights { links: Links::All, keeper: None };
+
+    /// Runs `work` with these rights.
+    pub(crate) fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        match &self.keeper {
+            Some(keeper) => keeper.run(work),
+            None => work(),
+        }
+    }
+}
+
+/// A path of the command line, and the rights with which everything below it is used.
+#[derive(Debug)]
+pub(crate) struct Root {
+    /// The path as the user named it, as far as the first name in `below`.
+    named: PathBuf,
+    /// The same path without links.
+    real: PathBuf,
+    base: Arc<OwnedFd>,
+    below: Vec<OsString>,
+    /// A handle of the directory that `below` leads to, if it is one.
+    inside: Option<Arc<OwnedFd>>,
+    rights: Rights,
+    /// The thread that creates lock files next to it, if the actor may not.
+    locks: Option<Keeper>,
+}
+
+impl Root {
+    /// `locks` is for the lock file of a mailbox in a spool of root's.
+    pub(crate) fn new(
+        path: &Path,
+        place: Place,
+        keeper: Option<Keeper>,
+        locks: Option<Keeper>,
+    ) -> io::Result<Root> {
+        let Place { base, base_path, mut below, named, first, is_roots, .. } = place;
+        let links = if is_roots { Links::Roots } else { Links::None };
+        let cut = below.len().saturating_sub(named);
+        // All that is below a user's directory is reached from a handle of it.
+        let keep = if is_roots { below.len() } else { cut.max(1) };
+        let path = std::path::absolute(path)?;
+        let extra = below.len() - keep;
+        below.truncate(keep);
+        let named = path.components().take(path.components().count() - extra).collect();
+        let mut real = base_path;
+        real.extend(&below);
+        let inside = first
+            .filter(|(_, stat)| keep == 1 && FileType::from_raw_mode(stat.st_mode) == FileType::Directory);
+        let inside = inside.map(|(fd, _)| Arc::new(fd));
+        Ok(Root { named, real, base: Arc::new(base), below, inside, rights: Rights { links, keeper }, locks })
+    }
+}
+
+/// The roots of a process that was root; set once, when it has taken its identity.
+#[derive(Debug)]
+struct Roots {
+    directory: PathBuf,
+    list: Vec<Root>,
+}
+
+static ROOTS: OnceLock<Roots> = OnceLock::new();
+
+/// From now on paths are looked up from these roots, and all others from `/`.
+pub(crate) fn look_up_from(list: Vec<Root>) -> io::Result<()> {
+    let directory = std::path::absolute(".")?;
+    ROOTS.set(Roots { directory, list }).map_err(|_| io::Error::other("the identity was taken already"))
+}
+
+/// Reads a file that an option of root's names. No link of a user's is followed, and what a user has linked there from
+/// elsewhere is refused.
+///
+/// # Errors
+/// [`Error::Io`], and those of [`actor::resolve`].
+pub(crate) fn read_as_root(path: &Path) -> Result<Vec<u8>, Error> {
+    let place = actor::resolve(path)?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+    let opened = descend(place.base.as_fd(), &place.below, |dir, name| open_at(dir, name, flags));
+    let read = |fd: OwnedFd| {
+        let mut bytes = Vec::new();
+        let stat = rustix::fs::fstat(&fd)?;
+        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        match place.is_roots || is_file && stat.st_nlink == 1 && stat.st_uid == place.actor.uid() {
+            true => File::from(fd).read_to_end(&mut bytes).map(|_| bytes),
+            false => Err(io::Error::other("it is not a plain file of the directory's owner")),
+        }
+    };
+    opened.map_err(io::Error::from).and_then(read).map_err(Error::io("read", path))
+}
+
+/// Reports whether a directory is below a place.
+pub(crate) fn has_directory(place: &Place, name: &str) -> bool {
+    let names: Vec<OsString> = place.below.iter().cloned().chain([name.into()]).collect();
+    let flags = OFlags::PATH | OFlags::DIRECTORY;
+    descend(place.base.as_fd(), &names, |dir, name| open_at(dir, name, flags)).is_ok()
+}
+
+/// Creates a directory that is missing in one of root's, and gives it to a user.
+pub(crate) fn create_for(place: &Place, uid: u32, gid: u32, mode: u32) -> io::Result<()> {
+    descend(place.base.as_fd(), &place.below, |dir, name| {
+        rustix::fs::mkdirat(dir, name, Mode::RWXU)?;
+        let made = open_at(dir, name, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        rustix::fs::fchown(&made, Some(uid), Some(gid))?;
+        rustix::fs::fchmod(&made, Mode::from_raw_mode(mode))
+    })?;
+    Ok(())
+}
+
+/// A path to look up from a handle.
+struct Location {
+    base: Arc<OwnedFd>,
+    /// Names from `base`; empty for `base` itself.
+    names: Vec<OsString>,
+    /// The path without links of roots above `base`.
+    real: PathBuf,
+    rights: Rights,
+    /// It is a path of the command line, and not one below.
+    is_root_itself: bool,
+}
+
+/// Finds the handle for a path; `None` if the process was never root.
+fn locate(path: &Path) -> io::Result<Option<Location>> {
+    let Some(roots) = ROOTS.get() else { return Ok(None) };
+    let whole = roots.directory.join(path);
+    let depth = |root: &&Root| root.real.components().count();
+    let below = |root: &Root| {
+        let rest = whole.strip_prefix(&root.named).or_else(|_| whole.strip_prefix(&root.real)).ok()?;
+        Some(rest.to_owned())
+    };
+    let Some(root) = roots.list.iter().filter(|root| below(root).is_some()).max_by_key(depth) else {
+        return elsewhere(&whole).map(Some);
+    };
+    let rest = below(root).unwrap_or_default();
+    let mut names = Vec::new();
+    for component in rest.components() {
+        match component {
+            Component::Normal(name) => names.push(name.to_owned()),
+            Component::ParentDir if !names.is_empty() && root.rights.links == Links::Roots => {
+                names.pop();
+            }
+            Component::ParentDir => return Err(io::Error::other("`..` leads out of the mailbox")),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    let mut real = root.real.clone();
+    real.extend(&names);
+    let base = match &root.inside {
+        Some(inside) => Arc::clone(inside),
+        None => {
+            names.splice(..0, root.below.iter().cloned());
+            Arc::clone(&root.base)
+        }
+    };
+    let is_root_itself = rest.as_os_str().is_empty();
+    Ok(Some(Location { base, names, real, rights: root.rights.clone(), is_root_itself }))
+}
+
+/// Looks up a path that was not named on the command line, such as a directory for temporary files.
+fn elsewhere(path: &Path) -> io::Result<Location> {
+    let place = resolve(path)?;
+    let real = place.real_path();
+    let links = if place.is_roots { Links::Roots } else { Links::None };
+    let rights = Rights { links, keeper: None };
+    let base = Arc::new(place.base);
+    Ok(Location { base, names: place.below, real, rights, is_root_itself: true })
+}
+
+fn resolve(path: &Path) -> io::Result<Place> {
+    actor::resolve(path).map_err(|error| match error {
+        Error::Io { source, .. } => source,
+        Error::Unsupported { reason, .. } => io::Error::other(reason),
+        error => io::Error::other(error.to_string()),
+    })
+}
+
+impl Location {
+    /// Runs a call on the last name, in the directory that has it. No link is followed on the way, except root's.
+    fn at<T: Send + 'static>(
+        &self,
+        call: impl Fn(BorrowedFd<'_>, &OsStr) -> Result<T, Errno> + Send + 'static,
+    ) -> io::Result<T> {
+        let (base, names, real) = (Arc::clone(&self.base), self.names.clone(), self.real.clone());
+        let links = self.rights.links;
+        self.rights.run(move || match descend(base.as_fd(), &names, &call) {
+            // One of the names may be a link, and root's.
+            Err(Errno::LOOP | Errno::NOTDIR) if links == Links::Roots => {
+                let place = resolve(&real)?;
+                Ok(descend(place.base.as_fd(), &place.below, &call)?)
+            }
+            result => Ok(result?),
+        })
+    }
+}
+
+/// Runs a call on a name in a directory, with the rights for it. A name of several parts is looked up part by part.
+pub(crate) fn on<T: Send + 'static>(
+    dir: &Arc<OwnedFd>,
+    name: &OsStr,
+    rights: &Rights,
+    call: impl Fn(BorrowedFd<'_>, &OsStr) -> Result<T, Errno> + Send + 'static,
+) -> Result<T, Errno> {
+    match &rights.keeper {
+        None => descend(dir.as_fd(), &parts(name), call),
+        Some(keeper) => {
+            let (dir, names) = (Arc::clone(dir), parts(name));
+            keeper.run(move || descend(dir.as_fd(), &names, call))
+        }
+    }
+}
+
+/// Runs a call like [`on`], and fails where the rights are another user's.
+pub(crate) fn on_own<T>(
+    dir: &OwnedFd,
+    name: &OsStr,
+    rights: &Rights,
+    call: impl Fn(BorrowedFd<'_>, &OsStr) -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    match rights.keeper {
+        None => descend(dir.as_fd(), &parts(name), call),
+        Some(_) => Err(Errno::PERM),
+    }
+}
+
+fn parts(name: &OsStr) -> Vec<OsString> {
+    Path::new(name).iter().map(OsStr::to_owned).collect()
+}
+
+/// Opens the directories that `names` lead through, one by one, and runs a call on the last name.
+fn descend<T>(
+    base: BorrowedFd<'_>,
+    names: &[OsString],
+    call: impl Fn(BorrowedFd<'_>, &OsStr) -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    let Some((last, above)) = names.split_last() else { return call(base, OsStr::new(".")) };
+    let mut held: Option<OwnedFd> = None;
+    for name in above {
+        let at = held.as_ref().map_or(base, |fd| fd.as_fd());
+        held = Some(open_at(at, name, OFlags::PATH | OFlags::DIRECTORY)?);
+    }
+    call(held.as_ref().map_or(base, |fd| fd.as_fd()), last)
+}
+
+/// Opens a name. A symbolic link is an error.
+fn open_at(dir: BorrowedFd<'_>, name: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    retry_on_intr(|| rustix::fs::openat(dir, name, flags, Mode::empty()))
+}
+
+/// Opens a directory for listing and flushing, with the rights for what is in it.
+pub(crate) fn open_directory(path: &Path) -> io::Result<(OwnedFd, Rights)> {
+    const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+    match locate(path)? {
+        None => {
+            let fd = retry_on_intr(|| rustix::fs::open(path, FLAGS, Mode::empty()))?;
+            Ok((fd, Rights::OWN))
+        }
+        Some(at) => Ok((at.at(|dir, name| open_at(dir, name, FLAGS))?, at.rights)),
+    }
+}
+
+/// Opens the directory in which the lock file of a mailbox is, and returns the path of the mailbox without links.
+pub(crate) fn open_lock_directory(mailbox: &Path) -> io::Result<(OwnedFd, Rights, PathBuf)> {
+    let Some(roots) = ROOTS.get() else {
+        let real = match mailbox.is_symlink() {
+            true => mailbox.canonicalize()?,
+            false => mailbox.to_owned(),
+        };
+        let (fd, rights) = open_directory(parent_of(&real))?;
+        return Ok((fd, rights, real));
+    };
+    let real = canonicalize(mailbox).or_else(|e| match e.kind() {
+        io::ErrorKind::NotFound => Ok(roots.directory.join(mailbox)),
+        _ => Err(e),
+    })?;
+    let is_it = |root: &&Root| root.real == real || root.named == real;
+    let Some(root) = roots.list.iter().find(is_it) else {
+        let (fd, rights) = open_directory(parent_of(&real))?;
+        return Ok((fd, rights, real));
+    };
+    // The mailbox itself was named: its directory is not below it.
+    let keeper = root.locks.as_ref().or(root.rights.keeper.as_ref()).cloned();
+    let rights = Rights { links: Links::None, keeper };
+    let (base, names) = (Arc::clone(&root.base), root.below.clone());
+    let fd = rights.run(move || {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        descend(base.as_fd(), &names, |dir, _| open_at(dir, OsStr::new("."), flags))
+    })?;
+    Ok((fd, rights, real))
+}
+
+/// Opens a file for reading. A FIFO is not waited for.
+pub(crate) fn open(path: impl AsRef<Path>) -> io::Result<File> {
+    open_with(path.as_ref(), OFlags::RDONLY)
+}
+
+/// Opens a file that exists. A FIFO is not waited for.
+pub(crate) fn open_with(path: &Path, flags: OFlags) -> io::Result<File> {
+    let flags = flags | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let fd = match locate(path)? {
+        None => retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?,
+        Some(at) => at.at(move |dir, name| open_at(dir, name, flags))?,
+    };
+    Ok(File::from(fd))
+}
+
+/// Reads a regular file. Another user may have put anything under the name: no FIFO is waited for, and no endless
+/// device is read.
+pub(crate) fn read_regular(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+    let path = path.as_ref();
+    let file = match ROOTS.get() {
+        None => File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?,
+        Some(_) => open(path)?,
+    };
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(usize::try_from(meta.len()).unwrap_or(0).saturating_add(1))?;
+    // `File::read_to_end` would query the size again.
+    file.take(u64::MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reports whether paths are looked up by handles: this process was root.
+pub(crate) fn is_by_handle() -> bool {
+    ROOTS.get().is_some()
+}
+
+/// Returns the state of a file. A link is followed like by [`open`].
+pub(crate) fn stat(path: &Path) -> io::Result<Stat> {
+    match locate(path)? {
+        None => Ok(rustix::fs::stat(path)?),
+        Some(at) => at.at(|dir, name| {
+            let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+                Err(Errno::LOOP)
+            } else {
+                Ok(stat)
+            }
+        }),
+    }
+}
+
+/// Returns what is known of a file. A link is followed like by [`open`].
+pub(crate) fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
+    let path = path.as_ref();
+    let Some(at) = locate(path)? else { return std::fs::metadata(path) };
+    let fd = at.at(|dir, name| {
+        let fd = open_at(dir, name, OFlags::PATH)?;
+        let stat = rustix::fs::fstat(&fd)?;
+        let is_link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
+        if is_link { Err(Errno::LOOP) } else { Ok(fd) }
+    })?;
+    File::from(fd).metadata()
+}
+
+/// Returns what is known of a name; a link is not followed.
+pub(crate) fn symlink_metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
+    let path = path.as_ref();
+    let Some(mut at) = locate(path)? else { return std::fs::symlink_metadata(path) };
+    // A path of the command line that is root's has its links followed: this one may be a link itself.
+    if at.is_root_itself && at.rights.links == Links::Roots {
+        let above = resolve(parent_of(path))?;
+        at.base = Arc::new(above.base);
+        at.names = above.below;
+        at.names.extend(path.file_name().map(OsStr::to_owned));
+    }
+    File::from(at.at(|dir, name| open_at(dir, name, OFlags::PATH))?).metadata()
+}
+
+/// Returns the path without links.
+pub(crate) fn canonicalize(path: impl AsRef<Path>) -> io::Result<PathBuf> {
+    let path = path.as_ref();
+    let Some(at) = locate(path)? else { return std::fs::canonicalize(path) };
+    if at.rights.links == Links::Roots {
+        let place = at.rights.run(move || resolve(&at.real))?;
+        return match place.exists {
+            true => Ok(place.real_path()),
+            false => Err(io::ErrorKind::NotFound.into()),
+        };
+    }
+    metadata(path).map(|_| at.real)
+}
+
+/// Returns the first symbolic link on the way that is not followed, because a user could lead root by it.
+pub(crate) fn refused_link(path: &Path) -> Option<PathBuf> {
+    let at = locate(path).ok()??;
+    if at.rights.links != Links::None {
+        return None;
+    }
+    let mut names: Vec<&Path> = path.ancestors().take(at.names.len()).collect();
+    names.reverse();
+    names.into_iter().find(|name| is_symlink(name)).map(Path::to_owned)
+}
+
+/// Reports whether the path leads to a directory.
+pub(crate) fn is_dir(path: impl AsRef<Path>) -> bool {
+    metadata(path).is_ok_and(|meta| meta.is_dir())
+}
+
+/// Reports whether the path leads to a regular file.
+pub(crate) fn is_file(path: impl AsRef<Path>) -> bool {
+    metadata(path).is_ok_and(|meta| meta.is_file())
+}
+
+/// Reports whether the path leads to anything.
+pub(crate) fn exists(path: impl AsRef<Path>) -> bool {
+    metadata(path).is_ok()
+}
+
+/// Reports whether the last name is a symbolic link.
+pub(crate) fn is_symlink(path: impl AsRef<Path>) -> bool {
+    symlink_metadata(path).is_ok_and(|meta| meta.is_symlink())
+}
