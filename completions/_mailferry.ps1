@@ -64,7 +64,7 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             [CompletionResult]::new('--jobs', '--jobs', [CompletionResultType]::ParameterName, 'Number of worker threads; default: all cores')
             [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Write nothing, report what would be done')
             [CompletionResult]::new('--dry-run', '--dry-run', [CompletionResultType]::ParameterName, 'Write nothing, report what would be done')
-            [CompletionResult]::new('--new-source', '--new-source', [CompletionResultType]::ParameterName, 'Take a path that was converted before for another mailbox, though it begins otherwise now')
+            [CompletionResult]::new('--new-source', '--new-source', [CompletionResultType]::ParameterName, 'Treat this path as a new mailbox, even if it was converted before')
             [CompletionResult]::new('--no-manifest', '--no-manifest', [CompletionResultType]::ParameterName, 'Keep no manifest: --exact, growth and deletions are not known to later runs then')
             [CompletionResult]::new('--exact', '--exact', [CompletionResultType]::ParameterName, 'Give a source back byte for byte, from a Maildir and its manifest, into a file or -')
             [CompletionResult]::new('--force', '--force', [CompletionResultType]::ParameterName, 'Into an mbox, and with --exact: replace a file that exists')

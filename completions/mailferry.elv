@@ -60,7 +60,7 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand --jobs 'Number of worker threads; default: all cores'
             cand -n 'Write nothing, report what would be done'
             cand --dry-run 'Write nothing, report what would be done'
-            cand --new-source 'Take a path that was converted before for another mailbox, though it begins otherwise now'
+            cand --new-source 'Treat this path as a new mailbox, even if it was converted before'
             cand --no-manifest 'Keep no manifest: --exact, growth and deletions are not known to later runs then'
             cand --exact 'Give a source back byte for byte, from a Maildir and its manifest, into a file or -'
             cand --force 'Into an mbox, and with --exact: replace a file that exists'

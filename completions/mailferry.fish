@@ -81,7 +81,7 @@ always\t'Always'
 never\t'Never'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s j -l jobs -d 'Number of worker threads; default: all cores' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s n -l dry-run -d 'Write nothing, report what would be done'
-complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l new-source -d 'Take a path that was converted before for another mailbox, though it begins otherwise now'
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l new-source -d 'Treat this path as a new mailbox, even if it was converted before'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l no-manifest -d 'Keep no manifest: --exact, growth and deletions are not known to later runs then'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l exact -d 'Give a source back byte for byte, from a Maildir and its manifest, into a file or -'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l force -d 'Into an mbox, and with --exact: replace a file that exists'

@@ -1,7 +1,6 @@
 //! The earlier runs into a destination, as its manifest records them.
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +8,7 @@ use rayon::prelude::*;
 
 use super::dedupe::content_digest;
 use super::identity::{IdentityQuery, identify};
+use super::render::RenderOptions;
 use super::{
     Dedupe, DestinationOptions, Fingerprint, Identity, ImportOptions, Input, LabelFolders, NameTable,
     PreviousMessages, labels,
@@ -16,7 +16,11 @@ use super::{
 use crate::mailbox::maildir::{
     DestinationState, Entry, FoundMessage, Fsync, KeywordSet, MaildirReader, NoMessage, list,
 };
-use crate::mailbox::manifest::{self, Digest, ManifestFile, ManifestLocation, Outline, Section};
+use crate::mailbox::manifest::{
+    self, Digest, ManifestFile, ManifestLocation, Outline, Section, SectionHeader,
+};
+use crate::mailbox::mbox::{Extent, Mbox};
+use crate::mailbox::text::plural;
 use crate::mailbox::{Code, Context, Error, Finding, Result, display_path, fs};
 
 /// Reads the manifest; None if there is none.
@@ -110,28 +114,84 @@ impl<'a> History<'a> {
             .then(|| (first, &self.text[outline.at..]))
     }
 
-    /// Identifies a source. `digest` is its hash, if known; `taken` are the identities of other sources of
-    /// this run.
+    /// Identifies a source by its bytes. `digest` is its hash, if known; `taken` are the identities of other
+    /// sources of this run.
     pub(crate) fn identify(
         &self,
         input: &Input,
-        options: &ImportOptions<'_>,
         digest: Option<Digest>,
         taken: &[Identity],
-    ) -> Result<(Identity, Fingerprint)> {
-        let path = (input.name.as_os_str() != OsStr::new("-")).then_some(&*input.name);
-        let History { siblings, .. } = self;
-        let query = IdentityQuery { path, digest, new_source: options.new_source, taken, siblings };
+    ) -> (Identity, Fingerprint) {
+        let query = IdentityQuery { path: input.recorded_path(), digest, taken, siblings: &self.siblings };
         identify(&self.outlines, &input.source, query)
     }
 
+    /// Identifies a source whose bytes no section begins with: it was rewritten if a section of its path names
+    /// one of its messages. Otherwise it is new, with a warning if the path has messages.
+    pub(crate) fn find_rewritten(
+        &self,
+        input: &Input,
+        mbox: &Mbox<'_>,
+    ) -> Result<(Identity, Option<Finding>)> {
+        let sections = self.sections_of(input.recorded_path());
+        let Some(&newest) = sections.last() else { return Ok((Identity::New, None)) };
+        let read: Vec<Section> = sections.iter().map(|&n| self.outlines[n].read()).collect::<Result<_>>()?;
+        let known: HashSet<Digest> =
+            read.iter().flat_map(|section| &section.messages).map(|m| m.content_digest()).collect();
+        let pseudo = mbox.pseudo_message();
+        let is_known = |extent: &Extent| {
+            let message = extent.message(input.source.raw());
+            !message.is_empty()
+                && known.contains(&content_digest(message).unwrap_or_else(|| Digest::of(message)))
+        };
+        let has_known = mbox.messages().par_iter().any(|extent| pseudo != Some(extent) && is_known(extent));
+        Ok(match has_known {
+            true => (Identity::Rewritten(newest), None),
+            false if known.is_empty() => (Identity::New, None),
+            false => (Identity::New, Some(replaced_finding(known.len() as u64))),
+        })
+    }
+
+    /// Returns the sections of the files at a path, oldest first.
+    fn sections_of(&self, path: Option<&Path>) -> Vec<usize> {
+        let is_own = |header: &SectionHeader| path.is_some_and(|path| header.source.is_path(path));
+        let outlines = self.outlines.iter().enumerate();
+        let own = outlines.filter(|(_, outline)| is_own(&outline.header) && !outline.header.is_maildir());
+        own.map(|(n, _)| n).collect()
+    }
+
     /// Returns the messages of a source as earlier runs wrote them: those of its section, and of all sections
-    /// that this one follows.
-    pub(crate) fn previous_messages(&self, identity: Identity) -> Result<PreviousMessages> {
+    /// that this one follows; for one that was rewritten, of all sections of its path.
+    pub(crate) fn previous_messages(&self, input: &Input, identity: Identity) -> Result<PreviousMessages> {
         let Some(n) = identity.section() else { return Ok(PreviousMessages::default()) };
-        let is_kin = |k: usize| k == n || manifest::follows(&self.outlines, n, k);
+        let own = match identity {
+            Identity::Rewritten(_) => self.sections_of(input.recorded_path()),
+            _ => Vec::new(),
+        };
+        let is_kin = |k: usize| k == n || own.contains(&k) || manifest::follows(&self.outlines, n, k);
         let kin = (0..self.outlines.len()).filter(|&k| is_kin(k)).map(|k| self.outlines[k].read());
         Ok(PreviousMessages::from_sections(&kin.collect::<Result<Vec<Section>>>()?))
+    }
+
+    /// Returns a warning if an earlier run wrote a source with other options: what it wrote stays.
+    pub(crate) fn options_finding(&'a self, identity: Identity, render: RenderOptions) -> Option<Finding> {
+        let header = &self.outlines[identity.section()?].header;
+        let usual = RenderOptions::default();
+        let recorded = |value: &'a Option<String>, usual| value.as_deref().unwrap_or(usual);
+        let options = [
+            ("--eol", &header.eol[..], render.eol.name()),
+            ("--labels", recorded(&header.labels, usual.labels.name()), render.labels.name()),
+            ("--deleted", recorded(&header.deleted, usual.deleted.name()), render.deleted.name()),
+            ("--headers", recorded(&header.headers, usual.headers.name()), render.headers.name()),
+        ];
+        let changed = options.iter().filter(|(_, before, now)| before != now);
+        let changed: Vec<String> =
+            changed.map(|(option, before, now)| format!("{option} was {before} and is {now}")).collect();
+        (!changed.is_empty()).then(|| {
+            let message =
+                format!("{}: messages that were converted before stay unchanged", changed.join(", "));
+            Finding::new(Code::OptionsChanged, message)
+        })
     }
 
     /// Collects the names that are in use before the first source is planned.
@@ -231,4 +291,12 @@ pub(crate) fn identity_finding(identity: Identity) -> Option<Finding> {
         }
     };
     Some(Finding::new(code, message))
+}
+
+fn replaced_finding(known: u64) -> Finding {
+    let message = format!(
+        "has none of the {} that were converted from this path before: taken as a new mailbox",
+        plural(known, "message")
+    );
+    Finding::new(Code::SourceReplaced, message)
 }

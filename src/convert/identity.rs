@@ -1,13 +1,10 @@
 //! Identifies a source by what the manifest records, by its bytes and not by its name.
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::mailbox::manifest::{self, Digest, LEAD, Outline};
 use crate::mailbox::source::Source;
-use crate::mailbox::{Error, Result};
 
 /// A smaller source is hashed before another thread would have begun.
 pub(crate) const MIN_PARALLEL: usize = 1 << 20;
@@ -37,7 +34,7 @@ pub(crate) enum Identity {
     Unfinished(usize),
     /// It was converted when it was shorter.
     Grown(usize),
-    /// It was converted and then rewritten: the path and the leading bytes are the same.
+    /// It was converted and then rewritten: a section of this path names one of its messages.
     Rewritten(usize),
 }
 
@@ -56,12 +53,10 @@ impl Identity {
 /// A source to identify.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct IdentityQuery<'a> {
-    /// The path as the user gave it; None for standard input.
+    /// The canonical path; None for standard input.
     pub(crate) path: Option<&'a Path>,
     /// The hash of the source, if it is known.
     pub(crate) digest: Option<Digest>,
-    /// The path may be that of another mailbox than before.
-    pub(crate) new_source: bool,
     /// The identities of the other sources of this run: a section that one of them left unfinished is not that
     /// of another.
     pub(crate) taken: &'a [Identity],
@@ -69,22 +64,20 @@ pub(crate) struct IdentityQuery<'a> {
     pub(crate) siblings: &'a HashSet<&'a Path>,
 }
 
-/// Identifies a source.
-///
-/// # Errors
-/// [`Error::Destination`] if a section has the path and the file begins differently, unless `new_source`.
+/// Identifies a source by its bytes. One that was rewritten looks new here: see
+/// [`History::find_rewritten`](super::history::History::find_rewritten).
 pub(crate) fn identify(
     sections: &[Outline<'_>],
     source: &Source,
     query: IdentityQuery<'_>,
-) -> Result<(Identity, Fingerprint)> {
-    let IdentityQuery { path, digest, new_source, taken, siblings } = query;
+) -> (Identity, Fingerprint) {
+    let IdentityQuery { path, digest, taken, siblings } = query;
     let raw = source.raw();
     let size = raw.len() as u64;
     let lead = Digest::of(&raw[..raw.len().min(LEAD as usize)]);
     let is_own = |n: usize| path.is_some_and(|path| sections[n].header.source.is_path(path));
     let is_of_sibling = |n: usize| {
-        let path = Path::new(OsStr::from_bytes(&sections[n].header.source.0));
+        let path = sections[n].header.source.to_path();
         !is_own(n) && siblings.contains(path)
     };
     // A Maildir's section has no hash of a file.
@@ -135,21 +128,9 @@ pub(crate) fn identify(
         let newer = (n + 1..sections.len())
             .rev()
             .find(|&later| is_own(later) && manifest::follows(sections, later, n));
-        return Ok((newer.map_or(found, Identity::Rewritten), fingerprint));
+        return (newer.map_or(found, Identity::Rewritten), fingerprint);
     }
-    let Some(path) = path.filter(|_| !new_source) else { return Ok((Identity::New, fingerprint)) };
-    match (0..sections.len()).rev().find(|&n| is_own(n) && is_file(&n)) {
-        None => Ok((Identity::New, fingerprint)),
-        // An emptied mailbox has no beginning that could differ.
-        Some(n) if size == 0 || has_same_lead(&n) => Ok((Identity::Rewritten(n), fingerprint)),
-        Some(_) => Err(Error::Destination {
-            path: path.to_owned(),
-            reason:
-                "was converted into this Maildir before and begins otherwise now; if it is another mailbox, \
-                     say so with --new-source"
-                    .into(),
-        }),
-    }
+    (Identity::New, fingerprint)
 }
 
 /// Returns the BLAKE3 of a source.

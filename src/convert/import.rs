@@ -2,7 +2,6 @@
 //! written is published only when all of it is safe.
 
 use std::collections::BTreeSet;
-use std::os::unix::ffi::OsStrExt;
 
 use super::history::identity_finding;
 use super::identity::{self, hash_source};
@@ -153,7 +152,7 @@ impl<'a> Import<'a> {
         let mut folders = BTreeSet::new();
         let mut reports = Vec::new();
         for input in inputs {
-            let (identity, _) = history.identify(input, options, None, &[])?;
+            let (identity, _) = history.identify(input, None, &[]);
             context.cancel.check()?;
             let Identity::Same(n) = identity else { return Ok(None) };
             history.check_destination(&options.destination, &destination.state)?;
@@ -164,7 +163,9 @@ impl<'a> Import<'a> {
                 let messages = outline.read()?.messages;
                 folders.extend(messages.iter().flat_map(labels::folder_names));
             }
-            reports.push(Report::new(input.source.path(), identity_finding(identity).into_iter().collect()));
+            let findings = identity_finding(identity).into_iter();
+            let findings = findings.chain(history.options_finding(identity, options.render)).collect();
+            reports.push(Report::new(input.source.path(), findings));
         }
         if write::has_leftovers(options.destination.path)? {
             return Ok(None);
@@ -219,10 +220,15 @@ impl<'a> Import<'a> {
                 None => (Identity::New, Fingerprint::NONE),
                 digest => {
                     let taken: Vec<Identity> = plans.iter().map(|planned| planned.identity).collect();
-                    history.identify(input, options, digest, &taken)?
+                    history.identify(input, digest, &taken)
                 }
             };
-            report.findings.extend(identity_finding(identity));
+            let (identity, replaced) = match identity {
+                Identity::New if !options.new_source => history.find_rewritten(input, &source.mbox)?,
+                identity => (identity, None),
+            };
+            report.findings.extend(identity_finding(identity).into_iter().chain(replaced));
+            report.findings.extend(history.options_finding(identity, options.render));
             let plan_options = PlanOptions {
                 render: options.render,
                 dates: DateRules {
@@ -232,7 +238,7 @@ impl<'a> Import<'a> {
                     first: options.date,
                 },
                 dedupe: options.dedupe,
-                previous: history.previous_messages(identity)?,
+                previous: history.previous_messages(input, identity)?,
             };
             if plans.len() + 1 == inputs.len() {
                 names.expect_last_source();
@@ -267,13 +273,12 @@ impl<'a> Import<'a> {
         let keeps_manifest = self.options.destination.manifest != ManifestLocation::None;
         let inputs: &'a [Input] = self.inputs;
         let section = |((input, source), planned): ((&'s Input, &'s ReadSource<'s>), &'s IdentifiedPlan)| {
-            let name = input.name.as_os_str().as_bytes();
             let IdentifiedPlan { plan, identity, fingerprint } = planned;
             let source = PlannedSource { source: &input.source, mbox: &source.mbox, plan, run };
             if !keeps_manifest || matches!(identity, Identity::Same(_)) {
                 return SectionWriter::unrecorded(source);
             }
-            let mut section = SectionWriter::recorded(source, name, *fingerprint);
+            let mut section = SectionWriter::recorded(source, input.name(), *fingerprint);
             section.set_follows(identity.section().map(|n| n + 1));
             section
         };

@@ -37,9 +37,9 @@ pub(crate) struct ImportOptions<'a> {
     pub(crate) from_zone: Option<jiff::tz::TimeZone>,
     /// The date that is tried first.
     pub(crate) date: Option<Origin>,
-    /// Accepts a path that the manifest names for another source, if the file begins differently.
+    /// Takes a source for another mailbox than its path held before, even if they share messages.
     pub(crate) new_source: bool,
-    /// Paths of other sources of the same command that go into the same Maildir.
+    /// Names of other sources of the same command that go into the same Maildir.
     pub(crate) siblings: &'a [&'a Path],
 }
 

@@ -1,8 +1,10 @@
 //! The sources of a conversion and its outcome.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::{FolderCount, Totals};
+use crate::mailbox::manifest;
 use crate::mailbox::mbox::{Mbox, ReadOptions, Variant};
 use crate::mailbox::source::Source;
 use crate::mailbox::{Code, Context, Error, Finding, Result, finding};
@@ -13,8 +15,8 @@ pub(crate) struct Input {
     pub(crate) source: Source,
     /// The findings of its locks.
     pub(crate) lock_findings: Vec<Finding>,
-    /// The path as the user gave it, `-` for standard input: the name in the manifest.
-    pub(crate) name: PathBuf,
+    /// The name in the manifest: the canonical path, or `-` for standard input.
+    name: PathBuf,
     pub(crate) read_options: ReadOptions,
 }
 
@@ -70,6 +72,25 @@ impl Report {
 }
 
 impl Input {
+    pub(crate) fn new(
+        source: Source,
+        path: &Path,
+        read_options: ReadOptions,
+        lock_findings: Vec<Finding>,
+    ) -> Input {
+        Input { source, lock_findings, name: manifest::source_name(path), read_options }
+    }
+
+    /// Returns the name in the manifest.
+    pub(crate) fn name(&self) -> &[u8] {
+        self.name.as_os_str().as_bytes()
+    }
+
+    /// Returns the canonical path; None for standard input.
+    pub(crate) fn recorded_path(&self) -> Option<&Path> {
+        Some(&*self.name).filter(|name| name.as_os_str() != "-")
+    }
+
     /// Reads the mbox and reports on it, even if it is not a mailbox.
     pub(crate) fn read(&self, context: &Context<'_>) -> (Result<Mbox<'_>>, Report) {
         let source = &self.source;

@@ -31,7 +31,7 @@ pub(crate) struct RestoreOptions<'a> {
 /// A source named by the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SourceSelector {
-    /// By its path, as it was given to convert.
+    /// By its path, or by the end of it if no other source's path has that end.
     Path(PathBuf),
     /// By its number, from 1, in the order of the manifest.
     Number(usize),
@@ -128,8 +128,10 @@ fn choose<'a, 'b>(
         names.collect::<Vec<_>>().join(", ")
     };
     let chosen = match selector {
-        None if newest.len() == 1 || newest.iter().all(|o| o.header.is_maildir()) && !newest.is_empty() => {
-            newest[0]
+        None if newest.iter().all(|o| o.header.is_maildir()) && !newest.is_empty() => newest[0],
+        // The last state of the only path counts.
+        None if newest.iter().all(|o| o.header.source == newest[0].header.source) && !newest.is_empty() => {
+            newest[newest.len() - 1]
         }
         None => {
             return Err(refuse(format!(
@@ -143,8 +145,14 @@ fn choose<'a, 'b>(
             None => return Err(refuse(format!("has no source number {n}: {}", names()))),
         },
         Some(SourceSelector::Path(path)) => {
-            let found = newest.iter().rev().find(|o| o.header.source.is_path(path));
-            found.ok_or_else(|| refuse(format!("has no source {}: {}", display_path(path), names())))?
+            let name = manifest::source_name(path);
+            let is_end = |o: &&&Outline<'_>| o.header.source.to_path().ends_with(path);
+            let same = newest.iter().rev().find(|o| o.header.source.is_path(&name)).or_else(|| {
+                let mut ends = newest.iter().rev().filter(is_end);
+                let last = ends.next()?;
+                ends.all(|o| o.header.source == last.header.source).then_some(last)
+            });
+            same.ok_or_else(|| refuse(format!("has no source {}: {}", display_path(path), names())))?
         }
     };
     if chosen.header.is_maildir() {

@@ -20,7 +20,7 @@ use crate::mailbox::fs::sync_group::SyncGroup;
 use crate::mailbox::fs::{Dir, ignore_poison, parent_of, read_regular};
 use crate::mailbox::maildir::destination::check_destination;
 use crate::mailbox::maildir::{DestinationState, Fsync, create};
-use crate::mailbox::manifest::ManifestLocation;
+use crate::mailbox::manifest::{self, ManifestLocation};
 use crate::mailbox::mbox::Variant;
 use crate::mailbox::tree::naming::{self, FolderName};
 use crate::mailbox::tree::{Folder, Layout, MailboxKind, TreeMailbox, renames, subscriptions};
@@ -135,8 +135,10 @@ pub(crate) fn assign_folders(
     let mut files: Vec<Vec<PathBuf>> = vec![Vec::new(); folders.len()];
     for (found, &n) in found.iter().zip(&numbers) {
         match &found.kind {
-            MailboxKind::Mbox => files[n].push(found.path.clone()),
-            MailboxKind::Messages(messages) => files[n].extend_from_slice(messages),
+            MailboxKind::Mbox => files[n].push(manifest::source_name(&found.path)),
+            MailboxKind::Messages(messages) => {
+                files[n].extend(messages.iter().map(|path| manifest::source_name(path)));
+            }
             MailboxKind::Maildir => {}
         }
     }
@@ -402,10 +404,11 @@ impl Conversion<'_> {
                 MailboxKind::Messages(files) => files.first().unwrap_or(&entry.found.path),
                 MailboxKind::Mbox | MailboxKind::Maildir => &entry.found.path,
             };
+            let name = manifest::source_name(path);
             let has_it = |directory: &PathBuf| {
                 let manifest = ManifestLocation::InMaildir.read(&self.root.join(directory));
                 let headers = manifest.ok().flatten().map(|manifest| manifest.headers()).unwrap_or_default();
-                headers.iter().any(|header| header.source.is_path(path))
+                headers.iter().any(|header| header.source.is_path(&name))
             };
             let previous = directories.into_iter().filter(|directory| directory != now).find(has_it);
             entry.previous = previous.filter(|_| !has_it(now));

@@ -173,6 +173,8 @@ codes! {
         SourceGrowing "source-growing" Info "A source that grew while it was read with --live: what came meanwhile is left for the next run.",
         SourceGrown "source-grown" Info "A source that has grown since it was converted: only what is new was written.",
         SourceRewritten "source-rewritten" Info "A source that was rewritten since it was converted: its messages were matched by content.",
+        SourceReplaced "source-replaced" Warning "A source without any of the messages that were converted from its path before; it was taken as a new one.",
+        OptionsChanged "options-changed" Warning "Options differ from those of an earlier run of this source; what was converted then stays unchanged.",
         SourceResumed "source-resumed" Info "A conversion that was killed was completed.",
         Unsupported "unsupported" Error "Asked for by name, and not done by this version.",
         NotDelivered "not-delivered" Error "A message was not delivered; its enhanced status code says why, and whether trying again can help.",

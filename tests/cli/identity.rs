@@ -176,25 +176,86 @@ fn an_emptied_mailbox_removes_nothing_and_may_be_filled_again() {
 }
 
 #[test]
-fn another_mailbox_of_that_path_needs_new_source() {
+fn another_mailbox_of_a_path_is_converted_with_a_warning() {
+    for (options, warnings) in [(&[][..], &["source-replaced"][..]), (&["--new-source"], &[])] {
+        let setup = Setup::new();
+        let source = setup.file("inbox", mbox(0..5));
+        setup.convert(&[], &[&source]);
+        setup.file("inbox", mbox(50..54));
+        let run = setup.try_convert(options, &[&source]).exits(0);
+        assert_eq!(run.complaints(), warnings);
+        assert_eq!(count(&run.summary(), "written"), 4);
+        assert_eq!(setup.messages().len(), 9);
+        for (number, mail) in [("1", mbox(0..5)), ("2", mbox(50..54))] {
+            same(&setup.exact(&["--source".as_ref(), number.as_ref()]), mail.as_bytes(), number);
+        }
+        same(&setup.exact(&[]), mbox(50..54).as_bytes(), "the newest state of the only path");
+        setup.try_exact(&["--source".as_ref(), "3".as_ref()]).exits(3);
+        assert_eq!(setup.convert(&[], &[&source]), [0, 4, 0], "it is known now");
+    }
+}
+
+#[test]
+fn a_source_is_the_same_without_its_first_message_and_in_another_order() {
     let setup = Setup::new();
     let source = setup.file("inbox", mbox(0..5));
     setup.convert(&[], &[&source]);
-    let before = tree(&setup.maildir());
-    setup.file("inbox", mbox(50..54));
-    let refused = setup.try_convert(&[], &[&source]).exits(3);
-    let refused = refused.complains(&[source.to_str().unwrap(), "--new-source"]);
-    assert_eq!(refused.complaints(), ["destination-refused"]);
-    assert!(tree(&setup.maildir()) == before);
-    assert_eq!(setup.convert(&["--new-source"], &[&source]), [4, 0, 0]);
-    assert_eq!(setup.messages().len(), 9);
-    for (number, mail) in [("1", mbox(0..5)), ("2", mbox(50..54))] {
-        same(&setup.exact(&["--source".as_ref(), number.as_ref()]), mail.as_bytes(), number);
+    setup.file("inbox", mbox(1..6));
+    assert_eq!(setup.convert(&[], &[&source]), [1, 4, 0], "the first one was expunged");
+    setup.file("inbox", mbox(5..7) + &mbox(2..4));
+    assert_eq!(setup.convert(&[], &[&source]), [1, 3, 0], "reordered");
+    setup.file("inbox", "");
+    assert_eq!(setup.convert(&[], &[&source]), [0, 0, 0], "all was fetched");
+    setup.file("inbox", mbox(7..9));
+    assert_eq!(setup.convert(&[], &[&source]), [2, 0, 0], "and new mail came");
+    setup.file("inbox", mbox(0..1) + &mbox(7..10));
+    assert_eq!(setup.convert(&[], &[&source]), [1, 3, 0], "what any section of the path names is known");
+    assert_eq!(setup.messages().len(), 10);
+    same(&setup.exact(&[]), (mbox(0..1) + &mbox(7..10)).as_bytes(), "the newest state");
+}
+
+#[test]
+fn a_source_is_the_same_by_any_spelling_of_its_path() {
+    let setup = Setup::new();
+    let source = setup.file("inbox", mbox(0..5));
+    setup.convert(&[], &[&source]);
+    let directory = source.parent().unwrap();
+    std::os::unix::fs::symlink(directory, setup.path("link")).unwrap();
+    let name = directory.file_name().unwrap();
+    let spellings = [
+        directory.join("./inbox"),
+        directory.join("..").join(name).join("inbox"),
+        setup.path("link").join("inbox"),
+        PathBuf::from("inbox"),
+    ];
+    for (n, spelling) in (0u32..).zip(spellings) {
+        setup.file("inbox", mbox(n + 1..n + 6));
+        let mut command = convert_command([spelling.as_os_str(), setup.maildir().as_os_str()]);
+        command.current_dir(directory);
+        let summary = run(command).exits(0).summary();
+        assert_eq!((count(&summary, "written"), count(&summary, "already_present")), (1, 4), "{spelling:?}");
     }
-    let which = setup.try_exact(&[]).exits(3).complains(&["--source", source.to_str().unwrap()]);
-    assert_eq!(which.complaints(), ["destination-refused"]);
-    setup.try_exact(&["--source".as_ref(), "3".as_ref()]).exits(3);
-    assert_eq!(setup.convert(&[], &[&source]), [0, 4, 0], "it is known now");
+    assert_eq!(setup.messages().len(), 9);
+    same(&setup.exact(&["--source".as_ref(), "inbox".as_ref()]), mbox(4..9).as_bytes(), "by its name");
+}
+
+#[test]
+fn other_options_than_before_are_reported() {
+    let setup = Setup::new();
+    let source = setup.file("inbox", mbox(0..5));
+    setup.convert(&[], &[&source]);
+    for (options, words) in [
+        (&["--eol=crlf"][..], &["--eol was keep and is crlf"][..]),
+        (&["--headers=strip", "--deleted=keep"], &["--headers was keep and is strip", "--deleted was flag"]),
+    ] {
+        let run = setup.try_convert(options, &[&source]).exits(0);
+        assert_eq!(run.complaints(), ["options-changed"]);
+        assert!(words.iter().all(|word| run.text().contains(word)), "{}", run.text());
+    }
+    assert!(setup.try_convert(&[], &[&source]).exits(0).complaints().is_empty());
+    setup.file("inbox", mbox(0..7));
+    let grown = setup.try_convert(&["--eol=crlf"], &[&source]).exits(0);
+    assert_eq!(grown.complaints(), ["options-changed"], "the new messages get them");
 }
 
 #[test]
@@ -1048,20 +1109,21 @@ fn a_source_that_grew_after_a_kill_is_completed() {
 
 #[test]
 fn the_number_of_jobs_changes_nothing() {
+    let setup = Setup::new();
+    setup.file("one", many(900));
+    setup.file("two", mbox(0..300));
+    fs::write(setup.path("three"), fs::read(fixture("broken.mbox")).unwrap()).unwrap();
+    let date = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    for name in ["one", "two", "three"] {
+        fs::File::open(setup.path(name)).unwrap().set_modified(date).unwrap();
+    }
     let trees = ["-j1", "-j2", "-j7"].map(|jobs| {
-        let setup = Setup::new();
-        // The manifest has the source's path as given. A relative path is the same everywhere.
-        setup.file("one", many(900));
-        setup.file("two", mbox(0..300));
-        fs::write(setup.path("three"), fs::read(fixture("broken.mbox")).unwrap()).unwrap();
-        let date = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-        for name in ["one", "two", "three"] {
-            fs::File::open(setup.path(name)).unwrap().set_modified(date).unwrap();
-        }
         let mut command = convert_command([jobs, "--eol=crlf", "one", "two", "three", "Maildir"]);
         command.current_dir(setup.scratch.path());
         run(command).exits(0);
-        tree_alike(&setup.maildir())
+        let tree = tree_alike(&setup.maildir());
+        fs::remove_dir_all(setup.maildir()).unwrap();
+        tree
     });
     assert!(trees[0].contains_key(Path::new(MANIFEST)));
     assert!(trees.iter().all(|tree| *tree == trees[0]));

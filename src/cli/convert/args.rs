@@ -96,7 +96,7 @@ pub(crate) struct ConvertArgs {
     /// same Message-ID
     #[arg(long, value_enum, value_name = "BY")]
     pub(super) dedupe: Option<Dedupe>,
-    /// Take a path that was converted before for another mailbox, though it begins otherwise now
+    /// Treat this path as a new mailbox, even if it was converted before
     #[arg(long)]
     pub(super) new_source: bool,
     /// Keep the manifest in this file; default: mailferry.manifest in the Maildir
@@ -349,6 +349,6 @@ impl ConvertArgs {
             Some(path) => boundary_list::parse(&self.boundary_list, path, source.text())?,
         };
         let read_options = ReadOptions { variant: mailbox.variant(), overrides, ..ReadOptions::default() };
-        Ok(Input { name: mailbox.path.clone(), read_options, source, lock_findings })
+        Ok(Input::new(source, &mailbox.path, read_options, lock_findings))
     }
 }

@@ -24,7 +24,7 @@ use crate::convert::{
 };
 use crate::mailbox::fs::Dir;
 use crate::mailbox::maildir::{DestinationState, KeywordTable, Leftover, MaildirWriter, write};
-use crate::mailbox::manifest::ManifestLocation;
+use crate::mailbox::manifest::{self, ManifestLocation};
 use crate::mailbox::{Code, Context, Error, Finding, Result};
 use copied::CopiedMessages;
 use letters::LetterMapping;
@@ -63,7 +63,8 @@ impl Copy<'_> {
         let destination = Destination::look(options)?;
         refuse_itself(source, options.path, &destination.state)?;
         let maildir = SourceMaildir::open(source, context.now)?;
-        if let Some(totals) = self.find_all_known(&maildir, &destination)? {
+        let name = manifest::source_name(source);
+        if let Some(totals) = self.find_all_known(&maildir, &name, &destination)? {
             let text = "all of its messages were copied before: nothing to do";
             self.findings.push(Finding::new(Code::SourceKnown, text));
             return Ok(totals);
@@ -72,7 +73,7 @@ impl Copy<'_> {
         let (destination, opened) = destination.open(options, context)?;
         let history = History::parse(destination.manifest.as_ref())?;
         history.check_destination(options, &destination.state)?;
-        let copied = CopiedMessages::new(&history, source);
+        let copied = CopiedMessages::new(&history, &name);
         let planner = Planner { source: &maildir, copied: &copied, history: &history, options, context };
         let plan = planner.plan(&destination.state, &mut self.findings)?;
         self.bytes = plan.bytes();
@@ -93,7 +94,7 @@ impl Copy<'_> {
         };
         let is_recorded =
             options.manifest != ManifestLocation::None && (copied.is_open || !plan.messages.is_empty());
-        let sections = [section(is_recorded.then(|| CopySection::header(source, copied.follows)))];
+        let sections = [section(is_recorded.then(|| CopySection::header(&name, copied.follows)))];
         let resume = match &leftover {
             Leftover::Stage(text) => adopt_stage(&writer, text, &sections, 1)?,
             _ => ResumePoint::new_sections(1, copied.sections, copied.end),
@@ -110,13 +111,18 @@ impl Copy<'_> {
     }
 
     /// If every message was copied before there is nothing to do. Then nothing is touched, not even a lock.
-    fn find_all_known(&self, source: &SourceMaildir, destination: &Destination) -> Result<Option<Totals>> {
+    fn find_all_known(
+        &self,
+        source: &SourceMaildir,
+        name: &Path,
+        destination: &Destination,
+    ) -> Result<Option<Totals>> {
         let options = &self.options.destination;
         if destination.manifest.is_none() {
             return Ok(None);
         }
         let history = History::parse(destination.manifest.as_ref())?;
-        let copied = CopiedMessages::new(&history, self.source);
+        let copied = CopiedMessages::new(&history, name);
         let lengths = source.entries.iter().map(|entry| copied.length(entry));
         let Some(lengths) = lengths.collect::<Option<Vec<u64>>>() else { return Ok(None) };
         if copied.is_open || write::has_leftovers(options.path)? {

@@ -1,6 +1,7 @@
 //! The lines of a manifest.
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -68,6 +69,10 @@ impl Bytes {
         escape(&self.0)
     }
 
+    pub(crate) fn to_path(&self) -> &Path {
+        Path::new(OsStr::from_bytes(&self.0))
+    }
+
     pub(crate) fn is_path(&self, path: &Path) -> bool {
         path.as_os_str().as_bytes() == self.0
     }
@@ -105,7 +110,7 @@ enum BytesForm {
 pub(crate) struct SectionHeader {
     pub section: u32,
     pub program: String,
-    /// The path as given; `-` for standard input.
+    /// See [`source_name`](super::source_name).
     pub source: Bytes,
     /// The uncompressed size.
     pub size: u64,

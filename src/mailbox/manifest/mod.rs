@@ -14,6 +14,7 @@ mod byte_counts;
 mod format;
 mod location;
 mod read;
+mod source_name;
 mod write;
 
 pub(crate) use byte_counts::ByteCounts;
@@ -22,6 +23,7 @@ pub(crate) use format::{
 };
 pub(crate) use location::{FILE_NAME, ManifestFile, ManifestLocation, ManifestLock};
 pub(crate) use read::{Outline, Section, follows, looks_like_manifest, outline};
+pub(crate) use source_name::source_name;
 pub(crate) use write::ManifestAppender;
 
 #[cfg(test)]

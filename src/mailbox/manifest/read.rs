@@ -1,13 +1,12 @@
 //! Reading a manifest.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::format::{Bytes, Digest, Gap, MessageRecord, SectionFooter, SectionHeader, VERSION, before_end};
+use super::source_name::short_source;
 use crate::mailbox::{Error, Result};
 
 /// A parsed section.
@@ -23,9 +22,9 @@ pub(crate) struct Section {
 }
 
 impl Section {
-    /// Returns the path of the source.
+    /// Returns the path of the source, to open it and to show it.
     pub(crate) fn source(&self) -> PathBuf {
-        PathBuf::from(OsStr::from_bytes(&self.header.source.0))
+        short_source(self.header.source.to_path())
     }
 }
 
