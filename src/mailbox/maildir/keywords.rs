@@ -89,14 +89,8 @@ impl KeywordTable {
     pub(crate) fn parse(text: &[u8]) -> KeywordTable {
         let mut names = KeywordTable { text: text.to_owned(), ..KeywordTable::default() };
         for line in text.split(|&b| b == b'\n') {
-            let Some((number, name)) = std::str::from_utf8(line).ok().and_then(|line| line.split_once(' '))
-            else {
-                continue;
-            };
-            let Some(number) = number.parse().ok().filter(|&number: &usize| number < MAX_KEYWORDS) else {
-                continue;
-            };
-            if !name.is_empty() && names.names[number].is_none() && names.number(name).is_none() {
+            let Some((number, name)) = parse_line(line) else { continue };
+            if names.names[number].is_none() && names.number(name).is_none() {
                 names.names[number] = Some(name.to_owned());
             }
         }
@@ -228,6 +222,12 @@ impl KeywordTable {
         let written = durable::write_all(&file, &self.text).and_then(|()| durable::sync_file(&file));
         written.map_err(Error::io("write", dir.path().join(name)))
     }
+}
+
+fn parse_line(line: &[u8]) -> Option<(usize, &str)> {
+    let (number, name) = std::str::from_utf8(line).ok()?.split_once(' ')?;
+    let number = number.parse().ok().filter(|&number| number < MAX_KEYWORDS)?;
+    (!name.is_empty()).then_some((number, name))
 }
 
 /// The keywords of a Maildir that other programs use.

@@ -148,13 +148,7 @@ impl<'a> ParsedName<'a> {
             Some(at) => (&part[..at], copy_number(&part[at + 1..])?),
             None => (part, 0),
         };
-        let mut bits = [0; 12];
-        if hex.len() != 2 * bits.len() || !hex.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-            return None;
-        }
-        for (bits, hex) in bits.iter_mut().zip(hex.chunks(2)) {
-            *bits = u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()?;
-        }
+        let bits = HEXLOWER.decode(hex).ok()?.try_into().ok()?;
         Some((Unique(bits), copy))
     }
 

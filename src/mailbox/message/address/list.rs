@@ -287,14 +287,7 @@ impl<'a> Parser<'a> {
     fn put_through_comma(&mut self) {
         while let Some(token) = self.left.pop() {
             let is_comma = token.kind == TokenKind::Comma;
-            if !matches!(
-                token.kind,
-                TokenKind::Comma
-                    | TokenKind::Dot
-                    | TokenKind::Atom(_)
-                    | TokenKind::Quoted(_)
-                    | TokenKind::Comment(_)
-            ) {
+            if !is_comma && !is_of_name(&token) {
                 self.warn(token.at, FaultKind::AddressInName);
             }
             self.put(token);
@@ -324,17 +317,8 @@ impl<'a> Parser<'a> {
         let Some(left) = left else { return Err(Fault { at: right, kind: FaultKind::BracketNotOpened }) };
         self.put(left);
         let (mut name, mut has_at) = (Vec::new(), false);
-        let is_of_name = |token: &Token<'_>| {
-            matches!(
-                token.kind,
-                TokenKind::Comment(_)
-                    | TokenKind::Atom(_)
-                    | TokenKind::Quoted(_)
-                    | TokenKind::At
-                    | TokenKind::Dot
-            )
-        };
-        while let Some(token) = self.left.last().filter(is_of_name) {
+        let may_be_name = |token: &Token<'_>| is_of_name(token) || token.kind == TokenKind::At;
+        while let Some(token) = self.left.last().filter(may_be_name) {
             self.left.pop();
             if !matches!(token.kind, TokenKind::Comment(_)) {
                 has_at |= token.kind == TokenKind::At;
@@ -385,6 +369,12 @@ impl<'a> Parser<'a> {
             self.list.warning = Some(Fault { at, kind });
         }
     }
+}
+
+/// Reports whether the token can be part of a name.
+fn is_of_name(token: &Token<'_>) -> bool {
+    use TokenKind::{Atom, Comment, Dot, Quoted};
+    matches!(token.kind, Atom(_) | Quoted(_) | Comment(_) | Dot)
 }
 
 /// Reports whether the tokens are `@a,@b`.
