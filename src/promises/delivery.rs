@@ -40,10 +40,10 @@ pub fn injected(message: &[u8]) {
         id_host: b"id.example".to_vec(),
     };
     let arguments = [b"arg@h.example".to_vec()];
-    let complete = |message: &[u8], manner, header_too| {
+    let complete = |message: &[u8], compat, header_too| {
         let options = inject::InjectOptions {
-            compat: manner,
-            crlf: manner == Compat::Strict,
+            compat,
+            crlf: compat == Compat::Strict,
             arguments: &arguments,
             header_recipients: header_too,
             sender: None,
@@ -60,8 +60,8 @@ pub fn injected(message: &[u8]) {
         let completed = inject::Injector::new(&options)?.complete(&letter.finish()?, Path::new("/tmp"))?;
         Ok::<_, inject::InjectError>((completed.message.in_memory().to_vec(), completed.envelope))
     };
-    for manner in [Compat::Qmail, Compat::Strict] {
-        let Ok((whole, envelope)) = complete(message, manner, true) else { continue };
+    for compat in [Compat::Qmail, Compat::Strict] {
+        let Ok((whole, envelope)) = complete(message, compat, true) else { continue };
         assert_eq!(envelope.recipients[0], arguments[0]);
         let (split, was) = (header::split(&whole), header::split(message));
         for field in header::fields(split.header) {
@@ -73,8 +73,8 @@ pub fn injected(message: &[u8]) {
         }
         let body = [was.body, if was.body.ends_with(b"\n") || !was.closed { b"" } else { b"\n" }].concat();
         assert!(split.body.ends_with(&body) || was.body.is_empty());
-        if manner == Compat::Strict {
-            let (again, _) = complete(&whole, manner, false).unwrap();
+        if compat == Compat::Strict {
+            let (again, _) = complete(&whole, compat, false).unwrap();
             assert_eq!(bstr::BStr::new(&again), bstr::BStr::new(&whole));
         }
     }

@@ -81,8 +81,8 @@ pub struct Script {
     /// The time before each chunk.
     pub pause: Duration,
     /// The time that is left.
-    left: Duration,
-    heard: Vec<u8>,
+    time_left: Duration,
+    replies: Vec<u8>,
     writes: usize,
 }
 
@@ -102,7 +102,7 @@ impl Script {
         chunks.retain(|chunk| !chunk.is_empty());
         chunks.reverse();
         let pause = Duration::ZERO;
-        Script { chunks, end: None, pause, left: TIMEOUT, heard: Vec::new(), writes: 0 }
+        Script { chunks, end: None, pause, time_left: TIMEOUT, replies: Vec::new(), writes: 0 }
     }
 }
 
@@ -111,7 +111,7 @@ impl Peer for Script {
         let Some(mut chunk) = self.chunks.pop() else {
             return self.end.map_or(Ok(0), |kind| Err(kind.into()));
         };
-        self.left = self.left.checked_sub(self.pause).ok_or(io::ErrorKind::TimedOut)?;
+        self.time_left = self.time_left.checked_sub(self.pause).ok_or(io::ErrorKind::TimedOut)?;
         if chunk.len() > buffer.len() {
             self.chunks.push(chunk.split_off(buffer.len()));
         }
@@ -120,17 +120,17 @@ impl Peer for Script {
     }
 
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.heard.extend_from_slice(bytes);
+        self.replies.extend_from_slice(bytes);
         self.writes += 1;
         Ok(())
     }
 
     fn reset_deadline(&mut self) {
-        self.left = TIMEOUT;
+        self.time_left = TIMEOUT;
     }
 
     fn extend_deadline(&mut self, by: Duration) {
-        self.left += by;
+        self.time_left += by;
     }
 }
 
@@ -203,17 +203,17 @@ pub(crate) fn play_lmtp_session_until(
     max_size: Option<u64>,
     cancel: &Cancel,
 ) -> Transcript {
-    let mut village = TestRecipients(Vec::new());
+    let mut maildirs = TestRecipients(Vec::new());
     let options = LmtpOptions { host: "mx.example", max_size, spool_dir: Path::new("/tmp") };
-    let ending = session::serve(&mut script, &mut village, &options, cancel);
-    let heard = String::from_utf8(script.heard).expect("replies are ASCII");
-    assert!(heard.is_empty() || heard.ends_with("\r\n"));
-    let heard: Vec<String> = heard.split_terminator("\r\n").map(str::to_owned).collect();
-    for line in &heard {
+    let ending = session::serve(&mut script, &mut maildirs, &options, cancel);
+    let replies = String::from_utf8(script.replies).expect("replies are ASCII");
+    assert!(replies.is_empty() || replies.ends_with("\r\n"));
+    let replies: Vec<String> = replies.split_terminator("\r\n").map(str::to_owned).collect();
+    for line in &replies {
         assert!(line.len() <= 510 && line.bytes().all(|b| b.is_ascii_graphic() || b == b' '), "{line:?}");
         assert!(line.len() > 4 && line.as_bytes()[..3].iter().all(u8::is_ascii_digit), "{line:?}");
     }
-    Transcript { replies: heard, writes: script.writes, delivered: village.0, ending }
+    Transcript { replies, writes: script.writes, delivered: maildirs.0, ending }
 }
 
 /// Any division into chunks gives the same replies and deliveries. If the connection is cut after `until` bytes,

@@ -92,15 +92,15 @@ fn message(mbox: &Mbox<'_>, extent: &Extent) {
 
 /// A boundary list that was not edited changes nothing.
 fn list_is_read_back(text: &[u8]) {
-    let ask = ReadOptions { allow_empty: true, keep_candidates: true, ..ReadOptions::default() };
-    let Ok(mbox) = read::read(text, &ask, ScanHooks::none()) else { return };
+    let options = ReadOptions { allow_empty: true, keep_candidates: true, ..ReadOptions::default() };
+    let Ok(mbox) = read::read(text, &options, ScanHooks::none()) else { return };
     let mut printed = boundary_list::format_header(text.len() as u64);
     for decided in &mbox.boundaries.decisions {
         printed += &boundary_list::format_line(text, decided, 1);
         printed.push('\n');
     }
     let overrides: Overrides = boundary_list::parse(printed.as_bytes(), Path::new("list"), text).unwrap();
-    let again = read::read(text, &ReadOptions { overrides, ..ask }, ScanHooks::none()).unwrap();
+    let again = read::read(text, &ReadOptions { overrides, ..options }, ScanHooks::none()).unwrap();
     assert_eq!(again.messages(), mbox.messages());
 }
 
@@ -183,8 +183,8 @@ pub fn writer(data: &[u8]) {
                 Err(write::Unrepresentable) => assert!(variant == Mmdf && text.len() == before),
             }
         }
-        let ask = ReadOptions { variant: Some(variant), keep_candidates: true, ..ReadOptions::default() };
-        let mbox = read::read(&text, &ask, ScanHooks::none()).unwrap();
+        let options = ReadOptions { variant: Some(variant), keep_candidates: true, ..ReadOptions::default() };
+        let mbox = read::read(&text, &options, ScanHooks::none()).unwrap();
         // The one exception: the header of an attached message at the end of a message in mboxo, and the end of its
         // multipart in a later message.
         if variant == Mboxo && mbox.boundaries.decisions.iter().any(|d| d.reason == Reason::Row(4)) {
@@ -205,20 +205,20 @@ pub fn writer(data: &[u8]) {
                 bstr::BStr::new(&got_content),
                 bstr::BStr::new(&expected)
             );
-            let said = status::parse_fields(header::split(&got).header, LabelPolicy::Ignore);
-            let wanted = keywords.unwrap_or_default();
-            let status_said = said.status(DeletedPolicy::Flag);
+            let fields = status::parse_fields(header::split(&got).header, LabelPolicy::Ignore);
+            let keywords = keywords.unwrap_or_default();
+            let read_status = fields.status(DeletedPolicy::Flag);
             if header::fields(header::split(&got).header).any(|f| f.is("X-Gmail-Labels")) {
                 // The labels of Gmail stay unchanged, and may contain more.
-                assert_eq!(status_said.flags | status.flags, status_said.flags);
-                assert!(wanted.split_whitespace().all(|word| said.keywords.iter().any(|k| k == word)));
+                assert_eq!(read_status.flags | status.flags, read_status.flags);
+                assert!(keywords.split_whitespace().all(|word| fields.keywords.iter().any(|k| k == word)));
             } else {
-                assert_eq!(said.keywords.join(" "), wanted);
-                assert_eq!(status_said.flags, status.flags);
+                assert_eq!(fields.keywords.join(" "), keywords);
+                assert_eq!(read_status.flags, status.flags);
                 let trashed = status.flags.has(Flags::TRASHED);
                 assert_eq!(
-                    status_said.belongs_in_cur(),
-                    status.belongs_in_cur() || trashed || !wanted.is_empty()
+                    read_status.belongs_in_cur(),
+                    status.belongs_in_cur() || trashed || !keywords.is_empty()
                 );
             }
             let lines = extent.separator_lines(&text);
@@ -270,15 +270,15 @@ pub fn writer_in_chunks(message: &[u8], cuts: &[usize]) {
                 Err(write::Unrepresentable) => assert_eq!(changes, Err(write::Unrepresentable)),
             }
         }
-        let held = first_line(split.header).len().max(cuts.iter().sum()).min(split.header.len());
-        if held == 0 {
+        let first_len = first_line(split.header).len().max(cuts.iter().sum()).min(split.header.len());
+        if first_len == 0 {
             continue;
         }
-        let lines = &message[..held];
+        let lines = &message[..first_len];
         let marks = write::FlagFields::Keep;
         let header =
             HeaderEdit::Rewrite { lines, complete: false, flag_fields: marks, length: None, body: None };
-        let Ok((out, changes)) = in_chunks(variant, header, &message[held..]) else { continue };
+        let Ok((out, changes)) = in_chunks(variant, header, &message[first_len..]) else { continue };
         let mbox = read::read(
             &out,
             &ReadOptions { variant: Some(variant), ..ReadOptions::default() },

@@ -90,11 +90,11 @@ pub(crate) fn read<'a>(
         keep_candidates: options.keep_candidates,
     };
     let mut boundaries = boundary::decide(text, &scan.candidates, known, hooks);
-    let shows_why = options.allow_empty && !scan.candidates.is_empty();
-    if boundaries.messages.is_empty() && !is_blank(text) && !shows_why {
+    let is_allowed = options.allow_empty && !scan.candidates.is_empty();
+    if boundaries.messages.is_empty() && !is_blank(text) && !is_allowed {
         return Err(no_separator(text, &scan));
     }
-    let evidence = weigh(text, &scan, &boundaries);
+    let evidence = collect_evidence(text, &scan, &boundaries);
     let (variant, why) = match options.variant {
         Some(named) => (named, "named by the user".to_string()),
         None if framed => (Variant::Mmdf, "its first line is a frame of four ^A".to_string()),
@@ -105,7 +105,7 @@ pub(crate) fn read<'a>(
     if options.variant.is_none() && evidence.is_split() && variant.quoting() != Quoting::None {
         findings.push(split_votes(evidence, variant));
     }
-    findings.extend(odd_bytes(&scan));
+    findings.extend(find_unusual_bytes(&scan));
     let has_cr = scan.crlf > 0 || scan.lone_cr > 0;
     Ok(Mbox { text, variant, evidence: why, boundaries, findings, has_cr })
 }
@@ -194,7 +194,7 @@ impl<'a> Mbox<'a> {
 fn bare_message<'a>(text: &'a [u8], hooks: ScanHooks<'_>) -> Mbox<'a> {
     let whole = Extent { at: 0, start: 0, end: text.len() as u64 };
     let messages = if text.is_empty() { Vec::new() } else { vec![whole] };
-    let mut findings = odd_bytes(&scan::scan(text, hooks));
+    let mut findings = find_unusual_bytes(&scan::scan(text, hooks));
     // A message without a body is common. It ends with a complete line.
     if !text.is_empty() && !text.ends_with(b"\n") && !header::split(text).closed {
         findings.push(boundary::header_cut(0, text));
@@ -328,7 +328,7 @@ pub(crate) fn looks_like_message(text: &[u8]) -> bool {
     header::fields(header::split(text).header).any(|field| MAIL_FIELDS.iter().any(|name| field.is(name)))
 }
 
-fn weigh(text: &[u8], scan: &Scan, boundaries: &Boundaries) -> Evidence {
+fn collect_evidence(text: &[u8], scan: &Scan, boundaries: &Boundaries) -> Evidence {
     Evidence {
         messages: boundaries.messages.len() as u64,
         lengths: boundaries.lengths,
@@ -352,7 +352,7 @@ fn split_votes(evidence: Evidence, variant: Variant) -> Finding {
     Finding::new(Code::MboxVotesSplit, message).with_hint("mboxo: or mboxrd: before the path decides it")
 }
 
-fn odd_bytes(scan: &Scan) -> Vec<Finding> {
+fn find_unusual_bytes(scan: &Scan) -> Vec<Finding> {
     let mut findings: Vec<Finding> = scan
         .nul_runs
         .iter()

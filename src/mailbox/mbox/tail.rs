@@ -58,10 +58,10 @@ fn tail_of(window: Window<'_>, path: &Path, variant: Option<Variant>) -> Result<
         Some(named) if is_blank || (named == Variant::Mmdf) == framed => named,
         None if framed => Variant::Mmdf,
         None => Variant::Mboxrd,
-        Some(named) => return Err(refuse(other_kind(framed, named))),
+        Some(named) => return Err(refuse(wrong_format(framed, named))),
     };
     if framed && !closes_frame(tail, length) {
-        return Err(refuse(UNCLOSED.into()));
+        return Err(refuse(UNCLOSED_FRAME.into()));
     }
     Ok(Tail { variant, repair: repair(line_ending(head), tail, framed) })
 }
@@ -89,15 +89,15 @@ pub(super) fn examine(text: &[u8], path: &Path, variant: Option<Variant>, cancel
     let framed = frame_lines(text).next().is_some_and(|line| text[..line.start].trim_ascii().is_empty());
     let variant = mbox.variant;
     if !blank && framed != (variant == Variant::Mmdf) {
-        return Err(refuse(other_kind(framed, variant)));
+        return Err(refuse(wrong_format(framed, variant)));
     }
     if framed && frame_lines(text).count() % 2 == 1 {
-        return Err(refuse(UNCLOSED.into()));
+        return Err(refuse(UNCLOSED_FRAME.into()));
     }
     Ok(Tail { variant, repair: repair(line_ending(text), text, framed) })
 }
 
-const UNCLOSED: &str = "ends in an MMDF frame that is never closed; close it first";
+const UNCLOSED_FRAME: &str = "ends in an MMDF frame that is never closed; close it first";
 
 /// Refuses a file without lines to append to.
 fn check_lines(text: &[u8]) -> Result<(), String> {
@@ -116,7 +116,7 @@ fn not_a_mailbox(not: NotAMailbox, path: &Path) -> Error {
     NotAMailbox { reason, ..not }.in_file(path)
 }
 
-fn other_kind(framed: bool, named: Variant) -> String {
+fn wrong_format(framed: bool, named: Variant) -> String {
     let is = if framed { "an MMDF file" } else { "no MMDF file" };
     format!("is {is}; {named} cannot be appended to it")
 }
